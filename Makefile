@@ -1,0 +1,124 @@
+# imgtrain: `make` builds ./imgtrain with whatever is installed and says what it found.
+#
+#   make [CUDA=auto|0|1] [ONEDNN=auto|0|1] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
+#   make demo | test | check | bench | fuzz | info | clean
+
+CC      ?= cc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+VIDEO   ?= auto
+ONEDNN  ?= auto
+CUDA    ?= auto
+SAN     ?=
+WERROR  ?= 0
+ARCH    ?= $(shell uname -m)
+H       := \#
+
+# ---- what is there: each probe compiles and links one line ----
+probe    = $(shell d=$$(mktemp -d) && printf '%b' '$(1)' > $$d/p.c && $(CC) $$d/p.c -o $$d/p $(2) 2>/dev/null && echo 1; rm -rf $$d)
+wanted   = $(if $(filter 0,$(1)),0,$(if $(filter 1,$(2)),1,$(if $(filter 1,$(1)),$(error $(3)),0)))
+
+AV_FLAGS := $(shell pkg-config --cflags --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
+HAVE_VIDEO  := $(call wanted,$(VIDEO),$(if $(AV_FLAGS),$(call probe,$(H)include <libavcodec/avcodec.h>\n int main(void){return (int)avcodec_version()==0;},$(AV_FLAGS))),VIDEO=1 but libavcodec was not found: run scripts/setup.sh)
+HAVE_ONEDNN := $(call wanted,$(ONEDNN),$(call probe,$(H)include <oneapi/dnnl/dnnl.h>\n int main(void){return dnnl_version()==0;},-ldnnl),ONEDNN=1 but oneDNN was not found: run scripts/setup.sh)
+HAVE_CUDA   := 0
+
+# ---- flags ----
+FLAGSET := $(CC)-v$(HAVE_VIDEO)-d$(HAVE_ONEDNN)-c$(HAVE_CUDA)$(if $(SAN),-$(SAN))
+B       := build/$(FLAGSET)
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
+           -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
+# IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
+OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter undefined,$(SAN)),-fno-sanitize-recover=all))
+CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_ONEDNN=$(HAVE_ONEDNN) -DHAVE_CUDA=$(HAVE_CUDA)
+CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
+LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(HAVE_ONEDNN)),-ldnnl)
+
+# ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
+SRC := $(sort $(wildcard src/*.c src/*/*.c))
+SRC := $(filter-out $(if $(filter 1,$(HAVE_VIDEO)),src/video/encode_none.c,src/video/encode.c),$(SRC))
+SRC := $(filter-out $(if $(filter 1,$(HAVE_ONEDNN)),src/cpu/conv_none.c,src/cpu/conv_onednn.c),$(SRC))
+# src/cpu/isa/*.c are compiled once for each instruction set and chosen at run time.
+ISA_SRC := $(sort $(wildcard src/cpu/isa/*.c))
+ISAS    := base $(if $(filter x86_64,$(ARCH)),avx2 avx512)
+ISA_FLAGS_base   :=
+ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
+ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
+OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(B)/gen/default_yaml.o
+LIB_OBJ := $(filter-out $(B)/src/main.o,$(OBJ))
+GEN     := $(B)/gen/config_gen.h
+
+.PHONY: all info test check demo bench fuzz clean FORCE
+all: info imgtrain
+
+imgtrain: $(B)/imgtrain
+	@ln -sf $< $@
+
+$(B)/imgtrain: $(OBJ)
+	@echo "link $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+$(B)/gen/config_gen.h: default.yaml scripts/config_gen.awk
+	@mkdir -p $(@D)
+	@awk -f scripts/config_gen.awk default.yaml > $@.tmp && mv $@.tmp $@
+
+# The text of default.yaml as a C array.
+$(B)/gen/default_yaml.c: default.yaml
+	@mkdir -p $(@D)
+	@{ echo 'extern const char default_yaml[]; const char default_yaml[] = {'; od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '0};'; } > $@
+
+$(B)/gen/default_yaml.o: $(B)/gen/default_yaml.c
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(B)/src/%.o: src/%.c | $(GEN)
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+define isa_rule
+$(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
+	@mkdir -p $$(@D)
+	@echo "cc $$< ($(1))"
+	@$(CC) $(CPPFLAGS) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+info:
+	@echo "compiler  $(CC) $$($(CC) -dumpfullversion -dumpversion)"
+	@echo "video     $(if $(filter 1,$(HAVE_VIDEO)),libavcodec $$(pkg-config --modversion libavcodec),no (VIDEO=$(VIDEO)))"
+	@echo "oneDNN    $(if $(filter 1,$(HAVE_ONEDNN)),yes,no (ONEDNN=$(ONEDNN)))"
+	@echo "cuda      $(if $(filter 1,$(HAVE_CUDA)),yes,no (CUDA=$(CUDA)))"
+	@echo "cpu       $(ISAS)"
+	@echo "build     $(B)"
+
+# ---- tests: every test/NAME.c provides `Suite *NAME_suite(void)` ----
+TEST_SRC := $(sort $(filter-out test/main.c,$(wildcard test/*.c)))
+TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o
+CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
+
+$(B)/gen/suites.h: FORCE
+	@mkdir -p $(@D)
+	@printf 'SUITE(%s)\n' $(notdir $(TEST_SRC:.c=)) > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
+
+$(B)/test/%.o: test/%.c | $(GEN) $(B)/gen/suites.h
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) -Itest $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/test/main.o: $(B)/gen/suites.h
+
+$(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ)
+	@echo "link $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(CHECK_FLAGS)
+
+test: imgtrain $(B)/imgtrain-test
+	@test/run.sh $(B)
+
+check:
+	@scripts/check.sh
+
+clean:
+	rm -rf build imgtrain
+
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

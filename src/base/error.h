@@ -1,0 +1,52 @@
+/* Errors: a function returns 0 or a negative code and leaves one line of text for the user in a
+ * thread-local message. Only main() turns the code into an exit status. */
+#ifndef IMGTRAIN_BASE_ERROR_H
+#define IMGTRAIN_BASE_ERROR_H
+
+enum error_code {
+    OK = 0,
+    ERR_USAGE = -1,          /* command line            -> exit 64 */
+    ERR_DATA = -2,           /* bad image or checkpoint -> exit 65 */
+    ERR_INPUT = -3,          /* input missing           -> exit 66 */
+    ERR_DEVICE = -4,         /* device absent           -> exit 69 */
+    ERR_INTERNAL = -5,       /* a broken invariant      -> exit 70 */
+    ERR_SYSTEM = -6,         /* out of host memory, ... -> exit 71 */
+    ERR_OUTPUT = -7,         /* cannot create, locked   -> exit 73 */
+    ERR_IO = -8,             /* read, write, disk full  -> exit 74 */
+    ERR_STOPPED = -9,        /* stopped on request, state saved -> exit 75 */
+    ERR_ACCESS = -10,        /* permission              -> exit 77 */
+    ERR_CONFIG = -11,        /* configuration           -> exit 78 */
+    ERR_DIVERGED = -12,      /* training diverged                 -> exit 30 */
+    ERR_DEVICE_MEMORY = -13, /* device memory, after every fallback -> exit 31 */
+};
+
+/* Sets this thread's message (printf style; one line, no trailing newline) and returns `code`. */
+int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Like fail() with ": strerror(errno)" appended; EACCES, EPERM and EROFS become ERR_ACCESS. */
+int fail_errno(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Puts "PREFIX: " before the message that is already set, and returns `code`. */
+int fail_within(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The message of the last fail() on this thread; "" if there was none. Borrowed. */
+const char *error_message(void);
+
+/* The process exit status for a code; 70 for one that is unknown. */
+int error_exit_status(int code);
+
+/* Returns from the calling function if `call` fails. */
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        int try_code_ = (call);                                                                    \
+        if (try_code_ < 0) return try_code_;                                                       \
+    } while (0)
+
+/* Jumps to `cleanup:` with the code in the variable `code` if `call` fails. */
+#define TRY_CLEANUP(call)                                                                          \
+    do {                                                                                           \
+        code = (call);                                                                             \
+        if (code < 0) goto cleanup;                                                                \
+    } while (0)
+
+#endif

@@ -1,0 +1,51 @@
+/* Files and folders: whole reads, atomic writes, and the few path helpers the program needs. */
+#ifndef IMGTRAIN_BASE_FILE_H
+#define IMGTRAIN_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* printf into a new string (malloc); NULL with the message set when memory runs out. */
+char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* DIR/NAME in a new string (malloc); NULL with the message set when memory runs out. */
+char *path_join(const char *dir, const char *name);
+
+bool file_exists(const char *path);
+bool file_is_dir(const char *path);
+
+/* Creates `path` and its missing parents (mode 0777 & ~umask). ERR_OUTPUT or ERR_ACCESS. */
+int file_make_dirs(const char *path);
+
+/* Reads the whole file into *data (malloc, owned by the caller, one zero byte behind the end).
+ * ERR_INPUT when it does not exist, ERR_DATA when larger than `limit` bytes, ERR_IO. */
+int file_read(const char *path, size_t limit, uint8_t **data, size_t *bytes);
+
+/* An atomic write: temp file in the same folder, space reserved, written, synced, renamed, folder
+ * synced. Readers see the old file or the whole new one. */
+struct file_atomic {
+    int fd;
+    char *path;      /* final name */
+    char *temporary; /* name until commit */
+};
+
+/* Opens the temp file and reserves `bytes` (0: unknown), so that a full disk shows here. */
+int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes);
+/* Writes all of it, or fails with ERR_IO. */
+int file_atomic_write(struct file_atomic *file, const void *data, size_t bytes);
+/* Syncs (when `sync`) and renames. On failure the temp file is gone and the old file untouched. */
+int file_atomic_commit(struct file_atomic *file, bool sync);
+/* Drops an open write; does nothing after a commit. */
+void file_atomic_abort(struct file_atomic *file);
+
+/* The three of them in one call. */
+int file_write_atomic(const char *path, const void *data, size_t bytes, bool sync);
+
+/* Writes all bytes to a descriptor, through short writes and EINTR. 0 or ERR_IO. */
+int file_write_all(int fd, const void *data, size_t bytes, const char *name);
+
+/* Bytes free for this user on the file system that holds `path`; -1 if unknown. */
+int64_t file_disk_free(const char *path);
+
+#endif

@@ -1,0 +1,24 @@
+/* Messages for the user: everything goes to stderr, and to the run's log.txt once one is open.
+ * stdout belongs to data. */
+#ifndef IMGTRAIN_BASE_LOG_H
+#define IMGTRAIN_BASE_LOG_H
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+
+void log_set_level(enum log_level level);
+
+/* A progress bar that occupies the terminal's last line registers here, so that a message first
+ * clears it (clear(argument) is called under the log's lock); NULL ends that. */
+void log_set_clear(void (*clear)(void *argument), void *argument);
+
+/* Copies messages to the open descriptor `fd` with a time stamp too; -1 ends that. Not owned. */
+void log_set_file(int fd);
+
+/* One line each, thread-safe, without a trailing newline in `format`. Warnings and errors say so.
+ */
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,44 @@
+#include "base/threads.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <stdio.h>
+
+/* cgroup v2 "cpu.max": "QUOTA PERIOD" or "max PERIOD"; v1 has two files. 0 when there is no quota.
+ */
+static int quota_cores(void)
+{
+    double quota = 0, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (file) {
+        if (fscanf(file, "%lf %lf", &quota, &period) != 2) quota = 0;
+        fclose(file);
+    } else if ((file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re"))) {
+        if (fscanf(file, "%lf", &quota) != 1) quota = 0;
+        fclose(file);
+        if (quota > 0 && (file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re"))) {
+            if (fscanf(file, "%lf", &period) != 1) period = 0;
+            fclose(file);
+        }
+    }
+    if (!(quota > 0) || !(period > 0)) return 0;
+    int cores = (int)(quota / period + 0.999);
+    return cores < 1 ? 1 : cores;
+}
+
+int threads_available(void)
+{
+    cpu_set_t set;
+    int cores = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
+    int quota = quota_cores();
+    if (quota > 0 && quota < cores) cores = quota;
+    return cores < 1 ? 1 : cores;
+}
+
+int threads_set(int count)
+{
+    if (count <= 0) count = threads_available();
+    omp_set_num_threads(count);
+    return count;
+}

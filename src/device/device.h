@@ -1,0 +1,34 @@
+/* What a device can do: memory and the operations of the tasks. The CPU device is always there; its
+ * tables are filled with the portable reference first, then overridden by what is faster. */
+#ifndef IMGTRAIN_DEVICE_DEVICE_H
+#define IMGTRAIN_DEVICE_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct splat_ops; /* device/splat_ops.h */
+struct nn_ops;    /* device/nn_ops.h */
+
+struct device {
+    char name[128];     /* "cpu: AMD EPYC, 2 threads, avx512" */
+    size_t limit_bytes; /* memory.limit: allocations past it fail; 0 = none */
+    size_t used_bytes;  /* allocated now */
+    size_t peak_bytes;  /* most that was ever allocated */
+
+    /* 64-byte aligned, zeroed. ERR_DEVICE_MEMORY when it cannot be had or passes limit_bytes. */
+    int (*alloc)(struct device *device, size_t bytes, void **memory);
+    void (*free)(struct device *device, void *memory, size_t bytes);
+    /* Memory that could still be allocated; -1 if unknown. */
+    int64_t (*free_bytes)(const struct device *device);
+    void (*close)(struct device *device);
+
+    const struct splat_ops *splat;
+    const struct nn_ops *nn;
+};
+
+/* spec: "cpu", "auto", "cuda" or "cuda:N". auto falls back to the CPU with one line that says why.
+ * threads: 0 = all that are available. ERR_DEVICE when a named device is absent. */
+int device_open(struct device **device, const char *spec, int threads);
+void device_close(struct device *device); /* accepts NULL */
+
+#endif

@@ -1,0 +1,26 @@
+/* How alike two pictures are. Both float [height][width][channels], interleaved, same shape. */
+#ifndef IMGTRAIN_IMAGE_METRICS_H
+#define IMGTRAIN_IMAGE_METRICS_H
+
+#include "image/image.h"
+
+/* All functions: a and b must have equal width, height and channels (ERR_USAGE otherwise), any
+ * sample type; samples are clamped to 0..1 as a display would. */
+
+/* 10 log10(1 / mean squared error) over all samples; +infinity for equal pictures. */
+int metric_psnr(const struct image *a, const struct image *b, double *psnr);
+
+/* Mean SSIM: Gaussian window 11x11, sigma 1.5, K1 .01, K2 .03, population variances, windows that
+ * lie inside the picture, mean over pixels and channels (Wang et al. 2004). A side below 11 pixels
+ * uses the window cut to it and renormalised. */
+int metric_ssim(const struct image *a, const struct image *b, double *ssim);
+
+/* MS-SSIM, 5 scales with Wang et al.'s 2003 exponents, 2x2 mean between scales. ERR_USAGE below 161
+ * pixels a side: the message says so. */
+int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim);
+
+/* Mean LDR-FLIP (Andersson et al. 2020), 67 pixels per degree, for sRGB pictures of 1 or 3
+ * channels. `map`: NULL, or float [height][width], the error a pixel. */
+int metric_flip(const struct image *a, const struct image *b, double *mean, float *map);
+
+#endif

@@ -1,0 +1,53 @@
+/* The memory plan: every tensor is declared before any is allocated; tensors whose lifetimes do not
+ * meet share bytes; one allocation for each kind; nothing is allocated after the commit. */
+#ifndef IMGTRAIN_MEMORY_PLAN_H
+#define IMGTRAIN_MEMORY_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct device;
+
+/* What bytes are for: one arena each, and one line each in the forecast. */
+enum plan_kind {
+    PLAN_PARAMETERS,
+    PLAN_GRADIENTS,
+    PLAN_OPTIMISER,
+    PLAN_EMA,
+    PLAN_DATA,        /* the target picture, batches */
+    PLAN_ACTIVATIONS, /* what a step keeps between its phases */
+    PLAN_WORKSPACE,   /* scratch of one operation */
+    PLAN_HOST,        /* host memory beside a device: snapshots, queues */
+    PLAN_KINDS
+};
+
+/* Lifetimes are phases of a step, first and last inclusive; PLAN_ALWAYS lives through all. */
+enum { PLAN_FIRST = 0, PLAN_LAST = 1 << 20 };
+#define PLAN_ALWAYS PLAN_FIRST, PLAN_LAST
+
+struct plan;
+
+struct plan *plan_create(void);    /* NULL without memory */
+void plan_free(struct plan *plan); /* frees the arenas too; accepts NULL */
+
+/* Declares `bytes` for `name` and remembers where to put the address: *slot is set by plan_commit
+ * to 64-byte aligned, zeroed memory (slot may be NULL for a forecast). Zero bytes give NULL. */
+int plan_declare(struct plan *plan, const char *name, enum plan_kind kind, size_t bytes, int first,
+                 int last, void **slot);
+
+/* Lays the declared tensors out (first fit by size over their lifetimes); idempotent. */
+int plan_layout(struct plan *plan);
+
+/* Lays out and allocates each arena on `device` (PLAN_HOST: host memory) and sets every slot.
+ * ERR_DEVICE_MEMORY when an arena cannot be had: nothing stays allocated. */
+int plan_commit(struct plan *plan, struct device *device);
+
+/* Bytes of a kind's arena after plan_layout; of all device kinds; and the plain sum of what was
+ * declared, to show what sharing saved. */
+size_t plan_kind_bytes(const struct plan *plan, enum plan_kind kind);
+size_t plan_device_bytes(const struct plan *plan);
+size_t plan_host_bytes(const struct plan *plan);
+size_t plan_declared_bytes(const struct plan *plan);
+const char *plan_kind_name(enum plan_kind kind);
+
+#endif

@@ -1,0 +1,86 @@
+/* safetensors files: named tensors and string metadata in one file.
+ * Format: u64 little-endian header length, JSON header padded with spaces to 8 bytes, tensor bytes.
+ * https://huggingface.co/docs/safetensors */
+#ifndef IMGTRAIN_STORE_SAFETENSORS_H
+#define IMGTRAIN_STORE_SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tensor_type {
+    TENSOR_F32,
+    TENSOR_F16,
+    TENSOR_BF16,
+    TENSOR_F64,
+    TENSOR_I32,
+    TENSOR_I64,
+    TENSOR_U8,
+    TENSOR_U16,
+    TENSOR_U32,
+    TENSOR_I8,
+    TENSOR_I16,
+    TENSOR_U64,
+    TENSOR_BOOL
+};
+
+enum { TENSOR_MAX_DIMS = 8 };
+
+size_t tensor_type_bytes(enum tensor_type type);
+
+/* ---- writing: collect, then write at once. Names and metadata are copied, tensor data is borrowed
+ * until store_write returns. */
+struct store_writer;
+
+struct store_writer *store_writer_create(void); /* NULL without memory */
+void store_writer_free(struct store_writer *writer);
+
+/* shape: `dims` sizes. ERR_INTERNAL for a name used twice. */
+int store_add(struct store_writer *writer, const char *name, enum tensor_type type, int dims,
+              const int64_t *shape, const void *data);
+int store_add_f32(struct store_writer *writer, const char *name, int64_t rows, int64_t columns,
+                  const float *data); /* shape [rows, columns] */
+int store_set(struct store_writer *writer, const char *key, const char *value);
+int store_set_int(struct store_writer *writer, const char *key, int64_t value);
+int store_set_double(struct store_writer *writer, const char *key, double value); /* %.17g */
+
+/* Writes tensors in the order of their names (by falling alignment first), a CRC-32 of each in the
+ * metadata (`crc32.NAME`), atomically. */
+int store_write(struct store_writer *writer, const char *path, bool sync);
+
+/* ---- reading: the file is mapped read-only and wholly checked before the first answer. */
+struct store_file;
+
+struct store_tensor {
+    const char *name; /* borrowed from the file */
+    enum tensor_type type;
+    int dims;
+    int64_t shape[TENSOR_MAX_DIMS];
+    const void *data; /* borrowed: mapped, aligned to the element size */
+    size_t bytes;
+};
+
+/* ERR_INPUT when missing; ERR_DATA, naming path and fault, for anything that is no sound file:
+ * header over 16 MiB, unsorted, overlap, hole, size not the product of the shape, wrong total
+ * length, duplicate name, wrong CRC (where the metadata has one). */
+int store_open(struct store_file **file, const char *path);
+void store_close(struct store_file *file); /* accepts NULL */
+
+int store_count(const struct store_file *file);
+const struct store_tensor *store_at(const struct store_file *file, int index);
+const struct store_tensor *store_find(const struct store_file *file,
+                                      const char *name); /* or NULL */
+
+/* The f32 tensor `name` with exactly this shape, copied into `out`; ERR_DATA names what differs. */
+int store_read_f32(const struct store_file *file, const char *name, int dims, const int64_t *shape,
+                   float *out);
+
+/* Metadata: NULL / ERR_DATA when absent or malformed. */
+const char *store_get(const struct store_file *file, const char *key);
+int store_get_int(const struct store_file *file, const char *key, int64_t *value);
+int store_get_double(const struct store_file *file, const char *key, double *value);
+int store_metadata_count(const struct store_file *file);
+void store_metadata_at(const struct store_file *file, int index, const char **key,
+                       const char **value);
+
+#endif

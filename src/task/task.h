@@ -1,0 +1,88 @@
+/* What the training loop knows of a task: this struct of functions and nothing else. */
+#ifndef IMGTRAIN_TASK_TASK_H
+#define IMGTRAIN_TASK_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+struct device;
+struct image;
+struct plan;
+struct store_file;
+struct store_writer;
+
+/* A task's own state: each task defines its struct and casts. */
+struct task_state;
+
+/* One number to report, in the order in which it is to be shown. */
+struct task_metric {
+    const char *name;   /* "psnr": static string, key in metrics.jsonl and in a frame's JSON */
+    const char *format; /* "%.2f": how the progress line shows it; NULL = not shown there */
+    double value;       /* NaN = not known yet: null in JSON, empty in CSV, not shown */
+};
+
+enum { TASK_MAX_METRICS = 32 };
+
+/* What a step has to say. Filled by step(); metrics always the same names in the same order. */
+struct task_report {
+    int metric_count;
+    struct task_metric metrics[TASK_MAX_METRICS];
+    double loss;       /* non-finite: the loop rolls back once, then exits 30 */
+    bool finished;     /* the task's own stopping rule: no further step is wanted */
+    char caption[160]; /* drawn into video frames: "step 1200  PSNR 31.42  SSIM 0.912" */
+};
+
+/* What open() is told besides the config. */
+struct task_setup {
+    const struct config *config;
+    struct device *device;
+    const char *run_dir;             /* where caches may be written; NULL: write nothing */
+    const struct store_file *resume; /* checkpoint to continue from, or NULL */
+    bool forecast_only;              /* --dry-run: fill the plan's layout, allocate nothing */
+    bool (*stop_requested)(void);    /* polled in long phases; then return ERR_STOPPED */
+};
+
+struct task {
+    const char *name; /* the value of the config key `task` */
+
+    /* Reads the input, declares every tensor, commits the plan (unless forecast_only), initialises
+     * or resumes. *state is owned by the caller, closed by close() also after a failure that set
+     * it. */
+    int (*open)(struct task_state **state, const struct task_setup *setup);
+
+    /* The plan of an open state: borrowed. */
+    const struct plan *(*plan)(const struct task_state *state);
+
+    /* How many steps the config asks for. */
+    int64_t (*steps)(const struct task_state *state);
+
+    /* Runs training step `step` (0-based). `evaluate`: the loop wants exact metrics (it logs or
+     * saves a frame after this step); otherwise expensive ones may be NaN. */
+    int (*step)(struct task_state *state, int64_t step, bool evaluate, struct task_report *report);
+
+    /* The picture of the current state for a frame, scaled to fit max_side (0: full size): 8-bit
+     * RGB. */
+    int (*picture)(struct task_state *state, int max_side, struct image *picture);
+
+    /* The picture shown beside every frame (the target, real samples), likewise; ERR_USAGE when
+     * none. */
+    int (*reference)(struct task_state *state, int max_side, struct image *picture);
+
+    /* Adds everything that the next step depends on. Data stays valid until the next step. */
+    int (*save)(struct task_state *state, struct store_writer *writer);
+
+    /* Adds only what using the result needs (model.safetensors). */
+    int (*save_model)(struct task_state *state, struct store_writer *writer);
+
+    /* The result as a picture at full size, for final.png. */
+    int (*final_picture)(struct task_state *state, struct image *picture);
+
+    void (*close)(struct task_state *state); /* accepts NULL */
+};
+
+/* The task named `name`; NULL with the message set (ERR_CONFIG) and the known ones listed. */
+const struct task *task_find(const char *name);
+
+#endif
