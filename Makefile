@@ -62,7 +62,7 @@ $(B)/imgtrain: $(OBJ)
 
 $(B)/gen/config_gen.h: default.yaml scripts/config_gen.awk
 	@mkdir -p $(@D)
-	@awk -f scripts/config_gen.awk default.yaml > $@.tmp && mv $@.tmp $@
+	@LC_ALL=C awk -f scripts/config_gen.awk default.yaml > $@.tmp && mv $@.tmp $@
 
 # The text of default.yaml as a C array.
 $(B)/gen/default_yaml.c: default.yaml

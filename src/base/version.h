@@ -1,0 +1,7 @@
+/* The program's version, in one place: --version, checkpoint metadata, doctor. */
+#ifndef IMGTRAIN_BASE_VERSION_H
+#define IMGTRAIN_BASE_VERSION_H
+
+#define IMGTRAIN_VERSION "0.1.0"
+
+#endif

@@ -1,0 +1,9 @@
+/* The subcommands: each is a function in src/cmd/NAME.c and a row in main.c's table. It returns 0
+ * or a negative error code with the message set; main prints the message and picks the status. */
+#ifndef IMGTRAIN_CMD_CMD_H
+#define IMGTRAIN_CMD_CMD_H
+
+/* argv[0] is the command's name; arguments follow. */
+int cmd_config(int argc, char **argv);
+
+#endif

@@ -1,0 +1,154 @@
+#include "cmd/options.h"
+
+#include "base/nearest.h"
+#include "base/number.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_end(const struct option_row *row)
+{
+    return !row->letter && !row->name;
+}
+
+static void print_row(char letter, const char *name, const char *argument, const char *help)
+{
+    char text[128], letter_text[8] = "   ";
+    if (letter) snprintf(letter_text, sizeof letter_text, "-%c%s", letter, name ? "," : "");
+    snprintf(text, sizeof text, "%s %s%s%s%s", letter_text, name ? "--" : "", name ? name : "",
+             argument ? " " : "", argument ? argument : "");
+    printf(strlen(text) > 26 ? "  %s\n  %26s  %s\n" : "  %-26s%s  %s\n", text, "", help);
+}
+
+static void print_help(const struct option_usage *usage)
+{
+    printf("usage: %s\n\n%s\n\noptions:\n", usage->usage, usage->about);
+    for (const struct option_row *row = usage->options; row && !is_end(row); row++)
+        print_row(row->letter, row->name, row->argument, row->help);
+    print_row('h', "help", NULL, "this text");
+    if (!usage->examples) return;
+    printf("\nexample:\n");
+    for (const char *line = usage->examples; *line;) {
+        int length = (int)strcspn(line, "\n");
+        printf("  %.*s\n", length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
+static int unknown_option(const struct option_usage *usage, const char *name)
+{
+    const char *best = "help";
+    int best_distance = nearest_distance(name, best);
+    for (const struct option_row *row = usage->options; row && !is_end(row); row++) {
+        int distance = row->name ? nearest_distance(name, row->name) : INT_MAX;
+        if (distance < best_distance) {
+            best = row->name;
+            best_distance = distance;
+        }
+    }
+    if (nearest_is_close(name, best_distance))
+        return fail(ERR_USAGE, "unknown option --%s: did you mean --%s?", name, best);
+    return fail(ERR_USAGE, "unknown option --%s (usage: %s)", name, usage->usage);
+}
+
+static int set_value(const struct option_row *row, const char *shown, const char *value)
+{
+    if (row->text) {
+        *row->text = value;
+    } else if (row->integer) {
+        if (!number_parse_int(value, row->integer))
+            return fail(ERR_USAGE, "%s: '%s' is no whole number", shown, value);
+    } else if (row->number) {
+        if (!number_parse_double(value, row->number))
+            return fail(ERR_USAGE, "%s: '%s' is no number", shown, value);
+    } else if (row->seconds) {
+        if (!number_parse_duration(value, row->seconds) || !(*row->seconds >= 0))
+            return fail(ERR_USAGE, "%s: '%s' is no time (90, 90s, 5m, 3h50m)", shown, value);
+    }
+    return OK;
+}
+
+/* Takes `--name`, `--name=value` or `--name value`; *used counts the arguments after the first. */
+static int parse_long(const struct option_usage *usage, char **argv, int left, int *used)
+{
+    const char *name = argv[0] + 2;
+    size_t length = strcspn(name, "=");
+    const char *value = name[length] ? name + length + 1 : NULL;
+    char shown[64];
+    snprintf(shown, sizeof shown, "--%.*s", (int)length, name);
+    if (strcmp(name, "help") == 0) return OPTIONS_HELP;
+    for (const struct option_row *row = usage->options; row && !is_end(row); row++) {
+        if (!row->name || strlen(row->name) != length || strncmp(row->name, name, length) != 0)
+            continue;
+        if (row->flag) {
+            if (value) return fail(ERR_USAGE, "%s takes no value", shown);
+            *row->flag = true;
+            return OK;
+        }
+        if (!value) {
+            if (left < 2) return fail(ERR_USAGE, "%s needs %s", shown, row->argument);
+            value = argv[1];
+            *used = 1;
+        }
+        return set_value(row, shown, value);
+    }
+    return unknown_option(usage, shown + 2);
+}
+
+/* Takes `-abc`, `-o value` or `-ovalue`. */
+static int parse_letters(const struct option_usage *usage, char **argv, int left, int *used)
+{
+    for (const char *p = argv[0] + 1; *p; p++) {
+        char shown[3] = {'-', *p, '\0'};
+        if (*p == 'h') return OPTIONS_HELP;
+        const struct option_row *row = usage->options;
+        while (row && !is_end(row) && row->letter != *p)
+            row++;
+        if (!row || is_end(row))
+            return fail(ERR_USAGE, "unknown option %s (usage: %s)", shown, usage->usage);
+        if (row->flag) {
+            *row->flag = true;
+            continue;
+        }
+        if (p[1]) return set_value(row, shown, p + 1);
+        if (left < 2) return fail(ERR_USAGE, "%s needs %s", shown, row->argument);
+        *used = 1;
+        return set_value(row, shown, argv[1]);
+    }
+    return OK;
+}
+
+static int check_operands(const struct option_usage *usage, char **argv, int count)
+{
+    if (count < usage->min_operands)
+        return fail(ERR_USAGE, "%s: too few arguments (usage: %s)", argv[0], usage->usage);
+    if (usage->max_operands >= 0 && count > usage->max_operands)
+        return fail(ERR_USAGE, "%s: what is '%s'? (usage: %s)", argv[0],
+                    argv[usage->max_operands + 1], usage->usage);
+    return OK;
+}
+
+int options_parse(const struct option_usage *usage, int argc, char **argv, int *operand_count)
+{
+    int count = 0;
+    bool ended = false;
+    for (int i = 1; i < argc; i++) {
+        if (ended || argv[i][0] != '-' || argv[i][1] == '\0') {
+            argv[++count] = argv[i]; /* never ahead of i */
+            continue;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            ended = true;
+            continue;
+        }
+        int used = 0;
+        int code = argv[i][1] == '-' ? parse_long(usage, argv + i, argc - i, &used)
+                                     : parse_letters(usage, argv + i, argc - i, &used);
+        if (code == OPTIONS_HELP) print_help(usage);
+        OPTIONS_TRY(code);
+        i += used;
+    }
+    *operand_count = count;
+    return check_operands(usage, argv, count);
+}

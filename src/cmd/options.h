@@ -1,0 +1,68 @@
+/* The one option parser of all commands: a table of options, operands in between, help for free.
+ *
+ *     const char *output = NULL;
+ *     bool json = false;
+ *     const struct option_row rows[] = {
+ *         {.letter = 'o', .name = "output", .argument = "FILE", .text = &output, .help = "..."},
+ *         {.name = "json", .flag = &json, .help = "print JSON"},
+ *         {0},
+ *     };
+ *     const struct option_usage usage = {
+ *         .usage = "imgtrain eval A B [--json]",
+ *         .about = "Compares two pictures.",
+ *         .options = rows,
+ *         .min_operands = 2, .max_operands = 2,
+ *         .examples = "imgtrain eval out.png photo.png\n",
+ *     };
+ *     int operand_count;
+ *     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
+ *     // operands: argv[1] ... argv[operand_count]
+ */
+#ifndef IMGTRAIN_CMD_OPTIONS_H
+#define IMGTRAIN_CMD_OPTIONS_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One option: exactly one of the pointers is set and receives the value; without a .flag pointer
+ * the option takes an argument. Given twice, the last one counts. */
+struct option_row {
+    char letter;          /* 'o' for -o; 0: none */
+    const char *name;     /* "output" for --output; NULL: none */
+    const char *argument; /* what the help calls its argument: "FILE" */
+    const char *help;     /* one line */
+    bool *flag;           /* set to true */
+    const char **text;    /* borrowed from argv */
+    int64_t *integer;
+    double *number;
+    double *seconds; /* a duration: 90, 5m, 3h50m */
+};
+
+struct option_usage {
+    const char *usage;                /* "imgtrain eval A B [--json]" */
+    const char *about;                /* what it does: lines of text */
+    const struct option_row *options; /* ends with an empty row; NULL: none; --help is added */
+    int min_operands;
+    int max_operands;     /* -1: any number */
+    const char *examples; /* lines, each a command */
+};
+
+enum { OPTIONS_HELP = 1 };
+
+/* Fills in the options and moves the operands to argv[1..*operand_count]. Options and operands may
+ * be mixed; "--" ends the options, "-" is an operand; --name=value, --name value, -o value,
+ * -ovalue, -abc are understood. 0; OPTIONS_HELP after printing the help text to stdout because of
+ * -h or
+ * --help: the command then returns this as it is; ERR_USAGE. */
+int options_parse(const struct option_usage *usage, int argc, char **argv, int *operand_count);
+
+/* Ends the command after an error or after help. */
+#define OPTIONS_TRY(call)                                                                          \
+    do {                                                                                           \
+        int options_code_ = (call);                                                                \
+        if (options_code_ != OK) return options_code_;                                             \
+    } while (0)
+
+#endif

@@ -1,0 +1,85 @@
+/* The configuration: default.yaml < file < environment < key=value, every value typed and checked.
+ *
+ * struct config is made from default.yaml by the build: config->seed, config->splat.max_steps,
+ * config->task == CONFIG_TASK_SPLAT. int is int64_t (uint64_t where its range needs that), float is
+ * double, duration is double seconds, bytes is uint64_t, string and path are char * (never NULL,
+ * "" = not set), enum is a C enum CONFIG_[SECTION_]KEY_VALUE, list is a struct config_list.
+ *
+ * A file is YAML: sections with KEY: VALUE lines, or any key at the top level where its name is
+ * unique (if several sections have it, the one named like the task counts). Environment:
+ * IMGTRAIN_SECTION__KEY, or IMGTRAIN_KEY under the same rule. Overrides: section.key=value or
+ * key=value; [a, b] is a list, quotes are YAML's, anything else is taken as it stands. Paths are
+ * relative to the current folder, wherever the file is (input_path: to data_root).
+ *
+ * A list where one value belongs makes a batch: one configuration for every value, and for several
+ * such lists for every combination: see config_batch. The fields of a config that is a batch hold
+ * the first combination. */
+#ifndef IMGTRAIN_CONFIG_CONFIG_H
+#define IMGTRAIN_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* The value of a key of type list. */
+struct config_list {
+    int64_t *values;
+    int count;
+};
+
+struct config_state;
+
+#include "config_gen.h"
+
+/* Reads the configuration: *out is owned by the caller. `path` NULL: no file. Later overrides win
+ * over earlier ones. Every fault is reported with its place (FILE:LINE:COLUMN, the variable, the
+ * override): one is the message; of several, up to 20 are logged and the message counts them.
+ * ERR_CONFIG; ERR_INPUT when the file is missing; ERR_ACCESS; ERR_IO; ERR_SYSTEM. */
+int config_load(struct config **out, const char *path, int override_count, char **overrides);
+
+/* The same from `bytes` of text, called `name` in messages, without the environment. */
+int config_load_text(struct config **out, const char *name, const char *text, size_t bytes,
+                     int override_count, char **overrides);
+
+void config_free(struct config *config); /* accepts NULL */
+
+/* How many combinations a batch holds; 1 when no list was given. */
+int config_batch_count(const struct config *config);
+
+/* Combination `index` (the last key varies fastest) as a config of its own, owned by the caller. A
+ * fixed exp_name gets "-001" ... behind it, so that every run has its own folder. */
+int config_batch(const struct config *config, int index, struct config **out);
+
+/* Writes every key with its value as YAML that loads to the same values again. */
+int config_print(const struct config *config, FILE *to);
+/* The same as a string (malloc, owned by the caller). */
+int config_print_text(const struct config *config, char **text);
+
+/* Where the value of `key` ("seed", "splat.max_steps") came from: "default", "FILE:LINE",
+ * "IMGTRAIN_...", "command line"; NULL for an unknown key. Borrowed. */
+const char *config_origin(const struct config *config, const char *key);
+
+/* True when the user set `key` (in a file, the environment or the command line). */
+bool config_is_set(const struct config *config, const char *key);
+
+/* Every key, its value and its origin: aligned columns, or a JSON object. */
+int config_print_origins(const struct config *config, FILE *to, bool json);
+
+/* Prints meaning, type, range, unit, default and names of `key` ("max_steps", "splat.max_steps").
+ * ERR_USAGE with the nearest name when there is no such key. */
+int config_explain(FILE *to, const char *key);
+
+/* The text of default.yaml, a valid configuration itself. */
+extern const char default_yaml[];
+
+/* Compares the text of config_print stored with a run with `current`: calls `differs` with the full
+ * key ("splat.max_steps") and both values as text for each key that differs; a key that the stored
+ * text lacks counts with its default, one that no longer exists is skipped. Returns 0, the first
+ * negative code that `differs` returns, or ERR_CONFIG when the text cannot be read. */
+int config_diff(const char *stored, const struct config *current,
+                int (*differs)(void *context, const char *key, const char *stored_value,
+                               const char *current_value),
+                void *context);
+
+#endif

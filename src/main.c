@@ -1,0 +1,93 @@
+/* imgtrain: the table of commands, and the only place that turns an error into an exit status. */
+#include "base/error.h"
+#include "base/nearest.h"
+#include "base/version.h"
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct command {
+    const char *name;
+    int (*function)(int argc, char **argv);
+    const char *help; /* one line */
+};
+
+static const struct command commands[] = {
+    {"config", cmd_config, "print the resolved configuration, or explain keys"},
+};
+
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "imgtrain trains image models: 2D Gaussians fitted to a picture, GANs.\n\n"
+                "usage: imgtrain COMMAND [ARGUMENTS]\n\n");
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        fprintf(to, "  %-8s  %s\n", commands[i].name, commands[i].help);
+    fprintf(to, "\n`imgtrain help COMMAND` or `imgtrain COMMAND --help` says more; "
+                "`imgtrain --version` prints the version.\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+    const struct command *nearest = &commands[0];
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(name, commands[i].name) == 0) return &commands[i];
+        if (nearest_distance(name, commands[i].name) < nearest_distance(name, nearest->name))
+            nearest = &commands[i];
+    }
+    if (nearest_is_close(name, nearest_distance(name, nearest->name)))
+        fail(ERR_USAGE, "unknown command '%s': did you mean '%s'?", name, nearest->name);
+    else
+        fail(ERR_USAGE, "unknown command '%s' (`imgtrain --help` lists them)", name);
+    return NULL;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+    if (!name) {
+        print_help(stderr);
+        return fail(ERR_USAGE, "no command given");
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("imgtrain %s\n", IMGTRAIN_VERSION);
+        return OK;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        const struct command *command = argc > 2 ? find_command(argv[2]) : NULL;
+        if (argc > 2 && !command) return ERR_USAGE;
+        if (command) return command->function(2, (char *[]){argv[2], (char[]){"--help"}, NULL});
+        print_help(stdout);
+        return OK;
+    }
+    const struct command *command = find_command(name);
+    return command ? command->function(argc - 1, argv + 1) : ERR_USAGE;
+}
+
+/* With 0, 1 or 2 closed, the next file opened would get that number and receive our messages.
+ * Opened for reading only, so that data lost on a closed stdout is still an error. */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDONLY);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    occupy_standard_descriptors();
+    int code = run(argc, argv);
+    if (code > OK) code = OK; /* OPTIONS_HELP: the help was what was wanted */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (code == OK) code = fail_errno(ERR_IO, "write to standard output");
+    }
+    if (code != OK) fprintf(stderr, "imgtrain: %s\n", error_message());
+    return error_exit_status(code);
+}
