@@ -1,0 +1,214 @@
+"""The GAN of `task: gan` in plain PyTorch, R1 and R2 by double backward: an independent statement.
+
+Formulas, tensor names and shapes are in GAN_TENSORS.md. The model is R3GAN's (Huang et al., NeurIPS
+2024): piecewise linear networks, relativistic pairing loss, penalties on reals and fakes.
+
+  gan_torch.py bench [--size 16 32 64] [--config FILE]   images/s of D + G steps
+  gan_torch.py memory [--size 16 32 64]                  bytes that autograd keeps for a D step
+  gan_goldens.py                                         writes and checks test/golden/gan_*
+"""
+import argparse
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+GROUP = 16
+SLOPE = 0.2
+
+
+@dataclass(frozen=True)
+class Shape:
+    base: tuple  # (height, width) of stage 0
+    widths: tuple  # channels of each stage, rising resolution
+    blocks: tuple
+    z: int = 64
+    classes: int = 0
+    embedding: int = 0
+    image_channels: int = 3
+
+    @property
+    def size(self):
+        scale = 2 ** (len(self.widths) - 1)
+        return self.base[0] * scale, self.base[1] * scale
+
+
+# ---------------------------------------------------------------- networks
+
+def block_shapes(prefix, c):
+    return {prefix + "w1": (2 * c, c, 1, 1), prefix + "bias1": (2 * c,),
+            prefix + "w2": (2 * c, GROUP, 3, 3), prefix + "bias2": (2 * c,),
+            prefix + "w3": (c, 2 * c, 1, 1)}
+
+
+def generator_shapes(shape):
+    widths, shapes = shape.widths, {}
+    if shape.classes:
+        shapes["embed"] = (shape.embedding, shape.classes)
+    shapes["linear"] = (widths[0], shape.z + (shape.embedding if shape.classes else 0))
+    shapes["basis"] = (widths[0], *shape.base)
+    for s, c in enumerate(widths):
+        if s and widths[s - 1] != c:
+            shapes[f"s{s}.transition"] = (c, widths[s - 1], 1, 1)
+        for i in range(shape.blocks[s]):
+            shapes.update(block_shapes(f"s{s}.b{i}.", c))
+    shapes["rgb"] = (shape.image_channels, widths[-1], 1, 1)
+    return shapes
+
+
+def discriminator_shapes(shape):
+    widths = shape.widths
+    shapes = {"rgb": (widths[-1], shape.image_channels, 1, 1)}
+    for s in reversed(range(len(widths))):
+        for i in range(shape.blocks[s]):
+            shapes.update(block_shapes(f"s{s}.b{i}.", widths[s]))
+        if s and widths[s - 1] != widths[s]:
+            shapes[f"s{s}.transition"] = (widths[s - 1], widths[s], 1, 1)
+    shapes["depthwise"] = (widths[0], 1, *shape.base)
+    shapes["linear"] = (shape.embedding if shape.classes else 1, widths[0])
+    if shape.classes:
+        shapes["embed"] = (shape.embedding, shape.classes)
+    return shapes
+
+
+def initial(shapes, blocks, generator, generative):
+    """Weights at the start of a training."""
+    gain = math.sqrt(2 / (1 + SLOPE ** 2)) * blocks ** -0.25
+    weights = {}
+    for name, dims in shapes.items():
+        last = name.split(".")[-1]
+        std = {"w1": gain, "w2": gain, "w3": 0, "bias1": 0, "bias2": 0}.get(last, 1.0)
+        std /= math.sqrt(math.prod(dims[1:]))
+        if last == "basis":
+            std = 1.0
+        if last == "embed":
+            std = 1.0 if generative else dims[0] ** -0.5
+        weights[name] = torch.randn(dims, generator=generator) * std
+    return weights
+
+
+class Margin:
+    """Least |input| of any leaky ReLU while `watch` is set; for choosing goldens."""
+    watch = False
+    least = math.inf
+
+
+def lrelu(x):
+    if Margin.watch:
+        Margin.least = min(Margin.least, x.detach().abs().min().item())
+    return F.leaky_relu(x, SLOPE)
+
+
+def block(w, prefix, x):
+    y = lrelu(F.conv2d(x, w[prefix + "w1"], w[prefix + "bias1"]))
+    w2 = w[prefix + "w2"]
+    y = lrelu(F.conv2d(y, w2, w[prefix + "bias2"], padding=1, groups=w2.shape[0] // GROUP))
+    return x + F.conv2d(y, w[prefix + "w3"])
+
+
+def fir_kernel(like, channels):
+    f = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=like.dtype) / 8
+    return torch.outer(f, f).expand(channels, 1, 4, 4)
+
+
+def fir_down(x):
+    c = x.shape[1]
+    return F.conv2d(x, fir_kernel(x, c), stride=2, padding=1, groups=c)
+
+
+def fir_up(x):
+    """The adjoint of fir_down, times 4: exactly y[2i] = (x[i-1] + 3 x[i]) / 4 and so on."""
+    c = x.shape[1]
+    return F.conv_transpose2d(x, fir_kernel(x, c) * 4, stride=2, padding=1, groups=c)
+
+
+def generate(w, shape, z, label=None, memory_format=torch.contiguous_format):
+    """[B, I, H, W]"""
+    if shape.classes:
+        z = torch.cat([z, w["embed"].t()[label]], 1)
+    x = w["basis"] * (z @ w["linear"].t())[:, :, None, None]
+    x = x.contiguous(memory_format=memory_format)
+    for s in range(len(shape.widths)):
+        if f"s{s}.transition" in w:
+            x = F.conv2d(x, w[f"s{s}.transition"])
+        if s:
+            x = fir_up(x)
+        for i in range(shape.blocks[s]):
+            x = block(w, f"s{s}.b{i}.", x)
+    return F.conv2d(x, w["rgb"])
+
+
+def discriminate(w, shape, x, label=None):
+    """[B]"""
+    x = F.conv2d(x, w["rgb"])
+    for s in reversed(range(len(shape.widths))):
+        for i in range(shape.blocks[s]):
+            x = block(w, f"s{s}.b{i}.", x)
+        if s:
+            x = fir_down(x)
+        if f"s{s}.transition" in w:
+            x = F.conv2d(x, w[f"s{s}.transition"])
+    h = F.conv2d(x, w["depthwise"], groups=x.shape[1])[:, :, 0, 0] @ w["linear"].t()
+    return (h * w["embed"].t()[label]).sum(1) if shape.classes else h[:, 0]
+
+
+# ---------------------------------------------------------------- augmentation, losses
+
+def augment(x, draws):
+    """draws: None, or (colour [B,3] of b s k, shift [B,2] of dy dx, cutout [B,4] of y0 x0 y1 x1)"""
+    if draws is None:
+        return x
+    colour, shift, cutout = draws
+    b, s, k = (colour.to(x.dtype)[:, i, None, None, None] for i in range(3))
+    x = x + b
+    mean = x.mean(1, keepdim=True)
+    x = (x - mean) * s + mean
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = (x - mean) * k + mean
+    n, _, height, width = x.shape
+    i = torch.arange(height)[None] - shift[:, :1]
+    j = torch.arange(width)[None] - shift[:, 1:]
+    inside = ((i >= 0) & (i < height))[:, :, None] & ((j >= 0) & (j < width))[:, None]
+    i, j = i.clamp(0, height - 1), j.clamp(0, width - 1)
+    x = x.permute(0, 2, 3, 1)[torch.arange(n)[:, None, None], i[:, :, None], j[:, None]]
+    x = x.permute(0, 3, 1, 2) * inside[:, None]
+    rows, columns = torch.arange(height)[None], torch.arange(width)[None]
+    hole = ((rows >= cutout[:, :1]) & (rows < cutout[:, 2:3]))[:, :, None] & \
+        ((columns >= cutout[:, 1:2]) & (columns < cutout[:, 3:]))[:, None]
+    return x * ~hole[:, None]
+
+
+def slope_at(w, shape, x, label, draws):
+    """D(T x) and its gradient by x, both differentiable."""
+    x = x.detach().requires_grad_()
+    score = discriminate(w, shape, augment(x, draws), label)
+    gradient, = torch.autograd.grad(score.sum(), x, create_graph=True)
+    return score, gradient
+
+
+def d_loss(d, shape, real, fake, label, draws_real, draws_fake, gamma):
+    """-> loss and its parts, by name"""
+    score_real, v_real = slope_at(d, shape, real, label, draws_real)
+    score_fake, v_fake = slope_at(d, shape, fake, label, draws_fake)
+    adv = F.softplus(-(score_real - score_fake)).mean()
+    r1, r2 = (v.square().sum((1, 2, 3)).mean() for v in (v_real, v_fake))
+    return {"loss": adv + gamma / 2 * (r1 + r2), "adv": adv, "r1": r1, "r2": r2,
+            "score_real": score_real, "score_fake": score_fake, "v_real": v_real, "v_fake": v_fake}
+
+
+def g_loss(d, shape, real, fake, label, draws_real, draws_fake):
+    score_fake = discriminate(d, shape, augment(fake, draws_fake), label)
+    with torch.no_grad():
+        score_real = discriminate(d, shape, augment(real, draws_real), label)
+    return {"loss": F.softplus(-(score_fake - score_real)).mean(),
+            "score_real": score_real, "score_fake": score_fake}
+
+
+def adam(weights, lr, b2):
+    return torch.optim.Adam(weights.values(), lr=lr, betas=(0.0, b2), eps=1e-8)
+
+
+def frozen(weights):
+    return {k: v.detach() for k, v in weights.items()}
