@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import torch
 
-NAMES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32",
+NAMES = {torch.float64: "F64", torch.int16: "I16", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32",
          torch.uint8: "U8"}
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1",
          "U16": "<u2", "I8": "i1", "I16": "<i2", "BOOL": "?"}
