@@ -15,10 +15,11 @@ struct device {
     size_t used_bytes;  /* allocated now */
     size_t peak_bytes;  /* most that was ever allocated */
 
-    /* 64-byte aligned, zeroed. ERR_DEVICE_MEMORY when it cannot be had or passes limit_bytes. */
+    /* 64-byte aligned, zeroed; zero bytes give NULL. From one thread only. ERR_DEVICE_MEMORY when
+     * it cannot be had or passes limit_bytes. */
     int (*alloc)(struct device *device, size_t bytes, void **memory);
     void (*free)(struct device *device, void *memory, size_t bytes);
-    /* Memory that could still be allocated; -1 if unknown. */
+    /* Memory that could still be allocated, limit_bytes considered; -1 if unknown. */
     int64_t (*free_bytes)(const struct device *device);
     void (*close)(struct device *device);
 
@@ -30,5 +31,18 @@ struct device {
  * threads: 0 = all that are available. ERR_DEVICE when a named device is absent. */
 int device_open(struct device **device, const char *spec, int threads);
 void device_close(struct device *device); /* accepts NULL */
+
+/* For devices: does an allocation of `bytes` keep within limit_bytes (ERR_DEVICE_MEMORY), and what
+ * remains of the limit (INT64_MAX without one). */
+int device_check_limit(const struct device *device, size_t bytes);
+int64_t device_limit_left(const struct device *device);
+/* For devices: books an allocation that was made, or given back. */
+void device_book(struct device *device, size_t bytes);
+void device_unbook(struct device *device, size_t bytes);
+
+/* What device_open chooses from. cpu/device_cpu.c; cuda/device_cuda.cu in builds with CUDA:
+ * ERR_DEVICE with the reason when there is no such device or no driver. */
+int device_open_cpu(struct device **device, int threads);
+int device_open_cuda(struct device **device, int ordinal, int threads);
 
 #endif

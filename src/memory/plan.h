@@ -3,8 +3,10 @@
 #ifndef IMGTRAIN_MEMORY_PLAN_H
 #define IMGTRAIN_MEMORY_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct device;
 
@@ -25,10 +27,16 @@ enum plan_kind {
 enum { PLAN_FIRST = 0, PLAN_LAST = 1 << 20 };
 #define PLAN_ALWAYS PLAN_FIRST, PLAN_LAST
 
+/* Every address and every arena's size is a multiple of this: a cache line, and an AVX-512
+ * register. No tensor is larger than the maximum, so that sums cannot overflow. */
+#define PLAN_ALIGNMENT ((size_t)64)
+#define PLAN_BYTES_MAX ((size_t)1 << 60)
+
 struct plan;
 
-struct plan *plan_create(void);    /* NULL without memory */
-void plan_free(struct plan *plan); /* frees the arenas too; accepts NULL */
+struct plan *plan_create(void); /* NULL without memory */
+/* Frees the arenas too, so it comes before device_close; accepts NULL. */
+void plan_free(struct plan *plan);
 
 /* Declares `bytes` for `name` and remembers where to put the address: *slot is set by plan_commit
  * to 64-byte aligned, zeroed memory (slot may be NULL for a forecast). Zero bytes give NULL. */
@@ -39,7 +47,8 @@ int plan_declare(struct plan *plan, const char *name, enum plan_kind kind, size_
 int plan_layout(struct plan *plan);
 
 /* Lays out and allocates each arena on `device` (PLAN_HOST: host memory) and sets every slot.
- * ERR_DEVICE_MEMORY when an arena cannot be had: nothing stays allocated. */
+ * ERR_DEVICE_MEMORY when an arena cannot be had: nothing stays allocated. A plan is committed once;
+ * the device must outlive it. */
 int plan_commit(struct plan *plan, struct device *device);
 
 /* Bytes of a kind's arena after plan_layout; of all device kinds; and the plain sum of what was
@@ -49,5 +58,20 @@ size_t plan_device_bytes(const struct plan *plan);
 size_t plan_host_bytes(const struct plan *plan);
 size_t plan_declared_bytes(const struct plan *plan);
 const char *plan_kind_name(enum plan_kind kind);
+
+/* What was declared, in that order; offsets within the kind's arena are known after plan_layout. */
+struct plan_entry {
+    const char *name; /* borrowed from the plan */
+    enum plan_kind kind;
+    size_t bytes, offset;
+    int first, last;
+};
+
+int plan_count(const struct plan *plan);
+const struct plan_entry *plan_at(const struct plan *plan, int index);
+
+/* The forecast as a table: a line for each kind that is used and one for the device; `verbose`: one
+ * for each tensor too. After plan_layout. */
+void plan_print(const struct plan *plan, FILE *out, bool verbose);
 
 #endif

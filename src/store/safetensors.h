@@ -27,6 +27,7 @@ enum tensor_type {
 enum { TENSOR_MAX_DIMS = 8 };
 
 size_t tensor_type_bytes(enum tensor_type type);
+const char *tensor_type_name(enum tensor_type type); /* as files have it: "F32" */
 
 /* ---- writing: collect, then write at once. Names and metadata are copied, tensor data is borrowed
  * until store_write returns. */
@@ -35,17 +36,22 @@ struct store_writer;
 struct store_writer *store_writer_create(void); /* NULL without memory */
 void store_writer_free(struct store_writer *writer);
 
-/* shape: `dims` sizes. ERR_INTERNAL for a name used twice. */
+/* shape: `dims` sizes. ERR_INTERNAL for a name used twice, "__metadata__" and control characters.
+ */
 int store_add(struct store_writer *writer, const char *name, enum tensor_type type, int dims,
               const int64_t *shape, const void *data);
 int store_add_f32(struct store_writer *writer, const char *name, int64_t rows, int64_t columns,
                   const float *data); /* shape [rows, columns] */
+/* Metadata; a key set again gets the new value. Keys that begin with "crc32" are the writer's own.
+ */
 int store_set(struct store_writer *writer, const char *key, const char *value);
 int store_set_int(struct store_writer *writer, const char *key, int64_t value);
 int store_set_double(struct store_writer *writer, const char *key, double value); /* %.17g */
 
-/* Writes tensors in the order of their names (by falling alignment first), a CRC-32 of each in the
- * metadata (`crc32.NAME`), atomically. */
+/* Writes tensors in the order of their names (by falling alignment first), atomically. The metadata
+ * gets a CRC-32 of each tensor (`crc32.NAME`) and, as its first key, one of the header itself
+ * (`crc32`, taken with its own eight digits as zeros), so that no flipped bit goes unseen. Bytes
+ * that are no UTF-8 become U+FFFD. */
 int store_write(struct store_writer *writer, const char *path, bool sync);
 
 /* ---- reading: the file is mapped read-only and wholly checked before the first answer. */
@@ -61,12 +67,15 @@ struct store_tensor {
 };
 
 /* ERR_INPUT when missing; ERR_DATA, naming path and fault, for anything that is no sound file:
- * header over 16 MiB, unsorted, overlap, hole, size not the product of the shape, wrong total
- * length, duplicate name, wrong CRC (where the metadata has one). */
+ * header over 16 MiB, overlap, hole, size not the product of the shape, wrong total length,
+ * duplicate name or key, wrong CRC (where the metadata has one). ERR_IO when the disk fails. */
 int store_open(struct store_file **file, const char *path);
 void store_close(struct store_file *file); /* accepts NULL */
 
+const char *store_path(const struct store_file *file);
+size_t store_bytes(const struct store_file *file); /* of the whole file */
 int store_count(const struct store_file *file);
+/* In the order of the file. */
 const struct store_tensor *store_at(const struct store_file *file, int index);
 const struct store_tensor *store_find(const struct store_file *file,
                                       const char *name); /* or NULL */
@@ -75,7 +84,7 @@ const struct store_tensor *store_find(const struct store_file *file,
 int store_read_f32(const struct store_file *file, const char *name, int dims, const int64_t *shape,
                    float *out);
 
-/* Metadata: NULL / ERR_DATA when absent or malformed. */
+/* Metadata, sorted by key: NULL / ERR_DATA when absent or malformed. */
 const char *store_get(const struct store_file *file, const char *key);
 int store_get_int(const struct store_file *file, const char *key, int64_t *value);
 int store_get_double(const struct store_file *file, const char *key, double *value);

@@ -1,0 +1,47 @@
+#include "cpu/isa.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[] = {"base", "avx2", "avx512"};
+
+const char *cpu_isa_name(enum cpu_isa isa)
+{
+    return names[isa];
+}
+
+#if defined __x86_64__
+#include <cpuid.h>
+
+static bool has_f16c(void)
+{
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+static enum cpu_isa detect(void)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
+        return CPU_ISA_BASE;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+        return CPU_ISA_AVX2;
+    return CPU_ISA_AVX512;
+}
+#else
+static enum cpu_isa detect(void)
+{
+    return CPU_ISA_BASE;
+}
+#endif
+
+enum cpu_isa cpu_isa(void)
+{
+    enum cpu_isa isa = detect();
+    const char *wanted = getenv("IMGTRAIN_ISA");
+    for (int level = CPU_ISA_BASE; wanted && level < (int)isa; level++)
+        if (strcmp(wanted, names[level]) == 0) isa = (enum cpu_isa)level;
+    return isa;
+}
