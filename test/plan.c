@@ -94,6 +94,14 @@ START_TEST(never_overlaps)
 }
 END_TEST
 
+static bool filled_with(const void *memory, size_t bytes, int value)
+{
+    const char *p = memory;
+    for (size_t k = 0; k < bytes; k++)
+        if (p[k] != value) return false;
+    return true;
+}
+
 /* What is written in one phase is still there at the end of its life, whatever else was written. */
 START_TEST(memory_holds)
 {
@@ -110,8 +118,7 @@ START_TEST(memory_holds)
             const struct plan_entry *e = plan_at(plan, i);
             ck_assert((slots[i] != NULL) == (e->bytes > 0));
             ck_assert_uint_eq((uintptr_t)slots[i] % 64, 0);
-            for (size_t k = 0; k < e->bytes; k++)
-                ck_assert(((char *)slots[i])[k] == 0);
+            ck_assert(filled_with(slots[i], e->bytes, 0));
         }
         for (int t = 0; t < PHASES; t++) {
             for (int i = 0; i < count; i++) {
@@ -121,8 +128,7 @@ START_TEST(memory_holds)
             for (int i = 0; i < count; i++) {
                 const struct plan_entry *e = plan_at(plan, i);
                 if (e->first > t || e->last < t) continue;
-                for (size_t k = 0; k < e->bytes; k++)
-                    ck_assert_int_eq(((char *)slots[i])[k], i + 1);
+                ck_assert(filled_with(slots[i], e->bytes, i + 1));
             }
         }
         plan_free(plan);

@@ -7,8 +7,8 @@
 
 #include <check.h>
 #include <fcntl.h>
-#include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>

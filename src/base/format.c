@@ -4,7 +4,7 @@
 
 struct format_text format_bytes(int64_t bytes)
 {
-    static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     struct format_text out = {"?"};
     if (bytes < 0) return out;
     double value = (double)bytes;

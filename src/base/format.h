@@ -8,7 +8,7 @@ struct format_text {
     char text[24];
 };
 
-/* "512 B", "3.2 MB", "11.8 GB": powers of 1024, three digits at most. Negative: "?". */
+/* "512 B", "3.2 MiB", "11.8 GiB": powers of 1024, three digits at most. Negative: "?". */
 struct format_text format_bytes(int64_t bytes);
 
 #endif
