@@ -78,8 +78,8 @@ START_TEST(round_trip)
     ck_assert_mem_eq(back, weights, sizeof back);
     ck_assert_mem_eq(store_find(file, "wide")->data, wide, sizeof wide);
     ck_assert_int_eq(store_find(file, "one")->dims, 0);
-    ck_assert_int_eq(store_find(file, "one")->bytes, 1);
-    ck_assert_int_eq(store_find(file, "empty")->bytes, 0);
+    ck_assert_uint_eq(store_find(file, "one")->bytes, 1);
+    ck_assert_uint_eq(store_find(file, "empty")->bytes, 0);
     ck_assert_int_eq(store_read_f32(file, "weights", 2, (int64_t[]){3, 2}, back), ERR_DATA);
     ck_assert_ptr_nonnull(strstr(error_message(), "F32 [2, 3], expected F32 [3, 2]"));
     ck_assert_int_eq(store_read_f32(file, "wide", 1, (int64_t[]){2}, back), ERR_DATA);
