@@ -38,5 +38,5 @@ int nearest_distance(const char *a, const char *b)
 int nearest_is_close(const char *name, int distance)
 {
     int length = (int)strnlen(name, LONGEST);
-    return distance <= (length < 3 ? 1 : length < 6 ? 2 : length / 3 + 1);
+    return distance <= (length < 4 ? 1 : length < 9 ? 2 : length / 3);
 }

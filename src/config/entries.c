@@ -1,0 +1,155 @@
+/* What the sources of a configuration say, as lists of names and texts: overrides and environment;
+ * files are in yaml.c. */
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "config/schema.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int config_fault(struct config_faults *faults, const char *where, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    faults->count++;
+    if (faults->count == 1) {
+        faults->first = string_format("%s: %s", where, text);
+        return faults->first ? OK : ERR_SYSTEM;
+    }
+    if (faults->count == 2) log_error("%s", faults->first);
+    log_error("%s: %s", where, text);
+    return faults->count < CONFIG_MAX_FAULTS ? OK : ERR_CONFIG;
+}
+
+static void entry_clear(struct config_entry *entry)
+{
+    for (int i = 0; i < entry->count; i++)
+        free(entry->texts[i]);
+    free(entry->texts);
+    free(entry->key);
+    free(entry->where_key);
+    free(entry->where_text);
+    free(entry->origin);
+    *entry = (struct config_entry){0};
+}
+
+void config_entries_free(struct config_entries *entries)
+{
+    for (int i = 0; i < entries->count; i++)
+        entry_clear(&entries->items[i]);
+    free(entries->items);
+    *entries = (struct config_entries){0};
+}
+
+int config_entry_add(struct config_entries *entries, const char *section, const char *key,
+                     enum config_source source, struct config_entry **out)
+{
+    if (entries->count == entries->room) {
+        int room = entries->room ? 2 * entries->room : 64;
+        struct config_entry *items = realloc(entries->items, (size_t)room * sizeof *items);
+        if (!items) return fail(ERR_SYSTEM, "out of memory");
+        entries->items = items;
+        entries->room = room;
+    }
+    struct config_entry *entry = &entries->items[entries->count];
+    *entry = (struct config_entry){.section = section, .source = source};
+    entry->key = string_format("%s", key);
+    if (!entry->key) return ERR_SYSTEM;
+    entries->count++;
+    *out = entry;
+    return OK;
+}
+
+int config_entry_add_text(struct config_entry *entry, const char *text)
+{
+    int n = entry->count;
+    if ((n & (n - 1)) == 0) { /* full at 0, 1, 2, 4, 8, ... */
+        char **texts = realloc(entry->texts, (size_t)(n ? 2 * n : 1) * sizeof *texts);
+        if (!texts) return fail(ERR_SYSTEM, "out of memory");
+        entry->texts = texts;
+    }
+    entry->texts[n] = string_format("%s", text);
+    if (!entry->texts[n]) return ERR_SYSTEM;
+    entry->count++;
+    return OK;
+}
+
+/* A value that was given outside a file: YAML in [brackets] or quotes, else taken as it stands. */
+static int read_value(struct config_entry *entry, struct config_faults *faults, const char *where,
+                      const char *text)
+{
+    while (*text == ' ')
+        text++;
+    size_t n = strlen(text);
+    bool bracketed = n >= 2 && text[0] == '[' && text[n - 1] == ']';
+    bool quoted = n >= 2 && (text[0] == '"' || text[0] == '\'') && text[n - 1] == text[0];
+    entry->where_key = string_format("%s", where);
+    entry->where_text = string_format("%s", where);
+    if (!entry->where_key || !entry->where_text) return ERR_SYSTEM;
+    if (!config_value_is_utf8(text)) {
+        entry->is_skipped = true;
+        return config_fault(faults, where, "the value is not UTF-8");
+    }
+    if (bracketed || quoted) return config_read_yaml_value(entry, faults, where, text);
+    entry->is_null = n == 0 || strcmp(text, "~") == 0 || strcmp(text, "null") == 0;
+    return entry->is_null ? OK : config_entry_add_text(entry, text);
+}
+
+int config_read_override(struct config_entries *entries, struct config_faults *faults,
+                         const char *override)
+{
+    char shown[CONFIG_SHOWN_BYTES], where[128];
+    snprintf(where, sizeof where, "command line: '%s'", config_value_shown(override, shown));
+    size_t length = strcspn(override, "=");
+    if (override[length] == '\0' || length == 0)
+        return config_fault(faults, where, "expected key=value");
+    char key[CONFIG_FULL_NAME_BYTES];
+    snprintf(key, sizeof key, "%.*s", (int)(length < sizeof key ? length : sizeof key - 1),
+             override);
+    struct config_entry *entry;
+    TRY(config_entry_add(entries, NULL, key, CONFIG_COMMAND_LINE, &entry));
+    entry->origin = string_format("command line");
+    return entry->origin ? read_value(entry, faults, where, override + length + 1) : ERR_SYSTEM;
+}
+
+/* IMGTRAIN_SPLAT__MAX_STEPS -> "splat.max_steps", IMGTRAIN_MAX_STEPS -> "max_steps". */
+static void key_of_variable(const char *name, size_t length, char key[CONFIG_FULL_NAME_BYTES])
+{
+    size_t used = 0;
+    bool dotted = false;
+    for (size_t i = 0; i < length && used + 1 < CONFIG_FULL_NAME_BYTES; i++) {
+        bool dot = !dotted && i > 0 && i + 2 < length && name[i] == '_' && name[i + 1] == '_';
+        key[used++] = dot ? '.' : (char)tolower((unsigned char)name[i]);
+        if (dot) i++;
+        dotted = dotted || dot;
+    }
+    key[used] = '\0';
+}
+
+int config_read_environment(struct config_entries *entries, struct config_faults *faults)
+{
+    static const char prefix[] = "IMGTRAIN_";
+    for (char **variable = environ; variable && *variable; variable++) {
+        const char *name = *variable + sizeof prefix - 1;
+        if (strncmp(*variable, prefix, sizeof prefix - 1) != 0) continue;
+        size_t length = strcspn(name, "=");
+        if (name[length] == '\0') continue;
+        char key[CONFIG_FULL_NAME_BYTES], where[CONFIG_FULL_NAME_BYTES];
+        snprintf(where, sizeof where, "%.*s", (int)(name - *variable + (ptrdiff_t)length),
+                 *variable);
+        key_of_variable(name, length, key);
+        struct config_entry *entry;
+        TRY(config_entry_add(entries, NULL, key, CONFIG_ENVIRONMENT, &entry));
+        entry->origin = string_format("%s", where);
+        if (!entry->origin) return ERR_SYSTEM;
+        TRY(read_value(entry, faults, where, name + length + 1));
+    }
+    return OK;
+}

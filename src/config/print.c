@@ -1,0 +1,215 @@
+/* The configuration as text: YAML that loads again, origins, help of a key, differences. */
+#include "base/error.h"
+#include "base/file.h"
+#include "base/version.h"
+#include "config/schema.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The value as the user would write it: of a batch the list. malloc. */
+static char *item_text(const struct config *config, int index, bool json)
+{
+    const struct config_row *row = config_row(index);
+    const struct config_item *item = &config->state->items[index];
+    if (row->type == CONFIG_TYPE_LIST || item->count == 1)
+        return config_value_text(config, row, json);
+    char *text = NULL;
+    size_t bytes;
+    FILE *to = open_memstream(&text, &bytes);
+    for (int i = 0; to && i < item->count; i++) {
+        char *value = config_value_quote(row, item->texts[i], json);
+        if (value) fprintf(to, "%s%s", i ? ", " : "[", value);
+        free(value);
+    }
+    if (to) fputc(']', to);
+    if (!to || fclose(to) != 0) fail(ERR_SYSTEM, "out of memory");
+    return text;
+}
+
+static int check_written(FILE *to)
+{
+    return ferror(to) ? fail(ERR_IO, "write the configuration: %s", strerror(errno)) : OK;
+}
+
+int config_print(const struct config *config, FILE *to)
+{
+    const char *section = "";
+    fprintf(to, "# every key as resolved by imgtrain %s\n", IMGTRAIN_VERSION);
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = config_row(i);
+        if (!config_row_has_value(row)) continue;
+        if (strcmp(section, row->section) != 0) fprintf(to, "\n%s:\n", row->section);
+        section = row->section;
+        char *text = item_text(config, i, false);
+        if (!text) return ERR_SYSTEM;
+        fprintf(to, "%s%s: %s\n", *section ? "  " : "", row->key, text);
+        free(text);
+    }
+    return check_written(to);
+}
+
+int config_print_text(const struct config *config, char **text)
+{
+    size_t bytes;
+    *text = NULL;
+    FILE *to = open_memstream(text, &bytes);
+    if (!to) return fail_errno(ERR_SYSTEM, "print the configuration");
+    int code = config_print(config, to);
+    if (fclose(to) != 0 && code == OK) code = fail_errno(ERR_SYSTEM, "print the configuration");
+    if (code < 0) {
+        free(*text);
+        *text = NULL;
+    }
+    return code;
+}
+
+/* The item of a full key; NULL for an unknown one. */
+static const struct config_item *find_item(const struct config *config, const char *key)
+{
+    int index = config_find_name(key, NULL);
+    return index < 0 ? NULL : &config->state->items[index];
+}
+
+const char *config_origin(const struct config *config, const char *key)
+{
+    const struct config_item *item = find_item(config, key);
+    return !item ? NULL : item->origin ? item->origin : "default";
+}
+
+bool config_is_set(const struct config *config, const char *key)
+{
+    const struct config_item *item = find_item(config, key);
+    return item && item->origin;
+}
+
+/* Characters of UTF-8 text, for alignment. */
+static int width(const char *text)
+{
+    int count = 0;
+    for (; *text; text++)
+        count += ((unsigned char)*text & 0xC0) != 0x80;
+    return count;
+}
+
+enum { VALUE_COLUMN = 24 }; /* longer values push their origin to the right */
+
+static int origin_line(FILE *to, const struct config *config, int index, int name_column)
+{
+    char name[CONFIG_FULL_NAME_BYTES], *value = item_text(config, index, false);
+    if (!value) return ERR_SYSTEM;
+    const char *origin = config->state->items[index].origin;
+    int blanks = VALUE_COLUMN - width(value);
+    fprintf(to, "%-*s  %s%*s  %s\n", name_column, config_row_name(config_row(index), name), value,
+            blanks > 0 ? blanks : 0, "", origin ? origin : "default");
+    free(value);
+    return OK;
+}
+
+static int origin_json(FILE *to, const struct config *config, int index, bool first)
+{
+    const struct config_row text_row = {.type = CONFIG_TYPE_STRING};
+    const char *origin = config->state->items[index].origin;
+    char name[CONFIG_FULL_NAME_BYTES], *value = item_text(config, index, true);
+    char *quoted = config_value_quote(&text_row, origin ? origin : "default", true);
+    int code = value && quoted ? OK : ERR_SYSTEM;
+    if (code == OK)
+        fprintf(to, "%s\n  \"%s\": {\"value\": %s, \"origin\": %s}", first ? "" : ",",
+                config_row_name(config_row(index), name), value, quoted);
+    free(value);
+    free(quoted);
+    return code;
+}
+
+int config_print_origins(const struct config *config, FILE *to, bool json)
+{
+    int name_column = 0;
+    bool first = true;
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        char name[CONFIG_FULL_NAME_BYTES];
+        int length = (int)strlen(config_row_name(config_row(i), name));
+        if (config_row_has_value(config_row(i)) && length > name_column) name_column = length;
+    }
+    if (json) fputc('{', to);
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        if (!config_row_has_value(config_row(i))) continue;
+        TRY(json ? origin_json(to, config, i, first) : origin_line(to, config, i, name_column));
+        first = false;
+    }
+    if (json) fputs("\n}\n", to);
+    return check_written(to);
+}
+
+static const char *type_word(const struct config_row *row)
+{
+    static const char *const words[] = {
+        [CONFIG_TYPE_BOOL] = "true or false",
+        [CONFIG_TYPE_INT] = "whole number",
+        [CONFIG_TYPE_UINT] = "whole number",
+        [CONFIG_TYPE_FLOAT] = "number",
+        [CONFIG_TYPE_STRING] = "text",
+        [CONFIG_TYPE_PATH] = "path (relative to the current folder)",
+        [CONFIG_TYPE_LIST] = "list of whole numbers",
+        [CONFIG_TYPE_DURATION] = "time: seconds, or 90s, 5m, 3h50m, 1d",
+        [CONFIG_TYPE_BYTES] = "size: 1500, 512MB, 8GB (powers of 1000), 8GiB, 8G (of 1024)",
+        [CONFIG_TYPE_ENUM] = "one of",
+        [CONFIG_TYPE_IGNORED] = "accepted for other programs' files, without effect here",
+        [CONFIG_TYPE_ALIAS] = "another name of",
+    };
+    return words[row->type];
+}
+
+/* IMGTRAIN_SPLAT__MAX_STEPS */
+static void print_variable(FILE *to, const struct config_row *row)
+{
+    fprintf(to, "  variable  IMGTRAIN_");
+    const char *const parts[] = {row->section, *row->section ? "__" : "", row->key};
+    for (int i = 0; i < 3; i++)
+        for (const char *p = parts[i]; *p; p++)
+            fputc(*p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p, to);
+    fputc('\n', to);
+}
+
+int config_explain(FILE *to, const char *key)
+{
+    char name[CONFIG_FULL_NAME_BYTES];
+    int matches = 0;
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = config_row(i);
+        if (strcmp(key, row->key) != 0 && strcmp(key, config_row_name(row, name)) != 0) continue;
+        fprintf(to, "%s%s\n  %s\n  type      %s%s%s%s%s\n", matches++ ? "\n" : "",
+                config_row_name(row, name), row->meaning, type_word(row),
+                *row->range ? row->type == CONFIG_TYPE_ENUM ? " " : ", " : "", row->range,
+                *row->target ? " " : "", row->target);
+        if (*row->unit) fprintf(to, "  unit      %s\n", row->unit);
+        if (!config_row_has_value(row)) continue;
+        fprintf(to, "  default   %s\n", *row->default_text ? row->default_text : "\"\"");
+        print_variable(to, row);
+    }
+    if (matches == 0) return config_find_name(key, NULL) < 0 ? ERR_USAGE : ERR_INTERNAL;
+    return check_written(to);
+}
+
+int config_diff(const char *stored, const struct config *current,
+                int (*differs)(void *context, const char *key, const char *stored_value,
+                               const char *current_value),
+                void *context)
+{
+    struct config *before;
+    TRY(config_load_stored(&before, stored));
+    int code = OK;
+    for (int i = 0; i < CONFIG_KEY_COUNT && code == OK; i++) {
+        if (!config_row_has_value(config_row(i))) continue;
+        char name[CONFIG_FULL_NAME_BYTES];
+        char *a = item_text(before, i, false), *b = item_text(current, i, false);
+        if (!a || !b)
+            code = ERR_SYSTEM;
+        else if (strcmp(a, b) != 0)
+            code = differs(context, config_row_name(config_row(i), name), a, b);
+        free(a);
+        free(b);
+    }
+    config_free(before);
+    return code < 0 ? code : OK;
+}

@@ -1,0 +1,139 @@
+/* Private to src/config: the table of keys, values between text and struct, and what was read. */
+#ifndef IMGTRAIN_CONFIG_SCHEMA_H
+#define IMGTRAIN_CONFIG_SCHEMA_H
+
+#include "config/config.h"
+
+enum config_type {
+    CONFIG_TYPE_BOOL,
+    CONFIG_TYPE_INT,
+    CONFIG_TYPE_UINT, /* an int whose range needs uint64_t */
+    CONFIG_TYPE_FLOAT,
+    CONFIG_TYPE_STRING,
+    CONFIG_TYPE_PATH,
+    CONFIG_TYPE_LIST,
+    CONFIG_TYPE_DURATION,
+    CONFIG_TYPE_BYTES,
+    CONFIG_TYPE_ENUM,
+    CONFIG_TYPE_IGNORED, /* accepted, without effect and without a field */
+    CONFIG_TYPE_ALIAS,   /* another name of the key `target` in the same section */
+};
+
+struct config_name {
+    const char *name;
+    int value;
+};
+
+/* One key of default.yaml. */
+struct config_row {
+    const char *section; /* "": common */
+    const char *key;
+    enum config_type type;
+    size_t offset; /* of the field in struct config */
+    const char *default_text;
+    const char *range; /* as written; enum: a|b|c; "": none */
+    int64_t int_low;
+    uint64_t int_high;
+    double low, high;
+    const char *unit;
+    const struct config_name *names; /* enum: ends with a NULL name */
+    const char *target;
+    const char *meaning;
+    int line; /* in default.yaml */
+};
+
+enum { CONFIG_MAX_ITEMS = 4096, CONFIG_FULL_NAME_BYTES = 128, CONFIG_SHOWN_BYTES = 64 };
+
+/* table.c */
+const struct config_row *config_row(int index);
+bool config_row_has_value(const struct config_row *row);
+/* "section.key", or "key" for a common one. Returns `name`. */
+char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_BYTES]);
+/* The section's name in the table; NULL if there is no such section. */
+const char *config_section(const char *name, size_t length);
+/* The index for a section (NULL: look in the common keys, then by a bare name) and a key. `task`
+ * breaks ties. Negative with the message set: no such key (nearest named), or several sections. */
+int config_find(const char *section, const char *key, const char *task);
+/* The same for "key" and "section.key". */
+int config_find_name(const char *name, const char *task);
+
+/* value.c */
+/* Sets the field of `row` from its texts (one; any number for a list). ERR_CONFIG with a message
+ * that says what was expected; the field is then unchanged. */
+int config_value_set(struct config *config, const struct config_row *row, char *const *texts,
+                     int count);
+void config_value_clear(struct config *config, const struct config_row *row);
+/* The value of the field in YAML or in JSON: malloc, NULL without memory. */
+char *config_value_text(const struct config *config, const struct config_row *row, bool json);
+/* One text of a state's item, quoted where its type needs that: likewise. */
+char *config_value_quote(const struct config_row *row, const char *text, bool json);
+bool config_value_is_utf8(const char *text);
+/* `text` for a message: cut short, without control characters. Returns `shown`. */
+char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES]);
+
+/* entries.c, yaml.c: what a source says, before it is known which keys these are. */
+enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_COMMAND_LINE };
+
+struct config_entry {
+    const char *section; /* of the table; NULL: none given */
+    char *key;           /* may be "section.key" when none was */
+    char **texts;        /* values */
+    int count;           /* 0 for an empty list or for no value */
+    bool is_list;        /* written as [a, b] */
+    bool is_null;        /* nothing, null or ~ */
+    bool is_nested;      /* a mapping or a list of lists: not kept */
+    bool is_skipped;     /* a fault was noted already */
+    char *where_key;     /* "FILE:LINE:COLUMN", "IMGTRAIN_SEED", "command line: 'seed=1'" */
+    char *where_text;    /* likewise, of the value */
+    char *origin;        /* "FILE:LINE", "IMGTRAIN_SEED", "command line" */
+    enum config_source source;
+};
+
+struct config_entries {
+    struct config_entry *items;
+    int count, room;
+};
+
+/* Faults found so far: one becomes the message, several are logged as they come. */
+enum { CONFIG_MAX_FAULTS = 20 };
+struct config_faults {
+    int count;
+    char *first;
+};
+
+/* Notes a fault at `where`. A negative code when reading on makes no sense: too many. */
+int config_fault(struct config_faults *faults, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Appends an entry (borrowed until the next one); a text to an entry. */
+int config_entry_add(struct config_entries *entries, const char *section, const char *key,
+                     enum config_source source, struct config_entry **out);
+int config_entry_add_text(struct config_entry *entry, const char *text);
+void config_entries_free(struct config_entries *entries);
+
+/* Append what a source says. Faults are noted; negative when reading on makes no sense. */
+int config_read_yaml(struct config_entries *entries, struct config_faults *faults, const char *name,
+                     const char *text, size_t bytes);
+int config_read_override(struct config_entries *entries, struct config_faults *faults,
+                         const char *override);
+int config_read_environment(struct config_entries *entries, struct config_faults *faults);
+/* Fills in the value of `entry` from one YAML scalar or list. */
+int config_read_yaml_value(struct config_entry *entry, struct config_faults *faults,
+                           const char *where, const char *text);
+
+/* config.c: like config_load_text, for a text that config_print wrote, perhaps of another version:
+ * keys that no longer exist pass, nothing is remarked. */
+int config_load_stored(struct config **out, const char *text);
+
+/* What stands behind a loaded config: for every key its texts (several: a batch, except for lists)
+ * and its origin. */
+struct config_item {
+    char **texts;
+    int count;
+    char *origin; /* NULL: default */
+};
+struct config_state {
+    struct config_item items[CONFIG_KEY_COUNT];
+};
+
+#endif

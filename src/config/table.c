@@ -1,0 +1,104 @@
+/* The table of keys (made from default.yaml) and how names are looked up in it. */
+#include "base/error.h"
+#include "base/nearest.h"
+#include "config/schema.h"
+
+#define CONFIG_TABLE
+#include "config_gen.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct config_row *config_row(int index)
+{
+    return &config_rows[index];
+}
+
+bool config_row_has_value(const struct config_row *row)
+{
+    return row->type != CONFIG_TYPE_IGNORED && row->type != CONFIG_TYPE_ALIAS;
+}
+
+char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_BYTES])
+{
+    snprintf(name, CONFIG_FULL_NAME_BYTES, "%s%s%s", row->section, *row->section ? "." : "",
+             row->key);
+    return name;
+}
+
+const char *config_section(const char *name, size_t length)
+{
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const char *section = config_rows[i].section;
+        if (*section && strlen(section) == length && strncmp(section, name, length) == 0)
+            return section;
+    }
+    return NULL;
+}
+
+/* Sets the message that `section`.`key` does not exist, with the nearest key that does. A key of
+ * the right name in another section is nearer than a similar name here. */
+static int unknown_key(const char *section, const char *key)
+{
+    const struct config_row *best = NULL;
+    int best_distance = INT_MAX, best_rank = INT_MAX;
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = &config_rows[i];
+        int distance = nearest_distance(key, row->key);
+        int rank = 2 * distance + (section && strcmp(section, row->section) != 0);
+        if (rank >= best_rank) continue;
+        best = row;
+        best_rank = rank;
+        best_distance = distance;
+    }
+    char full[CONFIG_FULL_NAME_BYTES], shown[CONFIG_SHOWN_BYTES];
+    config_value_shown(key, shown);
+    const char *in = section ? " in section " : "", *of = section ? section : "";
+    if (best && nearest_is_close(key, best_distance))
+        return fail(ERR_CONFIG, "unknown key '%s'%s%s: did you mean '%s'?", shown, in, of,
+                    section && strcmp(section, best->section) == 0 ? best->key
+                                                                   : config_row_name(best, full));
+    return fail(ERR_CONFIG, "unknown key '%s'%s%s (`imgtrain config --explain` lists all)", shown,
+                in, of);
+}
+
+/* Several sections have the bare key: the one named like the task is meant, if there is one. */
+static int ambiguous_key(const char *key, const char *task)
+{
+    char names[256] = "";
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = &config_rows[i];
+        if (strcmp(row->key, key) != 0) continue;
+        if (task && strcmp(row->section, task) == 0) return i;
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s.%s", used ? ", " : "", row->section, key);
+    }
+    return fail(ERR_CONFIG, "key '%s' is in several sections: write one of %s", key, names);
+}
+
+int config_find(const char *section, const char *key, const char *task)
+{
+    int found = -1, matches = 0;
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = &config_rows[i];
+        if (strcmp(row->key, key) != 0) continue;
+        if (strcmp(row->section, section ? section : "") == 0) return i;
+        found = i;
+        matches++;
+    }
+    if (section || matches == 0) return unknown_key(section, key);
+    return matches == 1 ? found : ambiguous_key(key, task);
+}
+
+int config_find_name(const char *name, const char *task)
+{
+    const char *dot = strchr(name, '.');
+    if (!dot) return config_find(NULL, name, task);
+    size_t length = (size_t)(dot - name);
+    if (length == 0 || !config_section(name, length)) {
+        char shown[CONFIG_SHOWN_BYTES];
+        return fail(ERR_CONFIG, "unknown section in '%s'", config_value_shown(name, shown));
+    }
+    return config_find(config_section(name, length), dot + 1, task);
+}

@@ -1,0 +1,303 @@
+/* Values between text and the fields of struct config. */
+#include "base/error.h"
+#include "base/file.h"
+#include "base/number.h"
+#include "config/schema.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *type_name(const struct config_row *row)
+{
+    static const char *const names[] = {
+        [CONFIG_TYPE_BOOL] = "true or false",
+        [CONFIG_TYPE_INT] = "a whole number",
+        [CONFIG_TYPE_UINT] = "a whole number",
+        [CONFIG_TYPE_FLOAT] = "a number",
+        [CONFIG_TYPE_STRING] = "a text",
+        [CONFIG_TYPE_PATH] = "a path",
+        [CONFIG_TYPE_LIST] = "a list of whole numbers",
+        [CONFIG_TYPE_DURATION] = "a time (90, 90s, 5m, 3h50m)",
+        [CONFIG_TYPE_BYTES] = "a size (1500, 512MB, 8GB, 8GiB)",
+        [CONFIG_TYPE_ENUM] = "one of",
+        [CONFIG_TYPE_IGNORED] = "",
+        [CONFIG_TYPE_ALIAS] = "",
+    };
+    return names[row->type];
+}
+
+char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES])
+{
+    size_t n = strnlen(text, CONFIG_SHOWN_BYTES);
+    bool cut = n >= CONFIG_SHOWN_BYTES;
+    if (cut) n = CONFIG_SHOWN_BYTES - 4;
+    while (cut && n && ((unsigned char)text[n] & 0xC0) == 0x80)
+        n--; /* not through the middle of a UTF-8 character */
+    for (size_t i = 0; i < n; i++)
+        shown[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7F ? '?' : text[i];
+    memcpy(shown + n, "...", cut ? 4 : 0);
+    if (!cut) shown[n] = '\0';
+    return shown;
+}
+
+static int wrong_type(const struct config_row *row, const char *text)
+{
+    char shown[CONFIG_SHOWN_BYTES];
+    bool is_enum = row->type == CONFIG_TYPE_ENUM;
+    return fail(ERR_CONFIG, "%s: expected %s%s%s, got '%s'", row->key, type_name(row),
+                is_enum ? " " : "", is_enum ? row->range : "", config_value_shown(text, shown));
+}
+
+static int out_of_range(const struct config_row *row, const char *text)
+{
+    char shown[CONFIG_SHOWN_BYTES];
+    return fail(ERR_CONFIG, "%s: %s is out of range %s%s%s%s", row->key,
+                config_value_shown(text, shown), *row->range ? row->range : "0..1e12",
+                *row->unit ? " (" : "", row->unit, *row->unit ? ")" : "");
+}
+
+static bool parse_bool(const char *text, bool *value)
+{
+    static const char *const words[] = {"true", "True", "TRUE", "yes",   "Yes",   "YES",
+                                        "on",   "On",   "ON",   "false", "False", "FALSE",
+                                        "no",   "No",   "NO",   "off",   "Off",   "OFF"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(text, words[i]) != 0) continue;
+        *value = i < 9;
+        return true;
+    }
+    return false;
+}
+
+/* Says of a text that fits no 64-bit type whether it is too far out or no whole number at all. */
+static int no_integer(const struct config_row *row, const char *text)
+{
+    double v;
+    bool whole = number_parse_double(text, &v) && v == floor(v);
+    return whole ? out_of_range(row, text) : wrong_type(row, text);
+}
+
+static int parse_int(const struct config_row *row, const char *text, int64_t *value)
+{
+    int64_t v;
+    if (!number_parse_int(text, &v)) return no_integer(row, text);
+    if (v < row->int_low || (v > 0 && (uint64_t)v > row->int_high)) return out_of_range(row, text);
+    *value = v;
+    return OK;
+}
+
+static int parse_uint(const struct config_row *row, const char *text, uint64_t *value)
+{
+    uint64_t v;
+    if (!number_parse_uint(text, &v)) return no_integer(row, text);
+    if (v < (uint64_t)row->int_low || v > row->int_high) return out_of_range(row, text);
+    *value = v;
+    return OK;
+}
+
+/* Floats and durations. */
+static int parse_real(const struct config_row *row, const char *text, double *value)
+{
+    double v;
+    bool good = row->type == CONFIG_TYPE_DURATION ? number_parse_duration(text, &v)
+                                                  : number_parse_double(text, &v);
+    if (!good) return wrong_type(row, text);
+    if (!(v >= row->low && v <= row->high)) return out_of_range(row, text);
+    *value = v;
+    return OK;
+}
+
+static int parse_bytes(const struct config_row *row, const char *text, uint64_t *value)
+{
+    uint64_t v;
+    if (!number_parse_bytes(text, &v)) return wrong_type(row, text);
+    if (!((double)v >= row->low && (double)v <= row->high)) return out_of_range(row, text);
+    *value = v;
+    return OK;
+}
+
+static int parse_enum(const struct config_row *row, const char *text, int *value)
+{
+    for (const struct config_name *name = row->names; name->name; name++) {
+        if (strcmp(name->name, text) != 0) continue;
+        *value = name->value;
+        return OK;
+    }
+    return wrong_type(row, text);
+}
+
+static int set_text(char **field, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy) return fail(ERR_SYSTEM, "out of memory");
+    free(*field);
+    *field = copy;
+    return OK;
+}
+
+static int set_list(const struct config_row *row, struct config_list *field, char *const *texts,
+                    int count)
+{
+    int64_t *values = calloc((size_t)count + 1, sizeof *values);
+    if (!values) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count; i++) {
+        int code = parse_int(row, texts[i], &values[i]);
+        if (code < 0) {
+            free(values);
+            return code;
+        }
+    }
+    free(field->values);
+    *field = (struct config_list){values, count};
+    return OK;
+}
+
+int config_value_set(struct config *config, const struct config_row *row, char *const *texts,
+                     int count)
+{
+    void *field = (char *)config + row->offset;
+    const char *text = count > 0 ? texts[0] : "";
+    switch (row->type) {
+    case CONFIG_TYPE_BOOL: return parse_bool(text, field) ? OK : wrong_type(row, text);
+    case CONFIG_TYPE_INT: return parse_int(row, text, field);
+    case CONFIG_TYPE_UINT: return parse_uint(row, text, field);
+    case CONFIG_TYPE_FLOAT:
+    case CONFIG_TYPE_DURATION: return parse_real(row, text, field);
+    case CONFIG_TYPE_BYTES: return parse_bytes(row, text, field);
+    case CONFIG_TYPE_ENUM: return parse_enum(row, text, field);
+    case CONFIG_TYPE_STRING:
+    case CONFIG_TYPE_PATH: return set_text(field, text);
+    case CONFIG_TYPE_LIST: return set_list(row, field, texts, count);
+    case CONFIG_TYPE_IGNORED:
+    case CONFIG_TYPE_ALIAS: break;
+    }
+    return fail(ERR_INTERNAL, "key %s has no value", row->key);
+}
+
+void config_value_clear(struct config *config, const struct config_row *row)
+{
+    void *field = (char *)config + row->offset;
+    if (row->type == CONFIG_TYPE_STRING || row->type == CONFIG_TYPE_PATH) {
+        char **text = field;
+        free(*text);
+        *text = NULL;
+    } else if (row->type == CONFIG_TYPE_LIST) {
+        struct config_list *list = field;
+        free(list->values);
+        *list = (struct config_list){0};
+    }
+}
+
+/* Reads one UTF-8 character; 0 for bytes that are none. *length: its bytes. */
+static uint32_t decode(const unsigned char *s, int *length)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000}; /* refuses overlong forms */
+    *length = s[0] < 0x80 ? 1 : s[0] < 0xC0 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    if (*length == 0 || s[0] > 0xF4) return 0;
+    uint32_t c = *length == 1 ? s[0] : s[0] & (0x7Fu >> *length);
+    for (int i = 1; i < *length; i++) {
+        if ((s[i] & 0xC0) != 0x80) return 0;
+        c = c << 6 | (s[i] & 0x3Fu);
+    }
+    return c < smallest[*length] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF) ? 0 : c;
+}
+
+bool config_value_is_utf8(const char *text)
+{
+    int length;
+    for (const unsigned char *s = (const unsigned char *)text; *s; s += length)
+        if (!decode(s, &length)) return false;
+    return true;
+}
+
+/* What a YAML reader refuses or takes for a line break when it stands there as it is. */
+static bool needs_escape(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
+           c == 0xFFFE || c == 0xFFFF;
+}
+
+/* Double quotes with the escapes that YAML and JSON share. `text` is UTF-8. */
+static char *quote(const char *text)
+{
+    char *out = malloc(6 * strlen(text) + 3), *p = out;
+    if (!out) {
+        fail(ERR_SYSTEM, "out of memory");
+        return NULL;
+    }
+    *p++ = '"';
+    int length;
+    for (const unsigned char *s = (const unsigned char *)text; *s; s += length) {
+        uint32_t c = decode(s, &length);
+        if (length == 0) length = 1;
+        if (needs_escape(c)) {
+            p += sprintf(p, "\\u%04x", c);
+            continue;
+        }
+        if (c == '"' || c == '\\') *p++ = '\\';
+        memcpy(p, s, (size_t)length);
+        p += length;
+    }
+    *p++ = '"';
+    *p = '\0';
+    return out;
+}
+
+char *config_value_quote(const struct config_row *row, const char *text, bool json)
+{
+    bool is_text = row->type == CONFIG_TYPE_STRING || row->type == CONFIG_TYPE_PATH;
+    return is_text || (json && row->type == CONFIG_TYPE_ENUM) ? quote(text)
+                                                              : string_format("%s", text);
+}
+
+static char *list_text(const struct config_list *list)
+{
+    char *text = string_format("[");
+    for (int i = 0; text && i < list->count; i++) {
+        char *longer = string_format("%s%s%" PRId64, text, i ? ", " : "", list->values[i]);
+        free(text);
+        text = longer;
+    }
+    char *closed = text ? string_format("%s]", text) : NULL;
+    free(text);
+    return closed;
+}
+
+static const char *enum_text(const struct config_row *row, int value)
+{
+    const struct config_name *name = row->names;
+    while (name->name && name->value != value)
+        name++;
+    return name->name ? name->name : "?";
+}
+
+/* Beyond 2^53 many JSON readers would round a number: such ones are strings there. */
+static char *uint_text(uint64_t value, bool json)
+{
+    return string_format(json && value > UINT64_C(1) << 53 ? "\"%" PRIu64 "\"" : "%" PRIu64, value);
+}
+
+char *config_value_text(const struct config *config, const struct config_row *row, bool json)
+{
+    const void *field = (const char *)config + row->offset;
+    char number[NUMBER_TEXT_BYTES];
+    switch (row->type) {
+    case CONFIG_TYPE_BOOL: return string_format(*(const bool *)field ? "true" : "false");
+    case CONFIG_TYPE_INT: return string_format("%" PRId64, *(const int64_t *)field);
+    case CONFIG_TYPE_UINT:
+    case CONFIG_TYPE_BYTES: return uint_text(*(const uint64_t *)field, json);
+    case CONFIG_TYPE_FLOAT:
+    case CONFIG_TYPE_DURATION:
+        return string_format("%s", number_format(number, *(const double *)field));
+    case CONFIG_TYPE_STRING:
+    case CONFIG_TYPE_PATH: return quote(*(char *const *)field);
+    case CONFIG_TYPE_ENUM:
+        return string_format(json ? "\"%s\"" : "%s", enum_text(row, *(const int *)field));
+    case CONFIG_TYPE_LIST: return list_text(field);
+    case CONFIG_TYPE_IGNORED:
+    case CONFIG_TYPE_ALIAS: break;
+    }
+    return string_format("null");
+}

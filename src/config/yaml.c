@@ -1,0 +1,279 @@
+/* YAML text -> entries, on libyaml's events: every one carries its line and column. libyaml lets
+ * duplicate keys pass (config.c looks for them) and takes quadratic time on deep nesting, so
+ * reading stops at depth 32. */
+#include "base/error.h"
+#include "base/file.h"
+#include "config/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+enum { MAX_DEPTH = 32, MAX_SECTIONS = 64, WHERE_BYTES = 512 };
+
+struct reader {
+    yaml_parser_t parser;
+    yaml_event_t event; /* the current one */
+    bool has_event;
+    const char *name; /* of the file; where the value is one of a command line: that place */
+    bool inline_value;
+    int depth;
+    struct config_entries *entries;
+    struct config_faults *faults;
+    const char *seen[MAX_SECTIONS];
+    int seen_count;
+};
+
+static const char *where(const struct reader *reader, yaml_mark_t mark, char text[WHERE_BYTES])
+{
+    if (reader->inline_value)
+        snprintf(text, WHERE_BYTES, "%s", reader->name);
+    else
+        snprintf(text, WHERE_BYTES, "%s:%zu:%zu", reader->name, mark.line + 1, mark.column + 1);
+    return text;
+}
+
+/* Notes a fault at the current event and ends the reading: what follows would be misread. */
+static int stop_at_event(struct reader *reader, const char *message)
+{
+    char place[WHERE_BYTES];
+    config_fault(reader->faults, where(reader, reader->event.start_mark, place), "%s", message);
+    return ERR_CONFIG;
+}
+
+static int syntax_fault(struct reader *reader)
+{
+    const yaml_parser_t *parser = &reader->parser;
+    const char *problem = parser->problem ? parser->problem : "unreadable";
+    char place[WHERE_BYTES];
+    if (parser->error == YAML_MEMORY_ERROR) return fail(ERR_SYSTEM, "out of memory");
+    if (parser->error == YAML_READER_ERROR) /* has no line, only an offset */
+        config_fault(reader->faults, reader->name, "not a text file: %s at byte %zu", problem,
+                     parser->problem_offset);
+    else
+        config_fault(reader->faults, where(reader, parser->problem_mark, place),
+                     "YAML syntax: %s%s%s%s", problem, parser->context ? " (" : "",
+                     parser->context ? parser->context : "", parser->context ? ")" : "");
+    return ERR_CONFIG;
+}
+
+/* Refuses what this program gives no meaning to, and nesting beyond all use. */
+static int check_event(struct reader *reader)
+{
+    const yaml_event_t *event = &reader->event;
+    const yaml_char_t *anchor = NULL, *tag = NULL;
+    switch (event->type) {
+    case YAML_ALIAS_EVENT: anchor = event->data.alias.anchor; break;
+    case YAML_SCALAR_EVENT:
+        anchor = event->data.scalar.anchor;
+        tag = event->data.scalar.tag;
+        if (memchr(event->data.scalar.value, 0, event->data.scalar.length))
+            return stop_at_event(reader, "a text may not contain a zero byte");
+        break;
+    case YAML_SEQUENCE_START_EVENT:
+        anchor = event->data.sequence_start.anchor;
+        tag = event->data.sequence_start.tag;
+        reader->depth++;
+        break;
+    case YAML_MAPPING_START_EVENT:
+        anchor = event->data.mapping_start.anchor;
+        tag = event->data.mapping_start.tag;
+        reader->depth++;
+        break;
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT: reader->depth--; break;
+    default: break;
+    }
+    if (anchor) return stop_at_event(reader, "anchors and aliases (& and *) are not supported");
+    if (tag) return stop_at_event(reader, "tags (!) are not supported");
+    if (reader->depth > MAX_DEPTH) return stop_at_event(reader, "nested more than 32 deep");
+    return OK;
+}
+
+/* Moves to the next event. */
+static int next(struct reader *reader)
+{
+    if (reader->has_event) yaml_event_delete(&reader->event);
+    reader->has_event = false;
+    if (!yaml_parser_parse(&reader->parser, &reader->event)) return syntax_fault(reader);
+    reader->has_event = true;
+    return check_event(reader);
+}
+
+static const char *scalar(const struct reader *reader)
+{
+    return (const char *)reader->event.data.scalar.value;
+}
+
+static bool is_null(const struct reader *reader)
+{
+    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+    if (reader->event.type != YAML_SCALAR_EVENT ||
+        reader->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(scalar(reader), words[i]) == 0) return true;
+    return false;
+}
+
+/* Passes over what the current event has opened. */
+static int skip(struct reader *reader)
+{
+    for (int outside = reader->depth - 1; reader->depth > outside;)
+        TRY(next(reader));
+    return OK;
+}
+
+/* [a, b, c] from its start event to its end event. */
+static int read_list(struct reader *reader, struct config_entry *entry)
+{
+    entry->is_list = true;
+    for (;;) {
+        TRY(next(reader));
+        if (reader->event.type == YAML_SEQUENCE_END_EVENT) return OK;
+        if (reader->event.type == YAML_SCALAR_EVENT) {
+            if (entry->count == CONFIG_MAX_ITEMS)
+                return stop_at_event(reader, "a list of more than 4096 values");
+            TRY(config_entry_add_text(entry, scalar(reader)));
+        } else {
+            entry->is_nested = true;
+            TRY(skip(reader));
+        }
+    }
+}
+
+static int read_value(struct reader *reader, struct config_entry *entry)
+{
+    entry->is_null = is_null(reader);
+    if (entry->is_null) return OK;
+    if (reader->event.type == YAML_SCALAR_EVENT)
+        return config_entry_add_text(entry, scalar(reader));
+    if (reader->event.type == YAML_SEQUENCE_START_EVENT) return read_list(reader, entry);
+    entry->is_nested = true;
+    return skip(reader);
+}
+
+/* The key was read at `mark`; the current event begins its value. */
+static int read_entry(struct reader *reader, const char *section, const char *key, yaml_mark_t mark)
+{
+    struct config_entry *entry;
+    char place[WHERE_BYTES];
+    if (reader->entries->count == CONFIG_MAX_ITEMS)
+        return stop_at_event(reader, "more than 4096 keys");
+    TRY(config_entry_add(reader->entries, section, key, CONFIG_FILE, &entry));
+    entry->where_key = string_format("%s", where(reader, mark, place));
+    entry->where_text = string_format("%s", where(reader, reader->event.start_mark, place));
+    entry->origin = string_format("%s:%zu", reader->name, mark.line + 1);
+    if (!entry->where_key || !entry->where_text || !entry->origin) return ERR_SYSTEM;
+    return read_value(reader, entry);
+}
+
+/* Whether this is the section's first time; notes the fault otherwise. */
+static int note_section(struct reader *reader, const char *section, yaml_mark_t mark)
+{
+    char place[WHERE_BYTES];
+    for (int i = 0; i < reader->seen_count; i++)
+        if (reader->seen[i] == section)
+            return config_fault(reader->faults, where(reader, mark, place),
+                                "section '%s' appears twice", section);
+    if (reader->seen_count < MAX_SECTIONS) reader->seen[reader->seen_count++] = section;
+    return OK;
+}
+
+static int read_mapping(struct reader *reader, const char *section);
+
+static int read_section(struct reader *reader, const char *section, yaml_mark_t mark)
+{
+    TRY(note_section(reader, section, mark));
+    if (is_null(reader)) return OK;
+    if (reader->event.type == YAML_MAPPING_START_EVENT) return read_mapping(reader, section);
+    char place[WHERE_BYTES];
+    TRY(config_fault(reader->faults, where(reader, reader->event.start_mark, place),
+                     "'%s' is a section: expected KEY: VALUE lines in it", section));
+    return reader->event.type == YAML_SCALAR_EVENT ? OK : skip(reader);
+}
+
+/* From the start event of a mapping to its end event; `section` NULL: the top level. */
+static int read_mapping(struct reader *reader, const char *section)
+{
+    for (;;) {
+        TRY(next(reader));
+        if (reader->event.type == YAML_MAPPING_END_EVENT) return OK;
+        if (reader->event.type != YAML_SCALAR_EVENT)
+            return stop_at_event(reader, "expected the name of a key");
+        yaml_mark_t mark = reader->event.start_mark;
+        char *key = string_format("%s", scalar(reader));
+        if (!key) return ERR_SYSTEM;
+        const char *opened = section ? NULL : config_section(key, strlen(key));
+        int code = next(reader);
+        if (code == OK)
+            code = opened ? read_section(reader, opened, mark)
+                          : read_entry(reader, section, key, mark);
+        free(key);
+        TRY(code);
+    }
+}
+
+static int read_document(struct reader *reader)
+{
+    TRY(next(reader)); /* stream start */
+    TRY(next(reader));
+    if (reader->event.type == YAML_STREAM_END_EVENT) return OK; /* empty: all defaults */
+    TRY(next(reader));
+    if (reader->event.type == YAML_MAPPING_START_EVENT)
+        TRY(read_mapping(reader, NULL));
+    else if (!is_null(reader))
+        return stop_at_event(reader, "expected KEY: VALUE lines");
+    TRY(next(reader)); /* document end */
+    TRY(next(reader));
+    if (reader->event.type != YAML_STREAM_END_EVENT)
+        return stop_at_event(reader, "a second document (---) is not supported");
+    return OK;
+}
+
+static int open_reader(struct reader *reader, const char *text, size_t bytes)
+{
+    if (!yaml_parser_initialize(&reader->parser)) return fail(ERR_SYSTEM, "out of memory");
+    yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, bytes);
+    return OK;
+}
+
+static void close_reader(struct reader *reader)
+{
+    if (reader->has_event) yaml_event_delete(&reader->event);
+    yaml_parser_delete(&reader->parser);
+}
+
+int config_read_yaml(struct config_entries *entries, struct config_faults *faults, const char *name,
+                     const char *text, size_t bytes)
+{
+    struct reader reader = {.name = name, .entries = entries, .faults = faults};
+    TRY(open_reader(&reader, text, bytes));
+    int code = read_document(&reader);
+    close_reader(&reader);
+    return code;
+}
+
+/* A whole document that is one scalar or one list. */
+static int read_lone_value(struct reader *reader, struct config_entry *entry)
+{
+    for (int i = 0; i < 3; i++) /* stream start, document start, the value's first */
+        TRY(next(reader));
+    TRY(read_value(reader, entry));
+    TRY(next(reader));
+    TRY(next(reader));
+    if (reader->event.type != YAML_STREAM_END_EVENT)
+        return stop_at_event(reader, "expected one value");
+    return OK;
+}
+
+int config_read_yaml_value(struct config_entry *entry, struct config_faults *faults,
+                           const char *place, const char *text)
+{
+    struct reader reader = {.name = place, .inline_value = true, .faults = faults};
+    TRY(open_reader(&reader, text, strlen(text)));
+    int before = faults->count, code = read_lone_value(&reader, entry);
+    close_reader(&reader);
+    entry->is_skipped = faults->count > before;
+    return code == ERR_CONFIG ? OK : code;
+}
