@@ -1,0 +1,92 @@
+/* The one thing we want from EXIF: which way is up. */
+#include "base/error.h"
+#include "image/format.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3, ENTRY_BYTES = 12 };
+
+static unsigned read16(const uint8_t *p, bool little)
+{
+    return little ? p[0] | (unsigned)p[1] << 8 : (unsigned)p[0] << 8 | p[1];
+}
+
+static size_t read32(const uint8_t *p, bool little)
+{
+    return little ? read16(p, true) | (size_t)read16(p + 2, true) << 16
+                  : (size_t)read16(p, false) << 16 | read16(p + 2, false);
+}
+
+int exif_orientation(const uint8_t *tiff, size_t bytes)
+{
+    if (bytes < 8) return 1;
+    bool little = tiff[0] == 'I' && tiff[1] == 'I';
+    if (!little && !(tiff[0] == 'M' && tiff[1] == 'M')) return 1;
+    if (read16(tiff + 2, little) != 42) return 1;
+    size_t at = read32(tiff + 4, little);
+    if (at > bytes || bytes - at < 2) return 1;
+    size_t entries = read16(tiff + at, little);
+    at += 2;
+    for (size_t i = 0; i < entries && bytes - at >= ENTRY_BYTES; i++, at += ENTRY_BYTES) {
+        const uint8_t *entry = tiff + at;
+        if (read16(entry, little) != TAG_ORIENTATION) continue;
+        unsigned value = read16(entry + 8, little);
+        bool sound = read16(entry + 2, little) == TYPE_SHORT && read32(entry + 4, little) == 1;
+        return sound && value >= 1 && value <= 8 ? (int)value : 1;
+    }
+    return 1;
+}
+
+/* Which stored axes run backwards in the upright picture; 5 to 8 swap the axes besides. */
+struct turn {
+    bool swap, back_x, back_y;
+};
+
+static struct turn orientation_turn(int o)
+{
+    return (struct turn){o >= 5, o == 2 || o == 3 || o == 7 || o == 8,
+                         o == 3 || o == 4 || o == 6 || o == 7};
+}
+
+/* Copies stored pixels [x0, x1) x [y0, y1) to where they belong. */
+static void copy_tile(struct image *out, const struct image *in, struct turn turn, int x0, int y0,
+                      int x1, int y1)
+{
+    size_t pixel = (size_t)in->channels * sample_bytes(in->type);
+    for (int y = y0; y < y1; y++) {
+        for (int x = x0; x < x1; x++) {
+            size_t u = (size_t)(turn.back_x ? in->width - 1 - x : x);
+            size_t v = (size_t)(turn.back_y ? in->height - 1 - y : y);
+            size_t to = turn.swap ? u * (size_t)out->width + v : v * (size_t)out->width + u;
+            size_t from = (size_t)y * (size_t)in->width + (size_t)x;
+            memcpy((uint8_t *)out->data + to * pixel, (const uint8_t *)in->data + from * pixel,
+                   pixel);
+        }
+    }
+}
+
+/* In tiles, which keep both sides of a transposition in cache. */
+static void copy_upright(struct image *out, const struct image *in, struct turn turn)
+{
+    enum { TILE = 32 };
+#pragma omp parallel for schedule(static)
+    for (int y = 0; y < in->height; y += TILE) {
+        int y1 = y + TILE < in->height ? y + TILE : in->height;
+        for (int x = 0; x < in->width; x += TILE)
+            copy_tile(out, in, turn, x, y, x + TILE < in->width ? x + TILE : in->width, y1);
+    }
+}
+
+int exif_apply(struct image *image, int orientation)
+{
+    if (orientation < 2 || orientation > 8) return OK;
+    struct turn turn = orientation_turn(orientation);
+    struct image out;
+    TRY(image_create(&out, turn.swap ? image->height : image->width,
+                     turn.swap ? image->width : image->height, image->channels, image->type));
+    copy_upright(&out, image, turn);
+    image_free(image);
+    *image = out;
+    return OK;
+}

@@ -1,0 +1,97 @@
+/* Pictures in memory: creation, size, conversion between sample types. */
+#include "image/image.h"
+
+#include "base/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+size_t sample_bytes(enum sample_type type)
+{
+    return type == SAMPLE_U8 ? 1 : type == SAMPLE_U16 ? 2 : 4;
+}
+
+static size_t image_samples(const struct image *image)
+{
+    return (size_t)image->width * (size_t)image->height * (size_t)image->channels;
+}
+
+size_t image_bytes(const struct image *image)
+{
+    return image_samples(image) * sample_bytes(image->type);
+}
+
+bool image_has_alpha(const struct image *image)
+{
+    return image->channels == 2 || image->channels == 4;
+}
+
+/* Memory is promised generously by the kernel and taken back by killing: ask first. */
+static int check_memory(size_t bytes)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || page <= 0 || bytes / (size_t)page < (size_t)pages) return OK;
+    return fail(ERR_SYSTEM, "a picture of %.1f GiB does not fit into this machine's memory",
+                (double)bytes / 0x1p30);
+}
+
+int image_create(struct image *image, int width, int height, int channels, enum sample_type type)
+{
+    memset(image, 0, sizeof *image);
+    if (width < 1 || height < 1 || width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE ||
+        channels < 1 || channels > IMAGE_MAX_CHANNELS)
+        return fail(ERR_DATA, "a picture of %dx%d with %d channels is outside the limits (%d, %d)",
+                    width, height, channels, IMAGE_MAX_SIDE, IMAGE_MAX_CHANNELS);
+    struct image made = {width, height, channels, type, NULL};
+    size_t bytes = image_bytes(&made); /* < 2^34 * 2^6 * 4: no overflow */
+    TRY(check_memory(bytes));
+    made.data = calloc(bytes, 1);
+    if (!made.data)
+        return fail(ERR_SYSTEM, "out of memory for a picture of %dx%dx%d", width, height, channels);
+    *image = made;
+    return OK;
+}
+
+void image_free(struct image *image)
+{
+    free(image->data);
+    memset(image, 0, sizeof *image);
+}
+
+/* Clamps to 0..1; a NaN becomes 0. */
+static float unit_clamp(float v)
+{
+    return v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
+}
+
+static void convert_row(const struct image *out, const struct image *in, size_t first, size_t count)
+{
+    uint8_t *u8 = out->data;
+    uint16_t *u16 = out->data;
+    float *f32 = out->data;
+    for (size_t i = first; i < first + count; i++) {
+        float v = unit_clamp(image_sample(in, i));
+        switch (out->type) {
+        case SAMPLE_U8: u8[i] = (uint8_t)(v * 255.0f + 0.5f); break;
+        case SAMPLE_U16: u16[i] = (uint16_t)(v * 65535.0f + 0.5f); break;
+        case SAMPLE_F32: f32[i] = v; break;
+        }
+    }
+}
+
+int image_convert(struct image *out, const struct image *in, enum sample_type type)
+{
+    struct image made;
+    TRY(image_create(&made, in->width, in->height, in->channels, type));
+    size_t row = (size_t)in->width * (size_t)in->channels;
+    if (type == in->type && type != SAMPLE_F32) {
+        memcpy(made.data, in->data, image_bytes(in));
+    } else {
+#pragma omp parallel for schedule(static)
+        for (int y = 0; y < in->height; y++)
+            convert_row(&made, in, (size_t)y * row, row);
+    }
+    *out = made;
+    return OK;
+}

@@ -1,0 +1,313 @@
+/* JPEG both ways, with libjpeg-turbo's libjpeg API. */
+#include "base/error.h"
+#include "image/format.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* clang-format off: jpeglib.h needs stdio.h before it */
+#include <jerror.h>
+#include <jpeglib.h>
+/* clang-format on */
+
+enum {
+    MARKER_SOI = 0xD8,
+    MARKER_EOI = 0xD9,
+    MARKER_SOS = 0xDA,
+    MARKER_APP1 = 0xE1,
+    SCANS_LIMIT = 64,
+    /* A flat block costs 1 bit at least: 64 samples an eighth of a byte, tripled where chroma is
+     * stored at a quarter of the size and less. */
+    JPEG_BEST_RATIO = 1600,
+    /* Samples visited (a scan may visit each) for each byte of the file. The flattest real
+     * progressive picture stays below; a file made to keep a decoder busy does not. */
+    JPEG_WORK_RATIO = 12288,
+    CHROMA_FULL_QUALITY = 90,
+};
+
+/* ---- what the markers say, before any decoding ---- */
+
+struct jpeg_outline {
+    int width, height, components; /* 0 when no frame header was seen */
+    int scans;
+    int orientation;
+};
+
+static size_t read_be16(const uint8_t *p)
+{
+    return (size_t)p[0] << 8 | p[1];
+}
+
+static bool is_frame_header(int marker)
+{
+    return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+}
+
+/* The next marker at or after `at`: its code, or 0 at the end. *at is then behind it. FF 00 is a
+ * stuffed byte and D0-D7 are restarts, both inside entropy-coded data. */
+static int next_marker(const struct source *source, size_t *at)
+{
+    while (*at < source->bytes) {
+        const uint8_t *ff = memchr(source->data + *at, 0xFF, source->bytes - *at);
+        if (!ff) break;
+        size_t i = (size_t)(ff - source->data) + 1;
+        while (i < source->bytes && source->data[i] == 0xFF)
+            i++;
+        if (i >= source->bytes) break;
+        *at = i + 1;
+        int code = source->data[i];
+        if (code != 0x00 && code != 0x01 && !(code >= 0xD0 && code <= 0xD7)) return code;
+    }
+    *at = source->bytes;
+    return 0;
+}
+
+static void note_segment(struct jpeg_outline *outline, int marker, const uint8_t *body,
+                         size_t bytes)
+{
+    if (is_frame_header(marker) && bytes >= 6 && outline->width == 0) {
+        outline->height = (int)read_be16(body + 1);
+        outline->width = (int)read_be16(body + 3);
+        outline->components = body[5];
+    } else if (marker == MARKER_APP1 && bytes > 6 && memcmp(body, "Exif\0", 6) == 0) {
+        outline->orientation = exif_orientation(body + 6, bytes - 6);
+    } else if (marker == MARKER_SOS) {
+        outline->scans++;
+    }
+}
+
+static struct jpeg_outline walk_markers(const struct source *source)
+{
+    struct jpeg_outline outline = {.orientation = 1};
+    size_t at = 2;
+    for (int marker; (marker = next_marker(source, &at)) != 0 && marker != MARKER_EOI;) {
+        if (marker == MARKER_SOI) continue;
+        if (source->bytes - at < 2) break;
+        size_t length = read_be16(source->data + at);
+        if (length < 2 || length > source->bytes - at) break;
+        note_segment(&outline, marker, source->data + at + 2, length - 2);
+        if (outline.scans > SCANS_LIMIT) break;
+        at += length;
+    }
+    return outline;
+}
+
+static int outline_header(const struct source *source, const struct jpeg_outline *outline,
+                          struct image_header *header)
+{
+    if (outline->width == 0 || outline->height == 0)
+        return fail(ERR_DATA, "%s: broken JPEG: no frame header", source->name);
+    if (outline->components != 1 && outline->components != 3 && outline->components != 4)
+        return fail(ERR_DATA, "%s: a JPEG with %d components is not supported", source->name,
+                    outline->components);
+    if (outline->scans > SCANS_LIMIT)
+        return fail(ERR_DATA, "%s: a JPEG with more than %d scans is refused", source->name,
+                    SCANS_LIMIT);
+    *header = (struct image_header){outline->width, outline->height,
+                                    outline->components == 1 ? 1 : 3, SAMPLE_U8};
+    TRY(format_check_size(source, header, JPEG_BEST_RATIO));
+    size_t samples = (size_t)outline->width * (size_t)outline->height * (size_t)outline->components;
+    if (samples * (size_t)outline->scans / JPEG_WORK_RATIO > source->total)
+        return fail(ERR_DATA, "%s: %zu bytes with %d scans of %dx%d pixels are refused",
+                    source->name, source->total, outline->scans, outline->width, outline->height);
+    return OK;
+}
+
+static int jpeg_probe(const struct source *source, struct image_header *header)
+{
+    struct jpeg_outline outline = walk_markers(source);
+    TRY(outline_header(source, &outline, header));
+    if (outline.orientation < 5) return OK;
+    header->width = outline.height;
+    header->height = outline.width;
+    return OK;
+}
+
+/* ---- errors: libjpeg's handler jumps back ---- */
+
+struct jpeg_trap {
+    struct jpeg_error_mgr manager; /* first: libjpeg hands this address back */
+    jmp_buf jump;
+    char message[JMSG_LENGTH_MAX];
+};
+
+static void on_error(j_common_ptr info)
+{
+    struct jpeg_trap *trap = (struct jpeg_trap *)info->err;
+    trap->manager.format_message(info, trap->message);
+    longjmp(trap->jump, 1);
+}
+
+/* A warning (level < 0) means that the picture is damaged: an error here. */
+static void on_message(j_common_ptr info, int level)
+{
+    if (level < 0) on_error(info);
+}
+
+static struct jpeg_error_mgr *set_trap(struct jpeg_trap *trap)
+{
+    jpeg_std_error(&trap->manager);
+    trap->manager.error_exit = on_error;
+    trap->manager.emit_message = on_message;
+    return &trap->manager;
+}
+
+/* ---- reading ---- */
+
+/* What must survive a jump lives here, not in the locals of the function that called setjmp. */
+struct jpeg_reader {
+    struct jpeg_decompress_struct info;
+    struct jpeg_trap trap;
+    const struct source *source;
+    uint8_t *cmyk; /* one row */
+};
+
+/* Adobe stores ink inverted (255 = none); without its marker 255 is full ink. */
+static void row_from_cmyk(uint8_t *rgb, const uint8_t *cmyk, int width, bool inverted)
+{
+    for (int x = 0; x < width; x++, rgb += 3, cmyk += 4) {
+        unsigned black = inverted ? cmyk[3] : 255u - cmyk[3];
+        for (int c = 0; c < 3; c++) {
+            unsigned ink = inverted ? cmyk[c] : 255u - cmyk[c];
+            rgb[c] = (uint8_t)((ink * black + 127u) / 255u);
+        }
+    }
+}
+
+static void choose_colours(struct jpeg_decompress_struct *info)
+{
+    switch (info->num_components) {
+    case 1: info->out_color_space = JCS_GRAYSCALE; break;
+    case 3: info->out_color_space = JCS_RGB; break;
+    default: info->out_color_space = JCS_CMYK; break;
+    }
+    info->dct_method = JDCT_ISLOW;
+}
+
+static int read_rows(struct jpeg_reader *reader, struct image *image)
+{
+    struct jpeg_decompress_struct *info = &reader->info;
+    size_t row = (size_t)image->width * (size_t)image->channels;
+    if (info->out_color_space == JCS_CMYK) {
+        reader->cmyk = malloc((size_t)image->width * 4);
+        if (!reader->cmyk) return fail(ERR_SYSTEM, "%s: out of memory", reader->source->name);
+    }
+    while (info->output_scanline < info->output_height) {
+        uint8_t *to = (uint8_t *)image->data + info->output_scanline * row;
+        JSAMPROW line = reader->cmyk ? reader->cmyk : to;
+        if (jpeg_read_scanlines(info, &line, 1) != 1)
+            return fail(ERR_DATA, "%s: broken JPEG: rows are missing", reader->source->name);
+        if (reader->cmyk) row_from_cmyk(to, reader->cmyk, image->width, info->saw_Adobe_marker);
+    }
+    return OK;
+}
+
+static int read_image(struct jpeg_reader *reader, const struct image_header *header,
+                      struct image *image)
+{
+    const struct source *source = reader->source;
+    if (setjmp(reader->trap.jump))
+        return fail(ERR_DATA, "%s: broken JPEG: %s", source->name, reader->trap.message);
+    jpeg_create_decompress(&reader->info);
+    jpeg_mem_src(&reader->info, source->data, source->bytes);
+    jpeg_read_header(&reader->info, TRUE);
+    if ((int)reader->info.image_width != header->width ||
+        (int)reader->info.image_height != header->height)
+        return fail(ERR_DATA, "%s: broken JPEG: two frame headers", source->name);
+    choose_colours(&reader->info);
+    jpeg_start_decompress(&reader->info);
+    if (reader->info.output_components !=
+        (reader->info.out_color_space == JCS_CMYK ? 4 : header->channels))
+        return fail(ERR_DATA, "%s: broken JPEG: two frame headers", source->name);
+    TRY(format_create(source, header, image));
+    TRY(read_rows(reader, image));
+    jpeg_finish_decompress(&reader->info);
+    return OK;
+}
+
+static int jpeg_decode(const struct source *source, struct image *image)
+{
+    struct jpeg_outline outline = walk_markers(source);
+    struct image_header header;
+    TRY(outline_header(source, &outline, &header));
+    struct jpeg_reader reader = {.source = source};
+    reader.info.err = set_trap(&reader.trap);
+    int code = read_image(&reader, &header, image);
+    jpeg_destroy_decompress(&reader.info);
+    free(reader.cmyk);
+    if (code < 0) return code;
+    return exif_apply(image, outline.orientation);
+}
+
+static bool jpeg_matches(const uint8_t *data, size_t bytes)
+{
+    return bytes >= 3 && memcmp(data, "\xFF\xD8\xFF", 3) == 0;
+}
+
+const struct image_format format_jpeg = {"JPEG", jpeg_matches, jpeg_probe, jpeg_decode};
+
+/* ---- writing ---- */
+
+struct jpeg_writer {
+    struct jpeg_compress_struct info;
+    struct jpeg_trap trap;
+    unsigned char *data;
+    unsigned long bytes;
+};
+
+/* Chroma at full resolution from quality 90 on (4:4:4), else halved both ways (4:2:0), libjpeg's
+ * default. */
+static void set_quality(struct jpeg_compress_struct *info, int quality)
+{
+    jpeg_set_quality(info, quality, TRUE);
+    info->dct_method = JDCT_ISLOW;
+    if (info->num_components != 3) return;
+    int factor = quality >= CHROMA_FULL_QUALITY ? 1 : 2;
+    info->comp_info[0].h_samp_factor = factor;
+    info->comp_info[0].v_samp_factor = factor;
+}
+
+static int write_image(struct jpeg_writer *writer, const struct image *image, int quality)
+{
+    struct jpeg_compress_struct *info = &writer->info;
+    if (setjmp(writer->trap.jump)) return fail(ERR_SYSTEM, "write JPEG: %s", writer->trap.message);
+    jpeg_create_compress(info);
+    jpeg_mem_dest(info, &writer->data, &writer->bytes);
+    info->image_width = (JDIMENSION)image->width;
+    info->image_height = (JDIMENSION)image->height;
+    info->input_components = image->channels;
+    info->in_color_space = image->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(info);
+    set_quality(info, quality);
+    jpeg_start_compress(info, TRUE);
+    size_t row = (size_t)image->width * (size_t)image->channels;
+    while (info->next_scanline < info->image_height) {
+        JSAMPROW line = (uint8_t *)image->data + info->next_scanline * row;
+        jpeg_write_scanlines(info, &line, 1);
+    }
+    jpeg_finish_compress(info);
+    return OK;
+}
+
+int image_encode_jpeg(const struct image *image, int quality, uint8_t **data, size_t *bytes)
+{
+    *data = NULL;
+    *bytes = 0;
+    if (image->type != SAMPLE_U8 || (image->channels != 1 && image->channels != 3))
+        return fail(ERR_USAGE, "JPEG takes 1 or 3 channels of 8 bits");
+    if (image->width > JPEG_MAX_DIMENSION || image->height > JPEG_MAX_DIMENSION)
+        return fail(ERR_USAGE, "JPEG holds at most %ld pixels a side, not %dx%d",
+                    JPEG_MAX_DIMENSION, image->width, image->height);
+    struct jpeg_writer writer = {.data = NULL};
+    writer.info.err = set_trap(&writer.trap);
+    int code = write_image(&writer, image, quality);
+    jpeg_destroy_compress(&writer.info);
+    if (code < 0) {
+        free(writer.data);
+        return code;
+    }
+    *data = writer.data;
+    *bytes = writer.bytes;
+    return OK;
+}

@@ -1,0 +1,150 @@
+/* Reading a picture file, whatever its format: the first bytes decide, never the name. */
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "image/format.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct image_format *const formats[] = {&format_png, &format_jpeg, &format_pnm,
+                                                     &format_pfm};
+
+enum { MAGIC_BYTES = 16, PROBE_BYTES = 1 << 18 };
+static const size_t FILE_LIMIT = (size_t)16 << 30;
+static const size_t PLAIN_LIMIT = (size_t)4 << 30; /* decoded bytes that any ratio may make */
+static const size_t MODEST_RATIO = 64;             /* above that */
+
+static const struct image_format *find_format(const uint8_t *data, size_t bytes)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (formats[i]->matches(data, bytes)) return formats[i];
+    return NULL;
+}
+
+static int fail_format(const char *name, size_t bytes)
+{
+    if (bytes == 0) return fail(ERR_DATA, "%s: the file is empty", name);
+    return fail(ERR_DATA, "%s: not a PNG, JPEG, PNM or PFM picture", name);
+}
+
+int format_check_size(const struct source *source, const struct image_header *header,
+                      size_t best_ratio)
+{
+    if (header->width < 1 || header->height < 1 || header->width > IMAGE_MAX_SIDE ||
+        header->height > IMAGE_MAX_SIDE || header->channels < 1 ||
+        header->channels > IMAGE_MAX_CHANNELS)
+        return fail(ERR_DATA, "%s: %dx%d with %d channels is outside the limits (%d, %d)",
+                    source->name, header->width, header->height, header->channels, IMAGE_MAX_SIDE,
+                    IMAGE_MAX_CHANNELS);
+    struct image shape = {header->width, header->height, header->channels, header->type, NULL};
+    size_t raw = image_bytes(&shape);
+    if (raw / best_ratio > source->total)
+        return fail(ERR_DATA, "%s: %zu bytes cannot hold the %dx%d pixels that its header claims",
+                    source->name, source->total, header->width, header->height);
+    if (raw > PLAIN_LIMIT && raw / MODEST_RATIO > source->total)
+        return fail(ERR_DATA, "%s: %zu bytes that unpack to %.1f GiB are refused", source->name,
+                    source->total, (double)raw / 0x1p30);
+    return OK;
+}
+
+int format_create(const struct source *source, const struct image_header *header,
+                  struct image *image)
+{
+    int code = image_create(image, header->width, header->height, header->channels, header->type);
+    return code < 0 ? fail_within(code, "%s", source->name) : OK;
+}
+
+int image_decode(struct image *image, const uint8_t *data, size_t bytes, const char *name)
+{
+    memset(image, 0, sizeof *image);
+    const struct image_format *format = find_format(data, bytes);
+    if (!format) return fail_format(name, bytes);
+    struct source source = {data, bytes, bytes, name};
+    int code = format->decode(&source, image);
+    if (code < 0) image_free(image);
+    return code;
+}
+
+/* The file's first bytes and its whole size, so that a large file of another kind is not read. */
+static int read_head(const char *path, uint8_t *head, size_t room, size_t *bytes, size_t *total)
+{
+    *bytes = *total = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(ERR_INPUT, "open %s", path);
+    struct stat info;
+    int code = OK;
+    if (fstat(fd, &info) != 0) {
+        code = fail_errno(ERR_IO, "stat %s", path);
+    } else if (!S_ISREG(info.st_mode)) {
+        code = fail(ERR_DATA, "%s is not a regular file", path);
+    } else {
+        *total = (size_t)info.st_size;
+        while (*bytes < room) {
+            ssize_t got = read(fd, head + *bytes, room - *bytes);
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) code = fail_errno(ERR_IO, "read %s", path);
+            if (got <= 0) break;
+            *bytes += (size_t)got;
+        }
+    }
+    close(fd);
+    return code;
+}
+
+int image_load(struct image *image, const char *path)
+{
+    memset(image, 0, sizeof *image);
+    uint8_t head[MAGIC_BYTES];
+    size_t bytes, total;
+    TRY(read_head(path, head, sizeof head, &bytes, &total));
+    if (!find_format(head, bytes)) return fail_format(path, bytes);
+    uint8_t *data;
+    TRY(file_read(path, FILE_LIMIT, &data, &bytes));
+    int code = image_decode(image, data, bytes, path);
+    free(data);
+    return code;
+}
+
+static int probe_source(const struct source *source, struct image_header *header)
+{
+    const struct image_format *format = find_format(source->data, source->bytes);
+    if (!format) return fail_format(source->name, source->bytes);
+    return format->probe(source, header);
+}
+
+/* The beginning nearly always suffices; a long comment or profile before the size needs it all. */
+static int probe_file(const char *path, struct image_header *header)
+{
+    uint8_t *data = malloc(PROBE_BYTES);
+    if (!data) return fail(ERR_SYSTEM, "%s: out of memory", path);
+    struct source source = {data, 0, 0, path};
+    int code = read_head(path, data, PROBE_BYTES, &source.bytes, &source.total);
+    if (code == OK) code = probe_source(&source, header);
+    bool more = code == ERR_DATA && source.total > source.bytes && find_format(data, source.bytes);
+    free(data);
+    if (!more) return code;
+    TRY(file_read(path, FILE_LIMIT, &data, &source.bytes));
+    source.data = data;
+    source.total = source.bytes;
+    code = probe_source(&source, header);
+    free(data);
+    return code;
+}
+
+int image_probe(const char *path, int *width, int *height, int *channels, enum sample_type *type)
+{
+    struct image_header header;
+    TRY(probe_file(path, &header));
+    *width = header.width;
+    *height = header.height;
+    *channels = header.channels;
+    *type = header.type;
+    return OK;
+}

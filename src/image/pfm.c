@@ -1,0 +1,147 @@
+/* Portable float maps: "PF" or "Pf", width, height, a scale whose sign is the byte order, then
+ * floats from the bottom row up. pauldebevec.com/Research/HDR/PFM */
+#include "base/error.h"
+#include "image/format.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pfm_header {
+    struct image_header shape;
+    bool little;
+    size_t body; /* offset of the first float */
+};
+
+static int fail_pfm(const struct source *source, const char *what)
+{
+    return fail(ERR_DATA, "%s: broken PFM: %s", source->name, what);
+}
+
+/* The next run of non-spaces from *at; *at ends on the one space that follows it. */
+static bool read_word(const struct source *source, size_t *at, char *word, size_t room)
+{
+    const char *data = (const char *)source->data;
+    while (*at < source->bytes && strchr(" \t\r\n", data[*at]) && data[*at])
+        ++*at;
+    size_t length = 0;
+    for (; *at < source->bytes && !strchr(" \t\r\n", data[*at]); ++*at) {
+        if (length + 1 >= room) return false;
+        word[length++] = data[*at];
+    }
+    word[length] = '\0';
+    return length > 0 && *at < source->bytes;
+}
+
+static bool read_size(const struct source *source, size_t *at, int *value)
+{
+    char word[9], *end;
+    if (!read_word(source, at, word, sizeof word)) return false;
+    long number = strtol(word, &end, 10);
+    *value = (int)number;
+    return *end == '\0';
+}
+
+/* Only the sign matters, so the number itself is not parsed: that would depend on the locale. */
+static bool read_scale(const struct source *source, size_t *at, bool *little)
+{
+    char word[64];
+    if (!read_word(source, at, word, sizeof word)) return false;
+    *little = word[0] == '-';
+    return word[strspn(word, "+-.0123456789eE")] == '\0' && strpbrk(word, "123456789") != NULL;
+}
+
+static int read_header(const struct source *source, struct pfm_header *header)
+{
+    *header = (struct pfm_header){.shape = {0, 0, source->data[1] == 'F' ? 3 : 1, SAMPLE_F32}};
+    size_t at = 2;
+    if (!read_size(source, &at, &header->shape.width) ||
+        !read_size(source, &at, &header->shape.height) || !read_scale(source, &at, &header->little))
+        return fail_pfm(source, "the header is not WIDTH HEIGHT SCALE");
+    header->body = at + 1;
+    TRY(format_check_size(source, &header->shape, 1));
+    struct image shape = {header->shape.width, header->shape.height, header->shape.channels,
+                          SAMPLE_F32, NULL};
+    if (image_bytes(&shape) > source->total - header->body)
+        return fail_pfm(source, "samples are missing");
+    return OK;
+}
+
+static uint32_t read_bits(const uint8_t *p, bool little)
+{
+    return little ? p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24
+                  : p[3] | (uint32_t)p[2] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[0] << 24;
+}
+
+/* False when a value is not finite: nothing can be learnt from such a picture. */
+static bool read_row(float *to, const uint8_t *from, size_t count, bool little)
+{
+    bool finite = true;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = read_bits(from + 4 * i, little);
+        memcpy(&to[i], &bits, 4);
+        finite &= isfinite(to[i]) != 0;
+    }
+    return finite;
+}
+
+static int pfm_decode(const struct source *source, struct image *image)
+{
+    struct pfm_header header;
+    TRY(read_header(source, &header));
+    TRY(format_create(source, &header.shape, image));
+    size_t row = (size_t)image->width * (size_t)image->channels;
+    bool finite = true;
+#pragma omp parallel for schedule(static) reduction(&& : finite)
+    for (int y = 0; y < image->height; y++) {
+        float *to = (float *)image->data + (size_t)(image->height - 1 - y) * row;
+        const uint8_t *from = source->data + header.body + (size_t)y * row * sizeof(float);
+        finite = read_row(to, from, row, header.little) && finite;
+    }
+    return finite ? OK : fail_pfm(source, "a sample is not a finite number");
+}
+
+static int pfm_probe(const struct source *source, struct image_header *header)
+{
+    struct pfm_header found;
+    TRY(read_header(source, &found));
+    *header = found.shape;
+    return OK;
+}
+
+static bool pfm_matches(const uint8_t *data, size_t bytes)
+{
+    return bytes >= 3 && data[0] == 'P' && (data[1] == 'F' || data[1] == 'f') &&
+           strchr(" \t\r\n", data[2]) && data[2];
+}
+
+const struct image_format format_pfm = {"PFM", pfm_matches, pfm_probe, pfm_decode};
+
+int pfm_encode(const struct image *image, uint8_t **data, size_t *bytes)
+{
+    *data = NULL;
+    *bytes = 0;
+    if (image->channels != 1 && image->channels != 3)
+        return fail(ERR_USAGE, "PFM holds 1 or 3 channels, not %d", image->channels);
+    char header[64];
+    bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+    size_t head = (size_t)snprintf(header, sizeof header, "P%c\n%d %d\n%s\n",
+                                   image->channels == 3 ? 'F' : 'f', image->width, image->height,
+                                   little ? "-1.0" : "1.0");
+    size_t row = (size_t)image->width * (size_t)image->channels;
+    size_t body = row * (size_t)image->height * sizeof(float);
+    uint8_t *out = malloc(head + body);
+    if (!out) return fail(ERR_SYSTEM, "out of memory for a PFM file");
+    memcpy(out, header, head);
+    for (int y = 0; y < image->height; y++) {
+        uint8_t *to = out + head + (size_t)(image->height - 1 - y) * row * sizeof(float);
+        for (size_t i = 0; i < row; i++) {
+            float v = image_sample(image, (size_t)y * row + i);
+            memcpy(to + 4 * i, &v, 4);
+        }
+    }
+    *data = out;
+    *bytes = head + body;
+    return OK;
+}

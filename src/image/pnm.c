@@ -1,0 +1,290 @@
+/* The netpbm family, P1 to P7: bitmaps, greymaps, pixmaps, PAM; one writer for P5, P6 and P7.
+ * Formats: netpbm.sourceforge.net/doc/{pbm,pgm,ppm,pam}.html */
+#include "base/error.h"
+#include "image/format.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER_LIMIT = 1 << 24 }; /* beyond every limit we check, far below an overflow */
+
+struct pnm_cursor {
+    const struct source *source;
+    size_t at;
+};
+
+struct pnm_header {
+    struct image_header shape;
+    int kind; /* 1..7 */
+    int maximum;
+};
+
+static int fail_pnm(const struct source *source, const char *what)
+{
+    return fail(ERR_DATA, "%s: broken PNM: %s", source->name, what);
+}
+
+static bool is_space(int c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static int peek(const struct pnm_cursor *cursor)
+{
+    return cursor->at < cursor->source->bytes ? cursor->source->data[cursor->at] : -1;
+}
+
+/* A comment runs from # to the end of its line and may stand between any two tokens. */
+static void skip_spaces(struct pnm_cursor *cursor)
+{
+    for (int c; (c = peek(cursor)) == '#' || is_space(c); cursor->at++) {
+        if (c != '#') continue;
+        while ((c = peek(cursor)) >= 0 && c != '\n' && c != '\r')
+            cursor->at++;
+    }
+}
+
+static int read_number(struct pnm_cursor *cursor, int *value)
+{
+    skip_spaces(cursor);
+    int c = peek(cursor), number = 0;
+    if (c < '0' || c > '9') return fail_pnm(cursor->source, "a number is missing");
+    for (; (c = peek(cursor)) >= '0' && c <= '9'; cursor->at++) {
+        number = number * 10 + (c - '0');
+        if (number > NUMBER_LIMIT) return fail_pnm(cursor->source, "a number is too large");
+    }
+    *value = number;
+    return OK;
+}
+
+/* ---- headers ---- */
+
+/* The next line of a PAM header, without spaces around it. Comment lines come out as they are. */
+static int read_line(struct pnm_cursor *cursor, char *line, size_t room)
+{
+    const uint8_t *start = cursor->source->data + cursor->at;
+    const uint8_t *end = memchr(start, '\n', cursor->source->bytes - cursor->at);
+    if (!end) return fail_pnm(cursor->source, "the header ends too early");
+    cursor->at += (size_t)(end - start) + 1;
+    while (start < end && is_space(*start))
+        start++;
+    while (end > start && is_space(end[-1]))
+        end--;
+    size_t length = (size_t)(end - start) < room - 1 ? (size_t)(end - start) : room - 1;
+    memcpy(line, start, length);
+    line[length] = '\0';
+    return OK;
+}
+
+static int read_pam_header(struct pnm_cursor *cursor, struct pnm_header *header)
+{
+    char line[128];
+    struct {
+        const char *key;
+        int *value;
+    } fields[] = {{"WIDTH", &header->shape.width},
+                  {"HEIGHT", &header->shape.height},
+                  {"DEPTH", &header->shape.channels},
+                  {"MAXVAL", &header->maximum}};
+    for (;;) {
+        TRY(read_line(cursor, line, sizeof line));
+        if (strcmp(line, "ENDHDR") == 0) return OK;
+        char key[16];
+        int value;
+        if (line[0] == '#' || sscanf(line, "%15s %8d", key, &value) != 2) continue;
+        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+            if (strcmp(key, fields[i].key) == 0) *fields[i].value = value;
+    }
+}
+
+static int read_plain_header(struct pnm_cursor *cursor, struct pnm_header *header)
+{
+    header->shape.channels = header->kind == 3 || header->kind == 6 ? 3 : 1;
+    header->maximum = 1;
+    TRY(read_number(cursor, &header->shape.width));
+    TRY(read_number(cursor, &header->shape.height));
+    bool bitmap = header->kind == 1 || header->kind == 4;
+    if (!bitmap) TRY(read_number(cursor, &header->maximum));
+    int c = peek(cursor); /* exactly one space before binary samples */
+    if (!is_space(c)) return fail_pnm(cursor->source, "the header ends too early");
+    cursor->at++;
+    return OK;
+}
+
+static size_t binary_row_bytes(const struct pnm_header *header)
+{
+    size_t samples = (size_t)header->shape.width * (size_t)header->shape.channels;
+    if (header->kind == 4) return (samples + 7) / 8;
+    return header->maximum > 255 ? 2 * samples : samples;
+}
+
+static bool is_text(int kind)
+{
+    return kind >= 1 && kind <= 3;
+}
+
+static int read_header(struct pnm_cursor *cursor, struct pnm_header *header)
+{
+    const struct source *source = cursor->source;
+    *header = (struct pnm_header){.kind = source->data[1] - '0'};
+    cursor->at = 2;
+    TRY(header->kind == 7 ? read_pam_header(cursor, header) : read_plain_header(cursor, header));
+    if (header->maximum < 1 || header->maximum > 65535)
+        return fail_pnm(source, "the largest value must lie in 1..65535");
+    header->shape.type = header->maximum > 255 ? SAMPLE_U16 : SAMPLE_U8;
+    TRY(format_check_size(source, &header->shape, 8)); /* a packed bit becomes a byte */
+    size_t row = binary_row_bytes(header);             /* as text, a sample takes a byte at least */
+    if (is_text(header->kind)) row = (size_t)header->shape.width * (size_t)header->shape.channels;
+    if (row * (size_t)header->shape.height > source->total - cursor->at)
+        return fail_pnm(source, "samples are missing");
+    return OK;
+}
+
+/* ---- samples ---- */
+
+struct sample_sink {
+    struct image *image;
+    int maximum;
+};
+
+/* Stores one sample scaled so that `maximum` becomes white. False when it is larger than that. */
+static bool put_sample(const struct sample_sink *sink, size_t index, unsigned value)
+{
+    unsigned maximum = (unsigned)sink->maximum;
+    if (value > maximum) return false;
+    if (sink->image->type == SAMPLE_U8)
+        ((uint8_t *)sink->image->data)[index] = (uint8_t)((value * 255u + maximum / 2) / maximum);
+    else
+        ((uint16_t *)sink->image->data)[index] =
+            (uint16_t)((value * 65535ull + maximum / 2) / maximum);
+    return true;
+}
+
+static int read_text(struct pnm_cursor *cursor, const struct pnm_header *header,
+                     const struct sample_sink *sink)
+{
+    size_t count = image_bytes(sink->image) / sample_bytes(sink->image->type);
+    for (size_t i = 0; i < count; i++) {
+        int value;
+        if (header->kind == 1) { /* bits need no space between them; 1 is black */
+            skip_spaces(cursor);
+            int c = peek(cursor);
+            if (c != '0' && c != '1') return fail_pnm(cursor->source, "a bit is missing");
+            cursor->at++;
+            value = c == '0';
+        } else {
+            TRY(read_number(cursor, &value));
+        }
+        if (!put_sample(sink, i, (unsigned)value))
+            return fail_pnm(cursor->source, "a sample is larger than the header's maximum");
+    }
+    return OK;
+}
+
+static bool read_binary_row(const uint8_t *from, const struct pnm_header *header,
+                            const struct sample_sink *sink, size_t first, size_t count)
+{
+    bool sound = true;
+    if (header->kind == 4) {
+        for (size_t i = 0; i < count; i++)
+            put_sample(sink, first + i, !(from[i / 8] >> (7 - i % 8) & 1));
+    } else if (header->maximum == 255) {
+        memcpy((uint8_t *)sink->image->data + first, from, count);
+    } else if (header->maximum < 255) {
+        for (size_t i = 0; i < count; i++)
+            sound &= put_sample(sink, first + i, from[i]);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            sound &= put_sample(sink, first + i, (unsigned)from[2 * i] << 8 | from[2 * i + 1]);
+    }
+    return sound;
+}
+
+static int read_binary(const struct pnm_cursor *cursor, const struct pnm_header *header,
+                       const struct sample_sink *sink)
+{
+    size_t row = binary_row_bytes(header);
+    size_t count = (size_t)header->shape.width * (size_t)header->shape.channels;
+    bool sound = true;
+#pragma omp parallel for schedule(static) reduction(&& : sound)
+    for (int y = 0; y < header->shape.height; y++) {
+        const uint8_t *from = cursor->source->data + cursor->at + (size_t)y * row;
+        sound = read_binary_row(from, header, sink, (size_t)y * count, count) && sound;
+    }
+    if (!sound) return fail_pnm(cursor->source, "a sample is larger than the header's maximum");
+    return OK;
+}
+
+static int pnm_decode(const struct source *source, struct image *image)
+{
+    struct pnm_cursor cursor = {.source = source};
+    struct pnm_header header;
+    TRY(read_header(&cursor, &header));
+    TRY(format_create(source, &header.shape, image));
+    struct sample_sink sink = {image, header.maximum};
+    return is_text(header.kind) ? read_text(&cursor, &header, &sink)
+                                : read_binary(&cursor, &header, &sink);
+}
+
+static int pnm_probe(const struct source *source, struct image_header *header)
+{
+    struct pnm_cursor cursor = {.source = source};
+    struct pnm_header found;
+    TRY(read_header(&cursor, &found));
+    *header = found.shape;
+    return OK;
+}
+
+static bool pnm_matches(const uint8_t *data, size_t bytes)
+{
+    return bytes >= 3 && data[0] == 'P' && data[1] >= '1' && data[1] <= '7' &&
+           (is_space(data[2]) || data[2] == '#');
+}
+
+const struct image_format format_pnm = {"PNM", pnm_matches, pnm_probe, pnm_decode};
+
+/* ---- writing ---- */
+
+static int format_header(char *text, size_t room, const struct image *image)
+{
+    int maximum = image->type == SAMPLE_U16 ? 65535 : 255;
+    if (image->channels == 1 || image->channels == 3)
+        return snprintf(text, room, "P%d\n%d %d\n%d\n", image->channels == 1 ? 5 : 6, image->width,
+                        image->height, maximum);
+    const char *kind = image->channels == 2   ? "TUPLTYPE GRAYSCALE_ALPHA\n"
+                       : image->channels == 4 ? "TUPLTYPE RGB_ALPHA\n"
+                                              : "";
+    return snprintf(text, room, "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL %d\n%sENDHDR\n",
+                    image->width, image->height, image->channels, maximum, kind);
+}
+
+int pnm_encode(const struct image *image, uint8_t **data, size_t *bytes)
+{
+    *data = NULL;
+    *bytes = 0;
+    if (image->type == SAMPLE_F32) {
+        struct image rounded;
+        TRY(image_convert(&rounded, image, SAMPLE_U8));
+        int code = pnm_encode(&rounded, data, bytes);
+        image_free(&rounded);
+        return code;
+    }
+    char header[128];
+    size_t head = (size_t)format_header(header, sizeof header, image), body = image_bytes(image);
+    uint8_t *out = malloc(head + body);
+    if (!out) return fail(ERR_SYSTEM, "out of memory for a PNM file");
+    memcpy(out, header, head);
+    if (image->type == SAMPLE_U8) {
+        memcpy(out + head, image->data, body);
+    } else { /* big-endian in the file */
+        const uint16_t *from = image->data;
+        for (size_t i = 0; i < body / 2; i++) {
+            out[head + 2 * i] = (uint8_t)(from[i] >> 8);
+            out[head + 2 * i + 1] = (uint8_t)from[i];
+        }
+    }
+    *data = out;
+    *bytes = head + body;
+    return OK;
+}
