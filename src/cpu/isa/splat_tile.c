@@ -1,0 +1,350 @@
+/* Rendering and backward pass of Gaussians, 16 pixels at a time. Compiled once per instruction set.
+ */
+#include "cpu/isa/simd.h"
+#include "cpu/isa/splat_isa.h"
+#include "math/real.h"
+
+#define REAL vf
+#define FORMULA(name) name##_vf
+#define REAL_FMA(a, b, c) vf_fma(a, b, c)
+#include "math/gaussian_power.h"
+
+#include <math.h>
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+enum {
+    CHUNK = 128,     /* Gaussians whose alphas a tile keeps at a time */
+    ROW = CHUNK + 1, /* not a power of two, so that rows do not share cache sets */
+    MAX_GROUP = 4,   /* channels blended in registers at once */
+};
+
+/* Alphas of up to CHUNK Gaussians in each row of a tile, compacted row by row. */
+struct tile_rows {
+    float alpha[TILE][ROW][TILE];
+    int32_t id[TILE][ROW];
+    int count[TILE];
+    float best[TILE][SPLAT_MAX_TOPK][TILE]; /* sorted, largest first; used past CHUNK only */
+};
+
+size_t ISA_NAME(splat_tile_scratch)(void)
+{
+    return sizeof(struct tile_rows) / sizeof(float);
+}
+
+int ISA_NAME(splat_spans)(const struct splat_projected *projected, float cut_power, int y0,
+                          int width, int tiles, struct splat_item *items, int count)
+{
+    int kept = 0;
+    for (int k = 0; k < count; k++) {
+        struct splat_item item = items[k];
+        const struct splat_projected *g = &projected[item.id];
+        float least = 1e30f, most = -1e30f;
+        for (int r = 0; r < TILE; r++) {
+            float dy = (float)(y0 + r) + 0.5f - g->my;
+            float room = (cut_power - g->row_power * dy * dy) * g->inverse_A;
+            /* A thousandth wider than the ellipse: rounding must not lose a pixel of it. */
+            float half = room > 0 ? sqrtf(room) * 1.0001f + 0.001f : -1e30f;
+            float centre = g->mx + g->slope * dy;
+            item.lo[r] = centre - half;
+            item.hi[r] = centre + half;
+            least = item.lo[r] < least ? item.lo[r] : least;
+            most = item.hi[r] > most ? item.hi[r] : most;
+        }
+        if (!(most > 0) || !(least < (float)width)) continue;
+        item.tile0 = least > 0 ? (int)least / TILE : 0;
+        item.tile1 = most < (float)width ? (int)most / TILE : tiles - 1;
+        if (item.tile1 >= tiles) item.tile1 = tiles - 1;
+        items[kept++] = item;
+    }
+    return kept;
+}
+
+/* Rows of the tile that starts at x0 which the item's ellipse reaches, one bit each. */
+ALWAYS_INLINE unsigned rows_in_tile(const struct splat_item *item, float x0)
+{
+    vf first = vf_set(x0 + 0.5f), last = vf_set(x0 + (float)TILE - 0.5f);
+    unsigned rows = 0;
+    for (int r = 0; r < TILE; r += LANES) {
+        vm hit = vm_and(vf_le(vf_load(item->lo + r), last), vf_le(first, vf_load(item->hi + r)));
+        rows |= vm_bits(hit) << r;
+    }
+    return rows;
+}
+
+/* Alpha where the pixel lies within the cut, else 0. The backward pass calls the same function with
+ * the same numbers, so that both agree on every bit of alpha. */
+ALWAYS_INLINE vf alpha_within(vf A, vf row_linear, vf row_constant, vf dx, vf cut_power)
+{
+    vf power = gaussian_power_vf(A, row_linear, row_constant, dx);
+    power = vf_max(power, vf_set(0)); /* rounding of a form that is never negative */
+    vm within = vf_le(power, cut_power);
+    return vf_keep(within, vf_exp2_negative(vf_min(power, vf_set(100.0f))));
+}
+
+/* Pass 1: alphas of `count` Gaussians into the rows they reach. */
+static void collect(struct tile_rows *rows, const struct splat_projected *projected,
+                    const struct splat_item *items, const int32_t *list, int count, float cut_power,
+                    int y0, int x0)
+{
+    for (int r = 0; r < TILE; r++)
+        rows->count[r] = 0;
+    for (int k = 0; k < count; k++) {
+        const struct splat_item *item = &items[list[k]];
+        unsigned mask = rows_in_tile(item, (float)x0);
+        const struct splat_projected *g = &projected[item->id];
+        vf A = vf_set(g->A), cut = vf_set(cut_power);
+        vf dx[TILE / LANES];
+        for (int v = 0; v < TILE / LANES; v++)
+            dx[v] = (vf_set((float)(x0 + v * LANES) + 0.5f) + vf_iota()) - vf_set(g->mx);
+        while (mask) {
+            int r = __builtin_ctz(mask);
+            mask &= mask - 1;
+            float dy = (float)(y0 + r) + 0.5f - g->my;
+            vf linear = vf_set(g->B * dy), constant = vf_set(g->C * dy * dy);
+            int n = rows->count[r]++;
+            rows->id[r][n] = item->id;
+            for (int v = 0; v < TILE / LANES; v++)
+                vf_store(&rows->alpha[r][n][v * LANES],
+                         alpha_within(A, linear, constant, dx[v], cut));
+        }
+    }
+}
+
+/* Inserts n alphas into the sorted list of the K largest, which stays in registers. */
+ALWAYS_INLINE void insert_largest(vf *best, int K, const float (*alpha)[TILE], int n, int v)
+{
+    for (int j = 0; j < n; j++) {
+        vf a = vf_load(&alpha[j][v]);
+        if (!vm_any(vf_lt(best[K - 1], a))) continue;
+#pragma GCC unroll 32
+        for (int k = 0; k < K; k++) {
+            vf low = vf_min(best[k], a);
+            best[k] = vf_max(best[k], a);
+            a = low;
+        }
+    }
+}
+
+ALWAYS_INLINE vf threshold_of(const float (*alpha)[TILE], int n, int v, int K)
+{
+    vf best[SPLAT_MAX_TOPK];
+    for (int k = 0; k < K; k++)
+        best[k] = vf_set(0);
+    insert_largest(best, K, alpha, n, v);
+    return best[K - 1];
+}
+
+/* The K-th largest of n alphas in each lane, 0 when there are no more than K. */
+static vf threshold_row(const float (*alpha)[TILE], int n, int v, int K)
+{
+    if (K == 0 || n <= K) return vf_set(0);
+    return K == 10 ? threshold_of(alpha, n, v, 10) : threshold_of(alpha, n, v, K);
+}
+
+/* Adds alpha and alpha c of n Gaussians to the sums of `group` channels. */
+ALWAYS_INLINE void blend_group(const float (*alpha)[TILE], const int32_t *id, int n, int v,
+                               vf threshold, const float *feat, int channels, int group, vf *weight,
+                               vf *sum)
+{
+    for (int j = 0; j < n; j++) {
+        vf a = vf_load(&alpha[j][v]);
+        a = vf_keep(vf_le(threshold, a), a);
+        *weight = *weight + a;
+        const float *c = feat + (int64_t)id[j] * channels;
+        for (int k = 0; k < group; k++)
+            sum[k] = vf_fma(a, vf_set(c[k]), sum[k]);
+    }
+}
+
+static void blend_any(const float (*alpha)[TILE], const int32_t *id, int n, int v, vf threshold,
+                      const float *feat, int channels, int group, vf *weight, vf *sum)
+{
+    switch (group) {
+    case 1: blend_group(alpha, id, n, v, threshold, feat, channels, 1, weight, sum); break;
+    case 2: blend_group(alpha, id, n, v, threshold, feat, channels, 2, weight, sum); break;
+    case 3: blend_group(alpha, id, n, v, threshold, feat, channels, 3, weight, sum); break;
+    default: blend_group(alpha, id, n, v, threshold, feat, channels, 4, weight, sum); break;
+    }
+}
+
+/* A tile that has more Gaussians than fit into `rows` at once: the thresholds first. */
+static void large_thresholds(struct tile_rows *rows, const struct splat_projected *projected,
+                             const struct splat_item *items, const int32_t *list, int count, int K,
+                             float cut_power, int y0, int x0, float *const *threshold)
+{
+    memset(rows->best, 0, sizeof rows->best);
+    for (int k = 0; k < count; k += CHUNK) {
+        collect(rows, projected, items, list + k, count - k < CHUNK ? count - k : CHUNK, cut_power,
+                y0, x0);
+        for (int r = 0; r < TILE; r++)
+            for (int v = 0; v < TILE; v += LANES) {
+                vf best[SPLAT_MAX_TOPK];
+                for (int b = 0; b < K; b++)
+                    best[b] = vf_load(&rows->best[r][b][v]);
+                insert_largest(best, K, (const float(*)[TILE])rows->alpha[r], rows->count[r], v);
+                for (int b = 0; b < K; b++)
+                    vf_store(&rows->best[r][b][v], best[b]);
+            }
+    }
+    for (int r = 0; r < TILE; r++)
+        memcpy(threshold[r] + x0, rows->best[r][K - 1], sizeof(float) * TILE);
+}
+
+/* Adds the chunk in `rows` to the unnormalised picture; `first`: starts from zero. The sum of the
+ * weights is kept in `inverse` until finish_tile. */
+static void blend_chunk(const struct tile_rows *rows, const float *feat, int channels, bool first,
+                        int x0, float *const *color, float *const *threshold, float *const *inverse)
+{
+    for (int r = 0; r < TILE; r++) {
+        const float(*alpha)[TILE] = (const float(*)[TILE])rows->alpha[r];
+        for (int v = 0; v < TILE; v += LANES) {
+            vf limit = threshold ? vf_load(threshold[r] + x0 + v) : vf_set(0);
+            for (int c = 0; c < channels; c += MAX_GROUP) {
+                int group = channels - c < MAX_GROUP ? channels - c : MAX_GROUP;
+                vf weight = vf_set(0), sum[MAX_GROUP] = {vf_set(0)};
+                if (!first && inverse) weight = vf_load(inverse[r] + x0 + v);
+                for (int k = 0; k < group; k++)
+                    sum[k] = first ? vf_set(0) : vf_load(color[(c + k) * TILE + r] + x0 + v);
+                blend_any(alpha, rows->id[r], rows->count[r], v, limit, feat + c, channels, group,
+                          &weight, sum);
+                for (int k = 0; k < group; k++)
+                    vf_store(color[(c + k) * TILE + r] + x0 + v, sum[k]);
+                /* every group finds the same sum of weights: the last one stores it */
+                if (inverse && c + group == channels) vf_store(inverse[r] + x0 + v, weight);
+            }
+        }
+    }
+}
+
+static void finish_tile(int channels, int x0, float *const *color, float *const *inverse)
+{
+    for (int r = 0; r < TILE; r++)
+        for (int v = 0; v < TILE; v += LANES) {
+            vf weight = vf_load(inverse[r] + x0 + v);
+            vf scale = vf_set(1.0f) / (weight + vf_set(SPLAT_DENOMINATOR));
+            vf_store(inverse[r] + x0 + v, scale);
+            for (int c = 0; c < channels; c++) {
+                float *p = color[c * TILE + r] + x0 + v;
+                vf_store(p, vf_load(p) * scale);
+            }
+        }
+}
+
+void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
+                                 const struct splat_item *items, const int32_t *list, int count,
+                                 const float *feat, int channels, const struct splat_blend *blend,
+                                 float cut_power, int y0, int tile, float *scratch,
+                                 float *const *color, float *const *threshold,
+                                 float *const *inverse)
+{
+    struct tile_rows *rows = (struct tile_rows *)(void *)scratch;
+    int x0 = tile * TILE, K = blend->additive ? 0 : blend->topk;
+    if (blend->additive) inverse = NULL;
+    if (!K) threshold = NULL;
+
+    int size = count < CHUNK ? count : CHUNK;
+    if (K && count > CHUNK) {
+        large_thresholds(rows, projected, items, list, count, K, cut_power, y0, x0, threshold);
+    }
+    int k = 0;
+    do {
+        collect(rows, projected, items, list + k, size, cut_power, y0, x0);
+        if (K && count <= CHUNK)
+            for (int r = 0; r < TILE; r++)
+                for (int v = 0; v < TILE; v += LANES)
+                    vf_store(
+                        threshold[r] + x0 + v,
+                        threshold_row((const float(*)[TILE])rows->alpha[r], rows->count[r], v, K));
+        blend_chunk(rows, feat, channels, k == 0, x0, color, threshold, inverse);
+        k += size;
+        size = count - k < CHUNK ? count - k : CHUNK;
+    } while (k < count);
+    if (inverse) finish_tile(channels, x0, color, inverse);
+}
+
+/* The loops of backward_item for a fixed number of channels and blend, so that sums stay in
+ * registers. */
+ALWAYS_INLINE void backward_rows(const struct splat_projected *g, const struct splat_item *item,
+                                 const float *feat, int channels, bool additive, bool has_threshold,
+                                 float cut_power, int y0, int width, const float *const *gradient,
+                                 const float *const *blended, const float *const *threshold,
+                                 const float *const *inverse, float *record)
+{
+    vf zero = vf_set(0), A = vf_set(g->A), cut = vf_set(cut_power), mx = vf_set(g->mx);
+    vf sum_x = zero, sum_y = zero, sum_xx = zero, sum_xy = zero, sum_yy = zero;
+    vf sum_c[SPLAT_MAX_CHANNELS];
+    for (int c = 0; c < channels; c++)
+        sum_c[c] = zero;
+    float last = (float)(width - 1);
+    for (int r = 0; r < TILE; r++) {
+        if (!(item->lo[r] <= item->hi[r])) continue;
+        float from = item->lo[r] - 0.5f, to = item->hi[r] - 0.5f;
+        int x = from > 0 ? (int)from : 0, end = (int)(to < last ? to : last);
+        if (!(to >= 0) || !(from <= last)) continue;
+        float dy = (float)(y0 + r) + 0.5f - g->my;
+        vf linear = vf_set(g->B * dy), constant = vf_set(g->C * dy * dy);
+        vf row = zero, row_x = zero;
+        const float *const *gr = gradient + r * channels;
+        for (; x <= end; x += LANES) {
+            vf dx = (vf_set((float)x + 0.5f) + vf_iota()) - mx;
+            vf w = alpha_within(A, linear, constant, dx, cut);
+            if (has_threshold) w = vf_keep(vf_le(vf_load(threshold[r] + x), w), w);
+            vf dot = zero;
+            if (!additive) {
+                w = w * vf_load(inverse[r] + x);
+                dot = zero - vf_load(blended[r] + x);
+            }
+#pragma GCC unroll 4
+            for (int c = 0; c < channels; c++) {
+                vf gc = vf_load(gr[c] + x);
+                dot = vf_fma(gc, vf_set(feat[c]), dot);
+                sum_c[c] = vf_fma(gc, w, sum_c[c]);
+            }
+            vf v = dot * w, vx = v * dx;
+            row = row + v;
+            row_x = row_x + vx;
+            sum_xx = vf_fma(vx, dx, sum_xx);
+        }
+        vf y = vf_set(dy);
+        sum_x = sum_x + row_x;
+        sum_xy = vf_fma(row_x, y, sum_xy);
+        row = row * y;
+        sum_y = sum_y + row;
+        sum_yy = vf_fma(row, y, sum_yy);
+    }
+    record[0] += vf_sum(sum_x);
+    record[1] += vf_sum(sum_y);
+    record[2] += vf_sum(sum_xx);
+    record[3] += vf_sum(sum_xy);
+    record[4] += vf_sum(sum_yy);
+    for (int c = 0; c < channels; c++)
+        record[SPLAT_GEOMETRY + c] += vf_sum(sum_c[c]);
+}
+
+void ISA_NAME(splat_backward_item)(const struct splat_projected *projected,
+                                   const struct splat_item *item, const float *feat, int channels,
+                                   bool additive, float cut_power, int y0, int width,
+                                   const float *const *gradient, const float *const *blended,
+                                   const float *const *threshold, const float *const *inverse,
+                                   float *record)
+{
+    const struct splat_projected *g = &projected[item->id];
+    const float *c = feat + (int64_t)item->id * channels;
+#define BACKWARD(n, sum, limit)                                                                    \
+    backward_rows(g, item, c, n, sum, limit, cut_power, y0, width, gradient, blended, threshold,   \
+                  inverse, record)
+    if (channels == 3 && additive)
+        BACKWARD(3, true, false);
+    else if (channels == 3 && threshold)
+        BACKWARD(3, false, true);
+    else if (channels == 3)
+        BACKWARD(3, false, false);
+    else if (channels == 1)
+        BACKWARD(1, additive, threshold != NULL);
+    else if (channels == 4)
+        BACKWARD(4, additive, threshold != NULL);
+    else
+        BACKWARD(channels, additive, threshold != NULL);
+#undef BACKWARD
+}

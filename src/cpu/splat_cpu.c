@@ -1,0 +1,101 @@
+#include "cpu/splat_cpu.h"
+
+#include "base/error.h"
+#include "cpu/splat_gradient.h"
+#include "cpu/splat_pass.h"
+#include "cpu/splat_scene.h"
+
+#include <math.h>
+
+static size_t workspace_bytes(const struct device *device, int width, int height, int channels,
+                              int64_t capacity)
+{
+    (void)device;
+    struct splat_scene scene;
+    return splat_scene_layout(&scene, NULL, width, height, channels, capacity);
+}
+
+static int step(struct device *device, const struct splat_workspace *workspace,
+                const struct splat_view *view, const struct splat_blend *blend,
+                const struct splat_target *target, const struct splat_loss *loss,
+                const struct splat_gradients *gradients, struct splat_sums *sums)
+{
+    (void)device;
+    struct splat_scene scene;
+    if (gradients && (target->width != view->width || target->height != view->height))
+        return fail(ERR_INTERNAL, "gradients need the target at the model's size");
+    TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));
+    struct splat_pass pass = {.scene = &scene,
+                              .blend = *blend,
+                              .target = target,
+                              .loss = loss,
+                              .gradients = gradients != NULL,
+                              .inner_ssim = gradients == NULL};
+    splat_pass_run(&pass);
+    if (gradients) splat_gradient_finish(&scene, view, gradients);
+    splat_pass_sums(&scene, sums);
+    return OK;
+}
+
+/* A window of a rendered picture, interleaved. */
+struct window {
+    int x, y, width, channels;
+    float *out;
+};
+
+static void store_row(void *argument, int y, const float *const *color, const float *const *target)
+{
+    (void)target;
+    const struct window *w = argument;
+    float *row = w->out + (int64_t)(y - w->y) * w->width * w->channels;
+    for (int x = 0; x < w->width; x++)
+        for (int c = 0; c < w->channels; c++)
+            row[(int64_t)x * w->channels + c] = color[c][w->x + x];
+}
+
+static int render(struct device *device, const struct splat_workspace *workspace,
+                  const struct splat_view *view, const struct splat_blend *blend, int full_width,
+                  int full_height, int x, int y, int width, int height, float *out)
+{
+    (void)device;
+    struct splat_scene scene;
+    TRY(splat_scene_prepare(&scene, workspace, view, blend, full_width, full_height));
+    struct window window = {x, y, width, view->channels, out};
+    struct splat_pass pass = {.scene = &scene,
+                              .blend = *blend,
+                              .row = store_row,
+                              .argument = &window,
+                              .first_row = y,
+                              .last_row = y + height - 1};
+    splat_pass_run(&pass);
+    return OK;
+}
+
+static int64_t count_pairs(struct device *device, const struct splat_view *view,
+                           const struct splat_blend *blend)
+{
+    (void)device;
+    double cut = (double)splat_cut(blend);
+    int64_t pairs = 0;
+#pragma omp parallel for reduction(+ : pairs)
+    for (int64_t i = 0; i < view->count; i++) {
+        double sx = (double)view->scale[2 * i], sy = (double)view->scale[2 * i + 1];
+        if (!view->sigma_scale) {
+            sx = 1 / sx;
+            sy = 1 / sy;
+        }
+        /* the area of its ellipse: exact but for what lies outside the picture */
+        pairs += (int64_t)(3.14159265358979 * cut * cut * sx * sy);
+    }
+    return pairs;
+}
+
+const struct splat_ops splat_cpu_ops = {
+    .workspace_bytes = workspace_bytes,
+    .step = step,
+    .render = render,
+    .adam = splat_cpu_adam,
+    .sample = splat_cpu_sample,
+    .fake_quantize = splat_cpu_fake_quantize,
+    .count_pairs = count_pairs,
+};

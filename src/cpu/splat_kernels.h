@@ -1,0 +1,96 @@
+/* The inner loops of Gaussian splats on the CPU, compiled once for each instruction set
+ * (src/cpu/isa). A band is one row of tiles: 16 rows of pixels. */
+#ifndef IMGTRAIN_CPU_SPLAT_KERNELS_H
+#define IMGTRAIN_CPU_SPLAT_KERNELS_H
+
+#include "device/splat_ops.h"
+
+#include <stdint.h>
+
+enum {
+    TILE = 16,          /* pixels: one AVX-512 vector */
+    PITCH_PAD = 16,     /* columns behind a row that vectors may touch */
+    SPLAT_GEOMETRY = 5, /* sums a gradient record holds before its channels */
+};
+
+/* A Gaussian in the picture at hand. */
+struct splat_projected {
+    float mx, my;  /* centre in pixels */
+    float A, B, C; /* gaussian_power */
+    float slope;   /* a row's closest point lies at mx + slope dy */
+    float inverse_A;
+    float row_power;      /* the power at that point is row_power dy^2 */
+    int32_t band0, band1; /* bands it reaches; band0 > band1: none */
+};
+
+/* A Gaussian within one band: where its ellipse begins and ends in each of the 16 rows, in pixel
+ * coordinates, a little wider than the cut (the exact test is the power); lo > hi: not in the row.
+ */
+struct splat_item {
+    float lo[TILE], hi[TILE];
+    int32_t id;
+    int32_t tile0, tile1;
+    int32_t record; /* index of its gradient record; < 0: carry record ~record */
+};
+
+/* Planes of a band: row r of plane c starts at data + (c * rows + r) * pitch. */
+struct splat_pixels {
+    int width, pitch, channels;
+};
+
+struct splat_kernels {
+    const char *isa;
+
+    /* Fills items' lo, hi, tile0, tile1 for the band whose first row is y0; keeps those that touch
+     * it, in order; returns how many. */
+    int (*spans)(const struct splat_projected *projected, float cut_power, int y0, int width,
+                 int tiles, struct splat_item *items, int count);
+
+    /* Renders one tile: columns [16 tile, +16) of the rows y0.. y0 + 15. list: indices of items.
+     * color[c][r], threshold[r], inverse[r]: where column 0 of each row lies. */
+    void (*render_tile)(const struct splat_projected *projected, const struct splat_item *items,
+                        const int32_t *list, int count, const float *feat, int channels,
+                        const struct splat_blend *blend, float cut_power, int y0, int tile,
+                        float *scratch, float *const *color, float *const *threshold,
+                        float *const *inverse);
+
+    /* Adds to `record` the sums over the band's pixels of v dx, v dy, v dx^2, v dx dy, v dy^2 with
+     * v = dL/dalpha alpha, and of w g_c (the colour's gradient).
+     * gradient[r][c], blended[r] = sum_c g_c C_c. */
+    void (*backward_item)(const struct splat_projected *projected, const struct splat_item *item,
+                          const float *feat, int channels, bool additive, float cut_power, int y0,
+                          int width, const float *const *gradient, const float *const *blended,
+                          const float *const *threshold, const float *const *inverse,
+                          float *record);
+
+    /* One row of SSIM: x, t: the 11 rows around it (zeros outside the picture). Overwrites the
+     * partial derivatives of S by E[x], E[x^2]+E[y^2], E[xy] (zero behind `width`), and S itself.
+     * scratch: 4 rows of ssim_scratch_pitch(pitch). Returns the sum of S. */
+    float (*ssim_row)(const float *const *x, const float *const *t, int width, float *scratch,
+                      float *d_mean, float *d_square, float *d_product, float *s);
+
+    /* The adjoint: from 11 rows of each partial to the derivative of the sum of S by x, multiplied
+     * by `weight`, into out. */
+    void (*ssim_adjoint_row)(const float *const *d_mean, const float *const *d_square,
+                             const float *const *d_product, const float *x, const float *t,
+                             int width, float weight, float *scratch, float *out);
+
+    /* g = (ssim or 0) + l1 sign(x - t) + 2 l2 (x - t); blended += g x. g is zero behind `width`.
+     * sums[3] += |x - t|, (x - t)^2, (clamp(x) - t)^2. ssim, g and blended may be NULL. */
+    void (*loss_row)(const float *x, const float *t, const float *ssim, int width, float l1,
+                     float l2, float *g, float *blended, double *sums);
+};
+
+/* Floats of scratch for render_tile. */
+size_t splat_tile_scratch(void);
+
+/* Rows of scratch for SSIM have zeros before and behind. */
+static inline int ssim_scratch_pitch(int pitch)
+{
+    return pitch + 2 * TILE;
+}
+
+/* The best table for this CPU; IMGTRAIN_ISA=base|avx2|avx512 picks a lesser one. */
+const struct splat_kernels *splat_kernels_get(void);
+
+#endif

@@ -1,0 +1,377 @@
+#include "cpu/splat_pass.h"
+
+#include "math/ssim_window.h"
+
+#include <omp.h>
+#include <string.h>
+
+static float *ring_row(const struct splat_scene *scene, float *ring, int channel, int y)
+{
+    return ring + ((int64_t)channel * RING_ROWS + y % RING_ROWS) * scene->pitch;
+}
+
+/* ---- which Gaussians reach a band ---- */
+
+/* Gaussians that are still active when a strip begins sum into the strip's carry records: so each
+ * record is written by one strip only. */
+static void begin_strip(struct splat_scene *scene, struct splat_thread *thread, int strip)
+{
+    size_t floats = (size_t)splat_record_floats(scene);
+    for (int k = 0; k < thread->active_count; k++) {
+        thread->active_record[k] = ~k;
+        scene->carry_id[strip][k] = thread->active_id[k];
+    }
+    scene->carry_count[strip] = thread->active_count;
+    memset(scene->carry[strip], 0, floats * sizeof(float) * (size_t)thread->active_count);
+}
+
+/* Makes the active list that of `band`, in the order (first band, number), whatever band came
+ * before. own: its gradients are summed here, so a strip that begins with it begins now.
+ * Returns the strip that the band belongs to. */
+static int activate(struct splat_scene *scene, struct splat_thread *thread, int band, bool first,
+                    bool own)
+{
+    int kept = 0, strip = 0;
+    while (strip + 1 < scene->strips && splat_strip_start(scene, strip + 1) <= band)
+        strip++;
+    if (first) {
+        thread->active_count = 0;
+        for (int k = 0; k < scene->band_start[band]; k++)
+            if (scene->projected[scene->order[k]].band1 >= band)
+                thread->active_id[thread->active_count++] = scene->order[k];
+        for (int k = 0; k < thread->active_count; k++)
+            thread->active_record[k] = thread->active_id[k];
+    } else {
+        for (int k = 0; k < thread->active_count; k++)
+            if (scene->projected[thread->active_id[k]].band1 >= band) {
+                thread->active_id[kept] = thread->active_id[k];
+                thread->active_record[kept++] = thread->active_record[k];
+            }
+        thread->active_count = kept;
+    }
+    if (own && strip > 0 && splat_strip_start(scene, strip) == band)
+        begin_strip(scene, thread, strip);
+    for (int k = scene->band_start[band]; k < scene->band_start[band + 1]; k++) {
+        thread->active_id[thread->active_count] = scene->order[k];
+        thread->active_record[thread->active_count++] = scene->order[k];
+    }
+    return strip;
+}
+
+/* ---- render ---- */
+
+static void sort_by_tile(const struct splat_scene *scene, struct splat_thread *thread,
+                         const struct splat_item *items, int count)
+{
+    int32_t *start = thread->tile_start;
+    memset(start, 0, ((size_t)scene->tiles + 2) * sizeof *start);
+    for (int k = 0; k < count; k++)
+        start[items[k].tile0 + 2]++;
+    for (int t = 2; t < scene->tiles + 2; t++)
+        start[t] += start[t - 1];
+    for (int k = 0; k < count; k++)
+        thread->tile_order[start[items[k].tile0 + 1]++] = k;
+}
+
+static void render_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    int y0 = band * TILE, slot = band & 1;
+    struct splat_item *items = thread->items[slot];
+    for (int k = 0; k < thread->active_count; k++) {
+        items[k].id = thread->active_id[k];
+        items[k].record = thread->active_record[k];
+    }
+    int count = scene->kernels->spans(scene->projected, scene->cut_power, y0, scene->width,
+                                      scene->tiles, items, thread->active_count);
+    thread->item_count[slot] = count;
+    sort_by_tile(scene, thread, items, count);
+
+    float *color[SPLAT_MAX_CHANNELS * TILE], *threshold[TILE], *inverse[TILE];
+    for (int r = 0; r < TILE; r++) {
+        threshold[r] = ring_row(scene, thread->threshold, 0, y0 + r);
+        inverse[r] = ring_row(scene, thread->inverse, 0, y0 + r);
+        for (int c = 0; c < scene->channels; c++)
+            color[c * TILE + r] = ring_row(scene, thread->color, c, y0 + r);
+    }
+    int sweep = 0;
+    for (int tile = 0; tile < scene->tiles; tile++) {
+        int kept = 0;
+        for (int k = 0; k < sweep; k++)
+            if (items[thread->sweep[k]].tile1 >= tile) thread->sweep[kept++] = thread->sweep[k];
+        sweep = kept;
+        for (int k = thread->tile_start[tile]; k < thread->tile_start[tile + 1]; k++)
+            thread->sweep[sweep++] = thread->tile_order[k];
+        scene->kernels->render_tile(scene->projected, items, thread->sweep, sweep, scene->feat,
+                                    scene->channels, &pass->blend, scene->cut_power, y0, tile,
+                                    thread->tile_scratch, color, threshold, inverse);
+    }
+}
+
+/* ---- the target ---- */
+
+static void load_target_row(const struct splat_target *target, int y, int c, float *row)
+{
+    int64_t at = (int64_t)y * target->width * target->channels + c;
+    int step = target->channels;
+    if (target->sample_bits == 8) {
+        const uint8_t *p = (const uint8_t *)target->data + at;
+        for (int x = 0; x < target->width; x++)
+            row[x] = (float)p[(int64_t)x * step] * (1.0f / 255.0f);
+    } else if (target->sample_bits == 16) {
+        const uint16_t *p = (const uint16_t *)target->data + at;
+        for (int x = 0; x < target->width; x++)
+            row[x] = (float)p[(int64_t)x * step] * (1.0f / 65535.0f);
+    } else {
+        const float *p = (const float *)target->data + at;
+        for (int x = 0; x < target->width; x++)
+            row[x] = p[(int64_t)x * step];
+    }
+}
+
+static void load_target_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
+        for (int c = 0; c < scene->channels; c++)
+            load_target_row(pass->target, y, c, ring_row(scene, thread->target, c, y));
+}
+
+/* ---- SSIM ---- */
+
+/* The 11 rows around y of one channel's ring; zeros outside the picture. */
+static void window_rows(const struct splat_scene *scene, const struct splat_thread *thread,
+                        float *ring, int channel, int y, const float **rows)
+{
+    for (int k = -SSIM_RADIUS; k <= SSIM_RADIUS; k++) {
+        bool outside = y + k < 0 || y + k >= scene->height;
+        rows[k + SSIM_RADIUS] = outside ? thread->zero_row : ring_row(scene, ring, channel, y + k);
+    }
+}
+
+/* Sum of S over the windows that lie inside the picture. */
+static double inner_sum(const struct splat_scene *scene, const float *s, int y)
+{
+    bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;
+    int margin = small ? 0 : SSIM_RADIUS;
+    double sum = 0;
+    if (y < margin || y >= scene->height - margin) return 0;
+    for (int x = margin; x < scene->width - margin; x++)
+        sum += (double)s[x];
+    return sum;
+}
+
+/* Derivatives of SSIM by the moments for row y; the row's sums if it belongs to this thread. */
+static void map_row(const struct splat_pass *pass, struct splat_thread *thread, int y, bool own)
+{
+    struct splat_scene *scene = pass->scene;
+    double sum = 0, inner = 0;
+    for (int c = 0; c < scene->channels; c++) {
+        const float *x[SSIM_TAPS], *t[SSIM_TAPS];
+        window_rows(scene, thread, thread->color, c, y, x);
+        window_rows(scene, thread, thread->target, c, y, t);
+        sum += (double)scene->kernels->ssim_row(
+            x, t, scene->width, thread->ssim_scratch, ring_row(scene, thread->maps[0], c, y),
+            ring_row(scene, thread->maps[1], c, y), ring_row(scene, thread->maps[2], c, y),
+            thread->ssim_row);
+        if (pass->inner_ssim && own) inner += inner_sum(scene, thread->ssim_row, y);
+    }
+    if (!own) return;
+    scene->row_sums[y].ssim = sum;
+    scene->row_sums[y].ssim_inner = inner;
+}
+
+/* ---- comparison and gradients ---- */
+
+static void compare_row(const struct splat_pass *pass, struct splat_thread *thread, int y, int r,
+                        const float **gradient)
+{
+    struct splat_scene *scene = pass->scene;
+    double n = (double)scene->width * scene->height * scene->channels;
+    double sums[3] = {0, 0, 0};
+    const float *color[SPLAT_MAX_CHANNELS], *target[SPLAT_MAX_CHANNELS];
+    float l1 = 0, l2 = 0, ssim = 0;
+    if (pass->gradients) {
+        l1 = (float)((double)pass->loss->l1 / n);
+        l2 = (float)((double)pass->loss->l2 / n);
+        ssim = (float)((double)-pass->loss->ssim / n);
+        memset(thread->blended + r * scene->pitch, 0, sizeof(float) * (size_t)scene->pitch);
+    }
+    for (int c = 0; c < scene->channels; c++) {
+        const float *x = color[c] = ring_row(scene, thread->color, c, y);
+        const float *t = target[c] = ring_row(scene, thread->target, c, y);
+        float *g = NULL, *blended = NULL;
+        const float *from_ssim = NULL;
+        if (pass->gradients) {
+            g = thread->gradient + ((int64_t)r * scene->channels + c) * scene->pitch;
+            gradient[c] = g;
+            blended = thread->blended + r * scene->pitch;
+        }
+        if (pass->gradients && pass->loss->ssim > 0) {
+            const float *m[3][SSIM_TAPS];
+            for (int k = 0; k < 3; k++)
+                window_rows(scene, thread, thread->maps[k], c, y, m[k]);
+            scene->kernels->ssim_adjoint_row(m[0], m[1], m[2], x, t, scene->width, ssim,
+                                             thread->ssim_scratch, thread->ssim_gradient);
+            from_ssim = thread->ssim_gradient;
+        }
+        scene->kernels->loss_row(x, t, from_ssim, scene->width, l1, l2, g, blended, sums);
+    }
+    scene->row_sums[y].l1 = sums[0];
+    scene->row_sums[y].l2 = sums[1];
+    scene->row_sums[y].mse = sums[2];
+    if (pass->row) pass->row(pass->argument, y, color, target);
+}
+
+/* Compares a band's rows with the target and adds up the gradient of every Gaussian in it. */
+static void finish_band(const struct splat_pass *pass, struct splat_thread *thread, int band,
+                        int strip)
+{
+    struct splat_scene *scene = pass->scene;
+    int y0 = band * TILE, slot = band & 1;
+    const float *gradient[TILE * SPLAT_MAX_CHANNELS], *blended[TILE], *threshold[TILE],
+        *inverse[TILE];
+    for (int r = 0; r < TILE; r++) {
+        int y = y0 + r;
+        blended[r] = y < scene->height ? thread->blended + r * scene->pitch : thread->zero_row;
+        threshold[r] = ring_row(scene, thread->threshold, 0, y);
+        inverse[r] = ring_row(scene, thread->inverse, 0, y);
+        for (int c = 0; c < scene->channels; c++)
+            gradient[r * scene->channels + c] = thread->zero_row;
+        if (y < scene->height) compare_row(pass, thread, y, r, gradient + r * scene->channels);
+    }
+    if (!pass->gradients) return;
+    int floats = splat_record_floats(scene);
+    bool additive = pass->blend.additive, limited = !additive && pass->blend.topk > 0;
+    for (int k = 0; k < thread->item_count[slot]; k++) {
+        const struct splat_item *item = &thread->items[slot][k];
+        float *record = item->record >= 0 ? scene->record + (int64_t)item->record * floats
+                                          : scene->carry[strip] + (int64_t)~item->record * floats;
+        scene->kernels->backward_item(scene->projected, item, scene->feat, scene->channels,
+                                      additive, scene->cut_power, y0, scene->width, gradient,
+                                      blended, limited ? threshold : NULL, inverse, record);
+    }
+}
+
+static void emit_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++) {
+        if (y < pass->first_row || y > pass->last_row) continue;
+        const float *color[SPLAT_MAX_CHANNELS];
+        for (int c = 0; c < scene->channels; c++)
+            color[c] = ring_row(scene, thread->color, c, y);
+        pass->row(pass->argument, y, color, NULL);
+    }
+}
+
+/* ---- bands in order, strips over threads ---- */
+
+/* Renders bands from..to-1 without a target. */
+static void render_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
+                         int to)
+{
+    for (int band = from; band < to; band++) {
+        activate(pass->scene, thread, band, band == from, false);
+        render_band(pass, thread, band);
+        emit_band(pass, thread, band);
+    }
+}
+
+/* Bands from..to-1 with a target. With SSIM, one band more is rendered on either side, and each
+ * band is finished once the band below it is there. */
+static void compare_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
+                          int to)
+{
+    struct splat_scene *scene = pass->scene;
+    bool ssim = pass->inner_ssim || (pass->gradients && pass->loss->ssim > 0);
+    int lag = ssim ? 1 : 0, strip = 0, previous_strip = 0;
+    int first = from - lag > 0 ? from - lag : 0;
+    int last = to - 1 + lag < scene->bands ? to - 1 + lag : scene->bands - 1;
+    int next_map = from * TILE - SSIM_RADIUS > 0 ? from * TILE - SSIM_RADIUS : 0;
+    for (int band = first; band <= last; band++) {
+        previous_strip = strip;
+        strip = activate(scene, thread, band, band == first,
+                         pass->gradients && band >= from && band < to);
+        render_band(pass, thread, band);
+        load_target_band(pass, thread, band);
+        if (!ssim) {
+            finish_band(pass, thread, band, strip);
+            continue;
+        }
+        bool end = band == scene->bands - 1;
+        int ready = end ? scene->height - 1 : band * TILE + TILE - 1 - SSIM_RADIUS;
+        for (; next_map <= ready; next_map++)
+            map_row(pass, thread, next_map, next_map >= from * TILE && next_map < to * TILE);
+        if (band - 1 >= from) finish_band(pass, thread, band - 1, previous_strip);
+        if (end && to == scene->bands) finish_band(pass, thread, band, strip);
+    }
+}
+
+/* Vectors read up to PITCH_PAD columns behind a row: what they find there must be finite. */
+static void clear_padding(const struct splat_scene *scene, struct splat_thread *thread)
+{
+    struct {
+        float *rows;
+        int count;
+    } const buffers[] = {{thread->threshold, RING_ROWS},
+                         {thread->inverse, RING_ROWS},
+                         {thread->gradient, TILE * scene->channels},
+                         {thread->blended, TILE}};
+    int from = scene->pitch - PITCH_PAD;
+    for (size_t b = 0; b < sizeof buffers / sizeof buffers[0]; b++)
+        for (int r = 0; r < buffers[b].count; r++)
+            memset(buffers[b].rows + (int64_t)r * scene->pitch + from, 0,
+                   sizeof(float) * PITCH_PAD);
+    memset(thread->zero_row, 0, sizeof(float) * (size_t)scene->pitch);
+}
+
+void splat_pass_run(const struct splat_pass *pass)
+{
+    struct splat_scene *scene = pass->scene;
+    if (pass->gradients)
+        memset(scene->record, 0,
+               sizeof(float) * (size_t)splat_record_floats(scene) * (size_t)scene->count);
+    for (int s = 0; s < scene->strips; s++)
+        scene->carry_count[s] = 0;
+    int from_band = pass->target ? 0 : pass->first_row / TILE;
+    int to_band = pass->target ? scene->bands : pass->last_row / TILE + 1;
+    int threads = scene->thread_count < scene->strips ? scene->thread_count : scene->strips;
+#pragma omp parallel num_threads(threads)
+    {
+        /* The runtime may give fewer threads than asked for. */
+        int t = omp_get_thread_num(), n = omp_get_num_threads();
+        struct splat_thread *thread = &scene->threads[t];
+        clear_padding(scene, thread);
+        int from = splat_strip_start(scene, scene->strips * t / n);
+        int to = splat_strip_start(scene, scene->strips * (t + 1) / n);
+        if (from < from_band) from = from_band;
+        if (to > to_band) to = to_band;
+        if (from < to && pass->target)
+            compare_range(pass, thread, from, to);
+        else if (from < to)
+            render_range(pass, thread, from, to);
+    }
+}
+
+void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)
+{
+    struct splat_row_sums total = {0, 0, 0, 0, 0};
+    for (int y = 0; y < scene->height; y++) {
+        total.l1 += scene->row_sums[y].l1;
+        total.l2 += scene->row_sums[y].l2;
+        total.mse += scene->row_sums[y].mse;
+        total.ssim += scene->row_sums[y].ssim;
+        total.ssim_inner += scene->row_sums[y].ssim_inner;
+    }
+    double n = (double)scene->width * scene->height * scene->channels;
+    bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;
+    double inner = small ? n
+                         : (double)(scene->width - SSIM_TAPS + 1) *
+                               (scene->height - SSIM_TAPS + 1) * scene->channels;
+    *sums = (struct splat_sums){.l1 = total.l1 / n,
+                                .l2 = total.l2 / n,
+                                .mse = total.mse / n,
+                                .ssim = total.ssim / n,
+                                .ssim_inner = total.ssim_inner / inner};
+}

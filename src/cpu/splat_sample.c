@@ -1,0 +1,243 @@
+/* Drawing pixels with probabilities proportional to a weight, without replacement: the sums of the
+ * rows first, then the draws of each row by running through it once more. */
+#include "base/error.h"
+#include "base/philox.h"
+#include "cpu/splat_cpu.h"
+#include "cpu/splat_pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One number that falls on a place of the picture's total weight. */
+struct draw {
+    double mass;   /* 0..total */
+    int64_t index; /* which of the draws asked for */
+};
+
+struct sampler {
+    const struct splat_target *target;
+    bool residual;
+    enum splat_sampling weight;
+    double *row_mass;   /* [height] */
+    double *row_start;  /* [height + 1]: mass before the row */
+    struct draw *draws; /* sorted by mass */
+    int64_t *row_draw;  /* [height + 1]: first draw of the row */
+    uint8_t *taken;     /* [(height * width + 7) / 8] or NULL while sums are made */
+    float *xy, *color;
+    uint8_t *done; /* [count] */
+};
+
+static float target_at(const struct splat_target *t, int y, int x, int c)
+{
+    y = y < 0 ? 0 : y >= t->height ? t->height - 1 : y;
+    x = x < 0 ? 0 : x >= t->width ? t->width - 1 : x;
+    int64_t i = ((int64_t)y * t->width + x) * t->channels + c;
+    if (t->sample_bits == 8) return (float)((const uint8_t *)t->data)[i] * (1.0f / 255.0f);
+    if (t->sample_bits == 16) return (float)((const uint16_t *)t->data)[i] * (1.0f / 65535.0f);
+    return ((const float *)t->data)[i];
+}
+
+/* Squared Sobel gradient, summed over channels (Image-GS's init). */
+static double gradient_weight(const struct splat_target *t, int y, int x)
+{
+    double sum = 0;
+    for (int c = 0; c < t->channels; c++) {
+        float p[3][3];
+        for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 3; j++)
+                p[i][j] = target_at(t, y + i - 1, x + j - 1, c);
+        float gx = (p[0][2] + 2 * p[1][2] + p[2][2]) - (p[0][0] + 2 * p[1][0] + p[2][0]);
+        float gy = (p[2][0] + 2 * p[2][1] + p[2][2]) - (p[0][0] + 2 * p[0][1] + p[0][2]);
+        sum += (double)(gx * gx + gy * gy);
+    }
+    return sum;
+}
+
+/* (mean over channels of |3x3 binomial blur of the target - render|)^2 */
+static double error_weight(const struct splat_target *t, int y, int x, const float *const *color)
+{
+    double sum = 0;
+    for (int c = 0; c < t->channels; c++) {
+        float blurred = 0;
+        for (int i = -1; i <= 1; i++)
+            for (int j = -1; j <= 1; j++)
+                blurred += target_at(t, y + i, x + j, c) * (float)((2 - i * i) * (2 - j * j)) *
+                           (1.0f / 16.0f);
+        sum += (double)fabsf(blurred - color[c][x]);
+    }
+    sum /= t->channels;
+    return sum * sum;
+}
+
+static double weight_at(const struct sampler *s, int y, int x, const float *const *color)
+{
+    double w = s->weight == SPLAT_SAMPLE_GRADIENT ? gradient_weight(s->target, y, x)
+                                                  : error_weight(s->target, y, x, color);
+    return isfinite(w) ? w : 0;
+}
+
+static void take(struct sampler *s, int64_t index, int y, int x, const float *const *color)
+{
+    const struct splat_target *t = s->target;
+    s->xy[2 * index] = ((float)x + 0.5f) / (float)t->width;
+    s->xy[2 * index + 1] = ((float)y + 0.5f) / (float)t->height;
+    for (int c = 0; c < t->channels; c++)
+        s->color[index * t->channels + c] =
+            target_at(t, y, x, c) - (s->residual ? color[c][x] : 0.0f);
+    s->done[index] = 1;
+}
+
+static bool claim(uint8_t *taken, int64_t pixel)
+{
+    uint8_t bit = (uint8_t)(1u << (pixel & 7)), old;
+#pragma omp atomic capture
+    { /* the ends of neighbouring rows share a byte */
+        old = taken[pixel >> 3];
+        taken[pixel >> 3] |= bit;
+    }
+    return !(old & bit);
+}
+
+/* Called for every row: sums its weights, or hands its pixels to the draws that fall on them. */
+static void visit_row(void *argument, int y, const float *const *color, const float *const *target)
+{
+    (void)target;
+    struct sampler *s = argument;
+    int width = s->target->width;
+    double mass = 0;
+    if (!s->taken) {
+        for (int x = 0; x < width; x++)
+            mass += weight_at(s, y, x, color);
+        s->row_mass[y] = mass;
+        return;
+    }
+    int64_t k = s->row_draw[y], end = s->row_draw[y + 1];
+    for (int x = 0; x < width && k < end; x++) {
+        mass += weight_at(s, y, x, color);
+        bool first = true;
+        for (; k < end && s->draws[k].mass - s->row_start[y] < mass; k++) {
+            if (first && claim(s->taken, (int64_t)y * width + x))
+                take(s, s->draws[k].index, y, x, color);
+            first = false; /* more draws on one pixel are drawn again */
+        }
+    }
+}
+
+static void visit_rows(struct sampler *s, struct splat_scene *scene,
+                       const struct splat_blend *blend)
+{
+    if (scene) {
+        struct splat_pass pass = {.scene = scene,
+                                  .blend = *blend,
+                                  .row = visit_row,
+                                  .argument = s,
+                                  .last_row = scene->height - 1};
+        splat_pass_run(&pass);
+        return;
+    }
+#pragma omp parallel for schedule(static)
+    for (int y = 0; y < s->target->height; y++)
+        visit_row(s, y, NULL, NULL);
+}
+
+static int compare_draws(const void *a, const void *b)
+{
+    const struct draw *p = a, *q = b;
+    if (p->mass != q->mass) return p->mass < q->mass ? -1 : 1;
+    return p->index < q->index ? -1 : p->index > q->index;
+}
+
+static double draw_unit(uint64_t seed, uint32_t stream, uint64_t step, uint64_t index)
+{
+    struct philox4 r = philox_draw(seed, stream, step, index);
+    return ((double)r.v[0] + (double)(r.v[1] >> 6) * 0x1p-26) * 0x1p-32;
+}
+
+/* Gives the draws that are still to be done a place in `total`, sorted; returns how many. */
+static int64_t throw_draws(struct sampler *s, int64_t count, double total, uint64_t seed,
+                           uint32_t stream, uint64_t step, int round)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (!s->done[i])
+            s->draws[n++] = (struct draw){
+                draw_unit(seed, stream, step, (uint64_t)i + ((uint64_t)round << 40)) * total, i};
+    qsort(s->draws, (size_t)n, sizeof *s->draws, compare_draws);
+    int64_t k = 0;
+    for (int y = 0; y < s->target->height; y++) {
+        s->row_draw[y] = k;
+        while (k < n && s->draws[k].mass < s->row_start[y + 1])
+            k++;
+    }
+    s->row_draw[s->target->height] = k;
+    return n;
+}
+
+/* What no round could place (nearly all weight on a few pixels): anywhere. */
+static void place_rest(struct sampler *s, int64_t count, uint64_t seed, uint32_t stream,
+                       uint64_t step)
+{
+    const struct splat_target *t = s->target;
+    int64_t pixels = (int64_t)t->width * t->height;
+    for (int64_t i = 0; i < count; i++) {
+        if (s->done[i]) continue;
+        double u = draw_unit(seed, stream, step, (uint64_t)i + ((uint64_t)99 << 40));
+        int64_t p = (int64_t)(u * (double)pixels);
+        int y = (int)(p / t->width), x = (int)(p % t->width);
+        bool residual = s->residual;
+        s->residual = false; /* the render is not at hand here: start from the target's colour */
+        take(s, i, y, x, NULL);
+        if (residual) memset(s->color + i * t->channels, 0, sizeof(float) * (size_t)t->channels);
+        s->residual = residual;
+    }
+}
+
+static int allocate(struct sampler *s, int64_t count)
+{
+    size_t rows = (size_t)s->target->height, n = (size_t)count;
+    s->row_mass = calloc(rows, sizeof *s->row_mass);
+    s->row_start = calloc(rows + 1, sizeof *s->row_start);
+    s->row_draw = calloc(rows + 1, sizeof *s->row_draw);
+    s->draws = calloc(n + 1, sizeof *s->draws);
+    s->done = calloc(n + 1, 1);
+    bool ok = s->row_mass && s->row_start && s->row_draw && s->draws && s->done;
+    return ok ? OK : fail(ERR_SYSTEM, "out of memory while drawing %lld pixels", (long long)count);
+}
+
+int splat_cpu_sample(struct device *device, const struct splat_workspace *workspace,
+                     enum splat_sampling weight, bool residual, const struct splat_view *view,
+                     const struct splat_blend *blend, const struct splat_target *target,
+                     uint64_t seed, uint32_t stream, uint64_t step, int64_t count, float *xy,
+                     float *color)
+{
+    (void)device;
+    enum { ROUNDS = 16 };
+    struct sampler s = {
+        .target = target, .residual = residual, .weight = weight, .xy = xy, .color = color};
+    struct splat_scene storage, *scene = view ? &storage : NULL;
+    int code = OK;
+    TRY_CLEANUP(allocate(&s, count));
+    if (scene)
+        TRY_CLEANUP(
+            splat_scene_prepare(scene, workspace, view, blend, target->width, target->height));
+    visit_rows(&s, scene, blend);
+    for (int y = 0; y < target->height; y++)
+        s.row_start[y + 1] = s.row_start[y] + s.row_mass[y];
+    double total = s.row_start[target->height];
+    s.taken = calloc(((size_t)target->width * (size_t)target->height + 7) / 8, 1);
+    if (!s.taken) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory while drawing pixels"));
+    for (int round = 0; round < ROUNDS && total > 0; round++) {
+        if (throw_draws(&s, count, total, seed, stream, step, round) == 0) break;
+        visit_rows(&s, scene, blend);
+    }
+    place_rest(&s, count, seed, stream, step);
+cleanup:
+    free(s.row_mass);
+    free(s.row_start);
+    free(s.row_draw);
+    free(s.draws);
+    free(s.done);
+    free(s.taken);
+    return code;
+}

@@ -1,0 +1,173 @@
+#include "cpu/splat_scene.h"
+
+#include "base/error.h"
+#include "math/real.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#define REAL float
+#define FORMULA(name) name##_f32
+#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
+#include "math/gaussian.h"
+
+enum { ALIGN = 64 };
+
+/* Partial gradients of Gaussians that cross strips may take this much at most. */
+static const size_t max_carry_bytes = (size_t)64 << 20;
+
+struct carver {
+    char *base;
+    size_t used;
+};
+
+static void *carve(struct carver *carver, size_t bytes)
+{
+    void *p = carver->base ? carver->base + carver->used : NULL;
+    carver->used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    return p;
+}
+
+static float *carve_floats(struct carver *carver, size_t count)
+{
+    return carve(carver, count * sizeof(float));
+}
+
+static int strip_count(int bands, size_t record_bytes, int64_t capacity)
+{
+    int strips = bands < MAX_STRIPS ? bands : MAX_STRIPS;
+    while (strips > 4 && (size_t)strips * (size_t)capacity * record_bytes > max_carry_bytes)
+        strips /= 2;
+    return strips;
+}
+
+static void layout_thread(struct splat_thread *thread, struct carver *carver,
+                          const struct splat_scene *scene, size_t count)
+{
+    struct splat_thread unused;
+    if (!thread) thread = &unused;
+    size_t pitch = (size_t)scene->pitch, channels = (size_t)scene->channels;
+    thread->active_id = carve(carver, count * sizeof(int32_t));
+    thread->active_record = carve(carver, count * sizeof(int32_t));
+    thread->items[0] = carve(carver, count * sizeof(struct splat_item));
+    thread->items[1] = carve(carver, count * sizeof(struct splat_item));
+    thread->tile_start = carve(carver, ((size_t)scene->tiles + 2) * sizeof(int32_t));
+    thread->tile_order = carve(carver, count * sizeof(int32_t));
+    thread->sweep = carve(carver, count * sizeof(int32_t));
+    thread->color = carve_floats(carver, channels * RING_ROWS * pitch);
+    thread->target = carve_floats(carver, channels * RING_ROWS * pitch);
+    for (int m = 0; m < 3; m++)
+        thread->maps[m] = carve_floats(carver, channels * RING_ROWS * pitch);
+    thread->threshold = carve_floats(carver, RING_ROWS * pitch);
+    thread->inverse = carve_floats(carver, RING_ROWS * pitch);
+    thread->gradient = carve_floats(carver, TILE * channels * pitch);
+    thread->blended = carve_floats(carver, TILE * pitch);
+    thread->zero_row = carve_floats(carver, pitch);
+    thread->ssim_row = carve_floats(carver, pitch);
+    thread->ssim_gradient = carve_floats(carver, pitch);
+    thread->ssim_scratch = carve_floats(carver, 4 * (size_t)ssim_scratch_pitch(scene->pitch));
+    thread->tile_scratch = carve_floats(carver, splat_tile_scratch());
+}
+
+size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, int height,
+                          int channels, int64_t capacity)
+{
+    size_t count = (size_t)capacity;
+    *scene = (struct splat_scene){.width = width, .height = height, .channels = channels};
+    scene->tiles = (width + TILE - 1) / TILE;
+    scene->bands = (height + TILE - 1) / TILE;
+    scene->pitch = scene->tiles * TILE + PITCH_PAD;
+    scene->thread_count = omp_get_max_threads();
+    scene->kernels = splat_kernels_get();
+    size_t record = (size_t)splat_record_floats(scene) * sizeof(float);
+    scene->strips = strip_count(scene->bands, record + sizeof(int32_t), capacity);
+
+    struct carver carver = {memory, 0};
+    scene->projected = carve(&carver, count * sizeof *scene->projected);
+    scene->order = carve(&carver, count * sizeof(int32_t));
+    scene->band_start = carve(&carver, ((size_t)scene->bands + 1) * sizeof(int32_t));
+    scene->record = carve(&carver, count * record);
+    for (int s = 1; s < scene->strips; s++) {
+        scene->carry[s] = carve(&carver, count * record);
+        scene->carry_id[s] = carve(&carver, count * sizeof(int32_t));
+    }
+    scene->row_sums = carve(&carver, (size_t)height * sizeof *scene->row_sums);
+    scene->threads = carve(&carver, (size_t)scene->thread_count * sizeof *scene->threads);
+    for (int t = 0; t < scene->thread_count; t++)
+        layout_thread(scene->threads ? &scene->threads[t] : NULL, &carver, scene, count);
+    return carver.used;
+}
+
+/* Parameters of Gaussian i for a picture that is fx, fy times as large as the view's. */
+static struct splat_projected project(const struct splat_view *view, int64_t i, double fx,
+                                      double fy, const struct splat_scene *scene)
+{
+    struct splat_projected g = {.band0 = 1, .band1 = 0};
+    float ix = view->scale[2 * i], iy = view->scale[2 * i + 1];
+    if (view->sigma_scale) {
+        ix = 1.0f / ix;
+        iy = 1.0f / iy;
+    }
+    float a, b, d;
+    gaussian_conic_f32(ix, iy, cosf(view->rot[i]), sinf(view->rot[i]), &a, &b, &d);
+    a *= (float)(1 / (fx * fx));
+    b *= (float)(1 / (fx * fy));
+    d *= (float)(1 / (fy * fy));
+    const float to_log2 = 0.72134752044448170368f; /* 1 / (2 ln 2) */
+    g.mx = view->xy[2 * i] * (float)scene->width;
+    g.my = view->xy[2 * i + 1] * (float)scene->height;
+    g.A = a * to_log2;
+    g.B = 2 * b * to_log2;
+    g.C = d * to_log2;
+    g.inverse_A = 1 / g.A;
+    g.slope = -b / a;
+    /* det / a; the determinant from the factors, which cannot cancel to below zero */
+    g.row_power = (float)((double)ix * ix * iy * iy / (fx * fx * fy * fy) / (double)a) * to_log2;
+    float reach = sqrtf(scene->cut_power / g.row_power) * 1.0001f + 0.001f;
+    float top = (g.my - reach) / TILE, bottom = (g.my + reach) / TILE;
+    /* written so that a NaN reaches no band */
+    if (!(bottom >= 0) || !(top < (float)scene->bands) || !(g.inverse_A < 1e30f)) return g;
+    g.band0 = top > 0 ? (int32_t)top : 0;
+    g.band1 = bottom < (float)scene->bands ? (int32_t)bottom : scene->bands - 1;
+    return g;
+}
+
+/* Counting sort of the Gaussians by their first band; stable. */
+static void sort_by_band(struct splat_scene *scene)
+{
+    int32_t *start = scene->band_start;
+    memset(start, 0, ((size_t)scene->bands + 1) * sizeof *start);
+    for (int64_t i = 0; i < scene->count; i++)
+        if (scene->projected[i].band0 <= scene->projected[i].band1)
+            start[scene->projected[i].band0 + 1]++;
+    for (int b = 0; b < scene->bands; b++)
+        start[b + 1] += start[b];
+    for (int64_t i = 0; i < scene->count; i++)
+        if (scene->projected[i].band0 <= scene->projected[i].band1)
+            scene->order[start[scene->projected[i].band0]++] = (int32_t)i;
+    for (int b = scene->bands; b > 0; b--) /* each start has moved to its band's end */
+        start[b] = start[b - 1];
+    start[0] = 0;
+}
+
+int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace *workspace,
+                        const struct splat_view *view, const struct splat_blend *blend, int width,
+                        int height)
+{
+    size_t bytes = splat_scene_layout(scene, workspace->memory, width, height, view->channels,
+                                      workspace->capacity);
+    if (bytes > workspace->bytes || view->count > workspace->capacity)
+        return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed", workspace->bytes,
+                    bytes);
+    float cut = splat_cut(blend);
+    scene->cut_power = cut * cut * 0.72134752044448170368f;
+    scene->count = view->count;
+    scene->feat = view->feat;
+    double fx = (double)width / view->width, fy = (double)height / view->height;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < view->count; i++)
+        scene->projected[i] = project(view, i, fx, fy, scene);
+    sort_by_band(scene);
+    return OK;
+}

@@ -1,0 +1,134 @@
+/* What a device does for Gaussian splats. Every operation works on one picture: height x width
+ * pixels, `channels` samples each; pixel (row i, column j) has its centre at (j + 0.5, i + 0.5). */
+#ifndef IMGTRAIN_DEVICE_SPLAT_OPS_H
+#define IMGTRAIN_DEVICE_SPLAT_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct device;
+
+/* Borrowed parameters of `count` Gaussians, each array contiguous. */
+struct splat_view {
+    const float *xy;    /* [count][2] centre, 0..1 of the picture's width and height */
+    const float *scale; /* [count][2] 1 / sigma in pixels, or sigma with sigma_scale */
+    const float *rot;   /* [count] radians */
+    const float *feat;  /* [count][channels] colour */
+    int64_t count;
+    int channels;
+    bool sigma_scale;
+    int width, height; /* the picture that sigma's pixels belong to */
+};
+
+/* How Gaussians make a pixel: additive: sum of alpha c. Otherwise (sum alpha c) / (sum alpha +
+ * 1e-4) over the topk largest alphas, or over all when topk is 0. */
+struct splat_blend {
+    int topk; /* 0..SPLAT_MAX_TOPK */
+    bool additive;
+};
+
+enum { SPLAT_MAX_TOPK = 32, SPLAT_MAX_CHANNELS = 64 };
+
+/* A Gaussian ends at this many sigmas. Normalised: alpha is then equal to the 1e-4 below the
+ * fraction bar, so that a lone Gaussian fades to half there; a cut at 3 leaves holes.
+ * Additive: alpha is .0022 there, half of an 8-bit step for a colour of 1. */
+#define SPLAT_CUT_NORMALISED 4.3f
+#define SPLAT_CUT_ADDITIVE 3.5f
+#define SPLAT_DENOMINATOR 1e-4f
+
+static inline float splat_cut(const struct splat_blend *blend)
+{
+    return blend->additive ? SPLAT_CUT_ADDITIVE : SPLAT_CUT_NORMALISED;
+}
+
+/* The picture to be fitted, interleaved [height][width][channels]. */
+struct splat_target {
+    int width, height, channels;
+    int sample_bits;  /* 8, 16 (0..1 as unsigned) or 32 (float) */
+    const void *data; /* device memory */
+};
+
+/* loss = l1 mean|r - t| + l2 mean (r - t)^2 + ssim (1 - mean SSIM) */
+struct splat_loss {
+    float l1, l2, ssim;
+};
+
+/* Means over pixels and channels. mse compares after clamping the render to 0..1; ssim_inner is
+ * over the windows that lie inside the picture (all windows when a side is below 11). */
+struct splat_sums {
+    double l1, l2, ssim, ssim_inner, mse;
+};
+
+/* A gradient for every parameter, same shapes as the view's arrays; overwritten. */
+struct splat_gradients {
+    float *xy, *scale, *rot, *feat;
+};
+
+/* One group of parameters for Adam. */
+struct splat_adam {
+    float *parameter, *first, *second; /* [count][columns] */
+    const float *gradient;
+    int columns;
+    float rate;
+    float low[2], high[2]; /* clamp after the update; column c uses [c & 1] */
+};
+
+/* The weight by which splat_ops.sample draws pixels. */
+enum splat_sampling {
+    SPLAT_SAMPLE_GRADIENT, /* squared Sobel gradient of the target */
+    SPLAT_SAMPLE_ERROR,    /* (mean over channels of |blurred target - render|)^2 */
+};
+
+/* Scratch memory, used by one call at a time. */
+struct splat_workspace {
+    void *memory;
+    size_t bytes;     /* at least workspace_bytes for the call's picture and the capacity */
+    int64_t capacity; /* Gaussians it was made for */
+};
+
+struct splat_ops {
+    /* Bytes of scratch memory for pictures up to this size, this many Gaussians and `threads`. */
+    size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
+                              int64_t capacity);
+
+    /* Renders `view`, compares it with the target and writes the gradient of the loss by every
+     * parameter. The same bits for any number of threads. `sums` is overwritten (mse and ssim_inner
+     * too). gradients NULL: only the sums. */
+    int (*step)(struct device *device, const struct splat_workspace *workspace,
+                const struct splat_view *view, const struct splat_blend *blend,
+                const struct splat_target *target, const struct splat_loss *loss,
+                const struct splat_gradients *gradients, struct splat_sums *sums);
+
+    /* Renders rows [y, y + height) and columns [x, x + width) of the picture enlarged to full_width
+     * x full_height into out [height][width][channels] floats, not clamped. */
+    int (*render)(struct device *device, const struct splat_workspace *workspace,
+                  const struct splat_view *view, const struct splat_blend *blend, int full_width,
+                  int full_height, int x, int y, int width, int height, float *out);
+
+    /* Adam for `count` rows; born[i]: number of updates after which row i was added, `t`: number of
+     * updates including this one. Rows with a non-finite gradient are left alone; their number is
+     * returned through *skipped. */
+    int (*adam)(struct device *device, const struct splat_adam *groups, int group_count,
+                int64_t count, const int32_t *born, int32_t t, int64_t *skipped);
+
+    /* Draws `count` different pixels with probabilities proportional to the weight; writes their
+     * centres to xy [count][2] (0..1) and to color [count][channels] the target there, minus the
+     * render for `residual`. Random numbers: (seed, stream, step, draw). view may be NULL for
+     * SPLAT_SAMPLE_GRADIENT. */
+    int (*sample)(struct device *device, const struct splat_workspace *workspace,
+                  enum splat_sampling weight, bool residual, const struct splat_view *view,
+                  const struct splat_blend *blend, const struct splat_target *target, uint64_t seed,
+                  uint32_t stream, uint64_t step, int64_t count, float *xy, float *color);
+
+    /* out = values rounded to 2^bits - 1 steps between their least and greatest (Image-GS's
+     * quantisation-aware training; the gradient passes straight through). */
+    int (*fake_quantize)(struct device *device, const float *values, int64_t count, int bits,
+                         float *out);
+
+    /* Pairs of (Gaussian, pixel) within the cut: for figures of speed. */
+    int64_t (*count_pairs)(struct device *device, const struct splat_view *view,
+                           const struct splat_blend *blend);
+};
+
+#endif
