@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "cpu/host_memory.h"
 #include "cpu/isa.h"
+#include "cpu/splat_cpu.h"
 #include "device/device.h"
 
 #include <stdbool.h>
@@ -95,5 +96,6 @@ int device_open_cpu(struct device **out, int threads)
     device->free = cpu_free;
     device->free_bytes = cpu_free_bytes;
     device->close = cpu_close;
+    device->splat = &splat_cpu_ops;
     return OK;
 }

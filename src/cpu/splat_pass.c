@@ -318,11 +318,11 @@ static void clear_padding(const struct splat_scene *scene, struct splat_thread *
                          {thread->inverse, RING_ROWS},
                          {thread->gradient, TILE * scene->channels},
                          {thread->blended, TILE}};
-    int from = scene->pitch - PITCH_PAD;
+    int from = scene->width;
     for (size_t b = 0; b < sizeof buffers / sizeof buffers[0]; b++)
         for (int r = 0; r < buffers[b].count; r++)
             memset(buffers[b].rows + (int64_t)r * scene->pitch + from, 0,
-                   sizeof(float) * PITCH_PAD);
+                   sizeof(float) * (size_t)(scene->pitch - from));
     memset(thread->zero_row, 0, sizeof(float) * (size_t)scene->pitch);
 }
 
@@ -334,6 +334,7 @@ void splat_pass_run(const struct splat_pass *pass)
                sizeof(float) * (size_t)splat_record_floats(scene) * (size_t)scene->count);
     for (int s = 0; s < scene->strips; s++)
         scene->carry_count[s] = 0;
+    memset(scene->row_sums, 0, sizeof *scene->row_sums * (size_t)scene->height);
     int from_band = pass->target ? 0 : pass->first_row / TILE;
     int to_band = pass->target ? scene->bands : pass->last_row / TILE + 1;
     int threads = scene->thread_count < scene->strips ? scene->thread_count : scene->strips;
