@@ -75,8 +75,9 @@ static bool parse_bool(const char *text, bool *value)
 static int no_integer(const struct config_row *row, const char *text)
 {
     double v;
-    bool whole = number_parse_double(text, &v) && v == floor(v);
-    return whole ? out_of_range(row, text) : wrong_type(row, text);
+    bool number = number_parse_double(text, &v);
+    bool far_out = number && (fabs(v) >= 0x1p53 || (v < 0 && row->type == CONFIG_TYPE_UINT));
+    return far_out ? out_of_range(row, text) : wrong_type(row, text);
 }
 
 static int parse_int(const struct config_row *row, const char *text, int64_t *value)
