@@ -99,8 +99,8 @@ static int check_names(struct store_file *file)
     sort(h->pairs, h->pair_count, sizeof *h->pairs, compare_key);
     for (size_t i = 1; i < h->pair_count; i++)
         if (strcmp(h->pairs[i - 1].key, h->pairs[i].key) == 0)
-            return fail(ERR_DATA, "%s: damaged safetensors file: metadata key %s stands twice",
-                        file->path, h->pairs[i].key);
+            return fail(ERR_DATA, "%s: damaged safetensors file: a metadata key stands twice",
+                        file->path);
     file->byname = malloc((h->entry_count + 1) * sizeof(*file->byname));
     if (!file->byname) return fail(ERR_SYSTEM, "%s: out of memory", file->path);
     for (size_t i = 0; i < h->entry_count; i++)
@@ -195,7 +195,9 @@ static int check_tensor_crcs(const struct store_file *file)
         if (strncmp(h->pairs[i].key, "crc32.", 6) != 0) continue;
         const char *name = h->pairs[i].key + 6;
         const struct store_tensor *tensor = store_find(file, name);
-        if (!tensor) return bad(file, name, "has a CRC but is not there");
+        if (!tensor)
+            return fail(ERR_DATA, "%s: damaged safetensors file: a CRC without its tensor",
+                        file->path);
         char digits[9];
         snprintf(digits, sizeof digits, "%08" PRIx32, store_crc(tensor->data, tensor->bytes));
         if (strcmp(h->pairs[i].value, digits) != 0) return bad(file, name, "its CRC is wrong");

@@ -147,7 +147,7 @@ static int parse_string(struct parser *in, const char **string)
     return OK;
 }
 
-/* Names are printed in messages: no control characters. */
+/* Tensor names are printed in messages: no control characters. */
 static int parse_name(struct parser *in, const char **name)
 {
     TRY(parse_string(in, name));
@@ -280,7 +280,7 @@ static int parse_metadata(struct parser *in)
         TRY(next_item(in, '}', &first, &more));
         if (!more) return OK;
         struct store_pair *pair = &h->pairs[h->pair_count];
-        TRY(parse_name(in, &pair->key));
+        TRY(parse_string(in, &pair->key));
         TRY(expect(in, ':', "no colon"));
         TRY(parse_string(in, &pair->value));
         h->pair_count++;
