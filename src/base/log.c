@@ -42,7 +42,8 @@ static void write_best_effort(int fd, const char *text, size_t bytes)
     (void)written;
 }
 
-static void emit(enum log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void emit(enum log_level level, const char *format,
+                                                       va_list args)
 {
     static const char *const label[] = {"error: ", "warning: ", "", "debug: "};
     char line[LINE_BYTES];
