@@ -1,0 +1,36 @@
+/* The run folder: where it is, that it is new or resumed, and that only one process is in it. */
+#ifndef IMGTRAIN_RUN_FOLDER_H
+#define IMGTRAIN_RUN_FOLDER_H
+
+#include <stdbool.h>
+
+struct folder {
+    char *path;        /* owned */
+    char *checkpoints; /* PATH/checkpoints */
+    char *frames;      /* PATH/frames */
+    int lock_fd;
+    int log_fd;
+    bool resumed; /* it was there before */
+};
+
+struct folder_request {
+    const char *path;     /* -o RUN; NULL = from the three below */
+    const char *log_root; /* "runs" */
+    const char *exp_name; /* "" = NAME-001, counted up */
+    const char *name;     /* the config's or input's stem */
+    bool resume;          /* an existing run is continued; a missing one is begun */
+};
+
+/* Makes the folder (or enters it, when it is to be resumed), locks it and opens log.txt.
+ * ERR_OUTPUT when it exists and is not to be resumed, is no run folder, or another process is in
+ * it; ERR_ACCESS. Nothing is left behind on failure but a new empty folder. */
+int folder_open(struct folder *folder, const struct folder_request *request);
+
+/* Releases the lock and the log; accepts a zeroed struct. */
+void folder_close(struct folder *folder);
+
+/* The run that folder_open would enter, without entering it (--dry-run): owned, NULL with the
+ * message set when there is no memory. */
+char *folder_plan(const struct folder_request *request);
+
+#endif

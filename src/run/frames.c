@@ -1,0 +1,243 @@
+#include "run/frames.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct frame {
+    int64_t step;
+    struct image picture;
+    char *json;
+};
+
+struct frames {
+    char *dir;
+    int quality, room;
+    struct frame *ring; /* [room] */
+    int first, waiting; /* ring positions */
+    bool busy;          /* one is being written */
+    bool closing, given_up;
+    int64_t written;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+};
+
+static void frame_free(struct frame *frame)
+{
+    image_free(&frame->picture);
+    free(frame->json);
+    frame->json = NULL;
+}
+
+/* The picture first: a JSON without its picture never exists. */
+static int frame_write(const struct frames *frames, const struct frame *frame)
+{
+    uint8_t *jpeg = NULL;
+    size_t bytes = 0;
+    char *picture = string_format("%s/%09lld.jpg", frames->dir, (long long)frame->step);
+    char *json = string_format("%s/%09lld.json", frames->dir, (long long)frame->step);
+    int code = picture && json ? OK : ERR_SYSTEM;
+    if (code == OK) code = image_encode_jpeg(&frame->picture, frames->quality, &jpeg, &bytes);
+    if (code == OK) code = file_write_atomic(picture, jpeg, bytes, false);
+    if (code == OK) {
+        code = file_write_atomic(json, frame->json, strlen(frame->json), false);
+        if (code < 0) unlink(picture);
+    }
+    free(jpeg);
+    free(picture);
+    free(json);
+    return code;
+}
+
+static void *writer_main(void *argument)
+{
+    struct frames *frames = argument;
+    pthread_mutex_lock(&frames->lock);
+    for (;;) {
+        while (frames->waiting == 0 && !frames->closing)
+            pthread_cond_wait(&frames->changed, &frames->lock);
+        if (frames->waiting == 0) break;
+        struct frame frame = frames->ring[frames->first];
+        frames->ring[frames->first] = (struct frame){0};
+        frames->first = (frames->first + 1) % frames->room;
+        frames->waiting--;
+        frames->busy = true;
+        bool skip = frames->given_up;
+        pthread_cond_broadcast(&frames->changed);
+        pthread_mutex_unlock(&frames->lock);
+
+        int code = skip ? OK : frame_write(frames, &frame);
+        if (code < 0)
+            log_warning("frame %lld: %s; no more frames are written, training goes on",
+                        (long long)frame.step, error_message());
+        frame_free(&frame);
+
+        pthread_mutex_lock(&frames->lock);
+        if (code < 0) frames->given_up = true;
+        if (code == OK && !skip) frames->written++;
+        frames->busy = false;
+        pthread_cond_broadcast(&frames->changed);
+    }
+    pthread_mutex_unlock(&frames->lock);
+    return NULL;
+}
+
+/* Signals are for the main thread: the new thread inherits a mask that blocks them. */
+static int start_thread(struct frames *frames)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&frames->thread, NULL, writer_main, frames);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error ? fail(ERR_SYSTEM, "start the frame writer: %s", strerror(error)) : OK;
+}
+
+static void frames_free(struct frames *frames)
+{
+    for (int i = 0; frames->ring && i < frames->room; i++)
+        frame_free(&frames->ring[i]);
+    pthread_cond_destroy(&frames->changed);
+    pthread_mutex_destroy(&frames->lock);
+    free(frames->ring);
+    free(frames->dir);
+    free(frames);
+}
+
+int frames_open(struct frames **out, const char *dir, int queue, int quality)
+{
+    *out = NULL;
+    struct frames *frames = calloc(1, sizeof *frames);
+    if (!frames) return fail(ERR_SYSTEM, "out of memory");
+    pthread_mutex_init(&frames->lock, NULL);
+    pthread_cond_init(&frames->changed, NULL);
+    frames->quality = quality;
+    frames->room = queue < 1 ? 1 : queue;
+    frames->dir = string_format("%s", dir);
+    frames->ring = calloc((size_t)frames->room, sizeof *frames->ring);
+    int code = frames->dir && frames->ring ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = start_thread(frames);
+    if (code < 0) {
+        frames_free(frames);
+        return code;
+    }
+    *out = frames;
+    return OK;
+}
+
+int frames_add(struct frames *frames, int64_t step, struct image *picture, const char *json)
+{
+    struct frame frame = {.step = step, .picture = *picture};
+    *picture = (struct image){0};
+    frame.json = string_format("%s\n", json);
+    if (!frame.json) {
+        frame_free(&frame);
+        return ERR_SYSTEM;
+    }
+    pthread_mutex_lock(&frames->lock);
+    while (frames->waiting == frames->room)
+        pthread_cond_wait(&frames->changed, &frames->lock);
+    frames->ring[(frames->first + frames->waiting) % frames->room] = frame;
+    frames->waiting++;
+    pthread_cond_broadcast(&frames->changed);
+    pthread_mutex_unlock(&frames->lock);
+    return OK;
+}
+
+void frames_drain(struct frames *frames)
+{
+    pthread_mutex_lock(&frames->lock);
+    while (frames->waiting > 0 || frames->busy)
+        pthread_cond_wait(&frames->changed, &frames->lock);
+    pthread_mutex_unlock(&frames->lock);
+}
+
+int64_t frames_written(struct frames *frames)
+{
+    pthread_mutex_lock(&frames->lock);
+    int64_t written = frames->written;
+    pthread_mutex_unlock(&frames->lock);
+    return written;
+}
+
+bool frames_given_up(struct frames *frames)
+{
+    pthread_mutex_lock(&frames->lock);
+    bool given_up = frames->given_up;
+    pthread_mutex_unlock(&frames->lock);
+    return given_up;
+}
+
+void frames_close(struct frames *frames)
+{
+    if (!frames) return;
+    pthread_mutex_lock(&frames->lock);
+    frames->closing = true;
+    pthread_cond_broadcast(&frames->changed);
+    pthread_mutex_unlock(&frames->lock);
+    pthread_join(frames->thread, NULL);
+    frames_free(frames);
+}
+
+/* The step of "000001200.jpg" or ".json"; -1 for another name. */
+static int64_t frame_step(const char *name)
+{
+    char *end;
+    if (name[0] < '0' || name[0] > '9') return -1;
+    long long step = strtoll(name, &end, 10);
+    return strcmp(end, ".jpg") == 0 || strcmp(end, ".json") == 0 ? step : -1;
+}
+
+static bool is_leftover(const char *dir, const char *name, int64_t step)
+{
+    int64_t own = frame_step(name);
+    if (own < 0) return name[0] >= '0' && name[0] <= '9' && strstr(name, ".tmp") != NULL;
+    if (own > step) return true;
+    char *json = string_format("%s/%09lld.json", dir, (long long)own);
+    bool lonely = json && strstr(name, ".jpg") && !file_exists(json);
+    free(json);
+    return lonely;
+}
+
+int frames_drop_after(const char *dir, int64_t step)
+{
+    DIR *stream = opendir(dir);
+    if (!stream) return fail_errno(ERR_IO, "open %s", dir);
+    int code = OK;
+    for (struct dirent *entry; code == OK && (entry = readdir(stream));) {
+        if (!is_leftover(dir, entry->d_name, step)) continue;
+        if (unlinkat(dirfd(stream), entry->d_name, 0) != 0)
+            code = fail_errno(ERR_IO, "remove %s/%s", dir, entry->d_name);
+    }
+    closedir(stream);
+    return code;
+}
+
+static int64_t frames_until(int64_t step, int64_t total, int64_t count)
+{
+    return (int64_t)((double)count * sqrt((double)step / (double)total));
+}
+
+bool frames_due(int64_t step, int64_t total, int64_t every, int64_t count)
+{
+    if (every <= 0 && count <= 0) return false;
+    if (step <= 1 || step >= total) return true;
+    if (every > 0) return step % every == 0;
+    return frames_until(step, total, count) > frames_until(step - 1, total, count);
+}
+
+int64_t frames_expected(int64_t total, int64_t every, int64_t count)
+{
+    if (total <= 0 || (every <= 0 && count <= 0)) return 0;
+    int64_t frames = every > 0 ? total / every + 2 : count + 1;
+    return frames < total ? frames : total;
+}

@@ -1,0 +1,42 @@
+/* Frames of a run: RUN/frames/000001200.jpg + .json, written by a thread of its own through a
+ * bounded queue, so that the training waits for the disk only when the queue is full. */
+#ifndef IMGTRAIN_RUN_FRAMES_H
+#define IMGTRAIN_RUN_FRAMES_H
+
+#include "image/image.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct frames;
+
+/* Starts the writer for the folder `dir`. queue: frames that may wait. ERR_SYSTEM. */
+int frames_open(struct frames **frames, const char *dir, int queue, int quality);
+
+/* Hands over a picture (moved: *picture is zeroed) and the text of its JSON (copied). Blocks while
+ * the queue is full. After a write failed once (disk full), frames are dropped: the run is worth
+ * more than its film. */
+int frames_add(struct frames *frames, int64_t step, struct image *picture, const char *json);
+
+/* Waits until everything handed over is on disk (or dropped). */
+void frames_drain(struct frames *frames);
+
+/* Frames written, and whether writing was given up. */
+int64_t frames_written(struct frames *frames);
+bool frames_given_up(struct frames *frames);
+
+void frames_close(struct frames *frames); /* drains; accepts NULL */
+
+/* Removes frames past `step` and what a killed writer left (a picture without its JSON, temporary
+ * files). ERR_IO. */
+int frames_drop_after(const char *dir, int64_t step);
+
+/* Whether a frame belongs to step `step` (steps done, >= 1) of `total`. every > 0: each multiple;
+ * otherwise about `count` frames, dense at first: frame k stands at total * (k / count)^2. A pure
+ * function of its arguments. The first and the last step have one unless count is 0. */
+bool frames_due(int64_t step, int64_t total, int64_t every, int64_t count);
+
+/* How many frames a run of `total` steps makes. */
+int64_t frames_expected(int64_t total, int64_t every, int64_t count);
+
+#endif

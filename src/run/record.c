@@ -1,0 +1,98 @@
+#include "run/record.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+struct text {
+    char *out;
+    size_t room, used;
+};
+
+static void __attribute__((format(printf, 2, 3))) append(struct text *text, const char *format, ...)
+{
+    if (text->used >= text->room) return;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text->out + text->used, text->room - text->used, format, args);
+    va_end(args);
+    text->used += n > 0 ? (size_t)n : 0;
+    if (text->used >= text->room) text->used = text->room - 1;
+}
+
+static void append_member(struct text *text, const char *name, double value)
+{
+    if (isfinite(value))
+        append(text, ", \"%s\": %.9g", name, value);
+    else
+        append(text, ", \"%s\": null", name);
+}
+
+size_t record_json(char *out, size_t room, const struct record *record, const char *extra)
+{
+    struct text text = {out, room, 0};
+    const struct task_report *report = record->report;
+    bool nonfinite = !isfinite(report->loss);
+    append(&text, "{\"step\": %lld", (long long)record->step);
+    append_member(&text, "loss", report->loss);
+    for (int i = 0; i < report->metric_count; i++) {
+        append_member(&text, report->metrics[i].name, report->metrics[i].value);
+        if (isinf(report->metrics[i].value)) nonfinite = true;
+    }
+    append_member(&text, "seconds", record->seconds);
+    append_member(&text, "steps_per_second", record->steps_per_second);
+    append(&text, ", \"bytes\": %lld%s%s}", (long long)record->bytes,
+           nonfinite ? ", \"nonfinite\": true" : "", extra);
+    return text.used;
+}
+
+static void append_cell(struct text *text, double value)
+{
+    if (isfinite(value))
+        append(text, ",%.9g", value);
+    else
+        append(text, ",");
+}
+
+size_t record_csv(char *out, size_t room, const struct record *record)
+{
+    struct text text = {out, room, 0};
+    const struct task_report *report = record->report;
+    append(&text, "%lld", (long long)record->step);
+    append_cell(&text, report->loss);
+    for (int i = 0; i < report->metric_count; i++)
+        append_cell(&text, report->metrics[i].value);
+    append_cell(&text, record->seconds);
+    append_cell(&text, record->steps_per_second);
+    append(&text, ",%lld", (long long)record->bytes);
+    return text.used;
+}
+
+size_t record_csv_head(char *out, size_t room, const struct record *record)
+{
+    struct text text = {out, room, 0};
+    append(&text, "step,loss");
+    for (int i = 0; i < record->report->metric_count; i++)
+        append(&text, ",%s", record->report->metrics[i].name);
+    append(&text, ",seconds,steps_per_second,bytes");
+    return text.used;
+}
+
+size_t record_json_string(char *out, size_t room, const char *in)
+{
+    struct text text = {out, room, 0};
+    append(&text, "\"");
+    for (; *in; in++) {
+        unsigned char c = (unsigned char)*in;
+        if (c == '"' || c == '\\')
+            append(&text, "\\%c", c);
+        else if (c < 0x20)
+            append(&text, "\\u%04x", c);
+        else
+            append(&text, "%c", c);
+    }
+    append(&text, "\"");
+    return text.used;
+}
