@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/log.h"
 
 #include <dirent.h>
@@ -25,7 +26,7 @@ struct frames {
     int first, waiting; /* ring positions */
     bool busy;          /* one is being written */
     bool closing, given_up;
-    int64_t written;
+    int64_t written, reserve;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -38,9 +39,19 @@ static void frame_free(struct frame *frame)
     frame->json = NULL;
 }
 
-/* The picture first: a JSON without its picture never exists. */
-static int frame_write(const struct frames *frames, const struct frame *frame)
+/* Frames stop before the disk is full: what is left belongs to the checkpoints. */
+static int check_reserve(const char *dir, int64_t reserve)
 {
+    int64_t left = file_disk_free(dir);
+    if (left < 0 || left >= reserve) return OK;
+    return fail(ERR_IO, "%s: %s left on the disk, kept for checkpoints", dir,
+                format_bytes(left).text);
+}
+
+/* The picture first: a JSON without its picture never exists. */
+static int frame_write(const struct frames *frames, const struct frame *frame, int64_t reserve)
+{
+    TRY(check_reserve(frames->dir, reserve));
     uint8_t *jpeg = NULL;
     size_t bytes = 0;
     char *picture = string_format("%s/%09lld.jpg", frames->dir, (long long)frame->step);
@@ -72,10 +83,11 @@ static void *writer_main(void *argument)
         frames->waiting--;
         frames->busy = true;
         bool skip = frames->given_up;
+        int64_t reserve = frames->reserve;
         pthread_cond_broadcast(&frames->changed);
         pthread_mutex_unlock(&frames->lock);
 
-        int code = skip ? OK : frame_write(frames, &frame);
+        int code = skip ? OK : frame_write(frames, &frame, reserve);
         if (code < 0)
             log_warning("frame %lld: %s; no more frames are written, training goes on",
                         (long long)frame.step, error_message());
@@ -153,6 +165,13 @@ int frames_add(struct frames *frames, int64_t step, struct image *picture, const
     return OK;
 }
 
+void frames_set_reserve(struct frames *frames, int64_t bytes)
+{
+    pthread_mutex_lock(&frames->lock);
+    frames->reserve = bytes;
+    pthread_mutex_unlock(&frames->lock);
+}
+
 void frames_drain(struct frames *frames)
 {
     pthread_mutex_lock(&frames->lock);
@@ -220,6 +239,17 @@ int frames_drop_after(const char *dir, int64_t step)
     }
     closedir(stream);
     return code;
+}
+
+bool frames_any(const char *dir)
+{
+    DIR *stream = opendir(dir);
+    bool any = false;
+    if (!stream) return false;
+    for (struct dirent *entry; !any && (entry = readdir(stream));)
+        any = frame_step(entry->d_name) >= 0;
+    closedir(stream);
+    return any;
 }
 
 static int64_t frames_until(int64_t step, int64_t total, int64_t count)

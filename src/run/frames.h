@@ -18,6 +18,9 @@ int frames_open(struct frames **frames, const char *dir, int queue, int quality)
  * more than its film. */
 int frames_add(struct frames *frames, int64_t step, struct image *picture, const char *json);
 
+/* Disk space that frames leave alone (room for the next checkpoints): below it they give up. */
+void frames_set_reserve(struct frames *frames, int64_t bytes);
+
 /* Waits until everything handed over is on disk (or dropped). */
 void frames_drain(struct frames *frames);
 
@@ -30,6 +33,9 @@ void frames_close(struct frames *frames); /* drains; accepts NULL */
 /* Removes frames past `step` and what a killed writer left (a picture without its JSON, temporary
  * files). ERR_IO. */
 int frames_drop_after(const char *dir, int64_t step);
+
+/* Whether the folder holds a frame. */
+bool frames_any(const char *dir);
 
 /* Whether a frame belongs to step `step` (steps done, >= 1) of `total`. every > 0: each multiple;
  * otherwise about `count` frames, dense at first: frame k stands at total * (k / count)^2. A pure

@@ -80,6 +80,10 @@ struct task {
     int (*final_picture)(struct task_state *state, struct image *picture);
 
     void (*close)(struct task_state *state); /* accepts NULL */
+
+    /* The size of what picture() gives, known after open, also with forecast_only; NULL: unknown.
+     */
+    int (*picture_size)(const struct task_state *state, int max_side, int *width, int *height);
 };
 
 /* The task named `name`; NULL with the message set (ERR_CONFIG) and the known ones listed. */

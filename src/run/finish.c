@@ -1,0 +1,151 @@
+/* What a finished run leaves: model.safetensors, final.png, video.mp4. */
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "image/image.h"
+#include "run/frames.h"
+#include "run/progress.h"
+#include "run/schedule.h"
+#include "run/session.h"
+#include "run/signals.h"
+#include "store/checkpoint.h"
+#include "video/video.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct outputs {
+    char *model, *picture, *video;
+};
+
+/* Whether the model that is there is of the present step (a run that was extended has an old one).
+ */
+static bool model_is_current(const struct session *session, const char *path)
+{
+    struct store_file *file = NULL;
+    int64_t step = -1;
+    if (!file_exists(path) || store_open(&file, path) < 0) return false;
+    if (store_get_int(file, "step", &step) < 0) step = -1;
+    store_close(file);
+    return step == session->step;
+}
+
+static int write_model(const struct session *session, const char *path)
+{
+    struct store_writer *writer = store_writer_create();
+    if (!writer) return ERR_SYSTEM;
+    int code = session->task->save_model(session->state, writer);
+    if (code == OK)
+        code = checkpoint_describe(writer, "model", session->task->name, session->step,
+                                   session->config_text);
+    if (code == OK) code = store_write(writer, path, true);
+    store_writer_free(writer);
+    return code;
+}
+
+static int write_picture(const struct session *session, const char *path)
+{
+    struct image picture = {0};
+    int code = session->task->final_picture(session->state, &picture);
+    if (code == OK) code = image_save(&picture, path);
+    image_free(&picture);
+    return code;
+}
+
+/* Frames go only after the video was written and decodes again. */
+static void clean_up_frames(const struct session *session, const char *video)
+{
+    int64_t count = 0;
+    int width, height;
+    if (video_verify(video, &count, &width, &height) < 0 || count < 1) {
+        log_warning("%s: %s; the frames stay", video, error_message());
+        return;
+    }
+    if (frames_drop_after(session->folder.frames, -1) < 0) log_warning("%s", error_message());
+}
+
+/* A video that fails never fails the run. */
+static int write_video(const struct session *session, const char *path)
+{
+    const struct video_options options = {
+        .max_size = (int)session->config->video.max_size,
+        .fps = (int)session->config->video.fps,
+        .quality = (int)session->config->video.quality,
+        .hold = session->config->video.hold,
+        .reference = session->config->video.reference,
+        .captions = session->config->video.captions,
+        .stop_requested = signals_stop_requested,
+    };
+    int code = video_assemble(session->folder.path, &options);
+    if (code == ERR_STOPPED) return code;
+    if (code < 0) {
+        log_warning("video: %s; `imgtrain video %s` tries again", error_message(),
+                    session->folder.path);
+        return OK;
+    }
+    if (session->config->video.cleanup) clean_up_frames(session, path);
+    return OK;
+}
+
+static int stop_if_requested(void)
+{
+    const char *reason = signals_stop_reason();
+    if (!reason) return OK;
+    return fail(ERR_STOPPED, "stopped (%s) after the last step, state saved: run again with "
+                             "--resume for the remaining files",
+                reason);
+}
+
+static int write_outputs(const struct session *session, const struct outputs *out)
+{
+    bool current = model_is_current(session, out->model);
+    if (!current || !file_exists(out->picture)) {
+        TRY(stop_if_requested());
+        TRY(write_picture(session, out->picture));
+        /* The model last: it says for which step the files are. */
+        TRY(write_model(session, out->model));
+    }
+    if (schedule_wants_video(session->config) && (!current || !file_exists(out->video)) &&
+        frames_any(session->folder.frames)) {
+        TRY(stop_if_requested());
+        if (write_video(session, out->video) == ERR_STOPPED) return stop_if_requested();
+    }
+    return OK;
+}
+
+static void print_outputs(const struct session *session, const struct outputs *out)
+{
+    bool video = file_exists(out->video);
+    if (!session->request->json) { /* a closed stdout is no failure of the run */
+        dprintf(STDOUT_FILENO, "%s\n", out->picture);
+        if (video) dprintf(STDOUT_FILENO, "%s\n", out->video);
+        dprintf(STDOUT_FILENO, "%s\n", out->model);
+        return;
+    }
+    char picture[1024], film[1024], model[1024], members[4096];
+    record_json_string(picture, sizeof picture, out->picture);
+    record_json_string(film, sizeof film, out->video);
+    record_json_string(model, sizeof model, out->model);
+    snprintf(members, sizeof members, "\"step\": %lld, \"final\": %s, \"video\": %s, \"model\": %s",
+             (long long)session->step, picture, video ? film : "null", model);
+    progress_event(session->progress, "done", members);
+}
+
+int session_finish(struct session *session)
+{
+    if (session->frames) frames_drain(session->frames);
+    struct outputs out = {
+        .model = path_join(session->folder.path, "model.safetensors"),
+        .picture = path_join(session->folder.path, "final.png"),
+        .video = path_join(session->folder.path, "video.mp4"),
+    };
+    int code = out.model && out.picture && out.video ? OK : ERR_SYSTEM;
+    if (code == OK) code = write_outputs(session, &out);
+    if (code == OK) print_outputs(session, &out);
+    free(out.model);
+    free(out.picture);
+    free(out.video);
+    return code;
+}

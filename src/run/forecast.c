@@ -1,0 +1,116 @@
+#include "run/forecast.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "run/frames.h"
+#include "run/schedule.h"
+#include "task/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes a pixel of JPEG at quality 95 and of video at CRF 20, on the safe side for photographs. */
+static const double JPEG_BYTES = 0.6, VIDEO_BYTES = 0.12;
+
+enum { METADATA_BYTES = 65536, MODEL_COPIES = 1 };
+
+/* Free space where `path` will be: of its nearest parent that exists. */
+static int64_t disk_free_at(const char *path)
+{
+    char *copy = string_format("%s", path);
+    if (!copy) return -1;
+    int64_t bytes = -1;
+    while (!file_exists(copy)) {
+        char *slash = strrchr(copy, '/');
+        if (!slash || slash == copy) {
+            strcpy(copy, slash ? "/" : ".");
+            break;
+        }
+        *slash = '\0';
+    }
+    bytes = file_disk_free(copy);
+    free(copy);
+    return bytes;
+}
+
+static double frame_pixels(const struct task *task, const struct task_state *state, int max_size)
+{
+    int width = 0, height = 0;
+    if (task->picture_size && task->picture_size(state, max_size, &width, &height) == OK)
+        return (double)width * height;
+    return max_size > 0 ? (double)max_size * max_size : 0;
+}
+
+void forecast_make(struct forecast *forecast, const struct config *config, const struct task *task,
+                   const struct task_state *state, const struct device *device, const char *run_dir)
+{
+    const struct plan *plan = task->plan(state);
+    *forecast = (struct forecast){.free_bytes = -1};
+    forecast->steps = task->steps(state);
+    forecast->device_bytes = (int64_t)plan_device_bytes(plan);
+    if (device->free_bytes) forecast->free_bytes = device->free_bytes(device);
+    forecast->limit_bytes = (int64_t)device->limit_bytes;
+    int64_t every = schedule_frames_every(config, forecast->steps);
+    forecast->frame_count = frames_expected(forecast->steps, every, config->frames.count);
+    double pixels = frame_pixels(task, state, (int)config->frames.max_size);
+    forecast->frame_bytes = (int64_t)((double)forecast->frame_count * pixels * JPEG_BYTES);
+    if (schedule_wants_video(config))
+        forecast->video_bytes = (int64_t)((double)forecast->frame_count * pixels * VIDEO_BYTES);
+    forecast->checkpoint_count = config->checkpoint.keep;
+    forecast->checkpoint_bytes = (int64_t)(plan_kind_bytes(plan, PLAN_PARAMETERS) +
+                                           plan_kind_bytes(plan, PLAN_OPTIMISER) +
+                                           plan_kind_bytes(plan, PLAN_EMA)) +
+                                 METADATA_BYTES;
+    forecast->disk_free_bytes = disk_free_at(run_dir);
+}
+
+int forecast_check(const struct forecast *f)
+{
+    if (f->limit_bytes > 0 && f->device_bytes > f->limit_bytes)
+        return fail(ERR_DEVICE_MEMORY, "the run needs %s of device memory, memory.limit is %s",
+                    format_bytes(f->device_bytes).text, format_bytes(f->limit_bytes).text);
+    if (f->free_bytes >= 0 && f->device_bytes > f->free_bytes)
+        return fail(ERR_DEVICE_MEMORY, "the run needs %s of device memory, %s are free",
+                    format_bytes(f->device_bytes).text, format_bytes(f->free_bytes).text);
+    if (f->disk_free_bytes < 0) return OK;
+    /* One more than are kept: the new one is whole before an old one goes. */
+    int64_t state = f->checkpoint_bytes * (f->checkpoint_count + 1 + MODEL_COPIES);
+    if (state > f->disk_free_bytes)
+        return fail(ERR_IO, "checkpoints and model need %s of disk, %s are free",
+                    format_bytes(state).text, format_bytes(f->disk_free_bytes).text);
+    if (state + f->frame_bytes + f->video_bytes > f->disk_free_bytes)
+        log_warning("frames and video may take %s, but only %s of disk are free: frames stop when "
+                    "it gets full",
+                    format_bytes(f->frame_bytes + f->video_bytes).text,
+                    format_bytes(f->disk_free_bytes).text);
+    return OK;
+}
+
+static void print_row(FILE *out, const char *name, int64_t bytes, const char *note)
+{
+    fprintf(out, "%-14s %10s  %s\n", name, format_bytes(bytes).text, note);
+}
+
+void forecast_print(const struct forecast *f, const struct task *task,
+                    const struct task_state *state, const struct device *device, FILE *out)
+{
+    char note[128];
+    fprintf(out, "%-14s %s, %lld steps\n", "task", task->name, (long long)f->steps);
+    fprintf(out, "%-14s %s\n\n", "device", device->name);
+    plan_print(task->plan(state), out, false);
+    if (f->limit_bytes > 0) print_row(out, "limit", f->limit_bytes, "memory.limit");
+    print_row(out, "free", f->free_bytes, "device memory");
+    fprintf(out, "\n");
+    snprintf(note, sizeof note, "about, %lld frames at most", (long long)f->frame_count);
+    print_row(out, "frames", f->frame_bytes, note);
+    snprintf(note, sizeof note, "about, %lld of %s", (long long)f->checkpoint_count,
+             format_bytes(f->checkpoint_bytes).text);
+    print_row(out, "checkpoints", f->checkpoint_bytes * f->checkpoint_count, note);
+    print_row(out, "video", f->video_bytes, "about");
+    print_row(out, "free", f->disk_free_bytes, "disk");
+}

@@ -1,0 +1,59 @@
+/* Checkpoints: when a state is good, and that frames and metrics before it are on disk too. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "run/frames.h"
+#include "run/session.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+
+#include <stdlib.h>
+
+/* Room for this many checkpoints is kept free of frames. */
+enum { RESERVED_COPIES = 3, RESERVED_BYTES = 1 << 20 };
+
+static int fill(const struct session *session, struct store_writer *writer)
+{
+    TRY(session->task->save(session->state, writer));
+    const char *name = store_find_nonfinite(writer);
+    if (name)
+        return fail(ERR_DIVERGED, "step %lld: %s is not finite", (long long)session->step, name);
+    TRY(checkpoint_describe(writer, "checkpoint", session->task->name, session->step,
+                            session->config_text));
+    TRY(store_set_double(writer, "seconds", session_seconds(session)));
+    TRY(store_set_int(writer, "task_finished", session->report.finished));
+    return store_set_int(writer, "finished", session->finished);
+}
+
+/* Frames stop while there is still room for the next checkpoints. */
+static void set_reserve(struct session *session)
+{
+    char *path = checkpoint_path(session->folder.path, session->step);
+    struct store_file *file = NULL;
+    if (path && session->frames && store_open(&file, path) == OK)
+        frames_set_reserve(session->frames,
+                           RESERVED_COPIES * (int64_t)store_bytes(file) + RESERVED_BYTES);
+    store_close(file);
+    free(path);
+}
+
+int session_save(struct session *session)
+{
+    /* A resumed run begins behind this step: its frames must be there. */
+    if (session->frames) frames_drain(session->frames);
+    struct store_writer *writer = store_writer_create();
+    if (!writer) return ERR_SYSTEM;
+    int code = fill(session, writer);
+    if (code == OK)
+        code = checkpoint_write(session->folder.path, session->step, writer,
+                                (int)session->config->checkpoint.keep, true);
+    store_writer_free(writer);
+    if (code < 0) return code == ERR_DIVERGED ? code : fail_within(code, "save checkpoint");
+    if (session->saved_step < 0) set_reserve(session);
+    session->saved_step = session->step;
+    session->last_save = clock_seconds();
+    log_debug("checkpoint of step %lld saved", (long long)session->step);
+    return OK;
+}

@@ -1,0 +1,120 @@
+/* Entering and leaving the state of a run. */
+#include "run/session.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "image/image.h"
+#include "run/frames.h"
+#include "run/progress.h"
+#include "run/schedule.h"
+#include "run/signals.h"
+#include "store/checkpoint.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double session_seconds(const struct session *session)
+{
+    double here = session->started > 0 ? clock_seconds() - session->started : 0;
+    return session->seconds_before + here;
+}
+
+struct record session_record(const struct session *session)
+{
+    return (struct record){.step = session->step,
+                           .report = &session->report,
+                           .seconds = session_seconds(session),
+                           .steps_per_second = session->rate,
+                           .bytes = (int64_t)session->device->used_bytes};
+}
+
+/* Opens the task from the newest sound checkpoint; from the start when there is none. */
+static int open_state(struct session *session)
+{
+    struct store_file *file = NULL;
+    int64_t step = 0;
+    int code = checkpoint_latest(session->folder.path, &file, &step);
+    if (code == ERR_INPUT) code = OK; /* none yet */
+    if (code < 0) return code;
+    int64_t task_finished = 0;
+    if (file) {
+        code = checkpoint_expect(file, session->task->name, "checkpoint");
+        if (code == OK) code = store_get_double(file, "seconds", &session->seconds_before);
+        if (code == OK) code = store_get_int(file, "task_finished", &task_finished);
+    }
+    if (code == OK) {
+        struct task_setup setup = {
+            .config = session->config,
+            .device = session->device,
+            .run_dir = session->folder.path,
+            .resume = file,
+            .stop_requested = signals_stop_requested,
+        };
+        code = session->task->open(&session->state, &setup);
+    }
+    session->saved_step = file ? step : -1;
+    session->step = file ? step : 0;
+    store_close(file);
+    if (code < 0) return code;
+    session->total = session->task->steps(session->state);
+    session->report.finished = task_finished != 0;
+    session->finished = task_finished || session->step >= session->total;
+    return OK;
+}
+
+/* The picture beside every frame of the video, once. */
+static int write_reference(const struct session *session)
+{
+    char *path = path_join(session->folder.path, "reference.png");
+    if (!path) return ERR_SYSTEM;
+    int code = OK;
+    if (!file_exists(path)) {
+        struct image picture = {0};
+        code = session->task->reference(session->state, (int)session->config->frames.max_size,
+                                        &picture);
+        if (code == OK && image_save(&picture, path) < 0)
+            log_warning("%s; the video will do without", error_message());
+        if (code == ERR_USAGE) code = OK; /* this task has none */
+        image_free(&picture);
+    }
+    free(path);
+    return code;
+}
+
+int session_enter(struct session *session)
+{
+    session->report = (struct task_report){.loss = NAN};
+    session->rate = NAN;
+    session->seconds_before = 0;
+    session->started = 0;
+    checkpoint_clean(session->folder.path);
+    TRY(open_state(session));
+    TRY(metrics_open(&session->metrics, session->folder.path, session->step));
+    TRY(frames_drop_after(session->folder.frames, session->step));
+    TRY(write_reference(session));
+    session->frames_every = schedule_frames_every(session->config, session->total);
+    TRY(frames_open(&session->frames, session->folder.frames, (int)session->config->frames.queue,
+                    (int)session->config->frames.quality));
+    struct progress_options options = {
+        .total = session->total,
+        .quiet = session->request->quiet,
+        .json = session->request->json,
+    };
+    session->progress = progress_open(&options);
+    return OK;
+}
+
+void session_leave(struct session *session)
+{
+    progress_close(session->progress);
+    session->progress = NULL;
+    frames_close(session->frames);
+    session->frames = NULL;
+    metrics_close(&session->metrics);
+    session->task->close(session->state);
+    session->state = NULL;
+}

@@ -1,0 +1,59 @@
+/* One run in progress: what train.c, save.c and finish.c share. */
+#ifndef IMGTRAIN_RUN_SESSION_H
+#define IMGTRAIN_RUN_SESSION_H
+
+#include "run/folder.h"
+#include "run/metrics.h"
+#include "run/train.h"
+#include "task/task.h"
+
+struct device;
+struct frames;
+struct progress;
+struct image;
+
+struct session {
+    const struct train_request *request;
+    const struct config *config;
+    const struct task *task;
+    char *config_text; /* resolved, as in config.yaml */
+    struct device *device;
+    struct folder folder;
+    struct frames *frames;
+    struct metrics metrics;
+    struct progress *progress;
+
+    struct task_state *state;
+    struct task_report report; /* of the last step */
+    int64_t step, total;       /* done, wanted */
+    int64_t frames_every;
+    int64_t saved_step;    /* of the newest checkpoint; -1 = none */
+    bool finished;         /* the last step is done, by count or by the task's own rule */
+    double seconds_before; /* training time of earlier processes */
+    double started;        /* clock when this process began to train */
+    double last_save;      /* clock */
+    double rate_time;      /* clock and step of the last speed measurement */
+    int64_t rate_step;
+    double rate; /* steps per second; NaN = not known yet */
+};
+
+/* session.c: the state, from the newest checkpoint or from the start, and the output files cut back
+ * to it. session_leave undoes it. */
+int session_enter(struct session *session);
+void session_leave(struct session *session);
+double session_seconds(const struct session *session);
+struct record session_record(const struct session *session);
+
+/* save.c: the checkpoint of the present step. ERR_DIVERGED, with nothing written, when a number in
+ * it is not finite. */
+int session_save(struct session *session);
+
+/* finish.c: model.safetensors, final.png, video.mp4 and their paths on stdout; what a finished run
+ * already has is left as it is. */
+int session_finish(struct session *session);
+
+/* resume.c: ERR_CONFIG when the config differs from the run's in a key that may not change;
+ * otherwise config.yaml holds the present one afterwards. */
+int session_check_config(const struct session *session);
+
+#endif

@@ -1,0 +1,234 @@
+#include "run/train.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "image/image.h"
+#include "memory/plan.h"
+#include "run/forecast.h"
+#include "run/frames.h"
+#include "run/progress.h"
+#include "run/schedule.h"
+#include "run/session.h"
+#include "run/signals.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Speed is measured over at least this long, so that it does not flicker. */
+static const double RATE_SECONDS = 0.5;
+
+static void update_rate(struct session *session)
+{
+    double now = clock_seconds();
+    if (now - session->rate_time < RATE_SECONDS && !session->finished && !isnan(session->rate))
+        return;
+    session->rate = (double)(session->step - session->rate_step) / (now - session->rate_time);
+    if (now - session->rate_time < RATE_SECONDS) return;
+    session->rate_time = now;
+    session->rate_step = session->step;
+}
+
+/* A frame of the present state. A picture that cannot be made is an error; one that cannot be
+ * written is not (frames.c). */
+static int add_frame(struct session *session)
+{
+    if (frames_given_up(session->frames)) return OK;
+    struct image picture = {0};
+    TRY(session->task->picture(session->state, (int)session->config->frames.max_size, &picture));
+    char caption[2 * sizeof session->report.caption], extra[sizeof caption + 32],
+        json[RECORD_BYTES];
+    record_json_string(caption, sizeof caption, session->report.caption);
+    snprintf(extra, sizeof extra, ", \"caption\": %s", caption);
+    struct record record = session_record(session);
+    record_json(json, sizeof json, &record, extra);
+    return frames_add(session->frames, session->step, &picture, json);
+}
+
+static int diverged(const struct session *session)
+{
+    return fail(ERR_DIVERGED, "step %lld: the loss is not finite", (long long)session->step);
+}
+
+/* One step and what is written about it. */
+static int train_step(struct session *session)
+{
+    int64_t next = session->step + 1;
+    bool frame = frames_due(next, session->total, session->frames_every,
+                            session->config->frames.count);
+    bool evaluate = next % session->config->eval_steps == 0 || next == session->total;
+    session->report.finished = false;
+    TRY(session->task->step(session->state, session->step, evaluate || frame, &session->report));
+    session->step = next;
+    session->finished = session->report.finished || next >= session->total;
+    bool sound = isfinite(session->report.loss);
+    update_rate(session);
+    struct record record = session_record(session);
+    if (evaluate || session->finished || !sound) metrics_add(&session->metrics, &record);
+    if (!sound) return diverged(session);
+    if (frame || session->finished) {
+        bool wanted = session->config->frames.count > 0 || session->frames_every > 0;
+        if (wanted) TRY(add_frame(session));
+    }
+    int64_t free_bytes = session->device->free_bytes
+                             ? session->device->free_bytes(session->device)
+                             : -1;
+    progress_update(session->progress, &record, evaluate, free_bytes);
+    return OK;
+}
+
+static bool save_is_due(const struct session *session)
+{
+    int64_t every = schedule_checkpoint_every(session->config);
+    if (every > 0) return session->step % every == 0;
+    double interval = session->config->checkpoint.interval;
+    return interval > 0 && clock_seconds() - session->last_save >= interval;
+}
+
+static int stop(struct session *session)
+{
+    if (session->saved_step != session->step) TRY(session_save(session));
+    return fail(ERR_STOPPED, "stopped (%s) at step %lld of %lld, state saved: run again with "
+                             "--resume",
+                signals_stop_reason(), (long long)session->step, (long long)session->total);
+}
+
+static int train_loop(struct session *session)
+{
+    session->started = session->last_save = session->rate_time = clock_seconds();
+    session->rate_step = session->step;
+    while (!session->finished) {
+        if (signals_stop_requested()) return stop(session);
+        TRY(train_step(session));
+        bool asked = signals_take_save();
+        if (session->finished || asked || save_is_due(session)) TRY(session_save(session));
+        if (asked) log_info("state of step %lld saved on request", (long long)session->step);
+    }
+    if (session->saved_step != session->step) TRY(session_save(session));
+    session->seconds_before = session_seconds(session);
+    session->started = 0;
+    return OK;
+}
+
+/* From the newest checkpoint to the end. */
+static int train_from_checkpoint(struct session *session)
+{
+    int code = session_enter(session);
+    if (code == OK) {
+        if (session->finished && session->saved_step == session->step)
+            log_info("%s is finished (%lld steps)", session->folder.path,
+                     (long long)session->step);
+        else if (session->step > 0)
+            log_info("%s: continuing at step %lld of %lld", session->folder.path,
+                     (long long)session->step, (long long)session->total);
+        else
+            log_info("%s: %lld steps on %s", session->folder.path, (long long)session->total,
+                     session->device->name);
+        code = train_loop(session);
+    }
+    if (code == OK) code = session_finish(session);
+    session_leave(session);
+    return code;
+}
+
+/* A loss that is not finite: once more from the last good state (a bit flipped by accident does not
+ * come back), then the end. */
+static int train_with_rollback(struct session *session)
+{
+    int code = train_from_checkpoint(session);
+    if (code != ERR_DIVERGED) return code;
+    log_warning("%s: going back to the last good state", error_message());
+    code = train_from_checkpoint(session);
+    if (code != ERR_DIVERGED) return code;
+    return fail(ERR_DIVERGED, "%s again: training diverged; the last good state is in %s (lower "
+                              "learning rates may help, in a new run)",
+                error_message(), session->folder.checkpoints);
+}
+
+/* Opens the task for its plan alone, and refuses what cannot fit. */
+static int forecast(struct session *session, const char *run_dir)
+{
+    struct task_setup setup = {
+        .config = session->config,
+        .device = session->device,
+        .forecast_only = true,
+        .stop_requested = signals_stop_requested,
+    };
+    struct task_state *state = NULL;
+    int code = session->task->open(&state, &setup);
+    if (code == OK) {
+        struct forecast forecast;
+        forecast_make(&forecast, session->config, session->task, state, session->device, run_dir);
+        if (session->request->dry_run) {
+            forecast_print(&forecast, session->task, state, session->device, stdout);
+            printf("%-14s %s\n", "run folder", run_dir);
+        }
+        code = forecast_check(&forecast);
+    }
+    session->task->close(state);
+    return code;
+}
+
+static struct folder_request folder_request(const struct train_request *request)
+{
+    return (struct folder_request){
+        .path = request->run_dir,
+        .log_root = request->config->log_root,
+        .exp_name = request->config->exp_name,
+        .name = request->name,
+        .resume = request->resume,
+    };
+}
+
+/* A folder that exists is entered (or refused) at once; a new one is made only when everything else
+ * is known to be well, so that a mistake leaves no empty run behind. */
+static int prepare(struct session *session)
+{
+    struct folder_request wanted = folder_request(session->request);
+    char *planned = folder_plan(&wanted);
+    if (!planned) return ERR_SYSTEM;
+    bool exists = file_exists(planned), dry = session->request->dry_run;
+    int code = OK;
+    if (exists && !dry) code = folder_open(&session->folder, &wanted);
+    if (code == OK && exists && !dry) code = session_check_config(session);
+    if (code == OK) code = forecast(session, planned);
+    if (code == OK && !exists && !dry) {
+        if (session->request->resume) log_info("nothing to resume: beginning a new run");
+        code = folder_open(&session->folder, &wanted);
+        if (code == OK) code = session_check_config(session);
+    }
+    free(planned);
+    return code;
+}
+
+int train_run(const struct train_request *request)
+{
+    struct session session = {
+        .request = request,
+        .config = request->config,
+        .task = request->task,
+        .folder = {.lock_fd = -1, .log_fd = -1},
+        .metrics = {.jsonl_fd = -1, .csv_fd = -1},
+        .saved_step = -1,
+    };
+    int code = config_print_text(request->config, &session.config_text);
+    if (code == OK)
+        code = device_open(&session.device, request->config->device, (int)request->config->threads);
+    if (code == OK) {
+        session.device->limit_bytes = (size_t)request->config->memory.limit;
+        code = prepare(&session);
+    }
+    if (code == OK && !request->dry_run) code = train_with_rollback(&session);
+    if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
+        log_debug("exit status %d: %s", error_exit_status(code), error_message());
+    folder_close(&session.folder);
+    device_close(session.device);
+    free(session.config_text);
+    return code;
+}

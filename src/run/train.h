@@ -1,0 +1,27 @@
+/* The training loop around any task: run folder, resume, frames, metrics, checkpoints, progress,
+ * signals, and the files that a finished run leaves. */
+#ifndef IMGTRAIN_RUN_TRAIN_H
+#define IMGTRAIN_RUN_TRAIN_H
+
+#include <stdbool.h>
+
+struct config;
+struct task;
+
+struct train_request {
+    const struct config *config;
+    const struct task *task;
+    const char *run_dir; /* -o; NULL = from log_root, exp_name and name */
+    const char *name;    /* the config's or input's stem, for a numbered run folder */
+    bool resume;         /* continue the run if it is there, else begin it */
+    bool dry_run;        /* print the forecast, make nothing */
+    bool quiet, json;    /* how progress is shown */
+};
+
+/* The whole run. Signal handlers must have been installed (signals_install). 0: finished;
+ * ERR_STOPPED: stopped on request, state saved; ERR_DIVERGED; ERR_OUTPUT: the folder exists, is no
+ * run or is in use; ERR_CONFIG: resumed with a config that does not fit; ERR_DEVICE_MEMORY and
+ * ERR_IO: what is needed is not there. */
+int train_run(const struct train_request *request);
+
+#endif
