@@ -17,6 +17,8 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"train", cmd_train, "train what a config describes"},
+    {"doctor", cmd_doctor, "devices, memory, features and versions"},
     {"config", cmd_config, "print the resolved configuration, or explain keys"},
 };
 

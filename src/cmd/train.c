@@ -1,0 +1,184 @@
+/* imgtrain train: the main job. */
+#include "base/file.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "config/config.h"
+#include "run/signals.h"
+#include "run/train.h"
+#include "task/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct train_options {
+    const char *output, *device;
+    double time_limit;
+    bool resume, dry_run, quiet, json;
+};
+
+static const char *task_name(const struct config *config)
+{
+    return config->task == CONFIG_TASK_GAN ? "gan" : "splat";
+}
+
+static void set_log_level(const struct config *config, bool quiet)
+{
+    enum log_level level = LOG_INFO;
+    if (config->log_level == CONFIG_LOG_LEVEL_ERROR) level = LOG_ERROR;
+    if (config->log_level == CONFIG_LOG_LEVEL_WARNING) level = LOG_WARNING;
+    if (config->log_level == CONFIG_LOG_LEVEL_DEBUG) level = LOG_DEBUG;
+    if (quiet && level > LOG_WARNING) level = LOG_WARNING;
+    log_set_level(level);
+}
+
+/* "photos/cat.v2.png" -> "cat.v2" (malloc) */
+static char *stem(const char *path)
+{
+    size_t end = strlen(path);
+    while (end > 0 && path[end - 1] == '/')
+        end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    size_t dot = end;
+    while (dot > start && path[dot - 1] != '.')
+        dot--;
+    if (dot > start + 1) end = dot - 1;
+    return string_format("%.*s", (int)(end - start), path + start);
+}
+
+/* The name that numbered run folders get: the config's, else the input's, else the task's. */
+static char *run_name(const char *config_path, const struct config *config)
+{
+    const char *from = config_path;
+    if (!from && config->task == CONFIG_TASK_SPLAT) from = config->splat.input_path;
+    char *name = stem(from ? from : "");
+    if (!name || name[0]) return name;
+    free(name);
+    return string_format("%s", task_name(config));
+}
+
+static int train_one(const struct config *config, const struct train_options *options,
+                     const char *config_path, const char *run_dir)
+{
+    const struct task *task = task_find(task_name(config));
+    if (!task) return ERR_CONFIG;
+    char *name = run_name(config_path, config);
+    if (!name) return ERR_SYSTEM;
+    const struct train_request request = {
+        .config = config,
+        .task = task,
+        .run_dir = run_dir,
+        .name = name,
+        .resume = options->resume,
+        .dry_run = options->dry_run,
+        .quiet = options->quiet,
+        .json = options->json,
+    };
+    int code = train_run(&request);
+    free(name);
+    return code;
+}
+
+/* Lists in the config: one run after the other for every combination. */
+static int train_batch(const struct config *config, const struct train_options *options,
+                       const char *config_path)
+{
+    int count = config_batch_count(config);
+    if (count == 1) return train_one(config, options, config_path, options->output);
+    if (options->resume && !options->output && !config->exp_name[0])
+        return fail(ERR_USAGE, "a batch can only be resumed by name: give -o or exp_name");
+    for (int i = 0; i < count; i++) {
+        struct config *one = NULL;
+        char *run_dir = NULL;
+        int code = config_batch(config, i, &one);
+        if (code == OK && options->output) {
+            run_dir = string_format("%s-%03d", options->output, i + 1);
+            if (!run_dir) code = ERR_SYSTEM;
+        }
+        if (code == OK) log_info("run %d of %d", i + 1, count);
+        if (code == OK) code = train_one(one, options, config_path, run_dir);
+        free(run_dir);
+        config_free(one);
+        TRY(code);
+    }
+    return OK;
+}
+
+static bool is_override(const char *operand)
+{
+    return strchr(operand, '=') != NULL && !file_exists(operand);
+}
+
+/* The operands behind the config, and --device last: a flag wins over an override. */
+static int load(struct config **config, const char *path, int count, char **operands,
+                const char *device)
+{
+    char **overrides = calloc((size_t)count + 1, sizeof *overrides);
+    char *device_override = device ? string_format("device=%s", device) : NULL;
+    int code = OK;
+    if (!overrides || (device && !device_override)) code = fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) {
+        for (int i = 0; i < count; i++)
+            overrides[i] = operands[i];
+        if (device) overrides[count++] = device_override;
+        code = config_load(config, path, count, overrides);
+    }
+    free(device_override);
+    free(overrides);
+    return code;
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct train_options options = {.time_limit = -1};
+    const struct option_row rows[] = {
+        {.letter = 'o',
+         .name = "output",
+         .argument = "RUN",
+         .text = &options.output,
+         .help = "run folder (default: runs/NAME-001, counted up)"},
+        {.name = "resume",
+         .flag = &options.resume,
+         .help = "continue the run (without -o: the newest of this name)"},
+        {.name = "device",
+         .argument = "NAME",
+         .text = &options.device,
+         .help = "auto, cpu, cuda or cuda:N"},
+        {.name = "dry-run",
+         .flag = &options.dry_run,
+         .help = "print what the run will need of memory and disk, and make nothing"},
+        {.name = "time-limit",
+         .argument = "T",
+         .seconds = &options.time_limit,
+         .help = "save and stop after 90, 5m, 3h50m; exit status 75"},
+        {.letter = 'q', .name = "quiet", .flag = &options.quiet, .help = "warnings and errors only"},
+        {.name = "json", .flag = &options.json, .help = "progress as JSON lines on stdout"},
+        {0},
+    };
+    const struct option_usage usage = {
+        .usage = "imgtrain train CONFIG [key=value ...] [-o RUN] [--resume] [--device NAME] "
+                 "[--dry-run] [--time-limit T]",
+        .about = "Trains what CONFIG describes and leaves model.safetensors, final.png and video.mp4"
+                 " in the\nrun folder. SIGTERM, SIGINT and SIGUSR1 save and stop with exit status "
+                 "75; SIGUSR2 saves.",
+        .options = rows,
+        .min_operands = 1,
+        .max_operands = -1,
+        .examples = "imgtrain train cfgs/demo.yaml input_path=photo.jpg num_gaussians=5000 -o run\n"
+                    "imgtrain train cfgs/demo.yaml input_path=photo.jpg -o run --resume\n",
+    };
+    int operand_count;
+    OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
+    signals_install();
+    const char *path = is_override(argv[1]) ? NULL : argv[1];
+    int first = path ? 2 : 1;
+    struct config *config = NULL;
+    TRY(load(&config, path, operand_count + 1 - first, argv + first, options.device));
+    set_log_level(config, options.quiet);
+    signals_set_time_limit(options.time_limit >= 0 ? options.time_limit : config->time_limit);
+    int code = train_batch(config, &options, path);
+    config_free(config);
+    return code;
+}
