@@ -226,6 +226,6 @@ int file_write_atomic(const char *path, const void *data, size_t bytes, bool syn
 int64_t file_disk_free(const char *path)
 {
     struct statvfs info;
-    if (statvfs(path, &info) != 0) return -1;
+    if (statvfs(path, &info) != 0 || info.f_blocks == 0) return -1; /* /proc has no size */
     return (int64_t)info.f_bavail * (int64_t)info.f_frsize;
 }

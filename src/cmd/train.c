@@ -1,11 +1,12 @@
 /* imgtrain train: the main job. */
+#include "run/train.h"
+
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "config/config.h"
 #include "run/signals.h"
-#include "run/train.h"
 #include "task/task.h"
 
 #include <stdlib.h>
@@ -153,16 +154,20 @@ int cmd_train(int argc, char **argv)
          .argument = "T",
          .seconds = &options.time_limit,
          .help = "save and stop after 90, 5m, 3h50m; exit status 75"},
-        {.letter = 'q', .name = "quiet", .flag = &options.quiet, .help = "warnings and errors only"},
+        {.letter = 'q',
+         .name = "quiet",
+         .flag = &options.quiet,
+         .help = "warnings and errors only"},
         {.name = "json", .flag = &options.json, .help = "progress as JSON lines on stdout"},
         {0},
     };
     const struct option_usage usage = {
         .usage = "imgtrain train CONFIG [key=value ...] [-o RUN] [--resume] [--device NAME] "
                  "[--dry-run] [--time-limit T]",
-        .about = "Trains what CONFIG describes and leaves model.safetensors, final.png and video.mp4"
-                 " in the\nrun folder. SIGTERM, SIGINT and SIGUSR1 save and stop with exit status "
-                 "75; SIGUSR2 saves.",
+        .about =
+            "Trains what CONFIG describes and leaves model.safetensors, final.png and video.mp4"
+            " in the\nrun folder. SIGTERM, SIGINT and SIGUSR1 save and stop with exit status "
+            "75; SIGUSR2 saves.",
         .options = rows,
         .min_operands = 1,
         .max_operands = -1,

@@ -93,8 +93,9 @@ static int stop_if_requested(void)
 {
     const char *reason = signals_stop_reason();
     if (!reason) return OK;
-    return fail(ERR_STOPPED, "stopped (%s) after the last step, state saved: run again with "
-                             "--resume for the remaining files",
+    return fail(ERR_STOPPED,
+                "stopped (%s) after the last step, state saved: run again with "
+                "--resume for the remaining files",
                 reason);
 }
 

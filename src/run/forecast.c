@@ -62,10 +62,10 @@ void forecast_make(struct forecast *forecast, const struct config *config, const
     if (schedule_wants_video(config))
         forecast->video_bytes = (int64_t)((double)forecast->frame_count * pixels * VIDEO_BYTES);
     forecast->checkpoint_count = config->checkpoint.keep;
-    forecast->checkpoint_bytes = (int64_t)(plan_kind_bytes(plan, PLAN_PARAMETERS) +
-                                           plan_kind_bytes(plan, PLAN_OPTIMISER) +
-                                           plan_kind_bytes(plan, PLAN_EMA)) +
-                                 METADATA_BYTES;
+    forecast->checkpoint_bytes =
+        (int64_t)(plan_kind_bytes(plan, PLAN_PARAMETERS) + plan_kind_bytes(plan, PLAN_OPTIMISER) +
+                  plan_kind_bytes(plan, PLAN_EMA)) +
+        METADATA_BYTES;
     forecast->disk_free_bytes = disk_free_at(run_dir);
 }
 

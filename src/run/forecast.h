@@ -1,4 +1,5 @@
-/* What a run will need, said before the first step: device memory from the task's plan, and disk. */
+/* What a run will need, said before the first step: device memory from the task's plan, and disk.
+ */
 #ifndef IMGTRAIN_RUN_FORECAST_H
 #define IMGTRAIN_RUN_FORECAST_H
 
@@ -12,9 +13,9 @@ struct task_state;
 
 struct forecast {
     int64_t steps;
-    int64_t device_bytes; /* exact: the plan's */
-    int64_t free_bytes;   /* of the device; -1 = unknown */
-    int64_t limit_bytes;  /* memory.limit; 0 = none */
+    int64_t device_bytes;             /* exact: the plan's */
+    int64_t free_bytes;               /* of the device; -1 = unknown */
+    int64_t limit_bytes;              /* memory.limit; 0 = none */
     int64_t frame_count, frame_bytes; /* all frames; an estimate */
     int64_t checkpoint_bytes;         /* one checkpoint; an estimate */
     int64_t checkpoint_count;

@@ -19,8 +19,8 @@ enum { LINE_BYTES = 1024, BAR_CELLS = 24 };
 struct progress {
     struct progress_options options;
     bool bar, colour;
-    double last;             /* time of the last line or bar */
-    bool shown;              /* the bar is on the screen */
+    double last;              /* time of the last line or bar */
+    bool shown;               /* the bar is on the screen */
     struct task_report known; /* with the last known value of every metric */
 };
 

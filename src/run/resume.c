@@ -15,7 +15,7 @@ enum { CONFIG_LIMIT = 1 << 24, LIST_BYTES = 512 };
 static bool may_change(const char *key)
 {
     static const char *const keys[] = {
-        "device",   "threads",  "log_level",  "time_limit",    "log_root",
+        "device",   "threads",   "log_level", "time_limit",    "log_root",
         "exp_name", "max_steps", "steps",     "deterministic", "vis_gaussians",
     };
     static const char *const sections[] = {"frames.", "video.", "checkpoint.", "memory."};

@@ -60,8 +60,8 @@ static int diverged(const struct session *session)
 static int train_step(struct session *session)
 {
     int64_t next = session->step + 1;
-    bool frame = frames_due(next, session->total, session->frames_every,
-                            session->config->frames.count);
+    bool frame =
+        frames_due(next, session->total, session->frames_every, session->config->frames.count);
     bool evaluate = next % session->config->eval_steps == 0 || next == session->total;
     session->report.finished = false;
     TRY(session->task->step(session->state, session->step, evaluate || frame, &session->report));
@@ -76,9 +76,8 @@ static int train_step(struct session *session)
         bool wanted = session->config->frames.count > 0 || session->frames_every > 0;
         if (wanted) TRY(add_frame(session));
     }
-    int64_t free_bytes = session->device->free_bytes
-                             ? session->device->free_bytes(session->device)
-                             : -1;
+    int64_t free_bytes =
+        session->device->free_bytes ? session->device->free_bytes(session->device) : -1;
     progress_update(session->progress, &record, evaluate, free_bytes);
     return OK;
 }
@@ -94,8 +93,9 @@ static bool save_is_due(const struct session *session)
 static int stop(struct session *session)
 {
     if (session->saved_step != session->step) TRY(session_save(session));
-    return fail(ERR_STOPPED, "stopped (%s) at step %lld of %lld, state saved: run again with "
-                             "--resume",
+    return fail(ERR_STOPPED,
+                "stopped (%s) at step %lld of %lld, state saved: run again with "
+                "--resume",
                 signals_stop_reason(), (long long)session->step, (long long)session->total);
 }
 
@@ -122,8 +122,7 @@ static int train_from_checkpoint(struct session *session)
     int code = session_enter(session);
     if (code == OK) {
         if (session->finished && session->saved_step == session->step)
-            log_info("%s is finished (%lld steps)", session->folder.path,
-                     (long long)session->step);
+            log_info("%s is finished (%lld steps)", session->folder.path, (long long)session->step);
         else if (session->step > 0)
             log_info("%s: continuing at step %lld of %lld", session->folder.path,
                      (long long)session->step, (long long)session->total);
@@ -146,8 +145,9 @@ static int train_with_rollback(struct session *session)
     log_warning("%s: going back to the last good state", error_message());
     code = train_from_checkpoint(session);
     if (code != ERR_DIVERGED) return code;
-    return fail(ERR_DIVERGED, "%s again: training diverged; the last good state is in %s (lower "
-                              "learning rates may help, in a new run)",
+    return fail(ERR_DIVERGED,
+                "%s again: training diverged; the last good state is in %s (lower "
+                "learning rates may help, in a new run)",
                 error_message(), session->folder.checkpoints);
 }
 

@@ -48,6 +48,10 @@ int store_set(struct store_writer *writer, const char *key, const char *value);
 int store_set_int(struct store_writer *writer, const char *key, int64_t value);
 int store_set_double(struct store_writer *writer, const char *key, double value); /* %.17g */
 
+/* The name of the first float tensor that holds a NaN or an infinity; NULL when there is none.
+ * Borrowed. */
+const char *store_find_nonfinite(const struct store_writer *writer);
+
 /* Writes tensors in the order of their names (by falling alignment first), atomically. The metadata
  * gets a CRC-32 of each tensor (`crc32.NAME`) and, as its first key, one of the header itself
  * (`crc32`, taken with its own eight digits as zeros), so that no flipped bit goes unseen. Bytes

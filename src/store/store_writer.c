@@ -142,6 +142,33 @@ int store_set_double(struct store_writer *writer, const char *key, double value)
     return store_set(writer, key, text);
 }
 
+/* An exponent of all ones is NaN or infinity: bit tests, so that no conversion is needed. */
+static bool is_finite(const struct written *tensor)
+{
+    size_t count = tensor->bytes / tensor_type_bytes(tensor->type);
+    const uint16_t *half = tensor->data;
+    const uint32_t *word = tensor->data;
+    const uint64_t *wide = tensor->data;
+    bool bad = false;
+    for (size_t i = 0; i < count; i++) {
+        switch (tensor->type) {
+        case TENSOR_F16: bad |= (half[i] & 0x7C00) == 0x7C00; break;
+        case TENSOR_BF16: bad |= (half[i] & 0x7F80) == 0x7F80; break;
+        case TENSOR_F32: bad |= (word[i] & 0x7F800000) == 0x7F800000; break;
+        case TENSOR_F64: bad |= (wide[i] & 0x7FF0000000000000) == 0x7FF0000000000000; break;
+        default: return true;
+        }
+    }
+    return !bad;
+}
+
+const char *store_find_nonfinite(const struct store_writer *writer)
+{
+    for (size_t i = 0; i < writer->tensor_count; i++)
+        if (!is_finite(&writer->tensors[i])) return writer->tensors[i].name;
+    return NULL;
+}
+
 /* Escaped for JSON; what is no UTF-8 becomes U+FFFD, so that every reader accepts the file. */
 static void put_escaped(FILE *out, const char *text)
 {

@@ -1,0 +1,681 @@
+/* The training loop around a toy task: resume, kill, signals, lock, full disks, divergence. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "run/frames.h"
+#include "run/progress.h"
+#include "run/signals.h"
+#include "run/train.h"
+#include "store/checkpoint.h"
+#include "toy_task.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { MAX_OVERRIDES = 16 };
+
+static char folder[64];  /* of this test */
+static char run_dir[96]; /* folder/run */
+
+static void enter_folder(void)
+{
+    strcpy(folder, "/tmp/imgtrain-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(run_dir, sizeof run_dir, "%s/run", folder);
+    memset(&toy, 0, sizeof toy);
+    log_set_level(LOG_ERROR);
+    int null = open("/dev/null", O_WRONLY); /* what runs print is not looked at here */
+    dup2(null, STDOUT_FILENO);
+    close(null);
+    signals_reset();
+    signals_install();
+}
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+    (void)info, (void)type, (void)walk;
+    return remove(path);
+}
+
+static void leave_folder(void)
+{
+    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* One run; `settings`: "key=value key=value". */
+static int train(const char *dir, bool resume, const char *settings)
+{
+    char text[1024], *overrides[MAX_OVERRIDES];
+    int count = 0;
+    snprintf(text, sizeof text,
+             "video.enabled=false device=cpu max_steps=40 eval_steps=5 checkpoint.every=4 %s",
+             settings);
+    for (char *word = strtok(text, " "); word && count < MAX_OVERRIDES; word = strtok(NULL, " "))
+        overrides[count++] = word;
+    struct config *config = NULL;
+    int code = config_load_text(&config, "test", "", 0, count, overrides);
+    if (code < 0) return code;
+    struct train_request request = {
+        .config = config,
+        .task = &toy_task,
+        .run_dir = dir,
+        .name = "toy",
+        .resume = resume,
+        .quiet = true,
+        .json = true,
+    };
+    code = train_run(&request);
+    config_free(config);
+    return code;
+}
+
+static char *in_run(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    ck_assert_ptr_nonnull(path);
+    return path;
+}
+
+static bool run_has(const char *dir, const char *name)
+{
+    char *path = in_run(dir, name);
+    bool there = file_exists(path);
+    free(path);
+    return there;
+}
+
+/* The numbers of a run's model. */
+static void read_model(const char *dir, float x[TOY_SIZE])
+{
+    char *path = in_run(dir, "model.safetensors");
+    struct store_file *file = NULL;
+    ck_assert_msg(store_open(&file, path) == OK, "%s", error_message());
+    ck_assert_int_eq(store_read_f32(file, "x", 1, (int64_t[]){TOY_SIZE}, x), OK);
+    store_close(file);
+    free(path);
+}
+
+static void assert_same_model(const char *a, const char *b)
+{
+    float x[TOY_SIZE], y[TOY_SIZE];
+    read_model(a, x);
+    read_model(b, y);
+    ck_assert_mem_eq(x, y, sizeof x);
+}
+
+/* noinline: gcc 12 warns of a dangling pointer where it inlines this. */
+static __attribute__((noinline)) char *read_text(const char *dir, const char *name)
+{
+    char *path = in_run(dir, name);
+    uint8_t *data = NULL;
+    size_t bytes;
+    ck_assert_msg(file_read(path, 1 << 24, &data, &bytes) == OK, "%s", error_message());
+    free(path);
+    return (char *)data;
+}
+
+static int count_of(const char *text, const char *what)
+{
+    int count = 0;
+    for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
+        count++;
+    return count;
+}
+
+static int newest_checkpoint(const char *dir)
+{
+    int64_t *steps = NULL;
+    int count = 0;
+    ck_assert_int_eq(checkpoint_list(dir, &steps, &count), OK);
+    int newest = count ? (int)steps[0] : -1;
+    free(steps);
+    return newest;
+}
+
+/* A run in a process of its own. */
+static pid_t spawn(const char *dir, bool resume, const char *settings)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        int code = train(dir, resume, settings);
+        _exit(error_exit_status(code));
+    }
+    return pid;
+}
+
+static int wait_status(pid_t pid)
+{
+    int status = 0;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void wait_for(const char *dir, const char *name)
+{
+    double limit = clock_seconds() + 20;
+    while (!run_has(dir, name)) {
+        ck_assert_msg(clock_seconds() < limit, "%s/%s did not appear", dir, name);
+        usleep(500);
+    }
+}
+
+START_TEST(a_whole_run_leaves_its_files)
+{
+    ck_assert_msg(train(run_dir, false, "") == OK, "%s", error_message());
+    static const char *const names[] = {"config.yaml",          "log.txt",
+                                        "metrics.jsonl",        "metrics.csv",
+                                        "model.safetensors",    "final.png",
+                                        "reference.png",        "frames/000000001.jpg",
+                                        "frames/000000040.jpg", "frames/000000040.json"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        ck_assert_msg(run_has(run_dir, names[i]), "%s is missing", names[i]);
+    char *text = read_text(run_dir, "metrics.jsonl");
+    ck_assert_int_eq(count_of(text, "\n"), 8); /* 40 steps, every 5 */
+    ck_assert_ptr_nonnull(strstr(text, "{\"step\": 40, \"loss\": "));
+    ck_assert_ptr_nonnull(strstr(text, "\"gaussians\": 64, \"seconds\": "));
+    ck_assert_ptr_nonnull(strstr(text, "\"steps_per_second\": "));
+    ck_assert_ptr_nonnull(strstr(text, "\"bytes\": "));
+    ck_assert_ptr_null(strstr(text, "null"));
+    free(text);
+    text = read_text(run_dir, "metrics.csv");
+    ck_assert_int_eq(count_of(text, "\n"), 9);
+    ck_assert_int_eq(
+        strncmp(text, "step,loss,psnr,gaussians,seconds,steps_per_second,bytes\n5,", 57), 0);
+    free(text);
+    text = read_text(run_dir, "frames/000000040.json");
+    ck_assert_ptr_nonnull(strstr(text, "\"caption\": \"toy \\\"quoted\\\"\"}"));
+    free(text);
+    ck_assert_int_eq(newest_checkpoint(run_dir), 40);
+}
+END_TEST
+
+START_TEST(an_existing_folder_is_refused)
+{
+    ck_assert_int_eq(train(run_dir, false, ""), OK);
+    char *before = read_text(run_dir, "metrics.jsonl");
+    ck_assert_int_eq(train(run_dir, false, ""), ERR_OUTPUT);
+    ck_assert_ptr_nonnull(strstr(error_message(), "--resume"));
+    char *after = read_text(run_dir, "metrics.jsonl");
+    ck_assert_str_eq(before, after);
+    free(before);
+    free(after);
+    /* Somebody's other folder is not entered even with --resume. */
+    char other[128], path[160];
+    snprintf(other, sizeof other, "%s/photos", folder);
+    snprintf(path, sizeof path, "%s/cat.jpg", other);
+    ck_assert_int_eq(mkdir(other, 0777), 0);
+    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(train(other, true, ""), ERR_OUTPUT);
+    ck_assert(!run_has(other, "lock"));
+}
+END_TEST
+
+START_TEST(an_unwritable_place_is_refused)
+{
+    int code = train("/proc/nothing/run", false, "");
+    ck_assert_msg(code == ERR_OUTPUT || code == ERR_ACCESS, "%d", code);
+    char path[128];
+    snprintf(path, sizeof path, "%s/file", folder);
+    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(train(path, false, ""), ERR_OUTPUT);
+    ck_assert_int_eq(train(path, true, ""), ERR_OUTPUT);
+    snprintf(path, sizeof path, "%s/missing/parents/are/made", folder);
+    ck_assert_int_eq(train(path, false, ""), OK);
+}
+END_TEST
+
+START_TEST(run_folders_count_up)
+{
+    char settings[128], path[160];
+    snprintf(settings, sizeof settings, "log_root=%s/out", folder);
+    for (int i = 1; i <= 3; i++) {
+        ck_assert_int_eq(train(NULL, false, settings), OK);
+        snprintf(path, sizeof path, "%s/out/toy-%03d", folder, i);
+        ck_assert_msg(run_has(path, "model.safetensors"), "%s", path);
+    }
+    /* --resume takes the newest: it is finished, so nothing is done. */
+    toy.steps_taken = 0;
+    ck_assert_int_eq(train(NULL, true, settings), OK);
+    ck_assert_int_eq(toy.steps_taken, 0);
+    snprintf(path, sizeof path, "%s/out/toy-004", folder);
+    ck_assert(!file_exists(path));
+    snprintf(settings, sizeof settings, "log_root=%s/out exp_name=mine", folder);
+    ck_assert_int_eq(train(NULL, false, settings), OK);
+    snprintf(path, sizeof path, "%s/out/mine", folder);
+    ck_assert(run_has(path, "model.safetensors"));
+    ck_assert_int_eq(train(NULL, false, settings), ERR_OUTPUT);
+}
+END_TEST
+
+START_TEST(a_second_process_is_locked_out)
+{
+    toy.step_microseconds = 20000;
+    pid_t first = spawn(run_dir, false, "");
+    wait_for(run_dir, "frames/000000001.json");
+    double start = clock_seconds();
+    ck_assert_int_eq(train(run_dir, true, ""), ERR_OUTPUT);
+    ck_assert(clock_seconds() - start < 1.0);
+    char pid[64], host[200] = "";
+    snprintf(pid, sizeof pid, "process %ld on ", (long)first);
+    gethostname(host, sizeof host - 1);
+    ck_assert_msg(strstr(error_message(), pid) && strstr(error_message(), host), "%s",
+                  error_message());
+    ck_assert_int_eq(wait_status(first), 0);
+}
+END_TEST
+
+START_TEST(stop_signals_save)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGUSR1};
+    toy.step_microseconds = 5000;
+    pid_t pid = spawn(run_dir, false, "checkpoint.every=0");
+    wait_for(run_dir, "frames/000000001.json");
+    kill(pid, signals[_i]);
+    ck_assert_int_eq(wait_status(pid), 75);
+    int saved = newest_checkpoint(run_dir);
+    ck_assert_int_gt(saved, 0);
+    ck_assert_int_lt(saved, 40);
+    char other[128];
+    snprintf(other, sizeof other, "%s/unbroken", folder);
+    toy.step_microseconds = 0;
+    ck_assert_int_eq(train(run_dir, true, "checkpoint.every=0"), OK);
+    ck_assert_int_eq(toy.steps_taken, 40 - saved);
+    ck_assert_int_eq(train(other, false, ""), OK);
+    assert_same_model(run_dir, other);
+}
+END_TEST
+
+START_TEST(a_second_interrupt_leaves_at_once)
+{
+    toy.step_microseconds = 3000000; /* the first one is not seen before the step ends */
+    pid_t pid = spawn(run_dir, false, "");
+    wait_for(run_dir, "reference.png");
+    usleep(100000);
+    double start = clock_seconds();
+    kill(pid, SIGINT);
+    usleep(50000);
+    kill(pid, SIGINT);
+    ck_assert_int_eq(wait_status(pid), 130);
+    ck_assert(clock_seconds() - start < 2.0);
+}
+END_TEST
+
+START_TEST(sigusr2_saves_and_goes_on)
+{
+    toy.step_microseconds = 5000;
+    pid_t pid = spawn(run_dir, false, "checkpoint.every=0 max_steps=300");
+    wait_for(run_dir, "frames/000000001.json");
+    kill(pid, SIGUSR2);
+    double limit = clock_seconds() + 10;
+    while (newest_checkpoint(run_dir) < 0 && clock_seconds() < limit)
+        usleep(1000);
+    int saved = newest_checkpoint(run_dir);
+    ck_assert_int_gt(saved, 0);
+    ck_assert_int_lt(saved, 300);
+    ck_assert_int_eq(kill(pid, SIGTERM), 0); /* still running */
+    ck_assert_int_eq(wait_status(pid), 75);
+}
+END_TEST
+
+START_TEST(stopped_while_loading)
+{
+    toy.open_microseconds = 10000000;
+    pid_t pid = spawn(run_dir, false, "");
+    wait_for(run_dir, "config.yaml");
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(wait_status(pid), 75);
+    toy.open_microseconds = 0;
+    ck_assert_int_eq(train(run_dir, true, ""), OK);
+}
+END_TEST
+
+START_TEST(the_time_limit_stops)
+{
+    toy.step_microseconds = 10000;
+    signals_set_time_limit(0.1);
+    ck_assert_int_eq(train(run_dir, false, ""), ERR_STOPPED);
+    ck_assert_ptr_nonnull(strstr(error_message(), "time limit"));
+    signals_reset();
+    toy.step_microseconds = 0;
+    ck_assert_int_eq(train(run_dir, true, ""), OK);
+}
+END_TEST
+
+/* kill -9 at 20 random moments of one run, which then ends as if nothing had been. */
+START_TEST(killed_runs_end_the_same)
+{
+    char other[128], settings[] = "max_steps=400 checkpoint.every=7 frames.every=5 eval_steps=3";
+    snprintf(other, sizeof other, "%s/unbroken", folder);
+    ck_assert_int_eq(train(other, false, settings), OK);
+    toy.step_microseconds = 1000;
+    int kills = 0;
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = spawn(run_dir, true, settings);
+        struct philox4 draw = philox_draw(7, STREAM_TEST, 0, (uint64_t)i);
+        usleep(2000 + (useconds_t)(philox_uniform(draw.v[0]) * 60000));
+        kill(pid, SIGKILL);
+        int status = wait_status(pid);
+        ck_assert_msg(status == 0 || status == 1000 + SIGKILL, "status %d", status);
+        kills += status != 0;
+    }
+    ck_assert_int_ge(kills, 10);
+    toy.step_microseconds = 0;
+    ck_assert_msg(train(run_dir, true, settings) == OK, "%s", error_message());
+    assert_same_model(run_dir, other);
+    /* Every metrics line and frame is there once, whatever was torn apart. */
+    char *broken = read_text(run_dir, "metrics.jsonl"), *whole = read_text(other, "metrics.jsonl");
+    ck_assert_int_eq(count_of(broken, "\n"), count_of(whole, "\n"));
+    ck_assert_int_eq(count_of(broken, "{\"step\": "), count_of(whole, "{\"step\": "));
+    free(broken);
+    free(whole);
+    for (int step = 5; step <= 400; step += 5) {
+        char name[64];
+        snprintf(name, sizeof name, "frames/%09d.jpg", step);
+        ck_assert_msg(run_has(run_dir, name), "%s", name);
+        snprintf(name, sizeof name, "frames/%09d.json", step);
+        ck_assert_msg(run_has(run_dir, name), "%s", name);
+    }
+}
+END_TEST
+
+START_TEST(resume_drops_what_lies_past_the_checkpoint)
+{
+    ck_assert_int_eq(train(run_dir, false, "max_steps=8 frames.every=1"), OK);
+    char *jsonl = in_run(run_dir, "metrics.jsonl"),
+         *frame = in_run(run_dir, "frames/000000010.jpg");
+    char *lonely = in_run(run_dir, "frames/000000007.jpg");
+    char *json = in_run(run_dir, "frames/000000007.json");
+    FILE *file = fopen(jsonl, "a");
+    fputs("{\"step\": 9, \"loss\": 1}\n{\"step\": 10, \"lo", file);
+    fclose(file);
+    ck_assert_int_eq(file_write_atomic(frame, "x", 1, false), OK);
+    unlink(json);
+    toy.nan_loss_step = 0;
+    ck_assert_int_eq(train(run_dir, true, "max_steps=8 frames.every=1"), OK);
+    char *text = read_text(run_dir, "metrics.jsonl");
+    ck_assert_ptr_null(strstr(text, "\"step\": 9"));
+    ck_assert_ptr_null(strstr(text, "\"step\": 10"));
+    ck_assert_int_eq(text[strlen(text) - 1], '\n');
+    free(text);
+    ck_assert(!file_exists(frame));
+    ck_assert(!file_exists(lonely));
+    free(jsonl), free(frame), free(lonely), free(json);
+}
+END_TEST
+
+START_TEST(a_finished_run_is_left_alone)
+{
+    ck_assert_int_eq(train(run_dir, false, ""), OK);
+    char *model = in_run(run_dir, "model.safetensors"), *final = in_run(run_dir, "final.png");
+    struct stat before, after;
+    ck_assert_int_eq(stat(model, &before), 0);
+    toy.steps_taken = 0;
+    ck_assert_int_eq(train(run_dir, true, ""), OK);
+    ck_assert_int_eq(toy.steps_taken, 0);
+    ck_assert_int_eq(stat(model, &after), 0);
+    ck_assert_uint_eq(before.st_ino, after.st_ino);
+    unlink(model);
+    unlink(final);
+    ck_assert_int_eq(train(run_dir, true, ""), OK);
+    ck_assert_int_eq(toy.steps_taken, 0);
+    ck_assert(file_exists(model) && file_exists(final));
+    free(model);
+    free(final);
+    /* More steps: it goes on, and its files are those of the new end. */
+    char other[128];
+    snprintf(other, sizeof other, "%s/longer", folder);
+    ck_assert_int_eq(train(run_dir, true, "max_steps=60"), OK);
+    ck_assert_int_eq(toy.steps_taken, 20);
+    ck_assert_int_eq(train(other, false, "max_steps=60"), OK);
+    assert_same_model(run_dir, other);
+}
+END_TEST
+
+START_TEST(the_tasks_own_rule_ends_a_run)
+{
+    toy.finish_step = 13;
+    ck_assert_int_eq(train(run_dir, false, ""), OK);
+    ck_assert_int_eq(toy.steps_taken, 13);
+    ck_assert_int_eq(newest_checkpoint(run_dir), 13);
+    ck_assert(run_has(run_dir, "frames/000000013.json"));
+    char *text = read_text(run_dir, "metrics.jsonl");
+    ck_assert_ptr_nonnull(strstr(text, "{\"step\": 13, "));
+    free(text);
+    ck_assert_int_eq(train(run_dir, true, ""), OK);
+    ck_assert_int_eq(toy.steps_taken, 13);
+}
+END_TEST
+
+START_TEST(config_changes_on_resume)
+{
+    ck_assert_int_eq(train(run_dir, false, ""), OK);
+    ck_assert_int_eq(train(run_dir, true, "frames.every=3 threads=1 checkpoint.keep=3"), OK);
+    ck_assert_int_eq(train(run_dir, true, "seed=7 pos_lr=0.5"), ERR_CONFIG);
+    ck_assert_msg(strstr(error_message(), "seed") && strstr(error_message(), "pos_lr"), "%s",
+                  error_message());
+    char *text = read_text(run_dir, "config.yaml");
+    ck_assert_ptr_nonnull(strstr(text, "seed: 123"));
+    free(text);
+}
+END_TEST
+
+START_TEST(a_transient_nan_is_rolled_back)
+{
+    char other[128];
+    snprintf(other, sizeof other, "%s/unbroken", folder);
+    ck_assert_int_eq(train(other, false, ""), OK);
+    toy.nan_times = 1;
+    if (_i == 0)
+        toy.nan_loss_step = 18;
+    else
+        toy.nan_state_step = 19; /* saved at 20: the save must refuse it */
+    ck_assert_msg(train(run_dir, false, "") == OK, "%s", error_message());
+    assert_same_model(run_dir, other);
+    char *text = read_text(run_dir, "metrics.jsonl");
+    ck_assert_int_eq(count_of(text, "\n"), 8);
+    ck_assert_ptr_null(strstr(text, "nonfinite"));
+    free(text);
+}
+END_TEST
+
+START_TEST(a_lasting_nan_ends_the_run)
+{
+    toy.nan_times = -1;
+    if (_i == 0)
+        toy.nan_loss_step = 18;
+    else
+        toy.nan_state_step = 19;
+    ck_assert_int_eq(train(run_dir, false, ""), ERR_DIVERGED);
+    ck_assert_int_eq(error_exit_status(ERR_DIVERGED), 30);
+    ck_assert_int_eq(newest_checkpoint(run_dir), 16);
+    ck_assert(!run_has(run_dir, "model.safetensors"));
+    if (_i == 0) {
+        char *text = read_text(run_dir, "metrics.jsonl");
+        ck_assert_ptr_nonnull(strstr(text, "{\"step\": 19, \"loss\": null"));
+        ck_assert_ptr_nonnull(strstr(text, "\"nonfinite\": true"));
+        free(text);
+    }
+}
+END_TEST
+
+/* The disk takes small files only: frames stop, the run and its checkpoints go on. */
+START_TEST(frames_stop_first_when_the_disk_is_full)
+{
+    char *blocker = in_run(run_dir, "frames/000000009.jpg.tmp");
+    ck_assert_int_eq(file_make_dirs(run_dir), OK);
+    free(blocker);
+    char frames_dir[128];
+    snprintf(frames_dir, sizeof frames_dir, "%s/frames", run_dir);
+    ck_assert_int_eq(file_make_dirs(frames_dir), OK);
+    struct frames *frames = NULL;
+    ck_assert_int_eq(frames_open(&frames, frames_dir, 2, 95), OK);
+    struct rlimit limit = {4096, RLIM_INFINITY};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (int i = 1; i <= 6; i++) {
+        struct image picture = {0};
+        int side = i < 3 ? 8 : 200;
+        ck_assert_int_eq(image_create(&picture, side, side, 3, SAMPLE_U8), OK);
+        for (int k = 0; k < side * side * 3; k++)
+            ((uint8_t *)picture.data)[k] =
+                (uint8_t)philox_draw(3, STREAM_TEST, 0, (uint64_t)k).v[0];
+        ck_assert_int_eq(frames_add(frames, i, &picture, "{}"), OK);
+        ck_assert_ptr_null(picture.data);
+    }
+    frames_drain(frames);
+    ck_assert_int_eq(frames_written(frames), 2);
+    ck_assert(frames_given_up(frames));
+    frames_close(frames);
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ck_assert(run_has(run_dir, "frames/000000002.json"));
+    ck_assert(!run_has(run_dir, "frames/000000003.jpg"));
+    ck_assert(!run_has(run_dir, "frames/000000003.json"));
+    ck_assert_int_eq(frames_drop_after(frames_dir, 0), OK);
+    ck_assert(!frames_any(frames_dir));
+}
+END_TEST
+
+/* Frames that would take the room of the next checkpoints are not written. */
+START_TEST(frames_leave_room_for_checkpoints)
+{
+    struct frames *frames = NULL;
+    ck_assert_int_eq(frames_open(&frames, folder, 2, 95), OK);
+    frames_set_reserve(frames, file_disk_free(folder) + (1LL << 40));
+    struct image picture = {0};
+    ck_assert_int_eq(image_create(&picture, 8, 8, 3, SAMPLE_U8), OK);
+    ck_assert_int_eq(frames_add(frames, 1, &picture, "{}"), OK);
+    frames_drain(frames);
+    ck_assert_int_eq(frames_written(frames), 0);
+    ck_assert(frames_given_up(frames));
+    frames_close(frames);
+}
+END_TEST
+
+/* A disk that is full for checkpoints too: exit 74, the last good checkpoint stays. */
+START_TEST(a_failed_save_ends_the_run)
+{
+    ck_assert_int_eq(train(run_dir, false, "max_steps=8"), OK);
+    struct rlimit limit = {300, RLIM_INFINITY};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    int code = train(run_dir, true, "max_steps=40");
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ck_assert_msg(code == ERR_IO, "%d: %s", code, error_message());
+    ck_assert_int_eq(newest_checkpoint(run_dir), 8);
+    ck_assert_int_eq(train(run_dir, true, "max_steps=40"), OK);
+}
+END_TEST
+
+START_TEST(what_cannot_fit_is_refused)
+{
+    toy.declared_bytes = INT64_C(1) << 50;
+    ck_assert_int_eq(train(run_dir, false, ""), ERR_DEVICE_MEMORY);
+    ck_assert(!file_exists(run_dir));
+    toy.declared_bytes = 1 << 20;
+    ck_assert_int_eq(train(run_dir, false, "memory.limit=64KB"), ERR_DEVICE_MEMORY);
+    ck_assert_ptr_nonnull(strstr(error_message(), "memory.limit"));
+    ck_assert_int_eq(train(run_dir, false, "memory.limit=4MB"), OK);
+}
+END_TEST
+
+START_TEST(frame_schedule)
+{
+    static const int totals[] = {1, 7, 100, 119, 120, 1000, 10000, 1000000};
+    for (size_t t = 0; t < sizeof totals / sizeof totals[0]; t++) {
+        int64_t total = totals[t];
+        int frames = 0, last = 0, last_gap = 0;
+        for (int64_t step = 1; step <= total; step++) {
+            if (!frames_due(step, total, 0, 120)) continue;
+            frames++;
+            last_gap = (int)step - last;
+            last = (int)step;
+        }
+        ck_assert_int_eq(last, (int)total);
+        ck_assert_int_le(frames, 121);
+        ck_assert_int_le(frames, (int)frames_expected(total, 0, 120));
+        if (total >= 10000) ck_assert_int_ge(frames, 100);
+        if (total <= 100) ck_assert_int_ge(frames, (int)total * 6 / 10);
+        if (total == 10000) ck_assert_int_gt(last_gap, 100);
+    }
+    ck_assert(!frames_due(1, 10, 0, 0));
+    ck_assert(!frames_due(10, 10, 0, 0));
+    ck_assert(frames_due(20, 100, 10, 0) && !frames_due(21, 100, 10, 0));
+}
+END_TEST
+
+START_TEST(the_progress_line)
+{
+    struct task_report report = {
+        .metric_count = 3,
+        .metrics = {{"psnr", "%.2f", 31.4159}, {"ssim", "%.3f", (double)NAN}, {"n", NULL, 5}},
+        .loss = 0.0123,
+    };
+    struct record record = {1200, &report, 10, 412, INT64_C(429496730)};
+    char line[RECORD_BYTES];
+    progress_line(line, sizeof line, &record, 10000, INT64_C(12240656794));
+    ck_assert_str_eq(line, "step 1200/10000 12% loss 0.0123 psnr 31.42 it/s 412 mem 0.4/11.8G eta "
+                           "21s");
+}
+END_TEST
+
+START_TEST(records)
+{
+    struct task_report report = {.metric_count = 1, .metrics = {{"psnr", "%g", (double)INFINITY}}};
+    report.loss = 0.1;
+    struct record record = {3, &report, 1.5, (double)NAN, 7};
+    char line[RECORD_BYTES];
+    record_json(line, sizeof line, &record, "");
+    ck_assert_str_eq(line, "{\"step\": 3, \"loss\": 0.1, \"psnr\": null, \"seconds\": 1.5, "
+                           "\"steps_per_second\": null, \"bytes\": 7, \"nonfinite\": true}");
+    record_csv(line, sizeof line, &record);
+    ck_assert_str_eq(line, "3,0.1,,1.5,,7");
+    char small[8];
+    ck_assert_uint_lt(record_json(small, sizeof small, &record, ""), 8);
+    record_json_string(line, sizeof line, "a\"b\\c\n");
+    ck_assert_str_eq(line, "\"a\\\"b\\\\c\\u000a\"");
+}
+END_TEST
+
+Suite *run_suite(void);
+Suite *run_suite(void)
+{
+    Suite *suite = suite_create("run");
+    TCase *tests = tcase_create("run");
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_test(tests, a_whole_run_leaves_its_files);
+    tcase_add_test(tests, an_existing_folder_is_refused);
+    tcase_add_test(tests, an_unwritable_place_is_refused);
+    tcase_add_test(tests, run_folders_count_up);
+    tcase_add_test(tests, a_second_process_is_locked_out);
+    tcase_add_loop_test(tests, stop_signals_save, 0, 3);
+    tcase_add_test(tests, a_second_interrupt_leaves_at_once);
+    tcase_add_test(tests, sigusr2_saves_and_goes_on);
+    tcase_add_test(tests, stopped_while_loading);
+    tcase_add_test(tests, the_time_limit_stops);
+    tcase_add_test(tests, killed_runs_end_the_same);
+    tcase_add_test(tests, resume_drops_what_lies_past_the_checkpoint);
+    tcase_add_test(tests, a_finished_run_is_left_alone);
+    tcase_add_test(tests, the_tasks_own_rule_ends_a_run);
+    tcase_add_test(tests, config_changes_on_resume);
+    tcase_add_loop_test(tests, a_transient_nan_is_rolled_back, 0, 2);
+    tcase_add_loop_test(tests, a_lasting_nan_ends_the_run, 0, 2);
+    tcase_add_test(tests, frames_stop_first_when_the_disk_is_full);
+    tcase_add_test(tests, frames_leave_room_for_checkpoints);
+    tcase_add_test(tests, a_failed_save_ends_the_run);
+    tcase_add_test(tests, what_cannot_fit_is_refused);
+    tcase_add_test(tests, frame_schedule);
+    tcase_add_test(tests, the_progress_line);
+    tcase_add_test(tests, records);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
