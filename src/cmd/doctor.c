@@ -11,7 +11,6 @@
 #include "video/video.h"
 
 #include <cjson/cJSON.h>
-#include <jpeglib.h>
 #include <png.h>
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -37,9 +36,8 @@ static void print_device(const char *name, const char *spec)
 
 static void print_libraries(void)
 {
-    printf("%-12s libpng %s, libjpeg %d, zlib %s, libyaml %s, cJSON %s\n", "libraries",
-           png_get_libpng_ver(NULL), JPEG_LIB_VERSION, zlibVersion(), yaml_get_version_string(),
-           cJSON_Version());
+    printf("%-12s libpng %s, zlib %s, libyaml %s, cJSON %s\n", "libraries",
+           png_get_libpng_ver(NULL), zlibVersion(), yaml_get_version_string(), cJSON_Version());
 }
 
 int cmd_doctor(int argc, char **argv)
