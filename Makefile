@@ -118,6 +118,26 @@ test: imgtrain $(B)/imgtrain-test
 check:
 	@scripts/check.sh
 
+# ---- fuzzing: every test/fuzz/fuzz_NAME.c for FUZZ_SECONDS each, with clang's libFuzzer ----
+FUZZ_SECONDS ?= 20
+FUZZERS := $(patsubst test/fuzz/%.c,$(B)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined,fuzzer-no-link fuzz-run
+
+$(B)/fuzz_%: test/fuzz/fuzz_%.c $(LIB_OBJ)
+	@echo "link $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(LDLIBS)
+
+.PHONY: fuzz-run
+fuzz-run: $(FUZZERS)
+	@mkdir -p build/corpus
+	@cd build && for f in $(FUZZERS:build/%=%); do n=$${f##*/fuzz_}; mkdir -p corpus/$$n; \
+	echo "fuzz $$n for $(FUZZ_SECONDS) s"; \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $$f -max_total_time=$(FUZZ_SECONDS) -timeout=1 \
+	-rss_limit_mb=512 -close_fd_mask=2 -print_final_stats=1 -artifact_prefix=corpus/$$n- \
+	-verbosity=0 corpus/$$n $$(ls -d ../test/fuzz/seed_$$n 2>/dev/null) || exit 1; done
+
 clean:
 	rm -rf build imgtrain
 
