@@ -87,8 +87,8 @@ static int write_reference(const struct session *session)
 
 int session_enter(struct session *session)
 {
-    session->report = (struct task_report){.loss = NAN};
-    session->rate = NAN;
+    session->report = (struct task_report){.loss = (double)NAN};
+    session->rate = (double)NAN;
     session->seconds_before = 0;
     session->started = 0;
     checkpoint_clean(session->folder.path);

@@ -1,0 +1,117 @@
+#!/bin/sh
+# All that CI runs. Each part is a line "ok: NAME", "FAILED: NAME" with its output, or "skipped:
+# NAME: reason"; tests add their own counts. The last line is "N passed, N failed, N skipped".
+#
+#   scripts/check.sh           everything
+#   scripts/check.sh --quick   without clang and the sanitizers
+#   TESTED=1 scripts/check.sh  after `make test`: without running the same tests again
+set -u
+cd "$(dirname "$0")/.." || exit 1
+quick=no
+[ "${1:-}" = --quick ] && quick=yes
+jobs=$(nproc 2>/dev/null || echo 2)
+log=$(mktemp "${TMPDIR:-/tmp}/imgtrain-check-XXXXXX") || exit 1
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
+passed=0 failed=0 skipped=0
+
+part() { # NAME COMMAND...: one check
+    name=$1
+    shift
+    if "$@" >"$log" 2>&1; then
+        echo "ok: $name"
+        passed=$((passed + 1))
+    else
+        echo "FAILED: $name"
+        tail -n 60 "$log" | sed 's/^/    /'
+        failed=$((failed + 1))
+    fi
+}
+
+skip() { # NAME REASON
+    echo "skipped: $1: $2"
+    skipped=$((skipped + 1))
+}
+
+tests() { # NAME COMMAND...: a run of tests that ends with its own totals
+    name=$1
+    shift
+    "$@" >"$log" 2>&1
+    status=$?
+    totals=$(tail -n 1 "$log" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
+    if [ -z "$totals" ]; then
+        echo "FAILED: $name ended with status $status and without totals"
+        tail -n 60 "$log" | sed 's/^/    /'
+        failed=$((failed + 1))
+        return
+    fi
+    echo "$name: $totals"
+    grep -iE '^skipped|^FAILED|:[FE]:' "$log" | sed 's/^/    /'
+    # shellcheck disable=SC2086  # "1 passed, 2 failed, 3 skipped" as words
+    set -- $totals
+    passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
+    if [ "$status" != 0 ] && [ "$3" = 0 ]; then
+        echo "FAILED: $name: exit status $status"
+        failed=$((failed + 1))
+    fi
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+build_folder() { # FLAGS...: where make puts the build
+    make -s info "$@" | sed -n 's/^build *//p'
+}
+
+check_setup() {
+    sh -n scripts/setup.sh && pkg-config --exists yaml-0.1 libcjson libpng libjpeg zlib check
+}
+
+check_format() {
+    git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+}
+
+check_shell() {
+    git ls-files '*.sh' .ci/run | xargs shellcheck --severity=warning -e SC1091,SC2154
+}
+
+build() { # FLAGS...
+    make -j"$jobs" WERROR=1 "$@" all && make -j"$jobs" WERROR=1 "$@" "$(build_folder "$@")/imgtrain-test"
+}
+
+sanitized() { # KIND NAME
+    part "build with $2" build SAN="$1"
+    folder=$(build_folder SAN="$1")
+    [ -x "$folder/imgtrain-test" ] || return
+    tests "unit tests under $2" env UNIT_ONLY=1 CK_TIMEOUT_MULTIPLIER=10 \
+        ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+        test/run.sh "$folder"
+}
+
+part "what setup.sh installs is there" check_setup
+part "include rules" scripts/check_includes.sh
+if ! has git || ! git rev-parse >/dev/null 2>&1; then
+    skip "format and shell scripts" "no git checkout"
+else
+    if has clang-format; then part "format" check_format; else skip "format" "no clang-format"; fi
+    if has shellcheck; then part "shell scripts" check_shell; else skip "shell scripts" "no shellcheck"; fi
+fi
+
+part "build with gcc -Werror" build CC=gcc
+part "build without video and oneDNN" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 ONEDNN=0 all
+if [ "${TESTED:-0}" = 1 ]; then
+    echo "tests: just run"
+elif [ -x "$(build_folder CC=gcc)/imgtrain-test" ]; then
+    tests "tests" test/run.sh "$(build_folder CC=gcc)"
+fi
+
+if [ "$quick" = yes ]; then
+    skip "clang" "--quick"
+    skip "sanitizers" "--quick"
+else
+    if has clang; then part "build with clang -Werror" build CC=clang; else skip "clang" "not installed"; fi
+    sanitized address "AddressSanitizer"
+    sanitized undefined "UndefinedBehaviorSanitizer"
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
