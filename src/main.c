@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"train", cmd_train, "train what a config describes"},
     {"doctor", cmd_doctor, "devices, memory, features and versions"},
     {"config", cmd_config, "print the resolved configuration, or explain keys"},
+    {"info", cmd_info, "say what a checkpoint, a model or a run folder holds"},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "base/philox.h"
 #include "base/threads.h"
 #include "base/utf8.h"
@@ -8,6 +9,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -374,6 +376,21 @@ START_TEST(utf8_lengths)
 }
 END_TEST
 
+START_TEST(json_strings)
+{
+    char *text;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    json_write_string(out, "a\"\\\n\x7F\xC3\xA9\xFF");
+    json_write_number(out, 0.1);
+    json_write_number(out, (double)NAN);
+    json_write_number(out, -(double)INFINITY);
+    fclose(out);
+    ck_assert_str_eq(text, "\"a\\\"\\\\\\u000a\\u007f\xC3\xA9\xEF\xBF\xBD\"0.1nullnull");
+    free(text);
+}
+END_TEST
+
 Suite *base_suite(void);
 Suite *base_suite(void)
 {
@@ -393,6 +410,7 @@ Suite *base_suite(void)
     tcase_add_test(tests, threads_follow_the_affinity);
     tcase_add_test(tests, bytes_for_people);
     tcase_add_test(tests, utf8_lengths);
+    tcase_add_test(tests, json_strings);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -4,9 +4,11 @@
 #include "base/philox.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "store/tensor_range.h"
 
 #include <check.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +136,35 @@ START_TEST(writer_refuses)
     ck_assert_int_eq(store_open(&file, path), OK);
     ck_assert_str_eq(store_get(file, "step"), "13");
     store_close(file);
+}
+END_TEST
+
+START_TEST(ranges)
+{
+    static const float f[4] = {-2, NAN, 7, INFINITY};
+    static const uint16_t half[5] = {0x3C00, 0xC500, 0x0001, 0x7BFF, 0xFC00};
+    static const uint16_t bfloat[2] = {0x4049, 0xBF80};
+    static const struct {
+        struct tensor_range range;
+        struct store_tensor tensor;
+    } known[] = {
+        {{4, 2, -2, 7}, {.type = TENSOR_F32, .data = f, .bytes = sizeof f}},
+        {{5, 1, -5, 65504}, {.type = TENSOR_F16, .data = half, .bytes = sizeof half}},
+        {{1, 0, 0x1p-24, 0x1p-24}, {.type = TENSOR_F16, .data = half + 2, .bytes = 2}},
+        {{2, 0, -1, 3.140625}, {.type = TENSOR_BF16, .data = bfloat, .bytes = sizeof bfloat}},
+        {{3, 0, 1, 255}, {.type = TENSOR_U8, .data = small, .bytes = 3}},
+        {{3, 0, -1, 2}, {.type = TENSOR_I8, .data = small, .bytes = 3}},
+        {{2, 0, 0.1, 1e300}, {.type = TENSOR_F64, .data = wide, .bytes = sizeof wide}},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        struct tensor_range range = tensor_range(&known[i].tensor);
+        ck_assert_int_eq(range.count, known[i].range.count);
+        ck_assert_int_eq(range.nonfinite, known[i].range.nonfinite);
+        ck_assert(range.min == known[i].range.min);
+        ck_assert(range.max == known[i].range.max);
+    }
+    struct tensor_range none = tensor_range(&(struct store_tensor){.type = TENSOR_F32});
+    ck_assert(none.count == 0 && isnan(none.min) && isnan(none.max));
 }
 END_TEST
 
@@ -514,6 +545,7 @@ Suite *store_suite(void)
     tcase_add_test(tests, round_trip);
     tcase_add_test(tests, same_bytes_every_time);
     tcase_add_test(tests, writer_refuses);
+    tcase_add_test(tests, ranges);
     tcase_add_test(tests, every_flipped_bit_is_seen);
     tcase_add_test(tests, every_truncation_is_seen);
     tcase_add_test(tests, random_damage_is_seen);

@@ -6,6 +6,7 @@
 /* argv[0] is the command's name; arguments follow. */
 int cmd_config(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_info(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 
 #endif

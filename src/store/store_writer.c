@@ -1,6 +1,6 @@
 #include "base/error.h"
 #include "base/file.h"
-#include "base/utf8.h"
+#include "base/json.h"
 #include "store/safetensors.h"
 #include "store/store_header.h"
 
@@ -169,48 +169,19 @@ const char *store_find_nonfinite(const struct store_writer *writer)
     return NULL;
 }
 
-/* Escaped for JSON; what is no UTF-8 becomes U+FFFD, so that every reader accepts the file. */
-static void put_escaped(FILE *out, const char *text)
-{
-    size_t left = strlen(text);
-    while (left > 0) {
-        size_t length = utf8_length(text, left);
-        unsigned char c = (unsigned char)*text;
-        if (length == 0) {
-            fputs("\xEF\xBF\xBD", out);
-            length = 1;
-        } else if (c == '"' || c == '\\') {
-            fprintf(out, "\\%c", c);
-        } else if (c < 0x20 || c == 0x7F) {
-            fprintf(out, "\\u%04x", c);
-        } else {
-            fwrite(text, 1, length, out);
-        }
-        text += length;
-        left -= length;
-    }
-}
-
-static void put_string(FILE *out, const char *text)
-{
-    fputc('"', out);
-    put_escaped(out, text);
-    fputc('"', out);
-}
-
 static void put_metadata(FILE *out, const struct store_writer *writer)
 {
     fputs(STORE_CRC_FRONT "00000000\"", out);
     for (size_t i = 0; i < writer->setting_count; i++) {
         fputc(',', out);
-        put_string(out, writer->settings[i].key);
+        json_write_string(out, writer->settings[i].key);
         fputc(':', out);
-        put_string(out, writer->settings[i].value);
+        json_write_string(out, writer->settings[i].value);
     }
     for (size_t i = 0; i < writer->tensor_count; i++) {
         const struct written *t = &writer->tensors[i];
         fputs(",\"crc32.", out);
-        put_escaped(out, t->name);
+        json_write_escaped(out, t->name);
         fprintf(out, "\":\"%08" PRIx32 "\"", store_crc(t->data, t->bytes));
     }
     fputc('}', out);
@@ -222,7 +193,7 @@ static void put_tensors(FILE *out, const struct store_writer *writer)
     for (size_t i = 0; i < writer->tensor_count; i++) {
         const struct written *t = &writer->tensors[i];
         fputc(',', out);
-        put_string(out, t->name);
+        json_write_string(out, t->name);
         fprintf(out, ":{\"dtype\":\"%s\",\"shape\":[", tensor_type_name(t->type));
         for (int d = 0; d < t->dims; d++)
             fprintf(out, "%s%" PRId64, d ? "," : "", t->shape[d]);
