@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/number.h"
+#include "config/schema.h"
 
 #include <check.h>
 #include <locale.h>
@@ -108,6 +109,17 @@ START_TEST(faults_name_their_place)
              "test:1:1: unknown key 'numgaussians': did you mean 'splat.num_gaussians'?");
     load_bad("seed: 1\nseed: 2\n", "test:2:1: 'seed' is set twice: first at test:1:1");
     load_bad("a: 1\nb: 1\n", "2 errors in the configuration");
+}
+END_TEST
+
+START_TEST(a_bare_key_means_the_section_of_the_task)
+{
+    int index = config_find(NULL, "quality", "video");
+    ck_assert_int_ge(index, 0);
+    ck_assert_str_eq(config_row(index)->section, "video");
+    ck_assert_int_eq(config_find(NULL, "quality", "splat"), ERR_CONFIG);
+    ck_assert_str_eq(error_message(), "key 'quality' is in several sections: write one of "
+                                      "frames.quality, video.quality");
 }
 END_TEST
 
@@ -255,6 +267,7 @@ Suite *config_suite(void)
     tcase_add_test(tests, overrides_win_and_the_last_one_counts);
     tcase_add_test(tests, the_environment_counts_between_file_and_overrides);
     tcase_add_test(tests, faults_name_their_place);
+    tcase_add_test(tests, a_bare_key_means_the_section_of_the_task);
     tcase_add_test(tests, a_batch_is_every_combination);
     tcase_add_test(tests, what_is_printed_loads_to_the_same);
     tcase_add_test(tests, differences_to_a_stored_text_are_told);

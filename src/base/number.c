@@ -160,10 +160,12 @@ bool number_parse_bytes(const char *text, uint64_t *bytes)
 char *number_format(char text[NUMBER_TEXT_BYTES], double value)
 {
     locale_t locale = locale_c(), before = locale ? uselocale(locale) : (locale_t)0;
+    char buffer[NUMBER_TEXT_BYTES];
     for (int precision = 15; precision <= 17; precision++) {
-        snprintf(text, NUMBER_TEXT_BYTES, "%.*g", precision, value);
-        if (!(to_double(text) != value)) break;
+        snprintf(buffer, sizeof buffer, "%.*g", precision, value);
+        if (!(to_double(buffer) != value)) break;
     }
+    memcpy(text, buffer, sizeof buffer);
     if (before) uselocale(before);
     return text;
 }
