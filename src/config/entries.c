@@ -141,6 +141,7 @@ int config_read_environment(struct config_entries *entries, struct config_faults
         if (strncmp(*variable, prefix, sizeof prefix - 1) != 0) continue;
         size_t length = strcspn(name, "=");
         if (name[length] == '\0') continue;
+        if (strncmp(name, "ISA=", 4) == 0) continue; /* src/cpu/isa.c reads that one */
         char key[CONFIG_FULL_NAME_BYTES], where[CONFIG_FULL_NAME_BYTES];
         snprintf(where, sizeof where, "%.*s", (int)(name - *variable + (ptrdiff_t)length),
                  *variable);

@@ -46,6 +46,8 @@ run 0 env LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 "$program" config gamma=0.5
 origin_is splat.gamma "0.5|command line"
 run 0 env IMGTRAIN_HOME=/x "$program" config
 err_has "warning: IMGTRAIN_HOME has no effect"
+run 0 env IMGTRAIN_ISA=base "$program" config
+err_is ""
 run 78 env IMGTRAIN_TOPK=x "$program" config
 err_is "imgtrain: IMGTRAIN_TOPK: topk: expected a whole number, got 'x'"
 
