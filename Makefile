@@ -38,7 +38,7 @@ LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_
 
 # ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
 SRC := $(sort $(wildcard src/*.c src/*/*.c))
-SRC := $(filter-out $(if $(filter 1,$(HAVE_VIDEO)),src/video/encode_none.c,src/video/encode.c),$(SRC))
+SRC := $(filter-out $(if $(filter 1,$(HAVE_VIDEO)),src/video/encode_none.c,src/video/encode.c src/video/decode.c src/video/libav.c),$(SRC))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_ONEDNN)),src/cpu/conv_none.c,src/cpu/conv_onednn.c),$(SRC))
 # src/cpu/isa/*.c are compiled once for each instruction set and chosen at run time.
 ISA_SRC := $(sort $(wildcard src/cpu/isa/*.c))

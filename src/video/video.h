@@ -7,21 +7,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- encode.c: the only file that knows libav; encode_none.c stands in when VIDEO=0. */
+/* ---- encode.c, decode.c: the only files that know libav; encode_none.c stands in when VIDEO=0. */
 struct video_encoder;
 
 /* An MP4 at `path` (written atomically by video_encoder_close): constant `fps`; the first encoder
- * of libx264, libvpx-vp9, mpeg4 that opens at this size. Odd sizes are padded by repeating the
- * edge. quality: 0..51 as x264's CRF. ERR_USAGE when built without video. */
+ * of libx264, libvpx-vp9, mpeg4 that opens at this size, else "mjpeg" (JPEG frames). Odd sizes are
+ * padded by repeating the edge (mjpeg: need not). quality: 0..51 as x264's CRF. ERR_USAGE when
+ * built without video or for impossible numbers, ERR_OUTPUT, ERR_ACCESS, ERR_IO, ERR_SYSTEM. */
 int video_encoder_open(struct video_encoder **encoder, const char *path, int width, int height,
                        int fps, int quality);
-/* frame: u8 RGB, width x height as opened; shown for `repeat` frame times (>= 1). */
+/* The same with one encoder by name (NULL: the first that opens); ERR_USAGE when it does not. */
+int video_encoder_open_named(struct video_encoder **encoder, const char *name, const char *path,
+                             int width, int height, int fps, int quality);
+/* "libx264", ...: the one that was chosen. Static. */
+const char *video_encoder_name(const struct video_encoder *encoder);
+/* The one that would be tried first here. Static. */
+const char *video_encoder_available(void);
+/* frame: u8 RGB, width x height as opened; shown for `repeat` frame times (>= 1). After a failure
+ * only closing is left. */
 int video_encoder_add(struct video_encoder *encoder, const struct image *frame, int repeat);
-/* Finishes the file and renames it into place, or drops it (`commit` false, or after an error). */
+/* Finishes the file and renames it into place, or drops it (`commit` false, or after an error):
+ * nothing is left then and an older file stays. ERR_INPUT when there was no frame. */
 int video_encoder_close(struct video_encoder *encoder, bool commit); /* accepts NULL */
 
-const char *
-video_versions(void); /* for `doctor`: "libavcodec 59.37.100, libx264" or "not built in" */
+/* For `doctor`: "libavcodec 59.37.100, libx264" or "not built in". */
+const char *video_versions(void);
 
 /* Decodes the whole file again; the number of frames it holds. ERR_DATA when it does not decode. */
 int video_verify(const char *path, int64_t *frames, int *width, int *height);
@@ -35,17 +45,29 @@ struct video_options {
     bool reference; /* show the run's reference picture at the left */
     bool captions;
     bool (*stop_requested)(void); /* may be NULL */
+    const char *output;           /* NULL: RUN/video.mp4 */
+    const char *encoder;          /* NULL: the first that opens */
 };
 
-/* Reads RUN/frames/NNNNNNNNN.jpg + .json and RUN/reference.png (where present), writes
- * RUN/video.mp4. Frames that cannot be read are skipped with a warning. ERR_INPUT when there is no
- * frame. */
+/* Reads RUN/frames/NNNNNNNNN.jpg + .json in the order of their numbers and RUN/reference.png (where
+ * present), writes RUN/video.mp4: the pictures side by side (panoramas: one above the other), with
+ * a strip below them for the JSON's "caption", or for its step, psnr, ssim, gaussians and loss.
+ * A JSON with "reference": false is shown without the reference. The first frames stay longer, the
+ * last one `hold` seconds. Frames that cannot be read are skipped with a warning. ERR_INPUT when
+ * there is no frame, ERR_DATA when none can be read, ERR_STOPPED, and all of video_encoder_open;
+ * after a failure nothing new is left. */
 int video_assemble(const char *run_dir, const struct video_options *options);
 
-/* Draws `text` (ASCII) in white on a dark strip; scale: pixels per font dot. Clips at the edges.
- * image: u8 RGB. */
+/* ---- text.c: u8 RGB pictures; whatever lies outside is clipped. */
+
+/* Text (ASCII; other bytes show as '?') in white on a dark strip, the upper left corner at x, y;
+ * scale: pixels per font dot. */
 void text_draw(struct image *image, int x, int y, int scale, const char *text);
+/* The same in a colour, without the strip. */
+void text_draw_plain(struct image *image, int x, int y, int scale, const uint8_t rgb[3],
+                     const char *text);
 int text_width(int scale, const char *text);
 int text_height(int scale);
+void text_fill(struct image *image, int x, int y, int width, int height, const uint8_t rgb[3]);
 
 #endif
