@@ -22,17 +22,27 @@ static int step(struct device *device, const struct splat_workspace *workspace,
 {
     (void)device;
     struct splat_scene scene;
-    if (gradients && (target->width != view->width || target->height != view->height))
+    if (target->width != view->width || target->height != view->height)
         return fail(ERR_INTERNAL, "gradients need the target at the model's size");
     TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));
-    struct splat_pass pass = {.scene = &scene,
-                              .blend = *blend,
-                              .target = target,
-                              .loss = loss,
-                              .gradients = gradients != NULL,
-                              .inner_ssim = gradients == NULL};
+    struct splat_pass pass = {
+        .scene = &scene, .blend = *blend, .target = target, .loss = loss, .gradients = true};
     splat_pass_run(&pass);
-    if (gradients) splat_gradient_finish(&scene, view, gradients);
+    splat_gradient_finish(&scene, view, gradients);
+    splat_pass_sums(&scene, sums);
+    return OK;
+}
+
+static int evaluate(struct device *device, const struct splat_workspace *workspace,
+                    const struct splat_view *view, const struct splat_blend *blend,
+                    const struct splat_target *target, float power, struct splat_sums *sums)
+{
+    (void)device;
+    struct splat_scene scene;
+    TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));
+    struct splat_pass pass = {
+        .scene = &scene, .blend = *blend, .target = target, .inner_ssim = true, .power = power};
+    splat_pass_run(&pass);
     splat_pass_sums(&scene, sums);
     return OK;
 }
@@ -93,6 +103,7 @@ static int64_t count_pairs(struct device *device, const struct splat_view *view,
 const struct splat_ops splat_cpu_ops = {
     .workspace_bytes = workspace_bytes,
     .step = step,
+    .evaluate = evaluate,
     .render = render,
     .adam = splat_cpu_adam,
     .sample = splat_cpu_sample,

@@ -2,6 +2,7 @@
 
 #include "math/ssim_window.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -135,6 +136,25 @@ static void load_target_band(const struct splat_pass *pass, struct splat_thread 
     for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
         for (int c = 0; c < scene->channels; c++)
             load_target_row(pass->target, y, c, ring_row(scene, thread->target, c, y));
+}
+
+static void show_row(float *row, int width, float power)
+{
+    for (int x = 0; x < width; x++) {
+        float v = row[x] > 0 ? (row[x] < 1 ? row[x] : 1) : 0;
+        row[x] = power == 1 ? v : powf(v, power);
+    }
+}
+
+/* Makes the band's samples what a viewer would see. */
+static void show_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
+        for (int c = 0; c < scene->channels; c++) {
+            show_row(ring_row(scene, thread->color, c, y), scene->width, pass->power);
+            show_row(ring_row(scene, thread->target, c, y), scene->width, pass->power);
+        }
 }
 
 /* ---- SSIM ---- */
@@ -295,6 +315,7 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
                          pass->gradients && band >= from && band < to);
         render_band(pass, thread, band);
         load_target_band(pass, thread, band);
+        if (pass->power > 0) show_band(pass, thread, band);
         if (!ssim) {
             finish_band(pass, thread, band, strip);
             continue;

@@ -11,6 +11,7 @@ struct splat_pass {
     const struct splat_loss *loss;     /* with gradients: the weights */
     bool gradients;                    /* fill scene->record */
     bool inner_ssim;                   /* also sum SSIM over windows inside the picture */
+    float power;                       /* > 0: compare as seen: clamped to 0..1, raised to this */
 
     /* Called for each finished row, by any thread, rows of a thread in order: channels pointers to
      * `width` rendered and target samples (target NULL without one). May be NULL. */

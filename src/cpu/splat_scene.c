@@ -123,7 +123,8 @@ static struct splat_projected project(const struct splat_view *view, int64_t i, 
     g.inverse_A = 1 / g.A;
     g.slope = -b / a;
     /* det / a; the determinant from the factors, which cannot cancel to below zero */
-    g.row_power = (float)((double)(ix * ix) * (double)(iy * iy) / (fx * fx * fy * fy) / (double)a) * to_log2;
+    g.row_power =
+        (float)((double)(ix * ix) * (double)(iy * iy) / (fx * fx * fy * fy) / (double)a) * to_log2;
     float reach = sqrtf(scene->cut_power / g.row_power) * 1.0001f + 0.001f;
     float top = (g.my - reach) / TILE, bottom = (g.my + reach) / TILE;
     /* written so that a NaN reaches no band */

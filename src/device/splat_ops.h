@@ -93,12 +93,19 @@ struct splat_ops {
                               int64_t capacity);
 
     /* Renders `view`, compares it with the target and writes the gradient of the loss by every
-     * parameter. The same bits for any number of threads. `sums` is overwritten (mse and ssim_inner
-     * too). gradients NULL: only the sums. */
+     * parameter. The same bits for any number of threads. `sums` is overwritten, but for
+     * ssim_inner. */
     int (*step)(struct device *device, const struct splat_workspace *workspace,
                 const struct splat_view *view, const struct splat_blend *blend,
                 const struct splat_target *target, const struct splat_loss *loss,
                 const struct splat_gradients *gradients, struct splat_sums *sums);
+
+    /* Compares as a viewer would see it: render and target clamped to 0..1 and raised to `power`.
+     * Overwrites `sums` (ssim is that of the clamped picture, too). Sizes may differ: the view is
+     * enlarged to the target. */
+    int (*evaluate)(struct device *device, const struct splat_workspace *workspace,
+                    const struct splat_view *view, const struct splat_blend *blend,
+                    const struct splat_target *target, float power, struct splat_sums *sums);
 
     /* Renders rows [y, y + height) and columns [x, x + width) of the picture enlarged to full_width
      * x full_height into out [height][width][channels] floats, not clamped. */

@@ -1,0 +1,153 @@
+#include "splat/fit.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "splat/init.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct splat_target describe(const struct image *image)
+{
+    return (struct splat_target){.width = image->width,
+                                 .height = image->height,
+                                 .channels = image->channels,
+                                 .sample_bits = (int)sample_bytes(image->type) * 8};
+}
+
+static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_target *t)
+{
+    return fit->device->splat->workspace_bytes(fit->device, t->width, t->height, t->channels,
+                                               fit->model.capacity);
+}
+
+int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, int64_t capacity)
+{
+    const struct config_splat *c = &fit->config->splat;
+    struct splat_model *model = &fit->model;
+    fit->target = fit->full = describe(&source->fit);
+    if (source->full.data) fit->full = describe(&source->full);
+    *model = (struct splat_model){.width = fit->target.width,
+                                  .height = fit->target.height,
+                                  .channels = fit->target.channels,
+                                  .capacity = capacity,
+                                  .sigma_scale = c->disable_inverse_scale,
+                                  .blend = {(int)c->topk, c->disable_topk_norm},
+                                  .gamma = c->gamma,
+                                  .sample_bits = source->sample_bits,
+                                  .alpha = source->alpha};
+    fit->workspace.capacity = capacity;
+    fit->workspace.bytes = workspace_bytes(fit, &fit->target);
+    size_t full = source->full.data ? workspace_bytes(fit, &fit->full) : 0;
+    if (full > fit->workspace.bytes) fit->workspace.bytes = full;
+
+    struct plan *plan = fit->plan;
+    TRY(splat_model_declare(model, plan, "model", PLAN_PARAMETERS, model->group));
+    if (c->quantize)
+        TRY(splat_model_declare(model, plan, "quantized", PLAN_PARAMETERS, fit->quantized));
+    TRY(splat_model_declare(model, plan, "gradient", PLAN_GRADIENTS, fit->gradient));
+    TRY(splat_model_declare(model, plan, "adam.first", PLAN_OPTIMISER, fit->first));
+    TRY(splat_model_declare(model, plan, "adam.second", PLAN_OPTIMISER, fit->second));
+    TRY(plan_declare(plan, "born", PLAN_OPTIMISER, (size_t)capacity * sizeof *fit->born,
+                     PLAN_ALWAYS, (void **)&fit->born));
+    TRY(plan_declare(plan, "target", PLAN_DATA, image_bytes(&source->fit), PLAN_ALWAYS,
+                     &fit->target_data));
+    if (source->full.data)
+        TRY(plan_declare(plan, "target.full", PLAN_DATA, image_bytes(&source->full), PLAN_ALWAYS,
+                         &fit->full_data));
+    return plan_declare(plan, "workspace", PLAN_WORKSPACE, fit->workspace.bytes, PLAN_ALWAYS,
+                        &fit->workspace.memory);
+}
+
+void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source)
+{
+    memcpy(fit->target_data, source->fit.data, image_bytes(&source->fit));
+    fit->target.data = fit->full.data = fit->target_data;
+    if (!source->full.data) return;
+    memcpy(fit->full_data, source->full.data, image_bytes(&source->full));
+    fit->full.data = fit->full_data;
+}
+
+int splat_fit_groups(struct splat_fit *fit, float *const **groups)
+{
+    const struct config_splat *c = &fit->config->splat;
+    *groups = fit->model.group;
+    if (!c->quantize) return OK;
+    const int64_t bits[SPLAT_GROUPS] = {c->pos_bits, c->scale_bits, c->rot_bits, c->feat_bits};
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        TRY(fit->device->splat->fake_quantize(fit->device, fit->model.group[g],
+                                              fit->model.count *
+                                                  splat_group_columns(&fit->model, g),
+                                              (int)bits[g], fit->quantized[g]));
+    *groups = fit->quantized;
+    return OK;
+}
+
+static int update(struct splat_fit *fit)
+{
+    const struct config_splat *c = &fit->config->splat;
+    const double rates[SPLAT_GROUPS] = {c->pos_lr, c->scale_lr, c->rot_lr, c->feat_lr};
+    float least, most;
+    struct splat_adam groups[SPLAT_GROUPS];
+    splat_sigma_bounds(fit, &least, &most);
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        groups[g] = (struct splat_adam){.parameter = fit->model.group[g],
+                                        .first = fit->first[g],
+                                        .second = fit->second[g],
+                                        .gradient = fit->gradient[g],
+                                        .columns = splat_group_columns(&fit->model, g),
+                                        .rate = (float)(rates[g] * fit->schedule.factor),
+                                        .low = {-INFINITY, -INFINITY},
+                                        .high = {INFINITY, INFINITY}};
+    for (int k = 0; k < 2; k++) {
+        groups[SPLAT_XY].low[k] = 0;
+        groups[SPLAT_XY].high[k] = 1;
+        groups[SPLAT_SCALE].low[k] = fit->model.sigma_scale ? least : 1 / most;
+        groups[SPLAT_SCALE].high[k] = fit->model.sigma_scale ? most : 1 / least;
+    }
+    int64_t skipped;
+    TRY(fit->device->splat->adam(fit->device, groups, SPLAT_GROUPS, fit->model.count, fit->born,
+                                 ++fit->updates, &skipped));
+    if (skipped)
+        log_debug("update %d left %lld Gaussians alone: their gradient is not finite", fit->updates,
+                  (long long)skipped);
+    return OK;
+}
+
+int splat_fit_step(struct splat_fit *fit, int64_t step, double *loss)
+{
+    const struct config_splat *c = &fit->config->splat;
+    struct splat_loss weights = {(float)c->l1_loss_ratio, (float)c->l2_loss_ratio,
+                                 (float)c->ssim_loss_ratio};
+    struct splat_gradients gradients = {fit->gradient[SPLAT_XY], fit->gradient[SPLAT_SCALE],
+                                        fit->gradient[SPLAT_ROT], fit->gradient[SPLAT_FEAT]};
+    struct splat_sums sums;
+    float *const *groups;
+    TRY(splat_grow(fit, step));
+    TRY(splat_fit_groups(fit, &groups));
+    struct splat_view view = splat_model_view(&fit->model, groups);
+    TRY(fit->device->splat->step(fit->device, &fit->workspace, &view, &fit->model.blend,
+                                 &fit->target, &weights, &gradients, &sums));
+    *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;
+    if (c->ssim_loss_ratio > 0) *loss += c->ssim_loss_ratio * (1 - sums.ssim);
+    if (!isfinite(*loss)) return OK; /* the loop decides; the state stays as it is */
+    return update(fit);
+}
+
+int splat_fit_measure(struct splat_fit *fit, int64_t step, bool schedule)
+{
+    struct splat_sums sums;
+    float *const *groups;
+    TRY(splat_fit_groups(fit, &groups));
+    struct splat_view view = splat_model_view(&fit->model, groups);
+    TRY(fit->device->splat->evaluate(fit->device, &fit->workspace, &view, &fit->model.blend,
+                                     &fit->full, (float)(1 / fit->model.gamma), &sums));
+    fit->psnr = -10 * log10(sums.mse > 1e-20 ? sums.mse : 1e-20);
+    fit->ssim = sums.ssim_inner;
+    if (schedule)
+        splat_schedule_update(&fit->schedule, &fit->config->splat, step, fit->grown_at, fit->psnr,
+                              fit->ssim);
+    return OK;
+}

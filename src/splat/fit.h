@@ -1,0 +1,49 @@
+/* The fit of Gaussians to a picture: its state, and one step of it. */
+#ifndef IMGTRAIN_SPLAT_FIT_H
+#define IMGTRAIN_SPLAT_FIT_H
+
+#include "memory/plan.h"
+#include "splat/model.h"
+#include "splat/schedule.h"
+#include "splat/target.h"
+
+struct config;
+struct device;
+
+struct splat_fit {
+    const struct config *config;
+    struct device *device;
+    struct plan *plan;
+    struct splat_model model;
+    float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
+    float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
+    int32_t *born;                  /* [capacity]: updates before the Gaussian was added */
+    int32_t updates;
+    struct splat_workspace workspace;
+    struct splat_target target; /* what is fitted */
+    struct splat_target full;   /* what is measured: the target, or the picture at full size */
+    void *target_data, *full_data;
+    struct splat_schedule schedule;
+    int64_t grow_every, grow_times,
+        grow_first;    /* resolved from the config, see splat_growth_plan */
+    int64_t grown_at;  /* step at which the last Gaussians were added; -1: not yet */
+    double psnr, ssim; /* as last measured; NaN before */
+};
+
+/* Declares everything the fit of `source` needs, for up to `capacity` Gaussians. */
+int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, int64_t capacity);
+
+/* After the commit: puts the picture into its place. */
+void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source);
+
+/* Training step `step`: grows when it is due, then one update. The loss before it. */
+int splat_fit_step(struct splat_fit *fit, int64_t step, double *loss);
+
+/* Measures psnr and ssim of the model after `step` updates; `schedule`: the plateau schedule sees
+ * them. */
+int splat_fit_measure(struct splat_fit *fit, int64_t step, bool schedule);
+
+/* The parameters that are rendered now: quantised where training is. */
+int splat_fit_groups(struct splat_fit *fit, float *const **groups);
+
+#endif

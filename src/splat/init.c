@@ -1,0 +1,148 @@
+#include "splat/init.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/philox.h"
+#include "config/config.h"
+#include "device/device.h"
+
+#include <math.h>
+
+void splat_growth_plan(struct splat_fit *fit)
+{
+    const struct config_splat *c = &fit->config->splat;
+    int64_t total = fit->model.capacity;
+    bool grows = !c->disable_prog_optim && c->add_times > 0 && c->initial_ratio < 1;
+    fit->grow_times = grows ? c->add_times : 0;
+    fit->grow_first = grows ? (int64_t)llround((double)total * c->initial_ratio) : total;
+    if (fit->grow_first < 1) fit->grow_first = 1;
+    int64_t fitting = c->max_steps / (2 * (c->add_times + 1));
+    fit->grow_every = fitting < c->add_steps ? fitting : c->add_steps;
+    if (fit->grow_every < 1) fit->grow_every = 1;
+    fit->grown_at = grows ? -1 : 0;
+}
+
+/* sqrt(HW / (pi N)) / 3: discs of 3 sigma that cover the picture once (SmartSplat). */
+static double covering_sigma(const struct splat_fit *fit)
+{
+    double pixels = (double)fit->model.width * fit->model.height;
+    return sqrt(pixels / (3.14159265358979 * (double)fit->model.capacity)) / 3;
+}
+
+void splat_sigma_bounds(const struct splat_fit *fit, float *least, float *most)
+{
+    /* 48 covering sigmas: far more than a useful Gaussian has, and it bounds the work of a step. */
+    double bound = 48 * covering_sigma(fit);
+    *least = 0.3f;
+    *most = (float)(bound > 16 ? bound : 16);
+}
+
+double splat_initial_sigma(const struct splat_fit *fit)
+{
+    float least, most;
+    double sigma = fit->config->splat.init_scale;
+    if (!(sigma > 0)) sigma = covering_sigma(fit);
+    splat_sigma_bounds(fit, &least, &most);
+    return fmin(fmax(sigma, (double)least), (double)most);
+}
+
+/* Parameters of Gaussians [from, to) whose positions and colours are set. */
+static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
+{
+    struct splat_model *model = &fit->model;
+    double sigma = splat_initial_sigma(fit);
+    float scale = (float)(model->sigma_scale ? sigma : 1 / sigma);
+    for (int64_t i = from; i < to; i++) {
+        model->group[SPLAT_SCALE][2 * i] = model->group[SPLAT_SCALE][2 * i + 1] = scale;
+        model->group[SPLAT_ROT][i] = 0;
+        fit->born[i] = fit->updates;
+    }
+    model->count = to;
+}
+
+/* Any place, not only pixel centres; the colour of the pixel there. */
+static void place_uniformly(struct splat_fit *fit, int64_t from, int64_t to)
+{
+    struct splat_model *model = &fit->model;
+    for (int64_t i = from; i < to; i++) {
+        struct philox4 r = philox_draw(fit->config->seed, STREAM_SPLAT_INIT, 1, (uint64_t)i);
+        for (int k = 0; k < 2; k++)
+            model->group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
+    }
+}
+
+static void color_from_target(struct splat_fit *fit, int64_t from, int64_t to)
+{
+    const struct splat_target *t = &fit->target;
+    for (int64_t i = from; i < to; i++) {
+        const float *xy = fit->model.group[SPLAT_XY] + 2 * i;
+        int x = (int)(xy[0] * (float)t->width), y = (int)(xy[1] * (float)t->height);
+        int64_t pixel = (int64_t)(y < t->height ? y : t->height - 1) * t->width +
+                        (x < t->width ? x : t->width - 1);
+        for (int c = 0; c < t->channels; c++) {
+            int64_t at = pixel * t->channels + c;
+            float v = t->sample_bits == 8    ? (float)((const uint8_t *)t->data)[at] / 255.0f
+                      : t->sample_bits == 16 ? (float)((const uint16_t *)t->data)[at] / 65535.0f
+                                             : ((const float *)t->data)[at];
+            fit->model.group[SPLAT_FEAT][i * t->channels + c] = v;
+        }
+    }
+}
+
+static void color_randomly(struct splat_fit *fit, int64_t count)
+{
+    for (int64_t i = 0; i < count * fit->model.channels; i++) {
+        struct philox4 r = philox_draw(fit->config->seed, STREAM_SPLAT_INIT, 2, (uint64_t)i);
+        fit->model.group[SPLAT_FEAT][i] = philox_uniform(r.v[0]);
+    }
+}
+
+int splat_init(struct splat_fit *fit)
+{
+    const struct config_splat *c = &fit->config->splat;
+    struct splat_model *model = &fit->model;
+    int64_t count = fit->grow_first, random = count;
+    if (c->init_mode == CONFIG_SPLAT_INIT_MODE_SALIENCY)
+        return fail(ERR_CONFIG, "init_mode saliency needs network weights that are not part of "
+                                "this program: use gradient or random");
+    if (c->init_mode == CONFIG_SPLAT_INIT_MODE_GRADIENT)
+        random = (int64_t)llround((double)count * c->init_random_ratio);
+    int64_t pixels = (int64_t)fit->target.width * fit->target.height;
+    if (count - random > pixels) random = count - pixels; /* no more pixels to choose from */
+    int64_t drawn = count - random;
+    if (drawn > 0)
+        TRY(fit->device->splat->sample(fit->device, &fit->workspace, SPLAT_SAMPLE_GRADIENT, false,
+                                       NULL, &model->blend, &fit->target, fit->config->seed,
+                                       STREAM_SPLAT_INIT, 0, drawn, model->group[SPLAT_XY],
+                                       model->group[SPLAT_FEAT]));
+    place_uniformly(fit, drawn, count);
+    color_from_target(fit, drawn, count);
+    if (c->disable_color_init) color_randomly(fit, count);
+    start_gaussians(fit, 0, count);
+    return OK;
+}
+
+int splat_grow(struct splat_fit *fit, int64_t step)
+{
+    struct splat_model *model = &fit->model;
+    int64_t turn = step / fit->grow_every;
+    if (fit->grown_at >= 0 || step == 0 || step % fit->grow_every || turn > fit->grow_times)
+        return OK;
+    int64_t from = model->count, room = model->capacity - fit->grow_first;
+    int64_t to = fit->grow_first + room * turn / fit->grow_times;
+    if (turn == fit->grow_times) fit->grown_at = step;
+    if (to <= from) return OK;
+    float *const *groups;
+    TRY(splat_fit_groups(fit, &groups));
+    struct splat_view view = splat_model_view(model, groups);
+    /* In a weighted mean a new Gaussian pulls towards its colour: the target's. In a sum it adds:
+     * the residual. */
+    TRY(fit->device->splat->sample(fit->device, &fit->workspace, SPLAT_SAMPLE_ERROR,
+                                   model->blend.additive, &view, &model->blend, &fit->target,
+                                   fit->config->seed, STREAM_SPLAT_GROWTH, (uint64_t)step,
+                                   to - from, model->group[SPLAT_XY] + 2 * from,
+                                   model->group[SPLAT_FEAT] + from * model->channels));
+    start_gaussians(fit, from, to);
+    log_debug("step %lld: %lld Gaussians", (long long)step, (long long)to);
+    return OK;
+}

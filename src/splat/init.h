@@ -1,0 +1,23 @@
+/* Where Gaussians start, at the beginning and while more are added. */
+#ifndef IMGTRAIN_SPLAT_INIT_H
+#define IMGTRAIN_SPLAT_INIT_H
+
+#include "splat/fit.h"
+
+/* Sets grow_* from the config: how many Gaussians start and when more come. A run too short for
+ * add_steps x add_times grows in its first half. */
+void splat_growth_plan(struct splat_fit *fit);
+
+/* Sigma of new Gaussians in pixels: init_scale, or from the picture and their final number. */
+double splat_initial_sigma(const struct splat_fit *fit);
+
+/* The least and greatest sigma that training may reach, in pixels. */
+void splat_sigma_bounds(const struct splat_fit *fit, float *least, float *most);
+
+/* Places the first Gaussians. */
+int splat_init(struct splat_fit *fit);
+
+/* Adds this step's Gaussians where the error is, when `step` is one of growth. */
+int splat_grow(struct splat_fit *fit, int64_t step);
+
+#endif

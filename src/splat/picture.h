@@ -1,0 +1,34 @@
+/* From Gaussians to a picture that can be shown or saved. */
+#ifndef IMGTRAIN_SPLAT_PICTURE_H
+#define IMGTRAIN_SPLAT_PICTURE_H
+
+#include "image/image.h"
+#include "splat/model.h"
+
+struct device;
+
+/* What is wanted: columns [x, x + width) and rows [y, y + height) of the picture enlarged (or
+ * reduced) to full_width x full_height. */
+struct splat_window {
+    int full_width, full_height;
+    int x, y, width, height;
+};
+
+/* The whole picture at its own size. */
+struct splat_window splat_window_whole(const struct splat_model *model);
+
+/* Renders into *out (owned by the caller) with the model's channels and `type`: gamma undone,
+ * colours divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced picture is
+ * rendered large enough for every Gaussian to be seen and averaged down. `groups`: see
+ * splat_model_view. workspace: used when it is large enough, else (or NULL) one is allocated for
+ * the call. ERR_USAGE for a window outside the picture; ERR_DEVICE_MEMORY; ERR_SYSTEM. */
+int splat_picture_render(struct device *device, const struct splat_model *model,
+                         float *const *groups, const struct splat_workspace *workspace,
+                         const struct splat_window *window, enum sample_type type,
+                         struct image *out);
+
+/* *out becomes 8-bit RGB: grey is repeated, colour with alpha lies over black, of more than 4
+ * channels the first three are shown. max_side > 0: scaled down to fit. Takes *in over. */
+int splat_picture_preview(struct image *in, int max_side, struct image *out);
+
+#endif

@@ -1,0 +1,55 @@
+#include "splat/schedule.h"
+
+#include "base/error.h"
+#include "config/config.h"
+#include "store/safetensors.h"
+
+void splat_schedule_init(struct splat_schedule *schedule)
+{
+    *schedule = (struct splat_schedule){.best_psnr = -1e9, .best_ssim = -1, .factor = 1};
+}
+
+void splat_schedule_update(struct splat_schedule *schedule, const struct config_splat *config,
+                           int64_t step, int64_t grown_at, double psnr, double ssim)
+{
+    if (config->disable_lr_schedule || grown_at < 0 || schedule->finished) return;
+    if (schedule->last_gain < grown_at) schedule->last_gain = grown_at;
+    if (psnr >= schedule->best_psnr + 100 * config->decay_threshold ||
+        ssim >= schedule->best_ssim + config->decay_threshold) {
+        schedule->last_gain = step;
+        if (psnr > schedule->best_psnr) schedule->best_psnr = psnr;
+        if (ssim > schedule->best_ssim) schedule->best_ssim = ssim;
+        return;
+    }
+    if (step - schedule->last_gain < config->check_decay_steps) return;
+    if (schedule->decays < config->max_decay_times) {
+        schedule->decays++;
+        schedule->factor /= config->decay_ratio;
+        schedule->last_gain = step;
+    } else if (step - grown_at >= config->post_min_steps) {
+        schedule->finished = true;
+    }
+}
+
+int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer)
+{
+    TRY(store_set_double(writer, "schedule.best_psnr", schedule->best_psnr));
+    TRY(store_set_double(writer, "schedule.best_ssim", schedule->best_ssim));
+    TRY(store_set_int(writer, "schedule.last_gain", schedule->last_gain));
+    TRY(store_set_int(writer, "schedule.decays", schedule->decays));
+    TRY(store_set_double(writer, "schedule.factor", schedule->factor));
+    return store_set_int(writer, "schedule.finished", schedule->finished);
+}
+
+int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file)
+{
+    int64_t finished;
+    TRY(store_get_double(file, "schedule.best_psnr", &schedule->best_psnr));
+    TRY(store_get_double(file, "schedule.best_ssim", &schedule->best_ssim));
+    TRY(store_get_int(file, "schedule.last_gain", &schedule->last_gain));
+    TRY(store_get_int(file, "schedule.decays", &schedule->decays));
+    TRY(store_get_double(file, "schedule.factor", &schedule->factor));
+    TRY(store_get_int(file, "schedule.finished", &finished));
+    schedule->finished = finished != 0;
+    return OK;
+}

@@ -1,0 +1,264 @@
+#include "splat/splat.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "splat/fit.h"
+#include "splat/init.h"
+#include "splat/picture.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct task_state {
+    struct splat_fit fit;
+};
+
+/* ---- state to and from files ---- */
+
+static int save(struct task_state *state, struct store_writer *writer)
+{
+    struct splat_fit *fit = &state->fit;
+    TRY(splat_model_save(&fit->model, NULL, writer));
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        char name[64];
+        int columns = splat_group_columns(&fit->model, g);
+        snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
+        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->first[g]));
+        snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
+        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->second[g]));
+    }
+    TRY(store_add(writer, "born", TENSOR_I32, 1, &fit->model.count, fit->born));
+    TRY(store_set_int(writer, "updates", fit->updates));
+    TRY(store_set_int(writer, "grown_at", fit->grown_at));
+    TRY(store_set_double(writer, "psnr", fit->psnr));
+    TRY(store_set_double(writer, "ssim", fit->ssim));
+    return splat_schedule_save(&fit->schedule, writer);
+}
+
+static int load_optimiser(struct splat_fit *fit, const struct store_file *file)
+{
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        char name[64];
+        int64_t shape[2] = {fit->model.count, splat_group_columns(&fit->model, g)};
+        snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
+        TRY(store_read_f32(file, name, 2, shape, fit->first[g]));
+        snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
+        TRY(store_read_f32(file, name, 2, shape, fit->second[g]));
+    }
+    const struct store_tensor *born = store_find(file, "born");
+    if (!born || born->type != TENSOR_I32 || born->dims != 1 || born->shape[0] != fit->model.count)
+        return fail(ERR_DATA, "no tensor born for %lld Gaussians", (long long)fit->model.count);
+    memcpy(fit->born, born->data, born->bytes);
+    return OK;
+}
+
+static int resume(struct splat_fit *fit, const struct store_file *file)
+{
+    struct splat_model stored;
+    int64_t updates;
+    TRY(splat_model_describe(&stored, file));
+    if (stored.width != fit->model.width || stored.height != fit->model.height ||
+        stored.channels != fit->model.channels || stored.count > fit->model.capacity)
+        return fail(ERR_DATA,
+                    "the checkpoint is of a picture of %dx%d with %d channels, not of "
+                    "%dx%d with %d",
+                    stored.width, stored.height, stored.channels, fit->model.width,
+                    fit->model.height, fit->model.channels);
+    fit->model.count = stored.count;
+    TRY(splat_model_read(&fit->model, file, fit->model.group));
+    TRY(load_optimiser(fit, file));
+    TRY(store_get_int(file, "updates", &updates));
+    TRY(store_get_int(file, "grown_at", &fit->grown_at));
+    fit->updates = (int32_t)updates;
+    if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = NAN;
+    if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = NAN;
+    return splat_schedule_load(&fit->schedule, file);
+}
+
+/* ---- starting from another model ---- */
+
+static const char *start_path(const struct config_splat *config)
+{
+    return *config->init_from_checkpoint ? config->init_from_checkpoint : config->ckpt_file;
+}
+
+/* Sigma counts pixels: another picture size or the other kind of scale changes the numbers. */
+static void adopt_scale(struct splat_fit *fit, const struct splat_model *from)
+{
+    float *scale = fit->model.group[SPLAT_SCALE];
+    float least, most;
+    splat_sigma_bounds(fit, &least, &most);
+    double factor[2] = {(double)fit->model.width / from->width,
+                        (double)fit->model.height / from->height};
+    for (int64_t i = 0; i < 2 * fit->model.count; i++) {
+        double s = (double)scale[i];
+        double sigma = (from->sigma_scale ? s : 1 / s) * factor[i & 1];
+        sigma = fmin(fmax(sigma, (double)least), (double)most);
+        scale[i] = (float)(fit->model.sigma_scale ? sigma : 1 / sigma);
+    }
+}
+
+static int start_from(struct splat_fit *fit, const struct splat_model *from)
+{
+    if (from->channels != fit->model.channels)
+        return fail(ERR_DATA, "%s has %d channels, the picture %d", start_path(&fit->config->splat),
+                    from->channels, fit->model.channels);
+    fit->model.count = from->count;
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        memcpy(fit->model.group[g], from->group[g],
+               sizeof(float) * (size_t)(from->count * splat_group_columns(from, g)));
+    adopt_scale(fit, from);
+    fit->grow_first = from->count;
+    if (from->count == fit->model.capacity) fit->grown_at = 0;
+    return OK;
+}
+
+/* ---- the task ---- */
+
+static int prepare(struct splat_fit *fit, const struct task_setup *setup)
+{
+    struct splat_source source;
+    struct splat_model from = {0};
+    const char *start = start_path(&setup->config->splat);
+    int64_t capacity = setup->config->splat.num_gaussians;
+    int code;
+    TRY(splat_source_load(&source, setup->config));
+    if (*start && !setup->resume) TRY_CLEANUP(splat_model_open(&from, start));
+    if (setup->resume) {
+        struct splat_model stored;
+        TRY_CLEANUP(splat_model_describe(&stored, setup->resume));
+        if (stored.count > capacity) capacity = stored.count;
+    }
+    if (from.count > capacity) capacity = from.count;
+    TRY_CLEANUP(splat_fit_declare(fit, &source, capacity));
+    splat_growth_plan(fit);
+    splat_schedule_init(&fit->schedule);
+    fit->psnr = fit->ssim = NAN;
+    if (setup->forecast_only) {
+        code = plan_layout(fit->plan);
+        goto cleanup;
+    }
+    TRY_CLEANUP(plan_commit(fit->plan, fit->device));
+    splat_fit_load_target(fit, &source);
+    if (setup->resume)
+        code = resume(fit, setup->resume);
+    else if (from.count > 0)
+        code = start_from(fit, &from);
+    else
+        code = splat_init(fit);
+cleanup:
+    splat_source_free(&source);
+    splat_model_close(&from);
+    return code;
+}
+
+static int open_task(struct task_state **out, const struct task_setup *setup)
+{
+    struct task_state *state = *out = calloc(1, sizeof *state);
+    if (!state) return fail(ERR_SYSTEM, "out of memory");
+    state->fit.config = setup->config;
+    state->fit.device = setup->device;
+    state->fit.plan = plan_create();
+    if (!state->fit.plan) return ERR_SYSTEM;
+    return prepare(&state->fit, setup);
+}
+
+static void close_task(struct task_state *state)
+{
+    if (!state) return;
+    plan_free(state->fit.plan);
+    free(state);
+}
+
+static const struct plan *plan_of(const struct task_state *state)
+{
+    return state->fit.plan;
+}
+
+static int64_t steps(const struct task_state *state)
+{
+    return state->fit.config->splat.max_steps;
+}
+
+static int step(struct task_state *state, int64_t number, bool evaluate, struct task_report *report)
+{
+    struct splat_fit *fit = &state->fit;
+    /* The schedule must see the same steps, whatever the loop wants to show. */
+    bool due = (number + 1) % fit->config->eval_steps == 0;
+    TRY(splat_fit_step(fit, number, &report->loss));
+    if ((due || evaluate) && isfinite(report->loss)) TRY(splat_fit_measure(fit, number + 1, due));
+    report->metric_count = 0;
+    report->metrics[report->metric_count++] = (struct task_metric){"psnr", "%.2f", fit->psnr};
+    report->metrics[report->metric_count++] = (struct task_metric){"ssim", "%.4f", fit->ssim};
+    report->metrics[report->metric_count++] =
+        (struct task_metric){"gaussians", "%.0f", (double)fit->model.count};
+    report->metrics[report->metric_count++] =
+        (struct task_metric){"lr_factor", NULL, fit->schedule.factor};
+    report->finished = fit->schedule.finished;
+    snprintf(report->caption, sizeof report->caption,
+             "step %lld   PSNR %.2f   SSIM %.4f   %lld Gaussians", (long long)number + 1, fit->psnr,
+             fit->ssim, (long long)fit->model.count);
+    return OK;
+}
+
+static int render_whole(struct task_state *state, enum sample_type type, struct image *out)
+{
+    struct splat_fit *fit = &state->fit;
+    struct splat_window window = splat_window_whole(&fit->model);
+    float *const *groups;
+    window.full_width = window.width = fit->full.width;
+    window.full_height = window.height = fit->full.height;
+    TRY(splat_fit_groups(fit, &groups));
+    return splat_picture_render(fit->device, &fit->model, groups, &fit->workspace, &window, type,
+                                out);
+}
+
+static int picture(struct task_state *state, int max_side, struct image *out)
+{
+    struct image whole;
+    TRY(render_whole(state, SAMPLE_U8, &whole));
+    return splat_picture_preview(&whole, max_side, out);
+}
+
+static int reference(struct task_state *state, int max_side, struct image *out)
+{
+    char *path = splat_source_path(state->fit.config);
+    struct image whole;
+    if (!path) return ERR_SYSTEM;
+    int code = file_is_dir(path) ? image_load_stack(&whole, path) : image_load(&whole, path);
+    free(path);
+    if (code < 0) return code;
+    return splat_picture_preview(&whole, max_side, out);
+}
+
+static int save_model(struct task_state *state, struct store_writer *writer)
+{
+    float *const *groups;
+    TRY(splat_fit_groups(&state->fit, &groups));
+    return splat_model_save(&state->fit.model, groups, writer);
+}
+
+static int final_picture(struct task_state *state, struct image *out)
+{
+    return render_whole(state, state->fit.model.sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16, out);
+}
+
+const struct task task_splat = {
+    .name = "splat",
+    .open = open_task,
+    .plan = plan_of,
+    .steps = steps,
+    .step = step,
+    .picture = picture,
+    .reference = reference,
+    .save = save,
+    .save_model = save_model,
+    .final_picture = final_picture,
+    .close = close_task,
+};
