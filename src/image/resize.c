@@ -1,0 +1,207 @@
+/* Resampling: the mean over the covered area where an axis shrinks, Catmull-Rom where it grows. Row
+ * by row: the rows below one output row are summed at full width, then that sum is resampled along
+ * x. So a thread needs one row of memory, and no output row depends on another. */
+#include "base/error.h"
+#include "image/image.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- weights along one axis ---- */
+
+struct taps {
+    int first, count; /* input samples first .. first + count - 1 */
+    size_t weights;   /* where their weights begin */
+};
+
+struct axis {
+    struct taps *taps; /* [out] */
+    double *weights;
+};
+
+static void axis_free(struct axis *axis)
+{
+    free(axis->taps);
+    free(axis->weights);
+    *axis = (struct axis){0};
+}
+
+/* Output i covers input [i in/out, (i+1) in/out). In units of 1/out all bounds are integers, so the
+ * weights are exact up to the last division. Returns the number of weights. */
+static int area_taps(int i, int in, int out, int *first, double *weights)
+{
+    int64_t low = (int64_t)i * in, high = low + in;
+    *first = (int)(low / out);
+    int count = 0;
+    for (int64_t j = *first; j * out < high; j++) {
+        int64_t from = j * out > low ? j * out : low;
+        int64_t to = (j + 1) * out < high ? (j + 1) * out : high;
+        weights[count++] = (double)(to - from) / in;
+    }
+    return count;
+}
+
+/* Keys' cubic with a = -1/2 (Catmull-Rom) at distance x. Keys 1981, equation 4. */
+static double cubic(double x)
+{
+    x = fabs(x);
+    if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
+    return x < 2.0 ? ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0 : 0.0;
+}
+
+/* Taps beyond the border count for the sample at the border. */
+static int cubic_taps(int i, int in, int out, int *first, double *weights)
+{
+    double centre = ((double)i + 0.5) * in / out - 0.5;
+    int base = (int)floor(centre) - 1;
+    int low = base < 0 ? 0 : base, high = base + 3 > in - 1 ? in - 1 : base + 3;
+    memset(weights, 0, 4 * sizeof *weights);
+    for (int j = base; j < base + 4; j++) {
+        int clamped = j < low ? low : j > high ? high : j;
+        weights[clamped - low] += cubic(centre - j);
+    }
+    *first = low;
+    return high - low + 1;
+}
+
+static int axis_create(struct axis *axis, int in, int out)
+{
+    size_t each = in > out ? (size_t)(in / out) + 2 : 4;
+    axis->taps = malloc((size_t)out * sizeof *axis->taps);
+    axis->weights = malloc((size_t)out * each * sizeof *axis->weights);
+    if (!axis->taps || !axis->weights) {
+        axis_free(axis);
+        return fail(ERR_SYSTEM, "out of memory for resizing");
+    }
+    size_t used = 0;
+    for (int i = 0; i < out; i++) {
+        struct taps *taps = &axis->taps[i];
+        taps->weights = used;
+        taps->count = in > out ? area_taps(i, in, out, &taps->first, axis->weights + used)
+                               : cubic_taps(i, in, out, &taps->first, axis->weights + used);
+        used += each;
+    }
+    return OK;
+}
+
+/* ---- rows ---- */
+
+/* sum[i] += weight * from[i] in the units of the samples. With `alpha` (the number of colour
+ * channels before it; 0: none) colour is multiplied by the alpha of its pixel. */
+#define DEFINE_ADD_ROW(name, type)                                                                 \
+    static void name(double *sum, const void *row, size_t samples, double weight, size_t alpha)    \
+    {                                                                                              \
+        const type *from = row;                                                                    \
+        if (!alpha) {                                                                              \
+            for (size_t i = 0; i < samples; i++)                                                   \
+                sum[i] += weight * (double)from[i];                                                \
+            return;                                                                                \
+        }                                                                                          \
+        for (size_t i = 0; i < samples; i += alpha + 1) {                                          \
+            double opaque = weight * (double)from[i + alpha];                                      \
+            for (size_t c = 0; c < alpha; c++)                                                     \
+                sum[i + c] += opaque * (double)from[i + c];                                        \
+            sum[i + alpha] += opaque;                                                              \
+        }                                                                                          \
+    }
+DEFINE_ADD_ROW(add_row_u8, uint8_t)
+DEFINE_ADD_ROW(add_row_u16, uint16_t)
+DEFINE_ADD_ROW(add_row_f32, float)
+
+static void add_row(double *sum, const struct image *in, int y, double weight)
+{
+    size_t samples = (size_t)in->width * (size_t)in->channels;
+    size_t alpha = image_has_alpha(in) ? (size_t)in->channels - 1 : 0;
+    const uint8_t *row = (const uint8_t *)in->data + (size_t)y * samples * sample_bytes(in->type);
+    switch (in->type) {
+    case SAMPLE_U8: add_row_u8(sum, row, samples, weight, alpha); break;
+    case SAMPLE_U16: add_row_u16(sum, row, samples, weight, alpha); break;
+    case SAMPLE_F32: add_row_f32(sum, row, samples, weight, alpha); break;
+    }
+}
+
+static void store(const struct image *out, size_t index, double v)
+{
+    double top = out->type == SAMPLE_U8 ? 255.0 : 65535.0;
+    double clamped = v > 0.0 ? (v < top ? v : top) : 0.0;
+    switch (out->type) {
+    case SAMPLE_U8: ((uint8_t *)out->data)[index] = (uint8_t)(clamped + 0.5); break;
+    case SAMPLE_U16: ((uint16_t *)out->data)[index] = (uint16_t)(clamped + 0.5); break;
+    case SAMPLE_F32: ((float *)out->data)[index] = (float)v; break;
+    }
+}
+
+/* One output pixel: the weighted sum of `sum` along x, colour divided by alpha again. */
+static void store_pixel(const struct image *out, size_t index, const double *sum,
+                        const struct taps *taps, const double *weights)
+{
+    double pixel[IMAGE_MAX_CHANNELS] = {0};
+    int channels = out->channels;
+    const double *from = sum + (size_t)taps->first * (size_t)channels;
+    for (int k = 0; k < taps->count; k++, from += channels)
+        for (int c = 0; c < channels; c++)
+            pixel[c] += weights[k] * from[c];
+    if (image_has_alpha(out)) {
+        double alpha = pixel[channels - 1];
+        for (int c = 0; c < channels - 1; c++)
+            pixel[c] = alpha > 0.0 ? pixel[c] / alpha : 0.0;
+        double opaque = out->type == SAMPLE_F32 ? 1.0 : INFINITY; /* integers clamp in store() */
+        pixel[channels - 1] = alpha > 0.0 ? fmin(alpha, opaque) : 0.0;
+    }
+    for (int c = 0; c < channels; c++)
+        store(out, index + (size_t)c, pixel[c]);
+}
+
+static void resize_row(const struct image *out, const struct image *in, const struct axis *across,
+                       const struct axis *down, int y, double *sum)
+{
+    const struct taps *rows = &down->taps[y];
+    memset(sum, 0, (size_t)in->width * (size_t)in->channels * sizeof *sum);
+    for (int k = 0; k < rows->count; k++)
+        add_row(sum, in, rows->first + k, down->weights[rows->weights + (size_t)k]);
+    for (int x = 0; x < out->width; x++) {
+        size_t index = ((size_t)y * (size_t)out->width + (size_t)x) * (size_t)out->channels;
+        const struct taps *taps = &across->taps[x];
+        store_pixel(out, index, sum, taps, across->weights + taps->weights);
+    }
+}
+
+static int resize_rows(const struct image *out, const struct image *in, const struct axis *across,
+                       const struct axis *down)
+{
+    bool enough = true;
+#pragma omp parallel reduction(&& : enough)
+    {
+        double *sum = malloc((size_t)in->width * (size_t)in->channels * sizeof *sum);
+        enough = sum != NULL;
+#pragma omp for schedule(dynamic, 4)
+        for (int y = 0; y < out->height; y++)
+            if (sum) resize_row(out, in, across, down, y, sum);
+        free(sum);
+    }
+    return enough ? OK : fail(ERR_SYSTEM, "out of memory for resizing");
+}
+
+int image_resize(struct image *out, const struct image *in, int width, int height)
+{
+    if (width == in->width && height == in->height) {
+        TRY(image_create(out, width, height, in->channels, in->type));
+        memcpy(out->data, in->data, image_bytes(in));
+        return OK;
+    }
+    struct axis across = {0}, down = {0};
+    struct image made;
+    TRY(image_create(&made, width, height, in->channels, in->type));
+    int code;
+    TRY_CLEANUP(axis_create(&across, in->width, width));
+    TRY_CLEANUP(axis_create(&down, in->height, height));
+    TRY_CLEANUP(resize_rows(&made, in, &across, &down));
+    *out = made;
+    made.data = NULL;
+cleanup:
+    axis_free(&across);
+    axis_free(&down);
+    image_free(&made);
+    return code;
+}
