@@ -58,7 +58,7 @@ static int render_window(struct device *device, const struct splat_model *model,
     struct splat_view view = splat_model_view(model, groups);
     struct splat_workspace own = {.capacity = model->count}, workspace;
     float *rows = NULL;
-    int code;
+    int code = OK;
     TRY(image_create(out, w->width, w->height, model->channels, type));
     bool enough = given && ops->workspace_bytes(device, w->full_width, w->full_height,
                                                 model->channels, given->capacity) <= given->bytes;
@@ -130,7 +130,7 @@ static int shrink_to_fit(struct image *image, int max_side)
 int splat_picture_preview(struct image *in, int max_side, struct image *out)
 {
     struct image bytes = {0};
-    int code;
+    int code = OK;
     *out = (struct image){0};
     TRY_CLEANUP(shrink_to_fit(in, max_side));
     TRY_CLEANUP(image_convert(&bytes, in, SAMPLE_U8));

@@ -2,10 +2,12 @@
 #include "task/task.h"
 
 #include "base/error.h"
+#include "splat/splat.h"
 
 #include <string.h>
 
 static const struct task *const tasks[] = {
+    &task_splat,
     NULL, /* ends the table */
 };
 
