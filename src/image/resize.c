@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "image/image.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,7 @@ static void store_pixel(const struct image *out, size_t index, const double *sum
         double alpha = pixel[channels - 1];
         for (int c = 0; c < channels - 1; c++)
             pixel[c] = alpha > 0.0 ? pixel[c] / alpha : 0.0;
-        double opaque = out->type == SAMPLE_F32 ? 1.0 : INFINITY; /* integers clamp in store() */
+        double opaque = out->type == SAMPLE_F32 ? 1.0 : DBL_MAX; /* integers clamp in store() */
         pixel[channels - 1] = alpha > 0.0 ? fmin(alpha, opaque) : 0.0;
     }
     for (int c = 0; c < channels; c++)
