@@ -75,9 +75,10 @@ check_shell() {
 }
 
 build() { # FLAGS...
-    make -j"$jobs" WERROR=1 "$@" all && make -j"$jobs" WERROR=1 "$@" "$(build_folder "$@")/imgtrain-test"
+    make -j"$jobs" "$@" all && make -j"$jobs" "$@" "$(build_folder "$@")/imgtrain-test"
 }
 
+# Without -Werror: with a sanitizer, gcc warns of things that cannot happen.
 sanitized() { # KIND NAME
     part "build with $2" build SAN="$1"
     folder=$(build_folder SAN="$1")
@@ -96,7 +97,7 @@ else
     if has shellcheck; then part "shell scripts" check_shell; else skip "shell scripts" "no shellcheck"; fi
 fi
 
-part "build with gcc -Werror" build CC=gcc
+part "build with gcc -Werror" build CC=gcc WERROR=1
 part "build without video and oneDNN" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 ONEDNN=0 all
 if [ "${TESTED:-0}" = 1 ]; then
     echo "tests: just run"
@@ -108,7 +109,7 @@ if [ "$quick" = yes ]; then
     skip "clang" "--quick"
     skip "sanitizers" "--quick"
 else
-    if has clang; then part "build with clang -Werror" build CC=clang; else skip "clang" "not installed"; fi
+    if has clang; then part "build with clang -Werror" build CC=clang WERROR=1; else skip "clang" "not installed"; fi
     sanitized address "AddressSanitizer"
     sanitized undefined "UndefinedBehaviorSanitizer"
 fi

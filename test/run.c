@@ -544,6 +544,23 @@ START_TEST(frames_stop_first_when_the_disk_is_full)
 }
 END_TEST
 
+/* At most `queue` frames wait and one is being written: the training waits for the rest. */
+START_TEST(the_frame_queue_is_bounded)
+{
+    enum { QUEUE = 2, SIDE = 700 };
+    struct frames *frames = NULL;
+    ck_assert_int_eq(frames_open(&frames, folder, QUEUE, 95), OK);
+    for (int i = 1; i <= 8; i++) {
+        struct image picture = {0};
+        ck_assert_int_eq(image_create(&picture, SIDE, SIDE, 3, SAMPLE_U8), OK);
+        ck_assert_int_eq(frames_add(frames, i, &picture, "{}"), OK);
+        ck_assert_int_ge(frames_written(frames), i - QUEUE - 1);
+    }
+    frames_close(frames); /* writes what waits */
+    ck_assert(run_has(folder, "000000008.json"));
+}
+END_TEST
+
 /* Frames that would take the room of the next checkpoints are not written. */
 START_TEST(frames_leave_room_for_checkpoints)
 {
@@ -670,6 +687,7 @@ Suite *run_suite(void)
     tcase_add_loop_test(tests, a_transient_nan_is_rolled_back, 0, 2);
     tcase_add_loop_test(tests, a_lasting_nan_ends_the_run, 0, 2);
     tcase_add_test(tests, frames_stop_first_when_the_disk_is_full);
+    tcase_add_test(tests, the_frame_queue_is_bounded);
     tcase_add_test(tests, frames_leave_room_for_checkpoints);
     tcase_add_test(tests, a_failed_save_ends_the_run);
     tcase_add_test(tests, what_cannot_fit_is_refused);

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the tests of the command line, test/cli/NAME.sh (POSIX sh):
 #
 #   . "$(dirname "$0")/lib.sh"
