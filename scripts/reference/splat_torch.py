@@ -141,14 +141,21 @@ def ssim_window(dtype):
 
 
 def blur(x, window):
-    """x [B, 1, H, W]: outer product of the window with itself, zeros outside, same size."""
-    x = F.conv2d(x, window.reshape(1, 1, 1, 11), padding=(0, 5))
-    return F.conv2d(x, window.reshape(1, 1, 11, 1), padding=(5, 0))
+    """x [1, C, H, W]: outer product of the window with itself, zeros outside, same size. As a depthwise
+    convolution in channels_last, PyTorch's fastest of eight ways tried (40 times the plainest)."""
+    c = x.shape[1]
+    x = F.conv2d(x, window.reshape(1, 1, 1, 11).expand(c, 1, 1, 11), padding=(0, 5), groups=c)
+    return F.conv2d(x, window.reshape(1, 1, 11, 1).expand(c, 1, 11, 1), padding=(5, 0), groups=c)
+
+
+def planes(image):
+    """[H, W, C] -> [1, C, H, W], the same memory: channels_last"""
+    return image.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
 
 
 def target_moments(target):
-    """mu, sigma^2 of the target, once a fit. target [H, W, C]"""
-    t = target.permute(2, 0, 1)[:, None].contiguous()
+    """The target's planes, mu, sigma^2: once a fit. target [H, W, C]"""
+    t = planes(target)
     window = ssim_window(t.dtype)
     mu = blur(t, window)
     return t, mu, blur(t * t, window) - mu * mu
@@ -157,15 +164,13 @@ def target_moments(target):
 def ssim(image, moments):
     """Mean SSIM over pixels and channels (Wang et al. 2004). image [H, W, C]"""
     t, mu_t, var_t = moments
-    x = image.permute(2, 0, 1)[:, None]
-    window = ssim_window(x.dtype)
-    n = x.shape[0]
-    blurred = blur(torch.cat([x, x * x, x * t]), window)
-    mu, xx, xt = blurred[:n], blurred[n:2 * n], blurred[2 * n:]
-    var, cov = xx - mu * mu, xt - mu * mu_t
+    x = planes(image)
+    mu, xx, xt = blur(torch.cat([x, x * x, x * t], 1), ssim_window(x.dtype)).chunk(3, 1)
+    mu_2, mu_mu = mu * mu, mu * mu_t
     c1, c2 = 0.01 ** 2, 0.03 ** 2
-    return ((2 * mu * mu_t + c1) * (2 * cov + c2) /
-            ((mu * mu + mu_t * mu_t + c1) * (var + var_t + c2))).mean()
+    above = (2 * mu_mu + c1) * (2 * (xt - mu_mu) + c2)
+    below = (mu_2 + mu_t * mu_t + c1) * (xx - mu_2 + var_t + c2)
+    return (above / below).mean()
 
 
 def loss_terms(image, target, opt, moments=None):
@@ -417,6 +422,18 @@ def bench(args, opt):
         print(f"{name}: median {times[len(times) // 2]:.0f} ms/step, best {times[0]:.0f}", flush=True)
 
 
+def keep_memory():
+    """Lets glibc reuse large blocks instead of unmapping them: each page is faulted in once, not at
+    every operation. Other C libraries go without."""
+    try:
+        import ctypes
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX
+        mallopt(-1, 2 ** 31 - 1)  # M_TRIM_THRESHOLD
+    except (AttributeError, OSError):
+        pass
+
+
 def main():
     parser = argparse.ArgumentParser(description="2D Gaussian fitting in plain PyTorch")
     sub = parser.add_subparsers(dest="command", required=True)
@@ -432,13 +449,16 @@ def main():
     b = sub.add_parser("bench")
     b.add_argument("--size", type=int, default=2048)
     b.add_argument("-n", "--gaussians", type=int, default=10000)
-    b.add_argument("--steps", type=int, default=3)
+    b.add_argument("--steps", type=int, default=5)
     b.add_argument("--pairs", type=int, default=1_000_000, help="(pixel, entry) pairs a chunk")
     b.add_argument("--recompute", action="store_true", help="checkpoint each chunk")
     for p in (f, b):
         p.add_argument("--sigma", type=float, default=5.0)
         p.add_argument("--seed", type=int, default=123)
         p.add_argument("--threads", type=int, default=2)
+        p.add_argument("--stock-allocator", action="store_true",
+                       help="leave glibc's malloc as it is: what a PyTorch program has that does nothing "
+                            "about it")
         for key, default in vars(Options()).items():
             if isinstance(default, bool):
                 p.add_argument("--" + key.replace("_", "-"), action="store_true")
@@ -446,6 +466,8 @@ def main():
                 p.add_argument("--" + key.replace("_", "-"), type=type(default), default=default)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if not args.stock_allocator:
+        keep_memory()
     opt = Options(**{key: getattr(args, key) for key in vars(Options())})
     {"fit": fit, "bench": bench}[args.command](args, opt)
 
