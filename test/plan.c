@@ -89,7 +89,7 @@ START_TEST(never_overlaps)
         }
         plan_free(plan);
     }
-    ck_assert_msg(sum / plans <= 1.01 && worst <= 1.3, "mean %.4f worst %.4f of the lower bound",
+    ck_assert_msg(sum / plans <= 1.0002 && worst <= 1.1, "mean %.4f worst %.4f of the lower bound",
                   sum / plans, worst);
 }
 END_TEST
@@ -144,6 +144,8 @@ START_TEST(shares_and_packs)
     void *a, *b, *c, *d;
     ck_assert_int_eq(plan_declare(plan, "a", PLAN_ACTIVATIONS, 1000, 0, 1, &a), OK);
     ck_assert_int_eq(plan_declare(plan, "b", PLAN_ACTIVATIONS, 1000, 2, 3, &b), OK);
+    ck_assert_int_eq(plan_layout(plan), OK); /* what comes later changes the layout */
+    ck_assert_uint_eq(plan_device_bytes(plan), 1024);
     ck_assert_int_eq(plan_declare(plan, "c", PLAN_ACTIVATIONS, 65, PLAN_ALWAYS, &c), OK);
     ck_assert_int_eq(plan_declare(plan, "d", PLAN_HOST, 1, PLAN_ALWAYS, &d), OK);
     ck_assert_int_eq(plan_layout(plan), OK);

@@ -119,6 +119,29 @@ START_TEST(same_bytes_every_time)
 }
 END_TEST
 
+/* The data section begins at a multiple of 8, whatever the length of the names. */
+START_TEST(header_is_padded)
+{
+    for (int length = 1; length <= 8; length++) {
+        uint8_t *data;
+        size_t bytes;
+        uint64_t header;
+        char name[16] = "";
+        memset(name, 'n', (size_t)length);
+        struct store_writer *writer = store_writer_create();
+        ck_assert_int_eq(store_add_f32(writer, name, 1, 1, weights), OK);
+        ck_assert_int_eq(store_write(writer, path, false), OK);
+        store_writer_free(writer);
+        ck_assert_int_eq(file_read(path, 1 << 20, &data, &bytes), OK);
+        memcpy(&header, data, sizeof header);
+        ck_assert_uint_eq(header % 8, 0);
+        ck_assert_uint_eq(8 + header + sizeof(float), bytes);
+        ck_assert_mem_eq(data + 8 + header, weights, sizeof(float));
+        free(data);
+    }
+}
+END_TEST
+
 START_TEST(writer_refuses)
 {
     struct store_writer *writer = sample();
@@ -313,6 +336,7 @@ START_TEST(refuses_unsound_headers)
         "{" TENSOR("a", "F32", "[1]", "[4,0]") "}",
         "{" TENSOR("a", "F32", "[1]", "[4,8]") "}",
         "{" TENSOR("a", "U8", "[3]", "[0,3]") "}",
+        "{" TENSOR("a", "U8", "[3]", "[0,4]") "}",
         "{" TENSOR("a", "U8", "[3]", "[1,4]") "}",
         "{" TENSOR("a", "U8", "[2]", "[0,2]") "," TENSOR("b", "U8", "[1]", "[3,4]") "}",
         "{" TENSOR("a", "U8", "[3]", "[0,3]") "," TENSOR("b", "U8", "[2]", "[2,4]") "}",
@@ -331,6 +355,7 @@ START_TEST(refuses_unsound_headers)
         "{" TENSOR("a", "U8", "[4]", "[0,4,4]") "}",
         "{" TENSOR("a\\u0000", "U8", "[4]", "[0,4]") "}",
         "{" TENSOR("a\\ud800", "U8", "[4]", "[0,4]") "}",
+        "{" TENSOR("a\\udc00\\udc00", "U8", "[4]", "[0,4]") "}",
         "{" TENSOR("a\\udc00", "U8", "[4]", "[0,4]") "}",
         "{" TENSOR("a\\u001b", "U8", "[4]", "[0,4]") "}",
         "{" TENSOR("a\\x", "U8", "[4]", "[0,4]") "}",
@@ -338,6 +363,7 @@ START_TEST(refuses_unsound_headers)
         "{" TENSOR("a\xC0\x80", "U8", "[4]", "[0,4]") "}",
         "{" TENSOR("a\n", "U8", "[4]", "[0,4]") "}",
         "{\"a\":{\"dtype\":\"U8\",\"shape\":[4]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}",
         "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"shape\":[4],\"data_offsets\":[0,4]}}",
         "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4],\"x\":[[[[]]]]}}",
         "{\"a\":null}",
@@ -385,6 +411,14 @@ START_TEST(refuses_what_is_no_file)
     write_bytes("\x01\x00\x00\x01\x00\x00\x00\x00{}", 10);
     ck_assert_int_eq(open_code(), ERR_DATA);
     ck_assert_ptr_nonnull(strstr(error_message(), "16 MiB"));
+    char page[4096]; /* a header that would go on behind the last mapped page */
+    memset(page, ' ', sizeof page);
+    uint64_t length = sizeof page;
+    memcpy(page, &length, sizeof length);
+    page[8] = '{';
+    write_bytes(page, sizeof page);
+    ck_assert_int_eq(open_code(), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "within its header"));
 }
 END_TEST
 
@@ -468,6 +502,11 @@ START_TEST(newest_is_by_number)
     ck_assert_int_eq(latest(), 10000);
     damage(10000);
     ck_assert_int_eq(latest(), 9000);
+    char *from = checkpoint_path(folder, 9000), *to = checkpoint_path(folder, 9001);
+    ck_assert_int_eq(link(from, to), 0); /* says of itself that it is another step's */
+    free(from);
+    free(to);
+    ck_assert_int_eq(latest(), 9000);
     damage(9000);
     ck_assert_int_eq(latest(), ERR_DATA);
 }
@@ -544,6 +583,7 @@ Suite *store_suite(void)
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
     tcase_add_test(tests, round_trip);
     tcase_add_test(tests, same_bytes_every_time);
+    tcase_add_test(tests, header_is_padded);
     tcase_add_test(tests, writer_refuses);
     tcase_add_test(tests, ranges);
     tcase_add_test(tests, every_flipped_bit_is_seen);

@@ -82,7 +82,9 @@ int checkpoint_list(const char *run_dir, int64_t **steps, int *count)
     if (!folder) return ERR_SYSTEM;
     DIR *dir = opendir(folder);
     if (!dir) {
-        if (errno != ENOENT && errno != ENOTDIR) code = fail_errno(ERR_INPUT, "open %s", folder);
+        bool system = errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+        if (errno != ENOENT && errno != ENOTDIR)
+            code = fail_errno(system ? ERR_SYSTEM : ERR_IO, "open %s", folder);
         goto cleanup;
     }
     for (struct dirent *entry; (entry = readdir(dir));) {
@@ -135,8 +137,7 @@ static void prune(const char *run_dir, int64_t written, int keep)
         return;
     }
     for (int i = 0; i < count; i++)
-        if (steps[i] > written || (kept++ >= keep && steps[i] != written))
-            remove_step(run_dir, steps[i]);
+        if (steps[i] > written || kept++ >= keep) remove_step(run_dir, steps[i]);
     free(steps);
 }
 
