@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -308,7 +309,9 @@ static void print_metrics(const cJSON *metrics)
     printf("  %-12s", "metrics");
     cJSON_ArrayForEach(item, metrics)
     {
-        if (cJSON_IsNumber(item)) printf(" %s %.6g", item->string, item->valuedouble);
+        double value = cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
+        bool whole = value >= -0x1p53 && value <= 0x1p53 && floor(value) == value;
+        if (!isnan(value)) printf(whole ? " %s %.0f" : " %s %.6g", item->string, value);
     }
     putchar('\n');
 }
