@@ -36,12 +36,13 @@ static int write_model(const struct session *session, const char *path)
 {
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
-    int code = session->task->save_model(session->state, writer);
+    char *config = session_result_config(session->config_text);
+    int code = config ? session->task->save_model(session->state, writer) : ERR_SYSTEM;
     if (code == OK)
-        code = checkpoint_describe(writer, "model", session->task->name, session->step,
-                                   session->config_text);
+        code = checkpoint_describe(writer, "model", session->task->name, session->step, config);
     if (code == OK) code = store_write(writer, path, true);
     store_writer_free(writer);
+    free(config);
     return code;
 }
 

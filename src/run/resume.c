@@ -11,21 +11,62 @@
 
 enum { CONFIG_LIMIT = 1 << 24, LIST_BYTES = 512 };
 
-/* Keys that change no number of the steps that are done, or only how long the run goes on. */
-static bool may_change(const char *key)
+static bool is_one_of(const char *key, const char *const *list, size_t count)
 {
-    static const char *const keys[] = {
-        "device",   "threads",   "log_level", "time_limit",    "log_root",
-        "exp_name", "max_steps", "steps",     "deterministic", "vis_gaussians",
-    };
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(key, list[i]) == 0) return true;
+    return false;
+}
+
+/* Keys of where and how a run is done, which no number of its result depends on. */
+static bool is_environment(const char *key)
+{
+    static const char *const keys[] = {"device",   "threads",   "deterministic", "log_root",
+                                       "exp_name", "log_level", "time_limit"};
     static const char *const sections[] = {"frames.", "video.", "checkpoint.", "memory."};
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
         if (strncmp(key, sections[i], strlen(sections[i])) == 0) return true;
+    return is_one_of(key, keys, sizeof keys / sizeof keys[0]);
+}
+
+/* And those that change none of the steps that are done, but how long the run goes on. */
+static bool may_change(const char *key)
+{
+    static const char *const keys[] = {"max_steps", "steps", "vis_gaussians"};
     const char *dot = strrchr(key, '.');
-    const char *leaf = dot ? dot + 1 : key;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (strcmp(leaf, keys[i]) == 0) return true;
-    return false;
+    return is_environment(key) ||
+           is_one_of(dot ? dot + 1 : key, keys, sizeof keys / sizeof keys[0]);
+}
+
+/* Whether the line begins a section ("video:", kept or left out as a whole) or a common key that
+ * belongs to the environment. */
+static bool line_is_environment(const char *line)
+{
+    char key[128];
+    size_t name = strcspn(line, ":\n");
+    bool section = line[name] == ':' && line[name + 1] == '\n';
+    snprintf(key, sizeof key, "%.*s%s", (int)name, line, section ? "." : "");
+    return is_environment(key);
+}
+
+char *session_result_config(const char *text)
+{
+    char *result = calloc(1, strlen(text) + 1);
+    if (!result) fail(ERR_SYSTEM, "out of memory");
+    size_t used = 0;
+    bool keep = true;
+    for (const char *line = text; result && *line;) {
+        size_t bytes = strcspn(line, "\n");
+        if (line[bytes] == '\n') bytes++;
+        if (line[0] != ' ')
+            keep = !line_is_environment(line); /* an indented one follows its head */
+        if (keep) {
+            memcpy(result + used, line, bytes);
+            used += bytes;
+        }
+        line += bytes;
+    }
+    return result;
 }
 
 struct difference {

@@ -56,4 +56,8 @@ int session_finish(struct session *session);
  * otherwise config.yaml holds the present one afterwards. */
 int session_check_config(const struct session *session);
 
+/* The config that a result is a function of: without device, threads, folders, frames, video ...,
+ * so that equal models are equal files. Owned by the caller; NULL with the message set. */
+char *session_result_config(const char *text);
+
 #endif

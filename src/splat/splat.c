@@ -249,6 +249,15 @@ static int final_picture(struct task_state *state, struct image *out)
     return render_whole(state, state->fit.model.sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16, out);
 }
 
+static int picture_size(const struct task_state *state, int max_side, int *width, int *height)
+{
+    int w = state->fit.full.width, h = state->fit.full.height, longest = w > h ? w : h;
+    double factor = max_side > 0 && longest > max_side ? (double)max_side / longest : 1;
+    *width = (int)(w * factor + 0.5);
+    *height = (int)(h * factor + 0.5);
+    return OK;
+}
+
 const struct task task_splat = {
     .name = "splat",
     .open = open_task,
@@ -261,4 +270,5 @@ const struct task task_splat = {
     .save_model = save_model,
     .final_picture = final_picture,
     .close = close_task,
+    .picture_size = picture_size,
 };
