@@ -1,10 +1,12 @@
 #include "splat/picture.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "device/device.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Rows rendered at a time: the float picture is never held whole. */
 enum { CHUNK_ROWS = 256 };
@@ -12,6 +14,15 @@ enum { CHUNK_ROWS = 256 };
 struct splat_window splat_window_whole(const struct splat_model *model)
 {
     return (struct splat_window){model->width, model->height, 0, 0, model->width, model->height};
+}
+
+int splat_window_check(const struct splat_window *w)
+{
+    if (w->x < 0 || w->y < 0 || w->width < 1 || w->height < 1 || w->x > w->full_width - w->width ||
+        w->y > w->full_height - w->height)
+        return fail(ERR_USAGE, "%dx%d at %d,%d is not inside the picture of %dx%d", w->width,
+                    w->height, w->x, w->y, w->full_width, w->full_height);
+    return OK;
 }
 
 /* One pixel from what was fitted to what is shown. */
@@ -148,4 +159,34 @@ cleanup:
     image_free(in);
     image_free(&bytes);
     return code;
+}
+
+static int save_channels(const struct image *picture, int first, int count, const char *path)
+{
+    struct image part;
+    size_t sample = sample_bytes(picture->type), pixel = sample * (size_t)picture->channels;
+    TRY(image_create(&part, picture->width, picture->height, count, picture->type));
+    const uint8_t *from = (const uint8_t *)picture->data + sample * (size_t)first;
+    uint8_t *to = part.data;
+    size_t bytes = sample * (size_t)count;
+    for (int64_t i = 0; i < (int64_t)picture->width * picture->height; i++)
+        memcpy(to + (size_t)i * bytes, from + (size_t)i * pixel, bytes);
+    int code = image_save(&part, path);
+    image_free(&part);
+    return code;
+}
+
+int splat_picture_save_stack(const struct image *picture, const char *path)
+{
+    const char *dot = strrchr(path, '.'), *end = dot ? dot : path + strlen(path);
+    for (int first = 0, number = 1; first < picture->channels; number++) {
+        int left = picture->channels - first, count = left == 2 ? 1 : left < 3 ? left : 3;
+        char *name = string_format("%.*s-%03d%s", (int)(end - path), path, number, end);
+        if (!name) return ERR_SYSTEM;
+        int code = save_channels(picture, first, count, name);
+        free(name);
+        if (code < 0) return code;
+        first += count;
+    }
+    return OK;
 }

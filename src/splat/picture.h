@@ -17,6 +17,9 @@ struct splat_window {
 /* The whole picture at its own size. */
 struct splat_window splat_window_whole(const struct splat_model *model);
 
+/* ERR_USAGE unless the window has pixels and lies inside the picture. */
+int splat_window_check(const struct splat_window *window);
+
 /* Renders into *out (owned by the caller) with the model's channels and `type`: gamma undone,
  * colours divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced picture is
  * rendered large enough for every Gaussian to be seen and averaged down. `groups`: see
@@ -30,5 +33,8 @@ int splat_picture_render(struct device *device, const struct splat_model *model,
 /* *out becomes 8-bit RGB: grey is repeated, colour with alpha lies over black, of more than 4
  * channels the first three are shown. max_side > 0: scaled down to fit. Takes *in over. */
 int splat_picture_preview(struct image *in, int max_side, struct image *out);
+
+/* Writes a texture stack: channels in groups of three to NAME-001.EXT, NAME-002.EXT, ... */
+int splat_picture_save_stack(const struct image *picture, const char *path);
 
 #endif

@@ -1,0 +1,132 @@
+/* imgtrain render: the picture of a model at any size. */
+#include "base/error.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "device/device.h"
+#include "image/image.h"
+#include "splat/ellipses.h"
+#include "splat/picture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct render_options {
+    const char *output, *size, *crop, *device;
+    double scale;
+    bool gaussians;
+};
+
+/* The size and part of the picture that was asked for. */
+static int choose_window(const struct render_options *options, const struct splat_model *model,
+                         struct splat_window *w)
+{
+    char end;
+    *w = splat_window_whole(model);
+    if (options->size && options->scale > 0)
+        return fail(ERR_USAGE, "--size and --scale exclude each other");
+    if (options->size &&
+        (sscanf(options->size, "%dx%d%c", &w->full_width, &w->full_height, &end) != 2 ||
+         w->full_width < 1 || w->full_height < 1))
+        return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", options->size);
+    if (options->scale > 0) {
+        double width = round(model->width * options->scale);
+        double height = round(model->height * options->scale);
+        if (!(width <= IMAGE_MAX_SIDE) || !(height <= IMAGE_MAX_SIDE))
+            return fail(ERR_USAGE, "--scale %g makes a side longer than %d pixels", options->scale,
+                        IMAGE_MAX_SIDE);
+        w->full_width = width < 1 ? 1 : (int)width;
+        w->full_height = height < 1 ? 1 : (int)height;
+    }
+    if (w->full_width > IMAGE_MAX_SIDE || w->full_height > IMAGE_MAX_SIDE)
+        return fail(ERR_USAGE, "a side is longer than %d pixels", IMAGE_MAX_SIDE);
+    w->width = w->full_width;
+    w->height = w->full_height;
+    if (options->crop &&
+        sscanf(options->crop, "%d,%d,%d,%d%c", &w->x, &w->y, &w->width, &w->height, &end) != 4)
+        return fail(ERR_USAGE, "--crop %s: X,Y,WIDTH,HEIGHT in pixels are needed", options->crop);
+    return OK;
+}
+
+/* Formats that hold less get less: .jpg takes 8-bit RGB, .pfm floats. */
+static enum sample_type choose_type(const char *output, const struct splat_model *model)
+{
+    const char *dot = strrchr(output, '.');
+    if (dot && strcasecmp(dot, ".pfm") == 0) return SAMPLE_F32;
+    if (dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0)) return SAMPLE_U8;
+    return model->sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16;
+}
+
+static int render_model(const struct render_options *options, const struct splat_model *model)
+{
+    struct device *device = NULL;
+    struct splat_window window;
+    struct image picture = {0};
+    int code = OK;
+    TRY(choose_window(options, model, &window));
+    TRY(device_open(&device, options->device, 0));
+    if (options->gaussians)
+        TRY_CLEANUP(splat_ellipses_draw(model, &window, &picture));
+    else
+        TRY_CLEANUP(splat_picture_render(device, model, NULL, NULL, &window,
+                                         choose_type(options->output, model), &picture));
+    if (model->channels > 4 && !options->gaussians)
+        TRY_CLEANUP(splat_picture_save_stack(&picture, options->output));
+    else
+        TRY_CLEANUP(image_save(&picture, options->output));
+cleanup:
+    image_free(&picture);
+    device_close(device);
+    return code;
+}
+
+int cmd_render(int argc, char **argv)
+{
+    struct render_options options = {.device = "auto"};
+    const struct option_row rows[] = {
+        {.letter = 'o',
+         .name = "output",
+         .argument = "FILE",
+         .text = &options.output,
+         .help = "the picture to write: .png .jpg .ppm .pgm .pfm"},
+        {.name = "size", .argument = "WxH", .text = &options.size, .help = "size in pixels"},
+        {.name = "scale",
+         .argument = "S",
+         .number = &options.scale,
+         .help = "size as a multiple of the fitted picture's"},
+        {.name = "crop",
+         .argument = "X,Y,W,H",
+         .text = &options.crop,
+         .help = "only this part, in pixels of the enlarged picture"},
+        {.name = "gaussians",
+         .flag = &options.gaussians,
+         .help = "draw the Gaussians as ellipses of one sigma"},
+        {.name = "device",
+         .argument = "NAME",
+         .text = &options.device,
+         .help = "auto, cpu, cuda or cuda:N"},
+        {0},
+    };
+    const struct option_usage usage = {
+        .usage = "imgtrain render MODEL -o FILE [--size WxH | --scale S] [--crop X,Y,W,H]",
+        .about = "Renders a model, a checkpoint or a run's result at any size. Pixel centres stay\n"
+                 "half-pixel correct; a smaller picture is averaged, not sampled. A texture stack\n"
+                 "of more than 4 channels is written as FILE-001, FILE-002, ... of 3 channels.",
+        .options = rows,
+        .min_operands = 1,
+        .max_operands = 1,
+        .examples = "imgtrain render runs/photo-001 -o large.png --scale 2\n"
+                    "imgtrain render model.safetensors -o part.png --size 8000x6000 "
+                    "--crop 100,200,640,480\n",
+    };
+    int operands;
+    OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
+    if (!options.output) return fail(ERR_USAGE, "no output: add -o FILE");
+    if (options.scale < 0 || !isfinite(options.scale))
+        return fail(ERR_USAGE, "--scale must be above 0");
+    struct splat_model model;
+    TRY(splat_model_open(&model, argv[1]));
+    int code = render_model(&options, &model);
+    splat_model_close(&model);
+    return code;
+}

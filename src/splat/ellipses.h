@@ -1,0 +1,12 @@
+/* The Gaussians themselves as a picture: ellipses of one sigma in their colours. */
+#ifndef IMGTRAIN_SPLAT_ELLIPSES_H
+#define IMGTRAIN_SPLAT_ELLIPSES_H
+
+#include "splat/picture.h"
+
+/* Draws large ones first, with darker rims, on black: *out is 8-bit RGB of the window's size.
+ * ERR_USAGE for a window outside the picture; ERR_SYSTEM. */
+int splat_ellipses_draw(const struct splat_model *model, const struct splat_window *window,
+                        struct image *out);
+
+#endif
