@@ -39,6 +39,7 @@ struct fixture {
     float *parameter[GROUPS], *quantized[GROUPS], *gradient[GROUPS], *first[GROUPS],
         *second[GROUPS];
     bool quantize;
+    uint8_t *pixels; /* [height][channels][width] */
 };
 
 static double number(const struct fixture *f, const char *key)
@@ -89,8 +90,13 @@ static void open_fixture(struct fixture *f, const char *name, const char *isa, i
     f->blend = (struct splat_blend){(int)number(f, "topk"), flag(f, "additive")};
     f->loss = (struct splat_loss){(float)number(f, "l1"), (float)number(f, "l2"),
                                   (float)number(f, "ssim")};
-    f->target =
-        (struct splat_target){width, height, channels, 8, store_find(f->file, "target")->data};
+    const uint8_t *interleaved = store_find(f->file, "target")->data;
+    f->pixels = malloc((size_t)(width * height * channels));
+    for (int i = 0; i < height * width; i++)
+        for (int c = 0; c < channels; c++)
+            f->pixels[(i / width * channels + c) * width + i % width] =
+                interleaved[i * channels + c];
+    f->target = (struct splat_target){width, height, channels, 8, f->pixels};
     f->workspace.capacity = count;
     f->workspace.bytes =
         f->device->splat->workspace_bytes(f->device, width, height, channels, count);
@@ -108,6 +114,7 @@ static void close_fixture(struct fixture *f)
         free(f->first[g]);
         free(f->second[g]);
     }
+    free(f->pixels);
     f->device->free(f->device, f->workspace.memory, f->workspace.bytes);
     device_close(f->device);
     store_close(f->file);

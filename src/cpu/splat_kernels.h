@@ -8,8 +8,10 @@
 #include <stdint.h>
 
 enum {
-    TILE = 16,          /* pixels: one AVX-512 vector */
-    PITCH_PAD = 16,     /* columns behind a row that vectors may touch */
+    TILE = 16,      /* pixels: one AVX-512 vector */
+    PITCH_PAD = 16, /* columns behind a row that vectors may touch */
+    SSIM_BLOCK = 4, /* rows of SSIM worked on at once; divides TILE */
+    SSIM_SCRATCH_ROWS = 4 * SSIM_BLOCK,
     SPLAT_GEOMETRY = 5, /* sums a gradient record holds before its channels */
 };
 
@@ -63,17 +65,22 @@ struct splat_kernels {
                           const float *const *threshold, const float *const *inverse,
                           float *record);
 
-    /* One row of SSIM: x, t: the 11 rows around it (zeros outside the picture). Overwrites the
-     * partial derivatives of S by E[x], E[x^2]+E[y^2], E[xy] (zero behind `width`), and S itself.
-     * scratch: 4 rows of ssim_scratch_pitch(pitch). Returns the sum of S. */
-    float (*ssim_row)(const float *const *x, const float *const *t, int width, float *scratch,
-                      float *d_mean, float *d_square, float *d_product, float *s);
+    /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
+     * there are none. Overwrites for each row the partial derivatives of S by E[x],
+     * E[x^2]+E[t^2], E[x t] (zero behind `width`), S itself, and its sum over the row.
+     * scratch: SSIM_SCRATCH_ROWS of ssim_scratch_pitch(pitch). */
+    void (*ssim_rows)(const float *const *x, const float *const *t, int width, int rows,
+                      float *scratch, float *const *d_mean, float *const *d_square,
+                      float *const *d_product, float *const *s, float *sums);
 
-    /* The adjoint: from 11 rows of each partial to the derivative of the sum of S by x, multiplied
-     * by `weight`, into out. */
-    void (*ssim_adjoint_row)(const float *const *d_mean, const float *const *d_square,
-                             const float *const *d_product, const float *x, const float *t,
-                             int width, float weight, float *scratch, float *out);
+    /* The adjoint: from SSIM_BLOCK + 10 rows of the first, second and third partial (one list) to
+     * the derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. */
+    void (*ssim_adjoint_rows)(const float *const *maps, const float *const *x,
+                              const float *const *t, int width, int rows, float weight,
+                              float *scratch, float *const *out);
+
+    /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
+    void (*load_row)(const void *samples, int bits, int width, float *row);
 
     /* g = (ssim or 0) + l1 sign(x - t) + 2 l2 (x - t); blended += g x. g is zero behind `width`.
      * sums[3] += |x - t|, (x - t)^2, (clamp(x) - t)^2. ssim, g and blended may be NULL. */

@@ -111,31 +111,14 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
 
 /* ---- the target ---- */
 
-static void load_target_row(const struct splat_target *target, int y, int c, float *row)
-{
-    int64_t at = (int64_t)y * target->width * target->channels + c;
-    int step = target->channels;
-    if (target->sample_bits == 8) {
-        const uint8_t *p = (const uint8_t *)target->data + at;
-        for (int x = 0; x < target->width; x++)
-            row[x] = (float)p[(int64_t)x * step] * (1.0f / 255.0f);
-    } else if (target->sample_bits == 16) {
-        const uint16_t *p = (const uint16_t *)target->data + at;
-        for (int x = 0; x < target->width; x++)
-            row[x] = (float)p[(int64_t)x * step] * (1.0f / 65535.0f);
-    } else {
-        const float *p = (const float *)target->data + at;
-        for (int x = 0; x < target->width; x++)
-            row[x] = p[(int64_t)x * step];
-    }
-}
-
 static void load_target_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
 {
     struct splat_scene *scene = pass->scene;
     for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
         for (int c = 0; c < scene->channels; c++)
-            load_target_row(pass->target, y, c, ring_row(scene, thread->target, c, y));
+            scene->kernels->load_row(splat_target_row(pass->target, y, c),
+                                     pass->target->sample_bits, scene->width,
+                                     ring_row(scene, thread->target, c, y));
 }
 
 static void show_row(float *row, int width, float power)
@@ -159,13 +142,15 @@ static void show_band(const struct splat_pass *pass, struct splat_thread *thread
 
 /* ---- SSIM ---- */
 
-/* The 11 rows around y of one channel's ring; zeros outside the picture. */
+/* The rows that the windows of y.. y + SSIM_BLOCK - 1 reach, of one channel's ring; zeros outside
+ * the picture and behind row `last`. */
 static void window_rows(const struct splat_scene *scene, const struct splat_thread *thread,
-                        float *ring, int channel, int y, const float **rows)
+                        float *ring, int channel, int y, int last, const float **rows)
 {
-    for (int k = -SSIM_RADIUS; k <= SSIM_RADIUS; k++) {
-        bool outside = y + k < 0 || y + k >= scene->height;
-        rows[k + SSIM_RADIUS] = outside ? thread->zero_row : ring_row(scene, ring, channel, y + k);
+    for (int k = 0; k < SSIM_BLOCK + 2 * SSIM_RADIUS; k++) {
+        int row = y + k - SSIM_RADIUS;
+        bool outside = row < 0 || row >= scene->height || row > last;
+        rows[k] = outside ? thread->zero_row : ring_row(scene, ring, channel, row);
     }
 }
 
@@ -181,24 +166,56 @@ static double inner_sum(const struct splat_scene *scene, const float *s, int y)
     return sum;
 }
 
-/* Derivatives of SSIM by the moments for row y; the row's sums if it belongs to this thread. */
-static void map_row(const struct splat_pass *pass, struct splat_thread *thread, int y, bool own)
+/* Derivatives of SSIM by the moments for `rows` rows from y; the sums of those rows that belong to
+ * this thread: own_from.. own_to - 1. */
+static void map_rows(const struct splat_pass *pass, struct splat_thread *thread, int y, int rows,
+                     int own_from, int own_to)
 {
     struct splat_scene *scene = pass->scene;
-    double sum = 0, inner = 0;
+    int last = y + rows - 1;
     for (int c = 0; c < scene->channels; c++) {
-        const float *x[SSIM_TAPS], *t[SSIM_TAPS];
-        window_rows(scene, thread, thread->color, c, y, x);
-        window_rows(scene, thread, thread->target, c, y, t);
-        sum += (double)scene->kernels->ssim_row(
-            x, t, scene->width, thread->ssim_scratch, ring_row(scene, thread->maps[0], c, y),
-            ring_row(scene, thread->maps[1], c, y), ring_row(scene, thread->maps[2], c, y),
-            thread->ssim_row);
-        if (pass->inner_ssim && own) inner += inner_sum(scene, thread->ssim_row, y);
+        const float *x[SSIM_BLOCK + 2 * SSIM_RADIUS], *t[SSIM_BLOCK + 2 * SSIM_RADIUS];
+        float *maps[3][SSIM_BLOCK], *s[SSIM_BLOCK], sums[SSIM_BLOCK];
+        window_rows(scene, thread, thread->color, c, y, last + SSIM_RADIUS, x);
+        window_rows(scene, thread, thread->target, c, y, last + SSIM_RADIUS, t);
+        for (int o = 0; o < rows; o++) {
+            for (int m = 0; m < 3; m++)
+                maps[m][o] = ring_row(scene, thread->maps[m], c, y + o);
+            s[o] = thread->ssim_value + o * scene->pitch;
+        }
+        scene->kernels->ssim_rows(x, t, scene->width, rows, thread->ssim_scratch, maps[0], maps[1],
+                                  maps[2], s, sums);
+        for (int o = 0; o < rows; o++) {
+            if (y + o < own_from || y + o >= own_to) continue;
+            scene->row_sums[y + o].ssim += (double)sums[o];
+            if (pass->inner_ssim)
+                scene->row_sums[y + o].ssim_inner += inner_sum(scene, s[o], y + o);
+        }
     }
-    if (!own) return;
-    scene->row_sums[y].ssim = sum;
-    scene->row_sums[y].ssim_inner = inner;
+}
+
+/* The gradient of SSIM for `rows` rows from y, into ssim_gradient. */
+static void ssim_gradient_rows(const struct splat_pass *pass, struct splat_thread *thread, int y,
+                               int rows)
+{
+    struct splat_scene *scene = pass->scene;
+    enum { INPUTS = SSIM_BLOCK + 2 * SSIM_RADIUS };
+    double n = (double)scene->width * scene->height * scene->channels;
+    float weight = (float)((double)-pass->loss->ssim / n);
+    for (int c = 0; c < scene->channels; c++) {
+        const float *maps[3 * INPUTS], *x[SSIM_BLOCK], *t[SSIM_BLOCK];
+        float *out[SSIM_BLOCK];
+        for (int m = 0; m < 3; m++)
+            window_rows(scene, thread, thread->maps[m], c, y, y + rows - 1 + SSIM_RADIUS,
+                        maps + m * INPUTS);
+        for (int o = 0; o < rows; o++) {
+            x[o] = ring_row(scene, thread->color, c, y + o);
+            t[o] = ring_row(scene, thread->target, c, y + o);
+            out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
+        }
+        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, weight,
+                                          thread->ssim_scratch, out);
+    }
 }
 
 /* ---- comparison and gradients ---- */
@@ -210,11 +227,11 @@ static void compare_row(const struct splat_pass *pass, struct splat_thread *thre
     double n = (double)scene->width * scene->height * scene->channels;
     double sums[3] = {0, 0, 0};
     const float *color[SPLAT_MAX_CHANNELS], *target[SPLAT_MAX_CHANNELS];
-    float l1 = 0, l2 = 0, ssim = 0;
+    float l1 = 0, l2 = 0;
+    bool ssim = pass->gradients && pass->loss->ssim > 0;
     if (pass->gradients) {
         l1 = (float)((double)pass->loss->l1 / n);
         l2 = (float)((double)pass->loss->l2 / n);
-        ssim = (float)((double)-pass->loss->ssim / n);
         memset(thread->blended + r * scene->pitch, 0, sizeof(float) * (size_t)scene->pitch);
     }
     for (int c = 0; c < scene->channels; c++) {
@@ -227,14 +244,9 @@ static void compare_row(const struct splat_pass *pass, struct splat_thread *thre
             gradient[c] = g;
             blended = thread->blended + r * scene->pitch;
         }
-        if (pass->gradients && pass->loss->ssim > 0) {
-            const float *m[3][SSIM_TAPS];
-            for (int k = 0; k < 3; k++)
-                window_rows(scene, thread, thread->maps[k], c, y, m[k]);
-            scene->kernels->ssim_adjoint_row(m[0], m[1], m[2], x, t, scene->width, ssim,
-                                             thread->ssim_scratch, thread->ssim_gradient);
-            from_ssim = thread->ssim_gradient;
-        }
+        if (ssim)
+            from_ssim =
+                thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + r % SSIM_BLOCK) * scene->pitch;
         scene->kernels->loss_row(x, t, from_ssim, scene->width, l1, l2, g, blended, sums);
     }
     scene->row_sums[y].l1 = sums[0];
@@ -258,7 +270,11 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
         inverse[r] = ring_row(scene, thread->inverse, 0, y);
         for (int c = 0; c < scene->channels; c++)
             gradient[r * scene->channels + c] = thread->zero_row;
-        if (y < scene->height) compare_row(pass, thread, y, r, gradient + r * scene->channels);
+        if (y >= scene->height) continue;
+        int left = scene->height - y;
+        if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
+            ssim_gradient_rows(pass, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK);
+        compare_row(pass, thread, y, r, gradient + r * scene->channels);
     }
     if (!pass->gradients) return;
     int floats = splat_record_floats(scene);
@@ -322,8 +338,11 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
         }
         bool end = band == scene->bands - 1;
         int ready = end ? scene->height - 1 : band * TILE + TILE - 1 - SSIM_RADIUS;
-        for (; next_map <= ready; next_map++)
-            map_row(pass, thread, next_map, next_map >= from * TILE && next_map < to * TILE);
+        while (next_map <= ready) {
+            int rows = ready + 1 - next_map < SSIM_BLOCK ? ready + 1 - next_map : SSIM_BLOCK;
+            map_rows(pass, thread, next_map, rows, from * TILE, to * TILE);
+            next_map += rows;
+        }
         if (band - 1 >= from) finish_band(pass, thread, band - 1, previous_strip);
         if (end && to == scene->bands) finish_band(pass, thread, band, strip);
     }

@@ -32,10 +32,7 @@ static float target_at(const struct splat_target *t, int y, int x, int c)
 {
     y = y < 0 ? 0 : y >= t->height ? t->height - 1 : y;
     x = x < 0 ? 0 : x >= t->width ? t->width - 1 : x;
-    int64_t i = ((int64_t)y * t->width + x) * t->channels + c;
-    if (t->sample_bits == 8) return (float)((const uint8_t *)t->data)[i] * (1.0f / 255.0f);
-    if (t->sample_bits == 16) return (float)((const uint16_t *)t->data)[i] * (1.0f / 65535.0f);
-    return ((const float *)t->data)[i];
+    return splat_target_sample(t, y, x, c);
 }
 
 /* Squared Sobel gradient, summed over channels (Image-GS's init). */

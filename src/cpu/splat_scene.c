@@ -64,9 +64,10 @@ static void layout_thread(struct splat_thread *thread, struct carver *carver,
     thread->gradient = carve_floats(carver, TILE * channels * pitch);
     thread->blended = carve_floats(carver, TILE * pitch);
     thread->zero_row = carve_floats(carver, pitch);
-    thread->ssim_row = carve_floats(carver, pitch);
-    thread->ssim_gradient = carve_floats(carver, pitch);
-    thread->ssim_scratch = carve_floats(carver, 4 * (size_t)ssim_scratch_pitch(scene->pitch));
+    thread->ssim_value = carve_floats(carver, SSIM_BLOCK * pitch);
+    thread->ssim_gradient = carve_floats(carver, channels * SSIM_BLOCK * pitch);
+    thread->ssim_scratch =
+        carve_floats(carver, SSIM_SCRATCH_ROWS * (size_t)ssim_scratch_pitch(scene->pitch));
     thread->tile_scratch = carve_floats(carver, splat_tile_scratch());
 }
 

@@ -18,17 +18,18 @@ struct splat_thread {
     int active_count;
     struct splat_item *items[2]; /* [count]: those of an even and an odd band */
     int item_count[2];
-    int32_t *tile_start;   /* [tiles + 2] counting sort of items by first tile */
-    int32_t *tile_order;   /* [count] */
-    int32_t *sweep;        /* [count]: items that reach the current tile */
-    float *color, *target; /* [channels][RING_ROWS][pitch] */
-    float *maps[3];        /* likewise: derivatives of SSIM by the moments */
-    float *threshold;      /* [RING_ROWS][pitch] */
-    float *inverse;        /* [RING_ROWS][pitch] */
-    float *gradient;       /* [TILE][channels][pitch] */
-    float *blended;        /* [TILE][pitch] */
-    float *zero_row, *ssim_row, *ssim_gradient; /* [pitch] */
-    float *ssim_scratch;                        /* 4 rows */
+    int32_t *tile_start;               /* [tiles + 2] counting sort of items by first tile */
+    int32_t *tile_order;               /* [count] */
+    int32_t *sweep;                    /* [count]: items that reach the current tile */
+    float *color, *target;             /* [channels][RING_ROWS][pitch] */
+    float *maps[3];                    /* likewise: derivatives of SSIM by the moments */
+    float *threshold;                  /* [RING_ROWS][pitch] */
+    float *inverse;                    /* [RING_ROWS][pitch] */
+    float *gradient;                   /* [TILE][channels][pitch] */
+    float *blended;                    /* [TILE][pitch] */
+    float *zero_row;                   /* [pitch] */
+    float *ssim_value, *ssim_gradient; /* [SSIM_BLOCK][pitch], the second for each channel */
+    float *ssim_scratch;
     float *tile_scratch;
 };
 

@@ -42,12 +42,27 @@ static inline float splat_cut(const struct splat_blend *blend)
     return blend->additive ? SPLAT_CUT_ADDITIVE : SPLAT_CUT_NORMALISED;
 }
 
-/* The picture to be fitted, interleaved [height][width][channels]. */
+/* The picture to be fitted: [height][channels][width], so that each channel's row is contiguous. */
 struct splat_target {
     int width, height, channels;
     int sample_bits;  /* 8, 16 (0..1 as unsigned) or 32 (float) */
     const void *data; /* device memory */
 };
+
+/* Row y of channel c. */
+static inline const void *splat_target_row(const struct splat_target *t, int y, int c)
+{
+    int64_t bytes = (int64_t)t->width * (t->sample_bits / 8);
+    return (const char *)t->data + ((int64_t)y * t->channels + c) * bytes;
+}
+
+static inline float splat_target_sample(const struct splat_target *t, int y, int x, int c)
+{
+    const void *row = splat_target_row(t, y, c);
+    if (t->sample_bits == 8) return (float)((const uint8_t *)row)[x] * (1.0f / 255.0f);
+    if (t->sample_bits == 16) return (float)((const uint16_t *)row)[x] * (1.0f / 65535.0f);
+    return ((const float *)row)[x];
+}
 
 /* loss = l1 mean|r - t| + l2 mean (r - t)^2 + ssim (1 - mean SSIM) */
 struct splat_loss {

@@ -61,12 +61,27 @@ int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, 
                         &fit->workspace.memory);
 }
 
+/* From interleaved samples to [height][channels][width]. */
+static void separate_rows(void *to, const struct image *from)
+{
+    size_t sample = sample_bytes(from->type), row = sample * (size_t)from->width;
+    size_t channels = (size_t)from->channels;
+#pragma omp parallel for schedule(static)
+    for (int y = 0; y < from->height; y++) {
+        const char *in = (const char *)from->data + (size_t)y * row * channels;
+        char *out = (char *)to + (size_t)y * row * channels;
+        for (size_t c = 0; c < channels; c++)
+            for (size_t x = 0; x < (size_t)from->width; x++)
+                memcpy(out + c * row + x * sample, in + (x * channels + c) * sample, sample);
+    }
+}
+
 void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source)
 {
-    memcpy(fit->target_data, source->fit.data, image_bytes(&source->fit));
+    separate_rows(fit->target_data, &source->fit);
     fit->target.data = fit->full.data = fit->target_data;
     if (!source->full.data) return;
-    memcpy(fit->full_data, source->full.data, image_bytes(&source->full));
+    separate_rows(fit->full_data, &source->full);
     fit->full.data = fit->full_data;
 }
 

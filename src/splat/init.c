@@ -22,17 +22,18 @@ void splat_growth_plan(struct splat_fit *fit)
     fit->grown_at = grows ? -1 : 0;
 }
 
-/* sqrt(HW / (pi N)) / 3: discs of 3 sigma that cover the picture once (SmartSplat). */
+/* Discs of two sigma that cover the picture once. SmartSplat takes three sigma, which leaves holes
+ * that no Gaussian reaches: 0.3 to 0.8 dB less after 500 steps on two Kodak pictures. */
 static double covering_sigma(const struct splat_fit *fit)
 {
     double pixels = (double)fit->model.width * fit->model.height;
-    return sqrt(pixels / (3.14159265358979 * (double)fit->model.capacity)) / 3;
+    return sqrt(pixels / (3.14159265358979 * (double)fit->model.capacity)) / 2;
 }
 
 void splat_sigma_bounds(const struct splat_fit *fit, float *least, float *most)
 {
-    /* 48 covering sigmas: far more than a useful Gaussian has, and it bounds the work of a step. */
-    double bound = 48 * covering_sigma(fit);
+    /* 32 covering sigmas: more than a useful Gaussian has, and it bounds the work of a step. */
+    double bound = 32 * covering_sigma(fit);
     *least = 0.3f;
     *most = (float)(bound > 16 ? bound : 16);
 }
@@ -77,15 +78,10 @@ static void color_from_target(struct splat_fit *fit, int64_t from, int64_t to)
     for (int64_t i = from; i < to; i++) {
         const float *xy = fit->model.group[SPLAT_XY] + 2 * i;
         int x = (int)(xy[0] * (float)t->width), y = (int)(xy[1] * (float)t->height);
-        int64_t pixel = (int64_t)(y < t->height ? y : t->height - 1) * t->width +
-                        (x < t->width ? x : t->width - 1);
-        for (int c = 0; c < t->channels; c++) {
-            int64_t at = pixel * t->channels + c;
-            float v = t->sample_bits == 8    ? (float)((const uint8_t *)t->data)[at] / 255.0f
-                      : t->sample_bits == 16 ? (float)((const uint16_t *)t->data)[at] / 65535.0f
-                                             : ((const float *)t->data)[at];
-            fit->model.group[SPLAT_FEAT][i * t->channels + c] = v;
-        }
+        x = x < t->width ? x : t->width - 1;
+        y = y < t->height ? y : t->height - 1;
+        for (int c = 0; c < t->channels; c++)
+            fit->model.group[SPLAT_FEAT][i * t->channels + c] = splat_target_sample(t, y, x, c);
     }
 }
 

@@ -39,45 +39,54 @@ static int rounded(int width)
     return (width + LANES - 1) / LANES * LANES;
 }
 
-/* Moments of the 11 rows, window applied downwards: mean of x, of t, of x^2 + t^2, of x t. */
+/* The window downwards works on several output rows at once: every input row is loaded once and
+ * added to all outputs that it reaches. */
+#define OUTPUTS SSIM_BLOCK
+#define INPUTS (OUTPUTS + SSIM_TAPS - 1)
+
+static inline float weight_at(int distance)
+{
+    return ssim_window[distance < 0 ? -distance : distance];
+}
+
+/* Moments of x and t, window applied downwards, for output rows 0..OUTPUTS-1 whose windows begin at
+ * input row 0..: scratch[output][moment]: mean of x, of t, of x^2 + t^2, of x t. */
 static void moments_down(const float *const *x, const float *const *t, int width, int pitch,
                          float *scratch)
 {
-    float *mean_x = scratch + MARGIN, *mean_t = mean_x + pitch;
-    float *square = mean_t + pitch, *product = square + pitch;
     for (int i = 0; i < width; i += LANES) {
-        vm keep = inside(i, width);
-        vf xa = vf_load(x[SSIM_RADIUS] + i), ta = vf_load(t[SSIM_RADIUS] + i);
-        vf w = vf_set(ssim_window[0]);
-        vf mx = xa * w, mt = ta * w, ss = vf_fma(xa, xa, ta * ta) * w, xt = xa * ta * w;
-#pragma GCC unroll 5
-        for (int k = 1; k <= SSIM_RADIUS; k++) {
-            xa = vf_load(x[SSIM_RADIUS - k] + i);
-            ta = vf_load(t[SSIM_RADIUS - k] + i);
-            vf xb = vf_load(x[SSIM_RADIUS + k] + i), tb = vf_load(t[SSIM_RADIUS + k] + i);
-            w = vf_set(ssim_window[k]);
-            mx = vf_fma(w, xa + xb, mx);
-            mt = vf_fma(w, ta + tb, mt);
-            vf squares = vf_fma(xa, xa, vf_fma(xb, xb, vf_fma(ta, ta, tb * tb)));
-            ss = vf_fma(w, squares, ss);
-            xt = vf_fma(w, vf_fma(xa, ta, xb * tb), xt);
+        vf sum[OUTPUTS][4];
+#pragma GCC unroll 4
+        for (int o = 0; o < OUTPUTS; o++)
+            for (int m = 0; m < 4; m++)
+                sum[o][m] = vf_set(0);
+#pragma GCC unroll 14
+        for (int k = 0; k < INPUTS; k++) {
+            vf xk = vf_load(x[k] + i), tk = vf_load(t[k] + i);
+            vf squares = vf_fma(xk, xk, tk * tk), product = xk * tk;
+#pragma GCC unroll 4
+            for (int o = 0; o < OUTPUTS; o++) {
+                if (k < o || k > o + SSIM_TAPS - 1) continue;
+                vf w = vf_set(weight_at(k - o - SSIM_RADIUS));
+                sum[o][0] = vf_fma(w, xk, sum[o][0]);
+                sum[o][1] = vf_fma(w, tk, sum[o][1]);
+                sum[o][2] = vf_fma(w, squares, sum[o][2]);
+                sum[o][3] = vf_fma(w, product, sum[o][3]);
+            }
         }
-        vf_store(mean_x + i, vf_keep(keep, mx));
-        vf_store(mean_t + i, vf_keep(keep, mt));
-        vf_store(square + i, vf_keep(keep, ss));
-        vf_store(product + i, vf_keep(keep, xt));
+        vm keep = inside(i, width);
+        for (int o = 0; o < OUTPUTS; o++)
+            for (int m = 0; m < 4; m++)
+                vf_store(scratch + (o * 4 + m) * pitch + MARGIN + i, vf_keep(keep, sum[o][m]));
     }
-    for (int m = 0; m < 4; m++)
+    for (int m = 0; m < 4 * OUTPUTS; m++)
         clear_margins(scratch + m * pitch, rounded(width), pitch);
 }
 
-static float ssim_row(const float *const *x, const float *const *t, int width, float *scratch,
-                      float *d_mean, float *d_square, float *d_product, float *s)
+static float ssim_across(const float *mean_x, int pitch, int width, float *d_mean, float *d_square,
+                         float *d_product, float *s)
 {
-    int pitch = ssim_scratch_pitch(rounded(width) + PITCH_PAD);
-    moments_down(x, t, width, pitch, scratch);
-    const float *mean_x = scratch + MARGIN, *mean_t = mean_x + pitch;
-    const float *square = mean_t + pitch, *product = square + pitch;
+    const float *mean_t = mean_x + pitch, *square = mean_t + pitch, *product = square + pitch;
     vf total = vf_set(0);
     for (int i = 0; i < width; i += LANES) {
         vm keep = inside(i, width);
@@ -95,37 +104,74 @@ static float ssim_row(const float *const *x, const float *const *t, int width, f
     return vf_sum(total);
 }
 
-static inline vf window_down(const float *const *rows, int i)
+static void ssim_rows(const float *const *x, const float *const *t, int width, int rows,
+                      float *scratch, float *const *d_mean, float *const *d_square,
+                      float *const *d_product, float *const *s, float *sums)
 {
-    vf sum = vf_load(rows[SSIM_RADIUS] + i) * vf_set(ssim_window[0]);
-#pragma GCC unroll 5
-    for (int k = 1; k <= SSIM_RADIUS; k++)
-        sum = vf_fma(vf_set(ssim_window[k]),
-                     vf_load(rows[SSIM_RADIUS - k] + i) + vf_load(rows[SSIM_RADIUS + k] + i), sum);
-    return sum;
+    int pitch = ssim_scratch_pitch(rounded(width) + PITCH_PAD);
+    moments_down(x, t, width, pitch, scratch);
+    for (int o = 0; o < rows; o++)
+        sums[o] = ssim_across(scratch + o * 4 * pitch + MARGIN, pitch, width, d_mean[o],
+                              d_square[o], d_product[o], s[o]);
 }
 
 /* d sum S / dx(p) = sum_q w(p - q) (S_mean(q) + 2 x(p) S_square(q) + t(p) S_product(q)): the window
  * is symmetric, so the adjoint of the window is the window. */
-static void ssim_adjoint_row(const float *const *d_mean, const float *const *d_square,
-                             const float *const *d_product, const float *x, const float *t,
-                             int width, float weight, float *scratch, float *out)
+static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
+                              const float *const *t, int width, int rows, float weight,
+                              float *scratch, float *const *out)
 {
     int pitch = ssim_scratch_pitch(rounded(width) + PITCH_PAD);
-    float *mean = scratch + MARGIN, *square = mean + pitch, *product = square + pitch;
-    for (int i = 0; i < width; i += LANES) { /* the rows are zero behind the width already */
-        vf_store(mean + i, window_down(d_mean, i));
-        vf_store(square + i, window_down(d_square, i));
-        vf_store(product + i, window_down(d_product, i));
+    for (int i = 0; i < width; i += LANES) { /* the maps are zero behind the width already */
+        vf sum[OUTPUTS][3];
+#pragma GCC unroll 4
+        for (int o = 0; o < OUTPUTS; o++)
+            for (int m = 0; m < 3; m++)
+                sum[o][m] = vf_set(0);
+#pragma GCC unroll 14
+        for (int k = 0; k < INPUTS; k++) {
+            vf a = vf_load(maps[k] + i), b = vf_load(maps[INPUTS + k] + i);
+            vf c = vf_load(maps[2 * INPUTS + k] + i);
+#pragma GCC unroll 4
+            for (int o = 0; o < OUTPUTS; o++) {
+                if (k < o || k > o + SSIM_TAPS - 1) continue;
+                vf w = vf_set(weight_at(k - o - SSIM_RADIUS));
+                sum[o][0] = vf_fma(w, a, sum[o][0]);
+                sum[o][1] = vf_fma(w, b, sum[o][1]);
+                sum[o][2] = vf_fma(w, c, sum[o][2]);
+            }
+        }
+        for (int o = 0; o < OUTPUTS; o++)
+            for (int m = 0; m < 3; m++)
+                vf_store(scratch + (o * 4 + m) * pitch + MARGIN + i, sum[o][m]);
     }
-    for (int m = 0; m < 3; m++)
+    for (int m = 0; m < 4 * OUTPUTS; m++)
         clear_margins(scratch + m * pitch, rounded(width), pitch);
     vf w = vf_set(weight);
-    for (int i = 0; i < width; i += LANES) {
-        vf xi = vf_load(x + i);
-        vf g = vf_fma(xi + xi, window_across(square + i), window_across(mean + i));
-        vf_store(out + i, w * vf_fma(vf_load(t + i), window_across(product + i), g));
+    for (int o = 0; o < rows; o++) {
+        const float *mean = scratch + o * 4 * pitch + MARGIN, *square = mean + pitch;
+        const float *product = square + pitch;
+        for (int i = 0; i < width; i += LANES) {
+            vf xi = vf_load(x[o] + i);
+            vf g = vf_fma(xi + xi, window_across(square + i), window_across(mean + i));
+            vf_store(out[o] + i, w * vf_fma(vf_load(t[o] + i), window_across(product + i), g));
+        }
     }
+}
+
+/* Samples of one channel's row as floats 0..1. */
+static void load_row(const void *samples, int bits, int width, float *row)
+{
+    const uint8_t *bytes = samples;
+    const uint16_t *words = samples;
+    if (bits == 8)
+        for (int x = 0; x < width; x++)
+            row[x] = (float)bytes[x] * (1.0f / 255.0f);
+    else if (bits == 16)
+        for (int x = 0; x < width; x++)
+            row[x] = (float)words[x] * (1.0f / 65535.0f);
+    else
+        memcpy(row, samples, sizeof(float) * (size_t)width);
 }
 
 static void loss_row(const float *x, const float *t, const float *ssim, int width, float l1,
@@ -164,7 +210,8 @@ const struct splat_kernels ISA_NAME(splat_kernels) = {
     .spans = ISA_NAME(splat_spans),
     .render_tile = ISA_NAME(splat_render_tile),
     .backward_item = ISA_NAME(splat_backward_item),
-    .ssim_row = ssim_row,
-    .ssim_adjoint_row = ssim_adjoint_row,
+    .ssim_rows = ssim_rows,
+    .ssim_adjoint_rows = ssim_adjoint_rows,
+    .load_row = load_row,
     .loss_row = loss_row,
 };
