@@ -306,30 +306,36 @@ END_TEST
 
 /* ---- PNM and PFM ---- */
 
+#define TEXT(literal) literal, sizeof literal - 1
+
 static const struct {
     const char *text;
-    size_t bytes; /* 0: strlen */
+    size_t bytes; /* some hold zeros */
     int width, height, channels;
     enum sample_type type;
     int samples[8];
 } maps[] = {
-    {"P1 # a comment\n3 #and one\n2\n101\n0 1 0 ", 0, 3, 2, 1, SAMPLE_U8, {0, 255, 0, 255, 0, 255}},
-    {"P2\n2 1\n100\n0 50", 0, 2, 1, 1, SAMPLE_U8, {0, 128}},
-    {"P3\n1 2 255\n1 2 3\n4 5\t6\n", 0, 1, 2, 3, SAMPLE_U8, {1, 2, 3, 4, 5, 6}},
-    {"P4\n9 1\n\x80\x80", 0, 9, 1, 1, SAMPLE_U8, {0, 255, 255, 255, 255, 255, 255, 255}},
-    {"P5\n#c\n2 2\n255\nabcd", 0, 2, 2, 1, SAMPLE_U8, {'a', 'b', 'c', 'd'}},
-    {"P5 2 1 65535\n\1\2\3\4", 0, 2, 1, 1, SAMPLE_U16, {0x102, 0x304}},
-    {"P5 2 1 511\n\1\377\0\0", 16, 2, 1, 1, SAMPLE_U16, {65535, 0}},
-    {"P6 1 1 255 xyz", 0, 1, 1, 3, SAMPLE_U8, {'x', 'y', 'z'}},
-    {"P7\n# hello\nWIDTH 1\nHEIGHT 2\nDEPTH 2\nMAXVAL 255\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\nabcd",
-     0,
+    {TEXT("P1 # a comment\n3 #and one\n2\n101\n0 1 0 "),
+     3,
+     2,
+     1,
+     SAMPLE_U8,
+     {0, 255, 0, 255, 0, 255}},
+    {TEXT("P2\n2 1\n100\n0 50"), 2, 1, 1, SAMPLE_U8, {0, 128}},
+    {TEXT("P3\n1 2 255\n1 2 3\n4 5\t6\n"), 1, 2, 3, SAMPLE_U8, {1, 2, 3, 4, 5, 6}},
+    {TEXT("P4\n9 1\n\x80\x80"), 9, 1, 1, SAMPLE_U8, {0, 255, 255, 255, 255, 255, 255, 255}},
+    {TEXT("P5\n#c\n2 2\n255\nabcd"), 2, 2, 1, SAMPLE_U8, {'a', 'b', 'c', 'd'}},
+    {TEXT("P5 2 1 65535\n\1\2\3\4"), 2, 1, 1, SAMPLE_U16, {0x102, 0x304}},
+    {TEXT("P5 2 1 511\n\1\377\0\0"), 2, 1, 1, SAMPLE_U16, {65535, 0}},
+    {TEXT("P6 1 1 255 xyz"), 1, 1, 3, SAMPLE_U8, {'x', 'y', 'z'}},
+    {TEXT("P7\n# hello\nWIDTH 1\nHEIGHT 2\nDEPTH 2\nMAXVAL 255\nTUPLTYPE "
+          "GRAYSCALE_ALPHA\nENDHDR\nabcd"),
      1,
      2,
      2,
      SAMPLE_U8,
      {'a', 'b', 'c', 'd'}},
-    {"P7\nWIDTH 3\nHEIGHT 1\nDEPTH 1\nMAXVAL 1\nTUPLTYPE BLACKANDWHITE\nENDHDR\n\1\0\1",
-     73,
+    {TEXT("P7\nWIDTH 3\nHEIGHT 1\nDEPTH 1\nMAXVAL 1\nTUPLTYPE BLACKANDWHITE\nENDHDR\n\1\0\1"),
      3,
      1,
      1,
@@ -342,7 +348,7 @@ enum { MAPS = sizeof maps / sizeof maps[0] };
 START_TEST(pnm_kinds)
 {
     struct bytes file = {0};
-    bytes_put(&file, maps[_i].text, maps[_i].bytes ? maps[_i].bytes : strlen(maps[_i].text));
+    bytes_put(&file, maps[_i].text, maps[_i].bytes);
     struct image image = decode(&file);
     assert_shape(&image, maps[_i].width, maps[_i].height, maps[_i].channels, maps[_i].type);
     for (int i = 0; i < image.width * image.height * image.channels && i < 8; i++) {
@@ -358,12 +364,14 @@ END_TEST
 /* 1x2 greys 1.5 (bottom, first in the file) and -0.25, and an RGB pixel, both byte orders. */
 START_TEST(pfm_kinds)
 {
-    static const char *const files[] = {"Pf\n1 2\n-1.0\n\0\0\xC0\x3F\0\0\x80\xBE",
-                                        "Pf 1 2 1\n\x3F\xC0\0\0\xBE\x80\0\0"};
-    static const size_t counts[] = {12 + 8 + 1 - 1, 9 + 8};
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } files[] = {{TEXT("Pf\n1 2\n-1.0\n\0\0\xC0\x3F\0\0\x80\xBE")},
+                 {TEXT("Pf 1 2 1\n\x3F\xC0\0\0\xBE\x80\0\0")}};
     for (int i = 0; i < 2; i++) {
         struct bytes file = {0};
-        bytes_put(&file, files[i], counts[i]);
+        bytes_put(&file, files[i].text, files[i].bytes);
         struct image image = decode(&file);
         assert_shape(&image, 1, 2, 1, SAMPLE_F32);
         ck_assert(((float *)image.data)[0] == -0.25f && ((float *)image.data)[1] == 1.5f);
