@@ -1,0 +1,34 @@
+/* Inside src/video: the frames in a run's folder. */
+#ifndef IMGTRAIN_VIDEO_FRAME_LIST_H
+#define IMGTRAIN_VIDEO_FRAME_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct frame_entry {
+    int64_t number; /* in its name: the step */
+    char *path;     /* of the JPEG */
+    char *caption;  /* printable ASCII; "" for none */
+    bool reference; /* may be shown beside the reference */
+};
+
+struct frame_list {
+    struct frame_entry *entries; /* [count], by number */
+    size_t count, room;
+    int width, height; /* of the largest */
+    int skipped;       /* how many could not be read */
+};
+
+/* Fills *list from RUN/frames: names, captions and sizes, no pictures. Frames whose JSON or JPEG
+ * header cannot be read are skipped. stop_requested may be NULL. ERR_INPUT when there is no frame,
+ * ERR_DATA when none can be read, ERR_STOPPED. */
+int frame_list_load(struct frame_list *list, const char *run_dir, bool (*stop_requested)(void));
+void frame_list_free(struct frame_list *list); /* accepts a zeroed struct */
+
+/* Counts a frame that cannot be read, and warns with the current message of the first few. */
+void frame_list_skip(struct frame_list *list);
+/* Warns how many more there were. */
+void frame_list_sum_up(const struct frame_list *list);
+
+#endif
