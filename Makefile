@@ -118,6 +118,13 @@ test: imgtrain $(B)/imgtrain-test
 check:
 	@scripts/check.sh
 
+bench: imgtrain
+	@scripts/bench.sh
+
+# The main job on the photograph that scripts/setup.sh brought, or on a picture the program draws.
+demo: imgtrain
+	@scripts/demo.sh
+
 # ---- fuzzing: every test/fuzz/fuzz_NAME.c for FUZZ_SECONDS each, with clang's libFuzzer ----
 FUZZ_SECONDS ?= 20
 FUZZERS := $(patsubst test/fuzz/%.c,$(B)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))

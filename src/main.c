@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"train", cmd_train, "train what a config describes"},
     {"render", cmd_render, "make the picture of a model at any size"},
     {"video", cmd_video, "put a run's video together from its frames"},
+    {"bench", cmd_bench, "time training steps on this machine"},
     {"doctor", cmd_doctor, "devices, memory, features and versions"},
     {"config", cmd_config, "print the resolved configuration, or explain keys"},
     {"info", cmd_info, "say what a checkpoint, a model or a run folder holds"},

@@ -4,6 +4,7 @@
 #define IMGTRAIN_CMD_CMD_H
 
 /* argv[0] is the command's name; arguments follow. */
+int cmd_bench(int argc, char **argv);
 int cmd_render(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
