@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from allocator import keep_memory
+
 GROUP = 16
 SLOPE = 0.2
 
@@ -212,3 +214,142 @@ def adam(weights, lr, b2):
 
 def frozen(weights):
     return {k: v.detach() for k, v in weights.items()}
+
+
+# ---------------------------------------------------------------- commands
+
+# Square sizes: widths by rising resolution from 4x4, one block count for all, batch
+PRESETS = {
+    16: ((128, 128, 64), 1, 64),
+    32: ((128, 128, 128, 64), 1, 64),
+    64: ((128, 128, 128, 64, 32), 1, 64),
+}
+
+
+def preset(size, args):
+    widths, blocks, batch = PRESETS.get(size, ((64,) * (size.bit_length() - 2), 1, 32))
+    widths = tuple(int(w) for w in args.widths.split(",")) if args.widths else widths
+    blocks = args.blocks or blocks
+    base = size >> (len(widths) - 1)
+    return Shape((base, base), widths, (blocks,) * len(widths)), args.batch or batch
+
+
+class Training:
+    """Both networks with their optimisers and one made-up batch; T is on, as it is from the middle of
+    every training."""
+
+    def __init__(self, shape, batch, memory_format):
+        g = torch.Generator().manual_seed(1)
+        blocks = sum(shape.blocks)
+        self.shape, self.batch, self.format = shape, batch, memory_format
+        self.g, self.d = ({k: self.place(v).requires_grad_() for k, v in w.items()} for w in (
+            initial(generator_shapes(shape), blocks, g, True),
+            initial(discriminator_shapes(shape), blocks, g, False)))
+        self.ema = {k: v.detach().clone() for k, v in self.g.items()}
+        self.adam_g, self.adam_d = adam(self.g, 2e-4, 0.9), adam(self.d, 2e-4, 0.9)
+        height, width = shape.size
+        self.real = self.place(torch.rand(batch, shape.image_channels, height, width) * 2 - 1)
+        self.draws = (torch.tensor([0.1, 1.2, 0.9]).expand(batch, 3),
+                      torch.tensor([1, -1]).expand(batch, 2),
+                      torch.tensor([0, 0, height // 2, width // 2]).expand(batch, 4))
+
+    def place(self, x):
+        return x.contiguous(memory_format=self.format) if x.dim() == 4 else x
+
+    def fake(self, weights):
+        return generate(weights, self.shape, torch.randn(self.batch, self.shape.z), None, self.format)
+
+    def d_forward(self):
+        with torch.no_grad():
+            fake = self.fake(self.g)
+        return d_loss(self.d, self.shape, self.real, fake, None, self.draws, self.draws, 1.0)["loss"]
+
+    def d_step(self):
+        self.adam_d.zero_grad()
+        self.d_forward().backward()
+        self.adam_d.step()
+
+    def g_step(self):
+        self.adam_g.zero_grad()
+        fake = self.fake(self.g)
+        g_loss(frozen(self.d), self.shape, self.real, fake, None, self.draws,
+               self.draws)["loss"].backward()
+        self.adam_g.step()
+        with torch.no_grad():
+            torch._foreach_mul_(list(self.ema.values()), 0.999)
+            torch._foreach_add_(list(self.ema.values()), list(self.g.values()), alpha=0.001)
+
+
+FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+
+def bench(args):
+    for size in args.size:
+        shape, batch = preset(size, args)
+        for name in args.formats:
+            training = Training(shape, batch, FORMATS[name])
+            times = []
+            begin = time.perf_counter()
+            while len(times) < 3 or time.perf_counter() - begin < args.seconds:
+                t = [time.perf_counter()]
+                for step in (training.d_step, training.g_step):
+                    step()
+                    t.append(time.perf_counter())
+                times.append((t[1] - t[0], t[2] - t[1]))
+            # The first iteration warms up. The best counts: the machine may have other work.
+            d, g = min(times[1:], key=sum)
+            print(f"{size}x{size} widths {shape.widths} blocks {shape.blocks} batch {batch} {name}: "
+                  f"{batch / (d + g):.1f} images/s (D step {1000 * d:.0f} ms, G step {1000 * g:.0f} ms, "
+                  f"best of {len(times) - 1})", flush=True)
+
+
+def kept_bytes(forward):
+    """Bytes of all that autograd keeps for the backward pass when `forward` is done."""
+    storages = {}
+
+    def pack(x):
+        storages[x.untyped_storage().data_ptr()] = x
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        loss = forward()
+    total = sum(x.untyped_storage().nbytes() for x in storages.values())
+    del loss
+    return total
+
+
+def memory(args):
+    for size in args.size:
+        shape, batch = preset(size, args)
+        training = Training(shape, batch, torch.channels_last)
+        weights = sum(w.numel() * 4 for w in training.d.values())
+        kept = kept_bytes(training.d_forward) - weights
+        plain = kept_bytes(lambda: discriminate(training.d, shape, training.real).mean()) - weights
+        print(f"{size}x{size} batch {batch}: D step keeps {kept / 2 ** 20:.1f} MiB, "
+              f"{kept / (2 * batch) / 1024:.1f} KiB a picture (reals and fakes); one forward pass of D "
+              f"{plain / batch / 1024:.1f} KiB a picture")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="the GAN in plain PyTorch")
+    sub = parser.add_subparsers(dest="command", required=True)
+    for name in ("bench", "memory"):
+        p = sub.add_parser(name)
+        p.add_argument("--size", type=int, nargs="+", default=[16, 32, 64])
+        p.add_argument("--widths", help="by rising resolution, as 128,128,64")
+        p.add_argument("--blocks", type=int, help="residual blocks a stage")
+        p.add_argument("--batch", type=int)
+        p.add_argument("--threads", type=int, default=2)
+        p.add_argument("--stock-allocator", action="store_true")
+    b = sub.choices["bench"]
+    b.add_argument("--seconds", type=float, default=10, help="measure about this long each")
+    b.add_argument("--formats", nargs="+", choices=FORMATS, default=["channels_last"])
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if not args.stock_allocator:
+        keep_memory()
+    {"bench": bench, "memory": memory}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 import tensorfile
+from allocator import keep_memory
 
 NAMES = ("xy", "scale", "rot", "feat")
 EPSILON = 1e-4  # in the denominator of the normalised model
@@ -420,18 +421,6 @@ def bench(args, opt):
             times.append(1000 * (time.perf_counter() - begin))
         times = sorted(times[1:])  # the first one warms up
         print(f"{name}: median {times[len(times) // 2]:.0f} ms/step, best {times[0]:.0f}", flush=True)
-
-
-def keep_memory():
-    """Lets glibc reuse large blocks instead of unmapping them: each page is faulted in once, not at
-    every operation. Other C libraries go without."""
-    try:
-        import ctypes
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-4, 0)  # M_MMAP_MAX
-        mallopt(-1, 2 ** 31 - 1)  # M_TRIM_THRESHOLD
-    except (AttributeError, OSError):
-        pass
 
 
 def main():
