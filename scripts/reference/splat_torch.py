@@ -346,6 +346,12 @@ def load_image(path, crop):
     return array[:, :, None] if array.dim() == 2 else array
 
 
+def save_image(path, image):
+    from PIL import Image
+    array = (image * 255).round().to(torch.uint8).numpy()
+    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(path)
+
+
 def random_model(target, count, sigma, opt, generator):
     """Uniform positions, round Gaussians of `sigma` pixels, the target's colour at their place."""
     height, width, _ = target.shape
@@ -366,8 +372,13 @@ def fit(args, opt):
     else:
         model = random_model(target, args.gaussians, args.sigma, opt,
                              torch.Generator().manual_seed(args.seed))
-    metadata = {"width": width, "height": height, "channels": channels, "topk": opt.topk,
-                "additive": opt.additive, "disable_inverse_scale": opt.disable_inverse_scale}
+    metadata = {"format": "imgtrain", "kind": "model", "task": "splat", "step": 0, "width": width,
+                "height": height, "channels": channels, "gaussians": len(model["xy"]),
+                "topk": opt.topk, "blend": "additive" if opt.additive else "normalised",
+                "scale": "sigma" if opt.disable_inverse_scale else "inverse", "cut": opt.cut,
+                "gamma": 1.0, "sample_bits": 8, "alpha": "none"}
+    if args.save_crop:
+        save_image(args.save_crop, target)
     if args.save_init:
         tensorfile.save(args.save_init, model, metadata)
     optimizer = make_optimizer(model, opt)
@@ -432,8 +443,9 @@ def main():
     f.add_argument("--steps", type=int, default=300)
     f.add_argument("-n", "--gaussians", type=int, default=1000)
     f.add_argument("--init", help="safetensors file with xy, scale, rot, feat")
-    f.add_argument("--save-init")
-    f.add_argument("-o", "--out")
+    f.add_argument("--save-init", help="the Gaussians before the first step, as a model of imgtrain")
+    f.add_argument("--save-crop", help="the crop as a PNG")
+    f.add_argument("-o", "--out", help="the Gaussians at the end, as a model of imgtrain")
     f.add_argument("--renderer", choices=RENDERERS, default="tiles")
     b = sub.add_parser("bench")
     b.add_argument("--size", type=int, default=2048)
