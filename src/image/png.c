@@ -45,10 +45,12 @@ static void read_bytes(png_structp png, png_bytep to, size_t bytes)
     reader->at += bytes;
 }
 
-/* Text, profiles and the like are skipped unread: we have no use for them and they can be bombs. */
+/* Text, profiles and the like are skipped unread: we have no use for them and they can be bombs.
+ * Even eXIf: libpng 1.6.39 allocates whatever length it claims. */
 static void skip_chunks(png_structp png)
 {
-    static const png_byte unused[] = "iCCP\0zTXt\0iTXt\0tEXt\0sPLT\0hIST\0tIME\0pCAL\0sCAL\0oFFs";
+    static const png_byte unused[] =
+        "iCCP\0zTXt\0iTXt\0tEXt\0sPLT\0hIST\0tIME\0pCAL\0sCAL\0oFFs\0eXIf";
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, (int)sizeof unused / 5);
 }
 
@@ -115,12 +117,17 @@ static int read_header(struct png_reader *reader, struct image_header *header)
     return format_check_size(reader->source, header, (size_t)DEFLATE_BEST_RATIO * 32);
 }
 
-static int find_orientation(struct png_reader *reader)
+/* What the eXIf chunk says, wherever it stands; 1 without one. */
+static int find_orientation(const struct source *source)
 {
-    png_uint_32 bytes = 0;
-    png_bytep exif = NULL;
-    if (!png_get_eXIf_1(reader->png, reader->info, &bytes, &exif) || !exif) return 1;
-    return exif_orientation(exif, bytes);
+    for (size_t at = 8; source->bytes >= 12 && at <= source->bytes - 12;) {
+        const uint8_t *chunk = source->data + at;
+        size_t length = png_get_uint_32(chunk);
+        if (length > source->bytes - at - 12) break;
+        if (memcmp(chunk + 4, "eXIf", 4) == 0) return exif_orientation(chunk + 8, length);
+        at += length + 12;
+    }
+    return 1;
 }
 
 static int fail_png(const struct png_reader *reader)
@@ -128,9 +135,8 @@ static int fail_png(const struct png_reader *reader)
     return fail(ERR_DATA, "%s: broken PNG: %s", reader->source->name, reader->message);
 }
 
-/* *orientation is what the eXIf chunk says. libpng jumps back here on an error: what lives on is in
- * *reader and *image, not in locals. */
-static int read_image(struct png_reader *reader, struct image *image, int *orientation)
+/* libpng jumps back here on an error: what lives on is in *reader and *image, not in locals. */
+static int read_image(struct png_reader *reader, struct image *image)
 {
     if (setjmp(png_jmpbuf(reader->png))) return fail_png(reader);
     struct image_header header;
@@ -142,27 +148,25 @@ static int read_image(struct png_reader *reader, struct image *image, int *orien
     for (int y = 0; y < image->height; y++)
         reader->rows[y] = (png_bytep)image->data + (size_t)y * row;
     png_read_image(reader->png, reader->rows);
-    png_read_end(reader->png, reader->info);
-    *orientation = find_orientation(reader);
+    png_read_end(reader->png, NULL);
     return OK;
 }
 
 static int png_decode(const struct source *source, struct image *image)
 {
     struct png_reader reader;
-    int orientation = 1;
     TRY(open_reader(&reader, source));
-    int code = read_image(&reader, image, &orientation);
+    int code = read_image(&reader, image);
     close_reader(&reader);
     if (code < 0) return code;
-    return exif_apply(image, orientation);
+    return exif_apply(image, find_orientation(source));
 }
 
 static int read_probe(struct png_reader *reader, struct image_header *header)
 {
     if (setjmp(png_jmpbuf(reader->png))) return fail_png(reader);
     TRY(read_header(reader, header));
-    if (find_orientation(reader) >= 5) {
+    if (find_orientation(reader->source) >= 5) {
         int width = header->width;
         header->width = header->height;
         header->height = width;
