@@ -59,6 +59,26 @@ void image_free(struct image *image)
     memset(image, 0, sizeof *image);
 }
 
+int image_over_black(struct image *out, const struct image *in)
+{
+    if (in->channels > 4)
+        return fail(ERR_USAGE, "a picture of %d channels has no one colour", in->channels);
+    int colours = in->channels <= 2 ? 1 : 3;
+    TRY(image_create(out, in->width, in->height, colours, SAMPLE_F32));
+    size_t width = (size_t)in->width, channels = (size_t)in->channels;
+    bool alpha = image_has_alpha(in);
+#pragma omp parallel for schedule(static)
+    for (int y = 0; y < in->height; y++) {
+        float *to = (float *)out->data + (size_t)y * width * (size_t)colours;
+        for (size_t i = (size_t)y * width; i < ((size_t)y + 1) * width; i++) {
+            float opaque = alpha ? image_sample(in, i * channels + channels - 1) : 1.0f;
+            for (size_t c = 0; c < (size_t)colours; c++)
+                *to++ = image_sample(in, i * channels + c) * opaque;
+        }
+    }
+    return OK;
+}
+
 /* Clamps to 0..1; a NaN becomes 0. */
 static float unit_clamp(float v)
 {

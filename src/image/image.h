@@ -67,6 +67,10 @@ static inline float image_sample(const struct image *image, size_t index)
 /* *out becomes a new image of another sample type: clamped to 0..1 and rounded to nearest. */
 int image_convert(struct image *out, const struct image *in, enum sample_type type);
 
+/* *out becomes the colours of `in` (1 to 4 channels) as f32, 1 or 3 channels, its alpha over black.
+ */
+int image_over_black(struct image *out, const struct image *in);
+
 /* *out becomes `in` resampled to width x height, half-pixel centres: a box-area average where it
  * shrinks (each output pixel is the exact mean of the area it covers), bicubic (Catmull-Rom) where
  * it grows. Colour is weighted by alpha when there is one. Same sample type. */

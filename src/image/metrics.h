@@ -15,8 +15,10 @@ int metric_psnr(const struct image *a, const struct image *b, double *psnr);
  * uses the window cut to it and renormalised. */
 int metric_ssim(const struct image *a, const struct image *b, double *ssim);
 
-/* MS-SSIM, 5 scales with Wang et al.'s 2003 exponents, 2x2 mean between scales. ERR_USAGE below 161
- * pixels a side: the message says so. */
+/* MS-SSIM, 5 scales with Wang et al.'s 2003 exponents, 2x2 mean between scales (of the samples that
+ * exist at an odd border). ERR_USAGE below METRIC_MS_SSIM_SIDE pixels a side: the message says so.
+ */
+enum { METRIC_MS_SSIM_SIDE = 161 };
 int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim);
 
 /* Mean LDR-FLIP (Andersson et al. 2020), 67 pixels per degree, for sRGB pictures of 1 or 3

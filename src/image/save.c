@@ -9,34 +9,19 @@
 
 enum { SAVE_QUALITY = 95 };
 
-/* 8-bit grey or RGB for JPEG: alpha over black is a product. */
-static int flatten(struct image *out, const struct image *in)
-{
-    int colours = in->channels <= 2 ? 1 : 3;
-    TRY(image_create(out, in->width, in->height, colours, SAMPLE_U8));
-    size_t pixels = (size_t)in->width * (size_t)in->height, channels = (size_t)in->channels;
-    uint8_t *to = out->data;
-    for (size_t i = 0; i < pixels; i++) {
-        float alpha = image_has_alpha(in) ? image_sample(in, i * channels + channels - 1) : 1.0f;
-        for (int c = 0; c < colours; c++) {
-            float v = image_sample(in, i * channels + (size_t)c) * alpha;
-            to[i * (size_t)colours + (size_t)c] =
-                (uint8_t)((v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f) * 255.0f + 0.5f);
-        }
-    }
-    return OK;
-}
-
 static int encode_jpeg(const struct image *image, uint8_t **data, size_t *bytes)
 {
     if (image->channels > 4)
         return fail(ERR_USAGE, "JPEG holds grey or RGB, not %d channels", image->channels);
     bool fits = image->type == SAMPLE_U8 && !image_has_alpha(image);
     if (fits) return image_encode_jpeg(image, SAVE_QUALITY, data, bytes);
-    struct image flat;
-    TRY(flatten(&flat, image));
-    int code = image_encode_jpeg(&flat, SAVE_QUALITY, data, bytes);
+    struct image flat, rounded;
+    TRY(image_over_black(&flat, image));
+    int code = image_convert(&rounded, &flat, SAMPLE_U8);
     image_free(&flat);
+    TRY(code);
+    code = image_encode_jpeg(&rounded, SAVE_QUALITY, data, bytes);
+    image_free(&rounded);
     return code;
 }
 

@@ -291,11 +291,10 @@ static int shrink(struct image *shrunk, const struct image *original)
 
 int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim)
 {
-    enum { SIDE = (WINDOW - 1) * 16 + 1 };
     TRY(compare_check(a, b));
-    if (a->width < SIDE || a->height < SIDE)
-        return fail(ERR_USAGE, "MS-SSIM needs %d pixels a side, the pictures have %dx%d", SIDE,
-                    a->width, a->height);
+    if (a->width < METRIC_MS_SSIM_SIDE || a->height < METRIC_MS_SSIM_SIDE)
+        return fail(ERR_USAGE, "MS-SSIM needs %d pixels a side, the pictures have %dx%d",
+                    METRIC_MS_SSIM_SIDE, a->width, a->height);
     double product[IMAGE_MAX_CHANNELS], sum = 0.0;
     for (int channel = 0; channel < a->channels; channel++)
         product[channel] = 1.0;
