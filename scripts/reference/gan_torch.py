@@ -3,9 +3,9 @@
 Formulas, tensor names and shapes are in GAN_TENSORS.md. The model is R3GAN's (Huang et al., NeurIPS
 2024): piecewise linear networks, relativistic pairing loss, penalties on reals and fakes.
 
-  gan_torch.py bench [--size 16 32 64] [--config FILE]   images/s of D + G steps
-  gan_torch.py memory [--size 16 32 64]                  bytes that autograd keeps for a D step
-  gan_goldens.py                                         writes and checks test/golden/gan_*
+  gan_torch.py bench [--size 16 32 64]    images/s of D + G steps
+  gan_torch.py memory [--size 16 32 64]   bytes that autograd keeps for a D step
+  gan_goldens.py                          writes and checks test/golden/gan_*
 """
 import argparse
 import math
@@ -218,20 +218,16 @@ def frozen(weights):
 
 # ---------------------------------------------------------------- commands
 
-# Square sizes: widths by rising resolution from 4x4, one block count for all, batch
-PRESETS = {
-    16: ((128, 128, 64), 1, 64),
-    32: ((128, 128, 128, 64), 1, 64),
-    64: ((128, 128, 128, 64, 32), 1, 64),
-}
-
-
 def preset(size, args):
-    widths, blocks, batch = PRESETS.get(size, ((64,) * (size.bit_length() - 2), 1, 32))
-    widths = tuple(int(w) for w in args.widths.split(",")) if args.widths else widths
-    blocks = args.blocks or blocks
+    """The networks that cfgs/gan-SIZE.yaml trains: base grid 4x4, widths doubling with half the side up
+    to 128, from 16 at 64 px and more or from 32 below."""
+    stages = size.bit_length() - 2
+    top = 16 if size >= 64 else 32
+    widths = tuple(min(top << k, 128) for k in reversed(range(stages)))
+    if args.widths:
+        widths = tuple(int(w) for w in args.widths.split(","))
     base = size >> (len(widths) - 1)
-    return Shape((base, base), widths, (blocks,) * len(widths)), args.batch or batch
+    return Shape((base, base), widths, (args.blocks,) * len(widths)), args.batch
 
 
 class Training:
@@ -337,8 +333,8 @@ def main():
         p = sub.add_parser(name)
         p.add_argument("--size", type=int, nargs="+", default=[16, 32, 64])
         p.add_argument("--widths", help="by rising resolution, as 128,128,64")
-        p.add_argument("--blocks", type=int, help="residual blocks a stage")
-        p.add_argument("--batch", type=int)
+        p.add_argument("--blocks", type=int, default=1, help="residual blocks a stage")
+        p.add_argument("--batch", type=int, default=64)
         p.add_argument("--threads", type=int, default=2)
         p.add_argument("--stock-allocator", action="store_true")
     b = sub.choices["bench"]
