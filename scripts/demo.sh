@@ -1,0 +1,66 @@
+#!/bin/sh
+# The main job, on a real picture: `make demo` calls this.
+#
+#   scripts/demo.sh [PICTURE]
+#
+# Fits PICTURE with cfgs/demo.yaml; without one the photograph that scripts/setup.sh brought, and
+# where there is none a picture that is drawn here. Every call makes a new folder runs/demo-NNN and
+# ends with the paths of final.png, video.mp4 and model.safetensors. (In a build without video there
+# is no video.mp4.)
+set -eu
+
+picture=${1:-}
+case $picture in
+'' | /*) ;;
+*) picture=$PWD/$picture ;;
+esac
+cd "$(dirname "$0")/.."
+
+# Shaded balls before a striped sky, with a checkered floor: edges, smooth slopes and fine texture.
+draw() {
+    awk -v W=640 -v H=428 'BEGIN {
+        printf "P3 %d %d 255\n", W, H
+        n = split("150 190 95 0.9 0.3 0.2 330 240 130 0.2 0.6 0.9 520 200 80 0.95 0.8 0.3", b, " ")
+        for (y = 0; y < H; y++) {
+            line = ""
+            for (x = 0; x < W; x++) {
+                if (y < 270) {
+                    s = 0.6 + 0.4 * y / 270 + 0.05 * sin((x + 2 * y) / 9)
+                    r = 0.55 * s; g = 0.72 * s; c = 0.95 * s
+                } else {
+                    z = 4000 / (y - 250)
+                    k = (int((x - 320) * z / 1500 + 1000) + int(z / 12)) % 2
+                    r = g = c = 0.25 + 0.5 * k
+                }
+                for (i = 1; i < n; i += 6) {
+                    u = (x - b[i]) / b[i + 2]; v = (y - b[i + 1]) / b[i + 2]
+                    d = u * u + v * v
+                    if (d < 1) {
+                        l = -0.5 * u - 0.6 * v + 0.62 * sqrt(1 - d)
+                        l = l > 0 ? l : 0
+                        h = l ^ 24 * 0.8
+                        r = b[i + 3] * (0.15 + 0.85 * l) + h
+                        g = b[i + 4] * (0.15 + 0.85 * l) + h
+                        c = b[i + 5] * (0.15 + 0.85 * l) + h
+                    }
+                }
+                line = line byte(r) " " byte(g) " " byte(c) " "
+            }
+            print line
+        }
+    }
+    function byte(v) { v = int(v * 255 + 0.5); return v < 0 ? 0 : v > 255 ? 255 : v }'
+}
+
+if [ -z "$picture" ]; then
+    picture=build/demo/photo.jpg
+    if [ ! -s "$picture" ]; then
+        picture=build/demo/drawn.ppm
+        mkdir -p build/demo
+        draw >"$picture.part"
+        mv "$picture.part" "$picture"
+        echo "no photograph from scripts/setup.sh: fitting the drawn $picture" >&2
+    fi
+fi
+
+exec ./imgtrain train cfgs/demo.yaml input_path="$picture"
