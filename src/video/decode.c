@@ -1,5 +1,6 @@
 /* Reading a video back, to be sure that it can be read; and what libav this is. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "video/libav.h"
 #include "video/video.h"
 
@@ -38,8 +39,8 @@ static int open_stream(struct reader *reader)
         return fail_reader(reader, AVERROR(ENOMEM), "");
     const AVCodecParameters *parameters = reader->format->streams[result]->codecpar;
     result = avcodec_parameters_to_context(reader->codec, parameters);
-    /* One thread: the memory of one more frame for each of the others is not worth the time. */
-    reader->codec->thread_count = 1;
+    int threads = threads_available();
+    reader->codec->thread_count = threads < 4 ? threads : 4; /* each one holds a frame */
     reader->codec->err_recognition = AV_EF_EXPLODE | AV_EF_CRCCHECK | AV_EF_BITSTREAM;
     if (result >= 0) result = avcodec_open2(reader->codec, decoder, NULL);
     return result < 0 ? fail_reader(reader, result, "cannot be decoded") : OK;

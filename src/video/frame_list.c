@@ -91,21 +91,23 @@ static int scan(struct frame_list *list, const char *dir)
     if (code == OK && errno != 0) code = fail_errno(ERR_IO, "read %s", dir);
     closedir(handle);
     if (code == OK && list->count == 0) code = fail(ERR_INPUT, "%s holds no frame", dir);
-    if (code == OK)
-        qsort(list->entries, list->count, sizeof *list->entries, compare_numbers);
+    if (code == OK) qsort(list->entries, list->count, sizeof *list->entries, compare_numbers);
     return code;
 }
 
 /* ---- JSON ---- */
 
-/* Other bytes than printable ASCII become one '?' a character of UTF-8. */
+/* Other bytes than printable ASCII become one '?' a character of UTF-8; at most two blanks in a row
+ * save room. */
 static void copy_printable(char *out, size_t room, const char *text)
 {
     size_t used = 0;
     for (; *text && used + 1 < room; text++) {
         unsigned char byte = (unsigned char)*text;
         if ((byte & 0xC0) == 0x80) continue;
-        out[used++] = byte >= ' ' && byte <= '~' ? *text : byte < ' ' ? ' ' : '?';
+        char shown = byte <= ' ' ? ' ' : byte <= '~' ? *text : '?';
+        if (shown == ' ' && used >= 2 && out[used - 1] == ' ' && out[used - 2] == ' ') continue;
+        out[used++] = shown;
     }
     out[used] = '\0';
 }

@@ -78,12 +78,13 @@ static int bar_height(int scale)
 
 /* ---- geometry ---- */
 
-/* Letters of a size that suits the width, smaller when a caption would take too many lines. */
+/* Letters of a size that suits the width; somewhat smaller for a caption in one line, and as small
+ * as can be for one in two. */
 static void fit_strip(struct layout *layout, const char *const *captions, int count)
 {
     int scale = larger(layout->width >= MIN_CAPTION_WIDTH ? 2 : 1, (layout->width + 300) / 600);
     int lines = most_lines(captions, count, columns_in(layout->width, scale));
-    while (lines > MAX_LINES && scale > 1)
+    while (scale > (lines > MAX_LINES ? 1 : 2) && lines > 1)
         lines = most_lines(captions, count, columns_in(layout->width, --scale));
     layout->text_scale = scale;
     layout->caption_lines = lines;
