@@ -46,11 +46,13 @@ static int write_model(const struct session *session, const char *path)
     return code;
 }
 
-static int write_picture(const struct session *session, const char *path)
+static int write_pictures(const struct session *session, const char *path)
 {
     struct image picture = {0};
     int code = session->task->final_picture(session->state, &picture);
     if (code == OK) code = image_save(&picture, path);
+    if (code == OK && session->task->extra_files)
+        code = session->task->extra_files(session->state, session->folder.path);
     image_free(&picture);
     return code;
 }
@@ -105,7 +107,7 @@ static int write_outputs(const struct session *session, const struct outputs *ou
     bool current = model_is_current(session, out->model);
     if (!current || !file_exists(out->picture)) {
         TRY(stop_if_requested());
-        TRY(write_picture(session, out->picture));
+        TRY(write_pictures(session, out->picture));
         /* The model last: it says for which step the files are. */
         TRY(write_model(session, out->model));
     }

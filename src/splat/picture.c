@@ -161,16 +161,22 @@ cleanup:
     return code;
 }
 
-static int save_channels(const struct image *picture, int first, int count, const char *path)
+int splat_picture_channels(const struct image *picture, int first, int count, struct image *out)
 {
-    struct image part;
     size_t sample = sample_bytes(picture->type), pixel = sample * (size_t)picture->channels;
-    TRY(image_create(&part, picture->width, picture->height, count, picture->type));
+    TRY(image_create(out, picture->width, picture->height, count, picture->type));
     const uint8_t *from = (const uint8_t *)picture->data + sample * (size_t)first;
-    uint8_t *to = part.data;
+    uint8_t *to = out->data;
     size_t bytes = sample * (size_t)count;
     for (int64_t i = 0; i < (int64_t)picture->width * picture->height; i++)
         memcpy(to + (size_t)i * bytes, from + (size_t)i * pixel, bytes);
+    return OK;
+}
+
+static int save_channels(const struct image *picture, int first, int count, const char *path)
+{
+    struct image part;
+    TRY(splat_picture_channels(picture, first, count, &part));
     int code = image_save(&part, path);
     image_free(&part);
     return code;

@@ -34,6 +34,9 @@ int splat_picture_render(struct device *device, const struct splat_model *model,
  * channels the first three are shown. max_side > 0: scaled down to fit. Takes *in over. */
 int splat_picture_preview(struct image *in, int max_side, struct image *out);
 
+/* *out becomes channels [first, first + count) of the picture, same sample type. */
+int splat_picture_channels(const struct image *picture, int first, int count, struct image *out);
+
 /* Writes a texture stack: channels in groups of three to NAME-001.EXT, NAME-002.EXT, ... */
 int splat_picture_save_stack(const struct image *picture, const char *path);
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "splat/ellipses.h"
 #include "splat/fit.h"
 #include "splat/init.h"
 #include "splat/picture.h"
@@ -244,9 +245,53 @@ static int save_model(struct task_state *state, struct store_writer *writer)
     return splat_model_save(&state->fit.model, groups, writer);
 }
 
-static int final_picture(struct task_state *state, struct image *out)
+static int render_final(struct task_state *state, struct image *out)
 {
     return render_whole(state, state->fit.model.sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16, out);
+}
+
+/* Of a texture stack its first three channels; extra_files writes them all. */
+static int final_picture(struct task_state *state, struct image *out)
+{
+    struct image whole;
+    TRY(render_final(state, &whole));
+    if (whole.channels <= 4) {
+        *out = whole;
+        return OK;
+    }
+    int code = splat_picture_channels(&whole, 0, 3, out);
+    image_free(&whole);
+    return code;
+}
+
+static int write_stack(struct task_state *state, const char *run_dir)
+{
+    struct image whole = {0};
+    char *path = path_join(run_dir, "final.png");
+    int code = path ? render_final(state, &whole) : ERR_SYSTEM;
+    if (code == OK) code = splat_picture_save_stack(&whole, path);
+    image_free(&whole);
+    free(path);
+    return code;
+}
+
+static int write_ellipses(struct task_state *state, const char *run_dir)
+{
+    struct image picture = {0};
+    struct splat_window window = splat_window_whole(&state->fit.model);
+    char *path = path_join(run_dir, "gaussians.png");
+    int code = path ? splat_ellipses_draw(&state->fit.model, &window, &picture) : ERR_SYSTEM;
+    if (code == OK) code = image_save(&picture, path);
+    image_free(&picture);
+    free(path);
+    return code;
+}
+
+static int extra_files(struct task_state *state, const char *run_dir)
+{
+    if (state->fit.model.channels > 4) TRY(write_stack(state, run_dir));
+    if (state->fit.config->splat.vis_gaussians) TRY(write_ellipses(state, run_dir));
+    return OK;
 }
 
 static int picture_size(const struct task_state *state, int max_side, int *width, int *height)
@@ -271,4 +316,5 @@ const struct task task_splat = {
     .final_picture = final_picture,
     .close = close_task,
     .picture_size = picture_size,
+    .extra_files = extra_files,
 };

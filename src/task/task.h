@@ -76,7 +76,7 @@ struct task {
     /* Adds only what using the result needs (model.safetensors). */
     int (*save_model)(struct task_state *state, struct store_writer *writer);
 
-    /* The result as a picture at full size, for final.png. */
+    /* The result as a picture at full size, for final.png: at most 4 channels. */
     int (*final_picture)(struct task_state *state, struct image *picture);
 
     void (*close)(struct task_state *state); /* accepts NULL */
@@ -84,6 +84,9 @@ struct task {
     /* The size of what picture() gives, known after open, also with forecast_only; NULL: unknown.
      */
     int (*picture_size)(const struct task_state *state, int max_side, int *width, int *height);
+
+    /* Further files of a finished run, written into run_dir; NULL: none. */
+    int (*extra_files)(struct task_state *state, const char *run_dir);
 };
 
 /* The task named `name`; NULL with the message set (ERR_CONFIG) and the known ones listed. */
