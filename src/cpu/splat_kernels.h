@@ -31,6 +31,7 @@ struct splat_projected {
 struct splat_item {
     float lo[TILE], hi[TILE];
     int32_t id;
+    int32_t left, right; /* columns of the band that it may reach, inclusive */
     int32_t tile0, tile1;
     int32_t record; /* index of its gradient record; < 0: carry record ~record */
 };
@@ -61,7 +62,7 @@ struct splat_kernels {
      * gradient[r][c], blended[r] = sum_c g_c C_c. */
     void (*backward_item)(const struct splat_projected *projected, const struct splat_item *item,
                           const float *feat, int channels, bool additive, float cut_power, int y0,
-                          int width, const float *const *gradient, const float *const *blended,
+                          const float *const *gradient, const float *const *blended,
                           const float *const *threshold, const float *const *inverse,
                           float *record);
 

@@ -80,6 +80,22 @@ static inline float vf_sum(vf a)
 {
     return _mm512_reduce_add_ps(a);
 }
+static inline vf vf_sqrt(vf a)
+{
+    return _mm512_sqrt_ps(a);
+}
+static inline vf vf_select(vm m, vf a, vf b)
+{
+    return _mm512_mask_mov_ps(b, m, a);
+}
+static inline float vf_least(vf a)
+{
+    return _mm512_reduce_min_ps(a);
+}
+static inline float vf_most(vf a)
+{
+    return _mm512_reduce_max_ps(a);
+}
 static inline vf vf_iota(void)
 {
     return _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
@@ -154,6 +170,14 @@ static inline float vf_sum(vf a)
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+static inline vf vf_sqrt(vf a)
+{
+    return _mm256_sqrt_ps(a);
+}
+static inline vf vf_select(vm m, vf a, vf b)
+{
+    return _mm256_blendv_ps(b, a, m);
 }
 static inline vf vf_iota(void)
 {
@@ -234,11 +258,33 @@ static inline float vf_sum(vf a)
 {
     return (a[0] + a[2]) + (a[1] + a[3]);
 }
+static inline vf vf_sqrt(vf a)
+{
+    return (vf){__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1]), __builtin_sqrtf(a[2]),
+                __builtin_sqrtf(a[3])};
+}
 static inline vf vf_iota(void)
 {
     return (vf){0, 1, 2, 3};
 }
 
+#endif
+
+#if !defined(ISA_avx512)
+static inline float vf_least(vf a)
+{
+    float least = a[0];
+    for (int i = 1; i < LANES; i++)
+        least = a[i] < least ? a[i] : least;
+    return least;
+}
+static inline float vf_most(vf a)
+{
+    float most = a[0];
+    for (int i = 1; i < LANES; i++)
+        most = a[i] > most ? a[i] : most;
+    return most;
+}
 #endif
 
 /* 2^-power for power in [0, 120]: relative error below 2e-7.

@@ -32,54 +32,83 @@ size_t ISA_NAME(splat_tile_scratch)(void)
     return sizeof(struct tile_rows) / sizeof(float);
 }
 
+/* Where the ellipse begins and ends in the 16 rows of the band; its leftmost and rightmost point.
+ */
+ALWAYS_INLINE void find_rows(const struct splat_projected *g, float cut_power, int y0,
+                             struct splat_item *item, float *least, float *most)
+{
+    vf left = vf_set(1e30f), right = vf_set(-1e30f);
+    for (int r = 0; r < TILE; r += LANES) {
+        vf dy = (vf_set((float)(y0 + r) + 0.5f) + vf_iota()) - vf_set(g->my);
+        vf room = vf_set(cut_power) - vf_set(g->row_power) * dy * dy;
+        vm reached = vf_lt(vf_set(0), room);
+        vf half = vf_sqrt(vf_max(room * vf_set(g->inverse_A), vf_set(0)));
+        /* A thousandth wider than the ellipse: rounding must not lose a pixel of it. */
+        half = vf_fma(half, vf_set(1.0001f), vf_set(0.001f));
+        half = vf_select(reached, half, vf_set(-1e30f));
+        vf centre = vf_fma(vf_set(g->slope), dy, vf_set(g->mx));
+        vf lo = centre - half, hi = centre + half;
+        vf_store(item->lo + r, lo);
+        vf_store(item->hi + r, hi);
+        left = vf_min(left, lo);
+        right = vf_max(right, hi);
+    }
+    *least = vf_least(left);
+    *most = vf_most(right);
+}
+
 int ISA_NAME(splat_spans)(const struct splat_projected *projected, float cut_power, int y0,
                           int width, int tiles, struct splat_item *items, int count)
 {
     int kept = 0;
     for (int k = 0; k < count; k++) {
-        struct splat_item item = items[k];
-        const struct splat_projected *g = &projected[item.id];
-        float least = 1e30f, most = -1e30f;
-        for (int r = 0; r < TILE; r++) {
-            float dy = (float)(y0 + r) + 0.5f - g->my;
-            float room = (cut_power - g->row_power * dy * dy) * g->inverse_A;
-            /* A thousandth wider than the ellipse: rounding must not lose a pixel of it. */
-            float half = room > 0 ? sqrtf(room) * 1.0001f + 0.001f : -1e30f;
-            float centre = g->mx + g->slope * dy;
-            item.lo[r] = centre - half;
-            item.hi[r] = centre + half;
-            least = item.lo[r] < least ? item.lo[r] : least;
-            most = item.hi[r] > most ? item.hi[r] : most;
-        }
+        struct splat_item *item = &items[kept];
+        float least, most;
+        item->id = items[k].id;
+        item->record = items[k].record;
+        find_rows(&projected[item->id], cut_power, y0, item, &least, &most);
         if (!(most > 0) || !(least < (float)width)) continue;
-        item.tile0 = least > 0 ? (int)least / TILE : 0;
-        item.tile1 = most < (float)width ? (int)most / TILE : tiles - 1;
-        if (item.tile1 >= tiles) item.tile1 = tiles - 1;
-        items[kept++] = item;
+        item->left = least > 0.5f ? (int)(least - 0.5f) : 0;
+        item->right = most < (float)width ? (int)most : width - 1;
+        item->tile0 = least > 0 ? (int)least / TILE : 0;
+        item->tile1 = most < (float)width ? (int)most / TILE : tiles - 1;
+        if (item->tile1 >= tiles) item->tile1 = tiles - 1;
+        kept++;
     }
     return kept;
 }
 
-/* Rows of the tile that starts at x0 which the item's ellipse reaches, one bit each. */
-ALWAYS_INLINE unsigned rows_in_tile(const struct splat_item *item, float x0)
+/* Rows first..last of the 16 columns from x0 that the ellipse reaches (they are neighbours: it is
+ * convex); false if none. */
+ALWAYS_INLINE bool rows_reached(const struct splat_item *item, float x0, int *first, int *last)
 {
-    vf first = vf_set(x0 + 0.5f), last = vf_set(x0 + (float)TILE - 0.5f);
+    vf left = vf_set(x0 + 0.5f), right = vf_set(x0 + (float)TILE - 0.5f);
     unsigned rows = 0;
     for (int r = 0; r < TILE; r += LANES) {
-        vm hit = vm_and(vf_le(vf_load(item->lo + r), last), vf_le(first, vf_load(item->hi + r)));
+        vm hit = vm_and(vf_le(vf_load(item->lo + r), right), vf_le(left, vf_load(item->hi + r)));
         rows |= vm_bits(hit) << r;
     }
-    return rows;
+    if (!rows) return false;
+    *first = __builtin_ctz(rows);
+    *last = 31 - __builtin_clz(rows);
+    return true;
 }
 
 /* Alpha where the pixel lies within the cut, else 0. The backward pass calls the same function with
  * the same numbers, so that both agree on every bit of alpha. */
-ALWAYS_INLINE vf alpha_within(vf A, vf row_linear, vf row_constant, vf dx, vf cut_power)
+ALWAYS_INLINE vf alpha_within(vf column_square, vf column_linear, vf dy, vf row_square,
+                              vf cut_power)
 {
-    vf power = gaussian_power_vf(A, row_linear, row_constant, dx);
+    vf power = gaussian_power_vf(column_square, column_linear, dy, row_square);
     power = vf_max(power, vf_set(0)); /* rounding of a form that is never negative */
     vm within = vf_le(power, cut_power);
     return vf_keep(within, vf_exp2_negative(vf_min(power, vf_set(100.0f))));
+}
+
+/* Distance of the 16 or fewer pixels from column x to the Gaussian's centre. */
+ALWAYS_INLINE vf column_distance(const struct splat_projected *g, int x)
+{
+    return (vf_set((float)x + 0.5f) + vf_iota()) - vf_set(g->mx);
 }
 
 /* Pass 1: alphas of `count` Gaussians into the rows they reach. */
@@ -91,22 +120,23 @@ static void collect(struct tile_rows *rows, const struct splat_projected *projec
         rows->count[r] = 0;
     for (int k = 0; k < count; k++) {
         const struct splat_item *item = &items[list[k]];
-        unsigned mask = rows_in_tile(item, (float)x0);
         const struct splat_projected *g = &projected[item->id];
-        vf A = vf_set(g->A), cut = vf_set(cut_power);
-        vf dx[TILE / LANES];
-        for (int v = 0; v < TILE / LANES; v++)
-            dx[v] = (vf_set((float)(x0 + v * LANES) + 0.5f) + vf_iota()) - vf_set(g->mx);
-        while (mask) {
-            int r = __builtin_ctz(mask);
-            mask &= mask - 1;
+        int first, last;
+        if (!rows_reached(item, (float)x0, &first, &last)) continue;
+        vf square[TILE / LANES], linear[TILE / LANES], cut = vf_set(cut_power);
+        for (int v = 0; v < TILE / LANES; v++) {
+            vf dx = column_distance(g, x0 + v * LANES);
+            square[v] = vf_set(g->A) * dx * dx;
+            linear[v] = vf_set(g->B) * dx;
+        }
+        for (int r = first; r <= last; r++) {
             float dy = (float)(y0 + r) + 0.5f - g->my;
-            vf linear = vf_set(g->B * dy), constant = vf_set(g->C * dy * dy);
+            vf row_square = vf_set(g->C * dy * dy);
             int n = rows->count[r]++;
             rows->id[r][n] = item->id;
             for (int v = 0; v < TILE / LANES; v++)
                 vf_store(&rows->alpha[r][n][v * LANES],
-                         alpha_within(A, linear, constant, dx[v], cut));
+                         alpha_within(square[v], linear[v], vf_set(dy), row_square, cut));
         }
     }
 }
@@ -264,54 +294,52 @@ void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
 }
 
 /* The loops of backward_item for a fixed number of channels and blend, so that sums stay in
- * registers. */
-ALWAYS_INLINE void backward_rows(const struct splat_projected *g, const struct splat_item *item,
-                                 const float *feat, int channels, bool additive, bool has_threshold,
-                                 float cut_power, int y0, int width, const float *const *gradient,
-                                 const float *const *blended, const float *const *threshold,
-                                 const float *const *inverse, float *record)
+ * registers: down the rows of one column of vectors after the other. */
+ALWAYS_INLINE void backward_columns(const struct splat_projected *g, const struct splat_item *item,
+                                    const float *feat, int channels, bool additive,
+                                    bool has_threshold, float cut_power, int y0,
+                                    const float *const *gradient, const float *const *blended,
+                                    const float *const *threshold, const float *const *inverse,
+                                    float *record)
 {
-    vf zero = vf_set(0), A = vf_set(g->A), cut = vf_set(cut_power), mx = vf_set(g->mx);
+    vf zero = vf_set(0), A = vf_set(g->A), B = vf_set(g->B), cut = vf_set(cut_power);
     vf sum_x = zero, sum_y = zero, sum_xx = zero, sum_xy = zero, sum_yy = zero;
     vf sum_c[SPLAT_MAX_CHANNELS];
     for (int c = 0; c < channels; c++)
         sum_c[c] = zero;
-    float last = (float)(width - 1);
-    for (int r = 0; r < TILE; r++) {
-        if (!(item->lo[r] <= item->hi[r])) continue;
-        float from = item->lo[r] - 0.5f, to = item->hi[r] - 0.5f;
-        int x = from > 0 ? (int)from : 0, end = (int)(to < last ? to : last);
-        if (!(to >= 0) || !(from <= last)) continue;
-        float dy = (float)(y0 + r) + 0.5f - g->my;
-        vf linear = vf_set(g->B * dy), constant = vf_set(g->C * dy * dy);
-        vf row = zero, row_x = zero;
-        const float *const *gr = gradient + r * channels;
-        for (; x <= end; x += LANES) {
-            vf dx = (vf_set((float)x + 0.5f) + vf_iota()) - mx;
-            vf w = alpha_within(A, linear, constant, dx, cut);
+    int x = item->left, end = item->right;
+    for (; x <= end; x += LANES) {
+        int first, last;
+        if (!rows_reached(item, (float)x, &first, &last)) continue;
+        vf dx = column_distance(g, x), square = A * dx * dx, linear = B * dx;
+        vf column = zero, column_y = zero;
+        for (int r = first; r <= last; r++) {
+            float dy = (float)(y0 + r) + 0.5f - g->my;
+            vf y = vf_set(dy);
+            vf w = alpha_within(square, linear, y, vf_set(g->C * dy * dy), cut);
             if (has_threshold) w = vf_keep(vf_le(vf_load(threshold[r] + x), w), w);
             vf dot = zero;
             if (!additive) {
                 w = w * vf_load(inverse[r] + x);
                 dot = zero - vf_load(blended[r] + x);
             }
+            const float *const *gr = gradient + r * channels;
 #pragma GCC unroll 4
             for (int c = 0; c < channels; c++) {
                 vf gc = vf_load(gr[c] + x);
                 dot = vf_fma(gc, vf_set(feat[c]), dot);
                 sum_c[c] = vf_fma(gc, w, sum_c[c]);
             }
-            vf v = dot * w, vx = v * dx;
-            row = row + v;
-            row_x = row_x + vx;
-            sum_xx = vf_fma(vx, dx, sum_xx);
+            vf v = dot * w, vy = v * y;
+            column = column + v;
+            column_y = column_y + vy;
+            sum_yy = vf_fma(vy, y, sum_yy);
         }
-        vf y = vf_set(dy);
-        sum_x = sum_x + row_x;
-        sum_xy = vf_fma(row_x, y, sum_xy);
-        row = row * y;
-        sum_y = sum_y + row;
-        sum_yy = vf_fma(row, y, sum_yy);
+        sum_y = sum_y + column_y;
+        sum_xy = vf_fma(column_y, dx, sum_xy);
+        column = column * dx;
+        sum_x = sum_x + column;
+        sum_xx = vf_fma(column, dx, sum_xx);
     }
     record[0] += vf_sum(sum_x);
     record[1] += vf_sum(sum_y);
@@ -324,7 +352,7 @@ ALWAYS_INLINE void backward_rows(const struct splat_projected *g, const struct s
 
 void ISA_NAME(splat_backward_item)(const struct splat_projected *projected,
                                    const struct splat_item *item, const float *feat, int channels,
-                                   bool additive, float cut_power, int y0, int width,
+                                   bool additive, float cut_power, int y0,
                                    const float *const *gradient, const float *const *blended,
                                    const float *const *threshold, const float *const *inverse,
                                    float *record)
@@ -332,8 +360,8 @@ void ISA_NAME(splat_backward_item)(const struct splat_projected *projected,
     const struct splat_projected *g = &projected[item->id];
     const float *c = feat + (int64_t)item->id * channels;
 #define BACKWARD(n, sum, limit)                                                                    \
-    backward_rows(g, item, c, n, sum, limit, cut_power, y0, width, gradient, blended, threshold,   \
-                  inverse, record)
+    backward_columns(g, item, c, n, sum, limit, cut_power, y0, gradient, blended, threshold,       \
+                     inverse, record)
     if (channels == 3 && additive)
         BACKWARD(3, true, false);
     else if (channels == 3 && threshold)
