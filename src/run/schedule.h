@@ -13,11 +13,11 @@ static inline int64_t schedule_frames_every(const struct config *config, int64_t
     return config->frames.save_image_steps < total ? config->frames.save_image_steps : 0;
 }
 
-/* Steps between checkpoints; 0 = by time. */
-static inline int64_t schedule_checkpoint_every(const struct config *config)
+/* Steps between checkpoints; 0 = by time, as also for a save_ckpt_steps beyond the end. */
+static inline int64_t schedule_checkpoint_every(const struct config *config, int64_t total)
 {
-    return config->checkpoint.every > 0 ? config->checkpoint.every
-                                        : config->checkpoint.save_ckpt_steps;
+    if (config->checkpoint.every > 0) return config->checkpoint.every;
+    return config->checkpoint.save_ckpt_steps < total ? config->checkpoint.save_ckpt_steps : 0;
 }
 
 static inline bool schedule_wants_video(const struct config *config)

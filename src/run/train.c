@@ -84,7 +84,7 @@ static int train_step(struct session *session)
 
 static bool save_is_due(const struct session *session)
 {
-    int64_t every = schedule_checkpoint_every(session->config);
+    int64_t every = schedule_checkpoint_every(session->config, session->total);
     if (every > 0) return session->step % every == 0;
     double interval = session->config->checkpoint.interval;
     return interval > 0 && clock_seconds() - session->last_save >= interval;

@@ -1,0 +1,41 @@
+#!/bin/sh
+# The configs in cfgs/: every one is accepted without a remark that would puzzle; those of task splat
+# forecast a run, and the smallest one trains.
+. "$(dirname "$0")/lib.sh"
+
+awk 'BEGIN { print "P3 64 48 255"
+    for (y = 0; y < 48; y++) for (x = 0; x < 64; x++) print x * 4, y * 5, (x * y) % 256 }' >picture.ppm
+
+for preset in "$root"/cfgs/*.yaml; do
+    run 0 imgtrain config "$preset"
+    err_is ""
+    # A comment on the first line says what the preset is for.
+    run 0 sh -c 'head -n 1 "$0" | grep -q "^# [A-Za-z\`]"' "$preset"
+    if grep -q '^task: gan' "$preset"; then continue; fi
+    run 0 imgtrain train "$preset" input_path=picture.ppm device=cpu --dry-run
+    out_has "task           splat, "
+    out_has "checkpoints"
+done
+if [ -e runs ]; then flunk "--dry-run made a folder"; else pass; fi
+
+run 0 imgtrain train "$root/cfgs/tiny.yaml" input_path=picture.ppm device=cpu
+out_has "runs/tiny-001/final.png"
+out_has "runs/tiny-001/model.safetensors"
+
+# Image-GS's own default.yaml: keys that have no meaning here get one line each.
+{
+    cat "$root/cfgs/image-gs.yaml"
+    printf '%s\n' 'device: "cuda:0"' 'eval: False' 'render_height: 2048' 'save_image_format: "jpg"' \
+        'save_plot_format: "jpg"' 'data_root: "."' 'input_path: "picture.ppm"' 'smap_filter_size: 20' \
+        'disable_tiles: False' 'log_root: "results"' 'exp_name: "test/picture"'
+} >default.yaml
+run 0 imgtrain train default.yaml --device cpu max_steps=3 num_gaussians=50 video.enabled=false -q
+err_has "default.yaml"
+err_has "'smap_filter_size' has no effect here"
+err_lines 6
+out_has "results/test/picture/model.safetensors"
+# save_ckpt_steps beyond the end does not switch checkpoints off
+run 75 imgtrain train default.yaml --device cpu exp_name=timed disable_lr_schedule=true -q \
+    max_steps=90000 num_gaussians=50 video.enabled=false checkpoint.interval=0.05 --time-limit 0.6
+run 0 sh -c 'test "$(ls results/timed/checkpoints/*.safetensors | wc -l)" = 2'
+finish
