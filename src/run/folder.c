@@ -140,6 +140,20 @@ static int lock_folder(struct folder *folder)
     return OK;
 }
 
+/* What a killed process left of unfinished writes: NAME.tmpPID. */
+static void remove_leftovers(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir) return;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        const char *suffix = strstr(entry->d_name, ".tmp");
+        if (!suffix || !suffix[4] || suffix[4 + strspn(suffix + 4, "0123456789")]) continue;
+        if (unlinkat(dirfd(dir), entry->d_name, 0) != 0)
+            log_debug("%s/%s stays: %s", path, entry->d_name, strerror(errno));
+    }
+    closedir(dir);
+}
+
 static int open_log(struct folder *folder)
 {
     char *name = path_join(folder->path, "log.txt");
@@ -170,6 +184,7 @@ static int enter(struct folder *folder, const struct folder_request *request, in
     folder->frames = path_join(folder->path, "frames");
     if (!folder->checkpoints || !folder->frames) return ERR_SYSTEM;
     TRY(lock_folder(folder));
+    remove_leftovers(folder->path);
     TRY(open_log(folder));
     TRY(file_make_dirs(folder->checkpoints));
     return file_make_dirs(folder->frames);
