@@ -93,10 +93,15 @@ done
 out_lacks "null"
 run 0 head -n 1 whole/metrics.csv
 out_has "step,loss,psnr,ssim,gaussians"
-if grep -q 'without video' whole/log.txt; then
+if "$program" doctor | grep -q '^video .*not built in'; then
     skip "video.mp4: built without video"
 else
     has whole/video.mp4
+    run 0 imgtrain train tiny.yaml max_steps=9 -o cleaned video.cleanup=true
+    out_has "cleaned/video.mp4"
+    run 1 sh -c 'ls cleaned/frames | grep .'
+    run 0 imgtrain train tiny.yaml max_steps=9 -o cleaned --resume video.cleanup=true
+    err_lacks "warning"
 fi
 run 0 imgtrain config whole/config.yaml
 
