@@ -12,6 +12,8 @@ log=$(mktemp "${TMPDIR:-/tmp}/imgtrain-tests-XXXXXX") || exit 1
 trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT TERM
 passed=0 failed=0 skipped=0
+# Waiting threads sleep: tests share the machine.
+export OMP_WAIT_POLICY=passive
 
 count() { # the number before WORD in the last line of the log that has "N passed, N failed"
     sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p" "$log" | tail -n 1
