@@ -284,8 +284,8 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
         float *record = item->record >= 0 ? scene->record + (int64_t)item->record * floats
                                           : scene->carry[strip] + (int64_t)~item->record * floats;
         scene->kernels->backward_item(scene->projected, item, scene->feat, scene->channels,
-                                      additive, scene->cut_power, y0, gradient,
-                                      blended, limited ? threshold : NULL, inverse, record);
+                                      additive, scene->cut_power, y0, gradient, blended,
+                                      limited ? threshold : NULL, inverse, record);
     }
 }
 

@@ -77,8 +77,8 @@ static int resume(struct splat_fit *fit, const struct store_file *file)
     TRY(store_get_int(file, "updates", &updates));
     TRY(store_get_int(file, "grown_at", &fit->grown_at));
     fit->updates = (int32_t)updates;
-    if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = NAN;
-    if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = NAN;
+    if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = (double)NAN;
+    if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = (double)NAN;
     return splat_schedule_load(&fit->schedule, file);
 }
 
@@ -140,7 +140,7 @@ static int prepare(struct splat_fit *fit, const struct task_setup *setup)
     TRY_CLEANUP(splat_fit_declare(fit, &source, capacity));
     splat_growth_plan(fit);
     splat_schedule_init(&fit->schedule);
-    fit->psnr = fit->ssim = NAN;
+    fit->psnr = fit->ssim = (double)NAN;
     if (setup->forecast_only) {
         code = plan_layout(fit->plan);
         goto cleanup;

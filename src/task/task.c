@@ -7,8 +7,7 @@
 #include <string.h>
 
 static const struct task *const tasks[] = {
-    &task_splat,
-    NULL, /* ends the table */
+    &task_splat, NULL, /* ends the table */
 };
 
 const struct task *task_find(const char *name)
