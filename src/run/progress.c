@@ -14,7 +14,7 @@ static const double LINE_SECONDS = 10.0;    /* between plain lines */
 static const double EVALUATION_SECONDS = 5; /* between plain lines that an evaluation asks for */
 static const double BAR_SECONDS = 0.1;
 
-enum { LINE_BYTES = 1024, BAR_CELLS = 24 };
+enum { LINE_BYTES = 1024, BAR_CELLS = 24, BAR_CELLS_LEAST = 8 };
 
 struct progress {
     struct progress_options options;
@@ -74,8 +74,9 @@ static const char *speed_format(double speed)
         if (used >= room) used = room - 1;                                                         \
     } while (0)
 
-size_t progress_line(char *out, size_t room, const struct record *record, int64_t total,
-                     int64_t free_bytes)
+/* The line with the first `metrics` of the metrics that are shown. */
+static size_t format_line(char *out, size_t room, const struct record *record, int64_t total,
+                          int64_t free_bytes, int metrics)
 {
     size_t used = 0;
     const struct task_report *report = record->report;
@@ -84,7 +85,7 @@ size_t progress_line(char *out, size_t room, const struct record *record, int64_
            (long long)percent, report->loss);
     for (int i = 0; i < report->metric_count; i++) {
         const struct task_metric *metric = &report->metrics[i];
-        if (!metric->format || !isfinite(metric->value)) continue;
+        if (!metric->format || !isfinite(metric->value) || metrics-- <= 0) continue;
         char value[64];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -112,6 +113,12 @@ size_t progress_line(char *out, size_t room, const struct record *record, int64_
     return used;
 }
 
+size_t progress_line(char *out, size_t room, const struct record *record, int64_t total,
+                     int64_t free_bytes)
+{
+    return format_line(out, room, record, total, free_bytes, TASK_MAX_METRICS);
+}
+
 static int terminal_columns(void)
 {
     struct winsize size;
@@ -119,23 +126,24 @@ static int terminal_columns(void)
     return size.ws_col;
 }
 
-static void draw_bar(struct progress *progress, const char *line, size_t bytes, double part)
+/* "[#####.....] step ...": on a narrow terminal with fewer metrics and a shorter bar. */
+static void draw_bar(struct progress *progress, const struct record *record, int64_t free_bytes)
 {
-    char out[LINE_BYTES * 2];
+    char line[LINE_BYTES], out[LINE_BYTES * 2];
     size_t room = sizeof out, used = 0;
-    int columns = terminal_columns();
-    int cells = columns - (int)bytes - 4;
+    int64_t total = progress->options.total;
+    int columns = terminal_columns(), metrics = record->report->metric_count, cells;
+    do {
+        cells =
+            columns - 4 - (int)format_line(line, sizeof line, record, total, free_bytes, metrics);
+    } while (cells < BAR_CELLS_LEAST && metrics-- > 0);
     if (cells > BAR_CELLS) cells = BAR_CELLS;
-    APPEND("\r\033[K");
-    if (cells >= 4) {
-        int filled = (int)(part * cells);
-        APPEND("[%s", progress->colour ? "\033[32m" : "");
-        for (int i = 0; i < cells; i++)
-            APPEND("%c", i < filled ? '#' : '.');
-        APPEND("%s] ", progress->colour ? "\033[0m" : "");
-    }
-    int room_left = cells >= 4 ? columns - cells - 4 : columns - 1;
-    APPEND("%.*s", room_left > 0 ? room_left : 0, line);
+    if (cells < 0) cells = 0;
+    APPEND("\r\033[K[%s", progress->colour ? "\033[32m" : "");
+    for (int i = 0; i < cells; i++)
+        APPEND("%c", total > 0 && i < record->step * cells / total ? '#' : '.');
+    int left = columns - 4 - cells;
+    APPEND("%s] %.*s", progress->colour ? "\033[0m" : "", left > 0 ? left : 0, line);
     write_out(STDERR_FILENO, out, used);
     progress->shown = true;
 }
@@ -176,12 +184,12 @@ void progress_update(struct progress *progress, const struct record *record, boo
         progress_event(progress, "progress", line + 1);
         return;
     }
-    size_t bytes = progress_line(line, LINE_BYTES, &shown, total, free_bytes);
     if (progress->bar) {
-        draw_bar(progress, line, bytes, total > 0 ? (double)record->step / (double)total : 1);
+        draw_bar(progress, &shown, free_bytes);
         if (last) write_out(STDERR_FILENO, "\n", 1);
         if (last) progress->shown = false;
     } else {
+        progress_line(line, sizeof line, &shown, total, free_bytes);
         log_info("%s", line);
     }
 }
