@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct outputs {
@@ -30,6 +31,16 @@ static bool model_is_current(const struct session *session, const char *path)
     if (store_get_int(file, "step", &step) < 0) step = -1;
     store_close(file);
     return step == session->step;
+}
+
+/* A run that went on and was killed before its end may hold the video of its first end. */
+static bool video_is_current(const struct outputs *out)
+{
+    struct stat video, model;
+    if (stat(out->video, &video) != 0 || stat(out->model, &model) != 0) return false;
+    return video.st_mtim.tv_sec > model.st_mtim.tv_sec ||
+           (video.st_mtim.tv_sec == model.st_mtim.tv_sec &&
+            video.st_mtim.tv_nsec >= model.st_mtim.tv_nsec);
 }
 
 static int write_model(const struct session *session, const char *path)
@@ -111,7 +122,7 @@ static int write_outputs(const struct session *session, const struct outputs *ou
         /* The model last: it says for which step the files are. */
         TRY(write_model(session, out->model));
     }
-    if (schedule_wants_video(session->config) && (!current || !file_exists(out->video)) &&
+    if (schedule_wants_video(session->config) && !video_is_current(out) &&
         frames_any(session->folder.frames)) {
         TRY(stop_if_requested());
         if (write_video(session, out->video) == ERR_STOPPED) return stop_if_requested();
