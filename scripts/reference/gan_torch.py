@@ -284,19 +284,20 @@ def bench(args):
         shape, batch = preset(size, args)
         for name in args.formats:
             training = Training(shape, batch, FORMATS[name])
-            times = []
+            times, cpu = [], []
             begin = time.perf_counter()
             while len(times) < 3 or time.perf_counter() - begin < args.seconds:
-                t = [time.perf_counter()]
+                t, used = [time.perf_counter()], time.process_time()
                 for step in (training.d_step, training.g_step):
                     step()
                     t.append(time.perf_counter())
                 times.append((t[1] - t[0], t[2] - t[1]))
+                cpu.append(time.process_time() - used)
             # The first iteration warms up. The best counts: the machine may have other work.
             d, g = min(times[1:], key=sum)
             print(f"{size}x{size} widths {shape.widths} blocks {shape.blocks} batch {batch} {name}: "
                   f"{batch / (d + g):.1f} images/s (D step {1000 * d:.0f} ms, G step {1000 * g:.0f} ms, "
-                  f"best of {len(times) - 1})", flush=True)
+                  f"{1000 * min(cpu[1:]):.0f} ms CPU, best of {len(times) - 1})", flush=True)
 
 
 def kept_bytes(forward):

@@ -425,13 +425,15 @@ def bench(args, opt):
         def render(m, w, h, o):
             return render_tiles(m, w, h, o, pairs=args.pairs, recompute=args.recompute)
 
-        times = []
+        times, cpu = [], []
         for _ in range(args.steps + 1):
-            begin = time.perf_counter()
+            begin, used = time.perf_counter(), time.process_time()
             fit_step(model, target, moments, optimizer, case, render)
             times.append(1000 * (time.perf_counter() - begin))
+            cpu.append(1000 * (time.process_time() - used))
         times = sorted(times[1:])  # the first one warms up
-        print(f"{name}: median {times[len(times) // 2]:.0f} ms/step, best {times[0]:.0f}", flush=True)
+        print(f"{name}: median {times[len(times) // 2]:.0f} ms/step, best {times[0]:.0f}, "
+              f"CPU {min(cpu[1:]):.0f}", flush=True)
 
 
 def main():
