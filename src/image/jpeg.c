@@ -139,6 +139,12 @@ static void on_error(j_common_ptr info)
     longjmp(trap->jump, 1);
 }
 
+/* ERR_SYSTEM when memory ran out, else `code`. */
+static int trap_code(const struct jpeg_trap *trap, int code)
+{
+    return trap->manager.msg_code == JERR_OUT_OF_MEMORY ? ERR_SYSTEM : code;
+}
+
 /* A warning (level < 0) means that the picture is damaged: an error here. */
 static void on_message(j_common_ptr info, int level)
 {
@@ -208,7 +214,8 @@ static int read_image(struct jpeg_reader *reader, const struct image_header *hea
 {
     const struct source *source = reader->source;
     if (setjmp(reader->trap.jump))
-        return fail(ERR_DATA, "%s: broken JPEG: %s", source->name, reader->trap.message);
+        return fail(trap_code(&reader->trap, ERR_DATA), "%s: broken JPEG: %s", source->name,
+                    reader->trap.message);
     jpeg_create_decompress(&reader->info);
     jpeg_mem_src(&reader->info, source->data, source->bytes);
     jpeg_read_header(&reader->info, TRUE);

@@ -15,20 +15,40 @@ enum {
 
 /* ---- reading ---- */
 
+/* What went wrong inside libpng, which itself does not tell a broken file from a full memory. */
+struct png_fault {
+    bool no_memory;
+    char message[160];
+};
+
 struct png_reader {
     png_structp png;
     png_infop info;
     const struct source *source;
     size_t at;
     png_bytepp rows;
-    char message[160];
+    struct png_fault fault;
 };
 
 static void on_error(png_structp png, png_const_charp text)
 {
-    char *message = png_get_error_ptr(png);
-    snprintf(message, sizeof((struct png_reader *)0)->message, "%s", text);
+    struct png_fault *fault = png_get_error_ptr(png);
+    snprintf(fault->message, sizeof fault->message, "%s", text);
     png_longjmp(png, 1);
+}
+
+static png_voidp allocate(png_structp png, png_alloc_size_t bytes)
+{
+    struct png_fault *fault = png_get_mem_ptr(png);
+    void *memory = malloc(bytes);
+    if (!memory) fault->no_memory = true;
+    return memory;
+}
+
+static void release(png_structp png, png_voidp memory)
+{
+    (void)png;
+    free(memory);
 }
 
 static void on_warning(png_structp png, png_const_charp text)
@@ -57,8 +77,8 @@ static void skip_chunks(png_structp png)
 static int open_reader(struct png_reader *reader, const struct source *source)
 {
     *reader = (struct png_reader){.source = source};
-    reader->png =
-        png_create_read_struct(PNG_LIBPNG_VER_STRING, reader->message, on_error, on_warning);
+    reader->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader->fault, on_error,
+                                           on_warning, &reader->fault, allocate, release);
     if (reader->png) reader->info = png_create_info_struct(reader->png);
     if (reader->info) return OK;
     png_destroy_read_struct(&reader->png, NULL, NULL);
@@ -132,7 +152,8 @@ static int find_orientation(const struct source *source)
 
 static int fail_png(const struct png_reader *reader)
 {
-    return fail(ERR_DATA, "%s: broken PNG: %s", reader->source->name, reader->message);
+    if (reader->fault.no_memory) return fail(ERR_SYSTEM, "%s: out of memory", reader->source->name);
+    return fail(ERR_DATA, "%s: broken PNG: %s", reader->source->name, reader->fault.message);
 }
 
 /* libpng jumps back here on an error: what lives on is in *reader and *image, not in locals. */
@@ -197,7 +218,7 @@ struct png_writer {
     png_infop info;
     uint8_t *data;
     size_t bytes, room;
-    char message[sizeof((struct png_reader *)0)->message];
+    struct png_fault fault;
 };
 
 static void write_bytes(png_structp png, png_bytep from, size_t bytes)
@@ -224,7 +245,7 @@ static int write_image(struct png_writer *writer, const struct image *image)
     static const int colour[] = {0, PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA,
                                  PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
     png_structp png = writer->png;
-    if (setjmp(png_jmpbuf(png))) return fail(ERR_SYSTEM, "write PNG: %s", writer->message);
+    if (setjmp(png_jmpbuf(png))) return fail(ERR_SYSTEM, "write PNG: %s", writer->fault.message);
     png_set_user_limits(png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
     png_set_write_fn(png, writer, write_bytes, flush_nothing);
     png_set_compression_level(png, COMPRESSION_LEVEL);
@@ -245,8 +266,8 @@ static int write_image(struct png_writer *writer, const struct image *image)
 static int encode_integers(const struct image *image, uint8_t **data, size_t *bytes)
 {
     struct png_writer writer = {0};
-    writer.png =
-        png_create_write_struct(PNG_LIBPNG_VER_STRING, writer.message, on_error, on_warning);
+    writer.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &writer.fault, on_error,
+                                           on_warning, &writer.fault, allocate, release);
     if (writer.png) writer.info = png_create_info_struct(writer.png);
     int code = writer.info ? write_image(&writer, image) : fail(ERR_SYSTEM, "out of memory");
     png_destroy_write_struct(&writer.png, &writer.info);
