@@ -1,0 +1,52 @@
+/* The pictures to learn from: a folder of any mix of sizes and formats, decoded once into a packed
+ * cache of equally large uint8 pictures (scaled so that they cover width x height, centre crop,
+ * alpha over white, grey to RGB), which is then mapped. Sub-folders are classes. */
+#ifndef IMGTRAIN_GAN_DATASET_H
+#define IMGTRAIN_GAN_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dataset;
+
+struct dataset_options {
+    const char *folder;           /* read recursively, in the order of the names' bytes */
+    int width, height;            /* pixels of every picture of the cache */
+    bool classes;                 /* each sub-folder directly below `folder` is a class, by name */
+    bool flip;                    /* mirror half of the pictures of each epoch left to right */
+    uint64_t seed;                /* which pictures are held out, and every draw */
+    const char *cache_dir;        /* where the cache file may be written; NULL: keep it in memory */
+    bool (*stop_requested)(void); /* polled; may be NULL */
+};
+
+/* One picture of a batch. */
+struct dataset_item {
+    const uint8_t *pixels; /* [height][width][3], borrowed (mapped) */
+    int label;             /* 0 without classes */
+    bool flip;             /* to be mirrored left to right */
+};
+
+/* Unreadable files are named in one warning each (a few, then a count) and skipped. ERR_INPUT: no
+ * such folder; ERR_DATA: no picture in it, or none readable; ERR_STOPPED. *set is owned. */
+int dataset_open(struct dataset **set, const struct dataset_options *options);
+void dataset_close(struct dataset *set); /* accepts NULL */
+
+int dataset_train_count(const struct dataset *set); /* >= 1 */
+int dataset_held_count(
+    const struct dataset *set);                 /* min(10 %, 200); 0 for fewer than 20 pictures */
+int dataset_classes(const struct dataset *set); /* 0 without classes */
+const char *dataset_class_name(const struct dataset *set, int label);
+/* A checksum of the pictures and their labels, so that a resumed run notices another data set. */
+uint64_t dataset_fingerprint(const struct dataset *set);
+
+/* Training or held-out picture `index`, never mirrored. */
+struct dataset_item dataset_train(const struct dataset *set, int index);
+struct dataset_item dataset_held(const struct dataset *set, int index);
+
+/* Training pictures number first .. first + count - 1 of the endless sequence of shuffled epochs (a
+ * new order each epoch): a pure function of (seed, number), without any state. */
+void dataset_batch(const struct dataset *set, uint64_t first, int count,
+                   struct dataset_item *items);
+
+#endif
