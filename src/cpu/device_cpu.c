@@ -6,6 +6,7 @@
 #include "cpu/isa.h"
 #include "cpu/splat_cpu.h"
 #include "device/device.h"
+#include "device/nn_ops.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -97,5 +98,6 @@ int device_open_cpu(struct device **out, int threads)
     device->free_bytes = cpu_free_bytes;
     device->close = cpu_close;
     device->splat = &splat_cpu_ops;
+    device->nn = nn_ops_cpu();
     return OK;
 }

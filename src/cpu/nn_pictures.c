@@ -1,0 +1,132 @@
+/* Operations on pictures: augmentation and its adjoint, batches of reals, sums for the penalty. */
+#include "cpu/nn_cpu.h"
+#include "math/augment.h"
+
+#include <string.h>
+
+static float pixel_mean(const float *pixel, int c)
+{
+    float sum = 0;
+    for (int i = 0; i < c; i++)
+        sum += pixel[i];
+    return sum / (float)c;
+}
+
+static float picture_mean(const float *x, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)x[i];
+    return (float)(sum / (double)count);
+}
+
+static void augment_picture(float *out, const float *in, const struct nn_augment *t, int h, int w,
+                            int c, int linear)
+{
+    float mean = t->contrast == 1 ? 0 : picture_mean(in, (size_t)h * (size_t)w * (size_t)c);
+    float b = linear ? 0 : t->brightness;
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++, out += c) {
+            int yy = y - t->dy, xx = x - t->dx;
+            if (yy < 0 || yy >= h || xx < 0 || xx >= w || augment_cuts(t, y, x)) {
+                memset(out, 0, (size_t)c * sizeof *out);
+                continue;
+            }
+            const float *pixel = in + (size_t)(yy * w + xx) * (size_t)c;
+            float grey = pixel_mean(pixel, c);
+            for (int i = 0; i < c; i++)
+                out[i] = augment_colour(t, b, pixel[i], grey, mean);
+        }
+}
+
+static void augment(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
+                    const struct nn_augment *draws, int n, int h, int w, int c, int linear)
+{
+#pragma omp parallel for
+    for (int i = 0; i < n; i++)
+        augment_picture(out + i * out_stride, in + i * in_stride, &draws[i], h, w, c, linear);
+}
+
+/* The picture's mean of the gradient after cutout and translation are undone. */
+static float adjoint_mean(const float *in, const struct nn_augment *t, int h, int w, int c)
+{
+    double sum = 0;
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            int yy = y - t->dy, xx = x - t->dx;
+            if (yy < 0 || yy >= h || xx < 0 || xx >= w || augment_cuts(t, y, x)) continue;
+            for (int i = 0; i < c; i++)
+                sum += (double)in[(y * w + x) * c + i];
+        }
+    return (float)(sum / ((double)h * w * c));
+}
+
+static void adjoint_picture(float *out, const float *in, const struct nn_augment *t, int h, int w,
+                            int c)
+{
+    float mean = t->contrast == 1 ? 0 : adjoint_mean(in, t, h, w, c);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++, out += c) {
+            int yy = y + t->dy, xx = x + t->dx;
+            int kept = yy >= 0 && yy < h && xx >= 0 && xx < w && !augment_cuts(t, yy, xx);
+            const float *pixel = kept ? in + (size_t)(yy * w + xx) * (size_t)c : NULL;
+            float grey = kept ? pixel_mean(pixel, c) : 0;
+            for (int i = 0; i < c; i++)
+                out[i] = augment_colour_adjoint(t, kept ? pixel[i] : 0, grey, mean);
+        }
+}
+
+static void augment_adjoint(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
+                            const struct nn_augment *draws, int n, int h, int w, int c)
+{
+#pragma omp parallel for
+    for (int i = 0; i < n; i++)
+        adjoint_picture(out + i * out_stride, in + i * in_stride, &draws[i], h, w, c);
+}
+
+static void from_u8(float *out, const uint8_t *const *pictures, const uint8_t *flip, int n, int h,
+                    int w, int c)
+{
+#pragma omp parallel for
+    for (int i = 0; i < n; i++) {
+        float *to = out + (size_t)i * (size_t)(h * w * c);
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++) {
+                int from = flip && flip[i] ? w - 1 - x : x;
+                for (int j = 0; j < c; j++)
+                    *to++ = (float)(pictures[i][(y * w + from) * c + j] - 128) * (1.0f / 128);
+            }
+    }
+}
+
+static void scale_add(float *x, const float *y, const float *factor, int n, size_t count)
+{
+#pragma omp parallel for
+    for (int i = 0; i < n; i++) {
+        float f = factor[i], *to = x + (size_t)i * count;
+        const float *from = y + (size_t)i * count;
+        for (size_t j = 0; j < count; j++)
+            to[j] += f * from[j];
+    }
+}
+
+static void square_sums(double *out, const float *x, int n, size_t count)
+{
+#pragma omp parallel for
+    for (int i = 0; i < n; i++) {
+        const float *from = x + (size_t)i * count;
+        double sum = 0;
+        for (size_t j = 0; j < count; j++)
+            sum += (double)from[j] * (double)from[j];
+        out[i] = sum;
+    }
+}
+
+void nn_install_pictures(struct nn_ops *ops)
+{
+    ops->augment = augment;
+    ops->augment_adjoint = augment_adjoint;
+    ops->from_u8 = from_u8;
+    ops->scale_add = scale_add;
+    ops->square_sums = square_sums;
+}
