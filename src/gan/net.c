@@ -105,8 +105,9 @@ static int begin(struct builder *b, struct net *net, const struct net_design *de
                     NET_MAX_STAGES);
     for (int s = 0; s < design->stages; s++) {
         blocks += design->blocks[s];
-        if (design->width[s] < GROUP || design->width[s] % GROUP)
-            return fail(ERR_CONFIG, "gan.widths: %d is no multiple of %d", design->width[s], GROUP);
+        if (design->width[s] < GROUP / 2 || design->width[s] % (GROUP / 2))
+            return fail(ERR_CONFIG, "gan.widths: %d is no multiple of %d", design->width[s],
+                        GROUP / 2);
     }
     *net = (struct net){.classes = design->classes, .embedding = design->embedding};
     *b = (struct builder){.net = net, .design = design, .prefix = prefix};

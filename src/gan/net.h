@@ -69,7 +69,7 @@ struct net_design {
     int channels;              /* of pictures: 3 */
 };
 
-/* ERR_CONFIG for widths that are no multiple of 16 or more layers than there is room for. */
+/* ERR_CONFIG for widths that are no multiple of 8 or more layers than there is room for. */
 int net_generator(struct net *net, const struct net_design *design);
 int net_discriminator(struct net *net, const struct net_design *design);
 

@@ -1,0 +1,257 @@
+/* Buffers of the GAN: what each use of a network needs, and for how long. */
+#include "gan/core.h"
+
+#include "base/error.h"
+#include "memory/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The phases of a step: one for each layer of each sweep, and one between sweeps. */
+struct phases {
+    int make, mix, first, adjoint, penalty, second;                  /* D step */
+    int learn, show, judge, judge_adjoint, back, learn_adjoint, end; /* G step */
+};
+
+static struct phases number_phases(int g, int d)
+{
+    struct phases p = {.make = 0};
+    p.mix = p.make + g;
+    p.first = p.mix + 1;
+    p.adjoint = p.first + d;
+    p.penalty = p.adjoint + d;
+    p.second = p.penalty + 1;
+    p.learn = p.second + d;
+    p.show = p.learn + g;
+    p.judge = p.show + 1;
+    p.judge_adjoint = p.judge + d;
+    p.back = p.judge_adjoint + d;
+    p.learn_adjoint = p.back + 1;
+    p.end = p.learn_adjoint + g;
+    return p;
+}
+
+/* One use of a network being declared. */
+struct use {
+    struct plan *plan;
+    const struct net *net;
+    const char *name;
+    int forward, adjoint; /* first phase of its sweeps */
+};
+
+static int declare(const struct use *use, const char *what, int layer, size_t bytes, int first,
+                   int last, void *slot)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s%d", use->name, what, layer);
+    return plan_declare(use->plan, name, PLAN_ACTIVATIONS, bytes, first, last, (void **)slot);
+}
+
+/* When the adjoint sweep works on `layer`. */
+static int adjoint_phase(const struct use *use, int layer)
+{
+    return use->adjoint + use->net->layer_count - 1 - layer;
+}
+
+/* Outputs of n pictures, each until its last reader of the forward sweep, or (keep) until the
+ * adjoint sweep has used it for the weights behind it. Layer `from` is the first. */
+static int declare_values(const struct use *use, struct sweep *s, int n, bool keep, int from)
+{
+    int last_layer = use->net->layer_count - 1;
+    for (int i = from; i <= last_layer; i++) {
+        int last = use->forward + net_last_use(use->net, i);
+        if (i == last_layer) last++;
+        if (keep) last = i == last_layer ? use->adjoint : adjoint_phase(use, i + 1);
+        TRY(declare(use, "value", i, (size_t)n * net_elements(use->net, i) * sizeof(float),
+                    use->forward + i, last, &s->value[i]));
+    }
+    return OK;
+}
+
+/* until(i): the phase in which mask i is last read */
+static int declare_masks(const struct use *use, struct sweep *s, int n, int second)
+{
+    for (int i = 0; i < use->net->layer_count; i++) {
+        if (!(use->net->layers[i].flags & NET_LRELU)) continue;
+        int last = second >= 0 ? second + i : adjoint_phase(use, i + 1);
+        TRY(declare(use, "mask", i, (size_t)n * net_elements(use->net, i) / 8, use->forward + i,
+                    last, &s->mask[i]));
+    }
+    return OK;
+}
+
+/* When gradient i of the adjoint sweep is last read within it: by its own layer, or by the first
+ * layer of the block that it ends. */
+static int gradient_end(const struct use *use, int i)
+{
+    bool ends_block = use->net->layers[i].residual >= 0;
+    return adjoint_phase(use, ends_block ? i - 2 : i);
+}
+
+/* second >= 0: gradients with weights stay until the second forward sweep, which begins there (in
+ * scheme C those inside blocks do not: `again` gets its own). from: 0 with the input's gradient. */
+static int declare_gradients(const struct use *use, struct sweep *s, int n, int second,
+                             struct sweep *again, int from)
+{
+    const struct net *net = use->net;
+    for (int i = from; i < net->layer_count; i++) {
+        const struct net_layer *l = &net->layers[i];
+        size_t bytes = (size_t)n * net_elements(net, i) * sizeof(float);
+        bool twice = again && (l->flags & NET_INSIDE);
+        int first = i == net->layer_count - 1 ? use->adjoint - 1 : adjoint_phase(use, i + 1);
+        int last = gradient_end(use, i);
+        if (i == 0) last++;
+        if (second >= 0 && l->weight >= 0 && !twice) last = second + i;
+        TRY(declare(use, "grad", i, bytes, first, last, &s->grad[i]));
+        if (!twice) continue;
+        int start = second + (l->skip >= 0 ? i : i - 1); /* the block's first layer */
+        TRY(declare(use, "again", i, bytes, start, second + i, &again->grad[i]));
+    }
+    return OK;
+}
+
+static int declare_network(struct gan_network *network, const char *name, struct plan *plan)
+{
+    static const enum plan_kind kinds[3] = {PLAN_PARAMETERS, PLAN_GRADIENTS, PLAN_OPTIMISER};
+    float **slots[3] = {&network->parameters, &network->gradients, &network->v};
+    for (int i = 0; i < 3; i++) {
+        char label[32];
+        snprintf(label, sizeof label, "%s.%s", name, plan_kind_name(kinds[i]));
+        TRY(plan_declare(plan, label, kinds[i], network->net.floats * sizeof(float), PLAN_ALWAYS,
+                         (void **)slots[i]));
+    }
+    network->v_missing = 1;
+    return OK;
+}
+
+/* Everything of one batch that is neither activation nor gradient. */
+static int declare_inputs(struct gan_core *core, const struct phases *p, struct plan *plan)
+{
+    size_t m = (size_t)core->choices.micro;
+    size_t picture = (size_t)(core->h * core->w * core->c) * sizeof(float);
+    struct gan_inputs *in = &core->inputs;
+    const struct {
+        const char *name;
+        size_t bytes;
+        void *slot;
+    } small[] = {
+        {"labels", m * sizeof(int), &in->labels},
+        {"draws.real", m * sizeof(struct nn_augment), &in->real_draws},
+        {"draws.fake", m * sizeof(struct nn_augment), &in->fake_draws},
+        {"draws.pairs", 2 * m * sizeof(struct nn_augment), &core->pair_draws},
+        {"labels.pairs", 2 * m * sizeof(int), &core->pair_labels},
+        {"factors", 2 * m * sizeof(float), &core->factors},
+        {"squares", 2 * m * sizeof(double), &core->squares},
+        {"scores", 2 * m * sizeof(float), &core->scores},
+        {"real", m * picture, &in->real},
+    };
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+        TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
+                         (void **)small[i].slot));
+    TRY(plan_declare(plan, "pulled", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty - 1, p->penalty,
+                     (void **)&core->pulled));
+    return plan_declare(plan, "pushed", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty, p->penalty,
+                        (void **)&core->pushed);
+}
+
+static int declare_d_step(struct gan_core *core, const struct phases *p, struct plan *plan)
+{
+    int m = core->choices.micro;
+    bool c = core->choices.scheme == GAN_SCHEME_C;
+    struct use make = {plan, &core->g.net, "d.make", p->make, 0};
+    TRY(declare_values(&make, &core->g_make, m, false, 0));
+    struct use first = {plan, &core->d.net, "d.first", p->first, p->adjoint};
+    TRY(plan_declare(plan, "d.value0", PLAN_ACTIVATIONS,
+                     (size_t)(2 * m) * net_elements(first.net, 0) * sizeof(float), p->mix,
+                     p->second + 1, (void **)&core->d_first.value[0]));
+    TRY(declare_values(&first, &core->d_first, 2 * m, false, 1));
+    TRY(declare_masks(&first, &core->d_first, 2 * m, p->second));
+    TRY(declare_gradients(&first, &core->d_first, 2 * m, p->second, c ? &core->d_second : NULL, 0));
+    struct use second = {plan, &core->d.net, "d.second", p->second, 0};
+    return declare_values(&second, &core->d_second, 2 * m, false, 1);
+}
+
+static int declare_g_step(struct gan_core *core, const struct phases *p, struct plan *plan)
+{
+    int m = core->choices.micro;
+    struct use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_adjoint};
+    TRY(declare_values(&learn, &core->g_learn, m, true, 0));
+    TRY(declare_masks(&learn, &core->g_learn, m, -1));
+    int from = core->design.classes ? 0 : 1;
+    TRY(declare_gradients(&learn, &core->g_learn, m, -1, NULL, from));
+    struct use judge = {plan, &core->d.net, "g.judge", p->judge, p->judge_adjoint};
+    TRY(plan_declare(plan, "g.value0", PLAN_ACTIVATIONS,
+                     (size_t)(2 * m) * net_elements(judge.net, 0) * sizeof(float), p->show,
+                     p->judge + 1, (void **)&core->d_judge.value[0]));
+    TRY(declare_values(&judge, &core->d_judge, 2 * m, false, 1));
+    TRY(declare_masks(&judge, &core->d_judge, 2 * m, -1));
+    return declare_gradients(&judge, &core->d_judge, m, -1, NULL, 0);
+}
+
+int gan_slice(int h, int w)
+{
+    int slice = 16384 / (h * w);
+    return slice < 1 ? 1 : slice > 8 ? 8 : slice;
+}
+
+int gan_core_declare(struct gan_core *core, const struct net_design *design,
+                     const struct gan_choices *choices, const struct nn_ops *ops, struct plan *plan)
+{
+    core->design = *design;
+    core->choices = *choices;
+    core->ops = ops;
+    core->h = design->base_h << (design->stages - 1);
+    core->w = design->base_w << (design->stages - 1);
+    core->c = design->channels;
+    core->slice = gan_slice(core->h, core->w);
+    TRY(net_generator(&core->g.net, design));
+    TRY(net_discriminator(&core->d.net, design));
+    TRY(declare_network(&core->g, "g", plan));
+    TRY(declare_network(&core->d, "d", plan));
+    TRY(plan_declare(plan, "ema", PLAN_EMA, core->g.net.floats * sizeof(float), PLAN_ALWAYS,
+                     (void **)&core->ema));
+    struct phases p = number_phases(core->g.net.layer_count, core->d.net.layer_count);
+    TRY(declare_inputs(core, &p, plan));
+    TRY(declare_d_step(core, &p, plan));
+    TRY(declare_g_step(core, &p, plan));
+    int m = choices->micro;
+    size_t g = sweep_workspace(&core->g.net, ops, m, core->slice);
+    size_t d = sweep_workspace(&core->d.net, ops, 2 * m, 2 * core->slice);
+    return plan_declare(plan, "workspace", PLAN_WORKSPACE, g > d ? g : d, PLAN_ALWAYS,
+                        &core->g_make.workspace);
+}
+
+static void connect(struct gan_core *core, struct sweep *s, struct gan_network *network,
+                    bool gradients)
+{
+    s->net = &network->net;
+    s->ops = core->ops;
+    s->parameters = network->parameters;
+    s->gradients = gradients ? network->gradients : NULL;
+    s->slice = network == &core->d ? 2 * core->slice : core->slice;
+    s->labels = network == &core->d ? core->pair_labels : core->inputs.labels;
+    s->workspace = core->g_make.workspace;
+}
+
+void gan_core_connect(struct gan_core *core)
+{
+    connect(core, &core->g_make, &core->g, false);
+    connect(core, &core->g_learn, &core->g, true);
+    connect(core, &core->d_first, &core->d, false);
+    connect(core, &core->d_second, &core->d, true);
+    connect(core, &core->d_judge, &core->d, false);
+    struct sweep *first = &core->d_first, *second = &core->d_second;
+    second->value[0] = first->value[0];
+    second->recompute = core->choices.scheme == GAN_SCHEME_C;
+    for (int i = 0; i < core->d.net.layer_count; i++) {
+        second->mask[i] = first->mask[i];
+        if (!second->grad[i]) second->grad[i] = first->grad[i];
+    }
+}
+
+void gan_core_initialise(struct gan_core *core, uint64_t seed)
+{
+    net_initialise(&core->g.net, core->g.parameters, seed, GAN_G);
+    net_initialise(&core->d.net, core->d.parameters, seed, GAN_D);
+    memcpy(core->ema, core->g.parameters, core->g.net.floats * sizeof(float));
+}

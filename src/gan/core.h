@@ -1,0 +1,97 @@
+/* The two networks in training: buffers by the memory plan, one D step, one G step, the updates.
+ * Knows nothing of files: the pictures and draws of a batch come from a callback. */
+#ifndef IMGTRAIN_GAN_CORE_H
+#define IMGTRAIN_GAN_CORE_H
+
+#include "gan/sweep.h"
+
+struct plan;
+
+/* A: gradients of all layers stay from the first adjoint sweep to the second forward sweep.
+ * C: only those at the ends of blocks, the others are made again: less memory, 15 % slower. */
+enum gan_scheme { GAN_SCHEME_A, GAN_SCHEME_C };
+
+struct gan_choices {
+    int batch; /* pairs of a real and a fake picture in a step */
+    int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
+    enum gan_scheme scheme;
+};
+
+/* What the callback fills in for `n` pairs, from pair `first` of the batch on. */
+struct gan_inputs {
+    int first, n;
+    float *real; /* [n][h][w][c] in -1..1 */
+    float *z;    /* row i begins at z + i * z_stride */
+    int z_count, z_stride;
+    int *labels;                                /* [n], of the real and of the fake */
+    struct nn_augment *real_draws, *fake_draws; /* [n] */
+};
+
+enum gan_which { GAN_D, GAN_G };
+typedef int gan_fill(void *context, enum gan_which step, struct gan_inputs *inputs);
+
+/* Means over the batch of one step. */
+struct gan_report {
+    double loss;   /* adversarial */
+    double r1, r2; /* |gradient|^2 at reals and fakes (D step) */
+    double score_real, score_fake;
+    double sign;      /* mean sign(D(x) - D(G(z))) */
+    double units;     /* forward units of D for each of its pictures */
+    double invariant; /* largest relative error of the penalty's identity */
+};
+
+/* Parameters, gradients and the optimiser's second moment of one network. */
+struct gan_network {
+    struct net net;
+    float *parameters, *gradients, *v;
+    double v_missing; /* product of all b2 so far: Adam's correction is 1 - this */
+};
+
+struct gan_core {
+    const struct nn_ops *ops;
+    struct net_design design;
+    struct gan_choices choices;
+    int h, w, c, slice;
+    struct gan_network g, d;
+    float *ema; /* of g's parameters */
+
+    /* the uses of the networks within a step */
+    struct sweep g_make, d_first, d_second, g_learn, d_judge;
+    struct gan_inputs inputs;
+    int *pair_labels;              /* [2 micro] as D sees them */
+    struct nn_augment *pair_draws; /* [2 micro] */
+    float *factors;                /* [2 micro] */
+    double *squares;               /* [2 micro] */
+    float *scores;                 /* [2 micro] */
+    float *pulled, *pushed;        /* T' v and T T' v, [2 micro] pictures */
+};
+
+/* Pairs that are summed as one, whatever the micro-batch: by the picture's size alone. */
+int gan_slice(int h, int w);
+
+/* Builds both networks and declares every buffer in `plan`. The core must stay where it is. */
+int gan_core_declare(struct gan_core *core, const struct net_design *design,
+                     const struct gan_choices *choices, const struct nn_ops *ops,
+                     struct plan *plan);
+/* After plan_commit: connects the sweeps. */
+void gan_core_connect(struct gan_core *core);
+/* First weights; EMA = G. */
+void gan_core_initialise(struct gan_core *core, uint64_t seed);
+
+/* Leaves the gradients in d.gradients / g.gradients. gamma: weight of the penalty. Errors are the
+ * callback's. */
+int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamma,
+               struct gan_report *report);
+int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_report *report);
+
+/* Adam (b1 = 0) on one network; advances v_missing. */
+void gan_update(const struct gan_core *core, struct gan_network *network, double lr, double b2);
+
+/* Between steps, at most `micro` at a time: pictures of latents (rows of design.z floats) made with
+ * `parameters` into out [n][h][w][c]; and D's scores of pictures. */
+void gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
+                  int n, float *out);
+void gan_judge(struct gan_core *core, const float *pictures, const int *labels, int n,
+               float *scores);
+
+#endif
