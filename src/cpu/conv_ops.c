@@ -1,0 +1,317 @@
+/* The convolutions of nn_ops on the CPU: cuts the work over threads and calls the kernels of this
+ * machine's instruction set. Shapes that the networks do not use go to the reference. */
+#include "cpu/conv_kernels.h"
+#include "cpu/isa.h"
+#include "cpu/nn_cpu.h"
+
+#include <string.h>
+
+static const struct conv_kernels *kernels;
+
+static int is_gemm(const struct nn_conv *s)
+{
+    return s->kernel == 1 && s->groups == 1;
+}
+
+static int is_group(const struct nn_conv *s)
+{
+    return s->kernel == 3 && s->cin == s->cout && s->cin == GROUP * s->groups;
+}
+
+static size_t rows_of(const struct nn_conv *s)
+{
+    return (size_t)s->n * (size_t)s->h * (size_t)s->w;
+}
+
+static size_t tiles_of(const struct nn_conv *s)
+{
+    return (size_t)s->n * (size_t)((s->h + 1) / 2) * (size_t)((s->w + 1) / 2);
+}
+
+static int ceil_div(size_t a, size_t b)
+{
+    return (int)((a + b - 1) / b);
+}
+
+static int clamp(size_t x, int low, int high)
+{
+    return x < (size_t)low ? low : x > (size_t)high ? high : (int)x;
+}
+
+/* ---- forward and dgrad ---- */
+
+static size_t packed_floats(const struct nn_conv *s, int k, int n)
+{
+    if (is_group(s)) return (size_t)s->groups * GROUP_WEIGHTS;
+    return (size_t)ceil_div((size_t)n, (size_t)kernels->panel) * (size_t)kernels->panel * (size_t)k;
+}
+
+static void gemm(const struct nn_conv *s, float *out, const float *in, const float *weights, int n,
+                 int k, int adjoint, const struct nn_epilogue *e, float *packed)
+{
+    enum { ROWS = 96 }; /* what a thread takes at a time: 16 tiles of 6 rows */
+    size_t rows = rows_of(s);
+    int panels = ceil_div((size_t)n, (size_t)kernels->panel);
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+        for (int p = 0; p < panels; p++)
+            kernels->gemm_pack(packed, weights, k, n, adjoint ? n : 1, adjoint ? 1 : k, p, p + 1);
+#pragma omp for schedule(dynamic)
+        for (size_t r = 0; r < rows; r += ROWS)
+            kernels->gemm(out, in, packed, r, rows - r < ROWS ? rows : r + ROWS, n, k, e);
+    }
+}
+
+static void group(const struct nn_conv *s, float *out, const float *in, const float *weights,
+                  int adjoint, const struct nn_epilogue *e, float *packed)
+{
+    size_t tiles = tiles_of(s), groups = (size_t)s->groups;
+    size_t jobs = (size_t)ceil_div(tiles, GROUP_TILES) * groups;
+#pragma omp parallel
+    {
+        float scratch[GROUP_SCRATCH] __attribute__((aligned(64)));
+#pragma omp for schedule(static)
+        for (int g = 0; g < s->groups; g++)
+            kernels->group_pack(packed + (size_t)g * GROUP_WEIGHTS, weights, g, adjoint);
+            /* neighbours in a row of jobs read the same lines' neighbours: all groups of some
+             * pixels */
+#pragma omp for schedule(static)
+        for (size_t j = 0; j < jobs; j++) {
+            size_t g = j % groups, t = j / groups * GROUP_TILES;
+            kernels->group_conv(s, out, in, packed + g * GROUP_WEIGHTS, e, (int)g, t,
+                                clamp(tiles - t, 1, GROUP_TILES), scratch);
+        }
+    }
+}
+
+static void conv_forward(const struct nn_conv *s, void *out, const void *in, const float *weights,
+                         const struct nn_epilogue *e, void *workspace)
+{
+    if (is_gemm(s))
+        gemm(s, out, in, weights, s->cout, s->cin, 0, e, workspace);
+    else if (is_group(s))
+        group(s, out, in, weights, 0, e, workspace);
+    else
+        nn_ops_reference()->conv_forward(s, out, in, weights, e, workspace);
+}
+
+static void conv_dgrad(const struct nn_conv *s, void *din, const void *dout, const float *weights,
+                       const struct nn_epilogue *e, void *workspace)
+{
+    if (is_gemm(s))
+        gemm(s, din, dout, weights, s->cin, s->cout, 1, e, workspace);
+    else if (is_group(s))
+        group(s, din, dout, weights, 1, e, workspace);
+    else
+        nn_ops_reference()->conv_dgrad(s, din, dout, weights, e, workspace);
+}
+
+/* ---- wgrad ----
+ * A slice is cut into pieces, the same ones whatever the threads. A wave of whole slices is summed,
+ * each piece into its own partial sums by jobs that also cut the columns (or groups); then the
+ * pieces of each slice are added in order. */
+
+struct cut {
+    size_t slice;  /* rows (or tiles) of a slice */
+    size_t total;  /* of all */
+    int pieces;    /* of a slice */
+    size_t piece;  /* rows of a piece but the last */
+    int wave;      /* slices of a wave */
+    int blocks;    /* of columns or groups */
+    size_t floats; /* of one piece's sums */
+};
+
+/* Partial sums of up to 4 MiB, or four of them. */
+static struct cut cut_of(const struct nn_conv *s, size_t total, size_t least, size_t floats)
+{
+    struct cut c = {.total = total, .floats = floats};
+    size_t pictures = (size_t)(s->n < s->slice ? s->n : s->slice);
+    c.slice = total / (size_t)s->n * pictures;
+    int most = clamp(((size_t)1 << 20) / floats, 4, 16);
+    c.pieces = clamp(c.slice / least, 1, most);
+    c.piece = (c.slice + (size_t)c.pieces - 1) / (size_t)c.pieces;
+    c.wave = most / c.pieces;
+    return c;
+}
+
+/* The rows of a wave's p-th piece, when the wave starts with slice `slice`; 0 when there are none.
+ */
+static size_t piece_rows(const struct cut *c, size_t slice, int p, size_t *first)
+{
+    size_t begin = (slice + (size_t)(p / c->pieces)) * c->slice;
+    size_t end = begin + c->slice < c->total ? begin + c->slice : c->total;
+    *first = begin + (size_t)(p % c->pieces) * c->piece;
+    size_t last = *first + c->piece < end ? *first + c->piece : end;
+    return *first < last ? last - *first : 0;
+}
+
+enum { COLUMNS = 128, GROUPS = 8 }; /* of a job */
+
+static struct cut gemm_cut(const struct nn_conv *s)
+{
+    struct cut c = cut_of(s, rows_of(s), 512, (size_t)s->cin * (size_t)s->cout);
+    c.blocks = ceil_div((size_t)s->cin, COLUMNS);
+    return c;
+}
+
+static struct cut group_cut(const struct nn_conv *s)
+{
+    struct cut c = cut_of(s, tiles_of(s), 512, (size_t)s->groups * GROUP_WEIGHTS);
+    c.blocks = ceil_div((size_t)s->groups, GROUPS);
+    return c;
+}
+
+static size_t gemm_scratch(const struct nn_conv *s)
+{
+    return CONV_WGRAD_CHUNK *
+           (CONV_WGRAD_ALIGN * (size_t)ceil_div((size_t)s->cout, CONV_WGRAD_ALIGN) +
+            CONV_WGRAD_ALIGN);
+}
+
+/* One slice fits a call of the kernel: it adds its sums to dw itself, one slice after the other. */
+static void gemm_wgrad_small(const struct nn_conv *s, const struct cut *c, float *dw,
+                             const float *in, const float *dout, float *scratch)
+{
+#pragma omp parallel for schedule(static)
+    for (int b = 0; b < c->blocks; b++) {
+        int first = b * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
+        for (size_t r = 0; r < c->total; r += c->slice)
+            kernels->wgrad(dw, dout + r * (size_t)s->cout, in + r * (size_t)s->cin,
+                           clamp(c->total - r, 1, (int)c->slice), s->cin, s->cout, first, last,
+                           scratch + (size_t)b * gemm_scratch(s));
+    }
+}
+
+static void gemm_piece(const struct nn_conv *s, float *sums, const float *in, const float *dout,
+                       size_t row, size_t rows, int block, float *scratch)
+{
+    int first = block * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
+    for (int o = 0; o < s->cout; o++)
+        memset(sums + (size_t)o * (size_t)s->cin + first, 0, (size_t)(last - first) * sizeof *sums);
+    for (size_t r = row; r < row + rows; r += CONV_WGRAD_CHUNK)
+        kernels->wgrad(sums, dout + r * (size_t)s->cout, in + r * (size_t)s->cin,
+                       clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), s->cin, s->cout, first, last,
+                       scratch);
+}
+
+static void add_pieces(float *dw, const struct cut *c, const float *sums, int slices, size_t i)
+{
+    for (int slice = 0; slice < slices; slice++) {
+        const float *from = sums + (size_t)(slice * c->pieces) * c->floats + i;
+        float sum = 0;
+        for (int p = 0; p < c->pieces; p++)
+            sum += from[(size_t)p * c->floats];
+        dw[i] += sum;
+    }
+}
+
+static void gemm_wgrad(const struct nn_conv *s, float *dw, const float *in, const float *dout,
+                       float *workspace)
+{
+    struct cut c = gemm_cut(s);
+    int most = c.wave * c.pieces;
+    float *sums = workspace, *scratch = sums + (size_t)most * c.floats;
+    if (c.slice <= CONV_WGRAD_CHUNK) {
+        gemm_wgrad_small(s, &c, dw, in, dout, scratch);
+        return;
+    }
+    size_t slices = (c.total + c.slice - 1) / c.slice;
+#pragma omp parallel
+    for (size_t first = 0; first < slices; first += (size_t)c.wave) {
+        int now = clamp(slices - first, 1, c.wave);
+#pragma omp for schedule(dynamic)
+        for (int j = 0; j < now * c.pieces * c.blocks; j++) {
+            int p = j / c.blocks;
+            size_t row, rows = piece_rows(&c, first, p, &row);
+            gemm_piece(s, sums + (size_t)p * c.floats, in, dout, row, rows, j % c.blocks,
+                       scratch + (size_t)j * gemm_scratch(s));
+        }
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < c.floats; i++)
+            add_pieces(dw, &c, sums, now, i);
+    }
+}
+
+static void group_piece(const struct nn_conv *s, float *sums, const float *in, const float *dout,
+                        size_t tile, size_t tiles, int block)
+{
+    float scratch[2 * GROUP_SCRATCH] __attribute__((aligned(64)));
+    int first = block * GROUPS, last = s->groups - first < GROUPS ? s->groups : first + GROUPS;
+    memset(sums + (size_t)first * GROUP_WEIGHTS, 0,
+           (size_t)(last - first) * GROUP_WEIGHTS * sizeof *sums);
+    for (size_t t = tile; t < tile + tiles; t += GROUP_TILES)
+        for (int g = first; g < last; g++)
+            kernels->group_wgrad(s, sums + (size_t)g * GROUP_WEIGHTS, in, dout, g, t,
+                                 clamp(tile + tiles - t, 1, GROUP_TILES), scratch);
+}
+
+static void group_wgrad(const struct nn_conv *s, float *dw, const float *in, const float *dout,
+                        float *sums)
+{
+    struct cut c = group_cut(s);
+    size_t slices = (c.total + c.slice - 1) / c.slice;
+#pragma omp parallel
+    for (size_t first = 0; first < slices; first += (size_t)c.wave) {
+        int now = clamp(slices - first, 1, c.wave);
+#pragma omp for schedule(dynamic)
+        for (int j = 0; j < now * c.pieces * c.blocks; j++) {
+            int p = j / c.blocks;
+            size_t tile, tiles = piece_rows(&c, first, p, &tile);
+            group_piece(s, sums + (size_t)p * c.floats, in, dout, tile, tiles, j % c.blocks);
+        }
+#pragma omp for schedule(static)
+        for (int g = 0; g < s->groups; g++)
+            for (int slice = 0; slice < now; slice++) {
+                float *to =
+                    sums + (size_t)(slice * c.pieces) * c.floats + (size_t)g * GROUP_WEIGHTS;
+                for (int p = 1; p < c.pieces; p++)
+                    for (size_t i = 0; i < GROUP_WEIGHTS; i++)
+                        to[i] += to[(size_t)p * c.floats + i];
+                kernels->group_unpack(dw, to, g);
+            }
+    }
+}
+
+static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
+                       void *workspace)
+{
+    if (is_gemm(s))
+        gemm_wgrad(s, dw, in, dout, workspace);
+    else if (is_group(s))
+        group_wgrad(s, dw, in, dout, workspace);
+    else
+        nn_ops_reference()->conv_wgrad(s, dw, in, dout, workspace);
+}
+
+static size_t conv_workspace(const struct nn_conv *s)
+{
+    if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(s);
+    size_t forward = packed_floats(s, s->cin, s->cout), dgrad = packed_floats(s, s->cout, s->cin);
+    struct cut c = is_gemm(s) ? gemm_cut(s) : group_cut(s);
+    size_t most = (size_t)(c.wave * c.pieces);
+    size_t wgrad = most * c.floats;
+    if (is_gemm(s)) wgrad += most * (size_t)c.blocks * gemm_scratch(s);
+    size_t floats = forward > dgrad ? forward : dgrad;
+    return (floats > wgrad ? floats : wgrad) * sizeof(float);
+}
+
+static const struct conv_kernels *kernels_get(void)
+{
+    switch (cpu_isa()) {
+#ifdef __x86_64__
+    case CPU_ISA_AVX512: return &conv_kernels_avx512;
+    case CPU_ISA_AVX2: return &conv_kernels_avx2;
+#endif
+    default: return &conv_kernels_base;
+    }
+}
+
+void nn_install_conv(struct nn_ops *ops)
+{
+    kernels = kernels_get();
+    ops->conv_workspace = conv_workspace;
+    ops->conv_forward = conv_forward;
+    ops->conv_dgrad = conv_dgrad;
+    ops->conv_wgrad = conv_wgrad;
+}

@@ -1,0 +1,110 @@
+/* 1x1 convolutions: matrix products with few columns and very many rows. */
+#include "cpu/conv_kernels.h"
+#include "cpu/isa/conv_epilogue.h"
+#include "cpu/isa/conv_isa.h"
+
+/* 6 rows x COLS vectors of sums, COLS columns and 1 broadcast in registers */
+enum { COLS = CONV_GEMM_COLS, ROWS = 6, PANEL = COLS * VF, BLOCK_BYTES = 128 * 1024 };
+
+#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
+
+/* Where a tile of sums goes. */
+struct target {
+    float *out;
+    size_t at, stride; /* of its first element in out, and from row to row */
+    int column;        /* its first channel */
+};
+
+INLINE void tile(int cols, int k, const float *a, ptrdiff_t stride, const float *b,
+                 const struct target *t, const struct nn_epilogue *e)
+{
+    const float *a3 = a + 3 * stride;
+#define ZERO(r) vf c##r##0 = vf_set(0), c##r##1 = c##r##0, c##r##2 = c##r##0, c##r##3 = c##r##0;
+    EACH_ROW(ZERO)
+    for (int i = 0; i < k; i++) {
+        vf b0 = vf_load(b), b1 = b0, b2 = b0, b3 = b0;
+        if (cols > 1) b1 = vf_load(b + VF);
+        if (cols > 2) b2 = vf_load(b + 2 * VF);
+        if (cols > 3) b3 = vf_load(b + 3 * VF);
+#define STEP(r)                                                                                    \
+    {                                                                                              \
+        vf x = vf_set((r < 3 ? a : a3)[(r % 3) * stride + i]);                                     \
+        c##r##0 = vf_fma(x, b0, c##r##0);                                                          \
+        if (cols > 1) c##r##1 = vf_fma(x, b1, c##r##1);                                            \
+        if (cols > 2) c##r##2 = vf_fma(x, b2, c##r##2);                                            \
+        if (cols > 3) c##r##3 = vf_fma(x, b3, c##r##3);                                            \
+    }
+        EACH_ROW(STEP)
+        b += PANEL;
+    }
+#define STORE1(r, j)                                                                               \
+    if (cols > j)                                                                                  \
+        epilogue_store(t->out, t->at + r * t->stride + j * VF, t->column + j * VF, c##r##j, e);
+#define STORE(r) STORE1(r, 0) STORE1(r, 1) STORE1(r, 2) STORE1(r, 3)
+    EACH_ROW(STORE)
+}
+
+static void tile_any(int cols, int k, const float *a, ptrdiff_t stride, const float *b,
+                     const struct target *t, const struct nn_epilogue *e)
+{
+    if (cols == 1)
+        tile(1, k, a, stride, b, t, e);
+    else if (cols == 2)
+        tile(2, k, a, stride, b, t, e);
+    else if (cols == 3 && COLS > 2)
+        tile(3, k, a, stride, b, t, e);
+    else if (COLS > 2)
+        tile(4, k, a, stride, b, t, e);
+}
+
+/* A tile at the edge: its sums are computed aside, whole vectors of them. */
+static void tile_edge(int rows, int columns, int k, const float *a, const float *b,
+                      const struct target *t, const struct nn_epilogue *e)
+{
+    static const struct nn_epilogue plain = {.slope = 1};
+    float sums[ROWS * PANEL] __attribute__((aligned(64)));
+    int cols = (columns + VF - 1) / VF;
+    for (int r = 0; r < rows; r++) {
+        /* a short tile has stride 0: six times the same row */
+        struct target aside = {sums, (size_t)(r * PANEL), rows == ROWS ? PANEL : 0, 0};
+        if (rows < ROWS || r == 0)
+            tile_any(cols, k, a + (ptrdiff_t)r * k, rows == ROWS ? k : 0, b, &aside, &plain);
+        for (int c = 0; c < columns; c++)
+            epilogue_store_one(t->out, t->at + (size_t)r * t->stride + (size_t)c, t->column + c,
+                               sums[r * PANEL + c], e);
+    }
+}
+
+void ISA_NAME(conv_gemm_pack)(float *packed, const float *b, int k, int n, ptrdiff_t row,
+                              ptrdiff_t column, int first, int last)
+{
+    packed += (size_t)first * (size_t)(PANEL * k);
+    for (int c = first * PANEL; c < last * PANEL; c += PANEL)
+        for (int i = 0; i < k; i++)
+            for (int j = 0; j < PANEL; j++)
+                *packed++ = c + j < n ? b[i * row + (c + j) * column] : 0;
+}
+
+void ISA_NAME(conv_gemm)(float *out, const float *a, const float *packed, size_t first, size_t last,
+                         int n, int k, const struct nn_epilogue *epilogue)
+{
+    /* A block of rows that stays in the second-level cache while the panels pass over it. */
+    size_t block = BLOCK_BYTES / sizeof(float) / (size_t)(k > n ? k : n) / ROWS * ROWS;
+    if (block < ROWS) block = ROWS;
+    for (size_t begin = first; begin < last; begin += block) {
+        size_t end = begin + block < last ? begin + block : last;
+        for (int c = 0; c < n; c += PANEL) {
+            const float *b = packed + (size_t)c * (size_t)k;
+            int columns = n - c < PANEL ? n - c : PANEL;
+            for (size_t r = begin; r < end; r += ROWS) {
+                struct target t = {out, r * (size_t)n + (size_t)c, (size_t)n, c};
+                const float *rows = a + r * (size_t)k;
+                int count = end - r < ROWS ? (int)(end - r) : ROWS;
+                if (count == ROWS && columns % VF == 0)
+                    tile_any(columns / VF, k, rows, k, b, &t, epilogue);
+                else
+                    tile_edge(count, columns, k, rows, b, &t, epilogue);
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+/* Grouped 3x3 convolutions with 16 channels a group, by Winograd's F(2x2,3x3): 16 products where
+ * the definition has 36. One group of one pixel is one AVX-512 vector. */
+#include "cpu/conv_kernels.h"
+#include "cpu/isa/conv_epilogue.h"
+#include "cpu/isa/conv_isa.h"
+
+static const float zeros[GROUP];
+
+struct tile {
+    size_t pixel; /* its top left output pixel, counted over the whole batch */
+    int y, x;     /* the same in its picture */
+};
+
+INLINE struct tile tile_at(const struct nn_conv *s, size_t t)
+{
+    size_t across = (size_t)(s->w + 1) / 2, down = (size_t)(s->h + 1) / 2;
+    size_t x = 2 * (t % across), y = 2 * (t / across % down), n = t / across / down;
+    return (struct tile){(n * (size_t)s->h + y) * (size_t)s->w + x, (int)y, (int)x};
+}
+
+/* The addresses of a tile's 4x4 inputs; outside the picture: zeros. */
+INLINE void inputs(const float *p[16], const struct nn_conv *s, const float *in, int channels,
+                   const struct tile *t)
+{
+    const float *corner = in + t->pixel * (size_t)channels;
+    for (int r = 0; r < 4; r++)
+        for (int c = 0; c < 4; c++) {
+            int inside = (unsigned)(t->y + r - 1) < (unsigned)s->h &&
+                         (unsigned)(t->x + c - 1) < (unsigned)s->w;
+            p[4 * r + c] =
+                inside ? corner + ((ptrdiff_t)(r - 1) * s->w + (c - 1)) * channels : zeros;
+        }
+}
+
+/* out[f * step] = (B^T d B)[f] of the 4x4 d */
+INLINE void transform_input(float *out, size_t step, const float *const p[16])
+{
+    for (int v = 0; v < GROUP; v += VF) {
+        vf d[16];
+        for (int c = 0; c < 4; c++) {
+            vf d0 = vf_load(p[c] + v), d1 = vf_load(p[4 + c] + v);
+            vf d2 = vf_load(p[8 + c] + v), d3 = vf_load(p[12 + c] + v);
+            d[c] = d0 - d2, d[4 + c] = d1 + d2, d[8 + c] = d2 - d1, d[12 + c] = d1 - d3;
+        }
+        for (int r = 0; r < 16; r += 4) {
+            vf_store(out + (size_t)r * step + v, d[r] - d[r + 2]);
+            vf_store(out + (size_t)(r + 1) * step + v, d[r + 1] + d[r + 2]);
+            vf_store(out + (size_t)(r + 2) * step + v, d[r + 2] - d[r + 1]);
+            vf_store(out + (size_t)(r + 3) * step + v, d[r + 1] - d[r + 3]);
+        }
+    }
+}
+
+/* values[f][tile][16] of the tiles; the rest of the last dozen is zero */
+static void gather_inputs(float *values, const struct nn_conv *s, const float *in, int channels,
+                          size_t first, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct tile t = tile_at(s, first + (size_t)i);
+        const float *p[16];
+        inputs(p, s, in, channels, &t);
+        transform_input(values + i * GROUP, GROUP_TILES * GROUP, p);
+    }
+    size_t rest = (size_t)(GROUP_TILES - count) * GROUP * sizeof *values;
+    for (int f = 0; f < 16 && rest; f++)
+        memset(values + (f * GROUP_TILES + count) * GROUP, 0, rest);
+}
+
+#define EACH_4(X) X(0) X(1) X(2) X(3)
+#define EACH_12(X) EACH_4(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define EACH_16(X) EACH_12(X) X(12) X(13) X(14) X(15)
+
+#if defined(ISA_avx512)
+enum { TILES_AT_ONCE = 12 };
+/* values[12][16] = values w[16][16], in place: 16 weights and 12 sums in registers */
+INLINE void product(float *values, const float *w)
+{
+#define LOAD(i) vf w##i = vf_load(w + i * GROUP);
+    EACH_16(LOAD)
+#define FIRST(t) vf c##t = vf_set(values[t * GROUP]) * w0;
+    EACH_12(FIRST)
+#define MUL(t, i) c##t = vf_fma(vf_set(values[t * GROUP + i]), w##i, c##t);
+#define STEPS(i)                                                                                   \
+    MUL(0, i)                                                                                      \
+    MUL(1, i) MUL(2, i) MUL(3, i) MUL(4, i) MUL(5, i) MUL(6, i) MUL(7, i) MUL(8, i) MUL(9, i)      \
+        MUL(10, i) MUL(11, i)
+    STEPS(1)
+    STEPS(2)
+    STEPS(3) STEPS(4) STEPS(5) STEPS(6) STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12)
+        STEPS(13) STEPS(14) STEPS(15)
+#define STORE(t) vf_store(values + t * GROUP, c##t);
+            EACH_12(STORE)
+}
+#else
+enum { TILES_AT_ONCE = 4 };
+INLINE void product(float *values, const float *w)
+{
+    float out[TILES_AT_ONCE * GROUP] __attribute__((aligned(64)));
+    for (int v = 0; v < GROUP; v += 2 * VF) {
+#define ZERO(t) vf c##t = vf_set(0), e##t = c##t;
+        EACH_4(ZERO)
+        for (int i = 0; i < GROUP; i++) {
+            vf w0 = vf_load(w + i * GROUP + v), w1 = vf_load(w + i * GROUP + v + VF);
+#define STEP(t)                                                                                    \
+    c##t = vf_fma(vf_set(values[t * GROUP + i]), w0, c##t);                                        \
+    e##t = vf_fma(vf_set(values[t * GROUP + i]), w1, e##t);
+            EACH_4(STEP)
+        }
+#define STORE(t) vf_store(out + t * GROUP + v, c##t), vf_store(out + t * GROUP + v + VF, e##t);
+        EACH_4(STORE)
+    }
+    memcpy(values, out, sizeof out);
+}
+#endif
+
+/* The 2x2 outputs A^T m A of a tile, through the epilogue. */
+static void scatter_outputs(const struct nn_conv *s, float *out, const float *products,
+                            const struct nn_epilogue *e, int channels, int group, size_t first,
+                            int count)
+{
+    const size_t step = GROUP_TILES * GROUP;
+    for (int i = 0; i < count; i++) {
+        struct tile t = tile_at(s, first + (size_t)i);
+        int right = t.x + 1 < s->w, below = t.y + 1 < s->h;
+        for (int v = 0; v < GROUP; v += VF) {
+            const float *m = products + i * GROUP + v;
+            vf a[4], b[4];
+            for (size_t c = 0; c < 4; c++) {
+                vf m0 = vf_load(m + c * step), m1 = vf_load(m + (4 + c) * step);
+                vf m2 = vf_load(m + (8 + c) * step), m3 = vf_load(m + (12 + c) * step);
+                a[c] = m0 + m1 + m2, b[c] = m1 - m2 - m3;
+            }
+            int channel = group * GROUP + v;
+            size_t at = t.pixel * (size_t)channels + (size_t)channel;
+            size_t next = at + (size_t)s->w * (size_t)channels;
+            epilogue_store(out, at, channel, a[0] + a[1] + a[2], e);
+            if (right) epilogue_store(out, at + (size_t)channels, channel, a[1] - a[2] - a[3], e);
+            if (!below) continue;
+            epilogue_store(out, next, channel, b[0] + b[1] + b[2], e);
+            if (right) epilogue_store(out, next + (size_t)channels, channel, b[1] - b[2] - b[3], e);
+        }
+    }
+}
+
+void ISA_NAME(conv_group_conv)(const struct nn_conv *s, float *out, const float *in,
+                               const float *packed, const struct nn_epilogue *e, int group,
+                               size_t first, int count, float *scratch)
+{
+    gather_inputs(scratch, s, in + group * GROUP, s->cin, first, count);
+    for (int f = 0; f < 16; f++)
+        for (int t = 0; t < count; t += TILES_AT_ONCE)
+            product(scratch + (f * GROUP_TILES + t) * GROUP, packed + f * GROUP * GROUP);
+    scatter_outputs(s, out, scratch, e, s->cin, group, first, count);
+}
+
+/* values[f][tile][16] = A y A^T of the 2x2 outputs y */
+static void gather_outputs(float *values, const struct nn_conv *s, const float *dout, int channels,
+                           size_t first, int count)
+{
+    const size_t step = GROUP_TILES * GROUP;
+    for (int i = 0; i < count; i++) {
+        struct tile t = tile_at(s, first + (size_t)i);
+        int right = t.x + 1 < s->w, below = t.y + 1 < s->h;
+        const float *y = dout + t.pixel * (size_t)channels;
+        const float *p[4] = {y, right ? y + channels : zeros,
+                             below ? y + (ptrdiff_t)s->w * channels : zeros,
+                             right && below ? y + (ptrdiff_t)(s->w + 1) * channels : zeros};
+        for (int v = 0; v < GROUP; v += VF) {
+            vf l[4], r[4];
+            l[0] = vf_load(p[0] + v), l[3] = vf_load(p[2] + v);
+            r[0] = vf_load(p[1] + v), r[3] = vf_load(p[3] + v);
+            l[1] = l[0] + l[3], l[2] = l[0] - l[3], l[3] = -l[3];
+            r[1] = r[0] + r[3], r[2] = r[0] - r[3], r[3] = -r[3];
+            for (size_t k = 0; k < 4; k++) {
+                float *to = values + 4 * k * step + (size_t)(i * GROUP + v);
+                vf_store(to, l[k]);
+                vf_store(to + step, l[k] + r[k]);
+                vf_store(to + 2 * step, l[k] - r[k]);
+                vf_store(to + 3 * step, -r[k]);
+            }
+        }
+    }
+}
+
+/* sums[16][16] += sum over the tiles of a[16] b[16] */
+INLINE void outer_product(float *sums, const float *a, const float *b, int count)
+{
+#if defined(ISA_avx512)
+#define SUM(i) vf s##i = vf_load(sums + i * GROUP);
+    EACH_16(SUM)
+    for (int t = 0; t < count; t++, a += GROUP, b += GROUP) {
+        vf y = vf_load(b);
+#define ADD(i) s##i = vf_fma(vf_set(a[i]), y, s##i);
+        EACH_16(ADD)
+    }
+#define KEEP(i) vf_store(sums + i * GROUP, s##i);
+    EACH_16(KEEP)
+#else
+    for (int v = 0; v < GROUP; v += 2 * VF)
+        for (int i = 0; i < GROUP; i += 4) {
+#define SUM(j)                                                                                     \
+    vf s##j = vf_load(sums + (i + j) * GROUP + v), u##j = vf_load(sums + (i + j) * GROUP + v + VF);
+            EACH_4(SUM)
+            for (int t = 0; t < count; t++) {
+                vf y0 = vf_load(b + t * GROUP + v), y1 = vf_load(b + t * GROUP + v + VF);
+#define ADD(j)                                                                                     \
+    s##j = vf_fma(vf_set(a[t * GROUP + i + j]), y0, s##j);                                         \
+    u##j = vf_fma(vf_set(a[t * GROUP + i + j]), y1, u##j);
+                EACH_4(ADD)
+            }
+#define KEEP(j)                                                                                    \
+    vf_store(sums + (i + j) * GROUP + v, s##j), vf_store(sums + (i + j) * GROUP + v + VF, u##j);
+            EACH_4(KEEP)
+        }
+#endif
+}
+
+void ISA_NAME(conv_group_wgrad)(const struct nn_conv *s, float *sums, const float *in,
+                                const float *dout, int group, size_t first, int count,
+                                float *scratch)
+{
+    float *a = scratch, *b = scratch + GROUP_SCRATCH;
+    gather_inputs(a, s, in + group * GROUP, s->cin, first, count);
+    gather_outputs(b, s, dout + group * GROUP, s->cout, first, count);
+    for (int f = 0; f < 16; f++)
+        outer_product(sums + f * GROUP * GROUP, a + f * GROUP_TILES * GROUP,
+                      b + f * GROUP_TILES * GROUP, count);
+}
+
+void ISA_NAME(conv_group_pack)(float *packed, const float *weights, int group, int adjoint)
+{
+    const float *w = weights + (ptrdiff_t)group * GROUP * GROUP * 9;
+    float taps[9][GROUP] __attribute__((aligned(64)));
+    for (int i = 0; i < GROUP; i++) { /* one input channel, all outputs */
+        for (int o = 0; o < GROUP; o++)
+            for (int k = 0; k < 9; k++)
+                taps[k][o] = adjoint ? w[(i * GROUP + o) * 9 + 8 - k] : w[(o * GROUP + i) * 9 + k];
+        for (int v = 0; v < GROUP; v += VF) {
+            vf u[4][3], half = vf_set(0.5F);
+            for (int c = 0; c < 3; c++) {
+                vf g0 = vf_load(taps[c] + v), g1 = vf_load(taps[3 + c] + v);
+                vf g2 = vf_load(taps[6 + c] + v), sum = g0 + g2;
+                u[0][c] = g0, u[1][c] = (sum + g1) * half, u[2][c] = (sum - g1) * half;
+                u[3][c] = g2;
+            }
+            for (int r = 0; r < 4; r++) {
+                float *to = packed + (4 * r * GROUP + i) * GROUP + v;
+                vf sum = u[r][0] + u[r][2];
+                vf_store(to, u[r][0]);
+                vf_store(to + GROUP * GROUP, (sum + u[r][1]) * half);
+                vf_store(to + 2 * GROUP * GROUP, (sum - u[r][1]) * half);
+                vf_store(to + 3 * GROUP * GROUP, u[r][2]);
+            }
+        }
+    }
+}
+
+void ISA_NAME(conv_group_unpack)(float *dw, const float *sums, int group)
+{
+    float *w = dw + (ptrdiff_t)group * GROUP * GROUP * 9;
+    float taps[9][GROUP] __attribute__((aligned(64)));
+    for (int i = 0; i < GROUP; i++) {
+        for (int v = 0; v < GROUP; v += VF) {
+            vf u[3][4], half = vf_set(0.5F);
+            for (int c = 0; c < 4; c++) {
+                const float *from = sums + (c * GROUP + i) * GROUP + v;
+                vf m0 = vf_load(from), m1 = vf_load(from + 4 * GROUP * GROUP);
+                vf m2 = vf_load(from + 8 * GROUP * GROUP), m3 = vf_load(from + 12 * GROUP * GROUP);
+                vf sum = (m1 + m2) * half;
+                u[0][c] = m0 + sum, u[1][c] = (m1 - m2) * half, u[2][c] = sum + m3;
+            }
+            for (int r = 0; r < 3; r++) {
+                vf sum = (u[r][1] + u[r][2]) * half;
+                vf_store(taps[3 * r] + v, u[r][0] + sum);
+                vf_store(taps[3 * r + 1] + v, (u[r][1] - u[r][2]) * half);
+                vf_store(taps[3 * r + 2] + v, sum + u[r][3]);
+            }
+        }
+        for (int o = 0; o < GROUP; o++)
+            for (int k = 0; k < 9; k++)
+                w[(o * GROUP + i) * 9 + k] += taps[k][o];
+    }
+}

@@ -1,0 +1,77 @@
+/* What the convolution kernels need of vectors beside simd.h. */
+#ifndef IMGTRAIN_CPU_ISA_CONV_SIMD_H
+#define IMGTRAIN_CPU_ISA_CONV_SIMD_H
+
+#include "cpu/isa/simd.h"
+
+#include <stddef.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { VF = LANES };
+
+#if defined(ISA_avx512)
+
+/* One bit for each lane that is > 0, from bit `at` on; `at` is a multiple of VF. */
+INLINE void vf_mask_store(uint8_t *bits, size_t at, vf v)
+{
+    uint16_t m = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ);
+    memcpy(bits + at / 8, &m, sizeof m);
+}
+/* v where v > 0, slope * v elsewhere. */
+INLINE vf vf_lrelu(vf v, vf slope)
+{
+    return _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NGT_UQ), v, slope);
+}
+/* v where the bit (from `at` on) is set, slope * v elsewhere. */
+INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
+{
+    uint16_t m;
+    memcpy(&m, bits + at / 8, sizeof m);
+    return _mm512_mask_mul_ps(v, (__mmask16)~m, v, slope);
+}
+
+#elif defined(ISA_avx2)
+
+INLINE void vf_mask_store(uint8_t *bits, size_t at, vf v)
+{
+    bits[at / 8] = (uint8_t)_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ));
+}
+INLINE vf vf_lrelu(vf v, vf slope)
+{
+    __m256 above = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
+    return _mm256_blendv_ps(_mm256_mul_ps(v, slope), v, above);
+}
+INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
+{
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits[at / 8]), lane), lane);
+    return _mm256_blendv_ps(_mm256_mul_ps(v, slope), v, _mm256_castsi256_ps(set));
+}
+
+#else
+
+INLINE void vf_mask_store(uint8_t *bits, size_t at, vf v)
+{
+    unsigned m = 0, low = at % 8;
+    for (int i = 0; i < VF; i++)
+        m |= (unsigned)(v[i] > 0) << i;
+    bits[at / 8] = (uint8_t)((bits[at / 8] & ~(0xfU << low)) | m << low);
+}
+INLINE vf vf_lrelu(vf v, vf slope)
+{
+    vf low = v * slope;
+    for (int i = 0; i < VF; i++)
+        v[i] = v[i] > 0 ? v[i] : low[i];
+    return v;
+}
+INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
+{
+    vf low = v * slope;
+    for (int i = 0; i < VF; i++)
+        v[i] = bits[at / 8] >> (at % 8 + (size_t)i) & 1 ? v[i] : low[i];
+    return v;
+}
+#endif
+
+#endif

@@ -1,0 +1,13 @@
+/* The convolution kernels of one instruction set. */
+#include "cpu/isa/conv_isa.h"
+
+const struct conv_kernels ISA_NAME(conv_kernels) = {
+    .panel = CONV_GEMM_COLS * VF,
+    .gemm_pack = ISA_NAME(conv_gemm_pack),
+    .gemm = ISA_NAME(conv_gemm),
+    .wgrad = ISA_NAME(conv_wgrad),
+    .group_pack = ISA_NAME(conv_group_pack),
+    .group_conv = ISA_NAME(conv_group_conv),
+    .group_wgrad = ISA_NAME(conv_group_wgrad),
+    .group_unpack = ISA_NAME(conv_group_unpack),
+};

@@ -1,0 +1,264 @@
+/* The fast convolutions against sums in double precision, for every instruction set of this
+ * machine, odd sizes, every epilogue, and any number of threads. */
+#include "cpu/isa.h"
+#include "device/nn_ops.h"
+
+#include <check.h>
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct nn_conv shapes[] = {
+    /* n, h, w, cin, cout, kernel, groups, slice */
+    {1, 1, 1, 16, 16, 1, 1, 1, NN_F32},    {5, 1, 1, 64, 24, 1, 1, 2, NN_F32},
+    {2, 3, 5, 3, 16, 1, 1, 1, NN_F32},     {3, 7, 7, 40, 3, 1, 1, 2, NN_F32},
+    {4, 5, 3, 32, 80, 1, 1, 2, NN_F32},    {2, 7, 9, 128, 64, 1, 1, 2, NN_F32},
+    {5, 13, 11, 48, 136, 1, 1, 2, NN_F32}, {4, 24, 24, 16, 32, 1, 1, 4, NN_F32},
+    {1, 1, 1, 16, 16, 3, 1, 1, NN_F32},    {5, 3, 5, 32, 32, 3, 2, 2, NN_F32},
+    {3, 7, 7, 48, 48, 3, 3, 1, NN_F32},    {4, 4, 4, 256, 256, 3, 16, 2, NN_F32},
+    {2, 9, 16, 16, 16, 3, 1, 2, NN_F32},   {4, 34, 31, 16, 16, 3, 1, 4, NN_F32},
+    {2, 5, 4, 8, 16, 3, 2, 1, NN_F32}, /* not a fast one: the reference */
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes, ISAS = 3 };
+
+static const char *const isa_names[ISAS] = {"base", "avx2", "avx512"};
+
+static const struct nn_ops *ops_for(int isa)
+{
+    setenv("IMGTRAIN_ISA", isa_names[isa], 1);
+    return (int)cpu_isa() == isa ? nn_ops_cpu() : NULL;
+}
+
+static float *noise(size_t count, unsigned seed)
+{
+    float *x = malloc(count * sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 1664525U + 1013904223U;
+        x[i] = (float)(seed >> 8) / (float)(1 << 23) - 1;
+    }
+    return x;
+}
+
+struct data {
+    struct nn_conv s;
+    size_t pixels, weights_count;
+    float *in, *dout, *weights, *bias, *residual;
+    void *workspace;
+};
+
+static size_t inputs(const struct data *d)
+{
+    return d->pixels * (size_t)d->s.cin;
+}
+
+static size_t outputs(const struct data *d)
+{
+    return d->pixels * (size_t)d->s.cout;
+}
+
+static struct data data_make(const struct nn_conv *s, const struct nn_ops *ops)
+{
+    struct data d = {.s = *s, .pixels = (size_t)(s->n * s->h * s->w)};
+    d.weights_count = (size_t)(s->cout * (s->cin / s->groups) * s->kernel * s->kernel);
+    d.in = noise(inputs(&d), 1);
+    d.dout = noise(outputs(&d), 2);
+    d.weights = noise(d.weights_count, 3);
+    size_t most = inputs(&d) > outputs(&d) ? inputs(&d) : outputs(&d);
+    d.bias = noise(most, 4);
+    d.residual = noise(most, 5);
+    size_t bytes = (ops->conv_workspace(s) + 63) / 64 * 64;
+    d.workspace = bytes ? aligned_alloc(64, bytes) : NULL;
+    if (bytes) memset(d.workspace, 0xff, bytes); /* NaN: nothing may rely on its content */
+    return d;
+}
+
+static void data_free(struct data *d)
+{
+    free(d->in), free(d->dout), free(d->weights), free(d->bias), free(d->residual);
+    free(d->workspace);
+}
+
+/* Calls visit for each product of the convolution: input element, output element, weight. */
+static void each_product(const struct nn_conv *s,
+                         void (*visit)(void *, size_t i, size_t o, size_t w), void *arg)
+{
+    int ci = s->cin / s->groups, co = s->cout / s->groups, k = s->kernel, r = k / 2;
+    for (int n = 0; n < s->n; n++)
+        for (int y = 0; y < s->h; y++)
+            for (int x = 0; x < s->w; x++)
+                for (int o = 0; o < s->cout; o++)
+                    for (int j = 0; j < ci * k * k; j++) {
+                        int yy = y + j / k % k - r, xx = x + j % k - r;
+                        if (yy < 0 || yy >= s->h || xx < 0 || xx >= s->w) continue;
+                        int at = ((n * s->h + yy) * s->w + xx) * s->cin + o / co * ci + j / (k * k);
+                        visit(arg, (size_t)at, (size_t)(((n * s->h + y) * s->w + x) * s->cout + o),
+                              (size_t)(o * ci * k * k + j));
+                    }
+}
+
+struct sums {
+    const struct data *d;
+    double *forward, *dgrad, *wgrad;
+};
+
+static void visit(void *arg, size_t i, size_t o, size_t w)
+{
+    struct sums *s = arg;
+    s->forward[o] += (double)s->d->in[i] * (double)s->d->weights[w];
+    s->dgrad[i] += (double)s->d->dout[o] * (double)s->d->weights[w];
+    s->wgrad[w] += (double)s->d->in[i] * (double)s->d->dout[o];
+}
+
+static struct sums sums_make(const struct data *d)
+{
+    struct sums s = {d, calloc(outputs(d), sizeof(double)), calloc(inputs(d), sizeof(double)),
+                     calloc(d->weights_count, sizeof(double))};
+    each_product(&d->s, visit, &s);
+    return s;
+}
+
+static void sums_free(struct sums *s)
+{
+    free(s->forward), free(s->dgrad), free(s->wgrad);
+}
+
+static void ck_close(const float *got, const double *want, size_t count, double tolerance,
+                     const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs((double)got[i] - want[i]) <= tolerance))
+            ck_abort_msg("%s[%zu]: %.9g, wanted %.9g", what, i, (double)got[i], want[i]);
+}
+
+START_TEST(sums)
+{
+    const struct nn_ops *ops = ops_for(_i / SHAPES);
+    if (!ops) return;
+    struct data d = data_make(&shapes[_i % SHAPES], ops);
+    struct sums want = sums_make(&d);
+    struct nn_epilogue plain = {.slope = 1};
+    float *out = noise(outputs(&d), 6), *din = noise(inputs(&d), 7);
+    ops->conv_forward(&d.s, out, d.in, d.weights, &plain, d.workspace);
+    ops->conv_dgrad(&d.s, din, d.dout, d.weights, &plain, d.workspace);
+    float *dw = noise(d.weights_count, 8);
+    for (size_t i = 0; i < d.weights_count; i++)
+        want.wgrad[i] += (double)dw[i]; /* it accumulates */
+    ops->conv_wgrad(&d.s, dw, d.in, d.dout, d.workspace);
+    ck_close(out, want.forward, outputs(&d), 2e-5, "forward");
+    ck_close(din, want.dgrad, inputs(&d), 2e-5, "dgrad");
+    ck_close(dw, want.wgrad, d.weights_count, 1e-4, "wgrad");
+    free(out), free(din), free(dw);
+    sums_free(&want);
+    data_free(&d);
+}
+END_TEST
+
+/* What an epilogue makes of a sum; near zero the sign may differ, so it is taken from the mask. */
+static double finish(double v, const struct nn_epilogue *e, const float *bias, size_t i, int c,
+                     int positive)
+{
+    v += (double)bias[i % (size_t)c] + (double)((const float *)e->residual)[i];
+    if (!positive) v *= (double)e->slope;
+    if (e->mask_in && !(e->mask_in[i / 8] >> i % 8 & 1)) v *= (double)e->mask_slope;
+    return v;
+}
+
+/* Bias, residual in place, leaky ReLU, mask out and mask in, all at once. */
+static void check_epilogue(struct data *d, const struct nn_ops *ops, int adjoint,
+                           const double *want)
+{
+    size_t count = adjoint ? inputs(d) : outputs(d);
+    int channels = adjoint ? d->s.cin : d->s.cout;
+    if (channels % 8 != 0) return;
+    float *out = malloc(count * sizeof *out);
+    double *finished = malloc(count * sizeof *finished);
+    uint8_t *bits = malloc(count / 8), *mask = malloc(count / 8);
+    memcpy(out, d->residual, count * sizeof *out);
+    for (size_t i = 0; i < count / 8; i++)
+        bits[i] = 0xa5, mask[i] = (uint8_t)(i * 37 >> 2);
+    struct nn_epilogue e = {d->bias, out, 0.2F, bits, mask, 0.5F};
+    (adjoint ? ops->conv_dgrad : ops->conv_forward)(&d->s, out, adjoint ? d->dout : d->in,
+                                                    d->weights, &e, d->workspace);
+    e.residual = d->residual;
+    for (size_t i = 0; i < count; i++) {
+        double sum = want[i] + (double)d->bias[i % (size_t)channels] + (double)d->residual[i];
+        int positive = bits[i / 8] >> i % 8 & 1;
+        ck_assert_msg(fabs(sum) < 2e-5 || positive == (sum > 0), "mask %zu of %g", i, sum);
+        finished[i] = finish(want[i], &e, d->bias, i, channels, positive);
+    }
+    ck_close(out, finished, count, 2e-5, adjoint ? "dgrad epilogue" : "forward epilogue");
+    free(out), free(finished), free(bits), free(mask);
+}
+
+START_TEST(epilogues)
+{
+    const struct nn_ops *ops = ops_for(_i / SHAPES);
+    if (!ops) return;
+    struct data d = data_make(&shapes[_i % SHAPES], ops);
+    struct sums want = sums_make(&d);
+    check_epilogue(&d, ops, 0, want.forward);
+    check_epilogue(&d, ops, 1, want.dgrad);
+    sums_free(&want);
+    data_free(&d);
+}
+END_TEST
+
+static void run_all(struct data *d, const struct nn_ops *ops, float *out, float *din, float *dw)
+{
+    struct nn_epilogue e = {.slope = 1};
+    memset(dw, 0, d->weights_count * sizeof *dw);
+    ops->conv_forward(&d->s, out, d->in, d->weights, &e, d->workspace);
+    ops->conv_dgrad(&d->s, din, d->dout, d->weights, &e, d->workspace);
+    ops->conv_wgrad(&d->s, dw, d->in, d->dout, d->workspace);
+}
+
+/* The same bits with 1, 2 and 5 threads, and when the batch is cut between slices. */
+START_TEST(same_bits)
+{
+    const struct nn_ops *ops = ops_for(_i / SHAPES);
+    if (!ops) return;
+    struct data d = data_make(&shapes[_i % SHAPES], ops);
+    size_t sizes[3] = {outputs(&d), inputs(&d), d.weights_count};
+    float *one[3], *many[3];
+    for (int i = 0; i < 3; i++)
+        one[i] = noise(sizes[i], 9), many[i] = noise(sizes[i], 10);
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    run_all(&d, ops, one[0], one[1], one[2]);
+    for (int threads = 2; threads <= 5; threads += 3) {
+        omp_set_num_threads(threads);
+        run_all(&d, ops, many[0], many[1], many[2]);
+        for (int i = 0; i < 3; i++)
+            ck_assert_mem_eq(one[i], many[i], sizes[i] * sizeof(float));
+    }
+    omp_set_num_threads(before);
+    size_t picture = d.pixels / (size_t)d.s.n;
+    memset(many[2], 0, sizes[2] * sizeof(float));
+    for (int n = 0; n < d.s.n; n += d.s.slice) {
+        struct nn_conv part = d.s;
+        part.n = d.s.n - n < d.s.slice ? d.s.n - n : d.s.slice;
+        size_t at = (size_t)n * picture;
+        ops->conv_wgrad(&part, many[2], d.in + at * (size_t)d.s.cin, d.dout + at * (size_t)d.s.cout,
+                        d.workspace);
+    }
+    ck_assert_mem_eq(one[2], many[2], sizes[2] * sizeof(float));
+    for (int i = 0; i < 3; i++)
+        free(one[i]), free(many[i]);
+    data_free(&d);
+}
+END_TEST
+
+Suite *conv_suite(void);
+Suite *conv_suite(void)
+{
+    Suite *suite = suite_create("conv");
+    TCase *tests = tcase_create("conv");
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, sums, 0, ISAS * SHAPES);
+    tcase_add_loop_test(tests, epilogues, 0, ISAS * SHAPES);
+    tcase_add_loop_test(tests, same_bits, 0, ISAS * SHAPES);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
