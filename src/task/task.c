@@ -2,12 +2,13 @@
 #include "task/task.h"
 
 #include "base/error.h"
+#include "gan/gan.h"
 #include "splat/splat.h"
 
 #include <string.h>
 
 static const struct task *const tasks[] = {
-    &task_splat, NULL, /* ends the table */
+    &task_splat, &task_gan, NULL, /* ends the table */
 };
 
 const struct task *task_find(const char *name)

@@ -1,0 +1,366 @@
+/* The task: data set, schedules, steps, frames. */
+#include "gan/gan.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/philox.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "gan/dataset.h"
+#include "gan/grid.h"
+#include "gan/settings.h"
+#include "gan/state.h"
+#include "image/image.h"
+#include "math/augment.h"
+#include "memory/plan.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GAP_PICTURES = 64 };
+
+struct task_state {
+    const struct config *config;
+    struct dataset *set;
+    struct plan *plan;
+    struct gan_core core;
+    struct gan_progress progress; /* what a checkpoint holds besides tensors */
+    struct gan_schedule now;
+    struct dataset_item *items;       /* [micro] */
+    const uint8_t **pixels;           /* [micro] */
+    uint8_t *flips;                   /* [micro] */
+    float *show;                      /* [samples] generated pictures, host */
+    float *gap_pictures, *gap_scores; /* [micro] */
+    struct gan_report d, g;           /* of the last step */
+    double gap;
+    bool identity_warned;
+    int64_t step;
+};
+
+static uint64_t seed_of(const struct task_state *s)
+{
+    return (uint64_t)s->config->seed;
+}
+
+/* ---- the inputs of a step: pure functions of (seed, step) ---- */
+
+static int fill(void *context, enum gan_which which, struct gan_inputs *in)
+{
+    struct task_state *s = context;
+    const struct gan_core *core = &s->core;
+    uint64_t batch = (uint64_t)core->choices.batch;
+    uint64_t call = 2 * (uint64_t)s->step + (uint64_t)which, seed = seed_of(s);
+    uint64_t draws = (uint64_t)(in->z_count + 3) / 4;
+    float p = (float)fmin(0.8, fmax(s->now.augment, s->progress.augment));
+    dataset_batch(s->set, call * batch + (uint64_t)in->first, in->n, s->items);
+    for (int i = 0; i < in->n; i++) {
+        uint64_t pair = (uint64_t)(in->first + i);
+        s->pixels[i] = s->items[i].pixels;
+        s->flips[i] = s->items[i].flip;
+        in->labels[i] = s->items[i].label;
+        net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, seed,
+                   STREAM_GAN_LATENT, call, pair * draws);
+        in->real_draws[i] = augment_draw(seed, call, 2 * pair, p, core->h, core->w);
+        in->fake_draws[i] = augment_draw(seed, call, 2 * pair + 1, p, core->h, core->w);
+    }
+    core->ops->from_u8(in->real, s->pixels, s->flips, in->n, core->h, core->w, core->c);
+    return OK;
+}
+
+/* ---- open and close ---- */
+
+static int open_data(struct task_state *s, const struct task_setup *setup)
+{
+    const struct config *config = setup->config;
+    if (!config->gan.data[0])
+        return fail(ERR_CONFIG, "data is not set: the folder of pictures to learn from");
+    struct dataset_options options = {
+        .folder = config->gan.data,
+        .width = gan_picture_width(config),
+        .height = gan_picture_height(config),
+        .classes = config->gan.labels,
+        .flip = config->gan.flip,
+        .seed = (uint64_t)config->seed,
+        .cache_dir = setup->run_dir,
+        .stop_requested = setup->stop_requested,
+    };
+    return dataset_open(&s->set, &options);
+}
+
+static int declare(struct task_state *s, const struct net_design *design,
+                   const struct gan_choices *choices, const struct device *device)
+{
+    size_t picture = (size_t)(gan_picture_width(s->config) * gan_picture_height(s->config) * 3);
+    size_t micro = (size_t)choices->micro;
+    plan_free(s->plan);
+    memset(&s->core, 0, sizeof s->core);
+    s->plan = plan_create();
+    if (!s->plan) return ERR_SYSTEM;
+    TRY(gan_core_declare(&s->core, design, choices, device->nn, s->plan));
+    TRY(plan_declare(s->plan, "gap.pictures", PLAN_HOST, micro * picture * sizeof(float),
+                     PLAN_ALWAYS, (void **)&s->gap_pictures));
+    TRY(plan_declare(s->plan, "gap.scores", PLAN_HOST, micro * sizeof(float), PLAN_ALWAYS,
+                     (void **)&s->gap_scores));
+    TRY(plan_declare(s->plan, "show", PLAN_HOST,
+                     (size_t)s->config->gan.samples * picture * sizeof(float), PLAN_ALWAYS,
+                     (void **)&s->show));
+    return plan_layout(s->plan);
+}
+
+static bool fits(const struct task_state *s, const struct device *device)
+{
+    size_t bytes = plan_device_bytes(s->plan);
+    int64_t room = device->free_bytes ? device->free_bytes(device) : -1;
+    if (device->limit_bytes && bytes > device->limit_bytes) return false;
+    return room < 0 || (double)bytes <= 0.85 * (double)room;
+}
+
+/* The fastest choice that fits: scheme A before C, and within each the largest micro-batch. None
+ * changes a result. */
+static int choose(struct task_state *s, const struct net_design *design,
+                  const struct device *device)
+{
+    const struct config *config = s->config;
+    int slice = gan_slice(gan_picture_height(config), gan_picture_width(config));
+    int batch = (int)config->gan.batch, fixed = (int)config->gan.micro_batch;
+    bool may_a = config->gan.scheme != CONFIG_GAN_SCHEME_C;
+    bool may_c = config->gan.scheme != CONFIG_GAN_SCHEME_A;
+    if (config->memory.use_gradient_checkpointing) may_a = false, may_c = true;
+    for (int scheme = may_a ? GAN_SCHEME_A : GAN_SCHEME_C;
+         scheme <= (may_c ? GAN_SCHEME_C : GAN_SCHEME_A); scheme++) {
+        int micro = fixed ? fixed : batch;
+        for (;; micro /= 2) {
+            micro = (micro + slice - 1) / slice * slice;
+            if (micro > batch) micro = batch;
+            struct gan_choices choices = {.batch = batch, .micro = micro};
+            choices.scheme = (enum gan_scheme)scheme;
+            TRY(declare(s, design, &choices, device));
+            if (fits(s, device)) return OK;
+            if (fixed || micro <= slice) break;
+        }
+    }
+    return OK; /* the least there is: the commit, or the forecast, says what is missing */
+}
+
+static int allocate(struct task_state *s)
+{
+    size_t micro = (size_t)s->core.choices.micro;
+    s->items = calloc(micro, sizeof *s->items);
+    s->pixels = calloc(micro, sizeof *s->pixels);
+    s->flips = calloc(micro, 1);
+    if (!s->items || !s->pixels || !s->flips) return fail(ERR_SYSTEM, "out of memory");
+    return OK;
+}
+
+static void gan_close(struct task_state *s)
+{
+    if (!s) return;
+    plan_free(s->plan);
+    dataset_close(s->set);
+    free(s->items);
+    free(s->pixels);
+    free(s->flips);
+    free(s);
+}
+
+static int gan_open(struct task_state **out, const struct task_setup *setup)
+{
+    struct task_state *s = calloc(1, sizeof *s);
+    struct net_design design;
+    *out = s;
+    if (!s) return fail(ERR_SYSTEM, "out of memory");
+    s->config = setup->config;
+    s->gap = (double)NAN;
+    TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
+    TRY(open_data(s, setup));
+    TRY(gan_design(&design, s->config, dataset_classes(s->set)));
+    TRY(choose(s, &design, setup->device));
+    s->progress.fingerprint = dataset_fingerprint(s->set);
+    if (setup->forecast_only) return OK;
+    TRY(plan_commit(s->plan, setup->device));
+    gan_core_connect(&s->core);
+    TRY(allocate(s));
+    log_info("gan: %d x %d, %d pictures (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
+             "%.0f MFLOP; %d pairs at a time, scheme %c",
+             s->core.w, s->core.h, dataset_train_count(s->set), dataset_held_count(s->set),
+             design.classes, (double)s->core.g.net.parameter_total * 1e-6,
+             (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
+             s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? 'A' : 'C');
+    if (setup->resume) return gan_load(&s->core, &s->progress, setup->resume);
+    gan_core_initialise(&s->core, seed_of(s));
+    return OK;
+}
+
+static const struct plan *gan_plan(const struct task_state *s)
+{
+    return s->plan;
+}
+
+static int64_t gan_steps(const struct task_state *s)
+{
+    return (s->config->gan.images + s->config->gan.batch - 1) / s->config->gan.batch;
+}
+
+/* ---- one step ---- */
+
+/* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
+static double mean_score(struct task_state *s, bool held)
+{
+    struct gan_core *core = &s->core;
+    int count = held ? dataset_held_count(s->set) : dataset_train_count(s->set);
+    if (count > GAP_PICTURES) count = GAP_PICTURES;
+    double sum = 0;
+    for (int first = 0; first < count; first += core->choices.micro) {
+        int n = count - first < core->choices.micro ? count - first : core->choices.micro;
+        for (int i = 0; i < n; i++) {
+            struct dataset_item item =
+                held ? dataset_held(s->set, first + i) : dataset_train(s->set, first + i);
+            s->pixels[i] = item.pixels;
+            core->inputs.labels[i] = item.label;
+        }
+        core->ops->from_u8(s->gap_pictures, s->pixels, NULL, n, core->h, core->w, core->c);
+        gan_judge(core, s->gap_pictures, core->inputs.labels, n, s->gap_scores);
+        for (int i = 0; i < n; i++)
+            sum += (double)s->gap_scores[i];
+    }
+    return count ? sum / count : (double)NAN;
+}
+
+/* Raises the augmentation while D tells reals from fakes too surely (Karras et al. 2020: full range
+ * within 500,000 images). */
+static void feed_back(struct task_state *s)
+{
+    double target = s->config->gan.augment_target, change = (double)s->core.choices.batch / 5e5;
+    s->progress.sign += (s->d.sign - s->progress.sign) * 0.1;
+    if (!(target > 0)) return;
+    s->progress.augment += s->progress.sign > target ? change : -change;
+    s->progress.augment = fmin(0.8, fmax(0, s->progress.augment));
+}
+
+static void add(struct task_report *report, const char *name, const char *format, double value)
+{
+    report->metrics[report->metric_count++] = (struct task_metric){name, format, value};
+}
+
+static void fill_report(const struct task_state *s, int64_t step, struct task_report *r)
+{
+    double penalty = s->now.gamma / 2 * (s->d.r1 + s->d.r2);
+    memset(r, 0, sizeof *r);
+    r->loss = s->d.loss + penalty + s->g.loss;
+    add(r, "loss_d", "%.3f", s->d.loss);
+    add(r, "loss_g", "%.3f", s->g.loss);
+    add(r, "penalty", "%.3f", penalty);
+    add(r, "r1", NULL, s->d.r1);
+    add(r, "r2", NULL, s->d.r2);
+    add(r, "score_real", NULL, s->d.score_real);
+    add(r, "score_fake", NULL, s->d.score_fake);
+    add(r, "sign", "%.2f", s->progress.sign);
+    add(r, "gap", "%.2f", s->gap);
+    add(r, "augment", NULL, fmin(0.8, fmax(s->now.augment, s->progress.augment)));
+    add(r, "gamma", NULL, s->now.gamma);
+    add(r, "lr", NULL, s->now.lr);
+    add(r, "units", NULL, s->d.units);
+    snprintf(r->caption, sizeof r->caption, "images %lld  D %.3f  G %.3f  gap %.2f",
+             (long long)((step + 1) * s->core.choices.batch), s->d.loss, s->g.loss, s->gap);
+}
+
+static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
+{
+    struct gan_core *core = &s->core;
+    double t = (double)step / (double)gan_steps(s);
+    s->step = step;
+    s->now = gan_schedule_at(s->config, t);
+    TRY(gan_d_step(core, fill, s, s->now.gamma, &s->d));
+    gan_update(core, &core->d, s->now.lr, s->now.b2);
+    TRY(gan_g_step(core, fill, s, &s->g));
+    gan_update(core, &core->g, s->now.lr, s->now.b2);
+    core->ops->ema(core->ema, core->g.parameters, core->g.net.floats, (float)s->now.ema);
+    feed_back(s);
+    if (s->d.invariant > 1e-2 && !s->identity_warned) {
+        log_warning("step %lld: the gradient penalty's identity is off by %.1e", (long long)step,
+                    s->d.invariant);
+        s->identity_warned = true;
+    }
+    if (evaluate && dataset_held_count(s->set)) s->gap = mean_score(s, false) - mean_score(s, true);
+    fill_report(s, step, report);
+    return OK;
+}
+
+/* ---- pictures ---- */
+
+static int make_samples(struct task_state *s)
+{
+    struct gan_core *core = &s->core;
+    int z = core->design.z, micro = core->choices.micro, total = (int)s->config->gan.samples;
+    size_t picture = (size_t)(core->h * core->w * core->c);
+    float *latents = calloc((size_t)(micro * z), sizeof *latents);
+    if (!latents) return fail(ERR_SYSTEM, "out of memory");
+    for (int first = 0; first < total; first += micro) {
+        int n = total - first < micro ? total - first : micro;
+        for (int i = 0; i < n; i++) {
+            gan_latent(latents + (ptrdiff_t)i * z, z, (uint64_t)(first + i));
+            core->inputs.labels[i] = core->design.classes ? (first + i) % core->design.classes : 0;
+        }
+        gan_generate(core, core->ema, latents, core->inputs.labels, n,
+                     s->show + (size_t)first * picture);
+    }
+    free(latents);
+    return OK;
+}
+
+static int gan_picture(struct task_state *s, int max_side, struct image *picture)
+{
+    TRY(make_samples(s));
+    return grid_picture(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
+                        max_side);
+}
+
+static int gan_reference(struct task_state *s, int max_side, struct image *picture)
+{
+    const struct gan_core *core = &s->core;
+    size_t one = (size_t)(core->h * core->w * core->c);
+    int total = (int)s->config->gan.samples, count = dataset_train_count(s->set);
+    for (int i = 0; i < total; i++) {
+        const uint8_t *pixels = dataset_train(s->set, i % count).pixels;
+        core->ops->from_u8(s->show + (size_t)i * one, &pixels, NULL, 1, core->h, core->w, core->c);
+    }
+    return grid_picture(picture, s->show, total, core->w, core->h, max_side);
+}
+
+static int gan_final_picture(struct task_state *s, struct image *picture)
+{
+    return gan_picture(s, 0, picture);
+}
+
+static int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height)
+{
+    grid_size((int)s->config->gan.samples, s->core.w, s->core.h, max_side, width, height);
+    return OK;
+}
+
+static int gan_save(struct task_state *s, struct store_writer *writer)
+{
+    return gan_store(&s->core, &s->progress, writer);
+}
+
+static int gan_save_model(struct task_state *s, struct store_writer *writer)
+{
+    return gan_store_model(&s->core, writer);
+}
+
+const struct task task_gan = {
+    .name = "gan",
+    .open = gan_open,
+    .plan = gan_plan,
+    .steps = gan_steps,
+    .step = gan_step,
+    .picture = gan_picture,
+    .reference = gan_reference,
+    .save = gan_save,
+    .save_model = gan_save_model,
+    .final_picture = gan_final_picture,
+    .close = gan_close,
+    .picture_size = gan_picture_size,
+};

@@ -1,0 +1,147 @@
+#include "gan/state.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/philox.h"
+#include "store/safetensors.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void gan_latent(float *latent, int z, uint64_t seed)
+{
+    net_normal(latent, (size_t)z, seed, STREAM_GAN_SAMPLE, 0, 0);
+}
+
+/* Every parameter of a flat range as its own tensor. */
+static int store_range(struct store_writer *writer, const char *prefix, const struct net *net,
+                       const float *range)
+{
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", prefix, p->name);
+        TRY(store_add(writer, name, TENSOR_F32, p->dims, p->shape, range + p->offset));
+    }
+    return OK;
+}
+
+static int load_range(const struct store_file *file, const char *prefix, const struct net *net,
+                      float *range)
+{
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", prefix, p->name);
+        TRY(store_read_f32(file, name, p->dims, p->shape, range + p->offset));
+    }
+    return OK;
+}
+
+static int store_list(struct store_writer *writer, const char *key, const int *values, int count)
+{
+    char text[256];
+    int used = 0;
+    for (int i = 0; i < count && used < (int)sizeof text - 12; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%d", i ? "," : "", values[i]);
+    return store_set(writer, key, text);
+}
+
+static int load_list(const struct store_file *file, const char *key, int *values, int count)
+{
+    const char *text = store_get(file, key);
+    for (int i = 0; i < count; i++) {
+        char *end;
+        if (!text || !*text) return fail(ERR_DATA, "%s is missing or too short", key);
+        values[i] = (int)strtol(text, &end, 10);
+        if (end == text || values[i] < 1 || values[i] > 4096)
+            return fail(ERR_DATA, "%s: '%s' is no list of sizes", key, text);
+        text = *end ? end + 1 : end;
+    }
+    return OK;
+}
+
+static int store_design(const struct net_design *design, struct store_writer *writer)
+{
+    TRY(store_set_int(writer, "gan.stages", design->stages));
+    TRY(store_set_int(writer, "gan.base_width", design->base_w));
+    TRY(store_set_int(writer, "gan.base_height", design->base_h));
+    TRY(store_set_int(writer, "gan.z", design->z));
+    TRY(store_set_int(writer, "gan.classes", design->classes));
+    TRY(store_set_int(writer, "gan.embedding", design->embedding));
+    TRY(store_list(writer, "gan.widths", design->width, design->stages));
+    return store_list(writer, "gan.blocks", design->blocks, design->stages);
+}
+
+static int load_int(const struct store_file *file, const char *key, int low, int high, int *value)
+{
+    int64_t number;
+    TRY(store_get_int(file, key, &number));
+    if (number < low || number > high)
+        return fail(ERR_DATA, "%s is %" PRId64 ", not %d to %d", key, number, low, high);
+    *value = (int)number;
+    return OK;
+}
+
+int gan_load_design(struct net_design *design, const struct store_file *file)
+{
+    *design = (struct net_design){.channels = 3};
+    TRY(load_int(file, "gan.stages", 1, NET_MAX_STAGES, &design->stages));
+    TRY(load_int(file, "gan.base_width", 1, 4096, &design->base_w));
+    TRY(load_int(file, "gan.base_height", 1, 4096, &design->base_h));
+    TRY(load_int(file, "gan.z", 1, 4096, &design->z));
+    TRY(load_int(file, "gan.classes", 0, 1 << 20, &design->classes));
+    TRY(load_int(file, "gan.embedding", 0, 4096, &design->embedding));
+    TRY(load_list(file, "gan.widths", design->width, design->stages));
+    return load_list(file, "gan.blocks", design->blocks, design->stages);
+}
+
+int gan_store(const struct gan_core *core, const struct gan_progress *progress,
+              struct store_writer *writer)
+{
+    char text[32];
+    TRY(store_range(writer, "", &core->g.net, core->g.parameters));
+    TRY(store_range(writer, "", &core->d.net, core->d.parameters));
+    TRY(store_range(writer, "v.", &core->g.net, core->g.v));
+    TRY(store_range(writer, "v.", &core->d.net, core->d.v));
+    TRY(store_range(writer, "ema.", &core->g.net, core->ema));
+    TRY(store_set_double(writer, "gan.v_missing_g", core->g.v_missing));
+    TRY(store_set_double(writer, "gan.v_missing_d", core->d.v_missing));
+    TRY(store_set_double(writer, "gan.augment", progress->augment));
+    TRY(store_set_double(writer, "gan.sign", progress->sign));
+    snprintf(text, sizeof text, "%016" PRIx64, progress->fingerprint);
+    TRY(store_set(writer, "gan.fingerprint", text));
+    return store_design(&core->design, writer);
+}
+
+int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file)
+{
+    const char *fingerprint = store_get(file, "gan.fingerprint");
+    TRY(load_range(file, "", &core->g.net, core->g.parameters));
+    TRY(load_range(file, "", &core->d.net, core->d.parameters));
+    TRY(load_range(file, "v.", &core->g.net, core->g.v));
+    TRY(load_range(file, "v.", &core->d.net, core->d.v));
+    TRY(load_range(file, "ema.", &core->g.net, core->ema));
+    TRY(store_get_double(file, "gan.v_missing_g", &core->g.v_missing));
+    TRY(store_get_double(file, "gan.v_missing_d", &core->d.v_missing));
+    TRY(store_get_double(file, "gan.augment", &progress->augment));
+    TRY(store_get_double(file, "gan.sign", &progress->sign));
+    if (!fingerprint || strtoull(fingerprint, NULL, 16) != progress->fingerprint)
+        log_warning("the pictures are not those that this run began with");
+    return OK;
+}
+
+int gan_store_model(const struct gan_core *core, struct store_writer *writer)
+{
+    TRY(store_range(writer, "", &core->g.net, core->ema));
+    return store_design(&core->design, writer);
+}
+
+int gan_load_generator(const struct net *generator, float *parameters,
+                       const struct store_file *file)
+{
+    bool checkpoint = store_find(file, "ema.g.linear") != NULL;
+    return load_range(file, checkpoint ? "ema." : "", generator, parameters);
+}

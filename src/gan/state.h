@@ -1,0 +1,36 @@
+/* The training's state in checkpoints and models: tensors named as in GAN_TENSORS.md. */
+#ifndef IMGTRAIN_GAN_STATE_H
+#define IMGTRAIN_GAN_STATE_H
+
+#include "gan/core.h"
+
+struct store_file;
+struct store_writer;
+
+/* What the next step depends on besides the tensors. */
+struct gan_progress {
+    double augment;       /* probability by feedback */
+    double sign;          /* running mean of E[sign(D(real) - D(fake))] */
+    uint64_t fingerprint; /* of the data set */
+};
+
+/* The checkpoint: g.*, d.*, their second moments v.g.*, v.d.*, and ema.g.*. */
+int gan_store(const struct gan_core *core, const struct gan_progress *progress,
+              struct store_writer *writer);
+/* Into a connected core. Warns when progress->fingerprint (of the data set at hand) is another than
+ * the file's. ERR_DATA. */
+int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file);
+
+/* The model: EMA weights as g.*, and the design in the metadata ("gan.width" ... ). */
+int gan_store_model(const struct gan_core *core, struct store_writer *writer);
+
+/* The design that a model or checkpoint was trained with. ERR_DATA. */
+int gan_load_design(struct net_design *design, const struct store_file *file);
+/* EMA weights of either. */
+int gan_load_generator(const struct net *generator, float *parameters,
+                       const struct store_file *file);
+
+/* The latent of sample `seed`: z normal numbers that depend on nothing else. */
+void gan_latent(float *latent, int z, uint64_t seed);
+
+#endif
