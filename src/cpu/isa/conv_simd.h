@@ -53,24 +53,21 @@ INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
 
 INLINE void vf_mask_store(uint8_t *bits, size_t at, vf v)
 {
-    unsigned m = 0, low = at % 8;
-    for (int i = 0; i < VF; i++)
-        m |= (unsigned)(v[i] > 0) << i;
-    bits[at / 8] = (uint8_t)((bits[at / 8] & ~(0xfU << low)) | m << low);
+    const vm lane = {1, 2, 4, 8};
+    vm m = (v > vf_set(0)) & lane;
+    unsigned low = at % 8, four = (unsigned)(m[0] | m[1] | m[2] | m[3]);
+    bits[at / 8] = (uint8_t)((bits[at / 8] & ~(0xfU << low)) | four << low);
 }
 INLINE vf vf_lrelu(vf v, vf slope)
 {
-    vf low = v * slope;
-    for (int i = 0; i < VF; i++)
-        v[i] = v[i] > 0 ? v[i] : low[i];
-    return v;
+    return vf_select(v > vf_set(0), v, v * slope);
 }
 INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
 {
-    vf low = v * slope;
-    for (int i = 0; i < VF; i++)
-        v[i] = bits[at / 8] >> (at % 8 + (size_t)i) & 1 ? v[i] : low[i];
-    return v;
+    const vm lane = {1, 2, 4, 8};
+    int four = bits[at / 8] >> at % 8;
+    vm set = ((vm){four, four, four, four} & lane) == lane;
+    return vf_select(set, v, v * slope);
 }
 #endif
 
