@@ -1,6 +1,7 @@
 #include "gan/grid.h"
 
 #include "base/error.h"
+#include "gan/sampler.h"
 #include "image/image.h"
 
 #include <math.h>
@@ -46,12 +47,6 @@ void grid_size(int count, int w, int h, int max_side, int *width, int *height)
     fit(&l, max_side, width, height);
 }
 
-static uint8_t to_u8(float x)
-{
-    float u = x * 128 + 128.5f;
-    return u > 0 ? (uint8_t)(u < 255 ? u : 255) : 0; /* NaN becomes black */
-}
-
 int grid_picture(struct image *out, const float *pictures, int count, int w, int h, int max_side)
 {
     struct layout l = lay_out(count, w, h);
@@ -69,7 +64,7 @@ int grid_picture(struct image *out, const float *pictures, int count, int w, int
                 pictures +
                 (((size_t)i * (size_t)h + (size_t)(yy % h)) * (size_t)w + (size_t)(xx % w)) * 3;
             for (int c = 0; c < 3; c++)
-                to[c] = to_u8(pixel[c]);
+                to[c] = sampler_byte(pixel[c]);
         }
     if (width == l.width && height == l.height) {
         *out = full;

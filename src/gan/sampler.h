@@ -1,0 +1,36 @@
+/* A trained generator in use: nothing of D and of the optimiser is loaded. */
+#ifndef IMGTRAIN_GAN_SAMPLER_H
+#define IMGTRAIN_GAN_SAMPLER_H
+
+#include <stdint.h>
+
+struct device;
+struct plan;
+struct store_file;
+
+struct sampler;
+
+/* `file`: a model or a checkpoint of task gan (its EMA weights), which may be closed afterwards.
+ * micro: pictures made at a time. The device must outlive the sampler. ERR_DATA,
+ * ERR_DEVICE_MEMORY. */
+int sampler_open(struct sampler **sampler, struct device *device, const struct store_file *file,
+                 int micro);
+void sampler_close(struct sampler *sampler); /* accepts NULL */
+
+int sampler_width(const struct sampler *sampler);
+int sampler_height(const struct sampler *sampler);
+int sampler_classes(const struct sampler *sampler); /* 0 = unconditional */
+int sampler_z(const struct sampler *sampler);       /* length of a latent */
+
+/* The latent of `seed`, into sampler_z() floats. */
+void sampler_latent(const struct sampler *sampler, uint64_t seed, float *latent);
+
+/* n pictures of n latents (one after the other) and labels (NULL without classes): out [n][h][w][3]
+ * in -1..1, host memory. Each picture depends on its own latent and label alone. */
+void sampler_make(struct sampler *sampler, const float *latents, const int *labels, int n,
+                  float *out);
+
+/* One value of such a picture as a byte: clamp((x + 1) * 128) rounded. */
+uint8_t sampler_byte(float x);
+
+#endif
