@@ -28,7 +28,9 @@ struct dataset_item {
 };
 
 /* Unreadable files are named in one warning each (a few, then a count) and skipped. ERR_INPUT: no
- * such folder; ERR_DATA: no picture in it, or none readable; ERR_STOPPED. *set is owned. */
+ * such folder; ERR_DATA: no picture in it, none readable, only one, or classes without folders;
+ * ERR_STOPPED. The cache is made again when a file's name, size or time changed, or it is damaged;
+ * where it cannot be written the pictures stay in memory, with a warning. *set is owned. */
 int dataset_open(struct dataset **set, const struct dataset_options *options);
 void dataset_close(struct dataset *set); /* accepts NULL */
 
@@ -37,7 +39,8 @@ int dataset_held_count(
     const struct dataset *set);                 /* min(10 %, 200); 0 for fewer than 20 pictures */
 int dataset_classes(const struct dataset *set); /* 0 without classes */
 const char *dataset_class_name(const struct dataset *set, int label);
-/* A checksum of the pictures and their labels, so that a resumed run notices another data set. */
+/* A checksum of the prepared pictures, their order and classes, whatever the files' times: so that
+ * a resumed run notices another data set. */
 uint64_t dataset_fingerprint(const struct dataset *set);
 
 /* Training or held-out picture `index`, never mirrored. */
@@ -48,5 +51,9 @@ struct dataset_item dataset_held(const struct dataset *set, int index);
  * new order each epoch): a pure function of (seed, number), without any state. */
 void dataset_batch(const struct dataset *set, uint64_t first, int count,
                    struct dataset_item *items);
+
+/* Where the cache of a run belongs, a new string (malloc): $XDG_CACHE_HOME/imgtrain where that is
+ * set, so that runs share it; else RUN/cache, as nothing is written outside the run unasked. */
+char *dataset_cache_folder(const char *run_dir);
 
 #endif

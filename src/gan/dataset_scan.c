@@ -1,0 +1,278 @@
+#include "gan/dataset_scan.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "image/image.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+/* A folder on the way down: a link back to one of them would never end. */
+struct level {
+    const struct level *above;
+    dev_t device;
+    ino_t inode;
+    int depth;
+};
+
+enum { MAX_DEPTH = 64 };
+
+static bool is_one_of(const char *ending, const char *const *endings)
+{
+    for (; *endings; endings++)
+        if (strcasecmp(ending, *endings) == 0) return true;
+    return false;
+}
+
+static bool is_readable_format(const char *ending)
+{
+    static const char *const endings[] = {"png", "jpg", "jpeg", "jpe", "jfif", "pbm",
+                                          "pgm", "ppm", "pnm",  "pam", "pfm",  NULL};
+    return is_one_of(ending, endings);
+}
+
+static bool is_foreign_format(const char *ending)
+{
+    static const char *const endings[] = {"webp", "gif", "bmp", "tif", "tiff", "heic", "heif",
+                                          "avif", "jxl", "jp2", "svg", "svgz", "ico",  "xpm",
+                                          "tga",  "exr", "hdr", "psd", "dng",  NULL};
+    return is_one_of(ending, endings);
+}
+
+static void note_foreign(struct scan *scan, const char *ending)
+{
+    size_t used = strlen(scan->formats), length = strlen(ending);
+    scan->foreign++;
+    if (strstr(scan->formats, ending) || used + length + 3 > sizeof scan->formats) return;
+    strcat(strcat(scan->formats, used ? ", " : ""), ending);
+}
+
+static bool looks_like_picture(const char *path)
+{
+    int width, height, channels;
+    enum sample_type type;
+    return image_probe(path, &width, &height, &channels, &type) == OK;
+}
+
+static int add_file(struct scan *scan, char *name, const struct stat *info)
+{
+    if (scan->count == scan->room) {
+        int room = scan->room ? scan->room * 2 : 1024;
+        struct scan_file *files = realloc(scan->files, (size_t)room * sizeof *files);
+        if (!files) {
+            free(name);
+            return fail(ERR_SYSTEM, "out of memory");
+        }
+        scan->files = files;
+        scan->room = room;
+    }
+    scan->files[scan->count++] = (struct scan_file){
+        .name = name,
+        .bytes = info->st_size,
+        .changed = (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec,
+        .device = (uint64_t)info->st_dev,
+        .inode = (uint64_t)info->st_ino,
+    };
+    return OK;
+}
+
+/* `name` becomes the scan's or is freed. */
+static int look_at_file(struct scan *scan, const char *path, char *name, const struct stat *info)
+{
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+    const char *dot = strrchr(base, '.');
+    bool wanted = dot ? is_readable_format(dot + 1) : looks_like_picture(path);
+    if (wanted) return add_file(scan, name, info);
+    if (dot && is_foreign_format(dot + 1)) note_foreign(scan, dot + 1);
+    free(name);
+    return OK;
+}
+
+/* Frames of a run inside the data folder are no data: the set would grow while it is learnt. */
+static bool is_run_folder(const char *path)
+{
+    char *config = path_join(path, "config.yaml"), *lock = path_join(path, "lock");
+    bool is_run = config && lock && file_exists(config) && file_exists(lock);
+    free(config);
+    free(lock);
+    return is_run;
+}
+
+static int walk(struct scan *scan, const char *path, const char *name, const struct level *above);
+
+/* One entry of the folder `path` whose relative name is `prefix`. */
+static int look_at_entry(struct scan *scan, const char *path, const char *prefix, const char *entry,
+                         const struct level *level)
+{
+    struct stat info;
+    char *full = path_join(path, entry);
+    char *name = *prefix ? path_join(prefix, entry) : string_format("%s", entry);
+    int code = OK;
+    if (!full || !name) {
+        code = ERR_SYSTEM;
+    } else if (stat(full, &info) != 0) {
+        log_debug("%s: a link to nothing", full);
+    } else if (S_ISDIR(info.st_mode)) {
+        code = walk(scan, full, name, level);
+    } else if (S_ISREG(info.st_mode)) {
+        code = look_at_file(scan, full, name, &info);
+        name = NULL;
+    }
+    free(full);
+    free(name);
+    return code;
+}
+
+static bool is_above(const struct level *level, const struct stat *info)
+{
+    for (; level; level = level->above)
+        if (level->device == info->st_dev && level->inode == info->st_ino) return true;
+    return false;
+}
+
+static int walk(struct scan *scan, const char *path, const char *name, const struct level *above)
+{
+    struct stat info;
+    DIR *dir = opendir(path);
+    if (!dir || fstat(dirfd(dir), &info) != 0) {
+        int code = fail_errno(ERR_INPUT, "open folder %s", path);
+        if (dir) closedir(dir);
+        if (!above) return code;
+        log_warning("%s: skipped", error_message());
+        return OK;
+    }
+    struct level level = {above, info.st_dev, info.st_ino, above ? above->depth + 1 : 0};
+    int code = OK;
+    bool leave_out = is_above(above, &info) || (above && is_run_folder(path));
+    if (level.depth > MAX_DEPTH) code = fail(ERR_DATA, "%s: folders nested too deeply", path);
+    for (struct dirent *entry; code == OK && !leave_out && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.') continue;
+        if (scan->stop_requested && scan->stop_requested())
+            code = fail(ERR_STOPPED, "stopped while listing %s", path);
+        else
+            code = look_at_entry(scan, path, name, entry->d_name, &level);
+    }
+    closedir(dir);
+    return code;
+}
+
+/* ---- order, links, classes ---- */
+
+/* By bytes: the same order under every locale. */
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct scan_file *)a)->name, ((const struct scan_file *)b)->name);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct scan_file *p = *(struct scan_file *const *)a, *q = *(struct scan_file *const *)b;
+    if (p->device != q->device) return p->device < q->device ? -1 : 1;
+    if (p->inode != q->inode) return p->inode < q->inode ? -1 : 1;
+    if (p->label != q->label) return p->label < q->label ? -1 : 1;
+    return strcmp(p->name, q->name);
+}
+
+/* One picture under several names (icon themes are full of links) would be held out and learnt. */
+static int drop_aliases(struct scan *scan)
+{
+    struct scan_file **order = malloc((size_t)scan->count * sizeof *order);
+    if (!order) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < scan->count; i++)
+        order[i] = &scan->files[i];
+    qsort(order, (size_t)scan->count, sizeof *order, compare_places);
+    for (int i = scan->count - 1; i > 0; i--) {
+        struct scan_file *file = order[i], *first = order[i - 1];
+        if (file->device != first->device || file->inode != first->inode ||
+            file->label != first->label)
+            continue;
+        free(file->name);
+        file->name = NULL;
+    }
+    free(order);
+    int kept = 0;
+    for (int i = 0; i < scan->count; i++)
+        if (scan->files[i].name) scan->files[kept++] = scan->files[i];
+    scan->aliases = scan->count - kept;
+    scan->count = kept;
+    return OK;
+}
+
+/* Files are sorted, so those of a class follow each other. But "a.b/x" comes before "a/x", so that
+ * names of classes are in the order of "NAME/". */
+static int number_classes(struct scan *scan, const char *folder)
+{
+    int beside = 0, first_beside = 0;
+    scan->classes = calloc((size_t)scan->count, sizeof *scan->classes);
+    if (!scan->classes) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < scan->count; i++) {
+        struct scan_file *file = &scan->files[i];
+        size_t length = strcspn(file->name, "/");
+        if (file->name[length] == '\0') {
+            if (beside++ == 0) first_beside = i;
+            continue;
+        }
+        char *last = scan->class_count ? scan->classes[scan->class_count - 1] : NULL;
+        if (!last || strlen(last) != length || memcmp(last, file->name, length) != 0) {
+            char *name = string_format("%.*s", (int)length, file->name);
+            if (!name) return ERR_SYSTEM;
+            scan->classes[scan->class_count++] = name;
+        }
+        file->label = scan->class_count - 1;
+    }
+    if (scan->class_count == 0)
+        return fail(ERR_DATA, "%s: classes are asked for, but it has no sub-folder with pictures",
+                    folder);
+    if (beside > 0)
+        return fail(ERR_DATA,
+                    "%s: with classes every picture belongs into a class's sub-folder, but %d "
+                    "(%s%s) lie beside them",
+                    folder, beside, scan->files[first_beside].name, beside > 1 ? ", ..." : "");
+    return OK;
+}
+
+int scan_folder(struct scan *scan, const char *folder, bool classes, bool (*stop_requested)(void))
+{
+    *scan = (struct scan){.stop_requested = stop_requested};
+    if (file_exists(folder) && !file_is_dir(folder))
+        return fail(ERR_INPUT, "%s: a file, but a folder of pictures is wanted", folder);
+    TRY(walk(scan, folder, "", NULL));
+    if (scan->count == 0 && scan->foreign > 0)
+        return fail(ERR_DATA,
+                    "%s: no picture that can be read (PNG, JPEG, PNM, PFM), only %d of "
+                    "other formats (%s)",
+                    folder, scan->foreign, scan->formats);
+    if (scan->count == 0)
+        return fail(ERR_DATA, "%s: no picture in this folder (PNG, JPEG, PNM, PFM)", folder);
+    qsort(scan->files, (size_t)scan->count, sizeof *scan->files, compare_names);
+    if (classes) TRY(number_classes(scan, folder));
+    return drop_aliases(scan);
+}
+
+void scan_free(struct scan *scan)
+{
+    for (int i = 0; i < scan->count; i++)
+        free(scan->files[i].name);
+    for (int i = 0; i < scan->class_count; i++)
+        free(scan->classes[i]);
+    free(scan->files);
+    free(scan->classes);
+    *scan = (struct scan){0};
+}
+
+uint64_t scan_hash(const struct scan *scan)
+{
+    uint64_t hash = (uint64_t)scan->count;
+    for (int i = 0; i < scan->count; i++) {
+        const struct scan_file *file = &scan->files[i];
+        int64_t numbers[3] = {file->bytes, file->changed, file->label};
+        hash = hash_bytes(hash, file->name, strlen(file->name));
+        hash = hash_bytes(hash, numbers, sizeof numbers);
+    }
+    return hash;
+}

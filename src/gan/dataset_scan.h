@@ -1,0 +1,36 @@
+/* Which files of a folder are the pictures of a data set. */
+#ifndef IMGTRAIN_GAN_DATASET_SCAN_H
+#define IMGTRAIN_GAN_DATASET_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct scan_file {
+    char *name;             /* relative to the folder */
+    int64_t bytes, changed; /* size, and time of the last change in ns */
+    uint64_t device, inode;
+    int label; /* 0 without classes */
+};
+
+struct scan {
+    struct scan_file *files; /* by the bytes of their names */
+    int count, room;
+    char **classes; /* names of the first-level folders with pictures, sorted; none without */
+    int class_count;
+    int aliases;      /* further names (links) of the same file, left out */
+    int foreign;      /* files of picture formats that image_load does not know */
+    char formats[64]; /* "webp, svg": some of these */
+    bool (*stop_requested)(void);
+};
+
+/* Lists the pictures below `folder`: files with the ending of a format that can be read, or without
+ * any ending but with such a beginning. Hidden names and run folders are left out, links followed.
+ * classes: every first-level folder with pictures is one; a picture beside them is ERR_DATA.
+ * ERR_INPUT: no such folder; ERR_DATA: no picture. *scan is to be freed in any case. */
+int scan_folder(struct scan *scan, const char *folder, bool classes, bool (*stop_requested)(void));
+void scan_free(struct scan *scan);
+
+/* A checksum of names, sizes, times and labels. */
+uint64_t scan_hash(const struct scan *scan);
+
+#endif
