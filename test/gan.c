@@ -1,5 +1,6 @@
 /* The GAN's steps against goldens of an independent PyTorch program with double backward. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "device/device.h"
 #include "gan/core.h"
 #include "math/augment.h"
@@ -177,14 +178,16 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     return OK;
 }
 
-/* Largest error relative to the tensor's largest value. */
+/* Largest error relative to the tensor's largest value. swap: what the names begin with that the
+ * file leaves out. */
 static double compare(const struct bench *b, const char *prefix, const char *swap,
                       const struct net *net, const float *got)
 {
     double worst = 0;
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        const struct store_tensor *t = find(b->file, prefix, swap ? p->name + 2 : p->name);
+        const struct store_tensor *t =
+            find(b->file, prefix, swap ? p->name + strlen(swap) : p->name);
         double error = 0, most = 0;
         for (size_t j = 0; j < p->count; j++) {
             double want = element(t, j);
@@ -205,11 +208,11 @@ static void check_scalar(const struct bench *b, const char *name, size_t at, dou
                   want);
 }
 
-static void check_step(const char *name, int micro, enum gan_scheme scheme)
+static void check_step(const char *name, enum gan_scheme scheme, const struct nn_ops *ops)
 {
     struct bench b;
     struct gan_report d, g;
-    bench_open(&b, name, micro, scheme, nn_ops_cpu());
+    bench_open(&b, name, 0, scheme, ops);
     MUST(gan_d_step(&b.core, fill, &b, get_double(b.file, "gamma"), &d));
     check_scalar(&b, "out.d.adv", 0, d.loss, 2e-5);
     check_scalar(&b, "out.d.r1", 0, d.r1, 5e-5);
@@ -229,13 +232,100 @@ static const char *const singles[] = {"gan_8x8", "gan_8x8_labels", "gan_16x12"};
 
 START_TEST(steps_equal_double_backward)
 {
-    check_step(singles[_i], 0, GAN_SCHEME_A);
+    check_step(singles[_i], GAN_SCHEME_A, nn_ops_cpu());
+}
+END_TEST
+
+START_TEST(reference_steps_equal_double_backward)
+{
+    check_step(singles[_i], GAN_SCHEME_A, nn_ops_reference());
 }
 END_TEST
 
 START_TEST(scheme_c_is_exact)
 {
-    check_step(singles[_i], 0, GAN_SCHEME_C);
+    check_step(singles[_i], GAN_SCHEME_C, nn_ops_cpu());
+}
+END_TEST
+
+static void train_step(struct bench *b, struct gan_report *d, struct gan_report *g)
+{
+    struct gan_core *core = &b->core;
+    double lr = get_double(b->file, "lr"), b2 = get_double(b->file, "b2");
+    MUST(gan_d_step(core, fill, b, get_double(b->file, "gamma"), d));
+    gan_update(core, &core->d, lr, b2);
+    MUST(gan_g_step(core, fill, b, g));
+    gan_update(core, &core->g, lr, b2);
+    core->ops->ema(core->ema, core->g.parameters, core->g.net.floats,
+                   (float)get_double(b->file, "ema_beta"));
+}
+
+/* Both programs from the same weights and data, all updates included. */
+static void check_trajectory(const char *name)
+{
+    struct bench b;
+    struct gan_report d, g;
+    bench_open(&b, name, 0, GAN_SCHEME_A, nn_ops_cpu());
+    int steps = (int)get_int(b.file, "steps");
+    for (b.step = 0; b.step < steps; b.step++) {
+        train_step(&b, &d, &g);
+        size_t at = (size_t)b.step;
+        check_scalar(&b, "traj.d.adv", at, d.loss, 1e-4);
+        check_scalar(&b, "traj.d.r1", at, d.r1, 1e-3);
+        check_scalar(&b, "traj.d.r2", at, d.r2, 1e-3);
+        check_scalar(&b, "traj.g.loss", at, g.loss, 1e-4);
+    }
+    double error = compare(&b, "final.", NULL, &b.core.d.net, b.core.d.parameters);
+    ck_assert_msg(error <= 1e-3, "weights of D differ by %.2e", error);
+    error = compare(&b, "final.", NULL, &b.core.g.net, b.core.g.parameters);
+    ck_assert_msg(error <= 1e-3, "weights of G differ by %.2e", error);
+    error = compare(&b, "final.ema.", "g.", &b.core.g.net, b.core.ema);
+    ck_assert_msg(error <= 1e-3, "EMA weights differ by %.2e", error);
+    bench_close(&b);
+}
+
+START_TEST(twenty_steps_stay_together)
+{
+    check_trajectory(_i ? "gan_traj_labels" : "gan_traj");
+}
+END_TEST
+
+/* The same bits whatever the micro-batch, the scheme and the number of threads. */
+START_TEST(no_choice_changes_a_bit)
+{
+    struct bench a, b;
+    struct gan_report d, g;
+    bench_open(&a, "gan_16x12", 0, GAN_SCHEME_A, nn_ops_cpu());
+    bench_open(&b, "gan_16x12", 0, GAN_SCHEME_C, nn_ops_cpu());
+    /* slices of one pair, so that this small batch can be cut */
+    struct sweep *sweeps[] = {&a.core.d_second, &a.core.g_learn, &b.core.d_second, &b.core.g_learn};
+    for (int i = 0; i < 4; i++)
+        sweeps[i]->slice = i % 2 ? 1 : 2;
+    b.core.choices.micro = 1;
+    threads_set(2);
+    train_step(&a, &d, &g);
+    threads_set(1);
+    train_step(&b, &d, &g);
+    size_t bytes = a.core.d.net.floats * sizeof(float);
+    ck_assert_int_eq(memcmp(a.core.d.gradients, b.core.d.gradients, bytes), 0);
+    ck_assert_int_eq(memcmp(a.core.d.parameters, b.core.d.parameters, bytes), 0);
+    bytes = a.core.g.net.floats * sizeof(float);
+    ck_assert_int_eq(memcmp(a.core.g.gradients, b.core.g.gradients, bytes), 0);
+    ck_assert_int_eq(memcmp(a.core.ema, b.core.ema, bytes), 0);
+    bench_close(&a);
+    bench_close(&b);
+}
+END_TEST
+
+/* The comparison sees a penalty that is off by 1 %. */
+START_TEST(gradient_of_penalty_matters)
+{
+    struct bench b;
+    struct gan_report d;
+    bench_open(&b, "gan_8x8", 0, GAN_SCHEME_A, nn_ops_cpu());
+    MUST(gan_d_step(&b.core, fill, &b, 1.01 * get_double(b.file, "gamma"), &d));
+    ck_assert(compare(&b, "grad.", NULL, &b.core.d.net, b.core.d.gradients) > 1e-4);
+    bench_close(&b);
 }
 END_TEST
 
@@ -244,7 +334,11 @@ Suite *gan_suite(void)
     Suite *suite = suite_create("gan");
     TCase *golden = tcase_create("golden");
     tcase_add_loop_test(golden, steps_equal_double_backward, 0, 3);
+    tcase_add_loop_test(golden, reference_steps_equal_double_backward, 0, 3);
     tcase_add_loop_test(golden, scheme_c_is_exact, 0, 3);
+    tcase_add_loop_test(golden, twenty_steps_stay_together, 0, 2);
+    tcase_add_test(golden, no_choice_changes_a_bit);
+    tcase_add_test(golden, gradient_of_penalty_matters);
     tcase_set_timeout(golden, 60);
     suite_add_tcase(suite, golden);
     return suite;
