@@ -83,10 +83,13 @@ static int open_data(struct task_state *s, const struct task_setup *setup)
         .classes = config->gan.labels,
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
-        .cache_dir = setup->run_dir,
         .stop_requested = setup->stop_requested,
     };
-    return dataset_open(&s->set, &options);
+    char *cache = setup->run_dir ? dataset_cache_folder(setup->run_dir) : NULL;
+    options.cache_dir = cache;
+    int code = dataset_open(&s->set, &options);
+    free(cache);
+    return code;
 }
 
 static int declare(struct task_state *s, const struct net_design *design,

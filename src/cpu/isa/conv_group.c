@@ -11,55 +11,92 @@ struct tile {
     int y, x;     /* the same in its picture */
 };
 
-INLINE struct tile tile_at(const struct nn_conv *s, size_t t)
+static struct tile tile_at(const struct nn_conv *s, size_t t)
 {
     size_t across = (size_t)(s->w + 1) / 2, down = (size_t)(s->h + 1) / 2;
     size_t x = 2 * (t % across), y = 2 * (t / across % down), n = t / across / down;
     return (struct tile){(n * (size_t)s->h + y) * (size_t)s->w + x, (int)y, (int)x};
 }
 
-/* The addresses of a tile's 4x4 inputs; outside the picture: zeros. */
-INLINE void inputs(const float *p[16], const struct nn_conv *s, const float *in, int channels,
-                   const struct tile *t)
+INLINE void tile_next(struct tile *t, const struct nn_conv *s)
 {
-    const float *corner = in + t->pixel * (size_t)channels;
+    t->x += 2, t->pixel += 2;
+    if (t->x < s->w) return;
+    t->pixel += (size_t)(s->w - t->x), t->x = 0; /* the start of the row below this one */
+    t->y += 2;
+    if (t->y < s->h)
+        t->pixel += (size_t)s->w;
+    else
+        t->pixel += (size_t)(s->h + 1 - t->y) * (size_t)s->w, t->y = 0;
+}
+
+/* One column of B^T d: of four rows, from pointers to them. */
+#define INPUT_COLUMN(c, p0, p1, p2, p3)                                                            \
+    {                                                                                              \
+        vf r0 = vf_load(p0), r1 = vf_load(p1), r2 = vf_load(p2), r3 = vf_load(p3);                 \
+        d0##c = r0 - r2, d1##c = r1 + r2, d2##c = r2 - r1, d3##c = r1 - r3;                        \
+    }
+#define INPUT_ROW(r)                                                                               \
+    {                                                                                              \
+        vf_store(out + (4 * r) * step, d##r##0 - d##r##2);                                         \
+        vf_store(out + (4 * r + 1) * step, d##r##1 + d##r##2);                                     \
+        vf_store(out + (4 * r + 2) * step, d##r##2 - d##r##1);                                     \
+        vf_store(out + (4 * r + 3) * step, d##r##1 - d##r##3);                                     \
+    }
+
+/* out[f * step] = (B^T d B)[f] for VF channels of the 4x4 d: rows[r] + c * next. */
+INLINE void transform_input(float *out, size_t step, const float *const rows[4], ptrdiff_t next)
+{
+    vf d00, d01, d02, d03, d10, d11, d12, d13, d20, d21, d22, d23, d30, d31, d32, d33;
+    INPUT_COLUMN(0, rows[0], rows[1], rows[2], rows[3])
+    INPUT_COLUMN(1, rows[0] + next, rows[1] + next, rows[2] + next, rows[3] + next)
+    INPUT_COLUMN(2, rows[0] + 2 * next, rows[1] + 2 * next, rows[2] + 2 * next, rows[3] + 2 * next)
+    INPUT_COLUMN(3, rows[0] + 3 * next, rows[1] + 3 * next, rows[2] + 3 * next, rows[3] + 3 * next)
+    INPUT_ROW(0)
+    INPUT_ROW(1)
+    INPUT_ROW(2)
+    INPUT_ROW(3)
+}
+
+/* A tile at the picture's edge: its 4x4 inputs with zeros around, [16][GROUP]. */
+static void copy_edge(float *inputs, const struct nn_conv *s, const float *corner, int channels,
+                      const struct tile *t)
+{
     for (int r = 0; r < 4; r++)
         for (int c = 0; c < 4; c++) {
             int inside = (unsigned)(t->y + r - 1) < (unsigned)s->h &&
                          (unsigned)(t->x + c - 1) < (unsigned)s->w;
-            p[4 * r + c] =
-                inside ? corner + ((ptrdiff_t)(r - 1) * s->w + (c - 1)) * channels : zeros;
+            const float *from = inside ? corner + (ptrdiff_t)(r * s->w + c) * channels : zeros;
+            for (int v = 0; v < GROUP; v += VF)
+                vf_store(inputs + (4 * r + c) * GROUP + v, vf_load(from + v));
         }
 }
 
-/* out[f * step] = (B^T d B)[f] of the 4x4 d */
-INLINE void transform_input(float *out, size_t step, const float *const p[16])
-{
-    for (int v = 0; v < GROUP; v += VF) {
-        vf d[16];
-        for (int c = 0; c < 4; c++) {
-            vf d0 = vf_load(p[c] + v), d1 = vf_load(p[4 + c] + v);
-            vf d2 = vf_load(p[8 + c] + v), d3 = vf_load(p[12 + c] + v);
-            d[c] = d0 - d2, d[4 + c] = d1 + d2, d[8 + c] = d2 - d1, d[12 + c] = d1 - d3;
-        }
-        for (int r = 0; r < 16; r += 4) {
-            vf_store(out + (size_t)r * step + v, d[r] - d[r + 2]);
-            vf_store(out + (size_t)(r + 1) * step + v, d[r + 1] + d[r + 2]);
-            vf_store(out + (size_t)(r + 2) * step + v, d[r + 2] - d[r + 1]);
-            vf_store(out + (size_t)(r + 3) * step + v, d[r + 1] - d[r + 3]);
-        }
-    }
-}
+/* Asks for the 2x2 pixels right of and below p's, which no earlier tile has brought. A group's
+ * pixels lie too far apart for the machine to see the pattern. */
+#define PREFETCH_PIXELS(p, row, next, write)                                                       \
+    __builtin_prefetch(p, write), __builtin_prefetch((p) + (next), write),                         \
+        __builtin_prefetch((p) + (row), write), __builtin_prefetch((p) + (row) + (next), write)
 
-/* values[f][tile][16] of the tiles; the rest of the last dozen is zero */
+/* values[f][tile][16] of the tiles; the rest is zero */
 static void gather_inputs(float *values, const struct nn_conv *s, const float *in, int channels,
                           size_t first, int count)
 {
-    for (int i = 0; i < count; i++) {
-        struct tile t = tile_at(s, first + (size_t)i);
-        const float *p[16];
-        inputs(p, s, in, channels, &t);
-        transform_input(values + i * GROUP, GROUP_TILES * GROUP, p);
+    struct tile t = tile_at(s, first), ahead = tile_at(s, first + (size_t)count);
+    for (int i = 0; i < count; i++, tile_next(&t, s), tile_next(&ahead, s)) {
+        float edge[16 * GROUP] __attribute__((aligned(64)));
+        ptrdiff_t row = (ptrdiff_t)s->w * channels, next = channels;
+        const float *corner = in + (ptrdiff_t)t.pixel * channels - row - channels;
+        PREFETCH_PIXELS(in + (ptrdiff_t)ahead.pixel * channels + row + channels, row, channels, 0);
+        if (t.y == 0 || t.x == 0 || t.y + 3 > s->h || t.x + 3 > s->w) {
+            copy_edge(edge, s, corner, channels, &t);
+            corner = edge, row = 4 * GROUP, next = GROUP;
+        }
+        for (int v = 0; v < GROUP; v += VF) {
+            const float *const rows[4] = {corner + v, corner + row + v, corner + 2 * row + v,
+                                          corner + 3 * row + v};
+            transform_input(values + i * GROUP + v, GROUP_TILES * GROUP, rows, next);
+        }
     }
     size_t rest = (size_t)(GROUP_TILES - count) * GROUP * sizeof *values;
     for (int f = 0; f < 16 && rest; f++)
@@ -82,12 +119,15 @@ INLINE void product(float *values, const float *w)
 #define MUL(t, i) c##t = vf_fma(vf_set(values[t * GROUP + i]), w##i, c##t);
 #define STEPS(i)                                                                                   \
     MUL(0, i)                                                                                      \
-    MUL(1, i) MUL(2, i) MUL(3, i) MUL(4, i) MUL(5, i) MUL(6, i) MUL(7, i) MUL(8, i) MUL(9, i)      \
-        MUL(10, i) MUL(11, i)
+    MUL(1, i)                                                                                      \
+    MUL(2, i)                                                                                      \
+    MUL(3, i) MUL(4, i) MUL(5, i) MUL(6, i) MUL(7, i) MUL(8, i) MUL(9, i) MUL(10, i) MUL(11, i)
     STEPS(1)
     STEPS(2)
-    STEPS(3) STEPS(4) STEPS(5) STEPS(6) STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12)
-        STEPS(13) STEPS(14) STEPS(15)
+    STEPS(3)
+    STEPS(4)
+    STEPS(5) STEPS(6) STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12) STEPS(13) STEPS(14)
+        STEPS(15)
 #define STORE(t) vf_store(values + t * GROUP, c##t);
             EACH_12(STORE)
 }
@@ -119,8 +159,10 @@ static void scatter_outputs(const struct nn_conv *s, float *out, const float *pr
                             int count)
 {
     const size_t step = GROUP_TILES * GROUP;
-    for (int i = 0; i < count; i++) {
-        struct tile t = tile_at(s, first + (size_t)i);
+    struct tile t = tile_at(s, first), ahead = tile_at(s, first + (size_t)count);
+    for (int i = 0; i < count; i++, tile_next(&t, s), tile_next(&ahead, s)) {
+        PREFETCH_PIXELS(out + ahead.pixel * (size_t)channels + group * GROUP,
+                        (ptrdiff_t)s->w * channels, channels, 1);
         int right = t.x + 1 < s->w, below = t.y + 1 < s->h;
         for (int v = 0; v < GROUP; v += VF) {
             const float *m = products + i * GROUP + v;
@@ -158,8 +200,10 @@ static void gather_outputs(float *values, const struct nn_conv *s, const float *
                            size_t first, int count)
 {
     const size_t step = GROUP_TILES * GROUP;
-    for (int i = 0; i < count; i++) {
-        struct tile t = tile_at(s, first + (size_t)i);
+    struct tile t = tile_at(s, first), ahead = tile_at(s, first + (size_t)count);
+    for (int i = 0; i < count; i++, tile_next(&t, s), tile_next(&ahead, s)) {
+        PREFETCH_PIXELS(dout + (ptrdiff_t)ahead.pixel * channels, (ptrdiff_t)s->w * channels,
+                        channels, 0);
         int right = t.x + 1 < s->w, below = t.y + 1 < s->h;
         const float *y = dout + t.pixel * (size_t)channels;
         const float *p[4] = {y, right ? y + channels : zeros,
