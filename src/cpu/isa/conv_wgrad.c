@@ -11,32 +11,48 @@ enum { ROWS = 4 };
 #endif
 enum { PANEL = 2 * VF };
 
-/* sums[ROWS][PANEL] += sum over i < count of a[i][ROWS] b[i][PANEL] */
-static void tile(float *sums, ptrdiff_t stride, int count, const float *a, const float *b)
+/* A block of rows of an operand: as it lies in memory, or packed. */
+struct rows {
+    const float *at;
+    ptrdiff_t stride;
+};
+
+/* sums[ROWS][cols * VF] += sum over i < count of a[i][ROWS] b[i][cols * VF] */
+INLINE void tile(int cols, float *sums, ptrdiff_t stride, int count, struct rows a, struct rows b)
 {
 #define ZERO(r) vf c##r##0 = vf_set(0), c##r##1 = c##r##0;
     EACH_ROW(ZERO)
-    for (int i = 0; i < count; i++, a += ROWS, b += PANEL) {
-        vf b0 = vf_load(b), b1 = vf_load(b + VF);
+    const float *x = a.at, *y = b.at;
+    for (int i = 0; i < count; i++, x += a.stride, y += b.stride) {
+        vf b0 = vf_load(y), b1 = cols > 1 ? vf_load(y + VF) : b0;
 #define STEP(r)                                                                                    \
     {                                                                                              \
-        vf x = vf_set(a[r]);                                                                       \
-        c##r##0 = vf_fma(x, b0, c##r##0);                                                          \
-        c##r##1 = vf_fma(x, b1, c##r##1);                                                          \
+        vf one = vf_set(x[r]);                                                                     \
+        c##r##0 = vf_fma(one, b0, c##r##0);                                                        \
+        if (cols > 1) c##r##1 = vf_fma(one, b1, c##r##1);                                          \
     }
         EACH_ROW(STEP)
     }
 #define ADD(r, j)                                                                                  \
-    vf_store(sums + r * stride + j * VF, vf_load(sums + r * stride + j * VF) + c##r##j);
+    if (j < cols)                                                                                  \
+        vf_store(sums + r * stride + j * VF, vf_load(sums + r * stride + j * VF) + c##r##j);
 #define STORE(r) ADD(r, 0) ADD(r, 1)
     EACH_ROW(STORE)
 }
 
-static void tile_edge(float *dw, int n, int rows, int columns, int count, const float *a,
-                      const float *b)
+static void tile_whole(int cols, float *dw, int n, int count, struct rows a, struct rows b)
+{
+    if (cols == 1)
+        tile(1, dw, n, count, a, b);
+    else
+        tile(2, dw, n, count, a, b);
+}
+
+static void tile_edge(float *dw, int n, int rows, int columns, int count, struct rows a,
+                      struct rows b)
 {
     float sums[ROWS * PANEL] __attribute__((aligned(64))) = {0};
-    tile(sums, PANEL, count, a, b);
+    tile(2, sums, PANEL, count, a, b);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++)
             dw[(ptrdiff_t)r * n + c] += sums[r * PANEL + c];
@@ -56,22 +72,32 @@ INLINE void pack(float *packed, const float *from, int count, int n, int first, 
             packed[i * width + j] = first + j < n ? from[(ptrdiff_t)i * n + first + j] : 0;
 }
 
+/* Whether rows of n floats are used where they lie: whole tiles of `width`, and so close together
+ * that a chunk of them stays in the first-level cache. */
+static int in_place(int n, int width)
+{
+    return n <= 64 && n % width == 0;
+}
+
 void ISA_NAME(conv_wgrad)(float *dw, const float *a, const float *b, int rows, int n, int k,
                           int first, int last, float *scratch)
 {
     float *panel = scratch, *strips = scratch + CONV_WGRAD_CHUNK * PANEL;
-    for (int r = 0; r < k; r += ROWS)
+    int a_lies = in_place(k, ROWS), b_lies = in_place(n, VF);
+    for (int r = 0; r < k && !a_lies; r += ROWS)
         pack(strips + r * CONV_WGRAD_CHUNK, a, rows, k, r, ROWS);
     for (int c = first; c < last; c += PANEL) {
         int columns = n - c < PANEL ? n - c : PANEL;
-        pack(panel, b, rows, n, c, PANEL);
+        struct rows y = b_lies ? (struct rows){b + c, n} : (struct rows){panel, PANEL};
+        if (!b_lies) pack(panel, b, rows, n, c, PANEL);
         for (int r = 0; r < k; r += ROWS) {
             float *out = dw + (size_t)r * (size_t)n + (size_t)c;
-            const float *strip = strips + r * CONV_WGRAD_CHUNK;
-            if (k - r >= ROWS && columns == PANEL)
-                tile(out, n, rows, strip, panel);
+            struct rows x = a_lies ? (struct rows){a + r, k}
+                                   : (struct rows){strips + r * CONV_WGRAD_CHUNK, ROWS};
+            if (k - r >= ROWS && columns % VF == 0)
+                tile_whole(columns / VF, out, n, rows, x, y);
             else
-                tile_edge(out, n, k - r < ROWS ? k - r : ROWS, columns, rows, strip, panel);
+                tile_edge(out, n, k - r < ROWS ? k - r : ROWS, columns, rows, x, y);
         }
     }
 }
