@@ -98,9 +98,6 @@ int splat_init(struct splat_fit *fit)
     const struct config_splat *c = &fit->config->splat;
     struct splat_model *model = &fit->model;
     int64_t count = fit->grow_first, random = count;
-    if (c->init_mode == CONFIG_SPLAT_INIT_MODE_SALIENCY)
-        return fail(ERR_CONFIG, "init_mode saliency needs network weights that are not part of "
-                                "this program: use gradient or random");
     if (c->init_mode == CONFIG_SPLAT_INIT_MODE_GRADIENT)
         random = (int64_t)llround((double)count * c->init_random_ratio);
     int64_t pixels = (int64_t)fit->target.width * fit->target.height;

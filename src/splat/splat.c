@@ -37,6 +37,7 @@ static int save(struct task_state *state, struct store_writer *writer)
     TRY(store_add(writer, "born", TENSOR_I32, 1, &fit->model.count, fit->born));
     TRY(store_set_int(writer, "updates", fit->updates));
     TRY(store_set_int(writer, "grown_at", fit->grown_at));
+    TRY(store_set_int(writer, "grow_first", fit->grow_first));
     TRY(store_set_double(writer, "psnr", fit->psnr));
     TRY(store_set_double(writer, "ssim", fit->ssim));
     return splat_schedule_save(&fit->schedule, writer);
@@ -76,6 +77,7 @@ static int resume(struct splat_fit *fit, const struct store_file *file)
     TRY(load_optimiser(fit, file));
     TRY(store_get_int(file, "updates", &updates));
     TRY(store_get_int(file, "grown_at", &fit->grown_at));
+    TRY(store_get_int(file, "grow_first", &fit->grow_first)); /* the config's, or of a start model */
     fit->updates = (int32_t)updates;
     if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = (double)NAN;
     if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = (double)NAN;
@@ -99,17 +101,27 @@ static void adopt_scale(struct splat_fit *fit, const struct splat_model *from)
                         (double)fit->model.height / from->height};
     for (int64_t i = 0; i < 2 * fit->model.count; i++) {
         double s = (double)scale[i];
-        double sigma = (from->sigma_scale ? s : 1 / s) * factor[i & 1];
+        double sigma = fabs(from->sigma_scale ? s : 1 / s) * factor[i & 1];
         sigma = fmin(fmax(sigma, (double)least), (double)most);
         scale[i] = (float)(fit->model.sigma_scale ? sigma : 1 / sigma);
     }
 }
 
-static int start_from(struct splat_fit *fit, const struct splat_model *from)
+/* What can be wrong with the start is said before a run folder is made. */
+static int check_start(const struct splat_fit *fit, const struct splat_model *from)
 {
-    if (from->channels != fit->model.channels)
-        return fail(ERR_DATA, "%s has %d channels, the picture %d", start_path(&fit->config->splat),
-                    from->channels, fit->model.channels);
+    const struct config_splat *c = &fit->config->splat;
+    if (from->count > 0 && from->channels != fit->model.channels)
+        return fail(ERR_DATA, "%s has %d channels, the picture %d", start_path(c), from->channels,
+                    fit->model.channels);
+    if (from->count == 0 && c->init_mode == CONFIG_SPLAT_INIT_MODE_SALIENCY)
+        return fail(ERR_CONFIG, "init_mode saliency needs network weights that are not part of "
+                                "this program: use gradient or random");
+    return OK;
+}
+
+static void start_from(struct splat_fit *fit, const struct splat_model *from)
+{
     fit->model.count = from->count;
     for (int g = 0; g < SPLAT_GROUPS; g++)
         memcpy(fit->model.group[g], from->group[g],
@@ -117,7 +129,6 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
     adopt_scale(fit, from);
     fit->grow_first = from->count;
     if (from->count == fit->model.capacity) fit->grown_at = 0;
-    return OK;
 }
 
 /* ---- the task ---- */
@@ -138,6 +149,7 @@ static int prepare(struct splat_fit *fit, const struct task_setup *setup)
     }
     if (from.count > capacity) capacity = from.count;
     TRY_CLEANUP(splat_fit_declare(fit, &source, capacity));
+    if (!setup->resume) TRY_CLEANUP(check_start(fit, &from));
     splat_growth_plan(fit);
     splat_schedule_init(&fit->schedule);
     fit->psnr = fit->ssim = (double)NAN;
@@ -150,7 +162,7 @@ static int prepare(struct splat_fit *fit, const struct task_setup *setup)
     if (setup->resume)
         code = resume(fit, setup->resume);
     else if (from.count > 0)
-        code = start_from(fit, &from);
+        start_from(fit, &from);
     else
         code = splat_init(fit);
 cleanup:
