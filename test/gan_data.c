@@ -272,15 +272,27 @@ START_TEST(hopeless_folders)
     draw("c.png", 3, 3, 3, (uint8_t[]){1, 2, 3});
     check_fails(&options, ERR_DATA, "only one picture");
     options.classes = true;
-    check_fails(&options, ERR_DATA, "no sub-folder");
+    check_fails(&options, ERR_DATA, "only one picture"); /* without folders there are no classes */
     draw("one/d.png", 3, 3, 3, (uint8_t[]){1, 2, 3});
-    check_fails(&options, ERR_DATA, "3 (a.png, ...) lie beside them");
+    check_fails(&options, ERR_DATA, "3 pictures (a.png, ...) lie beside them");
     char path[128];
     snprintf(path, sizeof path, "%s/c.png", folder);
     options.folder = path;
     check_fails(&options, ERR_INPUT, "a file");
     snprintf(path, sizeof path, "%s/nowhere", folder);
     check_fails(&options, ERR_INPUT, "No such file");
+}
+END_TEST
+
+START_TEST(one_folder_is_no_class)
+{
+    draw_many("only/x", 4);
+    struct dataset_options options = options_for(4, 4);
+    options.classes = true;
+    struct dataset *set = open_with(&options);
+    ck_assert_int_eq(dataset_classes(set), 0);
+    ck_assert_int_eq(dataset_train_count(set), 4);
+    dataset_close(set);
 }
 END_TEST
 
@@ -519,7 +531,7 @@ START_TEST(a_damaged_cache_is_made_again)
     cache_file(path, sizeof path);
     struct stat info;
     ck_assert_int_eq(stat(path, &info), 0);
-    for (off_t at = 0; at < info.st_size; at = at == 45 ? 4096 : at + (at < 45 ? 9 : 37)) {
+    for (off_t at = 0; at < info.st_size; at = at == 45 ? 4096 : at + (at < 45 ? 9 : 211)) {
         uint8_t byte;
         int fd = open(path, O_RDWR);
         ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
@@ -606,6 +618,7 @@ START_TEST(the_cache_folder)
     ck_assert_str_eq(path, "run/cache");
     free(path);
     unsetenv("XDG_CACHE_HOME");
+    ck_assert_ptr_null(dataset_cache_folder(NULL));
 }
 END_TEST
 
@@ -621,6 +634,7 @@ Suite *gan_data_suite(void)
     tcase_add_test(tests, only_pictures_count);
     tcase_add_test(tests, unreadable_files_are_listed_and_skipped);
     tcase_add_test(tests, hopeless_folders);
+    tcase_add_test(tests, one_folder_is_no_class);
     tcase_add_test(tests, folders_are_classes);
     tcase_add_test(tests, a_tenth_is_held_out);
     tcase_add_test(tests, a_class_keeps_a_picture_to_learn);

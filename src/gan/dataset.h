@@ -11,11 +11,11 @@
 struct dataset;
 
 struct dataset_options {
-    const char *folder;           /* read recursively, in the order of the names' bytes */
-    int width, height;            /* pixels of every picture of the cache */
-    bool classes;                 /* each sub-folder directly below `folder` is a class, by name */
-    bool flip;                    /* mirror half of the pictures of each epoch left to right */
-    uint64_t seed;                /* which pictures are held out, and every draw */
+    const char *folder; /* read recursively, in the order of the names' bytes */
+    int width, height;  /* pixels of every picture of the cache */
+    bool classes;  /* two or more folders directly below `folder` are classes, by their names */
+    bool flip;     /* mirror half of the pictures of each epoch left to right */
+    uint64_t seed; /* which pictures are held out, and every draw */
     const char *cache_dir;        /* where the cache file may be written; NULL: keep it in memory */
     bool (*stop_requested)(void); /* polled; may be NULL */
 };
@@ -28,9 +28,10 @@ struct dataset_item {
 };
 
 /* Unreadable files are named in one warning each (a few, then a count) and skipped. ERR_INPUT: no
- * such folder; ERR_DATA: no picture in it, none readable, only one, or classes without folders;
- * ERR_STOPPED. The cache is made again when a file's name, size or time changed, or it is damaged;
- * where it cannot be written the pictures stay in memory, with a warning. *set is owned. */
+ * such folder; ERR_DATA: no picture in it, none readable, only one, or pictures beside folders of
+ * classes; ERR_STOPPED. The cache is made again when a file's name, size or time changed, or it is
+ * damaged; where it cannot be written the pictures stay in memory, with a warning. *set is owned.
+ */
 int dataset_open(struct dataset **set, const struct dataset_options *options);
 void dataset_close(struct dataset *set); /* accepts NULL */
 
@@ -53,7 +54,8 @@ void dataset_batch(const struct dataset *set, uint64_t first, int count,
                    struct dataset_item *items);
 
 /* Where the cache of a run belongs, a new string (malloc): $XDG_CACHE_HOME/imgtrain where that is
- * set, so that runs share it; else RUN/cache, as nothing is written outside the run unasked. */
+ * set, so that runs share it; else RUN/cache, as nothing is written outside the run unasked. NULL
+ * for a NULL run_dir (and without memory): the set then stays in memory. */
 char *dataset_cache_folder(const char *run_dir);
 
 #endif

@@ -9,7 +9,7 @@
 #define IMGTRAIN_GAN_DATASET_CACHE_H
 
 #include "gan/dataset.h"
-#include "gan/dataset_scan.h"
+#include "gan/scan.h"
 
 enum { DATASET_HEADER_BYTES = 4096 };
 

@@ -1,6 +1,6 @@
 /* Which files of a folder are the pictures of a data set. */
-#ifndef IMGTRAIN_GAN_DATASET_SCAN_H
-#define IMGTRAIN_GAN_DATASET_SCAN_H
+#ifndef IMGTRAIN_GAN_SCAN_H
+#define IMGTRAIN_GAN_SCAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +25,9 @@ struct scan {
 
 /* Lists the pictures below `folder`: files with the ending of a format that can be read, or without
  * any ending but with such a beginning. Hidden names and run folders are left out, links followed.
- * classes: every first-level folder with pictures is one; a picture beside them is ERR_DATA.
- * ERR_INPUT: no such folder; ERR_DATA: no picture. *scan is to be freed in any case. */
+ * classes: of two or more first-level folders with pictures each is one; a picture beside such
+ * folders is ERR_DATA. ERR_INPUT: no such folder; ERR_DATA: no picture. *scan is to be freed in any
+ * case. */
 int scan_folder(struct scan *scan, const char *folder, bool classes, bool (*stop_requested)(void));
 void scan_free(struct scan *scan);
 

@@ -1,4 +1,4 @@
-#include "gan/dataset_scan.h"
+#include "gan/scan.h"
 
 #include "base/error.h"
 #include "base/file.h"
@@ -203,6 +203,17 @@ static int drop_aliases(struct scan *scan)
     return OK;
 }
 
+static void drop_classes(struct scan *scan)
+{
+    for (int k = 0; k < scan->class_count; k++)
+        free(scan->classes[k]);
+    free(scan->classes);
+    scan->classes = NULL;
+    scan->class_count = 0;
+    for (int i = 0; i < scan->count; i++)
+        scan->files[i].label = 0;
+}
+
 /* Files are sorted, so those of a class follow each other. But "a.b/x" comes before "a/x", so that
  * names of classes are in the order of "NAME/". */
 static int number_classes(struct scan *scan, const char *folder)
@@ -225,14 +236,14 @@ static int number_classes(struct scan *scan, const char *folder)
         }
         file->label = scan->class_count - 1;
     }
-    if (scan->class_count == 0)
-        return fail(ERR_DATA, "%s: classes are asked for, but it has no sub-folder with pictures",
-                    folder);
-    if (beside > 0)
-        return fail(ERR_DATA,
-                    "%s: with classes every picture belongs into a class's sub-folder, but %d "
-                    "(%s%s) lie beside them",
-                    folder, beside, scan->files[first_beside].name, beside > 1 ? ", ..." : "");
+    if (beside > 0 && scan->class_count > 0)
+        return fail(
+            ERR_DATA,
+            "%s: its folders are classes, but %d pictures (%s%s) lie beside them: move them "
+            "into folders, or set labels=false",
+            folder, beside, scan->files[first_beside].name, beside > 1 ? ", ..." : "");
+    if (scan->class_count == 1) log_info("%s: one folder with pictures is no class", folder);
+    if (scan->class_count < 2) drop_classes(scan);
     return OK;
 }
 
@@ -258,10 +269,8 @@ void scan_free(struct scan *scan)
 {
     for (int i = 0; i < scan->count; i++)
         free(scan->files[i].name);
-    for (int i = 0; i < scan->class_count; i++)
-        free(scan->classes[i]);
+    drop_classes(scan);
     free(scan->files);
-    free(scan->classes);
     *scan = (struct scan){0};
 }
 
