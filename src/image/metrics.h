@@ -21,6 +21,12 @@ int metric_ssim(const struct image *a, const struct image *b, double *ssim);
 enum { METRIC_MS_SSIM_SIDE = 161 };
 int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim);
 
+/* For smaller pictures: the first `scales` of the 5, their exponents divided by their sum. Not to
+ * be compared with MS-SSIM of other sizes. */
+enum { METRIC_MS_SSIM_SCALES = 5, METRIC_SSIM_WINDOW = 11 };
+int metric_ms_ssim_scales(const struct image *a, const struct image *b, int scales,
+                          double *ms_ssim);
+
 /* Mean LDR-FLIP (Andersson et al. 2020), 67 pixels per degree, for sRGB pictures of 1 or 3
  * channels. `map`: NULL, or float [height][width], the error a pixel. */
 int metric_flip(const struct image *a, const struct image *b, double *mean, float *map);

@@ -12,7 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 11, PLANES = 4, TILE_SAMPLES = 960, TILE_ROWS = 128, SCALES = 5 };
+enum {
+    WINDOW = METRIC_SSIM_WINDOW,
+    PLANES = 4,
+    TILE_SAMPLES = 960,
+    TILE_ROWS = 128,
+    SCALES = METRIC_MS_SSIM_SCALES
+};
 static const double SIGMA = 1.5;
 static const double C1 = 0.01 * 0.01, C2 = 0.03 * 0.03; /* (K L)^2 with L = 1 */
 
@@ -267,15 +273,18 @@ static double positive_power(double v, double exponent)
 
 /* Multiplies each channel's product by what scale `scale` contributes: contrast and structure, and
  * luminance too at the last. */
-static int multiply_scale(const struct image *a, const struct image *b, int scale,
+static int multiply_scale(const struct image *a, const struct image *b, int scale, int scales,
                           double product[IMAGE_MAX_CHANNELS])
 {
     static const double exponents[SCALES] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
     struct ssim_sums means;
+    double sum = scales == SCALES ? 1.0 : 0.0; /* Wang et al.'s own make 1.0001 */
+    for (int i = 0; i < scales && scales < SCALES; i++)
+        sum += exponents[i];
     TRY(compute_means(a, b, &means));
-    const double *factor = scale == SCALES - 1 ? means.ssim : means.contrast;
+    const double *factor = scale == scales - 1 ? means.ssim : means.contrast;
     for (int channel = 0; channel < a->channels; channel++)
-        product[channel] *= positive_power(factor[channel], exponents[scale]);
+        product[channel] *= positive_power(factor[channel], exponents[scale] / sum);
     return OK;
 }
 
@@ -295,16 +304,23 @@ int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim
     if (a->width < METRIC_MS_SSIM_SIDE || a->height < METRIC_MS_SSIM_SIDE)
         return fail(ERR_USAGE, "MS-SSIM needs %d pixels a side, the pictures have %dx%d",
                     METRIC_MS_SSIM_SIDE, a->width, a->height);
+    return metric_ms_ssim_scales(a, b, SCALES, ms_ssim);
+}
+
+int metric_ms_ssim_scales(const struct image *a, const struct image *b, int scales, double *ms_ssim)
+{
+    TRY(compare_check(a, b));
+    if (scales < 1 || scales > SCALES) return fail(ERR_USAGE, "MS-SSIM of %d scales", scales);
     double product[IMAGE_MAX_CHANNELS], sum = 0.0;
     for (int channel = 0; channel < a->channels; channel++)
         product[channel] = 1.0;
     struct image small_a = {0}, small_b = {0};
     int code;
-    TRY_CLEANUP(multiply_scale(a, b, 0, product));
-    for (int scale = 1; scale < SCALES; scale++) {
+    TRY_CLEANUP(multiply_scale(a, b, 0, scales, product));
+    for (int scale = 1; scale < scales; scale++) {
         TRY_CLEANUP(shrink(&small_a, a));
         TRY_CLEANUP(shrink(&small_b, b));
-        TRY_CLEANUP(multiply_scale(&small_a, &small_b, scale, product));
+        TRY_CLEANUP(multiply_scale(&small_a, &small_b, scale, scales, product));
     }
     for (int channel = 0; channel < a->channels; channel++)
         sum += product[channel];
