@@ -11,12 +11,12 @@
 struct dataset;
 
 struct dataset_options {
-    const char *folder; /* read recursively, in the order of the names' bytes */
-    int width, height;  /* pixels of every picture of the cache */
-    bool classes;  /* two or more folders directly below `folder` are classes, by their names */
-    bool flip;     /* mirror half of the pictures of each epoch left to right */
-    uint64_t seed; /* which pictures are held out, and every draw */
-    const char *cache_dir;        /* where the cache file may be written; NULL: keep it in memory */
+    const char *folder;    /* read recursively, in the order of the names' bytes */
+    int width, height;     /* pixels of every picture of the cache */
+    bool classes;          /* each sub-folder directly below `folder` is a class, by its name */
+    bool flip;             /* mirror half of the pictures of each epoch left to right */
+    uint64_t seed;         /* which pictures are held out, and every draw */
+    const char *cache_dir; /* where the cache file may be written; NULL: keep it in memory */
     bool (*stop_requested)(void); /* polled; may be NULL */
 };
 

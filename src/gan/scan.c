@@ -203,17 +203,6 @@ static int drop_aliases(struct scan *scan)
     return OK;
 }
 
-static void drop_classes(struct scan *scan)
-{
-    for (int k = 0; k < scan->class_count; k++)
-        free(scan->classes[k]);
-    free(scan->classes);
-    scan->classes = NULL;
-    scan->class_count = 0;
-    for (int i = 0; i < scan->count; i++)
-        scan->files[i].label = 0;
-}
-
 /* Files are sorted, so those of a class follow each other. But "a.b/x" comes before "a/x", so that
  * names of classes are in the order of "NAME/". */
 static int number_classes(struct scan *scan, const char *folder)
@@ -236,14 +225,16 @@ static int number_classes(struct scan *scan, const char *folder)
         }
         file->label = scan->class_count - 1;
     }
-    if (beside > 0 && scan->class_count > 0)
+    if (scan->class_count < 2)
         return fail(
             ERR_DATA,
-            "%s: its folders are classes, but %d pictures (%s%s) lie beside them: move them "
-            "into folders, or set labels=false",
-            folder, beside, scan->files[first_beside].name, beside > 1 ? ", ..." : "");
-    if (scan->class_count == 1) log_info("%s: one folder with pictures is no class", folder);
-    if (scan->class_count < 2) drop_classes(scan);
+            "%s: labels=true wants a sub-folder for each class, but %s of them has pictures",
+            folder, scan->class_count == 1 ? "only one" : "none");
+    if (beside > 0)
+        return fail(ERR_DATA,
+                    "%s: with labels=true no picture may lie beside the classes' "
+                    "sub-folders, but %d do (%s%s)",
+                    folder, beside, scan->files[first_beside].name, beside > 1 ? ", ..." : "");
     return OK;
 }
 
@@ -269,8 +260,10 @@ void scan_free(struct scan *scan)
 {
     for (int i = 0; i < scan->count; i++)
         free(scan->files[i].name);
-    drop_classes(scan);
+    for (int i = 0; i < scan->class_count; i++)
+        free(scan->classes[i]);
     free(scan->files);
+    free(scan->classes);
     *scan = (struct scan){0};
 }
 

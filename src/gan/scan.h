@@ -25,9 +25,9 @@ struct scan {
 
 /* Lists the pictures below `folder`: files with the ending of a format that can be read, or without
  * any ending but with such a beginning. Hidden names and run folders are left out, links followed.
- * classes: of two or more first-level folders with pictures each is one; a picture beside such
- * folders is ERR_DATA. ERR_INPUT: no such folder; ERR_DATA: no picture. *scan is to be freed in any
- * case. */
+ * classes: every first-level folder with pictures is one; fewer than two such folders, or a picture
+ * beside them, is ERR_DATA. ERR_INPUT: no such folder; ERR_DATA: no picture. *scan is to be freed
+ * in any case. */
 int scan_folder(struct scan *scan, const char *folder, bool classes, bool (*stop_requested)(void));
 void scan_free(struct scan *scan);
 
