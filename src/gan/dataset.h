@@ -28,10 +28,10 @@ struct dataset_item {
 };
 
 /* Unreadable files are named in one warning each (a few, then a count) and skipped. ERR_INPUT: no
- * such folder; ERR_DATA: no picture in it, none readable or only one; with `classes` also fewer than
- * two sub-folders with pictures, or pictures beside them; ERR_STOPPED. The cache is made again when
- * a file's name, size or time changed, or it is damaged; where it cannot be written the pictures
- * stay in memory, with a warning. *set is owned. */
+ * such folder; ERR_DATA: no picture in it, none readable or only one; with `classes` also fewer
+ * than two sub-folders with pictures, or pictures beside them; ERR_STOPPED. The cache is made again
+ * when a file's name, size or time changed, or it is damaged; where it cannot be written the
+ * pictures stay in memory, with a warning. *set is owned. */
 int dataset_open(struct dataset **set, const struct dataset_options *options);
 void dataset_close(struct dataset *set); /* accepts NULL */
 
