@@ -26,7 +26,7 @@ static void tear_down(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-static const char *in_folder(const char *name)
+static inline const char *in_folder(const char *name)
 {
     static char path[4][256];
     static int turn;
@@ -35,7 +35,7 @@ static const char *in_folder(const char *name)
     return path[turn];
 }
 
-static int entries(const char *path)
+static inline int entries(const char *path)
 {
     DIR *dir = opendir(path);
     ck_assert_ptr_nonnull(dir);

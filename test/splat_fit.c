@@ -1,0 +1,320 @@
+/* The task splat as the training loop sees it: it fits what it is given, stays within bounds, and
+ * goes on from a checkpoint as if it had never stopped. */
+#include "base/error.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "image/image.h"
+#include "image/metrics.h"
+#include "splat/model.h"
+#include "splat/picture.h"
+#include "splat/schedule.h"
+#include "splat/splat.h"
+#include "store/safetensors.h"
+#include "temp_folder.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDTH = 61, HEIGHT = 45 };
+
+static struct device *device;
+static char path[512];
+
+/* Smooth waves, an edge, and a transparent corner where there is alpha. */
+static void draw(const char *name, int channels, enum sample_type type)
+{
+    struct image image;
+    ck_assert_int_eq(image_create(&image, WIDTH, HEIGHT, channels, SAMPLE_F32), 0);
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++)
+            for (int c = 0; c < channels; c++) {
+                double v = 0.5 + 0.3 * sin(0.15 * x + c) * cos(0.2 * y) + (x > y ? 0.15 : 0);
+                bool alpha = (channels == 2 || channels == 4) && c == channels - 1;
+                if (alpha) v = x + y < 30 ? 0 : 1;
+                ((float *)image.data)[(y * WIDTH + x) * channels + c] = (float)v;
+            }
+    struct image typed;
+    ck_assert_int_eq(image_convert(&typed, &image, type), 0);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    ck_assert_msg(image_save(&typed, path) == 0, "%s", error_message());
+    image_free(&image);
+    image_free(&typed);
+}
+
+static struct config *configure(const char *more)
+{
+    char text[1024];
+    struct config *config;
+    snprintf(text, sizeof text, "input_path: \"%s\"\nnum_gaussians: 250\n%s%s", path,
+             strstr(more, "max_steps") ? "" : "max_steps: 250\neval_steps: 50\n", more);
+    ck_assert_msg(config_load_text(&config, "test", text, strlen(text), 0, NULL) == 0, "%s",
+                  error_message());
+    return config;
+}
+
+static struct task_state *open_state(const struct config *config, const struct store_file *resume)
+{
+    struct task_state *state = NULL;
+    struct task_setup setup = {.config = config, .device = device, .resume = resume};
+    ck_assert_msg(task_splat.open(&state, &setup) == 0, "%s", error_message());
+    return state;
+}
+
+static void train(struct task_state *state, int from, int to, struct task_report *report)
+{
+    for (int step = from; step < to; step++) {
+        ck_assert_msg(task_splat.step(state, step, step + 1 == to, report) == 0, "%s",
+                      error_message());
+        ck_assert_msg(isfinite(report->loss), "step %d", step);
+    }
+}
+
+static double metric(const struct task_report *report, const char *name)
+{
+    for (int m = 0; m < report->metric_count; m++)
+        if (strcmp(report->metrics[m].name, name) == 0) return report->metrics[m].value;
+    ck_abort_msg("no metric %s", name);
+    return 0;
+}
+
+static void setup(void)
+{
+    set_up();
+    ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
+}
+
+static void teardown(void)
+{
+    device_close(device);
+    tear_down();
+}
+
+/* ---- every kind of picture and model learns ---- */
+
+static const struct kind {
+    const char *file;
+    int channels;
+    enum sample_type type;
+    double psnr; /* at least; measured 3 dB above */
+    const char *config;
+} kinds[] = {
+    {"a.png", 3, SAMPLE_U8, 32, ""},
+    {"a.png", 3, SAMPLE_U8, 32, "topk: 0\n"},
+    {"a.png", 3, SAMPLE_U8, 32, "topk: 3\ndisable_prog_optim: true\n"},
+    {"a.png", 3, SAMPLE_U8, 25, "disable_topk_norm: true\n"},
+    {"a.png", 3, SAMPLE_U8, 32, "disable_inverse_scale: true\ninit_mode: random\n"},
+    {"a.png", 3, SAMPLE_U8, 30, "quantize: true\npos_bits: 10\nscale_bits: 8\nrot_bits: 6\n"},
+    {"a.png", 1, SAMPLE_U16, 32, "gamma: 2.2\n"},
+    {"a.png", 4, SAMPLE_U8, 28, ""},
+    {"a.png", 2, SAMPLE_U16, 28, ""},
+    {"a.pfm", 3, SAMPLE_F32, 32, "l2_loss_ratio: 1\nl1_loss_ratio: 0\nssim_loss_ratio: 0\n"},
+    {"a.png", 3, SAMPLE_U8, 26, "downsample: true\ninit_scale: 2\n"},
+};
+
+START_TEST(fits_every_kind)
+{
+    const struct kind *kind = &kinds[_i];
+    draw(kind->file, kind->channels, kind->type);
+    struct config *config = configure(kind->config);
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report = {0};
+    train(state, 0, 250, &report);
+    double psnr = metric(&report, "psnr");
+    ck_assert_msg(!!(psnr >= kind->psnr), "%s %s: %.2f dB", kind->file, kind->config, psnr);
+    ck_assert_int_eq((int)metric(&report, "gaussians"), 250);
+
+    struct image target, final;
+    ck_assert_int_eq(image_load(&target, path), 0);
+    ck_assert_msg(task_splat.final_picture(state, &final) == 0, "%s", error_message());
+    ck_assert_int_eq(final.width, WIDTH);
+    ck_assert_int_eq(final.height, HEIGHT);
+    ck_assert_int_eq(final.channels, kind->channels);
+    ck_assert_int_eq(final.type, kind->type == SAMPLE_U8 ? SAMPLE_U8 : SAMPLE_U16);
+    double measured;
+    ck_assert_int_eq(metric_psnr(&target, &final, &measured), 0);
+    bool alpha = image_has_alpha(&target); /* measured with colours multiplied by alpha */
+    ck_assert_msg(alpha || !!(fabs(measured - psnr) <= 0.1), "%.3f dB reported, %.3f in the file",
+                  psnr, measured);
+    image_free(&target);
+    image_free(&final);
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
+/* ---- resume ---- */
+
+static struct store_file *checkpoint(struct task_state *state, const char *name)
+{
+    char file[512];
+    struct store_file *opened;
+    struct store_writer *writer = store_writer_create();
+    snprintf(file, sizeof file, "%s/%s.safetensors", folder, name);
+    ck_assert_int_eq(task_splat.save(state, writer), 0);
+    ck_assert_msg(store_write(writer, file, false) == 0, "%s", error_message());
+    store_writer_free(writer);
+    ck_assert_msg(store_open(&opened, file) == 0, "%s", error_message());
+    return opened;
+}
+
+static void expect_equal(const struct store_file *a, const struct store_file *b, int at)
+{
+    ck_assert_int_eq(store_count(a), store_count(b));
+    for (int t = 0; t < store_count(a); t++) {
+        const struct store_tensor *p = store_at(a, t), *q = store_find(b, p->name);
+        ck_assert_ptr_nonnull(q);
+        ck_assert_msg(p->bytes == q->bytes && memcmp(p->data, q->data, p->bytes) == 0,
+                      "resumed at %d: %s differs", at, p->name);
+    }
+}
+
+START_TEST(resumes_bit_by_bit)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure(_i % 2 ? "max_steps: 60\neval_steps: 7\nquantize: true\n"
+                                             : "max_steps: 60\neval_steps: 7\n");
+    struct task_report report = {0};
+    struct task_state *whole = open_state(config, NULL);
+    int at = 1 + _i * 3; /* before, between and after the steps of growth */
+    train(whole, 0, at, &report);
+    struct store_file *middle = checkpoint(whole, "middle");
+    train(whole, at, 60, &report);
+    struct store_file *expected = checkpoint(whole, "expected");
+
+    struct task_state *resumed = open_state(config, middle);
+    train(resumed, at, 60, &report);
+    struct store_file *got = checkpoint(resumed, "got");
+    expect_equal(expected, got, at);
+    store_close(middle);
+    store_close(expected);
+    store_close(got);
+    task_splat.close(whole);
+    task_splat.close(resumed);
+    config_free(config);
+}
+END_TEST
+
+/* ---- bounds ---- */
+
+START_TEST(wild_rates_stay_within_bounds)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("scale_lr: 5\npos_lr: 1\nrot_lr: 5\nfeat_lr: 1\n");
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report = {0};
+    train(state, 0, 60, &report);
+    struct store_file *file = checkpoint(state, "wild");
+    const struct store_tensor *xy = store_find(file, "xy"), *scale = store_find(file, "scale");
+    for (size_t i = 0; i < xy->bytes / sizeof(float); i++) {
+        float p = ((const float *)xy->data)[i], s = ((const float *)scale->data)[i];
+        ck_assert_msg(p >= 0 && p <= 1, "position %g", (double)p);
+        ck_assert_msg(s > 0 && 1 / s >= 0.2999f && 1 / s <= 1000, "1 / sigma %g", (double)s);
+    }
+    store_close(file);
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
+/* ---- schedule ---- */
+
+START_TEST(plateau_decays_then_stops)
+{
+    struct config *config;
+    ck_assert_int_eq(config_load_text(&config, "test", "", 0, 0, NULL), 0);
+    const struct config_splat *c = &config->splat;
+    struct splat_schedule schedule;
+    splat_schedule_init(&schedule);
+    /* no plateau counts before the last Gaussians are there */
+    for (int step = 100; step <= 2000; step += 100)
+        splat_schedule_update(&schedule, c, step, -1, 20, 0.5);
+    ck_assert(schedule.factor >= 1);
+    for (int step = 2100; step <= 3000; step += 100) /* gains */
+        splat_schedule_update(&schedule, c, step, 2000, 20 + 0.01 * step, 0.5);
+    ck_assert(schedule.factor >= 1);
+    for (int step = 3100; step <= 3900; step += 100) /* less than 0.1 dB in all */
+        splat_schedule_update(&schedule, c, step, 2000, 50.01, 0.5);
+    ck_assert_msg(schedule.factor >= 1, "decayed before 1000 steps without a gain");
+    splat_schedule_update(&schedule, c, 4000, 2000, 50.01, 0.5);
+    ck_assert(fabs(schedule.factor - 0.1) < 1e-12);
+    for (int step = 4100; step <= 4900; step += 100)
+        splat_schedule_update(&schedule, c, step, 2000, 50.01, 0.5);
+    ck_assert(!schedule.finished);
+    splat_schedule_update(&schedule, c, 5000, 2000, 50.01, 0.5);
+    ck_assert(schedule.finished);
+    config_free(config);
+}
+END_TEST
+
+/* ---- rendering at other sizes ---- */
+
+/* One Gaussian on a field of another colour, far larger than a pixel. */
+static void two_gaussians(struct splat_model *model, float *storage)
+{
+    static const float values[2][8] = {{0.5f, 0.5f, 0.001f, 0.001f, 0, 0.2f, 0.4f, 0.6f},
+                                       {0.3f, 0.6f, 0.12f, 0.2f, 0.7f, 0.9f, 0.1f, 0.5f}};
+    *model = (struct splat_model){.width = 40,
+                                  .height = 30,
+                                  .channels = 3,
+                                  .count = 2,
+                                  .capacity = 2,
+                                  .blend = {10, false},
+                                  .gamma = 1,
+                                  .sample_bits = 8};
+    float *p = storage;
+    for (int g = 0, column = 0; g < SPLAT_GROUPS; g++) {
+        int columns = splat_group_columns(model, g);
+        model->group[g] = p;
+        for (int i = 0; i < 2; i++)
+            for (int c = 0; c < columns; c++)
+                *p++ = values[i][column + c];
+        column += columns;
+    }
+}
+
+START_TEST(renders_half_pixel_correct)
+{
+    struct splat_model model;
+    float storage[16];
+    two_gaussians(&model, storage);
+    struct splat_window one = splat_window_whole(&model), four = {160, 120, 0, 0, 160, 120};
+    struct image small, large, reduced, part;
+    ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &one, SAMPLE_F32, &small), 0);
+    ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &four, SAMPLE_F32, &large),
+                     0);
+    ck_assert_int_eq(image_resize(&reduced, &large, 40, 30), 0);
+    for (int i = 0; i < 40 * 30 * 3; i++) {
+        float d = ((float *)small.data)[i] - ((float *)reduced.data)[i];
+        ck_assert_msg(!!(fabsf(d) <= 4e-3f), "sample %d differs by %g", i, (double)d);
+    }
+    struct splat_window crop = {160, 120, 37, 41, 50, 33};
+    ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &crop, SAMPLE_F32, &part), 0);
+    for (int y = 0; y < 33; y++)
+        for (int x = 0; x < 50 * 3; x++)
+            ck_assert(((float *)part.data)[y * 150 + x] ==
+                      ((float *)large.data)[(y + 41) * 480 + 37 * 3 + x]);
+    image_free(&small);
+    image_free(&large);
+    image_free(&reduced);
+    image_free(&part);
+}
+END_TEST
+
+Suite *splat_fit_suite(void);
+Suite *splat_fit_suite(void)
+{
+    Suite *suite = suite_create("splat_fit");
+    TCase *fit = tcase_create("fit");
+    tcase_add_checked_fixture(fit, setup, teardown);
+    tcase_set_timeout(fit, 120);
+    tcase_add_loop_test(fit, fits_every_kind, 0, (int)(sizeof kinds / sizeof kinds[0]));
+    tcase_add_loop_test(fit, resumes_bit_by_bit, 0, 20);
+    tcase_add_test(fit, wild_rates_stay_within_bounds);
+    tcase_add_test(fit, plateau_decays_then_stops);
+    tcase_add_test(fit, renders_half_pixel_correct);
+    suite_add_tcase(suite, fit);
+    return suite;
+}
