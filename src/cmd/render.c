@@ -23,13 +23,13 @@ static int choose_window(const struct render_options *options, const struct spla
 {
     char end;
     *w = splat_window_whole(model);
-    if (options->size && options->scale > 0)
+    if (options->size && !isnan(options->scale))
         return fail(ERR_USAGE, "--size and --scale exclude each other");
     if (options->size &&
         (sscanf(options->size, "%dx%d%c", &w->full_width, &w->full_height, &end) != 2 ||
          w->full_width < 1 || w->full_height < 1))
         return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", options->size);
-    if (options->scale > 0) {
+    if (!isnan(options->scale)) {
         double width = round(model->width * options->scale);
         double height = round(model->height * options->scale);
         if (!(width <= IMAGE_MAX_SIDE) || !(height <= IMAGE_MAX_SIDE))
@@ -82,7 +82,7 @@ cleanup:
 
 int cmd_render(int argc, char **argv)
 {
-    struct render_options options = {.device = "auto"};
+    struct render_options options = {.device = "auto", .scale = (double)NAN};
     const struct option_row rows[] = {
         {.letter = 'o',
          .name = "output",
@@ -122,7 +122,7 @@ int cmd_render(int argc, char **argv)
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     if (!options.output) return fail(ERR_USAGE, "no output: add -o FILE");
-    if (options.scale < 0 || !isfinite(options.scale))
+    if (!isnan(options.scale) && !(options.scale > 0 && isfinite(options.scale)))
         return fail(ERR_USAGE, "--scale must be above 0");
     struct splat_model model;
     TRY(splat_model_open(&model, argv[1]));

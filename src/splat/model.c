@@ -72,8 +72,8 @@ static int read_bounded(const struct store_file *file, const char *key, int low,
     int64_t value;
     TRY(store_get_int(file, key, &value));
     if (value < low || value > high)
-        return fail(ERR_DATA, "metadata %s: %lld is outside %d..%d", key, (long long)value, low,
-                    high);
+        return fail(ERR_DATA, "%s: metadata %s: %lld is outside %d..%d", store_path(file), key,
+                    (long long)value, low, high);
     *out = (int)value;
     return OK;
 }
@@ -94,13 +94,14 @@ int splat_model_describe(struct splat_model *model, const struct store_file *fil
     TRY(read_bounded(file, "topk", 0, SPLAT_MAX_TOPK, &model->blend.topk));
     TRY(read_bounded(file, "sample_bits", 8, 32, &model->sample_bits));
     TRY(store_get_double(file, "gamma", &model->gamma));
-    if (!(model->gamma > 0)) return fail(ERR_DATA, "metadata gamma is not above 0");
+    if (!(model->gamma > 0) || !isfinite(model->gamma))
+        return fail(ERR_DATA, "%s: metadata gamma is not above 0", store_path(file));
     model->blend.additive = metadata_is(file, "blend", "additive");
     model->sigma_scale = metadata_is(file, "scale", "sigma");
     model->alpha = metadata_is(file, "alpha", "premultiplied");
     const struct store_tensor *xy = store_find(file, "xy");
     if (!xy || xy->dims != 2 || xy->shape[0] > INT32_MAX)
-        return fail(ERR_DATA, "no tensor xy of shape [N, 2]");
+        return fail(ERR_DATA, "%s: no tensor xy of shape [N, 2]", store_path(file));
     model->count = model->capacity = xy->shape[0];
     return OK;
 }
@@ -113,8 +114,8 @@ int splat_model_read(const struct splat_model *model, const struct store_file *f
         TRY(store_read_f32(file, names[g], 2, shape, groups[g]));
         for (int64_t i = 0; i < shape[0] * shape[1]; i++)
             if (!isfinite(groups[g][i]))
-                return fail(ERR_DATA, "tensor %s: value %lld is not finite", names[g],
-                            (long long)i);
+                return fail(ERR_DATA, "%s: tensor %s: value %lld is not finite", store_path(file),
+                            names[g], (long long)i);
     }
     return OK;
 }
@@ -129,7 +130,7 @@ int splat_model_open(struct splat_model *model, const char *path)
     if (code < 0) goto cleanup;
     size_t floats = (size_t)model->count * (size_t)(5 + model->channels);
     float *p = model->owned = malloc((floats + 1) * sizeof *p);
-    if (!p) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory for %zu parameters", floats));
+    if (!p) TRY_CLEANUP(fail(ERR_SYSTEM, "%s: out of memory for %zu parameters", path, floats));
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         model->group[g] = p;
         p += model->count * splat_group_columns(model, g);
@@ -137,11 +138,8 @@ int splat_model_open(struct splat_model *model, const char *path)
     code = splat_model_read(model, file, model->group);
 cleanup:
     store_close(file);
-    if (code < 0) {
-        splat_model_close(model);
-        return fail_within(code, "%s", path);
-    }
-    return OK;
+    if (code < 0) splat_model_close(model);
+    return code;
 }
 
 void splat_model_close(struct splat_model *model)
