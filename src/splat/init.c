@@ -7,7 +7,6 @@
 #include "device/device.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 void splat_growth_plan(struct splat_fit *fit)
 {
@@ -51,7 +50,7 @@ double splat_initial_sigma(const struct splat_fit *fit, int64_t count)
 static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
 {
     struct splat_model *model = &fit->model;
-    double sigma = splat_initial_sigma(fit, getenv("EXA") ? to : fit->model.capacity);
+    double sigma = splat_initial_sigma(fit, fit->model.capacity);
     float scale = (float)(model->sigma_scale ? sigma : 1 / sigma);
     for (int64_t i = from; i < to; i++) {
         model->group[SPLAT_SCALE][2 * i] = model->group[SPLAT_SCALE][2 * i + 1] = scale;
