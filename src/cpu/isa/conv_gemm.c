@@ -6,6 +6,19 @@
 /* 6 rows x COLS vectors of sums, COLS columns and 1 broadcast in registers */
 enum { COLS = CONV_GEMM_COLS, ROWS = 6, PANEL = COLS * VF, BLOCK_BYTES = 128 * 1024 };
 
+/* For each row r and column j of the sums c<r><j>, of which there are `cols` columns. */
+#define COLUMN(X, j) X(0, j) X(1, j) X(2, j) X(3, j) X(4, j) X(5, j)
+#define EACH_SUM(X)                                                                                \
+    COLUMN(X, 0)                                                                                   \
+    if (cols > 1) {                                                                                \
+        COLUMN(X, 1)                                                                               \
+    }                                                                                              \
+    if (cols > 2) {                                                                                \
+        COLUMN(X, 2)                                                                               \
+    }                                                                                              \
+    if (cols > 3) {                                                                                \
+        COLUMN(X, 3)                                                                               \
+    }
 #define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
 
 /* Where a tile of sums goes. */
@@ -18,7 +31,12 @@ struct target {
 INLINE void tile(int cols, int k, const float *a, ptrdiff_t stride, const float *b,
                  const struct target *t, const struct nn_epilogue *e)
 {
-    const float *a3 = a + 3 * stride;
+    const float *a3 = a + 3 * stride, *residual = e->residual;
+#define AT(r, j) (t->at + r * t->stride + j * VF)
+#define ASK(r, j) __builtin_prefetch(residual + AT(r, j));
+    if (residual) { /* its rows lie apart: they come while the products are summed */
+        EACH_SUM(ASK)
+    }
 #define ZERO(r) vf c##r##0 = vf_set(0), c##r##1 = c##r##0, c##r##2 = c##r##0, c##r##3 = c##r##0;
     EACH_ROW(ZERO)
     for (int i = 0; i < k; i++) {
@@ -37,11 +55,31 @@ INLINE void tile(int cols, int k, const float *a, ptrdiff_t stride, const float 
         EACH_ROW(STEP)
         b += PANEL;
     }
-#define STORE1(r, j)                                                                               \
-    if (cols > j)                                                                                  \
-        epilogue_store(t->out, t->at + r * t->stride + j * VF, t->column + j * VF, c##r##j, e);
-#define STORE(r) STORE1(r, 0) STORE1(r, 1) STORE1(r, 2) STORE1(r, 3)
-    EACH_ROW(STORE)
+    /* The epilogue part by part, so that each is asked for once a tile and not once a vector. */
+#define ADD_BIAS(r, j) c##r##j += vf_load(e->bias + t->column + j * VF);
+#define ADD_RESIDUAL(r, j) c##r##j += vf_load(residual + AT(r, j));
+#define MASK_OUT(r, j) vf_mask_store(e->mask_out, AT(r, j), c##r##j);
+#define LRELU(r, j) c##r##j = vf_lrelu(c##r##j, slope);
+#define MASK_IN(r, j) c##r##j = vf_mask_mul(e->mask_in, AT(r, j), c##r##j, mask_slope);
+#define STORE(r, j) vf_store(t->out + AT(r, j), c##r##j);
+    if (e->bias) {
+        EACH_SUM(ADD_BIAS)
+    }
+    if (residual) {
+        EACH_SUM(ADD_RESIDUAL)
+    }
+    if (e->mask_out) {
+        EACH_SUM(MASK_OUT)
+    }
+    if (e->slope != 1) {
+        const vf slope = vf_set(e->slope);
+        EACH_SUM(LRELU)
+    }
+    if (e->mask_in) {
+        const vf mask_slope = vf_set(e->mask_slope);
+        EACH_SUM(MASK_IN)
+    }
+    EACH_SUM(STORE)
 }
 
 static void tile_any(int cols, int k, const float *a, ptrdiff_t stride, const float *b,
