@@ -21,8 +21,9 @@ static bool is_one_of(const char *key, const char *const *list, size_t count)
 /* Keys of where and how a run is done, which no number of its result depends on. */
 static bool is_environment(const char *key)
 {
-    static const char *const keys[] = {"device",   "threads",   "deterministic", "log_root",
-                                       "exp_name", "log_level", "time_limit"};
+    static const char *const keys[] = {"device",     "threads",         "deterministic",
+                                       "log_root",   "exp_name",        "log_level",
+                                       "time_limit", "gan.micro_batch", "gan.scheme"};
     static const char *const sections[] = {"frames.", "video.", "checkpoint.", "memory."};
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
         if (strncmp(key, sections[i], strlen(sections[i])) == 0) return true;
@@ -32,7 +33,7 @@ static bool is_environment(const char *key)
 /* And those that change none of the steps that are done, but how long the run goes on. */
 static bool may_change(const char *key)
 {
-    static const char *const keys[] = {"max_steps", "steps", "vis_gaussians"};
+    static const char *const keys[] = {"max_steps", "steps", "vis_gaussians", "data"};
     const char *dot = strrchr(key, '.');
     return is_environment(key) ||
            is_one_of(dot ? dot + 1 : key, keys, sizeof keys / sizeof keys[0]);
