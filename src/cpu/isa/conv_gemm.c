@@ -95,6 +95,27 @@ static void tile_any(int cols, int k, const float *a, ptrdiff_t stride, const fl
         tile(4, k, a, stride, b, t, e);
 }
 
+static int is_plain(const struct nn_epilogue *e)
+{
+    return !e->bias && !e->residual && !e->mask_out && e->slope == 1 && !e->mask_in;
+}
+
+/* A whole tile of less than a vector's columns (colours), without epilogue. */
+static void tile_narrow(int columns, int k, const float *a, ptrdiff_t stride, const float *b,
+                        const struct target *t)
+{
+    const float *a3 = a + 3 * stride;
+#define ZERO1(r) vf c##r = vf_set(0);
+    EACH_ROW(ZERO1)
+    for (int i = 0; i < k; i++, b += PANEL) {
+        vf weights = vf_load(b);
+#define STEP1(r) c##r = vf_fma(vf_set((r < 3 ? a : a3)[(r % 3) * stride + i]), weights, c##r);
+        EACH_ROW(STEP1)
+    }
+#define STORE1(r) vf_store_some(t->out + t->at + r * t->stride, c##r, columns);
+    EACH_ROW(STORE1)
+}
+
 /* A tile at the edge: its sums are computed aside, whole vectors of them. */
 static void tile_edge(int rows, int columns, int k, const float *a, const float *b,
                       const struct target *t, const struct nn_epilogue *e)
@@ -140,6 +161,8 @@ void ISA_NAME(conv_gemm)(float *out, const float *a, const float *packed, size_t
                 int count = end - r < ROWS ? (int)(end - r) : ROWS;
                 if (count == ROWS && columns % VF == 0)
                     tile_any(columns / VF, k, rows, k, b, &t, epilogue);
+                else if (count == ROWS && columns < VF && is_plain(epilogue))
+                    tile_narrow(columns, k, rows, k, b, &t);
                 else
                     tile_edge(count, columns, k, rows, b, &t, epilogue);
             }

@@ -126,10 +126,10 @@ INLINE void product(float *values, const float *w)
     STEPS(2)
     STEPS(3)
     STEPS(4)
-    STEPS(5) STEPS(6) STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12) STEPS(13) STEPS(14)
-        STEPS(15)
+    STEPS(5)
+    STEPS(6) STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12) STEPS(13) STEPS(14) STEPS(15)
 #define STORE(t) vf_store(values + t * GROUP, c##t);
-            EACH_12(STORE)
+        EACH_12(STORE)
 }
 #else
 enum { TILES_AT_ONCE = 4 };

@@ -30,6 +30,15 @@ INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
     memcpy(&m, bits + at / 8, sizeof m);
     return _mm512_mask_mul_ps(v, (__mmask16)~m, v, slope);
 }
+/* The first `count` floats (0 < count <= VF); the others are 0, or are left alone. */
+INLINE vf vf_load_some(const float *p, int count)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)(0xffffU >> (16 - count)), p);
+}
+INLINE void vf_store_some(float *p, vf v, int count)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)(0xffffU >> (16 - count)), v);
+}
 
 #elif defined(ISA_avx2)
 
@@ -47,6 +56,19 @@ INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
     const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits[at / 8]), lane), lane);
     return _mm256_blendv_ps(_mm256_mul_ps(v, slope), v, _mm256_castsi256_ps(set));
+}
+INLINE __m256i vf_first(int count)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane);
+}
+INLINE vf vf_load_some(const float *p, int count)
+{
+    return _mm256_maskload_ps(p, vf_first(count));
+}
+INLINE void vf_store_some(float *p, vf v, int count)
+{
+    _mm256_maskstore_ps(p, vf_first(count), v);
 }
 
 #else
@@ -68,6 +90,18 @@ INLINE vf vf_mask_mul(const uint8_t *bits, size_t at, vf v, vf slope)
     int four = bits[at / 8] >> at % 8;
     vm set = ((vm){four, four, four, four} & lane) == lane;
     return vf_select(set, v, v * slope);
+}
+INLINE vf vf_load_some(const float *p, int count)
+{
+    float some[LANES] = {0};
+    for (int i = 0; i < count; i++)
+        some[i] = p[i];
+    return vf_load(some);
+}
+INLINE void vf_store_some(float *p, vf v, int count)
+{
+    for (int i = 0; i < count; i++)
+        p[i] = v[i];
 }
 #endif
 

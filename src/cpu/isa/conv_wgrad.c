@@ -52,7 +52,7 @@ static void tile_edge(float *dw, int n, int rows, int columns, int count, struct
                       struct rows b)
 {
     float sums[ROWS * PANEL] __attribute__((aligned(64))) = {0};
-    tile(2, sums, PANEL, count, a, b);
+    tile_whole(columns > VF ? 2 : 1, sums, PANEL, count, a, b);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++)
             dw[(ptrdiff_t)r * n + c] += sums[r * PANEL + c];
@@ -67,9 +67,14 @@ INLINE void pack(float *packed, const float *from, int count, int n, int first, 
                    (size_t)width * sizeof *packed);
         return;
     }
-    for (int i = 0; i < count; i++)
-        for (int j = 0; j < width; j++)
-            packed[i * width + j] = first + j < n ? from[(ptrdiff_t)i * n + first + j] : 0;
+    for (int i = 0; i < count; i++) {
+        const float *row = from + (ptrdiff_t)i * n + first;
+        for (int j = 0; j < width; j += VF) {
+            int there = n - first - j < VF ? n - first - j : VF;
+            vf v = there > 0 ? vf_load_some(row + j, there) : vf_set(0);
+            vf_store_some(packed + i * width + j, v, width - j < VF ? width - j : VF);
+        }
+    }
 }
 
 /* Whether rows of n floats are used where they lie: whole tiles of `width`, and so close together
