@@ -4,7 +4,7 @@
 #include "cpu/isa/conv_isa.h"
 
 /* 6 rows x COLS vectors of sums, COLS columns and 1 broadcast in registers */
-enum { COLS = CONV_GEMM_COLS, ROWS = 6, PANEL = COLS * VF, BLOCK_BYTES = 128 * 1024 };
+enum { COLS = CONV_GEMM_COLS, ROWS = 6, TALL = 12, PANEL = COLS * VF, BLOCK_BYTES = 128 * 1024 };
 
 /* For each row r and column j of the sums c<r><j>, of which there are `cols` columns. */
 #define COLUMN(X, j) X(0, j) X(1, j) X(2, j) X(3, j) X(4, j) X(5, j)
@@ -100,20 +100,30 @@ static int is_plain(const struct nn_epilogue *e)
     return !e->bias && !e->residual && !e->mask_out && e->slope == 1 && !e->mask_in;
 }
 
-/* A whole tile of less than a vector's columns (colours), without epilogue. */
-static void tile_narrow(int columns, int k, const float *a, ptrdiff_t stride, const float *b,
-                        const struct target *t)
+/* Up to one vector of columns: twice the rows, as six sums would wait for one another. Less than a
+ * vector (colours) has no epilogue. */
+static void tile_tall(int columns, int k, const float *a, ptrdiff_t stride, const float *b,
+                      const struct target *t, const struct nn_epilogue *e)
 {
-    const float *a3 = a + 3 * stride;
+    const float *base[4] = {a, a + 3 * stride, a + 6 * stride, a + 9 * stride};
+#define EACH_TALL(X) EACH_ROW(X) X(6) X(7) X(8) X(9) X(10) X(11)
 #define ZERO1(r) vf c##r = vf_set(0);
-    EACH_ROW(ZERO1)
+    EACH_TALL(ZERO1)
     for (int i = 0; i < k; i++, b += PANEL) {
         vf weights = vf_load(b);
-#define STEP1(r) c##r = vf_fma(vf_set((r < 3 ? a : a3)[(r % 3) * stride + i]), weights, c##r);
-        EACH_ROW(STEP1)
+#define STEP1(r) c##r = vf_fma(vf_set(base[r / 3][(r % 3) * stride + i]), weights, c##r);
+        EACH_TALL(STEP1)
     }
-#define STORE1(r) vf_store_some(t->out + t->at + r * t->stride, c##r, columns);
-    EACH_ROW(STORE1)
+#define SOME(r) vf_store_some(t->out + t->at + r * t->stride, c##r, columns);
+#define WHOLE(r) vf_store(t->out + t->at + r * t->stride, c##r);
+#define FINISH(r) epilogue_store(t->out, t->at + r * t->stride, t->column, c##r, e);
+    if (columns < VF) {
+        EACH_TALL(SOME)
+    } else if (is_plain(e)) {
+        EACH_TALL(WHOLE)
+    } else {
+        EACH_TALL(FINISH)
+    }
 }
 
 /* A tile at the edge: its sums are computed aside, whole vectors of them. */
@@ -155,16 +165,17 @@ void ISA_NAME(conv_gemm)(float *out, const float *a, const float *packed, size_t
         for (int c = 0; c < n; c += PANEL) {
             const float *b = packed + (size_t)c * (size_t)k;
             int columns = n - c < PANEL ? n - c : PANEL;
-            for (size_t r = begin; r < end; r += ROWS) {
+            int tall = columns == VF || (columns < VF && is_plain(epilogue));
+            for (size_t r = begin, rows = 0; r < end; r += rows) {
                 struct target t = {out, r * (size_t)n + (size_t)c, (size_t)n, c};
-                const float *rows = a + r * (size_t)k;
-                int count = end - r < ROWS ? (int)(end - r) : ROWS;
-                if (count == ROWS && columns % VF == 0)
-                    tile_any(columns / VF, k, rows, k, b, &t, epilogue);
-                else if (count == ROWS && columns < VF && is_plain(epilogue))
-                    tile_narrow(columns, k, rows, k, b, &t);
+                const float *from = a + r * (size_t)k;
+                rows = end - r < ROWS ? end - r : tall && end - r >= TALL ? TALL : ROWS;
+                if (rows == TALL)
+                    tile_tall(columns, k, from, k, b, &t, epilogue);
+                else if (rows == ROWS && columns % VF == 0)
+                    tile_any(columns / VF, k, from, k, b, &t, epilogue);
                 else
-                    tile_edge(count, columns, k, rows, b, &t, epilogue);
+                    tile_edge((int)rows, columns, k, from, b, &t, epilogue);
             }
         }
     }
