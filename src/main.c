@@ -19,6 +19,7 @@ struct command {
 static const struct command commands[] = {
     {"train", cmd_train, "train what a config describes"},
     {"render", cmd_render, "make the picture of a model at any size"},
+    {"sample", cmd_sample, "make pictures with a trained generator"},
     {"eval", cmd_eval, "compare two pictures: PSNR, SSIM, MS-SSIM, FLIP"},
     {"video", cmd_video, "put a run's video together from its frames"},
     {"bench", cmd_bench, "time training steps on this machine"},

@@ -247,8 +247,7 @@ void dataset_batch(const struct dataset *set, uint64_t first, int count, struct 
 char *dataset_cache_folder(const char *run_dir)
 {
     const char *shared = getenv("XDG_CACHE_HOME");
-    if (!run_dir) return NULL;
     /* the specification (XDG Base Directory 0.8) wants relative ones ignored */
     if (shared && shared[0] == '/') return path_join(shared, "imgtrain");
-    return path_join(run_dir, "cache");
+    return run_dir ? path_join(run_dir, "cache") : NULL;
 }

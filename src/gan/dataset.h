@@ -55,7 +55,7 @@ void dataset_batch(const struct dataset *set, uint64_t first, int count,
 
 /* Where the cache of a run belongs, a new string (malloc): $XDG_CACHE_HOME/imgtrain where that is
  * set, so that runs share it; else RUN/cache, as nothing is written outside the run unasked. NULL
- * for a NULL run_dir (and without memory): the set then stays in memory. */
+ * for neither (and without memory): the set then stays in memory. */
 char *dataset_cache_folder(const char *run_dir);
 
 #endif

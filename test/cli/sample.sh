@@ -1,0 +1,79 @@
+#!/bin/sh
+# imgtrain sample and eval with a generator: files, grids, walks, figures, and what they refuse.
+. "$(dirname "$0")/lib.sh"
+
+# shape N FILE: an 8x8 picture that differs with N
+shape() {
+    {
+        printf 'P2 8 8 255\n'
+        i=0
+        while [ $i -lt 64 ]; do
+            echo $(((i * $1 + 20 * (i / 8) + $1 * 9) % 256))
+            i=$((i + 1))
+        done
+    } >"$2"
+}
+mkdir -p data/a data/b
+for n in 1 2 3 4 5 6 7 8 9 10 11 12; do shape $n data/a/$n.pgm; done
+for n in 21 22 23 24 25 26 27 28 29 30 31 32; do shape $n data/b/$n.pgm; done
+tiny="task=gan size=8 widths=[16] batch=8 images=16 samples=4 frames.count=0 video.enabled=false"
+# shellcheck disable=SC2086  # a list of words
+run 0 imgtrain train $tiny data=data -q -o run
+# shellcheck disable=SC2086
+run 0 imgtrain train $tiny data=data labels=true -q -o classes
+
+run 0 imgtrain sample run --seeds 0-5,100000 -o out
+err_has "out: 7 pictures of 8x8"
+run 0 test -s out/seed-00000.png -a -s out/seed-00005.png -a -s out/seed-100000.png
+for batch in 1 2 5; do
+    run 0 imgtrain sample run/model.safetensors --seeds 4,5,2 --batch $batch -o out$batch
+    run 0 cmp out/seed-00005.png out$batch/seed-00005.png
+    run 0 cmp out/seed-00002.png out$batch/seed-00002.png
+done
+run 1 cmp -s out/seed-00000.png out/seed-00001.png
+run 0 imgtrain sample run -o many
+run 0 test -s many/seed-00063.png
+run 0 imgtrain sample run --grid 3x2 --scale 2 -o grid.png
+run 0 imgtrain eval grid.png grid.png
+out_has "size     48x32, 3 channels"
+run 0 imgtrain sample run --interpolate 3,1 --frames 4 -o walk
+run 0 cmp walk/frame-00004.png out/seed-00001.png
+run 0 test ! -e walk/frame-00005.png
+if imgtrain doctor 2>/dev/null | grep -q libavcodec; then
+    run 0 imgtrain sample run --interpolate 0,1 --frames 3 -o walk.mp4
+    err_has "walk.mp4: 4 pictures of 256x256"
+else
+    skip "no video in this build"
+fi
+
+# classes: by turns, or the one that is asked for
+run 0 imgtrain sample classes --seeds 0-3 -o turns
+run 0 imgtrain sample classes --seeds 0-3 --class 1 -o ones
+run 0 cmp turns/seed-00003.png ones/seed-00003.png
+run 64 imgtrain sample classes --class 2 -o x
+err_has "--class 2: this model has 2 classes, 0 to 1"
+run 64 imgtrain sample run --class 0 -o x
+err_has "this model has no classes"
+
+# refused
+run 64 imgtrain sample run
+err_has "no output"
+run 64 imgtrain sample run --seeds 3-1 -o x
+run 64 imgtrain sample run --seeds 1,a -o x
+run 64 imgtrain sample run --seeds 18446744073709551616 -o x
+run 64 imgtrain sample run --grid 2x2 --seeds 0-4 -o x.png
+err_has "--grid 2x2 holds 4 pictures, not 5"
+run 64 imgtrain sample run --grid 0x2 -o x.png
+run 64 imgtrain sample run --grid 2x2 -o x
+run 64 imgtrain sample run -o x.png
+run 64 imgtrain sample run -o x.mp4
+run 64 imgtrain sample run --interpolate 1 -o x.mp4
+run 64 imgtrain sample run --interpolate 1,2 --grid 2x2 -o x.png
+run 64 imgtrain sample run --frames 0 -o x
+run 66 imgtrain sample absent -o x
+run 66 imgtrain sample data -o x
+run 65 imgtrain sample grid.png -o x
+: >taken
+run 73 imgtrain sample run -o taken
+run 0 test ! -e x -a ! -e x.png -a ! -e x.mp4
+finish
