@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cmd/cmd.h"
+#include "cmd/eval_gan.h"
 #include "cmd/options.h"
 #include "device/device.h"
 #include "image/image.h"
@@ -205,11 +206,16 @@ cleanup:
 int cmd_eval(int argc, char **argv)
 {
     bool json = false;
+    int64_t samples = 2000;
     const char *device_name = "auto";
     const struct option_row rows[] = {
         {.name = "json",
          .flag = &json,
          .help = "print a JSON object; null: infinite (then \"identical\") or not applicable"},
+        {.name = "samples",
+         .argument = "N",
+         .integer = &samples,
+         .help = "of a generator: at most so many samples and pictures (2000)"},
         {.name = "device",
          .argument = "NAME",
          .text = &device_name,
@@ -217,20 +223,30 @@ int cmd_eval(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain eval A B [--json]",
-        .about = "Compares two pictures of equal size: PSNR (over all samples, 16 bits as 16), "
-                 "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is a picture, a "
-                 "folder of pictures (a texture\nstack), or a splat model, checkpoint or run, "
-                 "which is rendered at its own size.\nAlpha counts as a channel where both have "
-                 "it (for FLIP it lies over black); alpha that only\none has is laid over black. "
-                 "Grey meets RGB as R = G = B.",
+        .usage = "imgtrain eval A B [--json]\n"
+                 "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
+        .about =
+            "Compares two pictures of equal size: PSNR (over all samples, 16 bits as 16), "
+            "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is a picture, a "
+            "folder of pictures (a texture\nstack), or a splat model, checkpoint or run, "
+            "which is rendered at its own size.\nAlpha counts as a channel where both have "
+            "it (for FLIP it lies over black); alpha that only\none has is laid over black. "
+            "Grey meets RGB as R = G = B.\n\n"
+            "A generator (a model, checkpoint or run of task gan) is measured against a folder "
+            "of pictures:\nrKID, sliced Wasserstein distance, precision, recall, density, "
+            "coverage, MS-SSIM of pairs,\nnearest-neighbour ratio. These compare models of "
+            "one data set and size, nothing else.",
         .options = rows,
         .min_operands = 2,
         .max_operands = 2,
         .examples = "imgtrain eval render.png photo.png\n"
-                    "imgtrain eval runs/photo-001 photo.png --json\n",
+                    "imgtrain eval runs/photo-001 photo.png --json\n"
+                    "imgtrain eval runs/photos-001 photos/\n",
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
+    if (samples < 1 || samples > 100000)
+        return fail(ERR_USAGE, "--samples %lld: it must be 1 to 100000", (long long)samples);
+    if (eval_gan_is(argv[1])) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
     return evaluate(argv + 1, device_name, json);
 }

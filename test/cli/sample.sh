@@ -55,6 +55,34 @@ err_has "--class 2: this model has 2 classes, 0 to 1"
 run 64 imgtrain sample run --class 0 -o x
 err_has "this model has no classes"
 
+# a generator against pictures: the same figures every time
+run 0 imgtrain eval run data
+out_has "samples    22 against 22 of 22 training pictures, 2 held out"
+for figure in rkid swd precision recall density coverage ms_ssim nn_ratio; do
+    out_has "$figure"
+done
+run 0 imgtrain eval run/model.safetensors data --json
+out_has '{"model": "run/model.safetensors", "data": "data", "samples": 22, "training": 22, "held_out": 2, "rkid": '
+cp "$out" first
+run 0 imgtrain eval run/model.safetensors data --json
+cp "$out" again
+run 0 cmp first again
+run 0 imgtrain eval run data --samples 3
+out_has "coverage   -: too few pictures"
+run 0 imgtrain eval classes data
+run 65 imgtrain eval classes data/a
+err_has "labels=true wants a sub-folder for each class"
+mkdir data/c
+cp data/a/1.pgm data/c
+run 65 imgtrain eval classes data
+err_has "data has 3 classes, but the model 2"
+run 66 imgtrain eval run absent
+run 66 imgtrain eval run grid.png
+err_has "grid.png: a file, but a folder of pictures is wanted"
+mkdir empty
+run 65 imgtrain eval run empty
+run 64 imgtrain eval run data --samples 0
+
 # refused
 run 64 imgtrain sample run
 err_has "no output"

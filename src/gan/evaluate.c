@@ -1,0 +1,68 @@
+#include "gan/evaluate.h"
+
+#include "base/error.h"
+#include "gan/dataset.h"
+#include "gan/metrics_parts.h"
+
+#include <stdlib.h>
+
+enum { SEED = 1 };
+
+struct pictures {
+    const uint8_t **pointers; /* training, held out, samples */
+    uint8_t *samples;
+    uint64_t *seeds;
+    int *classes;
+};
+
+static int allocate(struct pictures *p, int count, int held, size_t bytes)
+{
+    p->pointers = malloc(((size_t)count * 2 + (size_t)held) * sizeof *p->pointers);
+    p->samples = malloc((size_t)count * bytes);
+    p->seeds = malloc((size_t)count * sizeof *p->seeds);
+    p->classes = malloc((size_t)count * sizeof *p->classes);
+    if (p->pointers && p->samples && p->seeds && p->classes) return OK;
+    return fail(ERR_SYSTEM, "out of memory for %d samples", count);
+}
+
+static void gather(struct pictures *p, const struct dataset *set, int count, int held, size_t bytes)
+{
+    for (int i = 0; i < count; i++) {
+        int index = metrics_spread(i, count, dataset_train_count(set));
+        struct dataset_item item = dataset_train(set, index);
+        p->pointers[i] = item.pixels;
+        p->pointers[count + held + i] = p->samples + (size_t)i * bytes;
+        p->seeds[i] = (uint64_t)i;
+        p->classes[i] = item.label;
+    }
+    for (int i = 0; i < held; i++)
+        p->pointers[count + i] = dataset_held(set, i).pixels;
+}
+
+int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *set,
+                 const struct evaluate_options *options, gan_draw *draw, void *context)
+{
+    int n = dataset_train_count(set), held = dataset_held_count(set), code;
+    size_t bytes = (size_t)options->width * (size_t)options->height * 3;
+    struct pictures p = {0};
+    if (n > options->samples) n = options->samples;
+    *count = n;
+    TRY_CLEANUP(allocate(&p, n, held, bytes));
+    gather(&p, set, n, held, bytes);
+    for (int first = 0; first < n; first += options->batch) {
+        int some = n - first < options->batch ? n - first : options->batch;
+        TRY_CLEANUP(metrics_poll(options->stop_requested));
+        TRY_CLEANUP(draw(context, p.seeds + first, p.classes + first, some,
+                         p.samples + (size_t)first * bytes));
+    }
+    code = gan_metrics_measure(metrics, (struct gan_pictures){p.pointers, n},
+                               (struct gan_pictures){p.pointers + n, held},
+                               (struct gan_pictures){p.pointers + n + held, n}, options->width,
+                               options->height, SEED, options->stop_requested);
+cleanup:
+    free(p.pointers);
+    free(p.samples);
+    free(p.seeds);
+    free(p.classes);
+    return code;
+}

@@ -1,0 +1,25 @@
+/* The metrics of a generator against a data set. */
+#ifndef IMGTRAIN_GAN_EVALUATE_H
+#define IMGTRAIN_GAN_EVALUATE_H
+
+#include "gan/metrics.h"
+
+struct dataset;
+
+/* Draws the samples of n seeds and classes as bytes [n][height][width][3]. */
+typedef int gan_draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out);
+
+struct evaluate_options {
+    int width, height;
+    int samples; /* at most so many pictures of either kind */
+    int batch;   /* samples drawn at a time */
+    bool (*stop_requested)(void);
+};
+
+/* Compares min(samples, training pictures) training pictures, spread evenly over all, with as many
+ * samples: seeds 0, 1, ..., in the classes of those pictures. *count: how many that were. The same
+ * generator and data give the same figures. */
+int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *set,
+                 const struct evaluate_options *options, gan_draw *draw, void *context);
+
+#endif
