@@ -253,7 +253,7 @@ def main():
         flat = lambda s: s.reshape(len(s), -1) / 255.0
         numbers = [swd(r, f, seed), kid(fr, ff), *balls(fr, ff, 5), likeness(f, seed),
                    nearest_ratio(fr, fh, ff), balls(flat(r), flat(f), 3)[3]]
-        text = ", ".join("NAN" if n != n else f"{n:.9g}" for n in numbers)
+        text = ", ".join("(double)NAN" if n != n else f"{n:.9g}" for n in numbers)
         print(f"{{{width}, {height}, {real}, {held}, {fake}, {seed}, {{{text}}}}},")
     print("/* clang-format on */")
 
