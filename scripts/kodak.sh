@@ -3,7 +3,7 @@
 #
 #   scripts/kodak.sh FOLDER OUT [key=value ...]
 #
-# Image-GS's defaults: scripts/kodak.sh ~/kodak build/kodak init_scale=5
+# Image-GS's defaults: scripts/kodak.sh ~/kodak build/kodak init_scale=5 scale_lr=2e-3
 # OUT/table.md holds the table; a picture that has been fitted already is not fitted again, so an
 # interrupted table goes on where it stopped.
 set -eu

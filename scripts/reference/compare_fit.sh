@@ -15,7 +15,7 @@ for arg; do
         "$work/init.safetensors" >"$work/fit.yaml"
     rm -rf "$work/run"
     "$here/../../imgtrain" train "$work/fit.yaml" -o "$work/run" num_gaussians="$count" \
-        max_steps="$steps" disable_prog_optim=true disable_lr_schedule=true use_amp=false \
+        max_steps="$steps" disable_prog_optim=true disable_lr_schedule=true scale_lr=2e-3 use_amp=false \
         frames.count=0 video.enabled=false >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
     echo "$(basename "$image") $crop: PyTorch: $(printf '%s' "$theirs" | tr '\n' ' ')"
     echo "$(basename "$image") $crop: imgtrain: $(tail -n 1 "$work/run/metrics.jsonl")"

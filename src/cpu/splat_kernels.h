@@ -25,29 +25,20 @@ struct splat_projected {
     int32_t band0, band1; /* bands it reaches; band0 > band1: none */
 };
 
-/* A Gaussian within one band: where its ellipse begins and ends in each of the 16 rows, in pixel
- * coordinates, a little wider than the cut (the exact test is the power); lo > hi: not in the row.
- */
+/* A Gaussian within one band. */
 struct splat_item {
-    float lo[TILE], hi[TILE];
     int32_t id;
     int32_t left, right; /* columns of the band that it may reach, inclusive */
-    int32_t tile0, tile1;
-    int32_t record; /* index of its gradient record; < 0: carry record ~record */
-};
-
-/* Planes of a band: row r of plane c starts at data + (c * rows + r) * pitch. */
-struct splat_pixels {
-    int width, pitch, channels;
+    int32_t record;      /* index of its gradient record; < 0: carry record ~record */
 };
 
 struct splat_kernels {
     const char *isa;
 
-    /* Fills items' lo, hi, tile0, tile1 for the band whose first row is y0; keeps those that touch
+    /* Fills the items' left and right for the band whose first row is y0; keeps those that touch
      * it, in order; returns how many. */
     int (*spans)(const struct splat_projected *projected, float cut_power, int y0, int width,
-                 int tiles, struct splat_item *items, int count);
+                 struct splat_item *items, int count);
 
     /* Renders one tile: columns [16 tile, +16) of the rows y0.. y0 + 15. list: indices of items.
      * color[c][r], threshold[r], inverse[r]: where column 0 of each row lies. */

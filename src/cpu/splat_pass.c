@@ -67,11 +67,11 @@ static void sort_by_tile(const struct splat_scene *scene, struct splat_thread *t
     int32_t *start = thread->tile_start;
     memset(start, 0, ((size_t)scene->tiles + 2) * sizeof *start);
     for (int k = 0; k < count; k++)
-        start[items[k].tile0 + 2]++;
+        start[items[k].left / TILE + 2]++;
     for (int t = 2; t < scene->tiles + 2; t++)
         start[t] += start[t - 1];
     for (int k = 0; k < count; k++)
-        thread->tile_order[start[items[k].tile0 + 1]++] = k;
+        thread->tile_order[start[items[k].left / TILE + 1]++] = k;
 }
 
 static void render_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
@@ -83,8 +83,8 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
         items[k].id = thread->active_id[k];
         items[k].record = thread->active_record[k];
     }
-    int count = scene->kernels->spans(scene->projected, scene->cut_power, y0, scene->width,
-                                      scene->tiles, items, thread->active_count);
+    int count = scene->kernels->spans(scene->projected, scene->cut_power, y0, scene->width, items,
+                                      thread->active_count);
     thread->item_count[slot] = count;
     sort_by_tile(scene, thread, items, count);
 
@@ -99,7 +99,8 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
     for (int tile = 0; tile < scene->tiles; tile++) {
         int kept = 0;
         for (int k = 0; k < sweep; k++)
-            if (items[thread->sweep[k]].tile1 >= tile) thread->sweep[kept++] = thread->sweep[k];
+            if (items[thread->sweep[k]].right / TILE >= tile)
+                thread->sweep[kept++] = thread->sweep[k];
         sweep = kept;
         for (int k = thread->tile_start[tile]; k < thread->tile_start[tile + 1]; k++)
             thread->sweep[sweep++] = thread->tile_order[k];

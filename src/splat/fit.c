@@ -100,11 +100,10 @@ int splat_fit_groups(struct splat_fit *fit, float *const **groups)
     return OK;
 }
 
-static int update(struct splat_fit *fit, int64_t step)
+static int update(struct splat_fit *fit)
 {
     const struct config_splat *c = &fit->config->splat;
     const double rates[SPLAT_GROUPS] = {c->pos_lr, c->scale_lr, c->rot_lr, c->feat_lr};
-    double factor = splat_schedule_rate(&fit->schedule, c, step);
     float least, most;
     struct splat_adam groups[SPLAT_GROUPS];
     splat_sigma_bounds(fit, &least, &most);
@@ -114,7 +113,7 @@ static int update(struct splat_fit *fit, int64_t step)
                                         .second = fit->second[g],
                                         .gradient = fit->gradient[g],
                                         .columns = splat_group_columns(&fit->model, g),
-                                        .rate = (float)(rates[g] * factor),
+                                        .rate = (float)(rates[g] * fit->schedule.factor),
                                         .low = {-INFINITY, -INFINITY},
                                         .high = {INFINITY, INFINITY}};
     for (int k = 0; k < 2; k++) {
@@ -149,7 +148,7 @@ int splat_fit_step(struct splat_fit *fit, int64_t step, double *loss)
     *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;
     if (c->ssim_loss_ratio > 0) *loss += c->ssim_loss_ratio * (1 - sums.ssim);
     if (!isfinite(*loss)) return OK; /* the loop decides; the state stays as it is */
-    return update(fit, step);
+    return update(fit);
 }
 
 int splat_fit_measure(struct splat_fit *fit, int64_t step, bool schedule)

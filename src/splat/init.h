@@ -8,8 +8,8 @@
  * add_steps x add_times grows in its first half. */
 void splat_growth_plan(struct splat_fit *fit);
 
-/* Sigma in pixels of Gaussians added when there are `count`: init_scale, or from the picture. */
-double splat_initial_sigma(const struct splat_fit *fit, int64_t count);
+/* Sigma of new Gaussians in pixels: init_scale, or from the picture and their final number. */
+double splat_initial_sigma(const struct splat_fit *fit);
 
 /* The least and greatest sigma that training may reach, in pixels. */
 void splat_sigma_bounds(const struct splat_fit *fit, float *least, float *most);

@@ -4,8 +4,6 @@
 #include "config/config.h"
 #include "store/safetensors.h"
 
-#include <math.h>
-
 void splat_schedule_init(struct splat_schedule *schedule)
 {
     *schedule = (struct splat_schedule){.best_psnr = -1e9, .best_ssim = -1, .factor = 1};
@@ -31,17 +29,6 @@ void splat_schedule_update(struct splat_schedule *schedule, const struct config_
     } else if (step - grown_at >= config->post_min_steps) {
         schedule->finished = true;
     }
-}
-
-double splat_schedule_rate(const struct splat_schedule *schedule, const struct config_splat *config,
-                           int64_t step)
-{
-    const double pi = 3.14159265358979, least = 0.05;
-    double length = config->final_decay * (double)config->max_steps;
-    double into = (double)step - ((double)config->max_steps - length);
-    if (config->disable_lr_schedule || !(length > 0) || !(into > 0)) return schedule->factor;
-    double fall = 0.5 * (1 + cos(pi * fmin(into / length, 1)));
-    return schedule->factor * (least + (1 - least) * fall);
 }
 
 int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer)

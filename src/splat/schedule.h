@@ -27,11 +27,6 @@ void splat_schedule_init(struct splat_schedule *schedule);
 void splat_schedule_update(struct splat_schedule *schedule, const struct config_splat *config,
                            int64_t step, int64_t grown_at, double psnr, double ssim);
 
-/* What the learning rates of `step` are multiplied by: the plateau rule's factor, and a cosine from
- * 1 to 1/20 over the last `final_decay` of max_steps. */
-double splat_schedule_rate(const struct splat_schedule *schedule, const struct config_splat *config,
-                           int64_t step);
-
 int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer);
 int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file);
 

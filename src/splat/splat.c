@@ -77,7 +77,8 @@ static int resume(struct splat_fit *fit, const struct store_file *file)
     TRY(load_optimiser(fit, file));
     TRY(store_get_int(file, "updates", &updates));
     TRY(store_get_int(file, "grown_at", &fit->grown_at));
-    TRY(store_get_int(file, "grow_first", &fit->grow_first)); /* the config's, or of a start model */
+    TRY(store_get_int(file, "grow_first",
+                      &fit->grow_first)); /* the config's, or of a start model */
     fit->updates = (int32_t)updates;
     if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = (double)NAN;
     if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = (double)NAN;

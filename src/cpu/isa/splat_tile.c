@@ -32,12 +32,16 @@ size_t ISA_NAME(splat_tile_scratch)(void)
     return sizeof(struct tile_rows) / sizeof(float);
 }
 
-/* Where the ellipse begins and ends in the 16 rows of the band; its leftmost and rightmost point.
- */
+/* Where a Gaussian's ellipse begins and ends in each of a band's 16 rows, in pixel coordinates, a
+ * little wider than the cut (the exact test is the power); lo > hi: not in the row. Cheaper to find
+ * again for every tile than to keep for every Gaussian of a band. */
+struct ellipse_rows {
+    vf lo[TILE / LANES], hi[TILE / LANES];
+};
+
 ALWAYS_INLINE void find_rows(const struct splat_projected *g, float cut_power, int y0,
-                             struct splat_item *item, float *least, float *most)
+                             struct ellipse_rows *rows)
 {
-    vf left = vf_set(1e30f), right = vf_set(-1e30f);
     for (int r = 0; r < TILE; r += LANES) {
         vf dy = (vf_set((float)(y0 + r) + 0.5f) + vf_iota()) - vf_set(g->my);
         vf room = vf_set(cut_power) - vf_set(g->row_power) * dy * dy;
@@ -47,32 +51,30 @@ ALWAYS_INLINE void find_rows(const struct splat_projected *g, float cut_power, i
         half = vf_fma(half, vf_set(1.0001f), vf_set(0.001f));
         half = vf_select(reached, half, vf_set(-1e30f));
         vf centre = vf_fma(vf_set(g->slope), dy, vf_set(g->mx));
-        vf lo = centre - half, hi = centre + half;
-        vf_store(item->lo + r, lo);
-        vf_store(item->hi + r, hi);
-        left = vf_min(left, lo);
-        right = vf_max(right, hi);
+        rows->lo[r / LANES] = centre - half;
+        rows->hi[r / LANES] = centre + half;
     }
-    *least = vf_least(left);
-    *most = vf_most(right);
 }
 
 int ISA_NAME(splat_spans)(const struct splat_projected *projected, float cut_power, int y0,
-                          int width, int tiles, struct splat_item *items, int count)
+                          int width, struct splat_item *items, int count)
 {
     int kept = 0;
     for (int k = 0; k < count; k++) {
         struct splat_item *item = &items[kept];
-        float least, most;
+        struct ellipse_rows rows;
         item->id = items[k].id;
         item->record = items[k].record;
-        find_rows(&projected[item->id], cut_power, y0, item, &least, &most);
+        find_rows(&projected[item->id], cut_power, y0, &rows);
+        vf lo = rows.lo[0], hi = rows.hi[0];
+        for (int v = 1; v < TILE / LANES; v++) {
+            lo = vf_min(lo, rows.lo[v]);
+            hi = vf_max(hi, rows.hi[v]);
+        }
+        float least = vf_least(lo), most = vf_most(hi);
         if (!(most > 0) || !(least < (float)width)) continue;
         item->left = least > 0.5f ? (int)(least - 0.5f) : 0;
         item->right = most < (float)width ? (int)most : width - 1;
-        item->tile0 = least > 0 ? (int)least / TILE : 0;
-        item->tile1 = most < (float)width ? (int)most / TILE : tiles - 1;
-        if (item->tile1 >= tiles) item->tile1 = tiles - 1;
         kept++;
     }
     return kept;
@@ -80,12 +82,13 @@ int ISA_NAME(splat_spans)(const struct splat_projected *projected, float cut_pow
 
 /* Rows first..last of the 16 columns from x0 that the ellipse reaches (they are neighbours: it is
  * convex); false if none. */
-ALWAYS_INLINE bool rows_reached(const struct splat_item *item, float x0, int *first, int *last)
+ALWAYS_INLINE bool rows_reached(const struct ellipse_rows *ellipse, float x0, int *first, int *last)
 {
     vf left = vf_set(x0 + 0.5f), right = vf_set(x0 + (float)TILE - 0.5f);
     unsigned rows = 0;
     for (int r = 0; r < TILE; r += LANES) {
-        vm hit = vm_and(vf_le(vf_load(item->lo + r), right), vf_le(left, vf_load(item->hi + r)));
+        int v = r / LANES;
+        vm hit = vm_and(vf_le(ellipse->lo[v], right), vf_le(left, ellipse->hi[v]));
         rows |= vm_bits(hit) << r;
     }
     if (!rows) return false;
@@ -121,8 +124,10 @@ static void collect(struct tile_rows *rows, const struct splat_projected *projec
     for (int k = 0; k < count; k++) {
         const struct splat_item *item = &items[list[k]];
         const struct splat_projected *g = &projected[item->id];
+        struct ellipse_rows ellipse;
         int first, last;
-        if (!rows_reached(item, (float)x0, &first, &last)) continue;
+        find_rows(g, cut_power, y0, &ellipse);
+        if (!rows_reached(&ellipse, (float)x0, &first, &last)) continue;
         vf square[TILE / LANES], linear[TILE / LANES], cut = vf_set(cut_power);
         for (int v = 0; v < TILE / LANES; v++) {
             vf dx = column_distance(g, x0 + v * LANES);
@@ -307,10 +312,12 @@ ALWAYS_INLINE void backward_columns(const struct splat_projected *g, const struc
     vf sum_c[SPLAT_MAX_CHANNELS];
     for (int c = 0; c < channels; c++)
         sum_c[c] = zero;
+    struct ellipse_rows ellipse;
+    find_rows(g, cut_power, y0, &ellipse);
     int x = item->left, end = item->right;
     for (; x <= end; x += LANES) {
         int first, last;
-        if (!rows_reached(item, (float)x, &first, &last)) continue;
+        if (!rows_reached(&ellipse, (float)x, &first, &last)) continue;
         vf dx = column_distance(g, x), square = A * dx * dx, linear = B * dx;
         vf column = zero, column_y = zero;
         for (int r = first; r <= last; r++) {
