@@ -1,15 +1,11 @@
 #include "cpu/splat_pass.h"
 
+#include "cpu/splat_ssim.h"
 #include "math/ssim_window.h"
 
 #include <math.h>
 #include <omp.h>
 #include <string.h>
-
-static float *ring_row(const struct splat_scene *scene, float *ring, int channel, int y)
-{
-    return ring + ((int64_t)channel * RING_ROWS + y % RING_ROWS) * scene->pitch;
-}
 
 /* ---- which Gaussians reach a band ---- */
 
@@ -90,10 +86,10 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
 
     float *color[SPLAT_MAX_CHANNELS * TILE], *threshold[TILE], *inverse[TILE];
     for (int r = 0; r < TILE; r++) {
-        threshold[r] = ring_row(scene, thread->threshold, 0, y0 + r);
-        inverse[r] = ring_row(scene, thread->inverse, 0, y0 + r);
+        threshold[r] = splat_ring_row(scene, thread->threshold, 0, y0 + r);
+        inverse[r] = splat_ring_row(scene, thread->inverse, 0, y0 + r);
         for (int c = 0; c < scene->channels; c++)
-            color[c * TILE + r] = ring_row(scene, thread->color, c, y0 + r);
+            color[c * TILE + r] = splat_ring_row(scene, thread->color, c, y0 + r);
     }
     int sweep = 0;
     for (int tile = 0; tile < scene->tiles; tile++) {
@@ -119,7 +115,7 @@ static void load_target_band(const struct splat_pass *pass, struct splat_thread 
         for (int c = 0; c < scene->channels; c++)
             scene->kernels->load_row(splat_target_row(pass->target, y, c),
                                      pass->target->sample_bits, scene->width,
-                                     ring_row(scene, thread->target, c, y));
+                                     splat_ring_row(scene, thread->target, c, y));
 }
 
 static void show_row(float *row, int width, float power)
@@ -136,87 +132,9 @@ static void show_band(const struct splat_pass *pass, struct splat_thread *thread
     struct splat_scene *scene = pass->scene;
     for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
         for (int c = 0; c < scene->channels; c++) {
-            show_row(ring_row(scene, thread->color, c, y), scene->width, pass->power);
-            show_row(ring_row(scene, thread->target, c, y), scene->width, pass->power);
+            show_row(splat_ring_row(scene, thread->color, c, y), scene->width, pass->power);
+            show_row(splat_ring_row(scene, thread->target, c, y), scene->width, pass->power);
         }
-}
-
-/* ---- SSIM ---- */
-
-/* The rows that the windows of y.. y + SSIM_BLOCK - 1 reach, of one channel's ring; zeros outside
- * the picture and behind row `last`. */
-static void window_rows(const struct splat_scene *scene, const struct splat_thread *thread,
-                        float *ring, int channel, int y, int last, const float **rows)
-{
-    for (int k = 0; k < SSIM_BLOCK + 2 * SSIM_RADIUS; k++) {
-        int row = y + k - SSIM_RADIUS;
-        bool outside = row < 0 || row >= scene->height || row > last;
-        rows[k] = outside ? thread->zero_row : ring_row(scene, ring, channel, row);
-    }
-}
-
-/* Sum of S over the windows that lie inside the picture. */
-static double inner_sum(const struct splat_scene *scene, const float *s, int y)
-{
-    bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;
-    int margin = small ? 0 : SSIM_RADIUS;
-    double sum = 0;
-    if (y < margin || y >= scene->height - margin) return 0;
-    for (int x = margin; x < scene->width - margin; x++)
-        sum += (double)s[x];
-    return sum;
-}
-
-/* Derivatives of SSIM by the moments for `rows` rows from y; the sums of those rows that belong to
- * this thread: own_from.. own_to - 1. */
-static void map_rows(const struct splat_pass *pass, struct splat_thread *thread, int y, int rows,
-                     int own_from, int own_to)
-{
-    struct splat_scene *scene = pass->scene;
-    int last = y + rows - 1;
-    for (int c = 0; c < scene->channels; c++) {
-        const float *x[SSIM_BLOCK + 2 * SSIM_RADIUS], *t[SSIM_BLOCK + 2 * SSIM_RADIUS];
-        float *maps[3][SSIM_BLOCK], *s[SSIM_BLOCK], sums[SSIM_BLOCK];
-        window_rows(scene, thread, thread->color, c, y, last + SSIM_RADIUS, x);
-        window_rows(scene, thread, thread->target, c, y, last + SSIM_RADIUS, t);
-        for (int o = 0; o < rows; o++) {
-            for (int m = 0; m < 3; m++)
-                maps[m][o] = ring_row(scene, thread->maps[m], c, y + o);
-            s[o] = thread->ssim_value + o * scene->pitch;
-        }
-        scene->kernels->ssim_rows(x, t, scene->width, rows, thread->ssim_scratch, maps[0], maps[1],
-                                  maps[2], s, sums);
-        for (int o = 0; o < rows; o++) {
-            if (y + o < own_from || y + o >= own_to) continue;
-            scene->row_sums[y + o].ssim += (double)sums[o];
-            if (pass->inner_ssim)
-                scene->row_sums[y + o].ssim_inner += inner_sum(scene, s[o], y + o);
-        }
-    }
-}
-
-/* The gradient of SSIM for `rows` rows from y, into ssim_gradient. */
-static void ssim_gradient_rows(const struct splat_pass *pass, struct splat_thread *thread, int y,
-                               int rows)
-{
-    struct splat_scene *scene = pass->scene;
-    enum { INPUTS = SSIM_BLOCK + 2 * SSIM_RADIUS };
-    double n = (double)scene->width * scene->height * scene->channels;
-    float weight = (float)((double)-pass->loss->ssim / n);
-    for (int c = 0; c < scene->channels; c++) {
-        const float *maps[3 * INPUTS], *x[SSIM_BLOCK], *t[SSIM_BLOCK];
-        float *out[SSIM_BLOCK];
-        for (int m = 0; m < 3; m++)
-            window_rows(scene, thread, thread->maps[m], c, y, y + rows - 1 + SSIM_RADIUS,
-                        maps + m * INPUTS);
-        for (int o = 0; o < rows; o++) {
-            x[o] = ring_row(scene, thread->color, c, y + o);
-            t[o] = ring_row(scene, thread->target, c, y + o);
-            out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
-        }
-        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, weight,
-                                          thread->ssim_scratch, out);
-    }
 }
 
 /* ---- comparison and gradients ---- */
@@ -236,8 +154,8 @@ static void compare_row(const struct splat_pass *pass, struct splat_thread *thre
         memset(thread->blended + r * scene->pitch, 0, sizeof(float) * (size_t)scene->pitch);
     }
     for (int c = 0; c < scene->channels; c++) {
-        const float *x = color[c] = ring_row(scene, thread->color, c, y);
-        const float *t = target[c] = ring_row(scene, thread->target, c, y);
+        const float *x = color[c] = splat_ring_row(scene, thread->color, c, y);
+        const float *t = target[c] = splat_ring_row(scene, thread->target, c, y);
         float *g = NULL, *blended = NULL;
         const float *from_ssim = NULL;
         if (pass->gradients) {
@@ -267,14 +185,14 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
     for (int r = 0; r < TILE; r++) {
         int y = y0 + r;
         blended[r] = y < scene->height ? thread->blended + r * scene->pitch : thread->zero_row;
-        threshold[r] = ring_row(scene, thread->threshold, 0, y);
-        inverse[r] = ring_row(scene, thread->inverse, 0, y);
+        threshold[r] = splat_ring_row(scene, thread->threshold, 0, y);
+        inverse[r] = splat_ring_row(scene, thread->inverse, 0, y);
         for (int c = 0; c < scene->channels; c++)
             gradient[r * scene->channels + c] = thread->zero_row;
         if (y >= scene->height) continue;
         int left = scene->height - y;
         if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
-            ssim_gradient_rows(pass, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK);
+            splat_ssim_gradient(pass, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK);
         compare_row(pass, thread, y, r, gradient + r * scene->channels);
     }
     if (!pass->gradients) return;
@@ -297,7 +215,7 @@ static void emit_band(const struct splat_pass *pass, struct splat_thread *thread
         if (y < pass->first_row || y > pass->last_row) continue;
         const float *color[SPLAT_MAX_CHANNELS];
         for (int c = 0; c < scene->channels; c++)
-            color[c] = ring_row(scene, thread->color, c, y);
+            color[c] = splat_ring_row(scene, thread->color, c, y);
         pass->row(pass->argument, y, color, NULL);
     }
 }
@@ -341,7 +259,7 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
         int ready = end ? scene->height - 1 : band * TILE + TILE - 1 - SSIM_RADIUS;
         while (next_map <= ready) {
             int rows = ready + 1 - next_map < SSIM_BLOCK ? ready + 1 - next_map : SSIM_BLOCK;
-            map_rows(pass, thread, next_map, rows, from * TILE, to * TILE);
+            splat_ssim_maps(pass, thread, next_map, rows, from * TILE, to * TILE);
             next_map += rows;
         }
         if (band - 1 >= from) finish_band(pass, thread, band - 1, previous_strip);

@@ -73,6 +73,13 @@ static inline int splat_strip_start(const struct splat_scene *scene, int s)
     return (int)((int64_t)scene->bands * s / scene->strips);
 }
 
+/* Row y of one channel of a ring. */
+static inline float *splat_ring_row(const struct splat_scene *scene, float *ring, int channel,
+                                    int y)
+{
+    return ring + ((int64_t)channel * RING_ROWS + y % RING_ROWS) * scene->pitch;
+}
+
 static inline int splat_record_floats(const struct splat_scene *scene)
 {
     return SPLAT_GEOMETRY + scene->channels;
