@@ -298,7 +298,7 @@ START_TEST(no_choice_changes_a_bit)
     bench_open(&a, "gan_16x12", 0, GAN_SCHEME_A, nn_ops_cpu());
     bench_open(&b, "gan_16x12", 0, GAN_SCHEME_C, nn_ops_cpu());
     /* slices of one pair, so that this small batch can be cut */
-    struct sweep *sweeps[] = {&a.core.d_second, &a.core.g_learn, &b.core.d_second, &b.core.g_learn};
+    struct sweep *sweeps[] = {&a.core.d_second, &a.core.g_back, &b.core.d_second, &b.core.g_back};
     for (int i = 0; i < 4; i++)
         sweeps[i]->slice = i % 2 ? 1 : 2;
     b.core.choices.micro = 1;

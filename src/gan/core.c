@@ -53,22 +53,28 @@ static int adjoint_phase(const struct use *use, int layer)
     return use->adjoint + use->net->layer_count - 1 - layer;
 }
 
-/* Outputs of n pictures, each until its last reader of the forward sweep, or (keep) until the
- * adjoint sweep has used it for the weights behind it. Layer `from` is the first. */
-static int declare_values(const struct use *use, struct sweep *s, int n, bool keep, int from)
+/* Outputs of n pictures from layer `from` on, each until its last reader of the forward sweep, or
+ * (keep) until the adjoint sweep has used it for the weights behind it; but those inside blocks,
+ * when `again` is not NULL, have their second life there. */
+static int declare_values(const struct use *use, struct sweep *s, int n, bool keep, int from,
+                          struct sweep *again)
 {
-    int last_layer = use->net->layer_count - 1;
-    for (int i = from; i <= last_layer; i++) {
-        int last = use->forward + net_last_use(use->net, i);
-        if (i == last_layer) last++;
-        if (keep) last = i == last_layer ? use->adjoint : adjoint_phase(use, i + 1);
-        TRY(declare(use, "value", i, (size_t)n * net_elements(use->net, i) * sizeof(float),
-                    use->forward + i, last, &s->value[i]));
+    const struct net *net = use->net;
+    int end = net->layer_count - 1;
+    for (int i = from; i <= end; i++) {
+        size_t bytes = (size_t)n * net_elements(net, i) * sizeof(float);
+        bool twice = again && (net->layers[i].flags & NET_INSIDE);
+        int last = use->forward + (i == end ? i + 1 : net_last_use(net, i));
+        if (keep && !twice && i < end) last = adjoint_phase(use, i + 1);
+        TRY(declare(use, "value", i, bytes, use->forward + i, last, &s->value[i]));
+        if (!twice) continue;
+        int start = adjoint_phase(use, net->layers[i].skip >= 0 ? i + 2 : i + 1);
+        TRY(declare(use, "again", i, bytes, start, adjoint_phase(use, i + 1), &again->value[i]));
     }
     return OK;
 }
 
-/* until(i): the phase in which mask i is last read */
+/* second: the first phase of the sweep that reads the masks last; -1: the adjoint sweep. */
 static int declare_masks(const struct use *use, struct sweep *s, int n, int second)
 {
     for (int i = 0; i < use->net->layer_count; i++) {
@@ -159,31 +165,32 @@ static int declare_d_step(struct gan_core *core, const struct phases *p, struct 
     int m = core->choices.micro;
     bool c = core->choices.scheme == GAN_SCHEME_C;
     struct use make = {plan, &core->g.net, "d.make", p->make, 0};
-    TRY(declare_values(&make, &core->g_make, m, false, 0));
+    TRY(declare_values(&make, &core->g_make, m, false, 0, NULL));
     struct use first = {plan, &core->d.net, "d.first", p->first, p->adjoint};
     TRY(plan_declare(plan, "d.value0", PLAN_ACTIVATIONS,
                      (size_t)(2 * m) * net_elements(first.net, 0) * sizeof(float), p->mix,
                      p->second + 1, (void **)&core->d_first.value[0]));
-    TRY(declare_values(&first, &core->d_first, 2 * m, false, 1));
+    TRY(declare_values(&first, &core->d_first, 2 * m, false, 1, NULL));
     TRY(declare_masks(&first, &core->d_first, 2 * m, p->second));
     TRY(declare_gradients(&first, &core->d_first, 2 * m, p->second, c ? &core->d_second : NULL, 0));
     struct use second = {plan, &core->d.net, "d.second", p->second, 0};
-    return declare_values(&second, &core->d_second, 2 * m, false, 1);
+    return declare_values(&second, &core->d_second, 2 * m, false, 1, NULL);
 }
 
 static int declare_g_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
     int m = core->choices.micro;
+    bool c = core->choices.scheme == GAN_SCHEME_C;
     struct use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_adjoint};
-    TRY(declare_values(&learn, &core->g_learn, m, true, 0));
+    TRY(declare_values(&learn, &core->g_learn, m, true, 0, c ? &core->g_back : NULL));
     TRY(declare_masks(&learn, &core->g_learn, m, -1));
     int from = core->design.classes ? 0 : 1;
-    TRY(declare_gradients(&learn, &core->g_learn, m, -1, NULL, from));
+    TRY(declare_gradients(&learn, &core->g_back, m, -1, NULL, from));
     struct use judge = {plan, &core->d.net, "g.judge", p->judge, p->judge_adjoint};
     TRY(plan_declare(plan, "g.value0", PLAN_ACTIVATIONS,
                      (size_t)(2 * m) * net_elements(judge.net, 0) * sizeof(float), p->show,
                      p->judge + 1, (void **)&core->d_judge.value[0]));
-    TRY(declare_values(&judge, &core->d_judge, 2 * m, false, 1));
+    TRY(declare_values(&judge, &core->d_judge, 2 * m, false, 1, NULL));
     TRY(declare_masks(&judge, &core->d_judge, 2 * m, -1));
     return declare_gradients(&judge, &core->d_judge, m, -1, NULL, 0);
 }
@@ -236,7 +243,8 @@ static void connect(struct gan_core *core, struct sweep *s, struct gan_network *
 void gan_core_connect(struct gan_core *core)
 {
     connect(core, &core->g_make, &core->g, false);
-    connect(core, &core->g_learn, &core->g, true);
+    connect(core, &core->g_learn, &core->g, false);
+    connect(core, &core->g_back, &core->g, true);
     connect(core, &core->d_first, &core->d, false);
     connect(core, &core->d_second, &core->d, true);
     connect(core, &core->d_judge, &core->d, false);
@@ -246,6 +254,11 @@ void gan_core_connect(struct gan_core *core)
     for (int i = 0; i < core->d.net.layer_count; i++) {
         second->mask[i] = first->mask[i];
         if (!second->grad[i]) second->grad[i] = first->grad[i];
+    }
+    core->g_back.recompute = second->recompute;
+    for (int i = 0; i < core->g.net.layer_count; i++) {
+        core->g_back.mask[i] = core->g_learn.mask[i];
+        if (!core->g_back.value[i]) core->g_back.value[i] = core->g_learn.value[i];
     }
 }
 

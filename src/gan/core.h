@@ -7,8 +7,9 @@
 
 struct plan;
 
-/* A: gradients of all layers stay from the first adjoint sweep to the second forward sweep.
- * C: only those at the ends of blocks, the others are made again: less memory, 15 % slower. */
+/* A: in the D step the gradients of all layers stay from the adjoint sweep to the second forward
+ * sweep, in the G step all values. C: only those at the ends of blocks, and masks; what is inside
+ * is made again: less memory, a sixth slower, the same bits. */
 enum gan_scheme { GAN_SCHEME_A, GAN_SCHEME_C };
 
 struct gan_choices {
@@ -56,7 +57,7 @@ struct gan_core {
     float *ema; /* of g's parameters */
 
     /* the uses of the networks within a step */
-    struct sweep g_make, d_first, d_second, g_learn, d_judge;
+    struct sweep g_make, d_first, d_second, g_learn, d_judge, g_back;
     struct gan_inputs inputs;
     int *pair_labels;              /* [2 micro] as D sees them */
     struct nn_augment *pair_draws; /* [2 micro] */

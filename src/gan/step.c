@@ -185,7 +185,7 @@ int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_
     int batch = core->choices.batch, micro = core->choices.micro;
     int last = core->g.net.layer_count - 1;
     ptrdiff_t one = (ptrdiff_t)picture_floats(core);
-    struct sweep *g = &core->g_learn;
+    struct sweep *g = &core->g_learn, *back = &core->g_back;
     *report = (struct gan_report){.loss = 0};
     core->ops->zero(core->g.gradients, core->g.net.floats * sizeof(float));
     core->d_judge.macs = 0;
@@ -194,9 +194,10 @@ int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_
         TRY(fill_inputs(core, fill, context, GAN_G, g, first, n));
         sweep_forward(g, SWEEP_WRITE_MASKS, false);
         judge_fakes(core, g->value[last], report);
-        core->ops->augment_adjoint(g->grad[last], one, core->d_judge.grad[0], one,
+        core->ops->augment_adjoint(back->grad[last], one, core->d_judge.grad[0], one,
                                    core->inputs.fake_draws, n, core->h, core->w, core->c);
-        sweep_adjoint(g, true);
+        back->n = n;
+        sweep_adjoint(back, true);
     }
     report->units = core->d_judge.macs / (2 * batch * net_macs(&core->d.net));
     return OK;

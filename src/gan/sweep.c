@@ -131,9 +131,18 @@ void sweep_forward(struct sweep *s, enum sweep_masks masks, bool weight_gradient
     }
 }
 
+/* Scheme C at the end of a block: the values inside it once more, from the block's input. */
+static void recompute_values(struct sweep *s, int end)
+{
+    for (int i = end - 2; i < end; i++)
+        forward_conv(s, i, SWEEP_FROZEN_MASKS);
+}
+
 void sweep_adjoint(struct sweep *s, bool weight_gradients)
 {
     for (int i = s->net->layer_count - 1; i >= 0; i--) {
+        if (weight_gradients && s->recompute && s->net->layers[i].residual >= 0)
+            recompute_values(s, i);
         if (weight_gradients) layer_gradients(s, i);
         if (i > 0 && s->grad[s->net->layers[i].input]) adjoint_layer(s, i);
     }

@@ -28,7 +28,7 @@ struct sweep {
     int slice;         /* see device/nn_ops.h */
     const int *labels; /* [n] with classes */
     void *workspace;   /* sweep_workspace bytes */
-    bool recompute;    /* scheme C: gradients inside blocks are made again in the second sweep */
+    bool recompute;    /* scheme C: what is inside blocks is made again for the weight gradients */
     double macs;       /* multiplications of convolutions, counted up */
     float *value[NET_MAX_LAYERS]; /* [n][h][w][c] */
     float *grad[NET_MAX_LAYERS];  /* gradient at the layer's sum, before the leaky ReLU */

@@ -104,7 +104,8 @@ static void gather_inputs(float *values, const struct nn_conv *s, const float *i
 }
 
 #define EACH_4(X) X(0) X(1) X(2) X(3)
-#define EACH_12(X) EACH_4(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define EACH_6(X) EACH_4(X) X(4) X(5)
+#define EACH_12(X) EACH_6(X) X(6) X(7) X(8) X(9) X(10) X(11)
 #define EACH_16(X) EACH_12(X) X(12) X(13) X(14) X(15)
 
 #if defined(ISA_avx512)
@@ -127,29 +128,33 @@ INLINE void product(float *values, const float *w)
     STEPS(3)
     STEPS(4)
     STEPS(5)
-    STEPS(6) STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12) STEPS(13) STEPS(14) STEPS(15)
+    STEPS(6)
+    STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12) STEPS(13) STEPS(14) STEPS(15)
 #define STORE(t) vf_store(values + t * GROUP, c##t);
         EACH_12(STORE)
 }
 #else
-enum { TILES_AT_ONCE = 4 };
+enum { TILES_AT_ONCE = 6 }; /* 12 sums, 2 weights and a value in 16 registers */
 INLINE void product(float *values, const float *w)
 {
-    float out[TILES_AT_ONCE * GROUP] __attribute__((aligned(64)));
+    float aside[TILES_AT_ONCE * GROUP] __attribute__((aligned(64)));
+    float *out = 2 * VF == GROUP ? values : aside; /* one pass reads all before it stores */
     for (int v = 0; v < GROUP; v += 2 * VF) {
 #define ZERO(t) vf c##t = vf_set(0), e##t = c##t;
-        EACH_4(ZERO)
+        EACH_6(ZERO)
         for (int i = 0; i < GROUP; i++) {
             vf w0 = vf_load(w + i * GROUP + v), w1 = vf_load(w + i * GROUP + v + VF);
 #define STEP(t)                                                                                    \
-    c##t = vf_fma(vf_set(values[t * GROUP + i]), w0, c##t);                                        \
-    e##t = vf_fma(vf_set(values[t * GROUP + i]), w1, e##t);
-            EACH_4(STEP)
+    {                                                                                              \
+        vf x = vf_set(values[t * GROUP + i]);                                                      \
+        c##t = vf_fma(x, w0, c##t), e##t = vf_fma(x, w1, e##t);                                    \
+    }
+            EACH_6(STEP)
         }
 #define STORE(t) vf_store(out + t * GROUP + v, c##t), vf_store(out + t * GROUP + v + VF, e##t);
-        EACH_4(STORE)
+        EACH_6(STORE)
     }
-    memcpy(values, out, sizeof out);
+    if (out == aside) memcpy(values, aside, sizeof aside);
 }
 #endif
 
