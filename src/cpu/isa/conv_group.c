@@ -123,15 +123,23 @@ INLINE void product(float *values, const float *w)
     MUL(1, i)                                                                                      \
     MUL(2, i)                                                                                      \
     MUL(3, i) MUL(4, i) MUL(5, i) MUL(6, i) MUL(7, i) MUL(8, i) MUL(9, i) MUL(10, i) MUL(11, i)
-    STEPS(1)
-    STEPS(2)
-    STEPS(3)
-    STEPS(4)
-    STEPS(5)
-    STEPS(6)
-    STEPS(7) STEPS(8) STEPS(9) STEPS(10) STEPS(11) STEPS(12) STEPS(13) STEPS(14) STEPS(15)
+    STEPS(1);
+    STEPS(2);
+    STEPS(3);
+    STEPS(4);
+    STEPS(5);
+    STEPS(6);
+    STEPS(7);
+    STEPS(8);
+    STEPS(9);
+    STEPS(10);
+    STEPS(11);
+    STEPS(12);
+    STEPS(13);
+    STEPS(14);
+    STEPS(15);
 #define STORE(t) vf_store(values + t * GROUP, c##t);
-        EACH_12(STORE)
+    EACH_12(STORE)
 }
 #else
 enum { TILES_AT_ONCE = 6 }; /* 12 sums, 2 weights and a value in 16 registers */
