@@ -46,13 +46,7 @@ struct nn_epilogue {
     float mask_slope;
 };
 
-/* One picture's draws of the augmentation T; augment_none() of math/augment.h gives the identity.
- */
-struct nn_augment {
-    float brightness, saturation, contrast;
-    int dy, dx;         /* translation */
-    int y0, x0, y1, x1; /* cutout: zero where y0 <= y < y1 and x0 <= x < x1 */
-};
+struct nn_augment; /* the draws of DiffAugment for one picture: math/augment.h */
 
 struct nn_ops {
     const char *name;

@@ -2,6 +2,7 @@
 #include "gan/core.h"
 
 #include "base/error.h"
+#include "math/augment.h"
 #include "memory/plan.h"
 
 #include <stdio.h>

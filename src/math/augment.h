@@ -6,7 +6,16 @@
 
 #include "base/host_device.h"
 #include "base/philox.h"
-#include "device/nn_ops.h"
+
+#include <stdint.h>
+
+/* One picture's draws of the augmentation T; augment_none() of math/augment.h gives the identity.
+ */
+struct nn_augment {
+    float brightness, saturation, contrast;
+    int dy, dx;         /* translation */
+    int y0, x0, y1, x1; /* cutout: zero where y0 <= y < y1 and x0 <= x < x1 */
+};
 
 static inline struct nn_augment augment_none(void)
 {
