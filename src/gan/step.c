@@ -1,6 +1,7 @@
 /* One D step and one G step, micro-batch by micro-batch. */
 #include "base/error.h"
 #include "gan/core.h"
+#include "math/augment.h"
 
 #include <math.h>
 #include <string.h>
