@@ -326,7 +326,8 @@ static int gan_reference(struct task_state *s, int max_side, struct image *pictu
     size_t one = (size_t)(core->h * core->w * core->c);
     int total = (int)s->config->gan.samples, count = dataset_train_count(s->set);
     for (int i = 0; i < total; i++) {
-        const uint8_t *pixels = dataset_train(s->set, i % count).pixels;
+        int index = count > total ? (int)((int64_t)i * count / total) : i % count; /* spread */
+        const uint8_t *pixels = dataset_train(s->set, index).pixels;
         core->ops->from_u8(s->show + (size_t)i * one, &pixels, NULL, 1, core->h, core->w, core->c);
     }
     return grid_picture(picture, s->show, total, core->w, core->h, max_side);
