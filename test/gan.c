@@ -192,7 +192,7 @@ static double compare(const struct bench *b, const char *prefix, const char *swa
         for (size_t j = 0; j < p->count; j++) {
             double want = element(t, j);
             error = fmax(error, fabs((double)got[p->offset + j] - want));
-            if (isnan(got[p->offset + j])) error = INFINITY;
+            if (isnan(got[p->offset + j])) error = (double)INFINITY;
             most = fmax(most, fabs(want));
         }
         if (getenv("GAN_TEST_VERBOSE")) printf("%-20s %.2e of %.2e\n", p->name, error, most);

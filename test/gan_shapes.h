@@ -1,4 +1,5 @@
-/* Pictures that tests draw: 4 shapes in 6 colours on a grey background, at random places and sizes. */
+/* Pictures that tests draw: 4 shapes in 6 colours on a grey background, at random places and sizes.
+ */
 #ifndef IMGTRAIN_TEST_GAN_SHAPES_H
 #define IMGTRAIN_TEST_GAN_SHAPES_H
 
@@ -13,18 +14,19 @@ static inline int shape_inside(int shape, float x, float y)
 {
     float ax = fabsf(x), ay = fabsf(y);
     switch (shape) {
-    case 0: return x * x + y * y < 1;                                     /* disc */
-    case 1: return ax < 0.85f && ay < 0.85f;                              /* square */
-    case 2: return y < 0.8f && y > -0.9f && ax < (y + 0.9f) * 0.6f;       /* triangle */
-    default: return (ax < 0.35f && ay < 1) || (ay < 0.35f && ax < 1);     /* cross */
+    case 0: return x * x + y * y < 1;                                 /* disc */
+    case 1: return ax < 0.85f && ay < 0.85f;                          /* square */
+    case 2: return y < 0.8f && y > -0.9f && ax < (y + 0.9f) * 0.6f;   /* triangle */
+    default: return (ax < 0.35f && ay < 1) || (ay < 0.35f && ax < 1); /* cross */
     }
 }
 
 /* Draws picture `index` of `set` into [side][side][3]; returns its mode. */
 static inline int shape_draw(uint8_t *out, int side, uint32_t set, uint64_t index)
 {
-    static const uint8_t colours[SHAPE_COLOURS][3] = {{220, 40, 40},  {40, 190, 60},  {50, 80, 230},
-                                                      {230, 200, 40}, {190, 60, 200}, {40, 200, 210}};
+    static const uint8_t colours[SHAPE_COLOURS][3] = {{220, 40, 40},  {40, 190, 60},
+                                                      {50, 80, 230},  {230, 200, 40},
+                                                      {190, 60, 200}, {40, 200, 210}};
     struct philox4 a = philox_draw(7, STREAM_TEST, set, 2 * index);
     struct philox4 b = philox_draw(7, STREAM_TEST, set, 2 * index + 1);
     int mode = (int)(a.v[0] % SHAPE_MODES), shape = mode % SHAPES;
