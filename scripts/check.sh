@@ -83,7 +83,7 @@ sanitized() { # KIND NAME
     part "build with $2" build SAN="$1"
     folder=$(build_folder SAN="$1")
     [ -x "$folder/imgtrain-test" ] || return
-    tests "unit tests under $2" env UNIT_ONLY=1 CK_TIMEOUT_MULTIPLIER=10 \
+    tests "unit tests under $2" env UNIT_ONLY=1 SKIP_SLOW=1 CK_TIMEOUT_MULTIPLIER=10 \
         ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
         test/run.sh "$folder"
 }
