@@ -22,6 +22,7 @@ enum philox_stream {
     STREAM_GAN_AUGMENT = 19,
     STREAM_GAN_METRICS = 20,
     STREAM_GAN_SAMPLE = 21,
+    STREAM_FAULTS = 98,
     STREAM_TEST = 99,
 };
 

@@ -133,6 +133,13 @@ static void key_of_variable(const char *name, size_t length, char key[CONFIG_FUL
     key[used] = '\0';
 }
 
+/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/testing.c. */
+static bool is_no_key(const char *name)
+{
+    return strncmp(name, "ISA=", 4) == 0 || strncmp(name, "FAULTS=", 7) == 0 ||
+           strncmp(name, "TESTING=", 8) == 0;
+}
+
 int config_read_environment(struct config_entries *entries, struct config_faults *faults)
 {
     static const char prefix[] = "IMGTRAIN_";
@@ -141,7 +148,7 @@ int config_read_environment(struct config_entries *entries, struct config_faults
         if (strncmp(*variable, prefix, sizeof prefix - 1) != 0) continue;
         size_t length = strcspn(name, "=");
         if (name[length] == '\0') continue;
-        if (strncmp(name, "ISA=", 4) == 0) continue; /* src/cpu/isa.c reads that one */
+        if (is_no_key(name)) continue;
         char key[CONFIG_FULL_NAME_BYTES], where[CONFIG_FULL_NAME_BYTES];
         snprintf(where, sizeof where, "%.*s", (int)(name - *variable + (ptrdiff_t)length),
                  *variable);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "device/faults.h"
 
 #include <string.h>
 
@@ -32,9 +33,8 @@ static int cuda_ordinal(const char *spec)
     return ordinal;
 }
 
-int device_open(struct device **device, const char *spec, int threads)
+static int open_named(struct device **device, const char *spec, int threads)
 {
-    *device = NULL;
     if (strcmp(spec, "cpu") == 0) return device_open_cpu(device, threads);
     if (strcmp(spec, "auto") == 0) {
         int code = open_cuda(device, 0, threads);
@@ -48,9 +48,22 @@ int device_open(struct device **device, const char *spec, int threads)
     return code < 0 ? fail_within(code, "device %s", spec) : OK;
 }
 
+int device_open(struct device **device, const char *spec, int threads)
+{
+    *device = NULL;
+    TRY(open_named(device, spec, threads));
+    int code = faults_install(*device);
+    if (code == OK) return OK;
+    device_close(*device);
+    *device = NULL;
+    return code;
+}
+
 void device_close(struct device *device)
 {
-    if (device) device->close(device);
+    if (!device) return;
+    faults_remove(device);
+    device->close(device);
 }
 
 int64_t device_limit_left(const struct device *device)

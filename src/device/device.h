@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct faults;    /* device/faults.h */
 struct splat_ops; /* device/splat_ops.h */
 struct nn_ops;    /* device/nn_ops.h */
 
@@ -25,12 +26,17 @@ struct device {
 
     const struct splat_ops *splat;
     const struct nn_ops *nn;
+    struct faults *faults; /* NULL unless a test asked for some */
 };
 
 /* spec: "cpu", "auto", "cuda" or "cuda:N". auto falls back to the CPU with one line that says why.
  * threads: 0 = all that are available. ERR_DEVICE when a named device is absent. */
 int device_open(struct device **device, const char *spec, int threads);
 void device_close(struct device *device); /* accepts NULL */
+
+/* To be called before each training step, from 0: where faults.h takes memory away or lets the step
+ * fail (ERR_DEVICE_MEMORY). */
+int device_begin_step(struct device *device, int64_t step);
 
 /* For devices: does an allocation of `bytes` keep within limit_bytes (ERR_DEVICE_MEMORY), and what
  * remains of the limit (INT64_MAX without one). */

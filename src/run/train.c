@@ -64,6 +64,7 @@ static int train_step(struct session *session)
         frames_due(next, session->total, session->frames_every, session->config->frames.count);
     bool evaluate = next % session->config->eval_steps == 0 || next == session->total;
     session->report.finished = false;
+    TRY(device_begin_step(session->device, session->step));
     TRY(session->task->step(session->state, session->step, evaluate || frame, &session->report));
     session->step = next;
     session->finished = session->report.finished || next >= session->total;

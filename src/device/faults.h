@@ -1,0 +1,22 @@
+/* Faults for tests: a device whose allocations fail when the environment says so, and another
+ * process that takes device memory between steps. IMGTRAIN_FAULTS holds clauses with commas
+ * between:
+ *
+ *   alloc=K            the K-th device allocation of the process (from 1) fails, once
+ *   alloc=K+           that one and all behind it fail
+ *   step=N:fail        step N (from 0) fails for want of memory before it changes anything, once
+ *   step=N:take=200MB  before step N another process takes that much of what is free
+ *   step=N:give        ... and gives all back
+ *   cotenant=S:200MB   before each step it holds 0 to 200MB instead, by the seed S and the step
+ *
+ * Taken memory is only booked: it is missing from free_bytes and to allocations. */
+#ifndef IMGTRAIN_DEVICE_FAULTS_H
+#define IMGTRAIN_DEVICE_FAULTS_H
+
+struct device;
+
+/* Does nothing unless IMGTRAIN_FAULTS is set. ERR_CONFIG when it cannot be read. */
+int faults_install(struct device *device);
+void faults_remove(struct device *device);
+
+#endif
