@@ -133,7 +133,7 @@ static void key_of_variable(const char *name, size_t length, char key[CONFIG_FUL
     key[used] = '\0';
 }
 
-/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/testing.c. */
+/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/train.c. */
 static bool is_no_key(const char *name)
 {
     return strncmp(name, "ISA=", 4) == 0 || strncmp(name, "FAULTS=", 7) == 0 ||

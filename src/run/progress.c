@@ -161,7 +161,7 @@ static void remember(struct progress *progress, const struct task_report *report
 static bool is_time(const struct progress *progress, bool evaluated, bool last)
 {
     double wait = progress->bar ? BAR_SECONDS : evaluated ? EVALUATION_SECONDS : LINE_SECONDS;
-    return last || clock_seconds() - progress->last >= wait;
+    return last || progress->options.every_step || clock_seconds() - progress->last >= wait;
 }
 
 void progress_update(struct progress *progress, const struct record *record, bool evaluated,

@@ -13,6 +13,7 @@ struct progress_options {
     int64_t total; /* steps */
     bool quiet;    /* nothing but warnings and errors */
     bool json;     /* {"event": "progress", ...} lines on stdout instead */
+    bool every_step;
 };
 
 /* NULL without memory: every function accepts that and shows nothing. */

@@ -103,6 +103,7 @@ int session_enter(struct session *session)
         .total = session->total,
         .quiet = session->request->quiet,
         .json = session->request->json,
+        .every_step = session->request->every_step,
     };
     session->progress = progress_open(&options);
     return OK;

@@ -16,6 +16,7 @@ struct train_request {
     bool resume;         /* continue the run if it is there, else begin it */
     bool dry_run;        /* print the forecast, make nothing */
     bool quiet, json;    /* how progress is shown */
+    bool every_step;     /* show each step: a sign of life */
 };
 
 /* The whole run. Signal handlers must have been installed (signals_install). 0: finished;
