@@ -2,6 +2,7 @@
  * machine, odd sizes, every epilogue, and any number of threads. */
 #include "cpu/isa.h"
 #include "device/nn_ops.h"
+#include "nn_stored.h"
 
 #include <check.h>
 #include <math.h>
@@ -11,22 +12,38 @@
 
 static const struct nn_conv shapes[] = {
     /* n, h, w, cin, cout, kernel, groups, slice */
-    {1, 1, 1, 16, 16, 1, 1, 1, NN_F32},
-    {5, 1, 1, 64, 24, 1, 1, 2, NN_F32},
-    {2, 3, 5, 3, 16, 1, 1, 1, NN_F32},
-    {3, 7, 7, 40, 3, 1, 1, 2, NN_F32},
-    {4, 5, 3, 32, 80, 1, 1, 2, NN_F32},
-    {2, 7, 9, 128, 64, 1, 1, 2, NN_F32},
-    {5, 13, 11, 48, 136, 1, 1, 2, NN_F32},
-    {4, 24, 24, 16, 32, 1, 1, 4, NN_F32},
-    {2, 12, 11, 21, 30, 1, 1, 2, NN_F32},
-    {1, 1, 1, 16, 16, 3, 1, 1, NN_F32},
-    {5, 3, 5, 32, 32, 3, 2, 2, NN_F32},
-    {3, 7, 7, 48, 48, 3, 3, 1, NN_F32},
-    {4, 4, 4, 256, 256, 3, 16, 2, NN_F32},
-    {2, 9, 16, 16, 16, 3, 1, 2, NN_F32},
-    {4, 34, 31, 16, 16, 3, 1, 4, NN_F32},
-    {2, 5, 4, 8, 16, 3, 2, 1, NN_F32}, /* not a fast one: the reference */
+    {1, 1, 1, 16, 16, 1, 1, 1, NN_F32, NN_F32},
+    {5, 1, 1, 64, 24, 1, 1, 2, NN_F32, NN_F32},
+    {2, 3, 5, 3, 16, 1, 1, 1, NN_F32, NN_F32},
+    {3, 7, 7, 40, 3, 1, 1, 2, NN_F32, NN_F32},
+    {4, 5, 3, 32, 80, 1, 1, 2, NN_F32, NN_F32},
+    {2, 7, 9, 128, 64, 1, 1, 2, NN_F32, NN_F32},
+    {5, 13, 11, 48, 136, 1, 1, 2, NN_F32, NN_F32},
+    {4, 24, 24, 16, 32, 1, 1, 4, NN_F32, NN_F32},
+    {2, 12, 11, 21, 30, 1, 1, 2, NN_F32, NN_F32},
+    {1, 1, 1, 16, 16, 3, 1, 1, NN_F32, NN_F32},
+    {5, 3, 5, 32, 32, 3, 2, 2, NN_F32, NN_F32},
+    {3, 7, 7, 48, 48, 3, 3, 1, NN_F32, NN_F32},
+    {4, 4, 4, 256, 256, 3, 16, 2, NN_F32, NN_F32},
+    {2, 9, 16, 16, 16, 3, 1, 2, NN_F32, NN_F32},
+    {4, 34, 31, 16, 16, 3, 1, 4, NN_F32, NN_F32},
+    {2, 5, 4, 8, 16, 3, 2, 1, NN_F32, NN_F32}, /* not a fast one: the reference */
+    {1, 1, 1, 16, 16, 1, 1, 1, NN_BF16, NN_BF16},
+    {5, 13, 11, 48, 136, 1, 1, 2, NN_BF16, NN_BF16},
+    {4, 24, 24, 16, 32, 1, 1, 4, NN_BF16, NN_BF16},
+    {3, 9, 7, 32, 16, 1, 1, 2, NN_BF16, NN_BF16},
+    {2, 7, 9, 128, 64, 1, 1, 1, NN_BF16, NN_BF16},
+    {2, 12, 11, 24, 40, 1, 1, 2, NN_BF16, NN_BF16},
+    {3, 9, 20, 3, 16, 1, 1, 2, NN_F32, NN_BF16},
+    {3, 9, 20, 40, 3, 1, 1, 2, NN_BF16, NN_F32},
+    {2, 5, 9, 16, 32, 1, 1, 1, NN_BF16, NN_F32},
+    {1, 1, 1, 16, 16, 3, 1, 1, NN_BF16, NN_BF16},
+    {5, 3, 5, 32, 32, 3, 2, 2, NN_BF16, NN_BF16},
+    {3, 7, 7, 48, 48, 3, 3, 1, NN_BF16, NN_BF16},
+    {2, 9, 16, 16, 16, 3, 1, 2, NN_BF16, NN_BF16},
+    {4, 34, 31, 16, 16, 3, 1, 4, NN_BF16, NN_BF16},
+    {2, 32, 32, 64, 64, 3, 4, 2, NN_BF16, NN_BF16},
+    {1, 5, 4, 16, 16, 3, 1, 1, NN_F32, NN_BF16}, /* the reference */
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes, ISAS = 3 };
 
@@ -66,16 +83,25 @@ static size_t outputs(const struct data *d)
     return d->pixels * (size_t)d->s.cout;
 }
 
+static float *stored_noise(enum nn_type type, size_t count, unsigned seed)
+{
+    float *x = noise(count, seed);
+    for (size_t i = 0; i < count; i++)
+        x[i] = stored(type, x[i]);
+    return x;
+}
+
 static struct data data_make(const struct nn_conv *s, const struct nn_ops *ops)
 {
     struct data d = {.s = *s, .pixels = (size_t)(s->n * s->h * s->w)};
     d.weights_count = (size_t)(s->cout * (s->cin / s->groups) * s->kernel * s->kernel);
-    d.in = noise(inputs(&d), 1);
-    d.dout = noise(outputs(&d), 2);
-    d.weights = noise(d.weights_count, 3);
+    enum nn_type mixed = s->in_type == NN_BF16 ? NN_BF16 : s->out_type;
+    d.in = stored_noise(s->in_type, inputs(&d), 1);
+    d.dout = stored_noise(s->out_type, outputs(&d), 2);
+    d.weights = stored_noise(mixed, d.weights_count, 3);
     size_t most = inputs(&d) > outputs(&d) ? inputs(&d) : outputs(&d);
     d.bias = noise(most, 4);
-    d.residual = noise(most, 5);
+    d.residual = stored_noise(mixed, most, 5);
     size_t bytes = (ops->conv_workspace(s) + 63) / 64 * 64;
     d.workspace = bytes ? aligned_alloc(64, bytes) : NULL;
     if (bytes) memset(d.workspace, 0xff, bytes); /* NaN: nothing may rely on its content */
@@ -133,10 +159,10 @@ static void sums_free(struct sums *s)
 }
 
 static void ck_close(const float *got, const double *want, size_t count, double tolerance,
-                     const char *what)
+                     enum nn_type type, const char *what)
 {
     for (size_t i = 0; i < count; i++)
-        if (!(fabs((double)got[i] - want[i]) <= tolerance))
+        if (!(fabs((double)got[i] - want[i]) <= tolerance + stored_error(type, want[i])))
             ck_abort_msg("%s[%zu]: %.9g, wanted %.9g", what, i, (double)got[i], want[i]);
 }
 
@@ -148,15 +174,15 @@ START_TEST(sums)
     struct sums want = sums_make(&d);
     struct nn_epilogue plain = {.slope = 1};
     float *out = noise(outputs(&d), 6), *din = noise(inputs(&d), 7);
-    ops->conv_forward(&d.s, out, d.in, d.weights, &plain, d.workspace);
-    ops->conv_dgrad(&d.s, din, d.dout, d.weights, &plain, d.workspace);
+    stored_conv(ops, &d.s, 0, out, d.in, d.weights, &plain, d.workspace);
+    stored_conv(ops, &d.s, 1, din, d.dout, d.weights, &plain, d.workspace);
     float *dw = noise(d.weights_count, 8);
     for (size_t i = 0; i < d.weights_count; i++)
         want.wgrad[i] += (double)dw[i]; /* it accumulates */
-    ops->conv_wgrad(&d.s, dw, d.in, d.dout, d.workspace);
-    ck_close(out, want.forward, outputs(&d), 2e-5, "forward");
-    ck_close(din, want.dgrad, inputs(&d), 2e-5, "dgrad");
-    ck_close(dw, want.wgrad, d.weights_count, 1e-4, "wgrad");
+    stored_wgrad(ops, &d.s, dw, d.in, d.dout, d.workspace);
+    ck_close(out, want.forward, outputs(&d), 2e-5, d.s.out_type, "forward");
+    ck_close(din, want.dgrad, inputs(&d), 2e-5, d.s.in_type, "dgrad");
+    ck_close(dw, want.wgrad, d.weights_count, 1e-4, NN_F32, "wgrad");
     free(out), free(din), free(dw);
     sums_free(&want);
     data_free(&d);
@@ -187,8 +213,7 @@ static void check_epilogue(struct data *d, const struct nn_ops *ops, int adjoint
     for (size_t i = 0; i < count / 8; i++)
         bits[i] = 0xa5, mask[i] = (uint8_t)(i * 37 >> 2);
     struct nn_epilogue e = {d->bias, out, 0.2F, bits, mask, 0.5F};
-    (adjoint ? ops->conv_dgrad : ops->conv_forward)(&d->s, out, adjoint ? d->dout : d->in,
-                                                    d->weights, &e, d->workspace);
+    stored_conv(ops, &d->s, adjoint, out, adjoint ? d->dout : d->in, d->weights, &e, d->workspace);
     e.residual = d->residual;
     for (size_t i = 0; i < count; i++) {
         double sum = want[i] + (double)d->bias[i % (size_t)channels] + (double)d->residual[i];
@@ -196,7 +221,8 @@ static void check_epilogue(struct data *d, const struct nn_ops *ops, int adjoint
         ck_assert_msg(fabs(sum) < 2e-5 || positive == (sum > 0), "mask %zu of %g", i, sum);
         finished[i] = finish(want[i], &e, d->bias, i, channels, positive);
     }
-    ck_close(out, finished, count, 2e-5, adjoint ? "dgrad epilogue" : "forward epilogue");
+    ck_close(out, finished, count, 2e-5, adjoint ? d->s.in_type : d->s.out_type,
+             adjoint ? "dgrad epilogue" : "forward epilogue");
     free(out), free(finished), free(bits), free(mask);
 }
 
@@ -217,9 +243,9 @@ static void run_all(struct data *d, const struct nn_ops *ops, float *out, float 
 {
     struct nn_epilogue e = {.slope = 1};
     memset(dw, 0, d->weights_count * sizeof *dw);
-    ops->conv_forward(&d->s, out, d->in, d->weights, &e, d->workspace);
-    ops->conv_dgrad(&d->s, din, d->dout, d->weights, &e, d->workspace);
-    ops->conv_wgrad(&d->s, dw, d->in, d->dout, d->workspace);
+    stored_conv(ops, &d->s, 0, out, d->in, d->weights, &e, d->workspace);
+    stored_conv(ops, &d->s, 1, din, d->dout, d->weights, &e, d->workspace);
+    stored_wgrad(ops, &d->s, dw, d->in, d->dout, d->workspace);
 }
 
 /* The same bits with 1, 2 and 5 threads, and when the batch is cut between slices. */
@@ -248,8 +274,8 @@ START_TEST(same_bits)
         struct nn_conv part = d.s;
         part.n = d.s.n - n < d.s.slice ? d.s.n - n : d.s.slice;
         size_t at = (size_t)n * picture;
-        ops->conv_wgrad(&part, many[2], d.in + at * (size_t)d.s.cin, d.dout + at * (size_t)d.s.cout,
-                        d.workspace);
+        stored_wgrad(ops, &part, many[2], d.in + at * (size_t)d.s.cin,
+                     d.dout + at * (size_t)d.s.cout, d.workspace);
     }
     ck_assert_mem_eq(one[2], many[2], sizes[2] * sizeof(float));
     for (int i = 0; i < 3; i++)

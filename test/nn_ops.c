@@ -5,6 +5,7 @@
 
 #include "base/philox.h"
 #include "math/augment.h"
+#include "nn_stored.h"
 
 #include <check.h>
 #include <math.h>
@@ -38,9 +39,15 @@ static double dot(const float *x, const float *y, size_t count)
     return sum;
 }
 
+static void check_near(double a, double b, double tolerance, const char *what)
+{
+    ck_assert_msg(fabs(a - b) <= tolerance, "%s: %.9g and %.9g (within %.3g)", what, a, b,
+                  tolerance);
+}
+
 static void check_equal(double a, double b, double size, const char *what)
 {
-    ck_assert_msg(fabs(a - b) <= 2e-6 * size, "%s: %.9g and %.9g (of %.3g)", what, a, b, size);
+    check_near(a, b, 2e-6 * size, what);
 }
 
 static const struct nn_conv shapes[] = {
@@ -52,6 +59,11 @@ static const struct nn_conv shapes[] = {
     {.n = 3, .h = 1, .w = 1, .cin = 16, .cout = 16, .kernel = 3, .groups = 1, .slice = 2},
     {.n = 3, .h = 16, .w = 12, .cin = 48, .cout = 48, .kernel = 3, .groups = 3, .slice = 2},
     {.n = 2, .h = 3, .w = 7, .cin = 4, .cout = 6, .kernel = 3, .groups = 2, .slice = 2},
+    {3, 5, 4, 16, 32, 1, 1, 2, NN_BF16, NN_BF16},
+    {3, 20, 8, 128, 64, 1, 1, 2, NN_BF16, NN_BF16},
+    {2, 18, 17, 32, 32, 3, 2, 1, NN_BF16, NN_BF16},
+    {2, 18, 5, 3, 16, 1, 1, 1, NN_F32, NN_BF16},
+    {2, 18, 5, 24, 3, 1, 1, 1, NN_BF16, NN_F32},
 };
 enum { SHAPE_COUNT = sizeof shapes / sizeof *shapes };
 
@@ -62,9 +74,9 @@ struct conv_data {
     void *workspace;
 };
 
-static void conv_open(struct conv_data *d, const struct nn_ops *ops, int i)
+static void conv_open(struct conv_data *d, const struct nn_ops *ops, int shape)
 {
-    d->s = shapes[i];
+    d->s = shapes[shape];
     size_t pixels = (size_t)(d->s.n * d->s.h * d->s.w);
     d->in = pixels * (size_t)d->s.cin;
     d->out = pixels * (size_t)d->s.cout;
@@ -76,6 +88,19 @@ static void conv_open(struct conv_data *d, const struct nn_ops *ops, int i)
     d->b = numbers(d->in, 5);
     d->dw = numbers(d->weights, 6);
     d->workspace = numbers(ops->conv_workspace(&d->s) / sizeof(float) + 1, 7);
+    for (size_t i = 0; i < d->in; i++)
+        d->x[i] = stored(d->s.in_type, d->x[i]);
+    for (size_t i = 0; i < d->out; i++)
+        d->y[i] = stored(d->s.out_type, d->y[i]);
+    for (size_t i = 0; i < d->weights; i++)
+        d->w[i] =
+            stored(NN_BF16, d->w[i]); /* so that it changes nothing whether they are rounded */
+}
+
+/* Of a sum over products with tensors of rounded values */
+static double rounding(const struct conv_data *d)
+{
+    return d->s.in_type == NN_BF16 || d->s.out_type == NN_BF16 ? 0x1p-9 : 2e-6;
 }
 
 static void conv_close(struct conv_data *d)
@@ -92,12 +117,12 @@ START_TEST(convolutions_are_bilinear)
     struct conv_data d;
     conv_open(&d, ops, _i / 2);
     memset(d.dw, 0, d.weights * sizeof *d.dw);
-    ops->conv_forward(&d.s, d.a, d.x, d.w, &none, d.workspace);
-    ops->conv_dgrad(&d.s, d.b, d.y, d.w, &none, d.workspace);
-    ops->conv_wgrad(&d.s, d.dw, d.x, d.y, d.workspace);
+    stored_conv(ops, &d.s, 0, d.a, d.x, d.w, &none, d.workspace);
+    stored_conv(ops, &d.s, 1, d.b, d.y, d.w, &none, d.workspace);
+    stored_wgrad(ops, &d.s, d.dw, d.x, d.y, d.workspace);
     double forward = dot(d.a, d.y, d.out), size = sqrt(dot(d.a, d.a, d.out) * dot(d.y, d.y, d.out));
-    check_equal(forward, dot(d.b, d.x, d.in), size, "dgrad");
-    check_equal(forward, dot(d.dw, d.w, d.weights), size, "wgrad");
+    check_near(forward, dot(d.b, d.x, d.in), rounding(&d) * size, "dgrad");
+    check_near(forward, dot(d.dw, d.w, d.weights), rounding(&d) * size, "wgrad");
     conv_close(&d);
 }
 END_TEST
@@ -129,7 +154,9 @@ START_TEST(convolution_is_its_definition)
     bool masked = d.s.cout % 8 == 0;
     struct nn_epilogue e = {.bias = bias, .residual = residual, .slope = 0.2f};
     if (masked) e.mask_out = mask;
-    ops->conv_forward(&d.s, d.a, d.x, d.w, &e, d.workspace);
+    for (size_t j = 0; j < d.out; j++)
+        residual[j] = stored(d.s.out_type, residual[j]);
+    stored_conv(ops, &d.s, 0, d.a, d.x, d.w, &e, d.workspace);
     size_t i = 0;
     for (int p = 0; p < d.s.n; p++)
         for (int y = 0; y < d.s.h; y++)
@@ -139,7 +166,9 @@ START_TEST(convolution_is_its_definition)
                         conv_value(&d, p, y, x, o) + (double)bias[o] + (double)residual[i];
                     bool bit = mask[i / 8] >> i % 8 & 1;
                     if (masked && fabs(want) > 1e-4) ck_assert_int_eq(bit, want > 0);
-                    check_equal((double)d.a[i], want > 0 ? want : 0.2 * want, 10, "value");
+                    if (!(want > 0)) want *= 0.2;
+                    check_near((double)d.a[i], want, 2e-5 + stored_error(d.s.out_type, want),
+                               "value");
                 }
     conv_close(&d);
     free(bias);
@@ -155,12 +184,12 @@ START_TEST(wgrad_does_not_depend_on_the_cut)
     struct conv_data d;
     conv_open(&d, ops, _i / 2);
     float *dw = numbers(d.weights, 6);
-    ops->conv_wgrad(&d.s, dw, d.x, d.y, d.workspace);
+    stored_wgrad(ops, &d.s, dw, d.x, d.y, d.workspace);
     int n = d.s.n, slice = d.s.slice, pixels = d.s.h * d.s.w;
     for (int first = 0; first < n; first += slice) {
         d.s.n = n - first < slice ? n - first : slice;
-        ops->conv_wgrad(&d.s, d.dw, d.x + (ptrdiff_t)first * pixels * d.s.cin,
-                        d.y + (ptrdiff_t)first * pixels * d.s.cout, d.workspace);
+        stored_wgrad(ops, &d.s, d.dw, d.x + (ptrdiff_t)first * pixels * d.s.cin,
+                     d.y + (ptrdiff_t)first * pixels * d.s.cout, d.workspace);
     }
     ck_assert_int_eq(memcmp(dw, d.dw, d.weights * sizeof *dw), 0);
     conv_close(&d);
@@ -197,18 +226,83 @@ START_TEST(resampling_is_adjoint)
     size_t small = (size_t)(n * h * w * c);
     float *x = numbers(small, 1), *y = numbers(4 * small, 2);
     float *up = numbers(4 * small, 3), *down = numbers(small, 4);
-    ops->fir_up(up, x, n, h, w, c, 4);
-    ops->fir_down(down, y, n, h, w, c, 4);
+    ops->fir_up(up, NN_F32, x, NN_F32, n, h, w, c, 4);
+    ops->fir_down(down, NN_F32, y, NN_F32, n, h, w, c, 4);
     check_equal(dot(up, y, 4 * small), dot(down, x, small), (double)small, "fir");
     for (size_t i = 0; i < 4 * small; i++)
         y[i] = 1; /* the mean stays, away from the borders */
-    ops->fir_down(down, y, n, h, w, c, 1);
+    ops->fir_down(down, NN_F32, y, NN_F32, n, h, w, c, 1);
     check_equal((double)down[(2 * w + 1) * c], 1, 1, "gain of down");
     for (size_t i = 0; i < small; i++)
         x[i] = 1;
-    ops->fir_up(up, x, n, h, w, c, 4);
+    ops->fir_up(up, NN_F32, x, NN_F32, n, h, w, c, 4);
     check_equal((double)up[(4 * 2 * w + 3) * c], 1, 1, "gain of up");
     free(x), free(y), free(up), free(down);
+}
+END_TEST
+
+/* bf16 in, bf16 out, or only one of them: what fp32 makes of the same numbers, rounded. */
+START_TEST(resampling_takes_bf16)
+{
+    const struct nn_ops *ops = ops_of(_i % 2);
+    enum nn_type from = _i / 2 % 2 ? NN_BF16 : NN_F32, to = _i / 4 ? NN_BF16 : NN_F32;
+    int n = 2, h = 5, w = 3, c = 70;
+    size_t small = (size_t)(n * h * w * c), large = 4 * small;
+    float *x = numbers(large, 1), *want = numbers(large, 2), *got = numbers(large, 3);
+    for (size_t i = 0; i < large; i++)
+        x[i] = stored(from, x[i]);
+    for (int up = 0; up < 2; up++) {
+        size_t ins = up ? small : large, outs = up ? large : small;
+        void *in = stored_from(from, x, ins), *out = stored_from(to, got, outs);
+        (up ? ops->fir_up : ops->fir_down)(want, NN_F32, x, NN_F32, n, h, w, c, 4);
+        (up ? ops->fir_up : ops->fir_down)(out, to, in, from, n, h, w, c, 4);
+        stored_to(got, to, out, outs);
+        free(in);
+        for (size_t i = 0; i < outs; i++)
+            ck_assert(got[i] == stored(to, want[i]));
+    }
+    free(x), free(want), free(got);
+}
+END_TEST
+
+START_TEST(sums_and_grids_take_bf16)
+{
+    const struct nn_ops *ops = ops_of(_i);
+    enum { N = 3, P = 6, C = 24, ALL = N * P * C };
+    float *s = numbers(N * C, 1), *x = numbers(ALL, 2), *table = numbers(P * C, 3);
+    float *want = numbers(ALL, 4), *got = numbers(ALL, 5), db[2][C] = {{0}}, dt[2][P * C] = {{0}};
+    for (int i = 0; i < ALL; i++)
+        x[i] = stored(NN_BF16, x[i]);
+    void *half = stored_from(NN_BF16, x, ALL), *out = stored_from(NN_BF16, x, ALL);
+    ops->bias_grad(db[0], x, NN_F32, N, P, C);
+    ops->bias_grad(db[1], half, NN_BF16, N, P, C);
+    ck_assert_int_eq(memcmp(db[0], db[1], sizeof *db), 0);
+    ops->grid_grad(dt[0], s, x, NN_F32, N, P, C);
+    ops->grid_grad(dt[1], s, half, NN_BF16, N, P, C);
+    ck_assert_int_eq(memcmp(dt[0], dt[1], sizeof *dt), 0);
+    ops->grid_contract(want, x, NN_F32, table, N, P, C);
+    ops->grid_contract(got, half, NN_BF16, table, N, P, C);
+    ck_assert_int_eq(memcmp(want, got, N * C * sizeof *got), 0);
+    ops->grid_expand(want, NN_F32, s, table, N, P, C);
+    ops->grid_expand(out, NN_BF16, s, table, N, P, C);
+    stored_to(got, NN_BF16, out, ALL);
+    for (int i = 0; i < ALL; i++)
+        ck_assert(got[i] == stored(NN_BF16, want[i]));
+    free(s), free(x), free(table), free(want), free(got), free(half);
+}
+END_TEST
+
+START_TEST(bf16_rounds_to_nearest_even)
+{
+    const float one = 1, half = 0x1p-8f; /* half of bf16's step at 1 */
+    ck_assert(stored(NN_BF16, one + half) == 1 && stored(NN_BF16, one + 3 * half) == 1 + 4 * half);
+    ck_assert(stored(NN_BF16, one + 1.01f * half) == 1 + 2 * half);
+    ck_assert(stored(NN_BF16, -one - half) == -1 && stored(NN_BF16, 0x1p-120f) == 0x1p-120f);
+    ck_assert(isinf(stored(NN_BF16, 3.4e38f)) && isinf(stored(NN_BF16, -INFINITY)));
+    uint32_t signalling = 0x7f800001U;
+    float nan;
+    memcpy(&nan, &signalling, sizeof nan);
+    ck_assert(isnan(stored(NN_BF16, nan)) && isnan(stored(NN_BF16, NAN)));
 }
 END_TEST
 
@@ -219,9 +313,9 @@ START_TEST(grids_and_embeddings_are_adjoint)
     const int labels[N] = {2, 0, 2};
     float *s = numbers(N * C, 1), *x = numbers(N * P * C, 2), *table = numbers(P * C, 3);
     float *out = numbers(N * P * C, 4), *sums = numbers(N * C, 5), dtable[P * C] = {0};
-    ops->grid_expand(out, s, table, N, P, C);
-    ops->grid_contract(sums, x, table, N, P, C);
-    ops->grid_grad(dtable, s, x, N, P, C);
+    ops->grid_expand(out, NN_F32, s, table, N, P, C);
+    ops->grid_contract(sums, x, NN_F32, table, N, P, C);
+    ops->grid_grad(dtable, s, x, NN_F32, N, P, C);
     check_equal(dot(out, x, N * P * C), dot(s, sums, N * C), 10, "contract");
     check_equal(dot(out, x, N * P * C), dot(dtable, table, P * C), 10, "grid_grad");
     float f[N * E], df[N * E], score[N], seed[N] = {1, -2, 3}, demb[E * K] = {0};
@@ -295,6 +389,9 @@ Suite *nn_ops_suite(void)
     tcase_add_loop_test(tests, wgrad_does_not_depend_on_the_cut, 0, 2 * SHAPE_COUNT);
     tcase_add_loop_test(tests, frozen_masks_scale, 0, 2);
     tcase_add_loop_test(tests, resampling_is_adjoint, 0, 2);
+    tcase_add_loop_test(tests, resampling_takes_bf16, 0, 8);
+    tcase_add_loop_test(tests, sums_and_grids_take_bf16, 0, 2);
+    tcase_add_test(tests, bf16_rounds_to_nearest_even);
     tcase_add_loop_test(tests, grids_and_embeddings_are_adjoint, 0, 2);
     tcase_add_loop_test(tests, augmentation_is_affine_with_its_adjoint, 0, 2);
     tcase_add_loop_test(tests, adam_keeps_only_v, 0, 2);

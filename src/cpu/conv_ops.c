@@ -8,14 +8,19 @@
 
 static const struct conv_kernels *kernels;
 
+static int is_f32(const struct nn_conv *s)
+{
+    return s->in_type == NN_F32 && s->out_type == NN_F32;
+}
+
 static int is_gemm(const struct nn_conv *s)
 {
-    return s->kernel == 1 && s->groups == 1;
+    return is_f32(s) && s->kernel == 1 && s->groups == 1;
 }
 
 static int is_group(const struct nn_conv *s)
 {
-    return s->kernel == 3 && s->cin == s->cout && s->cin == GROUP * s->groups;
+    return is_f32(s) && s->kernel == 3 && s->cin == s->cout && s->cin == GROUP * s->groups;
 }
 
 static size_t rows_of(const struct nn_conv *s)

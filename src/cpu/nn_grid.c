@@ -1,5 +1,6 @@
 /* Resampling by two, weights for each channel and pixel, embeddings. */
 #include "cpu/nn_cpu.h"
+#include "cpu/nn_types.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -21,134 +22,169 @@ static void mix_rows(float *out, const float *near, const float *far, size_t cou
 
 enum { STRIP = 64 }; /* channels handled together: a pixel's piece of stack */
 
-/* out pixel = scale * (3/8 near column + 1/8 far column) of the row mixed vertically */
-static void up_row(float *out, const float *near, const float *far, int w, int c, float scale)
+static void mix_strips(float *out, const void *near, const void *far, enum nn_type type, size_t at,
+                       size_t count)
 {
-    float left[STRIP], here[STRIP], right[STRIP];
+    float a[STRIP], b[STRIP];
+    mix_rows(out, near ? nn_floats(near, type, at, count, a) : NULL,
+             far ? nn_floats(far, type, at, count, b) : NULL, count);
+}
+
+/* out pixel = scale * (3/8 near column + 1/8 far column) of the row mixed vertically */
+static void up_row(void *out, enum nn_type out_type, const void *near, const void *far,
+                   enum nn_type in_type, int w, int c, float scale)
+{
+    float left[STRIP], here[STRIP], right[STRIP], room[2][STRIP];
     for (int first = 0; first < c; first += STRIP) {
         size_t count = (size_t)(c - first < STRIP ? c - first : STRIP), at = (size_t)first;
         mix_rows(left, NULL, NULL, count);
-        mix_rows(here, near + at, far ? far + at : NULL, count);
+        mix_strips(here, near, far, in_type, at, count);
         for (int x = 0; x < w; x++) {
-            size_t next = (size_t)(x + 1) * (size_t)c + at;
+            size_t next = (size_t)(x + 1) * (size_t)c + at, to = (size_t)(2 * x) * (size_t)c + at;
             bool inside = x + 1 < w;
-            mix_rows(right, inside ? near + next : NULL, inside && far ? far + next : NULL, count);
-            float *even = out + (size_t)(2 * x) * (size_t)c + at, *odd = even + c;
+            mix_strips(right, inside ? near : NULL, inside ? far : NULL, in_type, next, count);
+            float *even = nn_target(out, out_type, to, room[0]);
+            float *odd = nn_target(out, out_type, to + (size_t)c, room[1]);
             for (size_t i = 0; i < count; i++) {
                 even[i] = scale * (0.375f * here[i] + 0.125f * left[i]);
                 odd[i] = scale * (0.375f * here[i] + 0.125f * right[i]);
                 left[i] = here[i], here[i] = right[i];
             }
+            nn_rounded(out, out_type, to, count, even);
+            nn_rounded(out, out_type, to + (size_t)c, count, odd);
         }
     }
 }
 
-static void fir_up(void *out, const void *in, int n, int h, int w, int c, float scale)
+static void fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
+                   int h, int w, int c, float scale)
 {
     size_t row = (size_t)w * (size_t)c;
 #pragma omp parallel for
     for (int line = 0; line < n * h; line++) {
         int y = line % h;
-        const float *here = (const float *)in + (size_t)line * row;
-        float *to = (float *)out + (size_t)line * 4 * row;
-        up_row(to, here, y > 0 ? here - row : NULL, w, c, scale);
-        up_row(to + 2 * row, here, y + 1 < h ? here + row : NULL, w, c, scale);
+        size_t at = (size_t)line * row;
+        const void *here = nn_from(in, in_type, at);
+        const void *above = y > 0 ? nn_from(in, in_type, at - row) : NULL;
+        const void *below = y + 1 < h ? nn_from(in, in_type, at + row) : NULL;
+        up_row(nn_to(out, out_type, 4 * at), out_type, here, above, in_type, w, c, scale);
+        up_row(nn_to(out, out_type, 4 * at + 2 * row), out_type, here, below, in_type, w, c, scale);
     }
 }
 
 /* vertical pass of down: 1/8, 3/8, 3/8, 1/8 of four rows, NULL outside */
-static void down_column(float *sum, const float *const rows[4], size_t at, size_t count)
+static void down_column(float *sum, const void *const rows[4], enum nn_type type, size_t at,
+                        size_t count)
 {
+    float a[STRIP], b[STRIP];
+    const float *near = nn_floats(rows[1], type, at, count, a);
+    const float *next = nn_floats(rows[2], type, at, count, b);
     for (size_t i = 0; i < count; i++)
-        sum[i] = 0.375f * rows[1][at + i] + 0.375f * rows[2][at + i];
-    for (int r = 0; r < 4; r += 3)
-        if (rows[r])
-            for (size_t i = 0; i < count; i++)
-                sum[i] += 0.125f * rows[r][at + i];
+        sum[i] = 0.375f * near[i] + 0.375f * next[i];
+    for (int r = 0; r < 4; r += 3) {
+        if (!rows[r]) continue;
+        const float *far = nn_floats(rows[r], type, at, count, a);
+        for (size_t i = 0; i < count; i++)
+            sum[i] += 0.125f * far[i];
+    }
 }
 
-static void fir_down(void *out, const void *in, int n, int h, int w, int c, float scale)
+static void down_row(void *out, enum nn_type out_type, const void *const rows[4],
+                     enum nn_type in_type, int w, int c, float scale)
+{
+    float a[STRIP], b[STRIP], d[STRIP], e[STRIP], room[STRIP]; /* columns 2x-1 .. 2x+2 */
+    for (int first = 0; first < c; first += STRIP) {
+        size_t count = (size_t)(c - first < STRIP ? c - first : STRIP);
+        memset(a, 0, sizeof a);
+        down_column(b, rows, in_type, (size_t)first, count);
+        for (int x = 0; x < w; x++) {
+            size_t at = (size_t)(2 * x + 1) * (size_t)c + (size_t)first;
+            down_column(d, rows, in_type, at, count);
+            if (x + 1 < w)
+                down_column(e, rows, in_type, at + (size_t)c, count);
+            else
+                memset(e, 0, sizeof e);
+            size_t to = (size_t)x * (size_t)c + (size_t)first;
+            float *pixel = nn_target(out, out_type, to, room);
+            for (size_t i = 0; i < count; i++) {
+                pixel[i] = scale * (0.375f * (b[i] + d[i]) + 0.125f * (a[i] + e[i]));
+                a[i] = d[i], b[i] = e[i];
+            }
+            nn_rounded(out, out_type, to, count, pixel);
+        }
+    }
+}
+
+static void fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
+                     int h, int w, int c, float scale)
 {
     size_t row = 2 * (size_t)w * (size_t)c; /* of the input */
 #pragma omp parallel for
     for (int line = 0; line < n * h; line++) {
         int y = line % h;
-        const float *top = (const float *)in + (size_t)line * 2 * row;
-        const float *const rows[4] = {y > 0 ? top - row : NULL, top, top + row,
-                                      y + 1 < h ? top + 2 * row : NULL};
-        float *to = (float *)out + (size_t)line * row / 2;
-        for (int first = 0; first < c; first += STRIP) {
-            float a[STRIP], b[STRIP], d[STRIP], e[STRIP]; /* columns 2x-1 .. 2x+2 */
-            size_t count = (size_t)(c - first < STRIP ? c - first : STRIP);
-            memset(a, 0, sizeof a);
-            down_column(b, rows, (size_t)first, count);
-            for (int x = 0; x < w; x++) {
-                size_t at = (size_t)(2 * x + 1) * (size_t)c + (size_t)first;
-                down_column(d, rows, at, count);
-                if (x + 1 < w)
-                    down_column(e, rows, at + (size_t)c, count);
-                else
-                    memset(e, 0, sizeof e);
-                float *pixel = to + (size_t)x * (size_t)c + (size_t)first;
-                for (size_t i = 0; i < count; i++) {
-                    pixel[i] = scale * (0.375f * (b[i] + d[i]) + 0.125f * (a[i] + e[i]));
-                    a[i] = d[i], b[i] = e[i];
-                }
-            }
-        }
+        size_t top = (size_t)line * 2 * row;
+        const void *const rows[4] = {y > 0 ? nn_from(in, in_type, top - row) : NULL,
+                                     nn_from(in, in_type, top), nn_from(in, in_type, top + row),
+                                     y + 1 < h ? nn_from(in, in_type, top + 2 * row) : NULL};
+        down_row(nn_to(out, out_type, (size_t)line * row / 2), out_type, rows, in_type, w, c,
+                 scale);
     }
 }
 
-static void bias_grad(float *db, const void *dout, int n, int pixels, int c)
+static void bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
 {
 #pragma omp parallel for
     for (int first = 0; first < c; first += STRIP) {
         int count = c - first < STRIP ? c - first : STRIP;
         for (int p = 0; p < n; p++) {
-            float sum[STRIP] = {0};
-            const float *from =
-                (const float *)dout + (size_t)p * (size_t)pixels * (size_t)c + first;
-            for (int i = 0; i < pixels; i++, from += c)
+            float sum[STRIP] = {0}, room[STRIP];
+            size_t at = (size_t)p * (size_t)pixels * (size_t)c + (size_t)first;
+            for (int i = 0; i < pixels; i++, at += (size_t)c) {
+                const float *from = nn_floats(dout, type, at, (size_t)count, room);
                 for (int j = 0; j < count; j++)
                     sum[j] += from[j];
+            }
             for (int j = 0; j < count; j++)
                 db[first + j] += sum[j];
         }
     }
 }
 
-static void grid_expand(float *out, const float *s, const float *table, int n, int pixels, int c)
+static void grid_expand(void *out, enum nn_type type, const float *s, const float *table, int n,
+                        int pixels, int c)
 {
 #pragma omp parallel for
     for (int i = 0; i < n; i++)
         for (int p = 0; p < pixels; p++)
             for (int j = 0; j < c; j++)
-                out[((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c + (size_t)j] =
-                    table[j * pixels + p] * s[i * c + j];
+                nn_put(out, type, ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c + (size_t)j,
+                       table[j * pixels + p] * s[i * c + j]);
 }
 
-static void grid_contract(float *out, const float *x, const float *table, int n, int pixels, int c)
+static void grid_contract(float *out, const void *x, enum nn_type type, const float *table, int n,
+                          int pixels, int c)
 {
 #pragma omp parallel for
     for (int i = 0; i < n; i++) {
         float *sum = out + (size_t)i * (size_t)c;
         memset(sum, 0, (size_t)c * sizeof *sum);
         for (int p = 0; p < pixels; p++) {
-            const float *pixel = x + ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c;
+            size_t pixel = ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c;
             for (int j = 0; j < c; j++)
-                sum[j] += table[j * pixels + p] * pixel[j];
+                sum[j] += table[j * pixels + p] * nn_get(x, type, pixel + (size_t)j);
         }
     }
 }
 
-static void grid_grad(float *dtable, const float *s, const float *x, int n, int pixels, int c)
+static void grid_grad(float *dtable, const float *s, const void *x, enum nn_type type, int n,
+                      int pixels, int c)
 {
 #pragma omp parallel for
     for (int p = 0; p < pixels; p++)
         for (int i = 0; i < n; i++) {
-            const float *pixel = x + ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c;
+            size_t pixel = ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c;
             for (int j = 0; j < c; j++)
-                dtable[j * pixels + p] += s[i * c + j] * pixel[j];
+                dtable[j * pixels + p] += s[i * c + j] * nn_get(x, type, pixel + (size_t)j);
         }
 }
 

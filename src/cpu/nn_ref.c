@@ -1,6 +1,7 @@
 /* The plain reference of the convolutions, and the table of reference operations: written to be
  * seen to be right. Everything faster is compared with it. */
 #include "cpu/nn_cpu.h"
+#include "cpu/nn_types.h"
 
 #include <string.h>
 
@@ -11,10 +12,11 @@ static size_t workspace_none(const struct nn_conv *shape)
 }
 
 /* The epilogue for one value at element `i` and channel `c` of the output. */
-static float finish(const struct nn_epilogue *e, float value, size_t i, int c, uint8_t *bits)
+static float finish(const struct nn_epilogue *e, enum nn_type type, float value, size_t i, int c,
+                    uint8_t *bits)
 {
     if (e->bias) value += e->bias[c];
-    if (e->residual) value += ((const float *)e->residual)[i];
+    if (e->residual) value += nn_get(e->residual, type, i);
     if (e->mask_out) {
         if (i % 8 == 0) *bits = 0;
         if (value > 0) *bits = (uint8_t)(*bits | 1 << i % 8);
@@ -27,23 +29,24 @@ static float finish(const struct nn_epilogue *e, float value, size_t i, int c, u
 
 /* One output pixel of a convolution: sum over the kernel's positions and a group's channels.
  * adjoint: from the output channels to the input channels, the kernel turned round. */
-static float tap_sum(const struct nn_conv *s, const float *in, const float *weights, int y, int x,
+static float tap_sum(const struct nn_conv *s, const void *in, const float *weights, int y, int x,
                      int channel, int adjoint)
 {
     int ci = s->cin / s->groups, co = s->cout / s->groups, k = s->kernel, r = k / 2;
     int from = adjoint ? co : ci, to = adjoint ? ci : co, group = channel / to;
     int channels = adjoint ? s->cout : s->cin;
+    enum nn_type type = adjoint ? s->out_type : s->in_type;
     float sum = 0;
     for (int ky = 0; ky < k; ky++) {
         int yy = y + (adjoint ? r - ky : ky - r);
         for (int kx = 0; kx < k; kx++) {
             int xx = x + (adjoint ? r - kx : kx - r);
             if (yy < 0 || yy >= s->h || xx < 0 || xx >= s->w) continue;
-            const float *pixel =
-                in + ((size_t)yy * (size_t)s->w + (size_t)xx) * (size_t)channels + group * from;
+            size_t pixel = ((size_t)yy * (size_t)s->w + (size_t)xx) * (size_t)channels +
+                           (size_t)(group * from);
             for (int i = 0; i < from; i++) {
                 int o = adjoint ? group * co + i : channel, j = adjoint ? channel % ci : i;
-                sum += pixel[i] *
+                sum += nn_get(in, type, pixel + (size_t)i) *
                        weights[(((size_t)o * (size_t)ci + (size_t)j) * (size_t)k + (size_t)ky) *
                                    (size_t)k +
                                (size_t)kx];
@@ -53,20 +56,23 @@ static float tap_sum(const struct nn_conv *s, const float *in, const float *weig
     return sum;
 }
 
-static void convolve(const struct nn_conv *s, float *out, const float *in, const float *weights,
+static void convolve(const struct nn_conv *s, void *out, const void *in, const float *weights,
                      const struct nn_epilogue *e, int adjoint)
 {
     int channels_in = adjoint ? s->cout : s->cin, channels = adjoint ? s->cin : s->cout;
+    enum nn_type from = adjoint ? s->out_type : s->in_type, to = adjoint ? s->in_type : s->out_type;
     size_t pixels = (size_t)s->h * (size_t)s->w;
 #pragma omp parallel for
     for (int n = 0; n < s->n; n++) {
-        const float *picture = in + (size_t)n * pixels * (size_t)channels_in;
+        const void *picture = nn_from(in, from, (size_t)n * pixels * (size_t)channels_in);
         uint8_t bits = 0; /* masked tensors have whole bytes in each pixel */
         size_t i = (size_t)n * pixels * (size_t)channels;
         for (int y = 0; y < s->h; y++)
             for (int x = 0; x < s->w; x++)
-                for (int c = 0; c < channels; c++, i++)
-                    out[i] = finish(e, tap_sum(s, picture, weights, y, x, c, adjoint), i, c, &bits);
+                for (int c = 0; c < channels; c++, i++) {
+                    float sum = tap_sum(s, picture, weights, y, x, c, adjoint);
+                    nn_put(out, to, i, finish(e, to, sum, i, c, &bits));
+                }
     }
 }
 
@@ -85,7 +91,7 @@ static void conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
 }
 
 /* sum over a slice of in[.., c] at offset (ky, kx) times dout[.., o] */
-static float weight_sum(const struct nn_conv *s, const float *in, const float *dout, int n, int c,
+static float weight_sum(const struct nn_conv *s, const void *in, const void *dout, int n, int c,
                         int o, int ky, int kx)
 {
     float sum = 0;
@@ -96,8 +102,9 @@ static float weight_sum(const struct nn_conv *s, const float *in, const float *d
                 int yy = y + ky - r, xx = x + kx - r;
                 if (yy < 0 || yy >= s->h || xx < 0 || xx >= s->w) continue;
                 size_t at = (size_t)p * (size_t)s->h, w = (size_t)s->w;
-                sum += in[((at + (size_t)yy) * w + (size_t)xx) * (size_t)s->cin + (size_t)c] *
-                       dout[((at + (size_t)y) * w + (size_t)x) * (size_t)s->cout + (size_t)o];
+                size_t i = ((at + (size_t)yy) * w + (size_t)xx) * (size_t)s->cin + (size_t)c;
+                size_t j = ((at + (size_t)y) * w + (size_t)x) * (size_t)s->cout + (size_t)o;
+                sum += nn_get(in, s->in_type, i) * nn_get(dout, s->out_type, j);
             }
     return sum;
 }
@@ -112,8 +119,8 @@ static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const
     for (int o = 0; o < s->cout; o++)
         for (int first = 0; first < s->n; first += s->slice) {
             int n = s->n - first < s->slice ? s->n - first : s->slice;
-            const float *a = (const float *)in + (size_t)first * pixels * (size_t)s->cin;
-            const float *b = (const float *)dout + (size_t)first * pixels * (size_t)s->cout;
+            const void *a = nn_from(in, s->in_type, (size_t)first * pixels * (size_t)s->cin);
+            const void *b = nn_from(dout, s->out_type, (size_t)first * pixels * (size_t)s->cout);
             float *to = dw + (size_t)(o * ci * k * k);
             for (int j = 0; j < ci; j++)
                 for (int ky = 0; ky < k; ky++)

@@ -1,10 +1,11 @@
 /* What a device can do for neural networks: one struct of functions, filled with the portable
  * reference (cpu/nn_ref.c) and overridden by what is faster.
  *
- * Pictures and activations are N H W C (channels innermost, no padding), fp32 unless a shape's
- * `type` says otherwise; weights, biases and gradients are fp32 in the layout of their checkpoint
- * tensors (convolutions O I H W, I counted within the group). No function allocates: scratch is
- * asked for beforehand (`conv_workspace`) and handed in. Results never depend on the thread count.
+ * Pictures and activations are N H W C (channels innermost, no padding), fp32 unless
+ * their `type` says otherwise; weights, biases and gradients are fp32 in the layout of their
+ * checkpoint tensors (convolutions O I H W, I counted within the group). No function allocates:
+ * scratch is asked for beforehand (`conv_workspace`) and handed in. Results never depend on the
+ * thread count.
  *
  * Sums over pictures: a parameter gradient is accumulated as if by `dw += sum(slice)` for one slice
  * of `slice` pictures after the other, each slice's sum starting from zero in an order that depends
@@ -16,10 +17,18 @@
 #ifndef IMGTRAIN_DEVICE_NN_OPS_H
 #define IMGTRAIN_DEVICE_NN_OPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum nn_type { NN_F32, NN_BF16 }; /* storage of activations; sums are always fp32 */
+/* Storage of activations and their gradients: bf16 is rounded to nearest even. Sums are always
+ * fp32; products of two bf16 tensors may round the weights to bf16 too. */
+enum nn_type { NN_F32, NN_BF16 };
+
+static inline size_t nn_type_bytes(enum nn_type type)
+{
+    return type == NN_BF16 ? 2 : 4;
+}
 
 /* A convolution without stride that keeps the size: kernel 1, or kernel 3 with zero padding 1.
  * groups divides cin and cout. kernel 1 with groups 1 and h = w = 1 is a fully connected layer.
@@ -31,7 +40,7 @@ struct nn_conv {
     int cin, cout;
     int kernel, groups;
     int slice; /* pictures summed as one by wgrad; n is a multiple of it, or smaller */
-    enum nn_type type;
+    enum nn_type in_type, out_type; /* of the tensors with cin and with cout channels */
 };
 
 /* What is done to a sum before it is stored, in this order; every part may be absent (zeroed struct
@@ -50,6 +59,7 @@ struct nn_augment; /* the draws of DiffAugment for one picture: math/augment.h *
 
 struct nn_ops {
     const char *name;
+    bool bf16; /* NN_BF16 pays here; elsewhere it works, but slowly */
 
     /* Bytes of scratch that the three convolutions need at most (64-byte aligned when handed in).
      */
@@ -65,20 +75,26 @@ struct nn_ops {
     void (*conv_wgrad)(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
                        void *workspace);
     /* db[c] += sum over pictures and pixels of dout[n,h,w,c] */
-    void (*bias_grad)(float *db, const void *dout, int n, int pixels, int c);
+    void (*bias_grad)(float *db, const void *dout, enum nn_type type, int n, int pixels, int c);
 
     /* FIR [1,3,3,1]/8 on both axes, zeros outside, times `scale`: up doubles the grid (y[2i] =
      * x[i-1]/8 + 3 x[i]/8, y[2i+1] = 3 x[i]/8 + x[i+1]/8), down halves it (h, w are its output's).
      * Either is the other's adjoint. up: out[n,2h,2w,c] of in[n,h,w,c]; down the reverse. */
-    void (*fir_up)(void *out, const void *in, int n, int h, int w, int c, float scale);
-    void (*fir_down)(void *out, const void *in, int n, int h, int w, int c, float scale);
+    void (*fir_up)(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
+                   int h, int w, int c, float scale);
+    void (*fir_down)(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
+                     int h, int w, int c, float scale);
 
-    /* Products with one weight for each channel and pixel, table [c][pixels]:
+    /* Products with one weight for each channel and pixel, table [c][pixels]; `type` is that of the
+     * tensor with pixels:
      * expand out[n,p,c] = table[c,p] s[n,c]; contract out[n,c] = sum_p table[c,p] x[n,p,c];
      * grad dtable[c,p] += sum_n s[n,c] x[n,p,c]. expand and contract are each other's adjoints. */
-    void (*grid_expand)(float *out, const float *s, const float *table, int n, int pixels, int c);
-    void (*grid_contract)(float *out, const float *x, const float *table, int n, int pixels, int c);
-    void (*grid_grad)(float *dtable, const float *s, const float *x, int n, int pixels, int c);
+    void (*grid_expand)(void *out, enum nn_type type, const float *s, const float *table, int n,
+                        int pixels, int c);
+    void (*grid_contract)(float *out, const void *x, enum nn_type type, const float *table, int n,
+                          int pixels, int c);
+    void (*grid_grad)(float *dtable, const float *s, const void *x, enum nn_type type, int n,
+                      int pixels, int c);
 
     /* Embeddings, table [e][k], labels [n] in [0, k): rows of `stride` floats.
      * gather out[n*stride + i] = table[i, label]; grad dtable[i, label] += d[n*stride + i];

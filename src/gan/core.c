@@ -63,7 +63,7 @@ static int declare_values(const struct use *use, struct sweep *s, int n, bool ke
     const struct net *net = use->net;
     int end = net->layer_count - 1;
     for (int i = from; i <= end; i++) {
-        size_t bytes = (size_t)n * net_elements(net, i) * sizeof(float);
+        size_t bytes = (size_t)n * net_bytes(net, i);
         bool twice = again && (net->layers[i].flags & NET_INSIDE);
         int last = use->forward + (i == end ? i + 1 : net_last_use(net, i));
         if (keep && !twice && i < end) last = adjoint_phase(use, i + 1);
@@ -103,7 +103,7 @@ static int declare_gradients(const struct use *use, struct sweep *s, int n, int 
     const struct net *net = use->net;
     for (int i = from; i < net->layer_count; i++) {
         const struct net_layer *l = &net->layers[i];
-        size_t bytes = (size_t)n * net_elements(net, i) * sizeof(float);
+        size_t bytes = (size_t)n * net_bytes(net, i);
         bool twice = again && (l->flags & NET_INSIDE);
         int first = i == net->layer_count - 1 ? use->adjoint - 1 : adjoint_phase(use, i + 1);
         int last = gradient_end(use, i);
@@ -168,9 +168,8 @@ static int declare_d_step(struct gan_core *core, const struct phases *p, struct 
     struct use make = {plan, &core->g.net, "d.make", p->make, 0};
     TRY(declare_values(&make, &core->g_make, m, false, 0, NULL));
     struct use first = {plan, &core->d.net, "d.first", p->first, p->adjoint};
-    TRY(plan_declare(plan, "d.value0", PLAN_ACTIVATIONS,
-                     (size_t)(2 * m) * net_elements(first.net, 0) * sizeof(float), p->mix,
-                     p->second + 1, (void **)&core->d_first.value[0]));
+    TRY(plan_declare(plan, "d.value0", PLAN_ACTIVATIONS, (size_t)(2 * m) * net_bytes(first.net, 0),
+                     p->mix, p->second + 1, (void **)&core->d_first.value[0]));
     TRY(declare_values(&first, &core->d_first, 2 * m, false, 1, NULL));
     TRY(declare_masks(&first, &core->d_first, 2 * m, p->second));
     TRY(declare_gradients(&first, &core->d_first, 2 * m, p->second, c ? &core->d_second : NULL, 0));
@@ -188,9 +187,8 @@ static int declare_g_step(struct gan_core *core, const struct phases *p, struct 
     int from = core->design.classes ? 0 : 1;
     TRY(declare_gradients(&learn, &core->g_back, m, -1, NULL, from));
     struct use judge = {plan, &core->d.net, "g.judge", p->judge, p->judge_adjoint};
-    TRY(plan_declare(plan, "g.value0", PLAN_ACTIVATIONS,
-                     (size_t)(2 * m) * net_elements(judge.net, 0) * sizeof(float), p->show,
-                     p->judge + 1, (void **)&core->d_judge.value[0]));
+    TRY(plan_declare(plan, "g.value0", PLAN_ACTIVATIONS, (size_t)(2 * m) * net_bytes(judge.net, 0),
+                     p->show, p->judge + 1, (void **)&core->d_judge.value[0]));
     TRY(declare_values(&judge, &core->d_judge, 2 * m, false, 1, NULL));
     TRY(declare_masks(&judge, &core->d_judge, 2 * m, -1));
     return declare_gradients(&judge, &core->d_judge, m, -1, NULL, 0);
@@ -214,6 +212,10 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     core->slice = gan_slice(core->h, core->w);
     TRY(net_generator(&core->g.net, design));
     TRY(net_discriminator(&core->d.net, design));
+    if (choices->amp) {
+        net_mix_precision(&core->g.net);
+        net_mix_precision(&core->d.net);
+    }
     TRY(declare_network(&core->g, "g", plan));
     TRY(declare_network(&core->d, "d", plan));
     TRY(plan_declare(plan, "ema", PLAN_EMA, core->g.net.floats * sizeof(float), PLAN_ALWAYS,

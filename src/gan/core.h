@@ -16,6 +16,7 @@ struct gan_choices {
     int batch; /* pairs of a real and a fake picture in a step */
     int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
     enum gan_scheme scheme;
+    bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
 };
 
 /* What the callback fills in for `n` pairs, from pair `first` of the batch on. */

@@ -47,8 +47,7 @@ static struct nn_conv conv_of(const struct stage *s, int n, int kernel)
                             .cout = s->c,
                             .kernel = kernel,
                             .groups = kernel == 1 ? 1 : s->c / 16,
-                            .slice = 1,
-                            .type = NN_F32};
+                            .slice = 1};
 }
 
 static void design(struct extractor *x)

@@ -276,8 +276,7 @@ static struct nn_conv projection(const struct slicer *s)
                             .cout = DIRECTIONS,
                             .kernel = 1,
                             .groups = 1,
-                            .slice = 1,
-                            .type = NN_F32};
+                            .slice = 1};
 }
 
 static int measure_level(struct slicer *s, int level, double *mean)

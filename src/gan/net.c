@@ -177,6 +177,16 @@ int net_discriminator(struct net *net, const struct net_design *design)
     return end(&b);
 }
 
+void net_mix_precision(struct net *net)
+{
+    for (int i = 0; i < net->layer_count; i++) {
+        struct net_layer *l = &net->layers[i];
+        bool picture = l->op == NET_INPUT || i == net->layer_count - 1;
+        bool large = l->h > NET_FULL_PRECISION || l->w > NET_FULL_PRECISION;
+        if (large && !picture) l->type = NN_BF16;
+    }
+}
+
 /* Two normal numbers of two words (Box and Muller). */
 static void normal_pair(const uint32_t *words, float *out)
 {
@@ -217,6 +227,11 @@ size_t net_elements(const struct net *net, int layer)
     return (size_t)l->h * (size_t)l->w * (size_t)l->c;
 }
 
+size_t net_bytes(const struct net *net, int layer)
+{
+    return net_elements(net, layer) * nn_type_bytes(net->layers[layer].type);
+}
+
 struct nn_conv net_conv(const struct net *net, int layer, int n, int slice)
 {
     const struct net_layer *l = &net->layers[layer];
@@ -229,7 +244,8 @@ struct nn_conv net_conv(const struct net *net, int layer, int n, int slice)
         .kernel = l->kernel,
         .groups = l->groups,
         .slice = slice,
-        .type = NN_F32,
+        .in_type = net->layers[l->input].type,
+        .out_type = l->type,
     };
 }
 

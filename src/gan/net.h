@@ -28,6 +28,7 @@ enum {
     NET_INSIDE = 2, /* output needed within its block only: scheme C makes its gradient again */
 };
 #define NET_SLOPE 0.2f
+enum { NET_FULL_PRECISION = 16 };
 
 struct net_layer {
     enum net_op op;
@@ -35,6 +36,7 @@ struct net_layer {
     int residual; /* value it adds; -1 = none */
     int skip;     /* layer that adds this layer's input too (the end of its block); -1 = none */
     int h, w, c;  /* of its output */
+    enum nn_type type; /* its value and its gradient are stored so */
     int kernel, groups;
     int weight, bias; /* parameter numbers; -1 = none */
     unsigned flags;
@@ -73,6 +75,10 @@ struct net_design {
 int net_generator(struct net *net, const struct net_design *design);
 int net_discriminator(struct net *net, const struct net_design *design);
 
+/* Mixed precision: from now on bf16 stores the layers that are larger than NET_FULL_PRECISION px,
+ * except pictures. */
+void net_mix_precision(struct net *net);
+
 /* The starting weights: normal numbers by (seed, STREAM_GAN_WEIGHTS, which, index). */
 void net_initialise(const struct net *net, float *parameters, uint64_t seed, int which);
 
@@ -82,6 +88,8 @@ void net_normal(float *out, size_t count, uint64_t seed, uint32_t stream, uint64
 
 /* Values in output `layer` for one picture. */
 size_t net_elements(const struct net *net, int layer);
+/* And their bytes. */
+size_t net_bytes(const struct net *net, int layer);
 /* The convolution of a NET_CONV layer on n pictures. */
 struct nn_conv net_conv(const struct net *net, int layer, int n, int slice);
 /* Multiplications of all convolutions of one forward pass of one picture. */

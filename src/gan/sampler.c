@@ -29,9 +29,8 @@ static int declare(struct sampler *s, const struct device *device)
         char name[16];
         snprintf(name, sizeof name, "value%d", i);
         int last = i == s->net.layer_count - 1 ? i + 1 : net_last_use(&s->net, i);
-        TRY(plan_declare(s->plan, name, PLAN_ACTIVATIONS,
-                         (size_t)s->micro * net_elements(&s->net, i) * sizeof(float), i, last,
-                         (void **)&s->sweep.value[i]));
+        TRY(plan_declare(s->plan, name, PLAN_ACTIVATIONS, (size_t)s->micro * net_bytes(&s->net, i),
+                         i, last, &s->sweep.value[i]));
     }
     return OK;
 }
@@ -103,7 +102,7 @@ void sampler_make(struct sampler *s, const float *latents, const int *labels, in
         sweep->n = n - first < s->micro ? n - first : s->micro;
         sweep->labels = labels ? labels + first : NULL;
         for (int i = 0; i < sweep->n; i++)
-            sweep->ops->copy(sweep->value[0] + (ptrdiff_t)i * stride,
+            sweep->ops->copy((float *)sweep->value[0] + (ptrdiff_t)i * stride,
                              latents + (ptrdiff_t)(first + i) * z, (size_t)z * sizeof(float));
         sweep_forward(sweep, SWEEP_NO_MASKS, false);
         sweep->ops->copy(out + (size_t)first * one, sweep->value[last],

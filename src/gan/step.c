@@ -162,11 +162,11 @@ static void judge_fakes(struct gan_core *core, const float *fake, struct gan_rep
     const struct gan_inputs *in = &core->inputs;
     struct sweep *d = &core->d_judge;
     int n = in->n, last = core->d.net.layer_count - 1, batch = core->choices.batch;
+    float *x = d->value[0], *seed = d->grad[last];
     ptrdiff_t one = (ptrdiff_t)picture_floats(core);
-    core->ops->augment(d->value[0], one, fake, one, in->fake_draws, n, core->h, core->w, core->c,
-                       0);
-    core->ops->augment(d->value[0] + n * one, one, in->real, one, in->real_draws, n, core->h,
-                       core->w, core->c, 0);
+    core->ops->augment(x, one, fake, one, in->fake_draws, n, core->h, core->w, core->c, 0);
+    core->ops->augment(x + n * one, one, in->real, one, in->real_draws, n, core->h, core->w,
+                       core->c, 0);
     for (int i = 0; i < 2 * n; i++)
         core->pair_labels[i] = in->labels[i % n];
     d->n = 2 * n;
@@ -174,7 +174,7 @@ static void judge_fakes(struct gan_core *core, const float *fake, struct gan_rep
     core->ops->copy(core->scores, d->value[last], (size_t)(2 * n) * sizeof(float));
     for (int i = 0; i < n; i++) {
         double f = (double)core->scores[i], r = (double)core->scores[n + i];
-        d->grad[last][i] = -seed_of(f - r, batch);
+        seed[i] = -seed_of(f - r, batch);
         count_pair(report, r, f, f - r, batch);
     }
     d->n = n;
@@ -221,7 +221,8 @@ void gan_generate(struct gan_core *core, const float *parameters, const float *z
         s.n = n - first < core->choices.micro ? n - first : core->choices.micro;
         s.labels = labels ? labels + first : NULL;
         for (int i = 0; i < s.n; i++)
-            core->ops->copy(s.value[0] + (size_t)i * stride, z + (first + i) * core->design.z,
+            core->ops->copy((float *)s.value[0] + (size_t)i * stride,
+                            z + (first + i) * core->design.z,
                             (size_t)core->design.z * sizeof(float));
         sweep_forward(&s, SWEEP_NO_MASKS, false);
         core->ops->copy(out + (size_t)first * one, s.value[s.net->layer_count - 1],

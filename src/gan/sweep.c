@@ -40,19 +40,25 @@ static void forward_layer(struct sweep *s, int i, enum sweep_masks masks)
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i], *from = l->input >= 0 ? &net->layers[l->input] : l;
     const float *w = weights(s, l->weight);
-    float *out = s->value[i];
-    const float *in = l->input >= 0 ? s->value[l->input] : NULL;
+    void *out = s->value[i];
+    const void *in = l->input >= 0 ? s->value[l->input] : NULL;
     switch (l->op) {
     case NET_INPUT:
         if (w)
-            s->ops->embed_gather(out + embedding_z(net), w, s->labels, s->n, net->embedding,
-                                 net->classes, l->c);
+            s->ops->embed_gather((float *)out + embedding_z(net), w, s->labels, s->n,
+                                 net->embedding, net->classes, l->c);
         break;
     case NET_CONV: forward_conv(s, i, masks); break;
-    case NET_EXPAND: s->ops->grid_expand(out, in, w, s->n, l->h * l->w, l->c); break;
-    case NET_CONTRACT: s->ops->grid_contract(out, in, w, s->n, from->h * from->w, l->c); break;
-    case NET_FIR_UP: s->ops->fir_up(out, in, s->n, from->h, from->w, l->c, 4); break;
-    case NET_FIR_DOWN: s->ops->fir_down(out, in, s->n, l->h, l->w, l->c, 1); break;
+    case NET_EXPAND: s->ops->grid_expand(out, l->type, in, w, s->n, l->h * l->w, l->c); break;
+    case NET_CONTRACT:
+        s->ops->grid_contract(out, in, from->type, w, s->n, from->h * from->w, l->c);
+        break;
+    case NET_FIR_UP:
+        s->ops->fir_up(out, l->type, in, from->type, s->n, from->h, from->w, l->c, 4);
+        break;
+    case NET_FIR_DOWN:
+        s->ops->fir_down(out, l->type, in, from->type, s->n, l->h, l->w, l->c, 1);
+        break;
     case NET_PROJECT:
         s->ops->project(out, in, w, s->labels, s->n, net->embedding, net->classes);
         break;
@@ -65,23 +71,24 @@ static void layer_gradients(struct sweep *s, int i)
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i];
     if (l->weight < 0) return;
-    const float *d = s->grad[i], *in = l->input >= 0 ? s->value[l->input] : NULL;
+    const void *d = s->grad[i], *in = l->input >= 0 ? s->value[l->input] : NULL;
     float *dw = gradient(s, l->weight);
     if (l->op == NET_CONV) {
         struct nn_conv shape = net_conv(net, i, s->n, s->slice);
         s->ops->conv_wgrad(&shape, dw, in, d, s->workspace);
         s->macs += net_layer_macs(net, i) * s->n;
-        if (l->bias >= 0) s->ops->bias_grad(gradient(s, l->bias), d, s->n, l->h * l->w, l->c);
+        if (l->bias >= 0)
+            s->ops->bias_grad(gradient(s, l->bias), d, l->type, s->n, l->h * l->w, l->c);
     } else if (l->op == NET_EXPAND) {
-        s->ops->grid_grad(dw, in, d, s->n, l->h * l->w, l->c);
+        s->ops->grid_grad(dw, in, d, l->type, s->n, l->h * l->w, l->c);
     } else if (l->op == NET_CONTRACT) {
         const struct net_layer *from = &net->layers[l->input];
-        s->ops->grid_grad(dw, d, in, s->n, from->h * from->w, l->c);
+        s->ops->grid_grad(dw, d, in, from->type, s->n, from->h * from->w, l->c);
     } else if (l->op == NET_PROJECT) {
         s->ops->project_grad(dw, d, in, s->labels, s->n, net->embedding, net->classes);
     } else if (l->op == NET_INPUT) {
-        s->ops->embed_grad(dw, d + embedding_z(net), s->labels, s->n, net->embedding, net->classes,
-                           l->c);
+        s->ops->embed_grad(dw, (const float *)d + embedding_z(net), s->labels, s->n, net->embedding,
+                           net->classes, l->c);
     }
 }
 
@@ -90,8 +97,9 @@ static void adjoint_layer(struct sweep *s, int i)
 {
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i], *from = &net->layers[l->input];
-    const float *w = weights(s, l->weight), *d = s->grad[i];
-    float *to = s->grad[l->input];
+    const float *w = weights(s, l->weight);
+    const void *d = s->grad[i];
+    void *to = s->grad[l->input];
     if (l->op == NET_CONV) {
         struct nn_conv shape = net_conv(net, i, s->n, s->slice);
         struct nn_epilogue e = {.slope = 1};
@@ -103,13 +111,13 @@ static void adjoint_layer(struct sweep *s, int i)
         s->ops->conv_dgrad(&shape, to, d, w, &e, s->workspace);
         s->macs += net_layer_macs(net, i) * s->n;
     } else if (l->op == NET_EXPAND) {
-        s->ops->grid_contract(to, d, w, s->n, l->h * l->w, l->c);
+        s->ops->grid_contract(to, d, l->type, w, s->n, l->h * l->w, l->c);
     } else if (l->op == NET_CONTRACT) {
-        s->ops->grid_expand(to, d, w, s->n, from->h * from->w, l->c);
+        s->ops->grid_expand(to, from->type, d, w, s->n, from->h * from->w, l->c);
     } else if (l->op == NET_FIR_UP) {
-        s->ops->fir_down(to, d, s->n, from->h, from->w, l->c, 4);
+        s->ops->fir_down(to, from->type, d, l->type, s->n, from->h, from->w, l->c, 4);
     } else if (l->op == NET_FIR_DOWN) {
-        s->ops->fir_up(to, d, s->n, l->h, l->w, l->c, 1);
+        s->ops->fir_up(to, from->type, d, l->type, s->n, l->h, l->w, l->c, 1);
     } else if (l->op == NET_PROJECT) {
         s->ops->project_dgrad(to, d, w, s->labels, s->n, net->embedding, net->classes);
     }

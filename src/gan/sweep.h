@@ -30,8 +30,8 @@ struct sweep {
     void *workspace;   /* sweep_workspace bytes */
     bool recompute;    /* scheme C: what is inside blocks is made again for the weight gradients */
     double macs;       /* multiplications of convolutions, counted up */
-    float *value[NET_MAX_LAYERS]; /* [n][h][w][c] */
-    float *grad[NET_MAX_LAYERS];  /* gradient at the layer's sum, before the leaky ReLU */
+    void *value[NET_MAX_LAYERS]; /* [n][h][w][c] of the layer's type */
+    void *grad[NET_MAX_LAYERS];  /* gradient at the layer's sum, before the leaky ReLU */
     uint8_t *mask[NET_MAX_LAYERS];
 };
 
