@@ -12,18 +12,6 @@
 #define REAL_SQRT(x) sqrtf(x)
 #include "math/adam.h"
 
-static const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8; /* the paper's, PyTorch's */
-
-/* Bias corrections depend on how many updates a row has seen. */
-static struct adam_rate_f32 rate_after(int32_t updates)
-{
-    return (struct adam_rate_f32){.beta1 = (float)beta1,
-                                  .beta2 = (float)beta2,
-                                  .epsilon = (float)epsilon,
-                                  .step = (float)(1 / (1 - pow(beta1, updates))),
-                                  .root = (float)(1 / sqrt(1 - pow(beta2, updates)))};
-}
-
 static bool row_is_finite(const struct splat_adam *groups, int group_count, int64_t row)
 {
     for (int k = 0; k < group_count; k++)
@@ -57,7 +45,7 @@ int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int g
         struct adam_rate_f32 rate = {0};
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < count; row++) {
-            if (t - born[row] != updates) rate = rate_after(updates = t - born[row]);
+            if (t - born[row] != updates) rate = adam_rate_after_f32(updates = t - born[row]);
             if (!row_is_finite(groups, group_count, row)) {
                 bad++;
                 continue;

@@ -89,13 +89,7 @@ static int64_t count_pairs(struct device *device, const struct splat_view *view,
     int64_t pairs = 0;
 #pragma omp parallel for reduction(+ : pairs)
     for (int64_t i = 0; i < view->count; i++) {
-        double sx = (double)view->scale[2 * i], sy = (double)view->scale[2 * i + 1];
-        if (!view->sigma_scale) {
-            sx = 1 / sx;
-            sy = 1 / sy;
-        }
-        /* the area of its ellipse: exact but for what lies outside the picture */
-        pairs += (int64_t)(3.14159265358979 * cut * cut * sx * sy);
+        pairs += (int64_t)gaussian_pixels(view->scale + 2 * i, view->sigma_scale, cut);
     }
     return pairs;
 }

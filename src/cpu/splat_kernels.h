@@ -4,6 +4,7 @@
 #define IMGTRAIN_CPU_SPLAT_KERNELS_H
 
 #include "device/splat_ops.h"
+#include "math/gaussian_form.h"
 
 #include <stdint.h>
 
@@ -12,16 +13,12 @@ enum {
     PITCH_PAD = 16, /* columns behind a row that vectors may touch */
     SSIM_BLOCK = 4, /* rows of SSIM worked on at once; divides TILE */
     SSIM_SCRATCH_ROWS = 4 * SSIM_BLOCK,
-    SPLAT_GEOMETRY = 5, /* sums a gradient record holds before its channels */
+    SPLAT_GEOMETRY = GAUSSIAN_SUMS, /* sums a gradient record holds before its channels */
 };
 
 /* A Gaussian in the picture at hand. */
 struct splat_projected {
-    float mx, my;  /* centre in pixels */
-    float A, B, C; /* gaussian_power */
-    float slope;   /* a row's closest point lies at mx + slope dy */
-    float inverse_A;
-    float row_power;      /* the power at that point is row_power dy^2 */
+    struct gaussian_form form;
     int32_t band0, band1; /* bands it reaches; band0 > band1: none */
 };
 

@@ -1,16 +1,9 @@
 #include "cpu/splat_scene.h"
 
 #include "base/error.h"
-#include "math/real.h"
 
-#include <math.h>
 #include <omp.h>
 #include <string.h>
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#include "math/gaussian.h"
 
 enum { ALIGN = 64 };
 
@@ -100,36 +93,17 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     return carver.used;
 }
 
-/* Parameters of Gaussian i for a picture that is fx, fy times as large as the view's. */
+/* Gaussian i in a picture that is fx, fy times as large as the view's. */
 static struct splat_projected project(const struct splat_view *view, int64_t i, double fx,
                                       double fy, const struct splat_scene *scene)
 {
     struct splat_projected g = {.band0 = 1, .band1 = 0};
-    float ix = view->scale[2 * i], iy = view->scale[2 * i + 1];
-    if (view->sigma_scale) {
-        ix = 1.0f / ix;
-        iy = 1.0f / iy;
-    }
-    float a, b, d;
-    gaussian_conic_f32(ix, iy, cosf(view->rot[i]), sinf(view->rot[i]), &a, &b, &d);
-    a *= (float)(1 / (fx * fx));
-    b *= (float)(1 / (fx * fy));
-    d *= (float)(1 / (fy * fy));
-    const float to_log2 = 0.72134752044448170368f; /* 1 / (2 ln 2) */
-    g.mx = view->xy[2 * i] * (float)scene->width;
-    g.my = view->xy[2 * i + 1] * (float)scene->height;
-    g.A = a * to_log2;
-    g.B = 2 * b * to_log2;
-    g.C = d * to_log2;
-    g.inverse_A = 1 / g.A;
-    g.slope = -b / a;
-    /* det / a; the determinant from the factors, which cannot cancel to below zero */
-    g.row_power =
-        (float)((double)(ix * ix) * (double)(iy * iy) / (fx * fx * fy * fy) / (double)a) * to_log2;
-    float reach = sqrtf(scene->cut_power / g.row_power) * 1.0001f + 0.001f;
-    float top = (g.my - reach) / TILE, bottom = (g.my + reach) / TILE;
-    /* written so that a NaN reaches no band */
-    if (!(bottom >= 0) || !(top < (float)scene->bands) || !(g.inverse_A < 1e30f)) return g;
+    float top, bottom;
+    g.form = gaussian_form_of(view->xy + 2 * i, view->scale + 2 * i, view->rot[i],
+                              view->sigma_scale, scene->width, scene->height, fx, fy);
+    if (!gaussian_rows(&g.form, scene->cut_power, scene->height, &top, &bottom)) return g;
+    top /= TILE;
+    bottom /= TILE;
     g.band0 = top > 0 ? (int32_t)top : 0;
     g.band1 = bottom < (float)scene->bands ? (int32_t)bottom : scene->bands - 1;
     return g;
@@ -162,8 +136,7 @@ int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace 
     if (bytes > workspace->bytes || view->count > workspace->capacity)
         return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed", workspace->bytes,
                     bytes);
-    float cut = splat_cut(blend);
-    scene->cut_power = cut * cut * 0.72134752044448170368f;
+    scene->cut_power = gaussian_cut_power(splat_cut(blend));
     scene->count = view->count;
     scene->feat = view->feat;
     double fx = (double)width / view->width, fy = (double)height / view->height;

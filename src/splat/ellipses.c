@@ -1,15 +1,10 @@
 #include "splat/ellipses.h"
 
 #include "base/error.h"
-#include "math/real.h"
+#include "math/gaussian_form.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#include "math/gaussian.h"
 
 struct entry {
     float area; /* in units of sigma x sigma */

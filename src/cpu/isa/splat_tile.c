@@ -39,7 +39,7 @@ struct ellipse_rows {
     vf lo[TILE / LANES], hi[TILE / LANES];
 };
 
-ALWAYS_INLINE void find_rows(const struct splat_projected *g, float cut_power, int y0,
+ALWAYS_INLINE void find_rows(const struct gaussian_form *g, float cut_power, int y0,
                              struct ellipse_rows *rows)
 {
     for (int r = 0; r < TILE; r += LANES) {
@@ -65,7 +65,7 @@ int ISA_NAME(splat_spans)(const struct splat_projected *projected, float cut_pow
         struct ellipse_rows rows;
         item->id = items[k].id;
         item->record = items[k].record;
-        find_rows(&projected[item->id], cut_power, y0, &rows);
+        find_rows(&projected[item->id].form, cut_power, y0, &rows);
         vf lo = rows.lo[0], hi = rows.hi[0];
         for (int v = 1; v < TILE / LANES; v++) {
             lo = vf_min(lo, rows.lo[v]);
@@ -109,7 +109,7 @@ ALWAYS_INLINE vf alpha_within(vf column_square, vf column_linear, vf dy, vf row_
 }
 
 /* Distance of the 16 or fewer pixels from column x to the Gaussian's centre. */
-ALWAYS_INLINE vf column_distance(const struct splat_projected *g, int x)
+ALWAYS_INLINE vf column_distance(const struct gaussian_form *g, int x)
 {
     return (vf_set((float)x + 0.5f) + vf_iota()) - vf_set(g->mx);
 }
@@ -123,7 +123,7 @@ static void collect(struct tile_rows *rows, const struct splat_projected *projec
         rows->count[r] = 0;
     for (int k = 0; k < count; k++) {
         const struct splat_item *item = &items[list[k]];
-        const struct splat_projected *g = &projected[item->id];
+        const struct gaussian_form *g = &projected[item->id].form;
         struct ellipse_rows ellipse;
         int first, last;
         find_rows(g, cut_power, y0, &ellipse);
@@ -300,7 +300,7 @@ void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
 
 /* The loops of backward_item for a fixed number of channels and blend, so that sums stay in
  * registers: down the rows of one column of vectors after the other. */
-ALWAYS_INLINE void backward_columns(const struct splat_projected *g, const struct splat_item *item,
+ALWAYS_INLINE void backward_columns(const struct gaussian_form *g, const struct splat_item *item,
                                     const float *feat, int channels, bool additive,
                                     bool has_threshold, float cut_power, int y0,
                                     const float *const *gradient, const float *const *blended,
@@ -364,7 +364,7 @@ void ISA_NAME(splat_backward_item)(const struct splat_projected *projected,
                                    const float *const *threshold, const float *const *inverse,
                                    float *record)
 {
-    const struct splat_projected *g = &projected[item->id];
+    const struct gaussian_form *g = &projected[item->id].form;
     const float *c = feat + (int64_t)item->id * channels;
 #define BACKWARD(n, sum, limit)                                                                    \
     backward_columns(g, item, c, n, sum, limit, cut_power, y0, gradient, blended, threshold,       \
