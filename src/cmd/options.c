@@ -65,6 +65,9 @@ static int set_value(const struct option_row *row, const char *shown, const char
     } else if (row->seconds) {
         if (!number_parse_duration(value, row->seconds) || !(*row->seconds >= 0))
             return fail(ERR_USAGE, "%s: '%s' is no time (90, 90s, 5m, 3h50m)", shown, value);
+    } else if (row->bytes) {
+        if (!number_parse_bytes(value, row->bytes))
+            return fail(ERR_USAGE, "%s: '%s' is no amount of memory (512MB, 8GB)", shown, value);
     }
     return OK;
 }

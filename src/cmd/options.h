@@ -38,6 +38,7 @@ struct option_row {
     int64_t *integer;
     double *number;
     double *seconds; /* a duration: 90, 5m, 3h50m */
+    uint64_t *bytes; /* 1500, 512MB, 8GB */
 };
 
 struct option_usage {

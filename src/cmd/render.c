@@ -1,19 +1,22 @@
 /* imgtrain render: the picture of a model at any size. */
 #include "base/error.h"
 #include "cmd/cmd.h"
+#include "cmd/fallback.h"
 #include "cmd/options.h"
-#include "device/device.h"
 #include "image/image.h"
 #include "splat/ellipses.h"
-#include "splat/picture.h"
+#include "splat/slices.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+enum { LEAST_ROWS = 16 }; /* of a slice */
+
 struct render_options {
     const char *output, *size, *crop, *device;
     double scale;
+    uint64_t memory_limit;
     bool gaussians;
 };
 
@@ -57,26 +60,43 @@ static enum sample_type choose_type(const char *output, const struct splat_model
     return model->sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16;
 }
 
+struct attempt {
+    const struct splat_model *model;
+    struct splat_window window;
+    enum sample_type type;
+    struct image picture;
+};
+
+static int attempt(void *context, struct device *device, int slice)
+{
+    struct attempt *a = context;
+    return splat_slices_render(device, a->model, &a->window, a->type, slice, &a->picture);
+}
+
+static int render_window(const struct render_options *options, struct attempt *a)
+{
+    struct fallback fallback = {.whole = a->window.height, .least = LEAST_ROWS, .unit = "rows"};
+    TRY(fallback_open(&fallback, options->device, options->memory_limit));
+    int code = fallback_run(&fallback, attempt, a);
+    fallback_close(&fallback);
+    return code;
+}
+
 static int render_model(const struct render_options *options, const struct splat_model *model)
 {
-    struct device *device = NULL;
-    struct splat_window window;
-    struct image picture = {0};
+    struct attempt a = {.model = model, .type = choose_type(options->output, model)};
     int code = OK;
-    TRY(choose_window(options, model, &window));
-    TRY(device_open(&device, options->device, 0));
+    TRY(choose_window(options, model, &a.window));
     if (options->gaussians)
-        TRY_CLEANUP(splat_ellipses_draw(model, &window, &picture));
+        TRY_CLEANUP(splat_ellipses_draw(model, &a.window, &a.picture));
     else
-        TRY_CLEANUP(splat_picture_render(device, model, NULL, NULL, &window,
-                                         choose_type(options->output, model), &picture));
+        TRY_CLEANUP(render_window(options, &a));
     if (model->channels > 4 && !options->gaussians)
-        TRY_CLEANUP(splat_picture_save_stack(&picture, options->output));
+        TRY_CLEANUP(splat_picture_save_stack(&a.picture, options->output));
     else
-        TRY_CLEANUP(image_save(&picture, options->output));
+        TRY_CLEANUP(image_save(&a.picture, options->output));
 cleanup:
-    image_free(&picture);
-    device_close(device);
+    image_free(&a.picture);
     return code;
 }
 
@@ -105,6 +125,10 @@ int cmd_render(int argc, char **argv)
          .argument = "NAME",
          .text = &options.device,
          .help = "auto, cpu, cuda or cuda:N"},
+        {.name = "memory-limit",
+         .argument = "BYTES",
+         .bytes = &options.memory_limit,
+         .help = "most device memory to use: 512MB, 2GB; below it some rows at a time"},
         {0},
     };
     const struct option_usage usage = {

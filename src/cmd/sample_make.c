@@ -1,0 +1,270 @@
+/* Pictures of a generator into files, a grid or a walk. */
+#include "cmd/sample_make.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cmd/seed_list.h"
+#include "gan/sampler.h"
+#include "gan/seeds.h"
+#include "image/image.h"
+#include "run/signals.h"
+#include "video/video.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { WALK_SIDE = 256, QUALITY = 18 };
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcasecmp(text + length - tail, ending) == 0;
+}
+
+bool sample_is_video(const char *path)
+{
+    return ends_with(path, ".mp4");
+}
+
+bool sample_is_picture(const char *path)
+{
+    return ends_with(path, ".png") || ends_with(path, ".jpg") || ends_with(path, ".jpeg") ||
+           ends_with(path, ".ppm") || ends_with(path, ".pnm");
+}
+
+/* Copies a picture to (x, y) of a larger one, each pixel `scale` times wide and high. */
+static void paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h, int scale)
+{
+    for (int row = 0; row < h * scale; row++) {
+        uint8_t *out =
+            (uint8_t *)to->data + ((size_t)(y + row) * (size_t)to->width + (size_t)x) * 3;
+        for (int column = 0; column < w * scale; column++, out += 3)
+            memcpy(out, pixels + ((size_t)(row / scale) * (size_t)w + (size_t)(column / scale)) * 3,
+                   3);
+    }
+}
+
+static int check_size(const struct sampler *sampler, int columns, int rows, int64_t scale)
+{
+    int64_t w = sampler_width(sampler) * columns * scale, h = sampler_height(sampler);
+    h *= rows * scale;
+    if (w > IMAGE_MAX_SIDE || h > IMAGE_MAX_SIDE)
+        return fail(ERR_USAGE, "a picture of %" PRId64 "x%" PRId64 " pixels: at most %d a side", w,
+                    h, IMAGE_MAX_SIDE);
+    return OK;
+}
+
+/* Everything that one run of the command has open. */
+struct maker {
+    const struct sample_options *options;
+    struct sampler *sampler;
+    int w, h, scale, batch;
+    int label;       /* -1: by the seed */
+    int *labels;     /* [batch] */
+    uint8_t *pixels; /* [batch] pictures */
+};
+
+static size_t picture_bytes(const struct maker *m)
+{
+    return (size_t)m->w * (size_t)m->h * 3;
+}
+
+/* The next pictures of the list, at most a batch of them, into m->pixels. */
+static int make_batch(struct maker *m, const struct seed_list *list, int first, int *count)
+{
+    *count = list->count - first < m->batch ? list->count - first : m->batch;
+    if (signals_stop_requested()) return fail(ERR_STOPPED, "stopped by %s", signals_stop_reason());
+    for (int i = 0; i < *count; i++)
+        m->labels[i] = m->label >= 0 ? m->label : seeds_class(m->sampler, list->seeds[first + i]);
+    return seeds_make(m->sampler, list->seeds + first, m->labels, *count, m->pixels);
+}
+
+static int save_picture(const struct maker *m, const uint8_t *pixels, const char *name)
+{
+    struct image image;
+    char *path = path_join(m->options->output, name);
+    int code =
+        path ? image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8) : ERR_SYSTEM;
+    if (code == OK) {
+        paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
+        code = image_save(&image, path);
+        image_free(&image);
+    }
+    free(path);
+    return code;
+}
+
+static int write_files(struct maker *m, const struct seed_list *list)
+{
+    TRY(file_make_dirs(m->options->output));
+    for (int first = 0, count; first < list->count; first += count) {
+        TRY(make_batch(m, list, first, &count));
+        for (int i = 0; i < count; i++) {
+            char name[48];
+            snprintf(name, sizeof name, "seed-%05" PRIu64 ".png", list->seeds[first + i]);
+            TRY(save_picture(m, m->pixels + (size_t)i * picture_bytes(m), name));
+        }
+    }
+    log_info("%s: %d picture%s of %dx%d", m->options->output, list->count,
+             list->count == 1 ? "" : "s", m->w * m->scale, m->h * m->scale);
+    return OK;
+}
+
+static int fill_grid(struct maker *m, const struct seed_list *list, int columns, struct image *grid)
+{
+    for (int first = 0, count; first < list->count; first += count) {
+        TRY(make_batch(m, list, first, &count));
+        for (int i = 0; i < count; i++)
+            paste(grid, (first + i) % columns * m->w * m->scale,
+                  (first + i) / columns * m->h * m->scale, m->pixels + (size_t)i * picture_bytes(m),
+                  m->w, m->h, m->scale);
+    }
+    return OK;
+}
+
+static int write_grid(struct maker *m, const struct seed_list *list, int columns, int rows)
+{
+    struct image grid;
+    TRY(image_create(&grid, columns * m->w * m->scale, rows * m->h * m->scale, 3, SAMPLE_U8));
+    int code = fill_grid(m, list, columns, &grid);
+    if (code == OK) code = image_save(&grid, m->options->output);
+    image_free(&grid);
+    if (code == OK) log_info("%s: %d pictures", m->options->output, list->count);
+    return code;
+}
+
+/* ---- a walk ---- */
+
+struct walk {
+    struct video_encoder *encoder; /* NULL: pictures into a folder */
+    float *ends;                   /* [list->count] latents of the seeds */
+    float *latents;                /* [batch] */
+    int frames;                    /* in all */
+};
+
+/* The latent of frame `frame`: `options->frames` of them from each seed to the next. */
+static void walk_latent(const struct maker *m, const struct walk *walk, int frame, float *latent)
+{
+    int z = sampler_z(m->sampler), each = (int)m->options->frames, leg = frame / each;
+    const float *from = walk->ends + (ptrdiff_t)leg * z;
+    if (frame % each == 0)
+        memcpy(latent, from, (size_t)z * sizeof *latent);
+    else
+        seeds_between(latent, from, from + z, z, (double)(frame % each) / each);
+}
+
+static int write_frame(const struct maker *m, struct walk *walk, int frame, const uint8_t *pixels)
+{
+    struct image image;
+    char name[32];
+    if (!walk->encoder) {
+        snprintf(name, sizeof name, "frame-%05d.png", frame);
+        return save_picture(m, pixels, name);
+    }
+    TRY(image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8));
+    paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
+    int code = video_encoder_add(walk->encoder, &image, 1);
+    image_free(&image);
+    return code;
+}
+
+static int write_frames(struct maker *m, struct walk *walk)
+{
+    size_t z = (size_t)sampler_z(m->sampler);
+    for (int first = 0, count; first < walk->frames; first += count) {
+        count = walk->frames - first < m->batch ? walk->frames - first : m->batch;
+        if (signals_stop_requested())
+            return fail(ERR_STOPPED, "stopped by %s", signals_stop_reason());
+        for (int i = 0; i < count; i++)
+            walk_latent(m, walk, first + i, walk->latents + (size_t)i * z);
+        TRY(seeds_draw(m->sampler, walk->latents, m->labels, count, m->pixels));
+        for (int i = 0; i < count; i++)
+            TRY(write_frame(m, walk, first + i, m->pixels + (size_t)i * picture_bytes(m)));
+    }
+    return OK;
+}
+
+static int open_walk(struct maker *m, struct walk *walk, const struct seed_list *list)
+{
+    size_t z = (size_t)sampler_z(m->sampler);
+    const char *output = m->options->output;
+    int64_t frames = (int64_t)(list->count - 1) * m->options->frames + 1;
+    if (frames > SEED_LIST_MOST) return fail(ERR_USAGE, "a walk of %" PRId64 " pictures", frames);
+    walk->frames = (int)frames;
+    walk->ends = malloc((size_t)list->count * z * sizeof *walk->ends);
+    walk->latents = malloc((size_t)m->batch * z * sizeof *walk->latents);
+    if (!walk->ends || !walk->latents) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < list->count; i++)
+        sampler_latent(m->sampler, list->seeds[i], walk->ends + (size_t)i * z);
+    for (int i = 0; i < m->batch; i++) /* a walk stays within one class */
+        m->labels[i] = m->label >= 0 ? m->label : seeds_class(m->sampler, list->seeds[0]);
+    if (!sample_is_video(output)) return file_make_dirs(output);
+    return video_encoder_open(&walk->encoder, output, m->w * m->scale, m->h * m->scale,
+                              (int)m->options->fps, QUALITY);
+}
+
+static int write_walk(struct maker *m, const struct seed_list *list)
+{
+    struct walk walk = {0};
+    int code = open_walk(m, &walk, list);
+    if (code == OK) code = write_frames(m, &walk);
+    if (walk.encoder) {
+        int closed = video_encoder_close(walk.encoder, code == OK);
+        if (code == OK) code = closed;
+    }
+    free(walk.ends);
+    free(walk.latents);
+    if (code == OK)
+        log_info("%s: %d pictures of %dx%d", m->options->output, walk.frames, m->w * m->scale,
+                 m->h * m->scale);
+    return code;
+}
+
+/* ---- all of it ---- */
+
+static int prepare(struct maker *m, const struct sample_options *options)
+{
+    int classes = sampler_classes(m->sampler);
+    m->options = options;
+    m->w = sampler_width(m->sampler);
+    m->h = sampler_height(m->sampler);
+    m->batch = (int)options->batch;
+    m->label = (int)options->label;
+    m->scale = (int)options->scale;
+    if (m->label >= 0 && classes == 0)
+        return fail(ERR_USAGE, "--class %d: this model has no classes", m->label);
+    if (m->label >= classes && classes > 0)
+        return fail(ERR_USAGE, "--class %d: this model has %d classes, 0 to %d", m->label, classes,
+                    classes - 1);
+    int side = m->w > m->h ? m->w : m->h;
+    if (m->scale == 0) /* a video of 16 pixels is hard to look at */
+        m->scale = options->walk && sample_is_video(options->output) && side < WALK_SIDE
+                       ? (WALK_SIDE + side - 1) / side
+                       : 1;
+    m->labels = calloc((size_t)m->batch, sizeof *m->labels);
+    m->pixels = malloc((size_t)m->batch * picture_bytes(m));
+    return m->labels && m->pixels ? OK : fail(ERR_SYSTEM, "out of memory");
+}
+
+static int make_all(struct maker *m, const struct seed_list *list, int columns, int rows)
+{
+    const struct sample_options *options = m->options;
+    TRY(check_size(m->sampler, columns ? columns : 1, rows ? rows : 1, m->scale));
+    if (options->walk) return write_walk(m, list);
+    return columns ? write_grid(m, list, columns, rows) : write_files(m, list);
+}
+
+int sample_make(struct sampler *sampler, const struct sample_options *options,
+                const struct seed_list *list, int columns, int rows)
+{
+    struct maker m = {.sampler = sampler};
+    int code = prepare(&m, options);
+    if (code == OK) code = make_all(&m, list, columns, rows);
+    free(m.labels);
+    free(m.pixels);
+    return code;
+}
