@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -120,6 +121,34 @@ cleanup:
     free(buffer);
     close(fd);
     return code;
+}
+
+int file_map(struct file_map *map, const char *path)
+{
+    *map = (struct file_map){0};
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(ERR_INPUT, "open %s", path);
+    int code = OK;
+    if (fstat(fd, &info) != 0)
+        code = fail_errno(ERR_IO, "stat %s", path);
+    else if (!S_ISREG(info.st_mode))
+        code = fail(ERR_DATA, "%s is not a regular file", path);
+    else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            code = fail_errno(ERR_SYSTEM, "map %s", path);
+        else
+            *map = (struct file_map){data, (size_t)info.st_size};
+    }
+    close(fd);
+    return code;
+}
+
+void file_unmap(struct file_map *map)
+{
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->bytes);
+    *map = (struct file_map){0};
 }
 
 int file_write_all(int fd, const void *data, size_t bytes, const char *name)

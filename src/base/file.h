@@ -22,6 +22,15 @@ int file_make_dirs(const char *path);
  * ERR_INPUT when it does not exist, ERR_DATA when larger than `limit` bytes, ERR_IO. */
 int file_read(const char *path, size_t limit, uint8_t **data, size_t *bytes);
 
+/* A file's bytes, mapped: its pages are the system's to keep or to drop. An empty file maps to
+ * none. ERR_INPUT, ERR_DATA for what is no file, ERR_IO. */
+struct file_map {
+    const uint8_t *data;
+    size_t bytes;
+};
+int file_map(struct file_map *map, const char *path);
+void file_unmap(struct file_map *map);
+
 /* An atomic write: temp file in the same folder, space reserved, written, synced, renamed, folder
  * synced. Readers see the old file or the whole new one. */
 struct file_atomic {

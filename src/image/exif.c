@@ -90,3 +90,42 @@ int exif_apply(struct image *image, int orientation)
     *image = out;
     return OK;
 }
+
+/* ---- on the way to a sink ---- */
+
+struct turner {
+    struct image picture;
+    struct image_sink collector;
+    const struct source *source;
+    size_t whole_limit;
+};
+
+static int turn_begin(void *argument, const struct image *shape)
+{
+    struct turner *turner = argument;
+    TRY(check_whole(turner->source, shape, 2 * image_bytes(shape), turner->whole_limit,
+                    "its EXIF data says that it has to be turned"));
+    return turner->collector.begin(&turner->picture, shape);
+}
+
+static int turn_put(void *argument, struct image *rows, int y)
+{
+    struct turner *turner = argument;
+    return turner->collector.put(&turner->picture, rows, y);
+}
+
+int exif_read(const struct source *source, int orientation, size_t whole_limit,
+              const struct image_sink *sink,
+              int (*read_stored)(const struct source *source, size_t whole_limit,
+                                 const struct image_sink *sink))
+{
+    if (orientation < 2 || orientation > 8) return read_stored(source, whole_limit, sink);
+    struct turner turner = {.source = source, .whole_limit = whole_limit};
+    turner.collector = image_collector(&turner.picture);
+    struct image_sink turning = {turn_begin, turn_put, &turner};
+    int code = read_stored(source, whole_limit, &turning);
+    if (code == OK) code = exif_apply(&turner.picture, orientation);
+    if (code == OK) code = sink_whole(sink, &turner.picture);
+    image_free(&turner.picture);
+    return code;
+}

@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_IMAGE_FORMAT_H
 #define IMGTRAIN_IMAGE_FORMAT_H
 
-#include "image/image.h"
+#include "image/rows.h"
 
 /* Bytes of a picture file, borrowed. `total` is the whole file's size where `data` holds only its
  * beginning (probing), else the same as `bytes`. */
@@ -22,7 +22,8 @@ struct image_format {
     const char *name;
     bool (*matches)(const uint8_t *data, size_t bytes); /* by the first bytes */
     int (*probe)(const struct source *source, struct image_header *header);
-    int (*decode)(const struct source *source, struct image *image); /* *image is zeroed */
+    /* Decodes into the sink; see image_stream. */
+    int (*read)(const struct source *source, size_t whole_limit, const struct image_sink *sink);
 };
 
 extern const struct image_format format_png, format_jpeg, format_pnm, format_pfm;
@@ -33,9 +34,27 @@ extern const struct image_format format_png, format_jpeg, format_pnm, format_pfm
 int format_check_size(const struct source *source, const struct image_header *header,
                       size_t best_ratio);
 
-/* Opens *image with the header's shape, its samples not zeroed. */
-int format_create(const struct source *source, const struct image_header *header,
-                  struct image *image);
+/* The header's shape as a picture without samples. */
+struct image format_shape(const struct image_header *header);
+
+/* A decoder's rows on their way to a sink: row_band_open() begins it, row_band_row() is where the
+ * next row goes (samples from row_band_first() on in rows.data), row_band_next() counts it. */
+struct row_band {
+    struct image rows;
+    int room, filled, y, height;
+    const struct image_sink *sink;
+};
+int row_band_open(struct row_band *band, const struct image *shape, const struct image_sink *sink);
+size_t row_band_first(const struct row_band *band);
+void *row_band_row(const struct row_band *band);
+int row_band_next(struct row_band *band);
+void row_band_close(struct row_band *band);
+
+/* ERR_DEVICE_MEMORY unless `bytes` of a picture that has to be decoded whole are within the limit;
+ * `why`: "an interlaced PNG ...". And a whole picture's way into a sink, which may take it over. */
+int check_whole(const struct source *source, const struct image *shape, size_t bytes,
+                size_t whole_limit, const char *why);
+int sink_whole(const struct image_sink *sink, struct image *image);
 
 /* The orientation 1..8 in an EXIF block (TIFF header on); 1 where there is none or it is broken.
  * CIPA DC-008 (EXIF 2.32), 4.5 and 4.6.4. */
@@ -43,6 +62,21 @@ int exif_orientation(const uint8_t *tiff, size_t bytes);
 
 /* Turns the picture upright from EXIF orientation 1..8. On failure *image is unchanged. */
 int exif_apply(struct image *image, int orientation);
+
+/* What a format's read() does about the orientation: read_stored() decodes the picture as the file
+ * has it; one that has to be turned is collected, which whole_limit bounds. */
+int exif_read(const struct source *source, int orientation, size_t whole_limit,
+              const struct image_sink *sink,
+              int (*read_stored)(const struct source *source, size_t whole_limit,
+                                 const struct image_sink *sink));
+
+/* Writes PNG through `write`, whose failure's code and message come out. put: the next rows. */
+struct png_encoder;
+int png_encoder_open(struct png_encoder **encoder, const struct image *shape,
+                     int (*write)(void *argument, const void *data, size_t bytes), void *argument);
+int png_encoder_put(struct png_encoder *encoder, const struct image *rows);
+int png_encoder_end(struct png_encoder *encoder);
+void png_encoder_close(struct png_encoder *encoder); /* accepts NULL */
 
 /* Encoders into one malloc'ed buffer, owned by the caller. PNM picks PGM, PPM or PAM by the channel
  * count; PFM needs f32 of 1 or 3 channels. */

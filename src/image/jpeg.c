@@ -166,6 +166,7 @@ struct jpeg_reader {
     struct jpeg_decompress_struct info;
     struct jpeg_trap trap;
     const struct source *source;
+    struct row_band band;
     uint8_t *cmyk; /* one row */
 };
 
@@ -191,26 +192,37 @@ static void choose_colours(struct jpeg_decompress_struct *info)
     info->dct_method = JDCT_ISLOW;
 }
 
-static int read_rows(struct jpeg_reader *reader, struct image *image)
+static int read_rows(struct jpeg_reader *reader, const struct image *shape,
+                     const struct image_sink *sink)
 {
     struct jpeg_decompress_struct *info = &reader->info;
-    size_t row = (size_t)image->width * (size_t)image->channels;
     if (info->out_color_space == JCS_CMYK) {
-        reader->cmyk = malloc((size_t)image->width * 4);
+        reader->cmyk = malloc((size_t)shape->width * 4);
         if (!reader->cmyk) return fail(ERR_SYSTEM, "%s: out of memory", reader->source->name);
     }
+    TRY(row_band_open(&reader->band, shape, sink));
     while (info->output_scanline < info->output_height) {
-        uint8_t *to = (uint8_t *)image->data + info->output_scanline * row;
+        uint8_t *to = row_band_row(&reader->band);
         JSAMPROW line = reader->cmyk ? reader->cmyk : to;
         if (jpeg_read_scanlines(info, &line, 1) != 1)
             return fail(ERR_DATA, "%s: broken JPEG: rows are missing", reader->source->name);
-        if (reader->cmyk) row_from_cmyk(to, reader->cmyk, image->width, info->saw_Adobe_marker);
+        if (reader->cmyk) row_from_cmyk(to, reader->cmyk, shape->width, info->saw_Adobe_marker);
+        TRY(row_band_next(&reader->band));
     }
     return OK;
 }
 
+/* libjpeg keeps the coefficients of all scans: 16 bits for each sample of each component. */
+static int check_scans(struct jpeg_reader *reader, const struct image *shape, size_t whole_limit)
+{
+    if (!jpeg_has_multiple_scans(&reader->info)) return OK;
+    size_t samples = (size_t)shape->width * (size_t)shape->height;
+    return check_whole(reader->source, shape, 2 * samples * (size_t)reader->info.num_components,
+                       whole_limit, "a progressive JPEG is not stored row by row");
+}
+
 static int read_image(struct jpeg_reader *reader, const struct image_header *header,
-                      struct image *image)
+                      size_t whole_limit, const struct image_sink *sink)
 {
     const struct source *source = reader->source;
     if (setjmp(reader->trap.jump))
@@ -222,29 +234,36 @@ static int read_image(struct jpeg_reader *reader, const struct image_header *hea
     if ((int)reader->info.image_width != header->width ||
         (int)reader->info.image_height != header->height)
         return fail(ERR_DATA, "%s: broken JPEG: two frame headers", source->name);
+    struct image shape = format_shape(header);
+    TRY(check_scans(reader, &shape, whole_limit));
     choose_colours(&reader->info);
     jpeg_start_decompress(&reader->info);
     if (reader->info.output_components !=
         (reader->info.out_color_space == JCS_CMYK ? 4 : header->channels))
         return fail(ERR_DATA, "%s: broken JPEG: two frame headers", source->name);
-    TRY(format_create(source, header, image));
-    TRY(read_rows(reader, image));
+    TRY(read_rows(reader, &shape, sink));
     jpeg_finish_decompress(&reader->info);
     return OK;
 }
 
-static int jpeg_decode(const struct source *source, struct image *image)
+static int read_stored(const struct source *source, size_t whole_limit,
+                       const struct image_sink *sink)
 {
     struct jpeg_outline outline = walk_markers(source);
     struct image_header header;
     TRY(outline_header(source, &outline, &header));
     struct jpeg_reader reader = {.source = source};
     reader.info.err = set_trap(&reader.trap);
-    int code = read_image(&reader, &header, image);
+    int code = read_image(&reader, &header, whole_limit, sink);
     jpeg_destroy_decompress(&reader.info);
+    row_band_close(&reader.band);
     free(reader.cmyk);
-    if (code < 0) return code;
-    return exif_apply(image, outline.orientation);
+    return code;
+}
+
+static int jpeg_read(const struct source *source, size_t whole_limit, const struct image_sink *sink)
+{
+    return exif_read(source, walk_markers(source).orientation, whole_limit, sink, read_stored);
 }
 
 static bool jpeg_matches(const uint8_t *data, size_t bytes)
@@ -252,7 +271,7 @@ static bool jpeg_matches(const uint8_t *data, size_t bytes)
     return bytes >= 3 && memcmp(data, "\xFF\xD8\xFF", 3) == 0;
 }
 
-const struct image_format format_jpeg = {"JPEG", jpeg_matches, jpeg_probe, jpeg_decode};
+const struct image_format format_jpeg = {"JPEG", jpeg_matches, jpeg_probe, jpeg_read};
 
 /* ---- writing ---- */
 

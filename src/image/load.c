@@ -54,11 +54,9 @@ int format_check_size(const struct source *source, const struct image_header *he
     return OK;
 }
 
-int format_create(const struct source *source, const struct image_header *header,
-                  struct image *image)
+struct image format_shape(const struct image_header *header)
 {
-    int code = image_create(image, header->width, header->height, header->channels, header->type);
-    return code < 0 ? fail_within(code, "%s", source->name) : OK;
+    return (struct image){header->width, header->height, header->channels, header->type, NULL};
 }
 
 int image_decode(struct image *image, const uint8_t *data, size_t bytes, const char *name)
@@ -67,7 +65,8 @@ int image_decode(struct image *image, const uint8_t *data, size_t bytes, const c
     const struct image_format *format = find_format(data, bytes);
     if (!format) return fail_format(name, bytes);
     struct source source = {data, bytes, bytes, name};
-    int code = format->decode(&source, image);
+    struct image_sink collector = image_collector(image);
+    int code = format->read(&source, 0, &collector);
     if (code < 0) image_free(image);
     return code;
 }
@@ -109,6 +108,23 @@ int image_load(struct image *image, const char *path)
     TRY(file_read(path, FILE_LIMIT, &data, &bytes));
     int code = image_decode(image, data, bytes, path);
     free(data);
+    return code;
+}
+
+int image_stream(const char *path, size_t whole_limit, const struct image_sink *sink)
+{
+    uint8_t head[MAGIC_BYTES];
+    size_t bytes, total;
+    TRY(read_head(path, head, sizeof head, &bytes, &total));
+    const struct image_format *format = find_format(head, bytes);
+    if (!format) return fail_format(path, bytes);
+    if (total > FILE_LIMIT)
+        return fail(ERR_DATA, "%s: %zu bytes, more than the limit of %zu", path, total, FILE_LIMIT);
+    struct file_map map;
+    TRY(file_map(&map, path));
+    struct source source = {map.data, map.bytes, map.bytes, path};
+    int code = format->read(&source, whole_limit, sink);
+    file_unmap(&map);
     return code;
 }
 

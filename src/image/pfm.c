@@ -86,20 +86,30 @@ static bool read_row(float *to, const uint8_t *from, size_t count, bool little)
     return finite;
 }
 
-static int pfm_decode(const struct source *source, struct image *image)
+static int read_rows(const struct source *source, const struct pfm_header *header,
+                     struct row_band *band)
 {
-    struct pfm_header header;
-    TRY(read_header(source, &header));
-    TRY(format_create(source, &header.shape, image));
-    size_t row = (size_t)image->width * (size_t)image->channels;
-    bool finite = true;
-#pragma omp parallel for schedule(static) reduction(&& : finite)
-    for (int y = 0; y < image->height; y++) {
-        float *to = (float *)image->data + (size_t)(image->height - 1 - y) * row;
-        const uint8_t *from = source->data + header.body + (size_t)y * row * sizeof(float);
-        finite = read_row(to, from, row, header.little) && finite;
+    size_t row = (size_t)header->shape.width * (size_t)header->shape.channels;
+    for (int y = header->shape.height - 1; y >= 0; y--) { /* the last row of the file is the top */
+        const uint8_t *from = source->data + header->body + (size_t)y * row * sizeof(float);
+        if (!read_row(row_band_row(band), from, row, header->little))
+            return fail_pfm(source, "a sample is not a finite number");
+        TRY(row_band_next(band));
     }
-    return finite ? OK : fail_pfm(source, "a sample is not a finite number");
+    return OK;
+}
+
+static int pfm_read(const struct source *source, size_t whole_limit, const struct image_sink *sink)
+{
+    (void)whole_limit;
+    struct pfm_header header;
+    struct row_band band;
+    TRY(read_header(source, &header));
+    struct image shape = format_shape(&header.shape);
+    int code = row_band_open(&band, &shape, sink);
+    if (code == OK) code = read_rows(source, &header, &band);
+    row_band_close(&band);
+    return code;
 }
 
 static int pfm_probe(const struct source *source, struct image_header *header)
@@ -116,7 +126,7 @@ static bool pfm_matches(const uint8_t *data, size_t bytes)
            strchr(" \t\r\n", data[2]) && data[2];
 }
 
-const struct image_format format_pfm = {"PFM", pfm_matches, pfm_probe, pfm_decode};
+const struct image_format format_pfm = {"PFM", pfm_matches, pfm_probe, pfm_read};
 
 int pfm_encode(const struct image *image, uint8_t **data, size_t *bytes)
 {

@@ -1,4 +1,4 @@
-/* PNG both ways, with libpng's classic API: its simplified one decodes 16-bit Adam7 wrongly. */
+/* Reading PNG, with libpng's classic API: its simplified one decodes 16-bit Adam7 wrongly. */
 #include "base/error.h"
 #include "image/format.h"
 
@@ -10,7 +10,6 @@ enum {
     DEFLATE_BEST_RATIO = 1100, /* 1032:1 (RFC 1951: 258 bytes from 2 bits), and small change */
     CHUNK_COUNT_LIMIT = 64,
     CHUNK_BYTES_LIMIT = 16 << 20,
-    COMPRESSION_LEVEL = 4,
 };
 
 /* ---- reading ---- */
@@ -26,7 +25,9 @@ struct png_reader {
     png_infop info;
     const struct source *source;
     size_t at;
-    png_bytepp rows;
+    struct row_band band;
+    struct image whole; /* an interlaced picture */
+    png_bytepp rows;    /* of it */
     struct png_fault fault;
 };
 
@@ -88,6 +89,8 @@ static int open_reader(struct png_reader *reader, const struct source *source)
 static void close_reader(struct png_reader *reader)
 {
     free(reader->rows);
+    row_band_close(&reader->band);
+    image_free(&reader->whole);
     png_destroy_read_struct(&reader->png, &reader->info, NULL);
 }
 
@@ -156,31 +159,63 @@ static int fail_png(const struct png_reader *reader)
     return fail(ERR_DATA, "%s: broken PNG: %s", reader->source->name, reader->fault.message);
 }
 
-/* libpng jumps back here on an error: what lives on is in *reader and *image, not in locals. */
-static int read_image(struct png_reader *reader, struct image *image)
+/* In several passes, so the picture has to be there whole. */
+static int read_interlaced(struct png_reader *reader)
 {
-    if (setjmp(png_jmpbuf(reader->png))) return fail_png(reader);
-    struct image_header header;
-    TRY(read_header(reader, &header));
-    TRY(format_create(reader->source, &header, image));
+    struct image *image = &reader->whole;
     size_t row = image_bytes(image) / (size_t)image->height;
     reader->rows = malloc((size_t)image->height * sizeof *reader->rows);
     if (!reader->rows) return fail(ERR_SYSTEM, "%s: out of memory", reader->source->name);
     for (int y = 0; y < image->height; y++)
         reader->rows[y] = (png_bytep)image->data + (size_t)y * row;
     png_read_image(reader->png, reader->rows);
-    png_read_end(reader->png, NULL);
     return OK;
 }
 
-static int png_decode(const struct source *source, struct image *image)
+static int read_rows(struct png_reader *reader, const struct image *shape,
+                     const struct image_sink *sink)
+{
+    TRY(row_band_open(&reader->band, shape, sink));
+    for (int y = 0; y < shape->height; y++) {
+        png_read_row(reader->png, row_band_row(&reader->band), NULL);
+        TRY(row_band_next(&reader->band));
+    }
+    return OK;
+}
+
+/* libpng jumps back here on an error: what lives on is in *reader, not in locals. */
+static int read_image(struct png_reader *reader, size_t whole_limit, const struct image_sink *sink)
+{
+    if (setjmp(png_jmpbuf(reader->png))) return fail_png(reader);
+    struct image_header header;
+    TRY(read_header(reader, &header));
+    struct image shape = format_shape(&header);
+    if (png_get_interlace_type(reader->png, reader->info) == PNG_INTERLACE_NONE) {
+        TRY(read_rows(reader, &shape, sink));
+        png_read_end(reader->png, NULL);
+        return OK;
+    }
+    TRY(check_whole(reader->source, &shape, image_bytes(&shape), whole_limit,
+                    "an interlaced PNG is not stored row by row"));
+    TRY(image_create(&reader->whole, shape.width, shape.height, shape.channels, shape.type));
+    TRY(read_interlaced(reader));
+    png_read_end(reader->png, NULL);
+    return sink_whole(sink, &reader->whole);
+}
+
+static int read_stored(const struct source *source, size_t whole_limit,
+                       const struct image_sink *sink)
 {
     struct png_reader reader;
     TRY(open_reader(&reader, source));
-    int code = read_image(&reader, image);
+    int code = read_image(&reader, whole_limit, sink);
     close_reader(&reader);
-    if (code < 0) return code;
-    return exif_apply(image, find_orientation(source));
+    return code;
+}
+
+static int png_read(const struct source *source, size_t whole_limit, const struct image_sink *sink)
+{
+    return exif_read(source, find_orientation(source), whole_limit, sink, read_stored);
 }
 
 static int read_probe(struct png_reader *reader, struct image_header *header)
@@ -209,87 +244,4 @@ static bool png_matches(const uint8_t *data, size_t bytes)
     return bytes >= 8 && memcmp(data, "\x89PNG\r\n\x1a\n", 8) == 0;
 }
 
-const struct image_format format_png = {"PNG", png_matches, png_probe, png_decode};
-
-/* ---- writing ---- */
-
-struct png_writer {
-    png_structp png;
-    png_infop info;
-    uint8_t *data;
-    size_t bytes, room;
-    struct png_fault fault;
-};
-
-static void write_bytes(png_structp png, png_bytep from, size_t bytes)
-{
-    struct png_writer *writer = png_get_io_ptr(png);
-    if (bytes > writer->room - writer->bytes) {
-        size_t room = 2 * (writer->bytes + bytes) + 65536;
-        uint8_t *larger = realloc(writer->data, room);
-        if (!larger) png_error(png, "out of memory");
-        writer->data = larger;
-        writer->room = room;
-    }
-    memcpy(writer->data + writer->bytes, from, bytes);
-    writer->bytes += bytes;
-}
-
-static void flush_nothing(png_structp png)
-{
-    (void)png;
-}
-
-static int write_image(struct png_writer *writer, const struct image *image)
-{
-    static const int colour[] = {0, PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA,
-                                 PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
-    png_structp png = writer->png;
-    if (setjmp(png_jmpbuf(png))) return fail(ERR_SYSTEM, "write PNG: %s", writer->fault.message);
-    png_set_user_limits(png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
-    png_set_write_fn(png, writer, write_bytes, flush_nothing);
-    png_set_compression_level(png, COMPRESSION_LEVEL);
-    png_set_IHDR(png, writer->info, (png_uint_32)image->width, (png_uint_32)image->height,
-                 image->type == SAMPLE_U16 ? 16 : 8, colour[image->channels], PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    png_write_info(png, writer->info);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    if (image->type == SAMPLE_U16) png_set_swap(png);
-#endif
-    size_t row = image_bytes(image) / (size_t)image->height;
-    for (int y = 0; y < image->height; y++)
-        png_write_row(png, (png_const_bytep)image->data + (size_t)y * row);
-    png_write_end(png, NULL);
-    return OK;
-}
-
-static int encode_integers(const struct image *image, uint8_t **data, size_t *bytes)
-{
-    struct png_writer writer = {0};
-    writer.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &writer.fault, on_error,
-                                           on_warning, &writer.fault, allocate, release);
-    if (writer.png) writer.info = png_create_info_struct(writer.png);
-    int code = writer.info ? write_image(&writer, image) : fail(ERR_SYSTEM, "out of memory");
-    png_destroy_write_struct(&writer.png, &writer.info);
-    if (code < 0) {
-        free(writer.data);
-        return code;
-    }
-    *data = writer.data;
-    *bytes = writer.bytes;
-    return OK;
-}
-
-int image_encode_png(const struct image *image, uint8_t **data, size_t *bytes)
-{
-    *data = NULL;
-    *bytes = 0;
-    if (image->channels > 4)
-        return fail(ERR_USAGE, "PNG holds 1 to 4 channels, not %d", image->channels);
-    if (image->type != SAMPLE_F32) return encode_integers(image, data, bytes);
-    struct image rounded;
-    TRY(image_convert(&rounded, image, SAMPLE_U8));
-    int code = encode_integers(&rounded, data, bytes);
-    image_free(&rounded);
-    return code;
-}
+const struct image_format format_png = {"PNG", png_matches, png_probe, png_read};

@@ -161,11 +161,10 @@ static bool put_sample(const struct sample_sink *sink, size_t index, unsigned va
     return true;
 }
 
-static int read_text(struct pnm_cursor *cursor, const struct pnm_header *header,
-                     const struct sample_sink *sink)
+static int read_text_row(struct pnm_cursor *cursor, const struct pnm_header *header,
+                         const struct sample_sink *sink, size_t first, size_t count)
 {
-    size_t count = image_bytes(sink->image) / sample_bytes(sink->image->type);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = first; i < first + count; i++) {
         int value;
         if (header->kind == 1) { /* bits need no space between them; 1 is black */
             skip_spaces(cursor);
@@ -201,30 +200,39 @@ static bool read_binary_row(const uint8_t *from, const struct pnm_header *header
     return sound;
 }
 
-static int read_binary(const struct pnm_cursor *cursor, const struct pnm_header *header,
-                       const struct sample_sink *sink)
+static int read_rows(struct pnm_cursor *cursor, const struct pnm_header *header,
+                     struct row_band *band)
 {
     size_t row = binary_row_bytes(header);
     size_t count = (size_t)header->shape.width * (size_t)header->shape.channels;
-    bool sound = true;
-#pragma omp parallel for schedule(static) reduction(&& : sound)
+    struct sample_sink sink = {&band->rows, header->maximum};
     for (int y = 0; y < header->shape.height; y++) {
-        const uint8_t *from = cursor->source->data + cursor->at + (size_t)y * row;
-        sound = read_binary_row(from, header, sink, (size_t)y * count, count) && sound;
+        size_t first = row_band_first(band);
+        const uint8_t *from = cursor->source->data + cursor->at;
+        if (is_text(header->kind)) {
+            TRY(read_text_row(cursor, header, &sink, first, count));
+        } else {
+            if (!read_binary_row(from, header, &sink, first, count))
+                return fail_pnm(cursor->source, "a sample is larger than the header's maximum");
+            cursor->at += row;
+        }
+        TRY(row_band_next(band));
     }
-    if (!sound) return fail_pnm(cursor->source, "a sample is larger than the header's maximum");
     return OK;
 }
 
-static int pnm_decode(const struct source *source, struct image *image)
+static int pnm_read(const struct source *source, size_t whole_limit, const struct image_sink *to)
 {
+    (void)whole_limit; /* every kind is stored row by row */
     struct pnm_cursor cursor = {.source = source};
     struct pnm_header header;
+    struct row_band band;
     TRY(read_header(&cursor, &header));
-    TRY(format_create(source, &header.shape, image));
-    struct sample_sink sink = {image, header.maximum};
-    return is_text(header.kind) ? read_text(&cursor, &header, &sink)
-                                : read_binary(&cursor, &header, &sink);
+    struct image shape = format_shape(&header.shape);
+    int code = row_band_open(&band, &shape, to);
+    if (code == OK) code = read_rows(&cursor, &header, &band);
+    row_band_close(&band);
+    return code;
 }
 
 static int pnm_probe(const struct source *source, struct image_header *header)
@@ -242,7 +250,7 @@ static bool pnm_matches(const uint8_t *data, size_t bytes)
            (is_space(data[2]) || data[2] == '#');
 }
 
-const struct image_format format_pnm = {"PNM", pnm_matches, pnm_probe, pnm_decode};
+const struct image_format format_pnm = {"PNM", pnm_matches, pnm_probe, pnm_read};
 
 /* ---- writing ---- */
 

@@ -2,7 +2,7 @@
  * by row: the rows below one output row are summed at full width, then that sum is resampled along
  * x. So a thread needs one row of memory, and no output row depends on another. */
 #include "base/error.h"
-#include "image/image.h"
+#include "image/rows.h"
 
 #include <float.h>
 #include <math.h>
@@ -110,11 +110,13 @@ DEFINE_ADD_ROW(add_row_u8, uint8_t)
 DEFINE_ADD_ROW(add_row_u16, uint16_t)
 DEFINE_ADD_ROW(add_row_f32, float)
 
+/* Row y of a picture that is held as a ring of in->height rows. */
 static void add_row(double *sum, const struct image *in, int y, double weight)
 {
     size_t samples = (size_t)in->width * (size_t)in->channels;
     size_t alpha = image_has_alpha(in) ? (size_t)in->channels - 1 : 0;
-    const uint8_t *row = (const uint8_t *)in->data + (size_t)y * samples * sample_bytes(in->type);
+    size_t at = (size_t)(y % in->height);
+    const uint8_t *row = (const uint8_t *)in->data + at * samples * sample_bytes(in->type);
     switch (in->type) {
     case SAMPLE_U8: add_row_u8(sum, row, samples, weight, alpha); break;
     case SAMPLE_U16: add_row_u16(sum, row, samples, weight, alpha); break;
@@ -154,10 +156,11 @@ static void store_pixel(const struct image *out, size_t index, const double *sum
         store(out, index + (size_t)c, pixel[c]);
 }
 
+/* Output row first + y goes to row y of `out`. */
 static void resize_row(const struct image *out, const struct image *in, const struct axis *across,
-                       const struct axis *down, int y, double *sum)
+                       const struct axis *down, int first, int y, double *sum)
 {
-    const struct taps *rows = &down->taps[y];
+    const struct taps *rows = &down->taps[first + y];
     memset(sum, 0, (size_t)in->width * (size_t)in->channels * sizeof *sum);
     for (int k = 0; k < rows->count; k++)
         add_row(sum, in, rows->first + k, down->weights[rows->weights + (size_t)k]);
@@ -169,7 +172,7 @@ static void resize_row(const struct image *out, const struct image *in, const st
 }
 
 static int resize_rows(const struct image *out, const struct image *in, const struct axis *across,
-                       const struct axis *down)
+                       const struct axis *down, int first)
 {
     bool enough = true;
 #pragma omp parallel reduction(&& : enough)
@@ -178,7 +181,7 @@ static int resize_rows(const struct image *out, const struct image *in, const st
         enough = sum != NULL;
 #pragma omp for schedule(dynamic, 4)
         for (int y = 0; y < out->height; y++)
-            if (sum) resize_row(out, in, across, down, y, sum);
+            if (sum) resize_row(out, in, across, down, first, y, sum);
         free(sum);
     }
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for resizing");
@@ -197,7 +200,7 @@ int image_resize(struct image *out, const struct image *in, int width, int heigh
     int code;
     TRY_CLEANUP(axis_create(&across, in->width, width));
     TRY_CLEANUP(axis_create(&down, in->height, height));
-    TRY_CLEANUP(resize_rows(&made, in, &across, &down));
+    TRY_CLEANUP(resize_rows(&made, in, &across, &down, 0));
     *out = made;
     made.data = NULL;
 cleanup:
@@ -205,4 +208,89 @@ cleanup:
     axis_free(&down);
     image_free(&made);
     return code;
+}
+
+/* ---- row by row ---- */
+
+struct image_scaler {
+    struct image in;   /* shape of the picture that comes */
+    struct image ring; /* its newest rows, row y at y % height */
+    struct image out;  /* room for some rows of the scaled one */
+    int width, height; /* scaled */
+    int got, made;     /* rows put, rows made of them */
+    int most;          /* input rows that an output row needs */
+    struct axis across, down;
+    struct image_sink to;
+};
+
+int image_scaler_open(struct image_scaler **out, const struct image *in, int width, int height,
+                      const struct image_sink *to)
+{
+    *out = NULL;
+    struct image_scaler *s = calloc(1, sizeof *s);
+    if (!s) return fail(ERR_SYSTEM, "out of memory for resizing");
+    *s = (struct image_scaler){.in = *in, .width = width, .height = height, .most = 1, .to = *to};
+    struct image shape = {width, height, in->channels, in->type, NULL};
+    int code = OK;
+    TRY_CLEANUP(axis_create(&s->across, in->width, width));
+    TRY_CLEANUP(axis_create(&s->down, in->height, height));
+    for (int y = 0; y < height; y++)
+        if (s->down.taps[y].count > s->most) s->most = s->down.taps[y].count;
+    int rows = s->most + image_band_rows(in);
+    if (rows > in->height) rows = in->height;
+    TRY_CLEANUP(image_create(&s->ring, in->width, rows, in->channels, in->type));
+    TRY_CLEANUP(image_create(&s->out, width, image_band_rows(&shape), in->channels, in->type));
+    if (to->begin) TRY_CLEANUP(to->begin(to->argument, &shape));
+    *out = s;
+    s = NULL;
+cleanup:
+    image_scaler_close(s);
+    return code;
+}
+
+/* Output rows whose input is there; at the end all. */
+static int make_rows(struct image_scaler *s)
+{
+    for (;;) {
+        int ready = 0;
+        while (s->made + ready < s->height && ready < image_band_rows(&s->out)) {
+            const struct taps *taps = &s->down.taps[s->made + ready];
+            if (taps->first + taps->count > s->got) break;
+            ready++;
+        }
+        if (ready == 0) return OK;
+        int room = s->out.height;
+        s->out.height = ready;
+        int code = resize_rows(&s->out, &s->ring, &s->across, &s->down, s->made);
+        if (code == OK) code = s->to.put(s->to.argument, &s->out, s->made);
+        if (!s->out.data && code == OK && s->made + ready < s->height)
+            code = fail(ERR_INTERNAL, "a band of rows was taken over");
+        s->out.height = room;
+        s->made += ready;
+        TRY(code);
+        if (s->made == s->height) return OK;
+    }
+}
+
+int image_scaler_put(struct image_scaler *s, const struct image *rows)
+{
+    size_t row = image_bytes(rows) / (size_t)rows->height;
+    int free_rows = s->ring.height - s->most + 1;
+    for (int y = 0; y < rows->height; y++) {
+        memcpy((uint8_t *)s->ring.data + (size_t)(s->got % s->ring.height) * row,
+               (const uint8_t *)rows->data + (size_t)y * row, row);
+        s->got++;
+        if (s->got % free_rows == 0 || s->got == s->in.height) TRY(make_rows(s));
+    }
+    return OK;
+}
+
+void image_scaler_close(struct image_scaler *scaler)
+{
+    if (!scaler) return;
+    image_free(&scaler->ring);
+    image_free(&scaler->out);
+    axis_free(&scaler->across);
+    axis_free(&scaler->down);
+    free(scaler);
 }

@@ -1,0 +1,46 @@
+/* Pictures that need not fit into memory: their rows pass by from the top down, some at a time. */
+#ifndef IMGTRAIN_IMAGE_ROWS_H
+#define IMGTRAIN_IMAGE_ROWS_H
+
+#include "image/image.h"
+
+/* Where rows go. A failure of either function ends the passage with its code. */
+struct image_sink {
+    /* Once, before the first rows: the whole picture's shape (data NULL). May be NULL. */
+    int (*begin)(void *argument, const struct image *shape);
+    /* Rows [y, y + rows->height), each row once and in order. Rows that are the whole picture may
+     * be taken over: then rows->data is NULL afterwards. */
+    int (*put)(void *argument, struct image *rows, int y);
+    void *argument;
+};
+
+/* Reads a picture file as image_load does, but row by row. What cannot be decoded like that
+ * (interlaced PNGs, JPEGs of several scans, pictures that EXIF turns) is decoded whole, if that
+ * takes no more than whole_limit bytes (0: no limit): ERR_DEVICE_MEMORY otherwise, with a message
+ * that says what to do. The sink has got rows already when a later part turns out broken. */
+int image_stream(const char *path, size_t whole_limit, const struct image_sink *sink);
+
+/* Scaling: rows of a picture of shape `in` are put, those of the scaled one come out, bit for bit
+ * as image_resize would make them. In memory are the rows that one output row needs, and some. */
+struct image_scaler;
+int image_scaler_open(struct image_scaler **scaler, const struct image *in, int width, int height,
+                      const struct image_sink *to);
+int image_scaler_put(struct image_scaler *scaler, const struct image *rows);
+void image_scaler_close(struct image_scaler *scaler); /* accepts NULL */
+
+/* Writing: PNG row by row (F32 is not taken), atomically; other formats are collected first. */
+struct image_writer;
+int image_writer_open(struct image_writer **writer, const char *path, const struct image *shape);
+int image_writer_put(struct image_writer *writer, struct image *rows, int y);
+/* Ends the file and puts it into place. */
+int image_writer_commit(struct image_writer *writer);
+void image_writer_close(struct image_writer *writer); /* drops it unless committed; accepts NULL */
+
+/* A sink that makes one picture of the rows: argument is a zeroed struct image, owned by the caller
+ * also after a failure. */
+struct image_sink image_collector(struct image *image);
+
+/* How many rows of a picture make a band of about a megabyte. */
+int image_band_rows(const struct image *shape);
+
+#endif
