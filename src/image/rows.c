@@ -78,7 +78,9 @@ int sink_whole(const struct image_sink *sink, struct image *image)
 
 static int collect_begin(void *argument, const struct image *shape)
 {
-    *(struct image *)argument = *shape;
+    struct image *whole = argument;
+    *whole = *shape;
+    whole->data = NULL;
     return OK;
 }
 
