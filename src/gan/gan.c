@@ -8,8 +8,10 @@
 #include "device/device.h"
 #include "gan/dataset.h"
 #include "gan/grid.h"
+#include "gan/sampler.h"
 #include "gan/settings.h"
 #include "gan/state.h"
+#include "gan/tracking.h"
 #include "image/image.h"
 #include "math/augment.h"
 #include "memory/plan.h"
@@ -19,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GAP_PICTURES = 64 };
+enum { GAP_PICTURES = 64, SOME = 16 };
 
 struct task_state {
     const struct config *config;
@@ -27,15 +29,18 @@ struct task_state {
     struct plan *plan;
     struct gan_core core;
     struct gan_progress progress; /* what a checkpoint holds besides tensors */
+    struct gan_tracking tracking;
     struct gan_schedule now;
     struct dataset_item *items;       /* [micro] */
     const uint8_t **pixels;           /* [micro] */
     uint8_t *flips;                   /* [micro] */
+    float *latents;                   /* [micro] */
     float *show;                      /* [samples] generated pictures, host */
     float *gap_pictures, *gap_scores; /* [micro] */
     struct gan_report d, g;           /* of the last step */
     double gap;
     bool identity_warned;
+    bool (*stop_requested)(void);
     int64_t step;
 };
 
@@ -102,10 +107,13 @@ static int declare(struct task_state *s, const struct net_design *design,
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(gan_core_declare(&s->core, design, choices, device->nn, s->plan));
+    TRY(tracking_declare(&s->tracking, s->core.g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "gap.pictures", PLAN_HOST, micro * picture * sizeof(float),
                      PLAN_ALWAYS, (void **)&s->gap_pictures));
     TRY(plan_declare(s->plan, "gap.scores", PLAN_HOST, micro * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->gap_scores));
+    TRY(plan_declare(s->plan, "latents", PLAN_HOST, micro * (size_t)design->z * sizeof(float),
+                     PLAN_ALWAYS, (void **)&s->latents));
     TRY(plan_declare(s->plan, "show", PLAN_HOST,
                      (size_t)s->config->gan.samples * picture * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->show));
@@ -176,6 +184,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     if (!s) return fail(ERR_SYSTEM, "out of memory");
     s->config = setup->config;
     s->gap = (double)NAN;
+    s->stop_requested = setup->stop_requested;
     TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
     TRY(open_data(s, setup));
     TRY(gan_design(&design, s->config, dataset_classes(s->set)));
@@ -191,7 +200,10 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              design.classes, (double)s->core.g.net.parameter_total * 1e-6,
              (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
              s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? 'A' : 'C');
-    if (setup->resume) return gan_load(&s->core, &s->progress, setup->resume);
+    if (setup->resume) {
+        TRY(gan_load(&s->core, &s->progress, setup->resume));
+        return tracking_load(&s->tracking, &s->core.g.net, setup->resume);
+    }
     gan_core_initialise(&s->core, seed_of(s));
     return OK;
 }
@@ -204,6 +216,74 @@ static const struct plan *gan_plan(const struct task_state *s)
 static int64_t gan_steps(const struct task_state *s)
 {
     return (s->config->gan.images + s->config->gan.batch - 1) / s->config->gan.batch;
+}
+
+/* ---- samples of the averaged generator ---- */
+
+/* At most `micro`. */
+static void make_some(struct task_state *s, const uint64_t *seeds, const int *classes, int n,
+                      float *out)
+{
+    struct gan_core *core = &s->core;
+    int z = core->design.z;
+    for (int i = 0; i < n; i++) {
+        gan_latent(s->latents + (ptrdiff_t)i * z, z, seeds[i]);
+        core->inputs.labels[i] = classes[i];
+    }
+    gan_generate(core, core->ema, s->latents, core->inputs.labels, n, out);
+}
+
+/* Those of a frame: seeds 0, 1, ...; classes take turns. */
+static void make_samples(struct task_state *s)
+{
+    const struct gan_core *core = &s->core;
+    size_t picture = (size_t)(core->h * core->w * core->c);
+    int total = (int)s->config->gan.samples, most = core->choices.micro;
+    uint64_t seeds[SOME];
+    int classes[SOME];
+    if (most > SOME) most = SOME;
+    for (int first = 0; first < total; first += most) {
+        int n = total - first < most ? total - first : most;
+        for (int i = 0; i < n; i++) {
+            seeds[i] = (uint64_t)(first + i);
+            classes[i] = core->design.classes ? (first + i) % core->design.classes : 0;
+        }
+        make_some(s, seeds, classes, n, s->show + (size_t)first * picture);
+    }
+}
+
+/* Those of the metrics, at most as many as in a frame at a time. */
+static int draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out)
+{
+    struct task_state *s = context;
+    size_t floats = (size_t)(s->core.h * s->core.w * s->core.c) * (size_t)n;
+    make_some(s, seeds, classes, n, s->show);
+    for (size_t i = 0; i < floats; i++)
+        out[i] = sampler_byte(s->show[i]);
+    return OK;
+}
+
+static int measure(struct task_state *s, int64_t steps_done)
+{
+    int micro = s->core.choices.micro, shown = (int)s->config->gan.samples;
+    struct evaluate_options options = {
+        .width = s->core.w,
+        .height = s->core.h,
+        .samples = (int)s->config->gan.eval_samples,
+        .batch = micro < shown ? micro : shown,
+        .stop_requested = s->stop_requested,
+    };
+    TRY(tracking_measure(&s->tracking, s->set, &options, draw, s, steps_done));
+    if (tracking_is_best(&s->tracking, steps_done))
+        s->core.ops->copy(s->tracking.best, s->core.ema, s->core.g.net.floats * sizeof(float));
+    return OK;
+}
+
+static bool measure_is_due(const struct task_state *s, int64_t steps_done)
+{
+    int64_t total = gan_steps(s);
+    int64_t every = tracking_every(s->config->gan.eval_every, s->config->eval_steps, total);
+    return s->config->gan.eval_samples > 0 && (steps_done % every == 0 || steps_done == total);
 }
 
 /* ---- one step ---- */
@@ -247,6 +327,19 @@ static void add(struct task_report *report, const char *name, const char *format
     report->metrics[report->metric_count++] = (struct task_metric){name, format, value};
 }
 
+/* Unknown (NaN) in all steps but those that measure. */
+static void add_metrics(struct task_report *report, const struct gan_metrics *m)
+{
+    add(report, "rkid", "%.4f", m->rkid);
+    add(report, "swd", NULL, m->swd);
+    add(report, "precision", NULL, m->precision);
+    add(report, "recall", NULL, m->recall);
+    add(report, "density", NULL, m->density);
+    add(report, "coverage", "%.3f", m->coverage);
+    add(report, "ms_ssim", NULL, m->ms_ssim);
+    add(report, "nn_ratio", NULL, m->nn_ratio);
+}
+
 static void fill_report(const struct task_state *s, int64_t step, struct task_report *r)
 {
     double penalty = s->now.gamma / 2 * (s->d.r1 + s->d.r2);
@@ -265,14 +358,21 @@ static void fill_report(const struct task_state *s, int64_t step, struct task_re
     add(r, "gamma", NULL, s->now.gamma);
     add(r, "lr", NULL, s->now.lr);
     add(r, "units", NULL, s->d.units);
-    snprintf(r->caption, sizeof r->caption, "images %lld  D %.3f  G %.3f  gap %.2f",
-             (long long)((step + 1) * s->core.choices.batch), s->d.loss, s->g.loss, s->gap);
+    add_metrics(r, &s->tracking.metrics);
+    add(r, "best_rkid", NULL, s->tracking.best_rkid);
+    int used =
+        snprintf(r->caption, sizeof r->caption, "images %lld  D %.3f  G %.3f  gap %.2f",
+                 (long long)((step + 1) * s->core.choices.batch), s->d.loss, s->g.loss, s->gap);
+    if (!isnan(s->tracking.rkid))
+        snprintf(r->caption + used, sizeof r->caption - (size_t)used, "  rKID %.4f",
+                 s->tracking.rkid);
 }
 
 static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
 {
     struct gan_core *core = &s->core;
     double t = (double)step / (double)gan_steps(s);
+    if (s->tracking.owed) TRY(measure(s, s->tracking.owed));
     s->step = step;
     s->now = gan_schedule_at(s->config, t);
     TRY(gan_d_step(core, fill, s, s->now.gamma, &s->d));
@@ -287,35 +387,17 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
         s->identity_warned = true;
     }
     if (evaluate && dataset_held_count(s->set)) s->gap = mean_score(s, false) - mean_score(s, true);
+    tracking_forget(&s->tracking);
+    if (measure_is_due(s, step + 1)) TRY(measure(s, step + 1));
     fill_report(s, step, report);
     return OK;
 }
 
 /* ---- pictures ---- */
 
-static int make_samples(struct task_state *s)
-{
-    struct gan_core *core = &s->core;
-    int z = core->design.z, micro = core->choices.micro, total = (int)s->config->gan.samples;
-    size_t picture = (size_t)(core->h * core->w * core->c);
-    float *latents = calloc((size_t)(micro * z), sizeof *latents);
-    if (!latents) return fail(ERR_SYSTEM, "out of memory");
-    for (int first = 0; first < total; first += micro) {
-        int n = total - first < micro ? total - first : micro;
-        for (int i = 0; i < n; i++) {
-            gan_latent(latents + (ptrdiff_t)i * z, z, (uint64_t)(first + i));
-            core->inputs.labels[i] = core->design.classes ? (first + i) % core->design.classes : 0;
-        }
-        gan_generate(core, core->ema, latents, core->inputs.labels, n,
-                     s->show + (size_t)first * picture);
-    }
-    free(latents);
-    return OK;
-}
-
 static int gan_picture(struct task_state *s, int max_side, struct image *picture)
 {
-    TRY(make_samples(s));
+    make_samples(s);
     return grid_picture(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
                         max_side);
 }
@@ -346,12 +428,19 @@ static int gan_picture_size(const struct task_state *s, int max_side, int *width
 
 static int gan_save(struct task_state *s, struct store_writer *writer)
 {
-    return gan_store(&s->core, &s->progress, writer);
+    TRY(gan_store(&s->core, &s->progress, writer));
+    return tracking_store(&s->tracking, &s->core.g.net, writer);
 }
 
 static int gan_save_model(struct task_state *s, struct store_writer *writer)
 {
-    return gan_store_model(&s->core, writer);
+    return gan_store_model(&s->core, s->core.ema, writer);
+}
+
+static int gan_save_best(struct task_state *s, struct store_writer *writer, int64_t *step)
+{
+    *step = s->tracking.best_step;
+    return *step > 0 ? gan_store_model(&s->core, s->tracking.best, writer) : OK;
 }
 
 const struct task task_gan = {
@@ -367,4 +456,5 @@ const struct task task_gan = {
     .final_picture = gan_final_picture,
     .close = gan_close,
     .picture_size = gan_picture_size,
+    .save_best = gan_save_best,
 };

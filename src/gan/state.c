@@ -15,9 +15,8 @@ void gan_latent(float *latent, int z, uint64_t seed)
     net_normal(latent, (size_t)z, seed, STREAM_GAN_SAMPLE, 0, 0);
 }
 
-/* Every parameter of a flat range as its own tensor. */
-static int store_range(struct store_writer *writer, const char *prefix, const struct net *net,
-                       const float *range)
+int gan_store_range(struct store_writer *writer, const char *prefix, const struct net *net,
+                    const float *range)
 {
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
@@ -28,8 +27,8 @@ static int store_range(struct store_writer *writer, const char *prefix, const st
     return OK;
 }
 
-static int load_range(const struct store_file *file, const char *prefix, const struct net *net,
-                      float *range)
+int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
+                   float *range)
 {
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
@@ -102,11 +101,11 @@ int gan_store(const struct gan_core *core, const struct gan_progress *progress,
               struct store_writer *writer)
 {
     char text[32];
-    TRY(store_range(writer, "", &core->g.net, core->g.parameters));
-    TRY(store_range(writer, "", &core->d.net, core->d.parameters));
-    TRY(store_range(writer, "v.", &core->g.net, core->g.v));
-    TRY(store_range(writer, "v.", &core->d.net, core->d.v));
-    TRY(store_range(writer, "ema.", &core->g.net, core->ema));
+    TRY(gan_store_range(writer, "", &core->g.net, core->g.parameters));
+    TRY(gan_store_range(writer, "", &core->d.net, core->d.parameters));
+    TRY(gan_store_range(writer, "v.", &core->g.net, core->g.v));
+    TRY(gan_store_range(writer, "v.", &core->d.net, core->d.v));
+    TRY(gan_store_range(writer, "ema.", &core->g.net, core->ema));
     TRY(store_set_double(writer, "gan.v_missing_g", core->g.v_missing));
     TRY(store_set_double(writer, "gan.v_missing_d", core->d.v_missing));
     TRY(store_set_double(writer, "gan.augment", progress->augment));
@@ -119,11 +118,11 @@ int gan_store(const struct gan_core *core, const struct gan_progress *progress,
 int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file)
 {
     const char *fingerprint = store_get(file, "gan.fingerprint");
-    TRY(load_range(file, "", &core->g.net, core->g.parameters));
-    TRY(load_range(file, "", &core->d.net, core->d.parameters));
-    TRY(load_range(file, "v.", &core->g.net, core->g.v));
-    TRY(load_range(file, "v.", &core->d.net, core->d.v));
-    TRY(load_range(file, "ema.", &core->g.net, core->ema));
+    TRY(gan_load_range(file, "", &core->g.net, core->g.parameters));
+    TRY(gan_load_range(file, "", &core->d.net, core->d.parameters));
+    TRY(gan_load_range(file, "v.", &core->g.net, core->g.v));
+    TRY(gan_load_range(file, "v.", &core->d.net, core->d.v));
+    TRY(gan_load_range(file, "ema.", &core->g.net, core->ema));
     TRY(store_get_double(file, "gan.v_missing_g", &core->g.v_missing));
     TRY(store_get_double(file, "gan.v_missing_d", &core->d.v_missing));
     TRY(store_get_double(file, "gan.augment", &progress->augment));
@@ -133,9 +132,10 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
     return OK;
 }
 
-int gan_store_model(const struct gan_core *core, struct store_writer *writer)
+int gan_store_model(const struct gan_core *core, const float *parameters,
+                    struct store_writer *writer)
 {
-    TRY(store_range(writer, "", &core->g.net, core->ema));
+    TRY(gan_store_range(writer, "", &core->g.net, parameters));
     return store_design(&core->design, writer);
 }
 
@@ -143,5 +143,5 @@ int gan_load_generator(const struct net *generator, float *parameters,
                        const struct store_file *file)
 {
     bool checkpoint = store_find(file, "ema.g.linear") != NULL;
-    return load_range(file, checkpoint ? "ema." : "", generator, parameters);
+    return gan_load_range(file, checkpoint ? "ema." : "", generator, parameters);
 }

@@ -21,8 +21,15 @@ int gan_store(const struct gan_core *core, const struct gan_progress *progress,
  * the file's. ERR_DATA. */
 int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file);
 
-/* The model: EMA weights as g.*, and the design in the metadata ("gan.width" ... ). */
-int gan_store_model(const struct gan_core *core, struct store_writer *writer);
+/* The model: weights of a generator as g.*, and the design in the metadata ("gan.width" ... ). */
+int gan_store_model(const struct gan_core *core, const float *parameters,
+                    struct store_writer *writer);
+
+/* Every parameter of a flat range as its own tensor, named with `prefix` before it. */
+int gan_store_range(struct store_writer *writer, const char *prefix, const struct net *net,
+                    const float *range);
+int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
+                   float *range);
 
 /* The design that a model or checkpoint was trained with. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);

@@ -1,4 +1,4 @@
-/* What a finished run leaves: model.safetensors, final.png, video.mp4. */
+/* What a finished run leaves: model.safetensors, final.png, video.mp4, best.safetensors. */
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 struct outputs {
-    char *model, *picture, *video;
+    char *model, *best, *picture, *video;
 };
 
 /* Whether the model that is there is of the present step (a run that was extended has an old one).
@@ -43,15 +43,20 @@ static bool video_is_current(const struct outputs *out)
             video.st_mtim.tv_nsec >= model.st_mtim.tv_nsec);
 }
 
-static int write_model(const struct session *session, const char *path)
+/* The model of the last step or, where the task knows one, of the best. */
+static int write_model(const struct session *session, const char *path, bool best)
 {
+    const struct task *task = session->task;
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
     char *config = session_result_config(session->config_text);
-    int code = config ? session->task->save_model(session->state, writer) : ERR_SYSTEM;
+    int64_t step = session->step;
+    int code = config ? OK : ERR_SYSTEM;
     if (code == OK)
-        code = checkpoint_describe(writer, "model", session->task->name, session->step, config);
-    if (code == OK) code = store_write(writer, path, true);
+        code = best ? task->save_best(session->state, writer, &step)
+                    : task->save_model(session->state, writer);
+    if (code == OK) code = checkpoint_describe(writer, "model", task->name, step, config);
+    if (code == OK && (!best || step > 0)) code = store_write(writer, path, true);
     store_writer_free(writer);
     free(config);
     return code;
@@ -120,7 +125,8 @@ static int write_outputs(const struct session *session, const struct outputs *ou
         TRY(stop_if_requested());
         TRY(write_pictures(session, out->picture));
         /* The model last: it says for which step the files are. */
-        TRY(write_model(session, out->model));
+        if (session->task->save_best) TRY(write_model(session, out->best, true));
+        TRY(write_model(session, out->model, false));
     }
     if (schedule_wants_video(session->config) && !video_is_current(out) &&
         frames_any(session->folder.frames)) {
@@ -153,13 +159,15 @@ int session_finish(struct session *session)
     if (session->frames) frames_drain(session->frames);
     struct outputs out = {
         .model = path_join(session->folder.path, "model.safetensors"),
+        .best = path_join(session->folder.path, "best.safetensors"),
         .picture = path_join(session->folder.path, "final.png"),
         .video = path_join(session->folder.path, "video.mp4"),
     };
-    int code = out.model && out.picture && out.video ? OK : ERR_SYSTEM;
+    int code = out.model && out.best && out.picture && out.video ? OK : ERR_SYSTEM;
     if (code == OK) code = write_outputs(session, &out);
     if (code == OK) print_outputs(session, &out);
     free(out.model);
+    free(out.best);
     free(out.picture);
     free(out.video);
     return code;

@@ -39,29 +39,28 @@ static bool may_change(const char *key)
            is_one_of(dot ? dot + 1 : key, keys, sizeof keys / sizeof keys[0]);
 }
 
-/* Whether the line begins a section ("video:", kept or left out as a whole) or a common key that
- * belongs to the environment. */
-static bool line_is_environment(const char *line)
+/* Whether a line of printed config belongs to the environment: a section's head ("video:"), a
+ * common key, or an indented one of `section`, which a head sets. */
+static bool line_is_environment(const char *line, char *section, size_t room)
 {
     char key[128];
-    size_t name = strcspn(line, ":\n");
-    bool section = line[name] == ':' && line[name + 1] == '\n';
-    snprintf(key, sizeof key, "%.*s%s", (int)name, line, section ? "." : "");
+    int indent = (int)strspn(line, " "), name = (int)strcspn(line + indent, ":\n");
+    bool head = indent == 0 && line[name] == ':' && line[name + 1] == '\n';
+    if (indent == 0) snprintf(section, room, "%.*s", head ? name : 0, line);
+    snprintf(key, sizeof key, "%s%s%.*s", section, *section ? "." : "", head ? 0 : name,
+             line + indent);
     return is_environment(key);
 }
 
 char *session_result_config(const char *text)
 {
-    char *result = calloc(1, strlen(text) + 1);
+    char *result = calloc(1, strlen(text) + 1), section[64] = "";
     if (!result) fail(ERR_SYSTEM, "out of memory");
     size_t used = 0;
-    bool keep = true;
     for (const char *line = text; result && *line;) {
         size_t bytes = strcspn(line, "\n");
         if (line[bytes] == '\n') bytes++;
-        if (line[0] != ' ')
-            keep = !line_is_environment(line); /* an indented one follows its head */
-        if (keep) {
+        if (!line_is_environment(line, section, sizeof section)) {
             memcpy(result + used, line, bytes);
             used += bytes;
         }

@@ -85,6 +85,10 @@ struct task {
      */
     int (*picture_size)(const struct task_state *state, int max_side, int *width, int *height);
 
+    /* Like save_model, of the best state the run has seen and its number of steps:
+     * best.safetensors. *step 0: there is none. NULL: no such thing. */
+    int (*save_best)(struct task_state *state, struct store_writer *writer, int64_t *step);
+
     /* Further files of a finished run, written into run_dir; NULL: none. */
     int (*extra_files)(struct task_state *state, const char *run_dir);
 };

@@ -13,7 +13,7 @@ cat >tiny.yaml <<'YAML'
 task: gan
 data: photos
 device: cpu
-gan: {width: 20, height: 16, widths: [16, 8, 8], images: 96, batch: 16, gamma: 1, samples: 4, augment_target: 0.5}
+gan: {width: 20, height: 16, widths: [16, 8, 8], images: 96, batch: 16, gamma: 1, samples: 4, augment_target: 0.5, eval_every: 2}
 frames: {every: 3}
 eval_steps: 2
 video: {enabled: false}
@@ -27,8 +27,10 @@ out_has "whole/model.safetensors"
 run 0 test -s whole/reference.png
 run 0 test -s whole/frames/000000003.jpg
 run 0 grep -q '"units": 4,' whole/metrics.jsonl
+run 0 grep -q '"rkid": [0-9]' whole/metrics.jsonl
+run 0 imgtrain sample whole/best.safetensors --seeds 0 -o best
 
-# ---- no choice of how it is computed changes a bit ----
+# ---- no choice of how it is computed changes a bit (column 15 counts the work) ----
 same() {
     last="train $*"
     rm -rf other
@@ -36,8 +38,10 @@ same() {
         flunk "ended with status $?"
     elif ! cmp -s other/final.png whole/final.png; then
         flunk "the pictures differ"
-    elif [ "$(cut -d, -f1-9 other/metrics.csv)" != "$(cut -d, -f1-9 whole/metrics.csv)" ]; then
+    elif [ "$(cut -d, -f1-14,16-24 other/metrics.csv)" != "$(cut -d, -f1-14,16-24 whole/metrics.csv)" ]; then
         flunk "the metrics differ"
+    elif ! cmp -s other/best.safetensors whole/best.safetensors; then
+        flunk "the best models differ"
     else
         pass
     fi
@@ -57,6 +61,7 @@ for wait in 0.02 0.05 0.1 0.2; do
     wait "$pid" 2>/dev/null
     run 0 imgtrain train tiny.yaml -o killed -q --resume micro_batch=8 scheme=c threads=2
     run 0 cmp killed/final.png whole/final.png
+    run 0 cmp killed/best.safetensors whole/best.safetensors
 done
 run 78 imgtrain train tiny.yaml -o killed --resume lr=0.5
 err_has "gan.lr"
