@@ -243,7 +243,8 @@ START_TEST(gradients_agree_with_finite_differences)
     struct splat_target t = {WIDTH, HEIGHT, CHANNELS, 32, target};
     struct splat_gradients gradients = {&gxy[0][0], &gscale[0][0], grot, &gfeat[0][0]};
     struct splat_workspace workspace = {.capacity = COUNT};
-    workspace.bytes = device->splat->workspace_bytes(device, WIDTH, HEIGHT, CHANNELS, COUNT);
+    workspace.bytes =
+        device->splat->workspace_bytes(device, WIDTH, HEIGHT, CHANNELS, COUNT, &workspace.storage);
     ck_assert_int_eq(device->alloc(device, workspace.bytes, &workspace.memory), 0);
     struct splat_sums sums;
     ck_assert_int_eq(

@@ -98,8 +98,8 @@ static void open_fixture(struct fixture *f, const char *name, const char *isa, i
                 interleaved[i * channels + c];
     f->target = (struct splat_target){width, height, channels, 8, f->pixels};
     f->workspace.capacity = count;
-    f->workspace.bytes =
-        f->device->splat->workspace_bytes(f->device, width, height, channels, count);
+    f->workspace.bytes = f->device->splat->workspace_bytes(f->device, width, height, channels,
+                                                           count, &f->workspace.storage);
     ck_assert_int_eq(f->device->alloc(f->device, f->workspace.bytes, &f->workspace.memory), OK);
     /* whatever was there before must not matter: NaN in every float */
     memset(f->workspace.memory, 0xff, f->workspace.bytes);

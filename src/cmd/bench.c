@@ -77,7 +77,7 @@ static int measure(struct splat_fit *fit, struct config *config, const struct wo
     fit->model.blend = work->blend;
     for (int k = -2; k < (int)bench->steps; k++) { /* two to warm up */
         double loss, start = clock_seconds();
-        TRY(splat_fit_step(fit, k + 2, &loss));
+        TRY(splat_fit_step(fit, k + 2, true, &loss));
         if (k >= 0) times[k] = 1e3 * (clock_seconds() - start);
     }
     qsort(times, (size_t)bench->steps, sizeof *times, by_value);

@@ -8,9 +8,9 @@
 #include <math.h>
 
 static size_t workspace_bytes(const struct device *device, int width, int height, int channels,
-                              int64_t capacity)
+                              int64_t capacity, const struct splat_storage *storage)
 {
-    (void)device;
+    (void)device, (void)storage; /* nothing here is as large as the picture */
     struct splat_scene scene;
     return splat_scene_layout(&scene, NULL, width, height, channels, capacity);
 }
@@ -45,6 +45,25 @@ static int evaluate(struct device *device, const struct splat_workspace *workspa
     splat_pass_run(&pass);
     splat_pass_sums(&scene, sums);
     return OK;
+}
+
+static int train(struct device *device, const struct splat_workspace *workspace,
+                 const struct splat_training *training, bool wait, struct splat_sums *sums,
+                 int64_t *skipped)
+{
+    (void)wait; /* nothing is ever under way */
+    const struct splat_loss *loss = &training->loss;
+    *skipped = 0;
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        if (training->bits[g] > 0)
+            TRY(splat_cpu_fake_quantize(device, training->groups[g].parameter,
+                                        training->view.count * training->groups[g].columns,
+                                        training->bits[g], training->quantized[g]));
+    TRY(step(device, workspace, &training->view, &training->blend, &training->target, loss,
+             &training->gradients, sums));
+    if (!isfinite(splat_loss_of(loss, sums))) return OK;
+    return splat_cpu_adam(device, training->groups, SPLAT_GROUPS, training->view.count,
+                          training->born, training->t, skipped);
 }
 
 /* A window of a rendered picture, interleaved. */
@@ -100,6 +119,7 @@ const struct splat_ops splat_cpu_ops = {
     .evaluate = evaluate,
     .render = render,
     .adam = splat_cpu_adam,
+    .train = train,
     .sample = splat_cpu_sample,
     .fake_quantize = splat_cpu_fake_quantize,
     .count_pairs = count_pairs,

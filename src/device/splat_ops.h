@@ -75,10 +75,19 @@ struct splat_sums {
     double l1, l2, ssim, ssim_inner, mse;
 };
 
+static inline double splat_loss_of(const struct splat_loss *loss, const struct splat_sums *sums)
+{
+    double value = (double)loss->l1 * sums->l1 + (double)loss->l2 * sums->l2;
+    return loss->ssim > 0 ? value + (double)loss->ssim * (1 - sums->ssim) : value;
+}
+
 /* A gradient for every parameter, same shapes as the view's arrays; overwritten. */
 struct splat_gradients {
     float *xy, *scale, *rot, *feat;
 };
+
+/* The four groups of parameters, in the order of a model file. */
+enum splat_group { SPLAT_XY, SPLAT_SCALE, SPLAT_ROT, SPLAT_FEAT, SPLAT_GROUPS };
 
 /* One group of parameters for Adam. */
 struct splat_adam {
@@ -95,17 +104,41 @@ enum splat_sampling {
     SPLAT_SAMPLE_ERROR,    /* (mean over channels of |blurred target - render|)^2 */
 };
 
+/* How a device may store what is as large as the picture. One that stores nothing of the kind (the
+ * CPU) ignores it. */
+struct splat_storage {
+    bool half;  /* use_amp: in half precision */
+    bool bands; /* use_gradient_checkpointing: some rows at a time, those at their edges made twice
+                 */
+};
+
 /* Scratch memory, used by one call at a time. */
 struct splat_workspace {
     void *memory;
     size_t bytes;     /* at least workspace_bytes for the call's picture and the capacity */
     int64_t capacity; /* Gaussians it was made for */
+    struct splat_storage storage;
+};
+
+/* One step of training. Must stay the same from step to step for a device to keep what it has
+ * prepared: all but `t` and the groups' rates and bounds. */
+struct splat_training {
+    struct splat_view view; /* what is rendered: the quantised parameters where bits are set */
+    struct splat_blend blend;
+    struct splat_target target;
+    struct splat_loss loss;
+    struct splat_gradients gradients;
+    struct splat_adam groups[SPLAT_GROUPS];
+    float *quantized[SPLAT_GROUPS]; /* written where bits[g] > 0 */
+    int bits[SPLAT_GROUPS];         /* 0: not quantised */
+    const int32_t *born;
+    int32_t t;
 };
 
 struct splat_ops {
     /* Bytes of scratch memory for pictures up to this size, this many Gaussians and `threads`. */
     size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
-                              int64_t capacity);
+                              int64_t capacity, const struct splat_storage *storage);
 
     /* Renders `view`, compares it with the target and writes the gradient of the loss by every
      * parameter. The same bits for any number of threads. `sums` is overwritten, but for
@@ -123,7 +156,7 @@ struct splat_ops {
                     const struct splat_target *target, float power, struct splat_sums *sums);
 
     /* Renders rows [y, y + height) and columns [x, x + width) of the picture enlarged to full_width
-     * x full_height into out [height][width][channels] floats, not clamped. */
+     * x full_height into out [height][width][channels] floats of host memory, not clamped. */
     int (*render)(struct device *device, const struct splat_workspace *workspace,
                   const struct splat_view *view, const struct splat_blend *blend, int full_width,
                   int full_height, int x, int y, int width, int height, float *out);
@@ -133,6 +166,14 @@ struct splat_ops {
      * returned through *skipped. */
     int (*adam)(struct device *device, const struct splat_adam *groups, int group_count,
                 int64_t count, const int32_t *born, int32_t t, int64_t *skipped);
+
+    /* fake_quantize, step and adam in one, without adam when the loss is not finite. With `wait`,
+     * *sums and *skipped are this step's. Without it a device may work ahead: then they are those
+     * of the last step that was waited for, and once a loss is not finite the parameters stay as
+     * they are until a call with `wait` has shown that loss. */
+    int (*train)(struct device *device, const struct splat_workspace *workspace,
+                 const struct splat_training *training, bool wait, struct splat_sums *sums,
+                 int64_t *skipped);
 
     /* Draws `count` different pixels with probabilities proportional to the weight; writes their
      * centres to xy [count][2] (0..1) and to color [count][channels] the target there, minus the

@@ -20,7 +20,7 @@ static struct splat_target describe(const struct image *image)
 static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_target *t)
 {
     return fit->device->splat->workspace_bytes(fit->device, t->width, t->height, t->channels,
-                                               fit->model.capacity);
+                                               fit->model.capacity, &fit->workspace.storage);
 }
 
 int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, int64_t capacity)
@@ -39,6 +39,8 @@ int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, 
                                   .sample_bits = source->sample_bits,
                                   .alpha = source->alpha};
     fit->workspace.capacity = capacity;
+    fit->workspace.storage = (struct splat_storage){
+        .half = fit->config->use_amp, .bands = fit->config->memory.use_gradient_checkpointing};
     fit->workspace.bytes = workspace_bytes(fit, &fit->target);
     size_t full = source->full.data ? workspace_bytes(fit, &fit->full) : 0;
     if (full > fit->workspace.bytes) fit->workspace.bytes = full;
@@ -85,27 +87,34 @@ void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *sou
     fit->full.data = fit->full_data;
 }
 
-int splat_fit_groups(struct splat_fit *fit, float *const **groups)
+/* Bits of each group, 0 where training is not quantised. */
+static void group_bits(const struct splat_fit *fit, int *bits)
 {
     const struct config_splat *c = &fit->config->splat;
-    *groups = fit->model.group;
-    if (!c->quantize) return OK;
-    const int64_t bits[SPLAT_GROUPS] = {c->pos_bits, c->scale_bits, c->rot_bits, c->feat_bits};
+    const int64_t asked[SPLAT_GROUPS] = {c->pos_bits, c->scale_bits, c->rot_bits, c->feat_bits};
     for (int g = 0; g < SPLAT_GROUPS; g++)
-        TRY(fit->device->splat->fake_quantize(fit->device, fit->model.group[g],
-                                              fit->model.count *
-                                                  splat_group_columns(&fit->model, g),
-                                              (int)bits[g], fit->quantized[g]));
+        bits[g] = c->quantize ? (int)asked[g] : 0;
+}
+
+int splat_fit_groups(struct splat_fit *fit, float *const **groups)
+{
+    int bits[SPLAT_GROUPS];
+    *groups = fit->model.group;
+    if (!fit->config->splat.quantize) return OK;
+    group_bits(fit, bits);
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        TRY(fit->device->splat->fake_quantize(
+            fit->device, fit->model.group[g],
+            fit->model.count * splat_group_columns(&fit->model, g), bits[g], fit->quantized[g]));
     *groups = fit->quantized;
     return OK;
 }
 
-static int update(struct splat_fit *fit)
+static void describe_groups(const struct splat_fit *fit, struct splat_adam *groups)
 {
     const struct config_splat *c = &fit->config->splat;
     const double rates[SPLAT_GROUPS] = {c->pos_lr, c->scale_lr, c->rot_lr, c->feat_lr};
     float least, most;
-    struct splat_adam groups[SPLAT_GROUPS];
     splat_sigma_bounds(fit, &least, &most);
     for (int g = 0; g < SPLAT_GROUPS; g++)
         groups[g] = (struct splat_adam){.parameter = fit->model.group[g],
@@ -122,33 +131,43 @@ static int update(struct splat_fit *fit)
         groups[SPLAT_SCALE].low[k] = fit->model.sigma_scale ? least : 1 / most;
         groups[SPLAT_SCALE].high[k] = fit->model.sigma_scale ? most : 1 / least;
     }
+}
+
+static struct splat_training describe_training(const struct splat_fit *fit)
+{
+    const struct config_splat *c = &fit->config->splat;
+    float *const *g = fit->gradient;
+    struct splat_training training = {
+        .view = splat_model_view(&fit->model, c->quantize ? fit->quantized : NULL),
+        .blend = fit->model.blend,
+        .target = fit->target,
+        .loss = {(float)c->l1_loss_ratio, (float)c->l2_loss_ratio, (float)c->ssim_loss_ratio},
+        .gradients = {g[SPLAT_XY], g[SPLAT_SCALE], g[SPLAT_ROT], g[SPLAT_FEAT]},
+        .born = fit->born,
+        .t = fit->updates + 1};
+    describe_groups(fit, training.groups);
+    group_bits(fit, training.bits);
+    for (int k = 0; k < SPLAT_GROUPS; k++)
+        training.quantized[k] = fit->quantized[k];
+    return training;
+}
+
+int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss)
+{
+    const struct config_splat *c = &fit->config->splat;
+    struct splat_sums sums;
     int64_t skipped;
-    TRY(fit->device->splat->adam(fit->device, groups, SPLAT_GROUPS, fit->model.count, fit->born,
-                                 ++fit->updates, &skipped));
+    TRY(splat_grow(fit, step));
+    struct splat_training training = describe_training(fit);
+    TRY(fit->device->splat->train(fit->device, &fit->workspace, &training, wait, &sums, &skipped));
+    *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;
+    if (c->ssim_loss_ratio > 0) *loss += c->ssim_loss_ratio * (1 - sums.ssim);
+    if (!isfinite(*loss)) return OK; /* the loop decides; the state stays as it is */
+    fit->updates++;
     if (skipped)
         log_debug("update %d left %lld Gaussians alone: their gradient is not finite", fit->updates,
                   (long long)skipped);
     return OK;
-}
-
-int splat_fit_step(struct splat_fit *fit, int64_t step, double *loss)
-{
-    const struct config_splat *c = &fit->config->splat;
-    struct splat_loss weights = {(float)c->l1_loss_ratio, (float)c->l2_loss_ratio,
-                                 (float)c->ssim_loss_ratio};
-    struct splat_gradients gradients = {fit->gradient[SPLAT_XY], fit->gradient[SPLAT_SCALE],
-                                        fit->gradient[SPLAT_ROT], fit->gradient[SPLAT_FEAT]};
-    struct splat_sums sums;
-    float *const *groups;
-    TRY(splat_grow(fit, step));
-    TRY(splat_fit_groups(fit, &groups));
-    struct splat_view view = splat_model_view(&fit->model, groups);
-    TRY(fit->device->splat->step(fit->device, &fit->workspace, &view, &fit->model.blend,
-                                 &fit->target, &weights, &gradients, &sums));
-    *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;
-    if (c->ssim_loss_ratio > 0) *loss += c->ssim_loss_ratio * (1 - sums.ssim);
-    if (!isfinite(*loss)) return OK; /* the loop decides; the state stays as it is */
-    return update(fit);
 }
 
 int splat_fit_measure(struct splat_fit *fit, int64_t step, bool schedule)

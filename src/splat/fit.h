@@ -36,8 +36,9 @@ int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, 
 /* After the commit: puts the picture into its place. */
 void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source);
 
-/* Training step `step`: grows when it is due, then one update. The loss before it. */
-int splat_fit_step(struct splat_fit *fit, int64_t step, double *loss);
+/* Training step `step`: grows when it is due, then one update. The loss before it; without `wait`
+ * it may be that of an earlier step (splat_ops.train). */
+int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss);
 
 /* Measures psnr and ssim of the model after `step` updates; `schedule`: the plateau schedule sees
  * them. */

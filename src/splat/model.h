@@ -17,9 +17,6 @@
 struct store_file;
 struct store_writer;
 
-/* The four groups of parameters, in the order of a model file. */
-enum splat_group { SPLAT_XY, SPLAT_SCALE, SPLAT_ROT, SPLAT_FEAT, SPLAT_GROUPS };
-
 struct splat_model {
     int width, height, channels;
     int64_t count, capacity;

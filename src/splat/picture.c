@@ -67,15 +67,16 @@ static int render_window(struct device *device, const struct splat_model *model,
 {
     const struct splat_ops *ops = device->splat;
     struct splat_view view = splat_model_view(model, groups);
-    struct splat_workspace own = {.capacity = model->count}, workspace;
+    struct splat_workspace own = {.capacity = model->count, .storage.bands = true}, workspace;
     float *rows = NULL;
     int code = OK;
     TRY(image_create(out, w->width, w->height, model->channels, type));
-    bool enough = given && ops->workspace_bytes(device, w->full_width, w->full_height,
-                                                model->channels, given->capacity) <= given->bytes;
+    bool enough =
+        given && ops->workspace_bytes(device, w->full_width, w->full_height, model->channels,
+                                      given->capacity, &given->storage) <= given->bytes;
     if (!enough) {
         own.bytes = ops->workspace_bytes(device, w->full_width, w->full_height, model->channels,
-                                         model->count);
+                                         model->count, &own.storage);
         TRY_CLEANUP(device->alloc(device, own.bytes, &own.memory));
     }
     workspace = enough ? *given : own;

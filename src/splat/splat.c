@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A device may work ahead for so many steps: a stop is heard, and a loss seen, within them. */
+enum { WAIT_STEPS = 16 };
+
 struct task_state {
     struct splat_fit fit;
 };
@@ -205,7 +208,8 @@ static int step(struct task_state *state, int64_t number, bool evaluate, struct 
     struct splat_fit *fit = &state->fit;
     /* The schedule must see the same steps, whatever the loop wants to show. */
     bool due = (number + 1) % fit->config->eval_steps == 0;
-    TRY(splat_fit_step(fit, number, &report->loss));
+    bool wait = due || evaluate || number % WAIT_STEPS == 0;
+    TRY(splat_fit_step(fit, number, wait, &report->loss));
     if ((due || evaluate) && isfinite(report->loss)) TRY(splat_fit_measure(fit, number + 1, due));
     report->metric_count = 0;
     report->metrics[report->metric_count++] = (struct task_metric){"psnr", "%.2f", fit->psnr};
