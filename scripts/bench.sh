@@ -11,7 +11,7 @@ if ! "$python" -c 'import torch' 2>/dev/null; then
     echo "no comparison: $python has no torch (PYTHON=... picks another)"
     exit 0
 fi
-ours=$(./imgtrain bench --device cpu --json)
+ours=$(./imgtrain bench --device cpu --task splat --json)
 
 compare() { # LABEL OPTION...: a run of the PyTorch program, and how many times as fast we are
     label=$1

@@ -1,0 +1,41 @@
+#!/bin/sh
+# imgtrain bench: its figures are there and mean what they say.
+. "$(dirname "$0")/lib.sh"
+
+run 64 imgtrain bench --task paint
+err_has "--task paint"
+run 64 imgtrain bench --size 16
+run 64 imgtrain bench --task gan --scheme b
+run 64 imgtrain bench --task gan --batch 8 --micro 9
+
+# one JSON document whatever is measured
+run 0 imgtrain bench --device cpu --task splat --size 64 --gaussians 50 --steps 1 --json
+cp "$out" splat.json
+for scheme in a c; do
+    run 0 imgtrain bench --device cpu --task gan --size 16 --batch 16 --steps 1 --scheme $scheme --json
+    cp "$out" $scheme.json
+done
+run 0 python3 - <<'END'
+import json
+splat, a, c = (json.load(open(name + ".json")) for name in ("splat", "a", "c"))
+assert len(splat) == 3 and all(x["ms"] > 0 and x["gpairs_per_s"] > 0 for x in splat), splat
+a, c = a[0], c[0]
+assert 3.9 < a["units_d"] <= 4.1 and 4.5 < c["units_d"] < 6, (a, c)
+for x in a, c:
+    assert x["plan_bytes"] == x["peak_bytes"], x  # as predicted
+    assert abs(x["images_per_s"] * x["ms"] / 1e3 - 16) < 0.1, x
+assert c["activation_bytes"] < a["activation_bytes"], (a, c)
+END
+
+# it times the networks that the presets train: those that follow from the size alone
+mkdir pictures
+for i in 1 2; do printf 'P6 1 1 255\nabc' >pictures/$i.ppm; done
+for size in 16 32 64 128 256; do
+    run 0 imgtrain train "$root/cfgs/gan-$size.yaml" data=pictures --device cpu --dry-run
+    out_has "parameters"
+    grep -E '^ *(parameters|activations) ' "$out" >preset
+    run 0 imgtrain train "$root/cfgs/gan-$size.yaml" data=pictures --device cpu --dry-run widths='[]'
+    grep -E '^ *(parameters|activations) ' "$out" >own
+    run 0 diff preset own
+done
+finish
