@@ -161,10 +161,12 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     size_t skip = (size_t)(in->first + (b->step > 0 ? b->step * core->choices.batch : 0));
     size_t pixels = (size_t)(core->h * core->w), c = (size_t)core->c;
     for (size_t i = 0; i < (size_t)in->n; i++) {
+        in->flips[i] = 0;
+        ck_assert_int_eq(real->type, TENSOR_U8);
         for (size_t p = 0; p < pixels; p++)
             for (size_t j = 0; j < c; j++)
-                in->real[(i * pixels + p) * c + j] =
-                    (float)element(real, ((skip + i) * c + j) * pixels + p);
+                in->pixels[(i * pixels + p) * c + j] =
+                    ((const uint8_t *)real->data)[((skip + i) * c + j) * pixels + p];
         for (size_t j = 0; j < (size_t)in->z_count; j++)
             in->z[i * (size_t)in->z_stride + j] =
                 (float)element(z, (skip + i) * (size_t)in->z_count + j);

@@ -46,9 +46,8 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
         struct philox4 draw = philox_draw(s->lesson.seed, STREAM_TEST, 9, call * batch + pair);
-        const uint8_t *from = s->pictures[draw.v[0] % TRAIN];
-        for (int j = 0; j < VALUES; j++)
-            in->real[i * VALUES + j] = (float)(from[j] - 128) / 128;
+        memcpy(in->pixels + i * VALUES, s->pictures[draw.v[0] % TRAIN], VALUES);
+        in->flips[i] = 0;
         net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, s->lesson.seed,
                    STREAM_GAN_LATENT, call, pair * 64);
         in->real_draws[i] = in->fake_draws[i] = augment_none();
@@ -153,11 +152,11 @@ static struct result learn(const struct lesson *lesson)
     ck_assert_int_ge(gan_core_declare(core, &design, &choices, device->nn, plan), 0);
     ck_assert_int_ge(plan_commit(plan, device), 0);
     gan_core_connect(core);
-    gan_core_initialise(core, lesson->seed);
+    ck_assert_int_ge(gan_core_initialise(core, lesson->seed), 0);
     train(core, school);
     for (uint64_t i = 0; i < FAKES; i++)
         gan_latent(latents + i * 64, 64, i);
-    gan_generate(core, core->ema, latents, NULL, FAKES, fakes);
+    ck_assert_int_ge(gan_generate(core, core->ema, latents, NULL, FAKES, fakes), 0);
     struct result result = examine(fakes);
     plan_free(plan);
     device_close(device);

@@ -84,17 +84,19 @@ static void augment_adjoint(float *out, ptrdiff_t out_stride, const float *in, p
         adjoint_picture(out + i * out_stride, in + i * in_stride, &draws[i], h, w, c);
 }
 
-static void from_u8(float *out, const uint8_t *const *pictures, const uint8_t *flip, int n, int h,
-                    int w, int c)
+static void from_u8(float *out, const uint8_t *pictures, const uint8_t *flip, int n, int h, int w,
+                    int c)
 {
 #pragma omp parallel for
     for (int i = 0; i < n; i++) {
-        float *to = out + (size_t)i * (size_t)(h * w * c);
+        size_t one = (size_t)(h * w * c);
+        float *to = out + (size_t)i * one;
+        const uint8_t *picture = pictures + (size_t)i * one;
         for (int y = 0; y < h; y++)
             for (int x = 0; x < w; x++) {
                 int from = flip && flip[i] ? w - 1 - x : x;
                 for (int j = 0; j < c; j++)
-                    *to++ = (float)(pictures[i][(y * w + from) * c + j] - 128) * (1.0f / 128);
+                    *to++ = (float)(picture[(y * w + from) * c + j] - 128) * (1.0f / 128);
             }
     }
 }

@@ -12,6 +12,9 @@
  * on the shape alone. So a batch may be cut into several calls at slice boundaries and the bits
  * stay the same. Functions without a `slice` use slices of one picture.
  *
+ * Operations are queued in the order of the calls and may run later: only upload and download touch
+ * memory of the host, and what fails in between is returned by the next download.
+ *
  * Masks: 1 bit an element, element i in bit i % 8 of byte i / 8; the channels of a masked tensor
  * are a multiple of 8. Set: the value was > 0. */
 #ifndef IMGTRAIN_DEVICE_NN_OPS_H
@@ -57,9 +60,27 @@ struct nn_epilogue {
 
 struct nn_augment; /* the draws of DiffAugment for one picture: math/augment.h */
 
+/* What the losses of a step are summed to, in doubles. */
+enum nn_sum {
+    NN_SUM_LOSS,
+    NN_SUM_REAL, /* scores */
+    NN_SUM_FAKE,
+    NN_SUM_SIGN, /* of score(real) - score(fake) */
+    NN_SUM_R1,   /* |gradient|^2 at reals, at fakes */
+    NN_SUM_R2,
+    NN_SUM_ERROR, /* not a sum: the largest relative error of the penalty's identity */
+    NN_SUMS
+};
+
 struct nn_ops {
     const char *name;
     bool bf16; /* NN_BF16 pays here; elsewhere it works, but slowly */
+    bool on_host; /* the device's memory is the host's: it may be read and written directly */
+
+    /* Copies between host and device. `host` may be written again after upload; download waits for
+     * everything queued before. The same address on both sides is left alone (on_host). */
+    int (*upload)(void *device, const void *host, size_t bytes);
+    int (*download)(void *host, const void *device, size_t bytes);
 
     /* Bytes of scratch that the three convolutions need at most (64-byte aligned when handed in).
      */
@@ -119,12 +140,27 @@ struct nn_ops {
     void (*augment_adjoint)(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
                             const struct nn_augment *draws, int n, int h, int w, int c);
     /* out = (u - 128) / 128, mirrored left to right where flip[i] (flip may be NULL) */
-    void (*from_u8)(float *out, const uint8_t *const *pictures, const uint8_t *flip, int n, int h,
-                    int w, int c);
+    void (*from_u8)(float *out, const uint8_t *pictures, const uint8_t *flip, int n, int h, int w,
+                    int c);
     /* x[i] += factor[i] * y[i] for n pictures of `count` floats */
     void (*scale_add)(float *x, const float *y, const float *factor, int n, size_t count);
     /* out[i] = sum of squares of picture i */
     void (*square_sums)(double *out, const float *x, int n, size_t count);
+
+    /* The relativistic loss over pairs (math/gan_loss.h): adds to sums (means over `batch` pairs)
+     * and writes dL/dscore. generator 0: scores and seeds [2n], real and fake alternating; 1:
+     * scores of n fakes, then of n reals, seeds [n] of the fakes. */
+    void (*pair_loss)(double *sums, float *seed, const float *scores, int n, int batch,
+                      int generator);
+    /* For n pictures, real and fake alternating, with seeds c: squares (of c times D's gradient)
+     * become those of the gradient, sums get R1 and R2, factors what scale_add multiplies the
+     * tangent by. *gamma: the penalty's weight. */
+    void (*penalty)(double *sums, float *factors, double *squares, const float *seed,
+                    const double *gamma, int n, int batch);
+    /* Compares the second sweep's scores `got` with what they must be. */
+    void (*penalty_check)(double *sums, const float *got, const float *scores,
+                          const double *squares, const float *seed, const double *gamma, int n,
+                          int batch);
 
     /* Flat ranges. Adam with b1 = 0: v = b2 v + (1 - b2) g^2; p -= lr g / (sqrt(v / correction) +
      * eps), correction = 1 - product of all b2 so far. ema = beta ema + (1 - beta) p. */

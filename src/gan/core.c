@@ -131,30 +131,85 @@ static int declare_network(struct gan_network *network, const char *name, struct
     return OK;
 }
 
+/* Lays the arrays of a block out from `base` on; returns the bytes. block NULL: only those. */
+static size_t block_layout(const struct gan_core *core, struct gan_block *block, char *base)
+{
+    size_t m = (size_t)core->choices.micro, picture = (size_t)(core->h * core->w * core->c);
+    const size_t bytes[] = {sizeof(double),
+                            m * sizeof(struct nn_augment),
+                            m * sizeof(struct nn_augment),
+                            2 * m * sizeof(struct nn_augment),
+                            m * sizeof(int),
+                            2 * m * sizeof(int),
+                            m,
+                            m * picture};
+    enum { ARRAYS = sizeof bytes / sizeof *bytes };
+    size_t at[ARRAYS], end = 0;
+    for (int i = 0; i < ARRAYS; i++) {
+        at[i] = end;
+        end += (bytes[i] + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    }
+    if (block) {
+        block->gamma = (double *)(void *)(base + at[0]);
+        block->real_draws = (struct nn_augment *)(void *)(base + at[1]);
+        block->fake_draws = (struct nn_augment *)(void *)(base + at[2]);
+        block->pair_draws = (struct nn_augment *)(void *)(base + at[3]);
+        block->labels = (int *)(void *)(base + at[4]);
+        block->pair_labels = (int *)(void *)(base + at[5]);
+        block->flips = (uint8_t *)(base + at[6]);
+        block->pixels = (uint8_t *)(base + at[7]);
+    }
+    return end;
+}
+
+static size_t z_row_floats(const struct gan_core *core)
+{
+    return (size_t)(core->design.z + core->design.embedding);
+}
+
+static size_t range_floats(const struct gan_core *core, int range)
+{
+    bool d = range == GAN_RANGE_D || range == GAN_RANGE_D_V;
+    return d ? core->d.net.floats : core->g.net.floats;
+}
+
+/* What the host reads and writes beside a device with memory of its own. */
+static int declare_host(struct gan_core *core, struct plan *plan)
+{
+    size_t states = 0;
+    for (int i = 0; i < GAN_RANGES; i++)
+        states += range_floats(core, i) * sizeof(float);
+    TRY(plan_declare(plan, "inputs.host", PLAN_HOST, block_layout(core, NULL, NULL), PLAN_ALWAYS,
+                     (void **)&core->host_block));
+    TRY(plan_declare(plan, "z.host", PLAN_HOST,
+                     (size_t)core->choices.micro * z_row_floats(core) * sizeof(float), PLAN_ALWAYS,
+                     (void **)&core->host_z));
+    return plan_declare(plan, "states.host", PLAN_HOST, states, PLAN_ALWAYS,
+                        (void **)&core->host_states);
+}
+
 /* Everything of one batch that is neither activation nor gradient. */
 static int declare_inputs(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
     size_t m = (size_t)core->choices.micro;
     size_t picture = (size_t)(core->h * core->w * core->c) * sizeof(float);
-    struct gan_inputs *in = &core->inputs;
     const struct {
         const char *name;
         size_t bytes;
         void *slot;
     } small[] = {
-        {"labels", m * sizeof(int), &in->labels},
-        {"draws.real", m * sizeof(struct nn_augment), &in->real_draws},
-        {"draws.fake", m * sizeof(struct nn_augment), &in->fake_draws},
-        {"draws.pairs", 2 * m * sizeof(struct nn_augment), &core->pair_draws},
-        {"labels.pairs", 2 * m * sizeof(int), &core->pair_labels},
+        {"inputs", block_layout(core, NULL, NULL), &core->device_block},
         {"factors", 2 * m * sizeof(float), &core->factors},
         {"squares", 2 * m * sizeof(double), &core->squares},
         {"scores", 2 * m * sizeof(float), &core->scores},
-        {"real", m * picture, &in->real},
+        {"sums.d", NN_SUMS * sizeof(double), &core->d_sums},
+        {"sums.g", NN_SUMS * sizeof(double), &core->g_sums},
+        {"real", m * picture, &core->real},
     };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
+    if (!core->ops->on_host) TRY(declare_host(core, plan));
     TRY(plan_declare(plan, "pulled", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty - 1, p->penalty,
                      (void **)&core->pulled));
     return plan_declare(plan, "pushed", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty, p->penalty,
@@ -239,12 +294,14 @@ static void connect(struct gan_core *core, struct sweep *s, struct gan_network *
     s->parameters = network->parameters;
     s->gradients = gradients ? network->gradients : NULL;
     s->slice = network == &core->d ? 2 * core->slice : core->slice;
-    s->labels = network == &core->d ? core->pair_labels : core->inputs.labels;
+    s->labels = network == &core->d ? core->device.pair_labels : core->device.labels;
     s->workspace = core->g_make.workspace;
 }
 
 void gan_core_connect(struct gan_core *core)
 {
+    block_layout(core, &core->device, core->device_block);
+    block_layout(core, &core->host, core->host_block ? core->host_block : core->device_block);
     connect(core, &core->g_make, &core->g, false);
     connect(core, &core->g_learn, &core->g, false);
     connect(core, &core->g_back, &core->g, true);
@@ -265,9 +322,46 @@ void gan_core_connect(struct gan_core *core)
     }
 }
 
-void gan_core_initialise(struct gan_core *core, uint64_t seed)
+static float *range_of(const struct gan_core *core, enum gan_range range)
 {
-    net_initialise(&core->g.net, core->g.parameters, seed, GAN_G);
-    net_initialise(&core->d.net, core->d.parameters, seed, GAN_D);
-    memcpy(core->ema, core->g.parameters, core->g.net.floats * sizeof(float));
+    switch (range) {
+    case GAN_RANGE_G: return core->g.parameters;
+    case GAN_RANGE_D: return core->d.parameters;
+    case GAN_RANGE_G_V: return core->g.v;
+    case GAN_RANGE_D_V: return core->d.v;
+    default: return core->ema;
+    }
+}
+
+float *gan_core_view(struct gan_core *core, enum gan_range range)
+{
+    float *view = core->host_states;
+    if (!view) return range_of(core, range);
+    for (int i = 0; i < (int)range; i++)
+        view += range_floats(core, i);
+    return view;
+}
+
+int gan_core_pull(struct gan_core *core, enum gan_range range, float **view)
+{
+    *view = gan_core_view(core, range);
+    return core->ops->download(*view, range_of(core, range),
+                               range_floats(core, (int)range) * sizeof(float));
+}
+
+int gan_core_push(struct gan_core *core, enum gan_range range)
+{
+    return core->ops->upload(range_of(core, range), gan_core_view(core, range),
+                             range_floats(core, (int)range) * sizeof(float));
+}
+
+int gan_core_initialise(struct gan_core *core, uint64_t seed)
+{
+    float *g = gan_core_view(core, GAN_RANGE_G), *ema = gan_core_view(core, GAN_RANGE_EMA);
+    net_initialise(&core->g.net, g, seed, GAN_G);
+    net_initialise(&core->d.net, gan_core_view(core, GAN_RANGE_D), seed, GAN_D);
+    memcpy(ema, g, core->g.net.floats * sizeof(float));
+    TRY(gan_core_push(core, GAN_RANGE_G));
+    TRY(gan_core_push(core, GAN_RANGE_D));
+    return gan_core_push(core, GAN_RANGE_EMA);
 }

@@ -19,14 +19,25 @@ struct gan_choices {
     bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
 };
 
-/* What the callback fills in for `n` pairs, from pair `first` of the batch on. */
+/* What the callback fills in for `n` pairs, from pair `first` of the batch on: host memory. */
 struct gan_inputs {
     int first, n;
-    float *real; /* [n][h][w][c] in -1..1 */
-    float *z;    /* row i begins at z + i * z_stride */
+    uint8_t *pixels; /* [n][h][w][c] */
+    uint8_t *flips;  /* [n]: not 0 = the real is shown mirrored */
+    float *z;        /* row i begins at z + i * z_stride */
     int z_count, z_stride;
     int *labels;                                /* [n], of the real and of the fake */
     struct nn_augment *real_draws, *fake_draws; /* [n] */
+};
+
+/* What a micro-batch needs from the host, one behind the other in one block: one copy brings it to
+ * the device. Two of them, equal where the device's memory is the host's. */
+struct gan_block {
+    double *gamma;
+    struct nn_augment *real_draws, *fake_draws; /* [micro] */
+    struct nn_augment *pair_draws;              /* [2 micro] as D sees them */
+    int *labels, *pair_labels;                  /* [micro], [2 micro] */
+    uint8_t *flips, *pixels;                    /* [micro], [micro] pictures */
 };
 
 enum gan_which { GAN_D, GAN_G };
@@ -60,12 +71,16 @@ struct gan_core {
     /* the uses of the networks within a step */
     struct sweep g_make, d_first, d_second, g_learn, d_judge, g_back;
     struct gan_inputs inputs;
-    int *pair_labels;              /* [2 micro] as D sees them */
-    struct nn_augment *pair_draws; /* [2 micro] */
-    float *factors;                /* [2 micro] */
-    double *squares;               /* [2 micro] */
-    float *scores;                 /* [2 micro] */
-    float *pulled, *pushed;        /* T' v and T T' v, [2 micro] pictures */
+    char *host_block, *device_block;
+    struct gan_block host, device;
+    float *host_z;           /* [micro] rows of G's input; NULL where the host writes them itself */
+    float *host_states;      /* all ranges of a checkpoint; NULL likewise */
+    float *real;             /* [micro] pictures */
+    float *factors;          /* [2 micro] */
+    double *squares;         /* [2 micro] */
+    float *scores;           /* [2 micro] */
+    double *d_sums, *g_sums; /* [NN_SUMS] of a step */
+    float *pulled, *pushed;  /* T' v and T T' v, [2 micro] pictures */
 };
 
 /* Pairs that are summed as one, whatever the micro-batch: by the picture's size alone. */
@@ -78,22 +93,41 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
 /* After plan_commit: connects the sweeps. */
 void gan_core_connect(struct gan_core *core);
 /* First weights; EMA = G. */
-void gan_core_initialise(struct gan_core *core, uint64_t seed);
+int gan_core_initialise(struct gan_core *core, uint64_t seed);
 
-/* Leaves the gradients in d.gradients / g.gradients. gamma: weight of the penalty. Errors are the
- * callback's. */
+/* The ranges that a checkpoint holds. A view is the host's copy of one: the device's memory itself
+ * where the host can read it. Pull fills the view with the device's numbers; it stays until the
+ * next pull of the same range. Push is the way back. */
+enum gan_range {
+    GAN_RANGE_G,
+    GAN_RANGE_D,
+    GAN_RANGE_G_V,
+    GAN_RANGE_D_V,
+    GAN_RANGE_EMA,
+    GAN_RANGES
+};
+int gan_core_pull(struct gan_core *core, enum gan_range range, float **view);
+float *gan_core_view(struct gan_core *core, enum gan_range range);
+int gan_core_push(struct gan_core *core, enum gan_range range);
+
+/* Leaves the gradients in d.gradients / g.gradients. gamma: weight of the penalty. report may be
+ * NULL: nothing waits for the device then, and gan_reports tells it later. Errors are the
+ * callback's and the device's. */
 int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamma,
                struct gan_report *report);
 int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_report *report);
+/* The reports of the last D and the last G step; NULL: not wanted. */
+int gan_reports(struct gan_core *core, struct gan_report *d, struct gan_report *g);
 
 /* Adam (b1 = 0) on one network; advances v_missing. */
 void gan_update(const struct gan_core *core, struct gan_network *network, double lr, double b2);
 
-/* Between steps, at most `micro` at a time: pictures of latents (rows of design.z floats) made with
- * `parameters` into out [n][h][w][c]; and D's scores of pictures. */
-void gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
-                  int n, float *out);
-void gan_judge(struct gan_core *core, const float *pictures, const int *labels, int n,
-               float *scores);
+/* Between steps: pictures of latents (rows of design.z floats) made with `parameters` (of the
+ * device) into out [n][h][w][c]; and D's scores of pictures. All else is host memory; labels NULL
+ * without classes. */
+int gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
+                 int n, float *out);
+int gan_judge(struct gan_core *core, const uint8_t *const *pictures, const int *labels, int n,
+              float *scores);
 
 #endif

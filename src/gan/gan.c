@@ -31,13 +31,10 @@ struct task_state {
     struct gan_progress progress; /* what a checkpoint holds besides tensors */
     struct gan_tracking tracking;
     struct gan_schedule now;
-    struct dataset_item *items;       /* [micro] */
-    const uint8_t **pixels;           /* [micro] */
-    uint8_t *flips;                   /* [micro] */
-    float *latents;                   /* [micro] */
-    float *show;                      /* [samples] generated pictures, host */
-    float *gap_pictures, *gap_scores; /* [micro] */
-    struct gan_report d, g;           /* of the last step */
+    struct dataset_item *items; /* [micro] */
+    float *latents;             /* [micro] */
+    float *show;                /* [samples] generated pictures, host */
+    struct gan_report d, g;     /* of the last step */
     double gap;
     bool identity_warned;
     bool (*stop_requested)(void);
@@ -59,18 +56,18 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     uint64_t call = 2 * (uint64_t)s->step + (uint64_t)which, seed = seed_of(s);
     uint64_t draws = (uint64_t)(in->z_count + 3) / 4;
     float p = (float)fmin(0.8, fmax(s->now.augment, s->progress.augment));
+    size_t one = (size_t)(core->h * core->w * core->c);
     dataset_batch(s->set, call * batch + (uint64_t)in->first, in->n, s->items);
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
-        s->pixels[i] = s->items[i].pixels;
-        s->flips[i] = s->items[i].flip;
+        memcpy(in->pixels + (size_t)i * one, s->items[i].pixels, one);
+        in->flips[i] = s->items[i].flip;
         in->labels[i] = s->items[i].label;
         net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, seed,
                    STREAM_GAN_LATENT, call, pair * draws);
         in->real_draws[i] = augment_draw(seed, call, 2 * pair, p, core->h, core->w);
         in->fake_draws[i] = augment_draw(seed, call, 2 * pair + 1, p, core->h, core->w);
     }
-    core->ops->from_u8(in->real, s->pixels, s->flips, in->n, core->h, core->w, core->c);
     return OK;
 }
 
@@ -101,19 +98,15 @@ static int declare(struct task_state *s, const struct net_design *design,
                    const struct gan_choices *choices, const struct device *device)
 {
     size_t picture = (size_t)(gan_picture_width(s->config) * gan_picture_height(s->config) * 3);
-    size_t micro = (size_t)choices->micro;
     plan_free(s->plan);
     memset(&s->core, 0, sizeof s->core);
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(gan_core_declare(&s->core, design, choices, device->nn, s->plan));
     TRY(tracking_declare(&s->tracking, s->core.g.net.floats, s->plan));
-    TRY(plan_declare(s->plan, "gap.pictures", PLAN_HOST, micro * picture * sizeof(float),
-                     PLAN_ALWAYS, (void **)&s->gap_pictures));
-    TRY(plan_declare(s->plan, "gap.scores", PLAN_HOST, micro * sizeof(float), PLAN_ALWAYS,
-                     (void **)&s->gap_scores));
-    TRY(plan_declare(s->plan, "latents", PLAN_HOST, micro * (size_t)design->z * sizeof(float),
-                     PLAN_ALWAYS, (void **)&s->latents));
+    TRY(plan_declare(s->plan, "latents", PLAN_HOST,
+                     (size_t)choices->micro * (size_t)design->z * sizeof(float), PLAN_ALWAYS,
+                     (void **)&s->latents));
     TRY(plan_declare(s->plan, "show", PLAN_HOST,
                      (size_t)s->config->gan.samples * picture * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->show));
@@ -159,9 +152,7 @@ static int allocate(struct task_state *s)
 {
     size_t micro = (size_t)s->core.choices.micro;
     s->items = calloc(micro, sizeof *s->items);
-    s->pixels = calloc(micro, sizeof *s->pixels);
-    s->flips = calloc(micro, 1);
-    if (!s->items || !s->pixels || !s->flips) return fail(ERR_SYSTEM, "out of memory");
+    if (!s->items) return fail(ERR_SYSTEM, "out of memory");
     return OK;
 }
 
@@ -171,8 +162,6 @@ static void gan_close(struct task_state *s)
     plan_free(s->plan);
     dataset_close(s->set);
     free(s->items);
-    free(s->pixels);
-    free(s->flips);
     free(s);
 }
 
@@ -204,8 +193,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
         TRY(gan_load(&s->core, &s->progress, setup->resume));
         return tracking_load(&s->tracking, &s->core.g.net, setup->resume);
     }
-    gan_core_initialise(&s->core, seed_of(s));
-    return OK;
+    return gan_core_initialise(&s->core, seed_of(s));
 }
 
 static const struct plan *gan_plan(const struct task_state *s)
@@ -221,20 +209,20 @@ static int64_t gan_steps(const struct task_state *s)
 /* ---- samples of the averaged generator ---- */
 
 /* At most `micro`. */
-static void make_some(struct task_state *s, const uint64_t *seeds, const int *classes, int n,
-                      float *out)
+static int make_some(struct task_state *s, const uint64_t *seeds, const int *classes, int n,
+                     float *out)
 {
     struct gan_core *core = &s->core;
     int z = core->design.z;
     for (int i = 0; i < n; i++) {
         gan_latent(s->latents + (ptrdiff_t)i * z, z, seeds[i]);
-        core->inputs.labels[i] = classes[i];
+        core->host.labels[i] = classes[i];
     }
-    gan_generate(core, core->ema, s->latents, core->inputs.labels, n, out);
+    return gan_generate(core, core->ema, s->latents, core->host.labels, n, out);
 }
 
 /* Those of a frame: seeds 0, 1, ...; classes take turns. */
-static void make_samples(struct task_state *s)
+static int make_samples(struct task_state *s)
 {
     const struct gan_core *core = &s->core;
     size_t picture = (size_t)(core->h * core->w * core->c);
@@ -248,8 +236,9 @@ static void make_samples(struct task_state *s)
             seeds[i] = (uint64_t)(first + i);
             classes[i] = core->design.classes ? (first + i) % core->design.classes : 0;
         }
-        make_some(s, seeds, classes, n, s->show + (size_t)first * picture);
+        TRY(make_some(s, seeds, classes, n, s->show + (size_t)first * picture));
     }
+    return OK;
 }
 
 /* Those of the metrics, at most as many as in a frame at a time. */
@@ -257,7 +246,7 @@ static int draw(void *context, const uint64_t *seeds, const int *classes, int n,
 {
     struct task_state *s = context;
     size_t floats = (size_t)(s->core.h * s->core.w * s->core.c) * (size_t)n;
-    make_some(s, seeds, classes, n, s->show);
+    TRY(make_some(s, seeds, classes, n, s->show));
     for (size_t i = 0; i < floats; i++)
         out[i] = sampler_byte(s->show[i]);
     return OK;
@@ -274,9 +263,9 @@ static int measure(struct task_state *s, int64_t steps_done)
         .stop_requested = s->stop_requested,
     };
     TRY(tracking_measure(&s->tracking, s->set, &options, draw, s, steps_done));
-    if (tracking_is_best(&s->tracking, steps_done))
-        s->core.ops->copy(s->tracking.best, s->core.ema, s->core.g.net.floats * sizeof(float));
-    return OK;
+    if (!tracking_is_best(&s->tracking, steps_done)) return OK;
+    return s->core.ops->download(s->tracking.best, s->core.ema,
+                                 s->core.g.net.floats * sizeof(float));
 }
 
 static bool measure_is_due(const struct task_state *s, int64_t steps_done)
@@ -289,26 +278,34 @@ static bool measure_is_due(const struct task_state *s, int64_t steps_done)
 /* ---- one step ---- */
 
 /* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
-static double mean_score(struct task_state *s, bool held)
+static int mean_score(struct task_state *s, bool held, double *mean)
 {
-    struct gan_core *core = &s->core;
-    int count = held ? dataset_held_count(s->set) : dataset_train_count(s->set);
-    if (count > GAP_PICTURES) count = GAP_PICTURES;
+    const uint8_t *pixels[GAP_PICTURES];
+    int labels[GAP_PICTURES],
+        count = held ? dataset_held_count(s->set) : dataset_train_count(s->set);
+    float scores[GAP_PICTURES];
     double sum = 0;
-    for (int first = 0; first < count; first += core->choices.micro) {
-        int n = count - first < core->choices.micro ? count - first : core->choices.micro;
-        for (int i = 0; i < n; i++) {
-            struct dataset_item item =
-                held ? dataset_held(s->set, first + i) : dataset_train(s->set, first + i);
-            s->pixels[i] = item.pixels;
-            core->inputs.labels[i] = item.label;
-        }
-        core->ops->from_u8(s->gap_pictures, s->pixels, NULL, n, core->h, core->w, core->c);
-        gan_judge(core, s->gap_pictures, core->inputs.labels, n, s->gap_scores);
-        for (int i = 0; i < n; i++)
-            sum += (double)s->gap_scores[i];
+    if (count > GAP_PICTURES) count = GAP_PICTURES;
+    for (int i = 0; i < count; i++) {
+        struct dataset_item item = held ? dataset_held(s->set, i) : dataset_train(s->set, i);
+        pixels[i] = item.pixels;
+        labels[i] = item.label;
     }
-    return count ? sum / count : (double)NAN;
+    TRY(gan_judge(&s->core, pixels, labels, count, scores));
+    for (int i = 0; i < count; i++)
+        sum += (double)scores[i];
+    *mean = count ? sum / count : (double)NAN;
+    return OK;
+}
+
+static int measure_gap(struct task_state *s)
+{
+    double train, held;
+    if (!dataset_held_count(s->set)) return OK;
+    TRY(mean_score(s, false, &train));
+    TRY(mean_score(s, true, &held));
+    s->gap = train - held;
+    return OK;
 }
 
 /* Raises the augmentation while D tells reals from fakes too surely (Karras et al. 2020: full range
@@ -375,18 +372,19 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     if (s->tracking.owed) TRY(measure(s, s->tracking.owed));
     s->step = step;
     s->now = gan_schedule_at(s->config, t);
-    TRY(gan_d_step(core, fill, s, s->now.gamma, &s->d));
+    TRY(gan_d_step(core, fill, s, s->now.gamma, NULL));
     gan_update(core, &core->d, s->now.lr, s->now.b2);
-    TRY(gan_g_step(core, fill, s, &s->g));
+    TRY(gan_g_step(core, fill, s, NULL));
     gan_update(core, &core->g, s->now.lr, s->now.b2);
     core->ops->ema(core->ema, core->g.parameters, core->g.net.floats, (float)s->now.ema);
+    TRY(gan_reports(core, &s->d, &s->g));
     feed_back(s);
     if (s->d.invariant > 1e-2 && !s->identity_warned) {
         log_warning("step %lld: the gradient penalty's identity is off by %.1e", (long long)step,
                     s->d.invariant);
         s->identity_warned = true;
     }
-    if (evaluate && dataset_held_count(s->set)) s->gap = mean_score(s, false) - mean_score(s, true);
+    if (evaluate) TRY(measure_gap(s));
     tracking_forget(&s->tracking);
     if (measure_is_due(s, step + 1)) TRY(measure(s, step + 1));
     fill_report(s, step, report);
@@ -397,7 +395,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
 
 static int gan_picture(struct task_state *s, int max_side, struct image *picture)
 {
-    make_samples(s);
+    TRY(make_samples(s));
     return grid_picture(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
                         max_side);
 }
@@ -410,7 +408,8 @@ static int gan_reference(struct task_state *s, int max_side, struct image *pictu
     for (int i = 0; i < total; i++) {
         int index = count > total ? (int)((int64_t)i * count / total) : i % count; /* spread */
         const uint8_t *pixels = dataset_train(s->set, index).pixels;
-        core->ops->from_u8(s->show + (size_t)i * one, &pixels, NULL, 1, core->h, core->w, core->c);
+        nn_ops_cpu()->from_u8(s->show + (size_t)i * one, pixels, NULL, 1, core->h, core->w,
+                              core->c);
     }
     return grid_picture(picture, s->show, total, core->w, core->h, max_side);
 }
@@ -434,7 +433,9 @@ static int gan_save(struct task_state *s, struct store_writer *writer)
 
 static int gan_save_model(struct task_state *s, struct store_writer *writer)
 {
-    return gan_store_model(&s->core, s->core.ema, writer);
+    float *ema;
+    TRY(gan_core_pull(&s->core, GAN_RANGE_EMA, &ema));
+    return gan_store_model(&s->core, ema, writer);
 }
 
 static int gan_save_best(struct task_state *s, struct store_writer *writer, int64_t *step)

@@ -195,7 +195,8 @@ static void run_stage(struct extractor *x, const struct stage *s, int n)
 static void extract(struct extractor *x, float *rows, const uint8_t *const *pictures, int n)
 {
     int w = x->width, h = x->height, column = 0;
-    x->ops->from_u8(x->front, pictures, NULL, n, h, w, 3);
+    for (int i = 0; i < n; i++)
+        x->ops->from_u8(x->front + (size_t)i * (size_t)(h * w * 3), pictures[i], NULL, 1, h, w, 3);
     for (int i = 0; i < x->halvings; i++) {
         halve(x, n, h, w, 3);
         w = w > 1 ? w / 2 : 1;

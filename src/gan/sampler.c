@@ -15,8 +15,26 @@ struct sampler {
     struct plan *plan;
     struct sweep sweep;
     float *parameters;
+    float *host_parameters, *host_z; /* where the device has memory of its own */
+    int *labels;
     int micro;
 };
+
+static int declare_host(struct sampler *s)
+{
+    TRY(plan_declare(s->plan, "g.host", PLAN_HOST, s->net.floats * sizeof(float), PLAN_ALWAYS,
+                     (void **)&s->host_parameters));
+    return plan_declare(s->plan, "z.host", PLAN_HOST,
+                        (size_t)s->micro * net_elements(&s->net, 0) * sizeof(float), PLAN_ALWAYS,
+                        (void **)&s->host_z);
+}
+
+static int load(struct sampler *s, const struct device *device, const struct store_file *file)
+{
+    float *to = s->host_parameters ? s->host_parameters : s->parameters;
+    TRY(gan_load_generator(&s->net, to, file));
+    return device->nn->upload(s->parameters, to, s->net.floats * sizeof(float));
+}
 
 static int declare(struct sampler *s, const struct device *device)
 {
@@ -25,6 +43,9 @@ static int declare(struct sampler *s, const struct device *device)
     TRY(plan_declare(s->plan, "workspace", PLAN_WORKSPACE,
                      sweep_workspace(&s->net, device->nn, s->micro, 1), PLAN_ALWAYS,
                      &s->sweep.workspace));
+    TRY(plan_declare(s->plan, "labels", PLAN_DATA, (size_t)s->micro * sizeof *s->labels,
+                     PLAN_ALWAYS, (void **)&s->labels));
+    if (!device->nn->on_host) TRY(declare_host(s));
     for (int i = 0; i < s->net.layer_count; i++) {
         char name[16];
         snprintf(name, sizeof name, "value%d", i);
@@ -49,11 +70,12 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     TRY_CLEANUP(net_generator(&s->net, &s->design));
     TRY_CLEANUP(declare(s, device));
     TRY_CLEANUP(plan_commit(s->plan, device));
-    TRY_CLEANUP(gan_load_generator(&s->net, s->parameters, file));
+    TRY_CLEANUP(load(s, device, file));
     s->sweep.net = &s->net;
     s->sweep.ops = device->nn;
     s->sweep.parameters = s->parameters;
     s->sweep.slice = 1;
+    s->sweep.labels = s->labels;
     *out = s;
     return OK;
 cleanup:
@@ -93,21 +115,33 @@ void sampler_latent(const struct sampler *s, uint64_t seed, float *latent)
     gan_latent(latent, s->design.z, seed);
 }
 
-void sampler_make(struct sampler *s, const float *latents, const int *labels, int n, float *out)
+/* Latents and labels of the pictures from `first` on, to where the sweep reads them. */
+static int upload(struct sampler *s, const float *latents, const int *labels, int first)
 {
     struct sweep *sweep = &s->sweep;
-    int last = s->net.layer_count - 1, z = s->design.z, stride = z + s->design.embedding;
+    int z = s->design.z, stride = z + s->design.embedding, n = sweep->n;
+    float *rows = s->host_z ? s->host_z : sweep->value[0];
+    for (int i = 0; i < n; i++)
+        memcpy(rows + (ptrdiff_t)i * stride, latents + (ptrdiff_t)(first + i) * z,
+               (size_t)z * sizeof(float));
+    TRY(sweep->ops->upload(sweep->value[0], rows, (size_t)(n * stride) * sizeof(float)));
+    if (!labels) return OK;
+    return sweep->ops->upload(s->labels, labels + first, (size_t)n * sizeof *labels);
+}
+
+int sampler_make(struct sampler *s, const float *latents, const int *labels, int n, float *out)
+{
+    struct sweep *sweep = &s->sweep;
+    int last = s->net.layer_count - 1;
     size_t one = net_elements(&s->net, last);
     for (int first = 0; first < n; first += s->micro) {
         sweep->n = n - first < s->micro ? n - first : s->micro;
-        sweep->labels = labels ? labels + first : NULL;
-        for (int i = 0; i < sweep->n; i++)
-            sweep->ops->copy((float *)sweep->value[0] + (ptrdiff_t)i * stride,
-                             latents + (ptrdiff_t)(first + i) * z, (size_t)z * sizeof(float));
+        TRY(upload(s, latents, labels, first));
         sweep_forward(sweep, SWEEP_NO_MASKS, false);
-        sweep->ops->copy(out + (size_t)first * one, sweep->value[last],
-                         (size_t)sweep->n * one * sizeof(float));
+        TRY(sweep->ops->download(out + (size_t)first * one, sweep->value[last],
+                                 (size_t)sweep->n * one * sizeof(float)));
     }
+    return OK;
 }
 
 uint8_t sampler_byte(float x)

@@ -27,8 +27,8 @@ void sampler_latent(const struct sampler *sampler, uint64_t seed, float *latent)
 
 /* n pictures of n latents (one after the other) and labels (NULL without classes): out [n][h][w][3]
  * in -1..1, host memory. Each picture depends on its own latent and label alone. */
-void sampler_make(struct sampler *sampler, const float *latents, const int *labels, int n,
-                  float *out);
+int sampler_make(struct sampler *sampler, const float *latents, const int *labels, int n,
+                 float *out);
 
 /* One value of such a picture as a byte: clamp((x + 1) * 128) rounded. */
 uint8_t sampler_byte(float x);

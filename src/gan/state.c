@@ -97,15 +97,30 @@ int gan_load_design(struct net_design *design, const struct store_file *file)
     return load_list(file, "gan.blocks", design->blocks, design->stages);
 }
 
-int gan_store(const struct gan_core *core, const struct gan_progress *progress,
+/* What a checkpoint holds of each range. */
+static const struct {
+    const char *prefix; /* of the tensors' names */
+    bool d;
+} ranges[GAN_RANGES] = {
+    [GAN_RANGE_G] = {"", false},       [GAN_RANGE_D] = {"", true},
+    [GAN_RANGE_G_V] = {"v.", false},   [GAN_RANGE_D_V] = {"v.", true},
+    [GAN_RANGE_EMA] = {"ema.", false},
+};
+
+static const struct net *range_net(const struct gan_core *core, int range)
+{
+    return ranges[range].d ? &core->d.net : &core->g.net;
+}
+
+int gan_store(struct gan_core *core, const struct gan_progress *progress,
               struct store_writer *writer)
 {
     char text[32];
-    TRY(gan_store_range(writer, "", &core->g.net, core->g.parameters));
-    TRY(gan_store_range(writer, "", &core->d.net, core->d.parameters));
-    TRY(gan_store_range(writer, "v.", &core->g.net, core->g.v));
-    TRY(gan_store_range(writer, "v.", &core->d.net, core->d.v));
-    TRY(gan_store_range(writer, "ema.", &core->g.net, core->ema));
+    for (int i = 0; i < GAN_RANGES; i++) {
+        float *view;
+        TRY(gan_core_pull(core, (enum gan_range)i, &view));
+        TRY(gan_store_range(writer, ranges[i].prefix, range_net(core, i), view));
+    }
     TRY(store_set_double(writer, "gan.v_missing_g", core->g.v_missing));
     TRY(store_set_double(writer, "gan.v_missing_d", core->d.v_missing));
     TRY(store_set_double(writer, "gan.augment", progress->augment));
@@ -118,11 +133,11 @@ int gan_store(const struct gan_core *core, const struct gan_progress *progress,
 int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file)
 {
     const char *fingerprint = store_get(file, "gan.fingerprint");
-    TRY(gan_load_range(file, "", &core->g.net, core->g.parameters));
-    TRY(gan_load_range(file, "", &core->d.net, core->d.parameters));
-    TRY(gan_load_range(file, "v.", &core->g.net, core->g.v));
-    TRY(gan_load_range(file, "v.", &core->d.net, core->d.v));
-    TRY(gan_load_range(file, "ema.", &core->g.net, core->ema));
+    for (int i = 0; i < GAN_RANGES; i++) {
+        enum gan_range range = (enum gan_range)i;
+        TRY(gan_load_range(file, ranges[i].prefix, range_net(core, i), gan_core_view(core, range)));
+        TRY(gan_core_push(core, range));
+    }
     TRY(store_get_double(file, "gan.v_missing_g", &core->g.v_missing));
     TRY(store_get_double(file, "gan.v_missing_d", &core->d.v_missing));
     TRY(store_get_double(file, "gan.augment", &progress->augment));

@@ -15,7 +15,7 @@ struct gan_progress {
 };
 
 /* The checkpoint: g.*, d.*, their second moments v.g.*, v.d.*, and ema.g.*. */
-int gan_store(const struct gan_core *core, const struct gan_progress *progress,
+int gan_store(struct gan_core *core, const struct gan_progress *progress,
               struct store_writer *writer);
 /* Into a connected core. Warns when progress->fingerprint (of the data set at hand) is another than
  * the file's. ERR_DATA. */
