@@ -271,7 +271,7 @@ START_TEST(hopeless_folders)
     check_fails(&options, ERR_DATA, "none of its 2 pictures can be read");
     draw("c.png", 3, 3, 3, (uint8_t[]){1, 2, 3});
     check_fails(&options, ERR_DATA, "only one picture");
-    options.classes = true;
+    options.labels = SCAN_LABELS_FOLDERS;
     check_fails(&options, ERR_DATA, "but none of them has pictures");
     draw("one/d.png", 3, 3, 3, (uint8_t[]){1, 2, 3});
     check_fails(&options, ERR_DATA, "but only one of them has pictures");
@@ -283,6 +283,26 @@ START_TEST(hopeless_folders)
     check_fails(&options, ERR_INPUT, "a file");
     snprintf(path, sizeof path, "%s/nowhere", folder);
     check_fails(&options, ERR_INPUT, "No such file");
+}
+END_TEST
+
+START_TEST(folders_may_look_like_classes)
+{
+    struct dataset_options options = options_for(8, 8);
+    options.labels = SCAN_LABELS_AUTO;
+    draw_many("cats/", SCAN_CLASS_LEAST);
+    draw_many("cats of prey/", SCAN_CLASS_LEAST - 1);
+    struct dataset *set = open_with(&options);
+    ck_assert_int_eq(dataset_classes(set), 0); /* one too small */
+    dataset_close(set);
+    draw_many("cats of prey/more/", 1);
+    set = open_with(&options);
+    ck_assert_int_eq(dataset_classes(set), 2);
+    dataset_close(set);
+    draw_many("", 1);
+    set = open_with(&options);
+    ck_assert_int_eq(dataset_classes(set), 0); /* one beside them */
+    dataset_close(set);
 }
 END_TEST
 
@@ -299,7 +319,7 @@ START_TEST(folders_are_classes)
     ck_assert_int_eq(mkdir(path, 0777), 0);
     write_text("broken/x.png", "nonsense");
     struct dataset_options options = options_for(4, 4);
-    options.classes = true;
+    options.labels = SCAN_LABELS_FOLDERS;
     struct dataset *set = open_with(&options);
     ck_assert_int_eq(dataset_classes(set), 3);
     ck_assert_str_eq(dataset_class_name(set, 0), "ant");
@@ -311,7 +331,7 @@ START_TEST(folders_are_classes)
     ck_assert(counts[0] == 3 && counts[1] == 2 && counts[2] == 4);
     uint64_t with_classes = dataset_fingerprint(set);
     dataset_close(set);
-    options.classes = false;
+    options.labels = SCAN_LABELS_NONE;
     set = open_with(&options);
     ck_assert_int_eq(dataset_classes(set), 0);
     ck_assert_int_eq(dataset_train_count(set), 9);
@@ -360,7 +380,7 @@ START_TEST(a_class_keeps_a_picture_to_learn)
         draw(name, 2, 2, 3, (uint8_t[]){(uint8_t)i, 0, 0});
     }
     struct dataset_options options = options_for(2, 2);
-    options.classes = true;
+    options.labels = SCAN_LABELS_FOLDERS;
     struct dataset *set = open_with(&options);
     ck_assert_int_eq(dataset_held_count(set), 0);
     ck_assert_int_eq(dataset_train_count(set), 40);
@@ -624,6 +644,7 @@ Suite *gan_data_suite(void)
     tcase_add_test(tests, only_pictures_count);
     tcase_add_test(tests, unreadable_files_are_listed_and_skipped);
     tcase_add_test(tests, hopeless_folders);
+    tcase_add_test(tests, folders_may_look_like_classes);
     tcase_add_test(tests, folders_are_classes);
     tcase_add_test(tests, a_tenth_is_held_out);
     tcase_add_test(tests, a_class_keeps_a_picture_to_learn);

@@ -44,7 +44,7 @@ static int open_data(struct dataset **set, const char *model, const char *folder
         .folder = folder,
         .width = sampler_width(sampler),
         .height = sampler_height(sampler),
-        .classes = sampler_classes(sampler) > 0,
+        .labels = sampler_classes(sampler) ? SCAN_LABELS_FOLDERS : SCAN_LABELS_NONE,
         .seed = (uint64_t)config->seed,
         .cache_dir = cache,
         .stop_requested = signals_stop_requested,

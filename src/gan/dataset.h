@@ -4,6 +4,8 @@
 #ifndef IMGTRAIN_GAN_DATASET_H
 #define IMGTRAIN_GAN_DATASET_H
 
+#include "gan/scan.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,12 +13,12 @@
 struct dataset;
 
 struct dataset_options {
-    const char *folder;    /* read recursively, in the order of the names' bytes */
-    int width, height;     /* pixels of every picture of the cache */
-    bool classes;          /* each sub-folder directly below `folder` is a class, by its name */
-    bool flip;             /* mirror half of the pictures of each epoch left to right */
-    uint64_t seed;         /* which pictures are held out, and every draw */
-    const char *cache_dir; /* where the cache file may be written; NULL: keep it in memory */
+    const char *folder;           /* read recursively, in the order of the names' bytes */
+    int width, height;            /* pixels of every picture of the cache */
+    enum scan_labels labels;      /* whether each sub-folder directly below `folder` is a class */
+    bool flip;                    /* mirror half of the pictures of each epoch left to right */
+    uint64_t seed;                /* which pictures are held out, and every draw */
+    const char *cache_dir;        /* where the cache file may be written; NULL: keep it in memory */
     bool (*stop_requested)(void); /* polled; may be NULL */
 };
 
@@ -28,9 +30,9 @@ struct dataset_item {
 };
 
 /* Unreadable files are named in one warning each (a few, then a count) and skipped. ERR_INPUT: no
- * such folder; ERR_DATA: no picture in it, none readable or only one; with `classes` also fewer
- * than two sub-folders with pictures, or pictures beside them; ERR_STOPPED. The cache is made again
- * when a file's name, size or time changed, or it is damaged; where it cannot be written the
+ * such folder; ERR_DATA: no picture in it, none readable or only one; with SCAN_LABELS_FOLDERS also
+ * fewer than two sub-folders with pictures, or pictures beside them; ERR_STOPPED. The cache is made
+ * again when a file's name, size or time changed, or it is damaged; where it cannot be written the
  * pictures stay in memory, with a warning. *set is owned. */
 int dataset_open(struct dataset **set, const struct dataset_options *options);
 void dataset_close(struct dataset *set); /* accepts NULL */

@@ -78,11 +78,14 @@ static int open_data(struct task_state *s, const struct task_setup *setup)
     const struct config *config = setup->config;
     if (!config->gan.data[0])
         return fail(ERR_CONFIG, "data is not set: the folder of pictures to learn from");
+    static const enum scan_labels labels[] = {[CONFIG_GAN_LABELS_AUTO] = SCAN_LABELS_AUTO,
+                                              [CONFIG_GAN_LABELS_TRUE] = SCAN_LABELS_FOLDERS,
+                                              [CONFIG_GAN_LABELS_FALSE] = SCAN_LABELS_NONE};
     struct dataset_options options = {
         .folder = config->gan.data,
         .width = gan_picture_width(config),
         .height = gan_picture_height(config),
-        .classes = config->gan.labels,
+        .labels = labels[config->gan.labels],
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
         .stop_requested = setup->stop_requested,

@@ -238,7 +238,24 @@ static int number_classes(struct scan *scan, const char *folder)
     return OK;
 }
 
-int scan_folder(struct scan *scan, const char *folder, bool classes, bool (*stop_requested)(void))
+/* Files are sorted, so those of a folder follow each other. */
+static bool folders_look_like_classes(const struct scan *scan)
+{
+    int folders = 0, inside = 0;
+    for (int i = 0; i < scan->count; i++) {
+        const char *name = scan->files[i].name, *before = i ? scan->files[i - 1].name : "";
+        size_t length = strcspn(name, "/");
+        if (name[length] == '\0') return false;
+        bool same = strncmp(name, before, length + 1) == 0;
+        if (!same && i && inside < SCAN_CLASS_LEAST) return false;
+        inside = same ? inside + 1 : 1;
+        folders += !same;
+    }
+    return folders >= 2 && folders <= SCAN_CLASSES_MOST && inside >= SCAN_CLASS_LEAST;
+}
+
+int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
+                bool (*stop_requested)(void))
 {
     *scan = (struct scan){.stop_requested = stop_requested};
     if (file_exists(folder) && !file_is_dir(folder))
@@ -252,6 +269,8 @@ int scan_folder(struct scan *scan, const char *folder, bool classes, bool (*stop
     if (scan->count == 0)
         return fail(ERR_DATA, "%s: no picture in this folder (PNG, JPEG, PNM, PFM)", folder);
     qsort(scan->files, (size_t)scan->count, sizeof *scan->files, compare_names);
+    bool classes = labels == SCAN_LABELS_FOLDERS;
+    if (labels == SCAN_LABELS_AUTO) classes = folders_look_like_classes(scan);
     if (classes) TRY(number_classes(scan, folder));
     return drop_aliases(scan);
 }

@@ -5,6 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Whether first-level folders are classes. AUTO: when every picture lies in one, there are at least
+ * two, and each holds enough pictures to learn a class from. */
+enum scan_labels { SCAN_LABELS_NONE, SCAN_LABELS_FOLDERS, SCAN_LABELS_AUTO };
+enum { SCAN_CLASS_LEAST = 50, SCAN_CLASSES_MOST = 1000 }; /* of AUTO */
+
 struct scan_file {
     char *name;             /* relative to the folder */
     int64_t bytes, changed; /* size, and time of the last change in ns */
@@ -25,10 +30,11 @@ struct scan {
 
 /* Lists the pictures below `folder`: files with the ending of a format that can be read, or without
  * any ending but with such a beginning. Hidden names and run folders are left out, links followed.
- * classes: every first-level folder with pictures is one; fewer than two such folders, or a picture
- * beside them, is ERR_DATA. ERR_INPUT: no such folder; ERR_DATA: no picture. *scan is to be freed
- * in any case. */
-int scan_folder(struct scan *scan, const char *folder, bool classes, bool (*stop_requested)(void));
+ * SCAN_LABELS_FOLDERS: every first-level folder with pictures is a class; fewer than two such
+ * folders, or a picture beside them, is ERR_DATA. ERR_INPUT: no such folder; ERR_DATA: no picture.
+ * *scan is to be freed in any case. */
+int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
+                bool (*stop_requested)(void));
 void scan_free(struct scan *scan);
 
 /* A checksum of names, sizes, times and labels. */
