@@ -1,6 +1,6 @@
 # imgtrain: `make` builds ./imgtrain with whatever is installed and says what it found.
 #
-#   make [CUDA=auto|0|1] [ONEDNN=auto|0|1] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
+#   make [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [ONEDNN=auto|0|1] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
 #   make demo | test | check | bench | fuzz | info | clean
 
 CC      ?= cc
@@ -14,6 +14,7 @@ SAN     ?=
 WERROR  ?= 0
 ARCH    ?= $(shell uname -m)
 H       := \#
+comma   := ,
 
 # ---- what is there: each probe compiles and links one line ----
 probe    = $(shell d=$$(mktemp -d) && printf '%b' '$(1)' > $$d/p.c && $(CC) $$d/p.c -o $$d/p $(2) 2>/dev/null && echo 1; rm -rf $$d)
@@ -22,19 +23,36 @@ wanted   = $(if $(filter 0,$(1)),0,$(if $(filter 1,$(2)),1,$(if $(filter 1,$(1))
 AV_FLAGS := $(shell pkg-config --cflags --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
 HAVE_VIDEO  := $(call wanted,$(VIDEO),$(if $(AV_FLAGS),$(call probe,$(H)include <libavcodec/avcodec.h>\n int main(void){return (int)avcodec_version()==0;},$(AV_FLAGS))),VIDEO=1 but libavcodec was not found: run scripts/setup.sh)
 HAVE_ONEDNN := $(call wanted,$(ONEDNN),$(call probe,$(H)include <oneapi/dnnl/dnnl.h>\n int main(void){return dnnl_version()==0;},-ldnnl),ONEDNN=1 but oneDNN was not found: run scripts/setup.sh)
-HAVE_CUDA   := 0
+
+# CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler. A
+# build with a sanitizer has no CUDA unless asked: nvcc's objects would go unchecked.
+# CUDA=emu runs the kernels on the CPU (test/cuda_emu), for the tests.
+NVCC       ?= $(or $(shell command -v nvcc 2>/dev/null),/usr/local/cuda/bin/nvcc)
+CUDA_LIBS  := -L$(abspath $(dir $(NVCC))../lib64) -lcudart_static -ldl -lrt -lpthread
+# The objects must do without C++'s library: gcc links them.
+NVCC_HOST  := -std=c++20 -Xcompiler -fno-exceptions,-fno-rtti,-fno-threadsafe-statics
+probe_cuda  = $(shell k=build/probe/cuda-$$({ echo $(NVCC) $(CC); $(NVCC) --version; } 2>/dev/null | cksum | cut -d' ' -f1); \
+    if [ ! -e $$k ]; then mkdir -p build/probe; d=$$(mktemp -d); \
+    echo '__global__ void k(){} extern "C" int main(void){int v; k<<<1,1>>>(); return cudaRuntimeGetVersion(&v);}' > $$d/p.cu; \
+    if $(NVCC) $(NVCC_HOST) -arch=sm_75 -c $$d/p.cu -o $$d/p.o && $(CC) $$d/p.o -o $$d/p $(CUDA_LIBS); then echo 1; fi > $$k 2>/dev/null; \
+    rm -rf $$d; fi 2>/dev/null; cat $$k)
+CUDA_KIND := $(if $(filter emu,$(CUDA)),emu,$(if $(and $(filter auto,$(CUDA)),$(SAN)),0,$(call wanted,$(CUDA),$(if $(filter 0,$(CUDA)),,$(probe_cuda)),CUDA=1 but nvcc of CUDA 13 was not found: set NVCC=)))
+HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
+# CUDA=1 is for every GPU; a build that found nvcc by itself is for this machine's, and where there
+# is none, for few, so that it stays quick. PTX of the last one serves newer GPUs.
+CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),75 80 86 89 90 100 120,$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-FLAGSET := $(CC)-v$(HAVE_VIDEO)-d$(HAVE_ONEDNN)-c$(HAVE_CUDA)$(if $(SAN),-$(SAN))
+FLAGSET := $(CC)-v$(HAVE_VIDEO)-d$(HAVE_ONEDNN)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))
 B       := build/$(FLAGSET)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
 OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp
-SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter undefined,$(SAN)),-fno-sanitize-recover=all))
-CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_ONEDNN=$(HAVE_ONEDNN) -DHAVE_CUDA=$(HAVE_CUDA)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
+CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_ONEDNN=$(HAVE_ONEDNN) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
-LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(HAVE_ONEDNN)),-ldnnl)
+LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(HAVE_ONEDNN)),-ldnnl) $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS))
 
 # ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
 SRC := $(sort $(wildcard src/*.c src/*/*.c))
@@ -47,6 +65,14 @@ ISA_FLAGS_base   :=
 ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
 OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(B)/gen/default_yaml.o
+
+# cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator.
+CUDA_SRC := $(sort $(wildcard cuda/*.cu))
+EMU_SRC  := $(sort $(wildcard test/cuda_emu/*.cc))
+CUDA_B   := build/cuda-$(subst $() ,-,$(strip $(CUDA_ARCHS)))$(if $(filter 1,$(WERROR)),-werror)
+CUDA_OBJ_1   := $(CUDA_SRC:%.cu=$(CUDA_B)/%.o)
+CUDA_OBJ_emu := $(CUDA_SRC:%.cu=$(B)/%.o) $(EMU_SRC:%.cc=$(B)/%.o)
+OBJ     += $(CUDA_OBJ_$(CUDA_KIND))
 LIB_OBJ := $(filter-out $(B)/src/main.o,$(OBJ))
 GEN     := $(B)/gen/config_gen.h
 
@@ -85,11 +111,33 @@ $(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
+NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo -Xcompiler -Wall,-Wextra,-Wno-unused-function $(if $(filter 1,$(WERROR)),-Werror all-warnings) \
+    $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
+    -gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS)))
+$(CUDA_B)/cuda/%.o: cuda/%.cu
+	@mkdir -p $(@D)
+	@echo "nvcc $< ($(CUDA_ARCHS))"
+	@$(NVCC) -Isrc -I. $(NVCC_FLAGS) -MMD -MP -c $< -o $@
+
+# The emulator: g++ for gcc, clang++ for clang. Shared arrays get red zones from gcc alone.
+EMU_CXX   := $(patsubst cc%,g++%,$(patsubst clang%,clang++%,$(patsubst gcc%,g++%,$(notdir $(CC)))))
+EMU_FLAGS := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off \
+    -Wall -Wextra -Wshadow -Wdouble-promotion $(if $(filter 1,$(WERROR)),-Werror) $(SANFLAGS) \
+    $(if $(findstring address,$(SAN)),$(if $(findstring g++,$(filter-out clang++%,$(EMU_CXX))),-fsanitize-sections=emu_shared))
+$(B)/cuda/%.o: cuda/%.cu
+	@mkdir -p $(@D)
+	@echo "c++ $<"
+	@$(EMU_CXX) -Isrc -I. -Itest/cuda_emu $(EMU_FLAGS) -MMD -MP -x c++ -c $< -o $@
+$(B)/test/cuda_emu/%.o: test/cuda_emu/%.cc
+	@mkdir -p $(@D)
+	@echo "c++ $<"
+	@$(EMU_CXX) -Isrc -I. -Itest/cuda_emu $(EMU_FLAGS) -MMD -MP -c $< -o $@
+
 info:
 	@echo "compiler  $(CC) $$($(CC) -dumpfullversion -dumpversion)"
 	@echo "video     $(if $(filter 1,$(HAVE_VIDEO)),libavcodec $$(pkg-config --modversion libavcodec),no (VIDEO=$(VIDEO)))"
 	@echo "oneDNN    $(if $(filter 1,$(HAVE_ONEDNN)),yes,no (ONEDNN=$(ONEDNN)))"
-	@echo "cuda      $(if $(filter 1,$(HAVE_CUDA)),yes,no (CUDA=$(CUDA)))"
+	@echo "cuda      $(if $(filter 0,$(CUDA_KIND)),no (CUDA=$(CUDA)),$(if $(filter emu,$(CUDA_KIND)),emulated,yes, for $(CUDA_ARCHS)))"
 	@echo "cpu       $(ISAS)"
 	@echo "build     $(B)"
 

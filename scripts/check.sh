@@ -67,7 +67,7 @@ check_setup() {
 }
 
 check_format() {
-    git ls-files '*.c' '*.h' ':!test/golden' | xargs clang-format --dry-run -Werror
+    git ls-files '*.c' '*.h' '*.cu' '*.cc' ':!test/golden' | xargs clang-format --dry-run -Werror
 }
 
 check_shell() {

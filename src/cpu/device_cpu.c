@@ -52,6 +52,38 @@ static int64_t cpu_free_bytes(const struct device *device)
     return host < limit ? host : limit;
 }
 
+static int cpu_copy(struct device *device, void *to, const void *from, size_t bytes)
+{
+    (void)device;
+    if (bytes > 0) memcpy(to, from, bytes);
+    return OK;
+}
+
+static int cpu_synchronize(struct device *device)
+{
+    (void)device;
+    return OK;
+}
+
+static int cpu_alloc_host(struct device *device, size_t bytes, void **memory)
+{
+    (void)device;
+    *memory = NULL;
+    if (bytes == 0) return OK;
+    if (posix_memalign(memory, ALIGNMENT, bytes) != 0) {
+        *memory = NULL;
+        return fail(ERR_SYSTEM, "no %s of host memory", format_bytes((int64_t)bytes).text);
+    }
+    memset(*memory, 0, bytes);
+    return OK;
+}
+
+static void cpu_free_host(struct device *device, void *memory)
+{
+    (void)device;
+    free(memory);
+}
+
 static void cpu_close(struct device *device)
 {
     free(device);
@@ -96,6 +128,11 @@ int device_open_cpu(struct device **out, int threads)
     device->alloc = cpu_alloc;
     device->free = cpu_free;
     device->free_bytes = cpu_free_bytes;
+    device->is_host = true;
+    device->upload = device->download = cpu_copy;
+    device->synchronize = cpu_synchronize;
+    device->alloc_host = cpu_alloc_host;
+    device->free_host = cpu_free_host;
     device->close = cpu_close;
     device->splat = &splat_cpu_ops;
     device->nn = nn_ops_cpu();

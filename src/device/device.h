@@ -3,6 +3,7 @@
 #ifndef IMGTRAIN_DEVICE_DEVICE_H
 #define IMGTRAIN_DEVICE_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,20 @@ struct device {
     void (*free)(struct device *device, void *memory, size_t bytes);
     /* Memory that could still be allocated, limit_bytes considered; -1 if unknown. */
     int64_t (*free_bytes)(const struct device *device);
+
+    /* The host may read and write the device's memory itself; where it may not, only operations
+     * and copies do. */
+    bool is_host;
+    /* Copies between host and device, in order with the operations: `from` of an upload must stay,
+     * and `to` of a download is not there, until synchronize. */
+    int (*upload)(struct device *device, void *to, const void *from, size_t bytes);
+    int (*download)(struct device *device, void *to, const void *from, size_t bytes);
+    /* Waits for all that was asked for. A failure of any operation since the last call comes back
+     * here: ERR_DEVICE, or ERR_DEVICE_MEMORY. */
+    int (*synchronize)(struct device *device);
+    /* Host memory that copies are fastest with (pinned), zeroed; not counted in used_bytes. */
+    int (*alloc_host)(struct device *device, size_t bytes, void **memory);
+    void (*free_host)(struct device *device, void *memory);
     void (*close)(struct device *device);
 
     const struct splat_ops *splat;

@@ -1,0 +1,31 @@
+/* The open CUDA device, for the files of cuda/. One at a time: the operations of nn_ops.h are not
+ * told which device they run on. */
+#ifndef IMGTRAIN_CUDA_DEVICE_H
+#define IMGTRAIN_CUDA_DEVICE_H
+
+#include "cuda/launch.h"
+
+/* Bytes of scratch for the partial sums of reductions, on the device and in pinned host memory. */
+enum { CUDA_SCRATCH = 64 << 10 };
+
+struct cuda_device {
+    struct device base;
+    cudaStream_t stream;                      /* all work goes through it, in order */
+    int ordinal, multiprocessors, capability; /* capability: 75, 90, ... */
+    size_t shared_bytes_most;                 /* what a block may have when it asks for it */
+    void *scratch, *scratch_host;             /* CUDA_SCRATCH bytes each */
+};
+
+/* Borrowed; NULL when none is open. */
+struct cuda_device *cuda_current(void);
+
+static inline cudaStream_t cuda_stream(void)
+{
+    return cuda_current()->stream;
+}
+
+/* Copies scratch to scratch_host and waits. A failure is kept for the next synchronize; the bytes
+ * are all NaN then. */
+void cuda_fetch_scratch(size_t bytes);
+
+#endif

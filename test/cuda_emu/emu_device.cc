@@ -1,0 +1,223 @@
+/* The emulated device: what it is, errors, and the failures that tests ask for. */
+#include "emu_grid.h"
+#include "emu_launch.h"
+#include "emu_runtime.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static cudaError_t last_error, lost_error;
+
+const struct emu_machine *emu_settings(void)
+{
+    static struct emu_machine machine = {13000, 1, 1LL << 30, 64 << 10, 0, 0, 0};
+    static bool read;
+    const char *text = getenv("IMGTRAIN_EMU");
+    if (read || !text) return &machine;
+    read = true;
+    const struct {
+        const char *key;
+        long long *value;
+    } keys[] = {
+        {"driver=", &machine.driver},
+        {"devices=", &machine.devices},
+        {"memory=", &machine.memory},
+        {"shared=", &machine.shared},
+        {"fail_alloc=", &machine.fail_alloc},
+        {"fail_launch=", &machine.fail_launch},
+        {"lose=", &machine.lose},
+    };
+    for (const auto &key : keys) {
+        const char *at = strstr(text, key.key);
+        if (at) *key.value = atoll(at + strlen(key.key));
+    }
+    return &machine;
+}
+
+/* ---- errors ---- */
+cudaError_t emu_error(cudaError_t error)
+{
+    if (error != cudaSuccess) last_error = error;
+    return error;
+}
+
+cudaError_t emu_lost(void)
+{
+    return emu_error(lost_error);
+}
+
+void emu_lose(void)
+{
+    lost_error = cudaErrorIllegalAddress;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t error = last_error;
+    last_error = lost_error;
+    return error;
+}
+
+cudaError_t cudaPeekAtLastError(void)
+{
+    return last_error;
+}
+
+static const struct {
+    cudaError_t error;
+    const char *name, *text;
+} errors[] = {
+    {cudaSuccess, "cudaSuccess", "no error"},
+    {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
+    {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
+    {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration",
+     "invalid configuration argument"},
+    {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
+     "CUDA driver version is insufficient for CUDA runtime version"},
+    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
+    {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
+     "an illegal memory access was encountered"},
+    {cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources",
+     "too many resources requested for launch"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+};
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    for (const auto &e : errors)
+        if (e.error == error) return e.text;
+    return "unrecognized error code";
+}
+
+const char *cudaGetErrorName(cudaError_t error)
+{
+    for (const auto &e : errors)
+        if (e.error == error) return e.name;
+    return "cudaErrorUnknown";
+}
+
+/* ---- the device ---- */
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = static_cast<int>(emu_settings()->driver);
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 0;
+    if (emu_settings()->driver < 13000) return emu_error(cudaErrorInsufficientDriver);
+    if (emu_settings()->devices == 0) return emu_error(cudaErrorNoDevice);
+    *count = static_cast<int>(emu_settings()->devices);
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int ordinal)
+{
+    if (ordinal < 0 || ordinal >= emu_settings()->devices) return emu_error(cudaErrorInvalidDevice);
+    return emu_lost();
+}
+
+cudaError_t cudaGetDevice(int *ordinal)
+{
+    *ordinal = 0;
+    return emu_lost();
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int ordinal)
+{
+    if (ordinal < 0 || ordinal >= emu_settings()->devices) return emu_error(cudaErrorInvalidDevice);
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "emulated GPU");
+    p->totalGlobalMem = static_cast<size_t>(emu_settings()->memory);
+    p->major = 7;
+    p->minor = 5;
+    p->multiProcessorCount = 4;
+    p->warpSize = 32;
+    p->maxThreadsPerBlock = p->maxThreadsPerMultiProcessor = 1024;
+    p->regsPerMultiprocessor = 65536;
+    p->sharedMemPerBlock = 48 << 10;
+    p->sharedMemPerBlockOptin = static_cast<size_t>(emu_settings()->shared);
+    p->sharedMemPerMultiprocessor = p->sharedMemPerBlockOptin;
+    p->l2CacheSize = 4 << 20;
+    p->memoryBusWidth = 256;
+    return cudaSuccess;
+}
+
+/* ---- launches ---- */
+enum { MAX_KERNELS = 512 };
+static struct {
+    const void *kernel;
+    size_t shared_bytes;
+} attributes[MAX_KERNELS];
+static const char *seen[MAX_KERNELS];
+
+cudaError_t emu_set_attribute(const void *kernel, enum cudaFuncAttribute attribute, int value)
+{
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return emu_lost();
+    if (value < 0 || value > emu_settings()->shared) return emu_error(cudaErrorInvalidValue);
+    for (auto &a : attributes) {
+        if (a.kernel && a.kernel != kernel) continue;
+        a.kernel = kernel;
+        a.shared_bytes = static_cast<size_t>(value);
+        return emu_lost();
+    }
+    abort();
+}
+
+static size_t shared_allowed(const void *kernel)
+{
+    for (const auto &a : attributes)
+        if (a.kernel == kernel && a.shared_bytes > 48 << 10) return a.shared_bytes;
+    return 48 << 10;
+}
+
+/* Each kernel's name, once a process, as a line of the file IMGTRAIN_EMU_LOG: the tests' list of
+ * what was run. "(sum<256>)" is the kernel sum. */
+static void log_name(const char *name)
+{
+    const char *path = getenv("IMGTRAIN_EMU_LOG");
+    for (auto &one : seen) {
+        if (one == name) return;
+        if (one) continue;
+        one = name;
+        break;
+    }
+    if (!path) return;
+    char line[128];
+    name += strspn(name, "( ");
+    int length =
+        snprintf(line, sizeof line, "%.*s\n", static_cast<int>(strcspn(name, "<) ")), name);
+    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (file < 0 || write(file, line, static_cast<size_t>(length)) != length) abort();
+    close(file);
+}
+
+bool emu_launch_accepted(const struct emu_grid *g)
+{
+    static long long launches;
+    log_name(g->name);
+    if (emu_lost() != cudaSuccess) return false;
+    launches++;
+    if (launches == emu_settings()->lose) emu_lose();
+    cudaError_t error = cudaSuccess;
+    const dim3 *b = &g->block, *n = &g->grid;
+    unsigned long long threads = 1ull * b->x * b->y * b->z;
+    if (threads == 0 || threads > 1024 || b->z > 64 || n->x == 0 || n->y == 0 || n->z == 0 ||
+        n->x > 2147483647u || n->y > 65535 || n->z > 65535)
+        error = cudaErrorInvalidConfiguration;
+    if (g->shared_bytes > shared_allowed(g->kernel)) error = cudaErrorInvalidValue;
+    if (launches == emu_settings()->fail_launch) error = cudaErrorLaunchOutOfResources;
+    return emu_error(error) == cudaSuccess;
+}

@@ -1,0 +1,23 @@
+/* What the emulator's files and the tests share. */
+#ifndef CUDA_EMU_GRID_H
+#define CUDA_EMU_GRID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { EMU_POISON = 0xff }; /* NaN in every floating type, -1 in every integer */
+
+/* Blocks and threads from the last to the first: results must be the same. */
+void emu_grid_order(bool reverse);
+
+/* "kernel K block (x,y,z) thread (x,y,z)" of what runs now. */
+void emu_where(char *text, size_t room);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,31 @@
+/* Between the files of the emulated runtime. */
+#ifndef CUDA_EMU_RUNTIME_INTERNAL_H
+#define CUDA_EMU_RUNTIME_INTERNAL_H
+
+#include "emu_api.h"
+
+/* What the emulated machine is like: IMGTRAIN_EMU="KEY=NUMBER ...", read once.
+ *   driver       version of the driver as the runtime counts it (12080 = 12.8); 0: none
+ *   devices      how many there are
+ *   memory       bytes of a device
+ *   shared       bytes of shared memory that a block may have
+ *   fail_alloc   the k-th cudaMalloc of the process fails
+ *   fail_launch  the k-th launch is refused
+ *   lose         the k-th launch makes the device fail for good */
+struct emu_machine {
+    long long driver, devices, memory, shared, fail_alloc, fail_launch, lose;
+};
+const struct emu_machine *emu_settings(void);
+
+/* Sets the last error and returns it. */
+cudaError_t emu_error(cudaError_t error);
+/* Any call's result once the device is lost; else cudaSuccess. */
+cudaError_t emu_lost(void);
+void emu_lose(void);
+
+/* Device memory is closed to the host but while streams run. */
+void emu_open_memory(bool open);
+bool emu_capturing(void); /* any stream records a graph */
+void emu_run_all(void);
+
+#endif
