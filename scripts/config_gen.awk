@@ -80,7 +80,7 @@ function make_enum(names,    n, i, part, C, prefix, found) {
     found = 0
     split("", seen_constant)
     for (i = 1; i <= n; i++) {
-        if (part[i] !~ /^[A-Za-z][A-Za-z0-9_-]*$/) die("'" part[i] "' is not a value for an enum")
+        if (part[i] !~ /^[A-Za-z0-9][A-Za-z0-9_-]*$/) die("'" part[i] "' is not a value for an enum")
         if (part[i] == value) found = 1
         C = part[i]
         gsub(/-/, "_", C)

@@ -51,7 +51,7 @@ static struct plan *random_plan(uint32_t trial, int phases, void **slots, int *c
         int first = (int)(draw(trial, base + 2) % (uint32_t)phases);
         int last = first + (int)(draw(trial, base + 3) % (uint32_t)(phases - first));
         if (draw(trial, base + 4) % 6 == 0) first = PLAN_FIRST, last = PLAN_LAST;
-        enum plan_kind kind = (enum plan_kind)(draw(trial, base + 5) % PLAN_KINDS);
+        enum plan_kind kind = (enum plan_kind)(draw(trial, base + 5) % (PLAN_KINDS - 1));
         ck_assert_int_eq(plan_declare(plan, name, kind, bytes, first, last, &slots[i]), OK);
     }
     return plan;

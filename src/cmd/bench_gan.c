@@ -19,8 +19,7 @@ struct gan_bench {
     struct device *device;
     struct plan *plan;
     struct gan_core core;
-    uint8_t *picture; /* shown as every real */
-    const uint8_t **pixels;
+    uint8_t *picture;       /* shown as every real */
     struct gan_report d, g; /* of the last step */
     int step;
 };
@@ -60,15 +59,16 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
                                      .y1 = core->h / 2,
                                      .x1 = core->w / 2};
     uint64_t words = (uint64_t)(in->z_count + 3) / 4;
+    size_t one = (size_t)(core->h * core->w * core->c);
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
         net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, 1, STREAM_GAN_LATENT,
                    2 * (uint64_t)b->step + (uint64_t)which, pair * words);
-        b->pixels[i] = b->picture;
+        memcpy(in->pixels + (size_t)i * one, b->picture, one);
+        in->flips[i] = 0;
         in->real_draws[i] = in->fake_draws[i] = draws;
         in->labels[i] = 0;
     }
-    core->ops->from_u8(in->real, b->pixels, NULL, in->n, core->h, core->w, core->c);
     return OK;
 }
 
@@ -109,15 +109,13 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     TRY(device_open(&b->device, bench->device, (int)bench->threads));
     b->plan = plan_create();
     b->picture = malloc((size_t)(size * size * 3));
-    b->pixels = calloc((size_t)choices.micro, sizeof *b->pixels);
-    if (!b->plan || !b->picture || !b->pixels) return fail(ERR_SYSTEM, "out of memory");
+    if (!b->plan || !b->picture) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < size * size * 3; i++)
         b->picture[i] = (uint8_t)philox_draw(1, STREAM_TEST, 0, (uint64_t)i).v[0];
     TRY(gan_core_declare(&b->core, &design, &choices, b->device->nn, b->plan));
     TRY(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
-    gan_core_initialise(&b->core, 1);
-    return OK;
+    return gan_core_initialise(&b->core, 1);
 }
 
 static void report(struct bench *bench, const struct gan_bench *b, const struct bench_times *times,
@@ -162,7 +160,6 @@ cleanup:
     plan_free(b->plan);
     device_close(b->device);
     free(b->picture);
-    free(b->pixels);
     free(b);
     return code;
 }

@@ -86,7 +86,8 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
     struct bench_times times;
     int side = bench->size ? (int)bench->size : 2048, code = OK;
     TRY_CLEANUP(image_create(&source.fit, side, side, 3, SAMPLE_U8));
-    TRY_CLEANUP(splat_fit_declare(fit, &source, bench->gaussians));
+    splat_fit_describe(fit, &source, bench->gaussians);
+    TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
     TRY_CLEANUP(plan_commit(fit->plan, fit->device));
     splat_schedule_init(&fit->schedule);
     if (!bench->json)

@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "cpu/host_memory.h"
 #include "cpu/isa.h"
+#include "cpu/offload.h"
 #include "cpu/splat_cpu.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
@@ -127,6 +128,8 @@ int device_open_cpu(struct device **out, int threads)
              count == 1 ? "" : "s", cpu_isa_name(cpu_isa()));
     device->alloc = cpu_alloc;
     device->free = cpu_free;
+    device->alloc_offload = cpu_alloc_offload;
+    device->free_offload = cpu_free_offload;
     device->free_bytes = cpu_free_bytes;
     device->is_host = true;
     device->upload = device->download = cpu_copy;

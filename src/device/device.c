@@ -99,3 +99,14 @@ void device_unbook(struct device *device, size_t bytes)
 {
     device->used_bytes -= bytes;
 }
+
+void device_book_host(struct device *device, size_t bytes)
+{
+    device->host_bytes += bytes;
+    if (device->host_bytes > device->host_peak_bytes) device->host_peak_bytes = device->host_bytes;
+}
+
+void device_unbook_host(struct device *device, size_t bytes)
+{
+    device->host_bytes -= bytes;
+}

@@ -12,15 +12,24 @@ struct splat_ops; /* device/splat_ops.h */
 struct nn_ops;    /* device/nn_ops.h */
 
 struct device {
-    char name[128];     /* "cpu: AMD EPYC, 2 threads, avx512" */
-    size_t limit_bytes; /* memory.limit: allocations past it fail; 0 = none */
-    size_t used_bytes;  /* allocated now */
-    size_t peak_bytes;  /* most that was ever allocated */
+    char name[128];                     /* "cpu: AMD EPYC, 2 threads, avx512" */
+    size_t limit_bytes;                 /* memory.limit: allocations past it fail; 0 = none */
+    size_t used_bytes;                  /* allocated now */
+    size_t peak_bytes;                  /* most that was ever allocated */
+    size_t host_bytes, host_peak_bytes; /* of plans, beside the device */
+    const char *offload_dir; /* folder for the CPU's offload file, borrowed; NULL: the one for
+                                temporary files */
 
     /* 64-byte aligned, zeroed; zero bytes give NULL. From one thread only. ERR_DEVICE_MEMORY when
      * it cannot be had or passes limit_bytes. */
     int (*alloc)(struct device *device, size_t bytes, void **memory);
     void (*free)(struct device *device, void *memory, size_t bytes);
+    /* Memory beside the device's own, outside its limit, that its operations reach all the same:
+     * pinned on the host; for the CPU a file in offload_dir without a name, mapped, which the
+     * system may write out. Zeroed, page aligned, booked as host_bytes. NULL: plain host memory
+     * does. */
+    int (*alloc_offload)(struct device *device, size_t bytes, void **memory);
+    void (*free_offload)(struct device *device, void *memory, size_t bytes);
     /* Memory that could still be allocated, limit_bytes considered; -1 if unknown. */
     int64_t (*free_bytes)(const struct device *device);
 
@@ -60,6 +69,8 @@ int64_t device_limit_left(const struct device *device);
 /* For devices: books an allocation that was made, or given back. */
 void device_book(struct device *device, size_t bytes);
 void device_unbook(struct device *device, size_t bytes);
+void device_book_host(struct device *device, size_t bytes);
+void device_unbook_host(struct device *device, size_t bytes);
 
 /* What device_open chooses from. cpu/device_cpu.c; cuda/device_cuda.cu in builds with CUDA:
  * ERR_DEVICE with the reason when there is no such device or no driver. */

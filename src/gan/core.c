@@ -117,13 +117,16 @@ static int declare_gradients(const struct use *use, struct sweep *s, int n, int 
     return OK;
 }
 
-static int declare_network(struct gan_network *network, const char *name, struct plan *plan)
+static int declare_network(struct gan_network *network, const char *name, bool offload,
+                           struct plan *plan)
 {
-    static const enum plan_kind kinds[3] = {PLAN_PARAMETERS, PLAN_GRADIENTS, PLAN_OPTIMISER};
+    const enum plan_kind kinds[3] = {PLAN_PARAMETERS, PLAN_GRADIENTS,
+                                     offload ? PLAN_OFFLOAD : PLAN_OPTIMISER};
+    static const char *const names[3] = {"parameters", "gradients", "optimiser"};
     float **slots[3] = {&network->parameters, &network->gradients, &network->v};
     for (int i = 0; i < 3; i++) {
         char label[32];
-        snprintf(label, sizeof label, "%s.%s", name, plan_kind_name(kinds[i]));
+        snprintf(label, sizeof label, "%s.%s", name, names[i]);
         TRY(plan_declare(plan, label, kinds[i], network->net.floats * sizeof(float), PLAN_ALWAYS,
                          (void **)slots[i]));
     }
@@ -271,10 +274,10 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
         net_mix_precision(&core->g.net);
         net_mix_precision(&core->d.net);
     }
-    TRY(declare_network(&core->g, "g", plan));
-    TRY(declare_network(&core->d, "d", plan));
-    TRY(plan_declare(plan, "ema", PLAN_EMA, core->g.net.floats * sizeof(float), PLAN_ALWAYS,
-                     (void **)&core->ema));
+    TRY(declare_network(&core->g, "g", choices->offload, plan));
+    TRY(declare_network(&core->d, "d", choices->offload, plan));
+    TRY(plan_declare(plan, "ema", choices->offload ? PLAN_OFFLOAD : PLAN_EMA,
+                     core->g.net.floats * sizeof(float), PLAN_ALWAYS, (void **)&core->ema));
     struct phases p = number_phases(core->g.net.layer_count, core->d.net.layer_count);
     TRY(declare_inputs(core, &p, plan));
     TRY(declare_d_step(core, &p, plan));

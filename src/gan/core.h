@@ -17,6 +17,7 @@ struct gan_choices {
     int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
     enum gan_scheme scheme;
     bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
+    bool offload; /* second moments and EMA beside the device */
 };
 
 /* What the callback fills in for `n` pairs, from pair `first` of the batch on: host memory. */

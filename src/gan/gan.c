@@ -12,6 +12,7 @@
 #include "gan/settings.h"
 #include "gan/state.h"
 #include "gan/tracking.h"
+#include "gan/ways.h"
 #include "image/image.h"
 #include "math/augment.h"
 #include "memory/plan.h"
@@ -25,7 +26,9 @@ enum { GAP_PICTURES = 64, SOME = 16 };
 
 struct task_state {
     const struct config *config;
+    struct device *device;
     struct dataset *set;
+    struct memory_choices way; /* how memory is saved */
     struct plan *plan;
     struct gan_core core;
     struct gan_progress progress; /* what a checkpoint holds besides tensors */
@@ -97,64 +100,30 @@ static int open_data(struct task_state *s, const struct task_setup *setup)
     return code;
 }
 
-static int declare(struct task_state *s, const struct net_design *design,
-                   const struct gan_choices *choices, const struct device *device)
+/* Declares all that training `way` takes in s->plan, which is empty. */
+static int declare(struct task_state *s, const struct config *config,
+                   const struct memory_choices *way)
 {
-    size_t picture = (size_t)(gan_picture_width(s->config) * gan_picture_height(s->config) * 3);
-    plan_free(s->plan);
+    struct net_design design;
+    struct gan_choices choices = gan_choices_of(config, way);
+    size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
     memset(&s->core, 0, sizeof s->core);
-    s->plan = plan_create();
-    if (!s->plan) return ERR_SYSTEM;
-    TRY(gan_core_declare(&s->core, design, choices, device->nn, s->plan));
+    TRY(gan_design(&design, config, s->set ? dataset_classes(s->set) : 0));
+    TRY(gan_core_declare(&s->core, &design, &choices, s->device->nn, s->plan));
     TRY(tracking_declare(&s->tracking, s->core.g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "latents", PLAN_HOST,
-                     (size_t)choices->micro * (size_t)design->z * sizeof(float), PLAN_ALWAYS,
+                     (size_t)choices.micro * (size_t)design.z * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->latents));
     TRY(plan_declare(s->plan, "show", PLAN_HOST,
-                     (size_t)s->config->gan.samples * picture * sizeof(float), PLAN_ALWAYS,
+                     (size_t)config->gan.samples * picture * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->show));
     return plan_layout(s->plan);
 }
 
-static bool fits(const struct task_state *s, const struct device *device)
-{
-    size_t bytes = plan_device_bytes(s->plan);
-    int64_t room = device->free_bytes ? device->free_bytes(device) : -1;
-    if (device->limit_bytes && bytes > device->limit_bytes) return false;
-    return room < 0 || (double)bytes <= 0.85 * (double)room;
-}
-
-/* The fastest choice that fits: scheme A before C, and within each the largest micro-batch. None
- * changes a result. */
-static int choose(struct task_state *s, const struct net_design *design,
-                  const struct device *device)
-{
-    const struct config *config = s->config;
-    int slice = gan_slice(gan_picture_height(config), gan_picture_width(config));
-    int batch = (int)config->gan.batch, fixed = (int)config->gan.micro_batch;
-    bool may_a = config->gan.scheme != CONFIG_GAN_SCHEME_C;
-    bool may_c = config->gan.scheme != CONFIG_GAN_SCHEME_A;
-    if (config->memory.use_gradient_checkpointing) may_a = false, may_c = true;
-    for (int scheme = may_a ? GAN_SCHEME_A : GAN_SCHEME_C;
-         scheme <= (may_c ? GAN_SCHEME_C : GAN_SCHEME_A); scheme++) {
-        int micro = fixed ? fixed : batch;
-        for (;; micro /= 2) {
-            micro = (micro + slice - 1) / slice * slice;
-            if (micro > batch) micro = batch;
-            struct gan_choices choices = {.batch = batch, .micro = micro};
-            choices.scheme = (enum gan_scheme)scheme;
-            TRY(declare(s, design, &choices, device));
-            if (fits(s, device)) return OK;
-            if (fixed || micro <= slice) break;
-        }
-    }
-    return OK; /* the least there is: the commit, or the forecast, says what is missing */
-}
-
+/* For any micro-batch. */
 static int allocate(struct task_state *s)
 {
-    size_t micro = (size_t)s->core.choices.micro;
-    s->items = calloc(micro, sizeof *s->items);
+    s->items = calloc((size_t)s->config->gan.batch, sizeof *s->items);
     if (!s->items) return fail(ERR_SYSTEM, "out of memory");
     return OK;
 }
@@ -171,25 +140,31 @@ static void gan_close(struct task_state *s)
 static int gan_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
+    struct memory_choices ways[TASK_MAX_CHOICES];
     struct net_design design;
     *out = s;
     if (!s) return fail(ERR_SYSTEM, "out of memory");
     s->config = setup->config;
+    s->device = setup->device;
     s->gap = (double)NAN;
     s->stop_requested = setup->stop_requested;
     TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
-    TRY(open_data(s, setup));
-    TRY(gan_design(&design, s->config, dataset_classes(s->set)));
-    TRY(choose(s, &design, setup->device));
-    s->progress.fingerprint = dataset_fingerprint(s->set);
+    if (!setup->without_input) TRY(open_data(s, setup));
+    gan_ways(s->config, ways);
+    s->way = ways[0];
+    if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
+    s->plan = plan_create();
+    if (!s->plan) return ERR_SYSTEM;
+    TRY(declare(s, s->config, &s->way));
     if (setup->forecast_only) return OK;
+    s->progress.fingerprint = dataset_fingerprint(s->set);
     TRY(plan_commit(s->plan, setup->device));
     gan_core_connect(&s->core);
     TRY(allocate(s));
     log_info("gan: %d x %d, %d pictures (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
              "%.0f MFLOP; %d pairs at a time, scheme %c",
              s->core.w, s->core.h, dataset_train_count(s->set), dataset_held_count(s->set),
-             design.classes, (double)s->core.g.net.parameter_total * 1e-6,
+             s->core.design.classes, (double)s->core.g.net.parameter_total * 1e-6,
              (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
              s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? 'A' : 'C');
     if (setup->resume) {
@@ -197,6 +172,66 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
         return tracking_load(&s->tracking, &s->core.g.net, setup->resume);
     }
     return gan_core_initialise(&s->core, seed_of(s));
+}
+
+/* ---- ways to save memory ---- */
+
+static int gan_list(const struct task_state *s, struct memory_choices *list)
+{
+    return gan_ways(s->config, list);
+}
+
+static int gan_need(const struct task_state *s, const struct memory_choices *way,
+                    struct memory_need *need)
+{
+    struct config config = gan_config_with(s->config, &way->work);
+    struct task_state *trial = calloc(1, sizeof *trial);
+    int code = OK;
+    if (!trial) return fail(ERR_SYSTEM, "out of memory");
+    trial->device = s->device;
+    trial->set = s->set;
+    trial->plan = plan_create();
+    TRY_CLEANUP(trial->plan ? OK : ERR_SYSTEM);
+    TRY_CLEANUP(declare(trial, &config, way));
+    need->device_bytes = plan_device_bytes(trial->plan);
+    need->host_bytes = plan_host_bytes(trial->plan);
+    need->relative_time = gan_way_time(&config, way);
+cleanup:
+    plan_free(trial->plan);
+    free(trial);
+    return code;
+}
+
+static const struct memory_choices *gan_chosen(const struct task_state *s)
+{
+    return &s->way;
+}
+
+static int gan_replan(struct task_state *s, const struct memory_choices *way)
+{
+    struct task_state *before = malloc(sizeof *before);
+    struct plan *next = plan_create();
+    int code = before && next ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) {
+        *before = *s;
+        s->plan = next;
+        code = declare(s, s->config, way);
+        s->plan = before->plan;
+        s->tracking = before->tracking;
+        s->core.g.v_missing = before->core.g.v_missing;
+        s->core.d.v_missing = before->core.d.v_missing;
+        if (code == OK) code = plan_replace(&s->plan, next, s->device), next = NULL;
+        if (code == OK) {
+            gan_core_connect(&s->core);
+            s->way = *way;
+        } else {
+            *s = *before;
+            plan_connect(s->plan);
+        }
+    }
+    plan_free(next);
+    free(before);
+    return code;
 }
 
 static const struct plan *gan_plan(const struct task_state *s)
@@ -461,4 +496,8 @@ const struct task task_gan = {
     .close = gan_close,
     .picture_size = gan_picture_size,
     .save_best = gan_save_best,
+    .choices = gan_list,
+    .need = gan_need,
+    .chosen = gan_chosen,
+    .replan = gan_replan,
 };

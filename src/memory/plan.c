@@ -1,37 +1,17 @@
-#include "memory/plan.h"
-
 #include "base/error.h"
 #include "base/format.h"
 #include "device/device.h"
+#include "memory/plan_parts.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct block {
-    struct plan_entry entry;
-    char *name; /* entry.name, owned */
-    void **slot;
-    size_t room; /* bytes rounded up to the alignment */
-};
-
-struct arena {
-    void *memory;
-    size_t bytes;
-};
-
-struct plan {
-    struct block *blocks;
-    int count, room;
-    bool laid_out, committed;
-    struct device *device;
-    struct arena arenas[PLAN_KINDS];
-};
-
 const char *plan_kind_name(enum plan_kind kind)
 {
-    static const char *const names[PLAN_KINDS] = {"parameters", "gradients",   "optimiser", "ema",
-                                                  "data",       "activations", "workspace", "host"};
+    static const char *const names[PLAN_KINDS] = {"parameters", "gradients", "optimiser",
+                                                  "ema",        "data",      "activations",
+                                                  "workspace",  "offload",   "host"};
     return names[kind];
 }
 
@@ -44,23 +24,18 @@ struct plan *plan_create(void)
 
 static void free_arenas(struct plan *plan)
 {
-    for (int kind = 0; kind < PLAN_KINDS; kind++) {
-        struct arena *arena = &plan->arenas[kind];
-        if (!arena->memory) continue;
-        if (kind == PLAN_HOST)
-            free(arena->memory);
-        else
-            plan->device->free(plan->device, arena->memory, arena->bytes);
-        arena->memory = NULL;
-    }
+    for (int kind = 0; kind < PLAN_KINDS; kind++)
+        plan_arena_free(plan, (enum plan_kind)kind);
 }
 
 void plan_free(struct plan *plan)
 {
     if (!plan) return;
     free_arenas(plan);
-    for (int i = 0; i < plan->count; i++)
+    for (int i = 0; i < plan->count; i++) {
         free(plan->blocks[i].name);
+        free(plan->blocks[i].parked);
+    }
     free(plan->blocks);
     free(plan);
 }
@@ -84,7 +59,6 @@ int plan_declare(struct plan *plan, const char *name, enum plan_kind kind, size_
                           .room = (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT};
     if (!block.name) return fail(ERR_SYSTEM, "out of memory");
     block.entry.name = block.name;
-    if (slot) *slot = NULL;
     plan->blocks[plan->count++] = block;
     plan->laid_out = false;
     return OK;
@@ -248,37 +222,76 @@ cleanup:
 
 /* ---- commit ---- */
 
-static int alloc_host(size_t bytes, void **memory)
+static int alloc_host(struct device *device, size_t bytes, void **memory)
 {
     if (posix_memalign(memory, PLAN_ALIGNMENT, bytes) != 0) {
         *memory = NULL;
         return fail(ERR_DEVICE_MEMORY, "no %s of host memory", format_bytes((int64_t)bytes).text);
     }
     memset(*memory, 0, bytes);
+    device_book_host(device, bytes);
     return OK;
+}
+
+int plan_arena_alloc(struct plan *plan, enum plan_kind kind)
+{
+    struct arena *arena = &plan->arenas[kind];
+    struct device *device = plan->device;
+    int code;
+    if (arena->bytes == 0) return OK;
+    if (kind == PLAN_OFFLOAD && device->alloc_offload)
+        code = device->alloc_offload(device, arena->bytes, &arena->memory);
+    else if (kind >= PLAN_OFFLOAD)
+        code = alloc_host(device, arena->bytes, &arena->memory);
+    else
+        code = device->alloc(device, arena->bytes, &arena->memory);
+    return code < 0 ? fail_within(code, "%s", plan_kind_name(kind)) : OK;
+}
+
+void plan_arena_free(struct plan *plan, enum plan_kind kind)
+{
+    struct arena *arena = &plan->arenas[kind];
+    struct device *device = plan->device;
+    if (!arena->memory) return;
+    if (kind == PLAN_OFFLOAD && device->free_offload) {
+        device->free_offload(device, arena->memory, arena->bytes);
+    } else if (kind >= PLAN_OFFLOAD) {
+        free(arena->memory);
+        device_unbook_host(device, arena->bytes);
+    } else {
+        device->free(device, arena->memory, arena->bytes);
+    }
+    arena->memory = NULL;
+}
+
+void *plan_block_address(const struct plan *plan, const struct block *block)
+{
+    char *arena = plan->arenas[block->entry.kind].memory;
+    if (block->parked || block->room == 0) return block->parked;
+    return arena ? arena + block->entry.offset : NULL;
+}
+
+void plan_connect(const struct plan *plan)
+{
+    for (int i = 0; i < plan->count; i++)
+        if (plan->blocks[i].slot)
+            *plan->blocks[i].slot = plan_block_address(plan, &plan->blocks[i]);
 }
 
 int plan_commit(struct plan *plan, struct device *device)
 {
     if (plan->committed) return fail(ERR_INTERNAL, "a plan is committed once");
     TRY(plan_layout(plan));
-    int code = OK;
     plan->device = device;
     for (int kind = 0; kind < PLAN_KINDS; kind++) {
-        struct arena *arena = &plan->arenas[kind];
-        if (arena->bytes == 0) continue;
-        code = kind == PLAN_HOST ? alloc_host(arena->bytes, &arena->memory)
-                                 : device->alloc(device, arena->bytes, &arena->memory);
+        int code = plan_arena_alloc(plan, (enum plan_kind)kind);
         if (code < 0) {
             free_arenas(plan);
-            return fail_within(code, "%s", plan_kind_name((enum plan_kind)kind));
+            plan_connect(plan);
+            return code;
         }
     }
-    for (int i = 0; i < plan->count; i++) {
-        struct block *block = &plan->blocks[i];
-        if (block->slot && block->room)
-            *block->slot = (char *)plan->arenas[block->entry.kind].memory + block->entry.offset;
-    }
+    plan_connect(plan);
     plan->committed = true;
     return OK;
 }
@@ -294,13 +307,13 @@ size_t plan_device_bytes(const struct plan *plan)
 {
     size_t sum = 0;
     for (int kind = 0; kind < PLAN_KINDS; kind++)
-        if (kind != PLAN_HOST) sum += plan->arenas[kind].bytes;
+        if (kind < PLAN_OFFLOAD) sum += plan->arenas[kind].bytes;
     return sum;
 }
 
 size_t plan_host_bytes(const struct plan *plan)
 {
-    return plan->arenas[PLAN_HOST].bytes;
+    return plan->arenas[PLAN_OFFLOAD].bytes + plan->arenas[PLAN_HOST].bytes;
 }
 
 size_t plan_declared_bytes(const struct plan *plan)
@@ -354,6 +367,7 @@ void plan_print(const struct plan *plan, FILE *out, bool verbose)
     }
     size_t device = plan_device_bytes(plan);
     fprintf(out, "  %-12s %16zu %16zu  %s\n", "device", device,
-            plan_declared_bytes(plan) - declared_of_kind(plan, PLAN_HOST),
+            plan_declared_bytes(plan) - declared_of_kind(plan, PLAN_OFFLOAD) -
+                declared_of_kind(plan, PLAN_HOST),
             format_bytes((int64_t)device).text);
 }

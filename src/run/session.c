@@ -32,6 +32,33 @@ struct record session_record(const struct session *session)
                            .bytes = (int64_t)session->device->used_bytes};
 }
 
+/* Opens the task in the fastest way that fits, and in ever smaller ones while the memory that was
+ * free a moment ago is gone. */
+static int open_task(struct session *session, const struct store_file *file)
+{
+    struct memory_choice choice = {
+        .task = session->task, .device = session->device, .ladder = &session->ladder, .failed = -1};
+    struct task_setup setup = {
+        .config = session->config,
+        .device = session->device,
+        .run_dir = session->folder.path,
+        .resume = file,
+        .stop_requested = signals_stop_requested,
+    };
+    session->ladder.settings = memory_settings(session->config);
+    memory_choose_with(&setup, &choice);
+    for (;;) {
+        int code = session->task->open(&session->state, &setup);
+        session->row = choice.chosen;
+        if (code != ERR_DEVICE_MEMORY || choice.chosen < 0 || choice.chosen == choice.failed)
+            return code;
+        log_warning("%s: trying a way that takes less", error_message());
+        session->task->close(session->state);
+        session->state = NULL;
+        choice.failed = choice.chosen;
+    }
+}
+
 /* Opens the task from the newest sound checkpoint; from the start when there is none. */
 static int open_state(struct session *session)
 {
@@ -46,16 +73,7 @@ static int open_state(struct session *session)
         if (code == OK) code = store_get_double(file, "seconds", &session->seconds_before);
         if (code == OK) code = store_get_int(file, "task_finished", &task_finished);
     }
-    if (code == OK) {
-        struct task_setup setup = {
-            .config = session->config,
-            .device = session->device,
-            .run_dir = session->folder.path,
-            .resume = file,
-            .stop_requested = signals_stop_requested,
-        };
-        code = session->task->open(&session->state, &setup);
-    }
+    if (code == OK) code = open_task(session, file);
     session->saved_step = file ? step : -1;
     session->step = file ? step : 0;
     store_close(file);

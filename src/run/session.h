@@ -3,6 +3,7 @@
 #define IMGTRAIN_RUN_SESSION_H
 
 #include "run/folder.h"
+#include "run/memory.h"
 #include "run/metrics.h"
 #include "run/train.h"
 #include "task/task.h"
@@ -22,6 +23,9 @@ struct session {
     struct frames *frames;
     struct metrics metrics;
     struct progress *progress;
+
+    struct ladder ladder; /* the ways that the task can run in */
+    int row;              /* of them the present one; -1: the task has no choices */
 
     struct task_state *state;
     struct task_report report; /* of the last step */

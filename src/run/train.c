@@ -161,7 +161,11 @@ static int forecast(struct session *session, const char *run_dir)
         .forecast_only = true,
         .stop_requested = signals_stop_requested,
     };
+    struct memory_choice choice = {
+        .task = session->task, .device = session->device, .ladder = &session->ladder, .failed = -1};
     struct task_state *state = NULL;
+    session->ladder.settings = memory_settings(session->config);
+    memory_choose_with(&setup, &choice);
     int code = session->task->open(&state, &setup);
     if (code == OK) {
         struct forecast forecast;

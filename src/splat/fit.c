@@ -23,44 +23,64 @@ static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_ta
                                                fit->model.capacity, &fit->workspace.storage);
 }
 
-int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, int64_t capacity)
+void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity)
 {
     const struct config_splat *c = &fit->config->splat;
-    struct splat_model *model = &fit->model;
     fit->target = fit->full = describe(&source->fit);
-    if (source->full.data) fit->full = describe(&source->full);
-    *model = (struct splat_model){.width = fit->target.width,
-                                  .height = fit->target.height,
-                                  .channels = fit->target.channels,
-                                  .capacity = capacity,
-                                  .sigma_scale = c->disable_inverse_scale,
-                                  .blend = {(int)c->topk, c->disable_topk_norm},
-                                  .gamma = c->gamma,
-                                  .sample_bits = source->sample_bits,
-                                  .alpha = source->alpha};
-    fit->workspace.capacity = capacity;
-    fit->workspace.storage = (struct splat_storage){
-        .half = fit->config->use_amp, .bands = fit->config->memory.use_gradient_checkpointing};
-    fit->workspace.bytes = workspace_bytes(fit, &fit->target);
-    size_t full = source->full.data ? workspace_bytes(fit, &fit->full) : 0;
-    if (full > fit->workspace.bytes) fit->workspace.bytes = full;
+    if (source->full.width) fit->full = describe(&source->full);
+    fit->model = (struct splat_model){.width = fit->target.width,
+                                      .height = fit->target.height,
+                                      .channels = fit->target.channels,
+                                      .capacity = capacity,
+                                      .sigma_scale = c->disable_inverse_scale,
+                                      .blend = {(int)c->topk, c->disable_topk_norm},
+                                      .gamma = c->gamma,
+                                      .sample_bits = source->sample_bits,
+                                      .alpha = source->alpha};
+}
 
-    struct plan *plan = fit->plan;
+static size_t target_bytes(const struct splat_target *t)
+{
+    return (size_t)t->width * (size_t)t->height * (size_t)t->channels *
+           (size_t)(t->sample_bits / 8);
+}
+
+/* The picture is measured at another size than it is fitted at. */
+static bool is_reduced(const struct splat_fit *fit)
+{
+    return fit->config->splat.downsample;
+}
+
+int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_choices *way)
+{
+    struct splat_model *model = &fit->model;
+    enum plan_kind optimiser = way->offload ? PLAN_OFFLOAD : PLAN_OPTIMISER;
+    fit->workspace.capacity = model->capacity;
+    fit->workspace.storage = (struct splat_storage){.half = way->amp, .bands = way->checkpointing};
+    fit->workspace.bytes = workspace_bytes(fit, &fit->target);
+    size_t full = is_reduced(fit) ? workspace_bytes(fit, &fit->full) : 0;
+    if (full > fit->workspace.bytes) fit->workspace.bytes = full;
     TRY(splat_model_declare(model, plan, "model", PLAN_PARAMETERS, model->group));
-    if (c->quantize)
+    if (fit->config->splat.quantize)
         TRY(splat_model_declare(model, plan, "quantized", PLAN_PARAMETERS, fit->quantized));
     TRY(splat_model_declare(model, plan, "gradient", PLAN_GRADIENTS, fit->gradient));
-    TRY(splat_model_declare(model, plan, "adam.first", PLAN_OPTIMISER, fit->first));
-    TRY(splat_model_declare(model, plan, "adam.second", PLAN_OPTIMISER, fit->second));
-    TRY(plan_declare(plan, "born", PLAN_OPTIMISER, (size_t)capacity * sizeof *fit->born,
+    TRY(splat_model_declare(model, plan, "adam.first", optimiser, fit->first));
+    TRY(splat_model_declare(model, plan, "adam.second", optimiser, fit->second));
+    TRY(plan_declare(plan, "born", optimiser, (size_t)model->capacity * sizeof *fit->born,
                      PLAN_ALWAYS, (void **)&fit->born));
-    TRY(plan_declare(plan, "target", PLAN_DATA, image_bytes(&source->fit), PLAN_ALWAYS,
+    TRY(plan_declare(plan, "target", PLAN_DATA, target_bytes(&fit->target), PLAN_ALWAYS,
                      &fit->target_data));
-    if (source->full.data)
-        TRY(plan_declare(plan, "target.full", PLAN_DATA, image_bytes(&source->full), PLAN_ALWAYS,
+    if (is_reduced(fit))
+        TRY(plan_declare(plan, "target.full", PLAN_DATA, target_bytes(&fit->full), PLAN_ALWAYS,
                          &fit->full_data));
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, fit->workspace.bytes, PLAN_ALWAYS,
                         &fit->workspace.memory);
+}
+
+void splat_fit_connect(struct splat_fit *fit)
+{
+    fit->target.data = fit->target_data;
+    fit->full.data = is_reduced(fit) ? fit->full_data : fit->target_data;
 }
 
 /* From interleaved samples to [height][channels][width]. */
@@ -81,10 +101,8 @@ static void separate_rows(void *to, const struct image *from)
 void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source)
 {
     separate_rows(fit->target_data, &source->fit);
-    fit->target.data = fit->full.data = fit->target_data;
-    if (!source->full.data) return;
-    separate_rows(fit->full_data, &source->full);
-    fit->full.data = fit->full_data;
+    if (is_reduced(fit)) separate_rows(fit->full_data, &source->full);
+    splat_fit_connect(fit);
 }
 
 /* Bits of each group, 0 where training is not quantised. */

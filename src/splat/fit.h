@@ -2,6 +2,7 @@
 #ifndef IMGTRAIN_SPLAT_FIT_H
 #define IMGTRAIN_SPLAT_FIT_H
 
+#include "memory/choices.h"
 #include "memory/plan.h"
 #include "splat/model.h"
 #include "splat/schedule.h"
@@ -14,6 +15,7 @@ struct splat_fit {
     const struct config *config;
     struct device *device;
     struct plan *plan;
+    struct memory_choices way; /* how memory is saved */
     struct splat_model model;
     float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
@@ -30,8 +32,14 @@ struct splat_fit {
     double psnr, ssim; /* as last measured; NaN before */
 };
 
-/* Declares everything the fit of `source` needs, for up to `capacity` Gaussians. */
-int splat_fit_declare(struct splat_fit *fit, const struct splat_source *source, int64_t capacity);
+/* Takes over the sizes of what is fitted, for up to `capacity` Gaussians. */
+void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity);
+
+/* Declares in `plan` everything that a described fit takes when run `way`. */
+int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_choices *way);
+
+/* After the commit, and after a replan: the targets are where the plan put them. */
+void splat_fit_connect(struct splat_fit *fit);
 
 /* After the commit: puts the picture into its place. */
 void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source);

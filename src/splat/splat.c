@@ -137,14 +137,26 @@ static void start_from(struct splat_fit *fit, const struct splat_model *from)
 
 /* ---- the task ---- */
 
-static int prepare(struct splat_fit *fit, const struct task_setup *setup)
+static struct memory_choices first_way(const struct config *config)
 {
+    bool again = config->memory.use_gradient_checkpointing;
+    return (struct memory_choices){.level = again ? MEMORY_CHECKPOINTING : MEMORY_RESIDENT,
+                                   .amp = config->use_amp,
+                                   .checkpointing = again};
+}
+
+static int prepare(struct task_state *state, const struct task_setup *setup)
+{
+    struct splat_fit *fit = &state->fit;
     struct splat_source source;
     struct splat_model from = {0};
     const char *start = start_path(&setup->config->splat);
     int64_t capacity = setup->config->splat.num_gaussians;
     int code;
-    TRY(splat_source_load(&source, setup->config));
+    if (setup->without_input)
+        splat_source_assume(&source, setup->config, setup->width, setup->height, setup->channels);
+    else
+        TRY(splat_source_load(&source, setup->config));
     if (*start && !setup->resume) TRY_CLEANUP(splat_model_open(&from, start));
     if (setup->resume) {
         struct splat_model stored;
@@ -152,7 +164,10 @@ static int prepare(struct splat_fit *fit, const struct task_setup *setup)
         if (stored.count > capacity) capacity = stored.count;
     }
     if (from.count > capacity) capacity = from.count;
-    TRY_CLEANUP(splat_fit_declare(fit, &source, capacity));
+    splat_fit_describe(fit, &source, capacity);
+    fit->way = first_way(fit->config);
+    if (setup->choose) TRY_CLEANUP(setup->choose(setup->choose_context, state, &fit->way));
+    TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
     if (!setup->resume) TRY_CLEANUP(check_start(fit, &from));
     splat_growth_plan(fit);
     splat_schedule_init(&fit->schedule);
@@ -183,7 +198,7 @@ static int open_task(struct task_state **out, const struct task_setup *setup)
     state->fit.device = setup->device;
     state->fit.plan = plan_create();
     if (!state->fit.plan) return ERR_SYSTEM;
-    return prepare(&state->fit, setup);
+    return prepare(state, setup);
 }
 
 static void close_task(struct task_state *state)
@@ -320,6 +335,84 @@ static int picture_size(const struct task_state *state, int max_side, int *width
     return OK;
 }
 
+/* ---- ways to save memory ---- */
+
+static void scale_target(struct splat_target *target, int size)
+{
+    int longest = target->width > target->height ? target->width : target->height;
+    target->width = (int)((int64_t)target->width * size / longest);
+    target->height = (int)((int64_t)target->height * size / longest);
+}
+
+static int need(const struct task_state *state, const struct memory_choices *way,
+                struct memory_need *need_out)
+{
+    struct splat_fit trial = state->fit;
+    struct plan *plan = plan_create();
+    int code;
+    if (!plan) return ERR_SYSTEM;
+    if (way->work.count) trial.model.capacity = way->work.count;
+    if (way->work.size) {
+        int full = (int)((int64_t)trial.full.width * way->work.size / trial.target.width);
+        scale_target(&trial.target, way->work.size);
+        scale_target(&trial.full, full);
+    }
+    code = splat_fit_declare(&trial, plan, way);
+    if (code == OK) code = plan_layout(plan);
+    *need_out = (struct memory_need){.device_bytes = plan_device_bytes(plan),
+                                     .host_bytes = plan_host_bytes(plan),
+                                     .relative_time = way->offload ? 1.02 : 1};
+    plan_free(plan);
+    return code;
+}
+
+/* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
+ * the picture. */
+static int choices(const struct task_state *state, struct memory_choices *list)
+{
+    const struct config *config = state->fit.config;
+    bool amp = config->use_amp;
+    const struct memory_choices ways[] = {
+        first_way(config),
+        {.level = MEMORY_CHECKPOINTING, .amp = amp, .checkpointing = true},
+        {.level = MEMORY_MIXED, .amp = true, .checkpointing = true},
+        {.level = MEMORY_OFFLOAD,
+         .amp = amp || !config->deterministic,
+         .checkpointing = true,
+         .offload = true},
+    };
+    int count = 0;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct memory_need takes;
+        if (ways[i].level == MEMORY_MIXED && config->deterministic) continue;
+        if (need(state, &ways[i], &takes) < 0 || takes.device_bytes >= least) continue;
+        least = takes.device_bytes;
+        list[count++] = ways[i];
+    }
+    return count;
+}
+
+static const struct memory_choices *chosen(const struct task_state *state)
+{
+    return &state->fit.way;
+}
+
+static int replan(struct task_state *state, const struct memory_choices *way)
+{
+    struct splat_fit *fit = &state->fit;
+    struct plan *next = plan_create();
+    if (!next) return ERR_SYSTEM;
+    int code = splat_fit_declare(fit, next, way);
+    if (code < 0)
+        plan_free(next);
+    else
+        code = plan_replace(&fit->plan, next, fit->device);
+    splat_fit_connect(fit);
+    if (code == OK) fit->way = *way;
+    return code;
+}
+
 const struct task task_splat = {
     .name = "splat",
     .open = open_task,
@@ -334,4 +427,8 @@ const struct task task_splat = {
     .close = close_task,
     .picture_size = picture_size,
     .extra_files = extra_files,
+    .choices = choices,
+    .need = need,
+    .chosen = chosen,
+    .replan = replan,
 };

@@ -57,12 +57,17 @@ static int check(const struct image *image)
     return OK;
 }
 
+static int reduced(int side, double ratio)
+{
+    int small = (int)lround(side / ratio);
+    return small < 1 ? 1 : small;
+}
+
 static int reduce(struct splat_source *source, double ratio)
 {
-    int width = (int)lround(source->fit.width / ratio);
-    int height = (int)lround(source->fit.height / ratio);
     struct image small;
-    TRY(image_resize(&small, &source->fit, width < 1 ? 1 : width, height < 1 ? 1 : height));
+    TRY(image_resize(&small, &source->fit, reduced(source->fit.width, ratio),
+                     reduced(source->fit.height, ratio)));
     source->full = source->fit;
     source->fit = small;
     return OK;
@@ -91,6 +96,22 @@ cleanup:
     free(path);
     if (code < 0) splat_source_free(source);
     return code;
+}
+
+void splat_source_assume(struct splat_source *source, const struct config *config, int width,
+                         int height, int channels)
+{
+    const struct config_splat *c = &config->splat;
+    bool curved = c->gamma < 1 || c->gamma > 1;
+    *source = (struct splat_source){.sample_bits = 8};
+    source->fit = (struct image){.width = width,
+                                 .height = height,
+                                 .channels = channels ? channels : 3,
+                                 .type = curved ? SAMPLE_U16 : SAMPLE_U8};
+    if (!c->downsample) return;
+    source->full = source->fit;
+    source->fit.width = reduced(width, c->downsample_ratio);
+    source->fit.height = reduced(height, c->downsample_ratio);
 }
 
 void splat_source_free(struct splat_source *source)

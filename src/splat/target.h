@@ -15,6 +15,9 @@ struct splat_source {
 
 /* Loads splat.input_path (a file, or a folder as a texture stack), below splat.data_root. */
 int splat_source_load(struct splat_source *source, const struct config *config);
+/* The same without pixels, for a forecast: of a file with 8 bits. */
+void splat_source_assume(struct splat_source *source, const struct config *config, int width,
+                         int height, int channels);
 void splat_source_free(struct splat_source *source);
 
 /* The path that splat_source_load reads (malloc). */

@@ -9,6 +9,8 @@
 struct config;
 struct device;
 struct image;
+struct memory_choices; /* memory/choices.h */
+struct memory_need;
 struct plan;
 struct store_file;
 struct store_writer;
@@ -42,7 +44,18 @@ struct task_setup {
     const struct store_file *resume; /* checkpoint to continue from, or NULL */
     bool forecast_only;              /* --dry-run: fill the plan's layout, allocate nothing */
     bool (*stop_requested)(void);    /* polled in long phases; then return ERR_STOPPED */
+
+    /* Asked by open() once the input is known, for the way to run; NULL: the first of choices(). */
+    int (*choose)(void *context, const struct task_state *state, struct memory_choices *choices);
+    void *choose_context;
+
+    /* With forecast_only: no input is read, sizes that only the input would tell are taken from
+     * here (0: the config says). */
+    bool without_input;
+    int width, height, channels;
 };
+
+enum { TASK_MAX_CHOICES = 96 };
 
 struct task {
     const char *name; /* the value of the config key `task` */
@@ -58,8 +71,10 @@ struct task {
     /* How many steps the config asks for. */
     int64_t (*steps)(const struct task_state *state);
 
-    /* Runs training step `step` (0-based). `evaluate`: the loop wants exact metrics (it logs or
-     * saves a frame after this step); otherwise expensive ones may be NaN. */
+    /* Runs training step `step` (0-based). After ERR_DEVICE_MEMORY the same step may be run again
+     * and gives what it would have given: what a part of it has applied is not applied twice.
+     * `evaluate`: the loop wants exact metrics (it logs or saves a frame after this step);
+     * otherwise expensive ones may be NaN. */
     int (*step)(struct task_state *state, int64_t step, bool evaluate, struct task_report *report);
 
     /* The picture of the current state for a frame, scaled to fit max_side (0: full size): 8-bit
@@ -88,6 +103,26 @@ struct task {
     /* Like save_model, of the best state the run has seen and its number of steps:
      * best.safetensors. *step 0: there is none. NULL: no such thing. */
     int (*save_best)(struct task_state *state, struct store_writer *writer, int64_t *step);
+
+    /* ---- what memory can be saved by; all four or none ---- */
+
+    /* Every way the task can run with this config and device, without `work`: by level, then by
+     * ever less memory; the first is the fastest. Known when open() asks, also with forecast_only.
+     * Returns how many, at most TASK_MAX_CHOICES. */
+    int (*choices)(const struct task_state *state, struct memory_choices *list);
+
+    /* What one takes (with its `work`, where that is not 0): nothing is allocated on the device or
+     * read again, and the state stays as it is. ERR_CONFIG for work that is not possible. */
+    int (*need)(const struct task_state *state, const struct memory_choices *choices,
+                struct memory_need *need);
+
+    /* The way it runs now (or, with forecast_only, would): borrowed. */
+    const struct memory_choices *(*chosen)(const struct task_state *state);
+
+    /* Between steps, or after one that failed with ERR_DEVICE_MEMORY: another way, the same state
+     * to the bit. ERR_DEVICE_MEMORY: not enough for it; then only replan(), save() and close() may
+     * be called until a replan() succeeds. */
+    int (*replan)(struct task_state *state, const struct memory_choices *choices);
 
     /* Further files of a finished run, written into run_dir; NULL: none. */
     int (*extra_files)(struct task_state *state, const char *run_dir);

@@ -1,0 +1,62 @@
+#include "cpu/offload.h"
+
+#include "base/error.h"
+#include "base/format.h"
+#include "device/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* A file without a name: it is gone with the process, however that ends. */
+static int open_nameless(const char *dir)
+{
+    char path[4096];
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) return fd;
+    if ((size_t)snprintf(path, sizeof path, "%s/offload-XXXXXX", dir) >= sizeof path) return -1;
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0) unlink(path);
+    return fd;
+}
+
+static const char *folder_of(const struct device *device)
+{
+    const char *temporary = getenv("TMPDIR");
+    if (device->offload_dir) return device->offload_dir;
+    return temporary && *temporary ? temporary : "/tmp";
+}
+
+int cpu_alloc_offload(struct device *device, size_t bytes, void **memory)
+{
+    const char *dir = folder_of(device);
+    *memory = NULL;
+    if (bytes == 0) return OK;
+    int fd = open_nameless(dir);
+    if (fd < 0) return fail_errno(ERR_IO, "make a file in %s", dir);
+    errno = posix_fallocate(fd, 0, (off_t)bytes); /* a full disk shows now, not as a SIGBUS */
+    int error = errno;
+    void *mapped =
+        error ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (!error && mapped == MAP_FAILED) error = errno;
+    close(fd);
+    if (mapped == MAP_FAILED) {
+        errno = error;
+        return fail_errno(error == ENOSPC || error == ENOMEM || error == EFBIG ? ERR_DEVICE_MEMORY
+                                                                               : ERR_IO,
+                          "no %s in %s to move state to", format_bytes((int64_t)bytes).text, dir);
+    }
+    *memory = mapped;
+    device_book_host(device, bytes);
+    return OK;
+}
+
+void cpu_free_offload(struct device *device, void *memory, size_t bytes)
+{
+    if (!memory) return;
+    munmap(memory, bytes);
+    device_unbook_host(device, bytes);
+}

@@ -1,0 +1,115 @@
+#include "memory/ladder.h"
+
+#include "device/device.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void ladder_add(struct ladder *ladder, const struct memory_choices *choices,
+                const struct memory_need *need)
+{
+    if (ladder->count == LADDER_MAX_ROWS) return;
+    ladder->rows[ladder->count++] = (struct ladder_row){.choices = *choices, .need = *need};
+}
+
+int64_t ladder_budget(const struct ladder_settings *settings, const struct device *device,
+                      int64_t held)
+{
+    int64_t limit = device_limit_left(device);
+    int64_t left = device->free_bytes ? device->free_bytes(device) : -1;
+    if (limit != INT64_MAX) limit += held;
+    if (settings->budget > 0) return settings->budget < limit ? settings->budget : limit;
+    if (left < 0) return limit;
+    left += held;
+    if (left >= limit) return limit;
+    return (int64_t)((double)left * (settings->target_usage - settings->safety_margin));
+}
+
+void ladder_judge(struct ladder *ladder, int64_t budget)
+{
+    for (int i = 0; i < ladder->count; i++)
+        ladder->rows[i].fits = (int64_t)ladder->rows[i].need.device_bytes <= budget;
+}
+
+/* Which level is meant: of the rows at hand the nearest at or below the wanted one. */
+static int wanted_level(const struct ladder *ladder)
+{
+    int level = -1, lowest = MEMORY_LEVELS;
+    if (ladder->settings.level < 0) return -1;
+    for (int i = 0; i < ladder->count; i++) {
+        int row = ladder->rows[i].choices.level;
+        if (row <= ladder->settings.level && row > level) level = row;
+        if (row < lowest) lowest = row;
+    }
+    return level >= 0 ? level : lowest;
+}
+
+static bool faster(const struct ladder *ladder, int a, int b)
+{
+    return b < 0 || ladder->rows[a].need.relative_time < ladder->rows[b].need.relative_time;
+}
+
+static bool smaller(const struct ladder *ladder, int a, int b)
+{
+    return b < 0 || ladder->rows[a].need.device_bytes < ladder->rows[b].need.device_bytes;
+}
+
+int ladder_pick(const struct ladder *ladder, int *least)
+{
+    int level = wanted_level(ladder), best = -1;
+    *least = -1;
+    for (int i = 0; i < ladder->count; i++) {
+        const struct ladder_row *row = &ladder->rows[i];
+        if (level >= 0 && row->choices.level != level) continue;
+        if (level < 0 && row->choices.level < ladder->least_level) continue;
+        if (row->fits && faster(ladder, i, best)) best = i;
+        if (smaller(ladder, i, *least)) *least = i;
+    }
+    return best;
+}
+
+int ladder_down(const struct ladder *ladder, int at)
+{
+    int best = -1;
+    for (int i = 0; i < ladder->count; i++)
+        if (ladder->rows[i].fits && smaller(ladder, i, at) && faster(ladder, i, best)) best = i;
+    return best;
+}
+
+int ladder_find(const struct ladder *ladder, const struct memory_choices *choices)
+{
+    for (int i = 0; i < ladder->count; i++) {
+        const struct memory_choices *row = &ladder->rows[i].choices;
+        if (row->level == choices->level && row->amp == choices->amp &&
+            row->checkpointing == choices->checkpointing &&
+            row->micro_batch == choices->micro_batch && row->bands == choices->bands &&
+            row->offload == choices->offload && row->workspace_cap == choices->workspace_cap)
+            return i;
+    }
+    return -1;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+append(char *text, size_t room, const char *format, ...)
+{
+    size_t used = 0;
+    while (used + 1 < room && text[used])
+        used++;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text + used, room - used, format, args);
+    va_end(args);
+}
+
+char *ladder_describe(char *text, size_t room, const struct memory_choices *c)
+{
+    snprintf(text, room, "level %d", c->level);
+    if (c->amp) append(text, room, ", mixed precision");
+    if (c->checkpointing) append(text, room, ", recomputing");
+    if (c->micro_batch) append(text, room, ", %d at a time", c->micro_batch);
+    if (c->bands) append(text, room, ", %d bands", c->bands);
+    if (c->offload) append(text, room, ", optimiser beside the device");
+    if (c->workspace_cap)
+        append(text, room, ", at most %zu MiB of scratch", c->workspace_cap >> 20);
+    return text;
+}

@@ -1,0 +1,60 @@
+/* The ladder: which of a task's ways to run fits the memory, and the next one when it did not after
+ * all. It knows bytes and times, nothing of what a task is. */
+#ifndef IMGTRAIN_MEMORY_LADDER_H
+#define IMGTRAIN_MEMORY_LADDER_H
+
+#include "memory/choices.h"
+
+struct device;
+
+struct ladder_settings {
+    int level;                          /* the only one to start with; -1: any */
+    int64_t budget;                     /* memory.budget; 0: by what is free */
+    double target_usage, safety_margin; /* shares of what is free */
+};
+
+struct ladder_row {
+    struct memory_choices choices;
+    struct memory_need need;
+    bool fits;
+};
+
+enum { LADDER_MAX_ROWS = 96 };
+
+struct ladder {
+    struct ladder_settings settings;
+    struct ladder_row rows[LADDER_MAX_ROWS];
+    int count;
+    int least_level; /* rows below it are out: a run does not climb back by itself */
+};
+
+/* Adds a row; what is beyond LADDER_MAX_ROWS is dropped. */
+void ladder_add(struct ladder *ladder, const struct memory_choices *choices,
+                const struct memory_need *need);
+
+/* Bytes that may be used. memory.budget where it is set; else free memory x (target_usage -
+ * safety_margin). `held`: what the run holds already and may use again. Never more than
+ * memory.limit, which needs no margin, as plans are exact. INT64_MAX when nothing is known. */
+int64_t ladder_budget(const struct ladder_settings *settings, const struct device *device,
+                      int64_t held);
+
+/* Notes for each row whether it fits. */
+void ladder_judge(struct ladder *ladder, int64_t budget);
+
+/* The fastest row that fits, of the wanted level (or the nearest below it that there is) and not
+ * below least_level; -1: none does, and *least is the row that comes closest. Rows must have been
+ * judged. */
+int ladder_pick(const struct ladder *ladder, int *least);
+
+/* After memory failed in row `at`: the fastest row that takes less of the device and fits; -1 after
+ * the last one. The wanted level no longer counts. */
+int ladder_down(const struct ladder *ladder, int at);
+
+/* The row with these choices but for `work`; -1: none. */
+int ladder_find(const struct ladder *ladder, const struct memory_choices *choices);
+
+/* "level 2, recomputing, 16 at a time, optimiser beside the device": for log lines. Returns text.
+ */
+char *ladder_describe(char *text, size_t room, const struct memory_choices *choices);
+
+#endif
