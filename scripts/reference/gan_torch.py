@@ -3,12 +3,15 @@
 Formulas, tensor names and shapes are in GAN_TENSORS.md. The model is R3GAN's (Huang et al., NeurIPS
 2024): piecewise linear networks, relativistic pairing loss, penalties on reals and fakes.
 
-  gan_torch.py bench [--size 16 32 64]    images/s of D + G steps
-  gan_torch.py memory [--size 16 32 64]   bytes that autograd keeps for a D step
+  gan_torch.py bench [--size 16 32 64] [--against ./imgtrain]    images/s of D + G steps
+  gan_torch.py memory [--size 16 32 64]   bytes that a step keeps, and that the process grows by
   gan_goldens.py                          writes and checks test/golden/gan_*
 """
 import argparse
+import json
 import math
+import statistics
+import subprocess
 import time
 from dataclasses import dataclass
 
@@ -279,25 +282,43 @@ class Training:
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 
+def timed(training, steps):
+    """Seconds of each D + G step."""
+    times = []
+    for _ in range(steps):
+        begin = time.perf_counter()
+        training.d_step()
+        training.g_step()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def imgtrain(args, size, *options):
+    """What `imgtrain bench` says of one size."""
+    command = [args.against, "bench", "--task", "gan", "--device", "cpu", "--json", "--size", size, "--batch",
+               args.batch, "--threads", args.threads, *options]
+    return json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout)[0]
+
+
 def bench(args):
+    """Turn by turn with imgtrain, so that other work on the machine hits both; medians of all steps."""
     for size in args.size:
         shape, batch = preset(size, args)
-        for name in args.formats:
-            training = Training(shape, batch, FORMATS[name])
-            times, cpu = [], []
-            begin = time.perf_counter()
-            while len(times) < 3 or time.perf_counter() - begin < args.seconds:
-                t, used = [time.perf_counter()], time.process_time()
-                for step in (training.d_step, training.g_step):
-                    step()
-                    t.append(time.perf_counter())
-                times.append((t[1] - t[0], t[2] - t[1]))
-                cpu.append(time.process_time() - used)
-            # The first iteration warms up. The best counts: the machine may have other work.
-            d, g = min(times[1:], key=sum)
-            print(f"{size}x{size} widths {shape.widths} blocks {shape.blocks} batch {batch} {name}: "
-                  f"{batch / (d + g):.1f} images/s (D step {1000 * d:.0f} ms, G step {1000 * g:.0f} ms, "
-                  f"{1000 * min(cpu[1:]):.0f} ms CPU, best of {len(times) - 1})", flush=True)
+        training = Training(shape, batch, FORMATS[args.format])
+        timed(training, 2)
+        ours, theirs, units = [], [], 0
+        for _ in range(args.rounds):
+            if args.against:
+                result = imgtrain(args, size, "--steps", args.steps)
+                ours.append(result["ms"] / 1000)
+                units = result["units_d"]
+            theirs += timed(training, args.steps)
+        there = statistics.median(theirs)
+        text = f"GAN {size}x{size}, batch {batch}: PyTorch {args.label} {batch / there:.1f} images/s"
+        if ours:
+            here = statistics.median(ours)
+            text += f", imgtrain {batch / here:.1f} ({units:.2f} units a D step): {there / here:.1f} times as fast"
+        print(text, flush=True)
 
 
 def kept_bytes(forward):
@@ -315,16 +336,29 @@ def kept_bytes(forward):
     return total
 
 
+def status_bytes(key):
+    """A line of /proc/self/status."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+
 def memory(args):
+    """-> a line for each size: bytes that autograd keeps in a D step, and by how much the process grows in
+    D and G steps (networks and optimisers, which are there before, not counted)."""
     for size in args.size:
         shape, batch = preset(size, args)
-        training = Training(shape, batch, torch.channels_last)
+        training = Training(shape, batch, FORMATS[args.format])
         weights = sum(w.numel() * 4 for w in training.d.values())
+        with open("/proc/self/clear_refs", "w") as refs:
+            refs.write("5")  # the peak counts from here
+        before = status_bytes("VmRSS")
         kept = kept_bytes(training.d_forward) - weights
+        for _ in range(args.steps):
+            training.d_step()
+            training.g_step()
+        grown = status_bytes("VmHWM") - before
         plain = kept_bytes(lambda: discriminate(training.d, shape, training.real).mean()) - weights
-        print(f"{size}x{size} batch {batch}: D step keeps {kept / 2 ** 20:.1f} MiB, "
-              f"{kept / (2 * batch) / 1024:.1f} KiB a picture (reals and fakes); one forward pass of D "
-              f"{plain / batch / 1024:.1f} KiB a picture")
+        print(f"{size}x{size} batch {batch}: kept {kept} grown {grown} plain {plain}", flush=True)
 
 
 def main():
@@ -335,14 +369,17 @@ def main():
         p.add_argument("--size", type=int, nargs="+", default=[16, 32, 64])
         p.add_argument("--widths", help="by rising resolution, as 128,128,64")
         p.add_argument("--blocks", type=int, default=1, help="residual blocks a stage")
-        p.add_argument("--batch", type=int, default=64)
+        p.add_argument("--batch", type=int, default=16)
         p.add_argument("--threads", type=int, default=2)
-        p.add_argument("--stock-allocator", action="store_true")
+        p.add_argument("--stock-allocator", action="store_true", help="glibc's malloc as it is")
+        p.add_argument("--format", choices=FORMATS, default="channels_last")
+        p.add_argument("--steps", type=int, default=5, help="of a round")
     b = sub.choices["bench"]
-    b.add_argument("--seconds", type=float, default=10, help="measure about this long each")
-    b.add_argument("--formats", nargs="+", choices=FORMATS, default=["channels_last"])
+    b.add_argument("--rounds", type=int, default=3)
+    b.add_argument("--against", metavar="IMGTRAIN", help="the program to compare with")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    args.label = "as it comes" if args.stock_allocator else "with memory kept"
     if not args.stock_allocator:
         keep_memory()
     {"bench": bench, "memory": memory}[args.command](args)

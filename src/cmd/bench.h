@@ -16,6 +16,7 @@ struct bench {
     /* gan */
     int64_t batch, micro;
     const char *scheme;
+    bool amp;
 
     int reported; /* objects printed so far */
 };

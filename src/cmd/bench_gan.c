@@ -104,6 +104,7 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     int slice = gan_slice(size, size), micro = (int)(bench->micro ? bench->micro : bench->batch);
     micro = (micro + slice - 1) / slice * slice;
     choices.micro = micro < choices.batch ? micro : choices.batch;
+    choices.amp = bench->amp;
     choices.scheme = strcmp(bench->scheme, "a") == 0 ? GAN_SCHEME_A : GAN_SCHEME_C;
     TRY(preset(&design, size));
     TRY(device_open(&b->device, bench->device, (int)bench->threads));
@@ -128,11 +129,12 @@ static void report(struct bench *bench, const struct gan_bench *b, const struct 
         char name[32];
         snprintf(name, sizeof name, "gan %d", b->core.w);
         bench_json_begin(bench, name, times);
-        printf(", \"batch\": %d, \"micro\": %d, \"scheme\": \"%s\", \"images_per_s\": %.2f, "
+        printf(", \"batch\": %d, \"micro\": %d, \"scheme\": \"%s\", \"amp\": %s, \"images_per_s\": "
+               "%.2f, "
                "\"units_d\": %.3f, \"units_g\": %.3f, \"activation_bytes\": %zu, "
                "\"plan_bytes\": %zu, \"peak_bytes\": %zu, \"grown_bytes\": %" PRId64 "}",
-               c->batch, c->micro, bench->scheme, rate, b->d.units, b->g.units, kept, all,
-               b->device->peak_bytes, grown);
+               c->batch, c->micro, bench->scheme, c->amp ? "true" : "false", rate, b->d.units,
+               b->g.units, kept, all, b->device->peak_bytes, grown);
     } else {
         printf("%dx%-4d median %7.2f ms, best %7.2f, CPU %7.2f  %7.1f images/s  %.2f + %.2f units, "
                "%s\n",
@@ -152,8 +154,8 @@ static int run_size(struct bench *bench, int size, bool first)
     int64_t before = process_bytes("VmRSS:");
     TRY_CLEANUP(set_up(b, bench, size));
     if (first && !bench->json)
-        printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s\n", b->device->name,
-               bench->batch, bench->scheme);
+        printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s%s\n", b->device->name,
+               bench->batch, bench->scheme, bench->amp ? ", bf16" : "");
     TRY_CLEANUP(bench_measure(bench, step, b, &times));
     report(bench, b, &times, process_bytes("VmHWM:") - before);
 cleanup:
