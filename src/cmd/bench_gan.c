@@ -60,7 +60,6 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
                                      .x1 = core->w / 2};
     uint64_t words = (uint64_t)(in->z_count + 3) / 4;
     size_t one = (size_t)(core->h * core->w * core->c);
-    size_t one = (size_t)(core->h * core->w * core->c);
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
         net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, 1, STREAM_GAN_LATENT,
