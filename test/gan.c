@@ -108,7 +108,8 @@ static void bench_open(struct bench *b, const char *name, int micro, enum gan_sc
     int batch = (int)get_int(b->file, "batch");
     struct gan_choices choices = {.batch = batch, .micro = micro ? micro : batch, .scheme = scheme};
     b->step = -1;
-    MUST(gan_core_declare(&b->core, &design, &choices, ops, b->plan));
+    b->device->nn = ops;
+    MUST(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
     MUST(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
     read_weights(b->file, &b->core.g.net, b->core.g.parameters);

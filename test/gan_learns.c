@@ -149,7 +149,7 @@ static struct result learn(const struct lesson *lesson)
     for (uint64_t i = 0; i < TRAIN; i++)
         shape_draw(school->pictures[i], SIDE, 1, i);
     ck_assert_int_ge(device_open(&device, "cpu", 0), 0);
-    ck_assert_int_ge(gan_core_declare(core, &design, &choices, device->nn, plan), 0);
+    ck_assert_int_ge(gan_core_declare(core, &design, &choices, device, plan), 0);
     ck_assert_int_ge(plan_commit(plan, device), 0);
     gan_core_connect(core);
     ck_assert_int_ge(gan_core_initialise(core, lesson->seed), 0);

@@ -113,7 +113,7 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     if (!b->plan || !b->picture) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < size * size * 3; i++)
         b->picture[i] = (uint8_t)philox_draw(1, STREAM_TEST, 0, (uint64_t)i).v[0];
-    TRY(gan_core_declare(&b->core, &design, &choices, b->device->nn, b->plan));
+    TRY(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
     TRY(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
     return gan_core_initialise(&b->core, 1);

@@ -1,5 +1,4 @@
 /* Operations on flat ranges of parameters. */
-#include "base/error.h"
 #include "cpu/nn_cpu.h"
 
 #include <math.h>
@@ -10,12 +9,6 @@ enum { CHUNK = 16384 }; /* floats of one partial sum */
 static void zero(void *x, size_t bytes)
 {
     memset(x, 0, bytes);
-}
-
-static int transfer(void *out, const void *in, size_t bytes)
-{
-    if (out != in) memcpy(out, in, bytes);
-    return OK;
 }
 
 static void copy(void *out, const void *in, size_t bytes)
@@ -57,8 +50,6 @@ static double norm2(const float *x, size_t count)
 
 void nn_install_optimiser(struct nn_ops *ops)
 {
-    ops->on_host = true;
-    ops->upload = ops->download = transfer;
     ops->zero = zero;
     ops->copy = copy;
     ops->adam = adam;

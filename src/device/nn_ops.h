@@ -12,8 +12,8 @@
  * on the shape alone. So a batch may be cut into several calls at slice boundaries and the bits
  * stay the same. Functions without a `slice` use slices of one picture.
  *
- * Operations are queued in the order of the calls and may run later: only upload and download touch
- * memory of the host, and what fails in between is returned by the next download.
+ * Operations run in the order of the calls, but perhaps later: device->synchronize waits for them
+ * and returns what failed. All addresses are the device's.
  *
  * Masks: 1 bit an element, element i in bit i % 8 of byte i / 8; the channels of a masked tensor
  * are a multiple of 8. Set: the value was > 0. */
@@ -75,12 +75,6 @@ enum nn_sum {
 struct nn_ops {
     const char *name;
     bool bf16; /* NN_BF16 pays here; elsewhere it works, but slowly */
-    bool on_host; /* the device's memory is the host's: it may be read and written directly */
-
-    /* Copies between host and device. `host` may be written again after upload; download waits for
-     * everything queued before. The same address on both sides is left alone (on_host). */
-    int (*upload)(void *device, const void *host, size_t bytes);
-    int (*download)(void *host, const void *device, size_t bytes);
 
     /* Bytes of scratch that the three convolutions need at most (64-byte aligned when handed in).
      */

@@ -2,6 +2,7 @@
 #include "gan/core.h"
 
 #include "base/error.h"
+#include "device/device.h"
 #include "math/augment.h"
 #include "memory/plan.h"
 
@@ -182,11 +183,14 @@ static int declare_host(struct gan_core *core, struct plan *plan)
     size_t states = 0;
     for (int i = 0; i < GAN_RANGES; i++)
         states += range_floats(core, i) * sizeof(float);
-    TRY(plan_declare(plan, "inputs.host", PLAN_HOST, block_layout(core, NULL, NULL), PLAN_ALWAYS,
-                     (void **)&core->host_block));
-    TRY(plan_declare(plan, "z.host", PLAN_HOST,
-                     (size_t)core->choices.micro * z_row_floats(core) * sizeof(float), PLAN_ALWAYS,
-                     (void **)&core->host_z));
+    size_t z = (size_t)core->choices.micro * z_row_floats(core) * sizeof(float);
+    for (int i = 0; i < 2; i++) {
+        TRY(plan_declare(plan, i ? "g.inputs.host" : "d.inputs.host", PLAN_HOST,
+                         block_layout(core, NULL, NULL), PLAN_ALWAYS,
+                         (void **)&core->host_memory[i]));
+        TRY(plan_declare(plan, i ? "g.z.host" : "d.z.host", PLAN_HOST, z, PLAN_ALWAYS,
+                         (void **)&core->host_z[i]));
+    }
     return plan_declare(plan, "states.host", PLAN_HOST, states, PLAN_ALWAYS,
                         (void **)&core->host_states);
 }
@@ -201,7 +205,7 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
         size_t bytes;
         void *slot;
     } small[] = {
-        {"inputs", block_layout(core, NULL, NULL), &core->device_block},
+        {"inputs", block_layout(core, NULL, NULL), &core->block_memory},
         {"factors", 2 * m * sizeof(float), &core->factors},
         {"squares", 2 * m * sizeof(double), &core->squares},
         {"scores", 2 * m * sizeof(float), &core->scores},
@@ -212,7 +216,7 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
-    if (!core->ops->on_host) TRY(declare_host(core, plan));
+    if (!core->device->is_host) TRY(declare_host(core, plan));
     TRY(plan_declare(plan, "pulled", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty - 1, p->penalty,
                      (void **)&core->pulled));
     return plan_declare(plan, "pushed", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty, p->penalty,
@@ -259,11 +263,12 @@ int gan_slice(int h, int w)
 }
 
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
-                     const struct gan_choices *choices, const struct nn_ops *ops, struct plan *plan)
+                     const struct gan_choices *choices, struct device *device, struct plan *plan)
 {
     core->design = *design;
     core->choices = *choices;
-    core->ops = ops;
+    core->device = device;
+    core->ops = device->nn;
     core->h = design->base_h << (design->stages - 1);
     core->w = design->base_w << (design->stages - 1);
     core->c = design->channels;
@@ -283,8 +288,8 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     TRY(declare_d_step(core, &p, plan));
     TRY(declare_g_step(core, &p, plan));
     int m = choices->micro;
-    size_t g = sweep_workspace(&core->g.net, ops, m, core->slice);
-    size_t d = sweep_workspace(&core->d.net, ops, 2 * m, 2 * core->slice);
+    size_t g = sweep_workspace(&core->g.net, core->ops, m, core->slice);
+    size_t d = sweep_workspace(&core->d.net, core->ops, 2 * m, 2 * core->slice);
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, g > d ? g : d, PLAN_ALWAYS,
                         &core->g_make.workspace);
 }
@@ -297,14 +302,18 @@ static void connect(struct gan_core *core, struct sweep *s, struct gan_network *
     s->parameters = network->parameters;
     s->gradients = gradients ? network->gradients : NULL;
     s->slice = network == &core->d ? 2 * core->slice : core->slice;
-    s->labels = network == &core->d ? core->device.pair_labels : core->device.labels;
+    s->labels = network == &core->d ? core->block.pair_labels : core->block.labels;
     s->workspace = core->g_make.workspace;
 }
 
 void gan_core_connect(struct gan_core *core)
 {
-    block_layout(core, &core->device, core->device_block);
-    block_layout(core, &core->host, core->host_block ? core->host_block : core->device_block);
+    block_layout(core, &core->block, core->block_memory);
+    for (int i = 0; i < 2; i++) {
+        bool own = core->host_memory[i] != NULL;
+        block_layout(core, &core->host[i], own ? core->host_memory[i] : core->block_memory);
+        if (!own) core->host_z[i] = i == GAN_D ? core->g_make.value[0] : core->g_learn.value[0];
+    }
     connect(core, &core->g_make, &core->g, false);
     connect(core, &core->g_learn, &core->g, false);
     connect(core, &core->g_back, &core->g, true);
@@ -345,17 +354,31 @@ float *gan_core_view(struct gan_core *core, enum gan_range range)
     return view;
 }
 
+int gan_core_fetch(struct gan_core *core, void *host, const void *device, size_t bytes)
+{
+    if (host != device) TRY(core->device->download(core->device, host, device, bytes));
+    core->in_flight[GAN_D] = core->in_flight[GAN_G] = false;
+    return core->device->synchronize(core->device);
+}
+
+int gan_core_send(struct gan_core *core, void *device, const void *host, size_t bytes)
+{
+    if (host != device) TRY(core->device->upload(core->device, device, host, bytes));
+    core->in_flight[GAN_D] = core->in_flight[GAN_G] = false;
+    return core->device->synchronize(core->device);
+}
+
 int gan_core_pull(struct gan_core *core, enum gan_range range, float **view)
 {
     *view = gan_core_view(core, range);
-    return core->ops->download(*view, range_of(core, range),
-                               range_floats(core, (int)range) * sizeof(float));
+    return gan_core_fetch(core, *view, range_of(core, range),
+                          range_floats(core, (int)range) * sizeof(float));
 }
 
 int gan_core_push(struct gan_core *core, enum gan_range range)
 {
-    return core->ops->upload(range_of(core, range), gan_core_view(core, range),
-                             range_floats(core, (int)range) * sizeof(float));
+    return gan_core_send(core, range_of(core, range), gan_core_view(core, range),
+                         range_floats(core, (int)range) * sizeof(float));
 }
 
 int gan_core_initialise(struct gan_core *core, uint64_t seed)

@@ -5,6 +5,7 @@
 
 #include "gan/sweep.h"
 
+struct device;
 struct plan;
 
 /* A: in the D step the gradients of all layers stay from the adjoint sweep to the second forward
@@ -32,7 +33,8 @@ struct gan_inputs {
 };
 
 /* What a micro-batch needs from the host, one behind the other in one block: one copy brings it to
- * the device. Two of them, equal where the device's memory is the host's. */
+ * the device. One is the device's, one for each step the host's; all the same memory where the
+ * device is the host. */
 struct gan_block {
     double *gamma;
     struct nn_augment *real_draws, *fake_draws; /* [micro] */
@@ -62,6 +64,7 @@ struct gan_network {
 };
 
 struct gan_core {
+    struct device *device;
     const struct nn_ops *ops;
     struct net_design design;
     struct gan_choices choices;
@@ -72,16 +75,17 @@ struct gan_core {
     /* the uses of the networks within a step */
     struct sweep g_make, d_first, d_second, g_learn, d_judge, g_back;
     struct gan_inputs inputs;
-    char *host_block, *device_block;
-    struct gan_block host, device;
-    float *host_z;           /* [micro] rows of G's input; NULL where the host writes them itself */
-    float *host_states;      /* all ranges of a checkpoint; NULL likewise */
-    float *real;             /* [micro] pictures */
-    float *factors;          /* [2 micro] */
-    double *squares;         /* [2 micro] */
-    float *scores;           /* [2 micro] */
-    double *d_sums, *g_sums; /* [NN_SUMS] of a step */
-    float *pulled, *pushed;  /* T' v and T T' v, [2 micro] pictures */
+    char *block_memory, *host_memory[2]; /* host: only beside a device with memory of its own */
+    struct gan_block block, host[2];     /* host: of the D step, of the G step */
+    float *host_z[2];                    /* [micro] rows of G's input */
+    float *host_states;                  /* all ranges of a checkpoint */
+    bool in_flight[2];                   /* a copy from host[i] or host_z[i] may not be done */
+    float *real;                         /* [micro] pictures */
+    float *factors;                      /* [2 micro] */
+    double *squares;                     /* [2 micro] */
+    float *scores;                       /* [2 micro] */
+    double *d_sums, *g_sums;             /* [NN_SUMS] of a step */
+    float *pulled, *pushed;              /* T' v and T T' v, [2 micro] pictures */
 };
 
 /* Pairs that are summed as one, whatever the micro-batch: by the picture's size alone. */
@@ -89,8 +93,7 @@ int gan_slice(int h, int w);
 
 /* Builds both networks and declares every buffer in `plan`. The core must stay where it is. */
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
-                     const struct gan_choices *choices, const struct nn_ops *ops,
-                     struct plan *plan);
+                     const struct gan_choices *choices, struct device *device, struct plan *plan);
 /* After plan_commit: connects the sweeps. */
 void gan_core_connect(struct gan_core *core);
 /* First weights; EMA = G. */
@@ -110,6 +113,10 @@ enum gan_range {
 int gan_core_pull(struct gan_core *core, enum gan_range range, float **view);
 float *gan_core_view(struct gan_core *core, enum gan_range range);
 int gan_core_push(struct gan_core *core, enum gan_range range);
+
+/* Copies that are over when they return, and so is all that was asked of the device before. */
+int gan_core_fetch(struct gan_core *core, void *host, const void *device, size_t bytes);
+int gan_core_send(struct gan_core *core, void *device, const void *host, size_t bytes);
 
 /* Leaves the gradients in d.gradients / g.gradients. gamma: weight of the penalty. report may be
  * NULL: nothing waits for the device then, and gan_reports tells it later. Errors are the

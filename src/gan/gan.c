@@ -109,7 +109,7 @@ static int declare(struct task_state *s, const struct config *config,
     size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
     memset(&s->core, 0, sizeof s->core);
     TRY(gan_design(&design, config, s->set ? dataset_classes(s->set) : 0));
-    TRY(gan_core_declare(&s->core, &design, &choices, s->device->nn, s->plan));
+    TRY(gan_core_declare(&s->core, &design, &choices, s->device, s->plan));
     TRY(tracking_declare(&s->tracking, s->core.g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "latents", PLAN_HOST,
                      (size_t)choices.micro * (size_t)design.z * sizeof(float), PLAN_ALWAYS,
@@ -252,11 +252,9 @@ static int make_some(struct task_state *s, const uint64_t *seeds, const int *cla
 {
     struct gan_core *core = &s->core;
     int z = core->design.z;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         gan_latent(s->latents + (ptrdiff_t)i * z, z, seeds[i]);
-        core->host.labels[i] = classes[i];
-    }
-    return gan_generate(core, core->ema, s->latents, core->host.labels, n, out);
+    return gan_generate(core, core->ema, s->latents, classes, n, out);
 }
 
 /* Those of a frame: seeds 0, 1, ...; classes take turns. */
@@ -302,8 +300,8 @@ static int measure(struct task_state *s, int64_t steps_done)
     };
     TRY(tracking_measure(&s->tracking, s->set, &options, draw, s, steps_done));
     if (!tracking_is_best(&s->tracking, steps_done)) return OK;
-    return s->core.ops->download(s->tracking.best, s->core.ema,
-                                 s->core.g.net.floats * sizeof(float));
+    return gan_core_fetch(&s->core, s->tracking.best, s->core.ema,
+                          s->core.g.net.floats * sizeof(float));
 }
 
 static bool measure_is_due(const struct task_state *s, int64_t steps_done)

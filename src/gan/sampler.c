@@ -10,6 +10,7 @@
 #include <string.h>
 
 struct sampler {
+    struct device *device;
     struct net_design design;
     struct net net;
     struct plan *plan;
@@ -29,11 +30,13 @@ static int declare_host(struct sampler *s)
                         (void **)&s->host_z);
 }
 
-static int load(struct sampler *s, const struct device *device, const struct store_file *file)
+static int load(struct sampler *s, const struct store_file *file)
 {
     float *to = s->host_parameters ? s->host_parameters : s->parameters;
     TRY(gan_load_generator(&s->net, to, file));
-    return device->nn->upload(s->parameters, to, s->net.floats * sizeof(float));
+    if (to == s->parameters) return OK;
+    TRY(s->device->upload(s->device, s->parameters, to, s->net.floats * sizeof(float)));
+    return s->device->synchronize(s->device);
 }
 
 static int declare(struct sampler *s, const struct device *device)
@@ -45,7 +48,7 @@ static int declare(struct sampler *s, const struct device *device)
                      &s->sweep.workspace));
     TRY(plan_declare(s->plan, "labels", PLAN_DATA, (size_t)s->micro * sizeof *s->labels,
                      PLAN_ALWAYS, (void **)&s->labels));
-    if (!device->nn->on_host) TRY(declare_host(s));
+    if (!device->is_host) TRY(declare_host(s));
     for (int i = 0; i < s->net.layer_count; i++) {
         char name[16];
         snprintf(name, sizeof name, "value%d", i);
@@ -63,6 +66,7 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     int code = OK;
     *out = NULL;
     if (!s) return fail(ERR_SYSTEM, "out of memory");
+    s->device = device;
     s->micro = micro > 0 ? micro : 1;
     s->plan = plan_create();
     if (!s->plan) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
@@ -70,7 +74,7 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     TRY_CLEANUP(net_generator(&s->net, &s->design));
     TRY_CLEANUP(declare(s, device));
     TRY_CLEANUP(plan_commit(s->plan, device));
-    TRY_CLEANUP(load(s, device, file));
+    TRY_CLEANUP(load(s, file));
     s->sweep.net = &s->net;
     s->sweep.ops = device->nn;
     s->sweep.parameters = s->parameters;
@@ -124,9 +128,11 @@ static int upload(struct sampler *s, const float *latents, const int *labels, in
     for (int i = 0; i < n; i++)
         memcpy(rows + (ptrdiff_t)i * stride, latents + (ptrdiff_t)(first + i) * z,
                (size_t)z * sizeof(float));
-    TRY(sweep->ops->upload(sweep->value[0], rows, (size_t)(n * stride) * sizeof(float)));
+    if (rows != sweep->value[0])
+        TRY(s->device->upload(s->device, sweep->value[0], rows,
+                              (size_t)(n * stride) * sizeof(float)));
     if (!labels) return OK;
-    return sweep->ops->upload(s->labels, labels + first, (size_t)n * sizeof *labels);
+    return s->device->upload(s->device, s->labels, labels + first, (size_t)n * sizeof *labels);
 }
 
 int sampler_make(struct sampler *s, const float *latents, const int *labels, int n, float *out)
@@ -138,8 +144,9 @@ int sampler_make(struct sampler *s, const float *latents, const int *labels, int
         sweep->n = n - first < s->micro ? n - first : s->micro;
         TRY(upload(s, latents, labels, first));
         sweep_forward(sweep, SWEEP_NO_MASKS, false);
-        TRY(sweep->ops->download(out + (size_t)first * one, sweep->value[last],
-                                 (size_t)sweep->n * one * sizeof(float)));
+        TRY(s->device->download(s->device, out + (size_t)first * one, sweep->value[last],
+                                (size_t)sweep->n * one * sizeof(float)));
+        TRY(s->device->synchronize(s->device));
     }
     return OK;
 }

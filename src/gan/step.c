@@ -1,5 +1,6 @@
 /* One D step and one G step, micro-batch by micro-batch. */
 #include "base/error.h"
+#include "device/device.h"
 #include "gan/core.h"
 #include "math/augment.h"
 
@@ -15,30 +16,38 @@ static int z_stride(const struct gan_core *core)
     return core->design.z + core->design.embedding;
 }
 
-/* Where the host writes G's input: where `g` reads it, or from where it is copied there. */
-static float *host_z(const struct gan_core *core, const struct sweep *g)
+/* Waits until the host may write the inputs of step `which` again. */
+static int host_ready(struct gan_core *core, enum gan_which which)
 {
-    return core->host_z ? core->host_z : g->value[0];
+    if (!core->in_flight[which]) return OK;
+    core->in_flight[GAN_D] = core->in_flight[GAN_G] = false;
+    return core->device->synchronize(core->device);
 }
 
-static int upload_z(const struct gan_core *core, const struct sweep *g)
+static int upload(struct gan_core *core, void *to, const void *from, size_t bytes)
 {
-    return core->ops->upload(g->value[0], host_z(core, g),
-                             (size_t)(g->n * z_stride(core)) * sizeof(float));
+    return to == from ? OK : core->device->upload(core->device, to, from, bytes);
+}
+
+static int upload_z(struct gan_core *core, enum gan_which which, const struct sweep *g)
+{
+    core->in_flight[which] = true;
+    return upload(core, g->value[0], core->host_z[which],
+                  (size_t)(g->n * z_stride(core)) * sizeof(float));
 }
 
 /* Brings the block to the device, with the first n pictures. */
-static int upload_block(const struct gan_core *core, int n)
+static int upload_block(struct gan_core *core, enum gan_which which, int n)
 {
-    const uint8_t *end = core->host.pixels + (size_t)n * picture_floats(core);
-    return core->ops->upload(core->device.gamma, core->host.gamma,
-                             (size_t)(end - (const uint8_t *)core->host.gamma));
+    const struct gan_block *b = &core->host[which];
+    const uint8_t *end = b->pixels + (size_t)n * picture_floats(core);
+    return upload(core, core->block.gamma, b->gamma, (size_t)(end - (const uint8_t *)b->gamma));
 }
 
 /* The inputs as D sees them: pairs that alternate (D step), or fakes before reals (G step). */
 static void arrange_pairs(struct gan_core *core, enum gan_which which)
 {
-    const struct gan_block *b = &core->host;
+    const struct gan_block *b = &core->host[which];
     int n = core->inputs.n;
     for (int i = 0; i < n; i++) {
         int real = which == GAN_D ? 2 * i : n + i, fake = which == GAN_D ? 2 * i + 1 : i;
@@ -50,15 +59,18 @@ static void arrange_pairs(struct gan_core *core, enum gan_which which)
 
 /* Asks the callback for pairs first .. first + n - 1 and brings them to the device. */
 static int fill_inputs(struct gan_core *core, gan_fill *fill, void *context, enum gan_which which,
-                       struct sweep *g, int first, int n)
+                       double gamma, int first, int n)
 {
-    const struct gan_block *b = &core->host;
+    struct sweep *g = which == GAN_D ? &core->g_make : &core->g_learn;
+    const struct gan_block *b = &core->host[which];
+    TRY(host_ready(core, which));
+    *b->gamma = gamma;
     core->inputs = (struct gan_inputs){
         .first = first,
         .n = n,
         .pixels = b->pixels,
         .flips = b->flips,
-        .z = host_z(core, g),
+        .z = core->host_z[which],
         .z_count = core->design.z,
         .z_stride = z_stride(core),
         .labels = b->labels,
@@ -68,9 +80,9 @@ static int fill_inputs(struct gan_core *core, gan_fill *fill, void *context, enu
     g->n = n;
     TRY(fill(context, which, &core->inputs));
     arrange_pairs(core, which);
-    TRY(upload_z(core, g));
-    TRY(upload_block(core, n));
-    core->ops->from_u8(core->real, core->device.pixels, core->device.flips, n, core->h, core->w,
+    TRY(upload_z(core, which, g));
+    TRY(upload_block(core, which, n));
+    core->ops->from_u8(core->real, core->block.pixels, core->block.flips, n, core->h, core->w,
                        core->c);
     return OK;
 }
@@ -79,7 +91,7 @@ static int fill_inputs(struct gan_core *core, gan_fill *fill, void *context, enu
  * into the same slices however it is cut into micro-batches. */
 static void mix_pairs(struct gan_core *core, const float *fake)
 {
-    const struct gan_block *b = &core->device;
+    const struct gan_block *b = &core->block;
     int n = core->inputs.n;
     ptrdiff_t one = (ptrdiff_t)picture_floats(core);
     float *x = core->d_first.value[0];
@@ -99,7 +111,7 @@ static void seed_pairs(struct gan_core *core)
 /* D's input becomes u_0 = x + gamma / (batch c^2) T T' v', where v' is the gradient with seed c. */
 static void add_tangent(struct gan_core *core)
 {
-    const struct gan_block *b = &core->device;
+    const struct gan_block *b = &core->block;
     int n = 2 * core->inputs.n;
     ptrdiff_t one = (ptrdiff_t)picture_floats(core);
     core->ops->augment_adjoint(core->pulled, one, core->d_first.grad[0], one, b->pair_draws, n,
@@ -118,7 +130,7 @@ static void check_identity(struct gan_core *core)
 {
     int last = core->d.net.layer_count - 1;
     core->ops->penalty_check(core->d_sums, core->d_second.value[last], core->scores, core->squares,
-                             core->d_first.grad[last], core->device.gamma, 2 * core->inputs.n,
+                             core->d_first.grad[last], core->block.gamma, 2 * core->inputs.n,
                              core->choices.batch);
 }
 
@@ -145,8 +157,7 @@ int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamm
     core->d_first.macs = core->d_second.macs = 0;
     for (int first = 0; first < batch; first += micro) {
         int n = batch - first < micro ? batch - first : micro;
-        *core->host.gamma = gamma;
-        TRY(fill_inputs(core, fill, context, GAN_D, &core->g_make, first, n));
+        TRY(fill_inputs(core, fill, context, GAN_D, gamma, first, n));
         d_micro(core);
     }
     return gan_reports(core, report, NULL);
@@ -155,7 +166,7 @@ int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamm
 /* D's scores of the fakes (first half) and of the reals, and the adjoint down to the fakes. */
 static void judge_fakes(struct gan_core *core, const float *fake)
 {
-    const struct gan_block *b = &core->device;
+    const struct gan_block *b = &core->block;
     struct sweep *d = &core->d_judge;
     int n = core->inputs.n, last = core->d.net.layer_count - 1;
     ptrdiff_t one = (ptrdiff_t)picture_floats(core);
@@ -179,7 +190,7 @@ static void g_micro(struct gan_core *core)
     sweep_forward(g, SWEEP_WRITE_MASKS, false);
     judge_fakes(core, g->value[last]);
     core->ops->augment_adjoint(back->grad[last], one, core->d_judge.grad[0], one,
-                               core->device.fake_draws, n, core->h, core->w, core->c);
+                               core->block.fake_draws, n, core->h, core->w, core->c);
     back->n = n;
     sweep_adjoint(back, true);
 }
@@ -192,7 +203,7 @@ int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_
     core->d_judge.macs = 0;
     for (int first = 0; first < batch; first += micro) {
         int n = batch - first < micro ? batch - first : micro;
-        TRY(fill_inputs(core, fill, context, GAN_G, &core->g_learn, first, n));
+        TRY(fill_inputs(core, fill, context, GAN_G, 0, first, n));
         g_micro(core);
     }
     return gan_reports(core, NULL, report);
@@ -202,7 +213,7 @@ static int read_report(struct gan_core *core, const double *sums, double macs,
                        struct gan_report *report)
 {
     double s[NN_SUMS];
-    TRY(core->ops->download(s, sums, sizeof s));
+    TRY(gan_core_fetch(core, s, sums, sizeof s));
     *report = (struct gan_report){
         .loss = s[NN_SUM_LOSS],
         .r1 = s[NN_SUM_R1],
@@ -230,12 +241,12 @@ void gan_update(const struct gan_core *core, struct gan_network *network, double
                     (float)lr, (float)b2, (float)(1 - network->v_missing), 1e-8f);
 }
 
-/* Labels of `n` pictures to the device. */
+/* Labels of `n` pictures to the device; they may lie in `host` already. */
 static int upload_labels(struct gan_core *core, int *device, int *host, const int *labels, int n)
 {
     if (!labels) return OK;
-    memmove(host, labels, (size_t)n * sizeof *host); /* they may be the same */
-    return core->ops->upload(device, host, (size_t)n * sizeof *host);
+    if (host != labels) memcpy(host, labels, (size_t)n * sizeof *host);
+    return upload(core, device, host, (size_t)n * sizeof *host);
 }
 
 int gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
@@ -246,15 +257,16 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
     s.parameters = parameters;
     for (int first = 0; first < n; first += core->choices.micro) {
         s.n = n - first < core->choices.micro ? n - first : core->choices.micro;
+        TRY(host_ready(core, GAN_D));
         for (int i = 0; i < s.n; i++)
-            memcpy(host_z(core, &s) + (size_t)i * stride, z + (first + i) * core->design.z,
+            memcpy(core->host_z[GAN_D] + (size_t)i * stride, z + (first + i) * core->design.z,
                    (size_t)core->design.z * sizeof(float));
-        TRY(upload_z(core, &s));
-        TRY(upload_labels(core, core->device.labels, core->host.labels,
+        TRY(upload_z(core, GAN_D, &s));
+        TRY(upload_labels(core, core->block.labels, core->host[GAN_D].labels,
                           labels ? labels + first : NULL, s.n));
         sweep_forward(&s, SWEEP_NO_MASKS, false);
-        TRY(core->ops->download(out + (size_t)first * one, s.value[s.net->layer_count - 1],
-                                (size_t)s.n * one * sizeof(float)));
+        TRY(gan_core_fetch(core, out + (size_t)first * one, s.value[s.net->layer_count - 1],
+                           (size_t)s.n * one * sizeof(float)));
     }
     return OK;
 }
@@ -263,19 +275,20 @@ int gan_judge(struct gan_core *core, const uint8_t *const *pictures, const int *
               float *scores)
 {
     struct sweep s = core->d_judge;
-    const struct gan_block *b = &core->device;
+    const struct gan_block *b = &core->block, *host = &core->host[GAN_D];
     size_t one = picture_floats(core);
     for (int first = 0; first < n; first += core->choices.micro) {
         s.n = n - first < core->choices.micro ? n - first : core->choices.micro;
+        TRY(host_ready(core, GAN_D));
         for (int i = 0; i < s.n; i++)
-            memcpy(core->host.pixels + (size_t)i * one, pictures[first + i], one);
-        TRY(core->ops->upload(b->pixels, core->host.pixels, (size_t)s.n * one));
-        TRY(upload_labels(core, b->pair_labels, core->host.pair_labels,
-                          labels ? labels + first : NULL, s.n));
+            memcpy(host->pixels + (size_t)i * one, pictures[first + i], one);
+        TRY(upload(core, b->pixels, host->pixels, (size_t)s.n * one));
+        TRY(upload_labels(core, b->pair_labels, host->pair_labels, labels ? labels + first : NULL,
+                          s.n));
         core->ops->from_u8(s.value[0], b->pixels, NULL, s.n, core->h, core->w, core->c);
         sweep_forward(&s, SWEEP_NO_MASKS, false);
-        TRY(core->ops->download(scores + first, s.value[s.net->layer_count - 1],
-                                (size_t)s.n * sizeof(float)));
+        TRY(gan_core_fetch(core, scores + first, s.value[s.net->layer_count - 1],
+                           (size_t)s.n * sizeof(float)));
     }
     return OK;
 }
