@@ -64,7 +64,10 @@ ISAS    := base $(if $(filter x86_64,$(ARCH)),avx2 avx512)
 ISA_FLAGS_base   :=
 ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
-OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(B)/gen/default_yaml.o
+# One more build of the convolutions: tensors in bf16.
+ISA_FLAGS_bf16   := $(ISA_FLAGS_avx512) -mavx512bf16 -DISA_avx512=1 -DCONV_BF16=1
+BF16_SRC := $(if $(filter x86_64,$(ARCH)),$(filter src/cpu/isa/conv_%,$(ISA_SRC)))
+OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(B)/isa/%_bf16.o) $(B)/gen/default_yaml.o
 
 # cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator.
 CUDA_SRC := $(sort $(wildcard cuda/*.cu))
@@ -109,7 +112,7 @@ $(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 	@echo "cc $$< ($(1))"
 	@$(CC) $(CPPFLAGS) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 endef
-$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+$(foreach i,$(ISAS) bf16,$(eval $(call isa_rule,$(i))))
 
 NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo -Xcompiler -Wall,-Wextra,-Wno-unused-function $(if $(filter 1,$(WERROR)),-Werror all-warnings) \
     $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \

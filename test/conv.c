@@ -45,9 +45,9 @@ static const struct nn_conv shapes[] = {
     {2, 32, 32, 64, 64, 3, 4, 2, NN_BF16, NN_BF16},
     {1, 5, 4, 16, 16, 3, 1, 1, NN_F32, NN_BF16}, /* the reference */
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, ISAS = 3 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, ISAS = 4 };
 
-static const char *const isa_names[ISAS] = {"base", "avx2", "avx512"};
+static const char *const isa_names[ISAS] = {"base", "avx2", "avx512", "avx512bf16"};
 
 static const struct nn_ops *ops_for(int isa)
 {

@@ -1,26 +1,37 @@
 /* The convolutions of nn_ops on the CPU: cuts the work over threads and calls the kernels of this
- * machine's instruction set. Shapes that the networks do not use go to the reference. */
+ * machine's instruction set. What the networks do not use goes to the reference: other shapes, bf16
+ * where there are no instructions for it. */
 #include "cpu/conv_kernels.h"
 #include "cpu/isa.h"
 #include "cpu/nn_cpu.h"
+#include "cpu/nn_types.h"
 
 #include <string.h>
 
-static const struct conv_kernels *kernels;
+static const struct conv_kernels *kernels_f32, *kernels_bf16; /* bf16: NULL where there are none */
 
-static int is_f32(const struct nn_conv *s)
+/* From bf16 to floats or back: colours. The fp32 kernels, and conversions around them. */
+static int is_mixed(const struct nn_conv *s)
 {
-    return s->in_type == NN_F32 && s->out_type == NN_F32;
+    return s->in_type != s->out_type;
+}
+
+static const struct conv_kernels *kernels_of(const struct nn_conv *s)
+{
+    return s->in_type == NN_BF16 && s->out_type == NN_BF16 ? kernels_bf16 : kernels_f32;
 }
 
 static int is_gemm(const struct nn_conv *s)
 {
-    return is_f32(s) && s->kernel == 1 && s->groups == 1;
+    const struct conv_kernels *k = kernels_of(s);
+    if (s->kernel != 1 || s->groups != 1 || !k) return 0;
+    return k->type == NN_F32 || (s->cin % 2 == 0 && s->cout % 2 == 0);
 }
 
 static int is_group(const struct nn_conv *s)
 {
-    return is_f32(s) && s->kernel == 3 && s->cin == s->cout && s->cin == GROUP * s->groups;
+    return kernels_of(s) && !is_mixed(s) && s->kernel == 3 && s->cin == s->cout &&
+           s->cin == GROUP * s->groups;
 }
 
 static size_t rows_of(const struct nn_conv *s)
@@ -48,13 +59,16 @@ static int clamp(size_t x, int low, int high)
 static size_t packed_floats(const struct nn_conv *s, int k, int n)
 {
     if (is_group(s)) return (size_t)s->groups * GROUP_WEIGHTS;
-    return (size_t)ceil_div((size_t)n, (size_t)kernels->panel) * (size_t)kernels->panel * (size_t)k;
+    size_t panel = (size_t)kernels_of(s)->panel;
+    return (size_t)ceil_div((size_t)n, panel) * panel * (size_t)k;
 }
 
-static void gemm(const struct nn_conv *s, float *out, const float *in, const float *weights, int n,
-                 int k, int adjoint, const struct nn_epilogue *e, float *packed)
+enum { ROWS = 96 }; /* what a thread takes at a time: 16 tiles of 6 rows */
+
+static void gemm(const struct nn_conv *s, void *out, const void *in, const float *weights, int n,
+                 int k, int adjoint, const struct nn_epilogue *e, void *packed)
 {
-    enum { ROWS = 96 }; /* what a thread takes at a time: 16 tiles of 6 rows */
+    const struct conv_kernels *kernels = kernels_of(s);
     size_t rows = rows_of(s);
     int panels = ceil_div((size_t)n, (size_t)kernels->panel);
 #pragma omp parallel
@@ -68,9 +82,41 @@ static void gemm(const struct nn_conv *s, float *out, const float *in, const flo
     }
 }
 
-static void group(const struct nn_conv *s, float *out, const float *in, const float *weights,
+/* Without epilogue, as colours have none. */
+static void gemm_mixed(const struct nn_conv *s, void *out, const void *in, const float *weights,
+                       int n, int k, int adjoint, float *packed)
+{
+    enum { ROOM = 8192 };
+    static const struct nn_epilogue plain = {.slope = 1};
+    enum nn_type from = adjoint ? s->out_type : s->in_type, to = adjoint ? s->in_type : s->out_type;
+    size_t rows = rows_of(s), most = ROOM / (size_t)(n > k ? n : k);
+    if (most > ROWS) most = ROWS;
+    const struct conv_kernels *kernels = kernels_f32;
+    kernels->gemm_pack(packed, weights, k, n, adjoint ? n : 1, adjoint ? 1 : k, 0,
+                       ceil_div((size_t)n, (size_t)kernels->panel));
+#pragma omp parallel for schedule(dynamic)
+    for (size_t r = 0; r < rows; r += most) {
+        float room[ROOM] __attribute__((aligned(64)));
+        size_t now = rows - r < most ? rows - r : most, ins = now * (size_t)k,
+               outs = now * (size_t)n;
+        const float *x = nn_floats(in, from, r * (size_t)k, ins, room);
+        float *y = nn_target(out, to, r * (size_t)n, room);
+        kernels->gemm(y, x, packed, 0, now, n, k, &plain);
+        nn_rounded(out, to, r * (size_t)n, outs, y);
+    }
+}
+
+static int can_mix(const struct nn_conv *s, const struct nn_epilogue *e)
+{
+    enum { WIDEST = 4096 };
+    int plain = !e->bias && !e->residual && e->slope == 1 && !e->mask_out && !e->mask_in;
+    return is_gemm(s) && plain && s->cin <= WIDEST && s->cout <= WIDEST;
+}
+
+static void group(const struct nn_conv *s, void *out, const void *in, const float *weights,
                   int adjoint, const struct nn_epilogue *e, float *packed)
 {
+    const struct conv_kernels *kernels = kernels_of(s);
     size_t tiles = tiles_of(s), groups = (size_t)s->groups;
     size_t jobs = (size_t)ceil_div(tiles, GROUP_TILES) * groups;
 #pragma omp parallel
@@ -93,8 +139,10 @@ static void group(const struct nn_conv *s, float *out, const float *in, const fl
 static void conv_forward(const struct nn_conv *s, void *out, const void *in, const float *weights,
                          const struct nn_epilogue *e, void *workspace)
 {
-    if (is_gemm(s))
+    if (is_gemm(s) && !is_mixed(s))
         gemm(s, out, in, weights, s->cout, s->cin, 0, e, workspace);
+    else if (is_mixed(s) && can_mix(s, e))
+        gemm_mixed(s, out, in, weights, s->cout, s->cin, 0, workspace);
     else if (is_group(s))
         group(s, out, in, weights, 0, e, workspace);
     else
@@ -104,8 +152,10 @@ static void conv_forward(const struct nn_conv *s, void *out, const void *in, con
 static void conv_dgrad(const struct nn_conv *s, void *din, const void *dout, const float *weights,
                        const struct nn_epilogue *e, void *workspace)
 {
-    if (is_gemm(s))
+    if (is_gemm(s) && !is_mixed(s))
         gemm(s, din, dout, weights, s->cin, s->cout, 1, e, workspace);
+    else if (is_mixed(s) && can_mix(s, e))
+        gemm_mixed(s, din, dout, weights, s->cin, s->cout, 1, workspace);
     else if (is_group(s))
         group(s, din, dout, weights, 1, e, workspace);
     else
@@ -169,35 +219,47 @@ static struct cut group_cut(const struct nn_conv *s)
 
 static size_t gemm_scratch(const struct nn_conv *s)
 {
+    size_t widened = is_mixed(s) ? (size_t)(s->cin > s->cout ? s->cin : s->cout) : 0;
     return CONV_WGRAD_CHUNK *
            (CONV_WGRAD_ALIGN * (size_t)ceil_div((size_t)s->cout, CONV_WGRAD_ALIGN) +
-            CONV_WGRAD_ALIGN);
+            CONV_WGRAD_ALIGN + widened);
+}
+
+/* dw += of some rows, for the columns of a block */
+static void gemm_rows(const struct nn_conv *s, float *dw, const void *in, const void *dout,
+                      size_t row, int rows, int block, float *scratch)
+{
+    int first = block * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
+    size_t a = row * (size_t)s->cout, b = row * (size_t)s->cin, count = (size_t)rows;
+    const void *x = nn_from(dout, s->out_type, a), *y = nn_from(in, s->in_type, b);
+    if (is_mixed(s)) {
+        float *room = scratch + gemm_scratch(s) -
+                      CONV_WGRAD_CHUNK * (size_t)(s->cin > s->cout ? s->cin : s->cout);
+        x = nn_floats(dout, s->out_type, a, count * (size_t)s->cout, room);
+        y = nn_floats(in, s->in_type, b, count * (size_t)s->cin, room);
+    }
+    kernels_of(s)->wgrad(dw, x, y, rows, s->cin, s->cout, first, last, scratch);
 }
 
 /* One slice fits a call of the kernel: it adds its sums to dw itself, one slice after the other. */
 static void gemm_wgrad_small(const struct nn_conv *s, const struct cut *c, float *dw,
-                             const float *in, const float *dout, float *scratch)
+                             const void *in, const void *dout, float *scratch)
 {
 #pragma omp parallel for schedule(static)
-    for (int b = 0; b < c->blocks; b++) {
-        int first = b * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
+    for (int b = 0; b < c->blocks; b++)
         for (size_t r = 0; r < c->total; r += c->slice)
-            kernels->wgrad(dw, dout + r * (size_t)s->cout, in + r * (size_t)s->cin,
-                           clamp(c->total - r, 1, (int)c->slice), s->cin, s->cout, first, last,
-                           scratch + (size_t)b * gemm_scratch(s));
-    }
+            gemm_rows(s, dw, in, dout, r, clamp(c->total - r, 1, (int)c->slice), b,
+                      scratch + (size_t)b * gemm_scratch(s));
 }
 
-static void gemm_piece(const struct nn_conv *s, float *sums, const float *in, const float *dout,
+static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, const void *dout,
                        size_t row, size_t rows, int block, float *scratch)
 {
     int first = block * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
     for (int o = 0; o < s->cout; o++)
         memset(sums + (size_t)o * (size_t)s->cin + first, 0, (size_t)(last - first) * sizeof *sums);
     for (size_t r = row; r < row + rows; r += CONV_WGRAD_CHUNK)
-        kernels->wgrad(sums, dout + r * (size_t)s->cout, in + r * (size_t)s->cin,
-                       clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), s->cin, s->cout, first, last,
-                       scratch);
+        gemm_rows(s, sums, in, dout, r, clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block, scratch);
 }
 
 static void add_pieces(float *dw, const struct cut *c, const float *sums, int slices, size_t i)
@@ -211,7 +273,7 @@ static void add_pieces(float *dw, const struct cut *c, const float *sums, int sl
     }
 }
 
-static void gemm_wgrad(const struct nn_conv *s, float *dw, const float *in, const float *dout,
+static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
                        float *workspace)
 {
     struct cut c = gemm_cut(s);
@@ -238,7 +300,7 @@ static void gemm_wgrad(const struct nn_conv *s, float *dw, const float *in, cons
     }
 }
 
-static void group_piece(const struct nn_conv *s, float *sums, const float *in, const float *dout,
+static void group_piece(const struct nn_conv *s, float *sums, const void *in, const void *dout,
                         size_t tile, size_t tiles, int block)
 {
     float scratch[2 * GROUP_SCRATCH] __attribute__((aligned(64)));
@@ -247,11 +309,11 @@ static void group_piece(const struct nn_conv *s, float *sums, const float *in, c
            (size_t)(last - first) * GROUP_WEIGHTS * sizeof *sums);
     for (size_t t = tile; t < tile + tiles; t += GROUP_TILES)
         for (int g = first; g < last; g++)
-            kernels->group_wgrad(s, sums + (size_t)g * GROUP_WEIGHTS, in, dout, g, t,
-                                 clamp(tile + tiles - t, 1, GROUP_TILES), scratch);
+            kernels_of(s)->group_wgrad(s, sums + (size_t)g * GROUP_WEIGHTS, in, dout, g, t,
+                                       clamp(tile + tiles - t, 1, GROUP_TILES), scratch);
 }
 
-static void group_wgrad(const struct nn_conv *s, float *dw, const float *in, const float *dout,
+static void group_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
                         float *sums)
 {
     struct cut c = group_cut(s);
@@ -273,7 +335,7 @@ static void group_wgrad(const struct nn_conv *s, float *dw, const float *in, con
                 for (int p = 1; p < c.pieces; p++)
                     for (size_t i = 0; i < GROUP_WEIGHTS; i++)
                         to[i] += to[(size_t)p * c.floats + i];
-                kernels->group_unpack(dw, to, g);
+                kernels_of(s)->group_unpack(dw, to, g);
             }
     }
 }
@@ -305,6 +367,7 @@ static const struct conv_kernels *kernels_get(void)
 {
     switch (cpu_isa()) {
 #ifdef __x86_64__
+    case CPU_ISA_AVX512_BF16:
     case CPU_ISA_AVX512: return &conv_kernels_avx512;
     case CPU_ISA_AVX2: return &conv_kernels_avx2;
 #endif
@@ -314,7 +377,12 @@ static const struct conv_kernels *kernels_get(void)
 
 void nn_install_conv(struct nn_ops *ops)
 {
-    kernels = kernels_get();
+    kernels_f32 = kernels_get();
+    kernels_bf16 = NULL;
+#ifdef __x86_64__
+    if (cpu_isa() == CPU_ISA_AVX512_BF16) kernels_bf16 = &conv_kernels_bf16;
+#endif
+    ops->bf16 = kernels_bf16 != NULL;
     ops->conv_workspace = conv_workspace;
     ops->conv_forward = conv_forward;
     ops->conv_dgrad = conv_dgrad;

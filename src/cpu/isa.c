@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"base", "avx2", "avx512"};
+static const char *const names[] = {"base", "avx2", "avx512", "avx512bf16"};
 
 const char *cpu_isa_name(enum cpu_isa isa)
 {
@@ -28,7 +28,7 @@ static enum cpu_isa detect(void)
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return CPU_ISA_AVX2;
-    return CPU_ISA_AVX512;
+    return __builtin_cpu_supports("avx512bf16") ? CPU_ISA_AVX512_BF16 : CPU_ISA_AVX512;
 }
 #else
 static enum cpu_isa detect(void)

@@ -1,35 +1,35 @@
-/* nn_epilogue on a vector, and on the floats that fill none. */
+/* nn_epilogue on a vector, and on the values that fill none. */
 #ifndef IMGTRAIN_CPU_ISA_CONV_EPILOGUE_H
 #define IMGTRAIN_CPU_ISA_CONV_EPILOGUE_H
 
-#include "cpu/isa/conv_simd.h"
+#include "cpu/isa/conv_stored.h"
 #include "device/nn_ops.h"
 
 /* Finishes the sums of the elements from `at` on, whose first channel is `channel`, and stores them
  * at out[at]. */
-INLINE void epilogue_store(float *out, size_t at, int channel, vf v, const struct nn_epilogue *e)
+INLINE void epilogue_store(stored *out, size_t at, int channel, vf v, const struct nn_epilogue *e)
 {
     if (e->bias) v += vf_load(e->bias + channel);
-    if (e->residual) v += vf_load((const float *)e->residual + at);
+    if (e->residual) v += vs_load((const stored *)e->residual + at);
     if (e->mask_out) vf_mask_store(e->mask_out, at, v);
     if (e->slope != 1) v = vf_lrelu(v, vf_set(e->slope));
     if (e->mask_in) v = vf_mask_mul(e->mask_in, at, v, vf_set(e->mask_slope));
-    vf_store(out + at, v);
+    vs_store(out + at, v);
 }
 
-/* The same for one float. */
-static inline void epilogue_store_one(float *out, size_t at, int channel, float v,
+/* The same for one value. */
+static inline void epilogue_store_one(stored *out, size_t at, int channel, float v,
                                       const struct nn_epilogue *e)
 {
     if (e->bias) v += e->bias[channel];
-    if (e->residual) v += ((const float *)e->residual)[at];
+    if (e->residual) v += stored_value(((const stored *)e->residual)[at]);
     if (e->mask_out) {
         uint8_t bit = (uint8_t)(1U << at % 8), *byte = e->mask_out + at / 8;
         *byte = (uint8_t)(v > 0 ? *byte | bit : *byte & ~bit);
     }
     if (!(v > 0)) v *= e->slope;
     if (e->mask_in && !(e->mask_in[at / 8] >> at % 8 & 1)) v *= e->mask_slope;
-    out[at] = v;
+    out[at] = stored_round(v);
 }
 
 #endif

@@ -7,18 +7,18 @@
 
 enum { CONV_GEMM_COLS = VF == 16 ? 4 : 2 }; /* vectors of a panel: AVX-512 has 32 registers */
 
-void ISA_NAME(conv_gemm_pack)(float *packed, const float *b, int k, int n, ptrdiff_t row,
+void ISA_NAME(conv_gemm_pack)(void *packed, const float *b, int k, int n, ptrdiff_t row,
                               ptrdiff_t column, int first, int last);
-void ISA_NAME(conv_gemm)(float *out, const float *a, const float *packed, size_t first, size_t last,
+void ISA_NAME(conv_gemm)(void *out, const void *a, const void *packed, size_t first, size_t last,
                          int n, int k, const struct nn_epilogue *epilogue);
-void ISA_NAME(conv_wgrad)(float *dw, const float *a, const float *b, int rows, int n, int k,
+void ISA_NAME(conv_wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k,
                           int first, int last, float *scratch);
-void ISA_NAME(conv_group_pack)(float *packed, const float *weights, int group, int adjoint);
-void ISA_NAME(conv_group_conv)(const struct nn_conv *shape, float *out, const float *in,
-                               const float *packed, const struct nn_epilogue *epilogue, int group,
+void ISA_NAME(conv_group_pack)(void *packed, const float *weights, int group, int adjoint);
+void ISA_NAME(conv_group_conv)(const struct nn_conv *shape, void *out, const void *in,
+                               const void *packed, const struct nn_epilogue *epilogue, int group,
                                size_t first, int count, float *scratch);
-void ISA_NAME(conv_group_wgrad)(const struct nn_conv *shape, float *sums, const float *in,
-                                const float *dout, int group, size_t first, int count,
+void ISA_NAME(conv_group_wgrad)(const struct nn_conv *shape, float *sums, const void *in,
+                                const void *dout, int group, size_t first, int count,
                                 float *scratch);
 void ISA_NAME(conv_group_unpack)(float *dw, const float *sums, int group);
 

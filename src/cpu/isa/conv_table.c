@@ -1,7 +1,9 @@
 /* The convolution kernels of one instruction set. */
 #include "cpu/isa/conv_isa.h"
+#include "cpu/isa/conv_stored.h"
 
 const struct conv_kernels ISA_NAME(conv_kernels) = {
+    .type = sizeof(stored) == 2 ? NN_BF16 : NN_F32,
     .panel = CONV_GEMM_COLS * VF,
     .gemm_pack = ISA_NAME(conv_gemm_pack),
     .gemm = ISA_NAME(conv_gemm),

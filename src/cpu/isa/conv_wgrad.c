@@ -1,6 +1,7 @@
 /* Weight gradients of 1x1 convolutions: sums of outer products over very many rows. */
 #include "cpu/conv_kernels.h"
 #include "cpu/isa/conv_isa.h"
+#include "cpu/isa/conv_stored.h"
 
 #if defined(ISA_avx512)
 enum { ROWS = 8 };
@@ -11,7 +12,8 @@ enum { ROWS = 4 };
 #endif
 enum { PANEL = 2 * VF };
 
-/* A block of rows of an operand: as it lies in memory, or packed. */
+/* A block of rows of an operand: as it lies in memory, or packed (bf16: pairs of rows, a pair in
+ * the place of a float). */
 struct rows {
     const float *at;
     ptrdiff_t stride;
@@ -28,8 +30,8 @@ INLINE void tile(int cols, float *sums, ptrdiff_t stride, int count, struct rows
 #define STEP(r)                                                                                    \
     {                                                                                              \
         vf one = vf_set(x[r]);                                                                     \
-        c##r##0 = vf_fma(one, b0, c##r##0);                                                        \
-        if (cols > 1) c##r##1 = vf_fma(one, b1, c##r##1);                                          \
+        c##r##0 = vf_product(one, b0, c##r##0);                                                    \
+        if (cols > 1) c##r##1 = vf_product(one, b1, c##r##1);                                      \
     }
         EACH_ROW(STEP)
     }
@@ -58,6 +60,22 @@ static void tile_edge(float *dw, int n, int rows, int columns, int count, struct
             dw[(ptrdiff_t)r * n + c] += sums[r * PANEL + c];
 }
 
+#if defined(CONV_BF16)
+/* packed[i][width] = pairs of rows 2i and 2i + 1, zero filled past n columns and `count` rows */
+INLINE void pack(float *packed, const stored *from, int count, int n, int first, int width)
+{
+    for (int i = 0; i < count; i += 2, packed += width) {
+        const stored *even = from + (ptrdiff_t)i * n + first;
+        for (int j = 0; j < width; j += VF) {
+            int there = n - first - j < VF ? n - first - j : VF,
+                room = width - j < VF ? width - j : VF;
+            const stored *odd = i + 1 < count ? even + n + j : NULL;
+            vf v = there > 0 ? vs_pairs(even + j, odd, there < room ? there : room) : vf_set(0);
+            vf_store_some(packed + j, v, room);
+        }
+    }
+}
+#else
 /* packed[i][width] = from[i][first ... first + width), zero filled past n columns. */
 INLINE void pack(float *packed, const float *from, int count, int n, int first, int width)
 {
@@ -77,32 +95,35 @@ INLINE void pack(float *packed, const float *from, int count, int n, int first, 
     }
 }
 
+#endif
+
 /* Whether rows of n floats are used where they lie: whole tiles of `width`, and so close together
  * that a chunk of them stays in the first-level cache. */
 static int in_place(int n, int width)
 {
-    return n <= 64 && n % width == 0;
+    return DEPTH == 1 && n <= 64 && n % width == 0;
 }
 
-void ISA_NAME(conv_wgrad)(float *dw, const float *a, const float *b, int rows, int n, int k,
+void ISA_NAME(conv_wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k,
                           int first, int last, float *scratch)
 {
     float *panel = scratch, *strips = scratch + CONV_WGRAD_CHUNK * PANEL;
-    int a_lies = in_place(k, ROWS), b_lies = in_place(n, VF);
+    int count = (rows + DEPTH - 1) / DEPTH, a_lies = in_place(k, ROWS), b_lies = in_place(n, VF);
     for (int r = 0; r < k && !a_lies; r += ROWS)
         pack(strips + r * CONV_WGRAD_CHUNK, a, rows, k, r, ROWS);
     for (int c = first; c < last; c += PANEL) {
         int columns = n - c < PANEL ? n - c : PANEL;
-        struct rows y = b_lies ? (struct rows){b + c, n} : (struct rows){panel, PANEL};
+        struct rows y =
+            b_lies ? (struct rows){(const float *)b + c, n} : (struct rows){panel, PANEL};
         if (!b_lies) pack(panel, b, rows, n, c, PANEL);
         for (int r = 0; r < k; r += ROWS) {
             float *out = dw + (size_t)r * (size_t)n + (size_t)c;
-            struct rows x = a_lies ? (struct rows){a + r, k}
+            struct rows x = a_lies ? (struct rows){(const float *)a + r, k}
                                    : (struct rows){strips + r * CONV_WGRAD_CHUNK, ROWS};
             if (k - r >= ROWS && columns % VF == 0)
-                tile_whole(columns / VF, out, n, rows, x, y);
+                tile_whole(columns / VF, out, n, count, x, y);
             else
-                tile_edge(out, n, k - r < ROWS ? k - r : ROWS, columns, rows, x, y);
+                tile_edge(out, n, k - r < ROWS ? k - r : ROWS, columns, count, x, y);
         }
     }
 }
