@@ -1,10 +1,23 @@
 #include "run/memory.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/format.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "memory/plan.h"
+#include "run/session.h"
 #include "task/task.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REASON_BYTES = 512 };
 
 struct ladder_settings memory_settings(const struct config *config)
 {
@@ -57,4 +70,108 @@ void memory_choose_with(struct task_setup *setup, struct memory_choice *choice)
 {
     setup->choose = choose;
     setup->choose_context = choice;
+}
+
+/* ---- memory.jsonl ---- */
+
+int memory_log_open(struct session *session)
+{
+    session->memory_path = path_join(session->folder.path, "memory.jsonl");
+    if (!session->memory_path) return ERR_SYSTEM;
+    return metrics_open_file(session->memory_path, session->step, false, &session->memory_fd);
+}
+
+void memory_log_close(struct session *session)
+{
+    if (session->memory_fd >= 0) close(session->memory_fd);
+    session->memory_fd = -1;
+    free(session->memory_path);
+    session->memory_path = NULL;
+}
+
+static const char *yes_no(bool value)
+{
+    return value ? "true" : "false";
+}
+
+static void write_line(FILE *out, const struct session *session, const char *reason)
+{
+    static const struct memory_choices none = {.level = 0};
+    const struct device *device = session->device;
+    const struct ladder_row *row = session->row >= 0 ? &session->ladder.rows[session->row] : NULL;
+    const struct memory_choices *c = row ? &row->choices : &none;
+    size_t predicted = plan_device_bytes(session->task->plan(session->state));
+    fprintf(out,
+            "{\"step\": %" PRId64 ", \"level\": %d, \"choices\": {\"amp\": %s, "
+            "\"checkpointing\": %s, \"micro_batch\": %d, \"bands\": %d, \"offload\": %s, "
+            "\"workspace_cap\": %zu, \"size\": %d, \"batch\": %d}, \"predicted\": %zu, "
+            "\"allocated\": %zu, \"peak\": %zu, \"free\": %" PRId64 ", \"host\": %zu, \"reason\": ",
+            session->step, c->level, yes_no(c->amp), yes_no(c->checkpointing), c->micro_batch,
+            c->bands, yes_no(c->offload), c->workspace_cap, c->work.size, c->work.batch, predicted,
+            device->used_bytes, device->peak_bytes,
+            device->free_bytes ? device->free_bytes(device) : -1, device->host_bytes);
+    json_write_string(out, reason);
+    fputs("}\n", out);
+}
+
+void memory_log_change(struct session *session, const char *reason)
+{
+    char *line = NULL;
+    size_t bytes = 0;
+    FILE *out = session->memory_fd >= 0 ? open_memstream(&line, &bytes) : NULL;
+    if (!out) return;
+    write_line(out, session, reason);
+    if (fclose(out) == 0 &&
+        file_write_all(session->memory_fd, line, bytes, session->memory_path) < 0)
+        log_warning("%s", error_message()); /* not worth the run */
+    free(line);
+}
+
+/* ---- the ladder at work ---- */
+
+int memory_move(struct session *session, int row, const char *reason)
+{
+    char text[160];
+    const struct ladder_row *to = &session->ladder.rows[row];
+    int code = session->task->replan(session->state, &to->choices);
+    if (code < 0) return code;
+    session->row = row;
+    log_warning("step %" PRId64 ": %s: going on with %s (%s)", session->step, reason,
+                ladder_describe(text, sizeof text, &to->choices),
+                format_bytes((int64_t)to->need.device_bytes).text);
+    memory_log_change(session, reason);
+    return OK;
+}
+
+/* The state stays what it was before the step that failed. */
+static int give_up(struct session *session, int code, const char *reason)
+{
+    if (session->saved_step != session->step) {
+        int saved = session_save(session);
+        if (saved < 0) return saved;
+    }
+    return fail(code,
+                "%s; state of step %" PRId64 " saved: run again with --resume when there is "
+                "more memory",
+                reason, session->step);
+}
+
+int memory_relieve(struct session *session)
+{
+    struct ladder *ladder = &session->ladder;
+    char reason[REASON_BYTES];
+    snprintf(reason, sizeof reason, "%s", error_message());
+    int at = session->row;
+    while (at >= 0) {
+        int64_t held = (int64_t)session->device->used_bytes;
+        ladder_judge(ladder, ladder_budget(&ladder->settings, session->device, held));
+        int next = ladder_down(ladder, at);
+        if (next < 0) break;
+        int code = memory_move(session, next, reason);
+        if (code == OK) return OK;
+        if (code != ERR_DEVICE_MEMORY) return give_up(session, code, error_message());
+        snprintf(reason, sizeof reason, "%s", error_message());
+        at = next;
+    }
+    return give_up(session, ERR_DEVICE_MEMORY, reason);
 }

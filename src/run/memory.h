@@ -29,4 +29,23 @@ struct memory_choice {
 };
 void memory_choose_with(struct task_setup *setup, struct memory_choice *choice);
 
+/* memory.jsonl of the run folder: a line for each change. Lines past the session's step are
+ * dropped.
+ */
+int memory_log_open(struct session *session);
+void memory_log_close(struct session *session);
+
+/* Writes a line of memory.jsonl, and to the log what the run now does. Beforehand session->row is
+ * the present way. */
+void memory_log_change(struct session *session, const char *reason);
+
+/* Another way to run, by its row; the reason is for the log. On ERR_DEVICE_MEMORY the state is kept
+ * on the host: to be saved, or moved to another row. */
+int memory_move(struct session *session, int row, const char *reason);
+
+/* After ERR_DEVICE_MEMORY, whose message is set: moves to the next way down for which there is
+ * memory now. What failed may then be done again. After the last one the state is saved and
+ * ERR_DEVICE_MEMORY returned. */
+int memory_relieve(struct session *session);
+
 #endif

@@ -37,7 +37,7 @@ static size_t good_bytes(const char *text, size_t bytes, int64_t step, bool csv)
     return good;
 }
 
-static int open_one(const char *path, int64_t step, bool csv, int *fd)
+int metrics_open_file(const char *path, int64_t step, bool csv, int *fd)
 {
     *fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (*fd < 0) return fail_errno(ERR_OUTPUT, "create %s", path);
@@ -57,8 +57,8 @@ int metrics_open(struct metrics *metrics, const char *run_dir, int64_t step)
     metrics->jsonl_path = path_join(run_dir, "metrics.jsonl");
     metrics->csv_path = path_join(run_dir, "metrics.csv");
     int code = metrics->jsonl_path && metrics->csv_path ? OK : ERR_SYSTEM;
-    if (code == OK) code = open_one(metrics->jsonl_path, step, false, &metrics->jsonl_fd);
-    if (code == OK) code = open_one(metrics->csv_path, step, true, &metrics->csv_fd);
+    if (code == OK) code = metrics_open_file(metrics->jsonl_path, step, false, &metrics->jsonl_fd);
+    if (code == OK) code = metrics_open_file(metrics->csv_path, step, true, &metrics->csv_fd);
     if (code < 0) metrics_close(metrics);
     return code;
 }

@@ -20,6 +20,9 @@ int metrics_open(struct metrics *metrics, const char *run_dir, int64_t step);
  * it is not worth the run. */
 void metrics_add(struct metrics *metrics, const struct record *record);
 
+/* The same for another file of lines that begin with {"step": N, (csv: with N,). */
+int metrics_open_file(const char *path, int64_t step, bool csv, int *fd);
+
 void metrics_close(struct metrics *metrics); /* accepts a zeroed struct */
 
 #endif

@@ -23,6 +23,9 @@ static int fill(const struct session *session, struct store_writer *writer)
     TRY(checkpoint_describe(writer, "checkpoint", session->task->name, session->step,
                             session->config_text));
     TRY(store_set_double(writer, "seconds", session_seconds(session)));
+    if (session->row >= 0)
+        TRY(store_set_int(writer, "memory.level",
+                          session->ladder.rows[session->row].choices.level));
     TRY(store_set_int(writer, "task_finished", session->report.finished));
     return store_set_int(writer, "finished", session->finished);
 }

@@ -73,6 +73,11 @@ static int open_state(struct session *session)
         if (code == OK) code = store_get_double(file, "seconds", &session->seconds_before);
         if (code == OK) code = store_get_int(file, "task_finished", &task_finished);
     }
+    if (file && store_get(file, "memory.level")) { /* a run stays as small as it had to become */
+        int64_t level = 0;
+        if (code == OK) code = store_get_int(file, "memory.level", &level);
+        session->ladder.least_level = (int)level;
+    }
     if (code == OK) code = open_task(session, file);
     session->saved_step = file ? step : -1;
     session->step = file ? step : 0;
@@ -112,6 +117,8 @@ int session_enter(struct session *session)
     checkpoint_clean(session->folder.path);
     TRY(open_state(session));
     TRY(metrics_open(&session->metrics, session->folder.path, session->step));
+    TRY(memory_log_open(session));
+    memory_log_change(session, session->saved_step >= 0 ? "resumed" : "start");
     TRY(frames_drop_after(session->folder.frames, session->step));
     TRY(write_reference(session));
     session->frames_every = schedule_frames_every(session->config, session->total);
@@ -134,6 +141,7 @@ void session_leave(struct session *session)
     frames_close(session->frames);
     session->frames = NULL;
     metrics_close(&session->metrics);
+    memory_log_close(session);
     session->task->close(session->state);
     session->state = NULL;
 }

@@ -26,6 +26,8 @@ struct session {
 
     struct ladder ladder; /* the ways that the task can run in */
     int row;              /* of them the present one; -1: the task has no choices */
+    int memory_fd;        /* memory.jsonl; -1: not open */
+    char *memory_path;
 
     struct task_state *state;
     struct task_report report; /* of the last step */

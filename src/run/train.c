@@ -35,13 +35,36 @@ static void update_rate(struct session *session)
     session->rate_step = session->step;
 }
 
+/* The next step, again from the same state in a smaller way as long as memory fails. */
+static int run_step(struct session *session, bool evaluate)
+{
+    for (;;) {
+        session->report.finished = false;
+        int code = device_begin_step(session->device, session->step);
+        if (code == OK)
+            code = session->task->step(session->state, session->step, evaluate, &session->report);
+        if (code != ERR_DEVICE_MEMORY) return code;
+        TRY(memory_relieve(session));
+    }
+}
+
+static int make_picture(struct session *session, struct image *picture)
+{
+    for (;;) {
+        int code =
+            session->task->picture(session->state, (int)session->config->frames.max_size, picture);
+        if (code != ERR_DEVICE_MEMORY) return code;
+        TRY(memory_relieve(session));
+    }
+}
+
 /* A frame of the present state. A picture that cannot be made is an error; one that cannot be
  * written is not (frames.c). */
 static int add_frame(struct session *session)
 {
     if (frames_given_up(session->frames)) return OK;
     struct image picture = {0};
-    TRY(session->task->picture(session->state, (int)session->config->frames.max_size, &picture));
+    TRY(make_picture(session, &picture));
     char caption[2 * sizeof session->report.caption], extra[sizeof caption + 32],
         json[RECORD_BYTES];
     record_json_string(caption, sizeof caption, session->report.caption);
@@ -63,9 +86,7 @@ static int train_step(struct session *session)
     bool frame =
         frames_due(next, session->total, session->frames_every, session->config->frames.count);
     bool evaluate = next % session->config->eval_steps == 0 || next == session->total;
-    session->report.finished = false;
-    TRY(device_begin_step(session->device, session->step));
-    TRY(session->task->step(session->state, session->step, evaluate || frame, &session->report));
+    TRY(run_step(session, evaluate || frame));
     session->step = next;
     session->finished = session->report.finished || next >= session->total;
     bool sound = isfinite(session->report.loss);
@@ -221,6 +242,8 @@ int train_run(const struct train_request *request)
         .folder = {.lock_fd = -1, .log_fd = -1},
         .metrics = {.jsonl_fd = -1, .csv_fd = -1},
         .saved_step = -1,
+        .row = -1,
+        .memory_fd = -1,
     };
     int code = config_print_text(request->config, &session.config_text);
     if (code == OK)
