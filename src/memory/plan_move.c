@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "device/device.h"
-#include "device/nn_ops.h"
 #include "memory/plan_parts.h"
 
 #include <stdlib.h>
@@ -74,21 +73,24 @@ static void unpark(struct plan *plan, const bool *parked_now)
     }
 }
 
-/* Between an arena and host memory. */
+/* Between an arena and host memory; `put` is done after the device's synchronize. */
 static int fetch(const struct plan *plan, void *to, const struct block *block)
 {
+    struct device *device = plan->device;
     const void *from = plan_block_address(plan, block);
-    if (block->entry.kind < PLAN_OFFLOAD)
-        return plan->device->nn->download(to, from, block->entry.bytes);
-    memcpy(to, from, block->entry.bytes);
-    return OK;
+    if (block->entry.kind >= PLAN_OFFLOAD) {
+        memcpy(to, from, block->entry.bytes);
+        return OK;
+    }
+    TRY(device->download(device, to, from, block->entry.bytes));
+    return device->synchronize(device);
 }
 
 static int put(const struct plan *plan, const struct block *block, const void *from)
 {
     void *to = plan_block_address(plan, block);
     if (block->entry.kind < PLAN_OFFLOAD)
-        return plan->device->nn->upload(to, from, block->entry.bytes);
+        return plan->device->upload(plan->device, to, from, block->entry.bytes);
     memcpy(to, from, block->entry.bytes);
     return OK;
 }
@@ -144,7 +146,7 @@ static int hand_over(struct plan *plan, struct plan *next, const bool *stays)
         const struct block *from = find_same(plan, to);
         if (from && from->parked) TRY(put(next, to, from->parked));
     }
-    return OK;
+    return next->device->synchronize(next->device);
 }
 
 int plan_replace(struct plan **plan, struct plan *next, struct device *device)
@@ -158,6 +160,7 @@ int plan_replace(struct plan **plan, struct plan *next, struct device *device)
     TRY_CLEANUP(check_state(old, next));
     for (int kind = 0; kind < PLAN_KINDS; kind++)
         stays[kind] = old->arenas[kind].memory && laid_out_alike(old, next, kind);
+    TRY_CLEANUP(device->synchronize(device)); /* nothing may still work on what moves */
     TRY_CLEANUP(park(old, next, stays));
     for (int kind = 0; kind < PLAN_KINDS; kind++)
         if (!stays[kind]) plan_arena_free(old, (enum plan_kind)kind);
