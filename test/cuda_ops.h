@@ -36,7 +36,7 @@ struct buffer {
     const char *name;
     void *memory;
     size_t bytes;
-    enum { BUFFER_FLOAT, BUFFER_DOUBLE, BUFFER_BF16, BUFFER_EXACT, BUFFER_SCRATCH } kind;
+    enum buffer_kind { BUFFER_FLOAT, BUFFER_DOUBLE, BUFFER_BF16, BUFFER_EXACT, BUFFER_SCRATCH } kind;
     double tolerance; /* largest difference, in units of the largest value of the reference */
 };
 
@@ -53,7 +53,7 @@ static inline int cuda_open(struct device **device)
     return device_open_cuda(device, 0, 1);
 #else
     *device = NULL;
-    return fail(ERR_DEVICE, "this build has no CUDA");
+    return (fail)(ERR_DEVICE, "this build has no CUDA"); /* not the macro of check.h */
 #endif
 }
 
@@ -104,7 +104,7 @@ static inline void *side_buffer(struct side *s, const char *name, const void *fr
 static inline void *side_kind(struct side *s, int kind, double tolerance)
 {
     struct buffer *b = &s->buffers[s->count - 1];
-    b->kind = kind;
+    b->kind = (enum buffer_kind)kind;
     b->tolerance = tolerance;
     return b->memory;
 }

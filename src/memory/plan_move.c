@@ -73,24 +73,27 @@ static void unpark(struct plan *plan, const bool *parked_now)
     }
 }
 
-/* Between an arena and host memory; `put` is done after the device's synchronize. */
+/* Between an arena and host memory. */
 static int fetch(const struct plan *plan, void *to, const struct block *block)
 {
     struct device *device = plan->device;
     const void *from = plan_block_address(plan, block);
-    if (block->entry.kind >= PLAN_OFFLOAD) {
-        memcpy(to, from, block->entry.bytes);
-        return OK;
+    if (block->entry.kind < PLAN_OFFLOAD) {
+        TRY(device->download(device, to, from, block->entry.bytes));
+        return device->synchronize(device);
     }
-    TRY(device->download(device, to, from, block->entry.bytes));
-    return device->synchronize(device);
+    memcpy(to, from, block->entry.bytes);
+    return OK;
 }
 
 static int put(const struct plan *plan, const struct block *block, const void *from)
 {
+    struct device *device = plan->device;
     void *to = plan_block_address(plan, block);
-    if (block->entry.kind < PLAN_OFFLOAD)
-        return plan->device->upload(plan->device, to, from, block->entry.bytes);
+    if (block->entry.kind < PLAN_OFFLOAD) {
+        TRY(device->upload(device, to, from, block->entry.bytes));
+        return device->synchronize(device);
+    }
     memcpy(to, from, block->entry.bytes);
     return OK;
 }
@@ -146,7 +149,7 @@ static int hand_over(struct plan *plan, struct plan *next, const bool *stays)
         const struct block *from = find_same(plan, to);
         if (from && from->parked) TRY(put(next, to, from->parked));
     }
-    return next->device->synchronize(next->device);
+    return OK;
 }
 
 int plan_replace(struct plan **plan, struct plan *next, struct device *device)
@@ -160,7 +163,6 @@ int plan_replace(struct plan **plan, struct plan *next, struct device *device)
     TRY_CLEANUP(check_state(old, next));
     for (int kind = 0; kind < PLAN_KINDS; kind++)
         stays[kind] = old->arenas[kind].memory && laid_out_alike(old, next, kind);
-    TRY_CLEANUP(device->synchronize(device)); /* nothing may still work on what moves */
     TRY_CLEANUP(park(old, next, stays));
     for (int kind = 0; kind < PLAN_KINDS; kind++)
         if (!stays[kind]) plan_arena_free(old, (enum plan_kind)kind);
