@@ -50,13 +50,11 @@ int cpu_alloc_offload(struct device *device, size_t bytes, void **memory)
                           "no %s in %s to move state to", format_bytes((int64_t)bytes).text, dir);
     }
     *memory = mapped;
-    device_book_host(device, bytes);
     return OK;
 }
 
 void cpu_free_offload(struct device *device, void *memory, size_t bytes)
 {
-    if (!memory) return;
-    munmap(memory, bytes);
-    device_unbook_host(device, bytes);
+    (void)device;
+    if (memory) munmap(memory, bytes);
 }

@@ -16,7 +16,7 @@ struct device {
     size_t limit_bytes;                 /* memory.limit: allocations past it fail; 0 = none */
     size_t used_bytes;                  /* allocated now */
     size_t peak_bytes;                  /* most that was ever allocated */
-    size_t host_bytes, host_peak_bytes; /* of plans, beside the device */
+    size_t host_bytes, host_peak_bytes; /* of plans, beside the device: offloaded and host */
     const char *offload_dir; /* folder for the CPU's offload file, borrowed; NULL: the one for
                                 temporary files */
 
@@ -26,8 +26,7 @@ struct device {
     void (*free)(struct device *device, void *memory, size_t bytes);
     /* Memory beside the device's own, outside its limit, that its operations reach all the same:
      * pinned on the host; for the CPU a file in offload_dir without a name, mapped, which the
-     * system may write out. Zeroed, page aligned, booked as host_bytes. NULL: plain host memory
-     * does. */
+     * system may write out. Zeroed, page aligned. NULL: alloc_host does. */
     int (*alloc_offload)(struct device *device, size_t bytes, void **memory);
     void (*free_offload)(struct device *device, void *memory, size_t bytes);
     /* Memory that could still be allocated, limit_bytes considered; -1 if unknown. */

@@ -222,30 +222,21 @@ cleanup:
 
 /* ---- commit ---- */
 
-static int alloc_host(struct device *device, size_t bytes, void **memory)
-{
-    if (posix_memalign(memory, PLAN_ALIGNMENT, bytes) != 0) {
-        *memory = NULL;
-        return fail(ERR_DEVICE_MEMORY, "no %s of host memory", format_bytes((int64_t)bytes).text);
-    }
-    memset(*memory, 0, bytes);
-    device_book_host(device, bytes);
-    return OK;
-}
-
 int plan_arena_alloc(struct plan *plan, enum plan_kind kind)
 {
     struct arena *arena = &plan->arenas[kind];
     struct device *device = plan->device;
     int code;
     if (arena->bytes == 0) return OK;
-    if (kind == PLAN_OFFLOAD && device->alloc_offload)
-        code = device->alloc_offload(device, arena->bytes, &arena->memory);
-    else if (kind >= PLAN_OFFLOAD)
-        code = alloc_host(device, arena->bytes, &arena->memory);
-    else
+    if (kind < PLAN_OFFLOAD)
         code = device->alloc(device, arena->bytes, &arena->memory);
-    return code < 0 ? fail_within(code, "%s", plan_kind_name(kind)) : OK;
+    else if (kind == PLAN_OFFLOAD && device->alloc_offload)
+        code = device->alloc_offload(device, arena->bytes, &arena->memory);
+    else
+        code = device->alloc_host(device, arena->bytes, &arena->memory);
+    if (code < 0) return fail_within(code, "%s", plan_kind_name(kind));
+    if (kind >= PLAN_OFFLOAD) device_book_host(device, arena->bytes);
+    return OK;
 }
 
 void plan_arena_free(struct plan *plan, enum plan_kind kind)
@@ -253,14 +244,13 @@ void plan_arena_free(struct plan *plan, enum plan_kind kind)
     struct arena *arena = &plan->arenas[kind];
     struct device *device = plan->device;
     if (!arena->memory) return;
-    if (kind == PLAN_OFFLOAD && device->free_offload) {
-        device->free_offload(device, arena->memory, arena->bytes);
-    } else if (kind >= PLAN_OFFLOAD) {
-        free(arena->memory);
-        device_unbook_host(device, arena->bytes);
-    } else {
+    if (kind < PLAN_OFFLOAD)
         device->free(device, arena->memory, arena->bytes);
-    }
+    else if (kind == PLAN_OFFLOAD && device->alloc_offload)
+        device->free_offload(device, arena->memory, arena->bytes);
+    else
+        device->free_host(device, arena->memory);
+    if (kind >= PLAN_OFFLOAD) device_unbook_host(device, arena->bytes);
     arena->memory = NULL;
 }
 
