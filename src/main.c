@@ -18,6 +18,7 @@ struct command {
 
 static const struct command commands[] = {
     {"train", cmd_train, "train what a config describes"},
+    {"plan", cmd_plan, "what training takes of memory, in every way it can run"},
     {"render", cmd_render, "make the picture of a model at any size"},
     {"sample", cmd_sample, "make pictures with a trained generator"},
     {"eval", cmd_eval, "compare two pictures: PSNR, SSIM, MS-SSIM, FLIP"},

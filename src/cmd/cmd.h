@@ -10,6 +10,7 @@ int cmd_config(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_video(int argc, char **argv);

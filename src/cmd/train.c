@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
+#include "cmd/load.h"
 #include "cmd/options.h"
 #include "config/config.h"
 #include "run/signals.h"
@@ -17,17 +18,6 @@ struct train_options {
     double time_limit;
     bool resume, dry_run, quiet, json;
 };
-
-static bool is_testing(void)
-{
-    const char *wanted = getenv("IMGTRAIN_TESTING");
-    return wanted && *wanted && strcmp(wanted, "0") != 0;
-}
-
-static const char *task_name(const struct config *config)
-{
-    return config->task == CONFIG_TASK_GAN ? "gan" : "splat";
-}
 
 static void set_log_level(const struct config *config, bool quiet)
 {
@@ -63,13 +53,13 @@ static char *run_name(const char *config_path, const struct config *config)
     char *name = stem(from ? from : "");
     if (!name || name[0]) return name;
     free(name);
-    return string_format("%s", task_name(config));
+    return string_format("%s", load_task_name(config));
 }
 
 static int train_one(const struct config *config, const struct train_options *options,
                      const char *config_path, const char *run_dir)
 {
-    const struct task *task = task_find(task_name(config));
+    const struct task *task = task_find(load_task_name(config));
     if (!task) return ERR_CONFIG;
     char *name = run_name(config_path, config);
     if (!name) return ERR_SYSTEM;
@@ -82,7 +72,7 @@ static int train_one(const struct config *config, const struct train_options *op
         .dry_run = options->dry_run,
         .quiet = options->quiet,
         .json = options->json,
-        .every_step = is_testing(),
+        .every_step = load_is_testing(),
     };
     int code = train_run(&request);
     free(name);
@@ -112,38 +102,6 @@ static int train_batch(const struct config *config, const struct train_options *
         TRY(code);
     }
     return OK;
-}
-
-static bool is_override(const char *operand)
-{
-    return strchr(operand, '=') != NULL && !file_exists(operand);
-}
-
-/* A run as short as a smoke test wants it, whatever the config says; operands win over these. */
-static const char *const testing_overrides[] = {
-    "splat.max_steps=20", "gan.images=256", "eval_steps=5", "frames.count=8", "video.hold=0.2",
-};
-enum { TESTING_OVERRIDES = sizeof testing_overrides / sizeof testing_overrides[0] };
-
-/* The operands behind the config, and --device last: a flag wins over an override. */
-static int load(struct config **config, const char *path, int count, char **operands,
-                const char *device)
-{
-    char **overrides = calloc((size_t)count + TESTING_OVERRIDES + 1, sizeof *overrides);
-    char *device_override = device ? string_format("device=%s", device) : NULL;
-    int code = OK, used = 0;
-    if (!overrides || (device && !device_override)) code = fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) {
-        for (int i = 0; is_testing() && i < TESTING_OVERRIDES; i++)
-            overrides[used++] = (char *)testing_overrides[i]; /* they are only read */
-        for (int i = 0; i < count; i++)
-            overrides[used++] = operands[i];
-        if (device) overrides[used++] = device_override;
-        code = config_load(config, path, used, overrides);
-    }
-    free(device_override);
-    free(overrides);
-    return code;
 }
 
 int cmd_train(int argc, char **argv)
@@ -192,12 +150,11 @@ int cmd_train(int argc, char **argv)
     int operand_count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
     signals_install();
-    const char *path = is_override(argv[1]) ? NULL : argv[1];
-    int first = path ? 2 : 1;
+    const char *path;
     struct config *config = NULL;
-    TRY(load(&config, path, operand_count + 1 - first, argv + first, options.device));
+    TRY(load_config(&config, &path, operand_count, argv, options.device));
     set_log_level(config, options.quiet);
-    if (is_testing()) log_info("IMGTRAIN_TESTING is set: a short run, with a line for each step");
+    if (load_is_testing()) log_info("IMGTRAIN_TESTING is set: a short run, with a line for each step");
     signals_set_time_limit(options.time_limit >= 0 ? options.time_limit : config->time_limit);
     int code = train_batch(config, &options, path);
     config_free(config);

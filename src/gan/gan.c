@@ -9,6 +9,7 @@
 #include "gan/dataset.h"
 #include "gan/grid.h"
 #include "gan/sampler.h"
+#include "gan/scan.h"
 #include "gan/settings.h"
 #include "gan/state.h"
 #include "gan/tracking.h"
@@ -28,6 +29,7 @@ struct task_state {
     const struct config *config;
     struct device *device;
     struct dataset *set;
+    int classes; /* of the set, also when it is not loaded */
     struct memory_choices way; /* how memory is saved */
     struct plan *plan;
     struct gan_core core;
@@ -76,19 +78,37 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
 
 /* ---- open and close ---- */
 
-static int open_data(struct task_state *s, const struct task_setup *setup)
+static enum scan_labels labels_of(const struct config *config)
 {
-    const struct config *config = setup->config;
-    if (!config->gan.data[0])
-        return fail(ERR_CONFIG, "data is not set: the folder of pictures to learn from");
     static const enum scan_labels labels[] = {[CONFIG_GAN_LABELS_AUTO] = SCAN_LABELS_AUTO,
                                               [CONFIG_GAN_LABELS_TRUE] = SCAN_LABELS_FOLDERS,
                                               [CONFIG_GAN_LABELS_FALSE] = SCAN_LABELS_NONE};
+    return labels[config->gan.labels];
+}
+
+/* For a forecast: the list of files tells the classes, no picture is opened. */
+static int count_classes(struct task_state *s, const struct task_setup *setup)
+{
+    struct scan scan;
+    if (!setup->config->gan.data[0]) return OK;
+    int code = scan_folder(&scan, setup->config->gan.data, labels_of(setup->config),
+                           setup->stop_requested);
+    s->classes = scan.class_count;
+    scan_free(&scan);
+    return code;
+}
+
+static int open_data(struct task_state *s, const struct task_setup *setup)
+{
+    const struct config *config = setup->config;
+    if (setup->without_input) return count_classes(s, setup);
+    if (!config->gan.data[0])
+        return fail(ERR_CONFIG, "data is not set: the folder of pictures to learn from");
     struct dataset_options options = {
         .folder = config->gan.data,
         .width = gan_picture_width(config),
         .height = gan_picture_height(config),
-        .labels = labels[config->gan.labels],
+        .labels = labels_of(config),
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
         .stop_requested = setup->stop_requested,
@@ -97,6 +117,7 @@ static int open_data(struct task_state *s, const struct task_setup *setup)
     options.cache_dir = cache;
     int code = dataset_open(&s->set, &options);
     free(cache);
+    if (code == OK) s->classes = dataset_classes(s->set);
     return code;
 }
 
@@ -108,7 +129,7 @@ static int declare(struct task_state *s, const struct config *config,
     struct gan_choices choices = gan_choices_of(config, way);
     size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
     memset(&s->core, 0, sizeof s->core);
-    TRY(gan_design(&design, config, s->set ? dataset_classes(s->set) : 0));
+    TRY(gan_design(&design, config, s->classes));
     TRY(gan_core_declare(&s->core, &design, &choices, s->device, s->plan));
     TRY(tracking_declare(&s->tracking, s->core.g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "latents", PLAN_HOST,
@@ -149,7 +170,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     s->gap = (double)NAN;
     s->stop_requested = setup->stop_requested;
     TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
-    if (!setup->without_input) TRY(open_data(s, setup));
+    TRY(open_data(s, setup));
     gan_ways(s->config, ways);
     s->way = ways[0];
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
@@ -184,12 +205,13 @@ static int gan_list(const struct task_state *s, struct memory_choices *list)
 static int gan_need(const struct task_state *s, const struct memory_choices *way,
                     struct memory_need *need)
 {
+    if (way->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
     struct config config = gan_config_with(s->config, &way->work);
     struct task_state *trial = calloc(1, sizeof *trial);
     int code = OK;
     if (!trial) return fail(ERR_SYSTEM, "out of memory");
     trial->device = s->device;
-    trial->set = s->set;
+    trial->classes = s->classes;
     trial->plan = plan_create();
     TRY_CLEANUP(trial->plan ? OK : ERR_SYSTEM);
     TRY_CLEANUP(declare(trial, &config, way));

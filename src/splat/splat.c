@@ -351,6 +351,10 @@ static int need(const struct task_state *state, const struct memory_choices *way
     struct plan *plan = plan_create();
     int code;
     if (!plan) return ERR_SYSTEM;
+    if (way->work.batch) {
+        plan_free(plan);
+        return fail(ERR_USAGE, "a fit has no batch");
+    }
     if (way->work.count) trial.model.capacity = way->work.count;
     if (way->work.size) {
         int full = (int)((int64_t)trial.full.width * way->work.size / trial.target.width);
