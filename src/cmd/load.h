@@ -6,8 +6,8 @@
 
 struct config;
 
-/* operands: argv[1] ... argv[count] of options_parse. *path: the file, NULL when the first operand is
- * an override. device: of --device, wins over an override; NULL: not given. *config is owned. */
+/* operands: argv[1] ... argv[count] of options_parse. *path: the file, NULL when the first operand
+ * is an override. device: of --device, wins over an override; NULL: not given. *config is owned. */
 int load_config(struct config **config, const char **path, int count, char **argv,
                 const char *device);
 

@@ -59,8 +59,8 @@ static struct memory_work work_of(int part, int64_t value)
     return work;
 }
 
-/* The largest multiple of `step` up to `most` that fits: 0 where the task has no such part or nothing
- * fits. More work is taken to need more memory. */
+/* The largest multiple of `step` up to `most` that fits: 0 where the task has no such part or
+ * nothing fits. More work is taken to need more memory. */
 static int64_t search(const struct planned *p, int part, int64_t step, int64_t most)
 {
     int64_t good = 0, bad = most / step + 1;
@@ -133,7 +133,8 @@ static void print_choice(const struct planned *p)
     if (p->ladder.settings.level >= 0)
         printf(": the fastest of memory.level %d that fits\n", p->ladder.settings.level);
     else if (missing < INT64_MAX)
-        printf(": the fastest that fits; the next faster one lacks %s\n", format_bytes(missing).text);
+        printf(": the fastest that fits; the next faster one lacks %s\n",
+               format_bytes(missing).text);
     else
         printf(": the fastest there is\n");
 }
@@ -200,7 +201,8 @@ static int open_for_plan(struct planned *p, const struct config *config,
         if (request->size) return fail(ERR_USAGE, "--size is for pictures: set gan.size");
         setup.without_input = true;
     } else if (!*config->splat.input_path && !request->size) {
-        return fail(ERR_CONFIG, "no picture: set input_path=FILE, or say how large with --size WxH");
+        return fail(ERR_CONFIG,
+                    "no picture: set input_path=FILE, or say how large with --size WxH");
     }
     return p->task->open(&p->state, &setup);
 }

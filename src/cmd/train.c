@@ -154,7 +154,8 @@ int cmd_train(int argc, char **argv)
     struct config *config = NULL;
     TRY(load_config(&config, &path, operand_count, argv, options.device));
     set_log_level(config, options.quiet);
-    if (load_is_testing()) log_info("IMGTRAIN_TESTING is set: a short run, with a line for each step");
+    if (load_is_testing())
+        log_info("IMGTRAIN_TESTING is set: a short run, with a line for each step");
     signals_set_time_limit(options.time_limit >= 0 ? options.time_limit : config->time_limit);
     int code = train_batch(config, &options, path);
     config_free(config);

@@ -29,7 +29,7 @@ struct task_state {
     const struct config *config;
     struct device *device;
     struct dataset *set;
-    int classes; /* of the set, also when it is not loaded */
+    int classes;               /* of the set, also when it is not loaded */
     struct memory_choices way; /* how memory is saved */
     struct plan *plan;
     struct gan_core core;

@@ -112,8 +112,8 @@ struct task {
     int (*choices)(const struct task_state *state, struct memory_choices *list);
 
     /* What one takes (with its `work`, where that is not 0): nothing is allocated on the device or
-     * read again, and the state stays as it is. ERR_USAGE for a part of the work that the task does not have,
-     * ERR_CONFIG for one that is not possible. */
+     * read again, and the state stays as it is. ERR_USAGE for a part of the work that the task does
+     * not have, ERR_CONFIG for one that is not possible. */
     int (*need)(const struct task_state *state, const struct memory_choices *choices,
                 struct memory_need *need);
 
