@@ -127,10 +127,10 @@ EMU_CXX   := $(patsubst cc%,g++%,$(patsubst clang%,clang++%,$(patsubst gcc%,g++%
 EMU_FLAGS := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off \
     -Wall -Wextra -Wshadow -Wdouble-promotion $(if $(filter 1,$(WERROR)),-Werror) $(SANFLAGS) \
     $(if $(findstring address,$(SAN)),$(if $(findstring g++,$(filter-out clang++%,$(EMU_CXX))),-fsanitize-sections=emu_shared))
-$(B)/cuda/%.o: cuda/%.cu
+$(B)/%.o: %.cu
 	@mkdir -p $(@D)
 	@echo "c++ $<"
-	@$(EMU_CXX) -Isrc -I. -Itest/cuda_emu $(EMU_FLAGS) -MMD -MP -x c++ -c $< -o $@
+	@$(EMU_CXX) -Isrc -I. -Itest -Itest/cuda_emu $(EMU_FLAGS) -MMD -MP -x c++ -c $< -o $@
 $(B)/test/cuda_emu/%.o: test/cuda_emu/%.cc
 	@mkdir -p $(@D)
 	@echo "c++ $<"
@@ -146,7 +146,7 @@ info:
 
 # ---- tests: every test/NAME.c provides `Suite *NAME_suite(void)` ----
 TEST_SRC := $(sort $(filter-out test/main.c,$(wildcard test/*.c)))
-TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o
+TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
 CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
 $(B)/gen/suites.h: FORCE
