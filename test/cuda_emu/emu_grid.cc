@@ -77,12 +77,25 @@ void emu_fault(const char *format, ...)
     abort();
 }
 
-/* AddressSanitizer calls this before its report. */
-extern "C" void __asan_on_error(void)
+/* The last word of a program that a sanitizer ends; each has its own way to ask for it. */
+extern "C" void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void last_word(void)
 {
     char where[256];
     emu_where(where, sizeof where);
     fprintf(stderr, "cuda_emu: in %s\n", where);
+}
+
+extern "C" void __ubsan_on_report(void);
+extern "C" void __ubsan_on_report(void)
+{
+    last_word();
+}
+
+__attribute__((constructor)) static void install_last_word(void)
+{
+    if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(last_word);
 }
 
 static void select_thread(int i)

@@ -10,7 +10,7 @@ static __global__ void faulty_kernel(int kind, int *memory, int n)
 {
     __shared__ int shared[32];
     DYNAMIC_SHARED(int, dynamic);
-    int i = (int)threadIdx.x, lane = i % 32;
+    int i = (int)threadIdx.x, lane = i % 32, *plain = shared;
     shared[lane] = dynamic[lane] = i;
     if (kind == FAULT_BARRIER_ENDED && i >= 32) return;
     if (kind == FAULT_BARRIER_ELSEWHERE && i >= 32)
@@ -26,7 +26,7 @@ static __global__ void faulty_kernel(int kind, int *memory, int n)
         value = __shfl_sync(0xffffffffu, value, lane);
     }
     if (kind == FAULT_GLOBAL_BOUNDS) value += memory[n + i];
-    if (kind == FAULT_SHARED_BOUNDS) value += shared[lane + 1 + n / 64];
+    if (kind == FAULT_SHARED_BOUNDS) value += plain[lane + 1 + n / 64];
     if (kind == FAULT_DYNAMIC_BOUNDS) value += dynamic[lane + 1 + n / 64];
     memory[i] = value;
 }
