@@ -115,9 +115,13 @@ static int toy_save(struct task_state *state, struct store_writer *writer)
     return store_add(writer, "x", TENSOR_F32, 1, (int64_t[]){TOY_SIZE}, state->x);
 }
 
-static int toy_final(struct task_state *state, struct image *picture)
+static int toy_write_final(struct task_state *state, const char *path)
 {
-    return toy_picture(state, 0, picture);
+    struct image picture = {0};
+    TRY(toy_picture(state, 0, &picture));
+    int code = image_save(&picture, path);
+    image_free(&picture);
+    return code;
 }
 
 static void toy_close(struct task_state *state)
@@ -137,7 +141,7 @@ static const struct task toy_task = {
     .reference = toy_picture,
     .save = toy_save,
     .save_model = toy_save,
-    .final_picture = toy_final,
+    .write_final = toy_write_final,
     .close = toy_close,
 };
 

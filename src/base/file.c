@@ -252,6 +252,21 @@ int file_write_atomic(const char *path, const void *data, size_t bytes, bool syn
     return file_atomic_commit(&file, sync);
 }
 
+char *file_existing_parent(const char *path)
+{
+    char *parent = string_format("%s", *path ? path : ".");
+    while (parent && !file_is_dir(parent)) {
+        char *slash = strrchr(parent, '/');
+        if (slash && slash != parent) {
+            *slash = '\0';
+        } else {
+            strcpy(parent, slash ? "/" : ".");
+            break;
+        }
+    }
+    return parent;
+}
+
 int64_t file_disk_free(const char *path)
 {
     struct statvfs info;

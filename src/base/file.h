@@ -54,6 +54,10 @@ int file_write_atomic(const char *path, const void *data, size_t bytes, bool syn
 /* Writes all bytes to a descriptor, through short writes and EINTR. 0 or ERR_IO. */
 int file_write_all(int fd, const void *data, size_t bytes, const char *name);
 
+/* The nearest folder at or above `path` that exists (malloc); NULL with the message set when memory
+ * runs out. */
+char *file_existing_parent(const char *path);
+
 /* Bytes free for this user on the file system that holds `path`; -1 if unknown. */
 int64_t file_disk_free(const char *path);
 

@@ -23,18 +23,27 @@ static const struct workload workloads[] = {
     {"additive, L1", {0, true}, {1, 0, 0}},
 };
 
-/* A smooth picture with edges, and round Gaussians anywhere on it. */
-static void fill_scene(struct splat_fit *fit, struct image *picture, const struct bench *bench)
+/* A smooth picture with edges. */
+static int draw_picture(struct splat_source *source, int side)
 {
-    for (int y = 0; y < picture->height; y++)
-        for (int x = 0; x < picture->width; x++)
+    struct image picture;
+    TRY(image_create(&picture, side, side, 3, SAMPLE_U8));
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < side; x++)
             for (int c = 0; c < 3; c++) {
-                double u = x / (double)picture->width, v = y / (double)picture->height;
+                double u = x / (double)side, v = y / (double)side;
                 bool disc = (u - 0.4) * (u - 0.4) + (v - 0.6) * (v - 0.6) < 0.05;
                 double wave = 0.5 + 0.25 * sin(40 * u + 9 * v * v + c) + (disc ? 0.2 : 0);
-                ((uint8_t *)picture->data)[((int64_t)y * picture->width + x) * 3 + c] =
-                    (uint8_t)(wave * 255);
+                ((uint8_t *)picture.data)[((int64_t)y * side + x) * 3 + c] = (uint8_t)(wave * 255);
             }
+    int code = splat_source_take(source, &picture);
+    image_free(&picture);
+    return code;
+}
+
+/* Round Gaussians anywhere on it. */
+static void place_gaussians(struct splat_fit *fit, const struct bench *bench)
+{
     for (int64_t i = 0; i < bench->gaussians; i++) {
         struct philox4 r = philox_draw(1, STREAM_TEST, 0, (uint64_t)i);
         struct philox4 s = philox_draw(1, STREAM_TEST, 1, (uint64_t)i);
@@ -82,21 +91,21 @@ static void report(const struct workload *work, struct bench *bench,
 
 static int run_workloads(struct splat_fit *fit, struct config *config, struct bench *bench)
 {
-    struct splat_source source = {.sample_bits = 8};
+    struct splat_source source = {0};
     struct bench_times times;
     int side = bench->size ? (int)bench->size : 2048, code = OK;
-    TRY_CLEANUP(image_create(&source.fit, side, side, 3, SAMPLE_U8));
+    TRY_CLEANUP(draw_picture(&source, side));
     splat_fit_describe(fit, &source, bench->gaussians);
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
     TRY_CLEANUP(plan_commit(fit->plan, fit->device));
+    TRY_CLEANUP(splat_fit_load_target(fit));
     splat_schedule_init(&fit->schedule);
     if (!bench->json)
         printf("%s\nsplats: %dx%d, %lld Gaussians of %g px, %.0f MB\n", fit->device->name, side,
                side, (long long)bench->gaussians, bench->sigma,
                (double)plan_device_bytes(fit->plan) / 1e6);
     for (size_t w = 0; w < sizeof workloads / sizeof workloads[0]; w++) {
-        fill_scene(fit, &source.fit, bench);
-        splat_fit_load_target(fit, &source);
+        place_gaussians(fit, bench);
         struct splat_view view = splat_model_view(&fit->model, NULL);
         double pairs =
             (double)fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend);

@@ -5,6 +5,7 @@
 #include "cmd/options.h"
 #include "image/image.h"
 #include "splat/ellipses.h"
+#include "splat/output.h"
 #include "splat/slices.h"
 
 #include <math.h>
@@ -64,13 +65,14 @@ struct attempt {
     const struct splat_model *model;
     struct splat_window window;
     enum sample_type type;
-    struct image picture;
+    struct image_sink sink;
 };
 
+/* A further attempt begins the file anew. */
 static int attempt(void *context, struct device *device, int slice)
 {
-    struct attempt *a = context;
-    return splat_slices_render(device, a->model, &a->window, a->type, slice, &a->picture);
+    const struct attempt *a = context;
+    return splat_slices_stream(device, a->model, &a->window, a->type, slice, &a->sink);
 }
 
 static int render_window(const struct render_options *options, struct attempt *a)
@@ -84,19 +86,15 @@ static int render_window(const struct render_options *options, struct attempt *a
 
 static int render_model(const struct render_options *options, const struct splat_model *model)
 {
-    struct attempt a = {.model = model, .type = choose_type(options->output, model)};
-    int code = OK;
+    struct splat_output output = {.path = options->output};
+    struct attempt a = {.model = model,
+                        .type = choose_type(options->output, model),
+                        .sink = splat_output_sink(&output)};
     TRY(choose_window(options, model, &a.window));
-    if (options->gaussians)
-        TRY_CLEANUP(splat_ellipses_draw(model, &a.window, &a.picture));
-    else
-        TRY_CLEANUP(render_window(options, &a));
-    if (model->channels > 4 && !options->gaussians)
-        TRY_CLEANUP(splat_picture_save_stack(&a.picture, options->output));
-    else
-        TRY_CLEANUP(image_save(&a.picture, options->output));
-cleanup:
-    image_free(&a.picture);
+    int code = options->gaussians ? splat_ellipses_stream(model, &a.window, &a.sink)
+                                  : render_window(options, &a);
+    if (code == OK) code = splat_output_commit(&output);
+    splat_output_close(&output);
     return code;
 }
 

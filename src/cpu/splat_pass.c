@@ -294,8 +294,7 @@ void splat_pass_run(const struct splat_pass *pass)
     for (int s = 0; s < scene->strips; s++)
         scene->carry_count[s] = 0;
     memset(scene->row_sums, 0, sizeof *scene->row_sums * (size_t)scene->height);
-    int from_band = pass->target ? 0 : pass->first_row / TILE;
-    int to_band = pass->target ? scene->bands : pass->last_row / TILE + 1;
+    int first = pass->first_row / TILE, count = pass->last_row / TILE + 1 - first;
     int threads = scene->thread_count < scene->strips ? scene->thread_count : scene->strips;
 #pragma omp parallel num_threads(threads)
     {
@@ -303,14 +302,14 @@ void splat_pass_run(const struct splat_pass *pass)
         int t = omp_get_thread_num(), n = omp_get_num_threads();
         struct splat_thread *thread = &scene->threads[t];
         clear_padding(scene, thread);
-        int from = splat_strip_start(scene, scene->strips * t / n);
-        int to = splat_strip_start(scene, scene->strips * (t + 1) / n);
-        if (from < from_band) from = from_band;
-        if (to > to_band) to = to_band;
-        if (from < to && pass->target)
-            compare_range(pass, thread, from, to);
-        else if (from < to)
-            render_range(pass, thread, from, to);
+        if (pass->target) {
+            int from = splat_strip_start(scene, scene->strips * t / n);
+            int to = splat_strip_start(scene, scene->strips * (t + 1) / n);
+            if (from < to) compare_range(pass, thread, from, to);
+        } else { /* nothing is summed: any share of the bands will do */
+            int from = first + count * t / n, to = first + count * (t + 1) / n;
+            if (from < to) render_range(pass, thread, from, to);
+        }
     }
 }
 

@@ -23,7 +23,10 @@ struct sampler {
     double *row_start;  /* [height + 1]: mass before the row */
     struct draw *draws; /* sorted by mass */
     int64_t *row_draw;  /* [height + 1]: first draw of the row */
-    uint8_t *taken;     /* [(height * width + 7) / 8] or NULL while sums are made */
+    bool placing;       /* draws are given pixels; else sums are made */
+    int64_t *taken;     /* [count]: pixels of earlier rounds, sorted */
+    int64_t taken_count;
+    int64_t *pixel; /* [count]: of each draw that is done */
     float *xy, *color;
     uint8_t *done; /* [count] */
 };
@@ -74,6 +77,12 @@ static double weight_at(const struct sampler *s, int y, int x, const float *cons
     return isfinite(w) ? w : 0;
 }
 
+static int compare_pixels(const void *a, const void *b)
+{
+    int64_t p = *(const int64_t *)a, q = *(const int64_t *)b;
+    return (p > q) - (p < q);
+}
+
 static void take(struct sampler *s, int64_t index, int y, int x, const float *const *color)
 {
     const struct splat_target *t = s->target;
@@ -82,18 +91,23 @@ static void take(struct sampler *s, int64_t index, int y, int x, const float *co
     for (int c = 0; c < t->channels; c++)
         s->color[index * t->channels + c] =
             target_at(t, y, x, c) - (s->residual ? color[c][x] : 0.0f);
+    s->pixel[index] = (int64_t)y * t->width + x;
     s->done[index] = 1;
 }
 
-static bool claim(uint8_t *taken, int64_t pixel)
+/* The pixels of all draws that are done. */
+static void note_taken(struct sampler *s, int64_t count)
 {
-    uint8_t bit = (uint8_t)(1u << (pixel & 7)), old;
-#pragma omp atomic capture
-    { /* the ends of neighbouring rows share a byte */
-        old = taken[pixel >> 3];
-        taken[pixel >> 3] |= bit;
-    }
-    return !(old & bit);
+    s->taken_count = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (s->done[i]) s->taken[s->taken_count++] = s->pixel[i];
+    qsort(s->taken, (size_t)s->taken_count, sizeof *s->taken, compare_pixels);
+}
+
+static bool is_taken(const struct sampler *s, int64_t pixel)
+{
+    return s->taken_count > 0 && bsearch(&pixel, s->taken, (size_t)s->taken_count, sizeof *s->taken,
+                                         compare_pixels) != NULL;
 }
 
 /* Called for every row: sums its weights, or hands its pixels to the draws that fall on them. */
@@ -103,7 +117,7 @@ static void visit_row(void *argument, int y, const float *const *color, const fl
     struct sampler *s = argument;
     int width = s->target->width;
     double mass = 0;
-    if (!s->taken) {
+    if (!s->placing) {
         for (int x = 0; x < width; x++)
             mass += weight_at(s, y, x, color);
         s->row_mass[y] = mass;
@@ -114,7 +128,7 @@ static void visit_row(void *argument, int y, const float *const *color, const fl
         mass += weight_at(s, y, x, color);
         bool first = true;
         for (; k < end && s->draws[k].mass - s->row_start[y] < mass; k++) {
-            if (first && claim(s->taken, (int64_t)y * width + x))
+            if (first && !is_taken(s, (int64_t)y * width + x))
                 take(s, s->draws[k].index, y, x, color);
             first = false; /* more draws on one pixel are drawn again */
         }
@@ -197,8 +211,11 @@ static int allocate(struct sampler *s, int64_t count)
     s->row_start = calloc(rows + 1, sizeof *s->row_start);
     s->row_draw = calloc(rows + 1, sizeof *s->row_draw);
     s->draws = calloc(n + 1, sizeof *s->draws);
+    s->taken = calloc(n + 1, sizeof *s->taken);
+    s->pixel = calloc(n + 1, sizeof *s->pixel);
     s->done = calloc(n + 1, 1);
-    bool ok = s->row_mass && s->row_start && s->row_draw && s->draws && s->done;
+    bool ok =
+        s->row_mass && s->row_start && s->row_draw && s->draws && s->taken && s->pixel && s->done;
     return ok ? OK : fail(ERR_SYSTEM, "out of memory while drawing %lld pixels", (long long)count);
 }
 
@@ -222,11 +239,11 @@ int splat_cpu_sample(struct device *device, const struct splat_workspace *worksp
     for (int y = 0; y < target->height; y++)
         s.row_start[y + 1] = s.row_start[y] + s.row_mass[y];
     double total = s.row_start[target->height];
-    s.taken = calloc(((size_t)target->width * (size_t)target->height + 7) / 8, 1);
-    if (!s.taken) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory while drawing pixels"));
+    s.placing = true;
     for (int round = 0; round < ROUNDS && total > 0; round++) {
         if (throw_draws(&s, count, total, seed, stream, step, round) == 0) break;
         visit_rows(&s, scene, blend);
+        note_taken(&s, count);
     }
     place_rest(&s, count, seed, stream, step);
 cleanup:
@@ -234,7 +251,8 @@ cleanup:
     free(s.row_start);
     free(s.row_draw);
     free(s.draws);
-    free(s.done);
     free(s.taken);
+    free(s.pixel);
+    free(s.done);
     return code;
 }

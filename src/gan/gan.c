@@ -472,9 +472,13 @@ static int gan_reference(struct task_state *s, int max_side, struct image *pictu
     return grid_picture(picture, s->show, total, core->w, core->h, max_side);
 }
 
-static int gan_final_picture(struct task_state *s, struct image *picture)
+static int gan_write_final(struct task_state *s, const char *path)
 {
-    return gan_picture(s, 0, picture);
+    struct image picture = {0};
+    int code = gan_picture(s, 0, &picture);
+    if (code == OK) code = image_save(&picture, path);
+    image_free(&picture);
+    return code;
 }
 
 static int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height)
@@ -512,7 +516,7 @@ const struct task task_gan = {
     .reference = gan_reference,
     .save = gan_save,
     .save_model = gan_save_model,
-    .final_picture = gan_final_picture,
+    .write_final = gan_write_final,
     .close = gan_close,
     .picture_size = gan_picture_size,
     .save_best = gan_save_best,

@@ -217,8 +217,9 @@ static int check_scans(struct jpeg_reader *reader, const struct image *shape, si
 {
     if (!jpeg_has_multiple_scans(&reader->info)) return OK;
     size_t samples = (size_t)shape->width * (size_t)shape->height;
-    return check_whole(reader->source, shape, 2 * samples * (size_t)reader->info.num_components,
-                       whole_limit, "a progressive JPEG is not stored row by row");
+    return check_whole(reader->source->name, shape,
+                       2 * samples * (size_t)reader->info.num_components, whole_limit,
+                       "a progressive JPEG is not stored row by row");
 }
 
 static int read_image(struct jpeg_reader *reader, const struct image_header *header,

@@ -195,7 +195,7 @@ static int read_image(struct png_reader *reader, size_t whole_limit, const struc
         png_read_end(reader->png, NULL);
         return OK;
     }
-    TRY(check_whole(reader->source, &shape, image_bytes(&shape), whole_limit,
+    TRY(check_whole(reader->source->name, &shape, image_bytes(&shape), whole_limit,
                     "an interlaced PNG is not stored row by row"));
     TRY(image_create(&reader->whole, shape.width, shape.height, shape.channels, shape.type));
     TRY(read_interlaced(reader));

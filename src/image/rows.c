@@ -55,15 +55,16 @@ void row_band_close(struct row_band *band)
 
 /* ---- whole pictures ---- */
 
-int check_whole(const struct source *source, const struct image *shape, size_t bytes,
-                size_t whole_limit, const char *why)
+int check_whole(const char *name, const struct image *shape, size_t bytes, size_t whole_limit,
+                const char *why)
 {
     if (whole_limit == 0 || bytes <= whole_limit) return OK;
-    return fail(ERR_DEVICE_MEMORY,
-                "%s: %s, so %dx%d pixels need %s at once, %s are there: save it as a plain PNG or "
-                "PPM",
-                source->name, why, shape->width, shape->height, format_bytes((int64_t)bytes).text,
-                format_bytes((int64_t)whole_limit).text);
+    return fail(
+        ERR_DEVICE_MEMORY,
+        "%s: %s, so %dx%d pixels need %s at once, %s are there (a plain PNG or PPM is read row "
+        "by row)",
+        name, why, shape->width, shape->height, format_bytes((int64_t)bytes).text,
+        format_bytes((int64_t)whole_limit).text);
 }
 
 int sink_whole(const struct image_sink *sink, struct image *image)

@@ -20,6 +20,9 @@ struct image_sink {
  * that says what to do. The sink has got rows already when a later part turns out broken. */
 int image_stream(const char *path, size_t whole_limit, const struct image_sink *sink);
 
+/* The same of a folder, as image_load_stack: it is put together whole. */
+int image_stream_stack(const char *folder, size_t whole_limit, const struct image_sink *sink);
+
 /* Scaling: rows of a picture of shape `in` are put, those of the scaled one come out, bit for bit
  * as image_resize would make them. In memory are the rows that one output row needs, and some. */
 struct image_scaler;

@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "image/image.h"
+#include "image/format.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -117,17 +117,28 @@ static int fill_stack(const struct stack *stack, struct image *stacked)
     return OK;
 }
 
-int image_load_stack(struct image *image, const char *folder)
+int image_stream_stack(const char *folder, size_t whole_limit, const struct image_sink *sink)
 {
-    memset(image, 0, sizeof *image);
     struct stack stack;
-    struct image shape = {0};
+    struct image whole = {0}, shape = {0};
     int code = open_stack(&stack, folder);
     if (code == OK) code = probe_stack(&stack, &shape);
     if (code == OK)
-        code = image_create(image, shape.width, shape.height, shape.channels, shape.type);
-    if (code == OK) code = fill_stack(&stack, image);
-    if (code < 0) image_free(image);
+        code = check_whole(folder, &shape, image_bytes(&shape), whole_limit,
+                           "a texture stack is put together in memory");
+    if (code == OK)
+        code = image_create(&whole, shape.width, shape.height, shape.channels, shape.type);
+    if (code == OK) code = fill_stack(&stack, &whole);
+    if (code == OK) code = sink_whole(sink, &whole);
+    image_free(&whole);
     close_stack(&stack);
+    return code;
+}
+
+int image_load_stack(struct image *image, const char *folder)
+{
+    const struct image_sink collector = image_collector(image);
+    int code = image_stream_stack(folder, 0, &collector);
+    if (code < 0) image_free(image);
     return code;
 }

@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "image/image.h"
 #include "run/frames.h"
 #include "run/progress.h"
 #include "run/schedule.h"
@@ -64,13 +63,9 @@ static int write_model(const struct session *session, const char *path, bool bes
 
 static int write_pictures(const struct session *session, const char *path)
 {
-    struct image picture = {0};
-    int code = session->task->final_picture(session->state, &picture);
-    if (code == OK) code = image_save(&picture, path);
-    if (code == OK && session->task->extra_files)
-        code = session->task->extra_files(session->state, session->folder.path);
-    image_free(&picture);
-    return code;
+    TRY(session->task->write_final(session->state, path));
+    if (!session->task->extra_files) return OK;
+    return session->task->extra_files(session->state, session->folder.path);
 }
 
 /* Frames go only after the video was written and decodes again. */

@@ -22,19 +22,9 @@ enum { METADATA_BYTES = 65536, MODEL_COPIES = 1 };
 /* Free space where `path` will be: of its nearest parent that exists. */
 static int64_t disk_free_at(const char *path)
 {
-    char *copy = string_format("%s", path);
-    if (!copy) return -1;
-    int64_t bytes = -1;
-    while (!file_exists(copy)) {
-        char *slash = strrchr(copy, '/');
-        if (!slash || slash == copy) {
-            strcpy(copy, slash ? "/" : ".");
-            break;
-        }
-        *slash = '\0';
-    }
-    bytes = file_disk_free(copy);
-    free(copy);
+    char *parent = file_existing_parent(path);
+    int64_t bytes = parent ? file_disk_free(parent) : -1;
+    free(parent);
     return bytes;
 }
 

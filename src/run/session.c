@@ -42,6 +42,8 @@ static int open_task(struct session *session, const struct store_file *file)
         .config = session->config,
         .device = session->device,
         .run_dir = session->folder.path,
+        .scratch_dir = session->scratch_dir,
+        .input = &session->input,
         .resume = file,
         .stop_requested = signals_stop_requested,
     };

@@ -29,6 +29,8 @@ struct session {
     int memory_fd;        /* memory.jsonl; -1: not open */
     char *memory_path;
 
+    char *scratch_dir;        /* where files without a name may be */
+    struct task_input *input; /* what the task has read, for every open */
     struct task_state *state;
     struct task_report report; /* of the last step */
     int64_t step, total;       /* done, wanted */

@@ -179,6 +179,8 @@ static int forecast(struct session *session, const char *run_dir)
     struct task_setup setup = {
         .config = session->config,
         .device = session->device,
+        .scratch_dir = session->scratch_dir,
+        .input = &session->input,
         .forecast_only = true,
         .stop_requested = signals_stop_requested,
     };
@@ -220,8 +222,9 @@ static int prepare(struct session *session)
     char *planned = folder_plan(&wanted);
     if (!planned) return ERR_SYSTEM;
     bool exists = file_exists(planned), dry = session->request->dry_run;
-    int code = OK;
-    if (exists && !dry) code = folder_open(&session->folder, &wanted);
+    session->scratch_dir = file_existing_parent(planned);
+    int code = session->scratch_dir ? OK : ERR_SYSTEM;
+    if (code == OK && exists && !dry) code = folder_open(&session->folder, &wanted);
     if (code == OK && exists && !dry) code = session_check_config(session);
     if (code == OK) code = forecast(session, planned);
     if (code == OK && !exists && !dry) {
@@ -255,8 +258,10 @@ int train_run(const struct train_request *request)
     if (code == OK && !request->dry_run) code = train_with_rollback(&session);
     if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
         log_debug("exit status %d: %s", error_exit_status(code), error_message());
+    if (request->task->free_input) request->task->free_input(session.input);
     folder_close(&session.folder);
     device_close(session.device);
+    free(session.scratch_dir);
     free(session.config_text);
     return code;
 }

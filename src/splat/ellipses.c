@@ -58,21 +58,37 @@ static void draw_one(const struct splat_model *model, int64_t i, const struct sp
         }
 }
 
-int splat_ellipses_draw(const struct splat_model *model, const struct splat_window *window,
-                        struct image *out)
+static int draw_bands(const struct splat_model *model, const struct entry *order,
+                      const struct splat_window *window, const struct image_sink *to)
+{
+    struct image shape = {window->width, window->height, 3, SAMPLE_U8, NULL};
+    if (to->begin) TRY(to->begin(to->argument, &shape));
+    int most = image_band_rows(&shape);
+    for (int y = 0; y < window->height; y += most) {
+        struct splat_window band = *window;
+        struct image rows;
+        band.y += y;
+        band.height = window->height - y < most ? window->height - y : most;
+        TRY(image_create(&rows, band.width, band.height, 3, SAMPLE_U8));
+        for (int64_t k = 0; k < model->count; k++)
+            draw_one(model, order[k].index, &band, &rows);
+        int code = to->put(to->argument, &rows, y);
+        image_free(&rows);
+        TRY(code);
+    }
+    return OK;
+}
+
+int splat_ellipses_stream(const struct splat_model *model, const struct splat_window *window,
+                          const struct image_sink *to)
 {
     TRY(splat_window_check(window));
-    TRY(image_create(out, window->width, window->height, 3, SAMPLE_U8));
     struct entry *order = malloc(((size_t)model->count + 1) * sizeof *order);
-    if (!order) {
-        image_free(out);
-        return fail(ERR_SYSTEM, "out of memory for %lld ellipses", (long long)model->count);
-    }
+    if (!order) return fail(ERR_SYSTEM, "out of memory for %lld ellipses", (long long)model->count);
     for (int64_t i = 0; i < model->count; i++)
         order[i] = (struct entry){1 / (inverse_sigma(model, i, 0) * inverse_sigma(model, i, 1)), i};
     qsort(order, (size_t)model->count, sizeof *order, larger_first);
-    for (int64_t k = 0; k < model->count; k++)
-        draw_one(model, order[k].index, window, out);
+    int code = draw_bands(model, order, window, to);
     free(order);
-    return OK;
+    return code;
 }

@@ -4,9 +4,9 @@
 
 #include "splat/picture.h"
 
-/* Draws large ones first, with darker rims, on black: *out is 8-bit RGB of the window's size.
+/* Draws large ones first, with darker rims, on black: 8-bit RGB rows of the window.
  * ERR_USAGE for a window outside the picture; ERR_SYSTEM. */
-int splat_ellipses_draw(const struct splat_model *model, const struct splat_window *window,
-                        struct image *out);
+int splat_ellipses_stream(const struct splat_model *model, const struct splat_window *window,
+                          const struct image_sink *to);
 
 #endif

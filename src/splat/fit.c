@@ -9,14 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-static struct splat_target describe(const struct image *image)
-{
-    return (struct splat_target){.width = image->width,
-                                 .height = image->height,
-                                 .channels = image->channels,
-                                 .sample_bits = (int)sample_bytes(image->type) * 8};
-}
-
 static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_target *t)
 {
     return fit->device->splat->workspace_bytes(fit->device, t->width, t->height, t->channels,
@@ -26,8 +18,9 @@ static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_ta
 void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity)
 {
     const struct config_splat *c = &fit->config->splat;
-    fit->target = fit->full = describe(&source->fit);
-    if (source->full.width) fit->full = describe(&source->full);
+    fit->source = source;
+    fit->target = source->fit;
+    fit->full = source->full;
     fit->model = (struct splat_model){.width = fit->target.width,
                                       .height = fit->target.height,
                                       .channels = fit->target.channels,
@@ -37,12 +30,6 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
                                       .gamma = c->gamma,
                                       .sample_bits = source->sample_bits,
                                       .alpha = source->alpha};
-}
-
-static size_t target_bytes(const struct splat_target *t)
-{
-    return (size_t)t->width * (size_t)t->height * (size_t)t->channels *
-           (size_t)(t->sample_bits / 8);
 }
 
 /* The picture is measured at another size than it is fitted at. */
@@ -68,41 +55,42 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     TRY(splat_model_declare(model, plan, "adam.second", optimiser, fit->second));
     TRY(plan_declare(plan, "born", optimiser, (size_t)model->capacity * sizeof *fit->born,
                      PLAN_ALWAYS, (void **)&fit->born));
-    TRY(plan_declare(plan, "target", PLAN_DATA, target_bytes(&fit->target), PLAN_ALWAYS,
-                     &fit->target_data));
-    if (is_reduced(fit))
-        TRY(plan_declare(plan, "target.full", PLAN_DATA, target_bytes(&fit->full), PLAN_ALWAYS,
-                         &fit->full_data));
+    if (!way->bands)
+        TRY(plan_declare(plan, "target", PLAN_DATA, splat_target_bytes(&fit->target), PLAN_ALWAYS,
+                         &fit->target_data));
+    if (!way->bands && is_reduced(fit))
+        TRY(plan_declare(plan, "target.full", PLAN_DATA, splat_target_bytes(&fit->full),
+                         PLAN_ALWAYS, &fit->full_data));
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, fit->workspace.bytes, PLAN_ALWAYS,
                         &fit->workspace.memory);
 }
 
 void splat_fit_connect(struct splat_fit *fit)
 {
+    if (fit->way.bands) {
+        fit->target.data = fit->source->fit.data;
+        fit->full.data = fit->source->full.data;
+        return;
+    }
     fit->target.data = fit->target_data;
     fit->full.data = is_reduced(fit) ? fit->full_data : fit->target_data;
 }
 
-/* From interleaved samples to [height][channels][width]. */
-static void separate_rows(void *to, const struct image *from)
+static int copy_target(struct device *device, void *to, const struct splat_target *from)
 {
-    size_t sample = sample_bytes(from->type), row = sample * (size_t)from->width;
-    size_t channels = (size_t)from->channels;
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < from->height; y++) {
-        const char *in = (const char *)from->data + (size_t)y * row * channels;
-        char *out = (char *)to + (size_t)y * row * channels;
-        for (size_t c = 0; c < channels; c++)
-            for (size_t x = 0; x < (size_t)from->width; x++)
-                memcpy(out + c * row + x * sample, in + (x * channels + c) * sample, sample);
-    }
+    if (!device->is_host) return device->upload(device, to, from->data, splat_target_bytes(from));
+    memcpy(to, from->data, splat_target_bytes(from));
+    return OK;
 }
 
-void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source)
+int splat_fit_load_target(struct splat_fit *fit)
 {
-    separate_rows(fit->target_data, &source->fit);
-    if (is_reduced(fit)) separate_rows(fit->full_data, &source->full);
     splat_fit_connect(fit);
+    if (fit->way.bands) return OK;
+    TRY(copy_target(fit->device, fit->target_data, &fit->source->fit));
+    if (is_reduced(fit)) TRY(copy_target(fit->device, fit->full_data, &fit->source->full));
+    fit->target_there = true;
+    return fit->device->is_host ? OK : fit->device->synchronize(fit->device);
 }
 
 /* Bits of each group, 0 where training is not quantised. */

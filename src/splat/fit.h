@@ -15,16 +15,18 @@ struct splat_fit {
     const struct config *config;
     struct device *device;
     struct plan *plan;
-    struct memory_choices way; /* how memory is saved */
+    struct memory_choices way;         /* how memory is saved */
+    const struct splat_source *source; /* the picture, in host memory: borrowed */
     struct splat_model model;
     float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
     int32_t *born;                  /* [capacity]: updates before the Gaussian was added */
     int32_t updates;
     struct splat_workspace workspace;
-    struct splat_target target; /* what is fitted */
-    struct splat_target full;   /* what is measured: the target, or the picture at full size */
-    void *target_data, *full_data;
+    struct splat_target target;    /* what is fitted */
+    struct splat_target full;      /* what is measured: the target, or the picture at full size */
+    void *target_data, *full_data; /* copies of the source's; NULL with way.bands */
+    bool target_there;             /* they are filled */
     struct splat_schedule schedule;
     int64_t grow_every, grow_times,
         grow_first;    /* resolved from the config, see splat_growth_plan */
@@ -42,7 +44,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
 void splat_fit_connect(struct splat_fit *fit);
 
 /* After the commit: puts the picture into its place. */
-void splat_fit_load_target(struct splat_fit *fit, const struct splat_source *source);
+int splat_fit_load_target(struct splat_fit *fit);
 
 /* Training step `step`: grows when it is due, then one update. The loss before it; without `wait`
  * it may be that of an earlier step (splat_ops.train). */

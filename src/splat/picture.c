@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows rendered at a time: the float picture is never held whole. */
-enum { CHUNK_ROWS = 256 };
+/* Bytes of float rows that are rendered at a time, and what threads can share at least: the float
+ * picture is never held whole. */
+enum { CHUNK_BYTES = 8 << 20, CHUNK_ROWS = 64, MOST_CHUNK_ROWS = 256 };
 
 struct splat_window splat_window_whole(const struct splat_model *model)
 {
@@ -42,15 +43,15 @@ static void show_pixel(const struct splat_model *model, enum sample_type type, f
             p[c] = p[c] > 0 ? (p[c] < 1 ? p[c] : 1.0f) : 0.0f;
 }
 
-static void store_rows(const struct splat_model *model, float *rows, int64_t pixels, int64_t first,
-                       struct image *out)
+/* The pixels of `out` from rendered ones, which are changed. */
+static void store_rows(const struct splat_model *model, float *rows, struct image *out)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < pixels; i++) {
+    for (int64_t i = 0; i < (int64_t)out->width * out->height; i++) {
         float *p = rows + i * model->channels;
         show_pixel(model, out->type, p);
         for (int c = 0; c < model->channels; c++) {
-            int64_t at = (first + i) * model->channels + c;
+            int64_t at = i * model->channels + c;
             if (out->type == SAMPLE_U8)
                 ((uint8_t *)out->data)[at] = (uint8_t)(p[c] * 255.0f + 0.5f);
             else if (out->type == SAMPLE_U16)
@@ -61,37 +62,41 @@ static void store_rows(const struct splat_model *model, float *rows, int64_t pix
     }
 }
 
-static int render_window(struct device *device, const struct splat_model *model,
-                         float *const *groups, const struct splat_workspace *given,
-                         const struct splat_window *w, enum sample_type type, struct image *out)
+static int chunk_rows(const struct splat_window *w, int channels)
+{
+    size_t row = (size_t)w->width * (size_t)channels * sizeof(float);
+    size_t rows = CHUNK_BYTES / row;
+    if (rows < CHUNK_ROWS) rows = CHUNK_ROWS;
+    if (rows > MOST_CHUNK_ROWS) rows = MOST_CHUNK_ROWS;
+    return rows < (size_t)w->height ? (int)rows : w->height;
+}
+
+/* Renders the window at one sample a pixel. */
+static int stream_window(struct device *device, const struct splat_model *model,
+                         float *const *groups, const struct splat_workspace *workspace,
+                         const struct splat_window *w, enum sample_type type,
+                         const struct image_sink *to)
 {
     const struct splat_ops *ops = device->splat;
     struct splat_view view = splat_model_view(model, groups);
-    struct splat_workspace own = {.capacity = model->count, .storage.bands = true}, workspace;
-    float *rows = NULL;
-    int code = OK;
-    TRY(image_create(out, w->width, w->height, model->channels, type));
-    bool enough =
-        given && ops->workspace_bytes(device, w->full_width, w->full_height, model->channels,
-                                      given->capacity, &given->storage) <= given->bytes;
-    if (!enough) {
-        own.bytes = ops->workspace_bytes(device, w->full_width, w->full_height, model->channels,
-                                         model->count, &own.storage);
-        TRY_CLEANUP(device->alloc(device, own.bytes, &own.memory));
-    }
-    workspace = enough ? *given : own;
-    rows = malloc((size_t)CHUNK_ROWS * (size_t)w->width * (size_t)model->channels * sizeof *rows);
-    if (!rows) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory for a rendered picture"));
-    for (int y = 0; y < w->height; y += CHUNK_ROWS) {
-        int count = w->height - y < CHUNK_ROWS ? w->height - y : CHUNK_ROWS;
-        TRY_CLEANUP(ops->render(device, &workspace, &view, &model->blend, w->full_width,
-                                w->full_height, w->x, w->y + y, w->width, count, rows));
-        store_rows(model, rows, (int64_t)count * w->width, (int64_t)y * w->width, out);
+    struct image shape = {w->width, w->height, model->channels, type, NULL}, rows = {0};
+    int code = OK, most = chunk_rows(w, model->channels);
+    float *rendered =
+        malloc((size_t)most * (size_t)w->width * (size_t)model->channels * sizeof *rendered);
+    if (!rendered) return fail(ERR_SYSTEM, "out of memory for a rendered picture");
+    if (to->begin) TRY_CLEANUP(to->begin(to->argument, &shape));
+    for (int y = 0; y < w->height; y += most) {
+        int count = w->height - y < most ? w->height - y : most;
+        if (!rows.data) TRY_CLEANUP(image_create(&rows, w->width, most, model->channels, type));
+        rows.height = count;
+        TRY_CLEANUP(ops->render(device, workspace, &view, &model->blend, w->full_width,
+                                w->full_height, w->x, w->y + y, w->width, count, rendered));
+        store_rows(model, rendered, &rows);
+        TRY_CLEANUP(to->put(to->argument, &rows, y));
     }
 cleanup:
-    free(rows);
-    if (own.memory) device->free(device, own.memory, own.bytes);
-    if (code < 0) image_free(out);
+    free(rendered);
+    image_free(&rows);
     return code;
 }
 
@@ -103,97 +108,98 @@ static int samples_per_pixel(const struct splat_model *model, const struct splat
     return factor < 1 ? 1 : factor;
 }
 
+static int put_scaled(void *scaler, struct image *rows, int y)
+{
+    (void)y;
+    return image_scaler_put(scaler, rows);
+}
+
+/* Renders `in` and scales what comes to width x height. */
+static int stream_scaled(struct device *device, const struct splat_model *model,
+                         float *const *groups, const struct splat_workspace *workspace,
+                         const struct splat_window *in, enum sample_type type, int width,
+                         int height, const struct image_sink *to)
+{
+    if (width == in->width && height == in->height)
+        return stream_window(device, model, groups, workspace, in, type, to);
+    struct image shape = {in->width, in->height, model->channels, type, NULL};
+    struct image_scaler *scaler;
+    TRY(image_scaler_open(&scaler, &shape, width, height, to));
+    const struct image_sink scaling = {.put = put_scaled, .argument = scaler};
+    int code = stream_window(device, model, groups, workspace, in, type, &scaling);
+    image_scaler_close(scaler);
+    return code;
+}
+
+int splat_picture_stream(struct device *device, const struct splat_model *model,
+                         float *const *groups, const struct splat_workspace *given,
+                         const struct splat_window *window, enum sample_type type, int width,
+                         int height, const struct image_sink *to)
+{
+    const struct splat_ops *ops = device->splat;
+    struct splat_workspace own = {.capacity = model->count, .storage.bands = true};
+    const struct splat_window *w = window;
+    TRY(splat_window_check(w));
+    int n = samples_per_pixel(model, w);
+    struct splat_window large = {w->full_width * n, w->full_height * n, w->x * n,
+                                 w->y * n,          w->width * n,       w->height * n};
+    bool enough =
+        given && ops->workspace_bytes(device, large.full_width, large.full_height, model->channels,
+                                      given->capacity, &given->storage) <= given->bytes;
+    if (!enough) {
+        own.bytes = ops->workspace_bytes(device, large.full_width, large.full_height,
+                                         model->channels, model->count, &own.storage);
+        TRY(device->alloc(device, own.bytes, &own.memory));
+    }
+    int code = stream_scaled(device, model, groups, enough ? given : &own, &large, type, width,
+                             height, to);
+    if (own.memory) device->free(device, own.memory, own.bytes);
+    return code;
+}
+
 int splat_picture_render(struct device *device, const struct splat_model *model,
                          float *const *groups, const struct splat_workspace *workspace,
                          const struct splat_window *window, enum sample_type type,
                          struct image *out)
 {
-    const struct splat_window *w = window;
-    *out = (struct image){0};
-    if (w->x < 0 || w->y < 0 || w->width < 1 || w->height < 1 || w->x > w->full_width - w->width ||
-        w->y > w->full_height - w->height)
-        return fail(ERR_USAGE, "%dx%d at %d,%d is not inside the picture of %dx%d", w->width,
-                    w->height, w->x, w->y, w->full_width, w->full_height);
-    int n = samples_per_pixel(model, w);
-    if (n == 1) return render_window(device, model, groups, workspace, w, type, out);
-
-    struct splat_window large = {w->full_width * n, w->full_height * n, w->x * n,
-                                 w->y * n,          w->width * n,       w->height * n};
-    struct image samples;
-    TRY(render_window(device, model, groups, workspace, &large, type, &samples));
-    int code = image_resize(out, &samples, w->width, w->height);
-    image_free(&samples);
+    const struct image_sink sink = image_collector(out);
+    int code = splat_picture_stream(device, model, groups, workspace, window, type, window->width,
+                                    window->height, &sink);
+    if (code < 0) image_free(out);
     return code;
 }
 
-static int shrink_to_fit(struct image *image, int max_side)
+void splat_picture_fit(int width, int height, int max_side, int *to_width, int *to_height)
 {
-    int longest = image->width > image->height ? image->width : image->height;
-    if (max_side <= 0 || longest <= max_side) return OK;
-    double f = (double)max_side / longest;
-    int width = (int)(image->width * f + 0.5), height = (int)(image->height * f + 0.5);
-    struct image small;
-    TRY(image_resize(&small, image, width < 1 ? 1 : width, height < 1 ? 1 : height));
-    image_free(image);
-    *image = small;
-    return OK;
+    int longest = width > height ? width : height;
+    double f = max_side > 0 && longest > max_side ? (double)max_side / longest : 1;
+    *to_width = (int)(width * f + 0.5);
+    *to_height = (int)(height * f + 0.5);
+    if (*to_width < 1) *to_width = 1;
+    if (*to_height < 1) *to_height = 1;
 }
 
-int splat_picture_preview(struct image *in, int max_side, struct image *out)
+int splat_picture_preview(struct image *in, struct image *out)
 {
     struct image bytes = {0};
     int code = OK;
     *out = (struct image){0};
-    TRY_CLEANUP(shrink_to_fit(in, max_side));
-    TRY_CLEANUP(image_convert(&bytes, in, SAMPLE_U8));
-    TRY_CLEANUP(image_create(out, bytes.width, bytes.height, 3, SAMPLE_U8));
-    int channels = bytes.channels;
-    bool alpha = image_has_alpha(&bytes);
-    const uint8_t *from = bytes.data;
+    if (in->type != SAMPLE_U8) {
+        TRY_CLEANUP(image_convert(&bytes, in, SAMPLE_U8));
+        image_free(in);
+        *in = bytes;
+    }
+    TRY_CLEANUP(image_create(out, in->width, in->height, 3, SAMPLE_U8));
+    int channels = in->channels;
+    bool alpha = image_has_alpha(in);
+    const uint8_t *from = in->data;
     uint8_t *to = out->data;
-    for (int64_t i = 0; i < (int64_t)bytes.width * bytes.height; i++, from += channels, to += 3)
+    for (int64_t i = 0; i < (int64_t)in->width * in->height; i++, from += channels, to += 3)
         for (int c = 0; c < 3; c++) {
             int value = from[channels < 3 ? 0 : c];
             to[c] = (uint8_t)(alpha ? (value * from[channels - 1] + 127) / 255 : value);
         }
 cleanup:
     image_free(in);
-    image_free(&bytes);
     return code;
-}
-
-int splat_picture_channels(const struct image *picture, int first, int count, struct image *out)
-{
-    size_t sample = sample_bytes(picture->type), pixel = sample * (size_t)picture->channels;
-    TRY(image_create(out, picture->width, picture->height, count, picture->type));
-    const uint8_t *from = (const uint8_t *)picture->data + sample * (size_t)first;
-    uint8_t *to = out->data;
-    size_t bytes = sample * (size_t)count;
-    for (int64_t i = 0; i < (int64_t)picture->width * picture->height; i++)
-        memcpy(to + (size_t)i * bytes, from + (size_t)i * pixel, bytes);
-    return OK;
-}
-
-static int save_channels(const struct image *picture, int first, int count, const char *path)
-{
-    struct image part;
-    TRY(splat_picture_channels(picture, first, count, &part));
-    int code = image_save(&part, path);
-    image_free(&part);
-    return code;
-}
-
-int splat_picture_save_stack(const struct image *picture, const char *path)
-{
-    const char *dot = strrchr(path, '.'), *end = dot ? dot : path + strlen(path);
-    for (int first = 0, number = 1; first < picture->channels; number++) {
-        int left = picture->channels - first, count = left == 2 ? 1 : left < 3 ? left : 3;
-        char *name = string_format("%.*s-%03d%s", (int)(end - path), path, number, end);
-        if (!name) return ERR_SYSTEM;
-        int code = save_channels(picture, first, count, name);
-        free(name);
-        if (code < 0) return code;
-        first += count;
-    }
-    return OK;
 }

@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_SPLAT_PICTURE_H
 #define IMGTRAIN_SPLAT_PICTURE_H
 
-#include "image/image.h"
+#include "image/rows.h"
 #include "splat/model.h"
 
 struct device;
@@ -20,24 +20,28 @@ struct splat_window splat_window_whole(const struct splat_model *model);
 /* ERR_USAGE unless the window has pixels and lies inside the picture. */
 int splat_window_check(const struct splat_window *window);
 
-/* Renders into *out (owned by the caller) with the model's channels and `type`: gamma undone,
- * colours divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced picture is
- * rendered large enough for every Gaussian to be seen and averaged down. `groups`: see
- * splat_model_view. workspace: used when it is large enough, else (or NULL) one is allocated for
- * the call. ERR_USAGE for a window outside the picture; ERR_DEVICE_MEMORY; ERR_SYSTEM. */
+/* Renders, band by band into the sink, with the model's channels and `type`: gamma undone, colours
+ * divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced picture is rendered
+ * large enough for every Gaussian to be seen and averaged down. What comes is scaled to width x
+ * height (the window's: as it is). `groups`: see splat_model_view. workspace: used when it is large
+ * enough, else (or NULL) one is allocated for the call. ERR_USAGE for a window outside the picture;
+ * ERR_DEVICE_MEMORY; ERR_SYSTEM. */
+int splat_picture_stream(struct device *device, const struct splat_model *model,
+                         float *const *groups, const struct splat_workspace *workspace,
+                         const struct splat_window *window, enum sample_type type, int width,
+                         int height, const struct image_sink *to);
+
+/* The same into *out (owned by the caller). */
 int splat_picture_render(struct device *device, const struct splat_model *model,
                          float *const *groups, const struct splat_workspace *workspace,
                          const struct splat_window *window, enum sample_type type,
                          struct image *out);
 
+/* The size that a picture is scaled to for its longest side to be max_side at most; 0: any. */
+void splat_picture_fit(int width, int height, int max_side, int *to_width, int *to_height);
+
 /* *out becomes 8-bit RGB: grey is repeated, colour with alpha lies over black, of more than 4
- * channels the first three are shown. max_side > 0: scaled down to fit. Takes *in over. */
-int splat_picture_preview(struct image *in, int max_side, struct image *out);
-
-/* *out becomes channels [first, first + count) of the picture, same sample type. */
-int splat_picture_channels(const struct image *picture, int first, int count, struct image *out);
-
-/* Writes a texture stack: channels in groups of three to NAME-001.EXT, NAME-002.EXT, ... */
-int splat_picture_save_stack(const struct image *picture, const char *path);
+ * channels the first three are shown. Takes *in over. */
+int splat_picture_preview(struct image *in, struct image *out);
 
 #endif

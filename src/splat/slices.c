@@ -45,38 +45,50 @@ static int select_part(struct splat_model *part, const struct splat_model *model
     return OK;
 }
 
-static int render_slice(struct device *device, const struct splat_model *model,
-                        const struct splat_window *slice, enum sample_type type, struct image *out)
+/* A slice's rows, which are those from `first` on of the whole picture. */
+struct shifted {
+    const struct image_sink *to;
+    int first;
+};
+
+static int put_shifted(void *argument, struct image *rows, int y)
+{
+    const struct shifted *shifted = argument;
+    return shifted->to->put(shifted->to->argument, rows, shifted->first + y);
+}
+
+static int stream_slice(struct device *device, const struct splat_model *model,
+                        const struct splat_window *slice, enum sample_type type,
+                        struct shifted *shifted)
 {
     struct splat_model part;
+    const struct image_sink sink = {.put = put_shifted, .argument = shifted};
     double height = slice->full_height; /* a row more at both ends: filters are not in the way */
     int code =
         select_part(&part, model, (slice->y - 1) / height, (slice->y + slice->height + 1) / height);
-    if (code == OK) code = splat_picture_render(device, &part, NULL, NULL, slice, type, out);
+    if (code == OK)
+        code = splat_picture_stream(device, &part, NULL, NULL, slice, type, slice->width,
+                                    slice->height, &sink);
     splat_model_close(&part);
     return code;
 }
 
-int splat_slices_render(struct device *device, const struct splat_model *model,
+int splat_slices_stream(struct device *device, const struct splat_model *model,
                         const struct splat_window *window, enum sample_type type, int rows,
-                        struct image *out)
+                        const struct image_sink *to)
 {
-    *out = (struct image){0};
-    TRY(splat_window_check(window));
-    if (rows >= window->height)
-        return splat_picture_render(device, model, NULL, NULL, window, type, out);
-    TRY(image_create(out, window->width, window->height, model->channels, type));
-    size_t row = image_bytes(out) / (size_t)window->height;
-    int code = OK;
-    for (int y = 0; code == OK && y < window->height; y += rows) {
-        struct splat_window slice = *window;
-        struct image part = {0};
+    const struct splat_window *w = window;
+    TRY(splat_window_check(w));
+    if (rows >= w->height)
+        return splat_picture_stream(device, model, NULL, NULL, w, type, w->width, w->height, to);
+    struct image shape = {w->width, w->height, model->channels, type, NULL};
+    if (to->begin) TRY(to->begin(to->argument, &shape));
+    for (int y = 0; y < w->height; y += rows) {
+        struct splat_window slice = *w;
+        struct shifted shifted = {to, y};
         slice.y += y;
-        slice.height = window->height - y < rows ? window->height - y : rows;
-        code = render_slice(device, model, &slice, type, &part);
-        if (code == OK) memcpy((char *)out->data + (size_t)y * row, part.data, image_bytes(&part));
-        image_free(&part);
+        slice.height = w->height - y < rows ? w->height - y : rows;
+        TRY(stream_slice(device, model, &slice, type, &shifted));
     }
-    if (code < 0) image_free(out);
-    return code;
+    return OK;
 }

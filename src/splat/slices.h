@@ -5,9 +5,9 @@
 
 #include "splat/picture.h"
 
-/* splat_picture_render for `rows` rows at a time. */
-int splat_slices_render(struct device *device, const struct splat_model *model,
+/* splat_picture_stream of the window's own size for `rows` rows at a time. */
+int splat_slices_stream(struct device *device, const struct splat_model *model,
                         const struct splat_window *window, enum sample_type type, int rows,
-                        struct image *out);
+                        const struct image_sink *to);
 
 #endif

@@ -4,10 +4,10 @@
 #include "base/file.h"
 #include "config/config.h"
 #include "device/device.h"
-#include "splat/ellipses.h"
 #include "splat/fit.h"
 #include "splat/init.h"
 #include "splat/picture.h"
+#include "splat/show.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 
@@ -19,8 +19,14 @@
 /* A device may work ahead for so many steps: a stop is heard, and a loss seen, within them. */
 enum { WAIT_STEPS = 16 };
 
+/* The decoded picture. */
+struct task_input {
+    struct splat_source source;
+};
+
 struct task_state {
     struct splat_fit fit;
+    struct task_input *own_input; /* where nobody else keeps it */
 };
 
 /* ---- state to and from files ---- */
@@ -137,6 +143,44 @@ static void start_from(struct splat_fit *fit, const struct splat_model *from)
 
 /* ---- the task ---- */
 
+/* Pictures that must be decoded whole may take what is left of the memory. */
+static size_t whole_limit(const struct device *device)
+{
+    int64_t left = device->is_host && device->free_bytes ? device->free_bytes(device) : -1;
+    return left > 0 ? (size_t)left : 0;
+}
+
+static void free_input(struct task_input *input)
+{
+    if (!input) return;
+    splat_source_free(&input->source);
+    free(input);
+}
+
+/* The picture that an earlier open has read, or read now. */
+static int read_input(struct task_state *state, const struct task_setup *setup)
+{
+    struct task_input **input = setup->input ? setup->input : &state->own_input;
+    if (!*input) {
+        struct task_input *made = calloc(1, sizeof *made);
+        int code = OK;
+        if (!made) return fail(ERR_SYSTEM, "out of memory");
+        if (setup->without_input)
+            splat_source_assume(&made->source, setup->config, setup->width, setup->height,
+                                setup->channels);
+        else
+            code = splat_source_load(&made->source, setup->config, setup->scratch_dir,
+                                     whole_limit(setup->device));
+        if (code < 0) {
+            free(made);
+            return code;
+        }
+        *input = made;
+    }
+    state->fit.source = &(*input)->source;
+    return OK;
+}
+
 static struct memory_choices first_way(const struct config *config)
 {
     bool again = config->memory.use_gradient_checkpointing;
@@ -148,15 +192,11 @@ static struct memory_choices first_way(const struct config *config)
 static int prepare(struct task_state *state, const struct task_setup *setup)
 {
     struct splat_fit *fit = &state->fit;
-    struct splat_source source;
     struct splat_model from = {0};
     const char *start = start_path(&setup->config->splat);
     int64_t capacity = setup->config->splat.num_gaussians;
     int code;
-    if (setup->without_input)
-        splat_source_assume(&source, setup->config, setup->width, setup->height, setup->channels);
-    else
-        TRY(splat_source_load(&source, setup->config));
+    TRY(read_input(state, setup));
     if (*start && !setup->resume) TRY_CLEANUP(splat_model_open(&from, start));
     if (setup->resume) {
         struct splat_model stored;
@@ -164,7 +204,7 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
         if (stored.count > capacity) capacity = stored.count;
     }
     if (from.count > capacity) capacity = from.count;
-    splat_fit_describe(fit, &source, capacity);
+    splat_fit_describe(fit, fit->source, capacity);
     fit->way = first_way(fit->config);
     if (setup->choose) TRY_CLEANUP(setup->choose(setup->choose_context, state, &fit->way));
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
@@ -177,7 +217,7 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
         goto cleanup;
     }
     TRY_CLEANUP(plan_commit(fit->plan, fit->device));
-    splat_fit_load_target(fit, &source);
+    TRY_CLEANUP(splat_fit_load_target(fit));
     if (setup->resume)
         code = resume(fit, setup->resume);
     else if (from.count > 0)
@@ -185,7 +225,6 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     else
         code = splat_init(fit);
 cleanup:
-    splat_source_free(&source);
     splat_model_close(&from);
     return code;
 }
@@ -205,6 +244,7 @@ static void close_task(struct task_state *state)
 {
     if (!state) return;
     plan_free(state->fit.plan);
+    free_input(state->own_input);
     free(state);
 }
 
@@ -240,34 +280,14 @@ static int step(struct task_state *state, int64_t number, bool evaluate, struct 
     return OK;
 }
 
-static int render_whole(struct task_state *state, enum sample_type type, struct image *out)
-{
-    struct splat_fit *fit = &state->fit;
-    struct splat_window window = splat_window_whole(&fit->model);
-    float *const *groups;
-    window.full_width = window.width = fit->full.width;
-    window.full_height = window.height = fit->full.height;
-    TRY(splat_fit_groups(fit, &groups));
-    return splat_picture_render(fit->device, &fit->model, groups, &fit->workspace, &window, type,
-                                out);
-}
-
 static int picture(struct task_state *state, int max_side, struct image *out)
 {
-    struct image whole;
-    TRY(render_whole(state, SAMPLE_U8, &whole));
-    return splat_picture_preview(&whole, max_side, out);
+    return splat_show_render(&state->fit, max_side, out);
 }
 
 static int reference(struct task_state *state, int max_side, struct image *out)
 {
-    char *path = splat_source_path(state->fit.config);
-    struct image whole;
-    if (!path) return ERR_SYSTEM;
-    int code = file_is_dir(path) ? image_load_stack(&whole, path) : image_load(&whole, path);
-    free(path);
-    if (code < 0) return code;
-    return splat_picture_preview(&whole, max_side, out);
+    return splat_show_target(&state->fit, max_side, out);
 }
 
 static int save_model(struct task_state *state, struct store_writer *writer)
@@ -277,61 +297,23 @@ static int save_model(struct task_state *state, struct store_writer *writer)
     return splat_model_save(&state->fit.model, groups, writer);
 }
 
-static int render_final(struct task_state *state, struct image *out)
+static int write_final(struct task_state *state, const char *path)
 {
-    return render_whole(state, state->fit.model.sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16, out);
-}
-
-/* Of a texture stack its first three channels; extra_files writes them all. */
-static int final_picture(struct task_state *state, struct image *out)
-{
-    struct image whole;
-    TRY(render_final(state, &whole));
-    if (whole.channels <= 4) {
-        *out = whole;
-        return OK;
-    }
-    int code = splat_picture_channels(&whole, 0, 3, out);
-    image_free(&whole);
-    return code;
-}
-
-static int write_stack(struct task_state *state, const char *run_dir)
-{
-    struct image whole = {0};
-    char *path = path_join(run_dir, "final.png");
-    int code = path ? render_final(state, &whole) : ERR_SYSTEM;
-    if (code == OK) code = splat_picture_save_stack(&whole, path);
-    image_free(&whole);
-    free(path);
-    return code;
-}
-
-static int write_ellipses(struct task_state *state, const char *run_dir)
-{
-    struct image picture = {0};
-    struct splat_window window = splat_window_whole(&state->fit.model);
-    char *path = path_join(run_dir, "gaussians.png");
-    int code = path ? splat_ellipses_draw(&state->fit.model, &window, &picture) : ERR_SYSTEM;
-    if (code == OK) code = image_save(&picture, path);
-    image_free(&picture);
-    free(path);
-    return code;
+    return splat_show_write(&state->fit, path);
 }
 
 static int extra_files(struct task_state *state, const char *run_dir)
 {
-    if (state->fit.model.channels > 4) TRY(write_stack(state, run_dir));
-    if (state->fit.config->splat.vis_gaussians) TRY(write_ellipses(state, run_dir));
-    return OK;
+    if (!state->fit.config->splat.vis_gaussians) return OK;
+    char *path = path_join(run_dir, "gaussians.png");
+    int code = path ? splat_show_write_ellipses(&state->fit, path) : ERR_SYSTEM;
+    free(path);
+    return code;
 }
 
 static int picture_size(const struct task_state *state, int max_side, int *width, int *height)
 {
-    int w = state->fit.full.width, h = state->fit.full.height, longest = w > h ? w : h;
-    double factor = max_side > 0 && longest > max_side ? (double)max_side / longest : 1;
-    *width = (int)(w * factor + 0.5);
-    *height = (int)(h * factor + 0.5);
+    splat_picture_fit(state->fit.full.width, state->fit.full.height, max_side, width, height);
     return OK;
 }
 
@@ -370,21 +352,31 @@ static int need(const struct task_state *state, const struct memory_choices *way
     return code;
 }
 
+/* Pieces in which a mapped target comes: bands of rows, of which the system drops what it needs the
+ * memory of. A device that cannot read host memory has it whole. */
+static int target_bands(const struct splat_fit *fit)
+{
+    enum { BAND_ROWS = 16 };
+    return fit->device->is_host ? (fit->full.height + BAND_ROWS - 1) / BAND_ROWS : 0;
+}
+
 /* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
  * the picture. */
 static int choices(const struct task_state *state, struct memory_choices *list)
 {
     const struct config *config = state->fit.config;
     bool amp = config->use_amp;
-    const struct memory_choices ways[] = {
+    const struct memory_choices last = {
+        .level = MEMORY_OFFLOAD, .amp = amp || !config->deterministic, .checkpointing = true};
+    struct memory_choices ways[] = {
         first_way(config),
         {.level = MEMORY_CHECKPOINTING, .amp = amp, .checkpointing = true},
         {.level = MEMORY_MIXED, .amp = true, .checkpointing = true},
-        {.level = MEMORY_OFFLOAD,
-         .amp = amp || !config->deterministic,
-         .checkpointing = true,
-         .offload = true},
+        last,
+        last,
     };
+    ways[3].bands = ways[4].bands = target_bands(&state->fit);
+    ways[4].offload = true;
     int count = 0;
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -412,8 +404,10 @@ static int replan(struct task_state *state, const struct memory_choices *way)
         plan_free(next);
     else
         code = plan_replace(&fit->plan, next, fit->device);
-    splat_fit_connect(fit);
+    if (way->bands) fit->target_there = false; /* the memory for it is gone */
     if (code == OK) fit->way = *way;
+    if (code == OK && !fit->target_there) return splat_fit_load_target(fit);
+    splat_fit_connect(fit);
     return code;
 }
 
@@ -427,8 +421,9 @@ const struct task task_splat = {
     .reference = reference,
     .save = save,
     .save_model = save_model,
-    .final_picture = final_picture,
+    .write_final = write_final,
     .close = close_task,
+    .free_input = free_input,
     .picture_size = picture_size,
     .extra_files = extra_files,
     .choices = choices,

@@ -3,58 +3,33 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "config/config.h"
-#include "device/splat_ops.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-char *splat_source_path(const struct config *config)
+size_t splat_target_bytes(const struct splat_target *target)
 {
-    const char *root = config->splat.data_root, *path = config->splat.input_path;
-    return *root && *path != '/' ? path_join(root, path) : string_format("%s", path);
+    return (size_t)target->width * (size_t)target->height * (size_t)target->channels *
+           (size_t)(target->sample_bits / 8);
 }
 
-/* Colours ^gamma and multiplied by alpha need more than 8 bits. */
-static int prepare(struct image *image, double gamma, bool alpha)
+static struct splat_target describe(const struct image *shape)
 {
-    bool curved = gamma < 1 || gamma > 1;
-    if (!curved && !alpha) return OK;
-    if (image->type == SAMPLE_U8) {
-        struct image wide;
-        TRY(image_convert(&wide, image, SAMPLE_U16));
-        image_free(image);
-        *image = wide;
-    }
-    int colors = alpha ? image->channels - 1 : image->channels;
-    bool is_float = image->type == SAMPLE_F32;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < (int64_t)image->width * image->height; i++) {
-        size_t at = (size_t)i * (size_t)image->channels;
-        float opacity = alpha ? image_sample(image, at + (size_t)colors) : 1.0f;
-        for (int c = 0; c < colors; c++) {
-            float v = image_sample(image, at + (size_t)c);
-            if (curved) v = powf(v > 0 ? v : 0.0f, (float)gamma);
-            v *= opacity;
-            if (is_float)
-                ((float *)image->data)[at + (size_t)c] = v;
-            else
-                ((uint16_t *)image->data)[at + (size_t)c] = (uint16_t)(v * 65535.0f + 0.5f);
-        }
-    }
-    return OK;
+    return (struct splat_target){.width = shape->width,
+                                 .height = shape->height,
+                                 .channels = shape->channels,
+                                 .sample_bits = (int)sample_bytes(shape->type) * 8};
 }
 
-static int check(const struct image *image)
+static enum sample_type type_of(const struct splat_target *t)
 {
-    if (image->channels > SPLAT_MAX_CHANNELS)
-        return fail(ERR_DATA, "%d channels, at most %d can be fitted", image->channels,
-                    SPLAT_MAX_CHANNELS);
-    if (image->type != SAMPLE_F32) return OK;
-    size_t samples = image_bytes(image) / sizeof(float);
-    for (size_t i = 0; i < samples; i++)
-        if (!isfinite(((const float *)image->data)[i]))
-            return fail(ERR_DATA, "sample %zu is not a finite number", i);
-    return OK;
+    return t->sample_bits == 8 ? SAMPLE_U8 : t->sample_bits == 16 ? SAMPLE_U16 : SAMPLE_F32;
+}
+
+static bool is_curved(const struct config *config)
+{
+    return config->splat.gamma < 1 || config->splat.gamma > 1;
 }
 
 static int reduced(int side, double ratio)
@@ -63,59 +38,251 @@ static int reduced(int side, double ratio)
     return small < 1 ? 1 : small;
 }
 
-static int reduce(struct splat_source *source, double ratio)
+/* ---- rows on their way: prepared, then laid out by channels ---- */
+
+/* Receives interleaved rows as they are fitted and writes them to where they are kept. */
+struct layer {
+    struct scratch *bytes;
+    struct image rows; /* [row][channel][column] */
+};
+
+struct intake {
+    const struct config *config;
+    struct splat_source *source;
+    const char *scratch_dir;
+    struct layer full, fit; /* fit: only of a reduced picture */
+    struct image_scaler *scaler;
+    struct image wide; /* rows at 16 bits, where 8 are not enough */
+    bool stack;
+};
+
+/* From interleaved samples to [height][channels][width]. */
+static void separate_rows(void *to, const struct image *from)
 {
-    struct image small;
-    TRY(image_resize(&small, &source->fit, reduced(source->fit.width, ratio),
-                     reduced(source->fit.height, ratio)));
-    source->full = source->fit;
-    source->fit = small;
+    size_t sample = sample_bytes(from->type), row = sample * (size_t)from->width;
+    size_t channels = (size_t)from->channels;
+#pragma omp parallel for schedule(static)
+    for (int y = 0; y < from->height; y++) {
+        const char *in = (const char *)from->data + (size_t)y * row * channels;
+        char *out = (char *)to + (size_t)y * row * channels;
+        for (size_t c = 0; c < channels; c++)
+            for (size_t x = 0; x < (size_t)from->width; x++)
+                memcpy(out + c * row + x * sample, in + (x * channels + c) * sample, sample);
+    }
+}
+
+static int layer_put(void *argument, struct image *rows, int y)
+{
+    struct layer *layer = argument;
+    (void)y;
+    if (layer->rows.height < rows->height) {
+        image_free(&layer->rows);
+        TRY(image_create(&layer->rows, rows->width, rows->height, rows->channels, rows->type));
+    }
+    separate_rows(layer->rows.data, rows);
+    return scratch_write(layer->bytes, layer->rows.data, image_bytes(rows));
+}
+
+/* Colours ^gamma and multiplied by alpha need more than 8 bits. */
+static void prepare(struct image *rows, double gamma, bool curved, bool alpha)
+{
+    int colors = alpha ? rows->channels - 1 : rows->channels;
+    bool is_float = rows->type == SAMPLE_F32;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < (int64_t)rows->width * rows->height; i++) {
+        size_t at = (size_t)i * (size_t)rows->channels;
+        float opacity = alpha ? image_sample(rows, at + (size_t)colors) : 1.0f;
+        for (int c = 0; c < colors; c++) {
+            float v = image_sample(rows, at + (size_t)c);
+            if (curved) v = powf(v > 0 ? v : 0.0f, (float)gamma);
+            v *= opacity;
+            if (is_float)
+                ((float *)rows->data)[at + (size_t)c] = v;
+            else
+                ((uint16_t *)rows->data)[at + (size_t)c] = (uint16_t)(v * 65535.0f + 0.5f);
+        }
+    }
+}
+
+static int put_prepared(struct intake *intake, struct image *rows, int y)
+{
+    TRY(layer_put(&intake->full, rows, y));
+    return intake->scaler ? image_scaler_put(intake->scaler, rows) : OK;
+}
+
+static int intake_put(void *argument, struct image *rows, int y)
+{
+    struct intake *intake = argument;
+    bool curved = is_curved(intake->config), alpha = intake->source->alpha;
+    if (!curved && !alpha) return put_prepared(intake, rows, y);
+    if (rows->type != SAMPLE_U8) {
+        prepare(rows, intake->config->splat.gamma, curved, alpha);
+        return put_prepared(intake, rows, y);
+    }
+    image_free(&intake->wide);
+    TRY(image_convert(&intake->wide, rows, SAMPLE_U16));
+    prepare(&intake->wide, intake->config->splat.gamma, curved, alpha);
+    return put_prepared(intake, &intake->wide, y);
+}
+
+static int open_reduced(struct intake *intake, const struct image *shape)
+{
+    struct splat_source *source = intake->source;
+    double ratio = intake->config->splat.downsample_ratio;
+    struct image small = *shape;
+    small.width = reduced(shape->width, ratio);
+    small.height = reduced(shape->height, ratio);
+    source->fit = describe(&small);
+    intake->fit.bytes = &source->fit_bytes;
+    TRY(scratch_open(&source->fit_bytes, intake->scratch_dir, splat_target_bytes(&source->fit)));
+    const struct image_sink sink = {.put = layer_put, .argument = &intake->fit};
+    return image_scaler_open(&intake->scaler, shape, small.width, small.height, &sink);
+}
+
+static int intake_begin(void *argument, const struct image *given)
+{
+    struct intake *intake = argument;
+    struct splat_source *source = intake->source;
+    struct image shape = *given;
+    if (shape.channels > SPLAT_MAX_CHANNELS)
+        return fail(ERR_DATA, "%d channels, at most %d can be fitted", shape.channels,
+                    SPLAT_MAX_CHANNELS);
+    source->alpha = !intake->stack && image_has_alpha(&shape);
+    source->sample_bits = (int)sample_bytes(shape.type) * 8;
+    if (shape.type == SAMPLE_U8 && (source->alpha || is_curved(intake->config)))
+        shape.type = SAMPLE_U16;
+    source->fit = source->full = describe(&shape);
+    source->reduced = intake->config->splat.downsample;
+    intake->full.bytes = source->reduced ? &source->full_bytes : &source->fit_bytes;
+    TRY(scratch_open(intake->full.bytes, intake->scratch_dir, splat_target_bytes(&source->full)));
+    return source->reduced ? open_reduced(intake, &shape) : OK;
+}
+
+static void intake_free(struct intake *intake)
+{
+    image_scaler_close(intake->scaler);
+    image_free(&intake->full.rows);
+    image_free(&intake->fit.rows);
+    image_free(&intake->wide);
+}
+
+/* ---- loading ---- */
+
+static char *source_path(const struct config *config)
+{
+    const char *root = config->splat.data_root, *path = config->splat.input_path;
+    return *root && *path != '/' ? path_join(root, path) : string_format("%s", path);
+}
+
+static int stream_path(const char *path, size_t whole_limit, const struct image_sink *to)
+{
+    return file_is_dir(path) ? image_stream_stack(path, whole_limit, to)
+                             : image_stream(path, whole_limit, to);
+}
+
+static int finish(struct splat_source *source)
+{
+    TRY(scratch_end(&source->fit_bytes));
+    if (source->reduced) TRY(scratch_end(&source->full_bytes));
+    source->fit.data = source->full.data = source->fit_bytes.data;
+    if (source->reduced) source->full.data = source->full_bytes.data;
     return OK;
 }
 
-int splat_source_load(struct splat_source *source, const struct config *config)
+int splat_source_load(struct splat_source *source, const struct config *config,
+                      const char *scratch_dir, size_t whole_limit)
 {
     *source = (struct splat_source){0};
     if (!*config->splat.input_path)
         return fail(ERR_CONFIG, "no picture to fit: set input_path=FILE");
-    char *path = splat_source_path(config);
+    char *path = source_path(config);
     if (!path) return ERR_SYSTEM;
-    bool stack = file_is_dir(path);
-    int code = stack ? image_load_stack(&source->fit, path) : image_load(&source->fit, path);
-    if (code < 0) goto cleanup;
-    code = check(&source->fit);
-    if (code < 0) {
-        fail_within(code, "%s", path);
-        goto cleanup;
-    }
-    source->alpha = !stack && image_has_alpha(&source->fit);
-    source->sample_bits = (int)sample_bytes(source->fit.type) * 8;
-    TRY_CLEANUP(prepare(&source->fit, config->splat.gamma, source->alpha));
-    if (config->splat.downsample) TRY_CLEANUP(reduce(source, config->splat.downsample_ratio));
-cleanup:
-    free(path);
+    struct intake intake = {
+        .config = config, .source = source, .scratch_dir = scratch_dir, .stack = file_is_dir(path)};
+    const struct image_sink sink = {intake_begin, intake_put, &intake};
+    int code = stream_path(path, whole_limit, &sink);
+    if (code == OK) code = finish(source);
+    intake_free(&intake);
     if (code < 0) splat_source_free(source);
+    free(path);
     return code;
 }
 
 void splat_source_assume(struct splat_source *source, const struct config *config, int width,
                          int height, int channels)
 {
-    const struct config_splat *c = &config->splat;
-    bool curved = c->gamma < 1 || c->gamma > 1;
+    double ratio = config->splat.downsample_ratio;
     *source = (struct splat_source){.sample_bits = 8};
-    source->fit = (struct image){.width = width,
-                                 .height = height,
-                                 .channels = channels ? channels : 3,
-                                 .type = curved ? SAMPLE_U16 : SAMPLE_U8};
-    if (!c->downsample) return;
+    source->fit = (struct splat_target){.width = width,
+                                        .height = height,
+                                        .channels = channels ? channels : 3,
+                                        .sample_bits = is_curved(config) ? 16 : 8};
     source->full = source->fit;
-    source->fit.width = reduced(width, c->downsample_ratio);
-    source->fit.height = reduced(height, c->downsample_ratio);
+    source->reduced = config->splat.downsample;
+    if (!source->reduced) return;
+    source->fit.width = reduced(width, ratio);
+    source->fit.height = reduced(height, ratio);
+}
+
+int splat_source_take(struct splat_source *source, const struct image *image)
+{
+    struct layer layer = {.bytes = &source->fit_bytes};
+    struct image rows = *image;
+    *source = (struct splat_source){.fit = describe(image)};
+    source->full = source->fit;
+    source->sample_bits = source->fit.sample_bits;
+    int code = scratch_open(&source->fit_bytes, NULL, splat_target_bytes(&source->fit));
+    if (code == OK) code = layer_put(&layer, &rows, 0);
+    if (code == OK) code = finish(source);
+    image_free(&layer.rows);
+    if (code < 0) splat_source_free(source);
+    return code;
 }
 
 void splat_source_free(struct splat_source *source)
 {
-    image_free(&source->fit);
-    image_free(&source->full);
+    scratch_free(&source->fit_bytes);
+    scratch_free(&source->full_bytes);
+}
+
+/* ---- back again ---- */
+
+static void join_rows(struct image *to, const struct splat_target *from, int y)
+{
+    size_t sample = sample_bytes(to->type), channels = (size_t)to->channels;
+    for (int r = 0; r < to->height; r++)
+        for (size_t c = 0; c < channels; c++) {
+            const char *in = splat_target_row(from, y + r, (int)c);
+            char *out = (char *)to->data + (size_t)r * (size_t)to->width * channels * sample;
+            for (size_t x = 0; x < (size_t)to->width; x++)
+                memcpy(out + (x * channels + c) * sample, in + x * sample, sample);
+        }
+}
+
+static int stream_target(const struct splat_target *t, const struct image_sink *to)
+{
+    struct image shape = {t->width, t->height, t->channels, type_of(t), NULL};
+    if (to->begin) TRY(to->begin(to->argument, &shape));
+    int most = image_band_rows(&shape);
+    for (int y = 0; y < t->height; y += most) {
+        struct image rows;
+        int height = t->height - y < most ? t->height - y : most;
+        TRY(image_create(&rows, t->width, height, t->channels, shape.type));
+        join_rows(&rows, t, y);
+        int code = to->put(to->argument, &rows, y);
+        image_free(&rows);
+        TRY(code);
+    }
+    return OK;
+}
+
+int splat_source_stream(const struct splat_source *source, const struct config *config,
+                        size_t whole_limit, const struct image_sink *to)
+{
+    if (source->full.data && !source->alpha && !is_curved(config))
+        return stream_target(&source->full, to);
+    char *path = source_path(config);
+    int code = path ? stream_path(path, whole_limit, to) : ERR_SYSTEM;
+    free(path);
+    return code;
 }

@@ -2,25 +2,40 @@
 #ifndef IMGTRAIN_SPLAT_TARGET_H
 #define IMGTRAIN_SPLAT_TARGET_H
 
-#include "image/image.h"
+#include "base/scratch.h"
+#include "device/splat_ops.h"
+#include "image/rows.h"
 
 struct config;
 
+/* Decoded once, row by row, into files without a name: it need not fit into memory. */
 struct splat_source {
-    struct image fit;  /* as it is fitted: reduced, gamma applied, colours multiplied by alpha */
-    struct image full; /* at full size for measuring, where `fit` is reduced; else empty */
-    int sample_bits;   /* of the file: 8, 16 or 32 */
-    bool alpha;        /* the last channel of `fit` is alpha */
+    struct splat_target fit;  /* as it is fitted: reduced, gamma applied, colours multiplied by
+                                 alpha; data: mapped host memory */
+    struct splat_target full; /* at full size for measuring; the same unless `reduced` */
+    bool reduced;
+    int sample_bits; /* of the file: 8, 16 or 32 */
+    bool alpha;      /* the last channel is alpha */
+    struct scratch fit_bytes, full_bytes;
 };
 
-/* Loads splat.input_path (a file, or a folder as a texture stack), below splat.data_root. */
-int splat_source_load(struct splat_source *source, const struct config *config);
+/* Reads splat.input_path (a file, or a folder as a texture stack), below splat.data_root.
+ * scratch_dir: where the decoded picture is kept (NULL: in memory). Of pictures that cannot be read
+ * row by row at most whole_limit bytes are decoded at once (0: any). */
+int splat_source_load(struct splat_source *source, const struct config *config,
+                      const char *scratch_dir, size_t whole_limit);
 /* The same without pixels, for a forecast: of a file with 8 bits. */
 void splat_source_assume(struct splat_source *source, const struct config *config, int width,
                          int height, int channels);
-void splat_source_free(struct splat_source *source);
+/* The same of a picture in memory, as it is. */
+int splat_source_take(struct splat_source *source, const struct image *image);
+void splat_source_free(struct splat_source *source); /* accepts a zeroed one */
 
-/* The path that splat_source_load reads (malloc). */
-char *splat_source_path(const struct config *config);
+/* The picture as it is in the file, at full size: from the source where that is the same, else read
+ * again. */
+int splat_source_stream(const struct splat_source *source, const struct config *config,
+                        size_t whole_limit, const struct image_sink *to);
+
+size_t splat_target_bytes(const struct splat_target *target);
 
 #endif

@@ -18,6 +18,10 @@ struct store_writer;
 /* A task's own state: each task defines its struct and casts. */
 struct task_state;
 
+/* What a task has read of its input, kept from one open of a run to the next: a struct of its own.
+ */
+struct task_input;
+
 /* One number to report, in the order in which it is to be shown. */
 struct task_metric {
     const char *name;   /* "psnr": static string, key in metrics.jsonl and in a frame's JSON */
@@ -41,6 +45,8 @@ struct task_setup {
     const struct config *config;
     struct device *device;
     const char *run_dir;             /* where caches may be written; NULL: write nothing */
+    const char *scratch_dir;         /* where files without a name may be; NULL: in memory */
+    struct task_input **input;       /* filled by the first open; NULL: not kept */
     const struct store_file *resume; /* checkpoint to continue from, or NULL */
     bool forecast_only;              /* --dry-run: fill the plan's layout, allocate nothing */
     bool (*stop_requested)(void);    /* polled in long phases; then return ERR_STOPPED */
@@ -91,10 +97,13 @@ struct task {
     /* Adds only what using the result needs (model.safetensors). */
     int (*save_model)(struct task_state *state, struct store_writer *writer);
 
-    /* The result as a picture at full size, for final.png: at most 4 channels. */
-    int (*final_picture)(struct task_state *state, struct image *picture);
+    /* Writes the result as a picture at full size: final.png. */
+    int (*write_final)(struct task_state *state, const char *path);
 
     void (*close)(struct task_state *state); /* accepts NULL */
+
+    /* Frees what open() kept, after the last close(); accepts NULL. NULL: it keeps nothing. */
+    void (*free_input)(struct task_input *input);
 
     /* The size of what picture() gives, known after open, also with forecast_only; NULL: unknown.
      */
