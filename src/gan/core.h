@@ -9,8 +9,9 @@ struct device;
 struct plan;
 
 /* A: in the D step the gradients of all layers stay from the adjoint sweep to the second forward
- * sweep, in the G step all values. C: only those at the ends of blocks, and masks; what is inside
- * is made again: less memory, a sixth slower, the same bits. */
+ * sweep, in the G step all values. C: only those where groups of layers end (net.h), and masks;
+ * what is inside exists for a part of the pictures at a time and is made again: a quarter of the
+ * memory or less, a fifth slower at most, the same bits. */
 enum gan_scheme { GAN_SCHEME_A, GAN_SCHEME_C };
 
 struct gan_choices {

@@ -52,6 +52,7 @@ static struct net_layer *add_layer(struct builder *b, enum net_op op, int h, int
     struct net_layer *layer = &net->layers[net->layer_count];
     *layer = (struct net_layer){.op = op, .h = h, .w = w, .c = c, .kernel = 1, .groups = 1};
     layer->input = net->layer_count - 1;
+    layer->begin = layer->end = net->layer_count;
     layer->residual = layer->skip = layer->weight = layer->bias = -1;
     net->layer_count++;
     return layer;
@@ -68,6 +69,26 @@ static struct net_layer *add_conv(struct builder *b, const char *name, int c, fl
     return layer;
 }
 
+/* Makes a group of the layers begin .. end: only the last one's output is needed outside. */
+static void group(struct net *net, int begin, int end)
+{
+    for (int i = begin; i <= end; i++) {
+        net->layers[i].begin = begin;
+        net->layers[i].end = end;
+        if (i < end) net->layers[i].flags |= NET_INSIDE;
+    }
+}
+
+/* The layer itself, or the first of those right before it that change width or size. */
+static int group_start(const struct net *net, int layer)
+{
+    const struct net_layer *l = net->layers;
+    while (l[layer - 1].op == NET_FIR_UP ||
+           (l[layer - 1].op == NET_CONV && l[layer - 1].residual < 0 && l[layer - 1].h > 1))
+        layer--;
+    return layer;
+}
+
 static void add_block(struct builder *b, int stage, int number, int c)
 {
     char name[24];
@@ -76,7 +97,7 @@ static void add_block(struct builder *b, int stage, int number, int c)
     struct net_layer *one = add_conv(b, name, 2 * c, b->block_gain);
     snprintf(name, sizeof name, "s%d.b%d.bias1", stage, number);
     one->bias = add_parameter(b, name, 0, 1, 2 * c, 1, 1, 1);
-    one->flags = NET_LRELU | NET_INSIDE;
+    one->flags = NET_LRELU;
     one->skip = first + 2;
     snprintf(name, sizeof name, "s%d.b%d.w2", stage, number);
     struct net_layer *two = add_layer(b, NET_CONV, one->h, one->w, 2 * c);
@@ -85,10 +106,11 @@ static void add_block(struct builder *b, int stage, int number, int c)
     two->groups = 2 * c / GROUP;
     snprintf(name, sizeof name, "s%d.b%d.bias2", stage, number);
     two->bias = add_parameter(b, name, 0, 1, 2 * c, 1, 1, 1);
-    two->flags = NET_LRELU | NET_INSIDE;
+    two->flags = NET_LRELU;
     snprintf(name, sizeof name, "s%d.b%d.w3", stage, number);
     struct net_layer *three = add_conv(b, name, c, 0);
     three->residual = first - 1;
+    group(b->net, group_start(b->net, first), first + 2);
 }
 
 static void add_blocks(struct builder *b, int stage)
@@ -162,6 +184,8 @@ int net_discriminator(struct net *net, const struct net_design *design)
         char name[24];
         snprintf(name, sizeof name, "s%d.transition", s);
         add_layer(&b, NET_FIR_DOWN, design->base_h << (s - 1), design->base_w << (s - 1), width[s]);
+        int down = net->layer_count - 1;
+        group(net, net->layers[down - 1].begin, down);
         if (width[s] != width[s - 1]) add_conv(&b, name, width[s - 1], 1);
     }
     struct net_layer *head = add_layer(&b, NET_CONTRACT, 1, 1, width[0]);

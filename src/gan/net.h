@@ -25,17 +25,19 @@ enum net_op {
 
 enum {
     NET_LRELU = 1,  /* leaky ReLU behind; keeps a mask */
-    NET_INSIDE = 2, /* output needed within its block only: scheme C makes its gradient again */
+    NET_INSIDE = 2, /* output needed within its group only: scheme C makes it again */
 };
 #define NET_SLOPE 0.2f
 enum { NET_FULL_PRECISION = 16 };
 
 struct net_layer {
     enum net_op op;
-    int input;    /* value it reads */
-    int residual; /* value it adds; -1 = none */
-    int skip;     /* layer that adds this layer's input too (the end of its block); -1 = none */
-    int h, w, c;  /* of its output */
+    int input;      /* value it reads */
+    int residual;   /* value it adds; -1 = none */
+    int skip;       /* layer that adds this layer's input too (the end of its block); -1 = none */
+    int begin, end; /* first and last layer of its group: a block, with what changes width and size
+                     * next to it; any other layer is a group by itself */
+    int h, w, c;    /* of its output */
     enum nn_type type; /* its value and its gradient are stored so */
     int kernel, groups;
     int weight, bias; /* parameter numbers; -1 = none */

@@ -123,37 +123,91 @@ static void adjoint_layer(struct sweep *s, int i)
     }
 }
 
-/* Scheme C at the first layer of a block: the gradients inside it once more, from its end's. */
-static void recompute_block(struct sweep *s, int first)
+static size_t group_bytes(const struct net *net, int begin)
 {
-    for (int i = s->net->layers[first].skip; i > first; i--)
-        adjoint_layer(s, i);
+    size_t most = 0;
+    for (int i = begin; i < net->layers[begin].end; i++)
+        if (net_bytes(net, i) > most) most = net_bytes(net, i);
+    return most;
 }
 
-void sweep_forward(struct sweep *s, enum sweep_masks masks, bool weight_gradients)
+int sweep_part(const struct net *net, int layer, int slice)
 {
-    for (int i = 0; i < s->net->layer_count; i++) {
-        if (weight_gradients && s->recompute && s->net->layers[i].skip >= 0) recompute_block(s, i);
+    size_t most = 0, own = group_bytes(net, net->layers[layer].begin);
+    for (int i = 0; i < net->layer_count; i = net->layers[i].end + 1)
+        if (group_bytes(net, i) > most) most = group_bytes(net, i);
+    return slice * (own ? (int)(most / own) : 1);
+}
+
+/* Moves the buffers that a group works on by `pictures`; those inside it serve every part. */
+static void move_group(struct sweep *s, int begin, int pictures)
+{
+    for (int i = begin - 1; i <= s->net->layers[begin].end; i++) {
+        ptrdiff_t bytes = pictures * (ptrdiff_t)net_bytes(s->net, i);
+        bool inside = i >= begin && (s->net->layers[i].flags & NET_INSIDE);
+        if (s->mask[i]) s->mask[i] += pictures * (ptrdiff_t)net_elements(s->net, i) / 8;
+        if (inside) continue;
+        if (s->value[i]) s->value[i] = (char *)s->value[i] + bytes;
+        if (s->grad[i]) s->grad[i] = (char *)s->grad[i] + bytes;
+    }
+}
+
+/* One group in one direction. */
+typedef void group_work(struct sweep *s, int begin, int end, enum sweep_masks masks,
+                        bool weight_gradients);
+
+static void run_group(struct sweep *s, int begin, group_work *work, enum sweep_masks masks,
+                      bool weight_gradients)
+{
+    int end = s->net->layers[begin].end, n = s->n, done = 0;
+    int part = s->parts && end > begin ? sweep_part(s->net, begin, s->slice) : n;
+    if (part >= n) {
+        work(s, begin, end, masks, weight_gradients);
+        return;
+    }
+    for (; done < n; done += s->n) {
+        s->n = n - done < part ? n - done : part;
+        work(s, begin, end, masks, weight_gradients);
+        move_group(s, begin, s->n);
+    }
+    move_group(s, begin, -n);
+    s->n = n;
+}
+
+static void group_forward(struct sweep *s, int begin, int end, enum sweep_masks masks,
+                          bool weight_gradients)
+{
+    if (weight_gradients && s->parts) /* the gradients inside once more, from that of the end */
+        for (int i = end; i > begin; i--)
+            adjoint_layer(s, i);
+    for (int i = begin; i <= end; i++) {
         if (weight_gradients && i > 0) layer_gradients(s, i);
         forward_layer(s, i, masks);
     }
 }
 
-/* Scheme C at the end of a block: the values inside it once more, from the block's input. */
-static void recompute_values(struct sweep *s, int end)
+void sweep_forward(struct sweep *s, enum sweep_masks masks, bool weight_gradients)
 {
-    for (int i = end - 2; i < end; i++)
-        forward_conv(s, i, SWEEP_FROZEN_MASKS);
+    for (int i = 0; i < s->net->layer_count; i = s->net->layers[i].end + 1)
+        run_group(s, i, group_forward, masks, weight_gradients);
+}
+
+static void group_adjoint(struct sweep *s, int begin, int end, enum sweep_masks masks,
+                          bool weight_gradients)
+{
+    if (weight_gradients && s->parts) /* the values inside once more, from the group's input */
+        for (int i = begin; i < end; i++)
+            forward_layer(s, i, masks);
+    for (int i = end; i >= begin; i--) {
+        if (weight_gradients) layer_gradients(s, i);
+        if (i > 0 && s->grad[s->net->layers[i].input]) adjoint_layer(s, i);
+    }
 }
 
 void sweep_adjoint(struct sweep *s, bool weight_gradients)
 {
-    for (int i = s->net->layer_count - 1; i >= 0; i--) {
-        if (weight_gradients && s->recompute && s->net->layers[i].residual >= 0)
-            recompute_values(s, i);
-        if (weight_gradients) layer_gradients(s, i);
-        if (i > 0 && s->grad[s->net->layers[i].input]) adjoint_layer(s, i);
-    }
+    for (int i = s->net->layer_count - 1; i >= 0; i = s->net->layers[i].begin - 1)
+        run_group(s, s->net->layers[i].begin, group_adjoint, SWEEP_FROZEN_MASKS, weight_gradients);
 }
 
 size_t sweep_workspace(const struct net *net, const struct nn_ops *ops, int n, int slice)

@@ -28,8 +28,10 @@ struct sweep {
     int slice;         /* see device/nn_ops.h */
     const int *labels; /* [n] with classes */
     void *workspace;   /* sweep_workspace bytes */
-    bool recompute;    /* scheme C: what is inside blocks is made again for the weight gradients */
-    double macs;       /* multiplications of convolutions, counted up */
+    /* Scheme C: a group of layers (net.h) takes sweep_part pictures at a time, the buffers inside
+     * it hold no more, and what is inside is made again for the weight gradients. */
+    bool parts;
+    double macs;                 /* multiplications of convolutions, counted up */
     void *value[NET_MAX_LAYERS]; /* [n][h][w][c] of the layer's type */
     void *grad[NET_MAX_LAYERS];  /* gradient at the layer's sum, before the leaky ReLU */
     uint8_t *mask[NET_MAX_LAYERS];
@@ -42,6 +44,10 @@ void sweep_forward(struct sweep *sweep, enum sweep_masks masks, bool weight_grad
 /* grad[last] -> gradients of all layers down to the input's (where grad[0] is not NULL).
  * weight_gradients: pairs them with the values of the forward sweep. */
 void sweep_adjoint(struct sweep *sweep, bool weight_gradients);
+
+/* Pictures that the group of `layer` takes at a time in scheme C: whole slices, as few as they are
+ * at the largest group, more where pictures are smaller. */
+int sweep_part(const struct net *net, int layer, int slice);
 
 /* Scratch of any sweep of n pictures. */
 size_t sweep_workspace(const struct net *net, const struct nn_ops *ops, int n, int slice);

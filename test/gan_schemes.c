@@ -1,0 +1,188 @@
+/* Scheme C works through groups of layers part by part, makes what is inside them again, and lets
+ * many tensors share bytes: networks with all kinds of groups, and batches of several parts, must
+ * give the bits of scheme A. */
+#include "base/error.h"
+#include "device/device.h"
+#include "gan/core.h"
+#include "math/augment.h"
+#include "memory/plan.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+Suite *gan_schemes_suite(void);
+
+#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
+
+enum { BATCH = 24, STEPS = 2 };
+
+struct run {
+    struct device *device;
+    struct plan *plan;
+    struct gan_core *core;
+    int step;
+};
+
+static const struct net_design designs[] = {
+    /* widths that change and stay, two blocks in a stage, classes, a rectangle: slices of 8 pairs
+     */
+    {.stages = 3,
+     .base_h = 6,
+     .base_w = 8,
+     .width = {32, 24, 24},
+     .blocks = {2, 1, 2},
+     .z = 16,
+     .classes = 3,
+     .embedding = 8,
+     .channels = 3},
+    /* the kind of the presets: twice the width at half the side */
+    {.stages = 4,
+     .base_h = 4,
+     .base_w = 4,
+     .width = {32, 32, 16, 8},
+     .blocks = {1, 1, 1, 1},
+     .z = 16,
+     .channels = 3},
+};
+
+static int fill(void *context, enum gan_which which, struct gan_inputs *in)
+{
+    const struct run *r = context;
+    const struct gan_core *core = r->core;
+    size_t one = (size_t)(core->h * core->w * core->c);
+    for (int i = 0; i < in->n; i++) {
+        uint64_t pair = (uint64_t)(in->first + i), call = (uint64_t)(2 * r->step) + which;
+        for (size_t k = 0; k < one; k++)
+            in->pixels[(size_t)i * one + k] =
+                (uint8_t)philox_draw(pair, STREAM_TEST, call, k / 4).v[k % 4];
+        net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, 5, STREAM_TEST, call,
+                   pair * 64);
+        in->flips[i] = pair % 2;
+        in->labels[i] = core->design.classes ? (int)pair % core->design.classes : 0;
+        in->real_draws[i] = augment_draw(5, call, 2 * pair, 0.5f, core->h, core->w);
+        in->fake_draws[i] = augment_draw(5, call, 2 * pair + 1, 0.5f, core->h, core->w);
+    }
+    return OK;
+}
+
+/* No weight is 0, so that every layer counts. */
+static void draw_weights(struct gan_network *network, uint64_t which)
+{
+    const struct net *net = &network->net;
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        float *to = network->parameters + p->offset;
+        net_normal(to, p->count, 3, STREAM_TEST, which, p->offset);
+        for (size_t k = 0; k < p->count; k++)
+            to[k] *= p->dims > 1 ? 0.7f * p->std + 0.05f : 0.05f;
+    }
+}
+
+static void train(struct run *r, const struct net_design *design, const struct gan_choices *choices)
+{
+    r->plan = plan_create();
+    r->core = calloc(1, sizeof *r->core);
+    ck_assert(r->plan && r->core);
+    MUST(device_open(&r->device, "cpu", 1));
+    MUST(gan_core_declare(r->core, design, choices, r->device, r->plan));
+    MUST(plan_commit(r->plan, r->device));
+    gan_core_connect(r->core);
+    MUST(gan_core_initialise(r->core, 1));
+    draw_weights(&r->core->g, 0);
+    draw_weights(&r->core->d, 1);
+    for (r->step = 0; r->step < STEPS; r->step++) {
+        struct gan_report d, g;
+        MUST(gan_d_step(r->core, fill, r, 0.5, &d));
+        ck_assert_msg(d.invariant <= (choices->amp ? 0.2 : 1e-3), "identity off by %g",
+                      d.invariant);
+        gan_update(r->core, &r->core->d, 1e-3, 0.9);
+        MUST(gan_g_step(r->core, fill, r, &g));
+        gan_update(r->core, &r->core->g, 1e-3, 0.9);
+    }
+}
+
+static void close_run(struct run *r)
+{
+    plan_free(r->plan);
+    device_close(r->device);
+    free(r->core);
+}
+
+static void compare(const struct run *a, const struct run *b, const char *what)
+{
+    const struct gan_network *want[] = {&a->core->d, &a->core->g};
+    const struct gan_network *got[] = {&b->core->d, &b->core->g};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < want[i]->net.parameter_count; k++) {
+            const struct net_parameter *p = &want[i]->net.parameters[k];
+            const float *x = want[i]->gradients + p->offset, *y = got[i]->gradients + p->offset;
+            ck_assert_msg(memcmp(x, y, p->count * sizeof *x) == 0, "%s: gradient of %s", what,
+                          p->name);
+            x = want[i]->parameters + p->offset, y = got[i]->parameters + p->offset;
+            ck_assert_msg(memcmp(x, y, p->count * sizeof *x) == 0, "%s: %s", what, p->name);
+        }
+}
+
+/* _i: design, and with or without bf16 */
+START_TEST(scheme_c_gives_the_bits_of_a)
+{
+    static const int micro[] = {BATCH, 8, 16};
+    const struct net_design *design = &designs[_i / 2];
+    struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .amp = _i % 2};
+    struct run a, c;
+    train(&a, design, &choices);
+    choices.scheme = GAN_SCHEME_C;
+    for (int i = 0; i < 3; i++) {
+        char what[32];
+        choices.micro = micro[i];
+        snprintf(what, sizeof what, "%d pairs at a time", choices.micro);
+        train(&c, design, &choices);
+        compare(&a, &c, what);
+        size_t kept = plan_kind_bytes(c.plan, PLAN_ACTIVATIONS);
+        ck_assert_uint_lt(kept, plan_kind_bytes(a.plan, PLAN_ACTIVATIONS) / 2);
+        close_run(&c);
+    }
+    close_run(&a);
+}
+END_TEST
+
+/* What C keeps is a small part of PyTorch's: 2.9 times all activations of D for reals and fakes
+ * (scripts/gan_memory.sh measures it). */
+START_TEST(scheme_c_keeps_an_eighth)
+{
+    const struct net_design design = {.stages = 5,
+                                      .base_h = 4,
+                                      .base_w = 4,
+                                      .width = {128, 128, 64, 32, 16},
+                                      .blocks = {1, 1, 1, 1, 1},
+                                      .z = 64,
+                                      .channels = 3};
+    struct gan_choices choices = {.batch = 16, .micro = 16, .scheme = GAN_SCHEME_C};
+    struct gan_core *core = calloc(1, sizeof *core);
+    struct plan *plan = plan_create();
+    struct device *device;
+    size_t all = 0;
+    ck_assert(core && plan);
+    MUST(device_open(&device, "cpu", 1));
+    MUST(gan_core_declare(core, &design, &choices, device, plan));
+    MUST(plan_layout(plan));
+    for (int i = 0; i < core->d.net.layer_count; i++)
+        all += 32 * net_bytes(&core->d.net, i);
+    ck_assert_uint_lt(plan_kind_bytes(plan, PLAN_ACTIVATIONS), (size_t)(2.9 * (double)all) / 8);
+    plan_free(plan);
+    device_close(device);
+    free(core);
+}
+END_TEST
+
+Suite *gan_schemes_suite(void)
+{
+    Suite *suite = suite_create("gan_schemes");
+    TCase *tests = tcase_create("schemes");
+    tcase_add_loop_test(tests, scheme_c_gives_the_bits_of_a, 0, 4);
+    tcase_add_test(tests, scheme_c_keeps_an_eighth);
+    tcase_set_timeout(tests, 120);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
