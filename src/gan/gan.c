@@ -429,7 +429,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     double t = (double)step / (double)gan_steps(s);
     if (s->tracking.owed) TRY(measure(s, s->tracking.owed));
     s->step = step;
-    s->now = gan_schedule_at(s->config, t);
+    s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     TRY(gan_d_step(core, fill, s, s->now.gamma, NULL));
     gan_update(core, &core->d, s->now.lr, s->now.b2);
     TRY(gan_g_step(core, fill, s, NULL));

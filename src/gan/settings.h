@@ -20,8 +20,8 @@ int gan_design(struct net_design *design, const struct config *config, int class
 int gan_picture_width(const struct config *config);
 int gan_picture_height(const struct config *config);
 
-/* t: images seen / images in all, 0..1 */
-struct gan_schedule gan_schedule_at(const struct config *config, double t);
+/* pictures: in the training set; t: images seen / images in all, 0..1 */
+struct gan_schedule gan_schedule_at(const struct config *config, int pictures, double t);
 
 /* gan.gamma, by resolution when it is -1. */
 double gan_gamma(const struct config *config);
