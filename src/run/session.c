@@ -47,6 +47,7 @@ static int open_task(struct session *session, const struct store_file *file)
         .resume = file,
         .stop_requested = signals_stop_requested,
     };
+    session->device->offload_dir = session->folder.path;
     session->ladder.settings = memory_settings(session->config);
     memory_choose_with(&setup, &choice);
     for (;;) {

@@ -1,0 +1,77 @@
+#!/bin/sh
+# Training when memory fails: the next way down, the same step again and the same bits; the level is
+# kept over resume; after the last one status 31 with the state saved.
+. "$(dirname "$0")/lib.sh"
+
+awk 'BEGIN { print "P3 70 50 255"
+    for (y = 0; y < 50; y++) for (x = 0; x < 70; x++) print x * 3, y * 5, (x * y) % 256 }' >picture.ppm
+mkdir photos
+for i in 1 2 3 4 5 6; do
+    awk -v i=$i 'BEGIN { print "P3 20 16 255"
+        for (k = 0; k < 960; k++) print (k * i * 7) % 256 }' >"photos/$i.ppm"
+done
+cat >gan.yaml <<'YAML'
+task: gan
+data: photos
+device: cpu
+threads: 1
+use_amp: false
+gan: {width: 20, height: 16, widths: [16, 8, 8], images: 160, batch: 32, samples: 4}
+frames: {every: 2}
+eval_steps: 1
+video: {enabled: false}
+checkpoint: {every: 2}
+YAML
+cat >splat.yaml <<'YAML'
+task: splat
+input_path: picture.ppm
+device: cpu
+threads: 1
+num_gaussians: 300
+max_steps: 6
+add_times: 1
+frames: {every: 2}
+eval_steps: 1
+video: {enabled: false}
+checkpoint: {every: 2}
+YAML
+
+# with FAULTS COMMAND...: allocations and steps that fail, see device/faults.h
+with() { IMGTRAIN_FAULTS=$1 "$program" train "$2.yaml" -o "$3" -q; }
+# same RUN RUN: results and the columns of metrics.csv that hold no time
+same() {
+    for file in final.png frames/000000002.jpg; do run 0 cmp "$1/$file" "$2/$file"; done
+    cut -d, -f1-6 "$1/metrics.csv" >one
+    cut -d, -f1-6 "$2/metrics.csv" >two
+    run 0 cmp one two
+}
+levels() { sed -n 's/.*"level": \([0-9]\).*/\1/p' "$1/memory.jsonl" | tr '\n' ' '; }
+levels_are() { if [ "$(levels "$1")" = "$2" ]; then pass; else flunk "$1: levels $(levels "$1"), not $2"; fi; }
+
+for task in gan splat; do
+    run 0 imgtrain train $task.yaml -o $task -q
+    levels_are $task "0 "
+
+    # a step fails once: down, and the same step again
+    run 0 with step=1:fail $task $task-once
+    err_has "step 1: step 1 fails for a test: going on with level"
+    same $task $task-once
+    run 0 grep -q '"step": 1, "level": [24], .*"predicted": \([0-9]*\), "allocated": \1, .*"reason": "step 1 fails' \
+        $task-once/memory.jsonl
+
+    # nothing more is to be had: the state is saved, and resuming goes on from it, no higher than before
+    run 31 with step=1:fail,alloc=12+,step=3:fail $task $task-out
+    err_has "state of step"
+    run 0 imgtrain train $task.yaml -o $task-out -q --resume
+    same $task $task-out
+    case "$(levels $task-out)" in *0*0*) flunk "$task climbed back: $(levels $task-out)" ;; *) pass ;; esac
+done
+
+# another process takes the memory before the run can
+run 0 with alloc=2 gan gan-late
+err_has "trying a way that takes less"
+same gan gan-late
+# what is no want of memory is never taken for it
+run 30 imgtrain train gan.yaml -o gan-wild -q lr=10 lr_end=10 gamma=0 images=3200
+err_lacks "going on with"
+finish
