@@ -183,7 +183,7 @@ static const char *const same_configs[] = {
 
 static void result(const struct trial *t, struct image *picture)
 {
-    MUST(t->task->final_picture(t->state, picture));
+    MUST(t->task->picture(t->state, 0, picture));
 }
 
 static void same_picture(const struct image *a, const struct image *b)
