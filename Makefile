@@ -2,6 +2,7 @@
 #
 #   make [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [ONEDNN=auto|0|1] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
 #   make demo | test | check | bench | fuzz | info | clean
+#   make emu-test | gpu-test | gpu-bench | gpu-kit          (cuda/README.md)
 
 CC      ?= cc
 ifeq ($(origin CC),default)
@@ -79,7 +80,7 @@ OBJ     += $(CUDA_OBJ_$(CUDA_KIND))
 LIB_OBJ := $(filter-out $(B)/src/main.o,$(OBJ))
 GEN     := $(B)/gen/config_gen.h
 
-.PHONY: all info test check demo bench fuzz clean FORCE
+.PHONY: all info test emu-test emu-run gpu-test gpu-run gpu-bench gpu-kit print-nvcc check demo bench fuzz clean FORCE
 all: info imgtrain
 
 imgtrain: $(B)/imgtrain
@@ -168,6 +169,24 @@ test: imgtrain $(B)/imgtrain-test
 
 check:
 	@scripts/check.sh
+
+# ---- CUDA: cuda/README.md ----
+CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))
+
+# The kernels on the CPU, under sanitizers; every kernel must have run.
+emu-test:
+	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
+emu-run: $(B)/imgtrain-test
+	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES)
+
+# The same tests on a real GPU; they say why where there is none.
+gpu-test:
+	@$(MAKE) --no-print-directory CUDA=1 gpu-run
+gpu-run: imgtrain $(B)/imgtrain-test
+	@test/run.sh $(B) $(filter-out cuda_emu,$(CUDA_SUITES))
+
+print-nvcc:
+	@echo $(NVCC)
 
 bench: imgtrain
 	@scripts/bench.sh

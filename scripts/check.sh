@@ -74,14 +74,19 @@ check_shell() {
     git ls-files '*.sh' .ci/run | xargs shellcheck --severity=warning -e SC1091,SC2034,SC2154
 }
 
+check_start() {
+    ! ldd ./imgtrain | grep -E 'libcuda|libcudart|libcudnn|libcublas' && ./imgtrain doctor | grep '^cuda '
+}
+
 build() { # FLAGS...
     make -j"$jobs" "$@" all && make -j"$jobs" "$@" "$(build_folder "$@")/imgtrain-test"
 }
 
-# Without -Werror: with a sanitizer, gcc warns of things that cannot happen.
-sanitized() { # KIND NAME
-    part "build with $2" build SAN="$1"
-    folder=$(build_folder SAN="$1")
+# One build with both sanitizers, which also runs the kernels of cuda/ on the CPU. Without -Werror:
+# with a sanitizer, gcc warns of things that cannot happen.
+sanitized() { # KINDS NAME
+    part "build with $2" build SAN="$1" CUDA="$emulated"
+    folder=$(build_folder SAN="$1" CUDA="$emulated")
     [ -x "$folder/imgtrain-test" ] || return
     tests "unit tests under $2" env UNIT_ONLY=1 SKIP_SLOW=1 CK_TIMEOUT_MULTIPLIER=10 \
         ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
@@ -98,7 +103,14 @@ else
 fi
 
 part "build with gcc -Werror" build CC=gcc WERROR=1
-part "build without video and oneDNN" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 ONEDNN=0 all
+part "build without video, oneDNN and CUDA" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 ONEDNN=0 CUDA=0 all
+# Every kernel for every GPU, and a binary that starts where no CUDA library is.
+if [ -x "$(make -s print-nvcc)" ]; then
+    part "build with CUDA for all GPUs" make -j"$jobs" CC=gcc WERROR=1 CUDA=1 all
+    part "needs no CUDA library to start" check_start
+else
+    skip "build with CUDA" "no nvcc"
+fi
 if [ "${TESTED:-0}" = 1 ]; then
     echo "tests: just run"
 elif [ -x "$(build_folder CC=gcc)/imgtrain-test" ]; then
@@ -110,8 +122,9 @@ if [ "$quick" = yes ]; then
     skip "sanitizers" "--quick"
 else
     if has clang; then part "build with clang -Werror" build CC=clang WERROR=1; else skip "clang" "not installed"; fi
-    sanitized address "AddressSanitizer"
-    sanitized undefined "UndefinedBehaviorSanitizer"
+    emulated=emu
+    has g++ || { emulated=0; skip "emulated CUDA kernels" "no g++"; }
+    sanitized address,undefined "AddressSanitizer and UndefinedBehaviorSanitizer"
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

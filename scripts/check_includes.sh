@@ -26,7 +26,7 @@ cmd: run task splat gan config store memory device image video cpu math base
 faults=$(mktemp)
 trap 'rm -f "$faults"' EXIT
 
-for file in $(find src -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort); do
+for file in $(find src cuda -name '*.[ch]' -o -name '*.cu' | sort); do
     folder=${file#src/}
     case $folder in
     */*) folder=${folder%%/*} ;;

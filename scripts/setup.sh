@@ -3,7 +3,7 @@
 # photograph for `make demo`. Does nothing, and needs no network, when all is there already.
 #
 #   ./scripts/setup.sh          what building, running and testing need
-#   ./scripts/setup.sh --dev    also what `make check` needs: clang, clang-format, shellcheck, strace
+#   ./scripts/setup.sh --dev    also what `make check` needs: g++, clang, clang-format, shellcheck, strace
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zl
           libsubunit-dev python3"
 # A build does without these: VIDEO=0, ONEDNN=0.
 optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libdnnl-dev"
-dev="clang clang-format shellcheck libclang-rt-dev libomp-dev strace"
+dev="g++ clang clang-format shellcheck libclang-rt-dev libomp-dev strace"
 [ "${1:-}" = --dev ] || dev=""
 
 say() { echo "setup: $*"; }

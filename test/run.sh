@@ -4,12 +4,15 @@
 #
 #   test/run.sh BUILD_FOLDER [NAME ...]     NAME: a unit suite or a CLI test; none = all
 #   UNIT_ONLY=1 test/run.sh BUILD_FOLDER    without the CLI tests
+#
+# In a build that emulates CUDA, all kernels of cuda/ must have been launched by the unit tests; with
+# names, only when COVERAGE=1.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=$1
 shift
 log=$(mktemp "${TMPDIR:-/tmp}/imgtrain-tests-XXXXXX") || exit 1
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.kernels"' EXIT
 trap 'exit 130' INT TERM
 passed=0 failed=0 skipped=0
 # Waiting threads sleep: tests share the machine.
@@ -44,10 +47,19 @@ for name in "$@"; do
 done
 if [ $# = 0 ] || [ -n "$suites" ]; then
     # shellcheck disable=SC2086  # a list of words
-    "$build/imgtrain-test" $suites >"$log" 2>&1
+    IMGTRAIN_EMU_LOG=$log.kernels "$build/imgtrain-test" $suites >"$log" 2>&1
     status=$?
     cat "$log"
     add "the unit tests" "$status"
+    case $build-$# in
+    *-cemu*-0) COVERAGE=1 ;;
+    esac
+    if [ "${COVERAGE:-0}" = 1 ]; then
+        test/cuda_emu/coverage.sh "$log.kernels" >"$log" 2>&1
+        status=$?
+        cat "$log"
+        add "the list of kernels" "$status"
+    fi
 fi
 
 if [ "${UNIT_ONLY:-0}" = 0 ]; then
