@@ -73,7 +73,8 @@ OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B
 # cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator.
 CUDA_SRC := $(sort $(wildcard cuda/*.cu))
 EMU_SRC  := $(sort $(wildcard test/cuda_emu/*.cc))
-CUDA_B   := build/cuda-$(subst $() ,-,$(strip $(CUDA_ARCHS)))$(if $(filter 1,$(WERROR)),-werror)
+CUDA_WERROR := $(and $(filter 1,$(CUDA)),$(filter 1,$(WERROR)))
+CUDA_B   := build/cuda-$(subst $() ,-,$(strip $(CUDA_ARCHS)))$(if $(CUDA_WERROR),-werror)
 CUDA_OBJ_1   := $(CUDA_SRC:%.cu=$(CUDA_B)/%.o)
 CUDA_OBJ_emu := $(CUDA_SRC:%.cu=$(B)/%.o) $(EMU_SRC:%.cc=$(B)/%.o)
 OBJ     += $(CUDA_OBJ_$(CUDA_KIND))
@@ -115,7 +116,7 @@ $(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 endef
 $(foreach i,$(ISAS) bf16,$(eval $(call isa_rule,$(i))))
 
-NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo -Xcompiler -Wall,-Wextra,-Wno-unused-function $(if $(filter 1,$(WERROR)),-Werror all-warnings) \
+NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo -Xcompiler -Wall,-Wextra,-Wno-unused-function $(if $(CUDA_WERROR),-Werror all-warnings) \
     $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
     -gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS)))
 $(CUDA_B)/cuda/%.o: cuda/%.cu
