@@ -507,6 +507,53 @@ START_TEST(a_lasting_nan_ends_the_run)
 }
 END_TEST
 
+/* Memory that fails within a step: down as often as it takes, and the same result. */
+START_TEST(memory_that_fails_is_survived)
+{
+    char other[128];
+    snprintf(other, sizeof other, "%s/unbroken", folder);
+    ck_assert_int_eq(train(other, false, ""), OK);
+    toy.ways = 4;
+    toy.memory_step = 18;
+    toy.memory_times = 2;
+    toy.works_ahead = _i == 1;
+    toy.steps_taken = 0;
+    ck_assert_msg(train(run_dir, false, "") == OK, "%s", error_message());
+    assert_same_model(run_dir, other);
+    ck_assert_int_eq(toy.moves, toy.works_ahead ? 0 : 2);
+    /* what was done since the checkpoint of step 16 is done again where half a step was lost */
+    ck_assert_int_eq(toy.steps_taken, toy.works_ahead ? 40 + 2 * 3 : 40 + 2);
+    char *text = read_text(run_dir, "memory.jsonl");
+    ck_assert_ptr_nonnull(strstr(text, "\"level\": 2,"));
+    ck_assert_int_eq(count_of(text, "no memory for a test"), toy.moves);
+    free(text);
+}
+END_TEST
+
+/* Below the last way there is nothing: the state is saved, and goes on where there is memory. */
+START_TEST(memory_that_stays_away_ends_the_run)
+{
+    char other[128];
+    snprintf(other, sizeof other, "%s/unbroken", folder);
+    ck_assert_int_eq(train(other, false, ""), OK);
+    toy.ways = 3;
+    toy.memory_step = 18;
+    toy.memory_times = 1000;
+    toy.works_ahead = _i == 1;
+    ck_assert_int_eq(train(run_dir, false, ""), ERR_DEVICE_MEMORY);
+    ck_assert_int_eq(error_exit_status(ERR_DEVICE_MEMORY), 31);
+    ck_assert_int_eq(newest_checkpoint(run_dir), toy.works_ahead ? 16 : 18);
+    toy.memory_times = 0;
+    ck_assert_int_eq(train(run_dir, true, ""), OK);
+    assert_same_model(run_dir, other);
+    if (toy.works_ahead) return; /* in the level it came to */
+    char *text = read_text(run_dir, "memory.jsonl");
+    ck_assert_ptr_nonnull(strstr(text, "\"step\": 18, \"level\": 2,"));
+    ck_assert_ptr_nonnull(strstr(text, "resumed"));
+    free(text);
+}
+END_TEST
+
 /* The disk takes small files only: frames stop, the run and its checkpoints go on. */
 START_TEST(frames_stop_first_when_the_disk_is_full)
 {
@@ -689,6 +736,8 @@ Suite *run_suite(void)
     tcase_add_test(tests, frames_stop_first_when_the_disk_is_full);
     tcase_add_test(tests, the_frame_queue_is_bounded);
     tcase_add_test(tests, frames_leave_room_for_checkpoints);
+    tcase_add_loop_test(tests, memory_that_fails_is_survived, 0, 2);
+    tcase_add_loop_test(tests, memory_that_stays_away_ends_the_run, 0, 2);
     tcase_add_test(tests, a_failed_save_ends_the_run);
     tcase_add_test(tests, what_cannot_fit_is_refused);
     tcase_add_test(tests, frame_schedule);

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
+#include "memory/choices.h"
 #include "memory/plan.h"
 #include "store/safetensors.h"
 #include "task/task.h"
@@ -28,13 +29,47 @@ static struct {
     int64_t finish_step; /* the task's own stopping rule; 0 = none */
     int64_t declared_bytes;
     int steps_taken;
+    int64_t memory_step; /* memory fails within this step (0 = never) ... */
+    int memory_times;    /* ... this often */
+    bool works_ahead;    /* on a device that says so too late */
+    int ways, moves;     /* how many ways it can run, by falling memory; how often it moved */
 } toy;
 
 struct task_state {
     struct plan *plan;
     float *x;
     int64_t steps;
+    struct memory_choices way;
 };
+
+static int toy_choices(const struct task_state *state, struct memory_choices *list)
+{
+    (void)state;
+    for (int i = 0; i < toy.ways; i++)
+        list[i] = (struct memory_choices){.level = i};
+    return toy.ways;
+}
+
+static int toy_need(const struct task_state *state, const struct memory_choices *choices,
+                    struct memory_need *need)
+{
+    (void)state;
+    *need = (struct memory_need){.device_bytes = (size_t)(1000 - choices->level),
+                                 .relative_time = 1 + choices->level};
+    return OK;
+}
+
+static const struct memory_choices *toy_chosen(const struct task_state *state)
+{
+    return &state->way;
+}
+
+static int toy_replan(struct task_state *state, const struct memory_choices *choices)
+{
+    state->way = *choices;
+    toy.moves++;
+    return OK;
+}
 
 static int toy_open(struct task_state **out, const struct task_setup *setup)
 {
@@ -48,6 +83,8 @@ static int toy_open(struct task_state **out, const struct task_setup *setup)
     if (toy.declared_bytes)
         TRY(plan_declare(state->plan, "huge", PLAN_WORKSPACE, (size_t)toy.declared_bytes,
                          PLAN_ALWAYS, NULL));
+    setup->device->is_host = !toy.works_ahead;
+    if (setup->choose) TRY(setup->choose(setup->choose_context, state, &state->way));
     if (setup->forecast_only) return plan_layout(state->plan);
     for (int waited = 0; waited < toy.open_microseconds; waited += 1000) {
         if (setup->stop_requested()) return fail(ERR_STOPPED, "stopped while loading");
@@ -82,6 +119,11 @@ static int toy_step(struct task_state *state, int64_t step, bool evaluate,
     double until = clock_seconds() + 1e-6 * toy.step_microseconds;
     while (clock_seconds() < until) /* a signal cuts usleep short */
         usleep(500);
+    if (toy.memory_step == step && toy.memory_times > 0) {
+        toy.memory_times--;
+        if (toy.works_ahead) state->x[0] = 99; /* half a step is done */
+        return fail(ERR_DEVICE_MEMORY, "no memory for a test");
+    }
     for (int i = 0; i < TOY_SIZE; i++) {
         struct philox4 draw = philox_draw(1, STREAM_TEST, (uint64_t)step, (uint64_t)i);
         state->x[i] = state->x[i] * 0.999f + philox_uniform(draw.v[0]) - 0.25f;
@@ -143,6 +185,10 @@ static const struct task toy_task = {
     .save_model = toy_save,
     .write_final = toy_write_final,
     .close = toy_close,
+    .choices = toy_choices,
+    .need = toy_need,
+    .chosen = toy_chosen,
+    .replan = toy_replan,
 };
 
 #endif

@@ -61,9 +61,14 @@ static int write_model(const struct session *session, const char *path, bool bes
     return code;
 }
 
-static int write_pictures(const struct session *session, const char *path)
+static int write_pictures(struct session *session, const char *path)
 {
-    TRY(session->task->write_final(session->state, path));
+    int code = session->task->write_final(session->state, path);
+    while (code == ERR_DEVICE_MEMORY) {
+        TRY(memory_relieve(session));
+        code = session->task->write_final(session->state, path);
+    }
+    TRY(code);
     if (!session->task->extra_files) return OK;
     return session->task->extra_files(session->state, session->folder.path);
 }
@@ -113,7 +118,7 @@ static int stop_if_requested(void)
                 reason);
 }
 
-static int write_outputs(const struct session *session, const struct outputs *out)
+static int write_outputs(struct session *session, const struct outputs *out)
 {
     bool current = model_is_current(session, out->model);
     if (!current || !file_exists(out->picture)) {

@@ -36,8 +36,10 @@ struct record session_record(const struct session *session)
  * free a moment ago is gone. */
 static int open_task(struct session *session, const struct store_file *file)
 {
-    struct memory_choice choice = {
-        .task = session->task, .device = session->device, .ladder = &session->ladder, .failed = -1};
+    struct memory_choice choice = {.task = session->task,
+                                   .device = session->device,
+                                   .ladder = &session->ladder,
+                                   .failed = session->torn_row};
     struct task_setup setup = {
         .config = session->config,
         .device = session->device,
@@ -48,6 +50,7 @@ static int open_task(struct session *session, const struct store_file *file)
         .stop_requested = signals_stop_requested,
     };
     session->device->offload_dir = session->folder.path;
+    session->torn_row = -1;
     session->ladder.settings = memory_settings(session->config);
     memory_choose_with(&setup, &choice);
     for (;;) {

@@ -26,6 +26,7 @@ struct session {
 
     struct ladder ladder; /* the ways that the task can run in */
     int row;              /* of them the present one; -1: the task has no choices */
+    int torn_row;         /* way in which memory failed within a step; -1: none */
     int memory_fd;        /* memory.jsonl; -1: not open */
     char *memory_path;
 

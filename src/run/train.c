@@ -35,15 +35,21 @@ static void update_rate(struct session *session)
     session->rate_step = session->step;
 }
 
-/* The next step, again from the same state in a smaller way as long as memory fails. */
+/* The next step, again from the same state in a smaller way as long as memory fails. A device that
+ * works ahead says too late what failed: its state may hold half a step. */
 static int run_step(struct session *session, bool evaluate)
 {
     for (;;) {
         session->report.finished = false;
         int code = device_begin_step(session->device, session->step);
-        if (code == OK)
+        bool begun = code == OK;
+        if (begun)
             code = session->task->step(session->state, session->step, evaluate, &session->report);
         if (code != ERR_DEVICE_MEMORY) return code;
+        if (begun && !session->device->is_host && session->row >= 0) {
+            session->torn_row = session->row;
+            return code;
+        }
         TRY(memory_relieve(session));
     }
 }
@@ -158,14 +164,26 @@ static int train_from_checkpoint(struct session *session)
     return code;
 }
 
+/* Memory that failed within a step of a device that works ahead: from the last checkpoint, in a way
+ * that takes less. */
+static int train_in_memory(struct session *session)
+{
+    int code = train_from_checkpoint(session);
+    while (code == ERR_DEVICE_MEMORY && session->torn_row >= 0) {
+        log_warning("%s: going back to the last checkpoint", error_message());
+        code = train_from_checkpoint(session);
+    }
+    return code;
+}
+
 /* A loss that is not finite: once more from the last good state (a bit flipped by accident does not
  * come back), then the end. */
 static int train_with_rollback(struct session *session)
 {
-    int code = train_from_checkpoint(session);
+    int code = train_in_memory(session);
     if (code != ERR_DIVERGED) return code;
     log_warning("%s: going back to the last good state", error_message());
-    code = train_from_checkpoint(session);
+    code = train_in_memory(session);
     if (code != ERR_DIVERGED) return code;
     return fail(ERR_DIVERGED,
                 "%s again: training diverged; the last good state is in %s (lower "
@@ -246,6 +264,7 @@ int train_run(const struct train_request *request)
         .metrics = {.jsonl_fd = -1, .csv_fd = -1},
         .saved_step = -1,
         .row = -1,
+        .torn_row = -1,
         .memory_fd = -1,
     };
     int code = config_print_text(request->config, &session.config_text);

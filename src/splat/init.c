@@ -121,8 +121,11 @@ int splat_grow(struct splat_fit *fit, int64_t step)
     int64_t turn = step / fit->grow_every;
     int64_t from = model->count, room = model->capacity - fit->grow_first;
     int64_t to = fit->grow_first + room * turn / fit->grow_times;
-    if (turn == fit->grow_times) fit->grown_at = step;
-    if (to <= from) return OK;
+    bool last = turn == fit->grow_times;
+    if (to <= from) { /* a step that is run again after its memory failed comes here */
+        if (last) fit->grown_at = step;
+        return OK;
+    }
     float *const *groups;
     TRY(splat_fit_groups(fit, &groups));
     struct splat_view view = splat_model_view(model, groups);
@@ -134,6 +137,7 @@ int splat_grow(struct splat_fit *fit, int64_t step)
                                    to - from, model->group[SPLAT_XY] + 2 * from,
                                    model->group[SPLAT_FEAT] + from * model->channels));
     start_gaussians(fit, from, to);
+    if (last) fit->grown_at = step;
     log_debug("step %lld: %lld Gaussians", (long long)step, (long long)to);
     return OK;
 }

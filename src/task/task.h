@@ -78,7 +78,8 @@ struct task {
     int64_t (*steps)(const struct task_state *state);
 
     /* Runs training step `step` (0-based). After ERR_DEVICE_MEMORY the same step may be run again
-     * and gives what it would have given: what a part of it has applied is not applied twice.
+     * and gives what it would have given: what a part of it has applied is not applied twice. Where
+     * the device works ahead (device->is_host is false) the state is lost instead.
      * `evaluate`: the loop wants exact metrics (it logs or saves a frame after this step);
      * otherwise expensive ones may be NaN. */
     int (*step)(struct task_state *state, int64_t step, bool evaluate, struct task_report *report);
