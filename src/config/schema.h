@@ -44,6 +44,10 @@ struct config_row {
 
 enum { CONFIG_MAX_ITEMS = 4096, CONFIG_FULL_NAME_BYTES = 128, CONFIG_SHOWN_BYTES = 64 };
 
+/* Where other programs have the keys of our section memory. */
+#define CONFIG_AUTOMATIONS "training_automations"
+#define CONFIG_AUTOMATION "DynamicBatchSizeOptimizer"
+
 /* table.c */
 const struct config_row *config_row(int index);
 bool config_row_has_value(const struct config_row *row);
@@ -56,6 +60,8 @@ const char *config_section(const char *name, size_t length);
 int config_find(const char *section, const char *key, const char *task);
 /* The same for "key" and "section.key". */
 int config_find_name(const char *name, const char *task);
+/* Our name of a key within CONFIG_AUTOMATION. */
+const char *config_automation_key(const char *key);
 
 /* value.c */
 /* Sets the field of `row` from its texts (one; any number for a list). ERR_CONFIG with a message

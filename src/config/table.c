@@ -91,8 +91,17 @@ int config_find(const char *section, const char *key, const char *task)
     return matches == 1 ? found : ambiguous_key(key, task);
 }
 
+const char *config_automation_key(const char *key)
+{
+    return strcmp(key, "enabled") == 0 ? "grow" : key;
+}
+
 int config_find_name(const char *name, const char *task)
 {
+    static const char automation[] = CONFIG_AUTOMATIONS "." CONFIG_AUTOMATION ".";
+    size_t head = sizeof automation - 1;
+    if (strncmp(name, automation, head) == 0)
+        return config_find("memory", config_automation_key(name + head), task);
     const char *dot = strchr(name, '.');
     if (!dot) return config_find(NULL, name, task);
     size_t length = (size_t)(dot - name);

@@ -3,6 +3,7 @@
  * reading stops at depth 32. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "config/schema.h"
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct reader {
     bool has_event;
     const char *name; /* of the file; where the value is one of a command line: that place */
     bool inline_value;
+    bool automation; /* within CONFIG_AUTOMATION */
     int depth;
     struct config_entries *entries;
     struct config_faults *faults;
@@ -182,6 +184,32 @@ static int note_section(struct reader *reader, const char *section, yaml_mark_t 
 
 static int read_mapping(struct reader *reader, const char *section);
 
+/* training_automations: {DynamicBatchSizeOptimizer: {...}} of other programs holds keys of the
+ * section memory; what else is in there has no effect. */
+static int read_automations(struct reader *reader)
+{
+    if (reader->event.type == YAML_SEQUENCE_START_EVENT) return skip(reader);
+    if (reader->event.type != YAML_MAPPING_START_EVENT) return OK;
+    for (;;) {
+        TRY(next(reader));
+        if (reader->event.type == YAML_MAPPING_END_EVENT) return OK;
+        if (reader->event.type != YAML_SCALAR_EVENT)
+            return stop_at_event(reader, "expected the name of a key");
+        bool ours = strcmp(scalar(reader), CONFIG_AUTOMATION) == 0;
+        char place[WHERE_BYTES];
+        where(reader, reader->event.start_mark, place);
+        if (!ours) log_info("%s: '%s' has no effect here", place, scalar(reader));
+        TRY(next(reader));
+        bool mapping = reader->event.type == YAML_MAPPING_START_EVENT;
+        reader->automation = ours && mapping;
+        if (ours && mapping)
+            TRY(read_mapping(reader, config_section("memory", 6)));
+        else if (mapping || reader->event.type == YAML_SEQUENCE_START_EVENT)
+            TRY(skip(reader));
+        reader->automation = false;
+    }
+}
+
 static int read_section(struct reader *reader, const char *section, yaml_mark_t mark)
 {
     TRY(note_section(reader, section, mark));
@@ -205,10 +233,14 @@ static int read_mapping(struct reader *reader, const char *section)
         char *key = string_format("%s", scalar(reader));
         if (!key) return ERR_SYSTEM;
         const char *opened = section ? NULL : config_section(key, strlen(key));
+        bool automations = !section && strcmp(key, CONFIG_AUTOMATIONS) == 0;
         int code = next(reader);
-        if (code == OK)
+        if (code == OK && automations)
+            code = read_automations(reader);
+        else if (code == OK)
             code = opened ? read_section(reader, opened, mark)
-                          : read_entry(reader, section, key, mark);
+                          : read_entry(reader, section,
+                                       reader->automation ? config_automation_key(key) : key, mark);
         free(key);
         TRY(code);
     }

@@ -68,6 +68,9 @@ int device_open(struct device **device, const char *spec, int threads)
 void device_close(struct device *device)
 {
     if (!device) return;
+    if (device->used_bytes > 0)
+        log_warning("%s of device memory was not given back",
+                    format_bytes((int64_t)device->used_bytes).text);
     faults_remove(device);
     device->close(device);
 }

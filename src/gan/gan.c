@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "gan/dataset.h"
 #include "gan/grid.h"
+#include "gan/pace.h"
 #include "gan/sampler.h"
 #include "gan/scan.h"
 #include "gan/settings.h"
@@ -17,6 +18,7 @@
 #include "image/image.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "store/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +28,10 @@
 enum { GAP_PICTURES = 64, SOME = 16 };
 
 struct task_state {
-    const struct config *config;
+    const struct config *config; /* `sized` */
+    struct config sized;         /* the config with the present batch; borrows its strings */
+    int64_t asked_batch;         /* the config's */
+    struct gan_pace pace;
     struct device *device;
     struct dataset *set;
     int classes;               /* of the set, also when it is not loaded */
@@ -43,7 +48,8 @@ struct task_state {
     double gap;
     bool identity_warned;
     bool (*stop_requested)(void);
-    int64_t step;
+    int64_t step;       /* the one that fill() is asked about */
+    int64_t steps_done; /* by this process; the checkpoint's at first */
 };
 
 static uint64_t seed_of(const struct task_state *s)
@@ -59,10 +65,11 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     const struct gan_core *core = &s->core;
     uint64_t batch = (uint64_t)core->choices.batch;
     uint64_t call = 2 * (uint64_t)s->step + (uint64_t)which, seed = seed_of(s);
+    uint64_t seen = 2 * (uint64_t)pace_images(&s->pace, s->step, (int64_t)batch);
     uint64_t draws = (uint64_t)(in->z_count + 3) / 4;
     float p = (float)fmin(0.8, fmax(s->now.augment, s->progress.augment));
     size_t one = (size_t)(core->h * core->w * core->c);
-    dataset_batch(s->set, call * batch + (uint64_t)in->first, in->n, s->items);
+    dataset_batch(s->set, seen + (uint64_t)which * batch + (uint64_t)in->first, in->n, s->items);
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
         memcpy(in->pixels + (size_t)i * one, s->items[i].pixels, one);
@@ -165,14 +172,21 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     struct net_design design;
     *out = s;
     if (!s) return fail(ERR_SYSTEM, "out of memory");
-    s->config = setup->config;
+    s->sized = *setup->config;
+    s->config = &s->sized;
+    s->asked_batch = s->sized.gan.batch;
     s->device = setup->device;
     s->gap = (double)NAN;
     s->stop_requested = setup->stop_requested;
     TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
     TRY(open_data(s, setup));
+    if (setup->resume) {
+        TRY(store_get_int(setup->resume, "step", &s->steps_done));
+        TRY(pace_load(&s->pace, &s->sized.gan.batch, setup->resume));
+    }
     gan_ways(s->config, ways);
     s->way = ways[0];
+    s->way.work.batch = (int)s->sized.gan.batch;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
@@ -229,15 +243,42 @@ static const struct memory_choices *gan_chosen(const struct task_state *s)
     return &s->way;
 }
 
+/* The size stays: another one would be another network. A batch of more than there are pictures
+ * shows some twice. */
+static void gan_growth(const struct task_state *s, struct memory_growth *growth)
+{
+    int slice = gan_slice(gan_picture_height(s->config), gan_picture_width(s->config));
+    int most = dataset_train_count(s->set) / slice * slice;
+    *growth = (struct memory_growth){.batch = {.now = (int)s->config->gan.batch,
+                                               .least = (int)s->asked_batch,
+                                               .most = most,
+                                               .multiple = slice}};
+    if (most < growth->batch.now) growth->batch.most = growth->batch.now;
+}
+
+/* Another batch from the next step on. */
+static int set_batch(struct task_state *s, int batch)
+{
+    struct dataset_item *items = realloc(s->items, (size_t)batch * sizeof *items);
+    if (!items) return fail(ERR_SYSTEM, "out of memory");
+    s->items = items;
+    pace_change(&s->pace, s->steps_done, s->sized.gan.batch);
+    s->sized.gan.batch = batch;
+    return OK;
+}
+
 static int gan_replan(struct task_state *s, const struct memory_choices *way)
 {
     struct task_state *before = malloc(sizeof *before);
     struct plan *next = plan_create();
+    bool other = way->work.batch && way->work.batch != s->sized.gan.batch;
     int code = before && next ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) {
         *before = *s;
+        if (other) code = set_batch(s, way->work.batch);
+        before->items = s->items;
         s->plan = next;
-        code = declare(s, s->config, way);
+        if (code == OK) code = declare(s, s->config, way);
         s->plan = before->plan;
         s->tracking = before->tracking;
         s->core.g.v_missing = before->core.g.v_missing;
@@ -246,6 +287,7 @@ static int gan_replan(struct task_state *s, const struct memory_choices *way)
         if (code == OK) {
             gan_core_connect(&s->core);
             s->way = *way;
+            s->way.work.batch = (int)s->sized.gan.batch;
         } else {
             *s = *before;
             plan_connect(s->plan);
@@ -263,7 +305,7 @@ static const struct plan *gan_plan(const struct task_state *s)
 
 static int64_t gan_steps(const struct task_state *s)
 {
-    return (s->config->gan.images + s->config->gan.batch - 1) / s->config->gan.batch;
+    return pace_steps(&s->pace, s->config->gan.images, s->config->gan.batch);
 }
 
 /* ---- samples of the averaged generator ---- */
@@ -415,9 +457,9 @@ static void fill_report(const struct task_state *s, int64_t step, struct task_re
     add(r, "units", NULL, s->d.units);
     add_metrics(r, &s->tracking.metrics);
     add(r, "best_rkid", NULL, s->tracking.best_rkid);
-    int used =
-        snprintf(r->caption, sizeof r->caption, "images %lld  D %.3f  G %.3f  gap %.2f",
-                 (long long)((step + 1) * s->core.choices.batch), s->d.loss, s->g.loss, s->gap);
+    int used = snprintf(r->caption, sizeof r->caption, "images %lld  D %.3f  G %.3f  gap %.2f",
+                        (long long)pace_images(&s->pace, step + 1, s->config->gan.batch), s->d.loss,
+                        s->g.loss, s->gap);
     if (!isnan(s->tracking.rkid))
         snprintf(r->caption + used, sizeof r->caption - (size_t)used, "  rKID %.4f",
                  s->tracking.rkid);
@@ -426,10 +468,13 @@ static void fill_report(const struct task_state *s, int64_t step, struct task_re
 static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
 {
     struct gan_core *core = &s->core;
-    double t = (double)step / (double)gan_steps(s);
+    int64_t batch = s->config->gan.batch;
+    double t = (double)pace_images(&s->pace, step, batch) /
+               (double)pace_images(&s->pace, gan_steps(s), batch);
     if (s->tracking.owed) TRY(measure(s, s->tracking.owed));
     s->step = step;
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
+    s->now.lr *= pace_rate(s->config, s->asked_batch, batch);
     TRY(gan_d_step(core, fill, s, s->now.gamma, NULL));
     gan_update(core, &core->d, s->now.lr, s->now.b2);
     TRY(gan_g_step(core, fill, s, NULL));
@@ -446,6 +491,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     tracking_forget(&s->tracking);
     if (measure_is_due(s, step + 1)) TRY(measure(s, step + 1));
     fill_report(s, step, report);
+    s->steps_done = step + 1;
     return OK;
 }
 
@@ -490,6 +536,7 @@ static int gan_picture_size(const struct task_state *s, int max_side, int *width
 static int gan_save(struct task_state *s, struct store_writer *writer)
 {
     TRY(gan_store(&s->core, &s->progress, writer));
+    TRY(pace_store(&s->pace, s->config->gan.batch, writer));
     return tracking_store(&s->tracking, &s->core.g.net, writer);
 }
 
@@ -524,4 +571,5 @@ const struct task task_gan = {
     .need = gan_need,
     .chosen = gan_chosen,
     .replan = gan_replan,
+    .growth = gan_growth,
 };

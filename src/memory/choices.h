@@ -23,6 +23,16 @@ struct memory_work {
     int64_t count; /* elements of the model: Gaussians */
 };
 
+/* What can be asked of one part of the work: `least` to `most` in steps of `multiple`, and `most`
+ * itself; most 0: nothing. */
+struct memory_range {
+    int now, least, most, multiple;
+};
+
+struct memory_growth {
+    struct memory_range size, batch;
+};
+
 /* One way to run a task. What a task does not have stays 0. */
 struct memory_choices {
     int level; /* 0 .. MEMORY_LEVELS - 1 */

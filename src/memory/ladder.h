@@ -25,7 +25,7 @@ struct ladder {
     struct ladder_settings settings;
     struct ladder_row rows[LADDER_MAX_ROWS];
     int count;
-    int least_level; /* rows below it are out: a run does not climb back by itself */
+    int least_level; /* rows below it are out when a run begins again; the governor lets it climb */
 };
 
 /* Adds a row; what is beyond LADDER_MAX_ROWS is dropped. */

@@ -55,10 +55,10 @@ int plan_layout(struct plan *plan);
 int plan_commit(struct plan *plan, struct device *device);
 
 /* Replaces a committed plan by `next`, taken over: the bytes of every tensor of parameters,
- * optimiser, EMA, data, offload and host that `next` has too (by name and size) are the same afterwards,
- * wherever they went; all others may hold anything. Arenas that are laid out alike stay where they
- * are. The rest is copied to the host, given back, allocated anew and filled: at no time is there
- * more than the larger of both on the device.
+ * optimiser, EMA, data, offload and host that `next` has too (by name and size) are the same
+ * afterwards, wherever they went; all others may hold anything. Arenas that are laid out alike stay
+ * where they are. The rest is copied to the host, given back, allocated anew and filled: at no time
+ * is there more than the larger of both on the device.
  *
  * ERR_DEVICE_MEMORY: `next` is freed, and *plan holds the kept tensors on the host: their slots
  * point to them, so that the state can be saved, and another plan_replace may follow. All other

@@ -36,6 +36,7 @@ int memory_rows(struct ladder *ladder, const struct task *task, const struct tas
     int count = task->choices ? task->choices(state, ways) : 0;
     ladder->count = 0;
     for (int i = 0; i < count; i++) {
+        ways[i].work = task->chosen(state)->work;
         TRY(task->need(state, &ways[i], &need));
         ladder_add(ladder, &ways[i], &need);
     }

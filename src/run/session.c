@@ -39,7 +39,8 @@ static int open_task(struct session *session, const struct store_file *file)
     struct memory_choice choice = {.task = session->task,
                                    .device = session->device,
                                    .ladder = &session->ladder,
-                                   .failed = session->torn_row};
+                                   .failed = session->torn_row,
+                                   .chosen = -1};
     struct task_setup setup = {
         .config = session->config,
         .device = session->device,

@@ -10,6 +10,7 @@
 #include "memory/plan.h"
 #include "run/forecast.h"
 #include "run/frames.h"
+#include "run/govern.h"
 #include "run/progress.h"
 #include "run/schedule.h"
 #include "run/session.h"
@@ -133,6 +134,7 @@ static int train_loop(struct session *session)
     session->rate_step = session->step;
     while (!session->finished) {
         if (signals_stop_requested()) return stop(session);
+        TRY(govern(session));
         TRY(train_step(session));
         bool asked = signals_take_save();
         if (session->finished || asked || save_is_due(session)) TRY(session_save(session));
@@ -202,8 +204,11 @@ static int forecast(struct session *session, const char *run_dir)
         .forecast_only = true,
         .stop_requested = signals_stop_requested,
     };
-    struct memory_choice choice = {
-        .task = session->task, .device = session->device, .ladder = &session->ladder, .failed = -1};
+    struct memory_choice choice = {.task = session->task,
+                                   .device = session->device,
+                                   .ladder = &session->ladder,
+                                   .failed = -1,
+                                   .chosen = -1};
     struct task_state *state = NULL;
     session->ladder.settings = memory_settings(session->config);
     memory_choose_with(&setup, &choice);

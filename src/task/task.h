@@ -10,6 +10,7 @@ struct config;
 struct device;
 struct image;
 struct memory_choices; /* memory/choices.h */
+struct memory_growth;
 struct memory_need;
 struct plan;
 struct store_file;
@@ -134,6 +135,10 @@ struct task {
      * to the bit. ERR_DEVICE_MEMORY: not enough for it; then only replan(), save() and close() may
      * be called until a replan() succeeds. */
     int (*replan)(struct task_state *state, const struct memory_choices *choices);
+
+    /* What replan() can be asked for in `work`: then steps() may change too, and the checkpoint
+     * says what was done. NULL: nothing. */
+    void (*growth)(const struct task_state *state, struct memory_growth *growth);
 
     /* Further files of a finished run, written into run_dir; NULL: none. */
     int (*extra_files)(struct task_state *state, const char *run_dir);

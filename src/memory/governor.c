@@ -1,0 +1,197 @@
+#include "memory/governor.h"
+
+#include "base/error.h"
+#include "device/device.h"
+
+bool governor_due(const struct governor_settings *settings, int64_t step)
+{
+    return step > 0 && settings->every > 0 && step % settings->every == 0;
+}
+
+/* Whether the row may go on: the margin is there to be used before one moves. */
+static bool may_stay(const struct ladder *ladder, int at, const struct device *device, int64_t held)
+{
+    struct ladder_settings whole = ladder->settings;
+    whole.safety_margin = 0;
+    return (int64_t)ladder->rows[at].need.device_bytes <= ladder_budget(&whole, device, held);
+}
+
+int governor_row(struct ladder *ladder, int at, const struct device *device, int64_t held)
+{
+    int least;
+    ladder_judge(ladder, ladder_budget(&ladder->settings, device, held));
+    int best = ladder_pick(ladder, &least);
+    if (best < 0) return may_stay(ladder, at, device, held) ? at : least;
+    double gain = ladder->rows[at].need.relative_time - ladder->rows[best].need.relative_time;
+    return may_stay(ladder, at, device, held) && !(gain > 0) ? at : best;
+}
+
+/* ---- work ---- */
+
+/* Multiples from `low` on, and `high` at the end. Where none fits: `fallback`. */
+struct candidates {
+    int low, high, multiple, fallback;
+};
+
+static int last_index(const struct candidates *c)
+{
+    return (c->high - c->low + c->multiple - 1) / c->multiple;
+}
+
+static int value_at(const struct candidates *c, int index)
+{
+    int64_t value = c->low + (int64_t)index * c->multiple;
+    return value < c->high ? (int)value : c->high;
+}
+
+static struct candidates candidates(const struct memory_range *range, int least, int most)
+{
+    struct candidates c = {.high = range->most, .multiple = range->multiple};
+    if (most > 0 && most < c.high) c.high = most;
+    if (least < range->least) least = range->least;
+    c.low = (least + c.multiple - 1) / c.multiple * c.multiple;
+    if (c.low > c.high) c.low = c.high;
+    c.fallback = range->now < c.low ? range->now : c.low;
+    return c;
+}
+
+struct search {
+    const struct governor *governor;
+    int64_t budget;
+    struct memory_choices choices;
+    bool whole_batch; /* as many at a time as there are in a batch */
+};
+
+static void set_batch(struct search *s, int batch)
+{
+    s->choices.work.batch = batch;
+    if (s->whole_batch) s->choices.micro_batch = batch;
+}
+
+static int measure(struct search *s, void (*set)(struct search *, int), int value, int64_t *bytes)
+{
+    struct memory_need need = {0};
+    set(s, value);
+    TRY(s->governor->need(s->governor->context, &s->choices, &need));
+    *bytes = (int64_t)need.device_bytes;
+    return OK;
+}
+
+/* Leaves the largest value that fits in s->choices; the first where none does. Bytes rise with the
+ * value: every other guess is where a straight line meets the budget. */
+static int search_value(struct search *s, const struct candidates *c,
+                        void (*set)(struct search *, int))
+{
+    int low = 0, high = last_index(c);
+    int64_t at_low = 0, at_high = 0, bytes = 0;
+    TRY(measure(s, set, c->low, &at_low));
+    if (at_low > s->budget) set(s, c->fallback);
+    if (at_low > s->budget || high == 0) return OK;
+    TRY(measure(s, set, c->high, &at_high));
+    if (at_high <= s->budget) return OK;
+    for (int turn = 0; high - low > 1; turn++) { /* low fits, high does not */
+        int guess = low + (high - low) / 2;
+        if (turn % 2 == 0 && at_high > at_low)
+            guess = low + (int)((double)(high - low) * (double)(s->budget - at_low) /
+                                (double)(at_high - at_low));
+        if (guess <= low) guess = low + 1;
+        if (guess >= high) guess = high - 1;
+        TRY(measure(s, set, value_at(c, guess), &bytes));
+        if (bytes <= s->budget)
+            low = guess, at_low = bytes;
+        else
+            high = guess, at_high = bytes;
+    }
+    set(s, value_at(c, low));
+    return OK;
+}
+
+static void set_size(struct search *s, int size)
+{
+    s->choices.work.size = size;
+}
+
+/* A change of less than an eighth is not worth the trouble; the largest there is always is. */
+static int settle(int now, int found, int most)
+{
+    return found > now && found < most && found - now < (now + 7) / 8 ? now : found;
+}
+
+static int grow(const struct governor_settings *settings, const struct memory_growth *growth,
+                struct search *s)
+{
+    const struct memory_range *size = &growth->size, *batch = &growth->batch;
+    struct candidates sizes, batches;
+    if (batch->most > 0) {
+        batches = candidates(batch, settings->min_batch, settings->max_batch);
+        set_batch(s, batches.fallback);
+    }
+    if (size->most > 0) {
+        sizes = candidates(size, settings->min_size, settings->max_size);
+        TRY(search_value(s, &sizes, set_size));
+        set_size(s, settle(size->now, s->choices.work.size, sizes.high));
+    }
+    if (batch->most > 0) {
+        TRY(search_value(s, &batches, set_batch));
+        set_batch(s, settle(batch->now, s->choices.work.batch, batches.high));
+    }
+    return OK;
+}
+
+int governor_work(const struct governor *g, int64_t budget, const struct memory_choices *way,
+                  struct memory_choices *choices)
+{
+    struct search s = {.governor = g, .budget = budget, .choices = *way};
+    struct memory_growth growth = g->growth;
+    s.whole_batch = way->micro_batch >= growth.batch.now;
+    if (!s.whole_batch) growth.batch.most = 0;
+    s.choices.work.size = growth.size.now;
+    s.choices.work.batch = growth.batch.now;
+    *choices = *way;
+    TRY(grow(&g->settings, &growth, &s));
+    *choices = s.choices;
+    return OK;
+}
+
+static bool is_more(const struct memory_choices *a, const struct memory_growth *than)
+{
+    return a->work.size > than->size.now ||
+           (a->work.size == than->size.now && a->work.batch > than->batch.now);
+}
+
+/* The row to be in if memory were endless. */
+static int fastest(struct ladder *ladder)
+{
+    int least;
+    ladder_judge(ladder, INT64_MAX);
+    return ladder_pick(ladder, &least);
+}
+
+/* With less work in the fastest way, where even the smallest takes too much. */
+static int shrink(const struct governor *g, int64_t budget, const struct memory_choices *way,
+                  struct memory_choices *next)
+{
+    struct memory_choices less;
+    struct memory_need need;
+    TRY(governor_work(g, budget, way, &less));
+    TRY(g->need(g->context, &less, &need));
+    if ((int64_t)need.device_bytes <= budget) *next = less;
+    return OK;
+}
+
+int governor_look(const struct governor *g, struct ladder *ladder, int at,
+                  const struct device *device, int64_t held, struct memory_choices *next)
+{
+    int row = governor_row(ladder, at, device, held);
+    int64_t budget = ladder_budget(&ladder->settings, device, held);
+    *next = ladder->rows[row].choices;
+    if (!g->settings.grow) return OK;
+    bool none = !ladder->rows[row].fits && !may_stay(ladder, row, device, held);
+    int top = fastest(ladder);
+    if (none) return shrink(g, budget, &ladder->rows[top].choices, next);
+    if (row != at || row != top) return OK; /* back to the fastest way first */
+    struct memory_choices more;
+    TRY(governor_work(g, budget, next, &more));
+    if (is_more(&more, &g->growth)) *next = more;
+    return OK;
+}

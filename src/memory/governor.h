@@ -1,0 +1,44 @@
+/* The governor: between steps it looks at the memory that is free and says how to go on: in another
+ * way (ladder.h) when others took memory or gave it back, and, where that is wanted, with more work
+ * in each step. It knows bytes and times, nothing of what a task is. */
+#ifndef IMGTRAIN_MEMORY_GOVERNOR_H
+#define IMGTRAIN_MEMORY_GOVERNOR_H
+
+#include "memory/ladder.h"
+
+struct governor_settings {
+    int64_t every;            /* steps between looks */
+    bool grow;                /* the work too */
+    int min_size, max_size;   /* pixels; 0: the task's */
+    int min_batch, max_batch; /* likewise */
+};
+
+/* Whether to look before step `step`. */
+bool governor_due(const struct governor_settings *settings, int64_t step);
+
+/* The row to go on in; `at` when it is well where it is. Down when the present row takes more than
+ * target_usage allows; up only to a row that leaves safety_margin free too, so that it does not
+ * move to and fro. Judges the ladder's rows, whose needs must be those of the present work. `held`:
+ * bytes that the run has on the device. */
+int governor_row(struct ladder *ladder, int at, const struct device *device, int64_t held);
+
+struct governor {
+    struct governor_settings settings;
+    struct memory_growth growth; /* of the task at this moment */
+    /* What choices with this work take. */
+    int (*need)(void *context, const struct memory_choices *choices, struct memory_need *need);
+    void *context;
+};
+
+/* The largest work that fits `budget` when run in `way`: size first, with the least batch, then the
+ * batch; where nothing fits the least. It is predicted, not tried. A gain below an eighth is none.
+ * A way with less than the whole batch at a time keeps its batch. */
+int governor_work(const struct governor *governor, int64_t budget, const struct memory_choices *way,
+                  struct memory_choices *choices);
+
+/* All of it: *next is how to go on; row `at` and the present work where nothing is to change. More
+ * work is only given to the fastest row; less only when no row fits. */
+int governor_look(const struct governor *governor, struct ladder *ladder, int at,
+                  const struct device *device, int64_t held, struct memory_choices *next);
+
+#endif

@@ -1,0 +1,12 @@
+/* The governor at work in a run. */
+#ifndef IMGTRAIN_RUN_GOVERN_H
+#define IMGTRAIN_RUN_GOVERN_H
+
+struct session;
+
+/* Between steps: every memory.adjustment_frequency steps it looks at what is free, and the run goes
+ * on in another way, or with more work in each step, where that is due. More or less work is saved
+ * at once, so that a resumed run repeats it. After ERR_DEVICE_MEMORY the state is saved. */
+int govern(struct session *session);
+
+#endif

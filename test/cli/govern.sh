@@ -1,0 +1,93 @@
+#!/bin/sh
+# The governor: down and up with the memory that others leave, without another bit in the result; and
+# memory.grow, which a resumed run repeats.
+. "$(dirname "$0")/lib.sh"
+
+mkdir data
+for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+    awk -v n=$n 'BEGIN { print "P2 8 8 255"; for (i = 0; i < 64; i++) print i * n * 13 % 256 }' >data/$n.pgm
+done
+gan="task=gan data=data size=8 widths=[16] batch=8 images=160 samples=2 eval_samples=0 frames.count=0
+    video.enabled=false device=cpu threads=1 use_amp=false eval_steps=2 memory.adjustment_frequency=4"
+# has FILE TEXT, lacks FILE TEXT
+has() { if grep -qF -- "$2" "$1"; then pass; else flunk "$1 lacks: $2"; fi; }
+lacks() { if grep -qF -- "$2" "$1"; then flunk "$1 has: $2"; else pass; fi; }
+
+# shellcheck disable=SC2086  # a list of words
+run 0 imgtrain train $gan -o plain
+has plain/memory.jsonl '"reason": "start"'
+bytes=$(sed -n 's/.*"predicted": \([0-9]*\).*/\1/p' plain/memory.jsonl | head -n 1)
+
+# ---- another process takes everything before step 6 and gives it back before step 10 ----
+# shellcheck disable=SC2086
+run 0 env IMGTRAIN_FAULTS=step=6:take=1TB,step=10:give "$program" train $gan memory.limit=$((bytes * 5 / 4)) -o updown
+err_has "step 8: 0 B are free beside"
+err_has "step 12: "
+run 0 cmp plain/model.safetensors updown/model.safetensors
+last="levels of memory.jsonl"
+sed -n 's/.*"step": \([0-9]*\), "level": \([0-9]\).*/\1:\2/p' updown/memory.jsonl | tr '\n' ' ' >levels
+case $(cat levels) in "0:0 8:"[1-4]" 12:0 ") pass ;; *) flunk "$(cat levels)" ;; esac
+# without looking it stays as it is
+# shellcheck disable=SC2086
+run 0 env IMGTRAIN_FAULTS=step=6:take=1TB "$program" train $gan memory.limit=$((bytes * 5 / 4)) memory.adjustment_frequency=0 -o blind
+err_lacks "beside"
+# what is said to be free is not to be had: the run stays where it is
+# shellcheck disable=SC2086
+run 0 env IMGTRAIN_FAULTS=step=2:fail,alloc=12+ "$program" train $gan -o unhad
+run 0 cmp plain/model.safetensors unhad/model.safetensors
+
+# ---- growing ----
+# shellcheck disable=SC2086
+run 0 imgtrain train $gan memory.grow=true memory.max_batch_size=16 checkpoint.every=1 checkpoint.keep=100 -o grown
+err_has "batch 16 from here on"
+has grown/memory.jsonl '"step": 4, "level": 0, "choices": {"amp": false, "checkpointing": false, "micro_batch": 16'
+run 1 cmp -s plain/model.safetensors grown/model.safetensors
+run 0 imgtrain info grown --json
+out_has '"step": 12' # 4 x 8 + 8 x 16 = 160 images
+# at once to what fits: half as much again fits 12 pictures, in slices of 8 that is nothing
+# shellcheck disable=SC2086
+run 0 imgtrain train $gan memory.grow=true memory.limit=$((bytes * 5 / 4)) -o tight
+lacks tight/memory.jsonl '"batch": 16'
+for step in 03 04 05 09; do # killed behind the checkpoint of this step
+    mkdir -p killed/checkpoints
+    cp grown/config.yaml killed
+    cp grown/checkpoints/step-0000000$step.safetensors killed/checkpoints
+    # shellcheck disable=SC2086
+    run 0 imgtrain train $gan memory.grow=true memory.max_batch_size=16 -o killed --resume -q
+    last="resumed at step $step"
+    run 0 cmp grown/model.safetensors killed/model.safetensors
+    rm -r killed
+done
+# the change itself is saved, whatever the interval
+# shellcheck disable=SC2086
+run 0 imgtrain train $gan memory.grow=true memory.max_batch_size=16 checkpoint.every=100 checkpoint.keep=9 -o saved -q
+run 0 test -s saved/checkpoints/step-000000004.safetensors
+# learning rates follow the batch where that is wanted
+# shellcheck disable=SC2086
+run 0 imgtrain train $gan memory.grow=true memory.max_batch_size=16 memory.grow_lr=linear -o linear -q
+run 1 cmp -s grown/model.safetensors linear/model.safetensors
+last="the learning rate doubles with the batch"
+rate() { sed -n "s/^{\"step\": $2,.*\"lr\": \([^,]*\),.*/\1/p" "$1/metrics.jsonl"; }
+if awk -v a="$(rate grown 6)" -v b="$(rate linear 6)" 'BEGIN { exit !(a > 0 && b / a > 1.9999 && b / a < 2.0001) }'; then pass; else
+    flunk "$(rate grown 6) and $(rate linear 6)"
+fi
+
+# ---- the keys of other programs ----
+cat >other.yaml <<'YAML'
+task: gan
+training_automations:
+  IntelligentLearningRateScheduler: {enabled: true}
+  DynamicBatchSizeOptimizer:
+    enabled: true
+    target_vram_usage: 0.8
+    min_lq_size: 32
+    adjustment_frequency: 50
+YAML
+run 0 imgtrain config other.yaml training_automations.DynamicBatchSizeOptimizer.max_batch_size=48
+err_has "other.yaml:3:3: 'IntelligentLearningRateScheduler' has no effect here"
+for line in 'grow *true' 'target_vram_usage *0.8' 'min_size *32' 'adjustment_frequency *50' 'max_batch_size *48'; do
+    last="$line"
+    if grep -q "memory.$line" "$out"; then pass; else flunk "not in the config"; fi
+done
+run 78 imgtrain config other.yaml training_automations.DynamicBatchSizeOptimizer.speed=1
+finish
