@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "gan/sweep_plan.h"
 #include "math/augment.h"
 #include "memory/plan.h"
 
@@ -31,134 +32,6 @@ static struct phases number_phases(int g, int d)
     p.learn_adjoint = p.back + 1;
     p.end = p.learn_adjoint + g;
     return p;
-}
-
-/* One use of a network being declared. `parts`: as in the sweep that uses it. */
-struct use {
-    struct plan *plan;
-    const struct net *net;
-    const char *name;
-    int forward, adjoint; /* first phase of its sweeps */
-    int n, slice;         /* pictures */
-    bool parts;
-};
-
-/* Part of the name, layer, phases. `pictures`: that it holds. */
-static int declare(const struct use *use, const char *what, int layer, int pictures, int first,
-                   int last, void *slot)
-{
-    char name[64];
-    size_t bytes = (size_t)pictures * net_bytes(use->net, layer);
-    snprintf(name, sizeof name, "%s.%s%d", use->name, what, layer);
-    return plan_declare(use->plan, name, PLAN_ACTIVATIONS, bytes, first, last, (void **)slot);
-}
-
-/* A group that works in parts uses what lies outside it from its first phase to its last. */
-static int begin_of(const struct use *use, int layer)
-{
-    return use->parts ? use->net->layers[layer].begin : layer;
-}
-
-static int end_of(const struct use *use, int layer)
-{
-    return use->parts ? use->net->layers[layer].end : layer;
-}
-
-/* When the adjoint sweep works on `layer`. */
-static int adjoint_phase(const struct use *use, int layer)
-{
-    return use->adjoint + use->net->layer_count - 1 - layer;
-}
-
-/* Pictures of what is inside the group of `layer`. */
-static int part_of(const struct use *use, int layer)
-{
-    int part = sweep_part(use->net, layer, use->slice);
-    return part < use->n ? part : use->n;
-}
-
-static bool inside(const struct use *use, int layer)
-{
-    return use->parts && (use->net->layers[layer].flags & NET_INSIDE);
-}
-
-/* Outputs from layer `from` on, each until its last reader of the forward sweep, or (keep) until
- * the adjoint sweep has used it for the weights behind it; but those inside groups that work in
- * parts have a second life there, in `again`. */
-static int declare_values(const struct use *use, struct sweep *s, bool keep, int from,
-                          struct sweep *again)
-{
-    const struct net *net = use->net;
-    int end = net->layer_count - 1;
-    for (int i = from; i <= end; i++) {
-        int last = i == end ? i + 1 : net_last_use(net, i);
-        if (inside(use, i)) {
-            TRY(declare(use, "value", i, part_of(use, i), use->forward + i, use->forward + last,
-                        &s->value[i]));
-            if (keep)
-                TRY(declare(use, "again", i, part_of(use, i),
-                            adjoint_phase(use, net->layers[i].end), adjoint_phase(use, i + 1),
-                            &again->value[i]));
-            continue;
-        }
-        last = use->forward + (i == end ? last : end_of(use, last));
-        if (keep && i < end) last = adjoint_phase(use, begin_of(use, i + 1));
-        TRY(declare(use, "value", i, use->n, use->forward + begin_of(use, i), last, &s->value[i]));
-    }
-    return OK;
-}
-
-/* second: the first phase of the sweep that reads the masks last; -1: the adjoint sweep. */
-static int declare_masks(const struct use *use, struct sweep *s, int second)
-{
-    for (int i = 0; i < use->net->layer_count; i++) {
-        if (!(use->net->layers[i].flags & NET_LRELU)) continue;
-        int last = second >= 0 ? second + end_of(use, i)
-                               : adjoint_phase(use, use->parts ? begin_of(use, i) : i + 1);
-        char name[64];
-        snprintf(name, sizeof name, "%s.mask%d", use->name, i);
-        TRY(plan_declare(use->plan, name, PLAN_ACTIVATIONS,
-                         (size_t)use->n * net_elements(use->net, i) / 8,
-                         use->forward + begin_of(use, i), last, (void **)&s->mask[i]));
-    }
-    return OK;
-}
-
-/* When gradient i of the adjoint sweep is last read within it: by its own layer, or by the first
- * layer of the block that it ends. */
-static int gradient_end(const struct use *use, int i)
-{
-    bool ends_block = use->net->layers[i].residual >= 0;
-    return adjoint_phase(use,
-                         inside(use, i) || !use->parts ? i - 2 * ends_block : begin_of(use, i));
-}
-
-/* second >= 0: gradients with weights stay until the second forward sweep, which begins there
- * (those inside groups that work in parts do not: `again` gets its own). from: 0 with the input's.
- */
-static int declare_gradients(const struct use *use, struct sweep *s, int second,
-                             struct sweep *again, int from)
-{
-    const struct net *net = use->net;
-    for (int i = from; i < net->layer_count; i++) {
-        const struct net_layer *l = &net->layers[i];
-        if (inside(use, i)) {
-            TRY(declare(use, "grad", i, part_of(use, i), adjoint_phase(use, i + 1),
-                        gradient_end(use, i), &s->grad[i]));
-            if (second >= 0)
-                TRY(declare(use, "again", i, part_of(use, i), second + l->begin, second + i,
-                            &again->grad[i]));
-            continue;
-        }
-        bool last_layer = i == net->layer_count - 1;
-        int first = last_layer ? use->adjoint - 1 : adjoint_phase(use, end_of(use, i + 1));
-        int last = gradient_end(use, i);
-        if (i == 0) last++;
-        bool again_from_it = use->parts && l->begin < i;
-        if (second >= 0 && (l->weight >= 0 || again_from_it)) last = second + end_of(use, i);
-        TRY(declare(use, "grad", i, use->n, first, last, &s->grad[i]));
-    }
-    return OK;
 }
 
 static int declare_network(struct gan_network *network, const char *name, bool offload,
@@ -266,42 +139,38 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
                         (void **)&core->pushed);
 }
 
-/* D's input, from phase `first` until the group that reads it is through. */
-static int declare_mixed(const struct use *use, int first, int second, struct sweep *s)
-{
-    return declare(use, "value", 0, use->n, first, second + end_of(use, 1), &s->value[0]);
-}
-
 static int declare_d_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
     int m = core->choices.micro, slice = core->slice;
     bool c = core->choices.scheme == GAN_SCHEME_C;
-    struct use make = {plan, &core->g.net, "d.make", p->make, 0, m, slice, c};
-    struct use first = {plan, &core->d.net, "d.first", p->first, p->adjoint, 2 * m, 2 * slice, c};
-    struct use second = {plan, &core->d.net, "d.second", p->second, 0, 2 * m, 2 * slice, c};
-    TRY(declare_values(&make, &core->g_make, false, 0, NULL));
-    TRY(declare_mixed(&first, p->mix, p->second, &core->d_first));
-    TRY(declare_values(&first, &core->d_first, false, 1, NULL));
-    TRY(declare_masks(&first, &core->d_first, p->second));
-    TRY(declare_gradients(&first, &core->d_first, p->second, &core->d_second, 0));
-    return declare_values(&second, &core->d_second, false, 1, NULL);
+    struct sweep_use make = {plan, &core->g.net, "d.make", p->make, 0, m, slice, c};
+    struct sweep_use first = {plan,       &core->d.net, "d.first", p->first,
+                              p->adjoint, 2 * m,        2 * slice, c};
+    struct sweep_use second = {plan, &core->d.net, "d.second", p->second, 0, 2 * m, 2 * slice, c};
+    TRY(sweep_plan_values(&make, &core->g_make, false, 0, NULL));
+    TRY(sweep_plan_input(&first, p->mix, p->second, &core->d_first));
+    TRY(sweep_plan_values(&first, &core->d_first, false, 1, NULL));
+    TRY(sweep_plan_masks(&first, &core->d_first, p->second));
+    TRY(sweep_plan_gradients(&first, &core->d_first, p->second, &core->d_second, 0));
+    return sweep_plan_values(&second, &core->d_second, false, 1, NULL);
 }
 
 static int declare_g_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
     int m = core->choices.micro, slice = core->slice;
     bool c = core->choices.scheme == GAN_SCHEME_C;
-    struct use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_adjoint, m, slice, c};
-    struct use judge = {plan,  &core->d.net, "g.judge", p->judge, p->judge_adjoint,
-                        2 * m, 2 * slice,    c};
-    TRY(declare_values(&learn, &core->g_learn, true, 0, &core->g_back));
-    TRY(declare_masks(&learn, &core->g_learn, -1));
-    TRY(declare_gradients(&learn, &core->g_back, -1, NULL, core->design.classes ? 0 : 1));
-    TRY(declare_mixed(&judge, p->show, p->judge, &core->d_judge));
-    TRY(declare_values(&judge, &core->d_judge, false, 1, NULL));
-    TRY(declare_masks(&judge, &core->d_judge, -1));
+    struct sweep_use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_adjoint,
+                              m,    slice,        c};
+    struct sweep_use judge = {plan,  &core->d.net, "g.judge", p->judge, p->judge_adjoint,
+                              2 * m, 2 * slice,    c};
+    TRY(sweep_plan_values(&learn, &core->g_learn, true, 0, &core->g_back));
+    TRY(sweep_plan_masks(&learn, &core->g_learn, -1));
+    TRY(sweep_plan_gradients(&learn, &core->g_back, -1, NULL, core->design.classes ? 0 : 1));
+    TRY(sweep_plan_input(&judge, p->show, p->judge, &core->d_judge));
+    TRY(sweep_plan_values(&judge, &core->d_judge, false, 1, NULL));
+    TRY(sweep_plan_masks(&judge, &core->d_judge, -1));
     judge.n = m; /* the adjoint of the fakes only */
-    return declare_gradients(&judge, &core->d_judge, -1, NULL, 0);
+    return sweep_plan_gradients(&judge, &core->d_judge, -1, NULL, 0);
 }
 
 int gan_slice(int h, int w)
