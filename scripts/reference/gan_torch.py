@@ -283,21 +283,22 @@ FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_
 
 
 def timed(training, steps):
-    """Seconds of each D + G step."""
-    times = []
+    """Seconds of each D + G step, and their mean of CPU time over all threads."""
+    times, used = [], time.process_time()
     for _ in range(steps):
         begin = time.perf_counter()
         training.d_step()
         training.g_step()
         times.append(time.perf_counter() - begin)
-    return times
+    return times, (time.process_time() - used) / steps
 
 
 def imgtrain(args, size, *options):
     """What `imgtrain bench` says of one size."""
     command = [args.against, "bench", "--task", "gan", "--device", "cpu", "--json", "--size", size, "--batch",
                args.batch, "--threads", args.threads, *options]
-    return json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout)[0]
+    return json.loads(subprocess.run([str(word) for word in command], check=True,
+                                     stdout=subprocess.PIPE).stdout)[0]
 
 
 def bench(args):
@@ -306,18 +307,22 @@ def bench(args):
         shape, batch = preset(size, args)
         training = Training(shape, batch, FORMATS[args.format])
         timed(training, 2)
-        ours, theirs, units = [], [], 0
+        ours, theirs, cpu, units = [], [], [], 0
         for _ in range(args.rounds):
             if args.against:
                 result = imgtrain(args, size, "--steps", args.steps)
                 ours.append(result["ms"] / 1000)
                 units = result["units_d"]
-            theirs += timed(training, args.steps)
+            times, used = timed(training, args.steps)
+            theirs += times
+            if args.against:
+                cpu.append(1000 * used / result["cpu_ms"])
         there = statistics.median(theirs)
         text = f"GAN {size}x{size}, batch {batch}: PyTorch {args.label} {batch / there:.1f} images/s"
         if ours:
             here = statistics.median(ours)
-            text += f", imgtrain {batch / here:.1f} ({units:.2f} units a D step): {there / here:.1f} times as fast"
+            text += f", imgtrain {batch / here:.1f}: " \
+                f"{there / here:.1f} times as fast, {statistics.median(cpu):.1f} by CPU time; {units:.2f} units a D step"
         print(text, flush=True)
 
 
