@@ -1,5 +1,6 @@
 /* The CUDA device: why there is none, memory and its limits, copies, and failures that come back as
  * errors. What only an emulated machine can be asked for runs there alone. */
+#include "cuda/ceilings.h"
 #include "cuda_ops.h"
 
 Suite *cuda_device_suite(void);
@@ -88,6 +89,20 @@ START_TEST(one_device_at_a_time)
     device_close(opened());
 }
 END_TEST
+
+#if HAVE_CUDA
+START_TEST(ceilings_are_measured)
+{
+    struct device *device = opened();
+    struct cuda_ceilings c;
+    ck_assert_msg(cuda_measure_ceilings(device, 1 << 20, 2, 1, &c) == OK, "%s", error_message());
+    ck_assert(c.copy_bytes > 0 && c.fma_flops > 0 && c.mma_flops > 0);
+    ck_assert(isfinite(c.copy_bytes) && isfinite(c.fma_flops) && isfinite(c.mma_flops));
+    ck_assert_uint_eq(device->used_bytes, 0);
+    device_close(device);
+}
+END_TEST
+#endif
 
 #ifdef CUDA_EMU
 /* Opens with IMGTRAIN_EMU=`machine`. */
@@ -181,6 +196,9 @@ Suite *cuda_device_suite(void)
     tcase_add_test(tests, copies_keep_their_order);
     tcase_add_test(tests, too_much_memory_is_an_error_and_no_end);
     tcase_add_test(tests, one_device_at_a_time);
+#if HAVE_CUDA
+    tcase_add_test(tests, ceilings_are_measured);
+#endif
 #ifdef CUDA_EMU
     tcase_add_loop_test(tests, says_why_there_is_no_device, 0, 5);
     tcase_add_test(tests, a_failed_allocation_comes_back);

@@ -1,0 +1,64 @@
+#!/bin/sh
+# Packs what the tests and measurements on a GPU need for a machine where nothing can be installed:
+# programs, their shared libraries, test data, and run.sh. Called by `make gpu-kit`.
+#
+#   scripts/gpu_kit.sh BUILD_FOLDER ARCHIVE.tar.gz
+set -eu
+cd "$(dirname "$0")/.."
+build=$1 archive=$2
+kit=$(mktemp -d)
+trap 'rm -rf "$kit"' EXIT
+mkdir -p "$kit/imgtrain-gpu/lib" "$kit/imgtrain-gpu/test"
+to=$kit/imgtrain-gpu
+
+for program in imgtrain imgtrain-test gpu-bench; do
+    cp "$build/$program" "$to/$program"
+    strip --strip-debug "$to/$program"
+done
+# Without the C library, which belongs to the machine (and must be as new as this one's), and CUDA.
+for program in "$to/imgtrain" "$to/imgtrain-test" "$to/gpu-bench"; do ldd "$program"; done |
+    sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u |
+    grep -vE '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*)\.so' |
+    while IFS= read -r library; do cp -L "$library" "$to/lib/"; done
+cp -r test/golden "$to/test/"
+cp -r cfgs "$to/"
+cp test/run.sh "$to/test/"
+cp cuda/README.md "$to/README.md"
+
+cat >"$to/run.sh" <<'RUN'
+#!/bin/sh
+# All checks and measurements on this machine's GPU, into the folder results (or $1).
+cd "$(dirname "$0")" || exit 1
+export LD_LIBRARY_PATH="$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+out=${1:-results}
+mkdir -p "$out" || exit 1
+status=0
+step() { # NAME COMMAND...
+    name=$1
+    shift
+    echo "== $name"
+    "$@" >"$out/$name.txt" 2>&1 || { status=1; echo "FAILED: $name"; }
+    tail -n 40 "$out/$name.txt"
+}
+step driver nvidia-smi
+step doctor ./imgtrain doctor
+step tests ./imgtrain-test SUITES
+if command -v compute-sanitizer >/dev/null 2>&1; then
+    for tool in memcheck racecheck initcheck synccheck; do
+        step "sanitizer-$tool" env CK_FORK=no compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            ./imgtrain-test SUITES
+    done
+else
+    echo "skipped: compute-sanitizer: not on this machine"
+fi
+step ops ./gpu-bench
+step bench ./imgtrain bench --device cuda
+exit $status
+RUN
+suites=$(for f in test/cuda_*.c; do basename "$f" .c; done | grep -v cuda_emu | tr '\n' ' ')
+sed -i "s/SUITES/$suites/" "$to/run.sh"
+chmod +x "$to/run.sh"
+tar -C "$kit" -czf "$archive" imgtrain-gpu
+bytes=$(wc -c <"$archive")
+echo "$archive: $((bytes / 1000000)) MB"
+[ "$bytes" -lt 60000000 ] || { echo "gpu-kit: more than 60 MB" >&2; exit 1; }

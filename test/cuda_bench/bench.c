@@ -1,0 +1,222 @@
+/* make gpu-bench: operations of the CUDA device, one a line: time, bytes and operations a second,
+ * and their share of what this very GPU reaches with a plain copy and with plain arithmetic. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "cuda/ceilings.h"
+#include "device/device.h"
+#include "device/nn_ops.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TIMES = 20, INNER = 10, ROOM_MIB = 512 };
+
+struct bench {
+    struct device *device;
+    const struct nn_ops *nn;
+    struct cuda_ceilings ceilings;
+    char *a, *b, *c; /* ROOM_MIB each, zeroed */
+};
+
+/* Runs once; says how many bytes it must move and how many operations it does at least. A negative
+ * `bytes` says that the device has no such operation. */
+struct work {
+    double bytes, flops;
+    int tensor; /* operations are those of tensor cores */
+};
+typedef struct work bench_op(struct bench *bench);
+
+enum { FLAT = 32 << 20 }; /* floats */
+
+static struct work run_zero(struct bench *t)
+{
+    t->nn->zero(t->a, FLAT * sizeof(float));
+    return (struct work){.bytes = 4.0 * FLAT};
+}
+
+static struct work run_copy(struct bench *t)
+{
+    t->nn->copy(t->a, t->b, FLAT * sizeof(float));
+    return (struct work){.bytes = 8.0 * FLAT};
+}
+
+static struct work run_adam(struct bench *t)
+{
+    t->nn->adam((float *)t->a, (float *)t->b, (const float *)t->c, FLAT, 1e-3f, 0.99f, 0.5f, 1e-8f);
+    return (struct work){.bytes = 20.0 * FLAT};
+}
+
+static struct work run_ema(struct bench *t)
+{
+    t->nn->ema((float *)t->a, (const float *)t->b, FLAT, 0.999f);
+    return (struct work){.bytes = 12.0 * FLAT};
+}
+
+static struct work run_fir_up(struct bench *t)
+{
+    const int n = 64, side = 32, c = 128;
+    if (!t->nn->fir_up) return (struct work){.bytes = -1};
+    t->nn->fir_up(t->a, NN_BF16, t->b, NN_BF16, n, side, side, c, 4);
+    return (struct work){.bytes = 2.0 * 5 * n * side * side * c};
+}
+
+static struct work run_fir_down(struct bench *t)
+{
+    const int n = 64, side = 32, c = 128;
+    if (!t->nn->fir_down) return (struct work){.bytes = -1};
+    t->nn->fir_down(t->a, NN_BF16, t->b, NN_BF16, n, side, side, c, 1);
+    return (struct work){.bytes = 2.0 * 5 * n * side * side * c};
+}
+
+/* The two convolutions that the networks consist of: 1x1, and 3x3 with 16 channels a group. */
+static const struct nn_conv shapes[] = {
+    {.n = 64,
+     .h = 32,
+     .w = 32,
+     .cin = 256,
+     .cout = 512,
+     .kernel = 1,
+     .groups = 1,
+     .slice = 4,
+     .in_type = NN_BF16,
+     .out_type = NN_BF16},
+    {.n = 64,
+     .h = 32,
+     .w = 32,
+     .cin = 512,
+     .cout = 512,
+     .kernel = 3,
+     .groups = 32,
+     .slice = 4,
+     .in_type = NN_BF16,
+     .out_type = NN_BF16},
+};
+
+static struct work conv_work(const struct nn_conv *s)
+{
+    double pixels = (double)s->n * s->h * s->w, taps = (double)s->kernel * s->kernel;
+    return (struct work){.bytes = 2 * pixels * (s->cin + s->cout),
+                         .flops = 2 * pixels * taps * s->cin * s->cout / s->groups,
+                         .tensor = 1};
+}
+
+/* Weights in the first MiB of c, scratch behind it. */
+enum { WEIGHTS = 4 << 20 };
+
+static struct work conv(struct bench *t, const struct nn_conv *s, char direction)
+{
+    const struct nn_epilogue plain = {.slope = 1};
+    float *weights = (float *)t->c;
+    void *scratch = t->c + WEIGHTS;
+    if (!t->nn->conv_forward || t->nn->conv_workspace(s) > ((size_t)ROOM_MIB << 20) - WEIGHTS)
+        return (struct work){.bytes = -1};
+    if (direction == 'f')
+        t->nn->conv_forward(s, t->a, t->b, weights, &plain, scratch);
+    else if (direction == 'd')
+        t->nn->conv_dgrad(s, t->a, t->b, weights, &plain, scratch);
+    else
+        t->nn->conv_wgrad(s, weights, t->a, t->b, scratch);
+    return conv_work(s);
+}
+
+static struct work run_point(struct bench *t)
+{
+    return conv(t, &shapes[0], 'f');
+}
+static struct work run_point_dgrad(struct bench *t)
+{
+    return conv(t, &shapes[0], 'd');
+}
+static struct work run_point_wgrad(struct bench *t)
+{
+    return conv(t, &shapes[0], 'w');
+}
+static struct work run_group(struct bench *t)
+{
+    return conv(t, &shapes[1], 'f');
+}
+static struct work run_group_dgrad(struct bench *t)
+{
+    return conv(t, &shapes[1], 'd');
+}
+static struct work run_group_wgrad(struct bench *t)
+{
+    return conv(t, &shapes[1], 'w');
+}
+
+static const struct {
+    const char *name;
+    bench_op *run;
+} ops[] = {
+    {"zero 128 MiB", run_zero},
+    {"copy 128 MiB", run_copy},
+    {"adam 32 M", run_adam},
+    {"ema 32 M", run_ema},
+    {"fir up 64x32x32x128 bf16", run_fir_up},
+    {"fir down 64x64x64x128 bf16", run_fir_down},
+    {"1x1 64x32x32 256-512 bf16", run_point},
+    {"  dgrad", run_point_dgrad},
+    {"  wgrad", run_point_wgrad},
+    {"3x3 64x32x32 512/32 bf16", run_group},
+    {"  dgrad", run_group_dgrad},
+    {"  wgrad", run_group_wgrad},
+};
+
+static int measure(struct bench *t, const char *name, bench_op *run)
+{
+    double best = (double)INFINITY;
+    struct work w = run(t);
+    TRY(t->device->synchronize(t->device));
+    if (w.bytes < 0) {
+        printf("%-28s not on this device\n", name);
+        return OK;
+    }
+    for (int i = 0; i < TIMES; i++) {
+        double start = clock_seconds();
+        for (int k = 0; k < INNER; k++)
+            run(t);
+        TRY(t->device->synchronize(t->device));
+        best = fmin(best, (clock_seconds() - start) / INNER);
+    }
+    double flops = w.tensor ? t->ceilings.mma_flops : t->ceilings.fma_flops;
+    printf("%-28s %9.1f us %8.1f GB/s %3.0f%%", name, 1e6 * best, 1e-9 * w.bytes / best,
+           100 * w.bytes / best / t->ceilings.copy_bytes);
+    if (w.flops > 0)
+        printf(" %9.1f GFLOP/s %3.0f%%", 1e-9 * w.flops / best, 100 * w.flops / best / flops);
+    putchar('\n');
+    return OK;
+}
+
+static int run(struct bench *t)
+{
+    size_t room = (size_t)ROOM_MIB << 20;
+    char **rooms[] = {&t->a, &t->b, &t->c};
+    TRY(cuda_measure_ceilings(t->device, (size_t)256 << 20, 4096, 10, &t->ceilings));
+    printf("%s\nceilings: copy %.0f GB/s, fp32 %.0f GFLOP/s, bf16 (mma.sync) %.0f GFLOP/s\n",
+           t->device->name, 1e-9 * t->ceilings.copy_bytes, 1e-9 * t->ceilings.fma_flops,
+           1e-9 * t->ceilings.mma_flops);
+    for (int i = 0; i < 3; i++) {
+        void *memory;
+        TRY(t->device->alloc(t->device, room, &memory));
+        *rooms[i] = memory;
+    }
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        TRY(measure(t, ops[i].name, ops[i].run));
+    for (int i = 0; i < 3; i++)
+        t->device->free(t->device, *rooms[i], room);
+    return OK;
+}
+
+int main(void)
+{
+    struct bench bench = {0};
+    int code = device_open_cuda(&bench.device, 0, 0);
+    if (code == OK) {
+        bench.nn = bench.device->nn;
+        code = run(&bench);
+    }
+    if (code < 0) printf("gpu-bench: %s\n", error_message());
+    device_close(bench.device);
+    return code < 0 ? error_exit_status(code) : 0;
+}
