@@ -1,5 +1,6 @@
 /* Drawing pixels with probabilities proportional to a weight, without replacement: the sums of the
  * rows first, then the draws of each row by running through it once more. */
+#include "base/carve.h"
 #include "base/error.h"
 #include "base/philox.h"
 #include "cpu/splat_cpu.h"
@@ -204,19 +205,43 @@ static void place_rest(struct sampler *s, int64_t count, uint64_t seed, uint32_t
     }
 }
 
-static int allocate(struct sampler *s, int64_t count)
+/* Cuts the buffers for `count` draws out of zeroed `memory` (NULL: only counts); returns the bytes.
+ */
+static size_t lay_out(struct sampler *s, void *memory, int height, int64_t count)
 {
-    size_t rows = (size_t)s->target->height, n = (size_t)count;
-    s->row_mass = calloc(rows, sizeof *s->row_mass);
-    s->row_start = calloc(rows + 1, sizeof *s->row_start);
-    s->row_draw = calloc(rows + 1, sizeof *s->row_draw);
-    s->draws = calloc(n + 1, sizeof *s->draws);
-    s->taken = calloc(n + 1, sizeof *s->taken);
-    s->pixel = calloc(n + 1, sizeof *s->pixel);
-    s->done = calloc(n + 1, 1);
-    bool ok =
-        s->row_mass && s->row_start && s->row_draw && s->draws && s->taken && s->pixel && s->done;
-    return ok ? OK : fail(ERR_SYSTEM, "out of memory while drawing %lld pixels", (long long)count);
+    struct carver carver = {.base = memory};
+    size_t rows = (size_t)height, n = (size_t)count;
+    s->row_mass = carve(&carver, rows * sizeof *s->row_mass);
+    s->row_start = carve(&carver, (rows + 1) * sizeof *s->row_start);
+    s->row_draw = carve(&carver, (rows + 1) * sizeof *s->row_draw);
+    s->draws = carve(&carver, n * sizeof *s->draws);
+    s->taken = carve(&carver, n * sizeof *s->taken);
+    s->pixel = carve(&carver, n * sizeof *s->pixel);
+    s->done = carve(&carver, n);
+    return carver.used;
+}
+
+size_t splat_sample_bytes(int height, int64_t count)
+{
+    struct sampler unused;
+    return lay_out(&unused, NULL, height, count);
+}
+
+/* The draws lie behind the scene in the workspace. */
+static int take_workspace(struct sampler *s, const struct splat_workspace *workspace, int64_t count)
+{
+    const struct splat_target *t = s->target;
+    struct splat_scene scene;
+    size_t first =
+        splat_scene_layout(&scene, NULL, t->width, t->height, t->channels, workspace->capacity);
+    size_t bytes = splat_sample_bytes(t->height, count);
+    if (first + bytes > workspace->bytes)
+        return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed for %lld draws",
+                    workspace->bytes, first + bytes, (long long)count);
+    char *memory = (char *)workspace->memory + first;
+    memset(memory, 0, bytes);
+    lay_out(s, memory, t->height, count);
+    return OK;
 }
 
 int splat_cpu_sample(struct device *device, const struct splat_workspace *workspace,
@@ -230,11 +255,9 @@ int splat_cpu_sample(struct device *device, const struct splat_workspace *worksp
     struct sampler s = {
         .target = target, .residual = residual, .weight = weight, .xy = xy, .color = color};
     struct splat_scene storage, *scene = view ? &storage : NULL;
-    int code = OK;
-    TRY_CLEANUP(allocate(&s, count));
+    TRY(take_workspace(&s, workspace, count));
     if (scene)
-        TRY_CLEANUP(
-            splat_scene_prepare(scene, workspace, view, blend, target->width, target->height));
+        TRY(splat_scene_prepare(scene, workspace, view, blend, target->width, target->height));
     visit_rows(&s, scene, blend);
     for (int y = 0; y < target->height; y++)
         s.row_start[y + 1] = s.row_start[y] + s.row_mass[y];
@@ -246,13 +269,5 @@ int splat_cpu_sample(struct device *device, const struct splat_workspace *worksp
         note_taken(&s, count);
     }
     place_rest(&s, count, seed, stream, step);
-cleanup:
-    free(s.row_mass);
-    free(s.row_start);
-    free(s.row_draw);
-    free(s.draws);
-    free(s.taken);
-    free(s.pixel);
-    free(s.done);
-    return code;
+    return OK;
 }

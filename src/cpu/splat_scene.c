@@ -1,26 +1,13 @@
 #include "cpu/splat_scene.h"
 
+#include "base/carve.h"
 #include "base/error.h"
 
 #include <omp.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
-
 /* Partial gradients of Gaussians that cross strips may take this much at most. */
 static const size_t max_carry_bytes = (size_t)64 << 20;
-
-struct carver {
-    char *base;
-    size_t used;
-};
-
-static void *carve(struct carver *carver, size_t bytes)
-{
-    void *p = carver->base ? carver->base + carver->used : NULL;
-    carver->used += (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    return p;
-}
 
 static float *carve_floats(struct carver *carver, size_t count)
 {
