@@ -116,7 +116,7 @@ $(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 endef
 $(foreach i,$(ISAS) bf16,$(eval $(call isa_rule,$(i))))
 
-NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo -Xcompiler -Wall,-Wextra,-Wno-unused-function $(if $(CUDA_WERROR),-Werror all-warnings) \
+NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo -Xcompiler -Wall,-Wextra,-Wno-unused-function,-Wno-deprecated-enum-float-conversion,-Wno-deprecated-enum-enum-conversion $(if $(CUDA_WERROR),-Werror all-warnings) \
     $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
     -gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS)))
 $(CUDA_B)/cuda/%.o: cuda/%.cu
@@ -178,14 +178,14 @@ CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))
 # The kernels on the CPU, under sanitizers; every kernel must have run.
 emu-test:
 	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
-emu-run: $(B)/imgtrain-test
-	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES)
+emu-run: $(B)/imgtrain $(B)/imgtrain-test
+	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda
 
 # The same tests on a real GPU; they say why where there is none.
 gpu-test:
 	@$(MAKE) --no-print-directory CUDA=1 gpu-run
 gpu-run: imgtrain $(B)/imgtrain-test
-	@test/run.sh $(B) $(filter-out cuda_emu,$(CUDA_SUITES))
+	@test/run.sh $(B) $(filter-out cuda_emu,$(CUDA_SUITES)) cuda
 
 # Times against what the GPU reaches with plain copies and arithmetic.
 gpu-bench:

@@ -22,7 +22,8 @@ for program in "$to/imgtrain" "$to/imgtrain-test" "$to/gpu-bench"; do ldd "$prog
     while IFS= read -r library; do cp -L "$library" "$to/lib/"; done
 cp -r test/golden "$to/test/"
 cp -r cfgs "$to/"
-cp test/run.sh "$to/test/"
+mkdir "$to/test/cli"
+cp test/cli/cuda.sh test/cli/lib.sh "$to/test/cli/"
 cp cuda/README.md "$to/README.md"
 
 cat >"$to/run.sh" <<'RUN'
@@ -43,6 +44,7 @@ step() { # NAME COMMAND...
 step driver nvidia-smi
 step doctor ./imgtrain doctor
 step tests ./imgtrain-test SUITES
+step trainings sh test/cli/cuda.sh
 if command -v compute-sanitizer >/dev/null 2>&1; then
     for tool in memcheck racecheck initcheck synccheck; do
         step "sanitizer-$tool" env CK_FORK=no compute-sanitizer --tool "$tool" --error-exitcode 9 \

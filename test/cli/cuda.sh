@@ -1,0 +1,75 @@
+#!/bin/sh
+# --device: the CPU where there is no CUDA, with the reason; where there is (a GPU, or the emulated
+# one of a build with CUDA=emu), one short training of each task, held against the CPU's step by step.
+. "$(dirname "$0")/lib.sh"
+
+mkdir photos
+for i in 1 2 3 4 5 6 7 8; do
+    awk -v i=$i 'BEGIN { print "P3 20 14 255"
+        for (y = 0; y < 14; y++) for (x = 0; x < 20; x++)
+            print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
+done
+cat >splat.yaml <<'YAML'
+task: splat
+threads: 1
+input_path: photos/3.ppm
+num_gaussians: 40
+max_steps: 24
+add_steps: 4
+eval_steps: 3
+frames: {count: 1}
+video: {enabled: false}
+YAML
+cat >gan.yaml <<'YAML'
+task: gan
+data: photos
+threads: 1
+gan: {width: 20, height: 16, widths: [16, 8, 8], images: 48, batch: 8, gamma: 1, samples: 4}
+eval_steps: 1
+video: {enabled: false}
+YAML
+
+run 0 imgtrain doctor
+reason=$(sed -n 's/^cuda  *no: *//p' "$out")
+if [ -n "$reason" ]; then
+    run 69 imgtrain train splat.yaml device=cuda -o none
+    err_has "$reason"
+    err_lines 1
+    run 1 test -e none
+    run 0 imgtrain train splat.yaml device=auto -o auto max_steps=2
+    err_has "device: the CPU (${reason#device cuda: })"
+    skip "trainings on CUDA: $reason"
+    finish
+fi
+
+# agree TOLERANCE COLUMN ...: these columns of both metrics.csv, line by line
+agree() {
+    tolerance=$1
+    shift
+    last="metrics of $task on cpu and cuda"
+    if ! paste -d, "$task-cpu/metrics.csv" "$task-cuda/metrics.csv" |
+        awk -F, -v tolerance="$tolerance" -v names="$*" '
+            NR == 1 { half = NF / 2; count = split(names, name, " ")
+                      for (i = 1; i <= half; i++) for (k in name) if ($i == name[k]) at[k] = i
+                      next }
+            { for (k in at) { a = $at[k]; b = $(at[k] + half); size = a < 0 ? -a : a
+                  if (size < 0.01) size = 0.01
+                  if (!((a > b ? a - b : b - a) <= tolerance * size)) {
+                      print "line " NR " " name[k] ": cpu " a ", cuda " b; bad = 1 } } }
+            END { for (k in at) found++; exit bad || found != count || NR < 3 }' >"$out"; then
+        flunk "$(head -n 3 "$out" | tr '\n' ';')"
+    else
+        pass
+    fi
+}
+
+for task in splat gan; do
+    for device in cpu cuda; do run 0 imgtrain train $task.yaml device=$device -o $task-$device -q; done
+    case $task in
+    splat) agree 2e-3 loss psnr ;;
+    gan) agree 2e-2 loss_d loss_g r1 r2 score_real score_fake ;;
+    esac
+done
+run 0 imgtrain train splat.yaml device=cuda -o again -q
+run 0 cmp splat-cuda/model.safetensors again/model.safetensors
+finish
