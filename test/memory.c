@@ -174,9 +174,8 @@ END_TEST
 enum { STEPS = 5 };
 
 static const char *const same_configs[] = {
-    "gan: {width: 16, height: 16, widths: [16], samples: 4}\nbatch: 20\nuse_amp: false\n",
-    "gan: {width: 24, height: 16, widths: [16], samples: 2}\nbatch: 24\nlabels: true\n"
-    "use_amp: false\n",
+    "gan: {width: 16, height: 16, widths: [16], samples: 4}\nbatch: 20\n",
+    "gan: {width: 24, height: 16, widths: [16], samples: 2, labels: true}\nbatch: 24\n",
     "num_gaussians: 300\nmax_steps: 10\nadd_times: 2\n",
     "num_gaussians: 200\nmax_steps: 10\nquantize: true\ndownsample: true\n",
 };
@@ -200,7 +199,7 @@ START_TEST(same_losses_in_every_way)
     double losses[STEPS];
     draw_photos();
     draw_picture("picture.png", 60, 44, 9);
-    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
+    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\nuse_amp: false\n",
              _i < 2 ? "task: gan\ndata" : "input_path",
              in_folder(_i < 2 ? "photos" : "picture.png"), same_configs[_i]);
     start(&t, text, 0);
@@ -252,7 +251,7 @@ START_TEST(failed_move_keeps_the_state)
     struct image wanted, got;
     draw_photos();
     draw_picture("picture.png", 60, 44, 9);
-    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
+    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\nuse_amp: false\n",
              _i < 2 ? "task: gan\ndata" : "input_path",
              in_folder(_i < 2 ? "photos" : "picture.png"), same_configs[_i]);
     start(&t, text, 0);
