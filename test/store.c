@@ -1,65 +1,4 @@
-#include "base/error.h"
-#include "base/file.h"
-#include "base/log.h"
-#include "base/philox.h"
-#include "store/checkpoint.h"
-#include "store/safetensors.h"
-#include "store/tensor_range.h"
-
-#include <check.h>
-#include <fcntl.h>
-#include <math.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char folder[] = "/tmp/imgtrain-store-XXXXXX";
-static char path[256];
-
-static void enter_folder(void)
-{
-    strcpy(folder + strlen(folder) - 6, "XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/f.safetensors", folder);
-}
-
-static void leave_folder(void)
-{
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static const float weights[6] = {1, -2, 3.5F, 0, 1e-30F, -0.0F};
-static const double wide[2] = {0.1, 1e300};
-static const uint8_t small[3] = {1, 2, 255};
-
-static struct store_writer *sample(void)
-{
-    struct store_writer *writer = store_writer_create();
-    ck_assert_int_eq(store_add(writer, "small", TENSOR_U8, 1, (int64_t[]){3}, small), OK);
-    ck_assert_int_eq(store_add_f32(writer, "weights", 2, 3, weights), OK);
-    ck_assert_int_eq(store_add(writer, "wide", TENSOR_F64, 1, (int64_t[]){2}, wide), OK);
-    ck_assert_int_eq(store_add(writer, "empty", TENSOR_F16, 2, (int64_t[]){0, 4}, NULL), OK);
-    ck_assert_int_eq(store_add(writer, "one", TENSOR_U8, 0, NULL, small), OK);
-    ck_assert_int_eq(checkpoint_describe(writer, "checkpoint", "splat", 12, "task: splat\n"), OK);
-    ck_assert_int_eq(store_set(writer, "odd", "\"q\" \\ \n\t\x01 \xC3\xA9 \xF0\x9F\x98\x80 \xFF."),
-                     OK);
-    ck_assert_int_eq(store_set_double(writer, "lr", 0.1), OK);
-    ck_assert_int_eq(store_set_int(writer, "big", INT64_MIN), OK);
-    return writer;
-}
-
-static void write_sample(void)
-{
-    struct store_writer *writer = sample();
-    ck_assert_int_eq(store_write(writer, path, false), OK);
-    store_writer_free(writer);
-}
+#include "store_files.h"
 
 START_TEST(round_trip)
 {
@@ -193,22 +132,6 @@ END_TEST
 
 /* ---- damage ---- */
 
-static void write_bytes(const void *data, size_t bytes)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    ck_assert_int_eq(file_write_all(fd, data, bytes, path), OK);
-    close(fd);
-}
-
-static int open_code(void)
-{
-    struct store_file *file;
-    int code = store_open(&file, path);
-    ck_assert((code == OK) == (file != NULL));
-    store_close(file);
-    return code;
-}
-
 START_TEST(every_flipped_bit_is_seen)
 {
     uint8_t *data;
@@ -284,20 +207,6 @@ START_TEST(random_damage_is_seen)
 END_TEST
 
 /* ---- foreign files ---- */
-
-static int open_header(const char *json, const char *data, size_t data_bytes)
-{
-    char buffer[2048];
-    uint64_t length = strlen(json);
-    memcpy(buffer, &length, 8);
-    memcpy(buffer + 8, json, length);
-    if (data_bytes) memcpy(buffer + 8 + length, data, data_bytes);
-    write_bytes(buffer, 8 + length + data_bytes);
-    return open_code();
-}
-
-#define TENSOR(name, type, shape, offsets)                                                         \
-    "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
 START_TEST(accepts_sound_headers)
 {
@@ -452,128 +361,6 @@ START_TEST(failed_write_leaves_the_old)
 }
 END_TEST
 
-/* ---- checkpoints ---- */
-
-static void write_step(int64_t step, int keep)
-{
-    struct store_writer *writer = sample();
-    ck_assert_int_eq(checkpoint_write(folder, step, writer, keep, false), OK);
-    store_writer_free(writer);
-}
-
-static void assert_steps(int count, const int64_t *expected)
-{
-    int64_t *steps;
-    int found;
-    ck_assert_int_eq(checkpoint_list(folder, &steps, &found), OK);
-    ck_assert_int_eq(found, count);
-    for (int i = 0; i < count; i++)
-        ck_assert_int_eq(steps[i], expected[i]);
-    free(steps);
-}
-
-static void damage(int64_t step)
-{
-    char *name = checkpoint_path(folder, step);
-    ck_assert_int_eq(truncate(name, 100), 0);
-    free(name);
-}
-
-static int64_t latest(void)
-{
-    struct store_file *file;
-    int64_t step = -1;
-    int code = checkpoint_latest(folder, &file, &step);
-    ck_assert((code == OK) == (file != NULL));
-    store_close(file);
-    return code < 0 ? code : step;
-}
-
-START_TEST(newest_is_by_number)
-{
-    ck_assert_int_eq(latest(), ERR_INPUT);
-    write_step(9000, 10);
-    write_step(10000, 10);
-    write_step(INT64_C(12345678901), 10);
-    assert_steps(3, (int64_t[]){INT64_C(12345678901), 10000, 9000});
-    ck_assert_int_eq(latest(), INT64_C(12345678901));
-    damage(INT64_C(12345678901));
-    log_set_level(LOG_ERROR);
-    ck_assert_int_eq(latest(), 10000);
-    damage(10000);
-    ck_assert_int_eq(latest(), 9000);
-    char *from = checkpoint_path(folder, 9000), *to = checkpoint_path(folder, 9001);
-    ck_assert_int_eq(link(from, to), 0); /* says of itself that it is another step's */
-    free(from);
-    free(to);
-    ck_assert_int_eq(latest(), 9000);
-    damage(9000);
-    ck_assert_int_eq(latest(), ERR_DATA);
-}
-END_TEST
-
-START_TEST(prunes_only_what_is_old)
-{
-    for (int64_t step = 1; step <= 5; step++)
-        write_step(step * 1000, 2);
-    assert_steps(2, (int64_t[]){5000, 4000});
-    log_set_level(LOG_ERROR);
-    damage(5000);
-    ck_assert_int_eq(latest(), 4000);
-    write_step(4500, 1); /* the run went on from 4000: 5000 is of no use any more */
-    assert_steps(1, (int64_t[]){4500});
-    ck_assert_int_eq(latest(), 4500);
-    write_step(4600, 0); /* what was just written is never removed */
-    assert_steps(1, (int64_t[]){4600});
-}
-END_TEST
-
-START_TEST(leftovers_go_strangers_stay)
-{
-    static const char *const names[] = {"step-000000001.safetensors.tmp123", "notes.txt",
-                                        "step-1.safetensors", "step-00000000x.safetensors"};
-    write_step(1, 1);
-    char name[300];
-    for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "%s/checkpoints/%s", folder, names[i]);
-        ck_assert_int_eq(file_write_atomic(name, "x", 1, false), OK);
-    }
-    ck_assert_int_eq(latest(), 1); /* reading removes nothing: the run may be going on */
-    for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "%s/checkpoints/%s", folder, names[i]);
-        ck_assert(file_exists(name));
-    }
-    write_step(2, 1);
-    for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "%s/checkpoints/%s", folder, names[i]);
-        ck_assert_int_eq(file_exists(name), i > 0);
-    }
-    assert_steps(1, (int64_t[]){2});
-}
-END_TEST
-
-START_TEST(opens_file_or_run)
-{
-    struct store_file *file;
-    ck_assert_int_eq(checkpoint_open(folder, &file), ERR_INPUT);
-    write_step(7, 1);
-    ck_assert_int_eq(checkpoint_open(folder, &file), OK);
-    ck_assert_str_eq(store_get(file, "step"), "7");
-    store_close(file);
-    char name[300];
-    snprintf(name, sizeof name, "%s/model.safetensors", folder);
-    struct store_writer *writer = sample();
-    ck_assert_int_eq(store_write(writer, name, false), OK);
-    store_writer_free(writer);
-    ck_assert_int_eq(checkpoint_open(folder, &file), OK);
-    ck_assert_str_eq(store_path(file), name);
-    store_close(file);
-    open_header("{" TENSOR("a", "U8", "[4]", "[0,4]") "}", "abcd", 4);
-    ck_assert_int_eq(checkpoint_open(path, &file), ERR_DATA);
-    ck_assert_ptr_null(file);
-}
-END_TEST
-
 Suite *store_suite(void);
 Suite *store_suite(void)
 {
@@ -594,10 +381,6 @@ Suite *store_suite(void)
     tcase_add_test(tests, aligns_foreign_tensors);
     tcase_add_test(tests, refuses_what_is_no_file);
     tcase_add_test(tests, failed_write_leaves_the_old);
-    tcase_add_test(tests, newest_is_by_number);
-    tcase_add_test(tests, prunes_only_what_is_old);
-    tcase_add_test(tests, leftovers_go_strangers_stay);
-    tcase_add_test(tests, opens_file_or_run);
     suite_add_tcase(suite, tests);
     return suite;
 }
