@@ -44,9 +44,17 @@ static int wanted_level(const struct ladder *ladder)
     return level >= 0 ? level : lowest;
 }
 
+/* Another precision than the first row's is another result: it comes after all that change none. */
+static bool changes_result(const struct ladder *ladder, int row)
+{
+    return ladder->rows[row].choices.amp != ladder->rows[0].choices.amp;
+}
+
 static bool faster(const struct ladder *ladder, int a, int b)
 {
-    return b < 0 || ladder->rows[a].need.relative_time < ladder->rows[b].need.relative_time;
+    if (b < 0) return true;
+    if (changes_result(ladder, a) != changes_result(ladder, b)) return changes_result(ladder, b);
+    return ladder->rows[a].need.relative_time < ladder->rows[b].need.relative_time;
 }
 
 static bool smaller(const struct ladder *ladder, int a, int b)

@@ -42,8 +42,8 @@ int64_t ladder_budget(const struct ladder_settings *settings, const struct devic
 void ladder_judge(struct ladder *ladder, int64_t budget);
 
 /* The fastest row that fits, of the wanted level (or the nearest below it that there is) and not
- * below least_level; -1: none does, and *least is the row that comes closest. Rows must have been
- * judged. */
+ * below least_level, rows of another precision than the first one's last; -1: none does, and *least
+ * is the row that comes closest. Rows must have been judged. */
 int ladder_pick(const struct ladder *ladder, int *least);
 
 /* After memory failed in row `at`: the fastest row that takes less of the device and fits; -1 after
