@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "memory/ladder.h"
 #include "memory/plan.h"
 #include "run/frames.h"
 #include "run/schedule.h"
@@ -54,7 +55,7 @@ void forecast_make(struct forecast *forecast, const struct config *config, const
     forecast->checkpoint_count = config->checkpoint.keep;
     forecast->checkpoint_bytes =
         (int64_t)(plan_kind_bytes(plan, PLAN_PARAMETERS) + plan_kind_bytes(plan, PLAN_OPTIMISER) +
-                  plan_kind_bytes(plan, PLAN_EMA)) +
+                  plan_kind_bytes(plan, PLAN_EMA) + plan_kind_bytes(plan, PLAN_OFFLOAD)) +
         METADATA_BYTES;
     forecast->disk_free_bytes = disk_free_at(run_dir);
 }
@@ -89,9 +90,13 @@ static void print_row(FILE *out, const char *name, int64_t bytes, const char *no
 void forecast_print(const struct forecast *f, const struct task *task,
                     const struct task_state *state, const struct device *device, FILE *out)
 {
-    char note[128];
+    char note[160];
     fprintf(out, "%-14s %s, %lld steps\n", "task", task->name, (long long)f->steps);
-    fprintf(out, "%-14s %s\n\n", "device", device->name);
+    fprintf(out, "%-14s %s\n", "device", device->name);
+    if (task->chosen)
+        fprintf(out, "%-14s %s\n", "runs with",
+                ladder_describe(note, sizeof note, task->chosen(state)));
+    fprintf(out, "\n");
     plan_print(task->plan(state), out, false);
     if (f->limit_bytes > 0) print_row(out, "limit", f->limit_bytes, "memory.limit");
     print_row(out, "free", f->free_bytes, "device memory");
