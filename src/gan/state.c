@@ -127,6 +127,7 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     TRY(store_set_double(writer, "gan.sign", progress->sign));
     snprintf(text, sizeof text, "%016" PRIx64, progress->fingerprint);
     TRY(store_set(writer, "gan.fingerprint", text));
+    TRY(store_set(writer, "gan.amp", core->choices.amp ? "1" : "0"));
     return store_design(&core->design, writer);
 }
 
@@ -145,6 +146,12 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
     if (!fingerprint || strtoull(fingerprint, NULL, 16) != progress->fingerprint)
         log_warning("the pictures are not those that this run began with");
     return OK;
+}
+
+bool gan_load_amp(const struct store_file *file)
+{
+    const char *amp = store_get(file, "gan.amp");
+    return amp && strcmp(amp, "1") == 0;
 }
 
 int gan_store_model(const struct gan_core *core, const float *parameters,

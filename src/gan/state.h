@@ -33,6 +33,8 @@ int gan_load_range(const struct store_file *file, const char *prefix, const stru
 
 /* The design that a model or checkpoint was trained with. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);
+/* Whether a checkpoint's steps were made in mixed precision. */
+bool gan_load_amp(const struct store_file *file);
 /* EMA weights of either. */
 int gan_load_generator(const struct net *generator, float *parameters,
                        const struct store_file *file);

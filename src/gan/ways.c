@@ -12,6 +12,7 @@ static const double RECOMPUTE_TIME = 1.12, HALVING_TIME = 1.02, OFFLOAD_TIME = 1
 struct list {
     struct memory_choices *rows;
     int count;
+    bool amp;
 };
 
 static void add(struct list *list, int level, bool checkpointing, int micro)
@@ -19,6 +20,7 @@ static void add(struct list *list, int level, bool checkpointing, int micro)
     if (list->count == TASK_MAX_CHOICES) return;
     list->rows[list->count++] = (struct memory_choices){
         .level = level,
+        .amp = list->amp,
         .checkpointing = checkpointing,
         .micro_batch = micro,
         .offload = level == MEMORY_OFFLOAD,
@@ -48,9 +50,9 @@ static void add_micro_batches(struct list *list, const struct config *config, in
     }
 }
 
-int gan_ways(const struct config *config, struct memory_choices *rows)
+int gan_ways(const struct config *config, bool amp, struct memory_choices *rows)
 {
-    struct list list = {rows, 0};
+    struct list list = {rows, 0, amp};
     bool keeps = config->gan.scheme != CONFIG_GAN_SCHEME_C;
     bool recomputes = config->gan.scheme != CONFIG_GAN_SCHEME_A;
     if (config->memory.use_gradient_checkpointing) keeps = false, recomputes = true;

@@ -8,9 +8,9 @@
 
 struct config;
 
-/* All that the config leaves open, by level and then by the size of the micro-batch. Returns how
- * many. */
-int gan_ways(const struct config *config, struct memory_choices *list);
+/* All that the config leaves open, with or without mixed precision, by level and then by the size
+ * of the micro-batch. Returns how many. */
+int gan_ways(const struct config *config, bool amp, struct memory_choices *list);
 
 struct gan_choices gan_choices_of(const struct config *config, const struct memory_choices *way);
 
