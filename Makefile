@@ -127,7 +127,7 @@ $(CUDA_B)/cuda/%.o: cuda/%.cu
 # The emulator: g++ for gcc, clang++ for clang. Shared arrays get red zones from gcc alone.
 EMU_CXX   := $(patsubst cc%,g++%,$(patsubst clang%,clang++%,$(patsubst gcc%,g++%,$(notdir $(CC)))))
 EMU_FLAGS := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off \
-    -Wall -Wextra -Wshadow -Wdouble-promotion -Wno-unknown-pragmas \
+    -fno-strict-aliasing -Wall -Wextra -Wshadow -Wdouble-promotion -Wno-unknown-pragmas \
     -Wno-deprecated-enum-float-conversion -Wno-deprecated-enum-enum-conversion $(if $(filter 1,$(WERROR)),-Werror) $(SANFLAGS) \
     $(if $(findstring address,$(SAN)),$(if $(findstring g++,$(filter-out clang++%,$(EMU_CXX))),-fsanitize-sections=emu_shared))
 $(B)/%.o: %.cu

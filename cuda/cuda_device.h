@@ -7,6 +7,8 @@
 
 /* Bytes of scratch for the partial sums of reductions, on the device and in pinned host memory. */
 enum { CUDA_SCRATCH = 64 << 10 };
+/* Bytes of partial sums that stay on the device. */
+enum { CUDA_PARTIALS = 4 << 20 };
 
 struct cuda_device {
     struct device base;
@@ -14,6 +16,7 @@ struct cuda_device {
     int ordinal, multiprocessors, capability; /* capability: 75, 90, ... */
     size_t shared_bytes_most;                 /* what a block may have when it asks for it */
     void *scratch, *scratch_host;             /* CUDA_SCRATCH bytes each */
+    void *partials;                           /* CUDA_PARTIALS bytes */
 };
 
 /* Borrowed; NULL when none is open. */

@@ -143,6 +143,7 @@ static void cuda_close(struct device *device)
 {
     struct cuda_device *d = (struct cuda_device *)device;
     cudaFree(d->scratch);
+    cudaFree(d->partials);
     cudaFreeHost(d->scratch_host);
     if (d->stream) cudaStreamDestroy(d->stream);
     cudaGetLastError();
@@ -182,6 +183,7 @@ static int start(struct cuda_device *d, int ordinal)
                     p.major, p.minor, LEAST_CAPABILITY / 10, LEAST_CAPABILITY % 10);
     cuda_check(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
     cuda_check(cudaMalloc(&d->scratch, CUDA_SCRATCH));
+    cuda_check(cudaMalloc(&d->partials, CUDA_PARTIALS));
     cuda_check(cudaHostAlloc(&d->scratch_host, CUDA_SCRATCH, cudaHostAllocDefault));
     return OK;
 }

@@ -50,6 +50,13 @@ extern "C" {
 #define DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(emu_dynamic_shared())
 #endif
 
+/* Before a loop whose indices must be constants, so that its arrays are registers. */
+#ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL
+#endif
+
 /* OK, ERR_DEVICE_MEMORY or ERR_DEVICE with "WHAT: reason". */
 int cuda_result(cudaError_t error, const char *what);
 

@@ -6,6 +6,10 @@
 
 const struct nn_ops *nn_ops_cuda(void);
 
+void nn_cuda_install_conv(struct nn_ops *ops);      /* conv_ops.cu: convolutions */
+void nn_cuda_install_grid(struct nn_ops *ops);      /* nn_grid.cu: FIR, grids, embeddings */
+void nn_cuda_install_pictures(struct nn_ops *ops);  /* nn_pictures.cu: augmentation, batches */
+void nn_cuda_install_loss(struct nn_ops *ops);      /* nn_loss.cu: losses of a GAN */
 void nn_cuda_install_optimiser(struct nn_ops *ops); /* nn_optimiser.cu: flat ranges */
 
 #endif

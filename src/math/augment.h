@@ -19,7 +19,8 @@ struct nn_augment {
 
 static inline struct nn_augment augment_none(void)
 {
-    return (struct nn_augment){.saturation = 1, .contrast = 1};
+    struct nn_augment t = {0, 1, 1, 0, 0, 0, 0, 0, 0}; /* saturation and contrast 1 */
+    return t;
 }
 
 /* The colour part of T at one value; brightness b is 0 in the linear part. Saturation and contrast

@@ -12,7 +12,7 @@ static cudaError_t last_error, lost_error;
 
 const struct emu_machine *emu_settings(void)
 {
-    static struct emu_machine machine = {13000, 1, 1LL << 30, 64 << 10, 0, 0, 0};
+    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 0, 0, 0};
     static bool read;
     const char *text = getenv("IMGTRAIN_EMU");
     if (read || !text) return &machine;
@@ -25,6 +25,7 @@ const struct emu_machine *emu_settings(void)
         {"devices=", &machine.devices},
         {"memory=", &machine.memory},
         {"shared=", &machine.shared},
+        {"capability=", &machine.capability},
         {"fail_alloc=", &machine.fail_alloc},
         {"fail_launch=", &machine.fail_launch},
         {"lose=", &machine.lose},
@@ -141,8 +142,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int ordinal)
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "emulated GPU");
     p->totalGlobalMem = static_cast<size_t>(emu_settings()->memory);
-    p->major = 7;
-    p->minor = 5;
+    p->major = static_cast<int>(emu_settings()->capability / 10);
+    p->minor = static_cast<int>(emu_settings()->capability % 10);
     p->multiProcessorCount = 4;
     p->warpSize = 32;
     p->maxThreadsPerBlock = p->maxThreadsPerMultiProcessor = 1024;

@@ -8,12 +8,13 @@
  *   driver       version of the driver as the runtime counts it (12080 = 12.8); 0: none
  *   devices      how many there are
  *   memory       bytes of a device
+ *   capability   75, 90, ...: before 80 there is no bf16 on tensor cores
  *   shared       bytes of shared memory that a block may have
  *   fail_alloc   the k-th cudaMalloc of the process fails
  *   fail_launch  the k-th launch is refused
  *   lose         the k-th launch makes the device fail for good */
 struct emu_machine {
-    long long driver, devices, memory, shared, fail_alloc, fail_launch, lose;
+    long long driver, devices, capability, memory, shared, fail_alloc, fail_launch, lose;
 };
 const struct emu_machine *emu_settings(void);
 

@@ -1,0 +1,114 @@
+/* What the files of the convolutions share. Their operands: `in` has cin channels, `out` cout; with
+ * `adjoint` the product goes from out to in. */
+#ifndef IMGTRAIN_CUDA_CONV_H
+#define IMGTRAIN_CUDA_CONV_H
+
+#include "cuda/cuda_device.h"
+#include "cuda/element.h"
+
+enum { CONV_GROUP = 16 }; /* channels a group of the fast grouped convolution */
+
+/* One convolution or its adjoint: from the tensor `from` to `to`. */
+struct conv_pass {
+    struct nn_conv shape;
+    bool adjoint;
+    void *to;
+    const void *from;
+    const float *weights;
+    struct nn_epilogue epilogue;
+    void *workspace;
+};
+
+static inline bool conv_is_point(const struct nn_conv *s)
+{
+    return s->kernel == 1 && s->groups == 1;
+}
+
+static inline bool conv_is_group(const struct nn_conv *s)
+{
+    return s->kernel == 3 && s->cin == s->cout && s->cin == CONV_GROUP * s->groups &&
+           s->in_type == s->out_type;
+}
+
+/* bf16 products: both sides rounded, sums fp32. */
+static inline bool conv_on_tensor_cores(enum nn_type type, int capability)
+{
+    return type == NN_BF16 && capability >= 80;
+}
+
+/* How the sums of wgrad are cut: each slice into pieces, by the shape alone (not by n), so that a
+ * batch may be cut at slices. Units are rows (1x1) or tiles of pixels (3x3). */
+struct conv_cut {
+    int slice_units, piece_units, pieces;
+    size_t floats; /* of a piece's sums */
+    int wave;      /* slices at a time */
+};
+
+/* conv_point.cu: 1x1, a matrix product. conv_group.cu: 3x3 with 16 channels a group. conv_any.cu:
+ * what the networks do not use. */
+void conv_point(const struct conv_pass *pass);
+void conv_group(const struct conv_pass *pass);
+void conv_any(const struct conv_pass *pass);
+void conv_any_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout);
+size_t conv_group_workspace(const struct nn_conv *s);
+
+/* sums[slice][piece][floats] of the first `slices` slices: every sum is written, in an order of its
+ * own. */
+void conv_point_pieces(const struct nn_conv *s, float *sums, const void *in, const void *dout,
+                       size_t rows, const struct conv_cut *cut, int slices);
+void conv_group_pieces(const struct nn_conv *s, float *sums, const void *in, const void *dout,
+                       const struct conv_cut *cut, int slices);
+int conv_group_tiles(const struct nn_conv *s); /* of a picture */
+
+/* ---- the epilogue ---- */
+
+template <typename T>
+static __device__ inline float conv_finish(const struct nn_epilogue &e, float v, size_t i, int c)
+{
+    if (e.bias) v += e.bias[c];
+    if (e.residual) v += element((const T *)e.residual, i);
+    if (!(v > 0)) v *= e.slope;
+    if (e.mask_in && !(e.mask_in[i / 8] >> i % 8 & 1)) v *= e.mask_slope;
+    return v;
+}
+
+/* Eight channels from element i and channel c on; i is a multiple of 8. */
+template <typename T>
+static __device__ inline void conv_finish8(const struct nn_epilogue &e, T *out, const float *sums,
+                                           size_t i, int c)
+{
+    float v[8], residual[8];
+    unsigned above = 0, kept = e.mask_in ? e.mask_in[i / 8] : 0xffu;
+    if (e.residual) element_load8(residual, (const T *)e.residual, i);
+    UNROLL
+    for (int k = 0; k < 8; k++) {
+        v[k] = sums[k];
+        if (e.bias) v[k] += e.bias[c + k];
+        if (e.residual) v[k] += residual[k];
+        if (v[k] > 0) above |= 1u << k;
+        if (!(v[k] > 0)) v[k] *= e.slope;
+        if (!(kept >> k & 1)) v[k] *= e.mask_slope;
+    }
+    if (e.mask_out) e.mask_out[i / 8] = (uint8_t)above;
+    element_store8(out, i, v);
+}
+
+/* Stores channels first .. first + columns of one row (pixel) of `channels`, from `sums`. Called
+ * with `lane` of `lanes` threads for the row. Masks need channels that are a multiple of 8. */
+template <typename T>
+static __device__ inline void conv_store_row(const struct nn_epilogue &e, T *out, const float *sums,
+                                             size_t row, int first, int columns, int channels,
+                                             int lane, int lanes)
+{
+    int there = min(columns, channels - first);
+    size_t at = row * channels + first;
+    if (channels % 8 == 0) {
+        for (int k = 8 * lane; k < there; k += 8 * lanes)
+            conv_finish8(e, out, sums + k, at + k, first + k);
+    } else {
+        for (int k = lane; k < there; k += lanes)
+            element_set(out, at + k, conv_finish<T>(e, sums[k], at + k, first + k));
+    }
+}
+
+#endif
