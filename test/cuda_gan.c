@@ -1,0 +1,287 @@
+/* The GAN on CUDA beside the CPU: gradients of a D and a G step, a short training step by step, the
+ * same bits for any micro-batch and scheme. */
+#include "cuda_ops.h"
+#include "gan/core.h"
+#include "math/augment.h"
+#include "memory/plan.h"
+
+Suite *cuda_gan_suite(void);
+
+#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
+
+enum { BATCH = 3, STEPS = 5, WORKSPACE = 4 << 20 };
+
+struct bench {
+    struct device *device;
+    struct plan *plan;
+    struct gan_core core;
+    void *workspace;
+    int step;
+};
+
+/* A pure function of the step and the pair, as in a training. */
+static int fill(void *context, enum gan_which which, struct gan_inputs *in)
+{
+    const struct bench *b = context;
+    size_t one = (size_t)(b->core.h * b->core.w * b->core.c);
+    uint64_t call = 2 * (uint64_t)b->step + (uint64_t)which;
+    for (int i = 0; i < in->n; i++) {
+        uint64_t pair = (uint64_t)(in->first + i);
+        for (size_t j = 0; j < one; j++)
+            in->pixels[(size_t)i * one + j] =
+                (uint8_t)philox_draw(1, STREAM_TEST, call, pair * one + j).v[0];
+        in->flips[i] = pair % 2 == 1;
+        in->labels[i] = (int)(pair + call) % 3;
+        net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, 1, STREAM_GAN_LATENT,
+                   call, pair * 64);
+        in->real_draws[i] = augment_draw(1, call, 2 * pair, 0.6f, b->core.h, b->core.w);
+        in->fake_draws[i] = augment_draw(1, call, 2 * pair + 1, 0.6f, b->core.h, b->core.w);
+    }
+    return OK;
+}
+
+/* The last layer of a block begins at 0, which would hide what is inside: here nothing does. */
+static void shake(struct gan_core *core, enum gan_range range, const struct net *net)
+{
+    float *noise = malloc(net->floats * sizeof *noise), *view = gan_core_view(core, range);
+    ck_assert_ptr_nonnull(noise);
+    net_normal(noise, net->floats, 1, STREAM_TEST, (uint64_t)range, 0);
+    for (size_t i = 0; i < net->floats; i++)
+        view[i] += 0.1f * noise[i];
+    free(noise);
+    MUST(gan_core_push(core, range));
+}
+
+/* side: of the pictures' height; a width that is half as much again. */
+static void bench_open(struct bench *b, bool cuda, int side, int micro, enum gan_scheme scheme,
+                       bool amp)
+{
+    memset(b, 0, sizeof *b);
+    struct net_design design = {.stages = 2, .base_h = side / 2, .base_w = side * 3 / 4};
+    struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .scheme = scheme, .amp = amp};
+    design.width[0] = 24;
+    design.width[1] = 16;
+    design.blocks[0] = design.blocks[1] = 1;
+    design.z = 9;
+    design.classes = 3;
+    design.embedding = 7;
+    design.channels = 3;
+    MUST(cuda ? cuda_open(&b->device) : device_open_cpu(&b->device, 1));
+    b->plan = plan_create();
+    ck_assert_ptr_nonnull(b->plan);
+    MUST(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
+    MUST(plan_commit(b->plan, b->device));
+    gan_core_connect(&b->core);
+    b->core.choices.micro = micro; /* slices of one pair, so that this small batch can be cut */
+    MUST(b->device->alloc(b->device, WORKSPACE, &b->workspace));
+    struct sweep *sweeps[] = {&b->core.d_second, &b->core.g_back};
+    for (int i = 0; i < 2; i++) {
+        sweeps[i]->slice = i ? 1 : 2;
+        sweeps[i]->workspace = b->workspace; /* smaller slices need more of it */
+    }
+    MUST(gan_core_initialise(&b->core, 1));
+    shake(&b->core, GAN_RANGE_G, &b->core.g.net);
+    shake(&b->core, GAN_RANGE_D, &b->core.d.net);
+}
+
+static void bench_close(struct bench *b)
+{
+    b->device->free(b->device, b->workspace, WORKSPACE);
+    plan_free(b->plan);
+    device_close(b->device);
+}
+
+static float *fetch(struct bench *b, const float *range, const struct net *net)
+{
+    float *copy = malloc(net->floats * sizeof *copy);
+    ck_assert_ptr_nonnull(copy);
+    MUST(gan_core_fetch(&b->core, copy, range, net->floats * sizeof *copy));
+    return copy;
+}
+
+/* Length of the difference in units of the length of `want`: one parameter's tensor. */
+static double distance(const struct net_parameter *p, const float *want, const float *got)
+{
+    double most = 0, error = 0;
+    for (size_t j = p->offset; j < p->offset + p->count; j++) {
+        error += pow((double)got[j] - (double)want[j], 2);
+        most += pow((double)want[j], 2);
+    }
+    ck_assert_msg(most > 0, "%s is 0", p->name);
+    return sqrt(error / most);
+}
+
+static float *fetch_network(struct bench *b, bool d, bool gradients)
+{
+    struct gan_network *n = d ? &b->core.d : &b->core.g;
+    return fetch(b, gradients ? n->gradients : n->parameters, &n->net);
+}
+
+static void compare(struct bench *cpu, struct bench *cuda, bool d, bool gradients, double tolerance)
+{
+    const struct net *net = d ? &cpu->core.d.net : &cpu->core.g.net;
+    float *want = fetch_network(cpu, d, gradients), *got = fetch_network(cuda, d, gradients);
+    for (int i = 0; i < net->parameter_count; i++) {
+        double error = distance(&net->parameters[i], want, got);
+        if (getenv("GAN_TEST_VERBOSE")) printf("%-20s %.1e\n", net->parameters[i].name, error);
+        ck_assert_msg(error <= tolerance, "%s: %.2e", net->parameters[i].name, error);
+    }
+    free(want);
+    free(got);
+}
+
+static void check(const char *name, double want, double got, double tolerance)
+{
+    ck_assert_msg(fabs(want - got) <= tolerance * fmax(1, fabs(want)), "%s: %.9g, CPU %.9g", name,
+                  got, want);
+}
+
+static void compare_reports(const struct gan_report *a, const struct gan_report *b,
+                            double tolerance)
+{
+    check("loss", a->loss, b->loss, tolerance);
+    check("r1", a->r1, b->r1, tolerance);
+    check("r2", a->r2, b->r2, tolerance);
+    check("score_real", a->score_real, b->score_real, tolerance);
+    check("score_fake", a->score_fake, b->score_fake, tolerance);
+    check("units", a->units, b->units, 0);
+}
+
+static void compare_steps(enum gan_scheme scheme, double tolerance)
+{
+    struct bench cpu, cuda;
+    struct gan_report a, b;
+    bench_open(&cpu, false, 8, BATCH, scheme, false);
+    bench_open(&cuda, true, 8, BATCH, scheme, false);
+    MUST(gan_d_step(&cpu.core, fill, &cpu, 2, &a));
+    MUST(gan_d_step(&cuda.core, fill, &cuda, 2, &b));
+    compare_reports(&a, &b, tolerance);
+    ck_assert_msg(b.invariant <= 1e-4, "identity off by %.2e", b.invariant);
+    compare(&cpu, &cuda, true, true, tolerance);
+    MUST(gan_g_step(&cpu.core, fill, &cpu, &a));
+    MUST(gan_g_step(&cuda.core, fill, &cuda, &b));
+    compare_reports(&a, &b, tolerance);
+    compare(&cpu, &cuda, false, true, tolerance);
+    bench_close(&cuda);
+    bench_close(&cpu);
+}
+
+START_TEST(gradients_in_fp32)
+{
+    compare_steps(_i ? GAN_SCHEME_C : GAN_SCHEME_A, 2e-5);
+}
+END_TEST
+
+/* bf16 on CUDA is as far from fp32 as bf16 on the CPU is: both round, but not the same sums. */
+static void compare_rounding(struct bench benches[3], bool d)
+{
+    const struct net *net = d ? &benches[0].core.d.net : &benches[0].core.g.net;
+    float *exact = fetch_network(&benches[0], d, true), *cpu = fetch_network(&benches[1], d, true);
+    float *cuda = fetch_network(&benches[2], d, true);
+    double rounded = 0;
+    for (int i = 0; i < net->parameter_count; i++) {
+        double by_cpu = distance(&net->parameters[i], exact, cpu);
+        double by_cuda = distance(&net->parameters[i], exact, cuda);
+        if (getenv("GAN_TEST_VERBOSE"))
+            printf("%-20s %.1e, CPU %.1e\n", net->parameters[i].name, by_cuda, by_cpu);
+        ck_assert_msg(by_cuda <= 2 * by_cpu + 5e-3, "%s: %.2e, CPU %.2e", net->parameters[i].name,
+                      by_cuda, by_cpu);
+        rounded = fmax(rounded, by_cuda);
+    }
+    ck_assert_msg(rounded > 1e-4, "nothing was rounded");
+    free(exact);
+    free(cpu);
+    free(cuda);
+}
+
+START_TEST(gradients_in_bf16)
+{
+    struct bench benches[3]; /* CPU in fp32, CPU, CUDA */
+    struct gan_report d[3], g[3];
+    for (int i = 0; i < 3; i++) {
+        bench_open(&benches[i], i == 2, 24, BATCH, GAN_SCHEME_A, i > 0);
+        MUST(gan_d_step(&benches[i].core, fill, &benches[i], 2, &d[i]));
+        MUST(gan_g_step(&benches[i].core, fill, &benches[i], &g[i]));
+    }
+    compare_reports(&d[1], &d[2], 2e-2);
+    compare_reports(&g[1], &g[2], 2e-2);
+    compare_rounding(benches, true);
+    compare_rounding(benches, false);
+    for (int i = 0; i < 3; i++)
+        bench_close(&benches[i]);
+}
+END_TEST
+
+static void train_step(struct bench *b, int step, struct gan_report *d, struct gan_report *g)
+{
+    struct gan_core *core = &b->core;
+    b->step = step;
+    MUST(gan_d_step(core, fill, b, 2, NULL));
+    gan_update(core, &core->d, 1e-3, 0.9);
+    MUST(gan_g_step(core, fill, b, NULL));
+    gan_update(core, &core->g, 1e-3, 0.9);
+    core->ops->ema(core->ema, core->g.parameters, core->g.net.floats, 0.9f);
+    MUST(gan_reports(core, d, g));
+}
+
+START_TEST(five_steps_stay_together)
+{
+    struct bench cpu, cuda;
+    struct gan_report d[2], g[2];
+    bench_open(&cpu, false, 8, BATCH, GAN_SCHEME_A, false);
+    bench_open(&cuda, true, 8, BATCH, GAN_SCHEME_A, false);
+    for (int step = 0; step < STEPS; step++) {
+        train_step(&cpu, step, &d[0], &g[0]);
+        train_step(&cuda, step, &d[1], &g[1]);
+        compare_reports(&d[0], &d[1], 1e-3);
+        compare_reports(&g[0], &g[1], 1e-3);
+    }
+    compare(&cpu, &cuda, true, false, 1e-3);
+    compare(&cpu, &cuda, false, false, 1e-3);
+    float z[9 * BATCH], pictures[2][BATCH * 8 * 12 * 3];
+    const int labels[BATCH] = {2, 0, 1};
+    net_normal(z, 9 * BATCH, 1, STREAM_TEST, 0, 0);
+    MUST(gan_generate(&cpu.core, cpu.core.ema, z, labels, BATCH, pictures[0]));
+    MUST(gan_generate(&cuda.core, cuda.core.ema, z, labels, BATCH, pictures[1]));
+    for (int i = 0; i < BATCH * 8 * 12 * 3; i++)
+        check("picture", (double)pictures[0][i], (double)pictures[1][i], 2e-3);
+    bench_close(&cuda);
+    bench_close(&cpu);
+}
+END_TEST
+
+/* On CUDA too, memory is saved without changing a bit. */
+START_TEST(no_choice_changes_a_bit)
+{
+    float *kept[2][2];
+    for (int i = 0; i < 2; i++) {
+        struct bench b;
+        struct gan_report d, g;
+        bench_open(&b, true, 8, i ? 1 : BATCH, i ? GAN_SCHEME_C : GAN_SCHEME_A, false);
+        train_step(&b, 0, &d, &g);
+        kept[i][0] = fetch(&b, b.core.d.parameters, &b.core.d.net);
+        kept[i][1] = fetch(&b, b.core.ema, &b.core.g.net);
+        if (i > 0) {
+            ck_assert_mem_eq(kept[0][0], kept[1][0], b.core.d.net.floats * sizeof(float));
+            ck_assert_mem_eq(kept[0][1], kept[1][1], b.core.g.net.floats * sizeof(float));
+        }
+        bench_close(&b);
+    }
+    for (int i = 0; i < 4; i++)
+        free(kept[i / 2][i % 2]);
+}
+END_TEST
+
+Suite *cuda_gan_suite(void)
+{
+    Suite *suite = suite_create("cuda_gan");
+    if (!cuda_here("cuda_gan")) return suite;
+    TCase *tests = tcase_create("steps");
+    tcase_set_timeout(tests, 300);
+    tcase_add_loop_test(tests, gradients_in_fp32, 0, 2);
+    tcase_add_test(tests, gradients_in_bf16);
+    tcase_add_test(tests, five_steps_stay_together);
+    tcase_add_test(tests, no_choice_changes_a_bit);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
