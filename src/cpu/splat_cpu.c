@@ -13,7 +13,7 @@ static size_t workspace_bytes(const struct device *device, int width, int height
     (void)device, (void)storage; /* nothing here is as large as the picture */
     struct splat_scene scene;
     return splat_scene_layout(&scene, NULL, width, height, channels, capacity) +
-           splat_sample_bytes(height, capacity);
+           splat_sample_bytes(width, height, capacity);
 }
 
 static int step(struct device *device, const struct splat_workspace *workspace,

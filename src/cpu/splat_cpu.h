@@ -11,7 +11,7 @@ int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int g
 int splat_cpu_fake_quantize(struct device *device, const float *values, int64_t count, int bits,
                             float *out);
 /* Scratch for `count` draws, behind that of a scene. */
-size_t splat_sample_bytes(int height, int64_t count);
+size_t splat_sample_bytes(int width, int height, int64_t count);
 int splat_cpu_sample(struct device *device, const struct splat_workspace *workspace,
                      enum splat_sampling weight, bool residual, const struct splat_view *view,
                      const struct splat_blend *blend, const struct splat_target *target,

@@ -7,6 +7,7 @@
 #include "cpu/splat_pass.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,9 @@ struct sampler {
     int64_t taken_count;
     int64_t *pixel; /* [count]: of each draw that is done */
     float *xy, *color;
-    uint8_t *done; /* [count] */
+    uint8_t *done;   /* [count] */
+    float *rows;     /* [threads][3][width + 2] */
+    double *weights; /* [threads][width] */
 };
 
 static float target_at(const struct splat_target *t, int y, int x, int c)
@@ -39,43 +42,72 @@ static float target_at(const struct splat_target *t, int y, int x, int c)
     return splat_target_sample(t, y, x, c);
 }
 
-/* Squared Sobel gradient, summed over channels (Image-GS's init). */
-static double gradient_weight(const struct splat_target *t, int y, int x)
+/* Rows y - 1 .. y + 1 of channel c as floats, each with a column more at both ends. */
+static void load_rows(const struct sampler *s, int y, int c, float **rows)
 {
-    double sum = 0;
-    for (int c = 0; c < t->channels; c++) {
-        float p[3][3];
-        for (int i = 0; i < 3; i++)
-            for (int j = 0; j < 3; j++)
-                p[i][j] = target_at(t, y + i - 1, x + j - 1, c);
-        float gx = (p[0][2] + 2 * p[1][2] + p[2][2]) - (p[0][0] + 2 * p[1][0] + p[2][0]);
-        float gy = (p[2][0] + 2 * p[2][1] + p[2][2]) - (p[0][0] + 2 * p[0][1] + p[0][2]);
-        sum += (double)(gx * gx + gy * gy);
+    const struct splat_target *t = s->target;
+    size_t pitch = (size_t)t->width + 2;
+    for (int i = 0; i < 3; i++) {
+        int at = y + i - 1 < 0 ? 0 : y + i - 1 >= t->height ? t->height - 1 : y + i - 1;
+        float *row = rows[i] = s->rows + ((size_t)omp_get_thread_num() * 3 + (size_t)i) * pitch + 1;
+        splat_kernels_get()->load_row(splat_target_row(t, at, c), t->sample_bits, t->width, row);
+        row[-1] = row[0];
+        row[t->width] = row[t->width - 1];
     }
-    return sum;
+}
+
+/* Squared Sobel gradient, summed over channels (Image-GS's init). */
+static void gradient_weights(const struct sampler *s, int y, double *weights)
+{
+    for (int c = 0; c < s->target->channels; c++) {
+        float *p[3];
+        load_rows(s, y, c, p);
+        for (int x = 0; x < s->target->width; x++) {
+            float gx = (p[0][x + 1] + 2 * p[1][x + 1] + p[2][x + 1]) -
+                       (p[0][x - 1] + 2 * p[1][x - 1] + p[2][x - 1]);
+            float gy = (p[2][x - 1] + 2 * p[2][x] + p[2][x + 1]) -
+                       (p[0][x - 1] + 2 * p[0][x] + p[0][x + 1]);
+            weights[x] += (double)(gx * gx + gy * gy);
+        }
+    }
 }
 
 /* (mean over channels of |3x3 binomial blur of the target - render|)^2 */
-static double error_weight(const struct splat_target *t, int y, int x, const float *const *color)
+static void error_weights(const struct sampler *s, int y, const float *const *color,
+                          double *weights)
 {
-    double sum = 0;
-    for (int c = 0; c < t->channels; c++) {
-        float blurred = 0;
-        for (int i = -1; i <= 1; i++)
-            for (int j = -1; j <= 1; j++)
-                blurred += target_at(t, y + i, x + j, c) * (float)((2 - i * i) * (2 - j * j)) *
-                           (1.0f / 16.0f);
-        sum += (double)fabsf(blurred - color[c][x]);
+    int width = s->target->width, channels = s->target->channels;
+    for (int c = 0; c < channels; c++) {
+        float *p[3];
+        load_rows(s, y, c, p);
+        for (int x = 0; x < width; x++) {
+            float blurred = 0;
+            for (int i = 0; i < 3; i++)
+                for (int j = -1; j <= 1; j++)
+                    blurred += p[i][x + j] * (float)((2 - (i - 1) * (i - 1)) * (2 - j * j)) *
+                               (1.0f / 16.0f);
+            weights[x] += (double)fabsf(blurred - color[c][x]);
+        }
     }
-    sum /= t->channels;
-    return sum * sum;
+    for (int x = 0; x < width; x++) {
+        weights[x] /= channels;
+        weights[x] *= weights[x];
+    }
 }
 
-static double weight_at(const struct sampler *s, int y, int x, const float *const *color)
+/* The weights of a row's pixels: borrowed from the thread's buffer. */
+static const double *row_weights(const struct sampler *s, int y, const float *const *color)
 {
-    double w = s->weight == SPLAT_SAMPLE_GRADIENT ? gradient_weight(s->target, y, x)
-                                                  : error_weight(s->target, y, x, color);
-    return isfinite(w) ? w : 0;
+    int width = s->target->width;
+    double *weights = s->weights + (size_t)omp_get_thread_num() * (size_t)width;
+    memset(weights, 0, sizeof *weights * (size_t)width);
+    if (s->weight == SPLAT_SAMPLE_GRADIENT)
+        gradient_weights(s, y, weights);
+    else
+        error_weights(s, y, color, weights);
+    for (int x = 0; x < width; x++)
+        if (!isfinite(weights[x])) weights[x] = 0;
+    return weights;
 }
 
 static int compare_pixels(const void *a, const void *b)
@@ -118,15 +150,17 @@ static void visit_row(void *argument, int y, const float *const *color, const fl
     struct sampler *s = argument;
     int width = s->target->width;
     double mass = 0;
+    int64_t k = s->row_draw[y], end = s->row_draw[y + 1];
+    if (s->placing && k == end) return;
+    const double *weights = row_weights(s, y, color);
     if (!s->placing) {
         for (int x = 0; x < width; x++)
-            mass += weight_at(s, y, x, color);
+            mass += weights[x];
         s->row_mass[y] = mass;
         return;
     }
-    int64_t k = s->row_draw[y], end = s->row_draw[y + 1];
     for (int x = 0; x < width && k < end; x++) {
-        mass += weight_at(s, y, x, color);
+        mass += weights[x];
         bool first = true;
         for (; k < end && s->draws[k].mass - s->row_start[y] < mass; k++) {
             if (first && !is_taken(s, (int64_t)y * width + x))
@@ -207,7 +241,7 @@ static void place_rest(struct sampler *s, int64_t count, uint64_t seed, uint32_t
 
 /* Cuts the buffers for `count` draws out of zeroed `memory` (NULL: only counts); returns the bytes.
  */
-static size_t lay_out(struct sampler *s, void *memory, int height, int64_t count)
+static size_t lay_out(struct sampler *s, void *memory, int width, int height, int64_t count)
 {
     struct carver carver = {.base = memory};
     size_t rows = (size_t)height, n = (size_t)count;
@@ -218,13 +252,16 @@ static size_t lay_out(struct sampler *s, void *memory, int height, int64_t count
     s->taken = carve(&carver, n * sizeof *s->taken);
     s->pixel = carve(&carver, n * sizeof *s->pixel);
     s->done = carve(&carver, n);
+    size_t threads = (size_t)omp_get_max_threads();
+    s->rows = carve(&carver, threads * 3 * ((size_t)width + 2) * sizeof *s->rows);
+    s->weights = carve(&carver, threads * (size_t)width * sizeof *s->weights);
     return carver.used;
 }
 
-size_t splat_sample_bytes(int height, int64_t count)
+size_t splat_sample_bytes(int width, int height, int64_t count)
 {
     struct sampler unused;
-    return lay_out(&unused, NULL, height, count);
+    return lay_out(&unused, NULL, width, height, count);
 }
 
 /* The draws lie behind the scene in the workspace. */
@@ -234,13 +271,13 @@ static int take_workspace(struct sampler *s, const struct splat_workspace *works
     struct splat_scene scene;
     size_t first =
         splat_scene_layout(&scene, NULL, t->width, t->height, t->channels, workspace->capacity);
-    size_t bytes = splat_sample_bytes(t->height, count);
+    size_t bytes = splat_sample_bytes(t->width, t->height, count);
     if (first + bytes > workspace->bytes)
         return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed for %lld draws",
                     workspace->bytes, first + bytes, (long long)count);
     char *memory = (char *)workspace->memory + first;
     memset(memory, 0, bytes);
-    lay_out(s, memory, t->height, count);
+    lay_out(s, memory, t->width, t->height, count);
     return OK;
 }
 

@@ -117,6 +117,16 @@ static int fill_stack(const struct stack *stack, struct image *stacked)
     return OK;
 }
 
+int image_probe_stack(const char *folder, struct image *shape)
+{
+    struct stack stack;
+    *shape = (struct image){0};
+    int code = open_stack(&stack, folder);
+    if (code == OK) code = probe_stack(&stack, shape);
+    close_stack(&stack);
+    return code;
+}
+
 int image_stream_stack(const char *folder, size_t whole_limit, const struct image_sink *sink)
 {
     struct stack stack;

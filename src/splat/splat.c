@@ -8,6 +8,7 @@
 #include "splat/init.h"
 #include "splat/picture.h"
 #include "splat/show.h"
+#include "splat/ways.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 
@@ -168,6 +169,8 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
         if (setup->without_input)
             splat_source_assume(&made->source, setup->config, setup->width, setup->height,
                                 setup->channels);
+        else if (setup->forecast_only && !setup->input && *setup->config->splat.input_path)
+            code = splat_source_probe(&made->source, setup->config);
         else
             code = splat_source_load(&made->source, setup->config, setup->scratch_dir,
                                      whole_limit(setup->device));
@@ -179,14 +182,6 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
     }
     state->fit.source = &(*input)->source;
     return OK;
-}
-
-static struct memory_choices first_way(const struct config *config)
-{
-    bool again = config->memory.use_gradient_checkpointing;
-    return (struct memory_choices){.level = again ? MEMORY_CHECKPOINTING : MEMORY_RESIDENT,
-                                   .amp = config->use_amp,
-                                   .checkpointing = again};
 }
 
 static int prepare(struct task_state *state, const struct task_setup *setup)
@@ -205,7 +200,7 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     }
     if (from.count > capacity) capacity = from.count;
     splat_fit_describe(fit, fit->source, capacity);
-    fit->way = first_way(fit->config);
+    fit->way = splat_first_way(fit->config);
     if (setup->choose) TRY_CLEANUP(setup->choose(setup->choose_context, state, &fit->way));
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
     if (!setup->resume) TRY_CLEANUP(check_start(fit, &from));
@@ -319,74 +314,15 @@ static int picture_size(const struct task_state *state, int max_side, int *width
 
 /* ---- ways to save memory ---- */
 
-static void scale_target(struct splat_target *target, int size)
+static int choices(const struct task_state *state, struct memory_choices *list)
 {
-    int longest = target->width > target->height ? target->width : target->height;
-    target->width = (int)((int64_t)target->width * size / longest);
-    target->height = (int)((int64_t)target->height * size / longest);
+    return splat_ways(&state->fit, list);
 }
 
 static int need(const struct task_state *state, const struct memory_choices *way,
                 struct memory_need *need_out)
 {
-    struct splat_fit trial = state->fit;
-    struct plan *plan = plan_create();
-    int code;
-    if (!plan) return ERR_SYSTEM;
-    if (way->work.batch) {
-        plan_free(plan);
-        return fail(ERR_USAGE, "a fit has no batch");
-    }
-    if (way->work.count) trial.model.capacity = way->work.count;
-    if (way->work.size) {
-        int full = (int)((int64_t)trial.full.width * way->work.size / trial.target.width);
-        scale_target(&trial.target, way->work.size);
-        scale_target(&trial.full, full);
-    }
-    code = splat_fit_declare(&trial, plan, way);
-    if (code == OK) code = plan_layout(plan);
-    *need_out = (struct memory_need){.device_bytes = plan_device_bytes(plan),
-                                     .host_bytes = plan_host_bytes(plan),
-                                     .relative_time = way->offload ? 1.02 : 1};
-    plan_free(plan);
-    return code;
-}
-
-/* Pieces in which a mapped target comes: bands of rows, of which the system drops what it needs the
- * memory of. A device that cannot read host memory has it whole. */
-static int target_bands(const struct splat_fit *fit)
-{
-    enum { BAND_ROWS = 16 };
-    return fit->device->is_host ? (fit->full.height + BAND_ROWS - 1) / BAND_ROWS : 0;
-}
-
-/* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
- * the picture. */
-static int choices(const struct task_state *state, struct memory_choices *list)
-{
-    const struct config *config = state->fit.config;
-    bool amp = config->use_amp;
-    const struct memory_choices last = {
-        .level = MEMORY_OFFLOAD, .amp = amp || !config->deterministic, .checkpointing = true};
-    struct memory_choices ways[] = {
-        first_way(config),
-        {.level = MEMORY_CHECKPOINTING, .amp = amp, .checkpointing = true},
-        {.level = MEMORY_MIXED, .amp = true, .checkpointing = true},
-        last,
-        last,
-    };
-    ways[3].bands = ways[4].bands = target_bands(&state->fit);
-    ways[4].offload = true;
-    int count = 0;
-    size_t least = SIZE_MAX;
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        struct memory_need takes;
-        if (ways[i].level == MEMORY_MIXED && config->deterministic) continue;
-        if (need(state, &ways[i], &takes) < 0 || takes.device_bytes >= least) continue;
-        least = takes.device_bytes;
-        list[count++] = ways[i];
-    }
-    return count;
+    return splat_way_need(&state->fit, way, need_out);
 }
 
 static const struct memory_choices *chosen(const struct task_state *state)
@@ -396,19 +332,7 @@ static const struct memory_choices *chosen(const struct task_state *state)
 
 static int replan(struct task_state *state, const struct memory_choices *way)
 {
-    struct splat_fit *fit = &state->fit;
-    struct plan *next = plan_create();
-    if (!next) return ERR_SYSTEM;
-    int code = splat_fit_declare(fit, next, way);
-    if (code < 0)
-        plan_free(next);
-    else
-        code = plan_replace(&fit->plan, next, fit->device);
-    if (way->bands) fit->target_there = false; /* the memory for it is gone */
-    if (code == OK) fit->way = *way;
-    if (code == OK && !fit->target_there) return splat_fit_load_target(fit);
-    splat_fit_connect(fit);
-    return code;
+    return splat_way_change(&state->fit, way);
 }
 
 const struct task task_splat = {

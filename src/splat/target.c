@@ -56,19 +56,43 @@ struct intake {
     bool stack;
 };
 
+/* Moves one row between [column][channel] and [channel][column]: sample (x, c) stands at
+ * x * in_x + c * in_c and goes to x * out_x + c * out_c. */
+#define DEFINE_MOVE_ROW(name, type)                                                                \
+    static void name(void *to, size_t out_x, size_t out_c, const void *from, size_t in_x,          \
+                     size_t in_c, size_t width, size_t channels)                                   \
+    {                                                                                              \
+        const type *in = from;                                                                     \
+        type *out = to;                                                                            \
+        for (size_t c = 0; c < channels; c++)                                                      \
+            for (size_t x = 0; x < width; x++)                                                     \
+                out[x * out_x + c * out_c] = in[x * in_x + c * in_c];                              \
+    }
+DEFINE_MOVE_ROW(move_row_8, uint8_t)
+DEFINE_MOVE_ROW(move_row_16, uint16_t)
+DEFINE_MOVE_ROW(move_row_32, uint32_t)
+
+static void move_row(enum sample_type type, void *to, const void *from, size_t width,
+                     size_t channels, bool separate)
+{
+    size_t in_x = separate ? channels : 1, in_c = separate ? 1 : width;
+    size_t out_x = separate ? 1 : channels, out_c = separate ? width : 1;
+    switch (type) {
+    case SAMPLE_U8: move_row_8(to, out_x, out_c, from, in_x, in_c, width, channels); break;
+    case SAMPLE_U16: move_row_16(to, out_x, out_c, from, in_x, in_c, width, channels); break;
+    case SAMPLE_F32: move_row_32(to, out_x, out_c, from, in_x, in_c, width, channels); break;
+    }
+}
+
 /* From interleaved samples to [height][channels][width]. */
 static void separate_rows(void *to, const struct image *from)
 {
-    size_t sample = sample_bytes(from->type), row = sample * (size_t)from->width;
-    size_t channels = (size_t)from->channels;
+    size_t row = image_bytes(from) / (size_t)from->height;
 #pragma omp parallel for schedule(static)
-    for (int y = 0; y < from->height; y++) {
-        const char *in = (const char *)from->data + (size_t)y * row * channels;
-        char *out = (char *)to + (size_t)y * row * channels;
-        for (size_t c = 0; c < channels; c++)
-            for (size_t x = 0; x < (size_t)from->width; x++)
-                memcpy(out + c * row + x * sample, in + (x * channels + c) * sample, sample);
-    }
+    for (int y = 0; y < from->height; y++)
+        move_row(from->type, (char *)to + (size_t)y * row,
+                 (const char *)from->data + (size_t)y * row, (size_t)from->width,
+                 (size_t)from->channels, true);
 }
 
 static int layer_put(void *argument, struct image *rows, int y)
@@ -110,9 +134,8 @@ static int put_prepared(struct intake *intake, struct image *rows, int y)
     return intake->scaler ? image_scaler_put(intake->scaler, rows) : OK;
 }
 
-static int intake_put(void *argument, struct image *rows, int y)
+static int put_band(struct intake *intake, struct image *rows, int y)
 {
-    struct intake *intake = argument;
     bool curved = is_curved(intake->config), alpha = intake->source->alpha;
     if (!curved && !alpha) return put_prepared(intake, rows, y);
     if (rows->type != SAMPLE_U8) {
@@ -125,18 +148,48 @@ static int intake_put(void *argument, struct image *rows, int y)
     return put_prepared(intake, &intake->wide, y);
 }
 
+/* Pictures that were decoded whole come in bands, too: what is made of them stays small. */
+static int intake_put(void *argument, struct image *rows, int y)
+{
+    int most = image_band_rows(rows);
+    size_t row = image_bytes(rows) / (size_t)rows->height;
+    for (int from = 0; from < rows->height; from += most) {
+        struct image band = *rows;
+        band.height = rows->height - from < most ? rows->height - from : most;
+        band.data = (uint8_t *)rows->data + (size_t)from * row;
+        TRY(put_band(argument, &band, y + from));
+    }
+    return OK;
+}
+
+/* What the source of a picture of this shape will be; *shape becomes that of the rows as they are
+ * fitted. */
+static int describe_source(struct splat_source *source, const struct config *config,
+                           struct image *shape, bool stack)
+{
+    double ratio = config->splat.downsample_ratio;
+    if (shape->channels > SPLAT_MAX_CHANNELS)
+        return fail(ERR_DATA, "%d channels, at most %d can be fitted", shape->channels,
+                    SPLAT_MAX_CHANNELS);
+    *source = (struct splat_source){.alpha = !stack && image_has_alpha(shape),
+                                    .sample_bits = (int)sample_bytes(shape->type) * 8,
+                                    .reduced = config->splat.downsample};
+    if (shape->type == SAMPLE_U8 && (source->alpha || is_curved(config))) shape->type = SAMPLE_U16;
+    source->fit = source->full = describe(shape);
+    if (source->reduced) {
+        source->fit.width = reduced(shape->width, ratio);
+        source->fit.height = reduced(shape->height, ratio);
+    }
+    return OK;
+}
+
 static int open_reduced(struct intake *intake, const struct image *shape)
 {
     struct splat_source *source = intake->source;
-    double ratio = intake->config->splat.downsample_ratio;
-    struct image small = *shape;
-    small.width = reduced(shape->width, ratio);
-    small.height = reduced(shape->height, ratio);
-    source->fit = describe(&small);
     intake->fit.bytes = &source->fit_bytes;
     TRY(scratch_open(&source->fit_bytes, intake->scratch_dir, splat_target_bytes(&source->fit)));
     const struct image_sink sink = {.put = layer_put, .argument = &intake->fit};
-    return image_scaler_open(&intake->scaler, shape, small.width, small.height, &sink);
+    return image_scaler_open(&intake->scaler, shape, source->fit.width, source->fit.height, &sink);
 }
 
 static int intake_begin(void *argument, const struct image *given)
@@ -144,15 +197,7 @@ static int intake_begin(void *argument, const struct image *given)
     struct intake *intake = argument;
     struct splat_source *source = intake->source;
     struct image shape = *given;
-    if (shape.channels > SPLAT_MAX_CHANNELS)
-        return fail(ERR_DATA, "%d channels, at most %d can be fitted", shape.channels,
-                    SPLAT_MAX_CHANNELS);
-    source->alpha = !intake->stack && image_has_alpha(&shape);
-    source->sample_bits = (int)sample_bytes(shape.type) * 8;
-    if (shape.type == SAMPLE_U8 && (source->alpha || is_curved(intake->config)))
-        shape.type = SAMPLE_U16;
-    source->fit = source->full = describe(&shape);
-    source->reduced = intake->config->splat.downsample;
+    TRY(describe_source(source, intake->config, &shape, intake->stack));
     intake->full.bytes = source->reduced ? &source->full_bytes : &source->fit_bytes;
     TRY(scratch_open(intake->full.bytes, intake->scratch_dir, splat_target_bytes(&source->full)));
     return source->reduced ? open_reduced(intake, &shape) : OK;
@@ -208,20 +253,24 @@ int splat_source_load(struct splat_source *source, const struct config *config,
     return code;
 }
 
+int splat_source_probe(struct splat_source *source, const struct config *config)
+{
+    struct image shape = {.width = 0};
+    char *path = source_path(config);
+    if (!path) return ERR_SYSTEM;
+    bool stack = file_is_dir(path);
+    int code = stack ? image_probe_stack(path, &shape)
+                     : image_probe(path, &shape.width, &shape.height, &shape.channels, &shape.type);
+    free(path);
+    return code < 0 ? code : describe_source(source, config, &shape, stack);
+}
+
 void splat_source_assume(struct splat_source *source, const struct config *config, int width,
                          int height, int channels)
 {
-    double ratio = config->splat.downsample_ratio;
-    *source = (struct splat_source){.sample_bits = 8};
-    source->fit = (struct splat_target){.width = width,
-                                        .height = height,
-                                        .channels = channels ? channels : 3,
-                                        .sample_bits = is_curved(config) ? 16 : 8};
-    source->full = source->fit;
-    source->reduced = config->splat.downsample;
-    if (!source->reduced) return;
-    source->fit.width = reduced(width, ratio);
-    source->fit.height = reduced(height, ratio);
+    struct image shape = {width, height, channels ? channels : 3, SAMPLE_U8, NULL};
+    if (shape.channels > SPLAT_MAX_CHANNELS) shape.channels = SPLAT_MAX_CHANNELS;
+    describe_source(source, config, &shape, true); /* cannot fail: not too many channels */
 }
 
 int splat_source_take(struct splat_source *source, const struct image *image)
@@ -249,14 +298,10 @@ void splat_source_free(struct splat_source *source)
 
 static void join_rows(struct image *to, const struct splat_target *from, int y)
 {
-    size_t sample = sample_bytes(to->type), channels = (size_t)to->channels;
+    size_t row = image_bytes(to) / (size_t)to->height;
     for (int r = 0; r < to->height; r++)
-        for (size_t c = 0; c < channels; c++) {
-            const char *in = splat_target_row(from, y + r, (int)c);
-            char *out = (char *)to->data + (size_t)r * (size_t)to->width * channels * sample;
-            for (size_t x = 0; x < (size_t)to->width; x++)
-                memcpy(out + (x * channels + c) * sample, in + x * sample, sample);
-        }
+        move_row(to->type, (char *)to->data + (size_t)r * row, splat_target_row(from, y + r, 0),
+                 (size_t)to->width, (size_t)to->channels, false);
 }
 
 static int stream_target(const struct splat_target *t, const struct image_sink *to)

@@ -24,7 +24,9 @@ struct splat_source {
  * row by row at most whole_limit bytes are decoded at once (0: any). */
 int splat_source_load(struct splat_source *source, const struct config *config,
                       const char *scratch_dir, size_t whole_limit);
-/* The same without pixels, for a forecast: of a file with 8 bits. */
+/* The same without its pixels: sizes from the file's header. */
+int splat_source_probe(struct splat_source *source, const struct config *config);
+/* The same without a file: of 8 bits. */
 void splat_source_assume(struct splat_source *source, const struct config *config, int width,
                          int height, int channels);
 /* The same of a picture in memory, as it is. */

@@ -47,7 +47,8 @@ struct task_setup {
     struct device *device;
     const char *run_dir;             /* where caches may be written; NULL: write nothing */
     const char *scratch_dir;         /* where files without a name may be; NULL: in memory */
-    struct task_input **input;       /* filled by the first open; NULL: not kept */
+    struct task_input **input;       /* filled by the first open; NULL: not kept, and a forecast
+                                        looks at no more of it than it must */
     const struct store_file *resume; /* checkpoint to continue from, or NULL */
     bool forecast_only;              /* --dry-run: fill the plan's layout, allocate nothing */
     bool (*stop_requested)(void);    /* polled in long phases; then return ERR_STOPPED */

@@ -18,6 +18,28 @@ for preset in "$root"/cfgs/*.yaml; do
 done
 if [ -e runs ]; then flunk "--dry-run made a folder"; else pass; fi
 
+# planned PRESET BYTES [OPTION ...]: the way that its plan picks fits into so many bytes
+planned() {
+    preset=$1 bytes=$2
+    shift 2
+    run 0 imgtrain plan "$root/cfgs/$preset.yaml" device=cpu threads=2 --json "$@"
+    takes=$(awk '/"chosen"/ { match($0, /"chosen": *-?[0-9]+/); split(substr($0, RSTART, RLENGTH), c, ": *") }
+        { all = all $0 } END { n = split(all, rows, /"device_bytes": */); i = c[2] + 2
+            if (c[2] < 0 || i > n) print "none"; else print rows[i] + 0 }' "$out")
+    last="the plan of $preset"
+    case $takes in
+    none) flunk "nothing fits" ;;
+    *) if awk -v a="$takes" -v b="$bytes" 'BEGIN { exit !(a > b / 8 && a <= b) }'; then pass; else
+        flunk "takes $takes bytes, $bytes are there"; fi ;;
+    esac
+}
+# Four fifths of the memory they are named after, and a good part of it
+for gb in 2 4 8 12 24; do planned "gan-${gb}gb" "${gb}000000000"; done
+planned photo 300000000 --size 2000x2000
+planned 4k 500000000 --size 3840x2160
+planned 8k 1000000000 --size 7680x4320
+planned 8k-plus 512000000 --size 20000x20000 --budget 512MB threads=1
+
 run 0 imgtrain train "$root/cfgs/tiny.yaml" input_path=picture.ppm device=cpu
 out_has "runs/tiny-001/final.png"
 out_has "runs/tiny-001/model.safetensors"

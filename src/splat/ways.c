@@ -1,0 +1,99 @@
+#include "splat/ways.h"
+
+#include "base/error.h"
+#include "config/config.h"
+#include "device/device.h"
+
+struct memory_choices splat_first_way(const struct config *config)
+{
+    bool again = config->memory.use_gradient_checkpointing;
+    return (struct memory_choices){.level = again ? MEMORY_CHECKPOINTING : MEMORY_RESIDENT,
+                                   .amp = config->use_amp,
+                                   .checkpointing = again};
+}
+
+static void scale_target(struct splat_target *target, int size)
+{
+    int longest = target->width > target->height ? target->width : target->height;
+    target->width = (int)((int64_t)target->width * size / longest);
+    target->height = (int)((int64_t)target->height * size / longest);
+}
+
+int splat_way_need(const struct splat_fit *fit, const struct memory_choices *way,
+                   struct memory_need *need)
+{
+    struct splat_fit trial = *fit;
+    struct plan *plan = plan_create();
+    int code;
+    if (!plan) return ERR_SYSTEM;
+    if (way->work.batch) {
+        plan_free(plan);
+        return fail(ERR_USAGE, "a fit has no batch");
+    }
+    if (way->work.count) trial.model.capacity = way->work.count;
+    if (way->work.size) {
+        int full = (int)((int64_t)trial.full.width * way->work.size / trial.target.width);
+        scale_target(&trial.target, way->work.size);
+        scale_target(&trial.full, full);
+    }
+    code = splat_fit_declare(&trial, plan, way);
+    if (code == OK) code = plan_layout(plan);
+    *need = (struct memory_need){.device_bytes = plan_device_bytes(plan),
+                                 .host_bytes = plan_host_bytes(plan),
+                                 .relative_time = way->offload ? 1.02 : 1};
+    plan_free(plan);
+    return code;
+}
+
+/* Pieces in which a mapped target comes: bands of rows, of which the system drops what it needs the
+ * memory of. A device that cannot read host memory has it whole. */
+static int target_bands(const struct splat_fit *fit)
+{
+    enum { BAND_ROWS = 16 };
+    return fit->device->is_host ? (fit->full.height + BAND_ROWS - 1) / BAND_ROWS : 0;
+}
+
+/* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
+ * the picture. */
+int splat_ways(const struct splat_fit *fit, struct memory_choices *list)
+{
+    const struct config *config = fit->config;
+    bool amp = config->use_amp;
+    const struct memory_choices last = {
+        .level = MEMORY_OFFLOAD, .amp = amp || !config->deterministic, .checkpointing = true};
+    struct memory_choices ways[] = {
+        splat_first_way(config),
+        {.level = MEMORY_CHECKPOINTING, .amp = amp, .checkpointing = true},
+        {.level = MEMORY_MIXED, .amp = true, .checkpointing = true},
+        last,
+        last,
+    };
+    ways[3].bands = ways[4].bands = target_bands(fit);
+    ways[4].offload = true;
+    int count = 0;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct memory_need takes;
+        if (ways[i].level == MEMORY_MIXED && config->deterministic) continue;
+        if (splat_way_need(fit, &ways[i], &takes) < 0 || takes.device_bytes >= least) continue;
+        least = takes.device_bytes;
+        list[count++] = ways[i];
+    }
+    return count;
+}
+
+int splat_way_change(struct splat_fit *fit, const struct memory_choices *way)
+{
+    struct plan *next = plan_create();
+    if (!next) return ERR_SYSTEM;
+    int code = splat_fit_declare(fit, next, way);
+    if (code < 0)
+        plan_free(next);
+    else
+        code = plan_replace(&fit->plan, next, fit->device);
+    if (way->bands) fit->target_there = false; /* the memory for it is gone */
+    if (code == OK) fit->way = *way;
+    if (code == OK && !fit->target_there) return splat_fit_load_target(fit);
+    splat_fit_connect(fit);
+    return code;
+}
