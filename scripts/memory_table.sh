@@ -30,7 +30,7 @@ fi
 OMP_WAIT_POLICY=passive python3 - "$IMGTRAIN" "$picture" "$work" "$@" <<'PYTHON'
 import json, os, re, sys, time
 program, picture, work, more = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
-STEPS, FIRST = 30, 10
+STEPS, FIRST = 6, 2
 COMMON = ['task=splat', 'device=cpu', 'threads=1', 'num_gaussians=30000', 'max_steps=%d' % STEPS,
           'eval_steps=%d' % FIRST, 'frames.count=3', 'input_path=' + picture]
 ROWS = (('no optimisation', '~43 GB, out of memory on 48', ['use_amp=false', 'video_save_to_disk=false']),
