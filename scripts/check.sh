@@ -92,6 +92,16 @@ sanitized() { # KINDS NAME
         ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
         test/run.sh "$folder"
     [ "$emulated" = 0 ] || tests "command line with CUDA emulated" env SKIP_SLOW=1 test/run.sh "$folder" cuda
+    case $1 in *address*) torture "$folder" 12 ;; esac
+}
+
+# Whole runs while memory fails: FOLDER CASES. CASES=1000 test/torture/memory.py does it at length.
+torture() {
+    if ! has python3; then
+        skip "runs without memory" "no python3"
+        return
+    fi
+    tests "runs without memory ($(basename "$1"))" env IMGTRAIN="$1/imgtrain" CASES="$2" test/torture/memory.py
 }
 
 part "what setup.sh installs is there" check_setup
@@ -117,6 +127,7 @@ if [ "${TESTED:-0}" = 1 ]; then
 elif [ -x "$(build_folder CC=gcc)/imgtrain-test" ]; then
     tests "tests" test/run.sh "$(build_folder CC=gcc)"
 fi
+torture "$(build_folder CC=gcc)" 40
 
 if [ "$quick" = yes ]; then
     skip "clang" "--quick"

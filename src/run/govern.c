@@ -110,6 +110,9 @@ int govern(struct session *session)
     struct memory_choices next;
     if (session->row < 0 || !governor_due(&governor.settings, session->step)) return OK;
     if (session->task->growth) session->task->growth(session->state, &governor.growth);
+    if (governor.settings.grow && !session->task->growth &&
+        session->step == governor.settings.every)
+        log_info("memory.grow: there is nothing in task %s that could grow", session->task->name);
     double started = clock_seconds();
     session->ladder.least_level = 0; /* climbing back is the governor's to decide */
     TRY(governor_look(&governor, &session->ladder, session->row, session->device,

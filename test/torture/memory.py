@@ -5,7 +5,7 @@ faults, end with the same bits as a run that nothing befell. Every file that is 
 
     CASES=1000 SEED=1 JOBS=1 IMGTRAIN=./imgtrain test/torture/memory.py
 
-ONLY=17 repeats one case and shows it. Last line: N passed, N failed, N skipped."""
+A build without video (make VIDEO=0) starts faster, which is most of the time. ONLY=17 repeats one case and shows it. Last line: N passed, N failed, N skipped."""
 import concurrent.futures
 import filecmp
 import glob
@@ -15,9 +15,11 @@ import random
 import re
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.abspath(os.environ.get('IMGTRAIN', os.path.join(ROOT, 'imgtrain')))
@@ -85,7 +87,7 @@ def splat_base(rng, folder):
 
 def gan_base(rng, folder):
     batch = rng.choice([4, 6, 16, 24])
-    words = ['task=gan', 'data=' + os.path.join(folder, 'data'), 'size=8', 'widths=[16]', 'samples=2',
+    words = ['task=gan', 'data=' + os.path.join(folder, 'data'), 'size=8', 'widths=[16]', 'samples=2', 'eval_samples=0',
              'batch=%d' % batch, 'images=%d' % (batch * rng.randint(2, 5)), 'use_amp=false']
     words += rng.choice([[], [], ['scheme=c'], ['flip=true'], ['augment_target=0.5']])
     return words
@@ -161,9 +163,37 @@ def must_open(words, path):
         raise Wrong('%s cannot be read' % path)
 
 
+def check_png(path):
+    """Every chunk's checksum, and the samples as many as there must be."""
+    with open(path, 'rb') as file:
+        data = file.read()
+    at, samples, head = 8, b'', b''
+    while at < len(data):
+        size, = struct.unpack('>I', data[at:at + 4])
+        body = data[at + 4:at + 8 + size]
+        if struct.pack('>I', zlib.crc32(body)) != data[at + 8 + size:at + 12 + size]:
+            raise Wrong('%s: a broken chunk' % path)
+        head = head or body
+        samples += body[4:] if body[:4] == b'IDAT' else b''
+        at += 12 + size
+    w, h, bits, kind = struct.unpack('>IIBB', head[4:14])
+    row = 1 + (w * bits * {0: 1, 2: 3, 4: 2, 6: 4}[kind] + 7) // 8
+    if not body.startswith(b'IEND') or len(zlib.decompress(samples)) != row * h:
+        raise Wrong('%s: cut short' % path)
+
+
+def check_frames(run, frames):
+    """All are decoded by one process: as a stack of textures, 64 channels at most."""
+    for first in range(0, len(frames), 20):
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(run)) as folder:
+            for path in frames[first:first + 20]:
+                os.link(path, os.path.join(folder, os.path.basename(path)))
+            must_open(['train', 'input_path=' + folder, 'device=cpu', '--dry-run', 'log_level=error'], run + '/frames')
+
+
 def check_files(run):
     """Opens every file of a run; returns the step of the newest checkpoint (None: none)."""
-    newest = None
+    newest, frames = None, []
     for folder, _, names in os.walk(run):
         for name in names:
             path = os.path.join(folder, name)
@@ -172,8 +202,10 @@ def check_files(run):
                 found = re.match(r'step-0*(\d+)\.', name)
                 if found:
                     newest = max(newest or 0, int(found.group(1)))
-            elif name.endswith(('.jpg', '.png')):
-                must_open(['eval', path, path], path)
+            elif name.endswith('.png'):
+                check_png(path)
+            elif name.endswith('.jpg'):
+                frames.append(path)
             elif name.endswith('.jsonl'):
                 read_records(path)
             elif name.endswith('.json'):
@@ -181,6 +213,7 @@ def check_files(run):
                     json.load(file)
             elif name not in ('config.yaml', 'metrics.csv', 'log.txt', 'lock') and 'cache' not in folder:
                 raise Wrong('%s was left behind' % path)
+    check_frames(run, frames)
     return newest
 
 
@@ -194,7 +227,7 @@ def check_saved(run):
 
 
 def metrics_without_time(run):
-    return [{k: v for k, v in r.items() if k not in ('seconds', 'steps_per_second', 'bytes', 'memory_level')}
+    return [{k: v for k, v in r.items() if k not in ('seconds', 'steps_per_second', 'bytes', 'units')}
             for r in read_records(os.path.join(run, 'metrics.jsonl'))]
 
 
