@@ -50,7 +50,7 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wm
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
 OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp
-SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_ONEDNN=$(HAVE_ONEDNN) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
 LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(HAVE_ONEDNN)),-ldnnl) $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS))
@@ -81,7 +81,7 @@ OBJ     += $(CUDA_OBJ_$(CUDA_KIND))
 LIB_OBJ := $(filter-out $(B)/src/main.o,$(OBJ))
 GEN     := $(B)/gen/config_gen.h
 
-.PHONY: all info test emu-test emu-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc check demo bench fuzz clean FORCE
+.PHONY: all info test emu-test emu-run emu-msan emu-msan-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc check demo bench fuzz clean FORCE
 all: info imgtrain
 
 imgtrain: $(B)/imgtrain
@@ -180,6 +180,23 @@ emu-test:
 	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
 emu-run: $(B)/imgtrain $(B)/imgtrain-test
 	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda
+
+# Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
+# its kernel and line. Without OpenMP and other libraries, which it would have to know too.
+emu-msan:
+	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 ONEDNN=0 emu-msan-run
+MSAN_SUITES := $(filter cuda_nn cuda_splat,$(CUDA_SUITES))
+MSAN_OBJ := $(filter $(B)/src/base/% $(B)/src/device/% $(B)/src/cpu/% $(B)/isa/% $(B)/cuda/% $(B)/test/cuda_emu/%,$(LIB_OBJ)) \
+    $(MSAN_SUITES:%=$(B)/test/%.o) $(B)/msan/main.o
+$(B)/msan/main.o: test/main.c
+	@mkdir -p $(@D)
+	@printf 'SUITE(%s)\n' $(MSAN_SUITES) > $(@D)/suites.h
+	@$(CC) -I$(@D) -Itest $(CFLAGS) -c $< -o $@
+$(B)/imgtrain-msan: $(MSAN_OBJ)
+	@echo "link $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lm -lpthread $(CHECK_FLAGS)
+emu-msan-run: $(B)/imgtrain-msan
+	@OMP_NUM_THREADS=1 MSAN_OPTIONS=exitcode=1 $(B)/imgtrain-msan
 
 # The same tests on a real GPU; they say why where there is none.
 gpu-test:

@@ -75,7 +75,7 @@ static int fastest(void (*run)(const struct ceiling_run *), const struct ceiling
     float milliseconds;
     cuda_check(cudaEventCreate(&from));
     cuda_check(cudaEventCreate(&to));
-    *seconds = INFINITY;
+    *seconds = (double)INFINITY;
     for (int i = -1; i < times; i++) {
         cuda_check(cudaEventRecord(from, cuda_stream()));
         run(r);

@@ -11,6 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#if defined __has_feature
+#if __has_feature(memory_sanitizer)
+#define WITH_MSAN 1
+#include <sanitizer/msan_interface.h>
+#endif
+#endif
+
 uint3 emu_thread_index, emu_block_index;
 dim3 emu_block_size, emu_grid_size;
 
@@ -96,6 +103,9 @@ extern "C" void __ubsan_on_report(void)
 __attribute__((constructor)) static void install_last_word(void)
 {
     if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(last_word);
+#ifdef WITH_MSAN /* of libraries it knows nothing: what they write looks unwritten to it */
+    __msan_scoped_disable_interceptor_checks();
+#endif
 }
 
 static void select_thread(int i)
@@ -180,14 +190,23 @@ extern unsigned char __stop_emu_shared[] __attribute__((weak, visibility("hidden
 }
 static unsigned char *dynamic_shared;
 
-/* AddressSanitizer's red zones lie between the variables: filled like the rest. */
+/* AddressSanitizer's red zones lie between shared variables: filled like the rest. */
 __attribute__((no_sanitize("address"))) static void fill(unsigned char *from, unsigned char *to)
 {
     for (volatile unsigned char *p = from; p < to; p++)
         *p = EMU_POISON;
+#ifdef WITH_MSAN
+    __msan_poison(from, static_cast<size_t>(to - from));
+#endif
 }
 
-__attribute__((no_sanitize("address"))) static void bounds_of_use(unsigned char **from,
+void emu_forget(void *memory, size_t bytes)
+{
+    unsigned char *from = static_cast<unsigned char *>(memory);
+    fill(from, from + bytes);
+}
+
+__attribute__((no_sanitize("address", "memory"))) static void bounds_of_use(unsigned char **from,
                                                                   unsigned char **to)
 {
     unsigned char *first = __start_emu_shared, *last = __stop_emu_shared;

@@ -17,6 +17,9 @@ void emu_grid_order(bool reverse);
 /* "kernel K block (x,y,z) thread (x,y,z)" of what runs now. */
 void emu_where(char *text, size_t room);
 
+/* Bytes that nobody has written: all bits set, and known as such to MemorySanitizer. */
+void emu_forget(void *memory, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

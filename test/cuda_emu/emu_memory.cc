@@ -56,7 +56,7 @@ static cudaError_t allocate(void **memory, size_t bytes, bool host)
         *memory = NULL;
         return emu_error(cudaErrorMemoryAllocation);
     }
-    memset(*memory, EMU_POISON, bytes);
+    emu_forget(*memory, bytes);
     *b = {blocks, static_cast<char *>(*memory), bytes, host};
     blocks = b;
     if (!host) device_used += bytes;
