@@ -134,6 +134,11 @@ if [ "$quick" = yes ]; then
     skip "sanitizers" "--quick"
 else
     if has clang; then part "build with clang -Werror" build CC=clang WERROR=1; else skip "clang" "not installed"; fi
+    if has clang; then
+        part "emulated CUDA kernels under MemorySanitizer" make -j"$jobs" emu-msan
+    else
+        skip "MemorySanitizer" "no clang"
+    fi
     emulated=emu
     has g++ || { emulated=0; skip "emulated CUDA kernels" "no g++"; }
     sanitized address,undefined "AddressSanitizer and UndefinedBehaviorSanitizer"

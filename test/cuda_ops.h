@@ -40,7 +40,13 @@ struct buffer {
     const char *name;
     void *memory;
     size_t bytes;
-    enum buffer_kind { BUFFER_FLOAT, BUFFER_DOUBLE, BUFFER_BF16, BUFFER_EXACT, BUFFER_SCRATCH } kind;
+    enum buffer_kind {
+        BUFFER_FLOAT,
+        BUFFER_DOUBLE,
+        BUFFER_BF16,
+        BUFFER_EXACT,
+        BUFFER_SCRATCH
+    } kind;
     double tolerance; /* largest difference, in units of the largest value of the reference */
 };
 

@@ -196,7 +196,7 @@ __attribute__((no_sanitize("address"))) static void fill(unsigned char *from, un
     for (volatile unsigned char *p = from; p < to; p++)
         *p = EMU_POISON;
 #ifdef WITH_MSAN
-    __msan_poison(from, static_cast<size_t>(to - from));
+    __msan_allocated_memory(from, static_cast<size_t>(to - from));
 #endif
 }
 
@@ -207,7 +207,7 @@ void emu_forget(void *memory, size_t bytes)
 }
 
 __attribute__((no_sanitize("address", "memory"))) static void bounds_of_use(unsigned char **from,
-                                                                  unsigned char **to)
+                                                                            unsigned char **to)
 {
     unsigned char *first = __start_emu_shared, *last = __stop_emu_shared;
     while (first < last && *first == EMU_POISON)
