@@ -100,6 +100,10 @@ START_TEST(size_comes_first_and_then_the_batch)
     ck_assert_int_eq(governor_work(&g, 1, &way, &out), OK); /* nothing fits: the least */
     ck_assert_int_eq(out.work.size, 48);
     ck_assert_int_eq(out.work.batch, 4);
+    g.settings.min_batch = 2; /* below the config's, where that is asked for */
+    g.growth.batch.multiple = 1;
+    ck_assert_int_eq(governor_work(&g, 3 * 48 * 48, &way, &out), OK);
+    ck_assert_int_eq(out.work.batch, 3);
     way.micro_batch = 2; /* with less than the batch at a time more of it costs no memory */
     ck_assert_int_eq(governor_work(&g, INT64_MAX, &way, &out), OK);
     ck_assert_int_eq(out.work.batch, 4);

@@ -48,7 +48,7 @@ static struct candidates candidates(const struct memory_range *range, int least,
 {
     struct candidates c = {.high = range->most, .multiple = range->multiple};
     if (most > 0 && most < c.high) c.high = most;
-    if (least < range->least) least = range->least;
+    if (least <= 0) least = range->least;
     c.low = (least + c.multiple - 1) / c.multiple * c.multiple;
     if (c.low > c.high) c.low = c.high;
     c.fallback = range->now < c.low ? range->now : c.low;
