@@ -12,7 +12,7 @@ enum {
     CONV_WGRAD_CHUNK = 192,                   /* most rows of one call of wgrad */
     CONV_WGRAD_ALIGN = 32,                    /* k and n of its scratch are rounded up to this */
     GROUP = 16,                               /* channels a group, in and out */
-    GROUP_TILES = 24,                         /* most tiles of outputs of one call of group_* */
+    GROUP_TILES = 24,                         /* most 2x2 output tiles of one call of group_* */
     GROUP_WEIGHTS = 16 * GROUP * GROUP,       /* floats of one group's transformed weights */
     GROUP_SCRATCH = 16 * GROUP_TILES * GROUP, /* floats of one transformed operand */
 };
@@ -20,7 +20,6 @@ enum {
 struct conv_kernels {
     enum nn_type type; /* of in and out, of the packed weights and of what is counted in `values` */
     int panel;         /* columns of a packed panel of gemm */
-    int tile;          /* side of the tiles of group_* */
 
     /* packed: ceil(n / panel) panels of [k][panel], zero filled, values; b[i][j] is b[i row + j
      * column]; k is even with bf16.
@@ -37,10 +36,10 @@ struct conv_kernels {
     void (*wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k, int first,
                   int last, float *scratch);
 
-    /* Grouped 3x3, padding 1: the grid of n h w is cut into n * ceil(h/tile) * ceil(w/tile) tiles.
-     * fp32 by Winograd's F(2x2,3x3) (Lavin and Gray, arXiv:1509.09308): 4x4 inputs of a tile become
-     * 16 matrix products of 16 x 16 channels. bf16 by the definition. */
-    /* Packs group g of weights [c][16][3][3]; adjoint: for dgrad. */
+    /* Grouped 3x3, padding 1, by Winograd's F(2x2,3x3) (Lavin and Gray, arXiv:1509.09308): the grid
+     * of n h w is cut into n * ceil(h/2) * ceil(w/2) tiles; 4x4 inputs of a tile become 16 matrix
+     * products of 16 x 16 channels, in fp32 whatever the type. */
+    /* Transforms group g of weights [c][16][3][3]; adjoint: for dgrad. */
     void (*group_pack)(void *packed, const float *weights, int group, int adjoint);
     /* out = epilogue(in * weights) for one group's tiles first <= t < first + count. */
     void (*group_conv)(const struct nn_conv *shape, void *out, const void *in, const void *packed,
@@ -49,7 +48,7 @@ struct conv_kernels {
     /* sums (GROUP_WEIGHTS) += in x dout over these tiles; scratch: 2 * GROUP_SCRATCH floats. */
     void (*group_wgrad)(const struct nn_conv *shape, float *sums, const void *in, const void *dout,
                         int group, size_t first, int count, float *scratch);
-    /* dw[c][16][3][3] += what the sums mean for group g. */
+    /* dw[c][16][3][3] += what transformed sums mean for group g. */
     void (*group_unpack)(float *dw, const float *sums, int group);
 };
 

@@ -41,8 +41,7 @@ static size_t rows_of(const struct nn_conv *s)
 
 static size_t tiles_of(const struct nn_conv *s)
 {
-    int side = kernels_of(s)->tile;
-    return (size_t)s->n * (size_t)((s->h + side - 1) / side) * (size_t)((s->w + side - 1) / side);
+    return (size_t)s->n * (size_t)((s->h + 1) / 2) * (size_t)((s->w + 1) / 2);
 }
 
 static int ceil_div(size_t a, size_t b)
@@ -213,9 +212,7 @@ static struct cut gemm_cut(const struct nn_conv *s)
 
 static struct cut group_cut(const struct nn_conv *s)
 {
-    int side = kernels_of(s)->tile;
-    struct cut c =
-        cut_of(s, tiles_of(s), 2048 / (size_t)(side * side), (size_t)s->groups * GROUP_WEIGHTS);
+    struct cut c = cut_of(s, tiles_of(s), 512, (size_t)s->groups * GROUP_WEIGHTS);
     c.blocks = ceil_div((size_t)s->groups, GROUPS);
     return c;
 }

@@ -1,12 +1,10 @@
 /* Grouped 3x3 convolutions with 16 channels a group, by Winograd's F(2x2,3x3): 16 products where
  * the definition has 36. One group of one pixel is one AVX-512 vector. */
 #include "cpu/conv_kernels.h"
-
-#if !defined(CONV_BF16) /* that is conv_direct.c */
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
 
-static const float zeros[GROUP];
+static const stored zeros[GROUP];
 
 struct tile {
     size_t pixel; /* its top left output pixel, counted over the whole batch */
@@ -35,7 +33,7 @@ INLINE void tile_next(struct tile *t, const struct nn_conv *s)
 /* One column of B^T d: of four rows, from pointers to them. */
 #define INPUT_COLUMN(c, p0, p1, p2, p3)                                                            \
     {                                                                                              \
-        vf r0 = vf_load(p0), r1 = vf_load(p1), r2 = vf_load(p2), r3 = vf_load(p3);                 \
+        vf r0 = vs_load(p0), r1 = vs_load(p1), r2 = vs_load(p2), r3 = vs_load(p3);                 \
         d0##c = r0 - r2, d1##c = r1 + r2, d2##c = r2 - r1, d3##c = r1 - r3;                        \
     }
 #define INPUT_ROW(r)                                                                               \
@@ -47,7 +45,7 @@ INLINE void tile_next(struct tile *t, const struct nn_conv *s)
     }
 
 /* out[f * step] = (B^T d B)[f] for VF channels of the 4x4 d: rows[r] + c * next. */
-INLINE void transform_input(float *out, size_t step, const float *const rows[4], ptrdiff_t next)
+INLINE void transform_input(float *out, size_t step, const stored *const rows[4], ptrdiff_t next)
 {
     vf d00, d01, d02, d03, d10, d11, d12, d13, d20, d21, d22, d23, d30, d31, d32, d33;
     INPUT_COLUMN(0, rows[0], rows[1], rows[2], rows[3])
@@ -61,16 +59,15 @@ INLINE void transform_input(float *out, size_t step, const float *const rows[4],
 }
 
 /* A tile at the picture's edge: its 4x4 inputs with zeros around, [16][GROUP]. */
-static void copy_edge(float *inputs, const struct nn_conv *s, const float *corner, int channels,
+static void copy_edge(stored *inputs, const struct nn_conv *s, const stored *corner, int channels,
                       const struct tile *t)
 {
     for (int r = 0; r < 4; r++)
         for (int c = 0; c < 4; c++) {
             int inside = (unsigned)(t->y + r - 1) < (unsigned)s->h &&
                          (unsigned)(t->x + c - 1) < (unsigned)s->w;
-            const float *from = inside ? corner + (ptrdiff_t)(r * s->w + c) * channels : zeros;
-            for (int v = 0; v < GROUP; v += VF)
-                vf_store(inputs + (4 * r + c) * GROUP + v, vf_load(from + v));
+            const stored *from = inside ? corner + (ptrdiff_t)(r * s->w + c) * channels : zeros;
+            memcpy(inputs + (4 * r + c) * GROUP, from, GROUP * sizeof *from);
         }
 }
 
@@ -81,22 +78,22 @@ static void copy_edge(float *inputs, const struct nn_conv *s, const float *corne
         __builtin_prefetch((p) + (row), write), __builtin_prefetch((p) + (row) + (next), write)
 
 /* values[f][tile][16] of the tiles; the rest is zero */
-static void gather_inputs(float *values, const struct nn_conv *s, const float *in, int channels,
+static void gather_inputs(float *values, const struct nn_conv *s, const stored *in, int channels,
                           size_t first, int count)
 {
     struct tile t = tile_at(s, first), ahead = tile_at(s, first + (size_t)count);
     for (int i = 0; i < count; i++, tile_next(&t, s), tile_next(&ahead, s)) {
-        float edge[16 * GROUP] __attribute__((aligned(64)));
+        stored edge[16 * GROUP] __attribute__((aligned(64)));
         ptrdiff_t row = (ptrdiff_t)s->w * channels, next = channels;
-        const float *corner = in + (ptrdiff_t)t.pixel * channels - row - channels;
+        const stored *corner = in + (ptrdiff_t)t.pixel * channels - row - channels;
         PREFETCH_PIXELS(in + (ptrdiff_t)ahead.pixel * channels + row + channels, row, channels, 0);
         if (t.y == 0 || t.x == 0 || t.y + 3 > s->h || t.x + 3 > s->w) {
             copy_edge(edge, s, corner, channels, &t);
             corner = edge, row = 4 * GROUP, next = GROUP;
         }
         for (int v = 0; v < GROUP; v += VF) {
-            const float *const rows[4] = {corner + v, corner + row + v, corner + 2 * row + v,
-                                          corner + 3 * row + v};
+            const stored *const rows[4] = {corner + v, corner + row + v, corner + 2 * row + v,
+                                           corner + 3 * row + v};
             transform_input(values + i * GROUP + v, GROUP_TILES * GROUP, rows, next);
         }
     }
@@ -169,7 +166,7 @@ INLINE void product(float *values, const float *w)
 #endif
 
 /* The 2x2 outputs A^T m A of a tile, through the epilogue. */
-static void scatter_outputs(const struct nn_conv *s, float *out, const float *products,
+static void scatter_outputs(const struct nn_conv *s, stored *out, const float *products,
                             const struct nn_epilogue *e, int channels, int group, size_t first,
                             int count)
 {
@@ -203,7 +200,7 @@ void ISA_NAME(conv_group_conv)(const struct nn_conv *s, void *out, const void *i
                                const void *packed, const struct nn_epilogue *e, int group,
                                size_t first, int count, float *scratch)
 {
-    gather_inputs(scratch, s, (const float *)in + group * GROUP, s->cin, first, count);
+    gather_inputs(scratch, s, (const stored *)in + group * GROUP, s->cin, first, count);
     for (int f = 0; f < 16; f++)
         for (int t = 0; t < count; t += TILES_AT_ONCE)
             product(scratch + (f * GROUP_TILES + t) * GROUP,
@@ -212,7 +209,7 @@ void ISA_NAME(conv_group_conv)(const struct nn_conv *s, void *out, const void *i
 }
 
 /* values[f][tile][16] = A y A^T of the 2x2 outputs y */
-static void gather_outputs(float *values, const struct nn_conv *s, const float *dout, int channels,
+static void gather_outputs(float *values, const struct nn_conv *s, const stored *dout, int channels,
                            size_t first, int count)
 {
     const size_t step = GROUP_TILES * GROUP;
@@ -221,14 +218,14 @@ static void gather_outputs(float *values, const struct nn_conv *s, const float *
         PREFETCH_PIXELS(dout + (ptrdiff_t)ahead.pixel * channels, (ptrdiff_t)s->w * channels,
                         channels, 0);
         int right = t.x + 1 < s->w, below = t.y + 1 < s->h;
-        const float *y = dout + t.pixel * (size_t)channels;
-        const float *p[4] = {y, right ? y + channels : zeros,
-                             below ? y + (ptrdiff_t)s->w * channels : zeros,
-                             right && below ? y + (ptrdiff_t)(s->w + 1) * channels : zeros};
+        const stored *y = dout + t.pixel * (size_t)channels;
+        const stored *p[4] = {y, right ? y + channels : zeros,
+                              below ? y + (ptrdiff_t)s->w * channels : zeros,
+                              right && below ? y + (ptrdiff_t)(s->w + 1) * channels : zeros};
         for (int v = 0; v < GROUP; v += VF) {
             vf l[4], r[4];
-            l[0] = vf_load(p[0] + v), l[3] = vf_load(p[2] + v);
-            r[0] = vf_load(p[1] + v), r[3] = vf_load(p[3] + v);
+            l[0] = vs_load(p[0] + v), l[3] = vs_load(p[2] + v);
+            r[0] = vs_load(p[1] + v), r[3] = vs_load(p[3] + v);
             l[1] = l[0] + l[3], l[2] = l[0] - l[3], l[3] = -l[3];
             r[1] = r[0] + r[3], r[2] = r[0] - r[3], r[3] = -r[3];
             for (size_t k = 0; k < 4; k++) {
@@ -280,8 +277,8 @@ void ISA_NAME(conv_group_wgrad)(const struct nn_conv *s, float *sums, const void
                                 float *scratch)
 {
     float *a = scratch, *b = scratch + GROUP_SCRATCH;
-    gather_inputs(a, s, (const float *)in + group * GROUP, s->cin, first, count);
-    gather_outputs(b, s, (const float *)dout + group * GROUP, s->cout, first, count);
+    gather_inputs(a, s, (const stored *)in + group * GROUP, s->cin, first, count);
+    gather_outputs(b, s, (const stored *)dout + group * GROUP, s->cout, first, count);
     for (int f = 0; f < 16; f++)
         outer_product(sums + f * GROUP * GROUP, a + f * GROUP_TILES * GROUP,
                       b + f * GROUP_TILES * GROUP, count);
@@ -341,5 +338,3 @@ void ISA_NAME(conv_group_unpack)(float *dw, const float *sums, int group)
                 w[(o * GROUP + i) * 9 + k] += taps[k][o];
     }
 }
-
-#endif

@@ -5,7 +5,6 @@
 #include "cpu/conv_kernels.h"
 #include "cpu/isa/conv_simd.h"
 
-enum { CONV_WINOGRAD_TILE = 2, CONV_DIRECT_TILE = 4 };
 enum { CONV_GEMM_COLS = VF == 16 ? 4 : 2 }; /* vectors of a panel: AVX-512 has 32 registers */
 
 void ISA_NAME(conv_gemm_pack)(void *packed, const float *b, int k, int n, ptrdiff_t row,

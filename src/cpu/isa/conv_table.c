@@ -5,7 +5,6 @@
 const struct conv_kernels ISA_NAME(conv_kernels) = {
     .type = sizeof(stored) == 2 ? NN_BF16 : NN_F32,
     .panel = CONV_GEMM_COLS * VF,
-    .tile = sizeof(stored) == 2 ? CONV_DIRECT_TILE : CONV_WINOGRAD_TILE,
     .gemm_pack = ISA_NAME(conv_gemm_pack),
     .gemm = ISA_NAME(conv_gemm),
     .wgrad = ISA_NAME(conv_wgrad),
