@@ -272,6 +272,25 @@ START_TEST(no_choice_changes_a_bit)
 }
 END_TEST
 
+#ifdef CUDA_EMU
+/* A launch that is refused, or a device that is lost, within a step: an error of that step, and of
+ * nothing before. */
+START_TEST(failures_are_errors)
+{
+    static const char *const faults[] = {"fail_launch=30", "fail_launch=150", "lose=90"};
+    struct bench b;
+    struct gan_report d, g;
+    setenv("IMGTRAIN_EMU", faults[_i], 1); /* read when this process first asks for a device */
+    bench_open(&b, true, 8, BATCH, GAN_SCHEME_A, false);
+    int code = gan_d_step(&b.core, fill, &b, 2, &d);
+    if (code == OK) code = gan_g_step(&b.core, fill, &b, &g);
+    ck_assert_msg(code == ERR_DEVICE, "code %d", code);
+    ck_assert_int_ne(error_message()[0], '\0');
+    bench_close(&b);
+}
+END_TEST
+#endif
+
 Suite *cuda_gan_suite(void)
 {
     Suite *suite = suite_create("cuda_gan");
@@ -282,6 +301,13 @@ Suite *cuda_gan_suite(void)
     tcase_add_test(tests, gradients_in_bf16);
     tcase_add_test(tests, five_steps_stay_together);
     tcase_add_test(tests, no_choice_changes_a_bit);
+#ifdef CUDA_EMU
+    const char *fork_mode = getenv("CK_FORK");
+    if (fork_mode && strcmp(fork_mode, "no") == 0)
+        test_skip("cuda_gan failures", "each needs a process of its own");
+    else
+        tcase_add_loop_test(tests, failures_are_errors, 0, 3);
+#endif
     suite_add_tcase(suite, tests);
     return suite;
 }
