@@ -181,7 +181,8 @@ struct cut {
 static struct cut cut_of(const struct nn_conv *s, size_t total, size_t least, size_t floats)
 {
     struct cut c = {.total = total, .floats = floats};
-    size_t pictures = (size_t)(s->n < s->slice ? s->n : s->slice);
+    /* Also where there are fewer pictures: the end of a batch is cut alike, alone or not. */
+    size_t pictures = (size_t)(s->slice > 0 ? s->slice : s->n);
     c.slice = total / (size_t)s->n * pictures;
     int most = clamp(((size_t)1 << 20) / floats, 4, 16);
     c.pieces = clamp(c.slice / least, 1, most);
