@@ -175,11 +175,22 @@ END_TEST
 enum { STEPS = 5 };
 
 static const char *const same_configs[] = {
-    "gan: {width: 16, height: 16, widths: [16], samples: 4}\nbatch: 20\n",
-    "gan: {width: 24, height: 16, widths: [16], samples: 2, labels: true}\nbatch: 24\n",
+    "gan: {width: 20, height: 16, widths: [16], samples: 4}\nbatch: 20\nuse_amp: false\n",
+    "gan: {width: 24, height: 16, widths: [16], samples: 2, labels: true}\nbatch: "
+    "24\ndeterministic: true\n",
     "num_gaussians: 300\nmax_steps: 10\nadd_times: 2\n",
     "num_gaussians: 200\nmax_steps: 10\nquantize: true\ndownsample: true\n",
 };
+
+/* The next row that gives the same result, from `row` on round the ladder. */
+static int same_result(const struct trial *t, int row)
+{
+    const struct ladder *l = &t->ladder;
+    row %= l->count;
+    while (l->rows[row].choices.amp != l->rows[0].choices.amp)
+        row = (row + 1) % l->count;
+    return row;
+}
 
 static void result(const struct trial *t, struct image *picture)
 {
@@ -200,7 +211,7 @@ START_TEST(same_losses_in_every_way)
     double losses[STEPS];
     draw_photos();
     draw_picture("picture.png", 60, 44, 9);
-    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\nuse_amp: false\n",
+    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
              _i < 2 ? "task: gan\ndata" : "input_path",
              in_folder(_i < 2 ? "photos" : "picture.png"), same_configs[_i]);
     start(&t, text, 0);
@@ -212,8 +223,12 @@ START_TEST(same_losses_in_every_way)
     ck_assert_int_ge(rows, 2);
     for (int row = 0; row <= rows; row++) { /* the last time a move before every step */
         start(&t, text, row % rows);
+        if (same_result(&t, row) != row % rows) {
+            end(&t);
+            continue;
+        }
         for (int k = 0; k < STEPS; k++) {
-            if (row == rows) move(&t, (k * 5 + 1) % rows);
+            if (row == rows) move(&t, same_result(&t, k * 5 + 1));
             double loss = step(&t, k);
             ck_assert_msg(memcmp(&loss, &losses[k], sizeof loss) == 0,
                           "row %d of %d, step %d: %.17g, not %.17g", row, rows, k, loss, losses[k]);
@@ -252,7 +267,7 @@ START_TEST(failed_move_keeps_the_state)
     struct image wanted, got;
     draw_photos();
     draw_picture("picture.png", 60, 44, 9);
-    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\nuse_amp: false\n",
+    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
              _i < 2 ? "task: gan\ndata" : "input_path",
              in_folder(_i < 2 ? "photos" : "picture.png"), same_configs[_i]);
     start(&t, text, 0);
@@ -262,6 +277,8 @@ START_TEST(failed_move_keeps_the_state)
     end(&t);
     start(&t, text, 0);
     int last = t.ladder.count - 1;
+    while (same_result(&t, last) != last)
+        last--;
     for (int k = 0; k < STEPS; k++) {
         move(&t, last);
         save(&t, "before");

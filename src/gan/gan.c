@@ -186,6 +186,14 @@ static bool use_amp(const struct task_setup *setup)
     return false;
 }
 
+static int gan_list(const struct task_state *s, struct memory_choices *list)
+{
+    int w = gan_picture_width(s->config), h = gan_picture_height(s->config);
+    bool may_mix =
+        s->device->nn->bf16 && !s->config->deterministic && (w > h ? w : h) > NET_FULL_PRECISION;
+    return gan_ways(s->config, s->amp, may_mix, list);
+}
+
 static int gan_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
@@ -206,7 +214,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
         TRY(pace_load(&s->pace, &s->sized.gan.batch, setup->resume));
     }
     s->amp = use_amp(setup);
-    gan_ways(s->config, s->amp, ways);
+    gan_list(s, ways);
     s->way = ways[0];
     s->way.work.batch = (int)s->sized.gan.batch;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
@@ -233,11 +241,6 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
 }
 
 /* ---- ways to save memory ---- */
-
-static int gan_list(const struct task_state *s, struct memory_choices *list)
-{
-    return gan_ways(s->config, s->amp, list);
-}
 
 static int gan_need(const struct task_state *s, const struct memory_choices *way,
                     struct memory_need *need)

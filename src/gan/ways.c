@@ -11,7 +11,7 @@ static const double RECOMPUTE_TIME = 1.12, HALVING_TIME = 1.02, OFFLOAD_TIME = 1
 
 struct list {
     struct memory_choices *rows;
-    int count;
+    int count, least_level;
     bool amp;
 };
 
@@ -19,7 +19,7 @@ static void add(struct list *list, int level, bool checkpointing, int micro)
 {
     if (list->count == TASK_MAX_CHOICES) return;
     list->rows[list->count++] = (struct memory_choices){
-        .level = level,
+        .level = level < list->least_level ? list->least_level : level,
         .amp = list->amp,
         .checkpointing = checkpointing,
         .micro_batch = micro,
@@ -50,18 +50,27 @@ static void add_micro_batches(struct list *list, const struct config *config, in
     }
 }
 
-int gan_ways(const struct config *config, bool amp, struct memory_choices *rows)
+int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_choices *rows)
 {
-    struct list list = {rows, 0, amp};
+    struct list list = {.rows = rows, .amp = amp};
     bool keeps = config->gan.scheme != CONFIG_GAN_SCHEME_C;
     bool recomputes = config->gan.scheme != CONFIG_GAN_SCHEME_A;
     if (config->memory.use_gradient_checkpointing) keeps = false, recomputes = true;
     int first = keeps ? MEMORY_RESIDENT : MEMORY_CHECKPOINTING;
+    if (amp && !config->use_amp)
+        list.least_level = MEMORY_MIXED; /* a resumed run that fell to it */
     add_micro_batches(&list, config, first, -1, !keeps);
     if (keeps && recomputes) add_micro_batches(&list, config, MEMORY_CHECKPOINTING, -1, true);
     if (keeps) add_micro_batches(&list, config, -1, MEMORY_MICRO_BATCHES, false);
     if (recomputes) add_micro_batches(&list, config, -1, MEMORY_MICRO_BATCHES, true);
+    bool mixes = may_mix && !amp;
+    list.amp = amp || mixes;
+    if (mixes && keeps) add_micro_batches(&list, config, MEMORY_MIXED, MEMORY_MIXED, false);
+    if (mixes && recomputes) add_micro_batches(&list, config, MEMORY_MIXED, MEMORY_MIXED, true);
+    list.amp = amp;
     add_micro_batches(&list, config, MEMORY_OFFLOAD, MEMORY_OFFLOAD, recomputes);
+    list.amp = true;
+    if (mixes) add_micro_batches(&list, config, MEMORY_OFFLOAD, MEMORY_OFFLOAD, recomputes);
     return list.count;
 }
 

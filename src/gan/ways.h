@@ -8,9 +8,11 @@
 
 struct config;
 
-/* All that the config leaves open, with or without mixed precision, by level and then by the size
- * of the micro-batch. Returns how many. */
-int gan_ways(const struct config *config, bool amp, struct memory_choices *list);
+/* All that the config leaves open, by level and then by the size of the micro-batch. amp: in mixed
+ * precision from the start; may_mix: it is a way to save memory where that is off. Returns how
+ * many.
+ */
+int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_choices *list);
 
 struct gan_choices gan_choices_of(const struct config *config, const struct memory_choices *way);
 
