@@ -176,8 +176,7 @@ enum { STEPS = 5 };
 
 static const char *const same_configs[] = {
     "gan: {width: 20, height: 16, widths: [16], samples: 4}\nbatch: 20\nuse_amp: false\n",
-    "gan: {width: 24, height: 16, widths: [16], samples: 2, labels: true}\nbatch: "
-    "24\ndeterministic: true\n",
+    "gan: {width: 24, height: 16, widths: [16], samples: 2, batch: 24}\ndeterministic: true\n",
     "num_gaussians: 300\nmax_steps: 10\nadd_times: 2\n",
     "num_gaussians: 200\nmax_steps: 10\nquantize: true\ndownsample: true\n",
 };
