@@ -76,9 +76,9 @@ END_TEST
 
 START_TEST(what_nobody_wrote_is_nan)
 {
-    uint32_t found[3];
+    uint32_t found[4];
     emu_test_uninitialised(found);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         ck_assert_uint_eq(found[i], UINT32_MAX);
 }
 END_TEST

@@ -15,8 +15,9 @@
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-/* One copy for all blocks, since they run one after the other; filled with NaN before each. */
-#define __shared__ static __attribute__((section("emu_shared")))
+/* One copy for all blocks, since they run one after the other; filled with NaN before each. `used`:
+ * the compiler must not take what no kernel writes for the zero that C promises. */
+#define __shared__ static __attribute__((section("emu_shared"), used))
 
 #define EMU_VECTOR2(name, type)                                                                    \
     struct name {                                                                                  \

@@ -43,21 +43,22 @@ void emu_test_fault(enum emu_fault_kind kind)
 
 static __global__ void uninitialised_kernel(uint32_t *out, const uint32_t *never)
 {
-    __shared__ uint32_t shared[4];
+    __shared__ uint32_t shared[4], unwritten[2];
     DYNAMIC_SHARED(uint32_t, dynamic);
     out[0] = never[2];
     out[1] = shared[1];
     out[2] = dynamic[3];
+    out[3] = unwritten[1];
     shared[1] = dynamic[3] = 7; /* must be gone in the next block */
 }
 
-void emu_test_uninitialised(uint32_t found[3])
+void emu_test_uninitialised(uint32_t found[4])
 {
     uint32_t *out = NULL, *never = NULL;
-    cudaMalloc((void **)&out, 3 * sizeof *out);
+    cudaMalloc((void **)&out, 4 * sizeof *out);
     cudaMalloc((void **)&never, 3 * sizeof *never);
     LAUNCH(uninitialised_kernel, 3, 1, 16, (cudaStream_t)0, out, (const uint32_t *)never);
-    cudaMemcpy(found, out, 3 * sizeof *out, cudaMemcpyDeviceToHost);
+    cudaMemcpy(found, out, 4 * sizeof *out, cudaMemcpyDeviceToHost);
     cudaFree(out);
     cudaFree(never);
 }

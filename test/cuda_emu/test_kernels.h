@@ -25,8 +25,9 @@ enum emu_fault_kind {
 /* Ends the process, but for FAULT_NONE. */
 void emu_test_fault(enum emu_fault_kind kind);
 
-/* Reads what nobody wrote: the bits found in device, static and dynamic shared memory. */
-void emu_test_uninitialised(uint32_t found[3]);
+/* Reads what nobody wrote: the bits found in device, static and dynamic shared memory, and in a
+ * shared array that no code writes. */
+void emu_test_uninitialised(uint32_t found[4]);
 
 /* Sum of 0..n-1 by shared memory, barriers, shuffles, votes and atomics; in turns over `blocks`. */
 unsigned emu_test_sum(unsigned n, unsigned block);
