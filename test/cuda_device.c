@@ -137,15 +137,28 @@ START_TEST(says_why_there_is_no_device)
 }
 END_TEST
 
+/* The device's own scratch comes first; where that cannot be had, it does not open. */
 START_TEST(a_failed_allocation_comes_back)
 {
     struct device *device;
     void *memory;
-    ck_assert_int_eq(open_machine("fail_alloc=2", 0, &device), OK); /* 1: its scratch */
-    ck_assert_int_eq(device->alloc(device, 64, &memory), ERR_DEVICE_MEMORY);
-    ck_assert_uint_eq(device->used_bytes, 0);
-    ck_assert_int_eq(device->alloc(device, 64, &memory), OK);
-    device->free(device, memory, 64);
+    char machine[32];
+    int failed = 0;
+    snprintf(machine, sizeof machine, "fail_alloc=%d", _i);
+    int code = open_machine(machine, 0, &device);
+    if (code != OK) {
+        ck_assert_int_eq(code, ERR_DEVICE_MEMORY);
+        ck_assert_ptr_null(device);
+        return;
+    }
+    for (int i = 0; i < 8; i++) {
+        code = device->alloc(device, 64, &memory);
+        ck_assert(code == OK || code == ERR_DEVICE_MEMORY);
+        failed += code != OK;
+        ck_assert_uint_eq(device->used_bytes, code == OK ? 64 : 0);
+        device->free(device, memory, 64);
+    }
+    ck_assert_int_eq(failed, 1);
     device_close(device);
 }
 END_TEST
@@ -201,7 +214,7 @@ Suite *cuda_device_suite(void)
 #endif
 #ifdef CUDA_EMU
     tcase_add_loop_test(tests, says_why_there_is_no_device, 0, 5);
-    tcase_add_test(tests, a_failed_allocation_comes_back);
+    tcase_add_loop_test(tests, a_failed_allocation_comes_back, 1, 8);
     tcase_add_test(tests, a_refused_launch_comes_back_once);
     tcase_add_test(tests, a_lost_device_fails_for_good);
 #endif
