@@ -1,6 +1,7 @@
 /* A CUDA device: memory, copies, errors. */
 #include "cuda/cuda_device.h"
 #include "cuda/nn_cuda.h"
+#include "cuda/splat_cuda.h"
 
 extern "C" {
 #include "base/threads.h"
@@ -142,6 +143,7 @@ void cuda_fetch_scratch(size_t bytes)
 static void cuda_close(struct device *device)
 {
     struct cuda_device *d = (struct cuda_device *)device;
+    splat_cuda_close();
     cudaFree(d->scratch);
     cudaFree(d->partials);
     cudaFreeHost(d->scratch_host);
@@ -216,6 +218,7 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     d->base.download = cuda_download;
     d->base.synchronize = cuda_synchronize;
     d->base.close = cuda_close;
+    d->base.splat = &splat_cuda_ops;
     d->base.nn = nn_ops_cuda();
     *out = &d->base;
     return OK;

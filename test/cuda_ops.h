@@ -34,7 +34,7 @@ static inline void emu_forget(void *memory, size_t bytes)
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SIDE_BUFFERS = 32 };
+enum { SIDE_BUFFERS = 48 };
 
 struct buffer {
     const char *name;

@@ -42,20 +42,22 @@ static int draw_picture(struct splat_source *source, int side)
 }
 
 /* Round Gaussians anywhere on it. */
-static void place_gaussians(struct splat_fit *fit, const struct bench *bench)
+static int place_gaussians(struct splat_fit *fit, const struct bench *bench)
 {
+    fit->model.count = bench->gaussians;
+    TRY(splat_host_pull(fit, NULL));
     for (int64_t i = 0; i < bench->gaussians; i++) {
         struct philox4 r = philox_draw(1, STREAM_TEST, 0, (uint64_t)i);
         struct philox4 s = philox_draw(1, STREAM_TEST, 1, (uint64_t)i);
         for (int k = 0; k < 2; k++) {
-            fit->model.group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
-            fit->model.group[SPLAT_SCALE][2 * i + k] = (float)(1 / bench->sigma);
+            fit->host.group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
+            fit->host.group[SPLAT_SCALE][2 * i + k] = (float)(1 / bench->sigma);
         }
-        fit->model.group[SPLAT_ROT][i] = 0;
+        fit->host.group[SPLAT_ROT][i] = 0;
         for (int c = 0; c < 3; c++)
-            fit->model.group[SPLAT_FEAT][3 * i + c] = philox_uniform(s.v[c]);
+            fit->host.group[SPLAT_FEAT][3 * i + c] = philox_uniform(s.v[c]);
     }
-    fit->model.count = bench->gaussians;
+    return splat_host_push(fit, 0, bench->gaussians);
 }
 
 static int step(void *context, int k)
@@ -105,7 +107,7 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
                side, (long long)bench->gaussians, bench->sigma,
                (double)plan_device_bytes(fit->plan) / 1e6);
     for (size_t w = 0; w < sizeof workloads / sizeof workloads[0]; w++) {
-        place_gaussians(fit, bench);
+        TRY_CLEANUP(place_gaussians(fit, bench));
         struct splat_view view = splat_model_view(&fit->model, NULL);
         double pairs =
             (double)fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend);

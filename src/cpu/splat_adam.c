@@ -1,6 +1,7 @@
 /* Adam for splats and the rounding of quantisation-aware training. */
 #include "base/error.h"
 #include "cpu/splat_cpu.h"
+#include "math/quantize.h"
 #include "math/real.h"
 
 #include <math.h>
@@ -68,13 +69,9 @@ int splat_cpu_fake_quantize(struct device *device, const float *values, int64_t 
         low = values[i] < low ? values[i] : low;
         high = values[i] > high ? values[i] : high;
     }
-    double steps = ldexp(1, bits) - 1, range = (double)high - (double)low;
-    if (!(range > 0)) range = 1; /* all values are equal: they stay */
-    double up = steps / range, down = range / steps;
+    struct quantizer quantizer = quantizer_of((double)low, (double)high, bits);
 #pragma omp parallel for
-    for (int64_t i = 0; i < count; i++) {
-        double q = nearbyint(((double)values[i] - (double)low) * up);
-        out[i] = (float)(q * down + (double)low);
-    }
+    for (int64_t i = 0; i < count; i++)
+        out[i] = quantized(&quantizer, values[i]);
     return OK;
 }

@@ -3,6 +3,8 @@
 #ifndef IMGTRAIN_DEVICE_SPLAT_OPS_H
 #define IMGTRAIN_DEVICE_SPLAT_OPS_H
 
+#include "base/host_device.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,7 +39,7 @@ enum { SPLAT_MAX_TOPK = 32, SPLAT_MAX_CHANNELS = 64 };
 #define SPLAT_CUT_ADDITIVE 3.5f
 #define SPLAT_DENOMINATOR 1e-4f
 
-static inline float splat_cut(const struct splat_blend *blend)
+HOST_DEVICE static inline float splat_cut(const struct splat_blend *blend)
 {
     return blend->additive ? SPLAT_CUT_ADDITIVE : SPLAT_CUT_NORMALISED;
 }
@@ -50,13 +52,14 @@ struct splat_target {
 };
 
 /* Row y of channel c. */
-static inline const void *splat_target_row(const struct splat_target *t, int y, int c)
+HOST_DEVICE static inline const void *splat_target_row(const struct splat_target *t, int y, int c)
 {
     int64_t bytes = (int64_t)t->width * (t->sample_bits / 8);
     return (const char *)t->data + ((int64_t)y * t->channels + c) * bytes;
 }
 
-static inline float splat_target_sample(const struct splat_target *t, int y, int x, int c)
+HOST_DEVICE static inline float splat_target_sample(const struct splat_target *t, int y, int x,
+                                                    int c)
 {
     const void *row = splat_target_row(t, y, c);
     if (t->sample_bits == 8) return (float)((const uint8_t *)row)[x] * (1.0f / 255.0f);
@@ -75,7 +78,8 @@ struct splat_sums {
     double l1, l2, ssim, ssim_inner, mse;
 };
 
-static inline double splat_loss_of(const struct splat_loss *loss, const struct splat_sums *sums)
+HOST_DEVICE static inline double splat_loss_of(const struct splat_loss *loss,
+                                               const struct splat_sums *sums)
 {
     double value = (double)loss->l1 * sums->l1 + (double)loss->l2 * sums->l2;
     return loss->ssim > 0 ? value + (double)loss->ssim * (1 - sums->ssim) : value;

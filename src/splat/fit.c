@@ -55,6 +55,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     TRY(splat_model_declare(model, plan, "adam.second", optimiser, fit->second));
     TRY(plan_declare(plan, "born", optimiser, (size_t)model->capacity * sizeof *fit->born,
                      PLAN_ALWAYS, (void **)&fit->born));
+    TRY(splat_host_declare(&fit->host, fit, plan));
     if (!way->bands)
         TRY(plan_declare(plan, "target", PLAN_DATA, splat_target_bytes(&fit->target), PLAN_ALWAYS,
                          &fit->target_data));

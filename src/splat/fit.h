@@ -4,6 +4,7 @@
 
 #include "memory/choices.h"
 #include "memory/plan.h"
+#include "splat/host.h"
 #include "splat/model.h"
 #include "splat/schedule.h"
 #include "splat/target.h"
@@ -20,6 +21,7 @@ struct splat_fit {
     struct splat_model model;
     float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
+    struct splat_host host;         /* what the host sees of the above */
     int32_t *born;                  /* [capacity]: updates before the Gaussian was added */
     int32_t updates;
     struct splat_workspace workspace;

@@ -46,41 +46,40 @@ double splat_initial_sigma(const struct splat_fit *fit)
     return fmin(fmax(sigma, (double)least), (double)most);
 }
 
-/* Parameters of Gaussians [from, to) whose positions and colours are set. */
+/* Parameters of Gaussians [from, to) whose positions and colours are set, on the host. */
 static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
 {
     struct splat_model *model = &fit->model;
+    const struct splat_host *host = &fit->host;
     double sigma = splat_initial_sigma(fit);
     float scale = (float)(model->sigma_scale ? sigma : 1 / sigma);
     for (int64_t i = from; i < to; i++) {
-        model->group[SPLAT_SCALE][2 * i] = model->group[SPLAT_SCALE][2 * i + 1] = scale;
-        model->group[SPLAT_ROT][i] = 0;
-        fit->born[i] = fit->updates;
+        host->group[SPLAT_SCALE][2 * i] = host->group[SPLAT_SCALE][2 * i + 1] = scale;
+        host->group[SPLAT_ROT][i] = 0;
+        host->born[i] = fit->updates;
     }
-    model->count = to;
 }
 
 /* Any place, not only pixel centres; the colour of the pixel there. */
 static void place_uniformly(struct splat_fit *fit, int64_t from, int64_t to)
 {
-    struct splat_model *model = &fit->model;
     for (int64_t i = from; i < to; i++) {
         struct philox4 r = philox_draw(fit->config->seed, STREAM_SPLAT_INIT, 1, (uint64_t)i);
         for (int k = 0; k < 2; k++)
-            model->group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
+            fit->host.group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
     }
 }
 
 static void color_from_target(struct splat_fit *fit, int64_t from, int64_t to)
 {
-    const struct splat_target *t = &fit->target;
+    const struct splat_target *t = &fit->source->fit;
     for (int64_t i = from; i < to; i++) {
-        const float *xy = fit->model.group[SPLAT_XY] + 2 * i;
+        const float *xy = fit->host.group[SPLAT_XY] + 2 * i;
         int x = (int)(xy[0] * (float)t->width), y = (int)(xy[1] * (float)t->height);
         x = x < t->width ? x : t->width - 1;
         y = y < t->height ? y : t->height - 1;
         for (int c = 0; c < t->channels; c++)
-            fit->model.group[SPLAT_FEAT][i * t->channels + c] = splat_target_sample(t, y, x, c);
+            fit->host.group[SPLAT_FEAT][i * t->channels + c] = splat_target_sample(t, y, x, c);
     }
 }
 
@@ -88,7 +87,7 @@ static void color_randomly(struct splat_fit *fit, int64_t count)
 {
     for (int64_t i = 0; i < count * fit->model.channels; i++) {
         struct philox4 r = philox_draw(fit->config->seed, STREAM_SPLAT_INIT, 2, (uint64_t)i);
-        fit->model.group[SPLAT_FEAT][i] = philox_uniform(r.v[0]);
+        fit->host.group[SPLAT_FEAT][i] = philox_uniform(r.v[0]);
     }
 }
 
@@ -107,11 +106,13 @@ int splat_init(struct splat_fit *fit)
                                        NULL, &model->blend, &fit->target, fit->config->seed,
                                        STREAM_SPLAT_INIT, 0, drawn, model->group[SPLAT_XY],
                                        model->group[SPLAT_FEAT]));
+    model->count = count;
+    TRY(splat_host_pull(fit, NULL));
     place_uniformly(fit, drawn, count);
     color_from_target(fit, drawn, count);
     if (c->disable_color_init) color_randomly(fit, count);
     start_gaussians(fit, 0, count);
-    return OK;
+    return splat_host_push(fit, 0, count);
 }
 
 int splat_grow(struct splat_fit *fit, int64_t step)
@@ -136,7 +137,14 @@ int splat_grow(struct splat_fit *fit, int64_t step)
                                    fit->config->seed, STREAM_SPLAT_GROWTH, (uint64_t)step,
                                    to - from, model->group[SPLAT_XY] + 2 * from,
                                    model->group[SPLAT_FEAT] + from * model->channels));
-    start_gaussians(fit, from, to);
+    model->count = to;
+    int code = splat_host_pull(fit, NULL);
+    if (code == OK) start_gaussians(fit, from, to);
+    if (code == OK) code = splat_host_push(fit, from, to);
+    if (code < 0) {
+        model->count = from;
+        return code;
+    }
     if (last) fit->grown_at = step;
     log_debug("step %lld: %lld Gaussians", (long long)step, (long long)to);
     return OK;

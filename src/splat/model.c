@@ -1,6 +1,7 @@
 #include "splat/model.h"
 
 #include "base/error.h"
+#include "device/device.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 
@@ -139,6 +140,30 @@ int splat_model_open(struct splat_model *model, const char *path)
 cleanup:
     store_close(file);
     if (code < 0) splat_model_close(model);
+    return code;
+}
+
+int splat_model_upload(const struct splat_model *model, struct device *device, float **groups,
+                       void **memory, size_t *bytes)
+{
+    size_t floats = (size_t)model->count * (size_t)(5 + model->channels);
+    *memory = NULL;
+    *bytes = floats * sizeof(float);
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        groups[g] = model->group[g];
+    if (device->is_host || !model->owned || floats == 0) return OK;
+    TRY(device->alloc(device, *bytes, memory));
+    float *p = *memory;
+    int code = OK;
+    for (int g = 0; g < SPLAT_GROUPS && code == OK; g++) {
+        size_t values = (size_t)(model->count * splat_group_columns(model, g));
+        groups[g] = p;
+        code = device->upload(device, p, model->group[g], values * sizeof *p);
+        p += values;
+    }
+    if (code == OK) code = device->synchronize(device);
+    if (code < 0) device->free(device, *memory, *bytes);
+    if (code < 0) *memory = NULL;
     return code;
 }
 

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct device;
 struct store_file;
 struct store_writer;
 
@@ -54,6 +55,11 @@ int splat_model_read(const struct splat_model *model, const struct store_file *f
 
 /* Opens the model, checkpoint or run folder at `path`: a model of its own. ERR_INPUT, ERR_DATA. */
 int splat_model_open(struct splat_model *model, const char *path);
+
+/* The parameters of a model of its own (host memory) for a device that cannot read them there:
+ * *memory, `bytes` large, is to be given back to the device; NULL where none is needed. */
+int splat_model_upload(const struct splat_model *model, struct device *device, float **groups,
+                       void **memory, size_t *bytes);
 void splat_model_close(struct splat_model *model); /* accepts a zeroed one */
 
 #endif

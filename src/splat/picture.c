@@ -146,13 +146,23 @@ int splat_picture_stream(struct device *device, const struct splat_model *model,
     bool enough =
         given && ops->workspace_bytes(device, large.full_width, large.full_height, model->channels,
                                       given->capacity, &given->storage) <= given->bytes;
+    float *uploaded[SPLAT_GROUPS];
+    void *memory = NULL;
+    size_t bytes = 0;
+    if (!groups) {
+        TRY(splat_model_upload(model, device, uploaded, &memory, &bytes));
+        groups = uploaded;
+    }
+    int code = OK;
     if (!enough) {
         own.bytes = ops->workspace_bytes(device, large.full_width, large.full_height,
                                          model->channels, model->count, &own.storage);
-        TRY(device->alloc(device, own.bytes, &own.memory));
+        code = device->alloc(device, own.bytes, &own.memory);
     }
-    int code = stream_scaled(device, model, groups, enough ? given : &own, &large, type, width,
+    if (code == OK)
+        code = stream_scaled(device, model, groups, enough ? given : &own, &large, type, width,
                              height, to);
+    if (memory) device->free(device, memory, bytes);
     if (own.memory) device->free(device, own.memory, own.bytes);
     return code;
 }

@@ -85,12 +85,16 @@ int splat_show_write(struct splat_fit *fit, const char *path)
     return code;
 }
 
-int splat_show_write_ellipses(const struct splat_fit *fit, const char *path)
+int splat_show_write_ellipses(struct splat_fit *fit, const char *path)
 {
+    struct splat_model model = fit->model;
+    TRY(splat_host_pull(fit, NULL));
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        model.group[g] = fit->host.group[g];
     struct splat_output output = {.path = path};
     const struct image_sink sink = splat_output_sink(&output);
     struct splat_window window = splat_window_whole(&fit->model);
-    int code = splat_ellipses_stream(&fit->model, &window, &sink);
+    int code = splat_ellipses_stream(&model, &window, &sink);
     if (code == OK) code = splat_output_commit(&output);
     splat_output_close(&output);
     return code;

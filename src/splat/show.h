@@ -14,6 +14,6 @@ int splat_show_target(const struct splat_fit *fit, int max_side, struct image *o
  * first three channels, and all into PATH-001, ... */
 int splat_show_write(struct splat_fit *fit, const char *path);
 /* Writes the Gaussians as ellipses. */
-int splat_show_write_ellipses(const struct splat_fit *fit, const char *path);
+int splat_show_write_ellipses(struct splat_fit *fit, const char *path);
 
 #endif

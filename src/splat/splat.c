@@ -35,16 +35,17 @@ struct task_state {
 static int save(struct task_state *state, struct store_writer *writer)
 {
     struct splat_fit *fit = &state->fit;
-    TRY(splat_model_save(&fit->model, NULL, writer));
+    TRY(splat_host_pull(fit, NULL));
+    TRY(splat_model_save(&fit->model, fit->host.group, writer));
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         char name[64];
         int columns = splat_group_columns(&fit->model, g);
         snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
-        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->first[g]));
+        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->host.first[g]));
         snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
-        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->second[g]));
+        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->host.second[g]));
     }
-    TRY(store_add(writer, "born", TENSOR_I32, 1, &fit->model.count, fit->born));
+    TRY(store_add(writer, "born", TENSOR_I32, 1, &fit->model.count, fit->host.born));
     TRY(store_set_int(writer, "updates", fit->updates));
     TRY(store_set_int(writer, "grown_at", fit->grown_at));
     TRY(store_set_int(writer, "grow_first", fit->grow_first));
@@ -59,14 +60,14 @@ static int load_optimiser(struct splat_fit *fit, const struct store_file *file)
         char name[64];
         int64_t shape[2] = {fit->model.count, splat_group_columns(&fit->model, g)};
         snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
-        TRY(store_read_f32(file, name, 2, shape, fit->first[g]));
+        TRY(store_read_f32(file, name, 2, shape, fit->host.first[g]));
         snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
-        TRY(store_read_f32(file, name, 2, shape, fit->second[g]));
+        TRY(store_read_f32(file, name, 2, shape, fit->host.second[g]));
     }
     const struct store_tensor *born = store_find(file, "born");
     if (!born || born->type != TENSOR_I32 || born->dims != 1 || born->shape[0] != fit->model.count)
         return fail(ERR_DATA, "no tensor born for %lld Gaussians", (long long)fit->model.count);
-    memcpy(fit->born, born->data, born->bytes);
+    memcpy(fit->host.born, born->data, born->bytes);
     return OK;
 }
 
@@ -83,8 +84,10 @@ static int resume(struct splat_fit *fit, const struct store_file *file)
                     stored.width, stored.height, stored.channels, fit->model.width,
                     fit->model.height, fit->model.channels);
     fit->model.count = stored.count;
-    TRY(splat_model_read(&fit->model, file, fit->model.group));
+    TRY(splat_host_pull(fit, NULL));
+    TRY(splat_model_read(&fit->model, file, fit->host.group));
     TRY(load_optimiser(fit, file));
+    TRY(splat_host_push(fit, 0, fit->model.count));
     TRY(store_get_int(file, "updates", &updates));
     TRY(store_get_int(file, "grown_at", &fit->grown_at));
     TRY(store_get_int(file, "grow_first",
@@ -105,7 +108,7 @@ static const char *start_path(const struct config_splat *config)
 /* Sigma counts pixels: another picture size or the other kind of scale changes the numbers. */
 static void adopt_scale(struct splat_fit *fit, const struct splat_model *from)
 {
-    float *scale = fit->model.group[SPLAT_SCALE];
+    float *scale = fit->host.group[SPLAT_SCALE];
     float least, most;
     splat_sigma_bounds(fit, &least, &most);
     double factor[2] = {(double)fit->model.width / from->width,
@@ -131,15 +134,17 @@ static int check_start(const struct splat_fit *fit, const struct splat_model *fr
     return OK;
 }
 
-static void start_from(struct splat_fit *fit, const struct splat_model *from)
+static int start_from(struct splat_fit *fit, const struct splat_model *from)
 {
     fit->model.count = from->count;
+    TRY(splat_host_pull(fit, NULL));
     for (int g = 0; g < SPLAT_GROUPS; g++)
-        memcpy(fit->model.group[g], from->group[g],
+        memcpy(fit->host.group[g], from->group[g],
                sizeof(float) * (size_t)(from->count * splat_group_columns(from, g)));
     adopt_scale(fit, from);
     fit->grow_first = from->count;
     if (from->count == fit->model.capacity) fit->grown_at = 0;
+    return splat_host_push(fit, 0, from->count);
 }
 
 /* ---- the task ---- */
@@ -216,7 +221,7 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     if (setup->resume)
         code = resume(fit, setup->resume);
     else if (from.count > 0)
-        start_from(fit, &from);
+        code = start_from(fit, &from);
     else
         code = splat_init(fit);
 cleanup:
@@ -289,7 +294,8 @@ static int save_model(struct task_state *state, struct store_writer *writer)
 {
     float *const *groups;
     TRY(splat_fit_groups(&state->fit, &groups));
-    return splat_model_save(&state->fit.model, groups, writer);
+    TRY(splat_host_pull(&state->fit, groups));
+    return splat_model_save(&state->fit.model, state->fit.host.group, writer);
 }
 
 static int write_final(struct task_state *state, const char *path)

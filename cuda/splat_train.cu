@@ -1,0 +1,191 @@
+/* A step of training without a wait: its kernels are captured as a CUDA graph once and launched
+ * again for as long as nothing but the rates changes. */
+#include "cuda/splat_cuda.h"
+
+/* What a graph was made for; padding is zero, so that memcmp compares. */
+struct graph_key {
+    struct splat_workspace workspace;
+    struct splat_training training; /* without what splat_rates holds */
+};
+
+/* Of the open device: there is one. */
+static struct {
+    struct graph_key key;
+    cudaGraphExec_t graph;
+    struct splat_rates *rates;          /* device memory */
+    struct splat_status *status;        /* pinned */
+    struct splat_status *device_status; /* in the workspace of the key */
+    bool ahead;                         /* steps were launched that nobody has waited for */
+} trainer;
+
+static void drop_graph(void)
+{
+    if (trainer.graph) cudaGraphExecDestroy(trainer.graph);
+    trainer.graph = NULL;
+}
+
+void splat_train_close(void)
+{
+    drop_graph();
+    if (trainer.rates) cudaFree(trainer.rates);
+    if (trainer.status) cudaFreeHost(trainer.status);
+    memset(&trainer, 0, sizeof trainer);
+}
+
+/* Field by field: the padding of a struct that is assigned is not defined. */
+static struct graph_key key_of(const struct splat_workspace *w, const struct splat_training *t)
+{
+    struct graph_key k;
+    memset(&k, 0, sizeof k);
+    k.workspace.memory = w->memory;
+    k.workspace.bytes = w->bytes;
+    k.workspace.capacity = w->capacity;
+    k.workspace.storage.half = w->storage.half;
+    k.workspace.storage.bands = w->storage.bands;
+    struct splat_training *to = &k.training;
+    to->view.xy = t->view.xy;
+    to->view.scale = t->view.scale;
+    to->view.rot = t->view.rot;
+    to->view.feat = t->view.feat;
+    to->view.count = t->view.count;
+    to->view.channels = t->view.channels;
+    to->view.sigma_scale = t->view.sigma_scale;
+    to->view.width = t->view.width;
+    to->view.height = t->view.height;
+    to->blend.topk = t->blend.topk;
+    to->blend.additive = t->blend.additive;
+    to->target.width = t->target.width;
+    to->target.height = t->target.height;
+    to->target.channels = t->target.channels;
+    to->target.sample_bits = t->target.sample_bits;
+    to->target.data = t->target.data;
+    to->loss.l1 = t->loss.l1;
+    to->loss.l2 = t->loss.l2;
+    to->loss.ssim = t->loss.ssim;
+    to->gradients = t->gradients;
+    to->born = t->born;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        to->groups[g].parameter = t->groups[g].parameter;
+        to->groups[g].first = t->groups[g].first;
+        to->groups[g].second = t->groups[g].second;
+        to->groups[g].gradient = t->groups[g].gradient;
+        to->groups[g].columns = t->groups[g].columns;
+        to->quantized[g] = t->quantized[g];
+        to->bits[g] = t->bits[g];
+    }
+    return k;
+}
+
+static int prepare_memory(void)
+{
+    if (!trainer.rates) cuda_check(cudaMalloc((void **)&trainer.rates, sizeof *trainer.rates));
+    if (!trainer.status) {
+        cuda_check(
+            cudaHostAlloc((void **)&trainer.status, sizeof *trainer.status, cudaHostAllocDefault));
+        memset(trainer.status, 0, sizeof *trainer.status);
+    }
+    return OK;
+}
+
+/* Queues the kernels of one step. */
+static void queue_step(const struct splat_scene *scene, const struct splat_training *t)
+{
+    struct splat_quantizing q;
+    struct splat_update update;
+    memset(&q, 0, sizeof q);
+    memset(&update, 0, sizeof update);
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        update.group[g] = t->groups[g];
+        if (t->bits[g] <= 0) continue;
+        q.values[q.lists] = t->groups[g].parameter;
+        q.out[q.lists] = t->quantized[g];
+        q.count[q.lists] = t->view.count * t->groups[g].columns;
+        q.bits[q.lists++] = t->bits[g];
+    }
+    update.groups = SPLAT_GROUPS;
+    update.born = t->born;
+    update.rates = trainer.rates;
+    splat_quantize(&q);
+    struct splat_comparison comparison = {&t->view, &t->target, &t->loss, &t->gradients,
+                                          &update,  0,          true};
+    splat_cuda_compare(scene, &comparison);
+}
+
+static int capture(const struct splat_scene *scene, const struct splat_training *training)
+{
+    cudaStream_t stream = cuda_stream();
+    cudaGraph_t graph = NULL;
+    drop_graph();
+    TRY(cuda_take_error());
+    cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    queue_step(scene, training);
+    cudaError_t ended = cudaStreamEndCapture(stream, &graph);
+    int code = cuda_take_error(); /* of a launch: nearer to the cause */
+    if (code == OK) code = cuda_result(ended, "cudaStreamEndCapture");
+    if (code == OK)
+        code = cuda_result(cudaGraphInstantiate(&trainer.graph, graph, 0), "cudaGraphInstantiate");
+    if (graph) cudaGraphDestroy(graph);
+    if (code < 0) trainer.graph = NULL;
+    return code;
+}
+
+static __global__ void rates_kernel(struct splat_rates *to, struct splat_rates from)
+{
+    *to = from;
+}
+
+/* Waits for the steps that were launched, and takes what the last one left. */
+static int catch_up(struct device *device, const struct splat_scene *scene)
+{
+    TRY(device->download(device, trainer.status, scene->status, sizeof *trainer.status));
+    TRY(device->synchronize(device));
+    trainer.ahead = false;
+    return OK;
+}
+
+/* Makes the graph for this training; a stop that nobody has seen yet stays to be seen. */
+static int renew(struct device *device, const struct splat_scene *scene,
+                 const struct graph_key *key, const struct splat_training *training)
+{
+    if (trainer.ahead) {
+        TRY(catch_up(device, scene));
+        if (trainer.status->stopped) return OK;
+    }
+    memset(&trainer.key, 0, sizeof trainer.key);
+    TRY(capture(scene, training));
+    memcpy(&trainer.key, key, sizeof *key);
+    return OK;
+}
+
+int splat_cuda_train(struct device *device, const struct splat_workspace *workspace,
+                     const struct splat_training *training, bool wait, struct splat_sums *sums,
+                     int64_t *skipped)
+{
+    struct splat_scene scene;
+    const struct splat_view *view = &training->view;
+    if (training->target.width != view->width || training->target.height != view->height)
+        return fail(ERR_INTERNAL, "gradients need the target at the model's size");
+    TRY(splat_scene_open(&scene, workspace, view, &training->blend, view->width, view->height));
+    TRY(prepare_memory());
+    TRY(splat_cuda_statuses(&scene.status));
+    scene.status++; /* that of training */
+    struct graph_key key = key_of(workspace, training);
+    if (!trainer.graph || memcmp(&key, &trainer.key, sizeof key) != 0)
+        TRY(renew(device, &scene, &key, training));
+    bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */
+    if (!stopped) {
+        struct splat_rates rates = splat_rates_of(training->groups, SPLAT_GROUPS, training->t);
+        LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
+        cuda_check(cudaGraphLaunch(trainer.graph, cuda_stream()));
+        trainer.ahead = true;
+        if (wait) TRY(catch_up(device, &scene));
+    }
+    *sums = trainer.status->sums;
+    *skipped = trainer.status->skipped;
+    if (trainer.status->stopped && (wait || stopped)) { /* it has been shown: begin anew */
+        trainer.status->stopped = 0;
+        cuda_check(cudaMemsetAsync(&scene.status->stopped, 0, sizeof scene.status->stopped,
+                                   cuda_stream()));
+    }
+    return OK;
+}
