@@ -58,8 +58,6 @@ size_t splat_draws_layout(struct splat_draws *draws, void *memory);
 
 /* `draws` comes with its first three lines set, and laid out. */
 int splat_draws_run(struct splat_draws *draws, const struct splat_drawing *drawing);
-the arrays are there during the call.ERR_SYSTEM.*/
-    int splat_draws_run(struct splat_draws *draws, const struct splat_drawing *drawing);
 
 /* ---- weights ---- */
 
