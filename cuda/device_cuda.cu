@@ -105,18 +105,18 @@ static void cuda_free_host(struct device *device, void *memory)
     if (memory) cuda_keep_error(cudaFreeHost(memory), "cudaFreeHost");
 }
 
-/* ---- copies ---- */
+/* ---- copies: offloaded state is host memory on both sides ---- */
 static int cuda_upload(struct device *device, void *to, const void *from, size_t bytes)
 {
     (void)device;
-    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, cuda_stream()));
+    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_stream()));
     return OK;
 }
 
 static int cuda_download(struct device *device, void *to, const void *from, size_t bytes)
 {
     (void)device;
-    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, cuda_stream()));
+    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_stream()));
     return OK;
 }
 

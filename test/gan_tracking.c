@@ -80,11 +80,12 @@ static int run_steps(struct task_state *state, int64_t first, int64_t end)
     return measured;
 }
 
-static void save(struct task_state *state, const char *name)
+static void save(struct task_state *state, int64_t step, const char *name)
 {
     struct store_writer *writer = store_writer_create();
     ck_assert_ptr_nonnull(writer);
     MUST(task_gan.save(state, writer));
+    MUST(store_set_int(writer, "step", step));
     MUST(store_write(writer, in_folder(name), false));
     store_writer_free(writer);
 }
@@ -117,7 +118,7 @@ START_TEST(keeps_the_best)
     double best;
     int64_t step, saved;
     run_steps(state, 0, STEPS);
-    save(state, "end");
+    save(state, STEPS, "end");
     MUST(store_open(&file, in_folder("end")));
     MUST(store_get_double(file, "gan.best_rkid", &best));
     MUST(store_get_int(file, "gan.best_step", &step));
@@ -138,14 +139,14 @@ START_TEST(pays_what_a_stop_left_owed)
     struct store_file *file;
     int64_t owed;
     run_steps(state, 0, STEPS);
-    save(state, "unbroken");
+    save(state, STEPS, "unbroken");
     task_gan.close(state);
 
     state = open_task(NULL);
     run_steps(state, 0, 3);
     stop = true;
     ck_assert_int_eq(run_steps(state, 3, 4), 0);
-    save(state, "stopped");
+    save(state, 4, "stopped");
     task_gan.close(state);
     stop = false;
     MUST(store_open(&file, in_folder("stopped")));
@@ -154,7 +155,7 @@ START_TEST(pays_what_a_stop_left_owed)
     state = open_task(file);
     store_close(file);
     run_steps(state, 4, STEPS);
-    save(state, "resumed");
+    save(state, STEPS, "resumed");
     task_gan.close(state);
     same_files("unbroken", "resumed");
 }

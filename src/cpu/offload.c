@@ -45,9 +45,9 @@ int cpu_alloc_offload(struct device *device, size_t bytes, void **memory)
     close(fd);
     if (mapped == MAP_FAILED) {
         errno = error;
-        return fail_errno(error == ENOSPC || error == ENOMEM || error == EFBIG ? ERR_DEVICE_MEMORY
-                                                                               : ERR_IO,
-                          "no %s in %s to move state to", format_bytes((int64_t)bytes).text, dir);
+        bool full = error == ENOSPC || error == EDQUOT || error == ENOMEM || error == EFBIG;
+        return fail_errno(full ? ERR_DEVICE_MEMORY : ERR_IO, "no %s in %s to move state to",
+                          format_bytes((int64_t)bytes).text, dir);
     }
     *memory = mapped;
     return OK;

@@ -175,8 +175,8 @@ static int declare_g_step(struct gan_core *core, const struct phases *p, struct 
 
 int gan_slice(int h, int w)
 {
-    int slice = 16384 / (h * w);
-    return slice < 1 ? 1 : slice > 8 ? 8 : slice;
+    int64_t slice = 16384 / ((int64_t)h * w);
+    return slice < 1 ? 1 : slice > 8 ? 8 : (int)slice;
 }
 
 int gan_core_declare(struct gan_core *core, const struct net_design *design,

@@ -26,6 +26,7 @@
 #include <string.h>
 
 enum { GAP_PICTURES = 64, SOME = 16 };
+enum { SIZE_MOST = 1024, BATCH_MOST = 65536 }; /* as the keys gan.size and gan.batch */
 /* Errors of the penalty's identity that are no rounding: the largest seen in 1500 steps are 7e-6,
  * and .16 in mixed precision. */
 static const double IDENTITY = 1e-2, IDENTITY_AMP = 0.5;
@@ -169,12 +170,13 @@ static void gan_close(struct task_state *s)
     free(s);
 }
 
-/* Where the device is faster with it; a resumed run stays with what it began with. */
+/* Where the device is faster with it; a resumed run stays with what it began with. Level 3 of the
+ * ladder, without use_amp, is no such beginning. */
 static bool use_amp(const struct task_setup *setup)
 {
     const struct config *config = setup->config;
     bool has = setup->device->nn->bf16;
-    bool wanted = setup->resume ? gan_load_amp(setup->resume) : config->use_amp;
+    bool wanted = config->use_amp && (!setup->resume || gan_load_amp(setup->resume));
     int w = gan_picture_width(config), h = gan_picture_height(config);
     if (!wanted || has || setup->forecast_only || (w > h ? w : h) <= NET_FULL_PRECISION)
         return wanted && has;
@@ -246,6 +248,7 @@ static int gan_need(const struct task_state *s, const struct memory_choices *way
                     struct memory_need *need)
 {
     if (way->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
+    if (way->work.size > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
     struct config config = gan_config_with(s->config, &way->work);
     struct task_state *trial = calloc(1, sizeof *trial);
     int code = OK;
@@ -274,7 +277,10 @@ static const struct memory_choices *gan_chosen(const struct task_state *s)
 static void gan_growth(const struct task_state *s, struct memory_growth *growth)
 {
     int slice = gan_slice(gan_picture_height(s->config), gan_picture_width(s->config));
-    int most = dataset_train_count(s->set) / slice * slice;
+    int most = dataset_train_count(s->set), fixed = (int)s->config->gan.micro_batch;
+    if (most > BATCH_MOST) most = BATCH_MOST;
+    if (fixed && most > fixed) most = fixed; /* the whole batch at a time */
+    most = most / slice * slice;
     *growth = (struct memory_growth){.batch = {.now = (int)s->config->gan.batch,
                                                .least = (int)s->asked_batch,
                                                .most = most,

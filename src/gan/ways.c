@@ -11,7 +11,7 @@ static const double RECOMPUTE_TIME = 1.12, HALVING_TIME = 1.02, OFFLOAD_TIME = 1
 
 struct list {
     struct memory_choices *rows;
-    int count, least_level;
+    int count;
     bool amp;
 };
 
@@ -19,7 +19,7 @@ static void add(struct list *list, int level, bool checkpointing, int micro)
 {
     if (list->count == TASK_MAX_CHOICES) return;
     list->rows[list->count++] = (struct memory_choices){
-        .level = level < list->least_level ? list->least_level : level,
+        .level = level,
         .amp = list->amp,
         .checkpointing = checkpointing,
         .micro_batch = micro,
@@ -57,8 +57,6 @@ int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_
     bool recomputes = config->gan.scheme != CONFIG_GAN_SCHEME_A;
     if (config->memory.use_gradient_checkpointing) keeps = false, recomputes = true;
     int first = keeps ? MEMORY_RESIDENT : MEMORY_CHECKPOINTING;
-    if (amp && !config->use_amp)
-        list.least_level = MEMORY_MIXED; /* a resumed run that fell to it */
     add_micro_batches(&list, config, first, -1, !keeps);
     if (keeps && recomputes) add_micro_batches(&list, config, MEMORY_CHECKPOINTING, -1, true);
     if (keeps) add_micro_batches(&list, config, -1, MEMORY_MICRO_BATCHES, false);
@@ -76,9 +74,10 @@ int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_
 
 struct gan_choices gan_choices_of(const struct config *config, const struct memory_choices *way)
 {
+    int batch = (int)config->gan.batch;
     return (struct gan_choices){
-        .batch = (int)config->gan.batch,
-        .micro = way->micro_batch,
+        .batch = batch,
+        .micro = way->micro_batch < batch ? way->micro_batch : batch,
         .scheme = way->checkpointing ? GAN_SCHEME_C : GAN_SCHEME_A,
         .amp = way->amp,
         .offload = way->offload,

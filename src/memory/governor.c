@@ -16,14 +16,23 @@ static bool may_stay(const struct ladder *ladder, int at, const struct device *d
     return (int64_t)ladder->rows[at].need.device_bytes <= ladder_budget(&whole, device, held);
 }
 
+/* What is worth a move by itself: the result that was asked for, less time, or a lower level. */
+static bool is_better(const struct ladder *ladder, int a, int b)
+{
+    const struct ladder_row *x = &ladder->rows[a], *y = &ladder->rows[b];
+    bool asked = ladder->rows[0].choices.amp;
+    if ((x->choices.amp == asked) != (y->choices.amp == asked)) return x->choices.amp == asked;
+    if (x->need.relative_time < y->need.relative_time) return true;
+    return !(x->need.relative_time > y->need.relative_time) && x->choices.level < y->choices.level;
+}
+
 int governor_row(struct ladder *ladder, int at, const struct device *device, int64_t held)
 {
     int least;
     ladder_judge(ladder, ladder_budget(&ladder->settings, device, held));
     int best = ladder_pick(ladder, &least);
     if (best < 0) return may_stay(ladder, at, device, held) ? at : least;
-    double gain = ladder->rows[at].need.relative_time - ladder->rows[best].need.relative_time;
-    return may_stay(ladder, at, device, held) && !(gain > 0) ? at : best;
+    return may_stay(ladder, at, device, held) && !is_better(ladder, best, at) ? at : best;
 }
 
 /* ---- work ---- */

@@ -153,7 +153,7 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
 static size_t whole_limit(const struct device *device)
 {
     int64_t left = device->is_host && device->free_bytes ? device->free_bytes(device) : -1;
-    return left > 0 ? (size_t)left : 0;
+    return left < 0 ? 0 : left > 0 ? (size_t)left : 1; /* 0 would be no limit */
 }
 
 static void free_input(struct task_input *input)

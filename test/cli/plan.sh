@@ -43,6 +43,8 @@ check 'list(rows[0]) == "level amp checkpointing micro_batch bands offload devic
 check 'p["chosen"] == 0 and row["level"] == 0 and row["micro_batch"] == 64 and p["budget_bytes"] > 0'
 check 'sorted({r["level"] for r in rows}) == [0, 1, 2, 4]'
 check 'all(r["fits"] == (r["device_bytes"] <= p["budget_bytes"]) for r in rows)'
+run 0 imgtrain plan gan.yaml 'gan.widths=[]' --json --budget 8GB
+check 'p["largest"]["size"] > 64 and p["largest"]["batch"] >= 64'
 run 0 imgtrain plan gan.yaml --json --budget 5MB
 check 'p["budget_bytes"] == 5000000 and row["level"] == 2 and row["fits"] and not rows[0]["fits"]'
 check 'row["relative_time"] == min(r["relative_time"] for r in rows if r["fits"])'

@@ -89,7 +89,7 @@ def gan_base(rng, folder):
     batch = rng.choice([4, 6, 16, 24])
     words = ['task=gan', 'data=' + os.path.join(folder, 'data'), 'size=8', 'widths=[16]', 'samples=2', 'eval_samples=0',
              'batch=%d' % batch, 'images=%d' % (batch * rng.randint(2, 5)), 'use_amp=false']
-    words += rng.choice([[], [], ['scheme=c'], ['flip=true'], ['augment_target=0.5']])
+    words += rng.choice([[], [], ['scheme=c'], ['flip=true'], ['augment_target=0.5'], ['micro_batch=16']])
     return words
 
 
@@ -222,6 +222,8 @@ def check_saved(run):
     newest = check_files(run)
     path = os.path.join(run, 'metrics.jsonl')
     done = [r['step'] for r in read_records(path)] if os.path.exists(path) else []
+    if newest is None and os.path.exists(os.path.join(run, 'memory.jsonl')):
+        raise Wrong('no state was saved')
     if done and newest != done[-1]:
         raise Wrong('steps to %d are done, the newest checkpoint is of %s' % (done[-1], newest))
 
@@ -255,6 +257,9 @@ def one_case(number, bases, folder):
         if ONLY:
             print(done.returncode, done.stderr)
         outcome = 'survived'
+        free = not any(w.startswith(('memory.limit', 'memory.level')) for w in words)
+        if done.returncode == NO_MEMORY and free and re.fullmatch(r'step=\d+:fail', faults):
+            raise Wrong('one failure with memory to spare ended the run')
         if done.returncode == NO_MEMORY:
             outcome = 'ended with 31, resumed'
             if os.path.exists(run):
