@@ -21,14 +21,10 @@ const struct emu_machine *emu_settings(void)
         const char *key;
         long long *value;
     } keys[] = {
-        {"driver=", &machine.driver},
-        {"devices=", &machine.devices},
-        {"memory=", &machine.memory},
-        {"shared=", &machine.shared},
-        {"capability=", &machine.capability},
-        {"fail_alloc=", &machine.fail_alloc},
-        {"fail_launch=", &machine.fail_launch},
-        {"lose=", &machine.lose},
+        {"driver=", &machine.driver},           {"devices=", &machine.devices},
+        {"memory=", &machine.memory},           {"shared=", &machine.shared},
+        {"capability=", &machine.capability},   {"fail_alloc=", &machine.fail_alloc},
+        {"fail_launch=", &machine.fail_launch}, {"lose=", &machine.lose},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);
