@@ -1,4 +1,5 @@
-/* The task: data set, schedules, steps, frames. */
+/* The task: data set, schedules, steps; what is shown of it is gan_show.c's, its ways to save
+ * memory gan_memory.c's. */
 #include "gan/gan.h"
 
 #include "base/error.h"
@@ -7,15 +8,12 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "gan/dataset.h"
-#include "gan/grid.h"
-#include "gan/pace.h"
-#include "gan/sampler.h"
+#include "gan/gan_task.h"
 #include "gan/scan.h"
 #include "gan/settings.h"
 #include "gan/state.h"
 #include "gan/tracking.h"
 #include "gan/ways.h"
-#include "image/image.h"
 #include "math/augment.h"
 #include "memory/plan.h"
 #include "store/safetensors.h"
@@ -25,37 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GAP_PICTURES = 64, SOME = 16 };
-enum { SIZE_MOST = 1024, BATCH_MOST = 65536 }; /* as the keys gan.size and gan.batch */
 /* Errors of the penalty's identity that are no rounding: the largest seen in 1500 steps are 7e-6,
  * and .16 in mixed precision. */
 static const double IDENTITY = 1e-2, IDENTITY_AMP = 0.5;
-
-struct task_state {
-    const struct config *config; /* `sized` */
-    struct config sized;         /* the config with the present batch; borrows its strings */
-    int64_t asked_batch;         /* the config's */
-    struct gan_pace pace;
-    struct device *device;
-    struct dataset *set;
-    int classes;               /* of the set, also when it is not loaded */
-    struct memory_choices way; /* how memory is saved */
-    bool amp;                  /* mixed precision: a part of the result, so no way to save */
-    struct plan *plan;
-    struct gan_core core;
-    struct gan_progress progress; /* what a checkpoint holds besides tensors */
-    struct gan_tracking tracking;
-    struct gan_schedule now;
-    struct dataset_item *items; /* [micro] */
-    float *latents;             /* [micro] */
-    float *show;                /* [samples] generated pictures, host */
-    struct gan_report d, g;     /* of the last step */
-    double gap;
-    bool identity_warned;
-    bool (*stop_requested)(void);
-    int64_t step;       /* the one that fill() is asked about */
-    int64_t steps_done; /* by this process; the checkpoint's at first */
-};
 
 static uint64_t seed_of(const struct task_state *s)
 {
@@ -133,9 +103,7 @@ static int open_data(struct task_state *s, const struct task_setup *setup)
     return code;
 }
 
-/* Declares all that training `way` takes in s->plan, which is empty. */
-static int declare(struct task_state *s, const struct config *config,
-                   const struct memory_choices *way)
+int gan_declare(struct task_state *s, const struct config *config, const struct memory_choices *way)
 {
     struct net_design design;
     struct gan_choices choices = gan_choices_of(config, way);
@@ -188,14 +156,6 @@ static bool use_amp(const struct task_setup *setup)
     return false;
 }
 
-static int gan_list(const struct task_state *s, struct memory_choices *list)
-{
-    int w = gan_picture_width(s->config), h = gan_picture_height(s->config);
-    bool may_mix =
-        s->device->nn->bf16 && !s->config->deterministic && (w > h ? w : h) > NET_FULL_PRECISION;
-    return gan_ways(s->config, s->amp, may_mix, list);
-}
-
 static int gan_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
@@ -222,7 +182,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
-    TRY(declare(s, s->config, &s->way));
+    TRY(gan_declare(s, s->config, &s->way));
     if (setup->forecast_only) return OK;
     s->progress.fingerprint = dataset_fingerprint(s->set);
     TRY(plan_commit(s->plan, setup->device));
@@ -234,7 +194,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              s->core.design.classes, (double)s->core.g.net.parameter_total * 1e-6,
              (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
              s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? 'A' : 'C',
-             s->amp ? ", mixed precision" : "");
+             s->way.amp ? ", mixed precision" : "");
     if (setup->resume) {
         TRY(gan_load(&s->core, &s->progress, setup->resume));
         return tracking_load(&s->tracking, &s->core.g.net, setup->resume);
@@ -242,203 +202,17 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     return gan_core_initialise(&s->core, seed_of(s));
 }
 
-/* ---- ways to save memory ---- */
-
-static int gan_need(const struct task_state *s, const struct memory_choices *way,
-                    struct memory_need *need)
-{
-    if (way->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
-    if (way->work.size > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
-    struct config config = gan_config_with(s->config, &way->work);
-    struct task_state *trial = calloc(1, sizeof *trial);
-    int code = OK;
-    if (!trial) return fail(ERR_SYSTEM, "out of memory");
-    trial->device = s->device;
-    trial->classes = s->classes;
-    trial->plan = plan_create();
-    TRY_CLEANUP(trial->plan ? OK : ERR_SYSTEM);
-    TRY_CLEANUP(declare(trial, &config, way));
-    need->device_bytes = plan_device_bytes(trial->plan);
-    need->host_bytes = plan_host_bytes(trial->plan);
-    need->relative_time = gan_way_time(&config, way);
-cleanup:
-    plan_free(trial->plan);
-    free(trial);
-    return code;
-}
-
-static const struct memory_choices *gan_chosen(const struct task_state *s)
-{
-    return &s->way;
-}
-
-/* The size stays: another one would be another network. A batch of more than there are pictures
- * shows some twice. */
-static void gan_growth(const struct task_state *s, struct memory_growth *growth)
-{
-    int slice = gan_slice(gan_picture_height(s->config), gan_picture_width(s->config));
-    int most = dataset_train_count(s->set), fixed = (int)s->config->gan.micro_batch;
-    if (most > BATCH_MOST) most = BATCH_MOST;
-    if (fixed && most > fixed) most = fixed; /* the whole batch at a time */
-    most = most / slice * slice;
-    *growth = (struct memory_growth){.batch = {.now = (int)s->config->gan.batch,
-                                               .least = (int)s->asked_batch,
-                                               .most = most,
-                                               .multiple = slice}};
-    if (most < growth->batch.now) growth->batch.most = growth->batch.now;
-}
-
-/* Another batch from the next step on. */
-static int set_batch(struct task_state *s, int batch)
-{
-    struct dataset_item *items = realloc(s->items, (size_t)batch * sizeof *items);
-    if (!items) return fail(ERR_SYSTEM, "out of memory");
-    s->items = items;
-    pace_change(&s->pace, s->steps_done, s->sized.gan.batch);
-    s->sized.gan.batch = batch;
-    return OK;
-}
-
-static int gan_replan(struct task_state *s, const struct memory_choices *way)
-{
-    struct task_state *before = malloc(sizeof *before);
-    struct plan *next = plan_create();
-    bool other = way->work.batch && way->work.batch != s->sized.gan.batch;
-    int code = before && next ? OK : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) {
-        *before = *s;
-        if (other) code = set_batch(s, way->work.batch);
-        before->items = s->items;
-        s->plan = next;
-        if (code == OK) code = declare(s, s->config, way);
-        s->plan = before->plan;
-        s->tracking = before->tracking;
-        s->core.g.v_missing = before->core.g.v_missing;
-        s->core.d.v_missing = before->core.d.v_missing;
-        if (code == OK) code = plan_replace(&s->plan, next, s->device), next = NULL;
-        if (code == OK) {
-            gan_core_connect(&s->core);
-            s->way = *way;
-            s->way.work.batch = (int)s->sized.gan.batch;
-        } else {
-            *s = *before;
-            plan_connect(s->plan);
-        }
-    }
-    plan_free(next);
-    free(before);
-    return code;
-}
-
 static const struct plan *gan_plan(const struct task_state *s)
 {
     return s->plan;
 }
 
-static int64_t gan_steps(const struct task_state *s)
+int64_t gan_steps(const struct task_state *s)
 {
     return pace_steps(&s->pace, s->config->gan.images, s->config->gan.batch);
 }
 
-/* ---- samples of the averaged generator ---- */
-
-/* At most `micro`. */
-static int make_some(struct task_state *s, const uint64_t *seeds, const int *classes, int n,
-                     float *out)
-{
-    struct gan_core *core = &s->core;
-    int z = core->design.z;
-    for (int i = 0; i < n; i++)
-        gan_latent(s->latents + (ptrdiff_t)i * z, z, seeds[i]);
-    return gan_generate(core, core->ema, s->latents, classes, n, out);
-}
-
-/* Those of a frame: seeds 0, 1, ...; classes take turns. */
-static int make_samples(struct task_state *s)
-{
-    const struct gan_core *core = &s->core;
-    size_t picture = (size_t)(core->h * core->w * core->c);
-    int total = (int)s->config->gan.samples, most = core->choices.micro;
-    uint64_t seeds[SOME];
-    int classes[SOME];
-    if (most > SOME) most = SOME;
-    for (int first = 0; first < total; first += most) {
-        int n = total - first < most ? total - first : most;
-        for (int i = 0; i < n; i++) {
-            seeds[i] = (uint64_t)(first + i);
-            classes[i] = core->design.classes ? (first + i) % core->design.classes : 0;
-        }
-        TRY(make_some(s, seeds, classes, n, s->show + (size_t)first * picture));
-    }
-    return OK;
-}
-
-/* Those of the metrics, at most as many as in a frame at a time. */
-static int draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out)
-{
-    struct task_state *s = context;
-    size_t floats = (size_t)(s->core.h * s->core.w * s->core.c) * (size_t)n;
-    TRY(make_some(s, seeds, classes, n, s->show));
-    for (size_t i = 0; i < floats; i++)
-        out[i] = sampler_byte(s->show[i]);
-    return OK;
-}
-
-static int measure(struct task_state *s, int64_t steps_done)
-{
-    int micro = s->core.choices.micro, shown = (int)s->config->gan.samples;
-    struct evaluate_options options = {
-        .width = s->core.w,
-        .height = s->core.h,
-        .samples = (int)s->config->gan.eval_samples,
-        .batch = micro < shown ? micro : shown,
-        .stop_requested = s->stop_requested,
-    };
-    TRY(tracking_measure(&s->tracking, s->set, &options, draw, s, steps_done));
-    if (!tracking_is_best(&s->tracking, steps_done)) return OK;
-    return gan_core_fetch(&s->core, s->tracking.best, s->core.ema,
-                          s->core.g.net.floats * sizeof(float));
-}
-
-static bool measure_is_due(const struct task_state *s, int64_t steps_done)
-{
-    int64_t total = gan_steps(s);
-    int64_t every = tracking_every(s->config->gan.eval_every, s->config->eval_steps, total);
-    return s->config->gan.eval_samples > 0 && (steps_done % every == 0 || steps_done == total);
-}
-
 /* ---- one step ---- */
-
-/* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
-static int mean_score(struct task_state *s, bool held, double *mean)
-{
-    const uint8_t *pixels[GAP_PICTURES];
-    int labels[GAP_PICTURES],
-        count = held ? dataset_held_count(s->set) : dataset_train_count(s->set);
-    float scores[GAP_PICTURES];
-    double sum = 0;
-    if (count > GAP_PICTURES) count = GAP_PICTURES;
-    for (int i = 0; i < count; i++) {
-        struct dataset_item item = held ? dataset_held(s->set, i) : dataset_train(s->set, i);
-        pixels[i] = item.pixels;
-        labels[i] = item.label;
-    }
-    TRY(gan_judge(&s->core, pixels, labels, count, scores));
-    for (int i = 0; i < count; i++)
-        sum += (double)scores[i];
-    *mean = count ? sum / count : (double)NAN;
-    return OK;
-}
-
-static int measure_gap(struct task_state *s)
-{
-    double train, held;
-    if (!dataset_held_count(s->set)) return OK;
-    TRY(mean_score(s, false, &train));
-    TRY(mean_score(s, true, &held));
-    s->gap = train - held;
-    return OK;
-}
 
 /* Raises the augmentation while D tells reals from fakes too surely (Karras et al. 2020: full range
  * within 500,000 images). */
@@ -503,7 +277,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     int64_t batch = s->config->gan.batch;
     double t = (double)pace_images(&s->pace, step, batch) /
                (double)pace_images(&s->pace, gan_steps(s), batch);
-    if (s->tracking.owed) TRY(measure(s, s->tracking.owed));
+    if (s->tracking.owed) TRY(gan_measure(s, s->tracking.owed));
     s->step = step;
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     s->now.lr *= pace_rate(s->config, s->asked_batch, batch);
@@ -519,49 +293,11 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
                     s->d.invariant);
         s->identity_warned = true;
     }
-    if (evaluate) TRY(measure_gap(s));
+    if (evaluate) TRY(gan_measure_gap(s));
     tracking_forget(&s->tracking);
-    if (measure_is_due(s, step + 1)) TRY(measure(s, step + 1));
+    if (gan_measure_is_due(s, step + 1)) TRY(gan_measure(s, step + 1));
     fill_report(s, step, report);
     s->steps_done = step + 1;
-    return OK;
-}
-
-/* ---- pictures ---- */
-
-static int gan_picture(struct task_state *s, int max_side, struct image *picture)
-{
-    TRY(make_samples(s));
-    return grid_picture(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
-                        max_side);
-}
-
-static int gan_reference(struct task_state *s, int max_side, struct image *picture)
-{
-    const struct gan_core *core = &s->core;
-    size_t one = (size_t)(core->h * core->w * core->c);
-    int total = (int)s->config->gan.samples, count = dataset_train_count(s->set);
-    for (int i = 0; i < total; i++) {
-        int index = count > total ? (int)((int64_t)i * count / total) : i % count; /* spread */
-        const uint8_t *pixels = dataset_train(s->set, index).pixels;
-        nn_ops_cpu()->from_u8(s->show + (size_t)i * one, pixels, NULL, 1, core->h, core->w,
-                              core->c);
-    }
-    return grid_picture(picture, s->show, total, core->w, core->h, max_side);
-}
-
-static int gan_write_final(struct task_state *s, const char *path)
-{
-    struct image picture = {0};
-    int code = gan_picture(s, 0, &picture);
-    if (code == OK) code = image_save(&picture, path);
-    image_free(&picture);
-    return code;
-}
-
-static int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height)
-{
-    grid_size((int)s->config->gan.samples, s->core.w, s->core.h, max_side, width, height);
     return OK;
 }
 

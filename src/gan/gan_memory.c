@@ -1,0 +1,108 @@
+/* The GAN's ways to save memory, and the move from one to another between steps. */
+#include "base/error.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "device/nn_ops.h"
+#include "gan/dataset.h"
+#include "gan/gan_task.h"
+#include "gan/settings.h"
+#include "gan/ways.h"
+#include "memory/plan.h"
+#include "task/task.h"
+
+#include <stdlib.h>
+
+enum { SIZE_MOST = 1024, BATCH_MOST = 65536 }; /* as the keys gan.size and gan.batch */
+
+int gan_list(const struct task_state *s, struct memory_choices *list)
+{
+    int w = gan_picture_width(s->config), h = gan_picture_height(s->config);
+    bool may_mix =
+        s->device->nn->bf16 && !s->config->deterministic && (w > h ? w : h) > NET_FULL_PRECISION;
+    return gan_ways(s->config, s->amp, may_mix, list);
+}
+
+int gan_need(const struct task_state *s, const struct memory_choices *way, struct memory_need *need)
+{
+    if (way->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
+    if (way->work.size > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
+    struct config config = gan_config_with(s->config, &way->work);
+    struct task_state *trial = calloc(1, sizeof *trial);
+    int code = OK;
+    if (!trial) return fail(ERR_SYSTEM, "out of memory");
+    trial->device = s->device;
+    trial->classes = s->classes;
+    trial->plan = plan_create();
+    TRY_CLEANUP(trial->plan ? OK : ERR_SYSTEM);
+    TRY_CLEANUP(gan_declare(trial, &config, way));
+    need->device_bytes = plan_device_bytes(trial->plan);
+    need->host_bytes = plan_host_bytes(trial->plan);
+    need->relative_time = gan_way_time(&config, way);
+cleanup:
+    plan_free(trial->plan);
+    free(trial);
+    return code;
+}
+
+const struct memory_choices *gan_chosen(const struct task_state *s)
+{
+    return &s->way;
+}
+
+/* The size stays: another one would be another network. A batch of more than there are pictures
+ * shows some twice. */
+void gan_growth(const struct task_state *s, struct memory_growth *growth)
+{
+    int slice = gan_slice(gan_picture_height(s->config), gan_picture_width(s->config));
+    int most = dataset_train_count(s->set), fixed = (int)s->config->gan.micro_batch;
+    if (most > BATCH_MOST) most = BATCH_MOST;
+    if (fixed && most > fixed) most = fixed; /* the whole batch at a time */
+    most = most / slice * slice;
+    *growth = (struct memory_growth){.batch = {.now = (int)s->config->gan.batch,
+                                               .least = (int)s->asked_batch,
+                                               .most = most,
+                                               .multiple = slice}};
+    if (most < growth->batch.now) growth->batch.most = growth->batch.now;
+}
+
+/* Another batch from the next step on. */
+static int set_batch(struct task_state *s, int batch)
+{
+    struct dataset_item *items = realloc(s->items, (size_t)batch * sizeof *items);
+    if (!items) return fail(ERR_SYSTEM, "out of memory");
+    s->items = items;
+    pace_change(&s->pace, s->steps_done, s->sized.gan.batch);
+    s->sized.gan.batch = batch;
+    return OK;
+}
+
+int gan_replan(struct task_state *s, const struct memory_choices *way)
+{
+    struct task_state *before = malloc(sizeof *before);
+    struct plan *next = plan_create();
+    bool other = way->work.batch && way->work.batch != s->sized.gan.batch;
+    int code = before && next ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) {
+        *before = *s;
+        if (other) code = set_batch(s, way->work.batch);
+        before->items = s->items;
+        s->plan = next;
+        if (code == OK) code = gan_declare(s, s->config, way);
+        s->plan = before->plan;
+        s->tracking = before->tracking;
+        s->core.g.v_missing = before->core.g.v_missing;
+        s->core.d.v_missing = before->core.d.v_missing;
+        if (code == OK) code = plan_replace(&s->plan, next, s->device), next = NULL;
+        if (code == OK) {
+            gan_core_connect(&s->core);
+            s->way = *way;
+            s->way.work.batch = (int)s->sized.gan.batch;
+        } else {
+            *s = *before;
+            plan_connect(s->plan);
+        }
+    }
+    plan_free(next);
+    free(before);
+    return code;
+}

@@ -1,0 +1,73 @@
+/* Inside the task gan: its state, and what its files have for each other. */
+#ifndef IMGTRAIN_GAN_GAN_TASK_H
+#define IMGTRAIN_GAN_GAN_TASK_H
+
+#include "config/config.h"
+#include "gan/core.h"
+#include "gan/pace.h"
+#include "gan/settings.h"
+#include "gan/state.h"
+#include "gan/tracking.h"
+#include "memory/choices.h"
+
+struct dataset;
+struct dataset_item;
+struct image;
+
+struct task_state {
+    const struct config *config; /* `sized` */
+    struct config sized;         /* the config with the present batch; borrows its strings */
+    int64_t asked_batch;         /* the config's */
+    struct gan_pace pace;
+    struct device *device;
+    struct dataset *set;
+    int classes;               /* of the set, also when it is not loaded */
+    struct memory_choices way; /* how memory is saved */
+    bool amp;                  /* mixed precision: a part of the result, so no way to save */
+    struct plan *plan;
+    struct gan_core core;
+    struct gan_progress progress; /* what a checkpoint holds besides tensors */
+    struct gan_tracking tracking;
+    struct gan_schedule now;
+    struct dataset_item *items; /* [micro] */
+    float *latents;             /* [micro] */
+    float *show;                /* [samples] generated pictures, host */
+    struct gan_report d, g;     /* of the last step */
+    double gap;
+    bool identity_warned;
+    bool (*stop_requested)(void);
+    int64_t step;       /* the one that fill() is asked about */
+    int64_t steps_done; /* by this process; the checkpoint's at first */
+};
+
+/* ---- gan.c ---- */
+
+/* Declares all that training `way` takes in s->plan, which is empty. */
+int gan_declare(struct task_state *s, const struct config *config,
+                const struct memory_choices *way);
+int64_t gan_steps(const struct task_state *s);
+
+/* ---- gan_memory.c: as in struct task ---- */
+
+int gan_list(const struct task_state *s, struct memory_choices *list);
+int gan_need(const struct task_state *s, const struct memory_choices *way,
+             struct memory_need *need);
+const struct memory_choices *gan_chosen(const struct task_state *s);
+void gan_growth(const struct task_state *s, struct memory_growth *growth);
+int gan_replan(struct task_state *s, const struct memory_choices *way);
+
+/* ---- gan_show.c ---- */
+
+/* The metrics after `steps_done` steps, into s->tracking. */
+int gan_measure(struct task_state *s, int64_t steps_done);
+bool gan_measure_is_due(const struct task_state *s, int64_t steps_done);
+/* Mean score of training less held-out pictures, into s->gap. */
+int gan_measure_gap(struct task_state *s);
+
+/* As in struct task. */
+int gan_picture(struct task_state *s, int max_side, struct image *picture);
+int gan_reference(struct task_state *s, int max_side, struct image *picture);
+int gan_write_final(struct task_state *s, const char *path);
+int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height);
+
+#endif
