@@ -271,8 +271,8 @@ END_TEST
 
 /* ---- against the PyTorch program of test/golden ---- */
 
-static const char *const golden[] = {"topk10_mixed", "topk3_sigma", "topk32_ssim", "topk0_ssim",
-                                     "additive_mixed"};
+static const char *const golden[] = {"topk10_mixed", "topk3_sigma", "topk32_ssim",
+                                     "topk0_ssim",   "topk4_bands", "additive_mixed"};
 
 static double golden_number(const struct store_file *file, const char *key)
 {

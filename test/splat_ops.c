@@ -16,10 +16,10 @@
 static const char *const isas[] = {"base", "avx2", "avx512"};
 
 static const char *const cases[] = {
-    "topk10_l1",   "topk10_mixed",     "topk3_l2",      "topk3_sigma",
-    "topk1_l1",    "topk32_ssim",      "topk0_ssim",    "topk0_l1",
-    "additive_l1", "additive_mixed",   "additive_ssim", "quantize",
-    "traj_topk10", "traj_topk0_sigma", "traj_additive", "traj_quantize",
+    "topk10_l1",      "topk10_mixed",  "topk3_l2",    "topk3_sigma", "topk1_l1",
+    "topk32_ssim",    "topk0_ssim",    "topk4_bands", "topk0_l1",    "additive_l1",
+    "additive_mixed", "additive_ssim", "quantize",    "traj_topk10", "traj_topk0_sigma",
+    "traj_additive",  "traj_quantize",
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 

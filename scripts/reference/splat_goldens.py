@@ -32,6 +32,7 @@ CASES = {
     "topk1_l1": (16, 16, 3, 24, 0, Options(topk=1, ssim=0.0)),
     "topk32_ssim": (21, 24, 3, 110, 0, Options(topk=32, l1=0.0, ssim=1.0)),
     "topk0_ssim": (5, 70, 4, 32, 0, Options(topk=0, l1=0.0, ssim=1.0)),
+    "topk4_bands": (9, 48, 3, 40, 0, Options(topk=4, ssim=0.5)),  # three whole bands of the CPU
     "topk0_l1": (16, 16, 3, 24, 0, Options(topk=0, ssim=0.0)),
     "additive_l1": (11, 11, 7, 12, 0, Options(additive=True, ssim=0.0)),
     "additive_mixed": (37, 29, 3, 40, 0, Options(additive=True, l1=0.7, l2=0.3, ssim=0.2)),

@@ -233,6 +233,19 @@ static void render_range(const struct splat_pass *pass, struct splat_thread *thr
     }
 }
 
+/* SSIM's maps for rows [row, end), counted in the sums within bands from..to-1. Returns the row
+ * that is next. */
+static int map_rows(const struct splat_pass *pass, struct splat_thread *thread, int row, int end,
+                    int from, int to)
+{
+    while (row < end) {
+        int rows = end - row < SSIM_BLOCK ? end - row : SSIM_BLOCK;
+        splat_ssim_maps(pass, thread, row, rows, from * TILE, to * TILE);
+        row += rows;
+    }
+    return row;
+}
+
 /* Bands from..to-1 with a target. With SSIM, one band more is rendered on either side, and each
  * band is finished once the band below it is there. */
 static void compare_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
@@ -256,14 +269,16 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
             continue;
         }
         bool end = band == scene->bands - 1;
-        int ready = end ? scene->height - 1 : band * TILE + TILE - 1 - SSIM_RADIUS;
-        while (next_map <= ready) {
-            int rows = ready + 1 - next_map < SSIM_BLOCK ? ready + 1 - next_map : SSIM_BLOCK;
-            splat_ssim_maps(pass, thread, next_map, rows, from * TILE, to * TILE);
-            next_map += rows;
-        }
+        /* The rings hold the maps of RING_ROWS rows. The band above still needs those of the
+         * SSIM_RADIUS rows before it: rows further down would overwrite them. */
+        int complete = (band + 1) * TILE - SSIM_RADIUS;
+        if (complete > scene->height) complete = scene->height;
+        next_map = map_rows(pass, thread, next_map, complete, from, to);
         if (band - 1 >= from) finish_band(pass, thread, band - 1, previous_strip);
-        if (end && to == scene->bands) finish_band(pass, thread, band, strip);
+        if (end && to == scene->bands) {
+            map_rows(pass, thread, next_map, scene->height, from, to);
+            finish_band(pass, thread, band, strip);
+        }
     }
 }
 
