@@ -130,7 +130,7 @@ START_TEST(says_why_there_is_no_device)
     ck_assert_int_eq(code, _i == 4 ? ERR_DEVICE_MEMORY : ERR_DEVICE);
     ck_assert_ptr_null(device);
     ck_assert_msg(strstr(error_message(), machines[_i].says) != NULL, "%s", error_message());
-    if (_i == 4) return;
+    if (_i >= 3) return; /* there are others, or one that is too small */
     ck_assert_int_eq(device_open(&device, "auto", 1), OK); /* the CPU */
     ck_assert(device->is_host);
     device_close(device);

@@ -16,6 +16,7 @@ input_path: photos/3.ppm
 num_gaussians: 40
 max_steps: 24
 add_steps: 4
+use_amp: false
 eval_steps: 3
 frames: {count: 1}
 video: {enabled: false}
