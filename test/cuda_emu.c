@@ -113,6 +113,25 @@ START_TEST(graphs_are_recorded_and_replayed)
 }
 END_TEST
 
+/* A wait that is missing shows in one of the orders. */
+START_TEST(streams_may_run_early)
+{
+    enum emu_join join = _i ? JOIN_IN_GRAPH : JOIN_WITHOUT_GRAPH;
+    ck_assert_int_eq(emu_test_order(join), 3);
+    emu_stream_order(2);
+    ck_assert_int_eq(emu_test_order(join), 0);
+    emu_stream_order(2);
+    ck_assert_int_eq(emu_test_graph(3), 15); /* with all its waits */
+    emu_stream_order(0);
+}
+END_TEST
+
+START_TEST(graphs_must_be_joined)
+{
+    ck_assert_int_eq(emu_test_order(JOIN_NEVER), -1);
+}
+END_TEST
+
 START_TEST(tensor_cores)
 {
     ck_assert(emu_test_mma() == 0); /* whole numbers: exact */
@@ -144,6 +163,8 @@ Suite *cuda_emu_suite(void)
     tcase_add_test(tests, sums);
     tcase_add_test(tests, streams_run_when_waited_for);
     tcase_add_test(tests, graphs_are_recorded_and_replayed);
+    tcase_add_loop_test(tests, streams_may_run_early, 0, 2);
+    tcase_add_test(tests, graphs_must_be_joined);
     tcase_add_test(tests, tensor_cores);
     tcase_add_test(tests, short_floats);
     suite_add_tcase(suite, tests);

@@ -1,35 +1,37 @@
-/* Emulated streams, events and graphs. A stream is a queue that runs when somebody waits for it;
- * while it records a graph, its operations go into the graph instead. */
-#include "emu_launch.h"
-#include "emu_runtime.h"
+/* Emulated streams and events. A stream is a queue that runs when somebody waits for it, or, where
+ * emu_stream_order says so, as soon as it may; while it records a graph, its operations go into the
+ * graph instead (emu_graph.cc). */
+#include "emu_stream.h"
+
+#include "emu_grid.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-struct emu_graph {
-    struct emu_op *first, **last;
-    int references;
-};
-
-struct emu_stream {
-    struct emu_op *first, **last;
-    uint64_t queued, done; /* operations so far */
-    struct emu_graph *recording;
-    struct emu_stream *next;
-};
-
 struct emu_event {
     struct emu_stream *stream; /* where it was recorded last, */
     uint64_t at;               /* after this many operations */
-    struct emu_graph *recording;
+    uint64_t capture;          /* of the graph that it was recorded into; 0: none */
     double time;
 };
 
 static struct emu_stream null_stream;             /* the default stream; it waits for no other */
 static struct emu_stream *streams = &null_stream; /* never freed: events point to them */
 static int running;
+static unsigned early_streams, created;
 
-static struct emu_stream *stream_of(cudaStream_t stream)
+void emu_stream_order(unsigned early)
+{
+    early_streams = early;
+    created = 0;
+}
+
+struct emu_stream *emu_streams(void)
+{
+    return streams;
+}
+
+struct emu_stream *emu_stream_of(cudaStream_t stream)
 {
     struct emu_stream *s = stream ? stream : &null_stream;
     if (!s->last) s->last = &s->first;
@@ -43,7 +45,7 @@ bool emu_capturing(void)
     return false;
 }
 
-static void drop(struct emu_op *op)
+void emu_drop(struct emu_op *op)
 {
     if (op->drop)
         op->drop(op);
@@ -61,7 +63,7 @@ static void run_until(struct emu_stream *s, uint64_t done)
         if (!s->first) s->last = &s->first;
         s->done++;
         if (emu_lost() == cudaSuccess) op->run(op);
-        drop(op);
+        emu_drop(op);
     }
     if (--running == 0) emu_open_memory(false);
 }
@@ -74,16 +76,16 @@ void emu_run_all(void)
 
 cudaError_t emu_enqueue(struct emu_op *op, cudaStream_t stream)
 {
-    struct emu_stream *s = stream_of(stream);
+    struct emu_stream *s = emu_stream_of(stream);
     op->next = NULL;
     if (s->recording) {
-        *s->recording->last = op;
-        s->recording->last = &op->next;
-    } else {
-        *s->last = op;
-        s->last = &op->next;
-        s->queued++;
+        emu_graph_add(s->recording, s, op, NULL, 0);
+        return emu_lost();
     }
+    *s->last = op;
+    s->last = &op->next;
+    s->queued++;
+    if (s->early && running == 0) run_until(s, s->queued);
     return emu_lost();
 }
 
@@ -94,6 +96,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     struct emu_stream *s = static_cast<struct emu_stream *>(calloc(1, sizeof *s));
     if (!s) abort();
     s->last = &s->first;
+    s->early = created < 32 && (early_streams >> created & 1);
+    created++;
     s->next = null_stream.next;
     null_stream.next = s;
     *stream = s;
@@ -107,7 +111,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    struct emu_stream *s = stream_of(stream);
+    struct emu_stream *s = emu_stream_of(stream);
     if (s->recording) return emu_error(cudaErrorStreamCaptureUnsupported);
     run_until(s, s->queued);
     return emu_lost();
@@ -190,40 +194,45 @@ cudaError_t cudaEventCreate(cudaEvent_t *event)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-    if (event && event->stream) run_until(event->stream, event->at);
+    if (event && event->stream && !event->capture) run_until(event->stream, event->at);
     free(event);
     return emu_lost();
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    struct emu_stream *s = stream_of(stream);
+    struct emu_stream *s = emu_stream_of(stream);
     cudaError_t error = enqueue_event(run_record, event, stream);
-    event->recording = s->recording;
+    event->capture = s->recording ? emu_graph_capture(s->recording) : 0;
     event->stream = s;
-    event->at = s->queued;
+    event->at = s->recording ? emu_graph_length(s->recording, s) : s->queued;
     return error;
 }
 
-/* A stream that waits for an event recorded into a graph takes part in the recording from then on;
- * a graph is one list in the order of the calls, which keeps all dependencies. */
+/* A stream that waits for an event recorded into a graph takes part in the recording from then on.
+ */
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
     (void)flags;
-    struct emu_stream *s = stream_of(stream);
-    if (event->recording) {
-        if (s->recording && s->recording != event->recording)
+    struct emu_stream *s = emu_stream_of(stream);
+    if (event->capture) {
+        struct emu_graph *graph = event->stream->recording;
+        if (!graph || emu_graph_capture(graph) != event->capture) /* it is over */
+            return emu_error(cudaErrorInvalidValue);
+        if (s->recording && s->recording != graph)
             return emu_error(cudaErrorStreamCaptureInvalidated);
-        s->recording = event->recording;
+        s->recording = graph;
+        emu_graph_add(graph, s, NULL, event->stream, event->at);
         return emu_lost();
     }
+    if (s->recording) return emu_error(cudaErrorStreamCaptureIsolation);
     if (!event->stream) return emu_lost();
     return enqueue_event(run_wait, event, stream);
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
-    if (event->recording) return emu_error(cudaErrorStreamCaptureUnsupported);
+    if (event->capture) return emu_error(cudaErrorStreamCaptureUnsupported);
     if (event->stream) run_until(event->stream, event->at);
     return emu_lost();
 }
@@ -231,84 +240,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to)
 {
     *milliseconds = 0;
-    if (!from->stream || !to->stream) return emu_error(cudaErrorInvalidValue);
+    if (!from->stream || !to->stream || from->capture || to->capture)
+        return emu_error(cudaErrorInvalidValue);
     if (from->stream->done < from->at || to->stream->done < to->at)
         return emu_error(cudaErrorNotReady);
     *milliseconds = static_cast<float>(to->time - from->time);
     return emu_lost();
-}
-
-/* ---- graphs ---- */
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
-{
-    (void)mode;
-    struct emu_stream *s = stream_of(stream);
-    if (!stream || s->recording) return emu_error(cudaErrorStreamCaptureUnsupported);
-    s->recording = static_cast<struct emu_graph *>(calloc(1, sizeof *s->recording));
-    if (!s->recording) abort();
-    s->recording->last = &s->recording->first;
-    s->recording->references = 1;
-    return emu_lost();
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
-{
-    *graph = stream_of(stream)->recording;
-    if (!*graph) return emu_error(cudaErrorInvalidValue);
-    for (struct emu_stream *s = streams; s; s = s->next)
-        if (s->recording == *graph) s->recording = NULL;
-    return emu_lost();
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
-{
-    (void)flags;
-    graph->references++;
-    *exec = graph;
-    return emu_lost();
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph)
-{
-    if (!graph || --graph->references > 0) return cudaSuccess;
-    while (graph->first) {
-        struct emu_op *op = graph->first;
-        graph->first = op->next;
-        drop(op);
-    }
-    free(graph);
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
-{
-    return cudaGraphDestroy(exec);
-}
-
-struct graph_op {
-    struct emu_op op;
-    struct emu_graph *graph;
-};
-
-static void run_graph(struct emu_op *op)
-{
-    struct emu_graph *graph = reinterpret_cast<struct graph_op *>(op)->graph;
-    for (struct emu_op *one = graph->first; one; one = one->next)
-        one->run(one);
-}
-
-static void drop_graph(struct emu_op *op)
-{
-    cudaGraphDestroy(reinterpret_cast<struct graph_op *>(op)->graph);
-    free(op);
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
-{
-    if (emu_lost() != cudaSuccess) return emu_lost();
-    struct graph_op *g = static_cast<struct graph_op *>(calloc(1, sizeof *g));
-    if (!g) abort();
-    exec->references++;
-    *g = {{NULL, run_graph, drop_graph}, exec};
-    return emu_enqueue(&g->op, stream);
 }

@@ -158,6 +158,43 @@ int emu_test_graph(int times)
     return result;
 }
 
+int emu_test_order(enum emu_join join)
+{
+    int *y = NULL, result = 1;
+    cudaStream_t one = NULL, two = NULL;
+    cudaEvent_t there = NULL, back = NULL;
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    cudaStreamCreateWithFlags(&one, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&two, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&there, cudaEventDisableTiming);
+    cudaEventCreateWithFlags(&back, cudaEventDisableTiming);
+    cudaMalloc((void **)&y, 2 * sizeof *y);
+    cudaMemcpy(y, &result, sizeof *y, cudaMemcpyHostToDevice);
+    if (join != JOIN_WITHOUT_GRAPH) cudaStreamBeginCapture(one, cudaStreamCaptureModeThreadLocal);
+    cudaEventRecord(there, one);
+    cudaStreamWaitEvent(two, there, 0);
+    LAUNCH(step_kernel, 1, 1, 0, one, y + 1, (const int *)y, 2, 0);
+    LAUNCH(step_kernel, 1, 1, 0, two, y, (const int *)(y + 1), 1, 1);
+    cudaEventRecord(back, two);
+    if (join != JOIN_NEVER) cudaStreamWaitEvent(one, back, 0);
+    if (join != JOIN_WITHOUT_GRAPH) {
+        result = cudaStreamEndCapture(one, &graph) == cudaSuccess ? 0 : -1;
+        if (graph) cudaGraphInstantiate(&exec, graph, 0);
+        cudaGraphDestroy(graph);
+        if (exec) cudaGraphLaunch(exec, one);
+    }
+    cudaStreamSynchronize(one);
+    if (result >= 0) cudaMemcpy(&result, y, sizeof *y, cudaMemcpyDeviceToHost);
+    cudaGraphExecDestroy(exec);
+    cudaEventDestroy(there);
+    cudaEventDestroy(back);
+    cudaFree(y);
+    cudaStreamDestroy(one);
+    cudaStreamDestroy(two);
+    return result;
+}
+
 /* ---- tensor cores ---- */
 static __global__ void mma_kernel(float *d, const uint16_t *a, const uint16_t *b, int shuffled)
 {

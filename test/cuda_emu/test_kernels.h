@@ -36,6 +36,10 @@ unsigned emu_test_sum(unsigned n, unsigned block);
  * `times` times from y = 1. */
 void emu_test_stream(int *before, int *after);
 int emu_test_graph(int times);
+/* The same once, but the second stream starts without waiting for the first's kernel, in a graph or
+ * without one: 3 when it comes second all the same, 0 when it comes first; -1: it never joins. */
+enum emu_join { JOIN_IN_GRAPH, JOIN_WITHOUT_GRAPH, JOIN_NEVER };
+int emu_test_order(enum emu_join join);
 
 /* A 16x8 product of bfloat16 by mma_bf16 and by shuffles, against floats: the largest error. */
 float emu_test_mma(void);

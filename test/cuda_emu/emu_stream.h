@@ -1,0 +1,29 @@
+/* Between emulated streams and graphs. */
+#ifndef CUDA_EMU_STREAM_H
+#define CUDA_EMU_STREAM_H
+
+#include "emu_launch.h"
+#include "emu_runtime.h"
+
+struct emu_stream {
+    struct emu_op *first, **last;
+    uint64_t queued, done; /* operations so far */
+    bool early;            /* runs as soon as it may */
+    struct emu_graph *recording;
+    struct emu_stream *next;
+};
+
+struct emu_stream *emu_streams(void); /* all there are */
+struct emu_stream *emu_stream_of(cudaStream_t stream);
+void emu_drop(struct emu_op *op);
+
+/* Records an operation of a stream, or (op NULL) that it waits for the first `at` operations of
+ * another one. */
+void emu_graph_add(struct emu_graph *graph, struct emu_stream *stream, struct emu_op *op,
+                   struct emu_stream *awaited, uint64_t at);
+/* Operations of a stream recorded so far. */
+uint64_t emu_graph_length(const struct emu_graph *graph, const struct emu_stream *stream);
+/* Number of the capture that a graph comes from; none is 0. */
+uint64_t emu_graph_capture(const struct emu_graph *graph);
+
+#endif
