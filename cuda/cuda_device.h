@@ -31,4 +31,6 @@ static inline cudaStream_t cuda_stream(void)
  * are all NaN then. */
 void cuda_fetch_scratch(size_t bytes);
 
+void cuda_install_graphs(struct device *device); /* graph_cuda.cu */
+
 #endif

@@ -217,6 +217,7 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     d->base.upload = cuda_upload;
     d->base.download = cuda_download;
     d->base.synchronize = cuda_synchronize;
+    cuda_install_graphs(&d->base);
     d->base.close = cuda_close;
     d->base.splat = &splat_cuda_ops;
     d->base.nn = nn_ops_cuda();

@@ -11,7 +11,7 @@ struct graph_key {
 /* Of the open device: there is one. */
 static struct {
     struct graph_key key;
-    cudaGraphExec_t graph;
+    struct device_graph *graph;
     struct splat_rates *rates;          /* device memory */
     struct splat_status *status;        /* pinned */
     struct splat_status *device_status; /* in the workspace of the key */
@@ -20,7 +20,7 @@ static struct {
 
 static void drop_graph(void)
 {
-    if (trainer.graph) cudaGraphExecDestroy(trainer.graph);
+    if (trainer.graph) cuda_current()->base.graph_free(&cuda_current()->base, trainer.graph);
     trainer.graph = NULL;
 }
 
@@ -111,24 +111,6 @@ static void queue_step(const struct splat_scene *scene, const struct splat_train
     splat_cuda_compare(scene, &comparison);
 }
 
-static int capture(const struct splat_scene *scene, const struct splat_training *training)
-{
-    cudaStream_t stream = cuda_stream();
-    cudaGraph_t graph = NULL;
-    drop_graph();
-    TRY(cuda_take_error());
-    cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    queue_step(scene, training);
-    cudaError_t ended = cudaStreamEndCapture(stream, &graph);
-    int code = cuda_take_error(); /* of a launch: nearer to the cause */
-    if (code == OK) code = cuda_result(ended, "cudaStreamEndCapture");
-    if (code == OK)
-        code = cuda_result(cudaGraphInstantiate(&trainer.graph, graph, 0), "cudaGraphInstantiate");
-    if (graph) cudaGraphDestroy(graph);
-    if (code < 0) trainer.graph = NULL;
-    return code;
-}
-
 static __global__ void rates_kernel(struct splat_rates *to, struct splat_rates from)
 {
     *to = from;
@@ -151,8 +133,10 @@ static int renew(struct device *device, const struct splat_scene *scene,
         TRY(catch_up(device, scene));
         if (trainer.status->stopped) return OK;
     }
-    memset(&trainer.key, 0, sizeof trainer.key);
-    TRY(capture(scene, training));
+    drop_graph();
+    TRY(device->graph_begin(device));
+    queue_step(scene, training);
+    TRY(device->graph_end(device, &trainer.graph));
     memcpy(&trainer.key, key, sizeof *key);
     return OK;
 }
@@ -176,7 +160,7 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     if (!stopped) {
         struct splat_rates rates = splat_rates_of(training->groups, SPLAT_GROUPS, training->t);
         LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
-        cuda_check(cudaGraphLaunch(trainer.graph, cuda_stream()));
+        TRY(device->graph_launch(device, trainer.graph));
         trainer.ahead = true;
         if (wait) TRY(catch_up(device, &scene));
     }

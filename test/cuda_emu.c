@@ -132,6 +132,51 @@ START_TEST(graphs_must_be_joined)
 }
 END_TEST
 
+/* What CUDA forbids within a capture is an error of that call, and there is no graph in the end;
+ * all works again afterwards. The numbers are CUDA's. */
+START_TEST(captures_forbid_what_cuda_forbids)
+{
+    enum { ILLEGAL = 401, UNSUPPORTED = 900, INVALIDATED, MERGE, UNMATCHED, UNJOINED, ISOLATION };
+    enum { IMPLICIT = 906, CAPTURED_EVENT };
+    static const int errors[] = {
+        [CAPTURE_NOTHING] = 0,
+        [CAPTURE_MALLOC] = UNSUPPORTED,
+        [CAPTURE_FREE] = UNSUPPORTED,
+        [CAPTURE_HOST_MALLOC] = UNSUPPORTED,
+        [CAPTURE_HOST_FREE] = UNSUPPORTED,
+        [CAPTURE_COPY] = UNSUPPORTED,
+        [CAPTURE_SET] = UNSUPPORTED,
+        [CAPTURE_PAGEABLE] = UNSUPPORTED,
+        [CAPTURE_SYMBOL] = UNSUPPORTED,
+        [CAPTURE_SYNCHRONIZE] = UNSUPPORTED,
+        [CAPTURE_SYNCHRONIZE_OTHER] = UNSUPPORTED,
+        [CAPTURE_SYNCHRONIZE_DEVICE] = UNSUPPORTED,
+        [CAPTURE_QUERY] = UNSUPPORTED,
+        [CAPTURE_QUERY_EVENT] = UNSUPPORTED,
+        [CAPTURE_QUERY_CAPTURED] = CAPTURED_EVENT,
+        [CAPTURE_WAIT_EVENT] = UNSUPPORTED,
+        [CAPTURE_WAIT_CAPTURED] = CAPTURED_EVENT,
+        [CAPTURE_DEFAULT_LAUNCH] = IMPLICIT,
+        [CAPTURE_DEFAULT_COPY] = IMPLICIT,
+        [CAPTURE_OUTSIDE] = ISOLATION,
+        [CAPTURE_AGAIN] = ILLEGAL,
+        [CAPTURE_MERGE] = MERGE,
+        [CAPTURE_UNJOINED] = 0,
+        [CAPTURE_ELSEWHERE] = UNMATCHED,
+    };
+    for (int i = 0; i <= CAPTURE_ELSEWHERE; i++) {
+        struct emu_capture_result r = emu_test_capture((enum emu_capture_fault)i);
+        bool spoilt = errors[i] != 0, unjoined = i == CAPTURE_UNJOINED;
+        ck_assert_msg(r.error == errors[i], "%d: error %d, not %d", i, r.error, errors[i]);
+        ck_assert_msg(r.behind == (spoilt ? INVALIDATED : 0), "%d: behind it %d", i, r.behind);
+        int end = unjoined ? UNJOINED : spoilt ? INVALIDATED : 0;
+        ck_assert_msg(r.end == end, "%d: ended with %d, not %d", i, r.end, end);
+        ck_assert_msg(r.graph == (end == 0), "%d: %s graph", i, r.graph ? "a" : "no");
+        ck_assert_msg(r.works, "%d: broken afterwards", i);
+    }
+}
+END_TEST
+
 START_TEST(tensor_cores)
 {
     ck_assert(emu_test_mma() == 0); /* whole numbers: exact */
@@ -165,6 +210,7 @@ Suite *cuda_emu_suite(void)
     tcase_add_test(tests, graphs_are_recorded_and_replayed);
     tcase_add_loop_test(tests, streams_may_run_early, 0, 2);
     tcase_add_test(tests, graphs_must_be_joined);
+    tcase_add_test(tests, captures_forbid_what_cuda_forbids);
     tcase_add_test(tests, tensor_cores);
     tcase_add_test(tests, short_floats);
     suite_add_tcase(suite, tests);

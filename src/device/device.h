@@ -10,6 +10,7 @@
 struct faults;    /* device/faults.h */
 struct splat_ops; /* device/splat_ops.h */
 struct nn_ops;    /* device/nn_ops.h */
+struct device_graph;
 
 struct device {
     char name[128];                     /* "cpu: AMD EPYC, 2 threads, avx512" */
@@ -42,6 +43,16 @@ struct device {
     /* Waits for all that was asked for. A failure of any operation since the last call comes back
      * here: ERR_DEVICE, or ERR_DEVICE_MEMORY. */
     int (*synchronize)(struct device *device);
+    /* Work that is asked for again and again, with the same addresses and numbers. What is asked
+     * for between begin and end is not done but kept; launch asks for all of it at once. Until end,
+     * only operations that wait for nothing: no allocation, no copy of memory that is not pinned,
+     * no synchronize. end fails when any of it failed: then there is no graph, and the device is as
+     * before. free accepts NULL, and a graph that still runs. All NULL where there is nothing to
+     * gain. */
+    int (*graph_begin)(struct device *device);
+    int (*graph_end)(struct device *device, struct device_graph **graph);
+    int (*graph_launch)(struct device *device, struct device_graph *graph);
+    void (*graph_free)(struct device *device, struct device_graph *graph);
     /* Host memory that copies are fastest with (pinned), zeroed; not counted in used_bytes. */
     int (*alloc_host)(struct device *device, size_t bytes, void **memory);
     void (*free_host)(struct device *device, void *memory);

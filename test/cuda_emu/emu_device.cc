@@ -12,7 +12,7 @@ static cudaError_t last_error, lost_error;
 
 const struct emu_machine *emu_settings(void)
 {
-    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 0, 0, 0};
+    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 0, 0, 0, 0};
     static bool read;
     const char *text = getenv("IMGTRAIN_EMU");
     if (read || !text) return &machine;
@@ -25,6 +25,7 @@ const struct emu_machine *emu_settings(void)
         {"memory=", &machine.memory},           {"shared=", &machine.shared},
         {"capability=", &machine.capability},   {"fail_alloc=", &machine.fail_alloc},
         {"fail_launch=", &machine.fail_launch}, {"lose=", &machine.lose},
+        {"fail_graph=", &machine.fail_graph},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);
@@ -82,12 +83,22 @@ static const struct {
      "too many resources requested for launch"},
     {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
      "operation not permitted when stream is capturing"},
+    {cudaErrorIllegalState, "cudaErrorIllegalState",
+     "the operation cannot be performed in the present state"},
     {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
      "operation failed due to a previous error during capture"},
+    {cudaErrorStreamCaptureMerge, "cudaErrorStreamCaptureMerge",
+     "operation would result in a merge of separate capture sequences"},
+    {cudaErrorStreamCaptureUnmatched, "cudaErrorStreamCaptureUnmatched",
+     "capture was not ended in the same stream as it began"},
     {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined",
      "capturing stream has unjoined work"},
     {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation",
      "dependency created on uncaptured work in another stream"},
+    {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit",
+     "operation would make the legacy stream depend on a capturing blocking stream"},
+    {cudaErrorCapturedEvent, "cudaErrorCapturedEvent",
+     "operation not permitted on an event last recorded in a capturing stream"},
 };
 
 const char *cudaGetErrorString(cudaError_t error)

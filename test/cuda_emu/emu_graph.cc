@@ -1,6 +1,11 @@
 /* Emulated graphs. A graph keeps for each stream what was recorded in it, with what it waits for:
  * when it runs, streams go their own ways within these limits (emu_stream_order), so that a missing
- * wait shows as it does without a graph. */
+ * wait shows as it does without a graph.
+ *
+ * What CUDA forbids while a stream is captured ends in the same error here and spoils the capture
+ * (CUDA C++ Programming Guide, "Prohibited and Unhandled Operations"). Stricter than CUDA, as the
+ * program needs none of it: the default stream, copies of pageable memory and waits for other
+ * streams are refused during every capture. */
 #include "emu_stream.h"
 
 #include <stdlib.h>
@@ -26,6 +31,7 @@ struct emu_graph {
     struct lane lanes[MAX_LANES]; /* [0]: the stream whose capture began */
     int lane_count, references;
     uint64_t capture;
+    bool relaxed, spoilt; /* while it is captured */
 };
 
 static int lane_of(struct emu_graph *graph, const struct emu_stream *stream)
@@ -62,6 +68,48 @@ uint64_t emu_graph_length(const struct emu_graph *graph, const struct emu_stream
 uint64_t emu_graph_capture(const struct emu_graph *graph)
 {
     return graph->capture;
+}
+
+/* ---- what a capture forbids ---- */
+struct emu_graph *emu_graph_of(uint64_t capture)
+{
+    for (struct emu_stream *s = emu_streams(); s; s = s->next)
+        if (s->recording && s->recording->capture == capture) return s->recording;
+    return NULL;
+}
+
+bool emu_graph_spoilt(const struct emu_graph *graph)
+{
+    return graph->spoilt;
+}
+
+cudaError_t emu_graph_spoil(struct emu_graph *graph, cudaError_t error)
+{
+    graph->spoilt = true;
+    return emu_error(error);
+}
+
+/* Of a capture that is going on. */
+static struct emu_graph *any_graph(bool relaxed_too)
+{
+    for (struct emu_stream *s = emu_streams(); s; s = s->next)
+        if (s->recording && (relaxed_too || !s->recording->relaxed)) return s->recording;
+    return NULL;
+}
+
+cudaError_t emu_forbid_in_capture(void)
+{
+    struct emu_graph *graph = any_graph(false);
+    return graph ? emu_graph_spoil(graph, cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+
+cudaError_t emu_capture_refuses(cudaStream_t stream, bool pageable)
+{
+    struct emu_graph *graph = emu_stream_of(stream)->recording, *any = any_graph(true);
+    if (!stream && any) return emu_graph_spoil(any, cudaErrorStreamCaptureImplicit);
+    if (!graph) return cudaSuccess;
+    if (graph->spoilt) return emu_error(cudaErrorStreamCaptureInvalidated);
+    return pageable ? emu_graph_spoil(graph, cudaErrorStreamCaptureUnsupported) : cudaSuccess;
 }
 
 /* ---- running ---- */
@@ -109,13 +157,14 @@ static void run_lanes(struct emu_graph *graph)
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
     static uint64_t captures;
-    (void)mode;
     struct emu_stream *s = emu_stream_of(stream);
-    if (!stream || s->recording) return emu_error(cudaErrorStreamCaptureUnsupported);
+    if (!stream) return emu_error(cudaErrorStreamCaptureUnsupported);
+    if (s->recording) return emu_graph_spoil(s->recording, cudaErrorIllegalState);
     s->recording = static_cast<struct emu_graph *>(calloc(1, sizeof *s->recording));
     if (!s->recording) abort();
     s->recording->references = 1;
     s->recording->capture = ++captures;
+    s->recording->relaxed = mode == cudaStreamCaptureModeRelaxed;
     lane_of(s->recording, s);
     return emu_lost();
 }
@@ -123,19 +172,29 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     struct emu_stream *ended = emu_stream_of(stream);
-    *graph = ended->recording;
-    if (!*graph || (*graph)->lanes[0].stream != ended) return emu_error(cudaErrorInvalidValue);
-    for (struct emu_stream *s = emu_streams(); s; s = s->next)
-        if (s->recording == *graph) s->recording = NULL;
-    if (joined(*graph)) return emu_lost();
-    cudaGraphDestroy(*graph);
+    struct emu_graph *g = ended->recording;
     *graph = NULL;
-    return emu_error(cudaErrorStreamCaptureUnjoined);
+    if (!g) return emu_error(cudaErrorIllegalState);
+    if (g->lanes[0].stream != ended) return emu_graph_spoil(g, cudaErrorStreamCaptureUnmatched);
+    for (struct emu_stream *s = emu_streams(); s; s = s->next)
+        if (s->recording == g) s->recording = NULL;
+    cudaError_t error = cudaSuccess;
+    if (!joined(g)) error = cudaErrorStreamCaptureUnjoined;
+    if (g->spoilt) error = cudaErrorStreamCaptureInvalidated;
+    if (error == cudaSuccess)
+        *graph = g;
+    else
+        cudaGraphDestroy(g);
+    return error == cudaSuccess ? emu_lost() : emu_error(error);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
 {
+    static long long count;
     (void)flags;
+    *exec = NULL;
+    if (++count == emu_settings()->fail_graph) return emu_error(cudaErrorMemoryAllocation);
+    if (!graph) return emu_error(cudaErrorInvalidValue);
     graph->references++;
     *exec = graph;
     return emu_lost();
@@ -180,6 +239,7 @@ static void drop_graph(struct emu_op *op)
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     if (emu_lost() != cudaSuccess) return emu_lost();
+    if (!exec) return emu_error(cudaErrorInvalidValue);
     struct graph_op *g = static_cast<struct graph_op *>(calloc(1, sizeof *g));
     if (!g) abort();
     exec->references++;

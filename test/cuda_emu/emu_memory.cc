@@ -46,7 +46,8 @@ static cudaError_t allocate(void **memory, size_t bytes, bool host)
 {
     *memory = NULL;
     if (emu_lost() != cudaSuccess) return emu_lost();
-    if (emu_capturing()) return emu_error(cudaErrorStreamCaptureUnsupported);
+    cudaError_t forbidden = emu_forbid_in_capture();
+    if (forbidden != cudaSuccess) return forbidden;
     size_t total = static_cast<size_t>(emu_settings()->memory);
     if (!host && (bytes > total || device_used > total - bytes))
         return emu_error(cudaErrorMemoryAllocation);
@@ -67,6 +68,8 @@ static cudaError_t allocate(void **memory, size_t bytes, bool host)
 static cudaError_t release(void *memory, bool host)
 {
     if (!memory) return cudaSuccess;
+    cudaError_t forbidden = emu_forbid_in_capture();
+    if (forbidden != cudaSuccess) return forbidden;
     emu_run_all();
     for (struct block **at = &blocks; *at; at = &(*at)->next) {
         struct block *b = *at;
@@ -160,23 +163,27 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     if (kind != cudaMemcpyDefault &&
         (is_device(to, bytes) != to_device || is_device(from, bytes) != from_device))
         return emu_error(cudaErrorInvalidValue);
-    cudaError_t error = enqueue_copy(to, from, bytes, 0, stream);
+    bool pageable = !block_of(to, bytes) || !block_of(from, bytes);
+    cudaError_t error = emu_capture_refuses(stream, pageable);
+    if (error == cudaSuccess) error = enqueue_copy(to, from, bytes, 0, stream);
     /* Pageable host memory is copied before the call returns, after what is in the stream. */
     const void *host = to_device ? from : to;
-    if (kind != cudaMemcpyDeviceToDevice && !block_of(host, bytes) && !emu_capturing())
+    if (error == cudaSuccess && kind != cudaMemcpyDeviceToDevice && !block_of(host, bytes))
         return cudaStreamSynchronize(stream);
     return error;
 }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
-    if (emu_capturing()) return emu_error(cudaErrorStreamCaptureUnsupported);
-    cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, NULL);
+    cudaError_t error = emu_forbid_in_capture();
+    if (error == cudaSuccess) error = cudaMemcpyAsync(to, from, bytes, kind, NULL);
     return error == cudaSuccess ? cudaStreamSynchronize(NULL) : error;
 }
 
 cudaError_t emu_copy_to_symbol(void *to, const void *from, size_t bytes)
 {
+    cudaError_t error = emu_forbid_in_capture();
+    if (error != cudaSuccess) return error;
     memcpy(to, from, bytes);
     return emu_lost();
 }
@@ -191,7 +198,7 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
 
 cudaError_t cudaMemset(void *memory, int value, size_t bytes)
 {
-    if (emu_capturing()) return emu_error(cudaErrorStreamCaptureUnsupported);
-    cudaError_t error = cudaMemsetAsync(memory, value, bytes, NULL);
+    cudaError_t error = emu_forbid_in_capture();
+    if (error == cudaSuccess) error = cudaMemsetAsync(memory, value, bytes, NULL);
     return error == cudaSuccess ? cudaStreamSynchronize(NULL) : error;
 }

@@ -12,9 +12,11 @@
  *   shared       bytes of shared memory that a block may have
  *   fail_alloc   the k-th cudaMalloc of the process fails
  *   fail_launch  the k-th launch is refused
+ *   fail_graph   the k-th graph finds no memory when it is instantiated
  *   lose         the k-th launch makes the device fail for good */
 struct emu_machine {
-    long long driver, devices, capability, memory, shared, fail_alloc, fail_launch, lose;
+    long long driver, devices, capability, memory, shared, fail_alloc, fail_launch, fail_graph,
+        lose;
 };
 const struct emu_machine *emu_settings(void);
 
@@ -26,7 +28,13 @@ void emu_lose(void);
 
 /* Device memory is closed to the host but while streams run. */
 void emu_open_memory(bool open);
-bool emu_capturing(void); /* any stream records a graph */
 void emu_run_all(void);
+
+/* For calls that are no operations of a stream: an error while a stream is captured, which spoils
+ * the capture; else cudaSuccess. */
+cudaError_t emu_forbid_in_capture(void);
+/* For operations of a stream: an error where a capture does not take them. pageable: it reads or
+ * writes host memory that is not pinned. */
+cudaError_t emu_capture_refuses(cudaStream_t stream, bool pageable);
 
 #endif

@@ -38,13 +38,6 @@ struct emu_stream *emu_stream_of(cudaStream_t stream)
     return s;
 }
 
-bool emu_capturing(void)
-{
-    for (struct emu_stream *s = streams; s; s = s->next)
-        if (s->recording) return true;
-    return false;
-}
-
 void emu_drop(struct emu_op *op)
 {
     if (op->drop)
@@ -77,7 +70,12 @@ void emu_run_all(void)
 cudaError_t emu_enqueue(struct emu_op *op, cudaStream_t stream)
 {
     struct emu_stream *s = emu_stream_of(stream);
+    cudaError_t refused = emu_capture_refuses(stream, false);
     op->next = NULL;
+    if (refused != cudaSuccess) {
+        emu_drop(op);
+        return refused;
+    }
     if (s->recording) {
         emu_graph_add(s->recording, s, op, NULL, 0);
         return emu_lost();
@@ -109,17 +107,35 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     return cudaStreamSynchronize(stream);
 }
 
+/* What a stream records does not run: it says nothing. */
+static cudaError_t check_stream(const struct emu_stream *s)
+{
+    if (s->recording) return emu_graph_spoil(s->recording, cudaErrorStreamCaptureUnsupported);
+    return emu_forbid_in_capture();
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     struct emu_stream *s = emu_stream_of(stream);
-    if (s->recording) return emu_error(cudaErrorStreamCaptureUnsupported);
+    cudaError_t forbidden = check_stream(s);
+    if (forbidden != cudaSuccess) return forbidden;
     run_until(s, s->queued);
     return emu_lost();
 }
 
+/* Nothing runs because it is asked for. */
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    struct emu_stream *s = emu_stream_of(stream);
+    cudaError_t forbidden = check_stream(s);
+    if (forbidden != cudaSuccess) return forbidden;
+    return s->done < s->queued ? cudaErrorNotReady : emu_lost();
+}
+
 cudaError_t cudaDeviceSynchronize(void)
 {
-    if (emu_capturing()) return emu_error(cudaErrorStreamCaptureUnsupported);
+    cudaError_t forbidden = emu_forbid_in_capture();
+    if (forbidden != cudaSuccess) return forbidden;
     emu_run_all();
     return emu_lost();
 }
@@ -202,39 +218,68 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     struct emu_stream *s = emu_stream_of(stream);
-    cudaError_t error = enqueue_event(run_record, event, stream);
-    event->capture = s->recording ? emu_graph_capture(s->recording) : 0;
+    cudaError_t error = emu_capture_refuses(stream, false);
+    if (error != cudaSuccess) return error;
     event->stream = s;
-    event->at = s->recording ? emu_graph_length(s->recording, s) : s->queued;
+    event->capture = s->recording ? emu_graph_capture(s->recording) : 0;
+    event->at = s->recording ? emu_graph_length(s->recording, s) : 0;
+    if (s->recording) return emu_lost();
+    error = enqueue_event(run_record, event, stream);
+    event->at = s->queued;
     return error;
 }
 
 /* A stream that waits for an event recorded into a graph takes part in the recording from then on.
  */
+static cudaError_t join_capture(struct emu_stream *s, const struct emu_event *event)
+{
+    struct emu_graph *graph = emu_graph_of(event->capture), *own = s->recording;
+    if (own && emu_graph_spoilt(own)) return emu_error(cudaErrorStreamCaptureInvalidated);
+    if (!event->capture) return emu_graph_spoil(own, cudaErrorStreamCaptureIsolation);
+    if (!graph) return emu_error(cudaErrorCapturedEvent); /* it is over */
+    if (s == &null_stream) return emu_graph_spoil(graph, cudaErrorStreamCaptureImplicit);
+    if (emu_graph_spoilt(graph)) return emu_error(cudaErrorStreamCaptureInvalidated);
+    if (own && own != graph) {
+        emu_graph_spoil(own, cudaErrorStreamCaptureMerge);
+        return emu_graph_spoil(graph, cudaErrorStreamCaptureMerge);
+    }
+    s->recording = graph;
+    emu_graph_add(graph, s, NULL, event->stream, event->at);
+    return emu_lost();
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
     (void)flags;
     struct emu_stream *s = emu_stream_of(stream);
-    if (event->capture) {
-        struct emu_graph *graph = event->stream->recording;
-        if (!graph || emu_graph_capture(graph) != event->capture) /* it is over */
-            return emu_error(cudaErrorInvalidValue);
-        if (s->recording && s->recording != graph)
-            return emu_error(cudaErrorStreamCaptureInvalidated);
-        s->recording = graph;
-        emu_graph_add(graph, s, NULL, event->stream, event->at);
-        return emu_lost();
-    }
-    if (s->recording) return emu_error(cudaErrorStreamCaptureIsolation);
     if (!event->stream) return emu_lost();
+    if (event->capture || s->recording) return join_capture(s, event);
     return enqueue_event(run_wait, event, stream);
+}
+
+/* An event that was recorded into a graph says nothing about the graph's runs. */
+static cudaError_t check_event(const struct emu_event *event)
+{
+    struct emu_graph *graph = event->capture ? emu_graph_of(event->capture) : NULL;
+    if (graph) return emu_graph_spoil(graph, cudaErrorCapturedEvent);
+    if (event->capture) return emu_error(cudaErrorCapturedEvent);
+    return emu_forbid_in_capture();
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
-    if (event->capture) return emu_error(cudaErrorStreamCaptureUnsupported);
+    cudaError_t error = check_event(event);
+    if (error != cudaSuccess) return error;
     if (event->stream) run_until(event->stream, event->at);
     return emu_lost();
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    cudaError_t error = check_event(event);
+    if (error != cudaSuccess) return error;
+    bool ready = !event->stream || event->stream->done >= event->at;
+    return ready ? emu_lost() : cudaErrorNotReady;
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to)

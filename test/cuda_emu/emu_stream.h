@@ -25,5 +25,11 @@ void emu_graph_add(struct emu_graph *graph, struct emu_stream *stream, struct em
 uint64_t emu_graph_length(const struct emu_graph *graph, const struct emu_stream *stream);
 /* Number of the capture that a graph comes from; none is 0. */
 uint64_t emu_graph_capture(const struct emu_graph *graph);
+/* The graph of a capture that is going on; NULL: it is over. */
+struct emu_graph *emu_graph_of(uint64_t capture);
+/* Has an error spoilt it? */
+bool emu_graph_spoilt(const struct emu_graph *graph);
+/* Sets and returns the error of what a capture does not allow; there will be no graph. */
+cudaError_t emu_graph_spoil(struct emu_graph *graph, cudaError_t error);
 
 #endif

@@ -195,6 +195,104 @@ int emu_test_order(enum emu_join join)
     return result;
 }
 
+/* ---- what a capture forbids ---- */
+struct capture_bench {
+    cudaStream_t one, two;
+    cudaEvent_t before, within; /* recorded before and within the capture */
+    int *device, *pinned;
+};
+
+__constant__ int symbol;
+
+static cudaError_t launch_in(const struct capture_bench *b, cudaStream_t stream)
+{
+    LAUNCH(step_kernel, 1, 1, 0, stream, b->device, (const int *)b->device, 1, 1);
+    return cudaGetLastError();
+}
+
+static cudaError_t merge(struct capture_bench *b)
+{
+    cudaGraph_t graph;
+    cudaStreamBeginCapture(b->two, cudaStreamCaptureModeThreadLocal);
+    cudaError_t error = cudaStreamWaitEvent(b->two, b->within, 0);
+    cudaStreamEndCapture(b->two, &graph);
+    return error;
+}
+
+static cudaError_t commit(struct capture_bench *b, enum emu_capture_fault fault)
+{
+    int host = 0;
+    void *memory;
+    cudaGraph_t graph;
+    switch (fault) {
+    case CAPTURE_NOTHING: return cudaSuccess;
+    case CAPTURE_MALLOC: return cudaMalloc(&memory, 4);
+    case CAPTURE_FREE: return cudaFree(b->device);
+    case CAPTURE_HOST_MALLOC: return cudaHostAlloc(&memory, 4, cudaHostAllocDefault);
+    case CAPTURE_HOST_FREE: return cudaFreeHost(b->pinned);
+    case CAPTURE_COPY: return cudaMemcpy(b->device, b->pinned, 4, cudaMemcpyHostToDevice);
+    case CAPTURE_SET: return cudaMemset(b->device, 0, 4);
+    case CAPTURE_PAGEABLE:
+        return cudaMemcpyAsync(b->device, &host, 4, cudaMemcpyHostToDevice, b->one);
+    case CAPTURE_SYMBOL: return cudaMemcpyToSymbol(symbol, &host, 4);
+    case CAPTURE_SYNCHRONIZE: return cudaStreamSynchronize(b->one);
+    case CAPTURE_SYNCHRONIZE_OTHER: return cudaStreamSynchronize(b->two);
+    case CAPTURE_SYNCHRONIZE_DEVICE: return cudaDeviceSynchronize();
+    case CAPTURE_QUERY: return cudaStreamQuery(b->one);
+    case CAPTURE_QUERY_EVENT: return cudaEventQuery(b->before);
+    case CAPTURE_QUERY_CAPTURED: return cudaEventQuery(b->within);
+    case CAPTURE_WAIT_EVENT: return cudaEventSynchronize(b->before);
+    case CAPTURE_WAIT_CAPTURED: return cudaEventSynchronize(b->within);
+    case CAPTURE_DEFAULT_LAUNCH: return launch_in(b, (cudaStream_t)0);
+    case CAPTURE_DEFAULT_COPY: return cudaMemsetAsync(b->device, 0, 4, (cudaStream_t)0);
+    case CAPTURE_OUTSIDE: return cudaStreamWaitEvent(b->one, b->before, 0);
+    case CAPTURE_AGAIN: return cudaStreamBeginCapture(b->one, cudaStreamCaptureModeThreadLocal);
+    case CAPTURE_MERGE: return merge(b);
+    case CAPTURE_UNJOINED: cudaStreamWaitEvent(b->two, b->within, 0); return launch_in(b, b->two);
+    case CAPTURE_ELSEWHERE:
+        cudaStreamWaitEvent(b->two, b->within, 0);
+        return cudaStreamEndCapture(b->two, &graph);
+    }
+    return cudaSuccess;
+}
+
+struct emu_capture_result emu_test_capture(enum emu_capture_fault fault)
+{
+    struct capture_bench b = {};
+    struct emu_capture_result r = {};
+    cudaGraph_t graph;
+    cudaStreamCreateWithFlags(&b.one, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&b.two, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&b.before, cudaEventDisableTiming);
+    cudaEventCreateWithFlags(&b.within, cudaEventDisableTiming);
+    cudaMalloc((void **)&b.device, sizeof *b.device);
+    cudaHostAlloc((void **)&b.pinned, sizeof *b.pinned, cudaHostAllocDefault);
+    *b.pinned = 0;
+    cudaMemcpyAsync(b.device, b.pinned, sizeof *b.device, cudaMemcpyHostToDevice, b.one);
+    cudaEventRecord(b.before, b.two);
+    cudaStreamBeginCapture(b.one, cudaStreamCaptureModeThreadLocal);
+    launch_in(&b, b.one);
+    cudaEventRecord(b.within, b.one);
+    r.error = commit(&b, fault);
+    cudaGetLastError();
+    r.behind = launch_in(&b, b.one);
+    r.end = cudaStreamEndCapture(b.one, &graph);
+    r.graph = graph != NULL;
+    cudaGraphDestroy(graph);
+    cudaGetLastError();
+    r.works = launch_in(&b, b.one) == cudaSuccess && launch_in(&b, b.two) == cudaSuccess &&
+              cudaDeviceSynchronize() == cudaSuccess &&
+              cudaEventQuery(b.within) == cudaErrorCapturedEvent &&
+              cudaStreamWaitEvent(b.one, b.within, 0) == cudaErrorCapturedEvent;
+    cudaEventDestroy(b.before);
+    cudaEventDestroy(b.within);
+    cudaFree(b.device);
+    cudaFreeHost(b.pinned);
+    cudaStreamDestroy(b.one);
+    cudaStreamDestroy(b.two);
+    return r;
+}
+
 /* ---- tensor cores ---- */
 static __global__ void mma_kernel(float *d, const uint16_t *a, const uint16_t *b, int shuffled)
 {

@@ -41,6 +41,40 @@ int emu_test_graph(int times);
 enum emu_join { JOIN_IN_GRAPH, JOIN_WITHOUT_GRAPH, JOIN_NEVER };
 int emu_test_order(enum emu_join join);
 
+/* Each thing that must not be done while a stream is captured. */
+enum emu_capture_fault {
+    CAPTURE_NOTHING,
+    CAPTURE_MALLOC,
+    CAPTURE_FREE,
+    CAPTURE_HOST_MALLOC,
+    CAPTURE_HOST_FREE,
+    CAPTURE_COPY, /* a synchronous one */
+    CAPTURE_SET,
+    CAPTURE_PAGEABLE, /* an asynchronous copy of host memory that is not pinned */
+    CAPTURE_SYMBOL,
+    CAPTURE_SYNCHRONIZE, /* the stream, another stream, the device */
+    CAPTURE_SYNCHRONIZE_OTHER,
+    CAPTURE_SYNCHRONIZE_DEVICE,
+    CAPTURE_QUERY, /* the stream, an event from before, one that was captured */
+    CAPTURE_QUERY_EVENT,
+    CAPTURE_QUERY_CAPTURED,
+    CAPTURE_WAIT_EVENT,
+    CAPTURE_WAIT_CAPTURED,
+    CAPTURE_DEFAULT_LAUNCH, /* in the default stream */
+    CAPTURE_DEFAULT_COPY,
+    CAPTURE_OUTSIDE,  /* waits for an event of before the capture */
+    CAPTURE_AGAIN,    /* begins a second time */
+    CAPTURE_MERGE,    /* waits for an event of another capture */
+    CAPTURE_UNJOINED, /* a second stream's work is not waited for */
+    CAPTURE_ELSEWHERE /* ends in another stream */
+};
+/* The error of what was done, of a launch right behind it and of the capture's end; whether there
+ * is a graph, and whether the streams work when all is over. */
+struct emu_capture_result {
+    int error, behind, end, graph, works;
+};
+struct emu_capture_result emu_test_capture(enum emu_capture_fault fault);
+
 /* A 16x8 product of bfloat16 by mma_bf16 and by shuffles, against floats: the largest error. */
 float emu_test_mma(void);
 

@@ -1,0 +1,55 @@
+/* Work that is asked for again and again, as a CUDA graph: one launch in place of hundreds. */
+#include "cuda/cuda_device.h"
+
+static cudaGraphExec_t executable(struct device_graph *graph)
+{
+    return (cudaGraphExec_t)graph;
+}
+
+/* Errors from before belong to no graph. */
+static int graph_begin(struct device *device)
+{
+    (void)device;
+    TRY(cuda_take_error());
+    cuda_check(cudaStreamBeginCapture(cuda_stream(), cudaStreamCaptureModeThreadLocal));
+    return OK;
+}
+
+static int graph_end(struct device *device, struct device_graph **out)
+{
+    (void)device;
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
+    *out = NULL;
+    cudaError_t ended = cudaStreamEndCapture(cuda_stream(), &graph);
+    int code = cuda_take_error(); /* of a launch: nearer to the cause */
+    if (code == OK) code = cuda_result(ended, "cudaStreamEndCapture");
+    if (code == OK)
+        code = cuda_result(cudaGraphInstantiate(&exec, graph, 0), "cudaGraphInstantiate");
+    if (graph) cudaGraphDestroy(graph);
+    if (code < 0) cudaGetLastError(); /* the device is as good as before */
+    if (code == OK) *out = (struct device_graph *)exec;
+    return code;
+}
+
+static int graph_launch(struct device *device, struct device_graph *graph)
+{
+    (void)device;
+    cuda_check(cudaGraphLaunch(executable(graph), cuda_stream()));
+    return OK;
+}
+
+/* A graph that still runs is freed when it ends. */
+static void graph_free(struct device *device, struct device_graph *graph)
+{
+    (void)device;
+    if (graph) cuda_keep_error(cudaGraphExecDestroy(executable(graph)), "cudaGraphExecDestroy");
+}
+
+void cuda_install_graphs(struct device *device)
+{
+    device->graph_begin = graph_begin;
+    device->graph_end = graph_end;
+    device->graph_launch = graph_launch;
+    device->graph_free = graph_free;
+}
