@@ -232,7 +232,7 @@ START_TEST(writes_what_save_writes)
         struct image rows = image;
         rows.height = 300 - y < 45 ? 300 - y : 45;
         rows.data = (uint8_t *)image.data + (size_t)y * row;
-        ck_assert_int_eq(image_writer_put(writer, &rows, y), OK);
+        ck_assert_int_eq(image_writer_put(writer, &rows), OK);
     }
     ck_assert(!file_exists(path));
     ck_assert_msg(image_writer_commit(writer) == OK, "%s", error_message());
@@ -254,7 +254,7 @@ START_TEST(drops_what_is_not_committed)
     struct image image = drawn(40, 30, 3, SAMPLE_U8);
     struct image_writer *writer;
     ck_assert_int_eq(image_writer_open(&writer, in_folder("a.png"), &image), OK);
-    ck_assert_int_eq(image_writer_put(writer, &image, 0), OK);
+    ck_assert_int_eq(image_writer_put(writer, &image), OK);
     image_writer_close(writer);
     ck_assert_int_eq(entries(folder), 0);
     ck_assert_int_eq(image_writer_open(&writer, in_folder("none/a.png"), &image), ERR_OUTPUT);

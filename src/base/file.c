@@ -197,6 +197,17 @@ int file_atomic_write(struct file_atomic *file, const void *data, size_t bytes)
     return file_write_all(file->fd, data, bytes, file->path);
 }
 
+/* The position stays at the end of what was written: the file is cut there. */
+int file_atomic_write_at(struct file_atomic *file, size_t at, const void *data, size_t bytes)
+{
+    off_t end = lseek(file->fd, 0, SEEK_CUR), behind = (off_t)(at + bytes);
+    if (end < 0 || (end != (off_t)at && lseek(file->fd, (off_t)at, SEEK_SET) < 0))
+        return fail_errno(ERR_IO, "write %s", file->path);
+    TRY(file_write_all(file->fd, data, bytes, file->path));
+    if (behind >= end || lseek(file->fd, end, SEEK_SET) >= 0) return OK;
+    return fail_errno(ERR_IO, "write %s", file->path);
+}
+
 static int sync_folder(const char *path)
 {
     char *copy = string_format("%s", path);

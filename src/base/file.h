@@ -43,6 +43,8 @@ struct file_atomic {
 int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes);
 /* Writes all of it, or fails with ERR_IO. */
 int file_atomic_write(struct file_atomic *file, const void *data, size_t bytes);
+/* The same at a place in the file; the file ends behind the last byte that was written. */
+int file_atomic_write_at(struct file_atomic *file, size_t at, const void *data, size_t bytes);
 /* Syncs (when `sync`) and renames. On failure the temp file is gone and the old file untouched. */
 int file_atomic_commit(struct file_atomic *file, bool sync);
 /* Drops an open write; does nothing after a commit. */

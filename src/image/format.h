@@ -70,17 +70,31 @@ int exif_read(const struct source *source, int orientation, size_t whole_limit,
               int (*read_stored)(const struct source *source, size_t whole_limit,
                                  const struct image_sink *sink));
 
-/* Writes PNG through `write`, whose failure's code and message come out. put: the next rows. */
-struct png_encoder;
-int png_encoder_open(struct png_encoder **encoder, const struct image *shape,
-                     int (*write)(void *argument, const void *data, size_t bytes), void *argument);
-int png_encoder_put(struct png_encoder *encoder, const struct image *rows);
-int png_encoder_end(struct png_encoder *encoder);
-void png_encoder_close(struct png_encoder *encoder); /* accepts NULL */
+/* Where an encoder's bytes go; `at`: their place in the file, which grows without holes but for
+ * PFM, whose last row comes first. A failure's code and message come out of the encoder. */
+struct byte_sink {
+    int (*write)(void *argument, size_t at, const void *data, size_t bytes);
+    void *argument;
+};
 
-/* Encoders into one malloc'ed buffer, owned by the caller. PNM picks PGM, PPM or PAM by the channel
- * count; PFM needs f32 of 1 or 3 channels. */
-int pnm_encode(const struct image *image, uint8_t **data, size_t *bytes);
-int pfm_encode(const struct image *image, uint8_t **data, size_t *bytes);
+/* Encoders take a picture's rows from the top down, some at a time. */
+struct encoder {
+    /* What it takes of such a picture: maybe fewer channels, or another sample type. ERR_USAGE for
+     * one that it cannot hold. */
+    int (*take)(const struct image *shape, struct image *taken);
+    /* `shape`: as taken. quality: JPEG's. */
+    int (*open)(void **state, const struct image *shape, int quality, const struct byte_sink *to);
+    int (*put)(void *state, const struct image *rows);
+    int (*end)(void *state);
+    void (*close)(void *state); /* accepts NULL */
+    /* Of the file, where that is known before; may be NULL. */
+    size_t (*bytes)(const struct image *shape);
+};
+/* PNM picks PGM, PPM or PAM by the channel count. */
+extern const struct encoder encoder_png, encoder_jpeg, encoder_pnm, encoder_pfm;
+
+/* A whole picture into one malloc'ed buffer, owned by the caller. */
+int encoder_make(const struct encoder *encoder, const struct image *image, int quality,
+                 uint8_t **data, size_t *bytes);
 
 #endif

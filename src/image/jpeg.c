@@ -276,12 +276,49 @@ const struct image_format format_jpeg = {"JPEG", jpeg_matches, jpeg_probe, jpeg_
 
 /* ---- writing ---- */
 
+enum { WRITE_BYTES = 1 << 16 };
+
 struct jpeg_writer {
     struct jpeg_compress_struct info;
     struct jpeg_trap trap;
-    unsigned char *data;
-    unsigned long bytes;
+    struct jpeg_destination_mgr manager;
+    struct byte_sink to;
+    size_t written;
+    int code; /* of a write that failed; its message is set */
+    uint8_t buffer[WRITE_BYTES];
 };
+
+static void write_buffer(struct jpeg_writer *writer, size_t bytes)
+{
+    writer->code = writer->to.write(writer->to.argument, writer->written, writer->buffer, bytes);
+    if (writer->code < 0) longjmp(writer->trap.jump, 1);
+    writer->written += bytes;
+    writer->manager.next_output_byte = writer->buffer;
+    writer->manager.free_in_buffer = WRITE_BYTES;
+}
+
+static void begin_output(j_compress_ptr info)
+{
+    info->dest->next_output_byte = ((struct jpeg_writer *)info->client_data)->buffer;
+    info->dest->free_in_buffer = WRITE_BYTES;
+}
+
+static boolean empty_buffer(j_compress_ptr info)
+{
+    write_buffer(info->client_data, WRITE_BYTES);
+    return TRUE;
+}
+
+static void end_output(j_compress_ptr info)
+{
+    write_buffer(info->client_data, WRITE_BYTES - info->dest->free_in_buffer);
+}
+
+static int fail_write(const struct jpeg_writer *writer)
+{
+    if (writer->code < 0) return writer->code;
+    return fail(ERR_SYSTEM, "write JPEG: %s", writer->trap.message);
+}
 
 /* Chroma at full resolution from quality 90 on (4:4:4), else halved both ways (4:2:0), libjpeg's
  * default. */
@@ -295,46 +332,82 @@ static void set_quality(struct jpeg_compress_struct *info, int quality)
     info->comp_info[0].v_samp_factor = factor;
 }
 
-static int write_image(struct jpeg_writer *writer, const struct image *image, int quality)
+static int begin_file(struct jpeg_writer *writer, const struct image *shape, int quality)
 {
     struct jpeg_compress_struct *info = &writer->info;
-    if (setjmp(writer->trap.jump)) return fail(ERR_SYSTEM, "write JPEG: %s", writer->trap.message);
+    if (setjmp(writer->trap.jump)) return fail_write(writer);
     jpeg_create_compress(info);
-    jpeg_mem_dest(info, &writer->data, &writer->bytes);
-    info->image_width = (JDIMENSION)image->width;
-    info->image_height = (JDIMENSION)image->height;
-    info->input_components = image->channels;
-    info->in_color_space = image->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    info->client_data = writer;
+    info->dest = &writer->manager;
+    info->image_width = (JDIMENSION)shape->width;
+    info->image_height = (JDIMENSION)shape->height;
+    info->input_components = shape->channels;
+    info->in_color_space = shape->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg_set_defaults(info);
     set_quality(info, quality);
     jpeg_start_compress(info, TRUE);
-    size_t row = (size_t)image->width * (size_t)image->channels;
-    while (info->next_scanline < info->image_height) {
-        JSAMPROW line = (uint8_t *)image->data + info->next_scanline * row;
-        jpeg_write_scanlines(info, &line, 1);
-    }
-    jpeg_finish_compress(info);
     return OK;
 }
 
-int image_encode_jpeg(const struct image *image, int quality, uint8_t **data, size_t *bytes)
+static void close_writer(void *state)
 {
-    *data = NULL;
-    *bytes = 0;
-    if (image->type != SAMPLE_U8 || (image->channels != 1 && image->channels != 3))
-        return fail(ERR_USAGE, "JPEG takes 1 or 3 channels of 8 bits");
-    if (image->width > JPEG_MAX_DIMENSION || image->height > JPEG_MAX_DIMENSION)
-        return fail(ERR_USAGE, "JPEG holds at most %ld pixels a side, not %dx%d",
-                    JPEG_MAX_DIMENSION, image->width, image->height);
-    struct jpeg_writer writer = {.data = NULL};
-    writer.info.err = set_trap(&writer.trap);
-    int code = write_image(&writer, image, quality);
-    jpeg_destroy_compress(&writer.info);
-    if (code < 0) {
-        free(writer.data);
-        return code;
+    struct jpeg_writer *writer = state;
+    if (!writer) return;
+    jpeg_destroy_compress(&writer->info);
+    free(writer);
+}
+
+static int open_writer(void **state, const struct image *shape, int quality,
+                       const struct byte_sink *to)
+{
+    *state = NULL;
+    struct jpeg_writer *writer = calloc(1, sizeof *writer);
+    if (!writer) return fail(ERR_SYSTEM, "out of memory");
+    writer->info.err = set_trap(&writer->trap);
+    writer->manager = (struct jpeg_destination_mgr){.init_destination = begin_output,
+                                                    .empty_output_buffer = empty_buffer,
+                                                    .term_destination = end_output};
+    writer->to = *to;
+    int code = begin_file(writer, shape, quality);
+    if (code < 0)
+        close_writer(writer);
+    else
+        *state = writer;
+    return code;
+}
+
+static int put(void *state, const struct image *rows)
+{
+    struct jpeg_writer *writer = state;
+    size_t row = image_bytes(rows) / (size_t)rows->height;
+    if (setjmp(writer->trap.jump)) return fail_write(writer);
+    for (int y = 0; y < rows->height; y++) {
+        JSAMPROW line = (uint8_t *)rows->data + (size_t)y * row;
+        jpeg_write_scanlines(&writer->info, &line, 1);
     }
-    *data = writer.data;
-    *bytes = writer.bytes;
     return OK;
 }
+
+static int end(void *state)
+{
+    struct jpeg_writer *writer = state;
+    if (setjmp(writer->trap.jump)) return fail_write(writer);
+    jpeg_finish_compress(&writer->info);
+    return OK;
+}
+
+/* Grey or RGB of 8 bits; alpha lies over black. */
+static int take(const struct image *shape, struct image *taken)
+{
+    *taken = *shape;
+    if (shape->channels > 4)
+        return fail(ERR_USAGE, "JPEG holds grey or RGB, not %d channels", shape->channels);
+    if (shape->width > JPEG_MAX_DIMENSION || shape->height > JPEG_MAX_DIMENSION)
+        return fail(ERR_USAGE, "JPEG holds at most %ld pixels a side, not %dx%d",
+                    JPEG_MAX_DIMENSION, shape->width, shape->height);
+    taken->channels = shape->channels <= 2 ? 1 : 3;
+    taken->type = SAMPLE_U8;
+    return OK;
+}
+
+const struct encoder encoder_jpeg = {take, open_writer, put, end, close_writer, NULL};

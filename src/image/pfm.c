@@ -128,30 +128,65 @@ static bool pfm_matches(const uint8_t *data, size_t bytes)
 
 const struct image_format format_pfm = {"PFM", pfm_matches, pfm_probe, pfm_read};
 
-int pfm_encode(const struct image *image, uint8_t **data, size_t *bytes)
+/* ---- writing ---- */
+
+struct pfm_encoder {
+    struct byte_sink to;
+    size_t head, row; /* bytes */
+    int left;         /* rows to come, which stand before those that came */
+};
+
+static int take(const struct image *shape, struct image *taken)
 {
-    *data = NULL;
-    *bytes = 0;
-    if (image->channels != 1 && image->channels != 3)
-        return fail(ERR_USAGE, "PFM holds 1 or 3 channels, not %d", image->channels);
-    char header[64];
+    *taken = *shape;
+    taken->type = SAMPLE_F32;
+    if (shape->channels == 1 || shape->channels == 3) return OK;
+    return fail(ERR_USAGE, "PFM holds 1 or 3 channels, not %d", shape->channels);
+}
+
+static size_t format_header(char *text, size_t room, const struct image *shape)
+{
     bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
-    size_t head = (size_t)snprintf(header, sizeof header, "P%c\n%d %d\n%s\n",
-                                   image->channels == 3 ? 'F' : 'f', image->width, image->height,
-                                   little ? "-1.0" : "1.0");
-    size_t row = (size_t)image->width * (size_t)image->channels;
-    size_t body = row * (size_t)image->height * sizeof(float);
-    uint8_t *out = malloc(head + body);
-    if (!out) return fail(ERR_SYSTEM, "out of memory for a PFM file");
-    memcpy(out, header, head);
-    for (int y = 0; y < image->height; y++) {
-        uint8_t *to = out + head + (size_t)(image->height - 1 - y) * row * sizeof(float);
-        for (size_t i = 0; i < row; i++) {
-            float v = image_sample(image, (size_t)y * row + i);
-            memcpy(to + 4 * i, &v, 4);
-        }
+    return (size_t)snprintf(text, room, "P%c\n%d %d\n%s\n", shape->channels == 3 ? 'F' : 'f',
+                            shape->width, shape->height, little ? "-1.0" : "1.0");
+}
+
+static size_t file_bytes(const struct image *shape)
+{
+    char header[64];
+    return format_header(header, sizeof header, shape) + image_bytes(shape);
+}
+
+static int open_encoder(void **state, const struct image *shape, int quality,
+                        const struct byte_sink *to)
+{
+    (void)quality;
+    char header[64];
+    struct pfm_encoder *encoder = *state = calloc(1, sizeof *encoder);
+    if (!encoder) return fail(ERR_SYSTEM, "out of memory for a PFM file");
+    encoder->to = *to;
+    encoder->head = format_header(header, sizeof header, shape);
+    encoder->row = image_bytes(shape) / (size_t)shape->height;
+    encoder->left = shape->height;
+    return to->write(to->argument, 0, header, encoder->head);
+}
+
+static int put(void *state, const struct image *rows)
+{
+    struct pfm_encoder *encoder = state;
+    const struct byte_sink *to = &encoder->to;
+    for (int y = 0; y < rows->height; y++) {
+        encoder->left--;
+        TRY(to->write(to->argument, encoder->head + (size_t)encoder->left * encoder->row,
+                      (const uint8_t *)rows->data + (size_t)y * encoder->row, encoder->row));
     }
-    *data = out;
-    *bytes = head + body;
     return OK;
 }
+
+static int end(void *state)
+{
+    (void)state;
+    return OK;
+}
+
+const struct encoder encoder_pfm = {take, open_encoder, put, end, free, file_bytes};

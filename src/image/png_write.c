@@ -1,4 +1,4 @@
-/* Writing PNG with libpng's classic API: into memory, or row by row into a file. */
+/* Writing PNG row by row with libpng's classic API. */
 #include "base/error.h"
 #include "image/format.h"
 
@@ -12,8 +12,8 @@ struct png_encoder {
     png_structp png;
     png_infop info;
     struct image shape;
-    int (*write)(void *argument, const void *data, size_t bytes);
-    void *argument;
+    struct byte_sink to;
+    size_t written;
     int code; /* of a write that failed; its message is set */
     char message[160];
 };
@@ -34,8 +34,9 @@ static void on_warning(png_structp png, png_const_charp text)
 static void write_bytes(png_structp png, png_bytep from, size_t bytes)
 {
     struct png_encoder *encoder = png_get_io_ptr(png);
-    encoder->code = encoder->write(encoder->argument, from, bytes);
+    encoder->code = encoder->to.write(encoder->to.argument, encoder->written, from, bytes);
     if (encoder->code < 0) png_error(png, "write failed");
+    encoder->written += bytes;
 }
 
 static void flush_nothing(png_structp png)
@@ -69,29 +70,45 @@ static int write_header(struct png_encoder *encoder)
     return OK;
 }
 
-int png_encoder_open(struct png_encoder **out, const struct image *shape,
-                     int (*write)(void *argument, const void *data, size_t bytes), void *argument)
+static int take(const struct image *shape, struct image *taken)
 {
-    *out = NULL;
-    if (shape->channels > 4 || shape->type == SAMPLE_F32)
-        return fail(ERR_USAGE, "PNG holds 1 to 4 channels of 8 or 16 bits");
+    *taken = *shape;
+    if (shape->channels > 4)
+        return fail(ERR_USAGE, "PNG holds 1 to 4 channels, not %d", shape->channels);
+    if (shape->type == SAMPLE_F32) taken->type = SAMPLE_U8;
+    return OK;
+}
+
+static void close_encoder(void *state)
+{
+    struct png_encoder *encoder = state;
+    if (!encoder) return;
+    png_destroy_write_struct(&encoder->png, &encoder->info);
+    free(encoder);
+}
+
+static int open_encoder(void **state, const struct image *shape, int quality,
+                        const struct byte_sink *to)
+{
+    (void)quality;
+    *state = NULL;
     struct png_encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) return fail(ERR_SYSTEM, "out of memory");
     encoder->shape = *shape;
-    encoder->write = write;
-    encoder->argument = argument;
+    encoder->to = *to;
     encoder->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, encoder, on_error, on_warning);
     if (encoder->png) encoder->info = png_create_info_struct(encoder->png);
     int code = encoder->info ? write_header(encoder) : fail(ERR_SYSTEM, "out of memory");
     if (code < 0)
-        png_encoder_close(encoder);
+        close_encoder(encoder);
     else
-        *out = encoder;
+        *state = encoder;
     return code;
 }
 
-int png_encoder_put(struct png_encoder *encoder, const struct image *rows)
+static int put(void *state, const struct image *rows)
 {
+    struct png_encoder *encoder = state;
     size_t row = image_bytes(rows) / (size_t)rows->height;
     if (setjmp(png_jmpbuf(encoder->png))) return fail_encode(encoder);
     for (int y = 0; y < rows->height; y++)
@@ -99,69 +116,12 @@ int png_encoder_put(struct png_encoder *encoder, const struct image *rows)
     return OK;
 }
 
-int png_encoder_end(struct png_encoder *encoder)
+static int end(void *state)
 {
+    struct png_encoder *encoder = state;
     if (setjmp(png_jmpbuf(encoder->png))) return fail_encode(encoder);
     png_write_end(encoder->png, NULL);
     return OK;
 }
 
-void png_encoder_close(struct png_encoder *encoder)
-{
-    if (!encoder) return;
-    png_destroy_write_struct(&encoder->png, &encoder->info);
-    free(encoder);
-}
-
-/* ---- into memory ---- */
-
-struct buffer {
-    uint8_t *data;
-    size_t bytes, room;
-};
-
-static int append(void *argument, const void *data, size_t bytes)
-{
-    struct buffer *buffer = argument;
-    if (bytes > buffer->room - buffer->bytes) {
-        size_t room = 2 * (buffer->bytes + bytes) + 65536;
-        uint8_t *larger = realloc(buffer->data, room);
-        if (!larger) return fail(ERR_SYSTEM, "write PNG: out of memory");
-        buffer->data = larger;
-        buffer->room = room;
-    }
-    memcpy(buffer->data + buffer->bytes, data, bytes);
-    buffer->bytes += bytes;
-    return OK;
-}
-
-static int encode_integers(const struct image *image, uint8_t **data, size_t *bytes)
-{
-    struct buffer buffer = {0};
-    struct png_encoder *encoder = NULL;
-    int code = png_encoder_open(&encoder, image, append, &buffer);
-    if (code == OK) code = png_encoder_put(encoder, image);
-    if (code == OK) code = png_encoder_end(encoder);
-    png_encoder_close(encoder);
-    if (code < 0) {
-        free(buffer.data);
-        return code;
-    }
-    *data = buffer.data;
-    *bytes = buffer.bytes;
-    return OK;
-}
-
-int image_encode_png(const struct image *image, uint8_t **data, size_t *bytes)
-{
-    *data = NULL;
-    *bytes = 0;
-    if (image->channels > 4)
-        return fail(ERR_USAGE, "PNG holds 1 to 4 channels, not %d", image->channels);
-    if (image->type != SAMPLE_F32) return encode_integers(image, data, bytes);
-    struct image rounded;
-    TRY(image_convert(&rounded, image, SAMPLE_U8));
-    int code = encode_integers(&rounded, data, bytes);
-    image_free(&rounded);
-    return code;
-}
+const struct encoder encoder_png = {take, open_encoder, put, end, close_encoder, NULL};

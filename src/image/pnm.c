@@ -267,32 +267,77 @@ static int format_header(char *text, size_t room, const struct image *image)
                     image->width, image->height, image->channels, maximum, kind);
 }
 
-int pnm_encode(const struct image *image, uint8_t **data, size_t *bytes)
+struct pnm_encoder {
+    struct byte_sink to;
+    size_t written;
+    uint8_t *swapped; /* samples of 16 bits as the file has them */
+    size_t room;
+};
+
+static int take(const struct image *shape, struct image *taken)
 {
-    *data = NULL;
-    *bytes = 0;
-    if (image->type == SAMPLE_F32) {
-        struct image rounded;
-        TRY(image_convert(&rounded, image, SAMPLE_U8));
-        int code = pnm_encode(&rounded, data, bytes);
-        image_free(&rounded);
-        return code;
-    }
-    char header[128];
-    size_t head = (size_t)format_header(header, sizeof header, image), body = image_bytes(image);
-    uint8_t *out = malloc(head + body);
-    if (!out) return fail(ERR_SYSTEM, "out of memory for a PNM file");
-    memcpy(out, header, head);
-    if (image->type == SAMPLE_U8) {
-        memcpy(out + head, image->data, body);
-    } else { /* big-endian in the file */
-        const uint16_t *from = image->data;
-        for (size_t i = 0; i < body / 2; i++) {
-            out[head + 2 * i] = (uint8_t)(from[i] >> 8);
-            out[head + 2 * i + 1] = (uint8_t)from[i];
-        }
-    }
-    *data = out;
-    *bytes = head + body;
+    *taken = *shape;
+    if (shape->type == SAMPLE_F32) taken->type = SAMPLE_U8;
     return OK;
 }
+
+static size_t file_bytes(const struct image *shape)
+{
+    char header[128];
+    return (size_t)format_header(header, sizeof header, shape) + image_bytes(shape);
+}
+
+static int put_bytes(struct pnm_encoder *encoder, const void *data, size_t bytes)
+{
+    TRY(encoder->to.write(encoder->to.argument, encoder->written, data, bytes));
+    encoder->written += bytes;
+    return OK;
+}
+
+static int open_encoder(void **state, const struct image *shape, int quality,
+                        const struct byte_sink *to)
+{
+    (void)quality;
+    char header[128];
+    size_t head = (size_t)format_header(header, sizeof header, shape);
+    struct pnm_encoder *encoder = *state = calloc(1, sizeof *encoder);
+    if (!encoder) return fail(ERR_SYSTEM, "out of memory for a PNM file");
+    encoder->to = *to;
+    return put_bytes(encoder, header, head);
+}
+
+/* 16 bits are big-endian in the file. */
+static int put(void *state, const struct image *rows)
+{
+    struct pnm_encoder *encoder = state;
+    size_t bytes = image_bytes(rows);
+    if (rows->type == SAMPLE_U8) return put_bytes(encoder, rows->data, bytes);
+    if (bytes > encoder->room) {
+        uint8_t *larger = realloc(encoder->swapped, bytes);
+        if (!larger) return fail(ERR_SYSTEM, "out of memory for a PNM file");
+        encoder->swapped = larger;
+        encoder->room = bytes;
+    }
+    const uint16_t *from = rows->data;
+    for (size_t i = 0; i < bytes / 2; i++) {
+        encoder->swapped[2 * i] = (uint8_t)(from[i] >> 8);
+        encoder->swapped[2 * i + 1] = (uint8_t)from[i];
+    }
+    return put_bytes(encoder, encoder->swapped, bytes);
+}
+
+static int end(void *state)
+{
+    (void)state;
+    return OK;
+}
+
+static void close_encoder(void *state)
+{
+    struct pnm_encoder *encoder = state;
+    if (!encoder) return;
+    free(encoder->swapped);
+    free(encoder);
+}
+
+const struct encoder encoder_pnm = {take, open_encoder, put, end, close_encoder, file_bytes};

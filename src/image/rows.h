@@ -31,10 +31,10 @@ int image_scaler_open(struct image_scaler **scaler, const struct image *in, int 
 int image_scaler_put(struct image_scaler *scaler, const struct image *rows);
 void image_scaler_close(struct image_scaler *scaler); /* accepts NULL */
 
-/* Writing: PNG row by row (F32 is not taken), atomically; other formats are collected first. */
+/* Writing row by row, atomically, as image_save writes the whole: rows come in order. */
 struct image_writer;
 int image_writer_open(struct image_writer **writer, const char *path, const struct image *shape);
-int image_writer_put(struct image_writer *writer, struct image *rows, int y);
+int image_writer_put(struct image_writer *writer, const struct image *rows);
 /* Ends the file and puts it into place. */
 int image_writer_commit(struct image_writer *writer);
 void image_writer_close(struct image_writer *writer); /* drops it unless committed; accepts NULL */

@@ -59,12 +59,13 @@ static int select_channels(struct image *out, const struct image *rows, int firs
 static int put(void *argument, struct image *rows, int y)
 {
     struct splat_output *output = argument;
+    (void)y; /* they come in order */
     for (int i = 0; i < output->count; i++) {
         const struct splat_output_part *part = &output->part[i];
-        if (part->channels == rows->channels) return image_writer_put(part->writer, rows, y);
+        if (part->channels == rows->channels) return image_writer_put(part->writer, rows);
         struct image selected;
         TRY(select_channels(&selected, rows, part->first, part->channels));
-        int code = image_writer_put(part->writer, &selected, y);
+        int code = image_writer_put(part->writer, &selected);
         image_free(&selected);
         TRY(code);
     }

@@ -94,7 +94,9 @@ if [ -z "$least" ]; then
     skip "the process's own memory: ulimit -d cannot be set here"
 else
     run 0 data_limit $((least + 40000)) "$program" train fit.yaml input_path=huge.ppm max_steps=1 memory.limit=40MB -o huge -q
-    run 0 data_limit $((least + 40000)) "$program" render huge -o huge.png --device cpu
+    for kind in png jpg ppm pfm; do
+        run 0 data_limit $((least + 40000)) "$program" render huge -o huge.$kind --device cpu
+    done
     same huge/final.png huge.png
 fi
 finish

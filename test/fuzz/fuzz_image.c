@@ -64,10 +64,10 @@ static void check_round_trip(const struct image *image)
     uint8_t *data;
     size_t bytes;
     struct image back;
-    int code = image->type == SAMPLE_F32 ? pfm_encode(image, &data, &bytes)
-               : image->channels <= 4    ? image_encode_png(image, &data, &bytes)
-                                         : pnm_encode(image, &data, &bytes);
-    require(code == OK);
+    const struct encoder *encoder = image->type == SAMPLE_F32 ? &encoder_pfm
+                                    : image->channels <= 4    ? &encoder_png
+                                                              : &encoder_pnm;
+    require(encoder_make(encoder, image, 0, &data, &bytes) == OK);
     require(image_decode(&back, data, bytes, "fuzz") == OK);
     require(image_bytes(&back) == image_bytes(image));
     require(memcmp(back.data, image->data, image_bytes(image)) == 0);
