@@ -179,7 +179,7 @@ CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))
 emu-test:
 	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
 emu-run: $(B)/imgtrain $(B)/imgtrain-test
-	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda
+	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback
 
 # Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
 # its kernel and line. Without OpenMP and other libraries, which it would have to know too.
@@ -202,7 +202,7 @@ emu-msan-run: $(B)/imgtrain-msan
 gpu-test:
 	@$(MAKE) --no-print-directory CUDA=1 gpu-run
 gpu-run: imgtrain $(B)/imgtrain-test
-	@test/run.sh $(B) $(filter-out cuda_emu,$(CUDA_SUITES)) cuda
+	@test/run.sh $(B) $(filter-out cuda_emu,$(CUDA_SUITES)) cuda cuda_fallback
 
 # Times against what the GPU reaches with plain copies and arithmetic.
 gpu-bench:

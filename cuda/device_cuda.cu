@@ -90,9 +90,11 @@ static int cuda_alloc_host(struct device *device, size_t bytes, void **memory)
     (void)device;
     *memory = NULL;
     if (bytes == 0) return OK;
-    if (cudaHostAlloc(memory, bytes, cudaHostAllocDefault) != cudaSuccess) {
+    cudaError_t error = cudaHostAlloc(memory, bytes, cudaHostAllocDefault);
+    if (error != cudaSuccess) {
         cudaGetLastError();
         *memory = NULL;
+        if (error != cudaErrorMemoryAllocation) return cuda_result(error, "cudaHostAlloc");
         return fail(ERR_SYSTEM, "no %s of pinned host memory", format_bytes((int64_t)bytes).text);
     }
     memset(*memory, 0, bytes);

@@ -7,9 +7,19 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* The CPU instead, once the error message says why. */
+static int open_cpu(struct fallback *fallback)
+{
+    log_warning("%s: going on with the CPU", error_message());
+    fallback->slice = fallback->whole;
+    return device_open(&fallback->device, "cpu", 0);
+}
+
 int fallback_open(struct fallback *fallback, const char *device, uint64_t limit)
 {
-    TRY(device_open(&fallback->device, device, 0));
+    int code = device_open(&fallback->device, device, 0);
+    if (code == ERR_DEVICE_MEMORY) return open_cpu(fallback); /* not even room to open it */
+    TRY(code);
     fallback->device->limit_bytes = (size_t)limit;
     fallback->slice = fallback->whole;
     return OK;
@@ -30,10 +40,9 @@ static int descend(struct fallback *f)
         return OK;
     }
     if (is_cpu(f->device)) return ERR_DEVICE_MEMORY;
-    log_warning("%s: going on with the CPU", error_message());
     device_close(f->device);
     f->device = NULL;
-    return fallback_open(f, "cpu", 0);
+    return open_cpu(f);
 }
 
 int fallback_run(struct fallback *f,

@@ -14,8 +14,9 @@ struct fallback {
     const char *unit;      /* "pictures" */
 };
 
-/* Opens the device. limit: most bytes it may allocate; 0 = none. It is the limit of the device that
- * was named: the CPU that takes over has none. */
+/* Opens the device, or the CPU where there is no memory left to open it. limit: most bytes it may
+ * allocate; 0 = none. It is the limit of the device that was named: the CPU that takes over has
+ * none. */
 int fallback_open(struct fallback *fallback, const char *device, uint64_t limit);
 
 /* Calls attempt(context, device, slice) with ever less at a time until one does not end with

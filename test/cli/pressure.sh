@@ -1,6 +1,6 @@
 #!/bin/sh
 # imgtrain sample and render with ever less device memory: slices, every step announced, the same
-# pictures bit for bit, and 31 when nothing is left to try.
+# pictures bit for bit, and 31 when nothing is left to try. From a GPU to the CPU: cuda_fallback.sh.
 . "$(dirname "$0")/lib.sh"
 
 awk 'BEGIN { print "P3 64 150 255"; for (i = 0; i < 9600; i++) print i % 251, i * 7 % 256, i * i % 256 }' >tall.ppm
@@ -80,17 +80,4 @@ run 0 test ! -e x.png
 run 78 env IMGTRAIN_FAULTS=nonsense "$program" render fit --device cpu -o x.png
 run 64 imgtrain render fit --memory-limit much -o x.png
 err_has "--memory-limit: 'much' is no amount of memory"
-
-# from a GPU to the CPU
-if imgtrain doctor 2>/dev/null | grep '^cuda ' | grep -qv ' no:'; then
-    run 0 imgtrain sample gan --grid 4x3 --device cuda --memory-limit 1kB -o gpu.png
-    err_has "going on with the CPU"
-    run 0 cmp gpu.png whole.png
-    run 0 imgtrain render fit --device cuda --memory-limit 1kB -o gpu.png
-    err_has "going on with the CPU"
-    run 0 imgtrain render fit --device cpu -o cpu.png
-    run 0 cmp gpu.png cpu.png
-else
-    skip "from a GPU to the CPU: no GPU"
-fi
 finish
