@@ -12,7 +12,9 @@ enum { CUDA_PARTIALS = 4 << 20 };
 
 struct cuda_device {
     struct device base;
-    cudaStream_t stream;                      /* all work goes through it, in order */
+    cudaStream_t stream;                /* all work goes through it, in order */
+    cudaStream_t queues[DEVICE_QUEUES]; /* [QUEUE_WORK]: stream */
+    cudaEvent_t marks[DEVICE_MARKS];
     int ordinal, multiprocessors, capability; /* capability: 75, 90, ... */
     size_t shared_bytes_most;                 /* what a block may have when it asks for it */
     void *scratch, *scratch_host;             /* CUDA_SCRATCH bytes each */

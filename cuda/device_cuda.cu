@@ -125,9 +125,43 @@ static int cuda_download(struct device *device, void *to, const void *from, size
 static int cuda_synchronize(struct device *device)
 {
     (void)device;
-    cudaError_t error = cudaStreamSynchronize(cuda_stream());
+    cudaError_t error = cudaSuccess;
+    for (int i = 0; i < DEVICE_QUEUES; i++) {
+        cudaError_t one = cudaStreamSynchronize(current->queues[i]);
+        if (error == cudaSuccess) error = one;
+    }
     TRY(cuda_take_error());
     return cuda_result(error, "CUDA");
+}
+
+/* ---- copies beside the operations ---- */
+static int cuda_copy(struct device *device, enum device_queue queue, void *to, const void *from,
+                     size_t bytes)
+{
+    (void)device;
+    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, current->queues[queue]));
+    return OK;
+}
+
+static int cuda_mark(struct device *device, enum device_queue queue, int mark)
+{
+    (void)device;
+    cuda_check(cudaEventRecord(current->marks[mark], current->queues[queue]));
+    return OK;
+}
+
+static int cuda_await(struct device *device, enum device_queue queue, int mark)
+{
+    (void)device;
+    cuda_check(cudaStreamWaitEvent(current->queues[queue], current->marks[mark], 0));
+    return OK;
+}
+
+static int cuda_await_host(struct device *device, int mark)
+{
+    (void)device;
+    cuda_check(cudaEventSynchronize(current->marks[mark]));
+    return OK;
 }
 
 void cuda_fetch_scratch(size_t bytes)
@@ -149,7 +183,10 @@ static void cuda_close(struct device *device)
     cudaFree(d->scratch);
     cudaFree(d->partials);
     cudaFreeHost(d->scratch_host);
-    if (d->stream) cudaStreamDestroy(d->stream);
+    for (int i = 0; i < DEVICE_MARKS; i++)
+        if (d->marks[i]) cudaEventDestroy(d->marks[i]);
+    for (int i = 0; i < DEVICE_QUEUES; i++)
+        if (d->queues[i]) cudaStreamDestroy(d->queues[i]);
     cudaGetLastError();
     kept_error = cudaSuccess;
     if (current == d) current = NULL;
@@ -185,7 +222,11 @@ static int start(struct cuda_device *d, int ordinal)
     if (d->capability < LEAST_CAPABILITY)
         return fail(ERR_DEVICE, "%.60s has compute capability %d.%d, needed is %d.%d", p.name,
                     p.major, p.minor, LEAST_CAPABILITY / 10, LEAST_CAPABILITY % 10);
-    cuda_check(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
+    for (int i = 0; i < DEVICE_QUEUES; i++)
+        cuda_check(cudaStreamCreateWithFlags(&d->queues[i], cudaStreamNonBlocking));
+    for (int i = 0; i < DEVICE_MARKS; i++)
+        cuda_check(cudaEventCreateWithFlags(&d->marks[i], cudaEventDisableTiming));
+    d->stream = d->queues[QUEUE_WORK];
     cuda_check(cudaMalloc(&d->scratch, CUDA_SCRATCH));
     cuda_check(cudaMalloc(&d->partials, CUDA_PARTIALS));
     cuda_check(cudaHostAlloc(&d->scratch_host, CUDA_SCRATCH, cudaHostAllocDefault));
@@ -220,6 +261,10 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     d->base.download = cuda_download;
     d->base.synchronize = cuda_synchronize;
     cuda_install_graphs(&d->base);
+    d->base.copy = cuda_copy;
+    d->base.mark = cuda_mark;
+    d->base.await = cuda_await;
+    d->base.await_host = cuda_await_host;
     d->base.close = cuda_close;
     d->base.splat = &splat_cuda_ops;
     d->base.nn = nn_ops_cuda();

@@ -53,12 +53,11 @@ static void shake(struct gan_core *core, enum gan_range range, const struct net 
 }
 
 /* side: of the pictures' height; a width that is half as much again. */
-static void bench_open(struct bench *b, bool cuda, int side, int micro, enum gan_scheme scheme,
-                       bool amp)
+static void bench_open_with(struct bench *b, bool cuda, int side, int micro,
+                            struct gan_choices choices)
 {
     memset(b, 0, sizeof *b);
     struct net_design design = {.stages = 2, .base_h = side / 2, .base_w = side * 3 / 4};
-    struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .scheme = scheme, .amp = amp};
     design.width[0] = 24;
     design.width[1] = 16;
     design.blocks[0] = design.blocks[1] = 1;
@@ -82,6 +81,13 @@ static void bench_open(struct bench *b, bool cuda, int side, int micro, enum gan
     MUST(gan_core_initialise(&b->core, 1));
     shake(&b->core, GAN_RANGE_G, &b->core.g.net);
     shake(&b->core, GAN_RANGE_D, &b->core.d.net);
+}
+
+static void bench_open(struct bench *b, bool cuda, int side, int micro, enum gan_scheme scheme,
+                       bool amp)
+{
+    struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .scheme = scheme, .amp = amp};
+    bench_open_with(b, cuda, side, micro, choices);
 }
 
 static void bench_close(struct bench *b)
@@ -217,10 +223,10 @@ static void train_step(struct bench *b, int step, struct gan_report *d, struct g
     struct gan_core *core = &b->core;
     b->step = step;
     MUST(gan_d_step(core, fill, b, 2, NULL));
-    gan_update(core, &core->d, 1e-3, 0.9);
+    MUST(gan_update(core, &core->d, 1e-3, 0.9));
     MUST(gan_g_step(core, fill, b, NULL));
-    gan_update(core, &core->g, 1e-3, 0.9);
-    core->ops->ema(core->ema, core->g.parameters, core->g.net.floats, 0.9f);
+    MUST(gan_update(core, &core->g, 1e-3, 0.9));
+    MUST(gan_average(core, 0.9));
     MUST(gan_reports(core, d, g));
 }
 
@@ -272,6 +278,52 @@ START_TEST(no_choice_changes_a_bit)
 }
 END_TEST
 
+/* Every number of the state, behind another. */
+static float *fetch_state(struct bench *b, size_t *bytes)
+{
+    float *view = NULL;
+    for (int i = 0; i < GAN_RANGES; i++)
+        MUST(gan_core_pull(&b->core, (enum gan_range)i, &view));
+    *bytes = (3 * b->core.g.net.floats + 2 * b->core.d.net.floats) * sizeof(float);
+    float *copy = malloc(*bytes);
+    ck_assert_ptr_nonnull(copy);
+    memcpy(copy, gan_core_view(&b->core, GAN_RANGE_G), *bytes);
+    return copy;
+}
+
+/* Three steps and pictures of the averaged generator, with the queues in order `_i`: state beside
+ * the device changes no bit, and takes the bytes that were predicted. */
+START_TEST(offload_changes_no_bit)
+{
+    float *kept[2], z[9 * BATCH], pictures[2][BATCH * 8 * 12 * 3];
+    const int labels[BATCH] = {2, 0, 1};
+    size_t bytes[2], resident = 0;
+    net_normal(z, 9 * BATCH, 1, STREAM_TEST, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        struct bench b;
+        struct gan_report d, g;
+        struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .offload = i == 1};
+        emu_stream_order(i ? (unsigned)_i : 0);
+        bench_open_with(&b, true, 8, BATCH, choices);
+        ck_assert_uint_eq(b.device->used_bytes - WORKSPACE, plan_device_bytes(b.plan));
+        ck_assert_uint_eq(b.device->host_bytes, plan_host_bytes(b.plan));
+        if (i == 0) resident = b.device->used_bytes;
+        ck_assert(i == 0 || b.device->used_bytes + b.core.window_bytes < resident);
+        for (int step = 0; step < 3; step++)
+            train_step(&b, step, &d, &g);
+        kept[i] = fetch_state(&b, &bytes[i]);
+        MUST(gan_generate(&b.core, b.core.ema, z, labels, BATCH, pictures[i]));
+        bench_close(&b);
+    }
+    ck_assert_uint_eq(bytes[0], bytes[1]);
+    ck_assert_mem_eq(kept[0], kept[1], bytes[0]);
+    ck_assert_mem_eq(pictures[0], pictures[1], sizeof pictures[0]);
+    free(kept[0]);
+    free(kept[1]);
+    emu_stream_order(0);
+}
+END_TEST
+
 #ifdef CUDA_EMU
 /* A launch that is refused, or a device that is lost, within a step: an error of that step, and of
  * nothing before. */
@@ -301,6 +353,7 @@ Suite *cuda_gan_suite(void)
     tcase_add_test(tests, gradients_in_bf16);
     tcase_add_test(tests, five_steps_stay_together);
     tcase_add_test(tests, no_choice_changes_a_bit);
+    tcase_add_loop_test(tests, offload_changes_no_bit, 0, stream_orders);
 #ifdef CUDA_EMU
     const char *fork_mode = getenv("CK_FORK");
     if (fork_mode && strcmp(fork_mode, "no") == 0)

@@ -14,7 +14,13 @@
 
 #ifdef CUDA_EMU
 #include "cuda_emu/emu_grid.h"
+enum { stream_orders = 8 }; /* of the device's queues */
 #else
+enum { stream_orders = 1 };
+static inline void emu_stream_order(unsigned early)
+{
+    (void)early;
+}
 static inline void emu_grid_order(bool reverse)
 {
     (void)reverse;

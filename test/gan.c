@@ -259,8 +259,7 @@ static void train_step(struct bench *b, struct gan_report *d, struct gan_report 
     gan_update(core, &core->d, lr, b2);
     MUST(gan_g_step(core, fill, b, g));
     gan_update(core, &core->g, lr, b2);
-    core->ops->ema(core->ema, core->g.parameters, core->g.net.floats,
-                   (float)get_double(b->file, "ema_beta"));
+    MUST(gan_average(core, get_double(b->file, "ema_beta")));
 }
 
 /* Both programs from the same weights and data, all updates included. */

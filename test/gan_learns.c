@@ -126,8 +126,7 @@ static void train(struct gan_core *core, struct school *school)
         gan_update(core, &core->d, lr, b2);
         ck_assert_int_ge(gan_g_step(core, fill, school, &g), 0);
         gan_update(core, &core->g, lr, b2);
-        core->ops->ema(core->ema, core->g.parameters, core->g.net.floats,
-                       life > 0 ? (float)pow(0.5, l->batch / life) : 0);
+        gan_average(core, life > 0 ? pow(0.5, l->batch / life) : 0);
     }
 }
 

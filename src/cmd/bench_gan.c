@@ -81,7 +81,7 @@ static int step(void *context, int k)
     gan_update(core, &core->d, 2e-4, 0.9);
     TRY(gan_g_step(core, fill, b, &b->g));
     gan_update(core, &core->g, 2e-4, 0.9);
-    core->ops->ema(core->ema, core->g.parameters, core->g.net.floats, 0.999f);
+    gan_average(core, 0.999);
     return OK;
 }
 

@@ -12,6 +12,12 @@ struct splat_ops; /* device/splat_ops.h */
 struct nn_ops;    /* device/nn_ops.h */
 struct device_graph;
 
+/* Queues of a device that copies beside its operations. What is asked of one is done in order;
+ * between queues there is no order but by marks. All operations, uploads and downloads are in
+ * QUEUE_WORK. */
+enum device_queue { QUEUE_WORK, QUEUE_IN, QUEUE_OUT, DEVICE_QUEUES };
+enum { DEVICE_MARKS = 32 };
+
 struct device {
     char name[128];                     /* "cpu: AMD EPYC, 2 threads, avx512" */
     size_t limit_bytes;                 /* memory.limit: allocations past it fail; 0 = none */
@@ -53,6 +59,15 @@ struct device {
     int (*graph_end)(struct device *device, struct device_graph **graph);
     int (*graph_launch)(struct device *device, struct device_graph *graph);
     void (*graph_free)(struct device *device, struct device_graph *graph);
+    /* Copies beside the operations; all NULL where operations reach the host's memory as fast as
+     * the device's. A mark stands behind all that was asked of its queue when it was last set; what
+     * a queue is asked for after `await` begins when what stands before the mark is done.
+     * await_host: likewise for the host. */
+    int (*copy)(struct device *device, enum device_queue queue, void *to, const void *from,
+                size_t bytes);
+    int (*mark)(struct device *device, enum device_queue queue, int mark);
+    int (*await)(struct device *device, enum device_queue queue, int mark);
+    int (*await_host)(struct device *device, int mark);
     /* Host memory that copies are fastest with (pinned), zeroed; not counted in used_bytes. */
     int (*alloc_host)(struct device *device, size_t bytes, void **memory);
     void (*free_host)(struct device *device, void *memory);

@@ -34,21 +34,53 @@ static struct phases number_phases(int g, int d)
     return p;
 }
 
-static int declare_network(struct gan_network *network, const char *name, bool offload,
-                           struct plan *plan)
+/* Gradients live in phases first .. last: those of the idle network take no memory. */
+static int declare_network(struct gan_network *network, const char *name, bool offload, int first,
+                           int last, struct plan *plan)
 {
-    const enum plan_kind kinds[3] = {PLAN_PARAMETERS, PLAN_GRADIENTS,
-                                     offload ? PLAN_OFFLOAD : PLAN_OPTIMISER};
-    static const char *const names[3] = {"parameters", "gradients", "optimiser"};
-    float **slots[3] = {&network->parameters, &network->gradients, &network->v};
-    for (int i = 0; i < 3; i++) {
+    const struct {
+        const char *name;
+        enum plan_kind kind;
+        int first, last;
+        float **slot;
+    } ranges[] = {
+        {"parameters", PLAN_PARAMETERS, PLAN_ALWAYS, &network->parameters},
+        {"gradients", PLAN_GRADIENTS, first, last, &network->gradients},
+        {"optimiser", offload ? PLAN_OFFLOAD : PLAN_OPTIMISER, PLAN_ALWAYS, &network->v},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         char label[32];
-        snprintf(label, sizeof label, "%s.%s", name, names[i]);
-        TRY(plan_declare(plan, label, kinds[i], network->net.floats * sizeof(float), PLAN_ALWAYS,
-                         (void **)slots[i]));
+        snprintf(label, sizeof label, "%s.%s", name, ranges[i].name);
+        TRY(plan_declare(plan, label, ranges[i].kind, network->net.floats * sizeof(float),
+                         ranges[i].first, ranges[i].last, (void **)ranges[i].slot));
     }
     network->v_missing = 1;
     return OK;
+}
+
+/* What a step needs of the optimiser, in its order. */
+static void list_belt(const struct gan_core *core, struct conveyor_range *ranges)
+{
+    memset(ranges, 0, GAN_BELT_RANGES * sizeof *ranges);
+    for (int i = 0; i < GAN_BELT_RANGES; i++) {
+        const struct gan_network *network = i == GAN_BELT_D ? &core->d : &core->g;
+        ranges[i] = (struct conveyor_range){.array_count = 1, .rows = network->net.floats};
+        ranges[i].arrays[0].host = i == GAN_BELT_EMA ? core->ema : network->v;
+        ranges[i].arrays[0].row = sizeof(float);
+    }
+}
+
+static int declare_belt(struct gan_core *core, struct plan *plan)
+{
+    struct conveyor_range ranges[GAN_BELT_RANGES];
+    enum plan_kind kind = core->choices.offload ? PLAN_OFFLOAD : PLAN_EMA;
+    TRY(plan_declare(plan, "ema", kind, core->g.net.floats * sizeof(float), PLAN_ALWAYS,
+                     (void **)&core->ema));
+    if (!core->choices.offload) return OK;
+    list_belt(core, ranges);
+    core->window_bytes = conveyor_window_bytes(core->device, ranges, GAN_BELT_RANGES);
+    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, core->window_bytes, PLAN_ALWAYS,
+                        &core->window);
 }
 
 /* Lays the arrays of a block out from `base` on; returns the bytes. block NULL: only those. */
@@ -196,11 +228,10 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
         net_mix_precision(&core->g.net);
         net_mix_precision(&core->d.net);
     }
-    TRY(declare_network(&core->g, "g", choices->offload, plan));
-    TRY(declare_network(&core->d, "d", choices->offload, plan));
-    TRY(plan_declare(plan, "ema", choices->offload ? PLAN_OFFLOAD : PLAN_EMA,
-                     core->g.net.floats * sizeof(float), PLAN_ALWAYS, (void **)&core->ema));
     struct phases p = number_phases(core->g.net.layer_count, core->d.net.layer_count);
+    TRY(declare_network(&core->g, "g", choices->offload, p.learn, p.end, plan));
+    TRY(declare_network(&core->d, "d", choices->offload, p.make, p.learn - 1, plan));
+    TRY(declare_belt(core, plan));
     TRY(declare_inputs(core, &p, plan));
     TRY(declare_d_step(core, &p, plan));
     TRY(declare_g_step(core, &p, plan));
@@ -232,6 +263,10 @@ void gan_core_connect(struct gan_core *core)
         block_layout(core, &core->host[i], own ? core->host_memory[i] : core->block_memory);
         if (!own) core->host_z[i] = i == GAN_D ? core->g_make.value[0] : core->g_learn.value[0];
     }
+    struct conveyor_range ranges[GAN_BELT_RANGES];
+    list_belt(core, ranges);
+    conveyor_describe(&core->belt, core->device, core->window, core->window_bytes, ranges,
+                      GAN_BELT_RANGES);
     connect(core, &core->g_make, &core->g, false);
     connect(core, &core->g_learn, &core->g, false);
     connect(core, &core->g_back, &core->g, true);

@@ -3,6 +3,7 @@
 #ifndef IMGTRAIN_GAN_CORE_H
 #define IMGTRAIN_GAN_CORE_H
 
+#include "device/conveyor.h"
 #include "gan/sweep.h"
 
 struct device;
@@ -64,6 +65,9 @@ struct gan_network {
     double v_missing; /* product of all b2 so far: Adam's correction is 1 - this */
 };
 
+/* What the belt carries, in the order of a step. */
+enum { GAN_BELT_D, GAN_BELT_G, GAN_BELT_EMA, GAN_BELT_RANGES };
+
 struct gan_core {
     struct device *device;
     const struct nn_ops *ops;
@@ -71,7 +75,10 @@ struct gan_core {
     struct gan_choices choices;
     int h, w, c, slice;
     struct gan_network g, d;
-    float *ema; /* of g's parameters */
+    float *ema;           /* of g's parameters */
+    struct conveyor belt; /* brings second moments and EMA to the operations, wherever they are */
+    void *window;         /* of the belt */
+    size_t window_bytes;
 
     /* the uses of the networks within a step */
     struct sweep g_make, d_first, d_second, g_learn, d_judge, g_back;
@@ -119,17 +126,19 @@ int gan_core_push(struct gan_core *core, enum gan_range range);
 int gan_core_fetch(struct gan_core *core, void *host, const void *device, size_t bytes);
 int gan_core_send(struct gan_core *core, void *device, const void *host, size_t bytes);
 
-/* Leaves the gradients in d.gradients / g.gradients. gamma: weight of the penalty. report may be
- * NULL: nothing waits for the device then, and gan_reports tells it later. Errors are the
- * callback's and the device's. */
+/* Leaves the gradients in d.gradients / g.gradients, which are the same memory. gamma: weight of
+ * the penalty. report may be NULL: nothing waits for the device then, and gan_reports tells it
+ * later. Errors are the callback's and the device's. */
 int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamma,
                struct gan_report *report);
 int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_report *report);
 /* The reports of the last D and the last G step; NULL: not wanted. */
 int gan_reports(struct gan_core *core, struct gan_report *d, struct gan_report *g);
 
-/* Adam (b1 = 0) on one network; advances v_missing. */
-void gan_update(const struct gan_core *core, struct gan_network *network, double lr, double b2);
+/* Adam (b1 = 0) on one network, the gradients of which come from its step; advances v_missing. */
+int gan_update(struct gan_core *core, struct gan_network *network, double lr, double b2);
+/* EMA of G's parameters; the last thing in a step. */
+int gan_average(struct gan_core *core, double beta);
 
 /* Between steps: pictures of latents (rows of design.z floats) made with `parameters` (of the
  * device) into out [n][h][w][c]; and D's scores of pictures. All else is host memory; labels NULL

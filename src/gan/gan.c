@@ -282,10 +282,10 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     s->now.lr *= pace_rate(s->config, s->asked_batch, batch);
     TRY(gan_d_step(core, fill, s, s->now.gamma, NULL));
-    gan_update(core, &core->d, s->now.lr, s->now.b2);
+    TRY(gan_update(core, &core->d, s->now.lr, s->now.b2));
     TRY(gan_g_step(core, fill, s, NULL));
-    gan_update(core, &core->g, s->now.lr, s->now.b2);
-    core->ops->ema(core->ema, core->g.parameters, core->g.net.floats, (float)s->now.ema);
+    TRY(gan_update(core, &core->g, s->now.lr, s->now.b2));
+    TRY(gan_average(core, s->now.ema));
     TRY(gan_reports(core, &s->d, &s->g));
     feed_back(s);
     if (s->d.invariant > (s->way.amp ? IDENTITY_AMP : IDENTITY) && !s->identity_warned) {

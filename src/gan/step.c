@@ -152,6 +152,7 @@ int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamm
                struct gan_report *report)
 {
     int batch = core->choices.batch, micro = core->choices.micro;
+    TRY(conveyor_begin(&core->belt));
     core->ops->zero(core->d.gradients, core->d.net.floats * sizeof(float));
     core->ops->zero(core->d_sums, NN_SUMS * sizeof(double));
     core->d_first.macs = core->d_second.macs = 0;
@@ -234,11 +235,28 @@ int gan_reports(struct gan_core *core, struct gan_report *d, struct gan_report *
     return OK;
 }
 
-void gan_update(const struct gan_core *core, struct gan_network *network, double lr, double b2)
+int gan_update(struct gan_core *core, struct gan_network *network, double lr, double b2)
 {
+    struct conveyor_piece v;
     network->v_missing *= b2;
-    core->ops->adam(network->parameters, network->v, network->gradients, network->net.floats,
-                    (float)lr, (float)b2, (float)(1 - network->v_missing), 1e-8f);
+    TRY(conveyor_start(&core->belt, network == &core->d ? GAN_BELT_D : GAN_BELT_G));
+    for (;;) {
+        TRY(conveyor_take(&core->belt, &v));
+        if (v.rows == 0) return OK;
+        core->ops->adam(network->parameters + v.first, v.at[0], network->gradients + v.first,
+                        v.rows, (float)lr, (float)b2, (float)(1 - network->v_missing), 1e-8f);
+    }
+}
+
+int gan_average(struct gan_core *core, double beta)
+{
+    struct conveyor_piece ema;
+    TRY(conveyor_start(&core->belt, GAN_BELT_EMA));
+    for (;;) {
+        TRY(conveyor_take(&core->belt, &ema));
+        if (ema.rows == 0) return conveyor_end(&core->belt);
+        core->ops->ema(ema.at[0], core->g.parameters + ema.first, ema.rows, (float)beta);
+    }
 }
 
 /* Labels of `n` pictures to the device; they may lie in `host` already. */
@@ -255,6 +273,10 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
     struct sweep s = core->g_make;
     size_t stride = (size_t)z_stride(core), one = picture_floats(core);
     s.parameters = parameters;
+    if (parameters == core->ema && core->window) { /* between steps the gradients' memory is free */
+        TRY(upload(core, core->g.gradients, core->ema, core->g.net.floats * sizeof(float)));
+        s.parameters = core->g.gradients;
+    }
     for (int first = 0; first < n; first += core->choices.micro) {
         s.n = n - first < core->choices.micro ? n - first : core->choices.micro;
         TRY(host_ready(core, GAN_D));
