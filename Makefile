@@ -40,7 +40,8 @@ probe_cuda  = $(shell k=build/probe/cuda-$$({ echo $(NVCC) $(CC); $(NVCC) --vers
 CUDA_KIND := $(if $(filter emu,$(CUDA)),emu,$(if $(and $(filter auto,$(CUDA)),$(SAN)),0,$(call wanted,$(CUDA),$(if $(filter 0,$(CUDA)),,$(probe_cuda)),CUDA=1 but nvcc of CUDA 13 was not found: set NVCC=)))
 HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
 # CUDA=1 is for every GPU; a build that found nvcc by itself is for this machine's, and where there
-# is none, for few, so that it stays quick. PTX of the last one serves newer GPUs.
+# is none, for few, so that it stays quick. PTX of sm_80, the least with bf16 on tensor cores, serves
+# all others from there on.
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),75 80 86 89 90 100 120,$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
@@ -116,9 +117,9 @@ $(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 endef
 $(foreach i,$(ISAS) bf16,$(eval $(call isa_rule,$(i))))
 
-NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo -Xcompiler -Wall,-Wextra,-Wno-unused-function,-Wno-deprecated-enum-float-conversion,-Wno-deprecated-enum-enum-conversion $(if $(CUDA_WERROR),-Werror all-warnings) \
+NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo --compress-mode=size -Xcompiler -Wall,-Wextra,-Wno-unused-function,-Wno-deprecated-enum-float-conversion,-Wno-deprecated-enum-enum-conversion $(if $(CUDA_WERROR),-Werror all-warnings) \
     $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
-    -gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS)))
+    -gencode arch=compute_80$(comma)code=compute_80)
 $(CUDA_B)/cuda/%.o: cuda/%.cu
 	@mkdir -p $(@D)
 	@echo "nvcc $< ($(CUDA_ARCHS))"

@@ -29,6 +29,9 @@ static inline cudaStream_t cuda_stream(void)
     return cuda_current()->stream;
 }
 
+/* Can this GPU run what the build holds? Looks at one kernel (ceilings.cu); all are built alike. */
+cudaError_t cuda_find_code(void);
+
 /* Copies scratch to scratch_host and waits. A failure is kept for the next synchronize; the bytes
  * are all NaN then. */
 void cuda_fetch_scratch(size_t bytes);

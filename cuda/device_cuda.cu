@@ -20,6 +20,7 @@ struct cuda_device *cuda_current(void)
 int cuda_result(cudaError_t error, const char *what)
 {
     if (error == cudaSuccess) return OK;
+    cudaGetLastError(); /* clears it: a launch later on must not be blamed for this */
     return fail(error == cudaErrorMemoryAllocation ? ERR_DEVICE_MEMORY : ERR_DEVICE, "%s: %s", what,
                 cudaGetErrorString(error));
 }
@@ -38,8 +39,6 @@ int cuda_take_error(void)
 {
     cudaError_t error = kept_error;
     kept_error = cudaSuccess;
-    if (error == cudaSuccess) return OK;
-    cudaGetLastError();
     return cuda_result(error, kept_what);
 }
 
@@ -222,6 +221,10 @@ static int start(struct cuda_device *d, int ordinal)
     if (d->capability < LEAST_CAPABILITY)
         return fail(ERR_DEVICE, "%.60s has compute capability %d.%d, needed is %d.%d", p.name,
                     p.major, p.minor, LEAST_CAPABILITY / 10, LEAST_CAPABILITY % 10);
+    cudaError_t code = cuda_find_code();
+    if (code != cudaSuccess)
+        return fail(ERR_DEVICE, "this build has no code for sm_%d, as one of make CUDA=1 has: %s",
+                    d->capability, cudaGetErrorString(code));
     for (int i = 0; i < DEVICE_QUEUES; i++)
         cuda_check(cudaStreamCreateWithFlags(&d->queues[i], cudaStreamNonBlocking));
     for (int i = 0; i < DEVICE_MARKS; i++)

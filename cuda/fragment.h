@@ -95,12 +95,19 @@ static inline uint32_t fragment_pair(uint16_t low, uint16_t high)
     return low | (uint32_t)high << 16;
 }
 
+/* A row as ldmatrix wants it. */
+static inline const uint16_t *fragment_row(const uint16_t *row)
+{
+    if ((uintptr_t)row % 16 != 0) emu_fault("a row of a fragment lies at %p", (const void *)row);
+    return row;
+}
+
 template <typename ROW> static inline struct fragment_a load_a(ROW row)
 {
     int g = mma_row(0), t = mma_column(0);
     struct fragment_a a;
     for (int i = 0; i < 4; i++) {
-        const uint16_t *from = row(g + i % 2 * 8) + t + i / 2 * 8;
+        const uint16_t *from = fragment_row(row(g + i % 2 * 8)) + t + i / 2 * 8;
         a.x[i] = fragment_pair(from[0], from[1]);
     }
     return a;
@@ -112,7 +119,7 @@ template <typename ROW> static inline struct fragment_a load_a_columns(ROW row)
     struct fragment_a a;
     for (int i = 0; i < 4; i++) {
         int k = t + i / 2 * 8, m = g + i % 2 * 8;
-        a.x[i] = fragment_pair(row(k)[m], row(k + 1)[m]);
+        a.x[i] = fragment_pair(fragment_row(row(k))[m], fragment_row(row(k + 1))[m]);
     }
     return a;
 }
@@ -122,13 +129,14 @@ template <typename ROW> static inline struct fragment_b load_b(ROW row)
     int g = mma_row(0), t = mma_column(0);
     struct fragment_b b;
     for (int i = 0; i < 2; i++)
-        b.x[i] = fragment_pair(row(t + 8 * i)[g], row(t + 8 * i + 1)[g]);
+        b.x[i] =
+            fragment_pair(fragment_row(row(t + 8 * i))[g], fragment_row(row(t + 8 * i + 1))[g]);
     return b;
 }
 
 template <typename ROW> static inline struct fragment_b load_b_columns(ROW row)
 {
-    const uint16_t *from = row(mma_row(0)) + mma_column(0);
+    const uint16_t *from = fragment_row(row(mma_row(0))) + mma_column(0);
     return {{fragment_pair(from[0], from[1]), fragment_pair(from[8], from[9])}};
 }
 

@@ -100,7 +100,7 @@ void splat_adam_rows(const struct splat_update *update, int64_t count, int64_t *
 /* ---- quantisation ---- */
 
 /* A block has a list: it is small, and its least and greatest value come first. */
-static __global__ void quantize_kernel(struct splat_quantizing q)
+static __global__ void __launch_bounds__(QUANTIZE_BLOCK) quantize_kernel(struct splat_quantizing q)
 {
     __shared__ float lows[QUANTIZE_BLOCK / 32], highs[QUANTIZE_BLOCK / 32];
     const float *values = q.values[blockIdx.x];

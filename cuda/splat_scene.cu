@@ -174,7 +174,7 @@ static __global__ void count_kernel(struct splat_scene s)
 
 /* Where each region's list starts. One that finds no room in the memory that was planned gets none:
  * its tiles then choose from all Gaussians, which costs time and changes no bit. */
-static __global__ void start_kernel(struct splat_scene s, int regions)
+static __global__ void __launch_bounds__(SCAN_BLOCK) start_kernel(struct splat_scene s, int regions)
 {
     __shared__ int64_t sums[SCAN_BLOCK];
     int64_t before = 0;

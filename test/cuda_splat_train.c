@@ -181,6 +181,29 @@ START_TEST(refuses_a_small_workspace)
 }
 END_TEST
 
+#ifdef CUDA_EMU
+/* Memory that training takes beside its workspace: what could not be had is an error of that step,
+ * and of no later one. */
+START_TEST(continues_after_a_failed_allocation)
+{
+    struct device *device;
+    struct fit f;
+    struct splat_sums sums;
+    int64_t skipped;
+    expect_ok(cuda_open(&device));
+    open_fit(&f, device, &scenes[0], 0);
+    f.training.t = 1;
+    emu_fail_alloc(_i);
+    ck_assert_int_eq(
+        device->splat->train(device, &f.d.workspace, &f.training, true, &sums, &skipped),
+        ERR_DEVICE_MEMORY);
+    expect_ok(device->splat->train(device, &f.d.workspace, &f.training, true, &sums, &skipped));
+    side_close(&f.s);
+    device_close(device);
+}
+END_TEST
+#endif
+
 Suite *cuda_splat_train_suite(void)
 {
     Suite *suite = suite_create("cuda_splat_train");
@@ -193,6 +216,9 @@ Suite *cuda_splat_train_suite(void)
     tcase_add_test(tests, graph_is_the_same_as_single_steps);
     tcase_add_loop_test(tests, stops_at_a_loss_that_is_not_finite, 0, 2);
     tcase_add_test(tests, refuses_a_small_workspace);
+#ifdef CUDA_EMU
+    tcase_add_loop_test(tests, continues_after_a_failed_allocation, 1, 3);
+#endif
     suite_add_tcase(suite, tests);
     return suite;
 }

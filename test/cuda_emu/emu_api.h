@@ -50,6 +50,10 @@ enum { cudaStreamDefault = 0, cudaStreamNonBlocking = 1 };
 enum { cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaEventDisableTiming = 2 };
 enum { cudaHostAllocDefault = 0 };
 
+struct cudaFuncAttributes {
+    int maxThreadsPerBlock;
+};
+
 struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
@@ -112,6 +116,13 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
 cudaError_t emu_copy_to_symbol(void *to, const void *from, size_t bytes);
 cudaError_t emu_set_attribute(const void *kernel, enum cudaFuncAttribute attribute, int value);
+cudaError_t emu_get_attributes(struct cudaFuncAttributes *found);
+template <typename F>
+static inline cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, F kernel)
+{
+    (void)kernel;
+    return emu_get_attributes(attributes);
+}
 template <typename F>
 static inline cudaError_t cudaFuncSetAttribute(F kernel, enum cudaFuncAttribute attribute,
                                                int value)

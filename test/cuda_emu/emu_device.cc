@@ -12,7 +12,7 @@ static cudaError_t last_error, lost_error;
 
 const struct emu_machine *emu_settings(void)
 {
-    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 0, 0, 0, 0};
+    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 1, 0, 0, 0, 0};
     static bool read;
     const char *text = getenv("IMGTRAIN_EMU");
     if (read || !text) return &machine;
@@ -25,7 +25,7 @@ const struct emu_machine *emu_settings(void)
         {"memory=", &machine.memory},           {"shared=", &machine.shared},
         {"capability=", &machine.capability},   {"fail_alloc=", &machine.fail_alloc},
         {"fail_launch=", &machine.fail_launch}, {"lose=", &machine.lose},
-        {"fail_graph=", &machine.fail_graph},
+        {"fail_graph=", &machine.fail_graph},   {"code=", &machine.code},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);
@@ -76,6 +76,8 @@ static const struct {
      "CUDA driver version is insufficient for CUDA runtime version"},
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice",
+     "no kernel image is available for execution on the device"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
      "an illegal memory access was encountered"},
@@ -188,6 +190,14 @@ cudaError_t emu_set_attribute(const void *kernel, enum cudaFuncAttribute attribu
         return emu_lost();
     }
     abort();
+}
+
+cudaError_t emu_get_attributes(struct cudaFuncAttributes *found)
+{
+    memset(found, 0, sizeof *found);
+    if (!emu_settings()->code) return emu_error(cudaErrorNoKernelImageForDevice);
+    found->maxThreadsPerBlock = 1024;
+    return emu_lost();
 }
 
 static size_t shared_allowed(const void *kernel)

@@ -18,6 +18,9 @@ void emu_grid_order(bool reverse);
  * others run only when somebody waits for them: between these ends lie a GPU's own ways. */
 void emu_stream_order(unsigned early);
 
+/* The cudaMalloc after `from_now` - 1 others fails; also to be asked for as fail_alloc=K. */
+void emu_fail_alloc(int from_now);
+
 /* "kernel K block (x,y,z) thread (x,y,z)" of what runs now. */
 void emu_where(char *text, size_t room);
 

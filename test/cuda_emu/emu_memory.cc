@@ -84,11 +84,19 @@ static cudaError_t release(void *memory, bool host)
     return emu_error(cudaErrorInvalidValue);
 }
 
+static long long allocations, fails_at;
+
+void emu_fail_alloc(int from_now)
+{
+    fails_at = allocations + from_now;
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
-    static long long count;
     *memory = NULL;
-    if (++count == emu_settings()->fail_alloc) return emu_error(cudaErrorMemoryAllocation);
+    allocations++;
+    if (allocations == emu_settings()->fail_alloc || allocations == fails_at)
+        return emu_error(cudaErrorMemoryAllocation);
     return allocate(memory, bytes, false);
 }
 

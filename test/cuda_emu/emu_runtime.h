@@ -10,13 +10,14 @@
  *   memory       bytes of a device
  *   capability   75, 90, ...: before 80 there is no bf16 on tensor cores
  *   shared       bytes of shared memory that a block may have
+ *   code         0: the program holds no kernel that this GPU could run
  *   fail_alloc   the k-th cudaMalloc of the process fails
  *   fail_launch  the k-th launch is refused
  *   fail_graph   the k-th graph finds no memory when it is instantiated
  *   lose         the k-th launch makes the device fail for good */
 struct emu_machine {
-    long long driver, devices, capability, memory, shared, fail_alloc, fail_launch, fail_graph,
-        lose;
+    long long driver, devices, capability, memory, shared, code, fail_alloc, fail_launch,
+        fail_graph, lose;
 };
 const struct emu_machine *emu_settings(void);
 

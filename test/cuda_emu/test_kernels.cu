@@ -1,5 +1,5 @@
+#include "cuda/fragment.h"
 #include "cuda/launch.h"
-#include "cuda/mma.h"
 #include "cuda_emu/test_kernels.h"
 
 #include <cuda_bf16.h>
@@ -28,6 +28,8 @@ static __global__ void faulty_kernel(int kind, int *memory, int n)
     if (kind == FAULT_GLOBAL_BOUNDS) value += memory[n + i];
     if (kind == FAULT_SHARED_BOUNDS) value += plain[lane + 1 + n / 64];
     if (kind == FAULT_DYNAMIC_BOUNDS) value += dynamic[lane + 1 + n / 64];
+    if (kind == FAULT_FRAGMENT_ROW)
+        value += (int)load_b([&](int k) { return (const uint16_t *)memory + 8 * k + 1; }).x[0];
     memory[i] = value;
 }
 

@@ -18,7 +18,8 @@ enum emu_fault_kind {
     FAULT_GLOBAL_BOUNDS,
     FAULT_SHARED_BOUNDS,
     FAULT_DYNAMIC_BOUNDS,
-    FAULT_HOST_READ, /* the host reads device memory */
+    FAULT_FRAGMENT_ROW, /* a row for a tensor core that is not 16-byte aligned */
+    FAULT_HOST_READ,    /* the host reads device memory */
     FAULT_KINDS
 };
 
