@@ -28,15 +28,16 @@ struct pieces {
 
 static __device__ inline struct job job_of_block(const struct pieces &p)
 {
-    int across = (p.cin + TILE - 1) / TILE;
-    int slice = (int)blockIdx.y / p.pieces, piece = (int)blockIdx.y % p.pieces;
+    int across = (p.cin + TILE - 1) / TILE, tiles = across * ((p.cout + TILE - 1) / TILE);
+    int unit = (int)blockIdx.x / tiles, tile = (int)blockIdx.x % tiles;
+    int slice = unit / p.pieces, piece = unit % p.pieces;
     struct job job;
     size_t begin = (size_t)slice * p.slice_rows, end = begin + p.slice_rows;
     job.first = begin + (size_t)piece * p.piece_rows;
     job.last = min(min(job.first + p.piece_rows, end), p.rows);
-    job.o = (int)blockIdx.x / across * TILE;
-    job.i = (int)blockIdx.x % across * TILE;
-    job.sums = p.sums + (size_t)blockIdx.y * p.cin * p.cout;
+    job.o = tile / across * TILE;
+    job.i = tile % across * TILE;
+    job.sums = p.sums + (size_t)unit * p.cin * p.cout;
     return job;
 }
 
@@ -161,8 +162,10 @@ void conv_point_pieces(const struct nn_conv *s, float *sums, const void *in, con
     struct cuda_device *d = cuda_current();
     struct pieces p = {rows, cut->slice_units, cut->piece_units, cut->pieces, s->cin, s->cout,
                        sums};
-    dim3 grid(cuda_blocks((size_t)s->cin, TILE) * cuda_blocks((size_t)s->cout, TILE),
-              (unsigned)(cut->pieces * slices));
+    /* one dimension: a batch of large pictures has more pieces than the others may have blocks;
+     * tiles of the same rows follow each other, so that these come from the cache */
+    unsigned grid = cuda_blocks((size_t)s->cin, TILE) * cuda_blocks((size_t)s->cout, TILE) *
+                    (unsigned)(cut->pieces * slices);
     if (s->in_type == NN_BF16 && conv_on_tensor_cores(s->out_type, d->capability))
         LAUNCH(point_wgrad_bf16, grid, THREADS, 0, d->stream, p, (const uint16_t *)in,
                (const uint16_t *)dout);
