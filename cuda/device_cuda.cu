@@ -159,8 +159,9 @@ static int cuda_await(struct device *device, enum device_queue queue, int mark)
 static int cuda_await_host(struct device *device, int mark)
 {
     (void)device;
-    cuda_check(cudaEventSynchronize(current->marks[mark]));
-    return OK;
+    cudaError_t error = cudaEventSynchronize(current->marks[mark]);
+    TRY(cuda_take_error());
+    return cuda_result(error, "CUDA");
 }
 
 void cuda_fetch_scratch(size_t bytes)

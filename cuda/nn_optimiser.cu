@@ -1,6 +1,7 @@
 /* Operations on flat ranges of parameters. */
 #include "cuda/cuda_device.h"
 #include "cuda/nn_cuda.h"
+#include "math/optimiser.h"
 
 enum { BLOCK = 256, CHUNK = 16384, MAX_CHUNKS = CUDA_SCRATCH / sizeof(double) };
 
@@ -15,34 +16,29 @@ static void copy(void *out, const void *in, size_t bytes)
                     "copy");
 }
 
-static __global__ void adam_kernel(float *p, float *v, const float *g, size_t count, float lr,
-                                   float b2, float rest, float root, float eps)
+static __global__ void adam_kernel(float *p, float *v, const float *g, size_t count,
+                                   const struct nn_adam *rates)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count) return;
-    v[i] = b2 * v[i] + rest * (g[i] * g[i]);
-    p[i] -= lr * g[i] / (sqrtf(v[i]) * root + eps);
+    if (i < count) nn_adam_update(rates, &p[i], &v[i], g[i]);
 }
 
-static void adam(float *p, float *v, const float *g, size_t count, float lr, float b2,
-                 float correction, float eps)
+static void adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
 {
     if (count == 0) return;
-    LAUNCH(adam_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), p, v, g, count, lr, b2,
-           1 - b2, 1 / sqrtf(correction), eps);
+    LAUNCH(adam_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), p, v, g, count, rates);
 }
 
-static __global__ void ema_kernel(float *e, const float *p, size_t count, float beta, float rest)
+static __global__ void ema_kernel(float *e, const float *p, size_t count, const float *beta)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) e[i] = beta * e[i] + rest * p[i];
+    if (i < count) e[i] = nn_ema(*beta, e[i], p[i]);
 }
 
-static void ema(float *e, const float *p, size_t count, float beta)
+static void ema(float *e, const float *p, size_t count, const float *beta)
 {
     if (count == 0) return;
-    LAUNCH(ema_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), e, p, count, beta,
-           1 - beta);
+    LAUNCH(ema_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), e, p, count, beta);
 }
 
 /* sums[block] = sum of squares of a chunk, in an order that depends on the chunk's length alone */

@@ -171,7 +171,7 @@ START_TEST(a_refused_launch_comes_back_once)
     ck_assert_int_eq(open_machine("fail_launch=2", 0, &device), OK);
     ck_assert_int_eq(device->alloc(device, 64, &memory), OK);
     for (int i = 0; i < 3; i++)
-        device->nn->ema(memory, memory, 16, 0.5f);
+        device->nn->ema(memory, memory, 16, memory);
     ck_assert_int_eq(device->synchronize(device), ERR_DEVICE);
     ck_assert_msg(strstr(error_message(), "ema_kernel: too many resources") != NULL, "%s",
                   error_message());
@@ -188,7 +188,7 @@ START_TEST(a_lost_device_fails_for_good)
     ck_assert_int_eq(open_machine("lose=2", 0, &device), OK);
     ck_assert_int_eq(device->alloc(device, 64, &memory), OK);
     for (int i = 0; i < 3; i++)
-        device->nn->ema(memory, memory, 16, 0.5f);
+        device->nn->ema(memory, memory, 16, memory);
     ck_assert(isnan(device->nn->norm2(memory, 16)));
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(device->synchronize(device), ERR_DEVICE);

@@ -92,6 +92,7 @@ static void bench_open(struct bench *b, bool cuda, int side, int micro, enum gan
 
 static void bench_close(struct bench *b)
 {
+    gan_core_rest(&b->core);
     b->device->free(b->device, b->workspace, WORKSPACE);
     plan_free(b->plan);
     device_close(b->device);
@@ -222,12 +223,9 @@ static void train_step(struct bench *b, int step, struct gan_report *d, struct g
 {
     struct gan_core *core = &b->core;
     b->step = step;
-    MUST(gan_d_step(core, fill, b, 2, NULL));
-    MUST(gan_update(core, &core->d, 1e-3, 0.9));
-    MUST(gan_g_step(core, fill, b, NULL));
-    MUST(gan_update(core, &core->g, 1e-3, 0.9));
-    MUST(gan_average(core, 0.9));
-    MUST(gan_reports(core, d, g));
+    const struct gan_rates rates = {.gamma = 2, .lr = 1e-3, .b2 = 0.9, .ema = 0.9};
+    MUST(gan_train_step(core, &rates, fill, b));
+    MUST(gan_report(core, 0, d, g));
 }
 
 START_TEST(five_steps_stay_together)

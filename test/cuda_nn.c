@@ -2,6 +2,7 @@
 #include "cuda_ops.h"
 #include "math/augment.h"
 #include "math/bf16.h"
+#include "math/optimiser.h"
 
 Suite *cuda_nn_suite(void);
 
@@ -22,14 +23,16 @@ static void adam(struct side *s, int shape)
     size_t n = counts[shape];
     float *p = side_floats(s, "p", n, 1, -1, 1, 1e-6), *v = side_floats(s, "v", n, 2, 0, 1, 1e-6);
     float *g = side_floats(s, "g", n, 3, -1, 1, 0);
-    s->nn->adam(p, v, g, n, 0.01f, 0.99f, 0.4f, 1e-8f);
+    struct nn_adam rates = nn_adam_of(0.01, 0.99, 0.6);
+    s->nn->adam(p, v, g, n, side_buffer(s, "rates", &rates, sizeof rates));
 }
 
 static void ema(struct side *s, int shape)
 {
     size_t n = counts[shape];
     float *e = side_floats(s, "e", n, 1, -1, 1, 1e-6), *p = side_floats(s, "p", n, 2, -1, 1, 0);
-    s->nn->ema(e, p, n, 0.999f);
+    const float beta = 0.999f;
+    s->nn->ema(e, p, n, side_buffer(s, "beta", &beta, sizeof beta));
 }
 
 static void norm2(struct side *s, int shape)

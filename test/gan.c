@@ -253,13 +253,14 @@ END_TEST
 
 static void train_step(struct bench *b, struct gan_report *d, struct gan_report *g)
 {
-    struct gan_core *core = &b->core;
-    double lr = get_double(b->file, "lr"), b2 = get_double(b->file, "b2");
-    MUST(gan_d_step(core, fill, b, get_double(b->file, "gamma"), d));
-    gan_update(core, &core->d, lr, b2);
-    MUST(gan_g_step(core, fill, b, g));
-    gan_update(core, &core->g, lr, b2);
-    MUST(gan_average(core, get_double(b->file, "ema_beta")));
+    const struct gan_rates rates = {
+        .gamma = get_double(b->file, "gamma"),
+        .lr = get_double(b->file, "lr"),
+        .b2 = get_double(b->file, "b2"),
+        .ema = get_double(b->file, "ema_beta"),
+    };
+    MUST(gan_train_step(&b->core, &rates, fill, b));
+    MUST(gan_report(&b->core, 0, d, g));
 }
 
 /* Both programs from the same weights and data, all updates included. */

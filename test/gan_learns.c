@@ -117,16 +117,16 @@ static void train(struct gan_core *core, struct school *school)
 {
     const struct lesson *l = &school->lesson;
     int64_t steps = l->images / l->batch;
-    struct gan_report d, g;
     for (school->step = 0; school->step < steps; school->step++) {
         double t = (double)school->step / (double)steps, half = 0.5 * (1 + cos(3.14159265 * t));
-        double lr = l->lr_end + (l->lr - l->lr_end) * half, b2 = 0.99 - 0.09 * half;
         double life = 0.025 * l->images * (1 - half);
-        ck_assert_int_ge(gan_d_step(core, fill, school, l->gamma * (0.1 + 0.9 * half), &d), 0);
-        gan_update(core, &core->d, lr, b2);
-        ck_assert_int_ge(gan_g_step(core, fill, school, &g), 0);
-        gan_update(core, &core->g, lr, b2);
-        gan_average(core, life > 0 ? pow(0.5, l->batch / life) : 0);
+        const struct gan_rates rates = {
+            .gamma = l->gamma * (0.1 + 0.9 * half),
+            .lr = l->lr_end + (l->lr - l->lr_end) * half,
+            .b2 = 0.99 - 0.09 * half,
+            .ema = life > 0 ? pow(0.5, l->batch / life) : 0,
+        };
+        ck_assert_int_ge(gan_train_step(core, &rates, fill, school), 0);
     }
 }
 

@@ -91,14 +91,13 @@ static void train(struct run *r, const struct net_design *design, const struct g
     MUST(gan_core_initialise(r->core, 1));
     draw_weights(&r->core->g, 0);
     draw_weights(&r->core->d, 1);
+    const struct gan_rates rates = {.gamma = 0.5, .lr = 1e-3, .b2 = 0.9};
     for (r->step = 0; r->step < STEPS; r->step++) {
         struct gan_report d, g;
-        MUST(gan_d_step(r->core, fill, r, 0.5, &d));
+        MUST(gan_train_step(r->core, &rates, fill, r));
+        MUST(gan_report(r->core, 0, &d, &g));
         ck_assert_msg(d.invariant <= (choices->amp ? 0.2 : 1e-3), "identity off by %g",
                       d.invariant);
-        gan_update(r->core, &r->core->d, 1e-3, 0.9);
-        MUST(gan_g_step(r->core, fill, r, &g));
-        gan_update(r->core, &r->core->g, 1e-3, 0.9);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/philox.h"
 #include "math/augment.h"
+#include "math/optimiser.h"
 #include "nn_stored.h"
 
 #include <check.h>
@@ -366,12 +367,14 @@ START_TEST(adam_keeps_only_v)
 {
     const struct nn_ops *ops = ops_of(_i);
     float p[3] = {1, -1, 0}, v[3] = {0}, g[3] = {0.5f, -2, 0}, e[3] = {0};
-    ops->adam(p, v, g, 3, 0.1f, 0.9f, 0.1f, 1e-8f); /* the first step goes by lr, whatever g */
+    const struct nn_adam rates = nn_adam_of(0.1, 0.9, 0.9);
+    const float beta = 0.75f;
+    ops->adam(p, v, g, 3, &rates); /* the first step goes by lr, whatever g */
     check_equal((double)p[0], 0.9, 1, "p0");
     check_equal((double)p[1], -0.9, 1, "p1");
     check_equal((double)p[2], 0, 1, "p2");
     check_equal((double)v[1], 0.4, 1, "v1");
-    ops->ema(e, p, 3, 0.75f);
+    ops->ema(e, p, 3, &beta);
     check_equal((double)e[0], 0.225, 1, "ema");
     check_equal(ops->norm2(g, 3), 4.25, 1, "norm2");
     g[1] = NAN;

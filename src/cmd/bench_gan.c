@@ -77,12 +77,9 @@ static int step(void *context, int k)
     struct gan_bench *b = context;
     struct gan_core *core = &b->core;
     b->step = k + 2;
-    TRY(gan_d_step(core, fill, b, 1, &b->d));
-    gan_update(core, &core->d, 2e-4, 0.9);
-    TRY(gan_g_step(core, fill, b, &b->g));
-    gan_update(core, &core->g, 2e-4, 0.9);
-    gan_average(core, 0.999);
-    return OK;
+    const struct gan_rates rates = {.gamma = 1, .lr = 2e-4, .b2 = 0.9, .ema = 0.999};
+    TRY(gan_train_step(core, &rates, fill, b));
+    return gan_report(core, 0, &b->d, &b->g);
 }
 
 /* The networks that cfgs/gan-SIZE.yaml trains. */
@@ -159,6 +156,7 @@ static int run_size(struct bench *bench, int size, bool first)
     TRY_CLEANUP(bench_measure(bench, step, b, &times));
     report(bench, b, &times, process_bytes("VmHWM:") - before);
 cleanup:
+    gan_core_rest(&b->core);
     plan_free(b->plan);
     device_close(b->device);
     free(b->picture);

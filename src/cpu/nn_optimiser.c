@@ -1,5 +1,6 @@
 /* Operations on flat ranges of parameters. */
 #include "cpu/nn_cpu.h"
+#include "math/optimiser.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,23 +17,20 @@ static void copy(void *out, const void *in, size_t bytes)
     memcpy(out, in, bytes);
 }
 
-static void adam(float *p, float *v, const float *g, size_t count, float lr, float b2,
-                 float correction, float eps)
+static void adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
 {
-    float root = 1 / sqrtf(correction), rest = 1 - b2;
-#pragma omp parallel for
-    for (size_t i = 0; i < count; i++) {
-        v[i] = b2 * v[i] + rest * (g[i] * g[i]);
-        p[i] -= lr * g[i] / (sqrtf(v[i]) * root + eps);
-    }
-}
-
-static void ema(float *e, const float *p, size_t count, float beta)
-{
-    float rest = 1 - beta;
+    const struct nn_adam a = *rates;
 #pragma omp parallel for
     for (size_t i = 0; i < count; i++)
-        e[i] = beta * e[i] + rest * p[i];
+        nn_adam_update(&a, &p[i], &v[i], g[i]);
+}
+
+static void ema(float *e, const float *p, size_t count, const float *beta)
+{
+    const float b = *beta;
+#pragma omp parallel for
+    for (size_t i = 0; i < count; i++)
+        e[i] = nn_ema(b, e[i], p[i]);
 }
 
 static double norm2(const float *x, size_t count)

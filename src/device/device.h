@@ -62,7 +62,7 @@ struct device {
     /* Copies beside the operations; all NULL where operations reach the host's memory as fast as
      * the device's. A mark stands behind all that was asked of its queue when it was last set; what
      * a queue is asked for after `await` begins when what stands before the mark is done.
-     * await_host: likewise for the host. */
+     * await_host: likewise for the host; failures come back as from synchronize. */
     int (*copy)(struct device *device, enum device_queue queue, void *to, const void *from,
                 size_t bytes);
     int (*mark)(struct device *device, enum device_queue queue, int mark);

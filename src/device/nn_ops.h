@@ -59,6 +59,7 @@ struct nn_epilogue {
 };
 
 struct nn_augment; /* the draws of DiffAugment for one picture: math/augment.h */
+struct nn_adam;    /* the numbers of one of Adam's steps: math/optimiser.h */
 
 /* What the losses of a step are summed to, in doubles. */
 enum nn_sum {
@@ -156,13 +157,12 @@ struct nn_ops {
                           const double *squares, const float *seed, const double *gamma, int n,
                           int batch);
 
-    /* Flat ranges. Adam with b1 = 0: v = b2 v + (1 - b2) g^2; p -= lr g / (sqrt(v / correction) +
-     * eps), correction = 1 - product of all b2 so far. ema = beta ema + (1 - beta) p. */
+    /* Flat ranges. adam: math/optimiser.h. ema = beta ema + (1 - beta) p. What changes from step to
+     * step is read where it lies, so that the same calls can be asked for again. */
     void (*zero)(void *x, size_t bytes);
     void (*copy)(void *out, const void *in, size_t bytes);
-    void (*adam)(float *p, float *v, const float *g, size_t count, float lr, float b2,
-                 float correction, float eps);
-    void (*ema)(float *e, const float *p, size_t count, float beta);
+    void (*adam)(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates);
+    void (*ema)(float *e, const float *p, size_t count, const float *beta);
     /* sum of squares of a flat range, in a fixed order; inf or NaN where one is */
     double (*norm2)(const float *x, size_t count);
 };

@@ -4,7 +4,6 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "gan/sweep_plan.h"
-#include "math/augment.h"
 #include "memory/plan.h"
 
 #include <stdio.h>
@@ -83,42 +82,6 @@ static int declare_belt(struct gan_core *core, struct plan *plan)
                         &core->window);
 }
 
-/* Lays the arrays of a block out from `base` on; returns the bytes. block NULL: only those. */
-static size_t block_layout(const struct gan_core *core, struct gan_block *block, char *base)
-{
-    size_t m = (size_t)core->choices.micro, picture = (size_t)(core->h * core->w * core->c);
-    const size_t bytes[] = {sizeof(double),
-                            m * sizeof(struct nn_augment),
-                            m * sizeof(struct nn_augment),
-                            2 * m * sizeof(struct nn_augment),
-                            m * sizeof(int),
-                            2 * m * sizeof(int),
-                            m,
-                            m * picture};
-    enum { ARRAYS = sizeof bytes / sizeof *bytes };
-    size_t at[ARRAYS], end = 0;
-    for (int i = 0; i < ARRAYS; i++) {
-        at[i] = end;
-        end += (bytes[i] + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
-    }
-    if (block) {
-        block->gamma = (double *)(void *)(base + at[0]);
-        block->real_draws = (struct nn_augment *)(void *)(base + at[1]);
-        block->fake_draws = (struct nn_augment *)(void *)(base + at[2]);
-        block->pair_draws = (struct nn_augment *)(void *)(base + at[3]);
-        block->labels = (int *)(void *)(base + at[4]);
-        block->pair_labels = (int *)(void *)(base + at[5]);
-        block->flips = (uint8_t *)(base + at[6]);
-        block->pixels = (uint8_t *)(base + at[7]);
-    }
-    return end;
-}
-
-static size_t z_row_floats(const struct gan_core *core)
-{
-    return (size_t)(core->design.z + core->design.embedding);
-}
-
 static size_t range_floats(const struct gan_core *core, int range)
 {
     bool d = range == GAN_RANGE_D || range == GAN_RANGE_D_V;
@@ -131,13 +94,12 @@ static int declare_host(struct gan_core *core, struct plan *plan)
     size_t states = 0;
     for (int i = 0; i < GAN_RANGES; i++)
         states += range_floats(core, i) * sizeof(float);
-    size_t z = (size_t)core->choices.micro * z_row_floats(core) * sizeof(float);
     for (int i = 0; i < 2; i++) {
-        TRY(plan_declare(plan, i ? "g.inputs.host" : "d.inputs.host", PLAN_HOST,
-                         block_layout(core, NULL, NULL), PLAN_ALWAYS,
+        TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
+                         gan_feed_layout(core, NULL, NULL), PLAN_ALWAYS,
                          (void **)&core->host_memory[i]));
-        TRY(plan_declare(plan, i ? "g.z.host" : "d.z.host", PLAN_HOST, z, PLAN_ALWAYS,
-                         (void **)&core->host_z[i]));
+        TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
+                         2 * NN_SUMS * sizeof(double), PLAN_ALWAYS, (void **)&core->host_sums[i]));
     }
     return plan_declare(plan, "states.host", PLAN_HOST, states, PLAN_ALWAYS,
                         (void **)&core->host_states);
@@ -153,18 +115,17 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
         size_t bytes;
         void *slot;
     } small[] = {
-        {"inputs", block_layout(core, NULL, NULL), &core->block_memory},
+        {"inputs", gan_feed_layout(core, NULL, NULL), &core->feed_memory},
         {"factors", 2 * m * sizeof(float), &core->factors},
         {"squares", 2 * m * sizeof(double), &core->squares},
         {"scores", 2 * m * sizeof(float), &core->scores},
-        {"sums.d", NN_SUMS * sizeof(double), &core->d_sums},
-        {"sums.g", NN_SUMS * sizeof(double), &core->g_sums},
+        {"sums", 2 * NN_SUMS * sizeof(double), &core->sums[GAN_D]},
         {"real", m * picture, &core->real},
     };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
-    if (!core->device->is_host) TRY(declare_host(core, plan));
+    if (core->ahead) TRY(declare_host(core, plan));
     TRY(plan_declare(plan, "pulled", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty - 1, p->penalty,
                      (void **)&core->pulled));
     return plan_declare(plan, "pushed", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty, p->penalty,
@@ -218,6 +179,7 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     core->choices = *choices;
     core->device = device;
     core->ops = device->nn;
+    core->ahead = !device->is_host;
     core->h = design->base_h << (design->stages - 1);
     core->w = design->base_w << (design->stages - 1);
     core->c = design->channels;
@@ -250,18 +212,18 @@ static void connect(struct gan_core *core, struct sweep *s, struct gan_network *
     s->parameters = network->parameters;
     s->gradients = gradients ? network->gradients : NULL;
     s->slice = network == &core->d ? 2 * core->slice : core->slice;
-    s->labels = network == &core->d ? core->block.pair_labels : core->block.labels;
     s->workspace = core->g_make.workspace;
     s->parts = core->choices.scheme == GAN_SCHEME_C;
 }
 
 void gan_core_connect(struct gan_core *core)
 {
-    block_layout(core, &core->block, core->block_memory);
+    gan_feed_layout(core, &core->feed, core->feed_memory);
+    core->sums[GAN_G] = core->sums[GAN_D] + NN_SUMS;
     for (int i = 0; i < 2; i++) {
-        bool own = core->host_memory[i] != NULL;
-        block_layout(core, &core->host[i], own ? core->host_memory[i] : core->block_memory);
-        if (!own) core->host_z[i] = i == GAN_D ? core->g_make.value[0] : core->g_learn.value[0];
+        gan_feed_layout(core, &core->host[i],
+                        core->ahead ? core->host_memory[i] : core->feed_memory);
+        if (!core->ahead) core->host_sums[i] = core->sums[GAN_D];
     }
     struct conveyor_range ranges[GAN_BELT_RANGES];
     list_belt(core, ranges);
@@ -308,14 +270,12 @@ float *gan_core_view(struct gan_core *core, enum gan_range range)
 int gan_core_fetch(struct gan_core *core, void *host, const void *device, size_t bytes)
 {
     if (host != device) TRY(core->device->download(core->device, host, device, bytes));
-    core->in_flight[GAN_D] = core->in_flight[GAN_G] = false;
     return core->device->synchronize(core->device);
 }
 
 int gan_core_send(struct gan_core *core, void *device, const void *host, size_t bytes)
 {
     if (host != device) TRY(core->device->upload(core->device, device, host, bytes));
-    core->in_flight[GAN_D] = core->in_flight[GAN_G] = false;
     return core->device->synchronize(core->device);
 }
 

@@ -4,9 +4,11 @@
 #define IMGTRAIN_GAN_CORE_H
 
 #include "device/conveyor.h"
+#include "gan/inputs.h"
 #include "gan/sweep.h"
 
 struct device;
+struct device_graph;
 struct plan;
 
 /* A: in the D step the gradients of all layers stay from the adjoint sweep to the second forward
@@ -22,31 +24,6 @@ struct gan_choices {
     bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
     bool offload; /* second moments and EMA beside the device */
 };
-
-/* What the callback fills in for `n` pairs, from pair `first` of the batch on: host memory. */
-struct gan_inputs {
-    int first, n;
-    uint8_t *pixels; /* [n][h][w][c] */
-    uint8_t *flips;  /* [n]: not 0 = the real is shown mirrored */
-    float *z;        /* row i begins at z + i * z_stride */
-    int z_count, z_stride;
-    int *labels;                                /* [n], of the real and of the fake */
-    struct nn_augment *real_draws, *fake_draws; /* [n] */
-};
-
-/* What a micro-batch needs from the host, one behind the other in one block: one copy brings it to
- * the device. One is the device's, one for each step the host's; all the same memory where the
- * device is the host. */
-struct gan_block {
-    double *gamma;
-    struct nn_augment *real_draws, *fake_draws; /* [micro] */
-    struct nn_augment *pair_draws;              /* [2 micro] as D sees them */
-    int *labels, *pair_labels;                  /* [micro], [2 micro] */
-    uint8_t *flips, *pixels;                    /* [micro], [micro] pictures */
-};
-
-enum gan_which { GAN_D, GAN_G };
-typedef int gan_fill(void *context, enum gan_which step, struct gan_inputs *inputs);
 
 /* Means over the batch of one step. */
 struct gan_report {
@@ -82,22 +59,46 @@ struct gan_core {
 
     /* the uses of the networks within a step */
     struct sweep g_make, d_first, d_second, g_learn, d_judge, g_back;
-    struct gan_inputs inputs;
-    char *block_memory, *host_memory[2]; /* host: only beside a device with memory of its own */
-    struct gan_block block, host[2];     /* host: of the D step, of the G step */
-    float *host_z[2];                    /* [micro] rows of G's input */
-    float *host_states;                  /* all ranges of a checkpoint */
-    bool in_flight[2];                   /* a copy from host[i] or host_z[i] may not be done */
-    float *real;                         /* [micro] pictures */
-    float *factors;                      /* [2 micro] */
-    double *squares;                     /* [2 micro] */
-    float *scores;                       /* [2 micro] */
-    double *d_sums, *g_sums;             /* [NN_SUMS] of a step */
-    float *pulled, *pushed;              /* T' v and T T' v, [2 micro] pictures */
+    bool ahead;              /* the device has memory of its own: see gan_feed */
+    struct gan_feed feed;    /* the device's */
+    struct gan_feed host[2]; /* the host's, by turns: one is filled while the other is copied */
+    char *feed_memory, *host_memory[2];
+    struct gan_block at; /* the present micro-batch of the device's, */
+    int n;               /* of so many pairs */
+    gan_fill *fill;      /* of the present step */
+    void *fill_context;
+    int turn;                   /* of the next step: which of the host's */
+    struct device_graph *graph; /* the whole step; NULL: not yet, or there are none */
+    bool warm;                  /* a step was done without one */
+    bool no_graph;              /* making one failed */
+    float *host_states;         /* all ranges of a checkpoint */
+    float *real;                /* [micro] pictures */
+    float *factors;             /* [2 micro] */
+    double *squares;            /* [2 micro] */
+    float *scores;              /* [2 micro] */
+    double *sums[2];            /* [NN_SUMS] of a D step, and right behind it of a G step */
+    double *host_sums[2];       /* both, of the last two steps */
+    float *pulled, *pushed;     /* T' v and T T' v, [2 micro] pictures */
 };
 
 /* Pairs that are summed as one, whatever the micro-batch: by the picture's size alone. */
 int gan_slice(int h, int w);
+
+/* Pairs whose inputs are there at a time; floats of a row of G's input and of a picture. */
+static inline int gan_span(const struct gan_core *core)
+{
+    return core->ahead ? core->choices.batch : core->choices.micro;
+}
+
+static inline int gan_z_stride(const struct gan_core *core)
+{
+    return core->design.z + core->design.embedding;
+}
+
+static inline size_t gan_picture_floats(const struct gan_core *core)
+{
+    return (size_t)(core->h * core->w * core->c);
+}
 
 /* Builds both networks and declares every buffer in `plan`. The core must stay where it is. */
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
@@ -126,19 +127,24 @@ int gan_core_push(struct gan_core *core, enum gan_range range);
 int gan_core_fetch(struct gan_core *core, void *host, const void *device, size_t bytes);
 int gan_core_send(struct gan_core *core, void *device, const void *host, size_t bytes);
 
-/* Leaves the gradients in d.gradients / g.gradients, which are the same memory. gamma: weight of
- * the penalty. report may be NULL: nothing waits for the device then, and gan_reports tells it
- * later. Errors are the callback's and the device's. */
+/* One step of training: D step, Adam on D, G step, Adam on G, EMA. The device may still be at it
+ * when this returns, and at the step before: gan_report waits. Its inputs are asked for before that
+ * (fill), so they cannot depend on the last step's report where the device works ahead. Errors are
+ * the callback's and the device's. */
+int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,
+                   void *context);
+/* The report of the last step (back 0) or of the one before it (back 1), when it is done; d, g
+ * NULL: not wanted. */
+int gan_report(struct gan_core *core, int back, struct gan_report *d, struct gan_report *g);
+
+/* A D step or a G step alone, without updates: leaves the gradients in d.gradients or g.gradients,
+ * which are the same memory. */
 int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamma,
                struct gan_report *report);
 int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_report *report);
-/* The reports of the last D and the last G step; NULL: not wanted. */
-int gan_reports(struct gan_core *core, struct gan_report *d, struct gan_report *g);
 
-/* Adam (b1 = 0) on one network, the gradients of which come from its step; advances v_missing. */
-int gan_update(struct gan_core *core, struct gan_network *network, double lr, double b2);
-/* EMA of G's parameters; the last thing in a step. */
-int gan_average(struct gan_core *core, double beta);
+/* Waits for all steps, and forgets the graph: before buffers move or go. */
+int gan_core_rest(struct gan_core *core);
 
 /* Between steps: pictures of latents (rows of design.z floats) made with `parameters` (of the
  * device) into out [n][h][w][c]; and D's scores of pictures. All else is host memory; labels NULL

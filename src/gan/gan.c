@@ -34,6 +34,13 @@ static uint64_t seed_of(const struct task_state *s)
 
 /* ---- the inputs of a step: pure functions of (seed, step) ---- */
 
+/* The probability of an augmentation: by the schedule, or by what is known when the step is asked
+ * for, which is the feedback of all steps but the last. */
+static double augment_at(const struct task_state *s, int64_t step)
+{
+    return fmin(0.8, fmax(s->now.augment, s->progress.augment[step % 2]));
+}
+
 static int fill(void *context, enum gan_which which, struct gan_inputs *in)
 {
     struct task_state *s = context;
@@ -42,7 +49,7 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     uint64_t call = 2 * (uint64_t)s->step + (uint64_t)which, seed = seed_of(s);
     uint64_t seen = 2 * (uint64_t)pace_images(&s->pace, s->step, (int64_t)batch);
     uint64_t draws = (uint64_t)(in->z_count + 3) / 4;
-    float p = (float)fmin(0.8, fmax(s->now.augment, s->progress.augment));
+    float p = (float)augment_at(s, s->step);
     size_t one = (size_t)(core->h * core->w * core->c);
     dataset_batch(s->set, seen + (uint64_t)which * batch + (uint64_t)in->first, in->n, s->items);
     for (int i = 0; i < in->n; i++) {
@@ -132,6 +139,7 @@ static int allocate(struct task_state *s)
 static void gan_close(struct task_state *s)
 {
     if (!s) return;
+    gan_core_rest(&s->core); /* an error here came too late to matter */
     plan_free(s->plan);
     dataset_close(s->set);
     free(s->items);
@@ -173,6 +181,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     TRY(open_data(s, setup));
     if (setup->resume) {
         TRY(store_get_int(setup->resume, "step", &s->steps_done));
+        s->reported = s->steps_done;
         TRY(pace_load(&s->pace, &s->sized.gan.batch, setup->resume));
     }
     s->amp = use_amp(setup);
@@ -216,13 +225,28 @@ int64_t gan_steps(const struct task_state *s)
 
 /* Raises the augmentation while D tells reals from fakes too surely (Karras et al. 2020: full range
  * within 500,000 images). */
-static void feed_back(struct task_state *s)
+static void feed_back(struct task_state *s, int64_t step)
 {
     double target = s->config->gan.augment_target, change = (double)s->core.choices.batch / 5e5;
+    double before = s->progress.augment[(step + 1) % 2];
     s->progress.sign += (s->d.sign - s->progress.sign) * 0.1;
     if (!(target > 0)) return;
-    s->progress.augment += s->progress.sign > target ? change : -change;
-    s->progress.augment = fmin(0.8, fmax(0, s->progress.augment));
+    double after = before + (s->progress.sign > target ? change : -change);
+    s->progress.augment[step % 2] = fmin(0.8, fmax(0, after));
+}
+
+int gan_collect(struct task_state *s, int64_t steps)
+{
+    for (; s->reported < steps; s->reported++) {
+        TRY(gan_report(&s->core, (int)(s->step - s->reported), &s->d, &s->g));
+        feed_back(s, s->reported);
+        if (s->d.invariant <= (s->way.amp ? IDENTITY_AMP : IDENTITY) || s->identity_warned)
+            continue;
+        log_warning("step %lld: the gradient penalty's identity is off by %.1e",
+                    (long long)s->reported, s->d.invariant);
+        s->identity_warned = true;
+    }
+    return OK;
 }
 
 static void add(struct task_report *report, const char *name, const char *format, double value)
@@ -257,7 +281,7 @@ static void fill_report(const struct task_state *s, int64_t step, struct task_re
     add(r, "score_fake", NULL, s->d.score_fake);
     add(r, "sign", "%.2f", s->progress.sign);
     add(r, "gap", "%.2f", s->gap);
-    add(r, "augment", NULL, fmin(0.8, fmax(s->now.augment, s->progress.augment)));
+    add(r, "augment", NULL, augment_at(s, step));
     add(r, "gamma", NULL, s->now.gamma);
     add(r, "lr", NULL, s->now.lr);
     add(r, "units", NULL, s->d.units);
@@ -271,9 +295,10 @@ static void fill_report(const struct task_state *s, int64_t step, struct task_re
                  s->tracking.rkid);
 }
 
+/* The report may be that of the step before where nobody evaluates: then the device has work while
+ * the host prepares the next. */
 static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
 {
-    struct gan_core *core = &s->core;
     int64_t batch = s->config->gan.batch;
     double t = (double)pace_images(&s->pace, step, batch) /
                (double)pace_images(&s->pace, gan_steps(s), batch);
@@ -281,18 +306,10 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     s->step = step;
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     s->now.lr *= pace_rate(s->config, s->asked_batch, batch);
-    TRY(gan_d_step(core, fill, s, s->now.gamma, NULL));
-    TRY(gan_update(core, &core->d, s->now.lr, s->now.b2));
-    TRY(gan_g_step(core, fill, s, NULL));
-    TRY(gan_update(core, &core->g, s->now.lr, s->now.b2));
-    TRY(gan_average(core, s->now.ema));
-    TRY(gan_reports(core, &s->d, &s->g));
-    feed_back(s);
-    if (s->d.invariant > (s->way.amp ? IDENTITY_AMP : IDENTITY) && !s->identity_warned) {
-        log_warning("step %lld: the gradient penalty's identity is off by %.1e", (long long)step,
-                    s->d.invariant);
-        s->identity_warned = true;
-    }
+    const struct gan_rates rates = {s->now.gamma, s->now.lr, s->now.b2, s->now.ema};
+    bool wait = evaluate || !s->core.ahead || s->d.units == 0; /* nothing was reported yet */
+    TRY(gan_train_step(&s->core, &rates, fill, s));
+    TRY(gan_collect(s, wait ? step + 1 : step));
     if (evaluate) TRY(gan_measure_gap(s));
     tracking_forget(&s->tracking);
     if (gan_measure_is_due(s, step + 1)) TRY(gan_measure(s, step + 1));
@@ -303,6 +320,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
 
 static int gan_save(struct task_state *s, struct store_writer *writer)
 {
+    TRY(gan_collect(s, s->steps_done));
     TRY(gan_store(&s->core, &s->progress, writer));
     TRY(pace_store(&s->pace, s->config->gan.batch, writer));
     return tracking_store(&s->tracking, &s->core.g.net, writer);

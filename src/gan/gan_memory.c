@@ -82,6 +82,8 @@ int gan_replan(struct task_state *s, const struct memory_choices *way)
     struct plan *next = plan_create();
     bool other = way->work.batch && way->work.batch != s->sized.gan.batch;
     int code = before && next ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = gan_collect(s, s->steps_done);
+    if (code == OK) code = gan_core_rest(&s->core);
     if (code == OK) {
         *before = *s;
         if (other) code = set_batch(s, way->work.batch);

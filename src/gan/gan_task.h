@@ -38,6 +38,7 @@ struct task_state {
     bool (*stop_requested)(void);
     int64_t step;       /* the one that fill() is asked about */
     int64_t steps_done; /* by this process; the checkpoint's at first */
+    int64_t reported;   /* of those */
 };
 
 /* ---- gan.c ---- */
@@ -46,6 +47,8 @@ struct task_state {
 int gan_declare(struct task_state *s, const struct config *config,
                 const struct memory_choices *way);
 int64_t gan_steps(const struct task_state *s);
+/* Waits for the reports of the first `steps` steps; the last one's is in d and g. */
+int gan_collect(struct task_state *s, int64_t steps);
 
 /* ---- gan_memory.c: as in struct task ---- */
 

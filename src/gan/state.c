@@ -123,7 +123,8 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     }
     TRY(store_set_double(writer, "gan.v_missing_g", core->g.v_missing));
     TRY(store_set_double(writer, "gan.v_missing_d", core->d.v_missing));
-    TRY(store_set_double(writer, "gan.augment", progress->augment));
+    TRY(store_set_double(writer, "gan.augment_even", progress->augment[0]));
+    TRY(store_set_double(writer, "gan.augment_odd", progress->augment[1]));
     TRY(store_set_double(writer, "gan.sign", progress->sign));
     snprintf(text, sizeof text, "%016" PRIx64, progress->fingerprint);
     TRY(store_set(writer, "gan.fingerprint", text));
@@ -141,7 +142,8 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
     }
     TRY(store_get_double(file, "gan.v_missing_g", &core->g.v_missing));
     TRY(store_get_double(file, "gan.v_missing_d", &core->d.v_missing));
-    TRY(store_get_double(file, "gan.augment", &progress->augment));
+    TRY(store_get_double(file, "gan.augment_even", &progress->augment[0]));
+    TRY(store_get_double(file, "gan.augment_odd", &progress->augment[1]));
     TRY(store_get_double(file, "gan.sign", &progress->sign));
     if (!fingerprint || strtoull(fingerprint, NULL, 16) != progress->fingerprint)
         log_warning("the pictures are not those that this run began with");

@@ -9,7 +9,7 @@ struct store_writer;
 
 /* What the next step depends on besides the tensors. */
 struct gan_progress {
-    double augment;       /* probability by feedback */
+    double augment[2];    /* probability by feedback, [step % 2] after that step: of the last two */
     double sign;          /* running mean of E[sign(D(real) - D(fake))] */
     uint64_t fingerprint; /* of the data set */
 };

@@ -1,0 +1,67 @@
+/* What a step gets from the host: pictures, draws, latents, and the numbers that schedules change.
+ * A callback fills them in; one copy brings them to the device. */
+#ifndef IMGTRAIN_GAN_INPUTS_H
+#define IMGTRAIN_GAN_INPUTS_H
+
+#include "device/nn_ops.h"
+#include "math/optimiser.h"
+
+struct gan_core;
+
+enum gan_which { GAN_D, GAN_G };
+
+/* What the callback fills in for `n` pairs, from pair `first` of the batch on: host memory. */
+struct gan_inputs {
+    int first, n;
+    uint8_t *pixels; /* [n][h][w][c] */
+    uint8_t *flips;  /* [n]: not 0 = the real is shown mirrored */
+    float *z;        /* row i begins at z + i * z_stride */
+    int z_count, z_stride;
+    int *labels;                                /* [n], of the real and of the fake */
+    struct nn_augment *real_draws, *fake_draws; /* [n] */
+};
+typedef int gan_fill(void *context, enum gan_which step, struct gan_inputs *inputs);
+
+/* What schedules say of a step. */
+struct gan_rates {
+    double gamma;       /* weight of the penalty */
+    double lr, b2, ema; /* Adam's, and EMA's beta */
+};
+
+/* The same as operations read it. */
+struct gan_numbers {
+    double gamma;
+    struct nn_adam adam[2]; /* D's, G's */
+    float ema;
+};
+
+/* The inputs of `span` pairs of a D step or of a G step. */
+struct gan_block {
+    struct nn_augment *real_draws, *fake_draws; /* [span] */
+    struct nn_augment *pair_draws;              /* [2 span] as D sees them */
+    int *labels, *pair_labels;                  /* [span], [2 span] */
+    float *z;                                   /* [span] rows of G's input */
+    uint8_t *flips, *pixels;                    /* [span], [span] pictures */
+};
+
+/* All of it, one array behind the other. A device with memory of its own gets the whole step before
+ * it begins, so that nothing in the step waits for the host: span is the batch. Where the device is
+ * the host, span is a micro-batch, filled in when its turn comes, and D and G step share it. */
+struct gan_feed {
+    char *memory;
+    struct gan_numbers *numbers;
+    struct gan_block step[2];
+};
+
+/* Lays a feed out from `memory` on; returns its bytes. feed NULL: only those. */
+size_t gan_feed_layout(const struct gan_core *core, struct gan_feed *feed, char *memory);
+/* A block's inputs from pair `first` of the block on. */
+struct gan_block gan_block_from(const struct gan_core *core, const struct gan_block *block,
+                                int first);
+/* Asks core->fill for pairs first .. first + n - 1 into a block of the host. */
+int gan_block_fill(struct gan_core *core, const struct gan_block *block, enum gan_which which,
+                   int first, int n);
+/* Copies to the device, unless it is the host. */
+int gan_upload(struct gan_core *core, void *to, const void *from, size_t bytes);
+
+#endif
