@@ -45,7 +45,7 @@ HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),75 80 86 89 90 100 120,$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-FLAGSET := $(CC)-v$(HAVE_VIDEO)-d$(HAVE_ONEDNN)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))
+FLAGSET := $(CC)-v$(HAVE_VIDEO)-d$(HAVE_ONEDNN)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(filter 1,$(WERROR)),-werror)
 B       := build/$(FLAGSET)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # All that CI runs. Each part is a line "ok: NAME", "FAILED: NAME" with its output, or "skipped:
-# NAME: reason"; tests add their own counts. The last line is "N passed, N failed, N skipped".
+# NAME: reason", with the seconds it took and those of CPU time; tests add their own counts. The last
+# line is "N passed, N failed, N skipped".
 #
 #   scripts/check.sh           everything
 #   scripts/check.sh --quick   without clang and the sanitizers
@@ -11,18 +12,31 @@ quick=no
 [ "${1:-}" = --quick ] && quick=yes
 jobs=$(nproc 2>/dev/null || echo 2)
 log=$(mktemp "${TMPDIR:-/tmp}/imgtrain-check-XXXXXX") || exit 1
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.times"' EXIT
 trap 'exit 130' INT TERM
 passed=0 failed=0 skipped=0
+
+# Sets `took` to what passed since the last call, as "(60 s, 110 s of CPU)".
+wall=0 cpu=0
+stopwatch() {
+    times >"$log.times"
+    now=$(date +%s)
+    used=$(awk 'NR == 2 { gsub(/[ms]/, " "); printf "%.0f", $1 * 60 + $2 + $3 * 60 + $4 }' "$log.times")
+    took="($((now - wall)) s, $((used - cpu)) s of CPU)"
+    wall=$now cpu=$used
+}
+stopwatch
 
 part() { # NAME COMMAND...: one check
     name=$1
     shift
     if "$@" >"$log" 2>&1; then
-        echo "ok: $name"
+        stopwatch
+        echo "ok: $name $took"
         passed=$((passed + 1))
     else
-        echo "FAILED: $name"
+        stopwatch
+        echo "FAILED: $name $took"
         tail -n 60 "$log" | sed 's/^/    /'
         failed=$((failed + 1))
     fi
@@ -38,6 +52,7 @@ tests() { # NAME COMMAND...: a run of tests that ends with its own totals
     shift
     "$@" >"$log" 2>&1
     status=$?
+    stopwatch
     totals=$(tail -n 1 "$log" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
     if [ -z "$totals" ]; then
         echo "FAILED: $name ended with status $status and without totals"
@@ -45,7 +60,7 @@ tests() { # NAME COMMAND...: a run of tests that ends with its own totals
         failed=$((failed + 1))
         return
     fi
-    echo "$name: $totals"
+    echo "$name: $totals $took"
     grep -iE '^skipped|^FAILED|:[FE]:' "$log" | sed 's/^/    /'
     # shellcheck disable=SC2086  # "1 passed, 2 failed, 3 skipped" as words
     set -- $totals
@@ -75,18 +90,19 @@ check_shell() {
 }
 
 check_start() {
-    ! ldd ./imgtrain | grep -E 'libcuda|libcudart|libcudnn|libcublas' && ./imgtrain doctor | grep '^cuda '
+    ! ldd "$1" | grep -E 'libcuda|libcudart|libcudnn|libcublas' && "$1" doctor | grep '^cuda '
 }
 
-build() { # FLAGS...
-    make -j"$jobs" "$@" all && make -j"$jobs" "$@" "$(build_folder "$@")/imgtrain-test"
+build() { # FLAGS...: into its folder; ./imgtrain stays what it is
+    into=$(build_folder "$@")
+    make -j"$jobs" "$@" "$into/imgtrain" "$into/imgtrain-test"
 }
 
 # One build with both sanitizers, which also runs the kernels of cuda/ on the CPU. Without -Werror:
 # with a sanitizer, gcc warns of things that cannot happen.
 sanitized() { # KINDS NAME
-    part "build with $2" build SAN="$1" CUDA="$emulated"
-    folder=$(build_folder SAN="$1" CUDA="$emulated")
+    part "build with $2" build SAN="$1" CUDA="$emulated" WERROR=0
+    folder=$(build_folder SAN="$1" CUDA="$emulated" WERROR=0)
     [ -x "$folder/imgtrain-test" ] || return
     tests "unit tests under $2" env UNIT_ONLY=1 SKIP_SLOW=1 CK_TIMEOUT_MULTIPLIER=10 \
         ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
@@ -113,29 +129,28 @@ else
     if has shellcheck; then part "shell scripts" check_shell; else skip "shell scripts" "no shellcheck"; fi
 fi
 
-part "build with gcc -Werror" build CC=gcc WERROR=1
-part "build without video, oneDNN and CUDA" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 ONEDNN=0 CUDA=0 all
-# Every kernel for every GPU, and a binary that starts where no CUDA library is.
-if [ -x "$(make -s print-nvcc)" ]; then
-    part "build with CUDA for all GPUs" make -j"$jobs" CC=gcc WERROR=1 CUDA=1 all
-    part "needs no CUDA library to start" check_start
-else
-    skip "build with CUDA" "no nvcc"
-fi
+# With every kernel for every GPU, in a binary that starts where no CUDA library is.
+cuda=0
+if [ -x "$(make -s print-nvcc)" ]; then cuda=1; else skip "build with CUDA" "no nvcc"; fi
+part "build with gcc -Werror$([ $cuda = 0 ] || echo ', CUDA for all GPUs')" build CC=gcc WERROR=1 CUDA=$cuda
+main=$(build_folder CC=gcc WERROR=1 CUDA=$cuda)
+[ $cuda = 0 ] || part "needs no CUDA library to start" check_start "$main/imgtrain"
+part "build without video and CUDA" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 CUDA=0 \
+    "$(build_folder CC=gcc WERROR=1 VIDEO=0 CUDA=0)/imgtrain"
 if [ "${TESTED:-0}" = 1 ]; then
     echo "tests: just run"
-elif [ -x "$(build_folder CC=gcc)/imgtrain-test" ]; then
-    tests "tests" test/run.sh "$(build_folder CC=gcc)"
+elif [ -x "$main/imgtrain-test" ]; then
+    tests "tests" test/run.sh "$main"
 fi
-torture "$(build_folder CC=gcc)" 40
+torture "$main" 40
 
 if [ "$quick" = yes ]; then
     skip "clang" "--quick"
     skip "sanitizers" "--quick"
 else
-    if has clang; then part "build with clang -Werror" build CC=clang WERROR=1; else skip "clang" "not installed"; fi
+    if has clang; then part "build with clang -Werror" build CC=clang WERROR=1 CUDA=$cuda; else skip "clang" "not installed"; fi
     if has clang; then
-        part "emulated CUDA kernels under MemorySanitizer" make -j"$jobs" emu-msan
+        part "emulated CUDA kernels under MemorySanitizer" make -j"$jobs" WERROR=0 emu-msan
     else
         skip "MemorySanitizer" "no clang"
     fi

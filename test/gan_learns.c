@@ -9,6 +9,7 @@
 #include "gan_shapes.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "test_skip.h"
 
 #include <check.h>
 #include <math.h>
@@ -210,7 +211,7 @@ Suite *gan_learns_suite(void)
         tcase_add_test(tests, learns_the_shapes);
         if (!getenv("GAN_LEARNS")) tcase_add_test(tests, learns_nothing_without_penalty);
     } else {
-        puts("skipped: gan_learns: SKIP_SLOW is set; it takes minutes under a sanitizer");
+        test_skip("gan_learns", "SKIP_SLOW is set; it takes minutes under a sanitizer");
     }
     suite_add_tcase(suite, tests);
     return suite;

@@ -1,38 +1,57 @@
 #!/bin/sh
-# Runs the unit tests and test/cli/*.sh and adds up what they counted. Every skip is printed with
-# its reason; the last line is always "N passed, N failed, N skipped"; exit status 1 on a failure.
+# Runs the unit suites and test/cli/*.sh, as many at a time as there are cores, and adds up what they
+# counted. Every skip is printed with its reason; the last line is always "N passed, N failed, N
+# skipped"; exit status 1 on a failure.
 #
 #   test/run.sh BUILD_FOLDER [NAME ...]     NAME: a unit suite or a CLI test; none = all
 #   UNIT_ONLY=1 test/run.sh BUILD_FOLDER    without the CLI tests
+#   JOBS=1 test/run.sh BUILD_FOLDER         one after the other
 #
 # In a build that emulates CUDA, all kernels of cuda/ must have been launched by the unit tests; with
 # names, only when COVERAGE=1.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+
+seconds() { date +%s; }
+
+# One job: SUITE or cli/NAME. Its output goes to a file, and is shown when it has ended.
+if [ "$1" = --one ]; then
+    build=$2 job=$3 log=$TEST_LOGS/$(basename "$3").${3%%/*} begin=$(seconds)
+    case $job in
+    cli/*) IMGTRAIN=$build/imgtrain sh "test/$job.sh" ;;
+    *) "$build/imgtrain-test" "$job" ;;
+    esac >"$log" 2>&1
+    echo "$?" >"$log.status"
+    flock "$TEST_LOGS" sed -e '/^Running suite/d; /^100%: Checks/d' \
+        -e "s|^unit tests: |$job: |; s/\([0-9]* skipped\)\$/\1  ($(($(seconds) - begin)) s)/" "$log"
+    exit 0
+fi
+
 build=$1
 shift
-log=$(mktemp "${TMPDIR:-/tmp}/imgtrain-tests-XXXXXX") || exit 1
-trap 'rm -f "$log" "$log.kernels"' EXIT
+export TEST_LOGS
+TEST_LOGS=$(mktemp -d "${TMPDIR:-/tmp}/imgtrain-tests-XXXXXX") || exit 1
+trap 'rm -rf "$TEST_LOGS"' EXIT
 trap 'exit 130' INT TERM
 passed=0 failed=0 skipped=0
 # Waiting threads sleep: tests share the machine.
 export OMP_WAIT_POLICY=passive
 
-count() { # the number before WORD in the last line of the log that has "N passed, N failed"
-    sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p" "$log" | tail -n 1
+count() { # WORD LOG: the number before WORD in the last line that has "N passed, N failed"
+    sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p" "$2" | tail -n 1
 }
 
-# Adds up one program's counts. One that failed without saying so, or said nothing, is a failure.
-add() { # NAME STATUS
-    p=$(count passed) f=$(count failed) s=$(count skipped)
-    if [ -z "$p" ] || { [ "$2" != 0 ] && [ "${f:-0}" = 0 ]; }; then
-        echo "FAILED: $1 ended with status $2 without saying what failed"
+# Adds up one job's counts. One that failed without saying so, or said nothing, is a failure.
+add() { # NAME LOG STATUS
+    p=$(count passed "$2") f=$(count failed "$2") s=$(count skipped "$2")
+    if [ -z "$p" ] || { [ "$3" != 0 ] && [ "${f:-0}" = 0 ]; }; then
+        echo "FAILED: $1 ended with status $3 without saying what failed"
         f=$((${f:-0} + 1))
     fi
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
 }
 
-wanted() { # NAME LIST...
+wanted() { # NAME LIST...: in the list, or there is none
     name=$1
     shift
     [ $# = 0 ] && return 0
@@ -40,38 +59,38 @@ wanted() { # NAME LIST...
     return 1
 }
 
-# Suites that are named and exist; all when no name was given.
-suites=
-for name in "$@"; do
-    [ -e "test/$name.c" ] && suites="$suites $name"
-done
-if [ $# = 0 ] || [ -n "$suites" ]; then
-    # shellcheck disable=SC2086  # a list of words
-    IMGTRAIN_EMU_LOG=$log.kernels "$build/imgtrain-test" $suites >"$log" 2>&1
-    status=$?
-    cat "$log"
-    add "the unit tests" "$status"
-    case $build-$# in
-    *-cemu*-0) COVERAGE=1 ;;
+suites='' scripts=''
+for file in test/*.c test/cli/*.sh; do
+    name=$(basename "$file")
+    case $name in main.c | lib.sh) continue ;; esac
+    wanted "${name%.*}" "$@" || continue
+    case $file in
+    *.c) suites="$suites ${name%.c}" ;;
+    *) [ "${UNIT_ONLY:-0}" = 1 ] || scripts="$scripts cli/${name%.sh}" ;;
     esac
-    if [ "${COVERAGE:-0}" = 1 ]; then
-        test/cuda_emu/coverage.sh "$log.kernels" >"$log" 2>&1
-        status=$?
-        cat "$log"
-        add "the list of kernels" "$status"
-    fi
-fi
+done
 
-if [ "${UNIT_ONLY:-0}" = 0 ]; then
-    for script in test/cli/*.sh; do
-        name=$(basename "$script" .sh)
-        [ "$name" = lib ] && continue
-        wanted "$name" "$@" || continue
-        IMGTRAIN=$build/imgtrain sh "$script" >"$log" 2>&1
-        status=$?
-        cat "$log"
-        add "$script" "$status"
-    done
+# Long ones first, so that no core waits for a late one.
+long=''
+for name in gan_learns cli/gan cli/kill conv memory cuda_nn; do
+    # shellcheck disable=SC2086  # a list of words
+    [ -n "$suites$scripts" ] && wanted "$name" $suites $scripts && long="$long $name"
+done
+# shellcheck disable=SC2086
+printf '%s\n' $long $scripts $suites | awk 'NF && !seen[$0]++' |
+    IMGTRAIN_EMU_LOG=$TEST_LOGS/kernels xargs -P "${JOBS:-$(nproc 2>/dev/null || echo 2)}" -n 1 test/run.sh --one "$build"
+
+for job in $suites $scripts; do
+    log=$TEST_LOGS/$(basename "$job").${job%%/*}
+    add "$job" "$log" "$(cat "$log.status")"
+done
+
+[ $# = 0 ] && case $build in *-cemu*) COVERAGE=1 ;; esac
+if [ "${COVERAGE:-0}" = 1 ]; then
+    test/cuda_emu/coverage.sh "$TEST_LOGS/kernels" >"$TEST_LOGS/coverage" 2>&1
+    status=$?
+    cat "$TEST_LOGS/coverage"
+    add "the list of kernels" "$TEST_LOGS/coverage" "$status"
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"
