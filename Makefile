@@ -1,6 +1,6 @@
 # imgtrain: `make` builds ./imgtrain with whatever is installed and says what it found.
 #
-#   make [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [ONEDNN=auto|0|1] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
+#   make [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
 #   make demo | test | check | bench | fuzz | info | clean
 #   make emu-test | gpu-test | gpu-bench | gpu-kit          (cuda/README.md)
 
@@ -9,7 +9,6 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 VIDEO   ?= auto
-ONEDNN  ?= auto
 CUDA    ?= auto
 SAN     ?=
 WERROR  ?= 0
@@ -23,7 +22,6 @@ wanted   = $(if $(filter 0,$(1)),0,$(if $(filter 1,$(2)),1,$(if $(filter 1,$(1))
 
 AV_FLAGS := $(shell pkg-config --cflags --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
 HAVE_VIDEO  := $(call wanted,$(VIDEO),$(if $(AV_FLAGS),$(call probe,$(H)include <libavcodec/avcodec.h>\n int main(void){return (int)avcodec_version()==0;},$(AV_FLAGS))),VIDEO=1 but libavcodec was not found: run scripts/setup.sh)
-HAVE_ONEDNN := $(call wanted,$(ONEDNN),$(call probe,$(H)include <oneapi/dnnl/dnnl.h>\n int main(void){return dnnl_version()==0;},-ldnnl),ONEDNN=1 but oneDNN was not found: run scripts/setup.sh)
 
 # CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler. A
 # build with a sanitizer has no CUDA unless asked: nvcc's objects would go unchecked.
@@ -45,21 +43,20 @@ HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),75 80 86 89 90 100 120,$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-FLAGSET := $(CC)-v$(HAVE_VIDEO)-d$(HAVE_ONEDNN)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(filter 1,$(WERROR)),-werror)
+FLAGSET := $(CC)-v$(HAVE_VIDEO)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(filter 1,$(WERROR)),-werror)
 B       := build/$(FLAGSET)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
 OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
-CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_ONEDNN=$(HAVE_ONEDNN) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
+CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
-LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(HAVE_ONEDNN)),-ldnnl) $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS))
+LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS))
 
 # ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
 SRC := $(sort $(wildcard src/*.c src/*/*.c))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_VIDEO)),src/video/encode_none.c,src/video/encode.c src/video/decode.c src/video/libav.c),$(SRC))
-SRC := $(filter-out $(if $(filter 1,$(HAVE_ONEDNN)),src/cpu/conv_none.c,src/cpu/conv_onednn.c),$(SRC))
 # src/cpu/isa/*.c are compiled once for each instruction set and chosen at run time.
 ISA_SRC := $(sort $(wildcard src/cpu/isa/*.c))
 ISAS    := base $(if $(filter x86_64,$(ARCH)),avx2 avx512)
@@ -143,7 +140,6 @@ $(B)/test/cuda_emu/%.o: test/cuda_emu/%.cc
 info:
 	@echo "compiler  $(CC) $$($(CC) -dumpfullversion -dumpversion)"
 	@echo "video     $(if $(filter 1,$(HAVE_VIDEO)),libavcodec $$(pkg-config --modversion libavcodec),no (VIDEO=$(VIDEO)))"
-	@echo "oneDNN    $(if $(filter 1,$(HAVE_ONEDNN)),yes,no (ONEDNN=$(ONEDNN)))"
 	@echo "cuda      $(if $(filter 0,$(CUDA_KIND)),no (CUDA=$(CUDA)),$(if $(filter emu,$(CUDA_KIND)),emulated,yes, for $(CUDA_ARCHS)))"
 	@echo "cpu       $(ISAS)"
 	@echo "build     $(B)"
@@ -185,7 +181,7 @@ emu-run: $(B)/imgtrain $(B)/imgtrain-test
 # Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
 # its kernel and line. Without OpenMP and other libraries, which it would have to know too.
 emu-msan:
-	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 ONEDNN=0 emu-msan-run
+	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 emu-msan-run
 MSAN_SUITES := $(filter cuda_nn cuda_splat,$(CUDA_SUITES))
 MSAN_OBJ := $(filter $(B)/src/base/% $(B)/src/device/% $(B)/src/cpu/% $(B)/isa/% $(B)/cuda/% $(B)/test/cuda_emu/%,$(LIB_OBJ)) \
     $(MSAN_SUITES:%=$(B)/test/%.o) $(B)/msan/main.o
@@ -216,7 +212,7 @@ $(B)/gpu-bench: $(B)/test/cuda_bench/bench.o $(LIB_OBJ)
 
 # One archive for a machine where nothing can be installed.
 gpu-kit:
-	@$(MAKE) --no-print-directory CUDA=1 VIDEO=0 ONEDNN=0 gpu-kit-run
+	@$(MAKE) --no-print-directory CUDA=1 VIDEO=0 gpu-kit-run
 gpu-kit-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/gpu-bench
 	@scripts/gpu_kit.sh $(B) build/imgtrain-gpu.tar.gz
 

@@ -107,7 +107,9 @@ sanitized() { # KINDS NAME
     tests "unit tests under $2" env UNIT_ONLY=1 SKIP_SLOW=1 CK_TIMEOUT_MULTIPLIER=10 \
         ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
         test/run.sh "$folder"
-    [ "$emulated" = 0 ] || tests "command line with CUDA emulated" env SKIP_SLOW=1 test/run.sh "$folder" cuda
+    # shellcheck disable=SC2046  # a list of words
+    [ "$emulated" = 0 ] || tests "command line with CUDA emulated" env SKIP_SLOW=1 test/run.sh "$folder" \
+        $(basename -s .sh test/cli/cuda*.sh)
     case $1 in *address*) torture "$folder" 12 ;; esac
 }
 

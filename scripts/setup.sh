@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.."
 
 required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zlib1g-dev check
           libsubunit-dev python3"
-# A build does without these: VIDEO=0, ONEDNN=0.
-optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libdnnl-dev"
+# A build does without these: VIDEO=0.
+optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev"
 dev="g++ clang clang-format shellcheck libclang-rt-dev libomp-dev strace"
 [ "${1:-}" = --dev ] || dev=""
 

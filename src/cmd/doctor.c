@@ -59,7 +59,6 @@ int cmd_doctor(int argc, char **argv)
     print_device("cuda", "cuda");
     printf("%-12s %d usable\n", "threads", threads_available());
     row("video", video_versions());
-    row("oneDNN", HAVE_ONEDNN ? "built in" : "not built in");
     row("CUDA", HAVE_CUDA ? "built in" : "not built in");
     print_libraries();
     printf("%-12s %s free here\n", "disk", format_bytes(file_disk_free(".")).text);
