@@ -1,6 +1,7 @@
 #!/bin/sh
 # Packs what the tests and measurements on a GPU need for a machine where nothing can be installed:
-# programs, their shared libraries, test data, and run.sh. Called by `make gpu-kit`.
+# programs, their shared libraries, test data, and run.sh (scripts/gpu_run.sh). Called by `make
+# gpu-kit`.
 #
 #   scripts/gpu_kit.sh BUILD_FOLDER ARCHIVE.tar.gz
 set -eu
@@ -26,39 +27,9 @@ mkdir "$to/test/cli"
 cp test/cli/cuda.sh test/cli/lib.sh "$to/test/cli/"
 cp cuda/README.md "$to/README.md"
 
-cat >"$to/run.sh" <<'RUN'
-#!/bin/sh
-# All checks and measurements on this machine's GPU, into the folder results (or $1).
-cd "$(dirname "$0")" || exit 1
-export LD_LIBRARY_PATH="$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-out=${1:-results}
-mkdir -p "$out" || exit 1
-status=0
-step() { # NAME COMMAND...
-    name=$1
-    shift
-    echo "== $name"
-    "$@" >"$out/$name.txt" 2>&1 || { status=1; echo "FAILED: $name"; }
-    tail -n 40 "$out/$name.txt"
-}
-step driver nvidia-smi
-step doctor ./imgtrain doctor
-step tests ./imgtrain-test SUITES
-step trainings sh test/cli/cuda.sh
-if command -v compute-sanitizer >/dev/null 2>&1; then
-    for tool in memcheck racecheck initcheck synccheck; do
-        step "sanitizer-$tool" env CK_FORK=no compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            ./imgtrain-test SUITES
-    done
-else
-    echo "skipped: compute-sanitizer: not on this machine"
-fi
-step ops ./gpu-bench
-step bench ./imgtrain bench --device cuda
-exit $status
-RUN
+cp scripts/gpu_run.sh "$to/run.sh"
 suites=$(for f in test/cuda_*.c; do basename "$f" .c; done | grep -v cuda_emu | tr '\n' ' ')
-sed -i "s/SUITES/$suites/" "$to/run.sh"
+sed -i "s/^suites=.*/suites='${suites% }'/" "$to/run.sh"
 chmod +x "$to/run.sh"
 tar -C "$kit" -czf "$archive" imgtrain-gpu
 bytes=$(wc -c <"$archive")

@@ -63,13 +63,31 @@ struct side {
     int count;
 };
 
+static struct device *cuda_opened; /* last */
+
 static inline int cuda_open(struct device **device)
 {
 #if HAVE_CUDA
-    return device_open_cuda(device, 0, 1);
+    int code = device_open_cuda(device, 0, 1);
+    if (code == OK) cuda_opened = *device;
+    return code;
 #else
     *device = NULL;
     return (fail)(ERR_DEVICE, "this build has no CUDA"); /* not the macro of check.h */
+#endif
+}
+
+/* After a test that failed where all run in one process (CK_FORK=no, as compute-sanitizer wants
+ * it): closes its device, or no other could be opened. */
+static inline void cuda_close_left(void)
+{
+#if HAVE_CUDA
+    struct device *device;
+    const char *fork_mode = getenv("CK_FORK");
+    if (!fork_mode || strcmp(fork_mode, "no") != 0) return;
+    int code = device_open_cuda(&device, 0, 1);
+    if (code == ERR_INTERNAL) device = cuda_opened; /* it is open still */
+    if (code == OK || code == ERR_INTERNAL) device_close(device);
 #endif
 }
 

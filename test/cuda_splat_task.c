@@ -111,6 +111,7 @@ Suite *cuda_splat_task_suite(void)
     if (!cuda_here("cuda_splat_task")) return suite;
     TCase *tests = tcase_create("task");
     tcase_set_timeout(tests, 300);
+    tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, task_runs_on_cuda, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;

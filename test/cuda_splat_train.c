@@ -210,6 +210,7 @@ Suite *cuda_splat_train_suite(void)
     if (!cuda_here("cuda_splat_train")) return suite;
     TCase *tests = tcase_create("training");
     tcase_set_timeout(tests, 300);
+    tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, bands_change_no_bit, 0, 2);
     tcase_add_loop_test(tests, trains_as_the_cpu_does, 0,
                         (int)(sizeof trainings / sizeof *trainings));

@@ -87,7 +87,7 @@ int cmd_bench(int argc, char **argv)
         {.name = "batch", .argument = "N", .integer = &b.batch, .help = "pictures of a GAN's step"},
         {.name = "micro", .argument = "N", .integer = &b.micro, .help = "at a time; 0 = all"},
         {.name = "scheme", .argument = "a|c", .text = &b.scheme, .help = "as gan.scheme"},
-        {.name = "amp", .flag = &b.amp, .help = "a GAN's activations in bf16"},
+        {.name = "amp", .flag = &b.amp, .help = "use_amp: bf16, or halves"},
         {.name = "json", .flag = &b.json, .help = "print JSON"},
         {0},
     };

@@ -7,8 +7,12 @@
 #include "device/nn_ops.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { TIMES = 20, INNER = 10, ROOM_MIB = 512 };
 
@@ -194,35 +198,54 @@ static int measure(struct bench *t, const char *name, bench_op *run)
     return OK;
 }
 
-static int run(struct bench *t)
+/* One operation, or with -1 what the GPU reaches at best. */
+static int run(struct bench *t, int op)
 {
     size_t room = (size_t)ROOM_MIB << 20;
     char **rooms[] = {&t->a, &t->b, &t->c};
     TRY(cuda_measure_ceilings(t->device, (size_t)256 << 20, 4096, 10, &t->ceilings));
-    printf("%s\nceilings: copy %.0f GB/s, fp32 %.0f GFLOP/s, bf16 (mma.sync) %.0f GFLOP/s\n",
-           t->device->name, 1e-9 * t->ceilings.copy_bytes, 1e-9 * t->ceilings.fma_flops,
-           1e-9 * t->ceilings.mma_flops);
+    if (op < 0) {
+        printf("%s\nceilings: copy %.0f GB/s, fp32 %.0f GFLOP/s, bf16 (mma.sync) %.0f GFLOP/s\n",
+               t->device->name, 1e-9 * t->ceilings.copy_bytes, 1e-9 * t->ceilings.fma_flops,
+               1e-9 * t->ceilings.mma_flops);
+        return OK;
+    }
     for (int i = 0; i < 3; i++) {
         void *memory;
         TRY(t->device->alloc(t->device, room, &memory));
         *rooms[i] = memory;
     }
-    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-        TRY(measure(t, ops[i].name, ops[i].run));
+    TRY(measure(t, ops[op].name, ops[op].run));
     for (int i = 0; i < 3; i++)
         t->device->free(t->device, *rooms[i], room);
     return OK;
 }
 
+/* In a process of its own: a kernel that fails takes the device from its process for good. */
+static bool run_apart(int op)
+{
+    int status = 1;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        struct bench bench = {0};
+        int code = device_open_cuda(&bench.device, 0, 0);
+        if (code == OK) {
+            bench.nn = bench.device->nn;
+            code = run(&bench, op);
+        }
+        if (code < 0) printf("gpu-bench: %s: %s\n", op < 0 ? "" : ops[op].name, error_message());
+        fflush(stdout);
+        _exit(code < 0 ? error_exit_status(code) : 0);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
 int main(void)
 {
-    struct bench bench = {0};
-    int code = device_open_cuda(&bench.device, 0, 0);
-    if (code == OK) {
-        bench.nn = bench.device->nn;
-        code = run(&bench);
-    }
-    if (code < 0) printf("gpu-bench: %s\n", error_message());
-    device_close(bench.device);
-    return code < 0 ? error_exit_status(code) : 0;
+    int failed = 0;
+    if (!run_apart(-1)) return EXIT_FAILURE;
+    for (int op = 0; op < (int)(sizeof ops / sizeof *ops); op++)
+        failed += !run_apart(op);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
