@@ -48,7 +48,7 @@ static __device__ void update_row(const struct splat_update &u, int64_t row, int
         atomicAdd((unsigned long long *)skipped, 1ull);
         return;
     }
-    struct adam_rate_f32 rate = adam_rate_after_f32(rates->t - u.born[row]);
+    struct adam_rate_f32 rate = adam_rate_after_f32(rates->t - u.born[row], rates->b2);
     for (int k = 0; k < u.groups; k++) {
         const struct splat_adam &g = u.group[k];
         struct adam_rate_f32 scaled = rate;

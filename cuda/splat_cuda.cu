@@ -133,11 +133,13 @@ cleanup:
 
 /* ---- parameters ---- */
 
-struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t)
+struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t,
+                                  double b2)
 {
     struct splat_rates r;
     memset(&r, 0, sizeof r);
     r.t = t;
+    r.b2 = b2;
     for (int k = 0; k < group_count; k++) {
         r.rate[k] = groups[k].rate;
         for (int c = 0; c < 2; c++) {
@@ -149,11 +151,11 @@ struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_cou
 }
 
 static int adam(struct device *device, const struct splat_adam *groups, int group_count,
-                int64_t count, const int32_t *born, int32_t t, int64_t *skipped)
+                int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped)
 {
     struct cuda_device *d = cuda_current();
     struct splat_update update;
-    struct splat_rates rates = splat_rates_of(groups, group_count, t);
+    struct splat_rates rates = splat_rates_of(groups, group_count, t, b2);
     int64_t *bad = (int64_t *)d->scratch;
     struct splat_rates *on_device = (struct splat_rates *)(bad + 1);
     memset(&update, 0, sizeof update);

@@ -41,6 +41,7 @@ int splat_cuda_sample(struct device *device, const struct splat_workspace *works
                       float *color);
 
 /* Rates and bounds of the groups as the kernels read them. */
-struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t);
+struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t,
+                                  double b2);
 
 #endif

@@ -8,6 +8,7 @@
 /* What may change from one step to the next without a new graph. */
 struct splat_rates {
     int t;
+    double b2;
     float rate[SPLAT_GROUPS];
     float low[SPLAT_GROUPS][2], high[SPLAT_GROUPS][2];
 };

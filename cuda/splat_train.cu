@@ -158,7 +158,8 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
         TRY(renew(device, &scene, &key, training));
     bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */
     if (!stopped) {
-        struct splat_rates rates = splat_rates_of(training->groups, SPLAT_GROUPS, training->t);
+        struct splat_rates rates =
+            splat_rates_of(training->groups, SPLAT_GROUPS, training->t, training->b2);
         LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
         TRY(device->graph_launch(device, trainer.graph));
         trainer.ahead = true;

@@ -3,7 +3,7 @@
 #
 #   scripts/kodak.sh FOLDER OUT [key=value ...]
 #
-# Image-GS's defaults: scripts/kodak.sh ~/kodak build/kodak init_scale=5 scale_lr=2e-3
+# Image-GS's settings: CONFIG=cfgs/image-gs.yaml scripts/kodak.sh ~/kodak build/kodak
 # OUT/table.md holds the table; a picture that has been fitted already is not fitted again, so an
 # interrupted table goes on where it stopped.
 set -eu
@@ -21,7 +21,8 @@ for picture in "$folder"/*.png; do
     run=$out/$(basename "$picture" .png)
     [ -f "$run/model.safetensors" ] && continue
     rm -rf "$run"
-    "$imgtrain" train input_path="$picture" frames.count=0 video.enabled=false "$@" -q -o "$run"
+    "$imgtrain" train ${CONFIG:+"$CONFIG"} input_path="$picture" frames.count=0 \
+        video.enabled=false "$@" -q -o "$run"
 done
 
 for run in "$out"/*/; do

@@ -35,7 +35,7 @@ START_TEST(defaults_are_those_of_the_file)
     ck_assert_int_eq(built_in->task, CONFIG_TASK_SPLAT);
     ck_assert_int_eq(built_in->splat.num_gaussians, 10000);
     ck_assert_int_eq(built_in->splat.init_mode, CONFIG_SPLAT_INIT_MODE_GRADIENT);
-    ck_assert_double_eq(built_in->splat.pos_lr, 5e-4);
+    ck_assert_double_eq(built_in->splat.feat_lr, 1e-2);
     ck_assert_str_eq(built_in->exp_name, "");
     ck_assert(built_in->use_amp);
     ck_assert_str_eq(config_origin(built_in, "seed"), "default");

@@ -114,7 +114,8 @@ static void adam(struct side *s, int shape)
         free(gradient);
     }
     expect_ok(s->device->splat->adam(s->device, groups, SPLAT_GROUPS, ROWS,
-                                     side_buffer(s, "born", born, sizeof born), 31, &skipped));
+                                     side_buffer(s, "born", born, sizeof born), 31, 0.97,
+                                     &skipped));
     ck_assert_int_eq(skipped, shape == 1 ? 2 : 0);
 }
 

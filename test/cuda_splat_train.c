@@ -111,7 +111,7 @@ START_TEST(graph_is_the_same_as_single_steps)
         expect_ok(ops->step(device, &b.d.workspace, &b.training.view, &c->blend, &b.d.target,
                             &c->loss, &b.d.gradients, &sums));
         expect_ok(ops->adam(device, b.training.groups, SPLAT_GROUPS, b.training.view.count,
-                            b.training.born, step + 1, &skipped));
+                            b.training.born, step + 1, b.training.b2, &skipped));
     }
     double d = difference(&a, &b);
     ck_assert_msg(!(d > 0) && !isnan(d), "differ by %g", d);

@@ -11,11 +11,13 @@ for arg; do
     theirs=$("${PYTHON:-python3}" "$here/splat_torch.py" fit "$image" --crop "$crop" -n "$count" \
         --steps "$steps" --threads "${THREADS:-2}" --save-init "$work/init.safetensors" \
         --save-crop "$work/crop.png" | tail -n 2)
-    printf 'task: splat\ninput_path: "%s"\nckpt_file: "%s"\n' "$work/crop.png" \
-        "$work/init.safetensors" >"$work/fit.yaml"
+    { # splat_torch.py has the settings of Image-GS
+        cat "$here/../../cfgs/image-gs.yaml"
+        printf 'input_path: "%s"\n' "$work/crop.png"
+    } | sed "s|^ckpt_file:.*|ckpt_file: \"$work/init.safetensors\"|" >"$work/fit.yaml"
     rm -rf "$work/run"
     "$here/../../imgtrain" train "$work/fit.yaml" -o "$work/run" num_gaussians="$count" \
-        max_steps="$steps" disable_prog_optim=true disable_lr_schedule=true scale_lr=2e-3 use_amp=false \
+        max_steps="$steps" disable_prog_optim=true disable_lr_schedule=true use_amp=false \
         frames.count=0 video.enabled=false >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
     echo "$(basename "$image") $crop: PyTorch: $(printf '%s' "$theirs" | tr '\n' ' ')"
     echo "$(basename "$image") $crop: imgtrain: $(tail -n 1 "$work/run/metrics.jsonl")"

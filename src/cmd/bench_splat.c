@@ -82,6 +82,7 @@ static int measure(struct splat_fit *fit, struct config *config, const struct wo
 {
     struct config_splat *c = &config->splat;
     c->l1_loss_ratio = (double)work->loss.l1;
+    c->l2_loss_ratio = (double)work->loss.l2;
     c->ssim_loss_ratio = (double)work->loss.ssim;
     fit->model.blend = work->blend;
     TRY(bench_measure(bench, steps, fit, times));

@@ -36,7 +36,7 @@ static void update_row(const struct splat_adam *group, const struct adam_rate_f3
 }
 
 int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int group_count,
-                   int64_t count, const int32_t *born, int32_t t, int64_t *skipped)
+                   int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped)
 {
     (void)device;
     int64_t bad = 0;
@@ -46,7 +46,7 @@ int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int g
         struct adam_rate_f32 rate = {0};
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < count; row++) {
-            if (t - born[row] != updates) rate = adam_rate_after_f32(updates = t - born[row]);
+            if (t - born[row] != updates) rate = adam_rate_after_f32(updates = t - born[row], b2);
             if (!row_is_finite(groups, group_count, row)) {
                 bad++;
                 continue;

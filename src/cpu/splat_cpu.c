@@ -64,7 +64,7 @@ static int train(struct device *device, const struct splat_workspace *workspace,
              &training->gradients, sums));
     if (!isfinite(splat_loss_of(loss, sums))) return OK;
     return splat_cpu_adam(device, training->groups, SPLAT_GROUPS, training->view.count,
-                          training->born, training->t, skipped);
+                          training->born, training->t, training->b2, skipped);
 }
 
 /* A window of a rendered picture, interleaved. */

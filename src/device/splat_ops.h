@@ -125,7 +125,7 @@ struct splat_workspace {
 };
 
 /* One step of training. Must stay the same from step to step for a device to keep what it has
- * prepared: all but `t` and the groups' rates and bounds. */
+ * prepared: all but `t`, `b2` and the groups' rates and bounds. */
 struct splat_training {
     struct splat_view view; /* what is rendered: the quantised parameters where bits are set */
     struct splat_blend blend;
@@ -137,6 +137,7 @@ struct splat_training {
     int bits[SPLAT_GROUPS];         /* 0: not quantised */
     const int32_t *born;
     int32_t t;
+    double b2; /* of Adam */
 };
 
 struct splat_ops {
@@ -166,10 +167,10 @@ struct splat_ops {
                   int full_height, int x, int y, int width, int height, float *out);
 
     /* Adam for `count` rows; born[i]: number of updates after which row i was added, `t`: number of
-     * updates including this one. Rows with a non-finite gradient are left alone; their number is
-     * returned through *skipped. */
+     * updates including this one, b2: decay of the second moments. Rows with a non-finite gradient
+     * are left alone; their number is returned through *skipped. */
     int (*adam)(struct device *device, const struct splat_adam *groups, int group_count,
-                int64_t count, const int32_t *born, int32_t t, int64_t *skipped);
+                int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped);
 
     /* fake_quantize, step and adam in one, without adam when the loss is not finite. With `wait`,
      * *sums and *skipped are this step's. Without it a device may work ahead: then they are those

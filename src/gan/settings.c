@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "math/cosine.h"
 
 #include <math.h>
 
@@ -75,11 +76,6 @@ double gan_gamma(const struct config *config)
     return fmax(1, 2 * pow((w > h ? w : h) / 64.0, 3.1));
 }
 
-static double cosine(double start, double end, double t)
-{
-    return end + (start - end) * 0.5 * (1 + cos(3.141592653589793 * t));
-}
-
 /* A small set is learnt by heart unless it is shown in more ways: .3 from 10,000 pictures on, .5 at
  * 1,600, the most at 100. */
 static double augment_end(const struct config *config, int pictures)
@@ -91,13 +87,13 @@ static double augment_end(const struct config *config, int pictures)
 struct gan_schedule gan_schedule_at(const struct config *config, int pictures, double t)
 {
     double gamma = gan_gamma(config);
-    double half_life = cosine(0, config->gan.ema * (double)config->gan.images, t);
+    double half_life = cosine_between(0, config->gan.ema * (double)config->gan.images, t);
     double batch = (double)config->gan.batch;
     return (struct gan_schedule){
-        .gamma = cosine(gamma, gamma * config->gan.gamma_end, t),
-        .lr = cosine(config->gan.lr, config->gan.lr_end, t),
-        .b2 = cosine(config->gan.b2, config->gan.b2_end, t),
-        .augment = cosine(0, augment_end(config, pictures), t),
+        .gamma = cosine_between(gamma, gamma * config->gan.gamma_end, t),
+        .lr = cosine_between(config->gan.lr, config->gan.lr_end, t),
+        .b2 = cosine_between(config->gan.b2, config->gan.b2_end, t),
+        .augment = cosine_between(0, augment_end(config, pictures), t),
         .ema = half_life > 0 ? pow(0.5, batch / half_life) : 0,
     };
 }

@@ -21,10 +21,11 @@ HOST_DEVICE static inline REAL FORMULA(adam_update)(const struct FORMULA(adam_ra
 }
 
 /* Bias corrections depend on how many updates a number has seen, this one included; the rate itself
- * is still to be multiplied into `step`. The betas of Kingma & Ba, and of PyTorch. */
-HOST_DEVICE static inline struct FORMULA(adam_rate) FORMULA(adam_rate_after)(int64_t updates)
+ * is still to be multiplied into `step`. Kingma & Ba, and PyTorch, have beta2 .999. */
+HOST_DEVICE static inline struct FORMULA(adam_rate)
+    FORMULA(adam_rate_after)(int64_t updates, double beta2)
 {
-    const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+    const double beta1 = 0.9, epsilon = 1e-8;
     struct FORMULA(adam_rate) rate;
     rate.beta1 = (REAL)beta1;
     rate.beta2 = (REAL)beta2;

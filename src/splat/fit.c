@@ -117,11 +117,27 @@ int splat_fit_groups(struct splat_fit *fit, float *const **groups)
     return OK;
 }
 
-static void describe_groups(const struct splat_fit *fit, struct splat_adam *groups)
+/* Learning rates of training step `step`. Those that the config leaves open follow from the model:
+ * a share of the distance between neighbours, and of the sigma with which all cover the picture. */
+static void group_rates(const struct splat_fit *fit, int64_t step, double *rates)
 {
     const struct config_splat *c = &fit->config->splat;
-    const double rates[SPLAT_GROUPS] = {c->pos_lr, c->scale_lr, c->rot_lr, c->feat_lr};
+    double sigma = splat_covering_sigma(fit);
+    double factor = splat_schedule_factor(&fit->schedule, c, step);
+    rates[SPLAT_XY] = c->pos_lr >= 0 ? c->pos_lr : 0.05 / sqrt((double)fit->model.capacity);
+    rates[SPLAT_SCALE] =
+        c->scale_lr >= 0 ? c->scale_lr : 0.03 * (fit->model.sigma_scale ? sigma : 1 / sigma);
+    rates[SPLAT_ROT] = c->rot_lr;
+    rates[SPLAT_FEAT] = c->feat_lr;
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        rates[g] *= factor;
+}
+
+static void describe_groups(const struct splat_fit *fit, int64_t step, struct splat_adam *groups)
+{
+    double rates[SPLAT_GROUPS];
     float least, most;
+    group_rates(fit, step, rates);
     splat_sigma_bounds(fit, &least, &most);
     for (int g = 0; g < SPLAT_GROUPS; g++)
         groups[g] = (struct splat_adam){.parameter = fit->model.group[g],
@@ -129,7 +145,7 @@ static void describe_groups(const struct splat_fit *fit, struct splat_adam *grou
                                         .second = fit->second[g],
                                         .gradient = fit->gradient[g],
                                         .columns = splat_group_columns(&fit->model, g),
-                                        .rate = (float)(rates[g] * fit->schedule.factor),
+                                        .rate = (float)rates[g],
                                         .low = {-INFINITY, -INFINITY},
                                         .high = {INFINITY, INFINITY}};
     for (int k = 0; k < 2; k++) {
@@ -140,7 +156,7 @@ static void describe_groups(const struct splat_fit *fit, struct splat_adam *grou
     }
 }
 
-static struct splat_training describe_training(const struct splat_fit *fit)
+static struct splat_training describe_training(const struct splat_fit *fit, int64_t step)
 {
     const struct config_splat *c = &fit->config->splat;
     float *const *g = fit->gradient;
@@ -151,8 +167,9 @@ static struct splat_training describe_training(const struct splat_fit *fit)
         .loss = {(float)c->l1_loss_ratio, (float)c->l2_loss_ratio, (float)c->ssim_loss_ratio},
         .gradients = {g[SPLAT_XY], g[SPLAT_SCALE], g[SPLAT_ROT], g[SPLAT_FEAT]},
         .born = fit->born,
-        .t = fit->updates + 1};
-    describe_groups(fit, training.groups);
+        .t = fit->updates + 1,
+        .b2 = c->b2};
+    describe_groups(fit, step, training.groups);
     group_bits(fit, training.bits);
     for (int k = 0; k < SPLAT_GROUPS; k++)
         training.quantized[k] = fit->quantized[k];
@@ -165,7 +182,7 @@ int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss)
     struct splat_sums sums;
     int64_t skipped;
     TRY(splat_grow(fit, step));
-    struct splat_training training = describe_training(fit);
+    struct splat_training training = describe_training(fit, step);
     TRY(fit->device->splat->train(fit->device, &fit->workspace, &training, wait, &sums, &skipped));
     *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;
     if (c->ssim_loss_ratio > 0) *loss += c->ssim_loss_ratio * (1 - sums.ssim);

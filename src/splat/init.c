@@ -23,7 +23,7 @@ void splat_growth_plan(struct splat_fit *fit)
 
 /* Discs of two sigma that cover the picture once. SmartSplat takes three sigma, which leaves holes
  * that no Gaussian reaches: 0.3 to 0.8 dB less after 500 steps on two Kodak pictures. */
-static double covering_sigma(const struct splat_fit *fit)
+double splat_covering_sigma(const struct splat_fit *fit)
 {
     double pixels = (double)fit->model.width * fit->model.height;
     return sqrt(pixels / (3.14159265358979 * (double)fit->model.capacity)) / 2;
@@ -32,7 +32,7 @@ static double covering_sigma(const struct splat_fit *fit)
 void splat_sigma_bounds(const struct splat_fit *fit, float *least, float *most)
 {
     /* 32 covering sigmas: more than a useful Gaussian has, and it bounds the work of a step. */
-    double bound = 32 * covering_sigma(fit);
+    double bound = 32 * splat_covering_sigma(fit);
     *least = 0.3f;
     *most = (float)(bound > 16 ? bound : 16);
 }
@@ -41,7 +41,7 @@ double splat_initial_sigma(const struct splat_fit *fit)
 {
     float least, most;
     double sigma = fit->config->splat.init_scale;
-    if (!(sigma > 0)) sigma = covering_sigma(fit);
+    if (!(sigma > 0)) sigma = splat_covering_sigma(fit);
     splat_sigma_bounds(fit, &least, &most);
     return fmin(fmax(sigma, (double)least), (double)most);
 }

@@ -8,6 +8,9 @@
  * add_steps x add_times grows in its first half. */
 void splat_growth_plan(struct splat_fit *fit);
 
+/* Sigma in pixels with which the final number of Gaussians covers the picture. */
+double splat_covering_sigma(const struct splat_fit *fit);
+
 /* Sigma of new Gaussians in pixels: init_scale, or from the picture and their final number. */
 double splat_initial_sigma(const struct splat_fit *fit);
 

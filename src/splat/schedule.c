@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "math/cosine.h"
 #include "store/safetensors.h"
 
 void splat_schedule_init(struct splat_schedule *schedule)
@@ -9,10 +10,24 @@ void splat_schedule_init(struct splat_schedule *schedule)
     *schedule = (struct splat_schedule){.best_psnr = -1e9, .best_ssim = -1, .factor = 1};
 }
 
+static bool follows_cosine(const struct config_splat *config)
+{
+    return !config->disable_lr_schedule && config->lr_end < 1;
+}
+
+double splat_schedule_factor(const struct splat_schedule *schedule,
+                             const struct config_splat *config, int64_t step)
+{
+    if (!follows_cosine(config)) return schedule->factor;
+    double done = (double)step / (double)config->max_steps;
+    return cosine_between(1, config->lr_end, done < 1 ? done : 1);
+}
+
 void splat_schedule_update(struct splat_schedule *schedule, const struct config_splat *config,
                            int64_t step, int64_t grown_at, double psnr, double ssim)
 {
-    if (config->disable_lr_schedule || grown_at < 0 || schedule->finished) return;
+    if (config->disable_lr_schedule || follows_cosine(config)) return;
+    if (grown_at < 0 || schedule->finished) return;
     if (schedule->last_gain < grown_at) schedule->last_gain = grown_at;
     if (psnr >= schedule->best_psnr + 100 * config->decay_threshold ||
         ssim >= schedule->best_ssim + config->decay_threshold) {

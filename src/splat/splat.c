@@ -271,8 +271,8 @@ static int step(struct task_state *state, int64_t number, bool evaluate, struct 
     report->metrics[report->metric_count++] = (struct task_metric){"ssim", "%.4f", fit->ssim};
     report->metrics[report->metric_count++] =
         (struct task_metric){"gaussians", "%.0f", (double)fit->model.count};
-    report->metrics[report->metric_count++] =
-        (struct task_metric){"lr_factor", NULL, fit->schedule.factor};
+    report->metrics[report->metric_count++] = (struct task_metric){
+        "lr_factor", NULL, splat_schedule_factor(&fit->schedule, &fit->config->splat, number)};
     report->finished = fit->schedule.finished;
     snprintf(report->caption, sizeof report->caption,
              "step %lld   PSNR %.2f   SSIM %.4f   %lld Gaussians", (long long)number + 1, fit->psnr,
