@@ -25,6 +25,7 @@ static inline void open_fit(struct fit *f, struct device *device, const struct s
     t->blend = c->blend;
     t->target = f->d.target;
     t->loss = c->loss;
+    t->b2 = 0.999;
     t->gradients = f->d.gradients;
     int32_t *born = calloc((size_t)c->count + 1, sizeof *born);
     t->born = side_buffer(&f->s, "born", born, (size_t)c->count * sizeof *born);

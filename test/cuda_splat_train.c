@@ -100,6 +100,7 @@ START_TEST(graph_is_the_same_as_single_steps)
     for (int step = 0; step < 8; step++) {
         if (step == 4) a.training.view.count = 70;
         a.training.groups[0].rate = 1e-3f * (float)(step + 1);
+        a.training.b2 = step < 4 ? 0.999 : 0.9;
         train(&a, step == 7);
     }
     for (int step = 0; step < 8; step++) {
@@ -107,6 +108,7 @@ START_TEST(graph_is_the_same_as_single_steps)
         int64_t skipped;
         if (step == 4) b.training.view.count = 70;
         b.training.groups[0].rate = 1e-3f * (float)(step + 1);
+        b.training.b2 = step < 4 ? 0.999 : 0.9;
         const struct splat_ops *ops = device->splat;
         expect_ok(ops->step(device, &b.d.workspace, &b.training.view, &c->blend, &b.d.target,
                             &c->loss, &b.d.gradients, &sums));

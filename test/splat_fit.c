@@ -179,11 +179,12 @@ static void expect_equal(const struct store_file *a, const struct store_file *b,
 START_TEST(resumes_bit_by_bit)
 {
     draw("a.png", 3, SAMPLE_U8);
-    struct config *config = configure(_i % 2 ? "max_steps: 60\neval_steps: 7\nquantize: true\n"
-                                             : "max_steps: 60\neval_steps: 7\n");
+    struct config *config = configure(_i % 2 ? "max_steps: 60\neval_steps: 7\nrelocate_every: 5\n"
+                                               "quantize: true\n"
+                                             : "max_steps: 60\neval_steps: 7\nrelocate_every: 5\n");
     struct task_report report = {0};
     struct task_state *whole = open_state(config, NULL);
-    int at = 1 + _i * 3; /* before, between and after the steps of growth */
+    int at = 1 + _i * 3; /* before, between and after the steps of growth and of relocation */
     train(whole, 0, at, &report);
     struct store_file *middle = checkpoint(whole, "middle");
     train(whole, at, 60, &report);

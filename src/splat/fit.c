@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "splat/init.h"
+#include "splat/relocate.h"
 
 #include <math.h>
 #include <string.h>
@@ -182,6 +183,7 @@ int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss)
     struct splat_sums sums;
     int64_t skipped;
     TRY(splat_grow(fit, step));
+    TRY(splat_relocate(fit, step));
     struct splat_training training = describe_training(fit, step);
     TRY(fit->device->splat->train(fit->device, &fit->workspace, &training, wait, &sums, &skipped));
     *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;

@@ -31,9 +31,10 @@ struct splat_fit {
     bool target_there;             /* they are filled */
     struct splat_schedule schedule;
     int64_t grow_every, grow_times,
-        grow_first;    /* resolved from the config, see splat_growth_plan */
-    int64_t grown_at;  /* step at which the last Gaussians were added; -1: not yet */
-    double psnr, ssim; /* as last measured; NaN before */
+        grow_first;       /* resolved from the config, see splat_growth_plan */
+    int64_t grown_at;     /* step at which the last Gaussians were added; -1: not yet */
+    int64_t relocated_at; /* step at which some were last moved; 0: not yet */
+    double psnr, ssim;    /* as last measured; NaN before */
 };
 
 /* Takes over the sizes of what is fitted, for up to `capacity` Gaussians. */
@@ -48,8 +49,8 @@ void splat_fit_connect(struct splat_fit *fit);
 /* After the commit: puts the picture into its place. */
 int splat_fit_load_target(struct splat_fit *fit);
 
-/* Training step `step`: grows when it is due, then one update. The loss before it; without `wait`
- * it may be that of an earlier step (splat_ops.train). */
+/* Training step `step`: grows and relocates when due, then one update. The loss before it; without
+ * `wait` it may be that of an earlier step (splat_ops.train). */
 int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss);
 
 /* Measures psnr and ssim of the model after `step` updates; `schedule`: the plateau schedule sees

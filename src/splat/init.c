@@ -46,18 +46,20 @@ double splat_initial_sigma(const struct splat_fit *fit)
     return fmin(fmax(sigma, (double)least), (double)most);
 }
 
-/* Parameters of Gaussians [from, to) whose positions and colours are set, on the host. */
-static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
+void splat_start_gaussian(struct splat_fit *fit, int64_t i)
 {
-    struct splat_model *model = &fit->model;
     const struct splat_host *host = &fit->host;
     double sigma = splat_initial_sigma(fit);
-    float scale = (float)(model->sigma_scale ? sigma : 1 / sigma);
-    for (int64_t i = from; i < to; i++) {
-        host->group[SPLAT_SCALE][2 * i] = host->group[SPLAT_SCALE][2 * i + 1] = scale;
-        host->group[SPLAT_ROT][i] = 0;
-        host->born[i] = fit->updates;
-    }
+    float scale = (float)(fit->model.sigma_scale ? sigma : 1 / sigma);
+    host->group[SPLAT_SCALE][2 * i] = host->group[SPLAT_SCALE][2 * i + 1] = scale;
+    host->group[SPLAT_ROT][i] = 0;
+    host->born[i] = fit->updates;
+}
+
+static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
+{
+    for (int64_t i = from; i < to; i++)
+        splat_start_gaussian(fit, i);
 }
 
 /* Any place, not only pixel centres; the colour of the pixel there. */

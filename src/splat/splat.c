@@ -49,6 +49,7 @@ static int save(struct task_state *state, struct store_writer *writer)
     TRY(store_set_int(writer, "updates", fit->updates));
     TRY(store_set_int(writer, "grown_at", fit->grown_at));
     TRY(store_set_int(writer, "grow_first", fit->grow_first));
+    TRY(store_set_int(writer, "relocated_at", fit->relocated_at));
     TRY(store_set_double(writer, "psnr", fit->psnr));
     TRY(store_set_double(writer, "ssim", fit->ssim));
     return splat_schedule_save(&fit->schedule, writer);
@@ -92,6 +93,7 @@ static int resume(struct splat_fit *fit, const struct store_file *file)
     TRY(store_get_int(file, "grown_at", &fit->grown_at));
     TRY(store_get_int(file, "grow_first",
                       &fit->grow_first)); /* the config's, or of a start model */
+    if (store_get_int(file, "relocated_at", &fit->relocated_at) < 0) fit->relocated_at = 0;
     fit->updates = (int32_t)updates;
     if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = (double)NAN;
     if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = (double)NAN;

@@ -1,0 +1,112 @@
+#include "splat/relocate.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/philox.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "splat/init.h"
+#include "splat/useful.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct candidate {
+    double worth;
+    int64_t row;
+};
+
+static bool is_due(const struct splat_fit *fit, int64_t step)
+{
+    const struct config_splat *c = &fit->config->splat;
+    if (c->relocate_every == 0 || fit->grown_at < 0 || step <= fit->grown_at) return false;
+    if (step == fit->relocated_at) return false; /* run again after its memory failed */
+    return step % c->relocate_every == 0 &&
+           (double)step <= c->relocate_until * (double)c->max_steps;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct candidate *p = a, *q = b;
+    if (p->worth < q->worth || p->worth > q->worth) return p->worth < q->worth ? -1 : 1;
+    return p->row < q->row ? -1 : p->row > q->row;
+}
+
+/* All rows, the least useful first. Pulls them. */
+static int rank(struct splat_fit *fit, struct candidate *candidates)
+{
+    int64_t count = fit->model.count;
+    double *worth = calloc((size_t)count + 1, sizeof *worth);
+    if (!worth) return fail(ERR_SYSTEM, "out of memory");
+    int code = splat_host_pull(fit, NULL);
+    struct splat_view view = splat_model_view(&fit->model, fit->host.group);
+    if (code == OK) code = splat_worth(&view, &fit->model.blend, &fit->source->fit, worth);
+    for (int64_t i = 0; code == OK && i < count; i++)
+        candidates[i] = (struct candidate){worth[i], i};
+    free(worth);
+    if (code == OK) qsort(candidates, (size_t)count, sizeof *candidates, compare);
+    return code;
+}
+
+/* Places and colours of `count` new Gaussians, on the host. The gradients' memory is free between
+ * steps. */
+static int draw(struct splat_fit *fit, int64_t step, int64_t count, float *xy, float *feat)
+{
+    struct device *device = fit->device;
+    float *const *scratch = fit->gradient, *const * groups;
+    const int drawn[2] = {SPLAT_XY, SPLAT_FEAT};
+    float *to[2] = {xy, feat};
+    TRY(splat_fit_groups(fit, &groups));
+    struct splat_view view = splat_model_view(&fit->model, groups);
+    TRY(device->splat->sample(device, &fit->workspace, SPLAT_SAMPLE_ERROR,
+                              fit->model.blend.additive, &view, &fit->model.blend, &fit->target,
+                              fit->config->seed, STREAM_SPLAT_GROWTH, (uint64_t)step, count,
+                              scratch[SPLAT_XY], scratch[SPLAT_FEAT]));
+    for (int k = 0; k < 2; k++) {
+        size_t floats = (size_t)(count * splat_group_columns(&fit->model, drawn[k]));
+        if (device->is_host)
+            memcpy(to[k], scratch[drawn[k]], floats * sizeof(float));
+        else
+            TRY(device->download(device, to[k], scratch[drawn[k]], floats * sizeof(float)));
+    }
+    return device->is_host ? OK : device->synchronize(device);
+}
+
+/* Row `i` begins anew. */
+static void replace(struct splat_fit *fit, int64_t i, const float *xy, const float *feat)
+{
+    struct splat_host *host = &fit->host;
+    int channels = fit->model.channels;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        int columns = splat_group_columns(&fit->model, g);
+        memset(host->first[g] + i * columns, 0, (size_t)columns * sizeof(float));
+        memset(host->second[g] + i * columns, 0, (size_t)columns * sizeof(float));
+    }
+    memcpy(host->group[SPLAT_XY] + 2 * i, xy, 2 * sizeof *xy);
+    memcpy(host->group[SPLAT_FEAT] + i * channels, feat, (size_t)channels * sizeof *feat);
+    splat_start_gaussian(fit, i);
+}
+
+int splat_relocate(struct splat_fit *fit, int64_t step)
+{
+    if (!is_due(fit, step)) return OK;
+    int64_t all = fit->model.count, channels = fit->model.channels;
+    int64_t count = (int64_t)((double)all * fit->config->splat.relocate_ratio);
+    struct candidate *candidates = malloc((size_t)(all + 1) * sizeof *candidates);
+    float *xy = malloc((size_t)((count + 1) * (2 + channels)) * sizeof *xy);
+    float *feat = xy ? xy + 2 * count : NULL;
+    int code = candidates && xy ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = rank(fit, candidates);
+    if (code == OK) code = draw(fit, step, count, xy, feat);
+    for (int64_t k = 0; code == OK && k < count; k++)
+        replace(fit, candidates[k].row, xy + 2 * k, feat + k * channels);
+    if (code == OK) code = splat_host_push(fit, 0, all);
+    if (code == OK) {
+        fit->relocated_at = step;
+        log_debug("step %lld: %lld Gaussians moved; the last of them was worth %.3g squared error",
+                  (long long)step, (long long)count, count ? candidates[count - 1].worth : 0);
+    }
+    free(candidates);
+    free(xy);
+    return code;
+}

@@ -1,0 +1,12 @@
+/* Gaussians that are of no use begin again where the error is. */
+#ifndef IMGTRAIN_SPLAT_RELOCATE_H
+#define IMGTRAIN_SPLAT_RELOCATE_H
+
+#include "splat/fit.h"
+
+/* Moves the least useful share of the Gaussians, when `step` is one of relocation: every
+ * relocate_every steps from the last growth to relocate_until of the run. What stays keeps its
+ * state of the optimiser. */
+int splat_relocate(struct splat_fit *fit, int64_t step);
+
+#endif
