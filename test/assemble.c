@@ -1,6 +1,8 @@
 /* Runs' frames put together: which frames, where they stand in the picture, what stays behind. */
 #include "base/error.h"
 #include "base/file.h"
+#include "test_skip.h"
+#include "video/frame_list.h"
 #include "video/layout.h"
 #include "video/video.h"
 
@@ -11,110 +13,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- layout ---- */
+#if HAVE_VIDEO
 
-static bool inside(const struct rectangle *inner, int width, int height)
-{
-    return inner->x >= 0 && inner->y >= 0 && inner->width >= 1 && inner->height >= 1 &&
-           inner->x + inner->width <= width && inner->y + inner->height <= height;
-}
-
-static bool apart(const struct rectangle *a, const struct rectangle *b)
-{
-    return a->x + a->width <= b->x || b->x + b->width <= a->x || a->y + a->height <= b->y ||
-           b->y + b->height <= a->y;
-}
-
-static const int shapes[][2] = {{1, 1},     {1, 2},       {3, 5},       {17, 33},    {100, 80},
-                                {640, 480}, {1920, 1080}, {1080, 1920}, {4000, 400}, {400, 4000},
-                                {2000, 1},  {1, 2000},    {4097, 2161}, {7680, 4320}};
-enum { SHAPES = sizeof shapes / sizeof shapes[0] };
-
-static void check_layout(int width, int height, bool reference, int max_size, bool captions)
-{
-    const char *text[] = {"step 12  PSNR 10.11",
-                          "step 10000  PSNR 31.42  SSIM 0.9123  Gaussians 5"};
-    struct layout layout;
-    layout_compute(&layout, width, height, reference, max_size, text, captions ? 2 : 0);
-    ck_assert_int_ge(layout.width, 1);
-    ck_assert_int_ge(layout.height, 1);
-    ck_assert_int_le(layout.width, max_size);
-    ck_assert_int_le(layout.height, max_size);
-    int above = layout.height - layout.strip.height;
-    ck_assert(inside(&layout.render, layout.width, above));
-    ck_assert(inside(&layout.all, layout.width, above));
-    ck_assert_int_eq(layout.strip.height > 0, captions && max_size >= 128);
-    if (captions) ck_assert_int_eq(layout.strip.y, above);
-    ck_assert_int_eq(layout.reference.width > 0, reference);
-    if (reference) {
-        ck_assert(inside(&layout.reference, layout.width, above));
-        ck_assert(apart(&layout.reference, &layout.render));
-        ck_assert_int_eq(layout.reference.width, layout.render.width);
-        ck_assert_int_eq(layout.reference.height, layout.render.height);
-    }
-    /* The shape stays, but for what rounding down to whole pixels costs. */
-    int64_t off = (int64_t)layout.render.width * height - (int64_t)layout.render.height * width;
-    ck_assert(layout.render.width == 1 || layout.render.height == 1 ||
-              llabs(off) <= (width > height ? width : height));
-}
-
-START_TEST(layouts_fit)
-{
-    static const int max_sizes[] = {16, 17, 127, 128, 200, 512, 1920, 4097, 8192};
-    for (size_t i = 0; i < sizeof max_sizes / sizeof max_sizes[0]; i++)
-        for (int mode = 0; mode < 4; mode++)
-            check_layout(shapes[_i][0], shapes[_i][1], mode & 1, max_sizes[i], mode & 2);
-}
-END_TEST
-
-START_TEST(layout_turns_with_the_shape)
-{
-    struct layout layout;
-    layout_compute(&layout, 1500, 1000, true, 1920, NULL, 0);
-    ck_assert_int_ge(layout.width, 1919); /* side by side fills the width */
-    ck_assert_int_eq(layout.reference.y, layout.render.y);
-    ck_assert_int_lt(layout.reference.x, layout.render.x);
-    layout_compute(&layout, 4000, 1000, true, 1920, NULL, 0);
-    ck_assert_int_eq(layout.width, 1920); /* panoramas: one above the other */
-    ck_assert_int_eq(layout.reference.x, layout.render.x);
-    ck_assert_int_lt(layout.reference.y, layout.render.y);
-    layout_compute(&layout, 1, 1, false, 1920, NULL, 0);
-    ck_assert_int_eq(layout.width, 512); /* tiny pictures grow */
-    layout_compute(&layout, 600, 400, false, 1920, NULL, 0);
-    ck_assert_int_eq(layout.width, 600); /* others do not */
-}
-END_TEST
+#include "temp_folder.h"
+#include "video_read.h"
 
 static const uint8_t *pixel(const struct image *image, int x, int y)
 {
     return (const uint8_t *)image->data + 3 * ((ptrdiff_t)y * image->width + x);
 }
-
-START_TEST(strip_is_below_and_clipped)
-{
-    const char *text[] = {"a caption that is much longer than the video is wide, and then some"};
-    struct layout layout;
-    layout_compute(&layout, 40, 40, false, 130, text, 1);
-    struct image canvas;
-    ck_assert_int_eq(image_create(&canvas, layout.width, layout.height, 3, SAMPLE_U8), 0);
-    memset(canvas.data, 7, image_bytes(&canvas));
-    layout_draw_strip(&canvas, &layout, text[0], true, 0.5);
-    for (int y = 0; y < layout.strip.y; y++) /* nothing covers the picture */
-        for (int x = 0; x < layout.width; x++)
-            ck_assert_int_eq(pixel(&canvas, x, y)[0], 7);
-    int bright = 0;
-    for (int y = layout.strip.y; y < layout.height; y++)
-        for (int x = 0; x < layout.width; x++)
-            bright += pixel(&canvas, x, y)[1] > 200;
-    ck_assert_int_gt(bright, 100);
-    image_free(&canvas);
-}
-END_TEST
-
-#if HAVE_VIDEO
-
-#include "temp_folder.h"
-#include "video_read.h"
 
 static const struct video_options defaults = {
     .max_size = 400, .fps = 10, .quality = 10, .hold = 1, .reference = true, .captions = true};
@@ -210,6 +117,25 @@ START_TEST(frames_in_order_without_the_broken)
     ck_assert_int_ge(frames, 10); /* the last one stays a second */
     image_free(&first);
     image_free(&last);
+}
+END_TEST
+
+/* Those of the last frame that has some; cut where they are too long. */
+START_TEST(frames_name_the_labels)
+{
+    struct frame_list list;
+    make_frames_folder();
+    add_frame("1", 20, 20, 50, "{}");
+    ck_assert_int_eq(frame_list_load(&list, folder, NULL), 0);
+    ck_assert_str_eq(list.labels[0], "target");
+    ck_assert_str_eq(list.labels[1], "render");
+    frame_list_free(&list);
+    add_frame("2", 20, 20, 50, "{\"labels\": [\"real\", \"samples and more\"]}");
+    add_frame("3", 20, 20, 50, "{\"labels\": 3}");
+    ck_assert_int_eq(frame_list_load(&list, folder, NULL), 0);
+    ck_assert_str_eq(list.labels[0], "real");
+    ck_assert_str_eq(list.labels[1], "samples");
+    frame_list_free(&list);
 }
 END_TEST
 
@@ -332,21 +258,19 @@ Suite *assemble_suite(void);
 Suite *assemble_suite(void)
 {
     Suite *suite = suite_create("assemble");
-    TCase *layouts = tcase_create("layout");
-    tcase_add_loop_test(layouts, layouts_fit, 0, SHAPES);
-    tcase_add_test(layouts, layout_turns_with_the_shape);
-    tcase_add_test(layouts, strip_is_below_and_clipped);
-    suite_add_tcase(suite, layouts);
 #if HAVE_VIDEO
     TCase *runs = tcase_create("runs");
     tcase_add_checked_fixture(runs, set_up, tear_down);
     tcase_set_timeout(runs, 120);
     tcase_add_test(runs, frames_in_order_without_the_broken);
+    tcase_add_test(runs, frames_name_the_labels);
     tcase_add_test(runs, frames_of_other_sizes);
     tcase_add_loop_test(runs, runs_of_any_size, 0, RUN_SIZES);
     tcase_add_test(runs, stopped_at_any_time);
     tcase_add_test(runs, failures_leave_nothing);
     suite_add_tcase(suite, runs);
+#else
+    test_skip("assemble", "this build has no video");
 #endif
     return suite;
 }

@@ -70,15 +70,22 @@ for file in test/*.c test/cli/*.sh; do
     esac
 done
 
+for name in "$@"; do
+    [ -e "test/$name.c" ] || [ -e "test/cli/$name.sh" ] && continue
+    echo "FAILED: no test is called $name"
+    failed=$((failed + 1))
+done
+
 # Long ones first, so that no core waits for a late one.
 long=''
 for name in gan_learns cli/gan cli/kill conv memory cuda_nn; do
     # shellcheck disable=SC2086  # a list of words
     [ -n "$suites$scripts" ] && wanted "$name" $suites $scripts && long="$long $name"
 done
+case $build in *-cemu*) export IMGTRAIN_EMU_LOG="$TEST_LOGS/kernels" ;; esac
 # shellcheck disable=SC2086
 printf '%s\n' $long $scripts $suites | awk 'NF && !seen[$0]++' |
-    IMGTRAIN_EMU_LOG=$TEST_LOGS/kernels xargs -P "${JOBS:-$(nproc 2>/dev/null || echo 2)}" -n 1 test/run.sh --one "$build"
+    xargs -r -P "${JOBS:-$(nproc 2>/dev/null || echo 2)}" -n 1 test/run.sh --one "$build"
 
 for job in $suites $scripts; do
     log=$TEST_LOGS/$(basename "$job").${job%%/*}

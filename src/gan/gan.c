@@ -347,6 +347,7 @@ const struct task task_gan = {
     .step = gan_step,
     .picture = gan_picture,
     .reference = gan_reference,
+    .labels = {"real", "samples"},
     .save = gan_save,
     .save_model = gan_save_model,
     .write_final = gan_write_final,

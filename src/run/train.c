@@ -72,10 +72,13 @@ static int add_frame(struct session *session)
     if (frames_given_up(session->frames)) return OK;
     struct image picture = {0};
     TRY(make_picture(session, &picture));
-    char caption[2 * sizeof session->report.caption], extra[sizeof caption + 32],
-        json[RECORD_BYTES];
+    char caption[2 * sizeof session->report.caption], extra[sizeof caption + 64], labels[48] = "";
+    char json[RECORD_BYTES];
+    const char *const *names = session->task->labels;
+    if (names[0])
+        snprintf(labels, sizeof labels, ", \"labels\": [\"%.7s\", \"%.7s\"]", names[0], names[1]);
     record_json_string(caption, sizeof caption, session->report.caption);
-    snprintf(extra, sizeof extra, ", \"caption\": %s", caption);
+    snprintf(extra, sizeof extra, "%s, \"caption\": %s", labels, caption);
     struct record record = session_record(session);
     record_json(json, sizeof json, &record, extra);
     return frames_add(session->frames, session->step, &picture, json);

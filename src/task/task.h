@@ -100,6 +100,10 @@ struct task {
     /* Adds only what using the result needs (model.safetensors). */
     int (*save_model)(struct task_state *state, struct store_writer *writer);
 
+    /* What reference() and picture() are called below them in the video: at most 7 letters.
+     * NULL: "target" and "render". */
+    const char *labels[2];
+
     /* Writes the result as a picture at full size: final.png. */
     int (*write_final)(struct task_state *state, const char *path);
 

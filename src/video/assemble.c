@@ -166,7 +166,8 @@ static int add_frame(struct film *film, const struct frame_entry *entry)
     code = draw_pictures(film, film->reference.data && !entry->reference, &picture);
     image_free(&picture);
     TRY(code);
-    layout_draw_strip(&film->canvas, &film->layout, entry->caption, !film->alone, progress);
+    layout_draw_strip(&film->canvas, &film->layout, entry->caption,
+                      film->alone ? NULL : list->labels, progress);
     film->last_repeat = frame_repeat(film->shown++, (int)list->count, film->options->fps);
     return show(film, film->last_repeat);
 }

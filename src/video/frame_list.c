@@ -139,7 +139,17 @@ static void caption_from_numbers(char *out, size_t room, const cJSON *json)
     }
 }
 
-static int parse_json(struct frame_entry *entry, const char *path, const char *text, size_t bytes)
+/* "labels": ["real", "samples"]; the last frame's count. */
+static void read_labels(struct frame_list *list, const cJSON *labels)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *label = cJSON_GetStringValue(cJSON_GetArrayItem(labels, i));
+        if (label) copy_printable(list->labels[i], sizeof list->labels[i], label);
+    }
+}
+
+static int parse_json(struct frame_list *list, struct frame_entry *entry, const char *path,
+                      const char *text, size_t bytes)
 {
     cJSON *json = cJSON_ParseWithLength(text, bytes);
     if (!cJSON_IsObject(json)) {
@@ -152,13 +162,14 @@ static int parse_json(struct frame_entry *entry, const char *path, const char *t
         copy_printable(caption, sizeof caption, given);
     else
         caption_from_numbers(caption, sizeof caption, json);
+    read_labels(list, cJSON_GetObjectItemCaseSensitive(json, "labels"));
     entry->reference = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(json, "reference"));
     entry->caption = string_format("%s", caption);
     cJSON_Delete(json);
     return entry->caption ? OK : ERR_SYSTEM;
 }
 
-static int read_json(struct frame_entry *entry)
+static int read_json(struct frame_list *list, struct frame_entry *entry)
 {
     int stem = (int)strlen(entry->path) - 4; /* without .jpg */
     char *path = string_format("%.*s.json", stem, entry->path);
@@ -166,7 +177,7 @@ static int read_json(struct frame_entry *entry)
     uint8_t *text = NULL;
     size_t bytes = 0;
     int code = file_read(path, MAX_JSON_BYTES, &text, &bytes);
-    if (code == OK) code = parse_json(entry, path, (const char *)text, bytes);
+    if (code == OK) code = parse_json(list, entry, path, (const char *)text, bytes);
     free(text);
     free(path);
     return code;
@@ -178,7 +189,7 @@ static int inspect(struct frame_list *list, struct frame_entry *entry)
 {
     int width, height, channels;
     enum sample_type type;
-    TRY(read_json(entry));
+    TRY(read_json(list, entry));
     TRY(image_probe(entry->path, &width, &height, &channels, &type));
     if ((int64_t)width * height > (int64_t)list->width * list->height) {
         list->width = width;
@@ -211,7 +222,7 @@ static int inspect_all(struct frame_list *list, bool (*stop_requested)(void))
 
 int frame_list_load(struct frame_list *list, const char *run_dir, bool (*stop_requested)(void))
 {
-    *list = (struct frame_list){0};
+    *list = (struct frame_list){.labels = {"target", "render"}};
     char *dir = path_join(run_dir, "frames");
     int code = dir ? scan(list, dir) : ERR_SYSTEM;
     if (code == OK) code = inspect_all(list, stop_requested);

@@ -90,7 +90,7 @@ static void fit_strip(struct layout *layout, const char *const *captions, int co
     layout->caption_lines = lines;
     layout->labels = layout->reference.width > 0 && layout->reference.y == layout->render.y &&
                      smaller(layout->reference.width, layout->render.width) >
-                         text_width(scale, "render") + 2 * MARGIN * scale;
+                         text_width(scale, "samples") + 2 * MARGIN * scale;
     int rows = lines + (layout->labels ? 1 : 0);
     layout->strip.height = rows * text_height(scale) + 2 * MARGIN * scale + bar_height(scale);
 }
@@ -228,15 +228,15 @@ static void draw_label(struct image *canvas, const struct rectangle *cell, int y
 }
 
 void layout_draw_strip(struct image *canvas, const struct layout *layout, const char *caption,
-                       bool labels, double progress)
+                       const char (*labels)[8], double progress)
 {
     const struct rectangle *strip = &layout->strip;
     if (strip->height == 0) return;
     int scale = layout->text_scale, y = strip->y + MARGIN * scale, bar = bar_height(scale);
     text_fill(canvas, strip->x, strip->y, strip->width, strip->height, background);
     if (layout->labels && labels) {
-        draw_label(canvas, &layout->reference, y, scale, "target");
-        draw_label(canvas, &layout->render, y, scale, "render");
+        draw_label(canvas, &layout->reference, y, scale, labels[0]);
+        draw_label(canvas, &layout->render, y, scale, labels[1]);
     }
     if (layout->labels) y += text_height(scale);
     int columns = columns_in(strip->width, scale);

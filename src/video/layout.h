@@ -17,7 +17,7 @@ struct layout {
     struct rectangle all;          /* both together */
     struct rectangle strip;        /* below them, for the caption; height 0: there is none */
     int text_scale, caption_lines; /* pixels per font dot */
-    bool labels;                   /* "target" and "render" below the pictures */
+    bool labels;                   /* there is room for them below the pictures */
 };
 
 /* For frames of width x height, the video's longest side at most max_size: side by side, or one
@@ -32,9 +32,10 @@ void layout_compute(struct layout *layout, int width, int height, bool reference
 int layout_draw_picture(struct image *canvas, const struct rectangle *cell,
                         const struct image *picture);
 
-/* Redraws the strip. progress: 0..1, a line at the lower edge. */
+/* Redraws the strip. labels: of reference and render, at most 7 letters; NULL: none. progress:
+ * 0..1, a line at the lower edge. */
 void layout_draw_strip(struct image *canvas, const struct layout *layout, const char *caption,
-                       bool labels, double progress);
+                       const char (*labels)[8], double progress);
 
 void layout_clear(struct image *canvas); /* to the background's colour */
 
