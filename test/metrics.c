@@ -123,6 +123,77 @@ START_TEST(same_bits_with_any_number_of_threads)
 }
 END_TEST
 
+/* In bands of any height, to the last bit. Wide enough for more than one window's worth of tiles.
+ */
+static const struct {
+    int width, height, channels;
+    enum sample_type types[2];
+} banded[] = {
+    {1500, 420, 3, {SAMPLE_F32, SAMPLE_F32}}, {1500, 277, 1, {SAMPLE_U16, SAMPLE_F32}},
+    {1200, 300, 4, {SAMPLE_F32, SAMPLE_U16}}, {200, 161, 2, {SAMPLE_U8, SAMPLE_U8}},
+    {1100, 290, 6, {SAMPLE_F32, SAMPLE_F32}}, {90, 140, 3, {SAMPLE_U8, SAMPLE_U8}},
+    {170, 5, 3, {SAMPLE_U8, SAMPLE_F32}},
+};
+
+static void take_type(struct image *image, enum sample_type type)
+{
+    struct image typed;
+    ck_assert_int_eq(image_convert(&typed, image, type), OK);
+    image_free(image);
+    *image = typed;
+}
+
+static struct image band_of(const struct image *image, int y, int rows)
+{
+    struct image band = *image;
+    band.height = image->height - y < rows ? image->height - y : rows;
+    band.data = (char *)image->data + image_bytes(image) / (size_t)image->height * (size_t)y;
+    return band;
+}
+
+static void score_whole(const struct image *a, const struct image *b, struct metric_scores *s)
+{
+    *s = (struct metric_scores){.ms_ssim = (double)NAN, .flip = (double)NAN};
+    ck_assert_int_eq(metric_psnr(a, b, &s->psnr), OK);
+    ck_assert_int_eq(metric_ssim(a, b, &s->ssim), OK);
+    if (a->width >= METRIC_MS_SSIM_SIDE && a->height >= METRIC_MS_SSIM_SIDE)
+        ck_assert_int_eq(metric_ms_ssim(a, b, &s->ms_ssim), OK);
+    struct image flat_a = {0}, flat_b = {0};
+    if (a->channels > 4) return;
+    ck_assert_int_eq(image_over_black(&flat_a, a), OK);
+    ck_assert_int_eq(image_over_black(&flat_b, b), OK);
+    bool alpha = image_has_alpha(a);
+    ck_assert_int_eq(metric_flip(alpha ? &flat_a : a, alpha ? &flat_b : b, &s->flip, NULL), OK);
+    free_pair(&flat_a, &flat_b);
+}
+
+START_TEST(same_bits_in_bands)
+{
+    const struct golden shape = {
+        .width = banded[_i].width, .height = banded[_i].height, .channels = banded[_i].channels};
+    static const int bands[] = {1, 37, 1 << 20};
+    struct image a, b;
+    struct metric_scores whole, scores;
+    draw_pair(&shape, &a, &b);
+    take_type(&a, banded[_i].types[0]);
+    take_type(&b, banded[_i].types[1]);
+    score_whole(&a, &b, &whole);
+    for (size_t i = 0; i < sizeof bands / sizeof bands[0]; i++) {
+        struct metric_scorer *scorer;
+        ck_assert_int_eq(metric_scorer_open(&scorer, &a, &b), OK);
+        for (int y = 0; y < a.height; y += bands[i]) {
+            struct image rows_a = band_of(&a, y, bands[i]), rows_b = band_of(&b, y, bands[i]);
+            ck_assert_int_eq(metric_scorer_put(scorer, &rows_a, &rows_b), OK);
+        }
+        metric_scorer_end(scorer, &scores);
+        metric_scorer_close(scorer);
+        ck_assert_mem_eq(&whole, &scores, sizeof whole);
+    }
+    ck_assert(whole.psnr > 5.0 && whole.psnr < 60.0 && whole.ssim < 0.9999);
+    free_pair(&a, &b);
+}
+END_TEST
+
 START_TEST(equal_pictures)
 {
     struct image a, b;
@@ -218,6 +289,7 @@ Suite *metrics_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, figures_of_other_programs, 0, GOLDENS);
     tcase_add_test(tests, same_bits_with_any_number_of_threads);
+    tcase_add_loop_test(tests, same_bits_in_bands, 0, sizeof banded / sizeof banded[0]);
     tcase_add_test(tests, equal_pictures);
     tcase_add_test(tests, psnr_of_16_bits_is_exact);
     tcase_add_test(tests, sample_types_meet);

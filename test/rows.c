@@ -175,6 +175,105 @@ START_TEST(bounds_what_must_be_whole)
 }
 END_TEST
 
+/* ---- two side by side ---- */
+
+/* Rows of a picture, so many at a time; fails in place of the band with row fail_at. */
+struct feeder {
+    struct image *image;
+    int band, fail_at;
+};
+
+static int feed(void *argument, const struct image_sink *sink)
+{
+    const struct feeder *f = argument;
+    if (f->fail_at == -2) return fail(ERR_INPUT, "%p is not there", argument);
+    TRY(sink->begin(sink->argument, f->image));
+    for (int y = 0; y < f->image->height; y += f->band) {
+        struct image rows = *f->image;
+        rows.height = rows.height - y < f->band ? rows.height - y : f->band;
+        rows.data =
+            (uint8_t *)rows.data + image_bytes(f->image) / (size_t)f->image->height * (size_t)y;
+        if (f->fail_at >= y && f->fail_at < y + f->band)
+            return fail(ERR_DATA, "%p fails", argument);
+        TRY(sink->put(sink->argument, &rows, y));
+    }
+    return f->fail_at >= f->image->height ? fail(ERR_DATA, "%p fails", argument) : OK;
+}
+
+struct both {
+    struct image_sink to[2];
+    int y, stop_at;
+};
+
+static int both_begin(void *argument, const struct image *a, const struct image *b)
+{
+    struct both *both = argument;
+    if (a->height != b->height) return fail(ERR_USAGE, "heights");
+    TRY(both->to[0].begin(both->to[0].argument, a));
+    return both->to[1].begin(both->to[1].argument, b);
+}
+
+static int both_put(void *argument, const struct image *a, const struct image *b)
+{
+    struct both *both = argument;
+    struct image rows_a = *a, rows_b = *b;
+    ck_assert_int_eq(a->height, b->height);
+    if (both->y >= both->stop_at) return fail(ERR_IO, "full");
+    TRY(both->to[0].put(both->to[0].argument, &rows_a, both->y));
+    TRY(both->to[1].put(both->to[1].argument, &rows_b, both->y));
+    both->y += a->height;
+    return OK;
+}
+
+static int stream_both(struct feeder *a, struct feeder *b, int stop_at, struct image *out_a,
+                       struct image *out_b)
+{
+    const struct image_source sources[2] = {{feed, a}, {feed, b}};
+    struct both both = {{image_collector(out_a), image_collector(out_b)}, 0, stop_at};
+    const struct image_pair_sink to = {both_begin, both_put, &both};
+    return image_stream_pair(&sources[0], &sources[1], &to);
+}
+
+START_TEST(two_in_step)
+{
+    static const int bands[][2] = {{1, 1}, {7, 3}, {3, 64}, {50, 7}, {49, 50}};
+    struct image a = drawn(30, 100, 3, SAMPLE_U8), b = drawn(30, 100, 1, SAMPLE_U16), got[2];
+    struct image other = drawn(30, 99, 3, SAMPLE_U8);
+    for (size_t i = 0; i < sizeof bands / sizeof bands[0]; i++) {
+        struct feeder fa = {&a, bands[i][0], -1}, fb = {&b, bands[i][1], -1};
+        ck_assert_int_eq(stream_both(&fa, &fb, 1000, &got[0], &got[1]), OK);
+        assert_same(&got[0], &a);
+        assert_same(&got[1], &b);
+        image_free(&got[0]);
+        image_free(&got[1]);
+        ck_assert_int_eq(stream_both(&fa, &fb, 60, &got[0], &got[1]), ERR_IO);
+        ck_assert_str_eq(error_message(), "full");
+        image_free(&got[0]);
+        image_free(&got[1]);
+        fb.image = &other;
+        ck_assert_int_eq(stream_both(&fa, &fb, 1000, &got[0], &got[1]), ERR_USAGE);
+        fb.image = &b;
+        for (int fail_at = -2; fail_at <= 100; fail_at += 17) { /* missing; broken; at its end */
+            struct feeder broken[2] = {{&a, bands[i][0], fail_at}, {&b, bands[i][1], fail_at}};
+            for (int which = 0; which < 2; which++) {
+                char wanted[64];
+                snprintf(wanted, sizeof wanted, fail_at == -2 ? "%p is not there" : "%p fails",
+                         (void *)&broken[which]);
+                int code = which ? stream_both(&fa, &broken[1], 1000, &got[0], &got[1])
+                                 : stream_both(&broken[0], &fb, 1000, &got[0], &got[1]);
+                ck_assert_int_eq(code, fail_at == -2 ? ERR_INPUT : ERR_DATA);
+                ck_assert_str_eq(error_message(), wanted);
+                image_free(&got[0]);
+                image_free(&got[1]);
+            }
+        }
+    }
+    image_free(&a);
+    image_free(&b);
+    image_free(&other);
+}
+END_TEST
+
 /* ---- scaling ---- */
 
 static const struct {
@@ -311,6 +410,7 @@ Suite *rows_suite(void)
     tcase_add_loop_test(all, reads_what_load_reads, 0, FILES);
     tcase_add_loop_test(all, passes_the_sinks_failure_on, 0, FILES);
     tcase_add_test(all, bounds_what_must_be_whole);
+    tcase_add_test(all, two_in_step);
     tcase_add_loop_test(all, scales_as_resize_does, 0, SIZES);
     tcase_add_loop_test(all, writes_what_save_writes, 0, FILES);
     tcase_add_test(all, drops_what_is_not_committed);

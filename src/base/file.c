@@ -151,6 +151,11 @@ void file_unmap(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+void file_map_drop(const struct file_map *map)
+{
+    if (map->data) madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED);
+}
+
 int file_write_all(int fd, const void *data, size_t bytes, const char *name)
 {
     const uint8_t *p = data;

@@ -30,6 +30,8 @@ struct file_map {
 };
 int file_map(struct file_map *map, const char *path);
 void file_unmap(struct file_map *map);
+/* Gives back the memory of what was read so far; it can be read again. */
+void file_map_drop(const struct file_map *map);
 
 /* An atomic write: temp file in the same folder, space reserved, written, synced, renamed, folder
  * synced. Readers see the old file or the whole new one. */

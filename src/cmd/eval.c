@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "image/image.h"
 #include "image/metrics.h"
+#include "image/rows.h"
 #include "splat/picture.h"
 
 #include <math.h>
@@ -16,30 +17,40 @@
 #include <string.h>
 #include <strings.h>
 
-/* What was measured; NAN where a measure does not apply. */
-struct scores {
-    double psnr, ssim, ms_ssim, flip;
-};
-
 /* ---- the pictures ---- */
 
+struct operand {
+    const char *path, *device;
+    bool is_model, is_folder;
+    struct image whole; /* a picture that is there already */
+};
+
 /* At its own size, rounded as `imgtrain render` rounds it. */
-static int render_model(struct image *picture, const char *path, const char *device_name)
+static int stream_model(const struct operand *operand, const struct image_sink *sink)
 {
     struct splat_model model;
     struct device *device = NULL;
-    TRY(splat_model_open(&model, path));
+    TRY(splat_model_open(&model, operand->path));
     int code;
-    TRY_CLEANUP(device_open(&device, device_name, 0));
-    struct splat_window window = splat_window_whole(&model);
+    TRY_CLEANUP(device_open(&device, operand->device, 0));
+    struct splat_window w = splat_window_whole(&model);
     enum sample_type type = model.sample_bits == 8    ? SAMPLE_U8
                             : model.sample_bits == 16 ? SAMPLE_U16
                                                       : SAMPLE_F32;
-    TRY_CLEANUP(splat_picture_render(device, &model, NULL, NULL, &window, type, picture));
+    code = splat_picture_stream(device, &model, NULL, NULL, &w, type, w.width, w.height, sink);
 cleanup:
     device_close(device);
     splat_model_close(&model);
     return code;
+}
+
+static int stream_operand(void *argument, const struct image_sink *sink)
+{
+    struct operand *operand = argument;
+    if (operand->whole.data) return image_stream_whole(&operand->whole, sink);
+    if (operand->is_model) return stream_model(operand, sink);
+    if (operand->is_folder) return image_stream_stack(operand->path, 0, sink);
+    return image_stream(operand->path, 0, sink);
 }
 
 static bool is_model_file(const char *path)
@@ -57,93 +68,130 @@ static int is_run_folder(const char *path, bool *is_run)
     return OK;
 }
 
-static int load_operand(struct image *picture, const char *path, const char *device_name)
+static int open_operand(struct operand *operand, const char *path, const char *device)
 {
     bool is_run;
     TRY(is_run_folder(path, &is_run));
-    if (is_run || is_model_file(path)) return render_model(picture, path, device_name);
-    return file_is_dir(path) ? image_load_stack(picture, path) : image_load(picture, path);
+    *operand = (struct operand){.path = path, .device = device};
+    operand->is_model = is_run || is_model_file(path);
+    operand->is_folder = file_is_dir(path);
+    return OK;
 }
 
 /* ---- making channels comparable ---- */
 
-static void take_over(struct image *to, struct image *from)
-{
-    image_free(to);
-    *to = *from;
-}
+/* What is done to the rows of both pictures. */
+struct matching {
+    bool flatten[2], repeat[2]; /* alpha over black; grey as R = G = B */
+};
 
-static int drop_alpha(struct image *picture)
+static int repeat_grey(struct image *rgb, const struct image *grey)
 {
-    struct image flat;
-    TRY(image_over_black(&flat, picture));
-    take_over(picture, &flat);
-    return OK;
-}
-
-static int repeat_grey(struct image *picture)
-{
-    struct image rgb;
-    TRY(image_create(&rgb, picture->width, picture->height, 3, picture->type));
-    size_t bytes = sample_bytes(picture->type);
-    size_t pixels = (size_t)picture->width * (size_t)picture->height;
-    const uint8_t *from = picture->data;
-    uint8_t *to = rgb.data;
+    TRY(image_create(rgb, grey->width, grey->height, 3, grey->type));
+    size_t bytes = sample_bytes(grey->type);
+    size_t pixels = (size_t)grey->width * (size_t)grey->height;
+    const uint8_t *from = grey->data;
+    uint8_t *to = rgb->data;
     for (size_t i = 0; i < pixels; i++, from += bytes)
         for (int c = 0; c < 3; c++, to += bytes)
             memcpy(to, from, bytes);
-    take_over(picture, &rgb);
     return OK;
 }
 
-/* Alpha that only one of them has is laid over black; grey meets RGB as R = G = B. */
-static int match_pictures(struct image *a, struct image *b, char *const *names)
+/* Alpha that only one of them has is laid over black; grey meets RGB as R = G = B. The shapes
+ * become those that are compared. */
+static int match_shapes(struct matching *m, struct image shape[2], char *const *names)
 {
-    if (a->width != b->width || a->height != b->height)
-        return fail(ERR_DATA, "sizes differ: %s is %dx%d, %s is %dx%d", names[0], a->width,
-                    a->height, names[1], b->width, b->height);
-    int channels[2] = {a->channels, b->channels};
+    int channels[2] = {shape[0].channels, shape[1].channels};
     bool colours = channels[0] <= 4 && channels[1] <= 4;
-    if (colours && image_has_alpha(a) != image_has_alpha(b))
-        TRY(drop_alpha(image_has_alpha(a) ? a : b));
-    if (colours && a->channels == 1 && b->channels == 3) TRY(repeat_grey(a));
-    if (colours && b->channels == 1 && a->channels == 3) TRY(repeat_grey(b));
-    if (a->channels == b->channels) return OK;
+    if (shape[0].width != shape[1].width || shape[0].height != shape[1].height)
+        return fail(ERR_DATA, "sizes differ: %s is %dx%d, %s is %dx%d", names[0], shape[0].width,
+                    shape[0].height, names[1], shape[1].width, shape[1].height);
+    for (int i = 0; i < 2 && colours; i++) {
+        m->flatten[i] = channels[i] % 2 == 0 && channels[1 - i] % 2 != 0;
+        if (!m->flatten[i]) continue;
+        shape[i].channels--;
+        shape[i].type = SAMPLE_F32;
+    }
+    for (int i = 0; i < 2 && colours; i++)
+        m->repeat[i] = shape[i].channels == 1 && shape[1 - i].channels == 3;
+    for (int i = 0; i < 2; i++)
+        if (m->repeat[i]) shape[i].channels = 3;
+    if (shape[0].channels == shape[1].channels) return OK;
     return fail(ERR_DATA, "channels differ: %s has %d, %s has %d", names[0], channels[0], names[1],
                 channels[1]);
 }
 
-/* ---- measuring ---- */
-
-/* FLIP is about colours that are seen: alpha lies over black. */
-static int measure_flip(const struct image *a, const struct image *b, double *flip)
+/* *matched: the rows, or new ones in *made. */
+static int match_rows(const struct matching *m, int which, const struct image *rows,
+                      struct image *made, const struct image **matched)
 {
-    if (!image_has_alpha(a)) return metric_flip(a, b, flip, NULL);
-    struct image flat_a = {0}, flat_b = {0};
-    int code;
-    TRY_CLEANUP(image_over_black(&flat_a, a));
-    TRY_CLEANUP(image_over_black(&flat_b, b));
-    TRY_CLEANUP(metric_flip(&flat_a, &flat_b, flip, NULL));
-cleanup:
-    image_free(&flat_a);
-    image_free(&flat_b);
+    struct image flat = {0};
+    *matched = rows;
+    if (m->flatten[which]) {
+        TRY(image_over_black(&flat, rows));
+        *made = flat;
+        *matched = made;
+    }
+    if (!m->repeat[which]) return OK;
+    int code = repeat_grey(made, *matched == rows ? rows : &flat);
+    image_free(&flat);
+    *matched = made;
     return code;
 }
 
-static int measure(const struct image *a, const struct image *b, struct scores *scores)
+/* ---- measuring ---- */
+
+struct measurement {
+    char *const *names;
+    struct matching matching;
+    struct image shape; /* that is compared */
+    struct metric_scorer *scorer;
+};
+
+static int begin(void *argument, const struct image *a, const struct image *b)
 {
-    *scores = (struct scores){.ms_ssim = (double)NAN, .flip = (double)NAN};
-    TRY(metric_psnr(a, b, &scores->psnr));
-    TRY(metric_ssim(a, b, &scores->ssim));
-    if (a->width >= METRIC_MS_SSIM_SIDE && a->height >= METRIC_MS_SSIM_SIDE)
-        TRY(metric_ms_ssim(a, b, &scores->ms_ssim));
-    if (a->channels <= 4) TRY(measure_flip(a, b, &scores->flip));
-    return OK;
+    struct measurement *m = argument;
+    struct image shape[2] = {*a, *b};
+    TRY(match_shapes(&m->matching, shape, m->names));
+    m->shape = shape[0];
+    return metric_scorer_open(&m->scorer, &shape[0], &shape[1]);
+}
+
+static int put(void *argument, const struct image *a, const struct image *b)
+{
+    struct measurement *m = argument;
+    struct image made[2] = {{0}, {0}};
+    const struct image *matched[2];
+    int code;
+    TRY_CLEANUP(match_rows(&m->matching, 0, a, &made[0], &matched[0]));
+    TRY_CLEANUP(match_rows(&m->matching, 1, b, &made[1], &matched[1]));
+    code = metric_scorer_put(m->scorer, matched[0], matched[1]);
+cleanup:
+    image_free(&made[0]);
+    image_free(&made[1]);
+    return code;
+}
+
+/* Both pictures pass by in bands. Of two models the second is rendered first, as a whole: one
+ * device is open at a time. */
+static int measure(struct measurement *m, struct operand *a, struct operand *b)
+{
+    if (a->is_model && b->is_model) {
+        struct image whole;
+        const struct image_sink collector = image_collector(&whole);
+        int code = stream_model(b, &collector);
+        b->whole = whole;
+        TRY(code);
+    }
+    const struct image_source sources[2] = {{stream_operand, a}, {stream_operand, b}};
+    const struct image_pair_sink to = {begin, put, m};
+    return image_stream_pair(&sources[0], &sources[1], &to);
 }
 
 /* ---- printing ---- */
 
-static void print_text(const struct image *a, const struct scores *scores)
+static void print_text(const struct image *a, const struct metric_scores *scores)
 {
     printf("size     %dx%d, %d channel%s\n", a->width, a->height, a->channels,
            a->channels == 1 ? "" : "s");
@@ -162,7 +210,8 @@ static void print_text(const struct image *a, const struct scores *scores)
         printf("flip     %.6f\n", scores->flip);
 }
 
-static void print_json(const struct image *a, const struct scores *scores, char *const *names)
+static void print_json(const struct image *a, const struct metric_scores *scores,
+                       char *const *names)
 {
     const struct {
         const char *key;
@@ -184,22 +233,23 @@ static void print_json(const struct image *a, const struct scores *scores, char 
     printf("}\n");
 }
 
-static int evaluate(char *const *names, const char *device_name, bool json)
+static int evaluate(char *const *names, const char *device, bool json)
 {
-    struct image a = {0}, b = {0};
-    struct scores scores;
+    struct measurement m = {.names = names};
+    struct operand a, b = {0};
+    struct metric_scores scores;
     int code;
-    TRY_CLEANUP(load_operand(&a, names[0], device_name));
-    TRY_CLEANUP(load_operand(&b, names[1], device_name));
-    TRY_CLEANUP(match_pictures(&a, &b, names));
-    TRY_CLEANUP(measure(&a, &b, &scores));
+    TRY(open_operand(&a, names[0], device));
+    TRY(open_operand(&b, names[1], device));
+    TRY_CLEANUP(measure(&m, &a, &b));
+    metric_scorer_end(m.scorer, &scores);
     if (json)
-        print_json(&a, &scores, names);
+        print_json(&m.shape, &scores, names);
     else
-        print_text(&a, &scores);
+        print_text(&m.shape, &scores);
 cleanup:
-    image_free(&a);
-    image_free(&b);
+    metric_scorer_close(m.scorer);
+    image_free(&b.whole);
     return code;
 }
 

@@ -125,7 +125,7 @@ int exif_read(const struct source *source, int orientation, size_t whole_limit,
     struct image_sink turning = {turn_begin, turn_put, &turner};
     int code = read_stored(source, whole_limit, &turning);
     if (code == OK) code = exif_apply(&turner.picture, orientation);
-    if (code == OK) code = sink_whole(sink, &turner.picture);
+    if (code == OK) code = image_stream_whole(&turner.picture, sink);
     image_free(&turner.picture);
     return code;
 }

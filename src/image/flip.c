@@ -11,10 +11,10 @@
 #include <string.h>
 
 enum {
-    RADIUS = 10, /* of the widest filter */
+    RADIUS = COMPARE_MARGIN, /* of the widest filter */
     TAPS = 2 * RADIUS + 1,
     TILE_WIDTH = 512,
-    TILE_ROWS = 128,
+    TILE_ROWS = COMPARE_TILE_ROWS,
     PADDED = TILE_WIDTH + 2 * RADIUS,
     COLOURS = 3, /* Y, Cx, Cz of the opponent space */
     ACROSS = 7,
@@ -34,11 +34,11 @@ struct kernel {
 
 /* The filters, each used along x and along y. Blue-yellow sums two Gaussians. */
 struct flip {
-    const struct image *a, *b;
+    struct compare_rows rows; /* those at hand */
     struct kernel achromatic, red_green, blue_yellow[2];
     float blend[2]; /* of blue_yellow */
     struct kernel smooth, edge, point;
-    float *linear; /* integer sample -> linear light; NULL for f32 */
+    float *linear; /* integer sample -> linear light */
     float largest; /* colour difference between green and blue, to COLOUR_EXPONENT */
     float *map;    /* NULL, or [height][width] */
 };
@@ -199,7 +199,8 @@ static int clamp_index(int i, int count)
 static void load_row(const struct flip *flip, const struct image *image, int y, int x, int n,
                      float opponent[COLOURS][PADDED])
 {
-    size_t row = (size_t)clamp_index(y, image->height) * (size_t)image->width;
+    int inside = clamp_index(y, flip->rows.height) - flip->rows.first;
+    size_t row = (size_t)inside * (size_t)image->width;
     for (int i = 0; i < n + 2 * RADIUS; i++) {
         size_t pixel = row + (size_t)clamp_index(x + i - RADIUS, image->width);
         size_t index = pixel * (size_t)image->channels;
@@ -244,7 +245,7 @@ static void fill_ring(const struct flip *flip, struct scratch *scratch, int y, i
         &flip->smooth,     &flip->edge,      &flip->point};
     static const int source[ACROSS] = {0, 1, 2, 2, 0, 0, 0};
     for (int side = 0; side < 2; side++) {
-        load_row(flip, side ? flip->b : flip->a, y, x, n, scratch->opponent);
+        load_row(flip, side ? &flip->rows.b : &flip->rows.a, y, x, n, scratch->opponent);
         for (int plane = 0; plane < ACROSS; plane++)
             filter_across(scratch->ring[side][(y + RADIUS) % TAPS][plane],
                           scratch->opponent[source[plane]], n, kernels[plane]);
@@ -302,8 +303,9 @@ static float feature_error(const struct scratch *scratch, int i)
 
 static double sum_tile(const struct flip *flip, struct scratch *scratch, int y0, int x0)
 {
-    int n = flip->a->width - x0 < TILE_WIDTH ? flip->a->width - x0 : TILE_WIDTH;
-    int y1 = flip->a->height - y0 < TILE_ROWS ? flip->a->height : y0 + TILE_ROWS;
+    int width = flip->rows.a.width, height = flip->rows.height;
+    int n = width - x0 < TILE_WIDTH ? width - x0 : TILE_WIDTH;
+    int y1 = height - y0 < TILE_ROWS ? height : y0 + TILE_ROWS;
     double sum = 0.0;
     for (int y = y0 - RADIUS; y < y0 + RADIUS; y++)
         fill_ring(flip, scratch, y, x0, n);
@@ -314,18 +316,21 @@ static double sum_tile(const struct flip *flip, struct scratch *scratch, int y0,
         for (int i = 0; i < n; i++) {
             float error = powf(colour_error(flip, scratch, i), 1.0f - feature_error(scratch, i));
             sum += (double)error;
-            if (flip->map) flip->map[(size_t)y * (size_t)flip->a->width + (size_t)(x0 + i)] = error;
+            if (flip->map) flip->map[(size_t)y * (size_t)width + (size_t)(x0 + i)] = error;
         }
     }
     return sum;
 }
 
-static int sum_tiles(const struct flip *flip, double *mean)
+int flip_add(struct flip *flip, double *sum, const struct compare_rows *rows, int from, int to,
+             float *map)
 {
-    int wide = (flip->a->width + TILE_WIDTH - 1) / TILE_WIDTH;
-    int tiles = wide * ((flip->a->height + TILE_ROWS - 1) / TILE_ROWS);
+    int wide = (rows->a.width + TILE_WIDTH - 1) / TILE_WIDTH;
+    int tiles = wide * ((to - from + TILE_ROWS - 1) / TILE_ROWS);
     double *sums = malloc((size_t)tiles * sizeof *sums); /* added in fixed order */
     bool enough = sums != NULL;
+    flip->rows = *rows;
+    flip->map = map;
     if (sums) {
 #pragma omp parallel reduction(&& : enough)
         {
@@ -334,27 +339,38 @@ static int sum_tiles(const struct flip *flip, double *mean)
 #pragma omp for schedule(dynamic)
             for (int t = 0; t < tiles; t++)
                 if (scratch)
-                    sums[t] = sum_tile(flip, scratch, t / wide * TILE_ROWS, t % wide * TILE_WIDTH);
+                    sums[t] =
+                        sum_tile(flip, scratch, from + t / wide * TILE_ROWS, t % wide * TILE_WIDTH);
             free(scratch);
         }
     }
-    double sum = 0.0;
     for (int t = 0; enough && t < tiles; t++)
-        sum += sums[t];
+        *sum += sums[t];
     free(sums);
-    *mean = sum / ((double)flip->a->width * flip->a->height);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for FLIP");
 }
 
 /* A table of all 16-bit samples serves 8 bits too: 255 * 257 = 65535. */
-static int make_linear(struct flip *flip)
+int flip_open(struct flip **out)
 {
-    if (flip->a->type == SAMPLE_F32 && flip->b->type == SAMPLE_F32) return OK;
-    flip->linear = malloc(65536 * sizeof *flip->linear);
-    if (!flip->linear) return fail(ERR_SYSTEM, "out of memory for FLIP");
+    struct flip *flip = *out = calloc(1, sizeof *flip);
+    if (flip) flip->linear = malloc(65536 * sizeof *flip->linear);
+    if (!flip || !flip->linear) {
+        flip_close(flip);
+        *out = NULL;
+        return fail(ERR_SYSTEM, "out of memory for FLIP");
+    }
     for (int i = 0; i < 65536; i++)
         flip->linear[i] = colour_srgb_to_linear((float)i / 65535.0f);
+    flip->largest = largest_distance();
+    make_kernels(flip);
     return OK;
+}
+
+void flip_close(struct flip *flip)
+{
+    if (flip) free(flip->linear);
+    free(flip);
 }
 
 int metric_flip(const struct image *a, const struct image *b, double *mean, float *map)
@@ -362,10 +378,12 @@ int metric_flip(const struct image *a, const struct image *b, double *mean, floa
     TRY(compare_check(a, b));
     if (a->channels != 1 && a->channels != 3)
         return fail(ERR_USAGE, "FLIP compares pictures of 1 or 3 channels, not %d", a->channels);
-    struct flip flip = {.a = a, .b = b, .map = map, .largest = largest_distance()};
-    make_kernels(&flip);
-    TRY(make_linear(&flip));
-    int code = sum_tiles(&flip, mean);
-    free(flip.linear);
+    struct flip *flip;
+    struct compare_rows rows = compare_whole(a, b);
+    double sum = 0.0;
+    TRY(flip_open(&flip));
+    int code = flip_add(flip, &sum, &rows, 0, a->height, map);
+    flip_close(flip);
+    *mean = sum / ((double)a->width * a->height);
     return code;
 }

@@ -51,10 +51,9 @@ int row_band_next(struct row_band *band);
 void row_band_close(struct row_band *band);
 
 /* ERR_DEVICE_MEMORY unless `bytes` of a picture that has to be decoded whole are within the limit;
- * `why`: "an interlaced PNG ...". And a whole picture's way into a sink, which may take it over. */
+ * `why`: "an interlaced PNG ...". */
 int check_whole(const char *name, const struct image *shape, size_t bytes, size_t whole_limit,
                 const char *why);
-int sink_whole(const struct image_sink *sink, struct image *image);
 
 /* The orientation 1..8 in an EXIF block (TIFF header on); 1 where there is none or it is broken.
  * CIPA DC-008 (EXIF 2.32), 4.5 and 4.6.4. */

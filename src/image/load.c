@@ -111,6 +111,26 @@ int image_load(struct image *image, const char *path)
     return code;
 }
 
+/* What a decoder has read of the mapped file is not needed again. */
+struct dropping {
+    const struct image_sink *to;
+    const struct file_map *map;
+};
+
+static int drop_begin(void *argument, const struct image *shape)
+{
+    const struct dropping *d = argument;
+    return d->to->begin ? d->to->begin(d->to->argument, shape) : OK;
+}
+
+static int drop_put(void *argument, struct image *rows, int y)
+{
+    const struct dropping *d = argument;
+    TRY(d->to->put(d->to->argument, rows, y));
+    file_map_drop(d->map);
+    return OK;
+}
+
 int image_stream(const char *path, size_t whole_limit, const struct image_sink *sink)
 {
     uint8_t head[MAGIC_BYTES];
@@ -123,7 +143,9 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
     struct file_map map;
     TRY(file_map(&map, path));
     struct source source = {map.data, map.bytes, map.bytes, path};
-    int code = format->read(&source, whole_limit, sink);
+    struct dropping dropping = {sink, &map};
+    const struct image_sink to = {drop_begin, drop_put, &dropping};
+    int code = format->read(&source, whole_limit, &to);
     file_unmap(&map);
     return code;
 }

@@ -31,4 +31,19 @@ int metric_ms_ssim_scales(const struct image *a, const struct image *b, int scal
  * channels. `map`: NULL, or float [height][width], the error a pixel. */
 int metric_flip(const struct image *a, const struct image *b, double *mean, float *map);
 
+/* All of them for pictures whose rows come band by band: the numbers are those of the functions
+ * above to the last bit, and what is held is some hundred rows. Where a measure does not apply its
+ * score is NAN: MS-SSIM below METRIC_MS_SSIM_SIDE, FLIP above 4 channels (alpha lies over black).
+ */
+struct metric_scores {
+    double psnr, ssim, ms_ssim, flip;
+};
+struct metric_scorer;
+int metric_scorer_open(struct metric_scorer **scorer, const struct image *a, const struct image *b);
+/* The next rows of both, as many. */
+int metric_scorer_put(struct metric_scorer *scorer, const struct image *a, const struct image *b);
+/* Behind the last row. */
+void metric_scorer_end(struct metric_scorer *scorer, struct metric_scores *scores);
+void metric_scorer_close(struct metric_scorer *scorer); /* accepts NULL */
+
 #endif

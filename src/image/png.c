@@ -200,7 +200,7 @@ static int read_image(struct png_reader *reader, size_t whole_limit, const struc
     TRY(image_create(&reader->whole, shape.width, shape.height, shape.channels, shape.type));
     TRY(read_interlaced(reader));
     png_read_end(reader->png, NULL);
-    return sink_whole(sink, &reader->whole);
+    return image_stream_whole(&reader->whole, sink);
 }
 
 static int read_stored(const struct source *source, size_t whole_limit,

@@ -67,7 +67,7 @@ int check_whole(const char *name, const struct image *shape, size_t bytes, size_
         format_bytes((int64_t)whole_limit).text);
 }
 
-int sink_whole(const struct image_sink *sink, struct image *image)
+int image_stream_whole(struct image *image, const struct image_sink *sink)
 {
     struct image shape = *image;
     shape.data = NULL;

@@ -23,6 +23,24 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
 /* The same of a folder, as image_load_stack: it is put together whole. */
 int image_stream_stack(const char *folder, size_t whole_limit, const struct image_sink *sink);
 
+/* A picture that is there already; the sink may take it over. */
+int image_stream_whole(struct image *image, const struct image_sink *sink);
+
+/* Two pictures side by side: whatever hands rows to a sink, the second one in a thread of its own.
+ * begin: once, with both shapes; it must fail when their heights differ. put: the next rows of
+ * both, as many, borrowed. The first failure ends it and comes out. */
+struct image_source {
+    int (*stream)(void *argument, const struct image_sink *sink);
+    void *argument;
+};
+struct image_pair_sink {
+    int (*begin)(void *argument, const struct image *a, const struct image *b);
+    int (*put)(void *argument, const struct image *a, const struct image *b);
+    void *argument;
+};
+int image_stream_pair(const struct image_source *a, const struct image_source *b,
+                      const struct image_pair_sink *to);
+
 /* Scaling: rows of a picture of shape `in` are put, those of the scaled one come out, bit for bit
  * as image_resize would make them. In memory are the rows that one output row needs, and some. */
 struct image_scaler;

@@ -1,4 +1,4 @@
-/* SSIM (Wang et al. 2004) and MS-SSIM (Wang et al. 2003). Tile by tile: rows are filtered along x
+/* SSIM (Wang et al. 2004). Tile by tile: rows are filtered along x
  * into a ring of rows, and the ring along y. Channels stay interleaved: the filter steps over them.
  * Tiles are fixed and their sums are added in order, so the result does not depend on the threads.
  *
@@ -16,8 +16,7 @@ enum {
     WINDOW = METRIC_SSIM_WINDOW,
     PLANES = 4,
     TILE_SAMPLES = 960,
-    TILE_ROWS = 128,
-    SCALES = METRIC_MS_SSIM_SCALES
+    TILE_ROWS = COMPARE_TILE_ROWS,
 };
 static const double SIGMA = 1.5;
 static const double C1 = 0.01 * 0.01, C2 = 0.03 * 0.03; /* (K L)^2 with L = 1 */
@@ -27,17 +26,14 @@ struct window {
     double weights[WINDOW];
 };
 
-/* The pair, its windows and the shape of the map of windows that lie inside. */
+/* The pair's rows that are there, its windows and the shape of the map of windows that lie inside.
+ */
 struct comparison {
     const struct image *a, *b;
+    int first; /* row of the pair that is their first */
     struct window across, down;
     size_t samples; /* of a row of the map */
     int rows;
-};
-
-/* Sums over windows, a channel at a time. */
-struct ssim_sums {
-    double ssim[IMAGE_MAX_CHANNELS], contrast[IMAGE_MAX_CHANNELS];
 };
 
 /* Buffers of one thread. */
@@ -60,14 +56,26 @@ static struct window make_window(int side)
     return window;
 }
 
-static struct comparison make_comparison(const struct image *a, const struct image *b)
+/* How many windows lie inside, across (in samples) and down. */
+static size_t map_samples(const struct image *shape)
 {
-    struct comparison c = {.a = a, .b = b};
-    c.across = make_window(a->width);
-    c.down = make_window(a->height);
-    c.samples = (size_t)(a->width - c.across.taps + 1) * (size_t)a->channels;
-    c.rows = a->height - c.down.taps + 1;
-    return c;
+    return (size_t)(shape->width - make_window(shape->width).taps + 1) * (size_t)shape->channels;
+}
+
+static int map_rows(int height)
+{
+    return height - make_window(height).taps + 1;
+}
+
+static struct comparison make_comparison(const struct compare_rows *rows)
+{
+    return (struct comparison){.a = &rows->a,
+                               .b = &rows->b,
+                               .first = rows->first,
+                               .across = make_window(rows->a.width),
+                               .down = make_window(rows->height),
+                               .samples = map_samples(&rows->a),
+                               .rows = map_rows(rows->height)};
 }
 
 static void free_scratch(struct scratch *scratch)
@@ -118,8 +126,8 @@ static void filter_across(const struct comparison *c, struct scratch *scratch, d
     size_t step = (size_t)c->a->channels, row = (size_t)c->a->width * step;
     size_t samples = n + (size_t)(c->across.taps - 1) * step;
     double *s = scratch->a, *d = scratch->b;
-    compare_samples(s, c->a, (size_t)y * row + x, samples);
-    compare_samples(d, c->b, (size_t)y * row + x, samples);
+    compare_samples(s, c->a, (size_t)(y - c->first) * row + x, samples);
+    compare_samples(d, c->b, (size_t)(y - c->first) * row + x, samples);
     for (size_t i = 0; i < samples; i++) {
         double a = s[i] - 0.5, b = d[i] - 0.5; /* centred: squares lose fewer digits */
         s[i] = a + b;
@@ -190,143 +198,61 @@ static void sum_tile(const struct comparison *c, struct scratch *scratch, int y0
     }
 }
 
-/* Means over all windows, a channel at a time. */
-static int compute_means(const struct image *a, const struct image *b, struct ssim_sums *means)
+int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, int to)
 {
-    struct comparison c = make_comparison(a, b);
+    struct comparison c = make_comparison(rows);
     int wide = (int)((c.samples + TILE_SAMPLES - 1) / TILE_SAMPLES);
-    int tiles = wide * ((c.rows + TILE_ROWS - 1) / TILE_ROWS);
-    struct ssim_sums *sums = malloc((size_t)tiles * sizeof *sums);
-    bool enough = sums != NULL;
-    if (sums) {
+    if (to > c.rows) to = c.rows;
+    int tiles = from < to ? wide * ((to - from + TILE_ROWS - 1) / TILE_ROWS) : 0;
+    struct ssim_sums *each = malloc((size_t)(tiles + 1) * sizeof *each);
+    bool enough = each != NULL;
+    if (each) {
 #pragma omp parallel reduction(&& : enough)
         {
-            struct scratch *scratch = make_scratch(a->channels);
+            struct scratch *scratch = make_scratch(rows->a.channels);
             enough = scratch != NULL;
 #pragma omp for schedule(dynamic)
             for (int t = 0; t < tiles; t++)
                 if (scratch)
-                    sum_tile(&c, scratch, t / wide * TILE_ROWS, (size_t)(t % wide) * TILE_SAMPLES,
-                             &sums[t]);
+                    sum_tile(&c, scratch, from + t / wide * TILE_ROWS,
+                             (size_t)(t % wide) * TILE_SAMPLES, &each[t]);
             free_scratch(scratch);
         }
     }
-    memset(means, 0, sizeof *means);
-    double windows = (double)(c.samples / (size_t)a->channels) * c.rows;
-    for (int channel = 0; enough && channel < a->channels; channel++) {
-        for (int t = 0; t < tiles; t++) {
-            means->ssim[channel] += sums[t].ssim[channel];
-            means->contrast[channel] += sums[t].contrast[channel];
+    for (int t = 0; enough && t < tiles; t++)
+        for (int channel = 0; channel < rows->a.channels; channel++) {
+            sums->ssim[channel] += each[t].ssim[channel];
+            sums->contrast[channel] += each[t].contrast[channel];
         }
-        means->ssim[channel] /= windows;
-        means->contrast[channel] /= windows;
-    }
-    free(sums);
+    free(each);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for SSIM");
+}
+
+void ssim_means(struct ssim_sums *sums, const struct image *shape)
+{
+    double windows =
+        (double)(map_samples(shape) / (size_t)shape->channels) * map_rows(shape->height);
+    for (int channel = 0; channel < shape->channels; channel++) {
+        sums->ssim[channel] /= windows;
+        sums->contrast[channel] /= windows;
+    }
+}
+
+double ssim_of(const struct ssim_sums *means, int channels)
+{
+    double sum = 0.0;
+    for (int channel = 0; channel < channels; channel++)
+        sum += means->ssim[channel];
+    return sum / channels;
 }
 
 int metric_ssim(const struct image *a, const struct image *b, double *ssim)
 {
     TRY(compare_check(a, b));
-    struct ssim_sums means;
-    TRY(compute_means(a, b, &means));
-    double sum = 0.0;
-    for (int channel = 0; channel < a->channels; channel++)
-        sum += means.ssim[channel];
-    *ssim = sum / a->channels;
+    struct compare_rows rows = compare_whole(a, b);
+    struct ssim_sums sums = {{0}, {0}};
+    TRY(ssim_add(&sums, &rows, 0, a->height));
+    ssim_means(&sums, a);
+    *ssim = ssim_of(&sums, a->channels);
     return OK;
-}
-
-/* ---- MS-SSIM ---- */
-
-/* A row of the half-size picture: means of 2x2 samples, of those that exist at an odd border. */
-static void halve_row(struct image *out, const struct image *in, int y)
-{
-    size_t channels = (size_t)in->channels, row = (size_t)in->width * channels;
-    size_t top = (size_t)(2 * y) * row;
-    size_t bottom = 2 * y + 1 < in->height ? top + row : top;
-    float *to = (float *)out->data + (size_t)y * (size_t)out->width * channels;
-    for (size_t x = 0; x < (size_t)out->width; x++) {
-        size_t left = 2 * x * channels;
-        size_t right = 2 * x + 1 < (size_t)in->width ? left + channels : left;
-        for (size_t c = 0; c < channels; c++)
-            to[x * channels + c] =
-                0.25f *
-                (image_sample(in, top + left + c) + image_sample(in, top + right + c) +
-                 image_sample(in, bottom + left + c) + image_sample(in, bottom + right + c));
-    }
-}
-
-static int halve(struct image *out, const struct image *in)
-{
-    TRY(image_create(out, (in->width + 1) / 2, (in->height + 1) / 2, in->channels, SAMPLE_F32));
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < out->height; y++)
-        halve_row(out, in, y);
-    return OK;
-}
-
-static double positive_power(double v, double exponent)
-{
-    return v > 0.0 ? pow(v, exponent) : 0.0;
-}
-
-/* Multiplies each channel's product by what scale `scale` contributes: contrast and structure, and
- * luminance too at the last. */
-static int multiply_scale(const struct image *a, const struct image *b, int scale, int scales,
-                          double product[IMAGE_MAX_CHANNELS])
-{
-    static const double exponents[SCALES] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
-    struct ssim_sums means;
-    double sum = scales == SCALES ? 1.0 : 0.0; /* Wang et al.'s own make 1.0001 */
-    for (int i = 0; i < scales && scales < SCALES; i++)
-        sum += exponents[i];
-    TRY(compute_means(a, b, &means));
-    const double *factor = scale == scales - 1 ? means.ssim : means.contrast;
-    for (int channel = 0; channel < a->channels; channel++)
-        product[channel] *= positive_power(factor[channel], exponents[scale] / sum);
-    return OK;
-}
-
-/* Replaces *shrunk (NULL data: nothing yet) by the half of it, or of `original`. */
-static int shrink(struct image *shrunk, const struct image *original)
-{
-    struct image half;
-    TRY(halve(&half, shrunk->data ? shrunk : original));
-    image_free(shrunk);
-    *shrunk = half;
-    return OK;
-}
-
-int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim)
-{
-    TRY(compare_check(a, b));
-    if (a->width < METRIC_MS_SSIM_SIDE || a->height < METRIC_MS_SSIM_SIDE)
-        return fail(ERR_USAGE, "MS-SSIM needs %d pixels a side, the pictures have %dx%d",
-                    METRIC_MS_SSIM_SIDE, a->width, a->height);
-    return metric_ms_ssim_scales(a, b, SCALES, ms_ssim);
-}
-
-int metric_ms_ssim_scales(const struct image *a, const struct image *b, int scales, double *ms_ssim)
-{
-    TRY(compare_check(a, b));
-    if (scales < 1 || scales > SCALES) return fail(ERR_USAGE, "MS-SSIM of %d scales", scales);
-    double product[IMAGE_MAX_CHANNELS], sum = 0.0;
-    for (int channel = 0; channel < a->channels; channel++)
-        product[channel] = 1.0;
-    struct image small_a = {0}, small_b = {0};
-    int code;
-    TRY_CLEANUP(multiply_scale(a, b, 0, scales, product));
-    for (int scale = 1; scale < scales; scale++) {
-        TRY_CLEANUP(shrink(&small_a, a));
-        TRY_CLEANUP(shrink(&small_b, b));
-        TRY_CLEANUP(multiply_scale(&small_a, &small_b, scale, scales, product));
-    }
-    for (int channel = 0; channel < a->channels; channel++)
-        sum += product[channel];
-    *ms_ssim = sum / a->channels;
-cleanup:
-    image_free(&small_a);
-    image_free(&small_b);
-    return code;
 }

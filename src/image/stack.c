@@ -139,7 +139,7 @@ int image_stream_stack(const char *folder, size_t whole_limit, const struct imag
     if (code == OK)
         code = image_create(&whole, shape.width, shape.height, shape.channels, shape.type);
     if (code == OK) code = fill_stack(&stack, &whole);
-    if (code == OK) code = sink_whole(sink, &whole);
+    if (code == OK) code = image_stream_whole(&whole, sink);
     image_free(&whole);
     close_stack(&stack);
     return code;

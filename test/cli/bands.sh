@@ -98,5 +98,11 @@ else
         run 0 data_limit $((least + 40000)) "$program" render huge -o huge.$kind --device cpu
     done
     same huge/final.png huge.png
+    if [ "${SKIP_SLOW:-}" ]; then
+        skip "eval of a picture larger than the memory: SKIP_SLOW is set; FLIP takes its time"
+    else # a window of some hundred rows at each scale: 40 MB for 8000 pixels, the pictures are 288
+        run 0 data_limit $((least + 80000)) "$program" eval huge.ppm huge.jpg
+        out_has "size     8000x6000, 3 channels"
+    fi
 fi
 finish

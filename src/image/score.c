@@ -1,0 +1,95 @@
+/* Every metric of two pictures whose rows come band by band. */
+#include "base/error.h"
+#include "image/compare.h"
+#include "image/metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct metric_scorer {
+    struct image shape;
+    struct compare_window window; /* the pictures */
+    struct compare_window flat;   /* over black, for FLIP, when they have alpha */
+    struct ssim_pyramid *pyramid;
+    bool all_scales;
+    struct flip *flip; /* NULL: it does not apply */
+    double squares, errors;
+};
+
+static int add_flip(void *argument, const struct compare_rows *rows, int from, int to)
+{
+    struct metric_scorer *s = argument;
+    return flip_add(s->flip, &s->errors, rows, from, to, NULL);
+}
+
+static int add(void *argument, const struct compare_rows *rows, int from, int to)
+{
+    struct metric_scorer *s = argument;
+    TRY(psnr_add(&s->squares, rows, from, to));
+    TRY(ssim_pyramid_add(s->pyramid, rows, from, to));
+    return s->flip && !image_has_alpha(&s->shape) ? add_flip(s, rows, from, to) : OK;
+}
+
+static int open_parts(struct metric_scorer *s, const struct image *a, const struct image *b)
+{
+    TRY(compare_window_open(&s->window, a, b, add, s));
+    TRY(ssim_pyramid_open(&s->pyramid, a, b, s->all_scales ? METRIC_MS_SSIM_SCALES : 1));
+    if (a->channels > 4) return OK;
+    TRY(flip_open(&s->flip));
+    if (!image_has_alpha(a)) return OK;
+    struct image flat = {a->width, a->height, a->channels - 1, SAMPLE_F32, NULL};
+    return compare_window_open(&s->flat, &flat, &flat, add_flip, s);
+}
+
+int metric_scorer_open(struct metric_scorer **out, const struct image *a, const struct image *b)
+{
+    *out = NULL;
+    TRY(compare_check(a, b));
+    struct metric_scorer *s = calloc(1, sizeof *s);
+    if (!s) return fail(ERR_SYSTEM, "out of memory");
+    s->shape = *a;
+    s->all_scales = a->width >= METRIC_MS_SSIM_SIDE && a->height >= METRIC_MS_SSIM_SIDE;
+    int code = open_parts(s, a, b);
+    if (code < 0)
+        metric_scorer_close(s);
+    else
+        *out = s;
+    return code;
+}
+
+static int put_flat(struct metric_scorer *s, const struct image *a, const struct image *b)
+{
+    struct image flat_a = {0}, flat_b = {0};
+    int code;
+    TRY_CLEANUP(image_over_black(&flat_a, a));
+    TRY_CLEANUP(image_over_black(&flat_b, b));
+    TRY_CLEANUP(compare_window_put(&s->flat, &flat_a, &flat_b));
+cleanup:
+    image_free(&flat_a);
+    image_free(&flat_b);
+    return code;
+}
+
+int metric_scorer_put(struct metric_scorer *s, const struct image *a, const struct image *b)
+{
+    TRY(compare_window_put(&s->window, a, b));
+    return s->flip && image_has_alpha(&s->shape) ? put_flat(s, a, b) : OK;
+}
+
+void metric_scorer_end(struct metric_scorer *s, struct metric_scores *scores)
+{
+    *scores = (struct metric_scores){.ms_ssim = (double)NAN, .flip = (double)NAN};
+    scores->psnr = psnr_of(s->squares, &s->shape);
+    ssim_pyramid_end(s->pyramid, &scores->ssim, s->all_scales ? &scores->ms_ssim : NULL);
+    if (s->flip) scores->flip = s->errors / ((double)s->shape.width * s->shape.height);
+}
+
+void metric_scorer_close(struct metric_scorer *s)
+{
+    if (!s) return;
+    compare_window_close(&s->window);
+    compare_window_close(&s->flat);
+    ssim_pyramid_close(s->pyramid);
+    flip_close(s->flip);
+    free(s);
+}
