@@ -48,15 +48,15 @@ static __device__ void update_row(const struct splat_update &u, int64_t row, int
         atomicAdd((unsigned long long *)skipped, 1ull);
         return;
     }
-    struct adam_rate_f32 rate = adam_rate_after_f32(rates->t - u.born[row], rates->b2);
+    struct adam_rate_f32 rate = adam_rate_after_f32(rates->t - u.born[row - u.first], rates->b2);
     for (int k = 0; k < u.groups; k++) {
         const struct splat_adam &g = u.group[k];
         struct adam_rate_f32 scaled = rate;
         scaled.step *= rates->rate[k];
         for (int c = 0; c < g.columns; c++) {
-            int64_t at = row * g.columns + c;
+            int64_t at = row * g.columns + c, state = at - u.first * g.columns;
             float p = g.parameter[at] -
-                      adam_update_f32(&scaled, g.gradient[at], &g.first[at], &g.second[at]);
+                      adam_update_f32(&scaled, g.gradient[at], &g.first[state], &g.second[state]);
             float low = rates->low[k][c & 1], high = rates->high[k][c & 1];
             g.parameter[at] = p < low ? low : p > high ? high : p;
         }
@@ -64,10 +64,11 @@ static __device__ void update_row(const struct splat_update &u, int64_t row, int
 }
 
 static __global__ void finish_kernel(struct splat_scene s, struct splat_view v,
-                                     struct splat_gradients out, struct splat_update u, float scale)
+                                     struct splat_gradients out, struct splat_update u, float scale,
+                                     int64_t first, int64_t end)
 {
-    int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
-    if (i >= s.count) return;
+    int64_t i = first + (int64_t)blockIdx.x * BLOCK + threadIdx.x;
+    if (i >= end) return;
     finish_row(s, v, out, i, scale);
     if (u.groups > 0 && !s.status->stopped) update_row(u, i, &s.status->skipped);
 }
@@ -80,14 +81,14 @@ static __global__ void adam_kernel(struct splat_update u, int64_t count, int64_t
 
 void splat_gradient_finish(const struct splat_scene *s, const struct splat_view *view,
                            const struct splat_gradients *gradients,
-                           const struct splat_update *update)
+                           const struct splat_update *update, int64_t first, int64_t count)
 {
     struct splat_update none;
     memset(&none, 0, sizeof none);
     float scale = (float)(1 / ((double)s->width * s->height * s->channels));
-    if (s->count == 0) return;
-    LAUNCH(finish_kernel, cuda_blocks((size_t)s->count, BLOCK), BLOCK, 0, cuda_stream(), *s, *view,
-           *gradients, update ? *update : none, scale);
+    if (count == 0) return;
+    LAUNCH(finish_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0, cuda_stream(), *s, *view,
+           *gradients, update ? *update : none, scale, first, first + count);
 }
 
 void splat_adam_rows(const struct splat_update *update, int64_t count, int64_t *skipped)

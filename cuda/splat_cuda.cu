@@ -1,5 +1,7 @@
 /* The table of splat operations on CUDA. Mirrors cpu/splat_cpu.c. */
+#include "cuda/splat_belt.h"
 #include "cuda/splat_cuda.h"
+#include "cuda/splat_feed.h"
 
 static size_t workspace_bytes(const struct device *device, int width, int height, int channels,
                               int64_t capacity, const struct splat_storage *storage)
@@ -9,20 +11,38 @@ static size_t workspace_bytes(const struct device *device, int width, int height
     return splat_scene_layout(&scene, NULL, width, height, channels, capacity, storage);
 }
 
-void splat_cuda_compare(const struct splat_scene *s, const struct splat_comparison *c)
+static size_t staging_bytes(const struct device *device, int width, int height, int channels,
+                            const struct splat_storage *storage)
+{
+    (void)device;
+    struct splat_scene scene;
+    splat_scene_layout(&scene, NULL, width, height, channels, 0, storage);
+    return 2 * scene.feed_bytes;
+}
+
+int splat_cuda_compare(const struct splat_scene *s, const struct splat_comparison *c)
 {
     bool gradient = c->gradients != NULL, ssim = gradient ? c->loss->ssim > 0 : true;
     struct splat_loss none = {0, 0, 0};
     struct splat_band band;
+    struct splat_feed feed;
+    struct splat_belt belt;
     splat_scene_project(s, c->view);
+    TRY(splat_belt_open(&belt, s, c->update));
+    TRY(splat_feed_open(&feed, s, c->target));
     for (int first = 0; splat_scene_band(s, first, ssim, &band); first = band.last) {
+        struct splat_target rows;
         splat_tile_render(s, &band, gradient);
-        if (ssim) splat_ssim_band(s, &band, c->target, gradient ? -c->loss->ssim : 0.0f, c->power);
-        splat_tile_compare(s, &band, c->target, gradient ? c->loss : &none, gradient, c->power);
+        TRY(splat_feed_take(&feed, &rows));
+        if (ssim) splat_ssim_band(s, &band, &rows, gradient ? -c->loss->ssim : 0.0f, c->power);
+        splat_tile_compare(s, &band, &rows, gradient ? c->loss : &none, gradient, c->power);
         if (gradient) splat_gradient_band(s, &band);
+        TRY(splat_feed_done(&feed));
     }
     splat_gradient_sums(s, ssim, c->check ? c->loss : NULL);
-    if (gradient) splat_gradient_finish(s, c->view, c->gradients, c->update);
+    if (!gradient) return OK;
+    if (c->update && c->target->beside) TRY(cuda_take_error()); /* no update from half a picture */
+    return splat_belt_finish(&belt, s, c);
 }
 
 static struct splat_status *statuses; /* of the open device: there is one */
@@ -51,7 +71,7 @@ static int compare(struct device *device, struct splat_scene *scene,
 {
     struct splat_status status;
     TRY(splat_cuda_statuses(&scene->status));
-    splat_cuda_compare(scene, comparison);
+    TRY(splat_cuda_compare(scene, comparison));
     TRY(device->download(device, &status, scene->status, sizeof status));
     TRY(device->synchronize(device));
     *sums = status.sums;
@@ -199,6 +219,7 @@ static int64_t count_pairs(struct device *device, const struct splat_view *view,
 
 const struct splat_ops splat_cuda_ops = {
     .workspace_bytes = workspace_bytes,
+    .staging_bytes = staging_bytes,
     .step = step,
     .evaluate = evaluate,
     .render = render,

@@ -28,7 +28,7 @@ struct splat_comparison {
     float power;
     bool check;
 };
-void splat_cuda_compare(const struct splat_scene *scene, const struct splat_comparison *c);
+int splat_cuda_compare(const struct splat_scene *scene, const struct splat_comparison *c);
 
 /* splat_train.cu, splat_sample.cu */
 int splat_cuda_train(struct device *device, const struct splat_workspace *workspace,

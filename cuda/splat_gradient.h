@@ -19,16 +19,17 @@ struct splat_update {
     int groups;
     const int32_t *born;
     const struct splat_rates *rates;
+    int64_t first; /* row that the arrays of Adam's state begin with */
 };
 
 /* Sums each Gaussian's pixels of the band into its records. */
 void splat_gradient_band(const struct splat_scene *scene, const struct splat_band *band);
 
-/* From the records to the gradient by the parameters; with `update` then Adam, unless
- * status->stopped; rows left alone are added to status->skipped. */
+/* For Gaussians [first, first + count): from the records to the gradient by the parameters; with
+ * `update` then Adam, unless status->stopped; rows left alone are added to status->skipped. */
 void splat_gradient_finish(const struct splat_scene *scene, const struct splat_view *view,
                            const struct splat_gradients *gradients,
-                           const struct splat_update *update);
+                           const struct splat_update *update, int64_t first, int64_t count);
 
 /* From the sums of tiles and strips to status->sums. loss: not finite sets status->stopped, and
  * once that is set nothing changes; NULL: no such check. */

@@ -2,6 +2,7 @@
  * pixel, so that the sums are those of the CPU. Rare enough (at the start, and at each growth) for
  * that. */
 #include "cuda/splat_cuda.h"
+#include "cuda/splat_feed.h"
 
 extern "C" {
 #include "base/carve.h"
@@ -121,34 +122,59 @@ static __global__ void rest_kernel(struct sampler s, struct splat_band b, int64_
     int64_t k = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     if (k >= n) return;
     int64_t pixel = (int64_t)s.draws[k].mass;
-    take(s, b, s.draws[k].index, (int)(pixel / s.target.width), (int)(pixel % s.target.width),
-         (const float *)NULL);
+    int row = (int)(pixel / s.target.width), column = (int)(pixel % s.target.width);
+    if (row >= b.first && row < b.last)
+        take(s, b, s.draws[k].index, row, column, (const float *)NULL);
 }
 
-/* Runs sum_kernel, or place_kernel, over all rows, rendering them first where that is needed. */
-static void visit_rows(const struct sampler *s, bool sum)
+static void sum_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
+{
+    unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
+    (void)n;
+    if (s->scene.half)
+        LAUNCH(sum_kernel<uint16_t>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+    else
+        LAUNCH(sum_kernel<float>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+}
+
+static void place_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
+{
+    unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
+    (void)n;
+    if (s->scene.half)
+        LAUNCH(place_kernel<uint16_t>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+    else
+        LAUNCH(place_kernel<float>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+}
+
+static void rest_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
+{
+    LAUNCH(rest_kernel, cuda_blocks((size_t)n, BLOCK), BLOCK, 0, cuda_stream(), *s, *b, n);
+}
+
+/* Runs one of these over all bands, with the target's rows, rendering them first where asked. */
+static int visit_rows(const struct sampler *s, bool render,
+                      void (*visit)(const struct sampler *, const struct splat_band *, int64_t),
+                      int64_t n)
 {
     struct splat_band b;
-    cudaStream_t stream = cuda_stream();
+    struct splat_feed feed;
+    TRY(splat_feed_open(&feed, &s->scene, &s->target));
     for (int first = 0; splat_scene_band(&s->scene, first, false, &b); first = b.last) {
-        unsigned blocks = cuda_blocks((size_t)(b.last - b.first), BLOCK);
-        if (s->rendered) splat_tile_render(&s->scene, &b, false);
-        if (s->scene.half && sum)
-            LAUNCH(sum_kernel<uint16_t>, blocks, BLOCK, 0, stream, *s, b);
-        else if (s->scene.half)
-            LAUNCH(place_kernel<uint16_t>, blocks, BLOCK, 0, stream, *s, b);
-        else if (sum)
-            LAUNCH(sum_kernel<float>, blocks, BLOCK, 0, stream, *s, b);
-        else
-            LAUNCH(place_kernel<float>, blocks, BLOCK, 0, stream, *s, b);
+        struct sampler here = *s;
+        if (render) splat_tile_render(&s->scene, &b, false);
+        TRY(splat_feed_take(&feed, &here.target));
+        visit(&here, &b, n);
+        TRY(splat_feed_done(&feed));
     }
+    return OK;
 }
 
 static int sum(void *argument, struct splat_draws *d)
 {
     struct sampler *s = (struct sampler *)argument;
     TRY(s->device->upload(s->device, s->pixel, d->pixel, (size_t)d->count * sizeof *d->pixel));
-    visit_rows(s, true);
+    TRY(visit_rows(s, s->rendered, sum_rows, 0));
     TRY(s->device->download(s->device, d->row_mass, s->row_mass,
                             (size_t)d->height * sizeof(double)));
     return s->device->synchronize(s->device);
@@ -165,7 +191,7 @@ static int place(void *argument, struct splat_draws *d, int64_t n)
     s->taken_count = d->taken_count;
     if (d->taken_count > 0)
         TRY(device->upload(device, s->taken, d->taken, (size_t)d->taken_count * sizeof *d->taken));
-    visit_rows(s, false);
+    TRY(visit_rows(s, s->rendered, place_rows, n));
     TRY(device->download(device, d->pixel, s->pixel, (size_t)d->count * sizeof *d->pixel));
     return device->synchronize(device);
 }
@@ -173,9 +199,8 @@ static int place(void *argument, struct splat_draws *d, int64_t n)
 static int rest(void *argument, struct splat_draws *d, int64_t n)
 {
     struct sampler *s = (struct sampler *)argument;
-    struct splat_band none = {0, 0, 0, 0, 0, 0};
     TRY(s->device->upload(s->device, s->draws, d->draws, (size_t)n * sizeof(struct splat_draw)));
-    LAUNCH(rest_kernel, cuda_blocks((size_t)n, BLOCK), BLOCK, 0, cuda_stream(), *s, none, n);
+    TRY(visit_rows(s, false, rest_rows, n));
     return s->device->synchronize(s->device);
 }
 

@@ -1,5 +1,6 @@
 /* Where Gaussians lie: their forms, and lists of them by region. */
-#include "cuda/splat_scene.h"
+#include "cuda/splat_belt.h"
+#include "cuda/splat_feed.h"
 
 extern "C" {
 #include "base/carve.h"
@@ -76,6 +77,10 @@ size_t splat_scene_layout(struct splat_scene *s, void *memory, int width, int he
     if (s->record_bytes < sample) s->record_bytes = sample;
     s->record = (float *)carve(&carver, s->record_bytes);
     layout_images(s, &carver, storage->half);
+    if (storage->streamed_bits) s->feed_bytes = splat_feed_bytes(s, storage->streamed_bits);
+    s->feed = (char *)carve(&carver, 2 * s->feed_bytes);
+    if (storage->offload) s->belt_bytes = splat_belt_bytes(channels, capacity);
+    s->belt = carve(&carver, s->belt_bytes);
     return carver.used;
 }
 
@@ -91,6 +96,7 @@ int splat_scene_open(struct splat_scene *s, const struct splat_workspace *worksp
     s->cut_power = gaussian_cut_power(splat_cut(blend));
     s->count = (int)view->count;
     s->feat = view->feat;
+    s->staging = workspace->staging;
     s->blend = *blend;
     return OK;
 }

@@ -59,6 +59,11 @@ struct splat_scene {
     void *threshold, *weight;    /* [band_rows][pitch] */
     double *tile_sums;           /* [tiles][3]: l1, l2, mse */
     double *ssim_sums;           /* [splat_ssim_blocks][2]: all windows, inner ones */
+    char *feed;                  /* two buffers for a target that comes in bands: splat_feed.h */
+    size_t feed_bytes;           /* of one of them */
+    void *staging;               /* host memory for as much */
+    void *belt;                  /* window for Adam's state: device/conveyor.h */
+    size_t belt_bytes;           /* 0: it lies on the device */
     struct splat_status *status; /* beside the workspace: splat_cuda_statuses */
 };
 

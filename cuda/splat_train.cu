@@ -42,6 +42,7 @@ static struct graph_key key_of(const struct splat_workspace *w, const struct spl
     k.workspace.capacity = w->capacity;
     k.workspace.storage.half = w->storage.half;
     k.workspace.storage.bands = w->storage.bands;
+    k.workspace.storage.offload = w->storage.offload;
     struct splat_training *to = &k.training;
     to->view.xy = t->view.xy;
     to->view.scale = t->view.scale;
@@ -88,7 +89,7 @@ static int prepare_memory(void)
 }
 
 /* Queues the kernels of one step. */
-static void queue_step(const struct splat_scene *scene, const struct splat_training *t)
+static int queue_step(const struct splat_scene *scene, const struct splat_training *t)
 {
     struct splat_quantizing q;
     struct splat_update update;
@@ -108,7 +109,7 @@ static void queue_step(const struct splat_scene *scene, const struct splat_train
     splat_quantize(&q);
     struct splat_comparison comparison = {&t->view, &t->target, &t->loss, &t->gradients,
                                           &update,  0,          true};
-    splat_cuda_compare(scene, &comparison);
+    return splat_cuda_compare(scene, &comparison);
 }
 
 static __global__ void rates_kernel(struct splat_rates *to, struct splat_rates from)
@@ -135,10 +136,10 @@ static int renew(struct device *device, const struct splat_scene *scene,
     }
     drop_graph();
     TRY(device->graph_begin(device));
-    queue_step(scene, training);
-    TRY(device->graph_end(device, &trainer.graph));
+    int queued = queue_step(scene, training), code = device->graph_end(device, &trainer.graph);
+    if (queued < 0) drop_graph();
     memcpy(&trainer.key, key, sizeof *key);
-    return OK;
+    return code < 0 ? code : queued;
 }
 
 int splat_cuda_train(struct device *device, const struct splat_workspace *workspace,
@@ -154,14 +155,15 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     TRY(splat_cuda_statuses(&scene.status));
     scene.status++; /* that of training */
     struct graph_key key = key_of(workspace, training);
-    if (!trainer.graph || memcmp(&key, &trainer.key, sizeof key) != 0)
+    bool graphed = !training->target.beside; /* else the host copies within the step */
+    if (graphed && (!trainer.graph || memcmp(&key, &trainer.key, sizeof key) != 0))
         TRY(renew(device, &scene, &key, training));
     bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */
     if (!stopped) {
         struct splat_rates rates =
             splat_rates_of(training->groups, SPLAT_GROUPS, training->t, training->b2);
         LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
-        TRY(device->graph_launch(device, trainer.graph));
+        TRY(graphed ? device->graph_launch(device, trainer.graph) : queue_step(&scene, training));
         trainer.ahead = true;
         if (wait) TRY(catch_up(device, &scene));
     }

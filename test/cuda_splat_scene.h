@@ -115,8 +115,11 @@ static inline void make_target(struct side *s, const struct scene_case *c, struc
         else
             ((float *)(void *)samples)[i] = v;
     }
-    d->target = (struct splat_target){c->width, c->height, c->channels, c->bits,
-                                      side_buffer(s, "target", samples, n * bytes)};
+    d->target = (struct splat_target){.width = c->width,
+                                      .height = c->height,
+                                      .channels = c->channels,
+                                      .sample_bits = c->bits,
+                                      .data = side_buffer(s, "target", samples, n * bytes)};
     free(samples);
 }
 
@@ -124,7 +127,7 @@ static inline struct drawn draw(struct side *s, const struct scene_case *c, bool
                                 double tol)
 {
     struct drawn d = {.workspace.capacity = c->capacity ? c->capacity : c->count,
-                      .workspace.storage = {c->half, c->bands}};
+                      .workspace.storage = {.half = c->half, .bands = c->bands}};
     make_parameters(s, c, &d, tol);
     make_target(s, c, &d);
     float *const *p = d.parameter;

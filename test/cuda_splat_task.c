@@ -2,6 +2,7 @@
 #include "config/config.h"
 #include "cuda_splat_scene.h"
 #include "image/image.h"
+#include "memory/plan.h"
 #include "splat/splat.h"
 #include "store/safetensors.h"
 #include "temp_folder.h"
@@ -105,6 +106,91 @@ START_TEST(task_runs_on_cuda)
 }
 END_TEST
 
+/* ---- ways to save memory ---- */
+
+enum { WIDE = 9, HIGH = 530, LAST = 6 };
+
+/* A way by its number in the task's list; -1: the last one. */
+static int choose(void *context, const struct task_state *state, struct memory_choices *choices)
+{
+    struct memory_choices ways[TASK_MAX_CHOICES];
+    int count = task_splat.choices(state, ways), *number = context;
+    if (*number < 0) *number += count;
+    *choices = ways[*number];
+    return OK;
+}
+
+static void expect_bytes(const struct device *device, const struct task_state *state)
+{
+    ck_assert_uint_eq(device->used_bytes, plan_device_bytes(task_splat.plan(state)));
+    ck_assert_uint_eq(device->host_bytes, plan_host_bytes(task_splat.plan(state)));
+}
+
+/* Steps 0 .. LAST, in way `first`, from the middle on in way `then`: what the checkpoint holds. */
+static struct store_file *run_ways(const struct config *config, int first, int then,
+                                   const char *name, struct memory_choices *way)
+{
+    struct device *device;
+    struct task_state *state = NULL;
+    expect_ok(cuda_open(&device));
+    struct task_setup setup = {
+        .config = config, .device = device, .choose = choose, .choose_context = &first};
+    expect_ok(task_splat.open(&state, &setup));
+    expect_bytes(device, state);
+    run_task(state, 0, LAST / 2);
+    if (then != first) {
+        choose(&then, state, way);
+        expect_ok(task_splat.replan(state, way));
+        expect_bytes(device, state);
+    }
+    run_task(state, LAST / 2, LAST);
+    *way = *task_splat.chosen(state);
+    ck_assert_uint_eq(device->used_bytes, plan_device_bytes(task_splat.plan(state)));
+    struct store_file *file = save_task(state, name);
+    task_splat.close(state);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    ck_assert_uint_eq(device->host_bytes, 0);
+    device_close(device);
+    return file;
+}
+
+/* Level 4 from the start or from the middle on: target and Adam's state beside the device, the same
+ * bits, and the bytes that were predicted. */
+START_TEST(no_way_changes_a_bit)
+{
+    char text[1024], path[512];
+    struct config *config;
+    struct image image;
+    struct memory_choices ways[2];
+    set_up();
+    expect_ok(image_create(&image, WIDE, HIGH, 3, SAMPLE_U8));
+    for (int i = 0; i < WIDE * HIGH * 3; i++)
+        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
+    snprintf(path, sizeof path, "%s/a.png", folder);
+    expect_ok(image_save(&image, path));
+    image_free(&image);
+    snprintf(text, sizeof text,
+             "input_path: \"%s\"\nnum_gaussians: 30\nmax_steps: %d\neval_steps: 4\n"
+             "use_amp: false\ndeterministic: true\n",
+             path, LAST);
+    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+    struct store_file *a = run_ways(config, 0, 0, "a", &ways[0]);
+    struct store_file *b = run_ways(config, _i ? 0 : -1, -1, "b", &ways[1]);
+    ck_assert(!ways[0].offload && ways[0].bands == 0);
+    ck_assert(ways[1].offload && ways[1].bands == 3);
+    ck_assert_int_eq(store_count(a), store_count(b));
+    for (int t = 0; t < store_count(a); t++) {
+        const struct store_tensor *p = store_at(a, t), *q = store_find(b, p->name);
+        ck_assert_uint_eq(p->bytes, q->bytes);
+        ck_assert_msg(memcmp(p->data, q->data, p->bytes) == 0, "%s", p->name);
+    }
+    store_close(a);
+    store_close(b);
+    config_free(config);
+    tear_down();
+}
+END_TEST
+
 Suite *cuda_splat_task_suite(void)
 {
     Suite *suite = suite_create("cuda_splat_task");
@@ -113,6 +199,7 @@ Suite *cuda_splat_task_suite(void)
     tcase_set_timeout(tests, 300);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, task_runs_on_cuda, 0, 2);
+    tcase_add_loop_test(tests, no_way_changes_a_bit, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -240,7 +240,8 @@ START_TEST(gradients_agree_with_finite_differences)
                 target[y][c][x] = (float)s.target[y][x][c];
     struct splat_view view = {&xy[0][0], &scale[0][0], rot,   &feat[0][0], COUNT,
                               CHANNELS,  false,        WIDTH, HEIGHT};
-    struct splat_target t = {WIDTH, HEIGHT, CHANNELS, 32, target};
+    struct splat_target t = {
+        .width = WIDTH, .height = HEIGHT, .channels = CHANNELS, .sample_bits = 32, .data = target};
     struct splat_gradients gradients = {&gxy[0][0], &gscale[0][0], grot, &gfeat[0][0]};
     struct splat_workspace workspace = {.capacity = COUNT};
     workspace.bytes =

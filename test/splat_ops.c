@@ -96,7 +96,11 @@ static void open_fixture(struct fixture *f, const char *name, const char *isa, i
         for (int c = 0; c < channels; c++)
             f->pixels[(i / width * channels + c) * width + i % width] =
                 interleaved[i * channels + c];
-    f->target = (struct splat_target){width, height, channels, 8, f->pixels};
+    f->target = (struct splat_target){.width = width,
+                                      .height = height,
+                                      .channels = channels,
+                                      .sample_bits = 8,
+                                      .data = f->pixels};
     f->workspace.capacity = count;
     f->workspace.bytes = f->device->splat->workspace_bytes(f->device, width, height, channels,
                                                            count, &f->workspace.storage);

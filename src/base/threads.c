@@ -2,7 +2,9 @@
 
 #include <omp.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 /* cgroup v2 "cpu.max": "QUOTA PERIOD" or "max PERIOD"; v1 has two files. 0 when there is no quota.
  */
@@ -41,4 +43,14 @@ int threads_set(int count)
     if (count <= 0) count = threads_available();
     omp_set_num_threads(count);
     return count;
+}
+
+void threads_copy(void *to, const void *from, size_t bytes)
+{
+    enum { PIECE = 1 << 20 };
+#pragma omp parallel for schedule(static)
+    for (int64_t at = 0; at < (int64_t)bytes; at += PIECE) {
+        size_t left = bytes - (size_t)at;
+        memcpy((char *)to + at, (const char *)from + at, left < PIECE ? left : PIECE);
+    }
 }

@@ -11,7 +11,7 @@ static const size_t most_slot_bytes = (size_t)16 << 20;
 
 /* Each slot has a mark in every queue; two more are for the ends of a step. */
 enum { MARK_BEHIND = DEVICE_QUEUES * CONVEYOR_SLOTS, MARK_BESIDE, MARKS };
-_Static_assert((int)MARKS <= (int)DEVICE_MARKS, "too many marks");
+_Static_assert((int)MARKS <= (int)DEVICE_OWN_MARKS, "too many marks");
 
 static int mark_of(int slot, enum device_queue queue)
 {

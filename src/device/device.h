@@ -16,7 +16,7 @@ struct device_graph;
  * between queues there is no order but by marks. All operations, uploads and downloads are in
  * QUEUE_WORK. */
 enum device_queue { QUEUE_WORK, QUEUE_IN, QUEUE_OUT, DEVICE_QUEUES };
-enum { DEVICE_MARKS = 32 };
+enum { DEVICE_MARKS = 32, DEVICE_OWN_MARKS = 16 }; /* from there on: the device's own */
 
 struct device {
     char name[128];                     /* "cpu: AMD EPYC, 2 threads, avx512" */

@@ -48,14 +48,16 @@ HOST_DEVICE static inline float splat_cut(const struct splat_blend *blend)
 struct splat_target {
     int width, height, channels;
     int sample_bits;  /* 8, 16 (0..1 as unsigned) or 32 (float) */
-    const void *data; /* device memory */
+    const void *data; /* device memory, or host memory with `beside` */
+    bool beside;      /* it comes to the device in bands: splat_storage.streamed_bits */
+    int first_row;    /* that data begins with */
 };
 
 /* Row y of channel c. */
 HOST_DEVICE static inline const void *splat_target_row(const struct splat_target *t, int y, int c)
 {
     int64_t bytes = (int64_t)t->width * (t->sample_bits / 8);
-    return (const char *)t->data + ((int64_t)y * t->channels + c) * bytes;
+    return (const char *)t->data + ((int64_t)(y - t->first_row) * t->channels + c) * bytes;
 }
 
 HOST_DEVICE static inline float splat_target_sample(const struct splat_target *t, int y, int x,
@@ -114,6 +116,8 @@ struct splat_storage {
     bool half;  /* use_amp: in half precision */
     bool bands; /* use_gradient_checkpointing: some rows at a time, those at their edges made twice
                  */
+    int streamed_bits; /* of samples of targets beside the device; 0: none */
+    bool offload;      /* Adam's state lies beside the device */
 };
 
 /* Scratch memory, used by one call at a time. */
@@ -122,6 +126,7 @@ struct splat_workspace {
     size_t bytes;     /* at least workspace_bytes for the call's picture and the capacity */
     int64_t capacity; /* Gaussians it was made for */
     struct splat_storage storage;
+    void *staging; /* host memory of staging_bytes, for targets beside the device */
 };
 
 /* One step of training. Must stay the same from step to step for a device to keep what it has
@@ -144,6 +149,9 @@ struct splat_ops {
     /* Bytes of scratch memory for pictures up to this size, this many Gaussians and `threads`. */
     size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
                               int64_t capacity, const struct splat_storage *storage);
+    /* Bytes of a workspace's staging, from alloc_host. NULL: none. */
+    size_t (*staging_bytes)(const struct device *device, int width, int height, int channels,
+                            const struct splat_storage *storage);
 
     /* Renders `view`, compares it with the target and writes the gradient of the loss by every
      * parameter. The same bits for any number of threads. `sums` is overwritten, but for

@@ -39,12 +39,37 @@ static bool is_reduced(const struct splat_fit *fit)
     return fit->config->splat.downsample;
 }
 
+/* The target comes in bands to a device that cannot reach the mapped file itself. */
+static bool is_streamed(const struct splat_fit *fit, const struct memory_choices *way)
+{
+    return way->bands && !fit->device->is_host;
+}
+
+static int declare_staging(struct splat_fit *fit, struct plan *plan)
+{
+    const struct splat_target *targets[] = {&fit->target, &fit->full};
+    size_t most = 0;
+    for (int i = 0; i < 2; i++) {
+        const struct splat_target *t = targets[i];
+        size_t bytes = fit->device->splat->staging_bytes(fit->device, t->width, t->height,
+                                                         t->channels, &fit->workspace.storage);
+        if (bytes > most) most = bytes;
+    }
+    return plan_declare(plan, "target.staging", PLAN_HOST, most, PLAN_ALWAYS,
+                        &fit->workspace.staging);
+}
+
 int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_choices *way)
 {
     struct splat_model *model = &fit->model;
     enum plan_kind optimiser = way->offload ? PLAN_OFFLOAD : PLAN_OPTIMISER;
     fit->workspace.capacity = model->capacity;
-    fit->workspace.storage = (struct splat_storage){.half = way->amp, .bands = way->checkpointing};
+    fit->workspace.storage = (struct splat_storage){
+        .half = way->amp,
+        .bands = way->checkpointing,
+        .streamed_bits = is_streamed(fit, way) ? fit->target.sample_bits : 0,
+        .offload = way->offload,
+    };
     fit->workspace.bytes = workspace_bytes(fit, &fit->target);
     size_t full = is_reduced(fit) ? workspace_bytes(fit, &fit->full) : 0;
     if (full > fit->workspace.bytes) fit->workspace.bytes = full;
@@ -57,6 +82,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     TRY(plan_declare(plan, "born", optimiser, (size_t)model->capacity * sizeof *fit->born,
                      PLAN_ALWAYS, (void **)&fit->born));
     TRY(splat_host_declare(&fit->host, fit, plan));
+    if (is_streamed(fit, way)) TRY(declare_staging(fit, plan));
     if (!way->bands)
         TRY(plan_declare(plan, "target", PLAN_DATA, splat_target_bytes(&fit->target), PLAN_ALWAYS,
                          &fit->target_data));
@@ -69,6 +95,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
 
 void splat_fit_connect(struct splat_fit *fit)
 {
+    fit->target.beside = fit->full.beside = is_streamed(fit, &fit->way);
     if (fit->way.bands) {
         fit->target.data = fit->source->fit.data;
         fit->full.data = fit->source->full.data;

@@ -46,11 +46,11 @@ int splat_way_need(const struct splat_fit *fit, const struct memory_choices *way
 }
 
 /* Pieces in which a mapped target comes: bands of rows, of which the system drops what it needs the
- * memory of. A device that cannot read host memory has it whole. */
+ * memory of; a device that cannot read the host's memory has two of them at a time. */
 static int target_bands(const struct splat_fit *fit)
 {
-    enum { BAND_ROWS = 16 };
-    return fit->device->is_host ? (fit->full.height + BAND_ROWS - 1) / BAND_ROWS : 0;
+    int rows = fit->device->is_host ? 16 : 256;
+    return (fit->full.height + rows - 1) / rows;
 }
 
 /* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
