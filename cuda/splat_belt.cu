@@ -28,7 +28,7 @@ size_t splat_belt_bytes(int channels, int64_t capacity)
     update.group[SPLAT_XY].columns = update.group[SPLAT_SCALE].columns = 2;
     update.group[SPLAT_ROT].columns = 1;
     update.group[SPLAT_FEAT].columns = channels;
-    struct conveyor_range range = range_of(&update, (size_t)capacity);
+    struct conveyor_range range = range_of(&update, ((size_t)capacity + 3) / 4);
     return conveyor_window_bytes(&cuda_current()->base, &range, 1);
 }
 

@@ -13,7 +13,7 @@ struct splat_belt {
     bool moves;
 };
 
-/* Bytes of the window on the device for up to `capacity` Gaussians. */
+/* Bytes of the window on the device for up to `capacity` Gaussians: a quarter of their state. */
 size_t splat_belt_bytes(int channels, int64_t capacity);
 
 /* The state comes from here on. Without an update, or with the state on the device, nothing does.
