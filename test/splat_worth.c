@@ -34,7 +34,11 @@ static void draw(struct scene *s, bool sigma_scale)
         s->target[p] = (uint8_t)(p * 7 % 251);
     s->view = (struct splat_view){s->xy,    s->scale,    s->rot, s->feat, COUNT,
                                   CHANNELS, sigma_scale, WIDTH,  HEIGHT};
-    s->picture = (struct splat_target){WIDTH, HEIGHT, CHANNELS, 8, s->target};
+    s->picture = (struct splat_target){.width = WIDTH,
+                                       .height = HEIGHT,
+                                       .channels = CHANNELS,
+                                       .sample_bits = 8,
+                                       .data = s->target};
 }
 
 /* Squared error of the picture, as the device's step tells it. */
