@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#undef fail /* Check's, of old */
 #define MUST(call) ck_assert_msg((call) == OK, "%s: %s", #call, error_message())
 
 /* A task opened in one row of its ladder. */
@@ -259,6 +260,33 @@ static void same_files(const char *a, const char *b)
     ck_assert_int_eq(system(command), 0);
 }
 
+/* A device that breaks at its first copy to it, or the second, ... */
+static int uploads_left;
+
+static int failing_upload(struct device *device, void *to, const void *from, size_t bytes)
+{
+    (void)device;
+    if (uploads_left-- == 0) return fail(ERR_DEVICE, "the copy fails for a test");
+    memcpy(to, from, bytes);
+    return OK;
+}
+
+static void fail_uploads(struct trial *t)
+{
+    int (*upload)(struct device *, void *, const void *, size_t) = t->device->upload;
+    int code = ERR_DEVICE;
+    for (int k = 0; code != OK; k++) {
+        uploads_left = k;
+        t->device->upload = failing_upload;
+        code = t->task->replan(t->state, &t->ladder.rows[0].choices);
+        t->device->upload = upload;
+        if (code == OK) break;
+        ck_assert_int_eq(code, ERR_DEVICE);
+        save(t, "parked");
+        same_files("parked", "before");
+    }
+}
+
 START_TEST(failed_move_keeps_the_state)
 {
     char text[1024];
@@ -287,7 +315,13 @@ START_TEST(failed_move_keeps_the_state)
         ck_assert_uint_lt(t.device->used_bytes, t.ladder.rows[0].need.device_bytes);
         save(&t, "parked");
         same_files("parked", "before");
+        if (_i < 2) { /* a smaller batch that is not to be had: back to the larger one */
+            struct memory_choices less = t.ladder.rows[0].choices;
+            less.work.batch = 1;
+            ck_assert_int_eq(t.task->replan(t.state, &less), ERR_DEVICE_MEMORY);
+        }
         t.device->limit_bytes = 0;
+        fail_uploads(&t);
         move(&t, k % 2 ? 0 : last);
         step(&t, k);
     }
@@ -340,6 +374,14 @@ START_TEST(ladder_picks_the_fastest_that_fits)
     ck_assert_int_eq(ladder_down(&ladder, 0), 3);
     ladder.least_level = 1; /* a resumed run */
     ck_assert_int_eq(picked(&ladder, 1000), 2);
+    ladder.count = 3; /* and on a device that has no such level */
+    ladder.least_level = 4;
+    ck_assert_int_eq(picked(&ladder, 1000), 2);
+    ck_assert_int_eq(picked(&ladder, 400), -1);
+    ck_assert_int_eq(ladder_pick(&ladder, &least), -1);
+    ck_assert_int_eq(least, 2);
+    ladder.count = 5;
+    ladder.least_level = 1;
     ladder.settings.level = 1;
     ck_assert_int_eq(picked(&ladder, 1000), 1);
     ck_assert_int_eq(picked(&ladder, 600), -1);
@@ -364,6 +406,9 @@ START_TEST(budget_follows_what_is_free)
     ck_assert_int_eq(ladder_budget(&settings, device, 400000), 1000000);
     settings.budget = 5000;
     ck_assert_int_eq(ladder_budget(&settings, device, 400000), 5000);
+    device->limit_bytes = SIZE_MAX; /* none */
+    ck_assert_int_eq(device_limit_left(device), INT64_MAX);
+    ck_assert_int_eq(device_check_limit(device, 1 << 20), OK);
     device->used_bytes = 0;
     device_close(device);
 }

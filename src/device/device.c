@@ -77,7 +77,7 @@ void device_close(struct device *device)
 
 int64_t device_limit_left(const struct device *device)
 {
-    if (device->limit_bytes == 0) return INT64_MAX;
+    if (device->limit_bytes == 0 || device->limit_bytes > INT64_MAX) return INT64_MAX;
     if (device->used_bytes >= device->limit_bytes) return 0;
     return (int64_t)(device->limit_bytes - device->used_bytes);
 }

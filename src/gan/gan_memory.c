@@ -65,10 +65,12 @@ void gan_growth(const struct task_state *s, struct memory_growth *growth)
     if (most < growth->batch.now) growth->batch.most = growth->batch.now;
 }
 
-/* Another batch from the next step on. */
+/* Another batch from the next step on. The list of items never gets shorter: a change that fails
+ * goes back to the larger batch. */
 static int set_batch(struct task_state *s, int batch)
 {
-    struct dataset_item *items = realloc(s->items, (size_t)batch * sizeof *items);
+    size_t most = (size_t)(batch > s->sized.gan.batch ? batch : s->sized.gan.batch);
+    struct dataset_item *items = realloc(s->items, most * sizeof *items);
     if (!items) return fail(ERR_SYSTEM, "out of memory");
     s->items = items;
     pace_change(&s->pace, s->steps_done, s->sized.gan.batch);

@@ -44,6 +44,15 @@ static int wanted_level(const struct ladder *ladder)
     return level >= 0 ? level : lowest;
 }
 
+/* Rows below it are out: least_level, or the highest there is (another device may have fewer). */
+static int lowest_level(const struct ladder *ladder)
+{
+    int highest = 0;
+    for (int i = 0; i < ladder->count; i++)
+        if (ladder->rows[i].choices.level > highest) highest = ladder->rows[i].choices.level;
+    return ladder->least_level < highest ? ladder->least_level : highest;
+}
+
 /* Another precision than the first row's is another result: it comes after all that change none. */
 static bool changes_result(const struct ladder *ladder, int row)
 {
@@ -64,12 +73,12 @@ static bool smaller(const struct ladder *ladder, int a, int b)
 
 int ladder_pick(const struct ladder *ladder, int *least)
 {
-    int level = wanted_level(ladder), best = -1;
+    int level = wanted_level(ladder), lowest = lowest_level(ladder), best = -1;
     *least = -1;
     for (int i = 0; i < ladder->count; i++) {
         const struct ladder_row *row = &ladder->rows[i];
         if (level >= 0 && row->choices.level != level) continue;
-        if (level < 0 && row->choices.level < ladder->least_level) continue;
+        if (level < 0 && row->choices.level < lowest) continue;
         if (row->fits && faster(ladder, i, best)) best = i;
         if (smaller(ladder, i, *least)) *least = i;
     }

@@ -123,33 +123,43 @@ static int park(struct plan *plan, const struct plan *next, const bool *stays)
     return code;
 }
 
+static void give_back(struct plan *next, const bool *stays)
+{
+    for (int kind = 0; kind < PLAN_KINDS; kind++)
+        if (!stays[kind]) plan_arena_free(next, (enum plan_kind)kind);
+}
+
 static int allocate(struct plan *next, const bool *stays)
 {
     for (int kind = 0; kind < PLAN_KINDS; kind++) {
         if (stays[kind]) continue;
         int code = plan_arena_alloc(next, (enum plan_kind)kind);
         if (code == OK) continue;
-        for (int k = 0; k < kind; k++)
-            if (!stays[k]) plan_arena_free(next, (enum plan_kind)k);
+        give_back(next, stays);
         return code;
     }
     return OK;
 }
 
-static int hand_over(struct plan *plan, struct plan *next, const bool *stays)
+/* What was put aside goes to its new place; the copies stay until that has succeeded. */
+static int fill(const struct plan *plan, const struct plan *next, const bool *stays)
+{
+    for (int i = 0; i < next->count; i++) {
+        const struct block *to = &next->blocks[i];
+        if (!is_kept(to) || stays[to->entry.kind] || !to->room) continue;
+        const struct block *from = find_same(plan, to);
+        if (from && from->parked) TRY(put(next, to, from->parked));
+    }
+    return OK;
+}
+
+static void hand_over(struct plan *plan, struct plan *next, const bool *stays)
 {
     for (int kind = 0; kind < PLAN_KINDS; kind++) {
         if (!stays[kind]) continue;
         next->arenas[kind].memory = plan->arenas[kind].memory;
         plan->arenas[kind].memory = NULL;
     }
-    for (int i = 0; i < next->count; i++) {
-        struct block *to = &next->blocks[i];
-        if (!is_kept(to) || stays[to->entry.kind] || !to->room) continue;
-        const struct block *from = find_same(plan, to);
-        if (from && from->parked) TRY(put(next, to, from->parked));
-    }
-    return OK;
 }
 
 int plan_replace(struct plan **plan, struct plan *next, struct device *device)
@@ -167,7 +177,12 @@ int plan_replace(struct plan **plan, struct plan *next, struct device *device)
     for (int kind = 0; kind < PLAN_KINDS; kind++)
         if (!stays[kind]) plan_arena_free(old, (enum plan_kind)kind);
     TRY_CLEANUP(allocate(next, stays));
-    code = hand_over(old, next, stays); /* what fails here is no want of memory: the end */
+    code = fill(old, next, stays);
+    if (code < 0) {
+        give_back(next, stays);
+        goto cleanup;
+    }
+    hand_over(old, next, stays);
     next->committed = true;
     *plan = next;
     next = old;

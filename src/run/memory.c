@@ -73,6 +73,17 @@ void memory_choose_with(struct task_setup *setup, struct memory_choice *choice)
     setup->choose_context = choice;
 }
 
+void memory_warn_of_budget(const struct session *session)
+{
+    const struct ladder_row *row = session->row >= 0 ? &session->ladder.rows[session->row] : NULL;
+    int64_t budget = session->ladder.settings.budget;
+    if (!row || row->fits) return;
+    log_warning("no way to run fits %s%s: going on with %s",
+                budget > 0 ? "memory.budget " : "target_vram_usage of what is free",
+                budget > 0 ? format_bytes(budget).text : "",
+                format_bytes((int64_t)row->need.device_bytes).text);
+}
+
 /* ---- memory.jsonl ---- */
 
 int memory_log_open(struct session *session)
@@ -145,8 +156,10 @@ int memory_move(struct session *session, int row, const char *reason)
 }
 
 /* The state stays what it was before the step that failed. */
-static int give_up(struct session *session, int code, const char *reason)
+static int give_up(struct session *session, int code)
 {
+    char reason[REASON_BYTES]; /* saving may leave another message */
+    snprintf(reason, sizeof reason, "%s", error_message());
     if (session->saved_step != session->step) {
         int saved = session_save(session);
         if (saved < 0) return saved;
@@ -170,9 +183,9 @@ int memory_relieve(struct session *session)
         if (next < 0) break;
         int code = memory_move(session, next, reason);
         if (code == OK) return OK;
-        if (code != ERR_DEVICE_MEMORY) return give_up(session, code, error_message());
+        if (code != ERR_DEVICE_MEMORY) return give_up(session, code);
         snprintf(reason, sizeof reason, "%s", error_message());
         at = next;
     }
-    return give_up(session, ERR_DEVICE_MEMORY, reason);
+    return give_up(session, fail(ERR_DEVICE_MEMORY, "%s", reason));
 }

@@ -39,6 +39,9 @@ void memory_log_close(struct session *session);
  * the present way. */
 void memory_log_change(struct session *session, const char *reason);
 
+/* A line when the way that was opened takes more than was to be used. */
+void memory_warn_of_budget(const struct session *session);
+
 /* Another way to run, by its row; the reason is for the log. On ERR_DEVICE_MEMORY the state is kept
  * on the host: to be saved, or moved to another row. */
 int memory_move(struct session *session, int row, const char *reason);

@@ -57,6 +57,7 @@ static int open_task(struct session *session, const struct store_file *file)
     for (;;) {
         int code = session->task->open(&session->state, &setup);
         session->row = choice.chosen;
+        if (code == OK) memory_warn_of_budget(session);
         if (code != ERR_DEVICE_MEMORY || choice.chosen < 0 || choice.chosen == choice.failed)
             return code;
         log_warning("%s: trying a way that takes less", error_message());

@@ -79,4 +79,10 @@ same gan gan-late
 # what is no want of memory is never taken for it
 run 30 imgtrain train gan.yaml -o gan-wild -q lr=10 lr_end=10 gamma=0 images=3200
 err_lacks "going on with"
+# a budget that nothing fits is said, and kept to as far as it goes; a limit beyond all memory is none
+run 0 imgtrain train splat.yaml memory.budget=1kB -o budget -q
+err_has "no way to run fits memory.budget 1.0 KiB: going on with "
+err_lines 1
+run 0 imgtrain train splat.yaml memory.limit=10000000TB -o endless -q
+err_is ""
 finish
