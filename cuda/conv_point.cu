@@ -177,12 +177,7 @@ static __global__ void __launch_bounds__(THREADS)
             b[i][c] = matrix_at(m, depth + i, tile.column + c);
         }
         __syncthreads();
-        for (int k = 0; k < DEPTH_F32; k++)
-            UNROLL
-        for (int i = 0; i < 4; i++)
-            UNROLL
-        for (int j = 0; j < 4; j++)
-            d[i][j] += a[k][top + i] * b[k][left + j];
+        multiply_f32(d, a, b, top, left);
         __syncthreads();
     }
     UNROLL

@@ -139,12 +139,7 @@ static __global__ void __launch_bounds__(THREADS_F32)
             b[k][c] = inside && job.i + c < p.cin ? element(in, (row + k) * p.cin + job.i + c) : 0;
         }
         __syncthreads();
-        for (int k = 0; k < DEPTH_F32; k++)
-            UNROLL
-        for (int i = 0; i < 4; i++)
-            UNROLL
-        for (int j = 0; j < 4; j++)
-            d[i][j] += a[k][top + i] * b[k][left + j];
+        multiply_f32(d, a, b, top, left);
         __syncthreads();
     }
     UNROLL

@@ -1,10 +1,24 @@
-/* Operands of mma_bf16 (mma.h) from bf16 in shared memory. Functions are given by `row(i)` where a
- * row lies: 16-byte aligned, its elements one after the other; rows in different banks load at
- * once. */
+/* Products of what lies in shared memory: operands of mma_bf16 (mma.h), and the same in fp32.
+ * Functions are given by `row(i)` where a row of bf16 lies: 16-byte aligned, its elements one after
+ * the other; rows in different banks load at once. */
 #ifndef IMGTRAIN_CUDA_FRAGMENT_H
 #define IMGTRAIN_CUDA_FRAGMENT_H
 
 #include "cuda/mma.h"
+
+/* In fp32: d += a^T b for 4 columns of a from `top` on and 4 of b from `left` on; all rows of a and
+ * b. */
+template <int DEPTH, int A, int B>
+static __device__ inline void multiply_f32(float d[4][4], const float (&a)[DEPTH][A],
+                                           const float (&b)[DEPTH][B], int top, int left)
+{
+    for (int k = 0; k < DEPTH; k++)
+        UNROLL
+    for (int i = 0; i < 4; i++)
+        UNROLL
+    for (int j = 0; j < 4; j++)
+        d[i][j] += a[k][top + i] * b[k][left + j];
+}
 
 struct fragment_a {
     uint32_t x[4];

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "device/device.h"
 #include "image/image.h"
 
 #include <stdio.h>
@@ -25,7 +26,12 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int bench_measure(const struct bench *bench, bench_step *step, void *context,
+int bench_at_once(const struct device *device)
+{
+    return device->is_host ? 1 : 16;
+}
+
+int bench_measure(const struct bench *bench, bench_step *step, void *context, int at_once,
                   struct bench_times *times)
 {
     double each[BENCH_MAX_STEPS], cpu = 0;
@@ -34,9 +40,9 @@ int bench_measure(const struct bench *bench, bench_step *step, void *context,
         if (k == 0) cpu = cpu_seconds();
         double start = clock_seconds();
         TRY(step(context, k));
-        if (k >= 0) each[k] = 1e3 * (clock_seconds() - start);
+        if (k >= 0) each[k] = 1e3 * (clock_seconds() - start) / at_once;
     }
-    times->cpu = 1e3 * (cpu_seconds() - cpu) / steps;
+    times->cpu = 1e3 * (cpu_seconds() - cpu) / steps / at_once;
     qsort(each, (size_t)steps, sizeof *each, by_value);
     times->median = each[steps / 2];
     times->best = each[0];

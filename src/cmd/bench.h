@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct device;
+
 struct bench {
     const char *task, *device;
     int64_t size; /* pixels; 0 = the workload's own */
@@ -29,9 +31,14 @@ struct bench_times {
     double cpu; /* of all threads, the mean */
 };
 
-/* Runs `step` twice to warm up (step -2, -1), then `bench->steps` times. */
+/* How many steps are timed as one: a device that works ahead is waited for as seldom as in a
+ * training. */
+int bench_at_once(const struct device *device);
+
+/* Runs `step`, which does `at_once` steps and waits for the last one, twice to warm up (step -2,
+ * -1), then `bench->steps` times. */
 typedef int bench_step(void *context, int step);
-int bench_measure(const struct bench *bench, bench_step *step, void *context,
+int bench_measure(const struct bench *bench, bench_step *step, void *context, int at_once,
                   struct bench_times *times);
 
 /* Begins the next object of the JSON array: its name and times; the caller adds members and '}'. */

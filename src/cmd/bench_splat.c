@@ -60,17 +60,11 @@ static int place_gaussians(struct splat_fit *fit, const struct bench *bench)
     return splat_host_push(fit, 0, bench->gaussians);
 }
 
-/* A device that may work ahead is waited for as seldom as in a training. */
-static int steps_at_once(const struct splat_fit *fit)
-{
-    return fit->device->is_host ? 1 : 16;
-}
-
 static int steps(void *context, int k)
 {
     double loss;
     struct splat_fit *fit = context;
-    int count = steps_at_once(fit);
+    int count = bench_at_once(fit->device);
     for (int i = 1; i <= count; i++)
         TRY(splat_fit_step(fit, (k + 2) * count + i - 1, i == count, &loss));
     return OK;
@@ -85,11 +79,7 @@ static int measure(struct splat_fit *fit, struct config *config, const struct wo
     c->l2_loss_ratio = (double)work->loss.l2;
     c->ssim_loss_ratio = (double)work->loss.ssim;
     fit->model.blend = work->blend;
-    TRY(bench_measure(bench, steps, fit, times));
-    times->median /= steps_at_once(fit);
-    times->best /= steps_at_once(fit);
-    times->cpu /= steps_at_once(fit);
-    return OK;
+    return bench_measure(bench, steps, fit, bench_at_once(fit->device), times);
 }
 
 static void report(const struct workload *work, struct bench *bench,
