@@ -219,8 +219,9 @@ gpu-kit-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/gpu-bench
 print-nvcc:
 	@echo $(NVCC)
 
+# LONG=1: all comparisons, for minutes.
 bench: imgtrain
-	@scripts/bench.sh
+	@scripts/bench.sh $(if $(LONG),--long)
 
 # The main job on the photograph that scripts/setup.sh brought, or on a picture the program draws.
 demo: imgtrain

@@ -1,11 +1,18 @@
 #!/bin/sh
-# Times training steps, beside PyTorch programs of the same maths where PyTorch is installed: as
-# PyTorch comes, and with an allocator that keeps its memory (scripts/reference/allocator.py). Both
+# Times training steps, beside PyTorch programs of the same maths where PyTorch is installed. Both
 # take turns, so that other work on the machine hits both; medians count.
-# PYTHON=... picks the interpreter, THREADS=... the threads (all), ROUNDS=... the turns (3).
+#
+#   scripts/bench.sh           about a minute: one turn, PyTorch as it comes, batches of 16
+#   scripts/bench.sh --long    minutes: three turns, also with an allocator that keeps PyTorch's
+#                              memory (scripts/reference/allocator.py), and batches of 64
+#
+# PYTHON=... picks the interpreter, THREADS=... the threads (all), ROUNDS=... the turns.
 set -eu
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python3} threads=${THREADS:-$(nproc)} rounds=${ROUNDS:-3}
+long=no
+[ "${1:-}" = --long ] && long=yes
+python=${PYTHON:-python3} threads=${THREADS:-$(nproc)}
+rounds=${ROUNDS:-$([ $long = yes ] && echo 3 || echo 1)}
 
 ours() { ./imgtrain bench --device cpu --threads "$threads" "$@"; }
 ours
@@ -39,8 +46,12 @@ gan() { # OPTION...: a size a line
 }
 
 splats 'as it comes' --stock-allocator
+gan --batch 16 --stock-allocator
+if [ $long = no ]; then
+    echo "more of it: scripts/bench.sh --long"
+    exit 0
+fi
 splats 'with memory kept'
-for batch in 16 64; do
-    gan --batch "$batch" --stock-allocator
-    gan --batch "$batch"
-done
+gan --batch 16
+gan --batch 64 --stock-allocator
+gan --batch 64

@@ -63,7 +63,9 @@ struct side {
     int count;
 };
 
+#if HAVE_CUDA
 static struct device *cuda_opened; /* last */
+#endif
 
 static inline int cuda_open(struct device **device)
 {
