@@ -83,7 +83,8 @@ struct task {
      * and gives what it would have given: what a part of it has applied is not applied twice. Where
      * the device works ahead (device->is_host is false) the state is lost instead.
      * `evaluate`: the loop wants exact metrics (it logs or saves a frame after this step);
-     * otherwise expensive ones may be NaN. */
+     * otherwise expensive ones may be NaN, and those of a device that works ahead an earlier
+     * step's. */
     int (*step)(struct task_state *state, int64_t step, bool evaluate, struct task_report *report);
 
     /* The picture of the current state for a frame, scaled to fit max_side (0: full size): 8-bit
