@@ -333,87 +333,6 @@ START_TEST(failed_move_keeps_the_state)
 }
 END_TEST
 
-/* ---- the ladder, with rows made up ---- */
-
-static void add_row(struct ladder *ladder, int level, bool amp, size_t bytes, double time)
-{
-    struct memory_choices choices = {.level = level, .amp = amp};
-    struct memory_need need = {.device_bytes = bytes, .relative_time = time};
-    ladder_add(ladder, &choices, &need);
-}
-
-static int picked(struct ladder *ladder, int64_t budget)
-{
-    int least;
-    ladder_judge(ladder, budget);
-    return ladder_pick(ladder, &least);
-}
-
-START_TEST(ladder_picks_the_fastest_that_fits)
-{
-    struct ladder ladder = {.settings = {.level = -1}};
-    int least;
-    add_row(&ladder, 0, false, 1000, 1);
-    add_row(&ladder, 1, false, 700, 1.3);
-    add_row(&ladder, 2, false, 500, 1.1);
-    add_row(&ladder, 3, true, 400, 0.9);
-    add_row(&ladder, 4, false, 300, 1.5);
-    ck_assert_int_eq(picked(&ladder, 1000), 0);
-    ck_assert_int_eq(picked(&ladder, 999), 2); /* not row 1, which is slower and larger */
-    ck_assert_int_eq(picked(&ladder, 499), 4); /* not row 3: another result */
-    ck_assert_int_eq(picked(&ladder, 299), -1);
-    ck_assert_int_eq(ladder_pick(&ladder, &least), -1);
-    ck_assert_int_eq(least, 4);
-    ladder_judge(&ladder, 1000);
-    ck_assert_int_eq(ladder_down(&ladder, 0), 2);
-    ck_assert_int_eq(ladder_down(&ladder, 2), 4);
-    ck_assert_int_eq(ladder_down(&ladder, 4), -1);
-    ladder_judge(&ladder, 450);
-    ladder.rows[4].need.device_bytes = 9999;
-    ladder_judge(&ladder, 450);
-    ck_assert_int_eq(ladder_down(&ladder, 0), 3);
-    ladder.least_level = 1; /* a resumed run */
-    ck_assert_int_eq(picked(&ladder, 1000), 2);
-    ladder.count = 3; /* and on a device that has no such level */
-    ladder.least_level = 4;
-    ck_assert_int_eq(picked(&ladder, 1000), 2);
-    ck_assert_int_eq(picked(&ladder, 400), -1);
-    ck_assert_int_eq(ladder_pick(&ladder, &least), -1);
-    ck_assert_int_eq(least, 2);
-    ladder.count = 5;
-    ladder.least_level = 1;
-    ladder.settings.level = 1;
-    ck_assert_int_eq(picked(&ladder, 1000), 1);
-    ck_assert_int_eq(picked(&ladder, 600), -1);
-    ladder.count = 3;
-    ladder.settings.level = 4; /* the nearest below that there is */
-    ck_assert_int_eq(picked(&ladder, 1000), 2);
-}
-END_TEST
-
-START_TEST(budget_follows_what_is_free)
-{
-    struct device *device;
-    struct ladder_settings settings = {.level = -1, .target_usage = 0.85, .safety_margin = 0.05};
-    MUST(device_open(&device, "cpu", 1));
-    double left = (double)device->free_bytes(device);
-    double budget = (double)ladder_budget(&settings, device, 0);
-    ck_assert_double_le(fabs(budget / (left * 0.8) - 1), 0.2); /* others use memory meanwhile */
-    device->limit_bytes = 1000000;
-    ck_assert_int_eq(ladder_budget(&settings, device, 0), 1000000);
-    device->used_bytes = 400000; /* the run's own, to be used again */
-    ck_assert_int_eq(ladder_budget(&settings, device, 0), 600000);
-    ck_assert_int_eq(ladder_budget(&settings, device, 400000), 1000000);
-    settings.budget = 5000;
-    ck_assert_int_eq(ladder_budget(&settings, device, 400000), 5000);
-    device->limit_bytes = SIZE_MAX; /* none */
-    ck_assert_int_eq(device_limit_left(device), INT64_MAX);
-    ck_assert_int_eq(device_check_limit(device, 1 << 20), OK);
-    device->used_bytes = 0;
-    device_close(device);
-}
-END_TEST
-
 /* ---- planning is quick ---- */
 
 START_TEST(planning_takes_milliseconds)
@@ -458,8 +377,6 @@ Suite *memory_suite(void)
     tcase_add_test(tasks, predicted_is_measured);
     tcase_add_loop_test(tasks, same_losses_in_every_way, 0, count);
     tcase_add_loop_test(tasks, failed_move_keeps_the_state, 0, count);
-    tcase_add_test(tasks, ladder_picks_the_fastest_that_fits);
-    tcase_add_test(tasks, budget_follows_what_is_free);
     tcase_add_test(tasks, planning_takes_milliseconds);
     suite_add_tcase(suite, tasks);
     return suite;
