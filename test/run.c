@@ -321,7 +321,7 @@ START_TEST(the_progress_line)
         .metrics = {{"psnr", "%.2f", 31.4159}, {"ssim", "%.3f", (double)NAN}, {"n", NULL, 5}},
         .loss = 0.0123,
     };
-    struct record record = {1200, &report, 10, 412, INT64_C(429496730)};
+    struct record record = {1200, &report, 10, 412, INT64_C(429496730), NULL};
     char line[RECORD_BYTES];
     progress_line(line, sizeof line, &record, 10000, INT64_C(12240656794));
     ck_assert_str_eq(line, "step 1200/10000 12% loss 0.0123 psnr 31.42 it/s 412 mem 0.4/11.8G eta "
@@ -333,7 +333,7 @@ START_TEST(records)
 {
     struct task_report report = {.metric_count = 1, .metrics = {{"psnr", "%g", (double)INFINITY}}};
     report.loss = 0.1;
-    struct record record = {3, &report, 1.5, (double)NAN, 7};
+    struct record record = {3, &report, 1.5, (double)NAN, 7, NULL};
     char line[RECORD_BYTES];
     record_json(line, sizeof line, &record, "");
     ck_assert_str_eq(line, "{\"step\": 3, \"loss\": 0.1, \"psnr\": null, \"seconds\": 1.5, "

@@ -53,7 +53,7 @@ static int work_fits(const struct planned *p, const struct memory_work *work, bo
 
 static struct memory_work work_of(int part, int64_t value)
 {
-    struct memory_work work = {.size = part == 0 ? (int)value : 0,
+    struct memory_work work = {.picture = part == 0 ? (int)value : 0,
                                .batch = part == 1 ? (int)value : 0,
                                .count = part == 2 ? value : 0};
     return work;

@@ -10,10 +10,10 @@
 static size_t workspace_bytes(const struct device *device, int width, int height, int channels,
                               int64_t capacity, const struct splat_storage *storage)
 {
-    (void)device, (void)storage; /* nothing here is as large as the picture */
+    (void)device;
     struct splat_scene scene;
-    return splat_scene_layout(&scene, NULL, width, height, channels, capacity) +
-           splat_sample_bytes(width, height, capacity);
+    size_t bytes = splat_scene_layout(&scene, NULL, width, height, channels, capacity, storage);
+    return storage->forward ? bytes : bytes + splat_sample_bytes(width, height, capacity);
 }
 
 static int step(struct device *device, const struct splat_workspace *workspace,
@@ -25,6 +25,8 @@ static int step(struct device *device, const struct splat_workspace *workspace,
     struct splat_scene scene;
     if (target->width != view->width || target->height != view->height)
         return fail(ERR_INTERNAL, "gradients need the target at the model's size");
+    if (workspace->storage.forward)
+        return fail(ERR_INTERNAL, "gradients in a workspace that is not for them");
     TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));
     struct splat_pass pass = {
         .scene = &scene, .blend = *blend, .target = target, .loss = loss, .gradients = true};

@@ -294,7 +294,7 @@ static void clear_padding(const struct splat_scene *scene, struct splat_thread *
                          {thread->blended, TILE}};
     int from = scene->width;
     for (size_t b = 0; b < sizeof buffers / sizeof buffers[0]; b++)
-        for (int r = 0; r < buffers[b].count; r++)
+        for (int r = 0; buffers[b].rows && r < buffers[b].count; r++)
             memset(buffers[b].rows + (int64_t)r * scene->pitch + from, 0,
                    sizeof(float) * (size_t)(scene->pitch - from));
     memset(thread->zero_row, 0, sizeof(float) * (size_t)scene->pitch);

@@ -163,8 +163,8 @@ static int take_workspace(struct sampler *s, struct splat_draws *draws,
 {
     const struct splat_target *t = s->target;
     struct splat_scene scene;
-    size_t first =
-        splat_scene_layout(&scene, NULL, t->width, t->height, t->channels, workspace->capacity);
+    size_t first = splat_scene_layout(&scene, NULL, t->width, t->height, t->channels,
+                                      workspace->capacity, &workspace->storage);
     size_t bytes = lay_out(s, draws, (char *)workspace->memory + first);
     if (first + bytes > workspace->bytes)
         return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed for %lld draws",

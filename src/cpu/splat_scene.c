@@ -23,7 +23,7 @@ static int strip_count(int bands, size_t record_bytes, int64_t capacity)
 }
 
 static void layout_thread(struct splat_thread *thread, struct carver *carver,
-                          const struct splat_scene *scene, size_t count)
+                          const struct splat_scene *scene, size_t count, bool gradients)
 {
     struct splat_thread unused;
     if (!thread) thread = &unused;
@@ -41,18 +41,31 @@ static void layout_thread(struct splat_thread *thread, struct carver *carver,
         thread->maps[m] = carve_floats(carver, channels * RING_ROWS * pitch);
     thread->threshold = carve_floats(carver, RING_ROWS * pitch);
     thread->inverse = carve_floats(carver, RING_ROWS * pitch);
-    thread->gradient = carve_floats(carver, TILE * channels * pitch);
-    thread->blended = carve_floats(carver, TILE * pitch);
     thread->zero_row = carve_floats(carver, pitch);
     thread->ssim_value = carve_floats(carver, SSIM_BLOCK * pitch);
-    thread->ssim_gradient = carve_floats(carver, channels * SSIM_BLOCK * pitch);
     thread->ssim_scratch =
         carve_floats(carver, SSIM_SCRATCH_ROWS * (size_t)ssim_scratch_pitch(scene->pitch));
     thread->tile_scratch = carve_floats(carver, splat_tile_scratch());
+    thread->gradient = thread->blended = thread->ssim_gradient = NULL;
+    if (!gradients) return;
+    thread->gradient = carve_floats(carver, TILE * channels * pitch);
+    thread->blended = carve_floats(carver, TILE * pitch);
+    thread->ssim_gradient = carve_floats(carver, channels * SSIM_BLOCK * pitch);
+}
+
+/* Where gradients are summed. */
+static void layout_records(struct splat_scene *scene, struct carver *carver, size_t count,
+                           size_t record)
+{
+    scene->record = carve(carver, count * record);
+    for (int s = 1; s < scene->strips; s++) {
+        scene->carry[s] = carve(carver, count * record);
+        scene->carry_id[s] = carve(carver, count * sizeof(int32_t));
+    }
 }
 
 size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, int height,
-                          int channels, int64_t capacity)
+                          int channels, int64_t capacity, const struct splat_storage *storage)
 {
     size_t count = (size_t)capacity;
     *scene = (struct splat_scene){.width = width, .height = height, .channels = channels};
@@ -68,15 +81,12 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     scene->projected = carve(&carver, count * sizeof *scene->projected);
     scene->order = carve(&carver, count * sizeof(int32_t));
     scene->band_start = carve(&carver, ((size_t)scene->bands + 1) * sizeof(int32_t));
-    scene->record = carve(&carver, count * record);
-    for (int s = 1; s < scene->strips; s++) {
-        scene->carry[s] = carve(&carver, count * record);
-        scene->carry_id[s] = carve(&carver, count * sizeof(int32_t));
-    }
+    if (!storage->forward) layout_records(scene, &carver, count, record);
     scene->row_sums = carve(&carver, (size_t)height * sizeof *scene->row_sums);
     scene->threads = carve(&carver, (size_t)scene->thread_count * sizeof *scene->threads);
     for (int t = 0; t < scene->thread_count; t++)
-        layout_thread(scene->threads ? &scene->threads[t] : NULL, &carver, scene, count);
+        layout_thread(scene->threads ? &scene->threads[t] : NULL, &carver, scene, count,
+                      !storage->forward);
     return carver.used;
 }
 
@@ -119,7 +129,7 @@ int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace 
                         int height)
 {
     size_t bytes = splat_scene_layout(scene, workspace->memory, width, height, view->channels,
-                                      workspace->capacity);
+                                      workspace->capacity, &workspace->storage);
     if (bytes > workspace->bytes || view->count > workspace->capacity)
         return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed", workspace->bytes,
                     bytes);

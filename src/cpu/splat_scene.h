@@ -56,9 +56,10 @@ struct splat_scene {
     struct splat_thread *threads;    /* [thread_count] */
 };
 
-/* Lays the buffers out in `memory` (NULL: only counts) and returns the bytes they take. */
+/* Lays the buffers out in `memory` (NULL: only counts) and returns the bytes they take; those of
+ * gradients are NULL with storage->forward. */
 size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, int height,
-                          int channels, int64_t capacity);
+                          int channels, int64_t capacity, const struct splat_storage *storage);
 
 /* Lays out, projects `view` onto a picture of width x height and sorts by band.
  * ERR_INTERNAL when the workspace is too small. */

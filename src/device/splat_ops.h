@@ -110,12 +110,13 @@ enum splat_sampling {
     SPLAT_SAMPLE_ERROR,    /* (mean over channels of |blurred target - render|)^2 */
 };
 
-/* How a device may store what is as large as the picture. One that stores nothing of the kind (the
- * CPU) ignores it. */
+/* What a workspace is for, and how a device may store what is as large as the picture; one that
+ * stores nothing of the kind (the CPU) ignores half and bands. */
 struct splat_storage {
-    bool half;  /* use_amp: in half precision */
-    bool bands; /* use_gradient_checkpointing: some rows at a time, those at their edges made twice
-                 */
+    bool half;    /* use_amp: in half precision */
+    bool bands;   /* use_gradient_checkpointing: some rows at a time, those at their edges made
+                     twice */
+    bool forward; /* for evaluate and render alone: a device may leave out what gradients take */
     int streamed_bits; /* of samples of targets beside the device; 0: none */
     bool offload;      /* Adam's state lies beside the device */
 };

@@ -189,6 +189,10 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     s->way = ways[0];
     s->way.work.batch = (int)s->sized.gan.batch;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
+    if (s->way.work.batch != s->sized.gan.batch) { /* less than was wanted */
+        if (setup->resume) pace_change(&s->pace, s->steps_done, s->sized.gan.batch);
+        s->sized.gan.batch = s->way.work.batch;
+    }
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(gan_declare(s, s->config, &s->way));

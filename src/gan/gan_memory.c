@@ -25,7 +25,8 @@ int gan_list(const struct task_state *s, struct memory_choices *list)
 int gan_need(const struct task_state *s, const struct memory_choices *way, struct memory_need *need)
 {
     if (way->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
-    if (way->work.size > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
+    if (way->work.size) return fail(ERR_USAGE, "a GAN is trained at the size of its pictures");
+    if (way->work.picture > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
     struct config config = gan_config_with(s->config, &way->work);
     struct task_state *trial = calloc(1, sizeof *trial);
     int code = OK;
@@ -60,6 +61,7 @@ void gan_growth(const struct task_state *s, struct memory_growth *growth)
     most = most / slice * slice;
     *growth = (struct memory_growth){.batch = {.now = (int)s->config->gan.batch,
                                                .least = (int)s->asked_batch,
+                                               .floor = 1,
                                                .most = most,
                                                .multiple = slice}};
     if (most < growth->batch.now) growth->batch.most = growth->batch.now;

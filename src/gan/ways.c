@@ -96,11 +96,11 @@ double gan_way_time(const struct config *config, const struct memory_choices *wa
 struct config gan_config_with(const struct config *config, const struct memory_work *work)
 {
     struct config sized = *config;
-    if (work->size) {
+    if (work->picture) {
         int w = gan_picture_width(config), h = gan_picture_height(config), side = w > h ? w : h;
-        sized.gan.size = work->size;
-        sized.gan.width = (int64_t)work->size * w / side;
-        sized.gan.height = (int64_t)work->size * h / side;
+        sized.gan.size = work->picture;
+        sized.gan.width = (int64_t)work->picture * w / side;
+        sized.gan.height = (int64_t)work->picture * h / side;
     }
     if (work->batch) sized.gan.batch = work->batch;
     return sized;

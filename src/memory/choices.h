@@ -16,17 +16,18 @@ enum {
     MEMORY_LEVELS
 };
 
-/* How much work a step does; 0: as the config says. The governor grows it. */
+/* How much work a step does; 0: as it is. The governor changes size and batch. */
 struct memory_work {
-    int size;      /* pixels: longest side of a picture, patch or crop */
+    int size;      /* pixels: longest side that is trained at, the picture's or less */
     int batch;     /* pictures of a step */
     int64_t count; /* elements of the model: Gaussians */
+    int picture;   /* pixels: longest side of the picture itself */
 };
 
-/* What can be asked of one part of the work: `least` to `most` in steps of `multiple`, and `most`
- * itself; most 0: nothing. */
+/* What can be asked of one part of the work: `least` (but where the user wants less, not below
+ * `floor`) to `most` in steps of `multiple`, and `most` itself; most 0: nothing. */
 struct memory_range {
-    int now, least, most, multiple;
+    int now, least, most, multiple, floor;
 };
 
 struct memory_growth {

@@ -58,6 +58,7 @@ static struct candidates candidates(const struct memory_range *range, int least,
     struct candidates c = {.high = range->most, .multiple = range->multiple};
     if (most > 0 && most < c.high) c.high = most;
     if (least <= 0) least = range->least;
+    if (least < range->floor) least = range->floor;
     c.low = (least + c.multiple - 1) / c.multiple * c.multiple;
     if (c.low > c.high) c.low = c.high;
     c.fallback = range->now < c.low ? range->now : c.low;
@@ -136,7 +137,8 @@ static int grow(const struct governor_settings *settings, const struct memory_gr
         set_batch(s, batches.fallback);
     }
     if (size->most > 0) {
-        sizes = candidates(size, settings->min_size, settings->max_size);
+        sizes = candidates(size, settings->min_size,
+                           settings->max_size / size->multiple * size->multiple);
         TRY(search_value(s, &sizes, set_size));
         set_size(s, settle(size->now, s->choices.work.size, sizes.high));
     }
@@ -154,18 +156,12 @@ int governor_work(const struct governor *g, int64_t budget, const struct memory_
     struct memory_growth growth = g->growth;
     s.whole_batch = way->micro_batch >= growth.batch.now;
     if (!s.whole_batch) growth.batch.most = 0;
-    s.choices.work.size = growth.size.now;
-    s.choices.work.batch = growth.batch.now;
+    if (g->growth.size.most > 0) s.choices.work.size = growth.size.now;
+    if (g->growth.batch.most > 0) s.choices.work.batch = growth.batch.now;
     *choices = *way;
     TRY(grow(&g->settings, &growth, &s));
     *choices = s.choices;
     return OK;
-}
-
-static bool is_more(const struct memory_choices *a, const struct memory_growth *than)
-{
-    return a->work.size > than->size.now ||
-           (a->work.size == than->size.now && a->work.batch > than->batch.now);
 }
 
 /* The row to be in if memory were endless. */
@@ -176,15 +172,74 @@ static int fastest(struct ladder *ladder)
     return ladder_pick(ladder, &least);
 }
 
-/* With less work in the fastest way, where even the smallest takes too much. */
-static int shrink(const struct governor *g, int64_t budget, const struct memory_choices *way,
-                  struct memory_choices *next)
+/* The fastest way for other work that fits: the ladder's rows with that work. */
+static int pick_with(const struct governor *g, const struct ladder *ladder, int64_t budget,
+                     const struct memory_work *work, struct memory_choices *next, bool *found)
 {
+    struct ladder other = *ladder;
+    int least;
+    for (int i = 0; i < other.count; i++) {
+        other.rows[i].choices.work = *work;
+        TRY(g->need(g->context, &other.rows[i].choices, &other.rows[i].need));
+    }
+    ladder_judge(&other, budget);
+    int row = ladder_pick(&other, &least);
+    *found = row >= 0;
+    if (*found) *next = other.rows[row].choices;
+    return OK;
+}
+
+/* The largest size that fits in any way, which is the one that takes least. */
+static int other_size(const struct governor *g, struct ladder *ladder, int64_t budget,
+                      struct memory_choices *next, bool *found)
+{
+    struct governor sizes = *g;
+    struct memory_choices most;
+    int least;
+    *found = false;
+    sizes.growth.batch.most = 0;
+    ladder_judge(ladder, budget);
+    ladder_pick(ladder, &least);
+    if (g->growth.size.most == 0 || least < 0) return OK;
+    TRY(governor_work(&sizes, budget, &ladder->rows[least].choices, &most));
+    if (most.work.size == g->growth.size.now) return OK;
+    return pick_with(g, ladder, budget, &most.work, next, found);
+}
+
+/* In the fastest way: the others take the same for any batch. */
+static int smaller_batch(const struct governor *g, struct ladder *ladder, int64_t budget,
+                         struct memory_choices *next, bool *found)
+{
+    struct governor batches = *g;
     struct memory_choices less;
     struct memory_need need;
-    TRY(governor_work(g, budget, way, &less));
+    batches.growth.size.most = 0;
+    TRY(governor_work(&batches, budget, &ladder->rows[fastest(ladder)].choices, &less));
     TRY(g->need(g->context, &less, &need));
-    if ((int64_t)need.device_bytes <= budget) *next = less;
+    *found = (int64_t)need.device_bytes <= budget;
+    if (*found) *next = less;
+    return OK;
+}
+
+int governor_shrink(const struct governor *g, struct ladder *ladder, int64_t budget,
+                    struct memory_choices *next, bool *found)
+{
+    *found = false;
+    if (g->growth.size.most > 0) TRY(other_size(g, ladder, budget, next, found));
+    if (!*found && g->growth.batch.most > 0) TRY(smaller_batch(g, ladder, budget, next, found));
+    return OK;
+}
+
+/* A larger batch costs memory only in a way that has it whole: back to the fastest first. */
+static int larger_batch(const struct governor *g, const struct ladder_row *row, int64_t budget,
+                        struct memory_choices *next)
+{
+    struct governor batches = *g;
+    struct memory_choices more;
+    batches.growth.size.most = 0;
+    if (g->growth.batch.most == 0) return OK;
+    TRY(governor_work(&batches, budget, &row->choices, &more));
+    if (more.work.batch > g->growth.batch.now) *next = more;
     return OK;
 }
 
@@ -193,14 +248,17 @@ int governor_look(const struct governor *g, struct ladder *ladder, int at,
 {
     int row = governor_row(ladder, at, device, held);
     int64_t budget = ladder_budget(&ladder->settings, device, held);
+    struct memory_choices larger;
+    bool found;
     *next = ladder->rows[row].choices;
     if (!g->settings.grow) return OK;
-    bool none = !ladder->rows[row].fits && !may_stay(ladder, row, device, held);
-    int top = fastest(ladder);
-    if (none) return shrink(g, budget, &ladder->rows[top].choices, next);
-    if (row != at || row != top) return OK; /* back to the fastest way first */
-    struct memory_choices more;
-    TRY(governor_work(g, budget, next, &more));
-    if (is_more(&more, &g->growth)) *next = more;
-    return OK;
+    if (!ladder->rows[row].fits && !may_stay(ladder, row, device, held))
+        return governor_shrink(g, ladder, budget, next, &found);
+    TRY(other_size(g, ladder, budget, &larger, &found));
+    if (found && larger.work.size > g->growth.size.now) {
+        *next = larger;
+        return OK;
+    }
+    if (row != at || row != fastest(ladder)) return OK;
+    return larger_batch(g, &ladder->rows[row], budget, next);
 }

@@ -36,8 +36,14 @@ struct governor {
 int governor_work(const struct governor *governor, int64_t budget, const struct memory_choices *way,
                   struct memory_choices *choices);
 
-/* All of it: *next is how to go on; row `at` and the present work where nothing is to change. More
- * work is only given to the fastest row; less only when no row fits. */
+/* Where no row fits: less work that does, the size first and in the fastest way that has it, then
+ * the batch. False: there is none. */
+int governor_shrink(const struct governor *governor, struct ladder *ladder, int64_t budget,
+                    struct memory_choices *next, bool *found);
+
+/* All of it: *next is how to go on; row `at` and the present work where nothing is to change. A
+ * larger size comes before a faster row; a larger batch is only given to the fastest; less work
+ * only when no row fits. */
 int governor_look(const struct governor *governor, struct ladder *ladder, int at,
                   const struct device *device, int64_t held, struct memory_choices *next);
 

@@ -126,6 +126,8 @@ char *ladder_describe(char *text, size_t room, const struct memory_choices *c)
     if (c->micro_batch) append(text, room, ", %d at a time", c->micro_batch);
     if (c->bands) append(text, room, ", %d bands", c->bands);
     if (c->offload) append(text, room, ", optimiser beside the device");
+    if (c->work.size) append(text, room, ", size %d", c->work.size);
+    if (c->work.batch) append(text, room, ", batch %d", c->work.batch);
     if (c->workspace_cap)
         append(text, room, ", at most %zu MiB of scratch", c->workspace_cap >> 20);
     return text;

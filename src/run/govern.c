@@ -15,24 +15,6 @@
 
 enum { REASON_BYTES = 160 };
 
-static struct governor_settings settings_of(const struct config *config)
-{
-    return (struct governor_settings){
-        .every = config->memory.adjustment_frequency,
-        .grow = config->memory.grow,
-        .min_size = (int)config->memory.min_size,
-        .max_size = (int)config->memory.max_size,
-        .min_batch = (int)config->memory.min_batch_size,
-        .max_batch = (int)config->memory.max_batch_size,
-    };
-}
-
-static int need(void *context, const struct memory_choices *choices, struct memory_need *need)
-{
-    const struct session *session = context;
-    return session->task->need(session->state, choices, need);
-}
-
 static bool same_work(const struct memory_work *a, const struct memory_work *b)
 {
     return a->size == b->size && a->batch == b->batch && a->count == b->count;
@@ -44,7 +26,7 @@ static bool is_there(struct session *session, const struct memory_choices *next)
     struct memory_need more;
     void *memory = NULL;
     size_t held = session->device->used_bytes;
-    if (need(session, next, &more) < 0) return false;
+    if (session->task->need(session->state, next, &more) < 0) return false;
     if (more.device_bytes <= held) return true;
     if (session->device->alloc(session->device, more.device_bytes - held, &memory) < 0)
         return false;
@@ -65,19 +47,27 @@ static int recover(struct session *session, int before)
 static int change_work(struct session *session, const struct memory_choices *next,
                        const char *reason)
 {
-    int code = session->task->replan(session->state, next);
-    if (code == ERR_DEVICE_MEMORY) return recover(session, session->row);
-    TRY(code);
-    TRY(memory_rows(&session->ladder, session->task, session->state));
-    session->row = ladder_find(&session->ladder, session->task->chosen(session->state));
-    if (session->row < 0) return fail(ERR_INTERNAL, "a way to run that is not in the ladder");
+    char text[160];
+    TRY(session->task->replan(session->state, next));
+    TRY(memory_find_row(session));
     session->total = session->task->steps(session->state);
     session->finished = session->step >= session->total;
-    log_info("step %" PRId64 ": %s: size %d, batch %d from here on (%s)", session->step, reason,
-             next->work.size, next->work.batch,
+    log_info("step %" PRId64 ": %s: %s from here on (%s)", session->step, reason,
+             ladder_describe(text, sizeof text, &session->ladder.rows[session->row].choices),
              format_bytes((int64_t)session->ladder.rows[session->row].need.device_bytes).text);
     memory_log_change(session, reason);
     return session_save(session);
+}
+
+int govern_shrink(struct session *session, int64_t budget, const char *reason, bool *done)
+{
+    struct memory_of of = {session->task, session->state};
+    const struct governor governor = memory_governor(session->config, &of);
+    struct memory_choices less;
+    *done = false;
+    if (!governor.settings.grow) return OK;
+    TRY(governor_shrink(&governor, &session->ladder, budget, &less, done));
+    return *done ? change_work(session, &less, reason) : OK;
 }
 
 static int change(struct session *session, const struct memory_choices *next)
@@ -92,8 +82,8 @@ static int change(struct session *session, const struct memory_choices *next)
     if (!down && !is_there(session, next)) return OK; /* what is free is not to be had */
     snprintf(reason, sizeof reason, "%s are free beside %s of this run", format_bytes(left).text,
              format_bytes((int64_t)device->used_bytes).text);
-    if (!same_work(&next->work, &now->choices.work)) return change_work(session, next, reason);
-    int code = memory_move(session, row, reason);
+    bool other = !same_work(&next->work, &now->choices.work);
+    int code = other ? change_work(session, next, reason) : memory_move(session, row, reason);
     return code == ERR_DEVICE_MEMORY ? recover(session, session->row) : code;
 }
 
@@ -103,16 +93,41 @@ static bool same_way(const struct ladder *ladder, int row, const struct memory_c
            ladder_find(ladder, next) == row;
 }
 
+/* ---- what a run says about the keys ---- */
+
+static void say_ignored(const char *keys, const char *why)
+{
+    log_info("%s: no effect: %s", keys, why);
+}
+
+void govern_begin(const struct session *session)
+{
+    struct memory_of of = {session->task, session->state};
+    const struct governor governor = memory_governor(session->config, &of);
+    const struct governor_settings *s = &governor.settings;
+    const struct memory_range *size = &governor.growth.size, *batch = &governor.growth.batch;
+    bool sizes = s->min_size || s->max_size, batches = s->min_batch || s->max_batch;
+    if (!s->grow && (sizes || batches))
+        say_ignored("bounds of size and batch", "memory.grow is off");
+    if (!s->grow) return;
+    if (size->most == 0 && sizes)
+        say_ignored("memory.min_size, memory.max_size",
+                    "the size of this task is fixed by its data and networks; its batch changes");
+    if (batch->most == 0 && batches)
+        say_ignored("memory.min_batch_size, memory.max_batch_size", "this task has no batch");
+    if (batch->most == 0 && size->most == 0)
+        say_ignored("memory.grow", "nothing in this task can grow");
+    else if (batch->most == 0 && !s->min_size && size->now >= size->most)
+        say_ignored("memory.grow", "the whole picture is trained at; memory.min_size lets it be "
+                                   "smaller while memory is short");
+}
+
 int govern(struct session *session)
 {
-    struct governor governor = {
-        .settings = settings_of(session->config), .need = need, .context = session};
+    struct memory_of of = {session->task, session->state};
+    const struct governor governor = memory_governor(session->config, &of);
     struct memory_choices next;
     if (session->row < 0 || !governor_due(&governor.settings, session->step)) return OK;
-    if (session->task->growth) session->task->growth(session->state, &governor.growth);
-    if (governor.settings.grow && !session->task->growth &&
-        session->step == governor.settings.every)
-        log_info("memory.grow: there is nothing in task %s that could grow", session->task->name);
     double started = clock_seconds();
     session->ladder.least_level = 0; /* climbing back is the governor's to decide */
     TRY(governor_look(&governor, &session->ladder, session->row, session->device,

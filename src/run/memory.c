@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "run/govern.h"
 #include "run/session.h"
 #include "task/task.h"
 
@@ -43,8 +44,44 @@ int memory_rows(struct ladder *ladder, const struct task *task, const struct tas
     return OK;
 }
 
-/* The fastest way that fits; where none does the least, whose commit or forecast says what is
- * missing. */
+static int need(void *context, const struct memory_choices *choices, struct memory_need *need)
+{
+    const struct memory_of *of = context;
+    return of->task->need(of->state, choices, need);
+}
+
+struct governor memory_governor(const struct config *config, struct memory_of *of)
+{
+    struct governor governor = {
+        .settings = {.every = config->memory.adjustment_frequency,
+                     .grow = config->memory.grow,
+                     .min_size = (int)config->memory.min_size,
+                     .max_size = (int)config->memory.max_size,
+                     .min_batch = (int)config->memory.min_batch_size,
+                     .max_batch = (int)config->memory.max_batch_size},
+        .need = need,
+        .context = of,
+    };
+    if (of->task->growth) of->task->growth(of->state, &governor.growth);
+    return governor;
+}
+
+static int choose_less(struct memory_choice *c, const struct task_state *state, int64_t budget,
+                       struct memory_choices *choices)
+{
+    struct memory_of of = {c->task, state};
+    const struct governor governor = memory_governor(c->config, &of);
+    if (!governor.settings.grow) return OK;
+    return governor_shrink(&governor, c->ladder, budget, choices, &c->less_work);
+}
+
+static int64_t bytes_of(const struct ladder *ladder, int row)
+{
+    return (int64_t)ladder->rows[row].need.device_bytes;
+}
+
+/* The fastest way that fits; where none does less work, where that may be; else the least, whose
+ * commit or forecast says what is missing. */
 static int choose(void *context, const struct task_state *state, struct memory_choices *choices)
 {
     struct memory_choice *c = context;
@@ -52,15 +89,19 @@ static int choose(void *context, const struct task_state *state, struct memory_c
     int least;
     TRY(memory_rows(ladder, c->task, state));
     c->chosen = -1;
+    c->less_work = false;
     if (ladder->count == 0) return OK;
-    ladder_judge(ladder, ladder_budget(&ladder->settings, c->device, c->held));
+    int64_t budget = ladder_budget(&ladder->settings, c->device, 0);
+    if (c->failed >= 0) c->too_much = bytes_of(ladder, c->failed);
+    if (c->too_much > 0 && budget >= c->too_much) budget = c->too_much - 1;
+    ladder_judge(ladder, budget);
     c->chosen = ladder_pick(ladder, &least);
-    if (c->failed >= 0) {
-        c->chosen = ladder_down(ladder, c->failed);
-        if (c->chosen < 0)
-            return fail(ERR_DEVICE_MEMORY, "no way to run takes less than %s, which failed",
-                        format_bytes((int64_t)ladder->rows[c->failed].need.device_bytes).text);
-    }
+    if (c->failed >= 0) c->chosen = ladder_down(ladder, c->failed);
+    if (c->chosen < 0) TRY(choose_less(c, state, budget, choices));
+    if (c->less_work) return OK;
+    if (c->chosen < 0 && c->failed >= 0)
+        return fail(ERR_DEVICE_MEMORY, "no way to run takes less than %s, which failed",
+                    format_bytes(c->too_much).text);
     if (c->chosen < 0) c->chosen = least;
     if (c->chosen < 0) c->chosen = 0;
     *choices = ladder->rows[c->chosen].choices;
@@ -82,6 +123,15 @@ void memory_warn_of_budget(const struct session *session)
                 budget > 0 ? "memory.budget " : "target_vram_usage of what is free",
                 budget > 0 ? format_bytes(budget).text : "",
                 format_bytes((int64_t)row->need.device_bytes).text);
+}
+
+int memory_find_row(struct session *session)
+{
+    TRY(memory_rows(&session->ladder, session->task, session->state));
+    session->row = -1;
+    if (session->ladder.count == 0) return OK;
+    session->row = ladder_find(&session->ladder, session->task->chosen(session->state));
+    return session->row >= 0 ? OK : fail(ERR_INTERNAL, "a way to run that is not in the ladder");
 }
 
 /* ---- memory.jsonl ---- */
@@ -177,14 +227,21 @@ int memory_relieve(struct session *session)
     snprintf(reason, sizeof reason, "%s", error_message());
     int at = session->row;
     while (at >= 0) {
-        int64_t held = (int64_t)session->device->used_bytes;
-        ladder_judge(ladder, ladder_budget(&ladder->settings, session->device, held));
+        int64_t held = (int64_t)session->device->used_bytes, too_much = bytes_of(ladder, at);
+        int64_t budget = ladder_budget(&ladder->settings, session->device, held);
+        ladder_judge(ladder, budget);
         int next = ladder_down(ladder, at);
-        if (next < 0) break;
-        int code = memory_move(session, next, reason);
+        bool done = next >= 0;
+        int code = OK;
+        if (next >= 0)
+            code = memory_move(session, next, reason);
+        else
+            code = govern_shrink(session, budget < too_much ? budget : too_much - 1, reason, &done);
+        if (!done) break;
         if (code == OK) return OK;
         if (code != ERR_DEVICE_MEMORY) return give_up(session, code);
         snprintf(reason, sizeof reason, "%s", error_message());
+        if (next < 0) break;
         at = next;
     }
     return give_up(session, fail(ERR_DEVICE_MEMORY, "%s", reason));

@@ -30,6 +30,20 @@ static void append_member(struct text *text, const char *name, double value)
         append(text, ", \"%s\": null", name);
 }
 
+/* What a run may change while it trains: with what a line's numbers were made. */
+enum { PART_LEVEL, PART_SIZE, PART_BATCH, PARTS };
+static const char *const parts[PARTS] = {"level", "size", "batch"};
+
+/* -1: the task has no such part. */
+static int part_of(const struct record *record, int part)
+{
+    const struct memory_choices *c = record->choices;
+    if (!c) return -1;
+    if (part == PART_LEVEL) return c->level;
+    int value = part == PART_SIZE ? c->work.size : c->work.batch;
+    return value ? value : -1;
+}
+
 size_t record_json(char *out, size_t room, const struct record *record, const char *extra)
 {
     struct text text = {out, room, 0};
@@ -43,8 +57,10 @@ size_t record_json(char *out, size_t room, const struct record *record, const ch
     }
     append_member(&text, "seconds", record->seconds);
     append_member(&text, "steps_per_second", record->steps_per_second);
-    append(&text, ", \"bytes\": %lld%s%s}", (long long)record->bytes,
-           nonfinite ? ", \"nonfinite\": true" : "", extra);
+    append(&text, ", \"bytes\": %lld", (long long)record->bytes);
+    for (int i = 0; i < PARTS; i++)
+        if (part_of(record, i) >= 0) append(&text, ", \"%s\": %d", parts[i], part_of(record, i));
+    append(&text, "%s%s}", nonfinite ? ", \"nonfinite\": true" : "", extra);
     return text.used;
 }
 
@@ -67,6 +83,8 @@ size_t record_csv(char *out, size_t room, const struct record *record)
     append_cell(&text, record->seconds);
     append_cell(&text, record->steps_per_second);
     append(&text, ",%lld", (long long)record->bytes);
+    for (int i = 0; i < PARTS; i++)
+        if (part_of(record, i) >= 0) append(&text, ",%d", part_of(record, i));
     return text.used;
 }
 
@@ -77,6 +95,8 @@ size_t record_csv_head(char *out, size_t room, const struct record *record)
     for (int i = 0; i < record->report->metric_count; i++)
         append(&text, ",%s", record->report->metrics[i].name);
     append(&text, ",seconds,steps_per_second,bytes");
+    for (int i = 0; i < PARTS; i++)
+        if (part_of(record, i) >= 0) append(&text, ",%s", parts[i]);
     return text.used;
 }
 

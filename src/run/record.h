@@ -3,6 +3,7 @@
 #ifndef IMGTRAIN_RUN_RECORD_H
 #define IMGTRAIN_RUN_RECORD_H
 
+#include "memory/choices.h"
 #include "task/task.h"
 
 #include <stddef.h>
@@ -11,9 +12,10 @@
 struct record {
     int64_t step; /* steps done */
     const struct task_report *report;
-    double seconds;          /* training time, continued over resume */
-    double steps_per_second; /* NaN = not known yet */
-    int64_t bytes;           /* device memory in use */
+    double seconds;                       /* training time, continued over resume */
+    double steps_per_second;              /* NaN = not known yet */
+    int64_t bytes;                        /* device memory in use */
+    const struct memory_choices *choices; /* the way it runs; NULL: the task has none */
 };
 
 enum { RECORD_BYTES = 4096 }; /* room for any record */

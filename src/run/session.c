@@ -4,11 +4,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
+#include "memory/plan.h"
 #include "run/frames.h"
+#include "run/govern.h"
 #include "run/progress.h"
 #include "run/schedule.h"
 #include "run/signals.h"
@@ -25,18 +28,31 @@ double session_seconds(const struct session *session)
 
 struct record session_record(const struct session *session)
 {
-    return (struct record){.step = session->step,
-                           .report = &session->report,
-                           .seconds = session_seconds(session),
-                           .steps_per_second = session->rate,
-                           .bytes = (int64_t)session->device->used_bytes};
+    return (struct record){
+        .step = session->step,
+        .report = &session->report,
+        .seconds = session_seconds(session),
+        .steps_per_second = session->rate,
+        .bytes = (int64_t)session->device->used_bytes,
+        .choices = session->row >= 0 ? &session->ladder.rows[session->row].choices : NULL};
+}
+
+static int begin_with_less(struct session *session)
+{
+    char text[160];
+    TRY(memory_find_row(session));
+    log_warning("memory.grow: no way to run all the work fits: beginning with %s (%s)",
+                ladder_describe(text, sizeof text, &session->ladder.rows[session->row].choices),
+                format_bytes((int64_t)session->ladder.rows[session->row].need.device_bytes).text);
+    return OK;
 }
 
 /* Opens the task in the fastest way that fits, and in ever smaller ones while the memory that was
  * free a moment ago is gone. */
 static int open_task(struct session *session, const struct store_file *file)
 {
-    struct memory_choice choice = {.task = session->task,
+    struct memory_choice choice = {.config = session->config,
+                                   .task = session->task,
                                    .device = session->device,
                                    .ladder = &session->ladder,
                                    .failed = session->torn_row,
@@ -57,10 +73,14 @@ static int open_task(struct session *session, const struct store_file *file)
     for (;;) {
         int code = session->task->open(&session->state, &setup);
         session->row = choice.chosen;
+        if (code == OK && choice.less_work) return begin_with_less(session);
         if (code == OK) memory_warn_of_budget(session);
-        if (code != ERR_DEVICE_MEMORY || choice.chosen < 0 || choice.chosen == choice.failed)
+        if (code != ERR_DEVICE_MEMORY ||
+            (!choice.less_work && (choice.chosen < 0 || choice.chosen == choice.failed)))
             return code;
         log_warning("%s: trying a way that takes less", error_message());
+        if (choice.less_work && session->task->plan(session->state))
+            choice.too_much = (int64_t)plan_device_bytes(session->task->plan(session->state));
         session->task->close(session->state);
         session->state = NULL;
         choice.failed = choice.chosen;
@@ -127,6 +147,7 @@ int session_enter(struct session *session)
     TRY(metrics_open(&session->metrics, session->folder.path, session->step));
     TRY(memory_log_open(session));
     memory_log_change(session, session->saved_step >= 0 ? "resumed" : "start");
+    govern_begin(session);
     TRY(frames_drop_after(session->folder.frames, session->step));
     TRY(write_reference(session));
     session->frames_every = schedule_frames_every(session->config, session->total);

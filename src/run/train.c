@@ -207,7 +207,8 @@ static int forecast(struct session *session, const char *run_dir)
         .forecast_only = true,
         .stop_requested = signals_stop_requested,
     };
-    struct memory_choice choice = {.task = session->task,
+    struct memory_choice choice = {.config = session->config,
+                                   .task = session->task,
                                    .device = session->device,
                                    .ladder = &session->ladder,
                                    .failed = -1,

@@ -10,10 +10,11 @@
 #include <math.h>
 #include <string.h>
 
-static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_target *t)
+static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_workspace *workspace,
+                              const struct splat_target *t)
 {
     return fit->device->splat->workspace_bytes(fit->device, t->width, t->height, t->channels,
-                                               fit->model.capacity, &fit->workspace.storage);
+                                               workspace->capacity, &workspace->storage);
 }
 
 void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity)
@@ -22,6 +23,7 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
     fit->source = source;
     fit->target = source->fit;
     fit->full = source->full;
+    fit->picture = source->fit;
     fit->model = (struct splat_model){.width = fit->target.width,
                                       .height = fit->target.height,
                                       .channels = fit->target.channels,
@@ -36,7 +38,21 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
 /* The picture is measured at another size than it is fitted at. */
 static bool is_reduced(const struct splat_fit *fit)
 {
-    return fit->config->splat.downsample;
+    return fit->target.width != fit->full.width || fit->target.height != fit->full.height;
+}
+
+/* Then a device has a copy of the full picture, too, where it cannot read the mapped one. */
+static bool copies_full(const struct splat_fit *fit, const struct memory_choices *way)
+{
+    return is_reduced(fit) && !way->bands && !fit->device->is_host;
+}
+
+/* What is only measured needs no room for gradients, and may come in bands. */
+struct splat_workspace splat_fit_measuring(const struct splat_fit *fit)
+{
+    struct splat_workspace workspace = fit->workspace;
+    if (is_reduced(fit)) workspace.storage.bands = workspace.storage.forward = true;
+    return workspace;
 }
 
 /* The target comes in bands to a device that cannot reach the mapped file itself. */
@@ -70,8 +86,9 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
         .streamed_bits = is_streamed(fit, way) ? fit->target.sample_bits : 0,
         .offload = way->offload,
     };
-    fit->workspace.bytes = workspace_bytes(fit, &fit->target);
-    size_t full = is_reduced(fit) ? workspace_bytes(fit, &fit->full) : 0;
+    fit->workspace.bytes = workspace_bytes(fit, &fit->workspace, &fit->target);
+    const struct splat_workspace measuring = splat_fit_measuring(fit);
+    size_t full = workspace_bytes(fit, &measuring, &fit->full);
     if (full > fit->workspace.bytes) fit->workspace.bytes = full;
     TRY(splat_model_declare(model, plan, "model", PLAN_PARAMETERS, model->group));
     if (fit->config->splat.quantize)
@@ -86,7 +103,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     if (!way->bands)
         TRY(plan_declare(plan, "target", PLAN_DATA, splat_target_bytes(&fit->target), PLAN_ALWAYS,
                          &fit->target_data));
-    if (!way->bands && is_reduced(fit))
+    if (copies_full(fit, way))
         TRY(plan_declare(plan, "target.full", PLAN_DATA, splat_target_bytes(&fit->full),
                          PLAN_ALWAYS, &fit->full_data));
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, fit->workspace.bytes, PLAN_ALWAYS,
@@ -96,13 +113,10 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
 void splat_fit_connect(struct splat_fit *fit)
 {
     fit->target.beside = fit->full.beside = is_streamed(fit, &fit->way);
-    if (fit->way.bands) {
-        fit->target.data = fit->source->fit.data;
-        fit->full.data = fit->source->full.data;
-        return;
-    }
-    fit->target.data = fit->target_data;
-    fit->full.data = is_reduced(fit) ? fit->full_data : fit->target_data;
+    fit->target.data = fit->way.bands ? fit->picture.data : fit->target_data;
+    fit->full.data = copies_full(fit, &fit->way) ? fit->full_data
+                     : is_reduced(fit)           ? fit->source->full.data
+                                                 : fit->target.data;
 }
 
 static int copy_target(struct device *device, void *to, const struct splat_target *from)
@@ -116,8 +130,9 @@ int splat_fit_load_target(struct splat_fit *fit)
 {
     splat_fit_connect(fit);
     if (fit->way.bands) return OK;
-    TRY(copy_target(fit->device, fit->target_data, &fit->source->fit));
-    if (is_reduced(fit)) TRY(copy_target(fit->device, fit->full_data, &fit->source->full));
+    TRY(copy_target(fit->device, fit->target_data, &fit->picture));
+    if (copies_full(fit, &fit->way))
+        TRY(copy_target(fit->device, fit->full_data, &fit->source->full));
     fit->target_there = true;
     return fit->device->is_host ? OK : fit->device->synchronize(fit->device);
 }
@@ -150,11 +165,15 @@ int splat_fit_groups(struct splat_fit *fit, float *const **groups)
 static void group_rates(const struct splat_fit *fit, int64_t step, double *rates)
 {
     const struct config_splat *c = &fit->config->splat;
+    /* What the config says counts the picture's pixels: at half the size sigmas are half as large.
+     */
+    double size = (double)fit->model.width / fit->source->fit.width;
+    double scale_lr = fit->model.sigma_scale ? c->scale_lr * size : c->scale_lr / size;
     double sigma = splat_covering_sigma(fit);
     double factor = splat_schedule_factor(&fit->schedule, c, step);
     rates[SPLAT_XY] = c->pos_lr >= 0 ? c->pos_lr : 0.05 / sqrt((double)fit->model.capacity);
     rates[SPLAT_SCALE] =
-        c->scale_lr >= 0 ? c->scale_lr : 0.03 * (fit->model.sigma_scale ? sigma : 1 / sigma);
+        c->scale_lr >= 0 ? scale_lr : 0.03 * (fit->model.sigma_scale ? sigma : 1 / sigma);
     rates[SPLAT_ROT] = c->rot_lr;
     rates[SPLAT_FEAT] = c->feat_lr;
     for (int g = 0; g < SPLAT_GROUPS; g++)
@@ -229,8 +248,9 @@ int splat_fit_measure(struct splat_fit *fit, int64_t step, bool schedule)
     float *const *groups;
     TRY(splat_fit_groups(fit, &groups));
     struct splat_view view = splat_model_view(&fit->model, groups);
-    TRY(fit->device->splat->evaluate(fit->device, &fit->workspace, &view, &fit->model.blend,
-                                     &fit->full, (float)(1 / fit->model.gamma), &sums));
+    const struct splat_workspace workspace = splat_fit_measuring(fit);
+    TRY(fit->device->splat->evaluate(fit->device, &workspace, &view, &fit->model.blend, &fit->full,
+                                     (float)(1 / fit->model.gamma), &sums));
     fit->psnr = -10 * log10(sums.mse > 1e-20 ? sums.mse : 1e-20);
     fit->ssim = sums.ssim_inner;
     if (schedule)

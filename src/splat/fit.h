@@ -18,6 +18,9 @@ struct splat_fit {
     struct plan *plan;
     struct memory_choices way;         /* how memory is saved */
     const struct splat_source *source; /* the picture, in host memory: borrowed */
+    const char *scratch_dir;           /* where files without a name may be; NULL: in memory */
+    struct splat_target picture;       /* what is fitted, in host memory: see splat/size.h */
+    struct scratch picture_bytes;      /* its data, where that is not the source's */
     struct splat_model model;
     float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
@@ -27,7 +30,7 @@ struct splat_fit {
     struct splat_workspace workspace;
     struct splat_target target;    /* what is fitted */
     struct splat_target full;      /* what is measured: the target, or the picture at full size */
-    void *target_data, *full_data; /* copies of the source's; NULL with way.bands */
+    void *target_data, *full_data; /* copies; NULL where the mapped ones are used */
     bool target_there;             /* they are filled */
     struct splat_schedule schedule;
     int64_t grow_every, grow_times,
@@ -35,6 +38,7 @@ struct splat_fit {
     int64_t grown_at;     /* step at which the last Gaussians were added; -1: not yet */
     int64_t relocated_at; /* step at which some were last moved; 0: not yet */
     double psnr, ssim;    /* as last measured; NaN before */
+    float *whole;         /* owned: shapes of a model saved at another size than it is trained at */
 };
 
 /* Takes over the sizes of what is fitted, for up to `capacity` Gaussians. */
@@ -52,6 +56,9 @@ int splat_fit_load_target(struct splat_fit *fit);
 /* Training step `step`: grows and relocates when due, then one update. The loss before it; without
  * `wait` it may be that of an earlier step (splat_ops.train). */
 int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss);
+
+/* The workspace for evaluating and rendering at full size. */
+struct splat_workspace splat_fit_measuring(const struct splat_fit *fit);
 
 /* Measures psnr and ssim of the model after `step` updates; `schedule`: the plateau schedule sees
  * them. */

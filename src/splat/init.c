@@ -41,6 +41,7 @@ double splat_initial_sigma(const struct splat_fit *fit)
 {
     float least, most;
     double sigma = fit->config->splat.init_scale;
+    sigma *= (double)fit->model.width / fit->source->fit.width; /* it counts the picture's pixels */
     if (!(sigma > 0)) sigma = splat_covering_sigma(fit);
     splat_sigma_bounds(fit, &least, &most);
     return fmin(fmax(sigma, (double)least), (double)most);
@@ -74,7 +75,7 @@ static void place_uniformly(struct splat_fit *fit, int64_t from, int64_t to)
 
 static void color_from_target(struct splat_fit *fit, int64_t from, int64_t to)
 {
-    const struct splat_target *t = &fit->source->fit;
+    const struct splat_target *t = &fit->picture;
     for (int64_t i = from; i < to; i++) {
         const float *xy = fit->host.group[SPLAT_XY] + 2 * i;
         int x = (int)(xy[0] * (float)t->width), y = (int)(xy[1] * (float)t->height);

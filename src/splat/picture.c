@@ -137,7 +137,8 @@ int splat_picture_stream(struct device *device, const struct splat_model *model,
                          int height, const struct image_sink *to)
 {
     const struct splat_ops *ops = device->splat;
-    struct splat_workspace own = {.capacity = model->count, .storage.bands = true};
+    struct splat_workspace own = {.capacity = model->count,
+                                  .storage = {.bands = true, .forward = true}};
     const struct splat_window *w = window;
     TRY(splat_window_check(w));
     int n = samples_per_pixel(model, w);

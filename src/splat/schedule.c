@@ -46,6 +46,16 @@ void splat_schedule_update(struct splat_schedule *schedule, const struct config_
     }
 }
 
+void splat_schedule_resize(struct splat_schedule *schedule, bool larger)
+{
+    schedule->best_psnr = -1e9; /* the next measurement is a gain, and begins the waiting again */
+    schedule->best_ssim = -1;
+    schedule->finished = false;
+    if (!larger) return;
+    schedule->decays = 0;
+    schedule->factor = 1;
+}
+
 int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer)
 {
     TRY(store_set_double(writer, "schedule.best_psnr", schedule->best_psnr));

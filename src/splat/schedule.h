@@ -32,6 +32,10 @@ double splat_schedule_factor(const struct splat_schedule *schedule,
 void splat_schedule_update(struct splat_schedule *schedule, const struct config_splat *config,
                            int64_t step, int64_t grown_at, double psnr, double ssim);
 
+/* The fit goes on at another size: what was measured before is no measure any more. At a larger one
+ * it learns anew: that the smaller had nothing more to give says nothing. */
+void splat_schedule_resize(struct splat_schedule *schedule, bool larger);
+
 int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer);
 int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file);
 

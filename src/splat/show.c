@@ -16,8 +16,9 @@ static int stream(struct splat_fit *fit, enum sample_type type, int width, int h
     struct splat_window window = {w, h, 0, 0, w, h};
     float *const *groups;
     TRY(splat_fit_groups(fit, &groups));
-    return splat_picture_stream(fit->device, &fit->model, groups, &fit->workspace, &window, type,
-                                width, height, to);
+    const struct splat_workspace workspace = splat_fit_measuring(fit);
+    return splat_picture_stream(fit->device, &fit->model, groups, &workspace, &window, type, width,
+                                height, to);
 }
 
 int splat_show_render(struct splat_fit *fit, int max_side, struct image *out)
@@ -93,7 +94,8 @@ int splat_show_write_ellipses(struct splat_fit *fit, const char *path)
         model.group[g] = fit->host.group[g];
     struct splat_output output = {.path = path};
     const struct image_sink sink = splat_output_sink(&output);
-    struct splat_window window = splat_window_whole(&fit->model);
+    int w = fit->source->fit.width, h = fit->source->fit.height;
+    struct splat_window window = {w, h, 0, 0, w, h};
     int code = splat_ellipses_stream(&model, &window, &sink);
     if (code == OK) code = splat_output_commit(&output);
     splat_output_close(&output);

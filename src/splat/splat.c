@@ -8,8 +8,9 @@
 #include "splat/init.h"
 #include "splat/picture.h"
 #include "splat/show.h"
+#include "splat/size.h"
+#include "splat/state.h"
 #include "splat/ways.h"
-#include "store/checkpoint.h"
 #include "store/safetensors.h"
 
 #include <math.h>
@@ -30,97 +31,11 @@ struct task_state {
     struct task_input *own_input; /* where nobody else keeps it */
 };
 
-/* ---- state to and from files ---- */
-
-static int save(struct task_state *state, struct store_writer *writer)
-{
-    struct splat_fit *fit = &state->fit;
-    TRY(splat_host_pull(fit, NULL));
-    TRY(splat_model_save(&fit->model, fit->host.group, writer));
-    for (int g = 0; g < SPLAT_GROUPS; g++) {
-        char name[64];
-        int columns = splat_group_columns(&fit->model, g);
-        snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
-        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->host.first[g]));
-        snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
-        TRY(store_add_f32(writer, name, fit->model.count, columns, fit->host.second[g]));
-    }
-    TRY(store_add(writer, "born", TENSOR_I32, 1, &fit->model.count, fit->host.born));
-    TRY(store_set_int(writer, "updates", fit->updates));
-    TRY(store_set_int(writer, "grown_at", fit->grown_at));
-    TRY(store_set_int(writer, "grow_first", fit->grow_first));
-    TRY(store_set_int(writer, "relocated_at", fit->relocated_at));
-    TRY(store_set_double(writer, "psnr", fit->psnr));
-    TRY(store_set_double(writer, "ssim", fit->ssim));
-    return splat_schedule_save(&fit->schedule, writer);
-}
-
-static int load_optimiser(struct splat_fit *fit, const struct store_file *file)
-{
-    for (int g = 0; g < SPLAT_GROUPS; g++) {
-        char name[64];
-        int64_t shape[2] = {fit->model.count, splat_group_columns(&fit->model, g)};
-        snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
-        TRY(store_read_f32(file, name, 2, shape, fit->host.first[g]));
-        snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
-        TRY(store_read_f32(file, name, 2, shape, fit->host.second[g]));
-    }
-    const struct store_tensor *born = store_find(file, "born");
-    if (!born || born->type != TENSOR_I32 || born->dims != 1 || born->shape[0] != fit->model.count)
-        return fail(ERR_DATA, "no tensor born for %lld Gaussians", (long long)fit->model.count);
-    memcpy(fit->host.born, born->data, born->bytes);
-    return OK;
-}
-
-static int resume(struct splat_fit *fit, const struct store_file *file)
-{
-    struct splat_model stored;
-    int64_t updates;
-    TRY(splat_model_describe(&stored, file));
-    if (stored.width != fit->model.width || stored.height != fit->model.height ||
-        stored.channels != fit->model.channels || stored.count > fit->model.capacity)
-        return fail(ERR_DATA,
-                    "the checkpoint is of a picture of %dx%d with %d channels, not of "
-                    "%dx%d with %d",
-                    stored.width, stored.height, stored.channels, fit->model.width,
-                    fit->model.height, fit->model.channels);
-    fit->model.count = stored.count;
-    TRY(splat_host_pull(fit, NULL));
-    TRY(splat_model_read(&fit->model, file, fit->host.group));
-    TRY(load_optimiser(fit, file));
-    TRY(splat_host_push(fit, 0, fit->model.count));
-    TRY(store_get_int(file, "updates", &updates));
-    TRY(store_get_int(file, "grown_at", &fit->grown_at));
-    TRY(store_get_int(file, "grow_first",
-                      &fit->grow_first)); /* the config's, or of a start model */
-    if (store_get_int(file, "relocated_at", &fit->relocated_at) < 0) fit->relocated_at = 0;
-    fit->updates = (int32_t)updates;
-    if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = (double)NAN;
-    if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = (double)NAN;
-    return splat_schedule_load(&fit->schedule, file);
-}
-
 /* ---- starting from another model ---- */
 
 static const char *start_path(const struct config_splat *config)
 {
     return *config->init_from_checkpoint ? config->init_from_checkpoint : config->ckpt_file;
-}
-
-/* Sigma counts pixels: another picture size or the other kind of scale changes the numbers. */
-static void adopt_scale(struct splat_fit *fit, const struct splat_model *from)
-{
-    float *scale = fit->host.group[SPLAT_SCALE];
-    float least, most;
-    splat_sigma_bounds(fit, &least, &most);
-    double factor[2] = {(double)fit->model.width / from->width,
-                        (double)fit->model.height / from->height};
-    for (int64_t i = 0; i < 2 * fit->model.count; i++) {
-        double s = (double)scale[i];
-        double sigma = fabs(from->sigma_scale ? s : 1 / s) * factor[i & 1];
-        sigma = fmin(fmax(sigma, (double)least), (double)most);
-        scale[i] = (float)(fit->model.sigma_scale ? sigma : 1 / sigma);
-    }
 }
 
 /* What can be wrong with the start is said before a run folder is made. */
@@ -143,7 +58,11 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
     for (int g = 0; g < SPLAT_GROUPS; g++)
         memcpy(fit->host.group[g], from->group[g],
                sizeof(float) * (size_t)(from->count * splat_group_columns(from, g)));
-    adopt_scale(fit, from);
+    float least, most;
+    struct splat_host without_moments = fit->host;
+    without_moments.first[SPLAT_SCALE] = NULL;
+    splat_sigma_bounds(fit, &least, &most);
+    splat_size_carry(&without_moments, &fit->model, from, least, most);
     fit->grow_first = from->count;
     if (from->count == fit->model.capacity) fit->grown_at = 0;
     return splat_host_push(fit, 0, from->count);
@@ -194,21 +113,22 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
 static int prepare(struct task_state *state, const struct task_setup *setup)
 {
     struct splat_fit *fit = &state->fit;
-    struct splat_model from = {0};
+    struct splat_model from = {0}, stored = {0};
     const char *start = start_path(&setup->config->splat);
     int64_t capacity = setup->config->splat.num_gaussians;
     int code;
     TRY(read_input(state, setup));
     if (*start && !setup->resume) TRY_CLEANUP(splat_model_open(&from, start));
-    if (setup->resume) {
-        struct splat_model stored;
-        TRY_CLEANUP(splat_model_describe(&stored, setup->resume));
-        if (stored.count > capacity) capacity = stored.count;
-    }
+    if (setup->resume) TRY_CLEANUP(splat_model_describe(&stored, setup->resume));
+    if (stored.count > capacity) capacity = stored.count;
     if (from.count > capacity) capacity = from.count;
     splat_fit_describe(fit, fit->source, capacity);
+    bool resized = setup->resume && splat_state_fits(&stored, fit->source);
+    splat_size_describe(fit, resized ? splat_state_size(&stored) : splat_size_first(fit));
     fit->way = splat_first_way(fit->config);
+    fit->way.work.size = splat_size_of(&fit->target);
     if (setup->choose) TRY_CLEANUP(setup->choose(setup->choose_context, state, &fit->way));
+    if (fit->way.work.size) splat_size_describe(fit, fit->way.work.size);
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
     if (!setup->resume) TRY_CLEANUP(check_start(fit, &from));
     splat_growth_plan(fit);
@@ -219,9 +139,10 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
         goto cleanup;
     }
     TRY_CLEANUP(plan_commit(fit->plan, fit->device));
+    TRY_CLEANUP(splat_size_scale(fit));
     TRY_CLEANUP(splat_fit_load_target(fit));
     if (setup->resume)
-        code = resume(fit, setup->resume);
+        code = splat_state_load(fit, setup->resume);
     else if (from.count > 0)
         code = start_from(fit, &from);
     else
@@ -237,6 +158,8 @@ static int open_task(struct task_state **out, const struct task_setup *setup)
     if (!state) return fail(ERR_SYSTEM, "out of memory");
     state->fit.config = setup->config;
     state->fit.device = setup->device;
+    state->fit.scratch_dir = setup->scratch_dir;
+    state->fit.picture_bytes.fd = -1;
     state->fit.plan = plan_create();
     if (!state->fit.plan) return ERR_SYSTEM;
     return prepare(state, setup);
@@ -246,7 +169,9 @@ static void close_task(struct task_state *state)
 {
     if (!state) return;
     plan_free(state->fit.plan);
+    scratch_free(&state->fit.picture_bytes);
     free_input(state->own_input);
+    free(state->fit.whole);
     free(state);
 }
 
@@ -292,12 +217,14 @@ static int reference(struct task_state *state, int max_side, struct image *out)
     return splat_show_target(&state->fit, max_side, out);
 }
 
+static int save(struct task_state *state, struct store_writer *writer)
+{
+    return splat_state_save(&state->fit, writer);
+}
+
 static int save_model(struct task_state *state, struct store_writer *writer)
 {
-    float *const *groups;
-    TRY(splat_fit_groups(&state->fit, &groups));
-    TRY(splat_host_pull(&state->fit, groups));
-    return splat_model_save(&state->fit.model, state->fit.host.group, writer);
+    return splat_state_save_model(&state->fit, writer);
 }
 
 static int write_final(struct task_state *state, const char *path)
@@ -343,6 +270,12 @@ static int replan(struct task_state *state, const struct memory_choices *way)
     return splat_way_change(&state->fit, way);
 }
 
+static void growth(const struct task_state *state, struct memory_growth *range)
+{
+    *range = (struct memory_growth){0};
+    splat_size_range(&state->fit, &range->size);
+}
+
 const struct task task_splat = {
     .name = "splat",
     .open = open_task,
@@ -362,4 +295,5 @@ const struct task task_splat = {
     .need = need,
     .chosen = chosen,
     .replan = replan,
+    .growth = growth,
 };

@@ -321,6 +321,35 @@ static int stream_target(const struct splat_target *t, const struct image_sink *
     return OK;
 }
 
+static int put_scaled(void *scaler, struct image *rows, int y)
+{
+    (void)y;
+    return image_scaler_put(scaler, rows);
+}
+
+int splat_target_scale(struct splat_target *to, struct scratch *bytes,
+                       const struct splat_target *from, int width, int height,
+                       const char *scratch_dir)
+{
+    const struct image shape = {from->width, from->height, from->channels, type_of(from), NULL};
+    struct layer layer = {.bytes = bytes};
+    const struct image_sink sink = {.put = layer_put, .argument = &layer};
+    struct image_scaler *scaler = NULL;
+    *to = *from;
+    to->width = width;
+    to->height = height;
+    int code = scratch_open(bytes, scratch_dir, splat_target_bytes(to));
+    if (code == OK) code = image_scaler_open(&scaler, &shape, width, height, &sink);
+    const struct image_sink scaling = {.put = put_scaled, .argument = scaler};
+    if (code == OK) code = stream_target(from, &scaling);
+    if (code == OK) code = scratch_end(bytes);
+    image_scaler_close(scaler);
+    image_free(&layer.rows);
+    if (code < 0) scratch_free(bytes);
+    to->data = bytes->data;
+    return code;
+}
+
 int splat_source_stream(const struct splat_source *source, const struct config *config,
                         size_t whole_limit, const struct image_sink *to)
 {

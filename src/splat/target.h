@@ -40,4 +40,10 @@ int splat_source_stream(const struct splat_source *source, const struct config *
 
 size_t splat_target_bytes(const struct splat_target *target);
 
+/* *to becomes `from` scaled to width x height; its data is in `bytes` (owned by the caller), in a
+ * file below scratch_dir or (NULL) in memory. ERR_IO, ERR_SYSTEM. */
+int splat_target_scale(struct splat_target *to, struct scratch *bytes,
+                       const struct splat_target *from, int width, int height,
+                       const char *scratch_dir);
+
 #endif

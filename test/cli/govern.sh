@@ -1,6 +1,6 @@
 #!/bin/sh
 # The governor: down and up with the memory that others leave, without another bit in the result; and
-# memory.grow, which a resumed run repeats.
+# memory.grow, of a batch and of a training size, which a resumed run repeats.
 . "$(dirname "$0")/lib.sh"
 
 mkdir data
@@ -71,6 +71,91 @@ rate() { sed -n "s/^{\"step\": $2,.*\"lr\": \([^,]*\),.*/\1/p" "$1/metrics.jsonl
 if awk -v a="$(rate grown 6)" -v b="$(rate linear 6)" 'BEGIN { exit !(a > 0 && b / a > 1.9999 && b / a < 2.0001) }'; then pass; else
     flunk "$(rate grown 6) and $(rate linear 6)"
 fi
+
+last="metrics say with which batch"
+if [ "$(sed -n 's/.*"step": \([0-9]*\),.*"level": 0, "batch": \([0-9]*\).*/\1:\2/p' grown/metrics.jsonl | tr '\n' ' ')" = "2:8 4:8 6:16 8:16 10:16 12:16 " ]; then pass; else
+    flunk "$(cat grown/metrics.jsonl)"
+fi
+# a size is not what a GAN can offer, and it says so
+# shellcheck disable=SC2086
+run 0 imgtrain train $gan memory.grow=true memory.min_size=16 images=8 -o sized
+err_has "memory.min_size, memory.max_size: no effect: "
+# shellcheck disable=SC2086
+run 0 imgtrain train $gan memory.max_batch_size=16 images=8 -o off
+err_has "no effect: memory.grow is off"
+
+# ---- a batch that is too large from the beginning ----
+big="$gan batch=24 memory.level=0 memory.limit=$bytes"
+# shellcheck disable=SC2086
+run 31 imgtrain train $big -o toolarge -q
+# shellcheck disable=SC2086
+run 31 imgtrain train $big memory.grow=true -o toolarge -q # never below the config's by itself
+# shellcheck disable=SC2086
+run 0 imgtrain train $big memory.grow=true memory.min_batch_size=8 -o shrunk
+err_has "memory.grow: no way to run all the work fits: beginning with level 0, 8 at a time, batch 8"
+has shrunk/memory.jsonl '"batch": 8}'
+has shrunk/metrics.jsonl '"step": 20, '
+mkdir -p again/checkpoints
+cp shrunk/config.yaml again
+# shellcheck disable=SC2086
+run 0 imgtrain train $big memory.grow=true memory.min_batch_size=8 checkpoint.every=5 checkpoint.keep=9 -o shrunk5 -q
+cp shrunk5/checkpoints/step-000000005.safetensors again/checkpoints
+# shellcheck disable=SC2086
+run 0 imgtrain train $big memory.grow=true memory.min_batch_size=8 -o again --resume -q
+run 0 cmp shrunk/model.safetensors again/model.safetensors
+
+# ---- a fit's size: down when not even the last level fits, up again when there is memory ----
+awk 'BEGIN { print "P3 200 150 255"; for (y = 0; y < 150; y++) for (x = 0; x < 200; x++) for (c = 0; c < 3; c++)
+    print int(128 + 80 * sin(x * .07 + c) * cos(y * .09) + (x > y ? 30 : 0)) }' >p.ppm
+fit="input_path=p.ppm num_gaussians=300 max_steps=60 eval_steps=5 frames.count=0 video.enabled=false device=cpu
+    threads=1 memory.adjustment_frequency=10"
+# shellcheck disable=SC2086
+run 0 imgtrain train $fit memory.grow=true -o whole
+err_has "memory.grow: no effect: the whole picture is trained at"
+bytes=$(sed -n 's/.*"predicted": \([0-9]*\).*/\1/p' whole/memory.jsonl | head -n 1)
+grow="$fit memory.grow=true memory.min_size=64 memory.limit=$((bytes * 5 / 4))"
+# shellcheck disable=SC2086
+run 0 env IMGTRAIN_FAULTS=step=15:take=1TB,step=35:give "$program" train $grow checkpoint.every=1 checkpoint.keep=100 -o sizes
+err_has "step 20: 0 B are free beside"
+err_has "size 160 from here on"
+err_has "size 200 from here on"
+last="sizes of memory.jsonl"
+sed -n 's/.*"step": \([0-9]*\), "level": \([0-9]\).*"size": \([0-9]*\).*/\1:\2:\3/p' sizes/memory.jsonl | tr '\n' ' ' >levels
+case $(cat levels) in "0:0:200 20:4:160 40:0:200 ") pass ;; *) flunk "$(cat levels)" ;; esac
+has sizes/metrics.jsonl '"level": 4, "size": 160}'
+has sizes/metrics.csv ",level,size"
+run 0 imgtrain info sizes/checkpoints/step-000000030.safetensors --json
+out_has '"width": "160"'
+run 0 imgtrain info sizes/model.safetensors --json
+out_has '"width": "200"'
+run 0 imgtrain eval sizes/final.png p.ppm --json
+last="PSNR of the full picture in metrics.jsonl"
+psnr() { sed -n 's/.*"psnr": *\([0-9.]*\).*/\1/p' "$1" | tail -n 1; }
+if awk -v a="$(psnr "$out")" -v b="$(psnr sizes/metrics.jsonl)" 'BEGIN { exit !(a > 35 && a - b < .1 && b - a < .1) }'; then pass; else
+    flunk "$(psnr "$out") and $(psnr sizes/metrics.jsonl)"
+fi
+for step in 18 21 33 39 40 52; do # killed behind the checkpoint of this step
+    mkdir -p killed/checkpoints
+    cp sizes/config.yaml killed
+    cp sizes/checkpoints/step-0000000$step.safetensors killed/checkpoints
+    # the other process is where it was then
+    faults=step=15:take=1TB,step=35:give
+    [ $step -gt 15 ] && [ $step -lt 35 ] && faults=step=$step:take=1TB,step=35:give
+    # shellcheck disable=SC2086
+    run 0 env IMGTRAIN_FAULTS=$faults "$program" train $grow -o killed --resume -q
+    last="resumed at step $step"
+    run 0 cmp sizes/model.safetensors killed/model.safetensors
+    rm -r killed
+done
+# what does not fit from the beginning begins smaller; a failed step ends there, too
+# shellcheck disable=SC2086
+run 0 imgtrain train $fit memory.grow=true memory.min_size=64 memory.limit=$((bytes * 4 / 5)) -o little
+err_has "beginning with level 4, mixed precision, recomputing, 10 bands, size 160"
+# shellcheck disable=SC2086
+run 31 imgtrain train $fit memory.limit=$((bytes * 4 / 5)) -o little2 -q
+# shellcheck disable=SC2086
+run 0 env IMGTRAIN_FAULTS=step=3:take=1TB,step=5:fail "$program" train $grow memory.level=0 memory.adjustment_frequency=0 -o failed
+err_has "step 5 fails for a test: "
 
 # ---- the keys of other programs ----
 cat >other.yaml <<'YAML'

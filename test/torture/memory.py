@@ -229,7 +229,7 @@ def check_saved(run):
 
 
 def metrics_without_time(run):
-    return [{k: v for k, v in r.items() if k not in ('seconds', 'steps_per_second', 'bytes', 'units')}
+    return [{k: v for k, v in r.items() if k not in ('seconds', 'steps_per_second', 'bytes', 'units', 'level')}
             for r in read_records(os.path.join(run, 'metrics.jsonl'))]
 
 
