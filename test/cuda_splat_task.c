@@ -59,7 +59,7 @@ START_TEST(task_runs_on_cuda)
     expect_ok(image_save(&image, path));
     snprintf(text, sizeof text,
              "input_path: \"%s\"\nnum_gaussians: 40\nmax_steps: %d\neval_steps: 5\n"
-             "use_amp: false\nquantize: %s\n",
+             "use_amp: false\nquantize: %s\nrelocate_every: 1\n",
              path, END, _i ? "true" : "false");
     expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
     expect_ok(device_open_cpu(&devices[0], 1));

@@ -19,6 +19,7 @@ device: cpu
 threads: 1
 num_gaussians: 60
 max_steps: 42
+relocate_every: 5
 add_steps: 6
 post_min_steps: 10
 eval_steps: 14
