@@ -2,7 +2,10 @@
 #include "cuda/conv_cuda.h"
 #include "cuda/nn_cuda.h"
 
-enum { WAVE_BYTES = 32 << 20 }; /* of partial sums, about */
+enum {
+    WAVE_BYTES = 32 << 20, /* of partial sums, about */
+    MAX_WAVE = 65535,      /* slices: blocks in a second dimension */
+};
 
 static void run(const struct conv_pass *pass)
 {
@@ -51,13 +54,26 @@ static struct conv_cut cut_of(const struct nn_conv *s)
     }
     c.pieces = (c.slice_units + c.piece_units - 1) / c.piece_units;
     size_t slice_bytes = c.floats * (size_t)c.pieces * sizeof(float);
-    c.wave = clamp((int64_t)(WAVE_BYTES / slice_bytes), 1, (s->n + s->slice - 1) / s->slice);
+    c.wave = clamp((int64_t)(WAVE_BYTES / slice_bytes), 1, MAX_WAVE);
+    c.wave = clamp((s->n + s->slice - 1) / s->slice, 1, c.wave);
     return c;
 }
 
-/* dw += the pieces' sums, slice by slice; a slice's sum begins at 0. group: sums lie as
- * [group][tap][cout][cin], weights as [cout][cin][tap]. */
-static __global__ void add_pieces(float *dw, const float *sums, size_t floats, int pieces,
+/* The sum of a slice's pieces, from 0 on, into the first one: blockIdx.y is the slice, so that
+ * those of small weights are not one thread's chain. */
+static __global__ void add_pieces(float *sums, size_t floats, int pieces)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= floats) return;
+    float sum = 0, *slice = sums + blockIdx.y * pieces * floats;
+    for (int p = 0; p < pieces; p++)
+        sum += slice[p * floats + i];
+    slice[i] = sum;
+}
+
+/* dw += the slices' sums, one after the other, each in the place of its first piece. group: sums
+ * lie as [group][tap][cout][cin], weights as [cout][cin][tap]. */
+static __global__ void add_slices(float *dw, const float *sums, size_t floats, int pieces,
                                   int slices, bool group)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -65,12 +81,8 @@ static __global__ void add_pieces(float *dw, const float *sums, size_t floats, i
     const size_t pairs = CONV_GROUP * CONV_GROUP;
     float *to = dw + (group ? (i / pairs / 9 * pairs + i % pairs) * 9 + i / pairs % 9 : i);
     float total = *to;
-    for (int s = 0; s < slices; s++) {
-        float sum = 0;
-        for (int p = 0; p < pieces; p++, sums += floats)
-            sum += sums[i];
-        total += sum;
-    }
+    for (int s = 0; s < slices; s++)
+        total += sums[s * pieces * floats + i];
     *to = total;
 }
 
@@ -97,7 +109,10 @@ static void conv_wgrad(const struct nn_conv *shape, float *dw, const void *in, c
             conv_point_pieces(&part, sums, a, b, (size_t)part.n * pixels, &cut, slices);
         else
             conv_group_pieces(&part, sums, a, b, &cut, slices);
-        LAUNCH(add_pieces, cuda_blocks(cut.floats, 128), 128, 0, cuda_stream(), dw, sums,
+        if (cut.pieces > 1)
+            LAUNCH(add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)slices), 128, 0,
+                   cuda_stream(), sums, cut.floats, cut.pieces);
+        LAUNCH(add_slices, cuda_blocks(cut.floats, 128), 128, 0, cuda_stream(), dw, sums,
                cut.floats, cut.pieces, slices, !point);
     }
 }

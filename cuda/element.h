@@ -64,6 +64,25 @@ static __device__ inline void element_store8(uint16_t *x, size_t i, const float 
                                                    bf16_pair(v[4], v[5]), bf16_pair(v[6], v[7]));
 }
 
+/* N elements from i on: 1, or 8 at a multiple of 8. */
+template <int N, typename T>
+static __device__ inline void element_load(float *v, const T *x, size_t i)
+{
+    if constexpr (N == 8)
+        element_load8(v, x, i);
+    else
+        v[0] = element(x, i);
+}
+
+template <int N, typename T>
+static __device__ inline void element_store(T *x, size_t i, const float *v)
+{
+    if constexpr (N == 8)
+        element_store8(x, i, v);
+    else
+        element_set(x, i, v[0]);
+}
+
 /* Does what follows with T as the type of elements: float or uint16_t. */
 #define WITH_TYPE(type, T, ...)                                                                    \
     do {                                                                                           \

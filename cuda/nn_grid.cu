@@ -5,84 +5,136 @@
 
 enum { BLOCK = 256 };
 
-/* ---- FIR ---- */
+/* ---- FIR: a thread has N neighbouring channels of an output pixel, 8 or 1 ---- */
 
-/* One value of a row that is mixed vertically: 3/8 near + 1/8 far; 0 outside. */
-template <typename T>
-static __device__ inline float mix(const T *near_row, const T *far_row, int x, int w, int c, int k)
+/* Channels k .. k + N - 1 at column x of a row that is mixed vertically: 3/8 near + 1/8 far; 0
+ * outside. */
+template <int N, typename T>
+static __device__ inline void mix(float *out, const T *near_row, const T *far_row, int x, int w,
+                                  int c, int k)
 {
-    if (x < 0 || x >= w) return 0;
+    float far_values[N];
     size_t at = (size_t)x * c + k;
-    float sum = 0.375f * element(near_row, at);
-    return far_row ? sum + 0.125f * element(far_row, at) : sum;
+    bool inside = x >= 0 && x < w;
+    UNROLL
+    for (int j = 0; j < N; j++)
+        out[j] = 0;
+    if (!inside) return;
+    element_load<N>(out, near_row, at);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        out[j] *= 0.375f;
+    if (!far_row) return;
+    element_load<N>(far_values, far_row, at);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        out[j] += 0.125f * far_values[j];
 }
 
-/* A thread for each output; h, w: of the input. */
-template <typename O, typename I>
+/* h, w: of the input. */
+template <int N, typename O, typename I>
 static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, int w, int c,
                                      float scale)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    int k = (int)(i % c), xx = (int)(i / c % (2 * w));
-    size_t line = i / c / (2 * w);
+    int parts = c / N, k = (int)(i % parts) * N, xx = (int)(i / parts % (2 * w));
+    size_t line = i / parts / (2 * w);
     int yy = (int)(line % (2 * h)), y = yy / 2, x = xx / 2;
     size_t row = (size_t)w * c;
     const I *here = in + (line / (2 * h) * h + y) * row;
     const I *beside = yy % 2 ? (y + 1 < h ? here + row : NULL) : (y > 0 ? here - row : NULL);
-    float near_value = mix(here, beside, x, w, c, k);
-    float far_value = mix(here, beside, xx % 2 ? x + 1 : x - 1, w, c, k);
-    element_set(out, i, scale * (0.375f * near_value + 0.125f * far_value));
+    float near_values[N], far_values[N];
+    mix<N>(near_values, here, beside, x, w, c, k);
+    mix<N>(far_values, here, beside, xx % 2 ? x + 1 : x - 1, w, c, k);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        near_values[j] = scale * (0.375f * near_values[j] + 0.125f * far_values[j]);
+    element_store<N>(out, i * N, near_values);
+}
+
+template <int N, typename O, typename I>
+static void launch_up(O *out, const I *in, int n, int h, int w, int c, float scale)
+{
+    size_t count = (size_t)n * h * w * c * 4 / N;
+    LAUNCH((fir_up_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), out, in,
+           count, h, w, c, scale);
 }
 
 static void fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
                    int h, int w, int c, float scale)
 {
-    size_t count = (size_t)n * h * w * c * 4;
-    WITH_TYPE(out_type, O,
-              WITH_TYPE(in_type, I,
-                        LAUNCH((fir_up_kernel<O, I>), cuda_blocks(count, BLOCK), BLOCK, 0,
-                               cuda_stream(), (O *)out, (const I *)in, count, h, w, c, scale)));
+    WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
+                  if (c % 8 == 0)
+                      launch_up<8>((O *)out, (const I *)in, n, h, w, c, scale);
+                  else
+                      launch_up<1>((O *)out, (const I *)in, n, h, w, c, scale);
+              }));
 }
 
-/* The column x of the input (2w wide), its four rows mixed; 0 outside. */
-template <typename T>
-static __device__ inline float column(const T *const rows[4], int x, int w, int c, int k)
+/* sum += weight x the column x of the input (2w wide), its four rows mixed; 0 outside. */
+template <int N, typename T>
+static __device__ inline void add_column(float *sum, float weight, const T *const rows[4], int x,
+                                         int w, int c, int k)
 {
-    if (x < 0 || x >= 2 * w) return 0;
+    const float weights[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+    if (x < 0 || x >= 2 * w) return;
     size_t at = (size_t)x * c + k;
-    float sum = 0.375f * element(rows[1], at) + 0.375f * element(rows[2], at);
-    if (rows[0]) sum += 0.125f * element(rows[0], at);
-    if (rows[3]) sum += 0.125f * element(rows[3], at);
-    return sum;
+    UNROLL
+    for (int r = 0; r < 4; r++) {
+        float v[N];
+        if (!rows[r]) continue;
+        element_load<N>(v, rows[r], at);
+        UNROLL
+        for (int j = 0; j < N; j++)
+            sum[j] += weight * weights[r] * v[j];
+    }
 }
 
-/* A thread for each output; h, w: of the output. */
-template <typename O, typename I>
+/* h, w: of the output. */
+template <int N, typename O, typename I>
 static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h, int w, int c,
                                        float scale)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    int k = (int)(i % c), x = (int)(i / c % w);
-    size_t line = i / c / w, row = (size_t)2 * w * c;
+    int parts = c / N, k = (int)(i % parts) * N, x = (int)(i / parts % w);
+    size_t line = i / parts / w, row = (size_t)2 * w * c;
     int y = (int)(line % h);
     const I *top = in + line * 2 * row;
     const I *const rows[4] = {y > 0 ? top - row : NULL, top, top + row,
                               y + 1 < h ? top + 2 * row : NULL};
-    float a = column(rows, 2 * x - 1, w, c, k), b = column(rows, 2 * x, w, c, k);
-    float d = column(rows, 2 * x + 1, w, c, k), e = column(rows, 2 * x + 2, w, c, k);
-    element_set(out, i, scale * (0.375f * (b + d) + 0.125f * (a + e)));
+    float sum[N];
+    UNROLL
+    for (int j = 0; j < N; j++)
+        sum[j] = 0;
+    add_column<N>(sum, 0.125f, rows, 2 * x - 1, w, c, k);
+    add_column<N>(sum, 0.375f, rows, 2 * x, w, c, k);
+    add_column<N>(sum, 0.375f, rows, 2 * x + 1, w, c, k);
+    add_column<N>(sum, 0.125f, rows, 2 * x + 2, w, c, k);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        sum[j] *= scale;
+    element_store<N>(out, i * N, sum);
+}
+
+template <int N, typename O, typename I>
+static void launch_down(O *out, const I *in, int n, int h, int w, int c, float scale)
+{
+    size_t count = (size_t)n * h * w * c / N;
+    LAUNCH((fir_down_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), out, in,
+           count, h, w, c, scale);
 }
 
 static void fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
                      int h, int w, int c, float scale)
 {
-    size_t count = (size_t)n * h * w * c;
-    WITH_TYPE(out_type, O,
-              WITH_TYPE(in_type, I,
-                        LAUNCH((fir_down_kernel<O, I>), cuda_blocks(count, BLOCK), BLOCK, 0,
-                               cuda_stream(), (O *)out, (const I *)in, count, h, w, c, scale)));
+    WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
+                  if (c % 8 == 0)
+                      launch_down<8>((O *)out, (const I *)in, n, h, w, c, scale);
+                  else
+                      launch_down<1>((O *)out, (const I *)in, n, h, w, c, scale);
+              }));
 }
 
 /* ---- biases: slices of one picture, each cut into pieces by its size alone ---- */

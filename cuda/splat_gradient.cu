@@ -68,7 +68,7 @@ static __device__ void gather_slice(const struct splat_scene &s, const struct sp
                                     int part)
 {
     struct splat_slices k = s.slices[i];
-    struct gaussian_form g = s.form[i];
+    struct gaussian_form g = form_load(s, i);
     int slice = (k.first_row >> k.shift) + part;
     int from = max(max(slice << k.shift, k.first_row), b.first);
     int to = min(min(((slice + 1) << k.shift) - 1, k.last_row), b.last - 1);

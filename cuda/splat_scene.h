@@ -18,13 +18,15 @@ enum {
 };
 
 /* Regions that a Gaussian's box touches, inclusive; x0 > x1: none. */
-struct splat_reach {
+struct __align__(8) splat_reach
+{
     short x0, y0, x1, y1;
 };
 
 /* Rows that a Gaussian reaches, cut into slices of 2^shift rows of the picture. So partial sums do
  * not depend on the bands. */
-struct splat_slices {
+struct __align__(16) splat_slices
+{
     int first_row, last_row; /* inclusive */
     int shift, count;        /* count 0: not in the picture */
 };
@@ -131,6 +133,15 @@ static __device__ __forceinline__ float splat_alpha(float dx, float dy, float A,
                                      __fmul_rn(__fmul_rn(C, dy), dy));
     power = fmaxf(power, 0.0f); /* rounding of a form that is never negative */
     return power <= cut_power ? exp2f(-power) : 0.0f;
+}
+
+/* In two loads: a form's floats are as many as two of them hold. */
+static __device__ __forceinline__ struct gaussian_form form_load(const struct splat_scene &s, int i)
+{
+    const float4 *at = reinterpret_cast<const float4 *>(s.form + i);
+    static_assert(sizeof(struct gaussian_form) == 2 * sizeof(float4), "two loads");
+    float4 a = at[0], b = at[1];
+    return {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
 }
 
 /* ---- sums ---- */

@@ -67,7 +67,7 @@ static __device__ void fill_chunk(struct tile_chunk *chunk, const struct splat_s
         bool keep = false;
         if (at < t.candidates) {
             id = t.list ? t.list[at] : at;
-            g = s.form[id];
+            g = form_load(s, id);
             keep = (t.list || s.slices[id].count > 0) && reaches(g, t.x0, t.y0, s.cut_power);
         }
         int place = kept + block_place(keep, chunk->counts, &total);
