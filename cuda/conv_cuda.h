@@ -72,29 +72,41 @@ static __device__ inline float conv_finish(const struct nn_epilogue &e, float v,
     return v;
 }
 
-/* Eight channels from element i and channel c on; i is a multiple of 8. */
+/* Where a row of sums in shared memory has column c: from 32 on the halves of every eight change
+ * places, so that eight threads that read eight columns each, four at a time, meet all banks. */
+static __device__ inline int conv_sum_at(int c)
+{
+    return c ^ (c >> 3 & 4);
+}
+
+/* Eight channels from element i and channel c on, whose sums begin at column k; i and k are
+ * multiples of 8, `sums` is 16-byte aligned. */
 template <typename T>
 static __device__ inline void conv_finish8(const struct nn_epilogue &e, T *out, const float *sums,
-                                           size_t i, int c)
+                                           int k, size_t i, int c)
 {
     float v[8], residual[8];
     unsigned above = 0, kept = e.mask_in ? e.mask_in[i / 8] : 0xffu;
+    float4 low = *reinterpret_cast<const float4 *>(sums + conv_sum_at(k));
+    float4 high = *reinterpret_cast<const float4 *>(sums + conv_sum_at(k + 4));
+    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
     if (e.residual) element_load8(residual, (const T *)e.residual, i);
     UNROLL
-    for (int k = 0; k < 8; k++) {
-        v[k] = sums[k];
-        if (e.bias) v[k] += e.bias[c + k];
-        if (e.residual) v[k] += residual[k];
-        if (v[k] > 0) above |= 1u << k;
-        if (!(v[k] > 0)) v[k] *= e.slope;
-        if (!(kept >> k & 1)) v[k] *= e.mask_slope;
+    for (int j = 0; j < 8; j++) {
+        if (e.bias) v[j] += e.bias[c + j];
+        if (e.residual) v[j] += residual[j];
+        if (v[j] > 0) above |= 1u << j;
+        if (!(v[j] > 0)) v[j] *= e.slope;
+        if (!(kept >> j & 1)) v[j] *= e.mask_slope;
     }
     if (e.mask_out) e.mask_out[i / 8] = (uint8_t)above;
     element_store8(out, i, v);
 }
 
-/* Stores channels first .. first + columns of one row (pixel) of `channels`, from `sums`. Called
- * with `lane` of `lanes` threads for the row. Masks need channels that are a multiple of 8. */
+/* Stores channels first .. first + columns of one row (pixel) of `channels`, from `sums`
+ * (conv_sum_at). Called with `lane` of `lanes` threads for the row. Masks need channels that are a
+ * multiple of 8. */
 template <typename T>
 static __device__ inline void conv_store_row(const struct nn_epilogue &e, T *out, const float *sums,
                                              size_t row, int first, int columns, int channels,
@@ -104,10 +116,10 @@ static __device__ inline void conv_store_row(const struct nn_epilogue &e, T *out
     size_t at = row * channels + first;
     if (channels % 8 == 0) {
         for (int k = 8 * lane; k < there; k += 8 * lanes)
-            conv_finish8(e, out, sums + k, at + k, first + k);
+            conv_finish8(e, out, sums, k, at + k, first + k);
     } else {
         for (int k = lane; k < there; k += lanes)
-            element_set(out, at + k, conv_finish<T>(e, sums[k], at + k, first + k));
+            element_set(out, at + k, conv_finish<T>(e, sums[conv_sum_at(k)], at + k, first + k));
     }
 }
 

@@ -39,7 +39,7 @@ static __global__ void __launch_bounds__(GROUP_THREADS)
         SETS = PIXELS / 16 / PARTS, /* of a warp */
         CHANNELS = GROUPS * CONV_GROUP,
         PITCH = CHANNELS + 8,
-        SUM_PITCH = CHANNELS + 4
+        SUM_PITCH = CHANNELS + 8 /* store_d */
     };
     DYNAMIC_SHARED(unsigned char, shared);
     uint16_t *halo = (uint16_t *)shared;
@@ -70,11 +70,9 @@ static __global__ void __launch_bounds__(GROUP_THREADS)
     UNROLL
     for (int i = 0; i < SETS; i++)
         UNROLL
-    for (int k = 0; k < 8; k++) {
-        int p = (part * SETS + i) * 16 + mma_row(k % 4);
-        int c = group * CONV_GROUP + k / 4 * 8 + mma_column(k % 4);
-        sums[p * SUM_PITCH + c] = d[i][k / 4].x[k % 4];
-    }
+    for (int half = 0; half < 2; half++)
+        store_d(sums + (part * SETS + i) * 16 * SUM_PITCH, SUM_PITCH, group * CONV_GROUP + half * 8,
+                conv_sum_at, &d[i][half]);
     __syncthreads();
     group_store<uint16_t, WIDTH, CHANNELS, SUM_PITCH>(out, sums, e, grid, place, channel);
 }
@@ -83,7 +81,7 @@ template <int WIDTH, int GROUPS> static void launch_bf16(const struct conv_pass 
 {
     enum { CHANNELS = GROUPS * CONV_GROUP };
     const size_t halo = sizeof(uint16_t) * (WIDTH + 2) * (GROUP_HEIGHT + 2) * (CHANNELS + 8);
-    const size_t sums = sizeof(float) * WIDTH * GROUP_HEIGHT * (CHANNELS + 4);
+    const size_t sums = sizeof(float) * WIDTH * GROUP_HEIGHT * (CHANNELS + 8);
     struct group_grid grid = group_grid_of(&p->shape, WIDTH);
     dim3 blocks((unsigned)grid.tiles, (unsigned)(p->shape.groups / GROUPS));
     LAUNCH((group_bf16<WIDTH, GROUPS>), blocks, GROUP_THREADS, halo > sums ? halo : sums,
@@ -122,7 +120,7 @@ static __global__ void __launch_bounds__(256)
     constexpr int WIDTH = 8, PITCH = CONV_GROUP, SUM_PITCH = CONV_GROUP + 4;
     __shared__ __align__(16) float halo[(WIDTH + 2) * (GROUP_HEIGHT + 2) * PITCH];
     __shared__ float w[9][CONV_GROUP][CONV_GROUP]; /* [tap][from][to] */
-    __shared__ float sums[WIDTH * GROUP_HEIGHT * SUM_PITCH];
+    __shared__ __align__(16) float sums[WIDTH * GROUP_HEIGHT * SUM_PITCH];
     struct group_place place = group_place_of(grid, blockIdx.x, WIDTH);
     int channel = blockIdx.y * CONV_GROUP;
     group_load_halo<WIDTH, CONV_GROUP, PITCH>(halo, in, grid, place, channel);

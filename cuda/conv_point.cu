@@ -9,7 +9,7 @@ enum {
     DEPTH = 32,
     THREADS = 256,
     PITCH = DEPTH + 8,       /* bf16: rows of ldmatrix lie in different banks */
-    SUM_PITCH = COLUMNS + 4, /* fp32 sums of a tile */
+    SUM_PITCH = COLUMNS + 8, /* fp32 sums of a tile: store_d */
     ROWS_F32 = 64,
     DEPTH_F32 = 16,
     LANES = 8, /* that store a row */
@@ -148,10 +148,8 @@ static __global__ void __launch_bounds__(THREADS)
     for (int i = 0; i < 2; i++)
         UNROLL
     for (int j = 0; j < 4; j++)
-        UNROLL
-    for (int k = 0; k < 4; k++)
-        s->sums[(top + 16 * i + mma_row(k)) * SUM_PITCH + left + 8 * j + mma_column(k)] =
-            d[i][j].x[k];
+        store_d(s->sums + (top + 16 * i) * SUM_PITCH, SUM_PITCH, left + 8 * j, conv_sum_at,
+                &d[i][j]);
     __syncthreads();
     store_tile<T>(out, s->sums, e, tile, ROWS, rows, m.n);
 }
@@ -163,7 +161,7 @@ static __global__ void __launch_bounds__(THREADS)
     point_f32(T *out, const F *from, struct matrix m, struct nn_epilogue e, size_t rows)
 {
     __shared__ float a[DEPTH_F32][ROWS_F32 + 4], b[DEPTH_F32][COLUMNS + 4];
-    __shared__ float sums[ROWS_F32 * SUM_PITCH];
+    __shared__ __align__(16) float sums[ROWS_F32 * SUM_PITCH];
     int top = threadIdx.x / 16 * 4, left = threadIdx.x % 16 * 4;
     struct tile tile = tile_of_block(ROWS_F32, m.n);
     float d[4][4] = {};
@@ -184,7 +182,7 @@ static __global__ void __launch_bounds__(THREADS)
     for (int i = 0; i < 4; i++)
         UNROLL
     for (int j = 0; j < 4; j++)
-        sums[(top + i) * SUM_PITCH + left + j] = d[i][j];
+        sums[(top + i) * SUM_PITCH + conv_sum_at(left + j)] = d[i][j];
     __syncthreads();
     store_tile<T>(out, sums, e, tile, ROWS_F32, rows, m.n);
 }

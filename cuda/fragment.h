@@ -47,6 +47,18 @@ static __device__ inline int mma_column(int i)
     return (int)(threadIdx.x % 4) * 2 + i % 2;
 }
 
+/* Row m, column n of the sums to `to` + m * pitch + at(first + n), where at() keeps pairs of
+ * columns together: without bank conflicts where pitch % 32 is 8 or 24. */
+template <typename AT>
+static __device__ inline void store_d(float *to, int pitch, int first, AT at,
+                                      const struct fragment_d *d)
+{
+    UNROLL
+    for (int i = 0; i < 4; i += 2)
+        *reinterpret_cast<float2 *>(to + mma_row(i) * pitch + at(first + mma_column(i))) =
+            make_float2(d->x[i], d->x[i + 1]);
+}
+
 #ifdef __CUDACC__
 
 static __device__ inline unsigned shared_address(const void *p)

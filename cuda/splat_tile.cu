@@ -123,7 +123,7 @@ static __device__ float find_threshold(struct tile_chunk *chunk, const struct sp
     float threshold = 0;
     UNROLL
     for (int k = 0; k < MOST; k++)
-        if (k == K - 1) threshold = best[k];
+        threshold = k < K ? best[k] : threshold; /* as best[K - 1], but from registers */
     return threshold;
 }
 
@@ -166,7 +166,8 @@ static __device__ __forceinline__ float kept_threshold(float v, uint16_t *)
 
 /* MOST: 0 without top K, else K is at most that. T: what the image buffers hold. */
 template <int MOST, typename T>
-static __global__ void render_kernel(struct splat_scene s, struct splat_band b, bool keep)
+static __global__ void __launch_bounds__(TILE_THREADS, MOST > DEFAULT_TOPK ? 3 : 4)
+    render_kernel(struct splat_scene s, struct splat_band b, bool keep)
 {
     DYNAMIC_SHARED(struct tile_chunk, chunk);
     struct tile t = find_tile(s, b);

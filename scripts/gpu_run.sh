@@ -45,8 +45,9 @@ step() {
     code=$?
     tail -n 15 "$out/$name.txt"
     result=ok
+    grep -q '^skipped' "$out/$name.txt" && result='FAILED: something was skipped' code=1
     [ "$code" = 124 ] && result="FAILED: still ran after $limit s"
-    [ "$code" = 0 ] || [ "$code" = 124 ] || result="FAILED with status $code"
+    [ "$code" = 0 ] || [ "$result" != ok ] || result="FAILED with status $code"
     echo "$name: $result, $(($(date +%s) - now)) s" | tee -a "$out/summary.txt"
     [ "$code" = 0 ] || status=1
     return "$code"
