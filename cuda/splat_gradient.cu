@@ -62,26 +62,19 @@ static __device__ void gather(const struct splat_scene &s, const struct splat_ba
     }
 }
 
-/* Slice `part` of Gaussian i. N: channels at once; fewer than GROUP: all that there are. */
+/* Adds the band's pixels of rows [from, to] to the record; begins: sets it. N: channels at once;
+ * fewer than GROUP: all that there are. */
 template <typename T, int N>
-static __device__ void gather_slice(const struct splat_scene &s, const struct splat_band &b, int i,
-                                    int part)
+static __device__ void gather_rows(const struct splat_scene &s, const struct splat_band &b,
+                                   const struct gaussian_form &g, const float *feat, int from,
+                                   int to, bool begins, float *record)
 {
-    struct splat_slices k = s.slices[i];
-    struct gaussian_form g = form_load(s, i);
-    int slice = (k.first_row >> k.shift) + part;
-    int from = max(max(slice << k.shift, k.first_row), b.first);
-    int to = min(min(((slice + 1) << k.shift) - 1, k.last_row), b.last - 1);
-    /* A slice may lie in several bands: the first one to reach it begins its record. */
-    bool begins = max(slice << k.shift, k.first_row) >= b.first;
-    if (from > to) return;
-    float *record = s.record + ((int64_t)i * s.parts + part) * (GAUSSIAN_SUMS + s.channels);
     for (int channel = 0; channel < s.channels; channel += N) {
         float sums[GAUSSIAN_SUMS + N];
         UNROLL
         for (int f = 0; f < GAUSSIAN_SUMS + N; f++)
             sums[f] = 0;
-        gather<T, N>(s, b, g, s.feat + (int64_t)i * s.channels, channel, from, to, sums);
+        gather<T, N>(s, b, g, feat, channel, from, to, sums);
         UNROLL
         for (int f = 0; f < GAUSSIAN_SUMS + N; f++) {
             float sum = warp_sum(sums[f]);
@@ -94,10 +87,31 @@ static __device__ void gather_slice(const struct splat_scene &s, const struct sp
     }
 }
 
+/* Slice `part` of Gaussian i. One that is higher than a band is summed as bands would cut it. */
+template <typename T, int N>
+static __device__ void gather_slice(const struct splat_scene &s, const struct splat_band &b, int i,
+                                    int part)
+{
+    struct splat_slices k = s.slices[i];
+    struct gaussian_form g = form_load(s, i);
+    int slice = (k.first_row >> k.shift) + part;
+    int from = max(max(slice << k.shift, k.first_row), b.first);
+    int to = min(min(((slice + 1) << k.shift) - 1, k.last_row), b.last - 1);
+    /* A slice may lie in several bands: the first one to reach it begins its record. */
+    bool begins = max(slice << k.shift, k.first_row) >= b.first;
+    float *record = s.record + ((int64_t)i * s.parts + part) * (GAUSSIAN_SUMS + s.channels);
+    const float *feat = s.feat + (int64_t)i * s.channels;
+    for (int top = from, bottom; top <= to; top = bottom + 1) {
+        bottom = min(to, top | (BAND_ROWS - 1));
+        gather_rows<T, N>(s, b, g, feat, top, bottom, begins && top == from, record);
+    }
+}
+
 /* Warp i takes slice 0 of Gaussian i, and slice p of the Gaussian p strides before it: so the many
  * slices of a large one fall to warps far apart, without a list. */
 template <typename T, int N>
-static __global__ void gather_kernel(struct splat_scene s, struct splat_band b)
+static __global__ void __launch_bounds__(BLOCK, 4)
+    gather_kernel(struct splat_scene s, struct splat_band b)
 {
     int64_t warp = ((int64_t)blockIdx.x * BLOCK + threadIdx.x) / 32;
     int lane = (int)threadIdx.x % 32;
