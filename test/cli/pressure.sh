@@ -43,11 +43,11 @@ check_squeeze() {
 for size in 64x150 100x301 31x70; do
     run 0 imgtrain render fit --size $size --device cpu -o picture.png
     err_is ""
-    squeeze 0.7 picture.png render fit --size $size --device cpu -o picture.png
+    squeeze 0.85 picture.png render fit --size $size --device cpu -o picture.png
     check_squeeze 2
 done
 run 0 imgtrain render fit --crop 3,20,40,77 --device cpu -o picture.pfm
-squeeze 0.7 picture.pfm render fit --crop 3,20,40,77 --device cpu -o picture.pfm
+squeeze 0.85 picture.pfm render fit --crop 3,20,40,77 --device cpu -o picture.pfm
 check_squeeze 2
 
 run 0 imgtrain sample gan --seeds 0-10 --batch 16 --device cpu -o out
