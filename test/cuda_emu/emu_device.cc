@@ -12,7 +12,7 @@ static cudaError_t last_error, lost_error;
 
 const struct emu_machine *emu_settings(void)
 {
-    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 1, 0, 0, 0, 0};
+    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 1, 0, 0, 0, 0, 0, 0, 0};
     static bool read;
     const char *text = getenv("IMGTRAIN_EMU");
     if (read || !text) return &machine;
@@ -26,6 +26,8 @@ const struct emu_machine *emu_settings(void)
         {"capability=", &machine.capability},   {"fail_alloc=", &machine.fail_alloc},
         {"fail_launch=", &machine.fail_launch}, {"lose=", &machine.lose},
         {"fail_graph=", &machine.fail_graph},   {"code=", &machine.code},
+        {"oom_call=", &machine.oom_call},       {"fail_call=", &machine.fail_call},
+        {"lose_call=", &machine.lose_call},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);
@@ -49,6 +51,22 @@ cudaError_t emu_lost(void)
 void emu_lose(void)
 {
     lost_error = cudaErrorIllegalAddress;
+}
+
+static long long calls;
+
+long long emu_calls(void)
+{
+    return calls;
+}
+
+cudaError_t emu_call(void)
+{
+    calls++;
+    if (calls == emu_settings()->lose_call) emu_lose();
+    if (calls == emu_settings()->oom_call) return emu_error(cudaErrorMemoryAllocation);
+    if (calls == emu_settings()->fail_call) return emu_error(cudaErrorLaunchOutOfResources);
+    return emu_lost();
 }
 
 cudaError_t cudaGetLastError(void)
@@ -232,7 +250,7 @@ bool emu_launch_accepted(const struct emu_grid *g)
 {
     static long long launches;
     log_name(g->name);
-    if (emu_lost() != cudaSuccess) return false;
+    if (emu_call() != cudaSuccess) return false;
     launches++;
     if (launches == emu_settings()->lose) emu_lose();
     cudaError_t error = cudaSuccess;

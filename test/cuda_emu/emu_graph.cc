@@ -156,6 +156,7 @@ static void run_lanes(struct emu_graph *graph)
 /* ---- the runtime's functions ---- */
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
+    EMU_CALL();
     static uint64_t captures;
     struct emu_stream *s = emu_stream_of(stream);
     if (!stream) return emu_error(cudaErrorStreamCaptureUnsupported);
@@ -190,6 +191,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
 {
+    EMU_CALL();
     static long long count;
     (void)flags;
     *exec = NULL;
@@ -238,6 +240,7 @@ static void drop_graph(struct emu_op *op)
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
+    EMU_CALL();
     if (emu_lost() != cudaSuccess) return emu_lost();
     if (!exec) return emu_error(cudaErrorInvalidValue);
     struct graph_op *g = static_cast<struct graph_op *>(calloc(1, sizeof *g));

@@ -21,6 +21,9 @@ void emu_stream_order(unsigned early);
 /* The cudaMalloc after `from_now` - 1 others fails; also to be asked for as fail_alloc=K. */
 void emu_fail_alloc(int from_now);
 
+/* Calls so far of the kind that oom_call, fail_call and lose_call count (emu_runtime.h). */
+long long emu_calls(void);
+
 /* "kernel K block (x,y,z) thread (x,y,z)" of what runs now. */
 void emu_where(char *text, size_t room);
 

@@ -45,6 +45,7 @@ void emu_open_memory(bool open)
 static cudaError_t allocate(void **memory, size_t bytes, bool host)
 {
     *memory = NULL;
+    EMU_CALL();
     if (emu_lost() != cudaSuccess) return emu_lost();
     cudaError_t forbidden = emu_forbid_in_capture();
     if (forbidden != cudaSuccess) return forbidden;
@@ -164,6 +165,7 @@ static bool is_device(const void *address, size_t bytes)
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
+    EMU_CALL();
     if (emu_lost() != cudaSuccess) return emu_lost();
     if (bytes == 0) return cudaSuccess;
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
@@ -198,6 +200,7 @@ cudaError_t emu_copy_to_symbol(void *to, const void *from, size_t bytes)
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
+    EMU_CALL();
     if (emu_lost() != cudaSuccess) return emu_lost();
     if (bytes == 0) return cudaSuccess;
     if (!is_device(memory, bytes)) return emu_error(cudaErrorInvalidValue);

@@ -14,10 +14,12 @@
  *   fail_alloc   the k-th cudaMalloc of the process fails
  *   fail_launch  the k-th launch is refused
  *   fail_graph   the k-th graph finds no memory when it is instantiated
- *   lose         the k-th launch makes the device fail for good */
+ *   lose         the k-th launch makes the device fail for good
+ *   oom_call, fail_call, lose_call: the k-th call that may fail (copies, events, streams, graphs,
+ *                memory, launches) finds no memory, is refused, or loses the device */
 struct emu_machine {
     long long driver, devices, capability, memory, shared, code, fail_alloc, fail_launch,
-        fail_graph, lose;
+        fail_graph, lose, oom_call, fail_call, lose_call;
 };
 const struct emu_machine *emu_settings(void);
 
@@ -26,6 +28,14 @@ cudaError_t emu_error(cudaError_t error);
 /* Any call's result once the device is lost; else cudaSuccess. */
 cudaError_t emu_lost(void);
 void emu_lose(void);
+
+/* The first thing that a call does which may fail: the failure that a test has asked for. */
+cudaError_t emu_call(void);
+#define EMU_CALL()                                                                                 \
+    do {                                                                                           \
+        cudaError_t emu_injected = emu_call();                                                     \
+        if (emu_injected != cudaSuccess) return emu_injected;                                      \
+    } while (0)
 
 /* Device memory is closed to the host but while streams run. */
 void emu_open_memory(bool open);

@@ -90,6 +90,7 @@ cudaError_t emu_enqueue(struct emu_op *op, cudaStream_t stream)
 /* ---- streams ---- */
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
+    EMU_CALL();
     (void)flags;
     struct emu_stream *s = static_cast<struct emu_stream *>(calloc(1, sizeof *s));
     if (!s) abort();
@@ -116,6 +117,7 @@ static cudaError_t check_stream(const struct emu_stream *s)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    EMU_CALL();
     struct emu_stream *s = emu_stream_of(stream);
     cudaError_t forbidden = check_stream(s);
     if (forbidden != cudaSuccess) return forbidden;
@@ -197,6 +199,7 @@ static cudaError_t enqueue_event(void (*run)(struct emu_op *), struct emu_event 
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
+    EMU_CALL();
     (void)flags;
     *event = static_cast<struct emu_event *>(calloc(1, sizeof **event));
     if (!*event) abort();
@@ -217,6 +220,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    EMU_CALL();
     struct emu_stream *s = emu_stream_of(stream);
     cudaError_t error = emu_capture_refuses(stream, false);
     if (error != cudaSuccess) return error;
@@ -250,6 +254,7 @@ static cudaError_t join_capture(struct emu_stream *s, const struct emu_event *ev
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
+    EMU_CALL();
     (void)flags;
     struct emu_stream *s = emu_stream_of(stream);
     if (!event->stream) return emu_lost();
@@ -268,6 +273,7 @@ static cudaError_t check_event(const struct emu_event *event)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    EMU_CALL();
     cudaError_t error = check_event(event);
     if (error != cudaSuccess) return error;
     if (event->stream) run_until(event->stream, event->at);
