@@ -52,7 +52,9 @@ OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
-LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS))
+# The library that stands in for cuDNN (test/cuda_emu/fake_cudnn.c) finds the emulator in the program.
+LDFLAGS += $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
+LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)
 
 # ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
 SRC := $(sort $(wildcard src/*.c src/*/*.c))
@@ -68,14 +70,15 @@ ISA_FLAGS_bf16   := $(ISA_FLAGS_avx512) -mavx512bf16 -DISA_avx512=1 -DCONV_BF16=
 BF16_SRC := $(if $(filter x86_64,$(ARCH)),$(filter src/cpu/isa/conv_%,$(ISA_SRC)))
 OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(B)/isa/%_bf16.o) $(B)/gen/default_yaml.o
 
-# cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator.
+# cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator. cuda/*.c: as all C.
 CUDA_SRC := $(sort $(wildcard cuda/*.cu))
+CUDA_C   := $(sort $(wildcard cuda/*.c))
 EMU_SRC  := $(sort $(wildcard test/cuda_emu/*.cc))
 CUDA_WERROR := $(and $(filter 1,$(CUDA)),$(filter 1,$(WERROR)))
 CUDA_B   := build/cuda-$(subst $() ,-,$(strip $(CUDA_ARCHS)))$(if $(CUDA_WERROR),-werror)
 CUDA_OBJ_1   := $(CUDA_SRC:%.cu=$(CUDA_B)/%.o)
 CUDA_OBJ_emu := $(CUDA_SRC:%.cu=$(B)/%.o) $(EMU_SRC:%.cc=$(B)/%.o)
-OBJ     += $(CUDA_OBJ_$(CUDA_KIND))
+OBJ     += $(CUDA_OBJ_$(CUDA_KIND)) $(if $(filter 0,$(CUDA_KIND)),,$(CUDA_C:%.c=$(B)/%.o))
 LIB_OBJ := $(filter-out $(B)/src/main.o,$(OBJ))
 GEN     := $(B)/gen/config_gen.h
 
@@ -105,6 +108,11 @@ $(B)/src/%.o: src/%.c | $(GEN)
 	@mkdir -p $(@D)
 	@echo "cc $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/cuda/%.o: cuda/%.c | $(GEN)
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -MMD -MP -c $< -o $@
 
 define isa_rule
 $(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
@@ -156,10 +164,10 @@ $(B)/gen/suites.h: FORCE
 $(B)/test/%.o: test/%.c | $(GEN) $(B)/gen/suites.h
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	@$(CC) $(CPPFLAGS) -Itest -I. $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(CPPFLAGS) $(if $(filter emu,$(CUDA_KIND)),-DFAKE_CUDNN='"$(B)/fake_cudnn.so"') -Itest -I. $(CFLAGS) -MMD -MP -c $< -o $@
 $(B)/test/main.o: $(B)/gen/suites.h
 
-$(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ)
+$(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B)/fake_cudnn.so)
 	@echo "link $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(CHECK_FLAGS)
 
@@ -175,8 +183,14 @@ CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))
 # The kernels on the CPU, under sanitizers; every kernel must have run.
 emu-test:
 	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
-emu-run: $(B)/imgtrain $(B)/imgtrain-test
-	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback
+emu-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so
+	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback cudnn
+
+# What stands in for cuDNN, opened at run time like it.
+$(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/cuda_emu/fake_cudnn.h cuda/cudnn_api.h
+	@mkdir -p $(@D)
+	@echo "cc $@"
+	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -shared -fPIC $(filter %.c,$^) -o $@ -lm
 
 # Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
 # its kernel and line. Without OpenMP and other libraries, which it would have to know too.

@@ -6,6 +6,10 @@
 #include "cuda/cuda_device.h"
 #include "cuda/element.h"
 
+extern "C" {
+#include "cuda/cudnn_graph.h"
+}
+
 enum { CONV_GROUP = 16 }; /* channels a group of the fast grouped convolution */
 
 /* One convolution or its adjoint: from the tensor `from` to `to`. */
@@ -18,6 +22,23 @@ struct conv_pass {
     struct nn_epilogue epilogue;
     void *workspace;
 };
+
+/* Any convolution, as nn_ops was asked for it. */
+struct conv_call {
+    enum cudnn_direction direction;
+    struct nn_conv shape;
+    void *to;         /* out, din or dw */
+    const void *from; /* in, or dout of the gradient by the input */
+    const void *with; /* dout of the gradient by the weights */
+    const float *weights;
+    struct nn_epilogue epilogue;
+    void *workspace;
+};
+
+/* conv_ops.cu: by our own kernels. conv_library.cu: by cuDNN's where that was chosen. */
+void conv_native(const struct conv_call *call);
+void conv_by_library(const struct conv_call *call);
+size_t conv_library_workspace(const struct nn_conv *s);
 
 static inline bool conv_is_point(const struct nn_conv *s)
 {

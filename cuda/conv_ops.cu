@@ -17,20 +17,6 @@ static void run(const struct conv_pass *pass)
         conv_any(pass);
 }
 
-static void conv_forward(const struct nn_conv *shape, void *out, const void *in,
-                         const float *weights, const struct nn_epilogue *epilogue, void *workspace)
-{
-    struct conv_pass pass = {*shape, false, out, in, weights, *epilogue, workspace};
-    run(&pass);
-}
-
-static void conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
-                       const float *weights, const struct nn_epilogue *epilogue, void *workspace)
-{
-    struct conv_pass pass = {*shape, true, din, dout, weights, *epilogue, workspace};
-    run(&pass);
-}
-
 /* ---- weight gradients ---- */
 
 static int clamp(int64_t x, int low, int high)
@@ -86,8 +72,8 @@ static __global__ void add_slices(float *dw, const float *sums, size_t floats, i
     *to = total;
 }
 
-static void conv_wgrad(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
-                       void *workspace)
+static void native_wgrad(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
+                         void *workspace)
 {
     bool point = conv_is_point(shape);
     if (!point && !conv_is_group(shape)) {
@@ -117,12 +103,49 @@ static void conv_wgrad(const struct nn_conv *shape, float *dw, const void *in, c
     }
 }
 
+/* ---- the table ---- */
+
+void conv_native(const struct conv_call *c)
+{
+    if (c->direction == CUDNN_WGRAD) {
+        native_wgrad(&c->shape, (float *)c->to, c->from, c->with, c->workspace);
+        return;
+    }
+    struct conv_pass pass = {
+        c->shape,    c->direction == CUDNN_DGRAD, c->to, c->from, c->weights, c->epilogue,
+        c->workspace};
+    run(&pass);
+}
+
+static void conv_forward(const struct nn_conv *shape, void *out, const void *in,
+                         const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+{
+    struct conv_call call = {CUDNN_FORWARD, *shape, out, in, NULL, weights, *epilogue, workspace};
+    conv_by_library(&call);
+}
+
+static void conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
+                       const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+{
+    struct conv_call call = {CUDNN_DGRAD, *shape, din, dout, NULL, weights, *epilogue, workspace};
+    conv_by_library(&call);
+}
+
+static void conv_wgrad(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
+                       void *workspace)
+{
+    struct conv_call call = {CUDNN_WGRAD, *shape, dw, in, dout, NULL, {}, workspace};
+    conv_by_library(&call);
+}
+
 static size_t conv_workspace(const struct nn_conv *s)
 {
-    if (!conv_is_point(s) && !conv_is_group(s)) return 0;
+    size_t library = conv_library_workspace(s);
+    if (!conv_is_point(s) && !conv_is_group(s)) return library;
     struct conv_cut c = cut_of(s);
     size_t wgrad = c.floats * (size_t)c.pieces * (size_t)c.wave * sizeof(float);
     size_t packed = conv_is_group(s) ? conv_group_workspace(s) : 0;
+    if (library > wgrad) wgrad = library;
     return wgrad > packed ? wgrad : packed;
 }
 
@@ -133,4 +156,5 @@ void nn_cuda_install_conv(struct nn_ops *ops)
     ops->conv_forward = conv_forward;
     ops->conv_dgrad = conv_dgrad;
     ops->conv_wgrad = conv_wgrad;
+    ops->conv_library = &conv_library_cuda;
 }

@@ -180,6 +180,7 @@ static void cuda_close(struct device *device)
 {
     struct cuda_device *d = (struct cuda_device *)device;
     splat_cuda_close();
+    conv_library_close();
     cudaFree(d->scratch);
     cudaFree(d->partials);
     cudaFreeHost(d->scratch_host);

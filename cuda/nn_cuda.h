@@ -4,7 +4,14 @@
 
 #include "cuda/launch.h"
 
+extern "C" {
+#include "device/conv_library.h"
+}
+
 const struct nn_ops *nn_ops_cuda(void);
+
+extern const struct conv_library conv_library_cuda; /* conv_library.cu: cuDNN */
+void conv_library_close(void);                      /* before the device's stream goes */
 
 void nn_cuda_install_conv(struct nn_ops *ops);      /* conv_ops.cu: convolutions */
 void nn_cuda_install_grid(struct nn_ops *ops);      /* nn_grid.cu: FIR, grids, embeddings */

@@ -61,6 +61,7 @@ struct side {
     const struct nn_ops *nn;
     struct buffer buffers[SIDE_BUFFERS];
     int count;
+    size_t more_scratch; /* than an operation asks for: of a library's engines */
 };
 
 #if HAVE_CUDA
@@ -169,7 +170,7 @@ static inline float *side_result(struct side *s, const char *name, size_t count,
 /* Scratch: NaN at first, not compared. */
 static inline void *side_scratch(struct side *s, size_t bytes)
 {
-    side_buffer(s, "scratch", NULL, bytes);
+    side_buffer(s, "scratch", NULL, bytes + s->more_scratch);
     return side_kind(s, BUFFER_SCRATCH, 0);
 }
 
@@ -224,9 +225,15 @@ static inline void buffers_compare(const char *name, const struct buffer *b, con
     }
 }
 
-/* Runs `run` on the CPU, with nn_ops_reference(), and on CUDA. */
-static inline void compare_devices(const char *name, void (*run)(struct side *s, int shape),
-                                   int shape)
+#ifdef CUDA_EMU
+enum { EMU_TURNS = 2 };
+#else
+enum { EMU_TURNS = 1 };
+#endif
+
+/* Runs `run` on the CPU, with nn_ops_reference(), and `turns` times on CUDA. */
+static inline void compare_turns(const char *name, void (*run)(struct side *s, int shape),
+                                 int shape, int turns)
 {
     struct side cpu = {0}, cuda = {0};
     setenv("IMGTRAIN_ISA", "base", 1);
@@ -236,11 +243,6 @@ static inline void compare_devices(const char *name, void (*run)(struct side *s,
     ck_assert_msg(cuda_open(&cuda.device) == OK, "%s", error_message());
     cuda.nn = cuda.device->nn;
     void *first[SIDE_BUFFERS] = {NULL};
-#ifdef CUDA_EMU
-    const int turns = 2;
-#else
-    const int turns = 1;
-#endif
     for (int turn = 0; turn < turns; turn++) {
         emu_grid_order(turn == 1);
         run(&cuda, shape);
@@ -266,6 +268,12 @@ static inline void compare_devices(const char *name, void (*run)(struct side *s,
     emu_grid_order(false);
     device_close(cuda.device);
     device_close(cpu.device);
+}
+
+static inline void compare_devices(const char *name, void (*run)(struct side *s, int shape),
+                                   int shape)
+{
+    compare_turns(name, run, shape, EMU_TURNS);
 }
 
 #endif

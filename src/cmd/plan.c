@@ -95,17 +95,19 @@ static const char *yes(bool value)
 
 static void print_rows(const struct planned *p)
 {
-    printf("   %5s %4s %10s %10s %6s %8s %11s %11s %5s %5s\n", "level", "amp", "recompute",
-           "at a time", "bands", "offload", "device", "host", "time", "fits");
+    printf("   %5s %4s %10s %10s %6s %8s %8s %11s %11s %5s %5s\n", "level", "amp", "recompute",
+           "at a time", "bands", "offload", "scratch", "device", "host", "time", "fits");
     for (int i = 0; i < p->ladder.count; i++) {
         const struct ladder_row *row = &p->ladder.rows[i];
         const struct memory_choices *c = &row->choices;
-        char micro[16] = "all", bands[16] = "-";
+        char micro[16] = "all", bands[16] = "-", scratch[32] = "-";
         if (c->micro_batch) snprintf(micro, sizeof micro, "%d", c->micro_batch);
         if (c->bands) snprintf(bands, sizeof bands, "%d", c->bands);
-        printf("%s  %5d %4s %10s %10s %6s %8s %11s %11s %5.2f %5s\n", i == p->chosen ? "*" : " ",
-               c->level, yes(c->amp), yes(c->checkpointing), micro, bands, yes(c->offload),
-               format_bytes((int64_t)row->need.device_bytes).text,
+        if (c->workspace_cap)
+            snprintf(scratch, sizeof scratch, "%s", format_bytes((int64_t)c->workspace_cap).text);
+        printf("%s  %5d %4s %10s %10s %6s %8s %8s %11s %11s %5.2f %5s\n",
+               i == p->chosen ? "*" : " ", c->level, yes(c->amp), yes(c->checkpointing), micro,
+               bands, yes(c->offload), scratch, format_bytes((int64_t)row->need.device_bytes).text,
                format_bytes((int64_t)row->need.host_bytes).text, row->need.relative_time,
                yes(row->fits));
     }
@@ -166,11 +168,12 @@ static void print_json(const struct planned *p)
         const struct ladder_row *row = &p->ladder.rows[i];
         const struct memory_choices *c = &row->choices;
         printf("%s\n {\"level\": %d, \"amp\": %s, \"checkpointing\": %s, \"micro_batch\": %d, "
-               "\"bands\": %d, \"offload\": %s, \"device_bytes\": %zu, \"host_bytes\": %zu, "
+               "\"bands\": %d, \"offload\": %s, \"workspace_cap\": %zu, \"device_bytes\": %zu, "
+               "\"host_bytes\": %zu, "
                "\"relative_time\": %.3f, \"fits\": %s}",
                i ? "," : "", c->level, truth(c->amp), truth(c->checkpointing), c->micro_batch,
-               c->bands, truth(c->offload), row->need.device_bytes, row->need.host_bytes,
-               row->need.relative_time, truth(row->fits));
+               c->bands, truth(c->offload), c->workspace_cap, row->need.device_bytes,
+               row->need.host_bytes, row->need.relative_time, truth(row->fits));
     }
     printf("\n], \"chosen\": %d, \"budget_bytes\": %" PRId64 ", \"largest\": {\"size\": %" PRId64
            ", \"batch\": %" PRId64 ", \"gaussians\": %" PRId64 "}}\n",

@@ -133,11 +133,13 @@ static void key_of_variable(const char *name, size_t length, char key[CONFIG_FUL
     key[used] = '\0';
 }
 
-/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/train.c. */
+/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/train.c, cuda/cudnn_api.c,
+ * the emulator of the tests. */
 static bool is_no_key(const char *name)
 {
     return strncmp(name, "ISA=", 4) == 0 || strncmp(name, "FAULTS=", 7) == 0 ||
-           strncmp(name, "TESTING=", 8) == 0;
+           strncmp(name, "TESTING=", 8) == 0 || strncmp(name, "CUDNN=", 6) == 0 ||
+           strncmp(name, "EMU=", 4) == 0 || strncmp(name, "EMU_LOG=", 8) == 0;
 }
 
 int config_read_environment(struct config_entries *entries, struct config_faults *faults)

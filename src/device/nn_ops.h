@@ -73,9 +73,12 @@ enum nn_sum {
     NN_SUMS
 };
 
+struct conv_library; /* device/conv_library.h */
+
 struct nn_ops {
     const char *name;
-    bool bf16; /* NN_BF16 pays here; elsewhere it works, but slowly */
+    bool bf16;                               /* NN_BF16 pays here; elsewhere it works, but slowly */
+    const struct conv_library *conv_library; /* NULL: there is one way to convolve only */
 
     /* Bytes of scratch that the three convolutions need at most (64-byte aligned when handed in).
      */

@@ -200,7 +200,8 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     int m = choices->micro;
     size_t g = sweep_workspace(&core->g.net, core->ops, m, core->slice);
     size_t d = sweep_workspace(&core->d.net, core->ops, 2 * m, 2 * core->slice);
-    return plan_declare(plan, "workspace", PLAN_WORKSPACE, g > d ? g : d, PLAN_ALWAYS,
+    size_t engines = choices->conv_library ? choices->workspace_cap : 0;
+    return plan_declare(plan, "workspace", PLAN_WORKSPACE, (g > d ? g : d) + engines, PLAN_ALWAYS,
                         &core->g_make.workspace);
 }
 

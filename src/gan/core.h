@@ -22,7 +22,9 @@ struct gan_choices {
     int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
     enum gan_scheme scheme;
     bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
-    bool offload; /* second moments and EMA beside the device */
+    bool offload;         /* second moments and EMA beside the device */
+    bool conv_library;    /* device/conv_library.h is open, */
+    size_t workspace_cap; /* and its engines may have this much scratch */
 };
 
 /* Means over the batch of one step. */
@@ -105,6 +107,10 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
                      const struct gan_choices *choices, struct device *device, struct plan *plan);
 /* After plan_commit: connects the sweeps. */
 void gan_core_connect(struct gan_core *core);
+/* Lets the convolutions' library learn what it does not know yet, by a rehearsal of both steps:
+ * parameters and optimiser stay as they are, all else is overwritten. known: what a checkpoint
+ * says; may be NULL. */
+int gan_core_rehearse(struct gan_core *core, const char *known);
 /* First weights; EMA = G. */
 int gan_core_initialise(struct gan_core *core, uint64_t seed);
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/philox.h"
 #include "config/config.h"
+#include "device/conv_library.h"
 #include "device/device.h"
 #include "gan/dataset.h"
 #include "gan/gan_task.h"
@@ -114,6 +115,7 @@ int gan_declare(struct task_state *s, const struct config *config, const struct 
 {
     struct net_design design;
     struct gan_choices choices = gan_choices_of(config, way);
+    choices.conv_library = s->conv_library;
     size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
     memset(&s->core, 0, sizeof s->core);
     TRY(gan_design(&design, config, s->classes));
@@ -164,6 +166,18 @@ static bool use_amp(const struct task_setup *setup)
     return false;
 }
 
+static int open_conv_library(struct task_state *s)
+{
+    static const enum conv_use uses[] = {[CONFIG_GAN_CONV_AUTO] = CONV_AUTO,
+                                         [CONFIG_GAN_CONV_CUDNN] = CONV_ALWAYS,
+                                         [CONFIG_GAN_CONV_NATIVE] = CONV_NEVER};
+    const struct conv_library *library = s->device->nn->conv_library;
+    enum conv_use use = uses[s->config->gan.conv];
+    if (library) return library->open(use, s->config->deterministic, &s->conv_library);
+    if (use != CONV_ALWAYS) return OK;
+    return fail(ERR_DEVICE, "conv: cudnn: %s has none", s->device->name);
+}
+
 static int gan_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
@@ -178,6 +192,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     s->gap = (double)NAN;
     s->stop_requested = setup->stop_requested;
     TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
+    TRY(open_conv_library(s));
     TRY(open_data(s, setup));
     if (setup->resume) {
         TRY(store_get_int(setup->resume, "step", &s->steps_done));
@@ -208,11 +223,13 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
              s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? 'A' : 'C',
              s->way.amp ? ", mixed precision" : "");
-    if (setup->resume) {
-        TRY(gan_load(&s->core, &s->progress, setup->resume));
-        return tracking_load(&s->tracking, &s->core.g.net, setup->resume);
+    if (!setup->resume) {
+        TRY(gan_core_initialise(&s->core, seed_of(s)));
+        return gan_core_rehearse(&s->core, NULL);
     }
-    return gan_core_initialise(&s->core, seed_of(s));
+    TRY(gan_load(&s->core, &s->progress, setup->resume));
+    TRY(tracking_load(&s->tracking, &s->core.g.net, setup->resume));
+    return gan_core_rehearse(&s->core, store_get(setup->resume, "gan.conv"));
 }
 
 static const struct plan *gan_plan(const struct task_state *s)

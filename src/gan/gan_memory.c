@@ -14,12 +14,22 @@
 
 enum { SIZE_MOST = 1024, BATCH_MOST = 65536 }; /* as the keys gan.size and gan.batch */
 
+/* The last level does without: but another engine gives other bits. */
+static size_t workspace_cap(const struct task_state *s, int level)
+{
+    bool has = level < MEMORY_OFFLOAD || s->config->deterministic;
+    return has ? (size_t)s->config->memory.workspace : 0;
+}
+
 int gan_list(const struct task_state *s, struct memory_choices *list)
 {
     int w = gan_picture_width(s->config), h = gan_picture_height(s->config);
     bool may_mix =
         s->device->nn->bf16 && !s->config->deterministic && (w > h ? w : h) > NET_FULL_PRECISION;
-    return gan_ways(s->config, s->amp, may_mix, list);
+    int count = gan_ways(s->config, s->amp, may_mix, list);
+    for (int i = 0; s->conv_library && i < count; i++)
+        list[i].workspace_cap = workspace_cap(s, list[i].level);
+    return count;
 }
 
 int gan_need(const struct task_state *s, const struct memory_choices *way, struct memory_need *need)
@@ -33,6 +43,7 @@ int gan_need(const struct task_state *s, const struct memory_choices *way, struc
     if (!trial) return fail(ERR_SYSTEM, "out of memory");
     trial->device = s->device;
     trial->classes = s->classes;
+    trial->conv_library = s->conv_library;
     trial->plan = plan_create();
     TRY_CLEANUP(trial->plan ? OK : ERR_SYSTEM);
     TRY_CLEANUP(gan_declare(trial, &config, way));
@@ -103,6 +114,7 @@ int gan_replan(struct task_state *s, const struct memory_choices *way)
             gan_core_connect(&s->core);
             s->way = *way;
             s->way.work.batch = (int)s->sized.gan.batch;
+            code = gan_core_rehearse(&s->core, NULL);
         } else {
             *s = *before;
             plan_connect(s->plan);

@@ -24,6 +24,7 @@ struct task_state {
     int classes;               /* of the set, also when it is not loaded */
     struct memory_choices way; /* how memory is saved */
     bool amp;                  /* mixed precision: a part of the result, so no way to save */
+    bool conv_library;         /* cuDNN may take convolutions: device/conv_library.h */
     struct plan *plan;
     struct gan_core core;
     struct gan_progress progress; /* what a checkpoint holds besides tensors */

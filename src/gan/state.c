@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/philox.h"
+#include "device/conv_library.h"
 #include "store/safetensors.h"
 
 #include <inttypes.h>
@@ -112,6 +113,15 @@ static const struct net *range_net(const struct gan_core *core, int range)
     return ranges[range].d ? &core->d.net : &core->g.net;
 }
 
+static int store_engines(const struct gan_core *core, struct store_writer *writer)
+{
+    char *text = NULL;
+    TRY(core->ops->conv_library->store(&text));
+    int code = store_set(writer, "gan.conv", text);
+    free(text);
+    return code;
+}
+
 int gan_store(struct gan_core *core, const struct gan_progress *progress,
               struct store_writer *writer)
 {
@@ -129,6 +139,7 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     snprintf(text, sizeof text, "%016" PRIx64, progress->fingerprint);
     TRY(store_set(writer, "gan.fingerprint", text));
     TRY(store_set(writer, "gan.amp", core->choices.amp ? "1" : "0"));
+    if (core->choices.conv_library) TRY(store_engines(core, writer));
     return store_design(&core->design, writer);
 }
 

@@ -81,6 +81,7 @@ struct gan_choices gan_choices_of(const struct config *config, const struct memo
         .scheme = way->checkpointing ? GAN_SCHEME_C : GAN_SCHEME_A,
         .amp = way->amp,
         .offload = way->offload,
+        .workspace_cap = way->workspace_cap,
     };
 }
 

@@ -39,7 +39,7 @@ sys.exit(not eval(sys.argv[1]))' "$1" <"$out" 2>"$err"; then pass; else flunk "n
 }
 
 run 0 imgtrain plan gan.yaml --json
-check 'list(rows[0]) == "level amp checkpointing micro_batch bands offload device_bytes host_bytes relative_time fits".split()'
+check 'list(rows[0]) == "level amp checkpointing micro_batch bands offload workspace_cap device_bytes host_bytes relative_time fits".split()'
 check 'p["chosen"] == 0 and row["level"] == 0 and row["micro_batch"] == 64 and p["budget_bytes"] > 0'
 check 'sorted({r["level"] for r in rows}) == [0, 1, 2, 4]'
 check 'all(r["fits"] == (r["device_bytes"] <= p["budget_bytes"]) for r in rows)'

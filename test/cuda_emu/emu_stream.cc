@@ -162,6 +162,23 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void 
     return emu_enqueue(&h->op, stream);
 }
 
+/* For libraries opened at run time: queues work with device memory at hand; `data` is free()d when
+ * it will not run any more. */
+static void drop_host(struct emu_op *op)
+{
+    free(reinterpret_cast<struct host_op *>(op)->data);
+    free(op);
+}
+
+extern "C" int emu_launch_host(void *stream, cudaHostFn_t function, void *data);
+extern "C" int emu_launch_host(void *stream, cudaHostFn_t function, void *data)
+{
+    struct host_op *h = static_cast<struct host_op *>(calloc(1, sizeof *h));
+    if (!h) abort();
+    *h = {{NULL, run_host, drop_host}, function, data};
+    return emu_enqueue(&h->op, static_cast<cudaStream_t>(stream));
+}
+
 /* ---- events ---- */
 struct event_op {
     struct emu_op op;

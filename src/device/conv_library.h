@@ -1,0 +1,38 @@
+/* Convolutions by a library (cuDNN) on a device that may have one beside its own kernels. Which of
+ * both takes a convolution, and which of the library's engines, is learnt before the first step by
+ * running each on its own operands, and kept with the run's state: the engine decides the last bits
+ * of the result.
+ *
+ * deterministic: whatever is asked for is done slice by slice (nn_ops.h), with engines that add in
+ * one order, nothing fused, chosen by the library's first guess instead of by time: so neither
+ * micro-batches nor the clock change a bit. Otherwise both may, in the last bits. */
+#ifndef IMGTRAIN_DEVICE_CONV_LIBRARY_H
+#define IMGTRAIN_DEVICE_CONV_LIBRARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum conv_use {
+    CONV_AUTO,   /* where it is there and faster */
+    CONV_ALWAYS, /* wherever it has an engine */
+    CONV_NEVER
+};
+
+struct conv_library {
+    /* To be called before anything else, as often as one likes: forgets all choices. *used: whether
+     * the library may be called from now on; why not is logged. ERR_DEVICE: CONV_ALWAYS, and it is
+     * not there. */
+    int (*open)(enum conv_use use, bool deterministic, bool *used);
+    /* From begin to end, a convolution that was not met before is tried in all ways when it is
+     * called: its result is right, but a gradient may have been added to many times. Engines take
+     * `scratch` bytes at most, from then on behind conv_workspace bytes of the workspace. Outside,
+     * what was not met takes the device's own kernels. end logs what was chosen. */
+    int (*begin)(size_t scratch);
+    int (*end)(void);
+    /* The choices as text, the caller's to free; and back, after begin: those that the library
+     * cannot follow any more are learnt anew. */
+    int (*store)(char **text);
+    int (*restore)(const char *text);
+};
+
+#endif
