@@ -242,6 +242,8 @@ int splat_cuda_sample(struct device *device, const struct splat_workspace *works
     if (!memory) return fail(ERR_SYSTEM, "out of memory for drawing %lld pixels", (long long)count);
     splat_draws_layout(&draws, memory);
     int code = splat_draws_run(&draws, &drawing);
+    if (code != OK)
+        (void)cudaStreamSynchronize(cuda_stream()); /* copies of it may be on their way */
     free(memory);
     return code;
 }
