@@ -150,18 +150,19 @@ START_TEST(plateau_decays_then_stops)
 }
 END_TEST
 
-/* The cosine has nothing to do with plateaus, and stays at its end. */
+/* The cosine begins at lr_hold, has nothing to do with plateaus, and stays at its end. */
 START_TEST(rates_fall_along_a_cosine)
 {
     struct config *config;
-    const char *text = "lr_end: 0.2\nmax_steps: 1000\n";
+    const char *text = "lr_end: 0.2\nlr_hold: 0.2\nmax_steps: 1000\n";
     ck_assert_int_eq(config_load_text(&config, "test", text, strlen(text), 0, NULL), 0);
     struct splat_schedule schedule;
     splat_schedule_init(&schedule);
     const struct {
         int64_t step;
         double factor;
-    } expected[] = {{0, 1}, {250, 0.6 + 0.4 * sqrt(0.5)}, {500, 0.6}, {1000, 0.2}, {2000, 0.2}};
+    } expected[] = {{0, 1},     {200, 1},    {400, 0.6 + 0.4 * sqrt(0.5)},
+                    {600, 0.6}, {1000, 0.2}, {2000, 0.2}};
     for (size_t k = 0; k < sizeof expected / sizeof *expected; k++) {
         double factor = splat_schedule_factor(&schedule, &config->splat, expected[k].step);
         ck_assert_msg(fabs(factor - expected[k].factor) <= 1e-9, "%g at step %lld", factor,

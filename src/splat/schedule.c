@@ -19,8 +19,10 @@ double splat_schedule_factor(const struct splat_schedule *schedule,
                              const struct config_splat *config, int64_t step)
 {
     if (!follows_cosine(config)) return schedule->factor;
-    double done = (double)step / (double)config->max_steps;
-    return cosine_between(1, config->lr_end, done < 1 ? done : 1);
+    double begin = config->lr_hold * (double)config->max_steps;
+    double fallen = ((double)step - begin) / ((double)config->max_steps - begin);
+    if (!(fallen > 0)) return 1; /* also where it is 0 / 0 */
+    return cosine_between(1, config->lr_end, fallen < 1 ? fallen : 1);
 }
 
 void splat_schedule_update(struct splat_schedule *schedule, const struct config_splat *config,
