@@ -5,6 +5,7 @@
 #include "cuda/nn_cuda.h"
 
 extern "C" {
+#include "base/clock.h"
 #include "base/log.h"
 #include "cuda/cudnn_choice.h"
 }
@@ -14,7 +15,10 @@ enum { BLOCK = 256, TIMED_RUNS = 5, TIMED_ROUNDS = 2 };
 static struct {
     struct conv_choices choices;
     bool is_open, on, learning;
-    int failure; /* of learning */
+    int failure;     /* of learning */
+    double deadline; /* of learning */
+    bool (*stop)(void);
+    bool left; /* some convolutions have no choice, as there was no time */
     cudaEvent_t start, end;
 } state;
 
@@ -205,16 +209,32 @@ static struct conv_key key_of(const struct conv_call *c)
     return key;
 }
 
+/* Without a clock there is one plan to make, and all must be known before the first step. */
+static bool has_time(void)
+{
+    if (state.choices.library.deterministic) return true;
+    if (clock_seconds() < state.deadline && !(state.stop && state.stop())) return true;
+    state.left = true;
+    return false;
+}
+
+static struct conv_choice *learn(const struct conv_key *key, struct conv_call *c)
+{
+    if (!has_time()) return NULL;
+    if (state.choices.learnt == 0)
+        log_info("conv: trying cuDNN's engines; what has none chosen yet may take a minute or two");
+    struct conv_choice *choice = conv_choices_learn(&state.choices, key, trial, c);
+    if (!choice) state.failure = fail(ERR_SYSTEM, "out of memory");
+    return choice;
+}
+
 static void convolve(struct conv_call *c)
 {
     struct conv_choice *choice = NULL;
     if (is_possible(c)) {
         struct conv_key key = key_of(c);
         choice = conv_choices_find(&state.choices, &key);
-        if (!choice && state.learning) {
-            choice = conv_choices_learn(&state.choices, &key, trial, c);
-            if (!choice) state.failure = fail(ERR_SYSTEM, "out of memory");
-        }
+        if (!choice && state.learning) choice = learn(&key, c);
     }
     if (!choice || choice->way == CONV_NATIVE) {
         conv_native(c);
@@ -304,11 +324,15 @@ static int library_open(enum conv_use use, bool deterministic, bool *used)
     return OK;
 }
 
-static int library_begin(size_t scratch)
+static int library_begin(size_t scratch, double seconds, bool (*stop)(void))
 {
     if (!state.on) return OK;
+    if (scratch != state.choices.scratch) conv_choices_forget(&state.choices);
     state.choices.scratch = scratch;
     state.failure = OK;
+    state.deadline = clock_seconds() + seconds;
+    state.stop = stop;
+    state.left = false;
     int code = cudnn_library_start(&state.choices.library, cuda_stream());
     if (code < 0 && state.choices.use == CONV_ALWAYS) return fail_within(code, "conv: cudnn");
     if (code < 0) {
@@ -331,6 +355,8 @@ static int library_end(void)
     if (c->learnt)
         log_info("conv: cuDNN %zu for %s", c->library.api.cudnnGetVersion(),
                  conv_choices_describe(c, text, sizeof text));
+    if (state.left)
+        log_info("conv: no time to try cuDNN for all: own kernels for the rest, until a resume");
     state.choices.learnt = 0;
     return state.failure;
 }
@@ -342,7 +368,7 @@ static int library_store(char **text)
 
 static int library_restore(const char *text)
 {
-    return conv_choices_restore(&state.choices, text);
+    return state.learning ? conv_choices_restore(&state.choices, text) : OK;
 }
 
 void conv_library_close(void)

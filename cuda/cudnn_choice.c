@@ -253,8 +253,10 @@ int conv_choices_restore(struct conv_choices *c, const char *text)
 {
     size_t version;
     int deterministic, used = 0, lost = 0;
-    if (sscanf(text, "cudnn %zu deterministic %d\n%n", &version, &deterministic, &used) != 2)
-        return fail(ERR_DATA, "the choices of engines cannot be read");
+    if (sscanf(text, "cudnn %zu deterministic %d\n%n", &version, &deterministic, &used) != 2) {
+        log_warning("conv: engines are chosen anew: those of the checkpoint cannot be read");
+        return OK;
+    }
     if (version != c->library.api.cudnnGetVersion() ||
         (deterministic != 0) != c->library.deterministic) {
         log_info("conv: engines are chosen anew: they were for cuDNN %zu%s", version,

@@ -38,6 +38,7 @@ END_TEST
 #define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
 enum { SCRATCH = 1 << 16, LITTLE_SCRATCH = 64 };
+static const double FOREVER = 1e9;
 
 static void fake(const char *words)
 {
@@ -65,7 +66,7 @@ static void learnt(struct side *s, int i)
         s->more_scratch = spare.more_scratch = how.scratch;
         MUST(library->open(how.use, how.deterministic, &used));
         ck_assert(used);
-        MUST(library->begin(how.scratch));
+        MUST(library->begin(how.scratch, FOREVER, NULL));
         how.run(&spare, i);
         MUST(library->end());
         side_close(&spare);
@@ -126,13 +127,22 @@ static void one_close(struct one *o)
     device_close(o->side.device);
 }
 
+/* The convolution of one_learn() once more. */
+static void one_run(struct one *o)
+{
+    struct side *s = &o->side;
+    struct nn_epilogue e = {.slope = 0.2f, .bias = s->buffers[3].memory};
+    s->nn->conv_forward(&o->shape, s->buffers[1].memory, s->buffers[0].memory, s->buffers[2].memory,
+                        &e, s->buffers[4].memory);
+}
+
 /* Learns with this scratch, unless `text` says it already; what was chosen, to be freed. */
 static char *one_learn(struct one *o, size_t scratch, const char *text)
 {
     char *chosen = NULL;
     struct side *s = &o->side;
     s->more_scratch = scratch;
-    MUST(o->library->begin(scratch));
+    MUST(o->library->begin(scratch, FOREVER, NULL));
     if (text) MUST(o->library->restore(text));
     const void *in = side_typed(s, "in", o->shape.in_type, pixels_of(&o->shape) * 16, 1, 0);
     void *out = side_typed(s, "out", o->shape.in_type, pixels_of(&o->shape) * 16, 2, 0);
@@ -178,11 +188,14 @@ START_TEST(absence_has_a_reason)
     struct one o;
     bool used;
     one_open(&o, "no_handle", CONV_AUTO, false, NN_F32);
-    char *chosen = one_learn(&o, 0, NULL);
-    ck_assert_ptr_null(strchr(chosen, ':')); /* nothing was asked of it */
+    char *chosen = one_learn(&o, 0,
+                             "cudnn 91000 deterministic 0\n"
+                             "0 6 5 3 16 16 3 1 0 1 0 0.2 0 0 : 0\n");
+    ck_assert_ptr_null(
+        strchr(chosen, ':')); /* nothing was asked of it, nor taken from a checkpoint */
     free(chosen);
     MUST(o.library->open(CONV_ALWAYS, false, &used));
-    ck_assert_int_eq(o.library->begin(0), ERR_DEVICE);
+    ck_assert_int_eq(o.library->begin(0, FOREVER, NULL), ERR_DEVICE);
     one_close(&o);
     static const char *const paths[] = {"/nowhere/libcudnn.so.9", "libm.so.6"};
     for (int i = 0; i < 2; i++) {
@@ -229,8 +242,8 @@ START_TEST(choices_are_kept)
     ck_assert_ptr_nonnull(strstr(other, ": 0\n"));
     one_close(&o);
     one_open(&o, "", CONV_AUTO, false, NN_F32);
-    MUST(o.library->begin(0));
-    ck_assert_int_eq(o.library->restore("engines of another program"), ERR_DATA);
+    MUST(o.library->begin(0, FOREVER, NULL));
+    MUST(o.library->restore("engines of another program")); /* no reason to end a run */
     MUST(o.library->restore("cudnn 91000 deterministic 0\n0 1 2 : x\n0 0 0 0 0 0 0 0 0 0 0 0 0 0 : "
                             "1 5 junk\n"));
     MUST(o.library->end());
@@ -239,6 +252,57 @@ START_TEST(choices_are_kept)
     free(again);
     free(changed);
     free(other);
+}
+END_TEST
+
+static bool stopped(void)
+{
+    return true;
+}
+
+/* Without time, or when the run is to stop: our own kernels, until there is time. */
+START_TEST(learning_has_an_end)
+{
+    for (int i = 0; i < 2; i++) {
+        struct one o;
+        char *none = NULL;
+        one_open(&o, "", CONV_ALWAYS, false, NN_F32);
+        free(one_learn(&o, 64, NULL)); /* operands */
+        MUST(o.library->open(CONV_ALWAYS, false, &o.used));
+        MUST(o.library->begin(64, i ? FOREVER : 0, i ? stopped : NULL));
+        one_run(&o);
+        MUST(o.library->end());
+        one_run(&o);
+        MUST(o.library->store(&none));
+        ck_assert_ptr_null(strchr(none, ':'));
+        MUST(o.library->begin(64, FOREVER, NULL));
+        one_run(&o);
+        MUST(o.library->end());
+        free(none);
+        MUST(o.library->store(&none));
+        ck_assert_ptr_nonnull(strchr(none, ':'));
+        free(none);
+        one_close(&o);
+    }
+}
+END_TEST
+
+/* A way of the memory ladder without room for engines: none may write behind the workspace. */
+START_TEST(less_scratch_is_another_choice)
+{
+    struct one o;
+    char *less = NULL;
+    one_open(&o, "no_fusion", CONV_ALWAYS, true, NN_F32);
+    char *more = one_learn(&o, SCRATCH, NULL);
+    ck_assert_ptr_nonnull(strstr(more, ": 1 5 ")); /* 40000 bytes */
+    MUST(o.library->begin(64, FOREVER, NULL));
+    one_run(&o);
+    MUST(o.library->end());
+    MUST(o.library->store(&less));
+    ck_assert_ptr_nonnull(strstr(less, ": 1 6 ")); /* 64 bytes */
+    free(more);
+    free(less);
+    one_close(&o);
 }
 END_TEST
 
@@ -280,7 +344,7 @@ START_TEST(micro_batches_change_no_bit)
     const uint16_t *in = side_typed(s, "in", NN_BF16, count, 1, 0);
     const uint16_t *dout = side_typed(s, "dout", NN_BF16, count, 2, 0);
     void *workspace = side_scratch(s, s->nn->conv_workspace(&c));
-    MUST(o.library->begin(64));
+    MUST(o.library->begin(64, FOREVER, NULL));
     s->nn->conv_wgrad(&c, side_floats(s, "spare", weights, 3, -1, 1, 0), in, dout, workspace);
     MUST(o.library->end());
     float *whole = side_floats(s, "whole", weights, 3, -1, 1, 0);
@@ -305,6 +369,8 @@ static void add_tests(TCase *tests)
     tcase_add_test(tests, the_right_engine_is_taken);
     tcase_add_test(tests, absence_has_a_reason);
     tcase_add_test(tests, choices_are_kept);
+    tcase_add_test(tests, learning_has_an_end);
+    tcase_add_test(tests, less_scratch_is_another_choice);
     tcase_add_test(tests, failures_fall_back);
     tcase_add_test(tests, micro_batches_change_no_bit);
 }

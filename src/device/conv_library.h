@@ -25,9 +25,11 @@ struct conv_library {
     int (*open)(enum conv_use use, bool deterministic, bool *used);
     /* From begin to end, a convolution that was not met before is tried in all ways when it is
      * called: its result is right, but a gradient may have been added to many times. Engines take
-     * `scratch` bytes at most, from then on behind conv_workspace bytes of the workspace. Outside,
-     * what was not met takes the device's own kernels. end logs what was chosen. */
-    int (*begin)(size_t scratch);
+     * `scratch` bytes at most, from then on behind conv_workspace bytes of the workspace; what was
+     * chosen for another scratch is forgotten. Outside, what was not met takes the device's own
+     * kernels, and so does, unless deterministic, what is met after `seconds` or when `stop` (or
+     * NULL) says so: the next begin goes on. end logs what was chosen. */
+    int (*begin)(size_t scratch, double seconds, bool (*stop)(void));
     int (*end)(void);
     /* The choices as text, the caller's to free; and back, after begin: those that the library
      * cannot follow any more are learnt anew. */

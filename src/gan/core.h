@@ -109,8 +109,8 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
 void gan_core_connect(struct gan_core *core);
 /* Lets the convolutions' library learn what it does not know yet, by a rehearsal of both steps:
  * parameters and optimiser stay as they are, all else is overwritten. known: what a checkpoint
- * says; may be NULL. */
-int gan_core_rehearse(struct gan_core *core, const char *known);
+ * says; may be NULL. stop: polled; may be NULL. */
+int gan_core_rehearse(struct gan_core *core, const char *known, bool (*stop)(void));
 /* First weights; EMA = G. */
 int gan_core_initialise(struct gan_core *core, uint64_t seed);
 

@@ -225,11 +225,11 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              s->way.amp ? ", mixed precision" : "");
     if (!setup->resume) {
         TRY(gan_core_initialise(&s->core, seed_of(s)));
-        return gan_core_rehearse(&s->core, NULL);
+        return gan_core_rehearse(&s->core, NULL, s->stop_requested);
     }
     TRY(gan_load(&s->core, &s->progress, setup->resume));
     TRY(tracking_load(&s->tracking, &s->core.g.net, setup->resume));
-    return gan_core_rehearse(&s->core, store_get(setup->resume, "gan.conv"));
+    return gan_core_rehearse(&s->core, store_get(setup->resume, "gan.conv"), s->stop_requested);
 }
 
 static const struct plan *gan_plan(const struct task_state *s)

@@ -114,7 +114,7 @@ int gan_replan(struct task_state *s, const struct memory_choices *way)
             gan_core_connect(&s->core);
             s->way = *way;
             s->way.work.batch = (int)s->sized.gan.batch;
-            code = gan_core_rehearse(&s->core, NULL);
+            code = gan_core_rehearse(&s->core, NULL, s->stop_requested);
         } else {
             *s = *before;
             plan_connect(s->plan);

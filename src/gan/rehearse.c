@@ -4,6 +4,9 @@
 #include "device/device.h"
 #include "gan/core.h"
 
+/* Trying engines may take this long: some are compiled first. */
+static const double LEARN_SECONDS = 120;
+
 /* Every sweep of a step of n pairs. */
 static void sweep_all(struct gan_core *core, int n)
 {
@@ -20,7 +23,7 @@ static void sweep_all(struct gan_core *core, int n)
     sweep_adjoint(&core->g_back, true);
 }
 
-int gan_core_rehearse(struct gan_core *core, const char *known)
+int gan_core_rehearse(struct gan_core *core, const char *known, bool (*stop)(void))
 {
     const struct conv_library *library = core->ops->conv_library;
     struct sweep *sweeps[] = {&core->g_make,  &core->g_learn,  &core->g_back,
@@ -29,7 +32,7 @@ int gan_core_rehearse(struct gan_core *core, const char *known)
     const int *labels[SWEEPS];
     int batch = core->choices.batch, micro = core->choices.micro;
     if (!core->choices.conv_library) return OK;
-    TRY(library->begin(core->choices.workspace_cap));
+    TRY(library->begin(core->choices.workspace_cap, LEARN_SECONDS, stop));
     int code = known ? library->restore(known) : OK;
     core->ops->zero(core->factors, 2 * (size_t)micro * sizeof(float));
     for (int i = 0; i < SWEEPS; i++) {
