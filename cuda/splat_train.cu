@@ -2,6 +2,10 @@
  * again for as long as nothing but the rates changes. */
 #include "cuda/splat_cuda.h"
 
+extern "C" {
+#include "base/log.h"
+}
+
 /* What a graph was made for; padding is zero, so that memcmp compares. */
 struct graph_key {
     struct splat_workspace workspace;
@@ -16,6 +20,8 @@ static struct {
     struct splat_status *status;        /* pinned */
     struct splat_status *device_status; /* in the workspace of the key */
     bool ahead;                         /* steps were launched that nobody has waited for */
+    bool warm;                          /* a step of this key was done without a graph */
+    bool no_graph;                      /* making one failed */
 } trainer;
 
 static void drop_graph(void)
@@ -126,20 +132,42 @@ static int catch_up(struct device *device, const struct splat_scene *scene)
     return OK;
 }
 
-/* Makes the graph for this training; a stop that nobody has seen yet stays to be seen. */
+/* The steps from here on are of another key; a stop that nobody has seen yet stays to be seen. */
 static int renew(struct device *device, const struct splat_scene *scene,
-                 const struct graph_key *key, const struct splat_training *training)
+                 const struct graph_key *key)
 {
     if (trainer.ahead) {
         TRY(catch_up(device, scene));
         if (trainer.status->stopped) return OK;
     }
     drop_graph();
-    TRY(device->graph_begin(device));
+    trainer.warm = false;
+    memcpy(&trainer.key, key, sizeof *key);
+    return OK;
+}
+
+/* Behind graph_begin. */
+static int capture(struct device *device, const struct splat_scene *scene,
+                   const struct splat_training *training)
+{
     int queued = queue_step(scene, training), code = device->graph_end(device, &trainer.graph);
     if (queued < 0) drop_graph();
-    memcpy(&trainer.key, key, sizeof *key);
     return code < 0 ? code : queued;
+}
+
+/* The first step of a key is done without a graph: what is loaded when a kernel is used for the
+ * first time cannot be captured. All are where there can be none: that costs time alone. */
+static int run(struct device *device, const struct splat_scene *scene,
+               const struct splat_training *training, bool graphed)
+{
+    if (graphed && trainer.warm && !trainer.graph && !trainer.no_graph) {
+        TRY(device->graph_begin(device)); /* an error is of what was asked for before */
+        trainer.no_graph = capture(device, scene, training) < 0;
+        if (trainer.no_graph) log_warning("steps go on without a graph: %s", error_message());
+    }
+    trainer.warm = graphed;
+    return graphed && trainer.graph ? device->graph_launch(device, trainer.graph)
+                                    : queue_step(scene, training);
 }
 
 int splat_cuda_train(struct device *device, const struct splat_workspace *workspace,
@@ -156,14 +184,13 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     scene.status++; /* that of training */
     struct graph_key key = key_of(workspace, training);
     bool graphed = !training->target.beside; /* else the host copies within the step */
-    if (graphed && (!trainer.graph || memcmp(&key, &trainer.key, sizeof key) != 0))
-        TRY(renew(device, &scene, &key, training));
+    if (graphed && memcmp(&key, &trainer.key, sizeof key) != 0) TRY(renew(device, &scene, &key));
     bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */
     if (!stopped) {
         struct splat_rates rates =
             splat_rates_of(training->groups, SPLAT_GROUPS, training->t, training->b2);
         LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
-        TRY(graphed ? device->graph_launch(device, trainer.graph) : queue_step(&scene, training));
+        TRY(run(device, &scene, training, graphed));
         trainer.ahead = true;
         if (wait) TRY(catch_up(device, &scene));
     }

@@ -124,6 +124,53 @@ START_TEST(graph_is_the_same_as_single_steps)
 }
 END_TEST
 
+static int graphs;
+static int (*real_begin)(struct device *device);
+static int (*real_end)(struct device *device, struct device_graph **graph);
+
+static int counted_begin(struct device *device)
+{
+    graphs++;
+    return real_begin(device);
+}
+
+static int failing_end(struct device *device, struct device_graph **graph)
+{
+    expect_ok(real_end(device, graph));
+    device->graph_free(device, *graph);
+    *graph = NULL;
+    return ERR_DEVICE;
+}
+
+/* What kernels need at their first use comes before the graph; where one cannot be made (_i = 1),
+ * steps go on without, and it is not tried again. */
+START_TEST(first_step_is_no_graph)
+{
+    struct device *device;
+    struct fit a, b;
+    const struct scene_case *c = &scenes[TOP10_SSIM];
+    expect_ok(cuda_open(&device));
+    open_fit(&b, device, c, 0);
+    for (int step = 0; step < 4; step++)
+        train(&b, true);
+    open_fit(&a, device, c, 0);
+    real_begin = device->graph_begin;
+    real_end = device->graph_end;
+    device->graph_begin = counted_begin;
+    if (_i) device->graph_end = failing_end;
+    graphs = 0;
+    for (int step = 0; step < 4; step++) {
+        train(&a, step == 3);
+        ck_assert_int_eq(graphs, step > 0);
+    }
+    double d = difference(&a, &b);
+    ck_assert_msg(!(d > 0) && !isnan(d), "differ by %g", d);
+    side_close(&a.s);
+    side_close(&b.s);
+    device_close(device);
+}
+END_TEST
+
 /* A loss that is not finite leaves the parameters alone, also when nobody waits, until it is seen.
  */
 START_TEST(stops_at_a_loss_that_is_not_finite)
@@ -218,6 +265,7 @@ Suite *cuda_splat_train_suite(void)
     tcase_add_loop_test(tests, trains_as_the_cpu_does, 0,
                         (int)(sizeof trainings / sizeof *trainings));
     tcase_add_test(tests, graph_is_the_same_as_single_steps);
+    tcase_add_loop_test(tests, first_step_is_no_graph, 0, 2);
     tcase_add_loop_test(tests, stops_at_a_loss_that_is_not_finite, 0, 2);
     tcase_add_test(tests, refuses_a_small_workspace);
 #ifdef CUDA_EMU
