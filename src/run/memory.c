@@ -92,14 +92,15 @@ static int choose(void *context, const struct task_state *state, struct memory_c
     c->less_work = false;
     if (ladder->count == 0) return OK;
     int64_t budget = ladder_budget(&ladder->settings, c->device, 0);
-    if (c->failed >= 0) c->too_much = bytes_of(ladder, c->failed);
+    if (c->failed >= 0 && (c->too_much == 0 || bytes_of(ladder, c->failed) < c->too_much))
+        c->too_much = bytes_of(ladder, c->failed);
     if (c->too_much > 0 && budget >= c->too_much) budget = c->too_much - 1;
     ladder_judge(ladder, budget);
     c->chosen = ladder_pick(ladder, &least);
     if (c->failed >= 0) c->chosen = ladder_down(ladder, c->failed);
     if (c->chosen < 0) TRY(choose_less(c, state, budget, choices));
     if (c->less_work) return OK;
-    if (c->chosen < 0 && c->failed >= 0)
+    if (c->chosen < 0 && c->too_much > 0)
         return fail(ERR_DEVICE_MEMORY, "no way to run takes less than %s, which failed",
                     format_bytes(c->too_much).text);
     if (c->chosen < 0) c->chosen = least;

@@ -32,7 +32,7 @@ struct memory_choice {
     struct device *device;
     struct ladder *ladder;
     int failed;       /* row whose commit failed just before; -1: none */
-    int64_t too_much; /* bytes that could not be had just before; 0: none */
+    int64_t too_much; /* least bytes that could not be had so far; 0: none */
     int chosen;       /* set: the row; -1 without rows, or with less work */
     bool less_work;   /* set: with memory.grow, as no row fits; the ladder is to be made again */
 };

@@ -157,6 +157,11 @@ run 31 imgtrain train $fit memory.limit=$((bytes * 4 / 5)) -o little2 -q
 run 0 env IMGTRAIN_FAULTS=step=3:take=1TB,step=5:fail "$program" train $grow memory.level=0 memory.adjustment_frequency=0 -o failed
 err_has "step 5 fails for a test: "
 
+# memory that is said to be free and never to be had: every size is tried once
+# shellcheck disable=SC2086
+run 31 env IMGTRAIN_FAULTS=alloc=1+ timeout -s KILL 60 "$program" train $fit memory.grow=true memory.min_size=64 -o unhad2
+err_has "which failed"
+
 # ---- the keys of other programs ----
 cat >other.yaml <<'YAML'
 task: gan
