@@ -9,6 +9,9 @@
 #include "splat/size.h"
 #include "splat_run.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 enum { COUNT = 40 };
 
 static double uniform(int i, int k)
@@ -216,6 +219,39 @@ START_TEST(resumes_over_changes)
 }
 END_TEST
 
+/* No room for the scaled picture: what is saved then is at the new size all the same. */
+START_TEST(a_change_that_fails_leaves_a_sound_state)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("");
+    struct task_state *state = NULL, *sound = open_state(config, NULL);
+    struct task_setup setup = {.config = config, .device = device, .scratch_dir = folder};
+    struct task_report report = {0};
+    ck_assert_msg(task_splat.open(&state, &setup) == 0, "%s", error_message());
+    train(state, 0, 20, &report);
+    train(sound, 0, 20, &report);
+    change(sound, 32);
+    struct memory_choices way = *task_splat.chosen(state);
+    way.work.size = 32;
+    struct rlimit before, none;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = before;
+    none.rlim_cur = 16;
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    int code = task_splat.replan(state, &way);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ck_assert_int_lt(code, 0);
+    struct store_file *expected = checkpoint(sound, "expected"), *got = checkpoint(state, "got");
+    expect_equal(expected, got, 20);
+    store_close(expected);
+    store_close(got);
+    task_splat.close(sound);
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
 /* A model that is saved while the fit is small is one of the whole picture. */
 START_TEST(models_are_of_the_whole_picture)
 {
@@ -312,6 +348,7 @@ Suite *splat_size_suite(void)
     tcase_add_test(tests, sigmas_are_clamped_in_the_new_pixels);
     tcase_add_loop_test(tests, learns_at_any_size, 0, (int)(sizeof ways / sizeof ways[0]));
     tcase_add_loop_test(tests, resumes_over_changes, 0, 14);
+    tcase_add_test(tests, a_change_that_fails_leaves_a_sound_state);
     tcase_add_test(tests, models_are_of_the_whole_picture);
     tcase_add_test(tests, sizes_have_a_pixel_for_each_gaussian);
     tcase_add_test(tests, the_plateau_begins_anew);

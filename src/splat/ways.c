@@ -125,12 +125,12 @@ static int resize(struct splat_fit *fit, const struct memory_choices *way)
         fit->model.height = from.height;
         return code;
     }
-    TRY(splat_size_scale(fit));
     TRY(splat_host_pull(fit, NULL));
     splat_sigma_bounds(fit, &least, &most);
     splat_size_carry(&fit->host, &fit->model, &from, least, most);
     splat_schedule_resize(&fit->schedule, fit->model.width > from.width);
-    return splat_host_push(fit, 0, fit->model.count);
+    TRY(splat_host_push(fit, 0, fit->model.count));
+    return splat_size_scale(fit); /* last: without room on the disk the state is saved as it is */
 }
 
 int splat_way_change(struct splat_fit *fit, const struct memory_choices *way)
