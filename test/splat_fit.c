@@ -70,29 +70,19 @@ END_TEST
 
 /* ---- resume ---- */
 
+static void train_on(struct task_state *state, int from, int to)
+{
+    struct task_report report;
+    train(state, from, to, &report);
+}
+
 START_TEST(resumes_bit_by_bit)
 {
     draw("a.png", 3, SAMPLE_U8);
     struct config *config = configure(_i % 2 ? "max_steps: 60\neval_steps: 7\nrelocate_every: 5\n"
                                                "quantize: true\n"
                                              : "max_steps: 60\neval_steps: 7\nrelocate_every: 5\n");
-    struct task_report report = {0};
-    struct task_state *whole = open_state(config, NULL);
-    int at = 1 + _i * 3; /* before, between and after the steps of growth and of relocation */
-    train(whole, 0, at, &report);
-    struct store_file *middle = checkpoint(whole, "middle");
-    train(whole, at, 60, &report);
-    struct store_file *expected = checkpoint(whole, "expected");
-
-    struct task_state *resumed = open_state(config, middle);
-    train(resumed, at, 60, &report);
-    struct store_file *got = checkpoint(resumed, "got");
-    expect_equal(expected, got, at);
-    store_close(middle);
-    store_close(expected);
-    store_close(got);
-    task_splat.close(whole);
-    task_splat.close(resumed);
+    expect_resumes(config, 1 + _i * 3, train_on); /* around growth and relocation */
     config_free(config);
 }
 END_TEST

@@ -115,4 +115,24 @@ static inline void expect_equal(const struct store_file *a, const struct store_f
     }
 }
 
+/* 60 steps of `run` in one go, and stopped and resumed at step `at`, end with the same bits. */
+static inline void expect_resumes(const struct config *config, int at,
+                                  void (*run)(struct task_state *, int from, int to))
+{
+    struct task_state *whole = open_state(config, NULL);
+    run(whole, 0, at);
+    struct store_file *middle = checkpoint(whole, "middle");
+    run(whole, at, 60);
+    struct store_file *expected = checkpoint(whole, "expected");
+    struct task_state *resumed = open_state(config, middle);
+    run(resumed, at, 60);
+    struct store_file *got = checkpoint(resumed, "got");
+    expect_equal(expected, got, at);
+    store_close(middle);
+    store_close(expected);
+    store_close(got);
+    task_splat.close(whole);
+    task_splat.close(resumed);
+}
+
 #endif
