@@ -21,10 +21,9 @@ static bool is_one_of(const char *key, const char *const *list, size_t count)
 /* Keys of where and how a run is done, which no number of its result depends on. */
 static bool is_environment(const char *key)
 {
-    static const char *const keys[] = {"device",     "threads",         "deterministic",
-                                       "log_root",   "exp_name",        "log_level",
-                                       "time_limit", "gan.micro_batch", "gan.scheme",
-                                       "gan.conv"};
+    static const char *const keys[] = {
+        "device",    "threads",    "deterministic",   "log_root",   "exp_name",
+        "log_level", "time_limit", "gan.micro_batch", "gan.scheme", "gan.conv"};
     static const char *const sections[] = {"frames.", "video.", "checkpoint.", "memory."};
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
         if (strncmp(key, sections[i], strlen(sections[i])) == 0) return true;
