@@ -138,7 +138,7 @@ static int run_library(const struct conv_call *c, const struct conv_choice *choi
         o.bias = c->epilogue.bias;
         o.residual = c->epilogue.residual;
     }
-    TRY(cudnn_plan_run(&state.choices.library, &choice->plan, &o, scratch));
+    TRY(cudnn_plan_run(&state.choices.cudnn, &choice->plan, &o, scratch));
     if (c->direction == CUDNN_WGRAD)
         LAUNCH(library_add, cuda_blocks((size_t)weight_count(s), BLOCK), BLOCK, 0, cuda_stream(),
                (float *)c->to, (const float *)c->workspace, s->cin / s->groups,
@@ -200,7 +200,7 @@ static struct conv_key key_of(const struct conv_call *c)
     key.problem.shape = c->shape;
     key.problem.shape.slice = 0;
     key.problem.slope = 1;
-    if (c->direction == CUDNN_WGRAD || state.choices.library.deterministic) return key;
+    if (c->direction == CUDNN_WGRAD || state.choices.cudnn.deterministic) return key;
     key.problem.bias = e->bias != NULL;
     key.problem.residual = e->residual != NULL;
     key.problem.slope = e->slope;
@@ -212,7 +212,7 @@ static struct conv_key key_of(const struct conv_call *c)
 /* Without a clock there is one plan to make, and all must be known before the first step. */
 static bool has_time(void)
 {
-    if (state.choices.library.deterministic) return true;
+    if (state.choices.cudnn.deterministic) return true;
     if (clock_seconds() < state.deadline && !(state.stop && state.stop())) return true;
     state.left = true;
     return false;
@@ -279,7 +279,7 @@ void conv_by_library(const struct conv_call *call)
         conv_native(&c);
         return;
     }
-    int step = state.choices.library.deterministic ? c.shape.slice : c.shape.n;
+    int step = state.choices.cudnn.deterministic ? c.shape.slice : c.shape.n;
     for (int first = 0; first < c.shape.n; first += step) {
         int left = c.shape.n - first;
         struct conv_call part = part_of(&c, first, left < step ? left : step);
@@ -300,7 +300,7 @@ static void forget(void)
 static int library_open(enum conv_use use, bool deterministic, bool *used)
 {
     static bool told;
-    struct cudnn_library *l = &state.choices.library;
+    struct cudnn_library *l = &state.choices.cudnn;
     forget();
     *used = false;
     if (use == CONV_NEVER) return OK;
@@ -333,7 +333,7 @@ static int library_begin(size_t scratch, double seconds, bool (*stop)(void))
     state.deadline = clock_seconds() + seconds;
     state.stop = stop;
     state.left = false;
-    int code = cudnn_library_start(&state.choices.library, cuda_stream());
+    int code = cudnn_library_start(&state.choices.cudnn, cuda_stream());
     if (code < 0 && state.choices.use == CONV_ALWAYS) return fail_within(code, "conv: cudnn");
     if (code < 0) {
         log_info("conv: own kernels (%s)", error_message());
@@ -353,7 +353,7 @@ static int library_end(void)
     if (!state.learning) return OK;
     state.learning = false;
     if (c->learnt)
-        log_info("conv: cuDNN %zu for %s", c->library.api.cudnnGetVersion(),
+        log_info("conv: cuDNN %zu for %s", c->cudnn.api.cudnnGetVersion(),
                  conv_choices_describe(c, text, sizeof text));
     if (state.left)
         log_info("conv: no time to try cuDNN for all: own kernels for the rest, until a resume");
@@ -374,8 +374,8 @@ static int library_restore(const char *text)
 void conv_library_close(void)
 {
     forget();
-    cudnn_library_stop(&state.choices.library);
-    if (state.is_open) cudnn_api_close(&state.choices.library.api);
+    cudnn_library_stop(&state.choices.cudnn);
+    if (state.is_open) cudnn_api_close(&state.choices.cudnn.api);
     if (state.start) cudaEventDestroy(state.start);
     if (state.end) cudaEventDestroy(state.end);
     memset(&state, 0, sizeof state);

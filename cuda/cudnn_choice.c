@@ -55,8 +55,8 @@ static struct conv_choice *add(struct conv_choices *c, const struct conv_key *ke
 
 static void drop(const struct conv_choices *c, struct conv_choice *choice)
 {
-    cudnn_plan_free(&c->library, &choice->plan);
-    cudnn_graph_free(&c->library, &choice->graph);
+    cudnn_plan_free(&c->cudnn, &choice->plan);
+    cudnn_graph_free(&c->cudnn, &choice->graph);
     choice->ready = false;
 }
 
@@ -108,10 +108,10 @@ static int candidates(const struct conv_choices *c, const struct conv_key *key, 
     struct cudnn_problem problem = problem_of(key, way);
     const struct cudnn_engine *known = known_engine(c, &problem, way);
     int count = 0, most = way == CONV_FUSED ? TRIED_FUSED : TRIED_PLAIN;
-    if (c->library.deterministic) most = 1;
-    if (cudnn_graph_build(&c->library, &problem, graph) < 0) return 0;
-    if (known && cudnn_plan_of(&c->library, graph, c->scratch, known, &plans[0]) == OK) return 1;
-    if (cudnn_plans(&c->library, graph, c->scratch, plans, most, &count) < 0) count = 0;
+    if (c->cudnn.deterministic) most = 1;
+    if (cudnn_graph_build(&c->cudnn, &problem, graph) < 0) return 0;
+    if (known && cudnn_plan_of(&c->cudnn, graph, c->scratch, known, &plans[0]) == OK) return 1;
+    if (cudnn_plans(&c->cudnn, graph, c->scratch, plans, most, &count) < 0) count = 0;
     return count;
 }
 
@@ -125,15 +125,15 @@ static void try_way(const struct conv_choices *c, struct conv_choice *best, floa
     for (int i = 0; i < count; i++) {
         float time = 0; /* deterministic: by no clock */
         one.plan = plans[i];
-        if (!c->library.deterministic && trial(context, &one, &time) < 0) continue;
+        if (!c->cudnn.deterministic && trial(context, &one, &time) < 0) continue;
         if (!(time < *best_time)) continue;
         *best_time = time;
         taken = i;
     }
     for (int i = 0; i < count; i++)
-        if (i != taken) cudnn_plan_free(&c->library, &plans[i]);
+        if (i != taken) cudnn_plan_free(&c->cudnn, &plans[i]);
     if (taken < 0) {
-        cudnn_graph_free(&c->library, &one.graph);
+        cudnn_graph_free(&c->cudnn, &one.graph);
         return;
     }
     one.plan = plans[taken];
@@ -150,7 +150,7 @@ struct conv_choice *conv_choices_learn(struct conv_choices *c, const struct conv
     c->learnt++;
     if (c->use == CONV_AUTO && trial(context, choice, &best) < 0) best = 1e30f;
     try_way(c, choice, &best, CONV_PLAIN, trial, context);
-    bool fuses = cudnn_problem_is_fused(&key->problem) && !c->library.deterministic;
+    bool fuses = cudnn_problem_is_fused(&key->problem) && !c->cudnn.deterministic;
     if (fuses) try_way(c, choice, &best, CONV_FUSED, trial, context);
     return choice;
 }
@@ -162,8 +162,8 @@ int conv_choices_store(const struct conv_choices *c, char **text)
     size_t bytes;
     FILE *out = open_memstream(text, &bytes);
     if (!out) return fail(ERR_SYSTEM, "out of memory");
-    fprintf(out, "cudnn %zu deterministic %d\n", c->library.api.cudnnGetVersion(),
-            c->library.deterministic);
+    fprintf(out, "cudnn %zu deterministic %d\n", c->cudnn.api.cudnnGetVersion(),
+            c->cudnn.deterministic);
     for (int i = 0; i < c->count; i++) {
         const struct conv_choice *choice = c->list[i];
         const struct cudnn_problem *p = &choice->key.problem;
@@ -230,8 +230,8 @@ static int follow(struct conv_choices *c, const char *line)
     if (conv_choices_find(c, &key)) return fail(ERR_DATA, "'%.60s' twice", line);
     if (way != CONV_NATIVE) {
         struct cudnn_problem problem = problem_of(&key, (enum conv_way)way);
-        TRY(cudnn_graph_build(&c->library, &problem, &made.graph));
-        int code = cudnn_plan_of(&c->library, &made.graph, c->scratch, &engine, &made.plan);
+        TRY(cudnn_graph_build(&c->cudnn, &problem, &made.graph));
+        int code = cudnn_plan_of(&c->cudnn, &made.graph, c->scratch, &engine, &made.plan);
         made.ready = code == OK;
         made.way = (enum conv_way)way;
         if (code < 0) {
@@ -257,8 +257,8 @@ int conv_choices_restore(struct conv_choices *c, const char *text)
         log_warning("conv: engines are chosen anew: those of the checkpoint cannot be read");
         return OK;
     }
-    if (version != c->library.api.cudnnGetVersion() ||
-        (deterministic != 0) != c->library.deterministic) {
+    if (version != c->cudnn.api.cudnnGetVersion() ||
+        (deterministic != 0) != c->cudnn.deterministic) {
         log_info("conv: engines are chosen anew: they were for cuDNN %zu%s", version,
                  deterministic ? ", deterministic" : "");
         return OK;

@@ -26,7 +26,7 @@ struct conv_choice {
 };
 
 struct conv_choices {
-    struct cudnn_library library;
+    struct cudnn_library cudnn;
     enum conv_use use;
     size_t scratch;
     struct conv_choice **list; /* each stays where it is */
