@@ -104,7 +104,7 @@ END_TEST
 
 struct one {
     struct side side;
-    const struct conv_library *library;
+    const struct conv_library *conv;
     struct nn_conv shape;
     bool used;
 };
@@ -116,9 +116,9 @@ static void one_open(struct one *o, const char *words, enum conv_use use, bool d
     fake(words);
     MUST(cuda_open(&o->side.device));
     o->side.nn = o->side.device->nn;
-    o->library = o->side.nn->conv_library;
+    o->conv = o->side.nn->conv_library;
     o->shape = (struct nn_conv){6, 5, 3, 16, 16, 3, 1, 2, type, type};
-    MUST(o->library->open(use, deterministic, &o->used));
+    MUST(o->conv->open(use, deterministic, &o->used));
 }
 
 static void one_close(struct one *o)
@@ -142,16 +142,16 @@ static char *one_learn(struct one *o, size_t scratch, const char *text)
     char *chosen = NULL;
     struct side *s = &o->side;
     s->more_scratch = scratch;
-    MUST(o->library->begin(scratch, FOREVER, NULL));
-    if (text) MUST(o->library->restore(text));
+    MUST(o->conv->begin(scratch, FOREVER, NULL));
+    if (text) MUST(o->conv->restore(text));
     const void *in = side_typed(s, "in", o->shape.in_type, pixels_of(&o->shape) * 16, 1, 0);
     void *out = side_typed(s, "out", o->shape.in_type, pixels_of(&o->shape) * 16, 2, 0);
     const float *weights = weights_of(s, &o->shape, 0);
     struct nn_epilogue e = {.slope = 0.2f, .bias = side_floats(s, "bias", 16, 4, -1, 1, 0)};
     void *workspace = side_scratch(s, s->nn->conv_workspace(&o->shape));
     s->nn->conv_forward(&o->shape, out, in, weights, &e, workspace);
-    MUST(o->library->end());
-    MUST(o->library->store(&chosen));
+    MUST(o->conv->end());
+    MUST(o->conv->store(&chosen));
     return chosen;
 }
 
@@ -194,27 +194,27 @@ START_TEST(absence_has_a_reason)
     ck_assert_ptr_null(
         strchr(chosen, ':')); /* nothing was asked of it, nor taken from a checkpoint */
     free(chosen);
-    MUST(o.library->open(CONV_ALWAYS, false, &used));
-    ck_assert_int_eq(o.library->begin(0, FOREVER, NULL), ERR_DEVICE);
+    MUST(o.conv->open(CONV_ALWAYS, false, &used));
+    ck_assert_int_eq(o.conv->begin(0, FOREVER, NULL), ERR_DEVICE);
     one_close(&o);
     static const char *const paths[] = {"/nowhere/libcudnn.so.9", "libm.so.6"};
     for (int i = 0; i < 2; i++) {
         MUST(cuda_open(&o.side.device));
         setenv("IMGTRAIN_CUDNN", paths[i], 1);
-        ck_assert_int_eq(o.library->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
+        ck_assert_int_eq(o.conv->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
         ck_assert_ptr_nonnull(strstr(error_message(), i ? "has no cudnnGetVersion" : "nowhere"));
-        MUST(o.library->open(CONV_AUTO, false, &used));
+        MUST(o.conv->open(CONV_AUTO, false, &used));
         ck_assert(!used);
         device_close(o.side.device);
     }
     MUST(cuda_open(&o.side.device));
     fake("version=8907");
-    ck_assert_int_eq(o.library->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
+    ck_assert_int_eq(o.conv->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
     ck_assert_ptr_nonnull(strstr(error_message(), "needed is 9"));
     fake("");
-    MUST(o.library->open(CONV_AUTO, true, &used)); /* the clock must not decide */
+    MUST(o.conv->open(CONV_AUTO, true, &used)); /* the clock must not decide */
     ck_assert(!used);
-    MUST(o.library->open(CONV_NEVER, false, &used));
+    MUST(o.conv->open(CONV_NEVER, false, &used));
     ck_assert(!used);
     device_close(o.side.device);
 }
@@ -242,11 +242,11 @@ START_TEST(choices_are_kept)
     ck_assert_ptr_nonnull(strstr(other, ": 0\n"));
     one_close(&o);
     one_open(&o, "", CONV_AUTO, false, NN_F32);
-    MUST(o.library->begin(0, FOREVER, NULL));
-    MUST(o.library->restore("engines of another program")); /* no reason to end a run */
-    MUST(o.library->restore("cudnn 91000 deterministic 0\n0 1 2 : x\n0 0 0 0 0 0 0 0 0 0 0 0 0 0 : "
-                            "1 5 junk\n"));
-    MUST(o.library->end());
+    MUST(o.conv->begin(0, FOREVER, NULL));
+    MUST(o.conv->restore("engines of another program")); /* no reason to end a run */
+    MUST(o.conv->restore("cudnn 91000 deterministic 0\n0 1 2 : x\n0 0 0 0 0 0 0 0 0 0 0 0 0 0 : "
+                         "1 5 junk\n"));
+    MUST(o.conv->end());
     one_close(&o);
     free(first);
     free(again);
@@ -268,18 +268,18 @@ START_TEST(learning_has_an_end)
         char *none = NULL;
         one_open(&o, "", CONV_ALWAYS, false, NN_F32);
         free(one_learn(&o, 64, NULL)); /* operands */
-        MUST(o.library->open(CONV_ALWAYS, false, &o.used));
-        MUST(o.library->begin(64, i ? FOREVER : 0, i ? stopped : NULL));
+        MUST(o.conv->open(CONV_ALWAYS, false, &o.used));
+        MUST(o.conv->begin(64, i ? FOREVER : 0, i ? stopped : NULL));
         one_run(&o);
-        MUST(o.library->end());
+        MUST(o.conv->end());
         one_run(&o);
-        MUST(o.library->store(&none));
+        MUST(o.conv->store(&none));
         ck_assert_ptr_null(strchr(none, ':'));
-        MUST(o.library->begin(64, FOREVER, NULL));
+        MUST(o.conv->begin(64, FOREVER, NULL));
         one_run(&o);
-        MUST(o.library->end());
+        MUST(o.conv->end());
         free(none);
-        MUST(o.library->store(&none));
+        MUST(o.conv->store(&none));
         ck_assert_ptr_nonnull(strchr(none, ':'));
         free(none);
         one_close(&o);
@@ -295,10 +295,10 @@ START_TEST(less_scratch_is_another_choice)
     one_open(&o, "no_fusion", CONV_ALWAYS, true, NN_F32);
     char *more = one_learn(&o, SCRATCH, NULL);
     ck_assert_ptr_nonnull(strstr(more, ": 1 5 ")); /* 40000 bytes */
-    MUST(o.library->begin(64, FOREVER, NULL));
+    MUST(o.conv->begin(64, FOREVER, NULL));
     one_run(&o);
-    MUST(o.library->end());
-    MUST(o.library->store(&less));
+    MUST(o.conv->end());
+    MUST(o.conv->store(&less));
     ck_assert_ptr_nonnull(strstr(less, ": 1 6 ")); /* 64 bytes */
     free(more);
     free(less);
@@ -319,7 +319,7 @@ START_TEST(failures_fall_back)
     struct nn_epilogue e = {.slope = 0.2f, .bias = s->buffers[3].memory};
     float *right = side_result(s, "right", pixels_of(&o.shape) * 16, 0);
     s->nn->conv_forward(&o.shape, right, in, weights, &e, workspace);
-    MUST(o.library->store(&after));
+    MUST(o.conv->store(&after));
     ck_assert_ptr_nonnull(strstr(after, ": 0\n"));
     float *first = side_fetch(s, 1), *second = side_fetch(s, s->count - 1);
     for (size_t i = 0; i < pixels_of(&o.shape) * 16; i++)
@@ -344,9 +344,9 @@ START_TEST(micro_batches_change_no_bit)
     const uint16_t *in = side_typed(s, "in", NN_BF16, count, 1, 0);
     const uint16_t *dout = side_typed(s, "dout", NN_BF16, count, 2, 0);
     void *workspace = side_scratch(s, s->nn->conv_workspace(&c));
-    MUST(o.library->begin(64, FOREVER, NULL));
+    MUST(o.conv->begin(64, FOREVER, NULL));
     s->nn->conv_wgrad(&c, side_floats(s, "spare", weights, 3, -1, 1, 0), in, dout, workspace);
-    MUST(o.library->end());
+    MUST(o.conv->end());
     float *whole = side_floats(s, "whole", weights, 3, -1, 1, 0);
     int at = s->count - 1;
     s->nn->conv_wgrad(&c, whole, in, dout, workspace);
