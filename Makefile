@@ -20,8 +20,10 @@ comma   := ,
 probe    = $(shell d=$$(mktemp -d) && printf '%b' '$(1)' > $$d/p.c && $(CC) $$d/p.c -o $$d/p $(2) 2>/dev/null && echo 1; rm -rf $$d)
 wanted   = $(if $(filter 0,$(1)),0,$(if $(filter 1,$(2)),1,$(if $(filter 1,$(1)),$(error $(3)),0)))
 
-AV_FLAGS := $(shell pkg-config --cflags --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
-HAVE_VIDEO  := $(call wanted,$(VIDEO),$(if $(AV_FLAGS),$(call probe,$(H)include <libavcodec/avcodec.h>\n int main(void){return (int)avcodec_version()==0;},$(AV_FLAGS))),VIDEO=1 but libavcodec was not found: run scripts/setup.sh)
+# Headers alone: libav is opened at run time (src/video/libav.h). Tests link it, to read videos back.
+AV_FLAGS := $(shell pkg-config --cflags libavformat libavcodec libavutil 2>/dev/null)
+AV_TEST_LIBS := $(shell pkg-config --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
+HAVE_VIDEO  := $(call wanted,$(VIDEO),$(call probe,$(H)include <libavcodec/avcodec.h>\n$(H)include <libavformat/avformat.h>\n int main(void){return LIBAVCODEC_VERSION_MAJOR+LIBAVFORMAT_VERSION_MAJOR==0;},$(AV_FLAGS)),VIDEO=1 but libavcodec's and libavformat's headers were not found: run scripts/setup.sh)
 
 # CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler. A
 # build with a sanitizer has no CUDA unless asked: nvcc's objects would go unchecked.
@@ -50,11 +52,11 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wm
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
 OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -fopenmp
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
-CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
+CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
 # The library that stands in for cuDNN (test/cuda_emu/fake_cudnn.c) finds the emulator in the program.
 LDFLAGS += $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
-LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)
+LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)
 
 # ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
 SRC := $(sort $(wildcard src/*.c src/*/*.c))
@@ -169,7 +171,7 @@ $(B)/test/main.o: $(B)/gen/suites.h
 
 $(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B)/fake_cudnn.so)
 	@echo "link $@"
-	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(CHECK_FLAGS)
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_TEST_LIBS)) $(CHECK_FLAGS)
 
 test: imgtrain $(B)/imgtrain-test
 	@test/run.sh $(B)

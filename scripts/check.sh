@@ -89,8 +89,12 @@ check_shell() {
     git ls-files '*.sh' .ci/run | xargs shellcheck --severity=warning -e SC1091,SC2034,SC2154
 }
 
+# What a library costs at every start, or keeps the program from starting, is opened when it is used.
 check_start() {
     ! ldd "$1" | grep -E 'libcuda|libcudart|libcudnn|libcublas' && "$1" doctor | grep '^cuda '
+}
+check_needed() {
+    ! readelf -d "$1" | grep NEEDED | grep -E 'libav|libsw|libpostproc|libx26' && [ "$(ldd "$1" | wc -l)" -le 40 ]
 }
 
 build() { # FLAGS...: into its folder; ./imgtrain stays what it is
@@ -137,6 +141,7 @@ if [ -x "$(make -s print-nvcc)" ]; then cuda=1; else skip "build with CUDA" "no 
 part "build with gcc -Werror$([ $cuda = 0 ] || echo ', CUDA for all GPUs')" build CC=gcc WERROR=1 CUDA=$cuda
 main=$(build_folder CC=gcc WERROR=1 CUDA=$cuda)
 [ $cuda = 0 ] || part "needs no CUDA library to start" check_start "$main/imgtrain"
+part "needs no libav and few libraries to start" check_needed "$main/imgtrain"
 part "build without video and CUDA" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 CUDA=0 \
     "$(build_folder CC=gcc WERROR=1 VIDEO=0 CUDA=0)/imgtrain"
 if [ "${TESTED:-0}" = 1 ]; then

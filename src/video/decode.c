@@ -5,8 +5,6 @@
 #include "video/video.h"
 
 #include <errno.h>
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
 #include <stdio.h>
 
 struct reader {
@@ -26,33 +24,33 @@ static int fail_reader(const struct reader *reader, int result, const char *what
 
 static int open_stream(struct reader *reader)
 {
-    int result = avformat_open_input(&reader->format, reader->path, NULL, NULL);
+    int result = libav.avformat_open_input(&reader->format, reader->path, NULL, NULL);
     if (result < 0) return fail_reader(reader, result, "not a video");
     const AVCodec *decoder = NULL;
-    result = av_find_best_stream(reader->format, AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
+    result = libav.av_find_best_stream(reader->format, AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
     if (result < 0) return fail_reader(reader, result, "no video in it that can be decoded");
     reader->stream = result;
-    reader->codec = avcodec_alloc_context3(decoder);
-    reader->frame = av_frame_alloc();
-    reader->packet = av_packet_alloc();
+    reader->codec = libav.avcodec_alloc_context3(decoder);
+    reader->frame = libav.av_frame_alloc();
+    reader->packet = libav.av_packet_alloc();
     if (!reader->codec || !reader->frame || !reader->packet)
         return fail_reader(reader, AVERROR(ENOMEM), "");
     const AVCodecParameters *parameters = reader->format->streams[result]->codecpar;
-    result = avcodec_parameters_to_context(reader->codec, parameters);
+    result = libav.avcodec_parameters_to_context(reader->codec, parameters);
     int threads = threads_available();
     reader->codec->thread_count = threads < 4 ? threads : 4; /* each one holds a frame */
     reader->codec->err_recognition = AV_EF_EXPLODE | AV_EF_CRCCHECK | AV_EF_BITSTREAM;
-    if (result >= 0) result = avcodec_open2(reader->codec, decoder, NULL);
+    if (result >= 0) result = libav.avcodec_open2(reader->codec, decoder, NULL);
     return result < 0 ? fail_reader(reader, result, "cannot be decoded") : OK;
 }
 
 /* packet NULL: flushes. */
 static int decode_packet(struct reader *reader, const AVPacket *packet)
 {
-    int result = avcodec_send_packet(reader->codec, packet);
+    int result = libav.avcodec_send_packet(reader->codec, packet);
     if (result < 0) return fail_reader(reader, result, "does not decode");
     for (;;) {
-        result = avcodec_receive_frame(reader->codec, reader->frame);
+        result = libav.avcodec_receive_frame(reader->codec, reader->frame);
         if (result == AVERROR(EAGAIN) || result == AVERROR_EOF) return OK;
         if (result < 0) return fail_reader(reader, result, "does not decode");
         if (reader->frame->flags & AV_FRAME_FLAG_CORRUPT || reader->frame->decode_error_flags)
@@ -65,7 +63,7 @@ static int decode_packet(struct reader *reader, const AVPacket *packet)
 static int decode_all(struct reader *reader)
 {
     for (;;) {
-        int result = av_read_frame(reader->format, reader->packet);
+        int result = libav.av_read_frame(reader->format, reader->packet);
         if (result == AVERROR_EOF) return decode_packet(reader, NULL);
         if (result < 0) return fail_reader(reader, result, "cannot be read");
         int code = OK;
@@ -73,7 +71,7 @@ static int decode_all(struct reader *reader)
             code = fail(ERR_DATA, "%s is cut off or damaged", reader->path);
         else if (reader->packet->stream_index == reader->stream)
             code = decode_packet(reader, reader->packet);
-        av_packet_unref(reader->packet);
+        libav.av_packet_unref(reader->packet);
         TRY(code);
     }
 }
@@ -82,7 +80,7 @@ int video_verify(const char *path, int64_t *frames, int *width, int *height)
 {
     struct reader reader = {.path = path};
     int code;
-    libav_forward_log();
+    TRY(libav_open());
     TRY_CLEANUP(open_stream(&reader));
     TRY_CLEANUP(decode_all(&reader));
     int64_t announced = reader.format->streams[reader.stream]->nb_frames;
@@ -93,19 +91,24 @@ int video_verify(const char *path, int64_t *frames, int *width, int *height)
     *width = reader.codec->width;
     *height = reader.codec->height;
 cleanup:
-    avcodec_free_context(&reader.codec);
-    avformat_close_input(&reader.format);
-    av_frame_free(&reader.frame);
-    av_packet_free(&reader.packet);
+    libav.avcodec_free_context(&reader.codec);
+    libav.avformat_close_input(&reader.format);
+    libav.av_frame_free(&reader.frame);
+    libav.av_packet_free(&reader.packet);
     return code;
 }
 
 const char *video_versions(void)
 {
-    static _Thread_local char text[128];
-    unsigned version = avcodec_version();
-    const char *encoder = video_encoder_available();
-    snprintf(text, sizeof text, "libavcodec %u.%u.%u, %s", AV_VERSION_MAJOR(version),
-             AV_VERSION_MINOR(version), AV_VERSION_MICRO(version), encoder);
+    static _Thread_local char text[512];
+    if (libav_open() < 0) {
+        snprintf(text, sizeof text, "no: %s (built for libavcodec %s)", error_message(),
+                 AV_STRINGIFY(LIBAVCODEC_VERSION));
+        return text;
+    }
+    unsigned version = libav.avcodec_version();
+    snprintf(text, sizeof text, "libavcodec %u.%u.%u (built for %s), %s", AV_VERSION_MAJOR(version),
+             AV_VERSION_MINOR(version), AV_VERSION_MICRO(version), AV_STRINGIFY(LIBAVCODEC_VERSION),
+             video_encoder_available());
     return text;
 }

@@ -8,9 +8,6 @@
 #include "video/yuv.h"
 
 #include <errno.h>
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-#include <libavutil/opt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,19 +66,19 @@ static int open_output(struct video_encoder *encoder, const char *path)
     TRY(file_atomic_open(&encoder->file, path, 0));
     char *url = string_format("file:%s", encoder->file.temporary);
     if (!url) return ERR_SYSTEM;
-    int result = avformat_alloc_output_context2(&encoder->format, NULL, "mp4", url);
+    int result = libav.avformat_alloc_output_context2(&encoder->format, NULL, "mp4", url);
     free(url);
     if (result < 0)
         return libav_fail(ERR_INTERNAL, result, path, "MP4 is not built into libavformat");
-    uint8_t *buffer = av_malloc(BUFFER_BYTES);
+    uint8_t *buffer = libav.av_malloc(BUFFER_BYTES);
     if (buffer)
-        encoder->format->pb =
-            avio_alloc_context(buffer, BUFFER_BYTES, 1, encoder, NULL, write_bytes, seek_bytes);
+        encoder->format->pb = libav.avio_alloc_context(buffer, BUFFER_BYTES, 1, encoder, NULL,
+                                                       write_bytes, seek_bytes);
     if (!encoder->format->pb) {
-        av_free(buffer);
+        libav.av_free(buffer);
         return fail(ERR_SYSTEM, "%s: out of memory", path);
     }
-    encoder->stream = avformat_new_stream(encoder->format, NULL);
+    encoder->stream = libav.avformat_new_stream(encoder->format, NULL);
     if (!encoder->stream) return fail(ERR_SYSTEM, "%s: out of memory", path);
     encoder->stream->time_base = (AVRational){1, encoder->fps};
     encoder->stream->avg_frame_rate = (AVRational){encoder->fps, 1};
@@ -92,7 +89,7 @@ static int open_output(struct video_encoder *encoder, const char *path)
 
 static void set_option(AVCodecContext *codec, const char *name, const char *value)
 {
-    if (av_opt_set(codec->priv_data, name, value, 0) < 0)
+    if (libav.av_opt_set(codec->priv_data, name, value, 0) < 0)
         log_debug("video: the encoder has no option %s", name);
 }
 
@@ -139,9 +136,9 @@ static void set_colour(AVCodecContext *codec)
 /* Opens one encoder, or says why not. */
 static int open_codec(struct video_encoder *encoder, const char *name, int quality)
 {
-    const AVCodec *found = avcodec_find_encoder_by_name(name);
+    const AVCodec *found = libav.avcodec_find_encoder_by_name(name);
     if (!found) return fail(ERR_USAGE, "%s is not built into libavcodec", name);
-    AVCodecContext *codec = avcodec_alloc_context3(found);
+    AVCodecContext *codec = libav.avcodec_alloc_context3(found);
     if (!codec) return fail(ERR_SYSTEM, "out of memory");
     int width = encoder->width + encoder->width % 2, height = encoder->height + encoder->height % 2;
     bool large = (int64_t)width * height > 3840 * 2160;
@@ -158,9 +155,9 @@ static int open_codec(struct video_encoder *encoder, const char *name, int quali
     if (strcmp(name, "libx264") == 0) set_x264(codec, quality, large);
     if (strcmp(name, "libvpx-vp9") == 0) set_vp9(codec, quality, large);
     if (strcmp(name, "mpeg4") == 0) set_mpeg4(codec, quality);
-    int result = avcodec_open2(codec, found, NULL);
+    int result = libav.avcodec_open2(codec, found, NULL);
     if (result < 0) {
-        avcodec_free_context(&codec);
+        libav.avcodec_free_context(&codec);
         return libav_fail(ERR_USAGE, result, name, "cannot open the encoder");
     }
     encoder->codec = codec;
@@ -210,8 +207,8 @@ static int choose_encoder(struct video_encoder *encoder, const char *wanted, int
 
 static int allocate_frame(struct video_encoder *encoder, const char *path)
 {
-    encoder->packet = av_packet_alloc();
-    encoder->frame = av_frame_alloc();
+    encoder->packet = libav.av_packet_alloc();
+    encoder->frame = libav.av_frame_alloc();
     if (!encoder->packet || !encoder->frame) return fail(ERR_SYSTEM, "%s: out of memory", path);
     if (!encoder->codec) return OK;
     AVFrame *frame = encoder->frame;
@@ -223,8 +220,8 @@ static int allocate_frame(struct video_encoder *encoder, const char *path)
     frame->color_trc = encoder->codec->color_trc;
     frame->color_range = encoder->codec->color_range;
     frame->chroma_location = encoder->codec->chroma_sample_location;
-    if (av_frame_get_buffer(frame, 0) < 0) return fail(ERR_SYSTEM, "%s: out of memory", path);
-    int result = avcodec_parameters_from_context(encoder->stream->codecpar, encoder->codec);
+    if (libav.av_frame_get_buffer(frame, 0) < 0) return fail(ERR_SYSTEM, "%s: out of memory", path);
+    int result = libav.avcodec_parameters_from_context(encoder->stream->codecpar, encoder->codec);
     return result < 0 ? libav_fail(ERR_INTERNAL, result, path, "describe the video") : OK;
 }
 
@@ -238,9 +235,9 @@ static int fail_step(struct video_encoder *encoder, int result, const char *what
 static int write_header(struct video_encoder *encoder)
 {
     AVDictionary *options = NULL;
-    av_dict_set(&options, "movflags", "+faststart", 0);
-    int result = avformat_write_header(encoder->format, &options);
-    av_dict_free(&options);
+    libav.av_dict_set(&options, "movflags", "+faststart", 0);
+    int result = libav.avformat_write_header(encoder->format, &options);
+    libav.av_dict_free(&options);
     if (result < 0) return fail_step(encoder, result, "write the header");
     encoder->header_written = true;
     return OK;
@@ -254,9 +251,9 @@ int video_encoder_open_named(struct video_encoder **out, const char *name, const
         quality < 0 || quality > 51)
         return fail(ERR_USAGE, "%s: no video of %dx%d, %d frames a second, quality %d", path, width,
                     height, fps, quality);
+    TRY(libav_open());
     struct video_encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) return fail(ERR_SYSTEM, "%s: out of memory", path);
-    libav_forward_log();
     *encoder = (struct video_encoder){.file.fd = -1, .width = width, .height = height, .fps = fps};
     int code;
     TRY_CLEANUP(open_output(encoder, path));
@@ -284,8 +281,8 @@ const char *video_encoder_name(const struct video_encoder *encoder)
 
 const char *video_encoder_available(void)
 {
-    for (int i = 0; i < ENCODER_COUNT; i++)
-        if (avcodec_find_encoder_by_name(encoders[i])) return encoders[i];
+    for (int i = 0; libav_open() == OK && i < ENCODER_COUNT; i++)
+        if (libav.avcodec_find_encoder_by_name(encoders[i])) return encoders[i];
     return encoders[ENCODER_COUNT - 1];
 }
 
@@ -296,18 +293,18 @@ static int write_packet(struct video_encoder *encoder)
     AVPacket *packet = encoder->packet;
     packet->duration = 1;
     packet->stream_index = encoder->stream->index;
-    av_packet_rescale_ts(packet, (AVRational){1, encoder->fps}, encoder->stream->time_base);
-    int result = av_interleaved_write_frame(encoder->format, packet);
+    libav.av_packet_rescale_ts(packet, (AVRational){1, encoder->fps}, encoder->stream->time_base);
+    int result = libav.av_interleaved_write_frame(encoder->format, packet);
     return result < 0 ? fail_step(encoder, result, "write a frame") : OK;
 }
 
 /* frame NULL: flushes. */
 static int encode_frame(struct video_encoder *encoder, const AVFrame *frame)
 {
-    int result = avcodec_send_frame(encoder->codec, frame);
+    int result = libav.avcodec_send_frame(encoder->codec, frame);
     if (result < 0) return fail_step(encoder, result, "encode a frame");
     for (;;) {
-        result = avcodec_receive_packet(encoder->codec, encoder->packet);
+        result = libav.avcodec_receive_packet(encoder->codec, encoder->packet);
         if (result == AVERROR(EAGAIN) || result == AVERROR_EOF) return OK;
         if (result < 0) return fail_step(encoder, result, "encode a frame");
         TRY(write_packet(encoder));
@@ -317,7 +314,7 @@ static int encode_frame(struct video_encoder *encoder, const AVFrame *frame)
 static int add_yuv(struct video_encoder *encoder, const struct image *image, int repeat)
 {
     AVFrame *frame = encoder->frame;
-    int result = av_frame_make_writable(frame);
+    int result = libav.av_frame_make_writable(frame);
     if (result < 0) return fail_step(encoder, result, "encode a frame");
     yuv_from_rgb(frame->data, frame->linesize, image);
     for (int i = 0; i < repeat; i++) {
@@ -335,7 +332,7 @@ static int add_jpeg(struct video_encoder *encoder, const struct image *image, in
     int code = OK;
     for (int i = 0; i < repeat && code == OK; i++) {
         AVPacket *packet = encoder->packet;
-        if (bytes > INT_MAX || av_new_packet(packet, (int)bytes) < 0) {
+        if (bytes > INT_MAX || libav.av_new_packet(packet, (int)bytes) < 0) {
             code = fail(ERR_SYSTEM, "%s: out of memory", encoder->file.path);
             break;
         }
@@ -365,7 +362,7 @@ static int finish(struct video_encoder *encoder)
     if (encoder->error != OK) return encoder->error;
     if (encoder->next == 0) return fail(ERR_INPUT, "%s: no frame", encoder->file.path);
     if (encoder->codec) TRY(encode_frame(encoder, NULL));
-    int result = av_write_trailer(encoder->format);
+    int result = libav.av_write_trailer(encoder->format);
     if (result < 0 || encoder->error != OK) return fail_step(encoder, result, "finish the file");
     if (lseek(encoder->file.fd, 0, SEEK_END) < 0) /* a commit cuts behind the position */
         return fail_errno(ERR_IO, "write %s", encoder->file.path);
@@ -378,13 +375,13 @@ int video_encoder_close(struct video_encoder *encoder, bool commit)
     int code = commit ? finish(encoder) : OK;
     encoder->error = code == OK ? ERR_STOPPED : code; /* nothing is written from here on */
     if (encoder->format && encoder->format->pb) {
-        av_freep(&encoder->format->pb->buffer);
-        avio_context_free(&encoder->format->pb);
+        libav.av_freep(&encoder->format->pb->buffer);
+        libav.avio_context_free(&encoder->format->pb);
     }
-    avformat_free_context(encoder->format);
-    avcodec_free_context(&encoder->codec);
-    av_frame_free(&encoder->frame);
-    av_packet_free(&encoder->packet);
+    libav.avformat_free_context(encoder->format);
+    libav.avcodec_free_context(&encoder->codec);
+    libav.av_frame_free(&encoder->frame);
+    libav.av_packet_free(&encoder->packet);
     file_atomic_abort(&encoder->file);
     free(encoder);
     return code;

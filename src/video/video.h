@@ -7,13 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- encode.c, decode.c: the only files that know libav; encode_none.c stands in when VIDEO=0. */
+/* ---- encode.c, decode.c, libav.c: the only files that know libav; encode_none.c stands in when
+ * VIDEO=0. */
 struct video_encoder;
 
 /* An MP4 at `path` (written atomically by video_encoder_close): constant `fps`; the first encoder
  * of libx264, libvpx-vp9, mpeg4 that opens at this size, else "mjpeg" (JPEG frames). Odd sizes are
  * padded by repeating the edge (mjpeg: need not). quality: 0..51 as x264's CRF. ERR_USAGE when
- * built without video or for impossible numbers, ERR_OUTPUT, ERR_ACCESS, ERR_IO, ERR_SYSTEM. */
+ * built without video or for impossible numbers, ERR_DEVICE where libav's libraries are not
+ * installed, ERR_OUTPUT, ERR_ACCESS, ERR_IO, ERR_SYSTEM. */
 int video_encoder_open(struct video_encoder **encoder, const char *path, int width, int height,
                        int fps, int quality);
 /* The same with one encoder by name (NULL: the first that opens); ERR_USAGE when it does not. */
@@ -30,7 +32,8 @@ int video_encoder_add(struct video_encoder *encoder, const struct image *frame, 
  * nothing is left then and an older file stays. ERR_INPUT when there was no frame. */
 int video_encoder_close(struct video_encoder *encoder, bool commit); /* accepts NULL */
 
-/* For `doctor`: "libavcodec 59.37.100, libx264" or "not built in". */
+/* For `doctor`: "libavcodec 59.37.100 (built for 59.8.100), libx264", "no: " with the reason, or
+ * "not built in". */
 const char *video_versions(void);
 
 /* Decodes the whole file again; the number of frames it holds. ERR_DATA when it does not decode. */

@@ -39,7 +39,7 @@ out_has "size     48x32, 3 channels"
 run 0 imgtrain sample run --interpolate 3,1 --frames 4 -o walk
 run 0 cmp walk/frame-00004.png out/seed-00001.png
 run 0 test ! -e walk/frame-00005.png
-if imgtrain doctor 2>/dev/null | grep -q libavcodec; then
+if imgtrain doctor 2>/dev/null | grep -q '^video *libavcodec'; then
     run 0 imgtrain sample run --interpolate 0,1 --frames 3 -o walk.mp4
     err_has "walk.mp4: 4 pictures of 256x256"
 else
