@@ -1,5 +1,5 @@
 /* The metrics while training: when they are measured, which weights are kept, and that a
- * measurement that was stopped is made up for before the next step. */
+ * measurement that was stopped is made before anything else, to the same bits. */
 #include "base/error.h"
 #include "config/config.h"
 #include "device/device.h"
@@ -7,11 +7,16 @@
 #include "gan/tracking.h"
 #include "gan_shapes.h"
 #include "image/image.h"
+#include "run/signals.h"
+#include "run/train.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 #include "temp_folder.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <signal.h>
+#include <unistd.h>
 
 #define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
@@ -43,7 +48,8 @@ static void enter(void)
     }
     snprintf(text, sizeof text,
              "task: gan\neval_steps: 2\ngan: {data: %s, size: 16, widths: [8, 8, 8], images: 48, "
-             "batch: 8, samples: 4, micro_batch: 8, eval_every: 1}\n",
+             "batch: 8, samples: 4, micro_batch: 8, eval_every: 1}\nvideo: {enabled: "
+             "false}\nframes: {every: 2}\n",
              folder);
     MUST(config_load_text(&config, "test", text, strlen(text), 0, NULL));
     MUST(device_open(&device, "cpu", 1));
@@ -133,11 +139,12 @@ START_TEST(keeps_the_best)
 }
 END_TEST
 
-START_TEST(pays_what_a_stop_left_owed)
+START_TEST(a_stopped_measurement_is_in_the_checkpoint)
 {
     struct task_state *state = open_task(NULL);
+    struct task_report report;
     struct store_file *file;
-    int64_t owed;
+    int64_t pending;
     run_steps(state, 0, STEPS);
     save(state, STEPS, "unbroken");
     task_gan.close(state);
@@ -145,19 +152,151 @@ START_TEST(pays_what_a_stop_left_owed)
     state = open_task(NULL);
     run_steps(state, 0, 3);
     stop = true;
-    ck_assert_int_eq(run_steps(state, 3, 4), 0);
+    MUST(task_gan.step(state, 3, true, &report));
+    ck_assert(report.pending);
     save(state, 4, "stopped");
     task_gan.close(state);
-    stop = false;
     MUST(store_open(&file, in_folder("stopped")));
-    MUST(store_get_int(file, "gan.owed", &owed));
-    ck_assert_int_eq(owed, 4);
+    MUST(store_get_int(file, "gan.pending", &pending));
+    ck_assert_int_eq(pending, 4);
+    stop = false;
     state = open_task(file);
     store_close(file);
+    stop = true;
+    MUST(task_gan.complete(state, &report));
+    ck_assert(report.pending);
+    stop = false;
+    MUST(task_gan.complete(state, &report));
+    ck_assert(!report.pending && isfinite(report.loss));
     run_steps(state, 4, STEPS);
     save(state, STEPS, "resumed");
     task_gan.close(state);
     same_files("unbroken", "resumed");
+}
+END_TEST
+
+/* Files of before 2026-11-28 hold no report of the step: the best model is made right all the same.
+ */
+START_TEST(an_older_checkpoint_is_measured_when_it_is_opened)
+{
+    config->gan.eval_samples = 0;
+    struct task_state *state = open_task(NULL);
+    struct store_file *file;
+    int64_t step;
+    run_steps(state, 0, 4);
+    struct store_writer *writer = store_writer_create();
+    MUST(task_gan.save(state, writer));
+    MUST(store_set_int(writer, "step", 4));
+    MUST(store_set_int(writer, "gan.owed", 4));
+    MUST(store_write(writer, in_folder("older"), false));
+    store_writer_free(writer);
+    task_gan.close(state);
+    config->gan.eval_samples = 1000;
+    MUST(store_open(&file, in_folder("older")));
+    state = open_task(file);
+    store_close(file);
+    writer = store_writer_create();
+    MUST(task_gan.save_best(state, writer, &step));
+    ck_assert_int_eq(step, 4);
+    store_writer_free(writer);
+    task_gan.close(state);
+}
+END_TEST
+
+/* ---- whole runs, stopped at every point of their measurements ---- */
+
+static int polls,
+    stop_at; /* of the task since it was opened; a SIGTERM comes at this one (0: none) */
+static bool opened;
+
+static bool polled(void)
+{
+    if (opened && ++polls == stop_at) raise(SIGTERM);
+    return signals_stop_requested();
+}
+
+static int open_polled(struct task_state **state, const struct task_setup *setup)
+{
+    struct task_setup mine = *setup;
+    mine.stop_requested = polled;
+    opened = false;
+    polls = 0;
+    int code = task_gan.open(state, &mine);
+    opened = true;
+    return code;
+}
+
+static int run_stopped_at(const char *name, bool resume, int at)
+{
+    struct task task = task_gan;
+    struct train_request request = {.config = config,
+                                    .task = &task,
+                                    .run_dir = in_folder(name),
+                                    .name = "test",
+                                    .resume = resume,
+                                    .quiet = true,
+                                    .json = true};
+    task.open = open_polled;
+    stop_at = at;
+    signals_reset();
+    int code = train_run(&request);
+    signals_reset();
+    return code;
+}
+
+/* Equal but for the time that it took. */
+static void same_metrics(const char *name)
+{
+    char command[1024];
+    snprintf(command, sizeof command,
+             "cd '%s' && for run in whole '%s'; do"
+             "  awk -F, -v OFS=, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /second/) t[i] }"
+             "    { for (i in t) $i = \"\"; print }' $run/metrics.csv >$run.csv;"
+             "  sed 's/\"seconds.*\"bytes\"/\"bytes\"/' $run/metrics.jsonl >$run.jsonl;"
+             "done; cmp whole.csv '%s.csv' && cmp whole.jsonl '%s.jsonl' && test $(wc -l "
+             "<whole.csv) = 3",
+             folder, name, name, name);
+    ck_assert_msg(system(command) == 0, "%s: other metrics", name);
+}
+
+static void same_run(const char *name)
+{
+    static const char *const files[] = {"model.safetensors", "best.safetensors", "final.png",
+                                        "frames/000000001.jpg", "frames/000000002.jpg"};
+    char a[64], b[64];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(a, sizeof a, "whole/%s", files[i]);
+        snprintf(b, sizeof b, "%s/%s", name, files[i]);
+        same_files(a, b);
+    }
+    same_metrics(name);
+}
+
+START_TEST(a_stop_anywhere_in_a_measurement_loses_nothing)
+{
+    int null = open("/dev/null", O_WRONLY), stops = 0;
+    dup2(null, STDOUT_FILENO);
+    close(null);
+    signals_install();
+    config->gan.size = 8;
+    config->gan.widths.count = 1;
+    config->gan.images = 2 * config->gan.batch;
+    config->eval_steps = 1;
+    config->threads = 1;
+    MUST(run_stopped_at("whole", false, 0));
+    for (int at = 1;; at++) {
+        char name[32];
+        snprintf(name, sizeof name, "at-%d", at);
+        int code = run_stopped_at(name, false, at);
+        if (code == OK) break;
+        ck_assert_msg(code == ERR_STOPPED, "%d: %s", at, error_message());
+        stops++;
+        if (at % 4 == 0) /* and again, while it is made up for */
+            ck_assert_int_eq(run_stopped_at(name, true, 1 + at % 3), ERR_STOPPED);
+        MUST(run_stopped_at(name, true, 0));
+        same_run(name);
+    }
+    ck_assert_int_ge(stops, 2 * 4);
 }
 END_TEST
 
@@ -169,7 +308,9 @@ Suite *gan_tracking_suite(void)
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, measures_when_it_is_time);
     tcase_add_test(cases, keeps_the_best);
-    tcase_add_test(cases, pays_what_a_stop_left_owed);
+    tcase_add_test(cases, a_stopped_measurement_is_in_the_checkpoint);
+    tcase_add_test(cases, an_older_checkpoint_is_measured_when_it_is_opened);
+    tcase_add_test(cases, a_stop_anywhere_in_a_measurement_loses_nothing);
     suite_add_tcase(suite, cases);
     return suite;
 }

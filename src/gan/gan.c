@@ -229,7 +229,8 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     }
     TRY(gan_load(&s->core, &s->progress, setup->resume));
     TRY(tracking_load(&s->tracking, &s->core.g.net, setup->resume));
-    return gan_core_rehearse(&s->core, store_get(setup->resume, "gan.conv"), s->stop_requested);
+    TRY(gan_core_rehearse(&s->core, store_get(setup->resume, "gan.conv"), s->stop_requested));
+    return gan_pending_load(s, setup->resume);
 }
 
 static const struct plan *gan_plan(const struct task_state *s)
@@ -288,7 +289,7 @@ static void add_metrics(struct task_report *report, const struct gan_metrics *m)
     add(report, "nn_ratio", NULL, m->nn_ratio);
 }
 
-static void fill_report(const struct task_state *s, int64_t step, struct task_report *r)
+void gan_fill_report(const struct task_state *s, int64_t step, struct task_report *r)
 {
     double penalty = s->now.gamma / 2 * (s->d.r1 + s->d.r2);
     memset(r, 0, sizeof *r);
@@ -314,6 +315,7 @@ static void fill_report(const struct task_state *s, int64_t step, struct task_re
     if (!isnan(s->tracking.rkid))
         snprintf(r->caption + used, sizeof r->caption - (size_t)used, "  rKID %.4f",
                  s->tracking.rkid);
+    r->pending = s->tracking.pending > 0;
 }
 
 /* The report may be that of the step before where nobody evaluates: then the device has work while
@@ -323,7 +325,6 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     int64_t batch = s->config->gan.batch;
     double t = (double)pace_images(&s->pace, step, batch) /
                (double)pace_images(&s->pace, gan_steps(s), batch);
-    if (s->tracking.owed) TRY(gan_measure(s, s->tracking.owed));
     s->step = step;
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     s->now.lr *= pace_rate(s->config, s->asked_batch, batch);
@@ -334,7 +335,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     if (evaluate) TRY(gan_measure_gap(s));
     tracking_forget(&s->tracking);
     if (gan_measure_is_due(s, step + 1)) TRY(gan_measure(s, step + 1));
-    fill_report(s, step, report);
+    gan_fill_report(s, step, report);
     s->steps_done = step + 1;
     return OK;
 }
@@ -344,6 +345,7 @@ static int gan_save(struct task_state *s, struct store_writer *writer)
     TRY(gan_collect(s, s->steps_done));
     TRY(gan_store(&s->core, &s->progress, writer));
     TRY(pace_store(&s->pace, s->config->gan.batch, writer));
+    if (s->tracking.pending) TRY(gan_pending_store(s, writer));
     return tracking_store(&s->tracking, &s->core.g.net, writer);
 }
 
@@ -366,6 +368,7 @@ const struct task task_gan = {
     .plan = gan_plan,
     .steps = gan_steps,
     .step = gan_step,
+    .complete = gan_complete,
     .picture = gan_picture,
     .reference = gan_reference,
     .labels = {"real", "samples"},

@@ -74,6 +74,13 @@ int gan_measure(struct task_state *s, int64_t steps_done)
                           s->core.g.net.floats * sizeof(float));
 }
 
+int gan_complete(struct task_state *s, struct task_report *report)
+{
+    TRY(gan_measure(s, s->steps_done));
+    gan_fill_report(s, s->steps_done - 1, report);
+    return OK;
+}
+
 bool gan_measure_is_due(const struct task_state *s, int64_t steps_done)
 {
     int64_t total = gan_steps(s);

@@ -13,6 +13,7 @@
 struct dataset;
 struct dataset_item;
 struct image;
+struct task_report;
 
 struct task_state {
     const struct config *config; /* `sized` */
@@ -42,6 +43,12 @@ struct task_state {
     int64_t reported;   /* of those */
 };
 
+/* ---- gan_pending.c: a step whose measurement was stopped ---- */
+
+/* What the report of that step says besides, into and from a checkpoint. */
+int gan_pending_store(struct task_state *s, struct store_writer *writer);
+int gan_pending_load(struct task_state *s, const struct store_file *file);
+
 /* ---- gan.c ---- */
 
 /* Declares all that training `way` takes in s->plan, which is empty. */
@@ -50,6 +57,7 @@ int gan_declare(struct task_state *s, const struct config *config,
 int64_t gan_steps(const struct task_state *s);
 /* Waits for the reports of the first `steps` steps; the last one's is in d and g. */
 int gan_collect(struct task_state *s, int64_t steps);
+void gan_fill_report(const struct task_state *s, int64_t step, struct task_report *report);
 
 /* ---- gan_memory.c: as in struct task ---- */
 
@@ -69,6 +77,7 @@ bool gan_measure_is_due(const struct task_state *s, int64_t steps_done);
 int gan_measure_gap(struct task_state *s);
 
 /* As in struct task. */
+int gan_complete(struct task_state *s, struct task_report *report);
 int gan_picture(struct task_state *s, int max_side, struct image *picture);
 int gan_reference(struct task_state *s, int max_side, struct image *picture);
 int gan_write_final(struct task_state *s, const char *path);

@@ -36,7 +36,7 @@ int tracking_measure(struct gan_tracking *tracking, const struct dataset *set,
 {
     int count;
     int code = gan_evaluate(&tracking->metrics, &count, set, options, draw, context);
-    tracking->owed = code == ERR_STOPPED ? steps_done : 0;
+    tracking->pending = code == ERR_STOPPED ? steps_done : 0;
     if (code < 0) tracking_forget(tracking);
     if (code == ERR_STOPPED) return OK;
     TRY(code);
@@ -55,7 +55,6 @@ bool tracking_is_best(const struct gan_tracking *tracking, int64_t steps_done)
 int tracking_store(const struct gan_tracking *tracking, const struct net *generator,
                    struct store_writer *writer)
 {
-    TRY(store_set_int(writer, "gan.owed", tracking->owed));
     if (!isnan(tracking->rkid)) TRY(store_set_double(writer, "gan.rkid", tracking->rkid));
     if (tracking->best_step == 0) return OK;
     TRY(store_set_int(writer, "gan.best_step", tracking->best_step));
@@ -66,7 +65,6 @@ int tracking_store(const struct gan_tracking *tracking, const struct net *genera
 int tracking_load(struct gan_tracking *tracking, const struct net *generator,
                   const struct store_file *file)
 {
-    if (store_get(file, "gan.owed")) TRY(store_get_int(file, "gan.owed", &tracking->owed));
     if (store_get(file, "gan.rkid")) TRY(store_get_double(file, "gan.rkid", &tracking->rkid));
     if (!store_get(file, "gan.best_step")) return OK;
     TRY(store_get_int(file, "gan.best_step", &tracking->best_step));

@@ -17,8 +17,8 @@ struct gan_tracking {
     double rkid;                /* of the last measurement; NaN before the first */
     double best_rkid;           /* NaN before the first */
     int64_t best_step;          /* steps done when it was measured; 0: never */
-    int64_t owed; /* steps done when a measurement was interrupted: it comes before the next step */
-    float *best;  /* the averaged generator of best_step: a flat range, host memory */
+    int64_t pending;            /* steps done when a measurement was stopped; 0: none is pending */
+    float *best;                /* the averaged generator of best_step: a flat range, host memory */
 };
 
 /* Steps between measurements: `every`, or a twentieth of the run when that is 0, as a multiple of
@@ -28,7 +28,7 @@ int64_t tracking_every(int64_t every, int64_t line_steps, int64_t total);
 /* Declares the range; figures are set to "not known". */
 int tracking_declare(struct gan_tracking *tracking, size_t floats, struct plan *plan);
 
-/* A measurement that is stopped is owed; that is no error. */
+/* A measurement that is stopped is pending; that is no error. */
 int tracking_measure(struct gan_tracking *tracking, const struct dataset *set,
                      const struct evaluate_options *options, gan_draw *draw, void *context,
                      int64_t steps_done);

@@ -27,7 +27,8 @@ static int fill(const struct session *session, struct store_writer *writer)
         TRY(store_set_int(writer, "memory.level",
                           session->ladder.rows[session->row].choices.level));
     TRY(store_set_int(writer, "task_finished", session->report.finished));
-    return store_set_int(writer, "finished", session->finished);
+    if (session->report.pending) TRY(store_set_int(writer, "pending", 1));
+    return store_set_int(writer, "finished", session->finished && !session->report.pending);
 }
 
 /* Frames stop while there is still room for the next checkpoints. */

@@ -95,11 +95,13 @@ static int open_state(struct session *session)
     int code = checkpoint_latest(session->folder.path, &file, &step);
     if (code == ERR_INPUT) code = OK; /* none yet */
     if (code < 0) return code;
-    int64_t task_finished = 0;
+    int64_t task_finished = 0, pending = 0;
     if (file) {
         code = checkpoint_expect(file, session->task->name, "checkpoint");
         if (code == OK) code = store_get_double(file, "seconds", &session->seconds_before);
         if (code == OK) code = store_get_int(file, "task_finished", &task_finished);
+        if (code == OK && session->task->complete && store_get(file, "pending"))
+            code = store_get_int(file, "pending", &pending);
     }
     if (file && store_get(file, "memory.level")) { /* a run stays as small as it had to become */
         int64_t level = 0;
@@ -113,6 +115,7 @@ static int open_state(struct session *session)
     if (code < 0) return code;
     session->total = session->task->steps(session->state);
     session->report.finished = task_finished != 0;
+    session->report.pending = pending != 0;
     session->finished = task_finished || session->step >= session->total;
     return OK;
 }
@@ -144,11 +147,12 @@ int session_enter(struct session *session)
     session->started = 0;
     checkpoint_clean(session->folder.path);
     TRY(open_state(session));
-    TRY(metrics_open(&session->metrics, session->folder.path, session->step));
+    int64_t reported = session->step - session->report.pending; /* steps that all is written of */
+    TRY(metrics_open(&session->metrics, session->folder.path, reported));
     TRY(memory_log_open(session));
     memory_log_change(session, session->saved_step >= 0 ? "resumed" : "start");
     govern_begin(session);
-    TRY(frames_drop_after(session->folder.frames, session->step));
+    TRY(frames_drop_after(session->folder.frames, reported));
     TRY(write_reference(session));
     session->frames_every = schedule_frames_every(session->config, session->total);
     TRY(frames_open(&session->frames, session->folder.frames, (int)session->config->frames.queue,

@@ -41,7 +41,7 @@ static void update_rate(struct session *session)
 static int run_step(struct session *session, bool evaluate)
 {
     for (;;) {
-        session->report.finished = false;
+        session->report.finished = session->report.pending = false;
         int code = device_begin_step(session->device, session->step);
         bool begun = code == OK;
         if (begun)
@@ -89,18 +89,22 @@ static int diverged(const struct session *session)
     return fail(ERR_DIVERGED, "step %lld: the loss is not finite", (long long)session->step);
 }
 
-/* One step and what is written about it. */
-static int train_step(struct session *session)
+static bool frame_is_due(const struct session *session, int64_t step)
 {
-    int64_t next = session->step + 1;
-    bool frame =
-        frames_due(next, session->total, session->frames_every, session->config->frames.count);
-    bool evaluate = next % session->config->eval_steps == 0 || next == session->total;
-    TRY(run_step(session, evaluate || frame));
-    session->step = next;
-    session->finished = session->report.finished || next >= session->total;
+    return frames_due(step, session->total, session->frames_every, session->config->frames.count);
+}
+
+static bool line_is_due(const struct session *session, int64_t step)
+{
+    return step % session->config->eval_steps == 0 || step == session->total;
+}
+
+/* Writes what is to be said of the last step: its line of metrics, its frame. */
+static int report_step(struct session *session)
+{
+    bool frame = frame_is_due(session, session->step);
+    bool evaluate = line_is_due(session, session->step);
     bool sound = isfinite(session->report.loss);
-    update_rate(session);
     struct record record = session_record(session);
     if (evaluate || session->finished || !sound) metrics_add(&session->metrics, &record);
     if (!sound) return diverged(session);
@@ -112,6 +116,33 @@ static int train_step(struct session *session)
         session->device->free_bytes ? session->device->free_bytes(session->device) : -1;
     progress_update(session->progress, &record, evaluate, free_bytes);
     return OK;
+}
+
+/* One step and what is written about it: nothing yet while its measurement is pending. */
+static int train_step(struct session *session)
+{
+    int64_t next = session->step + 1;
+    TRY(run_step(session, line_is_due(session, next) || frame_is_due(session, next)));
+    session->step = next;
+    session->finished = session->report.finished || next >= session->total;
+    update_rate(session);
+    if (session->report.pending && isfinite(session->report.loss)) return OK;
+    return report_step(session);
+}
+
+/* Makes the measurement that the checkpoint says is pending, and saves at once: it is not to be
+ * made a second time. */
+static int complete_step(struct session *session)
+{
+    int code = session->task->complete(session->state, &session->report);
+    while (code == ERR_DEVICE_MEMORY) {
+        TRY(memory_relieve(session));
+        code = session->task->complete(session->state, &session->report);
+    }
+    TRY(code);
+    if (session->report.pending) return OK;
+    TRY(report_step(session));
+    return session_save(session);
 }
 
 static bool save_is_due(const struct session *session)
@@ -135,10 +166,13 @@ static int train_loop(struct session *session)
 {
     session->started = session->last_save = session->rate_time = clock_seconds();
     session->rate_step = session->step;
+    if (session->report.pending) TRY(complete_step(session));
+    if (session->report.pending) return stop(session);
     while (!session->finished) {
         if (signals_stop_requested()) return stop(session);
         TRY(govern(session));
         TRY(train_step(session));
+        if (session->report.pending) return stop(session);
         bool asked = signals_take_save();
         if (session->finished || asked || save_is_due(session)) TRY(session_save(session));
         if (asked) log_info("state of step %lld saved on request", (long long)session->step);
@@ -154,7 +188,10 @@ static int train_from_checkpoint(struct session *session)
 {
     int code = session_enter(session);
     if (code == OK) {
-        if (session->finished && session->saved_step == session->step)
+        if (session->report.pending)
+            log_info("%s: step %lld of %lld is measured first, which a stop had cut short",
+                     session->folder.path, (long long)session->step, (long long)session->total);
+        else if (session->finished && session->saved_step == session->step)
             log_info("%s is finished (%lld steps)", session->folder.path, (long long)session->step);
         else if (session->step > 0)
             log_info("%s: continuing at step %lld of %lld", session->folder.path,

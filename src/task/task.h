@@ -38,6 +38,7 @@ struct task_report {
     struct task_metric metrics[TASK_MAX_METRICS];
     double loss;       /* non-finite: the loop rolls back once, then exits 30 */
     bool finished;     /* the task's own stopping rule: no further step is wanted */
+    bool pending;      /* a stop cut the step's measurement short: complete() makes it */
     char caption[160]; /* drawn into video frames: "step 1200  PSNR 31.42  SSIM 0.912" */
 };
 
@@ -86,6 +87,11 @@ struct task {
      * otherwise expensive ones may be NaN, and those of a device that works ahead an earlier
      * step's. */
     int (*step)(struct task_state *state, int64_t step, bool evaluate, struct task_report *report);
+
+    /* Makes the measurement that a stop left pending, in this process or in the one that wrote the
+     * checkpoint, and fills the report of that step as if nothing had stopped it; `pending` again
+     * after another stop. Called before the next step. NULL: no measurement is ever pending. */
+    int (*complete)(struct task_state *state, struct task_report *report);
 
     /* The picture of the current state for a frame, scaled to fit max_side (0: full size): 8-bit
      * RGB. */
