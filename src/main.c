@@ -1,6 +1,7 @@
 /* imgtrain: the table of commands, and the only place that turns an error into an exit status. */
 #include "base/error.h"
 #include "base/nearest.h"
+#include "base/stack.h"
 #include "base/version.h"
 #include "cmd/cmd.h"
 
@@ -89,7 +90,7 @@ static void occupy_standard_descriptors(void)
     if (fd >= 0) close(fd);
 }
 
-int main(int argc, char **argv)
+static int run_program(int argc, char **argv)
 {
     occupy_standard_descriptors();
     int code = run(argc, argv);
@@ -99,4 +100,9 @@ int main(int argc, char **argv)
     }
     if (code != OK) fprintf(stderr, "imgtrain: %s\n", error_message());
     return error_exit_status(code);
+}
+
+int main(int argc, char **argv)
+{
+    return stack_run(run_program, argc, argv);
 }
