@@ -264,7 +264,7 @@ START_TEST(broken_exif_is_ignored)
 {
     static const uint8_t patches[][3] = {/* offset in the TIFF block, value, size that is kept */
                                          {18, 9, 26},  {18, 0, 26}, {4, 200, 26}, {8, 255, 26},
-                                         {7, 255, 26}, {12, 4, 26}, {0, 'X', 26}, {2, 41, 26},
+                                         {7, 255, 26}, {12, 7, 26}, {0, 'X', 26}, {2, 41, 26},
                                          {18, 6, 19},  {18, 6, 9},  {18, 6, 3}};
     struct bytes plain = make_jpeg(24, 8);
     for (size_t i = 0; i < sizeof patches / sizeof patches[0]; i++) {
@@ -339,7 +339,8 @@ START_TEST(broken_files)
 }
 END_TEST
 
-/* Every beginning of a good file, of every format, is refused, and leaks nothing. */
+/* Every beginning of a good file, of every format, is refused, unless it has all pixels, and leaks
+ * nothing. */
 START_TEST(truncated_files)
 {
     struct image image;
@@ -355,7 +356,8 @@ START_TEST(truncated_files)
     size_t count;
     ck_assert_int_eq(file_read(path, 1 << 20, &data, &count), OK);
     unlink(path);
-    for (size_t n = 0; n < count; n++) {
+    static const size_t end[] = {12, 2, 0, 0}; /* IEND, EOI */
+    for (size_t n = 0; n < count - end[_i]; n++) {
         uint8_t *exact = malloc(n + !n); /* so that a sanitizer sees a read beyond the end */
         memcpy(exact, data, n);
         ck_assert_msg(image_decode(&image, exact, n, "t") == ERR_DATA, "%zu of %zu bytes", n,

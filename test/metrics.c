@@ -151,8 +151,18 @@ static struct image band_of(const struct image *image, int y, int rows)
     return band;
 }
 
-static void score_whole(const struct image *a, const struct image *b, struct metric_scores *s)
+static void score_whole(const struct image *given_a, const struct image *given_b,
+                        struct metric_scores *s)
 {
+    struct image wide_a = {0}, wide_b = {0};
+    const struct image *a = given_a, *b = given_b;
+    bool alpha = image_has_alpha(a);
+    if (alpha) {
+        ck_assert_int_eq(image_premultiply(&wide_a, given_a), OK);
+        ck_assert_int_eq(image_premultiply(&wide_b, given_b), OK);
+        a = &wide_a;
+        b = &wide_b;
+    }
     *s = (struct metric_scores){.ms_ssim = (double)NAN, .flip = (double)NAN};
     ck_assert_int_eq(metric_psnr(a, b, &s->psnr), OK);
     ck_assert_int_eq(metric_ssim(a, b, &s->ssim), OK);
@@ -160,11 +170,11 @@ static void score_whole(const struct image *a, const struct image *b, struct met
         ck_assert_int_eq(metric_ms_ssim(a, b, &s->ms_ssim), OK);
     struct image flat_a = {0}, flat_b = {0};
     if (a->channels > 4) return;
-    ck_assert_int_eq(image_over_black(&flat_a, a), OK);
-    ck_assert_int_eq(image_over_black(&flat_b, b), OK);
-    bool alpha = image_has_alpha(a);
+    ck_assert_int_eq(image_over_black(&flat_a, given_a), OK);
+    ck_assert_int_eq(image_over_black(&flat_b, given_b), OK);
     ck_assert_int_eq(metric_flip(alpha ? &flat_a : a, alpha ? &flat_b : b, &s->flip, NULL), OK);
     free_pair(&flat_a, &flat_b);
+    free_pair(&wide_a, &wide_b);
 }
 
 START_TEST(same_bits_in_bands)
@@ -180,7 +190,7 @@ START_TEST(same_bits_in_bands)
     score_whole(&a, &b, &whole);
     for (size_t i = 0; i < sizeof bands / sizeof bands[0]; i++) {
         struct metric_scorer *scorer;
-        ck_assert_int_eq(metric_scorer_open(&scorer, &a, &b), OK);
+        ck_assert_int_eq(metric_scorer_open(&scorer, &a, &b, image_has_alpha(&a)), OK);
         for (int y = 0; y < a.height; y += bands[i]) {
             struct image rows_a = band_of(&a, y, bands[i]), rows_b = band_of(&b, y, bands[i]);
             ck_assert_int_eq(metric_scorer_put(scorer, &rows_a, &rows_b), OK);
@@ -191,6 +201,35 @@ START_TEST(same_bits_in_bands)
     }
     ck_assert(whole.psnr > 5.0 && whole.psnr < 60.0 && whole.ssim < 0.9999);
     free_pair(&a, &b);
+}
+END_TEST
+
+static struct metric_scores score_rgba(const uint8_t *a, const uint8_t *b, bool alpha)
+{
+    struct image pictures[2] = {{2, 1, 4, SAMPLE_U8, (void *)(uintptr_t)a},
+                                {2, 1, 4, SAMPLE_U8, (void *)(uintptr_t)b}};
+    struct metric_scorer *scorer;
+    struct metric_scores scores;
+    ck_assert_int_eq(metric_scorer_open(&scorer, &pictures[0], &pictures[1], alpha), OK);
+    ck_assert_int_eq(metric_scorer_put(scorer, &pictures[0], &pictures[1]), OK);
+    metric_scorer_end(scorer, &scores);
+    metric_scorer_close(scorer);
+    return scores;
+}
+
+/* Colours count by how much they are seen; four channels that are not RGBA count as they are. */
+START_TEST(what_alpha_hides)
+{
+    static const uint8_t a[] = {255, 0, 90, 0, 10, 20, 30, 255};
+    static const uint8_t b[] = {0, 170, 5, 0, 10, 20, 30, 255};
+    static const uint8_t half[] = {0, 170, 5, 0, 110, 20, 30, 51},
+                         other[] = {0, 0, 0, 0, 60, 20, 30, 51};
+    struct metric_scores hidden = score_rgba(a, b, true), plain = score_rgba(a, b, false);
+    ck_assert(isinf(hidden.psnr) && hidden.ssim > 0.999999 && hidden.flip < 1e-6);
+    ck_assert(plain.psnr < 12.0 && plain.ssim < 0.9 && isnan(plain.flip));
+    /* a fifth of a difference of 50 of 255, in one of eight samples */
+    double psnr = score_rgba(half, other, true).psnr;
+    ck_assert_double_eq_tol(psnr, 20 * log10(255 / 10.0) + 10 * log10(8), 1e-4);
 }
 END_TEST
 
@@ -290,6 +329,7 @@ Suite *metrics_suite(void)
     tcase_add_loop_test(tests, figures_of_other_programs, 0, GOLDENS);
     tcase_add_test(tests, same_bits_with_any_number_of_threads);
     tcase_add_loop_test(tests, same_bits_in_bands, 0, sizeof banded / sizeof banded[0]);
+    tcase_add_test(tests, what_alpha_hides);
     tcase_add_test(tests, equal_pictures);
     tcase_add_test(tests, psnr_of_16_bits_is_exact);
     tcase_add_test(tests, sample_types_meet);

@@ -22,15 +22,17 @@
 struct operand {
     const char *path, *device;
     bool is_model, is_folder;
+    bool plain;         /* its channels are no colours with alpha, whatever their number */
     struct image whole; /* a picture that is there already */
 };
 
 /* At its own size, rounded as `imgtrain render` rounds it. */
-static int stream_model(const struct operand *operand, const struct image_sink *sink)
+static int stream_model(struct operand *operand, const struct image_sink *sink)
 {
     struct splat_model model;
     struct device *device = NULL;
     TRY(splat_model_open(&model, operand->path));
+    operand->plain = !model.alpha;
     int code;
     TRY_CLEANUP(device_open(&device, operand->device, 0));
     struct splat_window w = splat_window_whole(&model);
@@ -74,7 +76,7 @@ static int open_operand(struct operand *operand, const char *path, const char *d
     TRY(is_run_folder(path, &is_run));
     *operand = (struct operand){.path = path, .device = device};
     operand->is_model = is_run || is_model_file(path);
-    operand->is_folder = file_is_dir(path);
+    operand->is_folder = operand->plain = file_is_dir(path);
     return OK;
 }
 
@@ -85,22 +87,27 @@ struct matching {
     bool flatten[2], repeat[2]; /* alpha over black; grey as R = G = B */
 };
 
+/* With its alpha, if it has one. */
 static int repeat_grey(struct image *rgb, const struct image *grey)
 {
-    TRY(image_create(rgb, grey->width, grey->height, 3, grey->type));
-    size_t bytes = sample_bytes(grey->type);
+    TRY(image_create(rgb, grey->width, grey->height, grey->channels + 2, grey->type));
+    size_t bytes = sample_bytes(grey->type), pixel = bytes * (size_t)grey->channels;
     size_t pixels = (size_t)grey->width * (size_t)grey->height;
     const uint8_t *from = grey->data;
     uint8_t *to = rgb->data;
-    for (size_t i = 0; i < pixels; i++, from += bytes)
-        for (int c = 0; c < 3; c++, to += bytes)
+    for (size_t i = 0; i < pixels; i++, from += pixel) {
+        for (int c = 0; c < 2; c++, to += bytes)
             memcpy(to, from, bytes);
+        memcpy(to, from, pixel);
+        to += pixel;
+    }
     return OK;
 }
 
 /* Alpha that only one of them has is laid over black; grey meets RGB as R = G = B. The shapes
  * become those that are compared. */
-static int match_shapes(struct matching *m, struct image shape[2], char *const *names)
+static int match_shapes(struct matching *m, struct image shape[2], const bool alpha[2],
+                        char *const *names)
 {
     int channels[2] = {shape[0].channels, shape[1].channels};
     bool colours = channels[0] <= 4 && channels[1] <= 4;
@@ -108,15 +115,16 @@ static int match_shapes(struct matching *m, struct image shape[2], char *const *
         return fail(ERR_DATA, "sizes differ: %s is %dx%d, %s is %dx%d", names[0], shape[0].width,
                     shape[0].height, names[1], shape[1].width, shape[1].height);
     for (int i = 0; i < 2 && colours; i++) {
-        m->flatten[i] = channels[i] % 2 == 0 && channels[1 - i] % 2 != 0;
+        m->flatten[i] = alpha[i] && channels[1 - i] % 2 != 0;
         if (!m->flatten[i]) continue;
         shape[i].channels--;
         shape[i].type = SAMPLE_F32;
     }
     for (int i = 0; i < 2 && colours; i++)
-        m->repeat[i] = shape[i].channels == 1 && shape[1 - i].channels == 3;
+        m->repeat[i] = shape[i].channels <= 2 && shape[1 - i].channels == shape[i].channels + 2 &&
+                       (shape[i].channels == 1 || (alpha[0] && alpha[1]));
     for (int i = 0; i < 2; i++)
-        if (m->repeat[i]) shape[i].channels = 3;
+        if (m->repeat[i]) shape[i].channels += 2;
     if (shape[0].channels == shape[1].channels) return OK;
     return fail(ERR_DATA, "channels differ: %s has %d, %s has %d", names[0], channels[0], names[1],
                 channels[1]);
@@ -144,6 +152,7 @@ static int match_rows(const struct matching *m, int which, const struct image *r
 
 struct measurement {
     char *const *names;
+    const struct operand *operands[2];
     struct matching matching;
     struct image shape; /* that is compared */
     struct metric_scorer *scorer;
@@ -153,9 +162,12 @@ static int begin(void *argument, const struct image *a, const struct image *b)
 {
     struct measurement *m = argument;
     struct image shape[2] = {*a, *b};
-    TRY(match_shapes(&m->matching, shape, m->names));
+    const bool alpha[2] = {image_has_alpha(a) && !m->operands[0]->plain,
+                           image_has_alpha(b) && !m->operands[1]->plain};
+    TRY(match_shapes(&m->matching, shape, alpha, m->names));
     m->shape = shape[0];
-    return metric_scorer_open(&m->scorer, &shape[0], &shape[1]);
+    return metric_scorer_open(&m->scorer, &shape[0], &shape[1],
+                              alpha[0] && alpha[1] && image_has_alpha(&shape[0]));
 }
 
 static int put(void *argument, const struct image *a, const struct image *b)
@@ -205,7 +217,7 @@ static void print_text(const struct image *a, const struct metric_scores *scores
     else
         printf("ms-ssim  %.6f\n", scores->ms_ssim);
     if (isnan(scores->flip))
-        printf("flip     -: more than 4 channels\n");
+        printf("flip     -: not grey or RGB\n");
     else
         printf("flip     %.6f\n", scores->flip);
 }
@@ -235,8 +247,8 @@ static void print_json(const struct image *a, const struct metric_scores *scores
 
 static int evaluate(char *const *names, const char *device, bool json)
 {
-    struct measurement m = {.names = names};
     struct operand a, b = {0};
+    struct measurement m = {.names = names, .operands = {&a, &b}};
     struct metric_scores scores;
     int code;
     TRY(open_operand(&a, names[0], device));
@@ -279,8 +291,9 @@ int cmd_eval(int argc, char **argv)
             "Compares two pictures of equal size: PSNR (over all samples, 16 bits as 16), "
             "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is a picture, a "
             "folder of pictures (a texture\nstack), or a splat model, checkpoint or run, "
-            "which is rendered at its own size.\nAlpha counts as a channel where both have "
-            "it (for FLIP it lies over black); alpha that only\none has is laid over black. "
+            "which is rendered at its own size.\n"
+            "Where both have alpha it counts as a channel, and colours count multiplied by it, as\n"
+            "they are fitted (for FLIP over black); alpha that only one has is laid over black.\n"
             "Grey meets RGB as R = G = B.\n\n"
             "A generator (a model, checkpoint or run of task gan) is measured against a folder "
             "of pictures:\nrKID, sliced Wasserstein distance, precision, recall, density, "

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3, ENTRY_BYTES = 12 };
+enum { TAG_ORIENTATION = 0x0112, ENTRY_BYTES = 12 };
+enum { TYPE_BYTE = 1, TYPE_SHORT = 3, TYPE_LONG = 4 };
 
 static unsigned read16(const uint8_t *p, bool little)
 {
@@ -18,8 +19,24 @@ static size_t read32(const uint8_t *p, bool little)
                   : (size_t)read16(p, false) << 16 | read16(p + 2, false);
 }
 
+/* SHORT by the standard; some programs write a LONG, or a BYTE. 0 when it is none of them. */
+static size_t read_value(const uint8_t *entry, bool little)
+{
+    if (read32(entry + 4, little) != 1) return 0;
+    switch (read16(entry + 2, little)) {
+    case TYPE_BYTE: return entry[8];
+    case TYPE_SHORT: return read16(entry + 8, little);
+    case TYPE_LONG: return read32(entry + 8, little);
+    default: return 0;
+    }
+}
+
 int exif_orientation(const uint8_t *tiff, size_t bytes)
 {
+    if (bytes >= 6 && memcmp(tiff, "Exif\0", 6) == 0) {
+        tiff += 6;
+        bytes -= 6;
+    }
     if (bytes < 8) return 1;
     bool little = tiff[0] == 'I' && tiff[1] == 'I';
     if (!little && !(tiff[0] == 'M' && tiff[1] == 'M')) return 1;
@@ -31,9 +48,8 @@ int exif_orientation(const uint8_t *tiff, size_t bytes)
     for (size_t i = 0; i < entries && bytes - at >= ENTRY_BYTES; i++, at += ENTRY_BYTES) {
         const uint8_t *entry = tiff + at;
         if (read16(entry, little) != TAG_ORIENTATION) continue;
-        unsigned value = read16(entry + 8, little);
-        bool sound = read16(entry + 2, little) == TYPE_SHORT && read32(entry + 4, little) == 1;
-        return sound && value >= 1 && value <= 8 ? (int)value : 1;
+        size_t value = read_value(entry, little);
+        return value >= 1 && value <= 8 ? (int)value : 1;
     }
     return 1;
 }

@@ -55,8 +55,12 @@ void row_band_close(struct row_band *band);
 int check_whole(const char *name, const struct image *shape, size_t bytes, size_t whole_limit,
                 const char *why);
 
-/* The orientation 1..8 in an EXIF block (TIFF header on); 1 where there is none or it is broken.
- * CIPA DC-008 (EXIF 2.32), 4.5 and 4.6.4. */
+/* Says once for each file what is wrong with it although all its pixels are there. */
+void format_note(const struct source *source, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The orientation 1..8 in an EXIF block (TIFF header on, or "Exif" and two zeros before it); 1
+ * where there is none or it is broken. CIPA DC-008 (EXIF 2.32), 4.5 and 4.6.4. */
 int exif_orientation(const uint8_t *tiff, size_t bytes);
 
 /* Turns the picture upright from EXIF orientation 1..8. On failure *image is unchanged. */

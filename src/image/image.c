@@ -79,6 +79,23 @@ int image_over_black(struct image *out, const struct image *in)
     return OK;
 }
 
+int image_premultiply(struct image *out, const struct image *in)
+{
+    TRY(image_create(out, in->width, in->height, in->channels, SAMPLE_F32));
+    size_t width = (size_t)in->width, channels = (size_t)in->channels;
+#pragma omp parallel for schedule(static)
+    for (int y = 0; y < in->height; y++) {
+        float *to = (float *)out->data + (size_t)y * width * channels;
+        for (size_t i = (size_t)y * width; i < ((size_t)y + 1) * width; i++) {
+            float opaque = image_sample(in, i * channels + channels - 1);
+            for (size_t c = 0; c + 1 < channels; c++)
+                *to++ = image_sample(in, i * channels + c) * opaque;
+            *to++ = opaque;
+        }
+    }
+    return OK;
+}
+
 /* Clamps to 0..1; a NaN becomes 0. */
 static float unit_clamp(float v)
 {

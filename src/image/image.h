@@ -73,6 +73,9 @@ int image_convert(struct image *out, const struct image *in, enum sample_type ty
  */
 int image_over_black(struct image *out, const struct image *in);
 
+/* *out becomes `in` (2 or 4 channels) as f32, its colours multiplied by its alpha. */
+int image_premultiply(struct image *out, const struct image *in);
+
 /* *out becomes `in` resampled to width x height, half-pixel centres: a box-area average where it
  * shrinks (each output pixel is the exact mean of the area it covers), bicubic (Catmull-Rom) where
  * it grows. Colour is weighted by alpha when there is one. Same sample type. */

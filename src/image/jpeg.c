@@ -25,6 +25,7 @@ enum {
 struct jpeg_outline {
     int width, height, components; /* 0 when no frame header was seen */
     int scans;
+    unsigned scanned; /* a bit for each component's number that a scan has */
     int orientation;
 };
 
@@ -68,6 +69,8 @@ static void note_segment(struct jpeg_outline *outline, int marker, const uint8_t
         outline->orientation = exif_orientation(body + 6, bytes - 6);
     } else if (marker == MARKER_SOS) {
         outline->scans++;
+        for (size_t i = 0; bytes > 0 && i < body[0] && 2 * i + 1 < bytes; i++)
+            outline->scanned |= 1u << (body[2 * i + 1] & 31);
     }
 }
 
@@ -133,10 +136,27 @@ static int trap_code(const struct jpeg_trap *trap, int code)
     return trap->manager.msg_code == JERR_OUT_OF_MEMORY ? ERR_SYSTEM : code;
 }
 
+/* Those that other readers go over as well, to the same pixels. */
+static bool is_harmless(int warning)
+{
+    switch (warning) {
+    case JWRN_EXTRANEOUS_DATA: /* bytes between what belongs to the picture and the next marker */
+    case JWRN_JFIF_MAJOR:
+    case JWRN_ADOBE_XFORM:    /* what is assumed then is what is meant by nearly all */
+    case JWRN_NOT_SEQUENTIAL: /* parameters that a sequential scan has no use for */
+    case JWRN_JPEG_EOF: return true;
+    default: return false;
+    }
+}
+
 /* A warning has a level below 0. */
 static void on_message(j_common_ptr info, int level)
 {
-    if (level < 0) on_error(info);
+    struct jpeg_trap *trap = (struct jpeg_trap *)info->err;
+    if (level >= 0) return;
+    if (!is_harmless(trap->manager.msg_code)) on_error(info);
+    if (trap->manager.msg_code == JWRN_JPEG_EOF) trap->ends_early = true;
+    if (!trap->note[0]) trap->manager.format_message(info, trap->note);
 }
 
 struct jpeg_error_mgr *jpeg_set_trap(struct jpeg_trap *trap)
@@ -144,6 +164,8 @@ struct jpeg_error_mgr *jpeg_set_trap(struct jpeg_trap *trap)
     jpeg_std_error(&trap->manager);
     trap->manager.error_exit = on_error;
     trap->manager.emit_message = on_message;
+    trap->note[0] = '\0';
+    trap->ends_early = false;
     return &trap->manager;
 }
 
@@ -210,8 +232,22 @@ static int check_scans(struct jpeg_reader *reader, const struct image *shape, si
                        "a progressive JPEG is not stored row by row");
 }
 
-static int read_image(struct jpeg_reader *reader, const struct image_header *header,
-                      size_t whole_limit, const struct image_sink *sink)
+/* A file without an end marker has all its pixels when nothing was missing in a scan (a warning of
+ * its own) and no scan is missing. Arithmetic coding does not notice what is missing. */
+static int check_end(struct jpeg_reader *reader, const struct jpeg_outline *outline)
+{
+    const struct jpeg_decompress_struct *info = &reader->info;
+    bool whole = !info->arith_code && __builtin_popcount(outline->scanned) >= info->num_components;
+    if (!reader->trap.ends_early) return OK;
+    for (int c = 0; c < info->num_components && info->coef_bits; c++)
+        for (int k = 0; k < DCTSIZE2; k++)
+            if (info->coef_bits[c][k] != 0) whole = false;
+    return whole ? OK : fail(ERR_DATA, "%s: broken JPEG: it ends too early", reader->source->name);
+}
+
+static int read_image(struct jpeg_reader *reader, const struct jpeg_outline *outline,
+                      const struct image_header *header, size_t whole_limit,
+                      const struct image_sink *sink)
 {
     const struct source *source = reader->source;
     if (setjmp(reader->trap.jump))
@@ -230,8 +266,12 @@ static int read_image(struct jpeg_reader *reader, const struct image_header *hea
     if (reader->info.output_components !=
         (reader->info.out_color_space == JCS_CMYK ? 4 : header->channels))
         return fail(ERR_DATA, "%s: broken JPEG: two frame headers", source->name);
+    TRY(check_end(reader, outline)); /* of several scans, which have been read by now */
     TRY(read_rows(reader, &shape, sink));
+    bool several = reader->info.coef_bits != NULL;
     jpeg_finish_decompress(&reader->info);
+    if (!several) TRY(check_end(reader, outline));
+    if (reader->trap.note[0]) format_note(source, "%s (all pixels are there)", reader->trap.note);
     return OK;
 }
 
@@ -243,7 +283,7 @@ static int read_stored(const struct source *source, size_t whole_limit,
     TRY(outline_header(source, &outline, &header));
     struct jpeg_reader reader = {.source = source};
     reader.info.err = jpeg_set_trap(&reader.trap);
-    int code = read_image(&reader, &header, whole_limit, sink);
+    int code = read_image(&reader, &outline, &header, whole_limit, sink);
     jpeg_destroy_decompress(&reader.info);
     row_band_close(&reader.band);
     free(reader.cmyk);

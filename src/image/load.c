@@ -1,12 +1,16 @@
 /* Reading a picture file, whatever its format: the first bytes decide, never the name. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "image/format.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -16,7 +20,7 @@
 static const struct image_format *const formats[] = {&format_png, &format_jpeg, &format_pnm,
                                                      &format_pfm};
 
-enum { MAGIC_BYTES = 16, PROBE_BYTES = 1 << 18 };
+enum { MAGIC_BYTES = 16 };
 static const size_t FILE_LIMIT = (size_t)16 << 30;
 static const size_t PLAIN_LIMIT = (size_t)4 << 30; /* decoded bytes that any ratio may make */
 static const size_t MODEST_RATIO = 64;             /* above that */
@@ -32,6 +36,33 @@ static int fail_format(const char *name, size_t bytes)
 {
     if (bytes == 0) return fail(ERR_DATA, "%s: the file is empty", name);
     return fail(ERR_DATA, "%s: not a PNG, JPEG, PNM or PFM picture", name);
+}
+
+/* ---- what is wrong with a file although its pixels are all there ---- */
+
+enum { NOTES = 1024, NOTES_SHOWN = 20 };
+static pthread_mutex_t notes_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t notes[NOTES]; /* hashes of the names that were said */
+static int note_count;
+
+/* A picture may be read several times, and a data set may be full of such files. */
+void format_note(const struct source *source, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    uint64_t hash = hash_bytes(0, source->name, strlen(source->name));
+    pthread_mutex_lock(&notes_lock);
+    bool known = note_count == NOTES;
+    for (int i = 0; i < note_count && !known; i++)
+        known = notes[i] == hash;
+    int number = known ? NOTES : note_count;
+    if (!known) notes[note_count++] = hash;
+    pthread_mutex_unlock(&notes_lock);
+    if (number < NOTES_SHOWN) log_warning("%s: %s", source->name, text);
+    if (number == NOTES_SHOWN) log_warning("more files like these are read without a word");
 }
 
 int format_check_size(const struct source *source, const struct image_header *header,
@@ -150,29 +181,19 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
     return code;
 }
 
-static int probe_source(const struct source *source, struct image_header *header)
-{
-    const struct image_format *format = find_format(source->data, source->bytes);
-    if (!format) return fail_format(source->name, source->bytes);
-    return format->probe(source, header);
-}
-
-/* The beginning nearly always suffices; a long comment or profile before the size needs it all. */
+/* What turns a picture may stand at its end, so a probe can look at all of it. */
 static int probe_file(const char *path, struct image_header *header)
 {
-    uint8_t *data = malloc(PROBE_BYTES);
-    if (!data) return fail(ERR_SYSTEM, "%s: out of memory", path);
-    struct source source = {data, 0, 0, path};
-    int code = read_head(path, data, PROBE_BYTES, &source.bytes, &source.total);
-    if (code == OK) code = probe_source(&source, header);
-    bool more = code == ERR_DATA && source.total > source.bytes && find_format(data, source.bytes);
-    free(data);
-    if (!more) return code;
-    TRY(file_read(path, FILE_LIMIT, &data, &source.bytes));
-    source.data = data;
-    source.total = source.bytes;
-    code = probe_source(&source, header);
-    free(data);
+    uint8_t head[MAGIC_BYTES];
+    size_t bytes, total;
+    TRY(read_head(path, head, sizeof head, &bytes, &total));
+    const struct image_format *format = find_format(head, bytes);
+    if (!format) return fail_format(path, bytes);
+    struct file_map map;
+    TRY(file_map(&map, path));
+    struct source source = {map.data, map.bytes, map.bytes, path};
+    int code = format->probe(&source, header);
+    file_unmap(&map);
     return code;
 }
 

@@ -33,13 +33,15 @@ int metric_flip(const struct image *a, const struct image *b, double *mean, floa
 
 /* All of them for pictures whose rows come band by band: the numbers are those of the functions
  * above to the last bit, and what is held is some hundred rows. Where a measure does not apply its
- * score is NAN: MS-SSIM below METRIC_MS_SSIM_SIDE, FLIP above 4 channels (alpha lies over black).
- */
+ * score is NAN: MS-SSIM below METRIC_MS_SSIM_SIDE, FLIP where channels are not grey or RGB. alpha:
+ * the last of 2 or 4 channels is one. Colours then count multiplied by it, as they are fitted: what
+ * alpha hides is not compared; and for FLIP they lie over black. */
 struct metric_scores {
     double psnr, ssim, ms_ssim, flip;
 };
 struct metric_scorer;
-int metric_scorer_open(struct metric_scorer **scorer, const struct image *a, const struct image *b);
+int metric_scorer_open(struct metric_scorer **scorer, const struct image *a, const struct image *b,
+                       bool alpha);
 /* The next rows of both, as many. */
 int metric_scorer_put(struct metric_scorer *scorer, const struct image *a, const struct image *b);
 /* Behind the last row. */

@@ -1,6 +1,6 @@
 /* Reading PNG, with libpng's classic API: its simplified one decodes 16-bit Adam7 wrongly. */
 #include "base/error.h"
-#include "image/format.h"
+#include "image/png_outline.h"
 
 #include <png.h>
 #include <stdlib.h>
@@ -24,7 +24,8 @@ struct png_reader {
     png_structp png;
     png_infop info;
     const struct source *source;
-    size_t at;
+    struct png_outline outline;
+    size_t at, end; /* behind `end` comes an IEND of our own */
     struct row_band band;
     struct image whole; /* an interlaced picture */
     png_bytepp rows;    /* of it */
@@ -60,9 +61,16 @@ static void on_warning(png_structp png, png_const_charp text)
 
 static void read_bytes(png_structp png, png_bytep to, size_t bytes)
 {
+    static const uint8_t iend[12] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xAE, 0x42, 0x60, 0x82};
     struct png_reader *reader = png_get_io_ptr(png);
-    if (bytes > reader->source->bytes - reader->at) png_error(png, "the file ends too early");
-    memcpy(to, reader->source->data + reader->at, bytes);
+    size_t left = reader->end - reader->at;
+    const uint8_t *from = reader->source->data + reader->at;
+    if (reader->at >= reader->end && reader->outline.pixels_end) {
+        left = reader->end + sizeof iend - reader->at;
+        from = iend + (reader->at - reader->end);
+    }
+    if (bytes > left) png_error(png, "the file ends too early");
+    memcpy(to, from, bytes);
     reader->at += bytes;
 }
 
@@ -77,7 +85,10 @@ static void skip_chunks(png_structp png)
 
 static int open_reader(struct png_reader *reader, const struct source *source)
 {
-    *reader = (struct png_reader){.source = source};
+    *reader = (struct png_reader){.source = source, .outline = png_outline_walk(source)};
+    /* No pixel comes behind the last IDAT: whatever is damaged or missing there is not looked at.
+     */
+    reader->end = reader->outline.pixels_end ? reader->outline.pixels_end : source->bytes;
     reader->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader->fault, on_error,
                                            on_warning, &reader->fault, allocate, release);
     if (reader->png) reader->info = png_create_info_struct(reader->png);
@@ -133,6 +144,9 @@ static int check_packed(struct png_reader *reader)
 
 static int read_header(struct png_reader *reader, struct image_header *header)
 {
+    if (reader->outline.lying[0])
+        return fail(ERR_DATA, "%s: broken PNG: chunk %s: CRC error", reader->source->name,
+                    reader->outline.lying);
     set_limits(reader);
     png_read_info(reader->png, reader->info);
     TRY(check_packed(reader));
@@ -140,17 +154,16 @@ static int read_header(struct png_reader *reader, struct image_header *header)
     return format_check_size(reader->source, header, (size_t)DEFLATE_BEST_RATIO * 32);
 }
 
-/* What the eXIf chunk says, wherever it stands; 1 without one. */
-static int find_orientation(const struct source *source)
+static void note_damage(const struct png_reader *reader)
 {
-    for (size_t at = 8; source->bytes >= 12 && at <= source->bytes - 12;) {
-        const uint8_t *chunk = source->data + at;
-        size_t length = png_get_uint_32(chunk);
-        if (length > source->bytes - at - 12) break;
-        if (memcmp(chunk + 4, "eXIf", 4) == 0) return exif_orientation(chunk + 8, length);
-        at += length + 12;
-    }
-    return 1;
+    const struct png_outline *outline = &reader->outline;
+    if (!outline->ends)
+        format_note(reader->source, "the end of this PNG is missing (all pixels are there)");
+    else if (outline->damaged[0])
+        format_note(reader->source, "damaged PNG chunk %s (all pixels are there)",
+                    outline->damaged);
+    else if (outline->behind > 0)
+        format_note(reader->source, "%zu bytes behind the end of the picture", outline->behind);
 }
 
 static int fail_png(const struct png_reader *reader)
@@ -193,6 +206,7 @@ static int read_image(struct png_reader *reader, size_t whole_limit, const struc
     if (png_get_interlace_type(reader->png, reader->info) == PNG_INTERLACE_NONE) {
         TRY(read_rows(reader, &shape, sink));
         png_read_end(reader->png, NULL);
+        note_damage(reader);
         return OK;
     }
     TRY(check_whole(reader->source->name, &shape, image_bytes(&shape), whole_limit,
@@ -200,6 +214,7 @@ static int read_image(struct png_reader *reader, size_t whole_limit, const struc
     TRY(image_create(&reader->whole, shape.width, shape.height, shape.channels, shape.type));
     TRY(read_interlaced(reader));
     png_read_end(reader->png, NULL);
+    note_damage(reader);
     return image_stream_whole(&reader->whole, sink);
 }
 
@@ -215,14 +230,14 @@ static int read_stored(const struct source *source, size_t whole_limit,
 
 static int png_read(const struct source *source, size_t whole_limit, const struct image_sink *sink)
 {
-    return exif_read(source, find_orientation(source), whole_limit, sink, read_stored);
+    return exif_read(source, png_outline_walk(source).orientation, whole_limit, sink, read_stored);
 }
 
 static int read_probe(struct png_reader *reader, struct image_header *header)
 {
     if (setjmp(png_jmpbuf(reader->png))) return fail_png(reader);
     TRY(read_header(reader, header));
-    if (find_orientation(reader->source) >= 5) {
+    if (reader->outline.orientation >= 5) {
         int width = header->width;
         header->width = header->height;
         header->height = width;

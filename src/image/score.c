@@ -9,7 +9,8 @@
 struct metric_scorer {
     struct image shape;
     struct compare_window window; /* the pictures */
-    struct compare_window flat;   /* over black, for FLIP, when they have alpha */
+    struct compare_window flat;   /* their colours, for FLIP, when they have alpha */
+    bool alpha;
     struct ssim_pyramid *pyramid;
     bool all_scales;
     struct flip *flip; /* NULL: it does not apply */
@@ -27,27 +28,33 @@ static int add(void *argument, const struct compare_rows *rows, int from, int to
     struct metric_scorer *s = argument;
     TRY(psnr_add(&s->squares, rows, from, to));
     TRY(ssim_pyramid_add(s->pyramid, rows, from, to));
-    return s->flip && !image_has_alpha(&s->shape) ? add_flip(s, rows, from, to) : OK;
+    return s->flip && !s->alpha ? add_flip(s, rows, from, to) : OK;
 }
 
 static int open_parts(struct metric_scorer *s, const struct image *a, const struct image *b)
 {
-    TRY(compare_window_open(&s->window, a, b, add, s));
-    TRY(ssim_pyramid_open(&s->pyramid, a, b, s->all_scales ? METRIC_MS_SSIM_SCALES : 1));
-    if (a->channels > 4) return OK;
+    struct image wide_a = *a, wide_b = *b;
+    if (s->alpha) wide_a.type = wide_b.type = SAMPLE_F32; /* multiplied by alpha */
+    TRY(compare_window_open(&s->window, &wide_a, &wide_b, add, s));
+    TRY(ssim_pyramid_open(&s->pyramid, &wide_a, &wide_b,
+                          s->all_scales ? METRIC_MS_SSIM_SCALES : 1));
+    int colours = a->channels - s->alpha;
+    if (colours != 1 && colours != 3) return OK;
     TRY(flip_open(&s->flip));
-    if (!image_has_alpha(a)) return OK;
+    if (!s->alpha) return OK;
     struct image flat = {a->width, a->height, a->channels - 1, SAMPLE_F32, NULL};
     return compare_window_open(&s->flat, &flat, &flat, add_flip, s);
 }
 
-int metric_scorer_open(struct metric_scorer **out, const struct image *a, const struct image *b)
+int metric_scorer_open(struct metric_scorer **out, const struct image *a, const struct image *b,
+                       bool alpha)
 {
     *out = NULL;
     TRY(compare_check(a, b));
     struct metric_scorer *s = calloc(1, sizeof *s);
     if (!s) return fail(ERR_SYSTEM, "out of memory");
     s->shape = *a;
+    s->alpha = alpha;
     s->all_scales = a->width >= METRIC_MS_SSIM_SIDE && a->height >= METRIC_MS_SSIM_SIDE;
     int code = open_parts(s, a, b);
     if (code < 0)
@@ -57,23 +64,38 @@ int metric_scorer_open(struct metric_scorer **out, const struct image *a, const 
     return code;
 }
 
-static int put_flat(struct metric_scorer *s, const struct image *a, const struct image *b)
+/* The same picture without its last channel, in its own place. */
+static void drop_alpha(struct image *image)
 {
-    struct image flat_a = {0}, flat_b = {0};
+    float *to = image->data;
+    const float *from = image->data;
+    size_t pixels = (size_t)image->width * (size_t)image->height,
+           channels = (size_t)image->channels;
+    for (size_t i = 0; i < pixels; i++, from++)
+        for (size_t c = 0; c + 1 < channels; c++)
+            *to++ = *from++;
+    image->channels--;
+}
+
+static int put_with_alpha(struct metric_scorer *s, const struct image *a, const struct image *b)
+{
+    struct image wide_a = {0}, wide_b = {0};
     int code;
-    TRY_CLEANUP(image_over_black(&flat_a, a));
-    TRY_CLEANUP(image_over_black(&flat_b, b));
-    TRY_CLEANUP(compare_window_put(&s->flat, &flat_a, &flat_b));
+    TRY_CLEANUP(image_premultiply(&wide_a, a));
+    TRY_CLEANUP(image_premultiply(&wide_b, b));
+    TRY_CLEANUP(compare_window_put(&s->window, &wide_a, &wide_b));
+    drop_alpha(&wide_a);
+    drop_alpha(&wide_b);
+    TRY_CLEANUP(compare_window_put(&s->flat, &wide_a, &wide_b));
 cleanup:
-    image_free(&flat_a);
-    image_free(&flat_b);
+    image_free(&wide_a);
+    image_free(&wide_b);
     return code;
 }
 
 int metric_scorer_put(struct metric_scorer *s, const struct image *a, const struct image *b)
 {
-    TRY(compare_window_put(&s->window, a, b));
-    return s->flip && image_has_alpha(&s->shape) ? put_flat(s, a, b) : OK;
+    return s->alpha ? put_with_alpha(s, a, b) : compare_window_put(&s->window, a, b);
 }
 
 void metric_scorer_end(struct metric_scorer *s, struct metric_scores *scores)

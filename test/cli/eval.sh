@@ -43,7 +43,45 @@ run 0 imgtrain eval veiled.pam fifth.pgm
 out_has "psnr     1" # the float product is 51 / 255 up to its last bit
 run 0 imgtrain eval veiled.pam dimmer.pam
 out_has "2 channels"
-out_has "psnr     7.3345 dB" # 155 of 255 in one of two samples
+out_has "psnr     21.3139 dB" # a fifth of 155 of 255 in one of two samples
+rgba='P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nENDHDR\n'
+printf "$rgba"'\377\012\310\000' >hidden.pam # alpha 0 over two colours
+printf "$rgba"'\000\377\001\000' >also.pam
+printf "$head"'\377\000' >none.pam
+run 0 imgtrain eval hidden.pam also.pam
+out_has "4 channels"
+out_has "psnr     inf: no difference"
+out_has "ssim     1.000000"
+run 0 imgtrain eval none.pam hidden.pam # grey with alpha against RGB with alpha
+out_has "4 channels"
+out_has "psnr     inf: no difference"
+mkdir four # four maps are no colour with alpha
+for i in 1 2 3 4; do printf 'P2 1 1 255 %d\n' $((i * 9)) >four/$i.pgm; done
+mkdir fore
+for i in 1 2 3; do printf 'P2 1 1 255 0\n' >fore/$i.pgm; done
+printf 'P2 1 1 255 36\n' >fore/4.pgm
+run 0 imgtrain eval four fore
+out_has "psnr     23.6053 dB" # 10 log10(4 * 255^2 / (9^2 + 18^2 + 27^2))
+out_has "flip     -: not grey or RGB"
+
+# A fit's own PSNR and eval's are one number, whatever colours alpha 0 hides.
+python3 -c '
+import sys
+w, h = 40, 30
+sys.stdout.buffer.write(b"P7\nWIDTH %d\nHEIGHT %d\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" % (w, h))
+for y in range(h):
+    for x in range(w):
+        seen = (x - 20) ** 2 + (y - 15) ** 2 < 100
+        pixel = (200, 60, 90, 255) if seen else (x * 91 % 256, y * 57 % 256, x * y % 256, 0)
+        sys.stdout.buffer.write(bytes(pixel))' >logo.pam
+run 0 imgtrain train input_path=logo.pam num_gaussians=60 max_steps=60 device=cpu video.enabled=false -o logo -q
+run 0 imgtrain eval logo logo.pam --json
+cp "$out" "$out.kept"
+run 0 python3 -c '
+import json, sys
+fit = [json.loads(line) for line in open("logo/metrics.jsonl")][-1]["psnr"]
+measured = json.load(open(sys.argv[1]))["psnr"]
+sys.exit(not (fit > 15 and abs(fit - measured) < 0.3))' "$out.kept"
 
 # refused
 grey small.pgm 0
@@ -56,7 +94,7 @@ rgb stack/a.ppm "1 2 3"
 rgb stack/b.ppm "1 2 3"
 run 0 imgtrain eval stack stack
 out_has "6 channels"
-out_has "flip     -: more than 4 channels"
+out_has "flip     -: not grey or RGB"
 run 65 imgtrain eval stack b.pgm
 err_has "channels differ: stack has 6, b.pgm has 1"
 run 66 imgtrain eval absent.png b.pgm
