@@ -82,6 +82,7 @@ function make_enum(names,    n, i, part, C, prefix, found) {
     for (i = 1; i <= n; i++) {
         if (part[i] !~ /^[A-Za-z0-9][A-Za-z0-9_-]*$/) die("'" part[i] "' is not a value for an enum")
         if (part[i] == value) found = 1
+        if (enum_name == "task") is_task["task " part[i]] = 1
         C = part[i]
         gsub(/-/, "_", C)
         C = prefix toupper(C)
@@ -124,11 +125,36 @@ function add_row(    int_low, int_high, offset) {
     rows = rows "    {" quote(section) ", " quote(key) ", CONFIG_TYPE_" \
         toupper(type == "int" && unsigned ? "uint" : type) ", " offset ", " quote(value) ", " \
         quote(range) ", " int_low ", " int_high ", " as_double(low) ", " as_double(high) ", " quote(unit) ", " \
-        (type == "enum" ? "names_" enum_name : "NULL") ", " quote(target) ", " quote(meaning) ", " FNR "},\n"
+        (type == "enum" ? "names_" enum_name : "NULL") ", " quote(target) ", " quote(meaning) ", " \
+        quote(tasks) ", " quote(total) ", " quote(each) ", " FNR "},\n"
     count++
 }
 
-# Reads "TYPE [RANGE] [(UNIT)]: MEANING" from `comment`.
+# "... = TOTAL / EACH" of `head`: keys above it in its section. Returns what stands before.
+function read_total(head,    at, n, word) {
+    total = each = ""
+    at = index(head, " = ")
+    if (!at) return head
+    n = split(substr(head, at + 3), word, /[ \t]+/)
+    if (n != 3 || word[2] != "/") die(key ": expected = TOTAL / EACH")
+    total = word[1]
+    each = word[3]
+    if (type_of[section, total] != "int" || type_of[section, each] != "int")
+        die(key ": TOTAL and EACH are whole numbers above it in its section")
+    return trim(substr(head, 1, at))
+}
+
+# "... of TASK" of `head`, or the section's. Returns what stands before.
+function read_tasks(head,    at) {
+    tasks = ("task " section) in is_task ? section : ""
+    at = match(head, / of [a-z0-9_]+$/)
+    if (!at) return head
+    tasks = substr(head, at + 4)
+    if (!(("task " tasks) in is_task)) die(key ": '" tasks "' is no task")
+    return trim(substr(head, 1, at))
+}
+
+# Reads "TYPE [RANGE] [(UNIT)] [of TASK] [= TOTAL / EACH]: MEANING" from `comment`.
 function read_comment(    colon, head, n, word, paren) {
     colon = index(comment, ":")
     if (comment == "" || !colon) die(key ": no '# TYPE: MEANING' behind the default")
@@ -138,6 +164,7 @@ function read_comment(    colon, head, n, word, paren) {
     if (index(meaning, "*/")) die(key ": the meaning may not hold */")
     unit = range = target = ""
     unsigned = 0
+    head = read_tasks(read_total(head))
     paren = index(head, "(")
     if (paren) {
         unit = substr(head, paren + 1)
@@ -224,6 +251,9 @@ BEGIN {
     read_range()
     check_default()
     keys[section, key] = 1
+    type_of[section, key] = unsigned ? "" : type
+    if (total != "" && (type != "int" || low + 0 >= 0 || value + 0 >= 0))
+        die(key ": another way to say a key is a whole number that is below 0 by default")
     if (type != "ignored" && type != "alias") add_field()
     sub(/^"/, "", value)
     sub(/"$/, "", value)

@@ -113,9 +113,40 @@ bool number_parse_uint(const char *text, uint64_t *value)
     return true;
 }
 
+/* One whole number below `limit`; *text moves behind it. */
+static bool clock_field(const char **text, double limit, double *value)
+{
+    size_t n = digits(*text);
+    if (n == 0 || n > 9) return false;
+    for (*value = 0; n > 0; n--)
+        *value = 10 * *value + (*(*text)++ - '0');
+    return *value < limit;
+}
+
+/* As SLURM writes times: M:S, H:M:S, D-H, D-H:M, D-H:M:S. */
+static bool parse_clock(const char *text, double *seconds)
+{
+    double field[3] = {0, 0, 0}, days = 0;
+    const char *dash = strchr(text, '-');
+    int count = 0;
+    if (dash && (!clock_field(&text, 1e9, &days) || text++ != dash)) return false;
+    do {
+        double limit = count > 0 ? 60 : dash ? 24 : 1e9;
+        if (count == 3 || !clock_field(&text, limit, &field[count++])) return false;
+    } while (*text == ':' && text++);
+    if (*text || (!dash && count == 1)) return false;
+    if (!dash && count == 2) { /* minutes and seconds */
+        field[2] = field[1];
+        field[1] = field[0];
+        field[0] = 0;
+    }
+    *seconds = ((days * 24 + field[0]) * 60 + field[1]) * 60 + field[2];
+    return true;
+}
+
 bool number_parse_duration(const char *text, double *seconds)
 {
-    if (number_parse_double(text, seconds)) return true;
+    if (number_parse_double(text, seconds) || parse_clock(text, seconds)) return true;
     static const struct {
         char letter;
         double seconds;

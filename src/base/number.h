@@ -16,7 +16,8 @@ bool number_parse_int(const char *text, int64_t *value);
 /* Likewise within uint64. */
 bool number_parse_uint(const char *text, uint64_t *value);
 
-/* Seconds: 90, 0.5, 90s, 5m, 3h50m, 1d. */
+/* Seconds: 90, 0.5, 90s, 5m, 3h50m, 1d; and as SLURM has them 1:30 (minutes and seconds), 2:00:00,
+ * 1-12, 1-12:30, 1-12:30:00 (days-hours), but a number alone is of seconds, not minutes. */
 bool number_parse_duration(const char *text, double *seconds);
 
 /* Bytes: 1500, 512MB, 1.5GB (powers of 1000); 512MiB, 512M (powers of 1024). */

@@ -90,9 +90,9 @@ static int steps(void *context, int k)
 static int preset(struct net_design *design, int size)
 {
     struct config *config;
-    char key[32], *override = key;
-    snprintf(key, sizeof key, "gan.size=%d", size);
-    TRY(config_load_text(&config, "bench", "", 0, 1, &override));
+    char text[48];
+    snprintf(text, sizeof text, "task: gan\nsize: %d\n", size);
+    TRY(config_load_text(&config, "bench", text, strlen(text), 0, NULL));
     int code = gan_design(design, config, 0);
     config_free(config);
     return code;

@@ -48,6 +48,7 @@ int cmd_config(int argc, char **argv)
                  "for every combination.",
         .options = options,
         .max_operands = -1,
+        .keys = true,
         .examples = "imgtrain config cfgs/splat.yaml max_steps=500\n"
                     "imgtrain config --explain num_gaussians topk\n"
                     "imgtrain config --explain > my.yaml\n",

@@ -33,17 +33,16 @@ enum { TESTING_OVERRIDES = sizeof testing_overrides / sizeof testing_overrides[0
 static int load(struct config **config, const char *path, int count, char **operands,
                 const char *device)
 {
-    char **overrides = calloc((size_t)count + TESTING_OVERRIDES + 1, sizeof *overrides);
+    char **overrides = calloc((size_t)count + 1, sizeof *overrides);
     char *device_override = device ? string_format("device=%s", device) : NULL;
     int code = OK, used = 0;
     if (!overrides || (device && !device_override)) code = fail(ERR_SYSTEM, "out of memory");
     if (code == OK) {
-        for (int i = 0; load_is_testing() && i < TESTING_OVERRIDES; i++)
-            overrides[used++] = (char *)testing_overrides[i]; /* they are only read */
         for (int i = 0; i < count; i++)
             overrides[used++] = operands[i];
         if (device) overrides[used++] = device_override;
-        code = config_load(config, path, used, overrides);
+        code = config_load_preset(config, path, load_is_testing() ? TESTING_OVERRIDES : 0,
+                                  testing_overrides, used, overrides);
     }
     free(device_override);
     free(overrides);

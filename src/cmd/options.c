@@ -2,10 +2,13 @@
 
 #include "base/nearest.h"
 #include "base/number.h"
+#include "config/config.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { OPTIONS_OPERAND = 2 }; /* it is no option but an operand behind its -- */
 
 static bool is_end(const struct option_row *row)
 {
@@ -52,6 +55,27 @@ static int unknown_option(const struct option_usage *usage, const char *name)
     return fail(ERR_USAGE, "unknown option --%s (usage: %s)", name, usage->usage);
 }
 
+/* --KEY of a config, which is written KEY=VALUE here. `next`: the argument behind it, or NULL. */
+static int key_as_option(const struct option_usage *usage, const char *name, const char *next)
+{
+    char key[64];
+    const char *value = strchr(name, '=');
+    int length = (int)(value ? value - name : (ptrdiff_t)strlen(name));
+    bool is_bool = false;
+    snprintf(key, sizeof key, "%.*s", length, name);
+    if (!usage->keys) return OK;
+    if (value && config_is_key(key, &is_bool)) return OPTIONS_OPERAND;
+    for (char *p = key; *p; p++)
+        if (*p == '-') *p = '_';
+    if (!config_is_key(key, &is_bool)) return OK;
+    bool is_value = next && next[0] != '-' && !strchr(next, '=');
+    return fail(ERR_USAGE, "unknown option --%.*s: write the key as %s=%s", length, name, key,
+                value      ? value + 1
+                : is_bool  ? "true"
+                : is_value ? next
+                           : "VALUE");
+}
+
 static int set_value(const struct option_row *row, const char *shown, const char *value)
 {
     if (row->text) {
@@ -96,7 +120,8 @@ static int parse_long(const struct option_usage *usage, char **argv, int left, i
         }
         return set_value(row, shown, value);
     }
-    return unknown_option(usage, shown + 2);
+    int code = key_as_option(usage, name, left > 1 ? argv[1] : NULL);
+    return code != OK ? code : unknown_option(usage, shown + 2);
 }
 
 /* Takes `-abc`, `-o value` or `-ovalue`. */
@@ -148,6 +173,10 @@ int options_parse(const struct option_usage *usage, int argc, char **argv, int *
         int used = 0;
         int code = argv[i][1] == '-' ? parse_long(usage, argv + i, argc - i, &used)
                                      : parse_letters(usage, argv + i, argc - i, &used);
+        if (code == OPTIONS_OPERAND) {
+            argv[++count] = argv[i] + 2;
+            continue;
+        }
         if (code == OPTIONS_HELP) print_help(usage);
         OPTIONS_TRY(code);
         i += used;

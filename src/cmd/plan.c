@@ -265,6 +265,7 @@ int cmd_plan(int argc, char **argv)
         .options = rows,
         .min_operands = 1,
         .max_operands = -1,
+        .keys = true,
         .examples = "imgtrain plan cfgs/gan-64.yaml --budget 2GB\n"
                     "imgtrain plan cfgs/8k.yaml --size 7680x4320\n",
     };

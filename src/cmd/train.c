@@ -144,6 +144,7 @@ int cmd_train(int argc, char **argv)
         .options = rows,
         .min_operands = 1,
         .max_operands = -1,
+        .keys = true,
         .examples = "imgtrain train cfgs/demo.yaml input_path=photo.jpg num_gaussians=5000 -o run\n"
                     "imgtrain train cfgs/demo.yaml input_path=photo.jpg -o run --resume\n",
     };

@@ -15,8 +15,9 @@ struct loader {
     struct config *config;
     struct config_entries entries;
     struct config_faults faults;
-    const char *task; /* what the entries make of the key `task`; borrowed */
-    bool stored;      /* a text that this program wrote: no remarks, keys of other versions pass */
+    const char *task; /* what the entries make of the key `task` (of a batch the first); borrowed */
+    const struct config_entry *tasks; /* the entry that says so; NULL: none, or it is no task */
+    bool stored; /* a text that this program wrote: no remarks, keys of other versions pass */
     const struct config_entry *seen[CONFIG_KEY_COUNT]; /* the latest entry of a key */
 };
 
@@ -106,12 +107,52 @@ static const char *shape_fault(const struct config_entry *entry, const struct co
     if (entry->is_null && !is_text) return "no value given";
     if (entry->is_list && entry->count == 0 && row->type != CONFIG_TYPE_LIST)
         return "an empty list";
-    for (int i = 0; i < entry->count; i++)
+    for (int i = 0; i < entry->count && row->type != CONFIG_TYPE_PATH; i++)
         if (!config_value_is_utf8(entry->texts[i])) return "the value is not UTF-8";
     return NULL;
 }
 
+/* Whether the key has an effect on the task, or on one of a batch's. */
+static bool has_effect(const struct loader *loader, const struct config_row *row)
+{
+    if (!loader->tasks) return config_row_applies(row, loader->task);
+    for (int i = 0; i < loader->tasks->count; i++)
+        if (config_row_applies(row, loader->tasks->texts[i])) return true;
+    return false;
+}
+
+static int set_entry_of_task(struct loader *loader, const struct config_entry *entry, int index);
+
+/* A key of another task: whoever writes it on the command line means this run. Elsewhere it may
+ * come with a file that serves several tasks: named and left at its default, unless it says just
+ * that. */
 static int set_entry(struct loader *loader, const struct config_entry *entry, int index)
+{
+    const struct config_row *row = config_row(index);
+    char name[CONFIG_FULL_NAME_BYTES];
+    if (loader->stored || has_effect(loader, row)) return set_entry_of_task(loader, entry, index);
+    config_row_name(row, name);
+    if (entry->source == CONFIG_PRESET) return OK;
+    if (entry->source == CONFIG_COMMAND_LINE)
+        return config_fault(&loader->faults, entry->where_key,
+                            "%s is a key of task %s and has no effect on task %s", name, row->tasks,
+                            loader->task);
+    char *before = config_value_text(loader->config, row, false);
+    if (!before) return ERR_SYSTEM;
+    int faults = loader->faults.count, code = set_entry_of_task(loader, entry, index);
+    char *after = code == OK ? config_value_text(loader->config, row, false) : NULL;
+    if (code == OK && !after) code = ERR_SYSTEM;
+    bool changed =
+        after && (strcmp(before, after) != 0 || loader->config->state->items[index].count > 1);
+    if (changed && loader->faults.count == faults)
+        log_warning("%s: %s has no effect on task %s: it is a key of task %s", entry->where_key,
+                    name, loader->task, row->tasks);
+    free(before);
+    free(after);
+    return code == OK ? set_default(loader->config, index) : code;
+}
+
+static int set_entry_of_task(struct loader *loader, const struct config_entry *entry, int index)
 {
     const struct config_row *row = config_row(index);
     const struct config_entry *before = loader->seen[index];
@@ -156,14 +197,78 @@ static int apply(struct loader *loader, const struct config_entry *entry)
     return index < 0 ? index : set_entry(loader, entry, index);
 }
 
+/* Only known tasks: of an unknown one every key would be another's. */
+static bool are_tasks(const struct config_row *row, const struct config_entry *entry)
+{
+    for (int i = 0; i < entry->count; i++) {
+        const struct config_name *name = row->names;
+        while (name->name && strcmp(name->name, entry->texts[i]) != 0)
+            name++;
+        if (!name->name) return false;
+    }
+    return entry->count > 0;
+}
+
 static void find_task(struct loader *loader)
 {
-    loader->task = config_row(config_find("", "task", NULL))->default_text;
+    const struct config_row *row = config_row(config_find("", "task", NULL));
     for (int i = 0; i < loader->entries.count; i++) {
         const struct config_entry *entry = &loader->entries.items[i];
-        if (!entry->section && strcmp(entry->key, "task") == 0 && entry->count > 0)
-            loader->task = entry->texts[0];
+        if (!entry->section && strcmp(entry->key, "task") == 0 && are_tasks(row, entry))
+            loader->tasks = entry;
     }
+    loader->task = loader->tasks ? loader->tasks->texts[0] : row->default_text;
+}
+
+/* ---- two ways to say the same: TOTAL = KEY x EACH ---- */
+
+bool config_says_total(const struct config *config, int index)
+{
+    const struct config_row *row = config_row(index);
+    const struct config_item *item = &config->state->items[index];
+    if (!*row->total) return false;
+    return item->count > 1 ||
+           *(const int64_t *)(const void *)((const char *)config + row->offset) >= 0;
+}
+
+static int64_t int_of(const struct config *config, const char *section, const char *key)
+{
+    const struct config_row *row = config_row(config_find(section, key, NULL));
+    return *(const int64_t *)(const void *)((const char *)config + row->offset);
+}
+
+/* Sets what the key `index` is another way to say, of a batch for the first combination. */
+static int set_total(struct config *config, int index)
+{
+    const struct config_row *row = config_row(index);
+    int64_t count = int_of(config, row->section, row->key);
+    int64_t each = int_of(config, row->section, row->each), total;
+    if (__builtin_mul_overflow(count, each, &total))
+        return fail(ERR_CONFIG, "%s: %lld is too much", row->key, (long long)count);
+    char *text = string_format("%lld", (long long)total);
+    char *origin = string_format("%s x %s", row->key, row->each);
+    int code = text && origin
+                   ? set_item(config, config_find(row->section, row->total, NULL), &text, 1, origin)
+                   : ERR_SYSTEM;
+    free(text);
+    free(origin);
+    return code;
+}
+
+static int settle_total(struct loader *loader, int index)
+{
+    const struct config_row *row = config_row(index);
+    const struct config_entry *said = loader->seen[index];
+    if (!said || !config_says_total(loader->config, index)) return OK;
+    const struct config_entry *total = loader->seen[config_find(row->section, row->total, NULL)];
+    if (total && total->source > said->source) return set_default(loader->config, index);
+    if (total && total->source == said->source)
+        return config_fault(&loader->faults, said->where_key,
+                            "%s and %s are two ways to say the same: give one (%s is at %s)",
+                            row->key, row->total, row->total, total->where_key);
+    int code = set_total(loader->config, index);
+    if (code != ERR_CONFIG) return code;
+    return config_fault(&loader->faults, said->where_text, "%s", error_message());
 }
 
 static int check_batch(struct loader *loader)
@@ -178,17 +283,31 @@ static int check_batch(struct loader *loader)
     return OK;
 }
 
+/* What is read besides a file. */
+struct sources {
+    bool environment;
+    int preset_count, override_count;
+    const char *const *presets;
+    char **overrides;
+};
+
 /* Reads the sources in the order in which they win over each other. */
 static int read_sources(struct loader *loader, const char *name, const char *text, size_t bytes,
-                        bool environment, int override_count, char **overrides)
+                        const struct sources *sources)
 {
-    if (text) TRY(config_read_yaml(&loader->entries, &loader->faults, name, text, bytes));
-    if (environment) TRY(config_read_environment(&loader->entries, &loader->faults));
-    for (int i = 0; i < override_count; i++)
-        TRY(config_read_override(&loader->entries, &loader->faults, overrides[i]));
+    struct config_entries *entries = &loader->entries;
+    if (text) TRY(config_read_yaml(entries, &loader->faults, name, text, bytes));
+    if (sources->environment) TRY(config_read_environment(entries, &loader->faults));
+    for (int i = 0; i < sources->preset_count; i++)
+        TRY(config_read_override(entries, &loader->faults, CONFIG_PRESET, sources->presets[i]));
+    for (int i = 0; i < sources->override_count; i++)
+        TRY(config_read_override(entries, &loader->faults, CONFIG_COMMAND_LINE,
+                                 sources->overrides[i]));
     find_task(loader);
-    for (int i = 0; i < loader->entries.count; i++)
-        TRY(apply(loader, &loader->entries.items[i]));
+    for (int i = 0; i < entries->count; i++)
+        TRY(apply(loader, &entries->items[i]));
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++)
+        TRY(settle_total(loader, i));
     return check_batch(loader);
 }
 
@@ -205,14 +324,13 @@ static int conclude(struct loader *loader, int code)
     return code;
 }
 
-static int load(struct config **out, const char *name, const char *text, size_t bytes,
-                bool environment, bool stored, int override_count, char **overrides)
+static int load(struct config **out, const char *name, const char *text, size_t bytes, bool stored,
+                const struct sources *sources)
 {
     struct loader loader = {.stored = stored};
     *out = NULL;
     int code = create_defaults(&loader.config);
-    if (code == OK)
-        code = read_sources(&loader, name, text, bytes, environment, override_count, overrides);
+    if (code == OK) code = read_sources(&loader, name, text, bytes, sources);
     code = conclude(&loader, code);
     if (code < 0)
         config_free(loader.config);
@@ -223,6 +341,13 @@ static int load(struct config **out, const char *name, const char *text, size_t 
 
 int config_load(struct config **out, const char *path, int override_count, char **overrides)
 {
+    return config_load_preset(out, path, 0, NULL, override_count, overrides);
+}
+
+int config_load_preset(struct config **out, const char *path, int preset_count,
+                       const char *const *presets, int override_count, char **overrides)
+{
+    const struct sources sources = {true, preset_count, override_count, presets, overrides};
     uint8_t *data = NULL;
     size_t bytes = 0;
     *out = NULL;
@@ -230,7 +355,7 @@ int config_load(struct config **out, const char *path, int override_count, char 
         int code = file_read(path, FILE_LIMIT, &data, &bytes);
         if (code < 0) return code == ERR_DATA ? ERR_CONFIG : code; /* a folder, or far too large */
     }
-    int code = load(out, path, (const char *)data, bytes, true, false, override_count, overrides);
+    int code = load(out, path, (const char *)data, bytes, false, &sources);
     free(data);
     return code;
 }
@@ -238,12 +363,14 @@ int config_load(struct config **out, const char *path, int override_count, char 
 int config_load_text(struct config **out, const char *name, const char *text, size_t bytes,
                      int override_count, char **overrides)
 {
-    return load(out, name, text, bytes, false, false, override_count, overrides);
+    const struct sources sources = {.override_count = override_count, .overrides = overrides};
+    return load(out, name, text, bytes, false, &sources);
 }
 
 int config_load_stored(struct config **out, const char *text)
 {
-    return load(out, "stored configuration", text, strlen(text), false, true, 0, NULL);
+    const struct sources sources = {.environment = false};
+    return load(out, "stored configuration", text, strlen(text), true, &sources);
 }
 
 static bool is_swept(const struct config *config, int index)
@@ -272,6 +399,8 @@ static int fill_batch(const struct config *config, int index, struct config *mad
         TRY(set_item(made, i, &item->texts[rest % item->count], 1, item->origin));
         rest /= item->count;
     }
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++)
+        if (config_says_total(made, i)) TRY(set_total(made, i));
     if (!*made->exp_name || config_batch_count(config) == 1) return OK;
     int row = config_find("", "exp_name", NULL);
     char *name = string_format("%s-%03d", made->exp_name, index + 1);

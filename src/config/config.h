@@ -8,8 +8,12 @@
  * A file is YAML: sections with KEY: VALUE lines, or any key at the top level where its name is
  * unique (if several sections have it, the one named like the task counts). Environment:
  * IMGTRAIN_SECTION__KEY, or IMGTRAIN_KEY under the same rule. Overrides: section.key=value or
- * key=value; [a, b] is a list, quotes are YAML's, anything else is taken as it stands. Paths are
+ * key=value; [a, b] is a list, quotes are YAML's, anything else is taken as it stands (null and ~
+ * too: files may be called so; nothing behind the = is an empty text). Paths are
  * relative to the current folder, wherever the file is (input_path: to data_root).
+ *
+ * A key that has no effect on the task (its section or its line in default.yaml says of which it
+ * is) is an error on the command line; elsewhere it is named and stays at its default.
  *
  * A list where one value belongs makes a batch: one configuration for every value, and for several
  * such lists for every combination: see config_batch. The fields of a config that is a batch hold
@@ -37,6 +41,11 @@ struct config_state;
  * override): one is the message; of several, up to 20 are logged and the message counts them.
  * ERR_CONFIG; ERR_INPUT when the file is missing; ERR_ACCESS; ERR_IO; ERR_SYSTEM. */
 int config_load(struct config **out, const char *path, int override_count, char **overrides);
+
+/* The same with presets (key=value too), which win over file and environment only; those of other
+ * tasks are passed over. */
+int config_load_preset(struct config **out, const char *path, int preset_count,
+                       const char *const *presets, int override_count, char **overrides);
 
 /* The same from `bytes` of text, called `name` in messages, without the environment. */
 int config_load_text(struct config **out, const char *name, const char *text, size_t bytes,
@@ -70,12 +79,16 @@ int config_print_origins(const struct config *config, FILE *to, bool json);
  * ERR_USAGE with the nearest name when there is no such key. */
 int config_explain(FILE *to, const char *key);
 
+/* Whether there is a key of this name ("max_steps", "splat.max_steps"), and it is true or false. */
+bool config_is_key(const char *name, bool *is_bool);
+
 /* The text of default.yaml, a valid configuration itself. */
 extern const char default_yaml[];
 
 /* Compares the text of config_print stored with a run with `current`: calls `differs` with the full
  * key ("splat.max_steps") and both values as text for each key that differs; a key that the stored
- * text lacks counts with its default, one that no longer exists is skipped. Returns 0, the first
+ * text lacks counts with its default, one that no longer exists or has no effect on the task is
+ * skipped, and of two ways to say the same the total counts. Returns 0, the first
  * negative code that `differs` returns, or ERR_CONFIG when the text cannot be read. */
 int config_diff(const char *stored, const struct config *current,
                 int (*differs)(void *context, const char *key, const char *stored_value,

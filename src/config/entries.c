@@ -81,7 +81,8 @@ int config_entry_add_text(struct config_entry *entry, const char *text)
     return OK;
 }
 
-/* A value that was given outside a file: YAML in [brackets] or quotes, else taken as it stands. */
+/* A value that was given outside a file: YAML in [brackets] or quotes, else taken as it stands. A
+ * name of a file may be any bytes. */
 static int read_value(struct config_entry *entry, struct config_faults *faults, const char *where,
                       const char *text)
 {
@@ -93,20 +94,23 @@ static int read_value(struct config_entry *entry, struct config_faults *faults, 
     entry->where_key = string_format("%s", where);
     entry->where_text = string_format("%s", where);
     if (!entry->where_key || !entry->where_text) return ERR_SYSTEM;
-    if (!config_value_is_utf8(text)) {
+    if ((bracketed || quoted) && !config_value_is_utf8(text)) {
         entry->is_skipped = true;
-        return config_fault(faults, where, "the value is not UTF-8");
+        return config_fault(faults, where,
+                            "the value is not UTF-8: in brackets or quotes write such a name as "
+                            "!!binary BASE64");
     }
     if (bracketed || quoted) return config_read_yaml_value(entry, faults, where, text);
-    entry->is_null = n == 0 || strcmp(text, "~") == 0 || strcmp(text, "null") == 0;
+    entry->is_null = n == 0; /* files may be called null or ~ */
     return entry->is_null ? OK : config_entry_add_text(entry, text);
 }
 
 int config_read_override(struct config_entries *entries, struct config_faults *faults,
-                         const char *override)
+                         enum config_source source, const char *override)
 {
+    const char *from = source == CONFIG_PRESET ? "preset" : "command line";
     char shown[CONFIG_SHOWN_BYTES], where[128];
-    snprintf(where, sizeof where, "command line: '%s'", config_value_shown(override, shown));
+    snprintf(where, sizeof where, "%s: '%s'", from, config_value_shown(override, shown));
     size_t length = strcspn(override, "=");
     if (override[length] == '\0' || length == 0)
         return config_fault(faults, where, "expected key=value");
@@ -114,8 +118,8 @@ int config_read_override(struct config_entries *entries, struct config_faults *f
     snprintf(key, sizeof key, "%.*s", (int)(length < sizeof key ? length : sizeof key - 1),
              override);
     struct config_entry *entry;
-    TRY(config_entry_add(entries, NULL, key, CONFIG_COMMAND_LINE, &entry));
-    entry->origin = string_format("command line");
+    TRY(config_entry_add(entries, NULL, key, source, &entry));
+    entry->origin = string_format("%s", from);
     return entry->origin ? read_value(entry, faults, where, override + length + 1) : ERR_SYSTEM;
 }
 

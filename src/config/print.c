@@ -28,6 +28,22 @@ static char *item_text(const struct config *config, int index, bool json)
     return text;
 }
 
+/* Of two ways to say the same the total is printed, unless it differs within a batch. */
+static bool is_printed(const struct config *config, int index)
+{
+    const struct config_row *row = config_row(index);
+    bool batch = config_batch_count(config) > 1;
+    if (!config_row_has_value(row)) return false;
+    if (*row->total) return batch && config_says_total(config, index);
+    for (int i = 0; batch && i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *other = config_row(i);
+        if (config_says_total(config, i) && strcmp(other->section, row->section) == 0 &&
+            strcmp(other->total, row->key) == 0)
+            return false;
+    }
+    return true;
+}
+
 static int check_written(FILE *to)
 {
     return ferror(to) ? fail(ERR_IO, "write the configuration: %s", strerror(errno)) : OK;
@@ -39,7 +55,7 @@ int config_print(const struct config *config, FILE *to)
     fprintf(to, "# every key as resolved by imgtrain %s\n", IMGTRAIN_VERSION);
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_row *row = config_row(i);
-        if (!config_row_has_value(row)) continue;
+        if (!is_printed(config, i)) continue;
         if (strcmp(section, row->section) != 0) fprintf(to, "\n%s:\n", row->section);
         section = row->section;
         char *text = item_text(config, i, false);
@@ -151,7 +167,7 @@ static const char *type_word(const struct config_row *row)
         [CONFIG_TYPE_STRING] = "text",
         [CONFIG_TYPE_PATH] = "path (relative to the current folder)",
         [CONFIG_TYPE_LIST] = "list of whole numbers",
-        [CONFIG_TYPE_DURATION] = "time: seconds, or 90s, 5m, 3h50m, 1d",
+        [CONFIG_TYPE_DURATION] = "time: seconds, or 90s, 5m, 3h50m, 1d, 3:50:00, 1-12:00:00",
         [CONFIG_TYPE_BYTES] = "size: 1500, 512MB, 8GB (powers of 1000), 8GiB, 8G (of 1024)",
         [CONFIG_TYPE_ENUM] = "one of",
         [CONFIG_TYPE_IGNORED] = "accepted for other programs' files, without effect here",
@@ -171,6 +187,18 @@ static void print_variable(FILE *to, const struct config_row *row)
     fputc('\n', to);
 }
 
+bool config_is_key(const char *name, bool *is_bool)
+{
+    char full[CONFIG_FULL_NAME_BYTES];
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = config_row(i);
+        if (strcmp(name, row->key) != 0 && strcmp(name, config_row_name(row, full)) != 0) continue;
+        *is_bool = row->type == CONFIG_TYPE_BOOL;
+        return true;
+    }
+    return false;
+}
+
 int config_explain(FILE *to, const char *key)
 {
     char name[CONFIG_FULL_NAME_BYTES];
@@ -185,6 +213,11 @@ int config_explain(FILE *to, const char *key)
         if (*row->unit) fprintf(to, "  unit      %s\n", row->unit);
         if (!config_row_has_value(row)) continue;
         fprintf(to, "  default   %s\n", *row->default_text ? row->default_text : "\"\"");
+        if (*row->total)
+            fprintf(to, "  same as   %s%s%s: this x %s%s%s\n", row->section,
+                    *row->section ? "." : "", row->total, row->section, *row->section ? "." : "",
+                    row->each);
+        if (*row->tasks) fprintf(to, "  task      %s\n", row->tasks);
         print_variable(to, row);
     }
     if (matches == 0) return config_find_name(key, NULL) < 0 ? ERR_USAGE : ERR_INTERNAL;
@@ -197,10 +230,12 @@ int config_diff(const char *stored, const struct config *current,
                 void *context)
 {
     struct config *before;
+    const char *task = current->state->items[config_find("", "task", NULL)].texts[0];
     TRY(config_load_stored(&before, stored));
     int code = OK;
     for (int i = 0; i < CONFIG_KEY_COUNT && code == OK; i++) {
-        if (!config_row_has_value(config_row(i))) continue;
+        const struct config_row *row = config_row(i);
+        if (!config_row_has_value(row) || *row->total || !config_row_applies(row, task)) continue;
         char name[CONFIG_FULL_NAME_BYTES];
         char *a = item_text(before, i, false), *b = item_text(current, i, false);
         if (!a || !b)

@@ -39,6 +39,9 @@ struct config_row {
     const struct config_name *names; /* enum: ends with a NULL name */
     const char *target;
     const char *meaning;
+    const char *tasks; /* the task that it has an effect on; "": all */
+    const char *total; /* "": none; else the key of the section that this one times `each` is */
+    const char *each;
     int line; /* in default.yaml */
 };
 
@@ -51,12 +54,14 @@ enum { CONFIG_MAX_ITEMS = 4096, CONFIG_FULL_NAME_BYTES = 128, CONFIG_SHOWN_BYTES
 /* table.c */
 const struct config_row *config_row(int index);
 bool config_row_has_value(const struct config_row *row);
+bool config_row_applies(const struct config_row *row, const char *task);
 /* "section.key", or "key" for a common one. Returns `name`. */
 char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_BYTES]);
 /* The section's name in the table; NULL if there is no such section. */
 const char *config_section(const char *name, size_t length);
-/* The index for a section (NULL: look in the common keys, then by a bare name) and a key. `task`
- * breaks ties. Negative with the message set: no such key (nearest named), or several sections. */
+/* The index for a section (NULL: look in the common keys, then by a bare name) and a key. Of
+ * several sections those count that have an effect on `task` (NULL: all), and the one of its name
+ * wins. Negative with the message set: no such key (nearest named), or several sections. */
 int config_find(const char *section, const char *key, const char *task);
 /* The same for "key" and "section.key". */
 int config_find_name(const char *name, const char *task);
@@ -78,7 +83,13 @@ bool config_value_is_utf8(const char *text);
 char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES]);
 
 /* entries.c, yaml.c: what a source says, before it is known which keys these are. */
-enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_COMMAND_LINE };
+enum config_source {
+    CONFIG_DEFAULT,
+    CONFIG_FILE,
+    CONFIG_ENVIRONMENT,
+    CONFIG_PRESET, /* what a caller wants unless the command line says otherwise */
+    CONFIG_COMMAND_LINE
+};
 
 struct config_entry {
     const char *section; /* of the table; NULL: none given */
@@ -121,11 +132,15 @@ void config_entries_free(struct config_entries *entries);
 int config_read_yaml(struct config_entries *entries, struct config_faults *faults, const char *name,
                      const char *text, size_t bytes);
 int config_read_override(struct config_entries *entries, struct config_faults *faults,
-                         const char *override);
+                         enum config_source source, const char *override);
 int config_read_environment(struct config_entries *entries, struct config_faults *faults);
 /* Fills in the value of `entry` from one YAML scalar or list. */
 int config_read_yaml_value(struct config_entry *entry, struct config_faults *faults,
                            const char *where, const char *text);
+
+/* config.c: whether the key is another way to say a total, and is used: the total follows from it.
+ */
+bool config_says_total(const struct config *config, int index);
 
 /* config.c: like config_load_text, for a text that config_print wrote, perhaps of another version:
  * keys that no longer exist pass, nothing is remarked. */

@@ -20,6 +20,11 @@ bool config_row_has_value(const struct config_row *row)
     return row->type != CONFIG_TYPE_IGNORED && row->type != CONFIG_TYPE_ALIAS;
 }
 
+bool config_row_applies(const struct config_row *row, const char *task)
+{
+    return !*row->tasks || strcmp(row->tasks, task) == 0;
+}
+
 char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_BYTES])
 {
     snprintf(name, CONFIG_FULL_NAME_BYTES, "%s%s%s", row->section, *row->section ? "." : "",
@@ -38,15 +43,17 @@ const char *config_section(const char *name, size_t length)
 }
 
 /* Sets the message that `section`.`key` does not exist, with the nearest key that does. A key of
- * the right name in another section is nearer than a similar name here. */
-static int unknown_key(const char *section, const char *key)
+ * the right name in another section is nearer than a similar name here, and one of the task nearer
+ * than one of another. */
+static int unknown_key(const char *section, const char *key, const char *task)
 {
     const struct config_row *best = NULL;
     int best_distance = INT_MAX, best_rank = INT_MAX;
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_row *row = &config_rows[i];
         int distance = nearest_distance(key, row->key);
-        int rank = 2 * distance + (section && strcmp(section, row->section) != 0);
+        int rank = 4 * distance + 2 * (section && strcmp(section, row->section) != 0) +
+                   (task && !config_row_applies(row, task));
         if (rank >= best_rank) continue;
         best = row;
         best_rank = rank;
@@ -55,6 +62,11 @@ static int unknown_key(const char *section, const char *key)
     char full[CONFIG_FULL_NAME_BYTES], shown[CONFIG_SHOWN_BYTES];
     config_value_shown(key, shown);
     const char *in = section ? " in section " : "", *of = section ? section : "";
+    if (best && section && !*best->section && strcmp(key, best->key) == 0)
+        return fail(ERR_CONFIG,
+                    "unknown key '%s'%s%s: %s is a common key: write it at the top level, outside "
+                    "of sections",
+                    shown, in, of, best->key);
     if (best && nearest_is_close(key, best_distance))
         return fail(ERR_CONFIG, "unknown key '%s'%s%s: did you mean '%s'?", shown, in, of,
                     section && strcmp(section, best->section) == 0 ? best->key
@@ -69,7 +81,7 @@ static int ambiguous_key(const char *key, const char *task)
     char names[256] = "";
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_row *row = &config_rows[i];
-        if (strcmp(row->key, key) != 0) continue;
+        if (strcmp(row->key, key) != 0 || (task && !config_row_applies(row, task))) continue;
         if (task && strcmp(row->section, task) == 0) return i;
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s.%s", used ? ", " : "", row->section, key);
@@ -79,15 +91,20 @@ static int ambiguous_key(const char *key, const char *task)
 
 int config_find(const char *section, const char *key, const char *task)
 {
-    int found = -1, matches = 0;
+    int found = -1, matches = 0, of_others = -1;
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_row *row = &config_rows[i];
         if (strcmp(row->key, key) != 0) continue;
         if (strcmp(row->section, section ? section : "") == 0) return i;
+        if (task && !config_row_applies(row, task)) {
+            if (of_others < 0) of_others = i;
+            continue;
+        }
         found = i;
         matches++;
     }
-    if (section || matches == 0) return unknown_key(section, key);
+    if (!section && matches == 0 && of_others >= 0) return of_others;
+    if (section || matches == 0) return unknown_key(section, key, task);
     return matches == 1 ? found : ambiguous_key(key, task);
 }
 

@@ -1,4 +1,5 @@
 /* Values between text and the fields of struct config. */
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/number.h"
@@ -220,9 +221,20 @@ static bool needs_escape(uint32_t c)
            c == 0xFFFE || c == 0xFFFF;
 }
 
-/* Double quotes with the escapes that YAML and JSON share. `text` is UTF-8. */
-static char *quote(const char *text)
+/* Bytes that are no UTF-8 (a file's name): YAML has a type for them. */
+static char *quote_bytes(const char *text)
 {
+    char *digits = base64_encode(text, strlen(text));
+    char *value = digits ? string_format("!!binary %s", digits) : NULL;
+    free(digits);
+    return value;
+}
+
+/* Double quotes with the escapes that YAML and JSON share. JSON has no place for bytes that are no
+ * UTF-8: they become U+FFFD. */
+static char *quote(const char *text, bool json)
+{
+    if (!json && !config_value_is_utf8(text)) return quote_bytes(text);
     char *out = malloc(6 * strlen(text) + 3), *p = out;
     if (!out) {
         fail(ERR_SYSTEM, "out of memory");
@@ -232,7 +244,11 @@ static char *quote(const char *text)
     int length;
     for (const unsigned char *s = (const unsigned char *)text; *s; s += length) {
         uint32_t c = decode(s, &length);
-        if (length == 0) length = 1;
+        if (c == 0) {
+            p += sprintf(p, "\\ufffd");
+            length = 1;
+            continue;
+        }
         if (needs_escape(c)) {
             p += sprintf(p, "\\u%04x", c);
             continue;
@@ -249,7 +265,7 @@ static char *quote(const char *text)
 char *config_value_quote(const struct config_row *row, const char *text, bool json)
 {
     bool is_text = row->type == CONFIG_TYPE_STRING || row->type == CONFIG_TYPE_PATH;
-    return is_text || (json && row->type == CONFIG_TYPE_ENUM) ? quote(text)
+    return is_text || (json && row->type == CONFIG_TYPE_ENUM) ? quote(text, json)
                                                               : string_format("%s", text);
 }
 
@@ -293,7 +309,7 @@ char *config_value_text(const struct config *config, const struct config_row *ro
     case CONFIG_TYPE_DURATION:
         return string_format("%s", number_format(number, *(const double *)field));
     case CONFIG_TYPE_STRING:
-    case CONFIG_TYPE_PATH: return quote(*(char *const *)field);
+    case CONFIG_TYPE_PATH: return quote(*(char *const *)field, json);
     case CONFIG_TYPE_ENUM:
         return string_format(json ? "\"%s\"" : "%s", enum_text(row, *(const int *)field));
     case CONFIG_TYPE_LIST: return list_text(field);

@@ -1,6 +1,7 @@
 /* YAML text -> entries, on libyaml's events: every one carries its line and column. libyaml lets
  * duplicate keys pass (config.c looks for them) and takes quadratic time on deep nesting, so
  * reading stops at depth 32. */
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -9,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
+
+/* !!binary: a file's name that is no UTF-8. */
+static const char BINARY_TAG[] = "tag:yaml.org,2002:binary";
 
 enum { MAX_DEPTH = 32, MAX_SECTIONS = 64, WHERE_BYTES = 512 };
 
@@ -69,6 +73,7 @@ static int check_event(struct reader *reader)
     case YAML_SCALAR_EVENT:
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;
+        if (tag && strcmp((const char *)tag, BINARY_TAG) == 0) tag = NULL;
         if (memchr(event->data.scalar.value, 0, event->data.scalar.length))
             return stop_at_event(reader, "a text may not contain a zero byte");
         break;
@@ -110,7 +115,7 @@ static const char *scalar(const struct reader *reader)
 static bool is_null(const struct reader *reader)
 {
     static const char *const words[] = {"", "~", "null", "Null", "NULL"};
-    if (reader->event.type != YAML_SCALAR_EVENT ||
+    if (reader->event.type != YAML_SCALAR_EVENT || reader->event.data.scalar.tag ||
         reader->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
         return false;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
@@ -126,6 +131,21 @@ static int skip(struct reader *reader)
     return OK;
 }
 
+/* The current scalar becomes one more value of the entry. */
+static int add_scalar(struct reader *reader, struct config_entry *entry)
+{
+    if (!reader->event.data.scalar.tag) return config_entry_add_text(entry, scalar(reader));
+    size_t bytes;
+    char *text = base64_decode(scalar(reader), &bytes);
+    if (!text && bytes == 0) return ERR_SYSTEM;
+    bool sound = text && strlen(text) == bytes;
+    int code = sound ? config_entry_add_text(entry, text)
+                     : stop_at_event(reader, text ? "a text may not contain a zero byte"
+                                                  : "!!binary: expected base64");
+    free(text);
+    return code;
+}
+
 /* [a, b, c] from its start event to its end event. */
 static int read_list(struct reader *reader, struct config_entry *entry)
 {
@@ -136,7 +156,7 @@ static int read_list(struct reader *reader, struct config_entry *entry)
         if (reader->event.type == YAML_SCALAR_EVENT) {
             if (entry->count == CONFIG_MAX_ITEMS)
                 return stop_at_event(reader, "a list of more than 4096 values");
-            TRY(config_entry_add_text(entry, scalar(reader)));
+            TRY(add_scalar(reader, entry));
         } else {
             entry->is_nested = true;
             TRY(skip(reader));
@@ -148,8 +168,7 @@ static int read_value(struct reader *reader, struct config_entry *entry)
 {
     entry->is_null = is_null(reader);
     if (entry->is_null) return OK;
-    if (reader->event.type == YAML_SCALAR_EVENT)
-        return config_entry_add_text(entry, scalar(reader));
+    if (reader->event.type == YAML_SCALAR_EVENT) return add_scalar(reader, entry);
     if (reader->event.type == YAML_SEQUENCE_START_EVENT) return read_list(reader, entry);
     entry->is_nested = true;
     return skip(reader);

@@ -110,11 +110,6 @@ void govern_begin(const struct session *session)
     if (!s->grow && (sizes || batches))
         say_ignored("bounds of size and batch", "memory.grow is off");
     if (!s->grow) return;
-    if (size->most == 0 && sizes)
-        say_ignored("memory.min_size, memory.max_size",
-                    "the size of this task is fixed by its data and networks; its batch changes");
-    if (batch->most == 0 && batches)
-        say_ignored("memory.min_batch_size, memory.max_batch_size", "this task has no batch");
     if (batch->most == 0 && size->most == 0)
         say_ignored("memory.grow", "nothing in this task can grow");
     else if (batch->most == 0 && !s->min_size && size->now >= size->most)

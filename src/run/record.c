@@ -1,5 +1,7 @@
 #include "run/record.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -104,14 +106,19 @@ size_t record_json_string(char *out, size_t room, const char *in)
 {
     struct text text = {out, room, 0};
     append(&text, "\"");
-    for (; *in; in++) {
+    for (size_t length; *in; in += length) {
         unsigned char c = (unsigned char)*in;
-        if (c == '"' || c == '\\')
+        length = utf8_length(in, strlen(in));
+        if (length == 0) { /* a folder's name may be any bytes, JSON may not */
+            append(&text, "\xEF\xBF\xBD");
+            length = 1;
+        } else if (c == '"' || c == '\\') {
             append(&text, "\\%c", c);
-        else if (c < 0x20)
+        } else if (c < 0x20) {
             append(&text, "\\u%04x", c);
-        else
-            append(&text, "%c", c);
+        } else {
+            append(&text, "%.*s", (int)length, in);
+        }
     }
     append(&text, "\"");
     return text.used;

@@ -72,6 +72,118 @@ err_is "flat.yaml:3:1: 'eval' has no effect here: \`imgtrain render\` and \`imgt
 origin_is frames.save_image_steps "100000|flat.yaml:5"
 origin_is log_level "info|flat.yaml:4"
 
+# ---- keys of another task: an error on the command line, named in a file, silent at their default ----
+run 78 imgtrain config task=gan topk=5
+err_is "imgtrain: command line: 'topk=5': splat.topk is a key of task splat and has no effect on task gan"
+run 78 imgtrain config images=5
+err_is "imgtrain: command line: 'images=5': gan.images is a key of task gan and has no effect on task splat"
+run 78 imgtrain config memory.min_batch_size=5
+err_has "memory.min_batch_size is a key of task gan"
+run 78 imgtrain config task=gan ckpt_file=nothere
+err_has "splat.ckpt_file is a key of task splat"
+run 0 imgtrain config task=gan smap_filter_size=5
+err_has "'smap_filter_size' has no effect here"
+printf 'task: gan\ntopk: 5\nsplat: {pos_lr: 1e-3, rot_lr: 1.6e-2}\ngan: {lr: 0.5}\nnum_gaussians: [5, 6]\n' >mixed.yaml
+run 0 imgtrain config mixed.yaml
+err_lines 3
+err_has "warning: mixed.yaml:2:1: splat.topk has no effect on task gan: it is a key of task splat"
+err_has "warning: mixed.yaml:3:9: splat.pos_lr has no effect on task gan"
+err_has "warning: mixed.yaml:5:1: splat.num_gaussians has no effect on task gan"
+origin_is gan.lr "0.5|mixed.yaml:4"
+origin_is splat.topk "10|default"
+out_lacks "a batch"
+run 0 imgtrain config mixed.yaml task=splat
+err_has "mixed.yaml:4:7: gan.lr has no effect on task splat"
+origin_is splat.topk "5|mixed.yaml:2"
+run 0 env IMGTRAIN_TOPK=3 "$program" config task=gan
+err_has "warning: IMGTRAIN_TOPK: splat.topk has no effect on task gan"
+run 0 imgtrain config --explain topk max_steps
+out_has "task      splat"
+out_has "same as   gan.images: this x gan.batch"
+
+# ---- max_steps for every task: a GAN's images in another way ----
+run 0 imgtrain config task=gan max_steps=10 batch=8
+origin_is gan.images "80|max_steps x batch"
+run 0 imgtrain config task=gan max_steps=0
+origin_is gan.images "0|max_steps x batch"
+printf 'task: gan\nimages: 500\n' >images.yaml
+printf 'task: gan\nsteps: 5\n' >steps.yaml
+run 0 imgtrain config images.yaml max_steps=10
+origin_is gan.images "160|max_steps x batch"
+run 0 imgtrain config steps.yaml images=7
+origin_is gan.images "7|command line"
+origin_is gan.max_steps "-1|default"
+run 0 env IMGTRAIN_MAX_STEPS=2 "$program" config images.yaml
+origin_is gan.images "32|max_steps x batch"
+run 78 imgtrain config task=gan images=400000 max_steps=10
+err_is "imgtrain: command line: 'max_steps=10': max_steps and images are two ways to say the same: give one (images is at command line: 'images=400000')"
+printf 'task: gan\ngan: {images: 500, max_steps: 5}\n' >both.yaml
+run 78 imgtrain config both.yaml
+err_has "both.yaml:2:20: max_steps and images are two ways"
+run 78 imgtrain config task=gan max_steps=1000000000 batch=65536
+err_has "command line: 'max_steps=1000000000': images: 65536000000000 is out of range"
+run 0 imgtrain config --yaml task=gan max_steps=7
+cp "$out" total.yaml
+out_has "images: 112"
+out_lacks "max_steps: 7"
+run 0 imgtrain config --yaml total.yaml
+out_is "$(cat total.yaml)"
+run 0 imgtrain config --yaml task=gan max_steps='[5, 6]' batch='[4, 8]'
+cp "$out" total.yaml
+run 0 imgtrain config --yaml total.yaml
+out_is "$(cat total.yaml)"
+out_has "max_steps: [5, 6]"
+
+# ---- names of files: any bytes, and null and ~ as they are written; other programs' --KEY=VALUE ----
+run 0 imgtrain config input_path=null data_root=~ ckpt_file=
+origin_is splat.input_path '"null"|command line'
+origin_is splat.data_root '"~"|command line'
+origin_is splat.ckpt_file '""|command line'
+printf 'input_path: "null"\nckpt_file: null\ndata_root: ~\n' >null.yaml
+run 0 imgtrain config null.yaml
+origin_is splat.input_path '"null"|null.yaml:1'
+origin_is splat.ckpt_file '""|null.yaml:2'
+run 78 imgtrain config topk=null
+latin=$(printf 'caf\351.ppm')
+run 0 imgtrain config "input_path=$latin"
+origin_is splat.input_path '!!binary Y2Fm6S5wcG0=|command line'
+run 0 imgtrain config --yaml "input_path=$latin"
+cp "$out" latin.yaml
+run 0 imgtrain config --yaml latin.yaml
+out_is "$(cat latin.yaml)"
+run 0 imgtrain config --json "input_path=$latin"
+out_has '"value": "caf\ufffd.ppm"'
+printf 'input_path: [!!binary Y2Fm6S5wcG0=, b.ppm]\n' >latin.yaml
+run 0 imgtrain config latin.yaml
+out_has "a batch of 2 runs"
+printf 'exp_name: !!binary Y2Fm6S5wcG0=\n' >latin.yaml
+run 78 imgtrain config latin.yaml
+err_has "latin.yaml:1:11: exp_name: the value is not UTF-8"
+for bad in 'Y2F' 'Y2Fm=A==' '====' 'Y2F*' 'AA=='; do
+    printf 'input_path: !!binary "%s"\n' "$bad" >latin.yaml
+    run 78 imgtrain config latin.yaml
+done
+run 0 imgtrain config --input_path=a.png --splat.topk=7 seed=2
+origin_is splat.input_path '"a.png"|command line'
+origin_is splat.topk "7|command line"
+run 64 imgtrain config --input_path a.png
+err_is "imgtrain: unknown option --input_path: write the key as input_path=a.png"
+run 64 imgtrain config --quantize --json
+err_is "imgtrain: unknown option --quantize: write the key as quantize=true"
+run 64 imgtrain config --max-steps=5
+err_is "imgtrain: unknown option --max-steps: write the key as max_steps=5"
+run 64 imgtrain doctor --input_path=a.png
+
+# ---- times as SLURM writes them ----
+for time in 90=90 90s=90 1:30=90 0:05=5 90:00=5400 1:00:00=3600 100:00:01=360001 1-0=86400 1-12=129600 \
+    1-12:30=131400 2-00:00:00=172800 0-0:00:01=1 3h50m=13800 1d=86400; do
+    run 0 imgtrain config "time_limit=${time%=*}"
+    origin_is time_limit "${time#*=}|command line"
+done
+for time in 1:60 1:00:60 1:60:00 1-24 1-0:60 1: :1 -1:00 1:-1 1-2-3 1:2:3:4 1- -1-0 1:0x 1.5:00 '1: 0'; do
+    run 78 imgtrain config "time_limit=$time"
+done
+
 # ---- batches ----
 run 0 imgtrain config gaussians='[100, 200]' steps='[5,6,7]' input_path=a.png
 out_has "a batch of 6 runs"
@@ -102,6 +214,8 @@ bad() { # bad STATUS YAML MESSAGE
 bad 78 'seed: 1\nmax_stepz: 5\n' "bad.yaml:2:1: unknown key 'max_stepz': did you mean 'splat.max_steps'?"
 bad 78 'splat:\n  tpok: 5\n' "bad.yaml:2:3: unknown key 'tpok' in section splat: did you mean 'topk'?"
 bad 78 'splat:\n  fps: 5\n' "bad.yaml:2:3: unknown key 'fps' in section splat: did you mean 'video.fps'?"
+bad 78 'splat: {seed: 6}\n' "bad.yaml:1:9: unknown key 'seed' in section splat: seed is a common key: write it at the top level, outside of sections"
+bad 78 'task: gan\nframes: {max_steps: 6}\n' "bad.yaml:2:10: unknown key 'max_steps' in section frames: did you mean 'gan.max_steps'?"
 bad 78 'quality: 5\n' "bad.yaml:1:1: key 'quality' is in several sections: write one of frames.quality, video.quality"
 bad 78 'topk: many\n' "bad.yaml:1:7: topk: expected a whole number, got 'many'"
 bad 78 'topk: 1_0\n' "bad.yaml:1:7: topk: expected a whole number, got '1_0'"
@@ -182,6 +296,8 @@ for override in foo =1 topk topq=1 splat.=1 .topk=1 nosection.topk=1 'topk=[1' '
 done
 run 78 imgtrain config "exp_name=$(printf '\377')"
 err_has "not UTF-8"
+run 78 imgtrain config splat.seed=6
+err_has "seed is a common key: write it at the top level, outside of sections"
 run 0 imgtrain config 'exp_name=C# & *x: [y' 'log_root=' 'input_path=["a b.png"]'
 origin_is exp_name '"C# & *x: [y"|command line'
 
@@ -198,6 +314,9 @@ generator 'a: x # enum y|z: w\n' "1: a: default 'x' is not one of y|z"
 generator 'a: 1 # int: x\na: 1 # int: x\n' "2: 'a' appears twice"
 generator 's:\n    a: 1 # int: x\n' "2: neither 'SECTION:' nor 'KEY: DEFAULT  # TYPE: MEANING'"
 generator 'default: 1 # int: x\n' "1: 'default' is a word of the C language"
+generator 'task: x # enum x|y: t\na: 1 # int of z: x\n' "2: a: 'z' is no task"
+generator 'a: 1 # int: x\nb: 1 # int = a / c: x\n' "2: b: TOTAL and EACH are whole numbers above it in its section"
+generator 'a: 1 # int: x\nb: 1 # int = a / a: x\n' "2: b: another way to say a key is a whole number that is below 0 by default"
 generator 'a: 1 # int 5..0: x\n' "1: range '5..0' is not LOW..HIGH"
 printf 's:\n  a: [1, 2]  # list 0..9 (things): x # y\n  b: "a # b" # string: z\n' >gen.yaml
 for awk in awk mawk gawk 'busybox awk'; do

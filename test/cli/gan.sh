@@ -21,6 +21,9 @@ checkpoint: {every: 2, keep: 1}
 YAML
 run 0 imgtrain train tiny.yaml --dry-run
 out_has "task           gan, 6 steps"
+run 0 imgtrain train tiny.yaml --dry-run max_steps=3
+out_has "task           gan, 3 steps"
+run 78 imgtrain train tiny.yaml --dry-run topk=3
 run 0 imgtrain train tiny.yaml -o whole threads=1
 out_has "whole/final.png"
 out_has "whole/model.safetensors"
@@ -49,6 +52,7 @@ same() {
 same threads=2
 same threads=2 micro_batch=8
 same threads=3 scheme=c
+same max_steps=6
 same micro_batch=8 memory.use_gradient_checkpointing=true
 
 # ---- killed and resumed with another split ----

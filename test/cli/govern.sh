@@ -78,8 +78,8 @@ if [ "$(sed -n 's/.*"step": \([0-9]*\),.*"level": 0, "batch": \([0-9]*\).*/\1:\2
 fi
 # a size is not what a GAN can offer, and it says so
 # shellcheck disable=SC2086
-run 0 imgtrain train $gan memory.grow=true memory.min_size=16 images=8 -o sized
-err_has "memory.min_size, memory.max_size: no effect: "
+run 78 imgtrain train $gan memory.grow=true memory.min_size=16 images=8 -o sized
+err_has "memory.min_size is a key of task splat and has no effect on task gan"
 # shellcheck disable=SC2086
 run 0 imgtrain train $gan memory.max_batch_size=16 images=8 -o off
 err_has "no effect: memory.grow is off"
@@ -175,7 +175,8 @@ training_automations:
 YAML
 run 0 imgtrain config other.yaml training_automations.DynamicBatchSizeOptimizer.max_batch_size=48
 err_has "other.yaml:3:3: 'IntelligentLearningRateScheduler' has no effect here"
-for line in 'grow *true' 'target_vram_usage *0.8' 'min_size *32' 'adjustment_frequency *50' 'max_batch_size *48'; do
+err_has "other.yaml:7:5: memory.min_size has no effect on task gan"
+for line in 'grow *true' 'target_vram_usage *0.8' 'min_size *0' 'adjustment_frequency *50' 'max_batch_size *48'; do
     last="$line"
     if grep -q "memory.$line" "$out"; then pass; else flunk "not in the config"; fi
 done

@@ -145,6 +145,19 @@ run 0 imgtrain train input_path=picture.ppm max_steps=2 num_gaussians=9 device=c
 has runs/picture-001/model.safetensors
 run 0 imgtrain train tiny.yaml gaussians='[5, 9]' max_steps=2 -o batch video.enabled=false
 has batch-001/model.safetensors batch-002/model.safetensors
+# names that mean nothing elsewhere, that are no UTF-8, or come as other programs have them
+latin=$(printf 'caf\351')
+for name in null '~' "$latin"; do
+    cp picture.ppm "$name"
+    run 0 imgtrain train "input_path=$name" max_steps=2 num_gaussians=9 device=cpu video.enabled=false
+    has "runs/$name-001/model.safetensors"
+done
+run 0 imgtrain train "input_path=$latin" max_steps=4 num_gaussians=9 device=cpu video.enabled=false --resume
+err_has "continuing at step 2 of 4"
+run 0 imgtrain train runs/"$latin"-001/config.yaml -o again video.enabled=false -q
+run 0 imgtrain info again --json
+run 0 imgtrain train --input_path=picture.ppm --max_steps=2 --num_gaussians=9 --device=cpu -o theirs -q
+run 75 imgtrain train tiny.yaml max_steps=100000000 disable_lr_schedule=true -o slurm --time-limit 0:01 -q
 run 0 env HOME=/nonexistent LANG=de_DE.UTF-8 "$program" train tiny.yaml max_steps=20 -o home \
     video.enabled=false
 run 0 grep -q '"loss": 0\.' home/metrics.jsonl
