@@ -27,7 +27,7 @@ with open(sys.argv[1], 'wb') as f:
 PYTHON
 fi
 
-OMP_WAIT_POLICY=passive python3 - "$IMGTRAIN" "$picture" "$work" "$@" <<'PYTHON'
+python3 - "$IMGTRAIN" "$picture" "$work" "$@" <<'PYTHON'
 import json, os, re, sys, time
 program, picture, work, more = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 STEPS, FIRST = 6, 2

@@ -1,12 +1,12 @@
 /* The fast convolutions against sums in double precision, for every instruction set of this
  * machine, odd sizes, every epilogue, and any number of threads. */
+#include "base/threads.h"
 #include "cpu/isa.h"
 #include "device/nn_ops.h"
 #include "nn_stored.h"
 
 #include <check.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -280,10 +280,10 @@ static void check_same_bits(struct data *d, const struct nn_ops *ops)
     float *one[3], *many[3];
     for (int i = 0; i < 3; i++)
         one[i] = noise(sizes[i], 9), many[i] = noise(sizes[i], 10);
-    omp_set_num_threads(1);
+    threads_set(1);
     run_all(d, ops, one[0], one[1], one[2]);
     for (int threads = 2; threads <= 5; threads += 3) {
-        omp_set_num_threads(threads);
+        threads_set(threads);
         run_all(d, ops, many[0], many[1], many[2]);
         ck_same(one[0], many[0], sizes[0], "forward with more threads");
         ck_same(one[1], many[1], sizes[1], "dgrad with more threads");

@@ -1,4 +1,5 @@
 /* The packed cache of a data set. */
+#include "base/threads.h"
 #include "gan_folder.h"
 
 /* ---- the cache ---- */
@@ -36,7 +37,7 @@ START_TEST(the_cache_is_made_once)
     struct stat before, after;
     ck_assert_int_eq(stat(path, &before), 0);
     for (int threads = 1; threads <= 3; threads++) {
-        omp_set_num_threads(threads);
+        threads_set(threads);
         ck_assert_uint_eq(fingerprint(&options), first);
     }
     ck_assert_int_eq(stat(path, &after), 0);
@@ -111,7 +112,6 @@ START_TEST(two_processes_and_kills)
     for (int round = 0; round < 20; round++) { /* killed at any time while making it */
         pid_t child = fork();
         if (child == 0) {
-            omp_set_num_threads(1); /* a forked process has no other threads */
             struct dataset *set;
             _exit(dataset_open(&set, &options) == OK ? 0 : 1);
         }
@@ -123,7 +123,6 @@ START_TEST(two_processes_and_kills)
     for (int i = 0; i < 4; i++) {
         children[i] = fork();
         if (children[i] == 0) {
-            omp_set_num_threads(1);
             struct dataset *set;
             _exit(dataset_open(&set, &options) == OK && dataset_train_count(set) == 54 ? 0 : 1);
         }

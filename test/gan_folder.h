@@ -11,7 +11,6 @@
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <omp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

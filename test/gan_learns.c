@@ -65,13 +65,41 @@ static double distance(const float *a, const float *b)
     return (double)sum;
 }
 
+struct coverage {
+    const float *reals, *fakes;
+    int covered;
+};
+
+static void cover(void *context, int64_t from, int64_t to)
+{
+    struct coverage *c = context;
+    for (int i = (int)from; i < (int)to; i++) {
+        const float *own = c->reals + i * VALUES;
+        double near[NEAR + 1]; /* rising */
+        for (int k = 0; k <= NEAR; k++)
+            near[k] = (double)INFINITY;
+        for (int j = 0; j < REALS; j++) {
+            double d = j == i ? (double)INFINITY : distance(own, c->reals + j * VALUES);
+            int k = NEAR - 1;
+            for (; k >= 0 && near[k] > d; k--)
+                near[k + 1] = near[k];
+            near[k + 1] = d;
+        }
+        for (int j = 0; j < FAKES; j++)
+            if (distance(own, c->fakes + j * VALUES) < near[NEAR - 1]) {
+                __atomic_fetch_add(&c->covered, 1, __ATOMIC_RELAXED);
+                break;
+            }
+    }
+}
+
 /* Coverage (Naeem et al. 2020): share of the reals with a fake nearer than their NEAR-th real. A
  * mode counts when it is that of the nearest real of at least 2 fakes. */
 static struct result examine(const float *fakes)
 {
     float *reals = malloc(sizeof(float) * REALS * VALUES);
     static int mode[REALS];
-    int hits[SHAPE_MODES] = {0}, covered = 0;
+    int hits[SHAPE_MODES] = {0};
     struct result result = {0};
     ck_assert_ptr_nonnull(reals);
     for (int i = 0; i < REALS; i++) {
@@ -80,24 +108,8 @@ static struct result examine(const float *fakes)
         for (int j = 0; j < VALUES; j++)
             reals[i * VALUES + j] = (float)(bytes[j] - 128) / 128;
     }
-#pragma omp parallel for reduction(+ : covered)
-    for (int i = 0; i < REALS; i++) {
-        double near[NEAR + 1]; /* rising */
-        for (int k = 0; k <= NEAR; k++)
-            near[k] = (double)INFINITY;
-        for (int j = 0; j < REALS; j++) {
-            double d = j == i ? (double)INFINITY : distance(reals + i * VALUES, reals + j * VALUES);
-            int k = NEAR - 1;
-            for (; k >= 0 && near[k] > d; k--)
-                near[k + 1] = near[k];
-            near[k + 1] = d;
-        }
-        for (int j = 0; j < FAKES; j++)
-            if (distance(reals + i * VALUES, fakes + j * VALUES) < near[NEAR - 1]) {
-                covered++;
-                break;
-            }
-    }
+    struct coverage coverage = {reals, fakes, 0};
+    threads_for(REALS, 1, cover, &coverage);
     for (int j = 0; j < FAKES; j++) {
         int best = 0;
         double least = (double)INFINITY;
@@ -109,7 +121,7 @@ static struct result examine(const float *fakes)
     }
     for (int m = 0; m < SHAPE_MODES; m++)
         result.modes += hits[m] >= 2;
-    result.coverage = (double)covered / REALS;
+    result.coverage = (double)coverage.covered / REALS;
     free(reals);
     return result;
 }

@@ -1,10 +1,10 @@
 #include "base/error.h"
+#include "base/threads.h"
 #include "gan/metrics.h"
 #include "gan_shapes.h"
 
 #include <check.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,10 +120,10 @@ START_TEST(any_threads_the_same_bits)
     draw(&real, 300, 24, 17, 0);
     draw(&held, 40, 24, 17, 1);
     draw(&fake, 270, 24, 17, 2);
-    omp_set_num_threads(1);
+    threads_set(1);
     measure(&first, &real, &held, &fake, 24, 17, 9);
     for (int threads = 2; threads <= 5; threads++) {
-        omp_set_num_threads(threads);
+        threads_set(threads);
         measure(&again, &real, &held, &fake, 24, 17, 9);
         ck_assert_int_eq(memcmp(&first, &again, sizeof first), 0);
     }

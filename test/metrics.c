@@ -2,10 +2,10 @@
 #include "image/metrics.h"
 
 #include "base/error.h"
+#include "base/threads.h"
 
 #include <check.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +111,7 @@ START_TEST(same_bits_with_any_number_of_threads)
     draw_pair(&large, &a, &b);
     double first[4] = {0}, again[4];
     for (int threads = 1; threads <= 5; threads++) {
-        omp_set_num_threads(threads);
+        threads_set(threads);
         double *to = threads == 1 ? first : again;
         ck_assert_int_eq(metric_psnr(&a, &b, &to[0]), OK);
         ck_assert_int_eq(metric_ssim(&a, &b, &to[1]), OK);

@@ -34,8 +34,6 @@ TEST_LOGS=$(mktemp -d "${TMPDIR:-/tmp}/imgtrain-tests-XXXXXX") || exit 1
 trap 'rm -rf "$TEST_LOGS"' EXIT
 trap 'exit 130' INT TERM
 passed=0 failed=0 skipped=0
-# Waiting threads sleep: tests share the machine.
-export OMP_WAIT_POLICY=passive
 
 count() { # WORD LOG: the number before WORD in the last line that has "N passed, N failed"
     sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p" "$2" | tail -n 1

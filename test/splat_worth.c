@@ -1,11 +1,11 @@
 /* What a Gaussian is worth, against the error of pictures without it. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "device/device.h"
 #include "splat/useful.h"
 
 #include <check.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,13 +119,13 @@ START_TEST(threads_change_no_bit)
 {
     static struct scene scene;
     double one[COUNT], many[COUNT];
-    int threads = omp_get_max_threads();
+    int threads = threads_count();
     draw(&scene, false);
-    omp_set_num_threads(1);
+    threads_set(1);
     ck_assert_int_eq(splat_worth(&scene.view, &blends[_i], &scene.picture, one), OK);
-    omp_set_num_threads(5);
+    threads_set(5);
     ck_assert_int_eq(splat_worth(&scene.view, &blends[_i], &scene.picture, many), OK);
-    omp_set_num_threads(threads);
+    threads_set(threads);
     ck_assert(memcmp(one, many, sizeof one) == 0);
 }
 END_TEST

@@ -1,6 +1,7 @@
 /* The convolutions of nn_ops on the CPU: cuts the work over threads and calls the kernels of this
  * machine's instruction set. What the networks do not use goes to the reference: other shapes, bf16
  * where there are no instructions for it. */
+#include "base/threads.h"
 #include "cpu/conv_kernels.h"
 #include "cpu/isa.h"
 #include "cpu/nn_cpu.h"
@@ -54,6 +55,23 @@ static int clamp(size_t x, int low, int high)
     return x < (size_t)low ? low : x > (size_t)high ? high : (int)x;
 }
 
+/* What the ranges of one convolution's work have in common. */
+struct conv_job {
+    const struct nn_conv *shape;
+    const struct conv_kernels *kernels;
+    void *out;
+    const void *in, *dout;
+    const float *weights;
+    const struct nn_epilogue *epilogue;
+    int n, k, adjoint; /* columns and depth of the product */
+    size_t rows, most; /* of all and of an item */
+    float *packed;
+    const struct cut *cut; /* of weight gradients, with the rest: */
+    float *dw, *sums, *scratch;
+    size_t first; /* slice with which the wave begins */
+    int now;      /* slices of the wave */
+};
+
 /* ---- forward and dgrad ---- */
 
 static size_t packed_floats(const struct nn_conv *s, int k, int n)
@@ -65,20 +83,59 @@ static size_t packed_floats(const struct nn_conv *s, int k, int n)
 
 enum { ROWS = 96 }; /* what a thread takes at a time: 16 tiles of 6 rows */
 
+static void pack_panels(void *context, int64_t from, int64_t to)
+{
+    const struct conv_job *j = context;
+    j->kernels->gemm_pack(j->packed, j->weights, j->k, j->n, j->adjoint ? j->n : 1,
+                          j->adjoint ? 1 : j->k, (int)from, (int)to);
+}
+
+static void gemm_blocks(void *context, int64_t from, int64_t to)
+{
+    const struct conv_job *j = context;
+    for (size_t r = (size_t)from * ROWS; r < j->rows && r < (size_t)to * ROWS; r += ROWS)
+        j->kernels->gemm(j->out, j->in, j->packed, r, j->rows - r < ROWS ? j->rows : r + ROWS, j->n,
+                         j->k, j->epilogue);
+}
+
 static void gemm(const struct nn_conv *s, void *out, const void *in, const float *weights, int n,
                  int k, int adjoint, const struct nn_epilogue *e, void *packed)
 {
-    const struct conv_kernels *kernels = kernels_of(s);
-    size_t rows = rows_of(s);
-    int panels = ceil_div((size_t)n, (size_t)kernels->panel);
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-        for (int p = 0; p < panels; p++)
-            kernels->gemm_pack(packed, weights, k, n, adjoint ? n : 1, adjoint ? 1 : k, p, p + 1);
-#pragma omp for schedule(dynamic)
-        for (size_t r = 0; r < rows; r += ROWS)
-            kernels->gemm(out, in, packed, r, rows - r < ROWS ? rows : r + ROWS, n, k, e);
+    struct conv_job job = {.shape = s,
+                           .kernels = kernels_of(s),
+                           .out = out,
+                           .in = in,
+                           .weights = weights,
+                           .epilogue = e,
+                           .n = n,
+                           .k = k,
+                           .adjoint = adjoint,
+                           .rows = rows_of(s),
+                           .packed = packed};
+    int64_t products = (int64_t)n * k / 8; /* of a row, in the time of simple operations */
+    threads_for(ceil_div((size_t)n, (size_t)job.kernels->panel),
+                threads_grain((int64_t)job.kernels->panel * k), pack_panels, &job);
+    threads_for(ceil_div(job.rows, ROWS), threads_grain(ROWS * products), gemm_blocks, &job);
+}
+
+enum { ROOM = 8192 };
+
+static void mixed_blocks(void *context, int64_t begin, int64_t end)
+{
+    static const struct nn_epilogue plain = {.slope = 1};
+    const struct conv_job *j = context;
+    const struct nn_conv *s = j->shape;
+    enum nn_type from = j->adjoint ? s->out_type : s->in_type,
+                 to = j->adjoint ? s->in_type : s->out_type;
+    size_t n = (size_t)j->n, k = (size_t)j->k;
+    float room[ROOM] __attribute__((aligned(64)));
+    for (size_t r = (size_t)begin * j->most; r < j->rows && r < (size_t)end * j->most;
+         r += j->most) {
+        size_t now = j->rows - r < j->most ? j->rows - r : j->most;
+        const float *x = nn_floats(j->in, from, r * k, now * k, room);
+        float *y = nn_target(j->out, to, r * n, room);
+        j->kernels->gemm(y, x, j->packed, 0, now, j->n, j->k, &plain);
+        nn_rounded(j->out, to, r * n, now * n, y);
     }
 }
 
@@ -86,24 +143,21 @@ static void gemm(const struct nn_conv *s, void *out, const void *in, const float
 static void gemm_mixed(const struct nn_conv *s, void *out, const void *in, const float *weights,
                        int n, int k, int adjoint, float *packed)
 {
-    enum { ROOM = 8192 };
-    static const struct nn_epilogue plain = {.slope = 1};
-    enum nn_type from = adjoint ? s->out_type : s->in_type, to = adjoint ? s->in_type : s->out_type;
-    size_t rows = rows_of(s), most = ROOM / (size_t)(n > k ? n : k);
-    if (most > ROWS) most = ROWS;
-    const struct conv_kernels *kernels = kernels_f32;
-    kernels->gemm_pack(packed, weights, k, n, adjoint ? n : 1, adjoint ? 1 : k, 0,
-                       ceil_div((size_t)n, (size_t)kernels->panel));
-#pragma omp parallel for schedule(dynamic)
-    for (size_t r = 0; r < rows; r += most) {
-        float room[ROOM] __attribute__((aligned(64)));
-        size_t now = rows - r < most ? rows - r : most, ins = now * (size_t)k,
-               outs = now * (size_t)n;
-        const float *x = nn_floats(in, from, r * (size_t)k, ins, room);
-        float *y = nn_target(out, to, r * (size_t)n, room);
-        kernels->gemm(y, x, packed, 0, now, n, k, &plain);
-        nn_rounded(out, to, r * (size_t)n, outs, y);
-    }
+    struct conv_job job = {.shape = s,
+                           .kernels = kernels_f32,
+                           .out = out,
+                           .in = in,
+                           .n = n,
+                           .k = k,
+                           .adjoint = adjoint,
+                           .rows = rows_of(s),
+                           .most = ROOM / (size_t)(n > k ? n : k),
+                           .packed = packed};
+    if (job.most > ROWS) job.most = ROWS;
+    job.kernels->gemm_pack(packed, weights, k, n, adjoint ? n : 1, adjoint ? 1 : k, 0,
+                           ceil_div((size_t)n, (size_t)job.kernels->panel));
+    threads_for(ceil_div(job.rows, job.most), threads_grain((int64_t)job.most * (n + k)),
+                mixed_blocks, &job);
 }
 
 static int can_mix(const struct nn_conv *s, const struct nn_epilogue *e)
@@ -113,27 +167,40 @@ static int can_mix(const struct nn_conv *s, const struct nn_epilogue *e)
     return is_gemm(s) && plain && s->cin <= WIDEST && s->cout <= WIDEST;
 }
 
+static void pack_groups(void *context, int64_t from, int64_t to)
+{
+    const struct conv_job *j = context;
+    for (int g = (int)from; g < (int)to; g++)
+        j->kernels->group_pack(j->packed + (size_t)g * GROUP_WEIGHTS, j->weights, g, j->adjoint);
+}
+
+/* Neighbouring items read the same lines' neighbours: all groups of some pixels. */
+static void convolve_groups(void *context, int64_t from, int64_t to)
+{
+    const struct conv_job *j = context;
+    size_t groups = (size_t)j->shape->groups;
+    float scratch[GROUP_SCRATCH] __attribute__((aligned(64)));
+    for (size_t i = (size_t)from; i < (size_t)to; i++) {
+        size_t g = i % groups, t = i / groups * GROUP_TILES;
+        j->kernels->group_conv(j->shape, j->out, j->in, j->packed + g * GROUP_WEIGHTS, j->epilogue,
+                               (int)g, t, clamp(j->rows - t, 1, GROUP_TILES), scratch);
+    }
+}
+
 static void group(const struct nn_conv *s, void *out, const void *in, const float *weights,
                   int adjoint, const struct nn_epilogue *e, float *packed)
 {
-    const struct conv_kernels *kernels = kernels_of(s);
-    size_t tiles = tiles_of(s), groups = (size_t)s->groups;
-    size_t jobs = (size_t)ceil_div(tiles, GROUP_TILES) * groups;
-#pragma omp parallel
-    {
-        float scratch[GROUP_SCRATCH] __attribute__((aligned(64)));
-#pragma omp for schedule(static)
-        for (int g = 0; g < s->groups; g++)
-            kernels->group_pack(packed + (size_t)g * GROUP_WEIGHTS, weights, g, adjoint);
-            /* neighbours in a row of jobs read the same lines' neighbours: all groups of some
-             * pixels */
-#pragma omp for schedule(static)
-        for (size_t j = 0; j < jobs; j++) {
-            size_t g = j % groups, t = j / groups * GROUP_TILES;
-            kernels->group_conv(s, out, in, packed + g * GROUP_WEIGHTS, e, (int)g, t,
-                                clamp(tiles - t, 1, GROUP_TILES), scratch);
-        }
-    }
+    struct conv_job job = {.shape = s,
+                           .kernels = kernels_of(s),
+                           .out = out,
+                           .in = in,
+                           .weights = weights,
+                           .epilogue = e,
+                           .adjoint = adjoint,
+                           .rows = tiles_of(s),
+                           .packed = packed};
+    threads_for(s->groups, threads_grain(GROUP_WEIGHTS), pack_groups, &job);
+    threads_for((int64_t)ceil_div(job.rows, GROUP_TILES) * s->groups, 2, convolve_groups, &job);
 }
 
 static void conv_forward(const struct nn_conv *s, void *out, const void *in, const float *weights,
@@ -243,14 +310,14 @@ static void gemm_rows(const struct nn_conv *s, float *dw, const void *in, const 
 }
 
 /* One slice fits a call of the kernel: it adds its sums to dw itself, one slice after the other. */
-static void gemm_wgrad_small(const struct nn_conv *s, const struct cut *c, float *dw,
-                             const void *in, const void *dout, float *scratch)
+static void small_blocks(void *context, int64_t from, int64_t to)
 {
-#pragma omp parallel for schedule(static)
-    for (int b = 0; b < c->blocks; b++)
+    const struct conv_job *j = context;
+    const struct cut *c = j->cut;
+    for (int b = (int)from; b < (int)to; b++)
         for (size_t r = 0; r < c->total; r += c->slice)
-            gemm_rows(s, dw, in, dout, r, clamp(c->total - r, 1, (int)c->slice), b,
-                      scratch + (size_t)b * gemm_scratch(s));
+            gemm_rows(j->shape, j->dw, j->in, j->dout, r, clamp(c->total - r, 1, (int)c->slice), b,
+                      j->scratch + (size_t)b * gemm_scratch(j->shape));
 }
 
 static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, const void *dout,
@@ -263,15 +330,33 @@ static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, con
         gemm_rows(s, sums, in, dout, r, clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block, scratch);
 }
 
-static void add_pieces(float *dw, const struct cut *c, const float *sums, int slices, size_t i)
+static void gemm_pieces(void *context, int64_t from, int64_t to)
 {
-    for (int slice = 0; slice < slices; slice++) {
-        const float *from = sums + (size_t)(slice * c->pieces) * c->floats + i;
-        float sum = 0;
-        for (int p = 0; p < c->pieces; p++)
-            sum += from[(size_t)p * c->floats];
-        dw[i] += sum;
+    const struct conv_job *job = context;
+    const struct cut *c = job->cut;
+    for (int j = (int)from; j < (int)to; j++) {
+        int p = j / c->blocks;
+        size_t row, rows = piece_rows(c, job->first, p, &row);
+        gemm_piece(job->shape, job->sums + (size_t)p * c->floats, job->in, job->dout, row, rows,
+                   j % c->blocks, job->scratch + (size_t)j * gemm_scratch(job->shape));
     }
+}
+
+static void add_pieces(void *context, int64_t begin, int64_t end)
+{
+    const struct conv_job *job = context;
+    const struct cut c = *job->cut;
+    const float *sums = job->sums;
+    float *dw = job->dw;
+    int slices = job->now;
+    for (size_t i = (size_t)begin; i < (size_t)end; i++)
+        for (int slice = 0; slice < slices; slice++) {
+            const float *from = sums + (size_t)(slice * c.pieces) * c.floats + i;
+            float sum = 0;
+            for (int p = 0; p < c.pieces; p++)
+                sum += from[(size_t)p * c.floats];
+            dw[i] += sum;
+        }
 }
 
 static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
@@ -279,25 +364,25 @@ static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const
 {
     struct cut c = gemm_cut(s);
     int most = c.wave * c.pieces;
-    float *sums = workspace, *scratch = sums + (size_t)most * c.floats;
+    struct conv_job job = {.shape = s,
+                           .in = in,
+                           .dout = dout,
+                           .cut = &c,
+                           .dw = dw,
+                           .sums = workspace,
+                           .scratch = workspace + (size_t)most * c.floats};
+    int64_t products = (int64_t)s->cin * s->cout / c.blocks / 8; /* of a row, as above */
     if (c.slice <= CONV_WGRAD_CHUNK) {
-        gemm_wgrad_small(s, &c, dw, in, dout, scratch);
+        threads_for(c.blocks, threads_grain((int64_t)c.total * products), small_blocks, &job);
         return;
     }
     size_t slices = (c.total + c.slice - 1) / c.slice;
-#pragma omp parallel
-    for (size_t first = 0; first < slices; first += (size_t)c.wave) {
-        int now = clamp(slices - first, 1, c.wave);
-#pragma omp for schedule(dynamic)
-        for (int j = 0; j < now * c.pieces * c.blocks; j++) {
-            int p = j / c.blocks;
-            size_t row, rows = piece_rows(&c, first, p, &row);
-            gemm_piece(s, sums + (size_t)p * c.floats, in, dout, row, rows, j % c.blocks,
-                       scratch + (size_t)j * gemm_scratch(s));
-        }
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < c.floats; i++)
-            add_pieces(dw, &c, sums, now, i);
+    for (; job.first < slices; job.first += (size_t)c.wave) {
+        job.now = clamp(slices - job.first, 1, c.wave);
+        threads_for((int64_t)job.now * c.pieces * c.blocks,
+                    threads_grain((int64_t)c.piece * products), gemm_pieces, &job);
+        threads_for((int64_t)c.floats, threads_grain((int64_t)job.now * c.pieces), add_pieces,
+                    &job);
     }
 }
 
@@ -314,30 +399,44 @@ static void group_piece(const struct nn_conv *s, float *sums, const void *in, co
                                        clamp(tile + tiles - t, 1, GROUP_TILES), scratch);
 }
 
+static void group_pieces(void *context, int64_t from, int64_t to)
+{
+    const struct conv_job *job = context;
+    const struct cut *c = job->cut;
+    for (int j = (int)from; j < (int)to; j++) {
+        int p = j / c->blocks;
+        size_t tile, tiles = piece_rows(c, job->first, p, &tile);
+        group_piece(job->shape, job->sums + (size_t)p * c->floats, job->in, job->dout, tile, tiles,
+                    j % c->blocks);
+    }
+}
+
+static void add_groups(void *context, int64_t from, int64_t end)
+{
+    const struct conv_job *job = context;
+    const struct cut c = *job->cut;
+    for (int g = (int)from; g < (int)end; g++)
+        for (int slice = 0; slice < job->now; slice++) {
+            float *to =
+                job->sums + (size_t)(slice * c.pieces) * c.floats + (size_t)g * GROUP_WEIGHTS;
+            for (int p = 1; p < c.pieces; p++)
+                for (size_t i = 0; i < GROUP_WEIGHTS; i++)
+                    to[i] += to[(size_t)p * c.floats + i];
+            kernels_of(job->shape)->group_unpack(job->dw, to, g);
+        }
+}
+
 static void group_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
                         float *sums)
 {
     struct cut c = group_cut(s);
+    struct conv_job job = {.shape = s, .in = in, .dout = dout, .cut = &c, .dw = dw, .sums = sums};
     size_t slices = (c.total + c.slice - 1) / c.slice;
-#pragma omp parallel
-    for (size_t first = 0; first < slices; first += (size_t)c.wave) {
-        int now = clamp(slices - first, 1, c.wave);
-#pragma omp for schedule(dynamic)
-        for (int j = 0; j < now * c.pieces * c.blocks; j++) {
-            int p = j / c.blocks;
-            size_t tile, tiles = piece_rows(&c, first, p, &tile);
-            group_piece(s, sums + (size_t)p * c.floats, in, dout, tile, tiles, j % c.blocks);
-        }
-#pragma omp for schedule(static)
-        for (int g = 0; g < s->groups; g++)
-            for (int slice = 0; slice < now; slice++) {
-                float *to =
-                    sums + (size_t)(slice * c.pieces) * c.floats + (size_t)g * GROUP_WEIGHTS;
-                for (int p = 1; p < c.pieces; p++)
-                    for (size_t i = 0; i < GROUP_WEIGHTS; i++)
-                        to[i] += to[(size_t)p * c.floats + i];
-                kernels_of(s)->group_unpack(dw, to, g);
-            }
+    for (; job.first < slices; job.first += (size_t)c.wave) {
+        job.now = clamp(slices - job.first, 1, c.wave);
+        threads_for((int64_t)job.now * c.pieces * c.blocks, 1, group_pieces, &job);
+        threads_for(s->groups, threads_grain((int64_t)job.now * c.pieces * GROUP_WEIGHTS),
+                    add_groups, &job);
     }
 }
 

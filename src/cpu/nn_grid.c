@@ -1,4 +1,5 @@
 /* Resampling by two, weights for each channel and pixel, embeddings. */
+#include "base/threads.h"
 #include "cpu/nn_cpu.h"
 #include "cpu/nn_types.h"
 
@@ -56,20 +57,37 @@ static void up_row(void *out, enum nn_type out_type, const void *near, const voi
     }
 }
 
+/* Lines of pictures with h x w pixels of c channels (of the smaller side) to work on. */
+struct fir_work {
+    void *out;
+    const void *in;
+    enum nn_type out_type, in_type;
+    int h, w, c;
+    float scale;
+};
+
+static void up_lines(void *context, int64_t from, int64_t to)
+{
+    const struct fir_work f = *(const struct fir_work *)context;
+    size_t row = (size_t)f.w * (size_t)f.c;
+    for (int line = (int)from; line < (int)to; line++) {
+        int y = line % f.h;
+        size_t at = (size_t)line * row;
+        const void *here = nn_from(f.in, f.in_type, at);
+        const void *above = y > 0 ? nn_from(f.in, f.in_type, at - row) : NULL;
+        const void *below = y + 1 < f.h ? nn_from(f.in, f.in_type, at + row) : NULL;
+        up_row(nn_to(f.out, f.out_type, 4 * at), f.out_type, here, above, f.in_type, f.w, f.c,
+               f.scale);
+        up_row(nn_to(f.out, f.out_type, 4 * at + 2 * row), f.out_type, here, below, f.in_type, f.w,
+               f.c, f.scale);
+    }
+}
+
 static void fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
                    int h, int w, int c, float scale)
 {
-    size_t row = (size_t)w * (size_t)c;
-#pragma omp parallel for
-    for (int line = 0; line < n * h; line++) {
-        int y = line % h;
-        size_t at = (size_t)line * row;
-        const void *here = nn_from(in, in_type, at);
-        const void *above = y > 0 ? nn_from(in, in_type, at - row) : NULL;
-        const void *below = y + 1 < h ? nn_from(in, in_type, at + row) : NULL;
-        up_row(nn_to(out, out_type, 4 * at), out_type, here, above, in_type, w, c, scale);
-        up_row(nn_to(out, out_type, 4 * at + 2 * row), out_type, here, below, in_type, w, c, scale);
-    }
+    struct fir_work work = {out, in, out_type, in_type, h, w, c, scale};
+    threads_for((int64_t)n * h, threads_grain(4 * (int64_t)w * c), up_lines, &work);
 }
 
 /* vertical pass of down: 1/8, 3/8, 3/8, 1/8 of four rows, NULL outside */
@@ -115,77 +133,126 @@ static void down_row(void *out, enum nn_type out_type, const void *const rows[4]
     }
 }
 
+static void down_lines(void *context, int64_t from, int64_t to)
+{
+    const struct fir_work f = *(const struct fir_work *)context;
+    size_t row = 2 * (size_t)f.w * (size_t)f.c; /* of the input */
+    for (int line = (int)from; line < (int)to; line++) {
+        int y = line % f.h;
+        size_t top = (size_t)line * 2 * row;
+        const void *const rows[4] = {y > 0 ? nn_from(f.in, f.in_type, top - row) : NULL,
+                                     nn_from(f.in, f.in_type, top),
+                                     nn_from(f.in, f.in_type, top + row),
+                                     y + 1 < f.h ? nn_from(f.in, f.in_type, top + 2 * row) : NULL};
+        down_row(nn_to(f.out, f.out_type, (size_t)line * row / 2), f.out_type, rows, f.in_type, f.w,
+                 f.c, f.scale);
+    }
+}
+
 static void fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
                      int h, int w, int c, float scale)
 {
-    size_t row = 2 * (size_t)w * (size_t)c; /* of the input */
-#pragma omp parallel for
-    for (int line = 0; line < n * h; line++) {
-        int y = line % h;
-        size_t top = (size_t)line * 2 * row;
-        const void *const rows[4] = {y > 0 ? nn_from(in, in_type, top - row) : NULL,
-                                     nn_from(in, in_type, top), nn_from(in, in_type, top + row),
-                                     y + 1 < h ? nn_from(in, in_type, top + 2 * row) : NULL};
-        down_row(nn_to(out, out_type, (size_t)line * row / 2), out_type, rows, in_type, w, c,
-                 scale);
+    struct fir_work work = {out, in, out_type, in_type, h, w, c, scale};
+    threads_for((int64_t)n * h, threads_grain(4 * (int64_t)w * c), down_lines, &work);
+}
+
+/* Tensors of n x pixels x c and tables of c x pixels. */
+struct grid_work {
+    void *out;          /* [n][pixels][c] */
+    float *sum;         /* what is added to */
+    const void *x;      /* [n][pixels][c] */
+    enum nn_type type;  /* of out or x */
+    const float *s;     /* [n][c] */
+    const float *table; /* [c][pixels] */
+    int n, pixels, c;
+};
+
+/* Of strips of channels. */
+static void bias_strips(void *context, int64_t from, int64_t to)
+{
+    const struct grid_work g = *(const struct grid_work *)context;
+    for (int first = (int)from * STRIP; first < g.c && first < (int)to * STRIP; first += STRIP) {
+        int count = g.c - first < STRIP ? g.c - first : STRIP;
+        for (int p = 0; p < g.n; p++) {
+            float sum[STRIP] = {0}, room[STRIP];
+            size_t at = (size_t)p * (size_t)g.pixels * (size_t)g.c + (size_t)first;
+            for (int i = 0; i < g.pixels; i++, at += (size_t)g.c) {
+                const float *line = nn_floats(g.x, g.type, at, (size_t)count, room);
+                for (int j = 0; j < count; j++)
+                    sum[j] += line[j];
+            }
+            for (int j = 0; j < count; j++)
+                g.sum[first + j] += sum[j];
+        }
     }
 }
 
 static void bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
 {
-#pragma omp parallel for
-    for (int first = 0; first < c; first += STRIP) {
-        int count = c - first < STRIP ? c - first : STRIP;
-        for (int p = 0; p < n; p++) {
-            float sum[STRIP] = {0}, room[STRIP];
-            size_t at = (size_t)p * (size_t)pixels * (size_t)c + (size_t)first;
-            for (int i = 0; i < pixels; i++, at += (size_t)c) {
-                const float *from = nn_floats(dout, type, at, (size_t)count, room);
-                for (int j = 0; j < count; j++)
-                    sum[j] += from[j];
-            }
-            for (int j = 0; j < count; j++)
-                db[first + j] += sum[j];
-        }
-    }
+    struct grid_work work = {.sum = db, .x = dout, .type = type, .n = n, .pixels = pixels, .c = c};
+    threads_for((c + STRIP - 1) / STRIP, threads_grain((int64_t)n * pixels * STRIP), bias_strips,
+                &work);
+}
+
+static void expand_pictures(void *context, int64_t from, int64_t to)
+{
+    const struct grid_work g = *(const struct grid_work *)context;
+    for (int i = (int)from; i < (int)to; i++)
+        for (int p = 0; p < g.pixels; p++)
+            for (int j = 0; j < g.c; j++)
+                nn_put(g.out, g.type,
+                       ((size_t)i * (size_t)g.pixels + (size_t)p) * (size_t)g.c + (size_t)j,
+                       g.table[j * g.pixels + p] * g.s[i * g.c + j]);
 }
 
 static void grid_expand(void *out, enum nn_type type, const float *s, const float *table, int n,
                         int pixels, int c)
 {
-#pragma omp parallel for
-    for (int i = 0; i < n; i++)
-        for (int p = 0; p < pixels; p++)
-            for (int j = 0; j < c; j++)
-                nn_put(out, type, ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c + (size_t)j,
-                       table[j * pixels + p] * s[i * c + j]);
+    struct grid_work work = {
+        .out = out, .type = type, .s = s, .table = table, .n = n, .pixels = pixels, .c = c};
+    threads_for(n, threads_grain((int64_t)pixels * c), expand_pictures, &work);
+}
+
+static void contract_pictures(void *context, int64_t from, int64_t to)
+{
+    const struct grid_work g = *(const struct grid_work *)context;
+    for (int i = (int)from; i < (int)to; i++) {
+        float *sum = g.sum + (size_t)i * (size_t)g.c;
+        memset(sum, 0, (size_t)g.c * sizeof *sum);
+        for (int p = 0; p < g.pixels; p++) {
+            size_t pixel = ((size_t)i * (size_t)g.pixels + (size_t)p) * (size_t)g.c;
+            for (int j = 0; j < g.c; j++)
+                sum[j] += g.table[j * g.pixels + p] * nn_get(g.x, g.type, pixel + (size_t)j);
+        }
+    }
 }
 
 static void grid_contract(float *out, const void *x, enum nn_type type, const float *table, int n,
                           int pixels, int c)
 {
-#pragma omp parallel for
-    for (int i = 0; i < n; i++) {
-        float *sum = out + (size_t)i * (size_t)c;
-        memset(sum, 0, (size_t)c * sizeof *sum);
-        for (int p = 0; p < pixels; p++) {
-            size_t pixel = ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c;
-            for (int j = 0; j < c; j++)
-                sum[j] += table[j * pixels + p] * nn_get(x, type, pixel + (size_t)j);
+    struct grid_work work = {
+        .sum = out, .x = x, .type = type, .table = table, .n = n, .pixels = pixels, .c = c};
+    threads_for(n, threads_grain((int64_t)pixels * c), contract_pictures, &work);
+}
+
+static void table_pixels(void *context, int64_t from, int64_t to)
+{
+    const struct grid_work g = *(const struct grid_work *)context;
+    for (int p = (int)from; p < (int)to; p++)
+        for (int i = 0; i < g.n; i++) {
+            size_t pixel = ((size_t)i * (size_t)g.pixels + (size_t)p) * (size_t)g.c;
+            for (int j = 0; j < g.c; j++)
+                g.sum[j * g.pixels + p] +=
+                    g.s[i * g.c + j] * nn_get(g.x, g.type, pixel + (size_t)j);
         }
-    }
 }
 
 static void grid_grad(float *dtable, const float *s, const void *x, enum nn_type type, int n,
                       int pixels, int c)
 {
-#pragma omp parallel for
-    for (int p = 0; p < pixels; p++)
-        for (int i = 0; i < n; i++) {
-            size_t pixel = ((size_t)i * (size_t)pixels + (size_t)p) * (size_t)c;
-            for (int j = 0; j < c; j++)
-                dtable[j * pixels + p] += s[i * c + j] * nn_get(x, type, pixel + (size_t)j);
-        }
+    struct grid_work work = {
+        .sum = dtable, .x = x, .type = type, .s = s, .n = n, .pixels = pixels, .c = c};
+    threads_for(pixels, threads_grain((int64_t)n * c), table_pixels, &work);
 }
 
 static void embed_gather(float *out, const float *table, const int *labels, int n, int e, int k,

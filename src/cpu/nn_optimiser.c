@@ -1,4 +1,5 @@
 /* Operations on flat ranges of parameters. */
+#include "base/threads.h"
 #include "cpu/nn_cpu.h"
 #include "math/optimiser.h"
 
@@ -17,20 +18,37 @@ static void copy(void *out, const void *in, size_t bytes)
     memcpy(out, in, bytes);
 }
 
+struct update_work {
+    float *p, *v;
+    const float *g;
+    struct nn_adam rates;
+    float beta;
+};
+
+static void adam_range(void *context, int64_t from, int64_t to)
+{
+    const struct update_work u = *(const struct update_work *)context;
+    for (int64_t i = from; i < to; i++)
+        nn_adam_update(&u.rates, &u.p[i], &u.v[i], u.g[i]);
+}
+
 static void adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
 {
-    const struct nn_adam a = *rates;
-#pragma omp parallel for
-    for (size_t i = 0; i < count; i++)
-        nn_adam_update(&a, &p[i], &v[i], g[i]);
+    struct update_work work = {.p = p, .v = v, .g = g, .rates = *rates};
+    threads_for((int64_t)count, threads_grain(4), adam_range, &work);
+}
+
+static void ema_range(void *context, int64_t from, int64_t to)
+{
+    const struct update_work u = *(const struct update_work *)context;
+    for (int64_t i = from; i < to; i++)
+        u.v[i] = nn_ema(u.beta, u.v[i], u.g[i]);
 }
 
 static void ema(float *e, const float *p, size_t count, const float *beta)
 {
-    const float b = *beta;
-#pragma omp parallel for
-    for (size_t i = 0; i < count; i++)
-        e[i] = nn_ema(b, e[i], p[i]);
+    struct update_work work = {.v = e, .g = p, .beta = *beta};
+    threads_for((int64_t)count, threads_grain(2), ema_range, &work);
 }
 
 static double norm2(const float *x, size_t count)

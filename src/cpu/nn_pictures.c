@@ -1,4 +1,5 @@
 /* Operations on pictures: augmentation and its adjoint, batches of reals, sums for the penalty. */
+#include "base/threads.h"
 #include "cpu/nn_cpu.h"
 #include "math/augment.h"
 
@@ -39,12 +40,40 @@ static void augment_picture(float *out, const float *in, const struct nn_augment
         }
 }
 
+/* n pictures of h x w x c; `count` values of each. */
+struct picture_work {
+    float *out;
+    const float *in;
+    ptrdiff_t out_stride, in_stride;
+    const struct nn_augment *draws;
+    const uint8_t *pictures, *flip;
+    const float *factor;
+    double *squares;
+    int h, w, c, linear;
+    size_t count;
+};
+
+static void augment_range(void *context, int64_t from, int64_t to)
+{
+    const struct picture_work *p = context;
+    for (int64_t i = from; i < to; i++)
+        augment_picture(p->out + i * p->out_stride, p->in + i * p->in_stride, &p->draws[i], p->h,
+                        p->w, p->c, p->linear);
+}
+
 static void augment(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
                     const struct nn_augment *draws, int n, int h, int w, int c, int linear)
 {
-#pragma omp parallel for
-    for (int i = 0; i < n; i++)
-        augment_picture(out + i * out_stride, in + i * in_stride, &draws[i], h, w, c, linear);
+    struct picture_work work = {.out = out,
+                                .in = in,
+                                .out_stride = out_stride,
+                                .in_stride = in_stride,
+                                .draws = draws,
+                                .h = h,
+                                .w = w,
+                                .c = c,
+                                .linear = linear};
+    threads_for(n, threads_grain(4 * (int64_t)h * w * c), augment_range, &work);
 }
 
 /* The picture's mean of the gradient after cutout and translation are undone. */
@@ -76,52 +105,86 @@ static void adjoint_picture(float *out, const float *in, const struct nn_augment
         }
 }
 
+static void adjoint_range(void *context, int64_t from, int64_t to)
+{
+    const struct picture_work *p = context;
+    for (int64_t i = from; i < to; i++)
+        adjoint_picture(p->out + i * p->out_stride, p->in + i * p->in_stride, &p->draws[i], p->h,
+                        p->w, p->c);
+}
+
 static void augment_adjoint(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
                             const struct nn_augment *draws, int n, int h, int w, int c)
 {
-#pragma omp parallel for
-    for (int i = 0; i < n; i++)
-        adjoint_picture(out + i * out_stride, in + i * in_stride, &draws[i], h, w, c);
+    struct picture_work work = {.out = out,
+                                .in = in,
+                                .out_stride = out_stride,
+                                .in_stride = in_stride,
+                                .draws = draws,
+                                .h = h,
+                                .w = w,
+                                .c = c};
+    threads_for(n, threads_grain(4 * (int64_t)h * w * c), adjoint_range, &work);
 }
 
-static void from_u8(float *out, const uint8_t *pictures, const uint8_t *flip, int n, int h, int w,
-                    int c)
+static void u8_range(void *context, int64_t begin, int64_t end)
 {
-#pragma omp parallel for
-    for (int i = 0; i < n; i++) {
+    const struct picture_work *p = context;
+    int h = p->h, w = p->w, c = p->c;
+    for (int i = (int)begin; i < (int)end; i++) {
         size_t one = (size_t)(h * w * c);
-        float *to = out + (size_t)i * one;
-        const uint8_t *picture = pictures + (size_t)i * one;
+        float *to = p->out + (size_t)i * one;
+        const uint8_t *picture = p->pictures + (size_t)i * one;
         for (int y = 0; y < h; y++)
             for (int x = 0; x < w; x++) {
-                int from = flip && flip[i] ? w - 1 - x : x;
+                int from = p->flip && p->flip[i] ? w - 1 - x : x;
                 for (int j = 0; j < c; j++)
                     *to++ = (float)(picture[(y * w + from) * c + j] - 128) * (1.0f / 128);
             }
     }
 }
 
+static void from_u8(float *out, const uint8_t *pictures, const uint8_t *flip, int n, int h, int w,
+                    int c)
+{
+    struct picture_work work = {
+        .out = out, .pictures = pictures, .flip = flip, .h = h, .w = w, .c = c};
+    threads_for(n, threads_grain(2 * (int64_t)h * w * c), u8_range, &work);
+}
+
+static void scale_add_range(void *context, int64_t begin, int64_t end)
+{
+    const struct picture_work *p = context;
+    for (int64_t i = begin; i < end; i++) {
+        float f = p->factor[i], *to = p->out + (size_t)i * p->count;
+        const float *from = p->in + (size_t)i * p->count;
+        for (size_t j = 0; j < p->count; j++)
+            to[j] += f * from[j];
+    }
+}
+
 static void scale_add(float *x, const float *y, const float *factor, int n, size_t count)
 {
-#pragma omp parallel for
-    for (int i = 0; i < n; i++) {
-        float f = factor[i], *to = x + (size_t)i * count;
-        const float *from = y + (size_t)i * count;
-        for (size_t j = 0; j < count; j++)
-            to[j] += f * from[j];
+    struct picture_work work = {.out = x, .in = y, .factor = factor, .count = count};
+    threads_for(n, threads_grain((int64_t)count), scale_add_range, &work);
+}
+
+static void square_range(void *context, int64_t begin, int64_t end)
+{
+    const struct picture_work *p = context;
+    for (int64_t i = begin; i < end; i++) {
+        const float *from = p->in + (size_t)i * p->count;
+        double sum = 0;
+        for (size_t j = 0; j < p->count; j++)
+            sum += (double)from[j] * (double)from[j];
+        p->squares[i] = sum;
     }
 }
 
 static void square_sums(double *out, const float *x, int n, size_t count)
 {
-#pragma omp parallel for
-    for (int i = 0; i < n; i++) {
-        const float *from = x + (size_t)i * count;
-        double sum = 0;
-        for (size_t j = 0; j < count; j++)
-            sum += (double)from[j] * (double)from[j];
-        out[i] = sum;
-    }
+    struct picture_work work = {.squares = out, .in = x, .count = count};
+    threads_for(n, threads_grain((int64_t)count), square_range, &work);
 }
 
 void nn_install_pictures(struct nn_ops *ops)

@@ -1,5 +1,6 @@
 /* The plain reference of the convolutions, and the table of reference operations: written to be
  * seen to be right. Everything faster is compared with it. */
+#include "base/threads.h"
 #include "cpu/nn_cpu.h"
 #include "cpu/nn_types.h"
 
@@ -56,24 +57,43 @@ static float tap_sum(const struct nn_conv *s, const void *in, const float *weigh
     return sum;
 }
 
-static void convolve(const struct nn_conv *s, void *out, const void *in, const float *weights,
-                     const struct nn_epilogue *e, int adjoint)
+struct conv_work {
+    const struct nn_conv *shape;
+    void *out;
+    float *dw;
+    const void *in, *dout;
+    const float *weights;
+    const struct nn_epilogue *epilogue;
+    int adjoint;
+};
+
+static void convolve_pictures(void *context, int64_t begin, int64_t end)
 {
+    const struct conv_work *work = context;
+    const struct nn_conv *s = work->shape;
+    int adjoint = work->adjoint;
     int channels_in = adjoint ? s->cout : s->cin, channels = adjoint ? s->cin : s->cout;
     enum nn_type from = adjoint ? s->out_type : s->in_type, to = adjoint ? s->in_type : s->out_type;
     size_t pixels = (size_t)s->h * (size_t)s->w;
-#pragma omp parallel for
-    for (int n = 0; n < s->n; n++) {
-        const void *picture = nn_from(in, from, (size_t)n * pixels * (size_t)channels_in);
+    for (int n = (int)begin; n < (int)end; n++) {
+        const void *picture = nn_from(work->in, from, (size_t)n * pixels * (size_t)channels_in);
         uint8_t bits = 0; /* masked tensors have whole bytes in each pixel */
         size_t i = (size_t)n * pixels * (size_t)channels;
         for (int y = 0; y < s->h; y++)
             for (int x = 0; x < s->w; x++)
                 for (int c = 0; c < channels; c++, i++) {
-                    float sum = tap_sum(s, picture, weights, y, x, c, adjoint);
-                    nn_put(out, to, i, finish(e, to, sum, i, c, &bits));
+                    float sum = tap_sum(s, picture, work->weights, y, x, c, adjoint);
+                    nn_put(work->out, to, i, finish(work->epilogue, to, sum, i, c, &bits));
                 }
     }
+}
+
+static void convolve(const struct nn_conv *s, void *out, const void *in, const float *weights,
+                     const struct nn_epilogue *e, int adjoint)
+{
+    struct conv_work work = {
+        .shape = s, .out = out, .in = in, .weights = weights, .epilogue = e, .adjoint = adjoint};
+    threads_for(s->n, 1, convolve_pictures, &work);
 }
 
 static void conv_forward(const struct nn_conv *shape, void *out, const void *in,
@@ -109,24 +129,32 @@ static float weight_sum(const struct nn_conv *s, const void *in, const void *dou
     return sum;
 }
 
-static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
-                       void *workspace)
+static void sum_outputs(void *context, int64_t from, int64_t end)
 {
-    (void)workspace;
+    const struct conv_work *work = context;
+    const struct nn_conv *s = work->shape;
     int ci = s->cin / s->groups, co = s->cout / s->groups, k = s->kernel;
     size_t pixels = (size_t)s->h * (size_t)s->w;
-#pragma omp parallel for
-    for (int o = 0; o < s->cout; o++)
+    for (int o = (int)from; o < (int)end; o++)
         for (int first = 0; first < s->n; first += s->slice) {
             int n = s->n - first < s->slice ? s->n - first : s->slice;
-            const void *a = nn_from(in, s->in_type, (size_t)first * pixels * (size_t)s->cin);
-            const void *b = nn_from(dout, s->out_type, (size_t)first * pixels * (size_t)s->cout);
-            float *to = dw + (size_t)(o * ci * k * k);
+            const void *a = nn_from(work->in, s->in_type, (size_t)first * pixels * (size_t)s->cin);
+            const void *b =
+                nn_from(work->dout, s->out_type, (size_t)first * pixels * (size_t)s->cout);
+            float *to = work->dw + (size_t)(o * ci * k * k);
             for (int j = 0; j < ci; j++)
                 for (int ky = 0; ky < k; ky++)
                     for (int kx = 0; kx < k; kx++)
                         *to++ += weight_sum(s, a, b, n, o / co * ci + j, o, ky, kx);
         }
+}
+
+static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
+                       void *workspace)
+{
+    (void)workspace;
+    struct conv_work work = {.shape = s, .dw = dw, .in = in, .dout = dout};
+    threads_for(s->cout, 1, sum_outputs, &work);
 }
 
 static const struct nn_ops reference = {

@@ -1,6 +1,7 @@
 #include "cpu/splat_cpu.h"
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "cpu/splat_gradient.h"
 #include "cpu/splat_pass.h"
 #include "cpu/splat_scene.h"
@@ -103,17 +104,29 @@ static int render(struct device *device, const struct splat_workspace *workspace
     return OK;
 }
 
+struct pair_count {
+    const struct splat_view *view;
+    double cut;
+    int64_t pairs;
+};
+
+static void count_range(void *context, int64_t from, int64_t to)
+{
+    struct pair_count *count = context;
+    const struct splat_view *view = count->view;
+    int64_t pairs = 0;
+    for (int64_t i = from; i < to; i++)
+        pairs += (int64_t)gaussian_pixels(view->scale + 2 * i, view->sigma_scale, count->cut);
+    __atomic_fetch_add(&count->pairs, pairs, __ATOMIC_RELAXED);
+}
+
 static int64_t count_pairs(struct device *device, const struct splat_view *view,
                            const struct splat_blend *blend)
 {
     (void)device;
-    double cut = (double)splat_cut(blend);
-    int64_t pairs = 0;
-#pragma omp parallel for reduction(+ : pairs)
-    for (int64_t i = 0; i < view->count; i++) {
-        pairs += (int64_t)gaussian_pixels(view->scale + 2 * i, view->sigma_scale, cut);
-    }
-    return pairs;
+    struct pair_count count = {view, (double)splat_cut(blend), 0};
+    threads_for(view->count, threads_grain(8), count_range, &count);
+    return count.pairs;
 }
 
 const struct splat_ops splat_cpu_ops = {

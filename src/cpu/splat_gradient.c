@@ -1,5 +1,7 @@
 #include "cpu/splat_gradient.h"
 
+#include "base/threads.h"
+
 /* Adds the carry records to those of the strips in which their Gaussians began, strip by strip. */
 static void merge_carries(struct splat_scene *scene)
 {
@@ -23,11 +25,23 @@ static void chain_rule(const struct splat_scene *scene, const struct splat_view 
         out->feat[i * scene->channels + c] = r[SPLAT_GEOMETRY + c];
 }
 
+struct chain_work {
+    const struct splat_scene *scene;
+    const struct splat_view *view;
+    const struct splat_gradients *gradients;
+};
+
+static void chain_range(void *context, int64_t from, int64_t to)
+{
+    const struct chain_work *work = context;
+    for (int64_t i = from; i < to; i++)
+        chain_rule(work->scene, work->view, i, work->gradients);
+}
+
 void splat_gradient_finish(struct splat_scene *scene, const struct splat_view *view,
                            const struct splat_gradients *gradients)
 {
     merge_carries(scene);
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < scene->count; i++)
-        chain_rule(scene, view, i, gradients);
+    struct chain_work work = {scene, view, gradients};
+    threads_for(scene->count, threads_grain(64), chain_range, &work);
 }

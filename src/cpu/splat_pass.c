@@ -1,10 +1,10 @@
 #include "cpu/splat_pass.h"
 
+#include "base/threads.h"
 #include "cpu/splat_ssim.h"
 #include "math/ssim_window.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 /* ---- which Gaussians reach a band ---- */
@@ -300,6 +300,32 @@ static void clear_padding(const struct splat_scene *scene, struct splat_thread *
     memset(thread->zero_row, 0, sizeof(float) * (size_t)scene->pitch);
 }
 
+/* Parts of the strips (or bands), one for each thread's buffers; whoever is free does them. */
+struct pass_work {
+    const struct splat_pass *pass;
+    int parts;
+};
+
+static void run_parts(void *context, int64_t from, int64_t to)
+{
+    const struct pass_work *work = context;
+    const struct splat_pass *pass = work->pass;
+    struct splat_scene *scene = pass->scene;
+    int first = pass->first_row / TILE, count = pass->last_row / TILE + 1 - first, n = work->parts;
+    for (int t = (int)from; t < (int)to; t++) {
+        struct splat_thread *thread = &scene->threads[t];
+        clear_padding(scene, thread);
+        if (pass->target) {
+            int begin = splat_strip_start(scene, scene->strips * t / n);
+            int end = splat_strip_start(scene, scene->strips * (t + 1) / n);
+            if (begin < end) compare_range(pass, thread, begin, end);
+        } else { /* nothing is summed: any share of the bands will do */
+            int begin = first + count * t / n, end = first + count * (t + 1) / n;
+            if (begin < end) render_range(pass, thread, begin, end);
+        }
+    }
+}
+
 void splat_pass_run(const struct splat_pass *pass)
 {
     struct splat_scene *scene = pass->scene;
@@ -309,23 +335,9 @@ void splat_pass_run(const struct splat_pass *pass)
     for (int s = 0; s < scene->strips; s++)
         scene->carry_count[s] = 0;
     memset(scene->row_sums, 0, sizeof *scene->row_sums * (size_t)scene->height);
-    int first = pass->first_row / TILE, count = pass->last_row / TILE + 1 - first;
-    int threads = scene->thread_count < scene->strips ? scene->thread_count : scene->strips;
-#pragma omp parallel num_threads(threads)
-    {
-        /* The runtime may give fewer threads than asked for. */
-        int t = omp_get_thread_num(), n = omp_get_num_threads();
-        struct splat_thread *thread = &scene->threads[t];
-        clear_padding(scene, thread);
-        if (pass->target) {
-            int from = splat_strip_start(scene, scene->strips * t / n);
-            int to = splat_strip_start(scene, scene->strips * (t + 1) / n);
-            if (from < to) compare_range(pass, thread, from, to);
-        } else { /* nothing is summed: any share of the bands will do */
-            int from = first + count * t / n, to = first + count * (t + 1) / n;
-            if (from < to) render_range(pass, thread, from, to);
-        }
-    }
+    struct pass_work work = {pass, scene->thread_count < scene->strips ? scene->thread_count
+                                                                       : scene->strips};
+    threads_for(work.parts, 1, run_parts, &work);
 }
 
 void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)

@@ -1,11 +1,11 @@
 /* Drawing pixels by weight: rows over threads, each running through its pixels. */
 #include "base/carve.h"
 #include "base/error.h"
+#include "base/threads.h"
 #include "cpu/splat_cpu.h"
 #include "cpu/splat_pass.h"
 #include "device/splat_draws.h"
 
-#include <omp.h>
 #include <string.h>
 
 struct sampler {
@@ -28,7 +28,7 @@ static void load_rows(const struct sampler *s, int y, int c, float **rows)
     size_t pitch = (size_t)t->width + 2;
     for (int i = 0; i < 3; i++) {
         int at = y + i - 1 < 0 ? 0 : y + i - 1 >= t->height ? t->height - 1 : y + i - 1;
-        float *row = rows[i] = s->rows + ((size_t)omp_get_thread_num() * 3 + (size_t)i) * pitch + 1;
+        float *row = rows[i] = s->rows + ((size_t)threads_self() * 3 + (size_t)i) * pitch + 1;
         splat_kernels_get()->load_row(splat_target_row(t, at, c), t->sample_bits, t->width, row);
         row[-1] = row[0];
         row[t->width] = row[t->width - 1];
@@ -39,7 +39,7 @@ static void load_rows(const struct sampler *s, int y, int c, float **rows)
 static const double *row_weights(const struct sampler *s, int y, const float *const *color)
 {
     int width = s->target->width, channels = s->target->channels;
-    double *weights = s->weights + (size_t)omp_get_thread_num() * (size_t)width;
+    double *weights = s->weights + (size_t)threads_self() * (size_t)width;
     memset(weights, 0, sizeof *weights * (size_t)width);
     for (int c = 0; c < channels; c++) {
         float *p[3];
@@ -98,6 +98,12 @@ static void visit_row(void *argument, int y, const float *const *color, const fl
     }
 }
 
+static void visit_range(void *context, int64_t from, int64_t to)
+{
+    for (int y = (int)from; y < (int)to; y++)
+        visit_row(context, y, NULL, NULL);
+}
+
 static void visit_rows(struct sampler *s)
 {
     if (s->scene) {
@@ -109,9 +115,7 @@ static void visit_rows(struct sampler *s)
         splat_pass_run(&pass);
         return;
     }
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < s->target->height; y++)
-        visit_row(s, y, NULL, NULL);
+    threads_for(s->target->height, 1, visit_range, s);
 }
 
 static int sum(void *argument, struct splat_draws *draws)
@@ -144,7 +148,7 @@ static int rest(void *argument, struct splat_draws *draws, int64_t n)
 static size_t lay_out(struct sampler *s, struct splat_draws *draws, void *memory)
 {
     struct carver carver = {.base = memory, .used = splat_draws_layout(draws, memory)};
-    size_t threads = (size_t)omp_get_max_threads(), width = (size_t)draws->width;
+    size_t threads = (size_t)threads_count(), width = (size_t)draws->width;
     s->rows = carve(&carver, threads * 3 * (width + 2) * sizeof *s->rows);
     s->weights = carve(&carver, threads * width * sizeof *s->weights);
     return carver.used;

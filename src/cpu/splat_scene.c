@@ -2,8 +2,8 @@
 
 #include "base/carve.h"
 #include "base/error.h"
+#include "base/threads.h"
 
-#include <omp.h>
 #include <string.h>
 
 /* Partial gradients of Gaussians that cross strips may take this much at most. */
@@ -72,7 +72,7 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     scene->tiles = (width + TILE - 1) / TILE;
     scene->bands = (height + TILE - 1) / TILE;
     scene->pitch = scene->tiles * TILE + PITCH_PAD;
-    scene->thread_count = omp_get_max_threads();
+    scene->thread_count = threads_count();
     scene->kernels = splat_kernels_get();
     size_t record = (size_t)splat_record_floats(scene) * sizeof(float);
     scene->strips = strip_count(scene->bands, record + sizeof(int32_t), capacity);
@@ -124,6 +124,19 @@ static void sort_by_band(struct splat_scene *scene)
     start[0] = 0;
 }
 
+struct projection {
+    struct splat_scene *scene;
+    const struct splat_view *view;
+    double fx, fy;
+};
+
+static void project_range(void *context, int64_t from, int64_t to)
+{
+    const struct projection *p = context;
+    for (int64_t i = from; i < to; i++)
+        p->scene->projected[i] = project(p->view, i, p->fx, p->fy, p->scene);
+}
+
 int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace *workspace,
                         const struct splat_view *view, const struct splat_blend *blend, int width,
                         int height)
@@ -136,10 +149,9 @@ int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace 
     scene->cut_power = gaussian_cut_power(splat_cut(blend));
     scene->count = view->count;
     scene->feat = view->feat;
-    double fx = (double)width / view->width, fy = (double)height / view->height;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < view->count; i++)
-        scene->projected[i] = project(view, i, fx, fy, scene);
+    struct projection projection = {scene, view, (double)width / view->width,
+                                    (double)height / view->height};
+    threads_for(view->count, threads_grain(64), project_range, &projection);
     sort_by_band(scene);
     return OK;
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "gan/dataset_cache.h"
 #include "image/image.h"
 
@@ -100,18 +101,30 @@ static int decode_into(struct builder *builder, int first, int i, bool *enlarged
     return code;
 }
 
-static void decode_chunk(struct builder *builder, int first, int count)
+struct chunk_work {
+    struct builder *builder;
+    int first; /* file of the chunk */
+};
+
+static void decode_files(void *context, int64_t from, int64_t to)
 {
+    const struct chunk_work *work = context;
+    struct builder *builder = work->builder;
     int enlarged = 0;
-#pragma omp parallel for schedule(dynamic, 1) reduction(+ : enlarged)
-    for (int i = 0; i < count; i++) {
+    for (int i = (int)from; i < (int)to; i++) {
         bool was_smaller = false;
-        builder->codes[i] = decode_into(builder, first, i, &was_smaller);
+        builder->codes[i] = decode_into(builder, work->first, i, &was_smaller);
         /* the message belongs to the thread that failed */
         if (builder->codes[i] < 0) builder->faults[i] = string_format("%s", error_message());
         enlarged += was_smaller;
     }
-    builder->enlarged += enlarged;
+    __atomic_fetch_add(&builder->enlarged, enlarged, __ATOMIC_RELAXED);
+}
+
+static void decode_chunk(struct builder *builder, int first, int count)
+{
+    struct chunk_work work = {builder, first};
+    threads_for(count, 1, decode_files, &work);
 }
 
 /* Writes what was decoded, in order and without holes. */

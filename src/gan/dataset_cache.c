@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/threads.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -80,14 +81,27 @@ static bool labels_are_right(const int32_t *labels, uint32_t count, uint32_t cla
     return true;
 }
 
+struct sum_check {
+    const struct dataset_cache *cache;
+    int64_t broken;
+};
+
+static void check_sums(void *context, int64_t from, int64_t to)
+{
+    struct sum_check *check = context;
+    const struct dataset_cache *cache = check->cache;
+    size_t bytes = (size_t)cache->header.width * cache->header.height * 3;
+    int64_t broken = 0;
+    for (int64_t i = from; i < to; i++)
+        broken += hash_bytes(0, cache->pixels + (size_t)i * bytes, bytes) != cache->sums[i];
+    __atomic_fetch_add(&check->broken, broken, __ATOMIC_RELAXED);
+}
+
 static bool pictures_are_whole(const struct dataset_cache *cache)
 {
-    int64_t count = cache->header.count, broken = 0;
-    size_t bytes = (size_t)cache->header.width * cache->header.height * 3;
-#pragma omp parallel for schedule(static) reduction(+ : broken)
-    for (int64_t i = 0; i < count; i++)
-        broken += hash_bytes(0, cache->pixels + (size_t)i * bytes, bytes) != cache->sums[i];
-    return broken == 0;
+    struct sum_check check = {cache, 0};
+    threads_for(cache->header.count, 16, check_sums, &check);
+    return check.broken == 0;
 }
 
 /* Whether the mapped bytes are a sound cache of `key`; sets the pointers into them. */

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "base/threads.h"
 #include "gan/metrics_parts.h"
 #include "image/image.h"
 #include "image/metrics.h"
@@ -36,18 +37,33 @@ static int compare_pair(struct gan_pictures fake, int width, int height, uint64_
     return metric_ms_ssim_scales(&a, &b, scales_for(width, height), likeness);
 }
 
+struct pair_work {
+    struct gan_pictures fake;
+    int width, height;
+    uint64_t seed;
+    double *likeness; /* of each pair */
+    int failed;
+};
+
+static void compare_pairs(void *context, int64_t from, int64_t to)
+{
+    struct pair_work *w = context;
+    for (int i = (int)from; i < (int)to; i++)
+        if (compare_pair(w->fake, w->width, w->height, w->seed, i, &w->likeness[i]) < 0)
+            __atomic_fetch_add(&w->failed, 1, __ATOMIC_RELAXED);
+}
+
 static int compare_samples(double *mean, struct gan_pictures fake, int width, int height,
                            uint64_t seed)
 {
     double likeness[PAIRS_MOST], sum = 0;
-    int pairs = PAIR_PIXELS / (width * height), failed = 0;
+    int pairs = PAIR_PIXELS / (width * height);
     pairs = pairs > PAIRS_MOST ? PAIRS_MOST : pairs < PAIRS_LEAST ? PAIRS_LEAST : pairs;
     *mean = (double)NAN;
     if (fake.n < 2) return OK;
-#pragma omp parallel for schedule(dynamic) reduction(+ : failed)
-    for (int i = 0; i < pairs; i++)
-        failed += compare_pair(fake, width, height, seed, i, &likeness[i]) < 0;
-    if (failed) return fail(ERR_SYSTEM, "out of memory for the metrics");
+    struct pair_work work = {fake, width, height, seed, likeness, 0};
+    threads_for(pairs, 1, compare_pairs, &work);
+    if (work.failed) return fail(ERR_SYSTEM, "out of memory for the metrics");
     for (int i = 0; i < pairs; i++)
         sum += likeness[i];
     *mean = sum / pairs;

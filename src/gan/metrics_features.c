@@ -9,6 +9,7 @@
  * distance's part. The weights are the same in every program run. */
 #include "base/error.h"
 #include "base/philox.h"
+#include "base/threads.h"
 #include "device/nn_ops.h"
 #include "gan/metrics_parts.h"
 #include "gan/net.h"
@@ -143,22 +144,37 @@ static int extractor_open(struct extractor *x, int width, int height)
 
 /* ---- running it ---- */
 
+/* Of pictures of h x w x c. */
+struct halving {
+    const struct extractor *x;
+    int h, w, c;
+};
+
+static void halve_lines(void *context, int64_t from, int64_t to)
+{
+    const struct halving *halving = context;
+    const struct extractor *x = halving->x;
+    int h = halving->h, w = halving->w, c = halving->c;
+    int h2 = h > 1 ? h / 2 : 1, w2 = w > 1 ? w / 2 : 1;
+    size_t down = h > 1 ? (size_t)w * (size_t)c : 0, right = w > 1 ? (size_t)c : 0;
+    for (int64_t line = from; line < to; line++) {
+        size_t i = (size_t)(line / h2), y = (size_t)(line % h2);
+        const float *in = x->front + (i * (size_t)h + 2 * y) * (size_t)(w * c);
+        float *out = x->behind + (size_t)line * (size_t)(w2 * c);
+        for (int p = 0; p < w2; p++)
+            for (int k = 0; k < c; k++) {
+                const float *at = in + 2 * p * c + k;
+                out[p * c + k] = 0.25f * ((at[0] + at[right]) + (at[down] + at[down + right]));
+            }
+    }
+}
+
 /* Means of 2x2, without an odd last row or column: front -> behind, then swapped. */
 static void halve(struct extractor *x, int n, int h, int w, int c)
 {
-    int h2 = h > 1 ? h / 2 : 1, w2 = w > 1 ? w / 2 : 1;
-    size_t down = h > 1 ? (size_t)w * (size_t)c : 0, right = w > 1 ? (size_t)c : 0;
-#pragma omp parallel for schedule(static) collapse(2)
-    for (int i = 0; i < n; i++)
-        for (int y = 0; y < h2; y++) {
-            const float *in = x->front + ((size_t)i * (size_t)h + 2 * (size_t)y) * (size_t)(w * c);
-            float *out = x->behind + ((size_t)i * (size_t)h2 + (size_t)y) * (size_t)(w2 * c);
-            for (int p = 0; p < w2; p++)
-                for (int k = 0; k < c; k++) {
-                    const float *at = in + 2 * p * c + k;
-                    out[p * c + k] = 0.25f * ((at[0] + at[right]) + (at[down] + at[down + right]));
-                }
-        }
+    struct halving halving = {x, h, w, c};
+    int h2 = h > 1 ? h / 2 : 1;
+    threads_for((int64_t)n * h2, threads_grain(4 * (int64_t)w * c), halve_lines, &halving);
     float *swapped = x->front;
     x->front = x->behind;
     x->behind = swapped;
@@ -180,6 +196,22 @@ static void pool(float *out, const float *in, const struct stage *s)
             for (int k = 0; k < s->c; k++)
                 out[k] *= scale;
         }
+}
+
+struct pooling {
+    const struct extractor *x;
+    const struct stage *stage;
+    float *rows; /* at the stage's column */
+};
+
+static void pool_pictures(void *context, int64_t from, int64_t to)
+{
+    const struct pooling *pooling = context;
+    const struct extractor *x = pooling->x;
+    const struct stage *s = pooling->stage;
+    for (size_t p = (size_t)from; p < (size_t)to; p++)
+        pool(pooling->rows + p * (size_t)x->dims,
+             x->front + p * (size_t)s->h * (size_t)s->w * (size_t)s->c, s);
 }
 
 static void run_stage(struct extractor *x, const struct stage *s, int n)
@@ -205,10 +237,8 @@ static void extract(struct extractor *x, float *rows, const uint8_t *const *pict
     for (int i = 0; i < x->count; i++) {
         const struct stage *s = &x->stages[i];
         run_stage(x, s, n);
-#pragma omp parallel for schedule(static)
-        for (int p = 0; p < n; p++)
-            pool(rows + (size_t)p * (size_t)x->dims + column,
-                 x->front + (size_t)p * (size_t)s->h * (size_t)s->w * (size_t)s->c, s);
+        struct pooling pooling = {x, s, rows + column};
+        threads_for(n, threads_grain((int64_t)s->h * s->w * s->c), pool_pictures, &pooling);
         column += s->c * s->grid * s->grid;
         if (i + 1 < x->count) halve(x, n, s->h, s->w, s->c);
     }
@@ -235,14 +265,26 @@ int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
     return code;
 }
 
+struct conversion {
+    struct metrics_rows *rows;
+    const uint8_t *const *pixels;
+    size_t samples;
+};
+
+static void convert_pictures(void *context, int64_t from, int64_t to)
+{
+    const struct conversion *c = context;
+    for (size_t i = (size_t)from; i < (size_t)to; i++)
+        for (size_t j = 0; j < c->samples; j++)
+            c->rows->data[i * c->samples + j] = (float)c->pixels[i][j] * (1.0f / 255.0f);
+}
+
 int metrics_pixels(struct metrics_rows *rows, struct gan_pictures pictures, int width, int height)
 {
     size_t samples = (size_t)width * (size_t)height * 3;
     TRY(metrics_rows_create(rows, pictures.n, (int)samples));
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < pictures.n; i++)
-        for (size_t j = 0; j < samples; j++)
-            rows->data[(size_t)i * samples + j] = (float)pictures.pixels[i][j] * (1.0f / 255.0f);
+    struct conversion conversion = {rows, pictures.pixels, samples};
+    threads_for(pictures.n, threads_grain((int64_t)samples), convert_pictures, &conversion);
     return OK;
 }
 
@@ -279,14 +321,27 @@ int metrics_scaling_of(struct metrics_scaling *scaling, const struct metrics_row
     return fail(ERR_SYSTEM, "out of memory for the metrics");
 }
 
+struct scale_work {
+    struct metrics_rows *rows;
+    const struct metrics_scaling *scaling;
+    const struct metrics_blocks *blocks;
+};
+
+static void scale_rows(void *context, int64_t from, int64_t to)
+{
+    const struct scale_work *work = context;
+    const struct metrics_scaling *scaling = work->scaling;
+    for (int64_t i = from; i < to; i++) {
+        float *row = work->rows->data + (size_t)i * (size_t)work->rows->dims;
+        for (int b = 0, d = 0; b < work->blocks->count; b++)
+            for (; d < work->blocks->end[b]; d++)
+                row[d] = (row[d] - scaling->shift[d]) * scaling->factor[b];
+    }
+}
+
 void metrics_scale(struct metrics_rows *rows, const struct metrics_scaling *scaling,
                    const struct metrics_blocks *blocks)
 {
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < rows->n; i++) {
-        float *row = rows->data + (size_t)i * (size_t)rows->dims;
-        for (int b = 0, d = 0; b < blocks->count; b++)
-            for (; d < blocks->end[b]; d++)
-                row[d] = (row[d] - scaling->shift[d]) * scaling->factor[b];
-    }
+    struct scale_work work = {rows, scaling, blocks};
+    threads_for(rows->n, threads_grain(rows->dims), scale_rows, &work);
 }

@@ -2,6 +2,7 @@
  * device's matrix product, |a - b|^2 = |a|^2 + |b|^2 - 2 a.b. Sums are over rows in their order, so
  * that results do not depend on the threads. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "device/nn_ops.h"
 #include "gan/metrics_parts.h"
 
@@ -51,17 +52,29 @@ static void pairs_close(struct pairs *p)
     free(p->workspace);
 }
 
+struct norm_work {
+    const struct metrics_rows *rows;
+    double *norms;
+};
+
+static void sum_squares(void *context, int64_t from, int64_t to)
+{
+    const struct norm_work *work = context;
+    for (int64_t i = from; i < to; i++) {
+        const float *row = work->rows->data + (size_t)i * (size_t)work->rows->dims;
+        double sum = 0;
+        for (int d = 0; d < work->rows->dims; d++)
+            sum += (double)row[d] * (double)row[d];
+        work->norms[i] = sum;
+    }
+}
+
 static double *norms_of(const struct metrics_rows *rows)
 {
     double *norms = malloc(((size_t)rows->n + 1) * sizeof *norms);
     if (!norms) return NULL;
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < rows->n; i++) {
-        const float *row = rows->data + (size_t)i * (size_t)rows->dims;
-        norms[i] = 0;
-        for (int d = 0; d < rows->dims; d++)
-            norms[i] += (double)row[d] * (double)row[d];
-    }
+    struct norm_work work = {rows, norms};
+    threads_for(rows->n, threads_grain(rows->dims), sum_squares, &work);
     return norms;
 }
 
@@ -140,6 +153,21 @@ static double neighbour(const struct pairs *p, int row, int without, int k)
     return kept == k ? nearest[k - 1] : (double)NAN;
 }
 
+struct within_work {
+    const struct pairs *p;
+    int k;
+    double *sums, *radii; /* of the block's rows */
+};
+
+static void look_at_rows(void *context, int64_t from, int64_t to)
+{
+    const struct within_work *w = context;
+    for (int i = (int)from; i < (int)to; i++) {
+        w->sums[i] = kernel_sum(w->p, i, w->p->first + i);
+        w->radii[i] = neighbour(w->p, i, w->p->first + i, w->k);
+    }
+}
+
 /* Of a set with itself: the mean kernel over pairs of different points, and (k > 0) the squared
  * radius of each point's ball. */
 static int look_within(const struct metrics_rows *set, int k, double *kernel, double *radii,
@@ -151,11 +179,8 @@ static int look_within(const struct metrics_rows *set, int k, double *kernel, do
     int code = OK;
     for (int first = 0; code == OK && first < set->n; first += BLOCK) {
         pairs_block(&p, first);
-#pragma omp parallel for schedule(static)
-        for (int i = 0; i < p.count; i++) {
-            sums[i] = kernel_sum(&p, i, first + i);
-            radii[first + i] = neighbour(&p, i, first + i, k);
-        }
+        struct within_work work = {&p, k, sums, radii + first};
+        threads_for(p.count, threads_grain(16 * (int64_t)set->n), look_at_rows, &work);
         for (int i = 0; i < p.count; i++)
             total += sums[i];
         code = metrics_poll(stop_requested);
@@ -174,32 +199,49 @@ struct crossing {
     uint8_t *met;    /* [real] lies in the ball of a fake */
 };
 
+struct cross_work {
+    struct crossing *c;
+    const struct pairs *p;
+    const double *real_radii, *fake_radii;
+    double sums[BLOCK];
+    int balls[BLOCK];
+};
+
+static void cross_fakes(void *context, int64_t from, int64_t to)
+{
+    struct cross_work *w = context;
+    const struct pairs *p = w->p;
+    for (int i = (int)from; i < (int)to; i++) {
+        int balls = 0;
+        w->sums[i] = kernel_sum(p, i, -1);
+        for (int j = 0; j < p->b->n; j++)
+            balls += square_at(p, i, j) < w->real_radii[j];
+        w->balls[i] = balls;
+    }
+}
+
+static void cross_reals(void *context, int64_t from, int64_t to)
+{
+    const struct cross_work *w = context;
+    const struct pairs *p = w->p;
+    for (int j = (int)from; j < (int)to; j++)
+        for (int i = 0; i < p->count; i++) {
+            double square = square_at(p, i, j);
+            if (square < w->c->nearest[j]) w->c->nearest[j] = square;
+            if (square < w->fake_radii[p->first + i]) w->c->met[j] = 1;
+        }
+}
+
 static void cross_block(struct crossing *c, const struct pairs *p, const double *real_radii,
                         const double *fake_radii)
 {
-    double sums[BLOCK];
-    int balls[BLOCK];
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-        for (int i = 0; i < p->count; i++) {
-            sums[i] = kernel_sum(p, i, -1);
-            balls[i] = 0;
-            for (int j = 0; j < p->b->n; j++)
-                balls[i] += square_at(p, i, j) < real_radii[j];
-        }
-#pragma omp for schedule(static)
-        for (int j = 0; j < p->b->n; j++)
-            for (int i = 0; i < p->count; i++) {
-                double square = square_at(p, i, j);
-                if (square < c->nearest[j]) c->nearest[j] = square;
-                if (square < fake_radii[p->first + i]) c->met[j] = 1;
-            }
-    }
+    struct cross_work work = {.c = c, .p = p, .real_radii = real_radii, .fake_radii = fake_radii};
+    threads_for(p->count, threads_grain(16 * (int64_t)p->b->n), cross_fakes, &work);
+    threads_for(p->b->n, threads_grain(4 * p->count), cross_reals, &work);
     for (int i = 0; i < p->count; i++) {
-        c->kernel += sums[i];
-        c->inside += balls[i];
-        c->accepted += balls[i] > 0;
+        c->kernel += work.sums[i];
+        c->inside += work.balls[i];
+        c->accepted += work.balls[i] > 0;
     }
 }
 
@@ -258,6 +300,13 @@ cleanup:
     return code;
 }
 
+static void find_nearest(void *context, int64_t from, int64_t to)
+{
+    const struct within_work *w = context;
+    for (int i = (int)from; i < (int)to; i++)
+        w->radii[i] = sqrt(neighbour(w->p, i, -1, 1));
+}
+
 int metrics_nearest(double *mean, const struct metrics_rows *from, const struct metrics_rows *to,
                     bool (*stop_requested)(void))
 {
@@ -269,9 +318,8 @@ int metrics_nearest(double *mean, const struct metrics_rows *from, const struct 
     int code = OK;
     for (int first = 0; code == OK && first < from->n; first += BLOCK) {
         pairs_block(&p, first);
-#pragma omp parallel for schedule(static)
-        for (int i = 0; i < p.count; i++)
-            nearest[i] = sqrt(neighbour(&p, i, -1, 1));
+        struct within_work work = {.p = &p, .radii = nearest};
+        threads_for(p.count, threads_grain(4 * (int64_t)to->n), find_nearest, &work);
         for (int i = 0; i < p.count; i++)
             sum += nearest[i];
         code = metrics_poll(stop_requested);

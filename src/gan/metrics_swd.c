@@ -4,6 +4,7 @@
  * patches, so that a set of other colour or contrast is seen as such. */
 #include "base/error.h"
 #include "base/philox.h"
+#include "base/threads.h"
 #include "device/nn_ops.h"
 #include "gan/metrics_parts.h"
 #include "gan/net.h"
@@ -142,24 +143,34 @@ static void cut_picture(struct slicer *s, int set, int picture, const uint8_t *p
     }
 }
 
+struct cutting {
+    struct slicer *slicer;
+    int set;
+    struct gan_pictures pictures;
+    size_t room;
+    float *pyramids; /* of each thread */
+};
+
+static void cut_pictures(void *context, int64_t from, int64_t to)
+{
+    const struct cutting *c = context;
+    struct slicer *s = c->slicer;
+    for (int i = (int)from; i < (int)to; i++)
+        cut_picture(s, c->set, i, c->pictures.pixels[metrics_spread(i, s->pictures, c->pictures.n)],
+                    c->pyramids + (size_t)threads_self() * 2 * c->room, c->room);
+}
+
 static int cut_set(struct slicer *s, int set, struct gan_pictures pictures)
 {
     size_t room = 0;
-    bool enough = true;
     for (int i = 0; i < s->level_count; i++)
         room += (size_t)s->levels[i].w * (size_t)s->levels[i].h * 3;
-#pragma omp parallel reduction(&& : enough)
-    {
-        float *pyramid = malloc(2 * room * sizeof *pyramid);
-        enough = pyramid != NULL;
-#pragma omp for schedule(static)
-        for (int i = 0; i < s->pictures; i++)
-            if (pyramid)
-                cut_picture(s, set, i, pictures.pixels[metrics_spread(i, s->pictures, pictures.n)],
-                            pyramid, room);
-        free(pyramid);
-    }
-    return enough ? OK : fail(ERR_SYSTEM, "out of memory for the metrics");
+    struct cutting cutting = {s, set, pictures, room, NULL};
+    cutting.pyramids = malloc((size_t)threads_count() * 2 * room * sizeof *cutting.pyramids);
+    if (!cutting.pyramids) return fail(ERR_SYSTEM, "out of memory for the metrics");
+    threads_for(s->pictures, threads_grain(16 * (int64_t)room), cut_pictures, &cutting);
+    free(cutting.pyramids);
+    return OK;
 }
 
 /* Each channel of both sets by the real patches' mean and standard deviation. */
@@ -252,19 +263,28 @@ static double slice_distance(const struct slicer *s, int direction, uint32_t *ro
     return sum / s->total;
 }
 
+struct slicing {
+    const struct slicer *slicer;
+    double *distances;
+    uint32_t *room; /* 3 x total for each thread */
+};
+
+static void measure_directions(void *context, int64_t from, int64_t to)
+{
+    const struct slicing *s = context;
+    uint32_t *room = s->room + (size_t)threads_self() * 3 * (size_t)s->slicer->total;
+    for (int d = (int)from; d < (int)to; d++)
+        s->distances[d] = slice_distance(s->slicer, d, room);
+}
+
 static int measure_slices(const struct slicer *s, double distances[DIRECTIONS])
 {
-    bool enough = true;
-#pragma omp parallel reduction(&& : enough)
-    {
-        uint32_t *room = malloc(3 * (size_t)s->total * sizeof *room);
-        enough = room != NULL;
-#pragma omp for schedule(dynamic)
-        for (int d = 0; d < DIRECTIONS; d++)
-            distances[d] = room ? slice_distance(s, d, room) : 0;
-        free(room);
-    }
-    return enough ? OK : fail(ERR_SYSTEM, "out of memory for the metrics");
+    struct slicing slicing = {s, distances, NULL};
+    slicing.room = malloc((size_t)threads_count() * 3 * (size_t)s->total * sizeof *slicing.room);
+    if (!slicing.room) return fail(ERR_SYSTEM, "out of memory for the metrics");
+    threads_for(DIRECTIONS, 1, measure_directions, &slicing);
+    free(slicing.room);
+    return OK;
 }
 
 static struct nn_conv projection(const struct slicer *s)

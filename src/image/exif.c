@@ -1,5 +1,6 @@
 /* The one thing we want from EXIF: which way is up. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "image/format.h"
 
 #include <stdlib.h>
@@ -82,16 +83,29 @@ static void copy_tile(struct image *out, const struct image *in, struct turn tur
     }
 }
 
+enum { COPY_TILE = 32 };
+
+struct turning {
+    struct image *out;
+    const struct image *in;
+    struct turn turn;
+};
+
 /* In tiles, which keep both sides of a transposition in cache. */
+static void copy_tiles(void *context, int64_t from, int64_t to)
+{
+    const struct turning *t = context;
+    int width = t->in->width, height = t->in->height;
+    for (int y = (int)from * COPY_TILE; y < height && y < (int)to * COPY_TILE; y += COPY_TILE)
+        for (int x = 0; x < width; x += COPY_TILE)
+            copy_tile(t->out, t->in, t->turn, x, y, x + COPY_TILE < width ? x + COPY_TILE : width,
+                      y + COPY_TILE < height ? y + COPY_TILE : height);
+}
+
 static void copy_upright(struct image *out, const struct image *in, struct turn turn)
 {
-    enum { TILE = 32 };
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < in->height; y += TILE) {
-        int y1 = y + TILE < in->height ? y + TILE : in->height;
-        for (int x = 0; x < in->width; x += TILE)
-            copy_tile(out, in, turn, x, y, x + TILE < in->width ? x + TILE : in->width, y1);
-    }
+    struct turning turning = {out, in, turn};
+    threads_for((in->height + COPY_TILE - 1) / COPY_TILE, 1, copy_tiles, &turning);
 }
 
 int exif_apply(struct image *image, int orientation)

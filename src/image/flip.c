@@ -2,6 +2,7 @@
  * Every filter of the paper is a sum of products of one-dimensional ones, so tile by tile rows are
  * filtered along x into a ring of rows, and the ring along y. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "image/colour.h"
 #include "image/compare.h"
 #include "image/metrics.h"
@@ -322,31 +323,38 @@ static double sum_tile(const struct flip *flip, struct scratch *scratch, int y0,
     return sum;
 }
 
+struct flip_work {
+    const struct flip *flip;
+    struct scratch *scratch; /* of each thread */
+    double *sums;            /* of each tile */
+    int from, wide;          /* first row; tiles in a row of them */
+};
+
+static void sum_tiles(void *context, int64_t from, int64_t to)
+{
+    const struct flip_work *work = context;
+    for (int t = (int)from; t < (int)to; t++)
+        work->sums[t] =
+            sum_tile(work->flip, &work->scratch[threads_self()],
+                     work->from + t / work->wide * TILE_ROWS, t % work->wide * TILE_WIDTH);
+}
+
 int flip_add(struct flip *flip, double *sum, const struct compare_rows *rows, int from, int to,
              float *map)
 {
     int wide = (rows->a.width + TILE_WIDTH - 1) / TILE_WIDTH;
     int tiles = wide * ((to - from + TILE_ROWS - 1) / TILE_ROWS);
-    double *sums = malloc((size_t)tiles * sizeof *sums); /* added in fixed order */
-    bool enough = sums != NULL;
+    struct flip_work work = {flip, NULL, NULL, from, wide};
+    work.sums = malloc((size_t)tiles * sizeof *work.sums); /* added in fixed order */
+    work.scratch = malloc((size_t)threads_count() * sizeof *work.scratch);
+    bool enough = work.sums && work.scratch;
     flip->rows = *rows;
     flip->map = map;
-    if (sums) {
-#pragma omp parallel reduction(&& : enough)
-        {
-            struct scratch *scratch = malloc(sizeof *scratch);
-            enough = scratch != NULL;
-#pragma omp for schedule(dynamic)
-            for (int t = 0; t < tiles; t++)
-                if (scratch)
-                    sums[t] =
-                        sum_tile(flip, scratch, from + t / wide * TILE_ROWS, t % wide * TILE_WIDTH);
-            free(scratch);
-        }
-    }
+    if (enough) threads_for(tiles, 1, sum_tiles, &work);
     for (int t = 0; enough && t < tiles; t++)
-        *sum += sums[t];
-    free(sums);
+        *sum += work.sums[t];
+    free(work.sums);
+    free(work.scratch);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for FLIP");
 }
 

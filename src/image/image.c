@@ -2,6 +2,7 @@
 #include "image/image.h"
 
 #include "base/error.h"
+#include "base/threads.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,23 +60,34 @@ void image_free(struct image *image)
     memset(image, 0, sizeof *image);
 }
 
+struct row_work {
+    const struct image *out, *in;
+};
+
+static void rows_over_black(void *context, int64_t from, int64_t to)
+{
+    const struct row_work *work = context;
+    const struct image *out = work->out, *in = work->in;
+    size_t width = (size_t)in->width, channels = (size_t)in->channels;
+    size_t colours = (size_t)out->channels;
+    bool alpha = image_has_alpha(in);
+    float *pixel = (float *)out->data + (size_t)from * width * colours;
+    for (size_t i = (size_t)from * width; i < (size_t)to * width; i++) {
+        float opaque = alpha ? image_sample(in, i * channels + channels - 1) : 1.0f;
+        for (size_t c = 0; c < colours; c++)
+            *pixel++ = image_sample(in, i * channels + c) * opaque;
+    }
+}
+
 int image_over_black(struct image *out, const struct image *in)
 {
     if (in->channels > 4)
         return fail(ERR_USAGE, "a picture of %d channels has no one colour", in->channels);
     int colours = in->channels <= 2 ? 1 : 3;
     TRY(image_create(out, in->width, in->height, colours, SAMPLE_F32));
-    size_t width = (size_t)in->width, channels = (size_t)in->channels;
-    bool alpha = image_has_alpha(in);
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < in->height; y++) {
-        float *to = (float *)out->data + (size_t)y * width * (size_t)colours;
-        for (size_t i = (size_t)y * width; i < ((size_t)y + 1) * width; i++) {
-            float opaque = alpha ? image_sample(in, i * channels + channels - 1) : 1.0f;
-            for (size_t c = 0; c < (size_t)colours; c++)
-                *to++ = image_sample(in, i * channels + c) * opaque;
-        }
-    }
+    struct row_work work = {out, in};
+    threads_for(in->height, threads_grain((int64_t)in->width * in->channels), rows_over_black,
+                &work);
     return OK;
 }
 
@@ -102,7 +114,8 @@ static float unit_clamp(float v)
     return v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
 }
 
-static void convert_row(const struct image *out, const struct image *in, size_t first, size_t count)
+static void convert_samples(const struct image *out, const struct image *in, size_t first,
+                            size_t count)
 {
     uint8_t *u8 = out->data;
     uint16_t *u16 = out->data;
@@ -117,17 +130,23 @@ static void convert_row(const struct image *out, const struct image *in, size_t 
     }
 }
 
+static void convert_rows(void *context, int64_t from, int64_t to)
+{
+    const struct row_work *work = context;
+    size_t row = (size_t)work->in->width * (size_t)work->in->channels;
+    convert_samples(work->out, work->in, (size_t)from * row, (size_t)(to - from) * row);
+}
+
 int image_convert(struct image *out, const struct image *in, enum sample_type type)
 {
     struct image made;
     TRY(image_create(&made, in->width, in->height, in->channels, type));
-    size_t row = (size_t)in->width * (size_t)in->channels;
     if (type == in->type && type != SAMPLE_F32) {
         memcpy(made.data, in->data, image_bytes(in));
     } else {
-#pragma omp parallel for schedule(static)
-        for (int y = 0; y < in->height; y++)
-            convert_row(&made, in, (size_t)y * row, row);
+        struct row_work work = {&made, in};
+        threads_for(in->height, threads_grain((int64_t)in->width * in->channels), convert_rows,
+                    &work);
     }
     *out = made;
     return OK;

@@ -1,6 +1,7 @@
 /* MS-SSIM (Wang et al. 2003): SSIM's contrast and structure at scales of half the size each, and
  * its luminance at the last. Each scale takes the rows of the one above as they come. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "image/compare.h"
 #include "image/metrics.h"
 
@@ -42,12 +43,27 @@ static void halve_row(float *to, int width, const struct image *in, int first, i
     }
 }
 
+struct halving {
+    struct image *out;
+    const struct image *in;
+    int first, height; /* of the picture that `in` is a part of */
+    int from;          /* row of the half-size picture that goes to row 0 of `out` */
+};
+
+static void halve_rows(void *context, int64_t from, int64_t to)
+{
+    const struct halving *h = context;
+    size_t row = (size_t)h->out->width * (size_t)h->out->channels;
+    for (int y = (int)from; y < (int)to; y++)
+        halve_row((float *)h->out->data + (size_t)y * row, h->out->width, h->in, h->first,
+                  h->height, h->from + y);
+}
+
 static void halve(struct image *out, const struct image *in, int first, int height, int from)
 {
-    size_t row = (size_t)out->width * (size_t)out->channels;
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < out->height; y++)
-        halve_row((float *)out->data + (size_t)y * row, out->width, in, first, height, from + y);
+    struct halving halving = {out, in, first, height, from};
+    threads_for(out->height, threads_grain(4 * (int64_t)out->width * out->channels), halve_rows,
+                &halving);
 }
 
 /* Rows [from, to) of the half-size pictures go into the next scale's window. */

@@ -1,5 +1,6 @@
 /* PSNR. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "image/compare.h"
 #include "image/metrics.h"
 
@@ -21,15 +22,30 @@ static double row_squares(const struct image *a, const struct image *b, size_t f
     return sum;
 }
 
+struct psnr_work {
+    const struct compare_rows *rows;
+    int from;
+    double *sums; /* of rows `from` on */
+};
+
+static void sum_rows(void *context, int64_t from, int64_t to)
+{
+    const struct psnr_work *work = context;
+    const struct compare_rows *rows = work->rows;
+    size_t row = (size_t)rows->a.width * (size_t)rows->a.channels;
+    for (int64_t i = from; i < to; i++)
+        work->sums[i] =
+            row_squares(&rows->a, &rows->b, (size_t)(work->from + i - rows->first) * row, row);
+}
+
 /* Summed row by row, and the rows in order. */
 int psnr_add(double *squares, const struct compare_rows *rows, int from, int to)
 {
-    size_t row = (size_t)rows->a.width * (size_t)rows->a.channels;
     double *sums = malloc((size_t)(to - from) * sizeof *sums);
     if (!sums) return fail(ERR_SYSTEM, "out of memory for PSNR");
-#pragma omp parallel for schedule(static)
-    for (int y = from; y < to; y++)
-        sums[y - from] = row_squares(&rows->a, &rows->b, (size_t)(y - rows->first) * row, row);
+    struct psnr_work work = {rows, from, sums};
+    threads_for(to - from, threads_grain((int64_t)rows->a.width * rows->a.channels), sum_rows,
+                &work);
     for (int y = from; y < to; y++)
         *squares += sums[y - from];
     free(sums);

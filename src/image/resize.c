@@ -2,6 +2,7 @@
  * by row: the rows below one output row are summed at full width, then that sum is resampled along
  * x. So a thread needs one row of memory, and no output row depends on another. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "image/rows.h"
 
 #include <float.h>
@@ -171,20 +172,32 @@ static void resize_row(const struct image *out, const struct image *in, const st
     }
 }
 
+struct resizing {
+    const struct image *out, *in;
+    const struct axis *across, *down;
+    int first;
+    double *sums; /* a row of the input for each thread */
+};
+
+static void resize_range(void *context, int64_t from, int64_t to)
+{
+    const struct resizing *r = context;
+    size_t row = (size_t)r->in->width * (size_t)r->in->channels;
+    double *sum = r->sums + (size_t)threads_self() * row;
+    for (int y = (int)from; y < (int)to; y++)
+        resize_row(r->out, r->in, r->across, r->down, r->first, y, sum);
+}
+
 static int resize_rows(const struct image *out, const struct image *in, const struct axis *across,
                        const struct axis *down, int first)
 {
-    bool enough = true;
-#pragma omp parallel reduction(&& : enough)
-    {
-        double *sum = malloc((size_t)in->width * (size_t)in->channels * sizeof *sum);
-        enough = sum != NULL;
-#pragma omp for schedule(dynamic, 4)
-        for (int y = 0; y < out->height; y++)
-            if (sum) resize_row(out, in, across, down, first, y, sum);
-        free(sum);
-    }
-    return enough ? OK : fail(ERR_SYSTEM, "out of memory for resizing");
+    struct resizing work = {out, in, across, down, first, NULL};
+    size_t row = (size_t)in->width * (size_t)in->channels;
+    work.sums = malloc((size_t)threads_count() * row * sizeof *work.sums);
+    if (!work.sums) return fail(ERR_SYSTEM, "out of memory for resizing");
+    threads_for(out->height, threads_grain((int64_t)row), resize_range, &work);
+    free(work.sums);
+    return OK;
 }
 
 int image_resize(struct image *out, const struct image *in, int width, int height)

@@ -5,6 +5,7 @@
  * With s = a + b and d = a - b only four filtered planes are needed (s, d, s^2, d^2):
  *   var_a + var_b = (var_s + var_d) / 2,  cov_ab = (var_s - var_d) / 4, and likewise for means. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "image/compare.h"
 #include "image/metrics.h"
 
@@ -86,6 +87,13 @@ static void free_scratch(struct scratch *scratch)
     for (int k = 0; k < WINDOW; k++)
         free(scratch->ring[k]);
     free(scratch);
+}
+
+static void free_scratches(struct scratch **all, int count)
+{
+    for (int i = 0; all && i < count; i++)
+        free_scratch(all[i]);
+    free(all);
 }
 
 static struct scratch *make_scratch(int channels)
@@ -198,33 +206,55 @@ static void sum_tile(const struct comparison *c, struct scratch *scratch, int y0
     }
 }
 
+struct ssim_work {
+    const struct comparison *comparison;
+    struct scratch **scratch; /* of each thread */
+    struct ssim_sums *sums;   /* of each tile */
+    int from, wide;           /* first row; tiles in a row of them */
+};
+
+static void sum_tiles(void *context, int64_t from, int64_t to)
+{
+    const struct ssim_work *work = context;
+    for (int t = (int)from; t < (int)to; t++)
+        sum_tile(work->comparison, work->scratch[threads_self()],
+                 work->from + t / work->wide * TILE_ROWS, (size_t)(t % work->wide) * TILE_SAMPLES,
+                 &work->sums[t]);
+}
+
+/* For each thread; NULL without memory. */
+static struct scratch **make_scratches(int threads, int channels)
+{
+    struct scratch **all = calloc((size_t)threads + 1, sizeof *all);
+    for (int i = 0; all && i < threads; i++) {
+        all[i] = make_scratch(channels);
+        if (all[i]) continue;
+        free_scratches(all, i);
+        return NULL;
+    }
+    return all;
+}
+
 int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, int to)
 {
     struct comparison c = make_comparison(rows);
     int wide = (int)((c.samples + TILE_SAMPLES - 1) / TILE_SAMPLES);
     if (to > c.rows) to = c.rows;
     int tiles = from < to ? wide * ((to - from + TILE_ROWS - 1) / TILE_ROWS) : 0;
+    int threads = threads_count();
+    if (tiles < threads) threads = tiles;
     struct ssim_sums *each = malloc((size_t)(tiles + 1) * sizeof *each);
-    bool enough = each != NULL;
-    if (each) {
-#pragma omp parallel reduction(&& : enough)
-        {
-            struct scratch *scratch = make_scratch(rows->a.channels);
-            enough = scratch != NULL;
-#pragma omp for schedule(dynamic)
-            for (int t = 0; t < tiles; t++)
-                if (scratch)
-                    sum_tile(&c, scratch, from + t / wide * TILE_ROWS,
-                             (size_t)(t % wide) * TILE_SAMPLES, &each[t]);
-            free_scratch(scratch);
-        }
-    }
+    struct scratch **scratch = make_scratches(threads, rows->a.channels);
+    bool enough = each && scratch;
+    struct ssim_work work = {&c, scratch, each, from, wide};
+    if (enough) threads_for(tiles, 1, sum_tiles, &work);
     for (int t = 0; enough && t < tiles; t++)
         for (int channel = 0; channel < rows->a.channels; channel++) {
             sums->ssim[channel] += each[t].ssim[channel];
             sums->contrast[channel] += each[t].contrast[channel];
         }
     free(each);
+    free_scratches(scratch, threads);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for SSIM");
 }
 

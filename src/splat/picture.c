@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/threads.h"
 #include "device/device.h"
 
 #include <math.h>
@@ -43,12 +44,19 @@ static void show_pixel(const struct splat_model *model, enum sample_type type, f
             p[c] = p[c] > 0 ? (p[c] < 1 ? p[c] : 1.0f) : 0.0f;
 }
 
-/* The pixels of `out` from rendered ones, which are changed. */
-static void store_rows(const struct splat_model *model, float *rows, struct image *out)
+struct storing {
+    const struct splat_model *model;
+    float *rows;
+    struct image *out;
+};
+
+static void store_pixels(void *context, int64_t from, int64_t to)
 {
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < (int64_t)out->width * out->height; i++) {
-        float *p = rows + i * model->channels;
+    const struct storing *s = context;
+    const struct splat_model *model = s->model;
+    struct image *out = s->out;
+    for (int64_t i = from; i < to; i++) {
+        float *p = s->rows + i * model->channels;
         show_pixel(model, out->type, p);
         for (int c = 0; c < model->channels; c++) {
             int64_t at = i * model->channels + c;
@@ -60,6 +68,14 @@ static void store_rows(const struct splat_model *model, float *rows, struct imag
                 ((float *)out->data)[at] = p[c];
         }
     }
+}
+
+/* The pixels of `out` from rendered ones, which are changed. */
+static void store_rows(const struct splat_model *model, float *rows, struct image *out)
+{
+    struct storing storing = {model, rows, out};
+    threads_for((int64_t)out->width * out->height, threads_grain(4 * model->channels), store_pixels,
+                &storing);
 }
 
 static int chunk_rows(const struct splat_window *w, int channels)

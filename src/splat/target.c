@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/threads.h"
 #include "config/config.h"
 
 #include <math.h>
@@ -84,15 +85,28 @@ static void move_row(enum sample_type type, void *to, const void *from, size_t w
     }
 }
 
+struct separation {
+    void *to;
+    const struct image *from;
+};
+
+static void separate_range(void *context, int64_t first, int64_t end)
+{
+    const struct separation *s = context;
+    const struct image *from = s->from;
+    size_t row = image_bytes(from) / (size_t)from->height;
+    for (int64_t y = first; y < end; y++)
+        move_row(from->type, (char *)s->to + (size_t)y * row,
+                 (const char *)from->data + (size_t)y * row, (size_t)from->width,
+                 (size_t)from->channels, true);
+}
+
 /* From interleaved samples to [height][channels][width]. */
 static void separate_rows(void *to, const struct image *from)
 {
-    size_t row = image_bytes(from) / (size_t)from->height;
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < from->height; y++)
-        move_row(from->type, (char *)to + (size_t)y * row,
-                 (const char *)from->data + (size_t)y * row, (size_t)from->width,
-                 (size_t)from->channels, true);
+    struct separation separation = {to, from};
+    threads_for(from->height, threads_grain((int64_t)from->width * from->channels), separate_range,
+                &separation);
 }
 
 static int layer_put(void *argument, struct image *rows, int y)
@@ -107,18 +121,25 @@ static int layer_put(void *argument, struct image *rows, int y)
     return scratch_write(layer->bytes, layer->rows.data, image_bytes(rows));
 }
 
+struct preparation {
+    struct image *rows;
+    double gamma;
+    bool curved, alpha;
+};
+
 /* Colours ^gamma and multiplied by alpha need more than 8 bits. */
-static void prepare(struct image *rows, double gamma, bool curved, bool alpha)
+static void prepare_pixels(void *context, int64_t from, int64_t to)
 {
-    int colors = alpha ? rows->channels - 1 : rows->channels;
+    const struct preparation *p = context;
+    struct image *rows = p->rows;
+    int colors = p->alpha ? rows->channels - 1 : rows->channels;
     bool is_float = rows->type == SAMPLE_F32;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < (int64_t)rows->width * rows->height; i++) {
+    for (int64_t i = from; i < to; i++) {
         size_t at = (size_t)i * (size_t)rows->channels;
-        float opacity = alpha ? image_sample(rows, at + (size_t)colors) : 1.0f;
+        float opacity = p->alpha ? image_sample(rows, at + (size_t)colors) : 1.0f;
         for (int c = 0; c < colors; c++) {
             float v = image_sample(rows, at + (size_t)c);
-            if (curved) v = powf(v > 0 ? v : 0.0f, (float)gamma);
+            if (p->curved) v = powf(v > 0 ? v : 0.0f, (float)p->gamma);
             v *= opacity;
             if (is_float)
                 ((float *)rows->data)[at + (size_t)c] = v;
@@ -126,6 +147,13 @@ static void prepare(struct image *rows, double gamma, bool curved, bool alpha)
                 ((uint16_t *)rows->data)[at + (size_t)c] = (uint16_t)(v * 65535.0f + 0.5f);
         }
     }
+}
+
+static void prepare(struct image *rows, double gamma, bool curved, bool alpha)
+{
+    struct preparation preparation = {rows, gamma, curved, alpha};
+    threads_for((int64_t)rows->width * rows->height, threads_grain(8 * rows->channels),
+                prepare_pixels, &preparation);
 }
 
 static int put_prepared(struct intake *intake, struct image *rows, int y)

@@ -4,13 +4,13 @@
 #include "math/gaussian_form.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REAL float
 #define FORMULA(name) name##_f32
 #define REAL_FMA(a, b, c) FMA_F32(a, b, c)
+#include "base/threads.h"
 #include "math/gaussian_power.h"
 
 enum { BAND = 16 };
@@ -108,8 +108,7 @@ static void leave_out(const struct survey *s, struct row *row, int32_t i, int x,
     }
     share = fmin(fmax(share, -SHARE_MOST), SHARE_MOST); /* NaN: the least */
     int64_t units = (int64_t)(share / SHARE_UNIT);
-#pragma omp atomic
-    s->sum[i] += units;
+    __atomic_fetch_add(&s->sum[i], units, __ATOMIC_RELAXED);
 }
 
 static void survey_row(const struct survey *s, struct row *row, int y)
@@ -162,23 +161,33 @@ static int list_members(struct survey *s)
     return OK;
 }
 
+/* Numbers of a row for each thread. */
+struct survey_work {
+    const struct survey *survey;
+    float *memory;
+    size_t each;
+};
+
+static void survey_range(void *context, int64_t from, int64_t to)
+{
+    const struct survey_work *work = context;
+    const struct survey *s = work->survey;
+    size_t width = (size_t)s->view->width;
+    struct row row = {.best = work->memory + (size_t)threads_self() * work->each};
+    row.below = row.best + width * (size_t)s->blend->topk;
+    row.color = row.below + width;
+    for (int y = (int)from; y < (int)to; y++)
+        survey_row(s, &row, y);
+}
+
 static int survey_rows(const struct survey *s)
 {
     size_t width = (size_t)s->view->width, channels = (size_t)s->view->channels;
-    size_t each = width * ((size_t)s->blend->topk + 1 + channels);
-    int threads = omp_get_max_threads();
-    float *memory = malloc((size_t)threads * each * sizeof *memory);
-    if (!memory) return fail(ERR_SYSTEM, "out of memory");
-#pragma omp parallel num_threads(threads)
-    {
-        struct row row = {.best = memory + (size_t)omp_get_thread_num() * each};
-        row.below = row.best + width * (size_t)s->blend->topk;
-        row.color = row.below + width;
-#pragma omp for schedule(dynamic, BAND)
-        for (int y = 0; y < s->view->height; y++)
-            survey_row(s, &row, y);
-    }
-    free(memory);
+    struct survey_work work = {s, NULL, width * ((size_t)s->blend->topk + 1 + channels)};
+    work.memory = malloc((size_t)threads_count() * work.each * sizeof *work.memory);
+    if (!work.memory) return fail(ERR_SYSTEM, "out of memory");
+    threads_for(s->view->height, 1, survey_range, &work);
+    free(work.memory);
     return OK;
 }
 

@@ -37,7 +37,7 @@ class Wrong(Exception):
 
 def clean_environment():
     env = {k: v for k, v in os.environ.items() if not k.startswith('IMGTRAIN')}
-    env.update(OMP_WAIT_POLICY='passive', OMP_NUM_THREADS='1')
+    env.update(OMP_NUM_THREADS='1')
     env['ASAN_OPTIONS'] = 'detect_leaks=1:exitcode=99'
     env['LSAN_OPTIONS'] = 'exitcode=99'
     env['UBSAN_OPTIONS'] = 'print_stacktrace=1:halt_on_error=1:exitcode=99'
