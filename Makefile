@@ -195,7 +195,7 @@ $(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/c
 	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -shared -fPIC $(filter %.c,$^) -o $@ -lm
 
 # Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
-# its kernel and line. Without OpenMP and other libraries, which it would have to know too.
+# its kernel and line. Without other libraries, which it would have to know too.
 emu-msan:
 	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 emu-msan-run
 MSAN_SUITES := $(filter cuda_nn cuda_splat,$(CUDA_SUITES))

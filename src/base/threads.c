@@ -48,8 +48,8 @@ int threads_available(void)
 
 /* ---- starting ---- */
 
-/* Decoders of pictures are the deepest users. */
-enum { STACK_BYTES = 1 << 20 };
+/* As much as stack.c gives; decoders of pictures are the deepest users. */
+enum { STACK_BYTES = 2 << 20 };
 
 int threads_start(pthread_t *thread, bool detached, void *(*body)(void *), void *argument)
 {
@@ -221,9 +221,8 @@ static int make_helpers(int count)
     return 0;
 }
 
-/* OMP_NUM_THREADS is what many programs follow and batch systems set: "4", or "4,2" for nested
- * work. */
-static int default_count(void)
+/* "4", or "4,2" for nested work. */
+int threads_default(void)
 {
     const char *text = getenv("OMP_NUM_THREADS");
     char *end;
@@ -234,7 +233,7 @@ static int default_count(void)
 
 int threads_set(int count)
 {
-    if (count <= 0) count = default_count();
+    if (count <= 0) count = threads_default();
     if (count > THREADS_MOST) count = THREADS_MOST;
     if (atomic_exchange(&pool.taken, true)) return threads_count();
     pool.refused = false;

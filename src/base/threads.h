@@ -14,9 +14,13 @@ enum { THREADS_MOST = 4096 }; /* the most that `threads` takes */
 /* Cores this process may use: the smaller of the affinity mask and the cgroup CPU quota, >= 1. */
 int threads_available(void);
 
-/* Makes the threads that are missing for `count`, the calling one among them; 0 = OMP_NUM_THREADS
- * where it is set, else threads_available(). Returns how many share the work from now on, and says
- * so where they are fewer. Not while work is shared. */
+/* OMP_NUM_THREADS where it is set, which is what many programs follow and batch systems set; else
+ * threads_available(). */
+int threads_default(void);
+
+/* Makes the threads that are missing for `count`, the calling one among them; 0 =
+ * threads_default(). Returns how many share the work from now on, and says so where they are fewer.
+ * Not while work is shared. */
 int threads_set(int count);
 
 /* How many share the work that the caller would begin now: 1 within work. */

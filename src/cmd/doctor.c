@@ -57,7 +57,8 @@ int cmd_doctor(int argc, char **argv)
     row("compiler", __VERSION__);
     print_device("cpu", "cpu");
     print_device("cuda", "cuda");
-    printf("%-12s %d usable\n", "threads", threads_available());
+    printf("%-12s %d usable, %d used without `threads`\n", "threads", threads_available(),
+           threads_default());
     row("video", video_versions());
     row("CUDA", HAVE_CUDA ? "built in" : "not built in");
     print_libraries();

@@ -91,20 +91,26 @@ int image_over_black(struct image *out, const struct image *in)
     return OK;
 }
 
+static void premultiply_rows(void *context, int64_t from, int64_t to)
+{
+    const struct row_work *work = context;
+    const struct image *in = work->in;
+    size_t width = (size_t)in->width, channels = (size_t)in->channels;
+    float *pixel = (float *)work->out->data + (size_t)from * width * channels;
+    for (size_t i = (size_t)from * width; i < (size_t)to * width; i++) {
+        float opaque = image_sample(in, i * channels + channels - 1);
+        for (size_t c = 0; c + 1 < channels; c++)
+            *pixel++ = image_sample(in, i * channels + c) * opaque;
+        *pixel++ = opaque;
+    }
+}
+
 int image_premultiply(struct image *out, const struct image *in)
 {
     TRY(image_create(out, in->width, in->height, in->channels, SAMPLE_F32));
-    size_t width = (size_t)in->width, channels = (size_t)in->channels;
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < in->height; y++) {
-        float *to = (float *)out->data + (size_t)y * width * channels;
-        for (size_t i = (size_t)y * width; i < ((size_t)y + 1) * width; i++) {
-            float opaque = image_sample(in, i * channels + channels - 1);
-            for (size_t c = 0; c + 1 < channels; c++)
-                *to++ = image_sample(in, i * channels + c) * opaque;
-            *to++ = opaque;
-        }
-    }
+    struct row_work work = {out, in};
+    threads_for(in->height, threads_grain((int64_t)in->width * in->channels), premultiply_rows,
+                &work);
     return OK;
 }
 

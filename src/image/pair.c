@@ -1,9 +1,9 @@
 /* Two pictures side by side: decoders push their rows, so the second one has a thread of its own,
  * which waits with a band of rows until they have been used. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "image/rows.h"
 
-#include <pthread.h>
 #include <stdio.h>
 
 enum { MESSAGE_BYTES = 1024 };
@@ -139,7 +139,7 @@ int image_stream_pair(const struct image_source *a, const struct image_source *b
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     int code = OK;
-    if (pthread_create(&thread, NULL, partner_main, p) != 0) {
+    if (threads_start(&thread, false, partner_main, p) != 0) {
         code = fail(ERR_SYSTEM, "cannot start a thread");
     } else {
         code = a->stream(a->argument, &sink);

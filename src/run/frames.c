@@ -4,11 +4,10 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/threads.h"
 
 #include <dirent.h>
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -103,17 +102,6 @@ static void *writer_main(void *argument)
     return NULL;
 }
 
-/* Signals are for the main thread: the new thread inherits a mask that blocks them. */
-static int start_thread(struct frames *frames)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&frames->thread, NULL, writer_main, frames);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? fail(ERR_SYSTEM, "start the frame writer: %s", strerror(error)) : OK;
-}
-
 static void frames_free(struct frames *frames)
 {
     for (int i = 0; frames->ring && i < frames->room; i++)
@@ -137,7 +125,8 @@ int frames_open(struct frames **out, const char *dir, int queue, int quality)
     frames->dir = string_format("%s", dir);
     frames->ring = calloc((size_t)frames->room, sizeof *frames->ring);
     int code = frames->dir && frames->ring ? OK : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = start_thread(frames);
+    int error = code == OK ? threads_start(&frames->thread, false, writer_main, frames) : 0;
+    if (error) code = fail(ERR_SYSTEM, "start the frame writer: %s", strerror(error));
     if (code < 0) {
         frames_free(frames);
         return code;
