@@ -54,6 +54,42 @@ START_TEST(the_cache_is_made_once)
 }
 END_TEST
 
+/* Decoded before there is a folder for it: the file gets its name, or is copied from memory. */
+START_TEST(a_cache_is_kept_later)
+{
+    char path[512];
+    struct stat info, later;
+    draw_many("x", 30);
+    struct dataset_options options = options_for(6, 4);
+    options.cache_dir = NULL;
+    options.scratch_dir = _i ? folder : NULL;
+    struct dataset *set = open_with(&options);
+    uint64_t first = dataset_fingerprint(set);
+    ck_assert(!file_exists(cache));
+    if (_i) { /* a damaged cache of that name is replaced */
+        ck_assert_int_eq(dataset_keep(set, cache), OK);
+        dataset_close(set);
+        cache_file(path, sizeof path);
+        ck_assert_int_eq(truncate(path, 5000), 0);
+        set = open_with(&options);
+    }
+    ck_assert_int_eq(dataset_keep(set, "/proc/no-such-place"), OK);
+    ck_assert_int_eq(dataset_keep(set, cache), OK);
+    ck_assert_int_eq(dataset_keep(set, cache), OK);
+    ck_assert_uint_eq(dataset_fingerprint(set), first);
+    dataset_close(set);
+    cache_file(path, sizeof path);
+    ck_assert_int_eq(stat(path, &info), 0);
+    options.cache_dir = cache;
+    ck_assert_uint_eq(fingerprint(&options), first);
+    options.cache_dir = NULL;
+    options.look_dir = cache;
+    ck_assert_uint_eq(fingerprint(&options), first);
+    ck_assert_int_eq(stat(path, &later), 0);
+    ck_assert_uint_eq(info.st_ino, later.st_ino);
+}
+END_TEST
+
 START_TEST(changed_data_is_noticed)
 {
     draw_many("x", 30);
@@ -180,6 +216,7 @@ Suite *gan_cache_suite(void)
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_cache_is_made_once);
+    tcase_add_loop_test(tests, a_cache_is_kept_later, 0, 2);
     tcase_add_test(tests, changed_data_is_noticed);
     tcase_add_test(tests, a_damaged_cache_is_made_again);
     tcase_add_test(tests, two_processes_and_kills);

@@ -12,8 +12,17 @@ enum { LINE_BYTES = 2048 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static enum log_level threshold = LOG_INFO;
 static int copy_fd = -1;
+static char early[16384]; /* what was said before there was a file to say it in */
+static size_t early_bytes;
 static void (*clear_line)(void *);
 static void *clear_argument;
+
+/* A log that cannot be written must not end a training run: the result is looked at nowhere. */
+static void write_best_effort(int fd, const char *text, size_t bytes)
+{
+    ssize_t written = write(fd, text, bytes);
+    (void)written;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -32,14 +41,9 @@ void log_set_file(int fd)
 {
     pthread_mutex_lock(&lock);
     copy_fd = fd;
+    if (fd >= 0 && early_bytes) write_best_effort(fd, early, early_bytes);
+    early_bytes = 0;
     pthread_mutex_unlock(&lock);
-}
-
-/* A log that cannot be written must not end a training run: the result is looked at nowhere. */
-static void write_best_effort(int fd, const char *text, size_t bytes)
-{
-    ssize_t written = write(fd, text, bytes);
-    (void)written;
 }
 
 __attribute__((format(printf, 2, 0))) static void emit(enum log_level level, const char *format,
@@ -57,16 +61,18 @@ __attribute__((format(printf, 2, 0))) static void emit(enum log_level level, con
         if (clear_line) clear_line(clear_argument);
         write_best_effort(STDERR_FILENO, line, bytes);
     }
+    char stamped[LINE_BYTES + 32];
+    time_t now = time(NULL);
+    struct tm calendar;
+    gmtime_r(&now, &calendar);
+    size_t stamp_bytes = strftime(stamped, 32, "%Y-%m-%dT%H:%M:%SZ ", &calendar);
+    memcpy(stamped + stamp_bytes, line, bytes);
+    bytes += stamp_bytes;
     if (copy_fd >= 0) {
-        char stamp[32];
-        time_t now = time(NULL);
-        struct tm calendar;
-        gmtime_r(&now, &calendar);
-        size_t stamp_bytes = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ ", &calendar);
-        char stamped[LINE_BYTES + sizeof stamp];
-        memcpy(stamped, stamp, stamp_bytes);
-        memcpy(stamped + stamp_bytes, line, bytes);
-        write_best_effort(copy_fd, stamped, stamp_bytes + bytes);
+        write_best_effort(copy_fd, stamped, bytes);
+    } else if (bytes <= sizeof early - early_bytes) {
+        memcpy(early + early_bytes, stamped, bytes);
+        early_bytes += bytes;
     }
     pthread_mutex_unlock(&lock);
 }

@@ -11,7 +11,8 @@ void log_set_level(enum log_level level);
  * clears it (clear(argument) is called under the log's lock); NULL ends that. */
 void log_set_clear(void (*clear)(void *argument), void *argument);
 
-/* Copies messages to the open descriptor `fd` with a time stamp too; -1 ends that. Not owned. */
+/* Copies messages to the open descriptor `fd` with a time stamp too, beginning with those (to 16
+ * KiB) that came since the last file or the start; -1 ends that. Not owned. */
 void log_set_file(int fd);
 
 /* One line each, thread-safe, without a trailing newline in `format`. Warnings and errors say so.

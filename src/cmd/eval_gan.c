@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "gan/dataset.h"
@@ -22,6 +23,7 @@ enum { BATCH = 16, FIGURES = 8 };
 struct figure {
     const char *key, *meaning;
     double value;
+    int least; /* pictures that it takes */
 };
 
 bool eval_gan_is(const char *path)
@@ -70,15 +72,18 @@ static int open_config(struct config **config, const struct store_file *file)
 static void list_figures(struct figure figures[FIGURES], const struct gan_metrics *m)
 {
     const struct figure list[FIGURES] = {
-        {"rkid", "distance of random features (lower is better; 0 = the same)", m->rkid},
-        {"swd", "sliced Wasserstein distance x 1000 (lower is better)", m->swd},
-        {"precision", "samples that look like some picture", m->precision},
-        {"recall", "pictures that look like some sample", m->recall},
-        {"density", "how closely pictures surround samples (1 = as each other)", m->density},
-        {"coverage", "pictures with a sample nearby", m->coverage},
-        {"ms_ssim", "likeness of pairs of samples (high = collapse)", m->ms_ssim},
+        {"rkid", "distance of random features (lower is better; 0 = the same)", m->rkid,
+         EVALUATE_LEAST},
+        {"swd", "sliced Wasserstein distance x 1000 (lower is better)", m->swd, 1},
+        {"precision", "samples that look like some picture", m->precision, EVALUATE_LEAST},
+        {"recall", "pictures that look like some sample", m->recall, EVALUATE_LEAST},
+        {"density", "how closely pictures surround samples (1 = as each other)", m->density,
+         EVALUATE_LEAST},
+        {"coverage", "pictures with a sample nearby", m->coverage, EVALUATE_LEAST},
+        {"ms_ssim", "likeness of pairs of samples (high = collapse)", m->ms_ssim,
+         EVALUATE_LEAST_PAIR},
         {"nn_ratio", "distance to training / held-out pictures (well below 1 = copies)",
-         m->nn_ratio},
+         m->nn_ratio, DATASET_HELD_FROM},
     };
     memcpy(figures, list, sizeof list);
 }
@@ -91,7 +96,7 @@ static void print_figures(const struct gan_metrics *metrics, const struct datase
            dataset_train_count(set), dataset_held_count(set));
     for (int i = 0; i < FIGURES; i++) {
         if (isnan(figures[i].value))
-            printf("%-10s -: too few pictures\n", figures[i].key);
+            printf("%-10s -: too few pictures, it takes %d\n", figures[i].key, figures[i].least);
         else
             printf("%-10s %-10.5g %s\n", figures[i].key, figures[i].value, figures[i].meaning);
     }
@@ -111,6 +116,8 @@ static void print_json(const struct gan_metrics *metrics, const struct dataset *
     for (int i = 0; i < FIGURES; i++) {
         printf(", \"%s\": ", figures[i].key);
         json_write_number(stdout, figures[i].value);
+        if (isnan(figures[i].value))
+            log_warning("%s: too few pictures, it takes %d", figures[i].key, figures[i].least);
     }
     printf("}\n");
 }

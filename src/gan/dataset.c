@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD_FROM = 20, HELD_MOST = 200, PICTURES_LEAST = 2, PICTURES_FEW = 100, SIDE_MOST = 4096 };
+enum { HELD_MOST = 200, PICTURES_LEAST = 2, PICTURES_FEW = 100, SIDE_MOST = 4096 };
 
 /* Steps of STREAM_GAN_BATCH: epochs count from 0; the drawing of held-out pictures is none. */
 static const uint64_t STEP_HELD = (uint64_t)1 << 62;
@@ -81,7 +81,7 @@ static int mark_held(const struct dataset *set, bool *is_held, int wanted)
 static int split(struct dataset *set)
 {
     int count = (int)set->cache.header.count;
-    int wanted = count < HELD_FROM ? 0 : count / 10 < HELD_MOST ? count / 10 : HELD_MOST;
+    int wanted = count < DATASET_HELD_FROM ? 0 : count / 10 < HELD_MOST ? count / 10 : HELD_MOST;
     bool *is_held = calloc((size_t)count, sizeof *is_held);
     set->train = malloc((size_t)count * sizeof *set->train);
     set->held = malloc((size_t)count * sizeof *set->held);
@@ -136,10 +136,10 @@ static void tell(const struct dataset *set, const struct dataset_options *option
     if (header->classes > 0)
         snprintf(classes, sizeof classes, " in %u class%s", header->classes,
                  header->classes == 1 ? "" : "es");
-    log_info("%s: %u pictures%s, %d held out%s; %dx%d, %s, %s%s", folder, header->count, classes,
+    log_info("%s: %u pictures%s, %d held out%s; %dx%d, %s%s%s", folder, header->count, classes,
              set->held_count, skipped, options->width, options->height,
-             format_bytes((int64_t)set->cache.bytes).text,
-             set->cache.path ? "cached in " : "in memory", set->cache.path ? set->cache.path : "");
+             format_bytes((int64_t)set->cache.bytes).text, set->cache.path ? ", cached in " : "",
+             set->cache.path ? set->cache.path : "");
 }
 
 static int open_set(struct dataset *set, const struct dataset_options *options,
@@ -171,6 +171,11 @@ int dataset_open(struct dataset **out, const struct dataset_options *options)
     if (code < 0) dataset_close(set);
     if (code == OK) *out = set;
     return code;
+}
+
+int dataset_keep(struct dataset *set, const char *cache_dir)
+{
+    return dataset_cache_keep(&set->cache, cache_dir);
 }
 
 void dataset_close(struct dataset *set)

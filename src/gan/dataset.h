@@ -18,9 +18,14 @@ struct dataset_options {
     enum scan_labels labels;      /* whether each sub-folder directly below `folder` is a class */
     bool flip;                    /* mirror half of the pictures of each epoch left to right */
     uint64_t seed;                /* which pictures are held out, and every draw */
-    const char *cache_dir;        /* where the cache file may be written; NULL: keep it in memory */
+    const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
+    const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */
+    const char *scratch_dir;      /* where it is made without a name then; NULL: in memory */
     bool (*stop_requested)(void); /* polled; may be NULL */
 };
+
+/* Fewer pictures are all learned from: none is held out. */
+enum { DATASET_HELD_FROM = 20 };
 
 /* One picture of a batch. */
 struct dataset_item {
@@ -33,13 +38,18 @@ struct dataset_item {
  * such folder; ERR_DATA: no picture in it, none readable or only one; with SCAN_LABELS_FOLDERS also
  * fewer than two sub-folders with pictures, or pictures beside them; ERR_STOPPED. The cache is made
  * again when a file's name, size or time changed, or it is damaged; where it cannot be written the
- * pictures stay in memory, with a warning. *set is owned. */
+ * pictures stay in memory, with a warning. Without cache_dir nothing with a name is written. *set
+ * is owned. */
 int dataset_open(struct dataset **set, const struct dataset_options *options);
 void dataset_close(struct dataset *set); /* accepts NULL */
 
+/* Gives the cache of a set that was opened without cache_dir its name in that folder, so that no
+ * picture is decoded twice. Where that cannot be the set stays as it is, with a warning. */
+int dataset_keep(struct dataset *set, const char *cache_dir);
+
 int dataset_train_count(const struct dataset *set); /* >= 1 */
 int dataset_held_count(
-    const struct dataset *set);                 /* min(10 %, 200); 0 for fewer than 20 pictures */
+    const struct dataset *set); /* min(10 %, 200); 0 for fewer than DATASET_HELD_FROM */
 int dataset_classes(const struct dataset *set); /* 0 without classes */
 const char *dataset_class_name(const struct dataset *set, int label);
 /* A checksum of the prepared pictures, their order and classes, whatever the files' times: so that

@@ -80,7 +80,7 @@ static int decode(uint8_t *out, const char *path, int width, int height, bool *e
     int code = image_load(&whole, path);
     if (code == OK) code = crop_centre(&cropped, &whole, width, height);
     image_free(&whole);
-    *enlarged = cropped.width < width || cropped.height < height;
+    *enlarged = code == OK && (cropped.width < width || cropped.height < height);
     if (code == OK) code = image_resize(&resized, &cropped, width, height);
     if (code == OK) flatten(out, &resized);
     image_free(&cropped);

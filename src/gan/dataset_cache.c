@@ -61,6 +61,7 @@ struct dataset_offsets dataset_offsets(const struct dataset_header *header)
 void dataset_cache_close(struct dataset_cache *cache)
 {
     if (cache->map) munmap(cache->map, cache->bytes);
+    if (cache->unnamed) close(cache->fd);
     free(cache->path);
     *cache = (struct dataset_cache){0};
 }
@@ -153,19 +154,87 @@ static bool open_existing(struct dataset_cache *cache, const char *path, uint64_
 
 /* ---- making one ---- */
 
-/* For a memory file the same code runs as for a real one. */
+/* Into a file that is open for nobody else. It stays open, so that it can get a name. */
+static int build_unnamed(struct dataset_cache *cache, int fd, const char *name, uint64_t key,
+                         const struct dataset_options *options, const struct scan *scan)
+{
+    *cache = (struct dataset_cache){.unnamed = true, .fd = fd};
+    int code = dataset_build(fd, name, key, options, scan);
+    if (code == OK) code = map(cache, fd, name);
+    if (code == OK && !is_sound(cache, key))
+        code = fail(ERR_INTERNAL, "the cache that was just made is not sound");
+    if (code < 0) dataset_cache_close(cache);
+    return code;
+}
+
 static int build_in_memory(struct dataset_cache *cache, uint64_t key,
                            const struct dataset_options *options, const struct scan *scan)
 {
     int fd = memfd_create("imgtrain-pictures", MFD_CLOEXEC);
     if (fd < 0) return fail_errno(ERR_SYSTEM, "memory for the pictures");
-    int code = dataset_build(fd, "the pictures in memory", key, options, scan);
-    if (code == OK) code = map(cache, fd, "the pictures in memory");
-    if (code == OK && !is_sound(cache, key))
-        code = fail(ERR_INTERNAL, "the cache that was just made is not sound");
-    close(fd);
-    if (code < 0) dataset_cache_close(cache);
-    return code;
+    return build_unnamed(cache, fd, "the pictures in memory", key, options, scan);
+}
+
+/* On the disk where that can be, as the pictures may be more than the memory. */
+static int build_for_now(struct dataset_cache *cache, uint64_t key,
+                         const struct dataset_options *options, const struct scan *scan)
+{
+    const char *dir = options->scratch_dir;
+    int fd = dir ? open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666) : -1;
+    if (fd < 0) return build_in_memory(cache, key, options, scan);
+    int code = build_unnamed(cache, fd, dir, key, options, scan);
+    if (code != ERR_IO) return code;
+    log_warning("%s: the pictures are kept in memory", error_message());
+    return build_in_memory(cache, key, options, scan);
+}
+
+/* Links the file to a name for the moment, and that name to `path`: a damaged cache may have it. */
+static bool name_file(const struct dataset_cache *cache, const char *path)
+{
+    char *from = string_format("/proc/self/fd/%d", cache->fd);
+    char *temporary = string_format("%s.tmp%ld", path, (long)getpid());
+    bool named = from && temporary && fsync(cache->fd) == 0 &&
+                 linkat(AT_FDCWD, from, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0;
+    if (named && rename(temporary, path) != 0) {
+        unlink(temporary);
+        named = false;
+    }
+    free(from);
+    free(temporary);
+    return named;
+}
+
+static int keep_as(struct dataset_cache *cache, const char *dir, const char *path)
+{
+    TRY(file_make_dirs(dir));
+    if (name_file(cache, path)) return OK;
+    return file_write_atomic(path, cache->map, cache->bytes, true); /* on another disk */
+}
+
+static char *cache_path(const char *dir, uint64_t key, uint32_t width, uint32_t height)
+{
+    char name[64];
+    snprintf(name, sizeof name, "pictures-%ux%u-%016llx.bin", width, height,
+             (unsigned long long)key);
+    return path_join(dir, name);
+}
+
+int dataset_cache_keep(struct dataset_cache *cache, const char *dir)
+{
+    const struct dataset_header *header = &cache->header;
+    if (cache->path || !dir) return OK;
+    char *path = cache_path(dir, header->key, header->width, header->height);
+    if (!path) return ERR_SYSTEM;
+    int code = keep_as(cache, dir, path);
+    if (code == OK) {
+        log_info("%s: the pictures, prepared", path);
+        cache->path = path;
+        return OK;
+    }
+    free(path);
+    if (code != ERR_OUTPUT && code != ERR_ACCESS && code != ERR_IO) return code;
+    log_warning("%s: the pictures stay without a cache", error_message());
+    return OK;
 }
 
 static int build_file(const char *path, uint64_t key, const struct dataset_options *options,
@@ -254,10 +323,8 @@ static int open_in(struct dataset_cache *cache, uint64_t key, const struct datas
                    const struct scan *scan)
 {
     TRY(file_make_dirs(options->cache_dir));
-    char name[64];
-    snprintf(name, sizeof name, "pictures-%dx%d-%016llx.bin", options->width, options->height,
-             (unsigned long long)key);
-    char *path = path_join(options->cache_dir, name);
+    char *path =
+        cache_path(options->cache_dir, key, (uint32_t)options->width, (uint32_t)options->height);
     if (!path) return ERR_SYSTEM;
     int code = OK;
     if (!open_existing(cache, path, key)) code = build_locked(cache, path, key, options, scan);
@@ -265,12 +332,27 @@ static int open_in(struct dataset_cache *cache, uint64_t key, const struct datas
     return code;
 }
 
+/* Nothing may be written: a cache that is there, or one without a name. */
+static int open_without(struct dataset_cache *cache, uint64_t key,
+                        const struct dataset_options *options, const struct scan *scan)
+{
+    bool found = false;
+    if (options->look_dir) {
+        char *path =
+            cache_path(options->look_dir, key, (uint32_t)options->width, (uint32_t)options->height);
+        if (!path) return ERR_SYSTEM;
+        found = open_existing(cache, path, key);
+        free(path);
+    }
+    return found ? OK : build_for_now(cache, key, options, scan);
+}
+
 int dataset_cache_open(struct dataset_cache *cache, const struct dataset_options *options,
                        const struct scan *scan)
 {
     *cache = (struct dataset_cache){0};
     uint64_t key = cache_key(options, scan);
-    if (!options->cache_dir) return build_in_memory(cache, key, options, scan);
+    if (!options->cache_dir) return open_without(cache, key, options, scan);
     int code = open_in(cache, key, options, scan);
     if (code != ERR_OUTPUT && code != ERR_ACCESS && code != ERR_IO) return code;
     log_warning("%s: the pictures are kept in memory instead of a cache", error_message());

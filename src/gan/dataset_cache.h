@@ -30,7 +30,9 @@ struct dataset_cache {
     const uint64_t *sums;  /* [count] checksums of the pictures */
     const int32_t *labels; /* [count] */
     const char *names;     /* of the classes */
-    char *path;            /* NULL: in memory only */
+    char *path;            /* NULL: in memory, or a file that has no name yet, */
+    bool unnamed;          /* which is open as */
+    int fd;
 };
 
 /* Maps the cache of the scanned pictures, after making it where it is missing or damaged. A folder
@@ -39,6 +41,8 @@ struct dataset_cache {
 int dataset_cache_open(struct dataset_cache *cache, const struct dataset_options *options,
                        const struct scan *scan);
 void dataset_cache_close(struct dataset_cache *cache); /* accepts a zeroed struct */
+/* See dataset_keep. */
+int dataset_cache_keep(struct dataset_cache *cache, const char *dir);
 
 /* dataset_build.c: decodes all pictures and writes the cache's bytes to `fd` from its start on. */
 int dataset_build(int fd, const char *name, uint64_t key, const struct dataset_options *options,

@@ -4,6 +4,7 @@
 #include "gan/dataset.h"
 #include "gan/metrics_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { SEED = 1 };
@@ -39,6 +40,13 @@ static void gather(struct pictures *p, const struct dataset *set, int count, int
         p->pointers[count + i] = dataset_held(set, i).pixels;
 }
 
+static void leave_out(struct gan_metrics *m, int count)
+{
+    const double unknown = (double)NAN;
+    if (count >= EVALUATE_LEAST) return;
+    m->rkid = m->precision = m->recall = m->density = m->coverage = unknown;
+}
+
 int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *set,
                  const struct evaluate_options *options, gan_draw *draw, void *context)
 {
@@ -59,6 +67,7 @@ int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *
                                (struct gan_pictures){p.pointers + n, held},
                                (struct gan_pictures){p.pointers + n + held, n}, options->width,
                                options->height, SEED, options->stop_requested);
+    leave_out(metrics, n);
 cleanup:
     free(p.pointers);
     free(p.samples);

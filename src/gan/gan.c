@@ -88,27 +88,62 @@ static int count_classes(struct task_state *s, const struct task_setup *setup)
     return code;
 }
 
-static int open_data(struct task_state *s, const struct task_setup *setup)
+struct task_input {
+    struct dataset *set;
+};
+
+static void free_input(struct task_input *input)
+{
+    if (!input) return;
+    dataset_close(input->set);
+    free(input);
+}
+
+/* cache_dir: of the run, NULL while nothing may be written. */
+static int read_data(struct dataset **set, const struct task_setup *setup, const char *cache_dir,
+                     const char *look_dir)
 {
     const struct config *config = setup->config;
-    if (setup->without_input) return count_classes(s, setup);
-    if (!config->gan.data[0])
-        return fail(ERR_CONFIG, "data is not set: the folder of pictures to learn from");
-    struct dataset_options options = {
+    const struct dataset_options options = {
         .folder = config->gan.data,
         .width = gan_picture_width(config),
         .height = gan_picture_height(config),
         .labels = labels_of(config),
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
+        .cache_dir = cache_dir,
+        .look_dir = look_dir,
+        .scratch_dir = setup->scratch_dir,
         .stop_requested = setup->stop_requested,
     };
+    return dataset_open(set, &options);
+}
+
+/* The pictures that an earlier open has read, or read now: each is decoded once, whether that is in
+ * the forecast, when there is no run folder yet, or later. */
+static int open_data(struct task_state *s, const struct task_setup *setup)
+{
+    if (setup->without_input) return count_classes(s, setup);
+    if (!setup->config->gan.data[0])
+        return fail(ERR_CONFIG, "data is not set: the folder of pictures to learn from");
+    struct task_input **input = setup->input ? setup->input : &s->own_input;
     char *cache = setup->run_dir ? dataset_cache_folder(setup->run_dir) : NULL;
-    options.cache_dir = cache;
-    int code = dataset_open(&s->set, &options);
+    char *look = setup->planned_dir ? dataset_cache_folder(setup->planned_dir) : NULL;
+    int code = OK;
+    if (!*input) {
+        struct task_input *made = calloc(1, sizeof *made);
+        code = made ? read_data(&made->set, setup, cache, look) : fail(ERR_SYSTEM, "out of memory");
+        if (code == OK) *input = made;
+        if (code < 0) free(made);
+    } else if (cache) {
+        code = dataset_keep((*input)->set, cache);
+    }
     free(cache);
-    if (code == OK) s->classes = dataset_classes(s->set);
-    return code;
+    free(look);
+    if (code < 0) return code;
+    s->set = (*input)->set;
+    s->classes = dataset_classes(s->set);
+    return OK;
 }
 
 int gan_declare(struct task_state *s, const struct config *config, const struct memory_choices *way)
@@ -143,9 +178,20 @@ static void gan_close(struct task_state *s)
     if (!s) return;
     gan_core_rest(&s->core); /* an error here came too late to matter */
     plan_free(s->plan);
-    dataset_close(s->set);
+    free_input(s->own_input);
     free(s->items);
     free(s);
+}
+
+/* Said once: lines of metrics leave those figures empty. */
+static void warn_of_few_pictures(const struct task_state *s)
+{
+    int64_t count = dataset_train_count(s->set), most = s->config->gan.eval_samples;
+    if (most < count) count = most;
+    if (count < 1 || count >= EVALUATE_LEAST) return;
+    log_warning("metrics: rkid, precision, recall, density and coverage take %d pictures, there "
+                "are %lld: they stay empty, and no generator counts as the best",
+                EVALUATE_LEAST, (long long)count);
 }
 
 /* Where the device is faster with it; a resumed run stays with what it began with. Level 3 of the
@@ -213,6 +259,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     TRY(gan_declare(s, s->config, &s->way));
     if (setup->forecast_only) return OK;
     s->progress.fingerprint = dataset_fingerprint(s->set);
+    warn_of_few_pictures(s);
     TRY(plan_commit(s->plan, setup->device));
     gan_core_connect(&s->core);
     TRY(allocate(s));
@@ -376,6 +423,7 @@ const struct task task_gan = {
     .save_model = gan_save_model,
     .write_final = gan_write_final,
     .close = gan_close,
+    .free_input = free_input,
     .picture_size = gan_picture_size,
     .save_best = gan_save_best,
     .choices = gan_list,

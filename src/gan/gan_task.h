@@ -21,11 +21,12 @@ struct task_state {
     int64_t asked_batch;         /* the config's */
     struct gan_pace pace;
     struct device *device;
-    struct dataset *set;
-    int classes;               /* of the set, also when it is not loaded */
-    struct memory_choices way; /* how memory is saved */
-    bool amp;                  /* mixed precision: a part of the result, so no way to save */
-    bool conv_library;         /* cuDNN may take convolutions: device/conv_library.h */
+    struct dataset *set;          /* the input's */
+    struct task_input *own_input; /* where nobody else keeps it */
+    int classes;                  /* of the set, also when it is not loaded */
+    struct memory_choices way;    /* how memory is saved */
+    bool amp;                     /* mixed precision: a part of the result, so no way to save */
+    bool conv_library;            /* cuDNN may take convolutions: device/conv_library.h */
     struct plan *plan;
     struct gan_core core;
     struct gan_progress progress; /* what a checkpoint holds besides tensors */

@@ -239,6 +239,7 @@ static int forecast(struct session *session, const char *run_dir)
     struct task_setup setup = {
         .config = session->config,
         .device = session->device,
+        .planned_dir = run_dir,
         .scratch_dir = session->scratch_dir,
         .input = &session->input,
         .forecast_only = true,

@@ -47,6 +47,8 @@ struct task_setup {
     const struct config *config;
     struct device *device;
     const char *run_dir;             /* where caches may be written; NULL: write nothing */
+    const char *planned_dir;         /* the run folder to be, which need not exist: its caches may
+                                        be read; NULL: none */
     const char *scratch_dir;         /* where files without a name may be; NULL: in memory */
     struct task_input **input;       /* filled by the first open; NULL: not kept, and a forecast
                                         looks at no more of it than it must */

@@ -68,7 +68,13 @@ run 0 imgtrain eval run/model.safetensors data --json
 cp "$out" again
 run 0 cmp first again
 run 0 imgtrain eval run data --samples 3
-out_has "coverage   -: too few pictures"
+out_has "coverage   -: too few pictures, it takes 10"
+out_has "rkid       -: too few pictures, it takes 10"
+out_lacks "ms_ssim    -"
+run 0 imgtrain eval run data --samples 3 --json
+out_has '"rkid": null'
+out_has '"swd": '
+err_has "rkid: too few pictures, it takes 10"
 run 0 imgtrain eval classes data
 run 65 imgtrain eval classes data/a
 err_has "labels=true wants a sub-folder for each class"
