@@ -1,8 +1,20 @@
 # imgtrain: `make` builds ./imgtrain with whatever is installed and says what it found.
 #
-#   make [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
+#   make [-jN] [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
 #   make demo | test | check | bench | fuzz | info | clean
 #   make emu-test | gpu-test | gpu-bench | gpu-kit          (cuda/README.md)
+
+# All cores, unless the command line, MAKEFLAGS or a make above says how many: make before 4.4 tells
+# its Makefile nothing of a -j.
+ifeq ($(MAKELEVEL),0)
+ifeq ($(shell { tr '\0' '\n' </proc/$$PPID/cmdline; printf '%s\n' $$MAKEFLAGS; } 2>/dev/null | grep -E '^(--jobs|-[bBdeikLnpqrRsStvw]*j)'),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+endif
+# Nothing is built in a folder that is being removed.
+ifneq ($(filter clean,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 
 CC      ?= cc
 ifeq ($(origin CC),default)
@@ -152,6 +164,7 @@ info:
 	@echo "video     $(if $(filter 1,$(HAVE_VIDEO)),libavcodec $$(pkg-config --modversion libavcodec),no (VIDEO=$(VIDEO)))"
 	@echo "cuda      $(if $(filter 0,$(CUDA_KIND)),no (CUDA=$(CUDA)),$(if $(filter emu,$(CUDA_KIND)),emulated,yes, for $(CUDA_ARCHS)))"
 	@echo "cpu       $(ISAS)"
+	@echo "jobs      $(if $(filter -j,$(MAKEFLAGS)),no limit,$(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1))"
 	@echo "build     $(B)"
 
 # ---- tests: every test/NAME.c provides `Suite *NAME_suite(void)` ----
@@ -177,7 +190,7 @@ test: imgtrain $(B)/imgtrain-test
 	@test/run.sh $(B)
 
 check:
-	@scripts/check.sh
+	+@scripts/check.sh
 
 # ---- CUDA: cuda/README.md ----
 CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))

@@ -10,7 +10,6 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 quick=no
 [ "${1:-}" = --quick ] && quick=yes
-jobs=$(nproc 2>/dev/null || echo 2)
 log=$(mktemp "${TMPDIR:-/tmp}/imgtrain-check-XXXXXX") || exit 1
 trap 'rm -f "$log" "$log.times"' EXIT
 trap 'exit 130' INT TERM
@@ -99,7 +98,7 @@ check_needed() {
 
 build() { # FLAGS...: into its folder; ./imgtrain stays what it is
     into=$(build_folder "$@")
-    make -j"$jobs" "$@" "$into/imgtrain" "$into/imgtrain-test"
+    make "$@" "$into/imgtrain" "$into/imgtrain-test"
 }
 
 # One build with both sanitizers, which also runs the kernels of cuda/ on the CPU. Without -Werror:
@@ -142,7 +141,7 @@ part "build with gcc -Werror$([ $cuda = 0 ] || echo ', CUDA for all GPUs')" buil
 main=$(build_folder CC=gcc WERROR=1 CUDA=$cuda)
 [ $cuda = 0 ] || part "needs no CUDA library to start" check_start "$main/imgtrain"
 part "needs no libav and few libraries to start" check_needed "$main/imgtrain"
-part "build without video and CUDA" make -j"$jobs" CC=gcc WERROR=1 VIDEO=0 CUDA=0 \
+part "build without video and CUDA" make CC=gcc WERROR=1 VIDEO=0 CUDA=0 \
     "$(build_folder CC=gcc WERROR=1 VIDEO=0 CUDA=0)/imgtrain"
 if [ "${TESTED:-0}" = 1 ]; then
     echo "tests: just run"
@@ -157,7 +156,7 @@ if [ "$quick" = yes ]; then
 else
     if has clang; then part "build with clang -Werror" build CC=clang WERROR=1 CUDA=$cuda; else skip "clang" "not installed"; fi
     if has clang; then
-        part "emulated CUDA kernels under MemorySanitizer" make -j"$jobs" WERROR=0 emu-msan
+        part "emulated CUDA kernels under MemorySanitizer" make WERROR=0 emu-msan
     else
         skip "MemorySanitizer" "no clang"
     fi
