@@ -261,7 +261,6 @@ Suite *assemble_suite(void)
 #if HAVE_VIDEO
     TCase *runs = tcase_create("runs");
     tcase_add_checked_fixture(runs, set_up, tear_down);
-    tcase_set_timeout(runs, 120);
     tcase_add_test(runs, frames_in_order_without_the_broken);
     tcase_add_test(runs, frames_name_the_labels);
     tcase_add_test(runs, frames_of_other_sizes);

@@ -128,7 +128,6 @@ Suite *checkpoint_suite(void)
 {
     Suite *suite = suite_create("checkpoint");
     TCase *tests = tcase_create("store");
-    tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
     tcase_add_test(tests, newest_is_by_number);
     tcase_add_test(tests, prunes_only_what_is_old);

@@ -314,7 +314,6 @@ Suite *conv_suite(void)
 {
     Suite *suite = suite_create("conv");
     TCase *tests = tcase_create("conv");
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, sums_and_epilogues, 0, SHAPES);
     tcase_add_loop_test(tests, same_bits, 0, SHAPES);
     suite_add_tcase(suite, tests);

@@ -380,7 +380,6 @@ Suite *cuda_cudnn_suite(void)
 {
     Suite *suite = suite_create("cuda_cudnn");
     TCase *tests = tcase_create("cudnn");
-    tcase_set_timeout(tests, 300);
     if (HEADER_IS_HERE)
         tcase_add_test(tests, constants_are_the_headers);
     else

@@ -205,7 +205,6 @@ Suite *cuda_device_suite(void)
     Suite *suite = suite_create("cuda_device");
     if (!cuda_here("cuda_device")) return suite;
     TCase *tests = tcase_create("device");
-    tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_test(tests, memory_is_zeroed_and_booked);
     tcase_add_test(tests, copies_keep_their_order);

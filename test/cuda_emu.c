@@ -203,7 +203,6 @@ Suite *cuda_emu_suite(void)
 {
     Suite *suite = suite_create("cuda_emu");
     TCase *tests = tcase_create("emulator");
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, finds_faults);
     tcase_add_test(tests, what_nobody_wrote_is_nan);
     tcase_add_test(tests, sums);

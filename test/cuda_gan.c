@@ -225,7 +225,6 @@ Suite *cuda_gan_suite(void)
     Suite *suite = suite_create("cuda_gan");
     if (!cuda_here("cuda_gan")) return suite;
     TCase *tests = tcase_create("steps");
-    tcase_set_timeout(tests, 300);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, gradients_in_fp32, 0, 2);
     tcase_add_test(tests, gradients_in_bf16);

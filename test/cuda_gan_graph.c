@@ -227,7 +227,6 @@ Suite *cuda_gan_graph_suite(void)
     TCase *tests = tcase_create("graph");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
-    tcase_set_timeout(tests, 600);
     tcase_add_loop_test(tests, graphs_change_no_bit, 0, stream_orders > 1 ? 2 : 1);
 #ifdef CUDA_EMU
     tcase_add_test(tests, steps_are_asked_for_ahead);

@@ -216,7 +216,6 @@ Suite *cuda_nn_suite(void)
     Suite *suite = suite_create("cuda_nn");
     if (!cuda_here("cuda_nn")) return suite;
     TCase *tests = tcase_create("ops");
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, same_as_the_reference, 0, CASES);
     suite_add_tcase(suite, tests);

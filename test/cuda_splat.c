@@ -194,7 +194,6 @@ Suite *cuda_splat_suite(void)
     if (!cuda_here("cuda_splat")) return suite;
     for (int k = 0; k < CASES; k++) {
         TCase *op = tcase_create(cases[k].name);
-        tcase_set_timeout(op, 300);
         tcase_add_checked_fixture(op, NULL, cuda_close_left);
         tcase_add_loop_test(op, same_as_the_cpu, k * ROOM, k * ROOM + cases[k].shapes);
         suite_add_tcase(suite, op);

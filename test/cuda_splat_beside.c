@@ -211,7 +211,6 @@ Suite *cuda_splat_beside_suite(void)
     Suite *suite = suite_create("cuda_splat_beside");
     if (!cuda_here("cuda_splat_beside")) return suite;
     TCase *tests = tcase_create("beside");
-    tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, no_order_of_queues_changes_a_bit, 0, stream_orders);
     tcase_add_loop_test(tests, beside_changes_no_bit, 0, 2 * (CASES - 1));
     tcase_add_test(tests, bands_need_their_buffers);

@@ -101,7 +101,6 @@ Suite *cuda_splat_golden_suite(void)
     Suite *suite = suite_create("cuda_splat_golden");
     if (!cuda_here("cuda_splat_golden")) return suite;
     TCase *tests = tcase_create("golden");
-    tcase_set_timeout(tests, 300);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, step_agrees_with_pytorch, 0, (int)(sizeof golden / sizeof *golden));
     suite_add_tcase(suite, tests);

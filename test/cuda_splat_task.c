@@ -197,7 +197,6 @@ Suite *cuda_splat_task_suite(void)
     Suite *suite = suite_create("cuda_splat_task");
     if (!cuda_here("cuda_splat_task")) return suite;
     TCase *tests = tcase_create("task");
-    tcase_set_timeout(tests, 300);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, task_runs_on_cuda, 0, 2);
     tcase_add_loop_test(tests, no_way_changes_a_bit, 0, 2);

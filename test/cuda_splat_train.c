@@ -259,7 +259,6 @@ Suite *cuda_splat_train_suite(void)
     Suite *suite = suite_create("cuda_splat_train");
     if (!cuda_here("cuda_splat_train")) return suite;
     TCase *tests = tcase_create("training");
-    tcase_set_timeout(tests, 300);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, bands_change_no_bit, 0, 4);
     tcase_add_loop_test(tests, trains_as_the_cpu_does, 0,

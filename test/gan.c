@@ -342,7 +342,6 @@ Suite *gan_suite(void)
     tcase_add_loop_test(golden, twenty_steps_stay_together, 0, 2);
     tcase_add_test(golden, no_choice_changes_a_bit);
     tcase_add_test(golden, gradient_of_penalty_matters);
-    tcase_set_timeout(golden, 60);
     suite_add_tcase(suite, golden);
     return suite;
 }

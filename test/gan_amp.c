@@ -201,7 +201,6 @@ Suite *gan_amp_suite(void)
 {
     Suite *suite = suite_create("gan_amp");
     TCase *tests = tcase_create("gan_amp");
-    tcase_set_timeout(tests, 300); /* without bf16 instructions the reference does it */
     tcase_add_test(tests, gradients_stay_near);
     tcase_add_test(tests, no_choice_changes_a_bit);
     tcase_add_test(tests, half_the_bytes);

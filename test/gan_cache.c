@@ -214,7 +214,6 @@ Suite *gan_cache_suite(void)
     Suite *suite = suite_create("gan_cache");
     TCase *tests = tcase_create("data");
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_cache_is_made_once);
     tcase_add_loop_test(tests, a_cache_is_kept_later, 0, 2);
     tcase_add_test(tests, changed_data_is_noticed);

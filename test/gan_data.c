@@ -348,7 +348,6 @@ Suite *gan_data_suite(void)
     Suite *suite = suite_create("gan_data");
     TCase *tests = tcase_create("data");
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, every_kind_becomes_rgb);
     tcase_add_test(tests, the_centre_is_cropped);
     tcase_add_test(tests, sixteen_bits_and_floats);

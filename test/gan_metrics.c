@@ -272,14 +272,12 @@ Suite *gan_metrics_suite(void)
 {
     Suite *suite = suite_create("gan_metrics");
     TCase *sizes = tcase_create("sizes"), *uses = tcase_create("uses");
-    tcase_set_timeout(sizes, 60);
     tcase_add_loop_test(sizes, figures_of_another_program, 0,
                         (int)(sizeof goldens / sizeof goldens[0]));
     tcase_add_test(sizes, any_threads_the_same_bits);
     tcase_add_loop_test(sizes, any_size, 0, 6);
     suite_add_tcase(suite, sizes);
     tcase_add_checked_fixture(uses, draw_all, free_all);
-    tcase_set_timeout(uses, 60);
     tcase_add_test(uses, more_of_the_same_is_good);
     tcase_add_test(uses, noise_is_bad);
     tcase_add_test(uses, other_colours_are_noticed);

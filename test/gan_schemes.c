@@ -181,7 +181,6 @@ Suite *gan_schemes_suite(void)
     TCase *tests = tcase_create("schemes");
     tcase_add_loop_test(tests, scheme_c_gives_the_bits_of_a, 0, 4);
     tcase_add_test(tests, scheme_c_keeps_an_eighth);
-    tcase_set_timeout(tests, 120);
     suite_add_tcase(suite, tests);
     return suite;
 }

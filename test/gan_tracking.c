@@ -305,7 +305,6 @@ Suite *gan_tracking_suite(void)
     Suite *suite = suite_create("gan_tracking");
     TCase *cases = tcase_create("gan_tracking");
     tcase_add_checked_fixture(cases, enter, leave);
-    tcase_set_timeout(cases, 60);
     tcase_add_test(cases, measures_when_it_is_time);
     tcase_add_test(cases, keeps_the_best);
     tcase_add_test(cases, a_stopped_measurement_is_in_the_checkpoint);

@@ -386,7 +386,6 @@ Suite *image_hostile_suite(void)
 {
     Suite *suite = suite_create("image_hostile");
     TCase *tests = tcase_create("image_hostile");
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, png_bombs);
     tcase_add_test(tests, png_chunk_bombs);
     tcase_add_test(tests, png_exif_bomb);

@@ -1,11 +1,21 @@
 /* Runs all suites, or those named on the command line: imgtrain-test [SUITE ...]. Each test in a
- * process of its own (Check forks), so that a crash or an exit() is a failure and not the end. */
+ * process of its own (Check forks), so that a crash or an exit() is a failure and not the end.
+ *
+ * With TEST_TIMES=FILE, a line "SECONDS TEST" for each test is added to the file: processor time,
+ * its threads and its own children included, which other work on the machine hardly changes. */
 #include "test_skip.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* The limit of one test, in seconds. It ends what hangs; a machine may be as slow as it likes: no
+ * test takes more than 20 s of processor time, but those that say so with tcase_set_timeout(). */
+#define TEST_LIMIT "600"
 
 #define SUITE(name) Suite *name##_suite(void);
 #include "suites.h"
@@ -26,14 +36,58 @@ static int wanted(const char *name, int argc, char **argv)
     return argc < 2;
 }
 
+/* used[i]: what all tests before the i-th have used, noted just before Check forks for it. */
+static double used[8192];
+static int used_count;
+
+static void note_used(void)
+{
+    struct rusage all;
+    if (getrusage(RUSAGE_CHILDREN, &all) != 0) return;
+    if (used_count < (int)(sizeof used / sizeof *used))
+        used[used_count++] = (double)(all.ru_utime.tv_sec + all.ru_stime.tv_sec) +
+                             (double)(all.ru_utime.tv_usec + all.ru_stime.tv_usec) * 1e-6;
+}
+
+/* Check gives names in its TAP log alone: "ok 1 - test/base.c:cases:name: Passed", in order. */
+static void write_times(const char *path, const char *tap)
+{
+    FILE *names = fopen(tap, "r"), *times = fopen(path, "a");
+    char line[1024], name[256], last[256] = "";
+    int number, turn = 0;
+    while (names && times && fgets(line, sizeof line, names)) {
+        if (sscanf(line, "%*[a-z ] %d - %*[^:]:%*[^:]:%255[^:]", &number, name) != 2) continue;
+        turn = strcmp(name, last) == 0 ? turn + 1 : 0;
+        memcpy(last, name, sizeof last);
+        if (number < 1 || number >= used_count) continue;
+        fprintf(times, turn ? "%.2f %s(%d)\n" : "%.2f %s\n", used[number] - used[number - 1], name,
+                turn);
+    }
+    if (times) fclose(times);
+    if (names) fclose(names);
+}
+
 int main(int argc, char **argv)
 {
+    const char *times = getenv("TEST_TIMES");
+    char tap[4096];
+    setenv("CK_DEFAULT_TIMEOUT", TEST_LIMIT, 0);
     SRunner *runner = srunner_create(NULL);
 #define SUITE(name)                                                                                \
     if (wanted(#name, argc, argv)) srunner_add_suite(runner, name##_suite());
 #include "suites.h"
 #undef SUITE
+    if (times) {
+        snprintf(tap, sizeof tap, "%s.tap", times);
+        srunner_set_tap(runner, tap);
+        pthread_atfork(note_used, NULL, NULL);
+    }
     srunner_run_all(runner, CK_NORMAL);
+    if (times) {
+        note_used();
+        write_times(times, tap);
+        unlink(tap);
+    }
     int run = srunner_ntests_run(runner), failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     printf("unit tests: %d passed, %d failed, %d skipped\n", run - failed, failed, skipped);

@@ -373,7 +373,6 @@ Suite *memory_suite(void)
     TCase *tasks = tcase_create("tasks");
     int count = (int)(sizeof same_configs / sizeof *same_configs);
     tcase_add_checked_fixture(tasks, set_up, tear_down);
-    tcase_set_timeout(tasks, 600);
     tcase_add_test(tasks, predicted_is_measured);
     tcase_add_loop_test(tasks, same_losses_in_every_way, 0, count);
     tcase_add_loop_test(tasks, failed_move_keeps_the_state, 0, count);

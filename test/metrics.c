@@ -325,7 +325,6 @@ Suite *metrics_suite(void)
 {
     Suite *suite = suite_create("metrics");
     TCase *tests = tcase_create("metrics");
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, figures_of_other_programs, 0, GOLDENS);
     tcase_add_test(tests, same_bits_with_any_number_of_threads);
     tcase_add_loop_test(tests, same_bits_in_bands, 0, sizeof banded / sizeof banded[0]);

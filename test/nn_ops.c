@@ -386,7 +386,6 @@ Suite *nn_ops_suite(void)
 {
     Suite *suite = suite_create("nn_ops");
     TCase *tests = tcase_create("nn_ops");
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, convolutions_are_bilinear, 0, 2 * SHAPE_COUNT);
     tcase_add_loop_test(tests, convolution_is_its_definition, 0, 2 * SHAPE_COUNT);
     tcase_add_loop_test(tests, wgrad_does_not_depend_on_the_cut, 0, 2 * SHAPE_COUNT);

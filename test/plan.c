@@ -264,7 +264,6 @@ Suite *plan_suite(void)
 {
     Suite *suite = suite_create("plan");
     TCase *tests = tcase_create("plan");
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, never_overlaps);
     tcase_add_test(tests, memory_holds);
     tcase_add_test(tests, shares_and_packs);

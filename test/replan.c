@@ -146,7 +146,6 @@ Suite *replan_suite(void)
     Suite *suite = suite_create("replan");
     TCase *tests = tcase_create("replan");
     tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_set_timeout(tests, 300);
     tcase_add_test(tests, a_gan_of_64_pixels);
     tcase_add_test(tests, a_fit_of_8k);
     suite_add_tcase(suite, tests);

@@ -406,7 +406,6 @@ Suite *rows_suite(void)
     Suite *suite = suite_create("rows");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
-    tcase_set_timeout(all, 60);
     tcase_add_loop_test(all, reads_what_load_reads, 0, FILES);
     tcase_add_loop_test(all, passes_the_sinks_failure_on, 0, FILES);
     tcase_add_test(all, bounds_what_must_be_whole);

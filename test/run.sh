@@ -6,6 +6,9 @@
 #   test/run.sh BUILD_FOLDER [NAME ...]     NAME: a unit suite or a CLI test; none = all
 #   UNIT_ONLY=1 test/run.sh BUILD_FOLDER    without the CLI tests
 #   JOBS=1 test/run.sh BUILD_FOLDER         one after the other
+#   LONGEST=20 test/run.sh BUILD_FOLDER     then names the 20 tests that took most processor time
+#
+# Tests that take more than 20 s of processor time are named, and fail nothing.
 #
 # In a build that emulates CUDA, all kernels of cuda/ must have been launched by the unit tests; with
 # names, only when COVERAGE=1.
@@ -19,9 +22,17 @@ if [ "$1" = --one ]; then
     build=$2 job=$3 log=$TEST_LOGS/$(basename "$3").${3%%/*} begin=$(seconds)
     case $job in
     cli/*) IMGTRAIN=$build/imgtrain sh "test/$job.sh" ;;
-    *) "$build/imgtrain-test" "$job" ;;
+    *) TEST_TIMES=$log.times "$build/imgtrain-test" "$job" ;;
     esac >"$log" 2>&1
     echo "$?" >"$log.status"
+    # Of a script, what its commands took; of a suite, what each test did.
+    case $job in cli/*)
+        times >"$log.used"
+        awk 'NR == 2 { gsub(/[ms]/, " "); printf "%.2f the script\n", $1 * 60 + $2 + $3 * 60 + $4 }' \
+            "$log.used" >"$log.times"
+        ;;
+    esac
+    [ ! -e "$log.times" ] || sed -i "s|^[^ ]*|& $job|" "$log.times"
     flock "$TEST_LOGS" sed -e '/^Running suite/d; /^100%: Checks/d' \
         -e "s|^unit tests: |$job: |; s/\([0-9]* skipped\)\$/\1  ($(($(seconds) - begin)) s)/" "$log"
     exit 0
@@ -98,5 +109,9 @@ if [ "${COVERAGE:-0}" = 1 ]; then
     add "the list of kernels" "$TEST_LOGS/coverage" "$status"
 fi
 
+cat "$TEST_LOGS"/*.times 2>/dev/null | LC_ALL=C sort -rn >"$TEST_LOGS/longest"
+awk -v n="${LONGEST:-0}" '$1 > 20 || NR <= n {
+    printf "%7.2f s of processor time%s:%s\n", $1, ($1 > 20 ? ", which is more than 20" : ""), substr($0, length($1) + 1) }' \
+    "$TEST_LOGS/longest"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -201,7 +201,6 @@ Suite *run_resume_suite(void)
 {
     Suite *suite = suite_create("run_resume");
     TCase *tests = tcase_create("run");
-    tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
     tcase_add_loop_test(tests, stop_signals_save, 0, 3);
     tcase_add_test(tests, a_second_interrupt_leaves_at_once);

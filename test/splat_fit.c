@@ -225,7 +225,6 @@ Suite *splat_fit_suite(void)
     Suite *suite = suite_create("splat_fit");
     TCase *fit = tcase_create("fit");
     tcase_add_checked_fixture(fit, setup, teardown);
-    tcase_set_timeout(fit, 120);
     tcase_add_loop_test(fit, fits_every_kind, 0, (int)(sizeof kinds / sizeof kinds[0]));
     tcase_add_loop_test(fit, resumes_bit_by_bit, 0, 20);
     tcase_add_test(fit, wild_rates_stay_within_bounds);

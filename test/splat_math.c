@@ -282,7 +282,6 @@ Suite *splat_math_suite(void)
     tcase_add_loop_test(formulas, conic_adjoint_is_exact, 0, 20);
     tcase_add_loop_test(formulas, ssim_derivatives_are_exact, 0, 20);
     tcase_add_test(formulas, adam_follows_the_paper);
-    tcase_set_timeout(gradients, 120);
     tcase_add_loop_test(gradients, gradients_agree_with_finite_differences, 0, 12);
     suite_add_tcase(suite, formulas);
     suite_add_tcase(suite, gradients);

@@ -273,7 +273,6 @@ Suite *splat_ops_suite(void)
 {
     Suite *suite = suite_create("splat_ops");
     TCase *tcase = tcase_create("golden");
-    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, step_agrees_with_pytorch, 0, 3 * CASES);
     tcase_add_loop_test(tcase, trajectory_agrees_with_pytorch, 0, 3 * 4);
     tcase_add_test(tcase, threads_do_not_change_a_bit);

@@ -334,7 +334,6 @@ Suite *splat_size_suite(void)
     Suite *suite = suite_create("splat_size");
     TCase *tests = tcase_create("size");
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, carried_gaussians_look_the_same, 0,
                         (int)(sizeof carries / sizeof carries[0]));
     tcase_add_test(tests, sigmas_are_clamped_in_the_new_pixels);

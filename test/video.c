@@ -291,7 +291,6 @@ Suite *video_suite(void)
 #if HAVE_VIDEO
     TCase *encoding = tcase_create("encode");
     tcase_add_checked_fixture(encoding, set_up, tear_down);
-    tcase_set_timeout(encoding, 120);
     tcase_add_loop_test(encoding, colours_come_back, 0, ENCODERS);
     tcase_add_loop_test(encoding, small_sizes, 0, SIZES * ENCODERS);
     tcase_add_loop_test(encoding, large_sizes, 0, 3);
