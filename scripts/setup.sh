@@ -11,7 +11,7 @@ required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zl
           libsubunit-dev python3"
 # A build does without these: VIDEO=0.
 optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev"
-dev="g++ clang clang-format shellcheck libclang-rt-dev libomp-dev strace"
+dev="g++ clang clang-format shellcheck libclang-rt-dev strace"
 [ "${1:-}" = --dev ] || dev=""
 
 say() { echo "setup: $*"; }

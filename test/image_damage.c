@@ -386,7 +386,6 @@ Suite *image_damage_suite(void)
 {
     Suite *suite = suite_create("image_damage");
     TCase *tests = tcase_create("image_damage");
-    tcase_set_timeout(tests, 60);
     tcase_add_unchecked_fixture(tests, be_quiet, NULL);
     tcase_add_loop_test(tests, jpeg_damage, 0, JPEG_KINDS);
     tcase_add_loop_test(tests, jpeg_without_its_last_scan, 0, 2);
