@@ -50,6 +50,10 @@ int image_probe_stack(const char *folder, struct image *shape);
  * format has not. */
 int image_save(const struct image *image, const char *path);
 
+/* Whether a PNG that this program wrote is whole: every chunk up to the end by its CRC, nothing is
+ * decoded. ERR_INPUT when missing, ERR_DATA, naming path and fault, ERR_IO. */
+int image_check_png(const char *path);
+
 /* Compressed bytes in memory (malloc, owned by the caller). JPEG takes 1 or 3 channels of u8. */
 int image_encode_jpeg(const struct image *image, int quality, uint8_t **data, size_t *bytes);
 int image_encode_png(const struct image *image, uint8_t **data, size_t *bytes);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "image/image.h"
 #include "run/frames.h"
 #include "run/progress.h"
 #include "run/schedule.h"
@@ -20,16 +21,27 @@ struct outputs {
     char *model, *best, *picture, *video;
 };
 
-/* Whether the model that is there is of the present step (a run that was extended has an old one).
- */
-static bool model_is_current(const struct session *session, const char *path)
+bool session_output_is_whole(int (*check)(const char *path), const char *path)
+{
+    if (!file_exists(path)) return false;
+    if (check(path) == OK) return true;
+    log_warning("%s: it is made again", error_message());
+    return false;
+}
+
+/* Whether the model that is there is of this step (a run that was extended has an old one). */
+static bool model_is_current(const char *path, int64_t current)
 {
     struct store_file *file = NULL;
     int64_t step = -1;
-    if (!file_exists(path) || store_open(&file, path) < 0) return false;
+    if (!file_exists(path)) return false;
+    if (store_open(&file, path) < 0) {
+        log_warning("%s: it is made again", error_message());
+        return false;
+    }
     if (store_get_int(file, "step", &step) < 0) step = -1;
     store_close(file);
-    return step == session->step;
+    return step == current;
 }
 
 /* A run that went on and was killed before its end may hold the video of its first end. */
@@ -42,20 +54,44 @@ static bool video_is_current(const struct outputs *out)
             video.st_mtim.tv_nsec >= model.st_mtim.tv_nsec);
 }
 
-/* The model of the last step or, where the task knows one, of the best. */
-static int write_model(const struct session *session, const char *path, bool best)
+/* final.png and what belongs to it. */
+static int pictures_are_whole(const struct session *session, const struct outputs *out, bool *whole)
 {
-    const struct task *task = session->task;
+    *whole = session_output_is_whole(image_check_png, out->picture);
+    char name[64];
+    for (int i = 0; session->task->picture_name &&
+                    session->task->picture_name(session->state, i, name, sizeof name);
+         i++) {
+        char *path = path_join(session->folder.path, name);
+        if (!path) return ERR_SYSTEM;
+        *whole = session_output_is_whole(image_check_png, path) && *whole;
+        free(path);
+    }
+    return OK;
+}
+
+static int fill_model(const struct session *session, struct store_writer *writer, int64_t *step,
+                      bool best)
+{
+    *step = session->step;
+    if (best) return session->task->save_best(session->state, writer, step);
+    return session->task->save_model(session->state, writer);
+}
+
+/* The model of the last step or, where the task knows one, of the best; `missing`: only if that is
+ * not there. */
+static int write_model(const struct session *session, const char *path, bool best, bool missing)
+{
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
     char *config = session_result_config(session->config_text);
-    int64_t step = session->step;
-    int code = config ? OK : ERR_SYSTEM;
-    if (code == OK)
-        code = best ? task->save_best(session->state, writer, &step)
-                    : task->save_model(session->state, writer);
-    if (code == OK) code = checkpoint_describe(writer, "model", task->name, step, config);
-    if (code == OK && (!best || step > 0)) code = store_write(writer, path, true);
+    int64_t step = 0;
+    int code = config ? fill_model(session, writer, &step, best) : ERR_SYSTEM;
+    bool wanted = code == OK && (!best || step > 0);
+    if (wanted && !(missing && model_is_current(path, step))) {
+        code = checkpoint_describe(writer, "model", session->task->name, step, config);
+        if (code == OK) code = store_write(writer, path, true);
+    }
     store_writer_free(writer);
     free(config);
     return code;
@@ -118,27 +154,39 @@ static int stop_if_requested(void)
                 reason);
 }
 
+/* The video, unless it is there and whole. */
+static int finish_video(struct session *session, const struct outputs *out)
+{
+    if (!schedule_wants_video(session->config)) return OK;
+    bool frames = frames_any(session->folder.frames);
+    if (file_exists(out->video) && video_check(out->video) < 0)
+        log_warning("%s: %s", error_message(),
+                    frames ? "it is made again" : "there are no frames to make it from");
+    else if (video_is_current(out))
+        return OK;
+    if (!frames) return OK;
+    TRY(stop_if_requested());
+    TRY(session_write_reference(session));
+    return write_video(session, out->video) == ERR_STOPPED ? stop_if_requested() : OK;
+}
+
 static int write_outputs(struct session *session, const struct outputs *out)
 {
-    bool current = model_is_current(session, out->model);
-    if (!current || !file_exists(out->picture)) {
+    bool current = model_is_current(out->model, session->step), whole = true;
+    if (current) TRY(pictures_are_whole(session, out, &whole));
+    if (!current || !whole) {
         TRY(stop_if_requested());
         TRY(write_pictures(session, out->picture));
-        /* The model last: it says for which step the files are. */
-        if (session->task->save_best) TRY(write_model(session, out->best, true));
-        TRY(write_model(session, out->model, false));
     }
-    if (schedule_wants_video(session->config) && !video_is_current(out) &&
-        frames_any(session->folder.frames)) {
-        TRY(stop_if_requested());
-        if (write_video(session, out->video) == ERR_STOPPED) return stop_if_requested();
-    }
-    return OK;
+    /* The model last: it says for which step the files are. */
+    if (session->task->save_best) TRY(write_model(session, out->best, true, current));
+    if (!current) TRY(write_model(session, out->model, false, false));
+    return finish_video(session, out);
 }
 
 static void print_outputs(const struct session *session, const struct outputs *out)
 {
-    bool video = file_exists(out->video);
+    bool video = file_exists(out->video) && video_check(out->video) == OK;
     if (!session->request->json) { /* a closed stdout is no failure of the run */
         dprintf(STDOUT_FILENO, "%s\n", out->picture);
         if (video) dprintf(STDOUT_FILENO, "%s\n", out->video);

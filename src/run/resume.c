@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "run/session.h"
+#include "store/checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ char *session_result_config(const char *text)
 }
 
 struct difference {
-    char list[LIST_BYTES];
+    bool say;              /* what may differ: once it is known that nothing else does */
+    char list[LIST_BYTES]; /* of what may not */
     size_t used;
 };
 
@@ -78,7 +80,7 @@ static int note_difference(void *context, const char *key, const char *stored, c
 {
     struct difference *difference = context;
     if (may_change(key)) {
-        log_info("resuming with %s %s (was %s)", key, current, stored);
+        if (difference->say) log_info("resuming with %s %s (was %s)", key, current, stored);
         return OK;
     }
     size_t room = LIST_BYTES - difference->used;
@@ -88,20 +90,50 @@ static int note_difference(void *context, const char *key, const char *stored, c
     return OK;
 }
 
-static int compare(const char *path, const struct config *config)
+static int compare_text(const char *text, const char *path, const struct config *config, bool say)
+{
+    struct difference difference = {.used = 0};
+    int code = config_diff(text, config, note_difference, &difference);
+    if (code < 0) return fail_within(code, "%s", path);
+    if (difference.used > 0)
+        return fail(ERR_CONFIG,
+                    "the run cannot be resumed with other values of %s: put them back, or begin a "
+                    "new run",
+                    difference.list);
+    difference.say = say;
+    return say ? config_diff(text, config, note_difference, &difference) : OK;
+}
+
+static int compare_file(const char *path, const struct config *config)
 {
     uint8_t *text = NULL;
     size_t bytes = 0;
     TRY(file_read(path, CONFIG_LIMIT, &text, &bytes));
-    struct difference difference = {.used = 0};
-    int code = config_diff((const char *)text, config, note_difference, &difference);
+    int code = compare_text((const char *)text, path, config, true);
     free(text);
-    if (code < 0) return fail_within(code, "%s", path);
-    if (difference.used == 0) return OK;
-    return fail(ERR_CONFIG,
-                "the run cannot be resumed with other values of %s: put them back, or begin a new "
-                "run",
-                difference.list);
+    return code;
+}
+
+/* A config.yaml that does not fit may be damaged, or was edited: what the newest checkpoint says it
+ * was made with counts. Without one, config.yaml does. */
+static int compare_checkpoint(const struct session *session, const char *path, int code)
+{
+    char reason[LIST_BYTES];
+    struct store_file *file = NULL;
+    int64_t step;
+    snprintf(reason, sizeof reason, "%s", error_message());
+    int opened = checkpoint_latest(session->folder.path, &file, &step);
+    const char *text = opened == OK ? store_get(file, "config") : NULL;
+    if (text)
+        code = compare_text(text, store_path(file), session->config, true);
+    else
+        fail(code, "%s", reason);
+    store_close(file);
+    if (code == OK)
+        log_warning("%s is damaged or was changed: it is made again from the checkpoint of step "
+                    "%lld",
+                    path, (long long)step);
+    return code;
 }
 
 int session_check_config(const struct session *session)
@@ -109,9 +141,32 @@ int session_check_config(const struct session *session)
     char *path = path_join(session->folder.path, "config.yaml");
     if (!path) return ERR_SYSTEM;
     int code = OK;
-    if (session->folder.resumed && file_exists(path)) code = compare(path, session->config);
+    if (session->folder.resumed && file_exists(path)) {
+        code = compare_file(path, session->config);
+        if (code == ERR_CONFIG || code == ERR_DATA) code = compare_checkpoint(session, path, code);
+    }
     if (code == OK)
         code = file_write_atomic(path, session->config_text, strlen(session->config_text), true);
     free(path);
     return code;
+}
+
+int session_check_checkpoint(const struct session *session, const struct store_file *file)
+{
+    const char *text = store_get(file, "config");
+    return text ? compare_text(text, store_path(file), session->config, false) : OK;
+}
+
+int session_check_beginning(const struct session *session)
+{
+    char *path = path_join(session->folder.path, "model.safetensors");
+    if (!path) return ERR_SYSTEM;
+    bool ended = file_exists(path);
+    free(path);
+    if (!ended) return OK;
+    return fail(
+        ERR_INPUT,
+        "%s has a model but no checkpoint any more, so it cannot go on: begin a new run, or "
+        "remove its model.safetensors to do it again from the start",
+        session->folder.path);
 }

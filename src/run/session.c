@@ -93,11 +93,12 @@ static int open_state(struct session *session)
     struct store_file *file = NULL;
     int64_t step = 0;
     int code = checkpoint_latest(session->folder.path, &file, &step);
-    if (code == ERR_INPUT) code = OK; /* none yet */
+    if (code == ERR_INPUT) code = session_check_beginning(session); /* none yet */
     if (code < 0) return code;
     int64_t task_finished = 0, pending = 0;
     if (file) {
         code = checkpoint_expect(file, session->task->name, "checkpoint");
+        if (code == OK) code = session_check_checkpoint(session, file);
         if (code == OK) code = store_get_double(file, "seconds", &session->seconds_before);
         if (code == OK) code = store_get_int(file, "task_finished", &task_finished);
         if (code == OK && session->task->complete && store_get(file, "pending"))
@@ -120,13 +121,12 @@ static int open_state(struct session *session)
     return OK;
 }
 
-/* The picture beside every frame of the video, once. */
-static int write_reference(const struct session *session)
+int session_write_reference(const struct session *session)
 {
     char *path = path_join(session->folder.path, "reference.png");
     if (!path) return ERR_SYSTEM;
     int code = OK;
-    if (!file_exists(path)) {
+    if (!session_output_is_whole(image_check_png, path)) {
         struct image picture = {0};
         code = session->task->reference(session->state, (int)session->config->frames.max_size,
                                         &picture);
@@ -153,7 +153,7 @@ int session_enter(struct session *session)
     memory_log_change(session, session->saved_step >= 0 ? "resumed" : "start");
     govern_begin(session);
     TRY(frames_drop_after(session->folder.frames, reported));
-    TRY(write_reference(session));
+    TRY(session_write_reference(session));
     session->frames_every = schedule_frames_every(session->config, session->total);
     TRY(frames_open(&session->frames, session->folder.frames, (int)session->config->frames.queue,
                     (int)session->config->frames.quality));

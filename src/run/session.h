@@ -53,17 +53,30 @@ void session_leave(struct session *session);
 double session_seconds(const struct session *session);
 struct record session_record(const struct session *session);
 
+/* The picture beside every frame of the video, unless it is there and whole. */
+int session_write_reference(const struct session *session);
+
 /* save.c: the checkpoint of the present step. ERR_DIVERGED, with nothing written, when a number in
  * it is not finite. */
 int session_save(struct session *session);
 
 /* finish.c: model.safetensors, final.png, video.mp4 and their paths on stdout; what a finished run
- * already has is left as it is. */
+ * already has is left as it is, if it is whole. */
 int session_finish(struct session *session);
+/* Whether a file is there and, by `check`, whole; a damaged one is named. What cannot be read for
+ * another reason counts as damaged: it can be made again from the run's state. */
+bool session_output_is_whole(int (*check)(const char *path), const char *path);
 
 /* resume.c: ERR_CONFIG when the config differs from the run's in a key that may not change;
  * otherwise config.yaml holds the present one afterwards. */
 int session_check_config(const struct session *session);
+
+/* The same for the config that a checkpoint was made with, whatever config.yaml says; nothing is
+ * written. */
+int session_check_checkpoint(const struct session *session, const struct store_file *file);
+/* Where there is no checkpoint: ERR_INPUT when the run had ended all the same, and would lose its
+ * frames and metrics by beginning again. */
+int session_check_beginning(const struct session *session);
 
 /* The config that a result is a function of: without device, threads, folders, frames, video ...,
  * so that equal models are equal files. Owned by the caller; NULL with the message set. */

@@ -241,6 +241,19 @@ static int extra_files(struct task_state *state, const char *run_dir)
     return code;
 }
 
+/* A stack's channels in groups of three, what is left one by one (output.c). */
+static bool splat_picture_name(const struct task_state *state, int index, char *name, size_t room)
+{
+    int channels = state->fit.full.channels;
+    int groups = channels > 4 ? channels / 3 + channels % 3 : 0;
+    bool ellipses = state->fit.config->splat.vis_gaussians;
+    if (index < groups)
+        snprintf(name, room, "final-%03d.png", index + 1);
+    else if (index == groups)
+        snprintf(name, room, "gaussians.png");
+    return index < groups + ellipses;
+}
+
 static int picture_size(const struct task_state *state, int max_side, int *width, int *height)
 {
     splat_picture_fit(state->fit.full.width, state->fit.full.height, max_side, width, height);
@@ -291,6 +304,7 @@ const struct task task_splat = {
     .free_input = free_input,
     .picture_size = picture_size,
     .extra_files = extra_files,
+    .picture_name = splat_picture_name,
     .choices = choices,
     .need = need,
     .chosen = chosen,

@@ -156,6 +156,10 @@ struct task {
 
     /* Further files of a finished run, written into run_dir; NULL: none. */
     int (*extra_files)(struct task_state *state, const char *run_dir);
+
+    /* The PNGs that write_final and extra_files leave beside final.png, so that a damaged one is
+     * made again: the name of number `index`, false behind the last. NULL: none. */
+    bool (*picture_name)(const struct task_state *state, int index, char *name, size_t room);
 };
 
 /* The task named `name`; NULL with the message set (ERR_CONFIG) and the known ones listed. */
