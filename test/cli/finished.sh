@@ -6,7 +6,7 @@
 awk 'BEGIN { print "P3 48 32 255"
     for (y = 0; y < 32; y++) for (x = 0; x < 48; x++) print int(x * 5), int(y * 7), 90 }' >picture.ppm
 mkdir photos maps
-for i in 1 2 3 4 5 6; do
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
     awk -v i=$i 'BEGIN { print "P3 16 16 255"
         for (k = 0; k < 256; k++) print (k * i * 3) % 256, (k * 18 + i * 9) % 256, (k * k) % 256 }' >photos/$i.ppm
 done
