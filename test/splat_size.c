@@ -273,7 +273,7 @@ START_TEST(models_are_of_the_whole_picture)
         model.group[g] = at;
         at += model.count * splat_group_columns(&model, g);
     }
-    ck_assert_int_eq(splat_model_read(&model, stored, model.group), 0);
+    ck_assert_int_eq(splat_model_read(&model, stored, true, model.group), 0);
     struct splat_window window = splat_window_whole(&model);
     ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &window, SAMPLE_U8, &got), 0);
     int most = 0;

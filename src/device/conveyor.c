@@ -79,9 +79,9 @@ static const struct conveyor_range *find(const struct conveyor *c, int number,
     size_t most = rows_at_once(c, range);
     piece->first = (size_t)(number - first_of(c, r)) * most;
     piece->rows = range->rows - piece->first < most ? range->rows - piece->first : most;
-    char *at = (char *)c->window + (size_t)(number % CONVEYOR_SLOTS) * c->slot_bytes;
+    size_t at = (size_t)(number % CONVEYOR_SLOTS) * c->slot_bytes; /* within the window */
     for (int a = 0; a < range->array_count; a++) {
-        piece->at[a] = c->window ? at : range->arrays[a].host;
+        piece->at[a] = c->window ? (char *)c->window + at : range->arrays[a].host;
         at += (piece->rows + ROWS - 1) / ROWS * ROWS * range->arrays[a].row;
     }
     return range;

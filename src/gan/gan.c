@@ -17,7 +17,9 @@
 #include "gan/ways.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -241,7 +243,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     TRY(open_conv_library(s));
     TRY(open_data(s, setup));
     if (setup->resume) {
-        TRY(store_get_int(setup->resume, "step", &s->steps_done));
+        TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;
         TRY(pace_load(&s->pace, &s->sized.gan.batch, setup->resume));
     }

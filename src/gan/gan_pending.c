@@ -2,7 +2,8 @@
  * made by another process. So the checkpoint holds what else the report says. */
 #include "base/error.h"
 #include "gan/gan_task.h"
-#include "store/safetensors.h"
+#include "store/checkpoint.h"
+#include "store/store_bounds.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -55,7 +56,8 @@ int gan_pending_store(struct task_state *s, struct store_writer *writer)
 static int measure_owed(struct task_state *s, const struct store_file *file)
 {
     int64_t owed = 0;
-    if (store_get(file, "gan.owed")) TRY(store_get_int(file, "gan.owed", &owed));
+    if (store_get(file, "gan.owed"))
+        TRY(store_get_int_in(file, "gan.owed", 0, CHECKPOINT_MOST_STEPS, &owed));
     if (owed == 0) return OK;
     if (owed != s->steps_done)
         return fail(ERR_DATA, "%s: gan.owed is %" PRId64 ", but the step %" PRId64,
@@ -69,15 +71,15 @@ int gan_pending_load(struct task_state *s, const struct store_file *file)
     struct report_number numbers[REPORT_NUMBERS];
     char key[48];
     if (!store_get(file, "gan.pending")) return measure_owed(s, file);
-    TRY(store_get_int(file, "gan.pending", &s->tracking.pending));
-    if (s->tracking.pending < 1 || s->tracking.pending != s->steps_done)
+    TRY(store_get_int_in(file, "gan.pending", 1, CHECKPOINT_MOST_STEPS, &s->tracking.pending));
+    if (s->tracking.pending != s->steps_done)
         return fail(ERR_DATA, "%s: gan.pending is %" PRId64 ", but the step %" PRId64,
                     store_path(file), s->tracking.pending, s->steps_done);
     list_numbers(s, numbers);
     for (int i = 0; i < REPORT_NUMBERS; i++) {
         snprintf(key, sizeof key, number_format, numbers[i].name);
-        TRY(store_get_double(file, key, numbers[i].value));
+        TRY(store_get_double_in(file, key, store_finite(), numbers[i].value));
     }
     snprintf(key, sizeof key, number_format, "gap");
-    return store_get(file, key) ? store_get_double(file, key, &s->gap) : OK;
+    return store_get(file, key) ? store_get_double_in(file, key, store_finite(), &s->gap) : OK;
 }

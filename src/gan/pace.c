@@ -2,9 +2,14 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
 #include <math.h>
+
+/* batch and memory.max_batch_size are at most so much. */
+enum { PACE_MOST_BATCH = 65536 };
 
 int64_t pace_images(const struct gan_pace *pace, int64_t step, int64_t batch)
 {
@@ -38,13 +43,10 @@ int pace_store(const struct gan_pace *pace, int64_t batch, struct store_writer *
 
 int pace_load(struct gan_pace *pace, int64_t *batch, const struct store_file *file)
 {
-    int64_t stored;
+    int64_t done;
     if (!store_get(file, "gan.batch")) return OK;
-    TRY(store_get_int(file, "gan.batch", &stored));
-    TRY(store_get_int(file, "gan.batch_step", &pace->step));
-    TRY(store_get_int(file, "gan.batch_images", &pace->images));
-    if (stored < 1 || stored > 65536 || pace->step < 0 || pace->images < 0)
-        return fail(ERR_DATA, "a batch of %lld", (long long)stored);
-    *batch = stored;
-    return OK;
+    TRY(store_get_int_in(file, "step", 0, CHECKPOINT_MOST_STEPS, &done));
+    TRY(store_get_int_in(file, "gan.batch_step", 0, done, &pace->step));
+    TRY(store_get_int_in(file, "gan.batch_images", 0, pace->step * PACE_MOST_BATCH, &pace->images));
+    return store_get_int_in(file, "gan.batch", 1, PACE_MOST_BATCH, batch);
 }

@@ -5,6 +5,7 @@
 #include "base/philox.h"
 #include "device/conv_library.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,16 +29,22 @@ int gan_store_range(struct store_writer *writer, const char *prefix, const struc
     return OK;
 }
 
-int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
-                   float *range)
+static int load_range_in(const struct store_file *file, const char *prefix, const struct net *net,
+                         struct store_range allowed, float *range)
 {
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
         char name[64];
         snprintf(name, sizeof name, "%s%s", prefix, p->name);
-        TRY(store_read_f32(file, name, p->dims, p->shape, range + p->offset));
+        TRY(store_read_f32_in(file, name, p->dims, p->shape, allowed, range + p->offset));
     }
     return OK;
+}
+
+int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
+                   float *range)
+{
+    return load_range_in(file, prefix, net, store_finite(), range);
 }
 
 static int store_list(struct store_writer *writer, const char *key, const int *values, int count)
@@ -54,10 +61,13 @@ static int load_list(const struct store_file *file, const char *key, int *values
     const char *text = store_get(file, key);
     for (int i = 0; i < count; i++) {
         char *end;
-        if (!text || !*text) return fail(ERR_DATA, "%s is missing or too short", key);
-        values[i] = (int)strtol(text, &end, 10);
-        if (end == text || values[i] < 1 || values[i] > 4096)
-            return fail(ERR_DATA, "%s: '%s' is no list of sizes", key, text);
+        if (!text || !*text)
+            return fail(ERR_DATA, "%s: metadata %s is missing or too short", store_path(file), key);
+        long number = strtol(text, &end, 10);
+        if (end == text || (*end && *end != ',') || number < 1 || number > 4096)
+            return fail(ERR_DATA, "%s: metadata %s: '%.60s' is no list of numbers in 1..4096",
+                        store_path(file), key, text);
+        values[i] = (int)number;
         text = *end ? end + 1 : end;
     }
     return OK;
@@ -75,25 +85,15 @@ static int store_design(const struct net_design *design, struct store_writer *wr
     return store_list(writer, "gan.blocks", design->blocks, design->stages);
 }
 
-static int load_int(const struct store_file *file, const char *key, int low, int high, int *value)
-{
-    int64_t number;
-    TRY(store_get_int(file, key, &number));
-    if (number < low || number > high)
-        return fail(ERR_DATA, "%s is %" PRId64 ", not %d to %d", key, number, low, high);
-    *value = (int)number;
-    return OK;
-}
-
 int gan_load_design(struct net_design *design, const struct store_file *file)
 {
     *design = (struct net_design){.channels = 3};
-    TRY(load_int(file, "gan.stages", 1, NET_MAX_STAGES, &design->stages));
-    TRY(load_int(file, "gan.base_width", 1, 4096, &design->base_w));
-    TRY(load_int(file, "gan.base_height", 1, 4096, &design->base_h));
-    TRY(load_int(file, "gan.z", 1, 4096, &design->z));
-    TRY(load_int(file, "gan.classes", 0, 1 << 20, &design->classes));
-    TRY(load_int(file, "gan.embedding", 0, 4096, &design->embedding));
+    TRY(store_get_int32_in(file, "gan.stages", 1, NET_MAX_STAGES, &design->stages));
+    TRY(store_get_int32_in(file, "gan.base_width", 1, 4096, &design->base_w));
+    TRY(store_get_int32_in(file, "gan.base_height", 1, 4096, &design->base_h));
+    TRY(store_get_int32_in(file, "gan.z", 1, 4096, &design->z));
+    TRY(store_get_int32_in(file, "gan.classes", 0, 1 << 20, &design->classes));
+    TRY(store_get_int32_in(file, "gan.embedding", 0, 4096, &design->embedding));
     TRY(load_list(file, "gan.widths", design->width, design->stages));
     return load_list(file, "gan.blocks", design->blocks, design->stages);
 }
@@ -101,11 +101,11 @@ int gan_load_design(struct net_design *design, const struct store_file *file)
 /* What a checkpoint holds of each range. */
 static const struct {
     const char *prefix; /* of the tensors' names */
-    bool d;
+    bool d, moments;    /* second moments: not below 0 */
 } ranges[GAN_RANGES] = {
-    [GAN_RANGE_G] = {"", false},       [GAN_RANGE_D] = {"", true},
-    [GAN_RANGE_G_V] = {"v.", false},   [GAN_RANGE_D_V] = {"v.", true},
-    [GAN_RANGE_EMA] = {"ema.", false},
+    [GAN_RANGE_G] = {"", false, false},       [GAN_RANGE_D] = {"", true, false},
+    [GAN_RANGE_G_V] = {"v.", false, true},    [GAN_RANGE_D_V] = {"v.", true, true},
+    [GAN_RANGE_EMA] = {"ema.", false, false},
 };
 
 static const struct net *range_net(const struct gan_core *core, int range)
@@ -148,14 +148,17 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
     const char *fingerprint = store_get(file, "gan.fingerprint");
     for (int i = 0; i < GAN_RANGES; i++) {
         enum gan_range range = (enum gan_range)i;
-        TRY(gan_load_range(file, ranges[i].prefix, range_net(core, i), gan_core_view(core, range)));
+        TRY(load_range_in(file, ranges[i].prefix, range_net(core, i),
+                          ranges[i].moments ? store_not_negative() : store_finite(),
+                          gan_core_view(core, range)));
         TRY(gan_core_push(core, range));
     }
-    TRY(store_get_double(file, "gan.v_missing_g", &core->g.v_missing));
-    TRY(store_get_double(file, "gan.v_missing_d", &core->d.v_missing));
-    TRY(store_get_double(file, "gan.augment_even", &progress->augment[0]));
-    TRY(store_get_double(file, "gan.augment_odd", &progress->augment[1]));
-    TRY(store_get_double(file, "gan.sign", &progress->sign));
+    const struct store_range share = {0, 1}, sign = {-2, 2};
+    TRY(store_get_double_in(file, "gan.v_missing_g", share, &core->g.v_missing));
+    TRY(store_get_double_in(file, "gan.v_missing_d", share, &core->d.v_missing));
+    TRY(store_get_double_in(file, "gan.augment_even", share, &progress->augment[0]));
+    TRY(store_get_double_in(file, "gan.augment_odd", share, &progress->augment[1]));
+    TRY(store_get_double_in(file, "gan.sign", sign, &progress->sign));
     if (!fingerprint || strtoull(fingerprint, NULL, 16) != progress->fingerprint)
         log_warning("the pictures are not those that this run began with");
     return OK;

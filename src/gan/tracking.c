@@ -3,7 +3,9 @@
 #include "base/error.h"
 #include "gan/state.h"
 #include "memory/plan.h"
+#include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
 #include <math.h>
 
@@ -65,9 +67,10 @@ int tracking_store(const struct gan_tracking *tracking, const struct net *genera
 int tracking_load(struct gan_tracking *tracking, const struct net *generator,
                   const struct store_file *file)
 {
-    if (store_get(file, "gan.rkid")) TRY(store_get_double(file, "gan.rkid", &tracking->rkid));
+    if (store_get(file, "gan.rkid"))
+        TRY(store_get_double_in(file, "gan.rkid", store_finite(), &tracking->rkid));
     if (!store_get(file, "gan.best_step")) return OK;
-    TRY(store_get_int(file, "gan.best_step", &tracking->best_step));
-    TRY(store_get_double(file, "gan.best_rkid", &tracking->best_rkid));
+    TRY(store_get_int_in(file, "gan.best_step", 1, CHECKPOINT_MOST_STEPS, &tracking->best_step));
+    TRY(store_get_double_in(file, "gan.best_rkid", store_finite(), &tracking->best_rkid));
     return gan_load_range(file, "best.", generator, tracking->best);
 }

@@ -16,6 +16,7 @@
 #include "run/schedule.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"
+#include "store/store_bounds.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -95,19 +96,21 @@ static int open_state(struct session *session)
     int code = checkpoint_latest(session->folder.path, &file, &step);
     if (code == ERR_INPUT) code = session_check_beginning(session); /* none yet */
     if (code < 0) return code;
-    int64_t task_finished = 0, pending = 0;
+    const struct store_range seconds = {0, 1e12};
+    bool task_finished = false, pending = false;
     if (file) {
         code = checkpoint_expect(file, session->task->name, "checkpoint");
         if (code == OK) code = session_check_checkpoint(session, file);
-        if (code == OK) code = store_get_double(file, "seconds", &session->seconds_before);
-        if (code == OK) code = store_get_int(file, "task_finished", &task_finished);
+        if (code == OK)
+            code = store_get_double_in(file, "seconds", seconds, &session->seconds_before);
+        if (code == OK) code = store_get_bool(file, "task_finished", &task_finished);
         if (code == OK && session->task->complete && store_get(file, "pending"))
-            code = store_get_int(file, "pending", &pending);
+            code = store_get_bool(file, "pending", &pending);
     }
     if (file && store_get(file, "memory.level")) { /* a run stays as small as it had to become */
-        int64_t level = 0;
-        if (code == OK) code = store_get_int(file, "memory.level", &level);
-        session->ladder.least_level = (int)level;
+        int *least = &session->ladder.least_level;
+        if (code == OK)
+            code = store_get_int32_in(file, "memory.level", 0, MEMORY_LEVELS - 1, least);
     }
     if (code == OK) code = open_task(session, file);
     session->saved_step = file ? step : -1;
@@ -115,8 +118,8 @@ static int open_state(struct session *session)
     store_close(file);
     if (code < 0) return code;
     session->total = session->task->steps(session->state);
-    session->report.finished = task_finished != 0;
-    session->report.pending = pending != 0;
+    session->report.finished = task_finished;
+    session->report.pending = pending;
     session->finished = task_finished || session->step >= session->total;
     return OK;
 }

@@ -8,11 +8,11 @@
 
 #include <math.h>
 
-void splat_growth_plan(struct splat_fit *fit)
+void splat_growth_plan(struct splat_fit *fit, int64_t max_steps)
 {
     const struct config_splat *c = &fit->config->splat;
     int64_t total = fit->model.capacity;
-    int64_t fitting = c->max_steps / (2 * (c->add_times + 1)); /* 0: too short to grow in */
+    int64_t fitting = max_steps / (2 * (c->add_times + 1)); /* 0: too short to grow in */
     bool grows = !c->disable_prog_optim && c->add_times > 0 && c->initial_ratio < 1 && fitting > 0;
     fit->grow_times = grows ? c->add_times : 0;
     fit->grow_first = grows ? (int64_t)llround((double)total * c->initial_ratio) : total;
@@ -122,10 +122,10 @@ int splat_grow(struct splat_fit *fit, int64_t step)
 {
     struct splat_model *model = &fit->model;
     if (fit->grown_at >= 0 || step == 0 || step % fit->grow_every) return OK;
-    int64_t turn = step / fit->grow_every;
+    int64_t turn = step / fit->grow_every, times = fit->grow_times;
+    bool last = turn >= times; /* later only where the plan is not the one of the steps so far */
     int64_t from = model->count, room = model->capacity - fit->grow_first;
-    int64_t to = fit->grow_first + room * turn / fit->grow_times;
-    bool last = turn == fit->grow_times;
+    int64_t to = last ? model->capacity : fit->grow_first + room * turn / times;
     if (to <= from) { /* a step that is run again after its memory failed comes here */
         if (last) fit->grown_at = step;
         return OK;

@@ -4,9 +4,10 @@
 
 #include "splat/fit.h"
 
-/* Sets grow_* from the config: how many Gaussians start and when more come. A run too short for
- * add_steps x add_times grows in its first half. */
-void splat_growth_plan(struct splat_fit *fit);
+/* Sets grow_* from the config: how many Gaussians start and when more come. A run of `max_steps`
+ * too short for add_steps x add_times grows in its first half. A checkpoint has its run's plan: it
+ * is made once, whatever max_steps the run is resumed with. */
+void splat_growth_plan(struct splat_fit *fit, int64_t max_steps);
 
 /* Sigma in pixels with which the final number of Gaussians covers the picture. */
 double splat_covering_sigma(const struct splat_fit *fit);

@@ -4,7 +4,9 @@
 #include "device/device.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,57 +70,74 @@ int splat_model_save(const struct splat_model *model, float *const *groups,
     return store_set(writer, "alpha", model->alpha ? "premultiplied" : "none");
 }
 
-static int read_bounded(const struct store_file *file, const char *key, int low, int high, int *out)
-{
-    int64_t value;
-    TRY(store_get_int(file, key, &value));
-    if (value < low || value > high)
-        return fail(ERR_DATA, "%s: metadata %s: %lld is outside %d..%d", store_path(file), key,
-                    (long long)value, low, high);
-    *out = (int)value;
-    return OK;
-}
+/* What a group's parameters may be. Training keeps positions within the picture and sigmas within
+ * bounds of their own; rounding and models of other makers may be a little outside. */
+#define SCALE_MOST 1e7 /* sigmas in pixels, or one over them; and one over this is the least */
+static const struct store_range group_ranges[SPLAT_GROUPS] = {
+    [SPLAT_XY] = {-1, 2},
+    [SPLAT_SCALE] = {-SCALE_MOST, SCALE_MOST}, /* see check_scales */
+    [SPLAT_ROT] = {-1e10, 1e10},
+    [SPLAT_FEAT] = {-FLT_MAX, FLT_MAX},
+};
 
-static bool metadata_is(const struct store_file *file, const char *key, const char *value)
+/* Metadata that is one of two words, the first of them where there is none. */
+static int read_word(const struct store_file *file, const char *key, const char *first,
+                     const char *second, bool *is_second)
 {
     const char *found = store_get(file, key);
-    return found && strcmp(found, value) == 0;
+    *is_second = found && strcmp(found, second) == 0;
+    if (!found || *is_second || strcmp(found, first) == 0) return OK;
+    return fail(ERR_DATA, "%s: metadata %s: '%.40s' is neither %s nor %s", store_path(file), key,
+                found, first, second);
 }
 
 int splat_model_describe(struct splat_model *model, const struct store_file *file)
 {
     enum { MAX_SIDE = 1 << 17 };
     *model = (struct splat_model){.gamma = 1, .sample_bits = 8};
-    TRY(read_bounded(file, "width", 1, MAX_SIDE, &model->width));
-    TRY(read_bounded(file, "height", 1, MAX_SIDE, &model->height));
-    TRY(read_bounded(file, "channels", 1, SPLAT_MAX_CHANNELS, &model->channels));
-    TRY(read_bounded(file, "topk", 0, SPLAT_MAX_TOPK, &model->blend.topk));
-    TRY(read_bounded(file, "sample_bits", 8, 32, &model->sample_bits));
-    TRY(store_get_double(file, "gamma", &model->gamma));
-    if (!(model->gamma > 0) || !isfinite(model->gamma))
-        return fail(ERR_DATA, "%s: metadata gamma is not above 0", store_path(file));
-    model->blend.additive = metadata_is(file, "blend", "additive");
-    model->sigma_scale = metadata_is(file, "scale", "sigma");
-    model->alpha = metadata_is(file, "alpha", "premultiplied");
+    const struct store_range gamma = {0.01, 100}; /* the config's */
+    TRY(store_get_int32_in(file, "width", 1, MAX_SIDE, &model->width));
+    TRY(store_get_int32_in(file, "height", 1, MAX_SIDE, &model->height));
+    TRY(store_get_int32_in(file, "channels", 1, SPLAT_MAX_CHANNELS, &model->channels));
+    TRY(store_get_int32_in(file, "topk", 0, SPLAT_MAX_TOPK, &model->blend.topk));
+    TRY(store_get_int32_in(file, "sample_bits", 8, 32, &model->sample_bits));
+    if (model->sample_bits != 8 && model->sample_bits != 16 && model->sample_bits != 32)
+        return fail(ERR_DATA, "%s: metadata sample_bits: %d is none of 8, 16 and 32",
+                    store_path(file), model->sample_bits);
+    TRY(store_get_double_in(file, "gamma", gamma, &model->gamma));
+    TRY(read_word(file, "blend", "normalised", "additive", &model->blend.additive));
+    TRY(read_word(file, "scale", "inverse", "sigma", &model->sigma_scale));
+    TRY(read_word(file, "alpha", "none", "premultiplied", &model->alpha));
     const struct store_tensor *xy = store_find(file, "xy");
     if (!xy || xy->dims != 2 || xy->shape[0] > INT32_MAX)
         return fail(ERR_DATA, "%s: no tensor xy of shape [N, 2]", store_path(file));
-    model->count = model->capacity = xy->shape[0];
+    int64_t count = model->count = model->capacity = xy->shape[0];
+    if (!store_get(file, "gaussians")) return OK;
+    return store_get_int_in(file, "gaussians", count, count, &model->count);
+}
+
+/* Training keeps scales away from 0. In models of other makers an inverse sigma may have crossed
+ * it: the sign means nothing, and at 0 the Gaussian has no end. A sigma of 0 would be no Gaussian.
+ */
+static int check_scales(const struct splat_model *model, const struct store_file *file,
+                        const float *scale, bool trained)
+{
+    if (!trained && !model->sigma_scale) return OK;
+    for (int64_t i = 0; i < 2 * model->count; i++)
+        if (!(fabs((double)scale[i]) >= 1 / SCALE_MOST))
+            return fail(ERR_DATA, "%s: tensor scale: %g, of Gaussian %lld, is below %g",
+                        store_path(file), (double)scale[i], (long long)(i / 2), 1 / SCALE_MOST);
     return OK;
 }
 
-int splat_model_read(const struct splat_model *model, const struct store_file *file,
+int splat_model_read(const struct splat_model *model, const struct store_file *file, bool trained,
                      float *const *groups)
 {
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         int64_t shape[2] = {model->count, splat_group_columns(model, g)};
-        TRY(store_read_f32(file, names[g], 2, shape, groups[g]));
-        for (int64_t i = 0; i < shape[0] * shape[1]; i++)
-            if (!isfinite(groups[g][i]))
-                return fail(ERR_DATA, "%s: tensor %s: value %lld is not finite", store_path(file),
-                            names[g], (long long)i);
+        TRY(store_read_f32_in(file, names[g], 2, shape, group_ranges[g], groups[g]));
     }
-    return OK;
+    return check_scales(model, file, groups[SPLAT_SCALE], trained);
 }
 
 int splat_model_open(struct splat_model *model, const char *path)
@@ -136,7 +155,7 @@ int splat_model_open(struct splat_model *model, const char *path)
         model->group[g] = p;
         p += model->count * splat_group_columns(model, g);
     }
-    code = splat_model_read(model, file, model->group);
+    code = splat_model_read(model, file, false, model->group);
 cleanup:
     store_close(file);
     if (code < 0) splat_model_close(model);

@@ -49,8 +49,9 @@ int splat_model_save(const struct splat_model *model, float *const *groups,
 int splat_model_describe(struct splat_model *model, const struct store_file *file);
 
 /* Copies the file's parameters into groups[] of at least that many rows. ERR_DATA when shapes do
- * not fit or a value is not finite. */
-int splat_model_read(const struct splat_model *model, const struct store_file *file,
+ * not fit or a value is out of its range. trained: by this program, which keeps scales away from 0.
+ */
+int splat_model_read(const struct splat_model *model, const struct store_file *file, bool trained,
                      float *const *groups);
 
 /* Opens the model, checkpoint or run folder at `path`: a model of its own. ERR_INPUT, ERR_DATA. */

@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "math/cosine.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
 void splat_schedule_init(struct splat_schedule *schedule)
 {
@@ -68,15 +69,14 @@ int splat_schedule_save(const struct splat_schedule *schedule, struct store_writ
     return store_set_int(writer, "schedule.finished", schedule->finished);
 }
 
-int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file)
+int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file,
+                        int64_t steps)
 {
-    int64_t finished;
-    TRY(store_get_double(file, "schedule.best_psnr", &schedule->best_psnr));
-    TRY(store_get_double(file, "schedule.best_ssim", &schedule->best_ssim));
-    TRY(store_get_int(file, "schedule.last_gain", &schedule->last_gain));
-    TRY(store_get_int(file, "schedule.decays", &schedule->decays));
-    TRY(store_get_double(file, "schedule.factor", &schedule->factor));
-    TRY(store_get_int(file, "schedule.finished", &finished));
-    schedule->finished = finished != 0;
-    return OK;
+    const struct store_range psnr = {-1e9, 1000}, ssim = {-1, 2}, factor = {0, 1};
+    TRY(store_get_double_in(file, "schedule.best_psnr", psnr, &schedule->best_psnr));
+    TRY(store_get_double_in(file, "schedule.best_ssim", ssim, &schedule->best_ssim));
+    TRY(store_get_int_in(file, "schedule.last_gain", 0, steps, &schedule->last_gain));
+    TRY(store_get_int_in(file, "schedule.decays", 0, INT32_MAX, &schedule->decays));
+    TRY(store_get_double_in(file, "schedule.factor", factor, &schedule->factor));
+    return store_get_bool(file, "schedule.finished", &schedule->finished);
 }

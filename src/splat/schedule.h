@@ -37,6 +37,8 @@ void splat_schedule_update(struct splat_schedule *schedule, const struct config_
 void splat_schedule_resize(struct splat_schedule *schedule, bool larger);
 
 int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer);
-int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file);
+/* steps: that are done. ERR_DATA. */
+int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file,
+                        int64_t steps);
 
 #endif

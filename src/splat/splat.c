@@ -131,7 +131,7 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     if (fit->way.work.size) splat_size_describe(fit, fit->way.work.size);
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
     if (!setup->resume) TRY_CLEANUP(check_start(fit, &from));
-    splat_growth_plan(fit);
+    splat_growth_plan(fit, fit->config->splat.max_steps);
     splat_schedule_init(&fit->schedule);
     fit->psnr = fit->ssim = (double)NAN;
     if (setup->forecast_only) {

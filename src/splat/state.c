@@ -1,15 +1,21 @@
 #include "splat/state.h"
 
 #include "base/error.h"
+#include "base/number.h"
+#include "config/config.h"
 #include "splat/init.h"
 #include "splat/size.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* max_steps is at most so much. */
+enum { SPLAT_MOST_STEPS = 1000000000 };
 
 int splat_state_save(struct splat_fit *fit, struct store_writer *writer)
 {
@@ -27,6 +33,8 @@ int splat_state_save(struct splat_fit *fit, struct store_writer *writer)
     TRY(store_set_int(writer, "updates", fit->updates));
     TRY(store_set_int(writer, "grown_at", fit->grown_at));
     TRY(store_set_int(writer, "grow_first", fit->grow_first));
+    TRY(store_set_int(writer, "grow_every", fit->grow_every));
+    TRY(store_set_int(writer, "grow_times", fit->grow_times));
     TRY(store_set_int(writer, "relocated_at", fit->relocated_at));
     TRY(store_set_double(writer, "psnr", fit->psnr));
     TRY(store_set_double(writer, "ssim", fit->ssim));
@@ -38,21 +46,56 @@ int splat_state_size(const struct splat_model *stored)
     return stored->width > stored->height ? stored->width : stored->height;
 }
 
+/* Steps that are done: no other number may be of a later one. */
+static int load_steps(const struct store_file *file, int64_t *steps)
+{
+    *steps = SPLAT_MOST_STEPS;
+    return store_get(file, "step") ? store_get_int_in(file, "step", 0, SPLAT_MOST_STEPS, steps)
+                                   : OK;
+}
+
+static int find_max_steps(void *context, const char *key, const char *stored, const char *current)
+{
+    (void)current;
+    if (strcmp(key, "splat.max_steps") == 0) (void)number_parse_int(stored, context);
+    return OK;
+}
+
+/* Checkpoints of older versions have no plan: it is that of the config they were written with. */
+static void derive_growth(struct splat_fit *fit, const struct store_file *file)
+{
+    const char *text = store_get(file, "config");
+    int64_t max_steps = fit->config->splat.max_steps;
+    if (text) (void)config_diff(text, fit->config, find_max_steps, &max_steps);
+    splat_growth_plan(fit, max_steps);
+}
+
+/* Of a plan only the number of its last Gaussian is not in the file: it is the config's. */
+static int load_growth(struct splat_fit *fit, const struct store_file *file, int64_t steps)
+{
+    if (store_get(file, "grow_every") || store_get(file, "grow_times")) {
+        TRY(store_get_int_in(file, "grow_every", 0, SPLAT_MOST_STEPS, &fit->grow_every));
+        TRY(store_get_int_in(file, "grow_times", 0, SPLAT_MOST_STEPS, &fit->grow_times));
+    } else {
+        derive_growth(fit, file);
+    }
+    bool grows = fit->grow_every > 0 && fit->grow_times > 0;
+    /* the config's, or of a start model */
+    TRY(store_get_int_in(file, "grow_first", 1, fit->model.count, &fit->grow_first));
+    return store_get_int_in(file, "grown_at", grows ? -1 : 0, steps, &fit->grown_at);
+}
+
 static int load_optimiser(struct splat_fit *fit, const struct store_file *file)
 {
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         char name[64];
         int64_t shape[2] = {fit->model.count, splat_group_columns(&fit->model, g)};
         snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
-        TRY(store_read_f32(file, name, 2, shape, fit->host.first[g]));
+        TRY(store_read_f32_in(file, name, 2, shape, store_finite(), fit->host.first[g]));
         snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
-        TRY(store_read_f32(file, name, 2, shape, fit->host.second[g]));
+        TRY(store_read_f32_in(file, name, 2, shape, store_not_negative(), fit->host.second[g]));
     }
-    const struct store_tensor *born = store_find(file, "born");
-    if (!born || born->type != TENSOR_I32 || born->dims != 1 || born->shape[0] != fit->model.count)
-        return fail(ERR_DATA, "no tensor born for %lld Gaussians", (long long)fit->model.count);
-    memcpy(fit->host.born, born->data, born->bytes);
-    return OK;
+    return store_read_i32_in(file, "born", fit->model.count, 0, fit->updates, fit->host.born);
 }
 
 bool splat_state_fits(const struct splat_model *stored, const struct splat_source *source)
@@ -63,36 +106,43 @@ bool splat_state_fits(const struct splat_model *stored, const struct splat_sourc
            stored->height == height;
 }
 
+static int load_numbers(struct splat_fit *fit, const struct store_file *file)
+{
+    const struct store_range psnr = {-INFINITY, 1000}, ssim = {-2, 2};
+    int64_t steps;
+    TRY(load_steps(file, &steps));
+    TRY(store_get_int32_in(file, "updates", 0, (int)steps, &fit->updates));
+    TRY(load_growth(fit, file, steps));
+    fit->relocated_at = 0; /* these three are not in the first version's */
+    fit->psnr = fit->ssim = (double)NAN;
+    if (store_get(file, "relocated_at"))
+        TRY(store_get_int_in(file, "relocated_at", 0, steps, &fit->relocated_at));
+    if (store_get(file, "psnr")) TRY(store_get_double_or_nan(file, "psnr", psnr, &fit->psnr));
+    if (store_get(file, "ssim")) TRY(store_get_double_or_nan(file, "ssim", ssim, &fit->ssim));
+    return splat_schedule_load(&fit->schedule, file, steps);
+}
+
 int splat_state_load(struct splat_fit *fit, const struct store_file *file)
 {
     struct splat_model stored;
-    int64_t updates;
     float least, most;
     TRY(splat_model_describe(&stored, file));
     if (!splat_state_fits(&stored, fit->source) || stored.channels != fit->model.channels ||
         stored.count > fit->model.capacity)
         return fail(ERR_DATA,
-                    "the checkpoint is of a picture of %dx%d with %d channels, not of "
+                    "%s: the checkpoint is of a picture of %dx%d with %d channels, not of "
                     "%dx%d with %d",
-                    stored.width, stored.height, stored.channels, fit->source->fit.width,
-                    fit->source->fit.height, fit->model.channels);
+                    store_path(file), stored.width, stored.height, stored.channels,
+                    fit->source->fit.width, fit->source->fit.height, fit->model.channels);
     fit->model.count = stored.count;
+    TRY(load_numbers(fit, file));
     TRY(splat_host_pull(fit, NULL));
-    TRY(splat_model_read(&fit->model, file, fit->host.group));
+    TRY(splat_model_read(&fit->model, file, true, fit->host.group));
     TRY(load_optimiser(fit, file));
     bool smaller = stored.width != fit->model.width || stored.height != fit->model.height;
     splat_sigma_bounds(fit, &least, &most);
     if (smaller) splat_size_carry(&fit->host, &fit->model, &stored, least, most);
     TRY(splat_host_push(fit, 0, fit->model.count));
-    TRY(store_get_int(file, "updates", &updates));
-    TRY(store_get_int(file, "grown_at", &fit->grown_at));
-    TRY(store_get_int(file, "grow_first",
-                      &fit->grow_first)); /* the config's, or of a start model */
-    if (store_get_int(file, "relocated_at", &fit->relocated_at) < 0) fit->relocated_at = 0;
-    fit->updates = (int32_t)updates;
-    if (store_get_double(file, "psnr", &fit->psnr) < 0) fit->psnr = (double)NAN;
-    if (store_get_double(file, "ssim", &fit->ssim) < 0) fit->ssim = (double)NAN;
-    TRY(splat_schedule_load(&fit->schedule, file));
     if (smaller) splat_schedule_resize(&fit->schedule, false);
     return OK;
 }

@@ -25,7 +25,7 @@ struct survey {
     const struct splat_blend *blend;
     const struct splat_target *target;
     struct gaussian_form *form;
-    int32_t *band_start; /* [bands + 1]: of the band's Gaussians in `member` */
+    int64_t *band_start; /* [bands + 1]: of the band's Gaussians in `member` */
     int32_t *member;
     float cut_power;
     int64_t *sum; /* [count] */
@@ -48,9 +48,9 @@ static void visit_pixels(const struct survey *s, struct row *row, int32_t i, int
     float dy = (float)y + 0.5f - g->my, middle = g->mx + g->slope * dy;
     float half = gaussian_row_half(g, s->cut_power, dy);
     float first = ceilf(middle - half - 0.5f), last = floorf(middle + half - 0.5f);
+    if (!(half >= 0) || !(last >= 0) || !(first < (float)s->view->width)) return;
     int x0 = first > 0 ? (int)first : 0;
     int x1 = last < (float)s->view->width ? (int)last : s->view->width - 1;
-    if (!(half >= 0) || !(last >= 0) || !(first < (float)s->view->width)) return;
     for (int x = x0; x <= x1; x++) {
         float dx = (float)x + 0.5f - g->mx;
         float power = gaussian_power_f32(g->A * dx * dx, g->B * dx, dy, g->C * dy * dy);
@@ -114,16 +114,16 @@ static void leave_out(const struct survey *s, struct row *row, int32_t i, int x,
 static void survey_row(const struct survey *s, struct row *row, int y)
 {
     size_t width = (size_t)s->view->width;
-    int from = s->band_start[y / BAND], to = s->band_start[y / BAND + 1];
+    int64_t from = s->band_start[y / BAND], to = s->band_start[y / BAND + 1];
     memset(row->best, 0, width * (size_t)s->blend->topk * sizeof(float));
     memset(row->color, 0, width * (size_t)s->view->channels * sizeof(float));
     for (size_t x = 0; x < width; x++)
         row->below[x] = SPLAT_DENOMINATOR;
-    for (int k = is_limited(s) ? from : to; k < to; k++)
+    for (int64_t k = is_limited(s) ? from : to; k < to; k++)
         visit_pixels(s, row, s->member[k], y, keep_best);
-    for (int k = from; k < to; k++)
+    for (int64_t k = from; k < to; k++)
         visit_pixels(s, row, s->member[k], y, add_up);
-    for (int k = from; k < to; k++)
+    for (int64_t k = from; k < to; k++)
         visit_pixels(s, row, s->member[k], y, leave_out);
 }
 
@@ -142,7 +142,7 @@ static bool bands_of(const struct survey *s, int64_t i, int *from, int *to)
 static int list_members(struct survey *s)
 {
     int bands = (s->view->height - 1) / BAND + 1, from, to;
-    int32_t *next = s->band_start;
+    int64_t *next = s->band_start;
     for (int64_t i = 0; i < s->view->count; i++)
         if (bands_of(s, i, &from, &to))
             for (int b = from; b <= to; b++)

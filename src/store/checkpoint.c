@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "store/store_bounds.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -164,7 +165,7 @@ static int open_step(const char *run_dir, int64_t step, struct store_file **file
     int64_t inside = -1;
     int code = store_open(file, path);
     if (code == OK) code = checkpoint_expect(*file, NULL, "checkpoint");
-    if (code == OK) code = store_get_int(*file, "step", &inside);
+    if (code == OK) code = store_get_int_in(*file, "step", 0, CHECKPOINT_MOST_STEPS, &inside);
     if (code == OK && inside != step)
         code = fail(ERR_DATA, "%s: holds step %" PRId64, path, inside);
     if (code < 0) {

@@ -11,6 +11,9 @@
 
 #include "store/safetensors.h"
 
+/* No run is longer: every task's steps are within it. */
+#define CHECKPOINT_MOST_STEPS ((int64_t)1000000000000)
+
 /* Sets the metadata above. */
 int checkpoint_describe(struct store_writer *writer, const char *kind, const char *task,
                         int64_t step, const char *config);

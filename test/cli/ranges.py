@@ -1,0 +1,169 @@
+"""Every number that a file holds, corrupted in turn, with checksums that are right.
+
+  ranges.py PROGRAM FILE KIND COMMAND...
+
+FILE is rewritten for each case and put back in the end; COMMAND (in which FILE takes part) must end
+with 65 and one line with FILE's name and the number's. KIND names the table of the file's numbers.
+Prints a line for each that fails, then "N cases, M failed"; a number that stands in no table fails.
+Standard library only.
+"""
+import json
+import re
+import struct
+import subprocess
+import sys
+import zlib
+
+NOT_FINITE = ('nan', '1e999')
+NO_NUMBER = ('', '1x')
+WHOLE = ('1.5', '-99999999999999999999', '9223372036854775807')
+
+
+def whole(*bad):
+    return NO_NUMBER + WHOLE + tuple(str(b) for b in bad)
+
+
+def real(*bad):
+    return NO_NUMBER + NOT_FINITE + tuple(str(b) for b in bad)
+
+
+def real_or_nan(*bad):
+    return NO_NUMBER + ('inf', '1e999') + tuple(str(b) for b in bad)
+
+
+# Metadata: what each key may not be.
+COMMON = {'step': None}  # in a checkpoint held against the file's name: see RUN
+SPLAT = {
+    'width': whole(0, -1, 131073), 'height': whole(0, -1, 131073), 'channels': whole(0, 65, -3),
+    'gaussians': whole(0, 59, 61, -1), 'topk': whole(-1, 33), 'sample_bits': whole(0, 7, 9, 64),
+    'gamma': real(0, -1, 0.001, 1e9), 'blend': ('x', ''), 'scale': ('x', ''), 'alpha': ('x', ''),
+}
+SPLAT_STATE = {
+    'updates': whole(-1, 2147483647, 2147483648, 4294967301), 'grown_at': whole(-2, 1000000001),
+    'grow_first': whole(0, -5, 61), 'grow_every': whole(-1, 1000000001), 'grow_times': whole(-1, 1000000001),
+    'relocated_at': whole(-1, 1000000001), 'psnr': real_or_nan(1e9), 'ssim': real_or_nan(3, -3),
+    'schedule.best_psnr': real(-1e10, 1e4), 'schedule.best_ssim': real(-2, 3),
+    'schedule.last_gain': whole(-1, 1000000001), 'schedule.decays': whole(-1, 3000000000),
+    'schedule.factor': real(-0.1, 1.1), 'schedule.finished': whole(2, -1),
+}
+RUN = {
+    'step': whole(-1, 999999999999999999), 'seconds': real(-1, 1e13), 'memory.level': whole(-1, 5, 99),
+    'task_finished': whole(2, -1),
+}
+GAN = {
+    'gan.stages': whole(0, -1, 99), 'gan.base_width': whole(0, -1, 4097), 'gan.base_height': whole(0, -1, 4097),
+    'gan.z': whole(0, -1, 4097), 'gan.classes': whole(-1, 2000000), 'gan.embedding': whole(-1, 4097),
+    'gan.widths': ('', 'x', '0', '16,-8,8', '16,99999999999,8', '16;8;8', '16'),
+    'gan.blocks': ('', 'x', '0,1,1', '1,-1,1', '1,99999999999,1'),
+}
+GAN_STATE = {
+    'gan.v_missing_g': real(-0.1, 1.1), 'gan.v_missing_d': real(-0.1, 1.1), 'gan.augment_even': real(-0.1, 1.1),
+    'gan.augment_odd': real(-0.1, 1.1), 'gan.sign': real(-3, 3), 'gan.batch': whole(0, -1, 65537),
+    'gan.batch_step': whole(-1, 1000000000001), 'gan.batch_images': whole(-1, 1000000000000000000),
+    'gan.owed': whole(-1, 1000000000001), 'gan.rkid': real(), 'gan.best_step': whole(0, -1, 1000000000001),
+    'gan.best_rkid': real(),
+}
+# Text, and what is there for other programs only.
+TEXT = {'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv',
+        'input', 'pending'}
+F = 'f'
+# Tensors by their names: what no element may be.
+SPLAT_TENSORS = {
+    r'xy': (F, ('nan', 'inf', -2, 3)), r'rot': (F, ('nan', 'inf', 1e20)), r'feat': (F, ('nan', '-inf')),
+    r'scale': (F, ('nan', 'inf', 1e20)),
+}
+STATE_TENSORS = {
+    r'scale': (F, ('nan', 'inf', 0, 1e20)), r'adam\.first\..*': (F, ('nan', 'inf')),
+    r'adam\.second\..*': (F, ('nan', 'inf', -1)), r'born': ('i', (-2147483648, -1, 2147483647)),
+}
+GAN_TENSORS = {r'(ema\.|best\.)?[gd]\..*': (F, ('nan', 'inf', '-inf'))}
+GAN_STATE_TENSORS = {r'v\.[gd]\..*': (F, ('nan', 'inf', -1))}
+
+KINDS = {
+    'splat-model': (SPLAT, SPLAT_TENSORS, {'step'}),
+    'splat-checkpoint': ({**SPLAT, **SPLAT_STATE, **RUN}, {**SPLAT_TENSORS, **STATE_TENSORS}, set()),
+    'gan-model': (GAN, GAN_TENSORS, {'step'}),
+    'gan-checkpoint': ({**GAN, **GAN_STATE, **RUN}, {**GAN_TENSORS, **GAN_STATE_TENSORS}, set()),
+}
+
+
+def read(path):
+    with open(path, 'rb') as file:
+        data = file.read()
+    size, = struct.unpack('<Q', data[:8])
+    header = json.loads(data[8:8 + size])
+    meta = header.pop('__metadata__')
+    tensors = {}
+    for name, t in header.items():
+        a, b = t['data_offsets']
+        tensors[name] = (t['dtype'], t['shape'], data[8 + size + a:8 + size + b])
+    return {k: v for k, v in meta.items() if not k.startswith('crc32')}, tensors
+
+
+def write(path, meta, tensors):
+    """As the program does: a CRC of each tensor, and at the front one of the header."""
+    header = {'__metadata__': {'crc32': '00000000', **meta}}
+    data = b''
+    for name, (dtype, shape, values) in tensors.items():
+        header['__metadata__']['crc32.' + name] = '%08x' % zlib.crc32(values)
+        header[name] = {'dtype': dtype, 'shape': shape, 'data_offsets': [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)
+    front = struct.pack('<Q', len(text)) + text
+    at = len(b'{"__metadata__":{"crc32":"') + 8
+    front = front[:at] + b'%08x' % zlib.crc32(front) + front[at + 8:]
+    with open(path, 'wb') as file:
+        file.write(front + data)
+
+
+def cases(kind, meta, tensors):
+    numbers, ranges, skipped = KINDS[kind]
+    for key in meta:
+        if key in numbers:
+            for value in numbers[key]:
+                yield key, value, {**meta, key: value}, tensors
+        elif key not in TEXT and key not in skipped:
+            yield key, None, None, None
+    for name, (dtype, shape, values) in tensors.items():
+        found = [v for pattern, v in ranges.items() if re.fullmatch(pattern, name)]
+        if not found or not values:
+            yield name, None, None, None
+            continue
+        form, bad = found[-1]
+        count = len(values) // 4
+        for k, value in enumerate(bad):
+            at = 4 * (0, count - 1, count // 2)[k % 3]
+            packed = struct.pack('<' + form, float(value) if form == F else value)
+            changed = {**tensors, name: (dtype, shape, values[:at] + packed + values[at + 4:])}
+            yield name, value, meta, changed
+
+
+def main(program, path, kind, command):
+    with open(path, 'rb') as file:
+        sound = file.read()
+    meta, tensors = read(path)
+    write(path, meta, tensors)
+    count = failed = 0
+    for name, value, changed, arrays in cases(kind, meta, tensors):
+        count += 1
+        if changed is None:
+            print('%s: stands in no table of ranges.py' % name)
+            failed += 1
+            continue
+        write(path, changed, arrays)
+        done = subprocess.run([program] + command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=600, check=False)
+        text = done.stderr.decode(errors='replace')
+        lines = [line for line in text.splitlines() if path.split('/')[-1] in line and name in line]
+        if done.returncode != 65 or not lines:
+            failed += 1
+            print('%s = %s: status %d: %s' % (name, value, done.returncode, text.strip()[-300:]))
+    with open(path, 'wb') as file:
+        file.write(sound)
+    print('%d cases, %d failed' % (count, failed))
+    return failed > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Every number in every file that is loaded, out of its range: status 65, and a line that names the
+# file and the number. ranges.py has the tables.
+. "$(dirname "$0")/lib.sh"
+
+if ! command -v python3 >/dev/null; then
+    skip "all of it: files are rewritten by python3, which is not here"
+    finish
+fi
+# corrupt FILE KIND COMMAND...
+corrupt() {
+    run 0 python3 "$root/test/cli/ranges.py" "$program" "$@"
+    if [ "$status" != 0 ]; then head -n 20 "$out"; fi
+    out_has ", 0 failed"
+}
+
+awk 'BEGIN { print "P3 24 18 255"
+    for (y = 0; y < 18; y++) for (x = 0; x < 24; x++) print (x * 9) % 256, (y * 13) % 256, (x * y) % 256 }' >a.ppm
+run 0 imgtrain train input_path=a.ppm -o fit num_gaussians=60 max_steps=100 eval_steps=20 device=cpu threads=1 \
+    video.enabled=false frames.count=0 checkpoint.every=15 checkpoint.keep=100 -q
+# stopped at step 30, while it grows
+find fit/checkpoints -name 'step-*' ! -name 'step-000000030.*' -exec rm {} +
+corrupt fit/model.safetensors splat-model render fit/model.safetensors -o none.png --device cpu
+corrupt fit/checkpoints/step-000000030.safetensors splat-checkpoint \
+    train input_path=a.ppm -o fit num_gaussians=60 max_steps=31 eval_steps=20 device=cpu threads=1 \
+    video.enabled=false frames.count=0 checkpoint.every=15 checkpoint.keep=100 -q --resume
+
+mkdir photos
+for i in 1 2 3 4 5 6 7 8; do
+    awk -v i=$i 'BEGIN { print "P3 16 16 255"
+        for (y = 0; y < 16; y++) for (x = 0; x < 16; x++)
+            print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
+done
+cat >gan.yaml <<'YAML'
+task: gan
+data: photos
+device: cpu
+threads: 1
+gan: {size: 16, widths: [16, 16, 16], images: 64, batch: 16, gamma: 1, samples: 4, augment_target: 0.5, eval_every: 2}
+eval_steps: 2
+frames: {count: 0}
+video: {enabled: false}
+checkpoint: {every: 2, keep: 100}
+YAML
+run 0 imgtrain train gan.yaml -o gan -q
+rm -f gan/checkpoints/step-000000004.safetensors
+corrupt gan/model.safetensors gan-model sample gan/model.safetensors -o none --seeds 0 --device cpu
+corrupt gan/checkpoints/step-000000002.safetensors gan-checkpoint train gan.yaml -o gan -q --resume
+finish
