@@ -1,5 +1,6 @@
 /* The packed cache of a data set. */
 #include "base/threads.h"
+#include "gan/dataset_cache.h"
 #include "gan_folder.h"
 
 /* ---- the cache ---- */
@@ -140,6 +141,38 @@ START_TEST(a_damaged_cache_is_made_again)
 }
 END_TEST
 
+/* A header of anybody's, with a checksum that is right: sizes of other pictures, or so large that
+ * their product is the file's size again. */
+START_TEST(sizes_are_checked)
+{
+    char path[512];
+    draw_many("x", 30);
+    struct dataset_options options = options_for(6, 4);
+    uint64_t first = fingerprint(&options);
+    cache_file(path, sizeof path);
+    for (int k = 0; k < 6; k++) {
+        struct dataset_header header;
+        int fd = open(path, O_RDWR);
+        ck_assert_int_eq(pread(fd, &header, sizeof header, 0), sizeof header);
+        uint32_t *const numbers[] = {&header.width, &header.height,  &header.count,
+                                     &header.width, &header.classes, &header.names_bytes};
+        const uint32_t bad[] = {4, 6, 29, 0x80000006, 1, 0xffffffff};
+        *numbers[k] = bad[k];
+        if (k == 0) header.height = 6; /* as many pixels */
+        if (k == 3) header.height = 0x80000004;
+        header.check = dataset_header_check(&header);
+        ck_assert_int_eq(pwrite(fd, &header, sizeof header, 0), sizeof header);
+        close(fd);
+        ck_assert_uint_eq(fingerprint(&options), first);
+        fd = open(path, O_RDONLY);
+        ck_assert_int_eq(pread(fd, &header, sizeof header, 0), sizeof header);
+        ck_assert_uint_eq(header.width, 6); /* it was made again */
+        ck_assert_uint_eq(header.height, 4);
+        close(fd);
+    }
+}
+END_TEST
+
 START_TEST(two_processes_and_kills)
 {
     char path[512];
@@ -218,6 +251,7 @@ Suite *gan_cache_suite(void)
     tcase_add_loop_test(tests, a_cache_is_kept_later, 0, 2);
     tcase_add_test(tests, changed_data_is_noticed);
     tcase_add_test(tests, a_damaged_cache_is_made_again);
+    tcase_add_test(tests, sizes_are_checked);
     tcase_add_test(tests, two_processes_and_kills);
     tcase_add_test(tests, stops_when_asked);
     tcase_add_test(tests, the_cache_folder);

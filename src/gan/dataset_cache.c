@@ -105,14 +105,26 @@ static bool pictures_are_whole(const struct dataset_cache *cache)
     return check.broken == 0;
 }
 
+/* Whether the sizes are those of this data set: checksums that are right do not make them so, and
+ * products of other sizes may overflow. */
+static bool sizes_are_right(const struct dataset_header *header,
+                            const struct dataset_options *options, const struct scan *scan)
+{
+    return header->width == (uint32_t)options->width &&
+           header->height == (uint32_t)options->height && header->count > 0 &&
+           header->count <= (uint32_t)scan->count && header->classes <= (uint32_t)scan->class_count;
+}
+
 /* Whether the mapped bytes are a sound cache of `key`; sets the pointers into them. */
-static bool is_sound(struct dataset_cache *cache, uint64_t key)
+static bool is_sound(struct dataset_cache *cache, uint64_t key,
+                     const struct dataset_options *options, const struct scan *scan)
 {
     struct dataset_header *header = &cache->header;
     if (cache->bytes < DATASET_HEADER_BYTES) return false;
     memcpy(header, cache->map, sizeof *header);
     if (memcmp(header->magic, "imgtds1", 8) != 0 || header->key != key) return false;
-    if (header->check != dataset_header_check(header) || header->count == 0) return false;
+    if (header->check != dataset_header_check(header)) return false;
+    if (!sizes_are_right(header, options, scan)) return false;
     struct dataset_offsets at = dataset_offsets(header);
     if (at.end != cache->bytes) return false;
     cache->pixels = cache->map + at.pixels;
@@ -138,11 +150,12 @@ static int map(struct dataset_cache *cache, int fd, const char *name)
 }
 
 /* True with the cache open; false with it closed when there is none or it is damaged. */
-static bool open_existing(struct dataset_cache *cache, const char *path, uint64_t key)
+static bool open_existing(struct dataset_cache *cache, const char *path, uint64_t key,
+                          const struct dataset_options *options, const struct scan *scan)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
-    bool sound = map(cache, fd, path) == OK && is_sound(cache, key);
+    bool sound = map(cache, fd, path) == OK && is_sound(cache, key, options, scan);
     futimens(fd, NULL); /* keeps it from being removed as unused */
     close(fd);
     if (sound) cache->path = string_format("%s", path);
@@ -161,7 +174,7 @@ static int build_unnamed(struct dataset_cache *cache, int fd, const char *name, 
     *cache = (struct dataset_cache){.unnamed = true, .fd = fd};
     int code = dataset_build(fd, name, key, options, scan);
     if (code == OK) code = map(cache, fd, name);
-    if (code == OK && !is_sound(cache, key))
+    if (code == OK && !is_sound(cache, key, options, scan))
         code = fail(ERR_INTERNAL, "the cache that was just made is not sound");
     if (code < 0) dataset_cache_close(cache);
     return code;
@@ -307,13 +320,13 @@ static int build_locked(struct dataset_cache *cache, const char *path, uint64_t 
 {
     int fd = lock(path, options);
     if (fd < 0 && fd != NO_LOCK) return fd;
-    if (fd >= 0 && file_exists(path) && open_existing(cache, path, key)) {
+    if (fd >= 0 && file_exists(path) && open_existing(cache, path, key, options, scan)) {
         unlock(fd, path);
         return OK;
     }
     if (fd >= 0) tidy(options->cache_dir, path);
     int code = build_file(path, key, options, scan);
-    if (code == OK && !open_existing(cache, path, key))
+    if (code == OK && !open_existing(cache, path, key, options, scan))
         code = fail(ERR_IO, "%s: cannot be read back", path);
     unlock(fd, path);
     return code;
@@ -327,7 +340,8 @@ static int open_in(struct dataset_cache *cache, uint64_t key, const struct datas
         cache_path(options->cache_dir, key, (uint32_t)options->width, (uint32_t)options->height);
     if (!path) return ERR_SYSTEM;
     int code = OK;
-    if (!open_existing(cache, path, key)) code = build_locked(cache, path, key, options, scan);
+    if (!open_existing(cache, path, key, options, scan))
+        code = build_locked(cache, path, key, options, scan);
     free(path);
     return code;
 }

@@ -32,7 +32,6 @@ def real_or_nan(*bad):
 
 
 # Metadata: what each key may not be.
-COMMON = {'step': None}  # in a checkpoint held against the file's name: see RUN
 SPLAT = {
     'width': whole(0, -1, 131073), 'height': whole(0, -1, 131073), 'channels': whole(0, 65, -3),
     'gaussians': whole(0, 59, 61, -1), 'topk': whole(-1, 33), 'sample_bits': whole(0, 7, 9, 64),
@@ -61,11 +60,15 @@ GAN_STATE = {
     'gan.augment_odd': real(-0.1, 1.1), 'gan.sign': real(-3, 3), 'gan.batch': whole(0, -1, 65537),
     'gan.batch_step': whole(-1, 1000000000001), 'gan.batch_images': whole(-1, 1000000000000000000),
     'gan.owed': whole(-1, 1000000000001), 'gan.rkid': real(), 'gan.best_step': whole(0, -1, 1000000000001),
-    'gan.best_rkid': real(),
+    'gan.best_rkid': real(), 'gan.pending': whole(0, -1, 1000000000001), 'pending': whole(2, -1),
+    **{'gan.report.' + name: real() for name in ('loss_d', 'loss_g', 'r1', 'r2', 'score_real', 'score_fake', 'units',
+                                                 'gamma', 'lr', 'augment', 'gap')},
 }
 # Text, and what is there for other programs only.
-TEXT = {'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv',
-        'input', 'pending'}
+TEXT = {'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv'}
+# What a checkpoint has besides where a measurement was stopped; and what older ones have instead.
+PENDING = {'pending': '1', 'gan.pending': '2', **{k: '0' for k in GAN_STATE if k.startswith('gan.report.')}}
+OWED = {'gan.owed': '2'}
 F = 'f'
 # Tensors by their names: what no element may be.
 SPLAT_TENSORS = {
@@ -83,7 +86,10 @@ KINDS = {
     'splat-model': (SPLAT, SPLAT_TENSORS, {'step'}),
     'splat-checkpoint': ({**SPLAT, **SPLAT_STATE, **RUN}, {**SPLAT_TENSORS, **STATE_TENSORS}, set()),
     'gan-model': (GAN, GAN_TENSORS, {'step'}),
-    'gan-checkpoint': ({**GAN, **GAN_STATE, **RUN}, {**GAN_TENSORS, **GAN_STATE_TENSORS}, set()),
+    # resumed with the config's design; sampled with the file's, and its averaged generator alone
+    'gan-checkpoint': ({**GAN_STATE, **RUN}, {**GAN_TENSORS, **GAN_STATE_TENSORS}, set(GAN)),
+    'gan-checkpoint-sampled': (GAN, {r'ema\.g\..*': GAN_TENSORS[r'(ema\.|best\.)?[gd]\..*'],
+                                     r'(v\.|best\.)?[gd]\..*': (F, ())}, {*GAN_STATE, *RUN}),
 }
 
 
@@ -125,6 +131,10 @@ def cases(kind, meta, tensors):
                 yield key, value, {**meta, key: value}, tensors
         elif key not in TEXT and key not in skipped:
             yield key, None, None, None
+    for more in (PENDING, OWED) if 'gan.pending' in numbers else ():
+        for key in more:
+            for value in numbers[key]:
+                yield key, value, {**meta, **more, key: value}, tensors
     for name, (dtype, shape, values) in tensors.items():
         found = [v for pattern, v in ranges.items() if re.fullmatch(pattern, name)]
         if not found or not values:

@@ -46,4 +46,6 @@ run 0 imgtrain train gan.yaml -o gan -q
 rm -f gan/checkpoints/step-000000004.safetensors
 corrupt gan/model.safetensors gan-model sample gan/model.safetensors -o none --seeds 0 --device cpu
 corrupt gan/checkpoints/step-000000002.safetensors gan-checkpoint train gan.yaml -o gan -q --resume
+corrupt gan/checkpoints/step-000000002.safetensors gan-checkpoint-sampled \
+    sample gan/checkpoints/step-000000002.safetensors -o none --seeds 0 --device cpu
 finish
