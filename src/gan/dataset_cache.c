@@ -355,7 +355,7 @@ static int open_without(struct dataset_cache *cache, uint64_t key,
         char *path =
             cache_path(options->look_dir, key, (uint32_t)options->width, (uint32_t)options->height);
         if (!path) return ERR_SYSTEM;
-        found = open_existing(cache, path, key);
+        found = open_existing(cache, path, key, options, scan);
         free(path);
     }
     return found ? OK : build_for_now(cache, key, options, scan);
