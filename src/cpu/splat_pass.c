@@ -184,7 +184,8 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
         *inverse[TILE];
     for (int r = 0; r < TILE; r++) {
         int y = y0 + r;
-        blended[r] = y < scene->height ? thread->blended + r * scene->pitch : thread->zero_row;
+        bool stored = y < scene->height && thread->blended; /* only where there are gradients */
+        blended[r] = stored ? thread->blended + r * scene->pitch : thread->zero_row;
         threshold[r] = splat_ring_row(scene, thread->threshold, 0, y);
         inverse[r] = splat_ring_row(scene, thread->inverse, 0, y);
         for (int c = 0; c < scene->channels; c++)
