@@ -1,6 +1,8 @@
 /* The checkpoints of a run: which is the newest, which go. */
 #include "store_files.h"
 
+#include <sys/resource.h>
+
 /* ---- checkpoints ---- */
 
 static void write_step(int64_t step, int keep)
@@ -71,9 +73,62 @@ START_TEST(prunes_only_what_is_old)
     ck_assert_int_eq(latest(), 4000);
     write_step(4500, 1); /* the run went on from 4000: 5000 is of no use any more */
     assert_steps(1, (int64_t[]){4500});
+    ck_assert_int_eq(checkpoint_rejected(folder), 1); /* but not gone */
     ck_assert_int_eq(latest(), 4500);
     write_step(4600, 0); /* what was just written is never removed */
     assert_steps(1, (int64_t[]){4600});
+}
+END_TEST
+
+/* What is damaged is renamed when the run goes on from an older one, and never overwritten. */
+START_TEST(damaged_ones_are_kept)
+{
+    log_set_level(LOG_ERROR);
+    for (int i = 1; i <= 3; i++) {
+        struct store_file *file;
+        int64_t step = 0;
+        write_step(1, 9);
+        write_step(2, 9);
+        damage(2);
+        ck_assert_int_eq(latest(), 1);
+        ck_assert_int_eq(checkpoint_rejected(folder), i - 1); /* looking changes nothing */
+        ck_assert_int_eq(checkpoint_resume(folder, &file, &step), OK);
+        ck_assert_int_eq(step, 1);
+        store_close(file);
+        ck_assert_int_eq(checkpoint_rejected(folder), i);
+        assert_steps(1, (int64_t[]){1});
+    }
+    damage(1); /* none is sound: nothing is renamed, as the next start would begin anew */
+    struct store_file *file;
+    int64_t step = 0;
+    ck_assert_int_eq(checkpoint_resume(folder, &file, &step), ERR_DATA);
+    ck_assert_int_eq(checkpoint_rejected(folder), 3);
+    assert_steps(1, (int64_t[]){1});
+}
+END_TEST
+
+/* No descriptor is free for a moment: the checkpoint is neither damaged nor missing. */
+START_TEST(not_opened_is_not_damaged)
+{
+    struct store_file *file;
+    int64_t step;
+    write_step(1, 9);
+    write_step(2, 9);
+    struct rlimit before, none;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(0);
+    close(next);
+    for (int room = 0; room < 2; room++) {
+        none = before;
+        none.rlim_cur = (rlim_t)(next + room);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+        int code = checkpoint_resume(folder, &file, &step);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+        ck_assert_int_eq(code, room ? OK : ERR_SYSTEM);
+        if (code == OK) ck_assert_int_eq(step, 2);
+        if (code == OK) store_close(file);
+    }
+    ck_assert_int_eq(latest(), 2);
 }
 END_TEST
 
@@ -131,6 +186,8 @@ Suite *checkpoint_suite(void)
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
     tcase_add_test(tests, newest_is_by_number);
     tcase_add_test(tests, prunes_only_what_is_old);
+    tcase_add_test(tests, damaged_ones_are_kept);
+    tcase_add_test(tests, not_opened_is_not_damaged);
     tcase_add_test(tests, leftovers_go_strangers_stay);
     tcase_add_test(tests, opens_file_or_run);
     suite_add_tcase(suite, tests);

@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include "base/error.h"
+#include "base/temporary.h"
 
 #include <check.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #undef fail /* Check's, of old */
@@ -105,17 +107,126 @@ START_TEST(atomic_write_fails)
 }
 END_TEST
 
-/* A temp file of a killed process that had our pid is no obstacle. */
-START_TEST(atomic_write_over_leftover)
+static void write_in_folder(const char *name)
 {
-    char temporary[160];
-    snprintf(temporary, sizeof temporary, "%s.tmp%ld", path, (long)getpid());
-    int fd = open(temporary, O_WRONLY | O_CREAT, 0444);
+    char full[400];
+    snprintf(full, sizeof full, "%s/%s", folder, name);
+    int fd = open(full, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     ck_assert_int_ge(fd, 0);
     close(fd);
-    ck_assert_int_eq(file_write_atomic(path, "new", 3, false), OK);
-    assert_content("new");
+}
+
+/* Two writers of one path never share a name, although here even the process is the same; what one
+ * of them writes is told from what a killed process left. */
+START_TEST(temporary_names)
+{
+    struct file_atomic first, second;
+    ck_assert_int_eq(file_atomic_open(&first, path, 0), OK);
+    ck_assert_int_eq(file_atomic_open(&second, path, 0), OK);
+    ck_assert_str_ne(first.temporary, second.temporary);
+    ck_assert(temporary_is_name(first.temporary));
+    int64_t pid = (int64_t)getpid();
+    char left[64];
+    snprintf(left, sizeof left, "file.tmp%lld", (long long)pid); /* of version 0.1.0 */
+    write_in_folder(left);
+    write_in_folder("file.tmp-elsewhere-1-0123456789ab");
+    write_in_folder("other.tmp-elsewhere-1-0123456789ab");
+    write_in_folder("file.tmp");
+    write_in_folder("file.tmp-mine");
+    temporary_clean_beside(path);
+    char full[160];
+    snprintf(full, sizeof full, "%s/other.tmp-elsewhere-1-0123456789ab", folder);
+    ck_assert(file_exists(full));
+    temporary_clean(folder, NULL);
+    ck_assert(!file_exists(full));
+    ck_assert(file_exists(first.temporary) && file_exists(second.temporary));
+    ck_assert_int_eq(file_atomic_write(&first, "1", 1), OK);
+    ck_assert_int_eq(file_atomic_write(&second, "2", 1), OK);
+    ck_assert_int_eq(file_atomic_commit(&first, true), OK);
+    assert_content("1");
+    ck_assert_int_eq(file_atomic_commit(&second, true), OK);
+    assert_content("2");
+    char command[200];
+    snprintf(command, sizeof command,
+             "test \"$(ls -A '%s' | tr '\\n' ' ')\" = 'file file.tmp file.tmp-mine '", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+/* The longest name that a file can have, in letters of two bytes. */
+START_TEST(temporary_of_a_long_name)
+{
+    char name[300] = "x", full[400];
+    while (strlen(name) < 255)
+        strcat(name, "\xc3\xa4");
+    snprintf(full, sizeof full, "%s/%s", folder, name);
+    struct file_atomic file;
+    ck_assert_int_eq(file_atomic_open(&file, full, 0), OK);
+    const char *end = strstr(file.temporary, ".tmp-");
+    ck_assert_int_eq((unsigned char)end[-2], 0xC3);
+    ck_assert_int_eq(file_atomic_commit(&file, true), OK);
+    ck_assert(file_exists(full));
+}
+END_TEST
+
+/* A signal that ends the process takes its temporary files with it, and still ends it. */
+START_TEST(temporary_goes_with_a_signal)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGABRT};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct file_atomic file;
+            signal(numbers[i], SIG_DFL);
+            if (file_atomic_open(&file, path, 1000) == OK) raise(numbers[i]);
+            _exit(99);
+        }
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFSIGNALED(status));
+        ck_assert_int_eq(WTERMSIG(status), numbers[i]);
+    }
+    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
     assert_alone();
+}
+END_TEST
+
+START_TEST(codes_of_errno)
+{
+    static const struct {
+        int number, code;
+    } cases[] = {{EIO, ERR_IO},        {ESTALE, ERR_IO},     {ENOSPC, ERR_IO},
+                 {EDQUOT, ERR_IO},     {EMFILE, ERR_SYSTEM}, {ENFILE, ERR_SYSTEM},
+                 {ENOMEM, ERR_SYSTEM}, {EACCES, ERR_ACCESS}, {EROFS, ERR_ACCESS},
+                 {ENOENT, ERR_INPUT},  {ENOTDIR, ERR_INPUT}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        errno = cases[i].number;
+        ck_assert_int_eq(fail_errno(ERR_INPUT, "x"), cases[i].code);
+    }
+    errno = ENOSPC;
+    ck_assert_int_eq(fail_errno(ERR_DEVICE_MEMORY, "x"), ERR_DEVICE_MEMORY);
+}
+END_TEST
+
+START_TEST(own_files_are_regular)
+{
+    char link_path[160], fifo[160];
+    int fd;
+    snprintf(link_path, sizeof link_path, "%s/link", folder);
+    snprintf(fifo, sizeof fifo, "%s/fifo", folder);
+    ck_assert_int_eq(symlink("file", link_path), 0);
+    ck_assert_int_eq(file_open_own(link_path, O_RDWR | O_CREAT, ERR_OUTPUT, &fd), ERR_ACCESS);
+    ck_assert_int_eq(fd, -1);
+    ck_assert(!file_exists(path)); /* nothing was made at its end */
+    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(file_open_own(link_path, O_RDONLY, ERR_INPUT, &fd), ERR_ACCESS);
+    ck_assert_int_eq(mkfifo(fifo, 0666), 0);
+    ck_assert_int_eq(file_open_own(fifo, O_WRONLY, ERR_OUTPUT, &fd), ERR_OUTPUT);
+    ck_assert_int_eq(file_open_own(fifo, O_RDONLY, ERR_INPUT, &fd), ERR_DATA);
+    ck_assert_int_eq(file_open_own(folder, O_RDONLY, ERR_INPUT, &fd), ERR_DATA);
+    ck_assert_int_eq(file_open_own("/nonexistent", O_RDONLY, ERR_INPUT, &fd), ERR_INPUT);
+    ck_assert_int_eq(file_open_own(path, O_RDWR, ERR_OUTPUT, &fd), OK);
+    close(fd);
 }
 END_TEST
 
@@ -170,7 +281,11 @@ Suite *file_suite(void)
     tcase_add_checked_fixture(tests, enter_folder, leave_folder);
     tcase_add_test(tests, atomic_write);
     tcase_add_test(tests, atomic_write_fails);
-    tcase_add_test(tests, atomic_write_over_leftover);
+    tcase_add_test(tests, temporary_names);
+    tcase_add_test(tests, temporary_of_a_long_name);
+    tcase_add_test(tests, temporary_goes_with_a_signal);
+    tcase_add_test(tests, codes_of_errno);
+    tcase_add_test(tests, own_files_are_regular);
     tcase_add_test(tests, whole_reads);
     tcase_add_test(tests, folders);
     suite_add_tcase(suite, tests);

@@ -20,6 +20,51 @@ int fail(int code, const char *format, ...)
     return code;
 }
 
+/* What the system says of itself outweighs what the caller was about. So a file that cannot be
+ * opened now is never taken for one that is missing or damaged. */
+static int code_of_errno(int code, int number)
+{
+    if (code == ERR_DEVICE_MEMORY) return code;
+    switch (number) {
+    case EACCES:
+    case EPERM:
+    case EROFS: return ERR_ACCESS;
+    case ENOMEM:
+    case ENOBUFS:
+    case EMFILE:
+    case ENFILE: return ERR_SYSTEM;
+    case EIO:
+    case ENOSPC: /* of inodes too */
+    case EDQUOT:
+    case ESTALE:
+    case EINTR:
+    case EAGAIN:
+    case EBUSY:
+    case ENXIO:
+    case ENODEV:
+    case ENOMEDIUM:
+    case EREMOTEIO:
+    case ENOLINK:
+    case ECOMM:
+    case EPROTO:
+    case ETIMEDOUT:
+    case ECONNREFUSED:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case ENOTCONN:
+    case ESHUTDOWN:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENETRESET:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case EBADMSG:
+    case EUCLEAN:
+    case EHWPOISON: return ERR_IO;
+    default: return code;
+    }
+}
+
 int fail_errno(int code, const char *format, ...)
 {
     int number = errno;
@@ -28,7 +73,7 @@ int fail_errno(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (number == EACCES || number == EPERM || number == EROFS) code = ERR_ACCESS;
+    code = code_of_errno(code, number);
     return fail(code, "%s: %s", text, strerror(number));
 }
 

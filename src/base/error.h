@@ -23,7 +23,9 @@ enum error_code {
 /* Sets this thread's message (printf style; one line, no trailing newline) and returns `code`. */
 int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Like fail() with ": strerror(errno)" appended; EACCES, EPERM and EROFS become ERR_ACCESS. */
+/* Like fail() with ": strerror(errno)" appended. Where errno tells more than `code`, it decides:
+ * ERR_ACCESS for EACCES, EPERM and EROFS; ERR_SYSTEM for ENOMEM, EMFILE and ENFILE; ERR_IO for a
+ * disk or a network that fails or is full. (ERR_DEVICE_MEMORY stays.) */
 int fail_errno(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "PREFIX: " before the message that is already set, and returns `code`. */

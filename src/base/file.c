@@ -1,6 +1,8 @@
 #include "base/file.h"
 
 #include "base/error.h"
+#include "base/retry.h"
+#include "base/temporary.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,16 +34,52 @@ char *path_join(const char *dir, const char *name)
     return string_format(n && dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
 }
 
+/* What cannot be looked at for the moment counts as there: opening it tells why. */
 bool file_exists(const char *path)
 {
     struct stat info;
-    return stat(path, &info) == 0;
+    if (retry_stat(path, &info) == 0) return true;
+    return errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG;
 }
 
 bool file_is_dir(const char *path)
 {
     struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    return retry_stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+int file_sync_folder(const char *path)
+{
+    int fd = retry_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0 && errno == EACCES) return OK; /* one that may be written to but not listed */
+    int code = OK;
+    if (fd < 0 || (retry_fsync(fd) != 0 && errno != EINVAL && errno != EBADF))
+        code = fail_errno(ERR_IO, "sync %s", path);
+    if (fd >= 0) retry_close(fd);
+    return code;
+}
+
+/* The folder that `path` is an entry of. */
+static int sync_folder_of(const char *path)
+{
+    char *copy = string_format("%s", path);
+    if (!copy) return ERR_SYSTEM;
+    size_t n = strlen(copy);
+    while (n > 1 && copy[n - 1] == '/')
+        copy[--n] = '\0';
+    char *slash = strrchr(copy, '/');
+    if (slash) slash[slash == copy] = '\0';
+    int code = file_sync_folder(slash ? copy : ".");
+    free(copy);
+    return code;
+}
+
+int file_make_dir(const char *path, bool *existed)
+{
+    *existed = retry_mkdir(path) != 0;
+    if (!*existed) return sync_folder_of(path);
+    if (errno == EEXIST) return OK;
+    return fail_errno(ERR_OUTPUT, "create folder %s", path);
 }
 
 int file_make_dirs(const char *path)
@@ -53,8 +91,10 @@ int file_make_dirs(const char *path)
         if (*p != '/' && *p != '\0') continue;
         char kept = *p;
         *p = '\0';
-        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && file_is_dir(copy)))
-            code = fail_errno(ERR_OUTPUT, "create folder %s", copy);
+        bool existed = file_is_dir(copy);
+        if (!existed) code = file_make_dir(copy, &existed);
+        if (code == OK && existed && !file_is_dir(copy))
+            code = fail(ERR_OUTPUT, "create folder %s: %s", copy, strerror(EEXIST));
         *p = kept;
         if (kept == '\0') break;
     }
@@ -62,12 +102,75 @@ int file_make_dirs(const char *path)
     return code;
 }
 
+DIR *file_open_folder(const char *path, bool follow)
+{
+    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
+    int fd = retry_open(path, flags, 0);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (fd >= 0 && !folder) {
+        int error = errno;
+        retry_close(fd);
+        errno = error;
+    }
+    return folder;
+}
+
+int file_next_name(DIR *folder, const char *path, const char **name)
+{
+    errno = 0;
+    struct dirent *entry = readdir(folder);
+    *name = entry ? entry->d_name : NULL;
+    if (entry) return 1;
+    return errno == 0 ? 0 : fail_errno(ERR_IO, "list %s", path);
+}
+
+static bool is_link(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+}
+
+int file_check_own_folder(const char *path)
+{
+    if (!is_link(path)) return OK;
+    return fail(ERR_ACCESS, "%s is a link: links within a run folder are not followed", path);
+}
+
+int file_open_own(const char *path, int flags, int code, int *fd)
+{
+    struct stat info;
+    *fd = retry_open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+    if (*fd < 0 && errno == ELOOP && is_link(path))
+        return fail(ERR_ACCESS, "%s is a link: links within a run folder are not followed", path);
+    bool pipe = *fd < 0 && errno == ENXIO && lstat(path, &info) == 0 && !S_ISREG(info.st_mode);
+    if (*fd < 0 && !pipe) return fail_errno(code, "open %s", path);
+    if (!pipe && fstat(*fd, &info) != 0)
+        code = fail_errno(ERR_IO, "stat %s", path);
+    else if (pipe || !S_ISREG(info.st_mode))
+        code = fail(code == ERR_INPUT ? ERR_DATA : code, "%s is not a regular file", path);
+    else
+        return OK;
+    if (*fd < 0) return code;
+    retry_close(*fd);
+    *fd = -1;
+    return code;
+}
+
 int file_read(const char *path, size_t limit, uint8_t **data, size_t *bytes)
 {
     *data = NULL;
     *bytes = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = retry_open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0) return fail_errno(ERR_INPUT, "open %s", path);
+    int code = file_read_open(fd, path, limit, data, bytes);
+    retry_close(fd);
+    return code;
+}
+
+int file_read_open(int fd, const char *path, size_t limit, uint8_t **data, size_t *bytes)
+{
+    *data = NULL;
+    *bytes = 0;
     int code = OK;
     uint8_t *buffer = NULL;
     struct stat info;
@@ -119,7 +222,6 @@ int file_read(const char *path, size_t limit, uint8_t **data, size_t *bytes)
     buffer = NULL;
 cleanup:
     free(buffer);
-    close(fd);
     return code;
 }
 
@@ -127,7 +229,7 @@ int file_map(struct file_map *map, const char *path)
 {
     *map = (struct file_map){0};
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = retry_open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0) return fail_errno(ERR_INPUT, "open %s", path);
     int code = OK;
     if (fstat(fd, &info) != 0)
@@ -141,7 +243,7 @@ int file_map(struct file_map *map, const char *path)
         else
             *map = (struct file_map){data, (size_t)info.st_size};
     }
-    close(fd);
+    retry_close(fd);
     return code;
 }
 
@@ -162,7 +264,8 @@ int file_write_all(int fd, const void *data, size_t bytes, const char *name)
     while (bytes > 0) {
         ssize_t written = write(fd, p, bytes);
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return fail_errno(ERR_IO, "write %s", name);
+        if (written == 0) errno = ENOSPC;
+        if (written <= 0) return fail_errno(ERR_IO, "write %s", name);
         p += written;
         bytes -= (size_t)written;
     }
@@ -173,24 +276,16 @@ int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes)
 {
     *file = (struct file_atomic){.fd = -1};
     file->path = string_format("%s", path);
-    file->temporary = string_format("%s.tmp%ld", path, (long)getpid());
-    if (!file->path || !file->temporary) {
-        file_atomic_abort(file);
-        return ERR_SYSTEM;
-    }
-    unlink(file->temporary); /* left by a killed process that had our pid */
-    file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file->fd < 0) {
-        int code = fail_errno(ERR_OUTPUT, "create %s", path);
-        free(file->temporary);
-        file->temporary = NULL;
+    if (!file->path) return ERR_SYSTEM;
+    int code = temporary_create(path, &file->temporary, &file->fd);
+    if (code < 0) {
         file_atomic_abort(file);
         return code;
     }
-    int error = bytes ? posix_fallocate(file->fd, 0, (off_t)bytes) : 0;
+    int error = bytes ? retry_fallocate(file->fd, (off_t)bytes) : 0;
     if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO) {
         errno = error;
-        int code = fail_errno(ERR_IO, "write %s", path);
+        code = fail_errno(ERR_IO, "write %s", path);
         file_atomic_abort(file);
         return code;
     } /* any other answer: this file system cannot reserve space, which is no failure */
@@ -213,35 +308,40 @@ int file_atomic_write_at(struct file_atomic *file, size_t at, const void *data, 
     return fail_errno(ERR_IO, "write %s", file->path);
 }
 
-static int sync_folder(const char *path)
+/* A network disk may tell only when a descriptor is closed that data were lost. Ours stays open: it
+ * holds the lock on the temporary name. */
+static int close_copy(int fd)
 {
-    char *copy = string_format("%s", path);
-    if (!copy) return ERR_SYSTEM;
-    char *slash = strrchr(copy, '/');
-    if (slash) slash[slash == copy] = '\0';
-    int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = OK;
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) code = fail_errno(ERR_IO, "sync %s", copy);
-    if (fd >= 0) close(fd);
-    free(copy);
-    return code;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? 0 : retry_close(copy);
+}
+
+/* An interrupted rename may have been done before it is begun again. */
+static int rename_to(const struct file_atomic *file)
+{
+    struct stat ours, there;
+    if (retry_rename(file->temporary, file->path) == 0) return 0;
+    int error = errno;
+    if (error == ENOENT && fstat(file->fd, &ours) == 0 && lstat(file->path, &there) == 0 &&
+        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+        return 0;
+    errno = error;
+    return -1;
 }
 
 int file_atomic_commit(struct file_atomic *file, bool sync)
 {
     int code = OK;
     off_t end = lseek(file->fd, 0, SEEK_CUR);
-    if (end >= 0 && ftruncate(file->fd, end) != 0)
+    if (end >= 0 && retry_ftruncate(file->fd, end) != 0)
         TRY_CLEANUP(fail_errno(ERR_IO, "write %s", file->path));
-    if (sync && fsync(file->fd) != 0) TRY_CLEANUP(fail_errno(ERR_IO, "sync %s", file->path));
-    int closed = close(file->fd);
-    file->fd = -1;
-    if (closed != 0) TRY_CLEANUP(fail_errno(ERR_IO, "write %s", file->path));
-    if (rename(file->temporary, file->path) != 0)
-        TRY_CLEANUP(fail_errno(ERR_IO, "rename to %s", file->path));
+    if (sync && retry_fsync(file->fd) != 0) TRY_CLEANUP(fail_errno(ERR_IO, "sync %s", file->path));
+    if (close_copy(file->fd) != 0) TRY_CLEANUP(fail_errno(ERR_IO, "write %s", file->path));
+    if (rename_to(file) != 0) TRY_CLEANUP(fail_errno(ERR_IO, "rename to %s", file->path));
+    temporary_forget(file->temporary);
     free(file->temporary);
     file->temporary = NULL;
-    if (sync) TRY_CLEANUP(sync_folder(file->path));
+    if (sync) TRY_CLEANUP(sync_folder_of(file->path));
 cleanup:
     file_atomic_abort(file);
     return code;
@@ -249,11 +349,28 @@ cleanup:
 
 void file_atomic_abort(struct file_atomic *file)
 {
-    if (file->fd >= 0) close(file->fd);
-    if (file->temporary) unlink(file->temporary);
+    if (file->temporary && file->fd >= 0) unlink(file->temporary); /* while it is locked */
+    if (file->temporary) temporary_forget(file->temporary);
+    if (file->fd >= 0) retry_close(file->fd);
     free(file->temporary);
     free(file->path);
     *file = (struct file_atomic){.fd = -1};
+}
+
+int file_name_unnamed(int fd, const char *path)
+{
+    char *temporary = NULL;
+    if (retry_fsync(fd) != 0) return fail_errno(ERR_IO, "sync %s", path);
+    TRY(temporary_link(path, fd, &temporary));
+    int code = OK;
+    if (retry_rename(temporary, path) != 0) {
+        code = fail_errno(ERR_IO, "rename to %s", path);
+        unlink(temporary);
+    }
+    temporary_forget(temporary);
+    free(temporary);
+    retry_flock(fd, LOCK_UN);
+    return code < 0 ? code : sync_folder_of(path);
 }
 
 int file_write_atomic(const char *path, const void *data, size_t bytes, bool sync)

@@ -2,6 +2,7 @@
 #ifndef IMGTRAIN_BASE_FILE_H
 #define IMGTRAIN_BASE_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,15 +13,37 @@ char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* DIR/NAME in a new string (malloc); NULL with the message set when memory runs out. */
 char *path_join(const char *dir, const char *name);
 
+/* What cannot be looked at (a disk that fails, a folder without permission) counts as there. */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 
-/* Creates `path` and its missing parents (mode 0777 & ~umask). ERR_OUTPUT or ERR_ACCESS. */
+/* Creates `path` and its missing parents (mode 0777 & ~umask), each synced into the folder above.
+ * ERR_OUTPUT, ERR_ACCESS, ERR_IO. */
 int file_make_dirs(const char *path);
+/* The last one alone. *existed: whatever has that name was there before. */
+int file_make_dir(const char *path, bool *existed);
+
+/* The entries of a folder are on disk. ERR_IO. */
+int file_sync_folder(const char *path);
+
+/* opendir; follow: `path` may be a link. NULL with errno set. */
+DIR *file_open_folder(const char *path, bool follow);
+/* The next name in it: 1; 0 at the end, when *name is NULL; ERR_IO when the rest cannot be read. */
+int file_next_name(DIR *folder, const char *path, const char **name);
+
+/* Opens a file within a run folder, which may have come from somebody else: a regular one, never
+ * through a link, and without waiting for the other end of a pipe. `flags` as of open(); `code`
+ * when it cannot be opened for a reason of its own; ERR_ACCESS when it is a link; ERR_DATA instead
+ * of ERR_INPUT when it is no file. */
+int file_open_own(const char *path, int flags, int code, int *fd);
+/* ERR_ACCESS when the folder within a run folder is a link. */
+int file_check_own_folder(const char *path);
 
 /* Reads the whole file into *data (malloc, owned by the caller, one zero byte behind the end).
  * ERR_INPUT when it does not exist, ERR_DATA when larger than `limit` bytes, ERR_IO. */
 int file_read(const char *path, size_t limit, uint8_t **data, size_t *bytes);
+/* The same from where a descriptor stands; it stays open. */
+int file_read_open(int fd, const char *path, size_t limit, uint8_t **data, size_t *bytes);
 
 /* A file's bytes, mapped: its pages are the system's to keep or to drop. An empty file maps to
  * none. ERR_INPUT, ERR_DATA for what is no file, ERR_IO. */
@@ -33,8 +56,8 @@ void file_unmap(struct file_map *map);
 /* Gives back the memory of what was read so far; it can be read again. */
 void file_map_drop(const struct file_map *map);
 
-/* An atomic write: temp file in the same folder, space reserved, written, synced, renamed, folder
- * synced. Readers see the old file or the whole new one. */
+/* An atomic write: temp file in the same folder (base/temporary.h), space reserved, written,
+ * synced, renamed, folder synced. Readers see the old file or the whole new one. */
 struct file_atomic {
     int fd;
     char *path;      /* final name */
@@ -51,6 +74,10 @@ int file_atomic_write_at(struct file_atomic *file, size_t at, const void *data, 
 int file_atomic_commit(struct file_atomic *file, bool sync);
 /* Drops an open write; does nothing after a commit. */
 void file_atomic_abort(struct file_atomic *file);
+
+/* Gives a file without a name (O_TMPFILE) the name `path` on its own file system, synced, in place
+ * of what had it. Its descriptor stays open. ERR_OUTPUT where that cannot be, ERR_IO, ... */
+int file_name_unnamed(int fd, const char *path);
 
 /* The three of them in one call. */
 int file_write_atomic(const char *path, const void *data, size_t bytes, bool sync);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/retry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 /* File systems without unnamed files get one whose name is taken away at once. */
 static int open_unnamed(const char *dir)
 {
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = retry_open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return fd;
     char *path = string_format("%s/.imgtrain-XXXXXX", dir);
     if (!path) return -1;
@@ -26,7 +27,7 @@ static int open_unnamed(const char *dir)
 
 static int reserve(int fd, const char *dir, size_t bytes)
 {
-    int error = posix_fallocate(fd, 0, (off_t)bytes);
+    int error = retry_fallocate(fd, (off_t)bytes);
     if (error != ENOSPC && error != EDQUOT && error != EFBIG && error != EIO) return OK;
     errno = error;
     return fail_errno(ERR_IO, "%s: %zu bytes for the decoded picture", dir, bytes);
@@ -84,7 +85,7 @@ void scratch_free(struct scratch *scratch)
 {
     if (scratch->bytes && scratch->fd >= 0) {
         if (scratch->data) munmap((void *)(size_t)scratch->data, scratch->bytes);
-        close(scratch->fd);
+        retry_close(scratch->fd);
     }
     free(scratch->memory);
     *scratch = (struct scratch){.fd = -1};

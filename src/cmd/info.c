@@ -4,6 +4,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "store/checkpoint.h"
@@ -12,6 +13,7 @@
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -193,6 +195,7 @@ struct run_facts {
     struct store_file *checkpoint; /* the newest sound one, or NULL */
     int64_t step;
     int checkpoint_count;
+    int rejected_count; /* damaged ones that were renamed */
     bool has_model;
     int64_t model_step;  /* -1: unknown */
     int64_t video_bytes; /* -1: none */
@@ -205,9 +208,10 @@ struct run_facts {
 static bool is_locked(const char *run_dir)
 {
     char *path = path_join(run_dir, "lock");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
-    if (fd >= 0) close(fd);
+    int fd = -1;
+    if (path) file_open_own(path, O_RDONLY, ERR_INPUT, &fd);
+    bool locked = fd >= 0 && retry_flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0) retry_close(fd);
     free(path);
     return locked;
 }
@@ -216,7 +220,7 @@ static int count_frames(const char *run_dir)
 {
     int count = 0;
     char *path = path_join(run_dir, "frames");
-    DIR *dir = path ? opendir(path) : NULL;
+    DIR *dir = path ? file_open_folder(path, false) : NULL;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         size_t length = strlen(entry->d_name);
         count += length > 4 && strcmp(entry->d_name + length - 4, ".jpg") == 0;
@@ -233,9 +237,10 @@ static cJSON *last_metrics(const char *run_dir)
     char tail[TAIL + 1];
     cJSON *metrics = NULL;
     char *path = path_join(run_dir, "metrics.jsonl");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = -1;
+    if (path) file_open_own(path, O_RDONLY, ERR_INPUT, &fd);
     off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
-    ssize_t got = end > 0 ? pread(fd, tail, TAIL, end > TAIL ? end - TAIL : 0) : 0;
+    ssize_t got = end > 0 ? retry_pread(fd, tail, TAIL, end > TAIL ? end - TAIL : 0) : 0;
     while (got > 0 && !metrics) {
         while (got > 0 && tail[got - 1] != '\n')
             got--;
@@ -248,7 +253,7 @@ static cJSON *last_metrics(const char *run_dir)
             metrics = NULL;
         }
     }
-    if (fd >= 0) close(fd);
+    if (fd >= 0) retry_close(fd);
     free(path);
     return metrics;
 }
@@ -260,7 +265,7 @@ static void look_at_outputs(const char *run_dir, struct run_facts *facts)
     struct stat info;
     facts->model_step = facts->video_bytes = -1;
     if (model && file_exists(model)) {
-        facts->has_model = store_open(&file, model) == OK;
+        facts->has_model = store_open_own(&file, model) == OK;
         if (!facts->has_model) log_warning("%s", error_message());
     }
     if (facts->has_model && store_get_int(file, "step", &facts->model_step) < 0)
@@ -285,8 +290,9 @@ static int gather(const char *run_dir, struct run_facts *facts)
         return fail(ERR_INPUT, "%s: no run folder (no config.yaml, checkpoint or model)", run_dir);
     if (facts->checkpoint_count > 0) {
         int code = checkpoint_latest(run_dir, &facts->checkpoint, &facts->step);
-        if (code == ERR_SYSTEM) return code;
+        if (code < 0 && code != ERR_DATA && code != ERR_INPUT) return code;
     }
+    facts->rejected_count = checkpoint_rejected(run_dir);
     facts->running = is_locked(run_dir);
     facts->frames = count_frames(run_dir);
     facts->metrics = last_metrics(run_dir);
@@ -324,6 +330,9 @@ static void print_run(const char *run_dir, const struct run_facts *facts)
                facts->checkpoint_count);
     else
         printf("  %-12s %s\n", "checkpoint", facts->checkpoint_count ? "all broken" : "none");
+    if (facts->rejected_count)
+        printf("  %-12s %d damaged checkpoint%s, renamed to .bad\n", "set aside",
+               facts->rejected_count, facts->rejected_count == 1 ? "" : "s");
     if (facts->has_model)
         printf("  %-12s model.safetensors, step %" PRId64 "\n", "model", facts->model_step);
     printf("  %-12s %d\n", "frames", facts->frames);
@@ -342,8 +351,8 @@ static int json_run(const char *run_dir, const struct run_facts *facts)
     if (!metrics) return fail(ERR_SYSTEM, "out of memory");
     fputs("{\"run\": ", stdout);
     json_write_string(stdout, run_dir);
-    printf(", \"state\": \"%s\", \"checkpoints\": %d, \"frames\": %d", state_name(facts),
-           facts->checkpoint_count, facts->frames);
+    printf(", \"state\": \"%s\", \"checkpoints\": %d, \"bad_checkpoints\": %d, \"frames\": %d",
+           state_name(facts), facts->checkpoint_count, facts->rejected_count, facts->frames);
     printf(", \"model\": %s, \"video\": %s", facts->has_model ? "true" : "false",
            facts->video_bytes >= 0 ? "true" : "false");
     printf(", \"metrics\": %s, \"checkpoint\": ", metrics);

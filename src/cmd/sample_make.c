@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/temporary.h"
 #include "cmd/seed_list.h"
 #include "gan/sampler.h"
 #include "gan/seeds.h"
@@ -101,6 +102,7 @@ static int save_picture(const struct maker *m, const uint8_t *pixels, const char
 static int write_files(struct maker *m, const struct seed_list *list)
 {
     TRY(file_make_dirs(m->options->output));
+    temporary_clean(m->options->output, NULL);
     for (int first = 0, count; first < list->count; first += count) {
         TRY(make_batch(m, list, first, &count));
         for (int i = 0; i < count; i++) {
@@ -131,6 +133,7 @@ static int write_grid(struct maker *m, const struct seed_list *list, int columns
     struct image grid;
     TRY(image_create(&grid, columns * m->w * m->scale, rows * m->h * m->scale, 3, SAMPLE_U8));
     int code = fill_grid(m, list, columns, &grid);
+    if (code == OK) temporary_clean_beside(m->options->output);
     if (code == OK) code = image_save(&grid, m->options->output);
     image_free(&grid);
     if (code == OK) log_info("%s: %d pictures", m->options->output, list->count);
@@ -202,7 +205,11 @@ static int open_walk(struct maker *m, struct walk *walk, const struct seed_list 
         sampler_latent(m->sampler, list->seeds[i], walk->ends + (size_t)i * z);
     for (int i = 0; i < m->batch; i++) /* a walk stays within one class */
         m->labels[i] = m->label >= 0 ? m->label : seeds_class(m->sampler, list->seeds[0]);
-    if (!sample_is_video(output)) return file_make_dirs(output);
+    if (!sample_is_video(output)) {
+        TRY(file_make_dirs(output));
+        temporary_clean(output, NULL);
+        return OK;
+    }
     return video_encoder_open(&walk->encoder, output, m->w * m->scale, m->h * m->scale,
                               (int)m->options->fps, QUALITY);
 }

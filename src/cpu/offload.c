@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/retry.h"
 #include "device/device.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 static int open_nameless(const char *dir)
 {
     char path[4096];
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = retry_open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0) return fd;
     if ((size_t)snprintf(path, sizeof path, "%s/offload-XXXXXX", dir) >= sizeof path) return -1;
     fd = mkostemp(path, O_CLOEXEC);
@@ -37,12 +38,12 @@ int cpu_alloc_offload(struct device *device, size_t bytes, void **memory)
     if (bytes == 0) return OK;
     int fd = open_nameless(dir);
     if (fd < 0) return fail_errno(ERR_IO, "make a file in %s", dir);
-    errno = posix_fallocate(fd, 0, (off_t)bytes); /* a full disk shows now, not as a SIGBUS */
+    errno = retry_fallocate(fd, (off_t)bytes); /* a full disk shows now, not as a SIGBUS */
     int error = errno;
     void *mapped =
         error ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (!error && mapped == MAP_FAILED) error = errno;
-    close(fd);
+    retry_close(fd);
     if (mapped == MAP_FAILED) {
         errno = error;
         bool full = error == ENOSPC || error == EDQUOT || error == ENOMEM || error == EFBIG;

@@ -133,7 +133,8 @@ static int keep_chunk(struct builder *builder, int first, int count)
     for (int i = 0; i < count; i++) {
         const uint8_t *picture = builder->chunk + (size_t)i * builder->picture_bytes;
         const char *fault = builder->faults[i] ? builder->faults[i] : "out of memory";
-        if (builder->codes[i] == ERR_SYSTEM) return fail(ERR_SYSTEM, "%s", fault);
+        if (builder->codes[i] == ERR_SYSTEM || builder->codes[i] == ERR_IO)
+            return fail(builder->codes[i], "%s", fault); /* not the picture's fault */
         if (builder->codes[i] < 0) {
             if (builder->skipped++ < LISTED) log_warning("%s: skipped", fault);
             free(builder->faults[i]);

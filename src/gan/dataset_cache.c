@@ -5,6 +5,8 @@
 #include "base/format.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/retry.h"
+#include "base/temporary.h"
 #include "base/threads.h"
 
 #include <dirent.h>
@@ -149,20 +151,23 @@ static int map(struct dataset_cache *cache, int fd, const char *name)
     return OK;
 }
 
-/* True with the cache open; false with it closed when there is none or it is damaged. */
-static bool open_existing(struct dataset_cache *cache, const char *path, uint64_t key,
-                          const struct dataset_options *options, const struct scan *scan)
+/* OK with the cache open; ERR_INPUT when there is none, ERR_DATA when it is damaged, anything else
+ * when it cannot be opened for the moment. */
+static int open_existing(struct dataset_cache *cache, const char *path, uint64_t key,
+                         const struct dataset_options *options, const struct scan *scan)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    bool sound = map(cache, fd, path) == OK && is_sound(cache, key, options, scan);
+    int fd;
+    TRY(file_open_own(path, O_RDONLY, ERR_INPUT, &fd));
+    int code = map(cache, fd, path);
+    if (code == OK && !is_sound(cache, key, options, scan))
+        code = fail(ERR_DATA, "%s: damaged", path);
     futimens(fd, NULL); /* keeps it from being removed as unused */
-    close(fd);
-    if (sound) cache->path = string_format("%s", path);
-    if (sound && cache->path) return true;
-    if (!sound) log_warning("%s: damaged, made again", path);
-    dataset_cache_close(cache);
-    return false;
+    retry_close(fd);
+    if (code == OK) cache->path = string_format("%s", path);
+    if (code == OK && !cache->path) code = ERR_SYSTEM;
+    if (code == ERR_DATA) log_warning("%s: damaged, made again", path);
+    if (code < 0) dataset_cache_close(cache);
+    return code;
 }
 
 /* ---- making one ---- */
@@ -193,7 +198,7 @@ static int build_for_now(struct dataset_cache *cache, uint64_t key,
                          const struct dataset_options *options, const struct scan *scan)
 {
     const char *dir = options->scratch_dir;
-    int fd = dir ? open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666) : -1;
+    int fd = dir ? retry_open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666) : -1;
     if (fd < 0) return build_in_memory(cache, key, options, scan);
     int code = build_unnamed(cache, fd, dir, key, options, scan);
     if (code != ERR_IO) return code;
@@ -201,26 +206,10 @@ static int build_for_now(struct dataset_cache *cache, uint64_t key,
     return build_in_memory(cache, key, options, scan);
 }
 
-/* Links the file to a name for the moment, and that name to `path`: a damaged cache may have it. */
-static bool name_file(const struct dataset_cache *cache, const char *path)
-{
-    char *from = string_format("/proc/self/fd/%d", cache->fd);
-    char *temporary = string_format("%s.tmp%ld", path, (long)getpid());
-    bool named = from && temporary && fsync(cache->fd) == 0 &&
-                 linkat(AT_FDCWD, from, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0;
-    if (named && rename(temporary, path) != 0) {
-        unlink(temporary);
-        named = false;
-    }
-    free(from);
-    free(temporary);
-    return named;
-}
-
 static int keep_as(struct dataset_cache *cache, const char *dir, const char *path)
 {
     TRY(file_make_dirs(dir));
-    if (name_file(cache, path)) return OK;
+    if (file_name_unnamed(cache->fd, path) == OK) return OK;
     return file_write_atomic(path, cache->map, cache->bytes, true); /* on another disk */
 }
 
@@ -269,9 +258,9 @@ static int lock(const char *path, const struct dataset_options *options)
 {
     char *name = string_format("%s.lock", path);
     if (!name) return ERR_SYSTEM;
-    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int fd, opened = file_open_own(name, O_RDWR | O_CREAT, ERR_OUTPUT, &fd);
     free(name);
-    if (fd < 0) return NO_LOCK;
+    if (opened < 0) return NO_LOCK;
     bool told = false;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         bool stopped = options->stop_requested && options->stop_requested();
@@ -301,16 +290,15 @@ static void tidy(const char *dir, const char *path)
 {
     static const double UNUSED_SECONDS = 30.0 * 24 * 3600;
     const char *base = strrchr(path, '/') + 1;
-    size_t length = strlen(base);
-    DIR *folder = opendir(dir);
+    temporary_clean(dir, base);
+    DIR *folder = file_open_folder(dir, true);
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         const char *name = entry->d_name;
         struct stat info;
         if (strncmp(name, "pictures-", 9) != 0) continue;
-        bool left = strncmp(name, base, length) == 0 && strncmp(name + length, ".tmp", 4) == 0;
         bool old = fstatat(dirfd(folder), name, &info, 0) == 0 &&
                    difftime(time(NULL), info.st_mtim.tv_sec) > UNUSED_SECONDS;
-        if (left || old) unlinkat(dirfd(folder), name, 0);
+        if (old) unlinkat(dirfd(folder), name, 0);
     }
     if (folder) closedir(folder);
 }
@@ -320,14 +308,14 @@ static int build_locked(struct dataset_cache *cache, const char *path, uint64_t 
 {
     int fd = lock(path, options);
     if (fd < 0 && fd != NO_LOCK) return fd;
-    if (fd >= 0 && file_exists(path) && open_existing(cache, path, key, options, scan)) {
-        unlock(fd, path);
-        return OK;
+    int code = fd >= 0 ? open_existing(cache, path, key, options, scan) : ERR_INPUT;
+    if (code == ERR_INPUT || code == ERR_DATA) {
+        if (fd >= 0) tidy(options->cache_dir, path);
+        code = build_file(path, key, options, scan);
+        if (code == OK) code = open_existing(cache, path, key, options, scan);
+        if (code == ERR_INPUT || code == ERR_DATA)
+            code = fail(ERR_IO, "%s: cannot be read back", path);
     }
-    if (fd >= 0) tidy(options->cache_dir, path);
-    int code = build_file(path, key, options, scan);
-    if (code == OK && !open_existing(cache, path, key, options, scan))
-        code = fail(ERR_IO, "%s: cannot be read back", path);
     unlock(fd, path);
     return code;
 }
@@ -339,9 +327,8 @@ static int open_in(struct dataset_cache *cache, uint64_t key, const struct datas
     char *path =
         cache_path(options->cache_dir, key, (uint32_t)options->width, (uint32_t)options->height);
     if (!path) return ERR_SYSTEM;
-    int code = OK;
-    if (!open_existing(cache, path, key, options, scan))
-        code = build_locked(cache, path, key, options, scan);
+    int code = open_existing(cache, path, key, options, scan);
+    if (code == ERR_INPUT || code == ERR_DATA) code = build_locked(cache, path, key, options, scan);
     free(path);
     return code;
 }
@@ -350,15 +337,16 @@ static int open_in(struct dataset_cache *cache, uint64_t key, const struct datas
 static int open_without(struct dataset_cache *cache, uint64_t key,
                         const struct dataset_options *options, const struct scan *scan)
 {
-    bool found = false;
+    int code = ERR_INPUT;
     if (options->look_dir) {
         char *path =
             cache_path(options->look_dir, key, (uint32_t)options->width, (uint32_t)options->height);
         if (!path) return ERR_SYSTEM;
-        found = open_existing(cache, path, key, options, scan);
+        code = open_existing(cache, path, key, options, scan);
         free(path);
     }
-    return found ? OK : build_for_now(cache, key, options, scan);
+    if (code == OK || code == ERR_SYSTEM) return code;
+    return build_for_now(cache, key, options, scan);
 }
 
 int dataset_cache_open(struct dataset_cache *cache, const struct dataset_options *options,

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "image/image.h"
 
 #include <dirent.h>
@@ -52,11 +53,20 @@ static void note_foreign(struct scan *scan, const char *ending)
     strcat(strcat(scan->formats, used ? ", " : ""), ending);
 }
 
-static bool looks_like_picture(const char *path)
+/* Whether a failure says nothing about the file, but that the disk or this process is in trouble.
+ * Then the set would be another one than a moment later. */
+static bool is_passing(int code)
+{
+    return code == ERR_SYSTEM || code == ERR_IO;
+}
+
+/* 1, 0 or what keeps it from being read for the moment. */
+static int looks_like_picture(const char *path)
 {
     int width, height, channels;
     enum sample_type type;
-    return image_probe(path, &width, &height, &channels, &type) == OK;
+    int code = image_probe(path, &width, &height, &channels, &type);
+    return code == OK ? 1 : is_passing(code) ? code : 0;
 }
 
 static int add_file(struct scan *scan, char *name, const struct stat *info)
@@ -86,7 +96,9 @@ static int look_at_file(struct scan *scan, const char *path, char *name, const s
 {
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
     const char *dot = strrchr(base, '.');
-    bool wanted = dot ? is_readable_format(dot + 1) : looks_like_picture(path);
+    int wanted = dot ? is_readable_format(dot + 1) : looks_like_picture(path);
+    if (wanted < 0) free(name);
+    TRY(wanted);
     if (wanted) return add_file(scan, name, info);
     if (dot && is_foreign_format(dot + 1)) note_foreign(scan, dot + 1);
     free(name);
@@ -115,8 +127,12 @@ static int look_at_entry(struct scan *scan, const char *path, const char *prefix
     int code = OK;
     if (!full || !name) {
         code = ERR_SYSTEM;
-    } else if (stat(full, &info) != 0) {
-        log_debug("%s: a link to nothing", full);
+    } else if (retry_stat(full, &info) != 0) {
+        code = fail_errno(ERR_INPUT, "stat %s", full);
+        if (!is_passing(code)) { /* a link to nothing, or a file that we may not see */
+            log_debug("%s", error_message());
+            code = OK;
+        }
     } else if (S_ISDIR(info.st_mode)) {
         code = walk(scan, full, name, level);
     } else if (S_ISREG(info.st_mode)) {
@@ -138,11 +154,11 @@ static bool is_above(const struct level *level, const struct stat *info)
 static int walk(struct scan *scan, const char *path, const char *name, const struct level *above)
 {
     struct stat info;
-    DIR *dir = opendir(path);
+    DIR *dir = file_open_folder(path, true);
     if (!dir || fstat(dirfd(dir), &info) != 0) {
         int code = fail_errno(ERR_INPUT, "open folder %s", path);
         if (dir) closedir(dir);
-        if (!above) return code;
+        if (!above || is_passing(code)) return code;
         log_warning("%s: skipped", error_message());
         return OK;
     }
@@ -150,15 +166,17 @@ static int walk(struct scan *scan, const char *path, const char *name, const str
     int code = OK;
     bool leave_out = is_above(above, &info) || (above && is_run_folder(path));
     if (level.depth > MAX_DEPTH) code = fail(ERR_DATA, "%s: folders nested too deeply", path);
-    for (struct dirent *entry; code == OK && !leave_out && (entry = readdir(dir));) {
-        if (entry->d_name[0] == '.') continue;
+    const char *entry;
+    int more = 0;
+    while (code == OK && !leave_out && (more = file_next_name(dir, path, &entry)) > 0) {
+        if (entry[0] == '.') continue;
         if (scan->stop_requested && scan->stop_requested())
             code = fail(ERR_STOPPED, "stopped while listing %s", path);
         else
-            code = look_at_entry(scan, path, name, entry->d_name, &level);
+            code = look_at_entry(scan, path, name, entry, &level);
     }
     closedir(dir);
-    return code;
+    return code < 0 ? code : more;
 }
 
 /* ---- order, links, classes ---- */

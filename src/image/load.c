@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "image/format.h"
 
 #include <dirent.h>
@@ -106,7 +107,7 @@ int image_decode(struct image *image, const uint8_t *data, size_t bytes, const c
 static int read_head(const char *path, uint8_t *head, size_t room, size_t *bytes, size_t *total)
 {
     *bytes = *total = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = retry_open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0) return fail_errno(ERR_INPUT, "open %s", path);
     struct stat info;
     int code = OK;
@@ -124,7 +125,7 @@ static int read_head(const char *path, uint8_t *head, size_t room, size_t *bytes
             *bytes += (size_t)got;
         }
     }
-    close(fd);
+    retry_close(fd);
     return code;
 }
 

@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/retry.h"
+#include "base/temporary.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,18 +29,22 @@ static int run_number(const char *entry, const char *name)
     return atoi(digits);
 }
 
-/* The highest number of a run of this name below log_root; 0 when there is none. */
-static int newest_number(const char *log_root, const char *name)
+/* The highest number of a run of this name below log_root; 0 when there is none. A folder that
+ * cannot be read is an error: --resume would begin another run. */
+static int newest_number(const char *log_root, const char *name, int *newest)
 {
-    int newest = 0;
-    DIR *dir = opendir(log_root);
-    if (!dir) return 0;
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        int number = run_number(entry->d_name, name);
-        if (number > newest) newest = number;
+    *newest = 0;
+    DIR *dir = file_open_folder(log_root, true);
+    if (!dir && errno != ENOENT && errno != ENOTDIR)
+        return fail_errno(ERR_OUTPUT, "open folder %s", log_root);
+    const char *entry;
+    int more = 0;
+    while (dir && (more = file_next_name(dir, log_root, &entry)) > 0) {
+        int number = run_number(entry, name);
+        if (number > *newest) *newest = number;
     }
-    closedir(dir);
-    return newest;
+    if (dir) closedir(dir);
+    return more;
 }
 
 static char *numbered_path(const struct folder_request *request, int number)
@@ -54,12 +60,18 @@ static bool is_numbered(const struct folder_request *request)
     return !request->path && !request->exp_name[0];
 }
 
-char *folder_plan(const struct folder_request *request)
+int folder_plan(const struct folder_request *request, char **path)
 {
-    if (request->path) return string_format("%s", request->path);
-    if (request->exp_name[0]) return path_join(request->log_root, request->exp_name);
-    int newest = newest_number(request->log_root, request->name);
-    return numbered_path(request, request->resume && newest > 0 ? newest : newest + 1);
+    int newest = 0;
+    *path = NULL;
+    if (is_numbered(request)) TRY(newest_number(request->log_root, request->name, &newest));
+    if (request->path)
+        *path = string_format("%s", request->path);
+    else if (request->exp_name[0])
+        *path = path_join(request->log_root, request->exp_name);
+    else
+        *path = numbered_path(request, request->resume && newest > 0 ? newest : newest + 1);
+    return *path ? OK : ERR_SYSTEM;
 }
 
 /* Creates the parents, then the folder itself: exactly one process succeeds. */
@@ -79,53 +91,108 @@ static int make_exclusive(const char *path, bool *existed)
     }
     free(parent);
     TRY(code);
-    if (mkdir(path, 0777) == 0) return OK;
-    if (errno != EEXIST) return fail_errno(ERR_OUTPUT, "create run folder %s", path);
-    *existed = true;
-    return OK;
+    code = file_make_dir(path, existed);
+    return code < 0 ? fail_within(code, "run folder") : OK;
+}
+
+/* What a folder has in which nobody has put anything: a mounted disk, one that Git keeps. */
+static bool is_of_nobody(const char *entry)
+{
+    static const char *const names[] = {".",          "..",    "lost+found", ".gitkeep",
+                                        ".gitignore", ".keep", ".DS_Store",  ".snapshot"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(entry, names[i]) == 0) return true;
+    return strncmp(entry, ".nfs", strlen(".nfs")) == 0; /* a file that is removed but still open */
 }
 
 /* A folder whose process died at once has nothing but these. */
 static bool is_ours(const char *entry)
 {
-    static const char *const names[] = {".", "..", "lock", "log.txt", "checkpoints", "frames"};
+    static const char *const names[] = {"lock", "log.txt", "checkpoints", "frames"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(entry, names[i]) == 0) return true;
-    return strncmp(entry, "config.yaml", strlen("config.yaml")) == 0;
+    return is_of_nobody(entry) || strncmp(entry, "config.yaml", strlen("config.yaml")) == 0;
 }
 
-/* --resume must not put a run into some other folder that holds somebody's files. */
-static int check_is_run(const char *path)
+struct contents {
+    bool empty;   /* but for what nobody has put there */
+    bool foreign; /* something that no run has */
+    bool config;
+};
+
+/* locked: the lock is our own. */
+static int look_into(const char *path, bool locked, struct contents *contents)
 {
-    DIR *dir = opendir(path);
+    *contents = (struct contents){.empty = true};
+    DIR *dir = file_open_folder(path, true);
     if (!dir) return fail_errno(ERR_OUTPUT, "open run folder %s", path);
-    bool foreign = false, config = false;
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        if (!is_ours(entry->d_name)) foreign = true;
-        if (strcmp(entry->d_name, "config.yaml") == 0) config = true;
+    const char *entry;
+    int more;
+    while ((more = file_next_name(dir, path, &entry)) > 0) {
+        if (!is_of_nobody(entry) && !(locked && strcmp(entry, "lock") == 0))
+            contents->empty = false;
+        if (!is_ours(entry)) contents->foreign = true;
+        if (strcmp(entry, "config.yaml") == 0) contents->config = true;
     }
     closedir(dir);
-    if (foreign && !config)
+    return more;
+}
+
+bool folder_is_empty(const char *path)
+{
+    struct contents contents;
+    return file_is_dir(path) && look_into(path, false, &contents) == OK && contents.empty;
+}
+
+static int fail_exists(const char *path)
+{
+    return fail(ERR_OUTPUT,
+                "run folder %s exists: choose another with -o, or continue it with --resume", path);
+}
+
+/* --resume must not put a run into some other folder that holds somebody's files, and a new run
+ * must not be put into a folder that holds anything. */
+static int check_existing(const char *path, const struct folder_request *request, bool *empty)
+{
+    struct contents contents;
+    *empty = false;
+    if (!file_is_dir(path)) return fail(ERR_OUTPUT, "%s exists and is no folder", path);
+    /* A numbered one is empty when another process has just made it. */
+    if (!request->resume && is_numbered(request)) return fail_exists(path);
+    TRY(look_into(path, false, &contents));
+    *empty = contents.empty;
+    if (*empty) return OK;
+    if (!request->resume) return fail_exists(path);
+    if (contents.foreign && !contents.config)
         return fail(ERR_OUTPUT, "%s is no run folder (it has files but no config.yaml)", path);
     return OK;
+}
+
+/* Two processes may have found the folder empty: the later one finds here what the first has made.
+ */
+static int check_still_empty(const char *path)
+{
+    struct contents contents;
+    TRY(look_into(path, true, &contents));
+    return contents.empty ? OK : fail_exists(path);
 }
 
 static int lock_folder(struct folder *folder)
 {
     char *name = path_join(folder->path, "lock");
     if (!name) return ERR_SYSTEM;
-    folder->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int code = file_open_own(name, O_RDWR | O_CREAT, ERR_OUTPUT, &folder->lock_fd);
     free(name);
-    if (folder->lock_fd < 0) return fail_errno(ERR_OUTPUT, "lock run folder %s", folder->path);
+    if (code < 0) return fail_within(code, "lock run folder");
     char holder[HOLDER_BYTES];
-    if (flock(folder->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (retry_flock(folder->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) {
             log_warning("%s: this file system has no locks (%s): make sure that only one process "
                         "trains here",
                         folder->path, strerror(errno));
             return OK;
         }
-        ssize_t got = pread(folder->lock_fd, holder, sizeof holder - 1, 0);
+        ssize_t got = retry_pread(folder->lock_fd, holder, sizeof holder - 1, 0);
         holder[got > 0 ? got : 0] = '\0';
         holder[strcspn(holder, "\n")] = '\0';
         return fail(ERR_OUTPUT, "run folder %s is in use by %s", folder->path,
@@ -134,32 +201,17 @@ static int lock_folder(struct folder *folder)
     char host[256] = "?";
     gethostname(host, sizeof host - 1);
     int bytes = snprintf(holder, sizeof holder, "process %ld on %s\n", (long)getpid(), host);
-    if (ftruncate(folder->lock_fd, 0) != 0 ||
-        pwrite(folder->lock_fd, holder, (size_t)bytes, 0) != bytes)
+    if (retry_ftruncate(folder->lock_fd, 0) != 0 ||
+        retry_pwrite(folder->lock_fd, holder, (size_t)bytes, 0) != bytes)
         log_debug("%s: the lock does not name its holder: %s", folder->path, strerror(errno));
     return OK;
-}
-
-/* What a killed process left of unfinished writes: NAME.tmpPID. */
-static void remove_leftovers(const char *path)
-{
-    DIR *dir = opendir(path);
-    if (!dir) return;
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        const char *suffix = strstr(entry->d_name, ".tmp");
-        if (!suffix || !suffix[4] || suffix[4 + strspn(suffix + 4, "0123456789")]) continue;
-        if (unlinkat(dirfd(dir), entry->d_name, 0) != 0)
-            log_debug("%s/%s stays: %s", path, entry->d_name, strerror(errno));
-    }
-    closedir(dir);
 }
 
 static int open_log(struct folder *folder)
 {
     char *name = path_join(folder->path, "log.txt");
     if (!name) return ERR_SYSTEM;
-    folder->log_fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    int code = folder->log_fd < 0 ? fail_errno(ERR_OUTPUT, "create %s", name) : OK;
+    int code = file_open_own(name, O_WRONLY | O_CREAT | O_APPEND, ERR_OUTPUT, &folder->log_fd);
     free(name);
     if (code == OK) log_set_file(folder->log_fd);
     return code;
@@ -167,27 +219,26 @@ static int open_log(struct folder *folder)
 
 static int enter(struct folder *folder, const struct folder_request *request, int number)
 {
-    folder->path = is_numbered(request) ? numbered_path(request, number) : folder_plan(request);
+    if (is_numbered(request))
+        folder->path = numbered_path(request, number);
+    else
+        TRY(folder_plan(request, &folder->path));
     if (!folder->path) return ERR_SYSTEM;
+    bool empty = false;
     TRY(make_exclusive(folder->path, &folder->resumed));
-    if (folder->resumed) {
-        if (!file_is_dir(folder->path))
-            return fail(ERR_OUTPUT, "%s exists and is no folder", folder->path);
-        if (!request->resume)
-            return fail(ERR_OUTPUT,
-                        "run folder %s exists: choose another with -o, or continue it with "
-                        "--resume",
-                        folder->path);
-        TRY(check_is_run(folder->path));
-    }
+    if (folder->resumed) TRY(check_existing(folder->path, request, &empty));
     folder->checkpoints = path_join(folder->path, "checkpoints");
     folder->frames = path_join(folder->path, "frames");
     if (!folder->checkpoints || !folder->frames) return ERR_SYSTEM;
     TRY(lock_folder(folder));
-    remove_leftovers(folder->path);
+    if (empty && !request->resume) TRY(check_still_empty(folder->path));
+    folder->resumed = folder->resumed && !empty;
+    temporary_clean(folder->path, NULL);
     TRY(open_log(folder));
     TRY(file_make_dirs(folder->checkpoints));
-    return file_make_dirs(folder->frames);
+    TRY(file_check_own_folder(folder->checkpoints));
+    TRY(file_make_dirs(folder->frames));
+    return file_check_own_folder(folder->frames);
 }
 
 int folder_open(struct folder *folder, const struct folder_request *request)
@@ -195,7 +246,7 @@ int folder_open(struct folder *folder, const struct folder_request *request)
     *folder = (struct folder){.lock_fd = -1, .log_fd = -1};
     int number = 0;
     if (is_numbered(request)) {
-        number = newest_number(request->log_root, request->name);
+        TRY(newest_number(request->log_root, request->name, &number));
         if (!request->resume || number == 0) number++;
     }
     for (;;) {
@@ -212,8 +263,8 @@ int folder_open(struct folder *folder, const struct folder_request *request)
 void folder_close(struct folder *folder)
 {
     if (folder->path) log_set_file(-1);
-    if (folder->path && folder->log_fd >= 0) close(folder->log_fd);
-    if (folder->path && folder->lock_fd >= 0) close(folder->lock_fd); /* unlocks */
+    if (folder->path && folder->log_fd >= 0) retry_close(folder->log_fd);
+    if (folder->path && folder->lock_fd >= 0) retry_close(folder->lock_fd); /* unlocks */
     free(folder->path);
     free(folder->checkpoints);
     free(folder->frames);

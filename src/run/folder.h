@@ -21,16 +21,20 @@ struct folder_request {
     bool resume;          /* an existing run is continued; a missing one is begun */
 };
 
-/* Makes the folder (or enters it, when it is to be resumed), locks it and opens log.txt.
+/* Makes the folder (or enters it, when it is to be resumed or empty), locks it and opens log.txt.
  * ERR_OUTPUT when it exists and is not to be resumed, is no run folder, or another process is in
  * it; ERR_ACCESS. Nothing is left behind on failure but a new empty folder. */
 int folder_open(struct folder *folder, const struct folder_request *request);
 
+/* Whether `path` is a folder with nothing in it but what a file system or Git puts there: as good
+ * as a new one. */
+bool folder_is_empty(const char *path);
+
 /* Releases the lock and the log; accepts a zeroed struct. */
 void folder_close(struct folder *folder);
 
-/* The run that folder_open would enter, without entering it (--dry-run): owned, NULL with the
- * message set when there is no memory. */
-char *folder_plan(const struct folder_request *request);
+/* The run that folder_open would enter, without entering it (--dry-run): *path is owned by the
+ * caller. ERR_OUTPUT, ... when log_root cannot be read; ERR_SYSTEM. */
+int folder_plan(const struct folder_request *request, char **path);
 
 #endif

@@ -4,9 +4,13 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/retry.h"
+#include "base/temporary.h"
 #include "base/threads.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +28,10 @@ struct frames {
     struct frame *ring; /* [room] */
     int first, waiting; /* ring positions */
     bool busy;          /* one is being written */
-    bool closing, given_up;
-    int64_t written, reserve;
+    bool closing;
+    int64_t written, missing, reserve;
+    int64_t *unsynced; /* steps of frames that a power cut may still take */
+    size_t unsynced_count, unsynced_room;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -38,7 +44,7 @@ static void frame_free(struct frame *frame)
     frame->json = NULL;
 }
 
-/* Frames stop before the disk is full: what is left belongs to the checkpoints. */
+/* Frames end before the disk is full: what is left belongs to the checkpoints. */
 static int check_reserve(const char *dir, int64_t reserve)
 {
     int64_t left = file_disk_free(dir);
@@ -68,6 +74,19 @@ static int frame_write(const struct frames *frames, const struct frame *frame, i
     return code;
 }
 
+/* Without memory for the list the frame is merely not synced. */
+static void note_unsynced(struct frames *frames, int64_t step)
+{
+    if (frames->unsynced_count == frames->unsynced_room) {
+        size_t room = frames->unsynced_room ? 2 * frames->unsynced_room : 64;
+        int64_t *larger = realloc(frames->unsynced, room * sizeof *larger);
+        if (!larger) return;
+        frames->unsynced = larger;
+        frames->unsynced_room = room;
+    }
+    frames->unsynced[frames->unsynced_count++] = step;
+}
+
 static void *writer_main(void *argument)
 {
     struct frames *frames = argument;
@@ -81,20 +100,25 @@ static void *writer_main(void *argument)
         frames->first = (frames->first + 1) % frames->room;
         frames->waiting--;
         frames->busy = true;
-        bool skip = frames->given_up;
+        bool first_failure = frames->missing == 0;
         int64_t reserve = frames->reserve;
         pthread_cond_broadcast(&frames->changed);
         pthread_mutex_unlock(&frames->lock);
 
-        int code = skip ? OK : frame_write(frames, &frame, reserve);
-        if (code < 0)
-            log_warning("frame %lld: %s; no more frames are written, training goes on",
-                        (long long)frame.step, error_message());
+        int code = frame_write(frames, &frame, reserve);
+        if (code < 0 && first_failure)
+            log_warning("frame %lld: %s; it is left out, training goes on", (long long)frame.step,
+                        error_message());
+        int64_t step = frame.step;
         frame_free(&frame);
 
         pthread_mutex_lock(&frames->lock);
-        if (code < 0) frames->given_up = true;
-        if (code == OK && !skip) frames->written++;
+        if (code < 0) {
+            frames->missing++;
+        } else {
+            frames->written++;
+            note_unsynced(frames, step);
+        }
         frames->busy = false;
         pthread_cond_broadcast(&frames->changed);
     }
@@ -108,6 +132,7 @@ static void frames_free(struct frames *frames)
         frame_free(&frames->ring[i]);
     pthread_cond_destroy(&frames->changed);
     pthread_mutex_destroy(&frames->lock);
+    free(frames->unsynced);
     free(frames->ring);
     free(frames->dir);
     free(frames);
@@ -169,6 +194,33 @@ void frames_drain(struct frames *frames)
     pthread_mutex_unlock(&frames->lock);
 }
 
+/* begin: only starts to write it out, so that the disk is given many at a time. */
+static void sync_frame(const struct frames *frames, int64_t step, bool begin)
+{
+    static const char *const endings[] = {"jpg", "json"};
+    for (int i = 0; i < 2; i++) {
+        char *path = string_format("%s/%09lld.%s", frames->dir, (long long)step, endings[i]);
+        int fd = path ? retry_open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0) : -1;
+        if (fd >= 0 && begin) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        if (fd >= 0 && !begin && retry_fsync(fd) != 0)
+            log_warning("sync %s: %s", path, strerror(errno));
+        if (fd >= 0) retry_close(fd);
+        free(path);
+    }
+}
+
+/* The writer has nothing to do meanwhile: the one thread that hands it frames is here. */
+void frames_sync(struct frames *frames)
+{
+    frames_drain(frames);
+    for (int begin = 1; begin >= 0; begin--)
+        for (size_t i = 0; i < frames->unsynced_count; i++)
+            sync_frame(frames, frames->unsynced[i], begin);
+    if (frames->unsynced_count > 0 && file_sync_folder(frames->dir) < 0)
+        log_warning("%s", error_message());
+    frames->unsynced_count = 0;
+}
+
 int64_t frames_written(struct frames *frames)
 {
     pthread_mutex_lock(&frames->lock);
@@ -177,12 +229,12 @@ int64_t frames_written(struct frames *frames)
     return written;
 }
 
-bool frames_given_up(struct frames *frames)
+int64_t frames_missing(struct frames *frames)
 {
     pthread_mutex_lock(&frames->lock);
-    bool given_up = frames->given_up;
+    int64_t missing = frames->missing;
     pthread_mutex_unlock(&frames->lock);
-    return given_up;
+    return missing;
 }
 
 void frames_close(struct frames *frames)
@@ -193,6 +245,9 @@ void frames_close(struct frames *frames)
     pthread_cond_broadcast(&frames->changed);
     pthread_mutex_unlock(&frames->lock);
     pthread_join(frames->thread, NULL);
+    if (frames->missing > 0)
+        log_warning("%s: %lld frame%s could not be written and will be missing in the video",
+                    frames->dir, (long long)frames->missing, frames->missing == 1 ? "" : "s");
     frames_free(frames);
 }
 
@@ -208,7 +263,7 @@ static int64_t frame_step(const char *name)
 static bool is_leftover(const char *dir, const char *name, int64_t step)
 {
     int64_t own = frame_step(name);
-    if (own < 0) return name[0] >= '0' && name[0] <= '9' && strstr(name, ".tmp") != NULL;
+    if (own < 0) return false;
     if (own > step) return true;
     char *json = string_format("%s/%09lld.json", dir, (long long)own);
     bool lonely = json && strstr(name, ".jpg") && !file_exists(json);
@@ -218,21 +273,22 @@ static bool is_leftover(const char *dir, const char *name, int64_t step)
 
 int frames_drop_after(const char *dir, int64_t step)
 {
-    DIR *stream = opendir(dir);
+    const char *name;
+    int code = OK, more = 0;
+    temporary_clean(dir, NULL);
+    TRY(file_check_own_folder(dir));
+    DIR *stream = file_open_folder(dir, false);
     if (!stream) return fail_errno(ERR_IO, "open %s", dir);
-    int code = OK;
-    for (struct dirent *entry; code == OK && (entry = readdir(stream));) {
-        if (!is_leftover(dir, entry->d_name, step)) continue;
-        if (unlinkat(dirfd(stream), entry->d_name, 0) != 0)
-            code = fail_errno(ERR_IO, "remove %s/%s", dir, entry->d_name);
-    }
+    while (code == OK && (more = file_next_name(stream, dir, &name)) > 0)
+        if (is_leftover(dir, name, step) && unlinkat(dirfd(stream), name, 0) != 0)
+            code = fail_errno(ERR_IO, "remove %s/%s", dir, name);
     closedir(stream);
-    return code;
+    return code < 0 ? code : more;
 }
 
 bool frames_any(const char *dir)
 {
-    DIR *stream = opendir(dir);
+    DIR *stream = file_open_folder(dir, false);
     bool any = false;
     if (!stream) return false;
     for (struct dirent *entry; !any && (entry = readdir(stream));)

@@ -14,19 +14,23 @@ struct frames;
 int frames_open(struct frames **frames, const char *dir, int queue, int quality);
 
 /* Hands over a picture (moved: *picture is zeroed) and the text of its JSON (copied). Blocks while
- * the queue is full. After a write failed once (disk full), frames are dropped: the run is worth
- * more than its film. */
+ * the queue is full. A frame that cannot be written (disk full) is left out, with one warning;
+ * later ones are tried again. frames_close says how many are missing. */
 int frames_add(struct frames *frames, int64_t step, struct image *picture, const char *json);
 
-/* Disk space that frames leave alone (room for the next checkpoints): below it they give up. */
+/* Disk space that frames leave alone (room for the next checkpoints): below it none is written. */
 void frames_set_reserve(struct frames *frames, int64_t bytes);
 
-/* Waits until everything handed over is on disk (or dropped). */
+/* Waits until everything handed over is written (or left out). */
 void frames_drain(struct frames *frames);
 
-/* Frames written, and whether writing was given up. */
+/* The same, and brings what was written since the last time to the disk: before a checkpoint that
+ * counts on it. */
+void frames_sync(struct frames *frames);
+
+/* Frames written, and those left out. */
 int64_t frames_written(struct frames *frames);
-bool frames_given_up(struct frames *frames);
+int64_t frames_missing(struct frames *frames);
 
 void frames_close(struct frames *frames); /* drains; accepts NULL */
 

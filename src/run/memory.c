@@ -139,17 +139,13 @@ int memory_find_row(struct session *session)
 
 int memory_log_open(struct session *session)
 {
-    session->memory_path = path_join(session->folder.path, "memory.jsonl");
-    if (!session->memory_path) return ERR_SYSTEM;
-    return metrics_open_file(session->memory_path, session->step, false, &session->memory_fd);
+    return line_file_open(&session->memory_lines, session->folder.path, "memory.jsonl",
+                          session->step, false);
 }
 
 void memory_log_close(struct session *session)
 {
-    if (session->memory_fd >= 0) close(session->memory_fd);
-    session->memory_fd = -1;
-    free(session->memory_path);
-    session->memory_path = NULL;
+    line_file_close(&session->memory_lines);
 }
 
 static const char *yes_no(bool value)
@@ -181,12 +177,10 @@ void memory_log_change(struct session *session, const char *reason)
 {
     char *line = NULL;
     size_t bytes = 0;
-    FILE *out = session->memory_fd >= 0 ? open_memstream(&line, &bytes) : NULL;
+    FILE *out = session->memory_lines.fd >= 0 ? open_memstream(&line, &bytes) : NULL;
     if (!out) return;
     write_line(out, session, reason);
-    if (fclose(out) == 0 &&
-        file_write_all(session->memory_fd, line, bytes, session->memory_path) < 0)
-        log_warning("%s", error_message()); /* not worth the run */
+    if (fclose(out) == 0) line_file_add(&session->memory_lines, line, bytes);
     free(line);
 }
 

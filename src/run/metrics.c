@@ -3,7 +3,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/retry.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,61 +39,123 @@ static size_t good_bytes(const char *text, size_t bytes, int64_t step, bool csv)
     return good;
 }
 
-int metrics_open_file(const char *path, int64_t step, bool csv, int *fd)
+int line_file_open(struct line_file *file, const char *run_dir, const char *name, int64_t step,
+                   bool csv)
 {
-    *fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (*fd < 0) return fail_errno(ERR_OUTPUT, "create %s", path);
     uint8_t *text = NULL;
     size_t bytes = 0;
-    TRY(file_read(path, FILE_LIMIT, &text, &bytes));
-    size_t good = good_bytes((const char *)text, bytes, step, csv);
+    *file = (struct line_file){.fd = -1, .path = path_join(run_dir, name)};
+    int code = file->path ? OK : ERR_SYSTEM;
+    if (code == OK)
+        code = file_open_own(file->path, O_RDWR | O_CREAT | O_APPEND, ERR_OUTPUT, &file->fd);
+    if (code == OK) code = file_read_open(file->fd, file->path, FILE_LIMIT, &text, &bytes);
+    if (code == OK) file->good = (int64_t)good_bytes((const char *)text, bytes, step, csv);
+    if (code == OK && (size_t)file->good < bytes && retry_ftruncate(file->fd, file->good) != 0)
+        code = fail_errno(ERR_IO, "shorten %s", file->path);
     free(text);
-    if (good < bytes && ftruncate(*fd, (off_t)good) != 0)
-        return fail_errno(ERR_IO, "shorten %s", path);
-    return OK;
+    if (code < 0) line_file_close(file);
+    return code;
+}
+
+/* Writes what is held. A line that does not fit whole is taken back, so that the file stays
+ * readable, and is held on to. */
+static int write_held(struct line_file *file)
+{
+    if (file->held_bytes == 0) return OK;
+    if (file->torn && retry_ftruncate(file->fd, file->good) != 0)
+        return fail_errno(ERR_IO, "shorten %s", file->path);
+    int code = file_write_all(file->fd, file->held, file->held_bytes, file->path);
+    if (code == OK) {
+        file->good += (int64_t)file->held_bytes;
+        file->held_bytes = 0;
+    }
+    file->torn = code < 0 && retry_ftruncate(file->fd, file->good) != 0;
+    return code;
+}
+
+static void warn_once(struct line_file *file)
+{
+    if (!file->warned)
+        log_warning("%s; lines are kept and written later, training goes on", error_message());
+    file->warned = true;
+}
+
+void line_file_add(struct line_file *file, const char *line, size_t bytes)
+{
+    if (file->fd < 0) return;
+    char *larger = realloc(file->held, file->held_bytes + bytes);
+    if (!larger) {
+        log_warning("%s lacks a line: out of memory", file->path);
+        return;
+    }
+    file->held = larger;
+    memcpy(file->held + file->held_bytes, line, bytes);
+    file->held_bytes += bytes;
+    if (write_held(file) < 0) warn_once(file);
+}
+
+bool line_file_is_empty(const struct line_file *file)
+{
+    return file->good == 0 && file->held_bytes == 0;
+}
+
+void line_file_sync(struct line_file *file)
+{
+    if (file->fd < 0) return;
+    if (write_held(file) < 0) {
+        warn_once(file);
+    } else if (retry_fsync(file->fd) != 0 && errno != EINVAL) {
+        fail_errno(ERR_IO, "sync %s", file->path);
+        warn_once(file);
+    }
+}
+
+void line_file_close(struct line_file *file)
+{
+    size_t lines = 0;
+    if (file->fd >= 0 && write_held(file) < 0) {
+        for (size_t i = 0; i < file->held_bytes; i++)
+            lines += file->held[i] == '\n';
+        log_warning("%s; it lacks %zu line%s", error_message(), lines, lines == 1 ? "" : "s");
+    }
+    if (file->path && file->fd >= 0) retry_close(file->fd);
+    free(file->path);
+    free(file->held);
+    *file = (struct line_file){.fd = -1};
 }
 
 int metrics_open(struct metrics *metrics, const char *run_dir, int64_t step)
 {
-    *metrics = (struct metrics){.jsonl_fd = -1, .csv_fd = -1};
-    metrics->jsonl_path = path_join(run_dir, "metrics.jsonl");
-    metrics->csv_path = path_join(run_dir, "metrics.csv");
-    int code = metrics->jsonl_path && metrics->csv_path ? OK : ERR_SYSTEM;
-    if (code == OK) code = metrics_open_file(metrics->jsonl_path, step, false, &metrics->jsonl_fd);
-    if (code == OK) code = metrics_open_file(metrics->csv_path, step, true, &metrics->csv_fd);
+    metrics->csv = (struct line_file){.fd = -1};
+    TRY(line_file_open(&metrics->jsonl, run_dir, "metrics.jsonl", step, false));
+    int code = line_file_open(&metrics->csv, run_dir, "metrics.csv", step, true);
     if (code < 0) metrics_close(metrics);
     return code;
 }
 
-/* A line that does not fit whole is taken back, so that the file stays readable. */
-static void append_line(struct metrics *metrics, int fd, const char *path, char *line, size_t bytes)
+static void add_line(struct line_file *file, char *line, size_t bytes)
 {
-    off_t end = lseek(fd, 0, SEEK_END);
     line[bytes] = '\n';
-    if (file_write_all(fd, line, bytes + 1, path) == OK) return;
-    if (end >= 0 && ftruncate(fd, end) != 0) log_debug("%s keeps a broken line", path);
-    if (!metrics->warned) log_warning("%s; lines are left out, training goes on", error_message());
-    metrics->warned = true;
+    line_file_add(file, line, bytes + 1);
 }
 
 void metrics_add(struct metrics *metrics, const struct record *record)
 {
     char line[RECORD_BYTES + 1];
-    size_t bytes = record_json(line, RECORD_BYTES, record, "");
-    append_line(metrics, metrics->jsonl_fd, metrics->jsonl_path, line, bytes);
-    if (lseek(metrics->csv_fd, 0, SEEK_END) == 0) {
-        bytes = record_csv_head(line, RECORD_BYTES, record);
-        append_line(metrics, metrics->csv_fd, metrics->csv_path, line, bytes);
-    }
-    bytes = record_csv(line, RECORD_BYTES, record);
-    append_line(metrics, metrics->csv_fd, metrics->csv_path, line, bytes);
+    add_line(&metrics->jsonl, line, record_json(line, RECORD_BYTES, record, ""));
+    if (line_file_is_empty(&metrics->csv))
+        add_line(&metrics->csv, line, record_csv_head(line, RECORD_BYTES, record));
+    add_line(&metrics->csv, line, record_csv(line, RECORD_BYTES, record));
+}
+
+void metrics_sync(struct metrics *metrics)
+{
+    line_file_sync(&metrics->jsonl);
+    line_file_sync(&metrics->csv);
 }
 
 void metrics_close(struct metrics *metrics)
 {
-    if (metrics->jsonl_path && metrics->jsonl_fd >= 0) close(metrics->jsonl_fd);
-    if (metrics->csv_path && metrics->csv_fd >= 0) close(metrics->csv_fd);
-    free(metrics->jsonl_path);
-    free(metrics->csv_path);
-    *metrics = (struct metrics){.jsonl_fd = -1, .csv_fd = -1};
+    line_file_close(&metrics->jsonl);
+    line_file_close(&metrics->csv);
 }

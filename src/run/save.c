@@ -43,10 +43,19 @@ static void set_reserve(struct session *session)
     free(path);
 }
 
+/* A resumed run begins behind this step: after a power cut too the frames and lines up to it must
+ * be there, and the folder itself. The lack of one is no reason to give up the checkpoint. */
+static void sync_what_was_written(struct session *session)
+{
+    if (session->frames) frames_sync(session->frames);
+    metrics_sync(&session->metrics);
+    line_file_sync(&session->memory_lines);
+    if (file_sync_folder(session->folder.path) < 0) log_warning("%s", error_message());
+}
+
 int session_save(struct session *session)
 {
-    /* A resumed run begins behind this step: its frames must be there. */
-    if (session->frames) frames_drain(session->frames);
+    sync_what_was_written(session);
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
     int code = fill(session, writer);

@@ -93,7 +93,7 @@ static int open_state(struct session *session)
 {
     struct store_file *file = NULL;
     int64_t step = 0;
-    int code = checkpoint_latest(session->folder.path, &file, &step);
+    int code = checkpoint_resume(session->folder.path, &file, &step);
     if (code == ERR_INPUT) code = session_check_beginning(session); /* none yet */
     if (code < 0) return code;
     const struct store_range seconds = {0, 1e12};

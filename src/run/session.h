@@ -24,11 +24,10 @@ struct session {
     struct metrics metrics;
     struct progress *progress;
 
-    struct ladder ladder; /* the ways that the task can run in */
-    int row;              /* of them the present one; -1: the task has no choices */
-    int torn_row;         /* way in which memory failed within a step; -1: none */
-    int memory_fd;        /* memory.jsonl; -1: not open */
-    char *memory_path;
+    struct ladder ladder;          /* the ways that the task can run in */
+    int row;                       /* of them the present one; -1: the task has no choices */
+    int torn_row;                  /* way in which memory failed within a step; -1: none */
+    struct line_file memory_lines; /* memory.jsonl */
 
     char *scratch_dir;        /* where files without a name may be */
     struct task_input *input; /* what the task has read, for every open */

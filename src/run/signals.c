@@ -1,6 +1,7 @@
 #include "run/signals.h"
 
 #include "base/clock.h"
+#include "base/temporary.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -13,7 +14,10 @@ static double deadline; /* 0 = none */
 
 static void on_stop(int number)
 {
-    if (number == SIGINT && stop_signal == SIGINT) _exit(EXIT_SECOND_INTERRUPT);
+    if (number == SIGINT && stop_signal == SIGINT) {
+        temporary_remove_all();
+        _exit(EXIT_SECOND_INTERRUPT);
+    }
     stop_signal = number;
 }
 

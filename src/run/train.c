@@ -69,7 +69,6 @@ static int make_picture(struct session *session, struct image *picture)
  * written is not (frames.c). */
 static int add_frame(struct session *session)
 {
-    if (frames_given_up(session->frames)) return OK;
     struct image picture = {0};
     TRY(make_picture(session, &picture));
     char caption[2 * sizeof session->report.caption], extra[sizeof caption + 64], labels[48] = "";
@@ -284,9 +283,10 @@ static struct folder_request folder_request(const struct train_request *request)
 static int prepare(struct session *session)
 {
     struct folder_request wanted = folder_request(session->request);
-    char *planned = folder_plan(&wanted);
-    if (!planned) return ERR_SYSTEM;
-    bool exists = file_exists(planned), dry = session->request->dry_run;
+    char *planned;
+    TRY(folder_plan(&wanted, &planned));
+    bool exists = file_exists(planned) && !folder_is_empty(planned);
+    bool dry = session->request->dry_run;
     session->scratch_dir = file_existing_parent(planned);
     int code = session->scratch_dir ? OK : ERR_SYSTEM;
     if (code == OK && exists && !dry) code = folder_open(&session->folder, &wanted);
@@ -308,11 +308,11 @@ int train_run(const struct train_request *request)
         .config = request->config,
         .task = request->task,
         .folder = {.lock_fd = -1, .log_fd = -1},
-        .metrics = {.jsonl_fd = -1, .csv_fd = -1},
+        .metrics = {.jsonl = {.fd = -1}, .csv = {.fd = -1}},
         .saved_step = -1,
         .row = -1,
         .torn_row = -1,
-        .memory_fd = -1,
+        .memory_lines = {.fd = -1},
     };
     int code = config_print_text(request->config, &session.config_text);
     if (code == OK)

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temporary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ static int add_part(struct splat_output *output, char *path, int first, int chan
     output->count++;
     struct image one = *shape;
     one.channels = channels;
+    temporary_clean_beside(path); /* what a killed render left */
     return image_writer_open(&part->writer, path, &one);
 }
 

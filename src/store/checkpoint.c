@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/retry.h"
+#include "base/temporary.h"
 #include "base/version.h"
 #include "store/store_bounds.h"
 
@@ -11,9 +13,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static const char prefix[] = "step-", suffix[] = ".safetensors";
+static const char prefix[] = "step-", suffix[] = ".safetensors", rejected[] = ".bad";
 
 int checkpoint_describe(struct store_writer *writer, const char *kind, const char *task,
                         int64_t step, const char *config)
@@ -74,48 +77,76 @@ static int append(int64_t **steps, int *count, int64_t step)
     return OK;
 }
 
-int checkpoint_list(const char *run_dir, int64_t **steps, int *count)
+/* Calls `each` for the names of the folder that are a step's, with what follows it; a missing
+ * folder is an empty one. A folder that cannot be read to its end must not look like one with less
+ * in it. */
+static int walk_steps(const char *run_dir,
+                      int (*each)(void *context, int64_t step, const char *rest), void *context)
 {
-    *steps = NULL;
-    *count = 0;
-    int code = OK;
+    int code = OK, more = 0;
+    DIR *dir = NULL;
     char *folder = folder_path(run_dir);
     if (!folder) return ERR_SYSTEM;
-    DIR *dir = opendir(folder);
-    if (!dir) {
-        bool system = errno == ENOMEM || errno == EMFILE || errno == ENFILE;
-        if (errno != ENOENT && errno != ENOTDIR)
-            code = fail_errno(system ? ERR_SYSTEM : ERR_IO, "open %s", folder);
-        goto cleanup;
+    TRY_CLEANUP(file_check_own_folder(folder));
+    dir = file_open_folder(folder, false);
+    if (!dir && errno != ENOENT && errno != ENOTDIR)
+        TRY_CLEANUP(fail_errno(ERR_IO, "open %s", folder));
+    const char *name, *rest;
+    while (dir && (more = file_next_name(dir, folder, &name)) > 0) {
+        int64_t step = step_of_name(name, &rest);
+        if (step >= 0) TRY_CLEANUP(each(context, step, rest));
     }
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        const char *rest;
-        int64_t step = step_of_name(entry->d_name, &rest);
-        if (step >= 0 && *rest == '\0') TRY_CLEANUP(append(steps, count, step));
-    }
-    if (*count > 1) qsort(*steps, (size_t)*count, sizeof **steps, compare_newest_first);
+    code = more;
 cleanup:
     if (dir) closedir(dir);
     free(folder);
-    if (code < 0) {
-        free(*steps);
-        *steps = NULL;
-        *count = 0;
-    }
     return code;
+}
+
+struct step_list {
+    int64_t *steps;
+    int count;
+};
+
+static int list_step(void *context, int64_t step, const char *rest)
+{
+    struct step_list *list = context;
+    return *rest == '\0' ? append(&list->steps, &list->count, step) : OK;
+}
+
+int checkpoint_list(const char *run_dir, int64_t **steps, int *count)
+{
+    struct step_list list = {NULL, 0};
+    int code = walk_steps(run_dir, list_step, &list);
+    if (code < 0) {
+        free(list.steps);
+        list = (struct step_list){NULL, 0};
+    }
+    if (list.count > 1)
+        qsort(list.steps, (size_t)list.count, sizeof *steps[0], compare_newest_first);
+    *steps = list.steps;
+    *count = list.count;
+    return code;
+}
+
+static int count_rejected(void *context, int64_t step, const char *rest)
+{
+    (void)step;
+    *(int *)context += strncmp(rest, rejected, sizeof rejected - 1) == 0;
+    return OK;
+}
+
+int checkpoint_rejected(const char *run_dir)
+{
+    int count = 0;
+    if (walk_steps(run_dir, count_rejected, &count) < 0) log_debug("%s", error_message());
+    return count;
 }
 
 void checkpoint_clean(const char *run_dir)
 {
     char *folder = folder_path(run_dir);
-    DIR *dir = folder ? opendir(folder) : NULL;
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        const char *rest;
-        if (step_of_name(entry->d_name, &rest) < 0 || strncmp(rest, ".tmp", 4) != 0) continue;
-        if (unlinkat(dirfd(dir), entry->d_name, 0) != 0)
-            log_warning("remove %s/%s: %s", folder, entry->d_name, strerror(errno));
-    }
-    if (dir) closedir(dir);
+    if (folder) temporary_clean(folder, prefix);
     free(folder);
 }
 
@@ -125,6 +156,30 @@ static void remove_step(const char *run_dir, int64_t step)
     if (path && unlink(path) != 0 && errno != ENOENT)
         log_warning("remove old checkpoint %s: %s", path, strerror(errno));
     free(path);
+}
+
+/* Out of the way, but not gone: somebody may want to look into it, or be able to mend it. */
+static int set_aside(const char *run_dir, int64_t step)
+{
+    enum { TRIES = 1000 };
+    int code = ERR_SYSTEM;
+    char *path = checkpoint_path(run_dir, step);
+    for (int i = 1; path && i <= TRIES; i++) {
+        char *name = i == 1 ? string_format("%s%s", path, rejected)
+                            : string_format("%s%s%d", path, rejected, i);
+        struct stat info;
+        bool taken = name && i < TRIES && lstat(name, &info) == 0;
+        if (name && !taken) {
+            code = retry_rename(path, name) == 0 || errno == ENOENT
+                       ? OK
+                       : fail_errno(ERR_IO, "rename %s to %s", path, name);
+            if (code == OK) log_warning("%s is kept as %s", path, name);
+        }
+        free(name);
+        if (!taken) break;
+    }
+    free(path);
+    return code;
 }
 
 /* A checkpoint too many is no reason to stop a run: failures are warnings. */
@@ -137,8 +192,12 @@ static void prune(const char *run_dir, int64_t written, int keep)
         log_warning("%s", error_message());
         return;
     }
-    for (int i = 0; i < count; i++)
-        if (steps[i] > written || kept++ >= keep) remove_step(run_dir, steps[i]);
+    for (int i = 0; i < count; i++) {
+        if (steps[i] > written && set_aside(run_dir, steps[i]) < 0)
+            log_warning("%s", error_message());
+        else if (steps[i] <= written && kept++ >= keep)
+            remove_step(run_dir, steps[i]);
+    }
     free(steps);
 }
 
@@ -163,7 +222,7 @@ static int open_step(const char *run_dir, int64_t step, struct store_file **file
     char *path = checkpoint_path(run_dir, step);
     if (!path) return ERR_SYSTEM;
     int64_t inside = -1;
-    int code = store_open(file, path);
+    int code = store_open_own(file, path);
     if (code == OK) code = checkpoint_expect(*file, NULL, "checkpoint");
     if (code == OK) code = store_get_int_in(*file, "step", 0, CHECKPOINT_MOST_STEPS, &inside);
     if (code == OK && inside != step)
@@ -176,23 +235,72 @@ static int open_step(const char *run_dir, int64_t step, struct store_file **file
     return code;
 }
 
-int checkpoint_latest(const char *run_dir, struct store_file **file, int64_t *step)
+/* What a look at all checkpoints found. */
+struct survey {
+    struct store_file *file; /* the newest sound one */
+    int64_t step;
+    int64_t *damaged; /* the damaged ones that are newer */
+    int damaged_count, count;
+    bool vanished; /* one was removed meanwhile: newer ones are there */
+};
+
+/* Only a damaged one is passed over. Whatever else keeps one from being opened may be over in a
+ * moment, and must not cost what was trained since the one before. */
+static int look_at_steps(struct survey *survey, const char *run_dir)
 {
     int64_t *steps;
-    int count, code = ERR_INPUT;
-    *file = NULL;
-    TRY(checkpoint_list(run_dir, &steps, &count));
-    for (int i = 0; i < count; i++) {
-        code = open_step(run_dir, steps[i], file);
-        *step = steps[i];
-        if (code == OK || code == ERR_SYSTEM) break;
-        log_warning("checkpoint of step %" PRId64 " is not used: %s", steps[i], error_message());
+    *survey = (struct survey){.step = -1};
+    TRY(checkpoint_list(run_dir, &steps, &survey->count));
+    int code = OK;
+    for (int i = 0; code == OK && i < survey->count && !survey->file; i++) {
+        code = open_step(run_dir, steps[i], &survey->file);
+        if (code == OK) {
+            survey->step = steps[i];
+        } else if (code == ERR_DATA) {
+            log_warning("checkpoint of step %" PRId64 " is not used: %s", steps[i],
+                        error_message());
+            code = append(&survey->damaged, &survey->damaged_count, steps[i]);
+        } else if (code == ERR_INPUT) {
+            survey->vanished = true;
+            code = OK;
+        }
     }
-    if (count == 0) fail(ERR_INPUT, "%s: no checkpoint there", run_dir);
-    if (count > 0 && code < 0 && code != ERR_SYSTEM)
-        code = fail(ERR_DATA, "%s: none of its %d checkpoints is sound", run_dir, count);
     free(steps);
+    if (code < 0 || survey->file) return code;
+    if (survey->damaged_count == 0) return fail(ERR_INPUT, "%s: no checkpoint there", run_dir);
+    return fail(ERR_DATA, "%s: none of its %d checkpoints is sound", run_dir, survey->count);
+}
+
+/* aside: those that are passed over are renamed, once it is known with which to go on. */
+static int find_latest(const char *run_dir, struct store_file **file, int64_t *step, bool aside)
+{
+    enum { LOOKS = 10 };
+    struct survey survey;
+    int code = OK;
+    for (int i = 0; i < LOOKS; i++) {
+        code = look_at_steps(&survey, run_dir);
+        for (int k = 0; aside && code == OK && k < survey.damaged_count; k++)
+            code = set_aside(run_dir, survey.damaged[k]);
+        free(survey.damaged);
+        if (survey.file || !survey.vanished) break;
+    }
+    if (code < 0) {
+        store_close(survey.file);
+        survey.file = NULL;
+    }
+    *file = survey.file;
+    *step = survey.step;
     return code;
+}
+
+int checkpoint_latest(const char *run_dir, struct store_file **file, int64_t *step)
+{
+    return find_latest(run_dir, file, step, false);
+}
+
+int checkpoint_resume(const char *run_dir, struct store_file **file, int64_t *step)
+{
+    return find_latest(run_dir, file, step, true);
 }
 
 int checkpoint_open(const char *path, struct store_file **file)
@@ -205,7 +313,7 @@ int checkpoint_open(const char *path, struct store_file **file)
         if (!model) return ERR_SYSTEM;
         int64_t step;
         int code =
-            file_exists(model) ? store_open(file, model) : checkpoint_latest(path, file, &step);
+            file_exists(model) ? store_open_own(file, model) : checkpoint_latest(path, file, &step);
         free(model);
         if (code == ERR_INPUT && !*file)
             return fail(code, "%s: no model and no checkpoint there", path);

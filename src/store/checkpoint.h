@@ -19,14 +19,20 @@ int checkpoint_describe(struct store_writer *writer, const char *kind, const cha
                         int64_t step, const char *config);
 
 /* Writes the checkpoint of `step` atomically, and only then removes old ones: `keep` stay, this one
- * among them. Those of later steps go too: they are broken, or of a past that the run has left. The
- * writer must have been described; `step` is set here. A failure leaves every older checkpoint. */
+ * among them. Those of later steps are renamed (.bad): they are of a past that the run has left.
+ * The writer must have been described; `step` is set here. A failure leaves every older checkpoint.
+ */
 int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *writer, int keep,
                      bool sync);
 
-/* Opens the newest checkpoint that is sound; broken newer ones are passed over with a warning.
- * ERR_INPUT when there is none, ERR_DATA when none is sound. Changes nothing in the folder. */
+/* Opens the newest checkpoint that is sound; damaged newer ones are passed over with a warning, but
+ * not one that cannot be opened or read for the moment: ERR_SYSTEM, ERR_IO, ERR_ACCESS. ERR_INPUT
+ * when there is none, ERR_DATA when none is sound. Changes nothing in the folder. */
 int checkpoint_latest(const char *run_dir, struct store_file **file, int64_t *step);
+/* The same for the owner of the run's lock: those that are passed over are renamed to NAME.bad. */
+int checkpoint_resume(const char *run_dir, struct store_file **file, int64_t *step);
+/* How many were renamed so. */
+int checkpoint_rejected(const char *run_dir);
 
 /* Steps of the checkpoints that are there, newest first: *steps is owned by the caller. No check of
  * what is in them; a missing folder counts as an empty one. */

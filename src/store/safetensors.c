@@ -1,6 +1,8 @@
 #include "store/safetensors.h"
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/retry.h"
 #include "store/store_header.h"
 
 #include <errno.h>
@@ -33,10 +35,15 @@ static int bad(const struct store_file *file, const char *name, const char *what
     return fail(ERR_DATA, "%s: damaged safetensors file: tensor %s: %s", file->path, name, what);
 }
 
-/* Maps `path`; checks only that it is a regular file of at least 10 bytes. */
-static int map_file(struct store_file *file, const char *path)
+/* Maps `path`; checks only that it is a regular file of at least 10 bytes. Only that may be
+ * ERR_DATA: a file that cannot be opened for the moment is not damaged. */
+static int map_file(struct store_file *file, const char *path, bool own)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = -1;
+    if (own)
+        TRY(file_open_own(path, O_RDONLY, ERR_INPUT, &fd));
+    else
+        fd = retry_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0) return fail_errno(ERR_INPUT, "open %s", path);
     struct stat info;
     int code = OK;
@@ -56,7 +63,7 @@ static int map_file(struct store_file *file, const char *path)
             file->bytes = (size_t)info.st_size;
         }
     }
-    close(fd);
+    retry_close(fd);
 #ifdef MADV_POPULATE_READ
     /* A page that the disk cannot deliver is an error here instead of a SIGBUS later. */
     if (code == OK && madvise(file->map, file->bytes, MADV_POPULATE_READ) != 0 &&
@@ -237,13 +244,13 @@ static int read_header(struct store_file *file)
                               file->path);
 }
 
-int store_open(struct store_file **out, const char *path)
+static int open_file(struct store_file **out, const char *path, bool own)
 {
     *out = NULL;
     int code = OK;
     struct store_file *file = calloc(1, sizeof *file);
     if (!file || !(file->path = strdup(path))) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
-    TRY_CLEANUP(map_file(file, path));
+    TRY_CLEANUP(map_file(file, path, own));
     TRY_CLEANUP(read_header(file));
     TRY_CLEANUP(check_header_crc(file));
     TRY_CLEANUP(check_offsets(file));
@@ -255,6 +262,16 @@ int store_open(struct store_file **out, const char *path)
 cleanup:
     store_close(file);
     return code;
+}
+
+int store_open(struct store_file **out, const char *path)
+{
+    return open_file(out, path, false);
+}
+
+int store_open_own(struct store_file **out, const char *path)
+{
+    return open_file(out, path, true);
 }
 
 void store_close(struct store_file *file)

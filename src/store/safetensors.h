@@ -72,8 +72,11 @@ struct store_tensor {
 
 /* ERR_INPUT when missing; ERR_DATA, naming path and fault, for anything that is no sound file:
  * header over 16 MiB, overlap, hole, size not the product of the shape, wrong total length,
- * duplicate name or key, wrong CRC (where the metadata has one). ERR_IO when the disk fails. */
+ * duplicate name or key, wrong CRC (where the metadata has one). A file that cannot be opened or
+ * read for the moment is never ERR_DATA, but ERR_SYSTEM, ERR_IO or ERR_ACCESS. */
 int store_open(struct store_file **file, const char *path);
+/* The same for a file of a run folder: ERR_ACCESS when it is a link (file_open_own). */
+int store_open_own(struct store_file **file, const char *path);
 void store_close(struct store_file *file); /* accepts NULL */
 
 const char *store_path(const struct store_file *file);

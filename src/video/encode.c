@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/temporary.h"
 #include "base/threads.h"
 #include "video/libav.h"
 #include "video/video.h"
@@ -63,6 +64,7 @@ static int64_t seek_bytes(void *opaque, int64_t offset, int whence)
 static int open_output(struct video_encoder *encoder, const char *path)
 {
     enum { BUFFER_BYTES = 1 << 16 };
+    temporary_clean_beside(path);
     TRY(file_atomic_open(&encoder->file, path, 0));
     char *url = string_format("file:%s", encoder->file.temporary);
     if (!url) return ERR_SYSTEM;

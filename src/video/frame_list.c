@@ -8,10 +8,12 @@
 #include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_WARNINGS = 5, MAX_JSON_BYTES = 1 << 20, CAPTION_BYTES = 200 };
 
@@ -78,17 +80,22 @@ static int compare_numbers(const void *a, const void *b)
 
 static int scan(struct frame_list *list, const char *dir)
 {
-    DIR *handle = opendir(dir);
+    TRY(file_check_own_folder(dir));
+    DIR *handle = file_open_folder(dir, false);
     if (!handle)
         return errno == ENOENT ? fail(ERR_INPUT, "%s: no such folder, so no frames", dir)
                                : fail_errno(ERR_INPUT, "open %s", dir);
-    int code = OK;
-    errno = 0;
-    for (struct dirent *item; code == OK && (item = readdir(handle)); errno = 0) {
+    const char *name;
+    int code = OK, more = 0;
+    while (code == OK && (more = file_next_name(handle, dir, &name)) > 0) {
         int64_t number;
-        if (parse_name(item->d_name, &number)) code = append(list, dir, item->d_name, number);
+        struct stat info;
+        if (!parse_name(name, &number)) continue;
+        bool link =
+            fstatat(dirfd(handle), name, &info, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(info.st_mode);
+        if (!link) code = append(list, dir, name, number); /* links are not followed */
     }
-    if (code == OK && errno != 0) code = fail_errno(ERR_IO, "read %s", dir);
+    if (code == OK) code = more;
     closedir(handle);
     if (code == OK && list->count == 0) code = fail(ERR_INPUT, "%s holds no frame", dir);
     if (code == OK) qsort(list->entries, list->count, sizeof *list->entries, compare_numbers);

@@ -1,0 +1,32 @@
+/* Files on their way to their final name: NAME.tmp-HOST-PID-RANDOM beside it. The process that
+ * writes one holds a lock on it (flock), so that another one, in whatever container or on whatever
+ * machine, can tell what a killed process left from what is being written. */
+#ifndef IMGTRAIN_BASE_TEMPORARY_H
+#define IMGTRAIN_BASE_TEMPORARY_H
+
+#include <stdbool.h>
+
+/* Creates one beside `path` and locks it: its name in *name (malloc), its descriptor in *fd. When a
+ * signal ends the process, it goes too, until temporary_forget. ERR_OUTPUT, ERR_ACCESS, ... */
+int temporary_create(const char *path, char **name, int *fd);
+
+/* Gives a file that has none (O_TMPFILE) such a name, in the same way. */
+int temporary_link(const char *path, int fd, char **name);
+
+/* Its name is another one now, or gone. */
+void temporary_forget(const char *name);
+
+/* Removes what killed processes left in the folder `dir`: temporary files of names that begin with
+ * `prefix` (NULL: of all). Those that are being written stay; where there are no locks, those that
+ * were written to within a day. Failures are for the log. */
+void temporary_clean(const char *dir, const char *prefix);
+/* The same for one final name. */
+void temporary_clean_beside(const char *path);
+
+/* Whether a file of this name is a temporary one (those of earlier versions, NAME.tmpPID, too). */
+bool temporary_is_name(const char *name);
+
+/* Removes all that this process has, from a signal handler that ends it. */
+void temporary_remove_all(void);
+
+#endif
