@@ -1,5 +1,6 @@
 #include "cpu/isa.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,21 @@ static enum cpu_isa detect(void)
 }
 #endif
 
+/* Asked for every row of a picture, and CPUID takes 13 us in a virtual machine. */
+static enum cpu_isa detected(void)
+{
+    static atomic_int kept = -1;
+    int isa = atomic_load_explicit(&kept, memory_order_relaxed);
+    if (isa < 0) {
+        isa = (int)detect();
+        atomic_store_explicit(&kept, isa, memory_order_relaxed);
+    }
+    return (enum cpu_isa)isa;
+}
+
 enum cpu_isa cpu_isa(void)
 {
-    enum cpu_isa isa = detect();
+    enum cpu_isa isa = detected();
     const char *wanted = getenv("IMGTRAIN_ISA");
     for (int level = CPU_ISA_BASE; wanted && level < (int)isa; level++)
         if (strcmp(wanted, names[level]) == 0) isa = (enum cpu_isa)level;
