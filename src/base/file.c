@@ -225,6 +225,17 @@ cleanup:
     return code;
 }
 
+int file_read_own(const char *path, size_t limit, uint8_t **data, size_t *bytes)
+{
+    int fd;
+    *data = NULL;
+    *bytes = 0;
+    TRY(file_open_own(path, O_RDONLY, ERR_INPUT, &fd));
+    int code = file_read_open(fd, path, limit, data, bytes);
+    retry_close(fd);
+    return code;
+}
+
 int file_map(struct file_map *map, const char *path)
 {
     *map = (struct file_map){0};

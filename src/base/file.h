@@ -42,6 +42,8 @@ int file_check_own_folder(const char *path);
 /* Reads the whole file into *data (malloc, owned by the caller, one zero byte behind the end).
  * ERR_INPUT when it does not exist, ERR_DATA when larger than `limit` bytes, ERR_IO. */
 int file_read(const char *path, size_t limit, uint8_t **data, size_t *bytes);
+/* The same of a run folder's file (file_open_own). */
+int file_read_own(const char *path, size_t limit, uint8_t **data, size_t *bytes);
 /* The same from where a descriptor stands; it stays open. */
 int file_read_open(int fd, const char *path, size_t limit, uint8_t **data, size_t *bytes);
 

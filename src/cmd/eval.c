@@ -310,6 +310,8 @@ int cmd_eval(int argc, char **argv)
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     if (samples < 1 || samples > 100000)
         return fail(ERR_USAGE, "--samples %lld: it must be 1 to 100000", (long long)samples);
-    if (eval_gan_is(argv[1])) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
+    bool is_gan;
+    TRY(eval_gan_is(argv[1], &is_gan));
+    if (is_gan) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
     return evaluate(argv + 1, device_name, json);
 }

@@ -26,14 +26,16 @@ struct figure {
     int least; /* pictures that it takes */
 };
 
-bool eval_gan_is(const char *path)
+int eval_gan_is(const char *path, bool *is)
 {
     struct store_file *file = NULL;
-    if (!file_exists(path) || checkpoint_open(path, &file) < 0) return false;
-    const char *task = store_get(file, "task");
-    bool is = task && strcmp(task, "gan") == 0;
+    *is = false;
+    int code = file_exists(path) ? checkpoint_open(path, &file) : ERR_INPUT;
+    const char *task = code == OK ? store_get(file, "task") : NULL;
+    *is = task && strcmp(task, "gan") == 0;
     store_close(file);
-    return is;
+    bool passing = code == ERR_SYSTEM || code == ERR_IO || code == ERR_ACCESS;
+    return passing ? code : OK; /* a picture, a folder of them, or nothing: others say so */
 }
 
 /* ---- the data, split as in the training ---- */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 /* Whether `path` is a model, checkpoint or run of task gan. Says nothing where it is not. */
-bool eval_gan_is(const char *path);
+int eval_gan_is(const char *path, bool *is);
 
 /* Prints the metrics of at most `samples` samples of `model` against the pictures of `folder`. */
 int eval_gan(const char *model, const char *folder, const char *device, int samples, bool json);

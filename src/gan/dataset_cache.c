@@ -63,7 +63,7 @@ struct dataset_offsets dataset_offsets(const struct dataset_header *header)
 void dataset_cache_close(struct dataset_cache *cache)
 {
     if (cache->map) munmap(cache->map, cache->bytes);
-    if (cache->unnamed) close(cache->fd);
+    if (cache->unnamed) retry_close(cache->fd);
     free(cache->path);
     *cache = (struct dataset_cache){0};
 }
@@ -262,10 +262,10 @@ static int lock(const char *path, const struct dataset_options *options)
     free(name);
     if (opened < 0) return NO_LOCK;
     bool told = false;
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    while (retry_flock(fd, LOCK_EX | LOCK_NB) != 0) {
         bool stopped = options->stop_requested && options->stop_requested();
-        if (stopped || (errno != EWOULDBLOCK && errno != EINTR)) {
-            close(fd);
+        if (stopped || errno != EWOULDBLOCK) {
+            retry_close(fd);
             return stopped ? fail(ERR_STOPPED, "stopped while waiting for %s", path) : NO_LOCK;
         }
         if (!told) log_info("another process is preparing the same pictures: waiting for it");
@@ -281,7 +281,7 @@ static void unlock(int fd, const char *path)
     char *name = string_format("%s.lock", path);
     if (name) unlink(name); /* who waits on the old one looks for the finished cache first */
     free(name);
-    close(fd);
+    retry_close(fd);
 }
 
 /* Removes what a killed process left of this cache (we hold its lock), and caches that were not

@@ -108,7 +108,7 @@ static int compare_file(const char *path, const struct config *config)
 {
     uint8_t *text = NULL;
     size_t bytes = 0;
-    TRY(file_read(path, CONFIG_LIMIT, &text, &bytes));
+    TRY(file_read_own(path, CONFIG_LIMIT, &text, &bytes));
     int code = compare_text((const char *)text, path, config, true);
     free(text);
     return code;

@@ -183,7 +183,7 @@ static int read_json(struct frame_list *list, struct frame_entry *entry)
     if (!path) return ERR_SYSTEM;
     uint8_t *text = NULL;
     size_t bytes = 0;
-    int code = file_read(path, MAX_JSON_BYTES, &text, &bytes);
+    int code = file_read_own(path, MAX_JSON_BYTES, &text, &bytes);
     if (code == OK) code = parse_json(list, entry, path, (const char *)text, bytes);
     free(text);
     free(path);

@@ -66,6 +66,11 @@ for name in lock log.txt metrics.jsonl metrics.csv memory.jsonl; do
     err_has "not a regular file"
     rm -r linked
 done
+cp -r whole linked
+rm linked/config.yaml
+mkfifo linked/config.yaml
+run 0 timeout -s KILL 20 "$program" train tiny.yaml -o linked --resume max_steps=60 -q
+rm -r linked
 for name in frames checkpoints; do
     cp -r whole linked
     rm -r "linked/$name"
@@ -130,6 +135,29 @@ for pair in EIO:74 EMFILE:71 EACCES:77 ENOENT:66; do
     run "${pair#*:}" failing "openat=${pair%:*}" whole/model.safetensors \
         "$program" render whole/model.safetensors -o none.png
 done
+
+# A folder of pictures: what can never be read is left out, what cannot be read now ends the run, as
+# the set would be another one.
+mkdir photos photos/sub
+for i in 1 2 3 4 5 6; do
+    awk -v i=$i 'BEGIN { print "P3 16 16 255"
+        for (k = 0; k < 256; k++) print (k * i) % 256, (k + 40 * i) % 256, (3 * k + i) % 256 }' >"photos/$i.ppm"
+done
+cp photos/1.ppm photos/plain
+cp photos/2.ppm photos/sub/7.ppm
+cat >gan.yaml <<'YAML'
+task: gan
+data: photos
+device: cpu
+gan: {width: 16, height: 16, widths: [16, 8, 8], images: 16, batch: 4, samples: 4}
+YAML
+for path in photos/3.ppm photos/plain photos/sub; do
+    for pair in EIO:74 EMFILE:71 EACCES:0; do
+        run "${pair#*:}" failing "openat=${pair%:*}" "$path" "$program" train gan.yaml --dry-run
+    done
+done
+run 74 failing "getdents64=EIO" "$PWD/photos" "$program" train gan.yaml --dry-run
+run 74 failing "newfstatat=EIO" photos/4.ppm "$program" train gan.yaml --dry-run
 
 # ---- no inodes are left, or the quota is used up ----
 for error in ENOSPC EDQUOT; do
