@@ -1,6 +1,6 @@
 # imgtrain: `make` builds ./imgtrain with whatever is installed and says what it found.
 #
-#   make [-jN] [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [VIDEO=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
+#   make [-jN] [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [VIDEO=auto|0|1] [WEBP=auto|0|1] [TIFF=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
 #   make demo | test | check | bench | fuzz | info | clean
 #   make emu-test | gpu-test | gpu-bench | gpu-kit          (cuda/README.md)
 
@@ -21,6 +21,8 @@ ifeq ($(origin CC),default)
 CC      := gcc
 endif
 VIDEO   ?= auto
+WEBP    ?= auto
+TIFF    ?= auto
 CUDA    ?= auto
 SAN     ?=
 WERROR  ?= 0
@@ -36,6 +38,10 @@ wanted   = $(if $(filter 0,$(1)),0,$(if $(filter 1,$(2)),1,$(if $(filter 1,$(1))
 AV_FLAGS := $(shell pkg-config --cflags libavformat libavcodec libavutil 2>/dev/null)
 AV_TEST_LIBS := $(shell pkg-config --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
 HAVE_VIDEO  := $(call wanted,$(VIDEO),$(call probe,$(H)include <libavcodec/avcodec.h>\n$(H)include <libavformat/avformat.h>\n int main(void){return LIBAVCODEC_VERSION_MAJOR+LIBAVFORMAT_VERSION_MAJOR==0;},$(AV_FLAGS)),VIDEO=1 but libavcodec's and libavformat's headers were not found: run scripts/setup.sh)
+
+# Headers alone, too: these decoders are opened at the first picture of theirs (src/image/library.h).
+HAVE_WEBP := $(call wanted,$(WEBP),$(call probe,$(H)include <webp/decode.h>\n int main(void){return MODE_RGBA==0;}),WEBP=1 but libwebp's headers were not found: run scripts/setup.sh)
+HAVE_TIFF := $(call wanted,$(TIFF),$(call probe,$(H)include <tiffio.h>\n int main(void){return (int)sizeof(__typeof__(TIFFOpenOptionsSetMaxSingleMemAlloc)*)==0;}),TIFF=1 but the headers of libtiff 4.5 were not found: run scripts/setup.sh)
 
 # CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler. A
 # build with a sanitizer has no CUDA unless asked: nvcc's objects would go unchecked.
@@ -57,7 +63,7 @@ HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),75 80 86 89 90 100 120,$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-FLAGSET := $(CC)-v$(HAVE_VIDEO)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(filter 1,$(WERROR)),-werror)
+FLAGSET := $(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(filter 1,$(WERROR)),-werror)
 B       := build/$(FLAGSET)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
@@ -73,6 +79,8 @@ LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_
 # ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
 SRC := $(sort $(wildcard src/*.c src/*/*.c))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_VIDEO)),src/video/encode_none.c,src/video/encode.c src/video/decode.c src/video/libav.c),$(SRC))
+SRC := $(filter-out $(if $(filter 1,$(HAVE_WEBP)),src/image/webp_none.c,src/image/webp.c),$(SRC))
+SRC := $(filter-out $(if $(filter 1,$(HAVE_TIFF)),src/image/tiff_none.c,src/image/tiff.c src/image/tiff_open.c),$(SRC))
 # src/cpu/isa/*.c are compiled once for each instruction set and chosen at run time.
 ISA_SRC := $(sort $(wildcard src/cpu/isa/*.c))
 ISAS    := base $(if $(filter x86_64,$(ARCH)),avx2 avx512)
@@ -162,6 +170,7 @@ $(B)/test/cuda_emu/%.o: test/cuda_emu/%.cc
 info:
 	@echo "compiler  $(CC) $$($(CC) -dumpfullversion -dumpversion)"
 	@echo "video     $(if $(filter 1,$(HAVE_VIDEO)),libavcodec $$(pkg-config --modversion libavcodec),no (VIDEO=$(VIDEO)))"
+	@echo "pictures  $(if $(filter 1,$(HAVE_WEBP)),WebP (libwebp),no WebP (WEBP=$(WEBP))), $(if $(filter 1,$(HAVE_TIFF)),TIFF (libtiff),no TIFF (TIFF=$(TIFF)))"
 	@echo "cuda      $(if $(filter 0,$(CUDA_KIND)),no (CUDA=$(CUDA)),$(if $(filter emu,$(CUDA_KIND)),emulated,yes, for $(CUDA_ARCHS)))"
 	@echo "cpu       $(ISAS)"
 	@echo "jobs      $(if $(filter -j,$(MAKEFLAGS)),no limit,$(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1))"

@@ -8,6 +8,7 @@
 #include "cmd/options.h"
 #include "cpu/isa.h"
 #include "device/device.h"
+#include "image/image.h"
 #include "video/video.h"
 
 #include <cjson/cJSON.h>
@@ -60,6 +61,8 @@ int cmd_doctor(int argc, char **argv)
     printf("%-12s %d usable, %d used without `threads`\n", "threads", threads_available(),
            threads_default());
     row("video", video_versions());
+    row("WebP", image_webp_version().text);
+    row("TIFF", image_tiff_version().text);
     row("CUDA", HAVE_CUDA ? "built in" : "not built in");
     print_libraries();
     printf("%-12s %s free here\n", "disk", format_bytes(file_disk_free(".")).text);

@@ -1,6 +1,7 @@
 /* imgtrain eval: how alike two pictures are. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "cmd/cmd.h"
 #include "cmd/eval_gan.h"
@@ -58,7 +59,8 @@ static int stream_operand(void *argument, const struct image_sink *sink)
 static bool is_model_file(const char *path)
 {
     const char *dot = strrchr(path, '.');
-    return dot && strcasecmp(dot, ".safetensors") == 0;
+    return (dot && strcasecmp(dot, ".safetensors") == 0) ||
+           file_kind_of_path(path).class == FILE_MODEL;
 }
 
 static int is_run_folder(const char *path, bool *is_run)

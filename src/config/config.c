@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/log.h"
 #include "config/schema.h"
 
@@ -339,6 +340,16 @@ static int load(struct config **out, const char *name, const char *text, size_t 
     return code;
 }
 
+/* A picture or a model in the config's place is no YAML, and said to be what it is. */
+static int check_kind(const char *path, const uint8_t *data, size_t bytes)
+{
+    struct file_kind kind = file_kind_of(data, bytes < FILE_KIND_BYTES ? bytes : FILE_KIND_BYTES);
+    if (kind.class == FILE_UNKNOWN || kind.class == FILE_EMPTY) return OK;
+    if (kind.class == FILE_PICTURE) kind.advice = "a picture is given by input_path=FILE";
+    if (kind.class == FILE_MODEL) kind.advice = "a run goes on with -o RUN --resume";
+    return file_kind_fail(ERR_CONFIG, path, kind, "a config (YAML)");
+}
+
 int config_load(struct config **out, const char *path, int override_count, char **overrides)
 {
     return config_load_preset(out, path, 0, NULL, override_count, overrides);
@@ -354,6 +365,9 @@ int config_load_preset(struct config **out, const char *path, int preset_count,
     if (path) {
         int code = file_read(path, FILE_LIMIT, &data, &bytes);
         if (code < 0) return code == ERR_DATA ? ERR_CONFIG : code; /* a folder, or far too large */
+        code = check_kind(path, data, bytes);
+        if (code < 0) free(data);
+        TRY(code);
     }
     int code = load(out, path, (const char *)data, bytes, false, &sources);
     free(data);

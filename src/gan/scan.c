@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 /* A folder on the way down: a link back to one of them would never end. */
@@ -22,28 +21,6 @@ struct level {
 };
 
 enum { MAX_DEPTH = 64 };
-
-static bool is_one_of(const char *ending, const char *const *endings)
-{
-    for (; *endings; endings++)
-        if (strcasecmp(ending, *endings) == 0) return true;
-    return false;
-}
-
-static bool is_readable_format(const char *ending)
-{
-    static const char *const endings[] = {"png", "jpg", "jpeg", "jpe", "jfif", "pbm",
-                                          "pgm", "ppm", "pnm",  "pam", "pfm",  NULL};
-    return is_one_of(ending, endings);
-}
-
-static bool is_foreign_format(const char *ending)
-{
-    static const char *const endings[] = {"webp", "gif", "bmp", "tif", "tiff", "heic", "heif",
-                                          "avif", "jxl", "jp2", "svg", "svgz", "ico",  "xpm",
-                                          "tga",  "exr", "hdr", "psd", "dng",  NULL};
-    return is_one_of(ending, endings);
-}
 
 static void note_foreign(struct scan *scan, const char *ending)
 {
@@ -95,12 +72,12 @@ static int add_file(struct scan *scan, char *name, const struct stat *info)
 static int look_at_file(struct scan *scan, const char *path, char *name, const struct stat *info)
 {
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
-    const char *dot = strrchr(base, '.');
-    int wanted = dot ? is_readable_format(dot + 1) : looks_like_picture(path);
+    const char *foreign = image_name_foreign(base);
+    int wanted = strchr(base, '.') ? image_name_is_readable(base) : looks_like_picture(path);
     if (wanted < 0) free(name);
     TRY(wanted);
     if (wanted) return add_file(scan, name, info);
-    if (dot && is_foreign_format(dot + 1)) note_foreign(scan, dot + 1);
+    if (foreign) note_foreign(scan, foreign);
     free(name);
     return OK;
 }
@@ -281,11 +258,12 @@ int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
     TRY(walk(scan, folder, "", NULL));
     if (scan->count == 0 && scan->foreign > 0)
         return fail(ERR_DATA,
-                    "%s: no picture that can be read (PNG, JPEG, PNM, PFM), only %d of "
-                    "other formats (%s)",
-                    folder, scan->foreign, scan->formats);
+                    "%s: no picture that can be read (%s), only %d of other formats (%s): "
+                    "convert them to PNG",
+                    folder, image_format_names().text, scan->foreign, scan->formats);
     if (scan->count == 0)
-        return fail(ERR_DATA, "%s: no picture in this folder (PNG, JPEG, PNM, PFM)", folder);
+        return fail(ERR_DATA, "%s: no picture in this folder (%s)", folder,
+                    image_format_names().text);
     qsort(scan->files, (size_t)scan->count, sizeof *scan->files, compare_names);
     bool classes = labels == SCAN_LABELS_FOLDERS;
     if (labels == SCAN_LABELS_AUTO) classes = folders_look_like_classes(scan);

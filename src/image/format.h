@@ -19,14 +19,19 @@ struct image_header {
 };
 
 struct image_format {
-    const char *name;
+    const char *name;           /* NULL: not built in */
+    const char *const *endings; /* of file names, without the dot, up to a NULL */
     bool (*matches)(const uint8_t *data, size_t bytes); /* by the first bytes */
     int (*probe)(const struct source *source, struct image_header *header);
     /* Decodes into the sink; see image_stream. */
     int (*read)(const struct source *source, size_t whole_limit, const struct image_sink *sink);
 };
 
-extern const struct image_format format_png, format_jpeg, format_pnm, format_pfm;
+extern const struct image_format format_png, format_jpeg, format_webp, format_tiff, format_pnm,
+    format_pfm;
+/* All of them. */
+enum { IMAGE_FORMATS = 6 };
+extern const struct image_format *const image_formats[IMAGE_FORMATS];
 
 /* ERR_DATA unless the size lies within the limits and `samples bytes` of picture can come out of
  * the file's bytes: a compressor that reaches `best_ratio` at most cannot have made more. Beyond

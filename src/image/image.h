@@ -31,10 +31,26 @@ bool image_has_alpha(const struct image *image); /* 2 or 4 channels */
 int image_create(struct image *image, int width, int height, int channels, enum sample_type type);
 void image_free(struct image *image); /* accepts a zeroed struct; leaves it zeroed */
 
-/* Reads PNG, JPEG, PNM (PPM, PGM, PAM) or PFM by its first bytes. EXIF orientation is applied,
- * palettes and CMYK become RGB, 16-bit PNG stays 16-bit, PFM float. On failure *image is zeroed.
+/* Reads PNG, JPEG, PNM (PPM, PGM, PAM), PFM and, where they are built in, WebP and TIFF, by the
+ * first bytes. EXIF orientation is applied, palettes and CMYK become RGB, 16 bits stay 16 bits,
+ * floats floats. On failure *image is zeroed.
  * ERR_INPUT missing, ERR_DATA broken, hostile or unknown format; the message names the file. */
 int image_load(struct image *image, const char *path);
+
+/* By the ending of its name: a picture of a format that is read here; or the ending of one that is
+ * not, NULL for anything else. Borrowed. */
+bool image_name_is_readable(const char *name);
+const char *image_name_foreign(const char *name);
+struct image_format_names {
+    char text[64]; /* "PNG, JPEG, WebP, TIFF, PNM or PFM", as built */
+};
+struct image_format_names image_format_names(void);
+/* For `doctor`: "libwebp 1.2.4", "no: " with the reason, or "not built in". */
+struct image_decoder_version {
+    char text[160];
+};
+struct image_decoder_version image_webp_version(void);
+struct image_decoder_version image_tiff_version(void);
 
 /* A file's size without decoding its samples. */
 int image_probe(const char *path, int *width, int *height, int *channels, enum sample_type *type);

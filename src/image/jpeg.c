@@ -300,4 +300,5 @@ static bool jpeg_matches(const uint8_t *data, size_t bytes)
     return bytes >= 3 && memcmp(data, "\xFF\xD8\xFF", 3) == 0;
 }
 
-const struct image_format format_jpeg = {"JPEG", jpeg_matches, jpeg_probe, jpeg_read};
+static const char *const endings[] = {"jpg", "jpeg", "jpe", "jfif", NULL};
+const struct image_format format_jpeg = {"JPEG", endings, jpeg_matches, jpeg_probe, jpeg_read};

@@ -1,6 +1,7 @@
 /* Reading a picture file, whatever its format: the first bytes decide, never the name. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/retry.h"
@@ -18,25 +19,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct image_format *const formats[] = {&format_png, &format_jpeg, &format_pnm,
-                                                     &format_pfm};
-
-enum { MAGIC_BYTES = 16 };
 static const size_t FILE_LIMIT = (size_t)16 << 30;
 static const size_t PLAIN_LIMIT = (size_t)4 << 30; /* decoded bytes that any ratio may make */
 static const size_t MODEST_RATIO = 64;             /* above that */
 
 static const struct image_format *find_format(const uint8_t *data, size_t bytes)
 {
-    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
-        if (formats[i]->matches(data, bytes)) return formats[i];
+    for (int i = 0; i < IMAGE_FORMATS; i++)
+        if (image_formats[i]->name && image_formats[i]->matches(data, bytes))
+            return image_formats[i];
     return NULL;
 }
 
-static int fail_format(const char *name, size_t bytes)
+static int fail_format(const char *name, const uint8_t *head, size_t bytes)
 {
-    if (bytes == 0) return fail(ERR_DATA, "%s: the file is empty", name);
-    return fail(ERR_DATA, "%s: not a PNG, JPEG, PNM or PFM picture", name);
+    char wanted[80];
+    snprintf(wanted, sizeof wanted, "a %s picture", image_format_names().text);
+    return file_kind_fail(ERR_DATA, name, file_kind_of(head, bytes), wanted);
 }
 
 /* ---- what is wrong with a file although its pixels are all there ---- */
@@ -95,7 +94,7 @@ int image_decode(struct image *image, const uint8_t *data, size_t bytes, const c
 {
     memset(image, 0, sizeof *image);
     const struct image_format *format = find_format(data, bytes);
-    if (!format) return fail_format(name, bytes);
+    if (!format) return fail_format(name, data, bytes);
     struct source source = {data, bytes, bytes, name};
     struct image_sink collector = image_collector(image);
     int code = format->read(&source, 0, &collector);
@@ -113,6 +112,8 @@ static int read_head(const char *path, uint8_t *head, size_t room, size_t *bytes
     int code = OK;
     if (fstat(fd, &info) != 0) {
         code = fail_errno(ERR_IO, "stat %s", path);
+    } else if (S_ISDIR(info.st_mode)) {
+        code = fail(ERR_DATA, "%s: a folder, not a picture", path);
     } else if (!S_ISREG(info.st_mode)) {
         code = fail(ERR_DATA, "%s is not a regular file", path);
     } else {
@@ -132,10 +133,10 @@ static int read_head(const char *path, uint8_t *head, size_t room, size_t *bytes
 int image_load(struct image *image, const char *path)
 {
     memset(image, 0, sizeof *image);
-    uint8_t head[MAGIC_BYTES];
+    uint8_t head[FILE_KIND_BYTES];
     size_t bytes, total;
     TRY(read_head(path, head, sizeof head, &bytes, &total));
-    if (!find_format(head, bytes)) return fail_format(path, bytes);
+    if (!find_format(head, bytes)) return fail_format(path, head, bytes);
     uint8_t *data;
     TRY(file_read(path, FILE_LIMIT, &data, &bytes));
     int code = image_decode(image, data, bytes, path);
@@ -165,11 +166,11 @@ static int drop_put(void *argument, struct image *rows, int y)
 
 int image_stream(const char *path, size_t whole_limit, const struct image_sink *sink)
 {
-    uint8_t head[MAGIC_BYTES];
+    uint8_t head[FILE_KIND_BYTES];
     size_t bytes, total;
     TRY(read_head(path, head, sizeof head, &bytes, &total));
     const struct image_format *format = find_format(head, bytes);
-    if (!format) return fail_format(path, bytes);
+    if (!format) return fail_format(path, head, bytes);
     if (total > FILE_LIMIT)
         return fail(ERR_DATA, "%s: %zu bytes, more than the limit of %zu", path, total, FILE_LIMIT);
     struct file_map map;
@@ -185,11 +186,11 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
 /* What turns a picture may stand at its end, so a probe can look at all of it. */
 static int probe_file(const char *path, struct image_header *header)
 {
-    uint8_t head[MAGIC_BYTES];
+    uint8_t head[FILE_KIND_BYTES];
     size_t bytes, total;
     TRY(read_head(path, head, sizeof head, &bytes, &total));
     const struct image_format *format = find_format(head, bytes);
-    if (!format) return fail_format(path, bytes);
+    if (!format) return fail_format(path, head, bytes);
     struct file_map map;
     TRY(file_map(&map, path));
     struct source source = {map.data, map.bytes, map.bytes, path};

@@ -126,7 +126,8 @@ static bool pfm_matches(const uint8_t *data, size_t bytes)
            strchr(" \t\r\n", data[2]) && data[2];
 }
 
-const struct image_format format_pfm = {"PFM", pfm_matches, pfm_probe, pfm_read};
+static const char *const endings[] = {"pfm", NULL};
+const struct image_format format_pfm = {"PFM", endings, pfm_matches, pfm_probe, pfm_read};
 
 /* ---- writing ---- */
 

@@ -259,4 +259,5 @@ static bool png_matches(const uint8_t *data, size_t bytes)
     return bytes >= 8 && memcmp(data, "\x89PNG\r\n\x1a\n", 8) == 0;
 }
 
-const struct image_format format_png = {"PNG", png_matches, png_probe, png_read};
+static const char *const endings[] = {"png", NULL};
+const struct image_format format_png = {"PNG", endings, png_matches, png_probe, png_read};

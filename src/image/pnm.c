@@ -250,7 +250,8 @@ static bool pnm_matches(const uint8_t *data, size_t bytes)
            (is_space(data[2]) || data[2] == '#');
 }
 
-const struct image_format format_pnm = {"PNM", pnm_matches, pnm_probe, pnm_read};
+static const char *const endings[] = {"pbm", "pgm", "ppm", "pnm", "pam", NULL};
+const struct image_format format_pnm = {"PNM", endings, pnm_matches, pnm_probe, pnm_read};
 
 /* ---- writing ---- */
 

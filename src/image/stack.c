@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 struct stack {
     struct dirent **entries;
@@ -17,13 +16,7 @@ struct stack {
 
 static int is_picture_name(const struct dirent *entry)
 {
-    static const char *const extensions[] = {".png", ".jpg", ".jpeg", ".pbm", ".pgm",
-                                             ".ppm", ".pnm", ".pam",  ".pfm"};
-    const char *dot = strrchr(entry->d_name, '.');
-    if (entry->d_name[0] == '.' || !dot) return 0;
-    for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++)
-        if (strcasecmp(dot, extensions[i]) == 0) return 1;
-    return 0;
+    return entry->d_name[0] != '.' && image_name_is_readable(entry->d_name);
 }
 
 /* By bytes: the same order under every locale. */
@@ -37,7 +30,9 @@ static int open_stack(struct stack *stack, const char *folder)
     *stack = (struct stack){.folder = folder};
     stack->count = scandir(folder, &stack->entries, is_picture_name, compare_names);
     if (stack->count < 0) return fail_errno(ERR_INPUT, "open folder %s", folder);
-    if (stack->count == 0) return fail(ERR_DATA, "%s: no pictures in this folder", folder);
+    if (stack->count == 0)
+        return fail(ERR_DATA, "%s: no pictures in this folder (%s)", folder,
+                    image_format_names().text);
     return OK;
 }
 

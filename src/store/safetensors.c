@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/retry.h"
 #include "store/store_header.h"
 
@@ -49,8 +50,12 @@ static int map_file(struct store_file *file, const char *path, bool own)
     int code = OK;
     if (fstat(fd, &info) != 0) {
         code = fail_errno(ERR_IO, "stat %s", path);
+    } else if (S_ISDIR(info.st_mode)) {
+        code = fail(ERR_DATA, "%s: a folder, not a model (.safetensors)", path);
     } else if (!S_ISREG(info.st_mode)) {
         code = fail(ERR_DATA, "%s is no regular file", path);
+    } else if (info.st_size == 0) {
+        code = fail(ERR_DATA, "%s: the file is empty", path);
     } else if (info.st_size < 10) {
         code = fail(ERR_DATA, "%s: no safetensors file: only %lld bytes", path,
                     (long long)info.st_size);
@@ -229,9 +234,19 @@ static int align_tensors(struct store_file *file)
     return OK;
 }
 
+/* A file that is something else is called by its name. */
+static int check_kind(const struct store_file *file)
+{
+    size_t head = file->bytes < FILE_KIND_BYTES ? file->bytes : FILE_KIND_BYTES;
+    struct file_kind kind = file_kind_of(file->map, head);
+    if (kind.class == FILE_MODEL || kind.class == FILE_UNKNOWN) return OK;
+    return file_kind_fail(ERR_DATA, file->path, kind, "a model (.safetensors)");
+}
+
 static int read_header(struct store_file *file)
 {
     uint64_t length;
+    TRY(check_kind(file));
     memcpy(&length, file->map, sizeof length);
     if (length > STORE_HEADER_MAX)
         return fail(ERR_DATA, "%s: damaged or no safetensors file: header of more than 16 MiB",

@@ -11,6 +11,7 @@ done
 if [ $status = 77 ]; then
     skip "no Pillow to compare with (python3-pil)"
 else
+    run 0 test "$status" = 0
     run 0 test -s names
     while read -r name; do
         run 0 imgtrain eval "$name" "$name.pillow.png"
