@@ -10,7 +10,7 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
             print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
 done
 echo "no picture" >photos/broken.png
-echo "no picture" >photos/other.webp
+echo "no picture" >photos/other.heic
 cat >tiny.yaml <<'YAML'
 task: gan
 data: photos
@@ -31,7 +31,7 @@ once() {
 }
 run 0 imgtrain train tiny.yaml -o run
 once "broken.png"
-once "(webp)"
+once "(heic)"
 once "only 12 pictures"
 once "12 pictures, 0 held out, 1 unreadable"
 err_lacks "enlarged"
