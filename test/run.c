@@ -320,6 +320,18 @@ START_TEST(frame_schedule)
 }
 END_TEST
 
+START_TEST(the_line_of_rows)
+{
+    char line[128];
+    progress_rows_line(line, sizeof line, 1200, 8000, 3);
+    ck_assert_str_eq(line, "row 1200/8000 15% eta 17s");
+    progress_rows_line(line, sizeof line, 0, 8000, 3);
+    ck_assert_str_eq(line, "row 0/8000 0%");
+    progress_rows_line(line, sizeof line, 8000, 8000, 3);
+    ck_assert_str_eq(line, "row 8000/8000 100%");
+}
+END_TEST
+
 START_TEST(the_progress_line)
 {
     struct task_report report = {
@@ -375,6 +387,7 @@ Suite *run_suite(void)
     tcase_add_test(tests, what_cannot_fit_is_refused);
     tcase_add_test(tests, frame_schedule);
     tcase_add_test(tests, the_progress_line);
+    tcase_add_test(tests, the_line_of_rows);
     tcase_add_test(tests, records);
     suite_add_tcase(suite, tests);
     return suite;

@@ -2,8 +2,10 @@
 #include "base/error.h"
 #include "cmd/cmd.h"
 #include "cmd/fallback.h"
+#include "cmd/load.h"
 #include "cmd/options.h"
 #include "image/image.h"
+#include "run/progress.h"
 #include "splat/ellipses.h"
 #include "splat/output.h"
 #include "splat/slices.h"
@@ -68,6 +70,27 @@ struct attempt {
     struct image_sink sink;
 };
 
+/* A sink that shows how far the rows are which it hands on. */
+struct watched_sink {
+    struct image_sink to;
+    struct progress *progress;
+};
+
+static int begin_watched(void *argument, const struct image *shape)
+{
+    const struct watched_sink *watched = argument;
+    return watched->to.begin ? watched->to.begin(watched->to.argument, shape) : OK;
+}
+
+static int put_watched(void *argument, struct image *rows, int y)
+{
+    const struct watched_sink *watched = argument;
+    int done = y + rows->height;
+    TRY(watched->to.put(watched->to.argument, rows, y));
+    progress_rows(watched->progress, done);
+    return OK;
+}
+
 /* A further attempt begins the file anew. */
 static int attempt(void *context, struct device *device, int slice)
 {
@@ -87,13 +110,18 @@ static int render_window(const struct render_options *options, struct attempt *a
 static int render_model(const struct render_options *options, const struct splat_model *model)
 {
     struct splat_output output = {.path = options->output};
+    struct watched_sink watched = {.to = splat_output_sink(&output)};
     struct attempt a = {.model = model,
                         .type = choose_type(options->output, model),
-                        .sink = splat_output_sink(&output)};
+                        .sink = {begin_watched, put_watched, &watched}};
     TRY(choose_window(options, model, &a.window));
+    const struct progress_options shown = {
+        .total = a.window.height, .rows = true, .every_step = load_is_testing()};
+    watched.progress = progress_open(&shown);
     int code = options->gaussians ? splat_ellipses_stream(model, &a.window, &a.sink)
                                   : render_window(options, &a);
     if (code == OK) code = splat_output_commit(&output);
+    progress_close(watched.progress);
     splat_output_close(&output);
     return code;
 }

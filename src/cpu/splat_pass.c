@@ -335,7 +335,7 @@ void splat_pass_run(const struct splat_pass *pass)
                sizeof(float) * (size_t)splat_record_floats(scene) * (size_t)scene->count);
     for (int s = 0; s < scene->strips; s++)
         scene->carry_count[s] = 0;
-    memset(scene->row_sums, 0, sizeof *scene->row_sums * (size_t)scene->height);
+    if (pass->target) memset(scene->row_sums, 0, sizeof *scene->row_sums * (size_t)scene->height);
     struct pass_work work = {pass, scene->thread_count < scene->strips ? scene->thread_count
                                                                        : scene->strips};
     threads_for(work.parts, 1, run_parts, &work);

@@ -23,7 +23,8 @@ static int strip_count(int bands, size_t record_bytes, int64_t capacity)
 }
 
 static void layout_thread(struct splat_thread *thread, struct carver *carver,
-                          const struct splat_scene *scene, size_t count, bool gradients)
+                          const struct splat_scene *scene, size_t count,
+                          const struct splat_storage *storage)
 {
     struct splat_thread unused;
     if (!thread) thread = &unused;
@@ -36,18 +37,21 @@ static void layout_thread(struct splat_thread *thread, struct carver *carver,
     thread->tile_order = carve(carver, count * sizeof(int32_t));
     thread->sweep = carve(carver, count * sizeof(int32_t));
     thread->color = carve_floats(carver, channels * RING_ROWS * pitch);
-    thread->target = carve_floats(carver, channels * RING_ROWS * pitch);
-    for (int m = 0; m < 3; m++)
-        thread->maps[m] = carve_floats(carver, channels * RING_ROWS * pitch);
     thread->threshold = carve_floats(carver, RING_ROWS * pitch);
     thread->inverse = carve_floats(carver, RING_ROWS * pitch);
     thread->zero_row = carve_floats(carver, pitch);
+    thread->tile_scratch = carve_floats(carver, splat_tile_scratch());
+    thread->target = thread->maps[0] = thread->maps[1] = thread->maps[2] = NULL;
+    thread->ssim_value = thread->ssim_scratch = NULL;
+    thread->gradient = thread->blended = thread->ssim_gradient = NULL;
+    if (storage->rows) return;
+    thread->target = carve_floats(carver, channels * RING_ROWS * pitch);
+    for (int m = 0; m < 3; m++)
+        thread->maps[m] = carve_floats(carver, channels * RING_ROWS * pitch);
     thread->ssim_value = carve_floats(carver, SSIM_BLOCK * pitch);
     thread->ssim_scratch =
         carve_floats(carver, SSIM_SCRATCH_ROWS * (size_t)ssim_scratch_pitch(scene->pitch));
-    thread->tile_scratch = carve_floats(carver, splat_tile_scratch());
-    thread->gradient = thread->blended = thread->ssim_gradient = NULL;
-    if (!gradients) return;
+    if (storage->forward) return;
     thread->gradient = carve_floats(carver, TILE * channels * pitch);
     thread->blended = carve_floats(carver, TILE * pitch);
     thread->ssim_gradient = carve_floats(carver, channels * SSIM_BLOCK * pitch);
@@ -64,6 +68,14 @@ static void layout_records(struct splat_scene *scene, struct carver *carver, siz
     }
 }
 
+/* Threads whose buffers are laid out: rendering some rows keeps no more busy than they have bands.
+ */
+static int laid_out_threads(const struct splat_storage *storage)
+{
+    int threads = threads_count(), bands = (storage->rows + TILE - 1) / TILE;
+    return storage->rows && bands < threads ? bands : threads;
+}
+
 size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, int height,
                           int channels, int64_t capacity, const struct splat_storage *storage)
 {
@@ -72,7 +84,7 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     scene->tiles = (width + TILE - 1) / TILE;
     scene->bands = (height + TILE - 1) / TILE;
     scene->pitch = scene->tiles * TILE + PITCH_PAD;
-    scene->thread_count = threads_count();
+    scene->thread_count = laid_out_threads(storage);
     scene->kernels = splat_kernels_get();
     size_t record = (size_t)splat_record_floats(scene) * sizeof(float);
     scene->strips = strip_count(scene->bands, record + sizeof(int32_t), capacity);
@@ -82,11 +94,10 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     scene->order = carve(&carver, count * sizeof(int32_t));
     scene->band_start = carve(&carver, ((size_t)scene->bands + 1) * sizeof(int32_t));
     if (!storage->forward) layout_records(scene, &carver, count, record);
-    scene->row_sums = carve(&carver, (size_t)height * sizeof *scene->row_sums);
+    if (!storage->rows) scene->row_sums = carve(&carver, (size_t)height * sizeof *scene->row_sums);
     scene->threads = carve(&carver, (size_t)scene->thread_count * sizeof *scene->threads);
     for (int t = 0; t < scene->thread_count; t++)
-        layout_thread(scene->threads ? &scene->threads[t] : NULL, &carver, scene, count,
-                      !storage->forward);
+        layout_thread(scene->threads ? &scene->threads[t] : NULL, &carver, scene, count, storage);
     return carver.used;
 }
 

@@ -117,6 +117,8 @@ struct splat_storage {
     bool bands;   /* use_gradient_checkpointing: some rows at a time, those at their edges made
                      twice */
     bool forward; /* for evaluate and render alone: a device may leave out what gradients take */
+    int rows;     /* for render alone, at most so many rows at a time: a device may leave out what
+                     comparing takes, and threads that would have no rows; 0: for all */
     int streamed_bits; /* of samples of targets beside the device; 0: none */
     bool offload;      /* Adam's state lies beside the device */
 };

@@ -19,6 +19,7 @@ enum { LINE_BYTES = 1024, BAR_CELLS = 24, BAR_CELLS_LEAST = 8 };
 struct progress {
     struct progress_options options;
     bool bar, colour;
+    double begun;
     double last;              /* time of the last line or bar */
     bool shown;               /* the bar is on the screen */
     struct task_report known; /* with the last known value of every metric */
@@ -48,7 +49,9 @@ struct progress *progress_open(const struct progress_options *options)
     progress->bar = !options->quiet && !options->json && isatty(STDERR_FILENO) && term &&
                     strcmp(term, "dumb") != 0;
     progress->colour = progress->bar && !(no_colour && no_colour[0]);
-    progress->last = clock_seconds() - LINE_SECONDS + 1; /* the first line after a second */
+    progress->begun = clock_seconds();
+    progress->last = progress->begun - LINE_SECONDS + 1; /* the first line after a second */
+    if (options->rows) progress->last = progress->begun + (progress->bar ? 1 : 0);
     if (progress->bar) log_set_clear(clear_bar, progress);
     return progress;
 }
@@ -126,26 +129,35 @@ static int terminal_columns(void)
     return size.ws_col;
 }
 
-/* "[#####.....] step ...": on a narrow terminal with fewer metrics and a shorter bar. */
+/* "[#####.....] LINE", the bar in so many cells. */
+static void write_bar(struct progress *progress, int64_t done, const char *line, int columns,
+                      int cells)
+{
+    char out[LINE_BYTES * 2];
+    size_t room = sizeof out, used = 0;
+    int64_t total = progress->options.total;
+    if (cells > BAR_CELLS) cells = BAR_CELLS;
+    if (cells < 0) cells = 0;
+    APPEND("\r\033[K[%s", progress->colour ? "\033[32m" : "");
+    for (int i = 0; i < cells; i++)
+        APPEND("%c", total > 0 && i < done * cells / total ? '#' : '.');
+    int left = columns - 4 - cells;
+    APPEND("%s] %.*s", progress->colour ? "\033[0m" : "", left > 0 ? left : 0, line);
+    write_out(STDERR_FILENO, out, used);
+    progress->shown = true;
+}
+
+/* On a narrow terminal with fewer metrics and a shorter bar. */
 static void draw_bar(struct progress *progress, const struct record *record, int64_t free_bytes)
 {
-    char line[LINE_BYTES], out[LINE_BYTES * 2];
-    size_t room = sizeof out, used = 0;
+    char line[LINE_BYTES];
     int64_t total = progress->options.total;
     int columns = terminal_columns(), metrics = record->report->metric_count, cells;
     do {
         cells =
             columns - 4 - (int)format_line(line, sizeof line, record, total, free_bytes, metrics);
     } while (cells < BAR_CELLS_LEAST && metrics-- > 0);
-    if (cells > BAR_CELLS) cells = BAR_CELLS;
-    if (cells < 0) cells = 0;
-    APPEND("\r\033[K[%s", progress->colour ? "\033[32m" : "");
-    for (int i = 0; i < cells; i++)
-        APPEND("%c", total > 0 && i < record->step * cells / total ? '#' : '.');
-    int left = columns - 4 - cells;
-    APPEND("%s] %.*s", progress->colour ? "\033[0m" : "", left > 0 ? left : 0, line);
-    write_out(STDERR_FILENO, out, used);
-    progress->shown = true;
+    write_bar(progress, record->step, line, columns, cells);
 }
 
 /* Metrics that this step did not measure keep their last value. */
@@ -192,6 +204,36 @@ void progress_update(struct progress *progress, const struct record *record, boo
         progress_line(line, sizeof line, &shown, total, free_bytes);
         log_info("%s", line);
     }
+}
+
+size_t progress_rows_line(char *out, size_t room, int64_t done, int64_t total, double seconds)
+{
+    size_t used = 0;
+    APPEND("row %lld/%lld %lld%%", (long long)done, (long long)total,
+           (long long)(total > 0 ? done * 100 / total : 100));
+    if (done > 0 && done < total) {
+        char eta[32];
+        append_duration(eta, sizeof eta, seconds * (double)(total - done) / (double)done);
+        APPEND(" eta %s", eta);
+    }
+    return used;
+}
+
+void progress_rows(struct progress *progress, int64_t done)
+{
+    if (!progress || progress->options.quiet) return;
+    double now = clock_seconds(), wait = progress->bar ? BAR_SECONDS : LINE_SECONDS;
+    bool last = progress->shown && done >= progress->options.total;
+    if (!last && !progress->options.every_step && now - progress->last < wait) return;
+    char line[LINE_BYTES];
+    progress->last = now;
+    size_t used =
+        progress_rows_line(line, sizeof line, done, progress->options.total, now - progress->begun);
+    int columns = terminal_columns();
+    if (progress->bar)
+        write_bar(progress, done, line, columns, columns - 4 - (int)used);
+    else
+        log_info("%s", line);
 }
 
 void progress_event(struct progress *progress, const char *name, const char *members)

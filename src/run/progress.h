@@ -14,6 +14,8 @@ struct progress_options {
     bool quiet;    /* nothing but warnings and errors */
     bool json;     /* {"event": "progress", ...} lines on stdout instead */
     bool every_step;
+    bool rows; /* of a picture, instead of steps: progress_rows(); what takes seconds shows nothing
+                */
 };
 
 /* NULL without memory: every function accepts that and shows nothing. */
@@ -24,6 +26,9 @@ struct progress *progress_open(const struct progress_options *options);
 void progress_update(struct progress *progress, const struct record *record, bool evaluated,
                      int64_t free_bytes);
 
+/* Shows that so many rows of a picture are done, when it is time to. */
+void progress_rows(struct progress *progress, int64_t done);
+
 /* A JSON event on stdout: {"event": "NAME", MEMBERS}; does nothing unless json was asked for. */
 void progress_event(struct progress *progress, const char *name, const char *members);
 
@@ -32,5 +37,7 @@ void progress_close(struct progress *progress);
 /* The plain line: "step 1200/10000 12% loss 0.0123 psnr 31.42 it/s 412 mem 0.4/11.8G eta 21s". */
 size_t progress_line(char *out, size_t room, const struct record *record, int64_t total,
                      int64_t free_bytes);
+/* And of rows: "row 1200/8000 15% eta 21s". */
+size_t progress_rows_line(char *out, size_t room, int64_t done, int64_t total, double seconds);
 
 #endif

@@ -13,6 +13,11 @@
  * picture is never held whole. */
 enum { CHUNK_BYTES = 8 << 20, CHUNK_ROWS = 64, MOST_CHUNK_ROWS = 256 };
 
+/* Samples a pixel and side at most. Below a 16th of a picture's size not every pixel of it is seen,
+ * but 256 places of each pixel that is shown: its work is that of the small picture, however large
+ * the other one claims to be. */
+enum { MOST_SAMPLES = 16 };
+
 struct splat_window splat_window_whole(const struct splat_model *model)
 {
     return (struct splat_window){model->width, model->height, 0, 0, model->width, model->height};
@@ -116,12 +121,12 @@ cleanup:
     return code;
 }
 
-/* Samples a pixel and side that a reduced picture needs. */
+/* Samples a pixel and side of a reduced picture: one for each pixel of the model's, or enough. */
 static int samples_per_pixel(const struct splat_model *model, const struct splat_window *w)
 {
     double x = (double)model->width / w->full_width, y = (double)model->height / w->full_height;
     int factor = (int)ceil((x > y ? x : y) - 1e-6);
-    return factor < 1 ? 1 : factor;
+    return factor < 1 ? 1 : factor < MOST_SAMPLES ? factor : MOST_SAMPLES;
 }
 
 static int put_scaled(void *scaler, struct image *rows, int y)
@@ -160,6 +165,7 @@ int splat_picture_stream(struct device *device, const struct splat_model *model,
     int n = samples_per_pixel(model, w);
     struct splat_window large = {w->full_width * n, w->full_height * n, w->x * n,
                                  w->y * n,          w->width * n,       w->height * n};
+    own.storage.rows = chunk_rows(&large, model->channels);
     bool enough =
         given && ops->workspace_bytes(device, large.full_width, large.full_height, model->channels,
                                       given->capacity, &given->storage) <= given->bytes;

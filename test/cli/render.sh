@@ -57,6 +57,38 @@ run 0 render plain.safetensors --crop 0,0,48,32 -o all.ppm
 run 0 render plain.safetensors -o plain.ppm
 same all.ppm plain.ppm
 
+# ---- a small picture of a huge one costs what the small one costs, and is an average all the same ----
+# costs MIB SECONDS COMMAND...: not more of either
+costs() {
+    most=$1 seconds=$2
+    shift 2
+    run 0 tool measure "$program" render "$@" --device cpu
+    if awk -v most="$most" -v seconds="$seconds" '{ exit !($1 <= seconds && $2 <= most) }' "$out"; then pass; else
+        flunk "seconds and MiB: $(cat "$out")"
+    fi
+}
+slow=1
+if grep -q __asan_init "$program"; then slow=10; fi # a sanitizer's own memory
+tool model huge
+costs $((80 * slow)) 5 huge.safetensors --size 16x16 -o small.png
+costs $((80 * slow)) 5 huge.safetensors --size 16x16 --memory-limit 512MB -o small.png
+# ever fewer rows, of a picture as wide as it says
+costs $((200 * slow)) 30 huge.safetensors --crop 0,0,131072,48 --memory-limit 120MB -o part.png
+err_has "at a time"
+run 0 render huge.safetensors --crop 0,0,131072,48 -o other.png
+same part.png other.png
+tool model square
+run 0 render square.safetensors -o whole.pfm
+run 0 render square.safetensors --size 32x32 -o small.pfm
+close_to whole.pfm small.pfm 0.002 0.0002 32
+
+# ---- a long one shows how far it is ----
+run 0 env IMGTRAIN_TESTING=1 "$program" render plain.safetensors --scale 4 -o long.png --device cpu
+err_has "row 128/128 100%"
+run 0 render plain.safetensors --scale 4 -o long.png
+err_lacks "row "
+run 0 tool terminal "] row " "$program" render huge.safetensors -o never.png --device cpu
+
 # ---- formats ----
 tool model deep
 run 0 render deep.safetensors -o deep.png

@@ -2,6 +2,7 @@
 
   tool.py pictures SEEDS        sound and hostile pictures into the current folder; SEEDS: JPEGs to alter
   tool.py measure COMMAND...    runs it, then prints "SECONDS MIB": CPU time and most memory; its status
+  tool.py terminal TEXT COMMAND...  runs it on a terminal until it has shown TEXT, then kills it
   tool.py model NAME            a model file written by hand, NAME.safetensors; see models()
   tool.py draw MODEL WxH X,Y,W,H OUT.pfm    an independent renderer
   tool.py difference A B [TIMES] prints the greatest and the mean difference of two PFM or PPM files;
@@ -11,6 +12,8 @@
 import json
 import math
 import os
+import pty
+import signal
 import struct
 import sys
 import zlib
@@ -133,6 +136,25 @@ def measure(command):
     return os.waitstatus_to_exitcode(status)
 
 
+def terminal(text, command):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ['TERM'] = 'xterm'
+        os.execv(command[0], command)
+    shown = b''
+    while text.encode() not in shown:
+        try:
+            part = os.read(fd, 4096)
+        except OSError:  # it has ended
+            part = b''
+        if not part:
+            break
+        shown += part
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return 0 if text.encode() in shown else 1
+
+
 # ---- models ----
 
 # Broad Gaussians (x, y in 0..1, sigmas in pixels of 48x32, angle, colour), so that pixels hardly matter.
@@ -182,6 +204,8 @@ def models(name):
         'large': {'metadata': {'width': '999999999'}},
         'topk': {'metadata': {'topk': '33'}},
         'bad_gamma': {'metadata': {'gamma': '0'}},
+        'huge': {'metadata': {'width': '131072', 'height': '131072'}},  # says five Gaussians
+        'square': {'width': 1024, 'height': 1024, 'gaussians': [g[:2] + (20 * g[2], 20 * g[3]) + g[4:] for g in GAUSSIANS]},
         'gan': {'metadata': {'task': 'gan'}},
         'foreign': {'metadata': {'format': None}},
         'flat': {'tensors': {'scale': ([5, 2], [0.0] * 10)}},
@@ -287,6 +311,8 @@ def main(verb, *words):
         pictures(*words)
     elif verb == 'measure':
         sys.exit(measure(words))
+    elif verb == 'terminal':
+        sys.exit(terminal(words[0], words[1:]))
     elif verb == 'model':
         models(*words)
     elif verb == 'draw':
