@@ -146,7 +146,8 @@ int eval_gan(const char *model, const char *folder, const char *device_name, int
     TRY_CLEANUP(open_config(&config, file));
     TRY_CLEANUP(device_open(&device, device_name, 0));
     code = sampler_open(&sampler, device, file, BATCH);
-    if (code < 0) TRY_CLEANUP(fail_within(code, "%s", store_path(file)));
+    if (code < 0 && code != ERR_DATA) code = fail_within(code, "%s", store_path(file));
+    TRY_CLEANUP(code);
     TRY_CLEANUP(open_data(&set, model, folder, sampler, config));
     struct evaluate_options options = {.width = sampler_width(sampler),
                                        .height = sampler_height(sampler),

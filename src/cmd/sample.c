@@ -27,6 +27,7 @@ static int attempt(void *context, struct device *device, int slice)
     const struct attempt *a = context;
     struct sampler *sampler;
     int code = sampler_open(&sampler, device, a->file, slice);
+    if (code == ERR_DATA) return code; /* names the file */
     if (code < 0) return fail_within(code, "%s", store_path(a->file));
     code = sample_make(sampler, a->options, a->list, a->columns, a->rows);
     sampler_close(sampler);

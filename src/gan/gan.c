@@ -260,6 +260,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     if (!s->plan) return ERR_SYSTEM;
     TRY(gan_declare(s, s->config, &s->way));
     if (setup->forecast_only) return OK;
+    if (setup->resume) TRY(gan_expect_state(&s->core, setup->resume));
     s->progress.fingerprint = dataset_fingerprint(s->set);
     warn_of_few_pictures(s);
     TRY(plan_commit(s->plan, setup->device));

@@ -1,10 +1,13 @@
 #include "gan/sampler.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "device/device.h"
 #include "gan/state.h"
 #include "memory/plan.h"
+#include "store/safetensors.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,7 @@ struct sampler {
     float *host_parameters, *host_z; /* where the device has memory of its own */
     int *labels;
     int micro;
+    char *path; /* of the file, for messages */
 };
 
 static int declare_host(struct sampler *s)
@@ -69,9 +73,12 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     s->device = device;
     s->micro = micro > 0 ? micro : 1;
     s->plan = plan_create();
-    if (!s->plan) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    s->path = string_format("%s", store_path(file));
+    if (!s->plan || !s->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(gan_load_design(&s->design, file));
-    TRY_CLEANUP(net_generator(&s->net, &s->design));
+    if (net_generator(&s->net, &s->design) < 0) /* no fault of a config's, as in training */
+        TRY_CLEANUP(fail_within(ERR_DATA, "%s", store_path(file)));
+    TRY_CLEANUP(gan_expect_generator(&s->net, file));
     TRY_CLEANUP(declare(s, device));
     TRY_CLEANUP(plan_commit(s->plan, device));
     TRY_CLEANUP(load(s, file));
@@ -91,6 +98,7 @@ void sampler_close(struct sampler *s)
 {
     if (!s) return;
     plan_free(s->plan);
+    free(s->path);
     free(s);
 }
 
@@ -135,6 +143,15 @@ static int upload(struct sampler *s, const float *latents, const int *labels, in
     return s->device->upload(s->device, s->labels, labels + first, (size_t)n * sizeof *labels);
 }
 
+/* Weights that are finite may be so large that what they make is not. */
+static bool all_finite(const float *values, size_t count)
+{
+    bool finite = true;
+    for (size_t i = 0; i < count; i++)
+        finite &= isfinite(values[i]) != 0;
+    return finite;
+}
+
 int sampler_make(struct sampler *s, const float *latents, const int *labels, int n, float *out)
 {
     struct sweep *sweep = &s->sweep;
@@ -148,7 +165,8 @@ int sampler_make(struct sampler *s, const float *latents, const int *labels, int
                                 (size_t)sweep->n * one * sizeof(float)));
         TRY(s->device->synchronize(s->device));
     }
-    return OK;
+    if (all_finite(out, (size_t)n * one)) return OK;
+    return fail(ERR_DATA, "%s: its weights make pictures that are no finite numbers", s->path);
 }
 
 uint8_t sampler_byte(float x)

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SIDE_MOST = 4096 }; /* as the keys gan.width and gan.height */
+
 void gan_latent(float *latent, int z, uint64_t seed)
 {
     net_normal(latent, (size_t)z, seed, STREAM_GAN_SAMPLE, 0, 0);
@@ -45,6 +47,17 @@ int gan_load_range(const struct store_file *file, const char *prefix, const stru
                    float *range)
 {
     return load_range_in(file, prefix, net, store_finite(), range);
+}
+
+int gan_expect_range(const struct store_file *file, const char *prefix, const struct net *net)
+{
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", prefix, p->name);
+        TRY(store_expect_f32(file, name, p->dims, p->shape));
+    }
+    return OK;
 }
 
 static int store_list(struct store_writer *writer, const char *key, const int *values, int count)
@@ -85,6 +98,22 @@ static int store_design(const struct net_design *design, struct store_writer *wr
     return store_list(writer, "gan.blocks", design->blocks, design->stages);
 }
 
+/* What numbers that are each possible say together. */
+static int check_design(const struct net_design *design, const struct store_file *file)
+{
+    int64_t w = (int64_t)design->base_w << (design->stages - 1);
+    int64_t h = (int64_t)design->base_h << (design->stages - 1);
+    if (w > SIDE_MOST || h > SIDE_MOST)
+        return fail(ERR_DATA,
+                    "%s: metadata gan.stages, gan.base_width and gan.base_height make pictures of "
+                    "%" PRId64 "x%" PRId64 ", sides are 1..%d",
+                    store_path(file), w, h, SIDE_MOST);
+    if ((design->classes > 0) != (design->embedding > 0))
+        return fail(ERR_DATA, "%s: metadata gan.classes %d does not go with gan.embedding %d",
+                    store_path(file), design->classes, design->embedding);
+    return OK;
+}
+
 int gan_load_design(struct net_design *design, const struct store_file *file)
 {
     *design = (struct net_design){.channels = 3};
@@ -95,7 +124,8 @@ int gan_load_design(struct net_design *design, const struct store_file *file)
     TRY(store_get_int32_in(file, "gan.classes", 0, 1 << 20, &design->classes));
     TRY(store_get_int32_in(file, "gan.embedding", 0, 4096, &design->embedding));
     TRY(load_list(file, "gan.widths", design->width, design->stages));
-    return load_list(file, "gan.blocks", design->blocks, design->stages);
+    TRY(load_list(file, "gan.blocks", design->blocks, design->stages));
+    return check_design(design, file);
 }
 
 /* What a checkpoint holds of each range. */
@@ -111,6 +141,13 @@ static const struct {
 static const struct net *range_net(const struct gan_core *core, int range)
 {
     return ranges[range].d ? &core->d.net : &core->g.net;
+}
+
+int gan_expect_state(const struct gan_core *core, const struct store_file *file)
+{
+    for (int i = 0; i < GAN_RANGES; i++)
+        TRY(gan_expect_range(file, ranges[i].prefix, range_net(core, i)));
+    return OK;
 }
 
 static int store_engines(const struct gan_core *core, struct store_writer *writer)
@@ -177,9 +214,18 @@ int gan_store_model(const struct gan_core *core, const float *parameters,
     return store_design(&core->design, writer);
 }
 
+static const char *generator_prefix(const struct store_file *file)
+{
+    return store_find(file, "ema.g.linear") ? "ema." : ""; /* a checkpoint has both */
+}
+
+int gan_expect_generator(const struct net *generator, const struct store_file *file)
+{
+    return gan_expect_range(file, generator_prefix(file), generator);
+}
+
 int gan_load_generator(const struct net *generator, float *parameters,
                        const struct store_file *file)
 {
-    bool checkpoint = store_find(file, "ema.g.linear") != NULL;
-    return gan_load_range(file, checkpoint ? "ema." : "", generator, parameters);
+    return gan_load_range(file, generator_prefix(file), generator, parameters);
 }

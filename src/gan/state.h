@@ -31,11 +31,19 @@ int gan_store_range(struct store_writer *writer, const char *prefix, const struc
 int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
                    float *range);
 
-/* The design that a model or checkpoint was trained with. ERR_DATA. */
+/* ERR_DATA unless the file has all of its tensors, with their shapes: to be asked before memory is
+ * planned by what the metadata says. */
+int gan_expect_range(const struct store_file *file, const char *prefix, const struct net *net);
+
+/* The design that a model or checkpoint was trained with, of pictures that can be trained. It is
+ * the metadata's word alone until gan_expect_range() was asked. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);
 /* Whether a checkpoint's steps were made in mixed precision. */
 bool gan_load_amp(const struct store_file *file);
+/* ERR_DATA unless the whole state of a connected or only declared core is there. */
+int gan_expect_state(const struct gan_core *core, const struct store_file *file);
 /* EMA weights of either. */
+int gan_expect_generator(const struct net *generator, const struct store_file *file);
 int gan_load_generator(const struct net *generator, float *parameters,
                        const struct store_file *file);
 

@@ -22,6 +22,7 @@ static int fill(const struct session *session, struct store_writer *writer)
         return fail(ERR_DIVERGED, "step %lld: %s is not finite", (long long)session->step, name);
     TRY(checkpoint_describe(writer, "checkpoint", session->task->name, session->step,
                             session->config_text));
+    TRY(store_set(writer, "run", session->run_id));
     TRY(store_set_double(writer, "seconds", session_seconds(session)));
     if (session->row >= 0)
         TRY(store_set_int(writer, "memory.level",

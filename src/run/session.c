@@ -88,6 +88,16 @@ static int open_task(struct session *session, const struct store_file *file)
     }
 }
 
+/* Every version has written them: a file without is no checkpoint as a run left it. */
+static int expect_crcs(const struct store_file *file)
+{
+    if (store_has_crcs(file)) return OK;
+    return fail(ERR_DATA,
+                "%s: a checkpoint without CRCs, as this program writes none: take it away to go on "
+                "from the one before",
+                store_path(file));
+}
+
 /* Opens the task from the newest sound checkpoint; from the start when there is none. */
 static int open_state(struct session *session)
 {
@@ -96,10 +106,12 @@ static int open_state(struct session *session)
     int code = checkpoint_resume(session->folder.path, &file, &step);
     if (code == ERR_INPUT) code = session_check_beginning(session); /* none yet */
     if (code < 0) return code;
+    if (file) code = expect_crcs(file);
+    if (code == OK) code = identity_settle(session->run_id, session->folder.path, file);
     const struct store_range seconds = {0, 1e12};
     bool task_finished = false, pending = false;
     if (file) {
-        code = checkpoint_expect(file, session->task->name, "checkpoint");
+        if (code == OK) code = checkpoint_expect(file, session->task->name, "checkpoint");
         if (code == OK) code = session_check_checkpoint(session, file);
         if (code == OK)
             code = store_get_double_in(file, "seconds", seconds, &session->seconds_before);

@@ -3,6 +3,7 @@
 #define IMGTRAIN_RUN_SESSION_H
 
 #include "run/folder.h"
+#include "run/identity.h"
 #include "run/memory.h"
 #include "run/metrics.h"
 #include "run/train.h"
@@ -20,6 +21,7 @@ struct session {
     char *config_text; /* resolved, as in config.yaml */
     struct device *device;
     struct folder folder;
+    char run_id[IDENTITY_BYTES];
     struct frames *frames;
     struct metrics metrics;
     struct progress *progress;

@@ -5,7 +5,9 @@
  *   kind     "checkpoint" (all that the next step depends on) or "model" (what using it needs)
  *   task     "splat", "gan"
  *   step     steps that are done
- *   config   the resolved configuration as YAML text */
+ *   config   the resolved configuration as YAML text
+ * and a checkpoint's
+ *   run      which run it is of (run/identity.h) */
 #ifndef IMGTRAIN_STORE_CHECKPOINT_H
 #define IMGTRAIN_STORE_CHECKPOINT_H
 

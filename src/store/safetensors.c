@@ -29,6 +29,7 @@ struct store_file {
     const struct store_entry **byname; /* entries sorted by name */
     uint8_t **copies;                  /* of tensors that a foreign file does not align */
     size_t copy_count;
+    bool has_crcs; /* of its header, so of all tensors */
 };
 
 static int bad(const struct store_file *file, const char *name, const char *what)
@@ -176,7 +177,7 @@ uint32_t store_crc(const void *data, size_t bytes)
 
 /* The header's own CRC stands right at its front. Without it no `crc32.NAME` may be there either:
  * a damaged key must not pass for a file that has no CRCs. */
-static int check_header_crc(const struct store_file *file)
+static int check_header_crc(struct store_file *file)
 {
     static const char front[] = STORE_CRC_FRONT, zeros[] = "00000000";
     const struct store_header *h = &file->header;
@@ -197,12 +198,14 @@ static int check_header_crc(const struct store_file *file)
     if (memcmp(text + length, digits, 8) != 0)
         return fail(ERR_DATA, "%s: damaged safetensors file: the header's CRC is wrong",
                     file->path);
+    file->has_crcs = true;
     return OK;
 }
 
 static int check_tensor_crcs(const struct store_file *file)
 {
     const struct store_header *h = &file->header;
+    size_t checked = 0;
     for (size_t i = 0; i < h->pair_count; i++) {
         if (strncmp(h->pairs[i].key, "crc32.", 6) != 0) continue;
         const char *name = h->pairs[i].key + 6;
@@ -213,7 +216,10 @@ static int check_tensor_crcs(const struct store_file *file)
         char digits[9];
         snprintf(digits, sizeof digits, "%08" PRIx32, store_crc(tensor->data, tensor->bytes));
         if (strcmp(h->pairs[i].value, digits) != 0) return bad(file, name, "its CRC is wrong");
+        checked++;
     }
+    if (file->has_crcs && checked != h->entry_count)
+        return fail(ERR_DATA, "%s: damaged safetensors file: a tensor without its CRC", file->path);
     return OK;
 }
 
@@ -312,6 +318,11 @@ size_t store_bytes(const struct store_file *file)
     return file->bytes;
 }
 
+bool store_has_crcs(const struct store_file *file)
+{
+    return file->has_crcs;
+}
+
 int store_count(const struct store_file *file)
 {
     return (int)file->header.entry_count;
@@ -340,8 +351,8 @@ static void shape_text(int dims, const int64_t *shape, char *text, size_t room)
     if (used < room) snprintf(text + used, room - used, "]");
 }
 
-int store_read_f32(const struct store_file *file, const char *name, int dims, const int64_t *shape,
-                   float *out)
+int store_expect_f32(const struct store_file *file, const char *name, int dims,
+                     const int64_t *shape)
 {
     const struct store_tensor *tensor = store_find(file, name);
     if (!tensor) return fail(ERR_DATA, "%s: tensor %s is missing", file->path, name);
@@ -355,6 +366,14 @@ int store_read_f32(const struct store_file *file, const char *name, int dims, co
         return fail(ERR_DATA, "%s: tensor %s is %s %s, expected F32 %s", file->path, name,
                     tensor_type_name(tensor->type), has, wants);
     }
+    return OK;
+}
+
+int store_read_f32(const struct store_file *file, const char *name, int dims, const int64_t *shape,
+                   float *out)
+{
+    TRY(store_expect_f32(file, name, dims, shape));
+    const struct store_tensor *tensor = store_find(file, name);
     if (tensor->bytes) memcpy(out, tensor->data, tensor->bytes);
     return OK;
 }

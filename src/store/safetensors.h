@@ -72,8 +72,9 @@ struct store_tensor {
 
 /* ERR_INPUT when missing; ERR_DATA, naming path and fault, for anything that is no sound file:
  * header over 16 MiB, overlap, hole, size not the product of the shape, wrong total length,
- * duplicate name or key, wrong CRC (where the metadata has one). A file that cannot be opened or
- * read for the moment is never ERR_DATA, but ERR_SYSTEM, ERR_IO or ERR_ACCESS. */
+ * duplicate name or key, wrong CRC (of files that have CRCs, which are of all or of nothing in it).
+ * A file that cannot be opened or read for the moment is never ERR_DATA, but ERR_SYSTEM, ERR_IO or
+ * ERR_ACCESS. */
 int store_open(struct store_file **file, const char *path);
 /* The same for a file of a run folder: ERR_ACCESS when it is a link (file_open_own). */
 int store_open_own(struct store_file **file, const char *path);
@@ -81,12 +82,17 @@ void store_close(struct store_file *file); /* accepts NULL */
 
 const char *store_path(const struct store_file *file);
 size_t store_bytes(const struct store_file *file); /* of the whole file */
+/* Whether the header and each tensor have a CRC, as in all files that this program wrote. */
+bool store_has_crcs(const struct store_file *file);
 int store_count(const struct store_file *file);
 /* In the order of the file. */
 const struct store_tensor *store_at(const struct store_file *file, int index);
 const struct store_tensor *store_find(const struct store_file *file,
                                       const char *name); /* or NULL */
 
+/* ERR_DATA, naming what differs, unless there is an f32 tensor `name` with exactly this shape. */
+int store_expect_f32(const struct store_file *file, const char *name, int dims,
+                     const int64_t *shape);
 /* The f32 tensor `name` with exactly this shape, copied into `out`; ERR_DATA names what differs. */
 int store_read_f32(const struct store_file *file, const char *name, int dims, const int64_t *shape,
                    float *out);

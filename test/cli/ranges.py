@@ -47,7 +47,7 @@ SPLAT_STATE = {
 }
 RUN = {
     'step': whole(-1, 999999999999999999), 'seconds': real(-1, 1e13), 'memory.level': whole(-1, 5, 99),
-    'task_finished': whole(2, -1),
+    'task_finished': whole(2, -1), 'run': ('', 'x', 'g' * 32, '0' * 31),
 }
 GAN = {
     'gan.stages': whole(0, -1, 99), 'gan.base_width': whole(0, -1, 4097), 'gan.base_height': whole(0, -1, 4097),

@@ -26,7 +26,7 @@ corrupt fit/checkpoints/step-000000030.safetensors splat-checkpoint \
     video.enabled=false frames.count=0 checkpoint.every=15 checkpoint.keep=100 -q --resume
 
 mkdir photos
-for i in 1 2 3 4 5 6 7 8; do
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
     awk -v i=$i 'BEGIN { print "P3 16 16 255"
         for (y = 0; y < 16; y++) for (x = 0; x < 16; x++)
             print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
