@@ -144,6 +144,10 @@ half torn # by a power cut
 : >torn/run-id
 resumes torn
 run 0 cmp torn/run-id whole/run-id
+half linked
+mv linked/run-id elsewhere
+ln -s ../elsewhere linked/run-id
+run 77 imgtrain train tiny.yaml -o linked -q --resume
 half bad
 change bad/$checkpoint set run=x
 run 65 imgtrain train tiny.yaml -o bad -q --resume
