@@ -37,7 +37,7 @@ static int open_stream(struct reader *reader)
         return fail_reader(reader, AVERROR(ENOMEM), "");
     const AVCodecParameters *parameters = reader->format->streams[result]->codecpar;
     result = libav.avcodec_parameters_to_context(reader->codec, parameters);
-    int threads = threads_available();
+    int threads = threads_default();
     reader->codec->thread_count = threads < 4 ? threads : 4; /* each one holds a frame */
     reader->codec->err_recognition = AV_EF_EXPLODE | AV_EF_CRCCHECK | AV_EF_BITSTREAM;
     if (result >= 0) result = libav.avcodec_open2(reader->codec, decoder, NULL);

@@ -144,7 +144,7 @@ static int open_codec(struct video_encoder *encoder, const char *name, int quali
     if (!codec) return fail(ERR_SYSTEM, "out of memory");
     int width = encoder->width + encoder->width % 2, height = encoder->height + encoder->height % 2;
     bool large = (int64_t)width * height > 3840 * 2160;
-    int threads = threads_available();
+    int threads = threads_default();
     codec->width = width;
     codec->height = height;
     codec->pix_fmt = AV_PIX_FMT_YUV420P;
