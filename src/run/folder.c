@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "base/temporary.h"
+#include "store/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -150,6 +151,16 @@ static int fail_exists(const char *path)
                 "run folder %s exists: choose another with -o, or continue it with --resume", path);
 }
 
+/* A run that has lost its config.yaml: the checkpoints hold it too. */
+static bool has_checkpoints(const char *path)
+{
+    int64_t *steps = NULL;
+    int count = 0;
+    bool any = checkpoint_list(path, &steps, &count) == OK && count > 0;
+    free(steps);
+    return any;
+}
+
 /* --resume must not put a run into some other folder that holds somebody's files, and a new run
  * must not be put into a folder that holds anything. */
 static int check_existing(const char *path, const struct folder_request *request, bool *empty)
@@ -163,9 +174,8 @@ static int check_existing(const char *path, const struct folder_request *request
     *empty = contents.empty;
     if (*empty) return OK;
     if (!request->resume) return fail_exists(path);
-    if (contents.foreign && !contents.config)
-        return fail(ERR_OUTPUT, "%s is no run folder (it has files but no config.yaml)", path);
-    return OK;
+    if (!contents.foreign || contents.config || has_checkpoints(path)) return OK;
+    return fail(ERR_OUTPUT, "%s is no run folder (it has files but no config.yaml)", path);
 }
 
 /* Two processes may have found the folder empty: the later one finds here what the first has made.

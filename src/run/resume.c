@@ -114,8 +114,8 @@ static int compare_file(const char *path, const struct config *config)
     return code;
 }
 
-/* A config.yaml that does not fit may be damaged, or was edited: what the newest checkpoint says it
- * was made with counts. Without one, config.yaml does. */
+/* A config.yaml that is lost or does not fit may be damaged, or was edited: what the newest
+ * checkpoint says it was made with counts. Without one, `code` does. */
 static int compare_checkpoint(const struct session *session, const char *path, int code)
 {
     char reason[LIST_BYTES];
@@ -126,13 +126,12 @@ static int compare_checkpoint(const struct session *session, const char *path, i
     const char *text = opened == OK ? store_get(file, "config") : NULL;
     if (text)
         code = compare_text(text, store_path(file), session->config, true);
-    else
+    else if (code < 0)
         fail(code, "%s", reason);
+    if (text && code == OK)
+        log_warning("%s %s: it is made again from the checkpoint of step %lld", path,
+                    file_exists(path) ? "is damaged or was changed" : "is lost", (long long)step);
     store_close(file);
-    if (code == OK)
-        log_warning("%s is damaged or was changed: it is made again from the checkpoint of step "
-                    "%lld",
-                    path, (long long)step);
     return code;
 }
 
@@ -141,9 +140,11 @@ int session_check_config(const struct session *session)
     char *path = path_join(session->folder.path, "config.yaml");
     if (!path) return ERR_SYSTEM;
     int code = OK;
-    if (session->folder.resumed && file_exists(path)) {
-        code = compare_file(path, session->config);
-        if (code == ERR_CONFIG || code == ERR_DATA) code = compare_checkpoint(session, path, code);
+    if (session->folder.resumed) {
+        bool there = file_exists(path);
+        if (there) code = compare_file(path, session->config);
+        if (!there || code == ERR_CONFIG || code == ERR_DATA)
+            code = compare_checkpoint(session, path, code);
     }
     if (code == OK)
         code = file_write_atomic(path, session->config_text, strlen(session->config_text), true);

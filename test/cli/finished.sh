@@ -80,11 +80,11 @@ for task in fit stack gan; do
     if [ $video = yes ]; then again video.mp4; else skip "$task/video.mp4: no libav here"; fi
 
     # config.yaml: what the checkpoint was made with counts.
-    for kind in empty half; do
+    for kind in gone empty half; do
         status=0
         damage config.yaml $kind
         train broken --resume
-        err_has "broken/config.yaml is damaged or was changed: it is made again"
+        err_has "broken/config.yaml is $([ $kind = gone ] && echo lost || echo "damaged or was changed"): it is made again"
         run 0 cmp $task/config.yaml broken/config.yaml
     done
     cp $task/config.yaml broken/config.yaml
@@ -95,6 +95,11 @@ for task in fit stack gan; do
     status=0
     train broken --resume
     run 0 cmp $task/config.yaml broken/config.yaml
+    rm broken/config.yaml
+    # shellcheck disable=SC2086
+    run 78 imgtrain train $keys $common -o broken --resume seed=77
+    err_has "seed (123 then, 77 now)"
+    run 0 test ! -e broken/config.yaml
 
     # What only training makes.
     kept 0 frames/000000001.jpg metrics.csv log.txt lock
