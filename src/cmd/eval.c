@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/eval_gan.h"
 #include "cmd/options.h"
@@ -25,6 +26,7 @@ struct operand {
     bool is_model, is_folder;
     bool plain;         /* its channels are no colours with alpha, whatever their number */
     struct image whole; /* a picture that is there already */
+    struct sample_extent extent;
 };
 
 /* At its own size, rounded as `imgtrain render` rounds it. */
@@ -152,13 +154,85 @@ static int match_rows(const struct matching *m, int which, const struct image *r
 
 /* ---- measuring ---- */
 
+/* The range that is compared; what lies beside it is cut. */
+struct sample_range {
+    double low, high;
+    bool given;
+};
+
+/* PSNR of the logarithms: samples of high dynamic range differ by ratios. */
+struct log_sums {
+    double squares, low, high;
+    int64_t samples;
+};
+
 struct measurement {
     char *const *names;
-    const struct operand *operands[2];
+    struct operand *operands[2];
+    struct sample_range range;
+    bool alpha[2];
     struct matching matching;
     struct image shape; /* that is compared */
     struct metric_scorer *scorer;
+    struct log_sums logs;
 };
+
+/* ---- a range other than 0..1 ---- */
+
+/* *ranged becomes the rows as shares of the range; alpha stays. */
+static int range_rows(const struct sample_range *range, const struct image *rows, bool alpha,
+                      struct image *ranged)
+{
+    TRY(image_create(ranged, rows->width, rows->height, rows->channels, SAMPLE_F32));
+    size_t count = (size_t)rows->width * (size_t)rows->height * (size_t)rows->channels;
+    size_t channels = (size_t)rows->channels;
+    float *to = ranged->data;
+    for (size_t i = 0; i < count; i++) {
+        double v = (double)image_sample(rows, i);
+        bool kept = alpha && i % channels == channels - 1;
+        to[i] = (float)(kept ? v : (v - range->low) / (range->high - range->low));
+    }
+    return OK;
+}
+
+static void add_logs(struct log_sums *logs, const struct image *a, const struct image *b)
+{
+    const double least = 1e-4; /* a black sample has no logarithm */
+    size_t count = (size_t)a->width * (size_t)a->height * (size_t)a->channels;
+    for (size_t i = 0; i < count; i++) {
+        double x = log2(fmax((double)image_sample(a, i), least));
+        double y = log2(fmax((double)image_sample(b, i), least));
+        bool first = logs->samples++ == 0;
+        if (first || fmin(x, y) < logs->low) logs->low = fmin(x, y);
+        if (first || fmax(x, y) > logs->high) logs->high = fmax(x, y);
+        logs->squares += (x - y) * (x - y);
+    }
+}
+
+/* NAN where no sample of high dynamic range was seen. */
+static double log_psnr(const struct measurement *m)
+{
+    const struct log_sums *logs = &m->logs;
+    bool wide = m->operands[0]->extent.high > 1.0f || m->operands[1]->extent.high > 1.0f;
+    double range = logs->high - logs->low;
+    if (!wide || logs->samples == 0 || !(range > 0.0)) return (double)NAN;
+    if (!(logs->squares > 0.0)) return (double)INFINITY;
+    return 10.0 * log10(range * range * (double)logs->samples / logs->squares);
+}
+
+static int parse_range(const char *text, struct sample_range *range)
+{
+    char *end;
+    *range = (struct sample_range){0.0, 1.0, text != NULL};
+    if (!text) return OK;
+    range->low = strtod(text, &end);
+    bool sound = end != text && *end == ':';
+    const char *second = sound ? end + 1 : text;
+    range->high = strtod(second, &end);
+    sound = sound && end != second && *end == '\0' && isfinite(range->low) &&
+            isfinite(range->high) && range->low < range->high;
+    return sound ? OK : fail(ERR_USAGE, "--range %s: LO:HI is wanted, as 0:100", text);
+}
 
 static int begin(void *argument, const struct image *a, const struct image *b)
 {
@@ -166,6 +240,9 @@ static int begin(void *argument, const struct image *a, const struct image *b)
     struct image shape[2] = {*a, *b};
     const bool alpha[2] = {image_has_alpha(a) && !m->operands[0]->plain,
                            image_has_alpha(b) && !m->operands[1]->plain};
+    m->alpha[0] = alpha[0];
+    m->alpha[1] = alpha[1];
+    if (m->range.given) shape[0].type = shape[1].type = SAMPLE_F32;
     TRY(match_shapes(&m->matching, shape, alpha, m->names));
     m->shape = shape[0];
     return metric_scorer_open(&m->scorer, &shape[0], &shape[1],
@@ -175,15 +252,28 @@ static int begin(void *argument, const struct image *a, const struct image *b)
 static int put(void *argument, const struct image *a, const struct image *b)
 {
     struct measurement *m = argument;
-    struct image made[2] = {{0}, {0}};
-    const struct image *matched[2];
+    struct image made[2] = {{0}, {0}}, ranged[2] = {{0}, {0}};
+    const struct image *rows[2] = {a, b}, *matched[2];
     int code;
-    TRY_CLEANUP(match_rows(&m->matching, 0, a, &made[0], &matched[0]));
-    TRY_CLEANUP(match_rows(&m->matching, 1, b, &made[1], &matched[1]));
+    for (int i = 0; i < 2; i++)
+        sample_extent_add(&m->operands[i]->extent, rows[i], (float)m->range.low,
+                          (float)m->range.high);
+    if ((a->type == SAMPLE_F32 || b->type == SAMPLE_F32) && a->channels == b->channels &&
+        !m->alpha[0] && !m->alpha[1])
+        add_logs(&m->logs, a, b);
+    for (int i = 0; i < 2; i++) {
+        if (m->range.given) {
+            TRY_CLEANUP(range_rows(&m->range, rows[i], m->alpha[i], &ranged[i]));
+            rows[i] = &ranged[i];
+        }
+        TRY_CLEANUP(match_rows(&m->matching, i, rows[i], &made[i], &matched[i]));
+    }
     code = metric_scorer_put(m->scorer, matched[0], matched[1]);
 cleanup:
-    image_free(&made[0]);
-    image_free(&made[1]);
+    for (int i = 0; i < 2; i++) {
+        image_free(&made[i]);
+        image_free(&ranged[i]);
+    }
     return code;
 }
 
@@ -205,7 +295,19 @@ static int measure(struct measurement *m, struct operand *a, struct operand *b)
 
 /* ---- printing ---- */
 
-static void print_text(const struct image *a, const struct metric_scores *scores)
+static void say_cut(const struct measurement *m)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct sample_extent *extent = &m->operands[i]->extent;
+        if (extent->outside > 0)
+            log_warning("%s: %lld of %lld samples lie outside %g..%g (%g to %g) and are cut%s",
+                        m->names[i], (long long)extent->outside, (long long)extent->samples,
+                        m->range.low, m->range.high, (double)extent->low, (double)extent->high,
+                        m->range.given ? "" : "; --range LO:HI measures another range");
+    }
+}
+
+static void print_text(const struct image *a, const struct metric_scores *scores, double logs)
 {
     printf("size     %dx%d, %d channel%s\n", a->width, a->height, a->channels,
            a->channels == 1 ? "" : "s");
@@ -213,6 +315,10 @@ static void print_text(const struct image *a, const struct metric_scores *scores
         printf("psnr     inf: no difference\n");
     else
         printf("psnr     %.4f dB\n", scores->psnr);
+    if (isinf(logs))
+        printf("log-psnr inf: no difference\n");
+    else if (!isnan(logs))
+        printf("log-psnr %.4f dB, of the samples' logarithms (0.0001 at least)\n", logs);
     printf("ssim     %.6f\n", scores->ssim);
     if (isnan(scores->ms_ssim))
         printf("ms-ssim  -: a side is below %d pixels\n", METRIC_MS_SSIM_SIDE);
@@ -224,16 +330,18 @@ static void print_text(const struct image *a, const struct metric_scores *scores
         printf("flip     %.6f\n", scores->flip);
 }
 
-static void print_json(const struct image *a, const struct metric_scores *scores,
-                       char *const *names)
+static void print_json(const struct measurement *m, const struct metric_scores *scores)
 {
+    const struct image *a = &m->shape;
+    char *const *names = m->names;
     const struct {
         const char *key;
         double value;
     } rows[] = {{"psnr", scores->psnr},
                 {"ssim", scores->ssim},
                 {"ms_ssim", scores->ms_ssim},
-                {"flip", scores->flip}};
+                {"flip", scores->flip},
+                {"log_psnr", log_psnr(m)}};
     printf("{\"a\": ");
     json_write_string(stdout, names[0]);
     printf(", \"b\": ");
@@ -244,23 +352,26 @@ static void print_json(const struct image *a, const struct metric_scores *scores
         printf(", \"%s\": ", rows[i].key);
         json_write_number(stdout, rows[i].value);
     }
-    printf("}\n");
+    printf(", \"range\": [%.9g, %.9g], \"outside\": [%lld, %lld]}\n", m->range.low, m->range.high,
+           (long long)m->operands[0]->extent.outside, (long long)m->operands[1]->extent.outside);
 }
 
-static int evaluate(char *const *names, const char *device, bool json)
+static int evaluate(char *const *names, const char *device, const struct sample_range *range,
+                    bool json)
 {
     struct operand a, b = {0};
-    struct measurement m = {.names = names, .operands = {&a, &b}};
+    struct measurement m = {.names = names, .operands = {&a, &b}, .range = *range};
     struct metric_scores scores;
     int code;
     TRY(open_operand(&a, names[0], device));
     TRY(open_operand(&b, names[1], device));
     TRY_CLEANUP(measure(&m, &a, &b));
     metric_scorer_end(m.scorer, &scores);
+    say_cut(&m);
     if (json)
-        print_json(&m.shape, &scores, names);
+        print_json(&m, &scores);
     else
-        print_text(&m.shape, &scores);
+        print_text(&m.shape, &scores, log_psnr(&m));
 cleanup:
     metric_scorer_close(m.scorer);
     image_free(&b.whole);
@@ -271,11 +382,16 @@ int cmd_eval(int argc, char **argv)
 {
     bool json = false;
     int64_t samples = 2000;
-    const char *device_name = "auto";
+    const char *device_name = "auto", *range_text = NULL;
+    struct sample_range range;
     const struct option_row rows[] = {
         {.name = "json",
          .flag = &json,
          .help = "print a JSON object; null: infinite (then \"identical\") or not applicable"},
+        {.name = "range",
+         .argument = "LO:HI",
+         .text = &range_text,
+         .help = "of float pictures: the samples that are black and white (0:1)"},
         {.name = "samples",
          .argument = "N",
          .integer = &samples,
@@ -287,7 +403,7 @@ int cmd_eval(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain eval A B [--json]\n"
+        .usage = "imgtrain eval A B [--range LO:HI] [--json]\n"
                  "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
         .about =
             "Compares two pictures of equal size: PSNR (over all samples, 16 bits as 16), "
@@ -296,7 +412,8 @@ int cmd_eval(int argc, char **argv)
             "which is rendered at its own size.\n"
             "Where both have alpha it counts as a channel, and colours count multiplied by it, as\n"
             "they are fitted (for FLIP over black); alpha that only one has is laid over black.\n"
-            "Grey meets RGB as R = G = B.\n\n"
+            "Grey meets RGB as R = G = B. Samples outside 0..1 (PFM, float TIFF) are cut and "
+            "counted, unless\n--range says what is black and white; log-psnr has them all.\n\n"
             "A generator (a model, checkpoint or run of task gan) is measured against a folder "
             "of pictures:\nrKID, sliced Wasserstein distance, precision, recall, density, "
             "coverage, MS-SSIM of pairs,\nnearest-neighbour ratio. These compare models of "
@@ -312,8 +429,10 @@ int cmd_eval(int argc, char **argv)
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     if (samples < 1 || samples > 100000)
         return fail(ERR_USAGE, "--samples %lld: it must be 1 to 100000", (long long)samples);
+    TRY(parse_range(range_text, &range));
     bool is_gan;
     TRY(eval_gan_is(argv[1], &is_gan));
+    if (is_gan && range.given) return fail(ERR_USAGE, "--range is for two pictures");
     if (is_gan) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
-    return evaluate(argv + 1, device_name, json);
+    return evaluate(argv + 1, device_name, &range, json);
 }

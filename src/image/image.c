@@ -114,6 +114,19 @@ int image_premultiply(struct image *out, const struct image *in)
     return OK;
 }
 
+void sample_extent_add(struct sample_extent *extent, const struct image *rows, float from, float to)
+{
+    size_t count = image_samples(rows);
+    const float *samples = rows->data;
+    for (size_t i = 0; i < count && rows->type == SAMPLE_F32; i++) {
+        float v = samples[i];
+        bool first = extent->samples++ == 0;
+        if (first || v < extent->low) extent->low = v;
+        if (first || v > extent->high) extent->high = v;
+        extent->outside += v < from || v > to;
+    }
+}
+
 /* Clamps to 0..1; a NaN becomes 0. */
 static float unit_clamp(float v)
 {

@@ -86,6 +86,15 @@ static inline float image_sample(const struct image *image, size_t index)
     return ((const float *)image->data)[index];
 }
 
+/* How far float samples reach, and how many lie outside of a range. Zeroed it is that of none. */
+struct sample_extent {
+    int64_t samples, outside;
+    float low, high;
+};
+/* Adds the samples of `rows`; those of 8 and 16 bits lie in 0..1 and are not looked at. */
+void sample_extent_add(struct sample_extent *extent, const struct image *rows, float from,
+                       float to);
+
 /* *out becomes a new image of another sample type: clamped to 0..1 and rounded to nearest. */
 int image_convert(struct image *out, const struct image *in, enum sample_type type);
 

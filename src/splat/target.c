@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/threads.h"
 #include "config/config.h"
 
@@ -54,6 +55,7 @@ struct intake {
     struct layer full, fit; /* fit: only of a reduced picture */
     struct image_scaler *scaler;
     struct image wide; /* rows at 16 bits, where 8 are not enough */
+    struct sample_extent extent;
     bool stack;
 };
 
@@ -165,6 +167,7 @@ static int put_prepared(struct intake *intake, struct image *rows, int y)
 static int put_band(struct intake *intake, struct image *rows, int y)
 {
     bool curved = is_curved(intake->config), alpha = intake->source->alpha;
+    sample_extent_add(&intake->extent, rows, 0.0f, 1.0f);
     if (!curved && !alpha) return put_prepared(intake, rows, y);
     if (rows->type != SAMPLE_U8) {
         prepare(rows, intake->config->splat.gamma, curved, alpha);
@@ -262,6 +265,19 @@ static int finish(struct splat_source *source)
     return OK;
 }
 
+/* A picture of high dynamic range is fitted, but what is shown and measured as it is on a display
+ * is not all of it. */
+static void say_extent(const char *path, const struct sample_extent *extent)
+{
+    if (extent->outside == 0) return;
+    log_warning(
+        "%s: %lld of %lld samples lie outside 0..1 (%g to %g): they are fitted as they are, "
+        "but PSNR, SSIM, frames and final.png cut them to 0..1. `imgtrain render RUN -o "
+        "out.pfm` and `imgtrain eval --range LO:HI` do not",
+        path, (long long)extent->outside, (long long)extent->samples, (double)extent->low,
+        (double)extent->high);
+}
+
 int splat_source_load(struct splat_source *source, const struct config *config,
                       const char *scratch_dir, size_t whole_limit)
 {
@@ -275,6 +291,7 @@ int splat_source_load(struct splat_source *source, const struct config *config,
     const struct image_sink sink = {intake_begin, intake_put, &intake};
     int code = stream_path(path, whole_limit, &sink);
     if (code == OK) code = finish(source);
+    if (code == OK) say_extent(path, &intake.extent);
     intake_free(&intake);
     if (code < 0) splat_source_free(source);
     free(path);

@@ -83,6 +83,43 @@ fit = [json.loads(line) for line in open("logo/metrics.jsonl")][-1]["psnr"]
 measured = json.load(open(sys.argv[1]))["psnr"]
 sys.exit(not (fit > 15 and abs(fit - measured) < 0.3))' "$out.kept"
 
+# High dynamic range: what is cut is counted, a range of one's own cuts nothing, ratios count in log-psnr.
+python3 -c '
+import struct
+def pfm(name, values):
+    open(name, "wb").write(b"Pf\n4 1\n-1\n" + struct.pack("<4f", *values))
+pfm("sun.pfm", (0.25, 0.5, 16, 64)); pfm("sun2.pfm", (0.25, 0.5, 32, 64)); pfm("dark.pfm", (-0.5, 0, 0.5, 1))
+pfm("moon.pfm", (0, 0.5, 0.5, 1))'
+run 0 imgtrain eval sun.pfm sun2.pfm
+out_has "psnr     inf: no difference" # all that lies in 0..1
+out_has "log-psnr 24.0824 dB"         # 20 log10(8 stops of range) + 10 log10(4) for one stop in one of four
+err_has "warning: sun.pfm: 2 of 4 samples lie outside 0..1 (0.25 to 64) and are cut; --range LO:HI measures another range"
+err_has "warning: sun2.pfm: 2 of 4"
+err_lines 2
+run 0 imgtrain eval sun.pfm sun2.pfm --range 0:64
+out_has "psnr     18.0618 dB" # a quarter, in one of four
+err_lines 0
+run 0 imgtrain eval sun.pfm sun2.pfm --range 0:64 --json
+out_has '"log_psnr": 24.082'
+out_has '"range": [0, 64], "outside": [0, 0]'
+run 0 imgtrain eval sun.pfm sun2.pfm --range 0:20
+err_has "sun.pfm: 1 of 4 samples lie outside 0..20"
+run 0 imgtrain eval dark.pfm moon.pfm
+err_has "dark.pfm: 1 of 4 samples lie outside 0..1 (-0.5 to 1)"
+err_lines 1
+out_lacks "log-psnr" # no light beyond 1
+run 0 imgtrain eval b.pgm b.pgm --range 0:2
+out_has "psnr     inf"
+for range in 1 1:1 2:1 a:b 0:inf 0:1x ''; do
+    run 64 imgtrain eval sun.pfm sun2.pfm --range "$range"
+    err_has "LO:HI is wanted"
+done
+run 0 imgtrain train input_path=sun.pfm num_gaussians=2 max_steps=2 device=cpu video.enabled=false -o sun -q
+run 0 imgtrain train input_path=sun.pfm num_gaussians=2 max_steps=2 device=cpu video.enabled=false -o sun3
+err_has "sun.pfm: 2 of 4 samples lie outside 0..1 (0.25 to 64): they are fitted as they are"
+run 0 imgtrain train input_path=moon.pfm num_gaussians=2 max_steps=2 device=cpu video.enabled=false -o moon
+err_lacks outside
+
 # refused
 grey small.pgm 0
 printf 'P2 1 2 255 0 0\n' >other.pgm
