@@ -195,29 +195,31 @@ void frames_drain(struct frames *frames)
 }
 
 /* begin: only starts to write it out, so that the disk is given many at a time. */
-static void sync_frame(const struct frames *frames, int64_t step, bool begin)
+static int sync_frame(const struct frames *frames, int64_t step, bool begin)
 {
     static const char *const endings[] = {"jpg", "json"};
+    int code = OK;
     for (int i = 0; i < 2; i++) {
         char *path = string_format("%s/%09lld.%s", frames->dir, (long long)step, endings[i]);
         int fd = path ? retry_open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0) : -1;
         if (fd >= 0 && begin) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-        if (fd >= 0 && !begin && retry_fsync(fd) != 0)
-            log_warning("sync %s: %s", path, strerror(errno));
+        if (fd >= 0 && !begin && retry_fsync(fd) != 0) code = fail_errno(ERR_IO, "sync %s", path);
         if (fd >= 0) retry_close(fd);
         free(path);
     }
+    return code;
 }
 
 /* The writer has nothing to do meanwhile: the one thread that hands it frames is here. */
 void frames_sync(struct frames *frames)
 {
+    int code = OK; /* the last failure: one line for all */
     frames_drain(frames);
     for (int begin = 1; begin >= 0; begin--)
         for (size_t i = 0; i < frames->unsynced_count; i++)
-            sync_frame(frames, frames->unsynced[i], begin);
-    if (frames->unsynced_count > 0 && file_sync_folder(frames->dir) < 0)
-        log_warning("%s", error_message());
+            if (sync_frame(frames, frames->unsynced[i], begin) < 0) code = ERR_IO;
+    if (frames->unsynced_count > 0 && file_sync_folder(frames->dir) < 0) code = ERR_IO;
+    if (code < 0) log_warning("%s; a power cut may take frames", error_message());
     frames->unsynced_count = 0;
 }
 
