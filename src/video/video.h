@@ -39,8 +39,8 @@ const char *video_versions(void);
 /* Decodes the whole file again; the number of frames it holds. ERR_DATA when it does not decode. */
 int video_verify(const char *path, int64_t *frames, int *width, int *height);
 
-/* ---- check.c: whether an MP4 that this program wrote has its beginning and its end; needs no libav
- * and decodes nothing. ERR_INPUT when missing, ERR_DATA, naming path and fault, ERR_IO. */
+/* ---- check.c: whether an MP4 that this program wrote has its beginning and its end; needs no
+ * libav and decodes nothing. ERR_INPUT when missing, ERR_DATA, naming path and fault, ERR_IO. */
 int video_check(const char *path);
 
 /* ---- assemble.c */
