@@ -150,14 +150,14 @@ int cmd_train(int argc, char **argv)
     };
     int operand_count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
-    signals_install();
     const char *path;
     struct config *config = NULL;
+    if (options.time_limit > 0) signals_set_time_limit(options.time_limit);
     TRY(load_config(&config, &path, operand_count, argv, options.device));
     set_log_level(config, options.quiet);
     if (load_is_testing())
         log_info("IMGTRAIN_TESTING is set: a short run, with a line for each step");
-    signals_set_time_limit(options.time_limit >= 0 ? options.time_limit : config->time_limit);
+    if (options.time_limit < 0) signals_set_time_limit(config->time_limit);
     int code = train_batch(config, &options, path);
     config_free(config);
     return code;

@@ -1,82 +1,175 @@
 #include "run/signals.h"
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/temporary.h"
+#include "base/threads.h"
 
+#include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_SECOND_INTERRUPT = 130 };
 
-static volatile sig_atomic_t stop_signal;
-static volatile sig_atomic_t save_signal;
-static double deadline; /* 0 = none */
+/* Phases that look at the flags do so within a second or two, on a busy machine too. */
+#define GRACE_SECONDS 6.0
+
+/* Atomic: other threads than the one that got the signal read them. */
+static atomic_int stop_signal, save_signal;
+static atomic_bool unsaved_work;
+static _Atomic double deadline; /* 0 = none */
+static sem_t request;           /* posted when one of them changes */
 
 static void on_stop(int number)
 {
-    if (number == SIGINT && stop_signal == SIGINT) {
+    if (number == SIGINT && atomic_load(&stop_signal) == SIGINT) {
         temporary_remove_all();
         _exit(EXIT_SECOND_INTERRUPT);
     }
-    stop_signal = number;
+    atomic_store(&stop_signal, number);
+    sem_post(&request);
 }
 
 static void on_save(int number)
 {
     (void)number;
-    save_signal = 1;
+    atomic_store(&save_signal, 1);
+}
+
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/* A shell without job control starts background commands with SIGINT and SIGQUIT ignored. That is
+ * not to protect them from a SIGINT of their own. */
+static bool stays_ignored(int number)
+{
+    return is_ignored(number) && !(number == SIGINT && is_ignored(SIGQUIT));
 }
 
 static void set_handler(int number, void (*handler)(int))
 {
     struct sigaction action = {.sa_flags = SA_RESTART};
+    if (stays_ignored(number)) return;
     action.sa_handler = handler;
     sigemptyset(&action.sa_mask);
     sigaction(number, &action, NULL);
 }
 
+/* ---- the watching thread ---- */
+
+static void sleep_seconds(double seconds)
+{
+    struct timespec time = {(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))};
+    nanosleep(&time, NULL);
+}
+
+static void wait_for_stop(void)
+{
+    while (!signals_stop_requested()) {
+        double end = atomic_load(&deadline);
+        struct timespec time = {(time_t)end, (long)(1e9 * (end - (double)(time_t)end))};
+        if (end > 0)
+            sem_clockwait(&request, CLOCK_MONOTONIC, &time);
+        else
+            sem_wait(&request);
+    }
+}
+
+/* Whoever holds the log's lock may be what does not return, and so may a full pipe. */
+static void say_left(void)
+{
+    char line[160];
+    int bytes = snprintf(line, sizeof line,
+                         "imgtrain: stopped (%s) while something did not return, a file or a disk "
+                         "perhaps; nothing was unsaved\n",
+                         signals_stop_reason());
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) return;
+    if (write(STDERR_FILENO, line, (size_t)bytes) < 0) return; /* nobody to tell */
+}
+
+static void *watch(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        wait_for_stop();
+        sleep_seconds(GRACE_SECONDS);
+        while (signals_stop_requested() && atomic_load(&unsaved_work))
+            sleep_seconds(0.2);
+        if (!signals_stop_requested()) continue; /* reset */
+        say_left();
+        temporary_remove_all();
+        _exit(error_exit_status(ERR_STOPPED));
+    }
+    return NULL;
+}
+
+/* ---- */
+
 void signals_install(void)
 {
-    set_handler(SIGTERM, on_stop);
-    set_handler(SIGINT, on_stop);
-    set_handler(SIGUSR1, on_stop);
+    static pid_t installed; /* a forked process has no watching thread */
+    pthread_t thread;
+    if (installed == getpid()) return;
+    installed = getpid();
+    sem_init(&request, 0, 0);
+    static const int stops[] = {SIGTERM, SIGUSR1, SIGHUP, SIGXCPU, SIGINT};
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
+        set_handler(stops[i], on_stop);
     set_handler(SIGUSR2, on_save);
     set_handler(SIGPIPE, SIG_IGN);
     set_handler(SIGXFSZ, SIG_IGN);
     if (getpid() == 1) set_handler(SIGCHLD, SIG_IGN); /* the kernel reaps for us */
+    threads_start(&thread, true, watch, NULL);        /* without it: all else is as well */
 }
 
 void signals_set_time_limit(double seconds)
 {
-    deadline = seconds > 0 ? clock_seconds() + seconds : 0;
+    atomic_store(&deadline, seconds > 0 ? clock_seconds() + seconds : 0);
+    sem_post(&request);
 }
 
 bool signals_stop_requested(void)
 {
-    return stop_signal != 0 || (deadline > 0 && clock_seconds() >= deadline);
+    double end = atomic_load(&deadline);
+    return atomic_load(&stop_signal) != 0 || (end > 0 && clock_seconds() >= end);
 }
 
 const char *signals_stop_reason(void)
 {
-    switch (stop_signal) {
+    switch (atomic_load(&stop_signal)) {
     case 0: return signals_stop_requested() ? "time limit" : NULL;
     case SIGTERM: return "SIGTERM";
     case SIGINT: return "SIGINT";
     case SIGUSR1: return "SIGUSR1";
+    case SIGHUP: return "SIGHUP";
+    case SIGXCPU: return "SIGXCPU";
     default: return "signal";
     }
 }
 
 bool signals_take_save(void)
 {
-    bool asked = save_signal != 0;
-    save_signal = 0;
-    return asked;
+    return atomic_exchange(&save_signal, 0) != 0;
+}
+
+void signals_set_unsaved(bool unsaved)
+{
+    atomic_store(&unsaved_work, unsaved);
 }
 
 void signals_reset(void)
 {
-    stop_signal = 0;
-    save_signal = 0;
-    deadline = 0;
+    atomic_store(&stop_signal, 0);
+    atomic_store(&save_signal, 0);
+    atomic_store(&deadline, 0);
+    atomic_store(&unsaved_work, false);
 }
