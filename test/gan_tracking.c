@@ -27,10 +27,13 @@ enum { SIDE = 16, PICTURES = 12, STEPS = 6 };
 static struct device *device;
 static struct config *config;
 static bool stop;
+static int asked,
+    stop_from; /* how often was asked; from which time on the answer is yes (0: never) */
 
 static bool stop_wanted(void)
 {
-    return stop;
+    asked++;
+    return stop || (stop_from && asked >= stop_from);
 }
 
 static void enter(void)
@@ -54,6 +57,7 @@ static void enter(void)
     MUST(config_load_text(&config, "test", text, strlen(text), 0, NULL));
     MUST(device_open(&device, "cpu", 1));
     stop = false;
+    stop_from = 0;
 }
 
 static void leave(void)
@@ -150,10 +154,16 @@ START_TEST(a_stopped_measurement_is_in_the_checkpoint)
     task_gan.close(state);
 
     state = open_task(NULL);
-    run_steps(state, 0, 3);
-    stop = true;
+    run_steps(state, 0, 1);
+    asked = 0;
+    run_steps(state, 1, 2); /* is measured too */
+    int last = asked;
+    run_steps(state, 2, 3);
+    asked = 0;
+    stop_from = last;
     MUST(task_gan.step(state, 3, true, &report));
     ck_assert(report.pending);
+    stop_from = 0;
     save(state, 4, "stopped");
     task_gan.close(state);
     MUST(store_open(&file, in_folder("stopped")));
@@ -172,6 +182,58 @@ START_TEST(a_stopped_measurement_is_in_the_checkpoint)
     save(state, STEPS, "resumed");
     task_gan.close(state);
     same_files("unbroken", "resumed");
+}
+END_TEST
+
+/* Takes step 2, stopped when it asks for the `from`-th time, saves what there is, and goes on from
+ * it. Returns whether it was stopped. */
+static bool stop_step(int from, bool *half)
+{
+    struct task_state *state = open_task(NULL);
+    struct task_report report = {0};
+    struct store_file *file;
+    run_steps(state, 0, 2);
+    asked = 0;
+    stop_from = from;
+    int code = task_gan.step(state, 2, true, &report);
+    bool stopped = asked >= from;
+    ck_assert_msg(code == (stopped && !report.pending ? ERR_STOPPED : OK), "%d: %s", from,
+                  error_message());
+    stop_from = 0;
+    save(state, code == OK ? 3 : 2, "part");
+    task_gan.close(state);
+    MUST(store_open(&file, in_folder("part")));
+    *half = store_get(file, "gan.half.macs") != NULL;
+    state = open_task(file);
+    store_close(file);
+    if (report.pending) MUST(task_gan.complete(state, &report));
+    run_steps(state, code == OK ? 3 : 2, STEPS);
+    save(state, STEPS, "whole");
+    task_gan.close(state);
+    return stopped;
+}
+
+/* Before D's update nothing of the step is left, between the updates D's; then measurements. */
+START_TEST(a_stop_within_a_step_changes_no_bit)
+{
+    static const char *const schemes[] = {"a", "c"};
+    struct task_state *state;
+    int stops = 0, halves = 0;
+    config->gan.scheme = _i ? CONFIG_GAN_SCHEME_C : CONFIG_GAN_SCHEME_A;
+    config->gan.micro_batch = _i ? 4 : 8;
+    state = open_task(NULL);
+    run_steps(state, 0, STEPS);
+    save(state, STEPS, "unbroken");
+    task_gan.close(state);
+    for (int from = 1;; from += 5) {
+        bool half;
+        if (!stop_step(from, &half)) break;
+        stops++;
+        halves += half;
+        same_files("unbroken", "whole");
+    }
+    ck_assert_msg(stops > 15 && halves > 3 && halves < stops, "scheme %s: %d stops, %d halves",
+                  schemes[_i], stops, halves);
 }
 END_TEST
 
@@ -284,7 +346,7 @@ START_TEST(a_stop_anywhere_in_a_measurement_loses_nothing)
     config->eval_steps = 1;
     config->threads = 1;
     MUST(run_stopped_at("whole", false, 0));
-    for (int at = 1;; at++) {
+    for (int at = 1;; at += 3) { /* most are within steps: see above */
         char name[32];
         snprintf(name, sizeof name, "at-%d", at);
         int code = run_stopped_at(name, false, at);
@@ -308,6 +370,7 @@ Suite *gan_tracking_suite(void)
     tcase_add_test(cases, measures_when_it_is_time);
     tcase_add_test(cases, keeps_the_best);
     tcase_add_test(cases, a_stopped_measurement_is_in_the_checkpoint);
+    tcase_add_loop_test(cases, a_stop_within_a_step_changes_no_bit, 0, 2);
     tcase_add_test(cases, an_older_checkpoint_is_measured_when_it_is_opened);
     tcase_add_test(cases, a_stop_anywhere_in_a_measurement_loses_nothing);
     suite_add_tcase(suite, cases);

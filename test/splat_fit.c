@@ -9,6 +9,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdatomic.h>
 
 /* ---- every kind of picture and model learns ---- */
 
@@ -83,6 +84,97 @@ START_TEST(resumes_bit_by_bit)
                                                "quantize: true\n"
                                              : "max_steps: 60\neval_steps: 7\nrelocate_every: 5\n");
     expect_resumes(config, 1 + _i * 3, train_on); /* around growth and relocation */
+    config_free(config);
+}
+END_TEST
+
+/* ---- a stop within a step ---- */
+
+enum { STOP_STEPS = 40 };
+
+static atomic_int asked,
+    stop_from; /* how often was asked; from when on the answer is yes; 0: never */
+
+static bool stop_wanted(void)
+{
+    int now = ++asked;
+    return stop_from && now >= stop_from;
+}
+
+static int save_as(struct task_state *state, const char *name, int steps)
+{
+    char to[600];
+    struct store_writer *writer = store_writer_create();
+    snprintf(to, sizeof to, "%s/%s", folder, name);
+    int code = task_splat.save(state, writer);
+    if (code == OK) code = store_set_int(writer, "step", steps);
+    if (code == OK) code = store_write(writer, to, false);
+    store_writer_free(writer);
+    return code;
+}
+
+static bool same_as_unbroken(void)
+{
+    char command[600];
+    snprintf(command, sizeof command, "cd '%s' && cmp -s unbroken ended", folder);
+    return system(command) == 0;
+}
+
+/* Step `step` is stopped when it asks for the from-th time; what there is is saved and gone on
+ * from. */
+static bool stop_step(const struct config *config, int step, int from, int *pending)
+{
+    struct task_report report = {0};
+    struct store_file *file;
+    char part[600];
+    struct task_state *state = open_state(config, NULL);
+    train_on(state, 0, step);
+    asked = 0;
+    stop_from = from;
+    int code = task_splat.step(state, step, true, &report);
+    bool stopped = asked >= from;
+    stop_from = 0;
+    ck_assert_msg(code == (stopped && !report.pending ? ERR_STOPPED : OK), "step %d, %d: %s", step,
+                  from, error_message());
+    int done = step + (code == OK);
+    *pending += report.pending;
+    ck_assert_int_eq(save_as(state, "part", done), OK);
+    task_splat.close(state);
+    snprintf(part, sizeof part, "%s/part", folder);
+    ck_assert_int_eq(store_open(&file, part), OK);
+    state = open_state(config, file);
+    store_close(file);
+    if (report.pending) {
+        ck_assert_int_eq(task_splat.complete(state, &report), OK);
+        ck_assert(!report.pending && isfinite(report.loss) && isfinite(metric(&report, "psnr")));
+    }
+    for (; done < STOP_STEPS; done++)
+        ck_assert_int_eq(task_splat.step(state, done, true, &report), OK);
+    ck_assert_int_eq(save_as(state, "ended", STOP_STEPS), OK);
+    task_splat.close(state);
+    return stopped;
+}
+
+/* Of growth (every 4 steps), relocation (every 5 after it) and the plateau rule (every 7). */
+static const int stopped_steps[] = {0, 4, 6, 16, 20, 25, 27};
+
+START_TEST(a_stop_within_a_step_changes_no_bit)
+{
+    int stops = 0, pending = 0;
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("max_steps: 40\neval_steps: 7\nrelocate_every: 5\n"
+                                      "relocate_until: 1\nlr_end: 1\ncheck_decay_steps: 3\n");
+    struct task_report report;
+    struct task_state *state = open_state(config, NULL);
+    for (int step = 0; step < STOP_STEPS; step++)
+        ck_assert_int_eq(task_splat.step(state, step, true, &report), OK);
+    ck_assert_int_eq(save_as(state, "unbroken", STOP_STEPS), OK);
+    task_splat.close(state);
+    device->stop_requested = stop_wanted;
+    for (int from = 1; stop_step(config, stopped_steps[_i], from, &pending); from += 2, stops++)
+        ck_assert_msg(same_as_unbroken(), "stopped in step %d at %d", stopped_steps[_i], from);
+    ck_assert_msg(stops >= 3 && pending >= 1 && pending < stops, "%d stops, %d of measurements",
+                  stops, pending);
     config_free(config);
 }
 END_TEST
@@ -227,6 +319,8 @@ Suite *splat_fit_suite(void)
     tcase_add_checked_fixture(fit, setup, teardown);
     tcase_add_loop_test(fit, fits_every_kind, 0, (int)(sizeof kinds / sizeof kinds[0]));
     tcase_add_loop_test(fit, resumes_bit_by_bit, 0, 20);
+    tcase_add_loop_test(fit, a_stop_within_a_step_changes_no_bit, 0,
+                        (int)(sizeof stopped_steps / sizeof stopped_steps[0]));
     tcase_add_test(fit, wild_rates_stay_within_bounds);
     tcase_add_test(fit, plateau_decays_then_stops);
     tcase_add_test(fit, rates_fall_along_a_cosine);

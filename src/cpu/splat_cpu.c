@@ -5,6 +5,7 @@
 #include "cpu/splat_gradient.h"
 #include "cpu/splat_pass.h"
 #include "cpu/splat_scene.h"
+#include "device/device.h"
 
 #include <math.h>
 
@@ -22,16 +23,19 @@ static int step(struct device *device, const struct splat_workspace *workspace,
                 const struct splat_target *target, const struct splat_loss *loss,
                 const struct splat_gradients *gradients, struct splat_sums *sums)
 {
-    (void)device;
     struct splat_scene scene;
     if (target->width != view->width || target->height != view->height)
         return fail(ERR_INTERNAL, "gradients need the target at the model's size");
     if (workspace->storage.forward)
         return fail(ERR_INTERNAL, "gradients in a workspace that is not for them");
     TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));
-    struct splat_pass pass = {
-        .scene = &scene, .blend = *blend, .target = target, .loss = loss, .gradients = true};
-    splat_pass_run(&pass);
+    struct splat_pass pass = {.scene = &scene,
+                              .blend = *blend,
+                              .target = target,
+                              .loss = loss,
+                              .gradients = true,
+                              .stop_requested = device->stop_requested};
+    TRY(splat_pass_run(&pass));
     splat_gradient_finish(&scene, view, gradients);
     splat_pass_sums(&scene, sums);
     return OK;
@@ -41,12 +45,15 @@ static int evaluate(struct device *device, const struct splat_workspace *workspa
                     const struct splat_view *view, const struct splat_blend *blend,
                     const struct splat_target *target, float power, struct splat_sums *sums)
 {
-    (void)device;
     struct splat_scene scene;
     TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));
-    struct splat_pass pass = {
-        .scene = &scene, .blend = *blend, .target = target, .inner_ssim = true, .power = power};
-    splat_pass_run(&pass);
+    struct splat_pass pass = {.scene = &scene,
+                              .blend = *blend,
+                              .target = target,
+                              .inner_ssim = true,
+                              .power = power,
+                              .stop_requested = device->stop_requested};
+    TRY(splat_pass_run(&pass));
     splat_pass_sums(&scene, sums);
     return OK;
 }
@@ -90,7 +97,6 @@ static int render(struct device *device, const struct splat_workspace *workspace
                   const struct splat_view *view, const struct splat_blend *blend, int full_width,
                   int full_height, int x, int y, int width, int height, float *out)
 {
-    (void)device;
     struct splat_scene scene;
     TRY(splat_scene_prepare(&scene, workspace, view, blend, full_width, full_height));
     struct window window = {x, y, width, view->channels, out};
@@ -99,8 +105,9 @@ static int render(struct device *device, const struct splat_workspace *workspace
                               .row = store_row,
                               .argument = &window,
                               .first_row = y,
-                              .last_row = y + height - 1};
-    splat_pass_run(&pass);
+                              .last_row = y + height - 1,
+                              .stop_requested = device->stop_requested};
+    TRY(splat_pass_run(&pass));
     return OK;
 }
 

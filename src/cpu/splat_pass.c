@@ -1,5 +1,6 @@
 #include "cpu/splat_pass.h"
 
+#include "base/error.h"
 #include "base/threads.h"
 #include "cpu/splat_ssim.h"
 #include "math/ssim_window.h"
@@ -223,11 +224,20 @@ static void emit_band(const struct splat_pass *pass, struct splat_thread *thread
 
 /* ---- bands in order, strips over threads ---- */
 
+/* Once it was heard, every thread leaves its bands out. */
+static bool is_stopped(const struct splat_pass *pass)
+{
+    if (!pass->stop_requested) return false;
+    if (!__atomic_load_n(pass->stopped, __ATOMIC_RELAXED) && pass->stop_requested())
+        __atomic_store_n(pass->stopped, true, __ATOMIC_RELAXED);
+    return __atomic_load_n(pass->stopped, __ATOMIC_RELAXED);
+}
+
 /* Renders bands from..to-1 without a target. */
 static void render_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
                          int to)
 {
-    for (int band = from; band < to; band++) {
+    for (int band = from; band < to && !is_stopped(pass); band++) {
         activate(pass->scene, thread, band, band == from, false);
         render_band(pass, thread, band);
         emit_band(pass, thread, band);
@@ -258,7 +268,7 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
     int first = from - lag > 0 ? from - lag : 0;
     int last = to - 1 + lag < scene->bands ? to - 1 + lag : scene->bands - 1;
     int next_map = from * TILE - SSIM_RADIUS > 0 ? from * TILE - SSIM_RADIUS : 0;
-    for (int band = first; band <= last; band++) {
+    for (int band = first; band <= last && !is_stopped(pass); band++) {
         previous_strip = strip;
         strip = activate(scene, thread, band, band == first,
                          pass->gradients && band >= from && band < to);
@@ -327,9 +337,13 @@ static void run_parts(void *context, int64_t from, int64_t to)
     }
 }
 
-void splat_pass_run(const struct splat_pass *pass)
+int splat_pass_run(const struct splat_pass *asked)
 {
+    bool stopped = false;
+    struct splat_pass own = *asked;
+    const struct splat_pass *pass = &own;
     struct splat_scene *scene = pass->scene;
+    own.stopped = &stopped;
     if (pass->gradients)
         memset(scene->record, 0,
                sizeof(float) * (size_t)splat_record_floats(scene) * (size_t)scene->count);
@@ -339,6 +353,7 @@ void splat_pass_run(const struct splat_pass *pass)
     struct pass_work work = {pass, scene->thread_count < scene->strips ? scene->thread_count
                                                                        : scene->strips};
     threads_for(work.parts, 1, run_parts, &work);
+    return stopped ? fail(ERR_STOPPED, "stopped within a pass over the picture") : OK;
 }
 
 void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)

@@ -17,10 +17,13 @@ struct splat_pass {
      * `width` rendered and target samples (target NULL without one). May be NULL. */
     void (*row)(void *argument, int y, const float *const *color, const float *const *target);
     void *argument;
-    int first_row, last_row; /* rows wanted (inclusive) when only rendering */
+    int first_row, last_row;      /* rows wanted (inclusive) when only rendering */
+    bool (*stop_requested)(void); /* device.h; looked at in every band */
+    bool *stopped;                /* set by splat_pass_run for itself */
 };
 
-void splat_pass_run(const struct splat_pass *pass);
+/* ERR_STOPPED: some bands were left out. */
+int splat_pass_run(const struct splat_pass *pass);
 
 /* The rows' sums added up, as means. */
 void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums);

@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "cpu/splat_cpu.h"
 #include "cpu/splat_pass.h"
+#include "device/device.h"
 #include "device/splat_draws.h"
 
 #include <string.h>
@@ -19,6 +20,7 @@ struct sampler {
     float *xy, *color;
     float *rows;     /* [threads][3][width + 2] */
     double *weights; /* [threads][width] */
+    bool (*stop_requested)(void);
 };
 
 /* Rows y - 1 .. y + 1 of channel c as floats, each with a column more at both ends. */
@@ -104,25 +106,26 @@ static void visit_range(void *context, int64_t from, int64_t to)
         visit_row(context, y, NULL, NULL);
 }
 
-static void visit_rows(struct sampler *s)
+static int visit_rows(struct sampler *s)
 {
     if (s->scene) {
         struct splat_pass pass = {.scene = s->scene,
                                   .blend = *s->blend,
                                   .row = visit_row,
                                   .argument = s,
-                                  .last_row = s->scene->height - 1};
-        splat_pass_run(&pass);
-        return;
+                                  .last_row = s->scene->height - 1,
+                                  .stop_requested = s->stop_requested};
+        return splat_pass_run(&pass);
     }
     threads_for(s->target->height, 1, visit_range, s);
+    return OK;
 }
 
 static int sum(void *argument, struct splat_draws *draws)
 {
     struct sampler *s = argument;
     s->draws = draws;
-    visit_rows(s);
+    TRY(visit_rows(s));
     s->placing = true;
     return OK;
 }
@@ -130,8 +133,7 @@ static int sum(void *argument, struct splat_draws *draws)
 static int place(void *argument, struct splat_draws *draws, int64_t n)
 {
     (void)draws, (void)n;
-    visit_rows(argument);
-    return OK;
+    return visit_rows(argument);
 }
 
 static int rest(void *argument, struct splat_draws *draws, int64_t n)
@@ -182,7 +184,6 @@ int splat_cpu_sample(struct device *device, const struct splat_workspace *worksp
                      uint64_t seed, uint32_t stream, uint64_t step, int64_t count, float *xy,
                      float *color)
 {
-    (void)device;
     struct splat_scene scene;
     struct sampler s = {.target = target,
                         .scene = view ? &scene : NULL,
@@ -190,7 +191,8 @@ int splat_cpu_sample(struct device *device, const struct splat_workspace *worksp
                         .residual = residual,
                         .weight = weight,
                         .xy = xy,
-                        .color = color};
+                        .color = color,
+                        .stop_requested = device->stop_requested};
     struct splat_draws draws = {.width = target->width,
                                 .height = target->height,
                                 .count = count,

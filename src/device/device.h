@@ -73,6 +73,11 @@ struct device {
     void (*free_host)(struct device *device, void *memory);
     void (*close)(struct device *device);
 
+    /* Where the host does the work: looked at by any of its threads within operations that take
+     * long, which then end with ERR_STOPPED and leave parameters and optimiser as they were.
+     * NULL: never. */
+    bool (*stop_requested)(void);
+
     const struct splat_ops *splat;
     const struct nn_ops *nn;
     struct faults *faults; /* NULL unless a test asked for some */

@@ -215,6 +215,7 @@ static void connect(struct gan_core *core, struct sweep *s, struct gan_network *
     s->slice = network == &core->d ? 2 * core->slice : core->slice;
     s->workspace = core->g_make.workspace;
     s->parts = core->choices.scheme == GAN_SCHEME_C;
+    s->stop = &core->stop;
 }
 
 void gan_core_connect(struct gan_core *core)

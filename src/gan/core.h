@@ -37,6 +37,13 @@ struct gan_report {
     double invariant; /* largest relative error of the penalty's identity */
 };
 
+/* A step that was stopped between its updates: D has had its own, G not yet. What the report says
+ * of D's part. */
+struct gan_half {
+    bool done;
+    double sums[NN_SUMS], macs;
+};
+
 /* Parameters, gradients and the optimiser's second moment of one network. */
 struct gan_network {
     struct net net;
@@ -48,6 +55,8 @@ struct gan_network {
 enum { GAN_BELT_D, GAN_BELT_G, GAN_BELT_EMA, GAN_BELT_RANGES };
 
 struct gan_core {
+    struct sweep_stop stop; /* for steps on the host; requested NULL: they are not stopped */
+    struct gan_half *half;  /* borrowed, kept by the caller from step to step; NULL: likewise */
     struct device *device;
     const struct nn_ops *ops;
     struct net_design design;

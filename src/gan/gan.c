@@ -368,6 +368,16 @@ void gan_fill_report(const struct task_state *s, int64_t step, struct task_repor
     r->pending = s->tracking.pending > 0;
 }
 
+/* On the host it may be stopped before every layer. */
+static int train_step(struct task_state *s, const struct gan_rates *rates)
+{
+    s->core.half = s->device->is_host ? &s->progress.half : NULL;
+    gan_listen(s, true);
+    int code = gan_train_step(&s->core, rates, fill, s);
+    gan_listen(s, false);
+    return code;
+}
+
 /* The report may be that of the step before where nobody evaluates: then the device has work while
  * the host prepares the next. */
 static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
@@ -380,11 +390,9 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     s->now.lr *= pace_rate(s->config, s->asked_batch, batch);
     const struct gan_rates rates = {s->now.gamma, s->now.lr, s->now.b2, s->now.ema};
     bool wait = evaluate || !s->core.ahead || s->d.units == 0; /* nothing was reported yet */
-    TRY(gan_train_step(&s->core, &rates, fill, s));
+    TRY(train_step(s, &rates));
     TRY(gan_collect(s, wait ? step + 1 : step));
-    if (evaluate) TRY(gan_measure_gap(s));
-    tracking_forget(&s->tracking);
-    if (gan_measure_is_due(s, step + 1)) TRY(gan_measure(s, step + 1));
+    TRY(gan_measure_step(s, step + 1, evaluate));
     gan_fill_report(s, step, report);
     s->steps_done = step + 1;
     return OK;

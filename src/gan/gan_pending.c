@@ -47,6 +47,7 @@ int gan_pending_store(struct task_state *s, struct store_writer *writer)
         snprintf(key, sizeof key, number_format, numbers[i].name);
         TRY(store_set_double(writer, key, *numbers[i].value));
     }
+    if (s->gap_pending) return store_set_int(writer, "gan.pending_gap", 1);
     snprintf(key, sizeof key, number_format, "gap"); /* unknown without held-out pictures */
     return isnan(s->gap) ? OK : store_set_double(writer, key, s->gap);
 }
@@ -80,6 +81,8 @@ int gan_pending_load(struct task_state *s, const struct store_file *file)
         snprintf(key, sizeof key, number_format, numbers[i].name);
         TRY(store_get_double_in(file, key, store_finite(), numbers[i].value));
     }
+    s->gap_pending = store_get(file, "gan.pending_gap") != NULL;
+    if (s->gap_pending) return OK;
     snprintf(key, sizeof key, number_format, "gap");
     return store_get(file, key) ? store_get_double_in(file, key, store_finite(), &s->gap) : OK;
 }

@@ -2,6 +2,7 @@
  * between learned and held-out pictures, and the pictures of frames. */
 #include "base/error.h"
 #include "config/config.h"
+#include "device/device.h"
 #include "device/nn_ops.h"
 #include "gan/dataset.h"
 #include "gan/gan_task.h"
@@ -74,9 +75,20 @@ int gan_measure(struct task_state *s, int64_t steps_done)
                           s->core.g.net.floats * sizeof(float));
 }
 
+int gan_measure_step(struct task_state *s, int64_t steps_done, bool gap)
+{
+    int code = gap ? gan_measure_gap(s) : OK;
+    tracking_forget(&s->tracking);
+    s->gap_pending = code == ERR_STOPPED;
+    s->tracking.pending = s->gap_pending ? steps_done : 0;
+    if (s->gap_pending) return OK;
+    TRY(code);
+    return gan_measure_is_due(s, steps_done) ? gan_measure(s, steps_done) : OK;
+}
+
 int gan_complete(struct task_state *s, struct task_report *report)
 {
-    TRY(gan_measure(s, s->steps_done));
+    TRY(gan_measure_step(s, s->steps_done, s->gap_pending));
     gan_fill_report(s, s->steps_done - 1, report);
     return OK;
 }
@@ -89,6 +101,12 @@ bool gan_measure_is_due(const struct task_state *s, int64_t steps_done)
 }
 
 /* ---- overfitting ---- */
+
+void gan_listen(struct task_state *s, bool listens)
+{
+    bool stops = listens && s->device->is_host;
+    s->core.stop = (struct sweep_stop){.requested = stops ? s->stop_requested : NULL};
+}
 
 /* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
 static int mean_score(struct task_state *s, bool held, double *mean)
@@ -115,10 +133,12 @@ int gan_measure_gap(struct task_state *s)
 {
     double train, held;
     if (!dataset_held_count(s->set)) return OK;
-    TRY(mean_score(s, false, &train));
-    TRY(mean_score(s, true, &held));
-    s->gap = train - held;
-    return OK;
+    gan_listen(s, true);
+    int code = mean_score(s, false, &train);
+    if (code == OK) code = mean_score(s, true, &held);
+    gan_listen(s, false);
+    if (code == OK) s->gap = train - held;
+    return code;
 }
 
 /* ---- pictures ---- */

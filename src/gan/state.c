@@ -8,6 +8,7 @@
 #include "store/store_bounds.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,30 @@ static int store_engines(const struct gan_core *core, struct store_writer *write
     return code;
 }
 
+static const char half_format[] = "gan.half.%d", half_macs[] = "gan.half.macs";
+
+static int store_half(const struct gan_half *half, struct store_writer *writer)
+{
+    char key[32];
+    for (int i = 0; i < NN_SUMS; i++) {
+        snprintf(key, sizeof key, half_format, i);
+        TRY(store_set_double(writer, key, half->sums[i]));
+    }
+    return store_set_double(writer, half_macs, half->macs);
+}
+
+static int load_half(struct gan_half *half, const struct store_file *file)
+{
+    char key[32];
+    half->done = store_get(file, half_macs) != NULL;
+    if (!half->done) return OK;
+    for (int i = 0; i < NN_SUMS; i++) {
+        snprintf(key, sizeof key, half_format, i);
+        TRY(store_get_double_in(file, key, store_finite(), &half->sums[i]));
+    }
+    return store_get_double_in(file, half_macs, store_not_negative(), &half->macs);
+}
+
 int gan_store(struct gan_core *core, const struct gan_progress *progress,
               struct store_writer *writer)
 {
@@ -177,6 +202,7 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     TRY(store_set(writer, "gan.fingerprint", text));
     TRY(store_set(writer, "gan.amp", core->choices.amp ? "1" : "0"));
     if (core->choices.conv_library) TRY(store_engines(core, writer));
+    if (progress->half.done) TRY(store_half(&progress->half, writer));
     return store_design(&core->design, writer);
 }
 
@@ -196,6 +222,7 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
     TRY(store_get_double_in(file, "gan.augment_even", share, &progress->augment[0]));
     TRY(store_get_double_in(file, "gan.augment_odd", share, &progress->augment[1]));
     TRY(store_get_double_in(file, "gan.sign", sign, &progress->sign));
+    TRY(load_half(&progress->half, file));
     if (!fingerprint || strtoull(fingerprint, NULL, 16) != progress->fingerprint)
         log_warning("the pictures are not those that this run began with");
     return OK;

@@ -12,6 +12,7 @@ struct gan_progress {
     double augment[2];    /* probability by feedback, [step % 2] after that step: of the last two */
     double sign;          /* running mean of E[sign(D(real) - D(fake))] */
     uint64_t fingerprint; /* of the data set */
+    struct gan_half half; /* of the next step */
 };
 
 /* The checkpoint: g.*, d.*, their second moments v.g.*, v.d.*, and ema.g.*. */

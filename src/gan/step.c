@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "gan/core.h"
 
+#include <string.h>
+
 /* The inputs of pairs first .. first + n - 1, to where the operations of step `which` take them. */
 static int take_inputs(struct gan_core *core, enum gan_which which, int first, int n)
 {
@@ -126,6 +128,7 @@ int gan_queue(struct gan_core *core, enum gan_which which)
             d_micro(core);
         else
             g_micro(core);
+        if (core->stop.heard) return fail(ERR_STOPPED, "stopped within a step");
     }
     return OK;
 }
@@ -155,13 +158,34 @@ static int average(struct gan_core *core)
     }
 }
 
+static void remember_half(struct gan_core *core)
+{
+    if (!core->half) return;
+    core->half->done = true;
+    core->half->macs = core->d_first.macs + core->d_second.macs;
+    memcpy(core->half->sums, core->sums[GAN_D], sizeof core->half->sums);
+}
+
+static void recall_half(struct gan_core *core)
+{
+    core->d_first.macs = core->half->macs;
+    core->d_second.macs = 0;
+    memcpy(core->sums[GAN_D], core->half->sums, sizeof core->half->sums);
+}
+
 int gan_queue_all(struct gan_core *core)
 {
     TRY(conveyor_begin(&core->belt));
-    TRY(gan_queue(core, GAN_D));
-    TRY(update(core, GAN_D));
+    if (core->half && core->half->done) {
+        recall_half(core);
+    } else {
+        TRY(gan_queue(core, GAN_D));
+        TRY(update(core, GAN_D));
+        remember_half(core);
+    }
     TRY(gan_queue(core, GAN_G));
     TRY(update(core, GAN_G));
     TRY(average(core));
+    if (core->half) core->half->done = false;
     return conveyor_end(&core->belt);
 }

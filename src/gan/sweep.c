@@ -123,6 +123,14 @@ static void adjoint_layer(struct sweep *s, int i)
     }
 }
 
+static bool is_stopped(const struct sweep *s)
+{
+    struct sweep_stop *stop = s->stop;
+    if (!stop || !stop->requested) return false;
+    stop->heard = stop->heard || stop->requested();
+    return stop->heard;
+}
+
 static size_t group_bytes(const struct net *net, int begin)
 {
     size_t most = 0;
@@ -178,9 +186,9 @@ static void group_forward(struct sweep *s, int begin, int end, enum sweep_masks 
                           bool weight_gradients)
 {
     if (weight_gradients && s->parts) /* the gradients inside once more, from that of the end */
-        for (int i = end; i > begin; i--)
+        for (int i = end; i > begin && !is_stopped(s); i--)
             adjoint_layer(s, i);
-    for (int i = begin; i <= end; i++) {
+    for (int i = begin; i <= end && !is_stopped(s); i++) {
         if (weight_gradients && i > 0) layer_gradients(s, i);
         forward_layer(s, i, masks);
     }
@@ -196,9 +204,9 @@ static void group_adjoint(struct sweep *s, int begin, int end, enum sweep_masks 
                           bool weight_gradients)
 {
     if (weight_gradients && s->parts) /* the values inside once more, from the group's input */
-        for (int i = begin; i < end; i++)
+        for (int i = begin; i < end && !is_stopped(s); i++)
             forward_layer(s, i, masks);
-    for (int i = end; i >= begin; i--) {
+    for (int i = end; i >= begin && !is_stopped(s); i--) {
         if (weight_gradients) layer_gradients(s, i);
         if (i > 0 && s->grad[s->net->layers[i].input]) adjoint_layer(s, i);
     }

@@ -18,16 +18,24 @@ struct plan;
 
 enum sweep_masks { SWEEP_NO_MASKS, SWEEP_WRITE_MASKS, SWEEP_FROZEN_MASKS };
 
+/* Where sweeps look before every layer; requested NULL: nowhere. Once it was heard, they leave all
+ * layers out: what they made counts for nothing. */
+struct sweep_stop {
+    bool (*requested)(void);
+    bool heard;
+};
+
 /* Buffers of one use of a network: NULL where that use has none. Addresses come from the plan. */
 struct sweep {
     const struct net *net;
     const struct nn_ops *ops;
     const float *parameters;
-    float *gradients;  /* accumulated into; NULL = no weight gradients */
-    int n;             /* pictures */
-    int slice;         /* see device/nn_ops.h */
-    const int *labels; /* [n] with classes */
-    void *workspace;   /* sweep_workspace bytes */
+    float *gradients;        /* accumulated into; NULL = no weight gradients */
+    int n;                   /* pictures */
+    int slice;               /* see device/nn_ops.h */
+    const int *labels;       /* [n] with classes */
+    void *workspace;         /* sweep_workspace bytes */
+    struct sweep_stop *stop; /* NULL: nowhere */
     /* Scheme C: a group of layers (net.h) takes sweep_part pictures at a time, the buffers inside
      * it hold no more, and what is inside is made again for the weight gradients. */
     bool parts;

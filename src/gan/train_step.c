@@ -84,11 +84,18 @@ static struct nn_adam advance(struct gan_network *network, const struct gan_rate
 int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,
                    void *context)
 {
+    double d_before = core->d.v_missing, g_before = core->g.v_missing;
+    bool first_half = !core->half || !core->half->done;
     TRY(begin(core, rates, fill, context));
-    core->host[core->turn].numbers->adam[GAN_D] = advance(&core->d, rates);
+    if (first_half) core->host[core->turn].numbers->adam[GAN_D] = advance(&core->d, rates);
     core->host[core->turn].numbers->adam[GAN_G] = advance(&core->g, rates);
     TRY(send(core, GAN_D, GAN_G));
-    TRY(run(core));
+    int code = run(core);
+    if (code == ERR_STOPPED) {
+        core->g.v_missing = g_before;
+        if (first_half && !core->half->done) core->d.v_missing = d_before;
+    }
+    TRY(code);
     return end(core);
 }
 

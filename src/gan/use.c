@@ -59,6 +59,7 @@ int gan_judge(struct gan_core *core, const uint8_t *const *pictures, const int *
                         s.n));
         core->ops->from_u8(s.value[0], b->pixels, NULL, s.n, core->h, core->w, core->c);
         sweep_forward(&s, SWEEP_NO_MASKS, false);
+        if (core->stop.heard) return fail(ERR_STOPPED, "stopped while measuring");
         TRY(gan_core_fetch(core, scores + first, s.value[s.net->layer_count - 1],
                            (size_t)s.n * sizeof(float)));
     }

@@ -176,7 +176,9 @@ static int write_outputs(struct session *session, const struct outputs *out)
     if (current) TRY(pictures_are_whole(session, out, &whole));
     if (!current || !whole) {
         TRY(stop_if_requested());
-        TRY(write_pictures(session, out->picture));
+        int code = write_pictures(session, out->picture);
+        if (code == ERR_STOPPED) return stop_if_requested();
+        TRY(code);
     }
     /* The model last: it says for which step the files are. */
     if (session->task->save_best) TRY(write_model(session, out->best, true, current));

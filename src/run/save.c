@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "run/frames.h"
 #include "run/session.h"
+#include "run/signals.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 
@@ -68,6 +69,7 @@ int session_save(struct session *session)
     if (session->saved_step < 0) set_reserve(session);
     session->saved_step = session->step;
     session->last_save = clock_seconds();
+    signals_set_unsaved(false);
     log_debug("checkpoint of step %lld saved", (long long)session->step);
     return OK;
 }

@@ -160,6 +160,7 @@ int session_enter(struct session *session)
     session->rate = (double)NAN;
     session->seconds_before = 0;
     session->started = 0;
+    signals_set_unsaved(false);
     checkpoint_clean(session->folder.path);
     TRY(open_state(session));
     int64_t reported = session->step - session->report.pending; /* steps that all is written of */

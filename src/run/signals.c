@@ -21,6 +21,7 @@ enum { EXIT_SECOND_INTERRUPT = 130 };
 
 /* Atomic: other threads than the one that got the signal read them. */
 static atomic_int stop_signal, save_signal;
+static atomic_int resets; /* requests of before are forgotten */
 static atomic_bool unsaved_work;
 static _Atomic double deadline; /* 0 = none */
 static sem_t request;           /* posted when one of them changes */
@@ -101,10 +102,11 @@ static void *watch(void *unused)
     (void)unused;
     for (;;) {
         wait_for_stop();
+        int before = atomic_load(&resets);
         sleep_seconds(GRACE_SECONDS);
-        while (signals_stop_requested() && atomic_load(&unsaved_work))
+        while (atomic_load(&resets) == before && atomic_load(&unsaved_work))
             sleep_seconds(0.2);
-        if (!signals_stop_requested()) continue; /* reset */
+        if (atomic_load(&resets) != before) continue;
         say_left();
         temporary_remove_all();
         _exit(error_exit_status(ERR_STOPPED));
@@ -172,4 +174,5 @@ void signals_reset(void)
     atomic_store(&save_signal, 0);
     atomic_store(&deadline, 0);
     atomic_store(&unsaved_work, false);
+    atomic_fetch_add(&resets, 1);
 }

@@ -8,8 +8,8 @@
 
 /* SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGXCPU: stop; a second SIGINT ends the process at once with
  * status 130. SIGUSR2: save and go on. SIGPIPE and SIGXFSZ are ignored: their writes fail with an
- * error instead. Those that were ignored stay ignored (nohup). As PID 1 of a container, children are
- * reaped. A second call changes nothing. */
+ * error instead. Those that were ignored stay ignored (nohup). As PID 1 of a container, children
+ * are reaped. A second call changes nothing. */
 void signals_install(void);
 
 /* The time limit in seconds from now; 0 = none. */
@@ -24,8 +24,8 @@ const char *signals_stop_reason(void);
 /* Whether SIGUSR2 came since the last call. */
 bool signals_take_save(void);
 
-/* Whether the process holds work that is in no file yet: while it does not, and a stop has been asked
- * for some seconds ago without an answer, it is ended with status 75. False at first. */
+/* Whether the process holds work that is in no file yet: while it does not, and a stop has been
+ * asked for some seconds ago without an answer, it is ended with status 75. False at first. */
 void signals_set_unsaved(bool unsaved);
 
 /* Forgets every request (for tests, and for the next run of one process). */

@@ -55,7 +55,7 @@ static int run_step(struct session *session, bool evaluate)
     }
 }
 
-static int make_picture(struct session *session, struct image *picture)
+static int try_picture(struct session *session, struct image *picture)
 {
     for (;;) {
         int code =
@@ -63,6 +63,16 @@ static int make_picture(struct session *session, struct image *picture)
         if (code != ERR_DEVICE_MEMORY) return code;
         TRY(memory_relieve(session));
     }
+}
+
+/* A stop waits for it: it takes a part of a step's time, and a frame that was left out would not be
+ * made again. */
+static int make_picture(struct session *session, struct image *picture)
+{
+    session->device->stop_requested = NULL;
+    int code = try_picture(session, picture);
+    session->device->stop_requested = signals_stop_requested;
+    return code;
 }
 
 /* A frame of the present state. A picture that cannot be made is an error; one that cannot be
@@ -123,6 +133,7 @@ static int train_step(struct session *session)
     int64_t next = session->step + 1;
     TRY(run_step(session, line_is_due(session, next) || frame_is_due(session, next)));
     session->step = next;
+    signals_set_unsaved(true);
     session->finished = session->report.finished || next >= session->total;
     update_rate(session);
     if (session->report.pending && isfinite(session->report.loss)) return OK;
@@ -140,6 +151,7 @@ static int complete_step(struct session *session)
     }
     TRY(code);
     if (session->report.pending) return OK;
+    session->finished = session->report.finished || session->step >= session->total;
     TRY(report_step(session));
     return session_save(session);
 }
@@ -170,7 +182,9 @@ static int train_loop(struct session *session)
     while (!session->finished) {
         if (signals_stop_requested()) return stop(session);
         TRY(govern(session));
-        TRY(train_step(session));
+        int code = train_step(session);
+        if (code == ERR_STOPPED) return stop(session); /* within a step: nothing of it counts */
+        TRY(code);
         if (session->report.pending) return stop(session);
         bool asked = signals_take_save();
         if (session->finished || asked || save_is_due(session)) TRY(session_save(session));
@@ -319,11 +333,13 @@ int train_run(const struct train_request *request)
         code = device_open(&session.device, request->config->device, (int)request->config->threads);
     if (code == OK) {
         session.device->limit_bytes = (size_t)request->config->memory.limit;
+        session.device->stop_requested = signals_stop_requested;
         code = prepare(&session);
     }
     if (code == OK && !request->dry_run) code = train_with_rollback(&session);
     if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
         log_debug("exit status %d: %s", error_exit_status(code), error_message());
+    signals_set_unsaved(false); /* what could be saved is, or the error says why not */
     if (request->task->free_input) request->task->free_input(session.input);
     folder_close(&session.folder);
     device_close(session.device);

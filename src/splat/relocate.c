@@ -40,7 +40,9 @@ static int rank(struct splat_fit *fit, struct candidate *candidates)
     if (!worth) return fail(ERR_SYSTEM, "out of memory");
     int code = splat_host_pull(fit, NULL);
     struct splat_view view = splat_model_view(&fit->model, fit->host.group);
-    if (code == OK) code = splat_worth(&view, &fit->model.blend, &fit->picture, worth);
+    if (code == OK)
+        code = splat_worth(&view, &fit->model.blend, &fit->picture, fit->device->stop_requested,
+                           worth);
     for (int64_t i = 0; code == OK && i < count; i++)
         candidates[i] = (struct candidate){worth[i], i};
     free(worth);

@@ -29,6 +29,8 @@ struct task_input {
 struct task_state {
     struct splat_fit fit;
     struct task_input *own_input; /* where nobody else keeps it */
+    int64_t pending; /* steps done when a measurement was stopped; 0: none is pending */
+    double loss;     /* of the last step */
 };
 
 /* ---- starting from another model ---- */
@@ -110,6 +112,18 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
     return OK;
 }
 
+static int load_pending(struct task_state *state, const struct store_file *file)
+{
+    int64_t done;
+    if (!store_get(file, "splat.pending")) return OK;
+    TRY(store_get_int(file, "step", &done));
+    TRY(store_get_int(file, "splat.pending", &state->pending));
+    TRY(store_get_double(file, "splat.loss", &state->loss));
+    if (state->pending >= 1 && state->pending == done && isfinite(state->loss)) return OK;
+    return fail(ERR_DATA, "%s: splat.pending is %lld with loss %g, but the step %lld",
+                store_path(file), (long long)state->pending, state->loss, (long long)done);
+}
+
 static int prepare(struct task_state *state, const struct task_setup *setup)
 {
     struct splat_fit *fit = &state->fit;
@@ -141,12 +155,14 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     TRY_CLEANUP(plan_commit(fit->plan, fit->device));
     TRY_CLEANUP(splat_size_scale(fit));
     TRY_CLEANUP(splat_fit_load_target(fit));
-    if (setup->resume)
-        code = splat_state_load(fit, setup->resume);
-    else if (from.count > 0)
+    if (setup->resume) {
+        TRY_CLEANUP(splat_state_load(fit, setup->resume));
+        code = load_pending(state, setup->resume);
+    } else if (from.count > 0) {
         code = start_from(fit, &from);
-    else
+    } else {
         code = splat_init(fit);
+    }
 cleanup:
     splat_model_close(&from);
     return code;
@@ -185,14 +201,19 @@ static int64_t steps(const struct task_state *state)
     return state->fit.config->splat.max_steps;
 }
 
-static int step(struct task_state *state, int64_t number, bool evaluate, struct task_report *report)
+/* Measures step `number` where that is due or wanted, and reports it. */
+static int measure_step(struct task_state *state, int64_t number, bool wanted,
+                        struct task_report *report)
 {
     struct splat_fit *fit = &state->fit;
     /* The schedule must see the same steps, whatever the loop wants to show. */
     bool due = (number + 1) % fit->config->eval_steps == 0;
-    bool wait = due || evaluate || number % WAIT_STEPS == 0;
-    TRY(splat_fit_step(fit, number, wait, &report->loss));
-    if ((due || evaluate) && isfinite(report->loss)) TRY(splat_fit_measure(fit, number + 1, due));
+    int code = OK;
+    if ((due || wanted) && isfinite(state->loss)) code = splat_fit_measure(fit, number + 1, due);
+    report->pending = code == ERR_STOPPED;
+    state->pending = report->pending ? number + 1 : 0;
+    if (!report->pending) TRY(code);
+    report->loss = state->loss;
     report->metric_count = 0;
     report->metrics[report->metric_count++] = (struct task_metric){"psnr", "%.2f", fit->psnr};
     report->metrics[report->metric_count++] = (struct task_metric){"ssim", "%.4f", fit->ssim};
@@ -207,6 +228,20 @@ static int step(struct task_state *state, int64_t number, bool evaluate, struct 
     return OK;
 }
 
+static int step(struct task_state *state, int64_t number, bool evaluate, struct task_report *report)
+{
+    struct splat_fit *fit = &state->fit;
+    bool due = (number + 1) % fit->config->eval_steps == 0;
+    bool wait = due || evaluate || number % WAIT_STEPS == 0;
+    TRY(splat_fit_step(fit, number, wait, &state->loss));
+    return measure_step(state, number, evaluate, report);
+}
+
+static int complete(struct task_state *state, struct task_report *report)
+{
+    return measure_step(state, state->pending - 1, true, report);
+}
+
 static int picture(struct task_state *state, int max_side, struct image *out)
 {
     return splat_show_render(&state->fit, max_side, out);
@@ -219,6 +254,10 @@ static int reference(struct task_state *state, int max_side, struct image *out)
 
 static int save(struct task_state *state, struct store_writer *writer)
 {
+    if (state->pending) {
+        TRY(store_set_int(writer, "splat.pending", state->pending));
+        TRY(store_set_double(writer, "splat.loss", state->loss));
+    }
     return splat_state_save(&state->fit, writer);
 }
 
@@ -295,6 +334,7 @@ const struct task task_splat = {
     .plan = plan_of,
     .steps = steps,
     .step = step,
+    .complete = complete,
     .picture = picture,
     .reference = reference,
     .save = save,

@@ -29,6 +29,7 @@ struct survey {
     int32_t *member;
     float cut_power;
     int64_t *sum; /* [count] */
+    bool (*stop_requested)(void);
 };
 
 /* A thread's numbers of one row of pixels. */
@@ -166,33 +167,40 @@ struct survey_work {
     const struct survey *survey;
     float *memory;
     size_t each;
+    bool stopped;
 };
 
 static void survey_range(void *context, int64_t from, int64_t to)
 {
-    const struct survey_work *work = context;
+    struct survey_work *work = context;
     const struct survey *s = work->survey;
     size_t width = (size_t)s->view->width;
     struct row row = {.best = work->memory + (size_t)threads_self() * work->each};
     row.below = row.best + width * (size_t)s->blend->topk;
     row.color = row.below + width;
-    for (int y = (int)from; y < (int)to; y++)
+    for (int y = (int)from; y < (int)to; y++) {
+        if (s->stop_requested && s->stop_requested()) {
+            __atomic_store_n(&work->stopped, true, __ATOMIC_RELAXED);
+            return;
+        }
         survey_row(s, &row, y);
+    }
 }
 
 static int survey_rows(const struct survey *s)
 {
     size_t width = (size_t)s->view->width, channels = (size_t)s->view->channels;
-    struct survey_work work = {s, NULL, width * ((size_t)s->blend->topk + 1 + channels)};
+    struct survey_work work = {.survey = s,
+                               .each = width * ((size_t)s->blend->topk + 1 + channels)};
     work.memory = malloc((size_t)threads_count() * work.each * sizeof *work.memory);
     if (!work.memory) return fail(ERR_SYSTEM, "out of memory");
     threads_for(s->view->height, 1, survey_range, &work);
     free(work.memory);
-    return OK;
+    return work.stopped ? fail(ERR_STOPPED, "stopped while Gaussians were compared") : OK;
 }
 
 int splat_worth(const struct splat_view *view, const struct splat_blend *blend,
-                const struct splat_target *target, double *worth)
+                const struct splat_target *target, bool (*stop_requested)(void), double *worth)
 {
     int bands = (view->height - 1) / BAND + 1, code;
     struct survey s = {.view = view,
@@ -201,7 +209,8 @@ int splat_worth(const struct splat_view *view, const struct splat_blend *blend,
                        .form = calloc((size_t)view->count + 1, sizeof *s.form),
                        .band_start = calloc((size_t)bands + 1, sizeof *s.band_start),
                        .cut_power = gaussian_cut_power(splat_cut(blend)),
-                       .sum = calloc((size_t)view->count + 1, sizeof *s.sum)};
+                       .sum = calloc((size_t)view->count + 1, sizeof *s.sum),
+                       .stop_requested = stop_requested};
     code = s.form && s.band_start && s.sum ? OK : fail(ERR_SYSTEM, "out of memory");
     for (int64_t i = 0; code == OK && i < view->count; i++)
         s.form[i] = gaussian_form_of(view->xy + 2 * i, view->scale + 2 * i, view->rot[i],
