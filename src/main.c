@@ -4,7 +4,6 @@
 #include "base/stack.h"
 #include "base/version.h"
 #include "cmd/cmd.h"
-#include "run/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,9 +102,8 @@ static int run_program(int argc, char **argv)
     return error_exit_status(code);
 }
 
-/* A run hears signals from its first moment on: a batch system's may come while it still loads. */
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "train") == 0) signals_install();
+    if (argc > 1 && strcmp(argv[1], "train") == 0) cmd_train_listen();
     return stack_run(run_program, argc, argv);
 }

@@ -104,6 +104,11 @@ static int train_batch(const struct config *config, const struct train_options *
     return OK;
 }
 
+void cmd_train_listen(void)
+{
+    signals_install();
+}
+
 int cmd_train(int argc, char **argv)
 {
     struct train_options options = {.time_limit = -1};
@@ -139,8 +144,8 @@ int cmd_train(int argc, char **argv)
                  "[--dry-run] [--time-limit T]",
         .about =
             "Trains what CONFIG describes and leaves model.safetensors, final.png and video.mp4"
-            " in the\nrun folder. SIGTERM, SIGINT and SIGUSR1 save and stop with exit status "
-            "75; SIGUSR2 saves.",
+            " in the\nrun folder. SIGTERM, SIGINT, SIGUSR1, SIGHUP and SIGXCPU save and stop with "
+            "exit status\n75; SIGUSR2 saves.",
         .options = rows,
         .min_operands = 1,
         .max_operands = -1,

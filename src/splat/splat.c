@@ -239,6 +239,7 @@ static int step(struct task_state *state, int64_t number, bool evaluate, struct 
 
 static int complete(struct task_state *state, struct task_report *report)
 {
+    if (state->pending < 1) return fail(ERR_DATA, "the checkpoint does not say what is pending");
     return measure_step(state, state->pending - 1, true, report);
 }
 
