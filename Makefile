@@ -1,7 +1,7 @@
 # imgtrain: `make` builds ./imgtrain with whatever is installed and says what it found.
 #
 #   make [-jN] [CUDA=auto|0|1|emu] [CUDA_ARCHS="75 90"] [VIDEO=auto|0|1] [WEBP=auto|0|1] [TIFF=auto|0|1] [SAN=address|undefined|thread] [CC=clang] [WERROR=1]
-#   make demo | test | check | bench | fuzz | info | clean
+#   make demo | test | test-slow | check | bench | fuzz | info | clean
 #   make emu-test | gpu-test | gpu-bench | gpu-kit          (cuda/README.md)
 
 # All cores, unless the command line, MAKEFLAGS or a make above says how many: make before 4.4 tells
@@ -104,7 +104,7 @@ OBJ     += $(CUDA_OBJ_$(CUDA_KIND)) $(if $(filter 0,$(CUDA_KIND)),,$(CUDA_C:%.c=
 LIB_OBJ := $(filter-out $(B)/src/main.o,$(OBJ))
 GEN     := $(B)/gen/config_gen.h
 
-.PHONY: all info test emu-test emu-run emu-msan emu-msan-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc check demo bench fuzz clean FORCE
+.PHONY: all info test test-slow emu-test emu-run emu-msan emu-msan-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc check demo bench fuzz clean FORCE
 all: info imgtrain
 
 imgtrain: $(B)/imgtrain
@@ -197,6 +197,10 @@ $(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B
 
 test: imgtrain $(B)/imgtrain-test
 	@test/run.sh $(B)
+
+# The long forms of these, for minutes.
+test-slow: imgtrain $(B)/imgtrain-test
+	@TEST_SLOW=1 test/run.sh $(B) gan_learns gan_schemes
 
 check:
 	+@scripts/check.sh

@@ -148,6 +148,7 @@ if [ "${TESTED:-0}" = 1 ]; then
 elif [ -x "$main/imgtrain-test" ]; then
     tests "tests" test/run.sh "$main"
 fi
+[ ! -x "$main/imgtrain-test" ] || tests "long tests" env TEST_SLOW=1 test/run.sh "$main" gan_learns gan_schemes
 torture "$main" 40
 
 if [ "$quick" = yes ]; then

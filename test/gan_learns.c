@@ -1,6 +1,7 @@
-/* The gate that learns: 500 pictures of 4 shapes in 6 colours at 16 x 16, 36,000 of them shown;
- * then 480 samples against 960 fresh pictures. Without the penalty a quarter as many are enough to
- * see that nothing is learned. GAN_LEARNS="seed gamma lr lr_end batch images" tries others. */
+/* The gate that learns: 500 pictures of 4 shapes in 6 colours at 16 x 16, 5000 of them shown; then
+ * 480 samples against 960 fresh pictures. With TEST_SLOW (make test-slow) also the long lesson of
+ * 36,000, after which most is learned. GAN_LEARNS="seed gamma lr lr_end batch images" tries others.
+ */
 #include "base/error.h"
 #include "base/threads.h"
 #include "device/device.h"
@@ -186,29 +187,56 @@ static void print(const struct lesson *l, const struct result *r)
 static const struct lesson standard = {
     .seed = 1, .gamma = 3, .lr = 2e-3, .lr_end = 5e-4, .batch = 8, .images = 36000};
 
-START_TEST(learns_the_shapes)
+enum { SHORT = 5000 };
+
+static struct result learn_images(double gamma, int images)
 {
     struct lesson lesson = standard;
-    const char *choice = getenv("GAN_LEARNS");
-    int values = sscanf(choice ? choice : "1", "%u %lf %lf %lf %d %d", &lesson.seed, &lesson.gamma,
-                        &lesson.lr, &lesson.lr_end, &lesson.batch, &lesson.images);
+    lesson.gamma = gamma;
+    lesson.images = images;
     struct result result = learn(&lesson);
     print(&lesson, &result);
-    if (values > 1) return;
+    return result;
+}
+
+START_TEST(learns_as_told)
+{
+    struct lesson lesson = standard;
+    sscanf(getenv("GAN_LEARNS"), "%u %lf %lf %lf %d %d", &lesson.seed, &lesson.gamma, &lesson.lr,
+           &lesson.lr_end, &lesson.batch, &lesson.images);
+    struct result result = learn(&lesson);
+    print(&lesson, &result);
+}
+END_TEST
+
+/* Coverage of two seeds on three instruction sets: 0.27 to 0.42; without the penalty 0.05 to 0.06. */
+START_TEST(begins_to_learn)
+{
+    struct result result = learn_images(standard.gamma, SHORT);
+    ck_assert_int_ge(result.modes, 20);
+    ck_assert_msg(result.coverage >= 0.15, "coverage %.3f", result.coverage);
+}
+END_TEST
+
+/* The gate can tell: the penalty is what makes it pass. */
+START_TEST(begins_nothing_without_penalty)
+{
+    struct result result = learn_images(0, SHORT);
+    ck_assert_msg(result.coverage < 0.12, "coverage %.3f", result.coverage);
+}
+END_TEST
+
+START_TEST(learns_the_shapes)
+{
+    struct result result = learn_images(standard.gamma, standard.images);
     ck_assert_int_ge(result.modes, 22);
     ck_assert_msg(result.coverage >= 0.5, "coverage %.3f", result.coverage);
 }
 END_TEST
 
-/* The gate can tell: the penalty is what makes it pass. A quarter of the images is enough to see.
- */
 START_TEST(learns_nothing_without_penalty)
 {
-    struct lesson lesson = standard;
-    lesson.gamma = 0;
-    lesson.images = 9000;
-    struct result result = learn(&lesson);
-    print(&lesson, &result);
+    struct result result = learn_images(0, 9000);
     ck_assert_msg(result.coverage < 0.4, "coverage %.3f", result.coverage);
 }
 END_TEST
@@ -216,15 +244,21 @@ END_TEST
 Suite *gan_learns_suite(void)
 {
     Suite *suite = suite_create("gan_learns");
-    TCase *tests = tcase_create("learns");
-    tcase_set_timeout(tests, 3600);
-    bool wanted = !getenv("SKIP_SLOW") || getenv("GAN_LEARNS");
-    if (wanted) {
-        tcase_add_test(tests, learns_the_shapes);
-        if (!getenv("GAN_LEARNS")) tcase_add_test(tests, learns_nothing_without_penalty);
-    } else {
+    TCase *quick = tcase_create("quick"), *slow = tcase_create("slow");
+    tcase_set_timeout(slow, 3600);
+    if (getenv("GAN_LEARNS")) {
+        tcase_add_test(slow, learns_as_told);
+    } else if (getenv("SKIP_SLOW")) {
         test_skip("gan_learns", "SKIP_SLOW is set; it takes minutes under a sanitizer");
+    } else {
+        tcase_add_test(quick, begins_to_learn);
+        tcase_add_test(quick, begins_nothing_without_penalty);
     }
-    suite_add_tcase(suite, tests);
+    if (getenv("TEST_SLOW")) {
+        tcase_add_test(slow, learns_the_shapes);
+        tcase_add_test(slow, learns_nothing_without_penalty);
+    }
+    suite_add_tcase(suite, quick);
+    suite_add_tcase(suite, slow);
     return suite;
 }

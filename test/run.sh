@@ -8,7 +8,8 @@
 #   JOBS=1 test/run.sh BUILD_FOLDER         one after the other
 #   LONGEST=20 test/run.sh BUILD_FOLDER     then names the 20 tests that took most processor time
 #
-# Tests that take more than 20 s of processor time are named, and fail nothing.
+# Tests that take more than 20 s of processor time are named, and fail nothing; TEST_SLOW=1 (make
+# test-slow) adds the long forms of some.
 #
 # In a build that emulates CUDA, all kernels of cuda/ must have been launched by the unit tests; with
 # names, only when COVERAGE=1.

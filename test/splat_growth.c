@@ -169,7 +169,6 @@ Suite *splat_growth_suite(void)
     Suite *suite = suite_create("splat_growth");
     TCase *tests = tcase_create("tests");
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 300);
     tcase_add_test(tests, resumes_with_any_steps);
     tcase_add_test(tests, derives_the_plan);
     tcase_add_test(tests, stays_within_its_buffers);
