@@ -16,7 +16,7 @@
 struct train_options {
     const char *output, *device;
     double time_limit;
-    bool resume, dry_run, quiet, json;
+    bool resume, allow_changed_input, dry_run, quiet, json;
 };
 
 static void set_log_level(const struct config *config, bool quiet)
@@ -57,7 +57,7 @@ static char *run_name(const char *config_path, const struct config *config)
 }
 
 static int train_one(const struct config *config, const struct train_options *options,
-                     const char *config_path, const char *run_dir)
+                     const char *config_path, const char *run_dir, bool look)
 {
     const struct task *task = task_find(load_task_name(config));
     if (!task) return ERR_CONFIG;
@@ -69,39 +69,93 @@ static int train_one(const struct config *config, const struct train_options *op
         .run_dir = run_dir,
         .name = name,
         .resume = options->resume,
+        .allow_changed_input = options->allow_changed_input,
         .dry_run = options->dry_run,
         .quiet = options->quiet,
         .json = options->json,
         .every_step = load_is_testing(),
     };
-    int code = train_run(&request);
+    int code = look ? train_look(&request) : train_run(&request);
     free(name);
     return code;
 }
 
-/* Lists in the config: one run after the other for every combination. */
+/* ---- batches: lists in the config, one run after the other for every combination ---- */
+
+struct batch {
+    const struct config *config;
+    const struct train_options *options;
+    const char *config_path;
+    int count;
+    int *codes;   /* of every run */
+    int failed;   /* how many */
+    int first;    /* of the failed ones; count: none yet */
+    char *reason; /* of that */
+};
+
+static int run_of_batch(const struct batch *batch, int index, bool look)
+{
+    struct config *one = NULL;
+    char *run_dir = NULL;
+    int code = config_batch(batch->config, index, &one);
+    if (code == OK && batch->options->output) {
+        run_dir = string_format("%s-%03d", batch->options->output, index + 1);
+        if (!run_dir) code = ERR_SYSTEM;
+    }
+    if (code == OK) code = train_one(one, batch->options, batch->config_path, run_dir, look);
+    free(run_dir);
+    config_free(one);
+    return code;
+}
+
+static void note_failure(struct batch *batch, int index, int code)
+{
+    log_error("run %d of %d: %s", index + 1, batch->count, error_message());
+    batch->codes[index] = code;
+    batch->failed++;
+    if (index > batch->first) return;
+    batch->first = index;
+    free(batch->reason);
+    batch->reason = string_format("%s", error_message());
+}
+
+/* All runs are looked at before the first begins, so that a mistake in the last one shows at once;
+ * what is wrong with one is no reason to leave the others. Only a stop ends the batch. */
+static int pass_batch(struct batch *batch, bool look)
+{
+    for (int i = 0; i < batch->count; i++) {
+        if (signals_stop_requested())
+            return fail(ERR_STOPPED, "stopped (%s) before run %d of %d: run again with --resume",
+                        signals_stop_reason(), i + 1, batch->count);
+        if (batch->codes[i] < 0) continue;
+        if (!look) log_info("run %d of %d", i + 1, batch->count);
+        int code = run_of_batch(batch, i, look);
+        if (code == ERR_STOPPED) return code;
+        if (code < 0) note_failure(batch, i, code);
+    }
+    return OK;
+}
+
 static int train_batch(const struct config *config, const struct train_options *options,
                        const char *config_path)
 {
     int count = config_batch_count(config);
-    if (count == 1) return train_one(config, options, config_path, options->output);
+    if (count == 1) return train_one(config, options, config_path, options->output, false);
     if (options->resume && !options->output && !config->exp_name[0])
         return fail(ERR_USAGE, "a batch can only be resumed by name: give -o or exp_name");
-    for (int i = 0; i < count; i++) {
-        struct config *one = NULL;
-        char *run_dir = NULL;
-        int code = config_batch(config, i, &one);
-        if (code == OK && options->output) {
-            run_dir = string_format("%s-%03d", options->output, i + 1);
-            if (!run_dir) code = ERR_SYSTEM;
-        }
-        if (code == OK) log_info("run %d of %d", i + 1, count);
-        if (code == OK) code = train_one(one, options, config_path, run_dir);
-        free(run_dir);
-        config_free(one);
-        TRY(code);
-    }
-    return OK;
+    struct batch batch = {config, options, config_path, count, NULL, 0, count, NULL};
+    batch.codes = calloc((size_t)count, sizeof *batch.codes);
+    if (!batch.codes) return fail(ERR_SYSTEM, "out of memory");
+    log_set_level(LOG_ERROR); /* a run's warnings come when it begins */
+    int code = options->dry_run ? OK : pass_batch(&batch, true);
+    set_log_level(config, options->quiet);
+    if (code == OK) code = pass_batch(&batch, false);
+    if (code == OK && batch.failed > 0)
+        code = fail(batch.codes[batch.first], "%d of %d runs failed, the first of them run %d: %s",
+                    batch.failed, count, batch.first + 1, batch.reason ? batch.reason : "");
+    free(batch.reason);
+    free(batch.codes);
+    return code;
 }
 
 void cmd_train_listen(void)
@@ -121,6 +175,9 @@ int cmd_train(int argc, char **argv)
         {.name = "resume",
          .flag = &options.resume,
          .help = "continue the run (without -o: the newest of this name)"},
+        {.name = "allow-changed-input",
+         .flag = &options.allow_changed_input,
+         .help = "with --resume: go on even if the picture or the data set is another one"},
         {.name = "device",
          .argument = "NAME",
          .text = &options.device,
@@ -155,6 +212,8 @@ int cmd_train(int argc, char **argv)
     };
     int operand_count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
+    if (options.allow_changed_input && !options.resume)
+        return fail(ERR_USAGE, "--allow-changed-input has no effect without --resume");
     const char *path;
     struct config *config = NULL;
     if (options.time_limit > 0) signals_set_time_limit(options.time_limit);

@@ -142,10 +142,13 @@ static int open_data(struct task_state *s, const struct task_setup *setup)
     }
     free(cache);
     free(look);
-    if (code < 0) return code;
+    TRY(code);
     s->set = (*input)->set;
     s->classes = dataset_classes(s->set);
-    return OK;
+    s->progress.fingerprint = dataset_fingerprint(s->set);
+    s->progress.pictures = dataset_train_count(s->set) + dataset_held_count(s->set);
+    s->progress.classes = s->classes;
+    return setup->resume ? gan_check_data(&s->progress, setup) : OK;
 }
 
 int gan_declare(struct task_state *s, const struct config *config, const struct memory_choices *way)
@@ -261,7 +264,6 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     TRY(gan_declare(s, s->config, &s->way));
     if (setup->forecast_only) return OK;
     if (setup->resume) TRY(gan_expect_state(&s->core, setup->resume));
-    s->progress.fingerprint = dataset_fingerprint(s->set);
     warn_of_few_pictures(s);
     TRY(plan_commit(s->plan, setup->device));
     gan_core_connect(&s->core);

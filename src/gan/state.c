@@ -3,9 +3,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/philox.h"
+#include "config/config.h"
 #include "device/conv_library.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
+#include "task/task.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -199,6 +201,7 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     TRY(store_set_double(writer, "gan.sign", progress->sign));
     snprintf(text, sizeof text, "%016" PRIx64, progress->fingerprint);
     TRY(store_set(writer, "gan.fingerprint", text));
+    TRY(store_set_int(writer, "gan.pictures", progress->pictures));
     TRY(store_set(writer, "gan.amp", core->choices.amp ? "1" : "0"));
     if (core->choices.conv_library) TRY(store_engines(core, writer));
     if (progress->half.done) TRY(store_half(&progress->half, writer));
@@ -207,7 +210,6 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
 
 int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file)
 {
-    const char *fingerprint = store_get(file, "gan.fingerprint");
     for (int i = 0; i < GAN_RANGES; i++) {
         enum gan_range range = (enum gan_range)i;
         TRY(load_range_in(file, ranges[i].prefix, range_net(core, i),
@@ -221,9 +223,48 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
     TRY(store_get_double_in(file, "gan.augment_even", share, &progress->augment[0]));
     TRY(store_get_double_in(file, "gan.augment_odd", share, &progress->augment[1]));
     TRY(store_get_double_in(file, "gan.sign", sign, &progress->sign));
-    TRY(load_half(&progress->half, file));
-    if (!fingerprint || strtoull(fingerprint, NULL, 16) != progress->fingerprint)
-        log_warning("the pictures are not those that this run began with");
+    return load_half(&progress->half, file);
+}
+
+/* What of the data set is another. *classes: the networks are of another number of them. */
+static void describe_change(const struct gan_progress *now, const struct store_file *file,
+                            char what[128], bool *classes)
+{
+    int64_t pictures = 0, count = 0;
+    bool known =
+        store_get(file, "gan.pictures") && store_get_int(file, "gan.pictures", &pictures) == OK;
+    *classes = store_get_int(file, "gan.classes", &count) == OK && count != now->classes;
+    if (*classes)
+        snprintf(what, 128, "they had %" PRId64 " classes, now %d", count, now->classes);
+    else if (known && pictures != now->pictures)
+        snprintf(what, 128, "there were %" PRId64 ", now %d", pictures, now->pictures);
+    else
+        snprintf(what, 128, "%sother pictures, another order or other classes",
+                 known ? "as many, but " : "");
+}
+
+int gan_check_data(const struct gan_progress *now, const struct task_setup *setup)
+{
+    const char *fingerprint = store_get(setup->resume, "gan.fingerprint");
+    const char *folder = setup->config->gan.data;
+    char what[128];
+    bool classes;
+    if (!fingerprint) {
+        log_info("the checkpoint does not say which pictures it is of: going on with %s", folder);
+        return OK;
+    }
+    if (strtoull(fingerprint, NULL, 16) == now->fingerprint) return OK;
+    describe_change(now, setup->resume, what, &classes);
+    if (classes || !setup->allow_changed_input)
+        return fail(ERR_CONFIG,
+                    "%s: these are not the pictures that this run began with (%s): put them back, "
+                    "or %s",
+                    folder, what,
+                    classes ? "begin a new run" : "go on with these by --allow-changed-input");
+    log_warning("--allow-changed-input: going on with the pictures of %s, which are not those that "
+                "this run began with (%s)",
+                folder, what);
+    if (setup->input_changed) *setup->input_changed = true;
     return OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include "gan/core.h"
 
+struct task_setup;
 struct store_file;
 struct store_writer;
 
@@ -11,15 +12,20 @@ struct store_writer;
 struct gan_progress {
     double augment[2];    /* probability by feedback, [step % 2] after that step: of the last two */
     double sign;          /* running mean of E[sign(D(real) - D(fake))] */
-    uint64_t fingerprint; /* of the data set */
     struct gan_half half; /* of the next step */
+    uint64_t fingerprint; /* of the data set ... */
+    int pictures, classes; /* ... and how many it has */
 };
+
+/* Compares the data set at hand with that of the checkpoint setup->resume, by contents. Another
+ * one: ERR_CONFIG with what changed, or (setup->allow_changed_input) a warning, and
+ * setup->input_changed is told. */
+int gan_check_data(const struct gan_progress *now, const struct task_setup *setup);
 
 /* The checkpoint: g.*, d.*, their second moments v.g.*, v.d.*, and ema.g.*. */
 int gan_store(struct gan_core *core, const struct gan_progress *progress,
               struct store_writer *writer);
-/* Into a connected core. Warns when progress->fingerprint (of the data set at hand) is another than
- * the file's. ERR_DATA. */
+/* Into a connected core. ERR_DATA. */
 int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file);
 
 /* The model: weights of a generator as g.*, and the design in the metadata ("gan.width" ... ). */

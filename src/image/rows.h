@@ -23,6 +23,10 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
 /* The same of a folder, as image_load_stack: it is put together whole. */
 int image_stream_stack(const char *folder, size_t whole_limit, const struct image_sink *sink);
 
+/* The names of that folder's pictures in the order of their channels, with / between them: malloc.
+ */
+int image_stack_names(const char *folder, char **names);
+
 /* A picture that is there already; the sink may take it over. */
 int image_stream_whole(struct image *image, const struct image_sink *sink);
 

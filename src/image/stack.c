@@ -5,6 +5,7 @@
 #include "image/format.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +119,23 @@ int image_probe_stack(const char *folder, struct image *shape)
     *shape = (struct image){0};
     int code = open_stack(&stack, folder);
     if (code == OK) code = probe_stack(&stack, shape);
+    close_stack(&stack);
+    return code;
+}
+
+int image_stack_names(const char *folder, char **names)
+{
+    struct stack stack;
+    size_t bytes = 1, used = 0;
+    *names = NULL;
+    int code = open_stack(&stack, folder);
+    for (int i = 0; code == OK && i < stack.count; i++)
+        bytes += strlen(stack.entries[i]->d_name) + 1;
+    if (code == OK) *names = calloc(1, bytes);
+    if (code == OK && !*names) code = fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; code == OK && i < stack.count; i++)
+        used += (size_t)snprintf(*names + used, bytes - used, "%s%s", i ? "/" : "",
+                                 stack.entries[i]->d_name);
     close_stack(&stack);
     return code;
 }

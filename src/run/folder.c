@@ -227,6 +227,12 @@ static int open_log(struct folder *folder)
     return code;
 }
 
+int folder_check(const struct folder_request *request, const char *path)
+{
+    bool empty;
+    return check_existing(path, request, &empty);
+}
+
 static int enter(struct folder *folder, const struct folder_request *request, int number)
 {
     if (is_numbered(request))

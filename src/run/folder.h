@@ -30,6 +30,10 @@ int folder_open(struct folder *folder, const struct folder_request *request);
  * as a new one. */
 bool folder_is_empty(const char *path);
 
+/* Whether folder_open would enter `path`, which exists: ERR_OUTPUT when it is no run folder or is
+ * not to be resumed. Whether another process is in it shows only then. */
+int folder_check(const struct folder_request *request, const char *path);
+
 /* Releases the lock and the log; accepts a zeroed struct. */
 void folder_close(struct folder *folder);
 

@@ -34,10 +34,25 @@ static bool is_environment(const char *key)
 /* And those that change none of the steps that are done, but how long the run goes on. */
 static bool may_change(const char *key)
 {
-    static const char *const keys[] = {"max_steps", "steps", "vis_gaussians", "data"};
+    static const char *const keys[] = {"max_steps", "steps", "vis_gaussians"};
     const char *dot = strrchr(key, '.');
     return is_environment(key) ||
            is_one_of(dot ? dot + 1 : key, keys, sizeof keys / sizeof keys[0]);
+}
+
+/* Where the input lies: what is in it decides, not its name. The task compares that. */
+static bool is_input(const char *key)
+{
+    static const char *const keys[] = {"splat.input_path", "splat.data_root", "gan.data"};
+    return is_one_of(key, keys, sizeof keys / sizeof keys[0]);
+}
+
+/* Where the model lies that a run started from: no later step depends on it. */
+static bool is_moved_start(const char *key, const char *stored, const char *current)
+{
+    static const char *const keys[] = {"splat.ckpt_file", "splat.init_from_checkpoint"};
+    bool was_set = strcmp(stored, "\"\"") != 0, is_set = strcmp(current, "\"\"") != 0;
+    return was_set && is_set && is_one_of(key, keys, sizeof keys / sizeof keys[0]);
 }
 
 /* Whether a line of printed config belongs to the environment: a section's head ("video:"), a
@@ -74,14 +89,23 @@ struct difference {
     bool say;              /* what may differ: once it is known that nothing else does */
     char list[LIST_BYTES]; /* of what may not */
     size_t used;
+    int count;
+    bool input_renamed;
+    char images[2][32]; /* gan.images then and now, where they differ */
 };
 
 static int note_difference(void *context, const char *key, const char *stored, const char *current)
 {
     struct difference *difference = context;
-    if (may_change(key)) {
+    difference->input_renamed = difference->input_renamed || is_input(key);
+    if (may_change(key) || is_input(key) || is_moved_start(key, stored, current)) {
         if (difference->say) log_info("resuming with %s %s (was %s)", key, current, stored);
         return OK;
+    }
+    difference->count++;
+    if (strcmp(key, "gan.images") == 0) {
+        snprintf(difference->images[0], sizeof difference->images[0], "%s", stored);
+        snprintf(difference->images[1], sizeof difference->images[1], "%s", current);
     }
     size_t room = LIST_BYTES - difference->used;
     int added = snprintf(difference->list + difference->used, room, "%s%s (%s then, %s now)",
@@ -90,11 +114,26 @@ static int note_difference(void *context, const char *key, const char *stored, c
     return OK;
 }
 
-static int compare_text(const char *text, const char *path, const struct config *config, bool say)
+/* What a user wants who changes how long a GAN is trained cannot be had yet: said as such. */
+static int fail_prolonged(const struct difference *difference)
+{
+    return fail(
+        ERR_CONFIG,
+        "this GAN's run is of %s images and cannot be made longer or shorter (%s are asked): "
+        "its rates, penalty and averages follow a plan over all images. Resume it with "
+        "images=%s, or begin a new run",
+        difference->images[0], difference->images[1], difference->images[0]);
+}
+
+/* *input_renamed may be NULL. */
+static int compare_text(const char *text, const char *path, const struct config *config, bool say,
+                        bool *input_renamed)
 {
     struct difference difference = {.used = 0};
     int code = config_diff(text, config, note_difference, &difference);
     if (code < 0) return fail_within(code, "%s", path);
+    if (input_renamed) *input_renamed = difference.input_renamed;
+    if (difference.count == 1 && difference.images[0][0]) return fail_prolonged(&difference);
     if (difference.used > 0)
         return fail(ERR_CONFIG,
                     "the run cannot be resumed with other values of %s: put them back, or begin a "
@@ -104,58 +143,67 @@ static int compare_text(const char *text, const char *path, const struct config 
     return say ? config_diff(text, config, note_difference, &difference) : OK;
 }
 
-static int compare_file(const char *path, const struct config *config)
+static int compare_file(const char *path, const struct config *config, bool say)
 {
     uint8_t *text = NULL;
     size_t bytes = 0;
     TRY(file_read_own(path, CONFIG_LIMIT, &text, &bytes));
-    int code = compare_text((const char *)text, path, config, true);
+    int code = compare_text((const char *)text, path, config, say, NULL);
     free(text);
     return code;
 }
 
 /* A config.yaml that is lost or does not fit may be damaged, or was edited: what the newest
  * checkpoint says it was made with counts. Without one, `code` does. */
-static int compare_checkpoint(const struct session *session, const char *path, int code)
+static int compare_checkpoint(const struct session *session, const char *run_dir, const char *path,
+                              bool say, int code)
 {
     char reason[LIST_BYTES];
     struct store_file *file = NULL;
     int64_t step;
     snprintf(reason, sizeof reason, "%s", error_message());
-    int opened = checkpoint_latest(session->folder.path, &file, &step);
+    int opened = checkpoint_latest(run_dir, &file, &step);
     const char *text = opened == OK ? store_get(file, "config") : NULL;
     if (text)
-        code = compare_text(text, store_path(file), session->config, true);
+        code = compare_text(text, store_path(file), session->config, say, NULL);
     else if (code < 0)
         fail(code, "%s", reason);
-    if (text && code == OK)
+    if (text && code == OK && say)
         log_warning("%s %s: it is made again from the checkpoint of step %lld", path,
                     file_exists(path) ? "is damaged or was changed" : "is lost", (long long)step);
     store_close(file);
     return code;
 }
 
-int session_check_config(const struct session *session)
+int session_check_config(const struct session *session, const char *run_dir)
 {
-    char *path = path_join(session->folder.path, "config.yaml");
+    char *path = path_join(run_dir, "config.yaml");
     if (!path) return ERR_SYSTEM;
     int code = OK;
-    if (session->folder.resumed) {
-        bool there = file_exists(path);
-        if (there) code = compare_file(path, session->config);
-        if (!there || code == ERR_CONFIG || code == ERR_DATA)
-            code = compare_checkpoint(session, path, code);
-    }
-    if (code == OK)
-        code = file_write_atomic(path, session->config_text, strlen(session->config_text), true);
+    bool say = session->folder.path; /* else the run is only looked at */
+    bool there = file_exists(path);
+    if (there) code = compare_file(path, session->config, say);
+    if (!there || code == ERR_CONFIG || code == ERR_DATA)
+        code = compare_checkpoint(session, run_dir, path, say, code);
     free(path);
     return code;
 }
 
-int session_check_checkpoint(const struct session *session, const struct store_file *file)
+int session_write_config(const struct session *session)
+{
+    char *path = path_join(session->folder.path, "config.yaml");
+    if (!path) return ERR_SYSTEM;
+    int code = file_write_atomic(path, session->config_text, strlen(session->config_text), true);
+    free(path);
+    return code;
+}
+
+int session_check_checkpoint(struct session *session, const struct store_file *file)
 {
     const char *text = store_get(file, "config");
-    return text ? compare_text(text, store_path(file), session->config, false) : OK;
+    return text ? compare_text(text, store_path(file), session->config, false,
+                               &session->input_renamed)
+                : OK;
 }
 
 int session_check_beginning(const struct session *session)

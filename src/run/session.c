@@ -18,8 +18,10 @@
 #include "store/checkpoint.h"
 #include "store/store_bounds.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 double session_seconds(const struct session *session)
 {
@@ -65,6 +67,9 @@ static int open_task(struct session *session, const struct store_file *file)
         .scratch_dir = session->scratch_dir,
         .input = &session->input,
         .resume = file,
+        .allow_changed_input = session->request->allow_changed_input,
+        .input_renamed = session->input_renamed,
+        .input_changed = &session->input_changed,
         .stop_requested = signals_stop_requested,
     };
     session->device->offload_dir = session->folder.path;
@@ -154,6 +159,19 @@ int session_write_reference(const struct session *session)
     return code;
 }
 
+/* The checkpoint says at once which input it is of now, and what shows the other one is made again:
+ * whenever the process dies, both agree or the picture is missing. */
+static int renew_input(struct session *session)
+{
+    char *path = path_join(session->folder.path, "reference.png");
+    if (!path) return ERR_SYSTEM;
+    int code = unlink(path) != 0 && errno != ENOENT ? fail_errno(ERR_IO, "remove %s", path) : OK;
+    free(path);
+    if (code == OK) code = session_save(session);
+    session->input_changed = false;
+    return code;
+}
+
 int session_enter(struct session *session)
 {
     session->report = (struct task_report){.loss = (double)NAN};
@@ -163,6 +181,8 @@ int session_enter(struct session *session)
     signals_set_unsaved(false);
     checkpoint_clean(session->folder.path);
     TRY(open_state(session));
+    if (session->folder.resumed) TRY(session_write_config(session));
+    if (session->input_changed) TRY(renew_input(session));
     int64_t reported = session->step - session->report.pending; /* steps that all is written of */
     TRY(metrics_open(&session->metrics, session->folder.path, reported));
     TRY(memory_log_open(session));

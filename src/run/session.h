@@ -33,6 +33,8 @@ struct session {
 
     char *scratch_dir;        /* where files without a name may be */
     struct task_input *input; /* what the task has read, for every open */
+    bool input_renamed;       /* the config names the input otherwise than the resumed run's */
+    bool input_changed;       /* the task goes on with another input (--allow-changed-input) */
     struct task_state *state;
     struct task_report report; /* of the last step */
     int64_t step, total;       /* done, wanted */
@@ -68,13 +70,15 @@ int session_finish(struct session *session);
  * another reason counts as damaged: it can be made again from the run's state. */
 bool session_output_is_whole(int (*check)(const char *path), const char *path);
 
-/* resume.c: ERR_CONFIG when the config differs from the run's in a key that may not change;
- * otherwise config.yaml holds the present one afterwards. */
-int session_check_config(const struct session *session);
+/* resume.c: ERR_CONFIG when the config differs from that of the run in `run_dir` in a key that may
+ * not change. */
+int session_check_config(const struct session *session, const char *run_dir);
+/* config.yaml becomes the present one: only once the run is known to go on. */
+int session_write_config(const struct session *session);
 
-/* The same for the config that a checkpoint was made with, whatever config.yaml says; nothing is
- * written. */
-int session_check_checkpoint(const struct session *session, const struct store_file *file);
+/* The check for the config that a checkpoint was made with, whatever config.yaml says. Sets
+ * input_renamed. */
+int session_check_checkpoint(struct session *session, const struct store_file *file);
 /* Where there is no checkpoint: ERR_INPUT when the run had ended all the same, and would lose its
  * frames and metrics by beginning again. */
 int session_check_beginning(const struct session *session);

@@ -293,29 +293,31 @@ static struct folder_request folder_request(const struct train_request *request)
 }
 
 /* A folder that exists is entered (or refused) at once; a new one is made only when everything else
- * is known to be well, so that a mistake leaves no empty run behind. */
-static int prepare(struct session *session)
+ * is known to be well, so that a mistake leaves no empty run behind. `look`: nothing is made at
+ * all. */
+static int prepare(struct session *session, bool look)
 {
     struct folder_request wanted = folder_request(session->request);
     char *planned;
     TRY(folder_plan(&wanted, &planned));
     bool exists = file_exists(planned) && !folder_is_empty(planned);
-    bool dry = session->request->dry_run;
+    bool dry = session->request->dry_run || look;
     session->scratch_dir = file_existing_parent(planned);
     int code = session->scratch_dir ? OK : ERR_SYSTEM;
+    if (code == OK && exists && look) code = folder_check(&wanted, planned);
     if (code == OK && exists && !dry) code = folder_open(&session->folder, &wanted);
-    if (code == OK && exists && !dry) code = session_check_config(session);
+    if (code == OK && exists && (look || !dry)) code = session_check_config(session, planned);
     if (code == OK) code = forecast(session, planned);
     if (code == OK && !exists && !dry) {
         if (session->request->resume) log_info("nothing to resume: beginning a new run");
         code = folder_open(&session->folder, &wanted);
-        if (code == OK) code = session_check_config(session);
+        if (code == OK) code = session_write_config(session);
     }
     free(planned);
     return code;
 }
 
-int train_run(const struct train_request *request)
+static int run_or_look(const struct train_request *request, bool look)
 {
     struct session session = {
         .request = request,
@@ -334,9 +336,9 @@ int train_run(const struct train_request *request)
     if (code == OK) {
         session.device->limit_bytes = (size_t)request->config->memory.limit;
         session.device->stop_requested = signals_stop_requested;
-        code = prepare(&session);
+        code = prepare(&session, look);
     }
-    if (code == OK && !request->dry_run) code = train_with_rollback(&session);
+    if (code == OK && !request->dry_run && !look) code = train_with_rollback(&session);
     if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
         log_debug("exit status %d: %s", error_exit_status(code), error_message());
     signals_set_unsaved(false); /* what could be saved is, or the error says why not */
@@ -346,4 +348,14 @@ int train_run(const struct train_request *request)
     free(session.scratch_dir);
     free(session.config_text);
     return code;
+}
+
+int train_run(const struct train_request *request)
+{
+    return run_or_look(request, false);
+}
+
+int train_look(const struct train_request *request)
+{
+    return run_or_look(request, true);
 }

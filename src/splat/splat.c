@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "splat/fingerprint.h"
 #include "splat/fit.h"
 #include "splat/init.h"
 #include "splat/picture.h"
@@ -130,14 +131,16 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     struct splat_model from = {0}, stored = {0};
     const char *start = start_path(&setup->config->splat);
     int64_t capacity = setup->config->splat.num_gaussians;
+    bool changed = false;
     int code;
     TRY(read_input(state, setup));
+    if (setup->resume) TRY(splat_fingerprint_check(fit->source, setup, &changed));
     if (*start && !setup->resume) TRY_CLEANUP(splat_model_open(&from, start));
     if (setup->resume) TRY_CLEANUP(splat_model_describe(&stored, setup->resume));
     if (stored.count > capacity) capacity = stored.count;
     if (from.count > capacity) capacity = from.count;
     splat_fit_describe(fit, fit->source, capacity);
-    bool resized = setup->resume && splat_state_fits(&stored, fit->source);
+    bool resized = setup->resume && !changed && splat_state_fits(&stored, fit->source);
     splat_size_describe(fit, resized ? splat_state_size(&stored) : splat_size_first(fit));
     fit->way = splat_first_way(fit->config);
     fit->way.work.size = splat_size_of(&fit->target);
@@ -156,7 +159,7 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     TRY_CLEANUP(splat_size_scale(fit));
     TRY_CLEANUP(splat_fit_load_target(fit));
     if (setup->resume) {
-        TRY_CLEANUP(splat_state_load(fit, setup->resume));
+        TRY_CLEANUP(splat_state_load(fit, setup->resume, changed));
         code = load_pending(state, setup->resume);
     } else if (from.count > 0) {
         code = start_from(fit, &from);

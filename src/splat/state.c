@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/number.h"
 #include "config/config.h"
+#include "splat/fingerprint.h"
 #include "splat/init.h"
 #include "splat/size.h"
 #include "store/checkpoint.h"
@@ -36,6 +37,7 @@ int splat_state_save(struct splat_fit *fit, struct store_writer *writer)
     TRY(store_set_int(writer, "grow_every", fit->grow_every));
     TRY(store_set_int(writer, "grow_times", fit->grow_times));
     TRY(store_set_int(writer, "relocated_at", fit->relocated_at));
+    TRY(splat_fingerprint_store(fit->source, writer));
     TRY(store_set_double(writer, "psnr", fit->psnr));
     TRY(store_set_double(writer, "ssim", fit->ssim));
     return splat_schedule_save(&fit->schedule, writer);
@@ -122,13 +124,13 @@ static int load_numbers(struct splat_fit *fit, const struct store_file *file)
     return splat_schedule_load(&fit->schedule, file, steps);
 }
 
-int splat_state_load(struct splat_fit *fit, const struct store_file *file)
+int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool changed)
 {
     struct splat_model stored;
     float least, most;
     TRY(splat_model_describe(&stored, file));
-    if (!splat_state_fits(&stored, fit->source) || stored.channels != fit->model.channels ||
-        stored.count > fit->model.capacity)
+    if (!(changed || splat_state_fits(&stored, fit->source)) ||
+        stored.channels != fit->model.channels || stored.count > fit->model.capacity)
         return fail(ERR_DATA,
                     "%s: the checkpoint is of a picture of %dx%d with %d channels, not of "
                     "%dx%d with %d",

@@ -11,8 +11,9 @@ struct store_writer;
 int splat_state_save(struct splat_fit *fit, struct store_writer *writer);
 
 /* The same back, after the commit. Of a fit that was trained at another size the Gaussians are
- * carried to the present one. ERR_DATA when the file is of another picture. */
-int splat_state_load(struct splat_fit *fit, const struct store_file *file);
+ * carried to the present one. ERR_DATA when the file is of a picture of another shape, unless that
+ * is known (`changed`), or has other channels. */
+int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool changed);
 
 /* The size that a stored model was trained at, and whether that is the picture's or a smaller one
  * of it. */

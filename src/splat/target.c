@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "config/config.h"
@@ -179,6 +180,15 @@ static int put_band(struct intake *intake, struct image *rows, int y)
     return put_prepared(intake, &intake->wide, y);
 }
 
+/* Row by row: the same however many rows come at a time. */
+static void hash_rows(struct splat_source *source, const struct image *rows)
+{
+    size_t bytes = image_bytes(rows) / (size_t)rows->height;
+    for (int y = 0; y < rows->height; y++)
+        source->samples =
+            hash_bytes(source->samples, (const char *)rows->data + (size_t)y * bytes, bytes);
+}
+
 /* Pictures that were decoded whole come in bands, too: what is made of them stays small. */
 static int intake_put(void *argument, struct image *rows, int y)
 {
@@ -188,6 +198,7 @@ static int intake_put(void *argument, struct image *rows, int y)
         struct image band = *rows;
         band.height = rows->height - from < most ? rows->height - from : most;
         band.data = (uint8_t *)rows->data + (size_t)from * row;
+        hash_rows(((struct intake *)argument)->source, &band);
         TRY(put_band(argument, &band, y + from));
     }
     return OK;
@@ -292,6 +303,7 @@ int splat_source_load(struct splat_source *source, const struct config *config,
     int code = stream_path(path, whole_limit, &sink);
     if (code == OK) code = finish(source);
     if (code == OK) say_extent(path, &intake.extent);
+    if (code == OK && intake.stack) code = image_stack_names(path, &source->maps);
     intake_free(&intake);
     if (code < 0) splat_source_free(source);
     free(path);
@@ -337,6 +349,8 @@ void splat_source_free(struct splat_source *source)
 {
     scratch_free(&source->fit_bytes);
     scratch_free(&source->full_bytes);
+    free(source->maps);
+    source->maps = NULL;
 }
 
 /* ---- back again ---- */

@@ -53,8 +53,11 @@ struct task_setup {
     struct task_input **input;       /* filled by the first open; NULL: not kept, and a forecast
                                         looks at no more of it than it must */
     const struct store_file *resume; /* checkpoint to continue from, or NULL */
-    bool forecast_only;              /* --dry-run: fill the plan's layout, allocate nothing */
-    bool (*stop_requested)(void);    /* polled in long phases; then return ERR_STOPPED */
+    bool allow_changed_input;     /* with resume: go on with another input than the checkpoint's */
+    bool input_renamed;           /* with resume: the config names the input otherwise than then */
+    bool *input_changed;          /* set by open() when it goes on with another; may be NULL */
+    bool forecast_only;           /* --dry-run: fill the plan's layout, allocate nothing */
+    bool (*stop_requested)(void); /* polled in long phases; then return ERR_STOPPED */
 
     /* Asked by open() once the input is known, for the way to run; NULL: the first of choices(). */
     int (*choose)(void *context, const struct task_state *state, struct memory_choices *choices);

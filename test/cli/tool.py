@@ -7,6 +7,8 @@
   tool.py draw MODEL WxH X,Y,W,H OUT.pfm    an independent renderer
   tool.py difference A B [TIMES] prints the greatest and the mean difference of two PFM or PPM files;
                                 TIMES: A is averaged down so many times first
+  tool.py resave P3.ppm OUT.png the same samples as a PNG
+  tool.py older FILE PREFIX     takes the metadata whose names begin so out of a checkpoint
   tool.py png FILE              prints "WIDTHxHEIGHT BITS COLOUR" out of a PNG's header
 """
 import json
@@ -306,6 +308,30 @@ def show_png(path):
     print('%dx%d %d %s' % (w, h, bits, {0: 'grey', 2: 'rgb', 4: 'grey+alpha', 6: 'rgba'}[colour]))
 
 
+def resave(path, out):
+    _, width, height, _, *samples = open(path).read().split()
+    w, h = int(width), int(height)
+    data = bytes(int(v) for v in samples)
+    png(out, w, h, 2, 8, [data[3 * w * y:3 * w * (y + 1)] for y in range(h)])
+
+
+def older(path, prefix):
+    with open(path, 'rb') as file:
+        data = file.read()
+    size, = struct.unpack('<Q', data[:8])
+    header = json.loads(data[8:8 + size])
+    meta = header['__metadata__']
+    kept = {k: v for k, v in meta.items() if not k.startswith(prefix)}
+    assert len(kept) < len(meta), 'nothing begins with ' + prefix
+    kept['crc32'] = '00000000'
+    header['__metadata__'] = kept
+    text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
+    text += b' ' * (-len(text) % 8)
+    crc = zlib.crc32(struct.pack('<Q', len(text)) + text)
+    text = text.replace(b'"crc32":"00000000"', b'"crc32":"%08x"' % crc, 1)
+    write(path, struct.pack('<Q', len(text)) + text + data[8 + size:])
+
+
 def main(verb, *words):
     if verb == 'pictures':
         pictures(*words)
@@ -319,6 +345,10 @@ def main(verb, *words):
         draw(*words)
     elif verb == 'difference':
         difference(words[0], words[1], *(int(v) for v in words[2:]))
+    elif verb == 'resave':
+        resave(*words)
+    elif verb == 'older':
+        older(*words)
     elif verb == 'png':
         show_png(*words)
     else:
