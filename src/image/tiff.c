@@ -61,9 +61,10 @@ static float float_sample(const uint8_t *row, size_t i, const struct tiff_file *
     }
 }
 
+/* Of whole samples of up to 16 bits. */
 static unsigned white_of(const struct tiff_file *file)
 {
-    return (1u << file->bits) - 1;
+    return file->bits <= 16 ? (1u << file->bits) - 1 : 1;
 }
 
 /* The used samples of row `y` of the group, one pixel after the other. A colour map's indices stay

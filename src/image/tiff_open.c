@@ -245,7 +245,7 @@ static int check_sizes(struct tiff_file *file)
     /* All samples, in whole blocks, against what they are for: tiles larger than the picture. */
     uint64_t across = (file->width + (uint64_t)file->block_width - 1) / file->block_width;
     uint64_t down = (file->height + (uint64_t)file->block_height - 1) / file->block_height;
-    uint64_t most = (uint64_t)64 << 20, wide = across * file->block_width,
+    uint64_t most = (uint64_t)24 << 20, wide = across * file->block_width,
              high = file->tiled ? down * file->block_height : file->height;
     uint64_t pixels = (uint64_t)file->width * file->height;
     bool vast = wide > 1 << 20 || high > 1 << 20;
@@ -272,7 +272,7 @@ static int open_handle(struct tiff_file *file)
     TIFFOpenOptions *options = tiff_api.TIFFOpenOptionsAlloc();
     if (!options) return fail(ERR_SYSTEM, "%s: out of memory", file->source->name);
     /* Lists of strips, a row or a tile, what a codec needs: a multiple of the file or modest. */
-    size_t most = ((size_t)64 << 20) + 4 * file->source->bytes;
+    size_t most = ((size_t)32 << 20) + 4 * file->source->bytes;
     tiff_api.TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)most);
     tiff_api.TIFFOpenOptionsSetErrorHandlerExtR(options, keep_error, file);
     tiff_api.TIFFOpenOptionsSetWarningHandlerExtR(options, keep_warning, file);
