@@ -209,7 +209,8 @@ START_TEST(learns_as_told)
 }
 END_TEST
 
-/* Coverage of two seeds on three instruction sets: 0.27 to 0.42; without the penalty 0.05 to 0.06. */
+/* Coverage of two seeds on three instruction sets: 0.27 to 0.42; without the penalty 0.05 to 0.06.
+ */
 START_TEST(begins_to_learn)
 {
     struct result result = learn_images(standard.gamma, SHORT);

@@ -91,7 +91,7 @@ static int group_start(const struct net *net, int layer)
 
 static void add_block(struct builder *b, int stage, int number, int c)
 {
-    char name[24];
+    char name[32];
     int first = b->net->layer_count;
     snprintf(name, sizeof name, "s%d.b%d.w1", stage, number);
     struct net_layer *one = add_conv(b, name, 2 * c, b->block_gain);
@@ -159,7 +159,7 @@ int net_generator(struct net *net, const struct net_design *design)
     net->parameters[basis->weight].std = 1;
     for (int s = 0; s < design->stages; s++) {
         if (s > 0) {
-            char name[24];
+            char name[32];
             snprintf(name, sizeof name, "s%d.transition", s);
             if (width[s] != width[s - 1]) add_conv(&b, name, width[s], 1);
             add_layer(&b, NET_FIR_UP, design->base_h << s, design->base_w << s, width[s]);
@@ -181,7 +181,7 @@ int net_discriminator(struct net *net, const struct net_design *design)
     for (int s = top; s >= 0; s--) {
         add_blocks(&b, s);
         if (s == 0) break;
-        char name[24];
+        char name[32];
         snprintf(name, sizeof name, "s%d.transition", s);
         add_layer(&b, NET_FIR_DOWN, design->base_h << (s - 1), design->base_w << (s - 1), width[s]);
         int down = net->layer_count - 1;
