@@ -118,6 +118,12 @@ $(B)/gen/config_gen.h: default.yaml scripts/config_gen.awk
 	@mkdir -p $(@D)
 	@LC_ALL=C awk -f scripts/config_gen.awk default.yaml > $@.tmp && mv $@.tmp $@
 
+# What nvcc compiled for, for `imgtrain doctor`.
+$(B)/gen/cmd/cuda_archs.h: FORCE
+	@mkdir -p $(@D)
+	@echo '#define CUDA_ARCHS "$(if $(filter 1,$(CUDA_KIND)),$(strip $(CUDA_ARCHS)),$(CUDA_KIND:0=))"' > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
+$(B)/src/cmd/doctor.o: $(B)/gen/cmd/cuda_archs.h
+
 # The text of default.yaml as a C array.
 $(B)/gen/default_yaml.c: default.yaml
 	@mkdir -p $(@D)

@@ -17,4 +17,11 @@ int cmd_train(int argc, char **argv);
 void cmd_train_listen(void);
 int cmd_video(int argc, char **argv);
 
+/* Which GPUs run the code of a build as it is, and which compile it first; archs: what CUDA_ARCHS
+ * of the Makefile said, or "emu", or "". */
+struct doctor_text {
+    char text[320];
+};
+struct doctor_text doctor_cuda_code(const char *archs);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "base/version.h"
 #include "cmd/cmd.h"
+#include "cmd/cuda_archs.h"
 #include "cmd/options.h"
 #include "cpu/isa.h"
 #include "device/device.h"
@@ -13,7 +14,10 @@
 
 #include <cjson/cJSON.h>
 #include <png.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/utsname.h>
 #include <yaml.h>
 #include <zlib.h>
@@ -41,6 +45,52 @@ static void print_libraries(void)
            png_get_libpng_ver(NULL), zlibVersion(), yaml_get_version_string(), cJSON_Version());
 }
 
+/* Code for one GPU runs on those of the same generation that are no older. */
+static bool doctor_code_runs_on(const char *archs, long gpu)
+{
+    char *end;
+    for (;; archs = end) {
+        long arch = strtol(archs, &end, 10);
+        if (end == archs) return false;
+        if (arch / 10 == gpu / 10 && arch <= gpu) return true;
+    }
+}
+
+static size_t doctor_add_gpu(struct doctor_text *t, size_t used, long gpu)
+{
+    if (used < sizeof t->text) snprintf(t->text + used, sizeof t->text - used, " sm_%ld", gpu);
+    return strlen(t->text);
+}
+
+struct doctor_text doctor_cuda_code(const char *archs)
+{
+    /* Those that CUDA 13 knows; PTX of sm_80 is in every build, for all from there on. */
+    static const int gpus[] = {80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121};
+    struct doctor_text line = {"not built in"};
+    char *end;
+    if (strcmp(archs, "emu") == 0) return (struct doctor_text){"emulated"};
+    if (strcmp(archs, "native") == 0)
+        return (struct doctor_text){"built in: code for the GPU of the machine that built it; "
+                                    "compiled at their first start: others from sm_80 on"};
+    if (!*archs) return line;
+    size_t used = (size_t)snprintf(line.text, sizeof line.text, "built in: code for");
+    for (const char *at = archs;; at = end) {
+        long gpu = strtol(at, &end, 10);
+        if (end == at) break;
+        used = doctor_add_gpu(&line, used, gpu);
+    }
+    int others = 0;
+    for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {
+        if (doctor_code_runs_on(archs, gpus[i])) continue;
+        if (others++ == 0) {
+            snprintf(line.text + used, sizeof line.text - used, "; compiled at their first start:");
+            used = strlen(line.text);
+        }
+        used = doctor_add_gpu(&line, used, gpus[i]);
+    }
+    return line;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
     const struct option_usage usage = {
@@ -63,7 +113,7 @@ int cmd_doctor(int argc, char **argv)
     row("video", video_versions());
     row("WebP", image_webp_version().text);
     row("TIFF", image_tiff_version().text);
-    row("CUDA", HAVE_CUDA ? "built in" : "not built in");
+    row("CUDA", doctor_cuda_code(CUDA_ARCHS).text);
     print_libraries();
     printf("%-12s %s free here\n", "disk", format_bytes(file_disk_free(".")).text);
     return OK;
