@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,17 @@ static bool read_engine(const char *text, struct cudnn_engine *e)
     return text[strspn(text, " ")] == '\0';
 }
 
+/* A size that a network may have: products of them stay far from any overflow. */
+static bool shape_is_possible(const struct nn_conv *s)
+{
+    enum { MOST = 1 << 20 };
+    const int sizes[] = {s->n, s->h, s->w, s->cin, s->cout};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (sizes[i] < 1 || sizes[i] > MOST) return false;
+    return s->kernel >= 1 && s->kernel <= 64 && s->groups >= 1 && s->groups <= s->cin &&
+           (double)s->n * s->h * s->w * (s->cin + s->cout) < 0x1p40;
+}
+
 static bool read_key(const char *line, struct conv_key *key, int *way, int *used)
 {
     int direction, type, bias, residual, mask_out, mask_in;
@@ -206,8 +218,9 @@ static bool read_key(const char *line, struct conv_key *key, int *way, int *used
     int got = sscanf(line, "%d %d %d %d %d %d %d %d %d %d %d %g %d %d : %d%n", &direction, &s->n,
                      &s->h, &s->w, &s->cin, &s->cout, &s->kernel, &s->groups, &type, &bias,
                      &residual, &key->problem.slope, &mask_out, &mask_in, way, used);
-    if (got != 15 || direction < CUDNN_FORWARD || direction > CUDNN_WGRAD || s->groups < 1 ||
-        *way < CONV_NATIVE || *way > CONV_FUSED)
+    if (got != 15 || direction < CUDNN_FORWARD || direction > CUDNN_WGRAD ||
+        !shape_is_possible(s) || !isfinite(key->problem.slope) || *way < CONV_NATIVE ||
+        *way > CONV_FUSED)
         return false;
     key->problem.direction = (enum cudnn_direction)direction;
     s->in_type = s->out_type = type ? NN_BF16 : NN_F32;

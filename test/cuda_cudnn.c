@@ -246,6 +246,11 @@ START_TEST(choices_are_kept)
     MUST(o.conv->restore("engines of another program")); /* no reason to end a run */
     MUST(o.conv->restore("cudnn 91000 deterministic 0\n0 1 2 : x\n0 0 0 0 0 0 0 0 0 0 0 0 0 0 : "
                          "1 5 junk\n"));
+    MUST(o.conv->restore("cudnn 91000 deterministic 0\n"
+                         "0 2147483647 65536 65536 16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
+                         "0 1 8 8 16 16 3 99 0 0 0 0.2 0 0 : 1 5\n"
+                         "0 1 8 8 -16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
+                         "0 1 8 8 16 16 3 1 0 0 0 nan 0 0 : 1 5\n"));
     MUST(o.conv->end());
     one_close(&o);
     free(first);
