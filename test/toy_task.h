@@ -148,7 +148,7 @@ static int toy_picture(struct task_state *state, int max_side, struct image *pic
     TRY(image_create(picture, TOY_SIDE, TOY_SIDE, 3, SAMPLE_U8));
     uint8_t *data = picture->data;
     for (int i = 0; i < TOY_SIDE * TOY_SIDE * 3; i++)
-        data[i] = (uint8_t)(fabsf(state->x[i % TOY_SIZE]) * 40.0f);
+        data[i] = (uint8_t)fminf(fabsf(state->x[i % TOY_SIZE]) * 40.0f, 255.0f);
     return OK;
 }
 
