@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "config/config.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 #include "task/task.h"
 
 #include <inttypes.h>
@@ -96,10 +97,10 @@ static int describe_change(const struct splat_source *source, const struct store
     if (!maps) return ERR_SYSTEM;
     what[0] = '\0';
     snprintf(now, sizeof now, "%016" PRIx64, source->samples);
-    int code = store_get_int(file, "input.width", &width);
-    if (code == OK) code = store_get_int(file, "input.height", &height);
-    if (code == OK) code = store_get_int(file, "input.channels", &count);
-    if (code == OK) code = store_get_int(file, "input.sample_bits", &bits);
+    int code = store_get_int_in(file, "input.width", 1, INT32_MAX, &width);
+    if (code == OK) code = store_get_int_in(file, "input.height", 1, INT32_MAX, &height);
+    if (code == OK) code = store_get_int_in(file, "input.channels", 1, SPLAT_MAX_CHANNELS, &count);
+    if (code == OK) code = store_get_int_in(file, "input.sample_bits", 8, 32, &bits);
     *channels = code == OK && count != source->full.channels;
     if (code == OK && strcmp(then ? then : "", maps) != 0)
         describe_maps(what, then ? then : "", maps);

@@ -12,7 +12,9 @@
 #include "splat/size.h"
 #include "splat/state.h"
 #include "splat/ways.h"
+#include "store/checkpoint.h"
 #include "store/safetensors.h"
+#include "store/store_bounds.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -117,12 +119,9 @@ static int load_pending(struct task_state *state, const struct store_file *file)
 {
     int64_t done;
     if (!store_get(file, "splat.pending")) return OK;
-    TRY(store_get_int(file, "step", &done));
-    TRY(store_get_int(file, "splat.pending", &state->pending));
-    TRY(store_get_double(file, "splat.loss", &state->loss));
-    if (state->pending >= 1 && state->pending == done && isfinite(state->loss)) return OK;
-    return fail(ERR_DATA, "%s: splat.pending is %lld with loss %g, but the step %lld",
-                store_path(file), (long long)state->pending, state->loss, (long long)done);
+    TRY(store_get_int_in(file, "step", 1, CHECKPOINT_MOST_STEPS, &done));
+    TRY(store_get_int_in(file, "splat.pending", done, done, &state->pending));
+    return store_get_double_in(file, "splat.loss", store_finite(), &state->loss);
 }
 
 static int prepare(struct task_state *state, const struct task_setup *setup)

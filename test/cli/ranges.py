@@ -16,6 +16,7 @@ import zlib
 
 NOT_FINITE = ('nan', '1e999')
 NO_NUMBER = ('', '1x')
+SUMS = 7  # of half a step of a GAN: NN_SUMS
 WHOLE = ('1.5', '-99999999999999999999', '9223372036854775807')
 
 
@@ -44,6 +45,9 @@ SPLAT_STATE = {
     'schedule.best_psnr': real(-1e10, 1e4), 'schedule.best_ssim': real(-2, 3),
     'schedule.last_gain': whole(-1, 1000000001), 'schedule.decays': whole(-1, 3000000000),
     'schedule.factor': real(-0.1, 1.1), 'schedule.finished': whole(2, -1),
+    'input.width': whole(0, -1, 1 << 31), 'input.height': whole(0, -1, 1 << 31), 'input.channels': whole(0, 65, -1),
+    'input.sample_bits': whole(7, 33, -1), 'splat.pending': whole(0, -1, 29, 31), 'splat.loss': real(),
+    'pending': whole(2, -1),
 }
 RUN = {
     'step': whole(-1, 999999999999999999), 'seconds': real(-1, 1e13), 'memory.level': whole(-1, 5, 99),
@@ -63,12 +67,17 @@ GAN_STATE = {
     'gan.best_rkid': real(), 'gan.pending': whole(0, -1, 1000000000001), 'pending': whole(2, -1),
     **{'gan.report.' + name: real() for name in ('loss_d', 'loss_g', 'r1', 'r2', 'score_real', 'score_fake', 'units',
                                                  'gamma', 'lr', 'augment', 'gap')},
+    **{'gan.half.%d' % i: real() for i in range(SUMS)}, 'gan.half.macs': real(-1),
 }
 # Text, and what is there for other programs only.
-TEXT = {'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv'}
-# What a checkpoint has besides where a measurement was stopped; and what older ones have instead.
-PENDING = {'pending': '1', 'gan.pending': '2', **{k: '0' for k in GAN_STATE if k.startswith('gan.report.')}}
-OWED = {'gan.owed': '2'}
+TEXT = {'input.samples', 'input.maps', 'gan.pictures', 'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv'}
+# What a checkpoint has besides where a measurement or a step was stopped; and what older ones have instead.
+MORE = {
+    'splat-checkpoint': ({'pending': '1', 'splat.pending': '30', 'splat.loss': '1'},),
+    'gan-checkpoint': ({'pending': '1', 'gan.pending': '2',
+                        **{k: '0' for k in GAN_STATE if k.startswith('gan.report.')}},
+                       {k: '0' for k in GAN_STATE if k.startswith('gan.half.')}, {'gan.owed': '2'}),
+}
 F = 'f'
 # Tensors by their names: what no element may be.
 SPLAT_TENSORS = {
@@ -131,7 +140,7 @@ def cases(kind, meta, tensors):
                 yield key, value, {**meta, key: value}, tensors
         elif key not in TEXT and key not in skipped:
             yield key, None, None, None
-    for more in (PENDING, OWED) if 'gan.pending' in numbers else ():
+    for more in MORE.get(kind, ()):
         for key in more:
             for value in numbers[key]:
                 yield key, value, {**meta, **more, key: value}, tensors
