@@ -111,6 +111,9 @@ int cmd_bench(int argc, char **argv)
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(check(&b));
+    if (strcmp(b.task, "gan") == 0) options_without_effect("gaussians sigma", "with --task gan");
+    if (strcmp(b.task, "splat") == 0)
+        options_without_effect("batch micro scheme", "with --task splat");
     if (strcmp(b.task, "gan") != 0) TRY(bench_splat(&b));
     if (strcmp(b.task, "splat") != 0) TRY(bench_gan(&b));
     if (b.json) printf("\n]\n");

@@ -55,6 +55,7 @@ int cmd_config(int argc, char **argv)
     };
     int count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &count));
+    if (wants_explain) options_without_effect("json yaml", "with --explain");
     if (wants_explain) return explain(count, argv + 1);
     if (json && yaml) return fail(ERR_USAGE, "--json or --yaml, not both");
     bool has_file = count > 0 && (!strchr(argv[1], '=') || file_exists(argv[1]));

@@ -432,6 +432,8 @@ int cmd_eval(int argc, char **argv)
     TRY(parse_range(range_text, &range));
     bool is_gan;
     TRY(eval_gan_is(argv[1], &is_gan));
+    if (!is_gan)
+        options_without_effect("samples", "on pictures: it is for a generator and a folder");
     if (is_gan && range.given) return fail(ERR_USAGE, "--range is for two pictures");
     if (is_gan) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
     return evaluate(argv + 1, device_name, &range, json);

@@ -1,5 +1,6 @@
 #include "cmd/options.h"
 
+#include "base/log.h"
 #include "base/nearest.h"
 #include "base/number.h"
 #include "config/config.h"
@@ -9,6 +10,16 @@
 #include <string.h>
 
 enum { OPTIONS_OPERAND = 2 }; /* it is no option but an operand behind its -- */
+
+/* Rows that the last options_parse has met. */
+enum { GIVEN_MOST = 32 };
+static const char *given[GIVEN_MOST];
+static int given_count;
+
+static void note_given(const struct option_row *row)
+{
+    if (row->name && given_count < GIVEN_MOST) given[given_count++] = row->name;
+}
 
 static bool is_end(const struct option_row *row)
 {
@@ -108,6 +119,7 @@ static int parse_long(const struct option_usage *usage, char **argv, int left, i
     for (const struct option_row *row = usage->options; row && !is_end(row); row++) {
         if (!row->name || strlen(row->name) != length || strncmp(row->name, name, length) != 0)
             continue;
+        note_given(row);
         if (row->flag) {
             if (value) return fail(ERR_USAGE, "%s takes no value", shown);
             *row->flag = true;
@@ -135,6 +147,7 @@ static int parse_letters(const struct option_usage *usage, char **argv, int left
             row++;
         if (!row || is_end(row))
             return fail(ERR_USAGE, "unknown option %s (usage: %s)", shown, usage->usage);
+        note_given(row);
         if (row->flag) {
             *row->flag = true;
             continue;
@@ -161,6 +174,7 @@ int options_parse(const struct option_usage *usage, int argc, char **argv, int *
 {
     int count = 0;
     bool ended = false;
+    given_count = 0;
     for (int i = 1; i < argc; i++) {
         if (ended || argv[i][0] != '-' || argv[i][1] == '\0') {
             argv[++count] = argv[i]; /* never ahead of i */
@@ -183,4 +197,16 @@ int options_parse(const struct option_usage *usage, int argc, char **argv, int *
     }
     *operand_count = count;
     return check_operands(usage, argv, count);
+}
+
+void options_without_effect(const char *names, const char *why)
+{
+    for (size_t length; *names; names += length + (names[length] == ' ')) {
+        length = strcspn(names, " ");
+        for (int i = 0; i < given_count; i++) {
+            if (strlen(given[i]) != length || strncmp(given[i], names, length) != 0) continue;
+            log_warning("--%s has no effect %s", given[i], why);
+            break; /* once, however often it was given */
+        }
+    }
 }

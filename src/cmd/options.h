@@ -61,6 +61,10 @@ enum { OPTIONS_HELP = 1 };
  * --help: the command then returns this as it is; ERR_USAGE. */
 int options_parse(const struct option_usage *usage, int argc, char **argv, int *operand_count);
 
+/* For options that mean nothing beside the others: a warning for each of `names` (words with blanks
+ * between them) that the last options_parse has met: "--fps has no effect WHY". */
+void options_without_effect(const char *names, const char *why);
+
 /* Ends the command after an error or after help. */
 #define OPTIONS_TRY(call)                                                                          \
     do {                                                                                           \

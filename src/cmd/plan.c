@@ -275,6 +275,9 @@ int cmd_plan(int argc, char **argv)
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
     log_set_level(LOG_WARNING);
     TRY(load_config(&config, &path, operand_count, argv, request.device));
+    if (config_batch_count(config) > 1)
+        log_warning("a batch of %d runs: this is the plan of the first",
+                    config_batch_count(config));
     int code = plan_one(config, &request);
     config_free(config);
     return code;

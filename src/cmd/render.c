@@ -174,6 +174,9 @@ int cmd_render(int argc, char **argv)
     if (!options.output) return fail(ERR_USAGE, "no output: add -o FILE");
     if (!isnan(options.scale) && !(options.scale > 0 && isfinite(options.scale)))
         return fail(ERR_USAGE, "--scale must be above 0");
+    if (options.gaussians)
+        options_without_effect("device memory-limit",
+                               "with --gaussians, which are drawn by the CPU");
     struct splat_model model;
     TRY(splat_model_open(&model, argv[1]));
     int code = render_model(&options, &model);

@@ -166,6 +166,9 @@ int cmd_sample(int argc, char **argv)
     int operands, columns = 0, grid_rows = 0;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(check_options(&options));
+    if (!options.walk) options_without_effect("frames fps", "without --interpolate");
+    if (options.walk && !sample_is_video(options.output))
+        options_without_effect("fps", "where pictures are made, not a video");
     int code = choose_seeds(&options, &list, &columns, &grid_rows);
     if (code == OK) code = sample_model(argv[1], &options, &list, columns, grid_rows);
     seed_list_free(&list);

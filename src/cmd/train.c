@@ -214,6 +214,7 @@ int cmd_train(int argc, char **argv)
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
     if (options.allow_changed_input && !options.resume)
         return fail(ERR_USAGE, "--allow-changed-input has no effect without --resume");
+    if (options.dry_run) options_without_effect("json", "with --dry-run");
     const char *path;
     struct config *config = NULL;
     if (options.time_limit > 0) signals_set_time_limit(options.time_limit);

@@ -184,6 +184,27 @@ for time in 1:60 1:00:60 1:60:00 1-24 1-0:60 1: :1 -1:00 1:-1 1-2-3 1:2:3:4 1- -
     run 78 imgtrain config "time_limit=$time"
 done
 
+# ---- options that mean nothing beside the others say so ----
+run 0 imgtrain config --explain topk --json --json
+err_is "warning: --json has no effect with --explain"
+run 0 imgtrain bench --task splat --size 16 --gaussians 5 --steps 1 --batch 4 --micro 2
+err_has "warning: --batch has no effect with --task splat"
+err_has "warning: --micro has no effect with --task splat"
+run 0 imgtrain bench --task gan --size 8 --steps 1 --batch 4 --gaussians 5
+err_has "warning: --gaussians has no effect with --task gan"
+run 0 imgtrain plan num_gaussians='[10, 20]' --size 16x16 --device cpu
+err_is "warning: a batch of 2 runs: this is the plan of the first"
+printf 'P2 2 1 255 7 9\n' >two.pgm
+run 0 imgtrain eval two.pgm two.pgm --samples 5
+err_has "warning: --samples has no effect on pictures"
+run 0 imgtrain train input_path=two.pgm num_gaussians=2 max_steps=1 device=cpu video.enabled=false --dry-run --json
+err_is "warning: --json has no effect with --dry-run"
+run 0 imgtrain train input_path=two.pgm num_gaussians=2 max_steps=1 device=cpu video.enabled=false -o two -q
+run 0 imgtrain render two -o ellipses.png --gaussians --device cpu
+err_is "warning: --device has no effect with --gaussians, which are drawn by the CPU"
+run 65 imgtrain sample two -o folder --fps 5
+err_has "warning: --fps has no effect without --interpolate"
+
 # ---- batches ----
 run 0 imgtrain config gaussians='[100, 200]' steps='[5,6,7]' input_path=a.png
 out_has "a batch of 6 runs"
