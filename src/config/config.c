@@ -267,6 +267,12 @@ static int settle_total(struct loader *loader, int index)
         return config_fault(&loader->faults, said->where_key,
                             "%s and %s are two ways to say the same: give one (%s is at %s)",
                             row->key, row->total, row->total, total->where_key);
+    const struct config_item *item = &loader->config->state->items[index];
+    for (int i = 0; i < item->count; i++)
+        if (item->texts[i][0] == '-')
+            return config_fault(&loader->faults, said->where_text,
+                                "%s: %s among other values: leave it to %s, or say it in each",
+                                row->key, item->texts[i], row->total);
     int code = set_total(loader->config, index);
     if (code != ERR_CONFIG) return code;
     return config_fault(&loader->faults, said->where_text, "%s", error_message());

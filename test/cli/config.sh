@@ -122,6 +122,8 @@ run 78 imgtrain config both.yaml
 err_has "both.yaml:2:20: max_steps and images are two ways"
 run 78 imgtrain config task=gan max_steps=1000000000 batch=65536
 err_has "command line: 'max_steps=1000000000': images: 65536000000000 is out of range"
+run 78 imgtrain config task=gan max_steps='[5, -1]'
+err_has "max_steps: -1 among other values"
 run 0 imgtrain config --yaml task=gan max_steps=7
 cp "$out" total.yaml
 out_has "images: 112"
