@@ -77,7 +77,7 @@ static const struct store_range group_ranges[SPLAT_GROUPS] = {
     [SPLAT_XY] = {-1, 2},
     [SPLAT_SCALE] = {-SCALE_MOST, SCALE_MOST}, /* see check_scales */
     [SPLAT_ROT] = {-1e10, 1e10},
-    [SPLAT_FEAT] = {-FLT_MAX, FLT_MAX},
+    [SPLAT_FEAT] = {-(double)FLT_MAX, (double)FLT_MAX},
 };
 
 /* Metadata that is one of two words, the first of them where there is none. */

@@ -110,7 +110,7 @@ bool splat_state_fits(const struct splat_model *stored, const struct splat_sourc
 
 static int load_numbers(struct splat_fit *fit, const struct store_file *file)
 {
-    const struct store_range psnr = {-INFINITY, 1000}, ssim = {-2, 2};
+    const struct store_range psnr = {-HUGE_VAL, 1000}, ssim = {-2, 2};
     int64_t steps;
     TRY(load_steps(file, &steps));
     TRY(store_get_int32_in(file, "updates", 0, (int)steps, &fit->updates));
