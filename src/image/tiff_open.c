@@ -85,18 +85,20 @@ keep_error(TIFF *tiff, void *user, const char *module, const char *format, va_li
     return 1;
 }
 
-/* Before samples are decoded, warnings are about tags that nobody knows. */
+/* Before samples are decoded, warnings are about tags that nobody knows; or (libtiff 4.7) why a
+ * list that the file cannot hold counts as memory that was not had. */
 __attribute__((format(printf, 4, 0))) static int
 keep_warning(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
 {
     struct tiff_file *file = user;
-    return file->decoding ? keep_error(tiff, user, module, format, arguments) : 1;
+    bool cause = file->decoding || strstr(format, "greater than filesize");
+    return cause ? keep_error(tiff, user, module, format, arguments) : 1;
 }
 
 int tiff_file_fail(const struct tiff_file *file)
 {
     const char *text = file->message[0] ? file->message : "damaged";
-    bool limit = strstr(text, "beyond the") != NULL;
+    bool limit = strstr(text, "beyond the") || strstr(text, "greater than filesize");
     bool memory = strstr(text, "emory") || strstr(text, "No space");
     if (memory && !limit) return fail(ERR_SYSTEM, "%s: out of memory", file->source->name);
     return fail(ERR_DATA, "%s: broken TIFF: %s", file->source->name, text);

@@ -4,6 +4,7 @@
 #include "image/library.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <webp/decode.h>
 
@@ -68,17 +69,38 @@ static size_t read_le32(const uint8_t *p)
     return p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
 }
 
-/* What the chunk EXIF says; 1 without one. */
-static int find_orientation(const struct source *source)
+/* What is in the first chunk of a name; NULL where there is none. */
+static const uint8_t *find_chunk(const struct source *source, const char *name, size_t *length)
 {
     for (size_t at = 12; source->bytes >= 8 && at <= source->bytes - 8;) {
         const uint8_t *chunk = source->data + at;
-        size_t length = read_le32(chunk + 4), left = source->bytes - at - 8;
-        if (length > left) break;
-        if (memcmp(chunk, "EXIF", 4) == 0) return exif_orientation(chunk + 8, length);
-        at += 8 + length + (length & 1);
+        size_t left = source->bytes - at - 8;
+        *length = read_le32(chunk + 4);
+        if (*length > left) break;
+        if (memcmp(chunk, name, 4) == 0) return chunk + 8;
+        at += 8 + *length + (*length & 1);
     }
-    return 1;
+    return NULL;
+}
+
+/* What the chunk EXIF says; 1 without one. */
+static int find_orientation(const struct source *source)
+{
+    size_t length;
+    const uint8_t *exif = find_chunk(source, "EXIF", &length);
+    return exif ? exif_orientation(exif, length) : 1;
+}
+
+/* libwebp from 1.3 on calls it out of memory when an alpha plane is damaged. */
+static bool webp_alpha_is_damaged(const struct source *source, size_t pixels)
+{
+    size_t length;
+    if (!find_chunk(source, "ALPH", &length)) return false;
+    /* More than that plane's decoder takes; volatile, as a compiler leaves out what is not used */
+    void *volatile all = malloc(8 * pixels + ((size_t)4 << 20));
+    bool had = all != NULL;
+    free(all);
+    return had;
 }
 
 static int decode_into(const struct source *source, const struct image *image)
@@ -91,7 +113,11 @@ static int decode_into(const struct source *source, const struct image *image)
     config.output.is_external_memory = 1;
     config.output.u.RGBA = (WebPRGBABuffer){.rgba = image->data, .stride = (int)row, .size = bytes};
     VP8StatusCode status = webp.WebPDecode(source->data, source->bytes, &config);
-    return status == VP8_STATUS_OK ? OK : fail_webp(source, status);
+    if (status == VP8_STATUS_OK) return OK;
+    size_t pixels = (size_t)image->width * (size_t)image->height;
+    if (status == VP8_STATUS_OUT_OF_MEMORY && webp_alpha_is_damaged(source, pixels))
+        status = VP8_STATUS_BITSTREAM_ERROR;
+    return fail_webp(source, status);
 }
 
 static int read_stored(const struct source *source, size_t whole_limit,

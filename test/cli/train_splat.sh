@@ -104,7 +104,8 @@ for picture in bad/*; do
     if awk '{ exit !($1 < 1 && $2 < 256) }' "$out"; then pass; else flunk "seconds and MiB: $(cat "$out")"; fi
 done
 run 65 imgtrain train fit.yaml input_path=nothing
-err_is "imgtrain: nothing: no pictures in this folder"
+err_has "imgtrain: nothing: no pictures in this folder"
+err_lines 1
 run 65 imgtrain train fit.yaml input_path=uneven
 err_is "imgtrain: uneven: a.png is 24x16 but b.png is 24x17"
 run 65 imgtrain train fit.yaml input_path=/dev/zero
