@@ -112,8 +112,16 @@ sanitized() { # KINDS NAME
         test/run.sh "$folder"
     # shellcheck disable=SC2046  # a list of words
     [ "$emulated" = 0 ] || tests "command line with CUDA emulated" env SKIP_SLOW=1 test/run.sh "$folder" \
-        $(basename -s .sh test/cli/cud*.sh)
+        short $(basename -s .sh test/cli/cud*.sh)
     case $1 in *address*) torture "$folder" 12 ;; esac
+}
+
+# clang's sanitizers see what gcc's do not, and the other way round; here in short runs of both tasks.
+sanitized_by_clang() {
+    folder=$(build_folder CC=clang SAN=address,undefined CUDA=0 WERROR=0)
+    part "build with clang's sanitizers" make CC=clang SAN=address,undefined CUDA=0 WERROR=0 "$folder/imgtrain"
+    [ -x "$folder/imgtrain" ] || return
+    tests "short runs under clang's sanitizers" env UBSAN_OPTIONS=print_stacktrace=1 test/run.sh "$folder" short
 }
 
 # Whole runs while memory fails: FOLDER CASES. CASES=1000 test/torture/memory.py does it at length.
@@ -158,8 +166,9 @@ else
     if has clang; then part "build with clang -Werror" build CC=clang WERROR=1 CUDA=$cuda; else skip "clang" "not installed"; fi
     if has clang; then
         part "emulated CUDA kernels under MemorySanitizer" make WERROR=0 emu-msan
+        sanitized_by_clang
     else
-        skip "MemorySanitizer" "no clang"
+        skip "MemorySanitizer and clang's other sanitizers" "no clang"
     fi
     emulated=emu
     has g++ || { emulated=0; skip "emulated CUDA kernels" "no g++"; }
