@@ -28,6 +28,7 @@ struct frames {
     struct frame *ring; /* [room] */
     int first, waiting; /* ring positions */
     bool busy;          /* one is being written */
+    bool alone;         /* there is no thread: frames_add writes */
     bool closing;
     int64_t written, missing, reserve;
     int64_t *unsynced; /* steps of frames that a power cut may still take */
@@ -87,6 +88,37 @@ static void note_unsynced(struct frames *frames, int64_t step)
     frames->unsynced[frames->unsynced_count++] = step;
 }
 
+/* The oldest frame that waits. With the lock held, which others may take while it writes. */
+static void write_next(struct frames *frames)
+{
+    struct frame frame = frames->ring[frames->first];
+    frames->ring[frames->first] = (struct frame){0};
+    frames->first = (frames->first + 1) % frames->room;
+    frames->waiting--;
+    frames->busy = true;
+    bool first_failure = frames->missing == 0;
+    int64_t reserve = frames->reserve;
+    pthread_cond_broadcast(&frames->changed);
+    pthread_mutex_unlock(&frames->lock);
+
+    int code = frame_write(frames, &frame, reserve);
+    if (code < 0 && first_failure)
+        log_warning("frame %lld: %s; it is left out, training goes on", (long long)frame.step,
+                    error_message());
+    int64_t step = frame.step;
+    frame_free(&frame);
+
+    pthread_mutex_lock(&frames->lock);
+    if (code < 0) {
+        frames->missing++;
+    } else {
+        frames->written++;
+        note_unsynced(frames, step);
+    }
+    frames->busy = false;
+    pthread_cond_broadcast(&frames->changed);
+}
+
 static void *writer_main(void *argument)
 {
     struct frames *frames = argument;
@@ -95,32 +127,7 @@ static void *writer_main(void *argument)
         while (frames->waiting == 0 && !frames->closing)
             pthread_cond_wait(&frames->changed, &frames->lock);
         if (frames->waiting == 0) break;
-        struct frame frame = frames->ring[frames->first];
-        frames->ring[frames->first] = (struct frame){0};
-        frames->first = (frames->first + 1) % frames->room;
-        frames->waiting--;
-        frames->busy = true;
-        bool first_failure = frames->missing == 0;
-        int64_t reserve = frames->reserve;
-        pthread_cond_broadcast(&frames->changed);
-        pthread_mutex_unlock(&frames->lock);
-
-        int code = frame_write(frames, &frame, reserve);
-        if (code < 0 && first_failure)
-            log_warning("frame %lld: %s; it is left out, training goes on", (long long)frame.step,
-                        error_message());
-        int64_t step = frame.step;
-        frame_free(&frame);
-
-        pthread_mutex_lock(&frames->lock);
-        if (code < 0) {
-            frames->missing++;
-        } else {
-            frames->written++;
-            note_unsynced(frames, step);
-        }
-        frames->busy = false;
-        pthread_cond_broadcast(&frames->changed);
+        write_next(frames);
     }
     pthread_mutex_unlock(&frames->lock);
     return NULL;
@@ -150,12 +157,15 @@ int frames_open(struct frames **out, const char *dir, int queue, int quality)
     frames->dir = string_format("%s", dir);
     frames->ring = calloc((size_t)frames->room, sizeof *frames->ring);
     int code = frames->dir && frames->ring ? OK : fail(ERR_SYSTEM, "out of memory");
-    int error = code == OK ? threads_start(&frames->thread, false, writer_main, frames) : 0;
-    if (error) code = fail(ERR_SYSTEM, "start the frame writer: %s", strerror(error));
     if (code < 0) {
         frames_free(frames);
         return code;
     }
+    int error = threads_start(&frames->thread, false, writer_main, frames);
+    frames->alone = error != 0;
+    if (error)
+        log_warning("no thread for frames (%s): training waits while they are written",
+                    strerror(error));
     *out = frames;
     return OK;
 }
@@ -175,6 +185,7 @@ int frames_add(struct frames *frames, int64_t step, struct image *picture, const
     frames->ring[(frames->first + frames->waiting) % frames->room] = frame;
     frames->waiting++;
     pthread_cond_broadcast(&frames->changed);
+    if (frames->alone) write_next(frames);
     pthread_mutex_unlock(&frames->lock);
     return OK;
 }
@@ -246,7 +257,7 @@ void frames_close(struct frames *frames)
     frames->closing = true;
     pthread_cond_broadcast(&frames->changed);
     pthread_mutex_unlock(&frames->lock);
-    pthread_join(frames->thread, NULL);
+    if (!frames->alone) pthread_join(frames->thread, NULL);
     if (frames->missing > 0)
         log_warning("%s: %lld frame%s could not be written and will be missing in the video",
                     frames->dir, (long long)frames->missing, frames->missing == 1 ? "" : "s");
