@@ -24,7 +24,7 @@ END_TEST
 
 START_TEST(a_second_interrupt_leaves_at_once)
 {
-    toy.step_microseconds = 3000000; /* the first one is not seen before the step ends */
+    toy.step_microseconds = 90000000; /* the first one is not seen before the step ends */
     pid_t pid = spawn(run_dir, false, "");
     wait_for(run_dir, "reference.png");
     usleep(100000);
@@ -33,22 +33,23 @@ START_TEST(a_second_interrupt_leaves_at_once)
     usleep(50000);
     kill(pid, SIGINT);
     ck_assert_int_eq(wait_status(pid), 130);
-    ck_assert(clock_seconds() - start < 2.0);
+    ck_assert(clock_seconds() - start <
+              60.0); /* not after the step; a slow machine may take some */
 }
 END_TEST
 
 START_TEST(sigusr2_saves_and_goes_on)
 {
     toy.step_microseconds = 5000;
-    pid_t pid = spawn(run_dir, false, "checkpoint.every=0 max_steps=300");
+    pid_t pid = spawn(run_dir, false, "checkpoint.every=0 max_steps=100000");
     wait_for(run_dir, "frames/000000001.json");
     kill(pid, SIGUSR2);
-    double limit = clock_seconds() + 10;
+    double limit = clock_seconds() + 100;
     while (newest_checkpoint(run_dir) < 0 && clock_seconds() < limit)
         usleep(1000);
     int saved = newest_checkpoint(run_dir);
     ck_assert_int_gt(saved, 0);
-    ck_assert_int_lt(saved, 300);
+    ck_assert_int_lt(saved, 100000);
     ck_assert_int_eq(kill(pid, SIGTERM), 0); /* still running */
     ck_assert_int_eq(wait_status(pid), 75);
 }

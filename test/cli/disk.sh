@@ -62,14 +62,14 @@ for name in lock log.txt metrics.jsonl metrics.csv memory.jsonl; do
     if [ -e victim/new ]; then flunk "a file was made at the end of the link"; else pass; fi
     rm -f victim/new "linked/$name"
     mkfifo "linked/$name"
-    run 73 timeout -s KILL 20 "$program" train tiny.yaml -o linked --resume max_steps=60 -q
+    run 73 timeout -s KILL 200 "$program" train tiny.yaml -o linked --resume max_steps=60 -q
     err_has "not a regular file"
     rm -r linked
 done
 cp -r whole linked
 rm linked/config.yaml
 mkfifo linked/config.yaml
-run 0 timeout -s KILL 20 "$program" train tiny.yaml -o linked --resume max_steps=60 -q
+run 0 timeout -s KILL 200 "$program" train tiny.yaml -o linked --resume max_steps=60 -q
 rm -r linked
 for name in frames checkpoints; do
     cp -r whole linked

@@ -159,7 +159,7 @@ err_has "step 5 fails for a test: "
 
 # memory that is said to be free and never to be had: every size is tried once
 # shellcheck disable=SC2086
-run 31 env IMGTRAIN_FAULTS=alloc=1+ timeout -s KILL 60 "$program" train $fit memory.grow=true memory.min_size=64 -o unhad2
+run 31 env IMGTRAIN_FAULTS=alloc=1+ timeout -s KILL 600 "$program" train $fit memory.grow=true memory.min_size=64 -o unhad2
 err_has "which failed"
 
 # ---- the keys of other programs ----

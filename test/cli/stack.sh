@@ -54,7 +54,7 @@ err_lines 1
 (ulimit -s 64 && exec "$program" train $fit device=cpu max_steps=1000000 video.enabled=false frames.count=0 -o long) >"$out" 2>"$err" &
 pid=$!
 tries=0
-while [ $tries -lt 1500 ] && ! grep -q 'steps on' "$err"; do
+while [ $tries -lt 15000 ] && ! grep -q 'steps on' "$err"; do
     sleep 0.02
     tries=$((tries + 1))
 done

@@ -62,7 +62,7 @@ last="video, stopped"
 "$program" video "a run" --hold 60 --fps 240 --max-size 200 -o long.mp4 >"$out" 2>"$err" &
 pid=$!
 tries=0
-while [ $tries -lt 200 ] && ! ls long.mp4.* >/dev/null 2>&1; do
+while [ $tries -lt 10000 ] && ! ls long.mp4.* >/dev/null 2>&1; do
     sleep 0.02
     tries=$((tries + 1))
 done
