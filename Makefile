@@ -77,7 +77,7 @@ LDFLAGS += $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
 LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)
 
 # ---- sources: every .c below src, less the stand-ins for features that are (not) there ----
-SRC := $(sort $(wildcard src/*.c src/*/*.c))
+SRC := $(filter-out src/cpu/isa/%,$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_VIDEO)),src/video/encode_none.c,src/video/encode.c src/video/decode.c src/video/libav.c),$(SRC))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_WEBP)),src/image/webp_none.c,src/image/webp.c),$(SRC))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_TIFF)),src/image/tiff_none.c,src/image/tiff.c src/image/tiff_open.c),$(SRC))
@@ -93,8 +93,8 @@ BF16_SRC := $(if $(filter x86_64,$(ARCH)),$(filter src/cpu/isa/conv_%,$(ISA_SRC)
 OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(B)/isa/%_bf16.o) $(B)/gen/default_yaml.o
 
 # cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator. cuda/*.c: as all C.
-CUDA_SRC := $(sort $(wildcard cuda/*.cu))
-CUDA_C   := $(sort $(wildcard cuda/*.c))
+CUDA_SRC := $(sort $(wildcard cuda/*.cu cuda/*/*.cu))
+CUDA_C   := $(sort $(wildcard cuda/*.c cuda/*/*.c))
 EMU_SRC  := $(sort $(wildcard test/cuda_emu/*.cc))
 CUDA_WERROR := $(and $(filter 1,$(CUDA)),$(filter 1,$(WERROR)))
 CUDA_B   := build/cuda-$(subst $() ,-,$(strip $(CUDA_ARCHS)))$(if $(CUDA_WERROR),-werror)
@@ -122,7 +122,7 @@ $(B)/gen/config_gen.h: default.yaml scripts/config_gen.awk
 $(B)/gen/cmd/cuda_archs.h: FORCE
 	@mkdir -p $(@D)
 	@echo '#define CUDA_ARCHS "$(if $(filter 1,$(CUDA_KIND)),$(strip $(CUDA_ARCHS)),$(CUDA_KIND:0=))"' > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
-$(B)/src/cmd/doctor.o: $(B)/gen/cmd/cuda_archs.h
+$(B)/src/cmd/cmd_doctor.o: $(B)/gen/cmd/cuda_archs.h
 
 # The text of default.yaml as a C array.
 $(B)/gen/default_yaml.c: default.yaml
@@ -183,7 +183,7 @@ info:
 	@echo "build     $(B)"
 
 # ---- tests: every test/NAME.c provides `Suite *NAME_suite(void)` ----
-TEST_SRC := $(sort $(filter-out test/main.c,$(wildcard test/*.c)))
+TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/%,$(wildcard test/*/*.c)))
 TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
 CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
@@ -221,7 +221,7 @@ emu-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so
 	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback cudnn
 
 # What stands in for cuDNN, opened at run time like it.
-$(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/cuda_emu/fake_cudnn.h cuda/cudnn_api.h
+$(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/cuda_emu/fake_cudnn.h cuda/cudnn/cudnn_api.h
 	@mkdir -p $(@D)
 	@echo "cc $@"
 	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -shared -fPIC $(filter %.c,$^) -o $@ -lm

@@ -1,7 +1,7 @@
 /* A CUDA device: memory, copies, errors. */
 #include "cuda/cuda_device.h"
-#include "cuda/nn_cuda.h"
-#include "cuda/splat_cuda.h"
+#include "cuda/nn/nn_cuda.h"
+#include "cuda/splat/splat_cuda.h"
 
 extern "C" {
 #include "base/threads.h"

@@ -25,7 +25,7 @@ extern "C" {
 }
 
 #include "base/host_device.h"
-#include "base/philox.h"
+#include "base/random.h"
 
 /* LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): an instance of a template stands
  * in brackets: LAUNCH((sum<256>), ...). A launch that fails is kept and comes back as the error of

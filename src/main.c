@@ -1,7 +1,7 @@
 /* imgtrain: the table of commands, and the only place that turns an error into an exit status. */
 #include "base/error.h"
-#include "base/nearest.h"
-#include "base/stack.h"
+#include "base/spelling.h"
+#include "base/thread_stack.h"
 #include "base/version.h"
 #include "cmd/cmd.h"
 

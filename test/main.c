@@ -3,7 +3,7 @@
  *
  * With TEST_TIMES=FILE, a line "SECONDS TEST" for each test is added to the file: processor time,
  * its threads and its own children included, which other work on the machine hardly changes. */
-#include "test_skip.h"
+#include "test/test_skip.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -49,7 +49,7 @@ static void note_used(void)
                              (double)(all.ru_utime.tv_usec + all.ru_stime.tv_usec) * 1e-6;
 }
 
-/* Check gives names in its TAP log alone: "ok 1 - test/base.c:cases:name: Passed", in order. */
+/* Check gives names in its TAP log alone: "ok 1 - test/base/base.c:cases:name: Passed", in order. */
 static void write_times(const char *path, const char *tap)
 {
     FILE *names = fopen(tap, "r"), *times = fopen(path, "a");

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The metrics of GAN samples in plain numpy, float64, for the pictures that test/gan_metrics.c draws.
+"""The metrics of GAN samples in plain numpy, float64, for the pictures that test/metrics/sample_metrics_test.c draws.
 
     python3 scripts/reference/gan_metrics_goldens.py > test/golden/gan_metrics.h
 

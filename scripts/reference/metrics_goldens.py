@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What other programs say about the pictures that test/metrics.c draws: prints test/golden/metrics.h.
+"""What other programs say about the pictures that test/metrics/metrics.c draws: prints test/golden/metrics.h.
 
     pip install numpy torch pytorch_msssim scikit-image flip-evaluator
     python3 scripts/reference/metrics_goldens.py > test/golden/metrics.h

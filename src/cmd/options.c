@@ -1,8 +1,8 @@
 #include "cmd/options.h"
 
 #include "base/log.h"
-#include "base/nearest.h"
-#include "base/number.h"
+#include "base/spelling.h"
+#include "base/parse_number.h"
 #include "config/config.h"
 
 #include <limits.h>

@@ -7,7 +7,7 @@
 #include "base/temporary.h"
 #include "cmd/seed_list.h"
 #include "gan/sampler.h"
-#include "gan/seeds.h"
+#include "gan/sample_seeds.h"
 #include "image/image.h"
 #include "run/signals.h"
 #include "video/video.h"

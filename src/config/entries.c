@@ -137,7 +137,7 @@ static void key_of_variable(const char *name, size_t length, char key[CONFIG_FUL
     key[used] = '\0';
 }
 
-/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/train.c, cuda/cudnn_api.c,
+/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/cmd_train.c, cuda/cudnn/cudnn_api.c,
  * the emulator of the tests. */
 static bool is_no_key(const char *name)
 {

@@ -1,6 +1,6 @@
 /* The table of keys (made from default.yaml) and how names are looked up in it. */
 #include "base/error.h"
-#include "base/nearest.h"
+#include "base/spelling.h"
 #include "config/schema.h"
 
 #define CONFIG_TABLE

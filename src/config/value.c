@@ -2,7 +2,7 @@
 #include "base/base64.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/number.h"
+#include "base/parse_number.h"
 #include "config/schema.h"
 
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #include "cpu/host_memory.h"
 #include "cpu/isa.h"
 #include "cpu/offload.h"
-#include "cpu/splat_cpu.h"
+#include "cpu/splat/splat_cpu.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
 

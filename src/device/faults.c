@@ -3,8 +3,8 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/log.h"
-#include "base/number.h"
-#include "base/philox.h"
+#include "base/parse_number.h"
+#include "base/random.h"
 #include "device/device.h"
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* What a device can do for neural networks: one struct of functions, filled with the portable
- * reference (cpu/nn_ref.c) and overridden by what is faster.
+ * reference (cpu/nn/nn_ref.c) and overridden by what is faster.
  *
  * Pictures and activations are N H W C (channels innermost, no padding), fp32 unless
  * their `type` says otherwise; weights, biases and gradients are fp32 in the layout of their

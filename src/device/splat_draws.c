@@ -1,8 +1,8 @@
 #include "device/splat_draws.h"
 
-#include "base/carve.h"
+#include "base/arena.h"
 #include "base/error.h"
-#include "base/philox.h"
+#include "base/random.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
-#include "gan/sweep_plan.h"
+#include "nn/pass_memory.h"
 #include "memory/plan.h"
 
 #include <stdio.h>

@@ -3,9 +3,9 @@
 #ifndef IMGTRAIN_GAN_CORE_H
 #define IMGTRAIN_GAN_CORE_H
 
-#include "device/conveyor.h"
+#include "device/offload_stream.h"
 #include "gan/inputs.h"
-#include "gan/sweep.h"
+#include "nn/passes.h"
 
 struct device;
 struct device_graph;

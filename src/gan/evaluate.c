@@ -1,8 +1,8 @@
 #include "gan/evaluate.h"
 
 #include "base/error.h"
-#include "gan/dataset.h"
-#include "gan/metrics_parts.h"
+#include "data/dataset.h"
+#include "metrics/sample_metrics_internal.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_GAN_EVALUATE_H
 #define IMGTRAIN_GAN_EVALUATE_H
 
-#include "gan/metrics.h"
+#include "metrics/sample_metrics.h"
 
 struct dataset;
 

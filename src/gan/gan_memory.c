@@ -3,10 +3,10 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
-#include "gan/dataset.h"
+#include "data/dataset.h"
 #include "gan/gan_task.h"
-#include "gan/settings.h"
-#include "gan/ways.h"
+#include "gan/gan_schedule.h"
+#include "gan/gan_memory_modes.h"
 #include "memory/plan.h"
 #include "task/task.h"
 

@@ -4,11 +4,11 @@
 
 #include "config/config.h"
 #include "gan/core.h"
-#include "gan/pace.h"
-#include "gan/settings.h"
-#include "gan/state.h"
-#include "gan/tracking.h"
-#include "memory/choices.h"
+#include "nn/images_seen.h"
+#include "gan/gan_schedule.h"
+#include "gan/gan_checkpoint.h"
+#include "gan/best_model.h"
+#include "memory/mode.h"
 
 struct dataset;
 struct dataset_item;

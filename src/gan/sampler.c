@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "device/device.h"
-#include "gan/state.h"
+#include "gan/gan_checkpoint.h"
 #include "memory/plan.h"
 #include "store/safetensors.h"
 

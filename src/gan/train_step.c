@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "device/device.h"
 #include "gan/core.h"
-#include "gan/step.h"
+#include "gan/gan_step.h"
 
 /* Marks (device.h) behind the steps of each turn. */
 enum { MARK_STEP = DEVICE_MARKS - 2 };

@@ -1,7 +1,7 @@
 /* The one thing we want from EXIF: which way is up. */
 #include "base/error.h"
 #include "base/threads.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Writing JPEG, with libjpeg-turbo's libjpeg API. */
 #include "base/error.h"
-#include "image/format.h"
+#include "image/image_format.h"
 #include "image/jpeg_trap.h"
 
 #include <stdlib.h>

@@ -2,10 +2,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_kind.h"
-#include "base/hash.h"
+#include "base/checksum.h"
 #include "base/log.h"
 #include "base/retry.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Formats and the endings of file names: which files of a folder are looked at. */
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <stdio.h>
 #include <string.h>

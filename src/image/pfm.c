@@ -1,7 +1,7 @@
 /* Portable float maps: "PF" or "Pf", width, height, a scale whose sign is the byte order, then
  * floats from the bottom row up. pauldebevec.com/Research/HDR/PFM */
 #include "base/error.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_IMAGE_PNG_OUTLINE_H
 #define IMGTRAIN_IMAGE_PNG_OUTLINE_H
 
-#include "image/format.h"
+#include "image/image_format.h"
 
 struct png_outline {
     size_t pixels_end; /* behind the last IDAT chunk that is there as a whole; 0 without any */

@@ -1,6 +1,6 @@
 /* Writing PNG row by row with libpng's classic API. */
 #include "base/error.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <png.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The netpbm family, P1 to P7: bitmaps, greymaps, pixmaps, PAM; one writer for P5, P6 and P7.
  * Formats: netpbm.sourceforge.net/doc/{pbm,pgm,ppm,pam}.html */
 #include "base/error.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* tiff.c's place in a build without it. */
-#include "image/format.h"
+#include "image/image_format.h"
 
 struct image_decoder_version image_tiff_version(void)
 {

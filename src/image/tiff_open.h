@@ -3,7 +3,7 @@
 #ifndef IMGTRAIN_IMAGE_TIFF_OPEN_H
 #define IMGTRAIN_IMAGE_TIFF_OPEN_H
 
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <stdint.h>
 #include <tiffio.h>

@@ -1,6 +1,6 @@
 /* Reading WebP, with libwebp. webp_none.c stands in when WEBP=0. */
 #include "base/error.h"
-#include "image/format.h"
+#include "image/image_format.h"
 #include "image/library.h"
 
 #include <stdio.h>

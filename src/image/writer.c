@@ -2,7 +2,7 @@
  * extension decides how. */
 #include "base/error.h"
 #include "base/file.h"
-#include "image/format.h"
+#include "image/image_format.h"
 
 #include <stdlib.h>
 #include <string.h>

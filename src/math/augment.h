@@ -5,7 +5,7 @@
 #define IMGTRAIN_MATH_AUGMENT_H
 
 #include "base/host_device.h"
-#include "base/philox.h"
+#include "base/random.h"
 
 #include <stdint.h>
 

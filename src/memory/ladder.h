@@ -3,7 +3,7 @@
 #ifndef IMGTRAIN_MEMORY_LADDER_H
 #define IMGTRAIN_MEMORY_LADDER_H
 
-#include "memory/choices.h"
+#include "memory/mode.h"
 
 struct device;
 

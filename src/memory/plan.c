@@ -1,7 +1,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "device/device.h"
-#include "memory/plan_parts.h"
+#include "memory/plan_internal.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

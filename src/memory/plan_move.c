@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "device/device.h"
-#include "memory/plan_parts.h"
+#include "memory/plan_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

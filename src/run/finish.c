@@ -6,7 +6,7 @@
 #include "image/image.h"
 #include "run/frames.h"
 #include "run/progress.h"
-#include "run/schedule.h"
+#include "run/run_schedule.h"
 #include "run/session.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"

@@ -9,7 +9,7 @@
 #include "memory/ladder.h"
 #include "memory/plan.h"
 #include "run/frames.h"
-#include "run/schedule.h"
+#include "run/run_schedule.h"
 #include "task/task.h"
 
 #include <stdlib.h>

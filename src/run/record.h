@@ -3,7 +3,7 @@
 #ifndef IMGTRAIN_RUN_RECORD_H
 #define IMGTRAIN_RUN_RECORD_H
 
-#include "memory/choices.h"
+#include "memory/mode.h"
 #include "task/task.h"
 
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include "run/frames.h"
 #include "run/govern.h"
 #include "run/progress.h"
-#include "run/schedule.h"
+#include "run/run_schedule.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"
 #include "store/store_bounds.h"

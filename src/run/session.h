@@ -4,8 +4,8 @@
 
 #include "run/folder.h"
 #include "run/identity.h"
-#include "run/memory.h"
-#include "run/metrics.h"
+#include "run/run_memory.h"
+#include "run/metrics_file.h"
 #include "run/train.h"
 #include "task/task.h"
 

@@ -12,7 +12,7 @@
 #include "run/frames.h"
 #include "run/govern.h"
 #include "run/progress.h"
-#include "run/schedule.h"
+#include "run/run_schedule.h"
 #include "run/session.h"
 #include "run/signals.h"
 

@@ -2,11 +2,11 @@
 #ifndef IMGTRAIN_SPLAT_FIT_H
 #define IMGTRAIN_SPLAT_FIT_H
 
-#include "memory/choices.h"
+#include "memory/mode.h"
 #include "memory/plan.h"
-#include "splat/host.h"
+#include "splat/host_mirror.h"
 #include "splat/model.h"
-#include "splat/schedule.h"
+#include "splat/splat_schedule.h"
 #include "splat/target.h"
 
 struct config;

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/philox.h"
+#include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
 

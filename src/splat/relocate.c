@@ -2,11 +2,11 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/philox.h"
+#include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "splat/init.h"
-#include "splat/useful.h"
+#include "splat/importance.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hash.h"
+#include "base/checksum.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "config/config.h"

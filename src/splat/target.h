@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_SPLAT_TARGET_H
 #define IMGTRAIN_SPLAT_TARGET_H
 
-#include "base/scratch.h"
+#include "base/spill.h"
 #include "device/splat_ops.h"
 #include "image/rows.h"
 

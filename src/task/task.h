@@ -9,7 +9,7 @@
 struct config;
 struct device;
 struct image;
-struct memory_choices; /* memory/choices.h */
+struct memory_choices; /* memory/mode.h */
 struct memory_growth;
 struct memory_need;
 struct plan;

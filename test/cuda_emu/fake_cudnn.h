@@ -8,7 +8,7 @@
 #ifndef FAKE_CUDNN_H
 #define FAKE_CUDNN_H
 
-#include "cuda/cudnn_api.h"
+#include "cuda/cudnn/cudnn_api.h"
 
 #include <stdbool.h>
 

@@ -3,8 +3,8 @@
  * checksums are repaired after each mutation: else nothing behind the first of them would ever be
  * reached. */
 #include "base/error.h"
-#include "image/format.h"
-#include "image/metrics.h"
+#include "image/image_format.h"
+#include "metrics/picture_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>

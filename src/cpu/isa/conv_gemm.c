@@ -1,5 +1,5 @@
 /* 1x1 convolutions: matrix products with few columns and very many rows. */
-#include "cpu/conv_kernels.h"
+#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
 

@@ -1,6 +1,6 @@
 /* Grouped 3x3 convolutions with 16 channels a group, by Winograd's F(2x2,3x3): 16 products where
  * the definition has 36. One group of one pixel is one AVX-512 vector. */
-#include "cpu/conv_kernels.h"
+#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
 

@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_CPU_ISA_CONV_ISA_H
 #define IMGTRAIN_CPU_ISA_CONV_ISA_H
 
-#include "cpu/conv_kernels.h"
+#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_simd.h"
 
 enum { CONV_GEMM_COLS = VF == 16 ? 4 : 2 }; /* vectors of a panel: AVX-512 has 32 registers */

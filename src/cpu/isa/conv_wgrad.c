@@ -1,5 +1,5 @@
 /* Weight gradients of 1x1 convolutions: sums of outer products over very many rows. */
-#include "cpu/conv_kernels.h"
+#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_isa.h"
 #include "cpu/isa/conv_stored.h"
 

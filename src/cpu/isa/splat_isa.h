@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_CPU_ISA_SPLAT_ISA_H
 #define IMGTRAIN_CPU_ISA_SPLAT_ISA_H
 
-#include "cpu/splat_kernels.h"
+#include "cpu/splat/splat_kernels.h"
 
 #define SPLAT_ISA(isa)                                                                             \
     extern const struct splat_kernels splat_kernels_##isa;                                         \

@@ -1,0 +1,160 @@
+/* The convolutions of nn_ops: chooses the kernel, cuts the sums of wgrad. */
+#include "cuda/nn/conv_cuda.h"
+#include "cuda/nn/nn_cuda.h"
+
+enum {
+    WAVE_BYTES = 32 << 20, /* of partial sums, about */
+    MAX_WAVE = 65535,      /* slices: blocks in a second dimension */
+};
+
+static void run(const struct conv_pass *pass)
+{
+    if (conv_is_point(&pass->shape))
+        conv_point(pass);
+    else if (conv_is_group(&pass->shape))
+        conv_group(pass);
+    else
+        conv_any(pass);
+}
+
+/* ---- weight gradients ---- */
+
+static int clamp(int64_t x, int low, int high)
+{
+    return x < low ? low : x > high ? high : (int)x;
+}
+
+/* Pieces so long that writing and reading their sums costs little beside reading the operands. */
+static struct conv_cut cut_of(const struct nn_conv *s)
+{
+    struct conv_cut c;
+    int64_t weights = (int64_t)s->cout * (s->cin / s->groups);
+    if (conv_is_point(s)) {
+        c.slice_units = s->slice * s->h * s->w;
+        c.piece_units = clamp(32 * weights / (s->cin + s->cout) / 32 * 32, 512, 8192);
+        c.floats = (size_t)weights;
+    } else {
+        c.slice_units = s->slice * conv_group_tiles(s);
+        c.piece_units = 16;
+        c.floats = (size_t)weights * 9;
+    }
+    c.pieces = (c.slice_units + c.piece_units - 1) / c.piece_units;
+    size_t slice_bytes = c.floats * (size_t)c.pieces * sizeof(float);
+    c.wave = clamp((int64_t)(WAVE_BYTES / slice_bytes), 1, MAX_WAVE);
+    c.wave = clamp((s->n + s->slice - 1) / s->slice, 1, c.wave);
+    return c;
+}
+
+/* The sum of a slice's pieces, from 0 on, into the first one: blockIdx.y is the slice, so that
+ * those of small weights are not one thread's chain. */
+static __global__ void add_pieces(float *sums, size_t floats, int pieces)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= floats) return;
+    float sum = 0, *slice = sums + blockIdx.y * pieces * floats;
+    for (int p = 0; p < pieces; p++)
+        sum += slice[p * floats + i];
+    slice[i] = sum;
+}
+
+/* dw += the slices' sums, one after the other, each in the place of its first piece. group: sums
+ * lie as [group][tap][cout][cin], weights as [cout][cin][tap]. */
+static __global__ void add_slices(float *dw, const float *sums, size_t floats, int pieces,
+                                  int slices, bool group)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= floats) return;
+    const size_t pairs = CONV_GROUP * CONV_GROUP;
+    float *to = dw + (group ? (i / pairs / 9 * pairs + i % pairs) * 9 + i / pairs % 9 : i);
+    float total = *to;
+    for (int s = 0; s < slices; s++)
+        total += sums[s * pieces * floats + i];
+    *to = total;
+}
+
+static void native_wgrad(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
+                         void *workspace)
+{
+    bool point = conv_is_point(shape);
+    if (!point && !conv_is_group(shape)) {
+        conv_any_wgrad(shape, dw, in, dout);
+        return;
+    }
+    struct conv_cut cut = cut_of(shape);
+    float *sums = (float *)workspace;
+    size_t pixels = (size_t)shape->h * shape->w;
+    struct nn_conv part = *shape;
+    for (int first = 0; first < shape->n; first += part.n) {
+        part.n =
+            shape->n - first < cut.wave * shape->slice ? shape->n - first : cut.wave * shape->slice;
+        int slices = (part.n + shape->slice - 1) / shape->slice;
+        const char *a = (const char *)in, *b = (const char *)dout;
+        a += (size_t)first * pixels * shape->cin * nn_type_bytes(shape->in_type);
+        b += (size_t)first * pixels * shape->cout * nn_type_bytes(shape->out_type);
+        if (point)
+            conv_point_pieces(&part, sums, a, b, (size_t)part.n * pixels, &cut, slices);
+        else
+            conv_group_pieces(&part, sums, a, b, &cut, slices);
+        if (cut.pieces > 1)
+            LAUNCH(add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)slices), 128, 0,
+                   cuda_stream(), sums, cut.floats, cut.pieces);
+        LAUNCH(add_slices, cuda_blocks(cut.floats, 128), 128, 0, cuda_stream(), dw, sums,
+               cut.floats, cut.pieces, slices, !point);
+    }
+}
+
+/* ---- the table ---- */
+
+void conv_native(const struct conv_call *c)
+{
+    if (c->direction == CUDNN_WGRAD) {
+        native_wgrad(&c->shape, (float *)c->to, c->from, c->with, c->workspace);
+        return;
+    }
+    struct conv_pass pass = {
+        c->shape,    c->direction == CUDNN_DGRAD, c->to, c->from, c->weights, c->epilogue,
+        c->workspace};
+    run(&pass);
+}
+
+static void conv_forward(const struct nn_conv *shape, void *out, const void *in,
+                         const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+{
+    struct conv_call call = {CUDNN_FORWARD, *shape, out, in, NULL, weights, *epilogue, workspace};
+    conv_by_library(&call);
+}
+
+static void conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
+                       const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+{
+    struct conv_call call = {CUDNN_DGRAD, *shape, din, dout, NULL, weights, *epilogue, workspace};
+    conv_by_library(&call);
+}
+
+static void conv_wgrad(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
+                       void *workspace)
+{
+    struct conv_call call = {CUDNN_WGRAD, *shape, dw, in, dout, NULL, {}, workspace};
+    conv_by_library(&call);
+}
+
+static size_t conv_workspace(const struct nn_conv *s)
+{
+    size_t library = conv_library_workspace(s);
+    if (!conv_is_point(s) && !conv_is_group(s)) return library;
+    struct conv_cut c = cut_of(s);
+    size_t wgrad = c.floats * (size_t)c.pieces * (size_t)c.wave * sizeof(float);
+    size_t packed = conv_is_group(s) ? conv_group_workspace(s) : 0;
+    if (library > wgrad) wgrad = library;
+    return wgrad > packed ? wgrad : packed;
+}
+
+void nn_cuda_install_conv(struct nn_ops *ops)
+{
+    ops->bf16 = cuda_current()->capability >= 80;
+    ops->conv_workspace = conv_workspace;
+    ops->conv_forward = conv_forward;
+    ops->conv_dgrad = conv_dgrad;
+    ops->conv_wgrad = conv_wgrad;
+    ops->conv_library = &conv_library_cuda;
+}

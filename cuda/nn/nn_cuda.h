@@ -1,0 +1,22 @@
+/* The files that fill the CUDA table of network operations. */
+#ifndef IMGTRAIN_CUDA_NN_NN_CUDA_H
+#define IMGTRAIN_CUDA_NN_NN_CUDA_H
+
+#include "cuda/launch.h"
+
+extern "C" {
+#include "device/conv_library.h"
+}
+
+const struct nn_ops *nn_ops_cuda(void);
+
+extern const struct conv_library conv_library_cuda; /* conv_library.cu: cuDNN */
+void conv_library_close(void);                      /* before the device's stream goes */
+
+void nn_cuda_install_conv(struct nn_ops *ops);      /* conv_ops.cu: convolutions */
+void nn_cuda_install_grid(struct nn_ops *ops);      /* nn_grid.cu: FIR, grids, embeddings */
+void nn_cuda_install_pictures(struct nn_ops *ops);  /* nn_pictures.cu: augmentation, batches */
+void nn_cuda_install_loss(struct nn_ops *ops);      /* nn_loss.cu: losses of a GAN */
+void nn_cuda_install_optimiser(struct nn_ops *ops); /* nn_optimiser.cu: flat ranges */
+
+#endif

@@ -1,0 +1,365 @@
+/* Resampling by two, weights for each channel and pixel, embeddings, gradients of biases. */
+#include "cuda/cuda_device.h"
+#include "cuda/element.h"
+#include "cuda/nn/nn_cuda.h"
+
+enum { BLOCK = 256 };
+
+/* ---- FIR: a thread has N neighbouring channels of an output pixel, 8 or 1 ---- */
+
+/* Channels k .. k + N - 1 at column x of a row that is mixed vertically: 3/8 near + 1/8 far; 0
+ * outside. */
+template <int N, typename T>
+static __device__ inline void mix(float *out, const T *near_row, const T *far_row, int x, int w,
+                                  int c, int k)
+{
+    float far_values[N];
+    size_t at = (size_t)x * c + k;
+    bool inside = x >= 0 && x < w;
+    UNROLL
+    for (int j = 0; j < N; j++)
+        out[j] = 0;
+    if (!inside) return;
+    element_load<N>(out, near_row, at);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        out[j] *= 0.375f;
+    if (!far_row) return;
+    element_load<N>(far_values, far_row, at);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        out[j] += 0.125f * far_values[j];
+}
+
+/* h, w: of the input. */
+template <int N, typename O, typename I>
+static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, int w, int c,
+                                     float scale)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    int parts = c / N, k = (int)(i % parts) * N, xx = (int)(i / parts % (2 * w));
+    size_t line = i / parts / (2 * w);
+    int yy = (int)(line % (2 * h)), y = yy / 2, x = xx / 2;
+    size_t row = (size_t)w * c;
+    const I *here = in + (line / (2 * h) * h + y) * row;
+    const I *beside = yy % 2 ? (y + 1 < h ? here + row : NULL) : (y > 0 ? here - row : NULL);
+    float near_values[N], far_values[N];
+    mix<N>(near_values, here, beside, x, w, c, k);
+    mix<N>(far_values, here, beside, xx % 2 ? x + 1 : x - 1, w, c, k);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        near_values[j] = scale * (0.375f * near_values[j] + 0.125f * far_values[j]);
+    element_store<N>(out, i * N, near_values);
+}
+
+template <int N, typename O, typename I>
+static void launch_up(O *out, const I *in, int n, int h, int w, int c, float scale)
+{
+    size_t count = (size_t)n * h * w * c * 4 / N;
+    LAUNCH((fir_up_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), out, in,
+           count, h, w, c, scale);
+}
+
+static void fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
+                   int h, int w, int c, float scale)
+{
+    WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
+                  if (c % 8 == 0)
+                      launch_up<8>((O *)out, (const I *)in, n, h, w, c, scale);
+                  else
+                      launch_up<1>((O *)out, (const I *)in, n, h, w, c, scale);
+              }));
+}
+
+/* sum += weight x the column x of the input (2w wide), its four rows mixed; 0 outside. */
+template <int N, typename T>
+static __device__ inline void add_column(float *sum, float weight, const T *const rows[4], int x,
+                                         int w, int c, int k)
+{
+    const float weights[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+    if (x < 0 || x >= 2 * w) return;
+    size_t at = (size_t)x * c + k;
+    UNROLL
+    for (int r = 0; r < 4; r++) {
+        float v[N];
+        if (!rows[r]) continue;
+        element_load<N>(v, rows[r], at);
+        UNROLL
+        for (int j = 0; j < N; j++)
+            sum[j] += weight * weights[r] * v[j];
+    }
+}
+
+/* h, w: of the output. */
+template <int N, typename O, typename I>
+static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h, int w, int c,
+                                       float scale)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    int parts = c / N, k = (int)(i % parts) * N, x = (int)(i / parts % w);
+    size_t line = i / parts / w, row = (size_t)2 * w * c;
+    int y = (int)(line % h);
+    const I *top = in + line * 2 * row;
+    const I *const rows[4] = {y > 0 ? top - row : NULL, top, top + row,
+                              y + 1 < h ? top + 2 * row : NULL};
+    float sum[N];
+    UNROLL
+    for (int j = 0; j < N; j++)
+        sum[j] = 0;
+    add_column<N>(sum, 0.125f, rows, 2 * x - 1, w, c, k);
+    add_column<N>(sum, 0.375f, rows, 2 * x, w, c, k);
+    add_column<N>(sum, 0.375f, rows, 2 * x + 1, w, c, k);
+    add_column<N>(sum, 0.125f, rows, 2 * x + 2, w, c, k);
+    UNROLL
+    for (int j = 0; j < N; j++)
+        sum[j] *= scale;
+    element_store<N>(out, i * N, sum);
+}
+
+template <int N, typename O, typename I>
+static void launch_down(O *out, const I *in, int n, int h, int w, int c, float scale)
+{
+    size_t count = (size_t)n * h * w * c / N;
+    LAUNCH((fir_down_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), out, in,
+           count, h, w, c, scale);
+}
+
+static void fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
+                     int h, int w, int c, float scale)
+{
+    WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
+                  if (c % 8 == 0)
+                      launch_down<8>((O *)out, (const I *)in, n, h, w, c, scale);
+                  else
+                      launch_down<1>((O *)out, (const I *)in, n, h, w, c, scale);
+              }));
+}
+
+/* ---- biases: slices of one picture, each cut into pieces by its size alone ---- */
+
+enum { BIAS_ROWS = 8, BIAS_PIECE = 2048 };
+
+/* sums[picture][piece][c]; a block has 32 channels and BIAS_ROWS rows of threads. */
+template <typename T>
+static __global__ void bias_pieces(float *sums, const T *dout, int pixels, int c)
+{
+    __shared__ float rows[BIAS_ROWS][32];
+    int lane = threadIdx.x, row = threadIdx.y, channel = blockIdx.z * 32 + lane;
+    int first = blockIdx.x * BIAS_PIECE, last = min(first + BIAS_PIECE, pixels);
+    const T *from = dout + (size_t)blockIdx.y * pixels * c;
+    float sum = 0;
+    if (channel < c)
+        for (int p = first + row; p < last; p += BIAS_ROWS)
+            sum += element(from, (size_t)p * c + channel);
+    rows[row][lane] = sum;
+    __syncthreads();
+    if (row > 0 || channel >= c) return;
+    for (int r = 1; r < BIAS_ROWS; r++)
+        sum += rows[r][lane];
+    sums[((size_t)blockIdx.y * gridDim.x + blockIdx.x) * c + channel] = sum;
+}
+
+static __global__ void bias_add(float *db, const float *sums, int n, int pieces, int c)
+{
+    int channel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (channel >= c) return;
+    float total = db[channel];
+    for (int i = 0; i < n; i++) {
+        float sum = 0;
+        for (int p = 0; p < pieces; p++)
+            sum += sums[((size_t)i * pieces + p) * c + channel];
+        total += sum;
+    }
+    db[channel] = total;
+}
+
+static void bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
+{
+    struct cuda_device *d = cuda_current();
+    float *sums = (float *)d->partials;
+    int pieces = (pixels + BIAS_PIECE - 1) / BIAS_PIECE;
+    int most = (int)(CUDA_PARTIALS / sizeof(float)) / (pieces * c); /* pictures at a time */
+    if (most < 1) {
+        cuda_keep_error(cudaErrorInvalidValue, "bias_grad: too many channels");
+        return;
+    }
+    for (int first = 0; first < n; first += most) {
+        int some = n - first < most ? n - first : most;
+        size_t skip = (size_t)first * pixels * c;
+        dim3 grid((unsigned)pieces, (unsigned)some, cuda_blocks((size_t)c, 32));
+        WITH_TYPE(type, T,
+                  LAUNCH((bias_pieces<T>), grid, dim3(32, BIAS_ROWS), 0, d->stream, sums,
+                         (const T *)dout + skip, pixels, c));
+        LAUNCH(bias_add, cuda_blocks((size_t)c, 32), 32, 0, d->stream, db, sums, some, pieces, c);
+    }
+}
+
+/* ---- a weight for each channel and pixel ---- */
+
+template <typename T>
+static __global__ void grid_expand_kernel(T *out, const float *s, const float *table, size_t count,
+                                          int pixels, int c)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    int j = (int)(i % c), p = (int)(i / c % pixels);
+    size_t picture = i / c / pixels;
+    element_set(out, i, table[(size_t)j * pixels + p] * s[picture * c + j]);
+}
+
+static void grid_expand(void *out, enum nn_type type, const float *s, const float *table, int n,
+                        int pixels, int c)
+{
+    size_t count = (size_t)n * pixels * c;
+    WITH_TYPE(type, T,
+              LAUNCH((grid_expand_kernel<T>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(),
+                     (T *)out, s, table, count, pixels, c));
+}
+
+template <typename T>
+static __global__ void grid_contract_kernel(float *out, const T *x, const float *table,
+                                            size_t count, int pixels, int c)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    int j = (int)(i % c);
+    const T *picture = x + i / c * pixels * c;
+    float sum = 0;
+    for (int p = 0; p < pixels; p++)
+        sum += table[(size_t)j * pixels + p] * element(picture, (size_t)p * c + j);
+    out[i] = sum;
+}
+
+static void grid_contract(float *out, const void *x, enum nn_type type, const float *table, int n,
+                          int pixels, int c)
+{
+    size_t count = (size_t)n * c;
+    WITH_TYPE(type, T,
+              LAUNCH((grid_contract_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(), out,
+                     (const T *)x, table, count, pixels, c));
+}
+
+template <typename T>
+static __global__ void grid_grad_kernel(float *dtable, const float *s, const T *x, size_t count,
+                                        int n, int pixels, int c)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; /* [p][c] */
+    if (i >= count) return;
+    int j = (int)(i % c), p = (int)(i / c);
+    float *to = dtable + (size_t)j * pixels + p, sum = *to;
+    for (int picture = 0; picture < n; picture++)
+        sum += s[(size_t)picture * c + j] * element(x, (size_t)picture * count + i);
+    *to = sum;
+}
+
+static void grid_grad(float *dtable, const float *s, const void *x, enum nn_type type, int n,
+                      int pixels, int c)
+{
+    size_t count = (size_t)pixels * c;
+    WITH_TYPE(type, T,
+              LAUNCH((grid_grad_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(), dtable, s,
+                     (const T *)x, count, n, pixels, c));
+}
+
+/* ---- embeddings: a thread for each number, or for each row of the table ---- */
+
+static __global__ void embed_gather_kernel(float *out, const float *table, const int *labels,
+                                           size_t count, int e, int k, int stride)
+{
+    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= count) return;
+    size_t i = at / e, j = at % e;
+    out[i * stride + j] = table[j * k + labels[i]];
+}
+
+static void embed_gather(float *out, const float *table, const int *labels, int n, int e, int k,
+                         int stride)
+{
+    size_t count = (size_t)n * e;
+    LAUNCH(embed_gather_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(), out, table, labels,
+           count, e, k, stride);
+}
+
+static __global__ void embed_grad_kernel(float *dtable, const float *d, const int *labels, int n,
+                                         int e, int k, int stride)
+{
+    int j = blockIdx.x * blockDim.x + threadIdx.x;
+    if (j >= e) return;
+    for (int i = 0; i < n; i++)
+        dtable[(size_t)j * k + labels[i]] += d[(size_t)i * stride + j];
+}
+
+static void embed_grad(float *dtable, const float *d, const int *labels, int n, int e, int k,
+                       int stride)
+{
+    LAUNCH(embed_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(), dtable, d, labels,
+           n, e, k, stride);
+}
+
+static __global__ void project_kernel(float *out, const float *f, const float *table,
+                                      const int *labels, int n, int e, int k)
+{
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    float sum = 0;
+    for (int j = 0; j < e; j++)
+        sum += f[(size_t)i * e + j] * table[(size_t)j * k + labels[i]];
+    out[i] = sum;
+}
+
+static void project(float *out, const float *f, const float *table, const int *labels, int n, int e,
+                    int k)
+{
+    LAUNCH(project_kernel, cuda_blocks((size_t)n, 32), 32, 0, cuda_stream(), out, f, table, labels,
+           n, e, k);
+}
+
+static __global__ void project_dgrad_kernel(float *df, const float *dout, const float *table,
+                                            const int *labels, size_t count, int e, int k)
+{
+    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= count) return;
+    size_t i = at / e, j = at % e;
+    df[at] = dout[i] * table[j * k + labels[i]];
+}
+
+static void project_dgrad(float *df, const float *dout, const float *table, const int *labels,
+                          int n, int e, int k)
+{
+    size_t count = (size_t)n * e;
+    LAUNCH(project_dgrad_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(), df, dout, table,
+           labels, count, e, k);
+}
+
+static __global__ void project_grad_kernel(float *dtable, const float *dout, const float *f,
+                                           const int *labels, int n, int e, int k)
+{
+    int j = blockIdx.x * blockDim.x + threadIdx.x;
+    if (j >= e) return;
+    for (int i = 0; i < n; i++)
+        dtable[(size_t)j * k + labels[i]] += dout[i] * f[(size_t)i * e + j];
+}
+
+static void project_grad(float *dtable, const float *dout, const float *f, const int *labels, int n,
+                         int e, int k)
+{
+    LAUNCH(project_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(), dtable, dout, f,
+           labels, n, e, k);
+}
+
+void nn_cuda_install_grid(struct nn_ops *ops)
+{
+    ops->fir_up = fir_up;
+    ops->fir_down = fir_down;
+    ops->bias_grad = bias_grad;
+    ops->grid_expand = grid_expand;
+    ops->grid_contract = grid_contract;
+    ops->grid_grad = grid_grad;
+    ops->embed_gather = embed_gather;
+    ops->embed_grad = embed_grad;
+    ops->project = project;
+    ops->project_dgrad = project_dgrad;
+    ops->project_grad = project_grad;
+}

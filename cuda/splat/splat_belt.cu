@@ -1,0 +1,67 @@
+/* The pieces are rows of all groups: first and second moments, and when a Gaussian was added. */
+#include "cuda/splat/splat_belt.h"
+
+enum { BORN = 2 * SPLAT_GROUPS };
+
+static struct conveyor_range range_of(const struct splat_update *update, size_t rows)
+{
+    struct conveyor_range r;
+    memset(&r, 0, sizeof r);
+    r.rows = rows;
+    r.array_count = BORN + 1;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        const struct splat_adam *group = &update->group[g];
+        r.arrays[2 * g].host = group->first;
+        r.arrays[2 * g + 1].host = group->second;
+        r.arrays[2 * g].row = r.arrays[2 * g + 1].row = (size_t)group->columns * sizeof(float);
+    }
+    r.arrays[BORN].host = const_cast<int32_t *>(update->born);
+    r.arrays[BORN].row = sizeof *update->born;
+    r.arrays[BORN].kept = true;
+    return r;
+}
+
+size_t splat_belt_bytes(int channels, int64_t capacity)
+{
+    struct splat_update update;
+    memset(&update, 0, sizeof update);
+    update.group[SPLAT_XY].columns = update.group[SPLAT_SCALE].columns = 2;
+    update.group[SPLAT_ROT].columns = 1;
+    update.group[SPLAT_FEAT].columns = channels;
+    struct conveyor_range range = range_of(&update, ((size_t)capacity + 3) / 4);
+    return conveyor_window_bytes(&cuda_current()->base, &range, 1);
+}
+
+int splat_belt_open(struct splat_belt *belt, const struct splat_scene *s,
+                    const struct splat_update *update)
+{
+    belt->moves = update && s->belt_bytes > 0;
+    if (!belt->moves) return OK;
+    struct conveyor_range range = range_of(update, (size_t)s->count);
+    conveyor_describe(&belt->conveyor, &cuda_current()->base, s->belt, s->belt_bytes, &range, 1);
+    return conveyor_begin(&belt->conveyor);
+}
+
+int splat_belt_finish(struct splat_belt *belt, const struct splat_scene *s,
+                      const struct splat_comparison *c)
+{
+    struct conveyor_piece piece;
+    if (!belt->moves) {
+        splat_gradient_finish(s, c->view, c->gradients, c->update, 0, s->count);
+        return OK;
+    }
+    TRY(conveyor_start(&belt->conveyor, 0));
+    for (;;) {
+        struct splat_update update = *c->update;
+        TRY(conveyor_take(&belt->conveyor, &piece));
+        if (piece.rows == 0) return conveyor_end(&belt->conveyor);
+        for (int g = 0; g < SPLAT_GROUPS; g++) {
+            update.group[g].first = (float *)piece.at[2 * g];
+            update.group[g].second = (float *)piece.at[2 * g + 1];
+        }
+        update.born = (const int32_t *)piece.at[BORN];
+        update.first = (int64_t)piece.first;
+        splat_gradient_finish(s, c->view, c->gradients, &update, (int64_t)piece.first,
+                              (int64_t)piece.rows);
+    }
+}

@@ -1,0 +1,27 @@
+/* Adam's state beside the device (splat_storage.offload), brought to the update in pieces. */
+#ifndef IMGTRAIN_CUDA_SPLAT_SPLAT_BELT_H
+#define IMGTRAIN_CUDA_SPLAT_SPLAT_BELT_H
+
+#include "cuda/splat/splat_cuda.h"
+
+extern "C" {
+#include "device/offload_stream.h"
+}
+
+struct splat_belt {
+    struct conveyor conveyor;
+    bool moves;
+};
+
+/* Bytes of the window on the device for up to `capacity` Gaussians: a quarter of their state. */
+size_t splat_belt_bytes(int channels, int64_t capacity);
+
+/* The state comes from here on. Without an update, or with the state on the device, nothing does.
+ */
+int splat_belt_open(struct splat_belt *belt, const struct splat_scene *scene,
+                    const struct splat_update *update);
+/* splat_gradient_finish for all Gaussians; then the state is back in its place. */
+int splat_belt_finish(struct splat_belt *belt, const struct splat_scene *scene,
+                      const struct splat_comparison *comparison);
+
+#endif

@@ -1,0 +1,231 @@
+/* The table of splat operations on CUDA. Mirrors cpu/splat/splat_cpu.c. */
+#include "cuda/splat/splat_belt.h"
+#include "cuda/splat/splat_cuda.h"
+#include "cuda/splat/splat_feed.h"
+
+static size_t workspace_bytes(const struct device *device, int width, int height, int channels,
+                              int64_t capacity, const struct splat_storage *storage)
+{
+    (void)device;
+    struct splat_scene scene;
+    return splat_scene_layout(&scene, NULL, width, height, channels, capacity, storage);
+}
+
+static size_t staging_bytes(const struct device *device, int width, int height, int channels,
+                            const struct splat_storage *storage)
+{
+    (void)device;
+    struct splat_scene scene;
+    splat_scene_layout(&scene, NULL, width, height, channels, 0, storage);
+    return 2 * scene.feed_bytes;
+}
+
+int splat_cuda_compare(const struct splat_scene *s, const struct splat_comparison *c)
+{
+    bool gradient = c->gradients != NULL, ssim = gradient ? c->loss->ssim > 0 : true;
+    struct splat_loss none = {0, 0, 0};
+    struct splat_band band;
+    struct splat_feed feed;
+    struct splat_belt belt;
+    splat_scene_project(s, c->view);
+    TRY(splat_belt_open(&belt, s, c->update));
+    TRY(splat_feed_open(&feed, s, c->target));
+    for (int first = 0; splat_scene_band(s, first, ssim, &band); first = band.last) {
+        struct splat_target rows;
+        splat_tile_render(s, &band, gradient);
+        TRY(splat_feed_take(&feed, &rows));
+        if (ssim) splat_ssim_band(s, &band, &rows, gradient ? -c->loss->ssim : 0.0f, c->power);
+        splat_tile_compare(s, &band, &rows, gradient ? c->loss : &none, gradient, c->power);
+        if (gradient) splat_gradient_band(s, &band);
+        TRY(splat_feed_done(&feed));
+    }
+    splat_gradient_sums(s, ssim, c->check ? c->loss : NULL);
+    if (!gradient) return OK;
+    if (c->update && c->target->beside) TRY(cuda_take_error()); /* no update from half a picture */
+    return splat_belt_finish(&belt, s, c);
+}
+
+static struct splat_status *statuses; /* of the open device: there is one */
+
+int splat_cuda_statuses(struct splat_status **out)
+{
+    enum { BYTES = 2 * sizeof(struct splat_status) };
+    if (!statuses) {
+        cuda_check(cudaMalloc((void **)&statuses, BYTES));
+        cuda_check(cudaMemsetAsync(statuses, 0, BYTES, cuda_stream()));
+    }
+    *out = statuses;
+    return OK;
+}
+
+void splat_cuda_close(void)
+{
+    splat_train_close();
+    if (statuses) cudaFree(statuses);
+    statuses = NULL;
+}
+
+/* Compares, waits and reads the sums. */
+static int compare(struct device *device, struct splat_scene *scene,
+                   const struct splat_comparison *comparison, struct splat_sums *sums)
+{
+    struct splat_status status;
+    TRY(splat_cuda_statuses(&scene->status));
+    TRY(splat_cuda_compare(scene, comparison));
+    TRY(device->download(device, &status, scene->status, sizeof status));
+    TRY(device->synchronize(device));
+    *sums = status.sums;
+    return OK;
+}
+
+static int step(struct device *device, const struct splat_workspace *workspace,
+                const struct splat_view *view, const struct splat_blend *blend,
+                const struct splat_target *target, const struct splat_loss *loss,
+                const struct splat_gradients *gradients, struct splat_sums *sums)
+{
+    struct splat_scene scene;
+    if (target->width != view->width || target->height != view->height)
+        return fail(ERR_INTERNAL, "gradients need the target at the model's size");
+    TRY(splat_scene_open(&scene, workspace, view, blend, target->width, target->height));
+    struct splat_comparison comparison = {view, target, loss, gradients, NULL, 0, false};
+    return compare(device, &scene, &comparison, sums);
+}
+
+static int evaluate(struct device *device, const struct splat_workspace *workspace,
+                    const struct splat_view *view, const struct splat_blend *blend,
+                    const struct splat_target *target, float power, struct splat_sums *sums)
+{
+    struct splat_scene scene;
+    TRY(splat_scene_open(&scene, workspace, view, blend, target->width, target->height));
+    struct splat_comparison comparison = {view, target, NULL, NULL, NULL, power, false};
+    return compare(device, &scene, &comparison, sums);
+}
+
+/* ---- pictures ---- */
+
+/* Copies rows and columns that are wanted from planar rows to pixels. */
+static void interleave(float *out, const float *rows, int skip, int width, int channels, int pitch,
+                       int count)
+{
+    for (int y = 0; y < count; y++)
+        for (int x = 0; x < width; x++)
+            for (int c = 0; c < channels; c++)
+                *out++ = rows[((int64_t)y * channels + c) * pitch + skip + x];
+}
+
+/* Rows of floats that the colour buffer holds, in whole tiles. */
+static int rows_at_once(const struct splat_scene *s, int pitch)
+{
+    size_t row = (size_t)s->channels * (size_t)pitch * sizeof(float);
+    size_t rows = s->color_bytes / row / TILE * TILE;
+    return rows < 4096 ? (int)rows : 4096;
+}
+
+static int render(struct device *device, const struct splat_workspace *workspace,
+                  const struct splat_view *view, const struct splat_blend *blend, int full_width,
+                  int full_height, int x, int y, int width, int height, float *out)
+{
+    struct splat_scene s;
+    void *rows = NULL;
+    int code = OK;
+    TRY(splat_scene_open(&s, workspace, view, blend, full_width, full_height));
+    splat_scene_project(&s, view);
+    struct splat_band b = {0, 0, 0, 0, x / TILE * TILE, 0};
+    b.pitch = (x + width - b.x0 + TILE - 1) / TILE * TILE;
+    int at_once = rows_at_once(&s, b.pitch);
+    size_t row = (size_t)s.channels * (size_t)b.pitch;
+    TRY(device->alloc_host(device, (size_t)at_once * row * sizeof(float), &rows));
+    for (b.first = y; b.first < y + height; b.first = b.last) {
+        b.y0 = b.first / TILE * TILE;
+        b.last = b.y0 + at_once < y + height ? b.y0 + at_once : y + height;
+        b.rows = (b.last - b.y0 + TILE - 1) / TILE * TILE;
+        splat_tile_render_float(&s, &b);
+        TRY_CLEANUP(device->download(device, rows, s.color, (size_t)b.rows * row * sizeof(float)));
+        TRY_CLEANUP(device->synchronize(device));
+        interleave(out + (int64_t)(b.first - y) * width * s.channels,
+                   (const float *)rows + (size_t)(b.first - b.y0) * row, x - b.x0, width,
+                   s.channels, b.pitch, b.last - b.first);
+    }
+cleanup:
+    device->free_host(device, rows);
+    return code;
+}
+
+/* ---- parameters ---- */
+
+struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t,
+                                  double b2)
+{
+    struct splat_rates r;
+    memset(&r, 0, sizeof r);
+    r.t = t;
+    r.b2 = b2;
+    for (int k = 0; k < group_count; k++) {
+        r.rate[k] = groups[k].rate;
+        for (int c = 0; c < 2; c++) {
+            r.low[k][c] = groups[k].low[c];
+            r.high[k][c] = groups[k].high[c];
+        }
+    }
+    return r;
+}
+
+static int adam(struct device *device, const struct splat_adam *groups, int group_count,
+                int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped)
+{
+    struct cuda_device *d = cuda_current();
+    struct splat_update update;
+    struct splat_rates rates = splat_rates_of(groups, group_count, t, b2);
+    int64_t *bad = (int64_t *)d->scratch;
+    struct splat_rates *on_device = (struct splat_rates *)(bad + 1);
+    memset(&update, 0, sizeof update);
+    if (group_count > SPLAT_GROUPS) return fail(ERR_INTERNAL, "%d groups for Adam", group_count);
+    for (int k = 0; k < group_count; k++)
+        update.group[k] = groups[k];
+    update.groups = group_count;
+    update.born = born;
+    update.rates = on_device;
+    cuda_check(cudaMemsetAsync(bad, 0, sizeof *bad, d->stream));
+    TRY(device->upload(device, on_device, &rates, sizeof rates));
+    splat_adam_rows(&update, count, bad);
+    TRY(device->download(device, skipped, bad, sizeof *skipped));
+    return device->synchronize(device);
+}
+
+static int fake_quantize(struct device *device, const float *values, int64_t count, int bits,
+                         float *out)
+{
+    (void)device;
+    struct splat_quantizing q = {{values}, {out}, {count}, {bits}, 1};
+    splat_quantize(&q);
+    return OK;
+}
+
+static int64_t count_pairs(struct device *device, const struct splat_view *view,
+                           const struct splat_blend *blend)
+{
+    size_t bytes = (size_t)view->count * 2 * sizeof(float);
+    float *scale = (float *)malloc(bytes + 1);
+    int64_t pairs = 0;
+    if (!scale) return 0;
+    if (device->download(device, scale, view->scale, bytes) == OK &&
+        device->synchronize(device) == OK)
+        for (int64_t i = 0; i < view->count; i++)
+            pairs += (int64_t)gaussian_pixels(scale + 2 * i, view->sigma_scale,
+                                              (double)splat_cut(blend));
+    free(scale);
+    return pairs;
+}
+
+const struct splat_ops splat_cuda_ops = {
+    .workspace_bytes = workspace_bytes,
+    .staging_bytes = staging_bytes,
+    .step = step,
+    .evaluate = evaluate,
+    .render = render,
+    .adam = adam,
+    .train = splat_cuda_train,
+    .sample = splat_cuda_sample,
+    .fake_quantize = fake_quantize,
+    .count_pairs = count_pairs,
+};

@@ -1,0 +1,185 @@
+/* Gradients without atomics: a warp has a slice of a Gaussian's rows and gathers from its pixels in
+ * a fixed order; the slices are added in order. */
+#include "cuda/splat/cuda_splat_gradient.h"
+#include "math/ssim_window.h"
+
+enum {
+    BLOCK = 256,
+    PATCH_X = 8, /* pixels that a warp looks at: PATCH_X x PATCH_Y */
+    PATCH_Y = 32 / PATCH_X,
+    GROUP = 4, /* channels whose sums stay in registers */
+};
+
+/* Adds the band's pixels of rows [from, to] to sums: those of geometry (with channel == 0), then
+ * those of channels channel .. channel + N - 1. */
+template <typename T, int N>
+static __device__ void gather(const struct splat_scene &s, const struct splat_band &b,
+                              const struct gaussian_form &g, const float *feat, int channel,
+                              int from, int to, float *sums)
+{
+    int lane = (int)threadIdx.x % 32, dx0 = lane % PATCH_X, dy0 = lane / PATCH_X;
+    bool additive = s.blend.additive, limited = !additive && s.blend.topk > 0;
+    const int channels = N < GROUP ? N : s.channels;
+    const T *threshold = (const T *)s.threshold, *blended = (const T *)s.weight;
+    for (int y0 = from; y0 <= to; y0 += PATCH_Y) {
+        int row = y0 + dy0;
+        float dy = (float)row + 0.5f - g.my, half = gaussian_row_half(&g, s.cut_power, dy);
+        float centre = fmaf(g.slope, dy, g.mx);
+        float low = row <= to ? centre - half : 1e30f, high = row <= to ? centre + half : -1e30f;
+        for (int step = PATCH_X; step < 32; step *= 2) { /* over the patch's rows */
+            low = fminf(low, __shfl_xor_sync(0xffffffffu, low, step));
+            high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, step));
+        }
+        int first = low > 0 ? (low < (float)s.width ? (int)low : s.width) : 0;
+        int last = high < (float)s.width ? (high > 0 ? (int)high : -1) : s.width - 1;
+        const int64_t line = (int64_t)(row - b.first) * b.pitch - b.x0;
+        for (int x0 = first / PATCH_X * PATCH_X; x0 <= last; x0 += PATCH_X) {
+            int column = x0 + dx0;
+            if (row > to || column >= s.width) continue;
+            float dx = (float)column + 0.5f - g.mx;
+            float w = splat_alpha(dx, dy, g.A, g.B, g.C, s.cut_power);
+            if (!(w > 0)) continue;
+            if (limited && w < image_load(threshold + line + column)) continue;
+            const T *gradient = (const T *)s.gradient + (line + b.x0) * channels + column - b.x0;
+            if (channel == 0) {
+                float dot = additive ? 0.0f : -image_load(blended + line + column);
+                for (int c = 0; c < channels; c++)
+                    dot = fmaf(image_load(gradient + (int64_t)c * b.pitch), feat[c], dot);
+                float v = dot * w, vx = v * dx, vy = v * dy;
+                sums[0] += vx;
+                sums[1] += vy;
+                sums[2] = fmaf(vx, dx, sums[2]);
+                sums[3] = fmaf(vx, dy, sums[3]);
+                sums[4] = fmaf(vy, dy, sums[4]);
+            }
+            UNROLL
+            for (int k = 0; k < N; k++)
+                if (channel + k < channels)
+                    sums[GAUSSIAN_SUMS + k] =
+                        fmaf(image_load(gradient + (int64_t)(channel + k) * b.pitch), w,
+                             sums[GAUSSIAN_SUMS + k]);
+        }
+    }
+}
+
+/* Adds the band's pixels of rows [from, to] to the record; begins: sets it. N: channels at once;
+ * fewer than GROUP: all that there are. */
+template <typename T, int N>
+static __device__ void gather_rows(const struct splat_scene &s, const struct splat_band &b,
+                                   const struct gaussian_form &g, const float *feat, int from,
+                                   int to, bool begins, float *record)
+{
+    for (int channel = 0; channel < s.channels; channel += N) {
+        float sums[GAUSSIAN_SUMS + N];
+        UNROLL
+        for (int f = 0; f < GAUSSIAN_SUMS + N; f++)
+            sums[f] = 0;
+        gather<T, N>(s, b, g, feat, channel, from, to, sums);
+        UNROLL
+        for (int f = 0; f < GAUSSIAN_SUMS + N; f++) {
+            float sum = warp_sum(sums[f]);
+            bool geometry = f < GAUSSIAN_SUMS;
+            if (threadIdx.x % 32 != 0 || (geometry && channel > 0)) continue;
+            if (!geometry && channel + f - GAUSSIAN_SUMS >= s.channels) continue;
+            float *out = record + (geometry ? f : channel + f);
+            *out = begins ? sum : *out + sum;
+        }
+    }
+}
+
+/* Slice `part` of Gaussian i. One that is higher than a band is summed as bands would cut it. */
+template <typename T, int N>
+static __device__ void gather_slice(const struct splat_scene &s, const struct splat_band &b, int i,
+                                    int part)
+{
+    struct splat_slices k = s.slices[i];
+    struct gaussian_form g = form_load(s, i);
+    int slice = (k.first_row >> k.shift) + part;
+    int from = max(max(slice << k.shift, k.first_row), b.first);
+    int to = min(min(((slice + 1) << k.shift) - 1, k.last_row), b.last - 1);
+    /* A slice may lie in several bands: the first one to reach it begins its record. */
+    bool begins = max(slice << k.shift, k.first_row) >= b.first;
+    float *record = s.record + ((int64_t)i * s.parts + part) * (GAUSSIAN_SUMS + s.channels);
+    const float *feat = s.feat + (int64_t)i * s.channels;
+    for (int top = from, bottom; top <= to; top = bottom + 1) {
+        bottom = min(to, top | (BAND_ROWS - 1));
+        gather_rows<T, N>(s, b, g, feat, top, bottom, begins && top == from, record);
+    }
+}
+
+/* Warp i takes slice 0 of Gaussian i, and slice p of the Gaussian p strides before it: so the many
+ * slices of a large one fall to warps far apart, without a list. */
+template <typename T, int N>
+static __global__ void __launch_bounds__(BLOCK, 4)
+    gather_kernel(struct splat_scene s, struct splat_band b)
+{
+    int64_t warp = ((int64_t)blockIdx.x * BLOCK + threadIdx.x) / 32;
+    int lane = (int)threadIdx.x % 32;
+    if (warp >= s.count) return;
+    int64_t stride = s.count / MAX_PARTS + 1, mine = (warp - lane * stride) % s.count;
+    if (mine < 0) mine += s.count;
+    unsigned todo = __ballot_sync(0xffffffffu, lane < s.slices[mine].count);
+    while (todo) {
+        int part = __ffs((int)todo) - 1;
+        todo &= todo - 1;
+        gather_slice<T, N>(s, b, __shfl_sync(0xffffffffu, (int)mine, part), part);
+    }
+}
+
+template <typename T> static void launch(const struct splat_scene *s, const struct splat_band *b)
+{
+    unsigned blocks = cuda_blocks((size_t)s->count * 32, BLOCK);
+    cudaStream_t stream = cuda_stream();
+    switch (s->channels) {
+    case 1: LAUNCH((gather_kernel<T, 1>), blocks, BLOCK, 0, stream, *s, *b); break;
+    case 3: LAUNCH((gather_kernel<T, 3>), blocks, BLOCK, 0, stream, *s, *b); break;
+    default: LAUNCH((gather_kernel<T, GROUP>), blocks, BLOCK, 0, stream, *s, *b); break;
+    }
+}
+
+void splat_gradient_band(const struct splat_scene *s, const struct splat_band *b)
+{
+    if (s->count == 0) return;
+    if (s->half)
+        launch<uint16_t>(s, b);
+    else
+        launch<float>(s, b);
+}
+
+/* ---- sums of the picture ---- */
+
+static __global__ void sums_kernel(struct splat_scene s, int64_t ssim_blocks, bool ssim,
+                                   struct splat_loss loss, bool check)
+{
+    __shared__ double partial[BLOCK / 32];
+    double sums[5] = {0, 0, 0, 0, 0};
+    if (check && s.status->stopped) return;
+    for (int64_t k = threadIdx.x; k < (int64_t)s.tiles_x * s.tiles_y; k += BLOCK)
+        for (int f = 0; f < 3; f++)
+            sums[f] += s.tile_sums[3 * k + f];
+    for (int64_t k = threadIdx.x; ssim && k < ssim_blocks; k += BLOCK)
+        for (int f = 0; f < 2; f++)
+            sums[3 + f] += s.ssim_sums[2 * k + f];
+    for (int f = 0; f < 5; f++)
+        sums[f] = block_sum(sums[f], partial);
+    if (threadIdx.x > 0) return;
+    bool small = s.width < SSIM_TAPS || s.height < SSIM_TAPS;
+    double n = (double)s.width * s.height * s.channels, inner = n;
+    if (!small) inner = (double)(s.width - SSIM_TAPS + 1) * (s.height - SSIM_TAPS + 1) * s.channels;
+    struct splat_sums *out = &s.status->sums;
+    out->l1 = sums[0] / n;
+    out->l2 = sums[1] / n;
+    out->mse = sums[2] / n;
+    out->ssim = sums[3] / n;
+    out->ssim_inner = sums[4] / inner;
+    s.status->skipped = 0;
+    s.status->stopped = check && !isfinite(splat_loss_of(&loss, out));
+}
+
+void splat_gradient_sums(const struct splat_scene *s, bool ssim, const struct splat_loss *loss)
+{
+    struct splat_loss none = {0, 0, 0};
+    int64_t blocks = (int64_t)splat_ssim_blocks(s->width, s->height, s->channels);
+    LAUNCH(sums_kernel, 1, BLOCK, 0, cuda_stream(), *s, blocks, ssim, loss ? *loss : none,
+           loss != NULL);
+}

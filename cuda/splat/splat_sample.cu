@@ -1,0 +1,249 @@
+/* Drawing pixels by weight. Mirrors cpu/splat/splat_sample.c: a thread runs through a row, pixel by
+ * pixel, so that the sums are those of the CPU. Rare enough (at the start, and at each growth) for
+ * that. */
+#include "cuda/splat/splat_cuda.h"
+#include "cuda/splat/splat_feed.h"
+
+extern "C" {
+#include "base/arena.h"
+#include "device/splat_draws.h"
+}
+
+enum { BLOCK = 64 };
+
+struct sampler {
+    struct splat_scene scene;
+    struct splat_target target;
+    struct device *device;
+    enum splat_sampling weight;
+    bool residual, rendered;
+    /* device memory, in the place of the gradient records */
+    double *row_mass, *row_start;
+    struct splat_draw *draws;
+    int64_t *row_draw;
+    int64_t *pixel, *taken, taken_count;
+    float *xy, *color; /* the caller's */
+};
+
+static size_t layout(struct sampler *s, void *memory, int height, int64_t capacity)
+{
+    size_t n = (size_t)capacity, rows = (size_t)height;
+    struct carver carver = {memory, 0};
+    s->row_mass = (double *)carve(&carver, rows * sizeof(double));
+    s->row_start = (double *)carve(&carver, (rows + 1) * sizeof(double));
+    s->row_draw = (int64_t *)carve(&carver, (rows + 1) * sizeof(int64_t));
+    s->draws = (struct splat_draw *)carve(&carver, n * sizeof(struct splat_draw));
+    s->pixel = (int64_t *)carve(&carver, n * sizeof(int64_t));
+    s->taken = (int64_t *)carve(&carver, n * sizeof(int64_t));
+    return carver.used;
+}
+
+size_t splat_cuda_sample_bytes(int height, int64_t capacity)
+{
+    struct sampler s;
+    return layout(&s, NULL, height, capacity);
+}
+
+/* Where the rendered samples of a row lie; NULL: nothing is rendered. */
+template <typename T>
+static __device__ __forceinline__ const T *rendered_row(const struct sampler &s,
+                                                        const struct splat_band &b, int y)
+{
+    if (!s.rendered) return NULL;
+    return (const T *)s.scene.color + (int64_t)(y - b.y0) * s.target.channels * b.pitch;
+}
+
+template <typename T>
+static __device__ double weight_at(const struct sampler &s, const struct splat_band &b,
+                                   const T *color, int y, int x)
+{
+    double sum = 0;
+    for (int c = 0; c < s.target.channels; c++) {
+        float p[3][3];
+        for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 3; j++)
+                p[i][j] = splat_target_near(&s.target, y + i - 1, x + j - 1, c);
+        sum += s.weight == SPLAT_SAMPLE_GRADIENT
+                   ? splat_sobel_square(&p[0][1], &p[1][1], &p[2][1])
+                   : splat_blurred_error(&p[0][1], &p[1][1], &p[2][1],
+                                         image_load(color + (int64_t)c * b.pitch + x));
+    }
+    return splat_draw_weight(s.weight, sum, s.target.channels);
+}
+
+/* Pixel (y, x) goes to draw `index`; color NULL: nothing was rendered here. */
+template <typename T>
+static __device__ void take(const struct sampler &s, const struct splat_band &b, int64_t index,
+                            int y, int x, const T *color)
+{
+    int channels = s.target.channels;
+    s.xy[2 * index] = ((float)x + 0.5f) / (float)s.target.width;
+    s.xy[2 * index + 1] = ((float)y + 0.5f) / (float)s.target.height;
+    for (int c = 0; c < channels; c++) {
+        float wanted = splat_target_sample(&s.target, y, x, c);
+        if (s.residual) wanted = color ? wanted - image_load(color + (int64_t)c * b.pitch + x) : 0;
+        s.color[index * channels + c] = wanted;
+    }
+    s.pixel[index] = (int64_t)y * s.target.width + x;
+}
+
+template <typename T> static __global__ void sum_kernel(struct sampler s, struct splat_band b)
+{
+    int y = b.first + (int)(blockIdx.x * BLOCK + threadIdx.x);
+    if (y >= b.last) return;
+    const T *color = rendered_row<T>(s, b, y);
+    double mass = 0;
+    for (int x = 0; x < s.target.width; x++)
+        mass += weight_at(s, b, color, y, x);
+    s.row_mass[y] = mass;
+}
+
+template <typename T> static __global__ void place_kernel(struct sampler s, struct splat_band b)
+{
+    int y = b.first + (int)(blockIdx.x * BLOCK + threadIdx.x);
+    if (y >= b.last) return;
+    const T *color = rendered_row<T>(s, b, y);
+    int64_t k = s.row_draw[y], end = s.row_draw[y + 1];
+    double mass = 0;
+    for (int x = 0; x < s.target.width && k < end; x++) {
+        mass += weight_at(s, b, color, y, x);
+        int64_t pixel = (int64_t)y * s.target.width + x;
+        bool first = true;
+        for (; k < end && s.draws[k].mass - s.row_start[y] < mass; k++) {
+            if (first && !splat_pixel_taken(s.taken, s.taken_count, pixel))
+                take(s, b, s.draws[k].index, y, x, color);
+            first = false; /* more draws on one pixel are drawn again */
+        }
+    }
+}
+
+static __global__ void rest_kernel(struct sampler s, struct splat_band b, int64_t n)
+{
+    int64_t k = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
+    if (k >= n) return;
+    int64_t pixel = (int64_t)s.draws[k].mass;
+    int row = (int)(pixel / s.target.width), column = (int)(pixel % s.target.width);
+    if (row >= b.first && row < b.last)
+        take(s, b, s.draws[k].index, row, column, (const float *)NULL);
+}
+
+static void sum_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
+{
+    unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
+    (void)n;
+    if (s->scene.half)
+        LAUNCH(sum_kernel<uint16_t>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+    else
+        LAUNCH(sum_kernel<float>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+}
+
+static void place_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
+{
+    unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
+    (void)n;
+    if (s->scene.half)
+        LAUNCH(place_kernel<uint16_t>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+    else
+        LAUNCH(place_kernel<float>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+}
+
+static void rest_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
+{
+    LAUNCH(rest_kernel, cuda_blocks((size_t)n, BLOCK), BLOCK, 0, cuda_stream(), *s, *b, n);
+}
+
+/* Runs one of these over all bands, with the target's rows, rendering them first where asked. */
+static int visit_rows(const struct sampler *s, bool render,
+                      void (*visit)(const struct sampler *, const struct splat_band *, int64_t),
+                      int64_t n)
+{
+    struct splat_band b;
+    struct splat_feed feed;
+    TRY(splat_feed_open(&feed, &s->scene, &s->target));
+    for (int first = 0; splat_scene_band(&s->scene, first, false, &b); first = b.last) {
+        struct sampler here = *s;
+        if (render) splat_tile_render(&s->scene, &b, false);
+        TRY(splat_feed_take(&feed, &here.target));
+        visit(&here, &b, n);
+        TRY(splat_feed_done(&feed));
+    }
+    return OK;
+}
+
+static int sum(void *argument, struct splat_draws *d)
+{
+    struct sampler *s = (struct sampler *)argument;
+    TRY(s->device->upload(s->device, s->pixel, d->pixel, (size_t)d->count * sizeof *d->pixel));
+    TRY(visit_rows(s, s->rendered, sum_rows, 0));
+    TRY(s->device->download(s->device, d->row_mass, s->row_mass,
+                            (size_t)d->height * sizeof(double)));
+    return s->device->synchronize(s->device);
+}
+
+static int place(void *argument, struct splat_draws *d, int64_t n)
+{
+    struct sampler *s = (struct sampler *)argument;
+    struct device *device = s->device;
+    size_t rows = (size_t)d->height + 1;
+    TRY(device->upload(device, s->row_start, d->row_start, rows * sizeof(double)));
+    TRY(device->upload(device, s->row_draw, d->row_draw, rows * sizeof(int64_t)));
+    TRY(device->upload(device, s->draws, d->draws, (size_t)n * sizeof(struct splat_draw)));
+    s->taken_count = d->taken_count;
+    if (d->taken_count > 0)
+        TRY(device->upload(device, s->taken, d->taken, (size_t)d->taken_count * sizeof *d->taken));
+    TRY(visit_rows(s, s->rendered, place_rows, n));
+    TRY(device->download(device, d->pixel, s->pixel, (size_t)d->count * sizeof *d->pixel));
+    return device->synchronize(device);
+}
+
+static int rest(void *argument, struct splat_draws *d, int64_t n)
+{
+    struct sampler *s = (struct sampler *)argument;
+    TRY(s->device->upload(s->device, s->draws, d->draws, (size_t)n * sizeof(struct splat_draw)));
+    TRY(visit_rows(s, false, rest_rows, n));
+    return s->device->synchronize(s->device);
+}
+
+int splat_cuda_sample(struct device *device, const struct splat_workspace *workspace,
+                      enum splat_sampling weight, bool residual, const struct splat_view *view,
+                      const struct splat_blend *blend, const struct splat_target *target,
+                      uint64_t seed, uint32_t stream, uint64_t step, int64_t count, float *xy,
+                      float *color)
+{
+    struct sampler s;
+    struct splat_view none;
+    memset(&s, 0, sizeof s);
+    memset(&none, 0, sizeof none);
+    none.channels = target->channels;
+    if (count > workspace->capacity)
+        return fail(ERR_INTERNAL, "%lld pixels to draw, the workspace is for %lld",
+                    (long long)count, (long long)workspace->capacity);
+    TRY(splat_scene_open(&s.scene, workspace, view ? view : &none, blend, target->width,
+                         target->height));
+    layout(&s, s.scene.record, target->height, workspace->capacity);
+    s.target = *target;
+    s.device = device;
+    s.weight = weight;
+    s.residual = residual;
+    s.rendered = view != NULL;
+    s.xy = xy;
+    s.color = color;
+    if (view) splat_scene_project(&s.scene, view);
+    struct splat_draws draws;
+    memset(&draws, 0, sizeof draws);
+    draws.width = target->width;
+    draws.height = target->height;
+    draws.count = count;
+    draws.seed = seed;
+    draws.stream = stream;
+    draws.step = step;
+    struct splat_drawing drawing = {&s, sum, place, rest};
+    void *memory = malloc(splat_draws_layout(&draws, NULL));
+    if (!memory) return fail(ERR_SYSTEM, "out of memory for drawing %lld pixels", (long long)count);
+    splat_draws_layout(&draws, memory);
+    int code = splat_draws_run(&draws, &drawing);
+    if (code != OK)
+        (void)cudaStreamSynchronize(cuda_stream()); /* copies of it may be on their way */
+    free(memory);
+    return code;
+}

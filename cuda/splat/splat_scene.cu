@@ -1,0 +1,232 @@
+/* Where Gaussians lie: their forms, and lists of them by region. */
+#include "cuda/splat/splat_belt.h"
+#include "cuda/splat/splat_feed.h"
+
+extern "C" {
+#include "base/arena.h"
+}
+
+enum { BLOCK = 256, SCAN_BLOCK = 1024, LIST_SHARE = 8 };
+
+/* Partial gradients may take this much at most. */
+static const size_t max_record_bytes = (size_t)64 << 20;
+
+static int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+/* A Gaussian's gradient is summed in this many pieces at most, so that a large one is not one
+ * warp's work. Depends on the capacity alone. */
+static int part_count(int64_t capacity, size_t record)
+{
+    int parts = MAX_PARTS;
+    while (parts > 1 && (size_t)capacity * (size_t)parts * record > max_record_bytes)
+        parts /= 2;
+    return parts;
+}
+
+static void layout_images(struct splat_scene *s, struct carver *carver, bool half)
+{
+    size_t sample = half ? sizeof(uint16_t) : sizeof(float), pitch = (size_t)s->tiles_x * TILE;
+    size_t row = (size_t)s->channels * pitch, rows = (size_t)s->tiles_y * TILE;
+    bool whole = s->band_rows >= s->height;
+    size_t band = whole ? rows : (size_t)s->band_rows;
+    s->color_bytes = (whole ? rows : band + 2 * TILE) * row * sample;
+    /* rendering for the host takes float samples, at least one row of tiles */
+    if (s->color_bytes < TILE * row * sizeof(float)) s->color_bytes = TILE * row * sizeof(float);
+    s->color = carve(carver, s->color_bytes);
+    s->gradient = carve(carver, band * row * sample);
+    s->threshold = carve(carver, band * pitch * sample);
+    s->weight = carve(carver, band * pitch * sample);
+}
+
+size_t splat_scene_layout(struct splat_scene *s, void *memory, int width, int height, int channels,
+                          int64_t capacity, const struct splat_storage *storage)
+{
+    size_t n = (size_t)capacity;
+    memset(s, 0, sizeof *s);
+    s->width = width;
+    s->height = height;
+    s->channels = channels;
+    s->half = storage->half;
+    s->tiles_x = divide_up(width, TILE);
+    s->tiles_y = divide_up(height, TILE);
+    s->regions_x = divide_up(width, REGION);
+    s->regions_y = divide_up(height, REGION);
+    s->band_rows = storage->bands && height > BAND_ROWS ? BAND_ROWS : s->tiles_y * TILE;
+    size_t record = (size_t)(GAUSSIAN_SUMS + channels) * sizeof(float);
+    size_t regions = (size_t)s->regions_x * (size_t)s->regions_y;
+    s->parts = part_count(capacity, record);
+    size_t room = n * LIST_SHARE + regions;
+    s->list_room = room < INT32_MAX ? (int)room : INT32_MAX;
+
+    struct carver carver = {memory, 0};
+    s->form = (struct gaussian_form *)carve(&carver, n * sizeof *s->form);
+    s->reach = (struct splat_reach *)carve(&carver, n * sizeof *s->reach);
+    s->slices = (struct splat_slices *)carve(&carver, n * sizeof *s->slices);
+    s->region_count = (int *)carve(&carver, regions * sizeof(int));
+    s->region_start = (int *)carve(&carver, regions * sizeof(int));
+    s->list = (int *)carve(&carver, (size_t)s->list_room * sizeof(int));
+    s->tile_sums =
+        (double *)carve(&carver, (size_t)s->tiles_x * (size_t)s->tiles_y * 3 * sizeof(double));
+    s->ssim_sums =
+        (double *)carve(&carver, splat_ssim_blocks(width, height, channels) * 2 * sizeof(double));
+    s->record_bytes = n * (size_t)s->parts * record;
+    size_t sample = splat_cuda_sample_bytes(height, capacity);
+    if (s->record_bytes < sample) s->record_bytes = sample;
+    s->record = (float *)carve(&carver, s->record_bytes);
+    layout_images(s, &carver, storage->half);
+    if (storage->streamed_bits) s->feed_bytes = splat_feed_bytes(s, storage->streamed_bits);
+    s->feed = (char *)carve(&carver, 2 * s->feed_bytes);
+    if (storage->offload) s->belt_bytes = splat_belt_bytes(channels, capacity);
+    s->belt = carve(&carver, s->belt_bytes);
+    return carver.used;
+}
+
+int splat_scene_open(struct splat_scene *s, const struct splat_workspace *workspace,
+                     const struct splat_view *view, const struct splat_blend *blend, int width,
+                     int height)
+{
+    size_t bytes = splat_scene_layout(s, workspace->memory, width, height, view->channels,
+                                      workspace->capacity, &workspace->storage);
+    if (bytes > workspace->bytes || view->count > workspace->capacity)
+        return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed", workspace->bytes,
+                    bytes);
+    s->cut_power = gaussian_cut_power(splat_cut(blend));
+    s->count = (int)view->count;
+    s->feat = view->feat;
+    s->staging = workspace->staging;
+    s->blend = *blend;
+    return OK;
+}
+
+bool splat_scene_band(const struct splat_scene *s, int first, bool ssim, struct splat_band *band)
+{
+    if (first >= s->height) return false;
+    int last = first + s->band_rows < s->height ? first + s->band_rows : s->height;
+    int y0 = ssim && first > 0 ? first - TILE : first;
+    int end = divide_up(last, TILE) * TILE + (ssim && last < s->height ? TILE : 0);
+    *band = {first, last, y0, end - y0, 0, s->tiles_x * TILE};
+    return true;
+}
+
+/* ---- projection ---- */
+
+static __device__ struct splat_reach reach_of(const struct splat_scene &s, float left, float right,
+                                              float top, float bottom)
+{
+    struct splat_reach r;
+    r.x0 = (short)(left > 0 ? (int)left / REGION : 0);
+    r.y0 = (short)(top > 0 ? (int)top / REGION : 0);
+    r.x1 = (short)(right < (float)s.width ? (int)right / REGION : s.regions_x - 1);
+    r.y1 = (short)(bottom < (float)s.height ? (int)bottom / REGION : s.regions_y - 1);
+    return r;
+}
+
+static __device__ struct splat_slices slices_of(const struct splat_scene &s, float top,
+                                                float bottom)
+{
+    struct splat_slices k;
+    k.first_row = top > 0 ? (int)top : 0;
+    k.last_row = bottom < (float)s.height ? (int)bottom : s.height - 1;
+    k.shift = FIRST_SLICE;
+    while ((k.last_row >> k.shift) - (k.first_row >> k.shift) >= s.parts)
+        k.shift++;
+    k.count = (k.last_row >> k.shift) - (k.first_row >> k.shift) + 1;
+    return k;
+}
+
+static __global__ void project_kernel(struct splat_scene s, struct splat_view v, double fx,
+                                      double fy)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= s.count) return;
+    struct gaussian_form g = gaussian_form_of(v.xy + 2 * i, v.scale + 2 * i, v.rot[i],
+                                              v.sigma_scale, s.width, s.height, fx, fy);
+    struct splat_reach reach = {1, 1, 0, 0};
+    struct splat_slices slices = {0, -1, FIRST_SLICE, 0};
+    float top, bottom;
+    if (gaussian_rows(&g, s.cut_power, s.height, &top, &bottom)) {
+        /* as far to the sides: the form's other diagonal entry takes the place of the first */
+        float half = sqrtf(s.cut_power * g.C / (g.A * g.row_power)) * 1.0001f + 0.001f;
+        float left = g.mx - half, right = g.mx + half;
+        if (right >= 0 && left < (float)s.width) { /* not for a NaN */
+            reach = reach_of(s, left, right, top, bottom);
+            slices = slices_of(s, top, bottom);
+        }
+    }
+    s.form[i] = g;
+    s.reach[i] = reach;
+    s.slices[i] = slices;
+}
+
+/* ---- lists by region ---- */
+
+static __device__ __forceinline__ bool touches(struct splat_reach r, int x, int y)
+{
+    return r.x0 <= x && x <= r.x1 && r.y0 <= y && y <= r.y1;
+}
+
+static __global__ void count_kernel(struct splat_scene s)
+{
+    __shared__ double partial[BLOCK / 32];
+    int x = (int)blockIdx.x % s.regions_x, y = (int)blockIdx.x / s.regions_x, count = 0;
+    for (int i = (int)threadIdx.x; i < s.count; i += BLOCK)
+        count += touches(s.reach[i], x, y);
+    double sum = block_sum((double)count, partial);
+    if (threadIdx.x == 0) s.region_count[blockIdx.x] = (int)sum;
+}
+
+/* Where each region's list starts. One that finds no room in the memory that was planned gets none:
+ * its tiles then choose from all Gaussians, which costs time and changes no bit. */
+static __global__ void __launch_bounds__(SCAN_BLOCK) start_kernel(struct splat_scene s, int regions)
+{
+    __shared__ int64_t sums[SCAN_BLOCK];
+    int64_t before = 0;
+    for (int first = 0; first < regions; first += SCAN_BLOCK) {
+        int r = first + (int)threadIdx.x, count = r < regions ? s.region_count[r] : 0;
+        sums[threadIdx.x] = count;
+        __syncthreads();
+        for (unsigned step = 1; step < SCAN_BLOCK; step *= 2) {
+            int64_t add = threadIdx.x >= step ? sums[threadIdx.x - step] : 0;
+            __syncthreads();
+            sums[threadIdx.x] += add;
+            __syncthreads();
+        }
+        int64_t end = before + sums[threadIdx.x];
+        if (r < regions && end <= s.list_room) s.region_start[r] = (int)(end - count);
+        if (r < regions && end > s.list_room) s.region_count[r] = -1;
+        before += sums[SCAN_BLOCK - 1];
+        __syncthreads();
+    }
+}
+
+static __global__ void list_kernel(struct splat_scene s)
+{
+    __shared__ int counts[BLOCK / 32];
+    if (s.region_count[blockIdx.x] <= 0) return;
+    int x = (int)blockIdx.x % s.regions_x, y = (int)blockIdx.x / s.regions_x;
+    int *list = s.list + s.region_start[blockIdx.x];
+    for (int first = 0; first < s.count; first += BLOCK) {
+        int i = first + (int)threadIdx.x, total;
+        bool keep = i < s.count && touches(s.reach[i], x, y);
+        int place = block_place(keep, counts, &total);
+        if (keep) list[place] = i;
+        list += total;
+        __syncthreads();
+    }
+}
+
+void splat_scene_project(const struct splat_scene *s, const struct splat_view *view)
+{
+    unsigned regions = (unsigned)s->regions_x * (unsigned)s->regions_y;
+    double fx = (double)s->width / view->width, fy = (double)s->height / view->height;
+    cudaStream_t stream = cuda_stream();
+    if (s->count > 0)
+        LAUNCH(project_kernel, cuda_blocks((size_t)s->count, BLOCK), BLOCK, 0, stream, *s, *view,
+               fx, fy);
+    LAUNCH(count_kernel, regions, BLOCK, 0, stream, *s);
+    LAUNCH(start_kernel, 1, SCAN_BLOCK, 0, stream, *s, (int)regions);
+    LAUNCH(list_kernel, regions, BLOCK, 0, stream, *s);
+}

@@ -1,0 +1,205 @@
+/* A step of training without a wait: its kernels are captured as a CUDA graph once and launched
+ * again for as long as nothing but the rates changes. */
+#include "cuda/splat/splat_cuda.h"
+
+extern "C" {
+#include "base/log.h"
+}
+
+/* What a graph was made for; padding is zero, so that memcmp compares. */
+struct graph_key {
+    struct splat_workspace workspace;
+    struct splat_training training; /* without what splat_rates holds */
+};
+
+/* Of the open device: there is one. */
+static struct {
+    struct graph_key key;
+    struct device_graph *graph;
+    struct splat_rates *rates;          /* device memory */
+    struct splat_status *status;        /* pinned */
+    struct splat_status *device_status; /* in the workspace of the key */
+    bool ahead;                         /* steps were launched that nobody has waited for */
+    bool warm;                          /* a step of this key was done without a graph */
+    bool no_graph;                      /* making one failed */
+} trainer;
+
+static void drop_graph(void)
+{
+    if (trainer.graph) cuda_current()->base.graph_free(&cuda_current()->base, trainer.graph);
+    trainer.graph = NULL;
+}
+
+void splat_train_close(void)
+{
+    drop_graph();
+    if (trainer.rates) cudaFree(trainer.rates);
+    if (trainer.status) cudaFreeHost(trainer.status);
+    memset(&trainer, 0, sizeof trainer);
+}
+
+/* Field by field: the padding of a struct that is assigned is not defined. */
+static struct graph_key key_of(const struct splat_workspace *w, const struct splat_training *t)
+{
+    struct graph_key k;
+    memset(&k, 0, sizeof k);
+    k.workspace.memory = w->memory;
+    k.workspace.bytes = w->bytes;
+    k.workspace.capacity = w->capacity;
+    k.workspace.storage.half = w->storage.half;
+    k.workspace.storage.bands = w->storage.bands;
+    k.workspace.storage.offload = w->storage.offload;
+    struct splat_training *to = &k.training;
+    to->view.xy = t->view.xy;
+    to->view.scale = t->view.scale;
+    to->view.rot = t->view.rot;
+    to->view.feat = t->view.feat;
+    to->view.count = t->view.count;
+    to->view.channels = t->view.channels;
+    to->view.sigma_scale = t->view.sigma_scale;
+    to->view.width = t->view.width;
+    to->view.height = t->view.height;
+    to->blend.topk = t->blend.topk;
+    to->blend.additive = t->blend.additive;
+    to->target.width = t->target.width;
+    to->target.height = t->target.height;
+    to->target.channels = t->target.channels;
+    to->target.sample_bits = t->target.sample_bits;
+    to->target.data = t->target.data;
+    to->loss.l1 = t->loss.l1;
+    to->loss.l2 = t->loss.l2;
+    to->loss.ssim = t->loss.ssim;
+    to->gradients = t->gradients;
+    to->born = t->born;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        to->groups[g].parameter = t->groups[g].parameter;
+        to->groups[g].first = t->groups[g].first;
+        to->groups[g].second = t->groups[g].second;
+        to->groups[g].gradient = t->groups[g].gradient;
+        to->groups[g].columns = t->groups[g].columns;
+        to->quantized[g] = t->quantized[g];
+        to->bits[g] = t->bits[g];
+    }
+    return k;
+}
+
+static int prepare_memory(void)
+{
+    if (!trainer.rates) cuda_check(cudaMalloc((void **)&trainer.rates, sizeof *trainer.rates));
+    if (!trainer.status) {
+        cuda_check(
+            cudaHostAlloc((void **)&trainer.status, sizeof *trainer.status, cudaHostAllocDefault));
+        memset(trainer.status, 0, sizeof *trainer.status);
+    }
+    return OK;
+}
+
+/* Queues the kernels of one step. */
+static int queue_step(const struct splat_scene *scene, const struct splat_training *t)
+{
+    struct splat_quantizing q;
+    struct splat_update update;
+    memset(&q, 0, sizeof q);
+    memset(&update, 0, sizeof update);
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        update.group[g] = t->groups[g];
+        if (t->bits[g] <= 0) continue;
+        q.values[q.lists] = t->groups[g].parameter;
+        q.out[q.lists] = t->quantized[g];
+        q.count[q.lists] = t->view.count * t->groups[g].columns;
+        q.bits[q.lists++] = t->bits[g];
+    }
+    update.groups = SPLAT_GROUPS;
+    update.born = t->born;
+    update.rates = trainer.rates;
+    splat_quantize(&q);
+    struct splat_comparison comparison = {&t->view, &t->target, &t->loss, &t->gradients,
+                                          &update,  0,          true};
+    return splat_cuda_compare(scene, &comparison);
+}
+
+static __global__ void rates_kernel(struct splat_rates *to, struct splat_rates from)
+{
+    *to = from;
+}
+
+/* Waits for the steps that were launched, and takes what the last one left. */
+static int catch_up(struct device *device, const struct splat_scene *scene)
+{
+    TRY(device->download(device, trainer.status, scene->status, sizeof *trainer.status));
+    TRY(device->synchronize(device));
+    trainer.ahead = false;
+    return OK;
+}
+
+/* The steps from here on are of another key; a stop that nobody has seen yet stays to be seen. */
+static int renew(struct device *device, const struct splat_scene *scene,
+                 const struct graph_key *key)
+{
+    if (trainer.ahead) {
+        TRY(catch_up(device, scene));
+        if (trainer.status->stopped) return OK;
+    }
+    drop_graph();
+    trainer.warm = false;
+    memcpy(&trainer.key, key, sizeof *key);
+    return OK;
+}
+
+/* Behind graph_begin. */
+static int capture(struct device *device, const struct splat_scene *scene,
+                   const struct splat_training *training)
+{
+    int queued = queue_step(scene, training), code = device->graph_end(device, &trainer.graph);
+    if (queued < 0) drop_graph();
+    return code < 0 ? code : queued;
+}
+
+/* The first step of a key is done without a graph: what is loaded when a kernel is used for the
+ * first time cannot be captured. All are where there can be none: that costs time alone. */
+static int run(struct device *device, const struct splat_scene *scene,
+               const struct splat_training *training, bool graphed)
+{
+    if (graphed && trainer.warm && !trainer.graph && !trainer.no_graph) {
+        TRY(device->graph_begin(device)); /* an error is of what was asked for before */
+        trainer.no_graph = capture(device, scene, training) < 0;
+        if (trainer.no_graph) log_warning("steps go on without a graph: %s", error_message());
+    }
+    trainer.warm = graphed;
+    return graphed && trainer.graph ? device->graph_launch(device, trainer.graph)
+                                    : queue_step(scene, training);
+}
+
+int splat_cuda_train(struct device *device, const struct splat_workspace *workspace,
+                     const struct splat_training *training, bool wait, struct splat_sums *sums,
+                     int64_t *skipped)
+{
+    struct splat_scene scene;
+    const struct splat_view *view = &training->view;
+    if (training->target.width != view->width || training->target.height != view->height)
+        return fail(ERR_INTERNAL, "gradients need the target at the model's size");
+    TRY(splat_scene_open(&scene, workspace, view, &training->blend, view->width, view->height));
+    TRY(prepare_memory());
+    TRY(splat_cuda_statuses(&scene.status));
+    scene.status++; /* that of training */
+    struct graph_key key = key_of(workspace, training);
+    bool graphed = !training->target.beside; /* else the host copies within the step */
+    if (graphed && memcmp(&key, &trainer.key, sizeof key) != 0) TRY(renew(device, &scene, &key));
+    bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */
+    if (!stopped) {
+        struct splat_rates rates =
+            splat_rates_of(training->groups, SPLAT_GROUPS, training->t, training->b2);
+        LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
+        TRY(run(device, &scene, training, graphed));
+        trainer.ahead = true;
+        if (wait) TRY(catch_up(device, &scene));
+    }
+    *sums = trainer.status->sums;
+    *skipped = trainer.status->skipped;
+    if (trainer.status->stopped && (wait || stopped)) { /* it has been shown: begin anew */
+        trainer.status->stopped = 0;
+        cuda_check(cudaMemsetAsync(&scene.status->stopped, 0, sizeof scene.status->stopped,
+                                   cuda_stream()));
+    }
+    return OK;
+}

@@ -1,0 +1,30 @@
+/* Bytes that need not fit into memory: written once from the beginning to the end into a file
+ * without a name, then read through a mapping, whose pages the system keeps or drops as it needs.
+ * The file is gone with the process, however that ends. */
+#ifndef IMGTRAIN_BASE_SPILL_H
+#define IMGTRAIN_BASE_SPILL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct scratch {
+    const void *data; /* after scratch_end */
+    size_t bytes;
+    size_t used; /* written */
+    int fd;      /* -1: no file, but memory */
+    void *memory;
+};
+
+/* Reserves `bytes` in a file below `dir`, or in memory where that is NULL or cannot hold files (the
+ * log says so). ERR_IO when the disk is too full, ERR_SYSTEM. */
+int scratch_open(struct scratch *scratch, const char *dir, size_t bytes);
+/* Appends; never more than was reserved. ERR_IO. */
+int scratch_write(struct scratch *scratch, const void *data, size_t bytes);
+/* All bytes are there: they can be read from now on. ERR_SYSTEM. */
+int scratch_end(struct scratch *scratch);
+void scratch_free(struct scratch *scratch); /* accepts a zeroed one */
+
+/* Whether the bytes are in a file (else in memory). */
+bool scratch_is_file(const struct scratch *scratch);
+
+#endif

@@ -1,0 +1,50 @@
+/* What the workloads of `imgtrain bench` share. */
+#ifndef IMGTRAIN_CMD_CMD_BENCH_H
+#define IMGTRAIN_CMD_CMD_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct device;
+
+struct bench {
+    const char *task, *device;
+    int64_t size; /* pixels; 0 = the workload's own */
+    int64_t steps, threads;
+    bool json;
+    /* splat */
+    int64_t gaussians;
+    double sigma;
+    /* gan */
+    int64_t batch, micro;
+    const char *scheme;
+    bool amp;
+
+    int reported; /* objects printed so far */
+};
+
+enum { BENCH_MAX_STEPS = 1000 };
+
+/* Milliseconds a step. */
+struct bench_times {
+    double median, best;
+    double cpu; /* of all threads, the mean */
+};
+
+/* How many steps are timed as one: a device that works ahead is waited for as seldom as in a
+ * training. */
+int bench_at_once(const struct device *device);
+
+/* Runs `step`, which does `at_once` steps and waits for the last one, twice to warm up (step -2,
+ * -1), then `bench->steps` times. */
+typedef int bench_step(void *context, int step);
+int bench_measure(const struct bench *bench, bench_step *step, void *context, int at_once,
+                  struct bench_times *times);
+
+/* Begins the next object of the JSON array: its name and times; the caller adds members and '}'. */
+void bench_json_begin(struct bench *bench, const char *name, const struct bench_times *times);
+
+int bench_splat(struct bench *bench);
+int bench_gan(struct bench *bench);
+
+#endif

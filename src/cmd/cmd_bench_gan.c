@@ -1,0 +1,178 @@
+/* The GAN workloads of `imgtrain bench`: whole steps of both networks, and the memory they take. */
+#include "base/error.h"
+#include "base/format.h"
+#include "base/random.h"
+#include "cmd/cmd_bench.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "gan/core.h"
+#include "gan/gan_schedule.h"
+#include "math/augment.h"
+#include "memory/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct gan_bench {
+    struct device *device;
+    struct plan *plan;
+    struct gan_core core;
+    uint8_t *picture;       /* shown as every real */
+    struct gan_report d, g; /* of the last step */
+    int step;
+};
+
+/* Bytes of a line of /proc/self/status: "VmRSS:" now, "VmHWM:" at most; -1 if unknown. */
+static int64_t process_bytes(const char *key)
+{
+    char line[128];
+    int64_t kib = -1;
+    FILE *file = fopen("/proc/self/status", "re");
+    if (!file) return -1;
+    while (kib < 0 && fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0) kib = atoll(line + strlen(key));
+    fclose(file);
+    return kib < 0 ? -1 : kib * 1024;
+}
+
+/* So that "VmHWM:" counts from now on; where the kernel cannot, earlier workloads show in it. */
+static void forget_peak(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "we");
+    if (!file) return;
+    fputs("5", file);
+    fclose(file);
+}
+
+/* A batch as in the middle of a training: every augmentation is on. */
+static int fill(void *context, enum gan_which which, struct gan_inputs *in)
+{
+    struct gan_bench *b = context;
+    const struct gan_core *core = &b->core;
+    const struct nn_augment draws = {.brightness = 0.1f,
+                                     .saturation = 1.2f,
+                                     .contrast = 0.9f,
+                                     .dy = 1,
+                                     .dx = -1,
+                                     .y1 = core->h / 2,
+                                     .x1 = core->w / 2};
+    uint64_t words = (uint64_t)(in->z_count + 3) / 4;
+    size_t one = (size_t)(core->h * core->w * core->c);
+    for (int i = 0; i < in->n; i++) {
+        uint64_t pair = (uint64_t)(in->first + i);
+        net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, 1, STREAM_GAN_LATENT,
+                   2 * (uint64_t)b->step + (uint64_t)which, pair * words);
+        memcpy(in->pixels + (size_t)i * one, b->picture, one);
+        in->flips[i] = 0;
+        in->real_draws[i] = in->fake_draws[i] = draws;
+        in->labels[i] = 0;
+    }
+    return OK;
+}
+
+/* As in a training, the report of a step is read while the next one is done. */
+static int steps(void *context, int k)
+{
+    const struct gan_rates rates = {.gamma = 1, .lr = 2e-4, .b2 = 0.9, .ema = 0.999};
+    struct gan_bench *b = context;
+    int count = bench_at_once(b->device);
+    for (int i = 1; i <= count; i++) {
+        b->step = (k + 2) * count + i - 1;
+        TRY(gan_train_step(&b->core, &rates, fill, b));
+        TRY(gan_report(&b->core, i < count, &b->d, &b->g));
+    }
+    return OK;
+}
+
+/* The networks that cfgs/gan-SIZE.yaml trains. */
+static int preset(struct net_design *design, int size)
+{
+    struct config *config;
+    char text[48];
+    snprintf(text, sizeof text, "task: gan\nsize: %d\n", size);
+    TRY(config_load_text(&config, "bench", text, strlen(text), 0, NULL));
+    int code = gan_design(design, config, 0);
+    config_free(config);
+    return code;
+}
+
+static int set_up(struct gan_bench *b, const struct bench *bench, int size)
+{
+    struct net_design design;
+    struct gan_choices choices = {.batch = (int)bench->batch};
+    int slice = gan_slice(size, size), micro = (int)(bench->micro ? bench->micro : bench->batch);
+    micro = (micro + slice - 1) / slice * slice;
+    choices.micro = micro < choices.batch ? micro : choices.batch;
+    choices.amp = bench->amp;
+    choices.scheme = strcmp(bench->scheme, "a") == 0 ? GAN_SCHEME_A : GAN_SCHEME_C;
+    TRY(preset(&design, size));
+    TRY(device_open(&b->device, bench->device, (int)bench->threads));
+    b->plan = plan_create();
+    b->picture = malloc((size_t)(size * size * 3));
+    if (!b->plan || !b->picture) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < size * size * 3; i++)
+        b->picture[i] = (uint8_t)philox_draw(1, STREAM_TEST, 0, (uint64_t)i).v[0];
+    TRY(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
+    TRY(plan_commit(b->plan, b->device));
+    gan_core_connect(&b->core);
+    return gan_core_initialise(&b->core, 1);
+}
+
+static void report(struct bench *bench, const struct gan_bench *b, const struct bench_times *times,
+                   int64_t grown)
+{
+    const struct gan_choices *c = &b->core.choices;
+    double rate = 1e3 * c->batch / times->median;
+    size_t kept = plan_kind_bytes(b->plan, PLAN_ACTIVATIONS), all = plan_device_bytes(b->plan);
+    if (bench->json) {
+        char name[32];
+        snprintf(name, sizeof name, "gan %d", b->core.w);
+        bench_json_begin(bench, name, times);
+        printf(", \"batch\": %d, \"micro\": %d, \"scheme\": \"%s\", \"amp\": %s, \"images_per_s\": "
+               "%.2f, "
+               "\"units_d\": %.3f, \"units_g\": %.3f, \"activation_bytes\": %zu, "
+               "\"plan_bytes\": %zu, \"peak_bytes\": %zu, \"grown_bytes\": %" PRId64 "}",
+               c->batch, c->micro, bench->scheme, c->amp ? "true" : "false", rate, b->d.units,
+               b->g.units, kept, all, b->device->peak_bytes, grown);
+    } else {
+        printf("%dx%-4d median %7.2f ms, best %7.2f, CPU %7.2f  %7.1f images/s  %.2f + %.2f units, "
+               "%s\n",
+               b->core.w, b->core.h, times->median, times->best, times->cpu, rate, b->d.units,
+               b->g.units, format_bytes((int64_t)all).text);
+    }
+    fflush(stdout);
+}
+
+static int run_size(struct bench *bench, int size, bool first)
+{
+    struct gan_bench *b = calloc(1, sizeof *b);
+    struct bench_times times;
+    int code = OK;
+    if (!b) return fail(ERR_SYSTEM, "out of memory");
+    forget_peak();
+    int64_t before = process_bytes("VmRSS:");
+    TRY_CLEANUP(set_up(b, bench, size));
+    if (first && !bench->json)
+        printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s%s\n", b->device->name,
+               bench->batch, bench->scheme, bench->amp ? ", bf16" : "");
+    TRY_CLEANUP(bench_measure(bench, steps, b, bench_at_once(b->device), &times));
+    report(bench, b, &times, process_bytes("VmHWM:") - before);
+cleanup:
+    gan_core_rest(&b->core);
+    plan_free(b->plan);
+    device_close(b->device);
+    free(b->picture);
+    free(b);
+    return code;
+}
+
+int bench_gan(struct bench *bench)
+{
+    static const int sizes[] = {16, 32, 64};
+    if (bench->size) return run_size(bench, (int)bench->size, true);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        TRY(run_size(bench, sizes[i], i == 0));
+    return OK;
+}

@@ -1,0 +1,144 @@
+/* The splat workloads of `imgtrain bench`. */
+#include "base/error.h"
+#include "base/random.h"
+#include "cmd/cmd_bench.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "splat/init.h"
+#include "splat/splat.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* One way to train: what is blended, what the loss is. */
+struct workload {
+    const char *name;
+    struct splat_blend blend;
+    struct splat_loss loss;
+};
+
+static const struct workload workloads[] = {
+    {"topk 10, L1 + SSIM", {10, false}, {1, 0, 0.1f}},
+    {"topk 10, L1", {10, false}, {1, 0, 0}},
+    {"additive, L1", {0, true}, {1, 0, 0}},
+};
+
+/* A smooth picture with edges. */
+static int draw_picture(struct splat_source *source, int side)
+{
+    struct image picture;
+    TRY(image_create(&picture, side, side, 3, SAMPLE_U8));
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < side; x++)
+            for (int c = 0; c < 3; c++) {
+                double u = x / (double)side, v = y / (double)side;
+                bool disc = (u - 0.4) * (u - 0.4) + (v - 0.6) * (v - 0.6) < 0.05;
+                double wave = 0.5 + 0.25 * sin(40 * u + 9 * v * v + c) + (disc ? 0.2 : 0);
+                ((uint8_t *)picture.data)[((int64_t)y * side + x) * 3 + c] = (uint8_t)(wave * 255);
+            }
+    int code = splat_source_take(source, &picture);
+    image_free(&picture);
+    return code;
+}
+
+/* Round Gaussians anywhere on it. */
+static int place_gaussians(struct splat_fit *fit, const struct bench *bench)
+{
+    fit->model.count = bench->gaussians;
+    TRY(splat_host_pull(fit, NULL));
+    for (int64_t i = 0; i < bench->gaussians; i++) {
+        struct philox4 r = philox_draw(1, STREAM_TEST, 0, (uint64_t)i);
+        struct philox4 s = philox_draw(1, STREAM_TEST, 1, (uint64_t)i);
+        for (int k = 0; k < 2; k++) {
+            fit->host.group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
+            fit->host.group[SPLAT_SCALE][2 * i + k] = (float)(1 / bench->sigma);
+        }
+        fit->host.group[SPLAT_ROT][i] = 0;
+        for (int c = 0; c < 3; c++)
+            fit->host.group[SPLAT_FEAT][3 * i + c] = philox_uniform(s.v[c]);
+    }
+    return splat_host_push(fit, 0, bench->gaussians);
+}
+
+static int steps(void *context, int k)
+{
+    double loss;
+    struct splat_fit *fit = context;
+    int count = bench_at_once(fit->device);
+    for (int i = 1; i <= count; i++)
+        TRY(splat_fit_step(fit, (k + 2) * count + i - 1, i == count, &loss));
+    return OK;
+}
+
+/* The fit takes its loss from `config`. */
+static int measure(struct splat_fit *fit, struct config *config, const struct workload *work,
+                   const struct bench *bench, struct bench_times *times)
+{
+    struct config_splat *c = &config->splat;
+    c->l1_loss_ratio = (double)work->loss.l1;
+    c->l2_loss_ratio = (double)work->loss.l2;
+    c->ssim_loss_ratio = (double)work->loss.ssim;
+    fit->model.blend = work->blend;
+    return bench_measure(bench, steps, fit, bench_at_once(fit->device), times);
+}
+
+static void report(const struct workload *work, struct bench *bench,
+                   const struct bench_times *times, double pairs)
+{
+    double rate = pairs / times->median / 1e6;
+    if (bench->json) {
+        bench_json_begin(bench, work->name, times);
+        printf(", \"gpairs_per_s\": %.3f}", rate);
+    } else {
+        printf("%-20s median %7.2f ms/step, best %7.2f   %6.2f Gpairs/s\n", work->name,
+               times->median, times->best, rate);
+    }
+    fflush(stdout);
+}
+
+static int run_workloads(struct splat_fit *fit, struct config *config, struct bench *bench)
+{
+    struct splat_source source = {0};
+    struct bench_times times;
+    int side = bench->size ? (int)bench->size : 2048, code = OK;
+    TRY_CLEANUP(draw_picture(&source, side));
+    fit->way.amp = bench->amp;
+    splat_fit_describe(fit, &source, bench->gaussians);
+    TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
+    TRY_CLEANUP(plan_commit(fit->plan, fit->device));
+    TRY_CLEANUP(splat_fit_load_target(fit));
+    splat_schedule_init(&fit->schedule);
+    if (!bench->json)
+        printf("%s\nsplats: %dx%d, %lld Gaussians of %g px, %.0f MB\n", fit->device->name, side,
+               side, (long long)bench->gaussians, bench->sigma,
+               (double)plan_device_bytes(fit->plan) / 1e6);
+    for (size_t w = 0; w < sizeof workloads / sizeof workloads[0]; w++) {
+        TRY_CLEANUP(place_gaussians(fit, bench));
+        struct splat_view view = splat_model_view(&fit->model, NULL);
+        double pairs =
+            (double)fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend);
+        TRY_CLEANUP(measure(fit, config, &workloads[w], bench, &times));
+        report(&workloads[w], bench, &times, pairs);
+    }
+cleanup:
+    splat_source_free(&source);
+    return code;
+}
+
+int bench_splat(struct bench *bench)
+{
+    struct config *config = NULL;
+    struct splat_fit fit = {.grown_at = 0};
+    int code;
+    TRY(config_load_text(&config, "bench", "", 0, 0, NULL));
+    TRY_CLEANUP(device_open(&fit.device, bench->device, (int)bench->threads));
+    fit.config = config;
+    fit.plan = plan_create();
+    if (!fit.plan) TRY_CLEANUP(ERR_SYSTEM);
+    code = run_workloads(&fit, config, bench);
+cleanup:
+    plan_free(fit.plan);
+    device_close(fit.device);
+    config_free(config);
+    return code;
+}

@@ -1,0 +1,440 @@
+/* imgtrain eval: how alike two pictures are. */
+#include "base/error.h"
+#include "base/file.h"
+#include "base/file_kind.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/cmd_eval_gan.h"
+#include "cmd/options.h"
+#include "device/device.h"
+#include "image/image.h"
+#include "metrics/picture_metrics.h"
+#include "image/rows.h"
+#include "splat/picture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- the pictures ---- */
+
+struct operand {
+    const char *path, *device;
+    bool is_model, is_folder;
+    bool plain;         /* its channels are no colours with alpha, whatever their number */
+    struct image whole; /* a picture that is there already */
+    struct sample_extent extent;
+};
+
+/* At its own size, rounded as `imgtrain render` rounds it. */
+static int stream_model(struct operand *operand, const struct image_sink *sink)
+{
+    struct splat_model model;
+    struct device *device = NULL;
+    TRY(splat_model_open(&model, operand->path));
+    operand->plain = !model.alpha;
+    int code;
+    TRY_CLEANUP(device_open(&device, operand->device, 0));
+    struct splat_window w = splat_window_whole(&model);
+    enum sample_type type = model.sample_bits == 8    ? SAMPLE_U8
+                            : model.sample_bits == 16 ? SAMPLE_U16
+                                                      : SAMPLE_F32;
+    code = splat_picture_stream(device, &model, NULL, NULL, &w, type, w.width, w.height, sink);
+cleanup:
+    device_close(device);
+    splat_model_close(&model);
+    return code;
+}
+
+static int stream_operand(void *argument, const struct image_sink *sink)
+{
+    struct operand *operand = argument;
+    if (operand->whole.data) return image_stream_whole(&operand->whole, sink);
+    if (operand->is_model) return stream_model(operand, sink);
+    if (operand->is_folder) return image_stream_stack(operand->path, 0, sink);
+    return image_stream(operand->path, 0, sink);
+}
+
+static bool is_model_file(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return (dot && strcasecmp(dot, ".safetensors") == 0) ||
+           file_kind_of_path(path).class == FILE_MODEL;
+}
+
+static int is_run_folder(const char *path, bool *is_run)
+{
+    char *checkpoints = path_join(path, "checkpoints");
+    if (!checkpoints) return ERR_SYSTEM;
+    *is_run = file_is_dir(checkpoints);
+    free(checkpoints);
+    return OK;
+}
+
+static int open_operand(struct operand *operand, const char *path, const char *device)
+{
+    bool is_run;
+    TRY(is_run_folder(path, &is_run));
+    *operand = (struct operand){.path = path, .device = device};
+    operand->is_model = is_run || is_model_file(path);
+    operand->is_folder = operand->plain = file_is_dir(path);
+    return OK;
+}
+
+/* ---- making channels comparable ---- */
+
+/* What is done to the rows of both pictures. */
+struct matching {
+    bool flatten[2], repeat[2]; /* alpha over black; grey as R = G = B */
+};
+
+/* With its alpha, if it has one. */
+static int repeat_grey(struct image *rgb, const struct image *grey)
+{
+    TRY(image_create(rgb, grey->width, grey->height, grey->channels + 2, grey->type));
+    size_t bytes = sample_bytes(grey->type), pixel = bytes * (size_t)grey->channels;
+    size_t pixels = (size_t)grey->width * (size_t)grey->height;
+    const uint8_t *from = grey->data;
+    uint8_t *to = rgb->data;
+    for (size_t i = 0; i < pixels; i++, from += pixel) {
+        for (int c = 0; c < 2; c++, to += bytes)
+            memcpy(to, from, bytes);
+        memcpy(to, from, pixel);
+        to += pixel;
+    }
+    return OK;
+}
+
+/* Alpha that only one of them has is laid over black; grey meets RGB as R = G = B. The shapes
+ * become those that are compared. */
+static int match_shapes(struct matching *m, struct image shape[2], const bool alpha[2],
+                        char *const *names)
+{
+    int channels[2] = {shape[0].channels, shape[1].channels};
+    bool colours = channels[0] <= 4 && channels[1] <= 4;
+    if (shape[0].width != shape[1].width || shape[0].height != shape[1].height)
+        return fail(ERR_DATA, "sizes differ: %s is %dx%d, %s is %dx%d", names[0], shape[0].width,
+                    shape[0].height, names[1], shape[1].width, shape[1].height);
+    for (int i = 0; i < 2 && colours; i++) {
+        m->flatten[i] = alpha[i] && channels[1 - i] % 2 != 0;
+        if (!m->flatten[i]) continue;
+        shape[i].channels--;
+        shape[i].type = SAMPLE_F32;
+    }
+    for (int i = 0; i < 2 && colours; i++)
+        m->repeat[i] = shape[i].channels <= 2 && shape[1 - i].channels == shape[i].channels + 2 &&
+                       (shape[i].channels == 1 || (alpha[0] && alpha[1]));
+    for (int i = 0; i < 2; i++)
+        if (m->repeat[i]) shape[i].channels += 2;
+    if (shape[0].channels == shape[1].channels) return OK;
+    return fail(ERR_DATA, "channels differ: %s has %d, %s has %d", names[0], channels[0], names[1],
+                channels[1]);
+}
+
+/* *matched: the rows, or new ones in *made. */
+static int match_rows(const struct matching *m, int which, const struct image *rows,
+                      struct image *made, const struct image **matched)
+{
+    struct image flat = {0};
+    *matched = rows;
+    if (m->flatten[which]) {
+        TRY(image_over_black(&flat, rows));
+        *made = flat;
+        *matched = made;
+    }
+    if (!m->repeat[which]) return OK;
+    int code = repeat_grey(made, *matched == rows ? rows : &flat);
+    image_free(&flat);
+    *matched = made;
+    return code;
+}
+
+/* ---- measuring ---- */
+
+/* The range that is compared; what lies beside it is cut. */
+struct sample_range {
+    double low, high;
+    bool given;
+};
+
+/* PSNR of the logarithms: samples of high dynamic range differ by ratios. */
+struct log_sums {
+    double squares, low, high;
+    int64_t samples;
+};
+
+struct measurement {
+    char *const *names;
+    struct operand *operands[2];
+    struct sample_range range;
+    bool alpha[2];
+    struct matching matching;
+    struct image shape; /* that is compared */
+    struct metric_scorer *scorer;
+    struct log_sums logs;
+};
+
+/* ---- a range other than 0..1 ---- */
+
+/* *ranged becomes the rows as shares of the range; alpha stays. */
+static int range_rows(const struct sample_range *range, const struct image *rows, bool alpha,
+                      struct image *ranged)
+{
+    TRY(image_create(ranged, rows->width, rows->height, rows->channels, SAMPLE_F32));
+    size_t count = (size_t)rows->width * (size_t)rows->height * (size_t)rows->channels;
+    size_t channels = (size_t)rows->channels;
+    float *to = ranged->data;
+    for (size_t i = 0; i < count; i++) {
+        double v = (double)image_sample(rows, i);
+        bool kept = alpha && i % channels == channels - 1;
+        to[i] = (float)(kept ? v : (v - range->low) / (range->high - range->low));
+    }
+    return OK;
+}
+
+static void add_logs(struct log_sums *logs, const struct image *a, const struct image *b)
+{
+    const double least = 1e-4; /* a black sample has no logarithm */
+    size_t count = (size_t)a->width * (size_t)a->height * (size_t)a->channels;
+    for (size_t i = 0; i < count; i++) {
+        double x = log2(fmax((double)image_sample(a, i), least));
+        double y = log2(fmax((double)image_sample(b, i), least));
+        bool first = logs->samples++ == 0;
+        if (first || fmin(x, y) < logs->low) logs->low = fmin(x, y);
+        if (first || fmax(x, y) > logs->high) logs->high = fmax(x, y);
+        logs->squares += (x - y) * (x - y);
+    }
+}
+
+/* NAN where no sample of high dynamic range was seen. */
+static double log_psnr(const struct measurement *m)
+{
+    const struct log_sums *logs = &m->logs;
+    bool wide = m->operands[0]->extent.high > 1.0f || m->operands[1]->extent.high > 1.0f;
+    double range = logs->high - logs->low;
+    if (!wide || logs->samples == 0 || !(range > 0.0)) return (double)NAN;
+    if (!(logs->squares > 0.0)) return (double)INFINITY;
+    return 10.0 * log10(range * range * (double)logs->samples / logs->squares);
+}
+
+static int parse_range(const char *text, struct sample_range *range)
+{
+    char *end;
+    *range = (struct sample_range){0.0, 1.0, text != NULL};
+    if (!text) return OK;
+    range->low = strtod(text, &end);
+    bool sound = end != text && *end == ':';
+    const char *second = sound ? end + 1 : text;
+    range->high = strtod(second, &end);
+    sound = sound && end != second && *end == '\0' && isfinite(range->low) &&
+            isfinite(range->high) && range->low < range->high;
+    return sound ? OK : fail(ERR_USAGE, "--range %s: LO:HI is wanted, as 0:100", text);
+}
+
+static int begin(void *argument, const struct image *a, const struct image *b)
+{
+    struct measurement *m = argument;
+    struct image shape[2] = {*a, *b};
+    const bool alpha[2] = {image_has_alpha(a) && !m->operands[0]->plain,
+                           image_has_alpha(b) && !m->operands[1]->plain};
+    m->alpha[0] = alpha[0];
+    m->alpha[1] = alpha[1];
+    if (m->range.given) shape[0].type = shape[1].type = SAMPLE_F32;
+    TRY(match_shapes(&m->matching, shape, alpha, m->names));
+    m->shape = shape[0];
+    return metric_scorer_open(&m->scorer, &shape[0], &shape[1],
+                              alpha[0] && alpha[1] && image_has_alpha(&shape[0]));
+}
+
+static int put(void *argument, const struct image *a, const struct image *b)
+{
+    struct measurement *m = argument;
+    struct image made[2] = {{0}, {0}}, ranged[2] = {{0}, {0}};
+    const struct image *rows[2] = {a, b}, *matched[2];
+    int code;
+    for (int i = 0; i < 2; i++)
+        sample_extent_add(&m->operands[i]->extent, rows[i], (float)m->range.low,
+                          (float)m->range.high);
+    if ((a->type == SAMPLE_F32 || b->type == SAMPLE_F32) && a->channels == b->channels &&
+        !m->alpha[0] && !m->alpha[1])
+        add_logs(&m->logs, a, b);
+    for (int i = 0; i < 2; i++) {
+        if (m->range.given) {
+            TRY_CLEANUP(range_rows(&m->range, rows[i], m->alpha[i], &ranged[i]));
+            rows[i] = &ranged[i];
+        }
+        TRY_CLEANUP(match_rows(&m->matching, i, rows[i], &made[i], &matched[i]));
+    }
+    code = metric_scorer_put(m->scorer, matched[0], matched[1]);
+cleanup:
+    for (int i = 0; i < 2; i++) {
+        image_free(&made[i]);
+        image_free(&ranged[i]);
+    }
+    return code;
+}
+
+/* Both pictures pass by in bands. Of two models the second is rendered first, as a whole: one
+ * device is open at a time. */
+static int measure(struct measurement *m, struct operand *a, struct operand *b)
+{
+    if (a->is_model && b->is_model) {
+        struct image whole;
+        const struct image_sink collector = image_collector(&whole);
+        int code = stream_model(b, &collector);
+        b->whole = whole;
+        TRY(code);
+    }
+    const struct image_source sources[2] = {{stream_operand, a}, {stream_operand, b}};
+    const struct image_pair_sink to = {begin, put, m};
+    return image_stream_pair(&sources[0], &sources[1], &to);
+}
+
+/* ---- printing ---- */
+
+static void say_cut(const struct measurement *m)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct sample_extent *extent = &m->operands[i]->extent;
+        if (extent->outside > 0)
+            log_warning("%s: %lld of %lld samples lie outside %g..%g (%g to %g) and are cut%s",
+                        m->names[i], (long long)extent->outside, (long long)extent->samples,
+                        m->range.low, m->range.high, (double)extent->low, (double)extent->high,
+                        m->range.given ? "" : "; --range LO:HI measures another range");
+    }
+}
+
+static void print_text(const struct image *a, const struct metric_scores *scores, double logs)
+{
+    printf("size     %dx%d, %d channel%s\n", a->width, a->height, a->channels,
+           a->channels == 1 ? "" : "s");
+    if (isinf(scores->psnr))
+        printf("psnr     inf: no difference\n");
+    else
+        printf("psnr     %.4f dB\n", scores->psnr);
+    if (isinf(logs))
+        printf("log-psnr inf: no difference\n");
+    else if (!isnan(logs))
+        printf("log-psnr %.4f dB, of the samples' logarithms (0.0001 at least)\n", logs);
+    printf("ssim     %.6f\n", scores->ssim);
+    if (isnan(scores->ms_ssim))
+        printf("ms-ssim  -: a side is below %d pixels\n", METRIC_MS_SSIM_SIDE);
+    else
+        printf("ms-ssim  %.6f\n", scores->ms_ssim);
+    if (isnan(scores->flip))
+        printf("flip     -: not grey or RGB\n");
+    else
+        printf("flip     %.6f\n", scores->flip);
+}
+
+static void print_json(const struct measurement *m, const struct metric_scores *scores)
+{
+    const struct image *a = &m->shape;
+    char *const *names = m->names;
+    const struct {
+        const char *key;
+        double value;
+    } rows[] = {{"psnr", scores->psnr},
+                {"ssim", scores->ssim},
+                {"ms_ssim", scores->ms_ssim},
+                {"flip", scores->flip},
+                {"log_psnr", log_psnr(m)}};
+    printf("{\"a\": ");
+    json_write_string(stdout, names[0]);
+    printf(", \"b\": ");
+    json_write_string(stdout, names[1]);
+    printf(", \"width\": %d, \"height\": %d, \"channels\": %d, \"identical\": %s", a->width,
+           a->height, a->channels, isinf(scores->psnr) ? "true" : "false");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        printf(", \"%s\": ", rows[i].key);
+        json_write_number(stdout, rows[i].value);
+    }
+    printf(", \"range\": [%.9g, %.9g], \"outside\": [%lld, %lld]}\n", m->range.low, m->range.high,
+           (long long)m->operands[0]->extent.outside, (long long)m->operands[1]->extent.outside);
+}
+
+static int evaluate(char *const *names, const char *device, const struct sample_range *range,
+                    bool json)
+{
+    struct operand a, b = {0};
+    struct measurement m = {.names = names, .operands = {&a, &b}, .range = *range};
+    struct metric_scores scores;
+    int code;
+    TRY(open_operand(&a, names[0], device));
+    TRY(open_operand(&b, names[1], device));
+    TRY_CLEANUP(measure(&m, &a, &b));
+    metric_scorer_end(m.scorer, &scores);
+    say_cut(&m);
+    if (json)
+        print_json(&m, &scores);
+    else
+        print_text(&m.shape, &scores, log_psnr(&m));
+cleanup:
+    metric_scorer_close(m.scorer);
+    image_free(&b.whole);
+    return code;
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    bool json = false;
+    int64_t samples = 2000;
+    const char *device_name = "auto", *range_text = NULL;
+    struct sample_range range;
+    const struct option_row rows[] = {
+        {.name = "json",
+         .flag = &json,
+         .help = "print a JSON object; null: infinite (then \"identical\") or not applicable"},
+        {.name = "range",
+         .argument = "LO:HI",
+         .text = &range_text,
+         .help = "of float pictures: the samples that are black and white (0:1)"},
+        {.name = "samples",
+         .argument = "N",
+         .integer = &samples,
+         .help = "of a generator: at most so many samples and pictures (2000)"},
+        {.name = "device",
+         .argument = "NAME",
+         .text = &device_name,
+         .help = "renders models: auto, cpu, cuda or cuda:N"},
+        {0},
+    };
+    const struct option_usage usage = {
+        .usage = "imgtrain eval A B [--range LO:HI] [--json]\n"
+                 "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
+        .about =
+            "Compares two pictures of equal size: PSNR (over all samples, 16 bits as 16), "
+            "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is a picture, a "
+            "folder of pictures (a texture\nstack), or a splat model, checkpoint or run, "
+            "which is rendered at its own size.\n"
+            "Where both have alpha it counts as a channel, and colours count multiplied by it, as\n"
+            "they are fitted (for FLIP over black); alpha that only one has is laid over black.\n"
+            "Grey meets RGB as R = G = B. Samples outside 0..1 (PFM, float TIFF) are cut and "
+            "counted, unless\n--range says what is black and white; log-psnr has them all.\n\n"
+            "A generator (a model, checkpoint or run of task gan) is measured against a folder "
+            "of pictures:\nrKID, sliced Wasserstein distance, precision, recall, density, "
+            "coverage, MS-SSIM of pairs,\nnearest-neighbour ratio. These compare models of "
+            "one data set and size, nothing else.",
+        .options = rows,
+        .min_operands = 2,
+        .max_operands = 2,
+        .examples = "imgtrain eval render.png photo.png\n"
+                    "imgtrain eval runs/photo-001 photo.png --json\n"
+                    "imgtrain eval runs/photos-001 photos/\n",
+    };
+    int operands;
+    OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
+    if (samples < 1 || samples > 100000)
+        return fail(ERR_USAGE, "--samples %lld: it must be 1 to 100000", (long long)samples);
+    TRY(parse_range(range_text, &range));
+    bool is_gan;
+    TRY(eval_gan_is(argv[1], &is_gan));
+    if (!is_gan)
+        options_without_effect("samples", "on pictures: it is for a generator and a folder");
+    if (is_gan && range.given) return fail(ERR_USAGE, "--range is for two pictures");
+    if (is_gan) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
+    return evaluate(argv + 1, device_name, &range, json);
+}

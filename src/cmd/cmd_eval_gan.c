@@ -1,0 +1,169 @@
+#include "cmd/cmd_eval_gan.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "data/dataset.h"
+#include "gan/evaluate.h"
+#include "gan/sampler.h"
+#include "gan/sample_seeds.h"
+#include "run/signals.h"
+#include "store/checkpoint.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 16, FIGURES = 8 };
+
+struct figure {
+    const char *key, *meaning;
+    double value;
+    int least; /* pictures that it takes */
+};
+
+int eval_gan_is(const char *path, bool *is)
+{
+    struct store_file *file = NULL;
+    *is = false;
+    int code = file_exists(path) ? checkpoint_open(path, &file) : ERR_INPUT;
+    const char *task = code == OK ? store_get(file, "task") : NULL;
+    *is = task && strcmp(task, "gan") == 0;
+    store_close(file);
+    bool passing = code == ERR_SYSTEM || code == ERR_IO || code == ERR_ACCESS;
+    return passing ? code : OK; /* a picture, a folder of them, or nothing: others say so */
+}
+
+/* ---- the data, split as in the training ---- */
+
+static int open_data(struct dataset **set, const char *model, const char *folder,
+                     const struct sampler *sampler, const struct config *config)
+{
+    char *cache = dataset_cache_folder(file_is_dir(model) ? model : NULL);
+    struct dataset_options options = {
+        .folder = folder,
+        .width = sampler_width(sampler),
+        .height = sampler_height(sampler),
+        .labels = sampler_classes(sampler) ? SCAN_LABELS_FOLDERS : SCAN_LABELS_NONE,
+        .seed = (uint64_t)config->seed,
+        .cache_dir = cache,
+        .stop_requested = signals_stop_requested,
+    };
+    int code = dataset_open(set, &options);
+    free(cache);
+    TRY(code);
+    if (dataset_classes(*set) == sampler_classes(sampler)) return OK;
+    return fail(ERR_DATA, "%s has %d classes, but the model %d", folder, dataset_classes(*set),
+                sampler_classes(sampler));
+}
+
+/* The configuration that the model was trained with; the defaults when it names none. */
+static int open_config(struct config **config, const struct store_file *file)
+{
+    const char *text = store_get(file, "config");
+    return config_load_text(config, store_path(file), text ? text : "", text ? strlen(text) : 0, 0,
+                            NULL);
+}
+
+/* ---- printing ---- */
+
+static void list_figures(struct figure figures[FIGURES], const struct gan_metrics *m)
+{
+    const struct figure list[FIGURES] = {
+        {"rkid", "distance of random features (lower is better; 0 = the same)", m->rkid,
+         EVALUATE_LEAST},
+        {"swd", "sliced Wasserstein distance x 1000 (lower is better)", m->swd, 1},
+        {"precision", "samples that look like some picture", m->precision, EVALUATE_LEAST},
+        {"recall", "pictures that look like some sample", m->recall, EVALUATE_LEAST},
+        {"density", "how closely pictures surround samples (1 = as each other)", m->density,
+         EVALUATE_LEAST},
+        {"coverage", "pictures with a sample nearby", m->coverage, EVALUATE_LEAST},
+        {"ms_ssim", "likeness of pairs of samples (high = collapse)", m->ms_ssim,
+         EVALUATE_LEAST_PAIR},
+        {"nn_ratio", "distance to training / held-out pictures (well below 1 = copies)",
+         m->nn_ratio, DATASET_HELD_FROM},
+    };
+    memcpy(figures, list, sizeof list);
+}
+
+static void print_figures(const struct gan_metrics *metrics, const struct dataset *set, int count)
+{
+    struct figure figures[FIGURES];
+    list_figures(figures, metrics);
+    printf("samples    %d against %d of %d training pictures, %d held out\n", count, count,
+           dataset_train_count(set), dataset_held_count(set));
+    for (int i = 0; i < FIGURES; i++) {
+        if (isnan(figures[i].value))
+            printf("%-10s -: too few pictures, it takes %d\n", figures[i].key, figures[i].least);
+        else
+            printf("%-10s %-10.5g %s\n", figures[i].key, figures[i].value, figures[i].meaning);
+    }
+}
+
+static void print_json(const struct gan_metrics *metrics, const struct dataset *set, int count,
+                       const char *model, const char *folder)
+{
+    struct figure figures[FIGURES];
+    list_figures(figures, metrics);
+    printf("{\"model\": ");
+    json_write_string(stdout, model);
+    printf(", \"data\": ");
+    json_write_string(stdout, folder);
+    printf(", \"samples\": %d, \"training\": %d, \"held_out\": %d", count, dataset_train_count(set),
+           dataset_held_count(set));
+    for (int i = 0; i < FIGURES; i++) {
+        printf(", \"%s\": ", figures[i].key);
+        json_write_number(stdout, figures[i].value);
+        if (isnan(figures[i].value))
+            log_warning("%s: too few pictures, it takes %d", figures[i].key, figures[i].least);
+    }
+    printf("}\n");
+}
+
+/* ---- all of it ---- */
+
+static int draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out)
+{
+    return seeds_make(context, seeds, classes, n, out);
+}
+
+int eval_gan(const char *model, const char *folder, const char *device_name, int samples, bool json)
+{
+    struct store_file *file = NULL;
+    struct config *config = NULL;
+    struct device *device = NULL;
+    struct sampler *sampler = NULL;
+    struct dataset *set = NULL;
+    struct gan_metrics metrics;
+    int code, count;
+    signals_install();
+    TRY_CLEANUP(checkpoint_open(model, &file));
+    TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
+    TRY_CLEANUP(open_config(&config, file));
+    TRY_CLEANUP(device_open(&device, device_name, 0));
+    code = sampler_open(&sampler, device, file, BATCH);
+    if (code < 0 && code != ERR_DATA) code = fail_within(code, "%s", store_path(file));
+    TRY_CLEANUP(code);
+    TRY_CLEANUP(open_data(&set, model, folder, sampler, config));
+    struct evaluate_options options = {.width = sampler_width(sampler),
+                                       .height = sampler_height(sampler),
+                                       .samples = samples,
+                                       .batch = BATCH,
+                                       .stop_requested = signals_stop_requested};
+    TRY_CLEANUP(gan_evaluate(&metrics, &count, set, &options, draw, sampler));
+    if (json)
+        print_json(&metrics, set, count, model, folder);
+    else
+        print_figures(&metrics, set, count);
+cleanup:
+    dataset_close(set);
+    sampler_close(sampler);
+    device_close(device);
+    config_free(config);
+    store_close(file);
+    return code;
+}

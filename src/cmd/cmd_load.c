@@ -1,0 +1,58 @@
+#include "cmd/cmd_load.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "config/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *load_task_name(const struct config *config)
+{
+    return config->task == CONFIG_TASK_GAN ? "gan" : "splat";
+}
+
+bool load_is_testing(void)
+{
+    const char *wanted = getenv("IMGTRAIN_TESTING");
+    return wanted && *wanted && strcmp(wanted, "0") != 0;
+}
+
+static bool is_override(const char *operand)
+{
+    return strchr(operand, '=') != NULL && !file_exists(operand);
+}
+
+/* A run as short as a smoke test wants it, whatever the config says; operands win over these. */
+static const char *const testing_overrides[] = {
+    "splat.max_steps=20", "gan.images=256", "eval_steps=5", "frames.count=8", "video.hold=0.2",
+};
+enum { TESTING_OVERRIDES = sizeof testing_overrides / sizeof testing_overrides[0] };
+
+/* The operands behind the config, and --device last: a flag wins over an override. */
+static int load(struct config **config, const char *path, int count, char **operands,
+                const char *device)
+{
+    char **overrides = calloc((size_t)count + 1, sizeof *overrides);
+    char *device_override = device ? string_format("device=%s", device) : NULL;
+    int code = OK, used = 0;
+    if (!overrides || (device && !device_override)) code = fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) {
+        for (int i = 0; i < count; i++)
+            overrides[used++] = operands[i];
+        if (device) overrides[used++] = device_override;
+        code = config_load_preset(config, path, load_is_testing() ? TESTING_OVERRIDES : 0,
+                                  testing_overrides, used, overrides);
+    }
+    free(device_override);
+    free(overrides);
+    return code;
+}
+
+int load_config(struct config **config, const char **path, int count, char **argv,
+                const char *device)
+{
+    *path = count < 1 || is_override(argv[1]) ? NULL : argv[1];
+    int first = *path ? 2 : 1;
+    return load(config, *path, count + 1 - first, argv + first, device);
+}

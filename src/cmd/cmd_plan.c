@@ -1,0 +1,284 @@
+/* imgtrain plan: what a config takes of memory in every way it can be run, without running it. */
+#include "base/format.h"
+#include "base/log.h"
+#include "base/parse_number.h"
+#include "cmd/cmd.h"
+#include "cmd/cmd_load.h"
+#include "cmd/options.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "image/image.h"
+#include "run/run_memory.h"
+#include "task/task.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct plan_request {
+    const char *budget, *size, *device;
+    bool json;
+};
+
+/* The most of one part of the work that fits, in whichever way; 0: the task has no such part. */
+struct largest {
+    int64_t size, batch, count;
+};
+
+struct planned {
+    const struct task *task;
+    struct task_state *state;
+    struct device *device;
+    struct ladder ladder;
+    int64_t budget, free_bytes;
+    int chosen, least;
+    struct largest largest;
+};
+
+/* ---- the largest work that fits ---- */
+
+/* Whether `work` fits in some way: the smallest ways are asked first. ERR_CONFIG: not possible. */
+static int work_fits(const struct planned *p, const struct memory_work *work, bool *fits)
+{
+    *fits = false;
+    for (int i = p->ladder.count - 1; i >= 0 && !*fits; i--) {
+        struct memory_choices choices = p->ladder.rows[i].choices;
+        struct memory_need need;
+        choices.work = *work;
+        TRY(p->task->need(p->state, &choices, &need));
+        *fits = (int64_t)need.device_bytes <= p->budget;
+    }
+    return OK;
+}
+
+static struct memory_work work_of(int part, int64_t value)
+{
+    struct memory_work work = {.picture = part == 0 ? (int)value : 0,
+                               .batch = part == 1 ? (int)value : 0,
+                               .count = part == 2 ? value : 0};
+    return work;
+}
+
+/* The largest multiple of `step` up to `most` that fits: 0 where the task has no such part or
+ * nothing fits. More work is taken to need more memory. */
+static int64_t search(const struct planned *p, int part, int64_t step, int64_t most)
+{
+    int64_t good = 0, bad = most / step + 1;
+    while (bad - good > 1) {
+        int64_t middle = good > 0 || bad <= 2 ? (good + bad) / 2 : bad / 2;
+        struct memory_work work = work_of(part, middle * step);
+        bool fits;
+        int code = work_fits(p, &work, &fits);
+        if (code == ERR_USAGE) return 0; /* no such part */
+        if (code == OK && fits)
+            good = middle;
+        else
+            bad = middle;
+    }
+    return good * step;
+}
+
+static void find_largest(struct planned *p)
+{
+    if (p->ladder.count == 0) return;
+    p->largest.size = search(p, 0, 16, IMAGE_MAX_SIDE);
+    p->largest.batch = search(p, 1, 1, 65536);
+    p->largest.count = search(p, 2, 1000, 100000000);
+}
+
+/* ---- output ---- */
+
+static const char *yes(bool value)
+{
+    return value ? "yes" : "no";
+}
+
+static void print_rows(const struct planned *p)
+{
+    printf("   %5s %4s %10s %10s %6s %8s %8s %11s %11s %5s %5s\n", "level", "amp", "recompute",
+           "at a time", "bands", "offload", "scratch", "device", "host", "time", "fits");
+    for (int i = 0; i < p->ladder.count; i++) {
+        const struct ladder_row *row = &p->ladder.rows[i];
+        const struct memory_choices *c = &row->choices;
+        char micro[16] = "all", bands[16] = "-", scratch[32] = "-";
+        if (c->micro_batch) snprintf(micro, sizeof micro, "%d", c->micro_batch);
+        if (c->bands) snprintf(bands, sizeof bands, "%d", c->bands);
+        if (c->workspace_cap)
+            snprintf(scratch, sizeof scratch, "%s", format_bytes((int64_t)c->workspace_cap).text);
+        printf("%s  %5d %4s %10s %10s %6s %8s %8s %11s %11s %5.2f %5s\n",
+               i == p->chosen ? "*" : " ", c->level, yes(c->amp), yes(c->checkpointing), micro,
+               bands, yes(c->offload), scratch, format_bytes((int64_t)row->need.device_bytes).text,
+               format_bytes((int64_t)row->need.host_bytes).text, row->need.relative_time,
+               yes(row->fits));
+    }
+}
+
+/* What a faster row would have needed. */
+static void print_choice(const struct planned *p)
+{
+    char text[160];
+    int64_t missing = INT64_MAX;
+    const struct ladder_row *rows = p->ladder.rows;
+    if (p->chosen < 0) {
+        printf("\nnothing fits: the least is %s, %s more than the budget\n",
+               format_bytes((int64_t)rows[p->least].need.device_bytes).text,
+               format_bytes((int64_t)rows[p->least].need.device_bytes - p->budget).text);
+        return;
+    }
+    printf("\nruns with %s", ladder_describe(text, sizeof text, &rows[p->chosen].choices));
+    for (int i = 0; i < p->ladder.count; i++) {
+        int64_t over = (int64_t)rows[i].need.device_bytes - p->budget;
+        if (rows[i].need.relative_time < rows[p->chosen].need.relative_time && over > 0 &&
+            over < missing)
+            missing = over;
+    }
+    if (p->ladder.settings.level >= 0)
+        printf(": the fastest of memory.level %d that fits\n", p->ladder.settings.level);
+    else if (missing < INT64_MAX)
+        printf(": the fastest that fits; the next faster one lacks %s\n",
+               format_bytes(missing).text);
+    else
+        printf(": the fastest there is\n");
+}
+
+static void print_text(const struct planned *p)
+{
+    printf("%-8s %s\n%-8s %s\n", "task", p->task->name, "device", p->device->name);
+    printf("%-8s %s (%s free)\n\n", "budget",
+           p->budget == INT64_MAX ? "none" : format_bytes(p->budget).text,
+           format_bytes(p->free_bytes).text);
+    print_rows(p);
+    print_choice(p);
+    printf("largest that fits, in whichever way:");
+    if (p->largest.size) printf(" size %" PRId64, p->largest.size);
+    if (p->largest.batch) printf(", batch %" PRId64, p->largest.batch);
+    if (p->largest.count) printf(", %" PRId64 " Gaussians", p->largest.count);
+    printf("%s\n", p->largest.size || p->largest.batch || p->largest.count ? "" : " none");
+}
+
+static const char *truth(bool value)
+{
+    return value ? "true" : "false";
+}
+
+static void print_json(const struct planned *p)
+{
+    printf("{\"task\": \"%s\", \"configurations\": [", p->task->name);
+    for (int i = 0; i < p->ladder.count; i++) {
+        const struct ladder_row *row = &p->ladder.rows[i];
+        const struct memory_choices *c = &row->choices;
+        printf("%s\n {\"level\": %d, \"amp\": %s, \"checkpointing\": %s, \"micro_batch\": %d, "
+               "\"bands\": %d, \"offload\": %s, \"workspace_cap\": %zu, \"device_bytes\": %zu, "
+               "\"host_bytes\": %zu, "
+               "\"relative_time\": %.3f, \"fits\": %s}",
+               i ? "," : "", c->level, truth(c->amp), truth(c->checkpointing), c->micro_batch,
+               c->bands, truth(c->offload), c->workspace_cap, row->need.device_bytes,
+               row->need.host_bytes, row->need.relative_time, truth(row->fits));
+    }
+    printf("\n], \"chosen\": %d, \"budget_bytes\": %" PRId64 ", \"largest\": {\"size\": %" PRId64
+           ", \"batch\": %" PRId64 ", \"gaussians\": %" PRId64 "}}\n",
+           p->chosen, p->budget, p->largest.size, p->largest.batch, p->largest.count);
+}
+
+/* ---- the command ---- */
+
+static int read_sizes(struct task_setup *setup, const char *size)
+{
+    char end;
+    if (!size) return OK;
+    if (sscanf(size, "%dx%d%c", &setup->width, &setup->height, &end) != 2 || setup->width < 1 ||
+        setup->height < 1 || setup->width > IMAGE_MAX_SIDE || setup->height > IMAGE_MAX_SIDE)
+        return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", size);
+    setup->without_input = true;
+    return OK;
+}
+
+/* A GAN's networks follow from the config (and the number of classes): no picture is read. */
+static int open_for_plan(struct planned *p, const struct config *config,
+                         const struct plan_request *request)
+{
+    struct task_setup setup = {
+        .config = config, .device = p->device, .forecast_only = true, .channels = 3};
+    TRY(read_sizes(&setup, request->size));
+    if (config->task == CONFIG_TASK_GAN) {
+        if (request->size) return fail(ERR_USAGE, "--size is for pictures: set gan.size");
+        setup.without_input = true;
+    } else if (!*config->splat.input_path && !request->size) {
+        return fail(ERR_CONFIG,
+                    "no picture: set input_path=FILE, or say how large with --size WxH");
+    }
+    return p->task->open(&p->state, &setup);
+}
+
+static int plan_one(const struct config *config, const struct plan_request *request)
+{
+    struct planned p = {.task = task_find(load_task_name(config)), .chosen = -1, .least = -1};
+    uint64_t budget = 0;
+    int code = OK;
+    if (!p.task) return ERR_CONFIG;
+    if (request->budget && (!number_parse_bytes(request->budget, &budget) || budget == 0))
+        return fail(ERR_USAGE, "--budget %s: bytes are needed, as in 8GB", request->budget);
+    TRY(device_open(&p.device, config->device, (int)config->threads));
+    p.device->limit_bytes = (size_t)config->memory.limit;
+    p.ladder.settings = memory_settings(config);
+    if (budget) p.ladder.settings.budget = (int64_t)budget;
+    p.free_bytes = p.device->free_bytes ? p.device->free_bytes(p.device) : -1;
+    TRY_CLEANUP(open_for_plan(&p, config, request));
+    TRY_CLEANUP(memory_rows(&p.ladder, p.task, p.state));
+    p.budget = ladder_budget(&p.ladder.settings, p.device, 0);
+    ladder_judge(&p.ladder, p.budget);
+    p.chosen = ladder_pick(&p.ladder, &p.least);
+    find_largest(&p);
+    if (request->json)
+        print_json(&p);
+    else
+        print_text(&p);
+cleanup:
+    p.task->close(p.state);
+    device_close(p.device);
+    return code;
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    struct plan_request request = {.budget = NULL};
+    const struct option_row rows[] = {
+        {.name = "budget",
+         .argument = "BYTES",
+         .text = &request.budget,
+         .help = "device memory to plan for, 8GB (default: memory.budget, or what is free)"},
+        {.name = "size",
+         .argument = "WxH",
+         .text = &request.size,
+         .help = "task splat: for a picture of this size (RGB, 8 bits) instead of input_path"},
+        {.name = "device",
+         .argument = "NAME",
+         .text = &request.device,
+         .help = "auto, cpu, cuda or cuda:N"},
+        {.name = "json", .flag = &request.json, .help = "print JSON"},
+        {0},
+    };
+    const struct option_usage usage = {
+        .usage = "imgtrain plan CONFIG [key=value ...] [--budget BYTES] [--size WxH] [--json]",
+        .about = "Prints the memory that each way of running CONFIG takes, to the byte, which one"
+                 " a run picks\nand why, and the largest work that fits. Nothing is trained.",
+        .options = rows,
+        .min_operands = 1,
+        .max_operands = -1,
+        .keys = true,
+        .examples = "imgtrain plan cfgs/gan-64.yaml --budget 2GB\n"
+                    "imgtrain plan cfgs/8k.yaml --size 7680x4320\n",
+    };
+    int operand_count;
+    const char *path;
+    struct config *config = NULL;
+    OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
+    log_set_level(LOG_WARNING);
+    TRY(load_config(&config, &path, operand_count, argv, request.device));
+    if (config_batch_count(config) > 1)
+        log_warning("a batch of %d runs: this is the plan of the first",
+                    config_batch_count(config));
+    int code = plan_one(config, &request);
+    config_free(config);
+    return code;
+}

@@ -1,0 +1,185 @@
+/* imgtrain render: the picture of a model at any size. */
+#include "base/error.h"
+#include "cmd/cmd.h"
+#include "cmd/fallback.h"
+#include "cmd/cmd_load.h"
+#include "cmd/options.h"
+#include "image/image.h"
+#include "run/progress.h"
+#include "splat/ellipses.h"
+#include "splat/output.h"
+#include "splat/slices.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LEAST_ROWS = 16 }; /* of a slice */
+
+struct render_options {
+    const char *output, *size, *crop, *device;
+    double scale;
+    uint64_t memory_limit;
+    bool gaussians;
+};
+
+/* The size and part of the picture that was asked for. */
+static int choose_window(const struct render_options *options, const struct splat_model *model,
+                         struct splat_window *w)
+{
+    char end;
+    *w = splat_window_whole(model);
+    if (options->size && !isnan(options->scale))
+        return fail(ERR_USAGE, "--size and --scale exclude each other");
+    if (options->size &&
+        (sscanf(options->size, "%dx%d%c", &w->full_width, &w->full_height, &end) != 2 ||
+         w->full_width < 1 || w->full_height < 1))
+        return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", options->size);
+    if (!isnan(options->scale)) {
+        double width = round(model->width * options->scale);
+        double height = round(model->height * options->scale);
+        if (!(width <= IMAGE_MAX_SIDE) || !(height <= IMAGE_MAX_SIDE))
+            return fail(ERR_USAGE, "--scale %g makes a side longer than %d pixels", options->scale,
+                        IMAGE_MAX_SIDE);
+        w->full_width = width < 1 ? 1 : (int)width;
+        w->full_height = height < 1 ? 1 : (int)height;
+    }
+    if (w->full_width > IMAGE_MAX_SIDE || w->full_height > IMAGE_MAX_SIDE)
+        return fail(ERR_USAGE, "a side is longer than %d pixels", IMAGE_MAX_SIDE);
+    w->width = w->full_width;
+    w->height = w->full_height;
+    if (options->crop &&
+        sscanf(options->crop, "%d,%d,%d,%d%c", &w->x, &w->y, &w->width, &w->height, &end) != 4)
+        return fail(ERR_USAGE, "--crop %s: X,Y,WIDTH,HEIGHT in pixels are needed", options->crop);
+    return OK;
+}
+
+/* Formats that hold less get less: .jpg takes 8-bit RGB, .pfm floats. */
+static enum sample_type choose_type(const char *output, const struct splat_model *model)
+{
+    const char *dot = strrchr(output, '.');
+    if (dot && strcasecmp(dot, ".pfm") == 0) return SAMPLE_F32;
+    if (dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0)) return SAMPLE_U8;
+    return model->sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16;
+}
+
+struct attempt {
+    const struct splat_model *model;
+    struct splat_window window;
+    enum sample_type type;
+    struct image_sink sink;
+};
+
+/* A sink that shows how far the rows are which it hands on. */
+struct watched_sink {
+    struct image_sink to;
+    struct progress *progress;
+};
+
+static int begin_watched(void *argument, const struct image *shape)
+{
+    const struct watched_sink *watched = argument;
+    return watched->to.begin ? watched->to.begin(watched->to.argument, shape) : OK;
+}
+
+static int put_watched(void *argument, struct image *rows, int y)
+{
+    const struct watched_sink *watched = argument;
+    int done = y + rows->height;
+    TRY(watched->to.put(watched->to.argument, rows, y));
+    progress_rows(watched->progress, done);
+    return OK;
+}
+
+/* A further attempt begins the file anew. */
+static int attempt(void *context, struct device *device, int slice)
+{
+    const struct attempt *a = context;
+    return splat_slices_stream(device, a->model, &a->window, a->type, slice, &a->sink);
+}
+
+static int render_window(const struct render_options *options, struct attempt *a)
+{
+    struct fallback fallback = {.whole = a->window.height, .least = LEAST_ROWS, .unit = "rows"};
+    TRY(fallback_open(&fallback, options->device, options->memory_limit));
+    int code = fallback_run(&fallback, attempt, a);
+    fallback_close(&fallback);
+    return code;
+}
+
+static int render_model(const struct render_options *options, const struct splat_model *model)
+{
+    struct splat_output output = {.path = options->output};
+    struct watched_sink watched = {.to = splat_output_sink(&output)};
+    struct attempt a = {.model = model,
+                        .type = choose_type(options->output, model),
+                        .sink = {begin_watched, put_watched, &watched}};
+    TRY(choose_window(options, model, &a.window));
+    const struct progress_options shown = {
+        .total = a.window.height, .rows = true, .every_step = load_is_testing()};
+    watched.progress = progress_open(&shown);
+    int code = options->gaussians ? splat_ellipses_stream(model, &a.window, &a.sink)
+                                  : render_window(options, &a);
+    if (code == OK) code = splat_output_commit(&output);
+    progress_close(watched.progress);
+    splat_output_close(&output);
+    return code;
+}
+
+int cmd_render(int argc, char **argv)
+{
+    struct render_options options = {.device = "auto", .scale = (double)NAN};
+    const struct option_row rows[] = {
+        {.letter = 'o',
+         .name = "output",
+         .argument = "FILE",
+         .text = &options.output,
+         .help = "the picture to write: .png .jpg .ppm .pgm .pfm"},
+        {.name = "size", .argument = "WxH", .text = &options.size, .help = "size in pixels"},
+        {.name = "scale",
+         .argument = "S",
+         .number = &options.scale,
+         .help = "size as a multiple of the fitted picture's"},
+        {.name = "crop",
+         .argument = "X,Y,W,H",
+         .text = &options.crop,
+         .help = "only this part, in pixels of the enlarged picture"},
+        {.name = "gaussians",
+         .flag = &options.gaussians,
+         .help = "draw the Gaussians as ellipses of one sigma"},
+        {.name = "device",
+         .argument = "NAME",
+         .text = &options.device,
+         .help = "auto, cpu, cuda or cuda:N"},
+        {.name = "memory-limit",
+         .argument = "BYTES",
+         .bytes = &options.memory_limit,
+         .help = "most device memory to use: 512MB, 2GB; below it some rows at a time"},
+        {0},
+    };
+    const struct option_usage usage = {
+        .usage = "imgtrain render MODEL -o FILE [--size WxH | --scale S] [--crop X,Y,W,H]",
+        .about = "Renders a model, a checkpoint or a run's result at any size. Pixel centres stay\n"
+                 "half-pixel correct; a smaller picture is averaged, not sampled. A texture stack\n"
+                 "of more than 4 channels is written as FILE-001, FILE-002, ... of 3 channels.",
+        .options = rows,
+        .min_operands = 1,
+        .max_operands = 1,
+        .examples = "imgtrain render runs/photo-001 -o large.png --scale 2\n"
+                    "imgtrain render model.safetensors -o part.png --size 8000x6000 "
+                    "--crop 100,200,640,480\n",
+    };
+    int operands;
+    OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
+    if (!options.output) return fail(ERR_USAGE, "no output: add -o FILE");
+    if (!isnan(options.scale) && !(options.scale > 0 && isfinite(options.scale)))
+        return fail(ERR_USAGE, "--scale must be above 0");
+    if (options.gaussians)
+        options_without_effect("device memory-limit",
+                               "with --gaussians, which are drawn by the CPU");
+    struct splat_model model;
+    TRY(splat_model_open(&model, argv[1]));
+    int code = render_model(&options, &model);
+    splat_model_close(&model);
+    return code;
+}

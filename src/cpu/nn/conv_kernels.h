@@ -1,0 +1,60 @@
+/* The convolution kernels of one instruction set and one type of tensors, N H W C. Each output
+ * element is one sum in one order, so results do not depend on how the callers cut the work over
+ * threads. */
+#ifndef IMGTRAIN_CPU_NN_CONV_KERNELS_H
+#define IMGTRAIN_CPU_NN_CONV_KERNELS_H
+
+#include "device/nn_ops.h"
+
+#include <stddef.h>
+
+enum {
+    CONV_WGRAD_CHUNK = 192,                   /* most rows of one call of wgrad */
+    CONV_WGRAD_ALIGN = 32,                    /* k and n of its scratch are rounded up to this */
+    GROUP = 16,                               /* channels a group, in and out */
+    GROUP_TILES = 24,                         /* most 2x2 output tiles of one call of group_* */
+    GROUP_WEIGHTS = 16 * GROUP * GROUP,       /* floats of one group's transformed weights */
+    GROUP_SCRATCH = 16 * GROUP_TILES * GROUP, /* floats of one transformed operand */
+};
+
+struct conv_kernels {
+    enum nn_type type; /* of in and out, of the packed weights and of what is counted in `values` */
+    int panel;         /* columns of a packed panel of gemm */
+
+    /* packed: ceil(n / panel) panels of [k][panel], zero filled, values; b[i][j] is b[i row + j
+     * column]; k is even with bf16.
+     * Packs the panels first <= p < last. */
+    void (*gemm_pack)(void *packed, const float *b, int k, int n, ptrdiff_t row, ptrdiff_t column,
+                      int first, int last);
+    /* out[m][n] = epilogue(a[m][k] b[k][n]) for the rows first <= m < last; out, a and the
+     * epilogue's pointers stand at row 0. */
+    void (*gemm)(void *out, const void *a, const void *packed, size_t first, size_t last, int n,
+                 int k, const struct nn_epilogue *epilogue);
+    /* dw[k][n] += sum over `rows` <= CONV_WGRAD_CHUNK of a[row][k] b[row][n], for the columns first
+     * <= c < last (first: a multiple of CONV_WGRAD_ALIGN). scratch: CONV_WGRAD_CHUNK *
+     * (k + CONV_WGRAD_ALIGN) floats, k rounded up to CONV_WGRAD_ALIGN. */
+    void (*wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k, int first,
+                  int last, float *scratch);
+
+    /* Grouped 3x3, padding 1, by Winograd's F(2x2,3x3) (Lavin and Gray, arXiv:1509.09308): the grid
+     * of n h w is cut into n * ceil(h/2) * ceil(w/2) tiles; 4x4 inputs of a tile become 16 matrix
+     * products of 16 x 16 channels, in fp32 whatever the type. */
+    /* Transforms group g of weights [c][16][3][3]; adjoint: for dgrad. */
+    void (*group_pack)(void *packed, const float *weights, int group, int adjoint);
+    /* out = epilogue(in * weights) for one group's tiles first <= t < first + count. */
+    void (*group_conv)(const struct nn_conv *shape, void *out, const void *in, const void *packed,
+                       const struct nn_epilogue *epilogue, int group, size_t first, int count,
+                       float *scratch);
+    /* sums (GROUP_WEIGHTS) += in x dout over these tiles; scratch: 2 * GROUP_SCRATCH floats. */
+    void (*group_wgrad)(const struct nn_conv *shape, float *sums, const void *in, const void *dout,
+                        int group, size_t first, int count, float *scratch);
+    /* dw[c][16][3][3] += what transformed sums mean for group g. */
+    void (*group_unpack)(float *dw, const float *sums, int group);
+};
+
+extern const struct conv_kernels conv_kernels_base;
+#if defined(__x86_64__)
+extern const struct conv_kernels conv_kernels_avx2, conv_kernels_avx512, conv_kernels_bf16;
+#endif
+
+#endif

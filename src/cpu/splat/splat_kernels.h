@@ -1,0 +1,92 @@
+/* The inner loops of Gaussian splats on the CPU, compiled once for each instruction set
+ * (src/cpu/isa). A band is one row of tiles: 16 rows of pixels. */
+#ifndef IMGTRAIN_CPU_SPLAT_SPLAT_KERNELS_H
+#define IMGTRAIN_CPU_SPLAT_SPLAT_KERNELS_H
+
+#include "device/splat_ops.h"
+#include "math/gaussian_form.h"
+
+#include <stdint.h>
+
+enum {
+    TILE = 16,      /* pixels: one AVX-512 vector */
+    PITCH_PAD = 16, /* columns behind a row that vectors may touch */
+    SSIM_BLOCK = 4, /* rows of SSIM worked on at once; divides TILE */
+    SSIM_SCRATCH_ROWS = 4 * SSIM_BLOCK,
+    SPLAT_GEOMETRY = GAUSSIAN_SUMS, /* sums a gradient record holds before its channels */
+};
+
+/* A Gaussian in the picture at hand. */
+struct splat_projected {
+    struct gaussian_form form;
+    int32_t band0, band1; /* bands it reaches; band0 > band1: none */
+};
+
+/* A Gaussian within one band. */
+struct splat_item {
+    int32_t id;
+    int32_t left, right; /* columns of the band that it may reach, inclusive */
+    int32_t record;      /* index of its gradient record; < 0: carry record ~record */
+};
+
+struct splat_kernels {
+    const char *isa;
+
+    /* Fills the items' left and right for the band whose first row is y0; keeps those that touch
+     * it, in order; returns how many. */
+    int (*spans)(const struct splat_projected *projected, float cut_power, int y0, int width,
+                 struct splat_item *items, int count);
+
+    /* Renders one tile: columns [16 tile, +16) of the rows y0.. y0 + 15. list: indices of items.
+     * color[c][r], threshold[r], inverse[r]: where column 0 of each row lies. */
+    void (*render_tile)(const struct splat_projected *projected, const struct splat_item *items,
+                        const int32_t *list, int count, const float *feat, int channels,
+                        const struct splat_blend *blend, float cut_power, int y0, int tile,
+                        float *scratch, float *const *color, float *const *threshold,
+                        float *const *inverse);
+
+    /* Adds to `record` the sums over the band's pixels of v dx, v dy, v dx^2, v dx dy, v dy^2 with
+     * v = dL/dalpha alpha, and of w g_c (the colour's gradient).
+     * gradient[r][c], blended[r] = sum_c g_c C_c. */
+    void (*backward_item)(const struct splat_projected *projected, const struct splat_item *item,
+                          const float *feat, int channels, bool additive, float cut_power, int y0,
+                          const float *const *gradient, const float *const *blended,
+                          const float *const *threshold, const float *const *inverse,
+                          float *record);
+
+    /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
+     * there are none. Overwrites for each row the partial derivatives of S by E[x],
+     * E[x^2]+E[t^2], E[x t] (zero behind `width`), S itself, and its sum over the row.
+     * scratch: SSIM_SCRATCH_ROWS of ssim_scratch_pitch(pitch). */
+    void (*ssim_rows)(const float *const *x, const float *const *t, int width, int rows,
+                      float *scratch, float *const *d_mean, float *const *d_square,
+                      float *const *d_product, float *const *s, float *sums);
+
+    /* The adjoint: from SSIM_BLOCK + 10 rows of the first, second and third partial (one list) to
+     * the derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. */
+    void (*ssim_adjoint_rows)(const float *const *maps, const float *const *x,
+                              const float *const *t, int width, int rows, float weight,
+                              float *scratch, float *const *out);
+
+    /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
+    void (*load_row)(const void *samples, int bits, int width, float *row);
+
+    /* g = (ssim or 0) + l1 sign(x - t) + 2 l2 (x - t); blended += g x. g is zero behind `width`.
+     * sums[3] += |x - t|, (x - t)^2, (clamp(x) - t)^2. ssim, g and blended may be NULL. */
+    void (*loss_row)(const float *x, const float *t, const float *ssim, int width, float l1,
+                     float l2, float *g, float *blended, double *sums);
+};
+
+/* Floats of scratch for render_tile. */
+size_t splat_tile_scratch(void);
+
+/* Rows of scratch for SSIM have zeros before and behind. */
+static inline int ssim_scratch_pitch(int pitch)
+{
+    return pitch + 2 * TILE;
+}
+
+/* The best table for this CPU; IMGTRAIN_ISA=base|avx2|avx512 picks a lesser one. */
+const struct splat_kernels *splat_kernels_get(void);
+
+#endif

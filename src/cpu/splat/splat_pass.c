@@ -1,0 +1,379 @@
+#include "cpu/splat/splat_pass.h"
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "cpu/splat/splat_ssim.h"
+#include "math/ssim_window.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- which Gaussians reach a band ---- */
+
+/* Gaussians that are still active when a strip begins sum into the strip's carry records: so each
+ * record is written by one strip only. */
+static void begin_strip(struct splat_scene *scene, struct splat_thread *thread, int strip)
+{
+    size_t floats = (size_t)splat_record_floats(scene);
+    for (int k = 0; k < thread->active_count; k++) {
+        thread->active_record[k] = ~k;
+        scene->carry_id[strip][k] = thread->active_id[k];
+    }
+    scene->carry_count[strip] = thread->active_count;
+    memset(scene->carry[strip], 0, floats * sizeof(float) * (size_t)thread->active_count);
+}
+
+/* Makes the active list that of `band`, in the order (first band, number), whatever band came
+ * before. own: its gradients are summed here, so a strip that begins with it begins now.
+ * Returns the strip that the band belongs to. */
+static int activate(struct splat_scene *scene, struct splat_thread *thread, int band, bool first,
+                    bool own)
+{
+    int kept = 0, strip = 0;
+    while (strip + 1 < scene->strips && splat_strip_start(scene, strip + 1) <= band)
+        strip++;
+    if (first) {
+        thread->active_count = 0;
+        for (int k = 0; k < scene->band_start[band]; k++)
+            if (scene->projected[scene->order[k]].band1 >= band)
+                thread->active_id[thread->active_count++] = scene->order[k];
+        for (int k = 0; k < thread->active_count; k++)
+            thread->active_record[k] = thread->active_id[k];
+    } else {
+        for (int k = 0; k < thread->active_count; k++)
+            if (scene->projected[thread->active_id[k]].band1 >= band) {
+                thread->active_id[kept] = thread->active_id[k];
+                thread->active_record[kept++] = thread->active_record[k];
+            }
+        thread->active_count = kept;
+    }
+    if (own && strip > 0 && splat_strip_start(scene, strip) == band)
+        begin_strip(scene, thread, strip);
+    for (int k = scene->band_start[band]; k < scene->band_start[band + 1]; k++) {
+        thread->active_id[thread->active_count] = scene->order[k];
+        thread->active_record[thread->active_count++] = scene->order[k];
+    }
+    return strip;
+}
+
+/* ---- render ---- */
+
+static void sort_by_tile(const struct splat_scene *scene, struct splat_thread *thread,
+                         const struct splat_item *items, int count)
+{
+    int32_t *start = thread->tile_start;
+    memset(start, 0, ((size_t)scene->tiles + 2) * sizeof *start);
+    for (int k = 0; k < count; k++)
+        start[items[k].left / TILE + 2]++;
+    for (int t = 2; t < scene->tiles + 2; t++)
+        start[t] += start[t - 1];
+    for (int k = 0; k < count; k++)
+        thread->tile_order[start[items[k].left / TILE + 1]++] = k;
+}
+
+static void render_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    int y0 = band * TILE, slot = band & 1;
+    struct splat_item *items = thread->items[slot];
+    for (int k = 0; k < thread->active_count; k++) {
+        items[k].id = thread->active_id[k];
+        items[k].record = thread->active_record[k];
+    }
+    int count = scene->kernels->spans(scene->projected, scene->cut_power, y0, scene->width, items,
+                                      thread->active_count);
+    thread->item_count[slot] = count;
+    sort_by_tile(scene, thread, items, count);
+
+    float *color[SPLAT_MAX_CHANNELS * TILE], *threshold[TILE], *inverse[TILE];
+    for (int r = 0; r < TILE; r++) {
+        threshold[r] = splat_ring_row(scene, thread->threshold, 0, y0 + r);
+        inverse[r] = splat_ring_row(scene, thread->inverse, 0, y0 + r);
+        for (int c = 0; c < scene->channels; c++)
+            color[c * TILE + r] = splat_ring_row(scene, thread->color, c, y0 + r);
+    }
+    int sweep = 0;
+    for (int tile = 0; tile < scene->tiles; tile++) {
+        int kept = 0;
+        for (int k = 0; k < sweep; k++)
+            if (items[thread->sweep[k]].right / TILE >= tile)
+                thread->sweep[kept++] = thread->sweep[k];
+        sweep = kept;
+        for (int k = thread->tile_start[tile]; k < thread->tile_start[tile + 1]; k++)
+            thread->sweep[sweep++] = thread->tile_order[k];
+        scene->kernels->render_tile(scene->projected, items, thread->sweep, sweep, scene->feat,
+                                    scene->channels, &pass->blend, scene->cut_power, y0, tile,
+                                    thread->tile_scratch, color, threshold, inverse);
+    }
+}
+
+/* ---- the target ---- */
+
+static void load_target_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
+        for (int c = 0; c < scene->channels; c++)
+            scene->kernels->load_row(splat_target_row(pass->target, y, c),
+                                     pass->target->sample_bits, scene->width,
+                                     splat_ring_row(scene, thread->target, c, y));
+}
+
+static void show_row(float *row, int width, float power)
+{
+    for (int x = 0; x < width; x++) {
+        float v = row[x] > 0 ? (row[x] < 1 ? row[x] : 1) : 0;
+        row[x] = power == 1 ? v : powf(v, power);
+    }
+}
+
+/* Makes the band's samples what a viewer would see. */
+static void show_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
+        for (int c = 0; c < scene->channels; c++) {
+            show_row(splat_ring_row(scene, thread->color, c, y), scene->width, pass->power);
+            show_row(splat_ring_row(scene, thread->target, c, y), scene->width, pass->power);
+        }
+}
+
+/* ---- comparison and gradients ---- */
+
+static void compare_row(const struct splat_pass *pass, struct splat_thread *thread, int y, int r,
+                        const float **gradient)
+{
+    struct splat_scene *scene = pass->scene;
+    double n = (double)scene->width * scene->height * scene->channels;
+    double sums[3] = {0, 0, 0};
+    const float *color[SPLAT_MAX_CHANNELS], *target[SPLAT_MAX_CHANNELS];
+    float l1 = 0, l2 = 0;
+    bool ssim = pass->gradients && pass->loss->ssim > 0;
+    if (pass->gradients) {
+        l1 = (float)((double)pass->loss->l1 / n);
+        l2 = (float)((double)pass->loss->l2 / n);
+        memset(thread->blended + r * scene->pitch, 0, sizeof(float) * (size_t)scene->pitch);
+    }
+    for (int c = 0; c < scene->channels; c++) {
+        const float *x = color[c] = splat_ring_row(scene, thread->color, c, y);
+        const float *t = target[c] = splat_ring_row(scene, thread->target, c, y);
+        float *g = NULL, *blended = NULL;
+        const float *from_ssim = NULL;
+        if (pass->gradients) {
+            g = thread->gradient + ((int64_t)r * scene->channels + c) * scene->pitch;
+            gradient[c] = g;
+            blended = thread->blended + r * scene->pitch;
+        }
+        if (ssim)
+            from_ssim =
+                thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + r % SSIM_BLOCK) * scene->pitch;
+        scene->kernels->loss_row(x, t, from_ssim, scene->width, l1, l2, g, blended, sums);
+    }
+    scene->row_sums[y].l1 = sums[0];
+    scene->row_sums[y].l2 = sums[1];
+    scene->row_sums[y].mse = sums[2];
+    if (pass->row) pass->row(pass->argument, y, color, target);
+}
+
+/* Compares a band's rows with the target and adds up the gradient of every Gaussian in it. */
+static void finish_band(const struct splat_pass *pass, struct splat_thread *thread, int band,
+                        int strip)
+{
+    struct splat_scene *scene = pass->scene;
+    int y0 = band * TILE, slot = band & 1;
+    const float *gradient[TILE * SPLAT_MAX_CHANNELS], *blended[TILE], *threshold[TILE],
+        *inverse[TILE];
+    for (int r = 0; r < TILE; r++) {
+        int y = y0 + r;
+        bool stored = y < scene->height && thread->blended; /* only where there are gradients */
+        blended[r] = stored ? thread->blended + r * scene->pitch : thread->zero_row;
+        threshold[r] = splat_ring_row(scene, thread->threshold, 0, y);
+        inverse[r] = splat_ring_row(scene, thread->inverse, 0, y);
+        for (int c = 0; c < scene->channels; c++)
+            gradient[r * scene->channels + c] = thread->zero_row;
+        if (y >= scene->height) continue;
+        int left = scene->height - y;
+        if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
+            splat_ssim_gradient(pass, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK);
+        compare_row(pass, thread, y, r, gradient + r * scene->channels);
+    }
+    if (!pass->gradients) return;
+    int floats = splat_record_floats(scene);
+    bool additive = pass->blend.additive, limited = !additive && pass->blend.topk > 0;
+    for (int k = 0; k < thread->item_count[slot]; k++) {
+        const struct splat_item *item = &thread->items[slot][k];
+        float *record = item->record >= 0 ? scene->record + (int64_t)item->record * floats
+                                          : scene->carry[strip] + (int64_t)~item->record * floats;
+        scene->kernels->backward_item(scene->projected, item, scene->feat, scene->channels,
+                                      additive, scene->cut_power, y0, gradient, blended,
+                                      limited ? threshold : NULL, inverse, record);
+    }
+}
+
+static void emit_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++) {
+        if (y < pass->first_row || y > pass->last_row) continue;
+        const float *color[SPLAT_MAX_CHANNELS];
+        for (int c = 0; c < scene->channels; c++)
+            color[c] = splat_ring_row(scene, thread->color, c, y);
+        pass->row(pass->argument, y, color, NULL);
+    }
+}
+
+/* ---- bands in order, strips over threads ---- */
+
+/* Once it was heard, every thread leaves its bands out. */
+static bool is_stopped(const struct splat_pass *pass)
+{
+    if (!pass->stop_requested) return false;
+    if (!__atomic_load_n(pass->stopped, __ATOMIC_RELAXED) && pass->stop_requested())
+        __atomic_store_n(pass->stopped, true, __ATOMIC_RELAXED);
+    return __atomic_load_n(pass->stopped, __ATOMIC_RELAXED);
+}
+
+/* Renders bands from..to-1 without a target. */
+static void render_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
+                         int to)
+{
+    for (int band = from; band < to && !is_stopped(pass); band++) {
+        activate(pass->scene, thread, band, band == from, false);
+        render_band(pass, thread, band);
+        emit_band(pass, thread, band);
+    }
+}
+
+/* SSIM's maps for rows [row, end), counted in the sums within bands from..to-1. Returns the row
+ * that is next. */
+static int map_rows(const struct splat_pass *pass, struct splat_thread *thread, int row, int end,
+                    int from, int to)
+{
+    while (row < end) {
+        int rows = end - row < SSIM_BLOCK ? end - row : SSIM_BLOCK;
+        splat_ssim_maps(pass, thread, row, rows, from * TILE, to * TILE);
+        row += rows;
+    }
+    return row;
+}
+
+/* Bands from..to-1 with a target. With SSIM, one band more is rendered on either side, and each
+ * band is finished once the band below it is there. */
+static void compare_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
+                          int to)
+{
+    struct splat_scene *scene = pass->scene;
+    bool ssim = pass->inner_ssim || (pass->gradients && pass->loss->ssim > 0);
+    int lag = ssim ? 1 : 0, strip = 0, previous_strip = 0;
+    int first = from - lag > 0 ? from - lag : 0;
+    int last = to - 1 + lag < scene->bands ? to - 1 + lag : scene->bands - 1;
+    int next_map = from * TILE - SSIM_RADIUS > 0 ? from * TILE - SSIM_RADIUS : 0;
+    for (int band = first; band <= last && !is_stopped(pass); band++) {
+        previous_strip = strip;
+        strip = activate(scene, thread, band, band == first,
+                         pass->gradients && band >= from && band < to);
+        render_band(pass, thread, band);
+        load_target_band(pass, thread, band);
+        if (pass->power > 0) show_band(pass, thread, band);
+        if (!ssim) {
+            finish_band(pass, thread, band, strip);
+            continue;
+        }
+        bool end = band == scene->bands - 1;
+        /* The rings hold the maps of RING_ROWS rows. The band above still needs those of the
+         * SSIM_RADIUS rows before it: rows further down would overwrite them. */
+        int complete = (band + 1) * TILE - SSIM_RADIUS;
+        if (complete > scene->height) complete = scene->height;
+        next_map = map_rows(pass, thread, next_map, complete, from, to);
+        if (band - 1 >= from) finish_band(pass, thread, band - 1, previous_strip);
+        if (end && to == scene->bands) {
+            map_rows(pass, thread, next_map, scene->height, from, to);
+            finish_band(pass, thread, band, strip);
+        }
+    }
+}
+
+/* Vectors read up to PITCH_PAD columns behind a row: what they find there must be finite. */
+static void clear_padding(const struct splat_scene *scene, struct splat_thread *thread)
+{
+    struct {
+        float *rows;
+        int count;
+    } const buffers[] = {{thread->threshold, RING_ROWS},
+                         {thread->inverse, RING_ROWS},
+                         {thread->gradient, TILE * scene->channels},
+                         {thread->blended, TILE}};
+    int from = scene->width;
+    for (size_t b = 0; b < sizeof buffers / sizeof buffers[0]; b++)
+        for (int r = 0; buffers[b].rows && r < buffers[b].count; r++)
+            memset(buffers[b].rows + (int64_t)r * scene->pitch + from, 0,
+                   sizeof(float) * (size_t)(scene->pitch - from));
+    memset(thread->zero_row, 0, sizeof(float) * (size_t)scene->pitch);
+}
+
+/* Parts of the strips (or bands), one for each thread's buffers; whoever is free does them. */
+struct pass_work {
+    const struct splat_pass *pass;
+    int parts;
+};
+
+static void run_parts(void *context, int64_t from, int64_t to)
+{
+    const struct pass_work *work = context;
+    const struct splat_pass *pass = work->pass;
+    struct splat_scene *scene = pass->scene;
+    int first = pass->first_row / TILE, count = pass->last_row / TILE + 1 - first, n = work->parts;
+    for (int t = (int)from; t < (int)to; t++) {
+        struct splat_thread *thread = &scene->threads[t];
+        clear_padding(scene, thread);
+        if (pass->target) {
+            int begin = splat_strip_start(scene, scene->strips * t / n);
+            int end = splat_strip_start(scene, scene->strips * (t + 1) / n);
+            if (begin < end) compare_range(pass, thread, begin, end);
+        } else { /* nothing is summed: any share of the bands will do */
+            int begin = first + count * t / n, end = first + count * (t + 1) / n;
+            if (begin < end) render_range(pass, thread, begin, end);
+        }
+    }
+}
+
+int splat_pass_run(const struct splat_pass *asked)
+{
+    bool stopped = false;
+    struct splat_pass own = *asked;
+    const struct splat_pass *pass = &own;
+    struct splat_scene *scene = pass->scene;
+    own.stopped = &stopped;
+    if (pass->gradients)
+        memset(scene->record, 0,
+               sizeof(float) * (size_t)splat_record_floats(scene) * (size_t)scene->count);
+    for (int s = 0; s < scene->strips; s++)
+        scene->carry_count[s] = 0;
+    if (pass->target) memset(scene->row_sums, 0, sizeof *scene->row_sums * (size_t)scene->height);
+    struct pass_work work = {pass, scene->thread_count < scene->strips ? scene->thread_count
+                                                                       : scene->strips};
+    threads_for(work.parts, 1, run_parts, &work);
+    return stopped ? fail(ERR_STOPPED, "stopped within a pass over the picture") : OK;
+}
+
+void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)
+{
+    struct splat_row_sums total = {0, 0, 0, 0, 0};
+    for (int y = 0; y < scene->height; y++) {
+        total.l1 += scene->row_sums[y].l1;
+        total.l2 += scene->row_sums[y].l2;
+        total.mse += scene->row_sums[y].mse;
+        total.ssim += scene->row_sums[y].ssim;
+        total.ssim_inner += scene->row_sums[y].ssim_inner;
+    }
+    double n = (double)scene->width * scene->height * scene->channels;
+    bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;
+    double inner = small ? n
+                         : (double)(scene->width - SSIM_TAPS + 1) *
+                               (scene->height - SSIM_TAPS + 1) * scene->channels;
+    *sums = (struct splat_sums){.l1 = total.l1 / n,
+                                .l2 = total.l2 / n,
+                                .mse = total.mse / n,
+                                .ssim = total.ssim / n,
+                                .ssim_inner = total.ssim_inner / inner};
+}

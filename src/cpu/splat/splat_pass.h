@@ -1,0 +1,31 @@
+/* One pass over a picture, band by band: render, compare, differentiate while rows are in cache. */
+#ifndef IMGTRAIN_CPU_SPLAT_SPLAT_PASS_H
+#define IMGTRAIN_CPU_SPLAT_SPLAT_PASS_H
+
+#include "cpu/splat/splat_scene.h"
+
+struct splat_pass {
+    struct splat_scene *scene;
+    struct splat_blend blend;
+    const struct splat_target *target; /* NULL: render only */
+    const struct splat_loss *loss;     /* with gradients: the weights */
+    bool gradients;                    /* fill scene->record */
+    bool inner_ssim;                   /* also sum SSIM over windows inside the picture */
+    float power;                       /* > 0: compare as seen: clamped to 0..1, raised to this */
+
+    /* Called for each finished row, by any thread, rows of a thread in order: channels pointers to
+     * `width` rendered and target samples (target NULL without one). May be NULL. */
+    void (*row)(void *argument, int y, const float *const *color, const float *const *target);
+    void *argument;
+    int first_row, last_row;      /* rows wanted (inclusive) when only rendering */
+    bool (*stop_requested)(void); /* device.h; looked at in every band */
+    bool *stopped;                /* set by splat_pass_run for itself */
+};
+
+/* ERR_STOPPED: some bands were left out. */
+int splat_pass_run(const struct splat_pass *pass);
+
+/* The rows' sums added up, as means. */
+void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums);
+
+#endif

@@ -1,0 +1,89 @@
+/* What one pass over a picture works with: the Gaussians projected and sorted by band, and the
+ * buffers of every thread, all carved out of the caller's workspace. */
+#ifndef IMGTRAIN_CPU_SPLAT_SPLAT_SCENE_H
+#define IMGTRAIN_CPU_SPLAT_SPLAT_SCENE_H
+
+#include "cpu/splat/splat_kernels.h"
+#include "device/splat_ops.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Two bands: SSIM's window and its adjoint's window reach 10 rows, less than one band. */
+enum { RING_ROWS = 2 * TILE, MAX_STRIPS = 32 };
+
+/* Buffers of one thread. Rings hold row y at y % RING_ROWS. */
+struct splat_thread {
+    int32_t *active_id, *active_record; /* [count]: Gaussians that reach the current band */
+    int active_count;
+    struct splat_item *items[2]; /* [count]: those of an even and an odd band */
+    int item_count[2];
+    int32_t *tile_start;               /* [tiles + 2] counting sort of items by first tile */
+    int32_t *tile_order;               /* [count] */
+    int32_t *sweep;                    /* [count]: items that reach the current tile */
+    float *color, *target;             /* [channels][RING_ROWS][pitch] */
+    float *maps[3];                    /* likewise: derivatives of SSIM by the moments */
+    float *threshold;                  /* [RING_ROWS][pitch] */
+    float *inverse;                    /* [RING_ROWS][pitch] */
+    float *gradient;                   /* [TILE][channels][pitch] */
+    float *blended;                    /* [TILE][pitch] */
+    float *zero_row;                   /* [pitch] */
+    float *ssim_value, *ssim_gradient; /* [SSIM_BLOCK][pitch], the second for each channel */
+    float *ssim_scratch;
+    float *tile_scratch;
+};
+
+/* Sums over one row of pixels and all channels, added up in the order of the rows. */
+struct splat_row_sums {
+    double l1, l2, mse, ssim, ssim_inner;
+};
+
+struct splat_scene {
+    int width, height, channels, pitch;
+    int bands, tiles, strips, thread_count;
+    float cut_power;
+    int64_t count;
+    const float *feat;
+    const struct splat_kernels *kernels;
+    struct splat_projected *projected; /* [count] */
+    int32_t *order;                    /* [count]: by first band, then by number */
+    int32_t *band_start;               /* [bands + 1] */
+    float *record;                     /* [count][SPLAT_GEOMETRY + channels] */
+    float *carry[MAX_STRIPS];          /* [count][...]: Gaussians that began in an earlier strip */
+    int32_t *carry_id[MAX_STRIPS];     /* [count] */
+    int32_t carry_count[MAX_STRIPS];
+    struct splat_row_sums *row_sums; /* [height] */
+    struct splat_thread *threads;    /* [thread_count] */
+};
+
+/* Lays the buffers out in `memory` (NULL: only counts) and returns the bytes they take; those of
+ * gradients are NULL with storage->forward. */
+size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, int height,
+                          int channels, int64_t capacity, const struct splat_storage *storage);
+
+/* Lays out, projects `view` onto a picture of width x height and sorts by band.
+ * ERR_INTERNAL when the workspace is too small. */
+int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace *workspace,
+                        const struct splat_view *view, const struct splat_blend *blend, int width,
+                        int height);
+
+/* First band of strip s; strips share the bands evenly. Their number depends on the picture and the
+ * capacity alone, so that partial sums do not depend on the number of threads. */
+static inline int splat_strip_start(const struct splat_scene *scene, int s)
+{
+    return (int)((int64_t)scene->bands * s / scene->strips);
+}
+
+/* Row y of one channel of a ring. */
+static inline float *splat_ring_row(const struct splat_scene *scene, float *ring, int channel,
+                                    int y)
+{
+    return ring + ((int64_t)channel * RING_ROWS + y % RING_ROWS) * scene->pitch;
+}
+
+static inline int splat_record_floats(const struct splat_scene *scene)
+{
+    return SPLAT_GEOMETRY + scene->channels;
+}
+
+#endif

@@ -1,0 +1,76 @@
+#include "cpu/splat/splat_ssim.h"
+
+#include "math/ssim_window.h"
+
+/* The rows that the windows of y.. y + SSIM_BLOCK - 1 reach, of one channel's ring; zeros outside
+ * the picture and behind row `last`. */
+static void window_rows(const struct splat_scene *scene, const struct splat_thread *thread,
+                        float *ring, int channel, int y, int last, const float **rows)
+{
+    for (int k = 0; k < SSIM_BLOCK + 2 * SSIM_RADIUS; k++) {
+        int row = y + k - SSIM_RADIUS;
+        bool outside = row < 0 || row >= scene->height || row > last;
+        rows[k] = outside ? thread->zero_row : splat_ring_row(scene, ring, channel, row);
+    }
+}
+
+/* Sum of S over the windows that lie inside the picture. */
+static double inner_sum(const struct splat_scene *scene, const float *s, int y)
+{
+    bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;
+    int margin = small ? 0 : SSIM_RADIUS;
+    double sum = 0;
+    if (y < margin || y >= scene->height - margin) return 0;
+    for (int x = margin; x < scene->width - margin; x++)
+        sum += (double)s[x];
+    return sum;
+}
+
+void splat_ssim_maps(const struct splat_pass *pass, struct splat_thread *thread, int y, int rows,
+                     int own_from, int own_to)
+{
+    struct splat_scene *scene = pass->scene;
+    int last = y + rows - 1;
+    for (int c = 0; c < scene->channels; c++) {
+        const float *x[SSIM_BLOCK + 2 * SSIM_RADIUS], *t[SSIM_BLOCK + 2 * SSIM_RADIUS];
+        float *maps[3][SSIM_BLOCK], *s[SSIM_BLOCK], sums[SSIM_BLOCK];
+        window_rows(scene, thread, thread->color, c, y, last + SSIM_RADIUS, x);
+        window_rows(scene, thread, thread->target, c, y, last + SSIM_RADIUS, t);
+        for (int o = 0; o < rows; o++) {
+            for (int m = 0; m < 3; m++)
+                maps[m][o] = splat_ring_row(scene, thread->maps[m], c, y + o);
+            s[o] = thread->ssim_value + o * scene->pitch;
+        }
+        scene->kernels->ssim_rows(x, t, scene->width, rows, thread->ssim_scratch, maps[0], maps[1],
+                                  maps[2], s, sums);
+        for (int o = 0; o < rows; o++) {
+            if (y + o < own_from || y + o >= own_to) continue;
+            scene->row_sums[y + o].ssim += (double)sums[o];
+            if (pass->inner_ssim)
+                scene->row_sums[y + o].ssim_inner += inner_sum(scene, s[o], y + o);
+        }
+    }
+}
+
+void splat_ssim_gradient(const struct splat_pass *pass, struct splat_thread *thread, int y,
+                         int rows)
+{
+    struct splat_scene *scene = pass->scene;
+    enum { INPUTS = SSIM_BLOCK + 2 * SSIM_RADIUS };
+    double n = (double)scene->width * scene->height * scene->channels;
+    float weight = (float)((double)-pass->loss->ssim / n);
+    for (int c = 0; c < scene->channels; c++) {
+        const float *maps[3 * INPUTS], *x[SSIM_BLOCK], *t[SSIM_BLOCK];
+        float *out[SSIM_BLOCK];
+        for (int m = 0; m < 3; m++)
+            window_rows(scene, thread, thread->maps[m], c, y, y + rows - 1 + SSIM_RADIUS,
+                        maps + m * INPUTS);
+        for (int o = 0; o < rows; o++) {
+            x[o] = splat_ring_row(scene, thread->color, c, y + o);
+            t[o] = splat_ring_row(scene, thread->target, c, y + o);
+            out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
+        }
+        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, weight,
+                                          thread->ssim_scratch, out);
+    }
+}

@@ -1,0 +1,258 @@
+#include "data/dataset.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "data/dataset_cache.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HELD_MOST = 200, PICTURES_LEAST = 2, PICTURES_FEW = 100, SIDE_MOST = 4096 };
+
+/* Steps of STREAM_GAN_BATCH: epochs count from 0; the drawing of held-out pictures is none. */
+static const uint64_t STEP_HELD = (uint64_t)1 << 62;
+
+struct dataset {
+    struct dataset_cache cache;
+    bool flip;
+    uint64_t seed;
+    int train_count, held_count;
+    int *train, *held; /* indices into the cache, rising */
+    const char **names;
+};
+
+/* ---- shuffled order without state ---- */
+
+/* Feistel network of 4 rounds on 2 x `bits` bits: a permutation whatever the round function is
+ * (Luby & Rackoff 1988). */
+static uint32_t feistel(uint32_t x, int bits, uint64_t seed, uint64_t step)
+{
+    uint32_t mask = (1u << bits) - 1, left = x >> bits, right = x & mask;
+    for (uint64_t round = 0; round < 4; round++) {
+        uint32_t word = philox_draw(seed, STREAM_GAN_BATCH, step, round << 32 | right).v[0];
+        uint32_t next = left ^ (word & mask);
+        left = right;
+        right = next;
+    }
+    return left << bits | right;
+}
+
+/* Place `position` of the permutation of 0 .. count - 1 that belongs to (seed, step). Values beyond
+ * count are sent through again until one is below: still a permutation. */
+static int shuffled(int position, int count, uint64_t seed, uint64_t step)
+{
+    int bits = 1;
+    while ((int64_t)1 << (2 * bits) < count)
+        bits++;
+    uint32_t x = (uint32_t)position;
+    do {
+        x = feistel(x, bits, seed, step);
+    } while (x >= (uint32_t)count);
+    return (int)x;
+}
+
+/* ---- training and held-out pictures ---- */
+
+/* Marks the held-out pictures: by the seed and their number alone, whatever they show; the last
+ * picture of a class is left to the training. */
+static int mark_held(const struct dataset *set, bool *is_held, int wanted)
+{
+    int count = (int)set->cache.header.count, held = 0;
+    int classes = set->cache.header.classes ? (int)set->cache.header.classes : 1;
+    int *left = calloc((size_t)classes, sizeof *left);
+    if (!left) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count; i++)
+        left[set->cache.labels[i]]++;
+    for (int i = 0; i < count && held < wanted; i++) {
+        int index = shuffled(i, count, set->seed, STEP_HELD);
+        if (left[set->cache.labels[index]] < 2) continue;
+        left[set->cache.labels[index]]--;
+        is_held[index] = true;
+        held++;
+    }
+    free(left);
+    return held;
+}
+
+static int split(struct dataset *set)
+{
+    int count = (int)set->cache.header.count;
+    int wanted = count < DATASET_HELD_FROM ? 0 : count / 10 < HELD_MOST ? count / 10 : HELD_MOST;
+    bool *is_held = calloc((size_t)count, sizeof *is_held);
+    set->train = malloc((size_t)count * sizeof *set->train);
+    set->held = malloc((size_t)count * sizeof *set->held);
+    int code = is_held && set->train && set->held ? mark_held(set, is_held, wanted)
+                                                  : fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; code >= 0 && i < count; i++) {
+        if (is_held[i])
+            set->held[set->held_count++] = i;
+        else
+            set->train[set->train_count++] = i;
+    }
+    free(is_held);
+    return code < 0 ? code : OK;
+}
+
+static int list_names(struct dataset *set)
+{
+    size_t classes = set->cache.header.classes;
+    if (classes == 0) return OK;
+    set->names = malloc(classes * sizeof *set->names);
+    if (!set->names) return fail(ERR_SYSTEM, "out of memory");
+    const char *name = set->cache.names;
+    for (size_t k = 0; k < classes; k++, name += strlen(name) + 1)
+        set->names[k] = name;
+    return OK;
+}
+
+/* ---- open ---- */
+
+static int judge_count(const struct dataset *set, const char *folder)
+{
+    int count = (int)set->cache.header.count;
+    if (count < PICTURES_LEAST)
+        return fail(ERR_DATA, "%s: only one picture: a GAN learns from many (100 or more)", folder);
+    if (count < PICTURES_FEW)
+        log_warning("%s: only %d pictures: a GAN wants 100 or more", folder, count);
+    return OK;
+}
+
+static void tell(const struct dataset *set, const struct dataset_options *options,
+                 const struct scan *scan)
+{
+    const struct dataset_header *header = &set->cache.header;
+    const char *folder = options->folder;
+    if (scan->foreign > 0)
+        log_warning("%s: %d pictures are of formats that cannot be read (%s)", folder,
+                    scan->foreign, scan->formats);
+    if (scan->aliases > 0)
+        log_info("%s: %d further names of the same files are left out", folder, scan->aliases);
+    char classes[32] = "", skipped[40] = "";
+    if (header->skipped > 0) snprintf(skipped, sizeof skipped, ", %u unreadable", header->skipped);
+    if (header->classes > 0)
+        snprintf(classes, sizeof classes, " in %u class%s", header->classes,
+                 header->classes == 1 ? "" : "es");
+    log_info("%s: %u pictures%s, %d held out%s; %dx%d, %s%s%s", folder, header->count, classes,
+             set->held_count, skipped, options->width, options->height,
+             format_bytes((int64_t)set->cache.bytes).text, set->cache.path ? ", cached in " : "",
+             set->cache.path ? set->cache.path : "");
+}
+
+static int open_set(struct dataset *set, const struct dataset_options *options,
+                    const struct scan *scan)
+{
+    set->flip = options->flip;
+    set->seed = options->seed;
+    TRY(dataset_cache_open(&set->cache, options, scan));
+    TRY(judge_count(set, options->folder));
+    TRY(split(set));
+    TRY(list_names(set));
+    tell(set, options, scan);
+    return OK;
+}
+
+int dataset_open(struct dataset **out, const struct dataset_options *options)
+{
+    *out = NULL;
+    if (options->width < 1 || options->height < 1 || options->width > SIDE_MOST ||
+        options->height > SIDE_MOST)
+        return fail(ERR_CONFIG, "pictures of %dx%d: sides are 1..%d", options->width,
+                    options->height, SIDE_MOST);
+    struct scan scan;
+    int code = scan_folder(&scan, options->folder, options->labels, options->stop_requested);
+    struct dataset *set = code == OK ? calloc(1, sizeof *set) : NULL;
+    if (code == OK && !set) code = fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = open_set(set, options, &scan);
+    scan_free(&scan);
+    if (code < 0) dataset_close(set);
+    if (code == OK) *out = set;
+    return code;
+}
+
+int dataset_keep(struct dataset *set, const char *cache_dir)
+{
+    return dataset_cache_keep(&set->cache, cache_dir);
+}
+
+void dataset_close(struct dataset *set)
+{
+    if (!set) return;
+    dataset_cache_close(&set->cache);
+    free(set->train);
+    free(set->held);
+    free(set->names);
+    free(set);
+}
+
+/* ---- what is in it ---- */
+
+int dataset_train_count(const struct dataset *set)
+{
+    return set->train_count;
+}
+
+int dataset_held_count(const struct dataset *set)
+{
+    return set->held_count;
+}
+
+int dataset_classes(const struct dataset *set)
+{
+    return (int)set->cache.header.classes;
+}
+
+const char *dataset_class_name(const struct dataset *set, int label)
+{
+    return set->names[label];
+}
+
+uint64_t dataset_fingerprint(const struct dataset *set)
+{
+    return set->cache.header.contents;
+}
+
+static struct dataset_item item(const struct dataset *set, int index)
+{
+    const struct dataset_header *header = &set->cache.header;
+    return (struct dataset_item){
+        .pixels = set->cache.pixels + (size_t)index * header->width * header->height * 3,
+        .label = set->cache.labels[index],
+    };
+}
+
+struct dataset_item dataset_train(const struct dataset *set, int index)
+{
+    return item(set, set->train[index]);
+}
+
+struct dataset_item dataset_held(const struct dataset *set, int index)
+{
+    return item(set, set->held[index]);
+}
+
+void dataset_batch(const struct dataset *set, uint64_t first, int count, struct dataset_item *items)
+{
+    uint64_t pictures = (uint64_t)set->train_count;
+    for (int i = 0; i < count; i++) {
+        uint64_t number = first + (uint64_t)i, epoch = number / pictures;
+        uint32_t position = (uint32_t)(number % pictures);
+        int index = shuffled((int)position, set->train_count, set->seed, epoch);
+        items[i] = dataset_train(set, index);
+        /* round 4 is none of the Feistel network's */
+        uint64_t at = (uint64_t)4 << 32 | (uint32_t)index;
+        items[i].flip =
+            set->flip && (philox_draw(set->seed, STREAM_GAN_BATCH, epoch, at).v[0] & 1) != 0;
+    }
+}
+
+char *dataset_cache_folder(const char *run_dir)
+{
+    const char *shared = getenv("XDG_CACHE_HOME");
+    /* the specification (XDG Base Directory 0.8) wants relative ones ignored */
+    if (shared && shared[0] == '/') return path_join(shared, "imgtrain");
+    return run_dir ? path_join(run_dir, "cache") : NULL;
+}

@@ -1,0 +1,73 @@
+/* The pictures to learn from: a folder of any mix of sizes and formats, decoded once into a packed
+ * cache of equally large uint8 pictures (scaled so that they cover width x height, centre crop,
+ * alpha over white, grey to RGB), which is then mapped. Sub-folders are classes. */
+#ifndef IMGTRAIN_DATA_DATASET_H
+#define IMGTRAIN_DATA_DATASET_H
+
+#include "data/scan.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dataset;
+
+struct dataset_options {
+    const char *folder;           /* read recursively, in the order of the names' bytes */
+    int width, height;            /* pixels of every picture of the cache */
+    enum scan_labels labels;      /* whether each sub-folder directly below `folder` is a class */
+    bool flip;                    /* mirror half of the pictures of each epoch left to right */
+    uint64_t seed;                /* which pictures are held out, and every draw */
+    const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
+    const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */
+    const char *scratch_dir;      /* where it is made without a name then; NULL: in memory */
+    bool (*stop_requested)(void); /* polled; may be NULL */
+};
+
+/* Fewer pictures are all learned from: none is held out. */
+enum { DATASET_HELD_FROM = 20 };
+
+/* One picture of a batch. */
+struct dataset_item {
+    const uint8_t *pixels; /* [height][width][3], borrowed (mapped) */
+    int label;             /* 0 without classes */
+    bool flip;             /* to be mirrored left to right */
+};
+
+/* Unreadable files are named in one warning each (a few, then a count) and skipped. ERR_INPUT: no
+ * such folder; ERR_DATA: no picture in it, none readable or only one; with SCAN_LABELS_FOLDERS also
+ * fewer than two sub-folders with pictures, or pictures beside them; ERR_STOPPED. The cache is made
+ * again when a file's name, size or time changed, or it is damaged; where it cannot be written the
+ * pictures stay in memory, with a warning. Without cache_dir nothing with a name is written. *set
+ * is owned. */
+int dataset_open(struct dataset **set, const struct dataset_options *options);
+void dataset_close(struct dataset *set); /* accepts NULL */
+
+/* Gives the cache of a set that was opened without cache_dir its name in that folder, so that no
+ * picture is decoded twice. Where that cannot be the set stays as it is, with a warning. */
+int dataset_keep(struct dataset *set, const char *cache_dir);
+
+int dataset_train_count(const struct dataset *set); /* >= 1 */
+int dataset_held_count(
+    const struct dataset *set); /* min(10 %, 200); 0 for fewer than DATASET_HELD_FROM */
+int dataset_classes(const struct dataset *set); /* 0 without classes */
+const char *dataset_class_name(const struct dataset *set, int label);
+/* A checksum of the prepared pictures, their order and classes, whatever the files' times: so that
+ * a resumed run notices another data set. */
+uint64_t dataset_fingerprint(const struct dataset *set);
+
+/* Training or held-out picture `index`, never mirrored. */
+struct dataset_item dataset_train(const struct dataset *set, int index);
+struct dataset_item dataset_held(const struct dataset *set, int index);
+
+/* Training pictures number first .. first + count - 1 of the endless sequence of shuffled epochs (a
+ * new order each epoch): a pure function of (seed, number), without any state. */
+void dataset_batch(const struct dataset *set, uint64_t first, int count,
+                   struct dataset_item *items);
+
+/* Where the cache of a run belongs, a new string (malloc): $XDG_CACHE_HOME/imgtrain where that is
+ * set, so that runs share it; else RUN/cache, as nothing is written outside the run unasked. NULL
+ * for neither (and without memory): the set then stays in memory. */
+char *dataset_cache_folder(const char *run_dir);
+
+#endif

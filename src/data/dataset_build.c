@@ -1,0 +1,284 @@
+/* Decoding the pictures of a data set into its cache. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/checksum.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "data/dataset_cache.h"
+#include "image/image.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHUNK = 64, LISTED = 5 };
+static const double FIRST_LINE_SECONDS = 2, LINE_SECONDS = 10;
+
+struct builder {
+    const struct dataset_options *options;
+    const struct scan *scan;
+    const char *name;
+    int fd;
+    size_t picture_bytes;
+    uint8_t *chunk;   /* [CHUNK] pictures */
+    char **faults;    /* [CHUNK] why a picture cannot be read; NULL: it can */
+    int codes[CHUNK]; /* of those */
+    uint64_t *sums;   /* [count] */
+    int32_t *labels;  /* [count] */
+    int count, skipped, enlarged;
+    double started, last_line;
+};
+
+/* ---- one picture ---- */
+
+/* The largest centred part with the shape width : height. Keeps the sample type. */
+static int crop_centre(struct image *out, const struct image *in, int width, int height)
+{
+    int w = in->width, h = in->height;
+    if ((int64_t)w * height > (int64_t)h * width)
+        w = (int)(((int64_t)h * width + height / 2) / height);
+    else
+        h = (int)(((int64_t)w * height + width / 2) / width);
+    w = w < 1 ? 1 : w > in->width ? in->width : w;
+    h = h < 1 ? 1 : h > in->height ? in->height : h;
+    TRY(image_create(out, w, h, in->channels, in->type));
+    size_t pixel = sample_bytes(in->type) * (size_t)in->channels;
+    size_t x0 = (size_t)(in->width - w) / 2, y0 = (size_t)(in->height - h) / 2;
+    for (size_t y = 0; y < (size_t)h; y++)
+        memcpy((uint8_t *)out->data + y * (size_t)w * pixel,
+               (const uint8_t *)in->data + ((y0 + y) * (size_t)in->width + x0) * pixel,
+               (size_t)w * pixel);
+    return OK;
+}
+
+static uint8_t to_byte(float value)
+{
+    return (uint8_t)(value > 0 ? (value < 1 ? value * 255.0f + 0.5f : 255.0f) : 0.0f);
+}
+
+/* Grey to RGB, alpha over white. */
+static void flatten(uint8_t *out, const struct image *in)
+{
+    bool alpha = image_has_alpha(in), grey = in->channels < 3;
+    size_t pixels = (size_t)in->width * (size_t)in->height, channels = (size_t)in->channels;
+    for (size_t i = 0; i < pixels; i++) {
+        float a = alpha ? image_sample(in, i * channels + channels - 1) : 1.0f;
+        a = a > 0 ? (a < 1 ? a : 1.0f) : 0.0f;
+        for (size_t c = 0; c < 3; c++) {
+            float value = image_sample(in, i * channels + (grey ? 0 : c));
+            out[3 * i + c] = to_byte(alpha ? value * a + (1.0f - a) : value);
+        }
+    }
+}
+
+/* Decodes one file into [height][width][3]. *enlarged: it was smaller than that. */
+static int decode(uint8_t *out, const char *path, int width, int height, bool *enlarged)
+{
+    struct image whole = {0}, cropped = {0}, resized = {0};
+    int code = image_load(&whole, path);
+    if (code == OK) code = crop_centre(&cropped, &whole, width, height);
+    image_free(&whole);
+    *enlarged = code == OK && (cropped.width < width || cropped.height < height);
+    if (code == OK) code = image_resize(&resized, &cropped, width, height);
+    if (code == OK) flatten(out, &resized);
+    image_free(&cropped);
+    image_free(&resized);
+    return code;
+}
+
+/* ---- all of them ---- */
+
+static int decode_into(struct builder *builder, int first, int i, bool *enlarged)
+{
+    const struct dataset_options *options = builder->options;
+    char *path = path_join(options->folder, builder->scan->files[first + i].name);
+    if (!path) return ERR_SYSTEM;
+    int code = decode(builder->chunk + (size_t)i * builder->picture_bytes, path, options->width,
+                      options->height, enlarged);
+    free(path);
+    return code;
+}
+
+struct chunk_work {
+    struct builder *builder;
+    int first; /* file of the chunk */
+};
+
+static void decode_files(void *context, int64_t from, int64_t to)
+{
+    const struct chunk_work *work = context;
+    struct builder *builder = work->builder;
+    int enlarged = 0;
+    for (int i = (int)from; i < (int)to; i++) {
+        bool was_smaller = false;
+        builder->codes[i] = decode_into(builder, work->first, i, &was_smaller);
+        /* the message belongs to the thread that failed */
+        if (builder->codes[i] < 0) builder->faults[i] = string_format("%s", error_message());
+        enlarged += was_smaller;
+    }
+    __atomic_fetch_add(&builder->enlarged, enlarged, __ATOMIC_RELAXED);
+}
+
+static void decode_chunk(struct builder *builder, int first, int count)
+{
+    struct chunk_work work = {builder, first};
+    threads_for(count, 1, decode_files, &work);
+}
+
+/* Writes what was decoded, in order and without holes. */
+static int keep_chunk(struct builder *builder, int first, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const uint8_t *picture = builder->chunk + (size_t)i * builder->picture_bytes;
+        const char *fault = builder->faults[i] ? builder->faults[i] : "out of memory";
+        if (builder->codes[i] == ERR_SYSTEM || builder->codes[i] == ERR_IO)
+            return fail(builder->codes[i], "%s", fault); /* not the picture's fault */
+        if (builder->codes[i] < 0) {
+            if (builder->skipped++ < LISTED) log_warning("%s: skipped", fault);
+            free(builder->faults[i]);
+            builder->faults[i] = NULL;
+            continue;
+        }
+        TRY(file_write_all(builder->fd, picture, builder->picture_bytes, builder->name));
+        builder->sums[builder->count] = hash_bytes(0, picture, builder->picture_bytes);
+        builder->labels[builder->count++] = builder->scan->files[first + i].label;
+    }
+    return OK;
+}
+
+static void show_progress(struct builder *builder, int done)
+{
+    double now = clock_seconds(), spent = now - builder->started;
+    int total = builder->scan->count;
+    double wait = builder->last_line > builder->started ? LINE_SECONDS : FIRST_LINE_SECONDS;
+    if (done == total || now - builder->last_line < wait) return;
+    builder->last_line = now;
+    log_info("pictures %d/%d %d%% eta %.0fs", done, total, (int)((int64_t)done * 100 / total),
+             spent * (total - done) / done);
+}
+
+static int decode_all(struct builder *builder)
+{
+    const struct scan *scan = builder->scan;
+    for (int first = 0; first < scan->count; first += CHUNK) {
+        if (builder->options->stop_requested && builder->options->stop_requested())
+            return fail(ERR_STOPPED, "stopped while decoding pictures");
+        int count = scan->count - first < CHUNK ? scan->count - first : CHUNK;
+        decode_chunk(builder, first, count);
+        TRY(keep_chunk(builder, first, count));
+        show_progress(builder, first + count);
+    }
+    return OK;
+}
+
+/* A class without any readable picture is none: the others move up. The names that stay go to
+ * `names` (room for all), each ended by a zero byte. */
+static void settle_classes(struct builder *builder, struct dataset_header *header, char *names,
+                           int32_t *moved)
+{
+    const struct scan *scan = builder->scan;
+    memset(moved, 0, (size_t)scan->class_count * sizeof *moved);
+    for (int i = 0; i < builder->count && scan->class_count > 0; i++)
+        moved[builder->labels[i]] = 1;
+    for (int k = 0; k < scan->class_count; k++) {
+        bool used = moved[k] != 0;
+        moved[k] = (int32_t)header->classes;
+        if (!used)
+            log_warning("%s/%s: no class, as none of its pictures can be read",
+                        builder->options->folder, scan->classes[k]);
+        if (!used) continue;
+        size_t bytes = strlen(scan->classes[k]) + 1;
+        memcpy(names + header->names_bytes, scan->classes[k], bytes);
+        header->names_bytes += (uint32_t)bytes;
+        header->classes++;
+    }
+    for (int i = 0; i < builder->count && scan->class_count > 0; i++)
+        builder->labels[i] = moved[builder->labels[i]];
+}
+
+static int write_tail(struct builder *builder, struct dataset_header *header)
+{
+    static const uint8_t zeros[8];
+    size_t room = 1;
+    for (int k = 0; k < builder->scan->class_count; k++)
+        room += strlen(builder->scan->classes[k]) + 1;
+    char *names = malloc(room);
+    int32_t *moved = malloc(((size_t)builder->scan->class_count + 1) * sizeof *moved);
+    int code = names && moved ? OK : fail(ERR_SYSTEM, "out of memory");
+    TRY_CLEANUP(code);
+    settle_classes(builder, header, names, moved);
+    header->contents = dataset_contents(header, builder->sums, builder->labels, names);
+    header->check = dataset_header_check(header);
+    struct dataset_offsets at = dataset_offsets(header);
+    size_t padding = at.sums - at.pixels - header->count * builder->picture_bytes;
+    size_t count = header->count;
+    TRY_CLEANUP(file_write_all(builder->fd, zeros, padding, builder->name));
+    TRY_CLEANUP(
+        file_write_all(builder->fd, builder->sums, count * sizeof *builder->sums, builder->name));
+    TRY_CLEANUP(file_write_all(builder->fd, builder->labels, count * sizeof *builder->labels,
+                               builder->name));
+    TRY_CLEANUP(file_write_all(builder->fd, names, header->names_bytes, builder->name));
+    if (pwrite(builder->fd, header, sizeof *header, 0) != (ssize_t)sizeof *header)
+        code = fail_errno(ERR_IO, "write %s", builder->name);
+cleanup:
+    free(names);
+    free(moved);
+    return code;
+}
+
+static int report(const struct builder *builder)
+{
+    const struct dataset_options *options = builder->options;
+    int total = builder->scan->count;
+    if (builder->count == 0)
+        return fail(ERR_DATA, "%s: none of its %d pictures can be read", options->folder, total);
+    if (builder->skipped > LISTED)
+        log_warning("%s: %d of %d pictures cannot be read and are skipped", options->folder,
+                    builder->skipped, total);
+    if (builder->enlarged > 0)
+        log_info("%s: %d of %d pictures are smaller than %dx%d and were enlarged", options->folder,
+                 builder->enlarged, total, options->width, options->height);
+    return OK;
+}
+
+static int run_builder(struct builder *builder, uint64_t key)
+{
+    static const uint8_t no_header[DATASET_HEADER_BYTES];
+    TRY(file_write_all(builder->fd, no_header, sizeof no_header, builder->name));
+    TRY(decode_all(builder));
+    TRY(report(builder));
+    struct dataset_header header = {
+        .magic = "imgtds1",
+        .key = key,
+        .width = (uint32_t)builder->options->width,
+        .height = (uint32_t)builder->options->height,
+        .count = (uint32_t)builder->count,
+        .skipped = (uint32_t)builder->skipped,
+    };
+    return write_tail(builder, &header);
+}
+
+int dataset_build(int fd, const char *name, uint64_t key, const struct dataset_options *options,
+                  const struct scan *scan)
+{
+    struct builder builder = {.options = options, .scan = scan, .name = name, .fd = fd};
+    size_t count = (size_t)scan->count;
+    builder.picture_bytes = (size_t)options->width * (size_t)options->height * 3;
+    builder.chunk = malloc(CHUNK * builder.picture_bytes);
+    builder.faults = calloc(CHUNK, sizeof *builder.faults);
+    builder.sums = malloc(count * sizeof *builder.sums);
+    builder.labels = malloc(count * sizeof *builder.labels);
+    builder.started = builder.last_line = clock_seconds();
+    int code = builder.chunk && builder.faults && builder.sums && builder.labels
+                   ? run_builder(&builder, key)
+                   : fail(ERR_SYSTEM, "out of memory for the pictures");
+    for (int i = 0; builder.faults && i < CHUNK; i++)
+        free(builder.faults[i]);
+    free(builder.chunk);
+    free(builder.faults);
+    free(builder.sums);
+    free(builder.labels);
+    return code;
+}

@@ -1,0 +1,60 @@
+/* The training's state in checkpoints and models: tensors named as in GAN_TENSORS.md. */
+#ifndef IMGTRAIN_GAN_GAN_CHECKPOINT_H
+#define IMGTRAIN_GAN_GAN_CHECKPOINT_H
+
+#include "gan/core.h"
+
+struct task_setup;
+struct store_file;
+struct store_writer;
+
+/* What the next step depends on besides the tensors. */
+struct gan_progress {
+    double augment[2];    /* probability by feedback, [step % 2] after that step: of the last two */
+    double sign;          /* running mean of E[sign(D(real) - D(fake))] */
+    struct gan_half half; /* of the next step */
+    uint64_t fingerprint; /* of the data set ... */
+    int pictures, classes; /* ... and how many it has */
+};
+
+/* Compares the data set at hand with that of the checkpoint setup->resume, by contents. Another
+ * one: ERR_CONFIG with what changed, or (setup->allow_changed_input) a warning, and
+ * setup->input_changed is told. */
+int gan_check_data(const struct gan_progress *now, const struct task_setup *setup);
+
+/* The checkpoint: g.*, d.*, their second moments v.g.*, v.d.*, and ema.g.*. */
+int gan_store(struct gan_core *core, const struct gan_progress *progress,
+              struct store_writer *writer);
+/* Into a connected core. ERR_DATA. */
+int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file);
+
+/* The model: weights of a generator as g.*, and the design in the metadata ("gan.width" ... ). */
+int gan_store_model(const struct gan_core *core, const float *parameters,
+                    struct store_writer *writer);
+
+/* Every parameter of a flat range as its own tensor, named with `prefix` before it. */
+int gan_store_range(struct store_writer *writer, const char *prefix, const struct net *net,
+                    const float *range);
+int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
+                   float *range);
+
+/* ERR_DATA unless the file has all of its tensors, with their shapes: to be asked before memory is
+ * planned by what the metadata says. */
+int gan_expect_range(const struct store_file *file, const char *prefix, const struct net *net);
+
+/* The design that a model or checkpoint was trained with, of pictures that can be trained. It is
+ * the metadata's word alone until gan_expect_range() was asked. ERR_DATA. */
+int gan_load_design(struct net_design *design, const struct store_file *file);
+/* Whether a checkpoint's steps were made in mixed precision. */
+bool gan_load_amp(const struct store_file *file);
+/* ERR_DATA unless the whole state of a connected or only declared core is there. */
+int gan_expect_state(const struct gan_core *core, const struct store_file *file);
+/* EMA weights of either. */
+int gan_expect_generator(const struct net *generator, const struct store_file *file);
+int gan_load_generator(const struct net *generator, float *parameters,
+                       const struct store_file *file);
+
+/* The latent of sample `seed`: z normal numbers that depend on nothing else. */
+void gan_latent(float *latent, int z, uint64_t seed);
+
+#endif

@@ -1,0 +1,108 @@
+#include "gan/gan_memory_modes.h"
+
+#include "config/config.h"
+#include "gan/gan_schedule.h"
+#include "task/task.h"
+
+#include <math.h>
+
+/* What a way costs: CPU time of 20 steps of cfgs/gan-64.yaml, beside keeping everything. */
+static const double RECOMPUTE_TIME = 1.12, HALVING_TIME = 1.02, OFFLOAD_TIME = 1.02;
+
+struct list {
+    struct memory_choices *rows;
+    int count;
+    bool amp;
+};
+
+static void add(struct list *list, int level, bool checkpointing, int micro)
+{
+    if (list->count == TASK_MAX_CHOICES) return;
+    list->rows[list->count++] = (struct memory_choices){
+        .level = level,
+        .amp = list->amp,
+        .checkpointing = checkpointing,
+        .micro_batch = micro,
+        .offload = level == MEMORY_OFFLOAD,
+    };
+}
+
+/* The next smaller micro-batch: half as many slices, rounded up. */
+static int halve(int micro, int batch, int slice)
+{
+    int half = (micro / 2 + slice - 1) / slice * slice;
+    return half < batch ? half : batch;
+}
+
+/* Level `whole` with the whole batch at a time, level `split` with less. */
+static void add_micro_batches(struct list *list, const struct config *config, int whole, int split,
+                              bool checkpointing)
+{
+    int slice = gan_slice(gan_picture_height(config), gan_picture_width(config));
+    int batch = (int)config->gan.batch, fixed = (int)config->gan.micro_batch;
+    int micro = fixed ? fixed : batch;
+    if (fixed) micro = halve(2 * fixed, batch, slice);
+    for (;; micro = halve(micro, batch, slice)) {
+        bool is_whole = micro >= batch;
+        if (is_whole && whole >= 0) add(list, whole, checkpointing, batch);
+        if (!is_whole && split >= 0) add(list, split, checkpointing, micro);
+        if (fixed || micro <= slice) break;
+    }
+}
+
+int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_choices *rows)
+{
+    struct list list = {.rows = rows, .amp = amp};
+    bool keeps = config->gan.scheme != CONFIG_GAN_SCHEME_C;
+    bool recomputes = config->gan.scheme != CONFIG_GAN_SCHEME_A;
+    if (config->memory.use_gradient_checkpointing) keeps = false, recomputes = true;
+    int first = keeps ? MEMORY_RESIDENT : MEMORY_CHECKPOINTING;
+    add_micro_batches(&list, config, first, -1, !keeps);
+    if (keeps && recomputes) add_micro_batches(&list, config, MEMORY_CHECKPOINTING, -1, true);
+    if (keeps) add_micro_batches(&list, config, -1, MEMORY_MICRO_BATCHES, false);
+    if (recomputes) add_micro_batches(&list, config, -1, MEMORY_MICRO_BATCHES, true);
+    bool mixes = may_mix && !amp;
+    list.amp = amp || mixes;
+    if (mixes && keeps) add_micro_batches(&list, config, MEMORY_MIXED, MEMORY_MIXED, false);
+    if (mixes && recomputes) add_micro_batches(&list, config, MEMORY_MIXED, MEMORY_MIXED, true);
+    list.amp = amp;
+    add_micro_batches(&list, config, MEMORY_OFFLOAD, MEMORY_OFFLOAD, recomputes);
+    list.amp = true;
+    if (mixes) add_micro_batches(&list, config, MEMORY_OFFLOAD, MEMORY_OFFLOAD, recomputes);
+    return list.count;
+}
+
+struct gan_choices gan_choices_of(const struct config *config, const struct memory_choices *way)
+{
+    int batch = (int)config->gan.batch;
+    return (struct gan_choices){
+        .batch = batch,
+        .micro = way->micro_batch < batch ? way->micro_batch : batch,
+        .scheme = way->checkpointing ? GAN_SCHEME_C : GAN_SCHEME_A,
+        .amp = way->amp,
+        .offload = way->offload,
+        .workspace_cap = way->workspace_cap,
+    };
+}
+
+double gan_way_time(const struct config *config, const struct memory_choices *way)
+{
+    double halvings = log2((double)config->gan.batch / way->micro_batch);
+    double time = pow(HALVING_TIME, halvings);
+    if (way->checkpointing) time *= RECOMPUTE_TIME;
+    if (way->offload) time *= OFFLOAD_TIME;
+    return time;
+}
+
+struct config gan_config_with(const struct config *config, const struct memory_work *work)
+{
+    struct config sized = *config;
+    if (work->picture) {
+        int w = gan_picture_width(config), h = gan_picture_height(config), side = w > h ? w : h;
+        sized.gan.size = work->picture;
+        sized.gan.width = (int64_t)work->picture * w / side;
+        sized.gan.height = (int64_t)work->picture * h / side;
+    }
+    if (work->batch) sized.gan.batch = work->batch;
+    return sized;
+}

@@ -1,0 +1,25 @@
+/* The ways a GAN can be trained in less memory: what the ladder chooses from. None but mixed
+ * precision changes a bit of the result. */
+#ifndef IMGTRAIN_GAN_GAN_MEMORY_MODES_H
+#define IMGTRAIN_GAN_GAN_MEMORY_MODES_H
+
+#include "gan/core.h"
+#include "memory/mode.h"
+
+struct config;
+
+/* All that the config leaves open, by level and then by the size of the micro-batch. amp: in mixed
+ * precision from the start; may_mix: it is a way to save memory where that is off. Returns how
+ * many.
+ */
+int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_choices *list);
+
+struct gan_choices gan_choices_of(const struct config *config, const struct memory_choices *way);
+
+/* Time of a step beside the fastest way's. */
+double gan_way_time(const struct config *config, const struct memory_choices *way);
+
+/* `config` with the size and batch of `work` where they are not 0; shares its strings. */
+struct config gan_config_with(const struct config *config, const struct memory_work *work);
+
+#endif

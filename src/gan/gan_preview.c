@@ -1,0 +1,180 @@
+/* What is seen of a GAN in training: samples of the averaged generator, their metrics, the gap
+ * between learned and held-out pictures, and the pictures of frames. */
+#include "base/error.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "device/nn_ops.h"
+#include "data/dataset.h"
+#include "gan/gan_task.h"
+#include "image/contact_sheet.h"
+#include "gan/sampler.h"
+#include "gan/gan_checkpoint.h"
+#include "image/image.h"
+
+#include <math.h>
+
+enum { GAP_PICTURES = 64, SOME = 16 };
+
+/* ---- samples of the averaged generator ---- */
+
+/* At most `micro`. */
+static int make_some(struct task_state *s, const uint64_t *seeds, const int *classes, int n,
+                     float *out)
+{
+    struct gan_core *core = &s->core;
+    int z = core->design.z;
+    for (int i = 0; i < n; i++)
+        gan_latent(s->latents + (ptrdiff_t)i * z, z, seeds[i]);
+    return gan_generate(core, core->ema, s->latents, classes, n, out);
+}
+
+/* Those of a frame: seeds 0, 1, ...; classes take turns. */
+static int make_samples(struct task_state *s)
+{
+    const struct gan_core *core = &s->core;
+    size_t picture = (size_t)(core->h * core->w * core->c);
+    int total = (int)s->config->gan.samples, most = core->choices.micro;
+    uint64_t seeds[SOME];
+    int classes[SOME];
+    if (most > SOME) most = SOME;
+    for (int first = 0; first < total; first += most) {
+        int n = total - first < most ? total - first : most;
+        for (int i = 0; i < n; i++) {
+            seeds[i] = (uint64_t)(first + i);
+            classes[i] = core->design.classes ? (first + i) % core->design.classes : 0;
+        }
+        TRY(make_some(s, seeds, classes, n, s->show + (size_t)first * picture));
+    }
+    return OK;
+}
+
+/* Those of the metrics, at most as many as in a frame at a time. */
+static int draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out)
+{
+    struct task_state *s = context;
+    size_t floats = (size_t)(s->core.h * s->core.w * s->core.c) * (size_t)n;
+    TRY(make_some(s, seeds, classes, n, s->show));
+    for (size_t i = 0; i < floats; i++)
+        out[i] = sampler_byte(s->show[i]);
+    return OK;
+}
+
+int gan_measure(struct task_state *s, int64_t steps_done)
+{
+    int micro = s->core.choices.micro, shown = (int)s->config->gan.samples;
+    struct evaluate_options options = {
+        .width = s->core.w,
+        .height = s->core.h,
+        .samples = (int)s->config->gan.eval_samples,
+        .batch = micro < shown ? micro : shown,
+        .stop_requested = s->stop_requested,
+    };
+    TRY(tracking_measure(&s->tracking, s->set, &options, draw, s, steps_done));
+    if (!tracking_is_best(&s->tracking, steps_done)) return OK;
+    return gan_core_fetch(&s->core, s->tracking.best, s->core.ema,
+                          s->core.g.net.floats * sizeof(float));
+}
+
+int gan_measure_step(struct task_state *s, int64_t steps_done, bool gap)
+{
+    int code = gap ? gan_measure_gap(s) : OK;
+    tracking_forget(&s->tracking);
+    s->gap_pending = code == ERR_STOPPED;
+    s->tracking.pending = s->gap_pending ? steps_done : 0;
+    if (s->gap_pending) return OK;
+    TRY(code);
+    return gan_measure_is_due(s, steps_done) ? gan_measure(s, steps_done) : OK;
+}
+
+int gan_complete(struct task_state *s, struct task_report *report)
+{
+    TRY(gan_measure_step(s, s->steps_done, s->gap_pending));
+    gan_fill_report(s, s->steps_done - 1, report);
+    return OK;
+}
+
+bool gan_measure_is_due(const struct task_state *s, int64_t steps_done)
+{
+    int64_t total = gan_steps(s);
+    int64_t every = tracking_every(s->config->gan.eval_every, s->config->eval_steps, total);
+    return s->config->gan.eval_samples > 0 && (steps_done % every == 0 || steps_done == total);
+}
+
+/* ---- overfitting ---- */
+
+void gan_listen(struct task_state *s, bool listens)
+{
+    bool stops = listens && s->device->is_host;
+    s->core.stop = (struct sweep_stop){.requested = stops ? s->stop_requested : NULL};
+}
+
+/* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
+static int mean_score(struct task_state *s, bool held, double *mean)
+{
+    const uint8_t *pixels[GAP_PICTURES];
+    int labels[GAP_PICTURES],
+        count = held ? dataset_held_count(s->set) : dataset_train_count(s->set);
+    float scores[GAP_PICTURES];
+    double sum = 0;
+    if (count > GAP_PICTURES) count = GAP_PICTURES;
+    for (int i = 0; i < count; i++) {
+        struct dataset_item item = held ? dataset_held(s->set, i) : dataset_train(s->set, i);
+        pixels[i] = item.pixels;
+        labels[i] = item.label;
+    }
+    TRY(gan_judge(&s->core, pixels, labels, count, scores));
+    for (int i = 0; i < count; i++)
+        sum += (double)scores[i];
+    *mean = count ? sum / count : (double)NAN;
+    return OK;
+}
+
+int gan_measure_gap(struct task_state *s)
+{
+    double train, held;
+    if (!dataset_held_count(s->set)) return OK;
+    gan_listen(s, true);
+    int code = mean_score(s, false, &train);
+    if (code == OK) code = mean_score(s, true, &held);
+    gan_listen(s, false);
+    if (code == OK) s->gap = train - held;
+    return code;
+}
+
+/* ---- pictures ---- */
+
+int gan_picture(struct task_state *s, int max_side, struct image *picture)
+{
+    TRY(make_samples(s));
+    return grid_picture(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
+                        max_side);
+}
+
+int gan_reference(struct task_state *s, int max_side, struct image *picture)
+{
+    const struct gan_core *core = &s->core;
+    size_t one = (size_t)(core->h * core->w * core->c);
+    int total = (int)s->config->gan.samples, count = dataset_train_count(s->set);
+    for (int i = 0; i < total; i++) {
+        int index = count > total ? (int)((int64_t)i * count / total) : i % count; /* spread */
+        const uint8_t *pixels = dataset_train(s->set, index).pixels;
+        nn_ops_cpu()->from_u8(s->show + (size_t)i * one, pixels, NULL, 1, core->h, core->w,
+                              core->c);
+    }
+    return grid_picture(picture, s->show, total, core->w, core->h, max_side);
+}
+
+int gan_write_final(struct task_state *s, const char *path)
+{
+    struct image picture = {0};
+    int code = gan_picture(s, 0, &picture);
+    if (code == OK) code = image_save(&picture, path);
+    image_free(&picture);
+    return code;
+}
+
+int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height)
+{
+    grid_size((int)s->config->gan.samples, s->core.w, s->core.h, max_side, width, height);
+    return OK;
+}

@@ -1,0 +1,29 @@
+/* What the config means: the networks' design, and the schedules. */
+#ifndef IMGTRAIN_GAN_GAN_SCHEDULE_H
+#define IMGTRAIN_GAN_GAN_SCHEDULE_H
+
+#include "gan/core.h"
+
+struct config;
+
+/* Values at one point of the training: cosines from start to end over all images (Huang et al.). */
+struct gan_schedule {
+    double gamma, lr, b2, augment;
+    double ema; /* beta of one step: 0.5^(batch / half-life) */
+};
+
+/* classes: of the data set. ERR_CONFIG, naming the key. Sizes: the side is halved while it is even
+ * and at least 8; that many stages there are. */
+int gan_design(struct net_design *design, const struct config *config, int classes);
+
+/* Width and height of the pictures. */
+int gan_picture_width(const struct config *config);
+int gan_picture_height(const struct config *config);
+
+/* pictures: in the training set; t: images seen / images in all, 0..1 */
+struct gan_schedule gan_schedule_at(const struct config *config, int pictures, double t);
+
+/* gan.gamma, by resolution when it is -1. */
+double gan_gamma(const struct config *config);
+
+#endif

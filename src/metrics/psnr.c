@@ -1,0 +1,69 @@
+/* PSNR. */
+#include "base/error.h"
+#include "base/threads.h"
+#include "metrics/compare.h"
+#include "metrics/picture_metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* In blocks, which stay in cache and keep the buffers small for any width. */
+static double row_squares(const struct image *a, const struct image *b, size_t first, size_t count)
+{
+    enum { BLOCK = 1024 };
+    double x[BLOCK], y[BLOCK], sum = 0.0;
+    for (size_t done = 0; done < count; done += BLOCK) {
+        size_t n = count - done < BLOCK ? count - done : BLOCK;
+        compare_samples(x, a, first + done, n);
+        compare_samples(y, b, first + done, n);
+        for (size_t i = 0; i < n; i++)
+            sum += (x[i] - y[i]) * (x[i] - y[i]);
+    }
+    return sum;
+}
+
+struct psnr_work {
+    const struct compare_rows *rows;
+    int from;
+    double *sums; /* of rows `from` on */
+};
+
+static void sum_rows(void *context, int64_t from, int64_t to)
+{
+    const struct psnr_work *work = context;
+    const struct compare_rows *rows = work->rows;
+    size_t row = (size_t)rows->a.width * (size_t)rows->a.channels;
+    for (int64_t i = from; i < to; i++)
+        work->sums[i] =
+            row_squares(&rows->a, &rows->b, (size_t)(work->from + i - rows->first) * row, row);
+}
+
+/* Summed row by row, and the rows in order. */
+int psnr_add(double *squares, const struct compare_rows *rows, int from, int to)
+{
+    double *sums = malloc((size_t)(to - from) * sizeof *sums);
+    if (!sums) return fail(ERR_SYSTEM, "out of memory for PSNR");
+    struct psnr_work work = {rows, from, sums};
+    threads_for(to - from, threads_grain((int64_t)rows->a.width * rows->a.channels), sum_rows,
+                &work);
+    for (int y = from; y < to; y++)
+        *squares += sums[y - from];
+    free(sums);
+    return OK;
+}
+
+double psnr_of(double squares, const struct image *shape)
+{
+    double samples = (double)((size_t)shape->width * (size_t)shape->channels) * shape->height;
+    return squares > 0.0 ? 10.0 * log10(samples / squares) : (double)INFINITY;
+}
+
+int metric_psnr(const struct image *a, const struct image *b, double *psnr)
+{
+    TRY(compare_check(a, b));
+    struct compare_rows rows = compare_whole(a, b);
+    double squares = 0.0;
+    TRY(psnr_add(&squares, &rows, 0, a->height));
+    *psnr = psnr_of(squares, a);
+    return OK;
+}

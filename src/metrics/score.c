@@ -1,0 +1,117 @@
+/* Every metric of two pictures whose rows come band by band. */
+#include "base/error.h"
+#include "metrics/compare.h"
+#include "metrics/picture_metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct metric_scorer {
+    struct image shape;
+    struct compare_window window; /* the pictures */
+    struct compare_window flat;   /* their colours, for FLIP, when they have alpha */
+    bool alpha;
+    struct ssim_pyramid *pyramid;
+    bool all_scales;
+    struct flip *flip; /* NULL: it does not apply */
+    double squares, errors;
+};
+
+static int add_flip(void *argument, const struct compare_rows *rows, int from, int to)
+{
+    struct metric_scorer *s = argument;
+    return flip_add(s->flip, &s->errors, rows, from, to, NULL);
+}
+
+static int add(void *argument, const struct compare_rows *rows, int from, int to)
+{
+    struct metric_scorer *s = argument;
+    TRY(psnr_add(&s->squares, rows, from, to));
+    TRY(ssim_pyramid_add(s->pyramid, rows, from, to));
+    return s->flip && !s->alpha ? add_flip(s, rows, from, to) : OK;
+}
+
+static int open_parts(struct metric_scorer *s, const struct image *a, const struct image *b)
+{
+    struct image wide_a = *a, wide_b = *b;
+    if (s->alpha) wide_a.type = wide_b.type = SAMPLE_F32; /* multiplied by alpha */
+    TRY(compare_window_open(&s->window, &wide_a, &wide_b, add, s));
+    TRY(ssim_pyramid_open(&s->pyramid, &wide_a, &wide_b,
+                          s->all_scales ? METRIC_MS_SSIM_SCALES : 1));
+    int colours = a->channels - s->alpha;
+    if (colours != 1 && colours != 3) return OK;
+    TRY(flip_open(&s->flip));
+    if (!s->alpha) return OK;
+    struct image flat = {a->width, a->height, a->channels - 1, SAMPLE_F32, NULL};
+    return compare_window_open(&s->flat, &flat, &flat, add_flip, s);
+}
+
+int metric_scorer_open(struct metric_scorer **out, const struct image *a, const struct image *b,
+                       bool alpha)
+{
+    *out = NULL;
+    TRY(compare_check(a, b));
+    struct metric_scorer *s = calloc(1, sizeof *s);
+    if (!s) return fail(ERR_SYSTEM, "out of memory");
+    s->shape = *a;
+    s->alpha = alpha;
+    s->all_scales = a->width >= METRIC_MS_SSIM_SIDE && a->height >= METRIC_MS_SSIM_SIDE;
+    int code = open_parts(s, a, b);
+    if (code < 0)
+        metric_scorer_close(s);
+    else
+        *out = s;
+    return code;
+}
+
+/* The same picture without its last channel, in its own place. */
+static void drop_alpha(struct image *image)
+{
+    float *to = image->data;
+    const float *from = image->data;
+    size_t pixels = (size_t)image->width * (size_t)image->height,
+           channels = (size_t)image->channels;
+    for (size_t i = 0; i < pixels; i++, from++)
+        for (size_t c = 0; c + 1 < channels; c++)
+            *to++ = *from++;
+    image->channels--;
+}
+
+static int put_with_alpha(struct metric_scorer *s, const struct image *a, const struct image *b)
+{
+    struct image wide_a = {0}, wide_b = {0};
+    int code;
+    TRY_CLEANUP(image_premultiply(&wide_a, a));
+    TRY_CLEANUP(image_premultiply(&wide_b, b));
+    TRY_CLEANUP(compare_window_put(&s->window, &wide_a, &wide_b));
+    drop_alpha(&wide_a);
+    drop_alpha(&wide_b);
+    TRY_CLEANUP(compare_window_put(&s->flat, &wide_a, &wide_b));
+cleanup:
+    image_free(&wide_a);
+    image_free(&wide_b);
+    return code;
+}
+
+int metric_scorer_put(struct metric_scorer *s, const struct image *a, const struct image *b)
+{
+    return s->alpha ? put_with_alpha(s, a, b) : compare_window_put(&s->window, a, b);
+}
+
+void metric_scorer_end(struct metric_scorer *s, struct metric_scores *scores)
+{
+    *scores = (struct metric_scores){.ms_ssim = (double)NAN, .flip = (double)NAN};
+    scores->psnr = psnr_of(s->squares, &s->shape);
+    ssim_pyramid_end(s->pyramid, &scores->ssim, s->all_scales ? &scores->ms_ssim : NULL);
+    if (s->flip) scores->flip = s->errors / ((double)s->shape.width * s->shape.height);
+}
+
+void metric_scorer_close(struct metric_scorer *s)
+{
+    if (!s) return;
+    compare_window_close(&s->window);
+    compare_window_close(&s->flat);
+    ssim_pyramid_close(s->pyramid);
+    flip_close(s->flip);
+    free(s);
+}

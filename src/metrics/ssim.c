@@ -1,0 +1,288 @@
+/* SSIM (Wang et al. 2004). Tile by tile: rows are filtered along x
+ * into a ring of rows, and the ring along y. Channels stay interleaved: the filter steps over them.
+ * Tiles are fixed and their sums are added in order, so the result does not depend on the threads.
+ *
+ * With s = a + b and d = a - b only four filtered planes are needed (s, d, s^2, d^2):
+ *   var_a + var_b = (var_s + var_d) / 2,  cov_ab = (var_s - var_d) / 4, and likewise for means. */
+#include "base/error.h"
+#include "base/threads.h"
+#include "metrics/compare.h"
+#include "metrics/picture_metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    WINDOW = METRIC_SSIM_WINDOW,
+    PLANES = 4,
+    TILE_SAMPLES = 960,
+    TILE_ROWS = COMPARE_TILE_ROWS,
+};
+static const double SIGMA = 1.5;
+static const double C1 = 0.01 * 0.01, C2 = 0.03 * 0.03; /* (K L)^2 with L = 1 */
+
+struct window {
+    int taps;
+    double weights[WINDOW];
+};
+
+/* The pair's rows that are there, its windows and the shape of the map of windows that lie inside.
+ */
+struct comparison {
+    const struct image *a, *b;
+    int first; /* row of the pair that is their first */
+    struct window across, down;
+    size_t samples; /* of a row of the map */
+    int rows;
+};
+
+/* Buffers of one thread. */
+struct scratch {
+    double *a, *b;        /* a row's samples with the window's margin; then s and d */
+    double *ring[WINDOW]; /* [PLANES][TILE_SAMPLES], filtered along x */
+    double filtered[PLANES][TILE_SAMPLES];
+};
+
+static struct window make_window(int side)
+{
+    struct window window = {.taps = side < WINDOW ? side : WINDOW};
+    double sum = 0.0, centre = (window.taps - 1) / 2.0;
+    for (int k = 0; k < window.taps; k++) {
+        window.weights[k] = exp(-(k - centre) * (k - centre) / (2.0 * SIGMA * SIGMA));
+        sum += window.weights[k];
+    }
+    for (int k = 0; k < window.taps; k++)
+        window.weights[k] /= sum;
+    return window;
+}
+
+/* How many windows lie inside, across (in samples) and down. */
+static size_t map_samples(const struct image *shape)
+{
+    return (size_t)(shape->width - make_window(shape->width).taps + 1) * (size_t)shape->channels;
+}
+
+static int map_rows(int height)
+{
+    return height - make_window(height).taps + 1;
+}
+
+static struct comparison make_comparison(const struct compare_rows *rows)
+{
+    return (struct comparison){.a = &rows->a,
+                               .b = &rows->b,
+                               .first = rows->first,
+                               .across = make_window(rows->a.width),
+                               .down = make_window(rows->height),
+                               .samples = map_samples(&rows->a),
+                               .rows = map_rows(rows->height)};
+}
+
+static void free_scratch(struct scratch *scratch)
+{
+    if (!scratch) return;
+    free(scratch->a);
+    free(scratch->b);
+    for (int k = 0; k < WINDOW; k++)
+        free(scratch->ring[k]);
+    free(scratch);
+}
+
+static void free_scratches(struct scratch **all, int count)
+{
+    for (int i = 0; all && i < count; i++)
+        free_scratch(all[i]);
+    free(all);
+}
+
+static struct scratch *make_scratch(int channels)
+{
+    struct scratch *scratch = calloc(1, sizeof *scratch);
+    if (!scratch) return NULL;
+    size_t samples = TILE_SAMPLES + (size_t)(WINDOW - 1) * (size_t)channels;
+    scratch->a = malloc(samples * sizeof(double));
+    scratch->b = malloc(samples * sizeof(double));
+    bool enough = scratch->a && scratch->b;
+    for (int k = 0; k < WINDOW; k++) {
+        scratch->ring[k] = malloc(PLANES * TILE_SAMPLES * sizeof(double));
+        enough = enough && scratch->ring[k];
+    }
+    if (enough) return scratch;
+    free_scratch(scratch);
+    return NULL;
+}
+
+/* to[i] = sum over k of weights[k] from[i + k step]. */
+static void filter_row(double *restrict to, const double *restrict from, size_t n, size_t step,
+                       const struct window *window)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = window->weights[0] * from[i];
+    for (int k = 1; k < window->taps; k++) {
+        double weight = window->weights[k];
+        const double *shifted = from + (size_t)k * step;
+        for (size_t i = 0; i < n; i++)
+            to[i] += weight * shifted[i];
+    }
+}
+
+/* Row y of the pair, n windows from sample x on: its four planes filtered along x. */
+static void filter_across(const struct comparison *c, struct scratch *scratch, double *planes,
+                          int y, size_t x, size_t n)
+{
+    size_t step = (size_t)c->a->channels, row = (size_t)c->a->width * step;
+    size_t samples = n + (size_t)(c->across.taps - 1) * step;
+    double *s = scratch->a, *d = scratch->b;
+    compare_samples(s, c->a, (size_t)(y - c->first) * row + x, samples);
+    compare_samples(d, c->b, (size_t)(y - c->first) * row + x, samples);
+    for (size_t i = 0; i < samples; i++) {
+        double a = s[i] - 0.5, b = d[i] - 0.5; /* centred: squares lose fewer digits */
+        s[i] = a + b;
+        d[i] = a - b;
+    }
+    filter_row(planes, s, n, step, &c->across);
+    filter_row(planes + TILE_SAMPLES, d, n, step, &c->across);
+    for (size_t i = 0; i < samples; i++) {
+        s[i] *= s[i];
+        d[i] *= d[i];
+    }
+    filter_row(planes + 2 * TILE_SAMPLES, s, n, step, &c->across);
+    filter_row(planes + 3 * TILE_SAMPLES, d, n, step, &c->across);
+}
+
+/* The ring's rows y .. y + taps - 1 filtered along y. */
+static void filter_down(const struct comparison *c, struct scratch *scratch, int y, size_t n)
+{
+    for (int plane = 0; plane < PLANES; plane++) {
+        double *to = scratch->filtered[plane];
+        memset(to, 0, n * sizeof *to);
+        for (int k = 0; k < c->down.taps; k++) {
+            const double *from = scratch->ring[(y + k) % WINDOW] + plane * TILE_SAMPLES;
+            double weight = c->down.weights[k];
+            for (size_t i = 0; i < n; i++)
+                to[i] += weight * from[i];
+        }
+    }
+}
+
+/* Turns filtered planes into SSIM (into plane 0) and its contrast-structure term (into plane 1). */
+static void compute_ssim(struct scratch *scratch, size_t n)
+{
+    double *s = scratch->filtered[0], *d = scratch->filtered[1];
+    const double *ss = scratch->filtered[2], *dd = scratch->filtered[3];
+    for (size_t i = 0; i < n; i++) {
+        double var_s = ss[i] - s[i] * s[i], var_d = dd[i] - d[i] * d[i];
+        double mean_s = s[i] + 1.0, mean_d = d[i]; /* back from the centring */
+        double squares = mean_s * mean_s, difference = mean_d * mean_d;
+        double luminance =
+            (0.5 * (squares - difference) + C1) / (0.5 * (squares + difference) + C1);
+        double contrast = (0.5 * (var_s - var_d) + C2) / (0.5 * (var_s + var_d) + C2);
+        s[i] = luminance * contrast;
+        d[i] = contrast;
+    }
+}
+
+static void sum_tile(const struct comparison *c, struct scratch *scratch, int y0, size_t x0,
+                     struct ssim_sums *sums)
+{
+    size_t n = c->samples - x0 < TILE_SAMPLES ? c->samples - x0 : TILE_SAMPLES;
+    int y1 = c->rows - y0 < TILE_ROWS ? c->rows : y0 + TILE_ROWS;
+    int channels = c->a->channels;
+    memset(sums, 0, sizeof *sums);
+    for (int y = y0; y < y0 + c->down.taps - 1; y++)
+        filter_across(c, scratch, scratch->ring[y % WINDOW], y, x0, n);
+    for (int y = y0; y < y1; y++) {
+        int last = y + c->down.taps - 1;
+        filter_across(c, scratch, scratch->ring[last % WINDOW], last, x0, n);
+        filter_down(c, scratch, y, n);
+        compute_ssim(scratch, n);
+        int channel = (int)(x0 % (size_t)channels);
+        for (size_t i = 0; i < n; i++) {
+            sums->ssim[channel] += scratch->filtered[0][i];
+            sums->contrast[channel] += scratch->filtered[1][i];
+            channel = channel + 1 == channels ? 0 : channel + 1;
+        }
+    }
+}
+
+struct ssim_work {
+    const struct comparison *comparison;
+    struct scratch **scratch; /* of each thread */
+    struct ssim_sums *sums;   /* of each tile */
+    int from, wide;           /* first row; tiles in a row of them */
+};
+
+static void sum_tiles(void *context, int64_t from, int64_t to)
+{
+    const struct ssim_work *work = context;
+    for (int t = (int)from; t < (int)to; t++)
+        sum_tile(work->comparison, work->scratch[threads_self()],
+                 work->from + t / work->wide * TILE_ROWS, (size_t)(t % work->wide) * TILE_SAMPLES,
+                 &work->sums[t]);
+}
+
+/* For each thread; NULL without memory. */
+static struct scratch **make_scratches(int threads, int channels)
+{
+    struct scratch **all = calloc((size_t)threads + 1, sizeof *all);
+    for (int i = 0; all && i < threads; i++) {
+        all[i] = make_scratch(channels);
+        if (all[i]) continue;
+        free_scratches(all, i);
+        return NULL;
+    }
+    return all;
+}
+
+int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, int to)
+{
+    struct comparison c = make_comparison(rows);
+    int wide = (int)((c.samples + TILE_SAMPLES - 1) / TILE_SAMPLES);
+    if (to > c.rows) to = c.rows;
+    int tiles = from < to ? wide * ((to - from + TILE_ROWS - 1) / TILE_ROWS) : 0;
+    int threads = threads_count();
+    if (tiles < threads) threads = tiles;
+    struct ssim_sums *each = malloc((size_t)(tiles + 1) * sizeof *each);
+    struct scratch **scratch = make_scratches(threads, rows->a.channels);
+    bool enough = each && scratch;
+    struct ssim_work work = {&c, scratch, each, from, wide};
+    if (enough) threads_for(tiles, 1, sum_tiles, &work);
+    for (int t = 0; enough && t < tiles; t++)
+        for (int channel = 0; channel < rows->a.channels; channel++) {
+            sums->ssim[channel] += each[t].ssim[channel];
+            sums->contrast[channel] += each[t].contrast[channel];
+        }
+    free(each);
+    free_scratches(scratch, threads);
+    return enough ? OK : fail(ERR_SYSTEM, "out of memory for SSIM");
+}
+
+void ssim_means(struct ssim_sums *sums, const struct image *shape)
+{
+    double windows =
+        (double)(map_samples(shape) / (size_t)shape->channels) * map_rows(shape->height);
+    for (int channel = 0; channel < shape->channels; channel++) {
+        sums->ssim[channel] /= windows;
+        sums->contrast[channel] /= windows;
+    }
+}
+
+double ssim_of(const struct ssim_sums *means, int channels)
+{
+    double sum = 0.0;
+    for (int channel = 0; channel < channels; channel++)
+        sum += means->ssim[channel];
+    return sum / channels;
+}
+
+int metric_ssim(const struct image *a, const struct image *b, double *ssim)
+{
+    TRY(compare_check(a, b));
+    struct compare_rows rows = compare_whole(a, b);
+    struct ssim_sums sums = {{0}, {0}};
+    TRY(ssim_add(&sums, &rows, 0, a->height));
+    ssim_means(&sums, a);
+    *ssim = ssim_of(&sums, a->channels);
+    return OK;
+}

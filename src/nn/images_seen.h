@@ -1,0 +1,30 @@
+/* How far a training is: in images, as the batch may grow on the way. */
+#ifndef IMGTRAIN_NN_IMAGES_SEEN_H
+#define IMGTRAIN_NN_IMAGES_SEEN_H
+
+#include <stdint.h>
+
+struct config;
+struct store_file;
+struct store_writer;
+
+/* The last change of the batch: at `step`, after `images`. All 0: none yet. */
+struct gan_pace {
+    int64_t step, images;
+};
+
+/* Real pictures that D has seen after `step` steps, the last of them with `batch`. */
+int64_t pace_images(const struct gan_pace *pace, int64_t step, int64_t batch);
+/* Steps that `images` take in all, when the batch stays as it is. */
+int64_t pace_steps(const struct gan_pace *pace, int64_t images, int64_t batch);
+/* From `step` on there is another batch than `batch`. */
+void pace_change(struct gan_pace *pace, int64_t step, int64_t batch);
+
+/* The factor on learning rates where a batch of `asked` became `batch`: memory.grow_lr. */
+double pace_rate(const struct config *config, int64_t asked, int64_t batch);
+
+int pace_store(const struct gan_pace *pace, int64_t batch, struct store_writer *writer);
+/* *batch stays where the file has none. ERR_DATA. */
+int pace_load(struct gan_pace *pace, int64_t *batch, const struct store_file *file);
+
+#endif

@@ -1,0 +1,243 @@
+#include "run/run_memory.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "run/govern.h"
+#include "run/session.h"
+#include "task/task.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REASON_BYTES = 512 };
+
+struct ladder_settings memory_settings(const struct config *config)
+{
+    return (struct ladder_settings){
+        .level = (int)config->memory.level - 1, /* the enum begins with auto */
+        .budget = (int64_t)config->memory.budget,
+        .target_usage = config->memory.target_vram_usage,
+        .safety_margin = config->memory.safety_margin,
+    };
+}
+
+int memory_rows(struct ladder *ladder, const struct task *task, const struct task_state *state)
+{
+    struct memory_choices ways[TASK_MAX_CHOICES];
+    struct memory_need need;
+    int count = task->choices ? task->choices(state, ways) : 0;
+    ladder->count = 0;
+    for (int i = 0; i < count; i++) {
+        ways[i].work = task->chosen(state)->work;
+        TRY(task->need(state, &ways[i], &need));
+        ladder_add(ladder, &ways[i], &need);
+    }
+    return OK;
+}
+
+static int need(void *context, const struct memory_choices *choices, struct memory_need *need)
+{
+    const struct memory_of *of = context;
+    return of->task->need(of->state, choices, need);
+}
+
+struct governor memory_governor(const struct config *config, struct memory_of *of)
+{
+    struct governor governor = {
+        .settings = {.every = config->memory.adjustment_frequency,
+                     .grow = config->memory.grow,
+                     .min_size = (int)config->memory.min_size,
+                     .max_size = (int)config->memory.max_size,
+                     .min_batch = (int)config->memory.min_batch_size,
+                     .max_batch = (int)config->memory.max_batch_size},
+        .need = need,
+        .context = of,
+    };
+    if (of->task->growth) of->task->growth(of->state, &governor.growth);
+    return governor;
+}
+
+static int choose_less(struct memory_choice *c, const struct task_state *state, int64_t budget,
+                       struct memory_choices *choices)
+{
+    struct memory_of of = {c->task, state};
+    const struct governor governor = memory_governor(c->config, &of);
+    if (!governor.settings.grow) return OK;
+    return governor_shrink(&governor, c->ladder, budget, choices, &c->less_work);
+}
+
+static int64_t bytes_of(const struct ladder *ladder, int row)
+{
+    return (int64_t)ladder->rows[row].need.device_bytes;
+}
+
+/* The fastest way that fits; where none does less work, where that may be; else the least, whose
+ * commit or forecast says what is missing. */
+static int choose(void *context, const struct task_state *state, struct memory_choices *choices)
+{
+    struct memory_choice *c = context;
+    struct ladder *ladder = c->ladder;
+    int least;
+    TRY(memory_rows(ladder, c->task, state));
+    c->chosen = -1;
+    c->less_work = false;
+    if (ladder->count == 0) return OK;
+    int64_t budget = ladder_budget(&ladder->settings, c->device, 0);
+    if (c->failed >= 0 && (c->too_much == 0 || bytes_of(ladder, c->failed) < c->too_much))
+        c->too_much = bytes_of(ladder, c->failed);
+    if (c->too_much > 0 && budget >= c->too_much) budget = c->too_much - 1;
+    ladder_judge(ladder, budget);
+    c->chosen = ladder_pick(ladder, &least);
+    if (c->failed >= 0) c->chosen = ladder_down(ladder, c->failed);
+    if (c->chosen < 0) TRY(choose_less(c, state, budget, choices));
+    if (c->less_work) return OK;
+    if (c->chosen < 0 && c->too_much > 0)
+        return fail(ERR_DEVICE_MEMORY, "no way to run takes less than %s, which failed",
+                    format_bytes(c->too_much).text);
+    if (c->chosen < 0) c->chosen = least;
+    if (c->chosen < 0) c->chosen = 0;
+    *choices = ladder->rows[c->chosen].choices;
+    return OK;
+}
+
+void memory_choose_with(struct task_setup *setup, struct memory_choice *choice)
+{
+    setup->choose = choose;
+    setup->choose_context = choice;
+}
+
+void memory_warn_of_budget(const struct session *session)
+{
+    const struct ladder_row *row = session->row >= 0 ? &session->ladder.rows[session->row] : NULL;
+    int64_t budget = session->ladder.settings.budget;
+    if (!row || row->fits) return;
+    log_warning("no way to run fits %s%s: going on with %s",
+                budget > 0 ? "memory.budget " : "target_vram_usage of what is free",
+                budget > 0 ? format_bytes(budget).text : "",
+                format_bytes((int64_t)row->need.device_bytes).text);
+}
+
+int memory_find_row(struct session *session)
+{
+    TRY(memory_rows(&session->ladder, session->task, session->state));
+    session->row = -1;
+    if (session->ladder.count == 0) return OK;
+    session->row = ladder_find(&session->ladder, session->task->chosen(session->state));
+    return session->row >= 0 ? OK : fail(ERR_INTERNAL, "a way to run that is not in the ladder");
+}
+
+/* ---- memory.jsonl ---- */
+
+int memory_log_open(struct session *session)
+{
+    return line_file_open(&session->memory_lines, session->folder.path, "memory.jsonl",
+                          session->step, false);
+}
+
+void memory_log_close(struct session *session)
+{
+    line_file_close(&session->memory_lines);
+}
+
+static const char *yes_no(bool value)
+{
+    return value ? "true" : "false";
+}
+
+static void write_line(FILE *out, const struct session *session, const char *reason)
+{
+    static const struct memory_choices none = {.level = 0};
+    const struct device *device = session->device;
+    const struct ladder_row *row = session->row >= 0 ? &session->ladder.rows[session->row] : NULL;
+    const struct memory_choices *c = row ? &row->choices : &none;
+    size_t predicted = plan_device_bytes(session->task->plan(session->state));
+    fprintf(out,
+            "{\"step\": %" PRId64 ", \"level\": %d, \"choices\": {\"amp\": %s, "
+            "\"checkpointing\": %s, \"micro_batch\": %d, \"bands\": %d, \"offload\": %s, "
+            "\"workspace_cap\": %zu, \"size\": %d, \"batch\": %d}, \"predicted\": %zu, "
+            "\"allocated\": %zu, \"peak\": %zu, \"free\": %" PRId64 ", \"host\": %zu, \"reason\": ",
+            session->step, c->level, yes_no(c->amp), yes_no(c->checkpointing), c->micro_batch,
+            c->bands, yes_no(c->offload), c->workspace_cap, c->work.size, c->work.batch, predicted,
+            device->used_bytes, device->peak_bytes,
+            device->free_bytes ? device->free_bytes(device) : -1, device->host_bytes);
+    json_write_string(out, reason);
+    fputs("}\n", out);
+}
+
+void memory_log_change(struct session *session, const char *reason)
+{
+    char *line = NULL;
+    size_t bytes = 0;
+    FILE *out = session->memory_lines.fd >= 0 ? open_memstream(&line, &bytes) : NULL;
+    if (!out) return;
+    write_line(out, session, reason);
+    if (fclose(out) == 0) line_file_add(&session->memory_lines, line, bytes);
+    free(line);
+}
+
+/* ---- the ladder at work ---- */
+
+int memory_move(struct session *session, int row, const char *reason)
+{
+    char text[160];
+    const struct ladder_row *to = &session->ladder.rows[row];
+    int code = session->task->replan(session->state, &to->choices);
+    if (code < 0) return code;
+    session->row = row;
+    log_warning("step %" PRId64 ": %s: going on with %s (%s)", session->step, reason,
+                ladder_describe(text, sizeof text, &to->choices),
+                format_bytes((int64_t)to->need.device_bytes).text);
+    memory_log_change(session, reason);
+    return OK;
+}
+
+/* The state stays what it was before the step that failed. */
+static int give_up(struct session *session, int code)
+{
+    char reason[REASON_BYTES]; /* saving may leave another message */
+    snprintf(reason, sizeof reason, "%s", error_message());
+    if (session->saved_step != session->step) {
+        int saved = session_save(session);
+        if (saved < 0) return saved;
+    }
+    return fail(code,
+                "%s; state of step %" PRId64 " saved: run again with --resume when there is "
+                "more memory",
+                reason, session->step);
+}
+
+int memory_relieve(struct session *session)
+{
+    struct ladder *ladder = &session->ladder;
+    char reason[REASON_BYTES];
+    snprintf(reason, sizeof reason, "%s", error_message());
+    int at = session->row;
+    while (at >= 0) {
+        int64_t held = (int64_t)session->device->used_bytes, too_much = bytes_of(ladder, at);
+        int64_t budget = ladder_budget(&ladder->settings, session->device, held);
+        ladder_judge(ladder, budget);
+        int next = ladder_down(ladder, at);
+        bool done = next >= 0;
+        int code = OK;
+        if (next >= 0)
+            code = memory_move(session, next, reason);
+        else
+            code = govern_shrink(session, budget < too_much ? budget : too_much - 1, reason, &done);
+        if (!done) break;
+        if (code == OK) return OK;
+        if (code != ERR_DEVICE_MEMORY) return give_up(session, code);
+        snprintf(reason, sizeof reason, "%s", error_message());
+        if (next < 0) break;
+        at = next;
+    }
+    return give_up(session, fail(ERR_DEVICE_MEMORY, "%s", reason));
+}

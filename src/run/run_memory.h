@@ -1,0 +1,66 @@
+/* A run's memory: the way it starts in, and another one when memory fails or changes. */
+#ifndef IMGTRAIN_RUN_RUN_MEMORY_H
+#define IMGTRAIN_RUN_RUN_MEMORY_H
+
+#include "memory/governor.h"
+
+#include <stdint.h>
+
+struct config;
+struct device;
+struct session;
+struct task;
+struct task_setup;
+struct task_state;
+
+struct ladder_settings memory_settings(const struct config *config);
+
+/* The ladder of an open state: a row for each way. Empty for a task that has no choices. */
+int memory_rows(struct ladder *ladder, const struct task *task, const struct task_state *state);
+
+/* The governor of an open state: `of` is its context and must stay. */
+struct memory_of {
+    const struct task *task;
+    const struct task_state *state;
+};
+struct governor memory_governor(const struct config *config, struct memory_of *of);
+
+/* What setup->choose needs: `ladder` with its settings and least_level is filled during open(). */
+struct memory_choice {
+    const struct config *config;
+    const struct task *task;
+    struct device *device;
+    struct ladder *ladder;
+    int failed;       /* row whose commit failed just before; -1: none */
+    int64_t too_much; /* least bytes that could not be had so far; 0: none */
+    int chosen;       /* set: the row; -1 without rows, or with less work */
+    bool less_work;   /* set: with memory.grow, as no row fits; the ladder is to be made again */
+};
+void memory_choose_with(struct task_setup *setup, struct memory_choice *choice);
+
+/* The ladder for the work as it is now, and the run's row in it. */
+int memory_find_row(struct session *session);
+
+/* memory.jsonl of the run folder: a line for each change. Lines past the session's step are
+ * dropped.
+ */
+int memory_log_open(struct session *session);
+void memory_log_close(struct session *session);
+
+/* Writes a line of memory.jsonl, and to the log what the run now does. Beforehand session->row is
+ * the present way. */
+void memory_log_change(struct session *session, const char *reason);
+
+/* A line when the way that was opened takes more than was to be used. */
+void memory_warn_of_budget(const struct session *session);
+
+/* Another way to run, by its row; the reason is for the log. On ERR_DEVICE_MEMORY the state is kept
+ * on the host: to be saved, or moved to another row. */
+int memory_move(struct session *session, int row, const char *reason);
+
+/* After ERR_DEVICE_MEMORY, whose message is set: moves to the next way down for which there is
+ * memory now; after the last one, with memory.grow, to less work. What failed may then be done
+ * again. After all that the state is saved and ERR_DEVICE_MEMORY returned. */
+int memory_relieve(struct session *session);
+
+#endif

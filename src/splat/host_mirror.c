@@ -1,0 +1,64 @@
+#include "splat/host_mirror.h"
+
+#include "base/error.h"
+#include "device/device.h"
+#include "splat/fit.h"
+
+int splat_host_declare(struct splat_host *host, const struct splat_fit *fit, struct plan *plan)
+{
+    const struct splat_model *model = &fit->model;
+    if (fit->device->is_host) return OK;
+    TRY(splat_model_declare(model, plan, "host.model", PLAN_HOST, host->group));
+    TRY(splat_model_declare(model, plan, "host.adam.first", PLAN_HOST, host->first));
+    TRY(splat_model_declare(model, plan, "host.adam.second", PLAN_HOST, host->second));
+    return plan_declare(plan, "host.born", PLAN_HOST, (size_t)model->capacity * sizeof *host->born,
+                        PLAN_ALWAYS, (void **)&host->born);
+}
+
+/* The fit's own arrays. */
+static struct splat_host own_arrays(struct splat_fit *fit, float *const *groups)
+{
+    struct splat_host own = {.born = fit->born};
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        own.group[g] = groups[g];
+        own.first[g] = fit->first[g];
+        own.second[g] = fit->second[g];
+    }
+    return own;
+}
+
+/* Rows [from, to) of everything, by upload or download. */
+static int copy(struct splat_fit *fit, const struct splat_host *to_arrays,
+                const struct splat_host *from_arrays, int64_t from, int64_t to,
+                int (*transfer)(struct device *, void *, const void *, size_t))
+{
+    struct device *device = fit->device;
+    if (to <= from) return OK;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        int columns = splat_group_columns(&fit->model, g);
+        int64_t at = from * columns;
+        size_t bytes = (size_t)((to - from) * columns) * sizeof(float);
+        TRY(transfer(device, to_arrays->group[g] + at, from_arrays->group[g] + at, bytes));
+        TRY(transfer(device, to_arrays->first[g] + at, from_arrays->first[g] + at, bytes));
+        TRY(transfer(device, to_arrays->second[g] + at, from_arrays->second[g] + at, bytes));
+    }
+    TRY(transfer(device, to_arrays->born + from, from_arrays->born + from,
+                 (size_t)(to - from) * sizeof(int32_t)));
+    return device->synchronize(device);
+}
+
+int splat_host_pull(struct splat_fit *fit, float *const *groups)
+{
+    struct splat_host own = own_arrays(fit, groups ? groups : fit->model.group);
+    if (!fit->device->is_host)
+        return copy(fit, &fit->host, &own, 0, fit->model.count, fit->device->download);
+    fit->host = own;
+    return OK;
+}
+
+int splat_host_push(struct splat_fit *fit, int64_t from, int64_t to)
+{
+    struct splat_host own = own_arrays(fit, fit->model.group);
+    if (fit->device->is_host) return OK;
+    return copy(fit, &own, &fit->host, from, to, fit->device->upload);
+}

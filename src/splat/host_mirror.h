@@ -1,0 +1,25 @@
+/* The host's side of a fit: where it reads and writes the parameters and the optimiser's state. On
+ * a device whose memory the host may use they are the fit's own arrays, else copies beside them. */
+#ifndef IMGTRAIN_SPLAT_HOST_MIRROR_H
+#define IMGTRAIN_SPLAT_HOST_MIRROR_H
+
+#include "splat/model.h"
+
+struct splat_fit;
+
+struct splat_host {
+    float *group[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
+    int32_t *born;
+};
+
+/* Declares the copies, where there are any. */
+int splat_host_declare(struct splat_host *host, const struct splat_fit *fit, struct plan *plan);
+
+/* Brings model.count rows of everything here, the parameters out of `groups` (NULL: the model's).
+ * What is here stays until the next pull. */
+int splat_host_pull(struct splat_fit *fit, float *const *groups);
+
+/* Sends rows [from, to) of everything to the device. */
+int splat_host_push(struct splat_fit *fit, int64_t from, int64_t to);
+
+#endif

@@ -1,0 +1,143 @@
+#include "splat/splat_memory_modes.h"
+
+#include "base/error.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "splat/init.h"
+#include "splat/size.h"
+
+struct memory_choices splat_first_way(const struct config *config)
+{
+    bool again = config->memory.use_gradient_checkpointing;
+    return (struct memory_choices){.level = again ? MEMORY_CHECKPOINTING : MEMORY_RESIDENT,
+                                   .amp = config->use_amp,
+                                   .checkpointing = again};
+}
+
+/* The fit of a picture of another size. */
+static void suppose_picture(struct splat_fit *fit, struct splat_source *source, int size)
+{
+    int longest = splat_size_of(&fit->source->full);
+    double share = (double)splat_size_of(&fit->source->fit) / longest;
+    int part = (int)(size * share);
+    *source = *fit->source;
+    splat_size_shape(&fit->source->full, size, &source->full.width, &source->full.height);
+    splat_size_shape(&fit->source->fit, part > 0 ? part : 1, &source->fit.width,
+                     &source->fit.height);
+    fit->source = source;
+    fit->full = source->full;
+    splat_size_describe(fit, splat_size_of(&source->fit));
+}
+
+int splat_way_need(const struct splat_fit *fit, const struct memory_choices *way,
+                   struct memory_need *need)
+{
+    struct splat_fit trial = *fit;
+    struct splat_source source;
+    struct plan *plan = plan_create();
+    int code;
+    if (!plan) return ERR_SYSTEM;
+    if (way->work.batch) {
+        plan_free(plan);
+        return fail(ERR_USAGE, "a fit has no batch");
+    }
+    if (way->work.count) trial.model.capacity = way->work.count;
+    if (way->work.picture) suppose_picture(&trial, &source, way->work.picture);
+    if (way->work.size) splat_size_describe(&trial, way->work.size);
+    code = splat_fit_declare(&trial, plan, way);
+    if (code == OK) code = plan_layout(plan);
+    *need = (struct memory_need){.device_bytes = plan_device_bytes(plan),
+                                 .host_bytes = plan_host_bytes(plan),
+                                 .relative_time = way->offload ? 1.02 : 1};
+    plan_free(plan);
+    return code;
+}
+
+/* Pieces in which a mapped target comes: bands of rows, of which the system drops what it needs the
+ * memory of; a device that cannot read the host's memory has two of them at a time. */
+static int target_bands(const struct splat_fit *fit)
+{
+    int rows = fit->device->is_host ? 16 : 256;
+    return (fit->full.height + rows - 1) / rows;
+}
+
+/* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
+ * the picture. They are the same for every size. */
+int splat_ways(const struct splat_fit *fit, struct memory_choices *list)
+{
+    const struct config *config = fit->config;
+    bool amp = config->use_amp;
+    const struct memory_choices last = {
+        .level = MEMORY_OFFLOAD, .amp = amp || !config->deterministic, .checkpointing = true};
+    struct memory_choices ways[] = {
+        splat_first_way(config),
+        {.level = MEMORY_CHECKPOINTING, .amp = amp, .checkpointing = true},
+        {.level = MEMORY_MIXED, .amp = true, .checkpointing = true},
+        last,
+        last,
+    };
+    ways[3].bands = ways[4].bands = target_bands(fit);
+    ways[4].offload = true;
+    int count = 0;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct memory_need takes;
+        if (ways[i].level == MEMORY_MIXED && config->deterministic) continue;
+        ways[i].work.size = splat_size_of(&fit->source->fit);
+        if (splat_way_need(fit, &ways[i], &takes) < 0 || takes.device_bytes >= least) continue;
+        ways[i].work.size = 0;
+        least = takes.device_bytes;
+        list[count++] = ways[i];
+    }
+    return count;
+}
+
+/* To a plan for `way`, at the size that the fit is described with. */
+static int move(struct splat_fit *fit, const struct memory_choices *way)
+{
+    struct plan *next = plan_create();
+    if (!next) return ERR_SYSTEM;
+    int code = splat_fit_declare(fit, next, way);
+    if (code < 0)
+        plan_free(next);
+    else
+        code = plan_replace(&fit->plan, next, fit->device);
+    if (way->bands) fit->target_there = false; /* the memory for it is gone */
+    if (code < 0) return code;
+    fit->way = *way;
+    fit->way.work.size = splat_size_of(&fit->target);
+    return OK;
+}
+
+/* What the device has not done yet fails at the first line, where nothing has changed. */
+static int resize(struct splat_fit *fit, const struct memory_choices *way)
+{
+    TRY(splat_host_pull(fit, NULL));
+    const struct splat_model from = fit->model;
+    const struct splat_target target = fit->target;
+    float least, most;
+    splat_size_describe(fit, way->work.size);
+    fit->target_there = false;
+    int code = move(fit, way);
+    if (code < 0) {
+        fit->target = target;
+        fit->model.width = from.width;
+        fit->model.height = from.height;
+        return code;
+    }
+    TRY(splat_host_pull(fit, NULL));
+    splat_sigma_bounds(fit, &least, &most);
+    splat_size_carry(&fit->host, &fit->model, &from, least, most);
+    splat_schedule_resize(&fit->schedule, fit->model.width > from.width);
+    TRY(splat_host_push(fit, 0, fit->model.count));
+    return splat_size_scale(fit); /* last: without room on the disk the state is saved as it is */
+}
+
+int splat_way_change(struct splat_fit *fit, const struct memory_choices *way)
+{
+    bool other = way->work.size && way->work.size != splat_size_of(&fit->target);
+    int code = other ? resize(fit, way) : move(fit, way);
+    if (code == OK && !fit->target_there) return splat_fit_load_target(fit);
+    splat_fit_connect(fit);
+    return code;
+}

@@ -1,0 +1,399 @@
+/* cuDNN: our list of its constants, and everything that is done with it, by a library that stands
+ * in for it (test/cuda_emu/fake_cudnn.c). */
+#include "cuda/cudnn/cudnn_api.h"
+#include "test/cuda/cuda_conv.h"
+#include "device/conv_library.h"
+
+Suite *cuda_cudnn_suite(void);
+
+/* ---- the constants, where the real header is ---- */
+
+#if __has_include(<cudnn.h>) && __has_include(<cuda_runtime_api.h>)
+#include <cudnn.h>
+#define THEIRS(name) (int)CUDNN_##name
+enum { HEADER_IS_HERE = 1 };
+#else
+#define THEIRS(name) 0
+enum { HEADER_IS_HERE = 0 };
+#endif
+
+START_TEST(constants_are_the_headers)
+{
+    static const struct {
+        const char *name;
+        int ours, theirs;
+    } all[] = {
+#define BOTH(name, value) {#name, value, THEIRS(name)},
+        CUDNN_CONSTANTS(BOTH)
+#undef BOTH
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ck_assert_msg(all[i].ours == all[i].theirs, "CUDNN_%s is %d, not %d", all[i].name,
+                      all[i].theirs, all[i].ours);
+}
+END_TEST
+
+#ifdef CUDA_EMU
+
+#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
+
+enum { SCRATCH = 1 << 16, LITTLE_SCRATCH = 64 };
+static const double FOREVER = 1e9;
+
+static void fake(const char *words)
+{
+    setenv("IMGTRAIN_CUDNN", FAKE_CUDNN, 1);
+    setenv("FAKE_CUDNN", words, 1);
+}
+
+/* ---- every convolution against the CPU ---- */
+
+struct how {
+    enum conv_use use;
+    bool deterministic;
+    size_t scratch;
+    void (*run)(struct side *s, int i);
+};
+static struct how how;
+
+/* On CUDA the case is run to learn from first. */
+static void learnt(struct side *s, int i)
+{
+    if (!s->device->is_host) {
+        const struct conv_library *library = s->nn->conv_library;
+        struct side spare = {.device = s->device, .nn = s->nn};
+        bool used;
+        s->more_scratch = spare.more_scratch = how.scratch;
+        MUST(library->open(how.use, how.deterministic, &used));
+        ck_assert(used);
+        MUST(library->begin(how.scratch, FOREVER, NULL));
+        how.run(&spare, i);
+        MUST(library->end());
+        side_close(&spare);
+    }
+    how.run(s, i);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct side *s, int i);
+    int shapes;
+} cases[] = {
+    {"forward", conv_forward, 4 * SHAPES},
+    {"dgrad", conv_dgrad, 4 * SHAPES},
+    {"masks", conv_masks, SHAPES},
+    {"wgrad", conv_wgrad, SHAPES},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* _i: the case, then fused or deterministic. */
+START_TEST(same_as_the_reference)
+{
+    int one = _i % CASES;
+    bool deterministic = _i / CASES == 1;
+    fake("");
+    how = (struct how){CONV_ALWAYS, deterministic, LITTLE_SCRATCH, cases[one].run};
+    /* Strides that meet every way to finish. */
+    int stride = cases[one].shapes == SHAPES ? 1 : deterministic ? 5 : 3;
+    for (int shape = 0; shape < cases[one].shapes; shape += stride)
+        compare_turns(cases[one].name, learnt, shape, deterministic ? EMU_TURNS : 1);
+}
+END_TEST
+
+/* ---- one convolution, and what is chosen for it ---- */
+
+struct one {
+    struct side side;
+    const struct conv_library *conv;
+    struct nn_conv shape;
+    bool used;
+};
+
+static void one_open(struct one *o, const char *words, enum conv_use use, bool deterministic,
+                     enum nn_type type)
+{
+    memset(o, 0, sizeof *o);
+    fake(words);
+    MUST(cuda_open(&o->side.device));
+    o->side.nn = o->side.device->nn;
+    o->conv = o->side.nn->conv_library;
+    o->shape = (struct nn_conv){6, 5, 3, 16, 16, 3, 1, 2, type, type};
+    MUST(o->conv->open(use, deterministic, &o->used));
+}
+
+static void one_close(struct one *o)
+{
+    side_close(&o->side);
+    device_close(o->side.device);
+}
+
+/* The convolution of one_learn() once more. */
+static void one_run(struct one *o)
+{
+    struct side *s = &o->side;
+    struct nn_epilogue e = {.slope = 0.2f, .bias = s->buffers[3].memory};
+    s->nn->conv_forward(&o->shape, s->buffers[1].memory, s->buffers[0].memory, s->buffers[2].memory,
+                        &e, s->buffers[4].memory);
+}
+
+/* Learns with this scratch, unless `text` says it already; what was chosen, to be freed. */
+static char *one_learn(struct one *o, size_t scratch, const char *text)
+{
+    char *chosen = NULL;
+    struct side *s = &o->side;
+    s->more_scratch = scratch;
+    MUST(o->conv->begin(scratch, FOREVER, NULL));
+    if (text) MUST(o->conv->restore(text));
+    const void *in = side_typed(s, "in", o->shape.in_type, pixels_of(&o->shape) * 16, 1, 0);
+    void *out = side_typed(s, "out", o->shape.in_type, pixels_of(&o->shape) * 16, 2, 0);
+    const float *weights = weights_of(s, &o->shape, 0);
+    struct nn_epilogue e = {.slope = 0.2f, .bias = side_floats(s, "bias", 16, 4, -1, 1, 0)};
+    void *workspace = side_scratch(s, s->nn->conv_workspace(&o->shape));
+    s->nn->conv_forward(&o->shape, out, in, weights, &e, workspace);
+    MUST(o->conv->end());
+    MUST(o->conv->store(&chosen));
+    return chosen;
+}
+
+/* The end of the only line of choices: " : WAY ENGINE KNOB". */
+static void expect(const char *words, enum conv_use use, bool deterministic, enum nn_type type,
+                   size_t scratch, const char *wanted)
+{
+    struct one o;
+    one_open(&o, words, use, deterministic, type);
+    ck_assert(o.used);
+    char *chosen = one_learn(&o, scratch, NULL), *at = strchr(chosen, ':');
+    ck_assert_msg(at && strncmp(at + 2, wanted, strlen(wanted)) == 0, "'%s': %s, wanted %s", words,
+                  chosen, wanted);
+    free(chosen);
+    one_close(&o);
+}
+
+START_TEST(the_right_engine_is_taken)
+{
+    /* fp32: 3 rounds, 9 is random, 5 takes 40000 bytes, 6 takes 64, 11 is Winograd */
+    expect("", CONV_ALWAYS, true, NN_F32, 64, "1 6 2=4\n");
+    expect("", CONV_ALWAYS, true, NN_F32, SCRATCH, "1 5 2=4\n");
+    expect("", CONV_ALWAYS, true, NN_F32, 0, "0\n");
+    expect("", CONV_ALWAYS, true, NN_BF16, 0, "1 3 2=4\n");
+    expect("no_fusion", CONV_ALWAYS, false, NN_F32, 0, "1 9 2=4\n");
+    expect("none", CONV_ALWAYS, false, NN_F32, SCRATCH, "0\n");
+    expect("no_memory", CONV_ALWAYS, false, NN_F32, SCRATCH, "0\n");
+    expect("slow", CONV_AUTO, false, NN_F32, SCRATCH, "0\n");
+}
+END_TEST
+
+START_TEST(absence_has_a_reason)
+{
+    struct one o;
+    bool used;
+    one_open(&o, "no_handle", CONV_AUTO, false, NN_F32);
+    char *chosen = one_learn(&o, 0,
+                             "cudnn 91000 deterministic 0\n"
+                             "0 6 5 3 16 16 3 1 0 1 0 0.2 0 0 : 0\n");
+    ck_assert_ptr_null(
+        strchr(chosen, ':')); /* nothing was asked of it, nor taken from a checkpoint */
+    free(chosen);
+    MUST(o.conv->open(CONV_ALWAYS, false, &used));
+    ck_assert_int_eq(o.conv->begin(0, FOREVER, NULL), ERR_DEVICE);
+    one_close(&o);
+    static const char *const paths[] = {"/nowhere/libcudnn.so.9", "libm.so.6"};
+    for (int i = 0; i < 2; i++) {
+        MUST(cuda_open(&o.side.device));
+        setenv("IMGTRAIN_CUDNN", paths[i], 1);
+        ck_assert_int_eq(o.conv->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
+        ck_assert_ptr_nonnull(strstr(error_message(), i ? "has no cudnnGetVersion" : "nowhere"));
+        MUST(o.conv->open(CONV_AUTO, false, &used));
+        ck_assert(!used);
+        device_close(o.side.device);
+    }
+    MUST(cuda_open(&o.side.device));
+    fake("version=8907");
+    ck_assert_int_eq(o.conv->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
+    ck_assert_ptr_nonnull(strstr(error_message(), "needed is 9"));
+    fake("");
+    MUST(o.conv->open(CONV_AUTO, true, &used)); /* the clock must not decide */
+    ck_assert(!used);
+    MUST(o.conv->open(CONV_NEVER, false, &used));
+    ck_assert(!used);
+    device_close(o.side.device);
+}
+END_TEST
+
+/* What was chosen once is taken again, though another would be faster now. */
+START_TEST(choices_are_kept)
+{
+    struct one o;
+    one_open(&o, "no_fusion", CONV_ALWAYS, false, NN_F32);
+    char *first = one_learn(&o, 64, NULL);
+    one_close(&o);
+    one_open(&o, "slow", CONV_AUTO, false, NN_F32);
+    char *again = one_learn(&o, 64, first);
+    ck_assert_str_eq(first, again);
+    one_close(&o);
+    ck_assert_ptr_nonnull(strstr(first, ": 1 "));
+    one_open(&o, "none", CONV_AUTO, false, NN_F32); /* the engine is gone: another is looked for */
+    char *changed = one_learn(&o, 64, first);
+    ck_assert_ptr_nonnull(strstr(changed, ": 0\n"));
+    one_close(&o);
+    one_open(&o, "version=91100 slow", CONV_AUTO, false, NN_F32);
+    char *other = one_learn(&o, 64, first);
+    ck_assert_ptr_nonnull(strstr(other, "cudnn 91100 "));
+    ck_assert_ptr_nonnull(strstr(other, ": 0\n"));
+    one_close(&o);
+    one_open(&o, "", CONV_AUTO, false, NN_F32);
+    MUST(o.conv->begin(0, FOREVER, NULL));
+    MUST(o.conv->restore("engines of another program")); /* no reason to end a run */
+    MUST(o.conv->restore("cudnn 91000 deterministic 0\n0 1 2 : x\n0 0 0 0 0 0 0 0 0 0 0 0 0 0 : "
+                         "1 5 junk\n"));
+    MUST(o.conv->restore("cudnn 91000 deterministic 0\n"
+                         "0 2147483647 65536 65536 16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
+                         "0 1 8 8 16 16 3 99 0 0 0 0.2 0 0 : 1 5\n"
+                         "0 1 8 8 -16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
+                         "0 1 8 8 16 16 3 1 0 0 0 nan 0 0 : 1 5\n"));
+    MUST(o.conv->end());
+    one_close(&o);
+    free(first);
+    free(again);
+    free(changed);
+    free(other);
+}
+END_TEST
+
+static bool stopped(void)
+{
+    return true;
+}
+
+/* Without time, or when the run is to stop: our own kernels, until there is time. */
+START_TEST(learning_has_an_end)
+{
+    for (int i = 0; i < 2; i++) {
+        struct one o;
+        char *none = NULL;
+        one_open(&o, "", CONV_ALWAYS, false, NN_F32);
+        free(one_learn(&o, 64, NULL)); /* operands */
+        MUST(o.conv->open(CONV_ALWAYS, false, &o.used));
+        MUST(o.conv->begin(64, i ? FOREVER : 0, i ? stopped : NULL));
+        one_run(&o);
+        MUST(o.conv->end());
+        one_run(&o);
+        MUST(o.conv->store(&none));
+        ck_assert_ptr_null(strchr(none, ':'));
+        MUST(o.conv->begin(64, FOREVER, NULL));
+        one_run(&o);
+        MUST(o.conv->end());
+        free(none);
+        MUST(o.conv->store(&none));
+        ck_assert_ptr_nonnull(strchr(none, ':'));
+        free(none);
+        one_close(&o);
+    }
+}
+END_TEST
+
+/* A way of the memory ladder without room for engines: none may write behind the workspace. */
+START_TEST(less_scratch_is_another_choice)
+{
+    struct one o;
+    char *less = NULL;
+    one_open(&o, "no_fusion", CONV_ALWAYS, true, NN_F32);
+    char *more = one_learn(&o, SCRATCH, NULL);
+    ck_assert_ptr_nonnull(strstr(more, ": 1 5 ")); /* 40000 bytes */
+    MUST(o.conv->begin(64, FOREVER, NULL));
+    one_run(&o);
+    MUST(o.conv->end());
+    MUST(o.conv->store(&less));
+    ck_assert_ptr_nonnull(strstr(less, ": 1 6 ")); /* 64 bytes */
+    free(more);
+    free(less);
+    one_close(&o);
+}
+END_TEST
+
+/* An execution that fails is done by our own kernel, and so are all after it. */
+START_TEST(failures_fall_back)
+{
+    struct one o;
+    one_open(&o, "execute=4", CONV_ALWAYS, true, NN_F32); /* three slices while learning */
+    char *before = one_learn(&o, 64, NULL), *after = NULL;
+    ck_assert_ptr_nonnull(strstr(before, ": 1 6"));
+    struct side *s = &o.side;
+    const float *in = s->buffers[0].memory, *weights = s->buffers[2].memory;
+    void *workspace = s->buffers[4].memory;
+    struct nn_epilogue e = {.slope = 0.2f, .bias = s->buffers[3].memory};
+    float *right = side_result(s, "right", pixels_of(&o.shape) * 16, 0);
+    s->nn->conv_forward(&o.shape, right, in, weights, &e, workspace);
+    MUST(o.conv->store(&after));
+    ck_assert_ptr_nonnull(strstr(after, ": 0\n"));
+    float *first = side_fetch(s, 1), *second = side_fetch(s, s->count - 1);
+    for (size_t i = 0; i < pixels_of(&o.shape) * 16; i++)
+        ck_assert(fabsf(first[i] - second[i]) <= 1e-5f);
+    free(first);
+    free(second);
+    free(before);
+    free(after);
+    one_close(&o);
+}
+END_TEST
+
+/* With `deterministic`, neither the number of pictures at a time nor the run changes a bit. */
+START_TEST(micro_batches_change_no_bit)
+{
+    struct one o;
+    one_open(&o, "", CONV_ALWAYS, true, NN_BF16);
+    struct side *s = &o.side;
+    struct nn_conv c = o.shape;
+    s->more_scratch = 64;
+    size_t count = pixels_of(&c) * 16, weights = (size_t)(16 * 16 * 9), part = count / 3;
+    const uint16_t *in = side_typed(s, "in", NN_BF16, count, 1, 0);
+    const uint16_t *dout = side_typed(s, "dout", NN_BF16, count, 2, 0);
+    void *workspace = side_scratch(s, s->nn->conv_workspace(&c));
+    MUST(o.conv->begin(64, FOREVER, NULL));
+    s->nn->conv_wgrad(&c, side_floats(s, "spare", weights, 3, -1, 1, 0), in, dout, workspace);
+    MUST(o.conv->end());
+    float *whole = side_floats(s, "whole", weights, 3, -1, 1, 0);
+    int at = s->count - 1;
+    s->nn->conv_wgrad(&c, whole, in, dout, workspace);
+    float *parts = side_floats(s, "parts", weights, 3, -1, 1, 0);
+    c.n = 2;
+    s->nn->conv_wgrad(&c, parts, in, dout, workspace);
+    c.n = 4;
+    s->nn->conv_wgrad(&c, parts, in + part, dout + part, workspace);
+    void *a = side_fetch(s, at), *b = side_fetch(s, at + 1);
+    ck_assert_mem_eq(a, b, weights * sizeof(float));
+    free(a);
+    free(b);
+    one_close(&o);
+}
+END_TEST
+
+static void add_tests(TCase *tests)
+{
+    tcase_add_loop_test(tests, same_as_the_reference, 0, 2 * CASES);
+    tcase_add_test(tests, the_right_engine_is_taken);
+    tcase_add_test(tests, absence_has_a_reason);
+    tcase_add_test(tests, choices_are_kept);
+    tcase_add_test(tests, learning_has_an_end);
+    tcase_add_test(tests, less_scratch_is_another_choice);
+    tcase_add_test(tests, failures_fall_back);
+    tcase_add_test(tests, micro_batches_change_no_bit);
+}
+#endif
+
+Suite *cuda_cudnn_suite(void)
+{
+    Suite *suite = suite_create("cuda_cudnn");
+    TCase *tests = tcase_create("cudnn");
+    if (HEADER_IS_HERE)
+        tcase_add_test(tests, constants_are_the_headers);
+    else
+        test_skip("cuda_cudnn constants", "no cudnn.h");
+#ifdef CUDA_EMU
+    add_tests(tests);
+#else
+    test_skip("cuda_cudnn", "only the emulator has the library that stands in for cuDNN");
+#endif
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,225 @@
+/* The emulator itself: right kernels give right numbers, and each kind of fault is found and named.
+ */
+#include "test/test_skip.h"
+
+#include <check.h>
+
+Suite *cuda_emu_suite(void);
+
+#ifdef CUDA_EMU
+#include "cuda_emu/emu_grid.h"
+#include "cuda_emu/test_kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What a process that commits the fault says; "" when it ended well. */
+static void run_fault(enum emu_fault_kind kind, char *text, size_t room)
+{
+    int ends[2], status;
+    size_t length = 0;
+    ck_assert_int_eq(pipe(ends), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        emu_test_fault(kind);
+        _exit(0);
+    }
+    close(ends[1]);
+    for (ssize_t got; (got = read(ends[0], text + length, room - 1 - length)) > 0;)
+        length += (size_t)got;
+    for (char rest[4096]; read(ends[0], rest, sizeof rest) > 0;)
+        ;
+    text[length] = '\0';
+    close(ends[0]);
+    waitpid(child, &status, 0);
+    if (status == 0) text[0] = '\0';
+    ck_assert_msg(status == 0 || length > 0, "ended without a word");
+}
+
+START_TEST(finds_faults)
+{
+    static const struct {
+        enum emu_fault_kind kind;
+        const char *says[2];
+    } faults[] = {
+        {FAULT_BARRIER_ENDED, {"thread (0,0,0): the barrier", "reached by 32 of 64"}},
+        {FAULT_BARRIER_ELSEWHERE, {"thread (63,0,0)", "while thread"}},
+        {FAULT_SHUFFLE_MASK, {"thread (0,0,0)", "waits for lane 16"}},
+        {FAULT_SHUFFLE_SOURCE, {"kernel faulty_kernel", "which is not in mask 0000ffff"}},
+        {FAULT_FRAGMENT_ROW, {"thread (31,0,0)", "a row of a fragment lies at"}},
+        {FAULT_WARP_PART, {"thread (32,0,0)", "waits for lane 16"}},
+#ifdef __SANITIZE_ADDRESS__ /* gcc; clang sets no red zones between shared arrays */
+        {FAULT_GLOBAL_BOUNDS, {"thread (31,0,0)", "heap-buffer-overflow"}},
+        {FAULT_SHARED_BOUNDS, {"thread (31,0,0)", "test_kernels.cu"}},
+        {FAULT_DYNAMIC_BOUNDS, {"thread (31,0,0)", "heap-buffer-overflow"}},
+        {FAULT_HOST_READ, {"no kernel runs", "use-after-poison"}},
+#endif
+    };
+    char text[16384];
+    run_fault(FAULT_NONE, text, sizeof text);
+    ck_assert_msg(text[0] == '\0', "without a fault: %s", text);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        run_fault(faults[i].kind, text, sizeof text);
+        for (int k = 0; k < 2; k++)
+            ck_assert_msg(strstr(text, faults[i].says[k]) != NULL, "fault %d says: %.1000s",
+                          (int)faults[i].kind, text);
+        ck_assert_ptr_nonnull(
+            strstr(text, faults[i].kind == FAULT_HOST_READ ? "cuda_emu" : "faulty_kernel"));
+    }
+}
+END_TEST
+
+START_TEST(what_nobody_wrote_is_nan)
+{
+    uint32_t found[4];
+    emu_test_uninitialised(found);
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_eq(found[i], UINT32_MAX);
+}
+END_TEST
+
+START_TEST(sums)
+{
+    static const unsigned counts[] = {1, 33, 1000, 5001}, blocks[] = {32, 96, 1024};
+    for (int reverse = 0; reverse < 2; reverse++) {
+        emu_grid_order(reverse);
+        for (int n = 0; n < 4; n++)
+            for (int b = 0; b < 3; b++)
+                ck_assert_uint_eq(emu_test_sum(counts[n], blocks[b]),
+                                  counts[n] * (counts[n] - 1) / 2);
+    }
+}
+END_TEST
+
+START_TEST(streams_run_when_waited_for)
+{
+    int before, after;
+    emu_test_stream(&before, &after);
+    ck_assert_int_eq(before, 4);
+    ck_assert_int_eq(after, 10); /* of the 4 that came too early */
+}
+END_TEST
+
+START_TEST(graphs_are_recorded_and_replayed)
+{
+    ck_assert_int_eq(emu_test_graph(0), 1);
+    ck_assert_int_eq(emu_test_graph(1), 3);
+    ck_assert_int_eq(emu_test_graph(5), 63);
+}
+END_TEST
+
+/* A wait that is missing shows in one of the orders. */
+START_TEST(streams_may_run_early)
+{
+    enum emu_join join = _i ? JOIN_IN_GRAPH : JOIN_WITHOUT_GRAPH;
+    ck_assert_int_eq(emu_test_order(join), 3);
+    emu_stream_order(2);
+    ck_assert_int_eq(emu_test_order(join), 0);
+    emu_stream_order(2);
+    ck_assert_int_eq(emu_test_graph(3), 15); /* with all its waits */
+    emu_stream_order(0);
+}
+END_TEST
+
+START_TEST(graphs_must_be_joined)
+{
+    ck_assert_int_eq(emu_test_order(JOIN_NEVER), -1);
+}
+END_TEST
+
+/* What CUDA forbids within a capture is an error of that call, and there is no graph in the end;
+ * all works again afterwards. The numbers are CUDA's. */
+START_TEST(captures_forbid_what_cuda_forbids)
+{
+    enum { ILLEGAL = 401, UNSUPPORTED = 900, INVALIDATED, MERGE, UNMATCHED, UNJOINED, ISOLATION };
+    enum { IMPLICIT = 906, CAPTURED_EVENT };
+    static const int errors[] = {
+        [CAPTURE_NOTHING] = 0,
+        [CAPTURE_MALLOC] = UNSUPPORTED,
+        [CAPTURE_FREE] = UNSUPPORTED,
+        [CAPTURE_HOST_MALLOC] = UNSUPPORTED,
+        [CAPTURE_HOST_FREE] = UNSUPPORTED,
+        [CAPTURE_COPY] = UNSUPPORTED,
+        [CAPTURE_SET] = UNSUPPORTED,
+        [CAPTURE_PAGEABLE] = UNSUPPORTED,
+        [CAPTURE_SYMBOL] = UNSUPPORTED,
+        [CAPTURE_SYNCHRONIZE] = UNSUPPORTED,
+        [CAPTURE_SYNCHRONIZE_OTHER] = UNSUPPORTED,
+        [CAPTURE_SYNCHRONIZE_DEVICE] = UNSUPPORTED,
+        [CAPTURE_QUERY] = UNSUPPORTED,
+        [CAPTURE_QUERY_EVENT] = UNSUPPORTED,
+        [CAPTURE_QUERY_CAPTURED] = CAPTURED_EVENT,
+        [CAPTURE_WAIT_EVENT] = UNSUPPORTED,
+        [CAPTURE_WAIT_CAPTURED] = CAPTURED_EVENT,
+        [CAPTURE_DEFAULT_LAUNCH] = IMPLICIT,
+        [CAPTURE_DEFAULT_COPY] = IMPLICIT,
+        [CAPTURE_OUTSIDE] = ISOLATION,
+        [CAPTURE_AGAIN] = ILLEGAL,
+        [CAPTURE_MERGE] = MERGE,
+        [CAPTURE_UNJOINED] = 0,
+        [CAPTURE_ELSEWHERE] = UNMATCHED,
+    };
+    for (int i = 0; i <= CAPTURE_ELSEWHERE; i++) {
+        struct emu_capture_result r = emu_test_capture((enum emu_capture_fault)i);
+        bool spoilt = errors[i] != 0, unjoined = i == CAPTURE_UNJOINED;
+        ck_assert_msg(r.error == errors[i], "%d: error %d, not %d", i, r.error, errors[i]);
+        ck_assert_msg(r.behind == (spoilt ? INVALIDATED : 0), "%d: behind it %d", i, r.behind);
+        int end = unjoined ? UNJOINED : spoilt ? INVALIDATED : 0;
+        ck_assert_msg(r.end == end, "%d: ended with %d, not %d", i, r.end, end);
+        ck_assert_msg(r.graph == (end == 0), "%d: %s graph", i, r.graph ? "a" : "no");
+        ck_assert_msg(r.works, "%d: broken afterwards", i);
+    }
+}
+END_TEST
+
+START_TEST(tensor_cores)
+{
+    ck_assert(emu_test_mma() == 0); /* whole numbers: exact */
+}
+END_TEST
+
+START_TEST(short_floats)
+{
+    static const float same[] = {0, -1.5f, 65504, 0x1p-14f, 0x1p-24f, -0x1.8p-23f, 0.333251953125f};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        ck_assert(emu_test_half(same[i]) == same[i]);
+    ck_assert(emu_test_half(1 + 0x1p-11f) == 1);             /* a tie, to even */
+    ck_assert(emu_test_half(1 + 0x1.8p-10f) == 1 + 0x1p-9f); /* a tie, to even */
+    ck_assert(emu_test_half(0x1p-25f) == 0);                 /* a tie, to even */
+    ck_assert(isinf(emu_test_half(65520)) && emu_test_half(65519) == 65504);
+    ck_assert(isnan(emu_test_half(nanf(""))) && isnan(emu_test_bf16(nanf(""))));
+    ck_assert(emu_test_bf16(1 + 0x1p-8f) == 1 && emu_test_bf16(1 + 0x1.8p-7f) == 1 + 0x1p-6f);
+    ck_assert(emu_test_bf16(-3.25f) == -3.25f);
+}
+END_TEST
+
+Suite *cuda_emu_suite(void)
+{
+    Suite *suite = suite_create("cuda_emu");
+    TCase *tests = tcase_create("emulator");
+    tcase_add_test(tests, finds_faults);
+    tcase_add_test(tests, what_nobody_wrote_is_nan);
+    tcase_add_test(tests, sums);
+    tcase_add_test(tests, streams_run_when_waited_for);
+    tcase_add_test(tests, graphs_are_recorded_and_replayed);
+    tcase_add_loop_test(tests, streams_may_run_early, 0, 2);
+    tcase_add_test(tests, graphs_must_be_joined);
+    tcase_add_test(tests, captures_forbid_what_cuda_forbids);
+    tcase_add_test(tests, tensor_cores);
+    tcase_add_test(tests, short_floats);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+#else
+Suite *cuda_emu_suite(void)
+{
+    test_skip("cuda_emu", "this build does not emulate CUDA (make emu-test)");
+    return suite_create("cuda_emu");
+}
+#endif

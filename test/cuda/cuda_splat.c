@@ -1,0 +1,202 @@
+/* Every splat operation of CUDA against the CPU, on small pictures with odd sizes. */
+#include "test/cuda/cuda_splat_scene.h"
+#include "math/half.h"
+
+Suite *cuda_splat_suite(void);
+
+static void add_sums(struct side *s, const struct splat_sums *sums, double tol)
+{
+    double list[] = {sums->l1, sums->l2, sums->mse, 1 - sums->ssim};
+    for (size_t k = 0; k < sizeof list / sizeof *list; k++) {
+        side_buffer(s, "a sum", &list[k], sizeof list[k]);
+        side_kind(s, BUFFER_DOUBLE, tol);
+    }
+}
+
+/* Half buffers: 11 bits a value; sums of many are better, but for ties at the threshold. */
+static double tolerance(const struct scene_case *c, double full)
+{
+    if (c->blend.topk == 1 && !c->half) full = 1e-3; /* weights of one: colours nearly cancel */
+    return c->half ? 2e-2 : full;
+}
+
+static void step(struct side *s, int shape)
+{
+    const struct scene_case *c = &scenes[shape];
+    struct splat_sums sums;
+    struct drawn d = draw(s, c, true, tolerance(c, 2e-4));
+    expect_ok(s->device->splat->step(s->device, &d.workspace, &d.view, &c->blend, &d.target,
+                                     &c->loss, &d.gradients, &sums));
+    if (!(c->loss.ssim > 0)) sums.ssim = 0; /* not asked for */
+    add_sums(s, &sums, c->half ? 2e-3 : 2e-6);
+}
+
+static const int evaluated[] = {TOP10_SSIM, 5, ADDITIVE, 8, 9, 10, BANDS, 16};
+enum { EVALUATED = sizeof evaluated / sizeof *evaluated };
+
+static void evaluate(struct side *s, int shape)
+{
+    const struct scene_case *c = &scenes[evaluated[shape]];
+    struct splat_sums sums;
+    struct drawn d = draw(s, c, false, 0);
+    for (int k = 0; k < 2; k++) {
+        expect_ok(s->device->splat->evaluate(s->device, &d.workspace, &d.view, &c->blend, &d.target,
+                                             k ? 0.45f : 1.0f, &sums));
+        add_sums(s, &sums, c->half ? 2e-3 : 5e-6);
+        double inner = 1 - sums.ssim_inner;
+        side_buffer(s, "1 - inner SSIM", &inner, sizeof inner);
+        side_kind(s, BUFFER_DOUBLE, c->half ? 2e-3 : 5e-6);
+    }
+}
+
+static const int shown[] = {TOP10_SSIM, 5, ADDITIVE, 9, 10, BANDS, 15};
+enum { SHOWN = sizeof shown / sizeof *shown };
+
+/* Whole, and a window of the picture enlarged by half. */
+static void render(struct side *s, int shape)
+{
+    const struct scene_case *c = &scenes[shown[shape]];
+    struct drawn d = draw(s, c, false, 0);
+    int w = c->width * 3 / 2, h = c->height * 3 / 2;
+    int windows[2][6] = {{c->width, c->height, 0, 0, c->width, c->height},
+                         {w, h, w / 3, h / 4, w - w / 3 - w / 8, h / 2 + 1}};
+    size_t room = (size_t)w * (size_t)h * (size_t)c->channels + 64;
+    float *out = malloc(room * sizeof *out);
+    for (int k = 0; k < 2; k++) {
+        const int *p = windows[k];
+        if (p[3] + p[5] > p[1]) continue;
+        size_t bytes = s->device->splat->workspace_bytes(
+            s->device, p[0], p[1], c->channels, d.workspace.capacity, &d.workspace.storage);
+        struct splat_workspace workspace = d.workspace;
+        workspace.bytes = bytes;
+        workspace.memory = side_scratch(s, bytes);
+        expect_ok(s->device->splat->render(s->device, &workspace, &d.view, &c->blend, p[0], p[1],
+                                           p[2], p[3], p[4], p[5], out));
+        upload_floats(s, "picture", out, (size_t)p[4] * (size_t)p[5] * (size_t)c->channels, 1e-5);
+    }
+    free(out);
+}
+
+static void quantize(struct side *s, int shape)
+{
+    static const size_t counts[] = {1, 40, 2100};
+    static const int bits[] = {4, 8, 16};
+    size_t n = counts[shape];
+    float *x = side_floats(s, "values", n, 1, -3, 5, 0), *out = side_result(s, "out", n, 0);
+    expect_ok(s->device->splat->fake_quantize(s->device, x, (int64_t)n, bits[shape], out));
+}
+
+/* Rows of all ages, and two whose gradient is not finite. */
+static void adam(struct side *s, int shape)
+{
+    enum { ROWS = 300 };
+    static const int columns[SPLAT_GROUPS] = {2, 2, 1, 3};
+    struct splat_adam groups[SPLAT_GROUPS];
+    int32_t born[ROWS];
+    int64_t skipped = -1;
+    for (int i = 0; i < ROWS; i++)
+        born[i] = i % 7 * 4;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        size_t n = ROWS * (size_t)columns[g];
+        float *gradient = malloc(n * sizeof *gradient);
+        for (size_t i = 0; i < n; i++)
+            gradient[i] = unit(7 + (uint64_t)g, i) - 0.5f;
+        if (shape == 1 && g == 2) gradient[5] = (float)NAN;
+        if (shape == 1 && g == 3) gradient[299 * 3 + 2] = (float)INFINITY;
+        groups[g] = (struct splat_adam){.parameter = side_floats(s, "p", n, 1, 0, 1, 1e-6),
+                                        .first = side_floats(s, "m", n, 2, -1, 1, 1e-6),
+                                        .second = side_floats(s, "v", n, 3, 0, 1, 1e-6),
+                                        .gradient = side_buffer(s, "g", gradient, n * 4),
+                                        .columns = columns[g],
+                                        .rate = 0.01f * (float)(g + 1),
+                                        .low = {0.1f, 0.2f},
+                                        .high = {0.7f, 0.9f}};
+        free(gradient);
+    }
+    expect_ok(s->device->splat->adam(s->device, groups, SPLAT_GROUPS, ROWS,
+                                     side_buffer(s, "born", born, sizeof born), 31, 0.97,
+                                     &skipped));
+    ck_assert_int_eq(skipped, shape == 1 ? 2 : 0);
+}
+
+/* The same pixels as on the CPU; the last shape has fewer with weight than are drawn. */
+static void sample(struct side *s, int shape)
+{
+    struct scene_case c = scenes[shape % 4 == 3 ? BANDS : shape % 4];
+    int64_t count = 40;
+    bool flat = shape == 8;
+    c.half = false;
+    if (c.capacity < count) c.capacity = c.count > count ? c.count : count;
+    struct drawn d = draw(s, &c, false, 0);
+    if (flat) {                            /* one bright pixel: Sobel reaches eight */
+        uint8_t pixels[61 * 45 * 3] = {0}; /* of the first scene */
+        pixels[61 * 3 * 20 + 30] = 255;
+        d.target.data = side_buffer(s, "target", pixels, sizeof pixels);
+    }
+    float *xy = side_result(s, "drawn xy", (size_t)count * 2, 1e-6);
+    float *color = side_result(s, "drawn colour", (size_t)count * (size_t)c.channels, 1e-5);
+    bool error = shape >= 4 && !flat;
+    expect_ok(s->device->splat->sample(s->device, &d.workspace,
+                                       error ? SPLAT_SAMPLE_ERROR : SPLAT_SAMPLE_GRADIENT,
+                                       error && shape % 2, error ? &d.view : NULL, &c.blend,
+                                       &d.target, 3, STREAM_SPLAT_GROWTH, 17, count, xy, color));
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct side *s, int shape);
+    int shapes;
+} cases[] = {
+    {"step", step, SCENES},    {"evaluate", evaluate, EVALUATED},
+    {"render", render, SHOWN}, {"fake_quantize", quantize, 3},
+    {"adam", adam, 2},         {"sample", sample, 9},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* Case _i / ROOM, shape _i % ROOM. */
+enum { ROOM = 32 };
+
+START_TEST(same_as_the_cpu)
+{
+    char name[96];
+    int shape = _i % ROOM;
+    snprintf(name, sizeof name, "%s %d", cases[_i / ROOM].name, shape);
+    compare_devices(name, cases[_i / ROOM].run, shape);
+}
+END_TEST
+
+/* ---- halves ---- */
+
+START_TEST(halves_round_as_ieee_says)
+{
+    for (uint32_t h = 0; h < 0x7c00; h++) { /* every finite one, and the middle to the next */
+        float v = half_value((uint16_t)h), next = half_value((uint16_t)(h + 1));
+        ck_assert_uint_eq(half_round(v), h);
+        ck_assert_uint_eq(half_round(-v), h | 0x8000);
+        ck_assert_uint_eq(half_floor(v), h);
+        if (h == 0x7bff) break;
+        float middle = v + (next - v) / 2;
+        ck_assert_uint_eq(half_round(middle), h + (h & 1));
+        ck_assert_uint_eq(half_round(nextafterf(middle, next)), h + 1);
+        ck_assert_uint_eq(half_floor(nextafterf(next, v)), h);
+    }
+    ck_assert_uint_eq(half_round(65520), 0x7c00);
+    ck_assert(isnan(half_value(half_round((float)NAN))));
+}
+END_TEST
+
+Suite *cuda_splat_suite(void)
+{
+    Suite *suite = suite_create("cuda_splat");
+    TCase *host = tcase_create("halves");
+    tcase_add_test(host, halves_round_as_ieee_says);
+    suite_add_tcase(suite, host);
+    if (!cuda_here("cuda_splat")) return suite;
+    for (int k = 0; k < CASES; k++) {
+        TCase *op = tcase_create(cases[k].name);
+        tcase_add_checked_fixture(op, NULL, cuda_close_left);
+        tcase_add_loop_test(op, same_as_the_cpu, k * ROOM, k * ROOM + cases[k].shapes);
+        suite_add_tcase(suite, op);
+    }
+    return suite;
+}

@@ -1,0 +1,205 @@
+/* The task splat on CUDA: a whole fit beside the CPU's, and resumed. */
+#include "config/config.h"
+#include "test/cuda/cuda_splat_scene.h"
+#include "image/image.h"
+#include "memory/mode.h"
+#include "memory/plan.h"
+#include "splat/splat.h"
+#include "store/safetensors.h"
+#include "test/temp_folder.h"
+
+Suite *cuda_splat_task_suite(void);
+
+static struct task_state *open_task(struct device *device, const struct config *config,
+                                    const struct store_file *resume)
+{
+    struct task_state *state = NULL;
+    struct task_setup setup = {.config = config, .device = device, .resume = resume};
+    expect_ok(task_splat.open(&state, &setup));
+    return state;
+}
+
+static struct store_file *save_task(struct task_state *state, const char *name)
+{
+    char path[512];
+    struct store_file *file;
+    struct store_writer *writer = store_writer_create();
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    expect_ok(task_splat.save(state, writer));
+    expect_ok(store_write(writer, path, false));
+    store_writer_free(writer);
+    expect_ok(store_open(&file, path));
+    return file;
+}
+
+static void run_task(struct task_state *state, int from, int to)
+{
+    struct task_report report = {0};
+    for (int step = from; step < to; step++) {
+        expect_ok(task_splat.step(state, step, step + 1 == to, &report));
+        ck_assert(isfinite(report.loss));
+    }
+}
+
+/* A short fit with growth: every tensor of its checkpoint is near the CPU's, a resumed one is the
+ * same to the bit, and its picture is near the CPU's. */
+START_TEST(task_runs_on_cuda)
+{
+    enum { SIDE = 24, END = 12, MIDDLE = 7 };
+    char text[1024], path[512];
+    struct device *devices[2];
+    struct config *config;
+    struct image image, pictures[2];
+    struct store_file *ends[2];
+    set_up();
+    expect_ok(image_create(&image, SIDE, SIDE, 3, SAMPLE_U8));
+    for (int i = 0; i < SIDE * SIDE * 3; i++)
+        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
+    snprintf(path, sizeof path, "%s/a.png", folder);
+    expect_ok(image_save(&image, path));
+    snprintf(text, sizeof text,
+             "input_path: \"%s\"\nnum_gaussians: 40\nmax_steps: %d\neval_steps: 5\n"
+             "use_amp: false\nquantize: %s\nrelocate_every: 1\n",
+             path, END, _i ? "true" : "false");
+    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+    expect_ok(device_open_cpu(&devices[0], 1));
+    expect_ok(cuda_open(&devices[1]));
+    for (int k = 0; k < 2; k++) {
+        struct task_state *state = open_task(devices[k], config, NULL);
+        run_task(state, 0, MIDDLE);
+        struct store_file *middle = save_task(state, k ? "b.middle" : "a.middle");
+        run_task(state, MIDDLE, END);
+        ends[k] = save_task(state, k ? "b.end" : "a.end");
+        expect_ok(task_splat.picture(state, 0, &pictures[k]));
+        task_splat.close(state);
+        state = open_task(devices[k], config, middle);
+        run_task(state, MIDDLE, END);
+        struct store_file *again = save_task(state, "again");
+        for (int t = 0; t < store_count(again); t++) {
+            const struct store_tensor *p = store_at(again, t), *q = store_find(ends[k], p->name);
+            ck_assert_msg(memcmp(p->data, q->data, p->bytes) == 0, "resumed: %s", p->name);
+        }
+        store_close(again);
+        store_close(middle);
+        task_splat.close(state);
+    }
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        const struct store_tensor *p = store_find(ends[0], group_names[g]);
+        const struct store_tensor *q = store_find(ends[1], group_names[g]);
+        ck_assert_uint_eq(p->bytes, q->bytes);
+        for (size_t i = 0; i < p->bytes / sizeof(float); i++) {
+            double x = (double)((const float *)p->data)[i], y = (double)((const float *)q->data)[i];
+            ck_assert_msg(fabs(x - y) <= 5e-3, "%s[%zu] is %g, expected %g", p->name, i, y, x);
+        }
+    }
+    for (int i = 0; i < SIDE * SIDE * 3; i++) {
+        int a = ((uint8_t *)pictures[0].data)[i], b = ((uint8_t *)pictures[1].data)[i];
+        ck_assert_msg(abs(a - b) <= 2, "sample %d is %d, expected %d", i, b, a);
+    }
+    for (int k = 0; k < 2; k++) {
+        image_free(&pictures[k]);
+        store_close(ends[k]);
+        device_close(devices[k]);
+    }
+    image_free(&image);
+    config_free(config);
+    tear_down();
+}
+END_TEST
+
+/* ---- ways to save memory ---- */
+
+enum { WIDE = 5, HIGH = 1100, LAST = 4 };
+
+/* A way by its number in the task's list; -1: the last one. */
+static int choose(void *context, const struct task_state *state, struct memory_choices *choices)
+{
+    struct memory_choices ways[TASK_MAX_CHOICES];
+    int count = task_splat.choices(state, ways), *number = context;
+    if (*number < 0) *number += count;
+    *choices = ways[*number];
+    return OK;
+}
+
+static void expect_bytes(const struct device *device, const struct task_state *state)
+{
+    ck_assert_uint_eq(device->used_bytes, plan_device_bytes(task_splat.plan(state)));
+    ck_assert_uint_eq(device->host_bytes, plan_host_bytes(task_splat.plan(state)));
+}
+
+/* Steps 0 .. LAST, in way `first`, from the middle on in way `then`: what the checkpoint holds. */
+static struct store_file *run_ways(const struct config *config, int first, int then,
+                                   const char *name, struct memory_choices *way)
+{
+    struct device *device;
+    struct task_state *state = NULL;
+    expect_ok(cuda_open(&device));
+    struct task_setup setup = {
+        .config = config, .device = device, .choose = choose, .choose_context = &first};
+    expect_ok(task_splat.open(&state, &setup));
+    expect_bytes(device, state);
+    run_task(state, 0, LAST / 2);
+    if (then != first) {
+        choose(&then, state, way);
+        expect_ok(task_splat.replan(state, way));
+        expect_bytes(device, state);
+    }
+    run_task(state, LAST / 2, LAST);
+    *way = *task_splat.chosen(state);
+    ck_assert_uint_eq(device->used_bytes, plan_device_bytes(task_splat.plan(state)));
+    struct store_file *file = save_task(state, name);
+    task_splat.close(state);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    ck_assert_uint_eq(device->host_bytes, 0);
+    device_close(device);
+    return file;
+}
+
+/* Level 4 from the start or from the middle on: target and Adam's state beside the device, the same
+ * bits, and the bytes that were predicted. */
+START_TEST(no_way_changes_a_bit)
+{
+    char text[1024], path[512];
+    struct config *config;
+    struct image image;
+    struct memory_choices ways[2];
+    set_up();
+    expect_ok(image_create(&image, WIDE, HIGH, 3, SAMPLE_U8));
+    for (int i = 0; i < WIDE * HIGH * 3; i++)
+        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
+    snprintf(path, sizeof path, "%s/a.png", folder);
+    expect_ok(image_save(&image, path));
+    image_free(&image);
+    snprintf(text, sizeof text,
+             "input_path: \"%s\"\nnum_gaussians: 120\nmax_steps: %d\neval_steps: 3\n"
+             "use_amp: false\ndeterministic: true\n",
+             path, LAST);
+    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+    struct store_file *a = run_ways(config, 0, 0, "a", &ways[0]);
+    struct store_file *b = run_ways(config, _i ? 0 : -1, -1, "b", &ways[1]);
+    ck_assert(!ways[0].offload && ways[0].bands == 0);
+    ck_assert(ways[1].offload && ways[1].bands == 5);
+    ck_assert_int_eq(store_count(a), store_count(b));
+    for (int t = 0; t < store_count(a); t++) {
+        const struct store_tensor *p = store_at(a, t), *q = store_find(b, p->name);
+        ck_assert_uint_eq(p->bytes, q->bytes);
+        ck_assert_msg(memcmp(p->data, q->data, p->bytes) == 0, "%s", p->name);
+    }
+    store_close(a);
+    store_close(b);
+    config_free(config);
+    tear_down();
+}
+END_TEST
+
+Suite *cuda_splat_task_suite(void)
+{
+    Suite *suite = suite_create("cuda_splat_task");
+    if (!cuda_here("cuda_splat_task")) return suite;
+    TCase *tests = tcase_create("task");
+    tcase_add_checked_fixture(tests, NULL, cuda_close_left);
+    tcase_add_loop_test(tests, task_runs_on_cuda, 0, 2);
+    tcase_add_loop_test(tests, no_way_changes_a_bit, 0, 2);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

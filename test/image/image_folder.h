@@ -1,0 +1,67 @@
+/* A folder for the pictures of a test. */
+#ifndef IMGTRAIN_TEST_IMAGE_IMAGE_FOLDER_H
+#define IMGTRAIN_TEST_IMAGE_IMAGE_FOLDER_H
+
+#include "base/error.h"
+#include "base/file.h"
+#include "image/image_format.h"
+#include "image/image.h"
+#include "test/image/image_files.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static inline void enter_folder(void)
+{
+    strcpy(folder, "/tmp/imgtrain-image-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static inline void leave_folder(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static inline const char *in_folder(const char *name)
+{
+    static char path[2][256];
+    static int turn;
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+    return path[turn];
+}
+
+static inline struct image decode(const struct bytes *file)
+{
+    struct image image;
+    int code = image_decode(&image, file->data, file->count, "test");
+    ck_assert_msg(code == OK, "%s", error_message());
+    return image;
+}
+
+static inline void assert_shape(const struct image *image, int width, int height, int channels,
+                                enum sample_type type)
+{
+    ck_assert_int_eq(image->width, width);
+    ck_assert_int_eq(image->height, height);
+    ck_assert_int_eq(image->channels, channels);
+    ck_assert_int_eq((int)image->type, (int)type);
+}
+
+/* The value that test pictures have at a pixel, in `bits` bits. */
+static inline unsigned sample_at(int x, int y, int c, int bits)
+{
+    unsigned h = (unsigned)x * 2654435761u ^ (unsigned)y * 40503u * 65537u ^ (unsigned)c * 97u << 9;
+    return (h >> 7 ^ h >> 19) & ((1u << bits) - 1);
+}
+
+#endif

@@ -1,0 +1,143 @@
+/* What a Gaussian is worth, against the error of pictures without it. */
+#include "base/error.h"
+#include "base/threads.h"
+#include "device/device.h"
+#include "splat/importance.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COUNT = 14, WIDTH = 45, HEIGHT = 37, CHANNELS = 3 };
+
+struct scene {
+    float xy[2 * COUNT], scale[2 * COUNT], rot[COUNT], feat[CHANNELS * COUNT];
+    uint8_t target[HEIGHT * CHANNELS * WIDTH];
+    struct splat_view view;
+    struct splat_target picture;
+};
+
+static void draw(struct scene *s, bool sigma_scale)
+{
+    for (int i = 0; i < COUNT; i++) {
+        float sigma[2] = {2 + (float)(i % 5), 1.5f + (float)(i % 3)};
+        s->xy[2 * i] = (float)(i * 37 % 101) / 101;
+        s->xy[2 * i + 1] = (float)(i * 53 % 97) / 97;
+        for (int k = 0; k < 2; k++)
+            s->scale[2 * i + k] = sigma_scale ? sigma[k] : 1 / sigma[k];
+        s->rot[i] = (float)i;
+        for (int c = 0; c < CHANNELS; c++)
+            s->feat[CHANNELS * i + c] = 1.2f * (float)((i * 29 + c * 17) % 23) / 23 - 0.1f;
+    }
+    for (int p = 0; p < HEIGHT * CHANNELS * WIDTH; p++)
+        s->target[p] = (uint8_t)(p * 7 % 251);
+    s->view = (struct splat_view){s->xy,    s->scale,    s->rot, s->feat, COUNT,
+                                  CHANNELS, sigma_scale, WIDTH,  HEIGHT};
+    s->picture = (struct splat_target){.width = WIDTH,
+                                       .height = HEIGHT,
+                                       .channels = CHANNELS,
+                                       .sample_bits = 8,
+                                       .data = s->target};
+}
+
+/* Squared error of the picture, as the device's step tells it. */
+static double squared_error(struct device *device, const struct scene *s,
+                            const struct splat_blend *blend)
+{
+    struct splat_workspace workspace = {.capacity = COUNT};
+    const struct splat_loss loss = {0, 1, 0};
+    float gradient[8 * COUNT];
+    struct splat_gradients gradients = {gradient, gradient + 2 * COUNT, gradient + 4 * COUNT,
+                                        gradient + 5 * COUNT};
+    struct splat_sums sums;
+    workspace.bytes =
+        device->splat->workspace_bytes(device, WIDTH, HEIGHT, CHANNELS, COUNT, &workspace.storage);
+    workspace.memory = calloc(1, workspace.bytes);
+    ck_assert_msg(device->splat->step(device, &workspace, &s->view, blend, &s->picture, &loss,
+                                      &gradients, &sums) == 0,
+                  "%s", error_message());
+    free(workspace.memory);
+    return sums.l2 * WIDTH * HEIGHT * CHANNELS;
+}
+
+/* The same scene without Gaussian i. */
+static void leave_out(struct scene *to, const struct scene *from, int i)
+{
+    const int columns[4] = {2, 2, 1, CHANNELS};
+    *to = *from;
+    float *arrays[4] = {to->xy, to->scale, to->rot, to->feat};
+    for (int g = 0; g < 4; g++)
+        memmove(arrays[g] + i * columns[g], arrays[g] + (i + 1) * columns[g],
+                sizeof(float) * (size_t)((COUNT - 1 - i) * columns[g]));
+    to->view = (struct splat_view){
+        to->xy, to->scale, to->rot, to->feat, COUNT - 1, CHANNELS, from->view.sigma_scale,
+        WIDTH,  HEIGHT};
+    to->picture.data = to->target;
+}
+
+static const struct splat_blend blends[] = {{0, false}, {COUNT, false}, {0, true}};
+
+START_TEST(is_the_error_without_it)
+{
+    struct device *device;
+    static struct scene scene, less;
+    const struct splat_blend *blend = &blends[_i % 3];
+    double worth[COUNT];
+    ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
+    draw(&scene, _i >= 3);
+    ck_assert_int_eq(splat_worth(&scene.view, blend, &scene.picture, NULL, worth), OK);
+    double all = squared_error(device, &scene, blend);
+    for (int i = 0; i < COUNT; i++) {
+        leave_out(&less, &scene, i);
+        double expected = squared_error(device, &less, blend) - all;
+        ck_assert_msg(!!(fabs(worth[i] - expected) <= 1e-3 * fabs(expected) + 0.01),
+                      "blend %d, Gaussian %d: %g, expected %g", _i, i, worth[i], expected);
+    }
+    device_close(device);
+}
+END_TEST
+
+/* Two lie below a third, larger everywhere: without them nothing changes. */
+START_TEST(beyond_the_largest_it_is_worth_nothing)
+{
+    static struct scene scene;
+    const struct splat_blend blend = {1, false};
+    double worth[COUNT];
+    draw(&scene, false);
+    for (int k = 0; k < 2; k++) {
+        memcpy(scene.xy + 2 * k, scene.xy + 2 * 3, sizeof(float[2]));
+        scene.scale[2 * k] = scene.scale[2 * k + 1] = 1 / (1.0f - 0.1f * (float)k);
+    }
+    ck_assert_int_eq(splat_worth(&scene.view, &blend, &scene.picture, NULL, worth), OK);
+    ck_assert(fabs(worth[3]) > 1);
+    ck_assert_msg(!(fabs(worth[0]) > 0) && !(fabs(worth[1]) > 0), "%g %g", worth[0], worth[1]);
+}
+END_TEST
+
+START_TEST(threads_change_no_bit)
+{
+    static struct scene scene;
+    double one[COUNT], many[COUNT];
+    int threads = threads_count();
+    draw(&scene, false);
+    threads_set(1);
+    ck_assert_int_eq(splat_worth(&scene.view, &blends[_i], &scene.picture, NULL, one), OK);
+    threads_set(5);
+    ck_assert_int_eq(splat_worth(&scene.view, &blends[_i], &scene.picture, NULL, many), OK);
+    threads_set(threads);
+    ck_assert(memcmp(one, many, sizeof one) == 0);
+}
+END_TEST
+
+Suite *splat_worth_suite(void);
+Suite *splat_worth_suite(void)
+{
+    Suite *suite = suite_create("splat_worth");
+    TCase *worth = tcase_create("worth");
+    tcase_add_loop_test(worth, is_the_error_without_it, 0, 6);
+    tcase_add_test(worth, beyond_the_largest_it_is_worth_nothing);
+    tcase_add_loop_test(worth, threads_change_no_bit, 0, 3);
+    suite_add_tcase(suite, worth);
+    return suite;
+}
