@@ -76,8 +76,8 @@ static void run_mma(const struct ceiling_run *r)
 }
 
 /* Seconds of the fastest of `times` runs, after one that does not count. */
-static int fastest(void (*run)(const struct ceiling_run *), const struct ceiling_run *r, int times,
-                   double *seconds)
+static int cuda_ceilings_fastest(void (*run)(const struct ceiling_run *),
+                                 const struct ceiling_run *r, int times, double *seconds)
 {
     cudaEvent_t from = NULL, to = NULL;
     float milliseconds;
@@ -97,14 +97,14 @@ static int fastest(void (*run)(const struct ceiling_run *), const struct ceiling
     return OK;
 }
 
-static int measure(const struct ceiling_run *r, int times, struct cuda_ceilings *c)
+static int cuda_ceilings_measure(const struct ceiling_run *r, int times, struct cuda_ceilings *c)
 {
     double seconds, threads = (double)r->blocks * BLOCK;
-    TRY(fastest(run_copy, r, times, &seconds));
+    TRY(cuda_ceilings_fastest(run_copy, r, times, &seconds));
     c->copy_bytes = 2 * (double)r->bytes / seconds;
-    TRY(fastest(run_fma, r, times, &seconds));
+    TRY(cuda_ceilings_fastest(run_fma, r, times, &seconds));
     c->fma_flops = 2 * threads * CHAINS * r->rounds / seconds;
-    TRY(fastest(run_mma, r, times, &seconds));
+    TRY(cuda_ceilings_fastest(run_mma, r, times, &seconds));
     c->mma_flops = 2.0 * 16 * 16 * 8 * threads / 32 * CHAINS * r->rounds / seconds;
     return OK;
 }
@@ -120,7 +120,7 @@ int cuda_measure_ceilings(struct device *device, size_t bytes, int rounds, int t
         return fail(ERR_INTERNAL, "cuda_measure_ceilings: %zu bytes are too few", bytes);
     int code = device->alloc(device, bytes, &r.to);
     if (code == OK) code = device->alloc(device, bytes, &r.from);
-    if (code == OK) code = measure(&r, times, ceilings);
+    if (code == OK) code = cuda_ceilings_measure(&r, times, ceilings);
     device->free(device, r.to, bytes);
     device->free(device, r.from, bytes);
     return code;

@@ -17,7 +17,7 @@ struct cuda_device {
     cudaEvent_t marks[DEVICE_MARKS];
     int ordinal, multiprocessors, capability; /* capability: 75, 90, ... */
     size_t shared_bytes_most;                 /* what a block may have when it asks for it */
-    void *scratch, *scratch_host;             /* CUDA_SCRATCH bytes each */
+    void *workspace, *workspace_host;         /* CUDA_SCRATCH bytes each */
     void *partials;                           /* CUDA_PARTIALS bytes */
 };
 
@@ -32,7 +32,7 @@ static inline cudaStream_t cuda_stream(void)
 /* Can this GPU run what the build holds? Looks at one kernel (ceilings.cu); all are built alike. */
 cudaError_t cuda_find_code(void);
 
-/* Copies scratch to scratch_host and waits. A failure is kept for the next synchronize; the bytes
+/* Copies scratch to workspace_host and waits. A failure is kept for the next synchronize; the bytes
  * are all NaN then. */
 void cuda_fetch_scratch(size_t bytes);
 

@@ -168,11 +168,11 @@ void cuda_fetch_scratch(size_t bytes)
 {
     struct cuda_device *d = current;
     cudaError_t error =
-        cudaMemcpyAsync(d->scratch_host, d->scratch, bytes, cudaMemcpyDeviceToHost, d->stream);
+        cudaMemcpyAsync(d->workspace_host, d->workspace, bytes, cudaMemcpyDeviceToHost, d->stream);
     if (error == cudaSuccess) error = cudaStreamSynchronize(d->stream);
     if (error == cudaSuccess) return;
     cuda_keep_error(error, "a sum");
-    memset(d->scratch_host, 0xff, bytes);
+    memset(d->workspace_host, 0xff, bytes);
 }
 
 /* ---- open and close ---- */
@@ -181,9 +181,9 @@ static void cuda_close(struct device *device)
     struct cuda_device *d = (struct cuda_device *)device;
     splat_cuda_close();
     conv_library_close();
-    cudaFree(d->scratch);
+    cudaFree(d->workspace);
     cudaFree(d->partials);
-    cudaFreeHost(d->scratch_host);
+    cudaFreeHost(d->workspace_host);
     for (int i = 0; i < DEVICE_MARKS; i++)
         if (d->marks[i]) cudaEventDestroy(d->marks[i]);
     for (int i = 0; i < DEVICE_QUEUES; i++)
@@ -208,7 +208,7 @@ static int no_device(cudaError_t error)
                 driver / 1000, driver % 1000 / 10, needed / 1000, needed % 1000 / 10);
 }
 
-static int start(struct cuda_device *d, int ordinal)
+static int cuda_device_cuda_start(struct cuda_device *d, int ordinal)
 {
     struct cudaDeviceProp p;
     cuda_check(cudaSetDevice(ordinal));
@@ -232,9 +232,9 @@ static int start(struct cuda_device *d, int ordinal)
     for (int i = 0; i < DEVICE_MARKS; i++)
         cuda_check(cudaEventCreateWithFlags(&d->marks[i], cudaEventDisableTiming));
     d->stream = d->queues[QUEUE_WORK];
-    cuda_check(cudaMalloc(&d->scratch, CUDA_SCRATCH));
+    cuda_check(cudaMalloc(&d->workspace, CUDA_SCRATCH));
     cuda_check(cudaMalloc(&d->partials, CUDA_PARTIALS));
-    cuda_check(cudaHostAlloc(&d->scratch_host, CUDA_SCRATCH, cudaHostAllocDefault));
+    cuda_check(cudaHostAlloc(&d->workspace_host, CUDA_SCRATCH, cudaHostAllocDefault));
     return OK;
 }
 
@@ -250,7 +250,7 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     struct cuda_device *d = (struct cuda_device *)calloc(1, sizeof *d);
     if (!d) return fail(ERR_SYSTEM, "out of memory");
     current = d;
-    int code = start(d, ordinal);
+    int code = cuda_device_cuda_start(d, ordinal);
     if (code < 0) {
         cuda_close(&d->base);
         return code;

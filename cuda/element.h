@@ -6,12 +6,12 @@
 #include "cuda/launch.h"
 #include "math/bf16.h"
 
-static __device__ inline float element(const float *x, size_t i)
+static __device__ inline float cuda_element_element(const float *x, size_t i)
 {
     return x[i];
 }
 
-static __device__ inline float element(const uint16_t *x, size_t i)
+static __device__ inline float cuda_element_element(const uint16_t *x, size_t i)
 {
     return bf16_value(x[i]);
 }
@@ -71,7 +71,7 @@ static __device__ inline void element_load(float *v, const T *x, size_t i)
     if constexpr (N == 8)
         element_load8(v, x, i);
     else
-        v[0] = element(x, i);
+        v[0] = cuda_element_element(x, i);
 }
 
 template <int N, typename T>

@@ -30,8 +30,8 @@ struct fragment_d {
     float x[4];
 };
 
-static __device__ inline void mma(struct fragment_d *d, const struct fragment_a *a,
-                                  const struct fragment_b *b)
+static __device__ inline void cuda_fragment_mma(struct fragment_d *d, const struct fragment_a *a,
+                                                const struct fragment_b *b)
 {
     mma_bf16(d->x, a->x, b->x);
 }

@@ -1,7 +1,7 @@
 /* Work that is asked for again and again, as a CUDA graph: one launch in place of hundreds. */
 #include "cuda/cuda_device.h"
 
-static cudaGraphExec_t executable(struct device_graph *graph)
+static cudaGraphExec_t cuda_graph_cuda_executable(struct device_graph *graph)
 {
     return (cudaGraphExec_t)graph;
 }
@@ -35,7 +35,7 @@ static int graph_end(struct device *device, struct device_graph **out)
 static int graph_launch(struct device *device, struct device_graph *graph)
 {
     (void)device;
-    cuda_check(cudaGraphLaunch(executable(graph), cuda_stream()));
+    cuda_check(cudaGraphLaunch(cuda_graph_cuda_executable(graph), cuda_stream()));
     return OK;
 }
 
@@ -43,7 +43,9 @@ static int graph_launch(struct device *device, struct device_graph *graph)
 static void graph_free(struct device *device, struct device_graph *graph)
 {
     (void)device;
-    if (graph) cuda_keep_error(cudaGraphExecDestroy(executable(graph)), "cudaGraphExecDestroy");
+    if (graph)
+        cuda_keep_error(cudaGraphExecDestroy(cuda_graph_cuda_executable(graph)),
+                        "cudaGraphExecDestroy");
 }
 
 void cuda_install_graphs(struct device *device)

@@ -5,7 +5,7 @@
 #include "cuda/launch.h"
 
 /* The sum of `value` over all THREADS threads, in every thread. */
-template <int THREADS> static __device__ inline double block_sum(double value)
+template <int THREADS> static __device__ inline double cuda_reduce_block_sum(double value)
 {
     __shared__ double partial[THREADS / 32 + 1];
     for (int step = 16; step > 0; step /= 2)

@@ -12,14 +12,17 @@ memory: device base
 config: base
 store: base
 image: base math
+metrics: nn device image math base
+data: image base
 video: image base
 cpu: device math base
 cuda: device math base
 task: base
-splat: task config store memory device image math base
-gan: task config store memory device image math base
+nn: config device memory store math base
+splat: task nn data metrics config store memory device image math base
+gan: task nn data metrics config store memory device image math base
 run: task config store memory device image video base
-cmd: run task splat gan config store memory device image video cpu math base
+cmd: run task splat gan nn data metrics config store memory device image video cpu math base
 .: cmd base
 '
 

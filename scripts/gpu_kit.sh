@@ -28,7 +28,7 @@ cp test/cli/cuda.sh test/cli/lib.sh "$to/test/cli/"
 cp cuda/README.md "$to/README.md"
 
 cp scripts/gpu_run.sh "$to/run.sh"
-suites=$(for f in test/cuda_*.c; do basename "$f" .c; done | grep -v cuda_emu | tr '\n' ' ')
+suites=$(for f in test/cuda/cuda_*.c; do basename "$f" .c; done | grep -v cuda_emu | tr '\n' ' ')
 sed -i "s/^suites=.*/suites='${suites% }'/" "$to/run.sh"
 chmod +x "$to/run.sh"
 tar -C "$kit" -czf "$archive" imgtrain-gpu

@@ -32,7 +32,7 @@ static const struct command commands[] = {
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
-static void print_help(FILE *to)
+static void main_print_help(FILE *to)
 {
     fprintf(to, "imgtrain trains image models: 2D Gaussians fitted to a picture, GANs.\n\n"
                 "usage: imgtrain COMMAND [ARGUMENTS]\n\n");
@@ -57,11 +57,11 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static int run(int argc, char **argv)
+static int main_run_command(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name) {
-        print_help(stderr);
+        main_print_help(stderr);
         return fail(ERR_USAGE, "no command given");
     }
     if (strcmp(name, "--version") == 0) {
@@ -72,7 +72,7 @@ static int run(int argc, char **argv)
         const struct command *command = argc > 2 ? find_command(argv[2]) : NULL;
         if (argc > 2 && !command) return ERR_USAGE;
         if (command) return command->function(2, (char *[]){argv[2], (char[]){"--help"}, NULL});
-        print_help(stdout);
+        main_print_help(stdout);
         return OK;
     }
     const struct command *command = find_command(name);
@@ -93,7 +93,7 @@ static void occupy_standard_descriptors(void)
 static int run_program(int argc, char **argv)
 {
     occupy_standard_descriptors();
-    int code = run(argc, argv);
+    int code = main_run_command(argc, argv);
     if (code > OK) code = OK; /* OPTIONS_HELP: the help was what was wanted */
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (code == OK) code = fail_errno(ERR_IO, "write to standard output");

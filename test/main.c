@@ -49,7 +49,8 @@ static void note_used(void)
                              (double)(all.ru_utime.tv_usec + all.ru_stime.tv_usec) * 1e-6;
 }
 
-/* Check gives names in its TAP log alone: "ok 1 - test/base/base.c:cases:name: Passed", in order. */
+/* Check gives names in its TAP log alone: "ok 1 - test/base/base.c:cases:name: Passed", in order.
+ */
 static void write_times(const char *path, const char *tap)
 {
     FILE *names = fopen(tap, "r"), *times = fopen(path, "a");

@@ -70,9 +70,9 @@ wanted() { # NAME LIST...: in the list, or there is none
 }
 
 suites='' scripts=''
-for file in test/*.c test/cli/*.sh; do
+for file in test/*/*.c test/cli/*.sh; do
     name=$(basename "$file")
-    case $name in main.c | lib.sh) continue ;; esac
+    case $file in */lib.sh | test/fuzz/* | test/cuda_emu/* | test/cuda_bench/*) continue ;; esac
     wanted "${name%.*}" "$@" || continue
     case $file in
     *.c) suites="$suites ${name%.c}" ;;
@@ -80,8 +80,9 @@ for file in test/*.c test/cli/*.sh; do
     esac
 done
 
+[ -n "$suites$*" ] || { echo "FAILED: no unit suite was found"; failed=1; }
 for name in "$@"; do
-    [ -e "test/$name.c" ] || [ -e "test/cli/$name.sh" ] && continue
+    ls test/*/"$name.c" "test/cli/$name.sh" 2>/dev/null | grep -q . && continue
     echo "FAILED: no test is called $name"
     failed=$((failed + 1))
 done

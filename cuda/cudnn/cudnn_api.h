@@ -2,8 +2,8 @@
  * is opened at run time, so a build needs nothing and a machine without it still starts.
  *
  * The numbers and signatures are facts of NVIDIA's public documentation ("cuDNN Backend API",
- * docs.nvidia.com/deeplearning/cudnn) for cuDNN 9, written anew. test/cuda/cuda_cudnn.c compares each
- * with cudnn.h where a machine has one. */
+ * docs.nvidia.com/deeplearning/cudnn) for cuDNN 9, written anew. test/cuda/cuda_cudnn.c compares
+ * each with cudnn.h where a machine has one. */
 #ifndef IMGTRAIN_CUDA_CUDNN_CUDNN_API_H
 #define IMGTRAIN_CUDA_CUDNN_CUDNN_API_H
 

@@ -35,7 +35,7 @@ struct conv_choice *conv_choices_find(struct conv_choices *choices, const struct
     return NULL;
 }
 
-static struct conv_choice *add(struct conv_choices *c, const struct conv_key *key)
+static struct conv_choice *cuda_cudnn_choice_add(struct conv_choices *c, const struct conv_key *key)
 {
     struct conv_choice *choice = calloc(1, sizeof *choice);
     if (!choice) return NULL;
@@ -54,7 +54,7 @@ static struct conv_choice *add(struct conv_choices *c, const struct conv_key *ke
     return choice;
 }
 
-static void drop(const struct conv_choices *c, struct conv_choice *choice)
+static void cuda_cudnn_choice_drop(const struct conv_choices *c, struct conv_choice *choice)
 {
     cudnn_plan_free(&c->cudnn, &choice->plan);
     cudnn_graph_free(&c->cudnn, &choice->graph);
@@ -63,7 +63,7 @@ static void drop(const struct conv_choices *c, struct conv_choice *choice)
 
 void conv_choices_give_up(struct conv_choices *c, struct conv_choice *choice)
 {
-    drop(c, choice);
+    cuda_cudnn_choice_drop(c, choice);
     choice->way = CONV_NATIVE;
 }
 
@@ -71,7 +71,7 @@ void conv_choices_forget(struct conv_choices *c)
 {
     while (c->count > 0) {
         struct conv_choice *choice = c->list[--c->count];
-        drop(c, choice);
+        cuda_cudnn_choice_drop(c, choice);
         free(choice);
     }
     free(c->list);
@@ -81,7 +81,7 @@ void conv_choices_forget(struct conv_choices *c)
 
 /* ---- choosing ---- */
 
-static struct cudnn_problem problem_of(const struct conv_key *key, enum conv_way way)
+static struct cudnn_problem problem_of(const struct conv_key *key, enum conv_mode way)
 {
     struct cudnn_problem p = key->problem;
     if (way == CONV_FUSED) return p;
@@ -92,7 +92,7 @@ static struct cudnn_problem problem_of(const struct conv_key *key, enum conv_way
 
 /* An engine that was found for the same graph with other masks. */
 static const struct cudnn_engine *
-known_engine(const struct conv_choices *c, const struct cudnn_problem *problem, enum conv_way way)
+known_engine(const struct conv_choices *c, const struct cudnn_problem *problem, enum conv_mode way)
 {
     for (int i = 0; i < c->count; i++) {
         const struct conv_choice *other = c->list[i];
@@ -103,26 +103,27 @@ known_engine(const struct conv_choices *c, const struct cudnn_problem *problem, 
     return NULL;
 }
 
-static int candidates(const struct conv_choices *c, const struct conv_key *key, enum conv_way way,
-                      struct cudnn_graph *graph, struct cudnn_plan *plans)
+static int cuda_cudnn_choice_candidates(const struct conv_choices *c, const struct conv_key *key,
+                                        enum conv_mode way, struct cudnn_graph *graph,
+                                        struct cudnn_plan *plans)
 {
     struct cudnn_problem problem = problem_of(key, way);
     const struct cudnn_engine *known = known_engine(c, &problem, way);
     int count = 0, most = way == CONV_FUSED ? TRIED_FUSED : TRIED_PLAIN;
     if (c->cudnn.deterministic) most = 1;
     if (cudnn_graph_build(&c->cudnn, &problem, graph) < 0) return 0;
-    if (known && cudnn_plan_of(&c->cudnn, graph, c->scratch, known, &plans[0]) == OK) return 1;
-    if (cudnn_plans(&c->cudnn, graph, c->scratch, plans, most, &count) < 0) count = 0;
+    if (known && cudnn_plan_of(&c->cudnn, graph, c->workspace, known, &plans[0]) == OK) return 1;
+    if (cudnn_plans(&c->cudnn, graph, c->workspace, plans, most, &count) < 0) count = 0;
     return count;
 }
 
 /* Tries one way; what is faster than *best takes its place. */
-static void try_way(const struct conv_choices *c, struct conv_choice *best, float *best_time,
-                    enum conv_way way, conv_trial *trial, void *context)
+static void try_mode(const struct conv_choices *c, struct conv_choice *best, float *best_time,
+                     enum conv_mode way, conv_trial *trial, void *context)
 {
     struct cudnn_plan plans[TRIED_MOST];
     struct conv_choice one = {.key = best->key, .way = way, .ready = true};
-    int count = candidates(c, &best->key, way, &one.graph, plans), taken = -1;
+    int count = cuda_cudnn_choice_candidates(c, &best->key, way, &one.graph, plans), taken = -1;
     for (int i = 0; i < count; i++) {
         float time = 0; /* deterministic: by no clock */
         one.plan = plans[i];
@@ -138,21 +139,21 @@ static void try_way(const struct conv_choices *c, struct conv_choice *best, floa
         return;
     }
     one.plan = plans[taken];
-    drop(c, best);
+    cuda_cudnn_choice_drop(c, best);
     *best = one;
 }
 
 struct conv_choice *conv_choices_learn(struct conv_choices *c, const struct conv_key *key,
                                        conv_trial *trial, void *context)
 {
-    struct conv_choice *choice = add(c, key);
+    struct conv_choice *choice = cuda_cudnn_choice_add(c, key);
     float best = 1e30f;
     if (!choice) return NULL;
     c->learnt++;
     if (c->use == CONV_AUTO && trial(context, choice, &best) < 0) best = 1e30f;
-    try_way(c, choice, &best, CONV_PLAIN, trial, context);
+    try_mode(c, choice, &best, CONV_PLAIN, trial, context);
     bool fuses = cudnn_problem_is_fused(&key->problem) && !c->cudnn.deterministic;
-    if (fuses) try_way(c, choice, &best, CONV_FUSED, trial, context);
+    if (fuses) try_mode(c, choice, &best, CONV_FUSED, trial, context);
     return choice;
 }
 
@@ -185,7 +186,7 @@ int conv_choices_store(const struct conv_choices *c, char **text)
 }
 
 /* " INDEX KNOB=VALUE ..." up to the end of the line. */
-static bool read_engine(const char *text, struct cudnn_engine *e)
+static bool cuda_cudnn_choice_read_engine(const char *text, struct cudnn_engine *e)
 {
     long long index, value;
     int used, type;
@@ -231,30 +232,30 @@ static bool read_key(const char *line, struct conv_key *key, int *way, int *used
     return true;
 }
 
-static int follow(struct conv_choices *c, const char *line)
+static int cuda_cudnn_choice_follow(struct conv_choices *c, const char *line)
 {
     struct conv_key key;
     struct cudnn_engine engine;
     struct conv_choice made = {.way = CONV_NATIVE};
     int way, used = 0;
     if (!read_key(line, &key, &way, &used) ||
-        (way != CONV_NATIVE && !read_engine(line + used, &engine)))
+        (way != CONV_NATIVE && !cuda_cudnn_choice_read_engine(line + used, &engine)))
         return fail(ERR_DATA, "'%.60s' is no choice of an engine", line);
     if (conv_choices_find(c, &key)) return fail(ERR_DATA, "'%.60s' twice", line);
     if (way != CONV_NATIVE) {
-        struct cudnn_problem problem = problem_of(&key, (enum conv_way)way);
+        struct cudnn_problem problem = problem_of(&key, (enum conv_mode)way);
         TRY(cudnn_graph_build(&c->cudnn, &problem, &made.graph));
-        int code = cudnn_plan_of(&c->cudnn, &made.graph, c->scratch, &engine, &made.plan);
+        int code = cudnn_plan_of(&c->cudnn, &made.graph, c->workspace, &engine, &made.plan);
         made.ready = code == OK;
-        made.way = (enum conv_way)way;
+        made.way = (enum conv_mode)way;
         if (code < 0) {
-            drop(c, &made);
+            cuda_cudnn_choice_drop(c, &made);
             return code;
         }
     }
-    struct conv_choice *choice = add(c, &key);
+    struct conv_choice *choice = cuda_cudnn_choice_add(c, &key);
     if (!choice) {
-        drop(c, &made);
+        cuda_cudnn_choice_drop(c, &made);
         return fail(ERR_SYSTEM, "out of memory");
     }
     made.key = key;
@@ -279,7 +280,7 @@ int conv_choices_restore(struct conv_choices *c, const char *text)
     char *copy = strdup(text + used), *rest = NULL;
     if (!copy) return fail(ERR_SYSTEM, "out of memory");
     for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        lost += follow(c, line) < 0;
+        lost += cuda_cudnn_choice_follow(c, line) < 0;
     free(copy);
     if (lost)
         log_warning("conv: %d engines of the checkpoint are chosen anew (%s)", lost,

@@ -5,7 +5,7 @@
 #include "cuda/cudnn/cudnn_graph.h"
 #include "device/conv_library.h"
 
-enum conv_way {
+enum conv_mode {
     CONV_NATIVE, /* our own kernel */
     CONV_PLAIN,  /* cuDNN's convolution, then our epilogue in place */
     CONV_FUSED   /* bias, residual and leaky ReLU by cuDNN, masks by us */
@@ -19,7 +19,7 @@ struct conv_key {
 
 struct conv_choice {
     struct conv_key key;
-    enum conv_way way;
+    enum conv_mode way;
     struct cudnn_graph graph; /* of ways other than native */
     struct cudnn_plan plan;
     bool ready; /* graph and plan are there */
@@ -28,7 +28,7 @@ struct conv_choice {
 struct conv_choices {
     struct cudnn_library cudnn;
     enum conv_use use;
-    size_t scratch;
+    size_t workspace;
     struct conv_choice **list; /* each stays where it is */
     int count, room;
     int next;   /* where the last search ended: calls come in the same order every step */

@@ -13,56 +13,60 @@ struct maker {
     const char *what;
 };
 
-static void note(struct maker *m, int status, const char *what)
+static void cuda_cudnn_graph_note(struct maker *m, int status, const char *what)
 {
     if (m->status != DNN_STATUS_SUCCESS || status == DNN_STATUS_SUCCESS) return;
     m->status = status;
     m->what = what;
 }
 
-static dnn_descriptor make(struct maker *m, int type)
+static dnn_descriptor cuda_cudnn_graph_make(struct maker *m, int type)
 {
     dnn_descriptor descriptor = NULL;
     if (m->status != DNN_STATUS_SUCCESS) return NULL;
     if (m->graph->count == CUDNN_DESCRIPTORS)
-        note(m, DNN_STATUS_INTERNAL_ERROR, "too many descriptors");
+        cuda_cudnn_graph_note(m, DNN_STATUS_INTERNAL_ERROR, "too many descriptors");
     else
-        note(m, m->api->cudnnBackendCreateDescriptor(type, &descriptor), "a descriptor");
+        cuda_cudnn_graph_note(m, m->api->cudnnBackendCreateDescriptor(type, &descriptor),
+                              "a descriptor");
     if (descriptor) m->graph->own[m->graph->count++] = descriptor;
     return descriptor;
 }
 
-static void set(struct maker *m, dnn_descriptor descriptor, int attribute, int type, int64_t count,
-                const void *values)
+static void cuda_cudnn_graph_set(struct maker *m, dnn_descriptor descriptor, int attribute,
+                                 int type, int64_t count, const void *values)
 {
     if (m->status != DNN_STATUS_SUCCESS) return;
-    note(m, m->api->cudnnBackendSetAttribute(descriptor, attribute, type, count, values),
-         "an attribute");
+    cuda_cudnn_graph_note(
+        m, m->api->cudnnBackendSetAttribute(descriptor, attribute, type, count, values),
+        "an attribute");
 }
 
 static void set_int(struct maker *m, dnn_descriptor d, int attribute, int type, int value)
 {
-    set(m, d, attribute, type, 1, &value);
+    cuda_cudnn_graph_set(m, d, attribute, type, 1, &value);
 }
 
 static void set_int64(struct maker *m, dnn_descriptor d, int attribute, int64_t value)
 {
-    set(m, d, attribute, DNN_TYPE_INT64, 1, &value);
+    cuda_cudnn_graph_set(m, d, attribute, DNN_TYPE_INT64, 1, &value);
 }
 
 static void set_double(struct maker *m, dnn_descriptor d, int attribute, double value)
 {
-    set(m, d, attribute, DNN_TYPE_DOUBLE, 1, &value);
+    cuda_cudnn_graph_set(m, d, attribute, DNN_TYPE_DOUBLE, 1, &value);
 }
 
 static void set_descriptor(struct maker *m, dnn_descriptor d, int attribute, dnn_descriptor value)
 {
-    set(m, d, attribute, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &value);
+    cuda_cudnn_graph_set(m, d, attribute, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &value);
 }
 
-static dnn_descriptor done(struct maker *m, dnn_descriptor descriptor, const char *what)
+static dnn_descriptor cuda_cudnn_graph_done(struct maker *m, dnn_descriptor descriptor,
+                                            const char *what)
 {
-    if (m->status == DNN_STATUS_SUCCESS) note(m, m->api->cudnnBackendFinalize(descriptor), what);
+    if (m->status == DNN_STATUS_SUCCESS)
+        cuda_cudnn_graph_note(m, m->api->cudnnBackendFinalize(descriptor), what);
     return descriptor;
 }
 
@@ -74,7 +78,7 @@ static int data_type(enum nn_type type)
 }
 
 /* Pictures begin at multiples of their own bytes from an address aligned to 64. */
-static int64_t alignment(const struct nn_conv *s)
+static int64_t cuda_cudnn_graph_alignment(const struct nn_conv *s)
 {
     size_t bytes = nn_type_bytes(s->in_type);
     size_t in = (size_t)s->h * (size_t)s->w * (size_t)s->cin * bytes;
@@ -85,34 +89,35 @@ static int64_t alignment(const struct nn_conv *s)
 }
 
 /* [n][c][h][w] as cuDNN counts, channels innermost as they lie. inside: fp32, never in memory. */
-static dnn_descriptor tensor(struct maker *m, int64_t uid, int type, int64_t align, int n, int c,
-                             int h, int w)
+static dnn_descriptor cuda_cudnn_graph_tensor(struct maker *m, int64_t uid, int type, int64_t align,
+                                              int n, int c, int h, int w)
 {
     const int64_t size[4] = {n, c, h, w};
     const int64_t stride[4] = {(int64_t)h * w * c, 1, (int64_t)w * c, c};
     bool inside = uid >= UID_INSIDE;
-    dnn_descriptor d = make(m, DNN_BACKEND_TENSOR_DESCRIPTOR);
+    dnn_descriptor d = cuda_cudnn_graph_make(m, DNN_BACKEND_TENSOR_DESCRIPTOR);
     set_int64(m, d, DNN_ATTR_TENSOR_UNIQUE_ID, uid);
     set_int(m, d, DNN_ATTR_TENSOR_DATA_TYPE, DNN_TYPE_DATA_TYPE, inside ? DNN_DATA_FLOAT : type);
     set_int64(m, d, DNN_ATTR_TENSOR_BYTE_ALIGNMENT, inside ? 16 : align);
-    set(m, d, DNN_ATTR_TENSOR_DIMENSIONS, DNN_TYPE_INT64, 4, size);
-    set(m, d, DNN_ATTR_TENSOR_STRIDES, DNN_TYPE_INT64, 4, stride);
-    if (inside) set(m, d, DNN_ATTR_TENSOR_IS_VIRTUAL, DNN_TYPE_BOOLEAN, 1, &inside);
-    return done(m, d, "a tensor");
+    cuda_cudnn_graph_set(m, d, DNN_ATTR_TENSOR_DIMENSIONS, DNN_TYPE_INT64, 4, size);
+    cuda_cudnn_graph_set(m, d, DNN_ATTR_TENSOR_STRIDES, DNN_TYPE_INT64, 4, stride);
+    if (inside)
+        cuda_cudnn_graph_set(m, d, DNN_ATTR_TENSOR_IS_VIRTUAL, DNN_TYPE_BOOLEAN, 1, &inside);
+    return cuda_cudnn_graph_done(m, d, "a tensor");
 }
 
-static dnn_descriptor convolution(struct maker *m, int kernel)
+static dnn_descriptor cuda_cudnn_graph_convolution(struct maker *m, int kernel)
 {
     const int64_t ones[2] = {1, 1}, padding[2] = {kernel / 2, kernel / 2};
-    dnn_descriptor d = make(m, DNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+    dnn_descriptor d = cuda_cudnn_graph_make(m, DNN_BACKEND_CONVOLUTION_DESCRIPTOR);
     set_int64(m, d, DNN_ATTR_CONVOLUTION_SPATIAL_DIMS, 2);
     set_int(m, d, DNN_ATTR_CONVOLUTION_COMP_TYPE, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT);
     set_int(m, d, DNN_ATTR_CONVOLUTION_CONV_MODE, DNN_TYPE_CONVOLUTION_MODE, DNN_CROSS_CORRELATION);
-    set(m, d, DNN_ATTR_CONVOLUTION_DILATIONS, DNN_TYPE_INT64, 2, ones);
-    set(m, d, DNN_ATTR_CONVOLUTION_FILTER_STRIDES, DNN_TYPE_INT64, 2, ones);
-    set(m, d, DNN_ATTR_CONVOLUTION_PRE_PADDINGS, DNN_TYPE_INT64, 2, padding);
-    set(m, d, DNN_ATTR_CONVOLUTION_POST_PADDINGS, DNN_TYPE_INT64, 2, padding);
-    return done(m, d, "a convolution");
+    cuda_cudnn_graph_set(m, d, DNN_ATTR_CONVOLUTION_DILATIONS, DNN_TYPE_INT64, 2, ones);
+    cuda_cudnn_graph_set(m, d, DNN_ATTR_CONVOLUTION_FILTER_STRIDES, DNN_TYPE_INT64, 2, ones);
+    cuda_cudnn_graph_set(m, d, DNN_ATTR_CONVOLUTION_PRE_PADDINGS, DNN_TYPE_INT64, 2, padding);
+    cuda_cudnn_graph_set(m, d, DNN_ATTR_CONVOLUTION_POST_PADDINGS, DNN_TYPE_INT64, 2, padding);
+    return cuda_cudnn_graph_done(m, d, "a convolution");
 }
 
 /* Attributes of the three directions: x (cin channels), w, y (cout channels). */
@@ -142,45 +147,47 @@ static const struct {
                      DNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY},
 };
 
-static dnn_descriptor operation(struct maker *m, enum cudnn_direction direction, int kernel,
-                                dnn_descriptor x, dnn_descriptor w, dnn_descriptor y)
+static dnn_descriptor cuda_cudnn_graph_operation(struct maker *m, enum cudnn_direction direction,
+                                                 int kernel, dnn_descriptor x, dnn_descriptor w,
+                                                 dnn_descriptor y)
 {
-    dnn_descriptor conv = convolution(m, kernel);
-    dnn_descriptor d = make(m, directions[direction].operation);
+    dnn_descriptor conv = cuda_cudnn_graph_convolution(m, kernel);
+    dnn_descriptor d = cuda_cudnn_graph_make(m, directions[direction].operation);
     set_descriptor(m, d, directions[direction].conv, conv);
     set_descriptor(m, d, directions[direction].x, x);
     set_descriptor(m, d, directions[direction].w, w);
     set_descriptor(m, d, directions[direction].y, y);
     set_double(m, d, directions[direction].alpha, 1);
     set_double(m, d, directions[direction].beta, 0);
-    return done(m, d, "an operation");
+    return cuda_cudnn_graph_done(m, d, "an operation");
 }
 
 /* y = x + b, or leaky ReLU of x where b is NULL. */
-static dnn_descriptor pointwise(struct maker *m, dnn_descriptor x, dnn_descriptor b, double slope,
-                                dnn_descriptor y)
+static dnn_descriptor cuda_cudnn_graph_pointwise(struct maker *m, dnn_descriptor x,
+                                                 dnn_descriptor b, double slope, dnn_descriptor y)
 {
-    dnn_descriptor p = make(m, DNN_BACKEND_POINTWISE_DESCRIPTOR);
+    dnn_descriptor p = cuda_cudnn_graph_make(m, DNN_BACKEND_POINTWISE_DESCRIPTOR);
     set_int(m, p, DNN_ATTR_POINTWISE_MODE, DNN_TYPE_POINTWISE_MODE,
             b ? DNN_POINTWISE_ADD : DNN_POINTWISE_RELU_FWD);
     set_int(m, p, DNN_ATTR_POINTWISE_MATH_PREC, DNN_TYPE_DATA_TYPE, DNN_DATA_FLOAT);
     if (!b) set_double(m, p, DNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, slope);
-    done(m, p, "a pointwise operation");
-    dnn_descriptor d = make(m, DNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    cuda_cudnn_graph_done(m, p, "a pointwise operation");
+    dnn_descriptor d = cuda_cudnn_graph_make(m, DNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     set_descriptor(m, d, DNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, p);
     set_descriptor(m, d, DNN_ATTR_OPERATION_POINTWISE_XDESC, x);
     if (b) set_descriptor(m, d, DNN_ATTR_OPERATION_POINTWISE_BDESC, b);
     set_descriptor(m, d, DNN_ATTR_OPERATION_POINTWISE_YDESC, y);
-    return done(m, d, "a pointwise operation");
+    return cuda_cudnn_graph_done(m, d, "a pointwise operation");
 }
 
 /* The operations: the convolution, and what is fused to it. Returns how many. */
-static int operations(struct maker *m, const struct cudnn_problem *p, dnn_descriptor *list)
+static int cuda_cudnn_graph_operations(struct maker *m, const struct cudnn_problem *p,
+                                       dnn_descriptor *list)
 {
     const struct nn_conv *s = &p->shape;
     enum { X, W, Y };
     int type = data_type(s->in_type), count = 0, left = p->bias + p->residual + (p->slope < 1);
-    int64_t align = alignment(s), inside = UID_INSIDE;
+    int64_t align = cuda_cudnn_graph_alignment(s), inside = UID_INSIDE;
     bool forward = p->direction == CUDNN_FORWARD, wgrad = p->direction == CUDNN_WGRAD;
     int channels = forward ? s->cout : s->cin; /* of what is computed, but for wgrad */
     int64_t result = left ? inside++ : UID_TO;
@@ -188,21 +195,23 @@ static int operations(struct maker *m, const struct cudnn_problem *p, dnn_descri
                                 [CUDNN_DGRAD] = {result, UID_WITH, UID_FROM},
                                 [CUDNN_WGRAD] = {UID_FROM, UID_TO, UID_WITH}};
     const int64_t *uid = uids[p->direction];
-    dnn_descriptor x = tensor(m, uid[X], type, align, s->n, s->cin, s->h, s->w);
-    dnn_descriptor w = tensor(m, uid[W], wgrad ? DNN_DATA_FLOAT : type, 16, s->cout,
-                              s->cin / s->groups, s->kernel, s->kernel);
-    dnn_descriptor y = tensor(m, uid[Y], type, align, s->n, s->cout, s->h, s->w);
+    dnn_descriptor x = cuda_cudnn_graph_tensor(m, uid[X], type, align, s->n, s->cin, s->h, s->w);
+    dnn_descriptor w = cuda_cudnn_graph_tensor(m, uid[W], wgrad ? DNN_DATA_FLOAT : type, 16,
+                                               s->cout, s->cin / s->groups, s->kernel, s->kernel);
+    dnn_descriptor y = cuda_cudnn_graph_tensor(m, uid[Y], type, align, s->n, s->cout, s->h, s->w);
     dnn_descriptor at = forward ? y : x;
-    list[count++] = operation(m, p->direction, s->kernel, x, w, y);
+    list[count++] = cuda_cudnn_graph_operation(m, p->direction, s->kernel, x, w, y);
     for (int part = 0; part < 3; part++) {
         const bool wanted[3] = {p->bias, p->residual, p->slope < 1};
         dnn_descriptor b = NULL;
         if (!wanted[part]) continue;
-        if (part == 0) b = tensor(m, UID_BIAS, DNN_DATA_FLOAT, 16, 1, channels, 1, 1);
-        if (part == 1) b = tensor(m, UID_RESIDUAL, type, align, s->n, channels, s->h, s->w);
-        dnn_descriptor next =
-            tensor(m, --left ? inside++ : UID_TO, type, align, s->n, channels, s->h, s->w);
-        list[count++] = pointwise(m, at, b, (double)p->slope, next);
+        if (part == 0)
+            b = cuda_cudnn_graph_tensor(m, UID_BIAS, DNN_DATA_FLOAT, 16, 1, channels, 1, 1);
+        if (part == 1)
+            b = cuda_cudnn_graph_tensor(m, UID_RESIDUAL, type, align, s->n, channels, s->h, s->w);
+        dnn_descriptor next = cuda_cudnn_graph_tensor(m, --left ? inside++ : UID_TO, type, align,
+                                                      s->n, channels, s->h, s->w);
+        list[count++] = cuda_cudnn_graph_pointwise(m, at, b, (double)p->slope, next);
         at = next;
     }
     return count;
@@ -236,12 +245,14 @@ int cudnn_graph_build(const struct cudnn_library *library, const struct cudnn_pr
     dnn_descriptor list[4];
     memset(graph, 0, sizeof *graph);
     graph->type = problem->shape.in_type;
-    int count = operations(&m, problem, list);
-    dnn_descriptor d = make(&m, DNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+    int count = cuda_cudnn_graph_operations(&m, problem, list);
+    dnn_descriptor d = cuda_cudnn_graph_make(&m, DNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     if (library->handle)
-        set(&m, d, DNN_ATTR_OPERATIONGRAPH_HANDLE, DNN_TYPE_HANDLE, 1, &library->handle);
-    set(&m, d, DNN_ATTR_OPERATIONGRAPH_OPS, DNN_TYPE_BACKEND_DESCRIPTOR, count, list);
-    graph->operations = done(&m, d, "a graph");
+        cuda_cudnn_graph_set(&m, d, DNN_ATTR_OPERATIONGRAPH_HANDLE, DNN_TYPE_HANDLE, 1,
+                             &library->handle);
+    cuda_cudnn_graph_set(&m, d, DNN_ATTR_OPERATIONGRAPH_OPS, DNN_TYPE_BACKEND_DESCRIPTOR, count,
+                         list);
+    graph->operations = cuda_cudnn_graph_done(&m, d, "a graph");
     if (m.status == DNN_STATUS_SUCCESS) return OK;
     int code = cudnn_result(m.api, m.status, m.what);
     cudnn_graph_free(library, graph);

@@ -6,8 +6,8 @@
 
 enum { NOTES = 32 };
 
-static int get(const struct cudnn_api *api, dnn_descriptor d, int attribute, int type, int64_t room,
-               int64_t *count, void *values)
+static int cuda_cudnn_plan_get(const struct cudnn_api *api, dnn_descriptor d, int attribute,
+                               int type, int64_t room, int64_t *count, void *values)
 {
     int64_t there = 0;
     int status = api->cudnnBackendGetAttribute(d, attribute, type, room, &there, values);
@@ -15,20 +15,20 @@ static int get(const struct cudnn_api *api, dnn_descriptor d, int attribute, int
     return cudnn_result(api, status, "cuDNN's answer");
 }
 
-static int create(const struct cudnn_api *api, int type, dnn_descriptor *d)
+static int cuda_cudnn_plan_create(const struct cudnn_api *api, int type, dnn_descriptor *d)
 {
     *d = NULL;
     return cudnn_result(api, api->cudnnBackendCreateDescriptor(type, d), "a descriptor");
 }
 
-static int set(const struct cudnn_api *api, dnn_descriptor d, int attribute, int type,
-               int64_t count, const void *values)
+static int cuda_cudnn_plan_set(const struct cudnn_api *api, dnn_descriptor d, int attribute,
+                               int type, int64_t count, const void *values)
 {
     return cudnn_result(api, api->cudnnBackendSetAttribute(d, attribute, type, count, values),
                         "an attribute");
 }
 
-static int finalize(const struct cudnn_api *api, dnn_descriptor d, const char *what)
+static int cuda_cudnn_plan_finalize(const struct cudnn_api *api, dnn_descriptor d, const char *what)
 {
     return cudnn_result(api, api->cudnnBackendFinalize(d), what);
 }
@@ -37,7 +37,7 @@ static int finalize(const struct cudnn_api *api, dnn_descriptor d, const char *w
 static int set_device(const struct cudnn_library *l, dnn_descriptor d, int attribute)
 {
     if (l->handle) return OK;
-    return set(&l->api, d, attribute, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &l->device);
+    return cuda_cudnn_plan_set(&l->api, d, attribute, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &l->device);
 }
 
 /* ---- what may be taken ---- */
@@ -65,8 +65,8 @@ static int engine_is_allowed(const struct cudnn_library *l, const struct cudnn_g
 {
     int notes[NOTES];
     int64_t count;
-    TRY(get(&l->api, engine, DNN_ATTR_ENGINE_NUMERICAL_NOTE, DNN_TYPE_NUMERICAL_NOTE, NOTES, &count,
-            notes));
+    TRY(cuda_cudnn_plan_get(&l->api, engine, DNN_ATTR_ENGINE_NUMERICAL_NOTE,
+                            DNN_TYPE_NUMERICAL_NOTE, NOTES, &count, notes));
     for (int64_t i = 0; i < count; i++)
         if (note_is_refused(notes[i], graph->type, l->deterministic))
             return fail(ERR_DEVICE, "the engine rounds or adds in another way than is wanted");
@@ -81,15 +81,15 @@ static int read_knobs(const struct cudnn_api *api, dnn_descriptor config, struct
     int64_t count = 0, one;
     int made = 0, code = OK;
     for (; made < CUDNN_KNOBS; made++)
-        TRY_CLEANUP(create(api, DNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[made]));
-    TRY_CLEANUP(get(api, config, DNN_ATTR_ENGINECFG_KNOB_CHOICES, DNN_TYPE_BACKEND_DESCRIPTOR,
-                    CUDNN_KNOBS, &count, knobs));
+        TRY_CLEANUP(cuda_cudnn_plan_create(api, DNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[made]));
+    TRY_CLEANUP(cuda_cudnn_plan_get(api, config, DNN_ATTR_ENGINECFG_KNOB_CHOICES,
+                                    DNN_TYPE_BACKEND_DESCRIPTOR, CUDNN_KNOBS, &count, knobs));
     e->knob_count = (int)count;
     for (int64_t i = 0; i < count; i++) {
-        TRY_CLEANUP(get(api, knobs[i], DNN_ATTR_KNOB_CHOICE_KNOB_TYPE, DNN_TYPE_KNOB_TYPE, 1, &one,
-                        &e->knobs[i].type));
-        TRY_CLEANUP(get(api, knobs[i], DNN_ATTR_KNOB_CHOICE_KNOB_VALUE, DNN_TYPE_INT64, 1, &one,
-                        &e->knobs[i].value));
+        TRY_CLEANUP(cuda_cudnn_plan_get(api, knobs[i], DNN_ATTR_KNOB_CHOICE_KNOB_TYPE,
+                                        DNN_TYPE_KNOB_TYPE, 1, &one, &e->knobs[i].type));
+        TRY_CLEANUP(cuda_cudnn_plan_get(api, knobs[i], DNN_ATTR_KNOB_CHOICE_KNOB_VALUE,
+                                        DNN_TYPE_INT64, 1, &one, &e->knobs[i].value));
     }
 cleanup:
     while (made > 0)
@@ -98,17 +98,18 @@ cleanup:
 }
 
 /* Index and knobs of a configuration, where its engine may be taken. */
-static int read_engine(const struct cudnn_library *l, const struct cudnn_graph *graph,
-                       dnn_descriptor config, struct cudnn_engine *e)
+static int cuda_cudnn_plan_read_engine(const struct cudnn_library *l,
+                                       const struct cudnn_graph *graph, dnn_descriptor config,
+                                       struct cudnn_engine *e)
 {
     dnn_descriptor engine;
     int64_t one;
-    int code = create(&l->api, DNN_BACKEND_ENGINE_DESCRIPTOR, &engine);
+    int code = cuda_cudnn_plan_create(&l->api, DNN_BACKEND_ENGINE_DESCRIPTOR, &engine);
     if (code < 0) return code;
-    TRY_CLEANUP(get(&l->api, config, DNN_ATTR_ENGINECFG_ENGINE, DNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                    &one, &engine));
-    TRY_CLEANUP(
-        get(&l->api, engine, DNN_ATTR_ENGINE_GLOBAL_INDEX, DNN_TYPE_INT64, 1, &one, &e->index));
+    TRY_CLEANUP(cuda_cudnn_plan_get(&l->api, config, DNN_ATTR_ENGINECFG_ENGINE,
+                                    DNN_TYPE_BACKEND_DESCRIPTOR, 1, &one, &engine));
+    TRY_CLEANUP(cuda_cudnn_plan_get(&l->api, engine, DNN_ATTR_ENGINE_GLOBAL_INDEX, DNN_TYPE_INT64,
+                                    1, &one, &e->index));
     TRY_CLEANUP(engine_is_allowed(l, graph, engine));
     TRY_CLEANUP(read_knobs(&l->api, config, e));
 cleanup:
@@ -123,33 +124,35 @@ static int write_engine(const struct cudnn_library *l, const struct cudnn_graph 
     const struct cudnn_api *api = &l->api;
     dnn_descriptor engine = NULL, knobs[CUDNN_KNOBS];
     int made = 0, code;
-    TRY_CLEANUP(create(api, DNN_BACKEND_ENGINE_DESCRIPTOR, &engine));
-    TRY_CLEANUP(set(api, engine, DNN_ATTR_ENGINE_OPERATION_GRAPH, DNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                    &graph->operations));
-    TRY_CLEANUP(set(api, engine, DNN_ATTR_ENGINE_GLOBAL_INDEX, DNN_TYPE_INT64, 1, &e->index));
+    TRY_CLEANUP(cuda_cudnn_plan_create(api, DNN_BACKEND_ENGINE_DESCRIPTOR, &engine));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, engine, DNN_ATTR_ENGINE_OPERATION_GRAPH,
+                                    DNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph->operations));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, engine, DNN_ATTR_ENGINE_GLOBAL_INDEX, DNN_TYPE_INT64, 1,
+                                    &e->index));
     TRY_CLEANUP(set_device(l, engine, DNN_ATTR_ENGINE_DEVICEPROP));
-    TRY_CLEANUP(finalize(api, engine, "an engine"));
+    TRY_CLEANUP(cuda_cudnn_plan_finalize(api, engine, "an engine"));
     TRY_CLEANUP(engine_is_allowed(l, graph, engine));
     for (; made < e->knob_count; made++) {
         const int type = e->knobs[made].type;
         const int64_t value = e->knobs[made].value;
-        TRY_CLEANUP(create(api, DNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[made]));
-        code = set(api, knobs[made], DNN_ATTR_KNOB_CHOICE_KNOB_TYPE, DNN_TYPE_KNOB_TYPE, 1, &type);
+        TRY_CLEANUP(cuda_cudnn_plan_create(api, DNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[made]));
+        code = cuda_cudnn_plan_set(api, knobs[made], DNN_ATTR_KNOB_CHOICE_KNOB_TYPE,
+                                   DNN_TYPE_KNOB_TYPE, 1, &type);
         if (code == OK)
-            code =
-                set(api, knobs[made], DNN_ATTR_KNOB_CHOICE_KNOB_VALUE, DNN_TYPE_INT64, 1, &value);
-        if (code == OK) code = finalize(api, knobs[made], "a knob");
+            code = cuda_cudnn_plan_set(api, knobs[made], DNN_ATTR_KNOB_CHOICE_KNOB_VALUE,
+                                       DNN_TYPE_INT64, 1, &value);
+        if (code == OK) code = cuda_cudnn_plan_finalize(api, knobs[made], "a knob");
         if (code == OK) continue;
         made++;
         goto cleanup;
     }
-    TRY_CLEANUP(create(api, DNN_BACKEND_ENGINECFG_DESCRIPTOR, config));
-    TRY_CLEANUP(
-        set(api, *config, DNN_ATTR_ENGINECFG_ENGINE, DNN_TYPE_BACKEND_DESCRIPTOR, 1, &engine));
+    TRY_CLEANUP(cuda_cudnn_plan_create(api, DNN_BACKEND_ENGINECFG_DESCRIPTOR, config));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, *config, DNN_ATTR_ENGINECFG_ENGINE,
+                                    DNN_TYPE_BACKEND_DESCRIPTOR, 1, &engine));
     if (e->knob_count > 0)
-        TRY_CLEANUP(set(api, *config, DNN_ATTR_ENGINECFG_KNOB_CHOICES, DNN_TYPE_BACKEND_DESCRIPTOR,
-                        e->knob_count, knobs));
-    TRY_CLEANUP(finalize(api, *config, "a configuration"));
+        TRY_CLEANUP(cuda_cudnn_plan_set(api, *config, DNN_ATTR_ENGINECFG_KNOB_CHOICES,
+                                        DNN_TYPE_BACKEND_DESCRIPTOR, e->knob_count, knobs));
+    TRY_CLEANUP(cuda_cudnn_plan_finalize(api, *config, "a configuration"));
 cleanup:
     while (made > 0)
         api->cudnnBackendDestroyDescriptor(knobs[--made]);
@@ -171,17 +174,17 @@ static int finish_plan(const struct cudnn_library *l, size_t workspace, struct c
 {
     const struct cudnn_api *api = &l->api;
     int64_t bytes = 0, one;
-    int code = create(api, DNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan->plan);
+    int code = cuda_cudnn_plan_create(api, DNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan->plan);
     TRY_CLEANUP(code);
     if (l->handle)
-        TRY_CLEANUP(
-            set(api, plan->plan, DNN_ATTR_EXECUTION_PLAN_HANDLE, DNN_TYPE_HANDLE, 1, &l->handle));
+        TRY_CLEANUP(cuda_cudnn_plan_set(api, plan->plan, DNN_ATTR_EXECUTION_PLAN_HANDLE,
+                                        DNN_TYPE_HANDLE, 1, &l->handle));
     TRY_CLEANUP(set_device(l, plan->plan, DNN_ATTR_EXECUTION_PLAN_DEVICEPROP));
-    TRY_CLEANUP(set(api, plan->plan, DNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
-                    DNN_TYPE_BACKEND_DESCRIPTOR, 1, &plan->config));
-    TRY_CLEANUP(finalize(api, plan->plan, "a plan"));
-    TRY_CLEANUP(get(api, plan->plan, DNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, DNN_TYPE_INT64, 1,
-                    &one, &bytes));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, plan->plan, DNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
+                                    DNN_TYPE_BACKEND_DESCRIPTOR, 1, &plan->config));
+    TRY_CLEANUP(cuda_cudnn_plan_finalize(api, plan->plan, "a plan"));
+    TRY_CLEANUP(cuda_cudnn_plan_get(api, plan->plan, DNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+                                    DNN_TYPE_INT64, 1, &one, &bytes));
     plan->workspace = (size_t)bytes;
     if (bytes < 0 || plan->workspace > workspace)
         code = fail(ERR_DEVICE, "the plan needs %lld bytes of scratch, there are %zu",
@@ -211,21 +214,22 @@ static int add_plans(const struct cudnn_library *l, const struct cudnn_graph *gr
     const struct cudnn_api *api = &l->api;
     dnn_descriptor guess, configs[CUDNN_CONFIGS];
     int64_t found = 0;
-    int made = 0, code = create(api, DNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &guess);
+    int made = 0, code = cuda_cudnn_plan_create(api, DNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &guess);
     if (code < 0) return code;
-    TRY_CLEANUP(set(api, guess, DNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, DNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                    &graph->operations));
-    TRY_CLEANUP(set(api, guess, DNN_ATTR_ENGINEHEUR_MODE, DNN_TYPE_HEUR_MODE, 1, &mode));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, guess, DNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
+                                    DNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph->operations));
+    TRY_CLEANUP(
+        cuda_cudnn_plan_set(api, guess, DNN_ATTR_ENGINEHEUR_MODE, DNN_TYPE_HEUR_MODE, 1, &mode));
     TRY_CLEANUP(set_device(l, guess, DNN_ATTR_ENGINEHEUR_DEVICEPROP));
-    TRY_CLEANUP(finalize(api, guess, "a guess"));
+    TRY_CLEANUP(cuda_cudnn_plan_finalize(api, guess, "a guess"));
     for (; made < CUDNN_CONFIGS; made++)
-        TRY_CLEANUP(create(api, DNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[made]));
-    TRY_CLEANUP(get(api, guess, DNN_ATTR_ENGINEHEUR_RESULTS, DNN_TYPE_BACKEND_DESCRIPTOR,
-                    CUDNN_CONFIGS, &found, configs));
+        TRY_CLEANUP(cuda_cudnn_plan_create(api, DNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[made]));
+    TRY_CLEANUP(cuda_cudnn_plan_get(api, guess, DNN_ATTR_ENGINEHEUR_RESULTS,
+                                    DNN_TYPE_BACKEND_DESCRIPTOR, CUDNN_CONFIGS, &found, configs));
     for (int64_t i = 0; i < found && *count < room; i++) {
         struct cudnn_plan *plan = &plans[*count];
         memset(plan, 0, sizeof *plan);
-        if (read_engine(l, graph, configs[i], &plan->engine) < 0) continue;
+        if (cuda_cudnn_plan_read_engine(l, graph, configs[i], &plan->engine) < 0) continue;
         plan->config = configs[i];
         configs[i] = NULL;
         if (finish_plan(l, workspace, plan) == OK) ++*count;
@@ -263,13 +267,15 @@ int cudnn_plan_run(const struct cudnn_library *library, const struct cudnn_plan 
         uids[count] = UID_TO + i;
         pointers[count++] = all[i];
     }
-    int code = create(api, DNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
+    int code = cuda_cudnn_plan_create(api, DNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
     if (code < 0) return code;
-    TRY_CLEANUP(set(api, pack, DNN_ATTR_VARIANT_PACK_UNIQUE_IDS, DNN_TYPE_INT64, count, uids));
-    TRY_CLEANUP(
-        set(api, pack, DNN_ATTR_VARIANT_PACK_DATA_POINTERS, DNN_TYPE_VOID_PTR, count, pointers));
-    TRY_CLEANUP(set(api, pack, DNN_ATTR_VARIANT_PACK_WORKSPACE, DNN_TYPE_VOID_PTR, 1, &workspace));
-    TRY_CLEANUP(finalize(api, pack, "operands"));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, pack, DNN_ATTR_VARIANT_PACK_UNIQUE_IDS, DNN_TYPE_INT64,
+                                    count, uids));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, pack, DNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+                                    DNN_TYPE_VOID_PTR, count, pointers));
+    TRY_CLEANUP(cuda_cudnn_plan_set(api, pack, DNN_ATTR_VARIANT_PACK_WORKSPACE, DNN_TYPE_VOID_PTR,
+                                    1, &workspace));
+    TRY_CLEANUP(cuda_cudnn_plan_finalize(api, pack, "operands"));
     TRY_CLEANUP(cudnn_result(api, api->cudnnBackendExecute(library->handle, plan->plan, pack),
                              "a convolution"));
 cleanup:

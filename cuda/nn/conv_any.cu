@@ -21,7 +21,7 @@ static __device__ float any_sum(const F *in, const float *weights, const struct 
             size_t pixel = ((size_t)yy * s.w + xx) * channels_in + c / to * from;
             for (int j = 0; j < from; j++) {
                 int o = adjoint ? c / to * co + j : c, inner = adjoint ? c % ci : j;
-                sum += element(picture, pixel + j) *
+                sum += cuda_element_element(picture, pixel + j) *
                        weights[((size_t)o * ci + inner) * k * k + ky * k + kx];
             }
         }
@@ -39,7 +39,7 @@ static __global__ void any_kernel(T *out, const F *in, const float *weights, str
     if (e.mask_out) { /* eight lanes make a byte */
         float v = sum;
         if (inside && e.bias) v += e.bias[c];
-        if (inside && e.residual) v += element((const T *)e.residual, i);
+        if (inside && e.residual) v += cuda_element_element((const T *)e.residual, i);
         unsigned above = __ballot_sync(0xffffffffu, inside && v > 0);
         if (inside && lane % 8 == 0) e.mask_out[i / 8] = (uint8_t)(above >> lane);
     }
@@ -78,8 +78,8 @@ static __global__ void any_wgrad_kernel(float *dw, const I *in, const O *dout, s
                     int yy = y + ky - r, xx = x + kx - r;
                     if (yy < 0 || yy >= s.h || xx < 0 || xx >= s.w) continue;
                     size_t picture = (size_t)p * s.h;
-                    sum += element(in, ((picture + yy) * s.w + xx) * s.cin + c) *
-                           element(dout, ((picture + y) * s.w + x) * s.cout + o);
+                    sum += cuda_element_element(in, ((picture + yy) * s.w + xx) * s.cin + c) *
+                           cuda_element_element(dout, ((picture + y) * s.w + x) * s.cout + o);
                 }
         total += sum;
     }

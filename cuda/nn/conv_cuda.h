@@ -87,7 +87,7 @@ template <typename T>
 static __device__ inline float conv_finish(const struct nn_epilogue &e, float v, size_t i, int c)
 {
     if (e.bias) v += e.bias[c];
-    if (e.residual) v += element((const T *)e.residual, i);
+    if (e.residual) v += cuda_element_element((const T *)e.residual, i);
     if (!(v > 0)) v *= e.slope;
     if (e.mask_in && !(e.mask_in[i / 8] >> i % 8 & 1)) v *= e.mask_slope;
     return v;

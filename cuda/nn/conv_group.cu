@@ -1,7 +1,7 @@
 /* Grouped 3x3 convolutions with 16 channels a group, straight from their definition: a tile of
  * pixels with its border in shared memory, nine taps of a [pixels][16] x [16][16] product each. */
-#include "cuda/nn/conv_cuda.h"
 #include "cuda/fragment.h"
+#include "cuda/nn/conv_cuda.h"
 #include "cuda/nn/group_tile.h"
 
 /* ---- bf16 on tensor cores ---- */
@@ -62,8 +62,8 @@ static __global__ void __launch_bounds__(GROUP_THREADS)
                 int p = first + r;
                 return halo + (p / WIDTH * (WIDTH + 2) + p % WIDTH) * PITCH + shift;
             });
-            mma(&d[i][0], &a, &left);
-            mma(&d[i][1], &a, &right);
+            cuda_fragment_mma(&d[i][0], &a, &left);
+            cuda_fragment_mma(&d[i][1], &a, &right);
         }
     }
     __syncthreads();

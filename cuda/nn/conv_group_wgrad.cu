@@ -1,7 +1,7 @@
 /* Weight gradients of grouped 3x3 convolutions: sums[piece][group][tap][cout][cin] over the tiles
  * of a piece. */
-#include "cuda/nn/conv_cuda.h"
 #include "cuda/fragment.h"
+#include "cuda/nn/conv_cuda.h"
 #include "cuda/nn/group_tile.h"
 
 enum { SUMS = 9 * CONV_GROUP * CONV_GROUP }; /* of a group */
@@ -35,7 +35,7 @@ static __device__ inline void tile_products(struct fragment_d d[9][2], const uin
                     int p = first + r;
                     return halo + (p / WIDTH * (WIDTH + 2) + p % WIDTH) * PITCH + shift + 8 * half;
                 });
-                mma(&d[tap][half], &a, &b);
+                cuda_fragment_mma(&d[tap][half], &a, &b);
             }
         }
     }

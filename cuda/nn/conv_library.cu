@@ -55,7 +55,8 @@ static __global__ void library_finish(T *x, struct nn_epilogue e, int channels, 
         element_load8(sums, (const T *)x, i);
         conv_finish8(e, x, sums, 0, i, (int)(i % channels));
     } else if (i < count) {
-        element_set(x, i, conv_finish<T>(e, element((const T *)x, i), i, (int)(i % channels)));
+        element_set(
+            x, i, conv_finish<T>(e, cuda_element_element((const T *)x, i), i, (int)(i % channels)));
     }
 }
 
@@ -91,7 +92,7 @@ size_t conv_library_workspace(const struct nn_conv *s)
     return state.on ? packed_bytes(s) : 0;
 }
 
-static const void *pack(const struct conv_call *c)
+static const void *cuda_conv_library_pack(const struct conv_call *c)
 {
     const struct nn_conv *s = &c->shape;
     int taps = s->kernel * s->kernel, count = weight_count(s);
@@ -103,7 +104,7 @@ static const void *pack(const struct conv_call *c)
 }
 
 /* What cuDNN has left of the epilogue. */
-static void finish(const struct conv_call *c, enum conv_way way)
+static void cuda_conv_library_finish(const struct conv_call *c, enum conv_mode way)
 {
     const struct nn_conv *s = &c->shape;
     int channels = c->direction == CUDNN_FORWARD ? s->cout : s->cin;
@@ -129,26 +130,26 @@ static int run_library(const struct conv_call *c, const struct conv_choice *choi
 {
     const struct nn_conv *s = &c->shape;
     struct cudnn_operands o = {c->to, c->from, c->with, NULL, NULL};
-    void *scratch = (char *)c->workspace + packed_bytes(s);
+    void *workspace = (char *)c->workspace + packed_bytes(s);
     if (c->direction == CUDNN_WGRAD)
         o.to = c->workspace;
     else
-        o.with = pack(c);
+        o.with = cuda_conv_library_pack(c);
     if (choice->way == CONV_FUSED) {
         o.bias = c->epilogue.bias;
         o.residual = c->epilogue.residual;
     }
-    TRY(cudnn_plan_run(&state.choices.cudnn, &choice->plan, &o, scratch));
+    TRY(cudnn_plan_run(&state.choices.cudnn, &choice->plan, &o, workspace));
     if (c->direction == CUDNN_WGRAD)
         LAUNCH(library_add, cuda_blocks((size_t)weight_count(s), BLOCK), BLOCK, 0, cuda_stream(),
                (float *)c->to, (const float *)c->workspace, s->cin / s->groups,
                s->kernel * s->kernel, weight_count(s));
     else
-        finish(c, choice->way);
+        cuda_conv_library_finish(c, choice->way);
     return OK;
 }
 
-static int run(const struct conv_call *c, const struct conv_choice *choice)
+static int cuda_conv_library_run(const struct conv_call *c, const struct conv_choice *choice)
 {
     if (choice->way != CONV_NATIVE) return run_library(c, choice);
     conv_native(c);
@@ -157,11 +158,12 @@ static int run(const struct conv_call *c, const struct conv_choice *choice)
 
 /* ---- learning ---- */
 
-static int timed(const struct conv_call *c, const struct conv_choice *choice, int runs, float *ms)
+static int cuda_conv_library_timed(const struct conv_call *c, const struct conv_choice *choice,
+                                   int runs, float *ms)
 {
     cuda_check(cudaEventRecord(state.start, cuda_stream()));
     for (int i = 0; i < runs; i++)
-        TRY(run(c, choice));
+        TRY(cuda_conv_library_run(c, choice));
     cuda_check(cudaEventRecord(state.end, cuda_stream()));
     cuda_check(cudaEventSynchronize(state.end));
     cuda_check(cudaEventElapsedTime(ms, state.start, state.end));
@@ -170,14 +172,15 @@ static int timed(const struct conv_call *c, const struct conv_choice *choice, in
 }
 
 /* The best of a few rounds, after one that warms up; what takes long is run less often. */
-static int trial(void *context, const struct conv_choice *choice, float *milliseconds)
+static int cuda_conv_library_trial(void *context, const struct conv_choice *choice,
+                                   float *milliseconds)
 {
     const struct conv_call *c = (const struct conv_call *)context;
-    TRY(timed(c, choice, 1, milliseconds));
-    TRY(timed(c, choice, 1, milliseconds));
+    TRY(cuda_conv_library_timed(c, choice, 1, milliseconds));
+    TRY(cuda_conv_library_timed(c, choice, 1, milliseconds));
     for (int round = 0; round < TIMED_ROUNDS && *milliseconds < 1; round++) {
         float one;
-        TRY(timed(c, choice, TIMED_RUNS, &one));
+        TRY(cuda_conv_library_timed(c, choice, TIMED_RUNS, &one));
         if (one < *milliseconds || round == 0) *milliseconds = one;
     }
     return OK;
@@ -192,7 +195,7 @@ static bool is_possible(const struct conv_call *c)
     return adds || (e->residual != c->to && e->slope >= 0);
 }
 
-static struct conv_key key_of(const struct conv_call *c)
+static struct conv_key cuda_conv_library_key_of(const struct conv_call *c)
 {
     struct conv_key key = {};
     const struct nn_epilogue *e = &c->epilogue;
@@ -218,23 +221,24 @@ static bool has_time(void)
     return false;
 }
 
-static struct conv_choice *learn(const struct conv_key *key, struct conv_call *c)
+static struct conv_choice *cuda_conv_library_learn(const struct conv_key *key, struct conv_call *c)
 {
     if (!has_time()) return NULL;
     if (state.choices.learnt == 0)
         log_info("conv: trying cuDNN's engines; what has none chosen yet may take a minute or two");
-    struct conv_choice *choice = conv_choices_learn(&state.choices, key, trial, c);
+    struct conv_choice *choice =
+        conv_choices_learn(&state.choices, key, cuda_conv_library_trial, c);
     if (!choice) state.failure = fail(ERR_SYSTEM, "out of memory");
     return choice;
 }
 
-static void convolve(struct conv_call *c)
+static void cuda_conv_library_convolve(struct conv_call *c)
 {
     struct conv_choice *choice = NULL;
     if (is_possible(c)) {
-        struct conv_key key = key_of(c);
+        struct conv_key key = cuda_conv_library_key_of(c);
         choice = conv_choices_find(&state.choices, &key);
-        if (!choice && state.learning) choice = learn(&key, c);
+        if (!choice && state.learning) choice = cuda_conv_library_learn(&key, c);
     }
     if (!choice || choice->way == CONV_NATIVE) {
         conv_native(c);
@@ -253,7 +257,7 @@ static const void *forward_by(const void *tensor, enum nn_type type, size_t elem
 }
 
 /* The part of a convolution that begins with picture `first`. */
-static struct conv_call part_of(const struct conv_call *c, int first, int n)
+static struct conv_call cuda_conv_library_part_of(const struct conv_call *c, int first, int n)
 {
     struct conv_call part = *c;
     size_t pictures = (size_t)first * c->shape.h * c->shape.w;
@@ -282,14 +286,14 @@ void conv_by_library(const struct conv_call *call)
     int step = state.choices.cudnn.deterministic ? c.shape.slice : c.shape.n;
     for (int first = 0; first < c.shape.n; first += step) {
         int left = c.shape.n - first;
-        struct conv_call part = part_of(&c, first, left < step ? left : step);
-        convolve(&part);
+        struct conv_call part = cuda_conv_library_part_of(&c, first, left < step ? left : step);
+        cuda_conv_library_convolve(&part);
     }
 }
 
 /* ---- struct conv_library ---- */
 
-static void forget(void)
+static void cuda_conv_library_forget(void)
 {
     conv_choices_forget(&state.choices);
     state.on = state.learning = false;
@@ -301,7 +305,7 @@ static int library_open(enum conv_use use, bool deterministic, bool *used)
 {
     static bool told;
     struct cudnn_library *l = &state.choices.cudnn;
-    forget();
+    cuda_conv_library_forget();
     *used = false;
     if (use == CONV_NEVER) return OK;
     if (use == CONV_AUTO && deterministic) {
@@ -324,11 +328,11 @@ static int library_open(enum conv_use use, bool deterministic, bool *used)
     return OK;
 }
 
-static int library_begin(size_t scratch, double seconds, bool (*stop)(void))
+static int library_begin(size_t workspace, double seconds, bool (*stop)(void))
 {
     if (!state.on) return OK;
-    if (scratch != state.choices.scratch) conv_choices_forget(&state.choices);
-    state.choices.scratch = scratch;
+    if (workspace != state.choices.workspace) conv_choices_forget(&state.choices);
+    state.choices.workspace = workspace;
     state.failure = OK;
     state.deadline = clock_seconds() + seconds;
     state.stop = stop;
@@ -337,7 +341,7 @@ static int library_begin(size_t scratch, double seconds, bool (*stop)(void))
     if (code < 0 && state.choices.use == CONV_ALWAYS) return fail_within(code, "conv: cudnn");
     if (code < 0) {
         log_info("conv: own kernels (%s)", error_message());
-        forget();
+        cuda_conv_library_forget();
         return OK;
     }
     if (!state.start) cuda_check(cudaEventCreate(&state.start));
@@ -373,7 +377,7 @@ static int library_restore(const char *text)
 
 void conv_library_close(void)
 {
-    forget();
+    cuda_conv_library_forget();
     cudnn_library_stop(&state.choices.cudnn);
     if (state.is_open) cudnn_api_close(&state.choices.cudnn.api);
     if (state.start) cudaEventDestroy(state.start);

@@ -7,7 +7,7 @@ enum {
     MAX_WAVE = 65535,      /* slices: blocks in a second dimension */
 };
 
-static void run(const struct conv_pass *pass)
+static void cuda_run(const struct conv_pass *pass)
 {
     if (conv_is_point(&pass->shape))
         conv_point(pass);
@@ -19,19 +19,19 @@ static void run(const struct conv_pass *pass)
 
 /* ---- weight gradients ---- */
 
-static int clamp(int64_t x, int low, int high)
+static int cuda_clamp(int64_t x, int low, int high)
 {
     return x < low ? low : x > high ? high : (int)x;
 }
 
 /* Pieces so long that writing and reading their sums costs little beside reading the operands. */
-static struct conv_cut cut_of(const struct nn_conv *s)
+static struct conv_cut cuda_cut_of(const struct nn_conv *s)
 {
     struct conv_cut c;
     int64_t weights = (int64_t)s->cout * (s->cin / s->groups);
     if (conv_is_point(s)) {
         c.slice_units = s->slice * s->h * s->w;
-        c.piece_units = clamp(32 * weights / (s->cin + s->cout) / 32 * 32, 512, 8192);
+        c.piece_units = cuda_clamp(32 * weights / (s->cin + s->cout) / 32 * 32, 512, 8192);
         c.floats = (size_t)weights;
     } else {
         c.slice_units = s->slice * conv_group_tiles(s);
@@ -40,14 +40,14 @@ static struct conv_cut cut_of(const struct nn_conv *s)
     }
     c.pieces = (c.slice_units + c.piece_units - 1) / c.piece_units;
     size_t slice_bytes = c.floats * (size_t)c.pieces * sizeof(float);
-    c.wave = clamp((int64_t)(WAVE_BYTES / slice_bytes), 1, MAX_WAVE);
-    c.wave = clamp((s->n + s->slice - 1) / s->slice, 1, c.wave);
+    c.wave = cuda_clamp((int64_t)(WAVE_BYTES / slice_bytes), 1, MAX_WAVE);
+    c.wave = cuda_clamp((s->n + s->slice - 1) / s->slice, 1, c.wave);
     return c;
 }
 
 /* The sum of a slice's pieces, from 0 on, into the first one: blockIdx.y is the slice, so that
  * those of small weights are not one thread's chain. */
-static __global__ void add_pieces(float *sums, size_t floats, int pieces)
+static __global__ void cuda_add_pieces(float *sums, size_t floats, int pieces)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= floats) return;
@@ -80,7 +80,7 @@ static void native_wgrad(const struct nn_conv *shape, float *dw, const void *in,
         conv_any_wgrad(shape, dw, in, dout);
         return;
     }
-    struct conv_cut cut = cut_of(shape);
+    struct conv_cut cut = cuda_cut_of(shape);
     float *sums = (float *)workspace;
     size_t pixels = (size_t)shape->h * shape->w;
     struct nn_conv part = *shape;
@@ -96,7 +96,7 @@ static void native_wgrad(const struct nn_conv *shape, float *dw, const void *in,
         else
             conv_group_pieces(&part, sums, a, b, &cut, slices);
         if (cut.pieces > 1)
-            LAUNCH(add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)slices), 128, 0,
+            LAUNCH(cuda_add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)slices), 128, 0,
                    cuda_stream(), sums, cut.floats, cut.pieces);
         LAUNCH(add_slices, cuda_blocks(cut.floats, 128), 128, 0, cuda_stream(), dw, sums,
                cut.floats, cut.pieces, slices, !point);
@@ -114,35 +114,37 @@ void conv_native(const struct conv_call *c)
     struct conv_pass pass = {
         c->shape,    c->direction == CUDNN_DGRAD, c->to, c->from, c->weights, c->epilogue,
         c->workspace};
-    run(&pass);
+    cuda_run(&pass);
 }
 
-static void conv_forward(const struct nn_conv *shape, void *out, const void *in,
-                         const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+static void cuda_conv_forward(const struct nn_conv *shape, void *out, const void *in,
+                              const float *weights, const struct nn_epilogue *epilogue,
+                              void *workspace)
 {
     struct conv_call call = {CUDNN_FORWARD, *shape, out, in, NULL, weights, *epilogue, workspace};
     conv_by_library(&call);
 }
 
-static void conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
-                       const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+static void cuda_conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
+                            const float *weights, const struct nn_epilogue *epilogue,
+                            void *workspace)
 {
     struct conv_call call = {CUDNN_DGRAD, *shape, din, dout, NULL, weights, *epilogue, workspace};
     conv_by_library(&call);
 }
 
-static void conv_wgrad(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
-                       void *workspace)
+static void cuda_conv_wgrad(const struct nn_conv *shape, float *dw, const void *in,
+                            const void *dout, void *workspace)
 {
     struct conv_call call = {CUDNN_WGRAD, *shape, dw, in, dout, NULL, {}, workspace};
     conv_by_library(&call);
 }
 
-static size_t conv_workspace(const struct nn_conv *s)
+static size_t cuda_conv_workspace(const struct nn_conv *s)
 {
     size_t library = conv_library_workspace(s);
     if (!conv_is_point(s) && !conv_is_group(s)) return library;
-    struct conv_cut c = cut_of(s);
+    struct conv_cut c = cuda_cut_of(s);
     size_t wgrad = c.floats * (size_t)c.pieces * (size_t)c.wave * sizeof(float);
     size_t packed = conv_is_group(s) ? conv_group_workspace(s) : 0;
     if (library > wgrad) wgrad = library;
@@ -152,9 +154,9 @@ static size_t conv_workspace(const struct nn_conv *s)
 void nn_cuda_install_conv(struct nn_ops *ops)
 {
     ops->bf16 = cuda_current()->capability >= 80;
-    ops->conv_workspace = conv_workspace;
-    ops->conv_forward = conv_forward;
-    ops->conv_dgrad = conv_dgrad;
-    ops->conv_wgrad = conv_wgrad;
+    ops->conv_workspace = cuda_conv_workspace;
+    ops->conv_forward = cuda_conv_forward;
+    ops->conv_dgrad = cuda_conv_dgrad;
+    ops->conv_wgrad = cuda_conv_wgrad;
     ops->conv_library = &conv_library_cuda;
 }

@@ -1,7 +1,7 @@
 /* 1x1 convolutions: to[rows][n] = epilogue(from[rows][k] weights[k][n]), and pieces of their weight
  * gradients. Weights are read as they lie, [cout][cin], and rounded where the product is bf16. */
-#include "cuda/nn/conv_cuda.h"
 #include "cuda/fragment.h"
+#include "cuda/nn/conv_cuda.h"
 
 enum {
     ROWS = 128,
@@ -58,7 +58,8 @@ union point_shared {
 };
 
 /* Eight elements of a row, zeros outside. */
-static __device__ inline uint4 load8(const uint16_t *from, size_t row, size_t rows, int i, int k)
+static __device__ inline uint4 cuda_conv_point_load8(const uint16_t *from, size_t row, size_t rows,
+                                                     int i, int k)
 {
     uint4 none = make_uint4(0, 0, 0, 0);
     if (row >= rows || i >= k) return none;
@@ -84,7 +85,7 @@ static __device__ inline void point_fetch(struct point_next *next, const uint16_
     UNROLL
     for (int i = 0; i < ROWS * DEPTH / 8 / THREADS; i++) {
         int at = threadIdx.x + i * THREADS, r = at / (DEPTH / 8), c = at % (DEPTH / 8) * 8;
-        next->a[i] = load8(from, tile.row + r, rows, depth + c, m.k);
+        next->a[i] = cuda_conv_point_load8(from, tile.row + r, rows, depth + c, m.k);
     }
     UNROLL
     for (int i = 0; i < COLUMNS * DEPTH / 2 / THREADS; i++) {
@@ -138,8 +139,8 @@ static __global__ void __launch_bounds__(THREADS)
             for (int j = 0; j < 4; j++) {
                 struct fragment_b b =
                     load_b_columns([&](int c) { return &s->in.b[left + 8 * j + c][k]; });
-                mma(&d[0][j], &a[0], &b);
-                mma(&d[1][j], &a[1], &b);
+                cuda_fragment_mma(&d[0][j], &a[0], &b);
+                cuda_fragment_mma(&d[1][j], &a[1], &b);
             }
         }
         __syncthreads();
@@ -169,7 +170,7 @@ static __global__ void __launch_bounds__(THREADS)
         for (int at = threadIdx.x; at < ROWS_F32 * DEPTH_F32; at += THREADS) {
             int r = at / DEPTH_F32, k = at % DEPTH_F32;
             bool inside = tile.row + r < rows && depth + k < m.k;
-            a[k][r] = inside ? element(from, (tile.row + r) * m.k + depth + k) : 0;
+            a[k][r] = inside ? cuda_element_element(from, (tile.row + r) * m.k + depth + k) : 0;
             int c = m.row == 1 ? at / DEPTH_F32 : at % COLUMNS;
             int i = m.row == 1 ? at % DEPTH_F32 : at / COLUMNS;
             b[i][c] = matrix_at(m, depth + i, tile.column + c);

@@ -1,6 +1,6 @@
 /* Weight gradients of 1x1 convolutions: sums[piece][cout][cin] over the rows of a piece. */
-#include "cuda/nn/conv_cuda.h"
 #include "cuda/fragment.h"
+#include "cuda/nn/conv_cuda.h"
 
 enum {
     TILE = 64, /* channels either way */
@@ -42,8 +42,8 @@ static __device__ inline struct job job_of_block(const struct pieces &p)
 }
 
 /* Eight channels of a row, zeros outside. */
-static __device__ inline uint4 load8(const uint16_t *from, size_t row, size_t last, int c,
-                                     int channels)
+static __device__ inline uint4 cuda_conv_point_wgrad_load8(const uint16_t *from, size_t row,
+                                                           size_t last, int c, int channels)
 {
     uint4 none = make_uint4(0, 0, 0, 0);
     if (row >= last || c >= channels) return none;
@@ -58,17 +58,20 @@ static __device__ inline uint4 load8(const uint16_t *from, size_t row, size_t la
 
 enum { LOADS = DEPTH * TILE / 8 / THREADS };
 
-static __device__ inline void fetch(uint4 next[LOADS], const uint16_t *from, size_t first,
-                                    size_t last, int c, int channels)
+static __device__ inline void cuda_conv_point_wgrad_fetch(uint4 next[LOADS], const uint16_t *from,
+                                                          size_t first, size_t last, int c,
+                                                          int channels)
 {
     UNROLL
     for (int i = 0; i < LOADS; i++) {
         int at = threadIdx.x + i * THREADS;
-        next[i] = load8(from, first + at / (TILE / 8), last, c + at % (TILE / 8) * 8, channels);
+        next[i] = cuda_conv_point_wgrad_load8(from, first + at / (TILE / 8), last,
+                                              c + at % (TILE / 8) * 8, channels);
     }
 }
 
-static __device__ inline void put(uint16_t to[DEPTH][PITCH], const uint4 next[LOADS])
+static __device__ inline void cuda_conv_point_wgrad_put(uint16_t to[DEPTH][PITCH],
+                                                        const uint4 next[LOADS])
 {
     UNROLL
     for (int i = 0; i < LOADS; i++) {
@@ -86,14 +89,14 @@ static __global__ void __launch_bounds__(THREADS)
     int warp = threadIdx.x / 32, top = warp / 2 * 32, left = warp % 2 * 32;
     struct fragment_d d[2][4] = {};
     uint4 next_a[LOADS], next_b[LOADS];
-    fetch(next_a, dout, job.first, job.last, job.o, p.cout);
-    fetch(next_b, in, job.first, job.last, job.i, p.cin);
+    cuda_conv_point_wgrad_fetch(next_a, dout, job.first, job.last, job.o, p.cout);
+    cuda_conv_point_wgrad_fetch(next_b, in, job.first, job.last, job.i, p.cin);
     for (size_t row = job.first; row < job.last; row += DEPTH) {
-        put(a, next_a);
-        put(b, next_b);
+        cuda_conv_point_wgrad_put(a, next_a);
+        cuda_conv_point_wgrad_put(b, next_b);
         __syncthreads();
-        fetch(next_a, dout, row + DEPTH, job.last, job.o, p.cout);
-        fetch(next_b, in, row + DEPTH, job.last, job.i, p.cin);
+        cuda_conv_point_wgrad_fetch(next_a, dout, row + DEPTH, job.last, job.o, p.cout);
+        cuda_conv_point_wgrad_fetch(next_b, in, row + DEPTH, job.last, job.i, p.cin);
         UNROLL
         for (int k = 0; k < DEPTH; k += 16) {
             struct fragment_a turned[2];
@@ -103,8 +106,8 @@ static __global__ void __launch_bounds__(THREADS)
             UNROLL
             for (int j = 0; j < 4; j++) {
                 struct fragment_b right = load_b([&](int r) { return &b[k + r][left + 8 * j]; });
-                mma(&d[0][j], &turned[0], &right);
-                mma(&d[1][j], &turned[1], &right);
+                cuda_fragment_mma(&d[0][j], &turned[0], &right);
+                cuda_fragment_mma(&d[1][j], &turned[1], &right);
             }
         }
         __syncthreads();
@@ -134,9 +137,12 @@ static __global__ void __launch_bounds__(THREADS_F32)
         for (int at = threadIdx.x; at < DEPTH_F32 * TILE; at += THREADS_F32) {
             int k = at / TILE, c = at % TILE;
             bool inside = row + k < job.last;
-            a[k][c] =
-                inside && job.o + c < p.cout ? element(dout, (row + k) * p.cout + job.o + c) : 0;
-            b[k][c] = inside && job.i + c < p.cin ? element(in, (row + k) * p.cin + job.i + c) : 0;
+            a[k][c] = inside && job.o + c < p.cout
+                          ? cuda_element_element(dout, (row + k) * p.cout + job.o + c)
+                          : 0;
+            b[k][c] = inside && job.i + c < p.cin
+                          ? cuda_element_element(in, (row + k) * p.cin + job.i + c)
+                          : 0;
         }
         __syncthreads();
         multiply_f32(d, a, b, top, left);

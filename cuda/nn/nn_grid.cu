@@ -10,8 +10,8 @@ enum { BLOCK = 256 };
 /* Channels k .. k + N - 1 at column x of a row that is mixed vertically: 3/8 near + 1/8 far; 0
  * outside. */
 template <int N, typename T>
-static __device__ inline void mix(float *out, const T *near_row, const T *far_row, int x, int w,
-                                  int c, int k)
+static __device__ inline void cuda_mix(float *out, const T *near_row, const T *far_row, int x,
+                                       int w, int c, int k)
 {
     float far_values[N];
     size_t at = (size_t)x * c + k;
@@ -45,8 +45,8 @@ static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, i
     const I *here = in + (line / (2 * h) * h + y) * row;
     const I *beside = yy % 2 ? (y + 1 < h ? here + row : NULL) : (y > 0 ? here - row : NULL);
     float near_values[N], far_values[N];
-    mix<N>(near_values, here, beside, x, w, c, k);
-    mix<N>(far_values, here, beside, xx % 2 ? x + 1 : x - 1, w, c, k);
+    cuda_mix<N>(near_values, here, beside, x, w, c, k);
+    cuda_mix<N>(far_values, here, beside, xx % 2 ? x + 1 : x - 1, w, c, k);
     UNROLL
     for (int j = 0; j < N; j++)
         near_values[j] = scale * (0.375f * near_values[j] + 0.125f * far_values[j]);
@@ -61,8 +61,8 @@ static void launch_up(O *out, const I *in, int n, int h, int w, int c, float sca
            count, h, w, c, scale);
 }
 
-static void fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
-                   int h, int w, int c, float scale)
+static void cuda_fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
+                        int n, int h, int w, int c, float scale)
 {
     WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
                   if (c % 8 == 0)
@@ -126,8 +126,8 @@ static void launch_down(O *out, const I *in, int n, int h, int w, int c, float s
            count, h, w, c, scale);
 }
 
-static void fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
-                     int h, int w, int c, float scale)
+static void cuda_fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
+                          int n, int h, int w, int c, float scale)
 {
     WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
                   if (c % 8 == 0)
@@ -152,7 +152,7 @@ static __global__ void bias_pieces(float *sums, const T *dout, int pixels, int c
     float sum = 0;
     if (channel < c)
         for (int p = first + row; p < last; p += BIAS_ROWS)
-            sum += element(from, (size_t)p * c + channel);
+            sum += cuda_element_element(from, (size_t)p * c + channel);
     rows[row][lane] = sum;
     __syncthreads();
     if (row > 0 || channel >= c) return;
@@ -175,7 +175,7 @@ static __global__ void bias_add(float *db, const float *sums, int n, int pieces,
     db[channel] = total;
 }
 
-static void bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
+static void cuda_bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
 {
     struct cuda_device *d = cuda_current();
     float *sums = (float *)d->partials;
@@ -199,8 +199,8 @@ static void bias_grad(float *db, const void *dout, enum nn_type type, int n, int
 /* ---- a weight for each channel and pixel ---- */
 
 template <typename T>
-static __global__ void grid_expand_kernel(T *out, const float *s, const float *table, size_t count,
-                                          int pixels, int c)
+static __global__ void spatial_map_expand_kernel(T *out, const float *s, const float *table,
+                                                 size_t count, int pixels, int c)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
@@ -209,18 +209,18 @@ static __global__ void grid_expand_kernel(T *out, const float *s, const float *t
     element_set(out, i, table[(size_t)j * pixels + p] * s[picture * c + j]);
 }
 
-static void grid_expand(void *out, enum nn_type type, const float *s, const float *table, int n,
-                        int pixels, int c)
+static void cuda_spatial_map_expand(void *out, enum nn_type type, const float *s,
+                                    const float *table, int n, int pixels, int c)
 {
     size_t count = (size_t)n * pixels * c;
     WITH_TYPE(type, T,
-              LAUNCH((grid_expand_kernel<T>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(),
-                     (T *)out, s, table, count, pixels, c));
+              LAUNCH((spatial_map_expand_kernel<T>), cuda_blocks(count, BLOCK), BLOCK, 0,
+                     cuda_stream(), (T *)out, s, table, count, pixels, c));
 }
 
 template <typename T>
-static __global__ void grid_contract_kernel(float *out, const T *x, const float *table,
-                                            size_t count, int pixels, int c)
+static __global__ void spatial_map_contract_kernel(float *out, const T *x, const float *table,
+                                                   size_t count, int pixels, int c)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
@@ -228,39 +228,39 @@ static __global__ void grid_contract_kernel(float *out, const T *x, const float 
     const T *picture = x + i / c * pixels * c;
     float sum = 0;
     for (int p = 0; p < pixels; p++)
-        sum += table[(size_t)j * pixels + p] * element(picture, (size_t)p * c + j);
+        sum += table[(size_t)j * pixels + p] * cuda_element_element(picture, (size_t)p * c + j);
     out[i] = sum;
 }
 
-static void grid_contract(float *out, const void *x, enum nn_type type, const float *table, int n,
-                          int pixels, int c)
+static void cuda_spatial_map_contract(float *out, const void *x, enum nn_type type,
+                                      const float *table, int n, int pixels, int c)
 {
     size_t count = (size_t)n * c;
     WITH_TYPE(type, T,
-              LAUNCH((grid_contract_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(), out,
-                     (const T *)x, table, count, pixels, c));
+              LAUNCH((spatial_map_contract_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(),
+                     out, (const T *)x, table, count, pixels, c));
 }
 
 template <typename T>
-static __global__ void grid_grad_kernel(float *dtable, const float *s, const T *x, size_t count,
-                                        int n, int pixels, int c)
+static __global__ void spatial_map_grad_kernel(float *dtable, const float *s, const T *x,
+                                               size_t count, int n, int pixels, int c)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; /* [p][c] */
     if (i >= count) return;
     int j = (int)(i % c), p = (int)(i / c);
     float *to = dtable + (size_t)j * pixels + p, sum = *to;
     for (int picture = 0; picture < n; picture++)
-        sum += s[(size_t)picture * c + j] * element(x, (size_t)picture * count + i);
+        sum += s[(size_t)picture * c + j] * cuda_element_element(x, (size_t)picture * count + i);
     *to = sum;
 }
 
-static void grid_grad(float *dtable, const float *s, const void *x, enum nn_type type, int n,
-                      int pixels, int c)
+static void cuda_spatial_map_grad(float *dtable, const float *s, const void *x, enum nn_type type,
+                                  int n, int pixels, int c)
 {
     size_t count = (size_t)pixels * c;
     WITH_TYPE(type, T,
-              LAUNCH((grid_grad_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(), dtable, s,
-                     (const T *)x, count, n, pixels, c));
+              LAUNCH((spatial_map_grad_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(),
+                     dtable, s, (const T *)x, count, n, pixels, c));
 }
 
 /* ---- embeddings: a thread for each number, or for each row of the table ---- */
@@ -274,8 +274,8 @@ static __global__ void embed_gather_kernel(float *out, const float *table, const
     out[i * stride + j] = table[j * k + labels[i]];
 }
 
-static void embed_gather(float *out, const float *table, const int *labels, int n, int e, int k,
-                         int stride)
+static void cuda_embed_gather(float *out, const float *table, const int *labels, int n, int e,
+                              int k, int stride)
 {
     size_t count = (size_t)n * e;
     LAUNCH(embed_gather_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(), out, table, labels,
@@ -291,15 +291,15 @@ static __global__ void embed_grad_kernel(float *dtable, const float *d, const in
         dtable[(size_t)j * k + labels[i]] += d[(size_t)i * stride + j];
 }
 
-static void embed_grad(float *dtable, const float *d, const int *labels, int n, int e, int k,
-                       int stride)
+static void cuda_embed_grad(float *dtable, const float *d, const int *labels, int n, int e, int k,
+                            int stride)
 {
     LAUNCH(embed_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(), dtable, d, labels,
            n, e, k, stride);
 }
 
-static __global__ void project_kernel(float *out, const float *f, const float *table,
-                                      const int *labels, int n, int e, int k)
+static __global__ void cuda_project_kernel(float *out, const float *f, const float *table,
+                                           const int *labels, int n, int e, int k)
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
@@ -309,11 +309,11 @@ static __global__ void project_kernel(float *out, const float *f, const float *t
     out[i] = sum;
 }
 
-static void project(float *out, const float *f, const float *table, const int *labels, int n, int e,
-                    int k)
+static void cuda_project(float *out, const float *f, const float *table, const int *labels, int n,
+                         int e, int k)
 {
-    LAUNCH(project_kernel, cuda_blocks((size_t)n, 32), 32, 0, cuda_stream(), out, f, table, labels,
-           n, e, k);
+    LAUNCH(cuda_project_kernel, cuda_blocks((size_t)n, 32), 32, 0, cuda_stream(), out, f, table,
+           labels, n, e, k);
 }
 
 static __global__ void project_dgrad_kernel(float *df, const float *dout, const float *table,
@@ -325,8 +325,8 @@ static __global__ void project_dgrad_kernel(float *df, const float *dout, const 
     df[at] = dout[i] * table[j * k + labels[i]];
 }
 
-static void project_dgrad(float *df, const float *dout, const float *table, const int *labels,
-                          int n, int e, int k)
+static void cuda_project_dgrad(float *df, const float *dout, const float *table, const int *labels,
+                               int n, int e, int k)
 {
     size_t count = (size_t)n * e;
     LAUNCH(project_dgrad_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(), df, dout, table,
@@ -342,8 +342,8 @@ static __global__ void project_grad_kernel(float *dtable, const float *dout, con
         dtable[(size_t)j * k + labels[i]] += dout[i] * f[(size_t)i * e + j];
 }
 
-static void project_grad(float *dtable, const float *dout, const float *f, const int *labels, int n,
-                         int e, int k)
+static void cuda_project_grad(float *dtable, const float *dout, const float *f, const int *labels,
+                              int n, int e, int k)
 {
     LAUNCH(project_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(), dtable, dout, f,
            labels, n, e, k);
@@ -351,15 +351,15 @@ static void project_grad(float *dtable, const float *dout, const float *f, const
 
 void nn_cuda_install_grid(struct nn_ops *ops)
 {
-    ops->fir_up = fir_up;
-    ops->fir_down = fir_down;
-    ops->bias_grad = bias_grad;
-    ops->grid_expand = grid_expand;
-    ops->grid_contract = grid_contract;
-    ops->grid_grad = grid_grad;
-    ops->embed_gather = embed_gather;
-    ops->embed_grad = embed_grad;
-    ops->project = project;
-    ops->project_dgrad = project_dgrad;
-    ops->project_grad = project_grad;
+    ops->fir_up = cuda_fir_up;
+    ops->fir_down = cuda_fir_down;
+    ops->bias_grad = cuda_bias_grad;
+    ops->spatial_map_expand = cuda_spatial_map_expand;
+    ops->spatial_map_contract = cuda_spatial_map_contract;
+    ops->spatial_map_grad = cuda_spatial_map_grad;
+    ops->embed_gather = cuda_embed_gather;
+    ops->embed_grad = cuda_embed_grad;
+    ops->project = cuda_project;
+    ops->project_dgrad = cuda_project_dgrad;
+    ops->project_grad = cuda_project_grad;
 }

@@ -44,8 +44,8 @@ static __global__ void pair_loss_kernel(double *sums, float *seed, const float *
     }
 }
 
-static void pair_loss(double *sums, float *seed, const float *scores, int n, int batch,
-                      int generator)
+static void cuda_pair_loss(double *sums, float *seed, const float *scores, int n, int batch,
+                           int generator)
 {
     LAUNCH(pair_loss_kernel, 1, BLOCK, 0, cuda_stream(), sums, seed, scores, n, batch, generator);
 }
@@ -70,8 +70,8 @@ static __global__ void penalty_kernel(double *sums, float *factors, double *squa
     }
 }
 
-static void penalty(double *sums, float *factors, double *squares, const float *seed,
-                    const double *gamma, int n, int batch)
+static void cuda_penalty(double *sums, float *factors, double *squares, const float *seed,
+                         const double *gamma, int n, int batch)
 {
     LAUNCH(penalty_kernel, 1, BLOCK, 0, cuda_stream(), sums, factors, squares, seed, gamma, n,
            batch);
@@ -97,9 +97,9 @@ static __global__ void penalty_check_kernel(double *sums, const float *got, cons
     sums[NN_SUM_ERROR] = most;
 }
 
-static void penalty_check(double *sums, const float *got, const float *scores,
-                          const double *squares, const float *seed, const double *gamma, int n,
-                          int batch)
+static void cuda_penalty_check(double *sums, const float *got, const float *scores,
+                               const double *squares, const float *seed, const double *gamma, int n,
+                               int batch)
 {
     LAUNCH(penalty_check_kernel, 1, BLOCK, 0, cuda_stream(), sums, got, scores, squares, seed,
            gamma, n, batch);
@@ -107,7 +107,7 @@ static void penalty_check(double *sums, const float *got, const float *scores,
 
 void nn_cuda_install_loss(struct nn_ops *ops)
 {
-    ops->pair_loss = pair_loss;
-    ops->penalty = penalty;
-    ops->penalty_check = penalty_check;
+    ops->pair_loss = cuda_pair_loss;
+    ops->penalty = cuda_penalty;
+    ops->penalty_check = cuda_penalty_check;
 }

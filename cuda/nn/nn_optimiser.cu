@@ -5,28 +5,29 @@
 
 enum { BLOCK = 256, CHUNK = 16384, MAX_CHUNKS = CUDA_SCRATCH / sizeof(double) };
 
-static void zero(void *x, size_t bytes)
+static void cuda_zero(void *x, size_t bytes)
 {
     cuda_keep_error(cudaMemsetAsync(x, 0, bytes, cuda_stream()), "zero");
 }
 
-static void copy(void *out, const void *in, size_t bytes)
+static void cuda_copy_bytes(void *out, const void *in, size_t bytes)
 {
     cuda_keep_error(cudaMemcpyAsync(out, in, bytes, cudaMemcpyDeviceToDevice, cuda_stream()),
                     "copy");
 }
 
-static __global__ void adam_kernel(float *p, float *v, const float *g, size_t count,
-                                   const struct nn_adam *rates)
+static __global__ void cuda_adam_kernel(float *p, float *v, const float *g, size_t count,
+                                        const struct nn_adam *rates)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count) nn_adam_update(rates, &p[i], &v[i], g[i]);
 }
 
-static void adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
+static void cuda_adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
 {
     if (count == 0) return;
-    LAUNCH(adam_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), p, v, g, count, rates);
+    LAUNCH(cuda_adam_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), p, v, g, count,
+           rates);
 }
 
 static __global__ void ema_kernel(float *e, const float *p, size_t count, const float *beta)
@@ -35,7 +36,7 @@ static __global__ void ema_kernel(float *e, const float *p, size_t count, const 
     if (i < count) e[i] = nn_ema(*beta, e[i], p[i]);
 }
 
-static void ema(float *e, const float *p, size_t count, const float *beta)
+static void cuda_ema(float *e, const float *p, size_t count, const float *beta)
 {
     if (count == 0) return;
     LAUNCH(ema_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), e, p, count, beta);
@@ -59,10 +60,10 @@ static __global__ void norm2_kernel(double *sums, const float *x, size_t count, 
     sums[blockIdx.x] = sum;
 }
 
-static double norm2(const float *x, size_t count)
+static double cuda_norm2(const float *x, size_t count)
 {
     struct cuda_device *d = cuda_current();
-    double *sums = (double *)d->scratch, total = 0;
+    double *sums = (double *)d->workspace, total = 0;
     size_t chunk = (count + MAX_CHUNKS - 1) / MAX_CHUNKS;
     if (chunk < CHUNK) chunk = CHUNK;
     size_t chunks = (count + chunk - 1) / chunk;
@@ -70,15 +71,15 @@ static double norm2(const float *x, size_t count)
     LAUNCH(norm2_kernel, (unsigned)chunks, BLOCK, 0, d->stream, sums, x, count, chunk);
     cuda_fetch_scratch(chunks * sizeof *sums);
     for (size_t i = 0; i < chunks; i++)
-        total += ((const double *)d->scratch_host)[i];
+        total += ((const double *)d->workspace_host)[i];
     return total;
 }
 
 void nn_cuda_install_optimiser(struct nn_ops *ops)
 {
-    ops->zero = zero;
-    ops->copy = copy;
-    ops->adam = adam;
-    ops->ema = ema;
-    ops->norm2 = norm2;
+    ops->zero = cuda_zero;
+    ops->copy = cuda_copy_bytes;
+    ops->adam = cuda_adam;
+    ops->ema = cuda_ema;
+    ops->norm2 = cuda_norm2;
 }

@@ -57,16 +57,16 @@ struct splat_scene {
     size_t record_bytes; /* sampling works in the same memory */
     void *color;         /* rows of a band and TILE more on either side, see splat_band */
     size_t color_bytes;
-    void *gradient;              /* [band_rows][channels][pitch] */
-    void *threshold, *weight;    /* [band_rows][pitch] */
-    double *tile_sums;           /* [tiles][3]: l1, l2, mse */
-    double *ssim_sums;           /* [splat_ssim_blocks][2]: all windows, inner ones */
-    char *feed;                  /* two buffers for a target that comes in bands: splat_feed.h */
-    size_t feed_bytes;           /* of one of them */
-    void *staging;               /* host memory for as much */
-    void *belt;                  /* window for Adam's state: device/offload_stream.h */
-    size_t belt_bytes;           /* 0: it lies on the device */
-    struct splat_status *status; /* beside the workspace: splat_cuda_statuses */
+    void *gradient;           /* [band_rows][channels][pitch] */
+    void *threshold, *weight; /* [band_rows][pitch] */
+    double *tile_sums;        /* [tiles][3]: l1, l2, mse */
+    double *ssim_sums;        /* [splat_ssim_blocks][2]: all windows, inner ones */
+    char *stream;             /* two buffers for a target that comes in bands: target_stream.h */
+    size_t feed_bytes;        /* of one of them */
+    void *staging;            /* host memory for as much */
+    void *offload;            /* window for Adam's state: device/offload_stream.h */
+    size_t offload_staging_bytes; /* 0: it lies on the device */
+    struct splat_status *status;  /* beside the workspace: splat_cuda_statuses */
 };
 
 /* A piece of the picture in the image buffers: rows [first, last) are wanted, rows [y0, y0 + rows)
@@ -99,13 +99,13 @@ size_t splat_cuda_sample_bytes(int height, int64_t capacity);
 
 /* ---- what an image buffer holds: float or half ---- */
 
-static __device__ __forceinline__ float image_load(const float *p)
+static __device__ __forceinline__ float cuda_splat_scene_image_load(const float *p)
 {
     return *p;
 }
-static __device__ __forceinline__ float image_load(const uint16_t *p)
+static __device__ __forceinline__ float cuda_splat_scene_image_load(const uint16_t *p)
 {
-    return half_value(*p);
+    return half_half_value(*p);
 }
 static __device__ __forceinline__ void image_store(float *p, float v)
 {
@@ -160,7 +160,7 @@ static __device__ __forceinline__ double warp_sum(double v)
 }
 
 /* Sum over a block of full warps, in one order; `partial`: shared, one a warp. For thread 0. */
-static __device__ inline double block_sum(double v, double *partial)
+static __device__ inline double cuda_splat_scene_block_sum(double v, double *partial)
 {
     v = warp_sum(v);
     __syncthreads(); /* the partial sums of a call before have been read */

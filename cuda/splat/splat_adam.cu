@@ -33,7 +33,7 @@ static __device__ void finish_row(const struct splat_scene &s, const struct spla
                           out.xy + 2 * i, out.scale + 2 * i, out.rot + i);
 }
 
-static __device__ bool row_is_finite(const struct splat_update &u, int64_t row)
+static __device__ bool cuda_splat_adam_row_is_finite(const struct splat_update &u, int64_t row)
 {
     for (int k = 0; k < u.groups; k++)
         for (int c = 0; c < u.group[k].columns; c++)
@@ -41,10 +41,11 @@ static __device__ bool row_is_finite(const struct splat_update &u, int64_t row)
     return true;
 }
 
-static __device__ void update_row(const struct splat_update &u, int64_t row, int64_t *skipped)
+static __device__ void cuda_splat_adam_update_row(const struct splat_update &u, int64_t row,
+                                                  int64_t *skipped)
 {
     const struct splat_rates *rates = u.rates;
-    if (!row_is_finite(u, row)) {
+    if (!cuda_splat_adam_row_is_finite(u, row)) {
         atomicAdd((unsigned long long *)skipped, 1ull);
         return;
     }
@@ -70,13 +71,14 @@ static __global__ void finish_kernel(struct splat_scene s, struct splat_view v,
     int64_t i = first + (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     if (i >= end) return;
     finish_row(s, v, out, i, scale);
-    if (u.groups > 0 && !s.status->stopped) update_row(u, i, &s.status->skipped);
+    if (u.groups > 0 && !s.status->stopped) cuda_splat_adam_update_row(u, i, &s.status->skipped);
 }
 
-static __global__ void adam_kernel(struct splat_update u, int64_t count, int64_t *skipped)
+static __global__ void cuda_splat_adam_adam_kernel(struct splat_update u, int64_t count,
+                                                   int64_t *skipped)
 {
     int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
-    if (i < count) update_row(u, i, skipped);
+    if (i < count) cuda_splat_adam_update_row(u, i, skipped);
 }
 
 void splat_gradient_finish(const struct splat_scene *s, const struct splat_view *view,
@@ -94,8 +96,8 @@ void splat_gradient_finish(const struct splat_scene *s, const struct splat_view 
 void splat_adam_rows(const struct splat_update *update, int64_t count, int64_t *skipped)
 {
     if (count > 0)
-        LAUNCH(adam_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0, cuda_stream(), *update,
-               count, skipped);
+        LAUNCH(cuda_splat_adam_adam_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0,
+               cuda_stream(), *update, count, skipped);
 }
 
 /* ---- quantisation ---- */
@@ -126,7 +128,7 @@ static __global__ void __launch_bounds__(QUANTIZE_BLOCK) quantize_kernel(struct 
     }
     struct quantizer z = quantizer_of((double)low, (double)high, q.bits[blockIdx.x]);
     for (int64_t i = threadIdx.x; i < count; i += QUANTIZE_BLOCK)
-        out[i] = quantized(&z, values[i]);
+        out[i] = quantize_quantized(&z, values[i]);
 }
 
 void splat_quantize(const struct splat_quantizing *q)

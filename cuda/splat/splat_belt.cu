@@ -3,9 +3,9 @@
 
 enum { BORN = 2 * SPLAT_GROUPS };
 
-static struct conveyor_range range_of(const struct splat_update *update, size_t rows)
+static struct offload_range cuda_splat_belt_range_of(const struct splat_update *update, size_t rows)
 {
-    struct conveyor_range r;
+    struct offload_range r;
     memset(&r, 0, sizeof r);
     r.rows = rows;
     r.array_count = BORN + 1;
@@ -21,40 +21,41 @@ static struct conveyor_range range_of(const struct splat_update *update, size_t 
     return r;
 }
 
-size_t splat_belt_bytes(int channels, int64_t capacity)
+size_t splat_offload_staging_bytes(int channels, int64_t capacity)
 {
     struct splat_update update;
     memset(&update, 0, sizeof update);
     update.group[SPLAT_XY].columns = update.group[SPLAT_SCALE].columns = 2;
     update.group[SPLAT_ROT].columns = 1;
     update.group[SPLAT_FEAT].columns = channels;
-    struct conveyor_range range = range_of(&update, ((size_t)capacity + 3) / 4);
-    return conveyor_window_bytes(&cuda_current()->base, &range, 1);
+    struct offload_range range = cuda_splat_belt_range_of(&update, ((size_t)capacity + 3) / 4);
+    return offload_stream_staging_bytes(&cuda_current()->base, &range, 1);
 }
 
-int splat_belt_open(struct splat_belt *belt, const struct splat_scene *s,
-                    const struct splat_update *update)
+int splat_offload_open(struct splat_offload *offload, const struct splat_scene *s,
+                       const struct splat_update *update)
 {
-    belt->moves = update && s->belt_bytes > 0;
-    if (!belt->moves) return OK;
-    struct conveyor_range range = range_of(update, (size_t)s->count);
-    conveyor_describe(&belt->conveyor, &cuda_current()->base, s->belt, s->belt_bytes, &range, 1);
-    return conveyor_begin(&belt->conveyor);
+    offload->moves = update && s->offload_staging_bytes > 0;
+    if (!offload->moves) return OK;
+    struct offload_range range = cuda_splat_belt_range_of(update, (size_t)s->count);
+    offload_stream_describe(&offload->offload_stream, &cuda_current()->base, s->offload,
+                            s->offload_staging_bytes, &range, 1);
+    return offload_stream_begin(&offload->offload_stream);
 }
 
-int splat_belt_finish(struct splat_belt *belt, const struct splat_scene *s,
-                      const struct splat_comparison *c)
+int splat_offload_finish(struct splat_offload *offload, const struct splat_scene *s,
+                         const struct splat_comparison *c)
 {
-    struct conveyor_piece piece;
-    if (!belt->moves) {
+    struct offload_chunk piece;
+    if (!offload->moves) {
         splat_gradient_finish(s, c->view, c->gradients, c->update, 0, s->count);
         return OK;
     }
-    TRY(conveyor_start(&belt->conveyor, 0));
+    TRY(offload_stream_start(&offload->offload_stream, 0));
     for (;;) {
         struct splat_update update = *c->update;
-        TRY(conveyor_take(&belt->conveyor, &piece));
-        if (piece.rows == 0) return conveyor_end(&belt->conveyor);
+        TRY(offload_stream_acquire(&offload->offload_stream, &piece));
+        if (piece.rows == 0) return offload_stream_end(&offload->offload_stream);
         for (int g = 0; g < SPLAT_GROUPS; g++) {
             update.group[g].first = (float *)piece.at[2 * g];
             update.group[g].second = (float *)piece.at[2 * g + 1];

@@ -8,20 +8,20 @@ extern "C" {
 #include "device/offload_stream.h"
 }
 
-struct splat_belt {
-    struct conveyor conveyor;
+struct splat_offload {
+    struct offload_stream offload_stream;
     bool moves;
 };
 
 /* Bytes of the window on the device for up to `capacity` Gaussians: a quarter of their state. */
-size_t splat_belt_bytes(int channels, int64_t capacity);
+size_t splat_offload_staging_bytes(int channels, int64_t capacity);
 
 /* The state comes from here on. Without an update, or with the state on the device, nothing does.
  */
-int splat_belt_open(struct splat_belt *belt, const struct splat_scene *scene,
-                    const struct splat_update *update);
+int splat_offload_open(struct splat_offload *offload, const struct splat_scene *scene,
+                       const struct splat_update *update);
 /* splat_gradient_finish for all Gaussians; then the state is back in its place. */
-int splat_belt_finish(struct splat_belt *belt, const struct splat_scene *scene,
-                      const struct splat_comparison *comparison);
+int splat_offload_finish(struct splat_offload *offload, const struct splat_scene *scene,
+                         const struct splat_comparison *comparison);
 
 #endif

@@ -3,8 +3,9 @@
 #include "cuda/splat/splat_cuda.h"
 #include "cuda/splat/splat_feed.h"
 
-static size_t workspace_bytes(const struct device *device, int width, int height, int channels,
-                              int64_t capacity, const struct splat_storage *storage)
+static size_t splat_cuda_workspace_bytes(const struct device *device, int width, int height,
+                                         int channels, int64_t capacity,
+                                         const struct splat_storage *storage)
 {
     (void)device;
     struct splat_scene scene;
@@ -25,24 +26,24 @@ int splat_cuda_compare(const struct splat_scene *s, const struct splat_compariso
     bool gradient = c->gradients != NULL, ssim = gradient ? c->loss->ssim > 0 : true;
     struct splat_loss none = {0, 0, 0};
     struct splat_band band;
-    struct splat_feed feed;
-    struct splat_belt belt;
+    struct target_stream stream;
+    struct splat_offload offload;
     splat_scene_project(s, c->view);
-    TRY(splat_belt_open(&belt, s, c->update));
-    TRY(splat_feed_open(&feed, s, c->target));
+    TRY(splat_offload_open(&offload, s, c->update));
+    TRY(target_stream_open(&stream, s, c->target));
     for (int first = 0; splat_scene_band(s, first, ssim, &band); first = band.last) {
         struct splat_target rows;
         splat_tile_render(s, &band, gradient);
-        TRY(splat_feed_take(&feed, &rows));
+        TRY(target_stream_acquire(&stream, &rows));
         if (ssim) splat_ssim_band(s, &band, &rows, gradient ? -c->loss->ssim : 0.0f, c->power);
         splat_tile_compare(s, &band, &rows, gradient ? c->loss : &none, gradient, c->power);
         if (gradient) splat_gradient_band(s, &band);
-        TRY(splat_feed_done(&feed));
+        TRY(target_stream_release(&stream));
     }
     splat_gradient_sums(s, ssim, c->check ? c->loss : NULL);
     if (!gradient) return OK;
     if (c->update && c->target->beside) TRY(cuda_take_error()); /* no update from half a picture */
-    return splat_belt_finish(&belt, s, c);
+    return splat_offload_finish(&offload, s, c);
 }
 
 static struct splat_status *statuses; /* of the open device: there is one */
@@ -66,8 +67,9 @@ void splat_cuda_close(void)
 }
 
 /* Compares, waits and reads the sums. */
-static int compare(struct device *device, struct splat_scene *scene,
-                   const struct splat_comparison *comparison, struct splat_sums *sums)
+static int splat_cuda_compare_band(struct device *device, struct splat_scene *scene,
+                                   const struct splat_comparison *comparison,
+                                   struct splat_sums *sums)
 {
     struct splat_status status;
     TRY(splat_cuda_statuses(&scene->status));
@@ -78,34 +80,35 @@ static int compare(struct device *device, struct splat_scene *scene,
     return OK;
 }
 
-static int step(struct device *device, const struct splat_workspace *workspace,
-                const struct splat_view *view, const struct splat_blend *blend,
-                const struct splat_target *target, const struct splat_loss *loss,
-                const struct splat_gradients *gradients, struct splat_sums *sums)
+static int splat_cuda_step(struct device *device, const struct splat_workspace *workspace,
+                           const struct splat_view *view, const struct splat_blend *blend,
+                           const struct splat_target *target, const struct splat_loss *loss,
+                           const struct splat_gradients *gradients, struct splat_sums *sums)
 {
     struct splat_scene scene;
     if (target->width != view->width || target->height != view->height)
         return fail(ERR_INTERNAL, "gradients need the target at the model's size");
     TRY(splat_scene_open(&scene, workspace, view, blend, target->width, target->height));
     struct splat_comparison comparison = {view, target, loss, gradients, NULL, 0, false};
-    return compare(device, &scene, &comparison, sums);
+    return splat_cuda_compare_band(device, &scene, &comparison, sums);
 }
 
-static int evaluate(struct device *device, const struct splat_workspace *workspace,
-                    const struct splat_view *view, const struct splat_blend *blend,
-                    const struct splat_target *target, float power, struct splat_sums *sums)
+static int splat_cuda_evaluate(struct device *device, const struct splat_workspace *workspace,
+                               const struct splat_view *view, const struct splat_blend *blend,
+                               const struct splat_target *target, float power,
+                               struct splat_sums *sums)
 {
     struct splat_scene scene;
     TRY(splat_scene_open(&scene, workspace, view, blend, target->width, target->height));
     struct splat_comparison comparison = {view, target, NULL, NULL, NULL, power, false};
-    return compare(device, &scene, &comparison, sums);
+    return splat_cuda_compare_band(device, &scene, &comparison, sums);
 }
 
 /* ---- pictures ---- */
 
 /* Copies rows and columns that are wanted from planar rows to pixels. */
-static void interleave(float *out, const float *rows, int skip, int width, int channels, int pitch,
-                       int count)
+static void splat_cuda_interleave(float *out, const float *rows, int skip, int width, int channels,
+                                  int pitch, int count)
 {
     for (int y = 0; y < count; y++)
         for (int x = 0; x < width; x++)
@@ -114,16 +117,17 @@ static void interleave(float *out, const float *rows, int skip, int width, int c
 }
 
 /* Rows of floats that the colour buffer holds, in whole tiles. */
-static int rows_at_once(const struct splat_scene *s, int pitch)
+static int splat_cuda_rows_at_once(const struct splat_scene *s, int pitch)
 {
     size_t row = (size_t)s->channels * (size_t)pitch * sizeof(float);
     size_t rows = s->color_bytes / row / TILE * TILE;
     return rows < 4096 ? (int)rows : 4096;
 }
 
-static int render(struct device *device, const struct splat_workspace *workspace,
-                  const struct splat_view *view, const struct splat_blend *blend, int full_width,
-                  int full_height, int x, int y, int width, int height, float *out)
+static int splat_cuda_render(struct device *device, const struct splat_workspace *workspace,
+                             const struct splat_view *view, const struct splat_blend *blend,
+                             int full_width, int full_height, int x, int y, int width, int height,
+                             float *out)
 {
     struct splat_scene s;
     void *rows = NULL;
@@ -132,7 +136,7 @@ static int render(struct device *device, const struct splat_workspace *workspace
     splat_scene_project(&s, view);
     struct splat_band b = {0, 0, 0, 0, x / TILE * TILE, 0};
     b.pitch = (x + width - b.x0 + TILE - 1) / TILE * TILE;
-    int at_once = rows_at_once(&s, b.pitch);
+    int at_once = splat_cuda_rows_at_once(&s, b.pitch);
     size_t row = (size_t)s.channels * (size_t)b.pitch;
     TRY(device->alloc_host(device, (size_t)at_once * row * sizeof(float), &rows));
     for (b.first = y; b.first < y + height; b.first = b.last) {
@@ -142,9 +146,9 @@ static int render(struct device *device, const struct splat_workspace *workspace
         splat_tile_render_float(&s, &b);
         TRY_CLEANUP(device->download(device, rows, s.color, (size_t)b.rows * row * sizeof(float)));
         TRY_CLEANUP(device->synchronize(device));
-        interleave(out + (int64_t)(b.first - y) * width * s.channels,
-                   (const float *)rows + (size_t)(b.first - b.y0) * row, x - b.x0, width,
-                   s.channels, b.pitch, b.last - b.first);
+        splat_cuda_interleave(out + (int64_t)(b.first - y) * width * s.channels,
+                              (const float *)rows + (size_t)(b.first - b.y0) * row, x - b.x0, width,
+                              s.channels, b.pitch, b.last - b.first);
     }
 cleanup:
     device->free_host(device, rows);
@@ -170,13 +174,14 @@ struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_cou
     return r;
 }
 
-static int adam(struct device *device, const struct splat_adam *groups, int group_count,
-                int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped)
+static int splat_cuda_adam(struct device *device, const struct splat_adam *groups, int group_count,
+                           int64_t count, const int32_t *born, int32_t t, double b2,
+                           int64_t *skipped)
 {
     struct cuda_device *d = cuda_current();
     struct splat_update update;
     struct splat_rates rates = splat_rates_of(groups, group_count, t, b2);
-    int64_t *bad = (int64_t *)d->scratch;
+    int64_t *bad = (int64_t *)d->workspace;
     struct splat_rates *on_device = (struct splat_rates *)(bad + 1);
     memset(&update, 0, sizeof update);
     if (group_count > SPLAT_GROUPS) return fail(ERR_INTERNAL, "%d groups for Adam", group_count);
@@ -201,8 +206,8 @@ static int fake_quantize(struct device *device, const float *values, int64_t cou
     return OK;
 }
 
-static int64_t count_pairs(struct device *device, const struct splat_view *view,
-                           const struct splat_blend *blend)
+static int64_t splat_cuda_count_pairs(struct device *device, const struct splat_view *view,
+                                      const struct splat_blend *blend)
 {
     size_t bytes = (size_t)view->count * 2 * sizeof(float);
     float *scale = (float *)malloc(bytes + 1);
@@ -218,14 +223,14 @@ static int64_t count_pairs(struct device *device, const struct splat_view *view,
 }
 
 const struct splat_ops splat_cuda_ops = {
-    .workspace_bytes = workspace_bytes,
+    .workspace_bytes = splat_cuda_workspace_bytes,
     .staging_bytes = staging_bytes,
-    .step = step,
-    .evaluate = evaluate,
-    .render = render,
-    .adam = adam,
+    .step = splat_cuda_step,
+    .evaluate = splat_cuda_evaluate,
+    .render = splat_cuda_render,
+    .adam = splat_cuda_adam,
     .train = splat_cuda_train,
     .sample = splat_cuda_sample,
     .fake_quantize = fake_quantize,
-    .count_pairs = count_pairs,
+    .count_pairs = splat_cuda_count_pairs,
 };

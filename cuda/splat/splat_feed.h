@@ -6,7 +6,7 @@
 
 #include "cuda/splat/cuda_splat_scene.h"
 
-struct splat_feed {
+struct target_stream {
     const struct splat_scene *scene;
     const struct splat_target *target;
     int fetched, taken; /* bands so far */
@@ -14,15 +14,15 @@ struct splat_feed {
 };
 
 /* Bytes of one buffer: a band's rows and what filters need around them. */
-size_t splat_feed_bytes(const struct splat_scene *scene, int bits);
+size_t target_stream_bytes(const struct splat_scene *scene, int bits);
 
 /* Fetches the first band. All bands of splat_scene_band must then be taken, from the first on. */
-int splat_feed_open(struct splat_feed *feed, const struct splat_scene *scene,
-                    const struct splat_target *target);
+int target_stream_open(struct target_stream *stream, const struct splat_scene *scene,
+                       const struct splat_target *target);
 /* The target's rows for the next band, TILE more on either side, as operations that are asked for
  * from here on find them. */
-int splat_feed_take(struct splat_feed *feed, struct splat_target *rows);
+int target_stream_acquire(struct target_stream *stream, struct splat_target *rows);
 /* All operations on that band have been asked for. */
-int splat_feed_done(struct splat_feed *feed);
+int target_stream_release(struct target_stream *stream);
 
 #endif

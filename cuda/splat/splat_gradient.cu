@@ -13,9 +13,10 @@ enum {
 /* Adds the band's pixels of rows [from, to] to sums: those of geometry (with channel == 0), then
  * those of channels channel .. channel + N - 1. */
 template <typename T, int N>
-static __device__ void gather(const struct splat_scene &s, const struct splat_band &b,
-                              const struct gaussian_form &g, const float *feat, int channel,
-                              int from, int to, float *sums)
+static __device__ void cuda_splat_gradient_gather(const struct splat_scene &s,
+                                                  const struct splat_band &b,
+                                                  const struct gaussian_form &g, const float *feat,
+                                                  int channel, int from, int to, float *sums)
 {
     int lane = (int)threadIdx.x % 32, dx0 = lane % PATCH_X, dy0 = lane / PATCH_X;
     bool additive = s.blend.additive, limited = !additive && s.blend.topk > 0;
@@ -39,12 +40,13 @@ static __device__ void gather(const struct splat_scene &s, const struct splat_ba
             float dx = (float)column + 0.5f - g.mx;
             float w = splat_alpha(dx, dy, g.A, g.B, g.C, s.cut_power);
             if (!(w > 0)) continue;
-            if (limited && w < image_load(threshold + line + column)) continue;
+            if (limited && w < cuda_splat_scene_image_load(threshold + line + column)) continue;
             const T *gradient = (const T *)s.gradient + (line + b.x0) * channels + column - b.x0;
             if (channel == 0) {
-                float dot = additive ? 0.0f : -image_load(blended + line + column);
+                float dot = additive ? 0.0f : -cuda_splat_scene_image_load(blended + line + column);
                 for (int c = 0; c < channels; c++)
-                    dot = fmaf(image_load(gradient + (int64_t)c * b.pitch), feat[c], dot);
+                    dot = fmaf(cuda_splat_scene_image_load(gradient + (int64_t)c * b.pitch),
+                               feat[c], dot);
                 float v = dot * w, vx = v * dx, vy = v * dy;
                 sums[0] += vx;
                 sums[1] += vy;
@@ -55,9 +57,9 @@ static __device__ void gather(const struct splat_scene &s, const struct splat_ba
             UNROLL
             for (int k = 0; k < N; k++)
                 if (channel + k < channels)
-                    sums[GAUSSIAN_SUMS + k] =
-                        fmaf(image_load(gradient + (int64_t)(channel + k) * b.pitch), w,
-                             sums[GAUSSIAN_SUMS + k]);
+                    sums[GAUSSIAN_SUMS + k] = fmaf(
+                        cuda_splat_scene_image_load(gradient + (int64_t)(channel + k) * b.pitch), w,
+                        sums[GAUSSIAN_SUMS + k]);
         }
     }
 }
@@ -74,7 +76,7 @@ static __device__ void gather_rows(const struct splat_scene &s, const struct spl
         UNROLL
         for (int f = 0; f < GAUSSIAN_SUMS + N; f++)
             sums[f] = 0;
-        gather<T, N>(s, b, g, feat, channel, from, to, sums);
+        cuda_splat_gradient_gather<T, N>(s, b, g, feat, channel, from, to, sums);
         UNROLL
         for (int f = 0; f < GAUSSIAN_SUMS + N; f++) {
             float sum = warp_sum(sums[f]);
@@ -126,7 +128,8 @@ static __global__ void __launch_bounds__(BLOCK, 4)
     }
 }
 
-template <typename T> static void launch(const struct splat_scene *s, const struct splat_band *b)
+template <typename T>
+static void cuda_splat_gradient_launch(const struct splat_scene *s, const struct splat_band *b)
 {
     unsigned blocks = cuda_blocks((size_t)s->count * 32, BLOCK);
     cudaStream_t stream = cuda_stream();
@@ -141,9 +144,9 @@ void splat_gradient_band(const struct splat_scene *s, const struct splat_band *b
 {
     if (s->count == 0) return;
     if (s->half)
-        launch<uint16_t>(s, b);
+        cuda_splat_gradient_launch<uint16_t>(s, b);
     else
-        launch<float>(s, b);
+        cuda_splat_gradient_launch<float>(s, b);
 }
 
 /* ---- sums of the picture ---- */
@@ -161,7 +164,7 @@ static __global__ void sums_kernel(struct splat_scene s, int64_t ssim_blocks, bo
         for (int f = 0; f < 2; f++)
             sums[3 + f] += s.ssim_sums[2 * k + f];
     for (int f = 0; f < 5; f++)
-        sums[f] = block_sum(sums[f], partial);
+        sums[f] = cuda_splat_scene_block_sum(sums[f], partial);
     if (threadIdx.x > 0) return;
     bool small = s.width < SSIM_TAPS || s.height < SSIM_TAPS;
     double n = (double)s.width * s.height * s.channels, inner = n;

@@ -25,23 +25,24 @@ struct sampler {
     float *xy, *color; /* the caller's */
 };
 
-static size_t layout(struct sampler *s, void *memory, int height, int64_t capacity)
+static size_t cuda_splat_sample_layout(struct sampler *s, void *memory, int height,
+                                       int64_t capacity)
 {
     size_t n = (size_t)capacity, rows = (size_t)height;
-    struct carver carver = {memory, 0};
-    s->row_mass = (double *)carve(&carver, rows * sizeof(double));
-    s->row_start = (double *)carve(&carver, (rows + 1) * sizeof(double));
-    s->row_draw = (int64_t *)carve(&carver, (rows + 1) * sizeof(int64_t));
-    s->draws = (struct splat_draw *)carve(&carver, n * sizeof(struct splat_draw));
-    s->pixel = (int64_t *)carve(&carver, n * sizeof(int64_t));
-    s->taken = (int64_t *)carve(&carver, n * sizeof(int64_t));
-    return carver.used;
+    struct arena arena = {memory, 0};
+    s->row_mass = (double *)arena_take(&arena, rows * sizeof(double));
+    s->row_start = (double *)arena_take(&arena, (rows + 1) * sizeof(double));
+    s->row_draw = (int64_t *)arena_take(&arena, (rows + 1) * sizeof(int64_t));
+    s->draws = (struct splat_draw *)arena_take(&arena, n * sizeof(struct splat_draw));
+    s->pixel = (int64_t *)arena_take(&arena, n * sizeof(int64_t));
+    s->taken = (int64_t *)arena_take(&arena, n * sizeof(int64_t));
+    return arena.used;
 }
 
 size_t splat_cuda_sample_bytes(int height, int64_t capacity)
 {
     struct sampler s;
-    return layout(&s, NULL, height, capacity);
+    return cuda_splat_sample_layout(&s, NULL, height, capacity);
 }
 
 /* Where the rendered samples of a row lie; NULL: nothing is rendered. */
@@ -54,8 +55,9 @@ static __device__ __forceinline__ const T *rendered_row(const struct sampler &s,
 }
 
 template <typename T>
-static __device__ double weight_at(const struct sampler &s, const struct splat_band &b,
-                                   const T *color, int y, int x)
+static __device__ double cuda_splat_sample_weight_at(const struct sampler &s,
+                                                     const struct splat_band &b, const T *color,
+                                                     int y, int x)
 {
     double sum = 0;
     for (int c = 0; c < s.target.channels; c++) {
@@ -65,23 +67,26 @@ static __device__ double weight_at(const struct sampler &s, const struct splat_b
                 p[i][j] = splat_target_near(&s.target, y + i - 1, x + j - 1, c);
         sum += s.weight == SPLAT_SAMPLE_GRADIENT
                    ? splat_sobel_square(&p[0][1], &p[1][1], &p[2][1])
-                   : splat_blurred_error(&p[0][1], &p[1][1], &p[2][1],
-                                         image_load(color + (int64_t)c * b.pitch + x));
+                   : splat_blurred_error(
+                         &p[0][1], &p[1][1], &p[2][1],
+                         cuda_splat_scene_image_load(color + (int64_t)c * b.pitch + x));
     }
     return splat_draw_weight(s.weight, sum, s.target.channels);
 }
 
 /* Pixel (y, x) goes to draw `index`; color NULL: nothing was rendered here. */
 template <typename T>
-static __device__ void take(const struct sampler &s, const struct splat_band &b, int64_t index,
-                            int y, int x, const T *color)
+static __device__ void cuda_splat_sample_take(const struct sampler &s, const struct splat_band &b,
+                                              int64_t index, int y, int x, const T *color)
 {
     int channels = s.target.channels;
     s.xy[2 * index] = ((float)x + 0.5f) / (float)s.target.width;
     s.xy[2 * index + 1] = ((float)y + 0.5f) / (float)s.target.height;
     for (int c = 0; c < channels; c++) {
         float wanted = splat_target_sample(&s.target, y, x, c);
-        if (s.residual) wanted = color ? wanted - image_load(color + (int64_t)c * b.pitch + x) : 0;
+        if (s.residual)
+            wanted =
+                color ? wanted - cuda_splat_scene_image_load(color + (int64_t)c * b.pitch + x) : 0;
         s.color[index * channels + c] = wanted;
     }
     s.pixel[index] = (int64_t)y * s.target.width + x;
@@ -94,7 +99,7 @@ template <typename T> static __global__ void sum_kernel(struct sampler s, struct
     const T *color = rendered_row<T>(s, b, y);
     double mass = 0;
     for (int x = 0; x < s.target.width; x++)
-        mass += weight_at(s, b, color, y, x);
+        mass += cuda_splat_sample_weight_at(s, b, color, y, x);
     s.row_mass[y] = mass;
 }
 
@@ -106,12 +111,12 @@ template <typename T> static __global__ void place_kernel(struct sampler s, stru
     int64_t k = s.row_draw[y], end = s.row_draw[y + 1];
     double mass = 0;
     for (int x = 0; x < s.target.width && k < end; x++) {
-        mass += weight_at(s, b, color, y, x);
+        mass += cuda_splat_sample_weight_at(s, b, color, y, x);
         int64_t pixel = (int64_t)y * s.target.width + x;
         bool first = true;
         for (; k < end && s.draws[k].mass - s.row_start[y] < mass; k++) {
             if (first && !splat_pixel_taken(s.taken, s.taken_count, pixel))
-                take(s, b, s.draws[k].index, y, x, color);
+                cuda_splat_sample_take(s, b, s.draws[k].index, y, x, color);
             first = false; /* more draws on one pixel are drawn again */
         }
     }
@@ -124,10 +129,11 @@ static __global__ void rest_kernel(struct sampler s, struct splat_band b, int64_
     int64_t pixel = (int64_t)s.draws[k].mass;
     int row = (int)(pixel / s.target.width), column = (int)(pixel % s.target.width);
     if (row >= b.first && row < b.last)
-        take(s, b, s.draws[k].index, row, column, (const float *)NULL);
+        cuda_splat_sample_take(s, b, s.draws[k].index, row, column, (const float *)NULL);
 }
 
-static void sum_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
+static void cuda_splat_sample_sum_rows(const struct sampler *s, const struct splat_band *b,
+                                       int64_t n)
 {
     unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
     (void)n;
@@ -153,34 +159,35 @@ static void rest_rows(const struct sampler *s, const struct splat_band *b, int64
 }
 
 /* Runs one of these over all bands, with the target's rows, rendering them first where asked. */
-static int visit_rows(const struct sampler *s, bool render,
-                      void (*visit)(const struct sampler *, const struct splat_band *, int64_t),
-                      int64_t n)
+static int cuda_splat_sample_visit_rows(const struct sampler *s, bool render,
+                                        void (*visit)(const struct sampler *,
+                                                      const struct splat_band *, int64_t),
+                                        int64_t n)
 {
     struct splat_band b;
-    struct splat_feed feed;
-    TRY(splat_feed_open(&feed, &s->scene, &s->target));
+    struct target_stream stream;
+    TRY(target_stream_open(&stream, &s->scene, &s->target));
     for (int first = 0; splat_scene_band(&s->scene, first, false, &b); first = b.last) {
         struct sampler here = *s;
         if (render) splat_tile_render(&s->scene, &b, false);
-        TRY(splat_feed_take(&feed, &here.target));
+        TRY(target_stream_acquire(&stream, &here.target));
         visit(&here, &b, n);
-        TRY(splat_feed_done(&feed));
+        TRY(target_stream_release(&stream));
     }
     return OK;
 }
 
-static int sum(void *argument, struct splat_draws *d)
+static int cuda_splat_sample_sum(void *argument, struct splat_draws *d)
 {
     struct sampler *s = (struct sampler *)argument;
     TRY(s->device->upload(s->device, s->pixel, d->pixel, (size_t)d->count * sizeof *d->pixel));
-    TRY(visit_rows(s, s->rendered, sum_rows, 0));
+    TRY(cuda_splat_sample_visit_rows(s, s->rendered, cuda_splat_sample_sum_rows, 0));
     TRY(s->device->download(s->device, d->row_mass, s->row_mass,
                             (size_t)d->height * sizeof(double)));
     return s->device->synchronize(s->device);
 }
 
-static int place(void *argument, struct splat_draws *d, int64_t n)
+static int cuda_splat_sample_place(void *argument, struct splat_draws *d, int64_t n)
 {
     struct sampler *s = (struct sampler *)argument;
     struct device *device = s->device;
@@ -191,16 +198,16 @@ static int place(void *argument, struct splat_draws *d, int64_t n)
     s->taken_count = d->taken_count;
     if (d->taken_count > 0)
         TRY(device->upload(device, s->taken, d->taken, (size_t)d->taken_count * sizeof *d->taken));
-    TRY(visit_rows(s, s->rendered, place_rows, n));
+    TRY(cuda_splat_sample_visit_rows(s, s->rendered, place_rows, n));
     TRY(device->download(device, d->pixel, s->pixel, (size_t)d->count * sizeof *d->pixel));
     return device->synchronize(device);
 }
 
-static int rest(void *argument, struct splat_draws *d, int64_t n)
+static int cuda_splat_sample_rest(void *argument, struct splat_draws *d, int64_t n)
 {
     struct sampler *s = (struct sampler *)argument;
     TRY(s->device->upload(s->device, s->draws, d->draws, (size_t)n * sizeof(struct splat_draw)));
-    TRY(visit_rows(s, false, rest_rows, n));
+    TRY(cuda_splat_sample_visit_rows(s, false, rest_rows, n));
     return s->device->synchronize(s->device);
 }
 
@@ -220,7 +227,7 @@ int splat_cuda_sample(struct device *device, const struct splat_workspace *works
                     (long long)count, (long long)workspace->capacity);
     TRY(splat_scene_open(&s.scene, workspace, view ? view : &none, blend, target->width,
                          target->height));
-    layout(&s, s.scene.record, target->height, workspace->capacity);
+    cuda_splat_sample_layout(&s, s.scene.record, target->height, workspace->capacity);
     s.target = *target;
     s.device = device;
     s.weight = weight;
@@ -237,7 +244,8 @@ int splat_cuda_sample(struct device *device, const struct splat_workspace *works
     draws.seed = seed;
     draws.stream = stream;
     draws.step = step;
-    struct splat_drawing drawing = {&s, sum, place, rest};
+    struct splat_drawing drawing = {&s, cuda_splat_sample_sum, cuda_splat_sample_place,
+                                    cuda_splat_sample_rest};
     void *memory = malloc(splat_draws_layout(&draws, NULL));
     if (!memory) return fail(ERR_SYSTEM, "out of memory for drawing %lld pixels", (long long)count);
     splat_draws_layout(&draws, memory);

@@ -26,7 +26,7 @@ static int part_count(int64_t capacity, size_t record)
     return parts;
 }
 
-static void layout_images(struct splat_scene *s, struct carver *carver, bool half)
+static void layout_images(struct splat_scene *s, struct arena *arena, bool half)
 {
     size_t sample = half ? sizeof(uint16_t) : sizeof(float), pitch = (size_t)s->tiles_x * TILE;
     size_t row = (size_t)s->channels * pitch, rows = (size_t)s->tiles_y * TILE;
@@ -35,10 +35,10 @@ static void layout_images(struct splat_scene *s, struct carver *carver, bool hal
     s->color_bytes = (whole ? rows : band + 2 * TILE) * row * sample;
     /* rendering for the host takes float samples, at least one row of tiles */
     if (s->color_bytes < TILE * row * sizeof(float)) s->color_bytes = TILE * row * sizeof(float);
-    s->color = carve(carver, s->color_bytes);
-    s->gradient = carve(carver, band * row * sample);
-    s->threshold = carve(carver, band * pitch * sample);
-    s->weight = carve(carver, band * pitch * sample);
+    s->color = arena_take(arena, s->color_bytes);
+    s->gradient = arena_take(arena, band * row * sample);
+    s->threshold = arena_take(arena, band * pitch * sample);
+    s->weight = arena_take(arena, band * pitch * sample);
 }
 
 size_t splat_scene_layout(struct splat_scene *s, void *memory, int width, int height, int channels,
@@ -61,27 +61,28 @@ size_t splat_scene_layout(struct splat_scene *s, void *memory, int width, int he
     size_t room = n * LIST_SHARE + regions;
     s->list_room = room < INT32_MAX ? (int)room : INT32_MAX;
 
-    struct carver carver = {memory, 0};
-    s->form = (struct gaussian_form *)carve(&carver, n * sizeof *s->form);
-    s->reach = (struct splat_reach *)carve(&carver, n * sizeof *s->reach);
-    s->slices = (struct splat_slices *)carve(&carver, n * sizeof *s->slices);
-    s->region_count = (int *)carve(&carver, regions * sizeof(int));
-    s->region_start = (int *)carve(&carver, regions * sizeof(int));
-    s->list = (int *)carve(&carver, (size_t)s->list_room * sizeof(int));
+    struct arena arena = {memory, 0};
+    s->form = (struct gaussian_form *)arena_take(&arena, n * sizeof *s->form);
+    s->reach = (struct splat_reach *)arena_take(&arena, n * sizeof *s->reach);
+    s->slices = (struct splat_slices *)arena_take(&arena, n * sizeof *s->slices);
+    s->region_count = (int *)arena_take(&arena, regions * sizeof(int));
+    s->region_start = (int *)arena_take(&arena, regions * sizeof(int));
+    s->list = (int *)arena_take(&arena, (size_t)s->list_room * sizeof(int));
     s->tile_sums =
-        (double *)carve(&carver, (size_t)s->tiles_x * (size_t)s->tiles_y * 3 * sizeof(double));
-    s->ssim_sums =
-        (double *)carve(&carver, splat_ssim_blocks(width, height, channels) * 2 * sizeof(double));
+        (double *)arena_take(&arena, (size_t)s->tiles_x * (size_t)s->tiles_y * 3 * sizeof(double));
+    s->ssim_sums = (double *)arena_take(&arena, splat_ssim_blocks(width, height, channels) * 2 *
+                                                    sizeof(double));
     s->record_bytes = n * (size_t)s->parts * record;
     size_t sample = splat_cuda_sample_bytes(height, capacity);
     if (s->record_bytes < sample) s->record_bytes = sample;
-    s->record = (float *)carve(&carver, s->record_bytes);
-    layout_images(s, &carver, storage->half);
-    if (storage->streamed_bits) s->feed_bytes = splat_feed_bytes(s, storage->streamed_bits);
-    s->feed = (char *)carve(&carver, 2 * s->feed_bytes);
-    if (storage->offload) s->belt_bytes = splat_belt_bytes(channels, capacity);
-    s->belt = carve(&carver, s->belt_bytes);
-    return carver.used;
+    s->record = (float *)arena_take(&arena, s->record_bytes);
+    layout_images(s, &arena, storage->half);
+    if (storage->streamed_bits) s->feed_bytes = target_stream_bytes(s, storage->streamed_bits);
+    s->stream = (char *)arena_take(&arena, 2 * s->feed_bytes);
+    if (storage->offload)
+        s->offload_staging_bytes = splat_offload_staging_bytes(channels, capacity);
+    s->offload = arena_take(&arena, s->offload_staging_bytes);
+    return arena.used;
 }
 
 int splat_scene_open(struct splat_scene *s, const struct splat_workspace *workspace,
@@ -137,8 +138,8 @@ static __device__ struct splat_slices slices_of(const struct splat_scene &s, flo
     return k;
 }
 
-static __global__ void project_kernel(struct splat_scene s, struct splat_view v, double fx,
-                                      double fy)
+static __global__ void cuda_splat_scene_project_kernel(struct splat_scene s, struct splat_view v,
+                                                       double fx, double fy)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= s.count) return;
@@ -163,7 +164,7 @@ static __global__ void project_kernel(struct splat_scene s, struct splat_view v,
 
 /* ---- lists by region ---- */
 
-static __device__ __forceinline__ bool touches(struct splat_reach r, int x, int y)
+static __device__ __forceinline__ bool cuda_splat_scene_touches(struct splat_reach r, int x, int y)
 {
     return r.x0 <= x && x <= r.x1 && r.y0 <= y && y <= r.y1;
 }
@@ -173,8 +174,8 @@ static __global__ void count_kernel(struct splat_scene s)
     __shared__ double partial[BLOCK / 32];
     int x = (int)blockIdx.x % s.regions_x, y = (int)blockIdx.x / s.regions_x, count = 0;
     for (int i = (int)threadIdx.x; i < s.count; i += BLOCK)
-        count += touches(s.reach[i], x, y);
-    double sum = block_sum((double)count, partial);
+        count += cuda_splat_scene_touches(s.reach[i], x, y);
+    double sum = cuda_splat_scene_block_sum((double)count, partial);
     if (threadIdx.x == 0) s.region_count[blockIdx.x] = (int)sum;
 }
 
@@ -210,7 +211,7 @@ static __global__ void list_kernel(struct splat_scene s)
     int *list = s.list + s.region_start[blockIdx.x];
     for (int first = 0; first < s.count; first += BLOCK) {
         int i = first + (int)threadIdx.x, total;
-        bool keep = i < s.count && touches(s.reach[i], x, y);
+        bool keep = i < s.count && cuda_splat_scene_touches(s.reach[i], x, y);
         int place = block_place(keep, counts, &total);
         if (keep) list[place] = i;
         list += total;
@@ -224,8 +225,8 @@ void splat_scene_project(const struct splat_scene *s, const struct splat_view *v
     double fx = (double)s->width / view->width, fy = (double)s->height / view->height;
     cudaStream_t stream = cuda_stream();
     if (s->count > 0)
-        LAUNCH(project_kernel, cuda_blocks((size_t)s->count, BLOCK), BLOCK, 0, stream, *s, *view,
-               fx, fy);
+        LAUNCH(cuda_splat_scene_project_kernel, cuda_blocks((size_t)s->count, BLOCK), BLOCK, 0,
+               stream, *s, *view, fx, fy);
     LAUNCH(count_kernel, regions, BLOCK, 0, stream, *s);
     LAUNCH(start_kernel, 1, SCAN_BLOCK, 0, stream, *s, (int)regions);
     LAUNCH(list_kernel, regions, BLOCK, 0, stream, *s);

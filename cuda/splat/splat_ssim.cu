@@ -25,14 +25,15 @@ struct ssim_rows {
     double partial[THREADS / 32];
 };
 
-static unsigned strips(int width)
+static unsigned cuda_splat_ssim_strips(int width)
 {
     return (unsigned)((width + COLUMNS - 1) / COLUMNS);
 }
 
 size_t splat_ssim_blocks(int width, int height, int channels)
 {
-    return (size_t)strips(width) * (size_t)((height + ROWS - 1) / ROWS) * (size_t)channels;
+    return (size_t)cuda_splat_ssim_strips(width) * (size_t)((height + ROWS - 1) / ROWS) *
+           (size_t)channels;
 }
 
 static __device__ __forceinline__ float window_weight(int distance)
@@ -42,7 +43,7 @@ static __device__ __forceinline__ float window_weight(int distance)
 }
 
 /* The window across a row at its middle `p`. */
-static __device__ __forceinline__ float4 window_across(const float4 *p)
+static __device__ __forceinline__ float4 cuda_splat_ssim_window_across(const float4 *p)
 {
     float w = window_weight(0);
     float4 sum = make_float4(w * p->x, w * p->y, w * p->z, w * p->w);
@@ -82,11 +83,12 @@ struct strip {
 };
 
 template <typename T>
-static __device__ __forceinline__ float
-rendered(const struct splat_scene &s, const struct splat_band &b, const struct strip &p, int row)
+static __device__ __forceinline__ float cuda_splat_ssim_rendered(const struct splat_scene &s,
+                                                                 const struct splat_band &b,
+                                                                 const struct strip &p, int row)
 {
-    return image_load((const T *)s.color +
-                      ((int64_t)(row - b.y0) * s.channels + p.channel) * b.pitch + p.column);
+    return cuda_splat_scene_image_load(
+        (const T *)s.color + ((int64_t)(row - b.y0) * s.channels + p.channel) * b.pitch + p.column);
 }
 
 /* S of a row of windows and its partial derivatives, zero outside the picture. */
@@ -128,7 +130,7 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
     for (int row = p.first - MARGIN; row < p.last + MARGIN; row++) {
         float4 m = zero;
         if (p.inside && row >= 0 && row < s.height) {
-            float x = splat_shown(rendered<T>(s, b, p, row), power);
+            float x = splat_shown(cuda_splat_ssim_rendered<T>(s, b, p, row), power);
             float t = splat_shown(splat_target_sample(&target, row, p.column, p.channel), power);
             m = make_float4(x, t, fmaf(x, x, t * t), x * t);
         }
@@ -136,7 +138,7 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
         __syncthreads();
         int middle = row - SSIM_RADIUS, done = row - MARGIN;
         float value;
-        float4 window = window_down(moments, window_across(row_moments));
+        float4 window = window_down(moments, cuda_splat_ssim_window_across(row_moments));
         *row_partials = partials_of(window, p.inside && middle >= 0 && middle < s.height, &value);
         if (p.own && middle >= p.first && middle < p.last) {
             sum += (double)value;
@@ -144,9 +146,9 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
         }
         __syncthreads();
         if (weight == 0.0f) continue;
-        float4 g = window_down(maps, window_across(row_partials));
+        float4 g = window_down(maps, cuda_splat_ssim_window_across(row_partials));
         if (!p.own || done < p.first || done >= p.last) continue;
-        float x = rendered<T>(s, b, p, done);
+        float x = cuda_splat_ssim_rendered<T>(s, b, p, done);
         float t = splat_target_sample(&target, done, p.column, p.channel);
         T *out = (T *)s.gradient + ((int64_t)(done - b.first) * s.channels + p.channel) * b.pitch +
                  p.column;
@@ -154,8 +156,8 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
     }
     double *sums =
         s.ssim_sums + 2 * (((int64_t)strip_row * gridDim.z + blockIdx.z) * gridDim.x + blockIdx.x);
-    double total = block_sum(sum, shared->partial),
-           total_inner = block_sum(inner_sum, shared->partial);
+    double total = cuda_splat_scene_block_sum(sum, shared->partial),
+           total_inner = cuda_splat_scene_block_sum(inner_sum, shared->partial);
     if (lane == 0) {
         sums[0] = total;
         sums[1] = total_inner;
@@ -165,7 +167,7 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
 void splat_ssim_band(const struct splat_scene *s, const struct splat_band *b,
                      const struct splat_target *target, float weight, float power)
 {
-    dim3 grid(strips(s->width), (unsigned)((b->last - b->first + ROWS - 1) / ROWS),
+    dim3 grid(cuda_splat_ssim_strips(s->width), (unsigned)((b->last - b->first + ROWS - 1) / ROWS),
               (unsigned)s->channels);
     size_t shared = sizeof(struct ssim_rows);
     if (s->half)

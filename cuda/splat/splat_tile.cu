@@ -42,7 +42,8 @@ static __device__ __forceinline__ float least_on_line(float across, float mixed,
 
 /* Does the ellipse reach the centre of a pixel of the tile? May be true when it only nearly does:
  * the pixels decide. */
-static __device__ bool reaches(const struct gaussian_form &g, int x0, int y0, float cut_power)
+static __device__ bool cuda_splat_tile_reaches(const struct gaussian_form &g, int x0, int y0,
+                                               float cut_power)
 {
     float left = (float)x0 + 0.5f - g.mx, right = left + (TILE - 1);
     float top = (float)y0 + 0.5f - g.my, bottom = top + (TILE - 1), least = 0;
@@ -68,7 +69,8 @@ static __device__ void fill_chunk(struct tile_chunk *chunk, const struct splat_s
         if (at < t.candidates) {
             id = t.list ? t.list[at] : at;
             g = form_load(s, id);
-            keep = (t.list || s.slices[id].count > 0) && reaches(g, t.x0, t.y0, s.cut_power);
+            keep = (t.list || s.slices[id].count > 0) &&
+                   cuda_splat_tile_reaches(g, t.x0, t.y0, s.cut_power);
         }
         int place = kept + block_place(keep, chunk->counts, &total);
         if (keep) {
@@ -129,9 +131,11 @@ static __device__ float find_threshold(struct tile_chunk *chunk, const struct sp
 
 /* Sums alpha and alpha c of channels channel .. channel + GROUP - 1 over the tile's Gaussians, from
  * what the chunk holds on. */
-static __device__ void blend_group(struct tile_chunk *chunk, const struct splat_scene &s,
-                                   const struct tile &t, float x, float y, float threshold,
-                                   int channel, float *sum, float *weight)
+static __device__ void cuda_splat_tile_blend_group(struct tile_chunk *chunk,
+                                                   const struct splat_scene &s,
+                                                   const struct tile &t, float x, float y,
+                                                   float threshold, int channel, float *sum,
+                                                   float *weight)
 {
     int left = s.channels - channel, group = left < GROUP ? left : GROUP;
     *weight = 0;
@@ -161,7 +165,7 @@ static __device__ __forceinline__ float kept_threshold(float v, float *)
 }
 static __device__ __forceinline__ float kept_threshold(float v, uint16_t *)
 {
-    return half_value(half_floor(v));
+    return half_half_value(half_floor(v));
 }
 
 /* MOST: 0 without top K, else K is at most that. T: what the image buffers hold. */
@@ -181,7 +185,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, MOST > DEFAULT_TOPK ? 3 :
     for (int c = 0; c < s.channels; c += GROUP) {
         float sum[GROUP], weight;
         if (!whole && (MOST > 0 || c > 0)) fill_chunk(chunk, s, t, 0);
-        blend_group(chunk, s, t, x, y, threshold, c, sum, &weight);
+        cuda_splat_tile_blend_group(chunk, s, t, x, y, threshold, c, sum, &weight);
         if (!s.blend.additive) scale = 1 / (weight + SPLAT_DENOMINATOR);
         T *out =
             (T *)s.color + ((int64_t)(row - b.y0) * s.channels + c) * b.pitch + (column - b.x0);
@@ -196,7 +200,8 @@ static __global__ void __launch_bounds__(TILE_THREADS, MOST > DEFAULT_TOPK ? 3 :
 }
 
 template <typename T>
-static void render(const struct splat_scene *s, const struct splat_band *b, bool keep)
+static void cuda_splat_tile_render(const struct splat_scene *s, const struct splat_band *b,
+                                   bool keep)
 {
     dim3 grid((unsigned)((b->pitch + TILE - 1) / TILE), (unsigned)(b->rows / TILE));
     size_t shared = sizeof(struct tile_chunk);
@@ -214,14 +219,14 @@ static void render(const struct splat_scene *s, const struct splat_band *b, bool
 void splat_tile_render(const struct splat_scene *s, const struct splat_band *b, bool keep)
 {
     if (s->half)
-        render<uint16_t>(s, b, keep);
+        cuda_splat_tile_render<uint16_t>(s, b, keep);
     else
-        render<float>(s, b, keep);
+        cuda_splat_tile_render<float>(s, b, keep);
 }
 
 void splat_tile_render_float(const struct splat_scene *s, const struct splat_band *b)
 {
-    render<float>(s, b, false);
+    cuda_splat_tile_render<float>(s, b, false);
 }
 
 /* ---- comparison ---- */
@@ -237,9 +242,10 @@ static __device__ void compare_pixel(const struct splat_scene &s, const struct s
     const T *color = (const T *)s.color + (int64_t)(row - b.y0) * s.channels * b.pitch + x;
     T *g = (T *)s.gradient + (int64_t)(row - b.first) * s.channels * b.pitch + x;
     T *weight = (T *)s.weight + (int64_t)(row - b.first) * b.pitch + x;
-    float scale = gradient && !s.blend.additive ? image_load(weight) : 1.0f, blended = 0;
+    float scale = gradient && !s.blend.additive ? cuda_splat_scene_image_load(weight) : 1.0f,
+          blended = 0;
     for (int c = 0; c < s.channels; c++) {
-        float v = splat_shown(image_load(color + (int64_t)c * b.pitch), power);
+        float v = splat_shown(cuda_splat_scene_image_load(color + (int64_t)c * b.pitch), power);
         float t = splat_shown(splat_target_sample(&target, row, column, c), power), d = v - t;
         float clamped = fminf(fmaxf(v, 0.0f), 1.0f) - t;
         sums[0] += fabsf(d);
@@ -249,7 +255,7 @@ static __device__ void compare_pixel(const struct splat_scene &s, const struct s
         T *gc = g + (int64_t)c * b.pitch;
         float sign = d > 0 ? 1.0f : d < 0 ? -1.0f : 0.0f;
         float gv = fmaf(loss.l1, sign, 2 * loss.l2 * d);
-        if (loss.ssim > 0) gv += image_load(gc);
+        if (loss.ssim > 0) gv += cuda_splat_scene_image_load(gc);
         image_store(gc, gv * scale);
         blended = fmaf(gv, v, blended);
     }
@@ -270,7 +276,7 @@ static __global__ void compare_kernel(struct splat_scene s, struct splat_band b,
     double *out =
         s.tile_sums + 3 * ((int64_t)(b.first / TILE + blockIdx.y) * s.tiles_x + blockIdx.x);
     for (int k = 0; k < 3; k++) {
-        double sum = block_sum((double)sums[k], partial);
+        double sum = cuda_splat_scene_block_sum((double)sums[k], partial);
         if (threadIdx.x == 0) out[k] = sum;
     }
 }

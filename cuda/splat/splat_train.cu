@@ -39,7 +39,8 @@ void splat_train_close(void)
 }
 
 /* Field by field: the padding of a struct that is assigned is not defined. */
-static struct graph_key key_of(const struct splat_workspace *w, const struct splat_training *t)
+static struct graph_key cuda_splat_train_key_of(const struct splat_workspace *w,
+                                                const struct splat_training *t)
 {
     struct graph_key k;
     memset(&k, 0, sizeof k);
@@ -133,8 +134,8 @@ static int catch_up(struct device *device, const struct splat_scene *scene)
 }
 
 /* The steps from here on are of another key; a stop that nobody has seen yet stays to be seen. */
-static int renew(struct device *device, const struct splat_scene *scene,
-                 const struct graph_key *key)
+static int cuda_splat_train_renew(struct device *device, const struct splat_scene *scene,
+                                  const struct graph_key *key)
 {
     if (trainer.ahead) {
         TRY(catch_up(device, scene));
@@ -147,8 +148,8 @@ static int renew(struct device *device, const struct splat_scene *scene,
 }
 
 /* Behind graph_begin. */
-static int capture(struct device *device, const struct splat_scene *scene,
-                   const struct splat_training *training)
+static int cuda_splat_train_capture(struct device *device, const struct splat_scene *scene,
+                                    const struct splat_training *training)
 {
     int queued = queue_step(scene, training), code = device->graph_end(device, &trainer.graph);
     if (queued < 0) drop_graph();
@@ -157,12 +158,12 @@ static int capture(struct device *device, const struct splat_scene *scene,
 
 /* The first step of a key is done without a graph: what is loaded when a kernel is used for the
  * first time cannot be captured. All are where there can be none: that costs time alone. */
-static int run(struct device *device, const struct splat_scene *scene,
-               const struct splat_training *training, bool graphed)
+static int cuda_splat_train_run(struct device *device, const struct splat_scene *scene,
+                                const struct splat_training *training, bool graphed)
 {
     if (graphed && trainer.warm && !trainer.graph && !trainer.no_graph) {
         TRY(device->graph_begin(device)); /* an error is of what was asked for before */
-        trainer.no_graph = capture(device, scene, training) < 0;
+        trainer.no_graph = cuda_splat_train_capture(device, scene, training) < 0;
         if (trainer.no_graph) log_warning("steps go on without a graph: %s", error_message());
     }
     trainer.warm = graphed;
@@ -182,15 +183,16 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     TRY(prepare_memory());
     TRY(splat_cuda_statuses(&scene.status));
     scene.status++; /* that of training */
-    struct graph_key key = key_of(workspace, training);
+    struct graph_key key = cuda_splat_train_key_of(workspace, training);
     bool graphed = !training->target.beside; /* else the host copies within the step */
-    if (graphed && memcmp(&key, &trainer.key, sizeof key) != 0) TRY(renew(device, &scene, &key));
+    if (graphed && memcmp(&key, &trainer.key, sizeof key) != 0)
+        TRY(cuda_splat_train_renew(device, &scene, &key));
     bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */
     if (!stopped) {
         struct splat_rates rates =
             splat_rates_of(training->groups, SPLAT_GROUPS, training->t, training->b2);
         LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
-        TRY(run(device, &scene, training, graphed));
+        TRY(cuda_splat_train_run(device, &scene, training, graphed));
         trainer.ahead = true;
         if (wait) TRY(catch_up(device, &scene));
     }

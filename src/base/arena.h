@@ -4,17 +4,17 @@
 
 #include <stddef.h>
 
-enum { CARVE_ALIGNMENT = 64 };
+enum { ARENA_ALIGNMENT = 64 };
 
-struct carver {
+struct arena {
     void *base; /* NULL: only counts */
     size_t used;
 };
 
-static inline void *carve(struct carver *carver, size_t bytes)
+static inline void *arena_take(struct arena *arena, size_t bytes)
 {
-    void *p = carver->base ? (char *)carver->base + carver->used : NULL;
-    carver->used += (bytes + CARVE_ALIGNMENT - 1) / CARVE_ALIGNMENT * CARVE_ALIGNMENT;
+    void *p = arena->base ? (char *)arena->base + arena->used : NULL;
+    arena->used += (bytes + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
     return p;
 }
 

@@ -31,7 +31,7 @@ char *base64_encode(const void *data, size_t bytes)
 }
 
 /* The digits of `text` into out; -1: it is no base64. */
-static ptrdiff_t decode_into(char *out, const char *text)
+static ptrdiff_t base64_decode_into(char *out, const char *text)
 {
     uint32_t word = 0;
     size_t count = 0, padding = 0;
@@ -60,7 +60,7 @@ char *base64_decode(const char *text, size_t *bytes)
         fail(ERR_SYSTEM, "out of memory");
         return NULL;
     }
-    ptrdiff_t got = decode_into(out, text);
+    ptrdiff_t got = base64_decode_into(out, text);
     *bytes = (size_t)got;
     if (got < 0) {
         free(out);

@@ -123,7 +123,7 @@ static bool begins_with(struct bytes_head head, const char *word)
     return head.count >= length && strncasecmp((const char *)head.data, word, length) == 0;
 }
 
-static bool contains(struct bytes_head head, const char *word)
+static bool file_kind_contains(struct bytes_head head, const char *word)
 {
     return memmem(head.data, head.count, word, strlen(word)) != NULL;
 }
@@ -135,10 +135,10 @@ static struct file_kind markup_kind(struct bytes_head head)
         head = (struct bytes_head){head.data + 1, head.count - 1};
     bool xml = begins_with(head, "<?xml") || begins_with(head, "<!--");
     if (begins_with(head, "<svg") || begins_with(head, "<!doctype svg") ||
-        (xml && contains(head, "<svg")))
+        (xml && file_kind_contains(head, "<svg")))
         return (struct file_kind){FILE_PICTURE, "an SVG drawing", convert};
     if (begins_with(head, "<!doctype html") || begins_with(head, "<html") ||
-        begins_with(head, "<head") || (xml && contains(head, "<html")))
+        begins_with(head, "<head") || (xml && file_kind_contains(head, "<html")))
         return (struct file_kind){FILE_OTHER, "an HTML page",
                                   "the download brought a page instead of the file"};
     if (xml) return (struct file_kind){FILE_OTHER, "an XML text", NULL};

@@ -46,8 +46,8 @@ void log_set_file(int fd)
     pthread_mutex_unlock(&lock);
 }
 
-__attribute__((format(printf, 2, 0))) static void emit(enum log_level level, const char *format,
-                                                       va_list args)
+__attribute__((format(printf, 2, 0))) static void log_emit(enum log_level level, const char *format,
+                                                           va_list args)
 {
     static const char *const label[] = {"error: ", "warning: ", "", "debug: "};
     char line[LINE_BYTES];
@@ -82,7 +82,7 @@ __attribute__((format(printf, 2, 0))) static void emit(enum log_level level, con
     {                                                                                              \
         va_list args;                                                                              \
         va_start(args, format);                                                                    \
-        emit(level, format, args);                                                                 \
+        log_emit(level, format, args);                                                             \
         va_end(args);                                                                              \
     }
 

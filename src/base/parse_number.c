@@ -30,7 +30,7 @@ static double to_double(const char *text)
     return locale ? strtod_l(text, NULL, locale) : strtod(text, NULL);
 }
 
-static size_t digits(const char *text)
+static size_t parse_number_digits(const char *text)
 {
     return strspn(text, "0123456789");
 }
@@ -39,9 +39,9 @@ static size_t digits(const char *text)
 static size_t decimal_length(const char *text)
 {
     size_t sign = *text == '+' || *text == '-';
-    size_t whole = digits(text + sign), used = sign + whole, part = 0;
+    size_t whole = parse_number_digits(text + sign), used = sign + whole, part = 0;
     if (text[used] == '.') {
-        part = digits(text + used + 1);
+        part = parse_number_digits(text + used + 1);
         used += 1 + part;
     }
     return whole + part ? used : 0;
@@ -52,7 +52,7 @@ static size_t float_length(const char *text)
     size_t used = decimal_length(text);
     if (used && (text[used] == 'e' || text[used] == 'E')) {
         size_t sign = text[used + 1] == '+' || text[used + 1] == '-';
-        size_t exponent = digits(text + used + 1 + sign);
+        size_t exponent = parse_number_digits(text + used + 1 + sign);
         if (!exponent) return 0;
         used += 1 + sign + exponent;
     }
@@ -73,7 +73,7 @@ bool number_parse_double(const char *text, double *value)
 static bool parse_whole(const char *text, bool *negative, uint64_t *magnitude)
 {
     const char *p = text + (*text == '+' || *text == '-');
-    size_t n = digits(p);
+    size_t n = parse_number_digits(p);
     *negative = *text == '-';
     if (n && p[n] == '\0') {
         if (n > 1 && p[0] == '0') return false; /* octal for some YAML readers: nobody's guess */
@@ -116,7 +116,7 @@ bool number_parse_uint(const char *text, uint64_t *value)
 /* One whole number below `limit`; *text moves behind it. */
 static bool clock_field(const char **text, double limit, double *value)
 {
-    size_t n = digits(*text);
+    size_t n = parse_number_digits(*text);
     if (n == 0 || n > 9) return false;
     for (*value = 0; n > 0; n--)
         *value = 10 * *value + (*(*text)++ - '0');

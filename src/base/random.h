@@ -27,8 +27,8 @@ enum philox_stream {
 };
 
 /* 10 rounds on a 128-bit counter and a 64-bit key. */
-HOST_DEVICE static inline struct philox4 philox4x32(struct philox4 counter, uint32_t key0,
-                                                    uint32_t key1)
+HOST_DEVICE static inline struct philox4 random_philox4x32(struct philox4 counter, uint32_t key0,
+                                                           uint32_t key1)
 {
     for (int round = 0; round < 10; round++) {
         uint64_t product0 = (uint64_t)0xD2511F53u * counter.v[0];
@@ -52,7 +52,7 @@ HOST_DEVICE static inline struct philox4 philox_draw(uint64_t seed, uint32_t str
 {
     struct philox4 counter = {{(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)step,
                                stream ^ (uint32_t)(step >> 32) * 0x9E3779B9u}};
-    return philox4x32(counter, (uint32_t)seed, (uint32_t)(seed >> 32));
+    return random_philox4x32(counter, (uint32_t)seed, (uint32_t)(seed >> 32));
 }
 
 /* Uniform in [0, 1) with 24 bits, exact in float. */

@@ -5,12 +5,12 @@
 
 enum { LONGEST = 63 };
 
-static int fold(char c)
+static int spelling_fold(char c)
 {
     return c == '-' ? '_' : tolower((unsigned char)c);
 }
 
-static int smallest(int a, int b)
+static int spelling_smallest(int a, int b)
 {
     return a < b ? a : b;
 }
@@ -25,11 +25,11 @@ int nearest_distance(const char *a, const char *b)
         int *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
         row[0] = i;
         for (int j = 1; j <= m; j++) {
-            int replaced = above[j - 1] + (fold(a[i - 1]) != fold(b[j - 1]));
-            row[j] = smallest(replaced, 1 + smallest(above[j], row[j - 1]));
-            if (i > 1 && j > 1 && fold(a[i - 1]) == fold(b[j - 2]) &&
-                fold(a[i - 2]) == fold(b[j - 1]))
-                row[j] = smallest(row[j], above2[j - 2] + 1);
+            int replaced = above[j - 1] + (spelling_fold(a[i - 1]) != spelling_fold(b[j - 1]));
+            row[j] = spelling_smallest(replaced, 1 + spelling_smallest(above[j], row[j - 1]));
+            if (i > 1 && j > 1 && spelling_fold(a[i - 1]) == spelling_fold(b[j - 2]) &&
+                spelling_fold(a[i - 2]) == spelling_fold(b[j - 1]))
+                row[j] = spelling_smallest(row[j], above2[j - 2] + 1);
         }
     }
     return rows[n % 3][m];

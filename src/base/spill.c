@@ -25,7 +25,7 @@ static int open_unnamed(const char *dir)
     return fd;
 }
 
-static int reserve(int fd, const char *dir, size_t bytes)
+static int spill_reserve(int fd, const char *dir, size_t bytes)
 {
     int error = retry_fallocate(fd, (off_t)bytes);
     if (error != ENOSPC && error != EDQUOT && error != EFBIG && error != EIO) return OK;
@@ -33,60 +33,60 @@ static int reserve(int fd, const char *dir, size_t bytes)
     return fail_errno(ERR_IO, "%s: %zu bytes for the decoded picture", dir, bytes);
 }
 
-int scratch_open(struct scratch *scratch, const char *dir, size_t bytes)
+int spill_open(struct spill *spill, const char *dir, size_t bytes)
 {
-    *scratch = (struct scratch){.bytes = bytes, .fd = -1};
+    *spill = (struct spill){.bytes = bytes, .fd = -1};
     if (bytes == 0) return OK;
     if (dir) {
-        scratch->fd = open_unnamed(dir);
-        if (scratch->fd >= 0) {
-            int code = reserve(scratch->fd, dir, bytes);
-            if (code < 0) scratch_free(scratch);
+        spill->fd = open_unnamed(dir);
+        if (spill->fd >= 0) {
+            int code = spill_reserve(spill->fd, dir, bytes);
+            if (code < 0) spill_free(spill);
             return code;
         }
         log_debug("%s: no files (%s): the decoded picture stays in memory", dir, strerror(errno));
     }
-    scratch->memory = malloc(bytes);
-    return scratch->memory ? OK : fail(ERR_SYSTEM, "out of memory for %zu bytes", bytes);
+    spill->memory = malloc(bytes);
+    return spill->memory ? OK : fail(ERR_SYSTEM, "out of memory for %zu bytes", bytes);
 }
 
-int scratch_write(struct scratch *scratch, const void *data, size_t bytes)
+int spill_write(struct spill *spill, const void *data, size_t bytes)
 {
-    if (bytes > scratch->bytes - scratch->used)
-        return fail(ERR_INTERNAL, "more was written than the %zu bytes reserved", scratch->bytes);
-    if (scratch->memory)
-        memcpy((char *)scratch->memory + scratch->used, data, bytes);
+    if (bytes > spill->bytes - spill->used)
+        return fail(ERR_INTERNAL, "more was written than the %zu bytes reserved", spill->bytes);
+    if (spill->memory)
+        memcpy((char *)spill->memory + spill->used, data, bytes);
     else
-        TRY(file_write_all(scratch->fd, data, bytes, "the decoded picture"));
-    scratch->used += bytes;
+        TRY(file_write_all(spill->fd, data, bytes, "the decoded picture"));
+    spill->used += bytes;
     return OK;
 }
 
-int scratch_end(struct scratch *scratch)
+int spill_end(struct spill *spill)
 {
-    if (scratch->used != scratch->bytes)
-        return fail(ERR_INTERNAL, "%zu of %zu bytes were written", scratch->used, scratch->bytes);
-    if (scratch->memory || scratch->bytes == 0) {
-        scratch->data = scratch->memory;
+    if (spill->used != spill->bytes)
+        return fail(ERR_INTERNAL, "%zu of %zu bytes were written", spill->used, spill->bytes);
+    if (spill->memory || spill->bytes == 0) {
+        spill->data = spill->memory;
         return OK;
     }
-    void *map = mmap(NULL, scratch->bytes, PROT_READ, MAP_SHARED, scratch->fd, 0);
+    void *map = mmap(NULL, spill->bytes, PROT_READ, MAP_SHARED, spill->fd, 0);
     if (map == MAP_FAILED) return fail_errno(ERR_SYSTEM, "map the decoded picture");
-    scratch->data = map;
+    spill->data = map;
     return OK;
 }
 
-bool scratch_is_file(const struct scratch *scratch)
+bool spill_is_file(const struct spill *spill)
 {
-    return scratch->fd >= 0;
+    return spill->fd >= 0;
 }
 
-void scratch_free(struct scratch *scratch)
+void spill_free(struct spill *spill)
 {
-    if (scratch->bytes && scratch->fd >= 0) {
-        if (scratch->data) munmap((void *)(size_t)scratch->data, scratch->bytes);
-        retry_close(scratch->fd);
+    if (spill->bytes && spill->fd >= 0) {
+        if (spill->data) munmap((void *)(size_t)spill->data, spill->bytes);
+        retry_close(spill->fd);
     }
-    free(scratch->memory);
-    *scratch = (struct scratch){.fd = -1};
+    free(spill->memory);
+    *spill = (struct spill){.fd = -1};
 }

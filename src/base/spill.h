@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct scratch {
-    const void *data; /* after scratch_end */
+struct spill {
+    const void *data; /* after spill_end */
     size_t bytes;
     size_t used; /* written */
     int fd;      /* -1: no file, but memory */
@@ -17,14 +17,14 @@ struct scratch {
 
 /* Reserves `bytes` in a file below `dir`, or in memory where that is NULL or cannot hold files (the
  * log says so). ERR_IO when the disk is too full, ERR_SYSTEM. */
-int scratch_open(struct scratch *scratch, const char *dir, size_t bytes);
+int spill_open(struct spill *spill, const char *dir, size_t bytes);
 /* Appends; never more than was reserved. ERR_IO. */
-int scratch_write(struct scratch *scratch, const void *data, size_t bytes);
+int spill_write(struct spill *spill, const void *data, size_t bytes);
 /* All bytes are there: they can be read from now on. ERR_SYSTEM. */
-int scratch_end(struct scratch *scratch);
-void scratch_free(struct scratch *scratch); /* accepts a zeroed one */
+int spill_end(struct spill *spill);
+void spill_free(struct spill *spill); /* accepts a zeroed one */
 
 /* Whether the bytes are in a file (else in memory). */
-bool scratch_is_file(const struct scratch *scratch);
+bool spill_is_file(const struct spill *spill);
 
 #endif

@@ -218,7 +218,7 @@ static void remove_if_dead(int folder, const char *name)
     if (fd >= 0) retry_close(fd); /* the lock is held until the name is gone */
 }
 
-static void clean(const char *dir, const char *prefix, size_t length)
+static void temporary_clean_dead(const char *dir, const char *prefix, size_t length)
 {
     DIR *stream = file_open_folder(dir, false);
     for (struct dirent *entry; stream && (entry = readdir(stream));) {
@@ -231,7 +231,7 @@ static void clean(const char *dir, const char *prefix, size_t length)
 
 void temporary_clean(const char *dir, const char *prefix)
 {
-    clean(dir, prefix ? prefix : "", prefix ? strlen(prefix) : 0);
+    temporary_clean_dead(dir, prefix ? prefix : "", prefix ? strlen(prefix) : 0);
 }
 
 void temporary_clean_beside(const char *path)
@@ -240,7 +240,7 @@ void temporary_clean_beside(const char *path)
     char *dir = slash ? string_format("%.*s", (int)(slash + 1 - path), path) : string_format(".");
     char *prefix = string_format("%s.tmp", base);
     if (dir && prefix && strlen(base) < NAME_BYTES - SUFFIX_BYTES)
-        clean(dir, prefix, strlen(prefix));
+        temporary_clean_dead(dir, prefix, strlen(prefix));
     free(dir);
     free(prefix);
 }

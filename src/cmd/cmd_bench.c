@@ -55,7 +55,7 @@ void bench_json_begin(struct bench *bench, const char *name, const struct bench_
            bench->reported++ ? "," : "[", name, times->median, times->best, times->cpu);
 }
 
-static int check(const struct bench *b)
+static int cmd_bench_check(const struct bench *b)
 {
     bool all = strcmp(b->task, "all") == 0;
     if (!all && strcmp(b->task, "gan") != 0 && strcmp(b->task, "splat") != 0)
@@ -110,7 +110,7 @@ int cmd_bench(int argc, char **argv)
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
-    TRY(check(&b));
+    TRY(cmd_bench_check(&b));
     if (strcmp(b.task, "gan") == 0) options_without_effect("gaussians sigma", "with --task gan");
     if (strcmp(b.task, "splat") == 0)
         options_without_effect("batch micro scheme", "with --task splat");

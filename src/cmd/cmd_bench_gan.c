@@ -47,7 +47,7 @@ static void forget_peak(void)
 }
 
 /* A batch as in the middle of a training: every augmentation is on. */
-static int fill(void *context, enum gan_which which, struct gan_inputs *in)
+static int cmd_bench_gan_fill(void *context, enum gan_which which, struct gan_inputs *in)
 {
     struct gan_bench *b = context;
     const struct gan_core *core = &b->core;
@@ -73,21 +73,21 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
 }
 
 /* As in a training, the report of a step is read while the next one is done. */
-static int steps(void *context, int k)
+static int cmd_bench_gan_steps(void *context, int k)
 {
     const struct gan_rates rates = {.gamma = 1, .lr = 2e-4, .b2 = 0.9, .ema = 0.999};
     struct gan_bench *b = context;
     int count = bench_at_once(b->device);
     for (int i = 1; i <= count; i++) {
         b->step = (k + 2) * count + i - 1;
-        TRY(gan_train_step(&b->core, &rates, fill, b));
+        TRY(gan_train_step(&b->core, &rates, cmd_bench_gan_fill, b));
         TRY(gan_report(&b->core, i < count, &b->d, &b->g));
     }
     return OK;
 }
 
 /* The networks that cfgs/gan-SIZE.yaml trains. */
-static int preset(struct net_design *design, int size)
+static int cmd_bench_gan_preset(struct net_design *design, int size)
 {
     struct config *config;
     char text[48];
@@ -101,13 +101,13 @@ static int preset(struct net_design *design, int size)
 static int set_up(struct gan_bench *b, const struct bench *bench, int size)
 {
     struct net_design design;
-    struct gan_choices choices = {.batch = (int)bench->batch};
+    struct gan_mode choices = {.batch = (int)bench->batch};
     int slice = gan_slice(size, size), micro = (int)(bench->micro ? bench->micro : bench->batch);
     micro = (micro + slice - 1) / slice * slice;
     choices.micro = micro < choices.batch ? micro : choices.batch;
     choices.amp = bench->amp;
     choices.scheme = strcmp(bench->scheme, "a") == 0 ? GAN_SCHEME_A : GAN_SCHEME_C;
-    TRY(preset(&design, size));
+    TRY(cmd_bench_gan_preset(&design, size));
     TRY(device_open(&b->device, bench->device, (int)bench->threads));
     b->plan = plan_create();
     b->picture = malloc((size_t)(size * size * 3));
@@ -120,10 +120,10 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     return gan_core_initialise(&b->core, 1);
 }
 
-static void report(struct bench *bench, const struct gan_bench *b, const struct bench_times *times,
-                   int64_t grown)
+static void cmd_bench_gan_report(struct bench *bench, const struct gan_bench *b,
+                                 const struct bench_times *times, int64_t grown)
 {
-    const struct gan_choices *c = &b->core.choices;
+    const struct gan_mode *c = &b->core.choices;
     double rate = 1e3 * c->batch / times->median;
     size_t kept = plan_kind_bytes(b->plan, PLAN_ACTIVATIONS), all = plan_device_bytes(b->plan);
     if (bench->json) {
@@ -157,8 +157,8 @@ static int run_size(struct bench *bench, int size, bool first)
     if (first && !bench->json)
         printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s%s\n", b->device->name,
                bench->batch, bench->scheme, bench->amp ? ", bf16" : "");
-    TRY_CLEANUP(bench_measure(bench, steps, b, bench_at_once(b->device), &times));
-    report(bench, b, &times, process_bytes("VmHWM:") - before);
+    TRY_CLEANUP(bench_measure(bench, cmd_bench_gan_steps, b, bench_at_once(b->device), &times));
+    cmd_bench_gan_report(bench, b, &times, process_bytes("VmHWM:") - before);
 cleanup:
     gan_core_rest(&b->core);
     plan_free(b->plan);

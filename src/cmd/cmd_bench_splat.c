@@ -60,7 +60,7 @@ static int place_gaussians(struct splat_fit *fit, const struct bench *bench)
     return splat_host_push(fit, 0, bench->gaussians);
 }
 
-static int steps(void *context, int k)
+static int cmd_bench_splat_steps(void *context, int k)
 {
     double loss;
     struct splat_fit *fit = context;
@@ -71,19 +71,20 @@ static int steps(void *context, int k)
 }
 
 /* The fit takes its loss from `config`. */
-static int measure(struct splat_fit *fit, struct config *config, const struct workload *work,
-                   const struct bench *bench, struct bench_times *times)
+static int cmd_bench_splat_measure(struct splat_fit *fit, struct config *config,
+                                   const struct workload *work, const struct bench *bench,
+                                   struct bench_times *times)
 {
     struct config_splat *c = &config->splat;
     c->l1_loss_ratio = (double)work->loss.l1;
     c->l2_loss_ratio = (double)work->loss.l2;
     c->ssim_loss_ratio = (double)work->loss.ssim;
     fit->model.blend = work->blend;
-    return bench_measure(bench, steps, fit, bench_at_once(fit->device), times);
+    return bench_measure(bench, cmd_bench_splat_steps, fit, bench_at_once(fit->device), times);
 }
 
-static void report(const struct workload *work, struct bench *bench,
-                   const struct bench_times *times, double pairs)
+static void cmd_bench_splat_report(const struct workload *work, struct bench *bench,
+                                   const struct bench_times *times, double pairs)
 {
     double rate = pairs / times->median / 1e6;
     if (bench->json) {
@@ -117,8 +118,8 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
         struct splat_view view = splat_model_view(&fit->model, NULL);
         double pairs =
             (double)fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend);
-        TRY_CLEANUP(measure(fit, config, &workloads[w], bench, &times));
-        report(&workloads[w], bench, &times, pairs);
+        TRY_CLEANUP(cmd_bench_splat_measure(fit, config, &workloads[w], bench, &times));
+        cmd_bench_splat_report(&workloads[w], bench, &times, pairs);
     }
 cleanup:
     splat_source_free(&source);

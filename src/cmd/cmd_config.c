@@ -1,15 +1,14 @@
 /* imgtrain config: what a configuration resolves to, and the help of keys. */
-#include "config/config.h"
-
 #include "base/error.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "config/config.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static int explain(int count, char **keys)
+static int cmd_config_explain(int count, char **keys)
 {
     if (count == 0) return fputs(default_yaml, stdout) < 0 ? fail_errno(ERR_IO, "write") : OK;
     for (int i = 0; i < count; i++) {
@@ -21,7 +20,7 @@ static int explain(int count, char **keys)
 
 /* A batch: every combination as a document of its own would hide where they differ, so the lists
  * are shown as they were given, and how many runs they make. */
-static int print(const struct config *config, bool json, bool yaml)
+static int cmd_config_print(const struct config *config, bool json, bool yaml)
 {
     if (yaml) return config_print(config, stdout);
     TRY(config_print_origins(config, stdout, json));
@@ -56,12 +55,12 @@ int cmd_config(int argc, char **argv)
     int count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &count));
     if (wants_explain) options_without_effect("json yaml", "with --explain");
-    if (wants_explain) return explain(count, argv + 1);
+    if (wants_explain) return cmd_config_explain(count, argv + 1);
     if (json && yaml) return fail(ERR_USAGE, "--json or --yaml, not both");
     bool has_file = count > 0 && (!strchr(argv[1], '=') || file_exists(argv[1]));
     struct config *config;
     TRY(config_load(&config, has_file ? argv[1] : NULL, count - has_file, argv + 1 + has_file));
-    int code = print(config, json, yaml);
+    int code = cmd_config_print(config, json, yaml);
     config_free(config);
     return code;
 }

@@ -22,7 +22,7 @@
 #include <yaml.h>
 #include <zlib.h>
 
-static void row(const char *name, const char *value)
+static void cmd_doctor_row(const char *name, const char *value)
 {
     printf("%-12s %s\n", name, value);
 }
@@ -102,18 +102,18 @@ int cmd_doctor(int argc, char **argv)
     int operand_count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
     struct utsname system;
-    row("imgtrain", IMGTRAIN_VERSION);
+    cmd_doctor_row("imgtrain", IMGTRAIN_VERSION);
     if (uname(&system) == 0)
         printf("%-12s %s %s, %s\n", "system", system.sysname, system.release, system.machine);
-    row("compiler", __VERSION__);
+    cmd_doctor_row("compiler", __VERSION__);
     print_device("cpu", "cpu");
     print_device("cuda", "cuda");
     printf("%-12s %d usable, %d used without `threads`\n", "threads", threads_available(),
            threads_default());
-    row("video", video_versions());
-    row("WebP", image_webp_version().text);
-    row("TIFF", image_tiff_version().text);
-    row("CUDA", doctor_cuda_code(CUDA_ARCHS).text);
+    cmd_doctor_row("video", video_versions());
+    cmd_doctor_row("WebP", image_webp_version().text);
+    cmd_doctor_row("TIFF", image_tiff_version().text);
+    cmd_doctor_row("CUDA", doctor_cuda_code(CUDA_ARCHS).text);
     print_libraries();
     printf("%-12s %s free here\n", "disk", format_bytes(file_disk_free(".")).text);
     return OK;

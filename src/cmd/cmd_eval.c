@@ -9,8 +9,8 @@
 #include "cmd/options.h"
 #include "device/device.h"
 #include "image/image.h"
-#include "metrics/picture_metrics.h"
 #include "image/rows.h"
+#include "metrics/picture_metrics.h"
 #include "splat/picture.h"
 
 #include <math.h>
@@ -65,7 +65,7 @@ static bool is_model_file(const char *path)
            file_kind_of_path(path).class == FILE_MODEL;
 }
 
-static int is_run_folder(const char *path, bool *is_run)
+static int cmd_eval_is_run_folder(const char *path, bool *is_run)
 {
     char *checkpoints = path_join(path, "checkpoints");
     if (!checkpoints) return ERR_SYSTEM;
@@ -77,7 +77,7 @@ static int is_run_folder(const char *path, bool *is_run)
 static int open_operand(struct operand *operand, const char *path, const char *device)
 {
     bool is_run;
-    TRY(is_run_folder(path, &is_run));
+    TRY(cmd_eval_is_run_folder(path, &is_run));
     *operand = (struct operand){.path = path, .device = device};
     operand->is_model = is_run || is_model_file(path);
     operand->is_folder = operand->plain = file_is_dir(path);
@@ -234,7 +234,7 @@ static int parse_range(const char *text, struct sample_range *range)
     return sound ? OK : fail(ERR_USAGE, "--range %s: LO:HI is wanted, as 0:100", text);
 }
 
-static int begin(void *argument, const struct image *a, const struct image *b)
+static int cmd_eval_begin(void *argument, const struct image *a, const struct image *b)
 {
     struct measurement *m = argument;
     struct image shape[2] = {*a, *b};
@@ -249,7 +249,7 @@ static int begin(void *argument, const struct image *a, const struct image *b)
                               alpha[0] && alpha[1] && image_has_alpha(&shape[0]));
 }
 
-static int put(void *argument, const struct image *a, const struct image *b)
+static int cmd_eval_put(void *argument, const struct image *a, const struct image *b)
 {
     struct measurement *m = argument;
     struct image made[2] = {{0}, {0}}, ranged[2] = {{0}, {0}};
@@ -279,7 +279,7 @@ cleanup:
 
 /* Both pictures pass by in bands. Of two models the second is rendered first, as a whole: one
  * device is open at a time. */
-static int measure(struct measurement *m, struct operand *a, struct operand *b)
+static int cmd_eval_measure(struct measurement *m, struct operand *a, struct operand *b)
 {
     if (a->is_model && b->is_model) {
         struct image whole;
@@ -289,7 +289,7 @@ static int measure(struct measurement *m, struct operand *a, struct operand *b)
         TRY(code);
     }
     const struct image_source sources[2] = {{stream_operand, a}, {stream_operand, b}};
-    const struct image_pair_sink to = {begin, put, m};
+    const struct image_pair_sink to = {cmd_eval_begin, cmd_eval_put, m};
     return image_stream_pair(&sources[0], &sources[1], &to);
 }
 
@@ -307,7 +307,8 @@ static void say_cut(const struct measurement *m)
     }
 }
 
-static void print_text(const struct image *a, const struct metric_scores *scores, double logs)
+static void cmd_eval_print_text(const struct image *a, const struct metric_scores *scores,
+                                double logs)
 {
     printf("size     %dx%d, %d channel%s\n", a->width, a->height, a->channels,
            a->channels == 1 ? "" : "s");
@@ -330,7 +331,7 @@ static void print_text(const struct image *a, const struct metric_scores *scores
         printf("flip     %.6f\n", scores->flip);
 }
 
-static void print_json(const struct measurement *m, const struct metric_scores *scores)
+static void cmd_eval_print_json(const struct measurement *m, const struct metric_scores *scores)
 {
     const struct image *a = &m->shape;
     char *const *names = m->names;
@@ -356,8 +357,8 @@ static void print_json(const struct measurement *m, const struct metric_scores *
            (long long)m->operands[0]->extent.outside, (long long)m->operands[1]->extent.outside);
 }
 
-static int evaluate(char *const *names, const char *device, const struct sample_range *range,
-                    bool json)
+static int cmd_eval_evaluate(char *const *names, const char *device,
+                             const struct sample_range *range, bool json)
 {
     struct operand a, b = {0};
     struct measurement m = {.names = names, .operands = {&a, &b}, .range = *range};
@@ -365,13 +366,13 @@ static int evaluate(char *const *names, const char *device, const struct sample_
     int code;
     TRY(open_operand(&a, names[0], device));
     TRY(open_operand(&b, names[1], device));
-    TRY_CLEANUP(measure(&m, &a, &b));
+    TRY_CLEANUP(cmd_eval_measure(&m, &a, &b));
     metric_scorer_end(m.scorer, &scores);
     say_cut(&m);
     if (json)
-        print_json(&m, &scores);
+        cmd_eval_print_json(&m, &scores);
     else
-        print_text(&m.shape, &scores, log_psnr(&m));
+        cmd_eval_print_text(&m.shape, &scores, log_psnr(&m));
 cleanup:
     metric_scorer_close(m.scorer);
     image_free(&b.whole);
@@ -436,5 +437,5 @@ int cmd_eval(int argc, char **argv)
         options_without_effect("samples", "on pictures: it is for a generator and a folder");
     if (is_gan && range.given) return fail(ERR_USAGE, "--range is for two pictures");
     if (is_gan) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
-    return evaluate(argv + 1, device_name, &range, json);
+    return cmd_eval_evaluate(argv + 1, device_name, &range, json);
 }

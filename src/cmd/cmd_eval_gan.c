@@ -5,11 +5,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "device/device.h"
 #include "data/dataset.h"
+#include "device/device.h"
 #include "gan/evaluate.h"
-#include "gan/sampler.h"
 #include "gan/sample_seeds.h"
+#include "gan/sampler.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"
 
@@ -40,8 +40,8 @@ int eval_gan_is(const char *path, bool *is)
 
 /* ---- the data, split as in the training ---- */
 
-static int open_data(struct dataset **set, const char *model, const char *folder,
-                     const struct sampler *sampler, const struct config *config)
+static int cmd_eval_gan_open_data(struct dataset **set, const char *model, const char *folder,
+                                  const struct sampler *sampler, const struct config *config)
 {
     char *cache = dataset_cache_folder(file_is_dir(model) ? model : NULL);
     struct dataset_options options = {
@@ -104,8 +104,8 @@ static void print_figures(const struct gan_metrics *metrics, const struct datase
     }
 }
 
-static void print_json(const struct gan_metrics *metrics, const struct dataset *set, int count,
-                       const char *model, const char *folder)
+static void cmd_eval_gan_print_json(const struct gan_metrics *metrics, const struct dataset *set,
+                                    int count, const char *model, const char *folder)
 {
     struct figure figures[FIGURES];
     list_figures(figures, metrics);
@@ -126,7 +126,8 @@ static void print_json(const struct gan_metrics *metrics, const struct dataset *
 
 /* ---- all of it ---- */
 
-static int draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out)
+static int cmd_eval_gan_draw(void *context, const uint64_t *seeds, const int *classes, int n,
+                             uint8_t *out)
 {
     return seeds_make(context, seeds, classes, n, out);
 }
@@ -148,15 +149,15 @@ int eval_gan(const char *model, const char *folder, const char *device_name, int
     code = sampler_open(&sampler, device, file, BATCH);
     if (code < 0 && code != ERR_DATA) code = fail_within(code, "%s", store_path(file));
     TRY_CLEANUP(code);
-    TRY_CLEANUP(open_data(&set, model, folder, sampler, config));
+    TRY_CLEANUP(cmd_eval_gan_open_data(&set, model, folder, sampler, config));
     struct evaluate_options options = {.width = sampler_width(sampler),
                                        .height = sampler_height(sampler),
                                        .samples = samples,
                                        .batch = BATCH,
                                        .stop_requested = signals_stop_requested};
-    TRY_CLEANUP(gan_evaluate(&metrics, &count, set, &options, draw, sampler));
+    TRY_CLEANUP(gan_evaluate(&metrics, &count, set, &options, cmd_eval_gan_draw, sampler));
     if (json)
-        print_json(&metrics, set, count, model, folder);
+        cmd_eval_gan_print_json(&metrics, set, count, model, folder);
     else
         print_figures(&metrics, set, count);
 cleanup:

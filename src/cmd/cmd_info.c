@@ -26,7 +26,7 @@
 /* ---- one file ---- */
 
 /* Text of a file for the terminal: one line, cut at 64 bytes, nothing that moves the cursor. */
-static void print_text(const char *text)
+static void cmd_info_print_text(const char *text)
 {
     int shown = 0;
     for (; text[shown] && (shown < 64 || ((unsigned char)text[shown] & 0xC0) == 0x80); shown++) {
@@ -36,7 +36,7 @@ static void print_text(const char *text)
     if (text[shown]) fputs("...", stdout);
 }
 
-static int count_lines(const char *text)
+static int cmd_info_count_lines(const char *text)
 {
     int lines = 0;
     for (; *text; text++)
@@ -73,12 +73,12 @@ static void print_metadata(const struct store_file *file)
         store_metadata_at(file, i, &key, &value);
         if (is_crc(key)) continue;
         fputs("  ", stdout);
-        print_text(key);
+        cmd_info_print_text(key);
         printf("%*s ", strlen(key) < 12 ? 12 - (int)strlen(key) : 0, "");
         if (strcmp(key, "config") == 0)
-            printf("%d lines (--json shows them)", count_lines(value));
+            printf("%d lines (--json shows them)", cmd_info_count_lines(value));
         else
-            print_text(value);
+            cmd_info_print_text(value);
         putchar('\n');
     }
 }
@@ -95,7 +95,7 @@ static void print_shape(const struct store_tensor *tensor)
     if (used < 18) printf("%*s", (int)(18 - used), "");
 }
 
-static void print_tensors(const struct store_file *file)
+static void cmd_info_print_tensors(const struct store_file *file)
 {
     for (int i = 0; i < store_count(file); i++) {
         const struct store_tensor *tensor = store_at(file, i);
@@ -113,9 +113,9 @@ static void print_file(const struct store_file *file)
     const char *kind = store_get(file, "kind"), *task = store_get(file, "task");
     int64_t gaussians = gaussian_count(file);
     printf("%s: ", store_path(file));
-    print_text(kind ? kind : "tensors");
+    cmd_info_print_text(kind ? kind : "tensors");
     if (task) fputs(" of task ", stdout);
-    print_text(task ? task : "");
+    cmd_info_print_text(task ? task : "");
     putchar('\n');
     printf("  %-12s %zu B (%s), CRCs %s\n", "size", store_bytes(file),
            format_bytes((int64_t)store_bytes(file)).text,
@@ -127,7 +127,7 @@ static void print_file(const struct store_file *file)
     puts("metadata");
     print_metadata(file);
     puts("tensors");
-    print_tensors(file);
+    cmd_info_print_tensors(file);
 }
 
 static void json_key(const char *key)
@@ -276,7 +276,7 @@ static void look_at_outputs(const char *run_dir, struct run_facts *facts)
     free(video);
 }
 
-static int gather(const char *run_dir, struct run_facts *facts)
+static int cmd_info_gather(const char *run_dir, struct run_facts *facts)
 {
     int64_t *steps, finished = 0;
     *facts = (struct run_facts){.step = -1};
@@ -371,7 +371,7 @@ static int json_run(const char *run_dir, const struct run_facts *facts)
 static int info_run(const char *run_dir, bool json)
 {
     struct run_facts facts;
-    int code = gather(run_dir, &facts);
+    int code = cmd_info_gather(run_dir, &facts);
     if (code == OK && json)
         code = json_run(run_dir, &facts);
     else if (code == OK)

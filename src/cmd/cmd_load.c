@@ -30,8 +30,8 @@ static const char *const testing_overrides[] = {
 enum { TESTING_OVERRIDES = sizeof testing_overrides / sizeof testing_overrides[0] };
 
 /* The operands behind the config, and --device last: a flag wins over an override. */
-static int load(struct config **config, const char *path, int count, char **operands,
-                const char *device)
+static int cmd_load_load(struct config **config, const char *path, int count, char **operands,
+                         const char *device)
 {
     char **overrides = calloc((size_t)count + 1, sizeof *overrides);
     char *device_override = device ? string_format("device=%s", device) : NULL;
@@ -54,5 +54,5 @@ int load_config(struct config **config, const char **path, int count, char **arg
 {
     *path = count < 1 || is_override(argv[1]) ? NULL : argv[1];
     int first = *path ? 2 : 1;
-    return load(config, *path, count + 1 - first, argv + first, device);
+    return cmd_load_load(config, *path, count + 1 - first, argv + first, device);
 }

@@ -31,7 +31,7 @@ struct planned {
     struct device *device;
     struct ladder ladder;
     int64_t budget, free_bytes;
-    int chosen, least;
+    int mode, least;
     struct largest largest;
 };
 
@@ -42,7 +42,7 @@ static int work_fits(const struct planned *p, const struct memory_work *work, bo
 {
     *fits = false;
     for (int i = p->ladder.count - 1; i >= 0 && !*fits; i--) {
-        struct memory_choices choices = p->ladder.rows[i].choices;
+        struct memory_mode choices = p->ladder.rows[i].choices;
         struct memory_need need;
         choices.work = *work;
         TRY(p->task->need(p->state, &choices, &need));
@@ -61,7 +61,7 @@ static struct memory_work work_of(int part, int64_t value)
 
 /* The largest multiple of `step` up to `most` that fits: 0 where the task has no such part or
  * nothing fits. More work is taken to need more memory. */
-static int64_t search(const struct planned *p, int part, int64_t step, int64_t most)
+static int64_t cmd_plan_search(const struct planned *p, int part, int64_t step, int64_t most)
 {
     int64_t good = 0, bad = most / step + 1;
     while (bad - good > 1) {
@@ -81,14 +81,14 @@ static int64_t search(const struct planned *p, int part, int64_t step, int64_t m
 static void find_largest(struct planned *p)
 {
     if (p->ladder.count == 0) return;
-    p->largest.size = search(p, 0, 16, IMAGE_MAX_SIDE);
-    p->largest.batch = search(p, 1, 1, 65536);
-    p->largest.count = search(p, 2, 1000, 100000000);
+    p->largest.size = cmd_plan_search(p, 0, 16, IMAGE_MAX_SIDE);
+    p->largest.batch = cmd_plan_search(p, 1, 1, 65536);
+    p->largest.count = cmd_plan_search(p, 2, 1000, 100000000);
 }
 
 /* ---- output ---- */
 
-static const char *yes(bool value)
+static const char *cmd_plan_yes(bool value)
 {
     return value ? "yes" : "no";
 }
@@ -99,17 +99,17 @@ static void print_rows(const struct planned *p)
            "at a time", "bands", "offload", "scratch", "device", "host", "time", "fits");
     for (int i = 0; i < p->ladder.count; i++) {
         const struct ladder_row *row = &p->ladder.rows[i];
-        const struct memory_choices *c = &row->choices;
-        char micro[16] = "all", bands[16] = "-", scratch[32] = "-";
+        const struct memory_mode *c = &row->choices;
+        char micro[16] = "all", bands[16] = "-", spill[32] = "-";
         if (c->micro_batch) snprintf(micro, sizeof micro, "%d", c->micro_batch);
         if (c->bands) snprintf(bands, sizeof bands, "%d", c->bands);
         if (c->workspace_cap)
-            snprintf(scratch, sizeof scratch, "%s", format_bytes((int64_t)c->workspace_cap).text);
-        printf("%s  %5d %4s %10s %10s %6s %8s %8s %11s %11s %5.2f %5s\n",
-               i == p->chosen ? "*" : " ", c->level, yes(c->amp), yes(c->checkpointing), micro,
-               bands, yes(c->offload), scratch, format_bytes((int64_t)row->need.device_bytes).text,
+            snprintf(spill, sizeof spill, "%s", format_bytes((int64_t)c->workspace_cap).text);
+        printf("%s  %5d %4s %10s %10s %6s %8s %8s %11s %11s %5.2f %5s\n", i == p->mode ? "*" : " ",
+               c->level, cmd_plan_yes(c->amp), cmd_plan_yes(c->checkpointing), micro, bands,
+               cmd_plan_yes(c->offload), spill, format_bytes((int64_t)row->need.device_bytes).text,
                format_bytes((int64_t)row->need.host_bytes).text, row->need.relative_time,
-               yes(row->fits));
+               cmd_plan_yes(row->fits));
     }
 }
 
@@ -119,16 +119,16 @@ static void print_choice(const struct planned *p)
     char text[160];
     int64_t missing = INT64_MAX;
     const struct ladder_row *rows = p->ladder.rows;
-    if (p->chosen < 0) {
+    if (p->mode < 0) {
         printf("\nnothing fits: the least is %s, %s more than the budget\n",
                format_bytes((int64_t)rows[p->least].need.device_bytes).text,
                format_bytes((int64_t)rows[p->least].need.device_bytes - p->budget).text);
         return;
     }
-    printf("\nruns with %s", ladder_describe(text, sizeof text, &rows[p->chosen].choices));
+    printf("\nruns with %s", ladder_describe(text, sizeof text, &rows[p->mode].choices));
     for (int i = 0; i < p->ladder.count; i++) {
         int64_t over = (int64_t)rows[i].need.device_bytes - p->budget;
-        if (rows[i].need.relative_time < rows[p->chosen].need.relative_time && over > 0 &&
+        if (rows[i].need.relative_time < rows[p->mode].need.relative_time && over > 0 &&
             over < missing)
             missing = over;
     }
@@ -141,7 +141,7 @@ static void print_choice(const struct planned *p)
         printf(": the fastest there is\n");
 }
 
-static void print_text(const struct planned *p)
+static void cmd_plan_print_text(const struct planned *p)
 {
     printf("%-8s %s\n%-8s %s\n", "task", p->task->name, "device", p->device->name);
     printf("%-8s %s (%s free)\n\n", "budget",
@@ -156,28 +156,29 @@ static void print_text(const struct planned *p)
     printf("%s\n", p->largest.size || p->largest.batch || p->largest.count ? "" : " none");
 }
 
-static const char *truth(bool value)
+static const char *cmd_plan_truth(bool value)
 {
     return value ? "true" : "false";
 }
 
-static void print_json(const struct planned *p)
+static void cmd_plan_print_json(const struct planned *p)
 {
     printf("{\"task\": \"%s\", \"configurations\": [", p->task->name);
     for (int i = 0; i < p->ladder.count; i++) {
         const struct ladder_row *row = &p->ladder.rows[i];
-        const struct memory_choices *c = &row->choices;
+        const struct memory_mode *c = &row->choices;
         printf("%s\n {\"level\": %d, \"amp\": %s, \"checkpointing\": %s, \"micro_batch\": %d, "
                "\"bands\": %d, \"offload\": %s, \"workspace_cap\": %zu, \"device_bytes\": %zu, "
                "\"host_bytes\": %zu, "
                "\"relative_time\": %.3f, \"fits\": %s}",
-               i ? "," : "", c->level, truth(c->amp), truth(c->checkpointing), c->micro_batch,
-               c->bands, truth(c->offload), c->workspace_cap, row->need.device_bytes,
-               row->need.host_bytes, row->need.relative_time, truth(row->fits));
+               i ? "," : "", c->level, cmd_plan_truth(c->amp), cmd_plan_truth(c->checkpointing),
+               c->micro_batch, c->bands, cmd_plan_truth(c->offload), c->workspace_cap,
+               row->need.device_bytes, row->need.host_bytes, row->need.relative_time,
+               cmd_plan_truth(row->fits));
     }
     printf("\n], \"chosen\": %d, \"budget_bytes\": %" PRId64 ", \"largest\": {\"size\": %" PRId64
            ", \"batch\": %" PRId64 ", \"gaussians\": %" PRId64 "}}\n",
-           p->chosen, p->budget, p->largest.size, p->largest.batch, p->largest.count);
+           p->mode, p->budget, p->largest.size, p->largest.batch, p->largest.count);
 }
 
 /* ---- the command ---- */
@@ -212,7 +213,7 @@ static int open_for_plan(struct planned *p, const struct config *config,
 
 static int plan_one(const struct config *config, const struct plan_request *request)
 {
-    struct planned p = {.task = task_find(load_task_name(config)), .chosen = -1, .least = -1};
+    struct planned p = {.task = task_find(load_task_name(config)), .mode = -1, .least = -1};
     uint64_t budget = 0;
     int code = OK;
     if (!p.task) return ERR_CONFIG;
@@ -227,12 +228,12 @@ static int plan_one(const struct config *config, const struct plan_request *requ
     TRY_CLEANUP(memory_rows(&p.ladder, p.task, p.state));
     p.budget = ladder_budget(&p.ladder.settings, p.device, 0);
     ladder_judge(&p.ladder, p.budget);
-    p.chosen = ladder_pick(&p.ladder, &p.least);
+    p.mode = ladder_pick(&p.ladder, &p.least);
     find_largest(&p);
     if (request->json)
-        print_json(&p);
+        cmd_plan_print_json(&p);
     else
-        print_text(&p);
+        cmd_plan_print_text(&p);
 cleanup:
     p.task->close(p.state);
     device_close(p.device);

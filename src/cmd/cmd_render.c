@@ -1,8 +1,8 @@
 /* imgtrain render: the picture of a model at any size. */
 #include "base/error.h"
 #include "cmd/cmd.h"
-#include "cmd/fallback.h"
 #include "cmd/cmd_load.h"
+#include "cmd/fallback.h"
 #include "cmd/options.h"
 #include "image/image.h"
 #include "run/progress.h"
@@ -55,7 +55,7 @@ static int choose_window(const struct render_options *options, const struct spla
 }
 
 /* Formats that hold less get less: .jpg takes 8-bit RGB, .pfm floats. */
-static enum sample_type choose_type(const char *output, const struct splat_model *model)
+static enum sample_type cmd_render_choose_type(const char *output, const struct splat_model *model)
 {
     const char *dot = strrchr(output, '.');
     if (dot && strcasecmp(dot, ".pfm") == 0) return SAMPLE_F32;
@@ -92,7 +92,7 @@ static int put_watched(void *argument, struct image *rows, int y)
 }
 
 /* A further attempt begins the file anew. */
-static int attempt(void *context, struct device *device, int slice)
+static int cmd_render_attempt(void *context, struct device *device, int slice)
 {
     const struct attempt *a = context;
     return splat_slices_stream(device, a->model, &a->window, a->type, slice, &a->sink);
@@ -102,7 +102,7 @@ static int render_window(const struct render_options *options, struct attempt *a
 {
     struct fallback fallback = {.whole = a->window.height, .least = LEAST_ROWS, .unit = "rows"};
     TRY(fallback_open(&fallback, options->device, options->memory_limit));
-    int code = fallback_run(&fallback, attempt, a);
+    int code = fallback_run(&fallback, cmd_render_attempt, a);
     fallback_close(&fallback);
     return code;
 }
@@ -112,7 +112,7 @@ static int render_model(const struct render_options *options, const struct splat
     struct splat_output output = {.path = options->output};
     struct watched_sink watched = {.to = splat_output_sink(&output)};
     struct attempt a = {.model = model,
-                        .type = choose_type(options->output, model),
+                        .type = cmd_render_choose_type(options->output, model),
                         .sink = {begin_watched, put_watched, &watched}};
     TRY(choose_window(options, model, &a.window));
     const struct progress_options shown = {

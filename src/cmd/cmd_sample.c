@@ -22,7 +22,7 @@ struct attempt {
     int columns, rows;
 };
 
-static int attempt(void *context, struct device *device, int slice)
+static int cmd_sample_attempt(void *context, struct device *device, int slice)
 {
     const struct attempt *a = context;
     struct sampler *sampler;
@@ -45,7 +45,7 @@ static int sample_model(const char *model, const struct sample_options *options,
     TRY_CLEANUP(fallback_open(&fallback, options->device, options->memory_limit));
     signals_install();
     struct attempt what = {file, options, list, columns, rows};
-    code = fallback_run(&fallback, attempt, &what);
+    code = fallback_run(&fallback, cmd_sample_attempt, &what);
 cleanup:
     fallback_close(&fallback);
     store_close(file);
@@ -59,7 +59,7 @@ static int check_range(const char *option, int64_t value, int64_t low, int64_t h
                 high);
 }
 
-static int check_options(const struct sample_options *options)
+static int cmd_sample_check_options(const struct sample_options *options)
 {
     const char *output = options->output;
     if (!output) return fail(ERR_USAGE, "no output: add -o FOLDER or -o FILE");
@@ -165,7 +165,7 @@ int cmd_sample(int argc, char **argv)
     struct seed_list list = {0};
     int operands, columns = 0, grid_rows = 0;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
-    TRY(check_options(&options));
+    TRY(cmd_sample_check_options(&options));
     if (!options.walk) options_without_effect("frames fps", "without --interpolate");
     if (options.walk && !sample_is_video(options.output))
         options_without_effect("fps", "where pictures are made, not a video");

@@ -1,6 +1,4 @@
 /* imgtrain train: the main job. */
-#include "run/train.h"
-
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
@@ -8,6 +6,7 @@
 #include "cmd/options.h"
 #include "config/config.h"
 #include "run/signals.h"
+#include "run/train.h"
 #include "task/task.h"
 
 #include <stdlib.h>
@@ -30,7 +29,7 @@ static void set_log_level(const struct config *config, bool quiet)
 }
 
 /* "photos/cat.v2.png" -> "cat.v2" (malloc) */
-static char *stem(const char *path)
+static char *cmd_train_stem(const char *path)
 {
     size_t end = strlen(path);
     while (end > 0 && path[end - 1] == '/')
@@ -50,7 +49,7 @@ static char *run_name(const char *config_path, const struct config *config)
 {
     const char *from = config_path;
     if (!from && config->task == CONFIG_TASK_SPLAT) from = config->splat.input_path;
-    char *name = stem(from ? from : "");
+    char *name = cmd_train_stem(from ? from : "");
     if (!name || name[0]) return name;
     free(name);
     return string_format("%s", load_task_name(config));

@@ -1,12 +1,11 @@
 /* imgtrain video: a run's frames -> video. */
-#include "video/video.h"
-
 #include "base/error.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "config/config.h"
 #include "run/signals.h"
+#include "video/video.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -31,7 +31,7 @@ static bool is_cpu(const struct device *device)
 }
 
 /* The next way to do it, once the error message says why this one failed. */
-static int descend(struct fallback *f)
+static int fallback_descend(struct fallback *f)
 {
     if (f->slice > f->least) {
         f->slice = (f->slice / 2 + f->least - 1) / f->least * f->least;
@@ -51,7 +51,7 @@ int fallback_run(struct fallback *f,
     for (;;) {
         int code = attempt(context, f->device, f->slice);
         if (code != ERR_DEVICE_MEMORY) return code;
-        TRY(descend(f));
+        TRY(fallback_descend(f));
     }
 }
 

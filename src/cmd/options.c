@@ -1,8 +1,8 @@
 #include "cmd/options.h"
 
 #include "base/log.h"
-#include "base/spelling.h"
 #include "base/parse_number.h"
+#include "base/spelling.h"
 #include "config/config.h"
 
 #include <limits.h>
@@ -26,7 +26,7 @@ static bool is_end(const struct option_row *row)
     return !row->letter && !row->name;
 }
 
-static void print_row(char letter, const char *name, const char *argument, const char *help)
+static void options_print_row(char letter, const char *name, const char *argument, const char *help)
 {
     char text[128], letter_text[8] = "   ";
     if (letter) snprintf(letter_text, sizeof letter_text, "-%c%s", letter, name ? "," : "");
@@ -35,12 +35,12 @@ static void print_row(char letter, const char *name, const char *argument, const
     printf(strlen(text) > 26 ? "  %s\n  %26s  %s\n" : "  %-26s%s  %s\n", text, "", help);
 }
 
-static void print_help(const struct option_usage *usage)
+static void options_print_help(const struct option_usage *usage)
 {
     printf("usage: %s\n\n%s\n\noptions:\n", usage->usage, usage->about);
     for (const struct option_row *row = usage->options; row && !is_end(row); row++)
-        print_row(row->letter, row->name, row->argument, row->help);
-    print_row('h', "help", NULL, "this text");
+        options_print_row(row->letter, row->name, row->argument, row->help);
+    options_print_row('h', "help", NULL, "this text");
     if (!usage->examples) return;
     printf("\nexample:\n");
     for (const char *line = usage->examples; *line;) {
@@ -191,7 +191,7 @@ int options_parse(const struct option_usage *usage, int argc, char **argv, int *
             argv[++count] = argv[i] + 2;
             continue;
         }
-        if (code == OPTIONS_HELP) print_help(usage);
+        if (code == OPTIONS_HELP) options_print_help(usage);
         OPTIONS_TRY(code);
         i += used;
     }

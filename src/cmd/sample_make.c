@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "base/temporary.h"
 #include "cmd/seed_list.h"
-#include "gan/sampler.h"
 #include "gan/sample_seeds.h"
+#include "gan/sampler.h"
 #include "image/image.h"
 #include "run/signals.h"
 #include "video/video.h"
@@ -38,7 +38,8 @@ bool sample_is_picture(const char *path)
 }
 
 /* Copies a picture to (x, y) of a larger one, each pixel `scale` times wide and high. */
-static void paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h, int scale)
+static void sample_make_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h,
+                              int scale)
 {
     for (int row = 0; row < h * scale; row++) {
         uint8_t *out =
@@ -69,7 +70,7 @@ struct maker {
     uint8_t *pixels; /* [batch] pictures */
 };
 
-static size_t picture_bytes(const struct maker *m)
+static size_t sample_make_picture_bytes(const struct maker *m)
 {
     return (size_t)m->w * (size_t)m->h * 3;
 }
@@ -91,7 +92,7 @@ static int save_picture(const struct maker *m, const uint8_t *pixels, const char
     int code =
         path ? image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8) : ERR_SYSTEM;
     if (code == OK) {
-        paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
+        sample_make_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
         code = image_save(&image, path);
         image_free(&image);
     }
@@ -108,7 +109,7 @@ static int write_files(struct maker *m, const struct seed_list *list)
         for (int i = 0; i < count; i++) {
             char name[48];
             snprintf(name, sizeof name, "seed-%05" PRIu64 ".png", list->seeds[first + i]);
-            TRY(save_picture(m, m->pixels + (size_t)i * picture_bytes(m), name));
+            TRY(save_picture(m, m->pixels + (size_t)i * sample_make_picture_bytes(m), name));
         }
     }
     log_info("%s: %d picture%s of %dx%d", m->options->output, list->count,
@@ -121,9 +122,10 @@ static int fill_grid(struct maker *m, const struct seed_list *list, int columns,
     for (int first = 0, count; first < list->count; first += count) {
         TRY(make_batch(m, list, first, &count));
         for (int i = 0; i < count; i++)
-            paste(grid, (first + i) % columns * m->w * m->scale,
-                  (first + i) / columns * m->h * m->scale, m->pixels + (size_t)i * picture_bytes(m),
-                  m->w, m->h, m->scale);
+            sample_make_paste(grid, (first + i) % columns * m->w * m->scale,
+                              (first + i) / columns * m->h * m->scale,
+                              m->pixels + (size_t)i * sample_make_picture_bytes(m), m->w, m->h,
+                              m->scale);
     }
     return OK;
 }
@@ -169,7 +171,7 @@ static int write_frame(const struct maker *m, struct walk *walk, int frame, cons
         return save_picture(m, pixels, name);
     }
     TRY(image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8));
-    paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
+    sample_make_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
     int code = video_encoder_add(walk->encoder, &image, 1);
     image_free(&image);
     return code;
@@ -186,7 +188,8 @@ static int write_frames(struct maker *m, struct walk *walk)
             walk_latent(m, walk, first + i, walk->latents + (size_t)i * z);
         TRY(seeds_draw(m->sampler, walk->latents, m->labels, count, m->pixels));
         for (int i = 0; i < count; i++)
-            TRY(write_frame(m, walk, first + i, m->pixels + (size_t)i * picture_bytes(m)));
+            TRY(write_frame(m, walk, first + i,
+                            m->pixels + (size_t)i * sample_make_picture_bytes(m)));
     }
     return OK;
 }
@@ -233,7 +236,7 @@ static int write_walk(struct maker *m, const struct seed_list *list)
 
 /* ---- all of it ---- */
 
-static int prepare(struct maker *m, const struct sample_options *options)
+static int sample_make_prepare(struct maker *m, const struct sample_options *options)
 {
     int classes = sampler_classes(m->sampler);
     m->options = options;
@@ -253,7 +256,7 @@ static int prepare(struct maker *m, const struct sample_options *options)
                        ? (WALK_SIDE + side - 1) / side
                        : 1;
     m->labels = calloc((size_t)m->batch, sizeof *m->labels);
-    m->pixels = malloc((size_t)m->batch * picture_bytes(m));
+    m->pixels = malloc((size_t)m->batch * sample_make_picture_bytes(m));
     return m->labels && m->pixels ? OK : fail(ERR_SYSTEM, "out of memory");
 }
 
@@ -269,7 +272,7 @@ int sample_make(struct sampler *sampler, const struct sample_options *options,
                 const struct seed_list *list, int columns, int rows)
 {
     struct maker m = {.sampler = sampler};
-    int code = prepare(&m, options);
+    int code = sample_make_prepare(&m, options);
     if (code == OK) code = make_all(&m, list, columns, rows);
     free(m.labels);
     free(m.pixels);

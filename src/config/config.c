@@ -181,7 +181,7 @@ static int unknown_entry(struct loader *loader, const struct config_entry *entry
     return OK;
 }
 
-static int apply(struct loader *loader, const struct config_entry *entry)
+static int config_apply(struct loader *loader, const struct config_entry *entry)
 {
     if (entry->is_skipped) return OK;
     int index = entry->section ? config_find(entry->section, entry->key, loader->task)
@@ -312,14 +312,14 @@ static int read_sources(struct loader *loader, const char *name, const char *tex
                                  sources->overrides[i]));
     find_task(loader);
     for (int i = 0; i < entries->count; i++)
-        TRY(apply(loader, &entries->items[i]));
+        TRY(config_apply(loader, &entries->items[i]));
     for (int i = 0; i < CONFIG_KEY_COUNT; i++)
         TRY(settle_total(loader, i));
     return check_batch(loader);
 }
 
 /* The code and message for what went wrong, if anything did. */
-static int conclude(struct loader *loader, int code)
+static int config_conclude(struct loader *loader, int code)
 {
     int count = loader->faults.count;
     if (count == 1 && loader->faults.first) code = fail(ERR_CONFIG, "%s", loader->faults.first);
@@ -331,14 +331,14 @@ static int conclude(struct loader *loader, int code)
     return code;
 }
 
-static int load(struct config **out, const char *name, const char *text, size_t bytes, bool stored,
-                const struct sources *sources)
+static int config_load_entries(struct config **out, const char *name, const char *text,
+                               size_t bytes, bool stored, const struct sources *sources)
 {
     struct loader loader = {.stored = stored};
     *out = NULL;
     int code = create_defaults(&loader.config);
     if (code == OK) code = read_sources(&loader, name, text, bytes, sources);
-    code = conclude(&loader, code);
+    code = config_conclude(&loader, code);
     if (code < 0)
         config_free(loader.config);
     else
@@ -347,7 +347,7 @@ static int load(struct config **out, const char *name, const char *text, size_t 
 }
 
 /* A picture or a model in the config's place is no YAML, and said to be what it is. */
-static int check_kind(const char *path, const uint8_t *data, size_t bytes)
+static int config_check_kind(const char *path, const uint8_t *data, size_t bytes)
 {
     struct file_kind kind = file_kind_of(data, bytes < FILE_KIND_BYTES ? bytes : FILE_KIND_BYTES);
     if (kind.class == FILE_UNKNOWN || kind.class == FILE_EMPTY) return OK;
@@ -371,11 +371,11 @@ int config_load_preset(struct config **out, const char *path, int preset_count,
     if (path) {
         int code = file_read(path, FILE_LIMIT, &data, &bytes);
         if (code < 0) return code == ERR_DATA ? ERR_CONFIG : code; /* a folder, or far too large */
-        code = check_kind(path, data, bytes);
+        code = config_check_kind(path, data, bytes);
         if (code < 0) free(data);
         TRY(code);
     }
-    int code = load(out, path, (const char *)data, bytes, false, &sources);
+    int code = config_load_entries(out, path, (const char *)data, bytes, false, &sources);
     free(data);
     return code;
 }
@@ -384,13 +384,13 @@ int config_load_text(struct config **out, const char *name, const char *text, si
                      int override_count, char **overrides)
 {
     const struct sources sources = {.override_count = override_count, .overrides = overrides};
-    return load(out, name, text, bytes, false, &sources);
+    return config_load_entries(out, name, text, bytes, false, &sources);
 }
 
 int config_load_stored(struct config **out, const char *text)
 {
     const struct sources sources = {.environment = false};
-    return load(out, "stored configuration", text, strlen(text), true, &sources);
+    return config_load_entries(out, "stored configuration", text, strlen(text), true, &sources);
 }
 
 static bool is_swept(const struct config *config, int index)

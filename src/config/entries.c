@@ -83,8 +83,8 @@ int config_entry_add_text(struct config_entry *entry, const char *text)
 
 /* A value that was given outside a file: YAML in [brackets] or quotes, else taken as it stands. A
  * name of a file may be any bytes. */
-static int read_value(struct config_entry *entry, struct config_faults *faults, const char *where,
-                      const char *text)
+static int config_entries_read_value(struct config_entry *entry, struct config_faults *faults,
+                                     const char *where, const char *text)
 {
     while (*text == ' ')
         text++;
@@ -120,7 +120,8 @@ int config_read_override(struct config_entries *entries, struct config_faults *f
     struct config_entry *entry;
     TRY(config_entry_add(entries, NULL, key, source, &entry));
     entry->origin = string_format("%s", from);
-    return entry->origin ? read_value(entry, faults, where, override + length + 1) : ERR_SYSTEM;
+    return entry->origin ? config_entries_read_value(entry, faults, where, override + length + 1)
+                         : ERR_SYSTEM;
 }
 
 /* IMGTRAIN_SPLAT__MAX_STEPS -> "splat.max_steps", IMGTRAIN_MAX_STEPS -> "max_steps". */
@@ -137,8 +138,8 @@ static void key_of_variable(const char *name, size_t length, char key[CONFIG_FUL
     key[used] = '\0';
 }
 
-/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/cmd_train.c, cuda/cudnn/cudnn_api.c,
- * the emulator of the tests. */
+/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/cmd_train.c,
+ * cuda/cudnn/cudnn_api.c, the emulator of the tests. */
 static bool is_no_key(const char *name)
 {
     return strncmp(name, "ISA=", 4) == 0 || strncmp(name, "FAULTS=", 7) == 0 ||
@@ -163,7 +164,7 @@ int config_read_environment(struct config_entries *entries, struct config_faults
         TRY(config_entry_add(entries, NULL, key, CONFIG_ENVIRONMENT, &entry));
         entry->origin = string_format("%s", where);
         if (!entry->origin) return ERR_SYSTEM;
-        TRY(read_value(entry, faults, where, name + length + 1));
+        TRY(config_entries_read_value(entry, faults, where, name + length + 1));
     }
     return OK;
 }

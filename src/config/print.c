@@ -101,7 +101,7 @@ bool config_is_set(const struct config *config, const char *key)
 }
 
 /* Characters of UTF-8 text, for alignment. */
-static int width(const char *text)
+static int config_print_width(const char *text)
 {
     int count = 0;
     for (; *text; text++)
@@ -116,7 +116,7 @@ static int origin_line(FILE *to, const struct config *config, int index, int nam
     char name[CONFIG_FULL_NAME_BYTES], *value = item_text(config, index, false);
     if (!value) return ERR_SYSTEM;
     const char *origin = config->state->items[index].origin;
-    int blanks = VALUE_COLUMN - width(value);
+    int blanks = VALUE_COLUMN - config_print_width(value);
     fprintf(to, "%-*s  %s%*s  %s\n", name_column, config_row_name(config_row(index), name), value,
             blanks > 0 ? blanks : 0, "", origin ? origin : "default");
     free(value);

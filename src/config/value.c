@@ -193,7 +193,7 @@ void config_value_clear(struct config *config, const struct config_row *row)
 }
 
 /* Reads one UTF-8 character; 0 for bytes that are none. *length: its bytes. */
-static uint32_t decode(const unsigned char *s, int *length)
+static uint32_t config_value_decode(const unsigned char *s, int *length)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000}; /* refuses overlong forms */
     *length = s[0] < 0x80 ? 1 : s[0] < 0xC0 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
@@ -210,7 +210,7 @@ bool config_value_is_utf8(const char *text)
 {
     int length;
     for (const unsigned char *s = (const unsigned char *)text; *s; s += length)
-        if (!decode(s, &length)) return false;
+        if (!config_value_decode(s, &length)) return false;
     return true;
 }
 
@@ -232,7 +232,7 @@ static char *quote_bytes(const char *text)
 
 /* Double quotes with the escapes that YAML and JSON share. JSON has no place for bytes that are no
  * UTF-8: they become U+FFFD. */
-static char *quote(const char *text, bool json)
+static char *config_value_quote_text(const char *text, bool json)
 {
     if (!json && !config_value_is_utf8(text)) return quote_bytes(text);
     char *out = malloc(6 * strlen(text) + 3), *p = out;
@@ -243,7 +243,7 @@ static char *quote(const char *text, bool json)
     *p++ = '"';
     int length;
     for (const unsigned char *s = (const unsigned char *)text; *s; s += length) {
-        uint32_t c = decode(s, &length);
+        uint32_t c = config_value_decode(s, &length);
         if (c == 0) {
             p += sprintf(p, "\\ufffd");
             length = 1;
@@ -265,7 +265,7 @@ static char *quote(const char *text, bool json)
 char *config_value_quote(const struct config_row *row, const char *text, bool json)
 {
     bool is_text = row->type == CONFIG_TYPE_STRING || row->type == CONFIG_TYPE_PATH;
-    return is_text || (json && row->type == CONFIG_TYPE_ENUM) ? quote(text, json)
+    return is_text || (json && row->type == CONFIG_TYPE_ENUM) ? config_value_quote_text(text, json)
                                                               : string_format("%s", text);
 }
 
@@ -309,7 +309,7 @@ char *config_value_text(const struct config *config, const struct config_row *ro
     case CONFIG_TYPE_DURATION:
         return string_format("%s", number_format(number, *(const double *)field));
     case CONFIG_TYPE_STRING:
-    case CONFIG_TYPE_PATH: return quote(*(char *const *)field, json);
+    case CONFIG_TYPE_PATH: return config_value_quote_text(*(char *const *)field, json);
     case CONFIG_TYPE_ENUM:
         return string_format(json ? "\"%s\"" : "%s", enum_text(row, *(const int *)field));
     case CONFIG_TYPE_LIST: return list_text(field);

@@ -30,7 +30,8 @@ struct reader {
     int seen_count;
 };
 
-static const char *where(const struct reader *reader, yaml_mark_t mark, char text[WHERE_BYTES])
+static const char *config_yaml_where(const struct reader *reader, yaml_mark_t mark,
+                                     char text[WHERE_BYTES])
 {
     if (reader->inline_value)
         snprintf(text, WHERE_BYTES, "%s", reader->name);
@@ -43,7 +44,8 @@ static const char *where(const struct reader *reader, yaml_mark_t mark, char tex
 static int stop_at_event(struct reader *reader, const char *message)
 {
     char place[WHERE_BYTES];
-    config_fault(reader->faults, where(reader, reader->event.start_mark, place), "%s", message);
+    config_fault(reader->faults, config_yaml_where(reader, reader->event.start_mark, place), "%s",
+                 message);
     return ERR_CONFIG;
 }
 
@@ -57,7 +59,7 @@ static int syntax_fault(struct reader *reader)
         config_fault(reader->faults, reader->name, "not a text file: %s at byte %zu", problem,
                      parser->problem_offset);
     else
-        config_fault(reader->faults, where(reader, parser->problem_mark, place),
+        config_fault(reader->faults, config_yaml_where(reader, parser->problem_mark, place),
                      "YAML syntax: %s%s%s%s", problem, parser->context ? " (" : "",
                      parser->context ? parser->context : "", parser->context ? ")" : "");
     return ERR_CONFIG;
@@ -98,7 +100,7 @@ static int check_event(struct reader *reader)
 }
 
 /* Moves to the next event. */
-static int next(struct reader *reader)
+static int config_yaml_next(struct reader *reader)
 {
     if (reader->has_event) yaml_event_delete(&reader->event);
     reader->has_event = false;
@@ -107,7 +109,7 @@ static int next(struct reader *reader)
     return check_event(reader);
 }
 
-static const char *scalar(const struct reader *reader)
+static const char *config_yaml_scalar(const struct reader *reader)
 {
     return (const char *)reader->event.data.scalar.value;
 }
@@ -119,24 +121,25 @@ static bool is_null(const struct reader *reader)
         reader->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
         return false;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(scalar(reader), words[i]) == 0) return true;
+        if (strcmp(config_yaml_scalar(reader), words[i]) == 0) return true;
     return false;
 }
 
 /* Passes over what the current event has opened. */
-static int skip(struct reader *reader)
+static int config_yaml_skip(struct reader *reader)
 {
     for (int outside = reader->depth - 1; reader->depth > outside;)
-        TRY(next(reader));
+        TRY(config_yaml_next(reader));
     return OK;
 }
 
 /* The current scalar becomes one more value of the entry. */
 static int add_scalar(struct reader *reader, struct config_entry *entry)
 {
-    if (!reader->event.data.scalar.tag) return config_entry_add_text(entry, scalar(reader));
+    if (!reader->event.data.scalar.tag)
+        return config_entry_add_text(entry, config_yaml_scalar(reader));
     size_t bytes;
-    char *text = base64_decode(scalar(reader), &bytes);
+    char *text = base64_decode(config_yaml_scalar(reader), &bytes);
     if (!text && bytes == 0) return ERR_SYSTEM;
     bool sound = text && strlen(text) == bytes;
     int code = sound ? config_entry_add_text(entry, text)
@@ -151,7 +154,7 @@ static int read_list(struct reader *reader, struct config_entry *entry)
 {
     entry->is_list = true;
     for (;;) {
-        TRY(next(reader));
+        TRY(config_yaml_next(reader));
         if (reader->event.type == YAML_SEQUENCE_END_EVENT) return OK;
         if (reader->event.type == YAML_SCALAR_EVENT) {
             if (entry->count == CONFIG_MAX_ITEMS)
@@ -159,19 +162,19 @@ static int read_list(struct reader *reader, struct config_entry *entry)
             TRY(add_scalar(reader, entry));
         } else {
             entry->is_nested = true;
-            TRY(skip(reader));
+            TRY(config_yaml_skip(reader));
         }
     }
 }
 
-static int read_value(struct reader *reader, struct config_entry *entry)
+static int config_yaml_read_value(struct reader *reader, struct config_entry *entry)
 {
     entry->is_null = is_null(reader);
     if (entry->is_null) return OK;
     if (reader->event.type == YAML_SCALAR_EVENT) return add_scalar(reader, entry);
     if (reader->event.type == YAML_SEQUENCE_START_EVENT) return read_list(reader, entry);
     entry->is_nested = true;
-    return skip(reader);
+    return config_yaml_skip(reader);
 }
 
 /* The key was read at `mark`; the current event begins its value. */
@@ -182,11 +185,12 @@ static int read_entry(struct reader *reader, const char *section, const char *ke
     if (reader->entries->count == CONFIG_MAX_ITEMS)
         return stop_at_event(reader, "more than 4096 keys");
     TRY(config_entry_add(reader->entries, section, key, CONFIG_FILE, &entry));
-    entry->where_key = string_format("%s", where(reader, mark, place));
-    entry->where_text = string_format("%s", where(reader, reader->event.start_mark, place));
+    entry->where_key = string_format("%s", config_yaml_where(reader, mark, place));
+    entry->where_text =
+        string_format("%s", config_yaml_where(reader, reader->event.start_mark, place));
     entry->origin = string_format("%s:%zu", reader->name, mark.line + 1);
     if (!entry->where_key || !entry->where_text || !entry->origin) return ERR_SYSTEM;
-    return read_value(reader, entry);
+    return config_yaml_read_value(reader, entry);
 }
 
 /* Whether this is the section's first time; notes the fault otherwise. */
@@ -195,7 +199,7 @@ static int note_section(struct reader *reader, const char *section, yaml_mark_t 
     char place[WHERE_BYTES];
     for (int i = 0; i < reader->seen_count; i++)
         if (reader->seen[i] == section)
-            return config_fault(reader->faults, where(reader, mark, place),
+            return config_fault(reader->faults, config_yaml_where(reader, mark, place),
                                 "section '%s' appears twice", section);
     if (reader->seen_count < MAX_SECTIONS) reader->seen[reader->seen_count++] = section;
     return OK;
@@ -207,24 +211,24 @@ static int read_mapping(struct reader *reader, const char *section);
  * section memory; what else is in there has no effect. */
 static int read_automations(struct reader *reader)
 {
-    if (reader->event.type == YAML_SEQUENCE_START_EVENT) return skip(reader);
+    if (reader->event.type == YAML_SEQUENCE_START_EVENT) return config_yaml_skip(reader);
     if (reader->event.type != YAML_MAPPING_START_EVENT) return OK;
     for (;;) {
-        TRY(next(reader));
+        TRY(config_yaml_next(reader));
         if (reader->event.type == YAML_MAPPING_END_EVENT) return OK;
         if (reader->event.type != YAML_SCALAR_EVENT)
             return stop_at_event(reader, "expected the name of a key");
-        bool ours = strcmp(scalar(reader), CONFIG_AUTOMATION) == 0;
+        bool ours = strcmp(config_yaml_scalar(reader), CONFIG_AUTOMATION) == 0;
         char place[WHERE_BYTES];
-        where(reader, reader->event.start_mark, place);
-        if (!ours) log_info("%s: '%s' has no effect here", place, scalar(reader));
-        TRY(next(reader));
+        config_yaml_where(reader, reader->event.start_mark, place);
+        if (!ours) log_info("%s: '%s' has no effect here", place, config_yaml_scalar(reader));
+        TRY(config_yaml_next(reader));
         bool mapping = reader->event.type == YAML_MAPPING_START_EVENT;
         reader->automation = ours && mapping;
         if (ours && mapping)
             TRY(read_mapping(reader, config_section("memory", 6)));
         else if (mapping || reader->event.type == YAML_SEQUENCE_START_EVENT)
-            TRY(skip(reader));
+            TRY(config_yaml_skip(reader));
         reader->automation = false;
     }
 }
@@ -235,25 +239,25 @@ static int read_section(struct reader *reader, const char *section, yaml_mark_t 
     if (is_null(reader)) return OK;
     if (reader->event.type == YAML_MAPPING_START_EVENT) return read_mapping(reader, section);
     char place[WHERE_BYTES];
-    TRY(config_fault(reader->faults, where(reader, reader->event.start_mark, place),
+    TRY(config_fault(reader->faults, config_yaml_where(reader, reader->event.start_mark, place),
                      "'%s' is a section: expected KEY: VALUE lines in it", section));
-    return reader->event.type == YAML_SCALAR_EVENT ? OK : skip(reader);
+    return reader->event.type == YAML_SCALAR_EVENT ? OK : config_yaml_skip(reader);
 }
 
 /* From the start event of a mapping to its end event; `section` NULL: the top level. */
 static int read_mapping(struct reader *reader, const char *section)
 {
     for (;;) {
-        TRY(next(reader));
+        TRY(config_yaml_next(reader));
         if (reader->event.type == YAML_MAPPING_END_EVENT) return OK;
         if (reader->event.type != YAML_SCALAR_EVENT)
             return stop_at_event(reader, "expected the name of a key");
         yaml_mark_t mark = reader->event.start_mark;
-        char *key = string_format("%s", scalar(reader));
+        char *key = string_format("%s", config_yaml_scalar(reader));
         if (!key) return ERR_SYSTEM;
         const char *opened = section ? NULL : config_section(key, strlen(key));
         bool automations = !section && strcmp(key, CONFIG_AUTOMATIONS) == 0;
-        int code = next(reader);
+        int code = config_yaml_next(reader);
         if (code == OK && automations)
             code = read_automations(reader);
         else if (code == OK)
@@ -267,29 +271,29 @@ static int read_mapping(struct reader *reader, const char *section)
 
 static int read_document(struct reader *reader)
 {
-    TRY(next(reader)); /* stream start */
-    TRY(next(reader));
+    TRY(config_yaml_next(reader)); /* stream start */
+    TRY(config_yaml_next(reader));
     if (reader->event.type == YAML_STREAM_END_EVENT) return OK; /* empty: all defaults */
-    TRY(next(reader));
+    TRY(config_yaml_next(reader));
     if (reader->event.type == YAML_MAPPING_START_EVENT)
         TRY(read_mapping(reader, NULL));
     else if (!is_null(reader))
         return stop_at_event(reader, "expected KEY: VALUE lines");
-    TRY(next(reader)); /* document end */
-    TRY(next(reader));
+    TRY(config_yaml_next(reader)); /* document end */
+    TRY(config_yaml_next(reader));
     if (reader->event.type != YAML_STREAM_END_EVENT)
         return stop_at_event(reader, "a second document (---) is not supported");
     return OK;
 }
 
-static int open_reader(struct reader *reader, const char *text, size_t bytes)
+static int config_yaml_open_reader(struct reader *reader, const char *text, size_t bytes)
 {
     if (!yaml_parser_initialize(&reader->parser)) return fail(ERR_SYSTEM, "out of memory");
     yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, bytes);
     return OK;
 }
 
-static void close_reader(struct reader *reader)
+static void config_yaml_close_reader(struct reader *reader)
 {
     if (reader->has_event) yaml_event_delete(&reader->event);
     yaml_parser_delete(&reader->parser);
@@ -299,9 +303,9 @@ int config_read_yaml(struct config_entries *entries, struct config_faults *fault
                      const char *text, size_t bytes)
 {
     struct reader reader = {.name = name, .entries = entries, .faults = faults};
-    TRY(open_reader(&reader, text, bytes));
+    TRY(config_yaml_open_reader(&reader, text, bytes));
     int code = read_document(&reader);
-    close_reader(&reader);
+    config_yaml_close_reader(&reader);
     return code;
 }
 
@@ -309,10 +313,10 @@ int config_read_yaml(struct config_entries *entries, struct config_faults *fault
 static int read_lone_value(struct reader *reader, struct config_entry *entry)
 {
     for (int i = 0; i < 3; i++) /* stream start, document start, the value's first */
-        TRY(next(reader));
-    TRY(read_value(reader, entry));
-    TRY(next(reader));
-    TRY(next(reader));
+        TRY(config_yaml_next(reader));
+    TRY(config_yaml_read_value(reader, entry));
+    TRY(config_yaml_next(reader));
+    TRY(config_yaml_next(reader));
     if (reader->event.type != YAML_STREAM_END_EVENT)
         return stop_at_event(reader, "expected one value");
     return OK;
@@ -322,9 +326,9 @@ int config_read_yaml_value(struct config_entry *entry, struct config_faults *fau
                            const char *place, const char *text)
 {
     struct reader reader = {.name = place, .inline_value = true, .faults = faults};
-    TRY(open_reader(&reader, text, strlen(text)));
+    TRY(config_yaml_open_reader(&reader, text, strlen(text)));
     int before = faults->count, code = read_lone_value(&reader, entry);
-    close_reader(&reader);
+    config_yaml_close_reader(&reader);
     entry->is_skipped = faults->count > before;
     return code == ERR_CONFIG ? OK : code;
 }

@@ -23,7 +23,7 @@ static int64_t read_keyed(const char *path, const char *key)
     return value;
 }
 
-static int64_t meminfo(const char *key)
+static int64_t host_memory_meminfo(const char *key)
 {
     int64_t kilobytes = read_keyed("/proc/meminfo", key);
     return kilobytes < 0 ? -1 : kilobytes * 1024;
@@ -95,10 +95,10 @@ static int64_t least_known(int64_t machine, int64_t groups)
 
 int64_t host_memory_free(void)
 {
-    return least_known(meminfo("MemAvailable:"), groups_allow(true));
+    return least_known(host_memory_meminfo("MemAvailable:"), groups_allow(true));
 }
 
 int64_t host_memory_total(void)
 {
-    return least_known(meminfo("MemTotal:"), groups_allow(false));
+    return least_known(host_memory_meminfo("MemTotal:"), groups_allow(false));
 }

@@ -21,7 +21,7 @@ static bool has_f16c(void)
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
-static enum cpu_isa detect(void)
+static enum cpu_isa isa_detect(void)
 {
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c())
@@ -39,12 +39,12 @@ static enum cpu_isa detect(void)
 #endif
 
 /* Asked for every row of a picture, and CPUID takes 13 us in a virtual machine. */
-static enum cpu_isa detected(void)
+static enum cpu_isa isa_detected(void)
 {
     static atomic_int kept = -1;
     int isa = atomic_load_explicit(&kept, memory_order_relaxed);
     if (isa < 0) {
-        isa = (int)detect();
+        isa = (int)isa_detect();
         atomic_store_explicit(&kept, isa, memory_order_relaxed);
     }
     return (enum cpu_isa)isa;
@@ -52,7 +52,7 @@ static enum cpu_isa detected(void)
 
 enum cpu_isa cpu_isa(void)
 {
-    enum cpu_isa isa = detected();
+    enum cpu_isa isa = isa_detected();
     const char *wanted = getenv("IMGTRAIN_ISA");
     for (int level = CPU_ISA_BASE; wanted && level < (int)isa; level++)
         if (strcmp(wanted, names[level]) == 0) isa = (enum cpu_isa)level;

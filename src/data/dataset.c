@@ -29,7 +29,7 @@ struct dataset {
 
 /* Feistel network of 4 rounds on 2 x `bits` bits: a permutation whatever the round function is
  * (Luby & Rackoff 1988). */
-static uint32_t feistel(uint32_t x, int bits, uint64_t seed, uint64_t step)
+static uint32_t dataset_feistel(uint32_t x, int bits, uint64_t seed, uint64_t step)
 {
     uint32_t mask = (1u << bits) - 1, left = x >> bits, right = x & mask;
     for (uint64_t round = 0; round < 4; round++) {
@@ -43,14 +43,14 @@ static uint32_t feistel(uint32_t x, int bits, uint64_t seed, uint64_t step)
 
 /* Place `position` of the permutation of 0 .. count - 1 that belongs to (seed, step). Values beyond
  * count are sent through again until one is below: still a permutation. */
-static int shuffled(int position, int count, uint64_t seed, uint64_t step)
+static int dataset_shuffled(int position, int count, uint64_t seed, uint64_t step)
 {
     int bits = 1;
     while ((int64_t)1 << (2 * bits) < count)
         bits++;
     uint32_t x = (uint32_t)position;
     do {
-        x = feistel(x, bits, seed, step);
+        x = dataset_feistel(x, bits, seed, step);
     } while (x >= (uint32_t)count);
     return (int)x;
 }
@@ -68,7 +68,7 @@ static int mark_held(const struct dataset *set, bool *is_held, int wanted)
     for (int i = 0; i < count; i++)
         left[set->cache.labels[i]]++;
     for (int i = 0; i < count && held < wanted; i++) {
-        int index = shuffled(i, count, set->seed, STEP_HELD);
+        int index = dataset_shuffled(i, count, set->seed, STEP_HELD);
         if (left[set->cache.labels[index]] < 2) continue;
         left[set->cache.labels[index]]--;
         is_held[index] = true;
@@ -78,7 +78,7 @@ static int mark_held(const struct dataset *set, bool *is_held, int wanted)
     return held;
 }
 
-static int split(struct dataset *set)
+static int dataset_split(struct dataset *set)
 {
     int count = (int)set->cache.header.count;
     int wanted = count < DATASET_HELD_FROM ? 0 : count / 10 < HELD_MOST ? count / 10 : HELD_MOST;
@@ -111,7 +111,7 @@ static int list_names(struct dataset *set)
 
 /* ---- open ---- */
 
-static int judge_count(const struct dataset *set, const char *folder)
+static int score_count(const struct dataset *set, const char *folder)
 {
     int count = (int)set->cache.header.count;
     if (count < PICTURES_LEAST)
@@ -121,8 +121,8 @@ static int judge_count(const struct dataset *set, const char *folder)
     return OK;
 }
 
-static void tell(const struct dataset *set, const struct dataset_options *options,
-                 const struct scan *scan)
+static void dataset_tell(const struct dataset *set, const struct dataset_options *options,
+                         const struct scan *scan)
 {
     const struct dataset_header *header = &set->cache.header;
     const char *folder = options->folder;
@@ -148,10 +148,10 @@ static int open_set(struct dataset *set, const struct dataset_options *options,
     set->flip = options->flip;
     set->seed = options->seed;
     TRY(dataset_cache_open(&set->cache, options, scan));
-    TRY(judge_count(set, options->folder));
-    TRY(split(set));
+    TRY(score_count(set, options->folder));
+    TRY(dataset_split(set));
     TRY(list_names(set));
-    tell(set, options, scan);
+    dataset_tell(set, options, scan);
     return OK;
 }
 
@@ -215,7 +215,7 @@ uint64_t dataset_fingerprint(const struct dataset *set)
     return set->cache.header.contents;
 }
 
-static struct dataset_item item(const struct dataset *set, int index)
+static struct dataset_item dataset_item_at(const struct dataset *set, int index)
 {
     const struct dataset_header *header = &set->cache.header;
     return (struct dataset_item){
@@ -226,12 +226,12 @@ static struct dataset_item item(const struct dataset *set, int index)
 
 struct dataset_item dataset_train(const struct dataset *set, int index)
 {
-    return item(set, set->train[index]);
+    return dataset_item_at(set, set->train[index]);
 }
 
 struct dataset_item dataset_held(const struct dataset *set, int index)
 {
-    return item(set, set->held[index]);
+    return dataset_item_at(set, set->held[index]);
 }
 
 void dataset_batch(const struct dataset *set, uint64_t first, int count, struct dataset_item *items)
@@ -240,7 +240,7 @@ void dataset_batch(const struct dataset *set, uint64_t first, int count, struct 
     for (int i = 0; i < count; i++) {
         uint64_t number = first + (uint64_t)i, epoch = number / pictures;
         uint32_t position = (uint32_t)(number % pictures);
-        int index = shuffled((int)position, set->train_count, set->seed, epoch);
+        int index = dataset_shuffled((int)position, set->train_count, set->seed, epoch);
         items[i] = dataset_train(set, index);
         /* round 4 is none of the Feistel network's */
         uint64_t at = (uint64_t)4 << 32 | (uint32_t)index;

@@ -20,7 +20,7 @@ struct dataset_options {
     uint64_t seed;                /* which pictures are held out, and every draw */
     const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
     const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */
-    const char *scratch_dir;      /* where it is made without a name then; NULL: in memory */
+    const char *spill_dir;        /* where it is made without a name then; NULL: in memory */
     bool (*stop_requested)(void); /* polled; may be NULL */
 };
 

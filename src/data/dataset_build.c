@@ -1,8 +1,8 @@
 /* Decoding the pictures of a data set into its cache. */
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/checksum.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "data/dataset_cache.h"
@@ -59,7 +59,7 @@ static uint8_t to_byte(float value)
 }
 
 /* Grey to RGB, alpha over white. */
-static void flatten(uint8_t *out, const struct image *in)
+static void dataset_build_flatten(uint8_t *out, const struct image *in)
 {
     bool alpha = image_has_alpha(in), grey = in->channels < 3;
     size_t pixels = (size_t)in->width * (size_t)in->height, channels = (size_t)in->channels;
@@ -74,7 +74,8 @@ static void flatten(uint8_t *out, const struct image *in)
 }
 
 /* Decodes one file into [height][width][3]. *enlarged: it was smaller than that. */
-static int decode(uint8_t *out, const char *path, int width, int height, bool *enlarged)
+static int dataset_build_decode(uint8_t *out, const char *path, int width, int height,
+                                bool *enlarged)
 {
     struct image whole = {0}, cropped = {0}, resized = {0};
     int code = image_load(&whole, path);
@@ -82,7 +83,7 @@ static int decode(uint8_t *out, const char *path, int width, int height, bool *e
     image_free(&whole);
     *enlarged = code == OK && (cropped.width < width || cropped.height < height);
     if (code == OK) code = image_resize(&resized, &cropped, width, height);
-    if (code == OK) flatten(out, &resized);
+    if (code == OK) dataset_build_flatten(out, &resized);
     image_free(&cropped);
     image_free(&resized);
     return code;
@@ -90,13 +91,13 @@ static int decode(uint8_t *out, const char *path, int width, int height, bool *e
 
 /* ---- all of them ---- */
 
-static int decode_into(struct builder *builder, int first, int i, bool *enlarged)
+static int dataset_build_decode_into(struct builder *builder, int first, int i, bool *enlarged)
 {
     const struct dataset_options *options = builder->options;
     char *path = path_join(options->folder, builder->scan->files[first + i].name);
     if (!path) return ERR_SYSTEM;
-    int code = decode(builder->chunk + (size_t)i * builder->picture_bytes, path, options->width,
-                      options->height, enlarged);
+    int code = dataset_build_decode(builder->chunk + (size_t)i * builder->picture_bytes, path,
+                                    options->width, options->height, enlarged);
     free(path);
     return code;
 }
@@ -113,7 +114,7 @@ static void decode_files(void *context, int64_t from, int64_t to)
     int enlarged = 0;
     for (int i = (int)from; i < (int)to; i++) {
         bool was_smaller = false;
-        builder->codes[i] = decode_into(builder, work->first, i, &was_smaller);
+        builder->codes[i] = dataset_build_decode_into(builder, work->first, i, &was_smaller);
         /* the message belongs to the thread that failed */
         if (builder->codes[i] < 0) builder->faults[i] = string_format("%s", error_message());
         enlarged += was_smaller;
@@ -159,7 +160,7 @@ static void show_progress(struct builder *builder, int done)
              spent * (total - done) / done);
 }
 
-static int decode_all(struct builder *builder)
+static int dataset_build_decode_all(struct builder *builder)
 {
     const struct scan *scan = builder->scan;
     for (int first = 0; first < scan->count; first += CHUNK) {
@@ -228,7 +229,7 @@ cleanup:
     return code;
 }
 
-static int report(const struct builder *builder)
+static int dataset_build_report(const struct builder *builder)
 {
     const struct dataset_options *options = builder->options;
     int total = builder->scan->count;
@@ -247,8 +248,8 @@ static int run_builder(struct builder *builder, uint64_t key)
 {
     static const uint8_t no_header[DATASET_HEADER_BYTES];
     TRY(file_write_all(builder->fd, no_header, sizeof no_header, builder->name));
-    TRY(decode_all(builder));
-    TRY(report(builder));
+    TRY(dataset_build_decode_all(builder));
+    TRY(dataset_build_report(builder));
     struct dataset_header header = {
         .magic = "imgtds1",
         .key = key,

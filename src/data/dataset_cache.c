@@ -1,9 +1,9 @@
 #include "data/dataset_cache.h"
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
-#include "base/checksum.h"
 #include "base/log.h"
 #include "base/retry.h"
 #include "base/temporary.h"
@@ -100,7 +100,7 @@ static void check_sums(void *context, int64_t from, int64_t to)
     __atomic_fetch_add(&check->broken, broken, __ATOMIC_RELAXED);
 }
 
-static bool pictures_are_whole(const struct dataset_cache *cache)
+static bool dataset_cache_pictures_are_whole(const struct dataset_cache *cache)
 {
     struct sum_check check = {cache, 0};
     threads_for(cache->header.count, 16, check_sums, &check);
@@ -118,8 +118,8 @@ static bool sizes_are_right(const struct dataset_header *header,
 }
 
 /* Whether the mapped bytes are a sound cache of `key`; sets the pointers into them. */
-static bool is_sound(struct dataset_cache *cache, uint64_t key,
-                     const struct dataset_options *options, const struct scan *scan)
+static bool dataset_cache_is_sound(struct dataset_cache *cache, uint64_t key,
+                                   const struct dataset_options *options, const struct scan *scan)
 {
     struct dataset_header *header = &cache->header;
     if (cache->bytes < DATASET_HEADER_BYTES) return false;
@@ -136,10 +136,10 @@ static bool is_sound(struct dataset_cache *cache, uint64_t key,
     return names_are_whole(cache->names, header->names_bytes, header->classes) &&
            labels_are_right(cache->labels, header->count, header->classes) &&
            dataset_contents(header, cache->sums, cache->labels, cache->names) == header->contents &&
-           pictures_are_whole(cache);
+           dataset_cache_pictures_are_whole(cache);
 }
 
-static int map(struct dataset_cache *cache, int fd, const char *name)
+static int dataset_cache_map(struct dataset_cache *cache, int fd, const char *name)
 {
     struct stat info;
     if (fstat(fd, &info) != 0) return fail_errno(ERR_IO, "stat %s", name);
@@ -158,8 +158,8 @@ static int open_existing(struct dataset_cache *cache, const char *path, uint64_t
 {
     int fd;
     TRY(file_open_own(path, O_RDONLY, ERR_INPUT, &fd));
-    int code = map(cache, fd, path);
-    if (code == OK && !is_sound(cache, key, options, scan))
+    int code = dataset_cache_map(cache, fd, path);
+    if (code == OK && !dataset_cache_is_sound(cache, key, options, scan))
         code = fail(ERR_DATA, "%s: damaged", path);
     futimens(fd, NULL); /* keeps it from being removed as unused */
     retry_close(fd);
@@ -178,8 +178,8 @@ static int build_unnamed(struct dataset_cache *cache, int fd, const char *name, 
 {
     *cache = (struct dataset_cache){.unnamed = true, .fd = fd};
     int code = dataset_build(fd, name, key, options, scan);
-    if (code == OK) code = map(cache, fd, name);
-    if (code == OK && !is_sound(cache, key, options, scan))
+    if (code == OK) code = dataset_cache_map(cache, fd, name);
+    if (code == OK && !dataset_cache_is_sound(cache, key, options, scan))
         code = fail(ERR_INTERNAL, "the cache that was just made is not sound");
     if (code < 0) dataset_cache_close(cache);
     return code;
@@ -197,7 +197,7 @@ static int build_in_memory(struct dataset_cache *cache, uint64_t key,
 static int build_for_now(struct dataset_cache *cache, uint64_t key,
                          const struct dataset_options *options, const struct scan *scan)
 {
-    const char *dir = options->scratch_dir;
+    const char *dir = options->spill_dir;
     int fd = dir ? retry_open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666) : -1;
     if (fd < 0) return build_in_memory(cache, key, options, scan);
     int code = build_unnamed(cache, fd, dir, key, options, scan);
@@ -254,7 +254,7 @@ static int build_file(const char *path, uint64_t key, const struct dataset_optio
 /* Another process may be making the same cache: then wait for it. Returns the descriptor that holds
  * the lock, -1 where locks do not work (both then work, and the later one wins), or a code. */
 enum { NO_LOCK = -1000 };
-static int lock(const char *path, const struct dataset_options *options)
+static int dataset_cache_lock(const char *path, const struct dataset_options *options)
 {
     char *name = string_format("%s.lock", path);
     if (!name) return ERR_SYSTEM;
@@ -275,7 +275,7 @@ static int lock(const char *path, const struct dataset_options *options)
     return fd;
 }
 
-static void unlock(int fd, const char *path)
+static void dataset_cache_unlock(int fd, const char *path)
 {
     if (fd < 0) return;
     char *name = string_format("%s.lock", path);
@@ -286,7 +286,7 @@ static void unlock(int fd, const char *path)
 
 /* Removes what a killed process left of this cache (we hold its lock), and caches that were not
  * used for a month. */
-static void tidy(const char *dir, const char *path)
+static void dataset_cache_tidy(const char *dir, const char *path)
 {
     static const double UNUSED_SECONDS = 30.0 * 24 * 3600;
     const char *base = strrchr(path, '/') + 1;
@@ -306,17 +306,17 @@ static void tidy(const char *dir, const char *path)
 static int build_locked(struct dataset_cache *cache, const char *path, uint64_t key,
                         const struct dataset_options *options, const struct scan *scan)
 {
-    int fd = lock(path, options);
+    int fd = dataset_cache_lock(path, options);
     if (fd < 0 && fd != NO_LOCK) return fd;
     int code = fd >= 0 ? open_existing(cache, path, key, options, scan) : ERR_INPUT;
     if (code == ERR_INPUT || code == ERR_DATA) {
-        if (fd >= 0) tidy(options->cache_dir, path);
+        if (fd >= 0) dataset_cache_tidy(options->cache_dir, path);
         code = build_file(path, key, options, scan);
         if (code == OK) code = open_existing(cache, path, key, options, scan);
         if (code == ERR_INPUT || code == ERR_DATA)
             code = fail(ERR_IO, "%s: cannot be read back", path);
     }
-    unlock(fd, path);
+    dataset_cache_unlock(fd, path);
     return code;
 }
 

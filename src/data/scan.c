@@ -1,8 +1,8 @@
 #include "data/scan.h"
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/checksum.h"
 #include "base/log.h"
 #include "base/retry.h"
 #include "image/image.h"
@@ -83,7 +83,7 @@ static int look_at_file(struct scan *scan, const char *path, char *name, const s
 }
 
 /* Frames of a run inside the data folder are no data: the set would grow while it is learnt. */
-static bool is_run_folder(const char *path)
+static bool scan_is_run_folder(const char *path)
 {
     char *config = path_join(path, "config.yaml"), *lock = path_join(path, "lock");
     bool is_run = config && lock && file_exists(config) && file_exists(lock);
@@ -92,7 +92,8 @@ static bool is_run_folder(const char *path)
     return is_run;
 }
 
-static int walk(struct scan *scan, const char *path, const char *name, const struct level *above);
+static int scan_walk(struct scan *scan, const char *path, const char *name,
+                     const struct level *above);
 
 /* One entry of the folder `path` whose relative name is `prefix`. */
 static int look_at_entry(struct scan *scan, const char *path, const char *prefix, const char *entry,
@@ -111,7 +112,7 @@ static int look_at_entry(struct scan *scan, const char *path, const char *prefix
             code = OK;
         }
     } else if (S_ISDIR(info.st_mode)) {
-        code = walk(scan, full, name, level);
+        code = scan_walk(scan, full, name, level);
     } else if (S_ISREG(info.st_mode)) {
         code = look_at_file(scan, full, name, &info);
         name = NULL;
@@ -128,7 +129,8 @@ static bool is_above(const struct level *level, const struct stat *info)
     return false;
 }
 
-static int walk(struct scan *scan, const char *path, const char *name, const struct level *above)
+static int scan_walk(struct scan *scan, const char *path, const char *name,
+                     const struct level *above)
 {
     struct stat info;
     DIR *dir = file_open_folder(path, true);
@@ -141,7 +143,7 @@ static int walk(struct scan *scan, const char *path, const char *name, const str
     }
     struct level level = {above, info.st_dev, info.st_ino, above ? above->depth + 1 : 0};
     int code = OK;
-    bool leave_out = is_above(above, &info) || (above && is_run_folder(path));
+    bool leave_out = is_above(above, &info) || (above && scan_is_run_folder(path));
     if (level.depth > MAX_DEPTH) code = fail(ERR_DATA, "%s: folders nested too deeply", path);
     const char *entry;
     int more = 0;
@@ -159,7 +161,7 @@ static int walk(struct scan *scan, const char *path, const char *name, const str
 /* ---- order, links, classes ---- */
 
 /* By bytes: the same order under every locale. */
-static int compare_names(const void *a, const void *b)
+static int scan_compare_names(const void *a, const void *b)
 {
     return strcmp(((const struct scan_file *)a)->name, ((const struct scan_file *)b)->name);
 }
@@ -255,7 +257,7 @@ int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
     *scan = (struct scan){.stop_requested = stop_requested};
     if (file_exists(folder) && !file_is_dir(folder))
         return fail(ERR_INPUT, "%s: a file, but a folder of pictures is wanted", folder);
-    TRY(walk(scan, folder, "", NULL));
+    TRY(scan_walk(scan, folder, "", NULL));
     if (scan->count == 0 && scan->foreign > 0)
         return fail(ERR_DATA,
                     "%s: no picture that can be read (%s), only %d of other formats (%s): "
@@ -264,7 +266,7 @@ int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
     if (scan->count == 0)
         return fail(ERR_DATA, "%s: no picture in this folder (%s)", folder,
                     image_format_names().text);
-    qsort(scan->files, (size_t)scan->count, sizeof *scan->files, compare_names);
+    qsort(scan->files, (size_t)scan->count, sizeof *scan->files, scan_compare_names);
     bool classes = labels == SCAN_LABELS_FOLDERS;
     if (labels == SCAN_LABELS_AUTO) classes = folders_look_like_classes(scan);
     if (classes) TRY(number_classes(scan, folder));

@@ -29,7 +29,7 @@ struct conv_library {
      * chosen for another scratch is forgotten. Outside, what was not met takes the device's own
      * kernels, and so does, unless deterministic, what is met after `seconds` or when `stop` (or
      * NULL) says so: the next begin goes on. end logs what was chosen. */
-    int (*begin)(size_t scratch, double seconds, bool (*stop)(void));
+    int (*begin)(size_t workspace, double seconds, bool (*stop)(void));
     int (*end)(void);
     /* The choices as text, the caller's to free; and back, after begin: those that the library
      * cannot follow any more are learnt anew. */

@@ -123,7 +123,7 @@ static int faulty_alloc(struct device *device, size_t bytes, void **memory)
 }
 
 /* Nobody can take what is in use. */
-static void take(struct device *device, uint64_t bytes)
+static void faults_take(struct device *device, uint64_t bytes)
 {
     struct faults *faults = device->faults;
     int64_t left = faults->free_bytes(device);
@@ -142,9 +142,9 @@ int device_begin_step(struct device *device, int64_t step)
     struct faults *faults = device->faults;
     for (int i = 0; faults && i < faults->count; i++) {
         struct fault *fault = &faults->list[i];
-        if (fault->kind == FAULT_COTENANT) take(device, cotenant_bytes(fault, step));
+        if (fault->kind == FAULT_COTENANT) faults_take(device, cotenant_bytes(fault, step));
         if (fault->at != step || fault->done) continue;
-        if (fault->kind == FAULT_TAKE) take(device, fault->bytes);
+        if (fault->kind == FAULT_TAKE) faults_take(device, fault->bytes);
         if (fault->kind == FAULT_GIVE) faults->taken = 0;
         if (fault->kind != FAULT_STEP) continue;
         fault->done = true;

@@ -108,12 +108,12 @@ struct nn_ops {
      * tensor with pixels:
      * expand out[n,p,c] = table[c,p] s[n,c]; contract out[n,c] = sum_p table[c,p] x[n,p,c];
      * grad dtable[c,p] += sum_n s[n,c] x[n,p,c]. expand and contract are each other's adjoints. */
-    void (*grid_expand)(void *out, enum nn_type type, const float *s, const float *table, int n,
-                        int pixels, int c);
-    void (*grid_contract)(float *out, const void *x, enum nn_type type, const float *table, int n,
-                          int pixels, int c);
-    void (*grid_grad)(float *dtable, const float *s, const void *x, enum nn_type type, int n,
-                      int pixels, int c);
+    void (*spatial_map_expand)(void *out, enum nn_type type, const float *s, const float *table,
+                               int n, int pixels, int c);
+    void (*spatial_map_contract)(float *out, const void *x, enum nn_type type, const float *table,
+                                 int n, int pixels, int c);
+    void (*spatial_map_grad)(float *dtable, const float *s, const void *x, enum nn_type type, int n,
+                             int pixels, int c);
 
     /* Embeddings, table [e][k], labels [n] in [0, k): rows of `stride` floats.
      * gather out[n*stride + i] = table[i, label]; grad dtable[i, label] += d[n*stride + i];
@@ -155,7 +155,7 @@ struct nn_ops {
      * tangent by. *gamma: the penalty's weight. */
     void (*penalty)(double *sums, float *factors, double *squares, const float *seed,
                     const double *gamma, int n, int batch);
-    /* Compares the second sweep's scores `got` with what they must be. */
+    /* Compares the second pass's scores `got` with what they must be. */
     void (*penalty_check)(double *sums, const float *got, const float *scores,
                           const double *squares, const float *seed, const double *gamma, int n,
                           int batch);

@@ -12,58 +12,59 @@
 
 struct device;
 
-enum { CONVEYOR_SLOTS = 4, CONVEYOR_ARRAYS = 9, CONVEYOR_RANGES = 3 };
+enum { OFFLOAD_STREAM_SLOTS = 4, OFFLOAD_STREAM_ARRAYS = 9, OFFLOAD_STREAM_RANGES = 3 };
 
 /* One array of host memory with `row` bytes for each of its range's rows. */
-struct conveyor_array {
+struct offload_array {
     void *host;
     size_t row;
     bool kept; /* operations only read it: it need not go back */
 };
 
-struct conveyor_range {
-    struct conveyor_array arrays[CONVEYOR_ARRAYS];
+struct offload_range {
+    struct offload_array arrays[OFFLOAD_STREAM_ARRAYS];
     int array_count;
     size_t rows;
 };
 
-struct conveyor {
+struct offload_stream {
     struct device *device;
-    void *window; /* in the device's memory; NULL: operations reach the arrays where they lie */
+    void *staging; /* in the device's memory; NULL: operations reach the arrays where they lie */
     size_t slot_bytes; /* of a piece in it */
-    struct conveyor_range ranges[CONVEYOR_RANGES];
+    struct offload_range ranges[OFFLOAD_STREAM_RANGES];
     int range_count;
     /* the pieces of a step, by number: */
-    bool moving;                      /* between begin and end */
-    int first, brought, taken, given; /* begun with, and so far: behind the last */
-    int end;                          /* of the range that was started */
+    bool moving;                            /* between begin and end */
+    int first, fetched, acquired, released; /* begun with, and so far: behind the last */
+    int end;                                /* of the range that was started */
 };
 
 /* Rows [first, first + rows) of a range, where operations find them. */
-struct conveyor_piece {
+struct offload_chunk {
     size_t first, rows;
-    void *at[CONVEYOR_ARRAYS];
+    void *at[OFFLOAD_STREAM_ARRAYS];
 };
 
 /* Bytes of the window for these ranges, with as many rows as there will ever be: those of the
  * largest, so that it may be there as a whole before it is needed, but 64 MiB at most. 0 where the
  * device needs none. */
-size_t conveyor_window_bytes(const struct device *device, const struct conveyor_range *ranges,
-                             int count);
+size_t offload_stream_staging_bytes(const struct device *device, const struct offload_range *ranges,
+                                    int count);
 
 /* Between steps: what there is now. */
-void conveyor_describe(struct conveyor *conveyor, struct device *device, void *window, size_t bytes,
-                       const struct conveyor_range *ranges, int count);
+void offload_stream_describe(struct offload_stream *offload_stream, struct device *device,
+                             void *staging, size_t bytes, const struct offload_range *ranges,
+                             int count);
 
 /* The beginning of a step: the first pieces are on their way from here on. */
-int conveyor_begin(struct conveyor *conveyor);
+int offload_stream_begin(struct offload_stream *offload_stream);
 /* The pieces of a range, in their order, for the operations that are asked for from here on: start,
  * then take until piece->rows is 0. Each piece goes back when the next is taken. Ranges that do not
  * come in their order, or of a step that was not begun, are fetched from here on only. */
-int conveyor_start(struct conveyor *conveyor, int range);
-int conveyor_take(struct conveyor *conveyor, struct conveyor_piece *piece);
+int offload_stream_start(struct offload_stream *offload_stream, int range);
+int offload_stream_acquire(struct offload_stream *offload_stream, struct offload_chunk *chunk);
 /* The end: operations that are asked for from here on, and the host after synchronize, find
  * everything where it lies. */
-int conveyor_end(struct conveyor *conveyor);
+int offload_stream_end(struct offload_stream *offload_stream);
 
 #endif

@@ -64,15 +64,15 @@ static void note_taken(struct splat_draws *d)
 
 size_t splat_draws_layout(struct splat_draws *d, void *memory)
 {
-    struct carver carver = {.base = memory};
+    struct arena arena = {.base = memory};
     size_t rows = (size_t)d->height, n = (size_t)d->count;
-    d->row_mass = carve(&carver, rows * sizeof *d->row_mass);
-    d->row_start = carve(&carver, (rows + 1) * sizeof *d->row_start);
-    d->row_draw = carve(&carver, (rows + 1) * sizeof *d->row_draw);
-    d->draws = carve(&carver, n * sizeof *d->draws);
-    d->pixel = carve(&carver, n * sizeof *d->pixel);
-    d->taken = carve(&carver, n * sizeof *d->taken);
-    return carver.used;
+    d->row_mass = arena_take(&arena, rows * sizeof *d->row_mass);
+    d->row_start = arena_take(&arena, (rows + 1) * sizeof *d->row_start);
+    d->row_draw = arena_take(&arena, (rows + 1) * sizeof *d->row_draw);
+    d->draws = arena_take(&arena, n * sizeof *d->draws);
+    d->pixel = arena_take(&arena, n * sizeof *d->pixel);
+    d->taken = arena_take(&arena, n * sizeof *d->taken);
+    return arena.used;
 }
 
 int splat_draws_run(struct splat_draws *d, const struct splat_drawing *drawing)

@@ -11,66 +11,66 @@
 
 enum { MEASUREMENTS = 20 };
 
-int64_t tracking_every(int64_t every, int64_t line_steps, int64_t total)
+int64_t best_model_every(int64_t every, int64_t line_steps, int64_t total)
 {
     if (every <= 0) every = total / MEASUREMENTS;
     return every <= line_steps ? line_steps : (every + line_steps - 1) / line_steps * line_steps;
 }
 
-void tracking_forget(struct gan_tracking *tracking)
+void best_model_forget(struct best_model *best)
 {
     double unknown = (double)NAN;
-    tracking->metrics = (struct gan_metrics){unknown, unknown, unknown, unknown,
-                                             unknown, unknown, unknown, unknown};
+    best->metrics = (struct gan_metrics){unknown, unknown, unknown, unknown,
+                                         unknown, unknown, unknown, unknown};
 }
 
-int tracking_declare(struct gan_tracking *tracking, size_t floats, struct plan *plan)
+int best_model_declare(struct best_model *best, size_t floats, struct plan *plan)
 {
-    *tracking = (struct gan_tracking){.rkid = (double)NAN, .best_rkid = (double)NAN};
-    tracking_forget(tracking);
+    *best = (struct best_model){.rkid = (double)NAN, .best_rkid = (double)NAN};
+    best_model_forget(best);
     return plan_declare(plan, "best", PLAN_HOST, floats * sizeof(float), PLAN_ALWAYS,
-                        (void **)&tracking->best);
+                        (void **)&best->best);
 }
 
-int tracking_measure(struct gan_tracking *tracking, const struct dataset *set,
-                     const struct evaluate_options *options, gan_draw *draw, void *context,
-                     int64_t steps_done)
+int best_model_measure(struct best_model *best, const struct dataset *set,
+                       const struct evaluate_options *options, gan_draw *draw, void *context,
+                       int64_t steps_done)
 {
     int count;
-    int code = gan_evaluate(&tracking->metrics, &count, set, options, draw, context);
-    tracking->pending = code == ERR_STOPPED ? steps_done : 0;
-    if (code < 0) tracking_forget(tracking);
+    int code = gan_evaluate(&best->metrics, &count, set, options, draw, context);
+    best->pending = code == ERR_STOPPED ? steps_done : 0;
+    if (code < 0) best_model_forget(best);
     if (code == ERR_STOPPED) return OK;
     TRY(code);
-    tracking->rkid = tracking->metrics.rkid;
-    if (isnan(tracking->rkid) || tracking->rkid >= tracking->best_rkid) return OK;
-    tracking->best_rkid = tracking->rkid;
-    tracking->best_step = steps_done;
+    best->rkid = best->metrics.rkid;
+    if (isnan(best->rkid) || best->rkid >= best->best_rkid) return OK;
+    best->best_rkid = best->rkid;
+    best->best_step = steps_done;
     return OK;
 }
 
-bool tracking_is_best(const struct gan_tracking *tracking, int64_t steps_done)
+bool best_model_is_best(const struct best_model *best, int64_t steps_done)
 {
-    return tracking->best_step > 0 && tracking->best_step == steps_done;
+    return best->best_step > 0 && best->best_step == steps_done;
 }
 
-int tracking_store(const struct gan_tracking *tracking, const struct net *generator,
-                   struct store_writer *writer)
+int best_model_store(const struct best_model *best, const struct net *generator,
+                     struct store_writer *writer)
 {
-    if (!isnan(tracking->rkid)) TRY(store_set_double(writer, "gan.rkid", tracking->rkid));
-    if (tracking->best_step == 0) return OK;
-    TRY(store_set_int(writer, "gan.best_step", tracking->best_step));
-    TRY(store_set_double(writer, "gan.best_rkid", tracking->best_rkid));
-    return gan_store_range(writer, "best.", generator, tracking->best);
+    if (!isnan(best->rkid)) TRY(store_set_double(writer, "gan.rkid", best->rkid));
+    if (best->best_step == 0) return OK;
+    TRY(store_set_int(writer, "gan.best_step", best->best_step));
+    TRY(store_set_double(writer, "gan.best_rkid", best->best_rkid));
+    return gan_store_range(writer, "best.", generator, best->best);
 }
 
-int tracking_load(struct gan_tracking *tracking, const struct net *generator,
-                  const struct store_file *file)
+int best_model_load(struct best_model *best, const struct net *generator,
+                    const struct store_file *file)
 {
     if (store_get(file, "gan.rkid"))
-        TRY(store_get_double_in(file, "gan.rkid", store_finite(), &tracking->rkid));
+        TRY(store_get_double_in(file, "gan.rkid", store_finite(), &best->rkid));
     if (!store_get(file, "gan.best_step")) return OK;
-    TRY(store_get_int_in(file, "gan.best_step", 1, CHECKPOINT_MOST_STEPS, &tracking->best_step));
-    TRY(store_get_double_in(file, "gan.best_rkid", store_finite(), &tracking->best_rkid));
-    return gan_load_range(file, "best.", generator, tracking->best);
+    TRY(store_get_int_in(file, "gan.best_step", 1, CHECKPOINT_MOST_STEPS, &best->best_step));
+    TRY(store_get_double_in(file, "gan.best_rkid", store_finite(), &best->best_rkid));
+    return gan_load_range(file, "best.", generator, best->best);
 }

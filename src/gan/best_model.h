@@ -12,7 +12,7 @@ struct plan;
 struct store_file;
 struct store_writer;
 
-struct gan_tracking {
+struct best_model {
     struct gan_metrics metrics; /* of this step; NaN in steps without a measurement */
     double rkid;                /* of the last measurement; NaN before the first */
     double best_rkid;           /* NaN before the first */
@@ -23,24 +23,24 @@ struct gan_tracking {
 
 /* Steps between measurements: `every`, or a twentieth of the run when that is 0, as a multiple of
  * the steps between two lines of metrics. */
-int64_t tracking_every(int64_t every, int64_t line_steps, int64_t total);
+int64_t best_model_every(int64_t every, int64_t line_steps, int64_t total);
 
 /* Declares the range; figures are set to "not known". */
-int tracking_declare(struct gan_tracking *tracking, size_t floats, struct plan *plan);
+int best_model_declare(struct best_model *best, size_t floats, struct plan *plan);
 
 /* A measurement that is stopped is pending; that is no error. */
-int tracking_measure(struct gan_tracking *tracking, const struct dataset *set,
-                     const struct evaluate_options *options, gan_draw *draw, void *context,
-                     int64_t steps_done);
+int best_model_measure(struct best_model *best, const struct dataset *set,
+                       const struct evaluate_options *options, gan_draw *draw, void *context,
+                       int64_t steps_done);
 /* The figures of the last step are unknown in the next. */
-void tracking_forget(struct gan_tracking *tracking);
+void best_model_forget(struct best_model *best);
 /* Whether the weights at hand are the best yet: the caller copies them to `best`. */
-bool tracking_is_best(const struct gan_tracking *tracking, int64_t steps_done);
+bool best_model_is_best(const struct best_model *best, int64_t steps_done);
 
 /* Into and from a checkpoint; a file without them is no error. */
-int tracking_store(const struct gan_tracking *tracking, const struct net *generator,
-                   struct store_writer *writer);
-int tracking_load(struct gan_tracking *tracking, const struct net *generator,
-                  const struct store_file *file);
+int best_model_store(const struct best_model *best, const struct net *generator,
+                     struct store_writer *writer);
+int best_model_load(struct best_model *best, const struct net *generator,
+                    const struct store_file *file);
 
 #endif

@@ -3,16 +3,16 @@
 
 #include "base/error.h"
 #include "device/device.h"
-#include "nn/pass_memory.h"
 #include "memory/plan.h"
+#include "nn/pass_memory.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The phases of a step: one for each layer of each sweep, and one between sweeps. */
+/* The phases of a step: one for each layer of each pass, and one between passes. */
 struct phases {
-    int make, mix, first, adjoint, penalty, second;                  /* D step */
-    int learn, show, judge, judge_adjoint, back, learn_adjoint, end; /* G step */
+    int make, mix, first, backward, penalty, second;                   /* D step */
+    int learn, show, score, score_backward, back, learn_backward, end; /* G step */
 };
 
 static struct phases number_phases(int g, int d)
@@ -20,16 +20,16 @@ static struct phases number_phases(int g, int d)
     struct phases p = {.make = 0};
     p.mix = p.make + g;
     p.first = p.mix + 1;
-    p.adjoint = p.first + d;
-    p.penalty = p.adjoint + d;
+    p.backward = p.first + d;
+    p.penalty = p.backward + d;
     p.second = p.penalty + 1;
     p.learn = p.second + d;
     p.show = p.learn + g;
-    p.judge = p.show + 1;
-    p.judge_adjoint = p.judge + d;
-    p.back = p.judge_adjoint + d;
-    p.learn_adjoint = p.back + 1;
-    p.end = p.learn_adjoint + g;
+    p.score = p.show + 1;
+    p.score_backward = p.score + d;
+    p.back = p.score_backward + d;
+    p.learn_backward = p.back + 1;
+    p.end = p.learn_backward + g;
     return p;
 }
 
@@ -58,28 +58,28 @@ static int declare_network(struct gan_network *network, const char *name, bool o
 }
 
 /* What a step needs of the optimiser, in its order. */
-static void list_belt(const struct gan_core *core, struct conveyor_range *ranges)
+static void list_offload_ranges(const struct gan_core *core, struct offload_range *ranges)
 {
-    memset(ranges, 0, GAN_BELT_RANGES * sizeof *ranges);
-    for (int i = 0; i < GAN_BELT_RANGES; i++) {
-        const struct gan_network *network = i == GAN_BELT_D ? &core->d : &core->g;
-        ranges[i] = (struct conveyor_range){.array_count = 1, .rows = network->net.floats};
-        ranges[i].arrays[0].host = i == GAN_BELT_EMA ? core->ema : network->v;
+    memset(ranges, 0, GAN_OFFLOAD_RANGES * sizeof *ranges);
+    for (int i = 0; i < GAN_OFFLOAD_RANGES; i++) {
+        const struct gan_network *network = i == GAN_OFFLOAD_D ? &core->d : &core->g;
+        ranges[i] = (struct offload_range){.array_count = 1, .rows = network->net.floats};
+        ranges[i].arrays[0].host = i == GAN_OFFLOAD_EMA ? core->ema : network->v;
         ranges[i].arrays[0].row = sizeof(float);
     }
 }
 
-static int declare_belt(struct gan_core *core, struct plan *plan)
+static int declare_offload(struct gan_core *core, struct plan *plan)
 {
-    struct conveyor_range ranges[GAN_BELT_RANGES];
+    struct offload_range ranges[GAN_OFFLOAD_RANGES];
     enum plan_kind kind = core->choices.offload ? PLAN_OFFLOAD : PLAN_EMA;
     TRY(plan_declare(plan, "ema", kind, core->g.net.floats * sizeof(float), PLAN_ALWAYS,
                      (void **)&core->ema));
     if (!core->choices.offload) return OK;
-    list_belt(core, ranges);
-    core->window_bytes = conveyor_window_bytes(core->device, ranges, GAN_BELT_RANGES);
-    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, core->window_bytes, PLAN_ALWAYS,
-                        &core->window);
+    list_offload_ranges(core, ranges);
+    core->staging_bytes = offload_stream_staging_bytes(core->device, ranges, GAN_OFFLOAD_RANGES);
+    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, core->staging_bytes, PLAN_ALWAYS,
+                        &core->staging);
 }
 
 static size_t range_floats(const struct gan_core *core, int range)
@@ -89,14 +89,14 @@ static size_t range_floats(const struct gan_core *core, int range)
 }
 
 /* What the host reads and writes beside a device with memory of its own. */
-static int declare_host(struct gan_core *core, struct plan *plan)
+static int core_declare_host(struct gan_core *core, struct plan *plan)
 {
     size_t states = 0;
     for (int i = 0; i < GAN_RANGES; i++)
         states += range_floats(core, i) * sizeof(float);
     for (int i = 0; i < 2; i++) {
         TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
-                         gan_feed_layout(core, NULL, NULL), PLAN_ALWAYS,
+                         gan_step_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                          (void **)&core->host_memory[i]));
         TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
                          2 * NN_SUMS * sizeof(double), PLAN_ALWAYS, (void **)&core->host_sums[i]));
@@ -115,7 +115,7 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
         size_t bytes;
         void *slot;
     } small[] = {
-        {"inputs", gan_feed_layout(core, NULL, NULL), &core->feed_memory},
+        {"inputs", gan_step_inputs_layout(core, NULL, NULL), &core->inputs_memory},
         {"factors", 2 * m * sizeof(float), &core->factors},
         {"squares", 2 * m * sizeof(double), &core->squares},
         {"scores", 2 * m * sizeof(float), &core->scores},
@@ -125,7 +125,7 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
-    if (core->ahead) TRY(declare_host(core, plan));
+    if (core->ahead) TRY(core_declare_host(core, plan));
     TRY(plan_declare(plan, "pulled", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty - 1, p->penalty,
                      (void **)&core->pulled));
     return plan_declare(plan, "pushed", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty, p->penalty,
@@ -136,34 +136,34 @@ static int declare_d_step(struct gan_core *core, const struct phases *p, struct 
 {
     int m = core->choices.micro, slice = core->slice;
     bool c = core->choices.scheme == GAN_SCHEME_C;
-    struct sweep_use make = {plan, &core->g.net, "d.make", p->make, 0, m, slice, c};
-    struct sweep_use first = {plan,       &core->d.net, "d.first", p->first,
-                              p->adjoint, 2 * m,        2 * slice, c};
-    struct sweep_use second = {plan, &core->d.net, "d.second", p->second, 0, 2 * m, 2 * slice, c};
-    TRY(sweep_plan_values(&make, &core->g_make, false, 0, NULL));
-    TRY(sweep_plan_input(&first, p->mix, p->second, &core->d_first));
-    TRY(sweep_plan_values(&first, &core->d_first, false, 1, NULL));
-    TRY(sweep_plan_masks(&first, &core->d_first, p->second));
-    TRY(sweep_plan_gradients(&first, &core->d_first, p->second, &core->d_second, 0));
-    return sweep_plan_values(&second, &core->d_second, false, 1, NULL);
+    struct pass_use make = {plan, &core->g.net, "d.make", p->make, 0, m, slice, c};
+    struct pass_use first = {plan,        &core->d.net, "d.first", p->first,
+                             p->backward, 2 * m,        2 * slice, c};
+    struct pass_use second = {plan, &core->d.net, "d.second", p->second, 0, 2 * m, 2 * slice, c};
+    TRY(pass_plan_values(&make, &core->g_make, false, 0, NULL));
+    TRY(pass_plan_input(&first, p->mix, p->second, &core->d_first));
+    TRY(pass_plan_values(&first, &core->d_first, false, 1, NULL));
+    TRY(pass_plan_masks(&first, &core->d_first, p->second));
+    TRY(pass_plan_gradients(&first, &core->d_first, p->second, &core->d_second, 0));
+    return pass_plan_values(&second, &core->d_second, false, 1, NULL);
 }
 
 static int declare_g_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
     int m = core->choices.micro, slice = core->slice;
     bool c = core->choices.scheme == GAN_SCHEME_C;
-    struct sweep_use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_adjoint,
-                              m,    slice,        c};
-    struct sweep_use judge = {plan,  &core->d.net, "g.judge", p->judge, p->judge_adjoint,
-                              2 * m, 2 * slice,    c};
-    TRY(sweep_plan_values(&learn, &core->g_learn, true, 0, &core->g_back));
-    TRY(sweep_plan_masks(&learn, &core->g_learn, -1));
-    TRY(sweep_plan_gradients(&learn, &core->g_back, -1, NULL, core->design.classes ? 0 : 1));
-    TRY(sweep_plan_input(&judge, p->show, p->judge, &core->d_judge));
-    TRY(sweep_plan_values(&judge, &core->d_judge, false, 1, NULL));
-    TRY(sweep_plan_masks(&judge, &core->d_judge, -1));
-    judge.n = m; /* the adjoint of the fakes only */
-    return sweep_plan_gradients(&judge, &core->d_judge, -1, NULL, 0);
+    struct pass_use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_backward,
+                             m,    slice,        c};
+    struct pass_use score = {plan,  &core->d.net, "g.judge", p->score, p->score_backward,
+                             2 * m, 2 * slice,    c};
+    TRY(pass_plan_values(&learn, &core->g_learn, true, 0, &core->g_back));
+    TRY(pass_plan_masks(&learn, &core->g_learn, -1));
+    TRY(pass_plan_gradients(&learn, &core->g_back, -1, NULL, core->design.classes ? 0 : 1));
+    TRY(pass_plan_input(&score, p->show, p->score, &core->d_score));
+    TRY(pass_plan_values(&score, &core->d_score, false, 1, NULL));
+    TRY(pass_plan_masks(&score, &core->d_score, -1));
+    score.n = m; /* the adjoint of the fakes only */
+    return pass_plan_gradients(&score, &core->d_score, -1, NULL, 0);
 }
 
 int gan_slice(int h, int w)
@@ -173,7 +173,7 @@ int gan_slice(int h, int w)
 }
 
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
-                     const struct gan_choices *choices, struct device *device, struct plan *plan)
+                     const struct gan_mode *choices, struct device *device, struct plan *plan)
 {
     core->design = *design;
     core->choices = *choices;
@@ -193,20 +193,20 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     struct phases p = number_phases(core->g.net.layer_count, core->d.net.layer_count);
     TRY(declare_network(&core->g, "g", choices->offload, p.learn, p.end, plan));
     TRY(declare_network(&core->d, "d", choices->offload, p.make, p.learn - 1, plan));
-    TRY(declare_belt(core, plan));
+    TRY(declare_offload(core, plan));
     TRY(declare_inputs(core, &p, plan));
     TRY(declare_d_step(core, &p, plan));
     TRY(declare_g_step(core, &p, plan));
     int m = choices->micro;
-    size_t g = sweep_workspace(&core->g.net, core->ops, m, core->slice);
-    size_t d = sweep_workspace(&core->d.net, core->ops, 2 * m, 2 * core->slice);
+    size_t g = pass_workspace(&core->g.net, core->ops, m, core->slice);
+    size_t d = pass_workspace(&core->d.net, core->ops, 2 * m, 2 * core->slice);
     size_t engines = choices->conv_library ? choices->workspace_cap : 0;
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, (g > d ? g : d) + engines, PLAN_ALWAYS,
                         &core->g_make.workspace);
 }
 
-static void connect(struct gan_core *core, struct sweep *s, struct gan_network *network,
-                    bool gradients)
+static void core_connect(struct gan_core *core, struct network_pass *s, struct gan_network *network,
+                         bool gradients)
 {
     s->net = &network->net;
     s->ops = core->ops;
@@ -220,24 +220,24 @@ static void connect(struct gan_core *core, struct sweep *s, struct gan_network *
 
 void gan_core_connect(struct gan_core *core)
 {
-    gan_feed_layout(core, &core->feed, core->feed_memory);
+    gan_step_inputs_layout(core, &core->inputs, core->inputs_memory);
     core->sums[GAN_G] = core->sums[GAN_D] + NN_SUMS;
     for (int i = 0; i < 2; i++) {
-        gan_feed_layout(core, &core->host[i],
-                        core->ahead ? core->host_memory[i] : core->feed_memory);
+        gan_step_inputs_layout(core, &core->host[i],
+                               core->ahead ? core->host_memory[i] : core->inputs_memory);
         if (!core->ahead) core->host_sums[i] = core->sums[GAN_D];
     }
-    struct conveyor_range ranges[GAN_BELT_RANGES];
-    list_belt(core, ranges);
-    conveyor_describe(&core->belt, core->device, core->window, core->window_bytes, ranges,
-                      GAN_BELT_RANGES);
-    connect(core, &core->g_make, &core->g, false);
-    connect(core, &core->g_learn, &core->g, false);
-    connect(core, &core->g_back, &core->g, true);
-    connect(core, &core->d_first, &core->d, false);
-    connect(core, &core->d_second, &core->d, true);
-    connect(core, &core->d_judge, &core->d, false);
-    struct sweep *first = &core->d_first, *second = &core->d_second;
+    struct offload_range ranges[GAN_OFFLOAD_RANGES];
+    list_offload_ranges(core, ranges);
+    offload_stream_describe(&core->offload, core->device, core->staging, core->staging_bytes,
+                            ranges, GAN_OFFLOAD_RANGES);
+    core_connect(core, &core->g_make, &core->g, false);
+    core_connect(core, &core->g_learn, &core->g, false);
+    core_connect(core, &core->g_back, &core->g, true);
+    core_connect(core, &core->d_first, &core->d, false);
+    core_connect(core, &core->d_second, &core->d, true);
+    core_connect(core, &core->d_score, &core->d, false);
+    struct network_pass *first = &core->d_first, *second = &core->d_second;
     second->value[0] = first->value[0];
     for (int i = 0; i < core->d.net.layer_count; i++) {
         second->mask[i] = first->mask[i];
@@ -249,7 +249,7 @@ void gan_core_connect(struct gan_core *core)
     }
 }
 
-static float *range_of(const struct gan_core *core, enum gan_range range)
+static float *core_range_of(const struct gan_core *core, enum gan_range range)
 {
     switch (range) {
     case GAN_RANGE_G: return core->g.parameters;
@@ -263,7 +263,7 @@ static float *range_of(const struct gan_core *core, enum gan_range range)
 float *gan_core_view(struct gan_core *core, enum gan_range range)
 {
     float *view = core->host_states;
-    if (!view) return range_of(core, range);
+    if (!view) return core_range_of(core, range);
     for (int i = 0; i < (int)range; i++)
         view += range_floats(core, i);
     return view;
@@ -284,13 +284,13 @@ int gan_core_send(struct gan_core *core, void *device, const void *host, size_t 
 int gan_core_pull(struct gan_core *core, enum gan_range range, float **view)
 {
     *view = gan_core_view(core, range);
-    return gan_core_fetch(core, *view, range_of(core, range),
+    return gan_core_fetch(core, *view, core_range_of(core, range),
                           range_floats(core, (int)range) * sizeof(float));
 }
 
 int gan_core_push(struct gan_core *core, enum gan_range range)
 {
-    return gan_core_send(core, range_of(core, range), gan_core_view(core, range),
+    return gan_core_send(core, core_range_of(core, range), gan_core_view(core, range),
                          range_floats(core, (int)range) * sizeof(float));
 }
 

@@ -11,13 +11,13 @@ struct device;
 struct device_graph;
 struct plan;
 
-/* A: in the D step the gradients of all layers stay from the adjoint sweep to the second forward
- * sweep, in the G step all values. C: only those where groups of layers end (net.h), and masks;
+/* A: in the D step the gradients of all layers stay from the backward pass to the second forward
+ * pass, in the G step all values. C: only those where groups of layers end (graph.h), and masks;
  * what is inside exists for a part of the pictures at a time and is made again: a quarter of the
  * memory or less, a fifth slower at most, the same bits. */
 enum gan_scheme { GAN_SCHEME_A, GAN_SCHEME_C };
 
-struct gan_choices {
+struct gan_mode {
     int batch; /* pairs of a real and a fake picture in a step */
     int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
     enum gan_scheme scheme;
@@ -51,29 +51,31 @@ struct gan_network {
     double v_missing; /* product of all b2 so far: Adam's correction is 1 - this */
 };
 
-/* What the belt carries, in the order of a step. */
-enum { GAN_BELT_D, GAN_BELT_G, GAN_BELT_EMA, GAN_BELT_RANGES };
+/* What the offload stream carries, in the order of a step. */
+enum { GAN_OFFLOAD_D, GAN_OFFLOAD_G, GAN_OFFLOAD_EMA, GAN_OFFLOAD_RANGES };
 
 struct gan_core {
-    struct sweep_stop stop; /* for steps on the host; requested NULL: they are not stopped */
-    struct gan_half *half;  /* borrowed, kept by the caller from step to step; NULL: likewise */
+    struct pass_stop stop; /* for steps on the host; requested NULL: they are not stopped */
+    struct gan_half *half; /* borrowed, kept by the caller from step to step; NULL: likewise */
     struct device *device;
     const struct nn_ops *ops;
     struct net_design design;
-    struct gan_choices choices;
+    struct gan_mode choices;
     int h, w, c, slice;
     struct gan_network g, d;
-    float *ema;           /* of g's parameters */
-    struct conveyor belt; /* brings second moments and EMA to the operations, wherever they are */
-    void *window;         /* of the belt */
-    size_t window_bytes;
+    float *ema; /* of g's parameters */
+    struct offload_stream
+        offload;   /* brings second moments and EMA to the operations, wherever they are */
+    void *staging; /* of the offload stream */
+    size_t staging_bytes;
 
     /* the uses of the networks within a step */
-    struct sweep g_make, d_first, d_second, g_learn, d_judge, g_back;
-    bool ahead;              /* the device has memory of its own: see gan_feed */
-    struct gan_feed feed;    /* the device's */
-    struct gan_feed host[2]; /* the host's, by turns: one is filled while the other is copied */
-    char *feed_memory, *host_memory[2];
+    struct network_pass g_make, d_first, d_second, g_learn, d_score, g_back;
+    bool ahead;                    /* the device has memory of its own: see gan_step_inputs */
+    struct gan_step_inputs inputs; /* the device's */
+    struct gan_step_inputs
+        host[2]; /* the host's, by turns: one is filled while the other is copied */
+    char *inputs_memory, *host_memory[2];
     struct gan_block at; /* the present micro-batch of the device's, */
     int n;               /* of so many pairs */
     gan_fill *fill;      /* of the present step */
@@ -113,13 +115,13 @@ static inline size_t gan_picture_floats(const struct gan_core *core)
 
 /* Builds both networks and declares every buffer in `plan`. The core must stay where it is. */
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
-                     const struct gan_choices *choices, struct device *device, struct plan *plan);
-/* After plan_commit: connects the sweeps. */
+                     const struct gan_mode *choices, struct device *device, struct plan *plan);
+/* After plan_commit: connects the passes. */
 void gan_core_connect(struct gan_core *core);
 /* Lets the convolutions' library learn what it does not know yet, by a rehearsal of both steps:
  * parameters and optimiser stay as they are, all else is overwritten. known: what a checkpoint
  * says; may be NULL. stop: polled; may be NULL. */
-int gan_core_rehearse(struct gan_core *core, const char *known, bool (*stop)(void));
+int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(void));
 /* First weights; EMA = G. */
 int gan_core_initialise(struct gan_core *core, uint64_t seed);
 
@@ -166,7 +168,7 @@ int gan_core_rest(struct gan_core *core);
  * without classes. */
 int gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
                  int n, float *out);
-int gan_judge(struct gan_core *core, const uint8_t *const *pictures, const int *labels, int n,
+int gan_score(struct gan_core *core, const uint8_t *const *pictures, const int *labels, int n,
               float *scores);
 
 #endif

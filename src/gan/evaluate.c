@@ -16,7 +16,7 @@ struct pictures {
     int *classes;
 };
 
-static int allocate(struct pictures *p, int count, int held, size_t bytes)
+static int evaluate_allocate(struct pictures *p, int count, int held, size_t bytes)
 {
     p->pointers = malloc(((size_t)count * 2 + (size_t)held) * sizeof *p->pointers);
     p->samples = malloc((size_t)count * bytes);
@@ -26,7 +26,8 @@ static int allocate(struct pictures *p, int count, int held, size_t bytes)
     return fail(ERR_SYSTEM, "out of memory for %d samples", count);
 }
 
-static void gather(struct pictures *p, const struct dataset *set, int count, int held, size_t bytes)
+static void evaluate_gather(struct pictures *p, const struct dataset *set, int count, int held,
+                            size_t bytes)
 {
     for (int i = 0; i < count; i++) {
         int index = metrics_spread(i, count, dataset_train_count(set));
@@ -40,7 +41,7 @@ static void gather(struct pictures *p, const struct dataset *set, int count, int
         p->pointers[count + i] = dataset_held(set, i).pixels;
 }
 
-static void leave_out(struct gan_metrics *m, int count)
+static void evaluate_leave_out(struct gan_metrics *m, int count)
 {
     const double unknown = (double)NAN;
     if (count >= EVALUATE_LEAST) return;
@@ -55,8 +56,8 @@ int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *
     struct pictures p = {0};
     if (n > options->samples) n = options->samples;
     *count = n;
-    TRY_CLEANUP(allocate(&p, n, held, bytes));
-    gather(&p, set, n, held, bytes);
+    TRY_CLEANUP(evaluate_allocate(&p, n, held, bytes));
+    evaluate_gather(&p, set, n, held, bytes);
     for (int first = 0; first < n; first += options->batch) {
         int some = n - first < options->batch ? n - first : options->batch;
         TRY_CLEANUP(metrics_poll(options->stop_requested));
@@ -67,7 +68,7 @@ int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *
                                (struct gan_pictures){p.pointers + n, held},
                                (struct gan_pictures){p.pointers + n + held, n}, options->width,
                                options->height, SEED, options->stop_requested);
-    leave_out(metrics, n);
+    evaluate_leave_out(metrics, n);
 cleanup:
     free(p.pointers);
     free(p.samples);

@@ -6,15 +6,15 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "config/config.h"
+#include "data/dataset.h"
+#include "data/scan.h"
 #include "device/conv_library.h"
 #include "device/device.h"
-#include "data/dataset.h"
-#include "gan/gan_task.h"
-#include "data/scan.h"
-#include "gan/gan_schedule.h"
-#include "gan/gan_checkpoint.h"
 #include "gan/best_model.h"
+#include "gan/gan_checkpoint.h"
 #include "gan/gan_memory_modes.h"
+#include "gan/gan_schedule.h"
+#include "gan/gan_task.h"
 #include "math/augment.h"
 #include "memory/plan.h"
 #include "store/checkpoint.h"
@@ -44,13 +44,13 @@ static double augment_at(const struct task_state *s, int64_t step)
     return fmin(0.8, fmax(s->now.augment, s->progress.augment[step % 2]));
 }
 
-static int fill(void *context, enum gan_which which, struct gan_inputs *in)
+static int gan_fill_batch(void *context, enum gan_which which, struct gan_inputs *in)
 {
     struct task_state *s = context;
     const struct gan_core *core = &s->core;
     uint64_t batch = (uint64_t)core->choices.batch;
     uint64_t call = 2 * (uint64_t)s->step + (uint64_t)which, seed = seed_of(s);
-    uint64_t seen = 2 * (uint64_t)pace_images(&s->pace, s->step, (int64_t)batch);
+    uint64_t seen = 2 * (uint64_t)images_seen_at(&s->seen, s->step, (int64_t)batch);
     uint64_t draws = (uint64_t)(in->z_count + 3) / 4;
     float p = (float)augment_at(s, s->step);
     size_t one = (size_t)(core->h * core->w * core->c);
@@ -94,7 +94,7 @@ struct task_input {
     struct dataset *set;
 };
 
-static void free_input(struct task_input *input)
+static void gan_free_input(struct task_input *input)
 {
     if (!input) return;
     dataset_close(input->set);
@@ -115,7 +115,7 @@ static int read_data(struct dataset **set, const struct task_setup *setup, const
         .seed = (uint64_t)config->seed,
         .cache_dir = cache_dir,
         .look_dir = look_dir,
-        .scratch_dir = setup->scratch_dir,
+        .spill_dir = setup->spill_dir,
         .stop_requested = setup->stop_requested,
     };
     return dataset_open(set, &options);
@@ -123,7 +123,7 @@ static int read_data(struct dataset **set, const struct task_setup *setup, const
 
 /* The pictures that an earlier open has read, or read now: each is decoded once, whether that is in
  * the forecast, when there is no run folder yet, or later. */
-static int open_data(struct task_state *s, const struct task_setup *setup)
+static int gan_open_data(struct task_state *s, const struct task_setup *setup)
 {
     if (setup->without_input) return count_classes(s, setup);
     if (!setup->config->gan.data[0])
@@ -151,16 +151,16 @@ static int open_data(struct task_state *s, const struct task_setup *setup)
     return setup->resume ? gan_check_data(&s->progress, setup) : OK;
 }
 
-int gan_declare(struct task_state *s, const struct config *config, const struct memory_choices *way)
+int gan_declare(struct task_state *s, const struct config *config, const struct memory_mode *way)
 {
     struct net_design design;
-    struct gan_choices choices = gan_choices_of(config, way);
+    struct gan_mode choices = gan_mode_of(config, way);
     choices.conv_library = s->conv_library;
     size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
     memset(&s->core, 0, sizeof s->core);
     TRY(gan_design(&design, config, s->classes));
     TRY(gan_core_declare(&s->core, &design, &choices, s->device, s->plan));
-    TRY(tracking_declare(&s->tracking, s->core.g.net.floats, s->plan));
+    TRY(best_model_declare(&s->best, s->core.g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "latents", PLAN_HOST,
                      (size_t)choices.micro * (size_t)design.z * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->latents));
@@ -171,7 +171,7 @@ int gan_declare(struct task_state *s, const struct config *config, const struct 
 }
 
 /* For any micro-batch. */
-static int allocate(struct task_state *s)
+static int gan_allocate(struct task_state *s)
 {
     s->items = calloc((size_t)s->config->gan.batch, sizeof *s->items);
     if (!s->items) return fail(ERR_SYSTEM, "out of memory");
@@ -183,7 +183,7 @@ static void gan_close(struct task_state *s)
     if (!s) return;
     gan_core_rest(&s->core); /* an error here came too late to matter */
     plan_free(s->plan);
-    free_input(s->own_input);
+    gan_free_input(s->own_input);
     free(s->items);
     free(s);
 }
@@ -232,7 +232,7 @@ static int open_conv_library(struct task_state *s)
 static int gan_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
-    struct memory_choices ways[TASK_MAX_CHOICES];
+    struct memory_mode ways[TASK_MAX_MODES];
     struct net_design design;
     *out = s;
     if (!s) return fail(ERR_SYSTEM, "out of memory");
@@ -244,11 +244,11 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     s->stop_requested = setup->stop_requested;
     TRY(gan_design(&design, s->config, 0)); /* a fault in the config shows before long loading */
     TRY(open_conv_library(s));
-    TRY(open_data(s, setup));
+    TRY(gan_open_data(s, setup));
     if (setup->resume) {
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;
-        TRY(pace_load(&s->pace, &s->sized.gan.batch, setup->resume));
+        TRY(images_seen_load(&s->seen, &s->sized.gan.batch, setup->resume));
     }
     s->amp = use_amp(setup);
     gan_list(s, ways);
@@ -256,7 +256,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     s->way.work.batch = (int)s->sized.gan.batch;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
     if (s->way.work.batch != s->sized.gan.batch) { /* less than was wanted */
-        if (setup->resume) pace_change(&s->pace, s->steps_done, s->sized.gan.batch);
+        if (setup->resume) images_seen_change(&s->seen, s->steps_done, s->sized.gan.batch);
         s->sized.gan.batch = s->way.work.batch;
     }
     s->plan = plan_create();
@@ -267,7 +267,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     warn_of_few_pictures(s);
     TRY(plan_commit(s->plan, setup->device));
     gan_core_connect(&s->core);
-    TRY(allocate(s));
+    TRY(gan_allocate(s));
     log_info("gan: %d x %d, %d pictures (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
              "%.0f MFLOP; %d pairs at a time, scheme %c%s",
              s->core.w, s->core.h, dataset_train_count(s->set), dataset_held_count(s->set),
@@ -277,11 +277,11 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              s->way.amp ? ", mixed precision" : "");
     if (!setup->resume) {
         TRY(gan_core_initialise(&s->core, seed_of(s)));
-        return gan_core_rehearse(&s->core, NULL, s->stop_requested);
+        return gan_core_autotune(&s->core, NULL, s->stop_requested);
     }
     TRY(gan_load(&s->core, &s->progress, setup->resume));
-    TRY(tracking_load(&s->tracking, &s->core.g.net, setup->resume));
-    TRY(gan_core_rehearse(&s->core, store_get(setup->resume, "gan.conv"), s->stop_requested));
+    TRY(best_model_load(&s->best, &s->core.g.net, setup->resume));
+    TRY(gan_core_autotune(&s->core, store_get(setup->resume, "gan.conv"), s->stop_requested));
     return gan_pending_load(s, setup->resume);
 }
 
@@ -292,7 +292,7 @@ static const struct plan *gan_plan(const struct task_state *s)
 
 int64_t gan_steps(const struct task_state *s)
 {
-    return pace_steps(&s->pace, s->config->gan.images, s->config->gan.batch);
+    return images_seen_steps(&s->seen, s->config->gan.images, s->config->gan.batch);
 }
 
 /* ---- one step ---- */
@@ -323,7 +323,7 @@ int gan_collect(struct task_state *s, int64_t steps)
     return OK;
 }
 
-static void add(struct task_report *report, const char *name, const char *format, double value)
+static void gan_add(struct task_report *report, const char *name, const char *format, double value)
 {
     report->metrics[report->metric_count++] = (struct task_metric){name, format, value};
 }
@@ -331,14 +331,14 @@ static void add(struct task_report *report, const char *name, const char *format
 /* Unknown (NaN) in all steps but those that measure. */
 static void add_metrics(struct task_report *report, const struct gan_metrics *m)
 {
-    add(report, "rkid", "%.4f", m->rkid);
-    add(report, "swd", NULL, m->swd);
-    add(report, "precision", NULL, m->precision);
-    add(report, "recall", NULL, m->recall);
-    add(report, "density", NULL, m->density);
-    add(report, "coverage", "%.3f", m->coverage);
-    add(report, "ms_ssim", NULL, m->ms_ssim);
-    add(report, "nn_ratio", NULL, m->nn_ratio);
+    gan_add(report, "rkid", "%.4f", m->rkid);
+    gan_add(report, "swd", NULL, m->swd);
+    gan_add(report, "precision", NULL, m->precision);
+    gan_add(report, "recall", NULL, m->recall);
+    gan_add(report, "density", NULL, m->density);
+    gan_add(report, "coverage", "%.3f", m->coverage);
+    gan_add(report, "ms_ssim", NULL, m->ms_ssim);
+    gan_add(report, "nn_ratio", NULL, m->nn_ratio);
 }
 
 void gan_fill_report(const struct task_state *s, int64_t step, struct task_report *r)
@@ -346,36 +346,35 @@ void gan_fill_report(const struct task_state *s, int64_t step, struct task_repor
     double penalty = s->now.gamma / 2 * (s->d.r1 + s->d.r2);
     memset(r, 0, sizeof *r);
     r->loss = s->d.loss + penalty + s->g.loss;
-    add(r, "loss_d", "%.3f", s->d.loss);
-    add(r, "loss_g", "%.3f", s->g.loss);
-    add(r, "penalty", "%.3f", penalty);
-    add(r, "r1", NULL, s->d.r1);
-    add(r, "r2", NULL, s->d.r2);
-    add(r, "score_real", NULL, s->d.score_real);
-    add(r, "score_fake", NULL, s->d.score_fake);
-    add(r, "sign", "%.2f", s->progress.sign);
-    add(r, "gap", "%.2f", s->gap);
-    add(r, "augment", NULL, augment_at(s, step));
-    add(r, "gamma", NULL, s->now.gamma);
-    add(r, "lr", NULL, s->now.lr);
-    add(r, "units", NULL, s->d.units);
-    add_metrics(r, &s->tracking.metrics);
-    add(r, "best_rkid", NULL, s->tracking.best_rkid);
+    gan_add(r, "loss_d", "%.3f", s->d.loss);
+    gan_add(r, "loss_g", "%.3f", s->g.loss);
+    gan_add(r, "penalty", "%.3f", penalty);
+    gan_add(r, "r1", NULL, s->d.r1);
+    gan_add(r, "r2", NULL, s->d.r2);
+    gan_add(r, "score_real", NULL, s->d.score_real);
+    gan_add(r, "score_fake", NULL, s->d.score_fake);
+    gan_add(r, "sign", "%.2f", s->progress.sign);
+    gan_add(r, "gap", "%.2f", s->gap);
+    gan_add(r, "augment", NULL, augment_at(s, step));
+    gan_add(r, "gamma", NULL, s->now.gamma);
+    gan_add(r, "lr", NULL, s->now.lr);
+    gan_add(r, "units", NULL, s->d.units);
+    add_metrics(r, &s->best.metrics);
+    gan_add(r, "best_rkid", NULL, s->best.best_rkid);
     int used = snprintf(r->caption, sizeof r->caption, "images %lld  D %.3f  G %.3f  gap %.2f",
-                        (long long)pace_images(&s->pace, step + 1, s->config->gan.batch), s->d.loss,
-                        s->g.loss, s->gap);
-    if (!isnan(s->tracking.rkid))
-        snprintf(r->caption + used, sizeof r->caption - (size_t)used, "  rKID %.4f",
-                 s->tracking.rkid);
-    r->pending = s->tracking.pending > 0;
+                        (long long)images_seen_at(&s->seen, step + 1, s->config->gan.batch),
+                        s->d.loss, s->g.loss, s->gap);
+    if (!isnan(s->best.rkid))
+        snprintf(r->caption + used, sizeof r->caption - (size_t)used, "  rKID %.4f", s->best.rkid);
+    r->pending = s->best.pending > 0;
 }
 
 /* On the host it may be stopped before every layer. */
-static int train_step(struct task_state *s, const struct gan_rates *rates)
+static int gan_task_step(struct task_state *s, const struct gan_rates *rates)
 {
     s->core.half = s->device->is_host ? &s->progress.half : NULL;
     gan_listen(s, true);
-    int code = gan_train_step(&s->core, rates, fill, s);
+    int code = gan_train_step(&s->core, rates, gan_fill_batch, s);
     gan_listen(s, false);
     return code;
 }
@@ -385,14 +384,14 @@ static int train_step(struct task_state *s, const struct gan_rates *rates)
 static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
 {
     int64_t batch = s->config->gan.batch;
-    double t = (double)pace_images(&s->pace, step, batch) /
-               (double)pace_images(&s->pace, gan_steps(s), batch);
+    double t = (double)images_seen_at(&s->seen, step, batch) /
+               (double)images_seen_at(&s->seen, gan_steps(s), batch);
     s->step = step;
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
-    s->now.lr *= pace_rate(s->config, s->asked_batch, batch);
+    s->now.lr *= images_seen_rate(s->config, s->asked_batch, batch);
     const struct gan_rates rates = {s->now.gamma, s->now.lr, s->now.b2, s->now.ema};
     bool wait = evaluate || !s->core.ahead || s->d.units == 0; /* nothing was reported yet */
-    TRY(train_step(s, &rates));
+    TRY(gan_task_step(s, &rates));
     TRY(gan_collect(s, wait ? step + 1 : step));
     TRY(gan_measure_step(s, step + 1, evaluate));
     gan_fill_report(s, step, report);
@@ -404,9 +403,9 @@ static int gan_save(struct task_state *s, struct store_writer *writer)
 {
     TRY(gan_collect(s, s->steps_done));
     TRY(gan_store(&s->core, &s->progress, writer));
-    TRY(pace_store(&s->pace, s->config->gan.batch, writer));
-    if (s->tracking.pending) TRY(gan_pending_store(s, writer));
-    return tracking_store(&s->tracking, &s->core.g.net, writer);
+    TRY(images_seen_store(&s->seen, s->config->gan.batch, writer));
+    if (s->best.pending) TRY(gan_pending_store(s, writer));
+    return best_model_store(&s->best, &s->core.g.net, writer);
 }
 
 static int gan_save_model(struct task_state *s, struct store_writer *writer)
@@ -418,8 +417,8 @@ static int gan_save_model(struct task_state *s, struct store_writer *writer)
 
 static int gan_save_best(struct task_state *s, struct store_writer *writer, int64_t *step)
 {
-    *step = s->tracking.best_step;
-    return *step > 0 ? gan_store_model(&s->core, s->tracking.best, writer) : OK;
+    *step = s->best.best_step;
+    return *step > 0 ? gan_store_model(&s->core, s->best.best, writer) : OK;
 }
 
 const struct task task_gan = {
@@ -436,12 +435,12 @@ const struct task task_gan = {
     .save_model = gan_save_model,
     .write_final = gan_write_final,
     .close = gan_close,
-    .free_input = free_input,
+    .free_input = gan_free_input,
     .picture_size = gan_picture_size,
     .save_best = gan_save_best,
     .choices = gan_list,
     .need = gan_need,
-    .chosen = gan_chosen,
+    .mode = gan_mode_now,
     .replan = gan_replan,
     .growth = gan_growth,
 };

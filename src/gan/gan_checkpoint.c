@@ -227,8 +227,9 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
 }
 
 /* What of the data set is another. *classes: the networks are of another number of them. */
-static void describe_change(const struct gan_progress *now, const struct store_file *file,
-                            char what[128], bool *classes)
+static void gan_checkpoint_describe_change(const struct gan_progress *now,
+                                           const struct store_file *file, char what[128],
+                                           bool *classes)
 {
     int64_t pictures = 0, count = 0;
     bool known =
@@ -254,7 +255,7 @@ int gan_check_data(const struct gan_progress *now, const struct task_setup *setu
         return OK;
     }
     if (strtoull(fingerprint, NULL, 16) == now->fingerprint) return OK;
-    describe_change(now, setup->resume, what, &classes);
+    gan_checkpoint_describe_change(now, setup->resume, what, &classes);
     if (classes || !setup->allow_changed_input)
         return fail(ERR_CONFIG,
                     "%s: these are not the pictures that this run began with (%s): put them back, "

@@ -1,12 +1,12 @@
 /* The GAN's ways to save memory, and the move from one to another between steps. */
 #include "base/error.h"
 #include "config/config.h"
+#include "data/dataset.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
-#include "data/dataset.h"
-#include "gan/gan_task.h"
-#include "gan/gan_schedule.h"
 #include "gan/gan_memory_modes.h"
+#include "gan/gan_schedule.h"
+#include "gan/gan_task.h"
 #include "memory/plan.h"
 #include "task/task.h"
 
@@ -21,18 +21,18 @@ static size_t workspace_cap(const struct task_state *s, int level)
     return has ? (size_t)s->config->memory.workspace : 0;
 }
 
-int gan_list(const struct task_state *s, struct memory_choices *list)
+int gan_list(const struct task_state *s, struct memory_mode *list)
 {
     int w = gan_picture_width(s->config), h = gan_picture_height(s->config);
     bool may_mix =
         s->device->nn->bf16 && !s->config->deterministic && (w > h ? w : h) > NET_FULL_PRECISION;
-    int count = gan_ways(s->config, s->amp, may_mix, list);
+    int count = gan_memory_modes(s->config, s->amp, may_mix, list);
     for (int i = 0; s->conv_library && i < count; i++)
         list[i].workspace_cap = workspace_cap(s, list[i].level);
     return count;
 }
 
-int gan_need(const struct task_state *s, const struct memory_choices *way, struct memory_need *need)
+int gan_need(const struct task_state *s, const struct memory_mode *way, struct memory_need *need)
 {
     if (way->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
     if (way->work.size) return fail(ERR_USAGE, "a GAN is trained at the size of its pictures");
@@ -49,14 +49,14 @@ int gan_need(const struct task_state *s, const struct memory_choices *way, struc
     TRY_CLEANUP(gan_declare(trial, &config, way));
     need->device_bytes = plan_device_bytes(trial->plan);
     need->host_bytes = plan_host_bytes(trial->plan);
-    need->relative_time = gan_way_time(&config, way);
+    need->relative_time = gan_mode_time(&config, way);
 cleanup:
     plan_free(trial->plan);
     free(trial);
     return code;
 }
 
-const struct memory_choices *gan_chosen(const struct task_state *s)
+const struct memory_mode *gan_mode_now(const struct task_state *s)
 {
     return &s->way;
 }
@@ -80,18 +80,18 @@ void gan_growth(const struct task_state *s, struct memory_growth *growth)
 
 /* Another batch from the next step on. The list of items never gets shorter: a change that fails
  * goes back to the larger batch. */
-static int set_batch(struct task_state *s, int batch)
+static int gan_memory_set_batch(struct task_state *s, int batch)
 {
     size_t most = (size_t)(batch > s->sized.gan.batch ? batch : s->sized.gan.batch);
     struct dataset_item *items = realloc(s->items, most * sizeof *items);
     if (!items) return fail(ERR_SYSTEM, "out of memory");
     s->items = items;
-    pace_change(&s->pace, s->steps_done, s->sized.gan.batch);
+    images_seen_change(&s->seen, s->steps_done, s->sized.gan.batch);
     s->sized.gan.batch = batch;
     return OK;
 }
 
-int gan_replan(struct task_state *s, const struct memory_choices *way)
+int gan_replan(struct task_state *s, const struct memory_mode *way)
 {
     struct task_state *before = malloc(sizeof *before);
     struct plan *next = plan_create();
@@ -101,12 +101,12 @@ int gan_replan(struct task_state *s, const struct memory_choices *way)
     if (code == OK) code = gan_core_rest(&s->core);
     if (code == OK) {
         *before = *s;
-        if (other) code = set_batch(s, way->work.batch);
+        if (other) code = gan_memory_set_batch(s, way->work.batch);
         before->items = s->items;
         s->plan = next;
         if (code == OK) code = gan_declare(s, s->config, way);
         s->plan = before->plan;
-        s->tracking = before->tracking;
+        s->best = before->best;
         s->core.g.v_missing = before->core.g.v_missing;
         s->core.d.v_missing = before->core.d.v_missing;
         if (code == OK) code = plan_replace(&s->plan, next, s->device), next = NULL;
@@ -114,7 +114,7 @@ int gan_replan(struct task_state *s, const struct memory_choices *way)
             gan_core_connect(&s->core);
             s->way = *way;
             s->way.work.batch = (int)s->sized.gan.batch;
-            code = gan_core_rehearse(&s->core, NULL, s->stop_requested);
+            code = gan_core_autotune(&s->core, NULL, s->stop_requested);
         } else {
             *s = *before;
             plan_connect(s->plan);

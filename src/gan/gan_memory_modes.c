@@ -10,15 +10,15 @@
 static const double RECOMPUTE_TIME = 1.12, HALVING_TIME = 1.02, OFFLOAD_TIME = 1.02;
 
 struct list {
-    struct memory_choices *rows;
+    struct memory_mode *rows;
     int count;
     bool amp;
 };
 
-static void add(struct list *list, int level, bool checkpointing, int micro)
+static void gan_memory_modes_add(struct list *list, int level, bool checkpointing, int micro)
 {
-    if (list->count == TASK_MAX_CHOICES) return;
-    list->rows[list->count++] = (struct memory_choices){
+    if (list->count == TASK_MAX_MODES) return;
+    list->rows[list->count++] = (struct memory_mode){
         .level = level,
         .amp = list->amp,
         .checkpointing = checkpointing,
@@ -28,7 +28,7 @@ static void add(struct list *list, int level, bool checkpointing, int micro)
 }
 
 /* The next smaller micro-batch: half as many slices, rounded up. */
-static int halve(int micro, int batch, int slice)
+static int gan_memory_modes_halve(int micro, int batch, int slice)
 {
     int half = (micro / 2 + slice - 1) / slice * slice;
     return half < batch ? half : batch;
@@ -41,16 +41,16 @@ static void add_micro_batches(struct list *list, const struct config *config, in
     int slice = gan_slice(gan_picture_height(config), gan_picture_width(config));
     int batch = (int)config->gan.batch, fixed = (int)config->gan.micro_batch;
     int micro = fixed ? fixed : batch;
-    if (fixed) micro = halve(2 * fixed, batch, slice);
-    for (;; micro = halve(micro, batch, slice)) {
+    if (fixed) micro = gan_memory_modes_halve(2 * fixed, batch, slice);
+    for (;; micro = gan_memory_modes_halve(micro, batch, slice)) {
         bool is_whole = micro >= batch;
-        if (is_whole && whole >= 0) add(list, whole, checkpointing, batch);
-        if (!is_whole && split >= 0) add(list, split, checkpointing, micro);
+        if (is_whole && whole >= 0) gan_memory_modes_add(list, whole, checkpointing, batch);
+        if (!is_whole && split >= 0) gan_memory_modes_add(list, split, checkpointing, micro);
         if (fixed || micro <= slice) break;
     }
 }
 
-int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_choices *rows)
+int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct memory_mode *rows)
 {
     struct list list = {.rows = rows, .amp = amp};
     bool keeps = config->gan.scheme != CONFIG_GAN_SCHEME_C;
@@ -72,10 +72,10 @@ int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_
     return list.count;
 }
 
-struct gan_choices gan_choices_of(const struct config *config, const struct memory_choices *way)
+struct gan_mode gan_mode_of(const struct config *config, const struct memory_mode *way)
 {
     int batch = (int)config->gan.batch;
-    return (struct gan_choices){
+    return (struct gan_mode){
         .batch = batch,
         .micro = way->micro_batch < batch ? way->micro_batch : batch,
         .scheme = way->checkpointing ? GAN_SCHEME_C : GAN_SCHEME_A,
@@ -85,7 +85,7 @@ struct gan_choices gan_choices_of(const struct config *config, const struct memo
     };
 }
 
-double gan_way_time(const struct config *config, const struct memory_choices *way)
+double gan_mode_time(const struct config *config, const struct memory_mode *way)
 {
     double halvings = log2((double)config->gan.batch / way->micro_batch);
     double time = pow(HALVING_TIME, halvings);

@@ -12,12 +12,12 @@ struct config;
  * precision from the start; may_mix: it is a way to save memory where that is off. Returns how
  * many.
  */
-int gan_ways(const struct config *config, bool amp, bool may_mix, struct memory_choices *list);
+int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct memory_mode *list);
 
-struct gan_choices gan_choices_of(const struct config *config, const struct memory_choices *way);
+struct gan_mode gan_mode_of(const struct config *config, const struct memory_mode *way);
 
 /* Time of a step beside the fastest way's. */
-double gan_way_time(const struct config *config, const struct memory_choices *way);
+double gan_mode_time(const struct config *config, const struct memory_mode *way);
 
 /* `config` with the size and batch of `work` where they are not 0; shares its strings. */
 struct config gan_config_with(const struct config *config, const struct memory_work *work);

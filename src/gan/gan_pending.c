@@ -42,7 +42,7 @@ int gan_pending_store(struct task_state *s, struct store_writer *writer)
     struct report_number numbers[REPORT_NUMBERS];
     char key[48];
     list_numbers(s, numbers);
-    TRY(store_set_int(writer, "gan.pending", s->tracking.pending));
+    TRY(store_set_int(writer, "gan.pending", s->best.pending));
     for (int i = 0; i < REPORT_NUMBERS; i++) {
         snprintf(key, sizeof key, number_format, numbers[i].name);
         TRY(store_set_double(writer, key, *numbers[i].value));
@@ -56,15 +56,15 @@ int gan_pending_store(struct task_state *s, struct store_writer *writer)
  * for the best model's sake. */
 static int measure_owed(struct task_state *s, const struct store_file *file)
 {
-    int64_t owed = 0;
+    int64_t pending = 0;
     if (store_get(file, "gan.owed"))
-        TRY(store_get_int_in(file, "gan.owed", 0, CHECKPOINT_MOST_STEPS, &owed));
-    if (owed == 0) return OK;
-    if (owed != s->steps_done)
+        TRY(store_get_int_in(file, "gan.owed", 0, CHECKPOINT_MOST_STEPS, &pending));
+    if (pending == 0) return OK;
+    if (pending != s->steps_done)
         return fail(ERR_DATA, "%s: gan.owed is %" PRId64 ", but the step %" PRId64,
-                    store_path(file), owed, s->steps_done);
-    TRY(gan_measure(s, owed));
-    return s->tracking.pending ? fail(ERR_STOPPED, "stopped while measuring") : OK;
+                    store_path(file), pending, s->steps_done);
+    TRY(gan_measure(s, pending));
+    return s->best.pending ? fail(ERR_STOPPED, "stopped while measuring") : OK;
 }
 
 int gan_pending_load(struct task_state *s, const struct store_file *file)
@@ -72,10 +72,10 @@ int gan_pending_load(struct task_state *s, const struct store_file *file)
     struct report_number numbers[REPORT_NUMBERS];
     char key[48];
     if (!store_get(file, "gan.pending")) return measure_owed(s, file);
-    TRY(store_get_int_in(file, "gan.pending", 1, CHECKPOINT_MOST_STEPS, &s->tracking.pending));
-    if (s->tracking.pending != s->steps_done)
+    TRY(store_get_int_in(file, "gan.pending", 1, CHECKPOINT_MOST_STEPS, &s->best.pending));
+    if (s->best.pending != s->steps_done)
         return fail(ERR_DATA, "%s: gan.pending is %" PRId64 ", but the step %" PRId64,
-                    store_path(file), s->tracking.pending, s->steps_done);
+                    store_path(file), s->best.pending, s->steps_done);
     list_numbers(s, numbers);
     for (int i = 0; i < REPORT_NUMBERS; i++) {
         snprintf(key, sizeof key, number_format, numbers[i].name);

@@ -2,13 +2,13 @@
  * between learned and held-out pictures, and the pictures of frames. */
 #include "base/error.h"
 #include "config/config.h"
+#include "data/dataset.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
-#include "data/dataset.h"
-#include "gan/gan_task.h"
-#include "image/contact_sheet.h"
-#include "gan/sampler.h"
 #include "gan/gan_checkpoint.h"
+#include "gan/gan_task.h"
+#include "gan/sampler.h"
+#include "image/contact_sheet.h"
 #include "image/image.h"
 
 #include <math.h>
@@ -49,13 +49,14 @@ static int make_samples(struct task_state *s)
 }
 
 /* Those of the metrics, at most as many as in a frame at a time. */
-static int draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out)
+static int gan_preview_draw(void *context, const uint64_t *seeds, const int *classes, int n,
+                            uint8_t *out)
 {
     struct task_state *s = context;
     size_t floats = (size_t)(s->core.h * s->core.w * s->core.c) * (size_t)n;
     TRY(make_some(s, seeds, classes, n, s->show));
     for (size_t i = 0; i < floats; i++)
-        out[i] = sampler_byte(s->show[i]);
+        out[i] = contact_sheet_byte(s->show[i]);
     return OK;
 }
 
@@ -69,18 +70,18 @@ int gan_measure(struct task_state *s, int64_t steps_done)
         .batch = micro < shown ? micro : shown,
         .stop_requested = s->stop_requested,
     };
-    TRY(tracking_measure(&s->tracking, s->set, &options, draw, s, steps_done));
-    if (!tracking_is_best(&s->tracking, steps_done)) return OK;
-    return gan_core_fetch(&s->core, s->tracking.best, s->core.ema,
+    TRY(best_model_measure(&s->best, s->set, &options, gan_preview_draw, s, steps_done));
+    if (!best_model_is_best(&s->best, steps_done)) return OK;
+    return gan_core_fetch(&s->core, s->best.best, s->core.ema,
                           s->core.g.net.floats * sizeof(float));
 }
 
 int gan_measure_step(struct task_state *s, int64_t steps_done, bool gap)
 {
     int code = gap ? gan_measure_gap(s) : OK;
-    tracking_forget(&s->tracking);
+    best_model_forget(&s->best);
     s->gap_pending = code == ERR_STOPPED;
-    s->tracking.pending = s->gap_pending ? steps_done : 0;
+    s->best.pending = s->gap_pending ? steps_done : 0;
     if (s->gap_pending) return OK;
     TRY(code);
     return gan_measure_is_due(s, steps_done) ? gan_measure(s, steps_done) : OK;
@@ -96,7 +97,7 @@ int gan_complete(struct task_state *s, struct task_report *report)
 bool gan_measure_is_due(const struct task_state *s, int64_t steps_done)
 {
     int64_t total = gan_steps(s);
-    int64_t every = tracking_every(s->config->gan.eval_every, s->config->eval_steps, total);
+    int64_t every = best_model_every(s->config->gan.eval_every, s->config->eval_steps, total);
     return s->config->gan.eval_samples > 0 && (steps_done % every == 0 || steps_done == total);
 }
 
@@ -105,7 +106,7 @@ bool gan_measure_is_due(const struct task_state *s, int64_t steps_done)
 void gan_listen(struct task_state *s, bool listens)
 {
     bool stops = listens && s->device->is_host;
-    s->core.stop = (struct sweep_stop){.requested = stops ? s->stop_requested : NULL};
+    s->core.stop = (struct pass_stop){.requested = stops ? s->stop_requested : NULL};
 }
 
 /* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
@@ -122,7 +123,7 @@ static int mean_score(struct task_state *s, bool held, double *mean)
         pixels[i] = item.pixels;
         labels[i] = item.label;
     }
-    TRY(gan_judge(&s->core, pixels, labels, count, scores));
+    TRY(gan_score(&s->core, pixels, labels, count, scores));
     for (int i = 0; i < count; i++)
         sum += (double)scores[i];
     *mean = count ? sum / count : (double)NAN;
@@ -146,8 +147,8 @@ int gan_measure_gap(struct task_state *s)
 int gan_picture(struct task_state *s, int max_side, struct image *picture)
 {
     TRY(make_samples(s));
-    return grid_picture(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
-                        max_side);
+    return contact_sheet_draw(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
+                              max_side);
 }
 
 int gan_reference(struct task_state *s, int max_side, struct image *picture)
@@ -161,7 +162,7 @@ int gan_reference(struct task_state *s, int max_side, struct image *picture)
         nn_ops_cpu()->from_u8(s->show + (size_t)i * one, pixels, NULL, 1, core->h, core->w,
                               core->c);
     }
-    return grid_picture(picture, s->show, total, core->w, core->h, max_side);
+    return contact_sheet_draw(picture, s->show, total, core->w, core->h, max_side);
 }
 
 int gan_write_final(struct task_state *s, const char *path)
@@ -175,6 +176,6 @@ int gan_write_final(struct task_state *s, const char *path)
 
 int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height)
 {
-    grid_size((int)s->config->gan.samples, s->core.w, s->core.h, max_side, width, height);
+    contact_sheet_size((int)s->config->gan.samples, s->core.w, s->core.h, max_side, width, height);
     return OK;
 }

@@ -3,12 +3,12 @@
 #define IMGTRAIN_GAN_GAN_TASK_H
 
 #include "config/config.h"
-#include "gan/core.h"
-#include "nn/images_seen.h"
-#include "gan/gan_schedule.h"
-#include "gan/gan_checkpoint.h"
 #include "gan/best_model.h"
+#include "gan/core.h"
+#include "gan/gan_checkpoint.h"
+#include "gan/gan_schedule.h"
 #include "memory/mode.h"
+#include "nn/images_seen.h"
 
 struct dataset;
 struct dataset_item;
@@ -19,18 +19,18 @@ struct task_state {
     const struct config *config; /* `sized` */
     struct config sized;         /* the config with the present batch; borrows its strings */
     int64_t asked_batch;         /* the config's */
-    struct gan_pace pace;
+    struct images_seen seen;
     struct device *device;
     struct dataset *set;          /* the input's */
     struct task_input *own_input; /* where nobody else keeps it */
     int classes;                  /* of the set, also when it is not loaded */
-    struct memory_choices way;    /* how memory is saved */
+    struct memory_mode way;       /* how memory is saved */
     bool amp;                     /* mixed precision: a part of the result, so no way to save */
     bool conv_library;            /* cuDNN may take convolutions: device/conv_library.h */
     struct plan *plan;
     struct gan_core core;
     struct gan_progress progress; /* what a checkpoint holds besides tensors */
-    struct gan_tracking tracking;
+    struct best_model best;
     struct gan_schedule now;
     struct dataset_item *items; /* [micro] */
     float *latents;             /* [micro] */
@@ -54,8 +54,7 @@ int gan_pending_load(struct task_state *s, const struct store_file *file);
 /* ---- gan.c ---- */
 
 /* Declares all that training `way` takes in s->plan, which is empty. */
-int gan_declare(struct task_state *s, const struct config *config,
-                const struct memory_choices *way);
+int gan_declare(struct task_state *s, const struct config *config, const struct memory_mode *way);
 int64_t gan_steps(const struct task_state *s);
 /* Waits for the reports of the first `steps` steps; the last one's is in d and g. */
 int gan_collect(struct task_state *s, int64_t steps);
@@ -63,12 +62,11 @@ void gan_fill_report(const struct task_state *s, int64_t step, struct task_repor
 
 /* ---- gan_memory.c: as in struct task ---- */
 
-int gan_list(const struct task_state *s, struct memory_choices *list);
-int gan_need(const struct task_state *s, const struct memory_choices *way,
-             struct memory_need *need);
-const struct memory_choices *gan_chosen(const struct task_state *s);
+int gan_list(const struct task_state *s, struct memory_mode *list);
+int gan_need(const struct task_state *s, const struct memory_mode *way, struct memory_need *need);
+const struct memory_mode *gan_mode_now(const struct task_state *s);
 void gan_growth(const struct task_state *s, struct memory_growth *growth);
-int gan_replan(struct task_state *s, const struct memory_choices *way);
+int gan_replan(struct task_state *s, const struct memory_mode *way);
 
 /* ---- gan_show.c ---- */
 

@@ -17,13 +17,14 @@ static int send_labels(struct gan_core *core, int *device, int *host, const int 
 int gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
                  int n, float *out)
 {
-    struct sweep s = core->g_make;
-    const struct gan_block *b = &core->feed.step[GAN_D], *host = &core->host[0].step[GAN_D];
+    struct network_pass s = core->g_make;
+    const struct gan_block *b = &core->inputs.step[GAN_D], *host = &core->host[0].step[GAN_D];
     size_t stride = (size_t)gan_z_stride(core), one = gan_picture_floats(core);
     s.parameters = parameters;
     s.labels = b->labels;
     TRY(core->device->synchronize(core->device));
-    if (parameters == core->ema && core->window) { /* between steps the gradients' memory is free */
+    if (parameters == core->ema &&
+        core->staging) { /* between steps the gradients' memory is free */
         TRY(gan_upload(core, core->g.gradients, core->ema, core->g.net.floats * sizeof(float)));
         s.parameters = core->g.gradients;
     }
@@ -35,18 +36,18 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
         TRY(gan_upload(core, b->z, host->z, (size_t)s.n * stride * sizeof(float)));
         core->ops->copy(s.value[0], b->z, (size_t)s.n * stride * sizeof(float));
         TRY(send_labels(core, b->labels, host->labels, labels ? labels + first : NULL, s.n));
-        sweep_forward(&s, SWEEP_NO_MASKS, false);
+        pass_forward(&s, PASS_NO_MASKS, false);
         TRY(gan_core_fetch(core, out + (size_t)first * one, s.value[s.net->layer_count - 1],
                            (size_t)s.n * one * sizeof(float)));
     }
     return OK;
 }
 
-int gan_judge(struct gan_core *core, const uint8_t *const *pictures, const int *labels, int n,
+int gan_score(struct gan_core *core, const uint8_t *const *pictures, const int *labels, int n,
               float *scores)
 {
-    struct sweep s = core->d_judge;
-    const struct gan_block *b = &core->feed.step[GAN_D], *host = &core->host[0].step[GAN_D];
+    struct network_pass s = core->d_score;
+    const struct gan_block *b = &core->inputs.step[GAN_D], *host = &core->host[0].step[GAN_D];
     size_t one = gan_picture_floats(core);
     s.labels = b->pair_labels;
     TRY(core->device->synchronize(core->device));
@@ -58,7 +59,7 @@ int gan_judge(struct gan_core *core, const uint8_t *const *pictures, const int *
         TRY(send_labels(core, b->pair_labels, host->pair_labels, labels ? labels + first : NULL,
                         s.n));
         core->ops->from_u8(s.value[0], b->pixels, NULL, s.n, core->h, core->w, core->c);
-        sweep_forward(&s, SWEEP_NO_MASKS, false);
+        pass_forward(&s, PASS_NO_MASKS, false);
         if (core->stop.heard) return fail(ERR_STOPPED, "stopped while measuring");
         TRY(gan_core_fetch(core, scores + first, s.value[s.net->layer_count - 1],
                            (size_t)s.n * sizeof(float)));

@@ -6,13 +6,13 @@
 #include "math/augment.h"
 #include "memory/plan.h"
 
-static size_t picture_bytes(const struct gan_core *core)
+static size_t inputs_picture_bytes(const struct gan_core *core)
 {
     return (size_t)(core->h * core->w * core->c);
 }
 
 /* The next array. */
-static char *place(char *memory, size_t *used, size_t bytes)
+static char *inputs_place(char *memory, size_t *used, size_t bytes)
 {
     char *at = memory ? memory + *used : NULL;
     *used += (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
@@ -24,25 +24,26 @@ static struct gan_block place_block(const struct gan_core *core, char *memory, s
     size_t span = (size_t)gan_span(core), draws = sizeof(struct nn_augment);
     size_t row = (size_t)gan_z_stride(core) * sizeof(float);
     struct gan_block b;
-    b.real_draws = (void *)place(memory, used, span * draws);
-    b.fake_draws = (void *)place(memory, used, span * draws);
-    b.pair_draws = (void *)place(memory, used, 2 * span * draws);
-    b.labels = (void *)place(memory, used, span * sizeof(int));
-    b.pair_labels = (void *)place(memory, used, 2 * span * sizeof(int));
-    b.z = (void *)place(memory, used, span * row);
-    b.flips = (void *)place(memory, used, span);
-    b.pixels = (void *)place(memory, used, span * picture_bytes(core));
+    b.real_draws = (void *)inputs_place(memory, used, span * draws);
+    b.fake_draws = (void *)inputs_place(memory, used, span * draws);
+    b.pair_draws = (void *)inputs_place(memory, used, 2 * span * draws);
+    b.labels = (void *)inputs_place(memory, used, span * sizeof(int));
+    b.pair_labels = (void *)inputs_place(memory, used, 2 * span * sizeof(int));
+    b.z = (void *)inputs_place(memory, used, span * row);
+    b.flips = (void *)inputs_place(memory, used, span);
+    b.pixels = (void *)inputs_place(memory, used, span * inputs_picture_bytes(core));
     return b;
 }
 
-size_t gan_feed_layout(const struct gan_core *core, struct gan_feed *feed, char *memory)
+size_t gan_step_inputs_layout(const struct gan_core *core, struct gan_step_inputs *inputs,
+                              char *memory)
 {
-    struct gan_feed f = {.memory = memory};
+    struct gan_step_inputs f = {.memory = memory};
     size_t used = 0;
-    f.numbers = (void *)place(memory, &used, sizeof *f.numbers);
+    f.numbers = (void *)inputs_place(memory, &used, sizeof *f.numbers);
     f.step[GAN_D] = place_block(core, memory, &used);
     f.step[GAN_G] = core->ahead ? place_block(core, memory, &used) : f.step[GAN_D];
-    if (feed) *feed = f;
+    if (inputs) *inputs = f;
     return used;
 }
 
@@ -57,7 +58,7 @@ struct gan_block gan_block_from(const struct gan_core *core, const struct gan_bl
     b.pair_labels += 2 * first;
     b.z += first * gan_z_stride(core);
     b.flips += first;
-    b.pixels += (size_t)first * picture_bytes(core);
+    b.pixels += (size_t)first * inputs_picture_bytes(core);
     return b;
 }
 

@@ -47,14 +47,15 @@ struct gan_block {
 /* All of it, one array behind the other. A device with memory of its own gets the whole step before
  * it begins, so that nothing in the step waits for the host: span is the batch. Where the device is
  * the host, span is a micro-batch, filled in when its turn comes, and D and G step share it. */
-struct gan_feed {
+struct gan_step_inputs {
     char *memory;
     struct gan_numbers *numbers;
     struct gan_block step[2];
 };
 
 /* Lays a feed out from `memory` on; returns its bytes. feed NULL: only those. */
-size_t gan_feed_layout(const struct gan_core *core, struct gan_feed *feed, char *memory);
+size_t gan_step_inputs_layout(const struct gan_core *core, struct gan_step_inputs *inputs,
+                              char *memory);
 /* A block's inputs from pair `first` of the block on. */
 struct gan_block gan_block_from(const struct gan_core *core, const struct gan_block *block,
                                 int first);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "gan/sampler.h"
+#include "image/contact_sheet.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ int seeds_draw(struct sampler *sampler, const float *latents, const int *classes
     int code =
         sampler_make(sampler, latents, sampler_classes(sampler) ? classes : NULL, n, pictures);
     for (size_t i = 0; code == OK && i < (size_t)n * samples; i++)
-        out[i] = sampler_byte(pictures[i]);
+        out[i] = contact_sheet_byte(pictures[i]);
     free(pictures);
     return code;
 }

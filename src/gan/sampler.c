@@ -17,7 +17,7 @@ struct sampler {
     struct net_design design;
     struct net net;
     struct plan *plan;
-    struct sweep sweep;
+    struct network_pass pass;
     float *parameters;
     float *host_parameters, *host_z; /* where the device has memory of its own */
     int *labels;
@@ -25,7 +25,7 @@ struct sampler {
     char *path; /* of the file, for messages */
 };
 
-static int declare_host(struct sampler *s)
+static int sampler_declare_host(struct sampler *s)
 {
     TRY(plan_declare(s->plan, "g.host", PLAN_HOST, s->net.floats * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->host_parameters));
@@ -34,7 +34,7 @@ static int declare_host(struct sampler *s)
                         (void **)&s->host_z);
 }
 
-static int load(struct sampler *s, const struct store_file *file)
+static int sampler_load(struct sampler *s, const struct store_file *file)
 {
     float *to = s->host_parameters ? s->host_parameters : s->parameters;
     TRY(gan_load_generator(&s->net, to, file));
@@ -43,22 +43,22 @@ static int load(struct sampler *s, const struct store_file *file)
     return s->device->synchronize(s->device);
 }
 
-static int declare(struct sampler *s, const struct device *device)
+static int sampler_declare(struct sampler *s, const struct device *device)
 {
     TRY(plan_declare(s->plan, "g", PLAN_PARAMETERS, s->net.floats * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->parameters));
     TRY(plan_declare(s->plan, "workspace", PLAN_WORKSPACE,
-                     sweep_workspace(&s->net, device->nn, s->micro, 1), PLAN_ALWAYS,
-                     &s->sweep.workspace));
+                     pass_workspace(&s->net, device->nn, s->micro, 1), PLAN_ALWAYS,
+                     &s->pass.workspace));
     TRY(plan_declare(s->plan, "labels", PLAN_DATA, (size_t)s->micro * sizeof *s->labels,
                      PLAN_ALWAYS, (void **)&s->labels));
-    if (!device->is_host) TRY(declare_host(s));
+    if (!device->is_host) TRY(sampler_declare_host(s));
     for (int i = 0; i < s->net.layer_count; i++) {
         char name[16];
         snprintf(name, sizeof name, "value%d", i);
         int last = i == s->net.layer_count - 1 ? i + 1 : net_last_use(&s->net, i);
         TRY(plan_declare(s->plan, name, PLAN_ACTIVATIONS, (size_t)s->micro * net_bytes(&s->net, i),
-                         i, last, &s->sweep.value[i]));
+                         i, last, &s->pass.value[i]));
     }
     return OK;
 }
@@ -79,14 +79,14 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     if (net_generator(&s->net, &s->design) < 0) /* no fault of a config's, as in training */
         TRY_CLEANUP(fail_within(ERR_DATA, "%s", store_path(file)));
     TRY_CLEANUP(gan_expect_generator(&s->net, file));
-    TRY_CLEANUP(declare(s, device));
+    TRY_CLEANUP(sampler_declare(s, device));
     TRY_CLEANUP(plan_commit(s->plan, device));
-    TRY_CLEANUP(load(s, file));
-    s->sweep.net = &s->net;
-    s->sweep.ops = device->nn;
-    s->sweep.parameters = s->parameters;
-    s->sweep.slice = 1;
-    s->sweep.labels = s->labels;
+    TRY_CLEANUP(sampler_load(s, file));
+    s->pass.net = &s->net;
+    s->pass.ops = device->nn;
+    s->pass.parameters = s->parameters;
+    s->pass.slice = 1;
+    s->pass.labels = s->labels;
     *out = s;
     return OK;
 cleanup:
@@ -127,17 +127,17 @@ void sampler_latent(const struct sampler *s, uint64_t seed, float *latent)
     gan_latent(latent, s->design.z, seed);
 }
 
-/* Latents and labels of the pictures from `first` on, to where the sweep reads them. */
-static int upload(struct sampler *s, const float *latents, const int *labels, int first)
+/* Latents and labels of the pictures from `first` on, to where the pass reads them. */
+static int sampler_upload(struct sampler *s, const float *latents, const int *labels, int first)
 {
-    struct sweep *sweep = &s->sweep;
-    int z = s->design.z, stride = z + s->design.embedding, n = sweep->n;
-    float *rows = s->host_z ? s->host_z : sweep->value[0];
+    struct network_pass *pass = &s->pass;
+    int z = s->design.z, stride = z + s->design.embedding, n = pass->n;
+    float *rows = s->host_z ? s->host_z : pass->value[0];
     for (int i = 0; i < n; i++)
         memcpy(rows + (ptrdiff_t)i * stride, latents + (ptrdiff_t)(first + i) * z,
                (size_t)z * sizeof(float));
-    if (rows != sweep->value[0])
-        TRY(s->device->upload(s->device, sweep->value[0], rows,
+    if (rows != pass->value[0])
+        TRY(s->device->upload(s->device, pass->value[0], rows,
                               (size_t)(n * stride) * sizeof(float)));
     if (!labels) return OK;
     return s->device->upload(s->device, s->labels, labels + first, (size_t)n * sizeof *labels);
@@ -154,23 +154,17 @@ static bool all_finite(const float *values, size_t count)
 
 int sampler_make(struct sampler *s, const float *latents, const int *labels, int n, float *out)
 {
-    struct sweep *sweep = &s->sweep;
+    struct network_pass *pass = &s->pass;
     int last = s->net.layer_count - 1;
     size_t one = net_elements(&s->net, last);
     for (int first = 0; first < n; first += s->micro) {
-        sweep->n = n - first < s->micro ? n - first : s->micro;
-        TRY(upload(s, latents, labels, first));
-        sweep_forward(sweep, SWEEP_NO_MASKS, false);
-        TRY(s->device->download(s->device, out + (size_t)first * one, sweep->value[last],
-                                (size_t)sweep->n * one * sizeof(float)));
+        pass->n = n - first < s->micro ? n - first : s->micro;
+        TRY(sampler_upload(s, latents, labels, first));
+        pass_forward(pass, PASS_NO_MASKS, false);
+        TRY(s->device->download(s->device, out + (size_t)first * one, pass->value[last],
+                                (size_t)pass->n * one * sizeof(float)));
         TRY(s->device->synchronize(s->device));
     }
     if (all_finite(out, (size_t)n * one)) return OK;
     return fail(ERR_DATA, "%s: its weights make pictures that are no finite numbers", s->path);
-}
-
-uint8_t sampler_byte(float x)
-{
-    float u = x * 128 + 128.5f;
-    return u > 0 ? (uint8_t)(u < 255 ? u : 255) : 0; /* NaN becomes black */
 }

@@ -31,7 +31,4 @@ void sampler_latent(const struct sampler *sampler, uint64_t seed, float *latent)
 int sampler_make(struct sampler *sampler, const float *latents, const int *labels, int n,
                  float *out);
 
-/* One value of such a picture as a byte: clamp((x + 1) * 128) rounded. */
-uint8_t sampler_byte(float x);
-
 #endif

@@ -15,8 +15,8 @@ static int await_turn(struct gan_core *core, int turn)
 }
 
 /* Takes the host's side of this turn, when the step that had it last is done. */
-static int begin(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,
-                 void *context)
+static int train_step_begin(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,
+                            void *context)
 {
     struct gan_numbers *numbers = core->host[core->turn].numbers;
     TRY(await_turn(core, core->turn));
@@ -28,17 +28,18 @@ static int begin(struct gan_core *core, const struct gan_rates *rates, gan_fill 
 }
 
 /* Where the device works ahead: the inputs of steps first .. last (D, G), and the numbers. */
-static int send(struct gan_core *core, enum gan_which first, enum gan_which last)
+static int train_step_send(struct gan_core *core, enum gan_which first, enum gan_which last)
 {
-    const struct gan_feed *host = &core->host[core->turn];
+    const struct gan_step_inputs *host = &core->host[core->turn];
     if (!core->ahead) return OK;
     for (int i = (int)first; i <= (int)last; i++)
         TRY(gan_block_fill(core, &host->step[i], (enum gan_which)i, 0, core->choices.batch));
-    return gan_upload(core, core->feed.memory, host->memory, gan_feed_layout(core, NULL, NULL));
+    return gan_upload(core, core->inputs.memory, host->memory,
+                      gan_step_inputs_layout(core, NULL, NULL));
 }
 
 /* Asks for the report, and marks the end. */
-static int end(struct gan_core *core)
+static int train_step_end(struct gan_core *core)
 {
     struct device *device = core->device;
     double *to = core->host_sums[core->turn];
@@ -50,7 +51,7 @@ static int end(struct gan_core *core)
 }
 
 /* A step that is kept as a graph while it is asked for; it is done when the graph is launched. */
-static int capture(struct gan_core *core)
+static int train_step_capture(struct gan_core *core)
 {
     struct device *device = core->device;
     TRY(device->graph_begin(device));
@@ -63,11 +64,11 @@ static int capture(struct gan_core *core)
 
 /* The first step is done without a graph: what is loaded or measured when an operation is used for
  * the first time cannot be captured. All are where there can be none: that costs time alone. */
-static int run(struct gan_core *core)
+static int train_step_run(struct gan_core *core)
 {
     struct device *device = core->device;
     if (device->graph_begin && core->warm && !core->graph && !core->no_graph) {
-        core->no_graph = capture(core) < 0;
+        core->no_graph = train_step_capture(core) < 0;
         if (core->no_graph) log_warning("steps go on without a graph: %s", error_message());
     }
     core->warm = true;
@@ -75,7 +76,7 @@ static int run(struct gan_core *core)
 }
 
 /* The product of all b2 grows by this step's. */
-static struct nn_adam advance(struct gan_network *network, const struct gan_rates *rates)
+static struct nn_adam train_step_advance(struct gan_network *network, const struct gan_rates *rates)
 {
     network->v_missing *= rates->b2;
     return nn_adam_of(rates->lr, rates->b2, network->v_missing);
@@ -86,26 +87,27 @@ int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fil
 {
     double d_before = core->d.v_missing, g_before = core->g.v_missing;
     bool first_half = !core->half || !core->half->done;
-    TRY(begin(core, rates, fill, context));
-    if (first_half) core->host[core->turn].numbers->adam[GAN_D] = advance(&core->d, rates);
-    core->host[core->turn].numbers->adam[GAN_G] = advance(&core->g, rates);
-    TRY(send(core, GAN_D, GAN_G));
-    int code = run(core);
+    TRY(train_step_begin(core, rates, fill, context));
+    if (first_half)
+        core->host[core->turn].numbers->adam[GAN_D] = train_step_advance(&core->d, rates);
+    core->host[core->turn].numbers->adam[GAN_G] = train_step_advance(&core->g, rates);
+    TRY(train_step_send(core, GAN_D, GAN_G));
+    int code = train_step_run(core);
     if (code == ERR_STOPPED) {
         core->g.v_missing = g_before;
         if (first_half && !core->half->done) core->d.v_missing = d_before;
     }
     TRY(code);
-    return end(core);
+    return train_step_end(core);
 }
 
 static int step_alone(struct gan_core *core, enum gan_which which, const struct gan_rates *rates,
                       gan_fill *fill, void *context)
 {
-    TRY(begin(core, rates, fill, context));
-    TRY(send(core, which, which));
+    TRY(train_step_begin(core, rates, fill, context));
+    TRY(train_step_send(core, which, which));
     TRY(gan_queue(core, which));
-    return end(core);
+    return train_step_end(core);
 }
 
 int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamma,
@@ -143,7 +145,7 @@ int gan_report(struct gan_core *core, int back, struct gan_report *d, struct gan
     const double *sums = core->host_sums[turn];
     TRY(await_turn(core, turn));
     if (d) *d = report_of(core, sums, core->d_first.macs + core->d_second.macs);
-    if (g) *g = report_of(core, sums + NN_SUMS, core->d_judge.macs);
+    if (g) *g = report_of(core, sums + NN_SUMS, core->d_score.macs);
     return OK;
 }
 

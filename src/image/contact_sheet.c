@@ -1,7 +1,6 @@
 #include "image/contact_sheet.h"
 
 #include "base/error.h"
-#include "gan/sampler.h"
 #include "image/image.h"
 
 #include <math.h>
@@ -9,14 +8,14 @@
 
 enum { LEAST_SIDE = 512 };
 
-struct layout {
+struct contact_sheet_layout {
     int columns, rows, factor;
     int width, height; /* before it is scaled to max_side */
 };
 
-static struct layout lay_out(int count, int w, int h)
+static struct contact_sheet_layout contact_sheet_lay_out(int count, int w, int h)
 {
-    struct layout l;
+    struct contact_sheet_layout l;
     l.columns = (int)ceil(sqrt((double)count * h / w));
     if (l.columns < 1) l.columns = 1;
     if (l.columns > count) l.columns = count;
@@ -29,7 +28,7 @@ static struct layout lay_out(int count, int w, int h)
 }
 
 /* The enlargement is given up before pixels are lost. */
-static void fit(struct layout *l, int max_side, int *width, int *height)
+static void contact_sheet_fit(struct contact_sheet_layout *l, int max_side, int *width, int *height)
 {
     int side = l->width > l->height ? l->width : l->height;
     *width = l->width;
@@ -41,18 +40,19 @@ static void fit(struct layout *l, int max_side, int *width, int *height)
     if (*height < 1) *height = 1;
 }
 
-void grid_size(int count, int w, int h, int max_side, int *width, int *height)
+void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *height)
 {
-    struct layout l = lay_out(count, w, h);
-    fit(&l, max_side, width, height);
+    struct contact_sheet_layout l = contact_sheet_lay_out(count, w, h);
+    contact_sheet_fit(&l, max_side, width, height);
 }
 
-int grid_picture(struct image *out, const float *pictures, int count, int w, int h, int max_side)
+int contact_sheet_draw(struct image *out, const float *pictures, int count, int w, int h,
+                       int max_side)
 {
-    struct layout l = lay_out(count, w, h);
+    struct contact_sheet_layout l = contact_sheet_lay_out(count, w, h);
     struct image full = {0};
     int width, height;
-    fit(&l, max_side, &width, &height);
+    contact_sheet_fit(&l, max_side, &width, &height);
     TRY(image_create(&full, l.width, l.height, 3, SAMPLE_U8));
     uint8_t *to = full.data;
     for (int y = 0; y < l.height; y++)
@@ -64,7 +64,7 @@ int grid_picture(struct image *out, const float *pictures, int count, int w, int
                 pictures +
                 (((size_t)i * (size_t)h + (size_t)(yy % h)) * (size_t)w + (size_t)(xx % w)) * 3;
             for (int c = 0; c < 3; c++)
-                to[c] = sampler_byte(pixel[c]);
+                to[c] = contact_sheet_byte(pixel[c]);
         }
     if (width == l.width && height == l.height) {
         *out = full;
@@ -73,4 +73,10 @@ int grid_picture(struct image *out, const float *pictures, int count, int w, int
     int code = image_resize(out, &full, width, height);
     image_free(&full);
     return code;
+}
+
+uint8_t contact_sheet_byte(float x)
+{
+    float u = x * 128 + 128.5f;
+    return u > 0 ? (uint8_t)(u < 255 ? u : 255) : 0; /* NaN becomes black */
 }

@@ -2,13 +2,20 @@
 #ifndef IMGTRAIN_IMAGE_CONTACT_SHEET_H
 #define IMGTRAIN_IMAGE_CONTACT_SHEET_H
 
+#include <stdint.h>
+
 struct image;
+
+/* One value of such a picture as a byte: clamp((x + 1) * 128) rounded. */
+uint8_t contact_sheet_byte(float x);
 
 /* count pictures of w x h, about as wide as high; small ones are enlarged by a whole factor so that
  * the grid has at least 512 pixels, large ones scaled to fit max_side (0: full size). */
-void grid_size(int count, int w, int h, int max_side, int *width, int *height);
+void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *height);
 
-/* pictures: [count][h][w][3] in -1..1 (clamped) -> 8-bit RGB of grid_size, owned by the caller. */
-int grid_picture(struct image *out, const float *pictures, int count, int w, int h, int max_side);
+/* pictures: [count][h][w][3] in -1..1 (clamped) -> 8-bit RGB of contact_sheet_size, owned by the
+ * caller. */
+int contact_sheet_draw(struct image *out, const float *pictures, int count, int w, int h,
+                       int max_side);
 
 #endif

@@ -9,25 +9,25 @@
 enum { TAG_ORIENTATION = 0x0112, ENTRY_BYTES = 12 };
 enum { TYPE_BYTE = 1, TYPE_SHORT = 3, TYPE_LONG = 4 };
 
-static unsigned read16(const uint8_t *p, bool little)
+static unsigned exif_read16(const uint8_t *p, bool little)
 {
     return little ? p[0] | (unsigned)p[1] << 8 : (unsigned)p[0] << 8 | p[1];
 }
 
-static size_t read32(const uint8_t *p, bool little)
+static size_t exif_read32(const uint8_t *p, bool little)
 {
-    return little ? read16(p, true) | (size_t)read16(p + 2, true) << 16
-                  : (size_t)read16(p, false) << 16 | read16(p + 2, false);
+    return little ? exif_read16(p, true) | (size_t)exif_read16(p + 2, true) << 16
+                  : (size_t)exif_read16(p, false) << 16 | exif_read16(p + 2, false);
 }
 
 /* SHORT by the standard; some programs write a LONG, or a BYTE. 0 when it is none of them. */
-static size_t read_value(const uint8_t *entry, bool little)
+static size_t exif_read_value(const uint8_t *entry, bool little)
 {
-    if (read32(entry + 4, little) != 1) return 0;
-    switch (read16(entry + 2, little)) {
+    if (exif_read32(entry + 4, little) != 1) return 0;
+    switch (exif_read16(entry + 2, little)) {
     case TYPE_BYTE: return entry[8];
-    case TYPE_SHORT: return read16(entry + 8, little);
-    case TYPE_LONG: return read32(entry + 8, little);
+    case TYPE_SHORT: return exif_read16(entry + 8, little);
+    case TYPE_LONG: return exif_read32(entry + 8, little);
     default: return 0;
     }
 }
@@ -41,15 +41,15 @@ int exif_orientation(const uint8_t *tiff, size_t bytes)
     if (bytes < 8) return 1;
     bool little = tiff[0] == 'I' && tiff[1] == 'I';
     if (!little && !(tiff[0] == 'M' && tiff[1] == 'M')) return 1;
-    if (read16(tiff + 2, little) != 42) return 1;
-    size_t at = read32(tiff + 4, little);
+    if (exif_read16(tiff + 2, little) != 42) return 1;
+    size_t at = exif_read32(tiff + 4, little);
     if (at > bytes || bytes - at < 2) return 1;
-    size_t entries = read16(tiff + at, little);
+    size_t entries = exif_read16(tiff + at, little);
     at += 2;
     for (size_t i = 0; i < entries && bytes - at >= ENTRY_BYTES; i++, at += ENTRY_BYTES) {
         const uint8_t *entry = tiff + at;
-        if (read16(entry, little) != TAG_ORIENTATION) continue;
-        size_t value = read_value(entry, little);
+        if (exif_read16(entry, little) != TAG_ORIENTATION) continue;
+        size_t value = exif_read_value(entry, little);
         return value >= 1 && value <= 8 ? (int)value : 1;
     }
     return 1;

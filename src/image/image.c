@@ -128,7 +128,7 @@ void sample_extent_add(struct sample_extent *extent, const struct image *rows, f
 }
 
 /* Clamps to 0..1; a NaN becomes 0. */
-static float unit_clamp(float v)
+static float image_unit_clamp(float v)
 {
     return v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
 }
@@ -140,7 +140,7 @@ static void convert_samples(const struct image *out, const struct image *in, siz
     uint16_t *u16 = out->data;
     float *f32 = out->data;
     for (size_t i = first; i < first + count; i++) {
-        float v = unit_clamp(image_sample(in, i));
+        float v = image_unit_clamp(image_sample(in, i));
         switch (out->type) {
         case SAMPLE_U8: u8[i] = (uint8_t)(v * 255.0f + 0.5f); break;
         case SAMPLE_U16: u16[i] = (uint16_t)(v * 65535.0f + 0.5f); break;

@@ -123,7 +123,7 @@ static int jpeg_probe(const struct source *source, struct image_header *header)
 
 /* ---- errors: libjpeg's handler jumps back ---- */
 
-static void on_error(j_common_ptr info)
+static void jpeg_input_on_error(j_common_ptr info)
 {
     struct jpeg_trap *trap = (struct jpeg_trap *)info->err;
     trap->manager.format_message(info, trap->message);
@@ -154,7 +154,7 @@ static void on_message(j_common_ptr info, int level)
 {
     struct jpeg_trap *trap = (struct jpeg_trap *)info->err;
     if (level >= 0) return;
-    if (!is_harmless(trap->manager.msg_code)) on_error(info);
+    if (!is_harmless(trap->manager.msg_code)) jpeg_input_on_error(info);
     if (trap->manager.msg_code == JWRN_JPEG_EOF) trap->ends_early = true;
     if (!trap->note[0]) trap->manager.format_message(info, trap->note);
 }
@@ -162,7 +162,7 @@ static void on_message(j_common_ptr info, int level)
 struct jpeg_error_mgr *jpeg_set_trap(struct jpeg_trap *trap)
 {
     jpeg_std_error(&trap->manager);
-    trap->manager.error_exit = on_error;
+    trap->manager.error_exit = jpeg_input_on_error;
     trap->manager.emit_message = on_message;
     trap->note[0] = '\0';
     trap->ends_early = false;
@@ -192,7 +192,7 @@ static void row_from_cmyk(uint8_t *rgb, const uint8_t *cmyk, int width, bool inv
     }
 }
 
-static void choose_colours(struct jpeg_decompress_struct *info)
+static void jpeg_input_choose_colours(struct jpeg_decompress_struct *info)
 {
     switch (info->num_components) {
     case 1: info->out_color_space = JCS_GRAYSCALE; break;
@@ -202,8 +202,8 @@ static void choose_colours(struct jpeg_decompress_struct *info)
     info->dct_method = JDCT_ISLOW;
 }
 
-static int read_rows(struct jpeg_reader *reader, const struct image *shape,
-                     const struct image_sink *sink)
+static int jpeg_input_read_rows(struct jpeg_reader *reader, const struct image *shape,
+                                const struct image_sink *sink)
 {
     struct jpeg_decompress_struct *info = &reader->info;
     if (info->out_color_space == JCS_CMYK) {
@@ -245,9 +245,9 @@ static int check_end(struct jpeg_reader *reader, const struct jpeg_outline *outl
     return whole ? OK : fail(ERR_DATA, "%s: broken JPEG: it ends too early", reader->source->name);
 }
 
-static int read_image(struct jpeg_reader *reader, const struct jpeg_outline *outline,
-                      const struct image_header *header, size_t whole_limit,
-                      const struct image_sink *sink)
+static int jpeg_input_read_image(struct jpeg_reader *reader, const struct jpeg_outline *outline,
+                                 const struct image_header *header, size_t whole_limit,
+                                 const struct image_sink *sink)
 {
     const struct source *source = reader->source;
     if (setjmp(reader->trap.jump))
@@ -261,13 +261,13 @@ static int read_image(struct jpeg_reader *reader, const struct jpeg_outline *out
         return fail(ERR_DATA, "%s: broken JPEG: two frame headers", source->name);
     struct image shape = format_shape(header);
     TRY(check_scans(reader, &shape, whole_limit));
-    choose_colours(&reader->info);
+    jpeg_input_choose_colours(&reader->info);
     jpeg_start_decompress(&reader->info);
     if (reader->info.output_components !=
         (reader->info.out_color_space == JCS_CMYK ? 4 : header->channels))
         return fail(ERR_DATA, "%s: broken JPEG: two frame headers", source->name);
     TRY(check_end(reader, outline)); /* of several scans, which have been read by now */
-    TRY(read_rows(reader, &shape, sink));
+    TRY(jpeg_input_read_rows(reader, &shape, sink));
     bool several = reader->info.coef_bits != NULL;
     jpeg_finish_decompress(&reader->info);
     if (!several) TRY(check_end(reader, outline));
@@ -275,15 +275,15 @@ static int read_image(struct jpeg_reader *reader, const struct jpeg_outline *out
     return OK;
 }
 
-static int read_stored(const struct source *source, size_t whole_limit,
-                       const struct image_sink *sink)
+static int jpeg_input_read_stored(const struct source *source, size_t whole_limit,
+                                  const struct image_sink *sink)
 {
     struct jpeg_outline outline = walk_markers(source);
     struct image_header header;
     TRY(outline_header(source, &outline, &header));
     struct jpeg_reader reader = {.source = source};
     reader.info.err = jpeg_set_trap(&reader.trap);
-    int code = read_image(&reader, &outline, &header, whole_limit, sink);
+    int code = jpeg_input_read_image(&reader, &outline, &header, whole_limit, sink);
     jpeg_destroy_decompress(&reader.info);
     row_band_close(&reader.band);
     free(reader.cmyk);
@@ -292,7 +292,8 @@ static int read_stored(const struct source *source, size_t whole_limit,
 
 static int jpeg_read(const struct source *source, size_t whole_limit, const struct image_sink *sink)
 {
-    return exif_read(source, walk_markers(source).orientation, whole_limit, sink, read_stored);
+    return exif_read(source, walk_markers(source).orientation, whole_limit, sink,
+                     jpeg_input_read_stored);
 }
 
 static bool jpeg_matches(const uint8_t *data, size_t bytes)

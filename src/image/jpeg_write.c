@@ -105,7 +105,7 @@ static int open_writer(void **state, const struct image *shape, int quality,
     return code;
 }
 
-static int put(void *state, const struct image *rows)
+static int jpeg_output_put(void *state, const struct image *rows)
 {
     struct jpeg_writer *writer = state;
     size_t row = image_bytes(rows) / (size_t)rows->height;
@@ -117,7 +117,7 @@ static int put(void *state, const struct image *rows)
     return OK;
 }
 
-static int end(void *state)
+static int jpeg_output_end(void *state)
 {
     struct jpeg_writer *writer = state;
     if (setjmp(writer->trap.jump)) return fail_write(writer);
@@ -126,7 +126,7 @@ static int end(void *state)
 }
 
 /* Grey or RGB of 8 bits; alpha lies over black. */
-static int take(const struct image *shape, struct image *taken)
+static int jpeg_output_take(const struct image *shape, struct image *taken)
 {
     *taken = *shape;
     if (shape->channels > 4)
@@ -139,4 +139,5 @@ static int take(const struct image *shape, struct image *taken)
     return OK;
 }
 
-const struct encoder encoder_jpeg = {take, open_writer, put, end, close_writer, NULL};
+const struct encoder encoder_jpeg = {jpeg_output_take, open_writer,  jpeg_output_put,
+                                     jpeg_output_end,  close_writer, NULL};

@@ -1,8 +1,8 @@
 /* Reading a picture file, whatever its format: the first bytes decide, never the name. */
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_kind.h"
-#include "base/checksum.h"
 #include "base/log.h"
 #include "base/retry.h"
 #include "image/image_format.h"

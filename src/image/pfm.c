@@ -20,7 +20,7 @@ static int fail_pfm(const struct source *source, const char *what)
 }
 
 /* The next run of non-spaces from *at; *at ends on the one space that follows it. */
-static bool read_word(const struct source *source, size_t *at, char *word, size_t room)
+static bool pfm_read_word(const struct source *source, size_t *at, char *word, size_t room)
 {
     const char *data = (const char *)source->data;
     while (*at < source->bytes && strchr(" \t\r\n", data[*at]) && data[*at])
@@ -37,7 +37,7 @@ static bool read_word(const struct source *source, size_t *at, char *word, size_
 static bool read_size(const struct source *source, size_t *at, int *value)
 {
     char word[9], *end;
-    if (!read_word(source, at, word, sizeof word)) return false;
+    if (!pfm_read_word(source, at, word, sizeof word)) return false;
     long number = strtol(word, &end, 10);
     *value = (int)number;
     return *end == '\0';
@@ -47,12 +47,12 @@ static bool read_size(const struct source *source, size_t *at, int *value)
 static bool read_scale(const struct source *source, size_t *at, bool *little)
 {
     char word[64];
-    if (!read_word(source, at, word, sizeof word)) return false;
+    if (!pfm_read_word(source, at, word, sizeof word)) return false;
     *little = word[0] == '-';
     return word[strspn(word, "+-.0123456789eE")] == '\0' && strpbrk(word, "123456789") != NULL;
 }
 
-static int read_header(const struct source *source, struct pfm_header *header)
+static int pfm_read_header(const struct source *source, struct pfm_header *header)
 {
     *header = (struct pfm_header){.shape = {0, 0, source->data[1] == 'F' ? 3 : 1, SAMPLE_F32}};
     size_t at = 2;
@@ -86,8 +86,8 @@ static bool read_row(float *to, const uint8_t *from, size_t count, bool little)
     return finite;
 }
 
-static int read_rows(const struct source *source, const struct pfm_header *header,
-                     struct row_band *band)
+static int pfm_read_rows(const struct source *source, const struct pfm_header *header,
+                         struct row_band *band)
 {
     size_t row = (size_t)header->shape.width * (size_t)header->shape.channels;
     for (int y = header->shape.height - 1; y >= 0; y--) { /* the last row of the file is the top */
@@ -104,10 +104,10 @@ static int pfm_read(const struct source *source, size_t whole_limit, const struc
     (void)whole_limit;
     struct pfm_header header;
     struct row_band band;
-    TRY(read_header(source, &header));
+    TRY(pfm_read_header(source, &header));
     struct image shape = format_shape(&header.shape);
     int code = row_band_open(&band, &shape, sink);
-    if (code == OK) code = read_rows(source, &header, &band);
+    if (code == OK) code = pfm_read_rows(source, &header, &band);
     row_band_close(&band);
     return code;
 }
@@ -115,7 +115,7 @@ static int pfm_read(const struct source *source, size_t whole_limit, const struc
 static int pfm_probe(const struct source *source, struct image_header *header)
 {
     struct pfm_header found;
-    TRY(read_header(source, &found));
+    TRY(pfm_read_header(source, &found));
     *header = found.shape;
     return OK;
 }
@@ -137,7 +137,7 @@ struct pfm_encoder {
     int left;         /* rows to come, which stand before those that came */
 };
 
-static int take(const struct image *shape, struct image *taken)
+static int pfm_take(const struct image *shape, struct image *taken)
 {
     *taken = *shape;
     taken->type = SAMPLE_F32;
@@ -145,34 +145,34 @@ static int take(const struct image *shape, struct image *taken)
     return fail(ERR_USAGE, "PFM holds 1 or 3 channels, not %d", shape->channels);
 }
 
-static size_t format_header(char *text, size_t room, const struct image *shape)
+static size_t pfm_format_header(char *text, size_t room, const struct image *shape)
 {
     bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
     return (size_t)snprintf(text, room, "P%c\n%d %d\n%s\n", shape->channels == 3 ? 'F' : 'f',
                             shape->width, shape->height, little ? "-1.0" : "1.0");
 }
 
-static size_t file_bytes(const struct image *shape)
+static size_t pfm_file_bytes(const struct image *shape)
 {
     char header[64];
-    return format_header(header, sizeof header, shape) + image_bytes(shape);
+    return pfm_format_header(header, sizeof header, shape) + image_bytes(shape);
 }
 
-static int open_encoder(void **state, const struct image *shape, int quality,
-                        const struct byte_sink *to)
+static int pfm_open_encoder(void **state, const struct image *shape, int quality,
+                            const struct byte_sink *to)
 {
     (void)quality;
     char header[64];
     struct pfm_encoder *encoder = *state = calloc(1, sizeof *encoder);
     if (!encoder) return fail(ERR_SYSTEM, "out of memory for a PFM file");
     encoder->to = *to;
-    encoder->head = format_header(header, sizeof header, shape);
+    encoder->head = pfm_format_header(header, sizeof header, shape);
     encoder->row = image_bytes(shape) / (size_t)shape->height;
     encoder->left = shape->height;
     return to->write(to->argument, 0, header, encoder->head);
 }
 
-static int put(void *state, const struct image *rows)
+static int pfm_put(void *state, const struct image *rows)
 {
     struct pfm_encoder *encoder = state;
     const struct byte_sink *to = &encoder->to;
@@ -184,10 +184,11 @@ static int put(void *state, const struct image *rows)
     return OK;
 }
 
-static int end(void *state)
+static int pfm_end(void *state)
 {
     (void)state;
     return OK;
 }
 
-const struct encoder encoder_pfm = {take, open_encoder, put, end, free, file_bytes};
+const struct encoder encoder_pfm = {pfm_take, pfm_open_encoder, pfm_put, pfm_end,
+                                    free,     pfm_file_bytes};

@@ -32,14 +32,14 @@ struct png_reader {
     struct png_fault fault;
 };
 
-static void on_error(png_structp png, png_const_charp text)
+static void png_input_on_error(png_structp png, png_const_charp text)
 {
     struct png_fault *fault = png_get_error_ptr(png);
     snprintf(fault->message, sizeof fault->message, "%s", text);
     png_longjmp(png, 1);
 }
 
-static png_voidp allocate(png_structp png, png_alloc_size_t bytes)
+static png_voidp png_input_allocate(png_structp png, png_alloc_size_t bytes)
 {
     struct png_fault *fault = png_get_mem_ptr(png);
     void *memory = malloc(bytes);
@@ -47,19 +47,19 @@ static png_voidp allocate(png_structp png, png_alloc_size_t bytes)
     return memory;
 }
 
-static void release(png_structp png, png_voidp memory)
+static void png_input_release(png_structp png, png_voidp memory)
 {
     (void)png;
     free(memory);
 }
 
-static void on_warning(png_structp png, png_const_charp text)
+static void png_input_on_warning(png_structp png, png_const_charp text)
 {
     (void)png;
     (void)text;
 }
 
-static void read_bytes(png_structp png, png_bytep to, size_t bytes)
+static void png_input_read_bytes(png_structp png, png_bytep to, size_t bytes)
 {
     static const uint8_t iend[12] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xAE, 0x42, 0x60, 0x82};
     struct png_reader *reader = png_get_io_ptr(png);
@@ -83,21 +83,22 @@ static void skip_chunks(png_structp png)
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, (int)sizeof unused / 5);
 }
 
-static int open_reader(struct png_reader *reader, const struct source *source)
+static int png_input_open_reader(struct png_reader *reader, const struct source *source)
 {
     *reader = (struct png_reader){.source = source, .outline = png_outline_walk(source)};
     /* No pixel comes behind the last IDAT: whatever is damaged or missing there is not looked at.
      */
     reader->end = reader->outline.pixels_end ? reader->outline.pixels_end : source->bytes;
-    reader->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader->fault, on_error,
-                                           on_warning, &reader->fault, allocate, release);
+    reader->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader->fault,
+                                           png_input_on_error, png_input_on_warning, &reader->fault,
+                                           png_input_allocate, png_input_release);
     if (reader->png) reader->info = png_create_info_struct(reader->png);
     if (reader->info) return OK;
     png_destroy_read_struct(&reader->png, NULL, NULL);
     return fail(ERR_SYSTEM, "%s: out of memory", source->name);
 }
 
-static void close_reader(struct png_reader *reader)
+static void png_input_close_reader(struct png_reader *reader)
 {
     free(reader->rows);
     row_band_close(&reader->band);
@@ -111,7 +112,7 @@ static void set_limits(struct png_reader *reader)
     png_set_chunk_cache_max(reader->png, CHUNK_COUNT_LIMIT);
     png_set_chunk_malloc_max(reader->png, CHUNK_BYTES_LIMIT);
     skip_chunks(reader->png);
-    png_set_read_fn(reader->png, reader, read_bytes);
+    png_set_read_fn(reader->png, reader, png_input_read_bytes);
 }
 
 /* Every kind of PNG becomes 1 to 4 channels of 8 or 16 bit. */
@@ -142,7 +143,7 @@ static int check_packed(struct png_reader *reader)
                 png_get_image_height(reader->png, reader->info));
 }
 
-static int read_header(struct png_reader *reader, struct image_header *header)
+static int png_input_read_header(struct png_reader *reader, struct image_header *header)
 {
     if (reader->outline.lying[0])
         return fail(ERR_DATA, "%s: broken PNG: chunk %s: CRC error", reader->source->name,
@@ -185,8 +186,8 @@ static int read_interlaced(struct png_reader *reader)
     return OK;
 }
 
-static int read_rows(struct png_reader *reader, const struct image *shape,
-                     const struct image_sink *sink)
+static int png_input_read_rows(struct png_reader *reader, const struct image *shape,
+                               const struct image_sink *sink)
 {
     TRY(row_band_open(&reader->band, shape, sink));
     for (int y = 0; y < shape->height; y++) {
@@ -197,14 +198,15 @@ static int read_rows(struct png_reader *reader, const struct image *shape,
 }
 
 /* libpng jumps back here on an error: what lives on is in *reader, not in locals. */
-static int read_image(struct png_reader *reader, size_t whole_limit, const struct image_sink *sink)
+static int png_input_read_image(struct png_reader *reader, size_t whole_limit,
+                                const struct image_sink *sink)
 {
     if (setjmp(png_jmpbuf(reader->png))) return fail_png(reader);
     struct image_header header;
-    TRY(read_header(reader, &header));
+    TRY(png_input_read_header(reader, &header));
     struct image shape = format_shape(&header);
     if (png_get_interlace_type(reader->png, reader->info) == PNG_INTERLACE_NONE) {
-        TRY(read_rows(reader, &shape, sink));
+        TRY(png_input_read_rows(reader, &shape, sink));
         png_read_end(reader->png, NULL);
         note_damage(reader);
         return OK;
@@ -218,25 +220,26 @@ static int read_image(struct png_reader *reader, size_t whole_limit, const struc
     return image_stream_whole(&reader->whole, sink);
 }
 
-static int read_stored(const struct source *source, size_t whole_limit,
-                       const struct image_sink *sink)
+static int png_input_read_stored(const struct source *source, size_t whole_limit,
+                                 const struct image_sink *sink)
 {
     struct png_reader reader;
-    TRY(open_reader(&reader, source));
-    int code = read_image(&reader, whole_limit, sink);
-    close_reader(&reader);
+    TRY(png_input_open_reader(&reader, source));
+    int code = png_input_read_image(&reader, whole_limit, sink);
+    png_input_close_reader(&reader);
     return code;
 }
 
 static int png_read(const struct source *source, size_t whole_limit, const struct image_sink *sink)
 {
-    return exif_read(source, png_outline_walk(source).orientation, whole_limit, sink, read_stored);
+    return exif_read(source, png_outline_walk(source).orientation, whole_limit, sink,
+                     png_input_read_stored);
 }
 
 static int read_probe(struct png_reader *reader, struct image_header *header)
 {
     if (setjmp(png_jmpbuf(reader->png))) return fail_png(reader);
-    TRY(read_header(reader, header));
+    TRY(png_input_read_header(reader, header));
     if (reader->outline.orientation >= 5) {
         int width = header->width;
         header->width = header->height;
@@ -248,9 +251,9 @@ static int read_probe(struct png_reader *reader, struct image_header *header)
 static int png_probe(const struct source *source, struct image_header *header)
 {
     struct png_reader reader;
-    TRY(open_reader(&reader, source));
+    TRY(png_input_open_reader(&reader, source));
     int code = read_probe(&reader, header);
-    close_reader(&reader);
+    png_input_close_reader(&reader);
     return code;
 }
 

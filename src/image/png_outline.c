@@ -116,7 +116,7 @@ static bool is_nearly_profile(const uint8_t *chunk, size_t length)
     return same > sizeof keyword / 2 + 4; /* other profiles differ in their last word */
 }
 
-static bool is_sound(const uint8_t *chunk, size_t length)
+static bool png_outline_is_sound(const uint8_t *chunk, size_t length)
 {
     return crc32(0, chunk + 4, (uInt)length + 4) == read_be32(chunk + 8 + length);
 }
@@ -126,7 +126,7 @@ static void note_chunk(struct png_outline *outline, const uint8_t *chunk, size_t
 {
     bool text = is_kind(chunk, "tEXt") || is_kind(chunk, "zTXt") || is_kind(chunk, "iTXt");
     int told = text ? text_orientation(chunk, length) : 0;
-    if (!is_sound(chunk, length)) {
+    if (!png_outline_is_sound(chunk, length)) {
         bool matters = is_nearly(chunk, "tRNS") || is_nearly(chunk, "eXIf") ||
                        is_nearly_profile(chunk, length);
         char *name = matters ? outline->lying : outline->damaged;
@@ -149,7 +149,7 @@ struct png_outline png_outline_walk(const struct source *source)
         if (length > source->bytes - at - 12) break;
         at += length + 12;
         if (is_kind(chunk, "IEND")) {
-            outline.ends = length == 0 && is_sound(chunk, 0);
+            outline.ends = length == 0 && png_outline_is_sound(chunk, 0);
             outline.behind = source->bytes - at;
             break;
         }

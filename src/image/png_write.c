@@ -18,20 +18,20 @@ struct png_encoder {
     char message[160];
 };
 
-static void on_error(png_structp png, png_const_charp text)
+static void png_output_on_error(png_structp png, png_const_charp text)
 {
     struct png_encoder *encoder = png_get_error_ptr(png);
     snprintf(encoder->message, sizeof encoder->message, "%s", text);
     png_longjmp(png, 1);
 }
 
-static void on_warning(png_structp png, png_const_charp text)
+static void png_output_on_warning(png_structp png, png_const_charp text)
 {
     (void)png;
     (void)text;
 }
 
-static void write_bytes(png_structp png, png_bytep from, size_t bytes)
+static void png_output_write_bytes(png_structp png, png_bytep from, size_t bytes)
 {
     struct png_encoder *encoder = png_get_io_ptr(png);
     encoder->code = encoder->to.write(encoder->to.argument, encoder->written, from, bytes);
@@ -50,7 +50,7 @@ static int fail_encode(const struct png_encoder *encoder)
     return fail(ERR_SYSTEM, "write PNG: %s", encoder->message);
 }
 
-static int write_header(struct png_encoder *encoder)
+static int png_output_write_header(struct png_encoder *encoder)
 {
     static const int colour[] = {0, PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA,
                                  PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
@@ -58,7 +58,7 @@ static int write_header(struct png_encoder *encoder)
     const struct image *shape = &encoder->shape;
     if (setjmp(png_jmpbuf(png))) return fail_encode(encoder);
     png_set_user_limits(png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
-    png_set_write_fn(png, encoder, write_bytes, flush_nothing);
+    png_set_write_fn(png, encoder, png_output_write_bytes, flush_nothing);
     png_set_compression_level(png, COMPRESSION_LEVEL);
     png_set_IHDR(png, encoder->info, (png_uint_32)shape->width, (png_uint_32)shape->height,
                  shape->type == SAMPLE_U16 ? 16 : 8, colour[shape->channels], PNG_INTERLACE_NONE,
@@ -70,7 +70,7 @@ static int write_header(struct png_encoder *encoder)
     return OK;
 }
 
-static int take(const struct image *shape, struct image *taken)
+static int png_output_take(const struct image *shape, struct image *taken)
 {
     *taken = *shape;
     if (shape->channels > 4)
@@ -79,7 +79,7 @@ static int take(const struct image *shape, struct image *taken)
     return OK;
 }
 
-static void close_encoder(void *state)
+static void png_output_close_encoder(void *state)
 {
     struct png_encoder *encoder = state;
     if (!encoder) return;
@@ -87,8 +87,8 @@ static void close_encoder(void *state)
     free(encoder);
 }
 
-static int open_encoder(void **state, const struct image *shape, int quality,
-                        const struct byte_sink *to)
+static int png_output_open_encoder(void **state, const struct image *shape, int quality,
+                                   const struct byte_sink *to)
 {
     (void)quality;
     *state = NULL;
@@ -96,17 +96,18 @@ static int open_encoder(void **state, const struct image *shape, int quality,
     if (!encoder) return fail(ERR_SYSTEM, "out of memory");
     encoder->shape = *shape;
     encoder->to = *to;
-    encoder->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, encoder, on_error, on_warning);
+    encoder->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, encoder, png_output_on_error,
+                                           png_output_on_warning);
     if (encoder->png) encoder->info = png_create_info_struct(encoder->png);
-    int code = encoder->info ? write_header(encoder) : fail(ERR_SYSTEM, "out of memory");
+    int code = encoder->info ? png_output_write_header(encoder) : fail(ERR_SYSTEM, "out of memory");
     if (code < 0)
-        close_encoder(encoder);
+        png_output_close_encoder(encoder);
     else
         *state = encoder;
     return code;
 }
 
-static int put(void *state, const struct image *rows)
+static int png_output_put(void *state, const struct image *rows)
 {
     struct png_encoder *encoder = state;
     size_t row = image_bytes(rows) / (size_t)rows->height;
@@ -116,7 +117,7 @@ static int put(void *state, const struct image *rows)
     return OK;
 }
 
-static int end(void *state)
+static int png_output_end(void *state)
 {
     struct png_encoder *encoder = state;
     if (setjmp(png_jmpbuf(encoder->png))) return fail_encode(encoder);
@@ -124,4 +125,5 @@ static int end(void *state)
     return OK;
 }
 
-const struct encoder encoder_png = {take, open_encoder, put, end, close_encoder, NULL};
+const struct encoder encoder_png = {png_output_take, png_output_open_encoder,  png_output_put,
+                                    png_output_end,  png_output_close_encoder, NULL};

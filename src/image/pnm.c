@@ -30,7 +30,7 @@ static bool is_space(int c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static int peek(const struct pnm_cursor *cursor)
+static int pnm_peek(const struct pnm_cursor *cursor)
 {
     return cursor->at < cursor->source->bytes ? cursor->source->data[cursor->at] : -1;
 }
@@ -38,9 +38,9 @@ static int peek(const struct pnm_cursor *cursor)
 /* A comment runs from # to the end of its line and may stand between any two tokens. */
 static void skip_spaces(struct pnm_cursor *cursor)
 {
-    for (int c; (c = peek(cursor)) == '#' || is_space(c); cursor->at++) {
+    for (int c; (c = pnm_peek(cursor)) == '#' || is_space(c); cursor->at++) {
         if (c != '#') continue;
-        while ((c = peek(cursor)) >= 0 && c != '\n' && c != '\r')
+        while ((c = pnm_peek(cursor)) >= 0 && c != '\n' && c != '\r')
             cursor->at++;
     }
 }
@@ -48,9 +48,9 @@ static void skip_spaces(struct pnm_cursor *cursor)
 static int read_number(struct pnm_cursor *cursor, int *value)
 {
     skip_spaces(cursor);
-    int c = peek(cursor), number = 0;
+    int c = pnm_peek(cursor), number = 0;
     if (c < '0' || c > '9') return fail_pnm(cursor->source, "a number is missing");
-    for (; (c = peek(cursor)) >= '0' && c <= '9'; cursor->at++) {
+    for (; (c = pnm_peek(cursor)) >= '0' && c <= '9'; cursor->at++) {
         number = number * 10 + (c - '0');
         if (number > NUMBER_LIMIT) return fail_pnm(cursor->source, "a number is too large");
     }
@@ -106,7 +106,7 @@ static int read_plain_header(struct pnm_cursor *cursor, struct pnm_header *heade
     TRY(read_number(cursor, &header->shape.height));
     bool bitmap = header->kind == 1 || header->kind == 4;
     if (!bitmap) TRY(read_number(cursor, &header->maximum));
-    int c = peek(cursor); /* exactly one space before binary samples */
+    int c = pnm_peek(cursor); /* exactly one space before binary samples */
     if (!is_space(c)) return fail_pnm(cursor->source, "the header ends too early");
     cursor->at++;
     return OK;
@@ -124,7 +124,7 @@ static bool is_text(int kind)
     return kind >= 1 && kind <= 3;
 }
 
-static int read_header(struct pnm_cursor *cursor, struct pnm_header *header)
+static int pnm_read_header(struct pnm_cursor *cursor, struct pnm_header *header)
 {
     const struct source *source = cursor->source;
     *header = (struct pnm_header){.kind = source->data[1] - '0'};
@@ -168,7 +168,7 @@ static int read_text_row(struct pnm_cursor *cursor, const struct pnm_header *hea
         int value;
         if (header->kind == 1) { /* bits need no space between them; 1 is black */
             skip_spaces(cursor);
-            int c = peek(cursor);
+            int c = pnm_peek(cursor);
             if (c != '0' && c != '1') return fail_pnm(cursor->source, "a bit is missing");
             cursor->at++;
             value = c == '0';
@@ -200,8 +200,8 @@ static bool read_binary_row(const uint8_t *from, const struct pnm_header *header
     return sound;
 }
 
-static int read_rows(struct pnm_cursor *cursor, const struct pnm_header *header,
-                     struct row_band *band)
+static int pnm_read_rows(struct pnm_cursor *cursor, const struct pnm_header *header,
+                         struct row_band *band)
 {
     size_t row = binary_row_bytes(header);
     size_t count = (size_t)header->shape.width * (size_t)header->shape.channels;
@@ -227,10 +227,10 @@ static int pnm_read(const struct source *source, size_t whole_limit, const struc
     struct pnm_cursor cursor = {.source = source};
     struct pnm_header header;
     struct row_band band;
-    TRY(read_header(&cursor, &header));
+    TRY(pnm_read_header(&cursor, &header));
     struct image shape = format_shape(&header.shape);
     int code = row_band_open(&band, &shape, to);
-    if (code == OK) code = read_rows(&cursor, &header, &band);
+    if (code == OK) code = pnm_read_rows(&cursor, &header, &band);
     row_band_close(&band);
     return code;
 }
@@ -239,7 +239,7 @@ static int pnm_probe(const struct source *source, struct image_header *header)
 {
     struct pnm_cursor cursor = {.source = source};
     struct pnm_header found;
-    TRY(read_header(&cursor, &found));
+    TRY(pnm_read_header(&cursor, &found));
     *header = found.shape;
     return OK;
 }
@@ -255,7 +255,7 @@ const struct image_format format_pnm = {"PNM", endings, pnm_matches, pnm_probe, 
 
 /* ---- writing ---- */
 
-static int format_header(char *text, size_t room, const struct image *image)
+static int pnm_format_header(char *text, size_t room, const struct image *image)
 {
     int maximum = image->type == SAMPLE_U16 ? 65535 : 255;
     if (image->channels == 1 || image->channels == 3)
@@ -275,17 +275,17 @@ struct pnm_encoder {
     size_t room;
 };
 
-static int take(const struct image *shape, struct image *taken)
+static int pnm_take(const struct image *shape, struct image *taken)
 {
     *taken = *shape;
     if (shape->type == SAMPLE_F32) taken->type = SAMPLE_U8;
     return OK;
 }
 
-static size_t file_bytes(const struct image *shape)
+static size_t pnm_file_bytes(const struct image *shape)
 {
     char header[128];
-    return (size_t)format_header(header, sizeof header, shape) + image_bytes(shape);
+    return (size_t)pnm_format_header(header, sizeof header, shape) + image_bytes(shape);
 }
 
 static int put_bytes(struct pnm_encoder *encoder, const void *data, size_t bytes)
@@ -295,12 +295,12 @@ static int put_bytes(struct pnm_encoder *encoder, const void *data, size_t bytes
     return OK;
 }
 
-static int open_encoder(void **state, const struct image *shape, int quality,
-                        const struct byte_sink *to)
+static int pnm_open_encoder(void **state, const struct image *shape, int quality,
+                            const struct byte_sink *to)
 {
     (void)quality;
     char header[128];
-    size_t head = (size_t)format_header(header, sizeof header, shape);
+    size_t head = (size_t)pnm_format_header(header, sizeof header, shape);
     struct pnm_encoder *encoder = *state = calloc(1, sizeof *encoder);
     if (!encoder) return fail(ERR_SYSTEM, "out of memory for a PNM file");
     encoder->to = *to;
@@ -308,7 +308,7 @@ static int open_encoder(void **state, const struct image *shape, int quality,
 }
 
 /* 16 bits are big-endian in the file. */
-static int put(void *state, const struct image *rows)
+static int pnm_put(void *state, const struct image *rows)
 {
     struct pnm_encoder *encoder = state;
     size_t bytes = image_bytes(rows);
@@ -327,13 +327,13 @@ static int put(void *state, const struct image *rows)
     return put_bytes(encoder, encoder->swapped, bytes);
 }
 
-static int end(void *state)
+static int pnm_end(void *state)
 {
     (void)state;
     return OK;
 }
 
-static void close_encoder(void *state)
+static void pnm_close_encoder(void *state)
 {
     struct pnm_encoder *encoder = state;
     if (!encoder) return;
@@ -341,4 +341,5 @@ static void close_encoder(void *state)
     free(encoder);
 }
 
-const struct encoder encoder_pnm = {take, open_encoder, put, end, close_encoder, file_bytes};
+const struct encoder encoder_pnm = {pnm_take, pnm_open_encoder,  pnm_put,
+                                    pnm_end,  pnm_close_encoder, pnm_file_bytes};

@@ -45,7 +45,7 @@ static int area_taps(int i, int in, int out, int *first, double *weights)
 }
 
 /* Keys' cubic with a = -1/2 (Catmull-Rom) at distance x. Keys 1981, equation 4. */
-static double cubic(double x)
+static double image_resize_cubic(double x)
 {
     x = fabs(x);
     if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
@@ -61,7 +61,7 @@ static int cubic_taps(int i, int in, int out, int *first, double *weights)
     memset(weights, 0, 4 * sizeof *weights);
     for (int j = base; j < base + 4; j++) {
         int clamped = j < low ? low : j > high ? high : j;
-        weights[clamped - low] += cubic(centre - j);
+        weights[clamped - low] += image_resize_cubic(centre - j);
     }
     *first = low;
     return high - low + 1;
@@ -125,7 +125,7 @@ static void add_row(double *sum, const struct image *in, int y, double weight)
     }
 }
 
-static void store(const struct image *out, size_t index, double v)
+static void image_resize_store(const struct image *out, size_t index, double v)
 {
     double top = out->type == SAMPLE_U8 ? 255.0 : 65535.0;
     double clamped = v > 0.0 ? (v < top ? v : top) : 0.0;
@@ -154,7 +154,7 @@ static void store_pixel(const struct image *out, size_t index, const double *sum
         pixel[channels - 1] = alpha > 0.0 ? fmin(alpha, opaque) : 0.0;
     }
     for (int c = 0; c < channels; c++)
-        store(out, index + (size_t)c, pixel[c]);
+        image_resize_store(out, index + (size_t)c, pixel[c]);
 }
 
 /* Output row first + y goes to row y of `out`. */

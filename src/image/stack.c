@@ -21,7 +21,7 @@ static int is_picture_name(const struct dirent *entry)
 }
 
 /* By bytes: the same order under every locale. */
-static int compare_names(const struct dirent **a, const struct dirent **b)
+static int image_stack_compare_names(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
 }
@@ -29,7 +29,7 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
 static int open_stack(struct stack *stack, const char *folder)
 {
     *stack = (struct stack){.folder = folder};
-    stack->count = scandir(folder, &stack->entries, is_picture_name, compare_names);
+    stack->count = scandir(folder, &stack->entries, is_picture_name, image_stack_compare_names);
     if (stack->count < 0) return fail_errno(ERR_INPUT, "open folder %s", folder);
     if (stack->count == 0)
         return fail(ERR_DATA, "%s: no pictures in this folder (%s)", folder,

@@ -99,7 +99,7 @@ static void collect_row(struct tiff_reader *reader, size_t y)
 /* ---- pixels ---- */
 
 /* Colour that was stored multiplied by alpha. */
-static unsigned divide(unsigned value, unsigned alpha, unsigned white)
+static unsigned tiff_input_divide(unsigned value, unsigned alpha, unsigned white)
 {
     if (alpha == 0) return 0;
     uint64_t out = ((uint64_t)value * white + alpha / 2) / alpha;
@@ -120,7 +120,7 @@ static void make_whole_pixel(const struct tiff_file *file, const unsigned *in, u
             out[c] = (unsigned)(((uint64_t)(white - in[c]) * (white - in[3]) + white / 2) / white);
             break;
         }
-        if (file->associated) out[c] = divide(out[c], in[file->stored - 1], white);
+        if (file->associated) out[c] = tiff_input_divide(out[c], in[file->stored - 1], white);
     }
     if (file->alpha) out[colours] = in[file->stored - 1];
 }
@@ -229,7 +229,7 @@ static int read_group(struct tiff_reader *reader, uint32_t y, uint32_t rows)
     return OK;
 }
 
-static int read_rows(struct tiff_reader *reader, const struct image_sink *sink)
+static int tiff_input_read_rows(struct tiff_reader *reader, const struct image_sink *sink)
 {
     struct tiff_file *file = &reader->file;
     struct image shape = format_shape(&file->header);
@@ -255,13 +255,13 @@ static int read_rows(struct tiff_reader *reader, const struct image_sink *sink)
     return OK;
 }
 
-static int read_stored(const struct source *source, size_t whole_limit,
-                       const struct image_sink *sink)
+static int tiff_input_read_stored(const struct source *source, size_t whole_limit,
+                                  const struct image_sink *sink)
 {
     struct tiff_reader reader = {.planes = 0};
     int code = tiff_file_open(&reader.file, source);
     if (code == OK) code = open_group(&reader, whole_limit);
-    if (code == OK) code = read_rows(&reader, sink);
+    if (code == OK) code = tiff_input_read_rows(&reader, sink);
     tiff_file_close(&reader.file);
     row_band_close(&reader.band);
     free(reader.group);
@@ -276,7 +276,7 @@ static int tiff_read(const struct source *source, size_t whole_limit, const stru
     int code = tiff_file_open(&file, source), orientation = file.orientation;
     tiff_file_close(&file);
     TRY(code);
-    return exif_read(source, orientation, whole_limit, sink, read_stored);
+    return exif_read(source, orientation, whole_limit, sink, tiff_input_read_stored);
 }
 
 static int tiff_probe(const struct source *source, struct image_header *header)

@@ -22,7 +22,7 @@ int tiff_library_open(void)
 
 /* ---- the file, for libtiff: it lies in memory ---- */
 
-static tmsize_t read_bytes(thandle_t handle, void *to, tmsize_t count)
+static tmsize_t tiff_open_read_bytes(thandle_t handle, void *to, tmsize_t count)
 {
     struct tiff_file *file = handle;
     size_t left = file->source->bytes - file->at;
@@ -32,13 +32,13 @@ static tmsize_t read_bytes(thandle_t handle, void *to, tmsize_t count)
     return (tmsize_t)some;
 }
 
-static tmsize_t write_bytes(thandle_t handle, void *from, tmsize_t count)
+static tmsize_t tiff_open_write_bytes(thandle_t handle, void *from, tmsize_t count)
 {
     (void)handle, (void)from, (void)count;
     return 0;
 }
 
-static toff_t seek_bytes(thandle_t handle, toff_t offset, int whence)
+static toff_t tiff_open_seek_bytes(thandle_t handle, toff_t offset, int whence)
 {
     struct tiff_file *file = handle;
     uint64_t bytes = file->source->bytes;
@@ -104,7 +104,7 @@ int tiff_file_fail(const struct tiff_file *file)
     return fail(ERR_DATA, "%s: broken TIFF: %s", file->source->name, text);
 }
 
-static int refuse(const struct tiff_file *file, const char *what)
+static int tiff_open_refuse(const struct tiff_file *file, const char *what)
 {
     return fail(ERR_DATA, "%s: a TIFF %s is not read: convert it to PNG or PFM", file->source->name,
                 what);
@@ -121,10 +121,10 @@ static int read_tags(struct tiff_file *file)
         !tiff_api.TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &file->height))
         return fail(ERR_DATA, "%s: broken TIFF: no size", file->source->name);
     if (tiff_api.TIFFGetField(tiff, TIFFTAG_DNGVERSION, &version))
-        return refuse(file, "of a camera's raw data (DNG)");
+        return tiff_open_refuse(file, "of a camera's raw data (DNG)");
     tiff_api.TIFFGetFieldDefaulted(tiff, TIFFTAG_SUBFILETYPE, &kind);
     if (kind & FILETYPE_REDUCEDIMAGE)
-        return refuse(file, "whose first picture is a preview (a camera's raw data?)");
+        return tiff_open_refuse(file, "whose first picture is a preview (a camera's raw data?)");
     uint16_t orientation = ORIENTATION_TOPLEFT;
     tiff_api.TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &file->bits);
     tiff_api.TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &file->samples);
@@ -150,7 +150,7 @@ static int read_tags(struct tiff_file *file)
     return OK;
 }
 
-static int choose_colours(struct tiff_file *file)
+static int tiff_open_choose_colours(struct tiff_file *file)
 {
     switch (file->photometric) {
     case PHOTOMETRIC_MINISBLACK: file->colours = TIFF_GREY; return OK;
@@ -160,23 +160,23 @@ static int choose_colours(struct tiff_file *file)
     case PHOTOMETRIC_SEPARATED: file->colours = TIFF_INK; return OK;
     case PHOTOMETRIC_YCBCR:
         if (file->compression != COMPRESSION_JPEG || file->planar != PLANARCONFIG_CONTIG)
-            return refuse(file, "of luma and chroma (YCbCr)");
+            return tiff_open_refuse(file, "of luma and chroma (YCbCr)");
         tiff_api.TIFFSetField(file->tiff, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
         file->colours = TIFF_RGB;
         return OK;
     case PHOTOMETRIC_CIELAB:
     case PHOTOMETRIC_ICCLAB:
-    case PHOTOMETRIC_ITULAB: return refuse(file, "in the colour space Lab");
+    case PHOTOMETRIC_ITULAB: return tiff_open_refuse(file, "in the colour space Lab");
     case PHOTOMETRIC_LOGL:
-    case PHOTOMETRIC_LOGLUV: return refuse(file, "with logarithmic samples (LogLuv)");
-    case PHOTOMETRIC_CFA: return refuse(file, "of a camera's raw data");
+    case PHOTOMETRIC_LOGLUV: return tiff_open_refuse(file, "with logarithmic samples (LogLuv)");
+    case PHOTOMETRIC_CFA: return tiff_open_refuse(file, "of a camera's raw data");
     default:
         return fail(ERR_DATA, "%s: a TIFF of photometric interpretation %u is not read",
                     file->source->name, file->photometric);
     }
 }
 
-static int choose_type(struct tiff_file *file)
+static int tiff_open_choose_type(struct tiff_file *file)
 {
     bool is_float = file->format == SAMPLEFORMAT_IEEEFP;
     bool whole = file->format == SAMPLEFORMAT_UINT || file->format == SAMPLEFORMAT_VOID;
@@ -263,7 +263,7 @@ static int check_sizes(struct tiff_file *file)
 
 static int check_codec(const struct tiff_file *file)
 {
-    if (file->compression == COMPRESSION_OJPEG) return refuse(file, "of old-style JPEG");
+    if (file->compression == COMPRESSION_OJPEG) return tiff_open_refuse(file, "of old-style JPEG");
     if (tiff_api.TIFFIsCODECConfigured(file->compression)) return OK;
     return fail(ERR_DATA, "%s: a TIFF of compression %u, which this libtiff has not",
                 file->source->name, file->compression);
@@ -278,9 +278,9 @@ static int open_handle(struct tiff_file *file)
     tiff_api.TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)most);
     tiff_api.TIFFOpenOptionsSetErrorHandlerExtR(options, keep_error, file);
     tiff_api.TIFFOpenOptionsSetWarningHandlerExtR(options, keep_warning, file);
-    file->tiff = tiff_api.TIFFClientOpenExt(file->source->name, "r", file, read_bytes, write_bytes,
-                                            seek_bytes, close_bytes, size_bytes, map_bytes,
-                                            unmap_bytes, options);
+    file->tiff = tiff_api.TIFFClientOpenExt(
+        file->source->name, "r", file, tiff_open_read_bytes, tiff_open_write_bytes,
+        tiff_open_seek_bytes, close_bytes, size_bytes, map_bytes, unmap_bytes, options);
     tiff_api.TIFFOpenOptionsFree(options);
     return file->tiff ? OK : tiff_file_fail(file);
 }
@@ -295,8 +295,8 @@ int tiff_file_open(struct tiff_file *file, const struct source *source)
     TRY(open_handle(file));
     TRY(read_tags(file));
     TRY(check_codec(file));
-    TRY(choose_colours(file));
-    TRY(choose_type(file));
+    TRY(tiff_open_choose_colours(file));
+    TRY(tiff_open_choose_type(file));
     TRY(choose_samples(file));
     return check_sizes(file);
 }

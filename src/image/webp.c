@@ -46,7 +46,7 @@ static int fail_webp(const struct source *source, VP8StatusCode status)
     return fail(ERR_DATA, "%s: broken WebP: %s", source->name, known ? texts[status] : "damaged");
 }
 
-static int read_header(const struct source *source, struct image_header *header)
+static int webp_input_read_header(const struct source *source, struct image_header *header)
 {
     WebPBitstreamFeatures features;
     int code = open_libwebp();
@@ -70,7 +70,8 @@ static size_t read_le32(const uint8_t *p)
 }
 
 /* What is in the first chunk of a name; NULL where there is none. */
-static const uint8_t *find_chunk(const struct source *source, const char *name, size_t *length)
+static const uint8_t *webp_input_find_chunk(const struct source *source, const char *name,
+                                            size_t *length)
 {
     for (size_t at = 12; source->bytes >= 8 && at <= source->bytes - 8;) {
         const uint8_t *chunk = source->data + at;
@@ -87,7 +88,7 @@ static const uint8_t *find_chunk(const struct source *source, const char *name, 
 static int find_orientation(const struct source *source)
 {
     size_t length;
-    const uint8_t *exif = find_chunk(source, "EXIF", &length);
+    const uint8_t *exif = webp_input_find_chunk(source, "EXIF", &length);
     return exif ? exif_orientation(exif, length) : 1;
 }
 
@@ -95,7 +96,7 @@ static int find_orientation(const struct source *source)
 static bool webp_alpha_is_damaged(const struct source *source, size_t pixels)
 {
     size_t length;
-    if (!find_chunk(source, "ALPH", &length)) return false;
+    if (!webp_input_find_chunk(source, "ALPH", &length)) return false;
     /* More than that plane's decoder takes; volatile, as a compiler leaves out what is not used */
     void *volatile all = malloc(8 * pixels + ((size_t)4 << 20));
     bool had = all != NULL;
@@ -103,7 +104,7 @@ static bool webp_alpha_is_damaged(const struct source *source, size_t pixels)
     return had;
 }
 
-static int decode_into(const struct source *source, const struct image *image)
+static int webp_input_decode_into(const struct source *source, const struct image *image)
 {
     WebPDecoderConfig config;
     if (!webp.WebPInitDecoderConfigInternal(&config, WEBP_DECODER_ABI_VERSION))
@@ -120,17 +121,17 @@ static int decode_into(const struct source *source, const struct image *image)
     return fail_webp(source, status);
 }
 
-static int read_stored(const struct source *source, size_t whole_limit,
-                       const struct image_sink *sink)
+static int webp_input_read_stored(const struct source *source, size_t whole_limit,
+                                  const struct image_sink *sink)
 {
     struct image_header header;
-    TRY(read_header(source, &header));
+    TRY(webp_input_read_header(source, &header));
     struct image shape = format_shape(&header), image;
     size_t pixels = (size_t)shape.width * (size_t)shape.height; /* libwebp's own: 4 bytes each */
     TRY(check_whole(source->name, &shape, image_bytes(&shape) + 4 * pixels, whole_limit,
                     "a WebP picture is not decoded row by row"));
     TRY(image_create(&image, shape.width, shape.height, shape.channels, shape.type));
-    int code = decode_into(source, &image);
+    int code = webp_input_decode_into(source, &image);
     if (code == OK) code = image_stream_whole(&image, sink);
     image_free(&image);
     return code;
@@ -138,12 +139,12 @@ static int read_stored(const struct source *source, size_t whole_limit,
 
 static int webp_read(const struct source *source, size_t whole_limit, const struct image_sink *sink)
 {
-    return exif_read(source, find_orientation(source), whole_limit, sink, read_stored);
+    return exif_read(source, find_orientation(source), whole_limit, sink, webp_input_read_stored);
 }
 
 static int webp_probe(const struct source *source, struct image_header *header)
 {
-    TRY(read_header(source, header));
+    TRY(webp_input_read_header(source, header));
     if (find_orientation(source) < 5) return OK;
     int width = header->width;
     header->width = header->height;

@@ -24,7 +24,8 @@ static int encoding_open(struct encoding *e, int quality, const struct byte_sink
 }
 
 /* Without alpha, and of the type that is taken. */
-static int convert(struct image *out, const struct image *rows, const struct image *taken)
+static int image_writer_convert(struct image *out, const struct image *rows,
+                                const struct image *taken)
 {
     struct image flat = {0};
     bool flatten = rows->channels != taken->channels;
@@ -39,7 +40,7 @@ static int encoding_put(struct encoding *e, const struct image *rows)
     if (rows->channels == e->taken.channels && rows->type == e->taken.type)
         return e->encoder->put(e->state, rows);
     struct image converted;
-    TRY(convert(&converted, rows, &e->taken));
+    TRY(image_writer_convert(&converted, rows, &e->taken));
     int code = e->encoder->put(e->state, &converted);
     image_free(&converted);
     return code;
@@ -58,7 +59,7 @@ struct buffer {
     size_t bytes, room;
 };
 
-static int keep(void *argument, size_t at, const void *data, size_t bytes)
+static int image_writer_keep(void *argument, size_t at, const void *data, size_t bytes)
 {
     struct buffer *buffer = argument;
     size_t end = at + bytes;
@@ -78,7 +79,7 @@ int encoder_make(const struct encoder *encoder, const struct image *image, int q
                  uint8_t **data, size_t *bytes)
 {
     struct buffer buffer = {0};
-    const struct byte_sink to = {keep, &buffer};
+    const struct byte_sink to = {image_writer_keep, &buffer};
     struct encoding e = {.encoder = encoder};
     *data = NULL;
     *bytes = 0;
@@ -147,7 +148,7 @@ static int write_file(void *argument, size_t at, const void *data, size_t bytes)
     return file_atomic_write_at(argument, at, data, bytes);
 }
 
-static int begin(struct image_writer *writer, const struct image *shape)
+static int image_writer_begin(struct image_writer *writer, const struct image *shape)
 {
     struct encoding *e = &writer->encoding;
     const struct byte_sink to = {write_file, &writer->file};
@@ -166,7 +167,7 @@ int image_writer_open(struct image_writer **out, const char *path, const struct 
     if (!writer) return fail(ERR_SYSTEM, "out of memory");
     writer->file.fd = -1;
     writer->path = string_format("%s", path);
-    int code = writer->path ? begin(writer, shape) : ERR_SYSTEM;
+    int code = writer->path ? image_writer_begin(writer, shape) : ERR_SYSTEM;
     if (code < 0)
         image_writer_close(writer);
     else

@@ -32,7 +32,7 @@ HOST_DEVICE static inline float gan_tangent_factor(double gamma, int batch, doub
     return (float)(gamma / batch / (c * c));
 }
 
-/* The second sweep must end at score + gamma / (batch c) |v|^2: the relative error of `got`. */
+/* The second pass must end at score + gamma / (batch c) |v|^2: the relative error of `got`. */
 HOST_DEVICE static inline double gan_identity_error(double got, double score, double square,
                                                     double gamma, int batch, double c)
 {

@@ -13,7 +13,7 @@
 
 #define HALF_MAX 65504.0f
 
-HOST_DEVICE static inline float half_value(uint16_t h)
+HOST_DEVICE static inline float half_half_value(uint16_t h)
 {
 #ifdef __CUDA_ARCH__
     return __half2float(__ushort_as_half(h));
@@ -64,7 +64,7 @@ HOST_DEVICE static inline uint16_t half_floor(float x)
     return __half_as_ushort(__float2half_rd(x));
 #else
     uint16_t h = half_round(x);
-    return half_value(h) > x ? (uint16_t)(h - 1) : h;
+    return half_half_value(h) > x ? (uint16_t)(h - 1) : h;
 #endif
 }
 

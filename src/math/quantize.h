@@ -22,7 +22,7 @@ HOST_DEVICE static inline struct quantizer quantizer_of(double low, double high,
     return q;
 }
 
-HOST_DEVICE static inline float quantized(const struct quantizer *q, float value)
+HOST_DEVICE static inline float quantize_quantized(const struct quantizer *q, float value)
 {
     return (float)(nearbyint(((double)value - q->low) * q->up) * q->down + q->low);
 }

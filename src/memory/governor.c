@@ -53,7 +53,7 @@ static int value_at(const struct candidates *c, int index)
     return value < c->high ? (int)value : c->high;
 }
 
-static struct candidates candidates(const struct memory_range *range, int least, int most)
+static struct candidates governor_candidates(const struct memory_range *range, int least, int most)
 {
     struct candidates c = {.high = range->most, .multiple = range->multiple};
     if (most > 0 && most < c.high) c.high = most;
@@ -68,17 +68,18 @@ static struct candidates candidates(const struct memory_range *range, int least,
 struct search {
     const struct governor *governor;
     int64_t budget;
-    struct memory_choices choices;
+    struct memory_mode choices;
     bool whole_batch; /* as many at a time as there are in a batch */
 };
 
-static void set_batch(struct search *s, int batch)
+static void governor_set_batch(struct search *s, int batch)
 {
     s->choices.work.batch = batch;
     if (s->whole_batch) s->choices.micro_batch = batch;
 }
 
-static int measure(struct search *s, void (*set)(struct search *, int), int value, int64_t *bytes)
+static int governor_measure(struct search *s, void (*set)(struct search *, int), int value,
+                            int64_t *bytes)
 {
     struct memory_need need = {0};
     set(s, value);
@@ -94,10 +95,10 @@ static int search_value(struct search *s, const struct candidates *c,
 {
     int low = 0, high = last_index(c);
     int64_t at_low = 0, at_high = 0, bytes = 0;
-    TRY(measure(s, set, c->low, &at_low));
+    TRY(governor_measure(s, set, c->low, &at_low));
     if (at_low > s->budget) set(s, c->fallback);
     if (at_low > s->budget || high == 0) return OK;
-    TRY(measure(s, set, c->high, &at_high));
+    TRY(governor_measure(s, set, c->high, &at_high));
     if (at_high <= s->budget) return OK;
     for (int turn = 0; high - low > 1; turn++) { /* low fits, high does not */
         int guess = low + (high - low) / 2;
@@ -106,7 +107,7 @@ static int search_value(struct search *s, const struct candidates *c,
                                 (double)(at_high - at_low));
         if (guess <= low) guess = low + 1;
         if (guess >= high) guess = high - 1;
-        TRY(measure(s, set, value_at(c, guess), &bytes));
+        TRY(governor_measure(s, set, value_at(c, guess), &bytes));
         if (bytes <= s->budget)
             low = guess, at_low = bytes;
         else
@@ -122,35 +123,35 @@ static void set_size(struct search *s, int size)
 }
 
 /* A change of less than an eighth is not worth the trouble; the largest there is always is. */
-static int settle(int now, int found, int most)
+static int governor_settle(int now, int found, int most)
 {
     return found > now && found < most && found - now < (now + 7) / 8 ? now : found;
 }
 
-static int grow(const struct governor_settings *settings, const struct memory_growth *growth,
-                struct search *s)
+static int governor_grow(const struct governor_settings *settings,
+                         const struct memory_growth *growth, struct search *s)
 {
     const struct memory_range *size = &growth->size, *batch = &growth->batch;
     struct candidates sizes, batches;
     if (batch->most > 0) {
-        batches = candidates(batch, settings->min_batch, settings->max_batch);
-        set_batch(s, batches.fallback);
+        batches = governor_candidates(batch, settings->min_batch, settings->max_batch);
+        governor_set_batch(s, batches.fallback);
     }
     if (size->most > 0) {
-        sizes = candidates(size, settings->min_size,
-                           settings->max_size / size->multiple * size->multiple);
+        sizes = governor_candidates(size, settings->min_size,
+                                    settings->max_size / size->multiple * size->multiple);
         TRY(search_value(s, &sizes, set_size));
-        set_size(s, settle(size->now, s->choices.work.size, sizes.high));
+        set_size(s, governor_settle(size->now, s->choices.work.size, sizes.high));
     }
     if (batch->most > 0) {
-        TRY(search_value(s, &batches, set_batch));
-        set_batch(s, settle(batch->now, s->choices.work.batch, batches.high));
+        TRY(search_value(s, &batches, governor_set_batch));
+        governor_set_batch(s, governor_settle(batch->now, s->choices.work.batch, batches.high));
     }
     return OK;
 }
 
-int governor_work(const struct governor *g, int64_t budget, const struct memory_choices *way,
-                  struct memory_choices *choices)
+int governor_work(const struct governor *g, int64_t budget, const struct memory_mode *way,
+                  struct memory_mode *choices)
 {
     struct search s = {.governor = g, .budget = budget, .choices = *way};
     struct memory_growth growth = g->growth;
@@ -159,13 +160,13 @@ int governor_work(const struct governor *g, int64_t budget, const struct memory_
     if (g->growth.size.most > 0) s.choices.work.size = growth.size.now;
     if (g->growth.batch.most > 0) s.choices.work.batch = growth.batch.now;
     *choices = *way;
-    TRY(grow(&g->settings, &growth, &s));
+    TRY(governor_grow(&g->settings, &growth, &s));
     *choices = s.choices;
     return OK;
 }
 
 /* The row to be in if memory were endless. */
-static int fastest(struct ladder *ladder)
+static int governor_fastest(struct ladder *ladder)
 {
     int least;
     ladder_judge(ladder, INT64_MAX);
@@ -174,7 +175,7 @@ static int fastest(struct ladder *ladder)
 
 /* The fastest way for other work that fits: the ladder's rows with that work. */
 static int pick_with(const struct governor *g, const struct ladder *ladder, int64_t budget,
-                     const struct memory_work *work, struct memory_choices *next, bool *found)
+                     const struct memory_work *work, struct memory_mode *next, bool *found)
 {
     struct ladder other = *ladder;
     int least;
@@ -191,10 +192,10 @@ static int pick_with(const struct governor *g, const struct ladder *ladder, int6
 
 /* The largest size that fits in any way, which is the one that takes least. */
 static int other_size(const struct governor *g, struct ladder *ladder, int64_t budget,
-                      struct memory_choices *next, bool *found)
+                      struct memory_mode *next, bool *found)
 {
     struct governor sizes = *g;
-    struct memory_choices most;
+    struct memory_mode most;
     int least;
     *found = false;
     sizes.growth.batch.most = 0;
@@ -208,13 +209,13 @@ static int other_size(const struct governor *g, struct ladder *ladder, int64_t b
 
 /* In the fastest way: the others take the same for any batch. */
 static int smaller_batch(const struct governor *g, struct ladder *ladder, int64_t budget,
-                         struct memory_choices *next, bool *found)
+                         struct memory_mode *next, bool *found)
 {
     struct governor batches = *g;
-    struct memory_choices less;
+    struct memory_mode less;
     struct memory_need need;
     batches.growth.size.most = 0;
-    TRY(governor_work(&batches, budget, &ladder->rows[fastest(ladder)].choices, &less));
+    TRY(governor_work(&batches, budget, &ladder->rows[governor_fastest(ladder)].choices, &less));
     TRY(g->need(g->context, &less, &need));
     *found = (int64_t)need.device_bytes <= budget;
     if (*found) *next = less;
@@ -222,7 +223,7 @@ static int smaller_batch(const struct governor *g, struct ladder *ladder, int64_
 }
 
 int governor_shrink(const struct governor *g, struct ladder *ladder, int64_t budget,
-                    struct memory_choices *next, bool *found)
+                    struct memory_mode *next, bool *found)
 {
     *found = false;
     if (g->growth.size.most > 0) TRY(other_size(g, ladder, budget, next, found));
@@ -232,10 +233,10 @@ int governor_shrink(const struct governor *g, struct ladder *ladder, int64_t bud
 
 /* A larger batch costs memory only in a way that has it whole: back to the fastest first. */
 static int larger_batch(const struct governor *g, const struct ladder_row *row, int64_t budget,
-                        struct memory_choices *next)
+                        struct memory_mode *next)
 {
     struct governor batches = *g;
-    struct memory_choices more;
+    struct memory_mode more;
     batches.growth.size.most = 0;
     if (g->growth.batch.most == 0) return OK;
     TRY(governor_work(&batches, budget, &row->choices, &more));
@@ -244,11 +245,11 @@ static int larger_batch(const struct governor *g, const struct ladder_row *row, 
 }
 
 int governor_look(const struct governor *g, struct ladder *ladder, int at,
-                  const struct device *device, int64_t held, struct memory_choices *next)
+                  const struct device *device, int64_t held, struct memory_mode *next)
 {
     int row = governor_row(ladder, at, device, held);
     int64_t budget = ladder_budget(&ladder->settings, device, held);
-    struct memory_choices larger;
+    struct memory_mode larger;
     bool found;
     *next = ladder->rows[row].choices;
     if (!g->settings.grow) return OK;
@@ -259,6 +260,6 @@ int governor_look(const struct governor *g, struct ladder *ladder, int at,
         *next = larger;
         return OK;
     }
-    if (row != at || row != fastest(ladder)) return OK;
+    if (row != at || row != governor_fastest(ladder)) return OK;
     return larger_batch(g, &ladder->rows[row], budget, next);
 }

@@ -26,25 +26,25 @@ struct governor {
     struct governor_settings settings;
     struct memory_growth growth; /* of the task at this moment */
     /* What choices with this work take. */
-    int (*need)(void *context, const struct memory_choices *choices, struct memory_need *need);
+    int (*need)(void *context, const struct memory_mode *choices, struct memory_need *need);
     void *context;
 };
 
 /* The largest work that fits `budget` when run in `way`: size first, with the least batch, then the
  * batch; where nothing fits the least. It is predicted, not tried. A gain below an eighth is none.
  * A way with less than the whole batch at a time keeps its batch. */
-int governor_work(const struct governor *governor, int64_t budget, const struct memory_choices *way,
-                  struct memory_choices *choices);
+int governor_work(const struct governor *governor, int64_t budget, const struct memory_mode *way,
+                  struct memory_mode *choices);
 
 /* Where no row fits: less work that does, the size first and in the fastest way that has it, then
  * the batch. False: there is none. */
 int governor_shrink(const struct governor *governor, struct ladder *ladder, int64_t budget,
-                    struct memory_choices *next, bool *found);
+                    struct memory_mode *next, bool *found);
 
 /* All of it: *next is how to go on; row `at` and the present work where nothing is to change. A
  * larger size comes before a faster row; a larger batch is only given to the fastest; less work
  * only when no row fits. */
 int governor_look(const struct governor *governor, struct ladder *ladder, int at,
-                  const struct device *device, int64_t held, struct memory_choices *next);
+                  const struct device *device, int64_t held, struct memory_mode *next);
 
 #endif

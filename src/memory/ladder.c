@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void ladder_add(struct ladder *ladder, const struct memory_choices *choices,
+void ladder_add(struct ladder *ladder, const struct memory_mode *choices,
                 const struct memory_need *need)
 {
     if (ladder->count == LADDER_MAX_ROWS) return;
@@ -59,14 +59,14 @@ static bool changes_result(const struct ladder *ladder, int row)
     return ladder->rows[row].choices.amp != ladder->rows[0].choices.amp;
 }
 
-static bool faster(const struct ladder *ladder, int a, int b)
+static bool ladder_faster(const struct ladder *ladder, int a, int b)
 {
     if (b < 0) return true;
     if (changes_result(ladder, a) != changes_result(ladder, b)) return changes_result(ladder, b);
     return ladder->rows[a].need.relative_time < ladder->rows[b].need.relative_time;
 }
 
-static bool smaller(const struct ladder *ladder, int a, int b)
+static bool ladder_smaller(const struct ladder *ladder, int a, int b)
 {
     return b < 0 || ladder->rows[a].need.device_bytes < ladder->rows[b].need.device_bytes;
 }
@@ -79,8 +79,8 @@ int ladder_pick(const struct ladder *ladder, int *least)
         const struct ladder_row *row = &ladder->rows[i];
         if (level >= 0 && row->choices.level != level) continue;
         if (level < 0 && row->choices.level < lowest) continue;
-        if (row->fits && faster(ladder, i, best)) best = i;
-        if (smaller(ladder, i, *least)) *least = i;
+        if (row->fits && ladder_faster(ladder, i, best)) best = i;
+        if (ladder_smaller(ladder, i, *least)) *least = i;
     }
     return best;
 }
@@ -89,14 +89,15 @@ int ladder_down(const struct ladder *ladder, int at)
 {
     int best = -1;
     for (int i = 0; i < ladder->count; i++)
-        if (ladder->rows[i].fits && smaller(ladder, i, at) && faster(ladder, i, best)) best = i;
+        if (ladder->rows[i].fits && ladder_smaller(ladder, i, at) && ladder_faster(ladder, i, best))
+            best = i;
     return best;
 }
 
-int ladder_find(const struct ladder *ladder, const struct memory_choices *choices)
+int ladder_find(const struct ladder *ladder, const struct memory_mode *choices)
 {
     for (int i = 0; i < ladder->count; i++) {
-        const struct memory_choices *row = &ladder->rows[i].choices;
+        const struct memory_mode *row = &ladder->rows[i].choices;
         if (row->level == choices->level && row->amp == choices->amp &&
             row->checkpointing == choices->checkpointing &&
             row->micro_batch == choices->micro_batch && row->bands == choices->bands &&
@@ -107,7 +108,7 @@ int ladder_find(const struct ladder *ladder, const struct memory_choices *choice
 }
 
 static void __attribute__((format(printf, 3, 4)))
-append(char *text, size_t room, const char *format, ...)
+ladder_append(char *text, size_t room, const char *format, ...)
 {
     size_t used = 0;
     while (used + 1 < room && text[used])
@@ -118,17 +119,17 @@ append(char *text, size_t room, const char *format, ...)
     va_end(args);
 }
 
-char *ladder_describe(char *text, size_t room, const struct memory_choices *c)
+char *ladder_describe(char *text, size_t room, const struct memory_mode *c)
 {
     snprintf(text, room, "level %d", c->level);
-    if (c->amp) append(text, room, ", mixed precision");
-    if (c->checkpointing) append(text, room, ", recomputing");
-    if (c->micro_batch) append(text, room, ", %d at a time", c->micro_batch);
-    if (c->bands) append(text, room, ", %d bands", c->bands);
-    if (c->offload) append(text, room, ", optimiser beside the device");
-    if (c->work.size) append(text, room, ", size %d", c->work.size);
-    if (c->work.batch) append(text, room, ", batch %d", c->work.batch);
+    if (c->amp) ladder_append(text, room, ", mixed precision");
+    if (c->checkpointing) ladder_append(text, room, ", recomputing");
+    if (c->micro_batch) ladder_append(text, room, ", %d at a time", c->micro_batch);
+    if (c->bands) ladder_append(text, room, ", %d bands", c->bands);
+    if (c->offload) ladder_append(text, room, ", optimiser beside the device");
+    if (c->work.size) ladder_append(text, room, ", size %d", c->work.size);
+    if (c->work.batch) ladder_append(text, room, ", batch %d", c->work.batch);
     if (c->workspace_cap)
-        append(text, room, ", at most %zu MiB of scratch", c->workspace_cap >> 20);
+        ladder_append(text, room, ", at most %zu MiB of scratch", c->workspace_cap >> 20);
     return text;
 }

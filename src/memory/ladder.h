@@ -14,7 +14,7 @@ struct ladder_settings {
 };
 
 struct ladder_row {
-    struct memory_choices choices;
+    struct memory_mode choices;
     struct memory_need need;
     bool fits;
 };
@@ -29,7 +29,7 @@ struct ladder {
 };
 
 /* Adds a row; what is beyond LADDER_MAX_ROWS is dropped. */
-void ladder_add(struct ladder *ladder, const struct memory_choices *choices,
+void ladder_add(struct ladder *ladder, const struct memory_mode *choices,
                 const struct memory_need *need);
 
 /* Bytes that may be used. memory.budget where it is set; else free memory x (target_usage -
@@ -51,10 +51,10 @@ int ladder_pick(const struct ladder *ladder, int *least);
 int ladder_down(const struct ladder *ladder, int at);
 
 /* The row with these choices but for `work`; -1: none. */
-int ladder_find(const struct ladder *ladder, const struct memory_choices *choices);
+int ladder_find(const struct ladder *ladder, const struct memory_mode *choices);
 
 /* "level 2, recomputing, 16 at a time, optimiser beside the device": for log lines. Returns text.
  */
-char *ladder_describe(char *text, size_t room, const struct memory_choices *choices);
+char *ladder_describe(char *text, size_t room, const struct memory_mode *choices);
 
 #endif

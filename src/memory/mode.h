@@ -35,7 +35,7 @@ struct memory_growth {
 };
 
 /* One way to run a task. What a task does not have stays 0. */
-struct memory_choices {
+struct memory_mode {
     int level; /* 0 .. MEMORY_LEVELS - 1 */
     bool amp, checkpointing;
     int micro_batch;      /* pictures at a time, the batch's size kept */

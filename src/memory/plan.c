@@ -66,12 +66,12 @@ int plan_declare(struct plan *plan, const char *name, enum plan_kind kind, size_
 
 /* ---- layout ---- */
 
-static bool always(const struct block *block)
+static bool plan_always(const struct block *block)
 {
     return block->entry.first <= PLAN_FIRST && block->entry.last >= PLAN_LAST;
 }
 
-static bool meet(const struct block *a, const struct block *b)
+static bool plan_meet(const struct block *a, const struct block *b)
 {
     return a->entry.first <= b->entry.last && b->entry.first <= a->entry.last;
 }
@@ -123,7 +123,7 @@ static size_t first_fit(const struct block *block, const struct placed *placed, 
 {
     size_t at = 0;
     for (int i = 0; i < count; i++) {
-        if (!meet(block, placed[i].block)) continue;
+        if (!plan_meet(block, placed[i].block)) continue;
         if (placed[i].offset >= at && placed[i].offset - at >= block->room) break;
         size_t end = placed[i].offset + placed[i].block->room;
         if (end > at) at = end;
@@ -132,7 +132,7 @@ static size_t first_fit(const struct block *block, const struct placed *placed, 
 }
 
 /* Places the blocks in their order; returns the end of the highest one. */
-static size_t place(struct block *const *order, int count, struct placed *placed)
+static size_t plan_place(struct block *const *order, int count, struct placed *placed)
 {
     size_t top = 0;
     for (int i = 0; i < count; i++) {
@@ -169,7 +169,7 @@ static size_t place_shared(struct block **order, int count, struct placed *place
     size_t least = live_bytes(order, count), best = SIZE_MAX;
     for (size_t k = 0; k < sizeof orders / sizeof orders[0] && best > least; k++) {
         qsort(order, (size_t)count, sizeof(*order), orders[k]);
-        size_t top = place(order, count, placed);
+        size_t top = plan_place(order, count, placed);
         if (top >= best) continue;
         best = top;
         for (int i = 0; i < count; i++)
@@ -189,7 +189,7 @@ static int layout_kind(struct plan *plan, enum plan_kind kind, struct block **or
         if (block->entry.kind != kind || block->room == 0) continue;
         if ((sum += block->room) > PLAN_BYTES_MAX)
             return fail(ERR_INTERNAL, "the plan's sum overflows at %s", block->name);
-        if (always(block)) {
+        if (plan_always(block)) {
             block->entry.offset = packed;
             packed += block->room;
         } else {
@@ -332,13 +332,13 @@ static size_t declared_of_kind(const struct plan *plan, int kind)
     return sum;
 }
 
-static void print_tensors(const struct plan *plan, int kind, FILE *out)
+static void plan_print_tensors(const struct plan *plan, int kind, FILE *out)
 {
     for (int i = 0; i < plan->count; i++) {
         const struct plan_entry *e = &plan->blocks[i].entry;
         if ((int)e->kind != kind) continue;
         fprintf(out, "    %-32s %14zu B at %14zu", e->name, e->bytes, e->offset);
-        if (always(&plan->blocks[i]))
+        if (plan_always(&plan->blocks[i]))
             fputs("  always\n", out);
         else
             fprintf(out, "  %d..%d\n", e->first, e->last);
@@ -353,7 +353,7 @@ void plan_print(const struct plan *plan, FILE *out, bool verbose)
         if (bytes == 0) continue;
         fprintf(out, "  %-12s %16zu %16zu  %s\n", plan_kind_name((enum plan_kind)kind), bytes,
                 declared_of_kind(plan, kind), format_bytes((int64_t)bytes).text);
-        if (verbose) print_tensors(plan, kind, out);
+        if (verbose) plan_print_tensors(plan, kind, out);
     }
     size_t device = plan_device_bytes(plan);
     fprintf(out, "  %-12s %16zu %16zu  %s\n", "device", device,

@@ -64,7 +64,7 @@ static int check_state(const struct plan *plan, const struct plan *next)
     return OK;
 }
 
-static void unpark(struct plan *plan, const bool *parked_now)
+static void plan_move_unpark(struct plan *plan, const bool *parked_now)
 {
     for (int i = 0; i < plan->count; i++) {
         if (!parked_now[i]) continue;
@@ -74,7 +74,7 @@ static void unpark(struct plan *plan, const bool *parked_now)
 }
 
 /* Between an arena and host memory. */
-static int fetch(const struct plan *plan, void *to, const struct block *block)
+static int plan_move_fetch(const struct plan *plan, void *to, const struct block *block)
 {
     struct device *device = plan->device;
     const void *from = plan_block_address(plan, block);
@@ -86,7 +86,7 @@ static int fetch(const struct plan *plan, void *to, const struct block *block)
     return OK;
 }
 
-static int put(const struct plan *plan, const struct block *block, const void *from)
+static int plan_move_put(const struct plan *plan, const struct block *block, const void *from)
 {
     struct device *device = plan->device;
     void *to = plan_block_address(plan, block);
@@ -99,7 +99,7 @@ static int put(const struct plan *plan, const struct block *block, const void *f
 }
 
 /* Copies of all that is to survive and cannot stay where it is. */
-static int park(struct plan *plan, const struct plan *next, const bool *stays)
+static int plan_move_park(struct plan *plan, const struct plan *next, const bool *stays)
 {
     bool *now = calloc((size_t)plan->count + 1, sizeof *now);
     if (!now) return fail(ERR_SYSTEM, "out of memory");
@@ -112,13 +112,13 @@ static int park(struct plan *plan, const struct plan *next, const bool *stays)
         void *copy = malloc(block->entry.bytes);
         now[i] = copy != NULL;
         if (copy)
-            code = fetch(plan, copy, block);
+            code = plan_move_fetch(plan, copy, block);
         else
             code = fail(ERR_SYSTEM, "no %s of host memory to put %s aside",
                         format_bytes((int64_t)block->entry.bytes).text, block->name);
         block->parked = copy;
     }
-    if (code < 0) unpark(plan, now);
+    if (code < 0) plan_move_unpark(plan, now);
     free(now);
     return code;
 }
@@ -129,7 +129,7 @@ static void give_back(struct plan *next, const bool *stays)
         if (!stays[kind]) plan_arena_free(next, (enum plan_kind)kind);
 }
 
-static int allocate(struct plan *next, const bool *stays)
+static int plan_move_allocate(struct plan *next, const bool *stays)
 {
     for (int kind = 0; kind < PLAN_KINDS; kind++) {
         if (stays[kind]) continue;
@@ -142,13 +142,13 @@ static int allocate(struct plan *next, const bool *stays)
 }
 
 /* What was put aside goes to its new place; the copies stay until that has succeeded. */
-static int fill(const struct plan *plan, const struct plan *next, const bool *stays)
+static int plan_move_fill(const struct plan *plan, const struct plan *next, const bool *stays)
 {
     for (int i = 0; i < next->count; i++) {
         const struct block *to = &next->blocks[i];
         if (!is_kept(to) || stays[to->entry.kind] || !to->room) continue;
         const struct block *from = find_same(plan, to);
-        if (from && from->parked) TRY(put(next, to, from->parked));
+        if (from && from->parked) TRY(plan_move_put(next, to, from->parked));
     }
     return OK;
 }
@@ -173,11 +173,11 @@ int plan_replace(struct plan **plan, struct plan *next, struct device *device)
     TRY_CLEANUP(check_state(old, next));
     for (int kind = 0; kind < PLAN_KINDS; kind++)
         stays[kind] = old->arenas[kind].memory && laid_out_alike(old, next, kind);
-    TRY_CLEANUP(park(old, next, stays));
+    TRY_CLEANUP(plan_move_park(old, next, stays));
     for (int kind = 0; kind < PLAN_KINDS; kind++)
         if (!stays[kind]) plan_arena_free(old, (enum plan_kind)kind);
-    TRY_CLEANUP(allocate(next, stays));
-    code = fill(old, next, stays);
+    TRY_CLEANUP(plan_move_allocate(next, stays));
+    code = plan_move_fill(old, next, stays);
     if (code < 0) {
         give_back(next, stays);
         goto cleanup;

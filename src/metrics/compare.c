@@ -44,7 +44,7 @@ struct compare_rows compare_whole(const struct image *a, const struct image *b)
 
 /* ---- a window that slides down ---- */
 
-static size_t row_bytes(const struct image *image)
+static size_t compare_row_bytes(const struct image *image)
 {
     struct image row = *image;
     row.height = 1;
@@ -57,7 +57,7 @@ int compare_window_open(struct compare_window *w, const struct image *a, const s
                         void *argument)
 {
     *w = (struct compare_window){.rows.height = a->height, .add = add, .argument = argument};
-    size_t tile = COMPARE_TILE_ROWS * (row_bytes(a) + row_bytes(b));
+    size_t tile = COMPARE_TILE_ROWS * (compare_row_bytes(a) + compare_row_bytes(b));
     int tiles = tile < WINDOW_BYTES ? (int)(WINDOW_BYTES / tile) : 1;
     int most = (a->height + COMPARE_TILE_ROWS - 1) / COMPARE_TILE_ROWS;
     w->room = (tiles < most ? tiles : most) * COMPARE_TILE_ROWS + 2 * COMPARE_MARGIN;
@@ -69,7 +69,7 @@ int compare_window_open(struct compare_window *w, const struct image *a, const s
 /* `count` rows from row `from` of one picture to row `to` of another; both may be the same. */
 static void move_rows(struct image *out, int to, const struct image *in, int from, int count)
 {
-    size_t row = row_bytes(in);
+    size_t row = compare_row_bytes(in);
     memmove((uint8_t *)out->data + (size_t)to * row, (const uint8_t *)in->data + (size_t)from * row,
             (size_t)count * row);
 }

@@ -51,7 +51,7 @@ static struct nn_conv conv_of(const struct stage *s, int n, int kernel)
                             .slice = 1};
 }
 
-static void design(struct extractor *x)
+static void features_design(struct extractor *x)
 {
     static const int widths[METRICS_STAGES] = {32, 64, 64, 64};
     int w = x->width, h = x->height, channels = 3;
@@ -79,23 +79,23 @@ static float *draw_weights(float *to, int stage, int part, size_t count, float s
     return to + count;
 }
 
-static float he(int fan_in)
+static float features_he(int fan_in)
 {
     return sqrtf(2.0f / ((1.0f + NET_SLOPE * NET_SLOPE) * (float)fan_in));
 }
 
-static void initialise(struct extractor *x)
+static void features_initialise(struct extractor *x)
 {
     float *next = x->weights;
     for (int i = 0; i < x->count; i++) {
         struct stage *s = &x->stages[i];
         size_t c = (size_t)s->c;
         s->point = next;
-        next = draw_weights(next, i, 0, c * (size_t)s->cin, he(s->cin));
+        next = draw_weights(next, i, 0, c * (size_t)s->cin, features_he(s->cin));
         s->point_bias = next;
         next = draw_weights(next, i, 1, c, BIAS_STD);
         s->area = next;
-        next = draw_weights(next, i, 2, c * 16 * 9, he(16 * 9));
+        next = draw_weights(next, i, 2, c * 16 * 9, features_he(16 * 9));
         s->area_bias = next;
         next = draw_weights(next, i, 3, c, BIAS_STD);
     }
@@ -109,7 +109,7 @@ static void extractor_close(struct extractor *x)
     free(x->workspace);
 }
 
-static float *floats(size_t count)
+static float *features_floats(size_t count)
 {
     return aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
 }
@@ -117,8 +117,8 @@ static float *floats(size_t count)
 static int extractor_open(struct extractor *x, int width, int height)
 {
     *x = (struct extractor){.ops = nn_ops_cpu(), .width = width, .height = height};
-    design(x);
-    size_t weights = 0, scratch = 0, largest = (size_t)width * (size_t)height * 3;
+    features_design(x);
+    size_t weights = 0, workspace = 0, largest = (size_t)width * (size_t)height * 3;
     for (int i = 0; i < x->count; i++) {
         const struct stage *s = &x->stages[i];
         size_t values = (size_t)s->h * (size_t)s->w * (size_t)s->c;
@@ -127,18 +127,18 @@ static int extractor_open(struct extractor *x, int width, int height)
         for (int kernel = 1; kernel <= 3; kernel += 2) {
             struct nn_conv shape = conv_of(s, CHUNK, kernel);
             size_t bytes = x->ops->conv_workspace(&shape);
-            if (bytes > scratch) scratch = bytes;
+            if (bytes > workspace) workspace = bytes;
         }
     }
-    x->weights = floats(weights);
-    x->front = floats(CHUNK * largest);
-    x->behind = floats(CHUNK * largest);
-    x->workspace = floats(scratch / sizeof(float) + 16);
+    x->weights = features_floats(weights);
+    x->front = features_floats(CHUNK * largest);
+    x->behind = features_floats(CHUNK * largest);
+    x->workspace = features_floats(workspace / sizeof(float) + 16);
     if (!x->weights || !x->front || !x->behind || !x->workspace) {
         extractor_close(x);
         return fail(ERR_SYSTEM, "out of memory for the metrics");
     }
-    initialise(x);
+    features_initialise(x);
     return OK;
 }
 
@@ -170,7 +170,7 @@ static void halve_lines(void *context, int64_t from, int64_t to)
 }
 
 /* Means of 2x2, without an odd last row or column: front -> behind, then swapped. */
-static void halve(struct extractor *x, int n, int h, int w, int c)
+static void features_halve(struct extractor *x, int n, int h, int w, int c)
 {
     struct halving halving = {x, h, w, c};
     int h2 = h > 1 ? h / 2 : 1;
@@ -181,7 +181,7 @@ static void halve(struct extractor *x, int n, int h, int w, int c)
 }
 
 /* The means over the cells of the grid, [grid][grid][c]. */
-static void pool(float *out, const float *in, const struct stage *s)
+static void features_pool(float *out, const float *in, const struct stage *s)
 {
     for (int gy = 0; gy < s->grid; gy++)
         for (int gx = 0; gx < s->grid; gx++, out += s->c) {
@@ -210,8 +210,8 @@ static void pool_pictures(void *context, int64_t from, int64_t to)
     const struct extractor *x = pooling->x;
     const struct stage *s = pooling->stage;
     for (size_t p = (size_t)from; p < (size_t)to; p++)
-        pool(pooling->rows + p * (size_t)x->dims,
-             x->front + p * (size_t)s->h * (size_t)s->w * (size_t)s->c, s);
+        features_pool(pooling->rows + p * (size_t)x->dims,
+                      x->front + p * (size_t)s->h * (size_t)s->w * (size_t)s->c, s);
 }
 
 static void run_stage(struct extractor *x, const struct stage *s, int n)
@@ -224,13 +224,14 @@ static void run_stage(struct extractor *x, const struct stage *s, int n)
 }
 
 /* n <= CHUNK pictures into n rows. */
-static void extract(struct extractor *x, float *rows, const uint8_t *const *pictures, int n)
+static void features_extract(struct extractor *x, float *rows, const uint8_t *const *pictures,
+                             int n)
 {
     int w = x->width, h = x->height, column = 0;
     for (int i = 0; i < n; i++)
         x->ops->from_u8(x->front + (size_t)i * (size_t)(h * w * 3), pictures[i], NULL, 1, h, w, 3);
     for (int i = 0; i < x->halvings; i++) {
-        halve(x, n, h, w, 3);
+        features_halve(x, n, h, w, 3);
         w = w > 1 ? w / 2 : 1;
         h = h > 1 ? h / 2 : 1;
     }
@@ -240,7 +241,7 @@ static void extract(struct extractor *x, float *rows, const uint8_t *const *pict
         struct pooling pooling = {x, s, rows + column};
         threads_for(n, threads_grain((int64_t)s->h * s->w * s->c), pool_pictures, &pooling);
         column += s->c * s->grid * s->grid;
-        if (i + 1 < x->count) halve(x, n, s->h, s->w, s->c);
+        if (i + 1 < x->count) features_halve(x, n, s->h, s->w, s->c);
     }
 }
 
@@ -257,7 +258,8 @@ int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
         blocks->end[i] = end += x.stages[i].c * x.stages[i].grid * x.stages[i].grid;
     for (int first = 0; code == OK && first < pictures.n; first += CHUNK) {
         int n = pictures.n - first < CHUNK ? pictures.n - first : CHUNK;
-        extract(&x, rows->data + (size_t)first * (size_t)x.dims, pictures.pixels + first, n);
+        features_extract(&x, rows->data + (size_t)first * (size_t)x.dims, pictures.pixels + first,
+                         n);
         code = metrics_poll(stop_requested);
     }
     extractor_close(&x);

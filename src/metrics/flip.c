@@ -47,7 +47,7 @@ struct flip {
 /* Rows filtered along x; what each plane was filtered with. */
 enum { RING_Y, RING_CX, RING_CZ0, RING_CZ1, RING_SMOOTH, RING_EDGE, RING_POINT };
 
-struct scratch {
+struct workspace {
     float opponent[COLOURS][PADDED];
     float ring[2][TAPS][ACROSS][TILE_WIDTH];
     float colour[2][COLOURS][TILE_WIDTH]; /* then Hunt-adjusted Lab */
@@ -128,7 +128,7 @@ static void rgb_to_relative_xyz(const float rgb[3], float xyz[3])
         xyz[i] = inverse_white[i] * (m[i][0] * rgb[0] + m[i][1] * rgb[1] + m[i][2] * rgb[2]);
 }
 
-static float unit_clamp(float v)
+static float flip_unit_clamp(float v)
 {
     return v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
 }
@@ -143,7 +143,7 @@ static void opponent_to_rgb(float y, float cx, float cz, float rgb[3])
     float xyz[3] = {0.950428545f * (level + cx / 500.0f), level,
                     1.088900371f * (level - cz / 200.0f)};
     for (int i = 0; i < 3; i++)
-        rgb[i] = unit_clamp(m[i][0] * xyz[0] + m[i][1] * xyz[1] + m[i][2] * xyz[2]);
+        rgb[i] = flip_unit_clamp(m[i][0] * xyz[0] + m[i][1] * xyz[1] + m[i][2] * xyz[2]);
 }
 
 static float lab_root(float v)
@@ -186,7 +186,7 @@ static float linear_sample(const struct flip *flip, const struct image *image, s
     case SAMPLE_U16: return flip->linear[((const uint16_t *)image->data)[index]];
     case SAMPLE_F32: break;
     }
-    return colour_srgb_to_linear(unit_clamp(image_sample(image, index)));
+    return colour_srgb_to_linear(flip_unit_clamp(image_sample(image, index)));
 }
 
 /* ---- filtering ---- */
@@ -197,8 +197,8 @@ static int clamp_index(int i, int count)
 }
 
 /* Opponent colours of row y, columns x - RADIUS on; the border repeats outside. */
-static void load_row(const struct flip *flip, const struct image *image, int y, int x, int n,
-                     float opponent[COLOURS][PADDED])
+static void flip_load_row(const struct flip *flip, const struct image *image, int y, int x, int n,
+                          float opponent[COLOURS][PADDED])
 {
     int inside = clamp_index(y, flip->rows.height) - flip->rows.first;
     size_t row = (size_t)inside * (size_t)image->width;
@@ -215,8 +215,8 @@ static void load_row(const struct flip *flip, const struct image *image, int y, 
     }
 }
 
-static void filter_across(float *restrict to, const float *restrict from, int n,
-                          const struct kernel *kernel)
+static void flip_filter_across(float *restrict to, const float *restrict from, int n,
+                               const struct kernel *kernel)
 {
     memset(to, 0, (size_t)n * sizeof *to);
     for (int k = 0; k < TAPS; k++) {
@@ -227,8 +227,8 @@ static void filter_across(float *restrict to, const float *restrict from, int n,
 }
 
 /* Adds the ring's plane filtered along y around row y, times `factor`. */
-static void filter_down(float *restrict to, float ring[TAPS][ACROSS][TILE_WIDTH], int plane, int y,
-                        int n, const struct kernel *kernel, float factor)
+static void flip_filter_down(float *restrict to, float ring[TAPS][ACROSS][TILE_WIDTH], int plane,
+                             int y, int n, const struct kernel *kernel, float factor)
 {
     for (int k = 0; k < TAPS; k++) {
         const float *restrict from = ring[(y + k) % TAPS][plane];
@@ -239,47 +239,48 @@ static void filter_down(float *restrict to, float ring[TAPS][ACROSS][TILE_WIDTH]
 }
 
 /* Fills the ring's slot for row y of both pictures (slots are numbered from row -RADIUS on). */
-static void fill_ring(const struct flip *flip, struct scratch *scratch, int y, int x, int n)
+static void fill_ring(const struct flip *flip, struct workspace *workspace, int y, int x, int n)
 {
     const struct kernel *kernels[ACROSS] = {
         &flip->achromatic, &flip->red_green, &flip->blue_yellow[0], &flip->blue_yellow[1],
         &flip->smooth,     &flip->edge,      &flip->point};
     static const int source[ACROSS] = {0, 1, 2, 2, 0, 0, 0};
     for (int side = 0; side < 2; side++) {
-        load_row(flip, side ? &flip->rows.b : &flip->rows.a, y, x, n, scratch->opponent);
+        flip_load_row(flip, side ? &flip->rows.b : &flip->rows.a, y, x, n, workspace->opponent);
         for (int plane = 0; plane < ACROSS; plane++)
-            filter_across(scratch->ring[side][(y + RADIUS) % TAPS][plane],
-                          scratch->opponent[source[plane]], n, kernels[plane]);
+            flip_filter_across(workspace->ring[side][(y + RADIUS) % TAPS][plane],
+                               workspace->opponent[source[plane]], n, kernels[plane]);
     }
 }
 
-static void filter_ring(const struct flip *flip, struct scratch *scratch, int side, int y, int n)
+static void filter_ring(const struct flip *flip, struct workspace *workspace, int side, int y,
+                        int n)
 {
-    float(*ring)[ACROSS][TILE_WIDTH] = scratch->ring[side];
-    float(*colour)[TILE_WIDTH] = scratch->colour[side];
-    float(*feature)[TILE_WIDTH] = scratch->feature[side];
-    memset(colour, 0, sizeof scratch->colour[side]);
-    memset(feature, 0, sizeof scratch->feature[side]);
-    filter_down(colour[0], ring, RING_Y, y, n, &flip->achromatic, 1.0f);
-    filter_down(colour[1], ring, RING_CX, y, n, &flip->red_green, 1.0f);
-    filter_down(colour[2], ring, RING_CZ0, y, n, &flip->blue_yellow[0], flip->blend[0]);
-    filter_down(colour[2], ring, RING_CZ1, y, n, &flip->blue_yellow[1], flip->blend[1]);
+    float(*ring)[ACROSS][TILE_WIDTH] = workspace->ring[side];
+    float(*colour)[TILE_WIDTH] = workspace->colour[side];
+    float(*feature)[TILE_WIDTH] = workspace->feature[side];
+    memset(colour, 0, sizeof workspace->colour[side]);
+    memset(feature, 0, sizeof workspace->feature[side]);
+    flip_filter_down(colour[0], ring, RING_Y, y, n, &flip->achromatic, 1.0f);
+    flip_filter_down(colour[1], ring, RING_CX, y, n, &flip->red_green, 1.0f);
+    flip_filter_down(colour[2], ring, RING_CZ0, y, n, &flip->blue_yellow[0], flip->blend[0]);
+    flip_filter_down(colour[2], ring, RING_CZ1, y, n, &flip->blue_yellow[1], flip->blend[1]);
     /* features see Y scaled to 0..1; its offset cancels in derivatives */
-    filter_down(feature[0], ring, RING_EDGE, y, n, &flip->smooth, 1.0f / 116.0f);
-    filter_down(feature[1], ring, RING_SMOOTH, y, n, &flip->edge, 1.0f / 116.0f);
-    filter_down(feature[2], ring, RING_POINT, y, n, &flip->smooth, 1.0f / 116.0f);
-    filter_down(feature[3], ring, RING_SMOOTH, y, n, &flip->point, 1.0f / 116.0f);
+    flip_filter_down(feature[0], ring, RING_EDGE, y, n, &flip->smooth, 1.0f / 116.0f);
+    flip_filter_down(feature[1], ring, RING_SMOOTH, y, n, &flip->edge, 1.0f / 116.0f);
+    flip_filter_down(feature[2], ring, RING_POINT, y, n, &flip->smooth, 1.0f / 116.0f);
+    flip_filter_down(feature[3], ring, RING_SMOOTH, y, n, &flip->point, 1.0f / 116.0f);
 }
 
 /* ---- the error ---- */
 
-static float colour_error(const struct flip *flip, const struct scratch *scratch, int i)
+static float colour_error(const struct flip *flip, const struct workspace *workspace, int i)
 {
     float lab[2][3];
     for (int side = 0; side < 2; side++) {
         float rgb[3];
-        opponent_to_rgb(scratch->colour[side][0][i], scratch->colour[side][1][i],
-                        scratch->colour[side][2][i], rgb);
+        opponent_to_rgb(workspace->colour[side][0][i], workspace->colour[side][1][i],
+                        workspace->colour[side][2][i], rgb);
         rgb_to_hunt_lab(rgb, lab[side]);
     }
     float distance = powf(colour_distance(lab[0], lab[1]), COLOUR_EXPONENT);
@@ -288,13 +289,14 @@ static float colour_error(const struct flip *flip, const struct scratch *scratch
     return KNEE_VALUE + (distance - knee) / (flip->largest - knee) * (1.0f - KNEE_VALUE);
 }
 
-static float feature_error(const struct scratch *scratch, int i)
+static float feature_error(const struct workspace *workspace, int i)
 {
     float error = 0.0f;
     for (int kind = 0; kind < FEATURES; kind += 2) { /* edges, points */
         float length[2];
         for (int side = 0; side < 2; side++) {
-            float fx = scratch->feature[side][kind][i], fy = scratch->feature[side][kind + 1][i];
+            float fx = workspace->feature[side][kind][i],
+                  fy = workspace->feature[side][kind + 1][i];
             length[side] = sqrtf(fx * fx + fy * fy);
         }
         error = fmaxf(error, fabsf(length[0] - length[1]));
@@ -302,20 +304,21 @@ static float feature_error(const struct scratch *scratch, int i)
     return powf(error * (float)M_SQRT1_2, FEATURE_EXPONENT);
 }
 
-static double sum_tile(const struct flip *flip, struct scratch *scratch, int y0, int x0)
+static double flip_sum_tile(const struct flip *flip, struct workspace *workspace, int y0, int x0)
 {
     int width = flip->rows.a.width, height = flip->rows.height;
     int n = width - x0 < TILE_WIDTH ? width - x0 : TILE_WIDTH;
     int y1 = height - y0 < TILE_ROWS ? height : y0 + TILE_ROWS;
     double sum = 0.0;
     for (int y = y0 - RADIUS; y < y0 + RADIUS; y++)
-        fill_ring(flip, scratch, y, x0, n);
+        fill_ring(flip, workspace, y, x0, n);
     for (int y = y0; y < y1; y++) {
-        fill_ring(flip, scratch, y + RADIUS, x0, n);
-        filter_ring(flip, scratch, 0, y, n);
-        filter_ring(flip, scratch, 1, y, n);
+        fill_ring(flip, workspace, y + RADIUS, x0, n);
+        filter_ring(flip, workspace, 0, y, n);
+        filter_ring(flip, workspace, 1, y, n);
         for (int i = 0; i < n; i++) {
-            float error = powf(colour_error(flip, scratch, i), 1.0f - feature_error(scratch, i));
+            float error =
+                powf(colour_error(flip, workspace, i), 1.0f - feature_error(workspace, i));
             sum += (double)error;
             if (flip->map) flip->map[(size_t)y * (size_t)width + (size_t)(x0 + i)] = error;
         }
@@ -325,18 +328,18 @@ static double sum_tile(const struct flip *flip, struct scratch *scratch, int y0,
 
 struct flip_work {
     const struct flip *flip;
-    struct scratch *scratch; /* of each thread */
-    double *sums;            /* of each tile */
-    int from, wide;          /* first row; tiles in a row of them */
+    struct workspace *workspace; /* of each thread */
+    double *sums;                /* of each tile */
+    int from, wide;              /* first row; tiles in a row of them */
 };
 
-static void sum_tiles(void *context, int64_t from, int64_t to)
+static void flip_sum_tiles(void *context, int64_t from, int64_t to)
 {
     const struct flip_work *work = context;
     for (int t = (int)from; t < (int)to; t++)
         work->sums[t] =
-            sum_tile(work->flip, &work->scratch[threads_self()],
-                     work->from + t / work->wide * TILE_ROWS, t % work->wide * TILE_WIDTH);
+            flip_sum_tile(work->flip, &work->workspace[threads_self()],
+                          work->from + t / work->wide * TILE_ROWS, t % work->wide * TILE_WIDTH);
 }
 
 int flip_add(struct flip *flip, double *sum, const struct compare_rows *rows, int from, int to,
@@ -346,15 +349,15 @@ int flip_add(struct flip *flip, double *sum, const struct compare_rows *rows, in
     int tiles = wide * ((to - from + TILE_ROWS - 1) / TILE_ROWS);
     struct flip_work work = {flip, NULL, NULL, from, wide};
     work.sums = malloc((size_t)tiles * sizeof *work.sums); /* added in fixed order */
-    work.scratch = malloc((size_t)threads_count() * sizeof *work.scratch);
-    bool enough = work.sums && work.scratch;
+    work.workspace = malloc((size_t)threads_count() * sizeof *work.workspace);
+    bool enough = work.sums && work.workspace;
     flip->rows = *rows;
     flip->map = map;
-    if (enough) threads_for(tiles, 1, sum_tiles, &work);
+    if (enough) threads_for(tiles, 1, flip_sum_tiles, &work);
     for (int t = 0; enough && t < tiles; t++)
         *sum += work.sums[t];
     free(work.sums);
-    free(work.scratch);
+    free(work.workspace);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for FLIP");
 }
 

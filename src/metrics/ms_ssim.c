@@ -59,7 +59,8 @@ static void halve_rows(void *context, int64_t from, int64_t to)
                   h->height, h->from + y);
 }
 
-static void halve(struct image *out, const struct image *in, int first, int height, int from)
+static void ms_ssim_halve(struct image *out, const struct image *in, int first, int height,
+                          int from)
 {
     struct halving halving = {out, in, first, height, from};
     threads_for(out->height, threads_grain(4 * (int64_t)out->width * out->channels), halve_rows,
@@ -75,8 +76,8 @@ static int put_halves(struct scale *next, const struct compare_rows *rows, int f
     TRY_CLEANUP(image_create(&b, width, HALVED_ROWS, channels, SAMPLE_F32));
     for (int y = from; y < to; y += HALVED_ROWS) {
         a.height = b.height = to - y < HALVED_ROWS ? to - y : HALVED_ROWS;
-        halve(&a, &rows->a, rows->first, rows->height, y);
-        halve(&b, &rows->b, rows->first, rows->height, y);
+        ms_ssim_halve(&a, &rows->a, rows->first, rows->height, y);
+        ms_ssim_halve(&b, &rows->b, rows->first, rows->height, y);
         TRY_CLEANUP(compare_window_put(&next->window, &a, &b));
     }
 cleanup:
@@ -87,7 +88,7 @@ cleanup:
 
 /* ---- the scales ---- */
 
-static int add(void *argument, const struct compare_rows *rows, int from, int to)
+static int ms_ssim_add(void *argument, const struct compare_rows *rows, int from, int to)
 {
     struct scale *scale = argument;
     TRY(ssim_add(&scale->sums, rows, from, to));
@@ -111,7 +112,7 @@ int ssim_pyramid_open(struct ssim_pyramid **out, const struct image *a, const st
         scale->pyramid = pyramid;
         scale->number = i;
         scale->shape = shape;
-        if (i > 0) code = compare_window_open(&scale->window, &shape, &shape, add, scale);
+        if (i > 0) code = compare_window_open(&scale->window, &shape, &shape, ms_ssim_add, scale);
         shape = (struct image){(shape.width + 1) / 2, (shape.height + 1) / 2, shape.channels,
                                SAMPLE_F32, NULL};
     }
@@ -125,7 +126,7 @@ int ssim_pyramid_open(struct ssim_pyramid **out, const struct image *a, const st
 int ssim_pyramid_add(struct ssim_pyramid *pyramid, const struct compare_rows *rows, int from,
                      int to)
 {
-    return add(&pyramid->scale[0], rows, from, to);
+    return ms_ssim_add(&pyramid->scale[0], rows, from, to);
 }
 
 static double positive_power(double v, double exponent)

@@ -89,7 +89,7 @@ static int pair_begin(void *argument, const struct image *shape)
 }
 
 /* Rows [from, from + count) of some rows. */
-static struct image part_of(const struct image *rows, int from, int count)
+static struct image pair_part_of(const struct image *rows, int from, int count)
 {
     struct image part = *rows;
     size_t row = image_bytes(rows) / (size_t)rows->height;
@@ -109,7 +109,7 @@ static int put_part(struct pair *pair, const struct image *rows, int from, int *
     if (!others) return fail_partner(p);
     *count = rows->height - from;
     if (others->height - p->used < *count) *count = others->height - p->used;
-    struct image a = part_of(rows, from, *count), b = part_of(others, p->used, *count);
+    struct image a = pair_part_of(rows, from, *count), b = pair_part_of(others, p->used, *count);
     TRY(pair->to->put(pair->to->argument, &a, &b));
     pthread_mutex_lock(&p->lock);
     p->used += *count;

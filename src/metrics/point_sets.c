@@ -94,11 +94,11 @@ static int pairs_open(struct pairs *p, const struct metrics_rows *a, const struc
 {
     *p = (struct pairs){.a = a, .b = b, .ops = nn_ops_cpu()};
     struct nn_conv shape = product_shape(p, BLOCK);
-    size_t scratch = (p->ops->conv_workspace(&shape) + 127) / 64 * 64;
+    size_t workspace = (p->ops->conv_workspace(&shape) + 127) / 64 * 64;
     p->a_norms = norms_of(a);
     p->b_norms = norms_of(b);
     p->products = aligned_alloc(64, ((size_t)BLOCK * (size_t)b->n * sizeof(float) + 63) / 64 * 64);
-    p->workspace = aligned_alloc(64, scratch);
+    p->workspace = aligned_alloc(64, workspace);
     if (p->a_norms && p->b_norms && p->products && p->workspace) return OK;
     pairs_close(p);
     return fail(ERR_SYSTEM, "out of memory for the metrics");
@@ -138,7 +138,7 @@ static double kernel_sum(const struct pairs *p, int row, int without)
 }
 
 /* The k-th smallest squared distance of a row, but for column `without`. */
-static double neighbour(const struct pairs *p, int row, int without, int k)
+static double point_sets_neighbour(const struct pairs *p, int row, int without, int k)
 {
     double nearest[NEIGHBOURS_MOST];
     int kept = 0;
@@ -164,7 +164,7 @@ static void look_at_rows(void *context, int64_t from, int64_t to)
     const struct within_work *w = context;
     for (int i = (int)from; i < (int)to; i++) {
         w->sums[i] = kernel_sum(w->p, i, w->p->first + i);
-        w->radii[i] = neighbour(w->p, i, w->p->first + i, w->k);
+        w->radii[i] = point_sets_neighbour(w->p, i, w->p->first + i, w->k);
     }
 }
 
@@ -245,9 +245,9 @@ static void cross_block(struct crossing *c, const struct pairs *p, const double 
     }
 }
 
-static int cross(struct metrics_sets *sets, const struct metrics_rows *real,
-                 const struct metrics_rows *fake, int k, const double *real_radii,
-                 const double *fake_radii, bool (*stop_requested)(void))
+static int point_sets_cross(struct metrics_sets *sets, const struct metrics_rows *real,
+                            const struct metrics_rows *fake, int k, const double *real_radii,
+                            const double *fake_radii, bool (*stop_requested)(void))
 {
     struct crossing c = {0};
     struct pairs p;
@@ -292,7 +292,7 @@ int metrics_compare(struct metrics_sets *sets, const struct metrics_rows *real,
     TRY_CLEANUP(look_within(real, k, &sets->kid, radii, stop_requested));
     TRY_CLEANUP(look_within(fake, k, &of_fakes, radii + real->n, stop_requested));
     sets->kid += of_fakes;
-    TRY_CLEANUP(cross(sets, real, fake, k, radii, radii + real->n, stop_requested));
+    TRY_CLEANUP(point_sets_cross(sets, real, fake, k, radii, radii + real->n, stop_requested));
     if (real->n <= k) sets->precision = sets->density = sets->coverage = nan;
     if (fake->n <= k) sets->recall = nan;
 cleanup:
@@ -304,7 +304,7 @@ static void find_nearest(void *context, int64_t from, int64_t to)
 {
     const struct within_work *w = context;
     for (int i = (int)from; i < (int)to; i++)
-        w->radii[i] = sqrt(neighbour(w->p, i, -1, 1));
+        w->radii[i] = sqrt(point_sets_neighbour(w->p, i, -1, 1));
 }
 
 int metrics_nearest(double *mean, const struct metrics_rows *from, const struct metrics_rows *to,

@@ -28,7 +28,7 @@ struct psnr_work {
     double *sums; /* of rows `from` on */
 };
 
-static void sum_rows(void *context, int64_t from, int64_t to)
+static void psnr_sum_rows(void *context, int64_t from, int64_t to)
 {
     const struct psnr_work *work = context;
     const struct compare_rows *rows = work->rows;
@@ -44,7 +44,7 @@ int psnr_add(double *squares, const struct compare_rows *rows, int from, int to)
     double *sums = malloc((size_t)(to - from) * sizeof *sums);
     if (!sums) return fail(ERR_SYSTEM, "out of memory for PSNR");
     struct psnr_work work = {rows, from, sums};
-    threads_for(to - from, threads_grain((int64_t)rows->a.width * rows->a.channels), sum_rows,
+    threads_for(to - from, threads_grain((int64_t)rows->a.width * rows->a.channels), psnr_sum_rows,
                 &work);
     for (int y = from; y < to; y++)
         *squares += sums[y - from];

@@ -3,9 +3,9 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
-#include "metrics/sample_metrics_internal.h"
 #include "image/image.h"
 #include "metrics/picture_metrics.h"
+#include "metrics/sample_metrics_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -53,8 +53,8 @@ static void compare_pairs(void *context, int64_t from, int64_t to)
             __atomic_fetch_add(&w->failed, 1, __ATOMIC_RELAXED);
 }
 
-static int compare_samples(double *mean, struct gan_pictures fake, int width, int height,
-                           uint64_t seed)
+static int sample_metrics_compare_samples(double *mean, struct gan_pictures fake, int width,
+                                          int height, uint64_t seed)
 {
     double likeness[PAIRS_MOST], sum = 0;
     int pairs = PAIR_PIXELS / (width * height);
@@ -146,7 +146,7 @@ int gan_metrics_measure(struct gan_metrics *metrics, struct gan_pictures real,
     TRY_CLEANUP(make_features(&features, real, held, fake, width, height, stop_requested));
     TRY_CLEANUP(compare_features(metrics, &features, stop_requested));
     TRY_CLEANUP(metrics_swd(&metrics->swd, real, fake, width, height, seed, stop_requested));
-    TRY_CLEANUP(compare_samples(&metrics->ms_ssim, fake, width, height, seed));
+    TRY_CLEANUP(sample_metrics_compare_samples(&metrics->ms_ssim, fake, width, height, seed));
 cleanup:
     free_features(&features);
     return code;

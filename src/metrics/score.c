@@ -23,7 +23,7 @@ static int add_flip(void *argument, const struct compare_rows *rows, int from, i
     return flip_add(s->flip, &s->errors, rows, from, to, NULL);
 }
 
-static int add(void *argument, const struct compare_rows *rows, int from, int to)
+static int score_add(void *argument, const struct compare_rows *rows, int from, int to)
 {
     struct metric_scorer *s = argument;
     TRY(psnr_add(&s->squares, rows, from, to));
@@ -35,7 +35,7 @@ static int open_parts(struct metric_scorer *s, const struct image *a, const stru
 {
     struct image wide_a = *a, wide_b = *b;
     if (s->alpha) wide_a.type = wide_b.type = SAMPLE_F32; /* multiplied by alpha */
-    TRY(compare_window_open(&s->window, &wide_a, &wide_b, add, s));
+    TRY(compare_window_open(&s->window, &wide_a, &wide_b, score_add, s));
     TRY(ssim_pyramid_open(&s->pyramid, &wide_a, &wide_b,
                           s->all_scales ? METRIC_MS_SSIM_SCALES : 1));
     int colours = a->channels - s->alpha;

@@ -38,7 +38,7 @@ struct comparison {
 };
 
 /* Buffers of one thread. */
-struct scratch {
+struct workspace {
     double *a, *b;        /* a row's samples with the window's margin; then s and d */
     double *ring[WINDOW]; /* [PLANES][TILE_SAMPLES], filtered along x */
     double filtered[PLANES][TILE_SAMPLES];
@@ -63,7 +63,7 @@ static size_t map_samples(const struct image *shape)
     return (size_t)(shape->width - make_window(shape->width).taps + 1) * (size_t)shape->channels;
 }
 
-static int map_rows(int height)
+static int ssim_map_rows(int height)
 {
     return height - make_window(height).taps + 1;
 }
@@ -76,40 +76,40 @@ static struct comparison make_comparison(const struct compare_rows *rows)
                                .across = make_window(rows->a.width),
                                .down = make_window(rows->height),
                                .samples = map_samples(&rows->a),
-                               .rows = map_rows(rows->height)};
+                               .rows = ssim_map_rows(rows->height)};
 }
 
-static void free_scratch(struct scratch *scratch)
+static void free_workspace(struct workspace *workspace)
 {
-    if (!scratch) return;
-    free(scratch->a);
-    free(scratch->b);
+    if (!workspace) return;
+    free(workspace->a);
+    free(workspace->b);
     for (int k = 0; k < WINDOW; k++)
-        free(scratch->ring[k]);
-    free(scratch);
+        free(workspace->ring[k]);
+    free(workspace);
 }
 
-static void free_scratches(struct scratch **all, int count)
+static void free_scratches(struct workspace **all, int count)
 {
     for (int i = 0; all && i < count; i++)
-        free_scratch(all[i]);
+        free_workspace(all[i]);
     free(all);
 }
 
-static struct scratch *make_scratch(int channels)
+static struct workspace *make_workspace(int channels)
 {
-    struct scratch *scratch = calloc(1, sizeof *scratch);
-    if (!scratch) return NULL;
+    struct workspace *workspace = calloc(1, sizeof *workspace);
+    if (!workspace) return NULL;
     size_t samples = TILE_SAMPLES + (size_t)(WINDOW - 1) * (size_t)channels;
-    scratch->a = malloc(samples * sizeof(double));
-    scratch->b = malloc(samples * sizeof(double));
-    bool enough = scratch->a && scratch->b;
+    workspace->a = malloc(samples * sizeof(double));
+    workspace->b = malloc(samples * sizeof(double));
+    bool enough = workspace->a && workspace->b;
     for (int k = 0; k < WINDOW; k++) {
-        scratch->ring[k] = malloc(PLANES * TILE_SAMPLES * sizeof(double));
-        enough = enough && scratch->ring[k];
+        workspace->ring[k] = malloc(PLANES * TILE_SAMPLES * sizeof(double));
+        enough = enough && workspace->ring[k];
     }
-    if (enough) return scratch;
-    free_scratch(scratch);
+    if (enough) return workspace;
+    free_workspace(workspace);
     return NULL;
 }
 
@@ -128,12 +128,12 @@ static void filter_row(double *restrict to, const double *restrict from, size_t 
 }
 
 /* Row y of the pair, n windows from sample x on: its four planes filtered along x. */
-static void filter_across(const struct comparison *c, struct scratch *scratch, double *planes,
-                          int y, size_t x, size_t n)
+static void ssim_filter_across(const struct comparison *c, struct workspace *workspace,
+                               double *planes, int y, size_t x, size_t n)
 {
     size_t step = (size_t)c->a->channels, row = (size_t)c->a->width * step;
     size_t samples = n + (size_t)(c->across.taps - 1) * step;
-    double *s = scratch->a, *d = scratch->b;
+    double *s = workspace->a, *d = workspace->b;
     compare_samples(s, c->a, (size_t)(y - c->first) * row + x, samples);
     compare_samples(d, c->b, (size_t)(y - c->first) * row + x, samples);
     for (size_t i = 0; i < samples; i++) {
@@ -152,13 +152,14 @@ static void filter_across(const struct comparison *c, struct scratch *scratch, d
 }
 
 /* The ring's rows y .. y + taps - 1 filtered along y. */
-static void filter_down(const struct comparison *c, struct scratch *scratch, int y, size_t n)
+static void ssim_filter_down(const struct comparison *c, struct workspace *workspace, int y,
+                             size_t n)
 {
     for (int plane = 0; plane < PLANES; plane++) {
-        double *to = scratch->filtered[plane];
+        double *to = workspace->filtered[plane];
         memset(to, 0, n * sizeof *to);
         for (int k = 0; k < c->down.taps; k++) {
-            const double *from = scratch->ring[(y + k) % WINDOW] + plane * TILE_SAMPLES;
+            const double *from = workspace->ring[(y + k) % WINDOW] + plane * TILE_SAMPLES;
             double weight = c->down.weights[k];
             for (size_t i = 0; i < n; i++)
                 to[i] += weight * from[i];
@@ -167,10 +168,10 @@ static void filter_down(const struct comparison *c, struct scratch *scratch, int
 }
 
 /* Turns filtered planes into SSIM (into plane 0) and its contrast-structure term (into plane 1). */
-static void compute_ssim(struct scratch *scratch, size_t n)
+static void compute_ssim(struct workspace *workspace, size_t n)
 {
-    double *s = scratch->filtered[0], *d = scratch->filtered[1];
-    const double *ss = scratch->filtered[2], *dd = scratch->filtered[3];
+    double *s = workspace->filtered[0], *d = workspace->filtered[1];
+    const double *ss = workspace->filtered[2], *dd = workspace->filtered[3];
     for (size_t i = 0; i < n; i++) {
         double var_s = ss[i] - s[i] * s[i], var_d = dd[i] - d[i] * d[i];
         double mean_s = s[i] + 1.0, mean_d = d[i]; /* back from the centring */
@@ -183,24 +184,24 @@ static void compute_ssim(struct scratch *scratch, size_t n)
     }
 }
 
-static void sum_tile(const struct comparison *c, struct scratch *scratch, int y0, size_t x0,
-                     struct ssim_sums *sums)
+static void ssim_sum_tile(const struct comparison *c, struct workspace *workspace, int y0,
+                          size_t x0, struct ssim_sums *sums)
 {
     size_t n = c->samples - x0 < TILE_SAMPLES ? c->samples - x0 : TILE_SAMPLES;
     int y1 = c->rows - y0 < TILE_ROWS ? c->rows : y0 + TILE_ROWS;
     int channels = c->a->channels;
     memset(sums, 0, sizeof *sums);
     for (int y = y0; y < y0 + c->down.taps - 1; y++)
-        filter_across(c, scratch, scratch->ring[y % WINDOW], y, x0, n);
+        ssim_filter_across(c, workspace, workspace->ring[y % WINDOW], y, x0, n);
     for (int y = y0; y < y1; y++) {
         int last = y + c->down.taps - 1;
-        filter_across(c, scratch, scratch->ring[last % WINDOW], last, x0, n);
-        filter_down(c, scratch, y, n);
-        compute_ssim(scratch, n);
+        ssim_filter_across(c, workspace, workspace->ring[last % WINDOW], last, x0, n);
+        ssim_filter_down(c, workspace, y, n);
+        compute_ssim(workspace, n);
         int channel = (int)(x0 % (size_t)channels);
         for (size_t i = 0; i < n; i++) {
-            sums->ssim[channel] += scratch->filtered[0][i];
-            sums->contrast[channel] += scratch->filtered[1][i];
+            sums->ssim[channel] += workspace->filtered[0][i];
+            sums->contrast[channel] += workspace->filtered[1][i];
             channel = channel + 1 == channels ? 0 : channel + 1;
         }
     }
@@ -208,26 +209,26 @@ static void sum_tile(const struct comparison *c, struct scratch *scratch, int y0
 
 struct ssim_work {
     const struct comparison *comparison;
-    struct scratch **scratch; /* of each thread */
-    struct ssim_sums *sums;   /* of each tile */
-    int from, wide;           /* first row; tiles in a row of them */
+    struct workspace **workspace; /* of each thread */
+    struct ssim_sums *sums;       /* of each tile */
+    int from, wide;               /* first row; tiles in a row of them */
 };
 
-static void sum_tiles(void *context, int64_t from, int64_t to)
+static void ssim_sum_tiles(void *context, int64_t from, int64_t to)
 {
     const struct ssim_work *work = context;
     for (int t = (int)from; t < (int)to; t++)
-        sum_tile(work->comparison, work->scratch[threads_self()],
-                 work->from + t / work->wide * TILE_ROWS, (size_t)(t % work->wide) * TILE_SAMPLES,
-                 &work->sums[t]);
+        ssim_sum_tile(work->comparison, work->workspace[threads_self()],
+                      work->from + t / work->wide * TILE_ROWS,
+                      (size_t)(t % work->wide) * TILE_SAMPLES, &work->sums[t]);
 }
 
 /* For each thread; NULL without memory. */
-static struct scratch **make_scratches(int threads, int channels)
+static struct workspace **make_scratches(int threads, int channels)
 {
-    struct scratch **all = calloc((size_t)threads + 1, sizeof *all);
+    struct workspace **all = calloc((size_t)threads + 1, sizeof *all);
     for (int i = 0; all && i < threads; i++) {
-        all[i] = make_scratch(channels);
+        all[i] = make_workspace(channels);
         if (all[i]) continue;
         free_scratches(all, i);
         return NULL;
@@ -244,24 +245,24 @@ int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, 
     int threads = threads_count();
     if (tiles < threads) threads = tiles;
     struct ssim_sums *each = malloc((size_t)(tiles + 1) * sizeof *each);
-    struct scratch **scratch = make_scratches(threads, rows->a.channels);
-    bool enough = each && scratch;
-    struct ssim_work work = {&c, scratch, each, from, wide};
-    if (enough) threads_for(tiles, 1, sum_tiles, &work);
+    struct workspace **workspace = make_scratches(threads, rows->a.channels);
+    bool enough = each && workspace;
+    struct ssim_work work = {&c, workspace, each, from, wide};
+    if (enough) threads_for(tiles, 1, ssim_sum_tiles, &work);
     for (int t = 0; enough && t < tiles; t++)
         for (int channel = 0; channel < rows->a.channels; channel++) {
             sums->ssim[channel] += each[t].ssim[channel];
             sums->contrast[channel] += each[t].contrast[channel];
         }
     free(each);
-    free_scratches(scratch, threads);
+    free_scratches(workspace, threads);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for SSIM");
 }
 
 void ssim_means(struct ssim_sums *sums, const struct image *shape)
 {
     double windows =
-        (double)(map_samples(shape) / (size_t)shape->channels) * map_rows(shape->height);
+        (double)(map_samples(shape) / (size_t)shape->channels) * ssim_map_rows(shape->height);
     for (int channel = 0; channel < shape->channels; channel++) {
         sums->ssim[channel] /= windows;
         sums->contrast[channel] /= windows;

@@ -47,7 +47,7 @@ struct slicer {
 
 /* The binomial filter 1 4 6 4 1 along one axis of `count` lines, mirrored at the ends; out[i] =
  * sum of in[2 i + k] / 16. Lines' samples are `step` apart, lines `line` apart. */
-static int mirrored(int i, int n)
+static int swd_mirrored(int i, int n)
 {
     if (n == 1) return 0;
     i = i < 0 ? -i : i;
@@ -58,7 +58,7 @@ static int mirrored(int i, int n)
 static const float binomial[5] = {1 / 16.0f, 4 / 16.0f, 6 / 16.0f, 4 / 16.0f, 1 / 16.0f};
 
 /* Every second sample of the filtered picture: [h][w][3] -> [(h+1)/2][(w+1)/2][3]. */
-static void reduce(float *out, const float *in, int h, int w, float *scratch)
+static void swd_reduce(float *out, const float *in, int h, int w, float *workspace)
 {
     int h2 = (h + 1) / 2, w2 = (w + 1) / 2;
     for (int y = 0; y < h; y++)
@@ -66,20 +66,20 @@ static void reduce(float *out, const float *in, int h, int w, float *scratch)
             for (int c = 0; c < 3; c++) {
                 float sum = 0;
                 for (int k = 0; k < 5; k++)
-                    sum += binomial[k] * in[(y * w + mirrored(2 * x + k - 2, w)) * 3 + c];
-                scratch[(y * w2 + x) * 3 + c] = sum;
+                    sum += binomial[k] * in[(y * w + swd_mirrored(2 * x + k - 2, w)) * 3 + c];
+                workspace[(y * w2 + x) * 3 + c] = sum;
             }
     for (int y = 0; y < h2; y++)
         for (int i = 0; i < w2 * 3; i++) {
             float sum = 0;
             for (int k = 0; k < 5; k++)
-                sum += binomial[k] * scratch[mirrored(2 * y + k - 2, h) * w2 * 3 + i];
+                sum += binomial[k] * workspace[swd_mirrored(2 * y + k - 2, h) * w2 * 3 + i];
             out[y * w2 * 3 + i] = sum;
         }
 }
 
 /* Takes the enlarged half-size picture away: zeros between its samples, filtered, times 4. */
-static void take_away(float *out, const float *small, int h, int w, float *scratch)
+static void take_away(float *out, const float *small, int h, int w, float *workspace)
 {
     int h2 = (h + 1) / 2, w2 = (w + 1) / 2;
     for (int y = 0; y < h2; y++)
@@ -87,17 +87,17 @@ static void take_away(float *out, const float *small, int h, int w, float *scrat
             for (int c = 0; c < 3; c++) {
                 float sum = 0;
                 for (int k = 0; k < 5; k++) {
-                    int from = mirrored(x + k - 2, w);
+                    int from = swd_mirrored(x + k - 2, w);
                     if (from % 2 == 0) sum += binomial[k] * small[(y * w2 + from / 2) * 3 + c];
                 }
-                scratch[(y * w + x) * 3 + c] = 2 * sum;
+                workspace[(y * w + x) * 3 + c] = 2 * sum;
             }
     for (int y = 0; y < h; y++)
         for (int i = 0; i < w * 3; i++) {
             float sum = 0;
             for (int k = 0; k < 5; k++) {
-                int from = mirrored(y + k - 2, h);
-                if (from % 2 == 0) sum += binomial[k] * scratch[from / 2 * w * 3 + i];
+                int from = swd_mirrored(y + k - 2, h);
+                if (from % 2 == 0) sum += binomial[k] * workspace[from / 2 * w * 3 + i];
             }
             out[y * w * 3 + i] -= 2 * sum;
         }
@@ -127,7 +127,7 @@ static void cut_patches(struct slicer *s, int set, int level, int picture, const
 static void cut_picture(struct slicer *s, int set, int picture, const uint8_t *pixels,
                         float *pyramid, size_t room)
 {
-    float *at = pyramid, *scratch = pyramid + room;
+    float *at = pyramid, *workspace = pyramid + room;
     size_t samples = (size_t)s->levels[0].w * (size_t)s->levels[0].h * 3;
     for (size_t i = 0; i < samples; i++)
         at[i] = (float)pixels[i];
@@ -135,8 +135,8 @@ static void cut_picture(struct slicer *s, int set, int picture, const uint8_t *p
         int w = s->levels[i].w, h = s->levels[i].h;
         float *next = at + (size_t)w * (size_t)h * 3;
         if (i + 1 < s->level_count) {
-            reduce(next, at, h, w, scratch);
-            take_away(at, next, h, w, scratch);
+            swd_reduce(next, at, h, w, workspace);
+            take_away(at, next, h, w, workspace);
         }
         cut_patches(s, set, i, picture, at);
         at = next;
@@ -174,7 +174,7 @@ static int cut_set(struct slicer *s, int set, struct gan_pictures pictures)
 }
 
 /* Each channel of both sets by the real patches' mean and standard deviation. */
-static void normalise(struct slicer *s, int level)
+static void swd_normalise(struct slicer *s, int level)
 {
     int per_channel = s->dims / 3;
     for (int c = 0; c < 3; c++) {
@@ -229,7 +229,7 @@ static double from_sortable(uint32_t bits)
 }
 
 /* Radix sort of 11, 11 and 10 bits; the result lies in `other`. */
-static void sort(uint32_t *keys, uint32_t *other, int n)
+static void swd_sort(uint32_t *keys, uint32_t *other, int n)
 {
     for (int pass = 0; pass < 3; pass++) {
         uint32_t starts[2048] = {0}, sum = 0;
@@ -255,7 +255,7 @@ static double slice_distance(const struct slicer *s, int direction, uint32_t *ro
     for (int set = 0; set < 2; set++) {
         for (int i = 0; i < s->total; i++)
             keys[i] = to_sortable(s->slices[set][(size_t)i * DIRECTIONS + (size_t)direction]);
-        sort(keys, sorted[set], s->total);
+        swd_sort(keys, sorted[set], s->total);
     }
     double sum = 0;
     for (int i = 0; i < s->total; i++)
@@ -287,7 +287,7 @@ static int measure_slices(const struct slicer *s, double distances[DIRECTIONS])
     return OK;
 }
 
-static struct nn_conv projection(const struct slicer *s)
+static struct nn_conv swd_projection(const struct slicer *s)
 {
     return (struct nn_conv){.n = 1,
                             .h = s->total,
@@ -302,9 +302,9 @@ static struct nn_conv projection(const struct slicer *s)
 static int measure_level(struct slicer *s, int level, double *mean)
 {
     static const struct nn_epilogue plain = {.slope = 1};
-    struct nn_conv shape = projection(s);
+    struct nn_conv shape = swd_projection(s);
     double sum = 0, distances[DIRECTIONS];
-    normalise(s, level);
+    swd_normalise(s, level);
     for (int repeat = 0; repeat < REPEATS; repeat++) {
         draw_directions(s, level, repeat);
         for (int set = 0; set < 2; set++)
@@ -333,7 +333,7 @@ static void plan_levels(struct slicer *s, int width, int height)
     s->dims = s->side_x * s->side_y * 3;
 }
 
-static int allocate(struct slicer *s)
+static int swd_allocate(struct slicer *s)
 {
     for (int set = 0; set < 2; set++) {
         for (int i = 0; i < s->level_count; i++)
@@ -341,7 +341,7 @@ static int allocate(struct slicer *s)
         s->slices[set] = aligned_alloc(64, (size_t)s->total * DIRECTIONS * sizeof(float));
     }
     TRY(metrics_rows_create(&s->directions, DIRECTIONS, s->dims));
-    struct nn_conv shape = projection(s);
+    struct nn_conv shape = swd_projection(s);
     s->workspace = aligned_alloc(64, (s->ops->conv_workspace(&shape) + 127) / 64 * 64);
     if (s->slices[0] && s->slices[1] && s->workspace) return OK;
     return fail(ERR_SYSTEM, "out of memory for the metrics");
@@ -371,7 +371,7 @@ int metrics_swd(double *swd, struct gan_pictures real, struct gan_pictures fake,
     if (s.pictures > PATCHES_MOST) s.pictures = PATCHES_MOST;
     s.each = PATCHES_MOST / s.pictures < PATCHES ? PATCHES_MOST / s.pictures : PATCHES;
     s.total = s.pictures * s.each;
-    TRY_CLEANUP(allocate(&s));
+    TRY_CLEANUP(swd_allocate(&s));
     TRY_CLEANUP(cut_set(&s, 0, real));
     TRY_CLEANUP(cut_set(&s, 1, fake));
     for (int i = 0; i < s.level_count; i++) {

@@ -70,7 +70,7 @@ static struct net_layer *add_conv(struct builder *b, const char *name, int c, fl
 }
 
 /* Makes a group of the layers begin .. end: only the last one's output is needed outside. */
-static void group(struct net *net, int begin, int end)
+static void graph_group(struct net *net, int begin, int end)
 {
     for (int i = begin; i <= end; i++) {
         net->layers[i].begin = begin;
@@ -110,7 +110,7 @@ static void add_block(struct builder *b, int stage, int number, int c)
     snprintf(name, sizeof name, "s%d.b%d.w3", stage, number);
     struct net_layer *three = add_conv(b, name, c, 0);
     three->residual = first - 1;
-    group(b->net, group_start(b->net, first), first + 2);
+    graph_group(b->net, group_start(b->net, first), first + 2);
 }
 
 static void add_blocks(struct builder *b, int stage)
@@ -119,7 +119,8 @@ static void add_blocks(struct builder *b, int stage)
         add_block(b, stage, i, b->design->width[stage]);
 }
 
-static int begin(struct builder *b, struct net *net, const struct net_design *design, char prefix)
+static int graph_build_begin(struct builder *b, struct net *net, const struct net_design *design,
+                             char prefix)
 {
     int blocks = 0;
     if (design->stages < 1 || design->stages > NET_MAX_STAGES)
@@ -138,7 +139,7 @@ static int begin(struct builder *b, struct net *net, const struct net_design *de
     return OK;
 }
 
-static int end(const struct builder *b)
+static int graph_build_end(const struct builder *b)
 {
     return b->failed ? fail(ERR_CONFIG, "gan: too many layers (at most %d)", NET_MAX_LAYERS) : OK;
 }
@@ -146,7 +147,7 @@ static int end(const struct builder *b)
 int net_generator(struct net *net, const struct net_design *design)
 {
     struct builder b;
-    TRY(begin(&b, net, design, 'g'));
+    TRY(graph_build_begin(&b, net, design, 'g'));
     const int *width = design->width;
     struct net_layer *input = add_layer(&b, NET_INPUT, 1, 1, design->z + design->embedding);
     if (design->classes) { /* standard normal columns: fan-in is not what matters here */
@@ -167,13 +168,13 @@ int net_generator(struct net *net, const struct net_design *design)
         add_blocks(&b, s);
     }
     add_conv(&b, "rgb", design->channels, 1);
-    return end(&b);
+    return graph_build_end(&b);
 }
 
 int net_discriminator(struct net *net, const struct net_design *design)
 {
     struct builder b;
-    TRY(begin(&b, net, design, 'd'));
+    TRY(graph_build_begin(&b, net, design, 'd'));
     int top = design->stages - 1;
     const int *width = design->width;
     add_layer(&b, NET_INPUT, design->base_h << top, design->base_w << top, design->channels);
@@ -185,7 +186,7 @@ int net_discriminator(struct net *net, const struct net_design *design)
         snprintf(name, sizeof name, "s%d.transition", s);
         add_layer(&b, NET_FIR_DOWN, design->base_h << (s - 1), design->base_w << (s - 1), width[s]);
         int down = net->layer_count - 1;
-        group(net, net->layers[down - 1].begin, down);
+        graph_group(net, net->layers[down - 1].begin, down);
         if (width[s] != width[s - 1]) add_conv(&b, name, width[s - 1], 1);
     }
     struct net_layer *head = add_layer(&b, NET_CONTRACT, 1, 1, width[0]);
@@ -198,7 +199,7 @@ int net_discriminator(struct net *net, const struct net_design *design)
             add_parameter(&b, "embed", 1, 2, design->embedding, design->classes, 1, 1);
         net->parameters[project->weight].std = 1 / sqrtf((float)design->embedding);
     }
-    return end(&b);
+    return graph_build_end(&b);
 }
 
 void net_mix_precision(struct net *net)

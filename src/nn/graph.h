@@ -1,5 +1,5 @@
 /* A network is data: an array of layer records in topological order over one flat range of
- * parameters. Layer i produces value i; layer 0 is the input. sweep.h runs over it.
+ * parameters. Layer i produces value i; layer 0 is the input. passes.h runs over it.
  *
  * Generator and discriminator have the topology of R3GAN (Huang et al., "The GAN is dead; long live
  * the GAN!", NeurIPS 2024): piecewise linear, no normalisation. Names and layouts of the parameters

@@ -9,22 +9,22 @@ struct store_file;
 struct store_writer;
 
 /* The last change of the batch: at `step`, after `images`. All 0: none yet. */
-struct gan_pace {
+struct images_seen {
     int64_t step, images;
 };
 
 /* Real pictures that D has seen after `step` steps, the last of them with `batch`. */
-int64_t pace_images(const struct gan_pace *pace, int64_t step, int64_t batch);
+int64_t images_seen_at(const struct images_seen *seen, int64_t step, int64_t batch);
 /* Steps that `images` take in all, when the batch stays as it is. */
-int64_t pace_steps(const struct gan_pace *pace, int64_t images, int64_t batch);
+int64_t images_seen_steps(const struct images_seen *seen, int64_t images, int64_t batch);
 /* From `step` on there is another batch than `batch`. */
-void pace_change(struct gan_pace *pace, int64_t step, int64_t batch);
+void images_seen_change(struct images_seen *seen, int64_t step, int64_t batch);
 
 /* The factor on learning rates where a batch of `asked` became `batch`: memory.grow_lr. */
-double pace_rate(const struct config *config, int64_t asked, int64_t batch);
+double images_seen_rate(const struct config *config, int64_t asked, int64_t batch);
 
-int pace_store(const struct gan_pace *pace, int64_t batch, struct store_writer *writer);
+int images_seen_store(const struct images_seen *seen, int64_t batch, struct store_writer *writer);
 /* *batch stays where the file has none. ERR_DATA. */
-int pace_load(struct gan_pace *pace, int64_t *batch, const struct store_file *file);
+int images_seen_load(struct images_seen *seen, int64_t *batch, const struct store_file *file);
 
 #endif

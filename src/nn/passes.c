@@ -1,11 +1,11 @@
 #include "nn/passes.h"
 
-static const float *weights(const struct sweep *s, int parameter)
+static const float *passes_weights(const struct network_pass *s, int parameter)
 {
     return parameter < 0 ? NULL : s->parameters + s->net->parameters[parameter].offset;
 }
 
-static float *gradient(const struct sweep *s, int parameter)
+static float *passes_gradient(const struct network_pass *s, int parameter)
 {
     return s->gradients + s->net->parameters[parameter].offset;
 }
@@ -15,31 +15,31 @@ static int embedding_z(const struct net *net)
     return net->layers[0].c - net->embedding;
 }
 
-static void forward_conv(struct sweep *s, int i, enum sweep_masks masks)
+static void forward_conv(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->slice);
-    struct nn_epilogue e = {.bias = weights(s, l->bias), .slope = 1};
+    struct nn_epilogue e = {.bias = passes_weights(s, l->bias), .slope = 1};
     if (l->residual >= 0) e.residual = s->value[l->residual];
     if (l->flags & NET_LRELU) {
-        if (masks == SWEEP_FROZEN_MASKS) {
+        if (masks == PASS_FROZEN_MASKS) {
             e.mask_in = s->mask[i];
             e.mask_slope = NET_SLOPE;
         } else {
             e.slope = NET_SLOPE;
-            if (masks == SWEEP_WRITE_MASKS) e.mask_out = s->mask[i];
+            if (masks == PASS_WRITE_MASKS) e.mask_out = s->mask[i];
         }
     }
-    s->ops->conv_forward(&shape, s->value[i], s->value[l->input], weights(s, l->weight), &e,
+    s->ops->conv_forward(&shape, s->value[i], s->value[l->input], passes_weights(s, l->weight), &e,
                          s->workspace);
     s->macs += net_layer_macs(s->net, i) * s->n;
 }
 
-static void forward_layer(struct sweep *s, int i, enum sweep_masks masks)
+static void forward_layer(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i], *from = l->input >= 0 ? &net->layers[l->input] : l;
-    const float *w = weights(s, l->weight);
+    const float *w = passes_weights(s, l->weight);
     void *out = s->value[i];
     const void *in = l->input >= 0 ? s->value[l->input] : NULL;
     switch (l->op) {
@@ -49,9 +49,11 @@ static void forward_layer(struct sweep *s, int i, enum sweep_masks masks)
                                  net->embedding, net->classes, l->c);
         break;
     case NET_CONV: forward_conv(s, i, masks); break;
-    case NET_EXPAND: s->ops->grid_expand(out, l->type, in, w, s->n, l->h * l->w, l->c); break;
+    case NET_EXPAND:
+        s->ops->spatial_map_expand(out, l->type, in, w, s->n, l->h * l->w, l->c);
+        break;
     case NET_CONTRACT:
-        s->ops->grid_contract(out, in, from->type, w, s->n, from->h * from->w, l->c);
+        s->ops->spatial_map_contract(out, in, from->type, w, s->n, from->h * from->w, l->c);
         break;
     case NET_FIR_UP:
         s->ops->fir_up(out, l->type, in, from->type, s->n, from->h, from->w, l->c, 4);
@@ -66,24 +68,24 @@ static void forward_layer(struct sweep *s, int i, enum sweep_masks masks)
 }
 
 /* Gradients of the layer's own parameters from its input's value and its output's gradient. */
-static void layer_gradients(struct sweep *s, int i)
+static void layer_gradients(struct network_pass *s, int i)
 {
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i];
     if (l->weight < 0) return;
     const void *d = s->grad[i], *in = l->input >= 0 ? s->value[l->input] : NULL;
-    float *dw = gradient(s, l->weight);
+    float *dw = passes_gradient(s, l->weight);
     if (l->op == NET_CONV) {
         struct nn_conv shape = net_conv(net, i, s->n, s->slice);
         s->ops->conv_wgrad(&shape, dw, in, d, s->workspace);
         s->macs += net_layer_macs(net, i) * s->n;
         if (l->bias >= 0)
-            s->ops->bias_grad(gradient(s, l->bias), d, l->type, s->n, l->h * l->w, l->c);
+            s->ops->bias_grad(passes_gradient(s, l->bias), d, l->type, s->n, l->h * l->w, l->c);
     } else if (l->op == NET_EXPAND) {
-        s->ops->grid_grad(dw, in, d, l->type, s->n, l->h * l->w, l->c);
+        s->ops->spatial_map_grad(dw, in, d, l->type, s->n, l->h * l->w, l->c);
     } else if (l->op == NET_CONTRACT) {
         const struct net_layer *from = &net->layers[l->input];
-        s->ops->grid_grad(dw, d, in, from->type, s->n, from->h * from->w, l->c);
+        s->ops->spatial_map_grad(dw, d, in, from->type, s->n, from->h * from->w, l->c);
     } else if (l->op == NET_PROJECT) {
         s->ops->project_grad(dw, d, in, s->labels, s->n, net->embedding, net->classes);
     } else if (l->op == NET_INPUT) {
@@ -93,11 +95,11 @@ static void layer_gradients(struct sweep *s, int i)
 }
 
 /* grad[input] from grad[i] */
-static void adjoint_layer(struct sweep *s, int i)
+static void layer_backward(struct network_pass *s, int i)
 {
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i], *from = &net->layers[l->input];
-    const float *w = weights(s, l->weight);
+    const float *w = passes_weights(s, l->weight);
     const void *d = s->grad[i];
     void *to = s->grad[l->input];
     if (l->op == NET_CONV) {
@@ -111,9 +113,9 @@ static void adjoint_layer(struct sweep *s, int i)
         s->ops->conv_dgrad(&shape, to, d, w, &e, s->workspace);
         s->macs += net_layer_macs(net, i) * s->n;
     } else if (l->op == NET_EXPAND) {
-        s->ops->grid_contract(to, d, l->type, w, s->n, l->h * l->w, l->c);
+        s->ops->spatial_map_contract(to, d, l->type, w, s->n, l->h * l->w, l->c);
     } else if (l->op == NET_CONTRACT) {
-        s->ops->grid_expand(to, from->type, d, w, s->n, from->h * from->w, l->c);
+        s->ops->spatial_map_expand(to, from->type, d, w, s->n, from->h * from->w, l->c);
     } else if (l->op == NET_FIR_UP) {
         s->ops->fir_down(to, from->type, d, l->type, s->n, from->h, from->w, l->c, 4);
     } else if (l->op == NET_FIR_DOWN) {
@@ -123,9 +125,9 @@ static void adjoint_layer(struct sweep *s, int i)
     }
 }
 
-static bool is_stopped(const struct sweep *s)
+static bool passes_is_stopped(const struct network_pass *s)
 {
-    struct sweep_stop *stop = s->stop;
+    struct pass_stop *stop = s->stop;
     if (!stop || !stop->requested) return false;
     stop->heard = stop->heard || stop->requested();
     return stop->heard;
@@ -139,7 +141,7 @@ static size_t group_bytes(const struct net *net, int begin)
     return most;
 }
 
-int sweep_part(const struct net *net, int layer, int slice)
+int pass_part(const struct net *net, int layer, int slice)
 {
     size_t most = 0, own = group_bytes(net, net->layers[layer].begin);
     for (int i = 0; i < net->layer_count; i = net->layers[i].end + 1)
@@ -148,7 +150,7 @@ int sweep_part(const struct net *net, int layer, int slice)
 }
 
 /* Moves the buffers that a group works on by `pictures`; those inside it serve every part. */
-static void move_group(struct sweep *s, int begin, int pictures)
+static void move_group(struct network_pass *s, int begin, int pictures)
 {
     for (int i = begin - 1; i <= s->net->layers[begin].end; i++) {
         ptrdiff_t bytes = pictures * (ptrdiff_t)net_bytes(s->net, i);
@@ -161,14 +163,14 @@ static void move_group(struct sweep *s, int begin, int pictures)
 }
 
 /* One group in one direction. */
-typedef void group_work(struct sweep *s, int begin, int end, enum sweep_masks masks,
+typedef void group_work(struct network_pass *s, int begin, int end, enum pass_masks masks,
                         bool weight_gradients);
 
-static void run_group(struct sweep *s, int begin, group_work *work, enum sweep_masks masks,
+static void run_group(struct network_pass *s, int begin, group_work *work, enum pass_masks masks,
                       bool weight_gradients)
 {
     int end = s->net->layers[begin].end, n = s->n, done = 0;
-    int part = s->parts && end > begin ? sweep_part(s->net, begin, s->slice) : n;
+    int part = s->parts && end > begin ? pass_part(s->net, begin, s->slice) : n;
     if (part >= n) {
         work(s, begin, end, masks, weight_gradients);
         return;
@@ -182,43 +184,43 @@ static void run_group(struct sweep *s, int begin, group_work *work, enum sweep_m
     s->n = n;
 }
 
-static void group_forward(struct sweep *s, int begin, int end, enum sweep_masks masks,
+static void group_forward(struct network_pass *s, int begin, int end, enum pass_masks masks,
                           bool weight_gradients)
 {
     if (weight_gradients && s->parts) /* the gradients inside once more, from that of the end */
-        for (int i = end; i > begin && !is_stopped(s); i--)
-            adjoint_layer(s, i);
-    for (int i = begin; i <= end && !is_stopped(s); i++) {
+        for (int i = end; i > begin && !passes_is_stopped(s); i--)
+            layer_backward(s, i);
+    for (int i = begin; i <= end && !passes_is_stopped(s); i++) {
         if (weight_gradients && i > 0) layer_gradients(s, i);
         forward_layer(s, i, masks);
     }
 }
 
-void sweep_forward(struct sweep *s, enum sweep_masks masks, bool weight_gradients)
+void pass_forward(struct network_pass *s, enum pass_masks masks, bool weight_gradients)
 {
     for (int i = 0; i < s->net->layer_count; i = s->net->layers[i].end + 1)
         run_group(s, i, group_forward, masks, weight_gradients);
 }
 
-static void group_adjoint(struct sweep *s, int begin, int end, enum sweep_masks masks,
-                          bool weight_gradients)
+static void group_backward(struct network_pass *s, int begin, int end, enum pass_masks masks,
+                           bool weight_gradients)
 {
     if (weight_gradients && s->parts) /* the values inside once more, from the group's input */
-        for (int i = begin; i < end && !is_stopped(s); i++)
+        for (int i = begin; i < end && !passes_is_stopped(s); i++)
             forward_layer(s, i, masks);
-    for (int i = end; i >= begin && !is_stopped(s); i--) {
+    for (int i = end; i >= begin && !passes_is_stopped(s); i--) {
         if (weight_gradients) layer_gradients(s, i);
-        if (i > 0 && s->grad[s->net->layers[i].input]) adjoint_layer(s, i);
+        if (i > 0 && s->grad[s->net->layers[i].input]) layer_backward(s, i);
     }
 }
 
-void sweep_adjoint(struct sweep *s, bool weight_gradients)
+void pass_backward(struct network_pass *s, bool weight_gradients)
 {
     for (int i = s->net->layer_count - 1; i >= 0; i = s->net->layers[i].begin - 1)
-        run_group(s, s->net->layers[i].begin, group_adjoint, SWEEP_FROZEN_MASKS, weight_gradients);
+        run_group(s, s->net->layers[i].begin, group_backward, PASS_FROZEN_MASKS, weight_gradients);
 }
 
-size_t sweep_workspace(const struct net *net, const struct nn_ops *ops, int n, int slice)
+size_t pass_workspace(const struct net *net, const struct nn_ops *ops, int n, int slice)
 {
     size_t most = 0;
     for (int i = 0; i < net->layer_count; i++) {

@@ -55,7 +55,8 @@ static bool video_is_current(const struct outputs *out)
 }
 
 /* final.png and what belongs to it. */
-static int pictures_are_whole(const struct session *session, const struct outputs *out, bool *whole)
+static int finish_pictures_are_whole(const struct session *session, const struct outputs *out,
+                                     bool *whole)
 {
     *whole = session_output_is_whole(image_check_png, out->picture);
     char name[64];
@@ -173,7 +174,7 @@ static int finish_video(struct session *session, const struct outputs *out)
 static int write_outputs(struct session *session, const struct outputs *out)
 {
     bool current = model_is_current(out->model, session->step), whole = true;
-    if (current) TRY(pictures_are_whole(session, out, &whole));
+    if (current) TRY(finish_pictures_are_whole(session, out, &whole));
     if (!current || !whole) {
         TRY(stop_if_requested());
         int code = write_pictures(session, out->picture);

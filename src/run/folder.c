@@ -233,7 +233,7 @@ int folder_check(const struct folder_request *request, const char *path)
     return check_existing(path, request, &empty);
 }
 
-static int enter(struct folder *folder, const struct folder_request *request, int number)
+static int folder_enter(struct folder *folder, const struct folder_request *request, int number)
 {
     if (is_numbered(request))
         folder->path = numbered_path(request, number);
@@ -266,7 +266,7 @@ int folder_open(struct folder *folder, const struct folder_request *request)
         if (!request->resume || number == 0) number++;
     }
     for (;;) {
-        int code = enter(folder, request, number);
+        int code = folder_enter(folder, request, number);
         /* Another process may have taken the number in between: the next one is as good. */
         bool taken = code == ERR_OUTPUT && folder->resumed && is_numbered(request) &&
                      !request->resume && number < MAX_RUN_NUMBER;

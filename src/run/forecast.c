@@ -82,7 +82,7 @@ int forecast_check(const struct forecast *f)
     return OK;
 }
 
-static void print_row(FILE *out, const char *name, int64_t bytes, const char *note)
+static void forecast_print_row(FILE *out, const char *name, int64_t bytes, const char *note)
 {
     fprintf(out, "%-14s %10s  %s\n", name, format_bytes(bytes).text, note);
 }
@@ -93,19 +93,19 @@ void forecast_print(const struct forecast *f, const struct task *task,
     char note[160];
     fprintf(out, "%-14s %s, %lld steps\n", "task", task->name, (long long)f->steps);
     fprintf(out, "%-14s %s\n", "device", device->name);
-    if (task->chosen)
+    if (task->mode)
         fprintf(out, "%-14s %s\n", "runs with",
-                ladder_describe(note, sizeof note, task->chosen(state)));
+                ladder_describe(note, sizeof note, task->mode(state)));
     fprintf(out, "\n");
     plan_print(task->plan(state), out, false);
-    if (f->limit_bytes > 0) print_row(out, "limit", f->limit_bytes, "memory.limit");
-    print_row(out, "free", f->free_bytes, "device memory");
+    if (f->limit_bytes > 0) forecast_print_row(out, "limit", f->limit_bytes, "memory.limit");
+    forecast_print_row(out, "free", f->free_bytes, "device memory");
     fprintf(out, "\n");
     snprintf(note, sizeof note, "about, %lld frames at most", (long long)f->frame_count);
-    print_row(out, "frames", f->frame_bytes, note);
+    forecast_print_row(out, "frames", f->frame_bytes, note);
     snprintf(note, sizeof note, "about, %lld of %s", (long long)f->checkpoint_count,
              format_bytes(f->checkpoint_bytes).text);
-    print_row(out, "checkpoints", f->checkpoint_bytes * f->checkpoint_count, note);
-    print_row(out, "video", f->video_bytes, "about");
-    print_row(out, "free", f->disk_free_bytes, "disk");
+    forecast_print_row(out, "checkpoints", f->checkpoint_bytes * f->checkpoint_count, note);
+    forecast_print_row(out, "video", f->video_bytes, "about");
+    forecast_print_row(out, "free", f->disk_free_bytes, "disk");
 }

@@ -21,7 +21,7 @@ static bool same_work(const struct memory_work *a, const struct memory_work *b)
 }
 
 /* Whether as much more is really there: what is held now is given back for the move. */
-static bool is_there(struct session *session, const struct memory_choices *next)
+static bool is_there(struct session *session, const struct memory_mode *next)
 {
     struct memory_need more;
     void *memory = NULL;
@@ -35,7 +35,7 @@ static bool is_there(struct session *session, const struct memory_choices *next)
 }
 
 /* The way that failed is out; the one before it may still do, else a smaller one. */
-static int recover(struct session *session, int before)
+static int govern_recover(struct session *session, int before)
 {
     char reason[REASON_BYTES];
     snprintf(reason, sizeof reason, "%s", error_message());
@@ -44,8 +44,7 @@ static int recover(struct session *session, int before)
 }
 
 /* With another amount of work the ladder is another one too. */
-static int change_work(struct session *session, const struct memory_choices *next,
-                       const char *reason)
+static int change_work(struct session *session, const struct memory_mode *next, const char *reason)
 {
     char text[160];
     TRY(session->task->replan(session->state, next));
@@ -63,14 +62,14 @@ int govern_shrink(struct session *session, int64_t budget, const char *reason, b
 {
     struct memory_of of = {session->task, session->state};
     const struct governor governor = memory_governor(session->config, &of);
-    struct memory_choices less;
+    struct memory_mode less;
     *done = false;
     if (!governor.settings.grow) return OK;
     TRY(governor_shrink(&governor, &session->ladder, budget, &less, done));
     return *done ? change_work(session, &less, reason) : OK;
 }
 
-static int change(struct session *session, const struct memory_choices *next)
+static int govern_change(struct session *session, const struct memory_mode *next)
 {
     char reason[REASON_BYTES];
     const struct device *device = session->device;
@@ -84,10 +83,10 @@ static int change(struct session *session, const struct memory_choices *next)
              format_bytes((int64_t)device->used_bytes).text);
     bool other = !same_work(&next->work, &now->choices.work);
     int code = other ? change_work(session, next, reason) : memory_move(session, row, reason);
-    return code == ERR_DEVICE_MEMORY ? recover(session, session->row) : code;
+    return code == ERR_DEVICE_MEMORY ? govern_recover(session, session->row) : code;
 }
 
-static bool same_way(const struct ladder *ladder, int row, const struct memory_choices *next)
+static bool same_way(const struct ladder *ladder, int row, const struct memory_mode *next)
 {
     return same_work(&next->work, &ladder->rows[row].choices.work) &&
            ladder_find(ladder, next) == row;
@@ -121,7 +120,7 @@ int govern(struct session *session)
 {
     struct memory_of of = {session->task, session->state};
     const struct governor governor = memory_governor(session->config, &of);
-    struct memory_choices next;
+    struct memory_mode next;
     if (session->row < 0 || !governor_due(&governor.settings, session->step)) return OK;
     double started = clock_seconds();
     session->ladder.least_level = 0; /* climbing back is the governor's to decide */
@@ -129,5 +128,5 @@ int govern(struct session *session)
                       (int64_t)session->device->used_bytes, &next));
     log_debug("step %" PRId64 ": memory planned in %.1f ms", session->step,
               1e3 * (clock_seconds() - started));
-    return same_way(&session->ladder, session->row, &next) ? OK : change(session, &next);
+    return same_way(&session->ladder, session->row, &next) ? OK : govern_change(session, &next);
 }

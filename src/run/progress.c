@@ -161,7 +161,7 @@ static void draw_bar(struct progress *progress, const struct record *record, int
 }
 
 /* Metrics that this step did not measure keep their last value. */
-static void remember(struct progress *progress, const struct task_report *report)
+static void progress_remember(struct progress *progress, const struct task_report *report)
 {
     struct task_report known = *report;
     for (int i = 0; i < known.metric_count && i < progress->known.metric_count; i++)
@@ -180,7 +180,7 @@ void progress_update(struct progress *progress, const struct record *record, boo
                      int64_t free_bytes)
 {
     if (!progress || progress->options.quiet) return;
-    remember(progress, record->report);
+    progress_remember(progress, record->report);
     int64_t total = progress->options.total;
     bool last = record->step >= total || record->report->finished;
     if (!is_time(progress, evaluated, last)) return;

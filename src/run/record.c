@@ -13,7 +13,8 @@ struct text {
     size_t room, used;
 };
 
-static void __attribute__((format(printf, 2, 3))) append(struct text *text, const char *format, ...)
+static void __attribute__((format(printf, 2, 3)))
+record_append(struct text *text, const char *format, ...)
 {
     if (text->used >= text->room) return;
     va_list args;
@@ -27,9 +28,9 @@ static void __attribute__((format(printf, 2, 3))) append(struct text *text, cons
 static void append_member(struct text *text, const char *name, double value)
 {
     if (isfinite(value))
-        append(text, ", \"%s\": %.9g", name, value);
+        record_append(text, ", \"%s\": %.9g", name, value);
     else
-        append(text, ", \"%s\": null", name);
+        record_append(text, ", \"%s\": null", name);
 }
 
 /* What a run may change while it trains: with what a line's numbers were made. */
@@ -37,9 +38,9 @@ enum { PART_LEVEL, PART_SIZE, PART_BATCH, PARTS };
 static const char *const parts[PARTS] = {"level", "size", "batch"};
 
 /* -1: the task has no such part. */
-static int part_of(const struct record *record, int part)
+static int record_part_of(const struct record *record, int part)
 {
-    const struct memory_choices *c = record->choices;
+    const struct memory_mode *c = record->choices;
     if (!c) return -1;
     if (part == PART_LEVEL) return c->level;
     int value = part == PART_SIZE ? c->work.size : c->work.batch;
@@ -51,7 +52,7 @@ size_t record_json(char *out, size_t room, const struct record *record, const ch
     struct text text = {out, room, 0};
     const struct task_report *report = record->report;
     bool nonfinite = !isfinite(report->loss);
-    append(&text, "{\"step\": %lld", (long long)record->step);
+    record_append(&text, "{\"step\": %lld", (long long)record->step);
     append_member(&text, "loss", report->loss);
     for (int i = 0; i < report->metric_count; i++) {
         append_member(&text, report->metrics[i].name, report->metrics[i].value);
@@ -59,67 +60,68 @@ size_t record_json(char *out, size_t room, const struct record *record, const ch
     }
     append_member(&text, "seconds", record->seconds);
     append_member(&text, "steps_per_second", record->steps_per_second);
-    append(&text, ", \"bytes\": %lld", (long long)record->bytes);
+    record_append(&text, ", \"bytes\": %lld", (long long)record->bytes);
     for (int i = 0; i < PARTS; i++)
-        if (part_of(record, i) >= 0) append(&text, ", \"%s\": %d", parts[i], part_of(record, i));
-    append(&text, "%s%s}", nonfinite ? ", \"nonfinite\": true" : "", extra);
+        if (record_part_of(record, i) >= 0)
+            record_append(&text, ", \"%s\": %d", parts[i], record_part_of(record, i));
+    record_append(&text, "%s%s}", nonfinite ? ", \"nonfinite\": true" : "", extra);
     return text.used;
 }
 
 static void append_cell(struct text *text, double value)
 {
     if (isfinite(value))
-        append(text, ",%.9g", value);
+        record_append(text, ",%.9g", value);
     else
-        append(text, ",");
+        record_append(text, ",");
 }
 
 size_t record_csv(char *out, size_t room, const struct record *record)
 {
     struct text text = {out, room, 0};
     const struct task_report *report = record->report;
-    append(&text, "%lld", (long long)record->step);
+    record_append(&text, "%lld", (long long)record->step);
     append_cell(&text, report->loss);
     for (int i = 0; i < report->metric_count; i++)
         append_cell(&text, report->metrics[i].value);
     append_cell(&text, record->seconds);
     append_cell(&text, record->steps_per_second);
-    append(&text, ",%lld", (long long)record->bytes);
+    record_append(&text, ",%lld", (long long)record->bytes);
     for (int i = 0; i < PARTS; i++)
-        if (part_of(record, i) >= 0) append(&text, ",%d", part_of(record, i));
+        if (record_part_of(record, i) >= 0) record_append(&text, ",%d", record_part_of(record, i));
     return text.used;
 }
 
 size_t record_csv_head(char *out, size_t room, const struct record *record)
 {
     struct text text = {out, room, 0};
-    append(&text, "step,loss");
+    record_append(&text, "step,loss");
     for (int i = 0; i < record->report->metric_count; i++)
-        append(&text, ",%s", record->report->metrics[i].name);
-    append(&text, ",seconds,steps_per_second,bytes");
+        record_append(&text, ",%s", record->report->metrics[i].name);
+    record_append(&text, ",seconds,steps_per_second,bytes");
     for (int i = 0; i < PARTS; i++)
-        if (part_of(record, i) >= 0) append(&text, ",%s", parts[i]);
+        if (record_part_of(record, i) >= 0) record_append(&text, ",%s", parts[i]);
     return text.used;
 }
 
 size_t record_json_string(char *out, size_t room, const char *in)
 {
     struct text text = {out, room, 0};
-    append(&text, "\"");
+    record_append(&text, "\"");
     for (size_t length; *in; in += length) {
         unsigned char c = (unsigned char)*in;
         length = utf8_length(in, strlen(in));
         if (length == 0) { /* a folder's name may be any bytes, JSON may not */
-            append(&text, "\xEF\xBF\xBD");
+            record_append(&text, "\xEF\xBF\xBD");
             length = 1;
         } else if (c == '"' || c == '\\') {
-            append(&text, "\\%c", c);
+            record_append(&text, "\\%c", c);
         } else if (c < 0x20) {
-            append(&text, "\\u%04x", c);
+            record_append(&text, "\\u%04x", c);
         } else {
-            append(&text, "%.*s", (int)length, in);
+            record_append(&text, "%.*s", (int)length, in);
         }
     }
-    append(&text, "\"");
+    record_append(&text, "\"");
     return text.used;
 }

@@ -32,19 +32,20 @@ struct ladder_settings memory_settings(const struct config *config)
 
 int memory_rows(struct ladder *ladder, const struct task *task, const struct task_state *state)
 {
-    struct memory_choices ways[TASK_MAX_CHOICES];
+    struct memory_mode ways[TASK_MAX_MODES];
     struct memory_need need;
     int count = task->choices ? task->choices(state, ways) : 0;
     ladder->count = 0;
     for (int i = 0; i < count; i++) {
-        ways[i].work = task->chosen(state)->work;
+        ways[i].work = task->mode(state)->work;
         TRY(task->need(state, &ways[i], &need));
         ladder_add(ladder, &ways[i], &need);
     }
     return OK;
 }
 
-static int need(void *context, const struct memory_choices *choices, struct memory_need *need)
+static int memory_need_of(void *context, const struct memory_mode *choices,
+                          struct memory_need *need)
 {
     const struct memory_of *of = context;
     return of->task->need(of->state, choices, need);
@@ -59,15 +60,15 @@ struct governor memory_governor(const struct config *config, struct memory_of *o
                      .max_size = (int)config->memory.max_size,
                      .min_batch = (int)config->memory.min_batch_size,
                      .max_batch = (int)config->memory.max_batch_size},
-        .need = need,
+        .need = memory_need_of,
         .context = of,
     };
     if (of->task->growth) of->task->growth(of->state, &governor.growth);
     return governor;
 }
 
-static int choose_less(struct memory_choice *c, const struct task_state *state, int64_t budget,
-                       struct memory_choices *choices)
+static int choose_less(struct memory_choosing *c, const struct task_state *state, int64_t budget,
+                       struct memory_mode *choices)
 {
     struct memory_of of = {c->task, state};
     const struct governor governor = memory_governor(c->config, &of);
@@ -82,13 +83,13 @@ static int64_t bytes_of(const struct ladder *ladder, int row)
 
 /* The fastest way that fits; where none does less work, where that may be; else the least, whose
  * commit or forecast says what is missing. */
-static int choose(void *context, const struct task_state *state, struct memory_choices *choices)
+static int memory_choose(void *context, const struct task_state *state, struct memory_mode *choices)
 {
-    struct memory_choice *c = context;
+    struct memory_choosing *c = context;
     struct ladder *ladder = c->ladder;
     int least;
     TRY(memory_rows(ladder, c->task, state));
-    c->chosen = -1;
+    c->mode = -1;
     c->less_work = false;
     if (ladder->count == 0) return OK;
     int64_t budget = ladder_budget(&ladder->settings, c->device, 0);
@@ -96,22 +97,22 @@ static int choose(void *context, const struct task_state *state, struct memory_c
         c->too_much = bytes_of(ladder, c->failed);
     if (c->too_much > 0 && budget >= c->too_much) budget = c->too_much - 1;
     ladder_judge(ladder, budget);
-    c->chosen = ladder_pick(ladder, &least);
-    if (c->failed >= 0) c->chosen = ladder_down(ladder, c->failed);
-    if (c->chosen < 0) TRY(choose_less(c, state, budget, choices));
+    c->mode = ladder_pick(ladder, &least);
+    if (c->failed >= 0) c->mode = ladder_down(ladder, c->failed);
+    if (c->mode < 0) TRY(choose_less(c, state, budget, choices));
     if (c->less_work) return OK;
-    if (c->chosen < 0 && c->too_much > 0)
+    if (c->mode < 0 && c->too_much > 0)
         return fail(ERR_DEVICE_MEMORY, "no way to run takes less than %s, which failed",
                     format_bytes(c->too_much).text);
-    if (c->chosen < 0) c->chosen = least;
-    if (c->chosen < 0) c->chosen = 0;
-    *choices = ladder->rows[c->chosen].choices;
+    if (c->mode < 0) c->mode = least;
+    if (c->mode < 0) c->mode = 0;
+    *choices = ladder->rows[c->mode].choices;
     return OK;
 }
 
-void memory_choose_with(struct task_setup *setup, struct memory_choice *choice)
+void memory_choose_with(struct task_setup *setup, struct memory_choosing *choice)
 {
-    setup->choose = choose;
+    setup->choose = memory_choose;
     setup->choose_context = choice;
 }
 
@@ -131,7 +132,7 @@ int memory_find_row(struct session *session)
     TRY(memory_rows(&session->ladder, session->task, session->state));
     session->row = -1;
     if (session->ladder.count == 0) return OK;
-    session->row = ladder_find(&session->ladder, session->task->chosen(session->state));
+    session->row = ladder_find(&session->ladder, session->task->mode(session->state));
     return session->row >= 0 ? OK : fail(ERR_INTERNAL, "a way to run that is not in the ladder");
 }
 
@@ -155,10 +156,10 @@ static const char *yes_no(bool value)
 
 static void write_line(FILE *out, const struct session *session, const char *reason)
 {
-    static const struct memory_choices none = {.level = 0};
+    static const struct memory_mode none = {.level = 0};
     const struct device *device = session->device;
     const struct ladder_row *row = session->row >= 0 ? &session->ladder.rows[session->row] : NULL;
-    const struct memory_choices *c = row ? &row->choices : &none;
+    const struct memory_mode *c = row ? &row->choices : &none;
     size_t predicted = plan_device_bytes(session->task->plan(session->state));
     fprintf(out,
             "{\"step\": %" PRId64 ", \"level\": %d, \"choices\": {\"amp\": %s, "

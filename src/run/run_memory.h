@@ -26,17 +26,17 @@ struct memory_of {
 struct governor memory_governor(const struct config *config, struct memory_of *of);
 
 /* What setup->choose needs: `ladder` with its settings and least_level is filled during open(). */
-struct memory_choice {
+struct memory_choosing {
     const struct config *config;
     const struct task *task;
     struct device *device;
     struct ladder *ladder;
     int failed;       /* row whose commit failed just before; -1: none */
     int64_t too_much; /* least bytes that could not be had so far; 0: none */
-    int chosen;       /* set: the row; -1 without rows, or with less work */
+    int mode;         /* set: the row; -1 without rows, or with less work */
     bool less_work;   /* set: with memory.grow, as no row fits; the ladder is to be made again */
 };
-void memory_choose_with(struct task_setup *setup, struct memory_choice *choice);
+void memory_choose_with(struct task_setup *setup, struct memory_choosing *choice);
 
 /* The ladder for the work as it is now, and the run's row in it. */
 int memory_find_row(struct session *session);

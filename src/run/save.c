@@ -15,7 +15,7 @@
 /* Room for this many checkpoints is kept free of frames. */
 enum { RESERVED_COPIES = 3, RESERVED_BYTES = 1 << 20 };
 
-static int fill(const struct session *session, struct store_writer *writer)
+static int save_fill(const struct session *session, struct store_writer *writer)
 {
     TRY(session->task->save(session->state, writer));
     const char *name = store_find_nonfinite(writer);
@@ -60,7 +60,7 @@ int session_save(struct session *session)
     sync_what_was_written(session);
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
-    int code = fill(session, writer);
+    int code = save_fill(session, writer);
     if (code == OK)
         code = checkpoint_write(session->folder.path, session->step, writer,
                                 (int)session->config->checkpoint.keep, true);

@@ -52,19 +52,19 @@ static int begin_with_less(struct session *session)
 
 /* Opens the task in the fastest way that fits, and in ever smaller ones while the memory that was
  * free a moment ago is gone. */
-static int open_task(struct session *session, const struct store_file *file)
+static int session_open_task(struct session *session, const struct store_file *file)
 {
-    struct memory_choice choice = {.config = session->config,
-                                   .task = session->task,
-                                   .device = session->device,
-                                   .ladder = &session->ladder,
-                                   .failed = session->torn_row,
-                                   .chosen = -1};
+    struct memory_choosing choice = {.config = session->config,
+                                     .task = session->task,
+                                     .device = session->device,
+                                     .ladder = &session->ladder,
+                                     .failed = session->failed_mode,
+                                     .mode = -1};
     struct task_setup setup = {
         .config = session->config,
         .device = session->device,
         .run_dir = session->folder.path,
-        .scratch_dir = session->scratch_dir,
+        .spill_dir = session->spill_dir,
         .input = &session->input,
         .resume = file,
         .allow_changed_input = session->request->allow_changed_input,
@@ -73,23 +73,23 @@ static int open_task(struct session *session, const struct store_file *file)
         .stop_requested = signals_stop_requested,
     };
     session->device->offload_dir = session->folder.path;
-    session->torn_row = -1;
+    session->failed_mode = -1;
     session->ladder.settings = memory_settings(session->config);
     memory_choose_with(&setup, &choice);
     for (;;) {
         int code = session->task->open(&session->state, &setup);
-        session->row = choice.chosen;
+        session->row = choice.mode;
         if (code == OK && choice.less_work) return begin_with_less(session);
         if (code == OK) memory_warn_of_budget(session);
         if (code != ERR_DEVICE_MEMORY ||
-            (!choice.less_work && (choice.chosen < 0 || choice.chosen == choice.failed)))
+            (!choice.less_work && (choice.mode < 0 || choice.mode == choice.failed)))
             return code;
         log_warning("%s: trying a way that takes less", error_message());
         if (choice.less_work && session->task->plan(session->state))
             choice.too_much = (int64_t)plan_device_bytes(session->task->plan(session->state));
         session->task->close(session->state);
         session->state = NULL;
-        choice.failed = choice.chosen;
+        choice.failed = choice.mode;
     }
 }
 
@@ -129,7 +129,7 @@ static int open_state(struct session *session)
         if (code == OK)
             code = store_get_int32_in(file, "memory.level", 0, MEMORY_LEVELS - 1, least);
     }
-    if (code == OK) code = open_task(session, file);
+    if (code == OK) code = session_open_task(session, file);
     session->saved_step = file ? step : -1;
     session->step = file ? step : 0;
     store_close(file);

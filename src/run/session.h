@@ -4,8 +4,8 @@
 
 #include "run/folder.h"
 #include "run/identity.h"
-#include "run/run_memory.h"
 #include "run/metrics_file.h"
+#include "run/run_memory.h"
 #include "run/train.h"
 #include "task/task.h"
 
@@ -28,10 +28,10 @@ struct session {
 
     struct ladder ladder;          /* the ways that the task can run in */
     int row;                       /* of them the present one; -1: the task has no choices */
-    int torn_row;                  /* way in which memory failed within a step; -1: none */
+    int failed_mode;               /* way in which memory failed within a step; -1: none */
     struct line_file memory_lines; /* memory.jsonl */
 
-    char *scratch_dir;        /* where files without a name may be */
+    char *spill_dir;          /* where files without a name may be */
     struct task_input *input; /* what the task has read, for every open */
     bool input_renamed;       /* the config names the input otherwise than the resumed run's */
     bool input_changed;       /* the task goes on with another input (--allow-changed-input) */

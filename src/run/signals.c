@@ -97,7 +97,7 @@ static void say_left(void)
     if (write(STDERR_FILENO, line, (size_t)bytes) < 0) return; /* nobody to tell */
 }
 
-static void *watch(void *unused)
+static void *signals_watch(void *unused)
 {
     (void)unused;
     for (;;) {
@@ -129,8 +129,8 @@ void signals_install(void)
     set_handler(SIGUSR2, on_save);
     set_handler(SIGPIPE, SIG_IGN);
     set_handler(SIGXFSZ, SIG_IGN);
-    if (getpid() == 1) set_handler(SIGCHLD, SIG_IGN); /* the kernel reaps for us */
-    threads_start(&thread, true, watch, NULL);        /* without it: all else is as well */
+    if (getpid() == 1) set_handler(SIGCHLD, SIG_IGN);  /* the kernel reaps for us */
+    threads_start(&thread, true, signals_watch, NULL); /* without it: all else is as well */
 }
 
 void signals_set_time_limit(double seconds)

@@ -48,7 +48,7 @@ static int run_step(struct session *session, bool evaluate)
             code = session->task->step(session->state, session->step, evaluate, &session->report);
         if (code != ERR_DEVICE_MEMORY) return code;
         if (begun && !session->device->is_host && session->row >= 0) {
-            session->torn_row = session->row;
+            session->failed_mode = session->row;
             return code;
         }
         TRY(memory_relieve(session));
@@ -77,7 +77,7 @@ static int make_picture(struct session *session, struct image *picture)
 
 /* A frame of the present state. A picture that cannot be made is an error; one that cannot be
  * written is not (frames.c). */
-static int add_frame(struct session *session)
+static int train_add_frame(struct session *session)
 {
     struct image picture = {0};
     TRY(make_picture(session, &picture));
@@ -93,7 +93,7 @@ static int add_frame(struct session *session)
     return frames_add(session->frames, session->step, &picture, json);
 }
 
-static int diverged(const struct session *session)
+static int train_diverged(const struct session *session)
 {
     return fail(ERR_DIVERGED, "step %lld: the loss is not finite", (long long)session->step);
 }
@@ -116,10 +116,10 @@ static int report_step(struct session *session)
     bool sound = isfinite(session->report.loss);
     struct record record = session_record(session);
     if (evaluate || session->finished || !sound) metrics_add(&session->metrics, &record);
-    if (!sound) return diverged(session);
+    if (!sound) return train_diverged(session);
     if (frame || session->finished) {
         bool wanted = session->config->frames.count > 0 || session->frames_every > 0;
-        if (wanted) TRY(add_frame(session));
+        if (wanted) TRY(train_add_frame(session));
     }
     int64_t free_bytes =
         session->device->free_bytes ? session->device->free_bytes(session->device) : -1;
@@ -128,7 +128,7 @@ static int report_step(struct session *session)
 }
 
 /* One step and what is written about it: nothing yet while its measurement is pending. */
-static int train_step(struct session *session)
+static int train_train_step(struct session *session)
 {
     int64_t next = session->step + 1;
     TRY(run_step(session, line_is_due(session, next) || frame_is_due(session, next)));
@@ -164,7 +164,7 @@ static bool save_is_due(const struct session *session)
     return interval > 0 && clock_seconds() - session->last_save >= interval;
 }
 
-static int stop(struct session *session)
+static int train_stop(struct session *session)
 {
     if (session->saved_step != session->step) TRY(session_save(session));
     return fail(ERR_STOPPED,
@@ -178,14 +178,15 @@ static int train_loop(struct session *session)
     session->started = session->last_save = session->rate_time = clock_seconds();
     session->rate_step = session->step;
     if (session->report.pending) TRY(complete_step(session));
-    if (session->report.pending) return stop(session);
+    if (session->report.pending) return train_stop(session);
     while (!session->finished) {
-        if (signals_stop_requested()) return stop(session);
+        if (signals_stop_requested()) return train_stop(session);
         TRY(govern(session));
-        int code = train_step(session);
-        if (code == ERR_STOPPED) return stop(session); /* within a step: nothing of it counts */
+        int code = train_train_step(session);
+        if (code == ERR_STOPPED)
+            return train_stop(session); /* within a step: nothing of it counts */
         TRY(code);
-        if (session->report.pending) return stop(session);
+        if (session->report.pending) return train_stop(session);
         bool asked = signals_take_save();
         if (session->finished || asked || save_is_due(session)) TRY(session_save(session));
         if (asked) log_info("state of step %lld saved on request", (long long)session->step);
@@ -224,7 +225,7 @@ static int train_from_checkpoint(struct session *session)
 static int train_in_memory(struct session *session)
 {
     int code = train_from_checkpoint(session);
-    while (code == ERR_DEVICE_MEMORY && session->torn_row >= 0) {
+    while (code == ERR_DEVICE_MEMORY && session->failed_mode >= 0) {
         log_warning("%s: going back to the last checkpoint", error_message());
         code = train_from_checkpoint(session);
     }
@@ -247,23 +248,23 @@ static int train_with_rollback(struct session *session)
 }
 
 /* Opens the task for its plan alone, and refuses what cannot fit. */
-static int forecast(struct session *session, const char *run_dir)
+static int train_forecast(struct session *session, const char *run_dir)
 {
     struct task_setup setup = {
         .config = session->config,
         .device = session->device,
         .planned_dir = run_dir,
-        .scratch_dir = session->scratch_dir,
+        .spill_dir = session->spill_dir,
         .input = &session->input,
         .forecast_only = true,
         .stop_requested = signals_stop_requested,
     };
-    struct memory_choice choice = {.config = session->config,
-                                   .task = session->task,
-                                   .device = session->device,
-                                   .ladder = &session->ladder,
-                                   .failed = -1,
-                                   .chosen = -1};
+    struct memory_choosing choice = {.config = session->config,
+                                     .task = session->task,
+                                     .device = session->device,
+                                     .ladder = &session->ladder,
+                                     .failed = -1,
+                                     .mode = -1};
     struct task_state *state = NULL;
     session->ladder.settings = memory_settings(session->config);
     memory_choose_with(&setup, &choice);
@@ -295,19 +296,19 @@ static struct folder_request folder_request(const struct train_request *request)
 /* A folder that exists is entered (or refused) at once; a new one is made only when everything else
  * is known to be well, so that a mistake leaves no empty run behind. `look`: nothing is made at
  * all. */
-static int prepare(struct session *session, bool look)
+static int train_prepare(struct session *session, bool look)
 {
     struct folder_request wanted = folder_request(session->request);
     char *planned;
     TRY(folder_plan(&wanted, &planned));
     bool exists = file_exists(planned) && !folder_is_empty(planned);
     bool dry = session->request->dry_run || look;
-    session->scratch_dir = file_existing_parent(planned);
-    int code = session->scratch_dir ? OK : ERR_SYSTEM;
+    session->spill_dir = file_existing_parent(planned);
+    int code = session->spill_dir ? OK : ERR_SYSTEM;
     if (code == OK && exists && look) code = folder_check(&wanted, planned);
     if (code == OK && exists && !dry) code = folder_open(&session->folder, &wanted);
     if (code == OK && exists && (look || !dry)) code = session_check_config(session, planned);
-    if (code == OK) code = forecast(session, planned);
+    if (code == OK) code = train_forecast(session, planned);
     if (code == OK && !exists && !dry) {
         if (session->request->resume) log_info("nothing to resume: beginning a new run");
         code = folder_open(&session->folder, &wanted);
@@ -327,7 +328,7 @@ static int run_or_look(const struct train_request *request, bool look)
         .metrics = {.jsonl = {.fd = -1}, .csv = {.fd = -1}},
         .saved_step = -1,
         .row = -1,
-        .torn_row = -1,
+        .failed_mode = -1,
         .memory_lines = {.fd = -1},
     };
     int code = config_print_text(request->config, &session.config_text);
@@ -336,7 +337,7 @@ static int run_or_look(const struct train_request *request, bool look)
     if (code == OK) {
         session.device->limit_bytes = (size_t)request->config->memory.limit;
         session.device->stop_requested = signals_stop_requested;
-        code = prepare(&session, look);
+        code = train_prepare(&session, look);
     }
     if (code == OK && !request->dry_run && !look) code = train_with_rollback(&session);
     if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
@@ -345,7 +346,7 @@ static int run_or_look(const struct train_request *request, bool look)
     if (request->task->free_input) request->task->free_input(session.input);
     folder_close(&session.folder);
     device_close(session.device);
-    free(session.scratch_dir);
+    free(session.spill_dir);
     free(session.config_text);
     return code;
 }

@@ -24,7 +24,7 @@ static float inverse_sigma(const struct splat_model *model, int64_t i, int axis)
     return model->sigma_scale ? 1.0f / s : s;
 }
 
-static uint8_t shown(const struct splat_model *model, int64_t i, int c)
+static uint8_t ellipses_shown(const struct splat_model *model, int64_t i, int c)
 {
     int channel = model->channels < 3 ? 0 : c;
     float v = model->group[SPLAT_FEAT][i * model->channels + channel];
@@ -54,7 +54,8 @@ static void draw_one(const struct splat_model *model, int64_t i, const struct sp
             if (!(q <= 1)) continue;
             uint8_t *p = (uint8_t *)out->data + ((int64_t)y * w->width + x) * 3;
             for (int c = 0; c < 3; c++)
-                p[c] = (uint8_t)(q > 0.8f ? shown(model, i, c) * 5 / 8 : shown(model, i, c));
+                p[c] = (uint8_t)(q > 0.8f ? ellipses_shown(model, i, c) * 5 / 8
+                                          : ellipses_shown(model, i, c));
         }
 }
 

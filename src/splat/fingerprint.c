@@ -88,8 +88,9 @@ static void describe_maps(char what[WHAT_BYTES], const char *then, const char *n
 
 /* What of the picture changed; "" for nothing. *channels: these did, so no model of it can be used.
  */
-static int describe_change(const struct splat_source *source, const struct store_file *file,
-                           char what[WHAT_BYTES], bool *channels)
+static int fingerprint_describe_change(const struct splat_source *source,
+                                       const struct store_file *file, char what[WHAT_BYTES],
+                                       bool *channels)
 {
     int64_t width, height, count, bits;
     const char *samples = store_get(file, "input.samples"), *then = store_get(file, "input.maps");
@@ -146,7 +147,7 @@ int splat_fingerprint_check(const struct splat_source *source, const struct task
     bool channels;
     *changed = false;
     if (!store_get(setup->resume, "input.samples")) return check_unknown(setup);
-    TRY(describe_change(source, setup->resume, what, &channels));
+    TRY(fingerprint_describe_change(source, setup->resume, what, &channels));
     if (!what[0]) return OK;
     if (channels)
         return fail(ERR_CONFIG,

@@ -10,8 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-static size_t workspace_bytes(const struct splat_fit *fit, const struct splat_workspace *workspace,
-                              const struct splat_target *t)
+static size_t fit_workspace_bytes(const struct splat_fit *fit,
+                                  const struct splat_workspace *workspace,
+                                  const struct splat_target *t)
 {
     return fit->device->splat->workspace_bytes(fit->device, t->width, t->height, t->channels,
                                                workspace->capacity, &workspace->storage);
@@ -42,7 +43,7 @@ static bool is_reduced(const struct splat_fit *fit)
 }
 
 /* Then a device has a copy of the full picture, too, where it cannot read the mapped one. */
-static bool copies_full(const struct splat_fit *fit, const struct memory_choices *way)
+static bool copies_full(const struct splat_fit *fit, const struct memory_mode *way)
 {
     return is_reduced(fit) && !way->bands && !fit->device->is_host;
 }
@@ -56,7 +57,7 @@ struct splat_workspace splat_fit_measuring(const struct splat_fit *fit)
 }
 
 /* The target comes in bands to a device that cannot reach the mapped file itself. */
-static bool is_streamed(const struct splat_fit *fit, const struct memory_choices *way)
+static bool is_streamed(const struct splat_fit *fit, const struct memory_mode *way)
 {
     return way->bands && !fit->device->is_host;
 }
@@ -75,7 +76,7 @@ static int declare_staging(struct splat_fit *fit, struct plan *plan)
                         &fit->workspace.staging);
 }
 
-int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_choices *way)
+int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *way)
 {
     struct splat_model *model = &fit->model;
     enum plan_kind optimiser = way->offload ? PLAN_OFFLOAD : PLAN_OPTIMISER;
@@ -86,9 +87,9 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
         .streamed_bits = is_streamed(fit, way) ? fit->target.sample_bits : 0,
         .offload = way->offload,
     };
-    fit->workspace.bytes = workspace_bytes(fit, &fit->workspace, &fit->target);
+    fit->workspace.bytes = fit_workspace_bytes(fit, &fit->workspace, &fit->target);
     const struct splat_workspace measuring = splat_fit_measuring(fit);
-    size_t full = workspace_bytes(fit, &measuring, &fit->full);
+    size_t full = fit_workspace_bytes(fit, &measuring, &fit->full);
     if (full > fit->workspace.bytes) fit->workspace.bytes = full;
     TRY(splat_model_declare(model, plan, "model", PLAN_PARAMETERS, model->group));
     if (fit->config->splat.quantize)

@@ -16,11 +16,11 @@ struct splat_fit {
     const struct config *config;
     struct device *device;
     struct plan *plan;
-    struct memory_choices way;         /* how memory is saved */
+    struct memory_mode way;            /* how memory is saved */
     const struct splat_source *source; /* the picture, in host memory: borrowed */
-    const char *scratch_dir;           /* where files without a name may be; NULL: in memory */
+    const char *spill_dir;             /* where files without a name may be; NULL: in memory */
     struct splat_target picture;       /* what is fitted, in host memory: see splat/size.h */
-    struct scratch picture_bytes;      /* its data, where that is not the source's */
+    struct spill picture_bytes;        /* its data, where that is not the source's */
     struct splat_model model;
     float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
@@ -45,7 +45,7 @@ struct splat_fit {
 void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity);
 
 /* Declares in `plan` everything that a described fit takes when run `way`. */
-int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_choices *way);
+int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *way);
 
 /* After the commit, and after a replan: the targets are where the plan put them. */
 void splat_fit_connect(struct splat_fit *fit);

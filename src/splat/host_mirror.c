@@ -28,9 +28,9 @@ static struct splat_host own_arrays(struct splat_fit *fit, float *const *groups)
 }
 
 /* Rows [from, to) of everything, by upload or download. */
-static int copy(struct splat_fit *fit, const struct splat_host *to_arrays,
-                const struct splat_host *from_arrays, int64_t from, int64_t to,
-                int (*transfer)(struct device *, void *, const void *, size_t))
+static int host_mirror_copy(struct splat_fit *fit, const struct splat_host *to_arrays,
+                            const struct splat_host *from_arrays, int64_t from, int64_t to,
+                            int (*transfer)(struct device *, void *, const void *, size_t))
 {
     struct device *device = fit->device;
     if (to <= from) return OK;
@@ -51,7 +51,7 @@ int splat_host_pull(struct splat_fit *fit, float *const *groups)
 {
     struct splat_host own = own_arrays(fit, groups ? groups : fit->model.group);
     if (!fit->device->is_host)
-        return copy(fit, &fit->host, &own, 0, fit->model.count, fit->device->download);
+        return host_mirror_copy(fit, &fit->host, &own, 0, fit->model.count, fit->device->download);
     fit->host = own;
     return OK;
 }
@@ -60,5 +60,5 @@ int splat_host_push(struct splat_fit *fit, int64_t from, int64_t to)
 {
     struct splat_host own = own_arrays(fit, fit->model.group);
     if (fit->device->is_host) return OK;
-    return copy(fit, &own, &fit->host, from, to, fit->device->upload);
+    return host_mirror_copy(fit, &own, &fit->host, from, to, fit->device->upload);
 }

@@ -93,7 +93,8 @@ static void add_up(const struct survey *s, struct row *row, int32_t i, int x, in
 }
 
 /* What the pixel's squared error would grow by. */
-static void leave_out(const struct survey *s, struct row *row, int32_t i, int x, int y, float alpha)
+static void importance_leave_out(const struct survey *s, struct row *row, int32_t i, int x, int y,
+                                 float alpha)
 {
     int channels = s->view->channels;
     if (!is_blended(s, row, x, alpha)) return;
@@ -125,7 +126,7 @@ static void survey_row(const struct survey *s, struct row *row, int y)
     for (int64_t k = from; k < to; k++)
         visit_pixels(s, row, s->member[k], y, add_up);
     for (int64_t k = from; k < to; k++)
-        visit_pixels(s, row, s->member[k], y, leave_out);
+        visit_pixels(s, row, s->member[k], y, importance_leave_out);
 }
 
 /* Bands that Gaussian i reaches; false: none. */
@@ -199,8 +200,8 @@ static int survey_rows(const struct survey *s)
     return work.stopped ? fail(ERR_STOPPED, "stopped while Gaussians were compared") : OK;
 }
 
-int splat_worth(const struct splat_view *view, const struct splat_blend *blend,
-                const struct splat_target *target, bool (*stop_requested)(void), double *worth)
+int splat_importance(const struct splat_view *view, const struct splat_blend *blend,
+                     const struct splat_target *target, bool (*stop_requested)(void), double *worth)
 {
     int bands = (view->height - 1) / BAND + 1, code;
     struct survey s = {.view = view,

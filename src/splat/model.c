@@ -81,8 +81,8 @@ static const struct store_range group_ranges[SPLAT_GROUPS] = {
 };
 
 /* Metadata that is one of two words, the first of them where there is none. */
-static int read_word(const struct store_file *file, const char *key, const char *first,
-                     const char *second, bool *is_second)
+static int model_read_word(const struct store_file *file, const char *key, const char *first,
+                           const char *second, bool *is_second)
 {
     const char *found = store_get(file, key);
     *is_second = found && strcmp(found, second) == 0;
@@ -105,9 +105,9 @@ int splat_model_describe(struct splat_model *model, const struct store_file *fil
         return fail(ERR_DATA, "%s: metadata sample_bits: %d is none of 8, 16 and 32",
                     store_path(file), model->sample_bits);
     TRY(store_get_double_in(file, "gamma", gamma, &model->gamma));
-    TRY(read_word(file, "blend", "normalised", "additive", &model->blend.additive));
-    TRY(read_word(file, "scale", "inverse", "sigma", &model->sigma_scale));
-    TRY(read_word(file, "alpha", "none", "premultiplied", &model->alpha));
+    TRY(model_read_word(file, "blend", "normalised", "additive", &model->blend.additive));
+    TRY(model_read_word(file, "scale", "inverse", "sigma", &model->sigma_scale));
+    TRY(model_read_word(file, "alpha", "none", "premultiplied", &model->alpha));
     const struct store_tensor *xy = store_find(file, "xy");
     if (!xy || xy->dims != 2 || xy->shape[0] > INT32_MAX)
         return fail(ERR_DATA, "%s: no tensor xy of shape [N, 2]", store_path(file));

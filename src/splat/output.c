@@ -21,7 +21,7 @@ static int add_part(struct splat_output *output, char *path, int first, int chan
 }
 
 /* Two channels that are left make a file each: together they would pass for grey with alpha. */
-static int add_groups(struct splat_output *output, const struct image *shape)
+static int output_add_groups(struct splat_output *output, const struct image *shape)
 {
     const char *path = output->path, *dot = strrchr(path, '.');
     const char *end = dot ? dot : path + strlen(path);
@@ -34,7 +34,7 @@ static int add_groups(struct splat_output *output, const struct image *shape)
     return OK;
 }
 
-static int begin(void *argument, const struct image *shape)
+static int output_begin(void *argument, const struct image *shape)
 {
     struct splat_output *output = argument;
     splat_output_close(output);
@@ -42,7 +42,7 @@ static int begin(void *argument, const struct image *shape)
     if (!stack || output->also_first)
         TRY(add_part(output, string_format("%s", output->path), 0, stack ? 3 : shape->channels,
                      shape));
-    return stack ? add_groups(output, shape) : OK;
+    return stack ? output_add_groups(output, shape) : OK;
 }
 
 /* *out becomes channels [first, first + count) of the rows. */
@@ -58,7 +58,7 @@ static int select_channels(struct image *out, const struct image *rows, int firs
     return OK;
 }
 
-static int put(void *argument, struct image *rows, int y)
+static int output_put(void *argument, struct image *rows, int y)
 {
     struct splat_output *output = argument;
     (void)y; /* they come in order */
@@ -76,7 +76,7 @@ static int put(void *argument, struct image *rows, int y)
 
 struct image_sink splat_output_sink(struct splat_output *output)
 {
-    return (struct image_sink){begin, put, output};
+    return (struct image_sink){output_begin, output_put, output};
 }
 
 int splat_output_commit(struct splat_output *output)

@@ -129,7 +129,7 @@ static int samples_per_pixel(const struct splat_model *model, const struct splat
     return factor < 1 ? 1 : factor < MOST_SAMPLES ? factor : MOST_SAMPLES;
 }
 
-static int put_scaled(void *scaler, struct image *rows, int y)
+static int picture_put_scaled(void *scaler, struct image *rows, int y)
 {
     (void)y;
     return image_scaler_put(scaler, rows);
@@ -146,7 +146,7 @@ static int stream_scaled(struct device *device, const struct splat_model *model,
     struct image shape = {in->width, in->height, model->channels, type, NULL};
     struct image_scaler *scaler;
     TRY(image_scaler_open(&scaler, &shape, width, height, to));
-    const struct image_sink scaling = {.put = put_scaled, .argument = scaler};
+    const struct image_sink scaling = {.put = picture_put_scaled, .argument = scaler};
     int code = stream_window(device, model, groups, workspace, in, type, &scaling);
     image_scaler_close(scaler);
     return code;

@@ -5,8 +5,8 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
-#include "splat/init.h"
 #include "splat/importance.h"
+#include "splat/init.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static bool is_due(const struct splat_fit *fit, int64_t step)
            (double)step <= c->relocate_until * (double)c->max_steps;
 }
 
-static int compare(const void *a, const void *b)
+static int relocate_compare(const void *a, const void *b)
 {
     const struct candidate *p = a, *q = b;
     if (p->worth < q->worth || p->worth > q->worth) return p->worth < q->worth ? -1 : 1;
@@ -33,7 +33,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* All rows, the least useful first. Pulls them. */
-static int rank(struct splat_fit *fit, struct candidate *candidates)
+static int relocate_rank(struct splat_fit *fit, struct candidate *candidates)
 {
     int64_t count = fit->model.count;
     double *worth = calloc((size_t)count + 1, sizeof *worth);
@@ -41,21 +41,21 @@ static int rank(struct splat_fit *fit, struct candidate *candidates)
     int code = splat_host_pull(fit, NULL);
     struct splat_view view = splat_model_view(&fit->model, fit->host.group);
     if (code == OK)
-        code = splat_worth(&view, &fit->model.blend, &fit->picture, fit->device->stop_requested,
-                           worth);
+        code = splat_importance(&view, &fit->model.blend, &fit->picture,
+                                fit->device->stop_requested, worth);
     for (int64_t i = 0; code == OK && i < count; i++)
         candidates[i] = (struct candidate){worth[i], i};
     free(worth);
-    if (code == OK) qsort(candidates, (size_t)count, sizeof *candidates, compare);
+    if (code == OK) qsort(candidates, (size_t)count, sizeof *candidates, relocate_compare);
     return code;
 }
 
 /* Places and colours of `count` new Gaussians, on the host. The gradients' memory is free between
  * steps. */
-static int draw(struct splat_fit *fit, int64_t step, int64_t count, float *xy, float *feat)
+static int relocate_draw(struct splat_fit *fit, int64_t step, int64_t count, float *xy, float *feat)
 {
     struct device *device = fit->device;
-    float *const *scratch = fit->gradient, *const * groups;
+    float *const *spill = fit->gradient, *const * groups;
     const int drawn[2] = {SPLAT_XY, SPLAT_FEAT};
     float *to[2] = {xy, feat};
     TRY(splat_fit_groups(fit, &groups));
@@ -63,19 +63,19 @@ static int draw(struct splat_fit *fit, int64_t step, int64_t count, float *xy, f
     TRY(device->splat->sample(device, &fit->workspace, SPLAT_SAMPLE_ERROR,
                               fit->model.blend.additive, &view, &fit->model.blend, &fit->target,
                               fit->config->seed, STREAM_SPLAT_GROWTH, (uint64_t)step, count,
-                              scratch[SPLAT_XY], scratch[SPLAT_FEAT]));
+                              spill[SPLAT_XY], spill[SPLAT_FEAT]));
     for (int k = 0; k < 2; k++) {
         size_t floats = (size_t)(count * splat_group_columns(&fit->model, drawn[k]));
         if (device->is_host)
-            memcpy(to[k], scratch[drawn[k]], floats * sizeof(float));
+            memcpy(to[k], spill[drawn[k]], floats * sizeof(float));
         else
-            TRY(device->download(device, to[k], scratch[drawn[k]], floats * sizeof(float)));
+            TRY(device->download(device, to[k], spill[drawn[k]], floats * sizeof(float)));
     }
     return device->is_host ? OK : device->synchronize(device);
 }
 
 /* Row `i` begins anew. */
-static void replace(struct splat_fit *fit, int64_t i, const float *xy, const float *feat)
+static void relocate_replace(struct splat_fit *fit, int64_t i, const float *xy, const float *feat)
 {
     struct splat_host *host = &fit->host;
     int channels = fit->model.channels;
@@ -98,10 +98,10 @@ int splat_relocate(struct splat_fit *fit, int64_t step)
     float *xy = malloc((size_t)((count + 1) * (2 + channels)) * sizeof *xy);
     float *feat = xy ? xy + 2 * count : NULL;
     int code = candidates && xy ? OK : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = rank(fit, candidates);
-    if (code == OK) code = draw(fit, step, count, xy, feat);
+    if (code == OK) code = relocate_rank(fit, candidates);
+    if (code == OK) code = relocate_draw(fit, step, count, xy, feat);
     for (int64_t k = 0; code == OK && k < count; k++)
-        replace(fit, candidates[k].row, xy + 2 * k, feat + k * channels);
+        relocate_replace(fit, candidates[k].row, xy + 2 * k, feat + k * channels);
     if (code == OK) code = splat_host_push(fit, 0, all);
     if (code == OK) {
         fit->relocated_at = step;

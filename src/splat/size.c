@@ -69,10 +69,10 @@ int splat_size_scale(struct splat_fit *fit)
 {
     const struct splat_target *whole = &fit->source->fit, *t = &fit->target;
     struct splat_target picture = *whole;
-    struct scratch bytes = {.fd = -1};
+    struct spill bytes = {.fd = -1};
     if (t->width != whole->width || t->height != whole->height)
-        TRY(splat_target_scale(&picture, &bytes, whole, t->width, t->height, fit->scratch_dir));
-    scratch_free(&fit->picture_bytes);
+        TRY(splat_target_scale(&picture, &bytes, whole, t->width, t->height, fit->spill_dir));
+    spill_free(&fit->picture_bytes);
     fit->picture_bytes = bytes;
     fit->picture = picture;
     return OK;
@@ -82,7 +82,7 @@ int splat_size_scale(struct splat_fit *fit)
 
 /* The ellipse after the plane was stretched by fx and fy, which are all but equal: its longer axis
  * exactly, the other one so that the area is right. */
-static void stretch(double fx, double fy, double *sigma, double *rot)
+static void size_stretch(double fx, double fy, double *sigma, double *rot)
 {
     int major = sigma[1] > sigma[0];
     double angle = *rot + (major ? 1.57079632679489662 : 0);
@@ -114,7 +114,7 @@ void splat_size_carry(struct splat_host *host, const struct splat_model *to,
             sigma[k] = fabs(from->sigma_scale ? s : 1 / s);
         }
         double before[2] = {sigma[0], sigma[1]};
-        stretch(fx, fy, sigma, &angle);
+        size_stretch(fx, fy, sigma, &angle);
         for (int k = 0; k < 2; k++) {
             double factor = to->sigma_scale ? sigma[k] / before[k] : before[k] / sigma[k];
             if (same_kind) carry_moments(host, 2 * i + k, factor);

@@ -8,7 +8,7 @@
 
 /* Whether Gaussian i may reach a row between `low` and `high` (0..1 of the picture's height), on
  * the safe side. Written so that a number that is not finite reaches everything. */
-static bool reaches(const struct splat_model *m, int64_t i, double low, double high)
+static bool slices_reaches(const struct splat_model *m, int64_t i, double low, double high)
 {
     double sx = (double)m->group[SPLAT_SCALE][2 * i], sy = (double)m->group[SPLAT_SCALE][2 * i + 1];
     double angle = (double)m->group[SPLAT_ROT][i], y = (double)m->group[SPLAT_XY][2 * i + 1];
@@ -27,7 +27,7 @@ static int select_part(struct splat_model *part, const struct splat_model *model
 {
     int64_t count = 0;
     for (int64_t i = 0; i < model->count; i++)
-        count += reaches(model, i, low, high);
+        count += slices_reaches(model, i, low, high);
     *part = *model;
     part->count = part->capacity = count;
     float *p = part->owned =
@@ -37,7 +37,7 @@ static int select_part(struct splat_model *part, const struct splat_model *model
         size_t columns = (size_t)splat_group_columns(model, g);
         part->group[g] = p;
         for (int64_t i = 0; i < model->count; i++) {
-            if (!reaches(model, i, low, high)) continue;
+            if (!slices_reaches(model, i, low, high)) continue;
             memcpy(p, model->group[g] + (size_t)i * columns, columns * sizeof *p);
             p += columns;
         }

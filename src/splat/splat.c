@@ -8,10 +8,10 @@
 #include "splat/fit.h"
 #include "splat/init.h"
 #include "splat/picture.h"
-#include "splat/splat_preview.h"
 #include "splat/size.h"
 #include "splat/splat_checkpoint.h"
 #include "splat/splat_memory_modes.h"
+#include "splat/splat_preview.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
@@ -82,7 +82,7 @@ static size_t whole_limit(const struct device *device)
     return left < 0 ? 0 : left > 0 ? (size_t)left : 1; /* 0 would be no limit */
 }
 
-static void free_input(struct task_input *input)
+static void splat_free_input(struct task_input *input)
 {
     if (!input) return;
     splat_source_free(&input->source);
@@ -103,7 +103,7 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
         else if (setup->forecast_only && !setup->input && *setup->config->splat.input_path)
             code = splat_source_probe(&made->source, setup->config);
         else
-            code = splat_source_load(&made->source, setup->config, setup->scratch_dir,
+            code = splat_source_load(&made->source, setup->config, setup->spill_dir,
                                      whole_limit(setup->device));
         if (code < 0) {
             free(made);
@@ -124,7 +124,7 @@ static int load_pending(struct task_state *state, const struct store_file *file)
     return store_get_double_in(file, "splat.loss", store_finite(), &state->loss);
 }
 
-static int prepare(struct task_state *state, const struct task_setup *setup)
+static int splat_prepare(struct task_state *state, const struct task_setup *setup)
 {
     struct splat_fit *fit = &state->fit;
     struct splat_model from = {0}, stored = {0};
@@ -141,7 +141,7 @@ static int prepare(struct task_state *state, const struct task_setup *setup)
     splat_fit_describe(fit, fit->source, capacity);
     bool resized = setup->resume && !changed && splat_state_fits(&stored, fit->source);
     splat_size_describe(fit, resized ? splat_state_size(&stored) : splat_size_first(fit));
-    fit->way = splat_first_way(fit->config);
+    fit->way = splat_first_mode(fit->config);
     fit->way.work.size = splat_size_of(&fit->target);
     if (setup->choose) TRY_CLEANUP(setup->choose(setup->choose_context, state, &fit->way));
     if (fit->way.work.size) splat_size_describe(fit, fit->way.work.size);
@@ -170,25 +170,25 @@ cleanup:
     return code;
 }
 
-static int open_task(struct task_state **out, const struct task_setup *setup)
+static int splat_open_task(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *state = *out = calloc(1, sizeof *state);
     if (!state) return fail(ERR_SYSTEM, "out of memory");
     state->fit.config = setup->config;
     state->fit.device = setup->device;
-    state->fit.scratch_dir = setup->scratch_dir;
+    state->fit.spill_dir = setup->spill_dir;
     state->fit.picture_bytes.fd = -1;
     state->fit.plan = plan_create();
     if (!state->fit.plan) return ERR_SYSTEM;
-    return prepare(state, setup);
+    return splat_prepare(state, setup);
 }
 
 static void close_task(struct task_state *state)
 {
     if (!state) return;
     plan_free(state->fit.plan);
-    scratch_free(&state->fit.picture_bytes);
-    free_input(state->own_input);
+    spill_free(&state->fit.picture_bytes);
+    splat_free_input(state->own_input);
     free(state->fit.whole);
     free(state);
 }
@@ -198,7 +198,7 @@ static const struct plan *plan_of(const struct task_state *state)
     return state->fit.plan;
 }
 
-static int64_t steps(const struct task_state *state)
+static int64_t splat_steps(const struct task_state *state)
 {
     return state->fit.config->splat.max_steps;
 }
@@ -230,7 +230,8 @@ static int measure_step(struct task_state *state, int64_t number, bool wanted,
     return OK;
 }
 
-static int step(struct task_state *state, int64_t number, bool evaluate, struct task_report *report)
+static int splat_step(struct task_state *state, int64_t number, bool evaluate,
+                      struct task_report *report)
 {
     struct splat_fit *fit = &state->fit;
     bool due = (number + 1) % fit->config->eval_steps == 0;
@@ -239,23 +240,23 @@ static int step(struct task_state *state, int64_t number, bool evaluate, struct 
     return measure_step(state, number, evaluate, report);
 }
 
-static int complete(struct task_state *state, struct task_report *report)
+static int splat_complete(struct task_state *state, struct task_report *report)
 {
     if (state->pending < 1) return fail(ERR_DATA, "the checkpoint does not say what is pending");
     return measure_step(state, state->pending - 1, true, report);
 }
 
-static int picture(struct task_state *state, int max_side, struct image *out)
+static int splat_picture(struct task_state *state, int max_side, struct image *out)
 {
     return splat_show_render(&state->fit, max_side, out);
 }
 
-static int reference(struct task_state *state, int max_side, struct image *out)
+static int splat_reference(struct task_state *state, int max_side, struct image *out)
 {
     return splat_show_target(&state->fit, max_side, out);
 }
 
-static int save(struct task_state *state, struct store_writer *writer)
+static int splat_save(struct task_state *state, struct store_writer *writer)
 {
     if (state->pending) {
         TRY(store_set_int(writer, "splat.pending", state->pending));
@@ -304,28 +305,28 @@ static int picture_size(const struct task_state *state, int max_side, int *width
 
 /* ---- ways to save memory ---- */
 
-static int choices(const struct task_state *state, struct memory_choices *list)
+static int splat_choices(const struct task_state *state, struct memory_mode *list)
 {
-    return splat_ways(&state->fit, list);
+    return splat_memory_modes(&state->fit, list);
 }
 
-static int need(const struct task_state *state, const struct memory_choices *way,
-                struct memory_need *need_out)
+static int splat_need(const struct task_state *state, const struct memory_mode *way,
+                      struct memory_need *need_out)
 {
-    return splat_way_need(&state->fit, way, need_out);
+    return splat_mode_need(&state->fit, way, need_out);
 }
 
-static const struct memory_choices *chosen(const struct task_state *state)
+static const struct memory_mode *splat_mode(const struct task_state *state)
 {
     return &state->fit.way;
 }
 
-static int replan(struct task_state *state, const struct memory_choices *way)
+static int splat_replan(struct task_state *state, const struct memory_mode *way)
 {
-    return splat_way_change(&state->fit, way);
+    return splat_mode_change(&state->fit, way);
 }
 
-static void growth(const struct task_state *state, struct memory_growth *range)
+static void splat_growth_limits(const struct task_state *state, struct memory_growth *range)
 {
     *range = (struct memory_growth){0};
     splat_size_range(&state->fit, &range->size);
@@ -333,24 +334,24 @@ static void growth(const struct task_state *state, struct memory_growth *range)
 
 const struct task task_splat = {
     .name = "splat",
-    .open = open_task,
+    .open = splat_open_task,
     .plan = plan_of,
-    .steps = steps,
-    .step = step,
-    .complete = complete,
-    .picture = picture,
-    .reference = reference,
-    .save = save,
+    .steps = splat_steps,
+    .step = splat_step,
+    .complete = splat_complete,
+    .picture = splat_picture,
+    .reference = splat_reference,
+    .save = splat_save,
     .save_model = save_model,
     .write_final = write_final,
     .close = close_task,
-    .free_input = free_input,
+    .free_input = splat_free_input,
     .picture_size = picture_size,
     .extra_files = extra_files,
     .picture_name = splat_picture_name,
-    .choices = choices,
-    .need = need,
-    .chosen = chosen,
-    .replan = replan,
-    .growth = growth,
+    .choices = splat_choices,
+    .need = splat_need,
+    .mode = splat_mode,
+    .replan = splat_replan,
+    .growth = splat_growth_limits,
 };

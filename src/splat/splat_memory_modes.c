@@ -6,12 +6,12 @@
 #include "splat/init.h"
 #include "splat/size.h"
 
-struct memory_choices splat_first_way(const struct config *config)
+struct memory_mode splat_first_mode(const struct config *config)
 {
     bool again = config->memory.use_gradient_checkpointing;
-    return (struct memory_choices){.level = again ? MEMORY_CHECKPOINTING : MEMORY_RESIDENT,
-                                   .amp = config->use_amp,
-                                   .checkpointing = again};
+    return (struct memory_mode){.level = again ? MEMORY_CHECKPOINTING : MEMORY_RESIDENT,
+                                .amp = config->use_amp,
+                                .checkpointing = again};
 }
 
 /* The fit of a picture of another size. */
@@ -29,8 +29,8 @@ static void suppose_picture(struct splat_fit *fit, struct splat_source *source, 
     splat_size_describe(fit, splat_size_of(&source->fit));
 }
 
-int splat_way_need(const struct splat_fit *fit, const struct memory_choices *way,
-                   struct memory_need *need)
+int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *way,
+                    struct memory_need *need)
 {
     struct splat_fit trial = *fit;
     struct splat_source source;
@@ -63,14 +63,14 @@ static int target_bands(const struct splat_fit *fit)
 
 /* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
  * the picture. They are the same for every size. */
-int splat_ways(const struct splat_fit *fit, struct memory_choices *list)
+int splat_memory_modes(const struct splat_fit *fit, struct memory_mode *list)
 {
     const struct config *config = fit->config;
     bool amp = config->use_amp;
-    const struct memory_choices last = {
+    const struct memory_mode last = {
         .level = MEMORY_OFFLOAD, .amp = amp || !config->deterministic, .checkpointing = true};
-    struct memory_choices ways[] = {
-        splat_first_way(config),
+    struct memory_mode ways[] = {
+        splat_first_mode(config),
         {.level = MEMORY_CHECKPOINTING, .amp = amp, .checkpointing = true},
         {.level = MEMORY_MIXED, .amp = true, .checkpointing = true},
         last,
@@ -84,7 +84,7 @@ int splat_ways(const struct splat_fit *fit, struct memory_choices *list)
         struct memory_need takes;
         if (ways[i].level == MEMORY_MIXED && config->deterministic) continue;
         ways[i].work.size = splat_size_of(&fit->source->fit);
-        if (splat_way_need(fit, &ways[i], &takes) < 0 || takes.device_bytes >= least) continue;
+        if (splat_mode_need(fit, &ways[i], &takes) < 0 || takes.device_bytes >= least) continue;
         ways[i].work.size = 0;
         least = takes.device_bytes;
         list[count++] = ways[i];
@@ -93,7 +93,7 @@ int splat_ways(const struct splat_fit *fit, struct memory_choices *list)
 }
 
 /* To a plan for `way`, at the size that the fit is described with. */
-static int move(struct splat_fit *fit, const struct memory_choices *way)
+static int splat_memory_modes_move(struct splat_fit *fit, const struct memory_mode *way)
 {
     struct plan *next = plan_create();
     if (!next) return ERR_SYSTEM;
@@ -110,7 +110,7 @@ static int move(struct splat_fit *fit, const struct memory_choices *way)
 }
 
 /* What the device has not done yet fails at the first line, where nothing has changed. */
-static int resize(struct splat_fit *fit, const struct memory_choices *way)
+static int splat_memory_modes_resize(struct splat_fit *fit, const struct memory_mode *way)
 {
     TRY(splat_host_pull(fit, NULL));
     const struct splat_model from = fit->model;
@@ -118,7 +118,7 @@ static int resize(struct splat_fit *fit, const struct memory_choices *way)
     float least, most;
     splat_size_describe(fit, way->work.size);
     fit->target_there = false;
-    int code = move(fit, way);
+    int code = splat_memory_modes_move(fit, way);
     if (code < 0) {
         fit->target = target;
         fit->model.width = from.width;
@@ -133,10 +133,10 @@ static int resize(struct splat_fit *fit, const struct memory_choices *way)
     return splat_size_scale(fit); /* last: without room on the disk the state is saved as it is */
 }
 
-int splat_way_change(struct splat_fit *fit, const struct memory_choices *way)
+int splat_mode_change(struct splat_fit *fit, const struct memory_mode *way)
 {
     bool other = way->work.size && way->work.size != splat_size_of(&fit->target);
-    int code = other ? resize(fit, way) : move(fit, way);
+    int code = other ? splat_memory_modes_resize(fit, way) : splat_memory_modes_move(fit, way);
     if (code == OK && !fit->target_there) return splat_fit_load_target(fit);
     splat_fit_connect(fit);
     return code;

@@ -4,12 +4,12 @@
 
 #include "splat/fit.h"
 
-struct memory_choices splat_first_way(const struct config *config);
+struct memory_mode splat_first_mode(const struct config *config);
 
 /* See task.h: choices, need, replan. */
-int splat_ways(const struct splat_fit *fit, struct memory_choices *list);
-int splat_way_need(const struct splat_fit *fit, const struct memory_choices *way,
-                   struct memory_need *need);
-int splat_way_change(struct splat_fit *fit, const struct memory_choices *way);
+int splat_memory_modes(const struct splat_fit *fit, struct memory_mode *list);
+int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *way,
+                    struct memory_need *need);
+int splat_mode_change(struct splat_fit *fit, const struct memory_mode *way);
 
 #endif

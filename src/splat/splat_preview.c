@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 /* Renders at the size of the picture that came, then scaled. */
-static int stream(struct splat_fit *fit, enum sample_type type, int width, int height,
-                  const struct image_sink *to)
+static int splat_preview_stream(struct splat_fit *fit, enum sample_type type, int width, int height,
+                                const struct image_sink *to)
 {
     int w = fit->full.width, h = fit->full.height;
     struct splat_window window = {w, h, 0, 0, w, h};
@@ -27,7 +27,7 @@ int splat_show_render(struct splat_fit *fit, int max_side, struct image *out)
     const struct image_sink sink = image_collector(&scaled);
     int width, height;
     splat_picture_fit(fit->full.width, fit->full.height, max_side, &width, &height);
-    int code = stream(fit, SAMPLE_U8, width, height, &sink);
+    int code = splat_preview_stream(fit, SAMPLE_U8, width, height, &sink);
     if (code < 0) {
         image_free(&scaled);
         return code;
@@ -80,7 +80,7 @@ int splat_show_write(struct splat_fit *fit, const char *path)
     struct splat_output output = {.path = path, .also_first = true};
     const struct image_sink sink = splat_output_sink(&output);
     enum sample_type type = fit->model.sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16;
-    int code = stream(fit, type, fit->full.width, fit->full.height, &sink);
+    int code = splat_preview_stream(fit, type, fit->full.width, fit->full.height, &sink);
     if (code == OK) code = splat_output_commit(&output);
     splat_output_close(&output);
     return code;

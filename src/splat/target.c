@@ -1,8 +1,8 @@
 #include "splat/target.h"
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/checksum.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "config/config.h"
@@ -17,7 +17,7 @@ size_t splat_target_bytes(const struct splat_target *target)
            (size_t)(target->sample_bits / 8);
 }
 
-static struct splat_target describe(const struct image *shape)
+static struct splat_target target_describe(const struct image *shape)
 {
     return (struct splat_target){.width = shape->width,
                                  .height = shape->height,
@@ -35,7 +35,7 @@ static bool is_curved(const struct config *config)
     return config->splat.gamma < 1 || config->splat.gamma > 1;
 }
 
-static int reduced(int side, double ratio)
+static int target_reduced(int side, double ratio)
 {
     int small = (int)lround(side / ratio);
     return small < 1 ? 1 : small;
@@ -45,14 +45,14 @@ static int reduced(int side, double ratio)
 
 /* Receives interleaved rows as they are fitted and writes them to where they are kept. */
 struct layer {
-    struct scratch *bytes;
+    struct spill *bytes;
     struct image rows; /* [row][channel][column] */
 };
 
 struct intake {
     const struct config *config;
     struct splat_source *source;
-    const char *scratch_dir;
+    const char *spill_dir;
     struct layer full, fit; /* fit: only of a reduced picture */
     struct image_scaler *scaler;
     struct image wide; /* rows at 16 bits, where 8 are not enough */
@@ -121,7 +121,7 @@ static int layer_put(void *argument, struct image *rows, int y)
         TRY(image_create(&layer->rows, rows->width, rows->height, rows->channels, rows->type));
     }
     separate_rows(layer->rows.data, rows);
-    return scratch_write(layer->bytes, layer->rows.data, image_bytes(rows));
+    return spill_write(layer->bytes, layer->rows.data, image_bytes(rows));
 }
 
 struct preparation {
@@ -152,7 +152,7 @@ static void prepare_pixels(void *context, int64_t from, int64_t to)
     }
 }
 
-static void prepare(struct image *rows, double gamma, bool curved, bool alpha)
+static void target_prepare(struct image *rows, double gamma, bool curved, bool alpha)
 {
     struct preparation preparation = {rows, gamma, curved, alpha};
     threads_for((int64_t)rows->width * rows->height, threads_grain(8 * rows->channels),
@@ -171,12 +171,12 @@ static int put_band(struct intake *intake, struct image *rows, int y)
     sample_extent_add(&intake->extent, rows, 0.0f, 1.0f);
     if (!curved && !alpha) return put_prepared(intake, rows, y);
     if (rows->type != SAMPLE_U8) {
-        prepare(rows, intake->config->splat.gamma, curved, alpha);
+        target_prepare(rows, intake->config->splat.gamma, curved, alpha);
         return put_prepared(intake, rows, y);
     }
     image_free(&intake->wide);
     TRY(image_convert(&intake->wide, rows, SAMPLE_U16));
-    prepare(&intake->wide, intake->config->splat.gamma, curved, alpha);
+    target_prepare(&intake->wide, intake->config->splat.gamma, curved, alpha);
     return put_prepared(intake, &intake->wide, y);
 }
 
@@ -217,10 +217,10 @@ static int describe_source(struct splat_source *source, const struct config *con
                                     .sample_bits = (int)sample_bytes(shape->type) * 8,
                                     .reduced = config->splat.downsample};
     if (shape->type == SAMPLE_U8 && (source->alpha || is_curved(config))) shape->type = SAMPLE_U16;
-    source->fit = source->full = describe(shape);
+    source->fit = source->full = target_describe(shape);
     if (source->reduced) {
-        source->fit.width = reduced(shape->width, ratio);
-        source->fit.height = reduced(shape->height, ratio);
+        source->fit.width = target_reduced(shape->width, ratio);
+        source->fit.height = target_reduced(shape->height, ratio);
     }
     return OK;
 }
@@ -229,7 +229,7 @@ static int open_reduced(struct intake *intake, const struct image *shape)
 {
     struct splat_source *source = intake->source;
     intake->fit.bytes = &source->fit_bytes;
-    TRY(scratch_open(&source->fit_bytes, intake->scratch_dir, splat_target_bytes(&source->fit)));
+    TRY(spill_open(&source->fit_bytes, intake->spill_dir, splat_target_bytes(&source->fit)));
     const struct image_sink sink = {.put = layer_put, .argument = &intake->fit};
     return image_scaler_open(&intake->scaler, shape, source->fit.width, source->fit.height, &sink);
 }
@@ -241,7 +241,7 @@ static int intake_begin(void *argument, const struct image *given)
     struct image shape = *given;
     TRY(describe_source(source, intake->config, &shape, intake->stack));
     intake->full.bytes = source->reduced ? &source->full_bytes : &source->fit_bytes;
-    TRY(scratch_open(intake->full.bytes, intake->scratch_dir, splat_target_bytes(&source->full)));
+    TRY(spill_open(intake->full.bytes, intake->spill_dir, splat_target_bytes(&source->full)));
     return source->reduced ? open_reduced(intake, &shape) : OK;
 }
 
@@ -267,10 +267,10 @@ static int stream_path(const char *path, size_t whole_limit, const struct image_
                              : image_stream(path, whole_limit, to);
 }
 
-static int finish(struct splat_source *source)
+static int target_finish(struct splat_source *source)
 {
-    TRY(scratch_end(&source->fit_bytes));
-    if (source->reduced) TRY(scratch_end(&source->full_bytes));
+    TRY(spill_end(&source->fit_bytes));
+    if (source->reduced) TRY(spill_end(&source->full_bytes));
     source->fit.data = source->full.data = source->fit_bytes.data;
     if (source->reduced) source->full.data = source->full_bytes.data;
     return OK;
@@ -290,7 +290,7 @@ static void say_extent(const char *path, const struct sample_extent *extent)
 }
 
 int splat_source_load(struct splat_source *source, const struct config *config,
-                      const char *scratch_dir, size_t whole_limit)
+                      const char *spill_dir, size_t whole_limit)
 {
     *source = (struct splat_source){0};
     if (!*config->splat.input_path)
@@ -298,10 +298,10 @@ int splat_source_load(struct splat_source *source, const struct config *config,
     char *path = source_path(config);
     if (!path) return ERR_SYSTEM;
     struct intake intake = {
-        .config = config, .source = source, .scratch_dir = scratch_dir, .stack = file_is_dir(path)};
+        .config = config, .source = source, .spill_dir = spill_dir, .stack = file_is_dir(path)};
     const struct image_sink sink = {intake_begin, intake_put, &intake};
     int code = stream_path(path, whole_limit, &sink);
-    if (code == OK) code = finish(source);
+    if (code == OK) code = target_finish(source);
     if (code == OK) say_extent(path, &intake.extent);
     if (code == OK && intake.stack) code = image_stack_names(path, &source->maps);
     intake_free(&intake);
@@ -334,12 +334,12 @@ int splat_source_take(struct splat_source *source, const struct image *image)
 {
     struct layer layer = {.bytes = &source->fit_bytes};
     struct image rows = *image;
-    *source = (struct splat_source){.fit = describe(image)};
+    *source = (struct splat_source){.fit = target_describe(image)};
     source->full = source->fit;
     source->sample_bits = source->fit.sample_bits;
-    int code = scratch_open(&source->fit_bytes, NULL, splat_target_bytes(&source->fit));
+    int code = spill_open(&source->fit_bytes, NULL, splat_target_bytes(&source->fit));
     if (code == OK) code = layer_put(&layer, &rows, 0);
-    if (code == OK) code = finish(source);
+    if (code == OK) code = target_finish(source);
     image_free(&layer.rows);
     if (code < 0) splat_source_free(source);
     return code;
@@ -347,8 +347,8 @@ int splat_source_take(struct splat_source *source, const struct image *image)
 
 void splat_source_free(struct splat_source *source)
 {
-    scratch_free(&source->fit_bytes);
-    scratch_free(&source->full_bytes);
+    spill_free(&source->fit_bytes);
+    spill_free(&source->full_bytes);
     free(source->maps);
     source->maps = NULL;
 }
@@ -380,15 +380,15 @@ static int stream_target(const struct splat_target *t, const struct image_sink *
     return OK;
 }
 
-static int put_scaled(void *scaler, struct image *rows, int y)
+static int target_put_scaled(void *scaler, struct image *rows, int y)
 {
     (void)y;
     return image_scaler_put(scaler, rows);
 }
 
-int splat_target_scale(struct splat_target *to, struct scratch *bytes,
+int splat_target_scale(struct splat_target *to, struct spill *bytes,
                        const struct splat_target *from, int width, int height,
-                       const char *scratch_dir)
+                       const char *spill_dir)
 {
     const struct image shape = {from->width, from->height, from->channels, type_of(from), NULL};
     struct layer layer = {.bytes = bytes};
@@ -397,14 +397,14 @@ int splat_target_scale(struct splat_target *to, struct scratch *bytes,
     *to = *from;
     to->width = width;
     to->height = height;
-    int code = scratch_open(bytes, scratch_dir, splat_target_bytes(to));
+    int code = spill_open(bytes, spill_dir, splat_target_bytes(to));
     if (code == OK) code = image_scaler_open(&scaler, &shape, width, height, &sink);
-    const struct image_sink scaling = {.put = put_scaled, .argument = scaler};
+    const struct image_sink scaling = {.put = target_put_scaled, .argument = scaler};
     if (code == OK) code = stream_target(from, &scaling);
-    if (code == OK) code = scratch_end(bytes);
+    if (code == OK) code = spill_end(bytes);
     image_scaler_close(scaler);
     image_free(&layer.rows);
-    if (code < 0) scratch_free(bytes);
+    if (code < 0) spill_free(bytes);
     to->data = bytes->data;
     return code;
 }

@@ -18,14 +18,14 @@ struct splat_source {
     bool alpha;       /* the last channel is alpha */
     uint64_t samples; /* checksum of the file's samples, however they were packed */
     char *maps;       /* names of a stack's pictures, with / between them; NULL: a single picture */
-    struct scratch fit_bytes, full_bytes;
+    struct spill fit_bytes, full_bytes;
 };
 
 /* Reads splat.input_path (a file, or a folder as a texture stack), below splat.data_root.
- * scratch_dir: where the decoded picture is kept (NULL: in memory). Of pictures that cannot be read
+ * spill_dir: where the decoded picture is kept (NULL: in memory). Of pictures that cannot be read
  * row by row at most whole_limit bytes are decoded at once (0: any). */
 int splat_source_load(struct splat_source *source, const struct config *config,
-                      const char *scratch_dir, size_t whole_limit);
+                      const char *spill_dir, size_t whole_limit);
 /* The same without its pixels: sizes from the file's header. */
 int splat_source_probe(struct splat_source *source, const struct config *config);
 /* The same without a file: of 8 bits. */
@@ -43,9 +43,9 @@ int splat_source_stream(const struct splat_source *source, const struct config *
 size_t splat_target_bytes(const struct splat_target *target);
 
 /* *to becomes `from` scaled to width x height; its data is in `bytes` (owned by the caller), in a
- * file below scratch_dir or (NULL) in memory. ERR_IO, ERR_SYSTEM. */
-int splat_target_scale(struct splat_target *to, struct scratch *bytes,
+ * file below spill_dir or (NULL) in memory. ERR_IO, ERR_SYSTEM. */
+int splat_target_scale(struct splat_target *to, struct spill *bytes,
                        const struct splat_target *from, int width, int height,
-                       const char *scratch_dir);
+                       const char *spill_dir);
 
 #endif

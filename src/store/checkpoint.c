@@ -68,7 +68,7 @@ static int compare_newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static int append(int64_t **steps, int *count, int64_t step)
+static int checkpoint_append(int64_t **steps, int *count, int64_t step)
 {
     int64_t *larger = realloc(*steps, ((size_t)*count + 1) * sizeof *larger);
     if (!larger) return fail(ERR_SYSTEM, "out of memory");
@@ -111,7 +111,7 @@ struct step_list {
 static int list_step(void *context, int64_t step, const char *rest)
 {
     struct step_list *list = context;
-    return *rest == '\0' ? append(&list->steps, &list->count, step) : OK;
+    return *rest == '\0' ? checkpoint_append(&list->steps, &list->count, step) : OK;
 }
 
 int checkpoint_list(const char *run_dir, int64_t **steps, int *count)
@@ -183,7 +183,7 @@ static int set_aside(const char *run_dir, int64_t step)
 }
 
 /* A checkpoint too many is no reason to stop a run: failures are warnings. */
-static void prune(const char *run_dir, int64_t written, int keep)
+static void checkpoint_prune(const char *run_dir, int64_t written, int keep)
 {
     int64_t *steps;
     int count, kept = 0;
@@ -210,7 +210,7 @@ int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *wri
     TRY_CLEANUP(store_set_int(writer, "step", step));
     TRY_CLEANUP(file_make_dirs(folder));
     TRY_CLEANUP(store_write(writer, path, sync));
-    prune(run_dir, step, keep < 1 ? 1 : keep);
+    checkpoint_prune(run_dir, step, keep < 1 ? 1 : keep);
 cleanup:
     free(folder);
     free(path);
@@ -259,7 +259,7 @@ static int look_at_steps(struct survey *survey, const char *run_dir)
         } else if (code == ERR_DATA) {
             log_warning("checkpoint of step %" PRId64 " is not used: %s", steps[i],
                         error_message());
-            code = append(&survey->damaged, &survey->damaged_count, steps[i]);
+            code = checkpoint_append(&survey->damaged, &survey->damaged_count, steps[i]);
         } else if (code == ERR_INPUT) {
             survey->vanished = true;
             code = OK;

@@ -32,7 +32,7 @@ struct store_file {
     bool has_crcs; /* of its header, so of all tensors */
 };
 
-static int bad(const struct store_file *file, const char *name, const char *what)
+static int store_bad(const struct store_file *file, const char *name, const char *what)
 {
     return fail(ERR_DATA, "%s: damaged safetensors file: tensor %s: %s", file->path, name, what);
 }
@@ -100,8 +100,8 @@ static int compare_key(const void *a, const void *b)
 }
 
 /* qsort and bsearch may not be given NULL. */
-static void sort(void *base, size_t count, size_t element,
-                 int (*compare)(const void *, const void *))
+static void store_sort(void *base, size_t count, size_t element,
+                       int (*compare)(const void *, const void *))
 {
     if (count > 1) qsort(base, count, element, compare);
 }
@@ -109,7 +109,7 @@ static void sort(void *base, size_t count, size_t element,
 static int check_names(struct store_file *file)
 {
     struct store_header *h = &file->header;
-    sort(h->pairs, h->pair_count, sizeof *h->pairs, compare_key);
+    store_sort(h->pairs, h->pair_count, sizeof *h->pairs, compare_key);
     for (size_t i = 1; i < h->pair_count; i++)
         if (strcmp(h->pairs[i - 1].key, h->pairs[i].key) == 0)
             return fail(ERR_DATA, "%s: damaged safetensors file: a metadata key stands twice",
@@ -118,10 +118,10 @@ static int check_names(struct store_file *file)
     if (!file->byname) return fail(ERR_SYSTEM, "%s: out of memory", file->path);
     for (size_t i = 0; i < h->entry_count; i++)
         file->byname[i] = &h->entries[i];
-    sort(file->byname, h->entry_count, sizeof(*file->byname), compare_name);
+    store_sort(file->byname, h->entry_count, sizeof(*file->byname), compare_name);
     for (size_t i = 1; i < h->entry_count; i++)
         if (compare_name(&file->byname[i - 1], &file->byname[i]) == 0)
-            return bad(file, file->byname[i]->tensor.name, "stands twice");
+            return store_bad(file, file->byname[i]->tensor.name, "stands twice");
     return OK;
 }
 
@@ -139,15 +139,16 @@ static int check_offsets(struct store_file *file)
 {
     struct store_header *h = &file->header;
     uint64_t at = 0;
-    sort(h->entries, h->entry_count, sizeof *h->entries, compare_offset);
+    store_sort(h->entries, h->entry_count, sizeof *h->entries, compare_offset);
     for (size_t i = 0; i < h->entry_count; i++) {
         struct store_entry *e = &h->entries[i];
         uint64_t bytes;
-        if (e->begin != at) return bad(file, e->tensor.name, "overlaps another or leaves a hole");
+        if (e->begin != at)
+            return store_bad(file, e->tensor.name, "overlaps another or leaves a hole");
         if (e->end < e->begin || e->end > file->data_bytes)
-            return bad(file, e->tensor.name, "ends outside of the file");
+            return store_bad(file, e->tensor.name, "ends outside of the file");
         if (!shape_bytes(&e->tensor, &bytes) || bytes != e->end - e->begin)
-            return bad(file, e->tensor.name, "size is not the product of its shape");
+            return store_bad(file, e->tensor.name, "size is not the product of its shape");
         e->tensor.bytes = (size_t)bytes;
         e->tensor.data = file->data + e->begin;
         at = e->end;
@@ -215,7 +216,8 @@ static int check_tensor_crcs(const struct store_file *file)
                         file->path);
         char digits[9];
         snprintf(digits, sizeof digits, "%08" PRIx32, store_crc(tensor->data, tensor->bytes));
-        if (strcmp(h->pairs[i].value, digits) != 0) return bad(file, name, "its CRC is wrong");
+        if (strcmp(h->pairs[i].value, digits) != 0)
+            return store_bad(file, name, "its CRC is wrong");
         checked++;
     }
     if (file->has_crcs && checked != h->entry_count)
@@ -241,7 +243,7 @@ static int align_tensors(struct store_file *file)
 }
 
 /* A file that is something else is called by its name. */
-static int check_kind(const struct store_file *file)
+static int store_check_kind(const struct store_file *file)
 {
     size_t head = file->bytes < FILE_KIND_BYTES ? file->bytes : FILE_KIND_BYTES;
     struct file_kind kind = file_kind_of(file->map, head);
@@ -249,10 +251,10 @@ static int check_kind(const struct store_file *file)
     return file_kind_fail(ERR_DATA, file->path, kind, "a model (.safetensors)");
 }
 
-static int read_header(struct store_file *file)
+static int store_read_header(struct store_file *file)
 {
     uint64_t length;
-    TRY(check_kind(file));
+    TRY(store_check_kind(file));
     memcpy(&length, file->map, sizeof length);
     if (length > STORE_HEADER_MAX)
         return fail(ERR_DATA, "%s: damaged or no safetensors file: header of more than 16 MiB",
@@ -272,7 +274,7 @@ static int open_file(struct store_file **out, const char *path, bool own)
     struct store_file *file = calloc(1, sizeof *file);
     if (!file || !(file->path = strdup(path))) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(map_file(file, path, own));
-    TRY_CLEANUP(read_header(file));
+    TRY_CLEANUP(store_read_header(file));
     TRY_CLEANUP(check_header_crc(file));
     TRY_CLEANUP(check_offsets(file));
     TRY_CLEANUP(check_names(file));

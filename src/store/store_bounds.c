@@ -52,8 +52,8 @@ int store_get_bool(const struct store_file *file, const char *key, bool *value)
 }
 
 /* A range that only keeps out what is not finite says so in words. */
-static int outside(const struct store_file *file, const char *what, const char *name, double value,
-                   struct store_range range)
+static int store_bounds_outside(const struct store_file *file, const char *what, const char *name,
+                                double value, struct store_range range)
 {
     if (range.high < DBL_MAX)
         return fail(ERR_DATA, "%s: %s %s: %g is outside %g..%g", store_path(file), what, name,
@@ -67,7 +67,8 @@ int store_get_double_in(const struct store_file *file, const char *key, struct s
 {
     double number = 0;
     TRY(store_get_double(file, key, &number));
-    if (!range_holds(range, number)) return outside(file, "metadata", key, number, range);
+    if (!range_holds(range, number))
+        return store_bounds_outside(file, "metadata", key, number, range);
     *value = number;
     return OK;
 }
@@ -89,7 +90,7 @@ int store_read_f32_in(const struct store_file *file, const char *name, int dims,
     size_t count = store_find(file, name)->bytes / sizeof *out;
     for (size_t i = 0; i < count; i++)
         if (!range_holds(range, (double)out[i]))
-            return outside(file, "tensor", name, (double)out[i], range);
+            return store_bounds_outside(file, "tensor", name, (double)out[i], range);
     return OK;
 }
 

@@ -39,7 +39,7 @@ struct parser {
     struct store_header *header;
 };
 
-static int bad(const struct parser *in, const char *what)
+static int store_header_bad(const struct parser *in, const char *what)
 {
     return fail(ERR_DATA, "%s: damaged or no safetensors file: %s at byte %zu", in->path, what,
                 8 + (size_t)(in->p - in->start));
@@ -52,7 +52,7 @@ static void skip_space(struct parser *in)
 }
 
 /* Takes `c` if it comes next, behind white space. */
-static bool take(struct parser *in, char c)
+static bool store_header_take(struct parser *in, char c)
 {
     skip_space(in);
     if (in->p >= in->end || *in->p != c) return false;
@@ -60,9 +60,9 @@ static bool take(struct parser *in, char c)
     return true;
 }
 
-static int expect(struct parser *in, char c, const char *what)
+static int store_header_expect(struct parser *in, char c, const char *what)
 {
-    return take(in, c) ? OK : bad(in, what);
+    return store_header_take(in, c) ? OK : store_header_bad(in, what);
 }
 
 static bool take_hex4(struct parser *in, uint32_t *value)
@@ -98,13 +98,13 @@ static void put_utf8(struct parser *in, uint32_t code)
 static int parse_unicode(struct parser *in)
 {
     uint32_t code, low;
-    if (!take_hex4(in, &code) || code == 0) return bad(in, "a broken \\u escape");
+    if (!take_hex4(in, &code) || code == 0) return store_header_bad(in, "a broken \\u escape");
     if (code >= 0xD800 && code < 0xE000) {
         if (code >= 0xDC00 || in->end - in->p < 6 || in->p[0] != '\\' || in->p[1] != 'u')
-            return bad(in, "half a surrogate pair");
+            return store_header_bad(in, "half a surrogate pair");
         in->p += 2;
         if (!take_hex4(in, &low) || low < 0xDC00 || low >= 0xE000)
-            return bad(in, "half a surrogate pair");
+            return store_header_bad(in, "half a surrogate pair");
         code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00));
     }
     put_utf8(in, code);
@@ -114,11 +114,11 @@ static int parse_unicode(struct parser *in)
 static int parse_escape(struct parser *in)
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    if (in->p >= in->end) return bad(in, "an unfinished string");
+    if (in->p >= in->end) return store_header_bad(in, "an unfinished string");
     char c = *in->p++;
     if (c == 'u') return parse_unicode(in);
     const char *found = c ? strchr(names, c) : NULL;
-    if (!found) return bad(in, "an unknown escape");
+    if (!found) return store_header_bad(in, "an unknown escape");
     *in->out++ = values[found - names];
     return OK;
 }
@@ -126,7 +126,7 @@ static int parse_escape(struct parser *in)
 /* A decoded string and its zero never need more room than the text with its two quotes. */
 static int parse_string(struct parser *in, const char **string)
 {
-    TRY(expect(in, '"', "no string"));
+    TRY(store_header_expect(in, '"', "no string"));
     *string = in->out;
     while (in->p < in->end && *in->p != '"') {
         if (*in->p == '\\') {
@@ -135,24 +135,25 @@ static int parse_string(struct parser *in, const char **string)
             continue;
         }
         size_t length = utf8_length(in->p, (size_t)(in->end - in->p));
-        if (length == 0) return bad(in, "broken UTF-8");
-        if ((unsigned char)*in->p < 0x20) return bad(in, "a control character");
+        if (length == 0) return store_header_bad(in, "broken UTF-8");
+        if ((unsigned char)*in->p < 0x20) return store_header_bad(in, "a control character");
         memcpy(in->out, in->p, length);
         in->out += length;
         in->p += length;
     }
-    if (in->p >= in->end) return bad(in, "an unfinished string");
+    if (in->p >= in->end) return store_header_bad(in, "an unfinished string");
     in->p++;
     *in->out++ = '\0';
     return OK;
 }
 
 /* Tensor names are printed in messages: no control characters. */
-static int parse_name(struct parser *in, const char **name)
+static int store_header_parse_name(struct parser *in, const char **name)
 {
     TRY(parse_string(in, name));
     for (const char *c = *name; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) return bad(in, "a control character in a name");
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            return store_header_bad(in, "a control character in a name");
     return OK;
 }
 
@@ -162,9 +163,10 @@ static int parse_integer(struct parser *in, uint64_t *value)
     const char *first = in->p;
     for (*value = 0; in->p < in->end && *in->p >= '0' && *in->p <= '9'; in->p++) {
         *value = *value * 10 + (uint64_t)(*in->p - '0');
-        if (*value > INTEGER_MAX) return bad(in, "a number that is too large");
+        if (*value > INTEGER_MAX) return store_header_bad(in, "a number that is too large");
     }
-    if (in->p == first || (*first == '0' && in->p > first + 1)) return bad(in, "no whole number");
+    if (in->p == first || (*first == '0' && in->p > first + 1))
+        return store_header_bad(in, "no whole number");
     return OK;
 }
 
@@ -173,8 +175,8 @@ static int parse_integer(struct parser *in, uint64_t *value)
  */
 static int next_item(struct parser *in, char close, bool *first, bool *more)
 {
-    *more = !take(in, close);
-    if (*more && !*first) TRY(expect(in, ',', "no comma"));
+    *more = !store_header_take(in, close);
+    if (*more && !*first) TRY(store_header_expect(in, ',', "no comma"));
     *first = false;
     return OK;
 }
@@ -182,7 +184,7 @@ static int next_item(struct parser *in, char close, bool *first, bool *more)
 static int parse_type(struct parser *in, enum tensor_type *type)
 {
     const char *name;
-    TRY(parse_name(in, &name));
+    TRY(store_header_parse_name(in, &name));
     for (int i = 0; i < TYPE_COUNT; i++) {
         if (strcmp(types[i].name, name) != 0) continue;
         *type = (enum tensor_type)i;
@@ -194,11 +196,11 @@ static int parse_type(struct parser *in, enum tensor_type *type)
 static int parse_shape(struct parser *in, struct store_tensor *tensor)
 {
     bool first = true, more;
-    TRY(expect(in, '[', "no shape"));
+    TRY(store_header_expect(in, '[', "no shape"));
     for (tensor->dims = 0;;) {
         TRY(next_item(in, ']', &first, &more));
         if (!more) return OK;
-        if (tensor->dims == TENSOR_MAX_DIMS) return bad(in, "too many dimensions");
+        if (tensor->dims == TENSOR_MAX_DIMS) return store_header_bad(in, "too many dimensions");
         uint64_t size;
         TRY(parse_integer(in, &size));
         tensor->shape[tensor->dims++] = (int64_t)size;
@@ -207,24 +209,24 @@ static int parse_shape(struct parser *in, struct store_tensor *tensor)
 
 static int parse_offsets(struct parser *in, struct store_entry *entry)
 {
-    TRY(expect(in, '[', "no data_offsets"));
+    TRY(store_header_expect(in, '[', "no data_offsets"));
     TRY(parse_integer(in, &entry->begin));
-    TRY(expect(in, ',', "no comma"));
+    TRY(store_header_expect(in, ',', "no comma"));
     TRY(parse_integer(in, &entry->end));
-    return expect(in, ']', "no two data_offsets");
+    return store_header_expect(in, ']', "no two data_offsets");
 }
 
 static int parse_field(struct parser *in, struct store_entry *entry, unsigned *seen)
 {
     static const char *const names[] = {"dtype", "shape", "data_offsets"};
     const char *key;
-    TRY(parse_name(in, &key));
-    TRY(expect(in, ':', "no colon"));
+    TRY(store_header_parse_name(in, &key));
+    TRY(store_header_expect(in, ':', "no colon"));
     unsigned field = 0;
     while (field < 3 && strcmp(key, names[field]) != 0)
         field++;
-    if (field == 3) return bad(in, "an unknown key of a tensor");
-    if (*seen & 1u << field) return bad(in, "a key that stands twice");
+    if (field == 3) return store_header_bad(in, "an unknown key of a tensor");
+    if (*seen & 1u << field) return store_header_bad(in, "a key that stands twice");
     *seen |= 1u << field;
     if (field == 0) return parse_type(in, &entry->tensor.type);
     if (field == 1) return parse_shape(in, &entry->tensor);
@@ -233,7 +235,7 @@ static int parse_field(struct parser *in, struct store_entry *entry, unsigned *s
 
 /* `array` with room for one more element behind `count`, moved or not; NULL with the message set.
  */
-static void *grown(void *array, size_t *room, size_t count, size_t element)
+static void *store_header_grown(void *array, size_t *room, size_t count, size_t element)
 {
     if (count < *room) return array;
     size_t larger = *room ? *room * 2 : 64;
@@ -252,15 +254,15 @@ static int parse_tensor(struct parser *in, const char *name)
     struct store_entry entry = {.tensor.name = name};
     unsigned seen = 0;
     bool first = true, more;
-    TRY(expect(in, '{', "no tensor"));
+    TRY(store_header_expect(in, '{', "no tensor"));
     for (;;) {
         TRY(next_item(in, '}', &first, &more));
         if (!more) break;
         TRY(parse_field(in, &entry, &seen));
     }
-    if (seen != 7) return bad(in, "a tensor without dtype, shape or data_offsets");
+    if (seen != 7) return store_header_bad(in, "a tensor without dtype, shape or data_offsets");
     struct store_entry *entries =
-        grown(h->entries, &h->entry_room, h->entry_count, sizeof *h->entries);
+        store_header_grown(h->entries, &h->entry_room, h->entry_count, sizeof *h->entries);
     if (!entries) return ERR_SYSTEM;
     h->entries = entries;
     h->entries[h->entry_count++] = entry;
@@ -271,17 +273,18 @@ static int parse_metadata(struct parser *in)
 {
     struct store_header *h = in->header;
     bool first = true, more;
-    if (h->pairs) return bad(in, "__metadata__ for the second time");
-    TRY(expect(in, '{', "no metadata"));
+    if (h->pairs) return store_header_bad(in, "__metadata__ for the second time");
+    TRY(store_header_expect(in, '{', "no metadata"));
     for (;;) {
-        struct store_pair *pairs = grown(h->pairs, &h->pair_room, h->pair_count, sizeof *h->pairs);
+        struct store_pair *pairs =
+            store_header_grown(h->pairs, &h->pair_room, h->pair_count, sizeof *h->pairs);
         if (!pairs) return ERR_SYSTEM;
         h->pairs = pairs;
         TRY(next_item(in, '}', &first, &more));
         if (!more) return OK;
         struct store_pair *pair = &h->pairs[h->pair_count];
         TRY(parse_string(in, &pair->key));
-        TRY(expect(in, ':', "no colon"));
+        TRY(store_header_expect(in, ':', "no colon"));
         TRY(parse_string(in, &pair->value));
         h->pair_count++;
     }
@@ -291,19 +294,19 @@ static int parse_header(struct parser *in)
 {
     bool first = true, more;
     if (in->p >= in->end || *in->p != '{')
-        return bad(in, "no '{'"); /* the format: no space before */
+        return store_header_bad(in, "no '{'"); /* the format: no space before */
     in->p++;
     for (;;) {
         TRY(next_item(in, '}', &first, &more));
         if (!more) break;
         const char *name;
-        TRY(parse_name(in, &name));
-        TRY(expect(in, ':', "no colon"));
+        TRY(store_header_parse_name(in, &name));
+        TRY(store_header_expect(in, ':', "no colon"));
         TRY(strcmp(name, "__metadata__") == 0 ? parse_metadata(in) : parse_tensor(in, name));
     }
     while (in->p < in->end && *in->p == ' ')
         in->p++;
-    return in->p == in->end ? OK : bad(in, "something behind the header");
+    return in->p == in->end ? OK : store_header_bad(in, "something behind the header");
 }
 
 int store_header_parse(struct store_header *header, const char *json, size_t bytes,

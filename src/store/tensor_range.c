@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* IEEE binary16; the first 16 bits of a binary32 are a bfloat16. */
-static double half_value(uint16_t bits)
+static double tensor_range_half_value(uint16_t bits)
 {
     int exponent = bits >> 10 & 31, fraction = bits & 1023;
     double value = exponent == 31  ? (fraction ? (double)NAN : (double)INFINITY)
@@ -21,12 +21,12 @@ static double bfloat_value(uint16_t bits)
     return (double)value;
 }
 
-static double element(const struct store_tensor *tensor, size_t i)
+static double tensor_range_element(const struct store_tensor *tensor, size_t i)
 {
     const void *data = tensor->data;
     switch (tensor->type) {
     case TENSOR_F32: return (double)((const float *)data)[i];
-    case TENSOR_F16: return half_value(((const uint16_t *)data)[i]);
+    case TENSOR_F16: return tensor_range_half_value(((const uint16_t *)data)[i]);
     case TENSOR_BF16: return bfloat_value(((const uint16_t *)data)[i]);
     case TENSOR_F64: return ((const double *)data)[i];
     case TENSOR_I32: return ((const int32_t *)data)[i];
@@ -48,7 +48,7 @@ struct tensor_range tensor_range(const struct store_tensor *tensor)
     size_t count = tensor->bytes / tensor_type_bytes(tensor->type);
     range.count = (int64_t)count;
     for (size_t i = 0; i < count; i++) {
-        double value = element(tensor, i);
+        double value = tensor_range_element(tensor, i);
         if (!isfinite(value)) {
             range.nonfinite++;
             continue;

@@ -9,7 +9,7 @@
 struct config;
 struct device;
 struct image;
-struct memory_choices; /* memory/mode.h */
+struct memory_mode; /* memory/mode.h */
 struct memory_growth;
 struct memory_need;
 struct plan;
@@ -49,7 +49,7 @@ struct task_setup {
     const char *run_dir;             /* where caches may be written; NULL: write nothing */
     const char *planned_dir;         /* the run folder to be, which need not exist: its caches may
                                         be read; NULL: none */
-    const char *scratch_dir;         /* where files without a name may be; NULL: in memory */
+    const char *spill_dir;           /* where files without a name may be; NULL: in memory */
     struct task_input **input;       /* filled by the first open; NULL: not kept, and a forecast
                                         looks at no more of it than it must */
     const struct store_file *resume; /* checkpoint to continue from, or NULL */
@@ -60,7 +60,7 @@ struct task_setup {
     bool (*stop_requested)(void); /* polled in long phases; then return ERR_STOPPED */
 
     /* Asked by open() once the input is known, for the way to run; NULL: the first of choices(). */
-    int (*choose)(void *context, const struct task_state *state, struct memory_choices *choices);
+    int (*choose)(void *context, const struct task_state *state, struct memory_mode *choices);
     void *choose_context;
 
     /* With forecast_only: no input is read, sizes that only the input would tell are taken from
@@ -69,7 +69,7 @@ struct task_setup {
     int width, height, channels;
 };
 
-enum { TASK_MAX_CHOICES = 96 };
+enum { TASK_MAX_MODES = 96 };
 
 struct task {
     const char *name; /* the value of the config key `task` */
@@ -136,22 +136,22 @@ struct task {
 
     /* Every way the task can run with this config and device, without `work`: by level, then by
      * ever less memory; the first is the fastest. Known when open() asks, also with forecast_only.
-     * Returns how many, at most TASK_MAX_CHOICES. */
-    int (*choices)(const struct task_state *state, struct memory_choices *list);
+     * Returns how many, at most TASK_MAX_MODES. */
+    int (*choices)(const struct task_state *state, struct memory_mode *list);
 
     /* What one takes (with its `work`, where that is not 0): nothing is allocated on the device or
      * read again, and the state stays as it is. ERR_USAGE for a part of the work that the task does
      * not have, ERR_CONFIG for one that is not possible. */
-    int (*need)(const struct task_state *state, const struct memory_choices *choices,
+    int (*need)(const struct task_state *state, const struct memory_mode *choices,
                 struct memory_need *need);
 
     /* The way it runs now (or, with forecast_only, would): borrowed. */
-    const struct memory_choices *(*chosen)(const struct task_state *state);
+    const struct memory_mode *(*mode)(const struct task_state *state);
 
     /* Between steps, or after one that failed with ERR_DEVICE_MEMORY: another way, the same state
      * to the bit. ERR_DEVICE_MEMORY: not enough for it; then only replan(), save() and close() may
      * be called until a replan() succeeds. */
-    int (*replan)(struct task_state *state, const struct memory_choices *choices);
+    int (*replan)(struct task_state *state, const struct memory_mode *choices);
 
     /* What replan() can be asked for in `work`: then steps() may change too, and the checkpoint
      * says what was done. NULL: nothing. */

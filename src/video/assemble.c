@@ -125,7 +125,7 @@ static int frame_repeat(int index, int count, int fps)
 }
 
 /* Shows the canvas `repeat` times, in portions between which a stop is heeded. */
-static int show(struct film *film, int64_t repeat)
+static int assemble_show(struct film *film, int64_t repeat)
 {
     enum { PORTION = 8 };
     while (repeat > 0) {
@@ -151,7 +151,7 @@ static int draw_pictures(struct film *film, bool alone, const struct image *pict
     return layout_draw_picture(&film->canvas, cell, picture);
 }
 
-static int add_frame(struct film *film, const struct frame_entry *entry)
+static int assemble_add_frame(struct film *film, const struct frame_entry *entry)
 {
     struct image picture = {0};
     int code = load_rgb(&picture, entry->path);
@@ -169,19 +169,19 @@ static int add_frame(struct film *film, const struct frame_entry *entry)
     layout_draw_strip(&film->canvas, &film->layout, entry->caption,
                       film->alone ? NULL : list->labels, progress);
     film->last_repeat = frame_repeat(film->shown++, (int)list->count, film->options->fps);
-    return show(film, film->last_repeat);
+    return assemble_show(film, film->last_repeat);
 }
 
 static int add_frames(struct film *film)
 {
     for (size_t i = 0; i < film->list.count; i++) {
         TRY(check_stop(film));
-        TRY(add_frame(film, &film->list.entries[i]));
+        TRY(assemble_add_frame(film, &film->list.entries[i]));
     }
     if (film->shown == 0)
         return fail(ERR_DATA, "video: none of the %d frames can be read", film->list.skipped);
-    return show(film,
-                (int64_t)lround(film->options->hold * film->options->fps) - film->last_repeat);
+    return assemble_show(film, (int64_t)lround(film->options->hold * film->options->fps) -
+                                   film->last_repeat);
 }
 
 static int make_film(struct film *film, const char *run_dir, const char *path)
@@ -203,7 +203,7 @@ static int make_film(struct film *film, const char *run_dir, const char *path)
     return OK;
 }
 
-static int check_options(const struct video_options *options)
+static int assemble_check_options(const struct video_options *options)
 {
     if (options->max_size < 16 || options->max_size > IMAGE_MAX_SIDE || options->fps < 1 ||
         options->fps > 240 || !(options->hold >= 0 && options->hold <= 3600))
@@ -214,7 +214,7 @@ static int check_options(const struct video_options *options)
 
 int video_assemble(const char *run_dir, const struct video_options *options)
 {
-    TRY(check_options(options));
+    TRY(assemble_check_options(options));
     struct film film = {.options = options};
     char *path =
         options->output ? string_format("%s", options->output) : path_join(run_dir, "video.mp4");

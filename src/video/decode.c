@@ -60,7 +60,7 @@ static int decode_packet(struct reader *reader, const AVPacket *packet)
     }
 }
 
-static int decode_all(struct reader *reader)
+static int decode_decode_all(struct reader *reader)
 {
     for (;;) {
         int result = libav.av_read_frame(reader->format, reader->packet);
@@ -82,7 +82,7 @@ int video_verify(const char *path, int64_t *frames, int *width, int *height)
     int code;
     TRY(libav_open());
     TRY_CLEANUP(open_stream(&reader));
-    TRY_CLEANUP(decode_all(&reader));
+    TRY_CLEANUP(decode_decode_all(&reader));
     int64_t announced = reader.format->streams[reader.stream]->nb_frames;
     if (announced > 0 && announced != reader.frames)
         TRY_CLEANUP(fail(ERR_DATA, "%s: %lld frames of %lld can be decoded", path,

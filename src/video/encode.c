@@ -43,7 +43,7 @@ typedef const uint8_t written_bytes;
 typedef uint8_t written_bytes;
 #endif
 
-static int write_bytes(void *opaque, written_bytes *data, int bytes)
+static int encode_write_bytes(void *opaque, written_bytes *data, int bytes)
 {
     struct video_encoder *encoder = opaque;
     if (encoder->error == OK)
@@ -51,7 +51,7 @@ static int write_bytes(void *opaque, written_bytes *data, int bytes)
     return encoder->error == OK ? bytes : AVERROR(EIO);
 }
 
-static int64_t seek_bytes(void *opaque, int64_t offset, int whence)
+static int64_t encode_seek_bytes(void *opaque, int64_t offset, int whence)
 {
     struct video_encoder *encoder = opaque;
     if (whence & AVSEEK_SIZE) return AVERROR(ENOSYS);
@@ -75,7 +75,7 @@ static int open_output(struct video_encoder *encoder, const char *path)
     uint8_t *buffer = libav.av_malloc(BUFFER_BYTES);
     if (buffer)
         encoder->format->pb = libav.avio_alloc_context(buffer, BUFFER_BYTES, 1, encoder, NULL,
-                                                       write_bytes, seek_bytes);
+                                                       encode_write_bytes, encode_seek_bytes);
     if (!encoder->format->pb) {
         libav.av_free(buffer);
         return fail(ERR_SYSTEM, "%s: out of memory", path);
@@ -234,7 +234,7 @@ static int fail_step(struct video_encoder *encoder, int result, const char *what
     return encoder->error;
 }
 
-static int write_header(struct video_encoder *encoder)
+static int encode_write_header(struct video_encoder *encoder)
 {
     AVDictionary *options = NULL;
     libav.av_dict_set(&options, "movflags", "+faststart", 0);
@@ -261,7 +261,7 @@ int video_encoder_open_named(struct video_encoder **out, const char *name, const
     TRY_CLEANUP(open_output(encoder, path));
     TRY_CLEANUP(choose_encoder(encoder, name, quality));
     TRY_CLEANUP(allocate_frame(encoder, path));
-    TRY_CLEANUP(write_header(encoder));
+    TRY_CLEANUP(encode_write_header(encoder));
     *out = encoder;
     return OK;
 cleanup:
@@ -359,7 +359,7 @@ int video_encoder_add(struct video_encoder *encoder, const struct image *frame, 
     return encoder->error;
 }
 
-static int finish(struct video_encoder *encoder)
+static int encode_finish(struct video_encoder *encoder)
 {
     if (encoder->error != OK) return encoder->error;
     if (encoder->next == 0) return fail(ERR_INPUT, "%s: no frame", encoder->file.path);
@@ -374,7 +374,7 @@ static int finish(struct video_encoder *encoder)
 int video_encoder_close(struct video_encoder *encoder, bool commit)
 {
     if (!encoder) return OK;
-    int code = commit ? finish(encoder) : OK;
+    int code = commit ? encode_finish(encoder) : OK;
     encoder->error = code == OK ? ERR_STOPPED : code; /* nothing is written from here on */
     if (encoder->format && encoder->format->pb) {
         libav.av_freep(&encoder->format->pb->buffer);

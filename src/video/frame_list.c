@@ -47,7 +47,7 @@ void frame_list_free(struct frame_list *list)
 /* ---- names ---- */
 
 /* "000001200.jpg" -> 1200; digits only, so that temporary files do not count. */
-static bool parse_name(const char *name, int64_t *number)
+static bool frame_list_parse_name(const char *name, int64_t *number)
 {
     enum { MAX_DIGITS = 18 };
     size_t digits = strspn(name, "0123456789");
@@ -56,7 +56,8 @@ static bool parse_name(const char *name, int64_t *number)
     return true;
 }
 
-static int append(struct frame_list *list, const char *dir, const char *name, int64_t number)
+static int frame_list_append(struct frame_list *list, const char *dir, const char *name,
+                             int64_t number)
 {
     if (list->count == list->room) {
         size_t room = list->room ? 2 * list->room : 256;
@@ -78,7 +79,7 @@ static int compare_numbers(const void *a, const void *b)
     return strcmp(left->path, right->path);
 }
 
-static int scan(struct frame_list *list, const char *dir)
+static int frame_list_scan(struct frame_list *list, const char *dir)
 {
     TRY(file_check_own_folder(dir));
     DIR *handle = file_open_folder(dir, false);
@@ -90,10 +91,10 @@ static int scan(struct frame_list *list, const char *dir)
     while (code == OK && (more = file_next_name(handle, dir, &name)) > 0) {
         int64_t number;
         struct stat info;
-        if (!parse_name(name, &number)) continue;
+        if (!frame_list_parse_name(name, &number)) continue;
         bool link =
             fstatat(dirfd(handle), name, &info, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(info.st_mode);
-        if (!link) code = append(list, dir, name, number); /* links are not followed */
+        if (!link) code = frame_list_append(list, dir, name, number); /* links are not followed */
     }
     if (code == OK) code = more;
     closedir(handle);
@@ -192,7 +193,7 @@ static int read_json(struct frame_list *list, struct frame_entry *entry)
 
 /* ---- all of it ---- */
 
-static int inspect(struct frame_list *list, struct frame_entry *entry)
+static int frame_list_inspect(struct frame_list *list, struct frame_entry *entry)
 {
     int width, height, channels;
     enum sample_type type;
@@ -214,7 +215,7 @@ static int inspect_all(struct frame_list *list, bool (*stop_requested)(void))
         list->entries[i] = (struct frame_entry){0};
         if (code == OK && stop_requested && stop_requested())
             code = fail(ERR_STOPPED, "stopped before the video was made");
-        int read = code == OK ? inspect(list, &entry) : code;
+        int read = code == OK ? frame_list_inspect(list, &entry) : code;
         if (read == ERR_SYSTEM) code = read;
         if (read == OK) {
             list->entries[kept++] = entry;
@@ -231,7 +232,7 @@ int frame_list_load(struct frame_list *list, const char *run_dir, bool (*stop_re
 {
     *list = (struct frame_list){.labels = {"target", "render"}};
     char *dir = path_join(run_dir, "frames");
-    int code = dir ? scan(list, dir) : ERR_SYSTEM;
+    int code = dir ? frame_list_scan(list, dir) : ERR_SYSTEM;
     if (code == OK) code = inspect_all(list, stop_requested);
     if (code == OK && list->count == 0)
         code = fail(ERR_DATA, "%s: none of the %d frames can be read", dir, list->skipped);

@@ -18,12 +18,12 @@ enum {
     MAX_LINES = 2,           /* of a caption, as long as smaller letters help */
 };
 
-static int smaller(int a, int b)
+static int layout_smaller(int a, int b)
 {
     return a < b ? a : b;
 }
 
-static int larger(int a, int b)
+static int layout_larger(int a, int b)
 {
     return a > b ? a : b;
 }
@@ -52,10 +52,10 @@ static const char *next_line(const char *text, int length)
 static int columns_in(int width, int scale)
 {
     int advance = text_width(scale, "MM") - text_width(scale, "M");
-    return larger(1, (width - 2 * MARGIN * scale + 1) / advance);
+    return layout_larger(1, (width - 2 * MARGIN * scale + 1) / advance);
 }
 
-static int count_lines(const char *text, int columns)
+static int layout_count_lines(const char *text, int columns)
 {
     int lines = 0;
     for (; *text; text = next_line(text, line_length(text, columns)))
@@ -67,7 +67,7 @@ static int most_lines(const char *const *captions, int count, int columns)
 {
     int lines = 1;
     for (int i = 0; i < count; i++)
-        lines = larger(lines, count_lines(captions[i], columns));
+        lines = layout_larger(lines, layout_count_lines(captions[i], columns));
     return lines;
 }
 
@@ -82,14 +82,15 @@ static int bar_height(int scale)
  * as can be for one in two. */
 static void fit_strip(struct layout *layout, const char *const *captions, int count)
 {
-    int scale = larger(layout->width >= MIN_CAPTION_WIDTH ? 2 : 1, (layout->width + 300) / 600);
+    int scale =
+        layout_larger(layout->width >= MIN_CAPTION_WIDTH ? 2 : 1, (layout->width + 300) / 600);
     int lines = most_lines(captions, count, columns_in(layout->width, scale));
     while (scale > (lines > MAX_LINES ? 1 : 2) && lines > 1)
         lines = most_lines(captions, count, columns_in(layout->width, --scale));
     layout->text_scale = scale;
     layout->caption_lines = lines;
     layout->labels = layout->reference.width > 0 && layout->reference.y == layout->render.y &&
-                     smaller(layout->reference.width, layout->render.width) >
+                     layout_smaller(layout->reference.width, layout->render.width) >
                          text_width(scale, "samples") + 2 * MARGIN * scale;
     int rows = lines + (layout->labels ? 1 : 0);
     layout->strip.height = rows * text_height(scale) + 2 * MARGIN * scale + bar_height(scale);
@@ -104,23 +105,24 @@ static void fit_cell(struct rectangle *cell, int width, int height, int columns,
     double down = (double)(box_height - (rows - 1) * gap) / rows / height;
     double scale = across < down ? across : down;
     if (scale >= 1) {
-        int side = larger(width * columns, height * rows);
-        scale = smaller((int)scale, larger(1, (WATCHABLE + side - 1) / side));
+        int side = layout_larger(width * columns, height * rows);
+        scale = layout_smaller((int)scale, layout_larger(1, (WATCHABLE + side - 1) / side));
     }
-    cell->width = larger(1, (int)(width * scale + 1e-6)); /* rounded down: it has to fit */
-    cell->height = larger(1, (int)(height * scale + 1e-6));
+    cell->width = layout_larger(1, (int)(width * scale + 1e-6)); /* rounded down: it has to fit */
+    cell->height = layout_larger(1, (int)(height * scale + 1e-6));
 }
 
 /* Puts the cells into a video whose pictures may take box_height of max_size. */
-static void place(struct layout *layout, int width, int height, int columns, int rows, int max_size,
-                  bool captions)
+static void layout_place(struct layout *layout, int width, int height, int columns, int rows,
+                         int max_size, bool captions)
 {
-    int gap = columns * rows > 1 ? larger(2, smaller(max_size, 1920) / 240) : 0;
+    int gap = columns * rows > 1 ? layout_larger(2, layout_smaller(max_size, 1920) / 240) : 0;
     struct rectangle cell;
     fit_cell(&cell, width, height, columns, rows, gap, max_size, max_size - layout->strip.height);
     int across = columns * cell.width + (columns - 1) * gap;
     int down = rows * cell.height + (rows - 1) * gap;
-    layout->width = captions ? larger(across, smaller(max_size, MIN_CAPTION_WIDTH)) : across;
+    layout->width =
+        captions ? layout_larger(across, layout_smaller(max_size, MIN_CAPTION_WIDTH)) : across;
     layout->height = down + layout->strip.height;
     int x = (layout->width - across) / 2;
     layout->all = (struct rectangle){x, 0, across, down};
@@ -146,15 +148,15 @@ void layout_compute(struct layout *layout, int width, int height, bool reference
     int columns = reference && !stacked ? 2 : 1, rows = reference && stacked ? 2 : 1;
     if (max_size < MIN_CAPTION_SIZE) count = 0;
     *layout = (struct layout){0};
-    place(layout, width, height, columns, rows, max_size, count > 0);
+    layout_place(layout, width, height, columns, rows, max_size, count > 0);
     /* The strip takes height from the pictures, which may make them narrower, which may make the
      * strip higher: it only grows here, so this ends. */
     for (int turn = 0; turn < 4 && count > 0; turn++) {
         int before = layout->strip.height;
         fit_strip(layout, captions, count);
-        layout->strip.height = larger(layout->strip.height, before);
+        layout->strip.height = layout_larger(layout->strip.height, before);
         if (layout->strip.height > max_size / 2) layout->strip.height = max_size / 2;
-        place(layout, width, height, columns, rows, max_size, true);
+        layout_place(layout, width, height, columns, rows, max_size, true);
         if (layout->strip.height == before) break;
     }
 }
@@ -192,8 +194,9 @@ static struct rectangle fit_shape(const struct rectangle *cell, int width, int h
     double across = (double)cell->width / width, down = (double)cell->height / height;
     double scale = across < down ? across : down;
     struct rectangle fit = *cell;
-    if (cell->height - height * scale > 1) fit.height = larger(1, (int)(height * scale + 0.5));
-    if (cell->width - width * scale > 1) fit.width = larger(1, (int)(width * scale + 0.5));
+    if (cell->height - height * scale > 1)
+        fit.height = layout_larger(1, (int)(height * scale + 0.5));
+    if (cell->width - width * scale > 1) fit.width = layout_larger(1, (int)(width * scale + 0.5));
     fit.x += (cell->width - fit.width) / 2;
     fit.y += (cell->height - fit.height) / 2;
     return fit;

@@ -18,7 +18,7 @@ enum {
     HALF = 1 << 15,
 };
 
-static uint8_t luma(const uint8_t *rgb)
+static uint8_t yuv_luma(const uint8_t *rgb)
 {
     return (uint8_t)((Y_R * rgb[0] + Y_G * rgb[1] + Y_B * rgb[2] + (16 << 16) + HALF) >> 16);
 }
@@ -26,7 +26,7 @@ static uint8_t luma(const uint8_t *rgb)
 static void luma_row(uint8_t *y, const uint8_t *rgb, int width)
 {
     for (int x = 0; x < width; x++)
-        y[x] = luma(rgb + 3 * (ptrdiff_t)x);
+        y[x] = yuv_luma(rgb + 3 * (ptrdiff_t)x);
     if (width % 2) y[width] = y[width - 1];
 }
 

@@ -1,8 +1,8 @@
 #include "config/config.h"
 
 #include "base/error.h"
-#include "base/spelling.h"
 #include "base/parse_number.h"
+#include "base/spelling.h"
 #include "config/schema.h"
 
 #include <check.h>

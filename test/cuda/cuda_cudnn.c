@@ -1,8 +1,8 @@
 /* cuDNN: our list of its constants, and everything that is done with it, by a library that stands
  * in for it (test/cuda_emu/fake_cudnn.c). */
 #include "cuda/cudnn/cudnn_api.h"
-#include "test/cuda/cuda_conv.h"
 #include "device/conv_library.h"
+#include "test/cuda/cuda_conv.h"
 
 Suite *cuda_cudnn_suite(void);
 
@@ -51,7 +51,7 @@ static void fake(const char *words)
 struct how {
     enum conv_use use;
     bool deterministic;
-    size_t scratch;
+    size_t workspace;
     void (*run)(struct side *s, int i);
 };
 static struct how how;
@@ -63,10 +63,10 @@ static void learnt(struct side *s, int i)
         const struct conv_library *library = s->nn->conv_library;
         struct side spare = {.device = s->device, .nn = s->nn};
         bool used;
-        s->more_scratch = spare.more_scratch = how.scratch;
+        s->more_scratch = spare.more_scratch = how.workspace;
         MUST(library->open(how.use, how.deterministic, &used));
         ck_assert(used);
-        MUST(library->begin(how.scratch, FOREVER, NULL));
+        MUST(library->begin(how.workspace, FOREVER, NULL));
         how.run(&spare, i);
         MUST(library->end());
         side_close(&spare);
@@ -137,35 +137,35 @@ static void one_run(struct one *o)
 }
 
 /* Learns with this scratch, unless `text` says it already; what was chosen, to be freed. */
-static char *one_learn(struct one *o, size_t scratch, const char *text)
+static char *one_learn(struct one *o, size_t room, const char *text)
 {
-    char *chosen = NULL;
+    char *mode = NULL;
     struct side *s = &o->side;
-    s->more_scratch = scratch;
-    MUST(o->conv->begin(scratch, FOREVER, NULL));
+    s->more_scratch = room;
+    MUST(o->conv->begin(room, FOREVER, NULL));
     if (text) MUST(o->conv->restore(text));
     const void *in = side_typed(s, "in", o->shape.in_type, pixels_of(&o->shape) * 16, 1, 0);
     void *out = side_typed(s, "out", o->shape.in_type, pixels_of(&o->shape) * 16, 2, 0);
     const float *weights = weights_of(s, &o->shape, 0);
     struct nn_epilogue e = {.slope = 0.2f, .bias = side_floats(s, "bias", 16, 4, -1, 1, 0)};
-    void *workspace = side_scratch(s, s->nn->conv_workspace(&o->shape));
+    void *workspace = side_workspace(s, s->nn->conv_workspace(&o->shape));
     s->nn->conv_forward(&o->shape, out, in, weights, &e, workspace);
     MUST(o->conv->end());
-    MUST(o->conv->store(&chosen));
-    return chosen;
+    MUST(o->conv->store(&mode));
+    return mode;
 }
 
 /* The end of the only line of choices: " : WAY ENGINE KNOB". */
 static void expect(const char *words, enum conv_use use, bool deterministic, enum nn_type type,
-                   size_t scratch, const char *wanted)
+                   size_t workspace, const char *wanted)
 {
     struct one o;
     one_open(&o, words, use, deterministic, type);
     ck_assert(o.used);
-    char *chosen = one_learn(&o, scratch, NULL), *at = strchr(chosen, ':');
+    char *mode = one_learn(&o, workspace, NULL), *at = strchr(mode, ':');
     ck_assert_msg(at && strncmp(at + 2, wanted, strlen(wanted)) == 0, "'%s': %s, wanted %s", words,
-                  chosen, wanted);
-    free(chosen);
+                  mode, wanted);
+    free(mode);
     one_close(&o);
 }
 
@@ -188,12 +188,12 @@ START_TEST(absence_has_a_reason)
     struct one o;
     bool used;
     one_open(&o, "no_handle", CONV_AUTO, false, NN_F32);
-    char *chosen = one_learn(&o, 0,
-                             "cudnn 91000 deterministic 0\n"
-                             "0 6 5 3 16 16 3 1 0 1 0 0.2 0 0 : 0\n");
+    char *mode = one_learn(&o, 0,
+                           "cudnn 91000 deterministic 0\n"
+                           "0 6 5 3 16 16 3 1 0 1 0 0.2 0 0 : 0\n");
     ck_assert_ptr_null(
-        strchr(chosen, ':')); /* nothing was asked of it, nor taken from a checkpoint */
-    free(chosen);
+        strchr(mode, ':')); /* nothing was asked of it, nor taken from a checkpoint */
+    free(mode);
     MUST(o.conv->open(CONV_ALWAYS, false, &used));
     ck_assert_int_eq(o.conv->begin(0, FOREVER, NULL), ERR_DEVICE);
     one_close(&o);
@@ -348,7 +348,7 @@ START_TEST(micro_batches_change_no_bit)
     size_t count = pixels_of(&c) * 16, weights = (size_t)(16 * 16 * 9), part = count / 3;
     const uint16_t *in = side_typed(s, "in", NN_BF16, count, 1, 0);
     const uint16_t *dout = side_typed(s, "dout", NN_BF16, count, 2, 0);
-    void *workspace = side_scratch(s, s->nn->conv_workspace(&c));
+    void *workspace = side_workspace(s, s->nn->conv_workspace(&c));
     MUST(o.conv->begin(64, FOREVER, NULL));
     s->nn->conv_wgrad(&c, side_floats(s, "spare", weights, 3, -1, 1, 0), in, dout, workspace);
     MUST(o.conv->end());

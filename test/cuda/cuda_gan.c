@@ -179,13 +179,13 @@ START_TEST(offload_changes_no_bit)
     for (int i = 0; i < 2; i++) {
         struct bench b;
         struct gan_report d, g;
-        struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .offload = i == 1};
+        struct gan_mode choices = {.batch = BATCH, .micro = BATCH, .offload = i == 1};
         emu_stream_order(i ? (unsigned)_i : 0);
         bench_open_with(&b, true, 8, BATCH, choices);
         ck_assert_uint_eq(b.device->used_bytes - WORKSPACE, plan_device_bytes(b.plan));
         ck_assert_uint_eq(b.device->host_bytes, plan_host_bytes(b.plan));
         if (i == 0) resident = b.device->used_bytes;
-        ck_assert(i == 0 || b.device->used_bytes + b.core.window_bytes < resident);
+        ck_assert(i == 0 || b.device->used_bytes + b.core.staging_bytes < resident);
         for (int step = 0; step < 3; step++)
             train_step(&b, step, &d, &g);
         kept[i] = fetch_state(&b, &bytes[i]);

@@ -2,10 +2,10 @@
 #ifndef IMGTRAIN_TEST_CUDA_CUDA_GAN_BENCH_H
 #define IMGTRAIN_TEST_CUDA_CUDA_GAN_BENCH_H
 
-#include "test/cuda/cuda_ops.h"
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "test/cuda/cuda_ops.h"
 
 #define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
@@ -54,7 +54,7 @@ static inline void shake(struct gan_core *core, enum gan_range range, const stru
 
 /* side: of the pictures' height; a width that is half as much again. */
 static inline void bench_open_with(struct bench *b, bool cuda, int side, int micro,
-                                   struct gan_choices choices)
+                                   struct gan_mode choices)
 {
     memset(b, 0, sizeof *b);
     struct net_design design = {.stages = 2, .base_h = side / 2, .base_w = side * 3 / 4};
@@ -73,7 +73,7 @@ static inline void bench_open_with(struct bench *b, bool cuda, int side, int mic
     gan_core_connect(&b->core);
     b->core.choices.micro = micro; /* slices of one pair, so that this small batch can be cut */
     MUST(b->device->alloc(b->device, WORKSPACE, &b->workspace));
-    struct sweep *sweeps[] = {&b->core.d_second, &b->core.g_back};
+    struct network_pass *sweeps[] = {&b->core.d_second, &b->core.g_back};
     for (int i = 0; i < 2; i++) {
         sweeps[i]->slice = i ? 1 : 2;
         sweeps[i]->workspace = b->workspace; /* smaller slices need more of it */
@@ -86,7 +86,7 @@ static inline void bench_open_with(struct bench *b, bool cuda, int side, int mic
 static inline void bench_open(struct bench *b, bool cuda, int side, int micro,
                               enum gan_scheme scheme, bool amp)
 {
-    struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .scheme = scheme, .amp = amp};
+    struct gan_mode choices = {.batch = BATCH, .micro = BATCH, .scheme = scheme, .amp = amp};
     bench_open_with(b, cuda, side, micro, choices);
 }
 

@@ -1,12 +1,12 @@
 /* A training step of the GAN as a CUDA graph: the same bits as without one, through other ways to
  * run and a resume; nothing waits; what can fail does so without harm. */
 #include "config/config.h"
-#include "test/cuda/cuda_gan_bench.h"
 #include "gan/gan.h"
 #include "gan/gan_task.h"
 #include "image/image.h"
 #include "store/safetensors.h"
 #include "task/task.h"
+#include "test/cuda/cuda_gan_bench.h"
 #include "test/temp_folder.h"
 
 #include <sys/stat.h>
@@ -48,9 +48,9 @@ struct run {
     int row; /* of the ways to run, for open */
 };
 
-static int choose(void *context, const struct task_state *state, struct memory_choices *way)
+static int choose(void *context, const struct task_state *state, struct memory_mode *way)
 {
-    struct memory_choices rows[TASK_MAX_CHOICES];
+    struct memory_mode rows[TASK_MAX_MODES];
     const struct run *r = context;
     int count = task_gan.choices(state, rows), batch = way->work.batch;
     *way = rows[r->row < 0 ? count + r->row : r->row];
@@ -103,7 +103,7 @@ static struct store_file *save(struct run *r, int step, const char *name)
 
 static void move(struct run *r, int row)
 {
-    struct memory_choices way = *task_gan.chosen(r->state);
+    struct memory_mode way = *task_gan.mode(r->state);
     r->row = row;
     MUST(choose(r, r->state, &way));
     MUST(task_gan.replan(r->state, &way));

@@ -1,7 +1,7 @@
 /* Every network operation of CUDA against the CPU's reference, on small shapes with odd sizes. */
-#include "test/cuda/cuda_conv.h"
 #include "math/augment.h"
 #include "math/optimiser.h"
+#include "test/cuda/cuda_conv.h"
 
 Suite *cuda_nn_suite(void);
 
@@ -90,9 +90,9 @@ static void grid(struct side *s, int i)
     void *out = side_typed(s, "out", type, N * P * C, 4, i ? 5e-3 : 1e-6);
     float *sums = side_result(s, "sums", N * C, 1e-6);
     float *dtable = side_floats(s, "dtable", P * C, 5, -1, 1, 1e-6);
-    s->nn->grid_expand(out, type, v, table, N, P, C);
-    s->nn->grid_contract(sums, x, type, table, N, P, C);
-    s->nn->grid_grad(dtable, v, x, type, N, P, C);
+    s->nn->spatial_map_expand(out, type, v, table, N, P, C);
+    s->nn->spatial_map_contract(sums, x, type, table, N, P, C);
+    s->nn->spatial_map_grad(dtable, v, x, type, N, P, C);
 }
 
 static void embeddings(struct side *s, int shape)

@@ -168,7 +168,7 @@ static inline float *side_result(struct side *s, const char *name, size_t count,
 }
 
 /* Scratch: NaN at first, not compared. */
-static inline void *side_scratch(struct side *s, size_t bytes)
+static inline void *side_workspace(struct side *s, size_t bytes)
 {
     side_buffer(s, "scratch", NULL, bytes + s->more_scratch);
     return side_kind(s, BUFFER_SCRATCH, 0);

@@ -70,7 +70,7 @@ static void open_beside(struct fit *f, struct beside *b, struct device *device,
     struct splat_workspace *w = &f->d.workspace;
     w->bytes = device->splat->workspace_bytes(device, c->width, c->height, c->channels, w->capacity,
                                               &w->storage);
-    w->memory = side_scratch(&f->s, w->bytes);
+    w->memory = side_workspace(&f->s, w->bytes);
 }
 
 static void close_beside(struct fit *f, struct beside *b)

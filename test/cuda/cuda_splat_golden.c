@@ -1,6 +1,6 @@
 /* Splats on CUDA beside the PyTorch program whose numbers stand in test/golden. */
-#include "test/cuda/cuda_splat_scene.h"
 #include "store/safetensors.h"
+#include "test/cuda/cuda_splat_scene.h"
 
 Suite *cuda_splat_golden_suite(void);
 

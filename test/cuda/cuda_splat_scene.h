@@ -135,7 +135,7 @@ static inline struct drawn draw(struct side *s, const struct scene_case *c, bool
                                  c->channels, c->sigma_scale, c->width,     c->height};
     d.workspace.bytes = s->device->splat->workspace_bytes(
         s->device, c->width, c->height, c->channels, d.workspace.capacity, &d.workspace.storage);
-    d.workspace.memory = side_scratch(s, d.workspace.bytes);
+    d.workspace.memory = side_workspace(s, d.workspace.bytes);
     for (int g = 0; gradients && g < SPLAT_GROUPS; g++)
         d.gradient[g] = side_result(s, group_names[g], (size_t)(c->count * d.columns[g]), tol);
     d.gradients = (struct splat_gradients){d.gradient[SPLAT_XY], d.gradient[SPLAT_SCALE],

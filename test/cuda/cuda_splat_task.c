@@ -1,11 +1,11 @@
 /* The task splat on CUDA: a whole fit beside the CPU's, and resumed. */
 #include "config/config.h"
-#include "test/cuda/cuda_splat_scene.h"
 #include "image/image.h"
 #include "memory/mode.h"
 #include "memory/plan.h"
 #include "splat/splat.h"
 #include "store/safetensors.h"
+#include "test/cuda/cuda_splat_scene.h"
 #include "test/temp_folder.h"
 
 Suite *cuda_splat_task_suite(void);
@@ -112,9 +112,9 @@ END_TEST
 enum { WIDE = 5, HIGH = 1100, LAST = 4 };
 
 /* A way by its number in the task's list; -1: the last one. */
-static int choose(void *context, const struct task_state *state, struct memory_choices *choices)
+static int choose(void *context, const struct task_state *state, struct memory_mode *choices)
 {
-    struct memory_choices ways[TASK_MAX_CHOICES];
+    struct memory_mode ways[TASK_MAX_MODES];
     int count = task_splat.choices(state, ways), *number = context;
     if (*number < 0) *number += count;
     *choices = ways[*number];
@@ -128,8 +128,8 @@ static void expect_bytes(const struct device *device, const struct task_state *s
 }
 
 /* Steps 0 .. LAST, in way `first`, from the middle on in way `then`: what the checkpoint holds. */
-static struct store_file *run_ways(const struct config *config, int first, int then,
-                                   const char *name, struct memory_choices *way)
+static struct store_file *run_modes(const struct config *config, int first, int then,
+                                    const char *name, struct memory_mode *way)
 {
     struct device *device;
     struct task_state *state = NULL;
@@ -145,7 +145,7 @@ static struct store_file *run_ways(const struct config *config, int first, int t
         expect_bytes(device, state);
     }
     run_task(state, LAST / 2, LAST);
-    *way = *task_splat.chosen(state);
+    *way = *task_splat.mode(state);
     ck_assert_uint_eq(device->used_bytes, plan_device_bytes(task_splat.plan(state)));
     struct store_file *file = save_task(state, name);
     task_splat.close(state);
@@ -162,7 +162,7 @@ START_TEST(no_way_changes_a_bit)
     char text[1024], path[512];
     struct config *config;
     struct image image;
-    struct memory_choices ways[2];
+    struct memory_mode ways[2];
     set_up();
     expect_ok(image_create(&image, WIDE, HIGH, 3, SAMPLE_U8));
     for (int i = 0; i < WIDE * HIGH * 3; i++)
@@ -175,8 +175,8 @@ START_TEST(no_way_changes_a_bit)
              "use_amp: false\ndeterministic: true\n",
              path, LAST);
     expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
-    struct store_file *a = run_ways(config, 0, 0, "a", &ways[0]);
-    struct store_file *b = run_ways(config, _i ? 0 : -1, -1, "b", &ways[1]);
+    struct store_file *a = run_modes(config, 0, 0, "a", &ways[0]);
+    struct store_file *b = run_modes(config, _i ? 0 : -1, -1, "b", &ways[1]);
     ck_assert(!ways[0].offload && ways[0].bands == 0);
     ck_assert(ways[1].offload && ways[1].bands == 5);
     ck_assert_int_eq(store_count(a), store_count(b));

@@ -118,15 +118,15 @@ static struct work conv(struct bench *t, const struct nn_conv *s, char direction
 {
     const struct nn_epilogue plain = {.slope = 1};
     float *weights = (float *)t->c;
-    void *scratch = t->c + WEIGHTS;
+    void *workspace = t->c + WEIGHTS;
     if (!t->nn->conv_forward || t->nn->conv_workspace(s) > ((size_t)ROOM_MIB << 20) - WEIGHTS)
         return (struct work){.bytes = -1};
     if (direction == 'f')
-        t->nn->conv_forward(s, t->a, t->b, weights, &plain, scratch);
+        t->nn->conv_forward(s, t->a, t->b, weights, &plain, workspace);
     else if (direction == 'd')
-        t->nn->conv_dgrad(s, t->a, t->b, weights, &plain, scratch);
+        t->nn->conv_dgrad(s, t->a, t->b, weights, &plain, workspace);
     else
-        t->nn->conv_wgrad(s, weights, t->a, t->b, scratch);
+        t->nn->conv_wgrad(s, weights, t->a, t->b, workspace);
     return conv_work(s);
 }
 

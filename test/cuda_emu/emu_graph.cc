@@ -113,7 +113,7 @@ cudaError_t emu_capture_refuses(cudaStream_t stream, bool pageable)
 }
 
 /* ---- running ---- */
-static void run_lane(struct emu_graph *graph, int index, uint64_t until, bool rehearsal)
+static void run_lane(struct emu_graph *graph, int index, uint64_t until, bool autotune)
 {
     struct lane *lane = &graph->lanes[index];
     while (lane->done < until) {
@@ -121,8 +121,8 @@ static void run_lane(struct emu_graph *graph, int index, uint64_t until, bool re
         lane->current = node->next;
         lane->done++;
         if (!node->op)
-            run_lane(graph, node->awaited, node->at, rehearsal);
-        else if (!rehearsal && emu_lost() == cudaSuccess)
+            run_lane(graph, node->awaited, node->at, autotune);
+        else if (!autotune && emu_lost() == cudaSuccess)
             node->op->run(node->op);
     }
 }

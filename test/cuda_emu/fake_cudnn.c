@@ -363,7 +363,7 @@ int cudnnBackendGetAttribute(dnn_descriptor descriptor, int name, int type, int6
         if (*count) memcpy(values, &e->note, sizeof e->note);
         break;
     case DNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
-        memcpy(values, &(int64_t){(int64_t)e->scratch}, sizeof(int64_t));
+        memcpy(values, &(int64_t){(int64_t)e->workspace}, sizeof(int64_t));
         break;
     default: return DNN_STATUS_BAD_PARAM;
     }
@@ -385,8 +385,8 @@ int cudnnBackendExecute(dnn_handle handle, dnn_descriptor plan, dnn_descriptor p
     run->count = (int)uids->count;
     memcpy(run->uids, uids->values, (size_t)uids->count * sizeof *run->uids);
     memcpy(run->pointers, pointers->values, (size_t)uids->count * sizeof *run->pointers);
-    memcpy(&run->scratch, fake_find(p, DNN_ATTR_VARIANT_PACK_WORKSPACE)->values,
-           sizeof run->scratch);
+    memcpy(&run->workspace, fake_find(p, DNN_ATTR_VARIANT_PACK_WORKSPACE)->values,
+           sizeof run->workspace);
     if (emu_launch_host(h->stream, fake_execute, run) == 0) return DNN_STATUS_SUCCESS;
     return DNN_STATUS_EXECUTION_FAILED;
 }

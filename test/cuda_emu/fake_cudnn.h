@@ -51,7 +51,7 @@ struct computation {
 struct fake_engine {
     int64_t index;
     int note; /* DNN_NUMERICAL_NOTE_..., -1: none */
-    size_t scratch;
+    size_t workspace;
     bool fuses;
 };
 extern const struct fake_engine fake_engines[];
@@ -74,7 +74,7 @@ struct fake_run {
     int64_t uids[8];
     void *pointers[8];
     int count;
-    void *scratch;
+    void *workspace;
 };
 void fake_execute(void *run);
 

@@ -267,7 +267,7 @@ void fake_execute(void *data)
         count *= (size_t)c->result.size[i];
     float *sums = calloc(count, sizeof *sums);
     if (!sums) abort();
-    if (run->engine.scratch) memset(run->scratch, 0xff, run->engine.scratch);
+    if (run->engine.workspace) memset(run->workspace, 0xff, run->engine.workspace);
     if (fake_settings.slow) nanosleep(&pause, NULL);
     add_all(run, sums, pointer(run, first->uid), first->type, pointer(run, second->uid),
             second->type);

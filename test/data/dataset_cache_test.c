@@ -63,7 +63,7 @@ START_TEST(a_cache_is_kept_later)
     draw_many("x", 30);
     struct dataset_options options = options_for(6, 4);
     options.cache_dir = NULL;
-    options.scratch_dir = _i ? folder : NULL;
+    options.spill_dir = _i ? folder : NULL;
     struct dataset *set = open_with(&options);
     uint64_t first = dataset_fingerprint(set);
     ck_assert(!file_exists(cache));
@@ -241,8 +241,8 @@ START_TEST(the_cache_folder)
 }
 END_TEST
 
-Suite *gan_cache_suite(void);
-Suite *gan_cache_suite(void)
+Suite *dataset_cache_test_suite(void);
+Suite *dataset_cache_test_suite(void)
 {
     Suite *suite = suite_create("gan_cache");
     TCase *tests = tcase_create("data");

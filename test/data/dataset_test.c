@@ -342,8 +342,8 @@ START_TEST(every_count_is_shuffled)
 }
 END_TEST
 
-Suite *gan_data_suite(void);
-Suite *gan_data_suite(void)
+Suite *dataset_test_suite(void);
+Suite *dataset_test_suite(void)
 {
     Suite *suite = suite_create("gan_data");
     TCase *tests = tcase_create("data");

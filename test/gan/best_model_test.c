@@ -3,14 +3,14 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "device/device.h"
-#include "gan/gan.h"
 #include "gan/best_model.h"
-#include "test/gan/gan_shapes.h"
+#include "gan/gan.h"
 #include "image/image.h"
 #include "run/signals.h"
 #include "run/train.h"
 #include "store/safetensors.h"
 #include "task/task.h"
+#include "test/gan/gan_shapes.h"
 #include "test/temp_folder.h"
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 
 #define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
-Suite *gan_tracking_suite(void);
+Suite *best_model_test_suite(void);
 
 enum { SIDE = 16, PICTURES = 12, STEPS = 6 };
 
@@ -109,10 +109,10 @@ static void same_files(const char *a, const char *b)
 
 START_TEST(measures_when_it_is_time)
 {
-    ck_assert_int_eq(tracking_every(0, 100, 20000), 1000);
-    ck_assert_int_eq(tracking_every(0, 100, 20100), 1100);
-    ck_assert_int_eq(tracking_every(0, 100, 50), 100);
-    ck_assert_int_eq(tracking_every(150, 100, 50), 200);
+    ck_assert_int_eq(best_model_every(0, 100, 20000), 1000);
+    ck_assert_int_eq(best_model_every(0, 100, 20100), 1100);
+    ck_assert_int_eq(best_model_every(0, 100, 50), 100);
+    ck_assert_int_eq(best_model_every(150, 100, 50), 200);
     struct task_state *state = open_task(NULL);
     ck_assert_int_eq(run_steps(state, 0, 1), 0);
     ck_assert_int_eq(run_steps(state, 1, STEPS), 3);
@@ -362,7 +362,7 @@ START_TEST(a_stop_anywhere_in_a_measurement_loses_nothing)
 }
 END_TEST
 
-Suite *gan_tracking_suite(void)
+Suite *best_model_test_suite(void)
 {
     Suite *suite = suite_create("gan_tracking");
     TCase *cases = tcase_create("gan_tracking");

@@ -106,7 +106,7 @@ static void bench_open(struct bench *b, const char *name, int micro, enum gan_sc
     get_list(b->file, "widths", design.width);
     get_list(b->file, "blocks", design.blocks);
     int batch = (int)get_int(b->file, "batch");
-    struct gan_choices choices = {.batch = batch, .micro = micro ? micro : batch, .scheme = scheme};
+    struct gan_mode choices = {.batch = batch, .micro = micro ? micro : batch, .scheme = scheme};
     b->step = -1;
     b->device->nn = ops;
     MUST(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
@@ -301,7 +301,8 @@ START_TEST(no_choice_changes_a_bit)
     bench_open(&a, "gan_16x12", 0, GAN_SCHEME_A, nn_ops_cpu());
     bench_open(&b, "gan_16x12", 0, GAN_SCHEME_C, nn_ops_cpu());
     /* slices of one pair, so that this small batch can be cut */
-    struct sweep *sweeps[] = {&a.core.d_second, &a.core.g_back, &b.core.d_second, &b.core.g_back};
+    struct network_pass *sweeps[] = {&a.core.d_second, &a.core.g_back, &b.core.d_second,
+                                     &b.core.g_back};
     for (int i = 0; i < 4; i++)
         sweeps[i]->slice = i % 2 ? 1 : 2;
     b.core.choices.micro = 1;

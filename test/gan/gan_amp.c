@@ -34,7 +34,7 @@ static const struct net_design design = {.stages = 4,
                                          .z = 16,
                                          .channels = 3};
 
-static void bench_open(struct bench *b, const struct gan_choices *choices, int threads)
+static void bench_open(struct bench *b, const struct gan_mode *choices, int threads)
 {
     MUST(device_open(&b->device, "cpu", threads));
     b->plan = plan_create();
@@ -116,7 +116,7 @@ static void check_near(const struct gan_network *full, const struct gan_network 
 
 START_TEST(gradients_stay_near)
 {
-    struct gan_choices choices = {.batch = BATCH, .micro = BATCH};
+    struct gan_mode choices = {.batch = BATCH, .micro = BATCH};
     struct bench full, mixed;
     struct gan_report d, g, md, mg;
     bench_open(&full, &choices, 2);
@@ -138,9 +138,8 @@ END_TEST
 
 START_TEST(no_choice_changes_a_bit)
 {
-    struct gan_choices whole = {.batch = BATCH, .micro = BATCH, .amp = true};
-    struct gan_choices parts = {
-        .batch = BATCH, .micro = MICRO, .scheme = GAN_SCHEME_C, .amp = true};
+    struct gan_mode whole = {.batch = BATCH, .micro = BATCH, .amp = true};
+    struct gan_mode parts = {.batch = BATCH, .micro = MICRO, .scheme = GAN_SCHEME_C, .amp = true};
     struct bench a, b;
     struct gan_report report;
     bench_open(&a, &whole, 2);
@@ -178,7 +177,7 @@ static size_t large_bytes(const struct bench *b)
 START_TEST(half_the_bytes)
 {
     for (int scheme = GAN_SCHEME_A; scheme <= GAN_SCHEME_C; scheme++) {
-        struct gan_choices choices = {.batch = BATCH, .micro = BATCH};
+        struct gan_mode choices = {.batch = BATCH, .micro = BATCH};
         struct bench full, mixed;
         choices.scheme = (enum gan_scheme)scheme;
         bench_open(&full, &choices, 1);

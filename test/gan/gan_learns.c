@@ -7,9 +7,9 @@
 #include "device/device.h"
 #include "gan/core.h"
 #include "gan/gan_checkpoint.h"
-#include "test/gan/gan_shapes.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "test/gan/gan_shapes.h"
 #include "test/test_skip.h"
 
 #include <check.h>
@@ -150,7 +150,7 @@ static struct result learn(const struct lesson *lesson)
     struct gan_core *core = calloc(1, sizeof *core);
     float *fakes = malloc(sizeof(float) * FAKES * VALUES), latents[FAKES * 64];
     struct net_design design = {.stages = 3, .base_h = 4, .base_w = 4, .z = 64, .channels = 3};
-    struct gan_choices choices = {.batch = lesson->batch, .micro = lesson->batch};
+    struct gan_mode choices = {.batch = lesson->batch, .micro = lesson->batch};
     struct device *device;
     struct plan *plan = plan_create();
     ck_assert(school && core && fakes && plan);

@@ -81,7 +81,7 @@ static void draw_weights(struct gan_network *network, uint64_t which)
     }
 }
 
-static void train(struct run *r, const struct net_design *design, const struct gan_choices *choices)
+static void train(struct run *r, const struct net_design *design, const struct gan_mode *choices)
 {
     r->plan = plan_create();
     r->core = calloc(1, sizeof *r->core);
@@ -130,7 +130,7 @@ START_TEST(scheme_c_gives_the_bits_of_a)
 {
     static const int micro[] = {8, 16, BATCH};
     const struct net_design *design = &designs[_i / 2];
-    struct gan_choices choices = {.batch = BATCH, .micro = BATCH, .amp = _i % 2};
+    struct gan_mode choices = {.batch = BATCH, .micro = BATCH, .amp = _i % 2};
     /* Without bf16 instructions the plain reference computes them, 20 times slower */
     bool slow = choices.amp && cpu_isa() < CPU_ISA_AVX512_BF16 && !getenv("TEST_SLOW");
     struct run a = {.steps = slow ? 1 : 2}, c = a;
@@ -161,7 +161,7 @@ START_TEST(scheme_c_keeps_an_eighth)
                                       .blocks = {1, 1, 1, 1, 1},
                                       .z = 64,
                                       .channels = 3};
-    struct gan_choices choices = {.batch = 16, .micro = 16, .scheme = GAN_SCHEME_C};
+    struct gan_mode choices = {.batch = 16, .micro = 16, .scheme = GAN_SCHEME_C};
     struct gan_core *core = calloc(1, sizeof *core);
     struct plan *plan = plan_create();
     struct device *device;

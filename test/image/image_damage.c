@@ -2,8 +2,8 @@
  * pixels, whole as well as row by row. Files are made here and broken in all their places. */
 #include "base/error.h"
 #include "base/log.h"
-#include "image/image_format.h"
 #include "image/image.h"
+#include "image/image_format.h"
 #include "image/rows.h"
 #include "test/image/image_files.h"
 

@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "image/image_format.h"
 #include "image/image.h"
+#include "image/image_format.h"
 #include "image/rows.h"
 #include "test/test_skip.h"
 

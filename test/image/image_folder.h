@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "image/image_format.h"
 #include "image/image.h"
+#include "image/image_format.h"
 #include "test/image/image_files.h"
 
 #include <check.h>

@@ -369,32 +369,32 @@ END_TEST
 
 /* ---- bytes outside memory ---- */
 
-START_TEST(scratch_keeps_bytes)
+START_TEST(spill_keeps_bytes)
 {
     const char *dirs[] = {folder, NULL, "/nowhere"};
     for (int d = 0; d < 3; d++) {
-        struct scratch s;
-        ck_assert_msg(scratch_open(&s, dirs[d], 5000) == OK, "%s", error_message());
-        ck_assert(scratch_is_file(&s) == (d == 0));
+        struct spill s;
+        ck_assert_msg(spill_open(&s, dirs[d], 5000) == OK, "%s", error_message());
+        ck_assert(spill_is_file(&s) == (d == 0));
         ck_assert_int_eq(entries(folder), 0);
         for (int i = 0; i < 50; i++) {
             char block[100];
             memset(block, i, sizeof block);
-            ck_assert_int_eq(scratch_write(&s, block, sizeof block), OK);
+            ck_assert_int_eq(spill_write(&s, block, sizeof block), OK);
         }
-        ck_assert_int_eq(scratch_write(&s, "more", 4), ERR_INTERNAL);
-        ck_assert_int_eq(scratch_end(&s), OK);
+        ck_assert_int_eq(spill_write(&s, "more", 4), ERR_INTERNAL);
+        ck_assert_int_eq(spill_end(&s), OK);
         for (int i = 0; i < 5000; i++)
             ck_assert_int_eq(((const char *)s.data)[i], i / 100);
-        scratch_free(&s);
+        spill_free(&s);
         ck_assert_ptr_null(s.data);
     }
-    struct scratch s;
-    ck_assert_int_eq(scratch_open(&s, folder, (size_t)1 << 52), ERR_IO); /* no disk has that */
-    ck_assert_int_eq(scratch_open(&s, folder, 10), OK);
-    ck_assert_int_eq(scratch_end(&s), ERR_INTERNAL); /* nothing was written */
-    scratch_free(&s);
-    scratch_free(&s);
+    struct spill s;
+    ck_assert_int_eq(spill_open(&s, folder, (size_t)1 << 52), ERR_IO); /* no disk has that */
+    ck_assert_int_eq(spill_open(&s, folder, 10), OK);
+    ck_assert_int_eq(spill_end(&s), ERR_INTERNAL); /* nothing was written */
+    spill_free(&s);
+    spill_free(&s);
 }
 END_TEST
 
@@ -413,7 +413,7 @@ Suite *rows_suite(void)
     tcase_add_loop_test(all, scales_as_resize_does, 0, SIZES);
     tcase_add_loop_test(all, writes_what_save_writes, 0, FILES);
     tcase_add_test(all, drops_what_is_not_committed);
-    tcase_add_test(all, scratch_keeps_bytes);
+    tcase_add_test(all, spill_keeps_bytes);
     suite_add_tcase(suite, all);
     return suite;
 }

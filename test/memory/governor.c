@@ -18,7 +18,7 @@ struct numbers {
     int calls;
 };
 
-static int need(void *context, const struct memory_choices *c, struct memory_need *out)
+static int need(void *context, const struct memory_mode *c, struct memory_need *out)
 {
     struct numbers *n = context;
     int64_t side = c->work.size ? c->work.size : 1, micro = c->micro_batch ? c->micro_batch : 1;
@@ -38,7 +38,7 @@ static uint32_t draw(int trial, int index, uint32_t below)
 }
 
 /* The largest of low, low + multiple ..., high that fits; `none` when even the first does not. */
-static int brute_force(struct numbers *n, struct memory_choices c, bool is_size, int low, int high,
+static int brute_force(struct numbers *n, struct memory_mode c, bool is_size, int low, int high,
                        int multiple, int64_t budget, int none)
 {
     int best = none;
@@ -67,7 +67,7 @@ START_TEST(finds_the_largest_at_once)
         struct memory_range range = {low, low, high, multiple, 0};
         *(size ? &g.growth.size : &g.growth.batch) = range;
         int64_t budget = n.fixed + (int64_t)draw(trial, 5, 400000000) / (size ? 1 : 4000);
-        struct memory_choices way = {.micro_batch = size ? 0 : low}, out;
+        struct memory_mode way = {.micro_batch = size ? 0 : low}, out;
         ck_assert_int_eq(governor_work(&g, budget, &way, &out), OK);
         int calls = n.calls, wanted = brute_force(&n, way, size, low, high, multiple, budget, low);
         if (wanted < high && wanted - low < (low + 7) / 8) wanted = low; /* not worth it */
@@ -82,7 +82,7 @@ START_TEST(size_comes_first_and_then_the_batch)
 {
     struct numbers n = {.pixel = 1};
     struct governor g = governor_of(&n);
-    struct memory_choices way = {.micro_batch = 4}, out;
+    struct memory_mode way = {.micro_batch = 4}, out;
     g.growth.size = (struct memory_range){64, 16, 256, 16, 0};
     g.growth.batch = (struct memory_range){4, 4, 1024, 4, 0};
     ck_assert_int_eq(governor_work(&g, 4 * 200 * 200, &way, &out), OK);
@@ -126,7 +126,7 @@ static struct ladder three_rows(void)
     struct ladder ladder = {.settings = {.level = -1, .target_usage = 0.9, .safety_margin = 0.1}};
     const size_t bytes[3] = {1000, 600, 300};
     for (int i = 0; i < 3; i++) {
-        struct memory_choices c = {.level = i};
+        struct memory_mode c = {.level = i};
         struct memory_need n = {.device_bytes = bytes[i], .relative_time = 1 + i};
         ladder_add(&ladder, &c, &n);
     }
@@ -165,10 +165,10 @@ START_TEST(gives_work_back_only_when_no_row_fits)
     struct governor g = governor_of(&n);
     struct ladder ladder = {.settings = {.level = -1, .target_usage = 0.9, .safety_margin = 0.1}};
     struct device device = {.free_bytes = free_bytes};
-    struct memory_choices next;
+    struct memory_mode next;
     g.growth.batch = (struct memory_range){64, 8, 256, 8, 0};
     for (int i = 0; i < 3; i++) { /* 640, 320, 160 bytes */
-        struct memory_choices c = {.level = i, .micro_batch = 64 >> i, .work = {.batch = 64}};
+        struct memory_mode c = {.level = i, .micro_batch = 64 >> i, .work = {.batch = 64}};
         struct memory_need needs = {.device_bytes = (size_t)(640 >> i), .relative_time = 1 + i};
         ladder_add(&ladder, &c, &needs);
     }
@@ -212,7 +212,7 @@ struct opened {
     struct task_state *state;
 };
 
-static int need_of_task(void *context, const struct memory_choices *c, struct memory_need *out)
+static int need_of_task(void *context, const struct memory_mode *c, struct memory_need *out)
 {
     const struct opened *o = context;
     return o->task->need(o->state, c, out);
@@ -232,7 +232,7 @@ START_TEST(a_look_takes_less_than_50_ms)
     struct device *device = NULL;
     struct opened o = {.task = task_find("gan")};
     struct ladder ladder = {.settings = {.level = -1, .target_usage = 0.85, .safety_margin = 0.05}};
-    struct memory_choices next;
+    struct memory_mode next;
     ck_assert_int_eq(config_load_text(&config, "test", "", 0, 5, words), OK);
     ck_assert_int_eq(device_open(&device, "cpu", 1), OK);
     struct task_setup setup = {

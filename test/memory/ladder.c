@@ -11,7 +11,7 @@
 
 static void add_row(struct ladder *ladder, int level, bool amp, size_t bytes, double time)
 {
-    struct memory_choices choices = {.level = level, .amp = amp};
+    struct memory_mode choices = {.level = level, .amp = amp};
     struct memory_need need = {.device_bytes = bytes, .relative_time = time};
     ladder_add(ladder, &choices, &need);
 }

@@ -1,14 +1,13 @@
 /* Memory of both tasks: what is predicted is what is taken, in every way to run and after moving
  * from one to another; and no way changes a bit of the result. */
-#include "run/run_memory.h"
-
 #include "base/error.h"
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
-#include "memory/mode.h"
 #include "memory/ladder.h"
+#include "memory/mode.h"
+#include "run/run_memory.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 #include "test/temp_folder.h"
@@ -60,7 +59,7 @@ static void draw_photos(void)
     }
 }
 
-static int choose(void *context, const struct task_state *state, struct memory_choices *choices)
+static int choose(void *context, const struct task_state *state, struct memory_mode *choices)
 {
     struct trial *t = context;
     TRY(memory_rows(&t->ladder, t->task, state));
@@ -316,7 +315,7 @@ START_TEST(failed_move_keeps_the_state)
         save(&t, "parked");
         same_files("parked", "before");
         if (_i < 2) { /* a smaller batch that is not to be had: back to the larger one */
-            struct memory_choices less = t.ladder.rows[0].choices;
+            struct memory_mode less = t.ladder.rows[0].choices;
             less.work.batch = 1;
             ck_assert_int_eq(t.task->replan(t.state, &less), ERR_DEVICE_MEMORY);
         }

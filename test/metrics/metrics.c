@@ -1,8 +1,7 @@
 /* Picture metrics against other programs' figures, and their exact properties. */
-#include "metrics/picture_metrics.h"
-
 #include "base/error.h"
 #include "base/threads.h"
+#include "metrics/picture_metrics.h"
 
 #include <check.h>
 #include <math.h>

@@ -10,7 +10,7 @@
 
 #undef fail /* Check's, of old */
 
-Suite *gan_metrics_suite(void);
+Suite *sample_metrics_test_suite(void);
 
 enum { FIGURES = 9, MOST = 400 };
 
@@ -268,7 +268,7 @@ START_TEST(any_size)
 }
 END_TEST
 
-Suite *gan_metrics_suite(void)
+Suite *sample_metrics_test_suite(void)
 {
     Suite *suite = suite_create("gan_metrics");
     TCase *sizes = tcase_create("sizes"), *uses = tcase_create("uses");

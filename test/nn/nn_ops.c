@@ -278,14 +278,14 @@ START_TEST(sums_and_grids_take_bf16)
     ops->bias_grad(db[0], x, NN_F32, N, P, C);
     ops->bias_grad(db[1], half, NN_BF16, N, P, C);
     ck_assert_int_eq(memcmp(db[0], db[1], sizeof *db), 0);
-    ops->grid_grad(dt[0], s, x, NN_F32, N, P, C);
-    ops->grid_grad(dt[1], s, half, NN_BF16, N, P, C);
+    ops->spatial_map_grad(dt[0], s, x, NN_F32, N, P, C);
+    ops->spatial_map_grad(dt[1], s, half, NN_BF16, N, P, C);
     ck_assert_int_eq(memcmp(dt[0], dt[1], sizeof *dt), 0);
-    ops->grid_contract(want, x, NN_F32, table, N, P, C);
-    ops->grid_contract(got, half, NN_BF16, table, N, P, C);
+    ops->spatial_map_contract(want, x, NN_F32, table, N, P, C);
+    ops->spatial_map_contract(got, half, NN_BF16, table, N, P, C);
     ck_assert_int_eq(memcmp(want, got, N * C * sizeof *got), 0);
-    ops->grid_expand(want, NN_F32, s, table, N, P, C);
-    ops->grid_expand(out, NN_BF16, s, table, N, P, C);
+    ops->spatial_map_expand(want, NN_F32, s, table, N, P, C);
+    ops->spatial_map_expand(out, NN_BF16, s, table, N, P, C);
     stored_to(got, NN_BF16, out, ALL);
     for (int i = 0; i < ALL; i++)
         ck_assert(got[i] == stored(NN_BF16, want[i]));
@@ -314,9 +314,9 @@ START_TEST(grids_and_embeddings_are_adjoint)
     const int labels[N] = {2, 0, 2};
     float *s = numbers(N * C, 1), *x = numbers(N * P * C, 2), *table = numbers(P * C, 3);
     float *out = numbers(N * P * C, 4), *sums = numbers(N * C, 5), dtable[P * C] = {0};
-    ops->grid_expand(out, NN_F32, s, table, N, P, C);
-    ops->grid_contract(sums, x, NN_F32, table, N, P, C);
-    ops->grid_grad(dtable, s, x, NN_F32, N, P, C);
+    ops->spatial_map_expand(out, NN_F32, s, table, N, P, C);
+    ops->spatial_map_contract(sums, x, NN_F32, table, N, P, C);
+    ops->spatial_map_grad(dtable, s, x, NN_F32, N, P, C);
     check_equal(dot(out, x, N * P * C), dot(s, sums, N * C), 10, "contract");
     check_equal(dot(out, x, N * P * C), dot(dtable, table, P * C), 10, "grid_grad");
     float f[N * E], df[N * E], score[N], seed[N] = {1, -2, 3}, demb[E * K] = {0};

@@ -60,7 +60,7 @@ static void start(struct moved *m, const char *text)
     MUST(device_open(&m->device, "cpu", 1));
     m->device->offload_dir = folder;
     m->task = task_find(m->config->task == CONFIG_TASK_GAN ? "gan" : "splat");
-    struct task_setup setup = {.config = m->config, .device = m->device, .scratch_dir = folder};
+    struct task_setup setup = {.config = m->config, .device = m->device, .spill_dir = folder};
     struct task_report report;
     MUST(m->task->open(&m->state, &setup));
     MUST(memory_rows(&m->ladder, m->task, m->state));
@@ -75,9 +75,9 @@ static void end(struct moved *m)
 }
 
 /* There and back: the longer of both moves, the least of some turns, as the machine may be busy. */
-static void measure(struct moved *m, const char *name, const struct memory_choices *to)
+static void measure(struct moved *m, const char *name, const struct memory_mode *to)
 {
-    const struct memory_choices ways[2] = {*to, *m->task->chosen(m->state)};
+    const struct memory_mode ways[2] = {*to, *m->task->mode(m->state)};
     double least = 1e9;
     for (int turn = 0; turn < 4; turn++) {
         double longer = 0;
@@ -94,7 +94,7 @@ static void measure(struct moved *m, const char *name, const struct memory_choic
     ck_assert_msg(SANITIZED || least < MOST_SECONDS, "%s: %.1f ms", name, 1e3 * least);
 }
 
-static struct memory_choices last_way(const struct moved *m)
+static struct memory_mode last_mode(const struct moved *m)
 {
     return m->ladder.rows[m->ladder.count - 1].choices;
 }
@@ -112,7 +112,7 @@ START_TEST(a_gan_of_64_pixels)
              "task: gan\ndata: %s\nsize: 64\nbatch: 16\nuse_amp: false\neval_samples: 0\n",
              in_folder("photos"));
     start(&m, text);
-    struct memory_choices way = last_way(&m), larger = *m.task->chosen(m.state);
+    struct memory_mode way = last_mode(&m), larger = *m.task->mode(m.state);
     measure(&m, "GAN of 64 px, batch 16, to the last level and back", &way);
     larger.work.batch = larger.micro_batch = 32;
     measure(&m, "GAN of 64 px, to a batch of 32 and back", &larger);
@@ -129,7 +129,7 @@ START_TEST(a_fit_of_8k)
              "input_path: %s\nnum_gaussians: 30000\ninit_mode: random\nmax_steps: 10\n",
              in_folder("8k.ppm"));
     start(&m, text);
-    struct memory_choices way = last_way(&m), half = *m.task->chosen(m.state);
+    struct memory_mode way = last_mode(&m), half = *m.task->mode(m.state);
     measure(&m, "fit of 7680x4320, to the last level and back", &way);
     half.work.size = 3840;
     double before = processor_seconds(); /* scaling the picture is work, not moving */

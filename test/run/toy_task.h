@@ -39,18 +39,18 @@ struct task_state {
     struct plan *plan;
     float *x;
     int64_t steps;
-    struct memory_choices way;
+    struct memory_mode way;
 };
 
-static int toy_choices(const struct task_state *state, struct memory_choices *list)
+static int toy_modes(const struct task_state *state, struct memory_mode *list)
 {
     (void)state;
     for (int i = 0; i < toy.ways; i++)
-        list[i] = (struct memory_choices){.level = i};
+        list[i] = (struct memory_mode){.level = i};
     return toy.ways;
 }
 
-static int toy_need(const struct task_state *state, const struct memory_choices *choices,
+static int toy_need(const struct task_state *state, const struct memory_mode *choices,
                     struct memory_need *need)
 {
     (void)state;
@@ -59,12 +59,12 @@ static int toy_need(const struct task_state *state, const struct memory_choices 
     return OK;
 }
 
-static const struct memory_choices *toy_chosen(const struct task_state *state)
+static const struct memory_mode *toy_mode(const struct task_state *state)
 {
     return &state->way;
 }
 
-static int toy_replan(struct task_state *state, const struct memory_choices *choices)
+static int toy_replan(struct task_state *state, const struct memory_mode *choices)
 {
     state->way = *choices;
     toy.moves++;
@@ -185,9 +185,9 @@ static const struct task toy_task = {
     .save_model = toy_save,
     .write_final = toy_write_final,
     .close = toy_close,
-    .choices = toy_choices,
+    .choices = toy_modes,
     .need = toy_need,
-    .chosen = toy_chosen,
+    .mode = toy_mode,
     .replan = toy_replan,
 };
 

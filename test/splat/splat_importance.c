@@ -86,7 +86,7 @@ START_TEST(is_the_error_without_it)
     double worth[COUNT];
     ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
     draw(&scene, _i >= 3);
-    ck_assert_int_eq(splat_worth(&scene.view, blend, &scene.picture, NULL, worth), OK);
+    ck_assert_int_eq(splat_importance(&scene.view, blend, &scene.picture, NULL, worth), OK);
     double all = squared_error(device, &scene, blend);
     for (int i = 0; i < COUNT; i++) {
         leave_out(&less, &scene, i);
@@ -109,7 +109,7 @@ START_TEST(beyond_the_largest_it_is_worth_nothing)
         memcpy(scene.xy + 2 * k, scene.xy + 2 * 3, sizeof(float[2]));
         scene.scale[2 * k] = scene.scale[2 * k + 1] = 1 / (1.0f - 0.1f * (float)k);
     }
-    ck_assert_int_eq(splat_worth(&scene.view, &blend, &scene.picture, NULL, worth), OK);
+    ck_assert_int_eq(splat_importance(&scene.view, &blend, &scene.picture, NULL, worth), OK);
     ck_assert(fabs(worth[3]) > 1);
     ck_assert_msg(!(fabs(worth[0]) > 0) && !(fabs(worth[1]) > 0), "%g %g", worth[0], worth[1]);
 }
@@ -122,16 +122,16 @@ START_TEST(threads_change_no_bit)
     int threads = threads_count();
     draw(&scene, false);
     threads_set(1);
-    ck_assert_int_eq(splat_worth(&scene.view, &blends[_i], &scene.picture, NULL, one), OK);
+    ck_assert_int_eq(splat_importance(&scene.view, &blends[_i], &scene.picture, NULL, one), OK);
     threads_set(5);
-    ck_assert_int_eq(splat_worth(&scene.view, &blends[_i], &scene.picture, NULL, many), OK);
+    ck_assert_int_eq(splat_importance(&scene.view, &blends[_i], &scene.picture, NULL, many), OK);
     threads_set(threads);
     ck_assert(memcmp(one, many, sizeof one) == 0);
 }
 END_TEST
 
-Suite *splat_worth_suite(void);
-Suite *splat_worth_suite(void)
+Suite *splat_importance_suite(void);
+Suite *splat_importance_suite(void)
 {
     Suite *suite = suite_create("splat_worth");
     TCase *worth = tcase_create("worth");

@@ -1,12 +1,12 @@
 /* A fit whose training size changes: the Gaussians stay where they are in the picture, numbers and
  * pictures are of the full size, and a resumed fit does the same. */
 #include "base/random.h"
-#include "metrics/picture_metrics.h"
 #include "memory/mode.h"
 #include "memory/plan.h"
+#include "metrics/picture_metrics.h"
 #include "splat/picture.h"
-#include "splat/splat_schedule.h"
 #include "splat/size.h"
+#include "splat/splat_schedule.h"
 #include "test/splat/splat_run.h"
 
 #include <signal.h>
@@ -123,13 +123,13 @@ END_TEST
 
 static void change(struct task_state *state, int size)
 {
-    struct memory_choices way = *task_splat.chosen(state);
+    struct memory_mode way = *task_splat.mode(state);
     struct memory_need need;
     way.work.size = size;
     ck_assert_int_eq(task_splat.need(state, &way, &need), 0);
     ck_assert_msg(task_splat.replan(state, &way) == 0, "%s", error_message());
     ck_assert_uint_eq(need.device_bytes, plan_device_bytes(task_splat.plan(state)));
-    ck_assert_int_eq(task_splat.chosen(state)->work.size, size);
+    ck_assert_int_eq(task_splat.mode(state)->work.size, size);
 }
 
 static double psnr_of_picture(struct task_state *state)
@@ -163,7 +163,7 @@ START_TEST(learns_at_any_size)
     struct config *config = configure(ways[_i].config);
     struct task_state *state = open_state(config, NULL);
     struct task_report report = {0};
-    int full = task_splat.chosen(state)->work.size, from = 0;
+    int full = task_splat.mode(state)->work.size, from = 0;
     const int sizes[] = {full, 32, 48, full}, until[] = {60, 120, 180, 250};
     double before = 0;
     for (int i = 0; i < 4; i++) {
@@ -204,7 +204,7 @@ START_TEST(resumes_over_changes)
     struct store_file *middle;
     ck_assert_int_eq(store_open(&middle, in_folder("middle.safetensors")), 0);
     struct task_state *resumed = open_state(config, middle);
-    ck_assert_int_eq(task_splat.chosen(resumed)->work.size, at > 20 && at <= 40 ? 32 : 61);
+    ck_assert_int_eq(task_splat.mode(resumed)->work.size, at > 20 && at <= 40 ? 32 : 61);
     store_close(middle);
     task_splat.close(resumed);
     config_free(config);
@@ -217,13 +217,13 @@ START_TEST(a_change_that_fails_leaves_a_sound_state)
     draw("a.png", 3, SAMPLE_U8);
     struct config *config = configure("");
     struct task_state *state = NULL, *sound = open_state(config, NULL);
-    struct task_setup setup = {.config = config, .device = device, .scratch_dir = folder};
+    struct task_setup setup = {.config = config, .device = device, .spill_dir = folder};
     struct task_report report = {0};
     ck_assert_msg(task_splat.open(&state, &setup) == 0, "%s", error_message());
     train(state, 0, 20, &report);
     train(sound, 0, 20, &report);
     change(sound, 32);
-    struct memory_choices way = *task_splat.chosen(state);
+    struct memory_mode way = *task_splat.mode(state);
     way.work.size = 32;
     struct rlimit before, none;
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);

@@ -1,7 +1,7 @@
 /* 1x1 convolutions: matrix products with few columns and very many rows. */
-#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
+#include "cpu/nn/conv_kernels.h"
 
 /* 6 rows x COLS vectors of sums, COLS columns and 1 broadcast in registers */
 enum { COLS = CONV_GEMM_COLS, ROWS = 6, TALL = 12, PANEL = COLS * VF, BLOCK_BYTES = 128 * 1024 };
@@ -29,8 +29,8 @@ struct target {
     int column;        /* its first channel */
 };
 
-INLINE void tile(int cols, int k, const stored *a, ptrdiff_t stride, const float *b,
-                 const struct target *t, const struct nn_epilogue *e)
+INLINE void conv_gemm_tile(int cols, int k, const stored *a, ptrdiff_t stride, const float *b,
+                           const struct target *t, const struct nn_epilogue *e)
 {
     const stored *a3 = a + 3 * stride, *residual = e->residual;
 #define AT(r, j) (t->at + r * t->stride + j * VF)
@@ -92,13 +92,13 @@ static void tile_any(int cols, int k, const stored *a, ptrdiff_t stride, const f
                      const struct target *t, const struct nn_epilogue *e)
 {
     if (cols == 1)
-        tile(1, k, a, stride, b, t, e);
+        conv_gemm_tile(1, k, a, stride, b, t, e);
     else if (cols == 2)
-        tile(2, k, a, stride, b, t, e);
+        conv_gemm_tile(2, k, a, stride, b, t, e);
     else if (cols == 3 && COLS > 2)
-        tile(3, k, a, stride, b, t, e);
+        conv_gemm_tile(3, k, a, stride, b, t, e);
     else if (COLS > 2)
-        tile(4, k, a, stride, b, t, e);
+        conv_gemm_tile(4, k, a, stride, b, t, e);
 }
 
 static int is_plain(const struct nn_epilogue *e)
@@ -133,8 +133,8 @@ static void tile_tall(int columns, int k, const stored *a, ptrdiff_t stride, con
 }
 
 /* A tile at the edge: its sums are computed aside, whole vectors of them. */
-static void tile_edge(int rows, int columns, int k, const stored *a, const float *b,
-                      const struct target *t, const struct nn_epilogue *e)
+static void conv_gemm_tile_edge(int rows, int columns, int k, const stored *a, const float *b,
+                                const struct target *t, const struct nn_epilogue *e)
 {
     static const struct nn_epilogue plain = {.slope = 1};
     float sums[ROWS * PANEL] __attribute__((aligned(64)));
@@ -182,7 +182,7 @@ void ISA_NAME(conv_gemm)(void *out, const void *a, const void *packed, size_t fi
                 else if (rows == ROWS && columns % VF == 0)
                     tile_any(columns / VF, k, from, k, b, &t, epilogue);
                 else
-                    tile_edge((int)rows, columns, k, from, b, &t, epilogue);
+                    conv_gemm_tile_edge((int)rows, columns, k, from, b, &t, epilogue);
             }
         }
     }

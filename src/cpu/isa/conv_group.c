@@ -1,8 +1,8 @@
 /* Grouped 3x3 convolutions with 16 channels a group, by Winograd's F(2x2,3x3): 16 products where
  * the definition has 36. One group of one pixel is one AVX-512 vector. */
-#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
+#include "cpu/nn/conv_kernels.h"
 
 static const stored zeros[GROUP];
 
@@ -110,7 +110,7 @@ static void gather_inputs(float *values, const struct nn_conv *s, const stored *
 #if defined(ISA_avx512)
 enum { TILES_AT_ONCE = 12 };
 /* values[12][16] = values w[16][16], in place: 16 weights and 12 sums in registers */
-INLINE void product(float *values, const float *w)
+INLINE void conv_group_product(float *values, const float *w)
 {
 #define LOAD(i) vf w##i = vf_load(w + i * GROUP);
     EACH_16(LOAD)
@@ -142,7 +142,7 @@ INLINE void product(float *values, const float *w)
 }
 #else
 enum { TILES_AT_ONCE = 6 }; /* 12 sums, 2 weights and a value in 16 registers */
-INLINE void product(float *values, const float *w)
+INLINE void conv_group_product(float *values, const float *w)
 {
     float aside[TILES_AT_ONCE * GROUP] __attribute__((aligned(64)));
     float *out = 2 * VF == GROUP ? values : aside; /* one pass reads all before it stores */
@@ -198,14 +198,14 @@ static void scatter_outputs(const struct nn_conv *s, stored *out, const float *p
 
 void ISA_NAME(conv_group_conv)(const struct nn_conv *s, void *out, const void *in,
                                const void *packed, const struct nn_epilogue *e, int group,
-                               size_t first, int count, float *scratch)
+                               size_t first, int count, float *workspace)
 {
-    gather_inputs(scratch, s, (const stored *)in + group * GROUP, s->cin, first, count);
+    gather_inputs(workspace, s, (const stored *)in + group * GROUP, s->cin, first, count);
     for (int f = 0; f < 16; f++)
         for (int t = 0; t < count; t += TILES_AT_ONCE)
-            product(scratch + (f * GROUP_TILES + t) * GROUP,
-                    (const float *)packed + f * GROUP * GROUP);
-    scatter_outputs(s, out, scratch, e, s->cin, group, first, count);
+            conv_group_product(workspace + (f * GROUP_TILES + t) * GROUP,
+                               (const float *)packed + f * GROUP * GROUP);
+    scatter_outputs(s, out, workspace, e, s->cin, group, first, count);
 }
 
 /* values[f][tile][16] = A y A^T of the 2x2 outputs y */
@@ -274,9 +274,9 @@ INLINE void outer_product(float *sums, const float *a, const float *b, int count
 
 void ISA_NAME(conv_group_wgrad)(const struct nn_conv *s, float *sums, const void *in,
                                 const void *dout, int group, size_t first, int count,
-                                float *scratch)
+                                float *workspace)
 {
-    float *a = scratch, *b = scratch + GROUP_SCRATCH;
+    float *a = workspace, *b = workspace + GROUP_WORKSPACE;
     gather_inputs(a, s, (const stored *)in + group * GROUP, s->cin, first, count);
     gather_outputs(b, s, (const stored *)dout + group * GROUP, s->cout, first, count);
     for (int f = 0; f < 16; f++)

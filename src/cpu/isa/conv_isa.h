@@ -2,8 +2,8 @@
 #ifndef IMGTRAIN_CPU_ISA_CONV_ISA_H
 #define IMGTRAIN_CPU_ISA_CONV_ISA_H
 
-#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_simd.h"
+#include "cpu/nn/conv_kernels.h"
 
 enum { CONV_GEMM_COLS = VF == 16 ? 4 : 2 }; /* vectors of a panel: AVX-512 has 32 registers */
 
@@ -12,14 +12,14 @@ void ISA_NAME(conv_gemm_pack)(void *packed, const float *b, int k, int n, ptrdif
 void ISA_NAME(conv_gemm)(void *out, const void *a, const void *packed, size_t first, size_t last,
                          int n, int k, const struct nn_epilogue *epilogue);
 void ISA_NAME(conv_wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k,
-                          int first, int last, float *scratch);
+                          int first, int last, float *workspace);
 void ISA_NAME(conv_group_pack)(void *packed, const float *weights, int group, int adjoint);
 void ISA_NAME(conv_group_conv)(const struct nn_conv *shape, void *out, const void *in,
                                const void *packed, const struct nn_epilogue *epilogue, int group,
-                               size_t first, int count, float *scratch);
+                               size_t first, int count, float *workspace);
 void ISA_NAME(conv_group_wgrad)(const struct nn_conv *shape, float *sums, const void *in,
                                 const void *dout, int group, size_t first, int count,
-                                float *scratch);
+                                float *workspace);
 void ISA_NAME(conv_group_unpack)(float *dw, const float *sums, int group);
 
 #endif

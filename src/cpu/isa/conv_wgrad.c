@@ -1,7 +1,7 @@
 /* Weight gradients of 1x1 convolutions: sums of outer products over very many rows. */
-#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa/conv_isa.h"
 #include "cpu/isa/conv_stored.h"
+#include "cpu/nn/conv_kernels.h"
 
 #if defined(ISA_avx512)
 enum { ROWS = 8 };
@@ -20,7 +20,8 @@ struct rows {
 };
 
 /* sums[ROWS][cols * VF] += sum over i < count of a[i][ROWS] b[i][cols * VF] */
-INLINE void tile(int cols, float *sums, ptrdiff_t stride, int count, struct rows a, struct rows b)
+INLINE void conv_wgrad_tile(int cols, float *sums, ptrdiff_t stride, int count, struct rows a,
+                            struct rows b)
 {
 #define ZERO(r) vf c##r##0 = vf_set(0), c##r##1 = c##r##0;
     EACH_ROW(ZERO)
@@ -45,13 +46,13 @@ INLINE void tile(int cols, float *sums, ptrdiff_t stride, int count, struct rows
 static void tile_whole(int cols, float *dw, int n, int count, struct rows a, struct rows b)
 {
     if (cols == 1)
-        tile(1, dw, n, count, a, b);
+        conv_wgrad_tile(1, dw, n, count, a, b);
     else
-        tile(2, dw, n, count, a, b);
+        conv_wgrad_tile(2, dw, n, count, a, b);
 }
 
-static void tile_edge(float *dw, int n, int rows, int columns, int count, struct rows a,
-                      struct rows b)
+static void conv_wgrad_tile_edge(float *dw, int n, int rows, int columns, int count, struct rows a,
+                                 struct rows b)
 {
     float sums[ROWS * PANEL] __attribute__((aligned(64))) = {0};
     tile_whole(columns > VF ? 2 : 1, sums, PANEL, count, a, b);
@@ -62,7 +63,8 @@ static void tile_edge(float *dw, int n, int rows, int columns, int count, struct
 
 #if defined(CONV_BF16)
 /* packed[i][width] = pairs of rows 2i and 2i + 1, zero filled past n columns and `count` rows */
-INLINE void pack(float *packed, const stored *from, int count, int n, int first, int width)
+INLINE void conv_wgrad_pack(float *packed, const stored *from, int count, int n, int first,
+                            int width)
 {
     for (int i = 0; i < count; i += 2, packed += width) {
         const stored *even = from + (ptrdiff_t)i * n + first;
@@ -77,7 +79,8 @@ INLINE void pack(float *packed, const stored *from, int count, int n, int first,
 }
 #else
 /* packed[i][width] = from[i][first ... first + width), zero filled past n columns. */
-INLINE void pack(float *packed, const float *from, int count, int n, int first, int width)
+INLINE void conv_wgrad_pack(float *packed, const float *from, int count, int n, int first,
+                            int width)
 {
     if (first + width <= n) {
         for (int i = 0; i < count; i++)
@@ -105,17 +108,17 @@ static int in_place(int n, int width)
 }
 
 void ISA_NAME(conv_wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k,
-                          int first, int last, float *scratch)
+                          int first, int last, float *workspace)
 {
-    float *panel = scratch, *strips = scratch + CONV_WGRAD_CHUNK * PANEL;
+    float *panel = workspace, *strips = workspace + CONV_WGRAD_CHUNK * PANEL;
     int count = (rows + DEPTH - 1) / DEPTH, a_lies = in_place(k, ROWS), b_lies = in_place(n, VF);
     for (int r = 0; r < k && !a_lies; r += ROWS)
-        pack(strips + r * CONV_WGRAD_CHUNK, a, rows, k, r, ROWS);
+        conv_wgrad_pack(strips + r * CONV_WGRAD_CHUNK, a, rows, k, r, ROWS);
     for (int c = first; c < last; c += PANEL) {
         int columns = n - c < PANEL ? n - c : PANEL;
         struct rows y =
             b_lies ? (struct rows){(const float *)b + c, n} : (struct rows){panel, PANEL};
-        if (!b_lies) pack(panel, b, rows, n, c, PANEL);
+        if (!b_lies) conv_wgrad_pack(panel, b, rows, n, c, PANEL);
         for (int r = 0; r < k; r += ROWS) {
             float *out = dw + (size_t)r * (size_t)n + (size_t)c;
             struct rows x = a_lies ? (struct rows){(const float *)a + r, k}
@@ -123,7 +126,7 @@ void ISA_NAME(conv_wgrad)(float *dw, const void *a, const void *b, int rows, int
             if (k - r >= ROWS && columns % VF == 0)
                 tile_whole(columns / VF, out, n, count, x, y);
             else
-                tile_edge(out, n, k - r < ROWS ? k - r : ROWS, columns, count, x, y);
+                conv_wgrad_tile_edge(out, n, k - r < ROWS ? k - r : ROWS, columns, count, x, y);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 #define SPLAT_ISA(isa)                                                                             \
     extern const struct splat_kernels splat_kernels_##isa;                                         \
-    size_t splat_tile_scratch_##isa(void);                                                         \
+    size_t splat_tile_workspace_##isa(void);                                                       \
     int splat_spans_##isa(const struct splat_projected *, float, int, int, struct splat_item *,    \
                           int);                                                                    \
     void splat_render_tile_##isa(const struct splat_projected *, const struct splat_item *,        \

@@ -13,13 +13,13 @@
 enum { MARGIN = TILE }; /* zeros before a scratch row, at least SSIM_RADIUS */
 
 /* Lanes of the columns x.. that lie before `width`. */
-static inline vm inside(int x, int width)
+static inline vm splat_loss_inside(int x, int width)
 {
     return vf_lt(vf_set((float)x) + vf_iota(), vf_set((float)width));
 }
 
 /* The 11-tap window across a scratch row whose column 0 is at p. */
-static inline vf window_across(const float *p)
+static inline vf splat_loss_window_across(const float *p)
 {
     vf sum = vf_load(p) * vf_set(ssim_window[0]);
 #pragma GCC unroll 5
@@ -34,7 +34,7 @@ static void clear_margins(float *row, int from, int pitch)
     memset(row + MARGIN + from, 0, sizeof(float) * (size_t)(pitch - MARGIN - from));
 }
 
-static int rounded(int width)
+static int splat_loss_rounded(int width)
 {
     return (width + LANES - 1) / LANES * LANES;
 }
@@ -44,7 +44,7 @@ static int rounded(int width)
 #define OUTPUTS SSIM_BLOCK
 #define INPUTS (OUTPUTS + SSIM_TAPS - 1)
 
-static inline float weight_at(int distance)
+static inline float splat_loss_weight_at(int distance)
 {
     return ssim_window[distance < 0 ? -distance : distance];
 }
@@ -52,7 +52,7 @@ static inline float weight_at(int distance)
 /* Moments of x and t, window applied downwards, for output rows 0..OUTPUTS-1 whose windows begin at
  * input row 0..: scratch[output][moment]: mean of x, of t, of x^2 + t^2, of x t. */
 static void moments_down(const float *const *x, const float *const *t, int width, int pitch,
-                         float *scratch)
+                         float *workspace)
 {
     for (int i = 0; i < width; i += LANES) {
         vf sum[OUTPUTS][4];
@@ -67,20 +67,20 @@ static void moments_down(const float *const *x, const float *const *t, int width
 #pragma GCC unroll 4
             for (int o = 0; o < OUTPUTS; o++) {
                 if (k < o || k > o + SSIM_TAPS - 1) continue;
-                vf w = vf_set(weight_at(k - o - SSIM_RADIUS));
+                vf w = vf_set(splat_loss_weight_at(k - o - SSIM_RADIUS));
                 sum[o][0] = vf_fma(w, xk, sum[o][0]);
                 sum[o][1] = vf_fma(w, tk, sum[o][1]);
                 sum[o][2] = vf_fma(w, squares, sum[o][2]);
                 sum[o][3] = vf_fma(w, product, sum[o][3]);
             }
         }
-        vm keep = inside(i, width);
+        vm keep = splat_loss_inside(i, width);
         for (int o = 0; o < OUTPUTS; o++)
             for (int m = 0; m < 4; m++)
-                vf_store(scratch + (o * 4 + m) * pitch + MARGIN + i, vf_keep(keep, sum[o][m]));
+                vf_store(workspace + (o * 4 + m) * pitch + MARGIN + i, vf_keep(keep, sum[o][m]));
     }
     for (int m = 0; m < 4 * OUTPUTS; m++)
-        clear_margins(scratch + m * pitch, rounded(width), pitch);
+        clear_margins(workspace + m * pitch, splat_loss_rounded(width), pitch);
 }
 
 static float ssim_across(const float *mean_x, int pitch, int width, float *d_mean, float *d_square,
@@ -89,11 +89,12 @@ static float ssim_across(const float *mean_x, int pitch, int width, float *d_mea
     const float *mean_t = mean_x + pitch, *square = mean_t + pitch, *product = square + pitch;
     vf total = vf_set(0);
     for (int i = 0; i < width; i += LANES) {
-        vm keep = inside(i, width);
+        vm keep = splat_loss_inside(i, width);
         vf dm, ds, dp;
-        vf value =
-            ssim_pixel_vf(window_across(mean_x + i), window_across(mean_t + i),
-                          window_across(square + i), window_across(product + i), &dm, &ds, &dp);
+        vf value = ssim_pixel_vf(splat_loss_window_across(mean_x + i),
+                                 splat_loss_window_across(mean_t + i),
+                                 splat_loss_window_across(square + i),
+                                 splat_loss_window_across(product + i), &dm, &ds, &dp);
         value = vf_keep(keep, value);
         total = total + value;
         vf_store(s + i, value);
@@ -105,13 +106,13 @@ static float ssim_across(const float *mean_x, int pitch, int width, float *d_mea
 }
 
 static void ssim_rows(const float *const *x, const float *const *t, int width, int rows,
-                      float *scratch, float *const *d_mean, float *const *d_square,
+                      float *workspace, float *const *d_mean, float *const *d_square,
                       float *const *d_product, float *const *s, float *sums)
 {
-    int pitch = ssim_scratch_pitch(rounded(width) + PITCH_PAD);
-    moments_down(x, t, width, pitch, scratch);
+    int pitch = ssim_workspace_pitch(splat_loss_rounded(width) + PITCH_PAD);
+    moments_down(x, t, width, pitch, workspace);
     for (int o = 0; o < rows; o++)
-        sums[o] = ssim_across(scratch + o * 4 * pitch + MARGIN, pitch, width, d_mean[o],
+        sums[o] = ssim_across(workspace + o * 4 * pitch + MARGIN, pitch, width, d_mean[o],
                               d_square[o], d_product[o], s[o]);
 }
 
@@ -119,9 +120,9 @@ static void ssim_rows(const float *const *x, const float *const *t, int width, i
  * is symmetric, so the adjoint of the window is the window. */
 static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
                               const float *const *t, int width, int rows, float weight,
-                              float *scratch, float *const *out)
+                              float *workspace, float *const *out)
 {
-    int pitch = ssim_scratch_pitch(rounded(width) + PITCH_PAD);
+    int pitch = ssim_workspace_pitch(splat_loss_rounded(width) + PITCH_PAD);
     for (int i = 0; i < width; i += LANES) { /* the maps are zero behind the width already */
         vf sum[OUTPUTS][3];
 #pragma GCC unroll 4
@@ -135,7 +136,7 @@ static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
 #pragma GCC unroll 4
             for (int o = 0; o < OUTPUTS; o++) {
                 if (k < o || k > o + SSIM_TAPS - 1) continue;
-                vf w = vf_set(weight_at(k - o - SSIM_RADIUS));
+                vf w = vf_set(splat_loss_weight_at(k - o - SSIM_RADIUS));
                 sum[o][0] = vf_fma(w, a, sum[o][0]);
                 sum[o][1] = vf_fma(w, b, sum[o][1]);
                 sum[o][2] = vf_fma(w, c, sum[o][2]);
@@ -143,24 +144,26 @@ static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
         }
         for (int o = 0; o < OUTPUTS; o++)
             for (int m = 0; m < 3; m++)
-                vf_store(scratch + (o * 4 + m) * pitch + MARGIN + i, sum[o][m]);
+                vf_store(workspace + (o * 4 + m) * pitch + MARGIN + i, sum[o][m]);
     }
     for (int m = 0; m < 4 * OUTPUTS; m++)
-        clear_margins(scratch + m * pitch, rounded(width), pitch);
+        clear_margins(workspace + m * pitch, splat_loss_rounded(width), pitch);
     vf w = vf_set(weight);
     for (int o = 0; o < rows; o++) {
-        const float *mean = scratch + o * 4 * pitch + MARGIN, *square = mean + pitch;
+        const float *mean = workspace + o * 4 * pitch + MARGIN, *square = mean + pitch;
         const float *product = square + pitch;
         for (int i = 0; i < width; i += LANES) {
             vf xi = vf_load(x[o] + i);
-            vf g = vf_fma(xi + xi, window_across(square + i), window_across(mean + i));
-            vf_store(out[o] + i, w * vf_fma(vf_load(t[o] + i), window_across(product + i), g));
+            vf g = vf_fma(xi + xi, splat_loss_window_across(square + i),
+                          splat_loss_window_across(mean + i));
+            vf_store(out[o] + i,
+                     w * vf_fma(vf_load(t[o] + i), splat_loss_window_across(product + i), g));
         }
     }
 }
 
 /* Samples of one channel's row as floats 0..1. */
-static void load_row(const void *samples, int bits, int width, float *row)
+static void splat_loss_load_row(const void *samples, int bits, int width, float *row)
 {
     const uint8_t *bytes = samples;
     const uint16_t *words = samples;
@@ -180,7 +183,7 @@ static void loss_row(const float *x, const float *t, const float *ssim, int widt
     vf zero = vf_set(0), one = vf_set(1);
     vf sum1 = zero, sum2 = zero, sum_clamped = zero;
     for (int i = 0; i < width; i += LANES) {
-        vm keep = inside(i, width);
+        vm keep = splat_loss_inside(i, width);
         vf xi = vf_load(x + i), ti = vf_load(t + i);
         vf d = vf_keep(keep, xi - ti);
         sum1 = sum1 + vf_max(d, zero - d);
@@ -212,6 +215,6 @@ const struct splat_kernels ISA_NAME(splat_kernels) = {
     .backward_item = ISA_NAME(splat_backward_item),
     .ssim_rows = ssim_rows,
     .ssim_adjoint_rows = ssim_adjoint_rows,
-    .load_row = load_row,
+    .load_row = splat_loss_load_row,
     .loss_row = loss_row,
 };

@@ -27,7 +27,7 @@ struct tile_rows {
     float best[TILE][SPLAT_MAX_TOPK][TILE]; /* sorted, largest first; used past CHUNK only */
 };
 
-size_t ISA_NAME(splat_tile_scratch)(void)
+size_t ISA_NAME(splat_tile_workspace)(void)
 {
     return sizeof(struct tile_rows) / sizeof(float);
 }
@@ -115,9 +115,9 @@ ALWAYS_INLINE vf column_distance(const struct gaussian_form *g, int x)
 }
 
 /* Pass 1: alphas of `count` Gaussians into the rows they reach. */
-static void collect(struct tile_rows *rows, const struct splat_projected *projected,
-                    const struct splat_item *items, const int32_t *list, int count, float cut_power,
-                    int y0, int x0)
+static void splat_tile_collect(struct tile_rows *rows, const struct splat_projected *projected,
+                               const struct splat_item *items, const int32_t *list, int count,
+                               float cut_power, int y0, int x0)
 {
     for (int r = 0; r < TILE; r++)
         rows->count[r] = 0;
@@ -178,9 +178,9 @@ static vf threshold_row(const float (*alpha)[TILE], int n, int v, int K)
 }
 
 /* Adds alpha and alpha c of n Gaussians to the sums of `group` channels. */
-ALWAYS_INLINE void blend_group(const float (*alpha)[TILE], const int32_t *id, int n, int v,
-                               vf threshold, const float *feat, int channels, int group, vf *weight,
-                               vf *sum)
+ALWAYS_INLINE void splat_tile_blend_group(const float (*alpha)[TILE], const int32_t *id, int n,
+                                          int v, vf threshold, const float *feat, int channels,
+                                          int group, vf *weight, vf *sum)
 {
     for (int j = 0; j < n; j++) {
         vf a = vf_load(&alpha[j][v]);
@@ -196,10 +196,18 @@ static void blend_any(const float (*alpha)[TILE], const int32_t *id, int n, int 
                       const float *feat, int channels, int group, vf *weight, vf *sum)
 {
     switch (group) {
-    case 1: blend_group(alpha, id, n, v, threshold, feat, channels, 1, weight, sum); break;
-    case 2: blend_group(alpha, id, n, v, threshold, feat, channels, 2, weight, sum); break;
-    case 3: blend_group(alpha, id, n, v, threshold, feat, channels, 3, weight, sum); break;
-    default: blend_group(alpha, id, n, v, threshold, feat, channels, 4, weight, sum); break;
+    case 1:
+        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 1, weight, sum);
+        break;
+    case 2:
+        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 2, weight, sum);
+        break;
+    case 3:
+        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 3, weight, sum);
+        break;
+    default:
+        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 4, weight, sum);
+        break;
     }
 }
 
@@ -210,8 +218,8 @@ static void large_thresholds(struct tile_rows *rows, const struct splat_projecte
 {
     memset(rows->best, 0, sizeof rows->best);
     for (int k = 0; k < count; k += CHUNK) {
-        collect(rows, projected, items, list + k, count - k < CHUNK ? count - k : CHUNK, cut_power,
-                y0, x0);
+        splat_tile_collect(rows, projected, items, list + k, count - k < CHUNK ? count - k : CHUNK,
+                           cut_power, y0, x0);
         for (int r = 0; r < TILE; r++)
             for (int v = 0; v < TILE; v += LANES) {
                 vf best[SPLAT_MAX_TOPK];
@@ -269,11 +277,11 @@ static void finish_tile(int channels, int x0, float *const *color, float *const 
 void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
                                  const struct splat_item *items, const int32_t *list, int count,
                                  const float *feat, int channels, const struct splat_blend *blend,
-                                 float cut_power, int y0, int tile, float *scratch,
+                                 float cut_power, int y0, int tile, float *workspace,
                                  float *const *color, float *const *threshold,
                                  float *const *inverse)
 {
-    struct tile_rows *rows = (struct tile_rows *)(void *)scratch;
+    struct tile_rows *rows = (struct tile_rows *)(void *)workspace;
     int x0 = tile * TILE, K = blend->additive ? 0 : blend->topk;
     if (blend->additive) inverse = NULL;
     if (!K) threshold = NULL;
@@ -284,7 +292,7 @@ void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
     }
     int k = 0;
     do {
-        collect(rows, projected, items, list + k, size, cut_power, y0, x0);
+        splat_tile_collect(rows, projected, items, list + k, size, cut_power, y0, x0);
         if (K && count <= CHUNK)
             for (int r = 0; r < TILE; r++)
                 for (int v = 0; v < TILE; v += LANES)

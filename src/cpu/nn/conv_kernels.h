@@ -9,12 +9,12 @@
 #include <stddef.h>
 
 enum {
-    CONV_WGRAD_CHUNK = 192,                   /* most rows of one call of wgrad */
-    CONV_WGRAD_ALIGN = 32,                    /* k and n of its scratch are rounded up to this */
-    GROUP = 16,                               /* channels a group, in and out */
-    GROUP_TILES = 24,                         /* most 2x2 output tiles of one call of group_* */
-    GROUP_WEIGHTS = 16 * GROUP * GROUP,       /* floats of one group's transformed weights */
-    GROUP_SCRATCH = 16 * GROUP_TILES * GROUP, /* floats of one transformed operand */
+    CONV_WGRAD_CHUNK = 192,                     /* most rows of one call of wgrad */
+    CONV_WGRAD_ALIGN = 32,                      /* k and n of its scratch are rounded up to this */
+    GROUP = 16,                                 /* channels a group, in and out */
+    GROUP_TILES = 24,                           /* most 2x2 output tiles of one call of group_* */
+    GROUP_WEIGHTS = 16 * GROUP * GROUP,         /* floats of one group's transformed weights */
+    GROUP_WORKSPACE = 16 * GROUP_TILES * GROUP, /* floats of one transformed operand */
 };
 
 struct conv_kernels {
@@ -34,7 +34,7 @@ struct conv_kernels {
      * <= c < last (first: a multiple of CONV_WGRAD_ALIGN). scratch: CONV_WGRAD_CHUNK *
      * (k + CONV_WGRAD_ALIGN) floats, k rounded up to CONV_WGRAD_ALIGN. */
     void (*wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k, int first,
-                  int last, float *scratch);
+                  int last, float *workspace);
 
     /* Grouped 3x3, padding 1, by Winograd's F(2x2,3x3) (Lavin and Gray, arXiv:1509.09308): the grid
      * of n h w is cut into n * ceil(h/2) * ceil(w/2) tiles; 4x4 inputs of a tile become 16 matrix
@@ -44,10 +44,10 @@ struct conv_kernels {
     /* out = epilogue(in * weights) for one group's tiles first <= t < first + count. */
     void (*group_conv)(const struct nn_conv *shape, void *out, const void *in, const void *packed,
                        const struct nn_epilogue *epilogue, int group, size_t first, int count,
-                       float *scratch);
-    /* sums (GROUP_WEIGHTS) += in x dout over these tiles; scratch: 2 * GROUP_SCRATCH floats. */
+                       float *workspace);
+    /* sums (GROUP_WEIGHTS) += in x dout over these tiles; scratch: 2 * GROUP_WORKSPACE floats. */
     void (*group_wgrad)(const struct nn_conv *shape, float *sums, const void *in, const void *dout,
-                        int group, size_t first, int count, float *scratch);
+                        int group, size_t first, int count, float *workspace);
     /* dw[c][16][3][3] += what transformed sums mean for group g. */
     void (*group_unpack)(float *dw, const float *sums, int group);
 };

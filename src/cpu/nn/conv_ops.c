@@ -2,8 +2,8 @@
  * machine's instruction set. What the networks do not use goes to the reference: other shapes, bf16
  * where there are no instructions for it. */
 #include "base/threads.h"
-#include "cpu/nn/conv_kernels.h"
 #include "cpu/isa.h"
+#include "cpu/nn/conv_kernels.h"
 #include "cpu/nn/nn_cpu.h"
 #include "cpu/nn/nn_types.h"
 
@@ -35,7 +35,7 @@ static int is_group(const struct nn_conv *s)
            s->cin == GROUP * s->groups;
 }
 
-static size_t rows_of(const struct nn_conv *s)
+static size_t cpu_rows_of(const struct nn_conv *s)
 {
     return (size_t)s->n * (size_t)s->h * (size_t)s->w;
 }
@@ -50,7 +50,7 @@ static int ceil_div(size_t a, size_t b)
     return (int)((a + b - 1) / b);
 }
 
-static int clamp(size_t x, int low, int high)
+static int cpu_clamp(size_t x, int low, int high)
 {
     return x < (size_t)low ? low : x > (size_t)high ? high : (int)x;
 }
@@ -67,7 +67,7 @@ struct conv_job {
     size_t rows, most; /* of all and of an item */
     float *packed;
     const struct cut *cut; /* of weight gradients, with the rest: */
-    float *dw, *sums, *scratch;
+    float *dw, *sums, *buffer;
     size_t first; /* slice with which the wave begins */
     int now;      /* slices of the wave */
 };
@@ -98,8 +98,8 @@ static void gemm_blocks(void *context, int64_t from, int64_t to)
                          j->k, j->epilogue);
 }
 
-static void gemm(const struct nn_conv *s, void *out, const void *in, const float *weights, int n,
-                 int k, int adjoint, const struct nn_epilogue *e, void *packed)
+static void cpu_gemm(const struct nn_conv *s, void *out, const void *in, const float *weights,
+                     int n, int k, int adjoint, const struct nn_epilogue *e, void *packed)
 {
     struct conv_job job = {.shape = s,
                            .kernels = kernels_of(s),
@@ -110,7 +110,7 @@ static void gemm(const struct nn_conv *s, void *out, const void *in, const float
                            .n = n,
                            .k = k,
                            .adjoint = adjoint,
-                           .rows = rows_of(s),
+                           .rows = cpu_rows_of(s),
                            .packed = packed};
     int64_t products = (int64_t)n * k / 8; /* of a row, in the time of simple operations */
     threads_for(ceil_div((size_t)n, (size_t)job.kernels->panel),
@@ -150,7 +150,7 @@ static void gemm_mixed(const struct nn_conv *s, void *out, const void *in, const
                            .n = n,
                            .k = k,
                            .adjoint = adjoint,
-                           .rows = rows_of(s),
+                           .rows = cpu_rows_of(s),
                            .most = ROOM / (size_t)(n > k ? n : k),
                            .packed = packed};
     if (job.most > ROWS) job.most = ROWS;
@@ -179,16 +179,16 @@ static void convolve_groups(void *context, int64_t from, int64_t to)
 {
     const struct conv_job *j = context;
     size_t groups = (size_t)j->shape->groups;
-    float scratch[GROUP_SCRATCH] __attribute__((aligned(64)));
+    float buffer[GROUP_WORKSPACE] __attribute__((aligned(64)));
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         size_t g = i % groups, t = i / groups * GROUP_TILES;
         j->kernels->group_conv(j->shape, j->out, j->in, j->packed + g * GROUP_WEIGHTS, j->epilogue,
-                               (int)g, t, clamp(j->rows - t, 1, GROUP_TILES), scratch);
+                               (int)g, t, cpu_clamp(j->rows - t, 1, GROUP_TILES), buffer);
     }
 }
 
-static void group(const struct nn_conv *s, void *out, const void *in, const float *weights,
-                  int adjoint, const struct nn_epilogue *e, float *packed)
+static void cpu_group(const struct nn_conv *s, void *out, const void *in, const float *weights,
+                      int adjoint, const struct nn_epilogue *e, float *packed)
 {
     struct conv_job job = {.shape = s,
                            .kernels = kernels_of(s),
@@ -203,28 +203,28 @@ static void group(const struct nn_conv *s, void *out, const void *in, const floa
     threads_for((int64_t)ceil_div(job.rows, GROUP_TILES) * s->groups, 2, convolve_groups, &job);
 }
 
-static void conv_forward(const struct nn_conv *s, void *out, const void *in, const float *weights,
-                         const struct nn_epilogue *e, void *workspace)
+static void cpu_conv_forward(const struct nn_conv *s, void *out, const void *in,
+                             const float *weights, const struct nn_epilogue *e, void *workspace)
 {
     if (is_gemm(s) && !is_mixed(s))
-        gemm(s, out, in, weights, s->cout, s->cin, 0, e, workspace);
+        cpu_gemm(s, out, in, weights, s->cout, s->cin, 0, e, workspace);
     else if (is_mixed(s) && can_mix(s, e))
         gemm_mixed(s, out, in, weights, s->cout, s->cin, 0, workspace);
     else if (is_group(s))
-        group(s, out, in, weights, 0, e, workspace);
+        cpu_group(s, out, in, weights, 0, e, workspace);
     else
         nn_ops_reference()->conv_forward(s, out, in, weights, e, workspace);
 }
 
-static void conv_dgrad(const struct nn_conv *s, void *din, const void *dout, const float *weights,
-                       const struct nn_epilogue *e, void *workspace)
+static void cpu_conv_dgrad(const struct nn_conv *s, void *din, const void *dout,
+                           const float *weights, const struct nn_epilogue *e, void *workspace)
 {
     if (is_gemm(s) && !is_mixed(s))
-        gemm(s, din, dout, weights, s->cin, s->cout, 1, e, workspace);
+        cpu_gemm(s, din, dout, weights, s->cin, s->cout, 1, e, workspace);
     else if (is_mixed(s) && can_mix(s, e))
         gemm_mixed(s, din, dout, weights, s->cin, s->cout, 1, workspace);
     else if (is_group(s))
-        group(s, din, dout, weights, 1, e, workspace);
+        cpu_group(s, din, dout, weights, 1, e, workspace);
     else
         nn_ops_reference()->conv_dgrad(s, din, dout, weights, e, workspace);
 }
@@ -245,14 +245,14 @@ struct cut {
 };
 
 /* Partial sums of up to 4 MiB, or four of them. */
-static struct cut cut_of(const struct nn_conv *s, size_t total, size_t least, size_t floats)
+static struct cut cpu_cut_of(const struct nn_conv *s, size_t total, size_t least, size_t floats)
 {
     struct cut c = {.total = total, .floats = floats};
     /* Also where there are fewer pictures: the end of a batch is cut alike, alone or not. */
     size_t pictures = (size_t)(s->slice > 0 ? s->slice : s->n);
     c.slice = total / (size_t)s->n * pictures;
-    int most = clamp(((size_t)1 << 20) / floats, 4, 16);
-    c.pieces = clamp(c.slice / least, 1, most);
+    int most = cpu_clamp(((size_t)1 << 20) / floats, 4, 16);
+    c.pieces = cpu_clamp(c.slice / least, 1, most);
     c.piece = (c.slice + (size_t)c.pieces - 1) / (size_t)c.pieces;
     c.wave = most / c.pieces;
     return c;
@@ -273,19 +273,19 @@ enum { COLUMNS = 128, GROUPS = 8 }; /* of a job */
 
 static struct cut gemm_cut(const struct nn_conv *s)
 {
-    struct cut c = cut_of(s, rows_of(s), 512, (size_t)s->cin * (size_t)s->cout);
+    struct cut c = cpu_cut_of(s, cpu_rows_of(s), 512, (size_t)s->cin * (size_t)s->cout);
     c.blocks = ceil_div((size_t)s->cin, COLUMNS);
     return c;
 }
 
 static struct cut group_cut(const struct nn_conv *s)
 {
-    struct cut c = cut_of(s, tiles_of(s), 512, (size_t)s->groups * GROUP_WEIGHTS);
+    struct cut c = cpu_cut_of(s, tiles_of(s), 512, (size_t)s->groups * GROUP_WEIGHTS);
     c.blocks = ceil_div((size_t)s->groups, GROUPS);
     return c;
 }
 
-static size_t gemm_scratch(const struct nn_conv *s)
+static size_t gemm_workspace(const struct nn_conv *s)
 {
     size_t widened = is_mixed(s) ? (size_t)(s->cin > s->cout ? s->cin : s->cout) : 0;
     return CONV_WGRAD_CHUNK *
@@ -295,18 +295,18 @@ static size_t gemm_scratch(const struct nn_conv *s)
 
 /* dw += of some rows, for the columns of a block */
 static void gemm_rows(const struct nn_conv *s, float *dw, const void *in, const void *dout,
-                      size_t row, int rows, int block, float *scratch)
+                      size_t row, int rows, int block, float *buffer)
 {
     int first = block * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
     size_t a = row * (size_t)s->cout, b = row * (size_t)s->cin, count = (size_t)rows;
     const void *x = nn_from(dout, s->out_type, a), *y = nn_from(in, s->in_type, b);
     if (is_mixed(s)) {
-        float *room = scratch + gemm_scratch(s) -
+        float *room = buffer + gemm_workspace(s) -
                       CONV_WGRAD_CHUNK * (size_t)(s->cin > s->cout ? s->cin : s->cout);
         x = nn_floats(dout, s->out_type, a, count * (size_t)s->cout, room);
         y = nn_floats(in, s->in_type, b, count * (size_t)s->cin, room);
     }
-    kernels_of(s)->wgrad(dw, x, y, rows, s->cin, s->cout, first, last, scratch);
+    kernels_of(s)->wgrad(dw, x, y, rows, s->cin, s->cout, first, last, buffer);
 }
 
 /* One slice fits a call of the kernel: it adds its sums to dw itself, one slice after the other. */
@@ -316,18 +316,19 @@ static void small_blocks(void *context, int64_t from, int64_t to)
     const struct cut *c = j->cut;
     for (int b = (int)from; b < (int)to; b++)
         for (size_t r = 0; r < c->total; r += c->slice)
-            gemm_rows(j->shape, j->dw, j->in, j->dout, r, clamp(c->total - r, 1, (int)c->slice), b,
-                      j->scratch + (size_t)b * gemm_scratch(j->shape));
+            gemm_rows(j->shape, j->dw, j->in, j->dout, r, cpu_clamp(c->total - r, 1, (int)c->slice),
+                      b, j->buffer + (size_t)b * gemm_workspace(j->shape));
 }
 
 static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, const void *dout,
-                       size_t row, size_t rows, int block, float *scratch)
+                       size_t row, size_t rows, int block, float *buffer)
 {
     int first = block * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
     for (int o = 0; o < s->cout; o++)
         memset(sums + (size_t)o * (size_t)s->cin + first, 0, (size_t)(last - first) * sizeof *sums);
     for (size_t r = row; r < row + rows; r += CONV_WGRAD_CHUNK)
-        gemm_rows(s, sums, in, dout, r, clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block, scratch);
+        gemm_rows(s, sums, in, dout, r, cpu_clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block,
+                  buffer);
 }
 
 static void gemm_pieces(void *context, int64_t from, int64_t to)
@@ -338,11 +339,11 @@ static void gemm_pieces(void *context, int64_t from, int64_t to)
         int p = j / c->blocks;
         size_t row, rows = piece_rows(c, job->first, p, &row);
         gemm_piece(job->shape, job->sums + (size_t)p * c->floats, job->in, job->dout, row, rows,
-                   j % c->blocks, job->scratch + (size_t)j * gemm_scratch(job->shape));
+                   j % c->blocks, job->buffer + (size_t)j * gemm_workspace(job->shape));
     }
 }
 
-static void add_pieces(void *context, int64_t begin, int64_t end)
+static void cpu_add_pieces(void *context, int64_t begin, int64_t end)
 {
     const struct conv_job *job = context;
     const struct cut c = *job->cut;
@@ -370,7 +371,7 @@ static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const
                            .cut = &c,
                            .dw = dw,
                            .sums = workspace,
-                           .scratch = workspace + (size_t)most * c.floats};
+                           .buffer = workspace + (size_t)most * c.floats};
     int64_t products = (int64_t)s->cin * s->cout / c.blocks / 8; /* of a row, as above */
     if (c.slice <= CONV_WGRAD_CHUNK) {
         threads_for(c.blocks, threads_grain((int64_t)c.total * products), small_blocks, &job);
@@ -378,10 +379,10 @@ static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const
     }
     size_t slices = (c.total + c.slice - 1) / c.slice;
     for (; job.first < slices; job.first += (size_t)c.wave) {
-        job.now = clamp(slices - job.first, 1, c.wave);
+        job.now = cpu_clamp(slices - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces * c.blocks,
                     threads_grain((int64_t)c.piece * products), gemm_pieces, &job);
-        threads_for((int64_t)c.floats, threads_grain((int64_t)job.now * c.pieces), add_pieces,
+        threads_for((int64_t)c.floats, threads_grain((int64_t)job.now * c.pieces), cpu_add_pieces,
                     &job);
     }
 }
@@ -389,14 +390,14 @@ static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const
 static void group_piece(const struct nn_conv *s, float *sums, const void *in, const void *dout,
                         size_t tile, size_t tiles, int block)
 {
-    float scratch[2 * GROUP_SCRATCH] __attribute__((aligned(64)));
+    float buffer[2 * GROUP_WORKSPACE] __attribute__((aligned(64)));
     int first = block * GROUPS, last = s->groups - first < GROUPS ? s->groups : first + GROUPS;
     memset(sums + (size_t)first * GROUP_WEIGHTS, 0,
            (size_t)(last - first) * GROUP_WEIGHTS * sizeof *sums);
     for (size_t t = tile; t < tile + tiles; t += GROUP_TILES)
         for (int g = first; g < last; g++)
             kernels_of(s)->group_wgrad(s, sums + (size_t)g * GROUP_WEIGHTS, in, dout, g, t,
-                                       clamp(tile + tiles - t, 1, GROUP_TILES), scratch);
+                                       cpu_clamp(tile + tiles - t, 1, GROUP_TILES), buffer);
 }
 
 static void group_pieces(void *context, int64_t from, int64_t to)
@@ -411,7 +412,7 @@ static void group_pieces(void *context, int64_t from, int64_t to)
     }
 }
 
-static void add_groups(void *context, int64_t from, int64_t end)
+static void cpu_add_groups(void *context, int64_t from, int64_t end)
 {
     const struct conv_job *job = context;
     const struct cut c = *job->cut;
@@ -433,15 +434,15 @@ static void group_wgrad(const struct nn_conv *s, float *dw, const void *in, cons
     struct conv_job job = {.shape = s, .in = in, .dout = dout, .cut = &c, .dw = dw, .sums = sums};
     size_t slices = (c.total + c.slice - 1) / c.slice;
     for (; job.first < slices; job.first += (size_t)c.wave) {
-        job.now = clamp(slices - job.first, 1, c.wave);
+        job.now = cpu_clamp(slices - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces * c.blocks, 1, group_pieces, &job);
         threads_for(s->groups, threads_grain((int64_t)job.now * c.pieces * GROUP_WEIGHTS),
-                    add_groups, &job);
+                    cpu_add_groups, &job);
     }
 }
 
-static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
-                       void *workspace)
+static void cpu_conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
+                           void *workspace)
 {
     if (is_gemm(s))
         gemm_wgrad(s, dw, in, dout, workspace);
@@ -451,14 +452,14 @@ static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const
         nn_ops_reference()->conv_wgrad(s, dw, in, dout, workspace);
 }
 
-static size_t conv_workspace(const struct nn_conv *s)
+static size_t cpu_conv_workspace(const struct nn_conv *s)
 {
     if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(s);
     size_t forward = packed_floats(s, s->cin, s->cout), dgrad = packed_floats(s, s->cout, s->cin);
     struct cut c = is_gemm(s) ? gemm_cut(s) : group_cut(s);
     size_t most = (size_t)(c.wave * c.pieces);
     size_t wgrad = most * c.floats;
-    if (is_gemm(s)) wgrad += most * (size_t)c.blocks * gemm_scratch(s);
+    if (is_gemm(s)) wgrad += most * (size_t)c.blocks * gemm_workspace(s);
     size_t floats = forward > dgrad ? forward : dgrad;
     return (floats > wgrad ? floats : wgrad) * sizeof(float);
 }
@@ -483,8 +484,8 @@ void nn_install_conv(struct nn_ops *ops)
     if (cpu_isa() == CPU_ISA_AVX512_BF16) kernels_bf16 = &conv_kernels_bf16;
 #endif
     ops->bf16 = kernels_bf16 != NULL;
-    ops->conv_workspace = conv_workspace;
-    ops->conv_forward = conv_forward;
-    ops->conv_dgrad = conv_dgrad;
-    ops->conv_wgrad = conv_wgrad;
+    ops->conv_workspace = cpu_conv_workspace;
+    ops->conv_forward = cpu_conv_forward;
+    ops->conv_dgrad = cpu_conv_dgrad;
+    ops->conv_wgrad = cpu_conv_wgrad;
 }

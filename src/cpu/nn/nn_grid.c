@@ -83,8 +83,8 @@ static void up_lines(void *context, int64_t from, int64_t to)
     }
 }
 
-static void fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
-                   int h, int w, int c, float scale)
+static void cpu_fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
+                       int n, int h, int w, int c, float scale)
 {
     struct fir_work work = {out, in, out_type, in_type, h, w, c, scale};
     threads_for((int64_t)n * h, threads_grain(4 * (int64_t)w * c), up_lines, &work);
@@ -149,8 +149,8 @@ static void down_lines(void *context, int64_t from, int64_t to)
     }
 }
 
-static void fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
-                     int h, int w, int c, float scale)
+static void cpu_fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
+                         int n, int h, int w, int c, float scale)
 {
     struct fir_work work = {out, in, out_type, in_type, h, w, c, scale};
     threads_for((int64_t)n * h, threads_grain(4 * (int64_t)w * c), down_lines, &work);
@@ -187,7 +187,7 @@ static void bias_strips(void *context, int64_t from, int64_t to)
     }
 }
 
-static void bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
+static void cpu_bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
 {
     struct grid_work work = {.sum = db, .x = dout, .type = type, .n = n, .pixels = pixels, .c = c};
     threads_for((c + STRIP - 1) / STRIP, threads_grain((int64_t)n * pixels * STRIP), bias_strips,
@@ -205,8 +205,8 @@ static void expand_pictures(void *context, int64_t from, int64_t to)
                        g.table[j * g.pixels + p] * g.s[i * g.c + j]);
 }
 
-static void grid_expand(void *out, enum nn_type type, const float *s, const float *table, int n,
-                        int pixels, int c)
+static void cpu_spatial_map_expand(void *out, enum nn_type type, const float *s, const float *table,
+                                   int n, int pixels, int c)
 {
     struct grid_work work = {
         .out = out, .type = type, .s = s, .table = table, .n = n, .pixels = pixels, .c = c};
@@ -227,8 +227,8 @@ static void contract_pictures(void *context, int64_t from, int64_t to)
     }
 }
 
-static void grid_contract(float *out, const void *x, enum nn_type type, const float *table, int n,
-                          int pixels, int c)
+static void cpu_spatial_map_contract(float *out, const void *x, enum nn_type type,
+                                     const float *table, int n, int pixels, int c)
 {
     struct grid_work work = {
         .sum = out, .x = x, .type = type, .table = table, .n = n, .pixels = pixels, .c = c};
@@ -247,32 +247,32 @@ static void table_pixels(void *context, int64_t from, int64_t to)
         }
 }
 
-static void grid_grad(float *dtable, const float *s, const void *x, enum nn_type type, int n,
-                      int pixels, int c)
+static void cpu_spatial_map_grad(float *dtable, const float *s, const void *x, enum nn_type type,
+                                 int n, int pixels, int c)
 {
     struct grid_work work = {
         .sum = dtable, .x = x, .type = type, .s = s, .n = n, .pixels = pixels, .c = c};
     threads_for(pixels, threads_grain((int64_t)n * c), table_pixels, &work);
 }
 
-static void embed_gather(float *out, const float *table, const int *labels, int n, int e, int k,
-                         int stride)
+static void cpu_embed_gather(float *out, const float *table, const int *labels, int n, int e, int k,
+                             int stride)
 {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
             out[i * stride + j] = table[j * k + labels[i]];
 }
 
-static void embed_grad(float *dtable, const float *d, const int *labels, int n, int e, int k,
-                       int stride)
+static void cpu_embed_grad(float *dtable, const float *d, const int *labels, int n, int e, int k,
+                           int stride)
 {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
             dtable[j * k + labels[i]] += d[i * stride + j];
 }
 
-static void project(float *out, const float *f, const float *table, const int *labels, int n, int e,
-                    int k)
+static void cpu_project(float *out, const float *f, const float *table, const int *labels, int n,
+                        int e, int k)
 {
     for (int i = 0; i < n; i++) {
         float sum = 0;
@@ -282,16 +282,16 @@ static void project(float *out, const float *f, const float *table, const int *l
     }
 }
 
-static void project_dgrad(float *df, const float *dout, const float *table, const int *labels,
-                          int n, int e, int k)
+static void cpu_project_dgrad(float *df, const float *dout, const float *table, const int *labels,
+                              int n, int e, int k)
 {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
             df[i * e + j] = dout[i] * table[j * k + labels[i]];
 }
 
-static void project_grad(float *dtable, const float *dout, const float *f, const int *labels, int n,
-                         int e, int k)
+static void cpu_project_grad(float *dtable, const float *dout, const float *f, const int *labels,
+                             int n, int e, int k)
 {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
@@ -300,15 +300,15 @@ static void project_grad(float *dtable, const float *dout, const float *f, const
 
 void nn_install_grid(struct nn_ops *ops)
 {
-    ops->fir_up = fir_up;
-    ops->fir_down = fir_down;
-    ops->bias_grad = bias_grad;
-    ops->grid_expand = grid_expand;
-    ops->grid_contract = grid_contract;
-    ops->grid_grad = grid_grad;
-    ops->embed_gather = embed_gather;
-    ops->embed_grad = embed_grad;
-    ops->project = project;
-    ops->project_dgrad = project_dgrad;
-    ops->project_grad = project_grad;
+    ops->fir_up = cpu_fir_up;
+    ops->fir_down = cpu_fir_down;
+    ops->bias_grad = cpu_bias_grad;
+    ops->spatial_map_expand = cpu_spatial_map_expand;
+    ops->spatial_map_contract = cpu_spatial_map_contract;
+    ops->spatial_map_grad = cpu_spatial_map_grad;
+    ops->embed_gather = cpu_embed_gather;
+    ops->embed_grad = cpu_embed_grad;
+    ops->project = cpu_project;
+    ops->project_dgrad = cpu_project_dgrad;
+    ops->project_grad = cpu_project_grad;
 }

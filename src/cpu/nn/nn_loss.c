@@ -2,8 +2,8 @@
 #include "cpu/nn/nn_cpu.h"
 #include "math/gan_loss.h"
 
-static void pair_loss(double *sums, float *seed, const float *scores, int n, int batch,
-                      int generator)
+static void cpu_pair_loss(double *sums, float *seed, const float *scores, int n, int batch,
+                          int generator)
 {
     for (int i = 0; i < n; i++) {
         double real = (double)scores[generator ? n + i : 2 * i];
@@ -23,8 +23,8 @@ static void pair_loss(double *sums, float *seed, const float *scores, int n, int
     }
 }
 
-static void penalty(double *sums, float *factors, double *squares, const float *seed,
-                    const double *gamma, int n, int batch)
+static void cpu_penalty(double *sums, float *factors, double *squares, const float *seed,
+                        const double *gamma, int n, int batch)
 {
     for (int i = 0; i < n; i++) {
         double c = (double)seed[i];
@@ -34,9 +34,9 @@ static void penalty(double *sums, float *factors, double *squares, const float *
     }
 }
 
-static void penalty_check(double *sums, const float *got, const float *scores,
-                          const double *squares, const float *seed, const double *gamma, int n,
-                          int batch)
+static void cpu_penalty_check(double *sums, const float *got, const float *scores,
+                              const double *squares, const float *seed, const double *gamma, int n,
+                              int batch)
 {
     for (int i = 0; i < n; i++) {
         double error = gan_identity_error((double)got[i], (double)scores[i], squares[i], *gamma,
@@ -47,7 +47,7 @@ static void penalty_check(double *sums, const float *got, const float *scores,
 
 void nn_install_loss(struct nn_ops *ops)
 {
-    ops->pair_loss = pair_loss;
-    ops->penalty = penalty;
-    ops->penalty_check = penalty_check;
+    ops->pair_loss = cpu_pair_loss;
+    ops->penalty = cpu_penalty;
+    ops->penalty_check = cpu_penalty_check;
 }

@@ -8,12 +8,12 @@
 
 enum { CHUNK = 16384 }; /* floats of one partial sum */
 
-static void zero(void *x, size_t bytes)
+static void cpu_zero(void *x, size_t bytes)
 {
     memset(x, 0, bytes);
 }
 
-static void copy(void *out, const void *in, size_t bytes)
+static void cpu_copy_bytes(void *out, const void *in, size_t bytes)
 {
     memcpy(out, in, bytes);
 }
@@ -32,7 +32,7 @@ static void adam_range(void *context, int64_t from, int64_t to)
         nn_adam_update(&u.rates, &u.p[i], &u.v[i], u.g[i]);
 }
 
-static void adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
+static void cpu_adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
 {
     struct update_work work = {.p = p, .v = v, .g = g, .rates = *rates};
     threads_for((int64_t)count, threads_grain(4), adam_range, &work);
@@ -45,13 +45,13 @@ static void ema_range(void *context, int64_t from, int64_t to)
         u.v[i] = nn_ema(u.beta, u.v[i], u.g[i]);
 }
 
-static void ema(float *e, const float *p, size_t count, const float *beta)
+static void cpu_ema(float *e, const float *p, size_t count, const float *beta)
 {
     struct update_work work = {.v = e, .g = p, .beta = *beta};
     threads_for((int64_t)count, threads_grain(2), ema_range, &work);
 }
 
-static double norm2(const float *x, size_t count)
+static double cpu_norm2(const float *x, size_t count)
 {
     double total = 0;
     for (size_t first = 0; first < count; first += CHUNK) {
@@ -66,9 +66,9 @@ static double norm2(const float *x, size_t count)
 
 void nn_install_optimiser(struct nn_ops *ops)
 {
-    ops->zero = zero;
-    ops->copy = copy;
-    ops->adam = adam;
-    ops->ema = ema;
-    ops->norm2 = norm2;
+    ops->zero = cpu_zero;
+    ops->copy = cpu_copy_bytes;
+    ops->adam = cpu_adam;
+    ops->ema = cpu_ema;
+    ops->norm2 = cpu_norm2;
 }

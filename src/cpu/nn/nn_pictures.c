@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static float pixel_mean(const float *pixel, int c)
+static float cpu_pixel_mean(const float *pixel, int c)
 {
     float sum = 0;
     for (int i = 0; i < c; i++)
@@ -13,7 +13,7 @@ static float pixel_mean(const float *pixel, int c)
     return sum / (float)c;
 }
 
-static float picture_mean(const float *x, size_t count)
+static float cpu_picture_mean(const float *x, size_t count)
 {
     double sum = 0;
     for (size_t i = 0; i < count; i++)
@@ -24,7 +24,7 @@ static float picture_mean(const float *x, size_t count)
 static void augment_picture(float *out, const float *in, const struct nn_augment *t, int h, int w,
                             int c, int linear)
 {
-    float mean = t->contrast == 1 ? 0 : picture_mean(in, (size_t)h * (size_t)w * (size_t)c);
+    float mean = t->contrast == 1 ? 0 : cpu_picture_mean(in, (size_t)h * (size_t)w * (size_t)c);
     float b = linear ? 0 : t->brightness;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++, out += c) {
@@ -34,7 +34,7 @@ static void augment_picture(float *out, const float *in, const struct nn_augment
                 continue;
             }
             const float *pixel = in + (size_t)(yy * w + xx) * (size_t)c;
-            float grey = pixel_mean(pixel, c);
+            float grey = cpu_pixel_mean(pixel, c);
             for (int i = 0; i < c; i++)
                 out[i] = augment_colour(t, b, pixel[i], grey, mean);
         }
@@ -61,8 +61,8 @@ static void augment_range(void *context, int64_t from, int64_t to)
                         p->w, p->c, p->linear);
 }
 
-static void augment(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
-                    const struct nn_augment *draws, int n, int h, int w, int c, int linear)
+static void cpu_augment(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
+                        const struct nn_augment *draws, int n, int h, int w, int c, int linear)
 {
     struct picture_work work = {.out = out,
                                 .in = in,
@@ -99,7 +99,7 @@ static void adjoint_picture(float *out, const float *in, const struct nn_augment
             int yy = y + t->dy, xx = x + t->dx;
             int kept = yy >= 0 && yy < h && xx >= 0 && xx < w && !augment_cuts(t, yy, xx);
             const float *pixel = kept ? in + (size_t)(yy * w + xx) * (size_t)c : NULL;
-            float grey = kept ? pixel_mean(pixel, c) : 0;
+            float grey = kept ? cpu_pixel_mean(pixel, c) : 0;
             for (int i = 0; i < c; i++)
                 out[i] = augment_colour_adjoint(t, kept ? pixel[i] : 0, grey, mean);
         }
@@ -113,8 +113,9 @@ static void adjoint_range(void *context, int64_t from, int64_t to)
                         p->w, p->c);
 }
 
-static void augment_adjoint(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
-                            const struct nn_augment *draws, int n, int h, int w, int c)
+static void cpu_augment_adjoint(float *out, ptrdiff_t out_stride, const float *in,
+                                ptrdiff_t in_stride, const struct nn_augment *draws, int n, int h,
+                                int w, int c)
 {
     struct picture_work work = {.out = out,
                                 .in = in,
@@ -144,8 +145,8 @@ static void u8_range(void *context, int64_t begin, int64_t end)
     }
 }
 
-static void from_u8(float *out, const uint8_t *pictures, const uint8_t *flip, int n, int h, int w,
-                    int c)
+static void cpu_from_u8(float *out, const uint8_t *pictures, const uint8_t *flip, int n, int h,
+                        int w, int c)
 {
     struct picture_work work = {
         .out = out, .pictures = pictures, .flip = flip, .h = h, .w = w, .c = c};
@@ -163,7 +164,7 @@ static void scale_add_range(void *context, int64_t begin, int64_t end)
     }
 }
 
-static void scale_add(float *x, const float *y, const float *factor, int n, size_t count)
+static void cpu_scale_add(float *x, const float *y, const float *factor, int n, size_t count)
 {
     struct picture_work work = {.out = x, .in = y, .factor = factor, .count = count};
     threads_for(n, threads_grain((int64_t)count), scale_add_range, &work);
@@ -181,7 +182,7 @@ static void square_range(void *context, int64_t begin, int64_t end)
     }
 }
 
-static void square_sums(double *out, const float *x, int n, size_t count)
+static void cpu_square_sums(double *out, const float *x, int n, size_t count)
 {
     struct picture_work work = {.squares = out, .in = x, .count = count};
     threads_for(n, threads_grain((int64_t)count), square_range, &work);
@@ -189,9 +190,9 @@ static void square_sums(double *out, const float *x, int n, size_t count)
 
 void nn_install_pictures(struct nn_ops *ops)
 {
-    ops->augment = augment;
-    ops->augment_adjoint = augment_adjoint;
-    ops->from_u8 = from_u8;
-    ops->scale_add = scale_add;
-    ops->square_sums = square_sums;
+    ops->augment = cpu_augment;
+    ops->augment_adjoint = cpu_augment_adjoint;
+    ops->from_u8 = cpu_from_u8;
+    ops->scale_add = cpu_scale_add;
+    ops->square_sums = cpu_square_sums;
 }

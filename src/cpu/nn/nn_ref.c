@@ -13,8 +13,8 @@ static size_t workspace_none(const struct nn_conv *shape)
 }
 
 /* The epilogue for one value at element `i` and channel `c` of the output. */
-static float finish(const struct nn_epilogue *e, enum nn_type type, float value, size_t i, int c,
-                    uint8_t *bits)
+static float reference_finish(const struct nn_epilogue *e, enum nn_type type, float value, size_t i,
+                              int c, uint8_t *bits)
 {
     if (e->bias) value += e->bias[c];
     if (e->residual) value += nn_get(e->residual, type, i);
@@ -83,31 +83,34 @@ static void convolve_pictures(void *context, int64_t begin, int64_t end)
             for (int x = 0; x < s->w; x++)
                 for (int c = 0; c < channels; c++, i++) {
                     float sum = tap_sum(s, picture, work->weights, y, x, c, adjoint);
-                    nn_put(work->out, to, i, finish(work->epilogue, to, sum, i, c, &bits));
+                    nn_put(work->out, to, i,
+                           reference_finish(work->epilogue, to, sum, i, c, &bits));
                 }
     }
 }
 
-static void convolve(const struct nn_conv *s, void *out, const void *in, const float *weights,
-                     const struct nn_epilogue *e, int adjoint)
+static void reference_convolve(const struct nn_conv *s, void *out, const void *in,
+                               const float *weights, const struct nn_epilogue *e, int adjoint)
 {
     struct conv_work work = {
         .shape = s, .out = out, .in = in, .weights = weights, .epilogue = e, .adjoint = adjoint};
     threads_for(s->n, 1, convolve_pictures, &work);
 }
 
-static void conv_forward(const struct nn_conv *shape, void *out, const void *in,
-                         const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+static void reference_conv_forward(const struct nn_conv *shape, void *out, const void *in,
+                                   const float *weights, const struct nn_epilogue *epilogue,
+                                   void *workspace)
 {
     (void)workspace;
-    convolve(shape, out, in, weights, epilogue, 0);
+    reference_convolve(shape, out, in, weights, epilogue, 0);
 }
 
-static void conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
-                       const float *weights, const struct nn_epilogue *epilogue, void *workspace)
+static void reference_conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
+                                 const float *weights, const struct nn_epilogue *epilogue,
+                                 void *workspace)
 {
     (void)workspace;
-    convolve(shape, din, dout, weights, epilogue, 1);
+    reference_convolve(shape, din, dout, weights, epilogue, 1);
 }
 
 /* sum over a slice of in[.., c] at offset (ky, kx) times dout[.., o] */
@@ -149,8 +152,8 @@ static void sum_outputs(void *context, int64_t from, int64_t end)
         }
 }
 
-static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
-                       void *workspace)
+static void reference_conv_wgrad(const struct nn_conv *s, float *dw, const void *in,
+                                 const void *dout, void *workspace)
 {
     (void)workspace;
     struct conv_work work = {.shape = s, .dw = dw, .in = in, .dout = dout};
@@ -160,9 +163,9 @@ static void conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const
 static const struct nn_ops reference = {
     .name = "reference",
     .conv_workspace = workspace_none,
-    .conv_forward = conv_forward,
-    .conv_dgrad = conv_dgrad,
-    .conv_wgrad = conv_wgrad,
+    .conv_forward = reference_conv_forward,
+    .conv_dgrad = reference_conv_dgrad,
+    .conv_wgrad = reference_conv_wgrad,
 };
 
 const struct nn_ops *nn_ops_reference(void)

@@ -14,7 +14,7 @@
 #include "base/threads.h"
 #include "math/adam.h"
 
-static bool row_is_finite(const struct splat_adam *groups, int group_count, int64_t row)
+static bool splat_adam_row_is_finite(const struct splat_adam *groups, int group_count, int64_t row)
 {
     for (int k = 0; k < group_count; k++)
         for (int c = 0; c < groups[k].columns; c++)
@@ -22,8 +22,8 @@ static bool row_is_finite(const struct splat_adam *groups, int group_count, int6
     return true;
 }
 
-static void update_row(const struct splat_adam *group, const struct adam_rate_f32 *rate,
-                       int64_t row)
+static void splat_adam_update_row(const struct splat_adam *group, const struct adam_rate_f32 *rate,
+                                  int64_t row)
 {
     struct adam_rate_f32 scaled = *rate;
     scaled.step *= group->rate;
@@ -54,12 +54,12 @@ static void update_rows(void *context, int64_t from, int64_t to)
     const int32_t *born = work->born;
     for (int64_t row = from; row < to; row++) {
         if (t - born[row] != updates) rate = adam_rate_after_f32(updates = t - born[row], work->b2);
-        if (!row_is_finite(work->groups, work->group_count, row)) {
+        if (!splat_adam_row_is_finite(work->groups, work->group_count, row)) {
             bad++;
             continue;
         }
         for (int k = 0; k < work->group_count; k++)
-            update_row(&work->groups[k], &rate, row);
+            splat_adam_update_row(&work->groups[k], &rate, row);
     }
     __atomic_fetch_add(&work->bad, bad, __ATOMIC_RELAXED);
 }
@@ -100,7 +100,7 @@ static void quantize_range(void *context, int64_t from, int64_t to)
 {
     const struct quantizing *q = context;
     for (int64_t i = from; i < to; i++)
-        q->out[i] = quantized(&q->quantizer, q->values[i]);
+        q->out[i] = quantize_quantized(&q->quantizer, q->values[i]);
 }
 
 int splat_cpu_fake_quantize(struct device *device, const float *values, int64_t count, int bits,

@@ -9,8 +9,9 @@
 
 #include <math.h>
 
-static size_t workspace_bytes(const struct device *device, int width, int height, int channels,
-                              int64_t capacity, const struct splat_storage *storage)
+static size_t splat_cpu_workspace_bytes(const struct device *device, int width, int height,
+                                        int channels, int64_t capacity,
+                                        const struct splat_storage *storage)
 {
     (void)device;
     struct splat_scene scene;
@@ -18,10 +19,10 @@ static size_t workspace_bytes(const struct device *device, int width, int height
     return storage->forward ? bytes : bytes + splat_sample_bytes(width, height, capacity);
 }
 
-static int step(struct device *device, const struct splat_workspace *workspace,
-                const struct splat_view *view, const struct splat_blend *blend,
-                const struct splat_target *target, const struct splat_loss *loss,
-                const struct splat_gradients *gradients, struct splat_sums *sums)
+static int splat_cpu_step(struct device *device, const struct splat_workspace *workspace,
+                          const struct splat_view *view, const struct splat_blend *blend,
+                          const struct splat_target *target, const struct splat_loss *loss,
+                          const struct splat_gradients *gradients, struct splat_sums *sums)
 {
     struct splat_scene scene;
     if (target->width != view->width || target->height != view->height)
@@ -41,9 +42,10 @@ static int step(struct device *device, const struct splat_workspace *workspace,
     return OK;
 }
 
-static int evaluate(struct device *device, const struct splat_workspace *workspace,
-                    const struct splat_view *view, const struct splat_blend *blend,
-                    const struct splat_target *target, float power, struct splat_sums *sums)
+static int splat_cpu_evaluate(struct device *device, const struct splat_workspace *workspace,
+                              const struct splat_view *view, const struct splat_blend *blend,
+                              const struct splat_target *target, float power,
+                              struct splat_sums *sums)
 {
     struct splat_scene scene;
     TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));
@@ -58,9 +60,9 @@ static int evaluate(struct device *device, const struct splat_workspace *workspa
     return OK;
 }
 
-static int train(struct device *device, const struct splat_workspace *workspace,
-                 const struct splat_training *training, bool wait, struct splat_sums *sums,
-                 int64_t *skipped)
+static int splat_cpu_train(struct device *device, const struct splat_workspace *workspace,
+                           const struct splat_training *training, bool wait,
+                           struct splat_sums *sums, int64_t *skipped)
 {
     (void)wait; /* nothing is ever under way */
     const struct splat_loss *loss = &training->loss;
@@ -70,8 +72,8 @@ static int train(struct device *device, const struct splat_workspace *workspace,
             TRY(splat_cpu_fake_quantize(device, training->groups[g].parameter,
                                         training->view.count * training->groups[g].columns,
                                         training->bits[g], training->quantized[g]));
-    TRY(step(device, workspace, &training->view, &training->blend, &training->target, loss,
-             &training->gradients, sums));
+    TRY(splat_cpu_step(device, workspace, &training->view, &training->blend, &training->target,
+                       loss, &training->gradients, sums));
     if (!isfinite(splat_loss_of(loss, sums))) return OK;
     return splat_cpu_adam(device, training->groups, SPLAT_GROUPS, training->view.count,
                           training->born, training->t, training->b2, skipped);
@@ -93,9 +95,10 @@ static void store_row(void *argument, int y, const float *const *color, const fl
             row[(int64_t)x * w->channels + c] = color[c][w->x + x];
 }
 
-static int render(struct device *device, const struct splat_workspace *workspace,
-                  const struct splat_view *view, const struct splat_blend *blend, int full_width,
-                  int full_height, int x, int y, int width, int height, float *out)
+static int splat_cpu_render(struct device *device, const struct splat_workspace *workspace,
+                            const struct splat_view *view, const struct splat_blend *blend,
+                            int full_width, int full_height, int x, int y, int width, int height,
+                            float *out)
 {
     struct splat_scene scene;
     TRY(splat_scene_prepare(&scene, workspace, view, blend, full_width, full_height));
@@ -127,8 +130,8 @@ static void count_range(void *context, int64_t from, int64_t to)
     __atomic_fetch_add(&count->pairs, pairs, __ATOMIC_RELAXED);
 }
 
-static int64_t count_pairs(struct device *device, const struct splat_view *view,
-                           const struct splat_blend *blend)
+static int64_t splat_cpu_count_pairs(struct device *device, const struct splat_view *view,
+                                     const struct splat_blend *blend)
 {
     (void)device;
     struct pair_count count = {view, (double)splat_cut(blend), 0};
@@ -137,13 +140,13 @@ static int64_t count_pairs(struct device *device, const struct splat_view *view,
 }
 
 const struct splat_ops splat_cpu_ops = {
-    .workspace_bytes = workspace_bytes,
-    .step = step,
-    .evaluate = evaluate,
-    .render = render,
+    .workspace_bytes = splat_cpu_workspace_bytes,
+    .step = splat_cpu_step,
+    .evaluate = splat_cpu_evaluate,
+    .render = splat_cpu_render,
     .adam = splat_cpu_adam,
-    .train = train,
+    .train = splat_cpu_train,
     .sample = splat_cpu_sample,
     .fake_quantize = splat_cpu_fake_quantize,
-    .count_pairs = count_pairs,
+    .count_pairs = splat_cpu_count_pairs,
 };

@@ -14,7 +14,7 @@ const struct splat_kernels *splat_kernels_get(void)
     }
 }
 
-size_t splat_tile_scratch(void)
+size_t splat_tile_workspace(void)
 {
-    return splat_tile_scratch_base(); /* the same for all */
+    return splat_tile_workspace_base(); /* the same for all */
 }

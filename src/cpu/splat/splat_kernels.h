@@ -12,7 +12,7 @@ enum {
     TILE = 16,      /* pixels: one AVX-512 vector */
     PITCH_PAD = 16, /* columns behind a row that vectors may touch */
     SSIM_BLOCK = 4, /* rows of SSIM worked on at once; divides TILE */
-    SSIM_SCRATCH_ROWS = 4 * SSIM_BLOCK,
+    SSIM_WORKSPACE_ROWS = 4 * SSIM_BLOCK,
     SPLAT_GEOMETRY = GAUSSIAN_SUMS, /* sums a gradient record holds before its channels */
 };
 
@@ -42,7 +42,7 @@ struct splat_kernels {
     void (*render_tile)(const struct splat_projected *projected, const struct splat_item *items,
                         const int32_t *list, int count, const float *feat, int channels,
                         const struct splat_blend *blend, float cut_power, int y0, int tile,
-                        float *scratch, float *const *color, float *const *threshold,
+                        float *workspace, float *const *color, float *const *threshold,
                         float *const *inverse);
 
     /* Adds to `record` the sums over the band's pixels of v dx, v dy, v dx^2, v dx dy, v dy^2 with
@@ -57,16 +57,16 @@ struct splat_kernels {
     /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
      * there are none. Overwrites for each row the partial derivatives of S by E[x],
      * E[x^2]+E[t^2], E[x t] (zero behind `width`), S itself, and its sum over the row.
-     * scratch: SSIM_SCRATCH_ROWS of ssim_scratch_pitch(pitch). */
+     * scratch: SSIM_WORKSPACE_ROWS of ssim_workspace_pitch(pitch). */
     void (*ssim_rows)(const float *const *x, const float *const *t, int width, int rows,
-                      float *scratch, float *const *d_mean, float *const *d_square,
+                      float *workspace, float *const *d_mean, float *const *d_square,
                       float *const *d_product, float *const *s, float *sums);
 
     /* The adjoint: from SSIM_BLOCK + 10 rows of the first, second and third partial (one list) to
      * the derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. */
     void (*ssim_adjoint_rows)(const float *const *maps, const float *const *x,
                               const float *const *t, int width, int rows, float weight,
-                              float *scratch, float *const *out);
+                              float *workspace, float *const *out);
 
     /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
     void (*load_row)(const void *samples, int bits, int width, float *row);
@@ -78,10 +78,10 @@ struct splat_kernels {
 };
 
 /* Floats of scratch for render_tile. */
-size_t splat_tile_scratch(void);
+size_t splat_tile_workspace(void);
 
 /* Rows of scratch for SSIM have zeros before and behind. */
-static inline int ssim_scratch_pitch(int pitch)
+static inline int ssim_workspace_pitch(int pitch)
 {
     return pitch + 2 * TILE;
 }

@@ -26,8 +26,8 @@ static void begin_strip(struct splat_scene *scene, struct splat_thread *thread, 
 /* Makes the active list that of `band`, in the order (first band, number), whatever band came
  * before. own: its gradients are summed here, so a strip that begins with it begins now.
  * Returns the strip that the band belongs to. */
-static int activate(struct splat_scene *scene, struct splat_thread *thread, int band, bool first,
-                    bool own)
+static int splat_pass_activate(struct splat_scene *scene, struct splat_thread *thread, int band,
+                               bool first, bool own)
 {
     int kept = 0, strip = 0;
     while (strip + 1 < scene->strips && splat_strip_start(scene, strip + 1) <= band)
@@ -103,7 +103,7 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
             thread->sweep[sweep++] = thread->tile_order[k];
         scene->kernels->render_tile(scene->projected, items, thread->sweep, sweep, scene->feat,
                                     scene->channels, &pass->blend, scene->cut_power, y0, tile,
-                                    thread->tile_scratch, color, threshold, inverse);
+                                    thread->tile_workspace, color, threshold, inverse);
     }
 }
 
@@ -225,7 +225,7 @@ static void emit_band(const struct splat_pass *pass, struct splat_thread *thread
 /* ---- bands in order, strips over threads ---- */
 
 /* Once it was heard, every thread leaves its bands out. */
-static bool is_stopped(const struct splat_pass *pass)
+static bool splat_pass_is_stopped(const struct splat_pass *pass)
 {
     if (!pass->stop_requested) return false;
     if (!__atomic_load_n(pass->stopped, __ATOMIC_RELAXED) && pass->stop_requested())
@@ -237,8 +237,8 @@ static bool is_stopped(const struct splat_pass *pass)
 static void render_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
                          int to)
 {
-    for (int band = from; band < to && !is_stopped(pass); band++) {
-        activate(pass->scene, thread, band, band == from, false);
+    for (int band = from; band < to && !splat_pass_is_stopped(pass); band++) {
+        splat_pass_activate(pass->scene, thread, band, band == from, false);
         render_band(pass, thread, band);
         emit_band(pass, thread, band);
     }
@@ -246,8 +246,8 @@ static void render_range(const struct splat_pass *pass, struct splat_thread *thr
 
 /* SSIM's maps for rows [row, end), counted in the sums within bands from..to-1. Returns the row
  * that is next. */
-static int map_rows(const struct splat_pass *pass, struct splat_thread *thread, int row, int end,
-                    int from, int to)
+static int splat_pass_map_rows(const struct splat_pass *pass, struct splat_thread *thread, int row,
+                               int end, int from, int to)
 {
     while (row < end) {
         int rows = end - row < SSIM_BLOCK ? end - row : SSIM_BLOCK;
@@ -268,10 +268,10 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
     int first = from - lag > 0 ? from - lag : 0;
     int last = to - 1 + lag < scene->bands ? to - 1 + lag : scene->bands - 1;
     int next_map = from * TILE - SSIM_RADIUS > 0 ? from * TILE - SSIM_RADIUS : 0;
-    for (int band = first; band <= last && !is_stopped(pass); band++) {
+    for (int band = first; band <= last && !splat_pass_is_stopped(pass); band++) {
         previous_strip = strip;
-        strip = activate(scene, thread, band, band == first,
-                         pass->gradients && band >= from && band < to);
+        strip = splat_pass_activate(scene, thread, band, band == first,
+                                    pass->gradients && band >= from && band < to);
         render_band(pass, thread, band);
         load_target_band(pass, thread, band);
         if (pass->power > 0) show_band(pass, thread, band);
@@ -284,10 +284,10 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
          * SSIM_RADIUS rows before it: rows further down would overwrite them. */
         int complete = (band + 1) * TILE - SSIM_RADIUS;
         if (complete > scene->height) complete = scene->height;
-        next_map = map_rows(pass, thread, next_map, complete, from, to);
+        next_map = splat_pass_map_rows(pass, thread, next_map, complete, from, to);
         if (band - 1 >= from) finish_band(pass, thread, band - 1, previous_strip);
         if (end && to == scene->bands) {
-            map_rows(pass, thread, next_map, scene->height, from, to);
+            splat_pass_map_rows(pass, thread, next_map, scene->height, from, to);
             finish_band(pass, thread, band, strip);
         }
     }

@@ -59,7 +59,8 @@ static const double *row_weights(const struct sampler *s, int y, const float *co
 }
 
 /* Pixel (y, x) goes to draw `index`; color NULL: nothing was rendered here. */
-static void take(struct sampler *s, int64_t index, int y, int x, const float *const *color)
+static void splat_sample_take(struct sampler *s, int64_t index, int y, int x,
+                              const float *const *color)
 {
     const struct splat_target *t = s->target;
     s->xy[2 * index] = ((float)x + 0.5f) / (float)t->width;
@@ -94,7 +95,7 @@ static void visit_row(void *argument, int y, const float *const *color, const fl
         for (; k < end && d->draws[k].mass - d->row_start[y] < mass; k++) {
             int64_t pixel = (int64_t)y * width + x;
             if (first && !splat_pixel_taken(d->taken, d->taken_count, pixel))
-                take(s, d->draws[k].index, y, x, color);
+                splat_sample_take(s, d->draws[k].index, y, x, color);
             first = false; /* more draws on one pixel are drawn again */
         }
     }
@@ -106,7 +107,7 @@ static void visit_range(void *context, int64_t from, int64_t to)
         visit_row(context, y, NULL, NULL);
 }
 
-static int visit_rows(struct sampler *s)
+static int splat_sample_visit_rows(struct sampler *s)
 {
     if (s->scene) {
         struct splat_pass pass = {.scene = s->scene,
@@ -121,46 +122,46 @@ static int visit_rows(struct sampler *s)
     return OK;
 }
 
-static int sum(void *argument, struct splat_draws *draws)
+static int splat_sample_sum(void *argument, struct splat_draws *draws)
 {
     struct sampler *s = argument;
     s->draws = draws;
-    TRY(visit_rows(s));
+    TRY(splat_sample_visit_rows(s));
     s->placing = true;
     return OK;
 }
 
-static int place(void *argument, struct splat_draws *draws, int64_t n)
+static int splat_sample_place(void *argument, struct splat_draws *draws, int64_t n)
 {
     (void)draws, (void)n;
-    return visit_rows(argument);
+    return splat_sample_visit_rows(argument);
 }
 
-static int rest(void *argument, struct splat_draws *draws, int64_t n)
+static int splat_sample_rest(void *argument, struct splat_draws *draws, int64_t n)
 {
     for (int64_t k = 0; k < n; k++) {
         int64_t pixel = (int64_t)draws->draws[k].mass;
-        take(argument, draws->draws[k].index, (int)(pixel / draws->width),
-             (int)(pixel % draws->width), NULL);
+        splat_sample_take(argument, draws->draws[k].index, (int)(pixel / draws->width),
+                          (int)(pixel % draws->width), NULL);
     }
     return OK;
 }
 
 /* Cuts the buffers out of `memory` (NULL: only counts); returns the bytes. */
-static size_t lay_out(struct sampler *s, struct splat_draws *draws, void *memory)
+static size_t splat_sample_lay_out(struct sampler *s, struct splat_draws *draws, void *memory)
 {
-    struct carver carver = {.base = memory, .used = splat_draws_layout(draws, memory)};
+    struct arena arena = {.base = memory, .used = splat_draws_layout(draws, memory)};
     size_t threads = (size_t)threads_count(), width = (size_t)draws->width;
-    s->rows = carve(&carver, threads * 3 * (width + 2) * sizeof *s->rows);
-    s->weights = carve(&carver, threads * width * sizeof *s->weights);
-    return carver.used;
+    s->rows = arena_take(&arena, threads * 3 * (width + 2) * sizeof *s->rows);
+    s->weights = arena_take(&arena, threads * width * sizeof *s->weights);
+    return arena.used;
 }
 
 size_t splat_sample_bytes(int width, int height, int64_t count)
 {
     struct sampler unused;
     struct splat_draws draws = {.width = width, .height = height, .count = count};
-    return lay_out(&unused, &draws, NULL);
+    return splat_sample_lay_out(&unused, &draws, NULL);
 }
 
 /* The draws lie behind the scene in the workspace. */
@@ -171,7 +172,7 @@ static int take_workspace(struct sampler *s, struct splat_draws *draws,
     struct splat_scene scene;
     size_t first = splat_scene_layout(&scene, NULL, t->width, t->height, t->channels,
                                       workspace->capacity, &workspace->storage);
-    size_t bytes = lay_out(s, draws, (char *)workspace->memory + first);
+    size_t bytes = splat_sample_lay_out(s, draws, (char *)workspace->memory + first);
     if (first + bytes > workspace->bytes)
         return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed for %lld draws",
                     workspace->bytes, first + bytes, (long long)draws->count);
@@ -199,7 +200,7 @@ int splat_cpu_sample(struct device *device, const struct splat_workspace *worksp
                                 .seed = seed,
                                 .step = step,
                                 .stream = stream};
-    struct splat_drawing drawing = {&s, sum, place, rest};
+    struct splat_drawing drawing = {&s, splat_sample_sum, splat_sample_place, splat_sample_rest};
     TRY(take_workspace(&s, &draws, workspace));
     if (view)
         TRY(splat_scene_prepare(&scene, workspace, view, blend, target->width, target->height));

@@ -9,9 +9,9 @@
 /* Partial gradients of Gaussians that cross strips may take this much at most. */
 static const size_t max_carry_bytes = (size_t)64 << 20;
 
-static float *carve_floats(struct carver *carver, size_t count)
+static float *arena_take_floats(struct arena *arena, size_t count)
 {
-    return carve(carver, count * sizeof(float));
+    return arena_take(arena, count * sizeof(float));
 }
 
 static int strip_count(int bands, size_t record_bytes, int64_t capacity)
@@ -22,49 +22,49 @@ static int strip_count(int bands, size_t record_bytes, int64_t capacity)
     return strips;
 }
 
-static void layout_thread(struct splat_thread *thread, struct carver *carver,
+static void layout_thread(struct splat_thread *thread, struct arena *arena,
                           const struct splat_scene *scene, size_t count,
                           const struct splat_storage *storage)
 {
     struct splat_thread unused;
     if (!thread) thread = &unused;
     size_t pitch = (size_t)scene->pitch, channels = (size_t)scene->channels;
-    thread->active_id = carve(carver, count * sizeof(int32_t));
-    thread->active_record = carve(carver, count * sizeof(int32_t));
-    thread->items[0] = carve(carver, count * sizeof(struct splat_item));
-    thread->items[1] = carve(carver, count * sizeof(struct splat_item));
-    thread->tile_start = carve(carver, ((size_t)scene->tiles + 2) * sizeof(int32_t));
-    thread->tile_order = carve(carver, count * sizeof(int32_t));
-    thread->sweep = carve(carver, count * sizeof(int32_t));
-    thread->color = carve_floats(carver, channels * RING_ROWS * pitch);
-    thread->threshold = carve_floats(carver, RING_ROWS * pitch);
-    thread->inverse = carve_floats(carver, RING_ROWS * pitch);
-    thread->zero_row = carve_floats(carver, pitch);
-    thread->tile_scratch = carve_floats(carver, splat_tile_scratch());
+    thread->active_id = arena_take(arena, count * sizeof(int32_t));
+    thread->active_record = arena_take(arena, count * sizeof(int32_t));
+    thread->items[0] = arena_take(arena, count * sizeof(struct splat_item));
+    thread->items[1] = arena_take(arena, count * sizeof(struct splat_item));
+    thread->tile_start = arena_take(arena, ((size_t)scene->tiles + 2) * sizeof(int32_t));
+    thread->tile_order = arena_take(arena, count * sizeof(int32_t));
+    thread->sweep = arena_take(arena, count * sizeof(int32_t));
+    thread->color = arena_take_floats(arena, channels * RING_ROWS * pitch);
+    thread->threshold = arena_take_floats(arena, RING_ROWS * pitch);
+    thread->inverse = arena_take_floats(arena, RING_ROWS * pitch);
+    thread->zero_row = arena_take_floats(arena, pitch);
+    thread->tile_workspace = arena_take_floats(arena, splat_tile_workspace());
     thread->target = thread->maps[0] = thread->maps[1] = thread->maps[2] = NULL;
-    thread->ssim_value = thread->ssim_scratch = NULL;
+    thread->ssim_value = thread->ssim_workspace = NULL;
     thread->gradient = thread->blended = thread->ssim_gradient = NULL;
     if (storage->rows) return;
-    thread->target = carve_floats(carver, channels * RING_ROWS * pitch);
+    thread->target = arena_take_floats(arena, channels * RING_ROWS * pitch);
     for (int m = 0; m < 3; m++)
-        thread->maps[m] = carve_floats(carver, channels * RING_ROWS * pitch);
-    thread->ssim_value = carve_floats(carver, SSIM_BLOCK * pitch);
-    thread->ssim_scratch =
-        carve_floats(carver, SSIM_SCRATCH_ROWS * (size_t)ssim_scratch_pitch(scene->pitch));
+        thread->maps[m] = arena_take_floats(arena, channels * RING_ROWS * pitch);
+    thread->ssim_value = arena_take_floats(arena, SSIM_BLOCK * pitch);
+    thread->ssim_workspace =
+        arena_take_floats(arena, SSIM_WORKSPACE_ROWS * (size_t)ssim_workspace_pitch(scene->pitch));
     if (storage->forward) return;
-    thread->gradient = carve_floats(carver, TILE * channels * pitch);
-    thread->blended = carve_floats(carver, TILE * pitch);
-    thread->ssim_gradient = carve_floats(carver, channels * SSIM_BLOCK * pitch);
+    thread->gradient = arena_take_floats(arena, TILE * channels * pitch);
+    thread->blended = arena_take_floats(arena, TILE * pitch);
+    thread->ssim_gradient = arena_take_floats(arena, channels * SSIM_BLOCK * pitch);
 }
 
 /* Where gradients are summed. */
-static void layout_records(struct splat_scene *scene, struct carver *carver, size_t count,
+static void layout_records(struct splat_scene *scene, struct arena *arena, size_t count,
                            size_t record)
 {
-    scene->record = carve(carver, count * record);
+    scene->record = arena_take(arena, count * record);
     for (int s = 1; s < scene->strips; s++) {
-        scene->carry[s] = carve(carver, count * record);
-        scene->carry_id[s] = carve(carver, count * sizeof(int32_t));
+        scene->carry[s] = arena_take(arena, count * record);
+        scene->carry_id[s] = arena_take(arena, count * sizeof(int32_t));
     }
 }
 
@@ -89,21 +89,23 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     size_t record = (size_t)splat_record_floats(scene) * sizeof(float);
     scene->strips = strip_count(scene->bands, record + sizeof(int32_t), capacity);
 
-    struct carver carver = {memory, 0};
-    scene->projected = carve(&carver, count * sizeof *scene->projected);
-    scene->order = carve(&carver, count * sizeof(int32_t));
-    scene->band_start = carve(&carver, ((size_t)scene->bands + 1) * sizeof(int32_t));
-    if (!storage->forward) layout_records(scene, &carver, count, record);
-    if (!storage->rows) scene->row_sums = carve(&carver, (size_t)height * sizeof *scene->row_sums);
-    scene->threads = carve(&carver, (size_t)scene->thread_count * sizeof *scene->threads);
+    struct arena arena = {memory, 0};
+    scene->projected = arena_take(&arena, count * sizeof *scene->projected);
+    scene->order = arena_take(&arena, count * sizeof(int32_t));
+    scene->band_start = arena_take(&arena, ((size_t)scene->bands + 1) * sizeof(int32_t));
+    if (!storage->forward) layout_records(scene, &arena, count, record);
+    if (!storage->rows)
+        scene->row_sums = arena_take(&arena, (size_t)height * sizeof *scene->row_sums);
+    scene->threads = arena_take(&arena, (size_t)scene->thread_count * sizeof *scene->threads);
     for (int t = 0; t < scene->thread_count; t++)
-        layout_thread(scene->threads ? &scene->threads[t] : NULL, &carver, scene, count, storage);
-    return carver.used;
+        layout_thread(scene->threads ? &scene->threads[t] : NULL, &arena, scene, count, storage);
+    return arena.used;
 }
 
 /* Gaussian i in a picture that is fx, fy times as large as the view's. */
-static struct splat_projected project(const struct splat_view *view, int64_t i, double fx,
-                                      double fy, const struct splat_scene *scene)
+static struct splat_projected splat_scene_project_one(const struct splat_view *view, int64_t i,
+                                                      double fx, double fy,
+                                                      const struct splat_scene *scene)
 {
     struct splat_projected g = {.band0 = 1, .band1 = 0};
     float top, bottom;
@@ -145,7 +147,7 @@ static void project_range(void *context, int64_t from, int64_t to)
 {
     const struct projection *p = context;
     for (int64_t i = from; i < to; i++)
-        p->scene->projected[i] = project(p->view, i, p->fx, p->fy, p->scene);
+        p->scene->projected[i] = splat_scene_project_one(p->view, i, p->fx, p->fy, p->scene);
 }
 
 int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace *workspace,

@@ -29,8 +29,8 @@ struct splat_thread {
     float *blended;                    /* [TILE][pitch] */
     float *zero_row;                   /* [pitch] */
     float *ssim_value, *ssim_gradient; /* [SSIM_BLOCK][pitch], the second for each channel */
-    float *ssim_scratch;
-    float *tile_scratch;
+    float *ssim_workspace;
+    float *tile_workspace;
 };
 
 /* Sums over one row of pixels and all channels, added up in the order of the rows. */

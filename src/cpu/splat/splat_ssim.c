@@ -41,8 +41,8 @@ void splat_ssim_maps(const struct splat_pass *pass, struct splat_thread *thread,
                 maps[m][o] = splat_ring_row(scene, thread->maps[m], c, y + o);
             s[o] = thread->ssim_value + o * scene->pitch;
         }
-        scene->kernels->ssim_rows(x, t, scene->width, rows, thread->ssim_scratch, maps[0], maps[1],
-                                  maps[2], s, sums);
+        scene->kernels->ssim_rows(x, t, scene->width, rows, thread->ssim_workspace, maps[0],
+                                  maps[1], maps[2], s, sums);
         for (int o = 0; o < rows; o++) {
             if (y + o < own_from || y + o >= own_to) continue;
             scene->row_sums[y + o].ssim += (double)sums[o];
@@ -71,6 +71,6 @@ void splat_ssim_gradient(const struct splat_pass *pass, struct splat_thread *thr
             out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
         }
         scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, weight,
-                                          thread->ssim_scratch, out);
+                                          thread->ssim_workspace, out);
     }
 }
