@@ -1,5 +1,7 @@
 #!/bin/sh
-# Who may include whom below src/, and where #ifdef may stand. One line a fault; status 1 if any.
+# The rules of the house: who may include whom below src/, where #ifdef may stand, no two files of one
+# name in src and cuda, no circles among the files of src. One line a fault; status 1 if any.
+# test/cli/rules.sh breaks each rule once.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,8 +28,25 @@ cmd: run task splat gan nn data metrics config store memory device image video c
 .: cmd base
 '
 
+# A module is STEM.c, STEM.h and STEM_internal.h; it depends on the modules whose headers it includes.
+# Modules that depend on one another in a circle cannot be read, tested or replaced one by one. These
+# circles were there before the rule: the list may only shrink. A line is a circle's modules, sorted.
+known_circles='
+base/file base/temporary
+config/config config/schema
+cpu/splat/splat_pass cpu/splat/splat_ssim
+data/dataset data/dataset_cache
+device/device device/faults
+gan/best_model gan/gan gan/gan_checkpoint gan/gan_memory_modes gan/gan_task splat/fingerprint splat/splat splat/splat_checkpoint task/task
+gan/core gan/inputs
+image/image_format image/rows
+run/govern run/run_memory run/session run/train
+splat/fit splat/host_mirror splat/init splat/relocate
+store/safetensors store/store_header
+'
+
 faults=$(mktemp)
-trap 'rm -f "$faults"' EXIT
+trap 'rm -f "$faults" "$faults".*' EXIT
 
 for file in $(find src cuda -name '*.[ch]' -o -name '*.cu' | sort); do
     folder=${file#src/}
@@ -69,6 +88,60 @@ for file in $(find src cuda -name '*.[ch]' -o -name '*.cu' | sort); do
         ;;
     esac
 done
+
+# ---- names: a stem has one folder in src and one in cuda; a .c and a .cu of one stem mirror each other ----
+find src cuda -type f ! -name README.md | sort | awk -F/ '
+{
+    stem = $NF
+    sub(/\.[^.]*$/, "", stem)
+    folder = $0
+    sub(/\/[^\/]*$/, "", folder)
+    place = $1 SUBSEP stem
+    if ((place in home) && home[place] != folder)
+        print $0 ": " first[place] " has this name too: a stem has one folder"
+    else if ($NF in same && same[$NF] != $0)
+        print $0 ": " same[$NF] " has this name too"
+    if (!(place in home)) { home[place] = folder; first[place] = $0 }
+    if (!($NF in same)) same[$NF] = $0
+}' >>"$faults"
+
+# ---- circles: strongly connected sets of modules, by the algorithm of Tarjan ----
+(cd src && grep -rE '^[[:space:]]*#[[:space:]]*include "' --include='*.[ch]' .) |
+    sed -nE 's|^\./([^:]*):.*"([^"]*)".*|\1 \2|p' | awk '
+function visit(v,   n, to, i, w, set, size) {
+    found[v] = low[v] = ++visits
+    stack[++depth] = v
+    open[v] = 1
+    n = split(edges[v], to, " ")
+    for (i = 1; i <= n; i++) {
+        w = to[i]
+        if (!(w in found)) {
+            visit(w)
+            if (low[w] < low[v]) low[v] = low[w]
+        } else if (open[w] && found[w] < low[v])
+            low[v] = found[w]
+    }
+    if (low[v] != found[v]) return
+    do {
+        w = stack[depth--]
+        open[w] = 0
+        set = set " " w
+        size++
+    } while (w != v)
+    if (size > 1) print substr(set, 2)
+}
+{
+    for (i = 1; i <= 2; i++) sub(/(_internal)?\.[ch]$/, "", $i)
+    modules[$1]
+    if ($1 != $2) edges[$1] = edges[$1] " " $2
+}
+END { for (v in modules) if (!(v in found)) visit(v) }' | while IFS= read -r circle; do
+    printf '%s\n' "$circle" | tr ' ' '\n' | LC_ALL=C sort | paste -sd ' ' -
+done | LC_ALL=C sort >"$faults.circles"
+printf '%s' "$known_circles" | sed '/^$/d' | LC_ALL=C sort >"$faults.known"
+LC_ALL=C comm -23 "$faults.circles" "$faults.known" | sed 's/^/src: a circle of modules: /' >>"$faults"
+LC_ALL=C comm -13 "$faults.circles" "$faults.known" |
+    sed 's/^/scripts\/check_includes.sh: no circle any more, take it off the list: /' >>"$faults"
 
 cat "$faults"
 [ ! -s "$faults" ]

@@ -3,7 +3,7 @@
 # photograph for `make demo`. Does nothing, and needs no network, when all is there already.
 #
 #   ./scripts/setup.sh          what building, running and testing need
-#   ./scripts/setup.sh --dev    also what `make check` needs: Pillow, g++, clang, clang-format, shellcheck, strace
+#   ./scripts/setup.sh --dev    also what `make check` needs: Pillow, g++, clang, clang-format, shellcheck, strace, ctags
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zl
           libsubunit-dev python3"
 # A build does without these: VIDEO=0 WEBP=0 TIFF=0.
 optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libwebp-dev libtiff-dev"
-dev="python3-pil g++ clang clang-format shellcheck libclang-rt-dev strace"
+dev="python3-pil g++ clang clang-format shellcheck libclang-rt-dev strace universal-ctags"
 [ "${1:-}" = --dev ] || dev=""
 
 say() { echo "setup: $*"; }
