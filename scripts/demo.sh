@@ -2,6 +2,7 @@
 # The main job, on a real picture: `make demo` calls this.
 #
 #   scripts/demo.sh [PICTURE]
+#   scripts/demo.sh --draw >drawn.ppm
 #
 # Fits PICTURE with cfgs/demo.yaml; without one the photograph that scripts/setup.sh brought, and
 # where there is none a picture that is drawn here. Every call makes a new folder runs/demo-NNN and
@@ -11,7 +12,7 @@ set -eu
 
 picture=${1:-}
 case $picture in
-'' | /*) ;;
+'' | /* | --draw) ;;
 *) picture=$PWD/$picture ;;
 esac
 cd "$(dirname "$0")/.."
@@ -52,6 +53,10 @@ draw() {
     function byte(v) { v = int(v * 255 + 0.5); return v < 0 ? 0 : v > 255 ? 255 : v }'
 }
 
+if [ "$picture" = --draw ]; then
+    draw
+    exit
+fi
 if [ -z "$picture" ]; then
     picture=build/demo/photo.jpg
     if [ ! -s "$picture" ]; then

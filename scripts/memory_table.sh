@@ -1,5 +1,5 @@
 #!/bin/sh
-# The table of the README of what a fit of 7680x4320 pixels by 30,000 Gaussians takes: predicted and
+# The table of src/splat/README.md of what a fit of 7680x4320 pixels by 30,000 Gaussians takes: predicted and
 # measured memory of each configuration, and CPU time a step beside the first one's.
 #
 #   scripts/memory_table.sh [PICTURE [key=value ...]]   PICTURE: a photograph of that size; else drawn

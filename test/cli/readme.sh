@@ -1,7 +1,37 @@
 #!/bin/sh
-# What README.md promises: its commands and keys exist, and its Python renders what the program does.
+# What the READMEs promise: commands and keys exist, links lead somewhere, the Python renders what the
+# program does, and the first one stays short.
 . "$(dirname "$0")/lib.sh"
 readme=$root/README.md
+model_file=$root/src/store/README.md
+
+# a first reader's page: at most 150 lines
+last="length of README.md"
+if [ "$(wc -l <"$readme")" -le 150 ]; then pass; else flunk "$(wc -l <"$readme") lines"; fi
+
+# links of every README to files, and to headings of other READMEs, lead somewhere
+heading_of() { # FILE ANCHOR
+    sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g' | grep -qx -- "$2"
+}
+find "$root" -name build -prune -o -name runs -prune -o -name '*.md' -print | sort >pages
+count=0
+while read -r page; do
+    sed 's/`[^`]*`//g' "$page" | grep -o '](\([^)]*\))' | sed 's/^](//; s/)$//' | grep -v '^[a-z]*:' >links
+    while read -r link; do
+        count=$((count + 1))
+        last="link in ${page#"$root"/} to $link"
+        file=${link%%#*}
+        if [ -n "$file" ]; then file=$(dirname "$page")/$file; else file=$page; fi
+        if [ -d "$file" ]; then file=$file/README.md; fi
+        if [ ! -e "$file" ]; then
+            flunk "no such file"
+        elif [ "$link" != "${link#*#}" ] && ! heading_of "$file" "${link#*#}"; then
+            flunk "no such heading"
+        fi
+    done <links
+done <pages
+last="links of READMEs"
+if [ "$count" -gt 20 ]; then pass; else flunk "only $count found"; fi
 
 # every command of the program stands in the table, and the other way round
 "$program" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' | sort -u >commands
@@ -14,19 +44,25 @@ while read -r command; do
 done <commands
 
 # the keys named for users of Image-GS exist, bare
-sed -n '/^## For users of Image-GS/,/^- Different/p' "$readme" | grep -v '^- Different' | tr '`' '\n' |
+sed -n '/^## For users of Image-GS/,/^- Different/p' "$root/cfgs/README.md" | grep -v '^- Different' | tr '`' '\n' |
     grep -E '^[a-z0-9]+(_[a-z0-9]+)+$' | sort -u >keys
 run 0 sh -c 'test "$(wc -l <keys)" -gt 40'
 # shellcheck disable=SC2046  # a list of words
 run 0 imgtrain config --explain $(cat keys)
 
-# presets that are named exist
-for preset in tiny demo photo 4k 8k 8k-plus additive image-gs; do run 0 test -e "$root/cfgs/$preset.yaml"; done
+# presets that are named exist, and the other way round
+for preset in "$root"/cfgs/*.yaml; do
+    name=$(basename "$preset" .yaml)
+    run 0 grep -qF "\`$name\`" "$root/cfgs/README.md"
+done
+sed -n '/^## Presets/,/^`scripts/p' "$root/cfgs/README.md" | tr '`' '\n' | grep -E '^(tiny|demo|photo|8?4?k|8k-plus|additive|image-gs|gan-[0-9]+(gb)?)$' >named
+run 0 sh -c 'test "$(wc -l <named)" -ge 15'
+while read -r name; do run 0 test -e "$root/cfgs/$name.yaml"; done <named
 
 # the Python
 python=${PYTHON:-python3}
 if ! "$python" -c 'import numpy, safetensors' 2>/dev/null; then
-    skip "README's Python: $python has no numpy or no safetensors (PYTHON=... picks another)"
+    skip "the Python of src/store/README.md: $python has no numpy or no safetensors (PYTHON=... picks another)"
     finish
 fi
 awk 'BEGIN { print "P3 48 32 255"
@@ -34,7 +70,7 @@ awk 'BEGIN { print "P3 48 32 255"
 run 0 imgtrain train input_path=picture.ppm device=cpu threads=1 num_gaussians=80 max_steps=20 gamma=1.5 -q \
     video.enabled=false -o fit
 run 0 imgtrain render fit -o fit.ppm --device cpu
-block() { awk -v wanted="$1" '/^```/ { inside = 0 } inside && n == wanted; /^```python/ { n++; inside = 1 }' "$readme"; }
+block() { awk -v wanted="$1" '/^```/ { inside = 0 } inside && n == wanted; /^```python/ { n++; inside = 1 }' "$model_file"; }
 block 1 >render.py
 cat >>render.py <<'PYTHON'
 wanted = np.frombuffer(open(sys.argv[2], "rb").read()[-W * H * 3:], np.uint8).reshape(H, W, 3) / 255
