@@ -31,6 +31,17 @@ said 7 make --jobs=7
 said 7 env MAKEFLAGS=-j7 make
 said "no limit" make -j
 
+# make help names what there is; each of its targets exists.
+run 0 make --no-print-directory -C "$root" help CUDA=0
+cp "$out" help
+for target in all test check test-slow emu-test gpu-test fuzz clean; do
+    out_has "  $target "
+done
+for target in $(sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p' help); do
+    # A dry run of check would run it, as it hands its jobs on.
+    [ "$target" = check ] || run 0 make -n --no-print-directory -C "$root" "$target" CUDA=0
+done
+
 # A make below another has that one's jobs, and asks nobody else.
 printf 'all:\n\t@$(MAKE) --no-print-directory -C %s info CUDA=0\n' "'$root'" >above.mk
 for jobs in 1 3; do

@@ -1,0 +1,77 @@
+# cuda/*.cu by nvcc, or as C++ for the emulator; their tests (cuda/README.md). Needs build.mk, test.mk.
+.PHONY: emu-test emu-run emu-msan emu-msan-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc
+
+NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo --compress-mode=size -Xcompiler -Wall,-Wextra,-Wno-unused-function,-Wno-deprecated-enum-float-conversion,-Wno-deprecated-enum-enum-conversion $(if $(CUDA_WERROR),-Werror all-warnings) \
+    $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
+    -gencode arch=compute_80$(comma)code=compute_80)
+$(CUDA_B)/cuda/%.o: cuda/%.cu
+	@mkdir -p $(@D)
+	@echo "nvcc $< ($(CUDA_ARCHS))"
+	@$(NVCC) -Isrc -I. $(NVCC_FLAGS) -MMD -MP -c $< -o $@
+
+# The emulator: g++ for gcc, clang++ for clang. Shared arrays get red zones from gcc alone.
+EMU_CXX   := $(patsubst cc%,g++%,$(patsubst clang%,clang++%,$(patsubst gcc%,g++%,$(notdir $(CC)))))
+EMU_FLAGS := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off \
+    -fno-strict-aliasing -Wall -Wextra -Wshadow -Wdouble-promotion -Wno-unknown-pragmas \
+    -Wno-deprecated-enum-float-conversion -Wno-deprecated-enum-enum-conversion $(if $(filter 1,$(WERROR)),-Werror) $(SANFLAGS) \
+    $(if $(findstring address,$(SAN)),$(if $(findstring g++,$(filter-out clang++%,$(EMU_CXX))),-fsanitize-sections=emu_shared))
+$(B)/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo "c++ $<"
+	@$(EMU_CXX) -Isrc -I. -Itest -Itest/cuda_emu $(EMU_FLAGS) -MMD -MP -x c++ -c $< -o $@
+$(B)/test/cuda_emu/%.o: test/cuda_emu/%.cc
+	@mkdir -p $(@D)
+	@echo "c++ $<"
+	@$(EMU_CXX) -Isrc -I. -Itest/cuda_emu $(EMU_FLAGS) -MMD -MP -c $< -o $@
+
+# ---- tests ----
+CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))
+
+emu-test: # the kernels of cuda/ on the CPU, under sanitizers; every kernel must have run
+	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
+emu-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so
+	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback cudnn
+
+# What stands in for cuDNN, opened at run time like it.
+$(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/cuda_emu/fake_cudnn.h cuda/cudnn/cudnn_api.h
+	@mkdir -p $(@D)
+	@echo "cc $@"
+	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -shared -fPIC $(filter %.c,$^) -o $@ -lm
+
+# Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
+# its kernel and line. Without other libraries, which it would have to know too.
+emu-msan: # operations in the emulator under MemorySanitizer (clang)
+	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 emu-msan-run
+MSAN_SUITES := $(filter cuda_nn cuda_splat,$(CUDA_SUITES))
+MSAN_OBJ := $(filter $(B)/src/base/% $(B)/src/device/% $(B)/src/cpu/% $(B)/isa/% $(B)/cuda/% $(B)/test/cuda_emu/%,$(LIB_OBJ)) \
+    $(MSAN_SUITES:%=$(B)/test/cuda/%.o) $(B)/msan/main.o
+$(B)/msan/main.o: test/main.c
+	@mkdir -p $(@D)
+	@printf 'SUITE(%s)\n' $(MSAN_SUITES) > $(@D)/suites.h
+	@$(CC) -I$(@D) -Itest $(CFLAGS) -c $< -o $@
+$(B)/imgtrain-msan: $(MSAN_OBJ)
+	@echo "link $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lm -lpthread $(CHECK_FLAGS)
+emu-msan-run: $(B)/imgtrain-msan
+	@OMP_NUM_THREADS=1 MSAN_OPTIONS=exitcode=1 $(B)/imgtrain-msan
+
+gpu-test: # the same tests on a GPU; they say why where there is none
+	@$(MAKE) --no-print-directory CUDA=1 gpu-run
+gpu-run: imgtrain $(B)/imgtrain-test
+	@test/run.sh $(B) $(filter-out cuda_emu,$(CUDA_SUITES)) cuda cuda_fallback
+
+gpu-bench: # times against what the GPU reaches with plain copies and arithmetic
+	@$(MAKE) --no-print-directory CUDA=1 gpu-bench-run
+gpu-bench-run: $(B)/gpu-bench imgtrain
+	@$(B)/gpu-bench && ./imgtrain bench --device cuda
+$(B)/gpu-bench: $(B)/test/cuda_bench/bench.o $(LIB_OBJ)
+	@echo "link $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+gpu-kit: # one archive for a machine where nothing can be installed
+	@$(MAKE) --no-print-directory CUDA=1 VIDEO=0 gpu-kit-run
+gpu-kit-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/gpu-bench
+	@scripts/gpu_kit.sh $(B) build/imgtrain-gpu.tar.gz
+
+print-nvcc:
+	@echo $(NVCC)

@@ -1,0 +1,61 @@
+# What is there, and the flags that follow: CC VIDEO WEBP TIFF CUDA SAN WERROR ARCH -> HAVE_* CUDA_KIND
+# B CPPFLAGS CFLAGS LDFLAGS LDLIBS.
+CC      ?= cc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+VIDEO   ?= auto
+WEBP    ?= auto
+TIFF    ?= auto
+CUDA    ?= auto
+SAN     ?=
+WERROR  ?= 0
+ARCH    ?= $(shell uname -m)
+H       := \#
+comma   := ,
+
+# ---- what is there: each probe compiles and links one line ----
+probe    = $(shell d=$$(mktemp -d) && printf '%b' '$(1)' > $$d/p.c && $(CC) $$d/p.c -o $$d/p $(2) 2>/dev/null && echo 1; rm -rf $$d)
+wanted   = $(if $(filter 0,$(1)),0,$(if $(filter 1,$(2)),1,$(if $(filter 1,$(1)),$(error $(3)),0)))
+
+# Headers alone: libav is opened at run time (src/video/libav.h). Tests link it, to read videos back.
+AV_FLAGS := $(shell pkg-config --cflags libavformat libavcodec libavutil 2>/dev/null)
+AV_TEST_LIBS := $(shell pkg-config --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
+HAVE_VIDEO  := $(call wanted,$(VIDEO),$(call probe,$(H)include <libavcodec/avcodec.h>\n$(H)include <libavformat/avformat.h>\n int main(void){return LIBAVCODEC_VERSION_MAJOR+LIBAVFORMAT_VERSION_MAJOR==0;},$(AV_FLAGS)),VIDEO=1 but libavcodec's and libavformat's headers were not found: run scripts/setup.sh)
+
+# Headers alone, too: these decoders are opened at the first picture of theirs (src/image/library.h).
+HAVE_WEBP := $(call wanted,$(WEBP),$(call probe,$(H)include <webp/decode.h>\n int main(void){return MODE_RGBA==0;}),WEBP=1 but libwebp's headers were not found: run scripts/setup.sh)
+HAVE_TIFF := $(call wanted,$(TIFF),$(call probe,$(H)include <tiffio.h>\n int main(void){return (int)sizeof(__typeof__(TIFFOpenOptionsSetMaxSingleMemAlloc)*)==0;}),TIFF=1 but the headers of libtiff 4.5 were not found: run scripts/setup.sh)
+
+# CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler. A
+# build with a sanitizer has no CUDA unless asked: nvcc's objects would go unchecked.
+# CUDA=emu runs the kernels on the CPU (test/cuda_emu), for the tests.
+NVCC       ?= $(or $(shell command -v nvcc 2>/dev/null),/usr/local/cuda/bin/nvcc)
+CUDA_LIBS  := -L$(abspath $(dir $(NVCC))../lib64) -lcudart_static -ldl -lrt -lpthread
+# The objects must do without C++'s library: gcc links them.
+NVCC_HOST  := -std=c++20 -Xcompiler -fno-exceptions,-fno-rtti,-fno-threadsafe-statics
+probe_cuda  = $(shell k=build/probe/cuda-$$({ echo $(NVCC) $(CC); $(NVCC) --version; } 2>/dev/null | cksum | cut -d' ' -f1); \
+    if [ ! -e $$k ]; then mkdir -p build/probe; d=$$(mktemp -d); \
+    echo '__global__ void k(){} extern "C" int main(void){int v; k<<<1,1>>>(); return cudaRuntimeGetVersion(&v);}' > $$d/p.cu; \
+    if $(NVCC) $(NVCC_HOST) -arch=sm_75 -c $$d/p.cu -o $$d/p.o && $(CC) $$d/p.o -o $$d/p $(CUDA_LIBS); then echo 1; fi > $$k 2>/dev/null; \
+    rm -rf $$d; fi 2>/dev/null; cat $$k)
+CUDA_KIND := $(if $(filter emu,$(CUDA)),emu,$(if $(and $(filter auto,$(CUDA)),$(SAN)),0,$(call wanted,$(CUDA),$(if $(filter 0,$(CUDA)),,$(probe_cuda)),CUDA=1 but nvcc of CUDA 13 was not found: set NVCC=)))
+HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
+# CUDA=1 is for every GPU; a build that found nvcc by itself is for this machine's, and where there
+# is none, for few, so that it stays quick. PTX of sm_80, the least with bf16 on tensor cores, serves
+# all others from there on.
+CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),75 80 86 89 90 100 120,$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
+
+# ---- flags ----
+FLAGSET := $(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(filter 1,$(WERROR)),-werror)
+B       := build/$(FLAGSET)
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
+           -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
+# IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
+OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
+CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
+CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
+# The library that stands in for cuDNN (test/cuda_emu/fake_cudnn.c) finds the emulator in the program.
+LDFLAGS += $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
+LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)

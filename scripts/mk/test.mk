@@ -1,0 +1,42 @@
+# The unit tests, one program: every test/FOLDER/NAME.c provides `Suite *NAME_suite(void)`. Needs build.mk.
+.PHONY: test-slow fuzz fuzz-run
+
+TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/%,$(wildcard test/*/*.c)))
+TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
+CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
+
+$(B)/gen/suites.h: FORCE
+	@mkdir -p $(@D)
+	@printf 'SUITE(%s)\n' $(notdir $(TEST_SRC:.c=)) > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
+
+$(B)/test/%.o: test/%.c | $(GEN) $(B)/gen/suites.h
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) $(if $(filter emu,$(CUDA_KIND)),-DFAKE_CUDNN='"$(B)/fake_cudnn.so"') -Itest -I. $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/test/main.o: $(B)/gen/suites.h
+
+$(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B)/fake_cudnn.so)
+	@echo "link $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_TEST_LIBS)) $(CHECK_FLAGS)
+
+test-slow: imgtrain $(B)/imgtrain-test # the long forms of some tests: many minutes
+	@TEST_SLOW=1 test/run.sh $(B) gan_learns gan_schemes
+
+# Every test/fuzz/fuzz_NAME.c for FUZZ_SECONDS each, with clang's libFuzzer.
+FUZZ_SECONDS ?= 20
+FUZZERS := $(patsubst test/fuzz/%.c,$(B)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+
+fuzz: # parsers against random files; FUZZ_SECONDS=20 for each
+	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined,fuzzer-no-link fuzz-run
+
+$(B)/fuzz_%: test/fuzz/fuzz_%.c $(LIB_OBJ)
+	@echo "link $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(LDLIBS)
+
+fuzz-run: $(FUZZERS)
+	@mkdir -p build/corpus
+	@cd build && for f in $(FUZZERS:build/%=%); do n=$${f##*/fuzz_}; mkdir -p corpus/$$n; \
+	echo "fuzz $$n for $(FUZZ_SECONDS) s"; \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $$f -max_total_time=$(FUZZ_SECONDS) -timeout=1 \
+	-rss_limit_mb=512 -close_fd_mask=2 -print_final_stats=1 -artifact_prefix=corpus/$$n- \
+	-verbosity=0 corpus/$$n $$(ls -d ../test/fuzz/seed_$$n 2>/dev/null) || exit 1; done
