@@ -135,7 +135,7 @@ torture() {
 
 part "what setup.sh installs is there" check_setup
 part "include rules, names of files, circles" scripts/check_includes.sh
-if has ctags; then part "figures of the source" env README=420 scripts/figures.sh; else skip "figures of the source" "no ctags"; fi
+if has ctags; then part "figures of the source" scripts/figures.sh; else skip "figures of the source" "no ctags"; fi
 if ! has git || ! git rev-parse >/dev/null 2>&1; then
     skip "format and shell scripts" "no git checkout"
 else
