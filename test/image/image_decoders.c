@@ -185,7 +185,6 @@ Suite *image_decoders_suite(void)
     if (!is_built("a.webp")) test_skip("image_decoders", "built without WebP");
     if (!is_built("a.tif")) test_skip("image_decoders", "built without TIFF");
     TCase *tests = tcase_create("image_decoders");
-    tcase_set_timeout(tests, 60);
     tcase_add_unchecked_fixture(tests, be_quiet, NULL);
     tcase_add_loop_test(tests, seeds_are_read, 0, SEEDS);
     tcase_add_loop_test(tests, damaged_seeds, 0, SEEDS);

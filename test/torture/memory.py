@@ -211,7 +211,7 @@ def check_files(run):
             elif name.endswith('.json'):
                 with open(path) as file:
                     json.load(file)
-            elif name not in ('config.yaml', 'metrics.csv', 'log.txt', 'lock') and 'cache' not in folder:
+            elif name not in ('config.yaml', 'metrics.csv', 'log.txt', 'lock', 'run-id') and 'cache' not in folder:
                 raise Wrong('%s was left behind' % path)
     check_frames(run, frames)
     return newest
