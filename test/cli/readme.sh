@@ -13,7 +13,7 @@ if [ "$(wc -l <"$readme")" -le 150 ]; then pass; else flunk "$(wc -l <"$readme")
 heading_of() { # FILE ANCHOR
     sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g' | grep -qx -- "$2"
 }
-find "$root" -name build -prune -o -name runs -prune -o -name '*.md' -print | sort >pages
+find "$root" -path "$root/build" -prune -o -path "$root/runs" -prune -o -name '*.md' -print | sort >pages
 count=0
 while read -r page; do
     sed 's/`[^`]*`//g' "$page" | grep -o '](\([^)]*\))' | sed 's/^](//; s/)$//' | grep -v '^[a-z]*:' >links
