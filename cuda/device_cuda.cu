@@ -5,6 +5,7 @@
 
 extern "C" {
 #include "base/threads.h"
+#include "cuda/device_cuda.h"
 }
 
 enum { LEAST_CAPABILITY = 75 };

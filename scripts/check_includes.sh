@@ -20,11 +20,12 @@ video: image base
 cpu: device math base
 cuda: device math base
 task: base
+registry: splat gan task config device cpu cuda base
 nn: config device memory store math base
 splat: task nn data metrics config store memory device image math base
 gan: task nn data metrics config store memory device image math base
 run: task config store memory device image video base
-cmd: run task splat gan nn data metrics config store memory device image video cpu math base
+cmd: run registry task splat gan nn data metrics config store memory device image video cpu math base
 .: cmd base
 '
 
@@ -59,10 +60,6 @@ for file in $(find src cuda -name '*.[ch]' -o -name '*.cu' | sort); do
         continue
     fi
     allowed=" ${allowed#*:} $folder "
-    # src/task/task.c is the table of tasks: it names them all.
-    [ "$file" = src/task/task.c ] && allowed="$allowed splat gan "
-    # Devices are opened there, and only there: the one place that knows them.
-    [ "$folder" = device ] && allowed="$allowed cpu cuda "
     grep -n '^[[:space:]]*#[[:space:]]*include "' "$file" | while IFS= read -r line; do
         number=${line%%:*}
         path=$(printf '%s\n' "$line" | sed 's/.*"\(.*\)".*/\1/')
@@ -80,7 +77,7 @@ for file in $(find src cuda -name '*.[ch]' -o -name '*.cu' | sort); do
         esac
     done
     case $folder in
-    device | cpu | cuda) ;;
+    registry | cpu | cuda) ;;
     *)
         grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif).*(HAVE_CUDA|HAVE_VIDEO)' \
             "$file" | sed "s|^|$file:|; s|\$| : a feature test belongs where a device is opened|" \

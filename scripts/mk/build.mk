@@ -59,6 +59,9 @@ $(B)/cuda/%.o: cuda/%.c | $(GEN)
 	@echo "cc $<"
 	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -MMD -MP -c $< -o $@
 
+# The one folder of src that names what is in cuda.
+$(B)/src/registry/%.o: CPPFLAGS += -I.
+
 define isa_rule
 $(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 	@mkdir -p $$(@D)

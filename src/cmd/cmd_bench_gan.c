@@ -9,6 +9,7 @@
 #include "gan/gan_schedule.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "registry/devices.h"
 
 #include <inttypes.h>
 #include <stdio.h>

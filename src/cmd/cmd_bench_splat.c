@@ -4,6 +4,7 @@
 #include "cmd/cmd_bench.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "registry/devices.h"
 #include "splat/init.h"
 #include "splat/splat.h"
 

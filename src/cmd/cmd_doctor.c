@@ -10,6 +10,7 @@
 #include "cpu/isa.h"
 #include "device/device.h"
 #include "image/image.h"
+#include "registry/devices.h"
 #include "video/video.h"
 
 #include <cjson/cJSON.h>

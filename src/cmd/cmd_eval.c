@@ -11,6 +11,7 @@
 #include "image/image.h"
 #include "image/rows.h"
 #include "metrics/picture_metrics.h"
+#include "registry/devices.h"
 #include "splat/picture.h"
 
 #include <math.h>

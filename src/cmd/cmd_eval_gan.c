@@ -10,6 +10,7 @@
 #include "gan/evaluate.h"
 #include "gan/sample_seeds.h"
 #include "gan/sampler.h"
+#include "registry/devices.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"
 

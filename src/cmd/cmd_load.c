@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *load_task_name(const struct config *config)
-{
-    return config->task == CONFIG_TASK_GAN ? "gan" : "splat";
-}
-
 bool load_is_testing(void)
 {
     const char *wanted = getenv("IMGTRAIN_TESTING");

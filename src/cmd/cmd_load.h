@@ -11,9 +11,6 @@ struct config;
 int load_config(struct config **config, const char **path, int count, char **argv,
                 const char *device);
 
-/* The name of the config's task. */
-const char *load_task_name(const struct config *config);
-
 /* IMGTRAIN_TESTING is set: runs are to be short. */
 bool load_is_testing(void);
 

@@ -8,6 +8,8 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
+#include "registry/devices.h"
+#include "registry/tasks.h"
 #include "run/run_memory.h"
 #include "task/task.h"
 
@@ -213,10 +215,9 @@ static int open_for_plan(struct planned *p, const struct config *config,
 
 static int plan_one(const struct config *config, const struct plan_request *request)
 {
-    struct planned p = {.task = task_find(load_task_name(config)), .mode = -1, .least = -1};
+    struct planned p = {.task = task_of_config(config), .mode = -1, .least = -1};
     uint64_t budget = 0;
     int code = OK;
-    if (!p.task) return ERR_CONFIG;
     if (request->budget && (!number_parse_bytes(request->budget, &budget) || budget == 0))
         return fail(ERR_USAGE, "--budget %s: bytes are needed, as in 8GB", request->budget);
     TRY(device_open(&p.device, config->device, (int)config->threads));

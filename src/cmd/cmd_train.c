@@ -1,10 +1,14 @@
 /* imgtrain train: the main job. */
+#include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
 #include "config/config.h"
+#include "device/device.h"
+#include "registry/devices.h"
+#include "registry/tasks.h"
 #include "run/signals.h"
 #include "run/train.h"
 #include "task/task.h"
@@ -52,19 +56,20 @@ static char *run_name(const char *config_path, const struct config *config)
     char *name = cmd_train_stem(from ? from : "");
     if (!name || name[0]) return name;
     free(name);
-    return string_format("%s", load_task_name(config));
+    return string_format("%s", task_of_config(config)->name);
 }
 
 static int train_one(const struct config *config, const struct train_options *options,
                      const char *config_path, const char *run_dir, bool look)
 {
-    const struct task *task = task_find(load_task_name(config));
-    if (!task) return ERR_CONFIG;
+    struct device *device = NULL;
     char *name = run_name(config_path, config);
     if (!name) return ERR_SYSTEM;
+    int code = device_open(&device, config->device, (int)config->threads);
     const struct train_request request = {
         .config = config,
-        .task = task,
+        .task = task_of_config(config),
+        .device = device,
         .run_dir = run_dir,
         .name = name,
         .resume = options->resume,
@@ -74,7 +79,8 @@ static int train_one(const struct config *config, const struct train_options *op
         .json = options->json,
         .every_step = load_is_testing(),
     };
-    int code = look ? train_look(&request) : train_run(&request);
+    if (code == OK) code = look ? train_look(&request) : train_run(&request);
+    device_close(device);
     free(name);
     return code;
 }

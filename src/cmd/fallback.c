@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "device/device.h"
+#include "registry/devices.h"
 
 #include <stdbool.h>
 #include <string.h>

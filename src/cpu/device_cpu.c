@@ -1,4 +1,6 @@
 /* The CPU as a device. */
+#include "cpu/device_cpu.h"
+
 #include "base/error.h"
 #include "base/format.h"
 #include "base/threads.h"

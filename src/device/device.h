@@ -83,10 +83,8 @@ struct device {
     struct faults *faults; /* NULL unless a test asked for some */
 };
 
-/* spec: "cpu", "auto", "cuda" or "cuda:N". auto falls back to the CPU with one line that says why.
- * threads: 0 = all that are available. ERR_DEVICE when a named device is absent. */
-int device_open(struct device **device, const char *spec, int threads);
-void device_close(struct device *device); /* accepts NULL */
+/* Of what registry/devices.h opened; accepts NULL. */
+void device_close(struct device *device);
 
 /* To be called before each training step, from 0: where faults.h takes memory away or lets the step
  * fail (ERR_DEVICE_MEMORY). */
@@ -101,10 +99,5 @@ void device_book(struct device *device, size_t bytes);
 void device_unbook(struct device *device, size_t bytes);
 void device_book_host(struct device *device, size_t bytes);
 void device_unbook_host(struct device *device, size_t bytes);
-
-/* What device_open chooses from. cpu/device_cpu.c; cuda/device_cuda.cu in builds with CUDA:
- * ERR_DEVICE with the reason when there is no such device or no driver. */
-int device_open_cpu(struct device **device, int threads);
-int device_open_cuda(struct device **device, int ordinal, int threads);
 
 #endif

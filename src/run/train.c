@@ -324,6 +324,7 @@ static int run_or_look(const struct train_request *request, bool look)
         .request = request,
         .config = request->config,
         .task = request->task,
+        .device = request->device,
         .folder = {.lock_fd = -1, .log_fd = -1},
         .metrics = {.jsonl = {.fd = -1}, .csv = {.fd = -1}},
         .saved_step = -1,
@@ -332,20 +333,15 @@ static int run_or_look(const struct train_request *request, bool look)
         .memory_lines = {.fd = -1},
     };
     int code = config_print_text(request->config, &session.config_text);
-    if (code == OK)
-        code = device_open(&session.device, request->config->device, (int)request->config->threads);
-    if (code == OK) {
-        session.device->limit_bytes = (size_t)request->config->memory.limit;
-        session.device->stop_requested = signals_stop_requested;
-        code = train_prepare(&session, look);
-    }
+    session.device->limit_bytes = (size_t)request->config->memory.limit;
+    session.device->stop_requested = signals_stop_requested;
+    if (code == OK) code = train_prepare(&session, look);
     if (code == OK && !request->dry_run && !look) code = train_with_rollback(&session);
     if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
         log_debug("exit status %d: %s", error_exit_status(code), error_message());
     signals_set_unsaved(false); /* what could be saved is, or the error says why not */
     if (request->task->free_input) request->task->free_input(session.input);
     folder_close(&session.folder);
-    device_close(session.device);
     free(session.spill_dir);
     free(session.config_text);
     return code;

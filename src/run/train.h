@@ -6,11 +6,13 @@
 #include <stdbool.h>
 
 struct config;
+struct device;
 struct task;
 
 struct train_request {
     const struct config *config;
     const struct task *task;
+    struct device *device;    /* open; a run's own: its memory limit and counts are the run's */
     const char *run_dir;      /* -o; NULL = from log_root, exp_name and name */
     const char *name;         /* the config's or input's stem, for a numbered run folder */
     bool resume;              /* continue the run if it is there, else begin it */

@@ -165,7 +165,4 @@ struct task {
     bool (*picture_name)(const struct task_state *state, int index, char *name, size_t room);
 };
 
-/* The task named `name`; NULL with the message set (ERR_CONFIG) and the known ones listed. */
-const struct task *task_find(const char *name);
-
 #endif

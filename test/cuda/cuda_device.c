@@ -1,6 +1,8 @@
 /* The CUDA device: why there is none, memory and its limits, copies, and failures that come back as
  * errors. What only an emulated machine can be asked for runs there alone. */
 #include "cuda/ceilings.h"
+#include "cuda/device_cuda.h"
+#include "registry/devices.h"
 #include "test/cuda/cuda_ops.h"
 
 Suite *cuda_device_suite(void);

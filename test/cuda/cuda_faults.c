@@ -7,7 +7,9 @@ Suite *cuda_faults_suite(void);
 
 #ifdef CUDA_EMU
 #include "config/config.h"
+#include "device/device.h"
 #include "image/image.h"
+#include "registry/devices.h"
 #include "run/signals.h"
 #include "run/train.h"
 #include "splat/splat.h"
@@ -48,13 +50,17 @@ static int train_here(const struct run_case *c, const char *dir)
              in_folder("a.png"), c->settings);
     snprintf(path, sizeof path, "%s", in_folder(dir));
     TRY(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+    struct device *device = NULL;
+    int code = device_open(&device, config->device, (int)config->threads);
     const struct train_request request = {.config = config,
                                           .task = &task_splat,
+                                          .device = device,
                                           .run_dir = path,
                                           .name = "a",
                                           .resume = true,
                                           .quiet = true};
-    int code = train_run(&request);
+    if (code == OK) code = train_run(&request);
+    device_close(device);
     config_free(config);
     return code;
 }

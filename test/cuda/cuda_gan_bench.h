@@ -2,6 +2,7 @@
 #ifndef IMGTRAIN_TEST_CUDA_CUDA_GAN_BENCH_H
 #define IMGTRAIN_TEST_CUDA_CUDA_GAN_BENCH_H
 
+#include "cpu/device_cpu.h"
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "cpu/device_cpu.h"
+#include "cuda/device_cuda.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
 #include "device/splat_ops.h"

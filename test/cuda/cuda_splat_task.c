@@ -1,5 +1,6 @@
 /* The task splat on CUDA: a whole fit beside the CPU's, and resumed. */
 #include "config/config.h"
+#include "cpu/device_cpu.h"
 #include "image/image.h"
 #include "memory/mode.h"
 #include "memory/plan.h"

@@ -1,4 +1,5 @@
 /* Training of splats on CUDA: bands, graphs, steps beside the CPU's. */
+#include "cpu/device_cpu.h"
 #include "test/cuda/cuda_splat_fit.h"
 
 Suite *cuda_splat_train_suite(void);

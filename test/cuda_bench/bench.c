@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "cuda/ceilings.h"
+#include "cuda/device_cuda.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
 

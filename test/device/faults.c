@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "device/device.h"
+#include "registry/devices.h"
 
 #include <check.h>
 #include <stdbool.h>

@@ -6,6 +6,7 @@
 #include "gan/best_model.h"
 #include "gan/gan.h"
 #include "image/image.h"
+#include "registry/devices.h"
 #include "run/signals.h"
 #include "run/train.h"
 #include "store/safetensors.h"
@@ -291,8 +292,11 @@ static int open_polled(struct task_state **state, const struct task_setup *setup
 static int run_stopped_at(const char *name, bool resume, int at)
 {
     struct task task = task_gan;
+    struct device *own = NULL;
+    MUST(device_open(&own, config->device, (int)config->threads));
     struct train_request request = {.config = config,
                                     .task = &task,
+                                    .device = own,
                                     .run_dir = in_folder(name),
                                     .name = "test",
                                     .resume = resume,
@@ -302,6 +306,7 @@ static int run_stopped_at(const char *name, bool resume, int at)
     stop_at = at;
     signals_reset();
     int code = train_run(&request);
+    device_close(own);
     signals_reset();
     return code;
 }

@@ -5,6 +5,7 @@
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "registry/devices.h"
 #include "store/safetensors.h"
 
 #include <check.h>

@@ -7,6 +7,7 @@
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "registry/devices.h"
 
 #include <check.h>
 #include <math.h>

@@ -9,6 +9,7 @@
 #include "gan/gan_checkpoint.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "registry/devices.h"
 #include "test/gan/gan_shapes.h"
 #include "test/test_skip.h"
 

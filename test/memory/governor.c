@@ -5,6 +5,8 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "registry/devices.h"
+#include "registry/tasks.h"
 #include "run/run_memory.h"
 #include "task/task.h"
 

@@ -7,6 +7,8 @@
 #include "image/image.h"
 #include "memory/ladder.h"
 #include "memory/mode.h"
+#include "registry/devices.h"
+#include "registry/tasks.h"
 #include "run/run_memory.h"
 #include "store/safetensors.h"
 #include "task/task.h"

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "device/device.h"
+#include "registry/devices.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -4,6 +4,8 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
+#include "registry/devices.h"
+#include "registry/tasks.h"
 #include "run/run_memory.h"
 #include "task/task.h"
 #include "test/temp_folder.h"

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "device/device.h"
+#include "registry/devices.h"
 #include "run/frames.h"
 #include "run/progress.h"
 #include "run/signals.h"
@@ -66,16 +68,20 @@ static inline int train(const char *dir, bool resume, const char *settings)
     struct config *config = NULL;
     int code = config_load_text(&config, "test", "", 0, count, overrides);
     if (code < 0) return code;
+    struct device *device = NULL;
+    code = device_open(&device, config->device, (int)config->threads);
     struct train_request request = {
         .config = config,
         .task = &toy_task,
+        .device = device,
         .run_dir = dir,
         .name = "toy",
         .resume = resume,
         .quiet = true,
         .json = true,
     };
-    code = train_run(&request);
+    if (code == OK) code = train_run(&request);
+    device_close(device);
     config_free(config);
     return code;
 }

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "device/device.h"
+#include "registry/devices.h"
 #include "splat/importance.h"
 
 #include <check.h>

@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "device/device.h"
 #include "device/splat_ops.h"
+#include "registry/devices.h"
 
 #include <check.h>
 #include <math.h>

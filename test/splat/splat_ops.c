@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "registry/devices.h"
 #include "store/safetensors.h"
 
 #include <check.h>

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
+#include "registry/devices.h"
 #include "splat/splat.h"
 #include "store/safetensors.h"
 #include "test/temp_folder.h"
