@@ -126,7 +126,7 @@ function add_row(    int_low, int_high, offset) {
         toupper(type == "int" && unsigned ? "uint" : type) ", " offset ", " quote(value) ", " \
         quote(range) ", " int_low ", " int_high ", " as_double(low) ", " as_double(high) ", " quote(unit) ", " \
         (type == "enum" ? "names_" enum_name : "NULL") ", " quote(target) ", " quote(meaning) ", " \
-        quote(tasks) ", " quote(total) ", " quote(each) ", " FNR "},\n"
+        quote(tasks) ", " quote(total) ", " quote(each) ", CONFIG_RESUME_" toupper(resume) ", " FNR "},\n"
     count++
 }
 
@@ -144,6 +144,22 @@ function read_total(head,    at, n, word) {
     return trim(substr(head, 1, at))
 }
 
+# "... ; MARK" of `head`: what may differ on resume. Returns what stands before; the section's mark
+# holds where there is none.
+function read_resume(head,    at) {
+    resume = section_resume
+    at = match(head, /[ ]*;[ ]*[a-z]*$/)
+    if (!at) return head
+    resume = check_resume(substr(head, at))
+    return trim(substr(head, 1, at - 1))
+}
+
+function check_resume(mark) {
+    gsub(/[ ;]/, "", mark)
+    if (!(mark in known_resume)) die((key == "" ? section : key) ": '" mark "' is no mark of what may differ on resume")
+    return mark
+}
+
 # "... of TASK" of `head`, or the section's. Returns what stands before.
 function read_tasks(head,    at) {
     tasks = ("task " section) in is_task ? section : ""
@@ -154,7 +170,7 @@ function read_tasks(head,    at) {
     return trim(substr(head, 1, at))
 }
 
-# Reads "TYPE [RANGE] [(UNIT)] [of TASK] [= TOTAL / EACH]: MEANING" from `comment`.
+# Reads "TYPE [RANGE] [(UNIT)] [of TASK] [= TOTAL / EACH] [; MARK]: MEANING" from `comment`.
 function read_comment(    colon, head, n, word, paren) {
     colon = index(comment, ":")
     if (comment == "" || !colon) die(key ": no '# TYPE: MEANING' behind the default")
@@ -164,7 +180,7 @@ function read_comment(    colon, head, n, word, paren) {
     if (index(meaning, "*/")) die(key ": the meaning may not hold */")
     unit = range = target = ""
     unsigned = 0
-    head = read_tasks(read_total(head))
+    head = read_tasks(read_total(read_resume(head)))
     paren = index(head, "(")
     if (paren) {
         unit = substr(head, paren + 1)
@@ -217,7 +233,10 @@ BEGIN {
     C_WORDS = "auto break case char const continue default do double else enum extern float for goto if " \
         "inline int long register restrict return short signed sizeof static struct switch typedef union " \
         "unsigned void volatile while state bool true false NULL"
-    section = ""
+    n = split("same environment ending input start", word, " ")
+    for (i = 1; i <= n; i++) known_resume[word[i]] = 1
+    section = key = ""
+    section_resume = "same"
     count = 0
     failed = 0
 }
@@ -232,6 +251,8 @@ BEGIN {
     check_name(section)
     if (section in sections || ("", section) in keys) die("'" section "' appears twice")
     sections[section] = ""
+    key = ""
+    section_resume = index($0, "#") ? check_resume(substr($0, index($0, "#") + 1)) : "same"
     section_order[++section_count] = section
     next
 }

@@ -85,6 +85,20 @@ bool config_is_key(const char *name, bool *is_bool);
 /* The text of default.yaml, a valid configuration itself. */
 extern const char default_yaml[];
 
+/* What default.yaml marks keys with: whether a run may go on with another value. */
+enum config_resume {
+    CONFIG_RESUME_SAME,        /* it may not: results depend on it */
+    CONFIG_RESUME_ENVIRONMENT, /* where and how a run is done; no number of its result depends on it
+                                */
+    CONFIG_RESUME_ENDING, /* changes how long the run goes on or what it leaves, no step that is
+                             done */
+    CONFIG_RESUME_INPUT,  /* where the input lies: the task compares what is in it */
+    CONFIG_RESUME_START   /* where the model lies that the run started from; whether there is one
+                             may not change */
+};
+/* The mark of `key` ("seed", "splat.max_steps"); SAME for what is no key. */
+enum config_resume config_resume_of(const char *key);
+
 /* Compares the text of config_print stored with a run with `current`: calls `differs` with the full
  * key ("splat.max_steps") and both values as text for each key that differs; a key that the stored
  * text lacks counts with its default, one that no longer exists or has no effect on the task is

@@ -218,6 +218,7 @@ int config_explain(FILE *to, const char *key)
                     *row->section ? "." : "", row->total, row->section, *row->section ? "." : "",
                     row->each);
         if (*row->tasks) fprintf(to, "  task      %s\n", row->tasks);
+        if (row->resume != CONFIG_RESUME_SAME) fprintf(to, "  --resume  may differ\n");
         print_variable(to, row);
     }
     if (matches == 0) return config_find_name(key, NULL) < 0 ? ERR_USAGE : ERR_INTERNAL;

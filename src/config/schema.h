@@ -42,6 +42,7 @@ struct config_row {
     const char *tasks; /* the task that it has an effect on; "": all */
     const char *total; /* "": none; else the key of the section that this one times `each` is */
     const char *each;
+    enum config_resume resume;
     int line; /* in default.yaml */
 };
 

@@ -32,6 +32,14 @@ char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_B
     return name;
 }
 
+enum config_resume config_resume_of(const char *key)
+{
+    char name[CONFIG_FULL_NAME_BYTES];
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++)
+        if (strcmp(key, config_row_name(&config_rows[i], name)) == 0) return config_rows[i].resume;
+    return CONFIG_RESUME_SAME;
+}
+
 const char *config_section(const char *name, size_t length)
 {
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {

@@ -12,47 +12,13 @@
 
 enum { CONFIG_LIMIT = 1 << 24, LIST_BYTES = 512 };
 
-static bool is_one_of(const char *key, const char *const *list, size_t count)
+/* Whether a run may go on with this key's other value: default.yaml says so of each. */
+static bool may_differ(const char *key, const char *stored, const char *current)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(key, list[i]) == 0) return true;
-    return false;
-}
-
-/* Keys of where and how a run is done, which no number of its result depends on. */
-static bool is_environment(const char *key)
-{
-    static const char *const keys[] = {
-        "device",    "threads",    "deterministic",   "log_root",   "exp_name",
-        "log_level", "time_limit", "gan.micro_batch", "gan.scheme", "gan.conv"};
-    static const char *const sections[] = {"frames.", "video.", "checkpoint.", "memory."};
-    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
-        if (strncmp(key, sections[i], strlen(sections[i])) == 0) return true;
-    return is_one_of(key, keys, sizeof keys / sizeof keys[0]);
-}
-
-/* And those that change none of the steps that are done, but how long the run goes on. */
-static bool may_change(const char *key)
-{
-    static const char *const keys[] = {"max_steps", "steps", "vis_gaussians"};
-    const char *dot = strrchr(key, '.');
-    return is_environment(key) ||
-           is_one_of(dot ? dot + 1 : key, keys, sizeof keys / sizeof keys[0]);
-}
-
-/* Where the input lies: what is in it decides, not its name. The task compares that. */
-static bool is_input(const char *key)
-{
-    static const char *const keys[] = {"splat.input_path", "splat.data_root", "gan.data"};
-    return is_one_of(key, keys, sizeof keys / sizeof keys[0]);
-}
-
-/* Where the model lies that a run started from: no later step depends on it. */
-static bool is_moved_start(const char *key, const char *stored, const char *current)
-{
-    static const char *const keys[] = {"splat.ckpt_file", "splat.init_from_checkpoint"};
-    bool was_set = strcmp(stored, "\"\"") != 0, is_set = strcmp(current, "\"\"") != 0;
-    return was_set && is_set && is_one_of(key, keys, sizeof keys / sizeof keys[0]);
+    enum config_resume mark = config_resume_of(key);
+    if (mark == CONFIG_RESUME_START)
+        return strcmp(stored, "\"\"") != 0 && strcmp(current, "\"\"") != 0;
+    return mark != CONFIG_RESUME_SAME;
 }
 
 /* Whether a line of printed config belongs to the environment: a section's head ("video:"), a
@@ -65,7 +31,7 @@ static bool line_is_environment(const char *line, char *section, size_t room)
     if (indent == 0) snprintf(section, room, "%.*s", head ? name : 0, line);
     snprintf(key, sizeof key, "%s%s%.*s", section, *section ? "." : "", head ? 0 : name,
              line + indent);
-    return is_environment(key);
+    return config_resume_of(key) == CONFIG_RESUME_ENVIRONMENT;
 }
 
 char *session_result_config(const char *text)
@@ -97,8 +63,9 @@ struct difference {
 static int note_difference(void *context, const char *key, const char *stored, const char *current)
 {
     struct difference *difference = context;
-    difference->input_renamed = difference->input_renamed || is_input(key);
-    if (may_change(key) || is_input(key) || is_moved_start(key, stored, current)) {
+    difference->input_renamed =
+        difference->input_renamed || config_resume_of(key) == CONFIG_RESUME_INPUT;
+    if (may_differ(key, stored, current)) {
         if (difference->say) log_info("resuming with %s %s (was %s)", key, current, stored);
         return OK;
     }

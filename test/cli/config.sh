@@ -341,8 +341,10 @@ generator 'default: 1 # int: x\n' "1: 'default' is a word of the C language"
 generator 'task: x # enum x|y: t\na: 1 # int of z: x\n' "2: a: 'z' is no task"
 generator 'a: 1 # int: x\nb: 1 # int = a / c: x\n' "2: b: TOTAL and EACH are whole numbers above it in its section"
 generator 'a: 1 # int: x\nb: 1 # int = a / a: x\n' "2: b: another way to say a key is a whole number that is below 0 by default"
+generator 'a: 1 # int; ending: x\nb: 1 # int; width: x\n' "2: b: 'width' is no mark of what may differ on resume"
+generator 's: # any\n  a: 1 # int: x\n' "1: s: 'any' is no mark of what may differ on resume"
 generator 'a: 1 # int 5..0: x\n' "1: range '5..0' is not LOW..HIGH"
-printf 's:\n  a: [1, 2]  # list 0..9 (things): x # y\n  b: "a # b" # string: z\n' >gen.yaml
+printf 's: # environment\n  a: [1, 2]  # list 0..9 (things): x # y\n  b: "a # b" # string; input: z\nt:\n  c: 1 # int: w\n' >gen.yaml
 for awk in awk mawk gawk 'busybox awk'; do
     if ! $awk 'BEGIN { exit }' </dev/null 2>/dev/null; then
         skip "generator with $awk: not installed"
@@ -351,6 +353,9 @@ for awk in awk mawk gawk 'busybox awk'; do
     run 0 env LC_ALL=C $awk -f "$root/scripts/config_gen.awk" gen.yaml
     out_has "struct config_list a; /* x # y [things] */"
     out_has '"b", CONFIG_TYPE_STRING, offsetof(struct config, s.b), "a # b"'
+    out_has '"x # y", "", "", "", CONFIG_RESUME_ENVIRONMENT'
+    out_has '"z", "", "", "", CONFIG_RESUME_INPUT'
+    out_has '"w", "", "", "", CONFIG_RESUME_SAME'
     cp "$out" "gen.${awk##* }"
     run 0 env LC_ALL=C $awk -f "$root/scripts/config_gen.awk" "$root/default.yaml"
     cp "$out" "default.h"
