@@ -38,7 +38,6 @@ config/config config/schema
 cpu/splat/splat_pass cpu/splat/splat_ssim
 data/dataset data/dataset_cache
 device/device device/faults
-gan/best_model gan/gan gan/gan_checkpoint gan/gan_memory_modes gan/gan_task splat/fingerprint splat/splat splat/splat_checkpoint task/task
 gan/core gan/inputs
 image/image_format image/rows
 run/govern run/run_memory run/session run/train
