@@ -3,7 +3,7 @@
  *
  * With TEST_TIMES=FILE, a line "SECONDS TEST" for each test is added to the file: processor time,
  * its threads and its own children included, which other work on the machine hardly changes. */
-#include "test/test_skip.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <pthread.h>

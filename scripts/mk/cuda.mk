@@ -48,7 +48,7 @@ MSAN_OBJ := $(filter $(B)/src/base/% $(B)/src/device/% $(B)/src/cpu/% $(B)/isa/%
 $(B)/msan/main.o: test/main.c
 	@mkdir -p $(@D)
 	@printf 'SUITE(%s)\n' $(MSAN_SUITES) > $(@D)/suites.h
-	@$(CC) -I$(@D) -Itest $(CFLAGS) -c $< -o $@
+	@$(CC) -I$(@D) $(CPPFLAGS) -I. $(CFLAGS) -c $< -o $@
 $(B)/imgtrain-msan: $(MSAN_OBJ)
 	@echo "link $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lm -lpthread $(CHECK_FLAGS)

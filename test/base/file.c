@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/temporary.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <errno.h>
@@ -16,23 +17,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#undef fail /* Check's, of old */
-
-static char folder[64];
 static char path[128];
 
 static void enter_folder(void)
 {
-    strcpy(folder, "/tmp/imgtrain-file-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make();
     snprintf(path, sizeof path, "%s/file", folder);
-}
-
-static void leave_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
 }
 
 static void assert_content(const char *expected)
@@ -278,7 +268,7 @@ Suite *file_suite(void)
 {
     Suite *suite = suite_create("file");
     TCase *tests = tcase_create("file");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, atomic_write);
     tcase_add_test(tests, atomic_write_fails);
     tcase_add_test(tests, temporary_names);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <limits.h>
@@ -303,13 +304,6 @@ END_TEST
 
 /* ---- sleep ---- */
 
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void hold(void *context, int64_t from, int64_t to)
 {
     (void)to;
@@ -322,10 +316,10 @@ START_TEST(who_waits_sleeps)
     useconds_t time = 400000;
     threads_set(threads_available() > 2 ? threads_available() : 2);
     check_meeting();
-    double before = cpu_seconds();
+    double before = processor_seconds();
     usleep(time);
     threads_for(2, 1, hold, &time);
-    ck_assert_double_lt(cpu_seconds() - before, 0.05);
+    ck_assert_double_lt(processor_seconds() - before, 0.05);
 }
 END_TEST
 

@@ -3,6 +3,7 @@
 #include "cuda/cudnn/cudnn_api.h"
 #include "device/conv_library.h"
 #include "test/cuda/cuda_conv.h"
+#include "test/support.h"
 
 Suite *cuda_cudnn_suite(void);
 
@@ -34,8 +35,6 @@ START_TEST(constants_are_the_headers)
 END_TEST
 
 #ifdef CUDA_EMU
-
-#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
 enum { SCRATCH = 1 << 16, LITTLE_SCRATCH = 64 };
 static const double FOREVER = 1e9;

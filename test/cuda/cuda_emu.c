@@ -1,6 +1,6 @@
 /* The emulator itself: right kernels give right numbers, and each kind of fault is found and named.
  */
-#include "test/test_skip.h"
+#include "test/support.h"
 
 #include <check.h>
 

@@ -13,7 +13,7 @@ Suite *cuda_faults_suite(void);
 #include "run/signals.h"
 #include "run/train.h"
 #include "splat/splat.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 /* A picture, and what the run sets besides. */
 struct run_case {
@@ -140,7 +140,7 @@ START_TEST(any_call_may_fail)
     long long step = getenv("SKIP_SLOW") ? calls / FEW + 1 : 1;
     for (long long k = 1 + _i % step; k <= calls; k += step)
         expect_survival(c, kind, k, model, bytes);
-    tear_down();
+    folder_remove();
 }
 END_TEST
 

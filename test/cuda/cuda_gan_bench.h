@@ -8,8 +8,6 @@
 #include "memory/plan.h"
 #include "test/cuda/cuda_ops.h"
 
-#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
-
 enum { BATCH = 3, WORKSPACE = 4 << 20 };
 
 struct bench {

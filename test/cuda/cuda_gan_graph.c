@@ -7,7 +7,7 @@
 #include "store/safetensors.h"
 #include "task/task.h"
 #include "test/cuda/cuda_gan_bench.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 #include <sys/stat.h>
 
@@ -225,7 +225,7 @@ Suite *cuda_gan_graph_suite(void)
     Suite *suite = suite_create("cuda_gan_graph");
     if (!cuda_here("cuda_gan_graph")) return suite;
     TCase *tests = tcase_create("graph");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_checked_fixture(tests, set_up, folder_remove);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, graphs_change_no_bit, 0, stream_orders > 1 ? 2 : 1);
 #ifdef CUDA_EMU

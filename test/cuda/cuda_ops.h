@@ -12,7 +12,7 @@
 #include "device/device.h"
 #include "device/nn_ops.h"
 #include "device/splat_ops.h"
-#include "test/test_skip.h"
+#include "test/support.h"
 
 #ifdef CUDA_EMU
 #include "cuda_emu/emu_grid.h"

@@ -7,7 +7,7 @@
 #include "splat/splat.h"
 #include "store/safetensors.h"
 #include "test/cuda/cuda_splat_scene.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 Suite *cuda_splat_task_suite(void);
 
@@ -104,7 +104,7 @@ START_TEST(task_runs_on_cuda)
     }
     image_free(&image);
     config_free(config);
-    tear_down();
+    folder_remove();
 }
 END_TEST
 
@@ -189,7 +189,7 @@ START_TEST(no_way_changes_a_bit)
     store_close(a);
     store_close(b);
     config_free(config);
-    tear_down();
+    folder_remove();
 }
 END_TEST
 

@@ -1,7 +1,7 @@
 /* The packed cache of a data set. */
 #include "base/threads.h"
 #include "data/dataset_cache.h"
-#include "test/gan/gan_folder.h"
+#include "test/data/data_folder.h"
 
 /* ---- the cache ---- */
 
@@ -246,7 +246,7 @@ Suite *dataset_cache_test_suite(void)
 {
     Suite *suite = suite_create("gan_cache");
     TCase *tests = tcase_create("data");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, the_cache_is_made_once);
     tcase_add_loop_test(tests, a_cache_is_kept_later, 0, 2);
     tcase_add_test(tests, changed_data_is_noticed);

@@ -1,4 +1,4 @@
-#include "test/gan/gan_folder.h"
+#include "test/data/data_folder.h"
 
 /* ---- pixels ---- */
 
@@ -347,7 +347,7 @@ Suite *dataset_test_suite(void)
 {
     Suite *suite = suite_create("gan_data");
     TCase *tests = tcase_create("data");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, every_kind_becomes_rgb);
     tcase_add_test(tests, the_centre_is_cropped);
     tcase_add_test(tests, sixteen_bits_and_floats);

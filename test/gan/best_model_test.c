@@ -12,14 +12,12 @@
 #include "store/safetensors.h"
 #include "task/task.h"
 #include "test/gan/gan_shapes.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <unistd.h>
-
-#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
 Suite *best_model_test_suite(void);
 
@@ -65,7 +63,7 @@ static void leave(void)
 {
     device_close(device);
     config_free(config);
-    tear_down();
+    folder_remove();
 }
 
 static struct task_state *open_task(const struct store_file *resume)
@@ -99,13 +97,6 @@ static void save(struct task_state *state, int64_t step, const char *name)
     MUST(store_set_int(writer, "step", step));
     MUST(store_write(writer, in_folder(name), false));
     store_writer_free(writer);
-}
-
-static void same_files(const char *a, const char *b)
-{
-    char command[512];
-    snprintf(command, sizeof command, "cmp '%s' '%s'", in_folder(a), in_folder(b));
-    ck_assert_int_eq(system(command), 0);
 }
 
 START_TEST(measures_when_it_is_time)

@@ -7,6 +7,7 @@
 #include "memory/plan.h"
 #include "registry/devices.h"
 #include "store/safetensors.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -15,8 +16,6 @@
 #include <string.h>
 
 Suite *gan_suite(void);
-
-#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
 /* A golden file and a core that has its weights. */
 struct bench {

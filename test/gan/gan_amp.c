@@ -8,6 +8,7 @@
 #include "math/augment.h"
 #include "memory/plan.h"
 #include "registry/devices.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -16,8 +17,6 @@
 #include <string.h>
 
 Suite *gan_amp_suite(void);
-
-#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
 enum { SIDE = 32, BATCH = 16, MICRO = 8 };
 

@@ -11,7 +11,7 @@
 #include "memory/plan.h"
 #include "registry/devices.h"
 #include "test/gan/gan_shapes.h"
-#include "test/test_skip.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>

@@ -8,6 +8,7 @@
 #include "math/augment.h"
 #include "memory/plan.h"
 #include "registry/devices.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <stdbool.h>
@@ -15,8 +16,6 @@
 #include <string.h>
 
 Suite *gan_schemes_suite(void);
-
-#define MUST(call) ck_assert_msg((call) >= 0, "%s", error_message())
 
 enum { BATCH = 24 };
 

@@ -325,7 +325,7 @@ Suite *image_suite(void)
 {
     Suite *suite = suite_create("image");
     TCase *tests = tcase_create("image");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, folder_make, folder_remove);
     tcase_add_loop_test(tests, png_kinds, 0, 11);
     tcase_add_loop_test(tests, png_palette, 0, 4);
     tcase_add_test(tests, png_colour_key);

@@ -228,7 +228,7 @@ Suite *image_convert_suite(void)
 {
     Suite *suite = suite_create("image_convert");
     TCase *tests = tcase_create("image");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, folder_make, folder_remove);
     tcase_add_test(tests, lossless_round_trips);
     tcase_add_test(tests, saving_converts);
     tcase_add_test(tests, saving_refuses);

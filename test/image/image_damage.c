@@ -6,6 +6,7 @@
 #include "image/image_format.h"
 #include "image/rows.h"
 #include "test/image/image_files.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -375,11 +376,6 @@ START_TEST(hostile_profiles)
     bytes_free(&body);
 }
 END_TEST
-
-static void be_quiet(void)
-{
-    log_set_level(LOG_ERROR);
-}
 
 Suite *image_damage_suite(void);
 Suite *image_damage_suite(void)

@@ -7,7 +7,7 @@
 #include "image/image.h"
 #include "image/image_format.h"
 #include "image/rows.h"
-#include "test/test_skip.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -172,11 +172,6 @@ START_TEST(limits)
     image_free(&image);
 }
 END_TEST
-
-static void be_quiet(void)
-{
-    log_set_level(LOG_ERROR);
-}
 
 Suite *image_decoders_suite(void);
 Suite *image_decoders_suite(void)

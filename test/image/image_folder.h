@@ -7,6 +7,7 @@
 #include "image/image.h"
 #include "image/image_format.h"
 #include "test/image/image_files.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -15,30 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[64];
-
-static inline void enter_folder(void)
-{
-    strcpy(folder, "/tmp/imgtrain-image-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static inline void leave_folder(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static inline const char *in_folder(const char *name)
-{
-    static char path[2][256];
-    static int turn;
-    turn = !turn;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
 
 static inline struct image decode(const struct bytes *file)
 {

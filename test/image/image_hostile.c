@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "image/image.h"
 #include "test/image/image_files.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -27,13 +28,6 @@ static long peak_kib(const char *what)
     return kib;
 }
 
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Through a file, as a user would meet it. Gives `file` back to the heap. */
 static void assert_refused(struct bytes *file, const char *because)
 {
@@ -45,9 +39,9 @@ static void assert_refused(struct bytes *file, const char *because)
     bytes_free(file);
     struct image image = {.width = 1};
     long asked = peak_kib("VmPeak"), touched = peak_kib("VmHWM"); /* the parent's so far */
-    double start = cpu_seconds();
+    double start = processor_seconds();
     int code = image_load(&image, path);
-    double seconds = cpu_seconds() - start;
+    double seconds = processor_seconds() - start;
     unlink(path);
     ck_assert_msg(code == ERR_DATA, "code %d: %s", code, error_message());
     ck_assert_ptr_null(image.data);
@@ -111,10 +105,10 @@ START_TEST(png_chunk_bombs)
     png_put_deflated(&file, "\0\7", 2);
     png_put_chunk(&file, "IEND", NULL, 0);
     struct image image;
-    double start = cpu_seconds();
+    double start = processor_seconds();
     ck_assert_msg(image_decode(&image, file.data, file.count, "t") == OK, "%s", error_message());
     ck_assert_int_eq(((uint8_t *)image.data)[0], 7);
-    ck_assert(!(cpu_seconds() - start > 1.0));
+    ck_assert(!(processor_seconds() - start > 1.0));
     image_free(&image);
     bytes_free(&file);
     bytes_free(&raw);

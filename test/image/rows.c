@@ -5,11 +5,9 @@
 #include "base/file.h"
 #include "base/spill.h"
 #include "test/image/image_files.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 #include <math.h>
-
-#undef fail /* Check's, of old */
 
 static struct image drawn(int width, int height, int channels, enum sample_type type)
 {
@@ -405,7 +403,7 @@ Suite *rows_suite(void)
     enum { FILES = sizeof files / sizeof files[0], SIZES = sizeof sizes / sizeof sizes[0] };
     Suite *suite = suite_create("rows");
     TCase *all = tcase_create("all");
-    tcase_add_checked_fixture(all, set_up, tear_down);
+    tcase_add_checked_fixture(all, set_up, folder_remove);
     tcase_add_loop_test(all, reads_what_load_reads, 0, FILES);
     tcase_add_loop_test(all, passes_the_sinks_failure_on, 0, FILES);
     tcase_add_test(all, bounds_what_must_be_whole);

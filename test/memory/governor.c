@@ -9,6 +9,7 @@
 #include "registry/tasks.h"
 #include "run/run_memory.h"
 #include "task/task.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -218,13 +219,6 @@ static int need_of_task(void *context, const struct memory_mode *c, struct memor
 {
     const struct opened *o = context;
     return o->task->need(o->state, c, out);
-}
-
-static double processor_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 START_TEST(a_look_takes_less_than_50_ms)

@@ -4,11 +4,10 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "registry/devices.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>
-
-#define MUST(call) ck_assert_msg((call) == OK, "%s: %s", #call, error_message())
 
 static void add_row(struct ladder *ladder, int level, bool amp, size_t bytes, double time)
 {

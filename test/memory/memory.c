@@ -12,7 +12,7 @@
 #include "run/run_memory.h"
 #include "store/safetensors.h"
 #include "task/task.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -20,9 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#undef fail /* Check's, of old */
-#define MUST(call) ck_assert_msg((call) == OK, "%s: %s", #call, error_message())
 
 /* A task opened in one row of its ladder. */
 struct trial {
@@ -37,16 +34,6 @@ struct trial {
 static uint32_t draw(uint32_t trial, uint32_t index, uint32_t below)
 {
     return philox_draw(5, STREAM_TEST, trial, index).v[0] % below;
-}
-
-static void draw_picture(const char *name, int width, int height, int seed)
-{
-    struct image image;
-    MUST(image_create(&image, width, height, 3, SAMPLE_U8));
-    for (int i = 0; i < width * height * 3; i++)
-        ((uint8_t *)image.data)[i] = (uint8_t)(i * seed / 7 + i / width * 5);
-    MUST(image_save(&image, in_folder(name)));
-    image_free(&image);
 }
 
 static void draw_photos(void)
@@ -254,13 +241,6 @@ static void save(const struct trial *t, const char *name)
     store_writer_free(writer);
 }
 
-static void same_files(const char *a, const char *b)
-{
-    char command[600];
-    snprintf(command, sizeof command, "cmp -s %s %s", in_folder(a), in_folder(b));
-    ck_assert_int_eq(system(command), 0);
-}
-
 /* A device that breaks at its first copy to it, or the second, ... */
 static int uploads_left;
 
@@ -373,7 +353,7 @@ Suite *memory_suite(void)
     Suite *suite = suite_create("memory");
     TCase *tasks = tcase_create("tasks");
     int count = (int)(sizeof same_configs / sizeof *same_configs);
-    tcase_add_checked_fixture(tasks, set_up, tear_down);
+    tcase_add_checked_fixture(tasks, set_up, folder_remove);
     tcase_add_test(tasks, predicted_is_measured);
     tcase_add_loop_test(tasks, same_losses_in_every_way, 0, count);
     tcase_add_loop_test(tasks, failed_move_keeps_the_state, 0, count);

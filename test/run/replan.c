@@ -8,7 +8,7 @@
 #include "registry/tasks.h"
 #include "run/run_memory.h"
 #include "task/task.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -16,9 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-
-#undef fail /* Check's, of old */
-#define MUST(call) ck_assert_msg((call) == OK, "%s: %s", #call, error_message())
 
 static const double MOST_SECONDS = 0.05;
 
@@ -37,23 +34,6 @@ struct moved {
     struct task_state *state;
     struct ladder ladder;
 };
-
-static double processor_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static void draw_picture(const char *name, int width, int height)
-{
-    struct image image;
-    MUST(image_create(&image, width, height, 3, SAMPLE_U8));
-    for (int i = 0; i < width * height * 3; i++)
-        ((uint8_t *)image.data)[i] = (uint8_t)(i / 7 + i / width * 5);
-    MUST(image_save(&image, in_folder(name)));
-    image_free(&image);
-}
 
 static void start(struct moved *m, const char *text)
 {
@@ -108,7 +88,7 @@ START_TEST(a_gan_of_64_pixels)
     mkdir(in_folder("photos"), 0777);
     for (int i = 0; i < 40; i++) {
         snprintf(name, sizeof name, "photos/%d.png", i);
-        draw_picture(name, 64, 64);
+        draw_picture(name, 64, 64, 1);
     }
     snprintf(text, sizeof text,
              "task: gan\ndata: %s\nsize: 64\nbatch: 16\nuse_amp: false\neval_samples: 0\n",
@@ -126,7 +106,7 @@ START_TEST(a_fit_of_8k)
 {
     struct moved m;
     char text[512];
-    draw_picture("8k.ppm", 7680, 4320);
+    draw_picture("8k.ppm", 7680, 4320, 1);
     snprintf(text, sizeof text,
              "input_path: %s\nnum_gaussians: 30000\ninit_mode: random\nmax_steps: 10\n",
              in_folder("8k.ppm"));
@@ -147,7 +127,7 @@ Suite *replan_suite(void)
 {
     Suite *suite = suite_create("replan");
     TCase *tests = tcase_create("replan");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_checked_fixture(tests, set_up, folder_remove);
     tcase_add_test(tests, a_gan_of_64_pixels);
     tcase_add_test(tests, a_fit_of_8k);
     suite_add_tcase(suite, tests);

@@ -369,7 +369,7 @@ Suite *run_suite(void)
 {
     Suite *suite = suite_create("run");
     TCase *tests = tcase_create("run");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, a_whole_run_leaves_its_files);
     tcase_add_test(tests, an_existing_folder_is_refused);
     tcase_add_test(tests, an_unwritable_place_is_refused);

@@ -202,7 +202,7 @@ Suite *run_resume_suite(void)
 {
     Suite *suite = suite_create("run_resume");
     TCase *tests = tcase_create("run");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_loop_test(tests, stop_signals_save, 0, 3);
     tcase_add_test(tests, a_second_interrupt_leaves_at_once);
     tcase_add_test(tests, sigusr2_saves_and_goes_on);

@@ -14,10 +14,10 @@
 #include "run/train.h"
 #include "store/checkpoint.h"
 #include "test/run/toy_task.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -26,33 +26,18 @@
 
 enum { MAX_OVERRIDES = 16 };
 
-static char folder[64];  /* of this test */
 static char run_dir[96]; /* folder/run */
 
 static inline void enter_folder(void)
 {
-    strcpy(folder, "/tmp/imgtrain-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    set_up();
     snprintf(run_dir, sizeof run_dir, "%s/run", folder);
     memset(&toy, 0, sizeof toy);
-    log_set_level(LOG_ERROR);
     int null = open("/dev/null", O_WRONLY); /* what runs print is not looked at here */
     dup2(null, STDOUT_FILENO);
     close(null);
     signals_reset();
     signals_install();
-}
-
-static inline int remove_entry(const char *path, const struct stat *info, int type,
-                               struct FTW *walk)
-{
-    (void)info, (void)type, (void)walk;
-    return remove(path);
-}
-
-static inline void leave_folder(void)
-{
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* One run; `settings`: "key=value key=value". */

@@ -9,7 +9,7 @@
 #include "registry/devices.h"
 #include "splat/splat.h"
 #include "store/safetensors.h"
-#include "test/temp_folder.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -89,7 +89,7 @@ static inline void setup(void)
 static inline void teardown(void)
 {
     device_close(device);
-    tear_down();
+    folder_remove();
 }
 
 static inline struct store_file *checkpoint(struct task_state *state, const char *name)

@@ -183,7 +183,7 @@ Suite *checkpoint_suite(void)
 {
     Suite *suite = suite_create("checkpoint");
     TCase *tests = tcase_create("store");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, newest_is_by_number);
     tcase_add_test(tests, prunes_only_what_is_old);
     tcase_add_test(tests, damaged_ones_are_kept);

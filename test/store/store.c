@@ -366,7 +366,7 @@ Suite *store_suite(void)
 {
     Suite *suite = suite_create("store");
     TCase *tests = tcase_create("store");
-    tcase_add_checked_fixture(tests, enter_folder, leave_folder);
+    tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, round_trip);
     tcase_add_test(tests, same_bytes_every_time);
     tcase_add_test(tests, header_is_padded);

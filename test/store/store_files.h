@@ -9,6 +9,7 @@
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "store/tensor_range.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -21,21 +22,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/imgtrain-store-XXXXXX";
 static char path[256];
 
 static inline void enter_folder(void)
 {
-    strcpy(folder + strlen(folder) - 6, "XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make();
     snprintf(path, sizeof path, "%s/f.safetensors", folder);
-}
-
-static inline void leave_folder(void)
-{
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
 }
 
 static const float weights[6] = {1, -2, 3.5F, 0, 1e-30F, -0.0F};

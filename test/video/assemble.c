@@ -1,7 +1,7 @@
 /* Runs' frames put together: which frames, where they stand in the picture, what stays behind. */
 #include "base/error.h"
 #include "base/file.h"
-#include "test/test_skip.h"
+#include "test/support.h"
 #include "video/frame_list.h"
 #include "video/layout.h"
 #include "video/video.h"
@@ -15,7 +15,7 @@
 
 #if HAVE_VIDEO
 
-#include "test/temp_folder.h"
+#include "test/support.h"
 #include "test/video/video_read.h"
 
 static const uint8_t *pixel(const struct image *image, int x, int y)
@@ -40,18 +40,13 @@ static void save_flat(const char *path, int width, int height, int red, int gree
     image_free(&image);
 }
 
-static void write_text(const char *path, const char *text)
-{
-    ck_assert_int_eq(file_write_atomic(path, text, strlen(text), false), OK);
-}
-
 static void add_frame(const char *name, int width, int height, int grey, const char *json)
 {
     char path[64];
     snprintf(path, sizeof path, "frames/%s.jpg", name);
     save_flat(in_folder(path), width, height, grey, grey, grey);
     snprintf(path, sizeof path, "frames/%s.json", name);
-    if (json) write_text(in_folder(path), json);
+    if (json) write_text(path, json);
 }
 
 static void make_frames_folder(void)
@@ -90,7 +85,7 @@ START_TEST(frames_in_order_without_the_broken)
     add_frame("20003", 100, 60, 0, "{}");          /* broken picture */
     add_frame("20004", 100, 60, 0, "{}");          /* cut off behind its header */
     add_frame("000000001.tmp7", 100, 60, 0, NULL); /* no frame at all */
-    write_text(in_folder("frames/20003.jpg"), "no jpeg");
+    write_text("frames/20003.jpg", "no jpeg");
     ck_assert_int_eq(truncate(in_folder("frames/20004.jpg"), 640), 0);
     int64_t frames = assemble(&defaults);
     ck_assert_int_eq(entries(folder), 3);
@@ -188,7 +183,7 @@ START_TEST(runs_of_any_size)
     options.max_size = 16;
     options.encoder = "mjpeg";
     assemble(&options);
-    write_text(in_folder("reference.png"), "broken: the video is made without it");
+    write_text("reference.png", "broken: the video is made without it");
     assemble(&options);
 }
 END_TEST
@@ -205,7 +200,7 @@ START_TEST(stopped_at_any_time)
     make_frames_folder();
     for (int i = 0; i < 4; i++)
         add_frame((char[]){(char)('1' + i), 0}, 64, 48, 60 * i, "{}");
-    write_text(in_folder("video.mp4"), "old");
+    write_text("video.mp4", "old");
     struct video_options options = defaults;
     options.stop_requested = stop_after_polls;
     int code = ERR_STOPPED, polls = 0;
@@ -260,7 +255,7 @@ Suite *assemble_suite(void)
     Suite *suite = suite_create("assemble");
 #if HAVE_VIDEO
     TCase *runs = tcase_create("runs");
-    tcase_add_checked_fixture(runs, set_up, tear_down);
+    tcase_add_checked_fixture(runs, set_up, folder_remove);
     tcase_add_test(runs, frames_in_order_without_the_broken);
     tcase_add_test(runs, frames_name_the_labels);
     tcase_add_test(runs, frames_of_other_sizes);

@@ -77,7 +77,7 @@ END_TEST
 
 #if HAVE_VIDEO
 
-#include "test/temp_folder.h"
+#include "test/support.h"
 #include "test/video/video_read.h"
 
 static const char *const encoder_names[] = {"libx264", "libvpx-vp9", "mpeg4", "mjpeg"};
@@ -290,7 +290,7 @@ Suite *video_suite(void)
     suite_add_tcase(suite, texts);
 #if HAVE_VIDEO
     TCase *encoding = tcase_create("encode");
-    tcase_add_checked_fixture(encoding, set_up, tear_down);
+    tcase_add_checked_fixture(encoding, set_up, folder_remove);
     tcase_add_loop_test(encoding, colours_come_back, 0, ENCODERS);
     tcase_add_loop_test(encoding, small_sizes, 0, SIZES * ENCODERS);
     tcase_add_loop_test(encoding, large_sizes, 0, 3);

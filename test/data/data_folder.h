@@ -1,12 +1,13 @@
 /* Folders of drawn pictures for the tests of data sets. */
-#ifndef IMGTRAIN_TEST_GAN_GAN_FOLDER_H
-#define IMGTRAIN_TEST_GAN_GAN_FOLDER_H
+#ifndef IMGTRAIN_TEST_DATA_DATA_FOLDER_H
+#define IMGTRAIN_TEST_DATA_DATA_FOLDER_H
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "data/dataset.h"
 #include "image/image.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -19,23 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#undef fail /* Check's, of old */
-
-static char folder[64], cache[80];
+static char cache[80];
 
 static inline void enter_folder(void)
 {
-    strcpy(folder, "/tmp/imgtrain-data-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    set_up();
     snprintf(cache, sizeof cache, "%s/.cache", folder);
-    log_set_level(LOG_ERROR);
-}
-
-static inline void leave_folder(void)
-{
-    char command[256];
-    snprintf(command, sizeof command, "chmod -R u+rwx '%s'; rm -rf '%s'", folder, folder);
-    ck_assert_int_eq(system(command), 0);
 }
 
 /* Every sample of a pixel is the value of `colour` at its channel. */
@@ -64,13 +54,6 @@ static inline void draw_many(const char *prefix, int count)
         snprintf(name, sizeof name, "%s%03d.png", prefix, i);
         draw(name, 5, 4, 3, (uint8_t[]){(uint8_t)i, (uint8_t)(i / 256), 77});
     }
-}
-
-static inline void write_text(const char *name, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    ck_assert_int_eq(file_write_atomic(path, text, strlen(text), false), OK);
 }
 
 static inline struct dataset_options options_for(int width, int height)

@@ -1,0 +1,110 @@
+/* What tests of many suites need: a folder for each test, small files in it, files compared, time.
+ */
+#ifndef IMGTRAIN_TEST_SUPPORT_H
+#define IMGTRAIN_TEST_SUPPORT_H
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "image/image.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#undef fail /* Check's, of old */
+
+/* For a call that a test does not test, but needs: 0 or more, or the test ends with its message. */
+#define MUST(call) ck_assert_msg((call) >= 0, "%s: %s", #call, error_message())
+
+/* A suite that cannot run here says so, and is counted as skipped. */
+void test_skip(const char *suite, const char *reason);
+
+/* The folder of this test: folder_make() and folder_remove() are its fixture. */
+__attribute__((unused)) static char folder[] = "/tmp/imgtrain-test-XXXXXX";
+
+static inline void folder_make(void)
+{
+    strcpy(folder + strlen(folder) - 6, "XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static inline void folder_remove(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "chmod -R u+rwx '%s'; rm -rf '%s'", folder, folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Warnings that a test brings about are not for whoever reads its output. */
+static inline void be_quiet(void)
+{
+    log_set_level(LOG_ERROR);
+}
+
+/* folder_make(), without warnings. */
+static inline void set_up(void)
+{
+    folder_make();
+    be_quiet();
+}
+
+/* The path of a file of the folder; four may be in use at a time. */
+static inline const char *in_folder(const char *name)
+{
+    static char path[4][256];
+    static int turn;
+    turn = (turn + 1) % 4;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+    return path[turn];
+}
+
+/* How many files and folders `path` has, without hidden ones. */
+static inline int entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    ck_assert_ptr_nonnull(dir);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+static inline void write_text(const char *name, const char *text)
+{
+    MUST(file_write_atomic(in_folder(name), text, strlen(text), false));
+}
+
+/* A picture of stripes that differ with `seed`; the folder that `name` may have must be there. */
+static inline void draw_picture(const char *name, int width, int height, int seed)
+{
+    struct image image;
+    MUST(image_create(&image, width, height, 3, SAMPLE_U8));
+    for (int i = 0; i < width * height * 3; i++)
+        ((uint8_t *)image.data)[i] = (uint8_t)(i * seed / 7 + i / width * 5);
+    MUST(image_save(&image, in_folder(name)));
+    image_free(&image);
+}
+
+/* Two files of the folder hold the same bytes. */
+static inline void same_files(const char *a, const char *b)
+{
+    char command[600];
+    snprintf(command, sizeof command, "cmp '%s' '%s'", in_folder(a), in_folder(b));
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Of all threads of this process, which other work on the machine hardly changes. */
+static inline double processor_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+#endif
