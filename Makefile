@@ -1,6 +1,6 @@
 # imgtrain: `make` builds ./imgtrain with whatever is installed and says what it found. `make help` has
 # the rest. The parts: scripts/mk/detect.mk (what is there, flags), build.mk (sources to objects),
-# test.mk (test/README.md), cuda.mk (cuda/README.md).
+# install.mk (man page, completions), test.mk (test/README.md), cuda.mk (cuda/README.md).
 
 # All cores, unless the command line, MAKEFLAGS or a make above says how many: make before 4.4 tells
 # its Makefile nothing of a -j.
@@ -19,12 +19,13 @@ endif
 
 include scripts/mk/detect.mk
 include scripts/mk/build.mk
+include scripts/mk/install.mk
 include scripts/mk/test.mk
 include scripts/mk/cuda.mk
 
 all: info imgtrain # ./imgtrain, and a line for each library found
 
-imgtrain: $(B)/imgtrain
+imgtrain: $(B)/imgtrain $(MANUALS)
 	@ln -sf $< $@
 
 help: # this list
@@ -34,6 +35,7 @@ help: # this list
 	@echo
 	@echo '  CUDA=auto|0|1|emu  VIDEO=auto|0|1  WEBP=auto|0|1  TIFF=auto|0|1   with it or without (emu: kernels on the CPU)'
 	@echo '  CUDA_ARCHS="75 90"  NVCC=/path/nvcc                               the GPUs to build for, and by what'
+	@echo '  PREFIX=/usr/local  DESTDIR=                                       where to install'
 	@echo '  CC=clang  WERROR=1  SAN=address|undefined|thread                  compiler, warnings are errors, sanitizers'
 
 info: # what this build has, and its folder

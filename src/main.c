@@ -4,18 +4,13 @@
 #include "base/thread_stack.h"
 #include "base/version.h"
 #include "cmd/cmd.h"
+#include "cmd/manual.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-struct command {
-    const char *name;
-    int (*function)(int argc, char **argv);
-    const char *help; /* one line */
-};
 
 static const struct command commands[] = {
     {"train", cmd_train, "train what a config describes"},
@@ -69,6 +64,10 @@ static int main_run_command(int argc, char **argv)
         return OK;
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        if (argc == 3 && strcmp(argv[2], "--man") == 0)
+            return manual_print_page(commands, COMMAND_COUNT);
+        if (argc == 4 && strcmp(argv[2], "--completion") == 0)
+            return manual_print_completion(argv[3], commands, COMMAND_COUNT);
         const struct command *command = argc > 2 ? find_command(argv[2]) : NULL;
         if (argc > 2 && !command) return ERR_USAGE;
         if (command) return command->function(2, (char *[]){argv[2], (char[]){"--help"}, NULL});

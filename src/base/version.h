@@ -4,4 +4,7 @@
 
 #define IMGTRAIN_VERSION "0.1.0"
 
+/* The day of the man page. */
+#define IMGTRAIN_DATE "2026-11-28"
+
 #endif

@@ -3,6 +3,12 @@
 #ifndef IMGTRAIN_CMD_CMD_H
 #define IMGTRAIN_CMD_CMD_H
 
+struct command {
+    const char *name;
+    int (*function)(int argc, char **argv);
+    const char *help; /* one line */
+};
+
 /* argv[0] is the command's name; arguments follow. */
 int cmd_bench(int argc, char **argv);
 int cmd_render(int argc, char **argv);

@@ -16,6 +16,10 @@ enum { GIVEN_MOST = 32 };
 static const char *given[GIVEN_MOST];
 static int given_count;
 
+/* Gets the table of a command in place of a print of its help. */
+static void (*help_describe)(const struct option_usage *usage, void *context);
+static void *help_context;
+
 static void note_given(const struct option_row *row)
 {
     if (row->name && given_count < GIVEN_MOST) given[given_count++] = row->name;
@@ -191,12 +195,22 @@ int options_parse(const struct option_usage *usage, int argc, char **argv, int *
             argv[++count] = argv[i] + 2;
             continue;
         }
-        if (code == OPTIONS_HELP) options_print_help(usage);
+        if (code == OPTIONS_HELP && help_describe)
+            help_describe(usage, help_context);
+        else if (code == OPTIONS_HELP)
+            options_print_help(usage);
         OPTIONS_TRY(code);
         i += used;
     }
     *operand_count = count;
     return check_operands(usage, argv, count);
+}
+
+void options_describe_with(void (*describe)(const struct option_usage *usage, void *context),
+                           void *context)
+{
+    help_describe = describe;
+    help_context = context;
 }
 
 void options_without_effect(const char *names, const char *why)

@@ -61,6 +61,11 @@ enum { OPTIONS_HELP = 1 };
  * --help: the command then returns this as it is; ERR_USAGE. */
 int options_parse(const struct option_usage *usage, int argc, char **argv, int *operand_count);
 
+/* For whoever prints all commands at once: --help of the next commands calls `describe` with their
+ * table instead of printing it; NULL: prints again. */
+void options_describe_with(void (*describe)(const struct option_usage *usage, void *context),
+                           void *context);
+
 /* For options that mean nothing beside the others: a warning for each of `names` (words with blanks
  * between them) that the last options_parse has met: "--fps has no effect WHY". */
 void options_without_effect(const char *names, const char *why);

@@ -82,6 +82,24 @@ int config_explain(FILE *to, const char *key);
 /* Whether there is a key of this name ("max_steps", "splat.max_steps"), and it is true or false. */
 bool config_is_key(const char *name, bool *is_bool);
 
+/* One key, in the words of `imgtrain config --explain`; texts are borrowed, "" where there is none.
+ */
+struct config_key {
+    char name[128];      /* "splat.max_steps" */
+    const char *section; /* "splat" */
+    const char *key;     /* "max_steps" */
+    const char *type;    /* "whole number" */
+    bool is_bool, is_enum;
+    bool has_value;    /* false: without effect, or another name of `target` */
+    const char *range; /* of an enum: a|b|c */
+    const char *unit, *default_text, *meaning;
+    const char *target; /* what it is another name of */
+    const char *tasks;  /* the task that it has an effect on; "": all */
+};
+
+/* The key at `index`, in the order of default.yaml. False behind the last one. */
+bool config_key_at(int index, struct config_key *out);
+
 /* The text of default.yaml, a valid configuration itself. */
 extern const char default_yaml[];
 

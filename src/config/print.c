@@ -199,6 +199,28 @@ bool config_is_key(const char *name, bool *is_bool)
     return false;
 }
 
+bool config_key_at(int index, struct config_key *out)
+{
+    if (index < 0 || index >= CONFIG_KEY_COUNT) return false;
+    const struct config_row *row = config_row(index);
+    *out = (struct config_key){
+        .section = row->section,
+        .key = row->key,
+        .type = type_word(row),
+        .is_bool = row->type == CONFIG_TYPE_BOOL,
+        .is_enum = row->type == CONFIG_TYPE_ENUM,
+        .has_value = config_row_has_value(row),
+        .range = row->range,
+        .unit = row->unit,
+        .default_text = row->default_text,
+        .meaning = row->meaning,
+        .target = row->target,
+        .tasks = row->tasks,
+    };
+    config_row_name(row, out->name);
+    return true;
+}
+
 int config_explain(FILE *to, const char *key)
 {
     char name[CONFIG_FULL_NAME_BYTES];
