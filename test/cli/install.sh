@@ -11,7 +11,7 @@ while read -r command; do
         sed "s/.* --/$command --/"
 done <commands >options
 awk '/^[a-z_]+:/ { section = "" }
-    /^[a-z_]+:[ ]*$/ { section = substr($1, 1, length($1) - 1) "."; next }
+    /^[a-z_]+: *(#.*)?$/ { section = substr($1, 1, length($1) - 1) "."; next }
     /^ *[a-z0-9_]+:/ { sub(/:.*/, ""); sub(/^ */, ""); print section $0 }' "$root/default.yaml" >keys
 run 0 sh -c 'test "$(wc -l <commands)" -ge 10 && test "$(wc -l <options)" -ge 40 && test "$(wc -l <keys)" -ge 130'
 
