@@ -1,66 +1,59 @@
 /* imgtrain bench: how long a training step takes on this machine. */
-#include "cmd/cmd_bench.h"
-
-#include "base/clock.h"
+#include "base/bench.h"
 #include "base/error.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "device/device.h"
 #include "image/image.h"
+#include "registry/devices.h"
+#include "registry/tasks.h"
+#include "task/task.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static int by_value(const void *a, const void *b)
+static int cmd_bench_open(const struct bench *bench, struct device **device)
 {
-    double p = *(const double *)a, q = *(const double *)b;
-    return p < q ? -1 : p > q;
+    return device_open(device, bench->device, (int)bench->threads);
 }
 
-static double cpu_seconds(void)
+/* "splat, gan" */
+static void cmd_bench_list_tasks(char *names, size_t room)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    size_t used = 0;
+    names[0] = '\0';
+    for (int i = 0; task_at(i) && used < room; i++)
+        if (task_at(i)->bench)
+            used += (size_t)snprintf(names + used, room - used, "%s%s", used ? ", " : "",
+                                     task_at(i)->name);
 }
 
-int bench_at_once(const struct device *device)
+static bool cmd_bench_is_wanted(const struct bench *b, const struct task *task)
 {
-    return device->is_host ? 1 : 16;
+    return task->bench && (strcmp(b->task, "all") == 0 || strcmp(b->task, task->name) == 0);
 }
 
-int bench_measure(const struct bench *bench, bench_step *step, void *context, int at_once,
-                  struct bench_times *times)
+/* The options of tasks that are not measured. */
+static void cmd_bench_note_unused(const struct bench *b)
 {
-    double each[BENCH_MAX_STEPS], cpu = 0;
-    int steps = (int)bench->steps;
-    for (int k = -2; k < steps; k++) {
-        if (k == 0) cpu = cpu_seconds();
-        double start = clock_seconds();
-        TRY(step(context, k));
-        if (k >= 0) each[k] = 1e3 * (clock_seconds() - start) / at_once;
-    }
-    times->cpu = 1e3 * (cpu_seconds() - cpu) / steps / at_once;
-    qsort(each, (size_t)steps, sizeof *each, by_value);
-    times->median = each[steps / 2];
-    times->best = each[0];
-    return OK;
-}
-
-void bench_json_begin(struct bench *bench, const char *name, const struct bench_times *times)
-{
-    printf("%s\n {\"name\": \"%s\", \"ms\": %.3f, \"best_ms\": %.3f, \"cpu_ms\": %.3f",
-           bench->reported++ ? "," : "[", name, times->median, times->best, times->cpu);
+    char when[64];
+    snprintf(when, sizeof when, "with --task %s", b->task);
+    for (int i = 0; task_at(i); i++)
+        if (task_at(i)->bench && !cmd_bench_is_wanted(b, task_at(i)))
+            options_without_effect(task_at(i)->bench_options, when);
 }
 
 static int cmd_bench_check(const struct bench *b)
 {
     bool all = strcmp(b->task, "all") == 0;
-    if (!all && strcmp(b->task, "gan") != 0 && strcmp(b->task, "splat") != 0)
-        return fail(ERR_USAGE, "--task %s is none of gan, splat, all", b->task);
-    if (all && b->size) return fail(ERR_USAGE, "--size needs --task gan or --task splat");
+    bool known = all;
+    for (int i = 0; task_at(i); i++)
+        known = known || cmd_bench_is_wanted(b, task_at(i));
+    if (!known) {
+        char names[128];
+        cmd_bench_list_tasks(names, sizeof names);
+        return fail(ERR_USAGE, "--task %s is none of %s, all", b->task, names);
+    }
+    if (all && b->size) return fail(ERR_USAGE, "--size needs --task NAME");
     if (strcmp(b->scheme, "a") != 0 && strcmp(b->scheme, "c") != 0)
         return fail(ERR_USAGE, "--scheme %s is neither a nor c", b->scheme);
     if (b->size < 0 || b->size > IMAGE_MAX_SIDE || b->gaussians < 1 || b->gaussians > 100000000 ||
@@ -80,6 +73,7 @@ int cmd_bench(int argc, char **argv)
                       .steps = 21,
                       .sigma = 5,
                       .device = "auto",
+                      .open = cmd_bench_open,
                       .batch = 16,
                       .scheme = "a"};
     const struct option_row rows[] = {
@@ -111,11 +105,9 @@ int cmd_bench(int argc, char **argv)
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(cmd_bench_check(&b));
-    if (strcmp(b.task, "gan") == 0) options_without_effect("gaussians sigma", "with --task gan");
-    if (strcmp(b.task, "splat") == 0)
-        options_without_effect("batch micro scheme", "with --task splat");
-    if (strcmp(b.task, "gan") != 0) TRY(bench_splat(&b));
-    if (strcmp(b.task, "splat") != 0) TRY(bench_gan(&b));
+    cmd_bench_note_unused(&b);
+    for (int i = 0; task_at(i); i++)
+        if (cmd_bench_is_wanted(&b, task_at(i))) TRY(task_at(i)->bench(&b));
     if (b.json) printf("\n]\n");
     return OK;
 }

@@ -5,14 +5,17 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
-#include "cmd/cmd_eval_gan.h"
 #include "cmd/options.h"
 #include "device/device.h"
 #include "image/image.h"
 #include "image/rows.h"
 #include "metrics/picture_metrics.h"
 #include "registry/devices.h"
+#include "registry/tasks.h"
+#include "run/signals.h"
 #include "splat/picture.h"
+#include "store/checkpoint.h"
+#include "task/task.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -380,6 +383,36 @@ cleanup:
     return code;
 }
 
+/* ---- a model of a task that measures its own ---- */
+
+/* The model, checkpoint or run at `path`, where its task measures it in its own way: else *task is
+ * NULL, as for a picture, a folder of them, or nothing, which others say. */
+static int cmd_eval_open_model(const char *path, struct store_file **file, const struct task **task)
+{
+    *file = NULL;
+    *task = NULL;
+    int code = file_exists(path) ? checkpoint_open(path, file) : ERR_INPUT;
+    const char *name = code == OK ? store_get(*file, "task") : NULL;
+    for (int i = 0; name && task_at(i); i++)
+        if (task_at(i)->evaluate && strcmp(task_at(i)->name, name) == 0) *task = task_at(i);
+    if (!*task) {
+        store_close(*file);
+        *file = NULL;
+    }
+    bool passing = code == ERR_SYSTEM || code == ERR_IO || code == ERR_ACCESS;
+    return passing ? code : OK;
+}
+
+static int cmd_eval_by_task(const struct task *task, struct task_evaluation *wanted,
+                            const char *device)
+{
+    signals_install();
+    TRY(device_open(&wanted->device, device, 0));
+    int code = task->evaluate(wanted);
+    device_close(wanted->device);
+    return code;
+}
+
 int cmd_eval(int argc, char **argv)
 {
     bool json = false;
@@ -432,11 +465,21 @@ int cmd_eval(int argc, char **argv)
     if (samples < 1 || samples > 100000)
         return fail(ERR_USAGE, "--samples %lld: it must be 1 to 100000", (long long)samples);
     TRY(parse_range(range_text, &range));
-    bool is_gan;
-    TRY(eval_gan_is(argv[1], &is_gan));
-    if (!is_gan)
+    const struct task *task;
+    struct store_file *model;
+    TRY(cmd_eval_open_model(argv[1], &model, &task));
+    if (!task) {
         options_without_effect("samples", "on pictures: it is for a generator and a folder");
-    if (is_gan && range.given) return fail(ERR_USAGE, "--range is for two pictures");
-    if (is_gan) return eval_gan(argv[1], argv[2], device_name, (int)samples, json);
-    return cmd_eval_evaluate(argv + 1, device_name, &range, json);
+        return cmd_eval_evaluate(argv + 1, device_name, &range, json);
+    }
+    struct task_evaluation wanted = {.model = model,
+                                     .path = argv[1],
+                                     .input = argv[2],
+                                     .samples = (int)samples,
+                                     .json = json,
+                                     .stop_requested = signals_stop_requested};
+    int code = range.given ? fail(ERR_USAGE, "--range is for two pictures")
+                           : cmd_eval_by_task(task, &wanted, device_name);
+    store_close(model);
+    return code;
 }

@@ -7,9 +7,11 @@
 #include "base/retry.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "registry/tasks.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "store/tensor_range.h"
+#include "task/task.h"
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -44,11 +46,12 @@ static int cmd_info_count_lines(const char *text)
     return lines;
 }
 
-/* Gaussians of a splat, by the tensor of their positions; -1 for anything else. */
-static int64_t gaussian_count(const struct store_file *file)
+/* What a task has to say of the file. */
+static bool cmd_info_find_fact(const struct store_file *file, struct task_fact *fact)
 {
-    const struct store_tensor *xy = store_find(file, "xy");
-    return xy && xy->dims == 2 ? xy->shape[0] : -1;
+    for (int i = 0; task_at(i); i++)
+        if (task_at(i)->describe && task_at(i)->describe(file, fact)) return true;
+    return false;
 }
 
 static int64_t value_count(const struct store_file *file)
@@ -111,7 +114,7 @@ static void cmd_info_print_tensors(const struct store_file *file)
 static void print_file(const struct store_file *file)
 {
     const char *kind = store_get(file, "kind"), *task = store_get(file, "task");
-    int64_t gaussians = gaussian_count(file);
+    struct task_fact fact;
     printf("%s: ", store_path(file));
     cmd_info_print_text(kind ? kind : "tensors");
     if (task) fputs(" of task ", stdout);
@@ -120,7 +123,7 @@ static void print_file(const struct store_file *file)
     printf("  %-12s %zu B (%s), CRCs %s\n", "size", store_bytes(file),
            format_bytes((int64_t)store_bytes(file)).text,
            store_get(file, "crc32") ? "right" : "not there");
-    if (gaussians >= 0) printf("  %-12s %" PRId64 "\n", "Gaussians", gaussians);
+    if (cmd_info_find_fact(file, &fact)) printf("  %-12s %" PRId64 "\n", fact.label, fact.value);
     printf("  %-12s %" PRId64 " in %d tensors\n",
            kind && strcmp(kind, "model") == 0 ? "parameters" : "values", value_count(file),
            store_count(file));
@@ -154,10 +157,11 @@ static void json_tensor(const struct store_tensor *tensor)
 /* Without braces around it: members of an object. */
 static void json_file(const struct store_file *file)
 {
+    struct task_fact fact;
     json_key("path");
     json_write_string(stdout, store_path(file));
     printf(", \"bytes\": %zu, \"values\": %" PRId64, store_bytes(file), value_count(file));
-    if (gaussian_count(file) >= 0) printf(", \"gaussians\": %" PRId64, gaussian_count(file));
+    if (cmd_info_find_fact(file, &fact)) printf(", \"%s\": %" PRId64, fact.key, fact.value);
     fputs(", \"metadata\": {", stdout);
     for (int i = 0; i < store_metadata_count(file); i++) {
         const char *key, *value;

@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "config/config.h"
+#include "registry/tasks.h"
+#include "task/task.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +21,26 @@ static bool is_override(const char *operand)
 }
 
 /* A run as short as a smoke test wants it, whatever the config says; operands win over these. */
-static const char *const testing_overrides[] = {
-    "splat.max_steps=20", "gan.images=256", "eval_steps=5", "frames.count=8", "video.hold=0.2",
-};
-enum { TESTING_OVERRIDES = sizeof testing_overrides / sizeof testing_overrides[0] };
+static const char *const testing_overrides[] = {"eval_steps=5", "frames.count=8", "video.hold=0.2",
+                                                NULL};
+enum { MOST_OVERRIDES = 64 };
+
+static int cmd_load_add_testing(const char **presets, int count, const char *const *overrides)
+{
+    for (int i = 0; overrides && overrides[i] && count < MOST_OVERRIDES; i++)
+        presets[count++] = overrides[i];
+    return count;
+}
+
+/* Those of every task, and everybody's. Returns how many. */
+static int cmd_load_testing(const char *presets[MOST_OVERRIDES])
+{
+    int count = 0;
+    if (!load_is_testing()) return 0;
+    for (int i = 0; task_at(i); i++)
+        count = cmd_load_add_testing(presets, count, task_at(i)->testing);
+    return cmd_load_add_testing(presets, count, testing_overrides);
+}
 
 /* The operands behind the config, and --device last: a flag wins over an override. */
 static int cmd_load_load(struct config **config, const char *path, int count, char **operands,
@@ -30,14 +48,14 @@ static int cmd_load_load(struct config **config, const char *path, int count, ch
 {
     char **overrides = calloc((size_t)count + 1, sizeof *overrides);
     char *device_override = device ? string_format("device=%s", device) : NULL;
-    int code = OK, used = 0;
+    const char *presets[MOST_OVERRIDES];
+    int code = OK, used = 0, testing = cmd_load_testing(presets);
     if (!overrides || (device && !device_override)) code = fail(ERR_SYSTEM, "out of memory");
     if (code == OK) {
         for (int i = 0; i < count; i++)
             overrides[used++] = operands[i];
         if (device) overrides[used++] = device_override;
-        code = config_load_preset(config, path, load_is_testing() ? TESTING_OVERRIDES : 0,
-                                  testing_overrides, used, overrides);
+        code = config_load_preset(config, path, testing, presets, used, overrides);
     }
     free(device_override);
     free(overrides);

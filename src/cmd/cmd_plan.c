@@ -196,20 +196,13 @@ static int read_sizes(struct task_setup *setup, const char *size)
     return OK;
 }
 
-/* A GAN's networks follow from the config (and the number of classes): no picture is read. */
 static int open_for_plan(struct planned *p, const struct config *config,
                          const struct plan_request *request)
 {
     struct task_setup setup = {
         .config = config, .device = p->device, .forecast_only = true, .channels = 3};
     TRY(read_sizes(&setup, request->size));
-    if (config->task == CONFIG_TASK_GAN) {
-        if (request->size) return fail(ERR_USAGE, "--size is for pictures: set gan.size");
-        setup.without_input = true;
-    } else if (!*config->splat.input_path && !request->size) {
-        return fail(ERR_CONFIG,
-                    "no picture: set input_path=FILE, or say how large with --size WxH");
-    }
+    if (p->task->prepare_plan) TRY(p->task->prepare_plan(&setup));
     return p->task->open(&p->state, &setup);
 }
 

@@ -51,12 +51,13 @@ static char *cmd_train_stem(const char *path)
 /* The name that numbered run folders get: the config's, else the input's, else the task's. */
 static char *run_name(const char *config_path, const struct config *config)
 {
+    const struct task *task = task_of_config(config);
     const char *from = config_path;
-    if (!from && config->task == CONFIG_TASK_SPLAT) from = config->splat.input_path;
+    if (!from && task->input_path) from = task->input_path(config);
     char *name = cmd_train_stem(from ? from : "");
     if (!name || name[0]) return name;
     free(name);
-    return string_format("%s", task_of_config(config)->name);
+    return string_format("%s", task->name);
 }
 
 static int train_one(const struct config *config, const struct train_options *options,

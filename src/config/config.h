@@ -114,7 +114,8 @@ enum config_resume {
     CONFIG_RESUME_START   /* where the model lies that the run started from; whether there is one
                              may not change */
 };
-/* The mark of `key` ("seed", "splat.max_steps"); SAME for what is no key. */
+/* The mark of `key` ("seed", "splat.max_steps"), or that all keys of a section ("video.") have;
+ * SAME for what is neither. */
 enum config_resume config_resume_of(const char *key);
 
 /* Compares the text of config_print stored with a run with `current`: calls `differs` with the full

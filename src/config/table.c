@@ -35,9 +35,17 @@ char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_B
 enum config_resume config_resume_of(const char *key)
 {
     char name[CONFIG_FULL_NAME_BYTES];
-    for (int i = 0; i < CONFIG_KEY_COUNT; i++)
-        if (strcmp(key, config_row_name(&config_rows[i], name)) == 0) return config_rows[i].resume;
-    return CONFIG_RESUME_SAME;
+    size_t length = strlen(key);
+    bool is_section = length > 0 && key[length - 1] == '.';
+    int found = -1;
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = &config_rows[i];
+        config_row_name(row, name);
+        if (is_section ? strncmp(key, name, length) != 0 : strcmp(key, name) != 0) continue;
+        if (found >= 0 && config_rows[found].resume != row->resume) return CONFIG_RESUME_SAME;
+        found = i;
+    }
+    return found < 0 ? CONFIG_RESUME_SAME : config_rows[found].resume;
 }
 
 const char *config_section(const char *name, size_t length)

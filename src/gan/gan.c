@@ -11,7 +11,9 @@
 #include "device/conv_library.h"
 #include "device/device.h"
 #include "gan/best_model.h"
+#include "gan/gan_bench.h"
 #include "gan/gan_checkpoint.h"
+#include "gan/gan_eval.h"
 #include "gan/gan_memory_modes.h"
 #include "gan/gan_schedule.h"
 #include "gan/gan_task.h"
@@ -421,6 +423,18 @@ static int gan_save_best(struct task_state *s, struct store_writer *writer, int6
     return *step > 0 ? gan_store_model(&s->core, s->best.best, writer) : OK;
 }
 
+/* ---- for commands ---- */
+
+static const char *const gan_testing[] = {"gan.images=256", NULL};
+
+/* The networks follow from the config (and the number of classes): no picture is read. */
+static int gan_prepare_plan(struct task_setup *setup)
+{
+    if (setup->width) return fail(ERR_USAGE, "--size is for pictures: set gan.size");
+    setup->without_input = true;
+    return OK;
+}
+
 const struct task task_gan = {
     .name = "gan",
     .open = gan_open,
@@ -443,4 +457,9 @@ const struct task task_gan = {
     .mode = gan_mode_now,
     .replan = gan_replan,
     .growth = gan_growth,
+    .testing = gan_testing,
+    .prepare_plan = gan_prepare_plan,
+    .evaluate = gan_eval,
+    .bench = gan_bench,
+    .bench_options = "batch micro scheme",
 };

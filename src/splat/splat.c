@@ -9,6 +9,7 @@
 #include "splat/init.h"
 #include "splat/picture.h"
 #include "splat/size.h"
+#include "splat/splat_bench.h"
 #include "splat/splat_checkpoint.h"
 #include "splat/splat_memory_modes.h"
 #include "splat/splat_preview.h"
@@ -332,6 +333,30 @@ static void splat_growth_limits(const struct task_state *state, struct memory_gr
     splat_size_range(&state->fit, &range->size);
 }
 
+/* ---- for commands ---- */
+
+static const char *const splat_testing[] = {"splat.max_steps=20", NULL};
+
+static const char *splat_input_path(const struct config *config)
+{
+    return config->splat.input_path;
+}
+
+static int splat_prepare_plan(struct task_setup *setup)
+{
+    if (*setup->config->splat.input_path || setup->width) return OK;
+    return fail(ERR_CONFIG, "no picture: set input_path=FILE, or say how large with --size WxH");
+}
+
+/* How many Gaussians, by the tensor of their positions. */
+static bool splat_describe(const struct store_file *file, struct task_fact *fact)
+{
+    const struct store_tensor *xy = store_find(file, "xy");
+    if (!xy || xy->dims != 2) return false;
+    *fact = (struct task_fact){"gaussians", "Gaussians", xy->shape[0]};
+    return true;
+}
+
 const struct task task_splat = {
     .name = "splat",
     .open = splat_open_task,
@@ -354,4 +379,10 @@ const struct task task_splat = {
     .mode = splat_mode,
     .replan = splat_replan,
     .growth = splat_growth_limits,
+    .input_path = splat_input_path,
+    .testing = splat_testing,
+    .prepare_plan = splat_prepare_plan,
+    .describe = splat_describe,
+    .bench = splat_bench,
+    .bench_options = "gaussians sigma",
 };

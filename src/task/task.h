@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct bench; /* base/bench.h */
 struct config;
 struct device;
 struct image;
@@ -67,6 +68,23 @@ struct task_setup {
      * here (0: the config says). */
     bool without_input;
     int width, height, channels;
+};
+
+/* What `imgtrain eval` asks of a task: a model against its input. */
+struct task_evaluation {
+    const struct store_file *model;
+    const char *path; /* of the model, as it was given: a file or a run folder */
+    const char *input;
+    struct device *device;
+    int samples; /* at most */
+    bool json;
+    bool (*stop_requested)(void);
+};
+
+/* One thing that `imgtrain info` says of a file before its tensors. */
+struct task_fact {
+    const char *key, *label; /* "gaussians" in JSON, "Gaussians" in text */
+    int64_t value;
 };
 
 enum { TASK_MAX_MODES = 96 };
@@ -163,6 +181,31 @@ struct task {
     /* The PNGs that write_final and extra_files leave beside final.png, so that a damaged one is
      * made again: the name of number `index`, false behind the last. NULL: none. */
     bool (*picture_name)(const struct task_state *state, int index, char *name, size_t room);
+
+    /* ---- what commands ask ---- */
+
+    /* The input, which numbered run folders are named after where no config file is; NULL: they are
+     * named after the task. */
+    const char *(*input_path)(const struct config *config);
+
+    /* Overrides (key=value) that make a run as short as IMGTRAIN_TESTING wants it; ends with NULL.
+     */
+    const char *const *testing;
+
+    /* Before an open() of `imgtrain plan`, whose --size is in setup (width 0: none given): whether
+     * that can be planned; sets without_input where no input need be read. */
+    int (*prepare_plan)(struct task_setup *setup);
+
+    /* Whether there is something to say of a file, also of one that names no task. NULL: never. */
+    bool (*describe)(const struct store_file *file, struct task_fact *fact);
+
+    /* Measures a model against an input and prints that. NULL: its models are compared as pictures.
+     */
+    int (*evaluate)(const struct task_evaluation *wanted);
+
+    /* Times steps; the options of `imgtrain bench` that are for this task alone. */
+    int (*bench)(struct bench *bench);
+    const char *bench_options;
 };
 
 #endif

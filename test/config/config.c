@@ -192,6 +192,21 @@ START_TEST(differences_to_a_stored_text_are_told)
 }
 END_TEST
 
+START_TEST(marks_say_what_a_resume_may_change)
+{
+    ck_assert_int_eq(config_resume_of("threads"), CONFIG_RESUME_ENVIRONMENT);
+    ck_assert_int_eq(config_resume_of("video.fps"), CONFIG_RESUME_ENVIRONMENT);
+    ck_assert_int_eq(config_resume_of("video."), CONFIG_RESUME_ENVIRONMENT); /* all of it */
+    ck_assert_int_eq(config_resume_of("gan.micro_batch"), CONFIG_RESUME_ENVIRONMENT);
+    ck_assert_int_eq(config_resume_of("gan."), CONFIG_RESUME_SAME);
+    ck_assert_int_eq(config_resume_of("splat.max_steps"), CONFIG_RESUME_ENDING);
+    ck_assert_int_eq(config_resume_of("gan.data"), CONFIG_RESUME_INPUT);
+    ck_assert_int_eq(config_resume_of("splat.ckpt_file"), CONFIG_RESUME_START);
+    ck_assert_int_eq(config_resume_of("seed"), CONFIG_RESUME_SAME);
+    ck_assert_int_eq(config_resume_of("sede"), CONFIG_RESUME_SAME);
+}
+END_TEST
+
 START_TEST(integers_are_strict)
 {
     int64_t i = 77;
@@ -271,6 +286,7 @@ Suite *config_suite(void)
     tcase_add_test(tests, a_batch_is_every_combination);
     tcase_add_test(tests, what_is_printed_loads_to_the_same);
     tcase_add_test(tests, differences_to_a_stored_text_are_told);
+    tcase_add_test(tests, marks_say_what_a_resume_may_change);
     tcase_add_test(tests, integers_are_strict);
     tcase_add_test(tests, numbers_do_not_depend_on_the_locale);
     tcase_add_test(tests, times_and_sizes_have_units);

@@ -1,4 +1,4 @@
-#include "cmd/cmd_eval_gan.h"
+#include "gan/gan_eval.h"
 
 #include "base/error.h"
 #include "base/file.h"
@@ -6,13 +6,11 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "data/dataset.h"
-#include "device/device.h"
 #include "gan/evaluate.h"
 #include "gan/sample_seeds.h"
 #include "gan/sampler.h"
-#include "registry/devices.h"
-#include "run/signals.h"
 #include "store/checkpoint.h"
+#include "task/task.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,24 +25,13 @@ struct figure {
     int least; /* pictures that it takes */
 };
 
-int eval_gan_is(const char *path, bool *is)
-{
-    struct store_file *file = NULL;
-    *is = false;
-    int code = file_exists(path) ? checkpoint_open(path, &file) : ERR_INPUT;
-    const char *task = code == OK ? store_get(file, "task") : NULL;
-    *is = task && strcmp(task, "gan") == 0;
-    store_close(file);
-    bool passing = code == ERR_SYSTEM || code == ERR_IO || code == ERR_ACCESS;
-    return passing ? code : OK; /* a picture, a folder of them, or nothing: others say so */
-}
-
 /* ---- the data, split as in the training ---- */
 
-static int cmd_eval_gan_open_data(struct dataset **set, const char *model, const char *folder,
-                                  const struct sampler *sampler, const struct config *config)
+static int gan_eval_open_data(struct dataset **set, const struct task_evaluation *wanted,
+                              const struct sampler *sampler, const struct config *config)
 {
-    char *cache = dataset_cache_folder(file_is_dir(model) ? model : NULL);
+    const char *folder = wanted->input;
+    char *cache = dataset_cache_folder(file_is_dir(wanted->path) ? wanted->path : NULL);
     struct dataset_options options = {
         .folder = folder,
         .width = sampler_width(sampler),
@@ -52,7 +39,7 @@ static int cmd_eval_gan_open_data(struct dataset **set, const char *model, const
         .labels = sampler_classes(sampler) ? SCAN_LABELS_FOLDERS : SCAN_LABELS_NONE,
         .seed = (uint64_t)config->seed,
         .cache_dir = cache,
-        .stop_requested = signals_stop_requested,
+        .stop_requested = wanted->stop_requested,
     };
     int code = dataset_open(set, &options);
     free(cache);
@@ -105,8 +92,8 @@ static void print_figures(const struct gan_metrics *metrics, const struct datase
     }
 }
 
-static void cmd_eval_gan_print_json(const struct gan_metrics *metrics, const struct dataset *set,
-                                    int count, const char *model, const char *folder)
+static void gan_eval_print_json(const struct gan_metrics *metrics, const struct dataset *set,
+                                int count, const char *model, const char *folder)
 {
     struct figure figures[FIGURES];
     list_figures(figures, metrics);
@@ -127,45 +114,39 @@ static void cmd_eval_gan_print_json(const struct gan_metrics *metrics, const str
 
 /* ---- all of it ---- */
 
-static int cmd_eval_gan_draw(void *context, const uint64_t *seeds, const int *classes, int n,
-                             uint8_t *out)
+static int gan_eval_draw(void *context, const uint64_t *seeds, const int *classes, int n,
+                         uint8_t *out)
 {
     return seeds_make(context, seeds, classes, n, out);
 }
 
-int eval_gan(const char *model, const char *folder, const char *device_name, int samples, bool json)
+int gan_eval(const struct task_evaluation *wanted)
 {
-    struct store_file *file = NULL;
+    const struct store_file *file = wanted->model;
     struct config *config = NULL;
-    struct device *device = NULL;
     struct sampler *sampler = NULL;
     struct dataset *set = NULL;
     struct gan_metrics metrics;
     int code, count;
-    signals_install();
-    TRY_CLEANUP(checkpoint_open(model, &file));
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
     TRY_CLEANUP(open_config(&config, file));
-    TRY_CLEANUP(device_open(&device, device_name, 0));
-    code = sampler_open(&sampler, device, file, BATCH);
+    code = sampler_open(&sampler, wanted->device, file, BATCH);
     if (code < 0 && code != ERR_DATA) code = fail_within(code, "%s", store_path(file));
     TRY_CLEANUP(code);
-    TRY_CLEANUP(cmd_eval_gan_open_data(&set, model, folder, sampler, config));
+    TRY_CLEANUP(gan_eval_open_data(&set, wanted, sampler, config));
     struct evaluate_options options = {.width = sampler_width(sampler),
                                        .height = sampler_height(sampler),
-                                       .samples = samples,
+                                       .samples = wanted->samples,
                                        .batch = BATCH,
-                                       .stop_requested = signals_stop_requested};
-    TRY_CLEANUP(gan_evaluate(&metrics, &count, set, &options, cmd_eval_gan_draw, sampler));
-    if (json)
-        cmd_eval_gan_print_json(&metrics, set, count, model, folder);
+                                       .stop_requested = wanted->stop_requested};
+    TRY_CLEANUP(gan_evaluate(&metrics, &count, set, &options, gan_eval_draw, sampler));
+    if (wanted->json)
+        gan_eval_print_json(&metrics, set, count, wanted->path, wanted->input);
     else
         print_figures(&metrics, set, count);
 cleanup:
     dataset_close(set);
     sampler_close(sampler);
-    device_close(device);
     config_free(config);
-    store_close(file);
     return code;
 }

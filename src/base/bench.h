@@ -1,6 +1,6 @@
-/* What the workloads of `imgtrain bench` share. */
-#ifndef IMGTRAIN_CMD_CMD_BENCH_H
-#define IMGTRAIN_CMD_CMD_BENCH_H
+/* What the workloads of `imgtrain bench` share: the options, timing, and the JSON array. */
+#ifndef IMGTRAIN_BASE_BENCH_H
+#define IMGTRAIN_BASE_BENCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +20,8 @@ struct bench {
     const char *scheme;
     bool amp;
 
+    /* Opens `device` with `threads`: a workload closes it. */
+    int (*open)(const struct bench *bench, struct device **device);
     int reported; /* objects printed so far */
 };
 
@@ -31,9 +33,9 @@ struct bench_times {
     double cpu; /* of all threads, the mean */
 };
 
-/* How many steps are timed as one: a device that works ahead is waited for as seldom as in a
- * training. */
-int bench_at_once(const struct device *device);
+/* How many steps are timed as one: a device that works ahead (is_host is false) is waited for as
+ * seldom as in a training. */
+int bench_at_once(bool is_host);
 
 /* Runs `step`, which does `at_once` steps and waits for the last one, twice to warm up (step -2,
  * -1), then `bench->steps` times. */
@@ -43,8 +45,5 @@ int bench_measure(const struct bench *bench, bench_step *step, void *context, in
 
 /* Begins the next object of the JSON array: its name and times; the caller adds members and '}'. */
 void bench_json_begin(struct bench *bench, const char *name, const struct bench_times *times);
-
-int bench_splat(struct bench *bench);
-int bench_gan(struct bench *bench);
 
 #endif

@@ -1,15 +1,16 @@
 /* The GAN workloads of `imgtrain bench`: whole steps of both networks, and the memory they take. */
+#include "gan/gan_bench.h"
+
+#include "base/bench.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "base/random.h"
-#include "cmd/cmd_bench.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "gan/core.h"
 #include "gan/gan_schedule.h"
 #include "math/augment.h"
 #include "memory/plan.h"
-#include "registry/devices.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ static void forget_peak(void)
 }
 
 /* A batch as in the middle of a training: every augmentation is on. */
-static int cmd_bench_gan_fill(void *context, enum gan_which which, struct gan_inputs *in)
+static int gan_bench_fill(void *context, enum gan_which which, struct gan_inputs *in)
 {
     struct gan_bench *b = context;
     const struct gan_core *core = &b->core;
@@ -74,21 +75,21 @@ static int cmd_bench_gan_fill(void *context, enum gan_which which, struct gan_in
 }
 
 /* As in a training, the report of a step is read while the next one is done. */
-static int cmd_bench_gan_steps(void *context, int k)
+static int gan_bench_steps(void *context, int k)
 {
     const struct gan_rates rates = {.gamma = 1, .lr = 2e-4, .b2 = 0.9, .ema = 0.999};
     struct gan_bench *b = context;
-    int count = bench_at_once(b->device);
+    int count = bench_at_once(b->device->is_host);
     for (int i = 1; i <= count; i++) {
         b->step = (k + 2) * count + i - 1;
-        TRY(gan_train_step(&b->core, &rates, cmd_bench_gan_fill, b));
+        TRY(gan_train_step(&b->core, &rates, gan_bench_fill, b));
         TRY(gan_report(&b->core, i < count, &b->d, &b->g));
     }
     return OK;
 }
 
 /* The networks that cfgs/gan-SIZE.yaml trains. */
-static int cmd_bench_gan_preset(struct net_design *design, int size)
+static int gan_bench_preset(struct net_design *design, int size)
 {
     struct config *config;
     char text[48];
@@ -108,8 +109,8 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     choices.micro = micro < choices.batch ? micro : choices.batch;
     choices.amp = bench->amp;
     choices.scheme = strcmp(bench->scheme, "a") == 0 ? GAN_SCHEME_A : GAN_SCHEME_C;
-    TRY(cmd_bench_gan_preset(&design, size));
-    TRY(device_open(&b->device, bench->device, (int)bench->threads));
+    TRY(gan_bench_preset(&design, size));
+    TRY(bench->open(bench, &b->device));
     b->plan = plan_create();
     b->picture = malloc((size_t)(size * size * 3));
     if (!b->plan || !b->picture) return fail(ERR_SYSTEM, "out of memory");
@@ -121,8 +122,8 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     return gan_core_initialise(&b->core, 1);
 }
 
-static void cmd_bench_gan_report(struct bench *bench, const struct gan_bench *b,
-                                 const struct bench_times *times, int64_t grown)
+static void gan_bench_report(struct bench *bench, const struct gan_bench *b,
+                             const struct bench_times *times, int64_t grown)
 {
     const struct gan_mode *c = &b->core.choices;
     double rate = 1e3 * c->batch / times->median;
@@ -158,8 +159,9 @@ static int run_size(struct bench *bench, int size, bool first)
     if (first && !bench->json)
         printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s%s\n", b->device->name,
                bench->batch, bench->scheme, bench->amp ? ", bf16" : "");
-    TRY_CLEANUP(bench_measure(bench, cmd_bench_gan_steps, b, bench_at_once(b->device), &times));
-    cmd_bench_gan_report(bench, b, &times, process_bytes("VmHWM:") - before);
+    TRY_CLEANUP(
+        bench_measure(bench, gan_bench_steps, b, bench_at_once(b->device->is_host), &times));
+    gan_bench_report(bench, b, &times, process_bytes("VmHWM:") - before);
 cleanup:
     gan_core_rest(&b->core);
     plan_free(b->plan);
@@ -169,7 +171,7 @@ cleanup:
     return code;
 }
 
-int bench_gan(struct bench *bench)
+int gan_bench(struct bench *bench)
 {
     static const int sizes[] = {16, 32, 64};
     if (bench->size) return run_size(bench, (int)bench->size, true);

@@ -1,12 +1,12 @@
 /* The splat workloads of `imgtrain bench`. */
+#include "splat/splat_bench.h"
+
+#include "base/bench.h"
 #include "base/error.h"
 #include "base/random.h"
-#include "cmd/cmd_bench.h"
 #include "config/config.h"
 #include "device/device.h"
-#include "registry/devices.h"
 #include "splat/init.h"
-#include "splat/splat.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -61,31 +61,31 @@ static int place_gaussians(struct splat_fit *fit, const struct bench *bench)
     return splat_host_push(fit, 0, bench->gaussians);
 }
 
-static int cmd_bench_splat_steps(void *context, int k)
+static int splat_bench_steps(void *context, int k)
 {
     double loss;
     struct splat_fit *fit = context;
-    int count = bench_at_once(fit->device);
+    int count = bench_at_once(fit->device->is_host);
     for (int i = 1; i <= count; i++)
         TRY(splat_fit_step(fit, (k + 2) * count + i - 1, i == count, &loss));
     return OK;
 }
 
 /* The fit takes its loss from `config`. */
-static int cmd_bench_splat_measure(struct splat_fit *fit, struct config *config,
-                                   const struct workload *work, const struct bench *bench,
-                                   struct bench_times *times)
+static int splat_bench_measure(struct splat_fit *fit, struct config *config,
+                               const struct workload *work, const struct bench *bench,
+                               struct bench_times *times)
 {
     struct config_splat *c = &config->splat;
     c->l1_loss_ratio = (double)work->loss.l1;
     c->l2_loss_ratio = (double)work->loss.l2;
     c->ssim_loss_ratio = (double)work->loss.ssim;
     fit->model.blend = work->blend;
-    return bench_measure(bench, cmd_bench_splat_steps, fit, bench_at_once(fit->device), times);
+    return bench_measure(bench, splat_bench_steps, fit, bench_at_once(fit->device->is_host), times);
 }
 
-static void cmd_bench_splat_report(const struct workload *work, struct bench *bench,
-                                   const struct bench_times *times, double pairs)
+static void splat_bench_report(const struct workload *work, struct bench *bench,
+                               const struct bench_times *times, double pairs)
 {
     double rate = pairs / times->median / 1e6;
     if (bench->json) {
@@ -119,21 +119,21 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
         struct splat_view view = splat_model_view(&fit->model, NULL);
         double pairs =
             (double)fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend);
-        TRY_CLEANUP(cmd_bench_splat_measure(fit, config, &workloads[w], bench, &times));
-        cmd_bench_splat_report(&workloads[w], bench, &times, pairs);
+        TRY_CLEANUP(splat_bench_measure(fit, config, &workloads[w], bench, &times));
+        splat_bench_report(&workloads[w], bench, &times, pairs);
     }
 cleanup:
     splat_source_free(&source);
     return code;
 }
 
-int bench_splat(struct bench *bench)
+int splat_bench(struct bench *bench)
 {
     struct config *config = NULL;
     struct splat_fit fit = {.grown_at = 0};
     int code;
     TRY(config_load_text(&config, "bench", "", 0, 0, NULL));
-    TRY_CLEANUP(device_open(&fit.device, bench->device, (int)bench->threads));
+    TRY_CLEANUP(bench->open(bench, &fit.device));
     fit.config = config;
     fit.plan = plan_create();
     if (!fit.plan) TRY_CLEANUP(ERR_SYSTEM);
