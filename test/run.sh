@@ -15,6 +15,8 @@
 # names, only when COVERAGE=1.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+# Check forks; a child may make threads though its parent had some (base/threads.h).
+export TSAN_OPTIONS="die_after_fork=0${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
 
 seconds() { date +%s; }
 
