@@ -11,6 +11,7 @@
 #include "registry/tasks.h"
 #include "run/signals.h"
 #include "run/train.h"
+#include "run/train_request.h"
 #include "task/task.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/log.h"
-#include "config/schema.h"
+#include "config/config_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

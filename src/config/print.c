@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/version.h"
-#include "config/schema.h"
+#include "config/config_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The table of keys (made from default.yaml) and how names are looked up in it. */
 #include "base/error.h"
 #include "base/spelling.h"
-#include "config/schema.h"
+#include "config/config_internal.h"
 
 #define CONFIG_TABLE
 #include "config_gen.h"

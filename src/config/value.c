@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parse_number.h"
-#include "config/schema.h"
+#include "config/config_internal.h"
 
 #include <inttypes.h>
 #include <math.h>

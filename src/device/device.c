@@ -3,7 +3,6 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/log.h"
-#include "device/faults.h"
 
 void device_close(struct device *device)
 {
@@ -11,7 +10,6 @@ void device_close(struct device *device)
     if (device->used_bytes > 0)
         log_warning("%s of device memory was not given back",
                     format_bytes((int64_t)device->used_bytes).text);
-    faults_remove(device);
     device->close(device);
 }
 

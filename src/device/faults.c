@@ -29,6 +29,7 @@ struct faults {
     uint64_t taken; /* by the other process */
     int (*alloc)(struct device *device, size_t bytes, void **memory);
     int64_t (*free_bytes)(const struct device *device);
+    void (*close)(struct device *device);
 };
 
 /* A second device of the process goes on counting: "the K-th" happens once. */
@@ -153,6 +154,14 @@ int device_begin_step(struct device *device, int64_t step)
     return OK;
 }
 
+static void faulty_close(struct device *device)
+{
+    struct faults *faults = device->faults;
+    device->faults = NULL;
+    faults->close(device);
+    free(faults);
+}
+
 int faults_install(struct device *device)
 {
     const char *text = getenv("IMGTRAIN_FAULTS");
@@ -162,13 +171,9 @@ int faults_install(struct device *device)
     device->faults = faults;
     faults->alloc = device->alloc;
     faults->free_bytes = device->free_bytes;
+    faults->close = device->close;
     device->alloc = faulty_alloc;
     device->free_bytes = faulty_free_bytes;
+    device->close = faulty_close;
     return read_all(faults, text);
-}
-
-void faults_remove(struct device *device)
-{
-    free(device->faults);
-    device->faults = NULL;
 }

@@ -15,8 +15,8 @@
 
 struct device;
 
-/* Does nothing unless IMGTRAIN_FAULTS is set. ERR_CONFIG when it cannot be read. */
+/* Does nothing unless IMGTRAIN_FAULTS is set; goes when the device is closed. ERR_CONFIG when it
+ * cannot be read: the device is to be closed all the same. */
 int faults_install(struct device *device);
-void faults_remove(struct device *device);
 
 #endif

@@ -6,6 +6,7 @@
 #include "image/image.h"
 #include "run/frames.h"
 #include "run/progress.h"
+#include "run/run_memory.h"
 #include "run/run_schedule.h"
 #include "run/session.h"
 #include "run/signals.h"

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/governor.h"
+#include "run/run_memory.h"
 #include "run/session.h"
 #include "task/task.h"
 
@@ -43,32 +44,6 @@ static int govern_recover(struct session *session, int before)
     return code == ERR_DEVICE_MEMORY ? memory_relieve(session) : code;
 }
 
-/* With another amount of work the ladder is another one too. */
-static int change_work(struct session *session, const struct memory_mode *next, const char *reason)
-{
-    char text[160];
-    TRY(session->task->replan(session->state, next));
-    TRY(memory_find_row(session));
-    session->total = session->task->steps(session->state);
-    session->finished = session->step >= session->total;
-    log_info("step %" PRId64 ": %s: %s from here on (%s)", session->step, reason,
-             ladder_describe(text, sizeof text, &session->ladder.rows[session->row].choices),
-             format_bytes((int64_t)session->ladder.rows[session->row].need.device_bytes).text);
-    memory_log_change(session, reason);
-    return session_save(session);
-}
-
-int govern_shrink(struct session *session, int64_t budget, const char *reason, bool *done)
-{
-    struct memory_of of = {session->task, session->state};
-    const struct governor governor = memory_governor(session->config, &of);
-    struct memory_mode less;
-    *done = false;
-    if (!governor.settings.grow) return OK;
-    TRY(governor_shrink(&governor, &session->ladder, budget, &less, done));
-    return *done ? change_work(session, &less, reason) : OK;
-}
-
 static int govern_change(struct session *session, const struct memory_mode *next)
 {
     char reason[REASON_BYTES];
@@ -82,7 +57,8 @@ static int govern_change(struct session *session, const struct memory_mode *next
     snprintf(reason, sizeof reason, "%s are free beside %s of this run", format_bytes(left).text,
              format_bytes((int64_t)device->used_bytes).text);
     bool other = !same_work(&next->work, &now->choices.work);
-    int code = other ? change_work(session, next, reason) : memory_move(session, row, reason);
+    int code =
+        other ? memory_change_work(session, next, reason) : memory_move(session, row, reason);
     return code == ERR_DEVICE_MEMORY ? govern_recover(session, session->row) : code;
 }
 

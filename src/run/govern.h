@@ -2,9 +2,6 @@
 #ifndef IMGTRAIN_RUN_GOVERN_H
 #define IMGTRAIN_RUN_GOVERN_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 struct session;
 
 /* Says which keys of memory.grow have no effect here, and why. */
@@ -14,9 +11,5 @@ void govern_begin(const struct session *session);
  * on in another way, or with more work in each step, where that is due. More or less work is saved
  * at once, so that a resumed run repeats it. After ERR_DEVICE_MEMORY the state is saved. */
 int govern(struct session *session);
-
-/* Less work, of those amounts that memory.grow allows, which takes `budget` bytes at most; where
- * there is none *done is false. */
-int govern_shrink(struct session *session, int64_t budget, const char *reason, bool *done);
 
 #endif

@@ -8,7 +8,6 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
-#include "run/govern.h"
 #include "run/session.h"
 #include "task/task.h"
 
@@ -201,6 +200,33 @@ int memory_move(struct session *session, int row, const char *reason)
     return OK;
 }
 
+int memory_change_work(struct session *session, const struct memory_mode *next, const char *reason)
+{
+    char text[160];
+    TRY(session->task->replan(session->state, next));
+    TRY(memory_find_row(session));
+    session->total = session->task->steps(session->state);
+    session->finished = session->step >= session->total;
+    log_info("step %" PRId64 ": %s: %s from here on (%s)", session->step, reason,
+             ladder_describe(text, sizeof text, &session->ladder.rows[session->row].choices),
+             format_bytes((int64_t)session->ladder.rows[session->row].need.device_bytes).text);
+    memory_log_change(session, reason);
+    return session_save(session);
+}
+
+/* Less work, of those amounts that memory.grow allows, which takes `budget` bytes at most; where
+ * there is none *done is false. */
+static int memory_shrink(struct session *session, int64_t budget, const char *reason, bool *done)
+{
+    struct memory_of of = {session->task, session->state};
+    const struct governor governor = memory_governor(session->config, &of);
+    struct memory_mode less;
+    *done = false;
+    if (!governor.settings.grow) return OK;
+    TRY(governor_shrink(&governor, &session->ladder, budget, &less, done));
+    return *done ? memory_change_work(session, &less, reason) : OK;
+}
+
 /* The state stays what it was before the step that failed. */
 static int give_up(struct session *session, int code)
 {
@@ -232,7 +258,7 @@ int memory_relieve(struct session *session)
         if (next >= 0)
             code = memory_move(session, next, reason);
         else
-            code = govern_shrink(session, budget < too_much ? budget : too_much - 1, reason, &done);
+            code = memory_shrink(session, budget < too_much ? budget : too_much - 1, reason, &done);
         if (!done) break;
         if (code == OK) return OK;
         if (code != ERR_DEVICE_MEMORY) return give_up(session, code);

@@ -58,6 +58,10 @@ void memory_warn_of_budget(const struct session *session);
  * on the host: to be saved, or moved to another row. */
 int memory_move(struct session *session, int row, const char *reason);
 
+/* Another amount of work, with which the ladder is another one too; saved at once, so that a
+ * resumed run repeats it. */
+int memory_change_work(struct session *session, const struct memory_mode *next, const char *reason);
+
 /* After ERR_DEVICE_MEMORY, whose message is set: moves to the next way down for which there is
  * memory now; after the last one, with memory.grow, to less work. What failed may then be done
  * again. After all that the state is saved and ERR_DEVICE_MEMORY returned. */

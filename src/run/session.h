@@ -2,11 +2,11 @@
 #ifndef IMGTRAIN_RUN_SESSION_H
 #define IMGTRAIN_RUN_SESSION_H
 
+#include "memory/ladder.h"
 #include "run/folder.h"
 #include "run/identity.h"
 #include "run/metrics_file.h"
-#include "run/run_memory.h"
-#include "run/train.h"
+#include "run/train_request.h"
 #include "task/task.h"
 
 struct device;
@@ -49,7 +49,7 @@ struct session {
     double rate; /* steps per second; NaN = not known yet */
 };
 
-/* session.c: the state, from the newest checkpoint or from the start, and the output files cut back
+/* enter.c: the state, from the newest checkpoint or from the start, and the output files cut back
  * to it. session_leave undoes it. */
 int session_enter(struct session *session);
 void session_leave(struct session *session);

@@ -12,9 +12,11 @@
 #include "run/frames.h"
 #include "run/govern.h"
 #include "run/progress.h"
+#include "run/run_memory.h"
 #include "run/run_schedule.h"
 #include "run/session.h"
 #include "run/signals.h"
+#include "run/train_request.h"
 
 #include <math.h>
 #include <stdio.h>

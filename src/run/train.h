@@ -3,24 +3,7 @@
 #ifndef IMGTRAIN_RUN_TRAIN_H
 #define IMGTRAIN_RUN_TRAIN_H
 
-#include <stdbool.h>
-
-struct config;
-struct device;
-struct task;
-
-struct train_request {
-    const struct config *config;
-    const struct task *task;
-    struct device *device;    /* open; a run's own: its memory limit and counts are the run's */
-    const char *run_dir;      /* -o; NULL = from log_root, exp_name and name */
-    const char *name;         /* the config's or input's stem, for a numbered run folder */
-    bool resume;              /* continue the run if it is there, else begin it */
-    bool allow_changed_input; /* with another picture or data set than it began with, too */
-    bool dry_run;             /* print the forecast, make nothing */
-    bool quiet, json;         /* how progress is shown */
-    bool every_step;          /* show each step: a sign of life */
-};
+struct train_request; /* run/train_request.h */
 
 /* The whole run. Signal handlers must have been installed (signals_install). 0: finished;
  * ERR_STOPPED: stopped on request, state saved; ERR_DIVERGED; ERR_OUTPUT: the folder exists, is no

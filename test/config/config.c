@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/parse_number.h"
 #include "base/spelling.h"
-#include "config/schema.h"
+#include "config/config_internal.h"
 
 #include <check.h>
 #include <locale.h>

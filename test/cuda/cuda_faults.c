@@ -12,6 +12,7 @@ Suite *cuda_faults_suite(void);
 #include "registry/devices.h"
 #include "run/signals.h"
 #include "run/train.h"
+#include "run/train_request.h"
 #include "splat/splat.h"
 #include "test/support.h"
 

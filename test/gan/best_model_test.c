@@ -9,6 +9,7 @@
 #include "registry/devices.h"
 #include "run/signals.h"
 #include "run/train.h"
+#include "run/train_request.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 #include "test/gan/gan_shapes.h"

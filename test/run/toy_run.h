@@ -12,6 +12,7 @@
 #include "run/progress.h"
 #include "run/signals.h"
 #include "run/train.h"
+#include "run/train_request.h"
 #include "store/checkpoint.h"
 #include "test/run/toy_task.h"
 #include "test/support.h"

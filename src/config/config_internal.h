@@ -1,6 +1,6 @@
 /* Private to src/config: the table of keys, values between text and struct, and what was read. */
-#ifndef IMGTRAIN_CONFIG_SCHEMA_H
-#define IMGTRAIN_CONFIG_SCHEMA_H
+#ifndef IMGTRAIN_CONFIG_CONFIG_INTERNAL_H
+#define IMGTRAIN_CONFIG_CONFIG_INTERNAL_H
 
 #include "config/config.h"
 
@@ -83,7 +83,8 @@ bool config_value_is_utf8(const char *text);
 /* `text` for a message: cut short, without control characters. Returns `shown`. */
 char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES]);
 
-/* entries.c, yaml.c: what a source says, before it is known which keys these are. */
+/* entries.c; yaml.c and sources.c fill them: what a source says, before it is known which keys
+ * these are. */
 enum config_source {
     CONFIG_DEFAULT,
     CONFIG_FILE,

@@ -1,6 +1,4 @@
 /* Entering and leaving the state of a run. */
-#include "run/session.h"
-
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -13,7 +11,9 @@
 #include "run/frames.h"
 #include "run/govern.h"
 #include "run/progress.h"
+#include "run/run_memory.h"
 #include "run/run_schedule.h"
+#include "run/session.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"
 #include "store/store_bounds.h"
