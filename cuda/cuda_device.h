@@ -5,7 +5,8 @@
 
 #include "cuda/launch.h"
 
-/* Bytes of scratch for the partial sums of reductions, on the device and in pinned host memory. */
+/* Bytes of workspace for the partial sums of reductions, on the device and in pinned host memory.
+ */
 enum { CUDA_SCRATCH = 64 << 10 };
 /* Bytes of partial sums that stay on the device. */
 enum { CUDA_PARTIALS = 4 << 20 };
@@ -32,8 +33,8 @@ static inline cudaStream_t cuda_stream(void)
 /* Can this GPU run what the build holds? Looks at one kernel (ceilings.cu); all are built alike. */
 cudaError_t cuda_find_code(void);
 
-/* Copies scratch to workspace_host and waits. A failure is kept for the next synchronize; the bytes
- * are all NaN then. */
+/* Copies the workspace to workspace_host and waits. A failure is kept for the next synchronize; the
+ * bytes are all NaN then. */
 void cuda_fetch_scratch(size_t bytes);
 
 void cuda_install_graphs(struct device *device); /* graph_cuda.cu */

@@ -20,7 +20,7 @@ struct conv_key {
 struct conv_choice {
     struct conv_key key;
     enum conv_mode way;
-    struct cudnn_graph graph; /* of ways other than native */
+    struct cudnn_graph graph; /* of modes other than native */
     struct cudnn_plan plan;
     bool ready; /* graph and plan are there */
 };
@@ -40,7 +40,7 @@ typedef int conv_trial(void *context, const struct conv_choice *choice, float *m
 
 /* NULL: not met yet. */
 struct conv_choice *conv_choices_find(struct conv_choices *choices, const struct conv_key *key);
-/* Tries the ways that are open to it. NULL only without memory. */
+/* Tries the modes that are open to it. NULL only without memory. */
 struct conv_choice *conv_choices_learn(struct conv_choices *choices, const struct conv_key *key,
                                        conv_trial *trial, void *context);
 /* From now on the convolution takes our own kernel. */

@@ -76,7 +76,7 @@ int cudnn_graph_build(const struct cudnn_library *library, const struct cudnn_pr
                       struct cudnn_graph *graph);
 void cudnn_graph_free(const struct cudnn_library *library, struct cudnn_graph *graph);
 
-/* At most `room` plans of engines that keep to the precision asked for, whose scratch is at most
+/* At most `room` plans of engines that keep to the precision asked for, whose workspace is at most
  * `workspace`, best first by cuDNN's own guess. None is no error. */
 int cudnn_plans(const struct cudnn_library *library, const struct cudnn_graph *graph,
                 size_t workspace, struct cudnn_plan *plans, int room, int *count);

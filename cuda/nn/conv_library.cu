@@ -81,7 +81,7 @@ static int weight_count(const struct nn_conv *s)
     return s->cout * (s->cin / s->groups) * s->kernel * s->kernel;
 }
 
-/* Weights in cuDNN's order, or their gradient: before its own scratch. */
+/* Weights in cuDNN's order, or their gradient: before its own workspace. */
 static size_t packed_bytes(const struct nn_conv *s)
 {
     return ((size_t)weight_count(s) * sizeof(float) + 63) / 64 * 64;

@@ -1,7 +1,7 @@
 /* The table of splat operations on CUDA. Mirrors cpu/splat/splat_cpu.c. */
-#include "cuda/splat/splat_belt.h"
 #include "cuda/splat/splat_cuda.h"
-#include "cuda/splat/splat_feed.h"
+#include "cuda/splat/splat_offload.h"
+#include "cuda/splat/target_stream.h"
 
 static size_t splat_cuda_workspace_bytes(const struct device *device, int width, int height,
                                          int channels, int64_t capacity,

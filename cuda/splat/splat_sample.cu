@@ -2,7 +2,7 @@
  * pixel, so that the sums are those of the CPU. Rare enough (at the start, and at each growth) for
  * that. */
 #include "cuda/splat/splat_cuda.h"
-#include "cuda/splat/splat_feed.h"
+#include "cuda/splat/target_stream.h"
 
 extern "C" {
 #include "base/arena.h"

@@ -1,6 +1,6 @@
 /* Where Gaussians lie: their forms, and lists of them by region. */
-#include "cuda/splat/splat_belt.h"
-#include "cuda/splat/splat_feed.h"
+#include "cuda/splat/splat_offload.h"
+#include "cuda/splat/target_stream.h"
 
 extern "C" {
 #include "base/arena.h"

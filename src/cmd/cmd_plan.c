@@ -39,7 +39,8 @@ struct planned {
 
 /* ---- the largest work that fits ---- */
 
-/* Whether `work` fits in some way: the smallest ways are asked first. ERR_CONFIG: not possible. */
+/* Whether `work` fits in some memory mode: the smallest modes come first. ERR_CONFIG: not possible.
+ */
 static int work_fits(const struct planned *p, const struct memory_work *work, bool *fits)
 {
     *fits = false;

@@ -14,7 +14,7 @@
 
 enum { BATCH = 16, BATCH_MOST = 4096 };
 
-/* One attempt, from scratch: each picture depends on its seed alone. */
+/* One attempt, which begins anew: each picture depends on its seed alone. */
 struct attempt {
     const struct store_file *file;
     const struct sample_options *options;

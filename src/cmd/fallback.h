@@ -20,7 +20,7 @@ struct fallback {
 int fallback_open(struct fallback *fallback, const char *device, uint64_t limit);
 
 /* Calls attempt(context, device, slice) with ever less at a time until one does not end with
- * ERR_DEVICE_MEMORY. An attempt begins from scratch. */
+ * ERR_DEVICE_MEMORY. Each attempt begins anew. */
 int fallback_run(struct fallback *fallback,
                  int (*attempt)(void *context, struct device *device, int slice), void *context);
 

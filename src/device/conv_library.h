@@ -23,10 +23,10 @@ struct conv_library {
      * the library may be called from now on; why not is logged. ERR_DEVICE: CONV_ALWAYS, and it is
      * not there. */
     int (*open)(enum conv_use use, bool deterministic, bool *used);
-    /* From begin to end, a convolution that was not met before is tried in all ways when it is
+    /* From begin to end, a convolution that was not met before tries all engines when it is
      * called: its result is right, but a gradient may have been added to many times. Engines take
-     * `scratch` bytes at most, from then on behind conv_workspace bytes of the workspace; what was
-     * chosen for another scratch is forgotten. Outside, what was not met takes the device's own
+     * `workspace` bytes at most, from then on behind conv_workspace bytes of the workspace; what
+     * was chosen for another size is forgotten. Outside, what was not met takes the device's own
      * kernels, and so does, unless deterministic, what is met after `seconds` or when `stop` (or
      * NULL) says so: the next begin goes on. end logs what was chosen. */
     int (*begin)(size_t workspace, double seconds, bool (*stop)(void));

@@ -23,7 +23,7 @@ struct device {
     size_t limit_bytes;                 /* memory.limit: allocations past it fail; 0 = none */
     size_t used_bytes;                  /* allocated now */
     size_t peak_bytes;                  /* most that was ever allocated */
-    size_t host_bytes, host_peak_bytes; /* of plans, beside the device: offloaded and host */
+    size_t host_bytes, host_peak_bytes; /* of plans, outside the device: offloaded and host */
     const char *offload_dir; /* folder for the CPU's offload file, borrowed; NULL: the one for
                                 temporary files */
 
@@ -31,8 +31,8 @@ struct device {
      * it cannot be had or passes limit_bytes. */
     int (*alloc)(struct device *device, size_t bytes, void **memory);
     void (*free)(struct device *device, void *memory, size_t bytes);
-    /* Memory beside the device's own, outside its limit, that its operations reach all the same:
-     * pinned on the host; for the CPU a file in offload_dir without a name, mapped, which the
+    /* Memory other than the device's own, outside its limit, that its operations reach all the
+     * same: pinned on the host; for the CPU a file in offload_dir without a name, mapped, which the
      * system may write out. Zeroed, page aligned. NULL: alloc_host does. */
     int (*alloc_offload)(struct device *device, size_t bytes, void **memory);
     void (*free_offload)(struct device *device, void *memory, size_t bytes);

@@ -4,7 +4,7 @@
  * Pictures and activations are N H W C (channels innermost, no padding), fp32 unless
  * their `type` says otherwise; weights, biases and gradients are fp32 in the layout of their
  * checkpoint tensors (convolutions O I H W, I counted within the group). No function allocates:
- * scratch is asked for beforehand (`conv_workspace`) and handed in. Results never depend on the
+ * `conv_workspace` says beforehand how much workspace to hand in. Results never depend on the
  * thread count.
  *
  * Sums over pictures: a parameter gradient is accumulated as if by `dw += sum(slice)` for one slice
@@ -80,7 +80,7 @@ struct nn_ops {
     bool bf16;                               /* NN_BF16 pays here; elsewhere it works, but slowly */
     const struct conv_library *conv_library; /* NULL: there is one way to convolve only */
 
-    /* Bytes of scratch that the three convolutions need at most (64-byte aligned when handed in).
+    /* Bytes of workspace that the three convolutions need at most (64-byte aligned when handed in).
      */
     size_t (*conv_workspace)(const struct nn_conv *shape);
     /* out[n,h,w,cout] = epilogue(in[n,h,w,cin] * weights). out and in do not overlap. */

@@ -1,9 +1,9 @@
-/* State that lies beside the device and passes through a small window of the device's memory, piece
- * by piece, while the device works on other things: pieces are brought in on one queue and taken
- * back on another (device.h), so that operations wait only for what has not come yet.
+/* Host-resident state passes chunk by chunk through a small staging slot of the device's memory,
+ * while the device works on other things: one queue brings chunks in, another takes them back
+ * (device.h), so that an operation waits for its own chunk alone.
  *
- * A step takes all pieces of all ranges in their order, each once. Where the device has no such
- * queues a range is one piece, where it lies. */
+ * A step takes all chunks of all ranges in their order, each once. Where the device has no such
+ * queues, a range is one chunk and stays where it lies. */
 #ifndef IMGTRAIN_DEVICE_OFFLOAD_STREAM_H
 #define IMGTRAIN_DEVICE_OFFLOAD_STREAM_H
 

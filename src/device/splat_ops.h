@@ -119,17 +119,17 @@ struct splat_storage {
     bool forward; /* for evaluate and render alone: a device may leave out what gradients take */
     int rows;     /* for render alone, at most so many rows at a time: a device may leave out what
                      comparing takes, and threads that would have no rows; 0: for all */
-    int streamed_bits; /* of samples of targets beside the device; 0: none */
-    bool offload;      /* Adam's state lies beside the device */
+    int streamed_bits; /* of samples of host-resident targets; 0: none */
+    bool offload;      /* Adam's state is host-resident */
 };
 
-/* Scratch memory, used by one call at a time. */
+/* Used by one call at a time. */
 struct splat_workspace {
     void *memory;
     size_t bytes;     /* at least workspace_bytes for the call's picture and the capacity */
     int64_t capacity; /* Gaussians it was made for */
     struct splat_storage storage;
-    void *staging; /* host memory of staging_bytes, for targets beside the device */
+    void *staging; /* host memory of staging_bytes, for host-resident targets */
 };
 
 /* One step of training. Must stay the same from step to step for a device to keep what it has
@@ -149,7 +149,7 @@ struct splat_training {
 };
 
 struct splat_ops {
-    /* Bytes of scratch memory for pictures up to this size, this many Gaussians and `threads`. */
+    /* Bytes of workspace for images up to this size, this many Gaussians and `threads`. */
     size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
                               int64_t capacity, const struct splat_storage *storage);
     /* Bytes of a workspace's staging, from alloc_host. NULL: none. */

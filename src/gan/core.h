@@ -22,9 +22,9 @@ struct gan_mode {
     int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
     enum gan_scheme scheme;
     bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
-    bool offload;         /* second moments and EMA beside the device */
+    bool offload;         /* second moments and EMA are host-resident */
     bool conv_library;    /* device/conv_library.h is open, */
-    size_t workspace_cap; /* and its engines may have this much scratch */
+    size_t workspace_cap; /* and its engines may have a workspace of this size */
 };
 
 /* Means over the batch of one step. */
@@ -118,7 +118,7 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
                      const struct gan_mode *choices, struct device *device, struct plan *plan);
 /* After plan_commit: connects the passes. */
 void gan_core_connect(struct gan_core *core);
-/* Lets the convolutions' library learn what it does not know yet, by a rehearsal of both steps:
+/* Lets the convolutions' library learn what it does not know yet, by a trial of both steps:
  * parameters and optimiser stay as they are, all else is overwritten. known: what a checkpoint
  * says; may be NULL. stop: polled; may be NULL. */
 int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(void));

@@ -1,5 +1,5 @@
-/* The task: data set, schedules, steps; what is shown of it is gan_show.c's, its ways to save
- * memory gan_memory.c's. */
+/* The task: data set, schedules, steps; gan_preview.c shows it, gan_memory_modes.c lists its memory
+ * modes. */
 #include "gan/gan.h"
 
 #include "base/error.h"
@@ -234,7 +234,7 @@ static int open_conv_library(struct task_state *s)
 static int gan_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
-    struct memory_mode ways[TASK_MAX_MODES];
+    struct memory_mode modes[TASK_MAX_MODES];
     struct net_design design;
     *out = s;
     if (!s) return fail(ERR_SYSTEM, "out of memory");
@@ -253,8 +253,8 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
         TRY(images_seen_load(&s->seen, &s->sized.gan.batch, setup->resume));
     }
     s->amp = use_amp(setup);
-    gan_list(s, ways);
-    s->way = ways[0];
+    gan_list(s, modes);
+    s->way = modes[0];
     s->way.work.batch = (int)s->sized.gan.batch;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
     if (s->way.work.batch != s->sized.gan.batch) { /* less than was wanted */

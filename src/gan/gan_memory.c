@@ -1,4 +1,4 @@
-/* The GAN's ways to save memory, and the move from one to another between steps. */
+/* The GAN's memory modes, and the move from one to another between steps. */
 #include "base/error.h"
 #include "config/config.h"
 #include "data/dataset.h"

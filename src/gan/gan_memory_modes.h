@@ -1,5 +1,5 @@
-/* The ways a GAN can be trained in less memory: what the ladder chooses from. None but mixed
- * precision changes a bit of the result. */
+/* The memory modes of a GAN, which the ladder chooses from. Mixed precision alone changes bits of
+ * the result. */
 #ifndef IMGTRAIN_GAN_GAN_MEMORY_MODES_H
 #define IMGTRAIN_GAN_GAN_MEMORY_MODES_H
 

@@ -53,7 +53,7 @@ struct gan_step_inputs {
     struct gan_block step[2];
 };
 
-/* Lays a feed out from `memory` on; returns its bytes. feed NULL: only those. */
+/* Lays the inputs of a step out from `memory` on; returns their bytes. inputs NULL: only those. */
 size_t gan_step_inputs_layout(const struct gan_core *core, struct gan_step_inputs *inputs,
                               char *memory);
 /* A block's inputs from pair `first` of the block on. */

@@ -18,8 +18,8 @@ bool governor_due(const struct governor_settings *settings, int64_t step);
 
 /* The row to go on in; `at` when it is well where it is. Down when the present row takes more than
  * target_usage allows; up only to a row that leaves safety_margin free too, so that it does not
- * move to and fro. Judges the ladder's rows, whose needs must be those of the present work. `held`:
- * bytes that the run has on the device. */
+ * move to and fro. Calls ladder_judge() on the rows, whose needs must be those of the present work.
+ * `held`: bytes that the run has on the device. */
 int governor_row(struct ladder *ladder, int at, const struct device *device, int64_t held);
 
 struct governor {

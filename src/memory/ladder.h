@@ -1,5 +1,5 @@
-/* The ladder: which of a task's ways to run fits the memory, and the next one when it did not after
- * all. It knows bytes and times, nothing of what a task is. */
+/* The ladder: which of a task's memory modes fits, and the next mode when memory failed after all.
+ * It knows bytes and times, nothing of what a task is. */
 #ifndef IMGTRAIN_MEMORY_LADDER_H
 #define IMGTRAIN_MEMORY_LADDER_H
 
@@ -43,7 +43,7 @@ void ladder_judge(struct ladder *ladder, int64_t budget);
 
 /* The fastest row that fits, of the wanted level (or the nearest below it that there is) and not
  * below least_level, rows of another precision than the first one's last; -1: none does, and *least
- * is the row that comes closest. Rows must have been judged. */
+ * is the row that comes closest. ladder_judge() comes first. */
 int ladder_pick(const struct ladder *ladder, int *least);
 
 /* After memory failed in row `at`: the fastest row that takes less of the device and fits; -1 after

@@ -12,7 +12,7 @@ enum {
     MEMORY_CHECKPOINTING = 1, /* made again in the backward pass */
     MEMORY_MICRO_BATCHES = 2, /* less at a time */
     MEMORY_MIXED = 3,         /* mixed precision where it was off */
-    MEMORY_OFFLOAD = 4,       /* optimiser, EMA, idle nets beside the device; bands of the image */
+    MEMORY_OFFLOAD = 4,       /* optimiser, EMA, idle nets host-resident; bands of the image */
     MEMORY_LEVELS
 };
 
@@ -34,18 +34,18 @@ struct memory_growth {
     struct memory_range size, batch;
 };
 
-/* One way to run a task. What a task does not have stays 0. */
+/* A memory mode of a task. What a task does not have stays 0. */
 struct memory_mode {
     int level; /* 0 .. MEMORY_LEVELS - 1 */
     bool amp, checkpointing;
     int micro_batch;      /* pictures at a time, the batch's size kept */
     int bands;            /* the image lies on the device in so many pieces; 0: whole */
-    bool offload;         /* optimiser, EMA and idle networks beside the device */
-    size_t workspace_cap; /* most bytes of scratch; 0: no cap */
+    bool offload;         /* optimiser, EMA and idle networks are host-resident */
+    size_t workspace_cap; /* most bytes of workspace; 0: no cap */
     struct memory_work work;
 };
 
-/* What a way takes, predicted to the byte. */
+/* What a mode takes, predicted to the byte. */
 struct memory_need {
     size_t device_bytes, host_bytes;
     double relative_time; /* of a step; 1: the fastest that the task knows */

@@ -18,7 +18,7 @@ enum plan_kind {
     PLAN_EMA,
     PLAN_DATA,        /* the target picture, batches */
     PLAN_ACTIVATIONS, /* what a step keeps between its phases */
-    PLAN_WORKSPACE,   /* scratch of one operation */
+    PLAN_WORKSPACE,   /* of one operation */
     PLAN_OFFLOAD,     /* state moved out of the device: pinned host memory, or a mapped file */
     PLAN_HOST,        /* host memory beside a device: snapshots, queues */
     PLAN_KINDS

@@ -123,7 +123,7 @@ static void cut_patches(struct slicer *s, int set, int level, int picture, const
     }
 }
 
-/* pyramid: room for all levels one after the other and as much again for scratch. */
+/* pyramid: room for all levels one after the other and as much again for a workspace. */
 static void cut_picture(struct slicer *s, int set, int picture, const uint8_t *pixels,
                         float *pyramid, size_t room)
 {

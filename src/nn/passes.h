@@ -57,7 +57,7 @@ void pass_backward(struct network_pass *pass, bool weight_gradients);
  * at the largest group, more where pictures are smaller. */
 int pass_part(const struct net *net, int layer, int slice);
 
-/* Scratch of any pass of n pictures. */
+/* Workspace of any pass of n pictures. */
 size_t pass_workspace(const struct net *net, const struct nn_ops *ops, int n, int slice);
 
 #endif

@@ -31,14 +31,14 @@ struct ladder_settings memory_settings(const struct config *config)
 
 int memory_rows(struct ladder *ladder, const struct task *task, const struct task_state *state)
 {
-    struct memory_mode ways[TASK_MAX_MODES];
+    struct memory_mode modes[TASK_MAX_MODES];
     struct memory_need need;
-    int count = task->choices ? task->choices(state, ways) : 0;
+    int count = task->choices ? task->choices(state, modes) : 0;
     ladder->count = 0;
     for (int i = 0; i < count; i++) {
-        ways[i].work = task->mode(state)->work;
-        TRY(task->need(state, &ways[i], &need));
-        ladder_add(ladder, &ways[i], &need);
+        modes[i].work = task->mode(state)->work;
+        TRY(task->need(state, &modes[i], &need));
+        ladder_add(ladder, &modes[i], &need);
     }
     return OK;
 }

@@ -26,7 +26,7 @@ struct session {
     struct metrics metrics;
     struct progress *progress;
 
-    struct ladder ladder;          /* the ways that the task can run in */
+    struct ladder ladder;          /* the memory modes that the task can run in */
     int row;                       /* of them the present one; -1: the task has no choices */
     int failed_mode;               /* way in which memory failed within a step; -1: none */
     struct line_file memory_lines; /* memory.jsonl */

@@ -304,7 +304,7 @@ static int picture_size(const struct task_state *state, int max_side, int *width
     return OK;
 }
 
-/* ---- ways to save memory ---- */
+/* ---- memory modes ---- */
 
 static int splat_choices(const struct task_state *state, struct memory_mode *list)
 {

@@ -61,33 +61,33 @@ static int target_bands(const struct splat_fit *fit)
     return (fit->full.height + rows - 1) / rows;
 }
 
-/* What saves nothing on this device is left out: on the CPU nothing but the target is as large as
- * the picture. They are the same for every size. */
+/* A mode that saves nothing on this device is left out: on the CPU the target alone is as large as
+ * the image. The modes are the same for every size. */
 int splat_memory_modes(const struct splat_fit *fit, struct memory_mode *list)
 {
     const struct config *config = fit->config;
     bool amp = config->use_amp;
     const struct memory_mode last = {
         .level = MEMORY_OFFLOAD, .amp = amp || !config->deterministic, .checkpointing = true};
-    struct memory_mode ways[] = {
+    struct memory_mode modes[] = {
         splat_first_mode(config),
         {.level = MEMORY_CHECKPOINTING, .amp = amp, .checkpointing = true},
         {.level = MEMORY_MIXED, .amp = true, .checkpointing = true},
         last,
         last,
     };
-    ways[3].bands = ways[4].bands = target_bands(fit);
-    ways[4].offload = true;
+    modes[3].bands = modes[4].bands = target_bands(fit);
+    modes[4].offload = true;
     int count = 0;
     size_t least = SIZE_MAX;
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         struct memory_need takes;
-        if (ways[i].level == MEMORY_MIXED && config->deterministic) continue;
-        ways[i].work.size = splat_size_of(&fit->source->fit);
-        if (splat_mode_need(fit, &ways[i], &takes) < 0 || takes.device_bytes >= least) continue;
-        ways[i].work.size = 0;
+        if (modes[i].level == MEMORY_MIXED && config->deterministic) continue;
+        modes[i].work.size = splat_size_of(&fit->source->fit);
+        if (splat_mode_need(fit, &modes[i], &takes) < 0 || takes.device_bytes >= least) continue;
+        modes[i].work.size = 0;
         least = takes.device_bytes;
-        list[count++] = ways[i];
+        list[count++] = modes[i];
     }
     return count;
 }

@@ -1,4 +1,4 @@
-/* The ways a fit can run in less memory: what the ladder chooses from. */
+/* The memory modes of a fit, which the ladder chooses from. */
 #ifndef IMGTRAIN_SPLAT_SPLAT_MEMORY_MODES_H
 #define IMGTRAIN_SPLAT_SPLAT_MEMORY_MODES_H
 

@@ -10,7 +10,7 @@
 #define REAL_SET(x) vf_set((float)(x))
 #include "math/ssim.h"
 
-enum { MARGIN = TILE }; /* zeros before a scratch row, at least SSIM_RADIUS */
+enum { MARGIN = TILE }; /* zeros before a workspace row, at least SSIM_RADIUS */
 
 /* Lanes of the columns x.. that lie before `width`. */
 static inline vm splat_loss_inside(int x, int width)
@@ -18,7 +18,7 @@ static inline vm splat_loss_inside(int x, int width)
     return vf_lt(vf_set((float)x) + vf_iota(), vf_set((float)width));
 }
 
-/* The 11-tap window across a scratch row whose column 0 is at p. */
+/* The 11-tap window across a workspace row whose column 0 is at p. */
 static inline vf splat_loss_window_across(const float *p)
 {
     vf sum = vf_load(p) * vf_set(ssim_window[0]);
@@ -50,7 +50,7 @@ static inline float splat_loss_weight_at(int distance)
 }
 
 /* Moments of x and t, window applied downwards, for output rows 0..OUTPUTS-1 whose windows begin at
- * input row 0..: scratch[output][moment]: mean of x, of t, of x^2 + t^2, of x t. */
+ * input row 0..: workspace[output][moment]: mean of x, of t, of x^2 + t^2, of x t. */
 static void moments_down(const float *const *x, const float *const *t, int width, int pitch,
                          float *workspace)
 {

@@ -10,7 +10,7 @@
 
 enum {
     CONV_WGRAD_CHUNK = 192,                     /* most rows of one call of wgrad */
-    CONV_WGRAD_ALIGN = 32,                      /* k and n of its scratch are rounded up to this */
+    CONV_WGRAD_ALIGN = 32,                      /* k and n of its workspace: multiples of this */
     GROUP = 16,                                 /* channels a group, in and out */
     GROUP_TILES = 24,                           /* most 2x2 output tiles of one call of group_* */
     GROUP_WEIGHTS = 16 * GROUP * GROUP,         /* floats of one group's transformed weights */
@@ -31,7 +31,7 @@ struct conv_kernels {
     void (*gemm)(void *out, const void *a, const void *packed, size_t first, size_t last, int n,
                  int k, const struct nn_epilogue *epilogue);
     /* dw[k][n] += sum over `rows` <= CONV_WGRAD_CHUNK of a[row][k] b[row][n], for the columns first
-     * <= c < last (first: a multiple of CONV_WGRAD_ALIGN). scratch: CONV_WGRAD_CHUNK *
+     * <= c < last (first: a multiple of CONV_WGRAD_ALIGN). workspace: CONV_WGRAD_CHUNK *
      * (k + CONV_WGRAD_ALIGN) floats, k rounded up to CONV_WGRAD_ALIGN. */
     void (*wgrad)(float *dw, const void *a, const void *b, int rows, int n, int k, int first,
                   int last, float *workspace);
@@ -45,7 +45,7 @@ struct conv_kernels {
     void (*group_conv)(const struct nn_conv *shape, void *out, const void *in, const void *packed,
                        const struct nn_epilogue *epilogue, int group, size_t first, int count,
                        float *workspace);
-    /* sums (GROUP_WEIGHTS) += in x dout over these tiles; scratch: 2 * GROUP_WORKSPACE floats. */
+    /* sums (GROUP_WEIGHTS) += in x dout over these tiles; workspace: 2 * GROUP_WORKSPACE floats. */
     void (*group_wgrad)(const struct nn_conv *shape, float *sums, const void *in, const void *dout,
                         int group, size_t first, int count, float *workspace);
     /* dw[c][16][3][3] += what transformed sums mean for group g. */

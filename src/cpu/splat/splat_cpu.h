@@ -10,7 +10,7 @@ int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int g
                    int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped);
 int splat_cpu_fake_quantize(struct device *device, const float *values, int64_t count, int bits,
                             float *out);
-/* Scratch for `count` draws, behind that of a scene. */
+/* Workspace for `count` draws, behind that of a scene. */
 size_t splat_sample_bytes(int width, int height, int64_t count);
 int splat_cpu_sample(struct device *device, const struct splat_workspace *workspace,
                      enum splat_sampling weight, bool residual, const struct splat_view *view,

@@ -57,7 +57,7 @@ struct splat_kernels {
     /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
      * there are none. Overwrites for each row the partial derivatives of S by E[x],
      * E[x^2]+E[t^2], E[x t] (zero behind `width`), S itself, and its sum over the row.
-     * scratch: SSIM_WORKSPACE_ROWS of ssim_workspace_pitch(pitch). */
+     * workspace: SSIM_WORKSPACE_ROWS of ssim_workspace_pitch(pitch). */
     void (*ssim_rows)(const float *const *x, const float *const *t, int width, int rows,
                       float *workspace, float *const *d_mean, float *const *d_square,
                       float *const *d_product, float *const *s, float *sums);
@@ -77,10 +77,10 @@ struct splat_kernels {
                      float l2, float *g, float *blended, double *sums);
 };
 
-/* Floats of scratch for render_tile. */
+/* Floats of workspace for render_tile. */
 size_t splat_tile_workspace(void);
 
-/* Rows of scratch for SSIM have zeros before and behind. */
+/* Workspace rows of SSIM have zeros before and behind. */
 static inline int ssim_workspace_pitch(int pitch)
 {
     return pitch + 2 * TILE;

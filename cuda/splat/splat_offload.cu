@@ -1,9 +1,9 @@
 /* The pieces are rows of all groups: first and second moments, and when a Gaussian was added. */
-#include "cuda/splat/splat_belt.h"
+#include "cuda/splat/splat_offload.h"
 
 enum { BORN = 2 * SPLAT_GROUPS };
 
-static struct offload_range cuda_splat_belt_range_of(const struct splat_update *update, size_t rows)
+static struct offload_range splat_offload_range_of(const struct splat_update *update, size_t rows)
 {
     struct offload_range r;
     memset(&r, 0, sizeof r);
@@ -28,7 +28,7 @@ size_t splat_offload_staging_bytes(int channels, int64_t capacity)
     update.group[SPLAT_XY].columns = update.group[SPLAT_SCALE].columns = 2;
     update.group[SPLAT_ROT].columns = 1;
     update.group[SPLAT_FEAT].columns = channels;
-    struct offload_range range = cuda_splat_belt_range_of(&update, ((size_t)capacity + 3) / 4);
+    struct offload_range range = splat_offload_range_of(&update, ((size_t)capacity + 3) / 4);
     return offload_stream_staging_bytes(&cuda_current()->base, &range, 1);
 }
 
@@ -37,7 +37,7 @@ int splat_offload_open(struct splat_offload *offload, const struct splat_scene *
 {
     offload->moves = update && s->offload_staging_bytes > 0;
     if (!offload->moves) return OK;
-    struct offload_range range = cuda_splat_belt_range_of(update, (size_t)s->count);
+    struct offload_range range = splat_offload_range_of(update, (size_t)s->count);
     offload_stream_describe(&offload->offload_stream, &cuda_current()->base, s->offload,
                             s->offload_staging_bytes, &range, 1);
     return offload_stream_begin(&offload->offload_stream);

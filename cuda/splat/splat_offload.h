@@ -1,6 +1,6 @@
-/* Adam's state beside the device (splat_storage.offload), brought to the update in pieces. */
-#ifndef IMGTRAIN_CUDA_SPLAT_SPLAT_BELT_H
-#define IMGTRAIN_CUDA_SPLAT_SPLAT_BELT_H
+/* Host-resident state of Adam (splat_storage.offload), brought to the update in chunks. */
+#ifndef IMGTRAIN_CUDA_SPLAT_SPLAT_OFFLOAD_H
+#define IMGTRAIN_CUDA_SPLAT_SPLAT_OFFLOAD_H
 
 #include "cuda/splat/splat_cuda.h"
 
@@ -13,7 +13,8 @@ struct splat_offload {
     bool moves;
 };
 
-/* Bytes of the window on the device for up to `capacity` Gaussians: a quarter of their state. */
+/* Bytes of the staging slot on the device for up to `capacity` Gaussians: a quarter of their state.
+ */
 size_t splat_offload_staging_bytes(int channels, int64_t capacity);
 
 /* The state comes from here on. Without an update, or with the state on the device, nothing does.

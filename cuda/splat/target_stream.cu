@@ -1,7 +1,7 @@
-/* Bands of a target beside the device. The host copies them: it has the threads for it, and a page
- * that is not in memory is read from the file on its time. So such a step is no graph: it waits for
- * the host at each band. */
-#include "cuda/splat/splat_feed.h"
+/* Bands of a host-resident target. The host copies them: it has the threads for it, and reads pages
+ * that are not in memory from the file meanwhile. Such a step is no CUDA graph: it waits for the
+ * host at each band. */
+#include "cuda/splat/target_stream.h"
 
 extern "C" {
 #include "base/threads.h"
@@ -10,7 +10,7 @@ extern "C" {
 enum { BUFFERS = 2, MARK_IN = DEVICE_OWN_MARKS, MARK_DONE = MARK_IN + BUFFERS };
 enum { MARK_BEFORE = MARK_DONE + BUFFERS };
 
-static size_t cuda_splat_feed_row_bytes(const struct splat_scene *s, int bits)
+static size_t target_stream_row_bytes(const struct splat_scene *s, int bits)
 {
     return (size_t)s->width * (size_t)s->channels * (size_t)(bits / 8);
 }
@@ -18,11 +18,11 @@ static size_t cuda_splat_feed_row_bytes(const struct splat_scene *s, int bits)
 size_t target_stream_bytes(const struct splat_scene *s, int bits)
 {
     int rows = s->band_rows + 2 * TILE;
-    return (size_t)(rows < s->height ? rows : s->height) * cuda_splat_feed_row_bytes(s, bits);
+    return (size_t)(rows < s->height ? rows : s->height) * target_stream_row_bytes(s, bits);
 }
 
 /* Rows of the next band to be fetched. */
-static int cuda_splat_feed_rows_of(const struct target_stream *stream, int *first)
+static int target_stream_rows_of(const struct target_stream *stream, int *first)
 {
     const struct splat_scene *s = stream->scene;
     int last = stream->next_row + s->band_rows + TILE;
@@ -31,13 +31,13 @@ static int cuda_splat_feed_rows_of(const struct target_stream *stream, int *firs
 }
 
 /* Starts the next band's way to the device. */
-static int cuda_splat_feed_fetch(struct target_stream *stream)
+static int target_stream_fetch(struct target_stream *stream)
 {
     const struct splat_scene *s = stream->scene;
     struct device *device = &cuda_current()->base;
     if (!stream->target->beside || stream->next_row >= s->height) return OK;
-    int buffer = stream->fetched++ % BUFFERS, first, rows = cuda_splat_feed_rows_of(stream, &first);
-    size_t bytes = (size_t)rows * cuda_splat_feed_row_bytes(s, stream->target->sample_bits);
+    int buffer = stream->fetched++ % BUFFERS, first, rows = target_stream_rows_of(stream, &first);
+    size_t bytes = (size_t)rows * target_stream_row_bytes(s, stream->target->sample_bits);
     char *host = (char *)s->staging + (size_t)buffer * s->feed_bytes;
     TRY(device->await_host(device, MARK_IN + buffer)); /* it has been copied on */
     threads_copy(host, splat_target_row(stream->target, first, 0), bytes);
@@ -60,7 +60,7 @@ int target_stream_open(struct target_stream *stream, const struct splat_scene *s
         return fail(ERR_INTERNAL, "the workspace is not for a target that comes in bands");
     TRY(device->mark(device, QUEUE_WORK, MARK_BEFORE));
     TRY(device->await(device, QUEUE_IN, MARK_BEFORE));
-    return cuda_splat_feed_fetch(stream);
+    return target_stream_fetch(stream);
 }
 
 int target_stream_acquire(struct target_stream *stream, struct splat_target *rows)
@@ -82,5 +82,5 @@ int target_stream_release(struct target_stream *stream)
     int buffer = stream->taken++ % BUFFERS;
     if (!stream->target->beside) return OK;
     TRY(device->mark(device, QUEUE_WORK, MARK_DONE + buffer));
-    return cuda_splat_feed_fetch(stream);
+    return target_stream_fetch(stream);
 }
