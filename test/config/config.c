@@ -272,6 +272,22 @@ START_TEST(near_names_are_counted_in_edits)
 }
 END_TEST
 
+/* A section counts as its keys do where all are alike: then its head is left out of models, too. */
+START_TEST(resume_marks)
+{
+    ck_assert_int_eq(config_resume_of("threads"), CONFIG_RESUME_ENVIRONMENT);
+    ck_assert_int_eq(config_resume_of("frames.count"), CONFIG_RESUME_ENVIRONMENT);
+    ck_assert_int_eq(config_resume_of("splat.max_steps"), CONFIG_RESUME_ENDING);
+    static const char *const sections[] = {"frames.", "video.", "checkpoint.", "memory."};
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(config_resume_of(sections[i]), CONFIG_RESUME_ENVIRONMENT);
+    ck_assert_int_eq(config_resume_of("splat."), CONFIG_RESUME_SAME);
+    ck_assert_int_eq(config_resume_of("gan."), CONFIG_RESUME_SAME);
+    ck_assert_int_eq(config_resume_of("fram."), CONFIG_RESUME_SAME);
+    ck_assert_int_eq(config_resume_of(""), CONFIG_RESUME_SAME);
+}
+END_TEST
+
 Suite *config_suite(void);
 Suite *config_suite(void)
 {
@@ -291,6 +307,7 @@ Suite *config_suite(void)
     tcase_add_test(tests, numbers_do_not_depend_on_the_locale);
     tcase_add_test(tests, times_and_sizes_have_units);
     tcase_add_test(tests, near_names_are_counted_in_edits);
+    tcase_add_test(tests, resume_marks);
     suite_add_tcase(suite, tests);
     return suite;
 }
