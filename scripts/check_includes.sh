@@ -38,7 +38,6 @@ cpu/splat/splat_pass cpu/splat/splat_ssim
 data/dataset data/dataset_cache
 gan/core gan/inputs
 image/image_format image/rows
-splat/fit splat/host_mirror splat/init splat/relocate
 store/safetensors store/store_header
 '
 

@@ -1,16 +1,21 @@
-/* The fit of Gaussians to a picture: its state, and one step of it. */
+/* The fit of Gaussians to a picture: its state. One step of it is splat_step.h. */
 #ifndef IMGTRAIN_SPLAT_FIT_H
 #define IMGTRAIN_SPLAT_FIT_H
 
 #include "memory/mode.h"
 #include "memory/plan.h"
-#include "splat/host_mirror.h"
 #include "splat/model.h"
 #include "splat/splat_schedule.h"
 #include "splat/target.h"
 
 struct config;
 struct device;
+
+/* What the host sees of a fit: see splat/host_mirror.h. */
+struct splat_host {
+    float *group[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
+    int32_t *born;
+};
 
 struct splat_fit {
     const struct config *config;
@@ -53,9 +58,8 @@ void splat_fit_connect(struct splat_fit *fit);
 /* After the commit: puts the picture into its place. */
 int splat_fit_load_target(struct splat_fit *fit);
 
-/* Training step `step`: grows and relocates when due, then one update. The loss before it; without
- * `wait` it may be that of an earlier step (splat_ops.train). */
-int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss);
+/* Bits of each group, 0 where training is not quantised. */
+void splat_fit_bits(const struct splat_fit *fit, int *bits);
 
 /* The workspace for evaluating and rendering at full size. */
 struct splat_workspace splat_fit_measuring(const struct splat_fit *fit);

@@ -2,18 +2,6 @@
 
 #include "base/error.h"
 #include "device/device.h"
-#include "splat/fit.h"
-
-int splat_host_declare(struct splat_host *host, const struct splat_fit *fit, struct plan *plan)
-{
-    const struct splat_model *model = &fit->model;
-    if (fit->device->is_host) return OK;
-    TRY(splat_model_declare(model, plan, "host.model", PLAN_HOST, host->group));
-    TRY(splat_model_declare(model, plan, "host.adam.first", PLAN_HOST, host->first));
-    TRY(splat_model_declare(model, plan, "host.adam.second", PLAN_HOST, host->second));
-    return plan_declare(plan, "host.born", PLAN_HOST, (size_t)model->capacity * sizeof *host->born,
-                        PLAN_ALWAYS, (void **)&host->born);
-}
 
 /* The fit's own arrays. */
 static struct splat_host own_arrays(struct splat_fit *fit, float *const *groups)

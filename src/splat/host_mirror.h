@@ -3,17 +3,7 @@
 #ifndef IMGTRAIN_SPLAT_HOST_MIRROR_H
 #define IMGTRAIN_SPLAT_HOST_MIRROR_H
 
-#include "splat/model.h"
-
-struct splat_fit;
-
-struct splat_host {
-    float *group[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
-    int32_t *born;
-};
-
-/* Declares the copies, where there are any. */
-int splat_host_declare(struct splat_host *host, const struct splat_fit *fit, struct plan *plan);
+#include "splat/fit.h"
 
 /* Brings model.count rows of everything here, the parameters out of `groups` (NULL: the model's).
  * What is here stays until the next pull. */

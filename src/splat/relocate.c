@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "splat/host_mirror.h"
 #include "splat/importance.h"
 #include "splat/init.h"
 

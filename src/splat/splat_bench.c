@@ -6,7 +6,9 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "splat/host_mirror.h"
 #include "splat/init.h"
+#include "splat/splat_step.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include "base/parse_number.h"
 #include "config/config.h"
 #include "splat/fingerprint.h"
+#include "splat/host_mirror.h"
 #include "splat/init.h"
 #include "splat/size.h"
 #include "store/checkpoint.h"

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "splat/host_mirror.h"
 #include "splat/init.h"
 #include "splat/size.h"
 

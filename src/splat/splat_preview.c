@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "splat/ellipses.h"
+#include "splat/host_mirror.h"
 #include "splat/output.h"
 #include "splat/picture.h"
 

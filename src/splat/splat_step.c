@@ -1,0 +1,92 @@
+#include "splat/splat_step.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "splat/init.h"
+#include "splat/relocate.h"
+
+#include <math.h>
+
+/* Learning rates of training step `step`. Those that the config leaves open follow from the model:
+ * a share of the distance between neighbours, and of the sigma with which all cover the picture. */
+static void group_rates(const struct splat_fit *fit, int64_t step, double *rates)
+{
+    const struct config_splat *c = &fit->config->splat;
+    /* What the config says counts the picture's pixels: at half the size sigmas are half as large.
+     */
+    double size = (double)fit->model.width / fit->source->fit.width;
+    double scale_lr = fit->model.sigma_scale ? c->scale_lr * size : c->scale_lr / size;
+    double sigma = splat_covering_sigma(fit);
+    double factor = splat_schedule_factor(&fit->schedule, c, step);
+    rates[SPLAT_XY] = c->pos_lr >= 0 ? c->pos_lr : 0.05 / sqrt((double)fit->model.capacity);
+    rates[SPLAT_SCALE] =
+        c->scale_lr >= 0 ? scale_lr : 0.03 * (fit->model.sigma_scale ? sigma : 1 / sigma);
+    rates[SPLAT_ROT] = c->rot_lr;
+    rates[SPLAT_FEAT] = c->feat_lr;
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        rates[g] *= factor;
+}
+
+static void describe_groups(const struct splat_fit *fit, int64_t step, struct splat_adam *groups)
+{
+    double rates[SPLAT_GROUPS];
+    float least, most;
+    group_rates(fit, step, rates);
+    splat_sigma_bounds(fit, &least, &most);
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        groups[g] = (struct splat_adam){.parameter = fit->model.group[g],
+                                        .first = fit->first[g],
+                                        .second = fit->second[g],
+                                        .gradient = fit->gradient[g],
+                                        .columns = splat_group_columns(&fit->model, g),
+                                        .rate = (float)rates[g],
+                                        .low = {-INFINITY, -INFINITY},
+                                        .high = {INFINITY, INFINITY}};
+    for (int k = 0; k < 2; k++) {
+        groups[SPLAT_XY].low[k] = 0;
+        groups[SPLAT_XY].high[k] = 1;
+        groups[SPLAT_SCALE].low[k] = fit->model.sigma_scale ? least : 1 / most;
+        groups[SPLAT_SCALE].high[k] = fit->model.sigma_scale ? most : 1 / least;
+    }
+}
+
+static struct splat_training describe_training(const struct splat_fit *fit, int64_t step)
+{
+    const struct config_splat *c = &fit->config->splat;
+    float *const *g = fit->gradient;
+    struct splat_training training = {
+        .view = splat_model_view(&fit->model, c->quantize ? fit->quantized : NULL),
+        .blend = fit->model.blend,
+        .target = fit->target,
+        .loss = {(float)c->l1_loss_ratio, (float)c->l2_loss_ratio, (float)c->ssim_loss_ratio},
+        .gradients = {g[SPLAT_XY], g[SPLAT_SCALE], g[SPLAT_ROT], g[SPLAT_FEAT]},
+        .born = fit->born,
+        .t = fit->updates + 1,
+        .b2 = c->b2};
+    describe_groups(fit, step, training.groups);
+    splat_fit_bits(fit, training.bits);
+    for (int k = 0; k < SPLAT_GROUPS; k++)
+        training.quantized[k] = fit->quantized[k];
+    return training;
+}
+
+int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss)
+{
+    const struct config_splat *c = &fit->config->splat;
+    struct splat_sums sums;
+    int64_t skipped;
+    TRY(splat_grow(fit, step));
+    TRY(splat_relocate(fit, step));
+    struct splat_training training = describe_training(fit, step);
+    TRY(fit->device->splat->train(fit->device, &fit->workspace, &training, wait, &sums, &skipped));
+    *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;
+    if (c->ssim_loss_ratio > 0) *loss += c->ssim_loss_ratio * (1 - sums.ssim);
+    if (!isfinite(*loss)) return OK; /* the loop decides; the state stays as it is */
+    fit->updates++;
+    if (skipped)
+        log_debug("update %d left %lld Gaussians alone: their gradient is not finite", fit->updates,
+                  (long long)skipped);
+    return OK;
+}
