@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 # NAME of every "__global__ ... NAME(", over line ends, without comments and launch bounds.
-kernels=$(cat cuda/*.cu cuda/*.h | tr '\n' ' ' | sed -E 's@/\*([^*]|\*+[^*/])*\*+/@@g' |
+kernels=$(find cuda -name '*.cu' -o -name '*.h' | sort | xargs cat | tr '\n' ' ' | sed -E 's@/\*([^*]|\*+[^*/])*\*+/@@g' |
     grep -oE '__global__[^{;]*\{' | sed 's/__launch_bounds__([^)]*)//; s/ *(.*//; s/.*[ *]//' | sort -u)
 [ -n "$kernels" ] || { echo "coverage: no __global__ found in cuda/"; exit 1; }
 run=$(sort -u "$1")
