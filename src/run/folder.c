@@ -106,13 +106,19 @@ static bool is_of_nobody(const char *entry)
     return strncmp(entry, ".nfs", strlen(".nfs")) == 0; /* a file that is removed but still open */
 }
 
-/* A folder whose process died at once has nothing but these. */
+/* A folder whose process died at once, at any moment before its config.yaml was there, has nothing
+ * but these, and what was on its way to become one of them. */
 static bool is_ours(const char *entry)
 {
-    static const char *const names[] = {"lock", "log.txt", "checkpoints", "frames"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    static const char *const names[] = {
+        "lock",        "log.txt",       "checkpoints",   "frames",      "run-id",      "cache",
+        "config.yaml", "reference.png", "metrics.jsonl", "metrics.csv", "memory.jsonl"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t length = strlen(names[i]);
         if (strcmp(entry, names[i]) == 0) return true;
-    return is_of_nobody(entry) || strncmp(entry, "config.yaml", strlen("config.yaml")) == 0;
+        if (strncmp(entry, names[i], length) == 0 && temporary_is_name(entry)) return true;
+    }
+    return is_of_nobody(entry);
 }
 
 struct contents {

@@ -100,6 +100,11 @@ run 73 imgtrain train tiny.yaml -o used max_steps=5 -q
 run 73 imgtrain train tiny.yaml -o used --resume max_steps=5 -q
 mkdir -p again/lost+found
 run 0 imgtrain train tiny.yaml -o again --resume max_steps=5 -q
+# A process that was killed before its config.yaml was there leaves a folder that can be resumed.
+for file in lock run-id run-id.tmp-host-1-0123456789ab config.yaml.tmp-host-1-0123456789ab reference.png; do
+    mkdir "killed-$file" && touch "killed-$file/$file"
+    run 0 imgtrain train tiny.yaml -o "killed-$file" --resume max_steps=5 -q
+done
 
 if ! command -v strace >/dev/null || ! strace -o /dev/null -e inject=rename:signal=KILL:when=999 true 2>/dev/null; then
     skip "calls that fail: no strace"
