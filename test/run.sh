@@ -84,7 +84,7 @@ done
 
 [ -n "$suites$*" ] || { echo "FAILED: no unit suite was found"; failed=1; }
 for name in "$@"; do
-    ls test/*/"$name.c" "test/cli/$name.sh" 2>/dev/null | grep -q . && continue
+    [ -n "$(find test -name "$name.c")" ] || [ -e "test/cli/$name.sh" ] && continue
     echo "FAILED: no test is called $name"
     failed=$((failed + 1))
 done

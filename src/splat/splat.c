@@ -10,7 +10,6 @@
 #include "splat/init.h"
 #include "splat/picture.h"
 #include "splat/size.h"
-#include "splat/splat_bench.h"
 #include "splat/splat_checkpoint.h"
 #include "splat/splat_memory_modes.h"
 #include "splat/splat_preview.h"

@@ -6,4 +6,8 @@
 
 extern const struct task task_splat;
 
+/* task->bench: the part of `imgtrain bench` that times this task's steps (splat_bench.c). */
+struct bench; /* base/bench.h */
+int splat_bench(struct bench *bench);
+
 #endif

@@ -1,5 +1,5 @@
 /* The splat workloads of `imgtrain bench`. */
-#include "splat/splat_bench.h"
+#include "splat/splat.h"
 
 #include "base/bench.h"
 #include "base/error.h"
