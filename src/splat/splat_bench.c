@@ -1,6 +1,4 @@
 /* The splat workloads of `imgtrain bench`. */
-#include "splat/splat.h"
-
 #include "base/bench.h"
 #include "base/error.h"
 #include "base/random.h"
@@ -8,6 +6,7 @@
 #include "device/device.h"
 #include "splat/host_mirror.h"
 #include "splat/init.h"
+#include "splat/splat.h"
 #include "splat/splat_step.h"
 
 #include <math.h>
