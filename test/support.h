@@ -4,7 +4,7 @@
 #define IMGTRAIN_TEST_SUPPORT_H
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/log.h"
 #include "image/image.h"
 
@@ -77,7 +77,7 @@ static inline int entries(const char *path)
 
 static inline void write_text(const char *name, const char *text)
 {
-    MUST(file_write_atomic(in_folder(name), text, strlen(text), false));
+    MUST(file_atomic_write_whole(in_folder(name), text, strlen(text), false));
 }
 
 /* A picture of stripes that differ with `seed`; the folder that `name` may have must be there. */

@@ -1,4 +1,4 @@
-/* Files and folders: whole reads, atomic writes, and the few path helpers the program needs. */
+/* Files and folders: whole reads, and the few path helpers the program needs. */
 #ifndef IMGTRAIN_BASE_FILE_H
 #define IMGTRAIN_BASE_FILE_H
 
@@ -25,6 +25,8 @@ int file_make_dir(const char *path, bool *existed);
 
 /* The entries of a folder are on disk. ERR_IO. */
 int file_sync_folder(const char *path);
+/* The same of the folder that `path` is an entry of. */
+int file_sync_parent(const char *path);
 
 /* opendir; follow: `path` may be a link. NULL with errno set. */
 DIR *file_open_folder(const char *path, bool follow);
@@ -57,32 +59,6 @@ int file_map(struct file_map *map, const char *path);
 void file_unmap(struct file_map *map);
 /* Gives back the memory of what was read so far; it can be read again. */
 void file_map_drop(const struct file_map *map);
-
-/* An atomic write: temp file in the same folder (base/temporary.h), space reserved, written,
- * synced, renamed, folder synced. Readers see the old file or the whole new one. */
-struct file_atomic {
-    int fd;
-    char *path;      /* final name */
-    char *temporary; /* name until commit */
-};
-
-/* Opens the temp file and reserves `bytes` (0: unknown), so that a full disk shows here. */
-int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes);
-/* Writes all of it, or fails with ERR_IO. */
-int file_atomic_write(struct file_atomic *file, const void *data, size_t bytes);
-/* The same at a place in the file; the file ends behind the last byte that was written. */
-int file_atomic_write_at(struct file_atomic *file, size_t at, const void *data, size_t bytes);
-/* Syncs (when `sync`) and renames. On failure the temp file is gone and the old file untouched. */
-int file_atomic_commit(struct file_atomic *file, bool sync);
-/* Drops an open write; does nothing after a commit. */
-void file_atomic_abort(struct file_atomic *file);
-
-/* Gives a file without a name (O_TMPFILE) the name `path` on its own file system, synced, in place
- * of what had it. Its descriptor stays open. ERR_OUTPUT where that cannot be, ERR_IO, ... */
-int file_name_unnamed(int fd, const char *path);
-
-/* The three of them in one call. */
-int file_write_atomic(const char *path, const void *data, size_t bytes, bool sync);
 
 /* Writes all bytes to a descriptor, through short writes and EINTR. 0 or ERR_IO. */
 int file_write_all(int fd, const void *data, size_t bytes, const char *name);

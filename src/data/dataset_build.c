@@ -1,11 +1,12 @@
-/* Decoding the pictures of a data set into its cache. */
+#include "data/dataset_build.h"
+
 #include "base/checksum.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/threads.h"
-#include "data/dataset_cache.h"
+#include "data/cache_format.h"
 #include "image/image.h"
 
 #include <math.h>

@@ -3,11 +3,13 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "base/retry.h"
 #include "base/temporary.h"
 #include "base/threads.h"
+#include "data/dataset_build.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- the format ---- */
+/* ---- a finished cache ---- */
 
 static uint64_t cache_key(const struct dataset_options *options, const struct scan *scan)
 {
@@ -31,34 +33,6 @@ static uint64_t cache_key(const struct dataset_options *options, const struct sc
                            scan->class_count > 0, 1};
     return hash_bytes(0, numbers, sizeof numbers);
 }
-
-uint64_t dataset_header_check(const struct dataset_header *header)
-{
-    return hash_bytes(1, header, offsetof(struct dataset_header, check));
-}
-
-uint64_t dataset_contents(const struct dataset_header *header, const uint64_t *sums,
-                          const int32_t *labels, const char *names)
-{
-    uint32_t shape[3] = {header->width, header->height, header->count};
-    uint64_t hash = hash_bytes(2, shape, sizeof shape);
-    hash = hash_bytes(hash, sums, header->count * sizeof *sums);
-    hash = hash_bytes(hash, labels, header->count * sizeof *labels);
-    return hash_bytes(hash, names, header->names_bytes);
-}
-
-struct dataset_offsets dataset_offsets(const struct dataset_header *header)
-{
-    struct dataset_offsets at = {.pixels = DATASET_HEADER_BYTES};
-    size_t bytes = (size_t)header->count * header->width * header->height * 3;
-    at.sums = (at.pixels + bytes + 7) / 8 * 8;
-    at.labels = at.sums + header->count * sizeof(uint64_t);
-    at.names = at.labels + header->count * sizeof(int32_t);
-    at.end = at.names + header->names_bytes;
-    return at;
-}
-
-/* ---- a finished cache ---- */
 
 void dataset_cache_close(struct dataset_cache *cache)
 {
@@ -209,8 +183,8 @@ static int build_for_now(struct dataset_cache *cache, uint64_t key,
 static int keep_as(struct dataset_cache *cache, const char *dir, const char *path)
 {
     TRY(file_make_dirs(dir));
-    if (file_name_unnamed(cache->fd, path) == OK) return OK;
-    return file_write_atomic(path, cache->map, cache->bytes, true); /* on another disk */
+    if (file_atomic_name(cache->fd, path) == OK) return OK;
+    return file_atomic_write_whole(path, cache->map, cache->bytes, true); /* on another disk */
 }
 
 static char *cache_path(const char *dir, uint64_t key, uint32_t width, uint32_t height)

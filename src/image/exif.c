@@ -133,8 +133,8 @@ struct turner {
 static int turn_begin(void *argument, const struct image *shape)
 {
     struct turner *turner = argument;
-    TRY(check_whole(turner->source->name, shape, 2 * image_bytes(shape), turner->whole_limit,
-                    "its EXIF data says that it has to be turned"));
+    TRY(row_band_check_whole(turner->source->name, shape, 2 * image_bytes(shape),
+                             turner->whole_limit, "its EXIF data says that it has to be turned"));
     return turner->collector.begin(&turner->picture, shape);
 }
 

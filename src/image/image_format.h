@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_IMAGE_FORMAT_H
 #define IMGTRAIN_IMAGE_FORMAT_H
 
-#include "image/rows.h"
+#include "image/row_band.h"
 
 /* Bytes of a picture file, borrowed. `total` is the whole file's size where `data` holds only its
  * beginning (probing), else the same as `bytes`. */
@@ -41,24 +41,6 @@ int format_check_size(const struct source *source, const struct image_header *he
 
 /* The header's shape as a picture without samples. */
 struct image format_shape(const struct image_header *header);
-
-/* A decoder's rows on their way to a sink: row_band_open() begins it, row_band_row() is where the
- * next row goes (samples from row_band_first() on in rows.data), row_band_next() counts it. */
-struct row_band {
-    struct image rows;
-    int room, filled, y, height;
-    const struct image_sink *sink;
-};
-int row_band_open(struct row_band *band, const struct image *shape, const struct image_sink *sink);
-size_t row_band_first(const struct row_band *band);
-void *row_band_row(const struct row_band *band);
-int row_band_next(struct row_band *band);
-void row_band_close(struct row_band *band);
-
-/* ERR_DEVICE_MEMORY unless `bytes` of a picture that has to be decoded whole are within the limit;
- * `why`: "an interlaced PNG ...". */
-int check_whole(const char *name, const struct image *shape, size_t bytes, size_t whole_limit,
-                const char *why);
 
 /* Says once for each file what is wrong with it although all its pixels are there. */
 void format_note(const struct source *source, const char *format, ...)

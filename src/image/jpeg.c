@@ -227,9 +227,9 @@ static int check_scans(struct jpeg_reader *reader, const struct image *shape, si
 {
     if (!jpeg_has_multiple_scans(&reader->info)) return OK;
     size_t samples = (size_t)shape->width * (size_t)shape->height;
-    return check_whole(reader->source->name, shape,
-                       2 * samples * (size_t)reader->info.num_components, whole_limit,
-                       "a progressive JPEG is not stored row by row");
+    return row_band_check_whole(reader->source->name, shape,
+                                2 * samples * (size_t)reader->info.num_components, whole_limit,
+                                "a progressive JPEG is not stored row by row");
 }
 
 /* A file without an end marker has all its pixels when nothing was missing in a scan (a warning of

@@ -211,8 +211,8 @@ static int png_input_read_image(struct png_reader *reader, size_t whole_limit,
         note_damage(reader);
         return OK;
     }
-    TRY(check_whole(reader->source->name, &shape, image_bytes(&shape), whole_limit,
-                    "an interlaced PNG is not stored row by row"));
+    TRY(row_band_check_whole(reader->source->name, &shape, image_bytes(&shape), whole_limit,
+                             "an interlaced PNG is not stored row by row"));
     TRY(image_create(&reader->whole, shape.width, shape.height, shape.channels, shape.type));
     TRY(read_interlaced(reader));
     png_read_end(reader->png, NULL);

@@ -147,8 +147,8 @@ int image_stream_stack(const char *folder, size_t whole_limit, const struct imag
     int code = open_stack(&stack, folder);
     if (code == OK) code = probe_stack(&stack, &shape);
     if (code == OK)
-        code = check_whole(folder, &shape, image_bytes(&shape), whole_limit,
-                           "a texture stack is put together in memory");
+        code = row_band_check_whole(folder, &shape, image_bytes(&shape), whole_limit,
+                                    "a texture stack is put together in memory");
     if (code == OK)
         code = image_create(&whole, shape.width, shape.height, shape.channels, shape.type);
     if (code == OK) code = fill_stack(&stack, &whole);

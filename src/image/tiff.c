@@ -187,8 +187,8 @@ static int open_group(struct tiff_reader *reader, size_t whole_limit)
     reader->row_bytes = (size_t)(file->tiled ? across * row : row);
     reader->block_bytes = reader->row_bytes * file->block_height;
     size_t all = reader->block_bytes * (size_t)reader->planes;
-    TRY(check_whole(file->source->name, &shape, all, whole_limit,
-                    "this TIFF's strips or tiles hold many rows"));
+    TRY(row_band_check_whole(file->source->name, &shape, all, whole_limit,
+                             "this TIFF's strips or tiles hold many rows"));
     reader->group = calloc(all, 1);
     if (file->tiled) reader->tile = malloc((size_t)row * file->block_height);
     reader->stored = malloc((size_t)file->width * (size_t)file->stored * sizeof(float));

@@ -128,8 +128,8 @@ static int webp_input_read_stored(const struct source *source, size_t whole_limi
     TRY(webp_input_read_header(source, &header));
     struct image shape = format_shape(&header), image;
     size_t pixels = (size_t)shape.width * (size_t)shape.height; /* libwebp's own: 4 bytes each */
-    TRY(check_whole(source->name, &shape, image_bytes(&shape) + 4 * pixels, whole_limit,
-                    "a WebP picture is not decoded row by row"));
+    TRY(row_band_check_whole(source->name, &shape, image_bytes(&shape) + 4 * pixels, whole_limit,
+                             "a WebP picture is not decoded row by row"));
     TRY(image_create(&image, shape.width, shape.height, shape.channels, shape.type));
     int code = webp_input_decode_into(source, &image);
     if (code == OK) code = image_stream_whole(&image, sink);

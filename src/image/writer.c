@@ -2,6 +2,7 @@
  * extension decides how. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 #include "image/image_format.h"
 
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "base/retry.h"
@@ -64,9 +65,9 @@ static int frame_write(const struct frames *frames, const struct frame *frame, i
     char *json = string_format("%s/%09lld.json", frames->dir, (long long)frame->step);
     int code = picture && json ? OK : ERR_SYSTEM;
     if (code == OK) code = image_encode_jpeg(&frame->picture, frames->quality, &jpeg, &bytes);
-    if (code == OK) code = file_write_atomic(picture, jpeg, bytes, false);
+    if (code == OK) code = file_atomic_write_whole(picture, jpeg, bytes, false);
     if (code == OK) {
-        code = file_write_atomic(json, frame->json, strlen(frame->json), false);
+        code = file_atomic_write_whole(json, frame->json, strlen(frame->json), false);
         if (code < 0) unlink(picture);
     }
     free(jpeg);

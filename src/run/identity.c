@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/retry.h"
 #include "store/safetensors.h"
 
@@ -52,7 +53,7 @@ static int write_identity(const char *path, const char *id)
 {
     char line[IDENTITY_BYTES + 1];
     int bytes = snprintf(line, sizeof line, "%s\n", id);
-    return file_write_atomic(path, line, (size_t)bytes, true);
+    return file_atomic_write_whole(path, line, (size_t)bytes, true);
 }
 
 int identity_settle(char id[IDENTITY_BYTES], const char *run_dir, const struct store_file *file)

@@ -1,6 +1,7 @@
 /* Whether a run may go on with this config. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "run/session.h"
@@ -160,7 +161,8 @@ int session_write_config(const struct session *session)
 {
     char *path = path_join(session->folder.path, "config.yaml");
     if (!path) return ERR_SYSTEM;
-    int code = file_write_atomic(path, session->config_text, strlen(session->config_text), true);
+    int code =
+        file_atomic_write_whole(path, session->config_text, strlen(session->config_text), true);
     free(path);
     return code;
 }

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian");
 
@@ -159,23 +158,6 @@ static int check_offsets(struct store_file *file)
     return OK;
 }
 
-/* zlib counts in 32 bits. */
-static uint32_t crc_bytes(uint32_t crc, const uint8_t *data, size_t bytes)
-{
-    while (bytes > 0) {
-        uInt part = bytes > 1u << 30 ? 1u << 30 : (uInt)bytes;
-        crc = (uint32_t)crc32(crc, data, part);
-        data += part;
-        bytes -= part;
-    }
-    return crc;
-}
-
-uint32_t store_crc(const void *data, size_t bytes)
-{
-    return crc_bytes(0, data, bytes);
-}
-
 /* The header's own CRC stands right at its front. Without it no `crc32.NAME` may be there either:
  * a damaged key must not pass for a file that has no CRCs. */
 static int check_header_crc(struct store_file *file)
@@ -191,9 +173,9 @@ static int check_header_crc(struct store_file *file)
                             file->path);
         return OK;
     }
-    uint32_t crc = crc_bytes(0, file->map, 8 + length);
-    crc = crc_bytes(crc, (const uint8_t *)zeros, 8);
-    crc = crc_bytes(crc, file->map + 8 + length + 8, header_bytes - 8 - length - 8);
+    uint32_t crc = store_crc(0, file->map, 8 + length);
+    crc = store_crc(crc, (const uint8_t *)zeros, 8);
+    crc = store_crc(crc, file->map + 8 + length + 8, header_bytes - 8 - length - 8);
     char digits[9];
     snprintf(digits, sizeof digits, "%08" PRIx32, crc);
     if (memcmp(text + length, digits, 8) != 0)
@@ -215,7 +197,7 @@ static int check_tensor_crcs(const struct store_file *file)
             return fail(ERR_DATA, "%s: damaged safetensors file: a CRC without its tensor",
                         file->path);
         char digits[9];
-        snprintf(digits, sizeof digits, "%08" PRIx32, store_crc(tensor->data, tensor->bytes));
+        snprintf(digits, sizeof digits, "%08" PRIx32, store_crc(0, tensor->data, tensor->bytes));
         if (strcmp(h->pairs[i].value, digits) != 0)
             return store_bad(file, name, "its CRC is wrong");
         checked++;

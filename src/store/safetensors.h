@@ -4,30 +4,11 @@
 #ifndef IMGTRAIN_STORE_SAFETENSORS_H
 #define IMGTRAIN_STORE_SAFETENSORS_H
 
+#include "store/tensor.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum tensor_type {
-    TENSOR_F32,
-    TENSOR_F16,
-    TENSOR_BF16,
-    TENSOR_F64,
-    TENSOR_I32,
-    TENSOR_I64,
-    TENSOR_U8,
-    TENSOR_U16,
-    TENSOR_U32,
-    TENSOR_I8,
-    TENSOR_I16,
-    TENSOR_U64,
-    TENSOR_BOOL
-};
-
-enum { TENSOR_MAX_DIMS = 8 };
-
-size_t tensor_type_bytes(enum tensor_type type);
-const char *tensor_type_name(enum tensor_type type); /* as files have it: "F32" */
 
 /* ---- writing: collect, then write at once. Names and metadata are copied, tensor data is borrowed
  * until store_write returns. */
@@ -60,15 +41,6 @@ int store_write(struct store_writer *writer, const char *path, bool sync);
 
 /* ---- reading: the file is mapped read-only and wholly checked before the first answer. */
 struct store_file;
-
-struct store_tensor {
-    const char *name; /* borrowed from the file */
-    enum tensor_type type;
-    int dims;
-    int64_t shape[TENSOR_MAX_DIMS];
-    const void *data; /* borrowed: mapped, aligned to the element size */
-    size_t bytes;
-};
 
 /* ERR_INPUT when missing; ERR_DATA, naming path and fault, for anything that is no sound file:
  * header over 16 MiB, overlap, hole, size not the product of the shape, wrong total length,

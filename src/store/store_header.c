@@ -5,29 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-static const struct {
-    const char *name;
-    size_t bytes;
-} types[] = {
-    [TENSOR_F32] = {"F32", 4},   [TENSOR_F16] = {"F16", 2}, [TENSOR_BF16] = {"BF16", 2},
-    [TENSOR_F64] = {"F64", 8},   [TENSOR_I32] = {"I32", 4}, [TENSOR_I64] = {"I64", 8},
-    [TENSOR_U8] = {"U8", 1},     [TENSOR_U16] = {"U16", 2}, [TENSOR_U32] = {"U32", 4},
-    [TENSOR_I8] = {"I8", 1},     [TENSOR_I16] = {"I16", 2}, [TENSOR_U64] = {"U64", 8},
-    [TENSOR_BOOL] = {"BOOL", 1},
-};
-
-enum { TYPE_COUNT = sizeof types / sizeof types[0] };
-
-size_t tensor_type_bytes(enum tensor_type type)
-{
-    return types[type].bytes;
-}
-
-const char *tensor_type_name(enum tensor_type type)
-{
-    return types[type].name;
-}
+#include <zlib.h>
 
 /* Integers that every reader of the format represents exactly, those with doubles too. */
 #define INTEGER_MAX (UINT64_C(1) << 53)
@@ -185,11 +163,7 @@ static int parse_type(struct parser *in, enum tensor_type *type)
 {
     const char *name;
     TRY(store_header_parse_name(in, &name));
-    for (int i = 0; i < TYPE_COUNT; i++) {
-        if (strcmp(types[i].name, name) != 0) continue;
-        *type = (enum tensor_type)i;
-        return OK;
-    }
+    if (tensor_type_find(name, type)) return OK;
     return fail(ERR_DATA, "%s: tensors of dtype %s are not supported", in->path, name);
 }
 
@@ -331,4 +305,17 @@ void store_header_free(struct store_header *header)
     free(header->pairs);
     free(header->text);
     *header = (struct store_header){0};
+}
+
+/* zlib counts in 32 bits. */
+uint32_t store_crc(uint32_t crc, const void *data, size_t bytes)
+{
+    const uint8_t *at = data;
+    while (bytes > 0) {
+        uInt part = bytes > 1u << 30 ? 1u << 30 : (uInt)bytes;
+        crc = (uint32_t)crc32(crc, at, part);
+        at += part;
+        bytes -= part;
+    }
+    return crc;
 }

@@ -4,7 +4,7 @@
 #ifndef IMGTRAIN_STORE_STORE_HEADER_H
 #define IMGTRAIN_STORE_STORE_HEADER_H
 
-#include "store/safetensors.h"
+#include "store/tensor.h"
 
 /* A hostile length must not make the reader map or allocate at will. */
 #define STORE_HEADER_MAX (16u << 20)
@@ -34,6 +34,7 @@ int store_header_parse(struct store_header *header, const char *json, size_t byt
                        const char *path);
 void store_header_free(struct store_header *header);
 
-uint32_t store_crc(const void *data, size_t bytes);
+/* CRC-32 of bytes that follow those of `crc` (0 for none). */
+uint32_t store_crc(uint32_t crc, const void *data, size_t bytes);
 
 #endif

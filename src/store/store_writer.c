@@ -1,5 +1,5 @@
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/json.h"
 #include "store/safetensors.h"
 #include "store/store_header.h"
@@ -182,7 +182,7 @@ static void put_metadata(FILE *out, const struct store_writer *writer)
         const struct written *t = &writer->tensors[i];
         fputs(",\"crc32.", out);
         json_write_escaped(out, t->name);
-        fprintf(out, "\":\"%08" PRIx32 "\"", store_crc(t->data, t->bytes));
+        fprintf(out, "\":\"%08" PRIx32 "\"", store_crc(0, t->data, t->bytes));
     }
     fputc('}', out);
 }
@@ -221,7 +221,7 @@ static int make_header(const struct store_writer *writer, char **header, size_t 
         return fail(ERR_INTERNAL, "a safetensors header of more than 16 MiB");
     memcpy(*header, &length, sizeof length);
     char digits[9];
-    snprintf(digits, sizeof digits, "%08" PRIx32, store_crc(*header, *bytes));
+    snprintf(digits, sizeof digits, "%08" PRIx32, store_crc(0, *header, *bytes));
     memcpy(*header + 8 + strlen(STORE_CRC_FRONT), digits, 8);
     return OK;
 }

@@ -1,6 +1,7 @@
 /* MP4 files by libavcodec and libavformat. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/log.h"
 #include "base/temporary.h"
 #include "base/threads.h"

@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include "base/error.h"
+#include "base/file_atomic.h"
 #include "base/temporary.h"
 #include "test/support.h"
 
@@ -45,7 +46,7 @@ static void assert_alone(void)
 
 START_TEST(atomic_write)
 {
-    ck_assert_int_eq(file_write_atomic(path, "old", 3, true), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "old", 3, true), OK);
     assert_content("old");
     struct file_atomic file;
     ck_assert_int_eq(file_atomic_open(&file, path, 100), OK); /* more reserved than written */
@@ -61,7 +62,7 @@ START_TEST(atomic_write)
     file_atomic_abort(&file);
     assert_content("new");
     assert_alone();
-    ck_assert_int_eq(file_write_atomic(path, "", 0, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "", 0, false), OK);
     assert_content("");
 }
 END_TEST
@@ -69,10 +70,10 @@ END_TEST
 START_TEST(atomic_write_fails)
 {
     struct file_atomic file;
-    ck_assert_int_eq(file_write_atomic("/nonexistent/x", "a", 1, false), ERR_OUTPUT);
+    ck_assert_int_eq(file_atomic_write_whole("/nonexistent/x", "a", 1, false), ERR_OUTPUT);
     ck_assert_ptr_nonnull(strstr(error_message(), "/nonexistent/x"));
-    ck_assert_int_eq(file_write_atomic("/proc/x", "a", 1, false), ERR_OUTPUT);
-    ck_assert_int_eq(file_write_atomic(path, "old", 3, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole("/proc/x", "a", 1, false), ERR_OUTPUT);
+    ck_assert_int_eq(file_atomic_write_whole(path, "old", 3, false), OK);
 
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){100, RLIM_INFINITY});
@@ -176,7 +177,7 @@ START_TEST(temporary_goes_with_a_signal)
         ck_assert(WIFSIGNALED(status));
         ck_assert_int_eq(WTERMSIG(status), numbers[i]);
     }
-    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "x", 1, false), OK);
     assert_alone();
 }
 END_TEST
@@ -208,7 +209,7 @@ START_TEST(own_files_are_regular)
     ck_assert_int_eq(file_open_own(link_path, O_RDWR | O_CREAT, ERR_OUTPUT, &fd), ERR_ACCESS);
     ck_assert_int_eq(fd, -1);
     ck_assert(!file_exists(path)); /* nothing was made at its end */
-    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "x", 1, false), OK);
     ck_assert_int_eq(file_open_own(link_path, O_RDONLY, ERR_INPUT, &fd), ERR_ACCESS);
     ck_assert_int_eq(mkfifo(fifo, 0666), 0);
     ck_assert_int_eq(file_open_own(fifo, O_WRONLY, ERR_OUTPUT, &fd), ERR_OUTPUT);
@@ -227,7 +228,7 @@ START_TEST(whole_reads)
     ck_assert_int_eq(file_read(path, 10, &data, &bytes), ERR_INPUT);
     ck_assert_ptr_null(data);
     ck_assert_int_eq(file_read(folder, 10, &data, &bytes), ERR_DATA);
-    ck_assert_int_eq(file_write_atomic(path, "0123456789", 10, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "0123456789", 10, false), OK);
     ck_assert_int_eq(file_read(path, 10, &data, &bytes), OK);
     ck_assert_uint_eq(bytes, 10);
     ck_assert_int_eq(data[10], 0);
@@ -249,7 +250,7 @@ START_TEST(folders)
     ck_assert_int_eq(file_make_dirs(deep), OK);
     ck_assert(file_is_dir(deep) && file_exists(deep));
     free(deep);
-    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "x", 1, false), OK);
     ck_assert(file_exists(path) && !file_is_dir(path));
     char *below = path_join(path, "d");
     ck_assert_int_eq(file_make_dirs(below), ERR_OUTPUT);

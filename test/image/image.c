@@ -170,7 +170,8 @@ START_TEST(jpeg_orientations)
         }
         int probed[3];
         enum sample_type type;
-        ck_assert_int_eq(file_write_atomic(in_folder("o.jpg"), file.data, file.count, false), OK);
+        ck_assert_int_eq(file_atomic_write_whole(in_folder("o.jpg"), file.data, file.count, false),
+                         OK);
         ck_assert_int_eq(image_probe(in_folder("o.jpg"), &probed[0], &probed[1], &probed[2], &type),
                          OK);
         assert_shape(&image, probed[0], probed[1], probed[2], type);

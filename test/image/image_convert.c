@@ -89,8 +89,8 @@ START_TEST(stacks)
     struct image colour = draw(5, 4, 3, SAMPLE_U8), height = draw(5, 4, 1, SAMPLE_U16), stack;
     ck_assert_int_eq(image_save(&height, in_folder("b.png")), OK);
     ck_assert_int_eq(image_save(&colour, in_folder("a.png")), OK);
-    ck_assert_int_eq(file_write_atomic(in_folder("notes.txt"), "hi", 2, false), OK);
-    ck_assert_int_eq(file_write_atomic(in_folder(".hidden.png"), "hi", 2, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(in_folder("notes.txt"), "hi", 2, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(in_folder(".hidden.png"), "hi", 2, false), OK);
     ck_assert_msg(image_load_stack(&stack, folder) == OK, "%s", error_message());
     assert_shape(&stack, 5, 4, 4, SAMPLE_U16);
     for (int i = 0; i < 20; i++) {

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/spill.h"
 #include "test/image/image_files.h"
 #include "test/support.h"
@@ -127,7 +128,7 @@ static struct bytes progressive_jpeg(const struct image *image)
 static void assert_limited(struct bytes *file, size_t needs, const char *because)
 {
     const char *path = in_folder("whole");
-    ck_assert_int_eq(file_write_atomic(path, file->data, file->count, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, file->data, file->count, false), OK);
     struct image loaded, whole;
     struct image_sink sink = image_collector(&whole);
     ck_assert_int_eq(image_stream(path, needs - 1, &sink), ERR_DEVICE_MEMORY);
@@ -163,7 +164,7 @@ START_TEST(bounds_what_must_be_whole)
     bytes_free(&file);
     png_put_start(&file, 300, 200, 8, 2, true);
     png_put_chunk(&file, "IDAT", image.data, 1000); /* noise: not looked at */
-    ck_assert_int_eq(file_write_atomic(in_folder("a.png"), file.data, file.count, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(in_folder("a.png"), file.data, file.count, false), OK);
     struct image_sink sink = image_collector(&one);
     ck_assert_int_eq(image_stream(in_folder("a.png"), 179999, &sink), ERR_DEVICE_MEMORY);
     ck_assert_ptr_nonnull(strstr(error_message(), "interlaced"));

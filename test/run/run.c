@@ -46,7 +46,7 @@ START_TEST(an_existing_folder_is_refused)
     snprintf(other, sizeof other, "%s/photos", folder);
     snprintf(path, sizeof path, "%s/cat.jpg", other);
     ck_assert_int_eq(mkdir(other, 0777), 0);
-    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "x", 1, false), OK);
     ck_assert_int_eq(train(other, true, ""), ERR_OUTPUT);
     ck_assert(!run_has(other, "lock"));
 }
@@ -58,7 +58,7 @@ START_TEST(an_unwritable_place_is_refused)
     ck_assert_msg(code == ERR_OUTPUT || code == ERR_ACCESS, "%d", code);
     char path[128];
     snprintf(path, sizeof path, "%s/file", folder);
-    ck_assert_int_eq(file_write_atomic(path, "x", 1, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(path, "x", 1, false), OK);
     ck_assert_int_eq(train(path, false, ""), ERR_OUTPUT);
     ck_assert_int_eq(train(path, true, ""), ERR_OUTPUT);
     snprintf(path, sizeof path, "%s/missing/parents/are/made", folder);

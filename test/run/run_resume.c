@@ -126,7 +126,7 @@ START_TEST(resume_drops_what_lies_past_the_checkpoint)
     FILE *file = fopen(jsonl, "a");
     fputs("{\"step\": 9, \"loss\": 1}\n{\"step\": 10, \"lo", file);
     fclose(file);
-    ck_assert_int_eq(file_write_atomic(frame, "x", 1, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(frame, "x", 1, false), OK);
     unlink(json);
     toy.nan_loss_step = 0;
     ck_assert_int_eq(train(run_dir, true, "max_steps=8 frames.every=1"), OK);

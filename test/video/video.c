@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_atomic.h"
 
 #include <check.h>
 #include <math.h>
@@ -205,7 +206,7 @@ START_TEST(dropped_video_leaves_nothing)
     draw_patches(&image, 64, 64);
     draw_patches(&other, 64, 62);
     struct video_encoder *encoder;
-    ck_assert_int_eq(file_write_atomic(in_folder("d.mp4"), "old", 3, false), OK);
+    ck_assert_int_eq(file_atomic_write_whole(in_folder("d.mp4"), "old", 3, false), OK);
     for (int way = 0; way < 3; way++) {
         ck_assert_int_eq(video_encoder_open(&encoder, in_folder("d.mp4"), 64, 64, 30, 20), OK);
         ck_assert_int_eq(entries(folder), 2);
@@ -267,7 +268,7 @@ START_TEST(broken_videos_are_found)
     int64_t count;
     int w, h;
     for (size_t cut = 0; cut < bytes; cut += bytes / 20) {
-        ck_assert_int_eq(file_write_atomic(in_folder("c.mp4"), data, cut, false), OK);
+        ck_assert_int_eq(file_atomic_write_whole(in_folder("c.mp4"), data, cut, false), OK);
         ck_assert_int_eq(video_verify(in_folder("c.mp4"), &count, &w, &h), ERR_DATA);
     }
     ck_assert_int_eq(video_verify(in_folder("missing.mp4"), &count, &w, &h), ERR_INPUT);

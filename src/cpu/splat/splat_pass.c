@@ -194,7 +194,8 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
         if (y >= scene->height) continue;
         int left = scene->height - y;
         if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
-            splat_ssim_gradient(pass, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK);
+            splat_ssim_gradient(scene, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK,
+                                (double)pass->loss->ssim);
         compare_row(pass, thread, y, r, gradient + r * scene->channels);
     }
     if (!pass->gradients) return;
@@ -251,7 +252,7 @@ static int splat_pass_map_rows(const struct splat_pass *pass, struct splat_threa
 {
     while (row < end) {
         int rows = end - row < SSIM_BLOCK ? end - row : SSIM_BLOCK;
-        splat_ssim_maps(pass, thread, row, rows, from * TILE, to * TILE);
+        splat_ssim_maps(pass->scene, thread, row, rows, from * TILE, to * TILE, pass->inner_ssim);
         row += rows;
     }
     return row;

@@ -26,10 +26,9 @@ static double inner_sum(const struct splat_scene *scene, const float *s, int y)
     return sum;
 }
 
-void splat_ssim_maps(const struct splat_pass *pass, struct splat_thread *thread, int y, int rows,
-                     int own_from, int own_to)
+void splat_ssim_maps(struct splat_scene *scene, struct splat_thread *thread, int y, int rows,
+                     int own_from, int own_to, bool inner)
 {
-    struct splat_scene *scene = pass->scene;
     int last = y + rows - 1;
     for (int c = 0; c < scene->channels; c++) {
         const float *x[SSIM_BLOCK + 2 * SSIM_RADIUS], *t[SSIM_BLOCK + 2 * SSIM_RADIUS];
@@ -46,19 +45,17 @@ void splat_ssim_maps(const struct splat_pass *pass, struct splat_thread *thread,
         for (int o = 0; o < rows; o++) {
             if (y + o < own_from || y + o >= own_to) continue;
             scene->row_sums[y + o].ssim += (double)sums[o];
-            if (pass->inner_ssim)
-                scene->row_sums[y + o].ssim_inner += inner_sum(scene, s[o], y + o);
+            if (inner) scene->row_sums[y + o].ssim_inner += inner_sum(scene, s[o], y + o);
         }
     }
 }
 
-void splat_ssim_gradient(const struct splat_pass *pass, struct splat_thread *thread, int y,
-                         int rows)
+void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *thread, int y,
+                         int rows, double weight)
 {
-    struct splat_scene *scene = pass->scene;
     enum { INPUTS = SSIM_BLOCK + 2 * SSIM_RADIUS };
     double n = (double)scene->width * scene->height * scene->channels;
-    float weight = (float)((double)-pass->loss->ssim / n);
+    float scale = (float)(-weight / n);
     for (int c = 0; c < scene->channels; c++) {
         const float *maps[3 * INPUTS], *x[SSIM_BLOCK], *t[SSIM_BLOCK];
         float *out[SSIM_BLOCK];
@@ -70,7 +67,7 @@ void splat_ssim_gradient(const struct splat_pass *pass, struct splat_thread *thr
             t[o] = splat_ring_row(scene, thread->target, c, y + o);
             out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
         }
-        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, weight,
+        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, scale,
                                           thread->ssim_workspace, out);
     }
 }

@@ -1,0 +1,22 @@
+/* Which images make a data set, at which size, and where their cache may lie. */
+#ifndef IMGTRAIN_DATA_DATASET_OPTIONS_H
+#define IMGTRAIN_DATA_DATASET_OPTIONS_H
+
+#include "data/scan.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dataset_options {
+    const char *folder;           /* read recursively, in the order of the names' bytes */
+    int width, height;            /* pixels of every picture of the cache */
+    enum scan_labels labels;      /* whether each sub-folder directly below `folder` is a class */
+    bool flip;                    /* mirror half of the pictures of each epoch left to right */
+    uint64_t seed;                /* which pictures are held out, and every draw */
+    const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
+    const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */
+    const char *spill_dir;        /* where it is made without a name then; NULL: in memory */
+    bool (*stop_requested)(void); /* polled; may be NULL */
+};
+
+#endif
