@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 rules='
 base:
 math: base
-device: base
+device: math base
 memory: device base
 config: base
 store: base

@@ -59,7 +59,7 @@ struct splat_scene {
     size_t color_bytes;
     void *gradient;           /* [band_rows][channels][pitch] */
     void *threshold, *weight; /* [band_rows][pitch] */
-    double *tile_sums;        /* [tiles][3]: l1, l2, mse */
+    double *tile_sums;        /* [tiles][PIXEL_SUMS] */
     double *ssim_sums;        /* [splat_ssim_blocks][2]: all windows, inner ones */
     char *stream;             /* two buffers for a target that comes in bands: target_stream.h */
     size_t feed_bytes;        /* of one of them */

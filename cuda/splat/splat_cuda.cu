@@ -24,7 +24,7 @@ static size_t staging_bytes(const struct device *device, int width, int height, 
 int splat_cuda_compare(const struct splat_scene *s, const struct splat_comparison *c)
 {
     bool gradient = c->gradients != NULL, ssim = gradient ? c->loss->ssim > 0 : true;
-    struct splat_loss none = {0, 0, 0};
+    struct splat_loss none = {};
     struct splat_band band;
     struct target_stream stream;
     struct splat_offload offload;
@@ -35,7 +35,8 @@ int splat_cuda_compare(const struct splat_scene *s, const struct splat_compariso
         struct splat_target rows;
         splat_tile_render(s, &band, gradient);
         TRY(target_stream_acquire(&stream, &rows));
-        if (ssim) splat_ssim_band(s, &band, &rows, gradient ? -c->loss->ssim : 0.0f, c->power);
+        if (ssim)
+            splat_ssim_band(s, &band, &rows, gradient ? -(float)c->loss->ssim : 0.0f, c->power);
         splat_tile_compare(s, &band, &rows, gradient ? c->loss : &none, gradient, c->power);
         if (gradient) splat_gradient_band(s, &band);
         TRY(target_stream_release(&stream));

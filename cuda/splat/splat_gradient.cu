@@ -155,33 +155,33 @@ static __global__ void sums_kernel(struct splat_scene s, int64_t ssim_blocks, bo
                                    struct splat_loss loss, bool check)
 {
     __shared__ double partial[BLOCK / 32];
-    double sums[5] = {0, 0, 0, 0, 0};
+    enum { SUMS = PIXEL_SUMS + 2 }; /* SSIM: all windows, inner ones */
+    double sums[SUMS] = {};
     if (check && s.status->stopped) return;
     for (int64_t k = threadIdx.x; k < (int64_t)s.tiles_x * s.tiles_y; k += BLOCK)
-        for (int f = 0; f < 3; f++)
-            sums[f] += s.tile_sums[3 * k + f];
+        for (int f = 0; f < PIXEL_SUMS; f++)
+            sums[f] += s.tile_sums[PIXEL_SUMS * k + f];
     for (int64_t k = threadIdx.x; ssim && k < ssim_blocks; k += BLOCK)
         for (int f = 0; f < 2; f++)
-            sums[3 + f] += s.ssim_sums[2 * k + f];
-    for (int f = 0; f < 5; f++)
+            sums[PIXEL_SUMS + f] += s.ssim_sums[2 * k + f];
+    for (int f = 0; f < SUMS; f++)
         sums[f] = cuda_splat_scene_block_sum(sums[f], partial);
     if (threadIdx.x > 0) return;
     bool small = s.width < SSIM_TAPS || s.height < SSIM_TAPS;
     double n = (double)s.width * s.height * s.channels, inner = n;
     if (!small) inner = (double)(s.width - SSIM_TAPS + 1) * (s.height - SSIM_TAPS + 1) * s.channels;
     struct splat_sums *out = &s.status->sums;
-    out->l1 = sums[0] / n;
-    out->l2 = sums[1] / n;
-    out->mse = sums[2] / n;
-    out->ssim = sums[3] / n;
-    out->ssim_inner = sums[4] / inner;
+    for (int f = 0; f < PIXEL_SUMS; f++)
+        out->pixel[f] = sums[f] / n;
+    out->ssim = sums[PIXEL_SUMS] / n;
+    out->ssim_inner = sums[PIXEL_SUMS + 1] / inner;
     s.status->skipped = 0;
     s.status->stopped = check && !isfinite(splat_loss_of(&loss, out));
 }
 
 void splat_gradient_sums(const struct splat_scene *s, bool ssim, const struct splat_loss *loss)
 {
-    struct splat_loss none = {0, 0, 0};
+    struct splat_loss none = {};
     int64_t blocks = (int64_t)splat_ssim_blocks(s->width, s->height, s->channels);
     LAUNCH(sums_kernel, 1, BLOCK, 0, cuda_stream(), *s, blocks, ssim, loss ? *loss : none,
            loss != NULL);

@@ -68,8 +68,8 @@ size_t splat_scene_layout(struct splat_scene *s, void *memory, int width, int he
     s->region_count = (int *)arena_take(&arena, regions * sizeof(int));
     s->region_start = (int *)arena_take(&arena, regions * sizeof(int));
     s->list = (int *)arena_take(&arena, (size_t)s->list_room * sizeof(int));
-    s->tile_sums =
-        (double *)arena_take(&arena, (size_t)s->tiles_x * (size_t)s->tiles_y * 3 * sizeof(double));
+    s->tile_sums = (double *)arena_take(&arena, (size_t)s->tiles_x * (size_t)s->tiles_y *
+                                                    PIXEL_SUMS * sizeof(double));
     s->ssim_sums = (double *)arena_take(&arena, splat_ssim_blocks(width, height, channels) * 2 *
                                                     sizeof(double));
     s->record_bytes = n * (size_t)s->parts * record;

@@ -231,11 +231,25 @@ void splat_tile_render_float(const struct splat_scene *s, const struct splat_ban
 
 /* ---- comparison ---- */
 
+#define REAL float
+#define FORMULA(name) name##_f32
+#define REAL_FMA(a, b, c) fmaf(a, b, c)
+#define REAL_SET(x) (x)
+#define REAL_ABS(x) fabsf(x)
+#define REAL_SIGN(x) ((x) > 0 ? 1.0f : (x) < 0 ? -1.0f : 0.0f)
+#include "math/pixel_loss.h"
+
+/* A loss's weights as the kernel takes them. */
+struct tile_loss {
+    float pixel[PIXEL_LOSSES];
+    bool ssim; /* its gradient is in the buffer already */
+};
+
 /* A pixel's part of the sums and, with `gradient`, its gradient. */
 template <typename T>
 static __device__ void compare_pixel(const struct splat_scene &s, const struct splat_band &b,
                                      const struct splat_target &target,
-                                     const struct splat_loss &loss, bool gradient, float power,
+                                     const struct tile_loss &loss, bool gradient, float power,
                                      int row, int column, float *sums)
 {
     int x = column - b.x0;
@@ -248,14 +262,12 @@ static __device__ void compare_pixel(const struct splat_scene &s, const struct s
         float v = splat_shown(cuda_splat_scene_image_load(color + (int64_t)c * b.pitch), power);
         float t = splat_shown(splat_target_sample(&target, row, column, c), power), d = v - t;
         float clamped = fminf(fmaxf(v, 0.0f), 1.0f) - t;
-        sums[0] += fabsf(d);
-        sums[1] = fmaf(d, d, sums[1]);
-        sums[2] = fmaf(clamped, clamped, sums[2]);
+        pixel_loss_add_f32(d, sums);
+        sums[PIXEL_MSE] = fmaf(clamped, clamped, sums[PIXEL_MSE]);
         if (!gradient) continue;
         T *gc = g + (int64_t)c * b.pitch;
-        float sign = d > 0 ? 1.0f : d < 0 ? -1.0f : 0.0f;
-        float gv = fmaf(loss.l1, sign, 2 * loss.l2 * d);
-        if (loss.ssim > 0) gv += cuda_splat_scene_image_load(gc);
+        float gv = pixel_loss_slope_f32(d, loss.pixel);
+        if (loss.ssim) gv += cuda_splat_scene_image_load(gc);
         image_store(gc, gv * scale);
         blended = fmaf(gv, v, blended);
     }
@@ -264,18 +276,18 @@ static __device__ void compare_pixel(const struct splat_scene &s, const struct s
 
 template <typename T>
 static __global__ void compare_kernel(struct splat_scene s, struct splat_band b,
-                                      struct splat_target target, struct splat_loss loss,
+                                      struct splat_target target, struct tile_loss loss,
                                       bool gradient, float power)
 {
     DYNAMIC_SHARED(double, partial);
     int column = (int)blockIdx.x * TILE + (int)threadIdx.x % TILE;
     int row = b.first + (int)blockIdx.y * TILE + (int)threadIdx.x / TILE;
-    float sums[3] = {0, 0, 0};
+    float sums[PIXEL_SUMS] = {};
     if (column < s.width && row < s.height)
         compare_pixel<T>(s, b, target, loss, gradient, power, row, column, sums);
-    double *out =
-        s.tile_sums + 3 * ((int64_t)(b.first / TILE + blockIdx.y) * s.tiles_x + blockIdx.x);
-    for (int k = 0; k < 3; k++) {
+    double *out = s.tile_sums +
+                  PIXEL_SUMS * ((int64_t)(b.first / TILE + blockIdx.y) * s.tiles_x + blockIdx.x);
+    for (int k = 0; k < PIXEL_SUMS; k++) {
         double sum = cuda_splat_scene_block_sum((double)sums[k], partial);
         if (threadIdx.x == 0) out[k] = sum;
     }
@@ -287,10 +299,13 @@ void splat_tile_compare(const struct splat_scene *s, const struct splat_band *b,
 {
     dim3 grid((unsigned)s->tiles_x, (unsigned)((b->last - b->first + TILE - 1) / TILE));
     size_t shared = TILE_THREADS / 32 * sizeof(double);
+    struct tile_loss weights = {{}, loss->ssim > 0};
+    for (int k = 0; k < PIXEL_LOSSES; k++)
+        weights.pixel[k] = (float)loss->pixel[k];
     if (s->half)
         LAUNCH(compare_kernel<uint16_t>, grid, TILE_THREADS, shared, cuda_stream(), *s, *b, *target,
-               *loss, gradient, power);
+               weights, gradient, power);
     else
         LAUNCH(compare_kernel<float>, grid, TILE_THREADS, shared, cuda_stream(), *s, *b, *target,
-               *loss, gradient, power);
+               weights, gradient, power);
 }

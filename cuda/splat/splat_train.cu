@@ -6,11 +6,14 @@ extern "C" {
 #include "base/log.h"
 }
 
-/* What a graph was made for; padding is zero, so that memcmp compares. */
+/* What a graph was made for. Without padding, so that memcmp compares. */
 struct graph_key {
     struct splat_workspace workspace;
-    struct splat_training training; /* without what splat_rates holds */
+    struct splat_training training; /* without what splat_rates holds: splat_training_key */
 };
+static_assert(sizeof(struct graph_key) ==
+                  sizeof(struct splat_workspace) + sizeof(struct splat_training),
+              "no padding");
 
 /* Of the open device: there is one. */
 static struct {
@@ -36,52 +39,6 @@ void splat_train_close(void)
     if (trainer.rates) cudaFree(trainer.rates);
     if (trainer.status) cudaFreeHost(trainer.status);
     memset(&trainer, 0, sizeof trainer);
-}
-
-/* Field by field: the padding of a struct that is assigned is not defined. */
-static struct graph_key cuda_splat_train_key_of(const struct splat_workspace *w,
-                                                const struct splat_training *t)
-{
-    struct graph_key k;
-    memset(&k, 0, sizeof k);
-    k.workspace.memory = w->memory;
-    k.workspace.bytes = w->bytes;
-    k.workspace.capacity = w->capacity;
-    k.workspace.storage.half = w->storage.half;
-    k.workspace.storage.bands = w->storage.bands;
-    k.workspace.storage.offload = w->storage.offload;
-    struct splat_training *to = &k.training;
-    to->view.xy = t->view.xy;
-    to->view.scale = t->view.scale;
-    to->view.rot = t->view.rot;
-    to->view.feat = t->view.feat;
-    to->view.count = t->view.count;
-    to->view.channels = t->view.channels;
-    to->view.sigma_scale = t->view.sigma_scale;
-    to->view.width = t->view.width;
-    to->view.height = t->view.height;
-    to->blend.topk = t->blend.topk;
-    to->blend.additive = t->blend.additive;
-    to->target.width = t->target.width;
-    to->target.height = t->target.height;
-    to->target.channels = t->target.channels;
-    to->target.sample_bits = t->target.sample_bits;
-    to->target.data = t->target.data;
-    to->loss.l1 = t->loss.l1;
-    to->loss.l2 = t->loss.l2;
-    to->loss.ssim = t->loss.ssim;
-    to->gradients = t->gradients;
-    to->born = t->born;
-    for (int g = 0; g < SPLAT_GROUPS; g++) {
-        to->groups[g].parameter = t->groups[g].parameter;
-        to->groups[g].first = t->groups[g].first;
-        to->groups[g].second = t->groups[g].second;
-        to->groups[g].gradient = t->groups[g].gradient;
-        to->groups[g].columns = t->groups[g].columns;
-        to->quantized[g] = t->quantized[g];
-        to->bits[g] = t->bits[g];
-    }
-    return k;
 }
 
 static int prepare_memory(void)
@@ -183,14 +140,14 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     TRY(prepare_memory());
     TRY(splat_cuda_statuses(&scene.status));
     scene.status++; /* that of training */
-    struct graph_key key = cuda_splat_train_key_of(workspace, training);
+    struct graph_key key = {*workspace, splat_training_key(training)};
     bool graphed = !training->target.beside; /* else the host copies within the step */
     if (graphed && memcmp(&key, &trainer.key, sizeof key) != 0)
         TRY(cuda_splat_train_renew(device, &scene, &key));
     bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */
     if (!stopped) {
         struct splat_rates rates =
-            splat_rates_of(training->groups, SPLAT_GROUPS, training->t, training->b2);
+            splat_rates_of(training->groups, SPLAT_GROUPS, (int32_t)training->t, training->b2);
         LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
         TRY(cuda_splat_train_run(device, &scene, training, graphed));
         trainer.ahead = true;

@@ -4,12 +4,18 @@
 #define IMGTRAIN_DEVICE_SPLAT_OPS_H
 
 #include "base/host_device.h"
+#include "math/pixel_loss.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct device;
+
+/* The structs that a device compares whole (splat_training and all in it, splat_workspace) have no
+ * padding: the compiler makes sure of it, and flags are ints. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
 
 /* Borrowed parameters of `count` Gaussians, each array contiguous. */
 struct splat_view {
@@ -19,15 +25,15 @@ struct splat_view {
     const float *feat;  /* [count][channels] colour */
     int64_t count;
     int channels;
-    bool sigma_scale;
+    int sigma_scale;   /* a flag */
     int width, height; /* the picture that sigma's pixels belong to */
 };
 
 /* How Gaussians make a pixel: additive: sum of alpha c. Otherwise (sum alpha c) / (sum alpha +
  * 1e-4) over the topk largest alphas, or over all when topk is 0. */
 struct splat_blend {
-    int topk; /* 0..SPLAT_MAX_TOPK */
-    bool additive;
+    int topk;     /* 0..SPLAT_MAX_TOPK */
+    int additive; /* a flag */
 };
 
 enum { SPLAT_MAX_TOPK = 32, SPLAT_MAX_CHANNELS = 64 };
@@ -49,7 +55,7 @@ struct splat_target {
     int width, height, channels;
     int sample_bits;  /* 8, 16 (0..1 as unsigned) or 32 (float) */
     const void *data; /* device memory, or host memory with `beside` */
-    bool beside;      /* it comes to the device in bands: splat_storage.streamed_bits */
+    int beside;       /* a flag: it comes in bands, see splat_storage.streamed_bits */
     int first_row;    /* that data begins with */
 };
 
@@ -69,22 +75,31 @@ HOST_DEVICE static inline float splat_target_sample(const struct splat_target *t
     return ((const float *)row)[x];
 }
 
-/* loss = l1 mean|r - t| + l2 mean (r - t)^2 + ssim (1 - mean SSIM) */
+/* Weights: loss = sum of pixel[k] x mean of term k (math/pixel_loss.h) + ssim (1 - mean SSIM) */
 struct splat_loss {
-    float l1, l2, ssim;
+    double pixel[PIXEL_LOSSES], ssim;
 };
 
-/* Means over pixels and channels. mse compares after clamping the render to 0..1; ssim_inner is
- * over the windows that lie inside the picture (all windows when a side is below 11). */
+/* Means over pixels and channels. ssim_inner is over the windows that lie inside the image (all
+ * windows when a side is below 11). */
 struct splat_sums {
-    double l1, l2, ssim, ssim_inner, mse;
+    double pixel[PIXEL_SUMS], ssim, ssim_inner;
 };
 
 HOST_DEVICE static inline double splat_loss_of(const struct splat_loss *loss,
                                                const struct splat_sums *sums)
 {
-    double value = (double)loss->l1 * sums->l1 + (double)loss->l2 * sums->l2;
-    return loss->ssim > 0 ? value + (double)loss->ssim * (1 - sums->ssim) : value;
+    double value = 0;
+    for (int k = 0; k < PIXEL_LOSSES; k++)
+        value += loss->pixel[k] * sums->pixel[k];
+    return loss->ssim > 0 ? value + loss->ssim * (1 - sums->ssim) : value;
+}
+
+/* What a term's slope is multiplied by in the gradient of a mean over `samples`. The weight is
+ * rounded first: devices hold it as a float. */
+HOST_DEVICE static inline float splat_loss_factor(double weight, double samples)
+{
+    return (float)((double)(float)weight / samples);
 }
 
 /* A gradient for every parameter, same shapes as the view's arrays; overwritten. */
@@ -113,14 +128,15 @@ enum splat_sampling {
 /* What a workspace is for, and how a device may store what is as large as the picture; one that
  * stores nothing of the kind (the CPU) ignores half and bands. */
 struct splat_storage {
-    bool half;    /* use_amp: in half precision */
-    bool bands;   /* use_gradient_checkpointing: some rows at a time, those at their edges made
-                     twice */
-    bool forward; /* for evaluate and render alone: a device may leave out what gradients take */
-    int rows;     /* for render alone, at most so many rows at a time: a device may leave out what
-                     comparing takes, and threads that would have no rows; 0: for all */
+    int half;    /* a flag, use_amp: in half precision */
+    int bands;   /* a flag, use_gradient_checkpointing: some rows at a time, those at their edges
+                    made twice */
+    int forward; /* a flag: for evaluate and render alone: a device may leave out what gradients
+                    take */
+    int rows;    /* for render alone, at most so many rows at a time: a device may leave out what
+                    comparing takes, and threads that would have no rows; 0: for all */
     int streamed_bits; /* of samples of host-resident targets; 0: none */
-    bool offload;      /* Adam's state is host-resident */
+    int offload;       /* a flag: Adam's state is host-resident */
 };
 
 /* Used by one call at a time. */
@@ -132,8 +148,8 @@ struct splat_workspace {
     void *staging; /* host memory of staging_bytes, for host-resident targets */
 };
 
-/* One step of training. Must stay the same from step to step for a device to keep what it has
- * prepared: all but `t`, `b2` and the groups' rates and bounds. */
+/* One step of training. A device keeps what it has prepared for as long as all of it stays the same
+ * but `t`, `b2` and the groups' rates and bounds (splat_training_key). */
 struct splat_training {
     struct splat_view view; /* what is rendered: the quantised parameters where bits are set */
     struct splat_blend blend;
@@ -144,9 +160,26 @@ struct splat_training {
     float *quantized[SPLAT_GROUPS]; /* written where bits[g] > 0 */
     int bits[SPLAT_GROUPS];         /* 0: not quantised */
     const int32_t *born;
-    int32_t t;
     double b2; /* of Adam */
+    int64_t t; /* updates including this one */
 };
+
+#pragma GCC diagnostic pop
+
+/* What does not change from step to step, to be compared by memcmp: all but what kernels read anew
+ * at each step. What is forgotten here costs time, never a wrong result. */
+static inline struct splat_training splat_training_key(const struct splat_training *training)
+{
+    struct splat_training key = *training;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        key.groups[g].rate = 0;
+        for (int k = 0; k < 2; k++)
+            key.groups[g].low[k] = key.groups[g].high[k] = 0;
+    }
+    key.b2 = 0;
+    key.t = 0;
+    return key;
+}
 
 struct splat_ops {
     /* Bytes of workspace for images up to this size, this many Gaussians and `threads`. */

@@ -178,7 +178,8 @@ int splat_fit_measure(struct splat_fit *fit, int64_t step, bool schedule)
     const struct splat_workspace workspace = splat_fit_measuring(fit);
     TRY(fit->device->splat->evaluate(fit->device, &workspace, &view, &fit->model.blend, &fit->full,
                                      (float)(1 / fit->model.gamma), &sums));
-    fit->psnr = -10 * log10(sums.mse > 1e-20 ? sums.mse : 1e-20);
+    double mse = sums.pixel[PIXEL_MSE];
+    fit->psnr = -10 * log10(mse > 1e-20 ? mse : 1e-20);
     fit->ssim = sums.ssim_inner;
     if (schedule)
         splat_schedule_update(&fit->schedule, &fit->config->splat, step, fit->grown_at, fit->psnr,

@@ -105,7 +105,9 @@ int splat_model_describe(struct splat_model *model, const struct store_file *fil
         return fail(ERR_DATA, "%s: metadata sample_bits: %d is none of 8, 16 and 32",
                     store_path(file), model->sample_bits);
     TRY(store_get_double_in(file, "gamma", gamma, &model->gamma));
-    TRY(model_read_word(file, "blend", "normalised", "additive", &model->blend.additive));
+    bool additive;
+    TRY(model_read_word(file, "blend", "normalised", "additive", &additive));
+    model->blend.additive = additive;
     TRY(model_read_word(file, "scale", "inverse", "sigma", &model->sigma_scale));
     TRY(model_read_word(file, "alpha", "none", "premultiplied", &model->alpha));
     const struct store_tensor *xy = store_find(file, "xy");

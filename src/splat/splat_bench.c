@@ -20,9 +20,9 @@ struct workload {
 };
 
 static const struct workload workloads[] = {
-    {"topk 10, L1 + SSIM", {10, false}, {1, 0, 0.1f}},
-    {"topk 10, L1", {10, false}, {1, 0, 0}},
-    {"additive, L1", {0, true}, {1, 0, 0}},
+    {"topk 10, L1 + SSIM", {10, false}, {{1, 0}, 0.1}},
+    {"topk 10, L1", {10, false}, {{1, 0}, 0}},
+    {"additive, L1", {0, true}, {{1, 0}, 0}},
 };
 
 /* A smooth picture with edges. */
@@ -78,9 +78,9 @@ static int splat_bench_measure(struct splat_fit *fit, struct config *config,
                                struct bench_times *times)
 {
     struct config_splat *c = &config->splat;
-    c->l1_loss_ratio = (double)work->loss.l1;
-    c->l2_loss_ratio = (double)work->loss.l2;
-    c->ssim_loss_ratio = (double)work->loss.ssim;
+    c->l1_loss_ratio = work->loss.pixel[PIXEL_L1];
+    c->l2_loss_ratio = work->loss.pixel[PIXEL_L2];
+    c->ssim_loss_ratio = work->loss.ssim;
     fit->model.blend = work->blend;
     return bench_measure(bench, splat_bench_steps, fit, bench_at_once(fit->device->is_host), times);
 }

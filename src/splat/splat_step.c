@@ -60,7 +60,8 @@ static struct splat_training describe_training(const struct splat_fit *fit, int6
         .view = splat_model_view(&fit->model, c->quantize ? fit->quantized : NULL),
         .blend = fit->model.blend,
         .target = fit->target,
-        .loss = {(float)c->l1_loss_ratio, (float)c->l2_loss_ratio, (float)c->ssim_loss_ratio},
+        .loss = {.pixel = {[PIXEL_L1] = c->l1_loss_ratio, [PIXEL_L2] = c->l2_loss_ratio},
+                 .ssim = c->ssim_loss_ratio},
         .gradients = {g[SPLAT_XY], g[SPLAT_SCALE], g[SPLAT_ROT], g[SPLAT_FEAT]},
         .born = fit->born,
         .t = fit->updates + 1,
@@ -74,15 +75,13 @@ static struct splat_training describe_training(const struct splat_fit *fit, int6
 
 int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss)
 {
-    const struct config_splat *c = &fit->config->splat;
     struct splat_sums sums;
     int64_t skipped;
     TRY(splat_grow(fit, step));
     TRY(splat_relocate(fit, step));
     struct splat_training training = describe_training(fit, step);
     TRY(fit->device->splat->train(fit->device, &fit->workspace, &training, wait, &sums, &skipped));
-    *loss = c->l1_loss_ratio * sums.l1 + c->l2_loss_ratio * sums.l2;
-    if (c->ssim_loss_ratio > 0) *loss += c->ssim_loss_ratio * (1 - sums.ssim);
+    *loss = splat_loss_of(&training.loss, &sums);
     if (!isfinite(*loss)) return OK; /* the loop decides; the state stays as it is */
     fit->updates++;
     if (skipped)

@@ -6,7 +6,8 @@ Suite *cuda_splat_suite(void);
 
 static void add_sums(struct side *s, const struct splat_sums *sums, double tol)
 {
-    double list[] = {sums->l1, sums->l2, sums->mse, 1 - sums->ssim};
+    double list[] = {sums->pixel[PIXEL_L1], sums->pixel[PIXEL_L2], sums->pixel[PIXEL_MSE],
+                     1 - sums->ssim};
     for (size_t k = 0; k < sizeof list / sizeof *list; k++) {
         side_buffer(s, "a sum", &list[k], sizeof list[k]);
         side_kind(s, BUFFER_DOUBLE, tol);

@@ -89,7 +89,7 @@ START_TEST(trains_as_the_cpu_does)
 END_TEST
 
 /* A graph that is launched again and again gives what single steps give; a change of rates reaches
- * it; a change of the number of Gaussians makes a new one. */
+ * it; a change of the number of Gaussians, or of the loss alone, makes a new one. */
 START_TEST(graph_is_the_same_as_single_steps)
 {
     struct device *device;
@@ -101,6 +101,7 @@ START_TEST(graph_is_the_same_as_single_steps)
     a.training.view.count = b.training.view.count = 50;
     for (int step = 0; step < 8; step++) {
         if (step == 4) a.training.view.count = 70;
+        if (step == 6) a.training.loss.pixel[PIXEL_L2] = 3;
         a.training.groups[0].rate = 1e-3f * (float)(step + 1);
         a.training.b2 = step < 4 ? 0.999 : 0.9;
         train(&a, step == 7);
@@ -109,11 +110,12 @@ START_TEST(graph_is_the_same_as_single_steps)
         struct splat_sums sums;
         int64_t skipped;
         if (step == 4) b.training.view.count = 70;
+        if (step == 6) b.training.loss.pixel[PIXEL_L2] = 3;
         b.training.groups[0].rate = 1e-3f * (float)(step + 1);
         b.training.b2 = step < 4 ? 0.999 : 0.9;
         const struct splat_ops *ops = device->splat;
         expect_ok(ops->step(device, &b.d.workspace, &b.training.view, &c->blend, &b.d.target,
-                            &c->loss, &b.d.gradients, &sums));
+                            &b.training.loss, &b.d.gradients, &sums));
         expect_ok(ops->adam(device, b.training.groups, SPLAT_GROUPS, b.training.view.count,
                             b.training.born, step + 1, b.training.b2, &skipped));
     }

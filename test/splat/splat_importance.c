@@ -47,7 +47,7 @@ static double squared_error(struct device *device, const struct scene *s,
                             const struct splat_blend *blend)
 {
     struct splat_workspace workspace = {.capacity = COUNT};
-    const struct splat_loss loss = {0, 1, 0};
+    const struct splat_loss loss = {{0, 1}, 0};
     float gradient[8 * COUNT];
     struct splat_gradients gradients = {gradient, gradient + 2 * COUNT, gradient + 4 * COUNT,
                                         gradient + 5 * COUNT};
@@ -59,7 +59,7 @@ static double squared_error(struct device *device, const struct scene *s,
                                       &gradients, &sums) == 0,
                   "%s", error_message());
     free(workspace.memory);
-    return sums.l2 * WIDTH * HEIGHT * CHANNELS;
+    return sums.pixel[PIXEL_L2] * WIDTH * HEIGHT * CHANNELS;
 }
 
 /* The same scene without Gaussian i. */

@@ -185,14 +185,14 @@ static double reference_loss(const struct scene *s)
                 l2 += d * d;
                 if (s->loss.ssim > 0) ssim += ssim_at(s, y, x, c);
             }
-    return (double)s->loss.l1 * l1 / n + (double)s->loss.l2 * l2 / n +
-           (double)s->loss.ssim * (1 - ssim / n);
+    return s->loss.pixel[PIXEL_L1] * l1 / n + s->loss.pixel[PIXEL_L2] * l2 / n +
+           s->loss.ssim * (1 - ssim / n);
 }
 
 static void make_scene(struct scene *s, int variant)
 {
     static const struct splat_blend blends[] = {{3, false}, {0, false}, {32, false}, {0, true}};
-    static const struct splat_loss losses[] = {{1, 0, 0}, {0, 1, 0}, {0.5f, 0.5f, 0.7f}};
+    static const struct splat_loss losses[] = {{{1, 0}, 0}, {{0, 1}, 0}, {{0.5, 0.5}, 0.7}};
     s->blend = blends[variant % 4];
     s->loss = losses[variant / 4];
     for (int i = 0; i < COUNT; i++)

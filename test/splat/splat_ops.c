@@ -10,6 +10,7 @@
 #include <check.h>
 #include <dirent.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +90,7 @@ static void open_fixture(struct fixture *f, const char *name, const char *isa, i
         p[XY], p[SCALE], p[ROT], p[FEAT], count, channels, flag(f, "disable_inverse_scale"),
         width, height};
     f->blend = (struct splat_blend){(int)number(f, "topk"), flag(f, "additive")};
-    f->loss = (struct splat_loss){(float)number(f, "l1"), (float)number(f, "l2"),
-                                  (float)number(f, "ssim")};
+    f->loss = (struct splat_loss){{number(f, "l1"), number(f, "l2")}, number(f, "ssim")};
     const uint8_t *interleaved = store_find(f->file, "target")->data;
     f->pixels = malloc((size_t)(width * height * channels));
     for (int i = 0; i < height * width; i++)
@@ -140,12 +140,6 @@ static void run_step(struct fixture *f, struct splat_sums *sums)
                   "%s", error_message());
 }
 
-static double total_loss(const struct fixture *f, const struct splat_sums *s)
-{
-    return (double)f->loss.l1 * s->l1 + (double)f->loss.l2 * s->l2 +
-           (double)f->loss.ssim * (1 - s->ssim);
-}
-
 /* `ours` against the f64 tensor `name`: the largest difference relative to its largest value. */
 static void compare(const struct fixture *f, const char *prefix, const char *name,
                     const float *ours, double tolerance, const char *isa)
@@ -173,8 +167,8 @@ START_TEST(step_agrees_with_pytorch)
     open_fixture(&f, name, isa, 2);
     run_step(&f, &sums);
     double loss = *(const double *)store_find(f.file, "out.loss")->data;
-    ck_assert_msg(fabs(total_loss(&f, &sums) - loss) <= 2e-6 * fabs(loss),
-                  "%s: loss %.9g, not %.9g", name, total_loss(&f, &sums), loss);
+    ck_assert_msg(fabs(splat_loss_of(&f.loss, &sums) - loss) <= 2e-6 * fabs(loss),
+                  "%s: loss %.9g, not %.9g", name, splat_loss_of(&f.loss, &sums), loss);
     bool near_cancel = strcmp(name, "topk1_l1") == 0; /* weights of one: colours nearly cancel */
     for (int g = 0; g < GROUPS; g++)
         compare(&f, "grad", group_names[g], f.gradient[g], near_cancel ? 1e-3 : 5e-5, isa);
@@ -217,7 +211,7 @@ START_TEST(trajectory_agrees_with_pytorch)
     for (int step = 0; step < (int)number(&f, "steps"); step++) {
         int64_t skipped;
         run_step(&f, &sums);
-        double loss = total_loss(&f, &sums);
+        double loss = splat_loss_of(&f.loss, &sums);
         ck_assert_msg(fabs(loss - reference[step]) <= 1e-5 * reference[step],
                       "%s step %d: loss %.9g, not %.9g", name, step, loss, reference[step]);
         ck_assert_int_eq(f.device->splat->adam(f.device, groups, GROUPS, f.view.count, born,
@@ -269,6 +263,29 @@ START_TEST(threads_do_not_change_a_bit)
 }
 END_TEST
 
+/* A device's prepared steps are compared by their key: every byte of a training is in it but those
+ * that are handed to a prepared step anew. A field that is added is in it by itself. */
+START_TEST(key_of_a_training_holds_all_but_rates)
+{
+    struct splat_training zero, training;
+    memset(&zero, 0, sizeof zero);
+    const struct splat_training key = splat_training_key(&zero);
+    for (size_t i = 0; i < sizeof training; i++) {
+        memset(&training, 0, sizeof training);
+        ((unsigned char *)&training)[i] = 1;
+        bool left_out = i >= offsetof(struct splat_training, b2);
+        for (size_t g = 0; g < SPLAT_GROUPS; g++) {
+            size_t group = offsetof(struct splat_training, groups) + g * sizeof(struct splat_adam);
+            if (i >= group + offsetof(struct splat_adam, rate) &&
+                i < group + sizeof(struct splat_adam))
+                left_out = true;
+        }
+        struct splat_training got = splat_training_key(&training);
+        ck_assert_msg((memcmp(&got, &key, sizeof got) == 0) == left_out, "byte %zu", i);
+    }
+}
+END_TEST
+
 Suite *splat_ops_suite(void);
 Suite *splat_ops_suite(void)
 {
@@ -277,6 +294,7 @@ Suite *splat_ops_suite(void)
     tcase_add_loop_test(tcase, step_agrees_with_pytorch, 0, 3 * CASES);
     tcase_add_loop_test(tcase, trajectory_agrees_with_pytorch, 0, 3 * 4);
     tcase_add_test(tcase, threads_do_not_change_a_bit);
+    tcase_add_test(tcase, key_of_a_training_holds_all_but_rates);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -10,6 +10,15 @@
 #define REAL_SET(x) vf_set((float)(x))
 #include "math/ssim.h"
 
+#define REAL vf
+#define FORMULA(name) name##_vf
+#define REAL_FMA(a, b, c) vf_fma(a, b, c)
+#define REAL_SET(x) vf_set((float)(x))
+#define REAL_ABS(x) vf_max(x, vf_set(0) - (x))
+#define REAL_SIGN(x)                                                                               \
+    (vf_keep(vf_lt(vf_set(0), x), vf_set(1)) - vf_keep(vf_lt(x, vf_set(0)), vf_set(1)))
+#include "math/pixel_loss.h"
+
 enum { MARGIN = TILE }; /* zeros before a workspace row, at least SSIM_RADIUS */
 
 /* Lanes of the columns x.. that lie before `width`. */
@@ -177,29 +186,27 @@ static void splat_loss_load_row(const void *samples, int bits, int width, float 
         memcpy(row, samples, sizeof(float) * (size_t)width);
 }
 
-static void loss_row(const float *x, const float *t, const float *ssim, int width, float l1,
-                     float l2, float *g, float *blended, double *sums)
+static void loss_row(const float *x, const float *t, const float *ssim, int width,
+                     const float *factor, float *g, float *blended, double *sums)
 {
-    vf zero = vf_set(0), one = vf_set(1);
-    vf sum1 = zero, sum2 = zero, sum_clamped = zero;
+    vf zero = vf_set(0), one = vf_set(1), sum[PIXEL_SUMS];
+    for (int k = 0; k < PIXEL_SUMS; k++)
+        sum[k] = zero;
     for (int i = 0; i < width; i += LANES) {
         vm keep = splat_loss_inside(i, width);
         vf xi = vf_load(x + i), ti = vf_load(t + i);
         vf d = vf_keep(keep, xi - ti);
-        sum1 = sum1 + vf_max(d, zero - d);
-        sum2 = vf_fma(d, d, sum2);
+        pixel_loss_add_vf(d, sum);
         vf clamped = vf_keep(keep, vf_min(vf_max(xi, zero), one) - ti);
-        sum_clamped = vf_fma(clamped, clamped, sum_clamped);
+        sum[PIXEL_MSE] = vf_fma(clamped, clamped, sum[PIXEL_MSE]);
         if (!g) continue;
-        vf sign = vf_keep(vf_lt(zero, d), one) - vf_keep(vf_lt(d, zero), one);
-        vf gi = vf_fma(vf_set(l1), sign, vf_set(2 * l2) * d);
+        vf gi = pixel_loss_slope_vf(d, factor);
         if (ssim) gi = vf_keep(keep, gi + vf_load(ssim + i));
         vf_store(g + i, gi);
         if (blended) vf_store(blended + i, vf_fma(gi, vf_keep(keep, xi), vf_load(blended + i)));
     }
-    sums[0] += (double)vf_sum(sum1);
-    sums[1] += (double)vf_sum(sum2);
-    sums[2] += (double)vf_sum(sum_clamped);
+    for (int k = 0; k < PIXEL_SUMS; k++)
+        sums[k] += (double)vf_sum(sum[k]);
 }
 
 const struct splat_kernels ISA_NAME(splat_kernels) = {

@@ -71,10 +71,11 @@ struct splat_kernels {
     /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
     void (*load_row)(const void *samples, int bits, int width, float *row);
 
-    /* g = (ssim or 0) + l1 sign(x - t) + 2 l2 (x - t); blended += g x. g is zero behind `width`.
-     * sums[3] += |x - t|, (x - t)^2, (clamp(x) - t)^2. ssim, g and blended may be NULL. */
-    void (*loss_row)(const float *x, const float *t, const float *ssim, int width, float l1,
-                     float l2, float *g, float *blended, double *sums);
+    /* g = (ssim or 0) + slope of the pixel terms, each times its factor (math/pixel_loss.h);
+     * blended
+     * += g x. g is zero behind `width`. Adds to sums[PIXEL_SUMS]. ssim, g, blended may be NULL. */
+    void (*loss_row)(const float *x, const float *t, const float *ssim, int width,
+                     const float *factor, float *g, float *blended, double *sums);
 };
 
 /* Floats of workspace for render_tile. */

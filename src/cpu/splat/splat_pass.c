@@ -144,14 +144,13 @@ static void compare_row(const struct splat_pass *pass, struct splat_thread *thre
                         const float **gradient)
 {
     struct splat_scene *scene = pass->scene;
-    double n = (double)scene->width * scene->height * scene->channels;
-    double sums[3] = {0, 0, 0};
+    double n = splat_scene_samples(scene);
     const float *color[SPLAT_MAX_CHANNELS], *target[SPLAT_MAX_CHANNELS];
-    float l1 = 0, l2 = 0;
+    float factor[PIXEL_LOSSES] = {0};
     bool ssim = pass->gradients && pass->loss->ssim > 0;
     if (pass->gradients) {
-        l1 = (float)((double)pass->loss->l1 / n);
-        l2 = (float)((double)pass->loss->l2 / n);
+        for (int k = 0; k < PIXEL_LOSSES; k++)
+            factor[k] = splat_loss_factor(pass->loss->pixel[k], n);
         memset(thread->blended + r * scene->pitch, 0, sizeof(float) * (size_t)scene->pitch);
     }
     for (int c = 0; c < scene->channels; c++) {
@@ -167,11 +166,9 @@ static void compare_row(const struct splat_pass *pass, struct splat_thread *thre
         if (ssim)
             from_ssim =
                 thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + r % SSIM_BLOCK) * scene->pitch;
-        scene->kernels->loss_row(x, t, from_ssim, scene->width, l1, l2, g, blended, sums);
+        scene->kernels->loss_row(x, t, from_ssim, scene->width, factor, g, blended,
+                                 scene->row_sums[y].pixel);
     }
-    scene->row_sums[y].l1 = sums[0];
-    scene->row_sums[y].l2 = sums[1];
-    scene->row_sums[y].mse = sums[2];
     if (pass->row) pass->row(pass->argument, y, color, target);
 }
 
@@ -195,7 +192,7 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
         int left = scene->height - y;
         if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
             splat_ssim_gradient(scene, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK,
-                                (double)pass->loss->ssim);
+                                -splat_loss_factor(pass->loss->ssim, splat_scene_samples(scene)));
         compare_row(pass, thread, y, r, gradient + r * scene->channels);
     }
     if (!pass->gradients) return;
@@ -359,22 +356,20 @@ int splat_pass_run(const struct splat_pass *asked)
 
 void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)
 {
-    struct splat_row_sums total = {0, 0, 0, 0, 0};
+    struct splat_row_sums total = {0};
     for (int y = 0; y < scene->height; y++) {
-        total.l1 += scene->row_sums[y].l1;
-        total.l2 += scene->row_sums[y].l2;
-        total.mse += scene->row_sums[y].mse;
+        for (int k = 0; k < PIXEL_SUMS; k++)
+            total.pixel[k] += scene->row_sums[y].pixel[k];
         total.ssim += scene->row_sums[y].ssim;
         total.ssim_inner += scene->row_sums[y].ssim_inner;
     }
-    double n = (double)scene->width * scene->height * scene->channels;
+    double n = splat_scene_samples(scene);
     bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;
     double inner = small ? n
                          : (double)(scene->width - SSIM_TAPS + 1) *
                                (scene->height - SSIM_TAPS + 1) * scene->channels;
-    *sums = (struct splat_sums){.l1 = total.l1 / n,
-                                .l2 = total.l2 / n,
-                                .mse = total.mse / n,
-                                .ssim = total.ssim / n,
-                                .ssim_inner = total.ssim_inner / inner};
+    for (int k = 0; k < PIXEL_SUMS; k++)
+        sums->pixel[k] = total.pixel[k] / n;
+    sums->ssim = total.ssim / n;
+    sums->ssim_inner = total.ssim_inner / inner;
 }

@@ -35,7 +35,7 @@ struct splat_thread {
 
 /* Sums over one row of pixels and all channels, added up in the order of the rows. */
 struct splat_row_sums {
-    double l1, l2, mse, ssim, ssim_inner;
+    double pixel[PIXEL_SUMS], ssim, ssim_inner;
 };
 
 struct splat_scene {
@@ -79,6 +79,12 @@ static inline float *splat_ring_row(const struct splat_scene *scene, float *ring
                                     int y)
 {
     return ring + ((int64_t)channel * RING_ROWS + y % RING_ROWS) * scene->pitch;
+}
+
+/* Samples that a loss is the mean over. */
+static inline double splat_scene_samples(const struct splat_scene *scene)
+{
+    return (double)scene->width * scene->height * scene->channels;
 }
 
 static inline int splat_record_floats(const struct splat_scene *scene)

@@ -51,11 +51,9 @@ void splat_ssim_maps(struct splat_scene *scene, struct splat_thread *thread, int
 }
 
 void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *thread, int y,
-                         int rows, double weight)
+                         int rows, float factor)
 {
     enum { INPUTS = SSIM_BLOCK + 2 * SSIM_RADIUS };
-    double n = (double)scene->width * scene->height * scene->channels;
-    float scale = (float)(-weight / n);
     for (int c = 0; c < scene->channels; c++) {
         const float *maps[3 * INPUTS], *x[SSIM_BLOCK], *t[SSIM_BLOCK];
         float *out[SSIM_BLOCK];
@@ -67,7 +65,7 @@ void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *t
             t[o] = splat_ring_row(scene, thread->target, c, y + o);
             out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
         }
-        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, scale,
+        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, factor,
                                           thread->ssim_workspace, out);
     }
 }

@@ -10,8 +10,9 @@
 void splat_ssim_maps(struct splat_scene *scene, struct splat_thread *thread, int y, int rows,
                      int own_from, int own_to, bool inner);
 
-/* The gradient of -weight * (mean SSIM) for `rows` rows from y, into the thread's ssim_gradient. */
+/* `factor` x the derivative of the sum of SSIM for `rows` rows from y, into the thread's
+ * ssim_gradient. */
 void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *thread, int y,
-                         int rows, double weight);
+                         int rows, float factor);
 
 #endif
