@@ -70,25 +70,32 @@ function check_default(    n) {
     if (type != "ignored" && value == "") die(key ": no default (write \"\" for an empty text)")
 }
 
-# "enum a|b|A" -> the enum in C and its names; names that differ only in case are one value.
-function make_enum(names,    n, i, part, C, prefix, found) {
+# "enum a|b|A|old=a" -> the enum in C and its names; names that differ only in case are one value, and
+# `old` is another name of a. `range` keeps what is no other name.
+function make_enum(names,    n, i, at, part, C, prefix, found, same) {
     n = split(names, part, "|")
     enum_name = section == "" ? key : section "_" key
     prefix = toupper("config_" enum_name "_")
     enum_rows = ""
     enum_c = ""
     found = 0
+    range = ""
     split("", seen_constant)
     for (i = 1; i <= n; i++) {
+        at = index(part[i], "=")
+        same = at ? substr(part[i], at + 1) : part[i]
+        if (at) part[i] = substr(part[i], 1, at - 1)
         if (part[i] !~ /^[A-Za-z0-9][A-Za-z0-9_-]*$/) die("'" part[i] "' is not a value for an enum")
         if (part[i] == value) found = 1
         if (enum_name == "task") is_task["task " part[i]] = 1
-        C = part[i]
+        C = same
         gsub(/-/, "_", C)
         C = prefix toupper(C)
+        if (at && !(C in seen_constant)) die(key ": '" same "', of which '" part[i] "' is another name, is no value before it")
         if (!(C in seen_constant)) enum_c = enum_c (enum_c == "" ? "" : ", ") C
         seen_constant[C] = 1
-        enum_rows = enum_rows "{" quote(part[i]) ", " C "}, "
+        if (!at) range = range (range == "" ? "" : "|") part[i]
+        enum_rows = enum_rows "{" quote(part[i]) ", " C ", " (at ? "true" : "false") "}, "
     }
     if (!found) die(key ": default '" value "' is not one of " names)
     enums = enums "enum config_" enum_name " { " enum_c " };\n"

@@ -1,4 +1,5 @@
-/* What the workloads of `imgtrain bench` share: the options, timing, and the JSON array. */
+/* What the workloads of `imgtrain bench` share: options that each has, timing, and the JSON array.
+ * A task's own options stand in its table. */
 #ifndef IMGTRAIN_BASE_BENCH_H
 #define IMGTRAIN_BASE_BENCH_H
 
@@ -11,14 +12,8 @@ struct bench {
     const char *task, *device;
     int64_t size; /* pixels; 0 = the workload's own */
     int64_t steps, threads;
-    bool json;
-    /* splat */
-    int64_t gaussians;
-    double sigma;
-    /* gan */
-    int64_t batch, micro;
-    const char *scheme;
-    bool amp;
+    uint64_t memory_limit; /* bytes of the device; 0: none */
+    bool json, amp;
 
     /* Opens `device` with `threads`: a workload closes it. */
     int (*open)(const struct bench *bench, struct device **device);

@@ -92,24 +92,33 @@ const char *error_message(void)
     return message;
 }
 
+/* Every code and its exit status, by status. */
+static const struct error_status statuses[] = {
+    {OK, 0, "done"},
+    {ERR_DIVERGED, 30, "training diverged, last good state saved"},
+    {ERR_DEVICE_MEMORY, 31, "not enough device memory"},
+    {ERR_USAGE, 64, "wrong usage"},
+    {ERR_DATA, 65, "a picture, model or checkpoint is broken"},
+    {ERR_INPUT, 66, "an input is missing"},
+    {ERR_DEVICE, 69, "device absent, or no FFmpeg for the command video"},
+    {ERR_INTERNAL, 70, "internal error"},
+    {ERR_SYSTEM, 71, "the system refused memory, threads or open files"},
+    {ERR_OUTPUT, 73, "cannot create the output, it exists, or another process is in it"},
+    {ERR_IO, 74, "reading or writing failed, disk full"},
+    {ERR_STOPPED, 75, "stopped on request, state saved: run again with --resume"},
+    {ERR_ACCESS, 77, "no permission, or a link in a run folder"},
+    {ERR_CONFIG, 78, "wrong configuration"},
+};
+enum { STATUS_COUNT = sizeof statuses / sizeof statuses[0] };
+
+const struct error_status *error_status_at(int index)
+{
+    return index < STATUS_COUNT ? &statuses[index] : NULL;
+}
+
 int error_exit_status(int code)
 {
-    static const int status[] = {
-        [-OK] = 0,
-        [-ERR_USAGE] = 64,
-        [-ERR_DATA] = 65,
-        [-ERR_INPUT] = 66,
-        [-ERR_DEVICE] = 69,
-        [-ERR_INTERNAL] = 70,
-        [-ERR_SYSTEM] = 71,
-        [-ERR_OUTPUT] = 73,
-        [-ERR_IO] = 74,
-        [-ERR_STOPPED] = 75,
-        [-ERR_ACCESS] = 77,
-        [-ERR_CONFIG] = 78,
-        [-ERR_DIVERGED] = 30,
-        [-ERR_DEVICE_MEMORY] = 31,
-    };
-    int count = (int)(sizeof status / sizeof status[0]);
-    return code <= 0 && -code < count ? status[-code] : 70;
+    for (int i = 0; i < STATUS_COUNT; i++)
+        if (statuses[i].code == code) return statuses[i].status;
+    return error_exit_status(ERR_INTERNAL);
 }

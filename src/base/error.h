@@ -3,21 +3,21 @@
 #ifndef IMGTRAIN_BASE_ERROR_H
 #define IMGTRAIN_BASE_ERROR_H
 
-enum error_code {
-    OK = 0,
-    ERR_USAGE = -1,          /* command line            -> exit 64 */
-    ERR_DATA = -2,           /* bad image or checkpoint -> exit 65 */
-    ERR_INPUT = -3,          /* input missing           -> exit 66 */
-    ERR_DEVICE = -4,         /* device absent           -> exit 69 */
-    ERR_INTERNAL = -5,       /* a broken invariant      -> exit 70 */
-    ERR_SYSTEM = -6,         /* out of host memory, ... -> exit 71 */
-    ERR_OUTPUT = -7,         /* cannot create, locked   -> exit 73 */
-    ERR_IO = -8,             /* read, write, disk full  -> exit 74 */
-    ERR_STOPPED = -9,        /* stopped on request, state saved -> exit 75 */
-    ERR_ACCESS = -10,        /* permission              -> exit 77 */
-    ERR_CONFIG = -11,        /* configuration           -> exit 78 */
-    ERR_DIVERGED = -12,      /* training diverged                 -> exit 30 */
-    ERR_DEVICE_MEMORY = -13, /* device memory, after every fallback -> exit 31 */
+enum error_code { /* exit statuses: the table in error.c */
+                  OK = 0,
+                  ERR_USAGE = -1,          /* command line */
+                  ERR_DATA = -2,           /* bad image or checkpoint */
+                  ERR_INPUT = -3,          /* input missing */
+                  ERR_DEVICE = -4,         /* device absent */
+                  ERR_INTERNAL = -5,       /* a broken invariant */
+                  ERR_SYSTEM = -6,         /* out of host memory, ... */
+                  ERR_OUTPUT = -7,         /* cannot create, locked */
+                  ERR_IO = -8,             /* read, write, disk full */
+                  ERR_STOPPED = -9,        /* stopped on request, state saved */
+                  ERR_ACCESS = -10,        /* permission */
+                  ERR_CONFIG = -11,        /* configuration */
+                  ERR_DIVERGED = -12,      /* training diverged */
+                  ERR_DEVICE_MEMORY = -13, /* device memory, after every fallback */
 };
 
 /* Sets this thread's message (printf style; one line, no trailing newline) and returns `code`. */
@@ -34,8 +34,17 @@ int fail_within(int code, const char *format, ...) __attribute__((format(printf,
 /* The message of the last fail() on this thread; "" if there was none. Borrowed. */
 const char *error_message(void);
 
-/* The process exit status for a code; 70 for one that is unknown. */
+/* The process exit status for a code; that of ERR_INTERNAL for one that is unknown. */
 int error_exit_status(int code);
+
+/* One line of the table of exit statuses that users read. */
+struct error_status {
+    int code, status;
+    const char *meaning;
+};
+
+/* Line `index` of it, by rising status; NULL behind the last. */
+const struct error_status *error_status_at(int index);
 
 /* Returns from the calling function if `call` fails. */
 #define TRY(call)                                                                                  \

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "device/device.h"
 #include "image/image.h"
 #include "registry/devices.h"
 #include "registry/tasks.h"
@@ -11,9 +12,25 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { OPTIONS_MOST = 64 };
+
 static int cmd_bench_open(const struct bench *bench, struct device **device)
 {
-    return device_open(device, bench->device, (int)bench->threads);
+    TRY(device_open(device, bench->device, (int)bench->threads));
+    (*device)->limit_bytes = (size_t)bench->memory_limit;
+    return OK;
+}
+
+/* Appends a table to `rows`, which ends with an empty row as before. */
+static int cmd_bench_add_options(struct option_row rows[OPTIONS_MOST], int count,
+                                 const struct option_row *more)
+{
+    for (; more->letter || more->name; more++) {
+        if (count == OPTIONS_MOST - 1) return fail(ERR_INTERNAL, "more than %d options", count);
+        rows[count++] = *more;
+    }
+    rows[count] = (struct option_row){0};
+    return count;
 }
 
 /* "splat, gan" */
@@ -38,8 +55,8 @@ static void cmd_bench_note_unused(const struct bench *b)
     char when[64];
     snprintf(when, sizeof when, "with --task %s", b->task);
     for (int i = 0; task_at(i); i++)
-        if (task_at(i)->bench && !cmd_bench_is_wanted(b, task_at(i)))
-            options_without_effect(task_at(i)->bench_options, when);
+        if (task_at(i)->bench_options && !cmd_bench_is_wanted(b, task_at(i)))
+            options_all_without_effect(task_at(i)->bench_options, when);
 }
 
 static int cmd_bench_check(const struct bench *b)
@@ -54,43 +71,44 @@ static int cmd_bench_check(const struct bench *b)
         return fail(ERR_USAGE, "--task %s is none of %s, all", b->task, names);
     }
     if (all && b->size) return fail(ERR_USAGE, "--size needs --task NAME");
-    if (strcmp(b->scheme, "a") != 0 && strcmp(b->scheme, "c") != 0)
-        return fail(ERR_USAGE, "--scheme %s is neither a nor c", b->scheme);
-    if (b->size < 0 || b->size > IMAGE_MAX_SIDE || b->gaussians < 1 || b->gaussians > 100000000 ||
-        b->steps < 1 || b->steps > BENCH_MAX_STEPS || !(b->sigma > 0.1 && b->sigma < 1e4) ||
-        b->threads < 0 || b->threads > 4096)
-        return fail(ERR_USAGE, "size 1..%d, gaussians 1..100000000, steps 1..%d, sigma 0.1..10000",
-                    IMAGE_MAX_SIDE, BENCH_MAX_STEPS);
-    if (b->batch < 1 || b->batch > 65536 || b->micro < 0 || b->micro > b->batch)
-        return fail(ERR_USAGE, "batch 1..65536, micro 0..batch");
+    for (int i = 0; task_at(i); i++)
+        if (task_at(i)->bench_check) TRY(task_at(i)->bench_check());
     return OK;
 }
 
 int cmd_bench(int argc, char **argv)
 {
-    struct bench b = {.task = "all",
-                      .gaussians = 10000,
-                      .steps = 21,
-                      .sigma = 5,
-                      .device = "auto",
-                      .open = cmd_bench_open,
-                      .batch = 16,
-                      .scheme = "a"};
-    const struct option_row rows[] = {
+    struct bench b = {.task = "all", .steps = 21, .device = "auto", .open = cmd_bench_open};
+    const struct option_row common[] = {
         {.name = "task", .argument = "NAME", .text = &b.task, .help = "gan, splat or all"},
-        {.name = "size", .argument = "N", .integer = &b.size, .help = "side of the pictures"},
-        {.name = "steps", .argument = "N", .integer = &b.steps, .help = "steps to time"},
-        {.name = "threads", .argument = "N", .integer = &b.threads, .help = "0 = all"},
-        {.name = "device", .argument = "NAME", .text = &b.device, .help = "as in train"},
-        {.name = "gaussians", .argument = "N", .integer = &b.gaussians, .help = "how many"},
-        {.name = "sigma", .argument = "PX", .number = &b.sigma, .help = "of each, in pixels"},
-        {.name = "batch", .argument = "N", .integer = &b.batch, .help = "pictures of a GAN's step"},
-        {.name = "micro", .argument = "N", .integer = &b.micro, .help = "at a time; 0 = all"},
-        {.name = "scheme", .argument = "a|c", .text = &b.scheme, .help = "as gan.scheme"},
+        {.name = "size",
+         .argument = "N",
+         .integer = &b.size,
+         .high = IMAGE_MAX_SIDE,
+         .help = "side of the pictures"},
+        {.name = "steps",
+         .argument = "N",
+         .integer = &b.steps,
+         .low = 1,
+         .high = BENCH_MAX_STEPS,
+         .help = "steps to time"},
+        {.name = "threads",
+         .argument = "N",
+         .integer = &b.threads,
+         .high = 4096,
+         .help = "0 = all"},
+        OPTION_DEVICE(&b.device),
+        OPTION_MEMORY_LIMIT(&b.memory_limit, "most device memory that a workload may take: 2GB"),
         {.name = "amp", .flag = &b.amp, .help = "use_amp: bf16, or halves"},
         {.name = "json", .flag = &b.json, .help = "print JSON"},
         {0},
     };
+    struct option_row rows[OPTIONS_MOST];
+    int count = cmd_bench_add_options(rows, 0, common);
+    for (int i = 0; task_at(i) && count >= 0; i++)
+        if (task_at(i)->bench_options)
+            count = cmd_bench_add_options(rows, count, task_at(i)->bench_options);
+    TRY(count);
     const struct option_usage usage = {
         .usage = "imgtrain bench [--task gan|splat|all] [--size N] [--steps N] [--json] ...",
         .about = "Times training steps on made-up pictures. Splats (2048 px): milliseconds a step\n"
@@ -100,7 +118,7 @@ int cmd_bench(int argc, char **argv)
         .options = rows,
         .examples = "imgtrain bench\n"
                     "imgtrain bench --task splat --size 512 --gaussians 5000 --sigma 3\n"
-                    "imgtrain bench --task gan --size 128 --batch 32 --scheme c\n",
+                    "imgtrain bench --task gan --size 128 --batch 32 --scheme block\n",
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));

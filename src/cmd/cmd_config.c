@@ -3,9 +3,11 @@
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/preset.h"
 #include "config/config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int cmd_config_explain(int count, char **keys)
@@ -48,7 +50,7 @@ int cmd_config(int argc, char **argv)
         .options = options,
         .max_operands = -1,
         .keys = true,
-        .examples = "imgtrain config cfgs/splat.yaml max_steps=500\n"
+        .examples = "imgtrain config cfgs/demo.yaml max_steps=500\n"
                     "imgtrain config --explain num_gaussians topk\n"
                     "imgtrain config --explain > my.yaml\n",
     };
@@ -58,9 +60,12 @@ int cmd_config(int argc, char **argv)
     if (wants_explain) return cmd_config_explain(count, argv + 1);
     if (json && yaml) return fail(ERR_USAGE, "--json or --yaml, not both");
     bool has_file = count > 0 && (!strchr(argv[1], '=') || file_exists(argv[1]));
-    struct config *config;
-    TRY(config_load(&config, has_file ? argv[1] : NULL, count - has_file, argv + 1 + has_file));
-    int code = cmd_config_print(config, json, yaml);
+    struct config *config = NULL;
+    char *file = NULL;
+    if (has_file) TRY(preset_find(argv[1], &file));
+    int code = config_load(&config, file, count - has_file, argv + 1 + has_file);
+    if (code == OK) code = cmd_config_print(config, json, yaml);
     config_free(config);
+    free(file);
     return code;
 }

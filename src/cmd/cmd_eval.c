@@ -5,15 +5,14 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
+#include "cmd/fallback.h"
 #include "cmd/options.h"
-#include "device/device.h"
 #include "image/image.h"
 #include "image/rows.h"
 #include "metrics/picture_metrics.h"
-#include "registry/devices.h"
 #include "registry/tasks.h"
 #include "run/signals.h"
-#include "splat/picture.h"
+#include "splat/slices.h"
 #include "store/checkpoint.h"
 #include "task/task.h"
 
@@ -27,28 +26,75 @@
 
 struct operand {
     const char *path, *device;
+    uint64_t memory_limit;
     bool is_model, is_folder;
     bool plain;         /* its channels are no colours with alpha, whatever their number */
     struct image whole; /* a picture that is there already */
     struct sample_extent extent;
 };
 
-/* At its own size, rounded as `imgtrain render` rounds it. */
+/* A sink that gets every row once: a further attempt at a model passes over those that are there.
+ */
+struct once_sink {
+    const struct image_sink *to;
+    bool begun;
+    int rows; /* put so far */
+};
+
+static int once_begin(void *argument, const struct image *shape)
+{
+    struct once_sink *once = argument;
+    if (once->begun) return OK;
+    once->begun = true;
+    return once->to->begin ? once->to->begin(once->to->argument, shape) : OK;
+}
+
+static int once_put(void *argument, struct image *rows, int y)
+{
+    struct once_sink *once = argument;
+    int known = once->rows - y, end = y + rows->height;
+    if (known >= rows->height) return OK;
+    once->rows = end;
+    if (known <= 0) return once->to->put(once->to->argument, rows, y);
+    struct image rest = *rows;
+    size_t row = (size_t)rows->width * (size_t)rows->channels * sample_bytes(rows->type);
+    rest.data = (uint8_t *)rows->data + (size_t)known * row;
+    rest.height -= known;
+    return once->to->put(once->to->argument, &rest, y + known);
+}
+
+enum { LEAST_ROWS = 16, SAMPLES_AT_ONCE = 16 };
+
+struct model_attempt {
+    const struct splat_model *model;
+    struct splat_window window;
+    struct once_sink once;
+};
+
+/* Rounded as `imgtrain render` rounds it. */
+static int cmd_eval_attempt_model(void *context, struct device *device, int at_once)
+{
+    struct model_attempt *a = context;
+    const struct image_sink sink = {once_begin, once_put, &a->once};
+    enum sample_type type = a->model->sample_bits == 8    ? SAMPLE_U8
+                            : a->model->sample_bits == 16 ? SAMPLE_U16
+                                                          : SAMPLE_F32;
+    return splat_slices_stream(device, a->model, &a->window, type, at_once, &sink);
+}
+
+/* At its own size. */
 static int stream_model(struct operand *operand, const struct image_sink *sink)
 {
     struct splat_model model;
-    struct device *device = NULL;
     TRY(splat_model_open(&model, operand->path));
     operand->plain = !model.alpha;
-    int code;
-    TRY_CLEANUP(device_open(&device, operand->device, 0));
-    struct splat_window w = splat_window_whole(&model);
-    enum sample_type type = model.sample_bits == 8    ? SAMPLE_U8
-                            : model.sample_bits == 16 ? SAMPLE_U16
-                                                      : SAMPLE_F32;
-    code = splat_picture_stream(device, &model, NULL, NULL, &w, type, w.width, w.height, sink);
-cleanup:
-    device_close(device);
+    struct model_attempt attempt = {&model, splat_window_whole(&model), {.to = sink}};
+    struct fallback fallback = {.whole = model.height,
+                                .least = LEAST_ROWS,
+                                .unit = "rows",
+                                .attempt = cmd_eval_attempt_model,
+                                .context = &attempt};
+    int code = fallback_run(&fallback, operand->device, operand->memory_limit);
     splat_model_close(&model);
     return code;
 }
@@ -78,11 +124,12 @@ static int cmd_eval_is_run_folder(const char *path, bool *is_run)
     return OK;
 }
 
-static int open_operand(struct operand *operand, const char *path, const char *device)
+static int open_operand(struct operand *operand, const char *path, const char *device,
+                        uint64_t memory_limit)
 {
     bool is_run;
     TRY(cmd_eval_is_run_folder(path, &is_run));
-    *operand = (struct operand){.path = path, .device = device};
+    *operand = (struct operand){.path = path, .device = device, .memory_limit = memory_limit};
     operand->is_model = is_run || is_model_file(path);
     operand->is_folder = operand->plain = file_is_dir(path);
     return OK;
@@ -361,15 +408,15 @@ static void cmd_eval_print_json(const struct measurement *m, const struct metric
            (long long)m->operands[0]->extent.outside, (long long)m->operands[1]->extent.outside);
 }
 
-static int cmd_eval_evaluate(char *const *names, const char *device,
+static int cmd_eval_evaluate(char *const *names, const char *device, uint64_t memory_limit,
                              const struct sample_range *range, bool json)
 {
     struct operand a, b = {0};
     struct measurement m = {.names = names, .operands = {&a, &b}, .range = *range};
     struct metric_scores scores;
     int code;
-    TRY(open_operand(&a, names[0], device));
-    TRY(open_operand(&b, names[1], device));
+    TRY(open_operand(&a, names[0], device, memory_limit));
+    TRY(open_operand(&b, names[1], device, memory_limit));
     TRY_CLEANUP(cmd_eval_measure(&m, &a, &b));
     metric_scorer_end(m.scorer, &scores);
     say_cut(&m);
@@ -403,20 +450,37 @@ static int cmd_eval_open_model(const char *path, struct store_file **file, const
     return passing ? code : OK;
 }
 
-static int cmd_eval_by_task(const struct task *task, struct task_evaluation *wanted,
-                            const char *device)
+struct task_attempt {
+    const struct task *task;
+    struct task_evaluation *wanted;
+};
+
+static int cmd_eval_attempt_task(void *context, struct device *device, int at_once)
 {
+    struct task_attempt *a = context;
+    a->wanted->device = device;
+    a->wanted->at_once = at_once;
+    return a->task->evaluate(a->wanted);
+}
+
+static int cmd_eval_by_task(const struct task *task, struct task_evaluation *wanted,
+                            const char *device, uint64_t memory_limit)
+{
+    struct task_attempt attempt = {task, wanted};
+    struct fallback fallback = {.whole = SAMPLES_AT_ONCE,
+                                .least = 1,
+                                .unit = "samples",
+                                .attempt = cmd_eval_attempt_task,
+                                .context = &attempt};
     signals_install();
-    TRY(device_open(&wanted->device, device, 0));
-    int code = task->evaluate(wanted);
-    device_close(wanted->device);
-    return code;
+    return fallback_run(&fallback, device, memory_limit);
 }
 
 int cmd_eval(int argc, char **argv)
 {
     bool json = false;
     int64_t samples = 2000;
+    uint64_t memory_limit = 0;
     const char *device_name = "auto", *range_text = NULL;
     struct sample_range range;
     const struct option_row rows[] = {
@@ -430,11 +494,12 @@ int cmd_eval(int argc, char **argv)
         {.name = "samples",
          .argument = "N",
          .integer = &samples,
+         .low = 1,
+         .high = 100000,
          .help = "of a generator: at most so many samples and pictures (2000)"},
-        {.name = "device",
-         .argument = "NAME",
-         .text = &device_name,
-         .help = "renders models: auto, cpu, cuda or cuda:N"},
+        OPTION_DEVICE(&device_name),
+        OPTION_MEMORY_LIMIT(&memory_limit,
+                            "most device memory to use: 512MB, 2GB; below it less at a time"),
         {0},
     };
     const struct option_usage usage = {
@@ -462,15 +527,13 @@ int cmd_eval(int argc, char **argv)
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
-    if (samples < 1 || samples > 100000)
-        return fail(ERR_USAGE, "--samples %lld: it must be 1 to 100000", (long long)samples);
     TRY(parse_range(range_text, &range));
     const struct task *task;
     struct store_file *model;
     TRY(cmd_eval_open_model(argv[1], &model, &task));
     if (!task) {
         options_without_effect("samples", "on pictures: it is for a generator and a folder");
-        return cmd_eval_evaluate(argv + 1, device_name, &range, json);
+        return cmd_eval_evaluate(argv + 1, device_name, memory_limit, &range, json);
     }
     struct task_evaluation wanted = {.model = model,
                                      .path = argv[1],
@@ -479,7 +542,7 @@ int cmd_eval(int argc, char **argv)
                                      .json = json,
                                      .stop_requested = signals_stop_requested};
     int code = range.given ? fail(ERR_USAGE, "--range is for two pictures")
-                           : cmd_eval_by_task(task, &wanted, device_name);
+                           : cmd_eval_by_task(task, &wanted, device_name, memory_limit);
     store_close(model);
     return code;
 }

@@ -1,7 +1,6 @@
 /* imgtrain plan: what a config takes of memory in every way it can be run, without running it. */
 #include "base/format.h"
 #include "base/log.h"
-#include "base/parse_number.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
@@ -18,7 +17,9 @@
 #include <string.h>
 
 struct plan_request {
-    const char *budget, *size, *device;
+    const char *size;
+    uint64_t budget; /* bytes; 0: what the config says */
+    struct load_options load;
     bool json;
 };
 
@@ -210,14 +211,11 @@ static int open_for_plan(struct planned *p, const struct config *config,
 static int plan_one(const struct config *config, const struct plan_request *request)
 {
     struct planned p = {.task = task_of_config(config), .mode = -1, .least = -1};
-    uint64_t budget = 0;
     int code = OK;
-    if (request->budget && (!number_parse_bytes(request->budget, &budget) || budget == 0))
-        return fail(ERR_USAGE, "--budget %s: bytes are needed, as in 8GB", request->budget);
     TRY(device_open(&p.device, config->device, (int)config->threads));
     p.device->limit_bytes = (size_t)config->memory.limit;
     p.ladder.settings = memory_settings(config);
-    if (budget) p.ladder.settings.budget = (int64_t)budget;
+    if (request->budget) p.ladder.settings.budget = (int64_t)request->budget;
     p.free_bytes = p.device->free_bytes ? p.device->free_bytes(p.device) : -1;
     TRY_CLEANUP(open_for_plan(&p, config, request));
     TRY_CLEANUP(memory_rows(&p.ladder, p.task, p.state));
@@ -237,32 +235,29 @@ cleanup:
 
 int cmd_plan(int argc, char **argv)
 {
-    struct plan_request request = {.budget = NULL};
+    struct plan_request request = {.size = NULL};
     const struct option_row rows[] = {
-        {.name = "budget",
-         .argument = "BYTES",
-         .text = &request.budget,
-         .help = "device memory to plan for, 8GB (default: memory.budget, or what is free)"},
+        OPTION_MEMORY_LIMIT(
+            &request.budget,
+            "device memory to plan for, 8GB (default: memory.budget, or what is free)"),
         {.name = "size",
          .argument = "WxH",
          .text = &request.size,
          .help = "task splat: for a picture of this size (RGB, 8 bits) instead of input_path"},
-        {.name = "device",
-         .argument = "NAME",
-         .text = &request.device,
-         .help = "auto, cpu, cuda or cuda:N"},
+        OPTION_DEVICE(&request.load.device),
         {.name = "json", .flag = &request.json, .help = "print JSON"},
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain plan CONFIG [key=value ...] [--budget BYTES] [--size WxH] [--json]",
+        .usage =
+            "imgtrain plan CONFIG [key=value ...] [--memory-limit BYTES] [--size WxH] [--json]",
         .about = "Prints the memory that each way of running CONFIG takes, to the byte, which one"
                  " a run picks\nand why, and the largest work that fits. Nothing is trained.",
         .options = rows,
         .min_operands = 1,
         .max_operands = -1,
         .keys = true,
-        .examples = "imgtrain plan cfgs/gan-64.yaml --budget 2GB\n"
+        .examples = "imgtrain plan cfgs/gan-64.yaml --memory-limit 2GB\n"
                     "imgtrain plan cfgs/8k.yaml --size 7680x4320\n",
     };
     int operand_count;
@@ -270,7 +265,7 @@ int cmd_plan(int argc, char **argv)
     struct config *config = NULL;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
     log_set_level(LOG_WARNING);
-    TRY(load_config(&config, &path, operand_count, argv, request.device));
+    TRY(load_config(&config, &path, operand_count, argv, &request.load));
     if (config_batch_count(config) > 1)
         log_warning("a batch of %d runs: this is the plan of the first",
                     config_batch_count(config));

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LEAST_ROWS = 16 }; /* of a slice */
+enum { LEAST_ROWS = 16 }; /* at a time */
 
 struct render_options {
     const char *output, *size, *crop, *device;
@@ -92,19 +92,20 @@ static int put_watched(void *argument, struct image *rows, int y)
 }
 
 /* A further attempt begins the file anew. */
-static int cmd_render_attempt(void *context, struct device *device, int slice)
+static int cmd_render_attempt(void *context, struct device *device, int at_once)
 {
     const struct attempt *a = context;
-    return splat_slices_stream(device, a->model, &a->window, a->type, slice, &a->sink);
+    return splat_slices_stream(device, a->model, &a->window, a->type, at_once, &a->sink);
 }
 
 static int render_window(const struct render_options *options, struct attempt *a)
 {
-    struct fallback fallback = {.whole = a->window.height, .least = LEAST_ROWS, .unit = "rows"};
-    TRY(fallback_open(&fallback, options->device, options->memory_limit));
-    int code = fallback_run(&fallback, cmd_render_attempt, a);
-    fallback_close(&fallback);
-    return code;
+    struct fallback fallback = {.whole = a->window.height,
+                                .least = LEAST_ROWS,
+                                .unit = "rows",
+                                .attempt = cmd_render_attempt,
+                                .context = a};
+    return fallback_run(&fallback, options->device, options->memory_limit);
 }
 
 static int render_model(const struct render_options *options, const struct splat_model *model)
@@ -147,14 +148,9 @@ int cmd_render(int argc, char **argv)
         {.name = "gaussians",
          .flag = &options.gaussians,
          .help = "draw the Gaussians as ellipses of one sigma"},
-        {.name = "device",
-         .argument = "NAME",
-         .text = &options.device,
-         .help = "auto, cpu, cuda or cuda:N"},
-        {.name = "memory-limit",
-         .argument = "BYTES",
-         .bytes = &options.memory_limit,
-         .help = "most device memory to use: 512MB, 2GB; below it some rows at a time"},
+        OPTION_DEVICE(&options.device),
+        OPTION_MEMORY_LIMIT(&options.memory_limit,
+                            "most device memory to use: 512MB, 2GB; below it some rows at a time"),
         {0},
     };
     const struct option_usage usage = {

@@ -22,11 +22,11 @@ struct attempt {
     int columns, rows;
 };
 
-static int cmd_sample_attempt(void *context, struct device *device, int slice)
+static int cmd_sample_attempt(void *context, struct device *device, int at_once)
 {
     const struct attempt *a = context;
     struct sampler *sampler;
-    int code = sampler_open(&sampler, device, a->file, slice);
+    int code = sampler_open(&sampler, device, a->file, at_once);
     if (code == ERR_DATA) return code; /* names the file */
     if (code < 0) return fail_within(code, "%s", store_path(a->file));
     code = sample_make(sampler, a->options, a->list, a->columns, a->rows);
@@ -38,25 +38,20 @@ static int sample_model(const char *model, const struct sample_options *options,
                         const struct seed_list *list, int columns, int rows)
 {
     struct store_file *file = NULL;
-    struct fallback fallback = {.whole = (int)options->batch, .least = 1, .unit = "pictures"};
     int code;
     TRY_CLEANUP(checkpoint_open(model, &file));
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
-    TRY_CLEANUP(fallback_open(&fallback, options->device, options->memory_limit));
     signals_install();
     struct attempt what = {file, options, list, columns, rows};
-    code = fallback_run(&fallback, cmd_sample_attempt, &what);
+    struct fallback fallback = {.whole = (int)options->batch,
+                                .least = 1,
+                                .unit = "pictures",
+                                .attempt = cmd_sample_attempt,
+                                .context = &what};
+    code = fallback_run(&fallback, options->device, options->memory_limit);
 cleanup:
-    fallback_close(&fallback);
     store_close(file);
     return code;
-}
-
-static int check_range(const char *option, int64_t value, int64_t low, int64_t high)
-{
-    if (value >= low && value <= high) return OK;
-    return fail(ERR_USAGE, "%s %" PRId64 ": it must be %" PRId64 " to %" PRId64, option, value, low,
-                high);
 }
 
 static int cmd_sample_check_options(const struct sample_options *options)
@@ -73,11 +68,7 @@ static int cmd_sample_check_options(const struct sample_options *options)
         return fail(ERR_USAGE, "-o %s: a folder is needed (or --grid 8x8 for one picture)", output);
     if (!options->walk && sample_is_video(output))
         return fail(ERR_USAGE, "-o %s: a video needs --interpolate SEEDS", output);
-    TRY(check_range("--class", options->label, -1, 1 << 20));
-    TRY(check_range("--frames", options->frames, 1, 100000));
-    TRY(check_range("--fps", options->fps, 1, 240));
-    TRY(check_range("--scale", options->scale, 0, 64));
-    return check_range("--batch", options->batch, 1, BATCH_MOST);
+    return OK;
 }
 
 /* The seeds to make, and the grid's shape (0: none). */
@@ -112,6 +103,7 @@ int cmd_sample(int argc, char **argv)
          .text = &options.output,
          .help = "a folder; with --grid a picture; with --interpolate a video or folder"},
         {.name = "seeds",
+         .aliases = "seed",
          .argument = "LIST",
          .text = &options.seeds,
          .help = "which samples: 0-63 (default), 3,5,100-199"},
@@ -126,28 +118,37 @@ int cmd_sample(int argc, char **argv)
         {.name = "class",
          .argument = "K",
          .integer = &options.label,
+         .low = -1,
+         .high = 1 << 20,
          .help = "samples of class K, from 0; without it seeds take turns"},
         {.name = "frames",
          .argument = "N",
          .integer = &options.frames,
+         .low = 1,
+         .high = 100000,
          .help = "pictures from one seed to the next (60)"},
-        {.name = "fps", .argument = "N", .integer = &options.fps, .help = "frames a second (30)"},
+        {.name = "fps",
+         .argument = "N",
+         .integer = &options.fps,
+         .low = 1,
+         .high = 240,
+         .help = "frames a second (30)"},
         {.name = "scale",
          .argument = "N",
          .integer = &options.scale,
+         .low = 0,
+         .high = 64,
          .help = "enlarge pixels N times (1; small videos to 256 pixels)"},
         {.name = "batch",
          .argument = "N",
          .integer = &options.batch,
+         .low = 1,
+         .high = BATCH_MOST,
          .help = "pictures at a time (16); changes no picture"},
-        {.name = "device",
-         .argument = "NAME",
-         .text = &options.device,
-         .help = "auto, cpu, cuda or cuda:N"},
-        {.name = "memory-limit",
-         .argument = "BYTES",
-         .bytes = &options.memory_limit,
-         .help = "most device memory to use: 512MB, 2GB; below it fewer pictures at a time"},
+        OPTION_DEVICE(&options.device),
+        OPTION_MEMORY_LIMIT(
+            &options.memory_limit,
+            "most device memory to use: 512MB, 2GB; below it fewer pictures at a time"),
         {0},
     };
     const struct option_usage usage = {

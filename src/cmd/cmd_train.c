@@ -18,7 +18,8 @@
 #include <string.h>
 
 struct train_options {
-    const char *output, *device;
+    const char *output;
+    struct load_options load;
     double time_limit;
     bool resume, allow_changed_input, dry_run, quiet, json;
 };
@@ -185,10 +186,9 @@ int cmd_train(int argc, char **argv)
         {.name = "allow-changed-input",
          .flag = &options.allow_changed_input,
          .help = "with --resume: go on even if the picture or the data set is another one"},
-        {.name = "device",
-         .argument = "NAME",
-         .text = &options.device,
-         .help = "auto, cpu, cuda or cuda:N"},
+        OPTION_DEVICE(&options.load.device),
+        OPTION_MEMORY_LIMIT(&options.load.memory_limit,
+                            "most device memory to use: 512MB, 8GB; as memory.limit"),
         {.name = "dry-run",
          .flag = &options.dry_run,
          .help = "print what the run will need of memory and disk, and make nothing"},
@@ -225,7 +225,7 @@ int cmd_train(int argc, char **argv)
     const char *path;
     struct config *config = NULL;
     if (options.time_limit > 0) signals_set_time_limit(options.time_limit);
-    TRY(load_config(&config, &path, operand_count, argv, options.device));
+    TRY(load_config(&config, &path, operand_count, argv, &options.load));
     set_log_level(config, options.quiet);
     if (load_is_testing())
         log_info("IMGTRAIN_TESTING is set: a short run, with a line for each step");

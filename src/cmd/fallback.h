@@ -1,6 +1,6 @@
-/* What commands that make pictures do when the device's memory does not suffice: everything at a
- * time, then slices half as large each time, then the CPU. Every move is a line for the user; no
- * slice changes a bit of a picture. */
+/* What commands that use a model do when the device's memory does not suffice: everything at a
+ * time, then half as much with each try, then the CPU. Every move is a line for the user; none
+ * changes a bit of a picture. */
 #ifndef IMGTRAIN_CMD_FALLBACK_H
 #define IMGTRAIN_CMD_FALLBACK_H
 
@@ -9,21 +9,19 @@
 
 struct fallback {
     struct device *device; /* owned */
-    int slice;             /* how many of `unit` at a time */
-    int whole, least;      /* the first, and what slices are multiples of */
+    int at_once;           /* how many of `unit` at a time */
+    int whole, least;      /* its first value, and what all others are multiples of */
     const char *unit;      /* "pictures" */
+
+    /* Begins anew each time; ERR_DEVICE_MEMORY: again with less. */
+    int (*attempt)(void *context, struct device *device, int at_once);
+    void *context;
 };
 
-/* Opens the device, or the CPU where there is no memory left to open it. limit: most bytes it may
- * allocate; 0 = none. It is the limit of the device that was named: the CPU that takes over has
- * none. */
-int fallback_open(struct fallback *fallback, const char *device, uint64_t limit);
-
-/* Calls attempt(context, device, slice) with ever less at a time until one does not end with
- * ERR_DEVICE_MEMORY. Each attempt begins anew. */
-int fallback_run(struct fallback *fallback,
-                 int (*attempt)(void *context, struct device *device, int slice), void *context);
-
-void fallback_close(struct fallback *fallback); /* accepts a zeroed struct */
+/* Opens `device`, or the CPU where there is no memory left to open it, and calls `attempt` with
+ * ever less at a time until one does not end with ERR_DEVICE_MEMORY. limit: most bytes that the
+ * device may allocate; 0 = none. It is the limit of the device that was named: the CPU that takes
+ * over has none. The device is closed afterwards. */
+int fallback_run(struct fallback *fallback, const char *device, uint64_t limit);
 
 #endif

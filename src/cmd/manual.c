@@ -76,6 +76,29 @@ static void manual_put_lines(const char *text)
     printf("%s.fi\n.RE\n", *text && text[strlen(text) - 1] != '\n' ? "\n" : "");
 }
 
+/* The next of words with blanks between them; false behind the last. */
+static bool manual_next_word(const char **words, char word[64])
+{
+    size_t length = *words ? strcspn(*words, " ") : 0;
+    if (length == 0) return false;
+    snprintf(word, 64, "%.*s", (int)length, *words);
+    *words += length + strspn(*words + length, " ");
+    return true;
+}
+
+static void manual_put_aliases(const struct option_row *row)
+{
+    const char *words = row->aliases;
+    char word[64];
+    if (!words) return;
+    printf("Other names:");
+    while (manual_next_word(&words, word)) {
+        printf(" \\-\\-");
+        manual_put_text(word, false);
+    }
+    printf(".\n");
+}
+
 static void manual_put_option(char letter, const char *name, const char *argument, const char *help)
 {
     printf(".TP\n");
@@ -92,7 +115,7 @@ static void manual_put_option(char letter, const char *name, const char *argumen
     }
     putchar('\n');
     manual_put_text(help, true);
-    putchar('\n');
+    printf(".\n");
 }
 
 static void manual_put_command(const struct option_usage *usage, void *context)
@@ -102,8 +125,10 @@ static void manual_put_command(const struct option_usage *usage, void *context)
     manual_put_lines(usage->usage);
     printf(".PP\n");
     manual_put_paragraphs(usage->about);
-    for (const struct option_row *row = usage->options; !manual_is_last(row); row++)
+    for (const struct option_row *row = usage->options; !manual_is_last(row); row++) {
         manual_put_option(row->letter, row->name, row->argument, row->help);
+        manual_put_aliases(row);
+    }
     manual_put_option('h', "help", NULL, "print this command's usage, options and an example");
     if (!usage->examples) return;
     printf(".PP\nFor example:\n");
@@ -150,29 +175,11 @@ static void manual_put_keys(void)
 
 static void manual_put_exit_statuses(void)
 {
-    static const struct {
-        int code;
-        const char *meaning;
-    } rows[] = {
-        {OK, "done"},
-        {ERR_DIVERGED, "training diverged, last good state saved"},
-        {ERR_DEVICE_MEMORY, "not enough device memory"},
-        {ERR_USAGE, "wrong usage"},
-        {ERR_DATA, "a picture, model or checkpoint is broken"},
-        {ERR_INPUT, "an input is missing"},
-        {ERR_DEVICE, "device absent, or no FFmpeg for the command video"},
-        {ERR_INTERNAL, "internal error"},
-        {ERR_SYSTEM, "the system refused memory, threads or open files"},
-        {ERR_OUTPUT, "cannot create the output, it exists, or another process is in it"},
-        {ERR_IO, "reading or writing failed, disk full"},
-        {ERR_STOPPED, "stopped on request, state saved: run again with --resume"},
-        {ERR_ACCESS, "no permission, or a link in a run folder"},
-        {ERR_CONFIG, "wrong configuration"},
-    };
+    const struct error_status *row;
     printf(".SH EXIT STATUS\n");
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        printf(".TP\n\\fB%d\\fR\n", error_exit_status(rows[i].code));
-        manual_put_text(rows[i].meaning, true);
+    for (int i = 0; (row = error_status_at(i)); i++) {
+        printf(".TP\n\\fB%d\\fR\n", row->status);
+        manual_put_text(row->meaning, true);
         printf(".\n");
     }
     printf(".TP\n\\fB130\\fR\na second Ctrl\\-C.\n");
@@ -268,6 +275,9 @@ static void manual_put_bash_command(const struct option_usage *usage, void *cont
         if (row->flag) continue;
         if (row->letter) printf("-%c ", row->letter);
         if (row->name) printf("--%s ", row->name);
+        const char *words = row->aliases;
+        for (char word[64]; manual_next_word(&words, word);)
+            printf("--%s ", word);
     }
     printf("'\n        keys=%d\n        ;;\n", usage->keys);
 }

@@ -42,8 +42,16 @@ static void options_print_row(char letter, const char *name, const char *argumen
 static void options_print_help(const struct option_usage *usage)
 {
     printf("usage: %s\n\n%s\n\noptions:\n", usage->usage, usage->about);
-    for (const struct option_row *row = usage->options; row && !is_end(row); row++)
+    for (const struct option_row *row = usage->options; row && !is_end(row); row++) {
         options_print_row(row->letter, row->name, row->argument, row->help);
+        if (row->aliases) printf("  %26s  other names:", "");
+        for (const char *word = row->aliases; word && *word; word += strspn(word, " ")) {
+            int length = (int)strcspn(word, " ");
+            printf(" --%.*s", length, word);
+            word += length;
+        }
+        if (row->aliases) putchar('\n');
+    }
     options_print_row('h', "help", NULL, "this text");
     if (!usage->examples) return;
     printf("\nexample:\n");
@@ -91,6 +99,16 @@ static int key_as_option(const struct option_usage *usage, const char *name, con
                            : "VALUE");
 }
 
+static int options_out_of_range(const struct option_row *row, const char *shown, const char *value)
+{
+    return fail(ERR_USAGE, "%s %s: it must be %.10g to %.10g", shown, value, row->low, row->high);
+}
+
+static bool options_in_range(const struct option_row *row, double value)
+{
+    return row->low == row->high || (value >= row->low && value <= row->high);
+}
+
 static int set_value(const struct option_row *row, const char *shown, const char *value)
 {
     if (row->text) {
@@ -98,9 +116,12 @@ static int set_value(const struct option_row *row, const char *shown, const char
     } else if (row->integer) {
         if (!number_parse_int(value, row->integer))
             return fail(ERR_USAGE, "%s: '%s' is no whole number", shown, value);
+        if (!options_in_range(row, (double)*row->integer))
+            return options_out_of_range(row, shown, value);
     } else if (row->number) {
         if (!number_parse_double(value, row->number))
             return fail(ERR_USAGE, "%s: '%s' is no number", shown, value);
+        if (!options_in_range(row, *row->number)) return options_out_of_range(row, shown, value);
     } else if (row->seconds) {
         if (!number_parse_duration(value, row->seconds) || !(*row->seconds >= 0))
             return fail(ERR_USAGE, "%s: '%s' is no time (90, 90s, 5m, 3h50m)", shown, value);
@@ -109,6 +130,22 @@ static int set_value(const struct option_row *row, const char *shown, const char
             return fail(ERR_USAGE, "%s: '%s' is no amount of memory (512MB, 8GB)", shown, value);
     }
     return OK;
+}
+
+static bool options_is_word(const char *words, const char *word, size_t length)
+{
+    for (; words && *words; words += strspn(words, " ")) {
+        size_t here = strcspn(words, " ");
+        if (here == length && strncmp(words, word, length) == 0) return true;
+        words += here;
+    }
+    return false;
+}
+
+static bool options_is_named(const struct option_row *row, const char *name, size_t length)
+{
+    return (row->name && strlen(row->name) == length && strncmp(row->name, name, length) == 0) ||
+           options_is_word(row->aliases, name, length);
 }
 
 /* Takes `--name`, `--name=value` or `--name value`; *used counts the arguments after the first. */
@@ -121,8 +158,7 @@ static int parse_long(const struct option_usage *usage, char **argv, int left, i
     snprintf(shown, sizeof shown, "--%.*s", (int)length, name);
     if (strcmp(name, "help") == 0) return OPTIONS_HELP;
     for (const struct option_row *row = usage->options; row && !is_end(row); row++) {
-        if (!row->name || strlen(row->name) != length || strncmp(row->name, name, length) != 0)
-            continue;
+        if (!options_is_named(row, name, length)) continue;
         note_given(row);
         if (row->flag) {
             if (value) return fail(ERR_USAGE, "%s takes no value", shown);
@@ -213,14 +249,25 @@ void options_describe_with(void (*describe)(const struct option_usage *usage, vo
     help_context = context;
 }
 
+static void options_warn_if_given(const char *name, size_t length, const char *why)
+{
+    for (int i = 0; i < given_count; i++) {
+        if (strlen(given[i]) != length || strncmp(given[i], name, length) != 0) continue;
+        log_warning("--%s has no effect %s", given[i], why);
+        return; /* once, however often it was given */
+    }
+}
+
 void options_without_effect(const char *names, const char *why)
 {
     for (size_t length; *names; names += length + (names[length] == ' ')) {
         length = strcspn(names, " ");
-        for (int i = 0; i < given_count; i++) {
-            if (strlen(given[i]) != length || strncmp(given[i], names, length) != 0) continue;
-            log_warning("--%s has no effect %s", given[i], why);
-            break; /* once, however often it was given */
-        }
+        options_warn_if_given(names, length, why);
     }
+}
+
+void options_all_without_effect(const struct option_row *rows, const char *why)
+{
+    for (; !is_end(rows); rows++)
+        if (rows->name) options_warn_if_given(rows->name, strlen(rows->name), why);
 }

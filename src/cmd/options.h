@@ -22,24 +22,10 @@
 #define IMGTRAIN_CMD_OPTIONS_H
 
 #include "base/error.h"
+#include "base/option_row.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* One option: exactly one of the pointers is set and receives the value; without a .flag pointer
- * the option takes an argument. Given twice, the last one counts. */
-struct option_row {
-    char letter;          /* 'o' for -o; 0: none */
-    const char *name;     /* "output" for --output; NULL: none */
-    const char *argument; /* what the help calls its argument: "FILE" */
-    const char *help;     /* one line */
-    bool *flag;           /* set to true */
-    const char **text;    /* borrowed from argv */
-    int64_t *integer;
-    double *number;
-    double *seconds; /* a duration: 90, 5m, 3h50m */
-    uint64_t *bytes; /* 1500, 512MB, 8GB */
-};
 
 struct option_usage {
     const char *usage;                /* "imgtrain eval A B [--json]" */
@@ -67,8 +53,21 @@ void options_describe_with(void (*describe)(const struct option_usage *usage, vo
                            void *context);
 
 /* For options that mean nothing beside the others: a warning for each of `names` (words with blanks
- * between them) that the last options_parse has met: "--fps has no effect WHY". */
+ * between them), or of a table's rows, that the last options_parse has met: "--fps has no effect
+ * WHY". */
 void options_without_effect(const char *names, const char *why);
+void options_all_without_effect(const struct option_row *rows, const char *why);
+
+/* The options that several commands have, each in the same words everywhere. */
+#define OPTION_DEVICE(to)                                                                          \
+    {                                                                                              \
+        .name = "device", .argument = "NAME", .text = (to), .help = "auto, cpu, cuda or cuda:N"    \
+    }
+#define OPTION_MEMORY_LIMIT(to, meaning)                                                           \
+    {                                                                                              \
+        .name = "memory-limit", .aliases = "max-vram budget", .argument = "BYTES", .bytes = (to),  \
+        .help = (meaning)                                                                          \
+    }
 
 /* Ends the command after an error or after help. */
 #define OPTIONS_TRY(call)                                                                          \

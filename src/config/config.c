@@ -133,7 +133,7 @@ static int set_entry(struct loader *loader, const struct config_entry *entry, in
     char name[CONFIG_FULL_NAME_BYTES];
     if (loader->stored || has_effect(loader, row)) return set_entry_of_task(loader, entry, index);
     config_row_name(row, name);
-    if (entry->source == CONFIG_PRESET) return OK;
+    if (entry->source == CONFIG_TESTING) return OK;
     if (entry->source == CONFIG_COMMAND_LINE)
         return config_fault(&loader->faults, entry->where_key,
                             "%s is a key of task %s and has no effect on task %s", name, row->tasks,
@@ -293,8 +293,8 @@ static int check_batch(struct loader *loader)
 /* What is read besides a file. */
 struct sources {
     bool environment;
-    int preset_count, override_count;
-    const char *const *presets;
+    int testing_count, override_count;
+    const char *const *testing;
     char **overrides;
 };
 
@@ -305,8 +305,8 @@ static int read_sources(struct loader *loader, const char *name, const char *tex
     struct config_entries *entries = &loader->entries;
     if (text) TRY(config_read_yaml(entries, &loader->faults, name, text, bytes));
     if (sources->environment) TRY(config_read_environment(entries, &loader->faults));
-    for (int i = 0; i < sources->preset_count; i++)
-        TRY(config_read_override(entries, &loader->faults, CONFIG_PRESET, sources->presets[i]));
+    for (int i = 0; i < sources->testing_count; i++)
+        TRY(config_read_override(entries, &loader->faults, CONFIG_TESTING, sources->testing[i]));
     for (int i = 0; i < sources->override_count; i++)
         TRY(config_read_override(entries, &loader->faults, CONFIG_COMMAND_LINE,
                                  sources->overrides[i]));
@@ -358,13 +358,13 @@ static int config_check_kind(const char *path, const uint8_t *data, size_t bytes
 
 int config_load(struct config **out, const char *path, int override_count, char **overrides)
 {
-    return config_load_preset(out, path, 0, NULL, override_count, overrides);
+    return config_load_testing(out, path, 0, NULL, override_count, overrides);
 }
 
-int config_load_preset(struct config **out, const char *path, int preset_count,
-                       const char *const *presets, int override_count, char **overrides)
+int config_load_testing(struct config **out, const char *path, int testing_count,
+                        const char *const *testing, int override_count, char **overrides)
 {
-    const struct sources sources = {true, preset_count, override_count, presets, overrides};
+    const struct sources sources = {true, testing_count, override_count, testing, overrides};
     uint8_t *data = NULL;
     size_t bytes = 0;
     *out = NULL;

@@ -42,10 +42,10 @@ struct config_state;
  * ERR_CONFIG; ERR_INPUT when the file is missing; ERR_ACCESS; ERR_IO; ERR_SYSTEM. */
 int config_load(struct config **out, const char *path, int override_count, char **overrides);
 
-/* The same with presets (key=value too), which win over file and environment only; those of other
- * tasks are passed over. */
-int config_load_preset(struct config **out, const char *path, int preset_count,
-                       const char *const *presets, int override_count, char **overrides);
+/* The same with what a test wants (key=value too), which wins over file and environment only; keys
+ * of other tasks are passed over. */
+int config_load_testing(struct config **out, const char *path, int testing_count,
+                        const char *const *testing, int override_count, char **overrides);
 
 /* The same from `bytes` of text, called `name` in messages, without the environment. */
 int config_load_text(struct config **out, const char *name, const char *text, size_t bytes,

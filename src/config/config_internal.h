@@ -22,6 +22,7 @@ enum config_type {
 struct config_name {
     const char *name;
     int value;
+    bool is_alias; /* another name of a value before it */
 };
 
 /* One key of default.yaml. */
@@ -89,7 +90,7 @@ enum config_source {
     CONFIG_DEFAULT,
     CONFIG_FILE,
     CONFIG_ENVIRONMENT,
-    CONFIG_PRESET, /* what a caller wants unless the command line says otherwise */
+    CONFIG_TESTING, /* what IMGTRAIN_TESTING wants unless the command line says otherwise */
     CONFIG_COMMAND_LINE
 };
 

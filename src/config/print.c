@@ -176,6 +176,21 @@ static const char *type_word(const struct config_row *row)
     return words[row->type];
 }
 
+/* "a = none, c = block": other names of an enum's values. */
+static void print_value_aliases(FILE *to, const struct config_row *row)
+{
+    const char *before = "  also      ";
+    for (const struct config_name *name = row->names; name && name->name; name++) {
+        const struct config_name *same = row->names;
+        if (!name->is_alias) continue;
+        while (same->value != name->value)
+            same++;
+        fprintf(to, "%s%s = %s", before, name->name, same->name);
+        before = ", ";
+    }
+    if (*before == ',') fputc('\n', to);
+}
+
 /* IMGTRAIN_SPLAT__MAX_STEPS */
 static void print_variable(FILE *to, const struct config_row *row)
 {
@@ -232,6 +247,7 @@ int config_explain(FILE *to, const char *key)
                 config_row_name(row, name), row->meaning, type_word(row),
                 *row->range ? row->type == CONFIG_TYPE_ENUM ? " " : ", " : "", row->range,
                 *row->target ? " " : "", row->target);
+        print_value_aliases(to, row);
         if (*row->unit) fprintf(to, "  unit      %s\n", row->unit);
         if (!config_row_has_value(row)) continue;
         fprintf(to, "  default   %s\n", *row->default_text ? row->default_text : "\"\"");

@@ -35,7 +35,7 @@ static int config_sources_read_value(struct config_entry *entry, struct config_f
 int config_read_override(struct config_entries *entries, struct config_faults *faults,
                          enum config_source source, const char *override)
 {
-    const char *from = source == CONFIG_PRESET ? "preset" : "command line";
+    const char *from = source == CONFIG_TESTING ? "IMGTRAIN_TESTING" : "command line";
     char shown[CONFIG_SHOWN_BYTES], where[128];
     snprintf(where, sizeof where, "%s: '%s'", from, config_value_shown(override, shown));
     size_t length = strcspn(override, "=");

@@ -271,11 +271,11 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     gan_core_connect(&s->core);
     TRY(gan_allocate(s));
     log_info("gan: %d x %d, %d pictures (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
-             "%.0f MFLOP; %d pairs at a time, scheme %c%s",
+             "%.0f MFLOP; %d pairs at a time, scheme %s%s",
              s->core.w, s->core.h, dataset_train_count(s->set), dataset_held_count(s->set),
              s->core.design.classes, (double)s->core.g.net.parameter_total * 1e-6,
              (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
-             s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? 'A' : 'C',
+             s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? "none" : "block",
              s->way.amp ? ", mixed precision" : "");
     if (!setup->resume) {
         TRY(gan_core_initialise(&s->core, seed_of(s)));
@@ -423,6 +423,17 @@ static int gan_save_best(struct task_state *s, struct store_writer *writer, int6
     return *step > 0 ? gan_store_model(&s->core, s->best.best, writer) : OK;
 }
 
+/* What a user wants who changes how long a GAN is trained cannot be had yet: said as such. */
+static int gan_fail_changed(const char *key, const char *stored, const char *current)
+{
+    if (strcmp(key, "gan.images") != 0) return OK;
+    return fail(ERR_CONFIG,
+                "this GAN's run is of %s images and cannot be made longer or shorter (%s are "
+                "asked): its rates, penalty and averages follow a plan over all images. Resume it "
+                "with images=%s, or begin a new run",
+                stored, current, stored);
+}
+
 /* ---- for commands ---- */
 
 static const char *const gan_testing[] = {"gan.images=256", NULL};
@@ -457,9 +468,11 @@ const struct task task_gan = {
     .mode = gan_mode_now,
     .replan = gan_replan,
     .growth = gan_growth,
+    .fail_changed = gan_fail_changed,
     .testing = gan_testing,
     .prepare_plan = gan_prepare_plan,
     .evaluate = gan_eval,
     .bench = gan_bench,
-    .bench_options = "batch micro scheme",
+    .bench_options = gan_bench_options,
+    .bench_check = gan_bench_check,
 };

@@ -4,6 +4,7 @@
 #include "base/bench.h"
 #include "base/error.h"
 #include "base/format.h"
+#include "base/option_row.h"
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
@@ -16,6 +17,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static struct {
+    int64_t batch, micro;
+    const char *scheme;
+} asked = {.batch = 16, .scheme = "none"};
+
+const struct option_row gan_bench_options[] = {
+    {.name = "batch",
+     .argument = "N",
+     .integer = &asked.batch,
+     .low = 1,
+     .high = 65536,
+     .help = "GANs: pictures of a step"},
+    {.name = "micro",
+     .argument = "N",
+     .integer = &asked.micro,
+     .low = 0,
+     .high = 65536,
+     .help = "GANs: pictures at a time; 0 = all"},
+    {.name = "scheme",
+     .argument = "none|block",
+     .text = &asked.scheme,
+     .help = "GANs: activation checkpointing, as gan.scheme"},
+    {0},
+};
+
+/* a and c are what older versions called them. */
+static bool gan_bench_is_scheme(const char *name, const char *older_name)
+{
+    return strcmp(asked.scheme, name) == 0 || strcmp(asked.scheme, older_name) == 0;
+}
+
+int gan_bench_check(void)
+{
+    if (!gan_bench_is_scheme("none", "a") && !gan_bench_is_scheme("block", "c"))
+        return fail(ERR_USAGE, "--scheme %s is neither none nor block", asked.scheme);
+    if (asked.micro > asked.batch)
+        return fail(ERR_USAGE, "--micro %" PRId64 ": at most --batch (%" PRId64 ")", asked.micro,
+                    asked.batch);
+    return OK;
+}
 
 struct gan_bench {
     struct device *device;
@@ -103,12 +145,12 @@ static int gan_bench_preset(struct net_design *design, int size)
 static int set_up(struct gan_bench *b, const struct bench *bench, int size)
 {
     struct net_design design;
-    struct gan_mode choices = {.batch = (int)bench->batch};
-    int slice = gan_slice(size, size), micro = (int)(bench->micro ? bench->micro : bench->batch);
+    struct gan_mode choices = {.batch = (int)asked.batch};
+    int slice = gan_slice(size, size), micro = (int)(asked.micro ? asked.micro : asked.batch);
     micro = (micro + slice - 1) / slice * slice;
     choices.micro = micro < choices.batch ? micro : choices.batch;
     choices.amp = bench->amp;
-    choices.scheme = strcmp(bench->scheme, "a") == 0 ? GAN_SCHEME_A : GAN_SCHEME_C;
+    choices.scheme = gan_bench_is_scheme("none", "a") ? GAN_SCHEME_A : GAN_SCHEME_C;
     TRY(gan_bench_preset(&design, size));
     TRY(bench->open(bench, &b->device));
     b->plan = plan_create();
@@ -136,7 +178,7 @@ static void gan_bench_report(struct bench *bench, const struct gan_bench *b,
                "%.2f, "
                "\"units_d\": %.3f, \"units_g\": %.3f, \"activation_bytes\": %zu, "
                "\"plan_bytes\": %zu, \"peak_bytes\": %zu, \"grown_bytes\": %" PRId64 "}",
-               c->batch, c->micro, bench->scheme, c->amp ? "true" : "false", rate, b->d.units,
+               c->batch, c->micro, asked.scheme, c->amp ? "true" : "false", rate, b->d.units,
                b->g.units, kept, all, b->device->peak_bytes, grown);
     } else {
         printf("%dx%-4d median %7.2f ms, best %7.2f, CPU %7.2f  %7.1f images/s  %.2f + %.2f units, "
@@ -158,7 +200,7 @@ static int run_size(struct bench *bench, int size, bool first)
     TRY_CLEANUP(set_up(b, bench, size));
     if (first && !bench->json)
         printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s%s\n", b->device->name,
-               bench->batch, bench->scheme, bench->amp ? ", bf16" : "");
+               asked.batch, asked.scheme, bench->amp ? ", bf16" : "");
     TRY_CLEANUP(
         bench_measure(bench, gan_bench_steps, b, bench_at_once(b->device->is_host), &times));
     gan_bench_report(bench, b, &times, process_bytes("VmHWM:") - before);

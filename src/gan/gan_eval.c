@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 16, FIGURES = 8 };
+enum { FIGURES = 8 };
 
 struct figure {
     const char *key, *meaning;
@@ -130,14 +130,14 @@ int gan_eval(const struct task_evaluation *wanted)
     int code, count;
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
     TRY_CLEANUP(open_config(&config, file));
-    code = sampler_open(&sampler, wanted->device, file, BATCH);
+    code = sampler_open(&sampler, wanted->device, file, wanted->at_once);
     if (code < 0 && code != ERR_DATA) code = fail_within(code, "%s", store_path(file));
     TRY_CLEANUP(code);
     TRY_CLEANUP(gan_eval_open_data(&set, wanted, sampler, config));
     struct evaluate_options options = {.width = sampler_width(sampler),
                                        .height = sampler_height(sampler),
                                        .samples = wanted->samples,
-                                       .batch = BATCH,
+                                       .batch = wanted->at_once,
                                        .stop_requested = wanted->stop_requested};
     TRY_CLEANUP(gan_evaluate(&metrics, &count, set, &options, gan_eval_draw, sampler));
     if (wanted->json)

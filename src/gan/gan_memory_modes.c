@@ -53,8 +53,8 @@ static void add_micro_batches(struct list *list, const struct config *config, in
 int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct memory_mode *rows)
 {
     struct list list = {.rows = rows, .amp = amp};
-    bool keeps = config->gan.scheme != CONFIG_GAN_SCHEME_C;
-    bool recomputes = config->gan.scheme != CONFIG_GAN_SCHEME_A;
+    bool keeps = config->gan.scheme != CONFIG_GAN_SCHEME_BLOCK;
+    bool recomputes = config->gan.scheme != CONFIG_GAN_SCHEME_NONE;
     if (config->memory.use_gradient_checkpointing) keeps = false, recomputes = true;
     int first = keeps ? MEMORY_RESIDENT : MEMORY_CHECKPOINTING;
     add_micro_batches(&list, config, first, -1, !keeps);

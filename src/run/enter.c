@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "image/image.h"
 #include "memory/plan.h"
+#include "memory/memory_retry.h"
 #include "run/frames.h"
 #include "run/govern.h"
 #include "run/progress.h"
@@ -50,47 +51,68 @@ static int begin_with_less(struct session *session)
     return OK;
 }
 
-/* Opens the task in the fastest way that fits, and in ever smaller ones while the memory that was
+struct open_attempt {
+    struct session *session;
+    struct memory_choosing choice;
+    struct task_setup setup;
+};
+
+static int enter_attempt_open(void *context)
+{
+    struct open_attempt *a = context;
+    struct session *session = a->session;
+    int code = session->task->open(&session->state, &a->setup);
+    session->row = a->choice.mode;
+    if (code == OK && a->choice.less_work) return begin_with_less(session);
+    if (code == OK) memory_warn_of_budget(session);
+    return code;
+}
+
+/* The mode that could not be had is out. */
+static int enter_relieve_open(void *context)
+{
+    struct open_attempt *a = context;
+    struct session *session = a->session;
+    struct memory_choosing *choice = &a->choice;
+    if (!choice->less_work && (choice->mode < 0 || choice->mode == choice->failed))
+        return ERR_DEVICE_MEMORY;
+    log_warning("%s: trying a way that takes less", error_message());
+    if (choice->less_work && session->task->plan(session->state))
+        choice->too_much = (int64_t)plan_device_bytes(session->task->plan(session->state));
+    session->task->close(session->state);
+    session->state = NULL;
+    choice->failed = choice->mode;
+    return OK;
+}
+
+/* Opens the task in the fastest mode that fits, and in ever smaller ones while the memory that was
  * free a moment ago is gone. */
 static int session_open_task(struct session *session, const struct store_file *file)
 {
-    struct memory_choosing choice = {.config = session->config,
-                                     .task = session->task,
-                                     .device = session->device,
-                                     .ladder = &session->ladder,
-                                     .failed = session->failed_mode,
-                                     .mode = -1};
-    struct task_setup setup = {
-        .config = session->config,
-        .device = session->device,
-        .run_dir = session->folder.path,
-        .spill_dir = session->spill_dir,
-        .input = &session->input,
-        .resume = file,
-        .allow_changed_input = session->request->allow_changed_input,
-        .input_renamed = session->input_renamed,
-        .input_changed = &session->input_changed,
-        .stop_requested = signals_stop_requested,
+    struct open_attempt attempt = {
+        .session = session,
+        .choice = {.config = session->config,
+                   .task = session->task,
+                   .device = session->device,
+                   .ladder = &session->ladder,
+                   .failed = session->failed_mode,
+                   .mode = -1},
+        .setup = {.config = session->config,
+                  .device = session->device,
+                  .run_dir = session->folder.path,
+                  .spill_dir = session->spill_dir,
+                  .input = &session->input,
+                  .resume = file,
+                  .allow_changed_input = session->request->allow_changed_input,
+                  .input_renamed = session->input_renamed,
+                  .input_changed = &session->input_changed,
+                  .stop_requested = signals_stop_requested},
     };
     session->device->offload_dir = session->folder.path;
     session->failed_mode = -1;
     session->ladder.settings = memory_settings(session->config);
-    memory_choose_with(&setup, &choice);
-    for (;;) {
-        int code = session->task->open(&session->state, &setup);
-        session->row = choice.mode;
-        if (code == OK && choice.less_work) return begin_with_less(session);
-        if (code == OK) memory_warn_of_budget(session);
-        if (code != ERR_DEVICE_MEMORY ||
-            (!choice.less_work && (choice.mode < 0 || choice.mode == choice.failed)))
-            return code;
-        log_warning("%s: trying a way that takes less", error_message());
-        if (choice.less_work && session->task->plan(session->state))
-            choice.too_much = (int64_t)plan_device_bytes(session->task->plan(session->state));
-        session->task->close(session->state);
-        session->state = NULL;
-        choice.failed = choice.mode;
-    }
+    memory_choose_with(&attempt.setup, &attempt.choice);
+    return memory_retry(enter_attempt_open, &attempt, enter_relieve_open, &attempt);
 }
 
 /* Every version has written them: a file without is no checkpoint as a run left it. */

@@ -99,14 +99,21 @@ static int write_model(const struct session *session, const char *path, bool bes
     return code;
 }
 
+struct final_attempt {
+    struct session *session;
+    const char *path;
+};
+
+static int finish_attempt_final(void *context)
+{
+    const struct final_attempt *a = context;
+    return a->session->task->write_final(a->session->state, a->path);
+}
+
 static int write_pictures(struct session *session, const char *path)
 {
-    int code = session->task->write_final(session->state, path);
-    while (code == ERR_DEVICE_MEMORY) {
-        TRY(memory_relieve(session));
-        code = session->task->write_final(session->state, path);
-    }
-    TRY(code);
+    struct final_attempt attempt = {session, path};
+    TRY(memory_attempt(session, finish_attempt_final, &attempt));
     if (!session->task->extra_files) return OK;
     return session->task->extra_files(session->state, session->folder.path);
 }

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "run/session.h"
 #include "store/checkpoint.h"
+#include "task/task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,12 +54,13 @@ char *session_result_config(const char *text)
 }
 
 struct difference {
+    const struct task *task;
     bool say;              /* what may differ: once it is known that nothing else does */
     char list[LIST_BYTES]; /* of what may not */
     size_t used;
     int count;
     bool input_renamed;
-    char images[2][32]; /* gan.images then and now, where they differ */
+    char reason[LIST_BYTES]; /* the task's, why the first of them may not */
 };
 
 static int note_difference(void *context, const char *key, const char *stored, const char *current)
@@ -70,11 +72,10 @@ static int note_difference(void *context, const char *key, const char *stored, c
         if (difference->say) log_info("resuming with %s %s (was %s)", key, current, stored);
         return OK;
     }
-    difference->count++;
-    if (strcmp(key, "gan.images") == 0) {
-        snprintf(difference->images[0], sizeof difference->images[0], "%s", stored);
-        snprintf(difference->images[1], sizeof difference->images[1], "%s", current);
-    }
+    bool first = difference->count++ == 0;
+    if (first && difference->task->fail_changed &&
+        difference->task->fail_changed(key, stored, current) < 0)
+        snprintf(difference->reason, LIST_BYTES, "%s", error_message());
     size_t room = LIST_BYTES - difference->used;
     int added = snprintf(difference->list + difference->used, room, "%s%s (%s then, %s now)",
                          difference->used ? ", " : "", key, stored, current);
@@ -82,26 +83,17 @@ static int note_difference(void *context, const char *key, const char *stored, c
     return OK;
 }
 
-/* What a user wants who changes how long a GAN is trained cannot be had yet: said as such. */
-static int fail_prolonged(const struct difference *difference)
-{
-    return fail(
-        ERR_CONFIG,
-        "this GAN's run is of %s images and cannot be made longer or shorter (%s are asked): "
-        "its rates, penalty and averages follow a plan over all images. Resume it with "
-        "images=%s, or begin a new run",
-        difference->images[0], difference->images[1], difference->images[0]);
-}
-
 /* *input_renamed may be NULL. */
-static int compare_text(const char *text, const char *path, const struct config *config, bool say,
+static int compare_text(const char *text, const char *path, const struct session *session, bool say,
                         bool *input_renamed)
 {
-    struct difference difference = {.used = 0};
+    const struct config *config = session->config;
+    struct difference difference = {.task = session->task};
     int code = config_diff(text, config, note_difference, &difference);
     if (code < 0) return fail_within(code, "%s", path);
     if (input_renamed) *input_renamed = difference.input_renamed;
-    if (difference.count == 1 && difference.images[0][0]) return fail_prolonged(&difference);
+    if (difference.count == 1 && difference.reason[0])
+        return fail(ERR_CONFIG, "%s", difference.reason);
     if (difference.used > 0)
         return fail(ERR_CONFIG,
                     "the run cannot be resumed with other values of %s: put them back, or begin a "
@@ -111,12 +103,12 @@ static int compare_text(const char *text, const char *path, const struct config 
     return say ? config_diff(text, config, note_difference, &difference) : OK;
 }
 
-static int compare_file(const char *path, const struct config *config, bool say)
+static int compare_file(const char *path, const struct session *session, bool say)
 {
     uint8_t *text = NULL;
     size_t bytes = 0;
     TRY(file_read_own(path, CONFIG_LIMIT, &text, &bytes));
-    int code = compare_text((const char *)text, path, config, say, NULL);
+    int code = compare_text((const char *)text, path, session, say, NULL);
     free(text);
     return code;
 }
@@ -133,7 +125,7 @@ static int compare_checkpoint(const struct session *session, const char *run_dir
     int opened = checkpoint_latest(run_dir, &file, &step);
     const char *text = opened == OK ? store_get(file, "config") : NULL;
     if (text)
-        code = compare_text(text, store_path(file), session->config, say, NULL);
+        code = compare_text(text, store_path(file), session, say, NULL);
     else if (code < 0)
         fail(code, "%s", reason);
     if (text && code == OK && say)
@@ -150,7 +142,7 @@ int session_check_config(const struct session *session, const char *run_dir)
     int code = OK;
     bool say = session->folder.path; /* else the run is only looked at */
     bool there = file_exists(path);
-    if (there) code = compare_file(path, session->config, say);
+    if (there) code = compare_file(path, session, say);
     if (!there || code == ERR_CONFIG || code == ERR_DATA)
         code = compare_checkpoint(session, run_dir, path, say, code);
     free(path);
@@ -170,8 +162,7 @@ int session_write_config(const struct session *session)
 int session_check_checkpoint(struct session *session, const struct store_file *file)
 {
     const char *text = store_get(file, "config");
-    return text ? compare_text(text, store_path(file), session->config, false,
-                               &session->input_renamed)
+    return text ? compare_text(text, store_path(file), session, false, &session->input_renamed)
                 : OK;
 }
 

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "memory/memory_retry.h"
 #include "run/session.h"
 #include "task/task.h"
 
@@ -267,4 +268,14 @@ int memory_relieve(struct session *session)
         at = next;
     }
     return give_up(session, fail(ERR_DEVICE_MEMORY, "%s", reason));
+}
+
+static int memory_relieve_session(void *context)
+{
+    return memory_relieve(context);
+}
+
+int memory_attempt(struct session *session, int (*attempt)(void *context), void *context)
+{
+    return memory_retry(attempt, context, memory_relieve_session, session);
 }

@@ -67,4 +67,8 @@ int memory_change_work(struct session *session, const struct memory_mode *next, 
  * again. After all that the state is saved and ERR_DEVICE_MEMORY returned. */
 int memory_relieve(struct session *session);
 
+/* Calls attempt(context), with memory_relieve after each time that it ends with ERR_DEVICE_MEMORY.
+ */
+int memory_attempt(struct session *session, int (*attempt)(void *context), void *context);
+
 #endif

@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "image/image.h"
 #include "memory/plan.h"
+#include "memory/memory_retry.h"
 #include "run/forecast.h"
 #include "run/frames.h"
 #include "run/govern.h"
@@ -38,33 +39,49 @@ static void update_rate(struct session *session)
     session->rate_step = session->step;
 }
 
-/* The next step, again from the same state in a smaller way as long as memory fails. A device that
- * works ahead says too late what failed: its state may hold half a step. */
-static int run_step(struct session *session, bool evaluate)
+struct step_attempt {
+    struct session *session;
+    bool evaluate;
+};
+
+/* A device that works ahead says too late what failed: its state may hold half a step, and the mode
+ * is noted for whoever goes back to the last checkpoint. */
+static int train_attempt_step(void *context)
 {
-    for (;;) {
-        session->report.finished = session->report.pending = false;
-        int code = device_begin_step(session->device, session->step);
-        bool begun = code == OK;
-        if (begun)
-            code = session->task->step(session->state, session->step, evaluate, &session->report);
-        if (code != ERR_DEVICE_MEMORY) return code;
-        if (begun && !session->device->is_host && session->row >= 0) {
-            session->failed_mode = session->row;
-            return code;
-        }
-        TRY(memory_relieve(session));
-    }
+    const struct step_attempt *a = context;
+    struct session *session = a->session;
+    session->report.finished = session->report.pending = false;
+    TRY(device_begin_step(session->device, session->step));
+    int code = session->task->step(session->state, session->step, a->evaluate, &session->report);
+    if (code == ERR_DEVICE_MEMORY && !session->device->is_host && session->row >= 0)
+        session->failed_mode = session->row;
+    return code;
 }
 
-static int try_picture(struct session *session, struct image *picture)
+static int train_relieve_step(void *context)
 {
-    for (;;) {
-        int code =
-            session->task->picture(session->state, (int)session->config->frames.max_size, picture);
-        if (code != ERR_DEVICE_MEMORY) return code;
-        TRY(memory_relieve(session));
-    }
+    struct step_attempt *a = context;
+    return a->session->failed_mode >= 0 ? ERR_DEVICE_MEMORY : memory_relieve(a->session);
+}
+
+/* The next step, again from the same state in a smaller mode as long as memory fails. */
+static int run_step(struct session *session, bool evaluate)
+{
+    struct step_attempt attempt = {session, evaluate};
+    return memory_retry(train_attempt_step, &attempt, train_relieve_step, &attempt);
+}
+
+struct picture_attempt {
+    struct session *session;
+    struct image *picture;
+};
+
+static int train_attempt_picture(void *context)
+{
+    struct picture_attempt *a = context;
+    const struct session *session = a->session;
+    return session->task->picture(session->state, (int)session->config->frames.max_size,
+                                  a->picture);
 }
 
 /* A stop waits for it: it takes a part of a step's time, and a frame that was left out would not be
@@ -72,7 +89,8 @@ static int try_picture(struct session *session, struct image *picture)
 static int make_picture(struct session *session, struct image *picture)
 {
     session->device->stop_requested = NULL;
-    int code = try_picture(session, picture);
+    struct picture_attempt attempt = {session, picture};
+    int code = memory_attempt(session, train_attempt_picture, &attempt);
     session->device->stop_requested = signals_stop_requested;
     return code;
 }
@@ -142,16 +160,17 @@ static int train_train_step(struct session *session)
     return report_step(session);
 }
 
+static int train_attempt_completion(void *context)
+{
+    struct session *session = context;
+    return session->task->complete(session->state, &session->report);
+}
+
 /* Makes the measurement that the checkpoint says is pending, and saves at once: it is not to be
  * made a second time. */
 static int complete_step(struct session *session)
 {
-    int code = session->task->complete(session->state, &session->report);
-    while (code == ERR_DEVICE_MEMORY) {
-        TRY(memory_relieve(session));
-        code = session->task->complete(session->state, &session->report);
-    }
-    TRY(code);
+    TRY(memory_attempt(session, train_attempt_completion, session));
     if (session->report.pending) return OK;
     session->finished = session->report.finished || session->step >= session->total;
     TRY(report_step(session));
@@ -222,16 +241,24 @@ static int train_from_checkpoint(struct session *session)
     return code;
 }
 
-/* Memory that failed within a step of a device that works ahead: from the last checkpoint, in a way
- * that takes less. */
+static int train_attempt_all(void *context)
+{
+    return train_from_checkpoint(context);
+}
+
+static int train_go_back(void *context)
+{
+    const struct session *session = context;
+    if (session->failed_mode < 0) return ERR_DEVICE_MEMORY;
+    log_warning("%s: going back to the last checkpoint", error_message());
+    return OK;
+}
+
+/* Memory that failed within a step of a device that works ahead: from the last checkpoint, in a
+ * mode that takes less. */
 static int train_in_memory(struct session *session)
 {
-    int code = train_from_checkpoint(session);
-    while (code == ERR_DEVICE_MEMORY && session->failed_mode >= 0) {
-        log_warning("%s: going back to the last checkpoint", error_message());
-        code = train_from_checkpoint(session);
-    }
-    return code;
+    return memory_retry(train_attempt_all, session, train_go_back, session);
 }
 
 /* A loss that is not finite: once more from the last good state (a bit flipped by accident does not

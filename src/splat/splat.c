@@ -385,5 +385,5 @@ const struct task task_splat = {
     .prepare_plan = splat_prepare_plan,
     .describe = splat_describe,
     .bench = splat_bench,
-    .bench_options = "gaussians sigma",
+    .bench_options = splat_bench_options,
 };

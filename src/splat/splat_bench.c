@@ -1,6 +1,7 @@
 /* The splat workloads of `imgtrain bench`. */
 #include "base/bench.h"
 #include "base/error.h"
+#include "base/option_row.h"
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
@@ -11,6 +12,27 @@
 
 #include <math.h>
 #include <stdio.h>
+
+static struct {
+    int64_t gaussians;
+    double sigma;
+} asked = {.gaussians = 10000, .sigma = 5};
+
+const struct option_row splat_bench_options[] = {
+    {.name = "gaussians",
+     .argument = "N",
+     .integer = &asked.gaussians,
+     .low = 1,
+     .high = 100000000,
+     .help = "splats: how many"},
+    {.name = "sigma",
+     .argument = "PX",
+     .number = &asked.sigma,
+     .low = 0.1,
+     .high = 1e4,
+     .help = "splats: of each Gaussian, in pixels"},
+    {0},
+};
 
 /* One way to train: what is blended, what the loss is. */
 struct workload {
@@ -44,22 +66,22 @@ static int draw_picture(struct splat_source *source, int side)
 }
 
 /* Round Gaussians anywhere on it. */
-static int place_gaussians(struct splat_fit *fit, const struct bench *bench)
+static int place_gaussians(struct splat_fit *fit)
 {
-    fit->model.count = bench->gaussians;
+    fit->model.count = asked.gaussians;
     TRY(splat_host_pull(fit, NULL));
-    for (int64_t i = 0; i < bench->gaussians; i++) {
+    for (int64_t i = 0; i < asked.gaussians; i++) {
         struct philox4 r = philox_draw(1, STREAM_TEST, 0, (uint64_t)i);
         struct philox4 s = philox_draw(1, STREAM_TEST, 1, (uint64_t)i);
         for (int k = 0; k < 2; k++) {
             fit->host.group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
-            fit->host.group[SPLAT_SCALE][2 * i + k] = (float)(1 / bench->sigma);
+            fit->host.group[SPLAT_SCALE][2 * i + k] = (float)(1 / asked.sigma);
         }
         fit->host.group[SPLAT_ROT][i] = 0;
         for (int c = 0; c < 3; c++)
             fit->host.group[SPLAT_FEAT][3 * i + c] = philox_uniform(s.v[c]);
     }
-    return splat_host_push(fit, 0, bench->gaussians);
+    return splat_host_push(fit, 0, asked.gaussians);
 }
 
 static int splat_bench_steps(void *context, int k)
@@ -106,17 +128,17 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
     int side = bench->size ? (int)bench->size : 2048, code = OK;
     TRY_CLEANUP(draw_picture(&source, side));
     fit->way.amp = bench->amp;
-    splat_fit_describe(fit, &source, bench->gaussians);
+    splat_fit_describe(fit, &source, asked.gaussians);
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
     TRY_CLEANUP(plan_commit(fit->plan, fit->device));
     TRY_CLEANUP(splat_fit_load_target(fit));
     splat_schedule_init(&fit->schedule);
     if (!bench->json)
         printf("%s\nsplats: %dx%d, %lld Gaussians of %g px, %.0f MB\n", fit->device->name, side,
-               side, (long long)bench->gaussians, bench->sigma,
+               side, (long long)asked.gaussians, asked.sigma,
                (double)plan_device_bytes(fit->plan) / 1e6);
     for (size_t w = 0; w < sizeof workloads / sizeof workloads[0]; w++) {
-        TRY_CLEANUP(place_gaussians(fit, bench));
+        TRY_CLEANUP(place_gaussians(fit));
         struct splat_view view = splat_model_view(&fit->model, NULL);
         double pairs =
             (double)fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend);

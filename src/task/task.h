@@ -13,6 +13,7 @@ struct image;
 struct memory_mode; /* memory/mode.h */
 struct memory_growth;
 struct memory_need;
+struct option_row; /* base/option_row.h */
 struct plan;
 struct store_file;
 struct store_writer;
@@ -77,6 +78,7 @@ struct task_evaluation {
     const char *input;
     struct device *device;
     int samples; /* at most */
+    int at_once; /* of them: changes no figure */
     bool json;
     bool (*stop_requested)(void);
 };
@@ -182,6 +184,10 @@ struct task {
      * made again: the name of number `index`, false behind the last. NULL: none. */
     bool (*picture_name)(const struct task_state *state, int index, char *name, size_t room);
 
+    /* Why a run may not go on with another value of `key`, where there is more to say than that it
+     * may not: fails with that; else OK. NULL: nothing to say of any. */
+    int (*fail_changed)(const char *key, const char *stored, const char *current);
+
     /* ---- what commands ask ---- */
 
     /* The input, which numbered run folders are named after where no config file is; NULL: they are
@@ -203,9 +209,11 @@ struct task {
      */
     int (*evaluate)(const struct task_evaluation *wanted);
 
-    /* Times steps; the options of `imgtrain bench` that are for this task alone. */
+    /* Times steps. Its own options of `imgtrain bench`, where they are kept, whose defaults stand
+     * there; what is wrong with several together (NULL: nothing can be). */
     int (*bench)(struct bench *bench);
-    const char *bench_options;
+    const struct option_row *bench_options;
+    int (*bench_check)(void);
 };
 
 #endif

@@ -147,8 +147,14 @@ done
 for file in imgtrain.1 imgtrain.bash _imgtrain; do run 0 cmp "$build/$file" "$file"; done
 run 0 "$work/dest dir/usr/bin/imgtrain" config "$work/dest dir/usr/share/imgtrain/cfgs/tiny.yaml"
 out_has "tiny.yaml"
+# presets by name, wherever the program is started and by whatever link
+ln -s "$work/dest dir/usr/bin/imgtrain" linked
+for name in tiny tiny.yaml cfgs/tiny.yaml; do
+    run 0 ./linked config $name
+    out_has "$work/dest dir/usr/share/imgtrain/cfgs/tiny.yaml"
+done
 awk 'BEGIN { print "P3 16 16 255"; for (i = 0; i < 256; i++) print i, 255 - i, i * 7 % 256 }' >small.ppm
-run 0 "$work/dest dir/usr/bin/imgtrain" train "$work/dest dir/usr/share/imgtrain/cfgs/tiny.yaml" \
+run 0 "$work/dest dir/usr/bin/imgtrain" train tiny \
     input_path=small.ppm device=cpu threads=1 max_steps=3 video.enabled=false -q -o fit
 run 0 install_files uninstall
 run 0 sh -c 'cd "$0" && test -z "$(find . -mindepth 1)"' "$work/dest dir"

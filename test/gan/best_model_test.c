@@ -212,7 +212,7 @@ START_TEST(a_stop_within_a_step_changes_no_bit)
     static const char *const schemes[] = {"a", "c"};
     struct task_state *state;
     int stops = 0, halves = 0;
-    config->gan.scheme = _i ? CONFIG_GAN_SCHEME_C : CONFIG_GAN_SCHEME_A;
+    config->gan.scheme = _i ? CONFIG_GAN_SCHEME_BLOCK : CONFIG_GAN_SCHEME_NONE;
     config->gan.micro_batch = _i ? 4 : 8;
     state = open_task(NULL);
     run_steps(state, 0, STEPS);
