@@ -236,6 +236,7 @@ void splat_tile_render_float(const struct splat_scene *s, const struct splat_ban
 #define REAL_FMA(a, b, c) fmaf(a, b, c)
 #define REAL_SET(x) (x)
 #define REAL_ABS(x) fabsf(x)
+#define REAL_SQRT(x) sqrtf(x)
 #define REAL_SIGN(x) ((x) > 0 ? 1.0f : (x) < 0 ? -1.0f : 0.0f)
 #include "math/pixel_loss.h"
 

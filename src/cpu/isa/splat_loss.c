@@ -15,6 +15,7 @@
 #define REAL_FMA(a, b, c) vf_fma(a, b, c)
 #define REAL_SET(x) vf_set((float)(x))
 #define REAL_ABS(x) vf_max(x, vf_set(0) - (x))
+#define REAL_SQRT(x) vf_sqrt(x)
 #define REAL_SIGN(x)                                                                               \
     (vf_keep(vf_lt(vf_set(0), x), vf_set(1)) - vf_keep(vf_lt(x, vf_set(0)), vf_set(1)))
 #include "math/pixel_loss.h"
