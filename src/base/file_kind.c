@@ -159,8 +159,9 @@ static bool is_safetensors(struct bytes_head head)
            (head.data[9] == '"' || head.data[9] == '}' || is_space_byte(head.data[9]));
 }
 
-/* Whether `count` bytes are rather the length that a safetensors file begins with. */
-static bool is_length(struct bytes_head head, unsigned count)
+/* Whether a match of `count` bytes may as well be the length that a safetensors file begins with:
+ * the rest of the eight bytes is zero. */
+static bool may_be_header_length(struct bytes_head head, unsigned count)
 {
     return count < 8 && has_at(head, count, "\0\0\0\0\0\0\0", 8 - count);
 }
@@ -174,7 +175,7 @@ struct file_kind file_kind_of(const void *bytes, size_t count)
                                   "`imgtrain render` makes the picture of a model"};
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
         if (has_at(head, magics[i].at, magics[i].bytes, magics[i].count) &&
-            !is_length(head, magics[i].count))
+            !may_be_header_length(head, magics[i].count))
             return magics[i].kind;
     if (HAS(0, "RIFF") && HAS(8, "WEBP"))
         return (struct file_kind){FILE_PICTURE, "a WebP picture", convert};

@@ -12,7 +12,7 @@
 #include "metrics/picture_metrics.h"
 #include "registry/tasks.h"
 #include "run/signals.h"
-#include "splat/slices.h"
+#include "splat/render.h"
 #include "store/checkpoint.h"
 #include "task/task.h"
 
@@ -79,7 +79,7 @@ static int cmd_eval_attempt_model(void *context, struct device *device, int at_o
     enum sample_type type = a->model->sample_bits == 8    ? SAMPLE_U8
                             : a->model->sample_bits == 16 ? SAMPLE_U16
                                                           : SAMPLE_F32;
-    return splat_slices_stream(device, a->model, &a->window, type, at_once, &sink);
+    return splat_render_bands(device, a->model, &a->window, type, at_once, &sink);
 }
 
 /* At its own size. */

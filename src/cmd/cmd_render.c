@@ -8,7 +8,7 @@
 #include "run/progress.h"
 #include "splat/ellipses.h"
 #include "splat/output.h"
-#include "splat/slices.h"
+#include "splat/render.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -95,7 +95,7 @@ static int put_watched(void *argument, struct image *rows, int y)
 static int cmd_render_attempt(void *context, struct device *device, int at_once)
 {
     const struct attempt *a = context;
-    return splat_slices_stream(device, a->model, &a->window, a->type, at_once, &a->sink);
+    return splat_render_bands(device, a->model, &a->window, a->type, at_once, &a->sink);
 }
 
 static int render_window(const struct render_options *options, struct attempt *a)

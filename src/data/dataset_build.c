@@ -123,12 +123,6 @@ static void decode_files(void *context, int64_t from, int64_t to)
     __atomic_fetch_add(&builder->enlarged, enlarged, __ATOMIC_RELAXED);
 }
 
-static void decode_chunk(struct builder *builder, int first, int count)
-{
-    struct chunk_work work = {builder, first};
-    threads_for(count, 1, decode_files, &work);
-}
-
 /* Writes what was decoded, in order and without holes. */
 static int keep_chunk(struct builder *builder, int first, int count)
 {
@@ -168,7 +162,8 @@ static int dataset_build_decode_all(struct builder *builder)
         if (builder->options->stop_requested && builder->options->stop_requested())
             return fail(ERR_STOPPED, "stopped while decoding pictures");
         int count = scan->count - first < CHUNK ? scan->count - first : CHUNK;
-        decode_chunk(builder, first, count);
+        struct chunk_work work = {builder, first};
+        threads_for(count, 1, decode_files, &work);
         TRY(keep_chunk(builder, first, count));
         show_progress(builder, first + count);
     }

@@ -102,12 +102,6 @@ static void copy_tiles(void *context, int64_t from, int64_t to)
                       y + COPY_TILE < height ? y + COPY_TILE : height);
 }
 
-static void copy_upright(struct image *out, const struct image *in, struct turn turn)
-{
-    struct turning turning = {out, in, turn};
-    threads_for((in->height + COPY_TILE - 1) / COPY_TILE, 1, copy_tiles, &turning);
-}
-
 int exif_apply(struct image *image, int orientation)
 {
     if (orientation < 2 || orientation > 8) return OK;
@@ -115,7 +109,8 @@ int exif_apply(struct image *image, int orientation)
     struct image out;
     TRY(image_create(&out, turn.swap ? image->height : image->width,
                      turn.swap ? image->width : image->height, image->channels, image->type));
-    copy_upright(&out, image, turn);
+    struct turning turning = {&out, image, turn};
+    threads_for((image->height + COPY_TILE - 1) / COPY_TILE, 1, copy_tiles, &turning);
     image_free(image);
     *image = out;
     return OK;

@@ -130,12 +130,6 @@ static void jpeg_input_on_error(j_common_ptr info)
     longjmp(trap->jump, 1);
 }
 
-/* ERR_SYSTEM when memory ran out, else `code`. */
-static int trap_code(const struct jpeg_trap *trap, int code)
-{
-    return trap->manager.msg_code == JERR_OUT_OF_MEMORY ? ERR_SYSTEM : code;
-}
-
 /* Those that other readers go over as well, to the same pixels. */
 static bool is_harmless(int warning)
 {
@@ -251,8 +245,8 @@ static int jpeg_input_read_image(struct jpeg_reader *reader, const struct jpeg_o
 {
     const struct source *source = reader->source;
     if (setjmp(reader->trap.jump))
-        return fail(trap_code(&reader->trap, ERR_DATA), "%s: broken JPEG: %s", source->name,
-                    reader->trap.message);
+        return fail(reader->trap.manager.msg_code == JERR_OUT_OF_MEMORY ? ERR_SYSTEM : ERR_DATA,
+                    "%s: broken JPEG: %s", source->name, reader->trap.message);
     jpeg_create_decompress(&reader->info);
     jpeg_mem_src(&reader->info, source->data, source->bytes);
     jpeg_read_header(&reader->info, TRUE);

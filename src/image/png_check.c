@@ -15,11 +15,6 @@ static uint32_t chunk_number(const uint8_t *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-static uint32_t chunk_crc(const uint8_t *data, size_t bytes)
-{
-    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), data, bytes);
-}
-
 static int check_chunks(const uint8_t *data, size_t bytes, const char *path)
 {
     static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
@@ -32,7 +27,8 @@ static int check_chunks(const uint8_t *data, size_t bytes, const char *path)
             return fail(ERR_DATA, "%s is cut off", path);
         size_t length = chunk_number(data + at);
         const uint8_t *type = data + at + 4;
-        if (chunk_number(type + 4 + length) != chunk_crc(type, length + 4))
+        if (chunk_number(type + 4 + length) !=
+            (uint32_t)crc32_z(crc32_z(0, NULL, 0), type, length + 4))
             return fail(ERR_DATA, "%s is damaged at byte %zu", path, at);
         ended = memcmp(type, "IEND", 4) == 0;
         at += length + CHUNK_BYTES;

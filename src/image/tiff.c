@@ -61,19 +61,13 @@ static float float_sample(const uint8_t *row, size_t i, const struct tiff_file *
     }
 }
 
-/* Of whole samples of up to 16 bits. */
-static unsigned white_of(const struct tiff_file *file)
-{
-    return file->bits <= 16 ? (1u << file->bits) - 1 : 1;
-}
-
 /* The used samples of row `y` of the group, one pixel after the other. A colour map's indices stay
  * what they are. */
 static void collect_row(struct tiff_reader *reader, size_t y)
 {
     const struct tiff_file *file = &reader->file;
     size_t width = file->width, stored = (size_t)file->stored;
-    unsigned white = white_of(file);
+    unsigned white = file->bits <= 16 ? (1u << file->bits) - 1 : 1; /* of whole samples */
     for (size_t s = 0; s < stored; s++) {
         size_t plane = reader->planes > 1 ? s : 0, stride = reader->planes > 1 ? 1 : file->samples;
         size_t first = reader->planes > 1 ? 0 : s;

@@ -129,11 +129,6 @@ int ssim_pyramid_add(struct ssim_pyramid *pyramid, const struct compare_rows *ro
     return ms_ssim_add(&pyramid->scale[0], rows, from, to);
 }
 
-static double positive_power(double v, double exponent)
-{
-    return v > 0.0 ? pow(v, exponent) : 0.0;
-}
-
 void ssim_pyramid_end(struct ssim_pyramid *pyramid, double *ssim, double *ms_ssim)
 {
     static const double exponents[SCALES] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
@@ -151,7 +146,7 @@ void ssim_pyramid_end(struct ssim_pyramid *pyramid, double *ssim, double *ms_ssi
         for (int i = 0; i < scales; i++) {
             const struct ssim_sums *means = &pyramid->scale[i].sums;
             double factor = i == scales - 1 ? means->ssim[channel] : means->contrast[channel];
-            product *= positive_power(factor, exponents[i] / sum);
+            product *= factor > 0.0 ? pow(factor, exponents[i] / sum) : 0.0;
         }
         *ms_ssim += product;
     }

@@ -72,14 +72,6 @@ static int finish_pictures_are_whole(const struct session *session, const struct
     return OK;
 }
 
-static int fill_model(const struct session *session, struct store_writer *writer, int64_t *step,
-                      bool best)
-{
-    *step = session->step;
-    if (best) return session->task->save_best(session->state, writer, step);
-    return session->task->save_model(session->state, writer);
-}
-
 /* The model of the last step or, where the task knows one, of the best; `missing`: only if that is
  * not there. */
 static int write_model(const struct session *session, const char *path, bool best, bool missing)
@@ -87,8 +79,10 @@ static int write_model(const struct session *session, const char *path, bool bes
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
     char *config = session_result_config(session->config_text);
-    int64_t step = 0;
-    int code = config ? fill_model(session, writer, &step, best) : ERR_SYSTEM;
+    int64_t step = session->step;
+    int code = !config ? ERR_SYSTEM
+               : best  ? session->task->save_best(session->state, writer, &step)
+                       : session->task->save_model(session->state, writer);
     bool wanted = code == OK && (!best || step > 0);
     if (wanted && !(missing && model_is_current(path, step))) {
         code = checkpoint_describe(writer, "model", session->task->name, step, config);

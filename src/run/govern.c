@@ -62,12 +62,6 @@ static int govern_change(struct session *session, const struct memory_mode *next
     return code == ERR_DEVICE_MEMORY ? govern_recover(session, session->row) : code;
 }
 
-static bool same_way(const struct ladder *ladder, int row, const struct memory_mode *next)
-{
-    return same_work(&next->work, &ladder->rows[row].choices.work) &&
-           ladder_find(ladder, next) == row;
-}
-
 /* ---- what a run says about the keys ---- */
 
 static void say_ignored(const char *keys, const char *why)
@@ -104,5 +98,7 @@ int govern(struct session *session)
                       (int64_t)session->device->used_bytes, &next));
     log_debug("step %" PRId64 ": memory planned in %.1f ms", session->step,
               1e3 * (clock_seconds() - started));
-    return same_way(&session->ladder, session->row, &next) ? OK : govern_change(session, &next);
+    bool same = same_work(&next.work, &session->ladder.rows[session->row].choices.work) &&
+                ladder_find(&session->ladder, &next) == session->row;
+    return same ? OK : govern_change(session, &next);
 }

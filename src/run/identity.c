@@ -49,13 +49,6 @@ static int draw_identity(char id[IDENTITY_BYTES])
     return OK;
 }
 
-static int write_identity(const char *path, const char *id)
-{
-    char line[IDENTITY_BYTES + 1];
-    int bytes = snprintf(line, sizeof line, "%s\n", id);
-    return file_atomic_write_whole(path, line, (size_t)bytes, true);
-}
-
 int identity_settle(char id[IDENTITY_BYTES], const char *run_dir, const struct store_file *file)
 {
     const char *inside = file ? store_get(file, "run") : NULL;
@@ -75,7 +68,9 @@ int identity_settle(char id[IDENTITY_BYTES], const char *run_dir, const struct s
         memcpy(id, inside, IDENTITY_BYTES);
     else
         TRY_CLEANUP(draw_identity(id));
-    TRY_CLEANUP(write_identity(path, id));
+    char line[IDENTITY_BYTES + 1];
+    int bytes = snprintf(line, sizeof line, "%s\n", id);
+    TRY_CLEANUP(file_atomic_write_whole(path, line, (size_t)bytes, true));
 cleanup:
     free(path);
     return code;

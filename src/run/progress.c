@@ -170,7 +170,7 @@ static void progress_remember(struct progress *progress, const struct task_repor
     progress->known = known;
 }
 
-static bool is_time(const struct progress *progress, bool evaluated, bool last)
+static bool progress_is_due(const struct progress *progress, bool evaluated, bool last)
 {
     double wait = progress->bar ? BAR_SECONDS : evaluated ? EVALUATION_SECONDS : LINE_SECONDS;
     return last || progress->options.every_step || clock_seconds() - progress->last >= wait;
@@ -183,7 +183,7 @@ void progress_update(struct progress *progress, const struct record *record, boo
     progress_remember(progress, record->report);
     int64_t total = progress->options.total;
     bool last = record->step >= total || record->report->finished;
-    if (!is_time(progress, evaluated, last)) return;
+    if (!progress_is_due(progress, evaluated, last)) return;
     progress->last = clock_seconds();
     struct record shown = *record;
     shown.report = &progress->known;

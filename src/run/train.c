@@ -113,11 +113,6 @@ static int train_add_frame(struct session *session)
     return frames_add(session->frames, session->step, &picture, json);
 }
 
-static int train_diverged(const struct session *session)
-{
-    return fail(ERR_DIVERGED, "step %lld: the loss is not finite", (long long)session->step);
-}
-
 static bool frame_is_due(const struct session *session, int64_t step)
 {
     return frames_due(step, session->total, session->frames_every, session->config->frames.count);
@@ -136,7 +131,8 @@ static int report_step(struct session *session)
     bool sound = isfinite(session->report.loss);
     struct record record = session_record(session);
     if (evaluate || session->finished || !sound) metrics_add(&session->metrics, &record);
-    if (!sound) return train_diverged(session);
+    if (!sound)
+        return fail(ERR_DIVERGED, "step %lld: the loss is not finite", (long long)session->step);
     if (frame || session->finished) {
         bool wanted = session->config->frames.count > 0 || session->frames_every > 0;
         if (wanted) TRY(train_add_frame(session));

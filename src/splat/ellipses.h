@@ -2,7 +2,7 @@
 #ifndef IMGTRAIN_SPLAT_ELLIPSES_H
 #define IMGTRAIN_SPLAT_ELLIPSES_H
 
-#include "splat/picture.h"
+#include "splat/render.h"
 
 /* Draws large ones first, with darker rims, on black: 8-bit RGB rows of the window.
  * ERR_USAGE for a window outside the picture; ERR_SYSTEM. */

@@ -8,7 +8,7 @@
 #include "splat/fit.h"
 #include "splat/host_mirror.h"
 #include "splat/init.h"
-#include "splat/picture.h"
+#include "splat/render.h"
 #include "splat/size.h"
 #include "splat/splat_checkpoint.h"
 #include "splat/splat_memory_modes.h"
@@ -301,7 +301,7 @@ static bool splat_picture_name(const struct task_state *state, int index, char *
 
 static int picture_size(const struct task_state *state, int max_side, int *width, int *height)
 {
-    splat_picture_fit(state->fit.full.width, state->fit.full.height, max_side, width, height);
+    splat_render_fit_size(state->fit.full.width, state->fit.full.height, max_side, width, height);
     return OK;
 }
 

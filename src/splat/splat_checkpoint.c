@@ -49,14 +49,6 @@ int splat_state_size(const struct splat_model *stored)
     return stored->width > stored->height ? stored->width : stored->height;
 }
 
-/* Steps that are done: no other number may be of a later one. */
-static int load_steps(const struct store_file *file, int64_t *steps)
-{
-    *steps = SPLAT_MOST_STEPS;
-    return store_get(file, "step") ? store_get_int_in(file, "step", 0, SPLAT_MOST_STEPS, steps)
-                                   : OK;
-}
-
 static int find_max_steps(void *context, const char *key, const char *stored, const char *current)
 {
     (void)current;
@@ -112,8 +104,8 @@ bool splat_state_fits(const struct splat_model *stored, const struct splat_sourc
 static int load_numbers(struct splat_fit *fit, const struct store_file *file)
 {
     const struct store_range psnr = {-HUGE_VAL, 1000}, ssim = {-2, 2};
-    int64_t steps;
-    TRY(load_steps(file, &steps));
+    int64_t steps = SPLAT_MOST_STEPS; /* that are done: no other number may be of a later one */
+    if (store_get(file, "step")) TRY(store_get_int_in(file, "step", 0, SPLAT_MOST_STEPS, &steps));
     TRY(store_get_int32_in(file, "updates", 0, (int)steps, &fit->updates));
     TRY(load_growth(fit, file, steps));
     fit->relocated_at = 0; /* these three are not in the first version's */

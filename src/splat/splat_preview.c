@@ -5,7 +5,7 @@
 #include "splat/ellipses.h"
 #include "splat/host_mirror.h"
 #include "splat/output.h"
-#include "splat/picture.h"
+#include "splat/render.h"
 
 #include <stdlib.h>
 
@@ -18,8 +18,8 @@ static int splat_preview_stream(struct splat_fit *fit, enum sample_type type, in
     float *const *groups;
     TRY(splat_fit_groups(fit, &groups));
     const struct splat_workspace workspace = splat_fit_measuring(fit);
-    return splat_picture_stream(fit->device, &fit->model, groups, &workspace, &window, type, width,
-                                height, to);
+    return splat_render_stream(fit->device, &fit->model, groups, &workspace, &window, type, width,
+                               height, to);
 }
 
 int splat_show_render(struct splat_fit *fit, int max_side, struct image *out)
@@ -27,13 +27,13 @@ int splat_show_render(struct splat_fit *fit, int max_side, struct image *out)
     struct image scaled;
     const struct image_sink sink = image_collector(&scaled);
     int width, height;
-    splat_picture_fit(fit->full.width, fit->full.height, max_side, &width, &height);
+    splat_render_fit_size(fit->full.width, fit->full.height, max_side, &width, &height);
     int code = splat_preview_stream(fit, SAMPLE_U8, width, height, &sink);
     if (code < 0) {
         image_free(&scaled);
         return code;
     }
-    return splat_picture_preview(&scaled, out);
+    return splat_render_preview(&scaled, out);
 }
 
 /* ---- the target ---- */
@@ -48,7 +48,7 @@ static int scale_begin(void *argument, const struct image *shape)
 {
     struct scaling *s = argument;
     int width, height;
-    splat_picture_fit(shape->width, shape->height, s->max_side, &width, &height);
+    splat_render_fit_size(shape->width, shape->height, s->max_side, &width, &height);
     if (width == shape->width && height == shape->height) return s->to.begin(s->to.argument, shape);
     return image_scaler_open(&s->scaler, shape, width, height, &s->to);
 }
@@ -71,7 +71,7 @@ int splat_show_target(const struct splat_fit *fit, int max_side, struct image *o
         image_free(&scaled);
         return code;
     }
-    return splat_picture_preview(&scaled, out);
+    return splat_render_preview(&scaled, out);
 }
 
 /* ---- files ---- */

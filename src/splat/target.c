@@ -104,14 +104,6 @@ static void separate_range(void *context, int64_t first, int64_t end)
                  (size_t)from->channels, true);
 }
 
-/* From interleaved samples to [height][channels][width]. */
-static void separate_rows(void *to, const struct image *from)
-{
-    struct separation separation = {to, from};
-    threads_for(from->height, threads_grain((int64_t)from->width * from->channels), separate_range,
-                &separation);
-}
-
 static int layer_put(void *argument, struct image *rows, int y)
 {
     struct layer *layer = argument;
@@ -120,7 +112,9 @@ static int layer_put(void *argument, struct image *rows, int y)
         image_free(&layer->rows);
         TRY(image_create(&layer->rows, rows->width, rows->height, rows->channels, rows->type));
     }
-    separate_rows(layer->rows.data, rows);
+    struct separation separation = {layer->rows.data, rows}; /* to [height][channels][width] */
+    threads_for(rows->height, threads_grain((int64_t)rows->width * rows->channels), separate_range,
+                &separation);
     return spill_write(layer->bytes, layer->rows.data, image_bytes(rows));
 }
 

@@ -120,7 +120,7 @@ static void set_vp9(AVCodecContext *codec, int quality, bool large)
 }
 
 /* A quantiser of 1..31 for 0..51: the curve passes through 4, which looks like CRF 20. */
-static void set_mpeg4(AVCodecContext *codec, int quality)
+static void set_mpeg4_quality(AVCodecContext *codec, int quality)
 {
     int quantiser = 1 + quality * quality / 130;
     codec->flags |= AV_CODEC_FLAG_QSCALE;
@@ -157,7 +157,7 @@ static int open_codec(struct video_encoder *encoder, const char *name, int quali
     set_colour(codec);
     if (strcmp(name, "libx264") == 0) set_x264(codec, quality, large);
     if (strcmp(name, "libvpx-vp9") == 0) set_vp9(codec, quality, large);
-    if (strcmp(name, "mpeg4") == 0) set_mpeg4(codec, quality);
+    if (strcmp(name, "mpeg4") == 0) set_mpeg4_quality(codec, quality);
     int result = libav.avcodec_open2(codec, found, NULL);
     if (result < 0) {
         libav.avcodec_free_context(&codec);
@@ -165,11 +165,6 @@ static int open_codec(struct video_encoder *encoder, const char *name, int quali
     }
     encoder->codec = codec;
     return OK;
-}
-
-static bool is_mjpeg(const char *name)
-{
-    return strcmp(name, "mjpeg") == 0;
 }
 
 /* Motion JPEG: the size as it is, and the colours of JFIF. */
@@ -195,7 +190,7 @@ static int choose_encoder(struct video_encoder *encoder, const char *wanted, int
     for (int i = 0; i < ENCODER_COUNT && !encoder->name; i++) {
         if (wanted && strcmp(wanted, encoders[i]) != 0) continue;
         known = true;
-        if (is_mjpeg(encoders[i]))
+        if (strcmp(encoders[i], "mjpeg") == 0)
             describe_mjpeg(encoder, quality);
         else if (open_codec(encoder, encoders[i], quality) < 0) {
             log_debug("video: %s", error_message());

@@ -3,7 +3,7 @@
 #include "image/image.h"
 #include "metrics/picture_metrics.h"
 #include "splat/model.h"
-#include "splat/picture.h"
+#include "splat/render.h"
 #include "splat/splat_schedule.h"
 #include "test/splat/splat_run.h"
 
@@ -290,16 +290,15 @@ START_TEST(renders_half_pixel_correct)
     two_gaussians(&model, storage);
     struct splat_window one = splat_window_whole(&model), four = {160, 120, 0, 0, 160, 120};
     struct image small, large, reduced, part;
-    ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &one, SAMPLE_F32, &small), 0);
-    ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &four, SAMPLE_F32, &large),
-                     0);
+    ck_assert_int_eq(splat_render_image(device, &model, NULL, NULL, &one, SAMPLE_F32, &small), 0);
+    ck_assert_int_eq(splat_render_image(device, &model, NULL, NULL, &four, SAMPLE_F32, &large), 0);
     ck_assert_int_eq(image_resize(&reduced, &large, 40, 30), 0);
     for (int i = 0; i < 40 * 30 * 3; i++) {
         float d = ((float *)small.data)[i] - ((float *)reduced.data)[i];
         ck_assert_msg(!!(fabsf(d) <= 4e-3f), "sample %d differs by %g", i, (double)d);
     }
     struct splat_window crop = {160, 120, 37, 41, 50, 33};
-    ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &crop, SAMPLE_F32, &part), 0);
+    ck_assert_int_eq(splat_render_image(device, &model, NULL, NULL, &crop, SAMPLE_F32, &part), 0);
     for (int y = 0; y < 33; y++)
         for (int x = 0; x < 50 * 3; x++)
             ck_assert(((float *)part.data)[y * 150 + x] ==

@@ -4,7 +4,7 @@
 #include "memory/mode.h"
 #include "memory/plan.h"
 #include "metrics/picture_metrics.h"
-#include "splat/picture.h"
+#include "splat/render.h"
 #include "splat/size.h"
 #include "splat/splat_schedule.h"
 #include "test/splat/splat_run.h"
@@ -71,15 +71,15 @@ START_TEST(carried_gaussians_look_the_same)
     struct image expected, got;
     scatter(&model, &host, memory, c->sigma_scale);
     const struct splat_window window = {c->width, c->height, 0, 0, c->width, c->height};
-    ck_assert_int_eq(
-        splat_picture_render(device, &model, NULL, NULL, &window, SAMPLE_F32, &expected), 0);
+    ck_assert_int_eq(splat_render_image(device, &model, NULL, NULL, &window, SAMPLE_F32, &expected),
+                     0);
     memcpy(before, host.group[SPLAT_SCALE], 2 * COUNT * sizeof(float));
     memcpy(before + 2 * COUNT, host.first[SPLAT_SCALE], 4 * COUNT * sizeof(float));
     carried = model;
     carried.width = c->width;
     carried.height = c->height;
     splat_size_carry(&host, &carried, &model, 0.01f, 1000);
-    ck_assert_int_eq(splat_picture_render(device, &carried, NULL, NULL, &window, SAMPLE_F32, &got),
+    ck_assert_int_eq(splat_render_image(device, &carried, NULL, NULL, &window, SAMPLE_F32, &got),
                      0);
     double most = 0;
     for (int i = 0; i < c->width * c->height * 3; i++)
@@ -275,7 +275,7 @@ START_TEST(models_are_of_the_whole_picture)
     }
     ck_assert_int_eq(splat_model_read(&model, stored, true, model.group), 0);
     struct splat_window window = splat_window_whole(&model);
-    ck_assert_int_eq(splat_picture_render(device, &model, NULL, NULL, &window, SAMPLE_U8, &got), 0);
+    ck_assert_int_eq(splat_render_image(device, &model, NULL, NULL, &window, SAMPLE_U8, &got), 0);
     int most = 0;
     for (int i = 0; i < WIDTH * HEIGHT * 3; i++) {
         int d = abs(((uint8_t *)expected.data)[i] - ((uint8_t *)got.data)[i]);

@@ -1,6 +1,6 @@
 /* From Gaussians to a picture that can be shown or saved. */
-#ifndef IMGTRAIN_SPLAT_PICTURE_H
-#define IMGTRAIN_SPLAT_PICTURE_H
+#ifndef IMGTRAIN_SPLAT_RENDER_H
+#define IMGTRAIN_SPLAT_RENDER_H
 
 #include "image/rows.h"
 #include "splat/model.h"
@@ -26,22 +26,27 @@ int splat_window_check(const struct splat_window *window);
  * height (the window's: as it is). `groups`: see splat_model_view. workspace: used when it is large
  * enough, else (or NULL) one is allocated for the call. ERR_USAGE for a window outside the picture;
  * ERR_DEVICE_MEMORY; ERR_SYSTEM. */
-int splat_picture_stream(struct device *device, const struct splat_model *model,
-                         float *const *groups, const struct splat_workspace *workspace,
-                         const struct splat_window *window, enum sample_type type, int width,
-                         int height, const struct image_sink *to);
+int splat_render_stream(struct device *device, const struct splat_model *model,
+                        float *const *groups, const struct splat_workspace *workspace,
+                        const struct splat_window *window, enum sample_type type, int width,
+                        int height, const struct image_sink *to);
 
-/* The same into *out (owned by the caller). */
-int splat_picture_render(struct device *device, const struct splat_model *model,
-                         float *const *groups, const struct splat_workspace *workspace,
-                         const struct splat_window *window, enum sample_type type,
-                         struct image *out);
+/* The same without scaling, for `rows` rows at a time, each time with the Gaussians that reach
+ * them: the same bits with less memory on the device. */
+int splat_render_bands(struct device *device, const struct splat_model *model,
+                       const struct splat_window *window, enum sample_type type, int rows,
+                       const struct image_sink *to);
+
+/* splat_render_stream into *out (owned by the caller). */
+int splat_render_image(struct device *device, const struct splat_model *model, float *const *groups,
+                       const struct splat_workspace *workspace, const struct splat_window *window,
+                       enum sample_type type, struct image *out);
 
 /* The size that a picture is scaled to for its longest side to be max_side at most; 0: any. */
-void splat_picture_fit(int width, int height, int max_side, int *to_width, int *to_height);
+void splat_render_fit_size(int width, int height, int max_side, int *to_width, int *to_height);
 
 /* *out becomes 8-bit RGB: grey is repeated, colour with alpha lies over black, of more than 4
  * channels the first three are shown. Takes *in over. */
-int splat_picture_preview(struct image *in, struct image *out);
+int splat_render_preview(struct image *in, struct image *out);
 
 #endif

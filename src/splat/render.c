@@ -1,4 +1,4 @@
-#include "splat/picture.h"
+#include "splat/render.h"
 
 #include "base/error.h"
 #include "base/file.h"
@@ -152,10 +152,10 @@ static int stream_scaled(struct device *device, const struct splat_model *model,
     return code;
 }
 
-int splat_picture_stream(struct device *device, const struct splat_model *model,
-                         float *const *groups, const struct splat_workspace *given,
-                         const struct splat_window *window, enum sample_type type, int width,
-                         int height, const struct image_sink *to)
+int splat_render_stream(struct device *device, const struct splat_model *model,
+                        float *const *groups, const struct splat_workspace *given,
+                        const struct splat_window *window, enum sample_type type, int width,
+                        int height, const struct image_sink *to)
 {
     const struct splat_ops *ops = device->splat;
     struct splat_workspace own = {.capacity = model->count,
@@ -190,19 +190,109 @@ int splat_picture_stream(struct device *device, const struct splat_model *model,
     return code;
 }
 
-int splat_picture_render(struct device *device, const struct splat_model *model,
-                         float *const *groups, const struct splat_workspace *workspace,
-                         const struct splat_window *window, enum sample_type type,
-                         struct image *out)
+/* ---- bands, each with its own Gaussians ---- */
+
+/* Whether Gaussian i may reach a row between `low` and `high` (0..1 of the image's height), on
+ * the safe side. Written so that a number that is not finite reaches everything. */
+static bool reaches_rows(const struct splat_model *m, int64_t i, double low, double high)
+{
+    double sx = (double)m->group[SPLAT_SCALE][2 * i], sy = (double)m->group[SPLAT_SCALE][2 * i + 1];
+    double angle = (double)m->group[SPLAT_ROT][i], y = (double)m->group[SPLAT_XY][2 * i + 1];
+    if (!m->sigma_scale) {
+        sx = 1 / sx;
+        sy = 1 / sy;
+    }
+    double sigma = hypot(sx * sin(angle), sy * cos(angle)); /* of its shadow on the y axis */
+    double reach = ((double)splat_cut(&m->blend) * sigma * 1.01 + 0.1) / m->height;
+    return !(y + reach < low) && !(y - reach > high);
+}
+
+/* The Gaussians that reach a band of rows, in their order: *part has arrays of its own. */
+static int select_part(struct splat_model *part, const struct splat_model *model, double low,
+                       double high)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < model->count; i++)
+        count += reaches_rows(model, i, low, high);
+    *part = *model;
+    part->count = part->capacity = count;
+    float *p = part->owned =
+        malloc((size_t)(count + 1) * (size_t)(5 + model->channels) * sizeof *p);
+    if (!p) return fail(ERR_SYSTEM, "out of memory for %lld Gaussians", (long long)count);
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        size_t columns = (size_t)splat_group_columns(model, g);
+        part->group[g] = p;
+        for (int64_t i = 0; i < model->count; i++) {
+            if (!reaches_rows(model, i, low, high)) continue;
+            memcpy(p, model->group[g] + (size_t)i * columns, columns * sizeof *p);
+            p += columns;
+        }
+    }
+    return OK;
+}
+
+/* Where a band's rows go: they are those from `first` on of the whole image. */
+struct shifted {
+    const struct image_sink *to;
+    int first;
+};
+
+static int put_shifted(void *argument, struct image *rows, int y)
+{
+    const struct shifted *shifted = argument;
+    return shifted->to->put(shifted->to->argument, rows, shifted->first + y);
+}
+
+static int stream_band(struct device *device, const struct splat_model *model,
+                       const struct splat_window *band, enum sample_type type,
+                       struct shifted *shifted)
+{
+    struct splat_model part;
+    const struct image_sink sink = {.put = put_shifted, .argument = shifted};
+    double height = band->full_height; /* a row more at both ends: filters are not in the way */
+    int code =
+        select_part(&part, model, (band->y - 1) / height, (band->y + band->height + 1) / height);
+    if (code == OK)
+        code = splat_render_stream(device, &part, NULL, NULL, band, type, band->width, band->height,
+                                   &sink);
+    splat_model_close(&part);
+    return code;
+}
+
+int splat_render_bands(struct device *device, const struct splat_model *model,
+                       const struct splat_window *window, enum sample_type type, int rows,
+                       const struct image_sink *to)
+{
+    const struct splat_window *w = window;
+    TRY(splat_window_check(w));
+    if (rows >= w->height)
+        return splat_render_stream(device, model, NULL, NULL, w, type, w->width, w->height, to);
+    struct image shape = {w->width, w->height, model->channels, type, NULL};
+    if (to->begin) TRY(to->begin(to->argument, &shape));
+    for (int y = 0; y < w->height; y += rows) {
+        struct splat_window band = *w;
+        struct shifted shifted = {to, y};
+        band.y += y;
+        band.height = w->height - y < rows ? w->height - y : rows;
+        TRY(stream_band(device, model, &band, type, &shifted));
+    }
+    return OK;
+}
+
+/* ---- whole images ---- */
+
+int splat_render_image(struct device *device, const struct splat_model *model, float *const *groups,
+                       const struct splat_workspace *workspace, const struct splat_window *window,
+                       enum sample_type type, struct image *out)
 {
     const struct image_sink sink = image_collector(out);
-    int code = splat_picture_stream(device, model, groups, workspace, window, type, window->width,
-                                    window->height, &sink);
+    int code = splat_render_stream(device, model, groups, workspace, window, type, window->width,
+                                   window->height, &sink);
     if (code < 0) image_free(out);
     return code;
 }
 
-void splat_picture_fit(int width, int height, int max_side, int *to_width, int *to_height)
+void splat_render_fit_size(int width, int height, int max_side, int *to_width, int *to_height)
 {
     int longest = width > height ? width : height;
     double f = max_side > 0 && longest > max_side ? (double)max_side / longest : 1;
@@ -212,7 +302,7 @@ void splat_picture_fit(int width, int height, int max_side, int *to_width, int *
     if (*to_height < 1) *to_height = 1;
 }
 
-int splat_picture_preview(struct image *in, struct image *out)
+int splat_render_preview(struct image *in, struct image *out)
 {
     struct image bytes = {0};
     int code = OK;
