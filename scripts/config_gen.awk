@@ -133,7 +133,8 @@ function add_row(    int_low, int_high, offset) {
         toupper(type == "int" && unsigned ? "uint" : type) ", " offset ", " quote(value) ", " \
         quote(range) ", " int_low ", " int_high ", " as_double(low) ", " as_double(high) ", " quote(unit) ", " \
         (type == "enum" ? "names_" enum_name : "NULL") ", " quote(target) ", " quote(meaning) ", " \
-        quote(tasks) ", " quote(total) ", " quote(each) ", CONFIG_RESUME_" toupper(resume) ", " FNR "},\n"
+        quote(tasks) ", " quote(total) ", " quote(each) ", CONFIG_RESUME_" toupper(resume) ", " \
+        (section_bare ? "true" : "false") ", " FNR "},\n"
     count++
 }
 
@@ -165,6 +166,18 @@ function check_resume(mark) {
     gsub(/[ ;]/, "", mark)
     if (!(mark in known_resume)) die((key == "" ? section : key) ": '" mark "' is no mark of what may differ on resume")
     return mark
+}
+
+# "MARK, bare" of a section's line. Keys of a task's section may be written bare anyway.
+function read_section_marks(marks,    n, i, mark) {
+    section_resume = "same"
+    section_bare = ("task " section) in is_task
+    n = split(marks, mark, ",")
+    for (i = 1; i <= n; i++) {
+        gsub(/ /, "", mark[i])
+        if (mark[i] == "bare") section_bare = 1
+        else section_resume = check_resume(mark[i])
+    }
 }
 
 # "... of TASK" of `head`, or the section's. Returns what stands before.
@@ -244,6 +257,7 @@ BEGIN {
     for (i = 1; i <= n; i++) known_resume[word[i]] = 1
     section = key = ""
     section_resume = "same"
+    section_bare = 1
     count = 0
     failed = 0
 }
@@ -259,7 +273,7 @@ BEGIN {
     if (section in sections || ("", section) in keys) die("'" section "' appears twice")
     sections[section] = ""
     key = ""
-    section_resume = index($0, "#") ? check_resume(substr($0, index($0, "#") + 1)) : "same"
+    read_section_marks(index($0, "#") ? substr($0, index($0, "#") + 1) : "")
     section_order[++section_count] = section
     next
 }

@@ -145,6 +145,11 @@ static void print_choice(const struct planned *p)
         printf(": the fastest there is\n");
 }
 
+static void cmd_plan_say(const char *line)
+{
+    printf("%s\n", line);
+}
+
 static void cmd_plan_print_text(const struct planned *p)
 {
     printf("%-8s %s\n%-8s %s\n", "task", p->task->name, "device", p->device->name);
@@ -153,6 +158,7 @@ static void cmd_plan_print_text(const struct planned *p)
            format_bytes(p->free_bytes).text);
     print_rows(p);
     print_choice(p);
+    memory_remark(p->task, p->state, &p->ladder, cmd_plan_say);
     printf("largest that fits, in whichever way:");
     if (p->largest.size) printf(" size %" PRId64, p->largest.size);
     if (p->largest.batch) printf(", batch %" PRId64, p->largest.batch);

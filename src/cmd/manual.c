@@ -163,9 +163,9 @@ static void manual_put_keys(void)
     const char *section = "";
     printf(".SH KEYS\nA config is YAML; every key may also be given as KEY=VALUE on the command "
            "line, or in the\n"
-           "environment as IMGTRAIN_KEY or IMGTRAIN_SECTION__KEY. A key may be written without its "
-           "section\n"
-           "where only one section has it.\n.SS Common\n");
+           "environment as IMGTRAIN_KEY or IMGTRAIN_SECTION__KEY. A key of a task's section may "
+           "be written\n"
+           "without it, and any other where only one section has it.\n.SS Common\n");
     for (int i = 0; config_key_at(i, &key); i++) {
         if (strcmp(section, key.section) != 0) printf(".SS Section %s\n", key.section);
         section = key.section;
@@ -232,9 +232,9 @@ static bool manual_has_values(const struct config_key *key)
 static bool manual_key_is_first(int index)
 {
     struct config_key key, other;
-    if (!config_key_at(index, &key) || !*key.section) return false;
+    if (!config_key_at(index, &key) || !*key.section || !key.bare) return false;
     for (int i = 0; i < index; i++)
-        if (config_key_at(i, &other) && strcmp(other.key, key.key) == 0) return false;
+        if (config_key_at(i, &other) && other.bare && strcmp(other.key, key.key) == 0) return false;
     return true;
 }
 

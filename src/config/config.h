@@ -5,8 +5,9 @@
  * double, duration is double seconds, bytes is uint64_t, string and path are char * (never NULL,
  * "" = not set), enum is a C enum CONFIG_[SECTION_]KEY_VALUE, list is a struct config_list.
  *
- * A file is YAML: sections with KEY: VALUE lines, or any key at the top level where its name is
- * unique (if several sections have it, the one named like the task counts). Environment:
+ * A file is YAML: sections with KEY: VALUE lines, or a key of a task's section (and of those
+ * that default.yaml marks `bare`) at the top level where its name is unique (if several sections
+ * have it, the one named like the task counts). Environment:
  * IMGTRAIN_SECTION__KEY, or IMGTRAIN_KEY under the same rule. Overrides: section.key=value or
  * key=value; [a, b] is a list, quotes are YAML's, anything else is taken as it stands (null and ~
  * too: files may be called so; nothing behind the = is an empty text). Paths are
@@ -95,6 +96,7 @@ struct config_key {
     const char *unit, *default_text, *meaning;
     const char *target; /* what it is another name of */
     const char *tasks;  /* the task that it has an effect on; "": all */
+    bool bare;          /* may be named without its section */
 };
 
 /* The key at `index`, in the order of default.yaml. False behind the last one. */

@@ -44,7 +44,8 @@ struct config_row {
     const char *total; /* "": none; else the key of the section that this one times `each` is */
     const char *each;
     enum config_resume resume;
-    int line; /* in default.yaml */
+    bool bare; /* may be named without its section */
+    int line;  /* in default.yaml */
 };
 
 enum { CONFIG_MAX_ITEMS = 4096, CONFIG_FULL_NAME_BYTES = 128, CONFIG_SHOWN_BYTES = 64 };
@@ -61,8 +62,8 @@ bool config_row_applies(const struct config_row *row, const char *task);
 char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_BYTES]);
 /* The section's name in the table; NULL if there is no such section. */
 const char *config_section(const char *name, size_t length);
-/* The index for a section (NULL: look in the common keys, then by a bare name) and a key. Of
- * several sections those count that have an effect on `task` (NULL: all), and the one of its name
+/* The index for a section (NULL: look in the common keys, then by a bare name, in which sections
+ * take part that are a task's or marked for it) and a key. Of several sections those count that have an effect on `task` (NULL: all), and the one of its name
  * wins. Negative with the message set: no such key (nearest named), or several sections. */
 int config_find(const char *section, const char *key, const char *task);
 /* The same for "key" and "section.key". */

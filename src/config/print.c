@@ -207,7 +207,8 @@ bool config_is_key(const char *name, bool *is_bool)
     char full[CONFIG_FULL_NAME_BYTES];
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_row *row = config_row(i);
-        if (strcmp(name, row->key) != 0 && strcmp(name, config_row_name(row, full)) != 0) continue;
+        bool bare = row->bare && strcmp(name, row->key) == 0;
+        if (!bare && strcmp(name, config_row_name(row, full)) != 0) continue;
         *is_bool = row->type == CONFIG_TYPE_BOOL;
         return true;
     }
@@ -231,6 +232,7 @@ bool config_key_at(int index, struct config_key *out)
         .meaning = row->meaning,
         .target = row->target,
         .tasks = row->tasks,
+        .bare = row->bare,
     };
     config_row_name(row, out->name);
     return true;

@@ -97,7 +97,8 @@ static int ambiguous_key(const char *key, const char *task)
     char names[256] = "";
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_row *row = &config_rows[i];
-        if (strcmp(row->key, key) != 0 || (task && !config_row_applies(row, task))) continue;
+        if (strcmp(row->key, key) != 0 || !row->bare) continue;
+        if (task && !config_row_applies(row, task)) continue;
         if (task && strcmp(row->section, task) == 0) return i;
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s.%s", used ? ", " : "", row->section, key);
@@ -112,6 +113,7 @@ int config_find(const char *section, const char *key, const char *task)
         const struct config_row *row = &config_rows[i];
         if (strcmp(row->key, key) != 0) continue;
         if (strcmp(row->section, section ? section : "") == 0) return i;
+        if (!row->bare) continue;
         if (task && !config_row_applies(row, task)) {
             if (of_others < 0) of_others = i;
             continue;

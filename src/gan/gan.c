@@ -468,6 +468,7 @@ const struct task task_gan = {
     .mode = gan_mode_now,
     .replan = gan_replan,
     .growth = gan_growth,
+    .restrictions = gan_restrictions,
     .fail_changed = gan_fail_changed,
     .testing = gan_testing,
     .prepare_plan = gan_prepare_plan,

@@ -8,8 +8,10 @@
 #include "gan/gan_schedule.h"
 #include "gan/gan_task.h"
 #include "memory/plan.h"
+#include "memory/restriction.h"
 #include "task/task.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SIZE_MOST = 1024, BATCH_MOST = 65536 }; /* as the keys gan.size and gan.batch */
@@ -21,15 +23,68 @@ static size_t workspace_cap(const struct task_state *s, int level)
     return has ? (size_t)s->config->memory.workspace : 0;
 }
 
-int gan_list(const struct task_state *s, struct memory_mode *list)
+/* The modes that there are with `config` in place of the state's. */
+static int gan_list_with(const struct task_state *s, const struct config *config,
+                         struct memory_mode *list)
 {
-    int w = gan_picture_width(s->config), h = gan_picture_height(s->config);
+    int w = gan_picture_width(config), h = gan_picture_height(config);
     bool may_mix =
-        s->device->nn->bf16 && !s->config->deterministic && (w > h ? w : h) > NET_FULL_PRECISION;
-    int count = gan_memory_modes(s->config, s->amp, may_mix, list);
+        s->device->nn->bf16 && !config->deterministic && (w > h ? w : h) > NET_FULL_PRECISION;
+    int count = gan_memory_modes(config, s->amp, may_mix, list);
     for (int i = 0; s->conv_library && i < count; i++)
         list[i].workspace_cap = workspace_cap(s, list[i].level);
     return count;
+}
+
+int gan_list(const struct task_state *s, struct memory_mode *list)
+{
+    return gan_list_with(s, s->config, list);
+}
+
+/* The keys that restrict the modes: takes the one with `index` back in `config` and writes it
+ * as the user may have. False: it is not set. */
+static bool gan_lift_restriction(struct config *config, int index, char *text, size_t room)
+{
+    const char *const schemes[] = {
+        [CONFIG_GAN_SCHEME_NONE] = "none", [CONFIG_GAN_SCHEME_BLOCK] = "block"};
+    switch (index) {
+    case 0:
+        if (config->gan.scheme == CONFIG_GAN_SCHEME_AUTO) return false;
+        snprintf(text, room, "gan.scheme %s", schemes[config->gan.scheme]);
+        config->gan.scheme = CONFIG_GAN_SCHEME_AUTO;
+        return true;
+    case 1:
+        if (config->gan.micro_batch == 0) return false;
+        snprintf(text, room, "gan.micro_batch %d", (int)config->gan.micro_batch);
+        config->gan.micro_batch = 0;
+        return true;
+    default:
+        if (!config->memory.use_gradient_checkpointing) return false;
+        snprintf(text, room, "memory.use_gradient_checkpointing");
+        config->memory.use_gradient_checkpointing = false;
+        return true;
+    }
+}
+
+void gan_restrictions(const struct task_state *s, char *line)
+{
+    enum { KEYS = 3 };
+    struct memory_mode lists[KEYS + 1][TASK_MAX_MODES];
+    struct memory_restriction set[KEYS];
+    char texts[KEYS][64];
+    struct config all = *s->config;
+    int count = 0;
+    for (int key = 0; key < KEYS; key++) {
+        struct config without = *s->config;
+        if (!gan_lift_restriction(&without, key, texts[count], sizeof texts[count])) continue;
+        gan_lift_restriction(&all, key, texts[count], sizeof texts[count]);
+        int modes = gan_list_with(s, &without, lists[count]);
+        set[count] = (struct memory_restriction){texts[count], {lists[count], modes}};
+        count++;
+    }
+    const struct memory_modes now = {lists[KEYS], gan_list(s, lists[KEYS])};
+    struct memory_mode unrestricted[TASK_MAX_MODES];
+    memory_restrictions_describe(line, set, count, &now, gan_list_with(s, &all, unrestricted));
 }
 
 int gan_need(const struct task_state *s, const struct memory_mode *way, struct memory_need *need)

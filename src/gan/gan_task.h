@@ -65,6 +65,7 @@ void gan_fill_report(const struct task_state *s, int64_t step, struct task_repor
 int gan_list(const struct task_state *s, struct memory_mode *list);
 int gan_need(const struct task_state *s, const struct memory_mode *way, struct memory_need *need);
 const struct memory_mode *gan_mode_now(const struct task_state *s);
+void gan_restrictions(const struct task_state *s, char *line);
 void gan_growth(const struct task_state *s, struct memory_growth *growth);
 int gan_replan(struct task_state *s, const struct memory_mode *way);
 

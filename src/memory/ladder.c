@@ -94,16 +94,17 @@ int ladder_down(const struct ladder *ladder, int at)
     return best;
 }
 
+bool ladder_same_mode(const struct memory_mode *a, const struct memory_mode *b)
+{
+    return a->level == b->level && a->amp == b->amp && a->checkpointing == b->checkpointing &&
+           a->micro_batch == b->micro_batch && a->bands == b->bands && a->offload == b->offload &&
+           a->workspace_cap == b->workspace_cap;
+}
+
 int ladder_find(const struct ladder *ladder, const struct memory_mode *choices)
 {
-    for (int i = 0; i < ladder->count; i++) {
-        const struct memory_mode *row = &ladder->rows[i].choices;
-        if (row->level == choices->level && row->amp == choices->amp &&
-            row->checkpointing == choices->checkpointing &&
-            row->micro_batch == choices->micro_batch && row->bands == choices->bands &&
-            row->offload == choices->offload && row->workspace_cap == choices->workspace_cap)
-            return i;
-    }
+    for (int i = 0; i < ladder->count; i++)
+        if (ladder_same_mode(&ladder->rows[i].choices, choices)) return i;
     return -1;
 }
 

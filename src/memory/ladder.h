@@ -50,6 +50,9 @@ int ladder_pick(const struct ladder *ladder, int *least);
  * the last one. The wanted level no longer counts. */
 int ladder_down(const struct ladder *ladder, int at);
 
+/* Two modes are the same but for `work`. */
+bool ladder_same_mode(const struct memory_mode *a, const struct memory_mode *b);
+
 /* The row with these choices but for `work`; -1: none. */
 int ladder_find(const struct ladder *ladder, const struct memory_mode *choices);
 

@@ -7,8 +7,8 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
-#include "memory/plan.h"
 #include "memory/memory_retry.h"
+#include "memory/plan.h"
 #include "run/frames.h"
 #include "run/govern.h"
 #include "run/progress.h"
@@ -57,12 +57,18 @@ struct open_attempt {
     struct task_setup setup;
 };
 
+static void enter_say(const char *line)
+{
+    log_info("%s", line);
+}
+
 static int enter_attempt_open(void *context)
 {
     struct open_attempt *a = context;
     struct session *session = a->session;
     int code = session->task->open(&session->state, &a->setup);
     session->row = a->choice.mode;
+    if (code == OK) memory_remark(session->task, session->state, &session->ladder, enter_say);
     if (code == OK && a->choice.less_work) return begin_with_less(session);
     if (code == OK) memory_warn_of_budget(session);
     return code;

@@ -7,8 +7,9 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "device/device.h"
-#include "memory/plan.h"
 #include "memory/memory_retry.h"
+#include "memory/plan.h"
+#include "memory/restriction.h"
 #include "run/session.h"
 #include "task/task.h"
 
@@ -114,6 +115,21 @@ void memory_choose_with(struct task_setup *setup, struct memory_choosing *choice
 {
     setup->choose = memory_choose;
     setup->choose_context = choice;
+}
+
+void memory_remark(const struct task *task, const struct task_state *state,
+                   const struct ladder *ladder, void (*say)(const char *line))
+{
+    char line[RESTRICTION_LINE_BYTES] = "";
+    bool has_level = ladder->settings.level < 0 || ladder->count == 0;
+    if (task->restrictions) task->restrictions(state, line);
+    if (*line) say(line);
+    for (int i = 0; i < ladder->count; i++)
+        has_level = has_level || ladder->rows[i].choices.level == ladder->settings.level;
+    if (has_level) return;
+    snprintf(line, sizeof line, "memory.level %d has no mode here: the nearest one is taken",
+             ladder->settings.level);
+    say(line);
 }
 
 void memory_warn_of_budget(const struct session *session)

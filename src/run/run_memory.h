@@ -51,6 +51,11 @@ void memory_log_close(struct session *session);
  * the present way. */
 void memory_log_change(struct session *session, const char *reason);
 
+/* Says what keys that allow some modes only come to, and that memory.level has no mode here: a line
+ * each, where there is something to say. */
+void memory_remark(const struct task *task, const struct task_state *state,
+                   const struct ladder *ladder, void (*say)(const char *line));
+
 /* A line when the way that was opened takes more than was to be used. */
 void memory_warn_of_budget(const struct session *session);
 

@@ -328,6 +328,11 @@ static int splat_replan(struct task_state *state, const struct memory_mode *way)
     return splat_mode_change(&state->fit, way);
 }
 
+static void splat_say_restrictions(const struct task_state *state, char *line)
+{
+    splat_restrictions(&state->fit, line);
+}
+
 static void splat_growth_limits(const struct task_state *state, struct memory_growth *range)
 {
     *range = (struct memory_growth){0};
@@ -380,6 +385,7 @@ const struct task task_splat = {
     .mode = splat_mode,
     .replan = splat_replan,
     .growth = splat_growth_limits,
+    .restrictions = splat_say_restrictions,
     .input_path = splat_input_path,
     .testing = splat_testing,
     .prepare_plan = splat_prepare_plan,

@@ -3,9 +3,11 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "memory/restriction.h"
 #include "splat/host_mirror.h"
 #include "splat/init.h"
 #include "splat/size.h"
+#include "task/task.h"
 
 struct memory_mode splat_first_mode(const struct config *config)
 {
@@ -91,6 +93,27 @@ int splat_memory_modes(const struct splat_fit *fit, struct memory_mode *list)
         list[count++] = modes[i];
     }
     return count;
+}
+
+/* A device that has nothing to compute again runs its first mode as it would without the key. */
+void splat_restrictions(const struct splat_fit *fit, char *line)
+{
+    struct memory_mode modes[TASK_MAX_MODES], others[TASK_MAX_MODES];
+    struct memory_need need, other;
+    struct config config = *fit->config;
+    struct splat_fit without = *fit;
+    struct memory_modes now = {modes, splat_memory_modes(fit, modes)};
+    struct memory_restriction key = {.key = "memory.use_gradient_checkpointing"};
+    config.memory.use_gradient_checkpointing = false;
+    without.config = &config;
+    key.without = (struct memory_modes){others, splat_memory_modes(&without, others)};
+    int total = key.without.count;
+    bool changes = splat_mode_need(fit, &modes[0], &need) < 0 ||
+                   splat_mode_need(fit, &others[0], &other) < 0 ||
+                   need.device_bytes != other.device_bytes;
+    if (!changes) key.without = now;
+    bool set = fit->config->memory.use_gradient_checkpointing;
+    memory_restrictions_describe(line, &key, set, &now, total);
 }
 
 /* To a plan for `way`, at the size that the fit is described with. */

@@ -12,4 +12,7 @@ int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *way,
                     struct memory_need *need);
 int splat_mode_change(struct splat_fit *fit, const struct memory_mode *way);
 
+/* See task.h: what memory.use_gradient_checkpointing comes to. */
+void splat_restrictions(const struct splat_fit *fit, char *line);
+
 #endif

@@ -177,6 +177,10 @@ struct task {
      * says what was done. NULL: nothing. */
     void (*growth)(const struct task_state *state, struct memory_growth *growth);
 
+    /* What keys of the config that allow some of the modes only come to, in one line
+     * (memory/restriction.h); "" where none is set. NULL: there are no such keys. */
+    void (*restrictions)(const struct task_state *state, char *line);
+
     /* Further files of a finished run, written into run_dir; NULL: none. */
     int (*extra_files)(struct task_state *state, const char *run_dir);
 

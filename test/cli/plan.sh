@@ -58,6 +58,26 @@ check 'row["level"] == 1 and row["checkpointing"]'
 run 0 imgtrain plan gan.yaml --budget 5MB
 out_has "the fastest that fits; the next faster one lacks"
 
+# memory.level picks the mode; keys that allow some modes only say in one line what they come to
+run 0 imgtrain plan gan.yaml
+out_lacks "memory modes"
+run 0 imgtrain plan gan.yaml scheme=none
+out_has "gan.scheme none leaves 8 of 12 memory modes"
+run 0 imgtrain plan gan.yaml scheme=c micro_batch=16
+out_has "gan.scheme block, gan.micro_batch 16 leave 2 of 12 memory modes"
+run 0 imgtrain plan gan.yaml scheme=none use_gradient_checkpointing=true
+out_has "memory.use_gradient_checkpointing leaves 8 of 12 memory modes; gan.scheme none has no effect"
+run 0 imgtrain plan gan.yaml scheme=none memory.level=1
+out_has "memory.level 1 has no mode here: the nearest one is taken"
+run 0 imgtrain plan gan.yaml memory.level=1
+out_lacks "has no mode here"
+run 0 imgtrain plan splat.yaml --size 70x50 use_gradient_checkpointing=true
+out_has "memory.use_gradient_checkpointing has no effect"
+run 0 imgtrain train gan.yaml data=photos scheme=block memory.level=0 -o restricted
+err_has "gan.scheme block leaves 8 of 12 memory modes"
+err_has "memory.level 0 has no mode here: the nearest one is taken"
+if [ "$(grep -c 'memory modes' "$err")" = 1 ]; then pass; else flunk "said more than once"; fi
+
 # a run takes what the plan says, in every level
 for level in 0 1 2 4; do
     run 0 imgtrain plan gan.yaml data=photos memory.level=$level --json

@@ -43,6 +43,13 @@ while read -r command; do
     out_has "example"
 done <commands
 
+# the exit statuses of the README are those of the man page, which prints the program's own table
+"$program" help --man | sed -n '/^\.SH EXIT STATUS/,$p' | sed -n 's/^\\fB\([0-9]*\)\\fR$/\1/p' | sort -n >statuses
+sed -n '/^## Exit codes/,/^## Limits/p' "$readme" | grep '^| [0-9]' | tr '|' '\n' | grep -E '^[ *0-9,]+$' | grep -oE '[0-9]+' |
+    sort -n >documented
+last="exit statuses of the man page and of README.md"
+if [ "$(wc -l <statuses)" -gt 12 ] && diff statuses documented >"$err"; then pass; else flunk "differ"; cat "$err"; fi
+
 # the keys named for users of Image-GS exist, bare
 sed -n '/^## For users of Image-GS/,/^- Different/p' "$root/cfgs/README.md" | grep -v '^- Different' | tr '`' '\n' |
     grep -E '^[a-z0-9]+(_[a-z0-9]+)+$' | sort -u >keys

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "memory/memory_retry.h"
 #include "registry/devices.h"
 #include "test/support.h"
 
@@ -88,6 +89,43 @@ START_TEST(budget_follows_what_is_free)
 }
 END_TEST
 
+/* Attempts that fail until there is room for them, and what makes room until there is no more. */
+struct tries {
+    int needs, room, most, made;
+    int other; /* an error that is not memory's, at attempt 1 */
+};
+
+static int try_it(void *context)
+{
+    struct tries *t = context;
+    t->made++;
+    if (t->other) return t->other;
+    return t->room >= t->needs ? OK : fail(ERR_DEVICE_MEMORY, "attempt %d", t->made);
+}
+
+static int make_room(void *context)
+{
+    struct tries *t = context;
+    ck_assert_ptr_nonnull(strstr(error_message(), "attempt"));
+    if (t->room == t->most) return ERR_DEVICE_MEMORY;
+    t->room++;
+    return OK;
+}
+
+START_TEST(retry_ends_with_room_or_without)
+{
+    struct tries enough = {.needs = 3, .most = 5}, scarce = {.needs = 3, .most = 2};
+    struct tries broken = {.other = ERR_IO};
+    ck_assert_int_eq(memory_retry(try_it, &enough, make_room, &enough), OK);
+    ck_assert_int_eq(enough.made, 4);
+    ck_assert_int_eq(memory_retry(try_it, &scarce, make_room, &scarce), ERR_DEVICE_MEMORY);
+    ck_assert_int_eq(scarce.made, 3);
+    ck_assert_str_eq(error_message(), "attempt 3");
+    ck_assert_int_eq(memory_retry(try_it, &broken, make_room, &broken), ERR_IO);
+    ck_assert_int_eq(broken.made, 1);
+}
+END_TEST
+
 Suite *ladder_suite(void);
 Suite *ladder_suite(void)
 {
@@ -95,6 +133,7 @@ Suite *ladder_suite(void)
     TCase *tests = tcase_create("ladder");
     tcase_add_test(tests, ladder_picks_the_fastest_that_fits);
     tcase_add_test(tests, budget_follows_what_is_free);
+    tcase_add_test(tests, retry_ends_with_room_or_without);
     suite_add_tcase(suite, tests);
     return suite;
 }
