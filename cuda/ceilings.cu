@@ -52,6 +52,7 @@ cudaError_t cuda_find_code(void)
 }
 
 struct ceiling_run {
+    struct device *device;
     void *to, *from;
     size_t bytes;
     unsigned blocks;
@@ -61,18 +62,20 @@ struct ceiling_run {
 static void run_copy(const struct ceiling_run *r)
 {
     size_t count = r->bytes / sizeof(float4);
-    LAUNCH(copy_ceiling_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), (float4 *)r->to,
-           (const float4 *)r->from, count);
+    LAUNCH(copy_ceiling_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(r->device),
+           (float4 *)r->to, (const float4 *)r->from, count);
 }
 
 static void run_fma(const struct ceiling_run *r)
 {
-    LAUNCH(fma_ceiling_kernel, r->blocks, BLOCK, 0, cuda_stream(), (float *)r->to, r->rounds, 0.5f);
+    LAUNCH(fma_ceiling_kernel, r->blocks, BLOCK, 0, cuda_stream(r->device), (float *)r->to,
+           r->rounds, 0.5f);
 }
 
 static void run_mma(const struct ceiling_run *r)
 {
-    LAUNCH(mma_ceiling_kernel, r->blocks, BLOCK, 0, cuda_stream(), (float *)r->to, r->rounds);
+    LAUNCH(mma_ceiling_kernel, r->blocks, BLOCK, 0, cuda_stream(r->device), (float *)r->to,
+           r->rounds);
 }
 
 /* Seconds of the fastest of `times` runs, after one that does not count. */
@@ -85,10 +88,10 @@ static int cuda_ceilings_fastest(void (*run)(const struct ceiling_run *),
     cuda_check(cudaEventCreate(&to));
     *seconds = (double)INFINITY;
     for (int i = -1; i < times; i++) {
-        cuda_check(cudaEventRecord(from, cuda_stream()));
+        cuda_check(cudaEventRecord(from, cuda_stream(r->device)));
         run(r);
-        cuda_check(cudaEventRecord(to, cuda_stream()));
-        TRY(cuda_current()->base.synchronize(&cuda_current()->base));
+        cuda_check(cudaEventRecord(to, cuda_stream(r->device)));
+        TRY(r->device->synchronize(r->device));
         cuda_check(cudaEventElapsedTime(&milliseconds, from, to));
         if (i >= 0) *seconds = fmin(*seconds, 1e-3 * (double)milliseconds);
     }
@@ -113,9 +116,10 @@ int cuda_measure_ceilings(struct device *device, size_t bytes, int rounds, int t
                           struct cuda_ceilings *ceilings)
 {
     struct ceiling_run r = {};
+    r.device = device;
     r.bytes = bytes;
     r.rounds = rounds;
-    r.blocks = 8 * (unsigned)cuda_current()->multiprocessors;
+    r.blocks = 8 * (unsigned)cuda_of(device)->multiprocessors;
     if (r.blocks * BLOCK * sizeof(float) > bytes)
         return fail(ERR_INTERNAL, "cuda_measure_ceilings: %zu bytes are too few", bytes);
     int code = device->alloc(device, bytes, &r.to);

@@ -1,5 +1,4 @@
-/* The open CUDA device, for the files of cuda/. One at a time: the operations of nn_ops.h are not
- * told which device they run on. */
+/* A CUDA device as the files of cuda/ see it. */
 #ifndef IMGTRAIN_CUDA_DEVICE_H
 #define IMGTRAIN_CUDA_DEVICE_H
 
@@ -22,20 +21,22 @@ struct cuda_device {
     void *partials;                           /* CUDA_PARTIALS bytes */
 };
 
-/* Borrowed; NULL when none is open. */
-struct cuda_device *cuda_current(void);
-
-static inline cudaStream_t cuda_stream(void)
+/* The device that an operation of its tables was handed. */
+static inline struct cuda_device *cuda_of(struct device *device)
 {
-    return cuda_current()->stream;
+    return (struct cuda_device *)device;
+}
+
+static inline cudaStream_t cuda_stream(struct device *device)
+{
+    return cuda_of(device)->stream;
 }
 
 /* Can this GPU run what the build holds? Looks at one kernel (ceilings.cu); all are built alike. */
 cudaError_t cuda_find_code(void);
 
-/* Copies the workspace to workspace_host and waits. A failure is kept for the next synchronize; the
- * bytes are all NaN then. */
-void cuda_fetch_scratch(size_t bytes);
+/* Copies the workspace to workspace_host and waits. */
+int cuda_fetch_scratch(struct cuda_device *device, size_t bytes);
 
 void cuda_install_graphs(struct device *device); /* graph_cuda.cu */
 

@@ -10,12 +10,7 @@ extern "C" {
 
 enum { LEAST_CAPABILITY = 75 };
 
-static struct cuda_device *current;
-
-struct cuda_device *cuda_current(void)
-{
-    return current;
-}
+static bool is_open; /* one at a time: what the library and training prepare belongs to it */
 
 /* ---- errors ---- */
 int cuda_result(cudaError_t error, const char *what)
@@ -59,7 +54,7 @@ static int cuda_alloc(struct device *device, size_t bytes, void **memory)
                     format_bytes(device->free_bytes(device)).text);
     }
     device_book(device, bytes);
-    int code = cuda_result(cudaMemsetAsync(*memory, 0, bytes, cuda_stream()), "cudaMemset");
+    int code = cuda_result(cudaMemsetAsync(*memory, 0, bytes, cuda_stream(device)), "cudaMemset");
     if (code < 0) {
         device->free(device, *memory, bytes);
         *memory = NULL;
@@ -110,24 +105,21 @@ static void cuda_free_host(struct device *device, void *memory)
 /* ---- copies: offloaded state is host memory on both sides ---- */
 static int cuda_upload(struct device *device, void *to, const void *from, size_t bytes)
 {
-    (void)device;
-    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_stream()));
+    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_stream(device)));
     return OK;
 }
 
 static int cuda_download(struct device *device, void *to, const void *from, size_t bytes)
 {
-    (void)device;
-    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_stream()));
+    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_stream(device)));
     return OK;
 }
 
 static int cuda_synchronize(struct device *device)
 {
-    (void)device;
     cudaError_t error = cudaSuccess;
     for (int i = 0; i < DEVICE_QUEUES; i++) {
-        cudaError_t one = cudaStreamSynchronize(current->queues[i]);
+        cudaError_t one = cudaStreamSynchronize(cuda_of(device)->queues[i]);
         if (error == cudaSuccess) error = one;
     }
     TRY(cuda_take_error());
@@ -138,42 +130,37 @@ static int cuda_synchronize(struct device *device)
 static int cuda_copy(struct device *device, enum device_queue queue, void *to, const void *from,
                      size_t bytes)
 {
-    (void)device;
-    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, current->queues[queue]));
+    cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_of(device)->queues[queue]));
     return OK;
 }
 
 static int cuda_mark(struct device *device, enum device_queue queue, int mark)
 {
-    (void)device;
-    cuda_check(cudaEventRecord(current->marks[mark], current->queues[queue]));
+    cuda_check(cudaEventRecord(cuda_of(device)->marks[mark], cuda_of(device)->queues[queue]));
     return OK;
 }
 
 static int cuda_await(struct device *device, enum device_queue queue, int mark)
 {
-    (void)device;
-    cuda_check(cudaStreamWaitEvent(current->queues[queue], current->marks[mark], 0));
+    cuda_check(
+        cudaStreamWaitEvent(cuda_of(device)->queues[queue], cuda_of(device)->marks[mark], 0));
     return OK;
 }
 
 static int cuda_await_host(struct device *device, int mark)
 {
-    (void)device;
-    cudaError_t error = cudaEventSynchronize(current->marks[mark]);
+    cudaError_t error = cudaEventSynchronize(cuda_of(device)->marks[mark]);
     TRY(cuda_take_error());
     return cuda_result(error, "CUDA");
 }
 
-void cuda_fetch_scratch(size_t bytes)
+int cuda_fetch_scratch(struct cuda_device *d, size_t bytes)
 {
-    struct cuda_device *d = current;
     cudaError_t error =
         cudaMemcpyAsync(d->workspace_host, d->workspace, bytes, cudaMemcpyDeviceToHost, d->stream);
     if (error == cudaSuccess) error = cudaStreamSynchronize(d->stream);
-    if (error == cudaSuccess) return;
-    cuda_keep_error(error, "a sum");
-    memset(d->workspace_host, 0xff, bytes);
+    TRY(cuda_take_error()); /* of a launch: nearer to the cause */
+    return cuda_result(error, "a sum");
 }
 
 /* ---- open and close ---- */
@@ -191,7 +178,7 @@ static void cuda_close(struct device *device)
         if (d->queues[i]) cudaStreamDestroy(d->queues[i]);
     cudaGetLastError();
     kept_error = cudaSuccess;
-    if (current == d) current = NULL;
+    is_open = false;
     free(d);
 }
 
@@ -243,14 +230,14 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
 {
     int count = 0;
     *out = NULL;
-    if (current) return fail(ERR_INTERNAL, "a CUDA device is open already");
+    if (is_open) return fail(ERR_INTERNAL, "a CUDA device is open already");
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess) return no_device(error);
     if (ordinal >= count)
         return fail(ERR_DEVICE, "there is no CUDA device %d: %d found", ordinal, count);
     struct cuda_device *d = (struct cuda_device *)calloc(1, sizeof *d);
     if (!d) return fail(ERR_SYSTEM, "out of memory");
-    current = d;
+    is_open = true;
     int code = cuda_device_cuda_start(d, ordinal);
     if (code < 0) {
         cuda_close(&d->base);
@@ -273,7 +260,8 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     d->base.await_host = cuda_await_host;
     d->base.close = cuda_close;
     d->base.splat = &splat_cuda_ops;
-    d->base.nn = nn_ops_cuda();
+    d->base.nn = nn_ops_cuda(d);
+    d->base.gan = &gan_ops_cuda;
     *out = &d->base;
     return OK;
 }

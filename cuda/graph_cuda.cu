@@ -9,19 +9,17 @@ static cudaGraphExec_t cuda_graph_cuda_executable(struct device_graph *graph)
 /* Errors from before belong to no graph. */
 static int graph_begin(struct device *device)
 {
-    (void)device;
     TRY(cuda_take_error());
-    cuda_check(cudaStreamBeginCapture(cuda_stream(), cudaStreamCaptureModeThreadLocal));
+    cuda_check(cudaStreamBeginCapture(cuda_stream(device), cudaStreamCaptureModeThreadLocal));
     return OK;
 }
 
 static int graph_end(struct device *device, struct device_graph **out)
 {
-    (void)device;
     cudaGraph_t graph = NULL;
     cudaGraphExec_t exec = NULL;
     *out = NULL;
-    cudaError_t ended = cudaStreamEndCapture(cuda_stream(), &graph);
+    cudaError_t ended = cudaStreamEndCapture(cuda_stream(device), &graph);
     int code = cuda_take_error(); /* of a launch: nearer to the cause */
     if (code == OK) code = cuda_result(ended, "cudaStreamEndCapture");
     if (code == OK)
@@ -34,8 +32,7 @@ static int graph_end(struct device *device, struct device_graph **out)
 
 static int graph_launch(struct device *device, struct device_graph *graph)
 {
-    (void)device;
-    cuda_check(cudaGraphLaunch(cuda_graph_cuda_executable(graph), cuda_stream()));
+    cuda_check(cudaGraphLaunch(cuda_graph_cuda_executable(graph), cuda_stream(device)));
     return OK;
 }
 

@@ -20,6 +20,7 @@ extern "C" {
 #include "base/error.h"
 #include "base/format.h"
 #include "device/device.h"
+#include "device/gan_ops.h"
 #include "device/nn_ops.h"
 #include "device/splat_ops.h"
 }
@@ -28,8 +29,8 @@ extern "C" {
 #include "base/random.h"
 
 /* LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): an instance of a template stands
- * in brackets: LAUNCH((sum<256>), ...). A launch that fails is kept and comes back as the error of
- * the next device->synchronize (cuda_take_error).
+ * in brackets: LAUNCH((sum<256>), ...). A launch that fails is kept: an operation ends with
+ * `return cuda_take_error()`, or else it comes back from the next device->synchronize.
  *
  * DYNAMIC_SHARED(type, name): `type *name`, the shared_bytes of the launch, 16-byte aligned. */
 #ifdef __CUDACC__
@@ -63,8 +64,7 @@ int cuda_result(cudaError_t error, const char *what);
 /* Returns from the calling function when a call of the CUDA runtime fails. */
 #define cuda_check(call) TRY(cuda_result((call), #call))
 
-/* For functions that return nothing, as launches do: keeps the first failure, and gives it back
- * once. */
+/* For what returns nothing, as launches do: keeps the first failure, and gives it back once. */
 void cuda_keep_error(cudaError_t error, const char *what);
 int cuda_take_error(void);
 

@@ -52,7 +52,7 @@ void conv_any(const struct conv_pass *p)
     enum nn_type from = p->adjoint ? s->out_type : s->in_type;
     enum nn_type to = p->adjoint ? s->in_type : s->out_type;
     size_t count = (size_t)s->n * s->h * s->w * (p->adjoint ? s->cin : s->cout);
-    cudaStream_t stream = cuda_stream();
+    cudaStream_t stream = p->device->stream;
     WITH_TYPE(to, T,
               WITH_TYPE(from, F,
                         LAUNCH((any_kernel<T, F>), cuda_blocks(count, BLOCK), BLOCK, 0, stream,
@@ -86,11 +86,12 @@ static __global__ void any_wgrad_kernel(float *dw, const I *in, const O *dout, s
     dw[at] = total;
 }
 
-void conv_any_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout)
+void conv_any_wgrad(struct cuda_device *device, const struct nn_conv *s, float *dw, const void *in,
+                    const void *dout)
 {
     int count = s->cout * (s->cin / s->groups) * s->kernel * s->kernel;
     WITH_TYPE(s->in_type, I,
               WITH_TYPE(s->out_type, O,
                         LAUNCH((any_wgrad_kernel<I, O>), cuda_blocks((size_t)count, BLOCK), BLOCK,
-                               0, cuda_stream(), dw, (const I *)in, (const O *)dout, *s, count)));
+                               0, device->stream, dw, (const I *)in, (const O *)dout, *s, count)));
 }

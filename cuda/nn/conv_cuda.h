@@ -14,6 +14,7 @@ enum { CONV_GROUP = 16 }; /* channels a group of the fast grouped convolution */
 
 /* One convolution or its adjoint: from the tensor `from` to `to`. */
 struct conv_pass {
+    struct cuda_device *device;
     struct nn_conv shape;
     bool adjoint;
     void *to;
@@ -25,6 +26,7 @@ struct conv_pass {
 
 /* Any convolution, as nn_ops was asked for it. */
 struct conv_call {
+    struct cuda_device *device;
     enum cudnn_direction direction;
     struct nn_conv shape;
     void *to;         /* out, din or dw */
@@ -36,8 +38,8 @@ struct conv_call {
 };
 
 /* conv_ops.cu: by our own kernels. conv_library.cu: by cuDNN's where that was chosen. */
-void conv_native(const struct conv_call *call);
-void conv_by_library(const struct conv_call *call);
+int conv_native(const struct conv_call *call);
+int conv_by_library(const struct conv_call *call);
 size_t conv_library_workspace(const struct nn_conv *s);
 
 static inline bool conv_is_point(const struct nn_conv *s)
@@ -70,16 +72,18 @@ struct conv_cut {
 void conv_point(const struct conv_pass *pass);
 void conv_group(const struct conv_pass *pass);
 void conv_any(const struct conv_pass *pass);
-void conv_any_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout);
+void conv_any_wgrad(struct cuda_device *device, const struct nn_conv *s, float *dw, const void *in,
+                    const void *dout);
 size_t conv_group_workspace(const struct nn_conv *s);
 
 /* sums[slice][piece][floats] of the first `slices` slices: every sum is written, in an order of its
  * own. */
-void conv_point_pieces(const struct nn_conv *s, float *sums, const void *in, const void *dout,
-                       size_t rows, const struct conv_cut *cut, int slices);
-void conv_group_pieces(const struct nn_conv *s, float *sums, const void *in, const void *dout,
-                       const struct conv_cut *cut, int slices);
-int conv_group_tiles(const struct nn_conv *s); /* of a picture */
+void conv_point_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
+                       const void *in, const void *dout, size_t rows, const struct conv_cut *cut,
+                       int slices);
+void conv_group_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
+                       const void *in, const void *dout, const struct conv_cut *cut, int slices);
+int conv_group_tiles(const struct cuda_device *device, const struct nn_conv *s); /* of a picture */
 
 /* ---- the epilogue ---- */
 

@@ -85,8 +85,8 @@ template <int WIDTH, int GROUPS> static void launch_bf16(const struct conv_pass 
     struct group_grid grid = group_grid_of(&p->shape, WIDTH);
     dim3 blocks((unsigned)grid.tiles, (unsigned)(p->shape.groups / GROUPS));
     LAUNCH((group_bf16<WIDTH, GROUPS>), blocks, GROUP_THREADS, halo > sums ? halo : sums,
-           cuda_stream(), (uint16_t *)p->to, (const uint16_t *)p->from, (const uint4 *)p->workspace,
-           p->epilogue, grid);
+           p->device->stream, (uint16_t *)p->to, (const uint16_t *)p->from,
+           (const uint4 *)p->workspace, p->epilogue, grid);
 }
 
 template <int WIDTH> static void choose_groups(const struct conv_pass *p)
@@ -102,7 +102,7 @@ template <int WIDTH> static void choose_groups(const struct conv_pass *p)
 static void conv_group_bf16(const struct conv_pass *p)
 {
     int count = p->shape.groups * 9 * 32;
-    LAUNCH(group_pack, cuda_blocks((size_t)count, 128), 128, 0, cuda_stream(),
+    LAUNCH(group_pack, cuda_blocks((size_t)count, 128), 128, 0, p->device->stream,
            (uint4 *)p->workspace, p->weights, count, p->adjoint);
     if (group_width(&p->shape) == 16)
         choose_groups<16>(p);
@@ -153,15 +153,15 @@ static __global__ void __launch_bounds__(256)
 void conv_group(const struct conv_pass *p)
 {
     const struct nn_conv *s = &p->shape;
-    if (conv_on_tensor_cores(s->in_type, cuda_current()->capability)) {
+    if (conv_on_tensor_cores(s->in_type, p->device->capability)) {
         conv_group_bf16(p);
         return;
     }
     struct group_grid grid = group_grid_of(s, 8);
     dim3 blocks((unsigned)grid.tiles, (unsigned)s->groups);
     WITH_TYPE(s->in_type, T,
-              LAUNCH((group_f32<T>), blocks, 256, 0, cuda_stream(), (T *)p->to, (const T *)p->from,
-                     p->weights, p->adjoint, p->epilogue, grid));
+              LAUNCH((group_f32<T>), blocks, 256, 0, p->device->stream, (T *)p->to,
+                     (const T *)p->from, p->weights, p->adjoint, p->epilogue, grid));
 }
 
 size_t conv_group_workspace(const struct nn_conv *s)

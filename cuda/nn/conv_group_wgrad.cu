@@ -125,6 +125,7 @@ static __global__ void __launch_bounds__(256)
 
 /* What a launch needs besides its template. */
 struct wgrad_call {
+    struct cuda_device *device;
     const struct nn_conv *s;
     float *sums;
     const void *in, *dout;
@@ -140,8 +141,9 @@ template <int WIDTH, int GROUPS> static void launch_bf16(const struct wgrad_call
     const struct conv_cut *cut = call->cut;
     dim3 blocks((unsigned)(cut->pieces * call->slices), (unsigned)(call->s->groups / GROUPS));
     LAUNCH((group_wgrad_bf16<WIDTH, GROUPS>), blocks, GROUP_THREADS, tiles > sums ? tiles : sums,
-           cuda_stream(), call->sums, (const uint16_t *)call->in, (const uint16_t *)call->dout,
-           group_grid_of(call->s, WIDTH), cut->slice_units, cut->piece_units, cut->pieces);
+           call->device->stream, call->sums, (const uint16_t *)call->in,
+           (const uint16_t *)call->dout, group_grid_of(call->s, WIDTH), cut->slice_units,
+           cut->piece_units, cut->pieces);
 }
 
 template <int WIDTH> static void choose_groups(const struct wgrad_call *call)
@@ -154,23 +156,23 @@ template <int WIDTH> static void choose_groups(const struct wgrad_call *call)
         launch_bf16<WIDTH, 1>(call);
 }
 
-static bool on_tensor_cores(const struct nn_conv *s)
+static bool on_tensor_cores(const struct cuda_device *device, const struct nn_conv *s)
 {
-    return conv_on_tensor_cores(s->in_type, cuda_current()->capability);
+    return conv_on_tensor_cores(s->in_type, device->capability);
 }
 
-int conv_group_tiles(const struct nn_conv *s)
+int conv_group_tiles(const struct cuda_device *device, const struct nn_conv *s)
 {
     struct nn_conv one = *s;
     one.n = 1;
-    return (int)group_grid_of(&one, on_tensor_cores(s) ? group_width(s) : 8).tiles;
+    return (int)group_grid_of(&one, on_tensor_cores(device, s) ? group_width(s) : 8).tiles;
 }
 
-void conv_group_pieces(const struct nn_conv *s, float *sums, const void *in, const void *dout,
-                       const struct conv_cut *cut, int slices)
+void conv_group_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
+                       const void *in, const void *dout, const struct conv_cut *cut, int slices)
 {
-    struct wgrad_call call = {s, sums, in, dout, cut, slices};
-    if (on_tensor_cores(s)) {
+    struct wgrad_call call = {device, s, sums, in, dout, cut, slices};
+    if (on_tensor_cores(device, s)) {
         if (group_width(s) == 16)
             choose_groups<16>(&call);
         else
@@ -179,7 +181,7 @@ void conv_group_pieces(const struct nn_conv *s, float *sums, const void *in, con
     }
     dim3 blocks((unsigned)(cut->pieces * slices), (unsigned)s->groups);
     WITH_TYPE(s->in_type, T,
-              LAUNCH((group_wgrad_f32<T>), blocks, 256, 0, cuda_stream(), sums, (const T *)in,
+              LAUNCH((group_wgrad_f32<T>), blocks, 256, 0, device->stream, sums, (const T *)in,
                      (const T *)dout, group_grid_of(s, 8), cut->slice_units, cut->piece_units,
                      cut->pieces));
 }

@@ -98,8 +98,9 @@ static const void *cuda_conv_library_pack(const struct conv_call *c)
     int taps = s->kernel * s->kernel, count = weight_count(s);
     if (taps == 1 && s->in_type == NN_F32) return c->weights;
     WITH_TYPE(s->in_type, T,
-              LAUNCH((library_pack<T>), cuda_blocks((size_t)count, BLOCK), BLOCK, 0, cuda_stream(),
-                     (T *)c->workspace, c->weights, s->cin / s->groups, taps, count));
+              LAUNCH((library_pack<T>), cuda_blocks((size_t)count, BLOCK), BLOCK, 0,
+                     c->device->stream, (T *)c->workspace, c->weights, s->cin / s->groups, taps,
+                     count));
     return c->workspace;
 }
 
@@ -118,12 +119,12 @@ static void cuda_conv_library_finish(const struct conv_call *c, enum conv_mode w
     }
     if (way == CONV_FUSED && e.mask_out && !e.mask_in)
         WITH_TYPE(s->in_type, T,
-                  LAUNCH((library_mask<T>), cuda_blocks(threads, BLOCK), BLOCK, 0, cuda_stream(),
-                         e.mask_out, (const T *)c->to, threads));
+                  LAUNCH((library_mask<T>), cuda_blocks(threads, BLOCK), BLOCK, 0,
+                         c->device->stream, e.mask_out, (const T *)c->to, threads));
     else if (e.bias || e.residual || e.slope < 1 || e.mask_out || e.mask_in)
         WITH_TYPE(s->in_type, T,
-                  LAUNCH((library_finish<T>), cuda_blocks(threads, BLOCK), BLOCK, 0, cuda_stream(),
-                         (T *)c->to, e, channels, count));
+                  LAUNCH((library_finish<T>), cuda_blocks(threads, BLOCK), BLOCK, 0,
+                         c->device->stream, (T *)c->to, e, channels, count));
 }
 
 static int run_library(const struct conv_call *c, const struct conv_choice *choice)
@@ -141,19 +142,17 @@ static int run_library(const struct conv_call *c, const struct conv_choice *choi
     }
     TRY(cudnn_plan_run(&state.choices.cudnn, &choice->plan, &o, workspace));
     if (c->direction == CUDNN_WGRAD)
-        LAUNCH(library_add, cuda_blocks((size_t)weight_count(s), BLOCK), BLOCK, 0, cuda_stream(),
-               (float *)c->to, (const float *)c->workspace, s->cin / s->groups,
+        LAUNCH(library_add, cuda_blocks((size_t)weight_count(s), BLOCK), BLOCK, 0,
+               c->device->stream, (float *)c->to, (const float *)c->workspace, s->cin / s->groups,
                s->kernel * s->kernel, weight_count(s));
     else
         cuda_conv_library_finish(c, choice->way);
-    return OK;
+    return cuda_take_error();
 }
 
 static int cuda_conv_library_run(const struct conv_call *c, const struct conv_choice *choice)
 {
-    if (choice->way != CONV_NATIVE) return run_library(c, choice);
-    conv_native(c);
-    return OK;
+    return choice->way == CONV_NATIVE ? conv_native(c) : run_library(c, choice);
 }
 
 /* ---- learning ---- */
@@ -161,14 +160,14 @@ static int cuda_conv_library_run(const struct conv_call *c, const struct conv_ch
 static int cuda_conv_library_timed(const struct conv_call *c, const struct conv_choice *choice,
                                    int runs, float *ms)
 {
-    cuda_check(cudaEventRecord(state.start, cuda_stream()));
+    cuda_check(cudaEventRecord(state.start, c->device->stream));
     for (int i = 0; i < runs; i++)
         TRY(cuda_conv_library_run(c, choice));
-    cuda_check(cudaEventRecord(state.end, cuda_stream()));
+    cuda_check(cudaEventRecord(state.end, c->device->stream));
     cuda_check(cudaEventSynchronize(state.end));
     cuda_check(cudaEventElapsedTime(ms, state.start, state.end));
     *ms /= (float)runs;
-    return cuda_take_error();
+    return OK;
 }
 
 /* The best of a few rounds, after one that warms up; what takes long is run less often. */
@@ -232,7 +231,7 @@ static struct conv_choice *cuda_conv_library_learn(const struct conv_key *key, s
     return choice;
 }
 
-static void cuda_conv_library_convolve(struct conv_call *c)
+static int cuda_conv_library_convolve(struct conv_call *c)
 {
     struct conv_choice *choice = NULL;
     if (is_possible(c)) {
@@ -240,15 +239,12 @@ static void cuda_conv_library_convolve(struct conv_call *c)
         choice = conv_choices_find(&state.choices, &key);
         if (!choice && state.learning) choice = cuda_conv_library_learn(&key, c);
     }
-    if (!choice || choice->way == CONV_NATIVE) {
-        conv_native(c);
-        return;
-    }
-    if (run_library(c, choice) == OK) return;
+    if (!choice || choice->way == CONV_NATIVE) return conv_native(c);
+    if (run_library(c, choice) == OK) return OK;
     log_warning("conv: our own kernel from now on for a convolution that failed: %s",
                 error_message());
     conv_choices_give_up(&state.choices, choice);
-    conv_native(c);
+    return conv_native(c);
 }
 
 static const void *forward_by(const void *tensor, enum nn_type type, size_t elements)
@@ -276,19 +272,17 @@ static struct conv_call cuda_conv_library_part_of(const struct conv_call *c, int
     return part;
 }
 
-void conv_by_library(const struct conv_call *call)
+int conv_by_library(const struct conv_call *call)
 {
     struct conv_call c = *call;
-    if (!state.on || c.shape.in_type != c.shape.out_type) {
-        conv_native(&c);
-        return;
-    }
+    if (!state.on || c.shape.in_type != c.shape.out_type) return conv_native(&c);
     int step = state.choices.cudnn.deterministic ? c.shape.slice : c.shape.n;
     for (int first = 0; first < c.shape.n; first += step) {
         int left = c.shape.n - first;
         struct conv_call part = cuda_conv_library_part_of(&c, first, left < step ? left : step);
-        cuda_conv_library_convolve(&part);
+        TRY(cuda_conv_library_convolve(&part));
     }
+    return OK;
 }
 
 /* ---- struct conv_library ---- */
@@ -301,8 +295,9 @@ static void cuda_conv_library_forget(void)
 
 /* deterministic without a word about cuDNN: our own kernels, which are; the fastest engine is a
  * matter of the clock. */
-static int library_open(enum conv_use use, bool deterministic, bool *used)
+static int library_open(struct device *device, enum conv_use use, bool deterministic, bool *used)
 {
+    (void)device;
     static bool told;
     struct cudnn_library *l = &state.choices.cudnn;
     cuda_conv_library_forget();
@@ -328,7 +323,8 @@ static int library_open(enum conv_use use, bool deterministic, bool *used)
     return OK;
 }
 
-static int library_begin(size_t workspace, double seconds, bool (*stop)(void))
+static int library_begin(struct device *device, size_t workspace, double seconds,
+                         bool (*stop)(void))
 {
     if (!state.on) return OK;
     if (workspace != state.choices.workspace) conv_choices_forget(&state.choices);
@@ -337,7 +333,7 @@ static int library_begin(size_t workspace, double seconds, bool (*stop)(void))
     state.deadline = clock_seconds() + seconds;
     state.stop = stop;
     state.left = false;
-    int code = cudnn_library_start(&state.choices.cudnn, cuda_stream());
+    int code = cudnn_library_start(&state.choices.cudnn, cuda_stream(device));
     if (code < 0 && state.choices.use == CONV_ALWAYS) return fail_within(code, "conv: cudnn");
     if (code < 0) {
         log_info("conv: own kernels (%s)", error_message());
@@ -350,8 +346,9 @@ static int library_begin(size_t workspace, double seconds, bool (*stop)(void))
     return OK;
 }
 
-static int library_end(void)
+static int library_end(struct device *device)
 {
+    (void)device;
     char text[96];
     const struct conv_choices *c = &state.choices;
     if (!state.learning) return OK;
@@ -365,13 +362,15 @@ static int library_end(void)
     return state.failure;
 }
 
-static int library_store(char **text)
+static int library_store(struct device *device, char **text)
 {
+    (void)device;
     return conv_choices_store(&state.choices, text);
 }
 
-static int library_restore(const char *text)
+static int library_restore(struct device *device, const char *text)
 {
+    (void)device;
     return state.learning ? conv_choices_restore(&state.choices, text) : OK;
 }
 

@@ -25,7 +25,7 @@ static int cuda_clamp(int64_t x, int low, int high)
 }
 
 /* Pieces so long that writing and reading their sums costs little beside reading the operands. */
-static struct conv_cut cuda_cut_of(const struct nn_conv *s)
+static struct conv_cut cuda_cut_of(const struct cuda_device *device, const struct nn_conv *s)
 {
     struct conv_cut c;
     int64_t weights = (int64_t)s->cout * (s->cin / s->groups);
@@ -34,7 +34,7 @@ static struct conv_cut cuda_cut_of(const struct nn_conv *s)
         c.piece_units = cuda_clamp(32 * weights / (s->cin + s->cout) / 32 * 32, 512, 8192);
         c.floats = (size_t)weights;
     } else {
-        c.slice_units = s->slice * conv_group_tiles(s);
+        c.slice_units = s->slice * conv_group_tiles(device, s);
         c.piece_units = 16;
         c.floats = (size_t)weights * 9;
     }
@@ -72,15 +72,15 @@ static __global__ void add_slices(float *dw, const float *sums, size_t floats, i
     *to = total;
 }
 
-static void native_wgrad(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
-                         void *workspace)
+static void native_wgrad(struct cuda_device *device, const struct nn_conv *shape, float *dw,
+                         const void *in, const void *dout, void *workspace)
 {
     bool point = conv_is_point(shape);
     if (!point && !conv_is_group(shape)) {
-        conv_any_wgrad(shape, dw, in, dout);
+        conv_any_wgrad(device, shape, dw, in, dout);
         return;
     }
-    struct conv_cut cut = cuda_cut_of(shape);
+    struct conv_cut cut = cuda_cut_of(device, shape);
     float *sums = (float *)workspace;
     size_t pixels = (size_t)shape->h * shape->w;
     struct nn_conv part = *shape;
@@ -92,59 +92,65 @@ static void native_wgrad(const struct nn_conv *shape, float *dw, const void *in,
         a += (size_t)first * pixels * shape->cin * nn_type_bytes(shape->in_type);
         b += (size_t)first * pixels * shape->cout * nn_type_bytes(shape->out_type);
         if (point)
-            conv_point_pieces(&part, sums, a, b, (size_t)part.n * pixels, &cut, slices);
+            conv_point_pieces(device, &part, sums, a, b, (size_t)part.n * pixels, &cut, slices);
         else
-            conv_group_pieces(&part, sums, a, b, &cut, slices);
+            conv_group_pieces(device, &part, sums, a, b, &cut, slices);
         if (cut.pieces > 1)
             LAUNCH(cuda_add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)slices), 128, 0,
-                   cuda_stream(), sums, cut.floats, cut.pieces);
-        LAUNCH(add_slices, cuda_blocks(cut.floats, 128), 128, 0, cuda_stream(), dw, sums,
+                   device->stream, sums, cut.floats, cut.pieces);
+        LAUNCH(add_slices, cuda_blocks(cut.floats, 128), 128, 0, device->stream, dw, sums,
                cut.floats, cut.pieces, slices, !point);
     }
 }
 
 /* ---- the table ---- */
 
-void conv_native(const struct conv_call *c)
+int conv_native(const struct conv_call *c)
 {
-    if (c->direction == CUDNN_WGRAD) {
-        native_wgrad(&c->shape, (float *)c->to, c->from, c->with, c->workspace);
-        return;
-    }
-    struct conv_pass pass = {
-        c->shape,    c->direction == CUDNN_DGRAD, c->to, c->from, c->weights, c->epilogue,
-        c->workspace};
-    cuda_run(&pass);
+    struct conv_pass pass = {c->device,   c->shape,    c->direction == CUDNN_DGRAD,
+                             c->to,       c->from,     c->weights,
+                             c->epilogue, c->workspace};
+    if (c->direction == CUDNN_WGRAD)
+        native_wgrad(c->device, &c->shape, (float *)c->to, c->from, c->with, c->workspace);
+    else
+        cuda_run(&pass);
+    return cuda_take_error();
 }
 
-static void cuda_conv_forward(const struct nn_conv *shape, void *out, const void *in,
-                              const float *weights, const struct nn_epilogue *epilogue,
-                              void *workspace)
+static int cuda_conv_forward(struct device *device, const struct nn_conv *shape, void *out,
+                             const void *in, const float *weights,
+                             const struct nn_epilogue *epilogue, void *workspace)
 {
-    struct conv_call call = {CUDNN_FORWARD, *shape, out, in, NULL, weights, *epilogue, workspace};
-    conv_by_library(&call);
+    TRY(nn_check_conv(shape, epilogue, false));
+    struct conv_call call = {cuda_of(device), CUDNN_FORWARD, *shape,   out, in, NULL,
+                             weights,         *epilogue,     workspace};
+    return conv_by_library(&call);
 }
 
-static void cuda_conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
-                            const float *weights, const struct nn_epilogue *epilogue,
-                            void *workspace)
+static int cuda_conv_dgrad(struct device *device, const struct nn_conv *shape, void *din,
+                           const void *dout, const float *weights,
+                           const struct nn_epilogue *epilogue, void *workspace)
 {
-    struct conv_call call = {CUDNN_DGRAD, *shape, din, dout, NULL, weights, *epilogue, workspace};
-    conv_by_library(&call);
+    TRY(nn_check_conv(shape, epilogue, true));
+    struct conv_call call = {cuda_of(device), CUDNN_DGRAD, *shape,   din, dout, NULL,
+                             weights,         *epilogue,   workspace};
+    return conv_by_library(&call);
 }
 
-static void cuda_conv_wgrad(const struct nn_conv *shape, float *dw, const void *in,
-                            const void *dout, void *workspace)
+static int cuda_conv_wgrad(struct device *device, const struct nn_conv *shape, float *dw,
+                           const void *in, const void *dout, void *workspace)
 {
-    struct conv_call call = {CUDNN_WGRAD, *shape, dw, in, dout, NULL, {}, workspace};
-    conv_by_library(&call);
+    TRY(nn_check_conv_wgrad(shape));
+    struct conv_call call = {cuda_of(device), CUDNN_WGRAD, *shape, dw, in, dout, NULL, {},
+                             workspace};
+    return conv_by_library(&call);
 }
 
-static size_t cuda_conv_workspace(const struct nn_conv *s)
+static size_t cuda_conv_workspace(const struct device *device, const struct nn_conv *s)
 {
     size_t library = conv_library_workspace(s);
     if (!conv_is_point(s) && !conv_is_group(s)) return library;
-    struct conv_cut c = cuda_cut_of(s);
+    struct conv_cut c = cuda_cut_of((const struct cuda_device *)device, s);
     size_t wgrad = c.floats * (size_t)c.pieces * (size_t)c.wave * sizeof(float);
     size_t packed = conv_is_group(s) ? conv_group_workspace(s) : 0;
     if (library > wgrad) wgrad = library;
@@ -153,7 +159,6 @@ static size_t cuda_conv_workspace(const struct nn_conv *s)
 
 void nn_cuda_install_conv(struct nn_ops *ops)
 {
-    ops->bf16 = cuda_current()->capability >= 80;
     ops->conv_workspace = cuda_conv_workspace;
     ops->conv_forward = cuda_conv_forward;
     ops->conv_dgrad = cuda_conv_dgrad;

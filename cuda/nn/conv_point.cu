@@ -196,7 +196,7 @@ void conv_point(const struct conv_pass *p)
     if (p->adjoint) m = {p->weights, s->cout, s->cin, s->cin, 1};
     enum nn_type from = p->adjoint ? s->out_type : s->in_type;
     enum nn_type to = p->adjoint ? s->in_type : s->out_type;
-    struct cuda_device *d = cuda_current();
+    const struct cuda_device *d = p->device;
     bool tensor = conv_on_tensor_cores(from, d->capability);
     unsigned grid =
         cuda_blocks((size_t)m.n, COLUMNS) * cuda_blocks(rows, (unsigned)(tensor ? ROWS : ROWS_F32));

@@ -157,10 +157,9 @@ static __global__ void __launch_bounds__(THREADS_F32)
     }
 }
 
-void conv_point_pieces(const struct nn_conv *s, float *sums, const void *in, const void *dout,
-                       size_t rows, const struct conv_cut *cut, int slices)
+void conv_point_pieces(struct cuda_device *d, const struct nn_conv *s, float *sums, const void *in,
+                       const void *dout, size_t rows, const struct conv_cut *cut, int slices)
 {
-    struct cuda_device *d = cuda_current();
     struct pieces p = {rows, cut->slice_units, cut->piece_units, cut->pieces, s->cin, s->cout,
                        sums};
     /* one dimension: a batch of large pictures has more pieces than the others may have blocks;

@@ -1,16 +1,16 @@
 /* The CUDA table of network operations. */
 #include "cuda/nn/nn_cuda.h"
 
-const struct nn_ops *nn_ops_cuda(void)
+const struct nn_ops *nn_ops_cuda(const struct cuda_device *device)
 {
     static struct nn_ops table;
     struct nn_ops ops = {};
     ops.name = "cuda";
+    ops.bf16 = device->capability >= 80;
     nn_cuda_install_conv(&ops);
     nn_cuda_install_grid(&ops);
     nn_cuda_install_pictures(&ops);
-    nn_cuda_install_loss(&ops);
     nn_cuda_install_optimiser(&ops);
-    table = ops; /* always the same bytes */
+    table = ops; /* always the same bytes for one device */
     return &table;
 }

@@ -2,21 +2,21 @@
 #ifndef IMGTRAIN_CUDA_NN_NN_CUDA_H
 #define IMGTRAIN_CUDA_NN_NN_CUDA_H
 
-#include "cuda/launch.h"
+#include "cuda/cuda_device.h"
 
 extern "C" {
 #include "device/conv_library.h"
 }
 
-const struct nn_ops *nn_ops_cuda(void);
+const struct nn_ops *nn_ops_cuda(const struct cuda_device *device);
+extern const struct gan_ops gan_ops_cuda; /* gan_cuda.cu */
 
 extern const struct conv_library conv_library_cuda; /* conv_library.cu: cuDNN */
 void conv_library_close(void);                      /* before the device's stream goes */
 
 void nn_cuda_install_conv(struct nn_ops *ops);      /* conv_ops.cu: convolutions */
 void nn_cuda_install_grid(struct nn_ops *ops);      /* nn_grid.cu: FIR, grids, embeddings */
-void nn_cuda_install_pictures(struct nn_ops *ops);  /* nn_pictures.cu: augmentation, batches */
-void nn_cuda_install_loss(struct nn_ops *ops);      /* nn_loss.cu: losses of a GAN */
+void nn_cuda_install_pictures(struct nn_ops *ops);  /* nn_pictures.cu: batches of pictures */
 void nn_cuda_install_optimiser(struct nn_ops *ops); /* nn_optimiser.cu: flat ranges */
 
 #endif

@@ -54,22 +54,23 @@ static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, i
 }
 
 template <int N, typename O, typename I>
-static void launch_up(O *out, const I *in, int n, int h, int w, int c, float scale)
+static void launch_up(cudaStream_t stream, const struct nn_fir *f)
 {
-    size_t count = (size_t)n * h * w * c * 4 / N;
-    LAUNCH((fir_up_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), out, in,
-           count, h, w, c, scale);
+    size_t count = (size_t)f->n * f->h * f->w * f->c * 4 / N;
+    LAUNCH((fir_up_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream, (O *)f->out,
+           (const I *)f->in, count, f->h, f->w, f->c, f->scale);
 }
 
-static void cuda_fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
-                        int n, int h, int w, int c, float scale)
+static int cuda_fir_up(struct device *device, const struct nn_fir *f)
 {
-    WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
-                  if (c % 8 == 0)
-                      launch_up<8>((O *)out, (const I *)in, n, h, w, c, scale);
+    TRY(nn_check_fir(f));
+    WITH_TYPE(f->out_type, O, WITH_TYPE(f->in_type, I, {
+                  if (f->c % 8 == 0)
+                      launch_up<8, O, I>(cuda_stream(device), f);
                   else
-                      launch_up<1>((O *)out, (const I *)in, n, h, w, c, scale);
+                      launch_up<1, O, I>(cuda_stream(device), f);
               }));
+    return cuda_take_error();
 }
 
 /* sum += weight x the column x of the input (2w wide), its four rows mixed; 0 outside. */
@@ -119,22 +120,23 @@ static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h,
 }
 
 template <int N, typename O, typename I>
-static void launch_down(O *out, const I *in, int n, int h, int w, int c, float scale)
+static void launch_down(cudaStream_t stream, const struct nn_fir *f)
 {
-    size_t count = (size_t)n * h * w * c / N;
-    LAUNCH((fir_down_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), out, in,
-           count, h, w, c, scale);
+    size_t count = (size_t)f->n * f->h * f->w * f->c / N;
+    LAUNCH((fir_down_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream, (O *)f->out,
+           (const I *)f->in, count, f->h, f->w, f->c, f->scale);
 }
 
-static void cuda_fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
-                          int n, int h, int w, int c, float scale)
+static int cuda_fir_down(struct device *device, const struct nn_fir *f)
 {
-    WITH_TYPE(out_type, O, WITH_TYPE(in_type, I, {
-                  if (c % 8 == 0)
-                      launch_down<8>((O *)out, (const I *)in, n, h, w, c, scale);
+    TRY(nn_check_fir(f));
+    WITH_TYPE(f->out_type, O, WITH_TYPE(f->in_type, I, {
+                  if (f->c % 8 == 0)
+                      launch_down<8, O, I>(cuda_stream(device), f);
                   else
-                      launch_down<1>((O *)out, (const I *)in, n, h, w, c, scale);
+                      launch_down<1, O, I>(cuda_stream(device), f);
               }));
+    return cuda_take_error();
 }
 
 /* ---- biases: slices of one picture, each cut into pieces by its size alone ---- */
@@ -175,16 +177,15 @@ static __global__ void bias_add(float *db, const float *sums, int n, int pieces,
     db[channel] = total;
 }
 
-static void cuda_bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
+static int cuda_bias_grad(struct device *device, float *db, const void *dout, enum nn_type type,
+                          int n, int pixels, int c)
 {
-    struct cuda_device *d = cuda_current();
+    TRY(nn_check_sizes("bias_grad", n, pixels, c));
+    struct cuda_device *d = cuda_of(device);
     float *sums = (float *)d->partials;
     int pieces = (pixels + BIAS_PIECE - 1) / BIAS_PIECE;
     int most = (int)(CUDA_PARTIALS / sizeof(float)) / (pieces * c); /* pictures at a time */
-    if (most < 1) {
-        cuda_keep_error(cudaErrorInvalidValue, "bias_grad: too many channels");
-        return;
-    }
+    if (most < 1) return fail(ERR_USAGE, "bias_grad: %d channels are too many", c);
     for (int first = 0; first < n; first += most) {
         int some = n - first < most ? n - first : most;
         size_t skip = (size_t)first * pixels * c;
@@ -194,6 +195,7 @@ static void cuda_bias_grad(float *db, const void *dout, enum nn_type type, int n
                          (const T *)dout + skip, pixels, c));
         LAUNCH(bias_add, cuda_blocks((size_t)c, 32), 32, 0, d->stream, db, sums, some, pieces, c);
     }
+    return cuda_take_error();
 }
 
 /* ---- a weight for each channel and pixel ---- */
@@ -209,13 +211,15 @@ static __global__ void spatial_map_expand_kernel(T *out, const float *s, const f
     element_set(out, i, table[(size_t)j * pixels + p] * s[picture * c + j]);
 }
 
-static void cuda_spatial_map_expand(void *out, enum nn_type type, const float *s,
-                                    const float *table, int n, int pixels, int c)
+static int cuda_spatial_map_expand(struct device *device, void *out, enum nn_type type,
+                                   const float *s, const float *table, int n, int pixels, int c)
 {
+    TRY(nn_check_sizes("spatial_map_expand", n, pixels, c));
     size_t count = (size_t)n * pixels * c;
     WITH_TYPE(type, T,
               LAUNCH((spatial_map_expand_kernel<T>), cuda_blocks(count, BLOCK), BLOCK, 0,
-                     cuda_stream(), (T *)out, s, table, count, pixels, c));
+                     cuda_stream(device), (T *)out, s, table, count, pixels, c));
+    return cuda_take_error();
 }
 
 template <typename T>
@@ -232,13 +236,16 @@ static __global__ void spatial_map_contract_kernel(float *out, const T *x, const
     out[i] = sum;
 }
 
-static void cuda_spatial_map_contract(float *out, const void *x, enum nn_type type,
-                                      const float *table, int n, int pixels, int c)
+static int cuda_spatial_map_contract(struct device *device, float *out, const void *x,
+                                     enum nn_type type, const float *table, int n, int pixels,
+                                     int c)
 {
+    TRY(nn_check_sizes("spatial_map_contract", n, pixels, c));
     size_t count = (size_t)n * c;
     WITH_TYPE(type, T,
-              LAUNCH((spatial_map_contract_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(),
-                     out, (const T *)x, table, count, pixels, c));
+              LAUNCH((spatial_map_contract_kernel<T>), cuda_blocks(count, 64), 64, 0,
+                     cuda_stream(device), out, (const T *)x, table, count, pixels, c));
+    return cuda_take_error();
 }
 
 template <typename T>
@@ -254,13 +261,15 @@ static __global__ void spatial_map_grad_kernel(float *dtable, const float *s, co
     *to = sum;
 }
 
-static void cuda_spatial_map_grad(float *dtable, const float *s, const void *x, enum nn_type type,
-                                  int n, int pixels, int c)
+static int cuda_spatial_map_grad(struct device *device, float *dtable, const float *s,
+                                 const void *x, enum nn_type type, int n, int pixels, int c)
 {
+    TRY(nn_check_sizes("spatial_map_grad", n, pixels, c));
     size_t count = (size_t)pixels * c;
     WITH_TYPE(type, T,
-              LAUNCH((spatial_map_grad_kernel<T>), cuda_blocks(count, 64), 64, 0, cuda_stream(),
-                     dtable, s, (const T *)x, count, n, pixels, c));
+              LAUNCH((spatial_map_grad_kernel<T>), cuda_blocks(count, 64), 64, 0,
+                     cuda_stream(device), dtable, s, (const T *)x, count, n, pixels, c));
+    return cuda_take_error();
 }
 
 /* ---- embeddings: a thread for each number, or for each row of the table ---- */
@@ -274,12 +283,14 @@ static __global__ void embed_gather_kernel(float *out, const float *table, const
     out[i * stride + j] = table[j * k + labels[i]];
 }
 
-static void cuda_embed_gather(float *out, const float *table, const int *labels, int n, int e,
-                              int k, int stride)
+static int cuda_embed_gather(struct device *device, float *out, const float *table,
+                             const int *labels, int n, int e, int k, int stride)
 {
+    TRY(nn_check_embedding("embed_gather", n, e, k, stride));
     size_t count = (size_t)n * e;
-    LAUNCH(embed_gather_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(), out, table, labels,
-           count, e, k, stride);
+    LAUNCH(embed_gather_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(device), out, table,
+           labels, count, e, k, stride);
+    return cuda_take_error();
 }
 
 static __global__ void embed_grad_kernel(float *dtable, const float *d, const int *labels, int n,
@@ -291,11 +302,13 @@ static __global__ void embed_grad_kernel(float *dtable, const float *d, const in
         dtable[(size_t)j * k + labels[i]] += d[(size_t)i * stride + j];
 }
 
-static void cuda_embed_grad(float *dtable, const float *d, const int *labels, int n, int e, int k,
-                            int stride)
+static int cuda_embed_grad(struct device *device, float *dtable, const float *d, const int *labels,
+                           int n, int e, int k, int stride)
 {
-    LAUNCH(embed_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(), dtable, d, labels,
-           n, e, k, stride);
+    TRY(nn_check_embedding("embed_grad", n, e, k, stride));
+    LAUNCH(embed_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(device), dtable, d,
+           labels, n, e, k, stride);
+    return cuda_take_error();
 }
 
 static __global__ void cuda_project_kernel(float *out, const float *f, const float *table,
@@ -309,11 +322,13 @@ static __global__ void cuda_project_kernel(float *out, const float *f, const flo
     out[i] = sum;
 }
 
-static void cuda_project(float *out, const float *f, const float *table, const int *labels, int n,
-                         int e, int k)
+static int cuda_project(struct device *device, float *out, const float *f, const float *table,
+                        const int *labels, int n, int e, int k)
 {
-    LAUNCH(cuda_project_kernel, cuda_blocks((size_t)n, 32), 32, 0, cuda_stream(), out, f, table,
-           labels, n, e, k);
+    TRY(nn_check_embedding("project", n, e, k, e));
+    LAUNCH(cuda_project_kernel, cuda_blocks((size_t)n, 32), 32, 0, cuda_stream(device), out, f,
+           table, labels, n, e, k);
+    return cuda_take_error();
 }
 
 static __global__ void project_dgrad_kernel(float *df, const float *dout, const float *table,
@@ -325,12 +340,14 @@ static __global__ void project_dgrad_kernel(float *df, const float *dout, const 
     df[at] = dout[i] * table[j * k + labels[i]];
 }
 
-static void cuda_project_dgrad(float *df, const float *dout, const float *table, const int *labels,
-                               int n, int e, int k)
+static int cuda_project_dgrad(struct device *device, float *df, const float *dout,
+                              const float *table, const int *labels, int n, int e, int k)
 {
+    TRY(nn_check_embedding("project_dgrad", n, e, k, e));
     size_t count = (size_t)n * e;
-    LAUNCH(project_dgrad_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(), df, dout, table,
-           labels, count, e, k);
+    LAUNCH(project_dgrad_kernel, cuda_blocks(count, 64), 64, 0, cuda_stream(device), df, dout,
+           table, labels, count, e, k);
+    return cuda_take_error();
 }
 
 static __global__ void project_grad_kernel(float *dtable, const float *dout, const float *f,
@@ -342,11 +359,13 @@ static __global__ void project_grad_kernel(float *dtable, const float *dout, con
         dtable[(size_t)j * k + labels[i]] += dout[i] * f[(size_t)i * e + j];
 }
 
-static void cuda_project_grad(float *dtable, const float *dout, const float *f, const int *labels,
-                              int n, int e, int k)
+static int cuda_project_grad(struct device *device, float *dtable, const float *dout,
+                             const float *f, const int *labels, int n, int e, int k)
 {
-    LAUNCH(project_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(), dtable, dout, f,
-           labels, n, e, k);
+    TRY(nn_check_embedding("project_grad", n, e, k, e));
+    LAUNCH(project_grad_kernel, cuda_blocks((size_t)e, 32), 32, 0, cuda_stream(device), dtable,
+           dout, f, labels, n, e, k);
+    return cuda_take_error();
 }
 
 void nn_cuda_install_grid(struct nn_ops *ops)

@@ -5,41 +5,47 @@
 
 enum { BLOCK = 256, CHUNK = 16384, MAX_CHUNKS = CUDA_SCRATCH / sizeof(double) };
 
-static void cuda_zero(void *x, size_t bytes)
+static int cuda_zero(struct device *device, void *x, size_t bytes)
 {
-    cuda_keep_error(cudaMemsetAsync(x, 0, bytes, cuda_stream()), "zero");
+    return cuda_result(cudaMemsetAsync(x, 0, bytes, cuda_stream(device)), "zero");
 }
 
-static void cuda_copy_bytes(void *out, const void *in, size_t bytes)
+static int cuda_copy_bytes(struct device *device, void *out, const void *in, size_t bytes)
 {
-    cuda_keep_error(cudaMemcpyAsync(out, in, bytes, cudaMemcpyDeviceToDevice, cuda_stream()),
-                    "copy");
+    return cuda_result(
+        cudaMemcpyAsync(out, in, bytes, cudaMemcpyDeviceToDevice, cuda_stream(device)), "copy");
 }
 
-static __global__ void cuda_adam_kernel(float *p, float *v, const float *g, size_t count,
-                                        const struct nn_adam *rates)
+/* m: NULL where there is no first moment. */
+static __global__ void cuda_adam_kernel(float *p, float *m, float *v, const float *g, size_t count,
+                                        const struct adam_f32 *rates)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) nn_adam_update(rates, &p[i], &v[i], g[i]);
+    if (i < count)
+        p[i] = adam_update_f32(rates, ADAM_SQUARE_FIRST, p[i], g[i], m ? &m[i] : NULL, &v[i]);
 }
 
-static void cuda_adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
+static int cuda_adam(struct device *device, float *p, float *m, float *v, const float *g,
+                     size_t count, const struct adam_f32 *rates)
 {
-    if (count == 0) return;
-    LAUNCH(cuda_adam_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), p, v, g, count,
-           rates);
+    if (count == 0) return OK;
+    LAUNCH(cuda_adam_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(device), p, m, v, g,
+           count, rates);
+    return cuda_take_error();
 }
 
 static __global__ void ema_kernel(float *e, const float *p, size_t count, const float *beta)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) e[i] = nn_ema(*beta, e[i], p[i]);
+    if (i < count) e[i] = ema_update(*beta, e[i], p[i]);
 }
 
-static void cuda_ema(float *e, const float *p, size_t count, const float *beta)
+static int cuda_ema(struct device *device, float *e, const float *p, size_t count,
+                    const float *beta)
 {
-    if (count == 0) return;
-    LAUNCH(ema_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(), e, p, count, beta);
+    if (count == 0) return OK;
+    LAUNCH(ema_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, cuda_stream(device), e, p, count, beta);
+    return cuda_take_error();
 }
 
 /* sums[block] = sum of squares of a chunk, in an order that depends on the chunk's length alone */
@@ -60,19 +66,20 @@ static __global__ void norm2_kernel(double *sums, const float *x, size_t count, 
     sums[blockIdx.x] = sum;
 }
 
-static double cuda_norm2(const float *x, size_t count)
+static int cuda_norm2(struct device *device, double *sum, const float *x, size_t count)
 {
-    struct cuda_device *d = cuda_current();
-    double *sums = (double *)d->workspace, total = 0;
+    struct cuda_device *d = cuda_of(device);
+    double *sums = (double *)d->workspace;
     size_t chunk = (count + MAX_CHUNKS - 1) / MAX_CHUNKS;
     if (chunk < CHUNK) chunk = CHUNK;
     size_t chunks = (count + chunk - 1) / chunk;
-    if (count == 0) return 0;
+    *sum = 0;
+    if (count == 0) return OK;
     LAUNCH(norm2_kernel, (unsigned)chunks, BLOCK, 0, d->stream, sums, x, count, chunk);
-    cuda_fetch_scratch(chunks * sizeof *sums);
+    TRY(cuda_fetch_scratch(d, chunks * sizeof *sums));
     for (size_t i = 0; i < chunks; i++)
-        total += ((const double *)d->workspace_host)[i];
-    return total;
+        *sum += ((const double *)d->workspace_host)[i];
+    return OK;
 }
 
 void nn_cuda_install_optimiser(struct nn_ops *ops)

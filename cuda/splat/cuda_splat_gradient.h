@@ -36,7 +36,8 @@ void splat_gradient_finish(const struct splat_scene *scene, const struct splat_v
 void splat_gradient_sums(const struct splat_scene *scene, bool ssim, const struct splat_loss *loss);
 
 /* Adam alone; rows left alone are added to *skipped (device memory). */
-void splat_adam_rows(const struct splat_update *update, int64_t count, int64_t *skipped);
+void splat_adam_rows(struct cuda_device *device, const struct splat_update *update, int64_t count,
+                     int64_t *skipped);
 
 /* Rounds up to SPLAT_GROUPS lists of values, see splat_ops.fake_quantize. */
 struct splat_quantizing {
@@ -45,6 +46,6 @@ struct splat_quantizing {
     int64_t count[SPLAT_GROUPS];
     int bits[SPLAT_GROUPS], lists;
 };
-void splat_quantize(const struct splat_quantizing *quantizing);
+void splat_quantize(struct cuda_device *device, const struct splat_quantizing *quantizing);
 
 #endif

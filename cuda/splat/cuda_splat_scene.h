@@ -39,6 +39,7 @@ struct splat_status {
 };
 
 struct splat_scene {
+    struct cuda_device *device; /* whose stream the kernels go to; they do not read it */
     int width, height, channels, count;
     int tiles_x, tiles_y, regions_x, regions_y;
     int parts;     /* slices of a Gaussian at most */
@@ -76,13 +77,14 @@ struct splat_band {
 };
 
 /* Lays the buffers out in `memory` (NULL: only counts) and returns the bytes they take. */
-size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, int height,
-                          int channels, int64_t capacity, const struct splat_storage *storage);
+size_t splat_scene_layout(struct splat_scene *scene, const struct device *device, void *memory,
+                          int width, int height, int channels, int64_t capacity,
+                          const struct splat_storage *storage);
 
 /* Lays out for `view` shown at width x height. ERR_INTERNAL when the workspace is too small. */
-int splat_scene_open(struct splat_scene *scene, const struct splat_workspace *workspace,
-                     const struct splat_view *view, const struct splat_blend *blend, int width,
-                     int height);
+int splat_scene_open(struct splat_scene *scene, struct device *device,
+                     const struct splat_workspace *workspace, const struct splat_view *view,
+                     const struct splat_blend *blend, int width, int height);
 
 /* Projects the view and lists its Gaussians by region. */
 void splat_scene_project(const struct splat_scene *scene, const struct splat_view *view);

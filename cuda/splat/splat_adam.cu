@@ -1,13 +1,8 @@
 /* From sums over pixels to parameters: the chain rule and Adam, a thread for a Gaussian; and the
  * rounding of quantisation-aware training. Mirrors cpu/splat/splat_adam.c. */
 #include "cuda/splat/cuda_splat_gradient.h"
+#include "math/optimiser.h"
 #include "math/quantize.h"
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) fmaf(a, b, c)
-#define REAL_SQRT(x) sqrtf(x)
-#include "math/adam.h"
 
 enum { BLOCK = 128, QUANTIZE_BLOCK = 1024 };
 
@@ -49,15 +44,15 @@ static __device__ void cuda_splat_adam_update_row(const struct splat_update &u, 
         atomicAdd((unsigned long long *)skipped, 1ull);
         return;
     }
-    struct adam_rate_f32 rate = adam_rate_after_f32(rates->t - u.born[row - u.first], rates->b2);
+    struct adam_f32 rate = adam_after(rates->t - u.born[row - u.first], rates->b2);
     for (int k = 0; k < u.groups; k++) {
         const struct splat_adam &g = u.group[k];
-        struct adam_rate_f32 scaled = rate;
+        struct adam_f32 scaled = rate;
         scaled.step *= rates->rate[k];
         for (int c = 0; c < g.columns; c++) {
             int64_t at = row * g.columns + c, state = at - u.first * g.columns;
-            float p = g.parameter[at] -
-                      adam_update_f32(&scaled, g.gradient[at], &g.first[state], &g.second[state]);
+            float p = adam_update_f32(&scaled, ADAM_SQUARE_LAST, g.parameter[at], g.gradient[at],
+                                      &g.first[state], &g.second[state]);
             float low = rates->low[k][c & 1], high = rates->high[k][c & 1];
             g.parameter[at] = p < low ? low : p > high ? high : p;
         }
@@ -89,15 +84,16 @@ void splat_gradient_finish(const struct splat_scene *s, const struct splat_view 
     memset(&none, 0, sizeof none);
     float scale = (float)(1 / ((double)s->width * s->height * s->channels));
     if (count == 0) return;
-    LAUNCH(finish_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0, cuda_stream(), *s, *view,
+    LAUNCH(finish_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0, s->device->stream, *s, *view,
            *gradients, update ? *update : none, scale, first, first + count);
 }
 
-void splat_adam_rows(const struct splat_update *update, int64_t count, int64_t *skipped)
+void splat_adam_rows(struct cuda_device *device, const struct splat_update *update, int64_t count,
+                     int64_t *skipped)
 {
     if (count > 0)
         LAUNCH(cuda_splat_adam_adam_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0,
-               cuda_stream(), *update, count, skipped);
+               device->stream, *update, count, skipped);
 }
 
 /* ---- quantisation ---- */
@@ -131,8 +127,8 @@ static __global__ void __launch_bounds__(QUANTIZE_BLOCK) quantize_kernel(struct 
         out[i] = quantize_quantized(&z, values[i]);
 }
 
-void splat_quantize(const struct splat_quantizing *q)
+void splat_quantize(struct cuda_device *device, const struct splat_quantizing *q)
 {
     if (q->lists > 0)
-        LAUNCH(quantize_kernel, (unsigned)q->lists, QUANTIZE_BLOCK, 0, cuda_stream(), *q);
+        LAUNCH(quantize_kernel, (unsigned)q->lists, QUANTIZE_BLOCK, 0, device->stream, *q);
 }

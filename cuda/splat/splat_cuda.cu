@@ -7,17 +7,15 @@ static size_t splat_cuda_workspace_bytes(const struct device *device, int width,
                                          int channels, int64_t capacity,
                                          const struct splat_storage *storage)
 {
-    (void)device;
     struct splat_scene scene;
-    return splat_scene_layout(&scene, NULL, width, height, channels, capacity, storage);
+    return splat_scene_layout(&scene, device, NULL, width, height, channels, capacity, storage);
 }
 
 static size_t staging_bytes(const struct device *device, int width, int height, int channels,
                             const struct splat_storage *storage)
 {
-    (void)device;
     struct splat_scene scene;
-    splat_scene_layout(&scene, NULL, width, height, channels, 0, storage);
+    splat_scene_layout(&scene, device, NULL, width, height, channels, 0, storage);
     return 2 * scene.feed_bytes;
 }
 
@@ -49,12 +47,12 @@ int splat_cuda_compare(const struct splat_scene *s, const struct splat_compariso
 
 static struct splat_status *statuses; /* of the open device: there is one */
 
-int splat_cuda_statuses(struct splat_status **out)
+int splat_cuda_statuses(struct device *device, struct splat_status **out)
 {
     enum { BYTES = 2 * sizeof(struct splat_status) };
     if (!statuses) {
         cuda_check(cudaMalloc((void **)&statuses, BYTES));
-        cuda_check(cudaMemsetAsync(statuses, 0, BYTES, cuda_stream()));
+        cuda_check(cudaMemsetAsync(statuses, 0, BYTES, cuda_stream(device)));
     }
     *out = statuses;
     return OK;
@@ -73,7 +71,7 @@ static int splat_cuda_compare_band(struct device *device, struct splat_scene *sc
                                    struct splat_sums *sums)
 {
     struct splat_status status;
-    TRY(splat_cuda_statuses(&scene->status));
+    TRY(splat_cuda_statuses(device, &scene->status));
     TRY(splat_cuda_compare(scene, comparison));
     TRY(device->download(device, &status, scene->status, sizeof status));
     TRY(device->synchronize(device));
@@ -89,7 +87,7 @@ static int splat_cuda_step(struct device *device, const struct splat_workspace *
     struct splat_scene scene;
     if (target->width != view->width || target->height != view->height)
         return fail(ERR_INTERNAL, "gradients need the target at the model's size");
-    TRY(splat_scene_open(&scene, workspace, view, blend, target->width, target->height));
+    TRY(splat_scene_open(&scene, device, workspace, view, blend, target->width, target->height));
     struct splat_comparison comparison = {view, target, loss, gradients, NULL, 0, false};
     return splat_cuda_compare_band(device, &scene, &comparison, sums);
 }
@@ -100,7 +98,7 @@ static int splat_cuda_evaluate(struct device *device, const struct splat_workspa
                                struct splat_sums *sums)
 {
     struct splat_scene scene;
-    TRY(splat_scene_open(&scene, workspace, view, blend, target->width, target->height));
+    TRY(splat_scene_open(&scene, device, workspace, view, blend, target->width, target->height));
     struct splat_comparison comparison = {view, target, NULL, NULL, NULL, power, false};
     return splat_cuda_compare_band(device, &scene, &comparison, sums);
 }
@@ -127,29 +125,28 @@ static int splat_cuda_rows_at_once(const struct splat_scene *s, int pitch)
 
 static int splat_cuda_render(struct device *device, const struct splat_workspace *workspace,
                              const struct splat_view *view, const struct splat_blend *blend,
-                             int full_width, int full_height, int x, int y, int width, int height,
-                             float *out)
+                             const struct splat_window *w, float *out)
 {
     struct splat_scene s;
     void *rows = NULL;
     int code = OK;
-    TRY(splat_scene_open(&s, workspace, view, blend, full_width, full_height));
+    TRY(splat_scene_open(&s, device, workspace, view, blend, w->full_width, w->full_height));
     splat_scene_project(&s, view);
-    struct splat_band b = {0, 0, 0, 0, x / TILE * TILE, 0};
-    b.pitch = (x + width - b.x0 + TILE - 1) / TILE * TILE;
+    struct splat_band b = {0, 0, 0, 0, w->x / TILE * TILE, 0};
+    b.pitch = (w->x + w->width - b.x0 + TILE - 1) / TILE * TILE;
     int at_once = splat_cuda_rows_at_once(&s, b.pitch);
     size_t row = (size_t)s.channels * (size_t)b.pitch;
     TRY(device->alloc_host(device, (size_t)at_once * row * sizeof(float), &rows));
-    for (b.first = y; b.first < y + height; b.first = b.last) {
+    for (b.first = w->y; b.first < w->y + w->height; b.first = b.last) {
         b.y0 = b.first / TILE * TILE;
-        b.last = b.y0 + at_once < y + height ? b.y0 + at_once : y + height;
+        b.last = b.y0 + at_once < w->y + w->height ? b.y0 + at_once : w->y + w->height;
         b.rows = (b.last - b.y0 + TILE - 1) / TILE * TILE;
         splat_tile_render_float(&s, &b);
         TRY_CLEANUP(device->download(device, rows, s.color, (size_t)b.rows * row * sizeof(float)));
         TRY_CLEANUP(device->synchronize(device));
-        splat_cuda_interleave(out + (int64_t)(b.first - y) * width * s.channels,
-                              (const float *)rows + (size_t)(b.first - b.y0) * row, x - b.x0, width,
-                              s.channels, b.pitch, b.last - b.first);
+        splat_cuda_interleave(out + (int64_t)(b.first - w->y) * w->width * s.channels,
+                              (const float *)rows + (size_t)(b.first - b.y0) * row, w->x - b.x0,
+                              w->width, s.channels, b.pitch, b.last - b.first);
     }
 cleanup:
     device->free_host(device, rows);
@@ -179,7 +176,7 @@ static int splat_cuda_adam(struct device *device, const struct splat_adam *group
                            int64_t count, const int32_t *born, int32_t t, double b2,
                            int64_t *skipped)
 {
-    struct cuda_device *d = cuda_current();
+    struct cuda_device *d = cuda_of(device);
     struct splat_update update;
     struct splat_rates rates = splat_rates_of(groups, group_count, t, b2);
     int64_t *bad = (int64_t *)d->workspace;
@@ -193,7 +190,7 @@ static int splat_cuda_adam(struct device *device, const struct splat_adam *group
     update.rates = on_device;
     cuda_check(cudaMemsetAsync(bad, 0, sizeof *bad, d->stream));
     TRY(device->upload(device, on_device, &rates, sizeof rates));
-    splat_adam_rows(&update, count, bad);
+    splat_adam_rows(d, &update, count, bad);
     TRY(device->download(device, skipped, bad, sizeof *skipped));
     return device->synchronize(device);
 }
@@ -201,26 +198,25 @@ static int splat_cuda_adam(struct device *device, const struct splat_adam *group
 static int fake_quantize(struct device *device, const float *values, int64_t count, int bits,
                          float *out)
 {
-    (void)device;
     struct splat_quantizing q = {{values}, {out}, {count}, {bits}, 1};
-    splat_quantize(&q);
-    return OK;
+    splat_quantize(cuda_of(device), &q);
+    return cuda_take_error();
 }
 
-static int64_t splat_cuda_count_pairs(struct device *device, const struct splat_view *view,
-                                      const struct splat_blend *blend)
+static int splat_cuda_count_pairs(struct device *device, const struct splat_view *view,
+                                  const struct splat_blend *blend, int64_t *pairs)
 {
     size_t bytes = (size_t)view->count * 2 * sizeof(float);
     float *scale = (float *)malloc(bytes + 1);
-    int64_t pairs = 0;
-    if (!scale) return 0;
-    if (device->download(device, scale, view->scale, bytes) == OK &&
-        device->synchronize(device) == OK)
-        for (int64_t i = 0; i < view->count; i++)
-            pairs += (int64_t)gaussian_pixels(scale + 2 * i, view->sigma_scale,
-                                              (double)splat_cut(blend));
+    *pairs = 0;
+    if (!scale) return fail(ERR_SYSTEM, "out of memory for counting pairs");
+    int code = device->download(device, scale, view->scale, bytes);
+    if (code == OK) code = device->synchronize(device);
+    for (int64_t i = 0; code == OK && i < view->count; i++)
+        *pairs +=
+            (int64_t)gaussian_pixels(scale + 2 * i, view->sigma_scale, (double)splat_cut(blend));
     free(scale);
-    return pairs;
+    return code;
 }
 
 const struct splat_ops splat_cuda_ops = {

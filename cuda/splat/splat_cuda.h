@@ -14,7 +14,7 @@ void splat_train_close(void); /* its part in splat_train.cu */
 
 /* What comparisons leave, in device memory that stays for as long as the device is open: [0] of
  * those that are waited for at once, [1] of training, which may be ahead. */
-int splat_cuda_statuses(struct splat_status **statuses);
+int splat_cuda_statuses(struct device *device, struct splat_status **statuses);
 
 /* Queues one comparison of the view with the target: everything from the projection to the gradient
  * (gradients) or to the sums of what a viewer sees (gradients NULL, power > 0). update, check: as
@@ -35,10 +35,8 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
                      const struct splat_training *training, bool wait, struct splat_sums *sums,
                      int64_t *skipped);
 int splat_cuda_sample(struct device *device, const struct splat_workspace *workspace,
-                      enum splat_sampling weight, bool residual, const struct splat_view *view,
-                      const struct splat_blend *blend, const struct splat_target *target,
-                      uint64_t seed, uint32_t stream, uint64_t step, int64_t count, float *xy,
-                      float *color);
+                      const struct splat_view *view, const struct splat_blend *blend,
+                      const struct splat_target *target, const struct splat_sample *sample);
 
 /* Rates and bounds of the groups as the kernels read them. */
 struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t,

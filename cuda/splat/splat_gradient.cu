@@ -132,7 +132,7 @@ template <typename T>
 static void cuda_splat_gradient_launch(const struct splat_scene *s, const struct splat_band *b)
 {
     unsigned blocks = cuda_blocks((size_t)s->count * 32, BLOCK);
-    cudaStream_t stream = cuda_stream();
+    cudaStream_t stream = s->device->stream;
     switch (s->channels) {
     case 1: LAUNCH((gather_kernel<T, 1>), blocks, BLOCK, 0, stream, *s, *b); break;
     case 3: LAUNCH((gather_kernel<T, 3>), blocks, BLOCK, 0, stream, *s, *b); break;
@@ -183,6 +183,6 @@ void splat_gradient_sums(const struct splat_scene *s, bool ssim, const struct sp
 {
     struct splat_loss none = {};
     int64_t blocks = (int64_t)splat_ssim_blocks(s->width, s->height, s->channels);
-    LAUNCH(sums_kernel, 1, BLOCK, 0, cuda_stream(), *s, blocks, ssim, loss ? *loss : none,
+    LAUNCH(sums_kernel, 1, BLOCK, 0, s->device->stream, *s, blocks, ssim, loss ? *loss : none,
            loss != NULL);
 }

@@ -21,7 +21,7 @@ static struct offload_range splat_offload_range_of(const struct splat_update *up
     return r;
 }
 
-size_t splat_offload_staging_bytes(int channels, int64_t capacity)
+size_t splat_offload_staging_bytes(const struct device *device, int channels, int64_t capacity)
 {
     struct splat_update update;
     memset(&update, 0, sizeof update);
@@ -29,7 +29,7 @@ size_t splat_offload_staging_bytes(int channels, int64_t capacity)
     update.group[SPLAT_ROT].columns = 1;
     update.group[SPLAT_FEAT].columns = channels;
     struct offload_range range = splat_offload_range_of(&update, ((size_t)capacity + 3) / 4);
-    return offload_stream_staging_bytes(&cuda_current()->base, &range, 1);
+    return offload_stream_staging_bytes(device, &range, 1);
 }
 
 int splat_offload_open(struct splat_offload *offload, const struct splat_scene *s,
@@ -38,7 +38,7 @@ int splat_offload_open(struct splat_offload *offload, const struct splat_scene *
     offload->moves = update && s->offload_staging_bytes > 0;
     if (!offload->moves) return OK;
     struct offload_range range = splat_offload_range_of(update, (size_t)s->count);
-    offload_stream_describe(&offload->offload_stream, &cuda_current()->base, s->offload,
+    offload_stream_describe(&offload->offload_stream, &s->device->base, s->offload,
                             s->offload_staging_bytes, &range, 1);
     return offload_stream_begin(&offload->offload_stream);
 }

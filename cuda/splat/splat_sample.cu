@@ -138,9 +138,9 @@ static void cuda_splat_sample_sum_rows(const struct sampler *s, const struct spl
     unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
     (void)n;
     if (s->scene.half)
-        LAUNCH(sum_kernel<uint16_t>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+        LAUNCH(sum_kernel<uint16_t>, blocks, BLOCK, 0, s->scene.device->stream, *s, *b);
     else
-        LAUNCH(sum_kernel<float>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+        LAUNCH(sum_kernel<float>, blocks, BLOCK, 0, s->scene.device->stream, *s, *b);
 }
 
 static void place_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
@@ -148,14 +148,15 @@ static void place_rows(const struct sampler *s, const struct splat_band *b, int6
     unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
     (void)n;
     if (s->scene.half)
-        LAUNCH(place_kernel<uint16_t>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+        LAUNCH(place_kernel<uint16_t>, blocks, BLOCK, 0, s->scene.device->stream, *s, *b);
     else
-        LAUNCH(place_kernel<float>, blocks, BLOCK, 0, cuda_stream(), *s, *b);
+        LAUNCH(place_kernel<float>, blocks, BLOCK, 0, s->scene.device->stream, *s, *b);
 }
 
 static void rest_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
 {
-    LAUNCH(rest_kernel, cuda_blocks((size_t)n, BLOCK), BLOCK, 0, cuda_stream(), *s, *b, n);
+    LAUNCH(rest_kernel, cuda_blocks((size_t)n, BLOCK), BLOCK, 0, s->scene.device->stream, *s, *b,
+           n);
 }
 
 /* Runs one of these over all bands, with the target's rows, rendering them first where asked. */
@@ -212,46 +213,45 @@ static int cuda_splat_sample_rest(void *argument, struct splat_draws *d, int64_t
 }
 
 int splat_cuda_sample(struct device *device, const struct splat_workspace *workspace,
-                      enum splat_sampling weight, bool residual, const struct splat_view *view,
-                      const struct splat_blend *blend, const struct splat_target *target,
-                      uint64_t seed, uint32_t stream, uint64_t step, int64_t count, float *xy,
-                      float *color)
+                      const struct splat_view *view, const struct splat_blend *blend,
+                      const struct splat_target *target, const struct splat_sample *sample)
 {
     struct sampler s;
     struct splat_view none;
     memset(&s, 0, sizeof s);
     memset(&none, 0, sizeof none);
     none.channels = target->channels;
-    if (count > workspace->capacity)
+    if (sample->count > workspace->capacity)
         return fail(ERR_INTERNAL, "%lld pixels to draw, the workspace is for %lld",
-                    (long long)count, (long long)workspace->capacity);
-    TRY(splat_scene_open(&s.scene, workspace, view ? view : &none, blend, target->width,
+                    (long long)sample->count, (long long)workspace->capacity);
+    TRY(splat_scene_open(&s.scene, device, workspace, view ? view : &none, blend, target->width,
                          target->height));
     cuda_splat_sample_layout(&s, s.scene.record, target->height, workspace->capacity);
     s.target = *target;
     s.device = device;
-    s.weight = weight;
-    s.residual = residual;
+    s.weight = sample->weight;
+    s.residual = sample->residual;
     s.rendered = view != NULL;
-    s.xy = xy;
-    s.color = color;
+    s.xy = sample->xy;
+    s.color = sample->color;
     if (view) splat_scene_project(&s.scene, view);
     struct splat_draws draws;
     memset(&draws, 0, sizeof draws);
     draws.width = target->width;
     draws.height = target->height;
-    draws.count = count;
-    draws.seed = seed;
-    draws.stream = stream;
-    draws.step = step;
+    draws.count = sample->count;
+    draws.seed = sample->seed;
+    draws.stream = sample->stream;
+    draws.step = sample->step;
     struct splat_drawing drawing = {&s, cuda_splat_sample_sum, cuda_splat_sample_place,
                                     cuda_splat_sample_rest};
     void *memory = malloc(splat_draws_layout(&draws, NULL));
-    if (!memory) return fail(ERR_SYSTEM, "out of memory for drawing %lld pixels", (long long)count);
+    if (!memory)
+        return fail(ERR_SYSTEM, "out of memory for drawing %lld pixels", (long long)sample->count);
     splat_draws_layout(&draws, memory);
     int code = splat_draws_run(&draws, &drawing);
     if (code != OK)
-        (void)cudaStreamSynchronize(cuda_stream()); /* copies of it may be on their way */
+        (void)cudaStreamSynchronize(cuda_stream(device)); /* copies of it may be on their way */
     free(memory);
     return code;
 }

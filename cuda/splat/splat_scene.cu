@@ -41,8 +41,9 @@ static void layout_images(struct splat_scene *s, struct arena *arena, bool half)
     s->weight = arena_take(arena, band * pitch * sample);
 }
 
-size_t splat_scene_layout(struct splat_scene *s, void *memory, int width, int height, int channels,
-                          int64_t capacity, const struct splat_storage *storage)
+size_t splat_scene_layout(struct splat_scene *s, const struct device *device, void *memory,
+                          int width, int height, int channels, int64_t capacity,
+                          const struct splat_storage *storage)
 {
     size_t n = (size_t)capacity;
     memset(s, 0, sizeof *s);
@@ -80,17 +81,18 @@ size_t splat_scene_layout(struct splat_scene *s, void *memory, int width, int he
     if (storage->streamed_bits) s->feed_bytes = target_stream_bytes(s, storage->streamed_bits);
     s->stream = (char *)arena_take(&arena, 2 * s->feed_bytes);
     if (storage->offload)
-        s->offload_staging_bytes = splat_offload_staging_bytes(channels, capacity);
+        s->offload_staging_bytes = splat_offload_staging_bytes(device, channels, capacity);
     s->offload = arena_take(&arena, s->offload_staging_bytes);
     return arena.used;
 }
 
-int splat_scene_open(struct splat_scene *s, const struct splat_workspace *workspace,
-                     const struct splat_view *view, const struct splat_blend *blend, int width,
-                     int height)
+int splat_scene_open(struct splat_scene *s, struct device *device,
+                     const struct splat_workspace *workspace, const struct splat_view *view,
+                     const struct splat_blend *blend, int width, int height)
 {
-    size_t bytes = splat_scene_layout(s, workspace->memory, width, height, view->channels,
+    size_t bytes = splat_scene_layout(s, device, workspace->memory, width, height, view->channels,
                                       workspace->capacity, &workspace->storage);
+    s->device = cuda_of(device);
     if (bytes > workspace->bytes || view->count > workspace->capacity)
         return fail(ERR_INTERNAL, "splat workspace of %zu bytes, %zu needed", workspace->bytes,
                     bytes);
@@ -223,7 +225,7 @@ void splat_scene_project(const struct splat_scene *s, const struct splat_view *v
 {
     unsigned regions = (unsigned)s->regions_x * (unsigned)s->regions_y;
     double fx = (double)s->width / view->width, fy = (double)s->height / view->height;
-    cudaStream_t stream = cuda_stream();
+    cudaStream_t stream = s->device->stream;
     if (s->count > 0)
         LAUNCH(cuda_splat_scene_project_kernel, cuda_blocks((size_t)s->count, BLOCK), BLOCK, 0,
                stream, *s, *view, fx, fy);

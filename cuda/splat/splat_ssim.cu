@@ -171,9 +171,9 @@ void splat_ssim_band(const struct splat_scene *s, const struct splat_band *b,
               (unsigned)s->channels);
     size_t shared = sizeof(struct ssim_rows);
     if (s->half)
-        LAUNCH(ssim_kernel<uint16_t>, grid, THREADS, shared, cuda_stream(), *s, *b, *target, weight,
-               power);
+        LAUNCH(ssim_kernel<uint16_t>, grid, THREADS, shared, s->device->stream, *s, *b, *target,
+               weight, power);
     else
-        LAUNCH(ssim_kernel<float>, grid, THREADS, shared, cuda_stream(), *s, *b, *target, weight,
-               power);
+        LAUNCH(ssim_kernel<float>, grid, THREADS, shared, s->device->stream, *s, *b, *target,
+               weight, power);
 }

@@ -206,7 +206,7 @@ static void cuda_splat_tile_render(const struct splat_scene *s, const struct spl
     dim3 grid((unsigned)((b->pitch + TILE - 1) / TILE), (unsigned)(b->rows / TILE));
     size_t shared = sizeof(struct tile_chunk);
     int topk = s->blend.additive ? 0 : s->blend.topk;
-    cudaStream_t stream = cuda_stream();
+    cudaStream_t stream = s->device->stream;
     if (topk == 0)
         LAUNCH((render_kernel<0, T>), grid, TILE_THREADS, shared, stream, *s, *b, keep);
     else if (topk <= DEFAULT_TOPK)
@@ -304,9 +304,9 @@ void splat_tile_compare(const struct splat_scene *s, const struct splat_band *b,
     for (int k = 0; k < PIXEL_LOSSES; k++)
         weights.pixel[k] = (float)loss->pixel[k];
     if (s->half)
-        LAUNCH(compare_kernel<uint16_t>, grid, TILE_THREADS, shared, cuda_stream(), *s, *b, *target,
-               weights, gradient, power);
+        LAUNCH(compare_kernel<uint16_t>, grid, TILE_THREADS, shared, s->device->stream, *s, *b,
+               *target, weights, gradient, power);
     else
-        LAUNCH(compare_kernel<float>, grid, TILE_THREADS, shared, cuda_stream(), *s, *b, *target,
-               weights, gradient, power);
+        LAUNCH(compare_kernel<float>, grid, TILE_THREADS, shared, s->device->stream, *s, *b,
+               *target, weights, gradient, power);
 }

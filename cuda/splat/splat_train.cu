@@ -17,6 +17,7 @@ static_assert(sizeof(struct graph_key) ==
 
 /* Of the open device: there is one. */
 static struct {
+    struct device *device;
     struct graph_key key;
     struct device_graph *graph;
     struct splat_rates *rates;          /* device memory */
@@ -29,7 +30,7 @@ static struct {
 
 static void drop_graph(void)
 {
-    if (trainer.graph) cuda_current()->base.graph_free(&cuda_current()->base, trainer.graph);
+    if (trainer.graph) trainer.device->graph_free(trainer.device, trainer.graph);
     trainer.graph = NULL;
 }
 
@@ -70,7 +71,7 @@ static int queue_step(const struct splat_scene *scene, const struct splat_traini
     update.groups = SPLAT_GROUPS;
     update.born = t->born;
     update.rates = trainer.rates;
-    splat_quantize(&q);
+    splat_quantize(scene->device, &q);
     struct splat_comparison comparison = {&t->view, &t->target, &t->loss, &t->gradients,
                                           &update,  0,          true};
     return splat_cuda_compare(scene, &comparison);
@@ -136,9 +137,11 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     const struct splat_view *view = &training->view;
     if (training->target.width != view->width || training->target.height != view->height)
         return fail(ERR_INTERNAL, "gradients need the target at the model's size");
-    TRY(splat_scene_open(&scene, workspace, view, &training->blend, view->width, view->height));
+    TRY(splat_scene_open(&scene, device, workspace, view, &training->blend, view->width,
+                         view->height));
+    trainer.device = device;
     TRY(prepare_memory());
-    TRY(splat_cuda_statuses(&scene.status));
+    TRY(splat_cuda_statuses(device, &scene.status));
     scene.status++; /* that of training */
     struct graph_key key = {*workspace, splat_training_key(training)};
     bool graphed = !training->target.beside; /* else the host copies within the step */
@@ -148,7 +151,7 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     if (!stopped) {
         struct splat_rates rates =
             splat_rates_of(training->groups, SPLAT_GROUPS, (int32_t)training->t, training->b2);
-        LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(), trainer.rates, rates);
+        LAUNCH(rates_kernel, 1, 1, 0, cuda_stream(device), trainer.rates, rates);
         TRY(cuda_splat_train_run(device, &scene, training, graphed));
         trainer.ahead = true;
         if (wait) TRY(catch_up(device, &scene));
@@ -158,7 +161,7 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     if (trainer.status->stopped && (wait || stopped)) { /* it has been shown: begin anew */
         trainer.status->stopped = 0;
         cuda_check(cudaMemsetAsync(&scene.status->stopped, 0, sizeof scene.status->stopped,
-                                   cuda_stream()));
+                                   cuda_stream(device)));
     }
     return OK;
 }

@@ -34,7 +34,7 @@ static int target_stream_rows_of(const struct target_stream *stream, int *first)
 static int target_stream_fetch(struct target_stream *stream)
 {
     const struct splat_scene *s = stream->scene;
-    struct device *device = &cuda_current()->base;
+    struct device *device = &s->device->base;
     if (!stream->target->beside || stream->next_row >= s->height) return OK;
     int buffer = stream->fetched++ % BUFFERS, first, rows = target_stream_rows_of(stream, &first);
     size_t bytes = (size_t)rows * target_stream_row_bytes(s, stream->target->sample_bits);
@@ -51,7 +51,7 @@ static int target_stream_fetch(struct target_stream *stream)
 int target_stream_open(struct target_stream *stream, const struct splat_scene *scene,
                        const struct splat_target *target)
 {
-    struct device *device = &cuda_current()->base;
+    struct device *device = &scene->device->base;
     memset(stream, 0, sizeof *stream);
     stream->scene = scene;
     stream->target = target;
@@ -65,7 +65,7 @@ int target_stream_open(struct target_stream *stream, const struct splat_scene *s
 
 int target_stream_acquire(struct target_stream *stream, struct splat_target *rows)
 {
-    struct device *device = &cuda_current()->base;
+    struct device *device = &stream->scene->device->base;
     *rows = *stream->target;
     if (!stream->target->beside) return OK;
     int buffer = stream->taken % BUFFERS, band = stream->taken * stream->scene->band_rows;
@@ -78,7 +78,7 @@ int target_stream_acquire(struct target_stream *stream, struct splat_target *row
 
 int target_stream_release(struct target_stream *stream)
 {
-    struct device *device = &cuda_current()->base;
+    struct device *device = &stream->scene->device->base;
     int buffer = stream->taken++ % BUFFERS;
     if (!stream->target->beside) return OK;
     TRY(device->mark(device, QUEUE_WORK, MARK_DONE + buffer));

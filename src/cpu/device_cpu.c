@@ -9,6 +9,7 @@
 #include "cpu/offload.h"
 #include "cpu/splat/splat_cpu.h"
 #include "device/device.h"
+#include "device/gan_ops.h"
 #include "device/nn_ops.h"
 
 #include <stdbool.h>
@@ -141,5 +142,6 @@ int device_open_cpu(struct device **out, int threads)
     device->close = cpu_close;
     device->splat = &splat_cpu_ops;
     device->nn = nn_ops_cpu();
+    device->gan = gan_ops_cpu();
     return OK;
 }

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct device;
+
 enum conv_use {
     CONV_AUTO,   /* where it is there and faster */
     CONV_ALWAYS, /* wherever it has an engine */
@@ -22,19 +24,19 @@ struct conv_library {
     /* To be called before anything else, as often as one likes: forgets all choices. *used: whether
      * the library may be called from now on; why not is logged. ERR_DEVICE: CONV_ALWAYS, and it is
      * not there. */
-    int (*open)(enum conv_use use, bool deterministic, bool *used);
+    int (*open)(struct device *device, enum conv_use use, bool deterministic, bool *used);
     /* From begin to end, a convolution that was not met before tries all engines when it is
      * called: its result is right, but a gradient may have been added to many times. Engines take
      * `workspace` bytes at most, from then on behind conv_workspace bytes of the workspace; what
      * was chosen for another size is forgotten. Outside, what was not met takes the device's own
      * kernels, and so does, unless deterministic, what is met after `seconds` or when `stop` (or
      * NULL) says so: the next begin goes on. end logs what was chosen. */
-    int (*begin)(size_t workspace, double seconds, bool (*stop)(void));
-    int (*end)(void);
+    int (*begin)(struct device *device, size_t workspace, double seconds, bool (*stop)(void));
+    int (*end)(struct device *device);
     /* The choices as text, the caller's to free; and back, after begin: those that the library
      * cannot follow any more are learnt anew. */
-    int (*store)(char **text);
-    int (*restore)(const char *text);
+    int (*store)(struct device *device, char **text);
+    int (*restore)(struct device *device, const char *text);
 };
 
 #endif

@@ -10,6 +10,7 @@
 struct faults;    /* device/faults.h */
 struct splat_ops; /* device/splat_ops.h */
 struct nn_ops;    /* device/nn_ops.h */
+struct gan_ops;   /* device/gan_ops.h */
 struct device_graph;
 
 /* Queues of a device that copies beside its operations. What is asked of one is done in order;
@@ -80,6 +81,7 @@ struct device {
 
     const struct splat_ops *splat;
     const struct nn_ops *nn;
+    const struct gan_ops *gan;
     struct faults *faults; /* NULL unless a test asked for some */
 };
 

@@ -12,8 +12,11 @@
  * on the shape alone. So a batch may be cut into several calls at slice boundaries and the bits
  * stay the same. Functions without a `slice` use slices of one picture.
  *
- * Operations run in the order of the calls, but perhaps later: device->synchronize waits for them
- * and returns what failed. All addresses are the device's.
+ * Operations run in the order of the calls, but perhaps later: each returns what is known to have
+ * failed when it is called (ERR_USAGE: a shape that it does not take), device->synchronize waits
+ * for them and returns what failed since. All addresses are the device's. The device is the one
+ * whose table this is; the CPU's operations never look at it, so that what has no device (metrics)
+ * may hand in NULL.
  *
  * Masks: 1 bit an element, element i in bit i % 8 of byte i / 8; the channels of a masked tensor
  * are a multiple of 8. Set: the value was > 0. */
@@ -58,21 +61,18 @@ struct nn_epilogue {
     float mask_slope;
 };
 
-struct nn_augment; /* the draws of DiffAugment for one picture: math/augment.h */
-struct nn_adam;    /* the numbers of one of Adam's steps: math/optimiser.h */
-
-/* What the losses of a step are summed to, in doubles. */
-enum nn_sum {
-    NN_SUM_LOSS,
-    NN_SUM_REAL, /* scores */
-    NN_SUM_FAKE,
-    NN_SUM_SIGN, /* of score(real) - score(fake) */
-    NN_SUM_R1,   /* |gradient|^2 at reals, at fakes */
-    NN_SUM_R2,
-    NN_SUM_ERROR, /* not a sum: the largest relative error of the penalty's identity */
-    NN_SUMS
+/* A resampling by two. n, h, w, c are the smaller tensor's. */
+struct nn_fir {
+    void *out;
+    const void *in;
+    enum nn_type out_type, in_type;
+    int n, h, w, c;
+    float scale;
 };
 
+struct adam_f32; /* the numbers of one of Adam's steps: math/optimiser.h */
+
+struct device;
 struct conv_library; /* device/conv_library.h */
 
 struct nn_ops {
@@ -82,93 +82,82 @@ struct nn_ops {
 
     /* Bytes of workspace that the three convolutions need at most (64-byte aligned when handed in).
      */
-    size_t (*conv_workspace)(const struct nn_conv *shape);
+    size_t (*conv_workspace)(const struct device *device, const struct nn_conv *shape);
     /* out[n,h,w,cout] = epilogue(in[n,h,w,cin] * weights). out and in do not overlap. */
-    void (*conv_forward)(const struct nn_conv *shape, void *out, const void *in,
-                         const float *weights, const struct nn_epilogue *epilogue, void *workspace);
+    int (*conv_forward)(struct device *device, const struct nn_conv *shape, void *out,
+                        const void *in, const float *weights, const struct nn_epilogue *epilogue,
+                        void *workspace);
     /* din[n,h,w,cin] = epilogue(adjoint of dout[n,h,w,cout]): bias, masks, residual are like din.
      */
-    void (*conv_dgrad)(const struct nn_conv *shape, void *din, const void *dout,
-                       const float *weights, const struct nn_epilogue *epilogue, void *workspace);
+    int (*conv_dgrad)(struct device *device, const struct nn_conv *shape, void *din,
+                      const void *dout, const float *weights, const struct nn_epilogue *epilogue,
+                      void *workspace);
     /* dw += in x dout */
-    void (*conv_wgrad)(const struct nn_conv *shape, float *dw, const void *in, const void *dout,
-                       void *workspace);
+    int (*conv_wgrad)(struct device *device, const struct nn_conv *shape, float *dw, const void *in,
+                      const void *dout, void *workspace);
     /* db[c] += sum over pictures and pixels of dout[n,h,w,c] */
-    void (*bias_grad)(float *db, const void *dout, enum nn_type type, int n, int pixels, int c);
+    int (*bias_grad)(struct device *device, float *db, const void *dout, enum nn_type type, int n,
+                     int pixels, int c);
 
     /* FIR [1,3,3,1]/8 on both axes, zeros outside, times `scale`: up doubles the grid (y[2i] =
-     * x[i-1]/8 + 3 x[i]/8, y[2i+1] = 3 x[i]/8 + x[i+1]/8), down halves it (h, w are its output's).
-     * Either is the other's adjoint. up: out[n,2h,2w,c] of in[n,h,w,c]; down the reverse. */
-    void (*fir_up)(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
-                   int h, int w, int c, float scale);
-    void (*fir_down)(void *out, enum nn_type out_type, const void *in, enum nn_type in_type, int n,
-                     int h, int w, int c, float scale);
+     * x[i-1]/8 + 3 x[i]/8, y[2i+1] = 3 x[i]/8 + x[i+1]/8), down halves it. Either is the other's
+     * adjoint. up: out[n,2h,2w,c] of in[n,h,w,c]; down the reverse. */
+    int (*fir_up)(struct device *device, const struct nn_fir *fir);
+    int (*fir_down)(struct device *device, const struct nn_fir *fir);
 
     /* Products with one weight for each channel and pixel, table [c][pixels]; `type` is that of the
      * tensor with pixels:
      * expand out[n,p,c] = table[c,p] s[n,c]; contract out[n,c] = sum_p table[c,p] x[n,p,c];
      * grad dtable[c,p] += sum_n s[n,c] x[n,p,c]. expand and contract are each other's adjoints. */
-    void (*spatial_map_expand)(void *out, enum nn_type type, const float *s, const float *table,
-                               int n, int pixels, int c);
-    void (*spatial_map_contract)(float *out, const void *x, enum nn_type type, const float *table,
-                                 int n, int pixels, int c);
-    void (*spatial_map_grad)(float *dtable, const float *s, const void *x, enum nn_type type, int n,
-                             int pixels, int c);
+    int (*spatial_map_expand)(struct device *device, void *out, enum nn_type type, const float *s,
+                              const float *table, int n, int pixels, int c);
+    int (*spatial_map_contract)(struct device *device, float *out, const void *x, enum nn_type type,
+                                const float *table, int n, int pixels, int c);
+    int (*spatial_map_grad)(struct device *device, float *dtable, const float *s, const void *x,
+                            enum nn_type type, int n, int pixels, int c);
 
     /* Embeddings, table [e][k], labels [n] in [0, k): rows of `stride` floats.
      * gather out[n*stride + i] = table[i, label]; grad dtable[i, label] += d[n*stride + i];
      * project out[n] = sum_i f[n,i] table[i, label]; project_dgrad df[n,i] = dout[n] table[i,
      * label]; project_grad dtable[i, label] += dout[n] f[n,i]. */
-    void (*embed_gather)(float *out, const float *table, const int *labels, int n, int e, int k,
-                         int stride);
-    void (*embed_grad)(float *dtable, const float *d, const int *labels, int n, int e, int k,
-                       int stride);
-    void (*project)(float *out, const float *f, const float *table, const int *labels, int n, int e,
-                    int k);
-    void (*project_dgrad)(float *df, const float *dout, const float *table, const int *labels,
-                          int n, int e, int k);
-    void (*project_grad)(float *dtable, const float *dout, const float *f, const int *labels, int n,
-                         int e, int k);
+    int (*embed_gather)(struct device *device, float *out, const float *table, const int *labels,
+                        int n, int e, int k, int stride);
+    int (*embed_grad)(struct device *device, float *dtable, const float *d, const int *labels,
+                      int n, int e, int k, int stride);
+    int (*project)(struct device *device, float *out, const float *f, const float *table,
+                   const int *labels, int n, int e, int k);
+    int (*project_dgrad)(struct device *device, float *df, const float *dout, const float *table,
+                         const int *labels, int n, int e, int k);
+    int (*project_grad)(struct device *device, float *dtable, const float *dout, const float *f,
+                        const int *labels, int n, int e, int k);
 
-    /* Pictures of `c` channels, fp32. Picture i of `in` lies at in + i * in_stride floats; so for
-     * out. augment: T; linear 1 leaves the offset (brightness) out. augment_adjoint: its transpose.
-     * in and out do not overlap. */
-    void (*augment)(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
-                    const struct nn_augment *draws, int n, int h, int w, int c, int linear);
-    void (*augment_adjoint)(float *out, ptrdiff_t out_stride, const float *in, ptrdiff_t in_stride,
-                            const struct nn_augment *draws, int n, int h, int w, int c);
-    /* out = (u - 128) / 128, mirrored left to right where flip[i] (flip may be NULL) */
-    void (*from_u8)(float *out, const uint8_t *pictures, const uint8_t *flip, int n, int h, int w,
-                    int c);
+    /* out = (u - 128) / 128 for n pictures of `c` channels, mirrored left to right where flip[i]
+     * (flip may be NULL) */
+    int (*from_u8)(struct device *device, float *out, const uint8_t *pictures, const uint8_t *flip,
+                   int n, int h, int w, int c);
     /* x[i] += factor[i] * y[i] for n pictures of `count` floats */
-    void (*scale_add)(float *x, const float *y, const float *factor, int n, size_t count);
-    /* out[i] = sum of squares of picture i */
-    void (*square_sums)(double *out, const float *x, int n, size_t count);
+    int (*scale_add)(struct device *device, float *x, const float *y, const float *factor, int n,
+                     size_t count);
 
-    /* The relativistic loss over pairs (math/gan_loss.h): adds to sums (means over `batch` pairs)
-     * and writes dL/dscore. generator 0: scores and seeds [2n], real and fake alternating; 1:
-     * scores of n fakes, then of n reals, seeds [n] of the fakes. */
-    void (*pair_loss)(double *sums, float *seed, const float *scores, int n, int batch,
-                      int generator);
-    /* For n pictures, real and fake alternating, with seeds c: squares (of c times D's gradient)
-     * become those of the gradient, sums get R1 and R2, factors what scale_add multiplies the
-     * tangent by. *gamma: the penalty's weight. */
-    void (*penalty)(double *sums, float *factors, double *squares, const float *seed,
-                    const double *gamma, int n, int batch);
-    /* Compares the second pass's scores `got` with what they must be. */
-    void (*penalty_check)(double *sums, const float *got, const float *scores,
-                          const double *squares, const float *seed, const double *gamma, int n,
-                          int batch);
-
-    /* Flat ranges. adam: math/optimiser.h. ema = beta ema + (1 - beta) p. What changes from step to
-     * step is read where it lies, so that the same calls can be asked for again. */
-    void (*zero)(void *x, size_t bytes);
-    void (*copy)(void *out, const void *in, size_t bytes);
-    void (*adam)(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates);
-    void (*ema)(float *e, const float *p, size_t count, const float *beta);
-    /* sum of squares of a flat range, in a fixed order; inf or NaN where one is */
-    double (*norm2)(const float *x, size_t count);
+    /* Flat ranges. adam: math/optimiser.h; m is NULL where b1 is 0. ema = beta ema + (1 - beta) p.
+     * What changes from step to step is read where it lies, so that the same calls can be asked for
+     * again. */
+    int (*zero)(struct device *device, void *x, size_t bytes);
+    int (*copy)(struct device *device, void *out, const void *in, size_t bytes);
+    int (*adam)(struct device *device, float *p, float *m, float *v, const float *g, size_t count,
+                const struct adam_f32 *rates);
+    int (*ema)(struct device *device, float *e, const float *p, size_t count, const float *beta);
+    /* *sum: of squares of a flat range, in a fixed order; inf or NaN where one is. Host memory, and
+     * there when the call returns. */
+    int (*norm2)(struct device *device, double *sum, const float *x, size_t count);
 };
+
+/* ERR_USAGE unless operations take this shape; `what` names the operation. */
+int nn_check_conv(const struct nn_conv *shape, const struct nn_epilogue *epilogue, bool adjoint);
+int nn_check_conv_wgrad(const struct nn_conv *shape);
+int nn_check_fir(const struct nn_fir *fir);
+int nn_check_sizes(const char *what, int n, int pixels, int c);
+int nn_check_embedding(const char *what, int n, int e, int k, int stride);
 
 /* The CPU's table: the reference everywhere, overridden for this CPU's instruction set. */
 const struct nn_ops *nn_ops_cpu(void);

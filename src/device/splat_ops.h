@@ -181,6 +181,25 @@ static inline struct splat_training splat_training_key(const struct splat_traini
     return key;
 }
 
+/* Draws `count` different pixels with probabilities proportional to the weight; writes their
+ * centres to xy [count][2] (0..1) and to color [count][channels] the target there, minus the render
+ * for `residual`. Random numbers: (seed, stream, step, draw). */
+struct splat_sample {
+    enum splat_sampling weight;
+    bool residual;
+    uint64_t seed, step;
+    uint32_t stream;
+    int64_t count;
+    float *xy, *color;
+};
+
+/* Rows [y, y + height) and columns [x, x + width) of the picture shown at full_width x full_height.
+ */
+struct splat_window {
+    int full_width, full_height;
+    int x, y, width, height;
+};
+
 struct splat_ops {
     /* Bytes of workspace for images up to this size, this many Gaussians and `threads`. */
     size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
@@ -204,11 +223,11 @@ struct splat_ops {
                     const struct splat_view *view, const struct splat_blend *blend,
                     const struct splat_target *target, float power, struct splat_sums *sums);
 
-    /* Renders rows [y, y + height) and columns [x, x + width) of the picture enlarged to full_width
-     * x full_height into out [height][width][channels] floats of host memory, not clamped. */
+    /* Renders the window of the picture enlarged to its full size into out
+     * [height][width][channels] floats of host memory, not clamped. */
     int (*render)(struct device *device, const struct splat_workspace *workspace,
-                  const struct splat_view *view, const struct splat_blend *blend, int full_width,
-                  int full_height, int x, int y, int width, int height, float *out);
+                  const struct splat_view *view, const struct splat_blend *blend,
+                  const struct splat_window *window, float *out);
 
     /* Adam for `count` rows; born[i]: number of updates after which row i was added, `t`: number of
      * updates including this one, b2: decay of the second moments. Rows with a non-finite gradient
@@ -224,23 +243,19 @@ struct splat_ops {
                  const struct splat_training *training, bool wait, struct splat_sums *sums,
                  int64_t *skipped);
 
-    /* Draws `count` different pixels with probabilities proportional to the weight; writes their
-     * centres to xy [count][2] (0..1) and to color [count][channels] the target there, minus the
-     * render for `residual`. Random numbers: (seed, stream, step, draw). view may be NULL for
-     * SPLAT_SAMPLE_GRADIENT. */
+    /* Draws pixels of the target. view may be NULL for SPLAT_SAMPLE_GRADIENT. */
     int (*sample)(struct device *device, const struct splat_workspace *workspace,
-                  enum splat_sampling weight, bool residual, const struct splat_view *view,
-                  const struct splat_blend *blend, const struct splat_target *target, uint64_t seed,
-                  uint32_t stream, uint64_t step, int64_t count, float *xy, float *color);
+                  const struct splat_view *view, const struct splat_blend *blend,
+                  const struct splat_target *target, const struct splat_sample *sample);
 
     /* out = values rounded to 2^bits - 1 steps between their least and greatest (Image-GS's
      * quantisation-aware training; the gradient passes straight through). */
     int (*fake_quantize)(struct device *device, const float *values, int64_t count, int bits,
                          float *out);
 
-    /* Pairs of (Gaussian, pixel) within the cut: for figures of speed. */
-    int64_t (*count_pairs)(struct device *device, const struct splat_view *view,
-                           const struct splat_blend *blend);
+    /* *pairs of (Gaussian, pixel) within the cut: for figures of speed. */
+    int (*count_pairs)(struct device *device, const struct splat_view *view,
+                       const struct splat_blend *blend, int64_t *pairs);
 };
 
 #endif

@@ -8,19 +8,19 @@
 static const double LEARN_SECONDS = 120;
 
 /* Every pass of a step of n pairs. */
-static void autotune_all_passes(struct gan_core *core, int n)
+static int autotune_all_passes(struct gan_core *core, int n)
 {
     core->g_make.n = core->g_learn.n = core->g_back.n = n;
     core->d_first.n = core->d_second.n = core->d_score.n = 2 * n;
-    pass_forward(&core->g_make, PASS_NO_MASKS, false);
-    pass_forward(&core->d_first, PASS_WRITE_MASKS, false);
-    pass_backward(&core->d_first, false);
-    pass_forward(&core->d_second, PASS_FROZEN_MASKS, true);
-    pass_forward(&core->g_learn, PASS_WRITE_MASKS, false);
-    pass_forward(&core->d_score, PASS_WRITE_MASKS, false);
+    TRY(pass_forward(&core->g_make, PASS_NO_MASKS, false));
+    TRY(pass_forward(&core->d_first, PASS_WRITE_MASKS, false));
+    TRY(pass_backward(&core->d_first, false));
+    TRY(pass_forward(&core->d_second, PASS_FROZEN_MASKS, true));
+    TRY(pass_forward(&core->g_learn, PASS_WRITE_MASKS, false));
+    TRY(pass_forward(&core->d_score, PASS_WRITE_MASKS, false));
     core->d_score.n = n;
-    pass_backward(&core->d_score, false);
-    pass_backward(&core->g_back, true);
+    TRY(pass_backward(&core->d_score, false));
+    return pass_backward(&core->g_back, true);
 }
 
 int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(void))
@@ -32,18 +32,19 @@ int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(voi
     const int *labels[PASSES];
     int batch = core->choices.batch, micro = core->choices.micro;
     if (!core->choices.conv_library) return OK;
-    TRY(library->begin(core->choices.workspace_cap, LEARN_SECONDS, stop));
-    int code = known ? library->restore(known) : OK;
-    core->ops->zero(core->factors, 2 * (size_t)micro * sizeof(float));
+    TRY(library->begin(core->device, core->choices.workspace_cap, LEARN_SECONDS, stop));
+    int code = known ? library->restore(core->device, known) : OK;
+    if (code == OK)
+        code = core->ops->zero(core->device, core->factors, 2 * (size_t)micro * sizeof(float));
     for (int i = 0; i < PASSES; i++) {
         labels[i] = passes[i]->labels;
         passes[i]->labels = (const int *)(const void *)core->factors; /* all of class 0 */
     }
     for (int n = micro; code == OK && n > 0; n = n == batch % micro ? 0 : batch % micro)
-        autotune_all_passes(core, n);
+        code = autotune_all_passes(core, n);
     for (int i = 0; i < PASSES; i++)
         passes[i]->labels = labels[i];
-    int end = library->end();
+    int end = library->end(core->device);
     if (code == OK) code = end;
     return code < 0 ? code : core->device->synchronize(core->device);
 }

@@ -99,7 +99,7 @@ static int core_declare_host(struct gan_core *core, struct plan *plan)
                          gan_step_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                          (void **)&core->host_memory[i]));
         TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
-                         2 * NN_SUMS * sizeof(double), PLAN_ALWAYS, (void **)&core->host_sums[i]));
+                         2 * GAN_SUMS * sizeof(double), PLAN_ALWAYS, (void **)&core->host_sums[i]));
     }
     return plan_declare(plan, "states.host", PLAN_HOST, states, PLAN_ALWAYS,
                         (void **)&core->host_states);
@@ -119,7 +119,7 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
         {"factors", 2 * m * sizeof(float), &core->factors},
         {"squares", 2 * m * sizeof(double), &core->squares},
         {"scores", 2 * m * sizeof(float), &core->scores},
-        {"sums", 2 * NN_SUMS * sizeof(double), &core->sums[GAN_D]},
+        {"sums", 2 * GAN_SUMS * sizeof(double), &core->sums[GAN_D]},
         {"real", m * picture, &core->real},
     };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
@@ -198,8 +198,8 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     TRY(declare_d_step(core, &p, plan));
     TRY(declare_g_step(core, &p, plan));
     int m = choices->micro;
-    size_t g = pass_workspace(&core->g.net, core->ops, m, core->slice);
-    size_t d = pass_workspace(&core->d.net, core->ops, 2 * m, 2 * core->slice);
+    size_t g = pass_workspace(&core->g.net, core->device, m, core->slice);
+    size_t d = pass_workspace(&core->d.net, core->device, 2 * m, 2 * core->slice);
     size_t engines = choices->conv_library ? choices->workspace_cap : 0;
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, (g > d ? g : d) + engines, PLAN_ALWAYS,
                         &core->g_make.workspace);
@@ -209,19 +209,29 @@ static void core_connect(struct gan_core *core, struct network_pass *s, struct g
                          bool gradients)
 {
     s->net = &network->net;
+    s->device = core->device;
     s->ops = core->ops;
     s->parameters = network->parameters;
     s->gradients = gradients ? network->gradients : NULL;
     s->slice = network == &core->d ? 2 * core->slice : core->slice;
     s->workspace = core->g_make.workspace;
     s->parts = core->choices.scheme == GAN_SCHEME_C;
-    s->stop = &core->stop;
+    s->stop_requested = core->stop_requested;
+}
+
+void gan_core_listen(struct gan_core *core, bool (*stop_requested)(void))
+{
+    struct network_pass *passes[] = {&core->g_make,  &core->d_first, &core->d_second,
+                                     &core->g_learn, &core->d_score, &core->g_back};
+    core->stop_requested = stop_requested;
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++)
+        passes[i]->stop_requested = stop_requested;
 }
 
 void gan_core_connect(struct gan_core *core)
 {
     gan_step_inputs_layout(core, &core->inputs, core->inputs_memory);
-    core->sums[GAN_G] = core->sums[GAN_D] + NN_SUMS;
+    core->sums[GAN_G] = core->sums[GAN_D] + GAN_SUMS;
     for (int i = 0; i < 2; i++) {
         gan_step_inputs_layout(core, &core->host[i],
                                core->ahead ? core->host_memory[i] : core->inputs_memory);

@@ -3,6 +3,7 @@
 #ifndef IMGTRAIN_GAN_CORE_H
 #define IMGTRAIN_GAN_CORE_H
 
+#include "device/gan_ops.h"
 #include "device/offload_stream.h"
 #include "gan/inputs.h"
 #include "nn/passes.h"
@@ -41,7 +42,7 @@ struct gan_report {
  * of D's part. */
 struct gan_half {
     bool done;
-    double sums[NN_SUMS], macs;
+    double sums[GAN_SUMS], macs;
 };
 
 /* Parameters, gradients and the optimiser's second moment of one network. */
@@ -55,7 +56,7 @@ struct gan_network {
 enum { GAN_OFFLOAD_D, GAN_OFFLOAD_G, GAN_OFFLOAD_EMA, GAN_OFFLOAD_RANGES };
 
 struct gan_core {
-    struct pass_stop stop; /* for steps on the host; requested NULL: they are not stopped */
+    bool (*stop_requested)(void); /* gan_core_listen */
     struct gan_half *half; /* borrowed, kept by the caller from step to step; NULL: likewise */
     struct device *device;
     const struct nn_ops *ops;
@@ -89,7 +90,7 @@ struct gan_core {
     float *factors;             /* [2 micro] */
     double *squares;            /* [2 micro] */
     float *scores;              /* [2 micro] */
-    double *sums[2];            /* [NN_SUMS] of a D step, and right behind it of a G step */
+    double *sums[2];            /* [GAN_SUMS] of a D step, and right behind it of a G step */
     double *host_sums[2];       /* both, of the last two steps */
     float *pulled, *pushed;     /* T' v and T T' v, [2 micro] pictures */
 };
@@ -118,6 +119,8 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
                      const struct gan_mode *choices, struct device *device, struct plan *plan);
 /* After plan_commit: connects the passes. */
 void gan_core_connect(struct gan_core *core);
+/* What passes look at before every layer, from now on; NULL: they are not stopped. */
+void gan_core_listen(struct gan_core *core, bool (*stop_requested)(void));
 /* Lets the convolutions' library learn what it does not know yet, by a trial of both steps:
  * parameters and optimiser stay as they are, all else is overwritten. known: what a checkpoint
  * says; may be NULL. stop: polled; may be NULL. */

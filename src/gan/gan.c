@@ -226,7 +226,7 @@ static int open_conv_library(struct task_state *s)
                                          [CONFIG_GAN_CONV_NATIVE] = CONV_NEVER};
     const struct conv_library *library = s->device->nn->conv_library;
     enum conv_use use = uses[s->config->gan.conv];
-    if (library) return library->open(use, s->config->deterministic, &s->conv_library);
+    if (library) return library->open(s->device, use, s->config->deterministic, &s->conv_library);
     if (use != CONV_ALWAYS) return OK;
     return fail(ERR_DEVICE, "conv: cudnn: %s has none", s->device->name);
 }

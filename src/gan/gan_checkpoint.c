@@ -155,7 +155,7 @@ int gan_expect_state(const struct gan_core *core, const struct store_file *file)
 static int store_engines(const struct gan_core *core, struct store_writer *writer)
 {
     char *text = NULL;
-    TRY(core->ops->conv_library->store(&text));
+    TRY(core->ops->conv_library->store(core->device, &text));
     int code = store_set(writer, "gan.conv", text);
     free(text);
     return code;
@@ -166,7 +166,7 @@ static const char half_format[] = "gan.half.%d", half_macs[] = "gan.half.macs";
 static int store_half(const struct gan_half *half, struct store_writer *writer)
 {
     char key[32];
-    for (int i = 0; i < NN_SUMS; i++) {
+    for (int i = 0; i < GAN_SUMS; i++) {
         snprintf(key, sizeof key, half_format, i);
         TRY(store_set_double(writer, key, half->sums[i]));
     }
@@ -178,7 +178,7 @@ static int load_half(struct gan_half *half, const struct store_file *file)
     char key[32];
     half->done = store_get(file, half_macs) != NULL;
     if (!half->done) return OK;
-    for (int i = 0; i < NN_SUMS; i++) {
+    for (int i = 0; i < GAN_SUMS; i++) {
         snprintf(key, sizeof key, half_format, i);
         TRY(store_get_double_in(file, key, store_finite(), &half->sums[i]));
     }

@@ -106,7 +106,7 @@ bool gan_measure_is_due(const struct task_state *s, int64_t steps_done)
 void gan_listen(struct task_state *s, bool listens)
 {
     bool stops = listens && s->device->is_host;
-    s->core.stop = (struct pass_stop){.requested = stops ? s->stop_requested : NULL};
+    gan_core_listen(&s->core, stops ? s->stop_requested : NULL);
 }
 
 /* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
@@ -159,8 +159,8 @@ int gan_reference(struct task_state *s, int max_side, struct image *picture)
     for (int i = 0; i < total; i++) {
         int index = count > total ? (int)((int64_t)i * count / total) : i % count; /* spread */
         const uint8_t *pixels = dataset_train(s->set, index).pixels;
-        nn_ops_cpu()->from_u8(s->show + (size_t)i * one, pixels, NULL, 1, core->h, core->w,
-                              core->c);
+        TRY(nn_ops_cpu()->from_u8(NULL, s->show + (size_t)i * one, pixels, NULL, 1, core->h,
+                                  core->w, core->c));
     }
     return contact_sheet_draw(picture, s->show, total, core->w, core->h, max_side);
 }

@@ -2,6 +2,8 @@
 #include "gan/gan_step.h"
 
 #include "base/error.h"
+#include "device/device.h"
+#include "device/gan_ops.h"
 #include "gan/core.h"
 
 #include <string.h>
@@ -16,119 +18,166 @@ static int take_inputs(struct gan_core *core, enum gan_which which, int first, i
     core->n = g->n = n;
     g->labels = core->g_back.labels = b->labels;
     core->d_first.labels = core->d_second.labels = core->d_score.labels = b->pair_labels;
-    core->ops->copy(g->value[0], b->z, (size_t)(n * gan_z_stride(core)) * sizeof(float));
-    core->ops->from_u8(core->real, b->pixels, b->flips, n, core->h, core->w, core->c);
+    TRY(core->ops->copy(core->device, g->value[0], b->z,
+                        (size_t)(n * gan_z_stride(core)) * sizeof(float)));
+    TRY(core->ops->from_u8(core->device, core->real, b->pixels, b->flips, n, core->h, core->w,
+                           core->c));
     return OK;
+}
+
+/* n pictures of the core's size, one behind the other. */
+static struct gan_augmentation gan_step_pictures(const struct gan_core *core, float *out,
+                                                 const float *in, const struct nn_augment *draws,
+                                                 int n)
+{
+    ptrdiff_t one = (ptrdiff_t)gan_picture_floats(core);
+    return (struct gan_augmentation){.out = out,
+                                     .out_stride = one,
+                                     .in = in,
+                                     .in_stride = one,
+                                     .draws = draws,
+                                     .n = n,
+                                     .h = core->h,
+                                     .w = core->w,
+                                     .c = core->c};
 }
 
 /* D's input: reals in the even places, fakes in the odd ones, both augmented. So a batch is cut
  * into the same slices however it is cut into micro-batches. */
-static void mix_pairs(struct gan_core *core, const float *fake)
+static int mix_pairs(struct gan_core *core, const float *fake)
 {
     const struct gan_block *b = &core->at;
     int n = core->n;
     ptrdiff_t one = (ptrdiff_t)gan_picture_floats(core);
     float *x = core->d_first.value[0];
-    core->ops->augment(x, 2 * one, core->real, one, b->real_draws, n, core->h, core->w, core->c, 0);
-    core->ops->augment(x + one, 2 * one, fake, one, b->fake_draws, n, core->h, core->w, core->c, 0);
+    struct gan_augmentation reals = gan_step_pictures(core, x, core->real, b->real_draws, n);
+    reals.out_stride = 2 * one;
+    TRY(core->device->gan->augment(core->device, &reals));
+    struct gan_augmentation fakes = gan_step_pictures(core, x + one, fake, b->fake_draws, n);
+    fakes.out_stride = 2 * one;
+    TRY(core->device->gan->augment(core->device, &fakes));
+    return OK;
 }
 
 /* Seeds of the backward pass: dL/dscore. */
-static void seed_pairs(struct gan_core *core)
+static int seed_pairs(struct gan_core *core)
 {
     int n = core->n, last = core->d.net.layer_count - 1;
-    core->ops->copy(core->scores, core->d_first.value[last], (size_t)(2 * n) * sizeof(float));
-    core->ops->pair_loss(core->sums[GAN_D], core->d_first.grad[last], core->scores, n,
-                         core->choices.batch, 0);
+    TRY(core->ops->copy(core->device, core->scores, core->d_first.value[last],
+                        (size_t)(2 * n) * sizeof(float)));
+    TRY(core->device->gan->pair_loss(core->device, core->sums[GAN_D], core->d_first.grad[last],
+                                     core->scores, n, core->choices.batch, 0));
+    return OK;
+}
+
+static struct gan_penalty gan_step_penalty(const struct gan_core *core)
+{
+    int last = core->d.net.layer_count - 1;
+    return (struct gan_penalty){.sums = core->sums[GAN_D],
+                                .factors = core->factors,
+                                .got = core->d_second.value[last],
+                                .scores = core->scores,
+                                .squares = core->squares,
+                                .seed = core->d_first.grad[last],
+                                .gamma = &core->inputs.numbers->gamma,
+                                .n = 2 * core->n,
+                                .batch = core->choices.batch};
 }
 
 /* D's input becomes u_0 = x + gamma / (batch c^2) T T' v', where v' is the gradient with seed c. */
-static void add_tangent(struct gan_core *core)
+static int add_tangent(struct gan_core *core)
 {
     const struct gan_block *b = &core->at;
     int n = 2 * core->n;
     ptrdiff_t one = (ptrdiff_t)gan_picture_floats(core);
-    core->ops->augment_adjoint(core->pulled, one, core->d_first.grad[0], one, b->pair_draws, n,
-                               core->h, core->w, core->c);
-    core->ops->square_sums(core->squares, core->pulled, n, (size_t)one);
-    core->ops->augment(core->pushed, one, core->pulled, one, b->pair_draws, n, core->h, core->w,
-                       core->c, 1);
-    core->ops->penalty(core->sums[GAN_D], core->factors, core->squares,
-                       core->d_first.grad[core->d.net.layer_count - 1],
-                       &core->inputs.numbers->gamma, n, core->choices.batch);
-    core->ops->scale_add(core->d_first.value[0], core->pushed, core->factors, n, (size_t)one);
+    struct gan_augmentation pull =
+        gan_step_pictures(core, core->pulled, core->d_first.grad[0], b->pair_draws, n);
+    TRY(core->device->gan->augment_adjoint(core->device, &pull));
+    TRY(core->device->gan->square_sums(core->device, core->squares, core->pulled, n, (size_t)one));
+    struct gan_augmentation push =
+        gan_step_pictures(core, core->pushed, core->pulled, b->pair_draws, n);
+    push.linear = true;
+    TRY(core->device->gan->augment(core->device, &push));
+    struct gan_penalty penalty = gan_step_penalty(core);
+    TRY(core->device->gan->penalty(core->device, &penalty));
+    TRY(core->ops->scale_add(core->device, core->d_first.value[0], core->pushed, core->factors, n,
+                             (size_t)one));
+    return OK;
 }
 
 /* The tangent's score is c |v|^2: what the second pass must end at follows. */
-static void check_identity(struct gan_core *core)
+static int check_identity(struct gan_core *core)
 {
-    int last = core->d.net.layer_count - 1;
-    core->ops->penalty_check(core->sums[GAN_D], core->d_second.value[last], core->scores,
-                             core->squares, core->d_first.grad[last], &core->inputs.numbers->gamma,
-                             2 * core->n, core->choices.batch);
+    struct gan_penalty penalty = gan_step_penalty(core);
+    return core->device->gan->penalty_check(core->device, &penalty);
 }
 
-static void d_micro(struct gan_core *core)
+static int d_micro(struct gan_core *core)
 {
     int n = core->n;
-    pass_forward(&core->g_make, PASS_NO_MASKS, false);
-    mix_pairs(core, core->g_make.value[core->g.net.layer_count - 1]);
+    TRY(pass_forward(&core->g_make, PASS_NO_MASKS, false));
+    TRY(mix_pairs(core, core->g_make.value[core->g.net.layer_count - 1]));
     core->d_first.n = core->d_second.n = 2 * n;
-    pass_forward(&core->d_first, PASS_WRITE_MASKS, false);
-    seed_pairs(core);
-    pass_backward(&core->d_first, false);
-    add_tangent(core);
-    pass_forward(&core->d_second, PASS_FROZEN_MASKS, true);
-    check_identity(core);
+    TRY(pass_forward(&core->d_first, PASS_WRITE_MASKS, false));
+    TRY(seed_pairs(core));
+    TRY(pass_backward(&core->d_first, false));
+    TRY(add_tangent(core));
+    TRY(pass_forward(&core->d_second, PASS_FROZEN_MASKS, true));
+    return check_identity(core);
 }
 
 /* D's scores of the fakes (first half) and of the reals, and the adjoint down to the fakes. */
-static void score_fakes(struct gan_core *core, const float *fake)
+static int score_fakes(struct gan_core *core, const float *fake)
 {
     const struct gan_block *b = &core->at;
     struct network_pass *d = &core->d_score;
     int n = core->n, last = core->d.net.layer_count - 1;
     ptrdiff_t one = (ptrdiff_t)gan_picture_floats(core);
     float *x = d->value[0];
-    core->ops->augment(x, one, fake, one, b->fake_draws, n, core->h, core->w, core->c, 0);
-    core->ops->augment(x + n * one, one, core->real, one, b->real_draws, n, core->h, core->w,
-                       core->c, 0);
+    struct gan_augmentation fakes = gan_step_pictures(core, x, fake, b->fake_draws, n);
+    TRY(core->device->gan->augment(core->device, &fakes));
+    struct gan_augmentation reals =
+        gan_step_pictures(core, x + n * one, core->real, b->real_draws, n);
+    TRY(core->device->gan->augment(core->device, &reals));
     d->n = 2 * n;
-    pass_forward(d, PASS_WRITE_MASKS, false);
-    core->ops->copy(core->scores, d->value[last], (size_t)(2 * n) * sizeof(float));
-    core->ops->pair_loss(core->sums[GAN_G], d->grad[last], core->scores, n, core->choices.batch, 1);
+    TRY(pass_forward(d, PASS_WRITE_MASKS, false));
+    TRY(core->ops->copy(core->device, core->scores, d->value[last],
+                        (size_t)(2 * n) * sizeof(float)));
+    TRY(core->device->gan->pair_loss(core->device, core->sums[GAN_G], d->grad[last], core->scores,
+                                     n, core->choices.batch, 1));
     d->n = n;
-    pass_backward(d, false);
+    TRY(pass_backward(d, false));
+    return OK;
 }
 
-static void g_micro(struct gan_core *core)
+static int g_micro(struct gan_core *core)
 {
     int n = core->n, last = core->g.net.layer_count - 1;
-    ptrdiff_t one = (ptrdiff_t)gan_picture_floats(core);
     struct network_pass *g = &core->g_learn, *back = &core->g_back;
-    pass_forward(g, PASS_WRITE_MASKS, false);
-    score_fakes(core, g->value[last]);
-    core->ops->augment_adjoint(back->grad[last], one, core->d_score.grad[0], one,
-                               core->at.fake_draws, n, core->h, core->w, core->c);
+    TRY(pass_forward(g, PASS_WRITE_MASKS, false));
+    TRY(score_fakes(core, g->value[last]));
+    struct gan_augmentation pull =
+        gan_step_pictures(core, back->grad[last], core->d_score.grad[0], core->at.fake_draws, n);
+    TRY(core->device->gan->augment_adjoint(core->device, &pull));
     back->n = n;
-    pass_backward(back, true);
+    TRY(pass_backward(back, true));
+    return OK;
 }
 
 int gan_queue(struct gan_core *core, enum gan_which which)
 {
     int batch = core->choices.batch, micro = core->choices.micro;
     const struct gan_network *network = which == GAN_D ? &core->d : &core->g;
-    core->ops->zero(network->gradients, network->net.floats * sizeof(float));
-    core->ops->zero(core->sums[which], NN_SUMS * sizeof(double));
+    TRY(core->ops->zero(core->device, network->gradients, network->net.floats * sizeof(float)));
+    TRY(core->ops->zero(core->device, core->sums[which], GAN_SUMS * sizeof(double)));
     if (which == GAN_D) core->d_first.macs = core->d_second.macs = 0;
     if (which == GAN_G) core->d_score.macs = 0;
     for (int first = 0; first < batch; first += micro) {
         TRY(take_inputs(core, which, first, batch - first < micro ? batch - first : micro));
         if (which == GAN_D)
-            d_micro(core);
+            TRY(d_micro(core));
         else
-            g_micro(core);
-        if (core->stop.heard) return fail(ERR_STOPPED, "stopped within a step");
+            TRY(g_micro(core));
     }
     return OK;
 }
@@ -141,8 +190,9 @@ static int gan_step_update(struct gan_core *core, enum gan_which which)
     for (;;) {
         TRY(offload_stream_acquire(&core->offload, &v));
         if (v.rows == 0) return OK;
-        core->ops->adam(network->parameters + v.first, v.at[0], network->gradients + v.first,
-                        v.rows, &core->inputs.numbers->adam[which]);
+        TRY(core->ops->adam(core->device, network->parameters + v.first, NULL, v.at[0],
+                            network->gradients + v.first, v.rows,
+                            &core->inputs.numbers->adam[which]));
     }
 }
 
@@ -153,8 +203,8 @@ static int gan_step_average(struct gan_core *core)
     for (;;) {
         TRY(offload_stream_acquire(&core->offload, &ema));
         if (ema.rows == 0) return OK;
-        core->ops->ema(ema.at[0], core->g.parameters + ema.first, ema.rows,
-                       &core->inputs.numbers->ema);
+        TRY(core->ops->ema(core->device, ema.at[0], core->g.parameters + ema.first, ema.rows,
+                           &core->inputs.numbers->ema));
     }
 }
 

@@ -34,9 +34,9 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
             memcpy(host->z + (size_t)i * stride, z + (first + i) * core->design.z,
                    (size_t)core->design.z * sizeof(float));
         TRY(gan_upload(core, b->z, host->z, (size_t)s.n * stride * sizeof(float)));
-        core->ops->copy(s.value[0], b->z, (size_t)s.n * stride * sizeof(float));
+        TRY(core->ops->copy(core->device, s.value[0], b->z, (size_t)s.n * stride * sizeof(float)));
         TRY(send_labels(core, b->labels, host->labels, labels ? labels + first : NULL, s.n));
-        pass_forward(&s, PASS_NO_MASKS, false);
+        TRY(pass_forward(&s, PASS_NO_MASKS, false));
         TRY(gan_core_fetch(core, out + (size_t)first * one, s.value[s.net->layer_count - 1],
                            (size_t)s.n * one * sizeof(float)));
     }
@@ -58,9 +58,9 @@ int gan_score(struct gan_core *core, const uint8_t *const *pictures, const int *
         TRY(gan_upload(core, b->pixels, host->pixels, (size_t)s.n * one));
         TRY(send_labels(core, b->pair_labels, host->pair_labels, labels ? labels + first : NULL,
                         s.n));
-        core->ops->from_u8(s.value[0], b->pixels, NULL, s.n, core->h, core->w, core->c);
-        pass_forward(&s, PASS_NO_MASKS, false);
-        if (core->stop.heard) return fail(ERR_STOPPED, "stopped while measuring");
+        TRY(core->ops->from_u8(core->device, s.value[0], b->pixels, NULL, s.n, core->h, core->w,
+                               core->c));
+        TRY(pass_forward(&s, PASS_NO_MASKS, false));
         TRY(gan_core_fetch(core, scores + first, s.value[s.net->layer_count - 1],
                            (size_t)s.n * sizeof(float)));
     }

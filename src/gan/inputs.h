@@ -31,7 +31,7 @@ struct gan_rates {
 /* The same as operations read it. */
 struct gan_numbers {
     double gamma;
-    struct nn_adam adam[2]; /* D's, G's */
+    struct adam_f32 adam[2]; /* D's, G's */
     float ema;
 };
 

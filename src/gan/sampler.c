@@ -48,7 +48,7 @@ static int sampler_declare(struct sampler *s, const struct device *device)
     TRY(plan_declare(s->plan, "g", PLAN_PARAMETERS, s->net.floats * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->parameters));
     TRY(plan_declare(s->plan, "workspace", PLAN_WORKSPACE,
-                     pass_workspace(&s->net, device->nn, s->micro, 1), PLAN_ALWAYS,
+                     pass_workspace(&s->net, device, s->micro, 1), PLAN_ALWAYS,
                      &s->pass.workspace));
     TRY(plan_declare(s->plan, "labels", PLAN_DATA, (size_t)s->micro * sizeof *s->labels,
                      PLAN_ALWAYS, (void **)&s->labels));
@@ -83,6 +83,7 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     TRY_CLEANUP(plan_commit(s->plan, device));
     TRY_CLEANUP(sampler_load(s, file));
     s->pass.net = &s->net;
+    s->pass.device = device;
     s->pass.ops = device->nn;
     s->pass.parameters = s->parameters;
     s->pass.slice = 1;
@@ -160,7 +161,7 @@ int sampler_make(struct sampler *s, const float *latents, const int *labels, int
     for (int first = 0; first < n; first += s->micro) {
         pass->n = n - first < s->micro ? n - first : s->micro;
         TRY(sampler_upload(s, latents, labels, first));
-        pass_forward(pass, PASS_NO_MASKS, false);
+        TRY(pass_forward(pass, PASS_NO_MASKS, false));
         TRY(s->device->download(s->device, out + (size_t)first * one, pass->value[last],
                                 (size_t)pass->n * one * sizeof(float)));
         TRY(s->device->synchronize(s->device));

@@ -44,7 +44,7 @@ static int train_step_end(struct gan_core *core)
     struct device *device = core->device;
     double *to = core->host_sums[core->turn];
     if (to != core->sums[GAN_D])
-        TRY(device->download(device, to, core->sums[GAN_D], 2 * NN_SUMS * sizeof *to));
+        TRY(device->download(device, to, core->sums[GAN_D], 2 * GAN_SUMS * sizeof *to));
     if (device->mark) TRY(device->mark(device, QUEUE_WORK, MARK_STEP + core->turn));
     core->turn = 1 - core->turn;
     return OK;
@@ -76,10 +76,10 @@ static int train_step_run(struct gan_core *core)
 }
 
 /* The product of all b2 grows by this step's. */
-static struct nn_adam train_step_advance(struct gan_network *network, const struct gan_rates *rates)
+static struct adam_f32 train_step_advance(struct gan_network *network, const struct gan_rates *rates)
 {
     network->v_missing *= rates->b2;
-    return nn_adam_of(rates->lr, rates->b2, network->v_missing);
+    return adam_without_mean(rates->lr, rates->b2, network->v_missing);
 }
 
 int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,
@@ -128,14 +128,14 @@ int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_
 static struct gan_report report_of(const struct gan_core *core, const double *sums, double macs)
 {
     return (struct gan_report){
-        .loss = sums[NN_SUM_LOSS],
-        .r1 = sums[NN_SUM_R1],
-        .r2 = sums[NN_SUM_R2],
-        .score_real = sums[NN_SUM_REAL],
-        .score_fake = sums[NN_SUM_FAKE],
-        .sign = sums[NN_SUM_SIGN],
+        .loss = sums[GAN_SUM_LOSS],
+        .r1 = sums[GAN_SUM_R1],
+        .r2 = sums[GAN_SUM_R2],
+        .score_real = sums[GAN_SUM_REAL],
+        .score_fake = sums[GAN_SUM_FAKE],
+        .sign = sums[GAN_SUM_SIGN],
         .units = macs / (2 * core->choices.batch * net_macs(&core->d.net)),
-        .invariant = sums[NN_SUM_ERROR],
+        .invariant = sums[GAN_SUM_ERROR],
     };
 }
 
@@ -145,7 +145,7 @@ int gan_report(struct gan_core *core, int back, struct gan_report *d, struct gan
     const double *sums = core->host_sums[turn];
     TRY(await_turn(core, turn));
     if (d) *d = report_of(core, sums, core->d_first.macs + core->d_second.macs);
-    if (g) *g = report_of(core, sums + NN_SUMS, core->d_score.macs);
+    if (g) *g = report_of(core, sums + GAN_SUMS, core->d_score.macs);
     return OK;
 }
 

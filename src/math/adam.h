@@ -1,38 +1,40 @@
-/* Adam (Kingma & Ba 2015), one number. A template over REAL: see math/real.h. */
+/* Adam (Kingma & Ba 2015), with AdamW's decay (Loshchilov & Hutter 2019), one number. A template
+ * over REAL: see math/real.h. */
 #include "base/host_device.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 
-struct FORMULA(adam_rate) {
-    REAL beta1, beta2, epsilon;
-    REAL step; /* learning rate / (1 - beta1^t) */
-    REAL root; /* 1 / sqrt(1 - beta2^t) */
+/* As one step's operations read it. */
+struct FORMULA(adam) {
+    REAL b1, b2, eps; /* b1 0: there is no first moment, and no memory for one */
+    REAL step;        /* learning rate / (1 - product of all b1 so far) */
+    REAL root;        /* 1 / sqrt(1 - product of all b2 so far) */
+    REAL decay;       /* learning rate * weight decay; 0: none */
 };
 
-/* Updates the moments m, v with gradient g and returns what to subtract from the parameter:
- * lr * mhat / (sqrt(vhat) + epsilon). */
-HOST_DEVICE static inline REAL FORMULA(adam_update)(const struct FORMULA(adam_rate) * rate, REAL g,
+/* In which order three factors are rounded, and on a GPU which product is fused with the sum: runs
+ * that exist depend on the last bit. */
+#ifndef IMGTRAIN_MATH_ADAM_SQUARE
+#define IMGTRAIN_MATH_ADAM_SQUARE
+enum adam_square { ADAM_SQUARE_FIRST, ADAM_SQUARE_LAST }; /* (1 - b2) (g g), ((1 - b2) g) g */
+#endif
+
+/* The parameter p after a step with gradient g; updates the moments m (NULL: none) and v. */
+HOST_DEVICE static inline REAL FORMULA(adam_update)(const struct FORMULA(adam) * a,
+                                                    enum adam_square square, REAL p, REAL g,
                                                     REAL *m, REAL *v)
 {
-    *m = rate->beta1 * *m + (1 - rate->beta1) * g;
-    *v = rate->beta2 * *v + (1 - rate->beta2) * g * g;
-    return rate->step * *m / (REAL_SQRT(*v) * rate->root + rate->epsilon);
-}
-
-/* Bias corrections depend on how many updates a number has seen, this one included; the rate itself
- * is still to be multiplied into `step`. Kingma & Ba, and PyTorch, have beta2 .999. */
-HOST_DEVICE static inline struct FORMULA(adam_rate)
-    FORMULA(adam_rate_after)(int64_t updates, double beta2)
-{
-    const double beta1 = 0.9, epsilon = 1e-8;
-    struct FORMULA(adam_rate) rate;
-    rate.beta1 = (REAL)beta1;
-    rate.beta2 = (REAL)beta2;
-    rate.epsilon = (REAL)epsilon;
-    rate.step = (REAL)(1 / (1 - pow(beta1, (double)updates)));
-    rate.root = (REAL)(1 / sqrt(1 - pow(beta2, (double)updates)));
-    return rate;
+    REAL share = 1 - a->b2;
+    REAL mean = g;
+    if (m) mean = *m = REAL_FMA(1 - a->b1, g, a->b1 * *m);
+    if (square == ADAM_SQUARE_FIRST)
+        *v = REAL_FMA(a->b2, *v, share * (g * g));
+    else
+        *v = REAL_FMA(share * g, g, a->b2 * *v);
+    REAL change = a->step * mean / REAL_FMA(REAL_SQRT(*v), a->root, a->eps);
+    return a->decay != 0 ? p - (change + a->decay * p) : p - change;
 }
 
 #undef REAL

@@ -1,36 +1,41 @@
-/* The updates of a network, one number at a time. */
+/* The updates of parameters, one number at a time: of networks and of splats, on the host and on
+ * devices. */
 #ifndef IMGTRAIN_MATH_OPTIMISER_H
 #define IMGTRAIN_MATH_OPTIMISER_H
 
 #include "base/host_device.h"
 
-#include <math.h>
+/* Fused on GPUs, where nvcc would fuse products of its own choice, and nowhere else. */
+#define REAL float
+#define FORMULA(name) name##_f32
+#ifdef __CUDACC__
+#define REAL_FMA(a, b, c) fmaf(a, b, c)
+#else
+#define REAL_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+#define REAL_SQRT(x) sqrtf(x)
+#include "math/adam.h"
 
-/* Adam without a first moment (b1 = 0), as one step's operations read it. */
-struct nn_adam {
-    float lr, b2, rest; /* rest = 1 - b2 */
-    float root;         /* 1 / sqrt(1 - product of all b2 so far) */
-    float eps;
-};
-
-static inline struct nn_adam nn_adam_of(double lr, double b2, double missing)
+/* Of a network: no first moment, no decay. missing: the product of all b2 so far. */
+static inline struct adam_f32 adam_without_mean(double lr, double b2, double missing)
 {
-    struct nn_adam a;
-    a.lr = (float)lr;
-    a.b2 = (float)b2;
-    a.rest = 1 - a.b2;
+    struct adam_f32 a = {0, (float)b2, 1e-8f, (float)lr, 0, 0};
     a.root = 1 / sqrtf((float)(1 - missing));
-    a.eps = 1e-8f;
     return a;
 }
 
-HOST_DEVICE static inline void nn_adam_update(const struct nn_adam *a, float *p, float *v, float g)
+/* Of a row of splats that has seen `updates`, this one included: bias corrections depend on that.
+ * The learning rate is still to be multiplied into `step`. */
+HOST_DEVICE static inline struct adam_f32 adam_after(int64_t updates, double b2)
 {
-    *v = a->b2 * *v + a->rest * (g * g);
-    *p -= a->lr * g / (sqrtf(*v) * a->root + a->eps);
+    const double b1 = 0.9;
+    struct adam_f32 a = {(float)b1, (float)b2, 1e-8f, 0, 0, 0};
+    a.step = (float)(1 / (1 - pow(b1, (double)updates)));
+    a.root = (float)(1 / sqrt(1 - pow(b2, (double)updates)));
+    return a;
 }
 
-HOST_DEVICE static inline float nn_ema(float beta, float e, float p)
+HOST_DEVICE static inline float ema_update(float beta, float e, float p)
 {
     return beta * e + (1 - beta) * p;
 }

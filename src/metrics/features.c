@@ -126,7 +126,7 @@ static int extractor_open(struct extractor *x, int width, int height)
         if (values > largest) largest = values;
         for (int kernel = 1; kernel <= 3; kernel += 2) {
             struct nn_conv shape = conv_of(s, CHUNK, kernel);
-            size_t bytes = x->ops->conv_workspace(&shape);
+            size_t bytes = x->ops->conv_workspace(NULL, &shape);
             if (bytes > workspace) workspace = bytes;
         }
     }
@@ -214,22 +214,22 @@ static void pool_pictures(void *context, int64_t from, int64_t to)
                       x->front + p * (size_t)s->h * (size_t)s->w * (size_t)s->c, s);
 }
 
-static void run_stage(struct extractor *x, const struct stage *s, int n)
+static int run_stage(struct extractor *x, const struct stage *s, int n)
 {
     struct nn_conv point = conv_of(s, n, 1), area = conv_of(s, n, 3);
     struct nn_epilogue first = {.bias = s->point_bias, .slope = NET_SLOPE};
     struct nn_epilogue second = {.bias = s->area_bias, .slope = NET_SLOPE};
-    x->ops->conv_forward(&point, x->behind, x->front, s->point, &first, x->workspace);
-    x->ops->conv_forward(&area, x->front, x->behind, s->area, &second, x->workspace);
+    TRY(x->ops->conv_forward(NULL, &point, x->behind, x->front, s->point, &first, x->workspace));
+    return x->ops->conv_forward(NULL, &area, x->front, x->behind, s->area, &second, x->workspace);
 }
 
 /* n <= CHUNK pictures into n rows. */
-static void features_extract(struct extractor *x, float *rows, const uint8_t *const *pictures,
-                             int n)
+static int features_extract(struct extractor *x, float *rows, const uint8_t *const *pictures, int n)
 {
     int w = x->width, h = x->height, column = 0;
     for (int i = 0; i < n; i++)
-        x->ops->from_u8(x->front + (size_t)i * (size_t)(h * w * 3), pictures[i], NULL, 1, h, w, 3);
+        TRY(x->ops->from_u8(NULL, x->front + (size_t)i * (size_t)(h * w * 3), pictures[i], NULL, 1,
+                            h, w, 3));
     for (int i = 0; i < x->halvings; i++) {
         features_halve(x, n, h, w, 3);
         w = w > 1 ? w / 2 : 1;
@@ -237,12 +237,13 @@ static void features_extract(struct extractor *x, float *rows, const uint8_t *co
     }
     for (int i = 0; i < x->count; i++) {
         const struct stage *s = &x->stages[i];
-        run_stage(x, s, n);
+        TRY(run_stage(x, s, n));
         struct pooling pooling = {x, s, rows + column};
         threads_for(n, threads_grain((int64_t)s->h * s->w * s->c), pool_pictures, &pooling);
         column += s->c * s->grid * s->grid;
         if (i + 1 < x->count) features_halve(x, n, s->h, s->w, s->c);
     }
+    return OK;
 }
 
 int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
@@ -258,9 +259,9 @@ int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
         blocks->end[i] = end += x.stages[i].c * x.stages[i].grid * x.stages[i].grid;
     for (int first = 0; code == OK && first < pictures.n; first += CHUNK) {
         int n = pictures.n - first < CHUNK ? pictures.n - first : CHUNK;
-        features_extract(&x, rows->data + (size_t)first * (size_t)x.dims, pictures.pixels + first,
-                         n);
-        code = metrics_poll(stop_requested);
+        code = features_extract(&x, rows->data + (size_t)first * (size_t)x.dims,
+                                pictures.pixels + first, n);
+        if (code == OK) code = metrics_poll(stop_requested);
     }
     extractor_close(&x);
     if (code < 0) metrics_rows_free(rows);

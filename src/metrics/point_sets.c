@@ -94,7 +94,7 @@ static int pairs_open(struct pairs *p, const struct metrics_rows *a, const struc
 {
     *p = (struct pairs){.a = a, .b = b, .ops = nn_ops_cpu()};
     struct nn_conv shape = product_shape(p, BLOCK);
-    size_t workspace = (p->ops->conv_workspace(&shape) + 127) / 64 * 64;
+    size_t workspace = (p->ops->conv_workspace(NULL, &shape) + 127) / 64 * 64;
     p->a_norms = norms_of(a);
     p->b_norms = norms_of(b);
     p->products = aligned_alloc(64, ((size_t)BLOCK * (size_t)b->n * sizeof(float) + 63) / 64 * 64);
@@ -105,14 +105,15 @@ static int pairs_open(struct pairs *p, const struct metrics_rows *a, const struc
 }
 
 /* The products of rows first .. with all of b. */
-static void pairs_block(struct pairs *p, int first)
+static int pairs_block(struct pairs *p, int first)
 {
     static const struct nn_epilogue plain = {.slope = 1};
     p->first = first;
     p->count = p->a->n - first < BLOCK ? p->a->n - first : BLOCK;
     struct nn_conv shape = product_shape(p, p->count);
-    p->ops->conv_forward(&shape, p->products, p->a->data + (size_t)first * (size_t)p->a->dims,
-                         p->b->data, &plain, p->workspace);
+    return p->ops->conv_forward(NULL, &shape, p->products,
+                                p->a->data + (size_t)first * (size_t)p->a->dims, p->b->data, &plain,
+                                p->workspace);
 }
 
 /* |a - b|^2 for row `row` of the block. */
@@ -178,7 +179,8 @@ static int look_within(const struct metrics_rows *set, int k, double *kernel, do
     TRY(pairs_open(&p, set, set));
     int code = OK;
     for (int first = 0; code == OK && first < set->n; first += BLOCK) {
-        pairs_block(&p, first);
+        code = pairs_block(&p, first);
+        if (code < 0) break;
         struct within_work work = {&p, k, sums, radii + first};
         threads_for(p.count, threads_grain(16 * (int64_t)set->n), look_at_rows, &work);
         for (int i = 0; i < p.count; i++)
@@ -258,7 +260,8 @@ static int point_sets_cross(struct metrics_sets *sets, const struct metrics_rows
     for (int j = 0; code == OK && j < real->n; j++)
         c.nearest[j] = DBL_MAX;
     for (int first = 0; code == OK && first < fake->n; first += BLOCK) {
-        pairs_block(&p, first);
+        code = pairs_block(&p, first);
+        if (code < 0) break;
         cross_block(&c, &p, real_radii, fake_radii);
         code = metrics_poll(stop_requested);
     }
@@ -317,7 +320,8 @@ int metrics_nearest(double *mean, const struct metrics_rows *from, const struct 
     TRY(pairs_open(&p, from, to));
     int code = OK;
     for (int first = 0; code == OK && first < from->n; first += BLOCK) {
-        pairs_block(&p, first);
+        code = pairs_block(&p, first);
+        if (code < 0) break;
         struct within_work work = {.p = &p, .radii = nearest};
         threads_for(p.count, threads_grain(4 * (int64_t)to->n), find_nearest, &work);
         for (int i = 0; i < p.count; i++)

@@ -308,8 +308,8 @@ static int measure_level(struct slicer *s, int level, double *mean)
     for (int repeat = 0; repeat < REPEATS; repeat++) {
         draw_directions(s, level, repeat);
         for (int set = 0; set < 2; set++)
-            s->ops->conv_forward(&shape, s->slices[set], s->patches[set][level].data,
-                                 s->directions.data, &plain, s->workspace);
+            TRY(s->ops->conv_forward(NULL, &shape, s->slices[set], s->patches[set][level].data,
+                                     s->directions.data, &plain, s->workspace));
         TRY(measure_slices(s, distances));
         for (int d = 0; d < DIRECTIONS; d++)
             sum += distances[d];
@@ -342,7 +342,7 @@ static int swd_allocate(struct slicer *s)
     }
     TRY(metrics_rows_create(&s->directions, DIRECTIONS, s->dims));
     struct nn_conv shape = swd_projection(s);
-    s->workspace = aligned_alloc(64, (s->ops->conv_workspace(&shape) + 127) / 64 * 64);
+    s->workspace = aligned_alloc(64, (s->ops->conv_workspace(NULL, &shape) + 127) / 64 * 64);
     if (s->slices[0] && s->slices[1] && s->workspace) return OK;
     return fail(ERR_SYSTEM, "out of memory for the metrics");
 }

@@ -1,5 +1,9 @@
 #include "nn/passes.h"
 
+#include "base/error.h"
+#include "device/device.h"
+#include "device/nn_ops.h"
+
 static const float *passes_weights(const struct network_pass *s, int parameter)
 {
     return parameter < 0 ? NULL : s->parameters + s->net->parameters[parameter].offset;
@@ -15,7 +19,7 @@ static int embedding_z(const struct net *net)
     return net->layers[0].c - net->embedding;
 }
 
-static void forward_conv(struct network_pass *s, int i, enum pass_masks masks)
+static int forward_conv(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->slice);
@@ -30,12 +34,31 @@ static void forward_conv(struct network_pass *s, int i, enum pass_masks masks)
             if (masks == PASS_WRITE_MASKS) e.mask_out = s->mask[i];
         }
     }
-    s->ops->conv_forward(&shape, s->value[i], s->value[l->input], passes_weights(s, l->weight), &e,
-                         s->workspace);
+    TRY(s->ops->conv_forward(s->device, &shape, s->value[i], s->value[l->input],
+                             passes_weights(s, l->weight), &e, s->workspace));
     s->macs += net_layer_macs(s->net, i) * s->n;
+    return OK;
 }
 
-static void forward_layer(struct network_pass *s, int i, enum pass_masks masks)
+/* From the tensor of layer `from` to that of layer `to`. */
+static int passes_fir(struct network_pass *s, bool up, int to, int from, void *out, const void *in,
+                      float scale)
+{
+    const struct net_layer *t = &s->net->layers[to], *f = &s->net->layers[from];
+    const struct net_layer *small = up ? f : t;
+    struct nn_fir fir = {.out = out,
+                         .in = in,
+                         .out_type = t->type,
+                         .in_type = f->type,
+                         .n = s->n,
+                         .h = small->h,
+                         .w = small->w,
+                         .c = t->c,
+                         .scale = scale};
+    return up ? s->ops->fir_up(s->device, &fir) : s->ops->fir_down(s->device, &fir);
+}
+
+static int forward_layer(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i], *from = l->input >= 0 ? &net->layers[l->input] : l;
@@ -44,58 +67,58 @@ static void forward_layer(struct network_pass *s, int i, enum pass_masks masks)
     const void *in = l->input >= 0 ? s->value[l->input] : NULL;
     switch (l->op) {
     case NET_INPUT:
-        if (w)
-            s->ops->embed_gather((float *)out + embedding_z(net), w, s->labels, s->n,
-                                 net->embedding, net->classes, l->c);
-        break;
-    case NET_CONV: forward_conv(s, i, masks); break;
+        if (!w) return OK;
+        return s->ops->embed_gather(s->device, (float *)out + embedding_z(net), w, s->labels, s->n,
+                                    net->embedding, net->classes, l->c);
+    case NET_CONV: return forward_conv(s, i, masks);
     case NET_EXPAND:
-        s->ops->spatial_map_expand(out, l->type, in, w, s->n, l->h * l->w, l->c);
-        break;
+        return s->ops->spatial_map_expand(s->device, out, l->type, in, w, s->n, l->h * l->w, l->c);
     case NET_CONTRACT:
-        s->ops->spatial_map_contract(out, in, from->type, w, s->n, from->h * from->w, l->c);
-        break;
-    case NET_FIR_UP:
-        s->ops->fir_up(out, l->type, in, from->type, s->n, from->h, from->w, l->c, 4);
-        break;
-    case NET_FIR_DOWN:
-        s->ops->fir_down(out, l->type, in, from->type, s->n, l->h, l->w, l->c, 1);
-        break;
+        return s->ops->spatial_map_contract(s->device, out, in, from->type, w, s->n,
+                                            from->h * from->w, l->c);
+    case NET_FIR_UP: return passes_fir(s, true, i, l->input, out, in, 4);
+    case NET_FIR_DOWN: return passes_fir(s, false, i, l->input, out, in, 1);
     case NET_PROJECT:
-        s->ops->project(out, in, w, s->labels, s->n, net->embedding, net->classes);
-        break;
+        return s->ops->project(s->device, out, in, w, s->labels, s->n, net->embedding,
+                               net->classes);
     }
+    return OK;
 }
 
 /* Gradients of the layer's own parameters from its input's value and its output's gradient. */
-static void layer_gradients(struct network_pass *s, int i)
+static int layer_gradients(struct network_pass *s, int i)
 {
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i];
-    if (l->weight < 0) return;
+    if (l->weight < 0) return OK;
     const void *d = s->grad[i], *in = l->input >= 0 ? s->value[l->input] : NULL;
     float *dw = passes_gradient(s, l->weight);
     if (l->op == NET_CONV) {
         struct nn_conv shape = net_conv(net, i, s->n, s->slice);
-        s->ops->conv_wgrad(&shape, dw, in, d, s->workspace);
+        TRY(s->ops->conv_wgrad(s->device, &shape, dw, in, d, s->workspace));
         s->macs += net_layer_macs(net, i) * s->n;
-        if (l->bias >= 0)
-            s->ops->bias_grad(passes_gradient(s, l->bias), d, l->type, s->n, l->h * l->w, l->c);
-    } else if (l->op == NET_EXPAND) {
-        s->ops->spatial_map_grad(dw, in, d, l->type, s->n, l->h * l->w, l->c);
-    } else if (l->op == NET_CONTRACT) {
-        const struct net_layer *from = &net->layers[l->input];
-        s->ops->spatial_map_grad(dw, d, in, from->type, s->n, from->h * from->w, l->c);
-    } else if (l->op == NET_PROJECT) {
-        s->ops->project_grad(dw, d, in, s->labels, s->n, net->embedding, net->classes);
-    } else if (l->op == NET_INPUT) {
-        s->ops->embed_grad(dw, (const float *)d + embedding_z(net), s->labels, s->n, net->embedding,
-                           net->classes, l->c);
+        if (l->bias < 0) return OK;
+        return s->ops->bias_grad(s->device, passes_gradient(s, l->bias), d, l->type, s->n,
+                                 l->h * l->w, l->c);
     }
+    if (l->op == NET_EXPAND)
+        return s->ops->spatial_map_grad(s->device, dw, in, d, l->type, s->n, l->h * l->w, l->c);
+    if (l->op == NET_CONTRACT) {
+        const struct net_layer *from = &net->layers[l->input];
+        return s->ops->spatial_map_grad(s->device, dw, d, in, from->type, s->n, from->h * from->w,
+                                        l->c);
+    }
+    if (l->op == NET_PROJECT)
+        return s->ops->project_grad(s->device, dw, d, in, s->labels, s->n, net->embedding,
+                                    net->classes);
+    if (l->op == NET_INPUT)
+        return s->ops->embed_grad(s->device, dw, (const float *)d + embedding_z(net), s->labels,
+                                  s->n, net->embedding, net->classes, l->c);
+    return OK;
 }
 
 /* grad[input] from grad[i] */
-static void layer_backward(struct network_pass *s, int i)
+static int layer_backward(struct network_pass *s, int i)
 {
     const struct net *net = s->net;
     const struct net_layer *l = &net->layers[i], *from = &net->layers[l->input];
@@ -110,27 +133,27 @@ static void layer_backward(struct network_pass *s, int i)
             e.mask_in = s->mask[l->input];
             e.mask_slope = NET_SLOPE;
         }
-        s->ops->conv_dgrad(&shape, to, d, w, &e, s->workspace);
+        TRY(s->ops->conv_dgrad(s->device, &shape, to, d, w, &e, s->workspace));
         s->macs += net_layer_macs(net, i) * s->n;
-    } else if (l->op == NET_EXPAND) {
-        s->ops->spatial_map_contract(to, d, l->type, w, s->n, l->h * l->w, l->c);
-    } else if (l->op == NET_CONTRACT) {
-        s->ops->spatial_map_expand(to, from->type, d, w, s->n, from->h * from->w, l->c);
-    } else if (l->op == NET_FIR_UP) {
-        s->ops->fir_down(to, from->type, d, l->type, s->n, from->h, from->w, l->c, 4);
-    } else if (l->op == NET_FIR_DOWN) {
-        s->ops->fir_up(to, from->type, d, l->type, s->n, l->h, l->w, l->c, 1);
-    } else if (l->op == NET_PROJECT) {
-        s->ops->project_dgrad(to, d, w, s->labels, s->n, net->embedding, net->classes);
+        return OK;
     }
+    if (l->op == NET_EXPAND)
+        return s->ops->spatial_map_contract(s->device, to, d, l->type, w, s->n, l->h * l->w, l->c);
+    if (l->op == NET_CONTRACT)
+        return s->ops->spatial_map_expand(s->device, to, from->type, d, w, s->n, from->h * from->w,
+                                          l->c);
+    if (l->op == NET_FIR_UP) return passes_fir(s, false, l->input, i, to, d, 4);
+    if (l->op == NET_FIR_DOWN) return passes_fir(s, true, l->input, i, to, d, 1);
+    if (l->op == NET_PROJECT)
+        return s->ops->project_dgrad(s->device, to, d, w, s->labels, s->n, net->embedding,
+                                     net->classes);
+    return OK;
 }
 
-static bool passes_is_stopped(const struct network_pass *s)
+static int passes_check_stop(const struct network_pass *s)
 {
-    struct pass_stop *stop = s->stop;
-    if (!stop || !stop->requested) return false;
-    stop->heard = stop->heard || stop->requested();
-    return stop->heard;
+    if (!s->stop_requested || !s->stop_requested()) return OK;
+    return fail(ERR_STOPPED, "stopped within a pass over a network");
 }
 
 static size_t group_bytes(const struct net *net, int begin)
@@ -163,70 +186,80 @@ static void move_group(struct network_pass *s, int begin, int pictures)
 }
 
 /* One group in one direction. */
-typedef void group_work(struct network_pass *s, int begin, int end, enum pass_masks masks,
-                        bool weight_gradients);
+typedef int group_work(struct network_pass *s, int begin, int end, enum pass_masks masks,
+                       bool weight_gradients);
 
-static void run_group(struct network_pass *s, int begin, group_work *work, enum pass_masks masks,
-                      bool weight_gradients)
+static int run_group(struct network_pass *s, int begin, group_work *work, enum pass_masks masks,
+                     bool weight_gradients)
 {
-    int end = s->net->layers[begin].end, n = s->n, done = 0;
+    int end = s->net->layers[begin].end, n = s->n, done = 0, code = OK;
     int part = s->parts && end > begin ? pass_part(s->net, begin, s->slice) : n;
-    if (part >= n) {
-        work(s, begin, end, masks, weight_gradients);
-        return;
-    }
-    for (; done < n; done += s->n) {
+    if (part >= n) return work(s, begin, end, masks, weight_gradients);
+    while (code == OK && done < n) {
         s->n = n - done < part ? n - done : part;
-        work(s, begin, end, masks, weight_gradients);
+        code = work(s, begin, end, masks, weight_gradients);
         move_group(s, begin, s->n);
+        done += s->n;
     }
-    move_group(s, begin, -n);
+    move_group(s, begin, -done);
     s->n = n;
+    return code;
 }
 
-static void group_forward(struct network_pass *s, int begin, int end, enum pass_masks masks,
-                          bool weight_gradients)
+static int group_forward(struct network_pass *s, int begin, int end, enum pass_masks masks,
+                         bool weight_gradients)
 {
     if (weight_gradients && s->parts) /* the gradients inside once more, from that of the end */
-        for (int i = end; i > begin && !passes_is_stopped(s); i--)
-            layer_backward(s, i);
-    for (int i = begin; i <= end && !passes_is_stopped(s); i++) {
-        if (weight_gradients && i > 0) layer_gradients(s, i);
-        forward_layer(s, i, masks);
+        for (int i = end; i > begin; i--) {
+            TRY(passes_check_stop(s));
+            TRY(layer_backward(s, i));
+        }
+    for (int i = begin; i <= end; i++) {
+        TRY(passes_check_stop(s));
+        if (weight_gradients && i > 0) TRY(layer_gradients(s, i));
+        TRY(forward_layer(s, i, masks));
     }
+    return OK;
 }
 
-void pass_forward(struct network_pass *s, enum pass_masks masks, bool weight_gradients)
+int pass_forward(struct network_pass *s, enum pass_masks masks, bool weight_gradients)
 {
     for (int i = 0; i < s->net->layer_count; i = s->net->layers[i].end + 1)
-        run_group(s, i, group_forward, masks, weight_gradients);
+        TRY(run_group(s, i, group_forward, masks, weight_gradients));
+    return OK;
 }
 
-static void group_backward(struct network_pass *s, int begin, int end, enum pass_masks masks,
-                           bool weight_gradients)
+static int group_backward(struct network_pass *s, int begin, int end, enum pass_masks masks,
+                          bool weight_gradients)
 {
     if (weight_gradients && s->parts) /* the values inside once more, from the group's input */
-        for (int i = begin; i < end && !passes_is_stopped(s); i++)
-            forward_layer(s, i, masks);
-    for (int i = end; i >= begin && !passes_is_stopped(s); i--) {
-        if (weight_gradients) layer_gradients(s, i);
-        if (i > 0 && s->grad[s->net->layers[i].input]) layer_backward(s, i);
+        for (int i = begin; i < end; i++) {
+            TRY(passes_check_stop(s));
+            TRY(forward_layer(s, i, masks));
+        }
+    for (int i = end; i >= begin; i--) {
+        TRY(passes_check_stop(s));
+        if (weight_gradients) TRY(layer_gradients(s, i));
+        if (i > 0 && s->grad[s->net->layers[i].input]) TRY(layer_backward(s, i));
     }
+    return OK;
 }
 
-void pass_backward(struct network_pass *s, bool weight_gradients)
+int pass_backward(struct network_pass *s, bool weight_gradients)
 {
     for (int i = s->net->layer_count - 1; i >= 0; i = s->net->layers[i].begin - 1)
-        run_group(s, s->net->layers[i].begin, group_backward, PASS_FROZEN_MASKS, weight_gradients);
+        TRY(run_group(s, s->net->layers[i].begin, group_backward, PASS_FROZEN_MASKS,
+                      weight_gradients));
+    return OK;
 }
 
-size_t pass_workspace(const struct net *net, const struct nn_ops *ops, int n, int slice)
+size_t pass_workspace(const struct net *net, const struct device *device, int n, int slice)
 {
     size_t most = 0;
     for (int i = 0; i < net->layer_count; i++) {
         if (net->layers[i].op != NET_CONV) continue;
         struct nn_conv shape = net_conv(net, i, n, slice);
-        size_t bytes = ops->conv_workspace(&shape);
+        size_t bytes = device->nn->conv_workspace(device, &shape);
         if (bytes > most) most = bytes;
     }
     return most;

@@ -14,28 +14,22 @@
 
 #include "nn/graph.h"
 
-struct plan;
+struct device;
 
 enum pass_masks { PASS_NO_MASKS, PASS_WRITE_MASKS, PASS_FROZEN_MASKS };
-
-/* Where passes look before every layer; requested NULL: nowhere. Once it was heard, they leave all
- * layers out: what they made counts for nothing. */
-struct pass_stop {
-    bool (*requested)(void);
-    bool heard;
-};
 
 /* Buffers of one use of a network: NULL where that use has none. Addresses come from the plan. */
 struct network_pass {
     const struct net *net;
-    const struct nn_ops *ops;
+    struct device *device;
+    const struct nn_ops *ops; /* the device's */
     const float *parameters;
-    float *gradients;       /* accumulated into; NULL = no weight gradients */
-    int n;                  /* pictures */
-    int slice;              /* see device/nn_ops.h */
-    const int *labels;      /* [n] with classes */
-    void *workspace;        /* pass_workspace bytes */
-    struct pass_stop *stop; /* NULL: nowhere */
+    float *gradients;             /* accumulated into; NULL = no weight gradients */
+    int n;                        /* pictures */
+    int slice;                    /* see device/nn_ops.h */
+    const int *labels;            /* [n] with classes */
+    void *workspace;              /* pass_workspace bytes */
+    bool (*stop_requested)(void); /* looked at before every layer; NULL: never */
     /* Scheme C: a group of layers (graph.h) takes pass_part pictures at a time, the buffers inside
      * it hold no more, and what is inside is made again for the weight gradients. */
     bool parts;
@@ -46,18 +40,19 @@ struct network_pass {
 };
 
 /* value[0] (of G with classes: the z part of its rows) -> value[last]. weight_gradients: pairs the
- * values with the gradients of an earlier backward pass. */
-void pass_forward(struct network_pass *pass, enum pass_masks masks, bool weight_gradients);
+ * values with the gradients of an earlier backward pass. ERR_STOPPED, or what an operation failed
+ * of: then what the pass made counts for nothing. */
+int pass_forward(struct network_pass *pass, enum pass_masks masks, bool weight_gradients);
 
 /* grad[last] -> gradients of all layers down to the input's (where grad[0] is not NULL).
  * weight_gradients: pairs them with the values of the forward pass. */
-void pass_backward(struct network_pass *pass, bool weight_gradients);
+int pass_backward(struct network_pass *pass, bool weight_gradients);
 
 /* Pictures that the group of `layer` takes at a time in scheme C: whole slices, as few as they are
  * at the largest group, more where pictures are smaller. */
 int pass_part(const struct net *net, int layer, int slice);
 
 /* Workspace of any pass of n pictures. */
-size_t pass_workspace(const struct net *net, const struct nn_ops *ops, int n, int slice);
+size_t pass_workspace(const struct net *net, const struct device *device, int n, int slice);
 
 #endif

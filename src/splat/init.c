@@ -105,11 +105,15 @@ int splat_init(struct splat_fit *fit)
     int64_t pixels = (int64_t)fit->target.width * fit->target.height;
     if (count - random > pixels) random = count - pixels; /* no more pixels to choose from */
     int64_t drawn = count - random;
+    const struct splat_sample draws = {.weight = SPLAT_SAMPLE_GRADIENT,
+                                       .seed = fit->config->seed,
+                                       .stream = STREAM_SPLAT_INIT,
+                                       .count = drawn,
+                                       .xy = model->group[SPLAT_XY],
+                                       .color = model->group[SPLAT_FEAT]};
     if (drawn > 0)
-        TRY(fit->device->splat->sample(fit->device, &fit->workspace, SPLAT_SAMPLE_GRADIENT, false,
-                                       NULL, &model->blend, &fit->target, fit->config->seed,
-                                       STREAM_SPLAT_INIT, 0, drawn, model->group[SPLAT_XY],
-                                       model->group[SPLAT_FEAT]));
+        TRY(fit->device->splat->sample(fit->device, &fit->workspace, NULL, &model->blend,
+                                       &fit->target, &draws));
     model->count = count;
     TRY(splat_host_pull(fit, NULL));
     place_uniformly(fit, drawn, count);
@@ -136,11 +140,16 @@ int splat_grow(struct splat_fit *fit, int64_t step)
     struct splat_view view = splat_model_view(model, groups);
     /* In a weighted mean a new Gaussian pulls towards its colour: the target's. In a sum it adds:
      * the residual. */
-    TRY(fit->device->splat->sample(fit->device, &fit->workspace, SPLAT_SAMPLE_ERROR,
-                                   model->blend.additive, &view, &model->blend, &fit->target,
-                                   fit->config->seed, STREAM_SPLAT_GROWTH, (uint64_t)step,
-                                   to - from, model->group[SPLAT_XY] + 2 * from,
-                                   model->group[SPLAT_FEAT] + from * model->channels));
+    const struct splat_sample draws = {.weight = SPLAT_SAMPLE_ERROR,
+                                       .residual = model->blend.additive,
+                                       .seed = fit->config->seed,
+                                       .step = (uint64_t)step,
+                                       .stream = STREAM_SPLAT_GROWTH,
+                                       .count = to - from,
+                                       .xy = model->group[SPLAT_XY] + 2 * from,
+                                       .color = model->group[SPLAT_FEAT] + from * model->channels};
+    TRY(fit->device->splat->sample(fit->device, &fit->workspace, &view, &model->blend, &fit->target,
+                                   &draws));
     model->count = to;
     int code = splat_host_pull(fit, NULL);
     if (code == OK) start_gaussians(fit, from, to);

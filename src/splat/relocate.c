@@ -61,10 +61,16 @@ static int relocate_draw(struct splat_fit *fit, int64_t step, int64_t count, flo
     float *to[2] = {xy, feat};
     TRY(splat_fit_groups(fit, &groups));
     struct splat_view view = splat_model_view(&fit->model, groups);
-    TRY(device->splat->sample(device, &fit->workspace, SPLAT_SAMPLE_ERROR,
-                              fit->model.blend.additive, &view, &fit->model.blend, &fit->target,
-                              fit->config->seed, STREAM_SPLAT_GROWTH, (uint64_t)step, count,
-                              spill[SPLAT_XY], spill[SPLAT_FEAT]));
+    const struct splat_sample draws = {.weight = SPLAT_SAMPLE_ERROR,
+                                       .residual = fit->model.blend.additive,
+                                       .seed = fit->config->seed,
+                                       .step = (uint64_t)step,
+                                       .stream = STREAM_SPLAT_GROWTH,
+                                       .count = count,
+                                       .xy = spill[SPLAT_XY],
+                                       .color = spill[SPLAT_FEAT]};
+    TRY(device->splat->sample(device, &fit->workspace, &view, &fit->model.blend, &fit->target,
+                              &draws));
     for (int k = 0; k < 2; k++) {
         size_t floats = (size_t)(count * splat_group_columns(&fit->model, drawn[k]));
         if (device->is_host)

@@ -110,8 +110,10 @@ static int stream_window(struct device *device, const struct splat_model *model,
         int count = w->height - y < most ? w->height - y : most;
         if (!rows.data) TRY_CLEANUP(image_create(&rows, w->width, most, model->channels, type));
         rows.height = count;
-        TRY_CLEANUP(ops->render(device, workspace, &view, &model->blend, w->full_width,
-                                w->full_height, w->x, w->y + y, w->width, count, rendered));
+        struct splat_window chunk = *w;
+        chunk.y += y;
+        chunk.height = count;
+        TRY_CLEANUP(ops->render(device, workspace, &view, &model->blend, &chunk, rendered));
         store_rows(model, rendered, &rows);
         TRY_CLEANUP(to->put(to->argument, &rows, y));
     }

@@ -7,13 +7,6 @@
 
 struct device;
 
-/* What is wanted: columns [x, x + width) and rows [y, y + height) of the picture enlarged (or
- * reduced) to full_width x full_height. */
-struct splat_window {
-    int full_width, full_height;
-    int x, y, width, height;
-};
-
 /* The whole picture at its own size. */
 struct splat_window splat_window_whole(const struct splat_model *model);
 

@@ -140,10 +140,11 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
     for (size_t w = 0; w < sizeof workloads / sizeof workloads[0]; w++) {
         TRY_CLEANUP(place_gaussians(fit));
         struct splat_view view = splat_model_view(&fit->model, NULL);
-        double pairs =
-            (double)fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend);
+        int64_t pairs;
+        TRY_CLEANUP(
+            fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend, &pairs));
         TRY_CLEANUP(splat_bench_measure(fit, config, &workloads[w], bench, &times));
-        splat_bench_report(&workloads[w], bench, &times, pairs);
+        splat_bench_report(&workloads[w], bench, &times, (double)pairs);
     }
 cleanup:
     splat_source_free(&source);

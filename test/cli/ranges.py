@@ -16,7 +16,7 @@ import zlib
 
 NOT_FINITE = ('nan', '1e999')
 NO_NUMBER = ('', '1x')
-SUMS = 7  # of half a step of a GAN: NN_SUMS
+SUMS = 7  # of half a step of a GAN: GAN_SUMS
 WHOLE = ('1.5', '-99999999999999999999', '9223372036854775807')
 
 

@@ -73,7 +73,7 @@ static inline void run_conv(struct side *s, int shape, bool adjoint, int finish)
     const void *in = side_typed(s, "in", from, pixels_of(&c) * (size_t)channels_in, 1, 0);
     void *out = side_typed(s, "out", to, count, 2, tolerance_of(&c));
     const float *weights = weights_of(s, &c, 0);
-    void *workspace = side_workspace(s, s->nn->conv_workspace(&c));
+    void *workspace = side_workspace(s, s->nn->conv_workspace(s->device, &c));
     struct nn_epilogue e = {.slope = 1};
     if (finish > 0) e.bias = side_floats(s, "bias", (size_t)channels, 4, -1, 1, 0);
     if (finish > 0) e.slope = 0.2f;
@@ -83,9 +83,9 @@ static inline void run_conv(struct side *s, int shape, bool adjoint, int finish)
         e.mask_slope = 0.2f;
     }
     if (adjoint)
-        s->nn->conv_dgrad(&c, out, in, weights, &e, workspace);
+        MUST(s->nn->conv_dgrad(s->device, &c, out, in, weights, &e, workspace));
     else
-        s->nn->conv_forward(&c, out, in, weights, &e, workspace);
+        MUST(s->nn->conv_forward(s->device, &c, out, in, weights, &e, workspace));
 }
 
 static inline void conv_forward(struct side *s, int i)
@@ -121,7 +121,8 @@ static inline void conv_masks(struct side *s, int shape)
     void *out = side_typed(s, "out", c.out_type, count, 2, 1e-2);
     struct nn_epilogue e = {.slope = 0.25f};
     if (c.cout % 8 == 0) e.mask_out = side_buffer(s, "mask", NULL, count / 8);
-    s->nn->conv_forward(&c, out, in, weights, &e, side_workspace(s, s->nn->conv_workspace(&c)));
+    MUST(s->nn->conv_forward(s->device, &c, out, in, weights, &e,
+                             side_workspace(s, s->nn->conv_workspace(s->device, &c))));
     free(x);
     free(w);
 }
@@ -132,7 +133,8 @@ static inline void conv_wgrad(struct side *s, int shape)
     const void *in = side_typed(s, "in", c.in_type, pixels_of(&c) * (size_t)c.cin, 1, 0);
     const void *dout = side_typed(s, "dout", c.out_type, pixels_of(&c) * (size_t)c.cout, 2, 0);
     float *dw = weights_of(s, &c, 4e-6);
-    s->nn->conv_wgrad(&c, dw, in, dout, side_workspace(s, s->nn->conv_workspace(&c)));
+    MUST(s->nn->conv_wgrad(s->device, &c, dw, in, dout,
+                           side_workspace(s, s->nn->conv_workspace(s->device, &c))));
 }
 
 #endif

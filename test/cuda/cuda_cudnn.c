@@ -63,11 +63,11 @@ static void learnt(struct side *s, int i)
         struct side spare = {.device = s->device, .nn = s->nn};
         bool used;
         s->more_scratch = spare.more_scratch = how.workspace;
-        MUST(library->open(how.use, how.deterministic, &used));
+        MUST(library->open(s->device, how.use, how.deterministic, &used));
         ck_assert(used);
-        MUST(library->begin(how.workspace, FOREVER, NULL));
+        MUST(library->begin(s->device, how.workspace, FOREVER, NULL));
         how.run(&spare, i);
-        MUST(library->end());
+        MUST(library->end(s->device));
         side_close(&spare);
     }
     how.run(s, i);
@@ -117,7 +117,7 @@ static void one_open(struct one *o, const char *words, enum conv_use use, bool d
     o->side.nn = o->side.device->nn;
     o->conv = o->side.nn->conv_library;
     o->shape = (struct nn_conv){6, 5, 3, 16, 16, 3, 1, 2, type, type};
-    MUST(o->conv->open(use, deterministic, &o->used));
+    MUST(o->conv->open(o->side.device, use, deterministic, &o->used));
 }
 
 static void one_close(struct one *o)
@@ -131,8 +131,8 @@ static void one_run(struct one *o)
 {
     struct side *s = &o->side;
     struct nn_epilogue e = {.slope = 0.2f, .bias = s->buffers[3].memory};
-    s->nn->conv_forward(&o->shape, s->buffers[1].memory, s->buffers[0].memory, s->buffers[2].memory,
-                        &e, s->buffers[4].memory);
+    MUST(s->nn->conv_forward(s->device, &o->shape, s->buffers[1].memory, s->buffers[0].memory,
+                             s->buffers[2].memory, &e, s->buffers[4].memory));
 }
 
 /* Learns with this scratch, unless `text` says it already; what was chosen, to be freed. */
@@ -141,16 +141,16 @@ static char *one_learn(struct one *o, size_t room, const char *text)
     char *mode = NULL;
     struct side *s = &o->side;
     s->more_scratch = room;
-    MUST(o->conv->begin(room, FOREVER, NULL));
-    if (text) MUST(o->conv->restore(text));
+    MUST(o->conv->begin(o->side.device, room, FOREVER, NULL));
+    if (text) MUST(o->conv->restore(o->side.device, text));
     const void *in = side_typed(s, "in", o->shape.in_type, pixels_of(&o->shape) * 16, 1, 0);
     void *out = side_typed(s, "out", o->shape.in_type, pixels_of(&o->shape) * 16, 2, 0);
     const float *weights = weights_of(s, &o->shape, 0);
     struct nn_epilogue e = {.slope = 0.2f, .bias = side_floats(s, "bias", 16, 4, -1, 1, 0)};
-    void *workspace = side_workspace(s, s->nn->conv_workspace(&o->shape));
-    s->nn->conv_forward(&o->shape, out, in, weights, &e, workspace);
-    MUST(o->conv->end());
-    MUST(o->conv->store(&mode));
+    void *workspace = side_workspace(s, s->nn->conv_workspace(s->device, &o->shape));
+    MUST(s->nn->conv_forward(s->device, &o->shape, out, in, weights, &e, workspace));
+    MUST(o->conv->end(o->side.device));
+    MUST(o->conv->store(o->side.device, &mode));
     return mode;
 }
 
@@ -193,27 +193,27 @@ START_TEST(absence_has_a_reason)
     ck_assert_ptr_null(
         strchr(mode, ':')); /* nothing was asked of it, nor taken from a checkpoint */
     free(mode);
-    MUST(o.conv->open(CONV_ALWAYS, false, &used));
-    ck_assert_int_eq(o.conv->begin(0, FOREVER, NULL), ERR_DEVICE);
+    MUST(o.conv->open(o.side.device, CONV_ALWAYS, false, &used));
+    ck_assert_int_eq(o.conv->begin(o.side.device, 0, FOREVER, NULL), ERR_DEVICE);
     one_close(&o);
     static const char *const paths[] = {"/nowhere/libcudnn.so.9", "libm.so.6"};
     for (int i = 0; i < 2; i++) {
         MUST(cuda_open(&o.side.device));
         setenv("IMGTRAIN_CUDNN", paths[i], 1);
-        ck_assert_int_eq(o.conv->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
+        ck_assert_int_eq(o.conv->open(o.side.device, CONV_ALWAYS, false, &used), ERR_DEVICE);
         ck_assert_ptr_nonnull(strstr(error_message(), i ? "has no cudnnGetVersion" : "nowhere"));
-        MUST(o.conv->open(CONV_AUTO, false, &used));
+        MUST(o.conv->open(o.side.device, CONV_AUTO, false, &used));
         ck_assert(!used);
         device_close(o.side.device);
     }
     MUST(cuda_open(&o.side.device));
     fake("version=8907");
-    ck_assert_int_eq(o.conv->open(CONV_ALWAYS, false, &used), ERR_DEVICE);
+    ck_assert_int_eq(o.conv->open(o.side.device, CONV_ALWAYS, false, &used), ERR_DEVICE);
     ck_assert_ptr_nonnull(strstr(error_message(), "needed is 9"));
     fake("");
-    MUST(o.conv->open(CONV_AUTO, true, &used)); /* the clock must not decide */
+    MUST(o.conv->open(o.side.device, CONV_AUTO, true, &used)); /* the clock must not decide */
     ck_assert(!used);
-    MUST(o.conv->open(CONV_NEVER, false, &used));
+    MUST(o.conv->open(o.side.device, CONV_NEVER, false, &used));
     ck_assert(!used);
     device_close(o.side.device);
 }
@@ -241,16 +241,17 @@ START_TEST(choices_are_kept)
     ck_assert_ptr_nonnull(strstr(other, ": 0\n"));
     one_close(&o);
     one_open(&o, "", CONV_AUTO, false, NN_F32);
-    MUST(o.conv->begin(0, FOREVER, NULL));
-    MUST(o.conv->restore("engines of another program")); /* no reason to end a run */
-    MUST(o.conv->restore("cudnn 91000 deterministic 0\n0 1 2 : x\n0 0 0 0 0 0 0 0 0 0 0 0 0 0 : "
+    MUST(o.conv->begin(o.side.device, 0, FOREVER, NULL));
+    MUST(o.conv->restore(o.side.device, "engines of another program")); /* no reason to end a run */
+    MUST(o.conv->restore(o.side.device,
+                         "cudnn 91000 deterministic 0\n0 1 2 : x\n0 0 0 0 0 0 0 0 0 0 0 0 0 0 : "
                          "1 5 junk\n"));
-    MUST(o.conv->restore("cudnn 91000 deterministic 0\n"
-                         "0 2147483647 65536 65536 16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
-                         "0 1 8 8 16 16 3 99 0 0 0 0.2 0 0 : 1 5\n"
-                         "0 1 8 8 -16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
-                         "0 1 8 8 16 16 3 1 0 0 0 nan 0 0 : 1 5\n"));
-    MUST(o.conv->end());
+    MUST(o.conv->restore(o.side.device, "cudnn 91000 deterministic 0\n"
+                                        "0 2147483647 65536 65536 16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
+                                        "0 1 8 8 16 16 3 99 0 0 0 0.2 0 0 : 1 5\n"
+                                        "0 1 8 8 -16 16 3 1 0 0 0 0.2 0 0 : 1 5\n"
+                                        "0 1 8 8 16 16 3 1 0 0 0 nan 0 0 : 1 5\n"));
+    MUST(o.conv->end(o.side.device));
     one_close(&o);
     free(first);
     free(again);
@@ -272,18 +273,18 @@ START_TEST(learning_has_an_end)
         char *none = NULL;
         one_open(&o, "", CONV_ALWAYS, false, NN_F32);
         free(one_learn(&o, 64, NULL)); /* operands */
-        MUST(o.conv->open(CONV_ALWAYS, false, &o.used));
-        MUST(o.conv->begin(64, i ? FOREVER : 0, i ? stopped : NULL));
+        MUST(o.conv->open(o.side.device, CONV_ALWAYS, false, &o.used));
+        MUST(o.conv->begin(o.side.device, 64, i ? FOREVER : 0, i ? stopped : NULL));
         one_run(&o);
-        MUST(o.conv->end());
+        MUST(o.conv->end(o.side.device));
         one_run(&o);
-        MUST(o.conv->store(&none));
+        MUST(o.conv->store(o.side.device, &none));
         ck_assert_ptr_null(strchr(none, ':'));
-        MUST(o.conv->begin(64, FOREVER, NULL));
+        MUST(o.conv->begin(o.side.device, 64, FOREVER, NULL));
         one_run(&o);
-        MUST(o.conv->end());
+        MUST(o.conv->end(o.side.device));
         free(none);
-        MUST(o.conv->store(&none));
+        MUST(o.conv->store(o.side.device, &none));
         ck_assert_ptr_nonnull(strchr(none, ':'));
         free(none);
         one_close(&o);
@@ -299,10 +300,10 @@ START_TEST(less_scratch_is_another_choice)
     one_open(&o, "no_fusion", CONV_ALWAYS, true, NN_F32);
     char *more = one_learn(&o, SCRATCH, NULL);
     ck_assert_ptr_nonnull(strstr(more, ": 1 5 ")); /* 40000 bytes */
-    MUST(o.conv->begin(64, FOREVER, NULL));
+    MUST(o.conv->begin(o.side.device, 64, FOREVER, NULL));
     one_run(&o);
-    MUST(o.conv->end());
-    MUST(o.conv->store(&less));
+    MUST(o.conv->end(o.side.device));
+    MUST(o.conv->store(o.side.device, &less));
     ck_assert_ptr_nonnull(strstr(less, ": 1 6 ")); /* 64 bytes */
     free(more);
     free(less);
@@ -322,8 +323,8 @@ START_TEST(failures_fall_back)
     void *workspace = s->buffers[4].memory;
     struct nn_epilogue e = {.slope = 0.2f, .bias = s->buffers[3].memory};
     float *right = side_result(s, "right", pixels_of(&o.shape) * 16, 0);
-    s->nn->conv_forward(&o.shape, right, in, weights, &e, workspace);
-    MUST(o.conv->store(&after));
+    MUST(s->nn->conv_forward(s->device, &o.shape, right, in, weights, &e, workspace));
+    MUST(o.conv->store(o.side.device, &after));
     ck_assert_ptr_nonnull(strstr(after, ": 0\n"));
     float *first = side_fetch(s, 1), *second = side_fetch(s, s->count - 1);
     for (size_t i = 0; i < pixels_of(&o.shape) * 16; i++)
@@ -347,18 +348,19 @@ START_TEST(micro_batches_change_no_bit)
     size_t count = pixels_of(&c) * 16, weights = (size_t)(16 * 16 * 9), part = count / 3;
     const uint16_t *in = side_typed(s, "in", NN_BF16, count, 1, 0);
     const uint16_t *dout = side_typed(s, "dout", NN_BF16, count, 2, 0);
-    void *workspace = side_workspace(s, s->nn->conv_workspace(&c));
-    MUST(o.conv->begin(64, FOREVER, NULL));
-    s->nn->conv_wgrad(&c, side_floats(s, "spare", weights, 3, -1, 1, 0), in, dout, workspace);
-    MUST(o.conv->end());
+    void *workspace = side_workspace(s, s->nn->conv_workspace(s->device, &c));
+    MUST(o.conv->begin(o.side.device, 64, FOREVER, NULL));
+    MUST(s->nn->conv_wgrad(s->device, &c, side_floats(s, "spare", weights, 3, -1, 1, 0), in, dout,
+                           workspace));
+    MUST(o.conv->end(o.side.device));
     float *whole = side_floats(s, "whole", weights, 3, -1, 1, 0);
     int at = s->count - 1;
-    s->nn->conv_wgrad(&c, whole, in, dout, workspace);
+    MUST(s->nn->conv_wgrad(s->device, &c, whole, in, dout, workspace));
     float *parts = side_floats(s, "parts", weights, 3, -1, 1, 0);
     c.n = 2;
-    s->nn->conv_wgrad(&c, parts, in, dout, workspace);
+    MUST(s->nn->conv_wgrad(s->device, &c, parts, in, dout, workspace));
     c.n = 4;
-    s->nn->conv_wgrad(&c, parts, in + part, dout + part, workspace);
+    MUST(s->nn->conv_wgrad(s->device, &c, parts, in + part, dout + part, workspace));
     void *a = side_fetch(s, at), *b = side_fetch(s, at + 1);
     ck_assert_mem_eq(a, b, weights * sizeof(float));
     free(a);

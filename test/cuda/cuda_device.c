@@ -172,11 +172,11 @@ START_TEST(a_refused_launch_comes_back_once)
     void *memory;
     ck_assert_int_eq(open_machine("fail_launch=2", 0, &device), OK);
     ck_assert_int_eq(device->alloc(device, 64, &memory), OK);
-    for (int i = 0; i < 3; i++)
-        device->nn->ema(memory, memory, 16, memory);
-    ck_assert_int_eq(device->synchronize(device), ERR_DEVICE);
+    ck_assert_int_eq(device->nn->ema(device, memory, memory, 16, memory), OK);
+    ck_assert_int_eq(device->nn->ema(device, memory, memory, 16, memory), ERR_DEVICE);
     ck_assert_msg(strstr(error_message(), "ema_kernel: too many resources") != NULL, "%s",
                   error_message());
+    ck_assert_int_eq(device->nn->ema(device, memory, memory, 16, memory), OK);
     ck_assert_int_eq(device->synchronize(device), OK);
     device->free(device, memory, 64);
     device_close(device);
@@ -189,9 +189,10 @@ START_TEST(a_lost_device_fails_for_good)
     void *memory, *other;
     ck_assert_int_eq(open_machine("lose=2", 0, &device), OK);
     ck_assert_int_eq(device->alloc(device, 64, &memory), OK);
+    double sum;
     for (int i = 0; i < 3; i++)
-        device->nn->ema(memory, memory, 16, memory);
-    ck_assert(isnan(device->nn->norm2(memory, 16)));
+        device->nn->ema(device, memory, memory, 16, memory);
+    ck_assert_int_eq(device->nn->norm2(device, &sum, memory, 16), ERR_DEVICE);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(device->synchronize(device), ERR_DEVICE);
     ck_assert_int_eq(device->alloc(device, 64, &other), ERR_DEVICE);

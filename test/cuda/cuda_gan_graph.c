@@ -164,7 +164,7 @@ static const double unread = -77;
 static int fill_early(void *context, enum gan_which which, struct gan_inputs *in)
 {
     struct bench *b = context;
-    if (b->step > 0) ck_assert(b->core.host_sums[1 - b->core.turn][NN_SUM_LOSS] == unread);
+    if (b->step > 0) ck_assert(b->core.host_sums[1 - b->core.turn][GAN_SUM_LOSS] == unread);
     return fill(context, which, in);
 }
 
@@ -180,16 +180,16 @@ START_TEST(steps_are_asked_for_ahead)
     for (b.step = 0; b.step < 4; b.step++) {
         double *sums = b.core.host_sums[b.core.turn];
         double macs = b.core.d_first.macs;
-        sums[NN_SUM_LOSS] = unread;
+        sums[GAN_SUM_LOSS] = unread;
         if (b.step > 1) b.core.d_first.macs = unread;
         MUST(gan_train_step(&b.core, &rates, fill_early, &b));
-        ck_assert(sums[NN_SUM_LOSS] == unread);
+        ck_assert(sums[GAN_SUM_LOSS] == unread);
         ck_assert((b.core.d_first.macs == unread) == (b.step > 1));
         if (b.step > 1) b.core.d_first.macs = macs;
         if (b.step == 0) continue;
         MUST(gan_report(&b.core, 1, &d, NULL));
         ck_assert(d.loss > 0 && d.units > 3.9);
-        ck_assert(sums[NN_SUM_LOSS] == unread);
+        ck_assert(sums[GAN_SUM_LOSS] == unread);
     }
     MUST(gan_report(&b.core, 0, &d, NULL));
     ck_assert(d.loss > 0);

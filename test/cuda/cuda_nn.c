@@ -13,8 +13,8 @@ static void zero_and_copy(struct side *s, int shape)
     size_t n = counts[shape];
     float *from = side_floats(s, "from", n, 1, -1, 1, 0);
     float *to = side_result(s, "to", n, 0), *none = side_result(s, "none", n, 0);
-    s->nn->zero(none, n * sizeof(float));
-    s->nn->copy(to, from, n * sizeof(float));
+    MUST(s->nn->zero(s->device, none, n * sizeof(float)));
+    MUST(s->nn->copy(s->device, to, from, n * sizeof(float)));
 }
 
 static void adam(struct side *s, int shape)
@@ -22,8 +22,12 @@ static void adam(struct side *s, int shape)
     size_t n = counts[shape];
     float *p = side_floats(s, "p", n, 1, -1, 1, 1e-6), *v = side_floats(s, "v", n, 2, 0, 1, 1e-6);
     float *g = side_floats(s, "g", n, 3, -1, 1, 0);
-    struct nn_adam rates = nn_adam_of(0.01, 0.99, 0.6);
-    s->nn->adam(p, v, g, n, side_buffer(s, "rates", &rates, sizeof rates));
+    struct adam_f32 rates = adam_without_mean(0.01, 0.99, 0.6);
+    MUST(s->nn->adam(s->device, p, NULL, v, g, n, side_buffer(s, "rates", &rates, sizeof rates)));
+    rates.b1 = 0.9f;
+    rates.decay = 0.001f;
+    float *m = side_floats(s, "m", n, 4, -1, 1, 1e-6);
+    MUST(s->nn->adam(s->device, p, m, v, g, n, side_buffer(s, "all rates", &rates, sizeof rates)));
 }
 
 static void ema(struct side *s, int shape)
@@ -31,13 +35,14 @@ static void ema(struct side *s, int shape)
     size_t n = counts[shape];
     float *e = side_floats(s, "e", n, 1, -1, 1, 1e-6), *p = side_floats(s, "p", n, 2, -1, 1, 0);
     const float beta = 0.999f;
-    s->nn->ema(e, p, n, side_buffer(s, "beta", &beta, sizeof beta));
+    MUST(s->nn->ema(s->device, e, p, n, side_buffer(s, "beta", &beta, sizeof beta)));
 }
 
 static void norm2(struct side *s, int shape)
 {
     size_t n = counts[shape];
-    double sum = s->nn->norm2(side_floats(s, "x", n, 1, -1, 1, 0), n);
+    double sum;
+    MUST(s->nn->norm2(s->device, &sum, side_floats(s, "x", n, 1, -1, 1, 0), n));
     side_buffer(s, "sum", &sum, sizeof sum);
     side_kind(s, BUFFER_DOUBLE, 1e-12);
 }
@@ -56,8 +61,8 @@ static void fir(struct side *s, int i, bool up)
     const void *in = side_typed(s, "in", in_type, up ? small : 4 * small, 1, 0);
     void *out = side_typed(s, "out", out_type, up ? 4 * small : small, 2,
                            out_type == NN_BF16 ? 5e-3 : 1e-6);
-    (up ? s->nn->fir_up : s->nn->fir_down)(out, out_type, in, in_type, g[0], g[1], g[2], g[3],
-                                           up ? 4 : 1);
+    struct nn_fir f = {out, in, out_type, in_type, g[0], g[1], g[2], g[3], up ? 4 : 1};
+    MUST((up ? s->nn->fir_up : s->nn->fir_down)(s->device, &f));
 }
 
 static void fir_up(struct side *s, int i)
@@ -76,8 +81,9 @@ static void bias_grad(struct side *s, int i)
     const int *n = sizes[i / 2];
     enum nn_type type = i % 2 ? NN_BF16 : NN_F32;
     float *db = side_floats(s, "db", (size_t)n[2], 1, -1, 1, 2e-6);
-    s->nn->bias_grad(db, side_typed(s, "dout", type, (size_t)(n[0] * n[1] * n[2]), 2, 0), type,
-                     n[0], n[1], n[2]);
+    MUST(s->nn->bias_grad(s->device, db,
+                          side_typed(s, "dout", type, (size_t)(n[0] * n[1] * n[2]), 2, 0), type,
+                          n[0], n[1], n[2]));
 }
 
 static void grid(struct side *s, int i)
@@ -90,9 +96,9 @@ static void grid(struct side *s, int i)
     void *out = side_typed(s, "out", type, N * P * C, 4, i ? 5e-3 : 1e-6);
     float *sums = side_result(s, "sums", N * C, 1e-6);
     float *dtable = side_floats(s, "dtable", P * C, 5, -1, 1, 1e-6);
-    s->nn->spatial_map_expand(out, type, v, table, N, P, C);
-    s->nn->spatial_map_contract(sums, x, type, table, N, P, C);
-    s->nn->spatial_map_grad(dtable, v, x, type, N, P, C);
+    MUST(s->nn->spatial_map_expand(s->device, out, type, v, table, N, P, C));
+    MUST(s->nn->spatial_map_contract(s->device, sums, x, type, table, N, P, C));
+    MUST(s->nn->spatial_map_grad(s->device, dtable, v, x, type, N, P, C));
 }
 
 static void embeddings(struct side *s, int shape)
@@ -107,11 +113,11 @@ static void embeddings(struct side *s, int shape)
     const float *seed = side_floats(s, "seed", N, 5, -1, 1, 0);
     float *score = side_result(s, "score", N, 1e-6), *df = side_result(s, "df", N * E, 1e-6);
     (void)shape;
-    s->nn->embed_gather(rows, table, labels, N, E, K, STRIDE);
-    s->nn->embed_grad(dtable, rows, labels, N, E, K, STRIDE);
-    s->nn->project(score, f, table, labels, N, E, K);
-    s->nn->project_dgrad(df, seed, table, labels, N, E, K);
-    s->nn->project_grad(dtable, seed, f, labels, N, E, K);
+    MUST(s->nn->embed_gather(s->device, rows, table, labels, N, E, K, STRIDE));
+    MUST(s->nn->embed_grad(s->device, dtable, rows, labels, N, E, K, STRIDE));
+    MUST(s->nn->project(s->device, score, f, table, labels, N, E, K));
+    MUST(s->nn->project_dgrad(s->device, df, seed, table, labels, N, E, K));
+    MUST(s->nn->project_grad(s->device, dtable, seed, f, labels, N, E, K));
 }
 
 /* ---- pictures and losses ---- */
@@ -128,8 +134,10 @@ static void augmentation(struct side *s, int linear)
     const float *x = side_floats(s, "x", 2 * PICTURES * ONE, 1, -1, 1, 0);
     float *out = side_floats(s, "out", PICTURES * ONE, 2, -1, 1, 1e-6);
     float *back = side_result(s, "back", PICTURES * ONE, 1e-6);
-    s->nn->augment(out, ONE, x, 2 * ONE, t, PICTURES, HIGH, WIDE, 3, linear);
-    s->nn->augment_adjoint(back, ONE, x, ONE, t, PICTURES, HIGH, WIDE, 3);
+    struct gan_augmentation there = {out, ONE, x, 2 * ONE, t, PICTURES, HIGH, WIDE, 3, linear != 0};
+    struct gan_augmentation again = {back, ONE, x, ONE, t, PICTURES, HIGH, WIDE, 3, false};
+    MUST(s->device->gan->augment(s->device, &there));
+    MUST(s->device->gan->augment_adjoint(s->device, &again));
 }
 
 static void pictures(struct side *s, int flipped)
@@ -144,13 +152,13 @@ static void pictures(struct side *s, int flipped)
     }
     float *x = side_result(s, "x", PICTURES * ONE, 1e-6);
     const uint8_t *flip = side_buffer(s, "flip", flips, sizeof flips);
-    s->nn->from_u8(x, side_buffer(s, "bytes", bytes, sizeof bytes), flipped ? flip : NULL, PICTURES,
-                   HIGH, WIDE, 3);
-    s->nn->scale_add(x, side_floats(s, "y", PICTURES * ONE, 2, -1, 1, 0),
-                     side_buffer(s, "factors", factors, sizeof factors), PICTURES, ONE);
+    MUST(s->nn->from_u8(s->device, x, side_buffer(s, "bytes", bytes, sizeof bytes),
+                        flipped ? flip : NULL, PICTURES, HIGH, WIDE, 3));
+    MUST(s->nn->scale_add(s->device, x, side_floats(s, "y", PICTURES * ONE, 2, -1, 1, 0),
+                          side_buffer(s, "factors", factors, sizeof factors), PICTURES, ONE));
     double *sums = side_buffer(s, "sums", NULL, PICTURES * sizeof *sums);
     side_kind(s, BUFFER_DOUBLE, 1e-9);
-    s->nn->square_sums(sums, x, PICTURES, ONE);
+    MUST(s->device->gan->square_sums(s->device, sums, x, PICTURES, ONE));
 }
 
 /* More pairs than a block has threads, too. */
@@ -158,14 +166,14 @@ static void losses(struct side *s, int shape)
 {
     int n = shape / 2 ? 150 : 7, generator = shape % 2;
     const double weight = 3.5;
-    double start[NN_SUMS] = {1, 2, 3, 4, 5, 6, 1e-3};
+    double start[GAN_SUMS] = {1, 2, 3, 4, 5, 6, 1e-3};
     double *sums = side_buffer(s, "sums", start, sizeof start);
     side_kind(s, BUFFER_DOUBLE, 1e-12);
     const double *gamma = side_buffer(s, "gamma", &weight, sizeof weight);
     const float *scores = side_floats(s, "scores", (size_t)(2 * n), 1, -20, 20, 0);
     float *seed = side_result(s, "seed", (size_t)(2 * n), 1e-6);
-    s->nn->zero(seed, (size_t)(2 * n) * sizeof *seed);
-    s->nn->pair_loss(sums, seed, scores, n, 200, generator);
+    MUST(s->nn->zero(s->device, seed, (size_t)(2 * n) * sizeof *seed));
+    MUST(s->device->gan->pair_loss(s->device, sums, seed, scores, n, 200, generator));
     if (generator) return;
     double *squares = malloc((size_t)(2 * n) * sizeof *squares);
     ck_assert_ptr_nonnull(squares);
@@ -175,9 +183,12 @@ static void losses(struct side *s, int shape)
     side_kind(s, BUFFER_DOUBLE, 1e-6);
     free(squares);
     float *factors = side_result(s, "factors", (size_t)(2 * n), 1e-6);
-    s->nn->penalty(sums, factors, on_device, seed, gamma, 2 * n, 200);
-    s->nn->penalty_check(sums, side_floats(s, "got", (size_t)(2 * n), 2, -20, 20, 0), scores,
-                         on_device, seed, gamma, 2 * n, 200);
+    struct gan_penalty p = {
+        sums,   factors,   side_floats(s, "got", (size_t)(2 * n), 2, -20, 20, 0),
+        scores, on_device, seed,
+        gamma,  2 * n,     200};
+    MUST(s->device->gan->penalty(s->device, &p));
+    MUST(s->device->gan->penalty_check(s->device, &p));
 }
 
 static const struct {

@@ -10,6 +10,7 @@
 #include "cpu/device_cpu.h"
 #include "cuda/device_cuda.h"
 #include "device/device.h"
+#include "device/gan_ops.h"
 #include "device/nn_ops.h"
 #include "device/splat_ops.h"
 #include "test/support.h"

@@ -59,21 +59,22 @@ static void render(struct side *s, int shape)
     const struct scene_case *c = &scenes[shown[shape]];
     struct drawn d = draw(s, c, false, 0);
     int w = c->width * 3 / 2, h = c->height * 3 / 2;
-    int windows[2][6] = {{c->width, c->height, 0, 0, c->width, c->height},
-                         {w, h, w / 3, h / 4, w - w / 3 - w / 8, h / 2 + 1}};
+    const struct splat_window windows[2] = {{c->width, c->height, 0, 0, c->width, c->height},
+                                            {w, h, w / 3, h / 4, w - w / 3 - w / 8, h / 2 + 1}};
     size_t room = (size_t)w * (size_t)h * (size_t)c->channels + 64;
     float *out = malloc(room * sizeof *out);
     for (int k = 0; k < 2; k++) {
-        const int *p = windows[k];
-        if (p[3] + p[5] > p[1]) continue;
-        size_t bytes = s->device->splat->workspace_bytes(
-            s->device, p[0], p[1], c->channels, d.workspace.capacity, &d.workspace.storage);
+        const struct splat_window *p = &windows[k];
+        if (p->y + p->height > p->full_height) continue;
+        size_t bytes =
+            s->device->splat->workspace_bytes(s->device, p->full_width, p->full_height, c->channels,
+                                              d.workspace.capacity, &d.workspace.storage);
         struct splat_workspace workspace = d.workspace;
         workspace.bytes = bytes;
         workspace.memory = side_workspace(s, bytes);
-        expect_ok(s->device->splat->render(s->device, &workspace, &d.view, &c->blend, p[0], p[1],
-                                           p[2], p[3], p[4], p[5], out));
-        upload_floats(s, "picture", out, (size_t)p[4] * (size_t)p[5] * (size_t)c->channels, 1e-5);
+        expect_ok(s->device->splat->render(s->device, &workspace, &d.view, &c->blend, p, out));
+        upload_floats(s, "picture", out, (size_t)p->width * (size_t)p->height * (size_t)c->channels,
+                      1e-5);
     }
     free(out);
 }
@@ -137,10 +138,16 @@ static void sample(struct side *s, int shape)
     float *xy = side_result(s, "drawn xy", (size_t)count * 2, 1e-6);
     float *color = side_result(s, "drawn colour", (size_t)count * (size_t)c.channels, 1e-5);
     bool error = shape >= 4 && !flat;
-    expect_ok(s->device->splat->sample(s->device, &d.workspace,
-                                       error ? SPLAT_SAMPLE_ERROR : SPLAT_SAMPLE_GRADIENT,
-                                       error && shape % 2, error ? &d.view : NULL, &c.blend,
-                                       &d.target, 3, STREAM_SPLAT_GROWTH, 17, count, xy, color));
+    struct splat_sample draws = {.weight = error ? SPLAT_SAMPLE_ERROR : SPLAT_SAMPLE_GRADIENT,
+                                 .residual = error && shape % 2,
+                                 .seed = 3,
+                                 .step = 17,
+                                 .stream = STREAM_SPLAT_GROWTH,
+                                 .count = count,
+                                 .xy = xy,
+                                 .color = color};
+    expect_ok(s->device->splat->sample(s->device, &d.workspace, error ? &d.view : NULL, &c.blend,
+                                       &d.target, &draws));
 }
 
 static const struct {

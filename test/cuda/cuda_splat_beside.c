@@ -135,10 +135,16 @@ static size_t draws(struct fit *f, const struct scene_case *c, uint8_t *out)
     for (int k = 0; k < 3; k++) {
         if (k == 2) blacken(f, c);
         bool error = k == 1;
-        expect_ok(device->splat->sample(device, &f->d.workspace,
-                                        error ? SPLAT_SAMPLE_ERROR : SPLAT_SAMPLE_GRADIENT, error,
-                                        error ? &f->training.view : NULL, &c->blend,
-                                        &f->training.target, 3, STREAM_TEST, 5, N, xy, color));
+        struct splat_sample sample = {.weight = error ? SPLAT_SAMPLE_ERROR : SPLAT_SAMPLE_GRADIENT,
+                                      .residual = error,
+                                      .seed = 3,
+                                      .step = 5,
+                                      .stream = STREAM_TEST,
+                                      .count = N,
+                                      .xy = xy,
+                                      .color = color};
+        expect_ok(device->splat->sample(device, &f->d.workspace, error ? &f->training.view : NULL,
+                                        &c->blend, &f->training.target, &sample));
         expect_ok(device->download(device, out + at, xy, 2 * N * sizeof(float)));
         at += 2 * N * sizeof(float);
         expect_ok(

@@ -32,17 +32,24 @@ struct work {
 };
 typedef struct work bench_op(struct bench *bench);
 
+static void bench_check(int code)
+{
+    if (code == OK) return;
+    fprintf(stderr, "%s\n", error_message());
+    exit(1);
+}
+
 enum { FLAT = 32 << 20 }; /* floats */
 
 static struct work run_zero(struct bench *t)
 {
-    t->nn->zero(t->a, FLAT * sizeof(float));
+    bench_check(t->nn->zero(t->device, t->a, FLAT * sizeof(float)));
     return (struct work){.bytes = 4.0 * FLAT};
 }
 
 static struct work run_copy(struct bench *t)
 {
-    t->nn->copy(t->a, t->b, FLAT * sizeof(float));
+    bench_check(t->nn->copy(t->device, t->a, t->b, FLAT * sizeof(float)));
     return (struct work){.bytes = 8.0 * FLAT};
 }
 
@@ -54,13 +61,14 @@ static const void *behind(const struct bench *t)
 
 static struct work run_adam(struct bench *t)
 {
-    t->nn->adam((float *)t->a, (float *)t->b, (const float *)t->c, FLAT, behind(t));
+    bench_check(t->nn->adam(t->device, (float *)t->a, NULL, (float *)t->b, (const float *)t->c,
+                            FLAT, behind(t)));
     return (struct work){.bytes = 20.0 * FLAT};
 }
 
 static struct work run_ema(struct bench *t)
 {
-    t->nn->ema((float *)t->a, (const float *)t->b, FLAT, behind(t));
+    bench_check(t->nn->ema(t->device, (float *)t->a, (const float *)t->b, FLAT, behind(t)));
     return (struct work){.bytes = 12.0 * FLAT};
 }
 
@@ -68,7 +76,8 @@ static struct work run_fir_up(struct bench *t)
 {
     const int n = 64, side = 32, c = 128;
     if (!t->nn->fir_up) return (struct work){.bytes = -1};
-    t->nn->fir_up(t->a, NN_BF16, t->b, NN_BF16, n, side, side, c, 4);
+    struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 4};
+    bench_check(t->nn->fir_up(t->device, &fir));
     return (struct work){.bytes = 2.0 * 5 * n * side * side * c};
 }
 
@@ -76,7 +85,8 @@ static struct work run_fir_down(struct bench *t)
 {
     const int n = 64, side = 32, c = 128;
     if (!t->nn->fir_down) return (struct work){.bytes = -1};
-    t->nn->fir_down(t->a, NN_BF16, t->b, NN_BF16, n, side, side, c, 1);
+    struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 1};
+    bench_check(t->nn->fir_down(t->device, &fir));
     return (struct work){.bytes = 2.0 * 5 * n * side * side * c};
 }
 
@@ -120,14 +130,15 @@ static struct work conv(struct bench *t, const struct nn_conv *s, char direction
     const struct nn_epilogue plain = {.slope = 1};
     float *weights = (float *)t->c;
     void *workspace = t->c + WEIGHTS;
-    if (!t->nn->conv_forward || t->nn->conv_workspace(s) > ((size_t)ROOM_MIB << 20) - WEIGHTS)
+    if (!t->nn->conv_forward ||
+        t->nn->conv_workspace(t->device, s) > ((size_t)ROOM_MIB << 20) - WEIGHTS)
         return (struct work){.bytes = -1};
     if (direction == 'f')
-        t->nn->conv_forward(s, t->a, t->b, weights, &plain, workspace);
+        bench_check(t->nn->conv_forward(t->device, s, t->a, t->b, weights, &plain, workspace));
     else if (direction == 'd')
-        t->nn->conv_dgrad(s, t->a, t->b, weights, &plain, workspace);
+        bench_check(t->nn->conv_dgrad(t->device, s, t->a, t->b, weights, &plain, workspace));
     else
-        t->nn->conv_wgrad(s, weights, t->a, t->b, workspace);
+        bench_check(t->nn->conv_wgrad(t->device, s, weights, t->a, t->b, workspace));
     return conv_work(s);
 }
 

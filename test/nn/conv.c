@@ -110,7 +110,7 @@ static struct data data_make(const struct nn_conv *s)
 /* A new one for each instruction set. */
 static void workspace_make(struct data *d, const struct nn_ops *ops)
 {
-    size_t bytes = (ops->conv_workspace(&d->s) + 63) / 64 * 64;
+    size_t bytes = (ops->conv_workspace(NULL, &d->s) + 63) / 64 * 64;
     free(d->workspace);
     d->workspace = bytes ? aligned_alloc(64, bytes) : NULL;
     if (bytes) memset(d->workspace, 0xff, bytes); /* NaN: nothing may rely on its content */

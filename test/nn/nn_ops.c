@@ -3,7 +3,9 @@
  * cut; masks, bias and residual do what they say. */
 #include "device/nn_ops.h"
 
+#include "base/error.h"
 #include "base/random.h"
+#include "device/gan_ops.h"
 #include "math/augment.h"
 #include "math/optimiser.h"
 #include "test/nn/nn_stored.h"
@@ -88,7 +90,7 @@ static void conv_open(struct conv_data *d, const struct nn_ops *ops, int shape)
     d->a = numbers(d->out, 4);
     d->b = numbers(d->in, 5);
     d->dw = numbers(d->weights, 6);
-    d->workspace = numbers(ops->conv_workspace(&d->s) / sizeof(float) + 1, 7);
+    d->workspace = numbers(ops->conv_workspace(NULL, &d->s) / sizeof(float) + 1, 7);
     for (size_t i = 0; i < d->in; i++)
         d->x[i] = stored(d->s.in_type, d->x[i]);
     for (size_t i = 0; i < d->out; i++)
@@ -211,14 +213,22 @@ START_TEST(frozen_masks_scale)
     float *plain = numbers(d.out, 10);
     size_t used = sizeof mask * 8 < d.out ? sizeof mask * 8 : d.out;
     d.s.n = 1;
-    ops->conv_forward(&d.s, plain, d.x, d.w, &none, d.workspace);
-    ops->conv_forward(&d.s, d.a, d.x, d.w, &e, d.workspace);
+    MUST(ops->conv_forward(NULL, &d.s, plain, d.x, d.w, &none, d.workspace));
+    MUST(ops->conv_forward(NULL, &d.s, d.a, d.x, d.w, &e, d.workspace));
     for (size_t i = 0; i < used && i < d.out / 3; i++)
         ck_assert(d.a[i] == plain[i] * (mask[i / 8] >> i % 8 & 1 ? 1.0f : 0.5f));
     conv_close(&d);
     free(plain);
 }
 END_TEST
+
+/* n, h, w, c: of the smaller tensor. */
+static void resample(const struct nn_ops *ops, bool up, void *out, enum nn_type out_type,
+                     const void *in, enum nn_type in_type, int n, int h, int w, int c, float scale)
+{
+    struct nn_fir fir = {out, in, out_type, in_type, n, h, w, c, scale};
+    MUST((up ? ops->fir_up : ops->fir_down)(NULL, &fir));
+}
 
 START_TEST(resampling_is_adjoint)
 {
@@ -227,16 +237,16 @@ START_TEST(resampling_is_adjoint)
     size_t small = (size_t)(n * h * w * c);
     float *x = numbers(small, 1), *y = numbers(4 * small, 2);
     float *up = numbers(4 * small, 3), *down = numbers(small, 4);
-    ops->fir_up(up, NN_F32, x, NN_F32, n, h, w, c, 4);
-    ops->fir_down(down, NN_F32, y, NN_F32, n, h, w, c, 4);
+    resample(ops, true, up, NN_F32, x, NN_F32, n, h, w, c, 4);
+    resample(ops, false, down, NN_F32, y, NN_F32, n, h, w, c, 4);
     check_equal(dot(up, y, 4 * small), dot(down, x, small), (double)small, "fir");
     for (size_t i = 0; i < 4 * small; i++)
         y[i] = 1; /* the mean stays, away from the borders */
-    ops->fir_down(down, NN_F32, y, NN_F32, n, h, w, c, 1);
+    resample(ops, false, down, NN_F32, y, NN_F32, n, h, w, c, 1);
     check_equal((double)down[(2 * w + 1) * c], 1, 1, "gain of down");
     for (size_t i = 0; i < small; i++)
         x[i] = 1;
-    ops->fir_up(up, NN_F32, x, NN_F32, n, h, w, c, 4);
+    resample(ops, true, up, NN_F32, x, NN_F32, n, h, w, c, 4);
     check_equal((double)up[(4 * 2 * w + 3) * c], 1, 1, "gain of up");
     free(x), free(y), free(up), free(down);
 }
@@ -255,8 +265,8 @@ START_TEST(resampling_takes_bf16)
     for (int up = 0; up < 2; up++) {
         size_t ins = up ? small : large, outs = up ? large : small;
         void *in = stored_from(from, x, ins), *out = stored_from(to, got, outs);
-        (up ? ops->fir_up : ops->fir_down)(want, NN_F32, x, NN_F32, n, h, w, c, 4);
-        (up ? ops->fir_up : ops->fir_down)(out, to, in, from, n, h, w, c, 4);
+        resample(ops, up, want, NN_F32, x, NN_F32, n, h, w, c, 4);
+        resample(ops, up, out, to, in, from, n, h, w, c, 4);
         stored_to(got, to, out, outs);
         free(in);
         for (size_t i = 0; i < outs; i++)
@@ -275,17 +285,17 @@ START_TEST(sums_and_grids_take_bf16)
     for (int i = 0; i < ALL; i++)
         x[i] = stored(NN_BF16, x[i]);
     void *half = stored_from(NN_BF16, x, ALL), *out = stored_from(NN_BF16, x, ALL);
-    ops->bias_grad(db[0], x, NN_F32, N, P, C);
-    ops->bias_grad(db[1], half, NN_BF16, N, P, C);
+    MUST(ops->bias_grad(NULL, db[0], x, NN_F32, N, P, C));
+    MUST(ops->bias_grad(NULL, db[1], half, NN_BF16, N, P, C));
     ck_assert_int_eq(memcmp(db[0], db[1], sizeof *db), 0);
-    ops->spatial_map_grad(dt[0], s, x, NN_F32, N, P, C);
-    ops->spatial_map_grad(dt[1], s, half, NN_BF16, N, P, C);
+    MUST(ops->spatial_map_grad(NULL, dt[0], s, x, NN_F32, N, P, C));
+    MUST(ops->spatial_map_grad(NULL, dt[1], s, half, NN_BF16, N, P, C));
     ck_assert_int_eq(memcmp(dt[0], dt[1], sizeof *dt), 0);
-    ops->spatial_map_contract(want, x, NN_F32, table, N, P, C);
-    ops->spatial_map_contract(got, half, NN_BF16, table, N, P, C);
+    MUST(ops->spatial_map_contract(NULL, want, x, NN_F32, table, N, P, C));
+    MUST(ops->spatial_map_contract(NULL, got, half, NN_BF16, table, N, P, C));
     ck_assert_int_eq(memcmp(want, got, N * C * sizeof *got), 0);
-    ops->spatial_map_expand(want, NN_F32, s, table, N, P, C);
-    ops->spatial_map_expand(out, NN_BF16, s, table, N, P, C);
+    MUST(ops->spatial_map_expand(NULL, want, NN_F32, s, table, N, P, C));
+    MUST(ops->spatial_map_expand(NULL, out, NN_BF16, s, table, N, P, C));
     stored_to(got, NN_BF16, out, ALL);
     for (int i = 0; i < ALL; i++)
         ck_assert(got[i] == stored(NN_BF16, want[i]));
@@ -314,21 +324,21 @@ START_TEST(grids_and_embeddings_are_adjoint)
     const int labels[N] = {2, 0, 2};
     float *s = numbers(N * C, 1), *x = numbers(N * P * C, 2), *table = numbers(P * C, 3);
     float *out = numbers(N * P * C, 4), *sums = numbers(N * C, 5), dtable[P * C] = {0};
-    ops->spatial_map_expand(out, NN_F32, s, table, N, P, C);
-    ops->spatial_map_contract(sums, x, NN_F32, table, N, P, C);
-    ops->spatial_map_grad(dtable, s, x, NN_F32, N, P, C);
+    MUST(ops->spatial_map_expand(NULL, out, NN_F32, s, table, N, P, C));
+    MUST(ops->spatial_map_contract(NULL, sums, x, NN_F32, table, N, P, C));
+    MUST(ops->spatial_map_grad(NULL, dtable, s, x, NN_F32, N, P, C));
     check_equal(dot(out, x, N * P * C), dot(s, sums, N * C), 10, "contract");
     check_equal(dot(out, x, N * P * C), dot(dtable, table, P * C), 10, "grid_grad");
     float f[N * E], df[N * E], score[N], seed[N] = {1, -2, 3}, demb[E * K] = {0};
     memcpy(f, x, sizeof f);
-    ops->project(score, f, table, labels, N, E, K);
-    ops->project_dgrad(df, seed, table, labels, N, E, K);
-    ops->project_grad(demb, seed, f, labels, N, E, K);
+    MUST(ops->project(NULL, score, f, table, labels, N, E, K));
+    MUST(ops->project_dgrad(NULL, df, seed, table, labels, N, E, K));
+    MUST(ops->project_grad(NULL, demb, seed, f, labels, N, E, K));
     check_equal(dot(score, seed, N), dot(f, df, N * E), 10, "project_dgrad");
     check_equal(dot(score, seed, N), dot(demb, table, E * K), 10, "project_grad");
     memset(demb, 0, sizeof demb);
-    ops->embed_gather(df, table, labels, N, E, K, E);
-    ops->embed_grad(demb, f, labels, N, E, K, E);
+    MUST(ops->embed_gather(NULL, df, table, labels, N, E, K, E));
+    MUST(ops->embed_grad(NULL, demb, f, labels, N, E, K, E));
     check_equal(dot(df, f, N * E), dot(demb, table, E * K), 10, "embed_grad");
     free(s), free(x), free(table), free(out), free(sums);
 }
@@ -336,7 +346,7 @@ END_TEST
 
 START_TEST(augmentation_is_affine_with_its_adjoint)
 {
-    const struct nn_ops *ops = ops_of(_i);
+    const struct gan_ops *ops = gan_ops_cpu();
     enum { N = 40, H = 9, W = 12, C = 3, ONE = H * W * C };
     struct nn_augment draws[N];
     for (int i = 0; i < N; i++)
@@ -344,9 +354,13 @@ START_TEST(augmentation_is_affine_with_its_adjoint)
     draws[0] = augment_none();
     float *x = numbers(N * ONE, 1), *y = numbers(N * ONE, 2);
     float *a = numbers(N * ONE, 3), *b = numbers(N * ONE, 4), *full = numbers(N * ONE, 5);
-    ops->augment(a, ONE, x, ONE, draws, N, H, W, C, 1);
-    ops->augment(full, ONE, x, ONE, draws, N, H, W, C, 0);
-    ops->augment_adjoint(b, ONE, y, ONE, draws, N, H, W, C);
+    struct gan_augmentation linear = {a, ONE, x, ONE, draws, N, H, W, C, true}, affine = linear,
+                            adjoint = {b, ONE, y, ONE, draws, N, H, W, C, false};
+    affine.out = full;
+    affine.linear = false;
+    MUST(ops->augment(NULL, &linear));
+    MUST(ops->augment(NULL, &affine));
+    MUST(ops->augment_adjoint(NULL, &adjoint));
     for (int i = 0; i < N; i++) {
         check_equal(dot(a + i * ONE, y + i * ONE, ONE), dot(x + i * ONE, b + i * ONE, ONE), 30,
                     "T'");
@@ -367,18 +381,96 @@ START_TEST(adam_keeps_only_v)
 {
     const struct nn_ops *ops = ops_of(_i);
     float p[3] = {1, -1, 0}, v[3] = {0}, g[3] = {0.5f, -2, 0}, e[3] = {0};
-    const struct nn_adam rates = nn_adam_of(0.1, 0.9, 0.9);
+    const struct adam_f32 rates = adam_without_mean(0.1, 0.9, 0.9);
     const float beta = 0.75f;
-    ops->adam(p, v, g, 3, &rates); /* the first step goes by lr, whatever g */
+    MUST(ops->adam(NULL, p, NULL, v, g, 3, &rates)); /* the first step goes by lr, whatever g */
     check_equal((double)p[0], 0.9, 1, "p0");
     check_equal((double)p[1], -0.9, 1, "p1");
     check_equal((double)p[2], 0, 1, "p2");
     check_equal((double)v[1], 0.4, 1, "v1");
-    ops->ema(e, p, 3, &beta);
+    MUST(ops->ema(NULL, e, p, 3, &beta));
     check_equal((double)e[0], 0.225, 1, "ema");
-    check_equal(ops->norm2(g, 3), 4.25, 1, "norm2");
+    double sum;
+    MUST(ops->norm2(NULL, &sum, g, 3));
+    check_equal(sum, 4.25, 1, "norm2");
     g[1] = NAN;
-    ck_assert(!isfinite(ops->norm2(g, 3)));
+    MUST(ops->norm2(NULL, &sum, g, 3));
+    ck_assert(!isfinite(sum));
+}
+END_TEST
+
+/* Known when it is called, on every table; nothing is written. */
+START_TEST(wrong_shapes_are_refused)
+{
+    const struct nn_ops *ops = ops_of(_i);
+    float x[4] = {7, 7, 7, 7};
+    double sums[GAN_SUMS] = {0};
+    int label = 0;
+    uint8_t mask = 0;
+    const struct nn_conv good = {1, 1, 1, 1, 1, 1, 1, 1, NN_F32, NN_F32};
+    const struct nn_epilogue plain = {.slope = 1}, masked = {.slope = 1, .mask_out = &mask};
+    struct nn_conv wrong[6] = {good, good, good, good, good, good};
+    wrong[0].n = 0, wrong[1].kernel = 2, wrong[2].groups = 2, wrong[3].cin = -1, wrong[4].h = 0;
+    wrong[5].slice = 0; /* of wgrad */
+    for (int i = 0; i < 6; i++) {
+        ck_assert_int_eq(ops->conv_wgrad(NULL, &wrong[i], x, x, x, x), ERR_USAGE);
+        if (i == 5) break;
+        ck_assert_int_eq(ops->conv_forward(NULL, &wrong[i], x, x, x, &plain, x), ERR_USAGE);
+        ck_assert_int_eq(ops->conv_dgrad(NULL, &wrong[i], x, x, x, &plain, x), ERR_USAGE);
+    }
+    ck_assert_int_eq(ops->conv_forward(NULL, &good, x, x, x, &masked, x), ERR_USAGE);
+    struct nn_fir fir = {x, x, NN_F32, NN_F32, 1, 0, 1, 1, 1};
+    ck_assert_int_eq(ops->fir_up(NULL, &fir), ERR_USAGE);
+    ck_assert_int_eq(ops->fir_down(NULL, &fir), ERR_USAGE);
+    ck_assert_int_eq(ops->bias_grad(NULL, x, x, NN_F32, 1, 0, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->spatial_map_expand(NULL, x, NN_F32, x, x, 0, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->spatial_map_contract(NULL, x, x, NN_F32, x, 1, 1, 0), ERR_USAGE);
+    ck_assert_int_eq(ops->spatial_map_grad(NULL, x, x, x, NN_F32, 1, -1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->embed_gather(NULL, x, x, &label, 1, 2, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->embed_grad(NULL, x, x, &label, 1, 2, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->project(NULL, x, x, x, &label, 0, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->project_dgrad(NULL, x, x, x, &label, 1, 0, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->project_grad(NULL, x, x, x, &label, 1, 1, 0), ERR_USAGE);
+    ck_assert_int_eq(ops->from_u8(NULL, x, &mask, NULL, 1, 0, 1, 1), ERR_USAGE);
+    ck_assert_int_eq(ops->scale_add(NULL, x, x, x, 0, 1), ERR_USAGE);
+    struct gan_augmentation none = {x, 1, x, 1, NULL, 0, 1, 1, 1, false};
+    struct gan_penalty penalty = {.n = 2, .batch = 0};
+    const struct gan_ops *gan = gan_ops_cpu();
+    ck_assert_int_eq(gan->augment(NULL, &none), ERR_USAGE);
+    ck_assert_int_eq(gan->augment_adjoint(NULL, &none), ERR_USAGE);
+    ck_assert_int_eq(gan->square_sums(NULL, sums, x, 0, 1), ERR_USAGE);
+    ck_assert_int_eq(gan->pair_loss(NULL, sums, x, x, 0, 1, 0), ERR_USAGE);
+    ck_assert_int_eq(gan->penalty(NULL, &penalty), ERR_USAGE);
+    ck_assert_int_eq(gan->penalty_check(NULL, &penalty), ERR_USAGE);
+    for (int i = 0; i < 4; i++)
+        ck_assert(x[i] == 7);
+}
+END_TEST
+
+/* With a first moment and decay, against the same in double. */
+START_TEST(adam_has_a_mean_and_decay)
+{
+    const struct nn_ops *ops = ops_of(_i);
+    enum { N = 40 };
+    float p[N], m[N], v[N], g[N];
+    const struct adam_f32 rates = {0.9f, 0.99f, 1e-8f, 0.02f, 1.5f, 0.001f};
+    for (int i = 0; i < N; i++) {
+        p[i] = 0.1f * (float)i - 1;
+        m[i] = 0.01f * (float)(i % 7);
+        v[i] = 0.02f * (float)(i % 5 + 1);
+        g[i] = 0.3f * (float)(i % 3) - 0.4f;
+    }
+    float p0[N], m0[N], v0[N];
+    memcpy(p0, p, sizeof p), memcpy(m0, m, sizeof m), memcpy(v0, v, sizeof v);
+    MUST(ops->adam(NULL, p, m, v, g, N, &rates));
+    for (int i = 0; i < N; i++) {
+        double mean = 0.9 * (double)m0[i] + 0.1 * (double)g[i];
+        double square = 0.99 * (double)v0[i] + 0.01 * (double)g[i] * (double)g[i];
+        check_equal((double)m[i], mean, 1, "m");
+        check_equal((double)v[i], square, 1, "v");
+        check_equal((double)p[i], 0.999 * (double)p0[i] - 0.02 * mean / (sqrt(square) * 1.5), 1,
+                    "p");
+    }
 }
 END_TEST
 
@@ -395,8 +487,10 @@ Suite *nn_ops_suite(void)
     tcase_add_loop_test(tests, sums_and_grids_take_bf16, 0, 2);
     tcase_add_test(tests, bf16_rounds_to_nearest_even);
     tcase_add_loop_test(tests, grids_and_embeddings_are_adjoint, 0, 2);
-    tcase_add_loop_test(tests, augmentation_is_affine_with_its_adjoint, 0, 2);
+    tcase_add_test(tests, augmentation_is_affine_with_its_adjoint);
     tcase_add_loop_test(tests, adam_keeps_only_v, 0, 2);
+    tcase_add_loop_test(tests, adam_has_a_mean_and_decay, 0, 2);
+    tcase_add_loop_test(tests, wrong_shapes_are_refused, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
 }

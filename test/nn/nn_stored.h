@@ -5,6 +5,7 @@
 
 #include "device/nn_ops.h"
 #include "math/bf16.h"
+#include "test/support.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -55,7 +56,8 @@ static inline void stored_conv(const struct nn_ops *ops, const struct nn_conv *s
         e.residual = output;
     else if (e.residual)
         e.residual = residual = stored_from(to, e.residual, outs);
-    (adjoint ? ops->conv_dgrad : ops->conv_forward)(s, output, input, weights, &e, workspace);
+    MUST((adjoint ? ops->conv_dgrad : ops->conv_forward)(NULL, s, output, input, weights, &e,
+                                                         workspace));
     stored_to(out, to, output, outs);
     free(input);
     free(residual);
@@ -67,7 +69,7 @@ static inline void stored_wgrad(const struct nn_ops *ops, const struct nn_conv *
     size_t pixels = (size_t)(s->n * s->h * s->w);
     void *a = stored_from(s->in_type, in, pixels * (size_t)s->cin);
     void *b = stored_from(s->out_type, dout, pixels * (size_t)s->cout);
-    ops->conv_wgrad(s, dw, a, b, workspace);
+    MUST(ops->conv_wgrad(NULL, s, dw, a, b, workspace));
     free(a);
     free(b);
 }

@@ -84,12 +84,15 @@ END_TEST
 
 START_TEST(adam_follows_the_paper)
 {
-    double m = 0, v = 0, reference_m = 0, reference_v = 0;
+    const double decay = _i ? 0.01 * 0.1 : 0; /* of AdamW: beside the gradient */
+    double p = 2, m = 0, v = 0, reference_m = 0, reference_v = 0;
     for (int t = 1; t <= 50; t++) {
         double g = uniform((uint64_t)t, 20) - 0.4;
-        struct adam_rate_f64 rate = {0.9, 0.999, 1e-8, 0.01 / (1 - pow(0.9, t)),
-                                     1 / sqrt(1 - pow(0.999, t))};
-        double ours = adam_update_f64(&rate, g, &m, &v);
+        struct adam_f64 rate = {
+            0.9, 0.999, 1e-8, 0.01 / (1 - pow(0.9, t)), 1 / sqrt(1 - pow(0.999, t)), decay};
+        double before = p;
+        p = adam_update_f64(&rate, t % 2 ? ADAM_SQUARE_FIRST : ADAM_SQUARE_LAST, p, g, &m, &v);
+        double ours = before - p - decay * before;
         reference_m = 0.9 * reference_m + 0.1 * g;
         reference_v = 0.999 * reference_v + 0.001 * g * g;
         double m_hat = reference_m / (1 - pow(0.9, t)), v_hat = reference_v / (1 - pow(0.999, t));

@@ -174,10 +174,10 @@ START_TEST(step_agrees_with_pytorch)
         compare(&f, "grad", group_names[g], f.gradient[g], near_cancel ? 1e-3 : 5e-5, isa);
     size_t samples = (size_t)f.target.width * (size_t)f.target.height * (size_t)f.target.channels;
     float *picture = malloc(samples * sizeof *picture);
-    ck_assert_int_eq(f.device->splat->render(f.device, &f.workspace, &f.view, &f.blend,
-                                             f.target.width, f.target.height, 0, 0, f.target.width,
-                                             f.target.height, picture),
-                     OK);
+    struct splat_window whole = {f.target.width, f.target.height, 0, 0,
+                                 f.target.width, f.target.height};
+    ck_assert_int_eq(
+        f.device->splat->render(f.device, &f.workspace, &f.view, &f.blend, &whole, picture), OK);
     compare(&f, "out", "render", picture, 1e-5, isa);
     free(picture);
     close_fixture(&f);

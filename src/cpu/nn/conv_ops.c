@@ -1,6 +1,7 @@
 /* The convolutions of nn_ops on the CPU: cuts the work over threads and calls the kernels of this
  * machine's instruction set. What the networks do not use goes to the reference: other shapes, bf16
  * where there are no instructions for it. */
+#include "base/error.h"
 #include "base/threads.h"
 #include "cpu/isa.h"
 #include "cpu/nn/conv_kernels.h"
@@ -203,9 +204,11 @@ static void cpu_group(const struct nn_conv *s, void *out, const void *in, const 
     threads_for((int64_t)ceil_div(job.rows, GROUP_TILES) * s->groups, 2, convolve_groups, &job);
 }
 
-static void cpu_conv_forward(const struct nn_conv *s, void *out, const void *in,
-                             const float *weights, const struct nn_epilogue *e, void *workspace)
+static int cpu_conv_forward(struct device *device, const struct nn_conv *s, void *out,
+                            const void *in, const float *weights, const struct nn_epilogue *e,
+                            void *workspace)
 {
+    TRY(nn_check_conv(s, e, false));
     if (is_gemm(s) && !is_mixed(s))
         cpu_gemm(s, out, in, weights, s->cout, s->cin, 0, e, workspace);
     else if (is_mixed(s) && can_mix(s, e))
@@ -213,12 +216,15 @@ static void cpu_conv_forward(const struct nn_conv *s, void *out, const void *in,
     else if (is_group(s))
         cpu_group(s, out, in, weights, 0, e, workspace);
     else
-        nn_ops_reference()->conv_forward(s, out, in, weights, e, workspace);
+        return nn_ops_reference()->conv_forward(device, s, out, in, weights, e, workspace);
+    return OK;
 }
 
-static void cpu_conv_dgrad(const struct nn_conv *s, void *din, const void *dout,
-                           const float *weights, const struct nn_epilogue *e, void *workspace)
+static int cpu_conv_dgrad(struct device *device, const struct nn_conv *s, void *din,
+                          const void *dout, const float *weights, const struct nn_epilogue *e,
+                          void *workspace)
 {
+    TRY(nn_check_conv(s, e, true));
     if (is_gemm(s) && !is_mixed(s))
         cpu_gemm(s, din, dout, weights, s->cin, s->cout, 1, e, workspace);
     else if (is_mixed(s) && can_mix(s, e))
@@ -226,7 +232,8 @@ static void cpu_conv_dgrad(const struct nn_conv *s, void *din, const void *dout,
     else if (is_group(s))
         cpu_group(s, din, dout, weights, 1, e, workspace);
     else
-        nn_ops_reference()->conv_dgrad(s, din, dout, weights, e, workspace);
+        return nn_ops_reference()->conv_dgrad(device, s, din, dout, weights, e, workspace);
+    return OK;
 }
 
 /* ---- wgrad ----
@@ -441,20 +448,22 @@ static void group_wgrad(const struct nn_conv *s, float *dw, const void *in, cons
     }
 }
 
-static void cpu_conv_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
-                           void *workspace)
+static int cpu_conv_wgrad(struct device *device, const struct nn_conv *s, float *dw, const void *in,
+                          const void *dout, void *workspace)
 {
+    TRY(nn_check_conv_wgrad(s));
     if (is_gemm(s))
         gemm_wgrad(s, dw, in, dout, workspace);
     else if (is_group(s))
         group_wgrad(s, dw, in, dout, workspace);
     else
-        nn_ops_reference()->conv_wgrad(s, dw, in, dout, workspace);
+        return nn_ops_reference()->conv_wgrad(device, s, dw, in, dout, workspace);
+    return OK;
 }
 
-static size_t cpu_conv_workspace(const struct nn_conv *s)
+static size_t cpu_conv_workspace(const struct device *device, const struct nn_conv *s)
 {
-    if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(s);
+    if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(device, s);
     size_t forward = packed_floats(s, s->cin, s->cout), dgrad = packed_floats(s, s->cout, s->cin);
     struct cut c = is_gemm(s) ? gemm_cut(s) : group_cut(s);
     size_t most = (size_t)(c.wave * c.pieces);

@@ -5,8 +5,7 @@
 #include "device/nn_ops.h"
 
 void nn_install_grid(struct nn_ops *ops);      /* nn_grid.c: FIR, grids of weights, embeddings */
-void nn_install_pictures(struct nn_ops *ops);  /* nn_pictures.c: augmentation, batches */
-void nn_install_loss(struct nn_ops *ops);      /* nn_loss.c: losses of a GAN */
+void nn_install_pictures(struct nn_ops *ops);  /* nn_pictures.c: batches of pictures */
 void nn_install_optimiser(struct nn_ops *ops); /* nn_optimiser.c: flat ranges */
 void nn_install_conv(struct nn_ops *ops);      /* conv_ops.c: fast convolutions */
 

@@ -1,4 +1,5 @@
 /* Resampling by two, weights for each channel and pixel, embeddings. */
+#include "base/error.h"
 #include "base/threads.h"
 #include "cpu/nn/nn_cpu.h"
 #include "cpu/nn/nn_types.h"
@@ -57,18 +58,9 @@ static void up_row(void *out, enum nn_type out_type, const void *near, const voi
     }
 }
 
-/* Lines of pictures with h x w pixels of c channels (of the smaller side) to work on. */
-struct fir_work {
-    void *out;
-    const void *in;
-    enum nn_type out_type, in_type;
-    int h, w, c;
-    float scale;
-};
-
 static void up_lines(void *context, int64_t from, int64_t to)
 {
-    const struct fir_work f = *(const struct fir_work *)context;
+    const struct nn_fir f = *(const struct nn_fir *)context;
     size_t row = (size_t)f.w * (size_t)f.c;
     for (int line = (int)from; line < (int)to; line++) {
         int y = line % f.h;
@@ -83,11 +75,14 @@ static void up_lines(void *context, int64_t from, int64_t to)
     }
 }
 
-static void cpu_fir_up(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
-                       int n, int h, int w, int c, float scale)
+static int cpu_fir_up(struct device *device, const struct nn_fir *fir)
 {
-    struct fir_work work = {out, in, out_type, in_type, h, w, c, scale};
-    threads_for((int64_t)n * h, threads_grain(4 * (int64_t)w * c), up_lines, &work);
+    (void)device;
+    TRY(nn_check_fir(fir));
+    struct nn_fir work = *fir;
+    threads_for((int64_t)fir->n * fir->h, threads_grain(4 * (int64_t)fir->w * fir->c), up_lines,
+                &work);
+    return OK;
 }
 
 /* vertical pass of down: 1/8, 3/8, 3/8, 1/8 of four rows, NULL outside */
@@ -135,7 +130,7 @@ static void down_row(void *out, enum nn_type out_type, const void *const rows[4]
 
 static void down_lines(void *context, int64_t from, int64_t to)
 {
-    const struct fir_work f = *(const struct fir_work *)context;
+    const struct nn_fir f = *(const struct nn_fir *)context;
     size_t row = 2 * (size_t)f.w * (size_t)f.c; /* of the input */
     for (int line = (int)from; line < (int)to; line++) {
         int y = line % f.h;
@@ -149,11 +144,14 @@ static void down_lines(void *context, int64_t from, int64_t to)
     }
 }
 
-static void cpu_fir_down(void *out, enum nn_type out_type, const void *in, enum nn_type in_type,
-                         int n, int h, int w, int c, float scale)
+static int cpu_fir_down(struct device *device, const struct nn_fir *fir)
 {
-    struct fir_work work = {out, in, out_type, in_type, h, w, c, scale};
-    threads_for((int64_t)n * h, threads_grain(4 * (int64_t)w * c), down_lines, &work);
+    (void)device;
+    TRY(nn_check_fir(fir));
+    struct nn_fir work = *fir;
+    threads_for((int64_t)fir->n * fir->h, threads_grain(4 * (int64_t)fir->w * fir->c), down_lines,
+                &work);
+    return OK;
 }
 
 /* Tensors of n x pixels x c and tables of c x pixels. */
@@ -187,11 +185,15 @@ static void bias_strips(void *context, int64_t from, int64_t to)
     }
 }
 
-static void cpu_bias_grad(float *db, const void *dout, enum nn_type type, int n, int pixels, int c)
+static int cpu_bias_grad(struct device *device, float *db, const void *dout, enum nn_type type,
+                         int n, int pixels, int c)
 {
+    (void)device;
+    TRY(nn_check_sizes("bias_grad", n, pixels, c));
     struct grid_work work = {.sum = db, .x = dout, .type = type, .n = n, .pixels = pixels, .c = c};
     threads_for((c + STRIP - 1) / STRIP, threads_grain((int64_t)n * pixels * STRIP), bias_strips,
                 &work);
+    return OK;
 }
 
 static void expand_pictures(void *context, int64_t from, int64_t to)
@@ -205,12 +207,15 @@ static void expand_pictures(void *context, int64_t from, int64_t to)
                        g.table[j * g.pixels + p] * g.s[i * g.c + j]);
 }
 
-static void cpu_spatial_map_expand(void *out, enum nn_type type, const float *s, const float *table,
-                                   int n, int pixels, int c)
+static int cpu_spatial_map_expand(struct device *device, void *out, enum nn_type type,
+                                  const float *s, const float *table, int n, int pixels, int c)
 {
+    (void)device;
+    TRY(nn_check_sizes("spatial_map_expand", n, pixels, c));
     struct grid_work work = {
         .out = out, .type = type, .s = s, .table = table, .n = n, .pixels = pixels, .c = c};
     threads_for(n, threads_grain((int64_t)pixels * c), expand_pictures, &work);
+    return OK;
 }
 
 static void contract_pictures(void *context, int64_t from, int64_t to)
@@ -227,12 +232,15 @@ static void contract_pictures(void *context, int64_t from, int64_t to)
     }
 }
 
-static void cpu_spatial_map_contract(float *out, const void *x, enum nn_type type,
-                                     const float *table, int n, int pixels, int c)
+static int cpu_spatial_map_contract(struct device *device, float *out, const void *x,
+                                    enum nn_type type, const float *table, int n, int pixels, int c)
 {
+    (void)device;
+    TRY(nn_check_sizes("spatial_map_contract", n, pixels, c));
     struct grid_work work = {
         .sum = out, .x = x, .type = type, .table = table, .n = n, .pixels = pixels, .c = c};
     threads_for(n, threads_grain((int64_t)pixels * c), contract_pictures, &work);
+    return OK;
 }
 
 static void table_pixels(void *context, int64_t from, int64_t to)
@@ -247,55 +255,73 @@ static void table_pixels(void *context, int64_t from, int64_t to)
         }
 }
 
-static void cpu_spatial_map_grad(float *dtable, const float *s, const void *x, enum nn_type type,
-                                 int n, int pixels, int c)
+static int cpu_spatial_map_grad(struct device *device, float *dtable, const float *s, const void *x,
+                                enum nn_type type, int n, int pixels, int c)
 {
+    (void)device;
+    TRY(nn_check_sizes("spatial_map_grad", n, pixels, c));
     struct grid_work work = {
         .sum = dtable, .x = x, .type = type, .s = s, .n = n, .pixels = pixels, .c = c};
     threads_for(pixels, threads_grain((int64_t)n * c), table_pixels, &work);
+    return OK;
 }
 
-static void cpu_embed_gather(float *out, const float *table, const int *labels, int n, int e, int k,
-                             int stride)
+static int cpu_embed_gather(struct device *device, float *out, const float *table,
+                            const int *labels, int n, int e, int k, int stride)
 {
+    (void)device;
+    TRY(nn_check_embedding("embed_gather", n, e, k, stride));
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
             out[i * stride + j] = table[j * k + labels[i]];
+    return OK;
 }
 
-static void cpu_embed_grad(float *dtable, const float *d, const int *labels, int n, int e, int k,
-                           int stride)
+static int cpu_embed_grad(struct device *device, float *dtable, const float *d, const int *labels,
+                          int n, int e, int k, int stride)
 {
+    (void)device;
+    TRY(nn_check_embedding("embed_grad", n, e, k, stride));
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
             dtable[j * k + labels[i]] += d[i * stride + j];
+    return OK;
 }
 
-static void cpu_project(float *out, const float *f, const float *table, const int *labels, int n,
-                        int e, int k)
+static int cpu_project(struct device *device, float *out, const float *f, const float *table,
+                       const int *labels, int n, int e, int k)
 {
+    (void)device;
+    TRY(nn_check_embedding("project", n, e, k, e));
     for (int i = 0; i < n; i++) {
         float sum = 0;
         for (int j = 0; j < e; j++)
             sum += f[i * e + j] * table[j * k + labels[i]];
         out[i] = sum;
     }
+    return OK;
 }
 
-static void cpu_project_dgrad(float *df, const float *dout, const float *table, const int *labels,
-                              int n, int e, int k)
+static int cpu_project_dgrad(struct device *device, float *df, const float *dout,
+                             const float *table, const int *labels, int n, int e, int k)
 {
+    (void)device;
+    TRY(nn_check_embedding("project_dgrad", n, e, k, e));
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
             df[i * e + j] = dout[i] * table[j * k + labels[i]];
+    return OK;
 }
 
-static void cpu_project_grad(float *dtable, const float *dout, const float *f, const int *labels,
-                             int n, int e, int k)
+static int cpu_project_grad(struct device *device, float *dtable, const float *dout, const float *f,
+                            const int *labels, int n, int e, int k)
 {
+    (void)device;
+    TRY(nn_check_embedding("project_grad", n, e, k, e));
     for (int i = 0; i < n; i++)
         for (int j = 0; j < e; j++)
             dtable[j * k + labels[i]] += dout[i] * f[i * e + j];
+    return OK;
 }
 
 void nn_install_grid(struct nn_ops *ops)

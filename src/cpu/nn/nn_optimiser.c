@@ -1,4 +1,5 @@
 /* Operations on flat ranges of parameters. */
+#include "base/error.h"
 #include "base/threads.h"
 #include "cpu/nn/nn_cpu.h"
 #include "math/optimiser.h"
@@ -8,20 +9,24 @@
 
 enum { CHUNK = 16384 }; /* floats of one partial sum */
 
-static void cpu_zero(void *x, size_t bytes)
+static int cpu_zero(struct device *device, void *x, size_t bytes)
 {
+    (void)device;
     memset(x, 0, bytes);
+    return OK;
 }
 
-static void cpu_copy_bytes(void *out, const void *in, size_t bytes)
+static int cpu_copy_bytes(struct device *device, void *out, const void *in, size_t bytes)
 {
+    (void)device;
     memcpy(out, in, bytes);
+    return OK;
 }
 
 struct update_work {
-    float *p, *v;
+    float *p, *m, *v;
     const float *g;
-    struct nn_adam rates;
+    struct adam_f32 rates;
     float beta;
 };
 
@@ -29,39 +34,58 @@ static void adam_range(void *context, int64_t from, int64_t to)
 {
     const struct update_work u = *(const struct update_work *)context;
     for (int64_t i = from; i < to; i++)
-        nn_adam_update(&u.rates, &u.p[i], &u.v[i], u.g[i]);
+        u.p[i] = adam_update_f32(&u.rates, ADAM_SQUARE_FIRST, u.p[i], u.g[i], u.m ? &u.m[i] : NULL,
+                                 &u.v[i]);
 }
 
-static void cpu_adam(float *p, float *v, const float *g, size_t count, const struct nn_adam *rates)
+/* The same without what GANs have no use for: a loop that is all vectors. */
+static void adam_range_plain(void *context, int64_t from, int64_t to)
 {
-    struct update_work work = {.p = p, .v = v, .g = g, .rates = *rates};
-    threads_for((int64_t)count, threads_grain(4), adam_range, &work);
+    const struct update_work u = *(const struct update_work *)context;
+    struct adam_f32 rates = u.rates;
+    rates.decay = 0;
+    for (int64_t i = from; i < to; i++)
+        u.p[i] = adam_update_f32(&rates, ADAM_SQUARE_FIRST, u.p[i], u.g[i], NULL, &u.v[i]);
+}
+
+static int cpu_adam(struct device *device, float *p, float *m, float *v, const float *g,
+                    size_t count, const struct adam_f32 *rates)
+{
+    (void)device;
+    bool plain = !m && rates->decay == 0;
+    struct update_work work = {.p = p, .m = m, .v = v, .g = g, .rates = *rates};
+    threads_for((int64_t)count, threads_grain(4), plain ? adam_range_plain : adam_range, &work);
+    return OK;
 }
 
 static void ema_range(void *context, int64_t from, int64_t to)
 {
     const struct update_work u = *(const struct update_work *)context;
     for (int64_t i = from; i < to; i++)
-        u.v[i] = nn_ema(u.beta, u.v[i], u.g[i]);
+        u.v[i] = ema_update(u.beta, u.v[i], u.g[i]);
 }
 
-static void cpu_ema(float *e, const float *p, size_t count, const float *beta)
+static int cpu_ema(struct device *device, float *e, const float *p, size_t count, const float *beta)
 {
+    (void)device;
     struct update_work work = {.v = e, .g = p, .beta = *beta};
     threads_for((int64_t)count, threads_grain(2), ema_range, &work);
+    return OK;
 }
 
-static double cpu_norm2(const float *x, size_t count)
+static int cpu_norm2(struct device *device, double *sum, const float *x, size_t count)
 {
+    (void)device;
     double total = 0;
     for (size_t first = 0; first < count; first += CHUNK) {
         size_t last = count - first < CHUNK ? count : first + CHUNK;
-        double sum = 0;
+        double part = 0;
         for (size_t i = first; i < last; i++)
-            sum += (double)x[i] * (double)x[i];
-        total += sum;
+            part += (double)x[i] * (double)x[i];
+        total += part;
     }
-    return total;
+    *sum = total;
+    return OK;
 }
 
 void nn_install_optimiser(struct nn_ops *ops)

@@ -1,13 +1,15 @@
 /* The plain reference of the convolutions, and the table of reference operations: written to be
  * seen to be right. Everything faster is compared with it. */
+#include "base/error.h"
 #include "base/threads.h"
 #include "cpu/nn/nn_cpu.h"
 #include "cpu/nn/nn_types.h"
 
 #include <string.h>
 
-static size_t workspace_none(const struct nn_conv *shape)
+static size_t workspace_none(const struct device *device, const struct nn_conv *shape)
 {
+    (void)device;
     (void)shape;
     return 0;
 }
@@ -97,20 +99,26 @@ static void reference_convolve(const struct nn_conv *s, void *out, const void *i
     threads_for(s->n, 1, convolve_pictures, &work);
 }
 
-static void reference_conv_forward(const struct nn_conv *shape, void *out, const void *in,
-                                   const float *weights, const struct nn_epilogue *epilogue,
-                                   void *workspace)
+static int reference_conv_forward(struct device *device, const struct nn_conv *shape, void *out,
+                                  const void *in, const float *weights,
+                                  const struct nn_epilogue *epilogue, void *workspace)
 {
+    (void)device;
+    TRY(nn_check_conv(shape, epilogue, false));
     (void)workspace;
     reference_convolve(shape, out, in, weights, epilogue, 0);
+    return OK;
 }
 
-static void reference_conv_dgrad(const struct nn_conv *shape, void *din, const void *dout,
-                                 const float *weights, const struct nn_epilogue *epilogue,
-                                 void *workspace)
+static int reference_conv_dgrad(struct device *device, const struct nn_conv *shape, void *din,
+                                const void *dout, const float *weights,
+                                const struct nn_epilogue *epilogue, void *workspace)
 {
+    (void)device;
+    TRY(nn_check_conv(shape, epilogue, true));
     (void)workspace;
     reference_convolve(shape, din, dout, weights, epilogue, 1);
+    return OK;
 }
 
 /* sum over a slice of in[.., c] at offset (ky, kx) times dout[.., o] */
@@ -152,12 +160,15 @@ static void sum_outputs(void *context, int64_t from, int64_t end)
         }
 }
 
-static void reference_conv_wgrad(const struct nn_conv *s, float *dw, const void *in,
-                                 const void *dout, void *workspace)
+static int reference_conv_wgrad(struct device *device, const struct nn_conv *s, float *dw,
+                                const void *in, const void *dout, void *workspace)
 {
+    (void)device;
+    TRY(nn_check_conv_wgrad(s));
     (void)workspace;
     struct conv_work work = {.shape = s, .dw = dw, .in = in, .dout = dout};
     threads_for(s->cout, 1, sum_outputs, &work);
+    return OK;
 }
 
 static const struct nn_ops reference = {
@@ -174,7 +185,6 @@ const struct nn_ops *nn_ops_reference(void)
     struct nn_ops ops = reference;
     nn_install_grid(&ops);
     nn_install_pictures(&ops);
-    nn_install_loss(&ops);
     nn_install_optimiser(&ops);
     table = ops; /* always the same bytes */
     return &table;

@@ -1,18 +1,12 @@
 /* Adam for splats and the rounding of quantisation-aware training. */
 #include "base/error.h"
+#include "base/threads.h"
 #include "cpu/splat/splat_cpu.h"
+#include "math/optimiser.h"
 #include "math/quantize.h"
-#include "math/real.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#define REAL_SQRT(x) sqrtf(x)
-#include "base/threads.h"
-#include "math/adam.h"
 
 static bool splat_adam_row_is_finite(const struct splat_adam *groups, int group_count, int64_t row)
 {
@@ -22,15 +16,15 @@ static bool splat_adam_row_is_finite(const struct splat_adam *groups, int group_
     return true;
 }
 
-static void splat_adam_update_row(const struct splat_adam *group, const struct adam_rate_f32 *rate,
+static void splat_adam_update_row(const struct splat_adam *group, const struct adam_f32 *rate,
                                   int64_t row)
 {
-    struct adam_rate_f32 scaled = *rate;
+    struct adam_f32 scaled = *rate;
     scaled.step *= group->rate;
     for (int c = 0; c < group->columns; c++) {
         int64_t at = row * group->columns + c;
-        float p = group->parameter[at] - adam_update_f32(&scaled, group->gradient[at],
-                                                         &group->first[at], &group->second[at]);
+        float p = adam_update_f32(&scaled, ADAM_SQUARE_LAST, group->parameter[at],
+                                  group->gradient[at], &group->first[at], &group->second[at]);
         float low = group->low[c & 1], high = group->high[c & 1];
         group->parameter[at] = p < low ? low : p > high ? high : p;
     }
@@ -50,10 +44,10 @@ static void update_rows(void *context, int64_t from, int64_t to)
     struct adam_work *work = context;
     int64_t bad = 0;
     int32_t updates = 0, t = work->t;
-    struct adam_rate_f32 rate = {0};
+    struct adam_f32 rate = {0};
     const int32_t *born = work->born;
     for (int64_t row = from; row < to; row++) {
-        if (t - born[row] != updates) rate = adam_rate_after_f32(updates = t - born[row], work->b2);
+        if (t - born[row] != updates) rate = adam_after(updates = t - born[row], work->b2);
         if (!splat_adam_row_is_finite(work->groups, work->group_count, row)) {
             bad++;
             continue;

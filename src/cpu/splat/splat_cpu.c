@@ -97,18 +97,17 @@ static void store_row(void *argument, int y, const float *const *color, const fl
 
 static int splat_cpu_render(struct device *device, const struct splat_workspace *workspace,
                             const struct splat_view *view, const struct splat_blend *blend,
-                            int full_width, int full_height, int x, int y, int width, int height,
-                            float *out)
+                            const struct splat_window *w, float *out)
 {
     struct splat_scene scene;
-    TRY(splat_scene_prepare(&scene, workspace, view, blend, full_width, full_height));
-    struct window window = {x, y, width, view->channels, out};
+    TRY(splat_scene_prepare(&scene, workspace, view, blend, w->full_width, w->full_height));
+    struct window window = {w->x, w->y, w->width, view->channels, out};
     struct splat_pass pass = {.scene = &scene,
                               .blend = *blend,
                               .row = store_row,
                               .argument = &window,
-                              .first_row = y,
-                              .last_row = y + height - 1,
+                              .first_row = w->y,
+                              .last_row = w->y + w->height - 1,
                               .stop_requested = device->stop_requested};
     TRY(splat_pass_run(&pass));
     return OK;
@@ -130,13 +129,14 @@ static void count_range(void *context, int64_t from, int64_t to)
     __atomic_fetch_add(&count->pairs, pairs, __ATOMIC_RELAXED);
 }
 
-static int64_t splat_cpu_count_pairs(struct device *device, const struct splat_view *view,
-                                     const struct splat_blend *blend)
+static int splat_cpu_count_pairs(struct device *device, const struct splat_view *view,
+                                 const struct splat_blend *blend, int64_t *pairs)
 {
     (void)device;
     struct pair_count count = {view, (double)splat_cut(blend), 0};
     threads_for(view->count, threads_grain(8), count_range, &count);
-    return count.pairs;
+    *pairs = count.pairs;
+    return OK;
 }
 
 const struct splat_ops splat_cpu_ops = {

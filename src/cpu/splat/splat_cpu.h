@@ -13,9 +13,7 @@ int splat_cpu_fake_quantize(struct device *device, const float *values, int64_t 
 /* Workspace for `count` draws, behind that of a scene. */
 size_t splat_sample_bytes(int width, int height, int64_t count);
 int splat_cpu_sample(struct device *device, const struct splat_workspace *workspace,
-                     enum splat_sampling weight, bool residual, const struct splat_view *view,
-                     const struct splat_blend *blend, const struct splat_target *target,
-                     uint64_t seed, uint32_t stream, uint64_t step, int64_t count, float *xy,
-                     float *color);
+                     const struct splat_view *view, const struct splat_blend *blend,
+                     const struct splat_target *target, const struct splat_sample *sample);
 
 #endif

@@ -180,26 +180,24 @@ static int take_workspace(struct sampler *s, struct splat_draws *draws,
 }
 
 int splat_cpu_sample(struct device *device, const struct splat_workspace *workspace,
-                     enum splat_sampling weight, bool residual, const struct splat_view *view,
-                     const struct splat_blend *blend, const struct splat_target *target,
-                     uint64_t seed, uint32_t stream, uint64_t step, int64_t count, float *xy,
-                     float *color)
+                     const struct splat_view *view, const struct splat_blend *blend,
+                     const struct splat_target *target, const struct splat_sample *sample)
 {
     struct splat_scene scene;
     struct sampler s = {.target = target,
                         .scene = view ? &scene : NULL,
                         .blend = blend,
-                        .residual = residual,
-                        .weight = weight,
-                        .xy = xy,
-                        .color = color,
+                        .residual = sample->residual,
+                        .weight = sample->weight,
+                        .xy = sample->xy,
+                        .color = sample->color,
                         .stop_requested = device->stop_requested};
     struct splat_draws draws = {.width = target->width,
                                 .height = target->height,
-                                .count = count,
-                                .seed = seed,
-                                .step = step,
-                                .stream = stream};
+                                .count = sample->count,
+                                .seed = sample->seed,
+                                .step = sample->step,
+                                .stream = sample->stream};
     struct splat_drawing drawing = {&s, splat_sample_sum, splat_sample_place, splat_sample_rest};
     TRY(take_workspace(&s, &draws, workspace));
     if (view)

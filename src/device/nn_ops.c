@@ -1,0 +1,51 @@
+/* Which shapes network operations take, on whatever device. */
+#include "device/nn_ops.h"
+
+#include "base/error.h"
+
+static int check_conv_shape(const char *what, const struct nn_conv *s)
+{
+    if (s->n > 0 && s->h > 0 && s->w > 0 && s->cin > 0 && s->cout > 0 && s->groups > 0 &&
+        (s->kernel == 1 || s->kernel == 3) && s->cin % s->groups == 0 && s->cout % s->groups == 0)
+        return OK;
+    return fail(ERR_USAGE,
+                "%s: no convolution of %d x %d x %d pixels, %d to %d channels in %d groups, kernel "
+                "%d",
+                what, s->n, s->h, s->w, s->cin, s->cout, s->groups, s->kernel);
+}
+
+int nn_check_conv(const struct nn_conv *shape, const struct nn_epilogue *epilogue, bool adjoint)
+{
+    const char *what = adjoint ? "conv_dgrad" : "conv_forward";
+    int channels = adjoint ? shape->cin : shape->cout;
+    TRY(check_conv_shape(what, shape));
+    if ((epilogue->mask_in || epilogue->mask_out) && channels % 8 != 0)
+        return fail(ERR_USAGE, "%s: a mask of %d channels, no multiple of 8", what, channels);
+    return OK;
+}
+
+int nn_check_conv_wgrad(const struct nn_conv *shape)
+{
+    TRY(check_conv_shape("conv_wgrad", shape));
+    if (shape->slice <= 0)
+        return fail(ERR_USAGE, "conv_wgrad: slices of %d pictures", shape->slice);
+    return OK;
+}
+
+int nn_check_fir(const struct nn_fir *f)
+{
+    if (f->n > 0 && f->h > 0 && f->w > 0 && f->c > 0) return OK;
+    return fail(ERR_USAGE, "fir: no tensor of %d x %d x %d x %d", f->n, f->h, f->w, f->c);
+}
+
+int nn_check_sizes(const char *what, int n, int pixels, int c)
+{
+    if (n > 0 && pixels > 0 && c > 0) return OK;
+    return fail(ERR_USAGE, "%s: no tensor of %d x %d x %d", what, n, pixels, c);
+}
+
+int nn_check_embedding(const char *what, int n, int e, int k, int stride)
+{
+    if (n > 0 && e > 0 && k > 0 && stride >= e) return OK;
+    return fail(ERR_USAGE, "%s: no %d rows of %d by %d labels, %d apart", what, n, e, k, stride);
+}
