@@ -80,7 +80,7 @@ static inline void write_text(const char *name, const char *text)
     MUST(file_atomic_write_whole(in_folder(name), text, strlen(text), false));
 }
 
-/* A picture of stripes that differ with `seed`; the folder that `name` may have must be there. */
+/* An image of stripes that differ with `seed`; the folder that `name` may have must be there. */
 static inline void draw_picture(const char *name, int width, int height, int seed)
 {
     struct image image;

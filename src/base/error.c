@@ -98,7 +98,7 @@ static const struct error_status statuses[] = {
     {ERR_DIVERGED, 30, "training diverged, last good state saved"},
     {ERR_DEVICE_MEMORY, 31, "not enough device memory"},
     {ERR_USAGE, 64, "wrong usage"},
-    {ERR_DATA, 65, "a picture, model or checkpoint is broken"},
+    {ERR_DATA, 65, "an image, model or checkpoint is broken"},
     {ERR_INPUT, 66, "an input is missing"},
     {ERR_DEVICE, 69, "device absent, or no FFmpeg for the command video"},
     {ERR_INTERNAL, 70, "internal error"},

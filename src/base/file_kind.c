@@ -24,7 +24,7 @@ static bool has_at(struct bytes_head head, size_t at, const char *text, size_t c
 #define HAS(at, text) has_at(head, at, text, sizeof(text) - 1)
 
 static const char convert[] = "convert it to PNG";
-static const char python[] = "models here are .safetensors files, and pictures PNG or the like";
+static const char python[] = "models here are .safetensors files, and images PNG or the like";
 
 /* ---- by a few bytes at a fixed place ---- */
 
@@ -40,25 +40,25 @@ static const struct magic {
             class, what, advice                                                                    \
         }                                                                                          \
     }
-    MAGIC(0, "\x89PNG\r\n\x1a\n", FILE_PICTURE, "a PNG picture", NULL),
-    MAGIC(0, "\xFF\xD8\xFF", FILE_PICTURE, "a JPEG picture", NULL),
-    MAGIC(0, "GIF87a", FILE_PICTURE, "a GIF picture", convert),
-    MAGIC(0, "GIF89a", FILE_PICTURE, "a GIF picture", convert),
-    MAGIC(0, "8BPS", FILE_PICTURE, "a Photoshop (PSD) picture", convert),
-    MAGIC(0, "\x76\x2F\x31\x01", FILE_PICTURE, "an OpenEXR picture", "convert it to PFM"),
-    MAGIC(0, "#?RADIANCE", FILE_PICTURE, "a Radiance (HDR) picture", "convert it to PFM"),
-    MAGIC(0, "#?RGBE", FILE_PICTURE, "a Radiance (HDR) picture", "convert it to PFM"),
-    MAGIC(0, "\xFF\x0A", FILE_PICTURE, "a JPEG XL picture", convert),
-    MAGIC(0, "\0\0\0\x0CJXL \r\n\x87\n", FILE_PICTURE, "a JPEG XL picture", convert),
-    MAGIC(0, "\0\0\0\x0CjP  \r\n\x87\n", FILE_PICTURE, "a JPEG 2000 picture", convert),
-    MAGIC(0, "\xFF\x4F\xFF\x51", FILE_PICTURE, "a JPEG 2000 picture", convert),
-    MAGIC(0, "\0\0\1\0", FILE_PICTURE, "an icon (ICO)", convert),
-    MAGIC(0, "DDS ", FILE_PICTURE, "a DDS texture", convert),
-    MAGIC(0, "\xABKTX ", FILE_PICTURE, "a KTX texture", convert),
-    MAGIC(0, "qoif", FILE_PICTURE, "a QOI picture", convert),
-    MAGIC(0, "gimp xcf", FILE_PICTURE, "a GIMP (XCF) picture", convert),
-    MAGIC(0, "SIMPLE  =", FILE_PICTURE, "a FITS picture", "convert it to PFM"),
-    MAGIC(128, "DICM", FILE_PICTURE, "a DICOM picture", convert),
+    MAGIC(0, "\x89PNG\r\n\x1a\n", FILE_IMAGE, "a PNG image", NULL),
+    MAGIC(0, "\xFF\xD8\xFF", FILE_IMAGE, "a JPEG image", NULL),
+    MAGIC(0, "GIF87a", FILE_IMAGE, "a GIF image", convert),
+    MAGIC(0, "GIF89a", FILE_IMAGE, "a GIF image", convert),
+    MAGIC(0, "8BPS", FILE_IMAGE, "a Photoshop (PSD) image", convert),
+    MAGIC(0, "\x76\x2F\x31\x01", FILE_IMAGE, "an OpenEXR image", "convert it to PFM"),
+    MAGIC(0, "#?RADIANCE", FILE_IMAGE, "a Radiance (HDR) image", "convert it to PFM"),
+    MAGIC(0, "#?RGBE", FILE_IMAGE, "a Radiance (HDR) image", "convert it to PFM"),
+    MAGIC(0, "\xFF\x0A", FILE_IMAGE, "a JPEG XL image", convert),
+    MAGIC(0, "\0\0\0\x0CJXL \r\n\x87\n", FILE_IMAGE, "a JPEG XL image", convert),
+    MAGIC(0, "\0\0\0\x0CjP  \r\n\x87\n", FILE_IMAGE, "a JPEG 2000 image", convert),
+    MAGIC(0, "\xFF\x4F\xFF\x51", FILE_IMAGE, "a JPEG 2000 image", convert),
+    MAGIC(0, "\0\0\1\0", FILE_IMAGE, "an icon (ICO)", convert),
+    MAGIC(0, "DDS ", FILE_IMAGE, "a DDS texture", convert),
+    MAGIC(0, "\xABKTX ", FILE_IMAGE, "a KTX texture", convert),
+    MAGIC(0, "qoif", FILE_IMAGE, "a QOI image", convert),
+    MAGIC(0, "gimp xcf", FILE_IMAGE, "a GIMP (XCF) image", convert),
+    MAGIC(0, "SIMPLE  =", FILE_IMAGE, "a FITS image", "convert it to PFM"),
+    MAGIC(128, "DICM", FILE_IMAGE, "a DICOM image", convert),
     MAGIC(0, "%PDF-", FILE_OTHER, "a PDF document", NULL),
     MAGIC(0, "%!PS", FILE_OTHER, "a PostScript document", NULL),
     MAGIC(0, "\x1A\x45\xDF\xA3", FILE_OTHER, "a Matroska or WebM video", NULL),
@@ -95,11 +95,11 @@ static struct file_kind media_kind(struct bytes_head head)
     static const char *const heic[] = {"heic", "heix", "heim", "heis",
                                        "hevc", "hevx", "mif1", "msf1"};
     if (HAS(8, "avif") || HAS(8, "avis"))
-        return (struct file_kind){FILE_PICTURE, "an AVIF picture", convert};
+        return (struct file_kind){FILE_IMAGE, "an AVIF image", convert};
     for (size_t i = 0; i < sizeof heic / sizeof heic[0]; i++)
         if (has_at(head, 8, heic[i], 4))
-            return (struct file_kind){FILE_PICTURE, "a HEIC picture", convert};
-    if (HAS(8, "crx ")) return (struct file_kind){FILE_PICTURE, "a camera's raw picture", convert};
+            return (struct file_kind){FILE_IMAGE, "a HEIC image", convert};
+    if (HAS(8, "crx ")) return (struct file_kind){FILE_IMAGE, "a camera's raw image", convert};
     return (struct file_kind){FILE_OTHER, "a video (MP4)", NULL};
 }
 
@@ -136,7 +136,7 @@ static struct file_kind markup_kind(struct bytes_head head)
     bool xml = begins_with(head, "<?xml") || begins_with(head, "<!--");
     if (begins_with(head, "<svg") || begins_with(head, "<!doctype svg") ||
         (xml && file_kind_contains(head, "<svg")))
-        return (struct file_kind){FILE_PICTURE, "an SVG drawing", convert};
+        return (struct file_kind){FILE_IMAGE, "an SVG drawing", convert};
     if (begins_with(head, "<!doctype html") || begins_with(head, "<html") ||
         begins_with(head, "<head") || (xml && file_kind_contains(head, "<html")))
         return (struct file_kind){FILE_OTHER, "an HTML page",
@@ -172,20 +172,20 @@ struct file_kind file_kind_of(const void *bytes, size_t count)
     if (count == 0) return (struct file_kind){FILE_EMPTY, "an empty file", NULL};
     if (is_safetensors(head))
         return (struct file_kind){FILE_MODEL, "a safetensors file",
-                                  "`imgtrain render` makes the picture of a model"};
+                                  "`imgtrain render` makes the image of a model"};
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
         if (has_at(head, magics[i].at, magics[i].bytes, magics[i].count) &&
             !may_be_header_length(head, magics[i].count))
             return magics[i].kind;
     if (HAS(0, "RIFF") && HAS(8, "WEBP"))
-        return (struct file_kind){FILE_PICTURE, "a WebP picture", convert};
+        return (struct file_kind){FILE_IMAGE, "a WebP image", convert};
     if (HAS(0, "II*\0") || HAS(0, "MM\0*") || HAS(0, "II+\0") || HAS(0, "MM\0+"))
-        return (struct file_kind){FILE_PICTURE, "a TIFF picture", convert};
+        return (struct file_kind){FILE_IMAGE, "a TIFF image", convert};
     if (HAS(0, "BM") && HAS(6, "\0\0\0\0"))
-        return (struct file_kind){FILE_PICTURE, "a BMP picture", convert};
+        return (struct file_kind){FILE_IMAGE, "a BMP image", convert};
     if (HAS(4, "ftyp")) return media_kind(head);
     if (HAS(0, "PK\3\4")) return zip_kind(head);
-    if (is_netpbm(head)) return (struct file_kind){FILE_PICTURE, "a PNM or PFM picture", NULL};
+    if (is_netpbm(head)) return (struct file_kind){FILE_IMAGE, "a PNM or PFM image", NULL};
     return markup_kind(head);
 }
 

@@ -7,14 +7,14 @@
 enum file_class {
     FILE_UNKNOWN, /* what: NULL */
     FILE_EMPTY,
-    FILE_PICTURE,
+    FILE_IMAGE,
     FILE_MODEL, /* safetensors */
     FILE_OTHER,
 };
 
 struct file_kind {
     enum file_class class;
-    const char *what;   /* "a WebP picture" */
+    const char *what;   /* "a WebP image" */
     const char *advice; /* what to do about it, or NULL */
 };
 

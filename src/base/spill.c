@@ -30,7 +30,7 @@ static int spill_reserve(int fd, const char *dir, size_t bytes)
     int error = retry_fallocate(fd, (off_t)bytes);
     if (error != ENOSPC && error != EDQUOT && error != EFBIG && error != EIO) return OK;
     errno = error;
-    return fail_errno(ERR_IO, "%s: %zu bytes for the decoded picture", dir, bytes);
+    return fail_errno(ERR_IO, "%s: %zu bytes for the decoded image", dir, bytes);
 }
 
 int spill_open(struct spill *spill, const char *dir, size_t bytes)
@@ -44,7 +44,7 @@ int spill_open(struct spill *spill, const char *dir, size_t bytes)
             if (code < 0) spill_free(spill);
             return code;
         }
-        log_debug("%s: no files (%s): the decoded picture stays in memory", dir, strerror(errno));
+        log_debug("%s: no files (%s): the decoded image stays in memory", dir, strerror(errno));
     }
     spill->memory = malloc(bytes);
     return spill->memory ? OK : fail(ERR_SYSTEM, "out of memory for %zu bytes", bytes);
@@ -57,7 +57,7 @@ int spill_write(struct spill *spill, const void *data, size_t bytes)
     if (spill->memory)
         memcpy((char *)spill->memory + spill->used, data, bytes);
     else
-        TRY(file_write_all(spill->fd, data, bytes, "the decoded picture"));
+        TRY(file_write_all(spill->fd, data, bytes, "the decoded image"));
     spill->used += bytes;
     return OK;
 }
@@ -71,7 +71,7 @@ int spill_end(struct spill *spill)
         return OK;
     }
     void *map = mmap(NULL, spill->bytes, PROT_READ, MAP_SHARED, spill->fd, 0);
-    if (map == MAP_FAILED) return fail_errno(ERR_SYSTEM, "map the decoded picture");
+    if (map == MAP_FAILED) return fail_errno(ERR_SYSTEM, "map the decoded image");
     spill->data = map;
     return OK;
 }

@@ -48,7 +48,7 @@ int threads_available(void)
 
 /* ---- starting ---- */
 
-/* As much as stack.c gives; decoders of pictures are the deepest users. */
+/* As much as stack.c gives; decoders of images are the deepest users. */
 enum { STACK_BYTES = 2 << 20 };
 
 int threads_start(pthread_t *thread, bool detached, void *(*body)(void *), void *argument)

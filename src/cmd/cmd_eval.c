@@ -9,7 +9,7 @@
 #include "cmd/options.h"
 #include "image/image.h"
 #include "image/rows.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 #include "registry/tasks.h"
 #include "run/signals.h"
 #include "splat/render.h"

@@ -38,7 +38,7 @@ static enum cpu_isa detect(void)
 }
 #endif
 
-/* Asked for every row of a picture, and CPUID takes 13 us in a virtual machine. */
+/* Asked for every row of an image, and CPUID takes 13 us in a virtual machine. */
 static enum cpu_isa isa_detected(void)
 {
     static atomic_int kept = -1;

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD_MOST = 200, PICTURES_LEAST = 2, PICTURES_FEW = 100, SIDE_MOST = 4096 };
+enum { HELD_MOST = 200, IMAGES_LEAST = 2, IMAGES_FEW = 100, SIDE_MOST = 4096 };
 
-/* Steps of STREAM_GAN_BATCH: epochs count from 0; the drawing of held-out pictures is none. */
+/* Steps of STREAM_GAN_BATCH: epochs count from 0; the drawing of held-out images is none. */
 static const uint64_t STEP_HELD = (uint64_t)1 << 62;
 
 struct dataset {
@@ -55,10 +55,10 @@ static int dataset_shuffled(int position, int count, uint64_t seed, uint64_t ste
     return (int)x;
 }
 
-/* ---- training and held-out pictures ---- */
+/* ---- training and held-out images ---- */
 
-/* Marks the held-out pictures: by the seed and their number alone, whatever they show; the last
- * picture of a class is left to the training. */
+/* Marks the held-out images: by the seed and their number alone, whatever they show; the last
+ * image of a class is left to the training. */
 static int mark_held(const struct dataset *set, bool *is_held, int wanted)
 {
     int count = (int)set->cache.header.count, held = 0;
@@ -114,10 +114,10 @@ static int list_names(struct dataset *set)
 static int score_count(const struct dataset *set, const char *folder)
 {
     int count = (int)set->cache.header.count;
-    if (count < PICTURES_LEAST)
-        return fail(ERR_DATA, "%s: only one picture: a GAN learns from many (100 or more)", folder);
-    if (count < PICTURES_FEW)
-        log_warning("%s: only %d pictures: a GAN wants 100 or more", folder, count);
+    if (count < IMAGES_LEAST)
+        return fail(ERR_DATA, "%s: only one image: a GAN learns from many (100 or more)", folder);
+    if (count < IMAGES_FEW)
+        log_warning("%s: only %d images: a GAN wants 100 or more", folder, count);
     return OK;
 }
 
@@ -127,8 +127,8 @@ static void dataset_tell(const struct dataset *set, const struct dataset_options
     const struct dataset_header *header = &set->cache.header;
     const char *folder = options->folder;
     if (scan->foreign > 0)
-        log_warning("%s: %d pictures are of formats that cannot be read (%s)", folder,
-                    scan->foreign, scan->formats);
+        log_warning("%s: %d images are of formats that cannot be read (%s)", folder, scan->foreign,
+                    scan->formats);
     if (scan->aliases > 0)
         log_info("%s: %d further names of the same files are left out", folder, scan->aliases);
     char classes[32] = "", skipped[40] = "";
@@ -136,7 +136,7 @@ static void dataset_tell(const struct dataset *set, const struct dataset_options
     if (header->classes > 0)
         snprintf(classes, sizeof classes, " in %u class%s", header->classes,
                  header->classes == 1 ? "" : "es");
-    log_info("%s: %u pictures%s, %d held out%s; %dx%d, %s%s%s", folder, header->count, classes,
+    log_info("%s: %u images%s, %d held out%s; %dx%d, %s%s%s", folder, header->count, classes,
              set->held_count, skipped, options->width, options->height,
              format_bytes((int64_t)set->cache.bytes).text, set->cache.path ? ", cached in " : "",
              set->cache.path ? set->cache.path : "");
@@ -160,8 +160,8 @@ int dataset_open(struct dataset **out, const struct dataset_options *options)
     *out = NULL;
     if (options->width < 1 || options->height < 1 || options->width > SIDE_MOST ||
         options->height > SIDE_MOST)
-        return fail(ERR_CONFIG, "pictures of %dx%d: sides are 1..%d", options->width,
-                    options->height, SIDE_MOST);
+        return fail(ERR_CONFIG, "images of %dx%d: sides are 1..%d", options->width, options->height,
+                    SIDE_MOST);
     struct scan scan;
     int code = scan_folder(&scan, options->folder, options->labels, options->stop_requested);
     struct dataset *set = code == OK ? calloc(1, sizeof *set) : NULL;
@@ -236,10 +236,10 @@ struct dataset_item dataset_held(const struct dataset *set, int index)
 
 void dataset_batch(const struct dataset *set, uint64_t first, int count, struct dataset_item *items)
 {
-    uint64_t pictures = (uint64_t)set->train_count;
+    uint64_t images = (uint64_t)set->train_count;
     for (int i = 0; i < count; i++) {
-        uint64_t number = first + (uint64_t)i, epoch = number / pictures;
-        uint32_t position = (uint32_t)(number % pictures);
+        uint64_t number = first + (uint64_t)i, epoch = number / images;
+        uint32_t position = (uint32_t)(number % images);
         int index = dataset_shuffled((int)position, set->train_count, set->seed, epoch);
         items[i] = dataset_train(set, index);
         /* round 4 is none of the Feistel network's */

@@ -1,5 +1,5 @@
-/* The pictures to learn from: a folder of any mix of sizes and formats, decoded once into a packed
- * cache of equally large uint8 pictures (scaled so that they cover width x height, centre crop,
+/* The images to learn from: a folder of any mix of sizes and formats, decoded once into a packed
+ * cache of equally large uint8 images (scaled so that they cover width x height, centre crop,
  * alpha over white, grey to RGB), which is then mapped. Sub-folders are classes. */
 #ifndef IMGTRAIN_DATA_DATASET_H
 #define IMGTRAIN_DATA_DATASET_H
@@ -12,10 +12,10 @@
 
 struct dataset;
 
-/* Fewer pictures are all learned from: none is held out. */
+/* Fewer images are all learned from: none is held out. */
 enum { DATASET_HELD_FROM = 20 };
 
-/* One picture of a batch. */
+/* One image of a batch. */
 struct dataset_item {
     const uint8_t *pixels; /* [height][width][3], borrowed (mapped) */
     int label;             /* 0 without classes */
@@ -23,16 +23,16 @@ struct dataset_item {
 };
 
 /* Unreadable files are named in one warning each (a few, then a count) and skipped. ERR_INPUT: no
- * such folder; ERR_DATA: no picture in it, none readable or only one; with SCAN_LABELS_FOLDERS also
- * fewer than two sub-folders with pictures, or pictures beside them; ERR_STOPPED. The cache is made
+ * such folder; ERR_DATA: no image in it, none readable or only one; with SCAN_LABELS_FOLDERS also
+ * fewer than two sub-folders with images, or images beside them; ERR_STOPPED. The cache is made
  * again when a file's name, size or time changed, or it is damaged; where it cannot be written the
- * pictures stay in memory, with a warning. Without cache_dir nothing with a name is written. *set
+ * images stay in memory, with a warning. Without cache_dir nothing with a name is written. *set
  * is owned. */
 int dataset_open(struct dataset **set, const struct dataset_options *options);
 void dataset_close(struct dataset *set); /* accepts NULL */
 
 /* Gives the cache of a set that was opened without cache_dir its name in that folder, so that no
- * picture is decoded twice. Where that cannot be the set stays as it is, with a warning. */
+ * image is decoded twice. Where that cannot be the set stays as it is, with a warning. */
 int dataset_keep(struct dataset *set, const char *cache_dir);
 
 int dataset_train_count(const struct dataset *set); /* >= 1 */
@@ -40,15 +40,15 @@ int dataset_held_count(
     const struct dataset *set); /* min(10 %, 200); 0 for fewer than DATASET_HELD_FROM */
 int dataset_classes(const struct dataset *set); /* 0 without classes */
 const char *dataset_class_name(const struct dataset *set, int label);
-/* A checksum of the prepared pictures, their order and classes, whatever the files' times: so that
+/* A checksum of the prepared images, their order and classes, whatever the files' times: so that
  * a resumed run notices another data set. */
 uint64_t dataset_fingerprint(const struct dataset *set);
 
-/* Training or held-out picture `index`, never mirrored. */
+/* Training or held-out image `index`, never mirrored. */
 struct dataset_item dataset_train(const struct dataset *set, int index);
 struct dataset_item dataset_held(const struct dataset *set, int index);
 
-/* Training pictures number first .. first + count - 1 of the endless sequence of shuffled epochs (a
+/* Training images number first .. first + count - 1 of the endless sequence of shuffled epochs (a
  * new order each epoch): a pure function of (seed, number), without any state. */
 void dataset_batch(const struct dataset *set, uint64_t first, int count,
                    struct dataset_item *items);

@@ -22,9 +22,9 @@ struct builder {
     const struct scan *scan;
     const char *name;
     int fd;
-    size_t picture_bytes;
-    uint8_t *chunk;   /* [CHUNK] pictures */
-    char **faults;    /* [CHUNK] why a picture cannot be read; NULL: it can */
+    size_t image_bytes;
+    uint8_t *chunk;   /* [CHUNK] images */
+    char **faults;    /* [CHUNK] why an image cannot be read; NULL: it can */
     int codes[CHUNK]; /* of those */
     uint64_t *sums;   /* [count] */
     int32_t *labels;  /* [count] */
@@ -32,7 +32,7 @@ struct builder {
     double started, last_line;
 };
 
-/* ---- one picture ---- */
+/* ---- one image ---- */
 
 /* The largest centred part with the shape width : height. Keeps the sample type. */
 static int crop_centre(struct image *out, const struct image *in, int width, int height)
@@ -97,7 +97,7 @@ static int dataset_build_decode_into(struct builder *builder, int first, int i, 
     const struct dataset_options *options = builder->options;
     char *path = path_join(options->folder, builder->scan->files[first + i].name);
     if (!path) return ERR_SYSTEM;
-    int code = dataset_build_decode(builder->chunk + (size_t)i * builder->picture_bytes, path,
+    int code = dataset_build_decode(builder->chunk + (size_t)i * builder->image_bytes, path,
                                     options->width, options->height, enlarged);
     free(path);
     return code;
@@ -127,18 +127,18 @@ static void decode_files(void *context, int64_t from, int64_t to)
 static int keep_chunk(struct builder *builder, int first, int count)
 {
     for (int i = 0; i < count; i++) {
-        const uint8_t *picture = builder->chunk + (size_t)i * builder->picture_bytes;
+        const uint8_t *image = builder->chunk + (size_t)i * builder->image_bytes;
         const char *fault = builder->faults[i] ? builder->faults[i] : "out of memory";
         if (builder->codes[i] == ERR_SYSTEM || builder->codes[i] == ERR_IO)
-            return fail(builder->codes[i], "%s", fault); /* not the picture's fault */
+            return fail(builder->codes[i], "%s", fault); /* not the image's fault */
         if (builder->codes[i] < 0) {
             if (builder->skipped++ < LISTED) log_warning("%s: skipped", fault);
             free(builder->faults[i]);
             builder->faults[i] = NULL;
             continue;
         }
-        TRY(file_write_all(builder->fd, picture, builder->picture_bytes, builder->name));
-        builder->sums[builder->count] = hash_bytes(0, picture, builder->picture_bytes);
+        TRY(file_write_all(builder->fd, image, builder->image_bytes, builder->name));
+        builder->sums[builder->count] = hash_bytes(0, image, builder->image_bytes);
         builder->labels[builder->count++] = builder->scan->files[first + i].label;
     }
     return OK;
@@ -151,7 +151,7 @@ static void show_progress(struct builder *builder, int done)
     double wait = builder->last_line > builder->started ? LINE_SECONDS : FIRST_LINE_SECONDS;
     if (done == total || now - builder->last_line < wait) return;
     builder->last_line = now;
-    log_info("pictures %d/%d %d%% eta %.0fs", done, total, (int)((int64_t)done * 100 / total),
+    log_info("images %d/%d %d%% eta %.0fs", done, total, (int)((int64_t)done * 100 / total),
              spent * (total - done) / done);
 }
 
@@ -160,7 +160,7 @@ static int dataset_build_decode_all(struct builder *builder)
     const struct scan *scan = builder->scan;
     for (int first = 0; first < scan->count; first += CHUNK) {
         if (builder->options->stop_requested && builder->options->stop_requested())
-            return fail(ERR_STOPPED, "stopped while decoding pictures");
+            return fail(ERR_STOPPED, "stopped while decoding images");
         int count = scan->count - first < CHUNK ? scan->count - first : CHUNK;
         struct chunk_work work = {builder, first};
         threads_for(count, 1, decode_files, &work);
@@ -170,7 +170,7 @@ static int dataset_build_decode_all(struct builder *builder)
     return OK;
 }
 
-/* A class without any readable picture is none: the others move up. The names that stay go to
+/* A class without any readable image is none: the others move up. The names that stay go to
  * `names` (room for all), each ended by a zero byte. */
 static void settle_classes(struct builder *builder, struct dataset_header *header, char *names,
                            int32_t *moved)
@@ -183,7 +183,7 @@ static void settle_classes(struct builder *builder, struct dataset_header *heade
         bool used = moved[k] != 0;
         moved[k] = (int32_t)header->classes;
         if (!used)
-            log_warning("%s/%s: no class, as none of its pictures can be read",
+            log_warning("%s/%s: no class, as none of its images can be read",
                         builder->options->folder, scan->classes[k]);
         if (!used) continue;
         size_t bytes = strlen(scan->classes[k]) + 1;
@@ -209,7 +209,7 @@ static int write_tail(struct builder *builder, struct dataset_header *header)
     header->contents = dataset_contents(header, builder->sums, builder->labels, names);
     header->check = dataset_header_check(header);
     struct dataset_offsets at = dataset_offsets(header);
-    size_t padding = at.sums - at.pixels - header->count * builder->picture_bytes;
+    size_t padding = at.sums - at.pixels - header->count * builder->image_bytes;
     size_t count = header->count;
     TRY_CLEANUP(file_write_all(builder->fd, zeros, padding, builder->name));
     TRY_CLEANUP(
@@ -230,12 +230,12 @@ static int dataset_build_report(const struct builder *builder)
     const struct dataset_options *options = builder->options;
     int total = builder->scan->count;
     if (builder->count == 0)
-        return fail(ERR_DATA, "%s: none of its %d pictures can be read", options->folder, total);
+        return fail(ERR_DATA, "%s: none of its %d images can be read", options->folder, total);
     if (builder->skipped > LISTED)
-        log_warning("%s: %d of %d pictures cannot be read and are skipped", options->folder,
+        log_warning("%s: %d of %d images cannot be read and are skipped", options->folder,
                     builder->skipped, total);
     if (builder->enlarged > 0)
-        log_info("%s: %d of %d pictures are smaller than %dx%d and were enlarged", options->folder,
+        log_info("%s: %d of %d images are smaller than %dx%d and were enlarged", options->folder,
                  builder->enlarged, total, options->width, options->height);
     return OK;
 }
@@ -262,15 +262,15 @@ int dataset_build(int fd, const char *name, uint64_t key, const struct dataset_o
 {
     struct builder builder = {.options = options, .scan = scan, .name = name, .fd = fd};
     size_t count = (size_t)scan->count;
-    builder.picture_bytes = (size_t)options->width * (size_t)options->height * 3;
-    builder.chunk = malloc(CHUNK * builder.picture_bytes);
+    builder.image_bytes = (size_t)options->width * (size_t)options->height * 3;
+    builder.chunk = malloc(CHUNK * builder.image_bytes);
     builder.faults = calloc(CHUNK, sizeof *builder.faults);
     builder.sums = malloc(count * sizeof *builder.sums);
     builder.labels = malloc(count * sizeof *builder.labels);
     builder.started = builder.last_line = clock_seconds();
     int code = builder.chunk && builder.faults && builder.sums && builder.labels
                    ? run_builder(&builder, key)
-                   : fail(ERR_SYSTEM, "out of memory for the pictures");
+                   : fail(ERR_SYSTEM, "out of memory for the images");
     for (int i = 0; builder.faults && i < CHUNK; i++)
         free(builder.faults[i]);
     free(builder.chunk);

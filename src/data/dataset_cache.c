@@ -28,7 +28,7 @@
 
 static uint64_t cache_key(const struct dataset_options *options, const struct scan *scan)
 {
-    /* the last number counts up when pictures are prepared in another way */
+    /* the last number counts up when images are prepared in another way */
     uint64_t numbers[5] = {scan_hash(scan), (uint64_t)options->width, (uint64_t)options->height,
                            scan->class_count > 0, 1};
     return hash_bytes(0, numbers, sizeof numbers);
@@ -74,7 +74,7 @@ static void check_sums(void *context, int64_t from, int64_t to)
     __atomic_fetch_add(&check->broken, broken, __ATOMIC_RELAXED);
 }
 
-static bool dataset_cache_pictures_are_whole(const struct dataset_cache *cache)
+static bool dataset_cache_images_are_whole(const struct dataset_cache *cache)
 {
     struct sum_check check = {cache, 0};
     threads_for(cache->header.count, 16, check_sums, &check);
@@ -110,7 +110,7 @@ static bool dataset_cache_is_sound(struct dataset_cache *cache, uint64_t key,
     return names_are_whole(cache->names, header->names_bytes, header->classes) &&
            labels_are_right(cache->labels, header->count, header->classes) &&
            dataset_contents(header, cache->sums, cache->labels, cache->names) == header->contents &&
-           dataset_cache_pictures_are_whole(cache);
+           dataset_cache_images_are_whole(cache);
 }
 
 static int dataset_cache_map(struct dataset_cache *cache, int fd, const char *name)
@@ -162,12 +162,12 @@ static int build_unnamed(struct dataset_cache *cache, int fd, const char *name, 
 static int build_in_memory(struct dataset_cache *cache, uint64_t key,
                            const struct dataset_options *options, const struct scan *scan)
 {
-    int fd = memfd_create("imgtrain-pictures", MFD_CLOEXEC);
-    if (fd < 0) return fail_errno(ERR_SYSTEM, "memory for the pictures");
-    return build_unnamed(cache, fd, "the pictures in memory", key, options, scan);
+    int fd = memfd_create("imgtrain-images", MFD_CLOEXEC);
+    if (fd < 0) return fail_errno(ERR_SYSTEM, "memory for the images");
+    return build_unnamed(cache, fd, "the images in memory", key, options, scan);
 }
 
-/* On the disk where that can be, as the pictures may be more than the memory. */
+/* On the disk where that can be, as the images may be more than the memory. */
 static int build_for_now(struct dataset_cache *cache, uint64_t key,
                          const struct dataset_options *options, const struct scan *scan)
 {
@@ -176,7 +176,7 @@ static int build_for_now(struct dataset_cache *cache, uint64_t key,
     if (fd < 0) return build_in_memory(cache, key, options, scan);
     int code = build_unnamed(cache, fd, dir, key, options, scan);
     if (code != ERR_IO) return code;
-    log_warning("%s: the pictures are kept in memory", error_message());
+    log_warning("%s: the images are kept in memory", error_message());
     return build_in_memory(cache, key, options, scan);
 }
 
@@ -203,13 +203,13 @@ int dataset_cache_keep(struct dataset_cache *cache, const char *dir)
     if (!path) return ERR_SYSTEM;
     int code = keep_as(cache, dir, path);
     if (code == OK) {
-        log_info("%s: the pictures, prepared", path);
+        log_info("%s: the images, prepared", path);
         cache->path = path;
         return OK;
     }
     free(path);
     if (code != ERR_OUTPUT && code != ERR_ACCESS && code != ERR_IO) return code;
-    log_warning("%s: the pictures stay without a cache", error_message());
+    log_warning("%s: the images stay without a cache", error_message());
     return OK;
 }
 
@@ -242,7 +242,7 @@ static int dataset_cache_lock(const char *path, const struct dataset_options *op
             retry_close(fd);
             return stopped ? fail(ERR_STOPPED, "stopped while waiting for %s", path) : NO_LOCK;
         }
-        if (!told) log_info("another process is preparing the same pictures: waiting for it");
+        if (!told) log_info("another process is preparing the same images: waiting for it");
         told = true;
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     }
@@ -331,6 +331,6 @@ int dataset_cache_open(struct dataset_cache *cache, const struct dataset_options
     if (!options->cache_dir) return open_without(cache, key, options, scan);
     int code = open_in(cache, key, options, scan);
     if (code != ERR_OUTPUT && code != ERR_ACCESS && code != ERR_IO) return code;
-    log_warning("%s: the pictures are kept in memory instead of a cache", error_message());
+    log_warning("%s: the images are kept in memory instead of a cache", error_message());
     return build_in_memory(cache, key, options, scan);
 }

@@ -10,7 +10,7 @@ struct dataset_cache {
     size_t bytes;
     struct dataset_header header;
     const uint8_t *pixels;
-    const uint64_t *sums;  /* [count] checksums of the pictures */
+    const uint64_t *sums;  /* [count] checksums of the images */
     const int32_t *labels; /* [count] */
     const char *names;     /* of the classes */
     char *path;            /* NULL: in memory, or a file that has no name yet, */
@@ -18,9 +18,9 @@ struct dataset_cache {
     int fd;
 };
 
-/* Maps the cache of the scanned pictures, after making it where it is missing or damaged. A folder
- * that cannot take it costs a warning: the pictures then stay in memory. Two processes that want
- * the same cache make it once. ERR_DATA: no picture is readable; ERR_STOPPED. */
+/* Maps the cache of the scanned images, after making it where it is missing or damaged. A folder
+ * that cannot take it costs a warning: the images then stay in memory. Two processes that want
+ * the same cache make it once. ERR_DATA: no image is readable; ERR_STOPPED. */
 int dataset_cache_open(struct dataset_cache *cache, const struct dataset_options *options,
                        const struct scan *scan);
 void dataset_cache_close(struct dataset_cache *cache); /* accepts a zeroed struct */

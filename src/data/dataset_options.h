@@ -9,10 +9,10 @@
 
 struct dataset_options {
     const char *folder;           /* read recursively, in the order of the names' bytes */
-    int width, height;            /* pixels of every picture of the cache */
+    int width, height;            /* pixels of every image of the cache */
     enum scan_labels labels;      /* whether each sub-folder directly below `folder` is a class */
-    bool flip;                    /* mirror half of the pictures of each epoch left to right */
-    uint64_t seed;                /* which pictures are held out, and every draw */
+    bool flip;                    /* mirror half of the images of each epoch left to right */
+    uint64_t seed;                /* which images are held out, and every draw */
     const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
     const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */
     const char *spill_dir;        /* where it is made without a name then; NULL: in memory */

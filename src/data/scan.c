@@ -38,7 +38,7 @@ static bool is_passing(int code)
 }
 
 /* 1, 0 or what keeps it from being read for the moment. */
-static int looks_like_picture(const char *path)
+static int looks_like_image(const char *path)
 {
     int width, height, channels;
     enum sample_type type;
@@ -73,7 +73,7 @@ static int look_at_file(struct scan *scan, const char *path, char *name, const s
 {
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
     const char *foreign = image_name_foreign(base);
-    int wanted = strchr(base, '.') ? image_name_is_readable(base) : looks_like_picture(path);
+    int wanted = strchr(base, '.') ? image_name_is_readable(base) : looks_like_image(path);
     if (wanted < 0) free(name);
     TRY(wanted);
     if (wanted) return add_file(scan, name, info);
@@ -175,7 +175,7 @@ static int compare_places(const void *a, const void *b)
     return strcmp(p->name, q->name);
 }
 
-/* One picture under several names (icon themes are full of links) would be held out and learnt. */
+/* One image under several names (icon themes are full of links) would be held out and learnt. */
 static int drop_aliases(struct scan *scan)
 {
     struct scan_file **order = malloc((size_t)scan->count * sizeof *order);
@@ -223,13 +223,12 @@ static int number_classes(struct scan *scan, const char *folder)
         file->label = scan->class_count - 1;
     }
     if (scan->class_count < 2)
-        return fail(
-            ERR_DATA,
-            "%s: labels=true wants a sub-folder for each class, but %s of them has pictures",
-            folder, scan->class_count == 1 ? "only one" : "none");
+        return fail(ERR_DATA,
+                    "%s: labels=true wants a sub-folder for each class, but %s of them has images",
+                    folder, scan->class_count == 1 ? "only one" : "none");
     if (beside > 0)
         return fail(ERR_DATA,
-                    "%s: with labels=true no picture may lie beside the classes' "
+                    "%s: with labels=true no image may lie beside the classes' "
                     "sub-folders, but %d do (%s%s)",
                     folder, beside, scan->files[first_beside].name, beside > 1 ? ", ..." : "");
     return OK;
@@ -256,15 +255,15 @@ int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
 {
     *scan = (struct scan){.stop_requested = stop_requested};
     if (file_exists(folder) && !file_is_dir(folder))
-        return fail(ERR_INPUT, "%s: a file, but a folder of pictures is wanted", folder);
+        return fail(ERR_INPUT, "%s: a file, but a folder of images is wanted", folder);
     TRY(scan_walk(scan, folder, "", NULL));
     if (scan->count == 0 && scan->foreign > 0)
         return fail(ERR_DATA,
-                    "%s: no picture that can be read (%s), only %d of other formats (%s): "
+                    "%s: no image that can be read (%s), only %d of other formats (%s): "
                     "convert them to PNG",
                     folder, image_format_names().text, scan->foreign, scan->formats);
     if (scan->count == 0)
-        return fail(ERR_DATA, "%s: no picture in this folder (%s)", folder,
+        return fail(ERR_DATA, "%s: no image in this folder (%s)", folder,
                     image_format_names().text);
     qsort(scan->files, (size_t)scan->count, sizeof *scan->files, scan_compare_names);
     bool classes = labels == SCAN_LABELS_FOLDERS;

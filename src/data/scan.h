@@ -1,12 +1,12 @@
-/* Which files of a folder are the pictures of a data set. */
+/* Which files of a folder are the images of a data set. */
 #ifndef IMGTRAIN_DATA_SCAN_H
 #define IMGTRAIN_DATA_SCAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether first-level folders are classes. AUTO: when every picture lies in one, there are at least
- * two, and each holds enough pictures to learn a class from. */
+/* Whether first-level folders are classes. AUTO: when every image lies in one, there are at least
+ * two, and each holds enough images to learn a class from. */
 enum scan_labels { SCAN_LABELS_NONE, SCAN_LABELS_FOLDERS, SCAN_LABELS_AUTO };
 enum { SCAN_CLASS_LEAST = 50, SCAN_CLASSES_MOST = 1000 }; /* of AUTO */
 
@@ -20,18 +20,18 @@ struct scan_file {
 struct scan {
     struct scan_file *files; /* by the bytes of their names */
     int count, room;
-    char **classes; /* names of the first-level folders with pictures, sorted; none without */
+    char **classes; /* names of the first-level folders with images, sorted; none without */
     int class_count;
     int aliases;      /* further names (links) of the same file, left out */
-    int foreign;      /* files of picture formats that image_load does not know */
+    int foreign;      /* files of image formats that image_load does not know */
     char formats[64]; /* "webp, svg": some of these */
     bool (*stop_requested)(void);
 };
 
-/* Lists the pictures below `folder`: files with the ending of a format that can be read, or without
+/* Lists the images below `folder`: files with the ending of a format that can be read, or without
  * any ending but with such a beginning. Hidden names and run folders are left out, links followed.
- * SCAN_LABELS_FOLDERS: every first-level folder with pictures is a class; fewer than two such
- * folders, or a picture beside them, is ERR_DATA. ERR_INPUT: no such folder; ERR_DATA: no picture.
+ * SCAN_LABELS_FOLDERS: every first-level folder with images is a class; fewer than two such
+ * folders, or an image beside them, is ERR_DATA. ERR_INPUT: no such folder; ERR_DATA: no image.
  * *scan is to be freed in any case. */
 int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
                 bool (*stop_requested)(void));

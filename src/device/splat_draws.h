@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-/* One number that falls on a place of the picture's total weight. */
+/* One number that falls on a place of the image's total weight. */
 struct splat_draw {
     double mass;   /* 0..total */
     int64_t index; /* which of the draws asked for */

@@ -64,9 +64,9 @@ int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *
         TRY_CLEANUP(draw(context, p.seeds + first, p.classes + first, some,
                          p.samples + (size_t)first * bytes));
     }
-    code = gan_metrics_measure(metrics, (struct gan_pictures){p.pointers, n},
-                               (struct gan_pictures){p.pointers + n, held},
-                               (struct gan_pictures){p.pointers + n + held, n}, options->width,
+    code = gan_metrics_measure(metrics, (struct image_list){p.pointers, n},
+                               (struct image_list){p.pointers + n, held},
+                               (struct image_list){p.pointers + n + held, n}, options->width,
                                options->height, SEED, options->stop_requested);
     evaluate_leave_out(metrics, n);
 cleanup:

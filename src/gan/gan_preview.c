@@ -174,7 +174,7 @@ int gan_write_final(struct task_state *s, const char *path)
     return code;
 }
 
-int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height)
+int gan_image_size(const struct task_state *s, int max_side, int *width, int *height)
 {
     contact_sheet_size((int)s->config->gan.samples, s->core.w, s->core.h, max_side, width, height);
     return OK;

@@ -88,6 +88,6 @@ int gan_complete(struct task_state *s, struct task_report *report);
 int gan_picture(struct task_state *s, int max_side, struct image *picture);
 int gan_reference(struct task_state *s, int max_side, struct image *picture);
 int gan_write_final(struct task_state *s, const char *path);
-int gan_picture_size(const struct task_state *s, int max_side, int *width, int *height);
+int gan_image_size(const struct task_state *s, int max_side, int *width, int *height);
 
 #endif

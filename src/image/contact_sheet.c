@@ -46,7 +46,7 @@ void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *
     contact_sheet_fit(&l, max_side, width, height);
 }
 
-int contact_sheet_draw(struct image *out, const float *pictures, int count, int w, int h,
+int contact_sheet_draw(struct image *out, const float *images, int count, int w, int h,
                        int max_side)
 {
     struct contact_sheet_layout l = contact_sheet_lay_out(count, w, h);
@@ -61,7 +61,7 @@ int contact_sheet_draw(struct image *out, const float *pictures, int count, int 
             int i = yy / h * l.columns + xx / w;
             if (i >= count) continue;
             const float *pixel =
-                pictures +
+                images +
                 (((size_t)i * (size_t)h + (size_t)(yy % h)) * (size_t)w + (size_t)(xx % w)) * 3;
             for (int c = 0; c < 3; c++)
                 to[c] = contact_sheet_byte(pixel[c]);

@@ -1,4 +1,4 @@
-/* Many small pictures as one. */
+/* Many small images as one. */
 #ifndef IMGTRAIN_IMAGE_CONTACT_SHEET_H
 #define IMGTRAIN_IMAGE_CONTACT_SHEET_H
 
@@ -6,16 +6,16 @@
 
 struct image;
 
-/* One value of such a picture as a byte: clamp((x + 1) * 128) rounded. */
+/* One value of such an image as a byte: clamp((x + 1) * 128) rounded. */
 uint8_t contact_sheet_byte(float x);
 
-/* count pictures of w x h, about as wide as high; small ones are enlarged by a whole factor so that
+/* count images of w x h, about as wide as high; small ones are enlarged by a whole factor so that
  * the grid has at least 512 pixels, large ones scaled to fit max_side (0: full size). */
 void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *height);
 
-/* pictures: [count][h][w][3] in -1..1 (clamped) -> 8-bit RGB of contact_sheet_size, owned by the
+/* images: [count][h][w][3] in -1..1 (clamped) -> 8-bit RGB of contact_sheet_size, owned by the
  * caller. */
-int contact_sheet_draw(struct image *out, const float *pictures, int count, int w, int h,
+int contact_sheet_draw(struct image *out, const float *images, int count, int w, int h,
                        int max_side);
 
 #endif

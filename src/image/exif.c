@@ -55,7 +55,7 @@ int exif_orientation(const uint8_t *tiff, size_t bytes)
     return 1;
 }
 
-/* Which stored axes run backwards in the upright picture; 5 to 8 swap the axes besides. */
+/* Which stored axes run backwards in the upright image; 5 to 8 swap the axes besides. */
 struct turn {
     bool swap, back_x, back_y;
 };
@@ -119,7 +119,7 @@ int exif_apply(struct image *image, int orientation)
 /* ---- on the way to a sink ---- */
 
 struct turner {
-    struct image picture;
+    struct image image;
     struct image_sink collector;
     const struct source *source;
     size_t whole_limit;
@@ -130,13 +130,13 @@ static int turn_begin(void *argument, const struct image *shape)
     struct turner *turner = argument;
     TRY(row_band_check_whole(turner->source->name, shape, 2 * image_bytes(shape),
                              turner->whole_limit, "its EXIF data says that it has to be turned"));
-    return turner->collector.begin(&turner->picture, shape);
+    return turner->collector.begin(&turner->image, shape);
 }
 
 static int turn_put(void *argument, struct image *rows, int y)
 {
     struct turner *turner = argument;
-    return turner->collector.put(&turner->picture, rows, y);
+    return turner->collector.put(&turner->image, rows, y);
 }
 
 int exif_read(const struct source *source, int orientation, size_t whole_limit,
@@ -146,11 +146,11 @@ int exif_read(const struct source *source, int orientation, size_t whole_limit,
 {
     if (orientation < 2 || orientation > 8) return read_stored(source, whole_limit, sink);
     struct turner turner = {.source = source, .whole_limit = whole_limit};
-    turner.collector = image_collector(&turner.picture);
+    turner.collector = image_collector(&turner.image);
     struct image_sink turning = {turn_begin, turn_put, &turner};
     int code = read_stored(source, whole_limit, &turning);
-    if (code == OK) code = exif_apply(&turner.picture, orientation);
-    if (code == OK) code = image_stream_whole(&turner.picture, sink);
-    image_free(&turner.picture);
+    if (code == OK) code = exif_apply(&turner.image, orientation);
+    if (code == OK) code = image_stream_whole(&turner.image, sink);
+    image_free(&turner.image);
     return code;
 }

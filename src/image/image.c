@@ -1,4 +1,4 @@
-/* Pictures in memory: creation, size, conversion between sample types. */
+/* Images in memory: creation, size, conversion between sample types. */
 #include "image/image.h"
 
 #include "base/error.h"
@@ -33,7 +33,7 @@ static int check_memory(size_t bytes)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages <= 0 || page <= 0 || bytes / (size_t)page < (size_t)pages) return OK;
-    return fail(ERR_SYSTEM, "a picture of %.1f GiB does not fit into this machine's memory",
+    return fail(ERR_SYSTEM, "an image of %.1f GiB does not fit into this machine's memory",
                 (double)bytes / 0x1p30);
 }
 
@@ -42,14 +42,14 @@ int image_create(struct image *image, int width, int height, int channels, enum 
     memset(image, 0, sizeof *image);
     if (width < 1 || height < 1 || width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE ||
         channels < 1 || channels > IMAGE_MAX_CHANNELS)
-        return fail(ERR_DATA, "a picture of %dx%d with %d channels is outside the limits (%d, %d)",
+        return fail(ERR_DATA, "an image of %dx%d with %d channels is outside the limits (%d, %d)",
                     width, height, channels, IMAGE_MAX_SIDE, IMAGE_MAX_CHANNELS);
     struct image made = {width, height, channels, type, NULL};
     size_t bytes = image_bytes(&made); /* < 2^34 * 2^6 * 4: no overflow */
     TRY(check_memory(bytes));
     made.data = calloc(bytes, 1);
     if (!made.data)
-        return fail(ERR_SYSTEM, "out of memory for a picture of %dx%dx%d", width, height, channels);
+        return fail(ERR_SYSTEM, "out of memory for an image of %dx%dx%d", width, height, channels);
     *image = made;
     return OK;
 }
@@ -82,7 +82,7 @@ static void rows_over_black(void *context, int64_t from, int64_t to)
 int image_over_black(struct image *out, const struct image *in)
 {
     if (in->channels > 4)
-        return fail(ERR_USAGE, "a picture of %d channels has no one colour", in->channels);
+        return fail(ERR_USAGE, "an image of %d channels has no one colour", in->channels);
     int colours = in->channels <= 2 ? 1 : 3;
     TRY(image_create(out, in->width, in->height, colours, SAMPLE_F32));
     struct row_work work = {out, in};

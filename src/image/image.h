@@ -1,4 +1,4 @@
-/* A picture in memory, as it came from a file: interleaved samples, any number of channels. */
+/* An image in memory, as it came from a file: interleaved samples, any number of channels. */
 #ifndef IMGTRAIN_IMAGE_IMAGE_H
 #define IMGTRAIN_IMAGE_IMAGE_H
 
@@ -37,7 +37,7 @@ void image_free(struct image *image); /* accepts a zeroed struct; leaves it zero
  * ERR_INPUT missing, ERR_DATA broken, hostile or unknown format; the message names the file. */
 int image_load(struct image *image, const char *path);
 
-/* By the ending of its name: a picture of a format that is read here; or the ending of one that is
+/* By the ending of its name: an image of a format that is read here; or the ending of one that is
  * not, NULL for anything else. Borrowed. */
 bool image_name_is_readable(const char *name);
 const char *image_name_foreign(const char *name);
@@ -55,7 +55,7 @@ struct image_decoder_version image_tiff_version(void);
 /* A file's size without decoding its samples. */
 int image_probe(const char *path, int *width, int *height, int *channels, enum sample_type *type);
 
-/* A folder of equally large pictures as one image: the channels of all files one after the other,
+/* A folder of equally large images as one image: the channels of all files one after the other,
  * in the order of their names. ERR_DATA when sizes differ or there is none. */
 int image_load_stack(struct image *image, const char *folder);
 /* Its shape, without decoding (data NULL). */

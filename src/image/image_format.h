@@ -4,7 +4,7 @@
 
 #include "image/row_band.h"
 
-/* Bytes of a picture file, borrowed. `total` is the whole file's size where `data` holds only its
+/* Bytes of an image file, borrowed. `total` is the whole file's size where `data` holds only its
  * beginning (probing), else the same as `bytes`. */
 struct source {
     const uint8_t *data;
@@ -33,13 +33,13 @@ extern const struct image_format format_png, format_jpeg, format_webp, format_ti
 enum { IMAGE_FORMATS = 6 };
 extern const struct image_format *const image_formats[IMAGE_FORMATS];
 
-/* ERR_DATA unless the size lies within the limits and `samples bytes` of picture can come out of
+/* ERR_DATA unless the size lies within the limits and `samples bytes` of image can come out of
  * the file's bytes: a compressor that reaches `best_ratio` at most cannot have made more. Beyond
  * 4 GiB a modest ratio is asked for too, so that a real bomb is refused by its header. */
 int format_check_size(const struct source *source, const struct image_header *header,
                       size_t best_ratio);
 
-/* The header's shape as a picture without samples. */
+/* The header's shape as an image without samples. */
 struct image format_shape(const struct image_header *header);
 
 /* Says once for each file what is wrong with it although all its pixels are there. */
@@ -50,10 +50,10 @@ void format_note(const struct source *source, const char *format, ...)
  * where there is none or it is broken. CIPA DC-008 (EXIF 2.32), 4.5 and 4.6.4. */
 int exif_orientation(const uint8_t *tiff, size_t bytes);
 
-/* Turns the picture upright from EXIF orientation 1..8. On failure *image is unchanged. */
+/* Turns the image upright from EXIF orientation 1..8. On failure *image is unchanged. */
 int exif_apply(struct image *image, int orientation);
 
-/* What a format's read() does about the orientation: read_stored() decodes the picture as the file
+/* What a format's read() does about the orientation: read_stored() decodes the image as the file
  * has it; one that has to be turned is collected, which whole_limit bounds. */
 int exif_read(const struct source *source, int orientation, size_t whole_limit,
               const struct image_sink *sink,
@@ -67,9 +67,9 @@ struct byte_sink {
     void *argument;
 };
 
-/* Encoders take a picture's rows from the top down, some at a time. */
+/* Encoders take an image's rows from the top down, some at a time. */
 struct encoder {
-    /* What it takes of such a picture: maybe fewer channels, or another sample type. ERR_USAGE for
+    /* What it takes of such an image: maybe fewer channels, or another sample type. ERR_USAGE for
      * one that it cannot hold. */
     int (*take)(const struct image *shape, struct image *taken);
     /* `shape`: as taken. quality: JPEG's. */
@@ -83,7 +83,7 @@ struct encoder {
 /* PNM picks PGM, PPM or PAM by the channel count. */
 extern const struct encoder encoder_png, encoder_jpeg, encoder_pnm, encoder_pfm;
 
-/* A whole picture into one malloc'ed buffer, owned by the caller. */
+/* A whole image into one malloc'ed buffer, owned by the caller. */
 int encoder_make(const struct encoder *encoder, const struct image *image, int quality,
                  uint8_t **data, size_t *bytes);
 

@@ -16,7 +16,7 @@ enum {
      * stored at a quarter of the size and less. */
     JPEG_BEST_RATIO = 1600,
     /* Samples visited (a scan may visit each) for each byte of the file. The flattest real
-     * progressive picture stays below; a file made to keep a decoder busy does not. */
+     * progressive image stays below; a file made to keep a decoder busy does not. */
     JPEG_WORK_RATIO = 12288,
 };
 
@@ -134,7 +134,7 @@ static void jpeg_input_on_error(j_common_ptr info)
 static bool is_harmless(int warning)
 {
     switch (warning) {
-    case JWRN_EXTRANEOUS_DATA: /* bytes between what belongs to the picture and the next marker */
+    case JWRN_EXTRANEOUS_DATA: /* bytes between what belongs to the image and the next marker */
     case JWRN_JFIF_MAJOR:
     case JWRN_ADOBE_XFORM:    /* what is assumed then is what is meant by nearly all */
     case JWRN_NOT_SEQUENTIAL: /* parameters that a sequential scan has no use for */

@@ -18,7 +18,7 @@ struct jpeg_trap {
     bool ends_early;            /* no end marker: whether pixels are missing is to be looked at */
 };
 
-/* A libjpeg error manager. A warning means that the picture is damaged: an error here, but for
+/* A libjpeg error manager. A warning means that the image is damaged: an error here, but for
  * those that `note` and `ends_early` keep. */
 struct jpeg_error_mgr *jpeg_set_trap(struct jpeg_trap *trap);
 

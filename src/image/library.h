@@ -20,7 +20,7 @@ struct image_library {
     bool loaded;
 };
 
-/* Fills the slots, the first time. ERR_DATA, as the picture cannot be read here, with the reason;
+/* Fills the slots, the first time. ERR_DATA, as the image cannot be read here, with the reason;
  * another call tries again. Any thread. */
 int image_library_open(struct image_library *library, const struct image_function *functions,
                        size_t count);

@@ -1,4 +1,4 @@
-/* Reading a picture file, whatever its format: the first bytes decide, never the name. */
+/* Reading an image file, whatever its format: the first bytes decide, never the name. */
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -34,7 +34,7 @@ static const struct image_format *find_format(const uint8_t *data, size_t bytes)
 static int fail_format(const char *name, const uint8_t *head, size_t bytes)
 {
     char wanted[80];
-    snprintf(wanted, sizeof wanted, "a %s picture", image_format_names().text);
+    snprintf(wanted, sizeof wanted, "a %s image", image_format_names().text);
     return file_kind_fail(ERR_DATA, name, file_kind_of(head, bytes), wanted);
 }
 
@@ -45,7 +45,7 @@ static pthread_mutex_t notes_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t notes[NOTES]; /* hashes of the names that were said */
 static int note_count;
 
-/* A picture may be read several times, and a data set may be full of such files. */
+/* An image may be read several times, and a data set may be full of such files. */
 void format_note(const struct source *source, const char *format, ...)
 {
     char text[512];
@@ -113,7 +113,7 @@ static int read_head(const char *path, uint8_t *head, size_t room, size_t *bytes
     if (fstat(fd, &info) != 0) {
         code = fail_errno(ERR_IO, "stat %s", path);
     } else if (S_ISDIR(info.st_mode)) {
-        code = fail(ERR_DATA, "%s: a folder, not a picture", path);
+        code = fail(ERR_DATA, "%s: a folder, not an image", path);
     } else if (!S_ISREG(info.st_mode)) {
         code = fail(ERR_DATA, "%s is not a regular file", path);
     } else {
@@ -183,7 +183,7 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
     return code;
 }
 
-/* What turns a picture may stand at its end, so a probe can look at all of it. */
+/* What turns an image may stand at its end, so a probe can look at all of it. */
 static int probe_file(const char *path, struct image_header *header)
 {
     uint8_t head[FILE_KIND_BYTES];

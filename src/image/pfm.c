@@ -74,7 +74,7 @@ static uint32_t read_bits(const uint8_t *p, bool little)
                   : p[3] | (uint32_t)p[2] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[0] << 24;
 }
 
-/* False when a value is not finite: nothing can be learnt from such a picture. */
+/* False when a value is not finite: nothing can be learnt from such an image. */
 static bool read_row(float *to, const uint8_t *from, size_t count, bool little)
 {
     bool finite = true;

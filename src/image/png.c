@@ -27,7 +27,7 @@ struct png_reader {
     struct png_outline outline;
     size_t at, end; /* behind `end` comes an IEND of our own */
     struct row_band band;
-    struct image whole; /* an interlaced picture */
+    struct image whole; /* an interlaced image */
     png_bytepp rows;    /* of it */
     struct png_fault fault;
 };
@@ -164,7 +164,7 @@ static void note_damage(const struct png_reader *reader)
         format_note(reader->source, "damaged PNG chunk %s (all pixels are there)",
                     outline->damaged);
     else if (outline->behind > 0)
-        format_note(reader->source, "%zu bytes behind the end of the picture", outline->behind);
+        format_note(reader->source, "%zu bytes behind the end of the image", outline->behind);
 }
 
 static int fail_png(const struct png_reader *reader)
@@ -173,7 +173,7 @@ static int fail_png(const struct png_reader *reader)
     return fail(ERR_DATA, "%s: broken PNG: %s", reader->source->name, reader->fault.message);
 }
 
-/* In several passes, so the picture has to be there whole. */
+/* In several passes, so the image has to be there whole. */
 static int read_interlaced(struct png_reader *reader)
 {
     struct image *image = &reader->whole;

@@ -111,7 +111,7 @@ DEFINE_ADD_ROW(add_row_u8, uint8_t)
 DEFINE_ADD_ROW(add_row_u16, uint16_t)
 DEFINE_ADD_ROW(add_row_f32, float)
 
-/* Row y of a picture that is held as a ring of in->height rows. */
+/* Row y of an image that is held as a ring of in->height rows. */
 static void add_row(double *sum, const struct image *in, int y, double weight)
 {
     size_t samples = (size_t)in->width * (size_t)in->channels;
@@ -226,7 +226,7 @@ cleanup:
 /* ---- row by row ---- */
 
 struct image_scaler {
-    struct image in;   /* shape of the picture that comes */
+    struct image in;   /* shape of the image that comes */
     struct image ring; /* its newest rows, row y at y % height */
     struct image out;  /* room for some rows of the scaled one */
     int width, height; /* scaled */

@@ -17,7 +17,7 @@ void *row_band_row(const struct row_band *band);
 int row_band_next(struct row_band *band);
 void row_band_close(struct row_band *band);
 
-/* ERR_DEVICE_MEMORY unless `bytes` of a picture that has to be decoded whole are within the limit;
+/* ERR_DEVICE_MEMORY unless `bytes` of an image that has to be decoded whole are within the limit;
  * `why`: "an interlaced PNG ...". */
 int row_band_check_whole(const char *name, const struct image *shape, size_t bytes,
                          size_t whole_limit, const char *why);

@@ -20,7 +20,7 @@ int image_stream_whole(struct image *image, const struct image_sink *sink)
     return sink->put(sink->argument, image, 0);
 }
 
-/* ---- making one picture of rows ---- */
+/* ---- making one image of rows ---- */
 
 static int collect_begin(void *argument, const struct image *shape)
 {
@@ -30,7 +30,7 @@ static int collect_begin(void *argument, const struct image *shape)
     return OK;
 }
 
-/* Memory only when the first rows are there, which may be the picture itself. */
+/* Memory only when the first rows are there, which may be the image itself. */
 static int collect_put(void *argument, struct image *rows, int y)
 {
     struct image *whole = argument;

@@ -1,4 +1,4 @@
-/* A folder of pictures as one with many channels: a material's maps, the bands of a satellite. */
+/* A folder of images as one with many channels: a material's maps, the bands of a satellite. */
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -15,7 +15,7 @@ struct stack {
     const char *folder;
 };
 
-static int is_picture_name(const struct dirent *entry)
+static int is_image_name(const struct dirent *entry)
 {
     return entry->d_name[0] != '.' && image_name_is_readable(entry->d_name);
 }
@@ -29,10 +29,10 @@ static int image_stack_compare_names(const struct dirent **a, const struct diren
 static int open_stack(struct stack *stack, const char *folder)
 {
     *stack = (struct stack){.folder = folder};
-    stack->count = scandir(folder, &stack->entries, is_picture_name, image_stack_compare_names);
+    stack->count = scandir(folder, &stack->entries, is_image_name, image_stack_compare_names);
     if (stack->count < 0) return fail_errno(ERR_INPUT, "open folder %s", folder);
     if (stack->count == 0)
-        return fail(ERR_DATA, "%s: no pictures in this folder (%s)", folder,
+        return fail(ERR_DATA, "%s: no images in this folder (%s)", folder,
                     image_format_names().text);
     return OK;
 }

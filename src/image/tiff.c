@@ -14,7 +14,7 @@ struct tiff_reader {
     size_t row_bytes, block_bytes; /* of a plane's row; of its part of the group */
     uint8_t *group;                /* [plane][row][row_bytes] */
     uint8_t *tile;
-    uint8_t *stored; /* a row of those samples that are used, as the picture's type */
+    uint8_t *stored; /* a row of those samples that are used, as the image's type */
     struct row_band band;
 };
 
@@ -242,7 +242,7 @@ static int tiff_input_read_rows(struct tiff_reader *reader, const struct image_s
             TRY(row_band_next(&reader->band));
         }
     }
-    if (file->more) format_note(file->source, "only the first picture of this TIFF is read");
+    if (file->more) format_note(file->source, "only the first image of this TIFF is read");
     if (file->dropped)
         format_note(file->source, "channels of this TIFF that are left out, as no colours: %d",
                     file->dropped);

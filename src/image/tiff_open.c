@@ -124,7 +124,7 @@ static int read_tags(struct tiff_file *file)
         return tiff_open_refuse(file, "of a camera's raw data (DNG)");
     tiff_api.TIFFGetFieldDefaulted(tiff, TIFFTAG_SUBFILETYPE, &kind);
     if (kind & FILETYPE_REDUCEDIMAGE)
-        return tiff_open_refuse(file, "whose first picture is a preview (a camera's raw data?)");
+        return tiff_open_refuse(file, "whose first image is a preview (a camera's raw data?)");
     uint16_t orientation = ORIENTATION_TOPLEFT;
     tiff_api.TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &file->bits);
     tiff_api.TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &file->samples);
@@ -244,7 +244,7 @@ static int check_sizes(struct tiff_file *file)
     file->header.width = (int)file->width;
     file->header.height = (int)file->height;
     TRY(format_check_size(file->source, &file->header, tiff_best_ratio(file)));
-    /* All samples, in whole blocks, against what they are for: tiles larger than the picture. */
+    /* All samples, in whole blocks, against what they are for: tiles larger than the image. */
     uint64_t across = (file->width + (uint64_t)file->block_width - 1) / file->block_width;
     uint64_t down = (file->height + (uint64_t)file->block_height - 1) / file->block_height;
     uint64_t most = (uint64_t)24 << 20, wide = across * file->block_width,
@@ -290,7 +290,7 @@ int tiff_file_open(struct tiff_file *file, const struct source *source)
     *file = (struct tiff_file){.source = source};
     int code = tiff_library_open();
     if (code < 0)
-        return fail_within(code, "%s: a TIFF picture, convert it to PNG, as libtiff cannot be used",
+        return fail_within(code, "%s: a TIFF image, convert it to PNG, as libtiff cannot be used",
                            source->name);
     TRY(open_handle(file));
     TRY(read_tags(file));

@@ -58,7 +58,7 @@ struct tiff_file {
     const uint16_t *map[3];     /* of TIFF_MAP, in libtiff's memory */
     struct image_header header; /* before it is turned */
     bool tiled;
-    uint32_t block_width, block_height; /* of a tile, or the picture's width and a strip's rows */
+    uint32_t block_width, block_height; /* of a tile, or the image's width and a strip's rows */
 };
 
 /* ERR_DATA for what is damaged, hostile, or of a kind that is not read, with a message that names

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <webp/decode.h>
 
-/* A picture of one colour of 8000x8000 takes 2512 bytes, 76,000 times less than its pixels. */
+/* An image of one colour of 8000x8000 takes 2512 bytes, 76,000 times less than its pixels. */
 enum { WEBP_BEST_RATIO = 200000 };
 
 static struct {
@@ -51,7 +51,7 @@ static int webp_input_read_header(const struct source *source, struct image_head
     WebPBitstreamFeatures features;
     int code = open_libwebp();
     if (code < 0)
-        return fail_within(code, "%s: a WebP picture, convert it to PNG, as libwebp cannot be used",
+        return fail_within(code, "%s: a WebP image, convert it to PNG, as libwebp cannot be used",
                            source->name);
     VP8StatusCode status = webp.WebPGetFeaturesInternal(source->data, source->bytes, &features,
                                                         WEBP_DECODER_ABI_VERSION);
@@ -129,7 +129,7 @@ static int webp_input_read_stored(const struct source *source, size_t whole_limi
     struct image shape = format_shape(&header), image;
     size_t pixels = (size_t)shape.width * (size_t)shape.height; /* libwebp's own: 4 bytes each */
     TRY(row_band_check_whole(source->name, &shape, image_bytes(&shape) + 4 * pixels, whole_limit,
-                             "a WebP picture is not decoded row by row"));
+                             "a WebP image is not decoded row by row"));
     TRY(image_create(&image, shape.width, shape.height, shape.channels, shape.type));
     int code = webp_input_decode_into(source, &image);
     if (code == OK) code = image_stream_whole(&image, sink);

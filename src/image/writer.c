@@ -1,4 +1,4 @@
-/* Writing a picture whose rows come one after the other, into a file or into memory. The name's
+/* Writing an image whose rows come one after the other, into a file or into memory. The name's
  * extension decides how. */
 #include "base/error.h"
 #include "base/file.h"
@@ -67,7 +67,7 @@ static int image_writer_keep(void *argument, size_t at, const void *data, size_t
     if (end > buffer->room) {
         size_t room = 2 * end + 65536;
         uint8_t *larger = realloc(buffer->data, room);
-        if (!larger) return fail(ERR_SYSTEM, "out of memory for a picture file");
+        if (!larger) return fail(ERR_SYSTEM, "out of memory for an image file");
         buffer->data = larger;
         buffer->room = room;
     }

@@ -1,6 +1,6 @@
-/* DiffAugment (Zhao et al., NeurIPS 2020) for one number: T is affine in the picture for fixed
+/* DiffAugment (Zhao et al., NeurIPS 2020) for one number: T is affine in the image for fixed
  * draws. Order: brightness, saturation, contrast, translation, cutout. Means: `grey` over the
- * channels of the pixel, `mean` over the whole picture, both of the input. */
+ * channels of the pixel, `mean` over the whole image, both of the input. */
 #ifndef IMGTRAIN_MATH_AUGMENT_H
 #define IMGTRAIN_MATH_AUGMENT_H
 
@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* One picture's draws of the augmentation T; augment_none() of math/augment.h gives the identity.
+/* One image's draws of the augmentation T; augment_none() of math/augment.h gives the identity.
  */
 struct nn_augment {
     float brightness, saturation, contrast;
@@ -45,7 +45,7 @@ HOST_DEVICE static inline int augment_cuts(const struct nn_augment *t, int y, in
     return y >= t->y0 && y < t->y1 && x >= t->x0 && x < t->x1;
 }
 
-/* The draws of picture `index` of `step` for a w x h picture: each kind (colour, translation,
+/* The draws of image `index` of `step` for a w x h image: each kind (colour, translation,
  * cutout) is applied with probability p. */
 static inline struct nn_augment augment_draw(uint64_t seed, uint64_t step, uint64_t index, float p,
                                              int h, int w)

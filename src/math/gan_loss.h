@@ -1,5 +1,5 @@
 /* The relativistic loss of a pair and the factors of the gradient penalty (Huang et al., "The GAN
- * is dead; long live the GAN!", NeurIPS 2024), one pair or picture at a time. nn/passes.h has the
+ * is dead; long live the GAN!", NeurIPS 2024), one pair or image at a time. nn/passes.h has the
  * derivation. */
 #ifndef IMGTRAIN_MATH_GAN_LOSS_H
 #define IMGTRAIN_MATH_GAN_LOSS_H

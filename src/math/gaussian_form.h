@@ -1,4 +1,4 @@
-/* A Gaussian in a picture of some size, and the way back from sums over its pixels to the gradient
+/* A Gaussian in an image of some size, and the way back from sums over its pixels to the gradient
  * by its parameters. For float alone: this is done once a Gaussian, not once a pixel. */
 #ifndef IMGTRAIN_MATH_GAUSSIAN_FORM_H
 #define IMGTRAIN_MATH_GAUSSIAN_FORM_H
@@ -37,7 +37,7 @@ HOST_DEVICE static inline void gaussian_inverse_sigmas(const float *scale, bool 
     *iy = sigma_scale ? 1.0f / scale[1] : scale[1];
 }
 
-/* The form in a picture of width x height, which is fx, fy times as large as the one that the
+/* The form in an image of width x height, which is fx, fy times as large as the one that the
  * parameters belong to. May hold what is not finite: see gaussian_rows. */
 HOST_DEVICE static inline struct gaussian_form gaussian_form_of(const float *xy, const float *scale,
                                                                 float rot, bool sigma_scale,
@@ -65,7 +65,7 @@ HOST_DEVICE static inline struct gaussian_form gaussian_form_of(const float *xy,
 }
 
 /* Rows, in pixel coordinates, that its ellipse reaches, a little wider than the cut: the exact test
- * is the power. False for none in a picture of `height` rows, as for what is not finite. */
+ * is the power. False for none in an image of `height` rows, as for what is not finite. */
 HOST_DEVICE static inline bool gaussian_rows(const struct gaussian_form *g, float cut_power,
                                              int height, float *top, float *bottom)
 {
@@ -94,7 +94,7 @@ enum { GAUSSIAN_SUMS = 5 };
 /* From these sums to the gradient by the parameters:
  *   dL/da = -sum v dx^2 / 2, dL/db = -sum v dx dy, dL/dd = -sum v dy^2 / 2,
  *   dL/dmx = sum v (a dx + b dy), dL/dmy = sum v (b dx + d dy).
- * For a picture of the size that the parameters belong to. Overwrites. */
+ * For an image of the size that the parameters belong to. Overwrites. */
 HOST_DEVICE static inline void gaussian_form_adjoint(const float *sums, const float *scale,
                                                      float rot, bool sigma_scale, int width,
                                                      int height, float *gxy, float *gscale,

@@ -1,16 +1,16 @@
-/* What the metrics share: samples, and two pictures whose rows come band by band. */
+/* What the metrics share: samples, and two images whose rows come band by band. */
 #include "metrics/compare.h"
 
 #include "base/error.h"
 
 #include <string.h>
 
-enum { WINDOW_BYTES = 8 << 20 }; /* of both pictures; more where a row of tiles takes more */
+enum { WINDOW_BYTES = 8 << 20 }; /* of both images; more where a row of tiles takes more */
 
 int compare_check(const struct image *a, const struct image *b)
 {
     if (a->width == b->width && a->height == b->height && a->channels == b->channels) return OK;
-    return fail(ERR_USAGE, "pictures differ in shape: %dx%d with %d channels, %dx%d with %d",
+    return fail(ERR_USAGE, "images differ in shape: %dx%d with %d channels, %dx%d with %d",
                 a->width, a->height, a->channels, b->width, b->height, b->channels);
 }
 
@@ -66,7 +66,7 @@ int compare_window_open(struct compare_window *w, const struct image *a, const s
     return image_create(&w->rows.b, b->width, w->room, b->channels, b->type);
 }
 
-/* `count` rows from row `from` of one picture to row `to` of another; both may be the same. */
+/* `count` rows from row `from` of one image to row `to` of another; both may be the same. */
 static void move_rows(struct image *out, int to, const struct image *in, int from, int count)
 {
     size_t row = compare_row_bytes(in);

@@ -11,13 +11,13 @@ enum {
     COMPARE_MARGIN = 10, /* rows beside those that are compared which a metric looks at, at most */
 };
 
-/* ERR_USAGE, with both sizes, unless the pictures have the same width, height and channels. */
+/* ERR_USAGE, with both sizes, unless the images have the same width, height and channels. */
 int compare_check(const struct image *a, const struct image *b);
 
 /* `count` samples from index `first` on, as 0..1 and clamped to it (NaN becomes 0). */
 void compare_samples(double *to, const struct image *image, size_t first, size_t count);
 
-/* Rows [first, first + a.height) of two pictures, which have `height` of them. */
+/* Rows [first, first + a.height) of two images, which have `height` of them. */
 struct compare_rows {
     struct image a, b;
     int first, height;
@@ -26,7 +26,7 @@ struct compare_rows compare_whole(const struct image *a, const struct image *b);
 
 /* Rows that come band by band, with those around them: `add` is called for rows [from, to), each
  * once and in order, `from` a multiple of COMPARE_TILE_ROWS, with COMPARE_MARGIN rows more on both
- * sides where the picture has them. */
+ * sides where the image has them. */
 struct compare_window {
     struct compare_rows rows;
     int room, filled, done;
@@ -62,7 +62,7 @@ int ssim_pyramid_add(struct ssim_pyramid *pyramid, const struct compare_rows *ro
 void ssim_pyramid_end(struct ssim_pyramid *pyramid, double *ssim, double *ms_ssim);
 void ssim_pyramid_close(struct ssim_pyramid *pyramid); /* accepts NULL */
 
-/* The sum of FLIP's errors over rows [from, to). map: NULL, or the whole picture's. */
+/* The sum of FLIP's errors over rows [from, to). map: NULL, or the whole image's. */
 struct flip;
 int flip_open(struct flip **flip);
 int flip_add(struct flip *flip, double *sum, const struct compare_rows *rows, int from, int to,

@@ -1,10 +1,10 @@
 /* Features without any downloaded network: responses of random filters tell distributions of
- * pictures apart too, if less like an eye would (Naeem et al. 2020 use such networks for pictures
+ * images apart too, if less like an eye would (Naeem et al. 2020 use such networks for images
  * unlike ImageNet's).
  *
- * Stages on the picture, its half, its quarter ...: 1x1 convolution, grouped 3x3 convolution, each
+ * Stages on the image, its half, its quarter ...: 1x1 convolution, grouped 3x3 convolution, each
  * with a bias and a leaky ReLU, then 2x2 means to the next stage. A stage's features are the means
- * of its channels over the cells of a 2x2 grid (the last one's: 4x4). Pictures are halved
+ * of its channels over the cells of a 2x2 grid (the last one's: 4x4). Images are halved
  * beforehand until they have at most 96 pixels a side; finer detail is the sliced Wasserstein
  * distance's part. The weights are the same in every program run. */
 #include "base/error.h"
@@ -144,7 +144,7 @@ static int extractor_open(struct extractor *x, int width, int height)
 
 /* ---- running it ---- */
 
-/* Of pictures of h x w x c. */
+/* Of images of h x w x c. */
 struct halving {
     const struct extractor *x;
     int h, w, c;
@@ -204,7 +204,7 @@ struct pooling {
     float *rows; /* at the stage's column */
 };
 
-static void pool_pictures(void *context, int64_t from, int64_t to)
+static void pool_images(void *context, int64_t from, int64_t to)
 {
     const struct pooling *pooling = context;
     const struct extractor *x = pooling->x;
@@ -223,13 +223,13 @@ static int run_stage(struct extractor *x, const struct stage *s, int n)
     return x->ops->conv_forward(NULL, &area, x->front, x->behind, s->area, &second, x->workspace);
 }
 
-/* n <= CHUNK pictures into n rows. */
-static int features_extract(struct extractor *x, float *rows, const uint8_t *const *pictures, int n)
+/* n <= CHUNK images into n rows. */
+static int features_extract(struct extractor *x, float *rows, const uint8_t *const *images, int n)
 {
     int w = x->width, h = x->height, column = 0;
     for (int i = 0; i < n; i++)
-        TRY(x->ops->from_u8(NULL, x->front + (size_t)i * (size_t)(h * w * 3), pictures[i], NULL, 1,
-                            h, w, 3));
+        TRY(x->ops->from_u8(NULL, x->front + (size_t)i * (size_t)(h * w * 3), images[i], NULL, 1, h,
+                            w, 3));
     for (int i = 0; i < x->halvings; i++) {
         features_halve(x, n, h, w, 3);
         w = w > 1 ? w / 2 : 1;
@@ -239,7 +239,7 @@ static int features_extract(struct extractor *x, float *rows, const uint8_t *con
         const struct stage *s = &x->stages[i];
         TRY(run_stage(x, s, n));
         struct pooling pooling = {x, s, rows + column};
-        threads_for(n, threads_grain((int64_t)s->h * s->w * s->c), pool_pictures, &pooling);
+        threads_for(n, threads_grain((int64_t)s->h * s->w * s->c), pool_images, &pooling);
         column += s->c * s->grid * s->grid;
         if (i + 1 < x->count) features_halve(x, n, s->h, s->w, s->c);
     }
@@ -247,20 +247,19 @@ static int features_extract(struct extractor *x, float *rows, const uint8_t *con
 }
 
 int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
-                     struct gan_pictures pictures, int width, int height,
-                     bool (*stop_requested)(void))
+                     struct image_list images, int width, int height, bool (*stop_requested)(void))
 {
     struct extractor x;
     *rows = (struct metrics_rows){0};
     TRY(extractor_open(&x, width, height));
-    int code = metrics_rows_create(rows, pictures.n, x.dims);
+    int code = metrics_rows_create(rows, images.n, x.dims);
     *blocks = (struct metrics_blocks){.count = x.count};
     for (int i = 0, end = 0; i < x.count; i++)
         blocks->end[i] = end += x.stages[i].c * x.stages[i].grid * x.stages[i].grid;
-    for (int first = 0; code == OK && first < pictures.n; first += CHUNK) {
-        int n = pictures.n - first < CHUNK ? pictures.n - first : CHUNK;
+    for (int first = 0; code == OK && first < images.n; first += CHUNK) {
+        int n = images.n - first < CHUNK ? images.n - first : CHUNK;
         code = features_extract(&x, rows->data + (size_t)first * (size_t)x.dims,
-                                pictures.pixels + first, n);
+                                images.pixels + first, n);
         if (code == OK) code = metrics_poll(stop_requested);
     }
     extractor_close(&x);
@@ -274,7 +273,7 @@ struct conversion {
     size_t samples;
 };
 
-static void convert_pictures(void *context, int64_t from, int64_t to)
+static void convert_images(void *context, int64_t from, int64_t to)
 {
     const struct conversion *c = context;
     for (size_t i = (size_t)from; i < (size_t)to; i++)
@@ -282,12 +281,12 @@ static void convert_pictures(void *context, int64_t from, int64_t to)
             c->rows->data[i * c->samples + j] = (float)c->pixels[i][j] * (1.0f / 255.0f);
 }
 
-int metrics_pixels(struct metrics_rows *rows, struct gan_pictures pictures, int width, int height)
+int metrics_pixels(struct metrics_rows *rows, struct image_list images, int width, int height)
 {
     size_t samples = (size_t)width * (size_t)height * 3;
-    TRY(metrics_rows_create(rows, pictures.n, (int)samples));
-    struct conversion conversion = {rows, pictures.pixels, samples};
-    threads_for(pictures.n, threads_grain((int64_t)samples), convert_pictures, &conversion);
+    TRY(metrics_rows_create(rows, images.n, (int)samples));
+    struct conversion conversion = {rows, images.pixels, samples};
+    threads_for(images.n, threads_grain((int64_t)samples), convert_images, &conversion);
     return OK;
 }
 

@@ -5,7 +5,7 @@
 #include "base/threads.h"
 #include "image/colour.h"
 #include "metrics/compare.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -238,7 +238,7 @@ static void flip_filter_down(float *restrict to, float ring[TAPS][ACROSS][TILE_W
     }
 }
 
-/* Fills the ring's slot for row y of both pictures (slots are numbered from row -RADIUS on). */
+/* Fills the ring's slot for row y of both images (slots are numbered from row -RADIUS on). */
 static void fill_ring(const struct flip *flip, struct workspace *workspace, int y, int x, int n)
 {
     const struct kernel *kernels[ACROSS] = {
@@ -388,7 +388,7 @@ int metric_flip(const struct image *a, const struct image *b, double *mean, floa
 {
     TRY(compare_check(a, b));
     if (a->channels != 1 && a->channels != 3)
-        return fail(ERR_USAGE, "FLIP compares pictures of 1 or 3 channels, not %d", a->channels);
+        return fail(ERR_USAGE, "FLIP compares images of 1 or 3 channels, not %d", a->channels);
     struct flip *flip;
     struct compare_rows rows = compare_whole(a, b);
     double sum = 0.0;

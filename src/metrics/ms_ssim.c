@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "metrics/compare.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct ssim_pyramid {
 
 /* ---- half the size ---- */
 
-/* Row y of the half-size picture, of rows [first, ...) of one with `height` rows: means of 2x2
+/* Row y of the half-size image, of rows [first, ...) of one with `height` rows: means of 2x2
  * samples, of those that exist at an odd border. */
 static void halve_row(float *to, int width, const struct image *in, int first, int height, int y)
 {
@@ -46,8 +46,8 @@ static void halve_row(float *to, int width, const struct image *in, int first, i
 struct halving {
     struct image *out;
     const struct image *in;
-    int first, height; /* of the picture that `in` is a part of */
-    int from;          /* row of the half-size picture that goes to row 0 of `out` */
+    int first, height; /* of the image that `in` is a part of */
+    int from;          /* row of the half-size image that goes to row 0 of `out` */
 };
 
 static void halve_rows(void *context, int64_t from, int64_t to)
@@ -67,7 +67,7 @@ static void ms_ssim_halve(struct image *out, const struct image *in, int first, 
                 &halving);
 }
 
-/* Rows [from, to) of the half-size pictures go into the next scale's window. */
+/* Rows [from, to) of the half-size images go into the next scale's window. */
 static int put_halves(struct scale *next, const struct compare_rows *rows, int from, int to)
 {
     struct image a = {0}, b = {0};
@@ -160,13 +160,13 @@ void ssim_pyramid_close(struct ssim_pyramid *pyramid)
     free(pyramid);
 }
 
-/* ---- whole pictures ---- */
+/* ---- whole images ---- */
 
 int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim)
 {
     TRY(compare_check(a, b));
     if (a->width < METRIC_MS_SSIM_SIDE || a->height < METRIC_MS_SSIM_SIDE)
-        return fail(ERR_USAGE, "MS-SSIM needs %d pixels a side, the pictures have %dx%d",
+        return fail(ERR_USAGE, "MS-SSIM needs %d pixels a side, the images have %dx%d",
                     METRIC_MS_SSIM_SIDE, a->width, a->height);
     return metric_ms_ssim_scales(a, b, SCALES, ms_ssim);
 }

@@ -1,4 +1,4 @@
-/* Two pictures side by side: decoders push their rows, so the second one has a thread of its own,
+/* Two images side by side: decoders push their rows, so the second one has a thread of its own,
  * which waits with a band of rows until they have been used. */
 #include "base/error.h"
 #include "base/threads.h"
@@ -45,7 +45,7 @@ static int partner_put(void *argument, struct image *rows, int y)
         pthread_cond_wait(&p->changed, &p->lock);
     bool stop = p->stop;
     pthread_mutex_unlock(&p->lock);
-    return stop ? fail(ERR_STOPPED, "the other picture has ended") : OK;
+    return stop ? fail(ERR_STOPPED, "the other image has ended") : OK;
 }
 
 static void *partner_main(void *argument)
@@ -73,7 +73,7 @@ struct pair {
 static int fail_partner(const struct partner *p)
 {
     if (p->code < 0) return fail(p->code, "%s", p->message);
-    return fail(ERR_INTERNAL, "rows of a picture are missing");
+    return fail(ERR_INTERNAL, "rows of an image are missing");
 }
 
 static int pair_begin(void *argument, const struct image *shape)

@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "metrics/compare.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

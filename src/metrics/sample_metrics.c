@@ -4,7 +4,7 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "image/image.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 #include "metrics/sample_metrics_internal.h"
 
 #include <math.h>
@@ -25,20 +25,20 @@ static int scales_for(int width, int height)
     return scales;
 }
 
-static int compare_pair(struct gan_pictures fake, int width, int height, uint64_t seed, int pair,
+static int compare_pair(struct image_list fake, int width, int height, uint64_t seed, int pair,
                         double *likeness)
 {
     struct philox4 draw = philox_draw(seed, STREAM_GAN_METRICS, STEP_PAIRS, (uint64_t)pair);
     uint32_t n = (uint32_t)fake.n, first = draw.v[0] % n, second = draw.v[1] % (n - 1);
     second += second >= first;
-    /* image_load's own pictures are not changed either */
+    /* image_load's own images are not changed either */
     struct image a = {width, height, 3, SAMPLE_U8, (void *)(uintptr_t)fake.pixels[first]};
     struct image b = {width, height, 3, SAMPLE_U8, (void *)(uintptr_t)fake.pixels[second]};
     return metric_ms_ssim_scales(&a, &b, scales_for(width, height), likeness);
 }
 
 struct pair_work {
-    struct gan_pictures fake;
+    struct image_list fake;
     int width, height;
     uint64_t seed;
     double *likeness; /* of each pair */
@@ -53,7 +53,7 @@ static void compare_pairs(void *context, int64_t from, int64_t to)
             __atomic_fetch_add(&w->failed, 1, __ATOMIC_RELAXED);
 }
 
-static int sample_metrics_compare_samples(double *mean, struct gan_pictures fake, int width,
+static int sample_metrics_compare_samples(double *mean, struct image_list fake, int width,
                                           int height, uint64_t seed)
 {
     double likeness[PAIRS_MOST], sum = 0;
@@ -86,8 +86,8 @@ static void free_features(struct features *f)
     free(f->scaling.shift);
 }
 
-static int make_features(struct features *f, struct gan_pictures real, struct gan_pictures held,
-                         struct gan_pictures fake, int width, int height,
+static int make_features(struct features *f, struct image_list real, struct image_list held,
+                         struct image_list fake, int width, int height,
                          bool (*stop_requested)(void))
 {
     struct metrics_blocks *blocks = &f->blocks;
@@ -101,7 +101,7 @@ static int make_features(struct features *f, struct gan_pictures real, struct ga
     return OK;
 }
 
-/* From sets of equal size: more pictures are nearer by themselves. */
+/* From sets of equal size: more images are nearer by themselves. */
 static int compare_neighbours(double *ratio, const struct features *f, bool (*stop_requested)(void))
 {
     struct metrics_rows some = {0};
@@ -137,9 +137,9 @@ static int compare_features(struct gan_metrics *metrics, const struct features *
 
 /* ---- all of them ---- */
 
-int gan_metrics_measure(struct gan_metrics *metrics, struct gan_pictures real,
-                        struct gan_pictures held, struct gan_pictures fake, int width, int height,
-                        uint64_t seed, bool (*stop_requested)(void))
+int gan_metrics_measure(struct gan_metrics *metrics, struct image_list real, struct image_list held,
+                        struct image_list fake, int width, int height, uint64_t seed,
+                        bool (*stop_requested)(void))
 {
     struct features features = {0};
     int code;
@@ -152,7 +152,7 @@ cleanup:
     return code;
 }
 
-int gan_metrics_pixel_coverage(double *coverage, struct gan_pictures real, struct gan_pictures fake,
+int gan_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,
                                int width, int height, int k)
 {
     struct metrics_rows a = {0}, b = {0};

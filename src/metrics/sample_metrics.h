@@ -1,6 +1,6 @@
 /* How good the samples of a generator are, without any downloaded network. All figures are relative
- * within one data set and one size of pictures, and rkid is no FID or KID of other programs.
- * Pictures are uint8 [n][height][width][3] in host memory. */
+ * within one data set and one size of images, and rkid is no FID or KID of other programs.
+ * Images are uint8 [n][height][width][3] in host memory. */
 #ifndef IMGTRAIN_METRICS_SAMPLE_METRICS_H
 #define IMGTRAIN_METRICS_SAMPLE_METRICS_H
 
@@ -12,26 +12,26 @@ struct gan_metrics {
     double rkid; /* kernel distance over a fixed-seed random CNN; lower is better */
     double precision, recall, density, coverage; /* over the same features */
     double ms_ssim;  /* mean MS-SSIM between pairs of samples: high means collapse */
-    double nn_ratio; /* mean distance to the nearest training picture / to the nearest held-out one,
+    double nn_ratio; /* mean distance to the nearest training image / to the nearest held-out one,
                         from sets of equal size: well below 1 means copying; NaN without held-out */
 };
 
-struct gan_pictures {
-    const uint8_t *const *pixels; /* n pictures, borrowed */
+struct image_list {
+    const uint8_t *const *pixels; /* n images, borrowed */
     int n;
 };
 
-/* Figures that too few pictures allow no telling of are NaN (balls of neighbours want 6 of a set).
- * real: training pictures; held: held-out ones (n may be 0); fake: samples. The same pictures and
+/* Figures that too few images allow no telling of are NaN (balls of neighbours want 6 of a set).
+ * real: training images; held: held-out ones (n may be 0); fake: samples. The same images and
  * seed give the same figures on any thread count. stop_requested (or NULL) is polled: ERR_STOPPED.
  */
-int gan_metrics_measure(struct gan_metrics *metrics, struct gan_pictures real,
-                        struct gan_pictures held, struct gan_pictures fake, int width, int height,
-                        uint64_t seed, bool (*stop_requested)(void));
+int gan_metrics_measure(struct gan_metrics *metrics, struct image_list real, struct image_list held,
+                        struct image_list fake, int width, int height, uint64_t seed,
+                        bool (*stop_requested)(void));
 
-/* Share of the real pictures that have a fake nearer than their k-th nearest real one, by plain
+/* Share of the real images that have a fake nearer than their k-th nearest real one, by plain
  * distance of pixels (Naeem et al. 2020): for the test that training learns. k <= 64. */
-int gan_metrics_pixel_coverage(double *coverage, struct gan_pictures real, struct gan_pictures fake,
+int gan_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,
                                int width, int height, int k);
 
 #endif

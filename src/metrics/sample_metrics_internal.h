@@ -1,4 +1,4 @@
-/* Inside the metrics: pictures as rows of numbers, and what is measured between sets of rows. */
+/* Inside the metrics: images as rows of numbers, and what is measured between sets of rows. */
 #ifndef IMGTRAIN_METRICS_SAMPLE_METRICS_INTERNAL_H
 #define IMGTRAIN_METRICS_SAMPLE_METRICS_INTERNAL_H
 
@@ -18,7 +18,7 @@ void metrics_rows_free(struct metrics_rows *rows); /* accepts a zeroed struct; l
 /* Whether to end, with the message set. */
 int metrics_poll(bool (*stop_requested)(void));
 
-/* Picture i of m that are spread evenly over all n. */
+/* Image i of m that are spread evenly over all n. */
 static inline int metrics_spread(int i, int m, int n)
 {
     return (int)((int64_t)i * n / m);
@@ -26,18 +26,17 @@ static inline int metrics_spread(int i, int m, int n)
 
 /* ---- metrics_features.c ---- */
 
-/* Responses of a random convolutional network that depends on the pictures' size alone. *rows is
+/* Responses of a random convolutional network that depends on the images' size alone. *rows is
  * created. `blocks`: where each stage's columns end (at most METRICS_STAGES), for metrics_scale. */
 enum { METRICS_STAGES = 4 };
 struct metrics_blocks {
     int count, end[METRICS_STAGES];
 };
 int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
-                     struct gan_pictures pictures, int width, int height,
-                     bool (*stop_requested)(void));
+                     struct image_list images, int width, int height, bool (*stop_requested)(void));
 
 /* Samples as they are, 0..1. */
-int metrics_pixels(struct metrics_rows *rows, struct gan_pictures pictures, int width, int height);
+int metrics_pixels(struct metrics_rows *rows, struct image_list images, int width, int height);
 
 /* What makes `real` have mean 0 in each column and mean variance 1 in each block, to be applied to
  * other sets as well. shift: [dims]. */
@@ -72,7 +71,7 @@ int metrics_nearest(double *mean, const struct metrics_rows *from, const struct 
 /* ---- metrics_swd.c ---- */
 
 /* Sliced Wasserstein distance, times 1000, mean over the levels of a Laplacian pyramid. */
-int metrics_swd(double *swd, struct gan_pictures real, struct gan_pictures fake, int width,
-                int height, uint64_t seed, bool (*stop_requested)(void));
+int metrics_swd(double *swd, struct image_list real, struct image_list fake, int width, int height,
+                uint64_t seed, bool (*stop_requested)(void));
 
 #endif

@@ -1,14 +1,14 @@
-/* Every metric of two pictures whose rows come band by band. */
+/* Every metric of two images whose rows come band by band. */
 #include "base/error.h"
 #include "metrics/compare.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 struct metric_scorer {
     struct image shape;
-    struct compare_window window; /* the pictures */
+    struct compare_window window; /* the images */
     struct compare_window flat;   /* their colours, for FLIP, when they have alpha */
     bool alpha;
     struct ssim_pyramid *pyramid;
@@ -64,7 +64,7 @@ int metric_scorer_open(struct metric_scorer **out, const struct image *a, const 
     return code;
 }
 
-/* The same picture without its last channel, in its own place. */
+/* The same image without its last channel, in its own place. */
 static void drop_alpha(struct image *image)
 {
     float *to = image->data;

@@ -15,7 +15,7 @@
 
 enum {
     PATCH = 7,
-    PATCHES = 128,        /* of a picture and level ... */
+    PATCHES = 128,        /* of an image and level ... */
     PATCHES_MOST = 16384, /* ... but no more in all */
     LEVEL_SIDE = 16,      /* the coarsest level's shorter side, at least */
     LEVELS_MOST = 8,
@@ -34,8 +34,8 @@ struct slicer {
     const struct nn_ops *ops;
     struct level levels[LEVELS_MOST];
     int level_count;
-    int side_x, side_y, dims;  /* of a patch */
-    int pictures, each, total; /* of a set; patches a picture; patches of a set */
+    int side_x, side_y, dims; /* of a patch */
+    int images, each, total;  /* of a set; patches an image; patches of a set */
     uint64_t seed;
     struct metrics_rows patches[2][LEVELS_MOST]; /* real, fake */
     struct metrics_rows directions;
@@ -57,7 +57,7 @@ static int swd_mirrored(int i, int n)
 
 static const float binomial[5] = {1 / 16.0f, 4 / 16.0f, 6 / 16.0f, 4 / 16.0f, 1 / 16.0f};
 
-/* Every second sample of the filtered picture: [h][w][3] -> [(h+1)/2][(w+1)/2][3]. */
+/* Every second sample of the filtered image: [h][w][3] -> [(h+1)/2][(w+1)/2][3]. */
 static void swd_reduce(float *out, const float *in, int h, int w, float *workspace)
 {
     int h2 = (h + 1) / 2, w2 = (w + 1) / 2;
@@ -78,7 +78,7 @@ static void swd_reduce(float *out, const float *in, int h, int w, float *workspa
         }
 }
 
-/* Takes the enlarged half-size picture away: zeros between its samples, filtered, times 4. */
+/* Takes the enlarged half-size image away: zeros between its samples, filtered, times 4. */
 static void take_away(float *out, const float *small, int h, int w, float *workspace)
 {
     int h2 = (h + 1) / 2, w2 = (w + 1) / 2;
@@ -105,13 +105,13 @@ static void take_away(float *out, const float *small, int h, int w, float *works
 
 /* ---- patches ---- */
 
-/* The patches of one picture's level into their rows. */
-static void cut_patches(struct slicer *s, int set, int level, int picture, const float *pixels)
+/* The patches of one image's level into their rows. */
+static void cut_patches(struct slicer *s, int set, int level, int image, const float *pixels)
 {
     int w = s->levels[level].w, h = s->levels[level].h;
     struct metrics_rows *rows = &s->patches[set][level];
     for (int i = 0; i < s->each; i++) {
-        int number = picture * s->each + i;
+        int number = image * s->each + i;
         struct philox4 draw =
             philox_draw(s->seed, STREAM_GAN_METRICS, (uint64_t)(STEP_PLACES + 2 * level + set),
                         (uint64_t)number);
@@ -124,8 +124,8 @@ static void cut_patches(struct slicer *s, int set, int level, int picture, const
 }
 
 /* pyramid: room for all levels one after the other and as much again for a workspace. */
-static void cut_picture(struct slicer *s, int set, int picture, const uint8_t *pixels,
-                        float *pyramid, size_t room)
+static void cut_image(struct slicer *s, int set, int image, const uint8_t *pixels, float *pyramid,
+                      size_t room)
 {
     float *at = pyramid, *workspace = pyramid + room;
     size_t samples = (size_t)s->levels[0].w * (size_t)s->levels[0].h * 3;
@@ -138,7 +138,7 @@ static void cut_picture(struct slicer *s, int set, int picture, const uint8_t *p
             swd_reduce(next, at, h, w, workspace);
             take_away(at, next, h, w, workspace);
         }
-        cut_patches(s, set, i, picture, at);
+        cut_patches(s, set, i, image, at);
         at = next;
     }
 }
@@ -146,29 +146,29 @@ static void cut_picture(struct slicer *s, int set, int picture, const uint8_t *p
 struct cutting {
     struct slicer *slicer;
     int set;
-    struct gan_pictures pictures;
+    struct image_list images;
     size_t room;
     float *pyramids; /* of each thread */
 };
 
-static void cut_pictures(void *context, int64_t from, int64_t to)
+static void cut_images(void *context, int64_t from, int64_t to)
 {
     const struct cutting *c = context;
     struct slicer *s = c->slicer;
     for (int i = (int)from; i < (int)to; i++)
-        cut_picture(s, c->set, i, c->pictures.pixels[metrics_spread(i, s->pictures, c->pictures.n)],
-                    c->pyramids + (size_t)threads_self() * 2 * c->room, c->room);
+        cut_image(s, c->set, i, c->images.pixels[metrics_spread(i, s->images, c->images.n)],
+                  c->pyramids + (size_t)threads_self() * 2 * c->room, c->room);
 }
 
-static int cut_set(struct slicer *s, int set, struct gan_pictures pictures)
+static int cut_set(struct slicer *s, int set, struct image_list images)
 {
     size_t room = 0;
     for (int i = 0; i < s->level_count; i++)
         room += (size_t)s->levels[i].w * (size_t)s->levels[i].h * 3;
-    struct cutting cutting = {s, set, pictures, room, NULL};
+    struct cutting cutting = {s, set, images, room, NULL};
     cutting.pyramids = malloc((size_t)threads_count() * 2 * room * sizeof *cutting.pyramids);
     if (!cutting.pyramids) return fail(ERR_SYSTEM, "out of memory for the metrics");
-    threads_for(s->pictures, threads_grain(16 * (int64_t)room), cut_pictures, &cutting);
+    threads_for(s->images, threads_grain(16 * (int64_t)room), cut_images, &cutting);
     free(cutting.pyramids);
     return OK;
 }
@@ -358,8 +358,8 @@ static void slicer_close(struct slicer *s)
     free(s->workspace);
 }
 
-int metrics_swd(double *swd, struct gan_pictures real, struct gan_pictures fake, int width,
-                int height, uint64_t seed, bool (*stop_requested)(void))
+int metrics_swd(double *swd, struct image_list real, struct image_list fake, int width, int height,
+                uint64_t seed, bool (*stop_requested)(void))
 {
     struct slicer s = {.ops = nn_ops_cpu(), .seed = seed};
     double sum = 0;
@@ -367,10 +367,10 @@ int metrics_swd(double *swd, struct gan_pictures real, struct gan_pictures fake,
     *swd = (double)NAN;
     if (real.n < 1 || fake.n < 1) return OK;
     plan_levels(&s, width, height);
-    s.pictures = real.n < fake.n ? real.n : fake.n;
-    if (s.pictures > PATCHES_MOST) s.pictures = PATCHES_MOST;
-    s.each = PATCHES_MOST / s.pictures < PATCHES ? PATCHES_MOST / s.pictures : PATCHES;
-    s.total = s.pictures * s.each;
+    s.images = real.n < fake.n ? real.n : fake.n;
+    if (s.images > PATCHES_MOST) s.images = PATCHES_MOST;
+    s.each = PATCHES_MOST / s.images < PATCHES ? PATCHES_MOST / s.images : PATCHES;
+    s.total = s.images * s.each;
     TRY_CLEANUP(swd_allocate(&s));
     TRY_CLEANUP(cut_set(&s, 0, real));
     TRY_CLEANUP(cut_set(&s, 1, fake));

@@ -175,20 +175,20 @@ int session_write_reference(const struct session *session)
     if (!path) return ERR_SYSTEM;
     int code = OK;
     if (!session_output_is_whole(image_check_png, path)) {
-        struct image picture = {0};
-        code = session->task->reference(session->state, (int)session->config->frames.max_size,
-                                        &picture);
-        if (code == OK && image_save(&picture, path) < 0)
+        struct image image = {0};
+        code =
+            session->task->reference(session->state, (int)session->config->frames.max_size, &image);
+        if (code == OK && image_save(&image, path) < 0)
             log_warning("%s; the video will do without", error_message());
         if (code == ERR_USAGE) code = OK; /* this task has none */
-        image_free(&picture);
+        image_free(&image);
     }
     free(path);
     return code;
 }
 
 /* The checkpoint says at once which input it is of now, and what shows the other one is made again:
- * whenever the process dies, both agree or the picture is missing. */
+ * whenever the process dies, both agree or the image is missing. */
 static int renew_input(struct session *session)
 {
     char *path = path_join(session->folder.path, "reference.png");

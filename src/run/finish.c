@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 struct outputs {
-    char *model, *best, *picture, *video;
+    char *model, *best, *image, *video;
 };
 
 bool session_output_is_whole(int (*check)(const char *path), const char *path)
@@ -56,13 +56,13 @@ static bool video_is_current(const struct outputs *out)
 }
 
 /* final.png and what belongs to it. */
-static int finish_pictures_are_whole(const struct session *session, const struct outputs *out,
-                                     bool *whole)
+static int finish_images_are_whole(const struct session *session, const struct outputs *out,
+                                   bool *whole)
 {
-    *whole = session_output_is_whole(image_check_png, out->picture);
+    *whole = session_output_is_whole(image_check_png, out->image);
     char name[64];
-    for (int i = 0; session->task->picture_name &&
-                    session->task->picture_name(session->state, i, name, sizeof name);
+    for (int i = 0; session->task->image_name &&
+                    session->task->image_name(session->state, i, name, sizeof name);
          i++) {
         char *path = path_join(session->folder.path, name);
         if (!path) return ERR_SYSTEM;
@@ -104,7 +104,7 @@ static int finish_attempt_final(void *context)
     return a->session->task->write_final(a->session->state, a->path);
 }
 
-static int write_pictures(struct session *session, const char *path)
+static int write_images(struct session *session, const char *path)
 {
     struct final_attempt attempt = {session, path};
     TRY(memory_attempt(session, finish_attempt_final, &attempt));
@@ -176,10 +176,10 @@ static int finish_video(struct session *session, const struct outputs *out)
 static int write_outputs(struct session *session, const struct outputs *out)
 {
     bool current = model_is_current(out->model, session->step), whole = true;
-    if (current) TRY(finish_pictures_are_whole(session, out, &whole));
+    if (current) TRY(finish_images_are_whole(session, out, &whole));
     if (!current || !whole) {
         TRY(stop_if_requested());
-        int code = write_pictures(session, out->picture);
+        int code = write_images(session, out->image);
         if (code == ERR_STOPPED) return stop_if_requested();
         TRY(code);
     }
@@ -193,17 +193,17 @@ static void print_outputs(const struct session *session, const struct outputs *o
 {
     bool video = file_exists(out->video) && video_check(out->video) == OK;
     if (!session->request->json) { /* a closed stdout is no failure of the run */
-        dprintf(STDOUT_FILENO, "%s\n", out->picture);
+        dprintf(STDOUT_FILENO, "%s\n", out->image);
         if (video) dprintf(STDOUT_FILENO, "%s\n", out->video);
         dprintf(STDOUT_FILENO, "%s\n", out->model);
         return;
     }
-    char picture[1024], film[1024], model[1024], members[4096];
-    record_json_string(picture, sizeof picture, out->picture);
+    char image[1024], film[1024], model[1024], members[4096];
+    record_json_string(image, sizeof image, out->image);
     record_json_string(film, sizeof film, out->video);
     record_json_string(model, sizeof model, out->model);
     snprintf(members, sizeof members, "\"step\": %lld, \"final\": %s, \"video\": %s, \"model\": %s",
-             (long long)session->step, picture, video ? film : "null", model);
+             (long long)session->step, image, video ? film : "null", model);
     progress_event(session->progress, "done", members);
 }
 
@@ -213,15 +213,15 @@ int session_finish(struct session *session)
     struct outputs out = {
         .model = path_join(session->folder.path, "model.safetensors"),
         .best = path_join(session->folder.path, "best.safetensors"),
-        .picture = path_join(session->folder.path, "final.png"),
+        .image = path_join(session->folder.path, "final.png"),
         .video = path_join(session->folder.path, "video.mp4"),
     };
-    int code = out.model && out.best && out.picture && out.video ? OK : ERR_SYSTEM;
+    int code = out.model && out.best && out.image && out.video ? OK : ERR_SYSTEM;
     if (code == OK) code = write_outputs(session, &out);
     if (code == OK) print_outputs(session, &out);
     free(out.model);
     free(out.best);
-    free(out.picture);
+    free(out.image);
     free(out.video);
     return code;
 }

@@ -32,7 +32,7 @@ static int64_t disk_free_at(const char *path)
 static double frame_pixels(const struct task *task, const struct task_state *state, int max_size)
 {
     int width = 0, height = 0;
-    if (task->picture_size && task->picture_size(state, max_size, &width, &height) == OK)
+    if (task->image_size && task->image_size(state, max_size, &width, &height) == OK)
         return (double)width * height;
     return max_size > 0 ? (double)max_size * max_size : 0;
 }

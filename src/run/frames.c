@@ -19,7 +19,7 @@
 
 struct frame {
     int64_t step;
-    struct image picture;
+    struct image image;
     char *json;
 };
 
@@ -41,7 +41,7 @@ struct frames {
 
 static void frame_free(struct frame *frame)
 {
-    image_free(&frame->picture);
+    image_free(&frame->image);
     free(frame->json);
     frame->json = NULL;
 }
@@ -55,23 +55,23 @@ static int check_reserve(const char *dir, int64_t reserve)
                 format_bytes(left).text);
 }
 
-/* The picture first: a JSON without its picture never exists. */
+/* The image first: a JSON without its image never exists. */
 static int frame_write(const struct frames *frames, const struct frame *frame, int64_t reserve)
 {
     TRY(check_reserve(frames->dir, reserve));
     uint8_t *jpeg = NULL;
     size_t bytes = 0;
-    char *picture = string_format("%s/%09lld.jpg", frames->dir, (long long)frame->step);
+    char *image = string_format("%s/%09lld.jpg", frames->dir, (long long)frame->step);
     char *json = string_format("%s/%09lld.json", frames->dir, (long long)frame->step);
-    int code = picture && json ? OK : ERR_SYSTEM;
-    if (code == OK) code = image_encode_jpeg(&frame->picture, frames->quality, &jpeg, &bytes);
-    if (code == OK) code = file_atomic_write_whole(picture, jpeg, bytes, false);
+    int code = image && json ? OK : ERR_SYSTEM;
+    if (code == OK) code = image_encode_jpeg(&frame->image, frames->quality, &jpeg, &bytes);
+    if (code == OK) code = file_atomic_write_whole(image, jpeg, bytes, false);
     if (code == OK) {
         code = file_atomic_write_whole(json, frame->json, strlen(frame->json), false);
-        if (code < 0) unlink(picture);
+        if (code < 0) unlink(image);
     }
     free(jpeg);
-    free(picture);
+    free(image);
     free(json);
     return code;
 }
@@ -171,10 +171,10 @@ int frames_open(struct frames **out, const char *dir, int queue, int quality)
     return OK;
 }
 
-int frames_add(struct frames *frames, int64_t step, struct image *picture, const char *json)
+int frames_add(struct frames *frames, int64_t step, struct image *image, const char *json)
 {
-    struct frame frame = {.step = step, .picture = *picture};
-    *picture = (struct image){0};
+    struct frame frame = {.step = step, .image = *image};
+    *image = (struct image){0};
     frame.json = string_format("%s\n", json);
     if (!frame.json) {
         frame_free(&frame);

@@ -13,10 +13,10 @@ struct frames;
 /* Starts the writer for the folder `dir`. queue: frames that may wait. ERR_SYSTEM. */
 int frames_open(struct frames **frames, const char *dir, int queue, int quality);
 
-/* Hands over a picture (moved: *picture is zeroed) and the text of its JSON (copied). Blocks while
+/* Hands over an image (moved: *image is zeroed) and the text of its JSON (copied). Blocks while
  * the queue is full. A frame that cannot be written (disk full) is left out, with one warning;
  * later ones are tried again. frames_close says how many are missing. */
-int frames_add(struct frames *frames, int64_t step, struct image *picture, const char *json);
+int frames_add(struct frames *frames, int64_t step, struct image *image, const char *json);
 
 /* Disk space that frames leave alone (room for the next checkpoints): below it none is written. */
 void frames_set_reserve(struct frames *frames, int64_t bytes);
@@ -34,7 +34,7 @@ int64_t frames_missing(struct frames *frames);
 
 void frames_close(struct frames *frames); /* drains; accepts NULL */
 
-/* Removes frames past `step` and what a killed writer left (a picture without its JSON, temporary
+/* Removes frames past `step` and what a killed writer left (an image without its JSON, temporary
  * files). ERR_IO. */
 int frames_drop_after(const char *dir, int64_t step);
 

@@ -82,7 +82,7 @@ void govern_begin(const struct session *session)
     if (batch->most == 0 && size->most == 0)
         say_ignored("memory.grow", "nothing in this task can grow");
     else if (batch->most == 0 && !s->min_size && size->now >= size->most)
-        say_ignored("memory.grow", "the whole picture is trained at; memory.min_size lets it be "
+        say_ignored("memory.grow", "the whole image is trained at; memory.min_size lets it be "
                                    "smaller while memory is short");
 }
 

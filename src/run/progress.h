@@ -14,7 +14,7 @@ struct progress_options {
     bool quiet;    /* nothing but warnings and errors */
     bool json;     /* {"event": "progress", ...} lines on stdout instead */
     bool every_step;
-    bool rows; /* of a picture, instead of steps: progress_rows(); what takes seconds shows nothing
+    bool rows; /* of an image, instead of steps: progress_rows(); what takes seconds shows nothing
                 */
 };
 
@@ -26,7 +26,7 @@ struct progress *progress_open(const struct progress_options *options);
 void progress_update(struct progress *progress, const struct record *record, bool evaluated,
                      int64_t free_bytes);
 
-/* Shows that so many rows of a picture are done, when it is time to. */
+/* Shows that so many rows of an image are done, when it is time to. */
 void progress_rows(struct progress *progress, int64_t done);
 
 /* A JSON event on stdout: {"event": "NAME", MEMBERS}; does nothing unless json was asked for. */

@@ -56,7 +56,7 @@ void session_leave(struct session *session);
 double session_seconds(const struct session *session);
 struct record session_record(const struct session *session);
 
-/* The picture beside every frame of the video, unless it is there and whole. */
+/* The image beside every frame of the video, unless it is there and whole. */
 int session_write_reference(const struct session *session);
 
 /* save.c: the checkpoint of the present step. ERR_DIVERGED, with nothing written, when a number in

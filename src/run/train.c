@@ -71,36 +71,35 @@ static int run_step(struct session *session, bool evaluate)
     return memory_retry(train_attempt_step, &attempt, train_relieve_step, &attempt);
 }
 
-struct picture_attempt {
+struct image_attempt {
     struct session *session;
-    struct image *picture;
+    struct image *image;
 };
 
-static int train_attempt_picture(void *context)
+static int train_attempt_image(void *context)
 {
-    struct picture_attempt *a = context;
+    struct image_attempt *a = context;
     const struct session *session = a->session;
-    return session->task->picture(session->state, (int)session->config->frames.max_size,
-                                  a->picture);
+    return session->task->image(session->state, (int)session->config->frames.max_size, a->image);
 }
 
 /* A stop waits for it: it takes a part of a step's time, and a frame that was left out would not be
  * made again. */
-static int make_picture(struct session *session, struct image *picture)
+static int make_image(struct session *session, struct image *image)
 {
     session->device->stop_requested = NULL;
-    struct picture_attempt attempt = {session, picture};
-    int code = memory_attempt(session, train_attempt_picture, &attempt);
+    struct image_attempt attempt = {session, image};
+    int code = memory_attempt(session, train_attempt_image, &attempt);
     session->device->stop_requested = signals_stop_requested;
     return code;
 }
 
-/* A frame of the present state. A picture that cannot be made is an error; one that cannot be
+/* A frame of the present state. An image that cannot be made is an error; one that cannot be
  * written is not (frames.c). */
 static int train_add_frame(struct session *session)
 {
-    struct image picture = {0};
-    TRY(make_picture(session, &picture));
+    struct image image = {0};
+    TRY(make_image(session, &image));
     char caption[2 * sizeof session->report.caption], extra[sizeof caption + 64], labels[48] = "";
     char json[RECORD_BYTES];
     const char *const *names = session->task->labels;
@@ -110,7 +109,7 @@ static int train_add_frame(struct session *session)
     snprintf(extra, sizeof extra, "%s, \"caption\": %s", labels, caption);
     struct record record = session_record(session);
     record_json(json, sizeof json, &record, extra);
-    return frames_add(session->frames, session->step, &picture, json);
+    return frames_add(session->frames, session->step, &image, json);
 }
 
 static bool frame_is_due(const struct session *session, int64_t step)

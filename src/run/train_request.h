@@ -15,7 +15,7 @@ struct train_request {
     const char *run_dir;      /* -o; NULL = from log_root, exp_name and name */
     const char *name;         /* the config's or input's stem, for a numbered run folder */
     bool resume;              /* continue the run if it is there, else begin it */
-    bool allow_changed_input; /* with another picture or data set than it began with, too */
+    bool allow_changed_input; /* with another image or data set than it began with, too */
     bool dry_run;             /* print the forecast, make nothing */
     bool quiet, json;         /* how progress is shown */
     bool every_step;          /* show each step: a sign of life */

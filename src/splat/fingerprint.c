@@ -69,8 +69,8 @@ static void describe_maps(char what[WHAT_BYTES], const char *then, const char *n
     }
     if (before != after) {
         snprintf(what, WHAT_BYTES, "it was a %s, now it is a %s",
-                 before ? "folder of maps" : "single picture",
-                 after ? "folder of maps" : "single picture");
+                 before ? "folder of maps" : "single image",
+                 after ? "folder of maps" : "single image");
         return;
     }
     for (;; number++) {
@@ -86,7 +86,7 @@ static void describe_maps(char what[WHAT_BYTES], const char *then, const char *n
     }
 }
 
-/* What of the picture changed; "" for nothing. *channels: these did, so no model of it can be used.
+/* What of the image changed; "" for nothing. *channels: these did, so no model of it can be used.
  */
 static int fingerprint_describe_change(const struct splat_source *source,
                                        const struct store_file *file, char what[WHAT_BYTES],
@@ -126,16 +126,16 @@ static int check_unknown(const struct task_setup *setup)
 {
     const char *path = setup->config->splat.input_path;
     if (!setup->input_renamed || setup->allow_changed_input) {
-        log_info("the checkpoint does not say which picture it is of (an older version wrote it): "
+        log_info("the checkpoint does not say which image it is of (an older version wrote it): "
                  "going on with %s",
                  path);
         return OK;
     }
     return fail(
         ERR_CONFIG,
-        "the checkpoint does not say which picture it is of (an older version wrote it), and "
+        "the checkpoint does not say which image it is of (an older version wrote it), and "
         "%s is not the name that it had: give the same name, or --allow-changed-input if it "
-        "is the same picture",
+        "is the same image",
         path);
 }
 
@@ -151,15 +151,15 @@ int splat_fingerprint_check(const struct splat_source *source, const struct task
     if (!what[0]) return OK;
     if (channels)
         return fail(ERR_CONFIG,
-                    "%s is not the picture that this run began with (%s): put it back, or begin a "
+                    "%s is not the image that this run began with (%s): put it back, or begin a "
                     "new run",
                     path, what);
     if (!setup->allow_changed_input)
         return fail(ERR_CONFIG,
-                    "%s is not the picture that this run began with (%s): put it back, or go on "
+                    "%s is not the image that this run began with (%s): put it back, or go on "
                     "with this one by --allow-changed-input",
                     path, what);
-    log_warning("--allow-changed-input: going on with %s, which is not the picture that this run "
+    log_warning("--allow-changed-input: going on with %s, which is not the image that this run "
                 "began with (%s)",
                 path, what);
     *changed = true;

@@ -1,4 +1,4 @@
-/* Which picture a run is of: what was decoded, not where the file lies or how it was packed. */
+/* Which image a run is of: what was decoded, not where the file lies or how it was packed. */
 #ifndef IMGTRAIN_SPLAT_FINGERPRINT_H
 #define IMGTRAIN_SPLAT_FINGERPRINT_H
 
@@ -11,13 +11,13 @@ struct store_writer;
 struct task_setup;
 
 /* Into a checkpoint's metadata: input.width, .height, .channels, .sample_bits, .samples (checksum
- * of the decoded samples) and .maps (the names of a stack's pictures in their order; "" of a
- * picture). */
+ * of the decoded samples) and .maps (the names of a stack's images in their order; "" of an
+ * image). */
 int splat_fingerprint_store(const struct splat_source *source, struct store_writer *writer);
 
-/* Compares the picture with that of the checkpoint setup->resume. Another one: ERR_CONFIG with what
+/* Compares the image with that of the checkpoint setup->resume. Another one: ERR_CONFIG with what
  * changed, or (setup->allow_changed_input) a warning, *changed true and setup->input_changed told.
- * Of a checkpoint without a fingerprint a line, and ERR_CONFIG where the config names the picture
+ * Of a checkpoint without a fingerprint a line, and ERR_CONFIG where the config names the image
  * otherwise than then. */
 int splat_fingerprint_check(const struct splat_source *source, const struct task_setup *setup,
                             bool *changed);

@@ -21,7 +21,7 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
     fit->source = source;
     fit->target = source->fit;
     fit->full = source->full;
-    fit->picture = source->fit;
+    fit->image = source->fit;
     fit->model = (struct splat_model){.width = fit->target.width,
                                       .height = fit->target.height,
                                       .channels = fit->target.channels,
@@ -33,13 +33,13 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
                                       .alpha = source->alpha};
 }
 
-/* The picture is measured at another size than it is fitted at. */
+/* The image is measured at another size than it is fitted at. */
 static bool is_reduced(const struct splat_fit *fit)
 {
     return fit->target.width != fit->full.width || fit->target.height != fit->full.height;
 }
 
-/* Then a device has a copy of the full picture, too, where it cannot read the mapped one. */
+/* Then a device has a copy of the full image, too, where it cannot read the mapped one. */
 static bool copies_full(const struct splat_fit *fit, const struct memory_mode *way)
 {
     return is_reduced(fit) && !way->bands && !fit->device->is_host;
@@ -123,7 +123,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
 void splat_fit_connect(struct splat_fit *fit)
 {
     fit->target.beside = fit->full.beside = is_streamed(fit, &fit->way);
-    fit->target.data = fit->way.bands ? fit->picture.data : fit->target_data;
+    fit->target.data = fit->way.bands ? fit->image.data : fit->target_data;
     fit->full.data = copies_full(fit, &fit->way) ? fit->full_data
                      : is_reduced(fit)           ? fit->source->full.data
                                                  : fit->target.data;
@@ -140,7 +140,7 @@ int splat_fit_load_target(struct splat_fit *fit)
 {
     splat_fit_connect(fit);
     if (fit->way.bands) return OK;
-    TRY(copy_target(fit->device, fit->target_data, &fit->picture));
+    TRY(copy_target(fit->device, fit->target_data, &fit->image));
     if (copies_full(fit, &fit->way))
         TRY(copy_target(fit->device, fit->full_data, &fit->source->full));
     fit->target_there = true;

@@ -1,4 +1,4 @@
-/* The fit of Gaussians to a picture: its state. One step of it is splat_step.h. */
+/* The fit of Gaussians to an image: its state. One step of it is splat_step.h. */
 #ifndef IMGTRAIN_SPLAT_FIT_H
 #define IMGTRAIN_SPLAT_FIT_H
 
@@ -22,10 +22,10 @@ struct splat_fit {
     struct device *device;
     struct plan *plan;
     struct memory_mode way;            /* how memory is saved */
-    const struct splat_source *source; /* the picture, in host memory: borrowed */
+    const struct splat_source *source; /* the image, in host memory: borrowed */
     const char *spill_dir;             /* where files without a name may be; NULL: in memory */
-    struct splat_target picture;       /* what is fitted, in host memory: see splat/size.h */
-    struct spill picture_bytes;        /* its data, where that is not the source's */
+    struct splat_target image;         /* what is fitted, in host memory: see splat/size.h */
+    struct spill image_bytes;          /* its data, where that is not the source's */
     struct splat_model model;
     float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
@@ -34,7 +34,7 @@ struct splat_fit {
     int32_t updates;
     struct splat_workspace workspace;
     struct splat_target target;    /* what is fitted */
-    struct splat_target full;      /* what is measured: the target, or the picture at full size */
+    struct splat_target full;      /* what is measured: the target, or the image at full size */
     void *target_data, *full_data; /* copies; NULL where the mapped ones are used */
     bool target_there;             /* they are filled */
     struct splat_schedule schedule;
@@ -55,7 +55,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
 /* After the commit, and after a replan: the targets are where the plan put them. */
 void splat_fit_connect(struct splat_fit *fit);
 
-/* After the commit: puts the picture into its place. */
+/* After the commit: puts the image into its place. */
 int splat_fit_load_target(struct splat_fit *fit);
 
 /* Bits of each group, 0 where training is not quantised. */

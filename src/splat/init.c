@@ -22,8 +22,8 @@ void splat_growth_plan(struct splat_fit *fit, int64_t max_steps)
     fit->grown_at = grows ? -1 : 0;
 }
 
-/* Discs of two sigma that cover the picture once. SmartSplat takes three sigma, which leaves holes
- * that no Gaussian reaches: 0.3 to 0.8 dB less after 500 steps on two Kodak pictures. */
+/* Discs of two sigma that cover the image once. SmartSplat takes three sigma, which leaves holes
+ * that no Gaussian reaches: 0.3 to 0.8 dB less after 500 steps on two Kodak images. */
 double splat_covering_sigma(const struct splat_fit *fit)
 {
     double pixels = (double)fit->model.width * fit->model.height;
@@ -42,7 +42,7 @@ double splat_initial_sigma(const struct splat_fit *fit)
 {
     float least, most;
     double sigma = fit->config->splat.init_scale;
-    sigma *= (double)fit->model.width / fit->source->fit.width; /* it counts the picture's pixels */
+    sigma *= (double)fit->model.width / fit->source->fit.width; /* it counts the image's pixels */
     if (!(sigma > 0)) sigma = splat_covering_sigma(fit);
     splat_sigma_bounds(fit, &least, &most);
     return fmin(fmax(sigma, (double)least), (double)most);
@@ -76,7 +76,7 @@ static void place_uniformly(struct splat_fit *fit, int64_t from, int64_t to)
 
 static void color_from_target(struct splat_fit *fit, int64_t from, int64_t to)
 {
-    const struct splat_target *t = &fit->picture;
+    const struct splat_target *t = &fit->image;
     for (int64_t i = from; i < to; i++) {
         const float *xy = fit->host.group[SPLAT_XY] + 2 * i;
         int x = (int)(xy[0] * (float)t->width), y = (int)(xy[1] * (float)t->height);

@@ -9,10 +9,10 @@
  * is made once, whatever max_steps the run is resumed with. */
 void splat_growth_plan(struct splat_fit *fit, int64_t max_steps);
 
-/* Sigma in pixels with which the final number of Gaussians covers the picture. */
+/* Sigma in pixels with which the final number of Gaussians covers the image. */
 double splat_covering_sigma(const struct splat_fit *fit);
 
-/* Sigma of new Gaussians in pixels: init_scale, or from the picture and their final number. */
+/* Sigma of new Gaussians in pixels: init_scale, or from the image and their final number. */
 double splat_initial_sigma(const struct splat_fit *fit);
 
 /* The least and greatest sigma that training may reach, in pixels. */

@@ -1,9 +1,9 @@
-/* A picture as 2D Gaussians, and its file.
+/* An image as 2D Gaussians, and its file.
  *
  * The safetensors file holds Image-GS's tensors under their names: xy [N,2] (0..1), scale [N,2]
  * (1 / sigma in pixels, or sigma where metadata `scale` says so), rot [N,1] (radians), feat [N,C].
  * Metadata: width, height (the pixels that sigma counts), channels, topk, blend (normalised |
- * additive), scale (inverse | sigma), gamma, sample_bits (8, 16 or 32: of the picture fitted),
+ * additive), scale (inverse | sigma), gamma, sample_bits (8, 16 or 32: of the image fitted),
  * alpha (none | premultiplied: the last channel), cut (in sigmas). */
 #ifndef IMGTRAIN_SPLAT_MODEL_H
 #define IMGTRAIN_SPLAT_MODEL_H
@@ -25,7 +25,7 @@ struct splat_model {
     bool sigma_scale;           /* scale holds sigma instead of 1 / sigma */
     struct splat_blend blend;
     double gamma;    /* what is rendered is shown ^(1/gamma) */
-    int sample_bits; /* of the picture it was fitted to */
+    int sample_bits; /* of the image it was fitted to */
     bool alpha;      /* the last channel is alpha, colours are premultiplied */
     void *owned;     /* memory of a model that was read from a file; NULL: the plan's */
 };

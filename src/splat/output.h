@@ -1,4 +1,4 @@
-/* A rendered picture on its way into files, row by row. */
+/* A rendered image on its way into files, row by row. */
 #ifndef IMGTRAIN_SPLAT_OUTPUT_H
 #define IMGTRAIN_SPLAT_OUTPUT_H
 

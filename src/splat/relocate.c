@@ -42,8 +42,8 @@ static int relocate_rank(struct splat_fit *fit, struct candidate *candidates)
     int code = splat_host_pull(fit, NULL);
     struct splat_view view = splat_model_view(&fit->model, fit->host.group);
     if (code == OK)
-        code = splat_importance(&view, &fit->model.blend, &fit->picture,
-                                fit->device->stop_requested, worth);
+        code = splat_importance(&view, &fit->model.blend, &fit->image, fit->device->stop_requested,
+                                worth);
     for (int64_t i = 0; code == OK && i < count; i++)
         candidates[i] = (struct candidate){worth[i], i};
     free(worth);

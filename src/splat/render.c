@@ -10,11 +10,11 @@
 #include <string.h>
 
 /* Bytes of float rows that are rendered at a time, and what threads can share at least: the float
- * picture is never held whole. */
+ * image is never held whole. */
 enum { CHUNK_BYTES = 8 << 20, CHUNK_ROWS = 64, MOST_CHUNK_ROWS = 256 };
 
-/* Samples a pixel and side at most. Below a 16th of a picture's size not every pixel of it is seen,
- * but 256 places of each pixel that is shown: its work is that of the small picture, however large
+/* Samples a pixel and side at most. Below a 16th of an image's size not every pixel of it is seen,
+ * but 256 places of each pixel that is shown: its work is that of the small image, however large
  * the other one claims to be. */
 enum { MOST_SAMPLES = 16 };
 
@@ -27,7 +27,7 @@ int splat_window_check(const struct splat_window *w)
 {
     if (w->x < 0 || w->y < 0 || w->width < 1 || w->height < 1 || w->x > w->full_width - w->width ||
         w->y > w->full_height - w->height)
-        return fail(ERR_USAGE, "%dx%d at %d,%d is not inside the picture of %dx%d", w->width,
+        return fail(ERR_USAGE, "%dx%d at %d,%d is not inside the image of %dx%d", w->width,
                     w->height, w->x, w->y, w->full_width, w->full_height);
     return OK;
 }
@@ -104,7 +104,7 @@ static int stream_window(struct device *device, const struct splat_model *model,
     int code = OK, most = chunk_rows(w, model->channels);
     float *rendered =
         malloc((size_t)most * (size_t)w->width * (size_t)model->channels * sizeof *rendered);
-    if (!rendered) return fail(ERR_SYSTEM, "out of memory for a rendered picture");
+    if (!rendered) return fail(ERR_SYSTEM, "out of memory for a rendered image");
     if (to->begin) TRY_CLEANUP(to->begin(to->argument, &shape));
     for (int y = 0; y < w->height; y += most) {
         int count = w->height - y < most ? w->height - y : most;
@@ -123,7 +123,7 @@ cleanup:
     return code;
 }
 
-/* Samples a pixel and side of a reduced picture: one for each pixel of the model's, or enough. */
+/* Samples a pixel and side of a reduced image: one for each pixel of the model's, or enough. */
 static int samples_per_pixel(const struct splat_model *model, const struct splat_window *w)
 {
     double x = (double)model->width / w->full_width, y = (double)model->height / w->full_height;
@@ -131,7 +131,7 @@ static int samples_per_pixel(const struct splat_model *model, const struct splat
     return factor < 1 ? 1 : factor < MOST_SAMPLES ? factor : MOST_SAMPLES;
 }
 
-static int picture_put_scaled(void *scaler, struct image *rows, int y)
+static int image_put_scaled(void *scaler, struct image *rows, int y)
 {
     (void)y;
     return image_scaler_put(scaler, rows);
@@ -148,7 +148,7 @@ static int stream_scaled(struct device *device, const struct splat_model *model,
     struct image shape = {in->width, in->height, model->channels, type, NULL};
     struct image_scaler *scaler;
     TRY(image_scaler_open(&scaler, &shape, width, height, to));
-    const struct image_sink scaling = {.put = picture_put_scaled, .argument = scaler};
+    const struct image_sink scaling = {.put = image_put_scaled, .argument = scaler};
     int code = stream_window(device, model, groups, workspace, in, type, &scaling);
     image_scaler_close(scaler);
     return code;

@@ -1,4 +1,4 @@
-/* From Gaussians to a picture that can be shown or saved. */
+/* From Gaussians to an image that can be shown or saved. */
 #ifndef IMGTRAIN_SPLAT_RENDER_H
 #define IMGTRAIN_SPLAT_RENDER_H
 
@@ -7,17 +7,17 @@
 
 struct device;
 
-/* The whole picture at its own size. */
+/* The whole image at its own size. */
 struct splat_window splat_window_whole(const struct splat_model *model);
 
-/* ERR_USAGE unless the window has pixels and lies inside the picture. */
+/* ERR_USAGE unless the window has pixels and lies inside the image. */
 int splat_window_check(const struct splat_window *window);
 
 /* Renders, band by band into the sink, with the model's channels and `type`: gamma undone, colours
- * divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced picture is rendered
+ * divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced image is rendered
  * large enough for every Gaussian to be seen and averaged down. What comes is scaled to width x
  * height (the window's: as it is). `groups`: see splat_model_view. workspace: used when it is large
- * enough, else (or NULL) one is allocated for the call. ERR_USAGE for a window outside the picture;
+ * enough, else (or NULL) one is allocated for the call. ERR_USAGE for a window outside the image;
  * ERR_DEVICE_MEMORY; ERR_SYSTEM. */
 int splat_render_stream(struct device *device, const struct splat_model *model,
                         float *const *groups, const struct splat_workspace *workspace,
@@ -35,7 +35,7 @@ int splat_render_image(struct device *device, const struct splat_model *model, f
                        const struct splat_workspace *workspace, const struct splat_window *window,
                        enum sample_type type, struct image *out);
 
-/* The size that a picture is scaled to for its longest side to be max_side at most; 0: any. */
+/* The size that an image is scaled to for its longest side to be max_side at most; 0: any. */
 void splat_render_fit_size(int width, int height, int max_side, int *to_width, int *to_height);
 
 /* *out becomes 8-bit RGB: grey is repeated, colour with alpha lies over black, of more than 4

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* Sizes are multiples of this, or the picture's own. */
+/* Sizes are multiples of this, or the image's own. */
 enum { SIZE_MULTIPLE = 16 };
 
 int splat_size_of(const struct splat_target *target)
@@ -68,13 +68,13 @@ void splat_size_describe(struct splat_fit *fit, int size)
 int splat_size_scale(struct splat_fit *fit)
 {
     const struct splat_target *whole = &fit->source->fit, *t = &fit->target;
-    struct splat_target picture = *whole;
+    struct splat_target image = *whole;
     struct spill bytes = {.fd = -1};
     if (t->width != whole->width || t->height != whole->height)
-        TRY(splat_target_scale(&picture, &bytes, whole, t->width, t->height, fit->spill_dir));
-    spill_free(&fit->picture_bytes);
-    fit->picture_bytes = bytes;
-    fit->picture = picture;
+        TRY(splat_target_scale(&image, &bytes, whole, t->width, t->height, fit->spill_dir));
+    spill_free(&fit->image_bytes);
+    fit->image_bytes = bytes;
+    fit->image = image;
     return OK;
 }
 

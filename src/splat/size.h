@@ -1,5 +1,5 @@
-/* The size that a fit is trained at: that of the picture, or a smaller one while memory is short
- * (memory.grow). Metrics and pictures are of the full size all the same. */
+/* The size that a fit is trained at: that of the image, or a smaller one while memory is short
+ * (memory.grow). Metrics and images are of the full size all the same. */
 #ifndef IMGTRAIN_SPLAT_SIZE_H
 #define IMGTRAIN_SPLAT_SIZE_H
 
@@ -10,19 +10,19 @@ int splat_size_of(const struct splat_target *target);
 /* The shape of `of` at this size. */
 void splat_size_shape(const struct splat_target *of, int size, int *width, int *height);
 
-/* What a fit begins at: the picture's, or memory.max_size with memory.grow. */
+/* What a fit begins at: the image's, or memory.max_size with memory.grow. */
 int splat_size_first(const struct splat_fit *fit);
 /* What it may be changed to. */
 void splat_size_range(const struct splat_fit *fit, struct memory_range *range);
 
 /* The fit is trained at `size` from now on: target and model are described anew. */
 void splat_size_describe(struct splat_fit *fit, int size);
-/* Makes fit->picture, what is fitted, in host memory: the source's, or that scaled. */
+/* Makes fit->image, what is fitted, in host memory: the source's, or that scaled. */
 int splat_size_scale(struct splat_fit *fit);
 
 /* Turns scales and rotations on the host, which count the pixels of `from`, into those of `to`, and
  * Adam's moments (NULL: none) with them; sigmas end between least and most pixels. The Gaussians
- * cover the same parts of the picture as before. */
+ * cover the same parts of the image as before. */
 void splat_size_carry(struct splat_host *host, const struct splat_model *to,
                       const struct splat_model *from, float least, float most);
 

@@ -26,7 +26,7 @@
 /* A device may work ahead for so many steps: a stop is heard, and a loss seen, within them. */
 enum { WAIT_STEPS = 16 };
 
-/* The decoded picture. */
+/* The decoded image. */
 struct task_input {
     struct splat_source source;
 };
@@ -50,7 +50,7 @@ static int check_start(const struct splat_fit *fit, const struct splat_model *fr
 {
     const struct config_splat *c = &fit->config->splat;
     if (from->count > 0 && from->channels != fit->model.channels)
-        return fail(ERR_DATA, "%s has %d channels, the picture %d", start_path(c), from->channels,
+        return fail(ERR_DATA, "%s has %d channels, the image %d", start_path(c), from->channels,
                     fit->model.channels);
     if (from->count == 0 && c->init_mode == CONFIG_SPLAT_INIT_MODE_SALIENCY)
         return fail(ERR_CONFIG, "init_mode saliency needs network weights that are not part of "
@@ -77,7 +77,7 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
 
 /* ---- the task ---- */
 
-/* Pictures that must be decoded whole may take what is left of the memory. */
+/* Images that must be decoded whole may take what is left of the memory. */
 static size_t whole_limit(const struct device *device)
 {
     int64_t left = device->is_host && device->free_bytes ? device->free_bytes(device) : -1;
@@ -91,7 +91,7 @@ static void splat_free_input(struct task_input *input)
     free(input);
 }
 
-/* The picture that an earlier open has read, or read now. */
+/* The image that an earlier open has read, or read now. */
 static int read_input(struct task_state *state, const struct task_setup *setup)
 {
     struct task_input **input = setup->input ? setup->input : &state->own_input;
@@ -179,7 +179,7 @@ static int splat_open_task(struct task_state **out, const struct task_setup *set
     state->fit.config = setup->config;
     state->fit.device = setup->device;
     state->fit.spill_dir = setup->spill_dir;
-    state->fit.picture_bytes.fd = -1;
+    state->fit.image_bytes.fd = -1;
     state->fit.plan = plan_create();
     if (!state->fit.plan) return ERR_SYSTEM;
     return splat_prepare(state, setup);
@@ -189,7 +189,7 @@ static void close_task(struct task_state *state)
 {
     if (!state) return;
     plan_free(state->fit.plan);
-    spill_free(&state->fit.picture_bytes);
+    spill_free(&state->fit.image_bytes);
     splat_free_input(state->own_input);
     free(state->fit.whole);
     free(state);
@@ -248,7 +248,7 @@ static int splat_complete(struct task_state *state, struct task_report *report)
     return measure_step(state, state->pending - 1, true, report);
 }
 
-static int splat_picture(struct task_state *state, int max_side, struct image *out)
+static int splat_preview_image(struct task_state *state, int max_side, struct image *out)
 {
     return splat_show_render(&state->fit, max_side, out);
 }
@@ -287,7 +287,7 @@ static int extra_files(struct task_state *state, const char *run_dir)
 }
 
 /* A stack's channels in groups of three, what is left one by one (output.c). */
-static bool splat_picture_name(const struct task_state *state, int index, char *name, size_t room)
+static bool splat_image_name(const struct task_state *state, int index, char *name, size_t room)
 {
     int channels = state->fit.full.channels;
     int groups = channels > 4 ? channels / 3 + channels % 3 : 0;
@@ -299,7 +299,7 @@ static bool splat_picture_name(const struct task_state *state, int index, char *
     return index < groups + ellipses;
 }
 
-static int picture_size(const struct task_state *state, int max_side, int *width, int *height)
+static int image_size(const struct task_state *state, int max_side, int *width, int *height)
 {
     splat_render_fit_size(state->fit.full.width, state->fit.full.height, max_side, width, height);
     return OK;
@@ -351,7 +351,7 @@ static const char *splat_input_path(const struct config *config)
 static int splat_prepare_plan(struct task_setup *setup)
 {
     if (*setup->config->splat.input_path || setup->width) return OK;
-    return fail(ERR_CONFIG, "no picture: set input_path=FILE, or say how large with --size WxH");
+    return fail(ERR_CONFIG, "no image: set input_path=FILE, or say how large with --size WxH");
 }
 
 /* How many Gaussians, by the tensor of their positions. */
@@ -370,16 +370,16 @@ const struct task task_splat = {
     .steps = splat_steps,
     .step = splat_step,
     .complete = splat_complete,
-    .picture = splat_picture,
+    .image = splat_preview_image,
     .reference = splat_reference,
     .save = splat_save,
     .save_model = save_model,
     .write_final = write_final,
     .close = close_task,
     .free_input = splat_free_input,
-    .picture_size = picture_size,
+    .image_size = image_size,
     .extra_files = extra_files,
-    .picture_name = splat_picture_name,
+    .image_name = splat_image_name,
     .choices = splat_choices,
     .need = splat_need,
     .mode = splat_mode,

@@ -1,4 +1,4 @@
-/* task: splat: fits 2D Gaussians to a picture. */
+/* task: splat: fits 2D Gaussians to an image. */
 #ifndef IMGTRAIN_SPLAT_SPLAT_H
 #define IMGTRAIN_SPLAT_SPLAT_H
 

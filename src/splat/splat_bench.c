@@ -47,21 +47,21 @@ static const struct workload workloads[] = {
     {"additive, L1", {0, true}, {{1, 0}, 0}},
 };
 
-/* A smooth picture with edges. */
-static int draw_picture(struct splat_source *source, int side)
+/* A smooth image with edges. */
+static int draw_image(struct splat_source *source, int side)
 {
-    struct image picture;
-    TRY(image_create(&picture, side, side, 3, SAMPLE_U8));
+    struct image image;
+    TRY(image_create(&image, side, side, 3, SAMPLE_U8));
     for (int y = 0; y < side; y++)
         for (int x = 0; x < side; x++)
             for (int c = 0; c < 3; c++) {
                 double u = x / (double)side, v = y / (double)side;
                 bool disc = (u - 0.4) * (u - 0.4) + (v - 0.6) * (v - 0.6) < 0.05;
                 double wave = 0.5 + 0.25 * sin(40 * u + 9 * v * v + c) + (disc ? 0.2 : 0);
-                ((uint8_t *)picture.data)[((int64_t)y * side + x) * 3 + c] = (uint8_t)(wave * 255);
+                ((uint8_t *)image.data)[((int64_t)y * side + x) * 3 + c] = (uint8_t)(wave * 255);
             }
-    int code = splat_source_take(source, &picture);
-    image_free(&picture);
+    int code = splat_source_take(source, &image);
+    image_free(&image);
     return code;
 }
 
@@ -126,7 +126,7 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
     struct splat_source source = {0};
     struct bench_times times;
     int side = bench->size ? (int)bench->size : 2048, code = OK;
-    TRY_CLEANUP(draw_picture(&source, side));
+    TRY_CLEANUP(draw_image(&source, side));
     fit->way.amp = bench->amp;
     splat_fit_describe(fit, &source, asked.gaussians);
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));

@@ -125,7 +125,7 @@ int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool 
     if (!(changed || splat_state_fits(&stored, fit->source)) ||
         stored.channels != fit->model.channels || stored.count > fit->model.capacity)
         return fail(ERR_DATA,
-                    "%s: the checkpoint is of a picture of %dx%d with %d channels, not of "
+                    "%s: the checkpoint is of an image of %dx%d with %d channels, not of "
                     "%dx%d with %d",
                     store_path(file), stored.width, stored.height, stored.channels,
                     fit->source->fit.width, fit->source->fit.height, fit->model.channels);

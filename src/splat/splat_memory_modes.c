@@ -17,8 +17,8 @@ struct memory_mode splat_first_mode(const struct config *config)
                                 .checkpointing = again};
 }
 
-/* The fit of a picture of another size. */
-static void suppose_picture(struct splat_fit *fit, struct splat_source *source, int size)
+/* The fit of an image of another size. */
+static void suppose_image(struct splat_fit *fit, struct splat_source *source, int size)
 {
     int longest = splat_size_of(&fit->source->full);
     double share = (double)splat_size_of(&fit->source->fit) / longest;
@@ -45,7 +45,7 @@ int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *way,
         return fail(ERR_USAGE, "a fit has no batch");
     }
     if (way->work.count) trial.model.capacity = way->work.count;
-    if (way->work.picture) suppose_picture(&trial, &source, way->work.picture);
+    if (way->work.picture) suppose_image(&trial, &source, way->work.picture);
     if (way->work.size) splat_size_describe(&trial, way->work.size);
     code = splat_fit_declare(&trial, plan, way);
     if (code == OK) code = plan_layout(plan);

@@ -1,16 +1,16 @@
-/* The pictures of a fit: frames, the target beside them, the result. None is ever held whole, but
+/* The images of a fit: frames, the target beside them, the result. None is ever held whole, but
  * for what is asked to be one. */
 #ifndef IMGTRAIN_SPLAT_SPLAT_PREVIEW_H
 #define IMGTRAIN_SPLAT_SPLAT_PREVIEW_H
 
 #include "splat/fit.h"
 
-/* The present picture, its longest side max_side at most (0: any), as 8-bit RGB. */
+/* The present image, its longest side max_side at most (0: any), as 8-bit RGB. */
 int splat_show_render(struct splat_fit *fit, int max_side, struct image *out);
 /* The target likewise. */
 int splat_show_target(const struct splat_fit *fit, int max_side, struct image *out);
 
-/* Writes the picture at full size and the bits of the file that was fitted; of a texture stack its
+/* Writes the image at full size and the bits of the file that was fitted; of a texture stack its
  * first three channels, and all into PATH-001, ... */
 int splat_show_write(struct splat_fit *fit, const char *path);
 /* Writes the Gaussians as ellipses. */

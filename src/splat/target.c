@@ -53,7 +53,7 @@ struct intake {
     const struct config *config;
     struct splat_source *source;
     const char *spill_dir;
-    struct layer full, fit; /* fit: only of a reduced picture */
+    struct layer full, fit; /* fit: only of a reduced image */
     struct image_scaler *scaler;
     struct image wide; /* rows at 16 bits, where 8 are not enough */
     struct sample_extent extent;
@@ -183,7 +183,7 @@ static void hash_rows(struct splat_source *source, const struct image *rows)
             hash_bytes(source->samples, (const char *)rows->data + (size_t)y * bytes, bytes);
 }
 
-/* Pictures that were decoded whole come in bands, too: what is made of them stays small. */
+/* Images that were decoded whole come in bands, too: what is made of them stays small. */
 static int intake_put(void *argument, struct image *rows, int y)
 {
     int most = image_band_rows(rows);
@@ -198,7 +198,7 @@ static int intake_put(void *argument, struct image *rows, int y)
     return OK;
 }
 
-/* What the source of a picture of this shape will be; *shape becomes that of the rows as they are
+/* What the source of an image of this shape will be; *shape becomes that of the rows as they are
  * fitted. */
 static int describe_source(struct splat_source *source, const struct config *config,
                            struct image *shape, bool stack)
@@ -270,7 +270,7 @@ static int target_finish(struct splat_source *source)
     return OK;
 }
 
-/* A picture of high dynamic range is fitted, but what is shown and measured as it is on a display
+/* An image of high dynamic range is fitted, but what is shown and measured as it is on a display
  * is not all of it. */
 static void say_extent(const char *path, const struct sample_extent *extent)
 {
@@ -287,8 +287,7 @@ int splat_source_load(struct splat_source *source, const struct config *config,
                       const char *spill_dir, size_t whole_limit)
 {
     *source = (struct splat_source){0};
-    if (!*config->splat.input_path)
-        return fail(ERR_CONFIG, "no picture to fit: set input_path=FILE");
+    if (!*config->splat.input_path) return fail(ERR_CONFIG, "no image to fit: set input_path=FILE");
     char *path = source_path(config);
     if (!path) return ERR_SYSTEM;
     struct intake intake = {

@@ -1,4 +1,4 @@
-/* The picture to be fitted. */
+/* The image to be fitted. */
 #ifndef IMGTRAIN_SPLAT_TARGET_H
 #define IMGTRAIN_SPLAT_TARGET_H
 
@@ -17,12 +17,12 @@ struct splat_source {
     int sample_bits;  /* of the file: 8, 16 or 32 */
     bool alpha;       /* the last channel is alpha */
     uint64_t samples; /* checksum of the file's samples, however they were packed */
-    char *maps;       /* names of a stack's pictures, with / between them; NULL: a single picture */
+    char *maps;       /* names of a stack's images, with / between them; NULL: a single image */
     struct spill fit_bytes, full_bytes;
 };
 
 /* Reads splat.input_path (a file, or a folder as a texture stack), below splat.data_root.
- * spill_dir: where the decoded picture is kept (NULL: in memory). Of pictures that cannot be read
+ * spill_dir: where the decoded image is kept (NULL: in memory). Of images that cannot be read
  * row by row at most whole_limit bytes are decoded at once (0: any). */
 int splat_source_load(struct splat_source *source, const struct config *config,
                       const char *spill_dir, size_t whole_limit);
@@ -31,11 +31,11 @@ int splat_source_probe(struct splat_source *source, const struct config *config)
 /* The same without a file: of 8 bits. */
 void splat_source_assume(struct splat_source *source, const struct config *config, int width,
                          int height, int channels);
-/* The same of a picture in memory, as it is. */
+/* The same of an image in memory, as it is. */
 int splat_source_take(struct splat_source *source, const struct image *image);
 void splat_source_free(struct splat_source *source); /* accepts a zeroed one */
 
-/* The picture as it is in the file, at full size: from the source where that is the same, else read
+/* The image as it is in the file, at full size: from the source where that is the same, else read
  * again. */
 int splat_source_stream(const struct splat_source *source, const struct config *config,
                         size_t whole_limit, const struct image_sink *to);

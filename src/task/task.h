@@ -118,13 +118,13 @@ struct task {
      * after another stop. Called before the next step. NULL: no measurement is ever pending. */
     int (*complete)(struct task_state *state, struct task_report *report);
 
-    /* The picture of the current state for a frame, scaled to fit max_side (0: full size): 8-bit
+    /* The image of the current state for a frame, scaled to fit max_side (0: full size): 8-bit
      * RGB. */
-    int (*picture)(struct task_state *state, int max_side, struct image *picture);
+    int (*image)(struct task_state *state, int max_side, struct image *image);
 
-    /* The picture shown beside every frame (the target, real samples), likewise; ERR_USAGE when
+    /* The image shown beside every frame (the target, real samples), likewise; ERR_USAGE when
      * none. */
-    int (*reference)(struct task_state *state, int max_side, struct image *picture);
+    int (*reference)(struct task_state *state, int max_side, struct image *image);
 
     /* Adds everything that the next step depends on. Data stays valid until the next step. */
     int (*save)(struct task_state *state, struct store_writer *writer);
@@ -136,7 +136,7 @@ struct task {
      * NULL: "target" and "render". */
     const char *labels[2];
 
-    /* Writes the result as a picture at full size: final.png. */
+    /* Writes the result as an image at full size: final.png. */
     int (*write_final)(struct task_state *state, const char *path);
 
     void (*close)(struct task_state *state); /* accepts NULL */
@@ -146,7 +146,7 @@ struct task {
 
     /* The size of what picture() gives, known after open, also with forecast_only; NULL: unknown.
      */
-    int (*picture_size)(const struct task_state *state, int max_side, int *width, int *height);
+    int (*image_size)(const struct task_state *state, int max_side, int *width, int *height);
 
     /* Like save_model, of the best state the run has seen and its number of steps:
      * best.safetensors. *step 0: there is none. NULL: no such thing. */
@@ -186,7 +186,7 @@ struct task {
 
     /* The PNGs that write_final and extra_files leave beside final.png, so that a damaged one is
      * made again: the name of number `index`, false behind the last. NULL: none. */
-    bool (*picture_name)(const struct task_state *state, int index, char *name, size_t room);
+    bool (*image_name)(const struct task_state *state, int index, char *name, size_t room);
 
     /* Why a run may not go on with another value of `key`, where there is more to say than that it
      * may not: fails with that; else OK. NULL: nothing to say of any. */
@@ -209,7 +209,7 @@ struct task {
     /* Whether there is something to say of a file, also of one that names no task. NULL: never. */
     bool (*describe)(const struct store_file *file, struct task_fact *fact);
 
-    /* Measures a model against an input and prints that. NULL: its models are compared as pictures.
+    /* Measures a model against an input and prints that. NULL: its models are compared as images.
      */
     int (*evaluate)(const struct task_evaluation *wanted);
 

@@ -30,36 +30,36 @@ static int check_stop(const struct film *film)
                                               : OK;
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
-/* Any picture as u8 RGB: grey is repeated, alpha over black, of a texture stack the first three. */
-static int to_rgb(struct image *picture)
+/* Any image as u8 RGB: grey is repeated, alpha over black, of a texture stack the first three. */
+static int to_rgb(struct image *image)
 {
-    if (picture->type == SAMPLE_U8 && picture->channels == 3) return OK;
+    if (image->type == SAMPLE_U8 && image->channels == 3) return OK;
     struct image bytes = {0}, rgb = {0};
-    int code = image_convert(&bytes, picture, SAMPLE_U8);
-    if (code == OK) code = image_create(&rgb, picture->width, picture->height, 3, SAMPLE_U8);
-    size_t pixels = (size_t)picture->width * (size_t)picture->height;
-    int channels = picture->channels, colours = channels < 3 ? 1 : 3;
+    int code = image_convert(&bytes, image, SAMPLE_U8);
+    if (code == OK) code = image_create(&rgb, image->width, image->height, 3, SAMPLE_U8);
+    size_t pixels = (size_t)image->width * (size_t)image->height;
+    int channels = image->channels, colours = channels < 3 ? 1 : 3;
     for (size_t i = 0; code == OK && i < pixels; i++) {
         const uint8_t *in = (const uint8_t *)bytes.data + i * (size_t)channels;
-        int alpha = image_has_alpha(picture) ? in[channels - 1] : 255;
+        int alpha = image_has_alpha(image) ? in[channels - 1] : 255;
         for (int c = 0; c < 3; c++)
             ((uint8_t *)rgb.data)[3 * i + (size_t)c] =
                 (uint8_t)((in[colours == 3 ? c : 0] * alpha + 127) / 255);
     }
     image_free(&bytes);
     if (code != OK) return image_free(&rgb), code;
-    image_free(picture);
-    *picture = rgb;
+    image_free(image);
+    *image = rgb;
     return OK;
 }
 
-static int load_rgb(struct image *picture, const char *path)
+static int load_rgb(struct image *image, const char *path)
 {
-    TRY(image_load(picture, path));
-    int code = to_rgb(picture);
-    if (code < 0) image_free(picture);
+    TRY(image_load(image, path));
+    int code = to_rgb(image);
+    if (code < 0) image_free(image);
     return code;
 }
 
@@ -103,7 +103,7 @@ static int open_film(struct film *film, const char *path)
     TRY(image_create(&film->canvas, layout->width, layout->height, 3, SAMPLE_U8));
     layout_clear(&film->canvas);
     if (film->reference.data)
-        TRY(layout_draw_picture(&film->canvas, &layout->reference, &film->reference));
+        TRY(layout_draw_image(&film->canvas, &layout->reference, &film->reference));
     return video_encoder_open_named(&film->encoder, film->options->encoder, path, layout->width,
                                     layout->height, film->options->fps, film->options->quality);
 }
@@ -139,22 +139,22 @@ static int assemble_show(struct film *film, int64_t repeat)
 }
 
 /* Frames with the reference and frames without may alternate. */
-static int draw_pictures(struct film *film, bool alone, const struct image *picture)
+static int draw_images(struct film *film, bool alone, const struct image *image)
 {
     const struct layout *layout = &film->layout;
     const struct rectangle *cell = alone ? &layout->all : &layout->render;
     if (film->alone && !alone) {
         layout_clear(&film->canvas);
-        TRY(layout_draw_picture(&film->canvas, &layout->reference, &film->reference));
+        TRY(layout_draw_image(&film->canvas, &layout->reference, &film->reference));
     }
     film->alone = alone;
-    return layout_draw_picture(&film->canvas, cell, picture);
+    return layout_draw_image(&film->canvas, cell, image);
 }
 
 static int assemble_add_frame(struct film *film, const struct frame_entry *entry)
 {
-    struct image picture = {0};
-    int code = load_rgb(&picture, entry->path);
+    struct image image = {0};
+    int code = load_rgb(&image, entry->path);
     if (code < 0 && code != ERR_SYSTEM) {
         frame_list_skip(&film->list);
         return OK;
@@ -163,8 +163,8 @@ static int assemble_add_frame(struct film *film, const struct frame_entry *entry
     const struct frame_list *list = &film->list;
     int64_t end = list->entries[list->count - 1].number;
     double progress = end > 0 ? (double)entry->number / (double)end : 1;
-    code = draw_pictures(film, film->reference.data && !entry->reference, &picture);
-    image_free(&picture);
+    code = draw_images(film, film->reference.data && !entry->reference, &image);
+    image_free(&image);
     TRY(code);
     layout_draw_strip(&film->canvas, &film->layout, entry->caption,
                       film->alone ? NULL : list->labels, progress);

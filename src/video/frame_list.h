@@ -17,11 +17,11 @@ struct frame_list {
     struct frame_entry *entries; /* [count], by number */
     size_t count, room;
     int width, height; /* of the largest */
-    char labels[2][8]; /* of reference and pictures */
+    char labels[2][8]; /* of reference and images */
     int skipped;       /* how many could not be read */
 };
 
-/* Fills *list from RUN/frames: names, captions, labels and sizes, no pictures. Frames whose JSON or
+/* Fills *list from RUN/frames: names, captions, labels and sizes, no images. Frames whose JSON or
  * JPEG header cannot be read are skipped. stop_requested may be NULL. ERR_INPUT when there is no
  * frame, ERR_DATA when none can be read, ERR_STOPPED. */
 int frame_list_load(struct frame_list *list, const char *run_dir, bool (*stop_requested)(void));

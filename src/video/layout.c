@@ -11,7 +11,7 @@ static const uint8_t caption_colour[3] = {240, 240, 240}, label_colour[3] = {150
 static const uint8_t track_colour[3] = {58, 58, 64}, progress_colour[3] = {88, 166, 255};
 
 enum {
-    WATCHABLE = 512,         /* smaller pictures are enlarged to this about */
+    WATCHABLE = 512,         /* smaller images are enlarged to this about */
     MIN_CAPTION_WIDTH = 320, /* of the video, so that a caption has room */
     MARGIN = 3,              /* around text, in dots */
     MIN_CAPTION_SIZE = 128,  /* no caption below this max_size */
@@ -96,7 +96,7 @@ static void fit_strip(struct layout *layout, const char *const *captions, int co
     layout->strip.height = rows * text_height(scale) + 2 * MARGIN * scale + bar_height(scale);
 }
 
-/* How large one picture is when columns x rows of them share a box: shrunk to fit, or enlarged by a
+/* How large one image is when columns x rows of them share a box: shrunk to fit, or enlarged by a
  * whole factor until they are watchable. */
 static void fit_cell(struct rectangle *cell, int width, int height, int columns, int rows, int gap,
                      int box_width, int box_height)
@@ -112,7 +112,7 @@ static void fit_cell(struct rectangle *cell, int width, int height, int columns,
     cell->height = layout_larger(1, (int)(height * scale + 1e-6));
 }
 
-/* Puts the cells into a video whose pictures may take box_height of max_size. */
+/* Puts the cells into a video whose images may take box_height of max_size. */
 static void layout_place(struct layout *layout, int width, int height, int columns, int rows,
                          int max_size, bool captions)
 {
@@ -133,7 +133,7 @@ static void layout_place(struct layout *layout, int width, int height, int colum
     layout->strip = (struct rectangle){0, down, layout->width, layout->strip.height};
 }
 
-/* The share of a 16:9 screen that a picture of this shape fills. */
+/* The share of a 16:9 screen that an image of this shape fills. */
 static double screen_share(double shape)
 {
     double ratio = shape / (16.0 / 9.0);
@@ -149,7 +149,7 @@ void layout_compute(struct layout *layout, int width, int height, bool reference
     if (max_size < MIN_CAPTION_SIZE) count = 0;
     *layout = (struct layout){0};
     layout_place(layout, width, height, columns, rows, max_size, count > 0);
-    /* The strip takes height from the pictures, which may make them narrower, which may make the
+    /* The strip takes height from the images, which may make them narrower, which may make the
      * strip higher: it only grows here, so this ends. */
     for (int turn = 0; turn < 4 && count > 0; turn++) {
         int before = layout->strip.height;
@@ -169,25 +169,25 @@ void layout_clear(struct image *canvas)
 }
 
 /* Each pixel becomes a block of factor x factor. */
-static void draw_enlarged(struct image *canvas, int left, int top, const struct image *picture,
+static void draw_enlarged(struct image *canvas, int left, int top, const struct image *image,
                           int factor)
 {
-    const uint8_t *rgb = picture->data;
-    for (int y = 0; y < picture->height; y++)
-        for (int x = 0; x < picture->width; x++, rgb += 3)
+    const uint8_t *rgb = image->data;
+    for (int y = 0; y < image->height; y++)
+        for (int x = 0; x < image->width; x++, rgb += 3)
             text_fill(canvas, left + x * factor, top + y * factor, factor, factor, rgb);
 }
 
-static void draw_rows(struct image *canvas, int left, int top, const struct image *picture)
+static void draw_rows(struct image *canvas, int left, int top, const struct image *image)
 {
-    size_t row_bytes = 3 * (size_t)picture->width;
-    for (int y = 0; y < picture->height; y++)
+    size_t row_bytes = 3 * (size_t)image->width;
+    for (int y = 0; y < image->height; y++)
         memcpy((uint8_t *)canvas->data +
                    3 * ((size_t)(top + y) * (size_t)canvas->width + (size_t)left),
-               (const uint8_t *)picture->data + (size_t)y * row_bytes, row_bytes);
+               (const uint8_t *)image->data + (size_t)y * row_bytes, row_bytes);
 }
 
-/* The part of the cell that a picture of this shape fills: all of it but for rounding, else as much
+/* The part of the cell that an image of this shape fills: all of it but for rounding, else as much
  * as fits. */
 static struct rectangle fit_shape(const struct rectangle *cell, int width, int height)
 {
@@ -202,23 +202,22 @@ static struct rectangle fit_shape(const struct rectangle *cell, int width, int h
     return fit;
 }
 
-int layout_draw_picture(struct image *canvas, const struct rectangle *cell,
-                        const struct image *picture)
+int layout_draw_image(struct image *canvas, const struct rectangle *cell, const struct image *image)
 {
-    struct rectangle fit = fit_shape(cell, picture->width, picture->height);
+    struct rectangle fit = fit_shape(cell, image->width, image->height);
     if (fit.width != cell->width || fit.height != cell->height)
         text_fill(canvas, cell->x, cell->y, cell->width, cell->height, background);
-    int factor = fit.width / picture->width;
-    if (factor == 1 && fit.height == picture->height && fit.width == picture->width) {
-        draw_rows(canvas, fit.x, fit.y, picture);
+    int factor = fit.width / image->width;
+    if (factor == 1 && fit.height == image->height && fit.width == image->width) {
+        draw_rows(canvas, fit.x, fit.y, image);
         return OK;
     }
-    if (fit.width == factor * picture->width && fit.height == factor * picture->height) {
-        draw_enlarged(canvas, fit.x, fit.y, picture, factor);
+    if (fit.width == factor * image->width && fit.height == factor * image->height) {
+        draw_enlarged(canvas, fit.x, fit.y, image, factor);
         return OK;
     }
     struct image scaled;
-    TRY(image_resize(&scaled, picture, fit.width, fit.height));
+    TRY(image_resize(&scaled, image, fit.width, fit.height));
     draw_rows(canvas, fit.x, fit.y, &scaled);
     image_free(&scaled);
     return OK;

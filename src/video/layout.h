@@ -1,4 +1,4 @@
-/* Inside src/video: where things stand in a video's pictures. */
+/* Inside src/video: where things stand in a video's images. */
 #ifndef IMGTRAIN_VIDEO_LAYOUT_H
 #define IMGTRAIN_VIDEO_LAYOUT_H
 
@@ -17,20 +17,20 @@ struct layout {
     struct rectangle all;          /* both together */
     struct rectangle strip;        /* below them, for the caption; height 0: there is none */
     int text_scale, caption_lines; /* pixels per font dot */
-    bool labels;                   /* there is room for them below the pictures */
+    bool labels;                   /* there is room for them below the images */
 };
 
 /* For frames of width x height, the video's longest side at most max_size: side by side, or one
- * above the other where that leaves less of a 16:9 screen empty; pictures shrink to fit, and grow
+ * above the other where that leaves less of a 16:9 screen empty; images shrink to fit, and grow
  * by whole factors where they would be too small to watch. captions: `count` texts that the strip
  * must hold; 0: no strip. */
 void layout_compute(struct layout *layout, int width, int height, bool reference, int max_size,
                     const char *const *captions, int count);
 
-/* Draws `picture` (u8 RGB) into `cell`: scaled to fill it, or to fit into it where its shape is
+/* Draws `image` (u8 RGB) into `cell`: scaled to fill it, or to fit into it where its shape is
  * another. ERR_SYSTEM. */
-int layout_draw_picture(struct image *canvas, const struct rectangle *cell,
-                        const struct image *picture);
+int layout_draw_image(struct image *canvas, const struct rectangle *cell,
+                      const struct image *image);
 
 /* Redraws the strip. labels: of reference and render, at most 7 letters; NULL: none. progress:
  * 0..1, a line at the lower edge. */

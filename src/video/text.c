@@ -1,4 +1,4 @@
-/* Text in pictures: an own 5 x 9 bitmap font of the printable ASCII characters. */
+/* Text in images: an own 5 x 9 bitmap font of the printable ASCII characters. */
 #include "base/error.h"
 #include "video/video.h"
 

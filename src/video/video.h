@@ -49,7 +49,7 @@ struct video_options {
     int fps;
     int quality;
     double hold;    /* seconds the last frame stays */
-    bool reference; /* show the run's reference picture at the left */
+    bool reference; /* show the run's reference image at the left */
     bool captions;
     bool (*stop_requested)(void); /* may be NULL */
     const char *output;           /* NULL: RUN/video.mp4 */
@@ -57,7 +57,7 @@ struct video_options {
 };
 
 /* Reads RUN/frames/NNNNNNNNN.jpg + .json in the order of their numbers and RUN/reference.png (where
- * present), writes RUN/video.mp4: the pictures side by side (panoramas: one above the other), with
+ * present), writes RUN/video.mp4: the images side by side (panoramas: one above the other), with
  * a strip below them for the JSON's "caption", or for its step, psnr, ssim, gaussians and loss.
  * A JSON with "reference": false is shown without the reference. The first frames stay longer, the
  * last one `hold` seconds. Frames that cannot be read are skipped with a warning. ERR_INPUT when
@@ -65,7 +65,7 @@ struct video_options {
  * after a failure nothing new is left. */
 int video_assemble(const char *run_dir, const struct video_options *options);
 
-/* ---- text.c: u8 RGB pictures; whatever lies outside is clipped. */
+/* ---- text.c: u8 RGB images; whatever lies outside is clipped. */
 
 /* Text (ASCII; other bytes show as '?') in white on a dark strip, the upper left corner at x, y;
  * scale: pixels per font dot. */

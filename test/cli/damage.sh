@@ -57,6 +57,6 @@ gan: {width: 16, height: 16, widths: [8, 8, 8], images: 16, batch: 8, samples: 4
 video: {enabled: false}
 EOF
 run 0 imgtrain train tiny.yaml -o run
-err_has "12 pictures"
+err_has "12 images"
 err_lacks skipped
 finish

@@ -42,15 +42,15 @@ words() { # NAME BYTES WORDS: as a picture, and as a model
     err_has "$1: $3, not a model (.safetensors)"
     err_lines 1
 }
-words a.jpg 'GIF89a\001\000\001\000' "a GIF picture"
-words b.jpg '\000\000\000\034ftypheic\000\000\000\000mif1heic' "a HEIC picture"
-words c.jpg '\000\000\000\034ftypavif\000\000\000\000mif1avif' "an AVIF picture"
-words d.png 'BM\066\000\000\000\000\000\000\000\066\000' "a BMP picture"
+words a.jpg 'GIF89a\001\000\001\000' "a GIF image"
+words b.jpg '\000\000\000\034ftypheic\000\000\000\000mif1heic' "a HEIC image"
+words c.jpg '\000\000\000\034ftypavif\000\000\000\000mif1avif' "an AVIF image"
+words d.png 'BM\066\000\000\000\000\000\000\000\066\000' "a BMP image"
 words e.png '<?xml version="1.0"?>\n<svg xmlns="x"/>' "an SVG drawing"
-words f.png '8BPS\000\001\000\000\000\000' "a Photoshop (PSD) picture"
-words g.png '\166\057\061\001\002\000\000\000ch' "an OpenEXR picture"
-words h.png '\000\000\000\014JXL \r\n\207\n' "a JPEG XL picture"
-words i.png '\000\000\000\014jP  \r\n\207\n' "a JPEG 2000 picture"
+words f.png '8BPS\000\001\000\000\000\000' "a Photoshop (PSD) image"
+words g.png '\166\057\061\001\002\000\000\000ch' "an OpenEXR image"
+words h.png '\000\000\000\014JXL \r\n\207\n' "a JPEG XL image"
+words i.png '\000\000\000\014jP  \r\n\207\n' "a JPEG 2000 image"
 words j.png 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' "a Git LFS pointer instead of the file itself"
 err_has 'git lfs pull'
 words k.png '<!DOCTYPE html>\n<html>' "an HTML page"
@@ -68,18 +68,18 @@ run 65 imgtrain render empty.safetensors -o out.png
 err_has "empty.safetensors: the file is empty"
 mkdir folder
 run 65 imgtrain eval folder folder
-err_has "folder: no pictures in this folder"
+err_has "folder: no images in this folder"
 
 # A picture as a model or a config, a model as a picture.
 printf 'P3 2 2 255 1 2 3 40 50 60 70 80 90 100 110 120\n' >two.ppm
 python3 "$root/test/cli/tool.py" model plain >/dev/null
 cp plain.safetensors model.png
 run 65 imgtrain render two.ppm -o out.png
-err_has "two.ppm: a PNM or PFM picture, not a model (.safetensors)"
+err_has "two.ppm: a PNM or PFM image, not a model (.safetensors)"
 run 65 imgtrain info two.ppm
-err_has "two.ppm: a PNM or PFM picture, not a model"
+err_has "two.ppm: a PNM or PFM image, not a model"
 run 78 imgtrain train two.ppm
-err_has "two.ppm: a PNM or PFM picture, not a config (YAML): a picture is given by input_path=FILE"
+err_has "two.ppm: a PNM or PFM image, not a config (YAML): a picture is given by input_path=FILE"
 run 78 imgtrain train plain.safetensors
 err_has "plain.safetensors: a safetensors file, not a config (YAML)"
 run 65 imgtrain train input_path=model.png --dry-run
@@ -101,7 +101,7 @@ gan: {width: 16, height: 16, widths: [8, 8, 8], images: 16, batch: 8, samples: 4
 video: {enabled: false}
 EOF
 run 0 imgtrain train tiny.yaml -o run
-err_has "a.jpg: a GIF picture, not a PNG"
+err_has "a.jpg: a GIF image, not a PNG"
 err_has "j.png: a Git LFS pointer"
 rm data/*
 cp b.jpg data/b.heic

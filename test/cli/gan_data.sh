@@ -32,8 +32,8 @@ once() {
 run 0 imgtrain train tiny.yaml -o run
 once "broken.png"
 once "(heic)"
-once "only 12 pictures"
-once "12 pictures, 0 held out, 1 unreadable"
+once "only 12 images"
+once "12 images, 0 held out, 1 unreadable"
 err_lacks "enlarged"
 run 0 sh -c 'test "$(ls run/cache)" = "$(basename run/cache/pictures-8x8-*.bin)"'
 run 0 cp run/model.safetensors whole.safetensors

@@ -111,7 +111,7 @@ fit="input_path=p.ppm num_gaussians=300 max_steps=60 eval_steps=5 frames.count=0
     threads=1 memory.adjustment_frequency=10"
 # shellcheck disable=SC2086
 run 0 imgtrain train $fit memory.grow=true -o whole
-err_has "memory.grow: no effect: the whole picture is trained at"
+err_has "memory.grow: no effect: the whole image is trained at"
 bytes=$(sed -n 's/.*"predicted": \([0-9]*\).*/\1/p' whole/memory.jsonl | head -n 1)
 grow="$fit memory.grow=true memory.min_size=64 memory.limit=$((bytes * 5 / 4))"
 # shellcheck disable=SC2086

@@ -55,7 +55,7 @@ refused() { # refused WHAT ARGUMENT...
     cp run/reference.png before.png
     ls run/checkpoints >before
     run 78 fit 30 "$@" -o run --resume
-    err_has "is not the picture that this run began with ($what)"
+    err_has "is not the image that this run began with ($what)"
     same run/config.yaml before.yaml
     same run/reference.png before.png
     run 0 sh -c 'ls run/checkpoints | cmp - before'
@@ -81,7 +81,7 @@ run 0 fit 30 input_path=p.ppm -o run --resume
 begin
 cp other.ppm p.ppm
 run 0 fit 30 input_path=p.ppm -o run --resume --allow-changed-input
-err_has "warning: --allow-changed-input: going on with p.ppm, which is not the picture that this run began with"
+err_has "warning: --allow-changed-input: going on with p.ppm, which is not the image that this run began with"
 run 0 grep -q "allow-changed-input" run/log.txt
 rm -rf fresh
 run 0 fit 1 input_path=other.ppm -o fresh -q
@@ -125,7 +125,7 @@ mkdir one
 cp first.ppm one
 run 0 fit 20 input_path=one -o single -q
 run 78 fit 22 input_path=first.ppm -o single --resume
-err_has "(it was a folder of maps, now it is a single picture)"
+err_has "(it was a folder of maps, now it is a single image)"
 mkdir odd
 cp first.ppm "odd/$(printf 'caf\351').ppm"
 run 0 fit 20 input_path=odd -o latin -q
@@ -145,7 +145,7 @@ if command -v python3 >/dev/null; then
     tool older run/checkpoints/step-000000020.safetensors input.
     cp -r run old
     run 0 fit 30 input_path=p.ppm -o old --resume
-    err_has "the checkpoint does not say which picture it is of (an older version wrote it): going on with p.ppm"
+    err_has "the checkpoint does not say which image it is of (an older version wrote it): going on with p.ppm"
     same old/final.png unbroken/final.png
     run 78 fit 30 input_path=./p.ppm -o run --resume
     err_has "./p.ppm is not the name that it had"

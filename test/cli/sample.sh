@@ -84,7 +84,7 @@ run 65 imgtrain eval classes data
 err_has "data has 3 classes, but the model 2"
 run 66 imgtrain eval run absent
 run 66 imgtrain eval run grid.png
-err_has "grid.png: a file, but a folder of pictures is wanted"
+err_has "grid.png: a file, but a folder of images is wanted"
 mkdir empty
 run 65 imgtrain eval run empty
 run 64 imgtrain eval run data --samples 0

@@ -94,7 +94,7 @@ at_least again rgb.png 24
 run 78 imgtrain train fit.yaml input_path=rgb.png init_mode=saliency -o saliency
 err_has "network weights"
 run 65 imgtrain train fit.yaml input_path=grey.png ckpt_file=rgb -o mixed
-err_has "rgb has 3 channels, the picture 1"
+err_has "rgb has 3 channels, the image 1"
 
 # ---- hostile and broken pictures: one line, status 65, quick and small, no folder left ----
 for picture in bad/*; do
@@ -104,7 +104,7 @@ for picture in bad/*; do
     if awk '{ exit !($1 < 1 && $2 < 256) }' "$out"; then pass; else flunk "seconds and MiB: $(cat "$out")"; fi
 done
 run 65 imgtrain train fit.yaml input_path=nothing
-err_has "imgtrain: nothing: no pictures in this folder"
+err_has "imgtrain: nothing: no images in this folder"
 err_lines 1
 run 65 imgtrain train fit.yaml input_path=uneven
 err_is "imgtrain: uneven: a.png is 24x16 but b.png is 24x17"
@@ -119,7 +119,7 @@ err_has "missing.safetensors"
 run 65 imgtrain train fit.yaml input_path=rgb.png ckpt_file=grey.png
 err_has "grey.png"
 run 78 imgtrain train fit.yaml
-err_has "no picture to fit"
+err_has "no image to fit"
 
 # ---- bad keys ----
 run 78 imgtrain train fit.yaml input_path=rgb.png num_gausians=5

@@ -71,7 +71,7 @@ START_TEST(task_runs_on_cuda)
         struct store_file *middle = save_task(state, k ? "b.middle" : "a.middle");
         run_task(state, MIDDLE, END);
         ends[k] = save_task(state, k ? "b.end" : "a.end");
-        expect_ok(task_splat.picture(state, 0, &pictures[k]));
+        expect_ok(task_splat.image(state, 0, &pictures[k]));
         task_splat.close(state);
         state = open_task(devices[k], config, middle);
         run_task(state, MIDDLE, END);

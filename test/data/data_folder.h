@@ -1,4 +1,4 @@
-/* Folders of drawn pictures for the tests of data sets. */
+/* Folders of drawn images for the tests of data sets. */
 #ifndef IMGTRAIN_TEST_DATA_DATA_FOLDER_H
 #define IMGTRAIN_TEST_DATA_DATA_FOLDER_H
 
@@ -46,7 +46,7 @@ static inline void draw(const char *name, int width, int height, int channels,
     image_free(&image);
 }
 
-/* `count` pictures prefix000.png ..., each of a colour of its own. */
+/* `count` images prefix000.png ..., each of a colour of its own. */
 static inline void draw_many(const char *prefix, int count)
 {
     for (int i = 0; i < count; i++) {

@@ -99,7 +99,7 @@ START_TEST(changed_data_is_noticed)
     char path[128];
     snprintf(path, sizeof path, "%s/x007.png", folder);
     ck_assert_int_eq(utimensat(AT_FDCWD, path, (struct timespec[]){{1000, 0}, {1000, 0}}, 0), 0);
-    ck_assert_uint_eq(fingerprint(&options), first); /* the same pictures, with another time */
+    ck_assert_uint_eq(fingerprint(&options), first); /* the same images, with another time */
     draw("x007.png", 5, 4, 3, (uint8_t[]){200, 0, 77});
     ck_assert_uint_ne(fingerprint(&options), first);
     draw("x007.png", 5, 4, 3, (uint8_t[]){7, 0, 77});
@@ -141,7 +141,7 @@ START_TEST(a_damaged_cache_is_made_again)
 }
 END_TEST
 
-/* A header of anybody's, with a checksum that is right: sizes of other pictures, or so large that
+/* A header of anybody's, with a checksum that is right: sizes of other images, or so large that
  * their product is the file's size again. */
 START_TEST(sizes_are_checked)
 {

@@ -133,7 +133,7 @@ START_TEST(unreadable_files_are_listed_and_skipped)
     ck_assert_int_eq(open_listening(&options, &set, text, sizeof text), OK);
     ck_assert_int_eq(dataset_train_count(set), 3);
     ck_assert_int_eq(count_of(text, "/bad"), 5);
-    ck_assert_ptr_nonnull(strstr(text, "9 of 12 pictures cannot be read"));
+    ck_assert_ptr_nonnull(strstr(text, "9 of 12 images cannot be read"));
     dataset_close(set);
     /* the cache remembers */
     ck_assert_int_eq(open_listening(&options, &set, text, sizeof text), OK);
@@ -145,18 +145,18 @@ END_TEST
 START_TEST(hopeless_folders)
 {
     struct dataset_options options = options_for(4, 4);
-    check_fails(&options, ERR_DATA, "no picture in this folder");
+    check_fails(&options, ERR_DATA, "no image in this folder");
     write_text("a.svg", "<svg/>");
     check_fails(&options, ERR_DATA, "only 1 of other formats (svg)");
     write_text("a.png", "nonsense");
     write_text("b.jpg", "nonsense");
-    check_fails(&options, ERR_DATA, "none of its 2 pictures can be read");
+    check_fails(&options, ERR_DATA, "none of its 2 images can be read");
     draw("c.png", 3, 3, 3, (uint8_t[]){1, 2, 3});
-    check_fails(&options, ERR_DATA, "only one picture");
+    check_fails(&options, ERR_DATA, "only one image");
     options.labels = SCAN_LABELS_FOLDERS;
-    check_fails(&options, ERR_DATA, "but none of them has pictures");
+    check_fails(&options, ERR_DATA, "but none of them has images");
     draw("one/d.png", 3, 3, 3, (uint8_t[]){1, 2, 3});
-    check_fails(&options, ERR_DATA, "but only one of them has pictures");
+    check_fails(&options, ERR_DATA, "but only one of them has images");
     draw("two/d.png", 3, 3, 3, (uint8_t[]){1, 2, 3});
     check_fails(&options, ERR_DATA, "but 3 do (a.png, ...)");
     char path[128];
@@ -296,7 +296,7 @@ START_TEST(an_epoch_shows_every_picture_once)
         }
         ck_assert_int_eq(kinds, N);
     }
-    /* half are mirrored; orders differ: about 1 picture in each epoch has its place of before */
+    /* half are mirrored; orders differ: about 1 image in each epoch has its place of before */
     ck_assert_msg(abs(flips - N * EPOCHS / 2) < 120, "%d flips", flips);
     ck_assert_msg(same > 10 && same < 80, "%d the same", same);
     int places = 0;

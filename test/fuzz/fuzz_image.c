@@ -4,7 +4,7 @@
  * reached. */
 #include "base/error.h"
 #include "image/image_format.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +62,7 @@ static void check_probe(const struct image *image, const uint8_t *data, size_t b
     require(header.channels == image->channels && header.type == image->type);
 }
 
-/* Honest pictures of one colour pack so well that a few bytes may stand for seconds of work. */
+/* Honest images of one colour pack so well that a few bytes may stand for seconds of work. */
 static int is_vast(const uint8_t *data, size_t bytes)
 {
     struct source source = {data, bytes, bytes, "fuzz"};

@@ -155,7 +155,7 @@ START_TEST(no_choice_changes_a_bit)
 }
 END_TEST
 
-/* Declared bytes of the outputs and gradients larger than 16 px that are no pictures. */
+/* Declared bytes of the outputs and gradients larger than 16 px that are no images. */
 static size_t large_bytes(const struct bench *b)
 {
     size_t sum = 0;

@@ -1,5 +1,5 @@
-/* The gate that learns: 500 pictures of 4 shapes in 6 colours at 16 x 16, 5000 of them shown; then
- * 480 samples against 960 fresh pictures. With TEST_SLOW (make test-slow) also the long lesson of
+/* The gate that learns: 500 images of 4 shapes in 6 colours at 16 x 16, 5000 of them shown; then
+ * 480 samples against 960 fresh images. With TEST_SLOW (make test-slow) also the long lesson of
  * 36,000, after which most is learned. GAN_LEARNS="seed gamma lr lr_end batch images" tries others.
  */
 #include "base/error.h"

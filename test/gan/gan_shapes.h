@@ -1,4 +1,4 @@
-/* Pictures that tests draw: 4 shapes in 6 colours on a grey background, at random places and sizes.
+/* Images that tests draw: 4 shapes in 6 colours on a grey background, at random places and sizes.
  */
 #ifndef IMGTRAIN_TEST_GAN_GAN_SHAPES_H
 #define IMGTRAIN_TEST_GAN_GAN_SHAPES_H
@@ -21,7 +21,7 @@ static inline int shape_inside(int shape, float x, float y)
     }
 }
 
-/* Draws picture `index` of `set` into [side][side][3]; returns its mode. */
+/* Draws image `index` of `set` into [side][side][3]; returns its mode. */
 static inline int shape_draw(uint8_t *out, int side, uint32_t set, uint64_t index)
 {
     static const uint8_t colours[SHAPE_COLOURS][3] = {{220, 40, 40},  {40, 190, 60},

@@ -1,4 +1,4 @@
-/* Reading pictures. The files are made here, byte by byte or
+/* Reading images. The files are made here, byte by byte or
  * with the libraries' writers; the expected pixels are computed independently. */
 #include "test/image/image_folder.h"
 
@@ -11,7 +11,7 @@ static int png_channels(int colour)
     return colour == RGB ? 3 : colour == GREY_ALPHA ? 2 : colour == RGB_ALPHA ? 4 : 1;
 }
 
-/* Packs pixels (x0 + i dx, y0 + j dy) of the test picture as PNG rows with filter type 0. */
+/* Packs pixels (x0 + i dx, y0 + j dy) of the test image as PNG rows with filter type 0. */
 static void put_pass(struct bytes *raw, int width, int height, int colour, int bits, int x0, int y0,
                      int dx, int dy)
 {
@@ -151,7 +151,7 @@ static uint8_t pixel_at(const struct image *image, int x, int y)
     return ((uint8_t *)image->data)[y * image->width + x];
 }
 
-/* Which quadrant (0 top left, 1 top right, 2 bottom left, 3 bottom right) of the stored picture
+/* Which quadrant (0 top left, 1 top right, 2 bottom left, 3 bottom right) of the stored image
  * stands where in the upright one: read off the EXIF standard's figure. */
 START_TEST(jpeg_orientations)
 {

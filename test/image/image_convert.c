@@ -18,7 +18,7 @@ static struct image draw(int width, int height, int channels, enum sample_type t
     return image;
 }
 
-/* Lossless formats give back every bit, by every name that can hold the picture. */
+/* Lossless formats give back every bit, by every name that can hold the image. */
 START_TEST(lossless_round_trips)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* Damaged pictures: what changes a pixel is an error, what leaves them all is read, to the same
+/* Damaged images: what changes a pixel is an error, what leaves them all is read, to the same
  * pixels, whole as well as row by row. Files are made here and broken in all their places. */
 #include "base/error.h"
 #include "base/log.h"

@@ -1,5 +1,5 @@
 /* WebP and TIFF by their libraries: the fuzzer's seeds are read, cut at every byte and broken at
- * every bit. What comes out is the picture or ERR_DATA, the same whole and row by row.
+ * every bit. What comes out is the image or ERR_DATA, the same whole and row by row.
  * test/cli/formats.sh compares pixels. */
 #include "base/error.h"
 #include "base/file.h"
@@ -156,7 +156,7 @@ START_TEST(refused_by_name)
 }
 END_TEST
 
-/* A tile far larger than its picture, and a picture whose one strip does not fit. */
+/* A tile far larger than its image, and an image whose one strip does not fit. */
 START_TEST(limits)
 {
     struct image image;

@@ -1,4 +1,4 @@
-/* Picture files made byte by byte, for tests: a growing buffer, PNG chunks, EXIF, ink JPEGs. */
+/* Image files made byte by byte, for tests: a growing buffer, PNG chunks, EXIF, ink JPEGs. */
 #ifndef IMGTRAIN_TEST_IMAGE_IMAGE_FILES_H
 #define IMGTRAIN_TEST_IMAGE_IMAGE_FILES_H
 

@@ -1,4 +1,4 @@
-/* A folder for the pictures of a test. */
+/* A folder for the images of a test. */
 #ifndef IMGTRAIN_TEST_IMAGE_IMAGE_FOLDER_H
 #define IMGTRAIN_TEST_IMAGE_IMAGE_FOLDER_H
 
@@ -34,7 +34,7 @@ static inline void assert_shape(const struct image *image, int width, int height
     ck_assert_int_eq((int)image->type, (int)type);
 }
 
-/* The value that test pictures have at a pixel, in `bits` bits. */
+/* The value that test images have at a pixel, in `bits` bits. */
 static inline unsigned sample_at(int x, int y, int c, int bits)
 {
     unsigned h = (unsigned)x * 2654435761u ^ (unsigned)y * 40503u * 65537u ^ (unsigned)c * 97u << 9;

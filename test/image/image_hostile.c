@@ -1,4 +1,4 @@
-/* Hostile and broken pictures: each is refused with ERR_DATA and a message that names the file,
+/* Hostile and broken images: each is refused with ERR_DATA and a message that names the file,
  * within a second of processor time and 256 MiB; extreme but honest ones are read. */
 #include "base/error.h"
 #include "base/file.h"
@@ -161,7 +161,7 @@ START_TEST(honest_extremes)
 }
 END_TEST
 
-/* A single colour at 8000x8000 packs 1000-fold and is still a picture. */
+/* A single colour at 8000x8000 packs 1000-fold and is still an image. */
 START_TEST(flat_picture_is_no_bomb)
 {
     struct image image, back;

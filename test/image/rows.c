@@ -1,4 +1,4 @@
-/* Pictures row by row give what whole pictures give, bit for bit, and hold only some rows. */
+/* Images row by row give what whole images give, bit for bit, and hold only some rows. */
 #include "image/rows.h"
 
 #include "base/error.h"
@@ -176,7 +176,7 @@ END_TEST
 
 /* ---- two side by side ---- */
 
-/* Rows of a picture, so many at a time; fails in place of the band with row fail_at. */
+/* Rows of an image, so many at a time; fails in place of the band with row fail_at. */
 struct feeder {
     struct image *image;
     int band, fail_at;

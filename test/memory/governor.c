@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <time.h>
 
-/* bytes = fixed + pixel x size^2 x pictures at a time; calls are counted. */
+/* bytes = fixed + pixel x size^2 x images at a time; calls are counted. */
 struct numbers {
     int64_t fixed, pixel;
     int calls;

@@ -137,7 +137,7 @@ static void check_case(uint32_t trial)
     struct memory_need most = t.ladder.rows[t.row].need;
     for (int number = 0; number < 4; number++) /* a splat grows before its third step */
         step(&t, number);
-    MUST(t.task->picture(t.state, 64, &picture));
+    MUST(t.task->image(t.state, 64, &picture));
     image_free(&picture);
     same_bytes(&t, &most);
     move(&t, (int)draw(trial, 21, (uint32_t)t.ladder.count));
@@ -182,7 +182,7 @@ static int same_result(const struct trial *t, int row)
 
 static void result(const struct trial *t, struct image *picture)
 {
-    MUST(t->task->picture(t->state, 0, picture));
+    MUST(t->task->image(t->state, 0, picture));
 }
 
 static void same_picture(const struct image *a, const struct image *b)

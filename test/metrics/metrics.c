@@ -1,7 +1,7 @@
-/* Picture metrics against other programs' figures, and their exact properties. */
+/* Image metrics against other programs' figures, and their exact properties. */
 #include "base/error.h"
 #include "base/threads.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 
 #include <check.h>
 #include <math.h>
@@ -19,7 +19,7 @@ static const struct golden goldens[] = {
 
 enum { GOLDENS = sizeof goldens / sizeof goldens[0] };
 
-/* ---- the pictures, as scripts/reference/metrics_goldens.py draws them ---- */
+/* ---- the images, as scripts/reference/metrics_goldens.py draws them ---- */
 
 static uint32_t noise(uint32_t x, uint32_t y, uint32_t c)
 {

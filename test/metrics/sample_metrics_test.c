@@ -23,16 +23,16 @@ static const struct golden goldens[] = {
 #include "golden/gan_metrics.h"
 };
 
-/* Pictures on the heap with pointers to them. */
+/* Images on the heap with pointers to them. */
 struct set {
     uint8_t *data;
     const uint8_t *pixels[MOST];
     int n;
 };
 
-static struct gan_pictures of(const struct set *set)
+static struct image_list of(const struct set *set)
 {
-    return (struct gan_pictures){set->pixels, set->n};
+    return (struct image_list){set->pixels, set->n};
 }
 
 static void make_set(struct set *set, int n, int width, int height)
@@ -46,7 +46,7 @@ static void make_set(struct set *set, int n, int width, int height)
         set->pixels[i] = set->data + (size_t)i * bytes;
 }
 
-/* Pictures of integers alone, as in scripts/reference/gan_metrics_goldens.py. */
+/* Images of integers alone, as in scripts/reference/gan_metrics_goldens.py. */
 static void draw(struct set *set, int n, int width, int height, int kind)
 {
     make_set(set, n, width, height);
@@ -63,7 +63,7 @@ static void draw(struct set *set, int n, int width, int height, int kind)
                 }
 }
 
-/* Pictures first .. first + n - 1 of the drawn shapes. */
+/* Images first .. first + n - 1 of the drawn shapes. */
 static void draw_shapes(struct set *set, int n, int side, int first)
 {
     make_set(set, n, side, side);
@@ -229,7 +229,7 @@ START_TEST(too_few_are_nan)
     measure(&m, &real, &held, &fake, SIDE, SIDE, 1);
     ck_assert(isfinite(m.rkid) && isnan(m.precision) && isnan(m.coverage));
     ck_assert(isfinite(m.recall) && isfinite(m.ms_ssim) && isnan(m.nn_ratio));
-    for (int i = 0; i < fake.n; i++) /* one picture many times */
+    for (int i = 0; i < fake.n; i++) /* one image many times */
         fake.pixels[i] = real.pixels[i] = fake.data;
     measure(&m, &real, &held, &fake, SIDE, SIDE, 1);
     ck_assert(fabs(m.rkid) < 1e-9 && m.ms_ssim > 0.999);

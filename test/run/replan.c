@@ -114,7 +114,7 @@ START_TEST(a_fit_of_8k)
     struct memory_mode way = last_mode(&m), half = *m.task->mode(m.state);
     measure(&m, "fit of 7680x4320, to the last level and back", &way);
     half.work.size = 3840;
-    double before = processor_seconds(); /* scaling the picture is work, not moving */
+    double before = processor_seconds(); /* scaling the image is work, not moving */
     MUST(m.task->replan(m.state, &half));
     printf("fit of 7680x4320, to a size of 3840: %.0f ms of processor time\n",
            1e3 * (processor_seconds() - before));

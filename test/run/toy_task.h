@@ -142,11 +142,11 @@ static int toy_step(struct task_state *state, int64_t step, bool evaluate,
     return OK;
 }
 
-static int toy_picture(struct task_state *state, int max_side, struct image *picture)
+static int toy_image(struct task_state *state, int max_side, struct image *image)
 {
     (void)max_side;
-    TRY(image_create(picture, TOY_SIDE, TOY_SIDE, 3, SAMPLE_U8));
-    uint8_t *data = picture->data;
+    TRY(image_create(image, TOY_SIDE, TOY_SIDE, 3, SAMPLE_U8));
+    uint8_t *data = image->data;
     for (int i = 0; i < TOY_SIDE * TOY_SIDE * 3; i++)
         data[i] = (uint8_t)fminf(fabsf(state->x[i % TOY_SIZE]) * 40.0f, 255.0f);
     return OK;
@@ -159,10 +159,10 @@ static int toy_save(struct task_state *state, struct store_writer *writer)
 
 static int toy_write_final(struct task_state *state, const char *path)
 {
-    struct image picture = {0};
-    TRY(toy_picture(state, 0, &picture));
-    int code = image_save(&picture, path);
-    image_free(&picture);
+    struct image image = {0};
+    TRY(toy_image(state, 0, &image));
+    int code = image_save(&image, path);
+    image_free(&image);
     return code;
 }
 
@@ -179,8 +179,8 @@ static const struct task toy_task = {
     .plan = toy_plan,
     .steps = toy_steps,
     .step = toy_step,
-    .picture = toy_picture,
-    .reference = toy_picture,
+    .image = toy_image,
+    .reference = toy_image,
     .save = toy_save,
     .save_model = toy_save,
     .write_final = toy_write_final,

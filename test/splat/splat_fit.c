@@ -1,7 +1,7 @@
 /* The task splat as the training loop sees it: it fits what it is given, stays within bounds, and
  * goes on from a checkpoint as if it had never stopped. */
 #include "image/image.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 #include "splat/model.h"
 #include "splat/render.h"
 #include "splat/splat_schedule.h"
@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
-/* ---- every kind of picture and model learns ---- */
+/* ---- every kind of image and model learns ---- */
 
 static const struct kind {
     const char *file;

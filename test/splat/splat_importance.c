@@ -1,4 +1,4 @@
-/* What a Gaussian is worth, against the error of pictures without it. */
+/* What a Gaussian is worth, against the error of images without it. */
 #include "base/error.h"
 #include "base/threads.h"
 #include "device/device.h"
@@ -42,7 +42,7 @@ static void draw(struct scene *s, bool sigma_scale)
                                        .data = s->target};
 }
 
-/* Squared error of the picture, as the device's step tells it. */
+/* Squared error of the image, as the device's step tells it. */
 static double squared_error(struct device *device, const struct scene *s,
                             const struct splat_blend *blend)
 {

@@ -226,7 +226,7 @@ START_TEST(trajectory_agrees_with_pytorch)
 }
 END_TEST
 
-/* The sums of all pictures below are split over strips and threads in many ways. */
+/* The sums of all images below are split over strips and threads in many ways. */
 static void fill_tall(struct fixture *f, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {

@@ -1,4 +1,4 @@
-/* A fit of a small picture, step by step. */
+/* A fit of a small image, step by step. */
 #ifndef IMGTRAIN_TEST_SPLAT_SPLAT_RUN_H
 #define IMGTRAIN_TEST_SPLAT_SPLAT_RUN_H
 

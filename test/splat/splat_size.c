@@ -1,9 +1,9 @@
-/* A fit whose training size changes: the Gaussians stay where they are in the picture, numbers and
- * pictures are of the full size, and a resumed fit does the same. */
+/* A fit whose training size changes: the Gaussians stay where they are in the image, numbers and
+ * images are of the full size, and a resumed fit does the same. */
 #include "base/random.h"
 #include "memory/mode.h"
 #include "memory/plan.h"
-#include "metrics/picture_metrics.h"
+#include "metrics/image_metrics.h"
 #include "splat/render.h"
 #include "splat/size.h"
 #include "splat/splat_schedule.h"
@@ -211,7 +211,7 @@ START_TEST(resumes_over_changes)
 }
 END_TEST
 
-/* No room for the scaled picture: what is saved then is at the new size all the same. */
+/* No room for the scaled image: what is saved then is at the new size all the same. */
 START_TEST(a_change_that_fails_leaves_a_sound_state)
 {
     draw("a.png", 3, SAMPLE_U8);
@@ -244,7 +244,7 @@ START_TEST(a_change_that_fails_leaves_a_sound_state)
 }
 END_TEST
 
-/* A model that is saved while the fit is small is one of the whole picture. */
+/* A model that is saved while the fit is small is one of the whole image. */
 START_TEST(models_are_of_the_whole_picture)
 {
     draw("a.png", 3, SAMPLE_U8);
@@ -256,7 +256,7 @@ START_TEST(models_are_of_the_whole_picture)
     train(state, 0, 30, &report);
     change(state, 32);
     train(state, 30, 60, &report);
-    ck_assert_int_eq(task_splat.picture(state, 0, &expected), 0);
+    ck_assert_int_eq(task_splat.image(state, 0, &expected), 0);
     struct store_writer *writer = store_writer_create();
     const char *file = in_folder("model.safetensors");
     ck_assert_int_eq(task_splat.save_model(state, writer), 0);

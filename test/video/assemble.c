@@ -1,4 +1,4 @@
-/* Runs' frames put together: which frames, where they stand in the picture, what stays behind. */
+/* Runs' frames put together: which frames, where they stand in the image, what stays behind. */
 #include "base/error.h"
 #include "base/file.h"
 #include "test/support.h"
@@ -26,7 +26,7 @@ static const uint8_t *pixel(const struct image *image, int x, int y)
 static const struct video_options defaults = {
     .max_size = 400, .fps = 10, .quality = 10, .hold = 1, .reference = true, .captions = true};
 
-/* A picture of one colour, grey levels by number. */
+/* An image of one colour, grey levels by number. */
 static void save_flat(const char *path, int width, int height, int red, int green, int blue)
 {
     struct image image;
@@ -82,7 +82,7 @@ START_TEST(frames_in_order_without_the_broken)
     add_frame("20000", 100, 60, 0, "{\"step\": "); /* broken JSON */
     add_frame("20001", 100, 60, 0, NULL);          /* none */
     add_frame("20002", 100, 60, 0, "[1]");         /* no object */
-    add_frame("20003", 100, 60, 0, "{}");          /* broken picture */
+    add_frame("20003", 100, 60, 0, "{}");          /* broken image */
     add_frame("20004", 100, 60, 0, "{}");          /* cut off behind its header */
     add_frame("000000001.tmp7", 100, 60, 0, NULL); /* no frame at all */
     write_text("frames/20003.jpg", "no jpeg");
@@ -134,7 +134,7 @@ START_TEST(frames_name_the_labels)
 }
 END_TEST
 
-/* Pictures of several sizes share the place of the largest; a frame may do without the reference.
+/* Images of several sizes share the place of the largest; a frame may do without the reference.
  */
 START_TEST(frames_of_other_sizes)
 {

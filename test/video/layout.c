@@ -1,4 +1,4 @@
-/* Where things stand in a video's pictures, and what is drawn below them. */
+/* Where things stand in a video's images, and what is drawn below them. */
 #include "video/layout.h"
 
 #include "video/video.h"
@@ -73,7 +73,7 @@ START_TEST(layout_turns_with_the_shape)
     ck_assert_int_eq(layout.reference.x, layout.render.x);
     ck_assert_int_lt(layout.reference.y, layout.render.y);
     layout_compute(&layout, 1, 1, false, 1920, NULL, 0);
-    ck_assert_int_eq(layout.width, 512); /* tiny pictures grow */
+    ck_assert_int_eq(layout.width, 512); /* tiny images grow */
     layout_compute(&layout, 600, 400, false, 1920, NULL, 0);
     ck_assert_int_eq(layout.width, 600); /* others do not */
 }
@@ -95,7 +95,7 @@ START_TEST(strip_is_below_and_clipped)
     ck_assert_int_eq(image_create(&canvas, layout.width, layout.height, 3, SAMPLE_U8), 0);
     memset(canvas.data, 7, image_bytes(&canvas));
     layout_draw_strip(&canvas, &layout, text[0], labels, 0.5);
-    for (int y = 0; y < layout.strip.y; y++) /* nothing covers the picture */
+    for (int y = 0; y < layout.strip.y; y++) /* nothing covers the image */
         for (int x = 0; x < layout.width; x++)
             ck_assert_int_eq(pixel(&canvas, x, y)[0], 7);
     int bright = 0;
@@ -116,7 +116,7 @@ static int bright_in(const struct image *image, int left, int right, int top, in
     return count;
 }
 
-/* Each below its own picture. */
+/* Each below its own image. */
 START_TEST(labels_are_below_the_pictures)
 {
     const char *caption = "step 1";

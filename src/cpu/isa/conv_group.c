@@ -8,7 +8,7 @@ static const stored zeros[GROUP];
 
 struct tile {
     size_t pixel; /* its top left output pixel, counted over the whole batch */
-    int y, x;     /* the same in its picture */
+    int y, x;     /* the same in its image */
 };
 
 static struct tile tile_at(const struct nn_conv *s, size_t t)
@@ -58,7 +58,7 @@ INLINE void transform_input(float *out, size_t step, const stored *const rows[4]
     INPUT_ROW(3)
 }
 
-/* A tile at the picture's edge: its 4x4 inputs with zeros around, [16][GROUP]. */
+/* A tile at the image's edge: its 4x4 inputs with zeros around, [16][GROUP]. */
 static void copy_edge(stored *inputs, const struct nn_conv *s, const stored *corner, int channels,
                       const struct tile *t)
 {

@@ -234,7 +234,7 @@ static void large_thresholds(struct tile_rows *rows, const struct splat_projecte
         memcpy(threshold[r] + x0, rows->best[r][K - 1], sizeof(float) * TILE);
 }
 
-/* Adds the chunk in `rows` to the unnormalised picture; `first`: starts from zero. The sum of the
+/* Adds the chunk in `rows` to the unnormalised image; `first`: starts from zero. The sum of the
  * weights is kept in `inverse` until finish_tile. */
 static void blend_chunk(const struct tile_rows *rows, const float *feat, int channels, bool first,
                         int x0, float *const *color, float *const *threshold, float *const *inverse)

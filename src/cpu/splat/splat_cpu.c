@@ -79,7 +79,7 @@ static int splat_cpu_train(struct device *device, const struct splat_workspace *
                           training->born, (int32_t)training->t, training->b2, skipped);
 }
 
-/* A window of a rendered picture, interleaved. */
+/* A window of a rendered image, interleaved. */
 struct window {
     int x, y, width, channels;
     float *out;

@@ -5,7 +5,7 @@
 #include "cpu/splat/splat_scene.h"
 
 /* Overwrites gradients from the records that a pass with gradients left in the scene. The scene's
- * picture must have the view's size. */
+ * image must have the view's size. */
 void splat_gradient_finish(struct splat_scene *scene, const struct splat_view *view,
                            const struct splat_gradients *gradients);
 

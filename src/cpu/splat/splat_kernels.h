@@ -16,7 +16,7 @@ enum {
     SPLAT_GEOMETRY = GAUSSIAN_SUMS, /* sums a gradient record holds before its channels */
 };
 
-/* A Gaussian in the picture at hand. */
+/* A Gaussian in the image at hand. */
 struct splat_projected {
     struct gaussian_form form;
     int32_t band0, band1; /* bands it reaches; band0 > band1: none */

@@ -351,7 +351,7 @@ int splat_pass_run(const struct splat_pass *asked)
     struct pass_work work = {pass, scene->thread_count < scene->strips ? scene->thread_count
                                                                        : scene->strips};
     threads_for(work.parts, 1, run_parts, &work);
-    return stopped ? fail(ERR_STOPPED, "stopped within a pass over the picture") : OK;
+    return stopped ? fail(ERR_STOPPED, "stopped within a pass over the image") : OK;
 }
 
 void splat_pass_sums(const struct splat_scene *scene, struct splat_sums *sums)

@@ -1,4 +1,4 @@
-/* One pass over a picture, band by band: render, compare, differentiate while rows are in cache. */
+/* One pass over an image, band by band: render, compare, differentiate while rows are in cache. */
 #ifndef IMGTRAIN_CPU_SPLAT_SPLAT_PASS_H
 #define IMGTRAIN_CPU_SPLAT_SPLAT_PASS_H
 
@@ -10,7 +10,7 @@ struct splat_pass {
     const struct splat_target *target; /* NULL: render only */
     const struct splat_loss *loss;     /* with gradients: the weights */
     bool gradients;                    /* fill scene->record */
-    bool inner_ssim;                   /* also sum SSIM over windows inside the picture */
+    bool inner_ssim;                   /* also sum SSIM over windows inside the image */
     float power;                       /* > 0: compare as seen: clamped to 0..1, raised to this */
 
     /* Called for each finished row, by any thread, rows of a thread in order: channels pointers to

@@ -102,7 +102,7 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     return arena.used;
 }
 
-/* Gaussian i in a picture that is fx, fy times as large as the view's. */
+/* Gaussian i in an image that is fx, fy times as large as the view's. */
 static struct splat_projected splat_scene_project_one(const struct splat_view *view, int64_t i,
                                                       double fx, double fy,
                                                       const struct splat_scene *scene)

@@ -1,4 +1,4 @@
-/* What one pass over a picture works with: the Gaussians projected and sorted by band, and the
+/* What one pass over an image works with: the Gaussians projected and sorted by band, and the
  * buffers of every thread, all carved out of the caller's workspace. */
 #ifndef IMGTRAIN_CPU_SPLAT_SPLAT_SCENE_H
 #define IMGTRAIN_CPU_SPLAT_SPLAT_SCENE_H
@@ -61,13 +61,13 @@ struct splat_scene {
 size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, int height,
                           int channels, int64_t capacity, const struct splat_storage *storage);
 
-/* Lays out, projects `view` onto a picture of width x height and sorts by band.
+/* Lays out, projects `view` onto an image of width x height and sorts by band.
  * ERR_INTERNAL when the workspace is too small. */
 int splat_scene_prepare(struct splat_scene *scene, const struct splat_workspace *workspace,
                         const struct splat_view *view, const struct splat_blend *blend, int width,
                         int height);
 
-/* First band of strip s; strips share the bands evenly. Their number depends on the picture and the
+/* First band of strip s; strips share the bands evenly. Their number depends on the image and the
  * capacity alone, so that partial sums do not depend on the number of threads. */
 static inline int splat_strip_start(const struct splat_scene *scene, int s)
 {

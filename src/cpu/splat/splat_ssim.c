@@ -3,7 +3,7 @@
 #include "math/ssim_window.h"
 
 /* The rows that the windows of y.. y + SSIM_BLOCK - 1 reach, of one channel's ring; zeros outside
- * the picture and behind row `last`. */
+ * the image and behind row `last`. */
 static void window_rows(const struct splat_scene *scene, const struct splat_thread *thread,
                         float *ring, int channel, int y, int last, const float **rows)
 {
@@ -14,7 +14,7 @@ static void window_rows(const struct splat_scene *scene, const struct splat_thre
     }
 }
 
-/* Sum of S over the windows that lie inside the picture. */
+/* Sum of S over the windows that lie inside the image. */
 static double inner_sum(const struct splat_scene *scene, const float *s, int y)
 {
     bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;

@@ -1,17 +1,17 @@
-/* How alike two pictures are. Both float [height][width][channels], interleaved, same shape. */
-#ifndef IMGTRAIN_METRICS_PICTURE_METRICS_H
-#define IMGTRAIN_METRICS_PICTURE_METRICS_H
+/* How alike two images are. Both float [height][width][channels], interleaved, same shape. */
+#ifndef IMGTRAIN_METRICS_IMAGE_METRICS_H
+#define IMGTRAIN_METRICS_IMAGE_METRICS_H
 
 #include "image/image.h"
 
 /* All functions: a and b must have equal width, height and channels (ERR_USAGE otherwise), any
  * sample type; samples are clamped to 0..1 as a display would. */
 
-/* 10 log10(1 / mean squared error) over all samples; +infinity for equal pictures. */
+/* 10 log10(1 / mean squared error) over all samples; +infinity for equal images. */
 int metric_psnr(const struct image *a, const struct image *b, double *psnr);
 
 /* Mean SSIM: Gaussian window 11x11, sigma 1.5, K1 .01, K2 .03, population variances, windows that
- * lie inside the picture, mean over pixels and channels (Wang et al. 2004). A side below 11 pixels
+ * lie inside the image, mean over pixels and channels (Wang et al. 2004). A side below 11 pixels
  * uses the window cut to it and renormalised. */
 int metric_ssim(const struct image *a, const struct image *b, double *ssim);
 
@@ -21,17 +21,17 @@ int metric_ssim(const struct image *a, const struct image *b, double *ssim);
 enum { METRIC_MS_SSIM_SIDE = 161 };
 int metric_ms_ssim(const struct image *a, const struct image *b, double *ms_ssim);
 
-/* For smaller pictures: the first `scales` of the 5, their exponents divided by their sum. Not to
+/* For smaller images: the first `scales` of the 5, their exponents divided by their sum. Not to
  * be compared with MS-SSIM of other sizes. */
 enum { METRIC_MS_SSIM_SCALES = 5, METRIC_SSIM_WINDOW = 11 };
 int metric_ms_ssim_scales(const struct image *a, const struct image *b, int scales,
                           double *ms_ssim);
 
-/* Mean LDR-FLIP (Andersson et al. 2020), 67 pixels per degree, for sRGB pictures of 1 or 3
+/* Mean LDR-FLIP (Andersson et al. 2020), 67 pixels per degree, for sRGB images of 1 or 3
  * channels. `map`: NULL, or float [height][width], the error a pixel. */
 int metric_flip(const struct image *a, const struct image *b, double *mean, float *map);
 
-/* All of them for pictures whose rows come band by band: the numbers are those of the functions
+/* All of them for images whose rows come band by band: the numbers are those of the functions
  * above to the last bit, and what is held is some hundred rows. Where a measure does not apply its
  * score is NAN: MS-SSIM below METRIC_MS_SSIM_SIDE, FLIP where channels are not grey or RGB. alpha:
  * the last of 2 or 4 channels is one. Colours then count multiplied by it, as they are fitted: what
