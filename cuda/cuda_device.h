@@ -6,7 +6,7 @@
 
 /* Bytes of workspace for the partial sums of reductions, on the device and in pinned host memory.
  */
-enum { CUDA_SCRATCH = 64 << 10 };
+enum { CUDA_WORKSPACE_BYTES = 64 << 10 };
 /* Bytes of partial sums that stay on the device. */
 enum { CUDA_PARTIALS = 4 << 20 };
 
@@ -17,7 +17,7 @@ struct cuda_device {
     cudaEvent_t marks[DEVICE_MARKS];
     int ordinal, multiprocessors, capability; /* capability: 75, 90, ... */
     size_t shared_bytes_most;                 /* what a block may have when it asks for it */
-    void *workspace, *workspace_host;         /* CUDA_SCRATCH bytes each */
+    void *workspace, *workspace_host;         /* CUDA_WORKSPACE_BYTES bytes each */
     void *partials;                           /* CUDA_PARTIALS bytes */
 };
 

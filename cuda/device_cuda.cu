@@ -220,9 +220,9 @@ static int cuda_device_cuda_start(struct cuda_device *d, int ordinal)
     for (int i = 0; i < DEVICE_MARKS; i++)
         cuda_check(cudaEventCreateWithFlags(&d->marks[i], cudaEventDisableTiming));
     d->stream = d->queues[QUEUE_WORK];
-    cuda_check(cudaMalloc(&d->workspace, CUDA_SCRATCH));
+    cuda_check(cudaMalloc(&d->workspace, CUDA_WORKSPACE_BYTES));
     cuda_check(cudaMalloc(&d->partials, CUDA_PARTIALS));
-    cuda_check(cudaHostAlloc(&d->workspace_host, CUDA_SCRATCH, cudaHostAllocDefault));
+    cuda_check(cudaHostAlloc(&d->workspace_host, CUDA_WORKSPACE_BYTES, cudaHostAllocDefault));
     return OK;
 }
 

@@ -64,7 +64,7 @@ static void cuda_cudnn_choice_drop(const struct conv_choices *c, struct conv_cho
 void conv_choices_give_up(struct conv_choices *c, struct conv_choice *choice)
 {
     cuda_cudnn_choice_drop(c, choice);
-    choice->way = CONV_NATIVE;
+    choice->mode = CONV_NATIVE;
 }
 
 void conv_choices_forget(struct conv_choices *c)
@@ -81,10 +81,10 @@ void conv_choices_forget(struct conv_choices *c)
 
 /* ---- choosing ---- */
 
-static struct cudnn_problem problem_of(const struct conv_key *key, enum conv_mode way)
+static struct cudnn_problem problem_of(const struct conv_key *key, enum conv_mode mode)
 {
     struct cudnn_problem p = key->problem;
-    if (way == CONV_FUSED) return p;
+    if (mode == CONV_FUSED) return p;
     p.bias = p.residual = false;
     p.slope = 1;
     return p;
@@ -92,24 +92,24 @@ static struct cudnn_problem problem_of(const struct conv_key *key, enum conv_mod
 
 /* An engine that was found for the same graph with other masks. */
 static const struct cudnn_engine *
-known_engine(const struct conv_choices *c, const struct cudnn_problem *problem, enum conv_mode way)
+known_engine(const struct conv_choices *c, const struct cudnn_problem *problem, enum conv_mode mode)
 {
     for (int i = 0; i < c->count; i++) {
         const struct conv_choice *other = c->list[i];
-        if (!other->ready || other->way != way) continue;
-        struct cudnn_problem p = problem_of(&other->key, way);
+        if (!other->ready || other->mode != mode) continue;
+        struct cudnn_problem p = problem_of(&other->key, mode);
         if (same_problem(&p, problem)) return &other->plan.engine;
     }
     return NULL;
 }
 
 static int cuda_cudnn_choice_candidates(const struct conv_choices *c, const struct conv_key *key,
-                                        enum conv_mode way, struct cudnn_graph *graph,
+                                        enum conv_mode mode, struct cudnn_graph *graph,
                                         struct cudnn_plan *plans)
 {
-    struct cudnn_problem problem = problem_of(key, way);
-    const struct cudnn_engine *known = known_engine(c, &problem, way);
-    int count = 0, most = way == CONV_FUSED ? TRIED_FUSED : TRIED_PLAIN;
+    struct cudnn_problem problem = problem_of(key, mode);
+    const struct cudnn_engine *known = known_engine(c, &problem, mode);
+    int count = 0, most = mode == CONV_FUSED ? TRIED_FUSED : TRIED_PLAIN;
     if (c->cudnn.deterministic) most = 1;
     if (cudnn_graph_build(&c->cudnn, &problem, graph) < 0) return 0;
     if (known && cudnn_plan_of(&c->cudnn, graph, c->workspace, known, &plans[0]) == OK) return 1;
@@ -119,11 +119,11 @@ static int cuda_cudnn_choice_candidates(const struct conv_choices *c, const stru
 
 /* Tries one way; what is faster than *best takes its place. */
 static void try_mode(const struct conv_choices *c, struct conv_choice *best, float *best_time,
-                     enum conv_mode way, conv_trial *trial, void *context)
+                     enum conv_mode mode, conv_trial *trial, void *context)
 {
     struct cudnn_plan plans[TRIED_MOST];
-    struct conv_choice one = {.key = best->key, .way = way, .ready = true};
-    int count = cuda_cudnn_choice_candidates(c, &best->key, way, &one.graph, plans), taken = -1;
+    struct conv_choice one = {.key = best->key, .mode = mode, .ready = true};
+    int count = cuda_cudnn_choice_candidates(c, &best->key, mode, &one.graph, plans), taken = -1;
     for (int i = 0; i < count; i++) {
         float time = 0; /* deterministic: by no clock */
         one.plan = plans[i];
@@ -174,7 +174,7 @@ int conv_choices_store(const struct conv_choices *c, char **text)
         fprintf(out, "%d %d %d %d %d %d %d %d %d %d %d %.9g %d %d : %d", (int)p->direction, s->n,
                 s->h, s->w, s->cin, s->cout, s->kernel, s->groups, (int)s->in_type, p->bias,
                 p->residual, (double)p->slope, choice->key.mask_out, choice->key.mask_in,
-                (int)choice->way);
+                (int)choice->mode);
         if (choice->ready) {
             fprintf(out, " %lld", (long long)e->index);
             for (int k = 0; k < e->knob_count; k++)
@@ -211,17 +211,17 @@ static bool shape_is_possible(const struct nn_conv *s)
            (double)s->n * s->h * s->w * (s->cin + s->cout) < 0x1p40;
 }
 
-static bool read_key(const char *line, struct conv_key *key, int *way, int *used)
+static bool read_key(const char *line, struct conv_key *key, int *mode, int *used)
 {
     int direction, type, bias, residual, mask_out, mask_in;
     memset(key, 0, sizeof *key);
     struct nn_conv *s = &key->problem.shape;
     int got = sscanf(line, "%d %d %d %d %d %d %d %d %d %d %d %g %d %d : %d%n", &direction, &s->n,
                      &s->h, &s->w, &s->cin, &s->cout, &s->kernel, &s->groups, &type, &bias,
-                     &residual, &key->problem.slope, &mask_out, &mask_in, way, used);
+                     &residual, &key->problem.slope, &mask_out, &mask_in, mode, used);
     if (got != 15 || direction < CUDNN_FORWARD || direction > CUDNN_WGRAD ||
-        !shape_is_possible(s) || !isfinite(key->problem.slope) || *way < CONV_NATIVE ||
-        *way > CONV_FUSED)
+        !shape_is_possible(s) || !isfinite(key->problem.slope) || *mode < CONV_NATIVE ||
+        *mode > CONV_FUSED)
         return false;
     key->problem.direction = (enum cudnn_direction)direction;
     s->in_type = s->out_type = type ? NN_BF16 : NN_F32;
@@ -236,18 +236,18 @@ static int cuda_cudnn_choice_follow(struct conv_choices *c, const char *line)
 {
     struct conv_key key;
     struct cudnn_engine engine;
-    struct conv_choice made = {.way = CONV_NATIVE};
-    int way, used = 0;
-    if (!read_key(line, &key, &way, &used) ||
-        (way != CONV_NATIVE && !cuda_cudnn_choice_read_engine(line + used, &engine)))
+    struct conv_choice made = {.mode = CONV_NATIVE};
+    int mode, used = 0;
+    if (!read_key(line, &key, &mode, &used) ||
+        (mode != CONV_NATIVE && !cuda_cudnn_choice_read_engine(line + used, &engine)))
         return fail(ERR_DATA, "'%.60s' is no choice of an engine", line);
     if (conv_choices_find(c, &key)) return fail(ERR_DATA, "'%.60s' twice", line);
-    if (way != CONV_NATIVE) {
-        struct cudnn_problem problem = problem_of(&key, (enum conv_mode)way);
+    if (mode != CONV_NATIVE) {
+        struct cudnn_problem problem = problem_of(&key, (enum conv_mode)mode);
         TRY(cudnn_graph_build(&c->cudnn, &problem, &made.graph));
         int code = cudnn_plan_of(&c->cudnn, &made.graph, c->workspace, &engine, &made.plan);
         made.ready = code == OK;
-        made.way = (enum conv_mode)way;
+        made.mode = (enum conv_mode)mode;
         if (code < 0) {
             cuda_cudnn_choice_drop(c, &made);
             return code;
@@ -292,8 +292,8 @@ char *conv_choices_describe(const struct conv_choices *c, char *text, size_t roo
 {
     int by_library = 0, fused = 0;
     for (int i = 0; i < c->count; i++) {
-        by_library += c->list[i]->way != CONV_NATIVE;
-        fused += c->list[i]->way == CONV_FUSED;
+        by_library += c->list[i]->mode != CONV_NATIVE;
+        fused += c->list[i]->mode == CONV_FUSED;
     }
     snprintf(text, room, "%d of %d convolutions, %d of them with bias or activation", by_library,
              c->count, fused);

@@ -19,7 +19,7 @@ struct conv_key {
 
 struct conv_choice {
     struct conv_key key;
-    enum conv_mode way;
+    enum conv_mode mode;
     struct cudnn_graph graph; /* of modes other than native */
     struct cudnn_plan plan;
     bool ready; /* graph and plan are there */

@@ -105,19 +105,19 @@ static const void *cuda_conv_library_pack(const struct conv_call *c)
 }
 
 /* What cuDNN has left of the epilogue. */
-static void cuda_conv_library_finish(const struct conv_call *c, enum conv_mode way)
+static void cuda_conv_library_finish(const struct conv_call *c, enum conv_mode mode)
 {
     const struct nn_conv *s = &c->shape;
     int channels = c->direction == CUDNN_FORWARD ? s->cout : s->cin;
     size_t count = (size_t)s->n * s->h * s->w * channels;
     size_t threads = channels % 8 == 0 ? count / 8 : count;
     struct nn_epilogue e = c->epilogue;
-    if (way == CONV_FUSED) { /* a leaky ReLU keeps the sign: its result gives the mask */
+    if (mode == CONV_FUSED) { /* a leaky ReLU keeps the sign: its result gives the mask */
         e.bias = NULL;
         e.residual = NULL;
         e.slope = 1;
     }
-    if (way == CONV_FUSED && e.mask_out && !e.mask_in)
+    if (mode == CONV_FUSED && e.mask_out && !e.mask_in)
         WITH_TYPE(s->in_type, T,
                   LAUNCH((library_mask<T>), cuda_blocks(threads, BLOCK), BLOCK, 0,
                          c->device->stream, e.mask_out, (const T *)c->to, threads));
@@ -136,7 +136,7 @@ static int run_library(const struct conv_call *c, const struct conv_choice *choi
         o.to = c->workspace;
     else
         o.with = cuda_conv_library_pack(c);
-    if (choice->way == CONV_FUSED) {
+    if (choice->mode == CONV_FUSED) {
         o.bias = c->epilogue.bias;
         o.residual = c->epilogue.residual;
     }
@@ -146,13 +146,13 @@ static int run_library(const struct conv_call *c, const struct conv_choice *choi
                c->device->stream, (float *)c->to, (const float *)c->workspace, s->cin / s->groups,
                s->kernel * s->kernel, weight_count(s));
     else
-        cuda_conv_library_finish(c, choice->way);
+        cuda_conv_library_finish(c, choice->mode);
     return cuda_take_error();
 }
 
 static int cuda_conv_library_run(const struct conv_call *c, const struct conv_choice *choice)
 {
-    return choice->way == CONV_NATIVE ? conv_native(c) : run_library(c, choice);
+    return choice->mode == CONV_NATIVE ? conv_native(c) : run_library(c, choice);
 }
 
 /* ---- learning ---- */
@@ -239,7 +239,7 @@ static int cuda_conv_library_convolve(struct conv_call *c)
         choice = conv_choices_find(&state.choices, &key);
         if (!choice && state.learning) choice = cuda_conv_library_learn(&key, c);
     }
-    if (!choice || choice->way == CONV_NATIVE) return conv_native(c);
+    if (!choice || choice->mode == CONV_NATIVE) return conv_native(c);
     if (run_library(c, choice) == OK) return OK;
     log_warning("conv: our own kernel from now on for a convolution that failed: %s",
                 error_message());

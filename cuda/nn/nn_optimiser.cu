@@ -3,7 +3,7 @@
 #include "cuda/nn/nn_cuda.h"
 #include "math/optimiser.h"
 
-enum { BLOCK = 256, CHUNK = 16384, MAX_CHUNKS = CUDA_SCRATCH / sizeof(double) };
+enum { BLOCK = 256, CHUNK = 16384, MAX_CHUNKS = CUDA_WORKSPACE_BYTES / sizeof(double) };
 
 static int cuda_zero(struct device *device, void *x, size_t bytes)
 {

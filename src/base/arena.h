@@ -1,4 +1,4 @@
-/* Cuts one block of memory into aligned pieces; without a block it only counts the bytes. */
+/* Cuts one block of memory into aligned buffers; without a block it only counts the bytes. */
 #ifndef IMGTRAIN_BASE_ARENA_H
 #define IMGTRAIN_BASE_ARENA_H
 

@@ -1,5 +1,5 @@
-/* What the workloads of `imgtrain bench` share: options that each has, timing, and the JSON array.
- * A task's own options stand in its table. */
+/* Shared by the workloads of `imgtrain bench`: the options that each has, timing, and the JSON
+ * array. A task's own options stand in its table. */
 #ifndef IMGTRAIN_BASE_BENCH_H
 #define IMGTRAIN_BASE_BENCH_H
 

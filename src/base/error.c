@@ -20,7 +20,7 @@ int fail(int code, const char *format, ...)
     return code;
 }
 
-/* What the system says of itself outweighs what the caller was about. So a file that cannot be
+/* An errno that names a fault of the system outweighs the caller's code: a file that cannot be
  * opened now is never taken for one that is missing or damaged. */
 static int code_of_errno(int code, int number)
 {

@@ -33,7 +33,6 @@ char *path_join(const char *dir, const char *name)
     return string_format(n && dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
 }
 
-/* What cannot be looked at for the moment counts as there: opening it tells why. */
 bool file_exists(const char *path)
 {
     struct stat info;

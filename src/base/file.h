@@ -13,7 +13,8 @@ char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* DIR/NAME in a new string (malloc); NULL with the message set when memory runs out. */
 char *path_join(const char *dir, const char *name);
 
-/* What cannot be looked at (a disk that fails, a folder without permission) counts as there. */
+/* A path that cannot be looked at (a disk that fails, a folder without permission) counts as there:
+ * opening it tells why. */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 

@@ -23,8 +23,9 @@ int file_atomic_commit(struct file_atomic *file, bool sync);
 /* Drops an open write; does nothing after a commit. */
 void file_atomic_abort(struct file_atomic *file);
 
-/* Gives a file without a name (O_TMPFILE) the name `path` on its own file system, synced, in place
- * of what had it. Its descriptor stays open. ERR_OUTPUT where that cannot be, ERR_IO, ... */
+/* Gives a file without a name (O_TMPFILE) the name `path` on the same file system, synced; it
+ * replaces the file that had the name. The descriptor stays open. ERR_OUTPUT where the file system
+ * cannot link, ERR_IO, ... */
 int file_atomic_name(int fd, const char *path);
 
 /* A whole file in one call. */

@@ -151,7 +151,7 @@ static bool is_netpbm(struct bytes_head head)
            head.data[1] && (is_space_byte(head.data[2]) || head.data[2] == '#');
 }
 
-/* Its header's length, far below what fits, and the brace that begins it. */
+/* The length of a safetensors header (below 2^32) in eight bytes, then the brace that begins it. */
 static bool is_safetensors(struct bytes_head head)
 {
     return head.count >= 10 && head.data[8] == '{' && head.data[5] == 0 && head.data[6] == 0 &&

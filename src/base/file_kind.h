@@ -1,4 +1,4 @@
-/* What a file is, told by its first bytes, in words for the user. */
+/* The kind of a file, told by its first bytes, in words for the user. */
 #ifndef IMGTRAIN_BASE_FILE_KIND_H
 #define IMGTRAIN_BASE_FILE_KIND_H
 

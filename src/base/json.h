@@ -1,14 +1,14 @@
-/* Writing JSON: the pieces that every writer of it needs. */
+/* Strings and numbers as JSON has them. */
 #ifndef IMGTRAIN_BASE_JSON_H
 #define IMGTRAIN_BASE_JSON_H
 
 #include <stdio.h>
 
-/* `text` escaped for the inside of a JSON string. What is no UTF-8 becomes U+FFFD, so that every
- * reader accepts it. */
+/* `text` escaped for the inside of a JSON string. Bytes that are no UTF-8 become U+FFFD, so that
+ * every reader accepts the string. */
 void json_write_escaped(FILE *out, const char *text);
 
-/* With its quotes. */
+/* The same between quotes. */
 void json_write_string(FILE *out, const char *text);
 
 /* Nine digits, enough for a float; null when it is not finite, for which JSON has no number. */

@@ -12,7 +12,7 @@ enum { LINE_BYTES = 2048 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static enum log_level threshold = LOG_INFO;
 static int copy_fd = -1;
-static char early[16384]; /* what was said before there was a file to say it in */
+static char early[16384]; /* lines from before the log file was open */
 static size_t early_bytes;
 static void (*clear_line)(void *);
 static void *clear_argument;

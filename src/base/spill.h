@@ -20,7 +20,7 @@ struct spill {
 int spill_open(struct spill *spill, const char *dir, size_t bytes);
 /* Appends; never more than was reserved. ERR_IO. */
 int spill_write(struct spill *spill, const void *data, size_t bytes);
-/* All bytes are there: they can be read from now on. ERR_SYSTEM. */
+/* Call when all bytes are written: from now on they can be read. ERR_SYSTEM. */
 int spill_end(struct spill *spill);
 void spill_free(struct spill *spill); /* accepts a zeroed one */
 

@@ -13,12 +13,12 @@ int temporary_create(const char *path, char **name, int *fd);
 /* Gives a file that has none (O_TMPFILE) such a name, in the same way. */
 int temporary_link(const char *path, int fd, char **name);
 
-/* Its name is another one now, or gone. */
+/* Call when the file was renamed or removed: a signal has nothing to remove any more. */
 void temporary_forget(const char *name);
 
-/* Removes what killed processes left in the folder `dir`: temporary files of names that begin with
- * `prefix` (NULL: of all). Those that are being written stay; where there are no locks, those that
- * were written to within a day. Failures are for the log. */
+/* Removes temporary files that killed processes left in the folder `dir`, of names that begin with
+ * `prefix` (NULL: of all). Files that are being written stay; where there are no locks, files
+ * written to within a day. Failures go to the log. */
 void temporary_clean(const char *dir, const char *prefix);
 /* The same for one final name. */
 void temporary_clean_beside(const char *path);

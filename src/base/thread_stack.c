@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/resource.h>
 
-/* What threads have on x86-64 where the limit is infinite. */
+/* The stack of threads on x86-64 where the limit is infinite. */
 enum { STACK_BYTES = 2 << 20 };
 
 struct stack_call {

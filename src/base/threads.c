@@ -79,8 +79,8 @@ enum { CUTS = 4 };
 /* Set in `gate` while no work may be begun; the rest of it counts the helpers that are inside. */
 enum { GATE_CLOSED = 1 << 30 };
 
-/* A thread's share of the ranges. It begins with its own, which are often those whose data it has
- * in cache, and then takes from the others'. */
+/* A thread's share of the ranges. The thread begins with its own ranges, whose data it often has in
+ * cache, and then takes from the others'. */
 struct share {
     _Alignas(64) _Atomic int64_t next;
     int64_t end;
@@ -94,7 +94,7 @@ static struct {
     bool forks_watched; /* fork_child() is known to the system */
     atomic_bool spin;   /* no more threads than cores */
 
-    atomic_int round;    /* grows with every piece of work: what helpers wait for */
+    atomic_int round;    /* grows with every job: helpers wait for it */
     atomic_int sleepers; /* of the helpers */
     atomic_int gate;     /* what the caller waits for, until it is GATE_CLOSED again */
     atomic_bool caller_sleeps;

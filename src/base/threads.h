@@ -1,6 +1,6 @@
 /* The threads that share work. They are made once, sleep while there is nothing to do, and block
- * all signals. Where the system gives fewer than asked for, work goes on with those there are: a
- * range of work belongs to no thread, whoever is free takes the next one. */
+ * all signals. Where the system gives fewer than asked for, work goes on with fewer: no range of
+ * work belongs to a thread, whoever is free takes the next. */
 #ifndef IMGTRAIN_BASE_THREADS_H
 #define IMGTRAIN_BASE_THREADS_H
 
@@ -26,8 +26,8 @@ int threads_set(int count);
 /* How many share the work that the caller would begin now: 1 within work. */
 int threads_count(void);
 
-/* The number of the calling thread among those that share a piece of work, below their count and
- * that of the items: for buffers of each. */
+/* The number of the calling thread among those that share a job, below their count and that of the
+ * items: for buffers of each. */
 int threads_self(void);
 
 /* Calls `body` for ranges [from, to) that make up [0, count), `grain` items or more in each, by all

@@ -29,8 +29,8 @@ static int64_t host_memory_meminfo(const char *key)
     return kilobytes < 0 ? -1 : kilobytes * 1024;
 }
 
-/* What one control group allows (or has left, with `left`); INT64_MAX without a limit. "max" reads
- * as no number; version 1 says "no limit" by a number near 2^63. */
+/* The bytes that one control group allows (or has left, with `left`); INT64_MAX without a limit.
+ * "max" reads as no number; version 1 says "no limit" by a number near 2^63. */
 static int64_t group_allows(const char *dir, bool v2, bool left)
 {
     char path[PATH_ROOM + 64];

@@ -188,7 +188,7 @@ void dataset_close(struct dataset *set)
     free(set);
 }
 
-/* ---- what is in it ---- */
+/* ---- counts, names, items ---- */
 
 int dataset_train_count(const struct dataset *set)
 {

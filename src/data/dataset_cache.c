@@ -146,7 +146,8 @@ static int open_existing(struct dataset_cache *cache, const char *path, uint64_t
 
 /* ---- making one ---- */
 
-/* Into a file that is open for nobody else. It stays open, so that it can get a name. */
+/* Builds the cache in a file that nobody else has open. The file stays open, so that it can get a
+ * name later. */
 static int build_unnamed(struct dataset_cache *cache, int fd, const char *name, uint64_t key,
                          const struct dataset_options *options, const struct scan *scan)
 {

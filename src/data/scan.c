@@ -175,7 +175,8 @@ static int compare_places(const void *a, const void *b)
     return strcmp(p->name, q->name);
 }
 
-/* One image under several names (icon themes are full of links) would be held out and learnt. */
+/* Drops further names of the same image (icon themes are full of links): under two names it could
+ * be both held out and learnt. */
 static int drop_aliases(struct scan *scan)
 {
     struct scan_file **order = malloc((size_t)scan->count * sizeof *order);

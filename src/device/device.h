@@ -1,5 +1,5 @@
-/* What a device can do: memory and the operations of the tasks. The CPU device is always there; its
- * tables are filled with the portable reference first, then overridden by what is faster. */
+/* The interface of a device: memory and the operations of the tasks. The CPU is always there; its
+ * tables are filled with the portable reference first, then overridden by faster code. */
 #ifndef IMGTRAIN_DEVICE_DEVICE_H
 #define IMGTRAIN_DEVICE_DEVICE_H
 
@@ -13,8 +13,8 @@ struct nn_ops;    /* device/nn_ops.h */
 struct gan_ops;   /* device/gan_ops.h */
 struct device_graph;
 
-/* Queues of a device that copies beside its operations. What is asked of one is done in order;
- * between queues there is no order but by marks. All operations, uploads and downloads are in
+/* Queues of a device that copies while it computes. Work that is asked of one queue is done in
+ * order; between queues only marks make an order. All operations, uploads and downloads are in
  * QUEUE_WORK. */
 enum device_queue { QUEUE_WORK, QUEUE_IN, QUEUE_OUT, DEVICE_QUEUES };
 enum { DEVICE_MARKS = 32, DEVICE_OWN_MARKS = 16 }; /* from there on: the device's own */
@@ -50,12 +50,12 @@ struct device {
     /* Waits for all that was asked for. A failure of any operation since the last call comes back
      * here: ERR_DEVICE, or ERR_DEVICE_MEMORY. */
     int (*synchronize)(struct device *device);
-    /* Work that is asked for again and again, with the same addresses and numbers. What is asked
-     * for between begin and end is not done but kept; launch asks for all of it at once. Until end,
-     * only operations that wait for nothing: no allocation, no copy of memory that is not pinned,
-     * no synchronize. end fails when any of it failed: then there is no graph, and the device is as
-     * before. free accepts NULL, and a graph that still runs. All NULL where there is nothing to
-     * gain. */
+    /* A graph: work that is repeated with the same addresses and numbers. Operations that are asked
+     * for between begin and end are recorded, not done; launch asks for all of them at once. Until
+     * end, only operations that wait for nothing may be asked for: no allocation, no copy of memory
+     * that is not pinned, no synchronize. When one of them failed, end fails: then there is no
+     * graph, and the device is as before. free accepts NULL, and a graph that still runs. All are
+     * NULL where a graph saves nothing. */
     int (*graph_begin)(struct device *device);
     int (*graph_end)(struct device *device, struct device_graph **graph);
     int (*graph_launch)(struct device *device, struct device_graph *graph);

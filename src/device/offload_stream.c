@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Rows of a piece are a multiple of ROWS: with rows of whole floats, arrays stay aligned. */
+/* Rows of a chunk are a multiple of ROWS: with rows of whole floats, arrays stay aligned. */
 enum { ROWS = 16, ALIGNMENT = 64 };
 static const size_t most_slot_bytes = (size_t)16 << 20;
 
@@ -51,7 +51,7 @@ void offload_stream_describe(struct offload_stream *c, struct device *device, vo
     memcpy(c->ranges, ranges, (size_t)count * sizeof *ranges);
 }
 
-/* ---- pieces by number ---- */
+/* ---- chunks by number ---- */
 
 static size_t offload_stream_rows_at_once(const struct offload_stream *c,
                                           const struct offload_range *range)
@@ -59,7 +59,7 @@ static size_t offload_stream_rows_at_once(const struct offload_stream *c,
     return c->staging ? c->slot_bytes / offload_stream_row_bytes(range) / ROWS * ROWS : range->rows;
 }
 
-/* The first piece of a range; of the one behind the last: how many there are. */
+/* The first chunk of a range; of the one behind the last: how many there are. */
 static int first_of(const struct offload_stream *c, int range)
 {
     size_t count = 0;
@@ -88,7 +88,7 @@ offload_stream_find_chunk(const struct offload_stream *c, int number, struct off
     return range;
 }
 
-/* Copies a piece between its slot and where it lies. */
+/* Copies a chunk between its slot and where it lies. */
 static int offload_stream_copy(struct offload_stream *c, int number, enum device_queue queue)
 {
     struct offload_chunk chunk;
@@ -105,7 +105,7 @@ static int offload_stream_copy(struct offload_stream *c, int number, enum device
     return c->device->mark(c->device, queue, mark_of(number % OFFLOAD_STREAM_SLOTS, queue));
 }
 
-/* Brings as many pieces as there are slots for. */
+/* Brings as many chunks as there are slots for. */
 static int bring_chunk(struct offload_stream *c)
 {
     int end = first_of(c, c->range_count);
@@ -119,7 +119,7 @@ static int bring_chunk(struct offload_stream *c)
     return OK;
 }
 
-/* The piece that was taken last goes back. */
+/* The chunk that was acquired last goes back. */
 static int release_chunk(struct offload_stream *c)
 {
     struct device *device = c->device;
@@ -146,7 +146,7 @@ static int offload_stream_join(struct offload_stream *c)
     return device->await(device, QUEUE_WORK, MARK_BESIDE);
 }
 
-/* From piece `first` on, behind all that was asked for until here. */
+/* From chunk `first` on, behind all that was asked for until here. */
 static int begin_at(struct offload_stream *c, int first)
 {
     struct device *device = c->device;

@@ -30,10 +30,10 @@ struct offload_range {
 struct offload_stream {
     struct device *device;
     void *staging; /* in the device's memory; NULL: operations reach the arrays where they lie */
-    size_t slot_bytes; /* of a piece in it */
+    size_t slot_bytes; /* of a chunk in it */
     struct offload_range ranges[OFFLOAD_STREAM_RANGES];
     int range_count;
-    /* the pieces of a step, by number: */
+    /* the chunks of a step, by number: */
     bool moving;                            /* between begin and end */
     int first, fetched, acquired, released; /* begun with, and so far: behind the last */
     int end;                                /* of the range that was started */
@@ -56,14 +56,15 @@ void offload_stream_describe(struct offload_stream *offload_stream, struct devic
                              void *staging, size_t bytes, const struct offload_range *ranges,
                              int count);
 
-/* The beginning of a step: the first pieces are on their way from here on. */
+/* Begins a step: from here on the first chunks are on their way. */
 int offload_stream_begin(struct offload_stream *offload_stream);
-/* The pieces of a range, in their order, for the operations that are asked for from here on: start,
- * then take until piece->rows is 0. Each piece goes back when the next is taken. Ranges that do not
- * come in their order, or of a step that was not begun, are fetched from here on only. */
+/* Streams the chunks of a range, in their order, for the operations that are asked for from here
+ * on: start, then acquire until chunk->rows is 0. Each chunk goes back when the next is acquired.
+ * Ranges that do not come in their order, or of a step that was not begun, are fetched from here on
+ * only. */
 int offload_stream_start(struct offload_stream *offload_stream, int range);
 int offload_stream_acquire(struct offload_stream *offload_stream, struct offload_chunk *chunk);
-/* The end: operations that are asked for from here on, and the host after synchronize, find
+/* Ends a step: operations that are asked for from here on, and the host after synchronize, find
  * everything where it lies. */
 int offload_stream_end(struct offload_stream *offload_stream);
 

@@ -38,7 +38,7 @@ static int64_t throw_draws(struct splat_draws *d, double total, int round)
     return n;
 }
 
-/* What no round could place (nearly all weight on a few pixels): anywhere. */
+/* Draws that no round could place (nearly all weight on a few pixels) fall anywhere. */
 static int64_t throw_rest(struct splat_draws *d)
 {
     int64_t pixels = (int64_t)d->width * d->height, n = 0;

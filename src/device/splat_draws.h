@@ -42,9 +42,9 @@ HOST_DEVICE static inline bool splat_pixel_taken(const int64_t *taken, int64_t c
     return low < count && taken[low] == pixel;
 }
 
-/* What a device has to do; 0 or an error. place: every pixel that is not taken goes to the first of
- * the `n` draws that fall on it. rest: draws that found no pixel lie where draws[] of
- * `n` says: mass is the pixel's number. */
+/* A device's part of the drawing; 0 or an error. place: every pixel that is not taken goes to the
+ * first of the `n` draws that fall on it. rest: draws that found no pixel lie where draws[] of `n`
+ * says: mass is the pixel's number. */
 struct splat_drawing {
     void *argument;
     int (*sum)(void *argument, struct splat_draws *draws);

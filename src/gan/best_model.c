@@ -20,8 +20,8 @@ int64_t best_model_every(int64_t every, int64_t line_steps, int64_t total)
 void best_model_forget(struct best_model *best)
 {
     double unknown = (double)NAN;
-    best->metrics = (struct gan_metrics){unknown, unknown, unknown, unknown,
-                                         unknown, unknown, unknown, unknown};
+    best->metrics = (struct sample_metrics){unknown, unknown, unknown, unknown,
+                                            unknown, unknown, unknown, unknown};
 }
 
 int best_model_declare(struct best_model *best, size_t floats, struct plan *plan)

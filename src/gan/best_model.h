@@ -13,12 +13,12 @@ struct store_file;
 struct store_writer;
 
 struct best_model {
-    struct gan_metrics metrics; /* of this step; NaN in steps without a measurement */
-    double rkid;                /* of the last measurement; NaN before the first */
-    double best_rkid;           /* NaN before the first */
-    int64_t best_step;          /* steps done when it was measured; 0: never */
-    int64_t pending;            /* steps done when a measurement was stopped; 0: none is pending */
-    float *best;                /* the averaged generator of best_step: a flat range, host memory */
+    struct sample_metrics metrics; /* of this step; NaN in steps without a measurement */
+    double rkid;                   /* of the last measurement; NaN before the first */
+    double best_rkid;              /* NaN before the first */
+    int64_t best_step;             /* steps done when it was measured; 0: never */
+    int64_t pending; /* steps done when a measurement was stopped; 0: none is pending */
+    float *best;     /* the averaged generator of best_step: a flat range, host memory */
 };
 
 /* Steps between measurements: `every`, or a twentieth of the run when that is 0, as a multiple of

@@ -41,14 +41,14 @@ static void evaluate_gather(struct pictures *p, const struct dataset *set, int c
         p->pointers[count + i] = dataset_held(set, i).pixels;
 }
 
-static void evaluate_leave_out(struct gan_metrics *m, int count)
+static void evaluate_leave_out(struct sample_metrics *m, int count)
 {
     const double unknown = (double)NAN;
     if (count >= EVALUATE_LEAST) return;
     m->rkid = m->precision = m->recall = m->density = m->coverage = unknown;
 }
 
-int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *set,
+int gan_evaluate(struct sample_metrics *metrics, int *count, const struct dataset *set,
                  const struct evaluate_options *options, gan_draw *draw, void *context)
 {
     int n = dataset_train_count(set), held = dataset_held_count(set), code;
@@ -64,10 +64,10 @@ int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *
         TRY_CLEANUP(draw(context, p.seeds + first, p.classes + first, some,
                          p.samples + (size_t)first * bytes));
     }
-    code = gan_metrics_measure(metrics, (struct image_list){p.pointers, n},
-                               (struct image_list){p.pointers + n, held},
-                               (struct image_list){p.pointers + n + held, n}, options->width,
-                               options->height, SEED, options->stop_requested);
+    code = sample_metrics_measure(metrics, (struct image_list){p.pointers, n},
+                                  (struct image_list){p.pointers + n, held},
+                                  (struct image_list){p.pointers + n + held, n}, options->width,
+                                  options->height, SEED, options->stop_requested);
     evaluate_leave_out(metrics, n);
 cleanup:
     free(p.pointers);

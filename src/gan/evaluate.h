@@ -24,7 +24,7 @@ struct evaluate_options {
  * samples: seeds 0, 1, ..., in the classes of those pictures. *count: how many that were. Figures
  * that take more than those are NaN (EVALUATE_LEAST: rkid, precision, recall, density, coverage).
  * The same generator and data give the same figures. */
-int gan_evaluate(struct gan_metrics *metrics, int *count, const struct dataset *set,
+int gan_evaluate(struct sample_metrics *metrics, int *count, const struct dataset *set,
                  const struct evaluate_options *options, gan_draw *draw, void *context);
 
 #endif

@@ -153,10 +153,10 @@ static int gan_open_data(struct task_state *s, const struct task_setup *setup)
     return setup->resume ? gan_check_data(&s->progress, setup) : OK;
 }
 
-int gan_declare(struct task_state *s, const struct config *config, const struct memory_mode *way)
+int gan_declare(struct task_state *s, const struct config *config, const struct memory_mode *mode)
 {
     struct net_design design;
-    struct gan_mode choices = gan_mode_of(config, way);
+    struct gan_mode choices = gan_mode_of(config, mode);
     choices.conv_library = s->conv_library;
     size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
     memset(&s->core, 0, sizeof s->core);
@@ -254,16 +254,16 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     }
     s->amp = use_amp(setup);
     gan_list(s, modes);
-    s->way = modes[0];
-    s->way.work.batch = (int)s->sized.gan.batch;
-    if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->way));
-    if (s->way.work.batch != s->sized.gan.batch) { /* less than was wanted */
+    s->mode = modes[0];
+    s->mode.work.batch = (int)s->sized.gan.batch;
+    if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->mode));
+    if (s->mode.work.batch != s->sized.gan.batch) { /* less than was wanted */
         if (setup->resume) images_seen_change(&s->seen, s->steps_done, s->sized.gan.batch);
-        s->sized.gan.batch = s->way.work.batch;
+        s->sized.gan.batch = s->mode.work.batch;
     }
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
-    TRY(gan_declare(s, s->config, &s->way));
+    TRY(gan_declare(s, s->config, &s->mode));
     if (setup->forecast_only) return OK;
     if (setup->resume) TRY(gan_expect_state(&s->core, setup->resume));
     warn_of_few_pictures(s);
@@ -276,7 +276,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              s->core.design.classes, (double)s->core.g.net.parameter_total * 1e-6,
              (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
              s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? "none" : "block",
-             s->way.amp ? ", mixed precision" : "");
+             s->mode.amp ? ", mixed precision" : "");
     if (!setup->resume) {
         TRY(gan_core_initialise(&s->core, seed_of(s)));
         return gan_core_autotune(&s->core, NULL, s->stop_requested);
@@ -316,7 +316,7 @@ int gan_collect(struct task_state *s, int64_t steps)
     for (; s->reported < steps; s->reported++) {
         TRY(gan_report(&s->core, (int)(s->step - s->reported), &s->d, &s->g));
         feed_back(s, s->reported);
-        if (s->d.invariant <= (s->way.amp ? IDENTITY_AMP : IDENTITY) || s->identity_warned)
+        if (s->d.invariant <= (s->mode.amp ? IDENTITY_AMP : IDENTITY) || s->identity_warned)
             continue;
         log_warning("step %lld: the gradient penalty's identity is off by %.1e",
                     (long long)s->reported, s->d.invariant);
@@ -331,7 +331,7 @@ static void gan_add(struct task_report *report, const char *name, const char *fo
 }
 
 /* Unknown (NaN) in all steps but those that measure. */
-static void add_metrics(struct task_report *report, const struct gan_metrics *m)
+static void add_metrics(struct task_report *report, const struct sample_metrics *m)
 {
     gan_add(report, "rkid", "%.4f", m->rkid);
     gan_add(report, "swd", NULL, m->swd);

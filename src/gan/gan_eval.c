@@ -59,7 +59,7 @@ static int open_config(struct config **config, const struct store_file *file)
 
 /* ---- printing ---- */
 
-static void list_figures(struct figure figures[FIGURES], const struct gan_metrics *m)
+static void list_figures(struct figure figures[FIGURES], const struct sample_metrics *m)
 {
     const struct figure list[FIGURES] = {
         {"rkid", "distance of random features (lower is better; 0 = the same)", m->rkid,
@@ -78,7 +78,8 @@ static void list_figures(struct figure figures[FIGURES], const struct gan_metric
     memcpy(figures, list, sizeof list);
 }
 
-static void print_figures(const struct gan_metrics *metrics, const struct dataset *set, int count)
+static void print_figures(const struct sample_metrics *metrics, const struct dataset *set,
+                          int count)
 {
     struct figure figures[FIGURES];
     list_figures(figures, metrics);
@@ -92,7 +93,7 @@ static void print_figures(const struct gan_metrics *metrics, const struct datase
     }
 }
 
-static void gan_eval_print_json(const struct gan_metrics *metrics, const struct dataset *set,
+static void gan_eval_print_json(const struct sample_metrics *metrics, const struct dataset *set,
                                 int count, const char *model, const char *folder)
 {
     struct figure figures[FIGURES];
@@ -126,7 +127,7 @@ int gan_eval(const struct task_evaluation *wanted)
     struct config *config = NULL;
     struct sampler *sampler = NULL;
     struct dataset *set = NULL;
-    struct gan_metrics metrics;
+    struct sample_metrics metrics;
     int code, count;
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
     TRY_CLEANUP(open_config(&config, file));

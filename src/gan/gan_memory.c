@@ -87,12 +87,12 @@ void gan_restrictions(const struct task_state *s, char *line)
     memory_restrictions_describe(line, set, count, &now, gan_list_with(s, &all, unrestricted));
 }
 
-int gan_need(const struct task_state *s, const struct memory_mode *way, struct memory_need *need)
+int gan_need(const struct task_state *s, const struct memory_mode *mode, struct memory_need *need)
 {
-    if (way->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
-    if (way->work.size) return fail(ERR_USAGE, "a GAN is trained at the size of its pictures");
-    if (way->work.picture > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
-    struct config config = gan_config_with(s->config, &way->work);
+    if (mode->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
+    if (mode->work.size) return fail(ERR_USAGE, "a GAN is trained at the size of its pictures");
+    if (mode->work.picture > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
+    struct config config = gan_config_with(s->config, &mode->work);
     struct task_state *trial = calloc(1, sizeof *trial);
     int code = OK;
     if (!trial) return fail(ERR_SYSTEM, "out of memory");
@@ -101,10 +101,10 @@ int gan_need(const struct task_state *s, const struct memory_mode *way, struct m
     trial->conv_library = s->conv_library;
     trial->plan = plan_create();
     TRY_CLEANUP(trial->plan ? OK : ERR_SYSTEM);
-    TRY_CLEANUP(gan_declare(trial, &config, way));
+    TRY_CLEANUP(gan_declare(trial, &config, mode));
     need->device_bytes = plan_device_bytes(trial->plan);
     need->host_bytes = plan_host_bytes(trial->plan);
-    need->relative_time = gan_mode_time(&config, way);
+    need->relative_time = gan_mode_time(&config, mode);
 cleanup:
     plan_free(trial->plan);
     free(trial);
@@ -113,7 +113,7 @@ cleanup:
 
 const struct memory_mode *gan_mode_now(const struct task_state *s)
 {
-    return &s->way;
+    return &s->mode;
 }
 
 /* The size stays: another one would be another network. A batch of more than there are pictures
@@ -146,20 +146,20 @@ static int gan_memory_set_batch(struct task_state *s, int batch)
     return OK;
 }
 
-int gan_replan(struct task_state *s, const struct memory_mode *way)
+int gan_replan(struct task_state *s, const struct memory_mode *mode)
 {
     struct task_state *before = malloc(sizeof *before);
     struct plan *next = plan_create();
-    bool other = way->work.batch && way->work.batch != s->sized.gan.batch;
+    bool other = mode->work.batch && mode->work.batch != s->sized.gan.batch;
     int code = before && next ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = gan_collect(s, s->steps_done);
     if (code == OK) code = gan_core_rest(&s->core);
     if (code == OK) {
         *before = *s;
-        if (other) code = gan_memory_set_batch(s, way->work.batch);
+        if (other) code = gan_memory_set_batch(s, mode->work.batch);
         before->items = s->items;
         s->plan = next;
-        if (code == OK) code = gan_declare(s, s->config, way);
+        if (code == OK) code = gan_declare(s, s->config, mode);
         s->plan = before->plan;
         s->best = before->best;
         s->core.g.v_missing = before->core.g.v_missing;
@@ -167,8 +167,8 @@ int gan_replan(struct task_state *s, const struct memory_mode *way)
         if (code == OK) code = plan_replace(&s->plan, next, s->device), next = NULL;
         if (code == OK) {
             gan_core_connect(&s->core);
-            s->way = *way;
-            s->way.work.batch = (int)s->sized.gan.batch;
+            s->mode = *mode;
+            s->mode.work.batch = (int)s->sized.gan.batch;
             code = gan_core_autotune(&s->core, NULL, s->stop_requested);
         } else {
             *s = *before;

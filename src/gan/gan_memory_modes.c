@@ -72,25 +72,25 @@ int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct
     return list.count;
 }
 
-struct gan_mode gan_mode_of(const struct config *config, const struct memory_mode *way)
+struct gan_mode gan_mode_of(const struct config *config, const struct memory_mode *mode)
 {
     int batch = (int)config->gan.batch;
     return (struct gan_mode){
         .batch = batch,
-        .micro = way->micro_batch < batch ? way->micro_batch : batch,
-        .scheme = way->checkpointing ? GAN_SCHEME_C : GAN_SCHEME_A,
-        .amp = way->amp,
-        .offload = way->offload,
-        .workspace_cap = way->workspace_cap,
+        .micro = mode->micro_batch < batch ? mode->micro_batch : batch,
+        .scheme = mode->checkpointing ? GAN_SCHEME_C : GAN_SCHEME_A,
+        .amp = mode->amp,
+        .offload = mode->offload,
+        .workspace_cap = mode->workspace_cap,
     };
 }
 
-double gan_mode_time(const struct config *config, const struct memory_mode *way)
+double gan_mode_time(const struct config *config, const struct memory_mode *mode)
 {
-    double halvings = log2((double)config->gan.batch / way->micro_batch);
+    double halvings = log2((double)config->gan.batch / mode->micro_batch);
     double time = pow(HALVING_TIME, halvings);
-    if (way->checkpointing) time *= RECOMPUTE_TIME;
-    if (way->offload) time *= OFFLOAD_TIME;
+    if (mode->checkpointing) time *= RECOMPUTE_TIME;
+    if (mode->offload) time *= OFFLOAD_TIME;
     return time;
 }
 

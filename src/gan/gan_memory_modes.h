@@ -14,10 +14,10 @@ struct config;
  */
 int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct memory_mode *list);
 
-struct gan_mode gan_mode_of(const struct config *config, const struct memory_mode *way);
+struct gan_mode gan_mode_of(const struct config *config, const struct memory_mode *mode);
 
 /* Time of a step beside the fastest way's. */
-double gan_mode_time(const struct config *config, const struct memory_mode *way);
+double gan_mode_time(const struct config *config, const struct memory_mode *mode);
 
 /* `config` with the size and batch of `work` where they are not 0; shares its strings. */
 struct config gan_config_with(const struct config *config, const struct memory_work *work);

@@ -24,7 +24,7 @@ struct task_state {
     struct dataset *set;          /* the input's */
     struct task_input *own_input; /* where nobody else keeps it */
     int classes;                  /* of the set, also when it is not loaded */
-    struct memory_mode way;       /* how memory is saved */
+    struct memory_mode mode;      /* how memory is saved */
     bool amp;                     /* mixed precision: a part of the result, so no way to save */
     bool conv_library;            /* cuDNN may take convolutions: device/conv_library.h */
     struct plan *plan;
@@ -53,8 +53,8 @@ int gan_pending_load(struct task_state *s, const struct store_file *file);
 
 /* ---- gan.c ---- */
 
-/* Declares all that training `way` takes in s->plan, which is empty. */
-int gan_declare(struct task_state *s, const struct config *config, const struct memory_mode *way);
+/* Declares all that training `mode` takes in s->plan, which is empty. */
+int gan_declare(struct task_state *s, const struct config *config, const struct memory_mode *mode);
 int64_t gan_steps(const struct task_state *s);
 /* Waits for the reports of the first `steps` steps; the last one's is in d and g. */
 int gan_collect(struct task_state *s, int64_t steps);
@@ -63,11 +63,11 @@ void gan_fill_report(const struct task_state *s, int64_t step, struct task_repor
 /* ---- gan_memory.c: as in struct task ---- */
 
 int gan_list(const struct task_state *s, struct memory_mode *list);
-int gan_need(const struct task_state *s, const struct memory_mode *way, struct memory_need *need);
+int gan_need(const struct task_state *s, const struct memory_mode *mode, struct memory_need *need);
 const struct memory_mode *gan_mode_now(const struct task_state *s);
 void gan_restrictions(const struct task_state *s, char *line);
 void gan_growth(const struct task_state *s, struct memory_growth *growth);
-int gan_replan(struct task_state *s, const struct memory_mode *way);
+int gan_replan(struct task_state *s, const struct memory_mode *mode);
 
 /* ---- gan_show.c ---- */
 

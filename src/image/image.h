@@ -58,7 +58,7 @@ int image_probe(const char *path, int *width, int *height, int *channels, enum s
 /* A folder of equally large images as one image: the channels of all files one after the other,
  * in the order of their names. ERR_DATA when sizes differ or there is none. */
 int image_load_stack(struct image *image, const char *folder);
-/* Its shape, without decoding (data NULL). */
+/* The stack's shape, without decoding (data NULL). */
 int image_probe_stack(const char *folder, struct image *shape);
 
 /* Writes by the name's extension: .png (u8, u16; f32 is rounded to u8), .jpg (u8; alpha over

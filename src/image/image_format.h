@@ -29,7 +29,7 @@ struct image_format {
 
 extern const struct image_format format_png, format_jpeg, format_webp, format_tiff, format_pnm,
     format_pfm;
-/* All of them. */
+/* All formats. */
 enum { IMAGE_FORMATS = 6 };
 extern const struct image_format *const image_formats[IMAGE_FORMATS];
 
@@ -53,8 +53,9 @@ int exif_orientation(const uint8_t *tiff, size_t bytes);
 /* Turns the image upright from EXIF orientation 1..8. On failure *image is unchanged. */
 int exif_apply(struct image *image, int orientation);
 
-/* What a format's read() does about the orientation: read_stored() decodes the image as the file
- * has it; one that has to be turned is collected, which whole_limit bounds. */
+/* The part of a format's read() that heeds the orientation: read_stored() decodes the image as the
+ * file has it; an image that has to be turned is collected whole first, which whole_limit bounds.
+ */
 int exif_read(const struct source *source, int orientation, size_t whole_limit,
               const struct image_sink *sink,
               int (*read_stored)(const struct source *source, size_t whole_limit,
@@ -69,15 +70,15 @@ struct byte_sink {
 
 /* Encoders take an image's rows from the top down, some at a time. */
 struct encoder {
-    /* What it takes of such an image: maybe fewer channels, or another sample type. ERR_USAGE for
-     * one that it cannot hold. */
+    /* The shape that the format takes of such an image: maybe fewer channels, or another sample
+     * type. ERR_USAGE for an image that it cannot hold. */
     int (*take)(const struct image *shape, struct image *taken);
     /* `shape`: as taken. quality: JPEG's. */
     int (*open)(void **state, const struct image *shape, int quality, const struct byte_sink *to);
     int (*put)(void *state, const struct image *rows);
     int (*end)(void *state);
     void (*close)(void *state); /* accepts NULL */
-    /* Of the file, where that is known before; may be NULL. */
+    /* The bytes of the file, where they are known before; may be NULL. */
     size_t (*bytes)(const struct image *shape);
 };
 /* PNM picks PGM, PPM or PAM by the channel count. */

@@ -130,13 +130,13 @@ static void jpeg_input_on_error(j_common_ptr info)
     longjmp(trap->jump, 1);
 }
 
-/* Those that other readers go over as well, to the same pixels. */
+/* Warnings that other readers pass over as well, to the same pixels. */
 static bool is_harmless(int warning)
 {
     switch (warning) {
     case JWRN_EXTRANEOUS_DATA: /* bytes between what belongs to the image and the next marker */
     case JWRN_JFIF_MAJOR:
-    case JWRN_ADOBE_XFORM:    /* what is assumed then is what is meant by nearly all */
+    case JWRN_ADOBE_XFORM:    /* the value that is assumed is the one that nearly all files mean */
     case JWRN_NOT_SEQUENTIAL: /* parameters that a sequential scan has no use for */
     case JWRN_JPEG_EOF: return true;
     default: return false;
@@ -165,7 +165,8 @@ struct jpeg_error_mgr *jpeg_set_trap(struct jpeg_trap *trap)
 
 /* ---- reading ---- */
 
-/* What must survive a jump lives here, not in the locals of the function that called setjmp. */
+/* The state that must survive a jump lives here, not in the locals of the function that called
+ * setjmp. */
 struct jpeg_reader {
     struct jpeg_decompress_struct info;
     struct jpeg_trap trap;

@@ -5,7 +5,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
-/* It is never closed: its handlers at exit may outlive every use. */
+/* The library is never closed: its handlers at exit may outlive every use. */
 static int load_library(const char *soname, const struct image_function *functions, size_t count)
 {
     void *opened = dlopen(soname, RTLD_NOW | RTLD_LOCAL);

@@ -38,7 +38,7 @@ static int fail_format(const char *name, const uint8_t *head, size_t bytes)
     return file_kind_fail(ERR_DATA, name, file_kind_of(head, bytes), wanted);
 }
 
-/* ---- what is wrong with a file although its pixels are all there ---- */
+/* ---- faults of a file whose pixels are all there ---- */
 
 enum { NOTES = 1024, NOTES_SHOWN = 20 };
 static pthread_mutex_t notes_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -144,7 +144,7 @@ int image_load(struct image *image, const char *path)
     return code;
 }
 
-/* What a decoder has read of the mapped file is not needed again. */
+/* A sink that drops the mapped pages that the decoder has read: they are not needed again. */
 struct dropping {
     const struct image_sink *to;
     const struct file_map *map;
@@ -183,7 +183,8 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
     return code;
 }
 
-/* What turns an image may stand at its end, so a probe can look at all of it. */
+/* The metadata that turns an image may stand at the end of the file, so a probe can look at all of
+ * it. */
 static int probe_file(const char *path, struct image_header *header)
 {
     uint8_t head[FILE_KIND_BYTES];

@@ -14,7 +14,7 @@ enum {
 
 /* ---- reading ---- */
 
-/* What went wrong inside libpng, which itself does not tell a broken file from a full memory. */
+/* The fault inside libpng, which itself does not tell a broken file from a full memory. */
 struct png_fault {
     bool no_memory;
     char message[160];

@@ -14,7 +14,7 @@ static size_t read_be32(const uint8_t *p)
 
 /* ---- EXIF as ImageMagick and exiftool keep it in text chunks ---- */
 
-/* What follows a text that ends with a zero; NULL when the chunk ends first. */
+/* The bytes behind a text that ends with a zero; NULL when the chunk ends first. */
 static const uint8_t *skip_text(const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *zero = memchr(p, 0, (size_t)(end - p));

@@ -14,10 +14,10 @@ struct image_sink {
     void *argument;
 };
 
-/* Reads an image file as image_load does, but row by row. What cannot be decoded like that
- * (interlaced PNGs, JPEGs of several scans, images that EXIF turns) is decoded whole, if that
- * takes no more than whole_limit bytes (0: no limit): ERR_DEVICE_MEMORY otherwise, with a message
- * that says what to do. The sink has got rows already when a later part turns out broken. */
+/* Reads an image file as image_load does, but row by row. A file that cannot be decoded like that
+ * (interlaced PNGs, JPEGs of several scans, images that EXIF turns) is decoded whole, if that takes
+ * no more than whole_limit bytes (0: no limit): ERR_DEVICE_MEMORY otherwise, with a message that
+ * says what to do. The sink has got rows already when a later part turns out broken. */
 int image_stream(const char *path, size_t whole_limit, const struct image_sink *sink);
 
 /* The same of a folder, as image_load_stack: it is put together whole. */

@@ -60,7 +60,7 @@ static toff_t size_bytes(thandle_t handle)
     return file->source->bytes;
 }
 
-/* It only reads there, as the file was opened for reading. */
+/* libtiff only reads the mapped bytes, as the file was opened for reading. */
 static int map_bytes(thandle_t handle, void **base, toff_t *size)
 {
     const struct tiff_file *file = handle;
@@ -244,7 +244,8 @@ static int check_sizes(struct tiff_file *file)
     file->header.width = (int)file->width;
     file->header.height = (int)file->height;
     TRY(format_check_size(file->source, &file->header, tiff_best_ratio(file)));
-    /* All samples, in whole blocks, against what they are for: tiles larger than the image. */
+    /* A file may claim tiles far larger than the image: the samples of all blocks are bounded too.
+     */
     uint64_t across = (file->width + (uint64_t)file->block_width - 1) / file->block_width;
     uint64_t down = (file->height + (uint64_t)file->block_height - 1) / file->block_height;
     uint64_t most = (uint64_t)24 << 20, wide = across * file->block_width,

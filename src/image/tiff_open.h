@@ -50,7 +50,7 @@ struct tiff_file {
     uint16_t bits, samples, format, photometric, planar, compression;
     int orientation;
     bool more; /* directories */
-    /* What comes of that. */
+    /* Derived from the tags above: */
     enum tiff_colours colours;
     int stored;  /* samples of a pixel that are used: colours, and alpha */
     int dropped; /* samples behind them */

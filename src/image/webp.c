@@ -69,7 +69,7 @@ static size_t read_le32(const uint8_t *p)
     return p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
 }
 
-/* What is in the first chunk of a name; NULL where there is none. */
+/* The contents of the first chunk of a name; NULL where there is none. */
 static const uint8_t *webp_input_find_chunk(const struct source *source, const char *name,
                                             size_t *length)
 {
@@ -84,7 +84,7 @@ static const uint8_t *webp_input_find_chunk(const struct source *source, const c
     return NULL;
 }
 
-/* What the chunk EXIF says; 1 without one. */
+/* The orientation that the chunk EXIF gives; 1 without one. */
 static int find_orientation(const struct source *source)
 {
     size_t length;

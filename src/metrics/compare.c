@@ -1,4 +1,4 @@
-/* What the metrics share: samples, and two images whose rows come band by band. */
+/* Shared by the metrics: samples, and two images whose rows come band by band. */
 #include "metrics/compare.h"
 
 #include "base/error.h"
@@ -74,7 +74,7 @@ static void move_rows(struct image *out, int to, const struct image *in, int fro
             (size_t)count * row);
 }
 
-/* All that have their margin; then what the next ones need moves to the top. */
+/* Adds the rows whose margin is there; then the rows that the next ones need move to the top. */
 static int add_rows(struct compare_window *w)
 {
     struct compare_rows *rows = &w->rows;

@@ -31,11 +31,11 @@ int metric_ms_ssim_scales(const struct image *a, const struct image *b, int scal
  * channels. `map`: NULL, or float [height][width], the error a pixel. */
 int metric_flip(const struct image *a, const struct image *b, double *mean, float *map);
 
-/* All of them for images whose rows come band by band: the numbers are those of the functions
- * above to the last bit, and what is held is some hundred rows. Where a measure does not apply its
- * score is NAN: MS-SSIM below METRIC_MS_SSIM_SIDE, FLIP where channels are not grey or RGB. alpha:
- * the last of 2 or 4 channels is one. Colours then count multiplied by it, as they are fitted: what
- * alpha hides is not compared; and for FLIP they lie over black. */
+/* All measures for images whose rows come band by band: the numbers are those of the functions
+ * above to the last bit, with some hundred rows in memory. Where a measure does not apply its score
+ * is NAN: MS-SSIM below METRIC_MS_SSIM_SIDE, FLIP where channels are not grey or RGB. alpha: the
+ * last of 2 or 4 channels is one. Colours then count multiplied by it, as they are fitted, so
+ * colours that alpha hides are not compared; for FLIP they lie over black. */
 struct metric_scores {
     double psnr, ssim, ms_ssim, flip;
 };

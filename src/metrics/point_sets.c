@@ -192,7 +192,7 @@ static int look_within(const struct metrics_rows *set, int k, double *kernel, do
     return code;
 }
 
-/* What the fakes of a block tell. */
+/* Sums over the fakes of a block, beside all real points. */
 struct crossing {
     double kernel;
     int64_t inside;  /* sum over fakes of the real balls each lies in */

@@ -122,7 +122,7 @@ static int compare_neighbours(double *ratio, const struct features *f, bool (*st
     return code;
 }
 
-static int compare_features(struct gan_metrics *metrics, const struct features *f,
+static int compare_features(struct sample_metrics *metrics, const struct features *f,
                             bool (*stop_requested)(void))
 {
     struct metrics_sets sets;
@@ -137,9 +137,9 @@ static int compare_features(struct gan_metrics *metrics, const struct features *
 
 /* ---- all of them ---- */
 
-int gan_metrics_measure(struct gan_metrics *metrics, struct image_list real, struct image_list held,
-                        struct image_list fake, int width, int height, uint64_t seed,
-                        bool (*stop_requested)(void))
+int sample_metrics_measure(struct sample_metrics *metrics, struct image_list real,
+                           struct image_list held, struct image_list fake, int width, int height,
+                           uint64_t seed, bool (*stop_requested)(void))
 {
     struct features features = {0};
     int code;
@@ -152,8 +152,8 @@ cleanup:
     return code;
 }
 
-int gan_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,
-                               int width, int height, int k)
+int sample_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,
+                                  int width, int height, int k)
 {
     struct metrics_rows a = {0}, b = {0};
     struct metrics_sets sets = {.coverage = (double)NAN};

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct gan_metrics {
+struct sample_metrics {
     double swd;  /* sliced Wasserstein distance on a Laplacian pyramid, x 1000; lower is better */
     double rkid; /* kernel distance over a fixed-seed random CNN; lower is better */
     double precision, recall, density, coverage; /* over the same features */
@@ -25,13 +25,13 @@ struct image_list {
  * real: training images; held: held-out ones (n may be 0); fake: samples. The same images and
  * seed give the same figures on any thread count. stop_requested (or NULL) is polled: ERR_STOPPED.
  */
-int gan_metrics_measure(struct gan_metrics *metrics, struct image_list real, struct image_list held,
-                        struct image_list fake, int width, int height, uint64_t seed,
-                        bool (*stop_requested)(void));
+int sample_metrics_measure(struct sample_metrics *metrics, struct image_list real,
+                           struct image_list held, struct image_list fake, int width, int height,
+                           uint64_t seed, bool (*stop_requested)(void));
 
 /* Share of the real images that have a fake nearer than their k-th nearest real one, by plain
  * distance of pixels (Naeem et al. 2020): for the test that training learns. k <= 64. */
-int gan_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,
-                               int width, int height, int k);
+int sample_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,
+                                  int width, int height, int k);
 
 #endif

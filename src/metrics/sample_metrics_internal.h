@@ -38,8 +38,8 @@ int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
 /* Samples as they are, 0..1. */
 int metrics_pixels(struct metrics_rows *rows, struct image_list images, int width, int height);
 
-/* What makes `real` have mean 0 in each column and mean variance 1 in each block, to be applied to
- * other sets as well. shift: [dims]. */
+/* The shift and scale that give `real` mean 0 in each column and mean variance 1 in each block, to
+ * be applied to other sets as well. shift: [dims]. */
 struct metrics_scaling {
     float *shift; /* owned */
     float factor[METRICS_STAGES];

@@ -1,4 +1,4 @@
-/* What a finished run leaves: model.safetensors, final.png, video.mp4, best.safetensors. */
+/* The outputs of a finished run: model.safetensors, final.png, video.mp4, best.safetensors. */
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"

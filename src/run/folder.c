@@ -96,7 +96,8 @@ static int make_exclusive(const char *path, bool *existed)
     return code < 0 ? fail_within(code, "run folder") : OK;
 }
 
-/* What a folder has in which nobody has put anything: a mounted disk, one that Git keeps. */
+/* Entries of a folder in which nobody has put anything: of a mounted disk, of one that Git keeps.
+ */
 static bool is_of_nobody(const char *entry)
 {
     static const char *const names[] = {".",          "..",    "lost+found", ".gitkeep",

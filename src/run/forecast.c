@@ -69,7 +69,7 @@ int forecast_check(const struct forecast *f)
         return fail(ERR_DEVICE_MEMORY, "the run needs %s of device memory, %s are free",
                     format_bytes(f->device_bytes).text, format_bytes(f->free_bytes).text);
     if (f->disk_free_bytes < 0) return OK;
-    /* One more than are kept: the new one is whole before an old one goes. */
+    /* One checkpoint more than is kept: the new one is whole before an old one goes. */
     int64_t state = f->checkpoint_bytes * (f->checkpoint_count + 1 + MODEL_COPIES);
     if (state > f->disk_free_bytes)
         return fail(ERR_IO, "checkpoints and model need %s of disk, %s are free",

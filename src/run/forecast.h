@@ -1,4 +1,4 @@
-/* What a run will need, said before the first step: device memory from the task's plan, and disk.
+/* The needs of a run, said before the first step: device memory by the plan of the task, and disk.
  */
 #ifndef IMGTRAIN_RUN_FORECAST_H
 #define IMGTRAIN_RUN_FORECAST_H

@@ -46,7 +46,7 @@ static void frame_free(struct frame *frame)
     frame->json = NULL;
 }
 
-/* Frames end before the disk is full: what is left belongs to the checkpoints. */
+/* Frames end before the disk is full: the rest belongs to the checkpoints. */
 static int check_reserve(const char *dir, int64_t reserve)
 {
     int64_t left = file_disk_free(dir);

@@ -21,7 +21,8 @@ static bool same_work(const struct memory_work *a, const struct memory_work *b)
     return a->size == b->size && a->batch == b->batch && a->count == b->count;
 }
 
-/* Whether as much more is really there: what is held now is given back for the move. */
+/* Whether the device really has as much more as `next` takes: the run gives back its memory for the
+ * move. */
 static bool is_there(struct session *session, const struct memory_mode *next)
 {
     struct memory_need more;
@@ -35,7 +36,7 @@ static bool is_there(struct session *session, const struct memory_mode *next)
     return true;
 }
 
-/* The way that failed is out; the one before it may still do, else a smaller one. */
+/* The mode that failed is out; the mode before it may still do, else a smaller one. */
 static int govern_recover(struct session *session, int before)
 {
     char reason[REASON_BYTES];
@@ -53,7 +54,7 @@ static int govern_change(struct session *session, const struct memory_mode *next
     int row = ladder_find(&session->ladder, next);
     bool down = same_work(&next->work, &now->choices.work) && row >= 0 &&
                 session->ladder.rows[row].need.device_bytes < now->need.device_bytes;
-    if (!down && !is_there(session, next)) return OK; /* what is free is not to be had */
+    if (!down && !is_there(session, next)) return OK; /* the free bytes cannot be had */
     snprintf(reason, sizeof reason, "%s are free beside %s of this run", format_bytes(left).text,
              format_bytes((int64_t)device->used_bytes).text);
     bool other = !same_work(&next->work, &now->choices.work);

@@ -62,14 +62,14 @@ int line_file_open(struct line_file *file, const char *run_dir, const char *name
 static int write_held(struct line_file *file)
 {
     if (file->held_bytes == 0) return OK;
-    if (file->torn && retry_ftruncate(file->fd, file->good) != 0)
+    if (file->half_line && retry_ftruncate(file->fd, file->good) != 0)
         return fail_errno(ERR_IO, "shorten %s", file->path);
     int code = file_write_all(file->fd, file->held, file->held_bytes, file->path);
     if (code == OK) {
         file->good += (int64_t)file->held_bytes;
         file->held_bytes = 0;
     }
-    file->torn = code < 0 && retry_ftruncate(file->fd, file->good) != 0;
+    file->half_line = code < 0 && retry_ftruncate(file->fd, file->good) != 0;
     return code;
 }
 

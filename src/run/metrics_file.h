@@ -13,15 +13,16 @@ struct line_file {
     int64_t good;      /* bytes of whole lines in it */
     char *held;        /* lines that could not be written yet */
     size_t held_bytes; /* of those */
-    bool warned, torn; /* torn: part of a line may stand behind `good` */
+    bool warned;
+    bool half_line; /* part of a line may stand behind `good` */
 };
 
 /* Opens it for appending and drops the lines past `step` (and one that a kill cut short).
  * ERR_OUTPUT, ERR_ACCESS, ERR_IO. */
 int line_file_open(struct line_file *file, const char *run_dir, const char *name, int64_t step,
                    bool csv);
-/* Appends a line, which ends with a newline. One that cannot be written (disk full) is held, with
- * one warning, and written with a later one: it is not worth the run. */
+/* Appends a line, which ends with a newline. A line that cannot be written (disk full) is held,
+ * with one warning, and written with a later one: no line is worth the run. */
 void line_file_add(struct line_file *file, const char *line, size_t bytes);
 bool line_file_is_empty(const struct line_file *file);
 /* Tries once more to write what is held, and brings all to the disk. */

@@ -1,5 +1,5 @@
-/* What the user sees while a run trains: a bar on a terminal, else a plain line every 10 seconds
- * and after evaluations; with json, objects on stdout. */
+/* The progress that a user sees while a run trains: a bar on a terminal, else a plain line every 10
+ * seconds and after evaluations; with json, objects on stdout. */
 #ifndef IMGTRAIN_RUN_PROGRESS_H
 #define IMGTRAIN_RUN_PROGRESS_H
 

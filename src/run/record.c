@@ -33,7 +33,8 @@ static void append_member(struct text *text, const char *name, double value)
         record_append(text, ", \"%s\": null", name);
 }
 
-/* What a run may change while it trains: with what a line's numbers were made. */
+/* The parts of a mode that a run may change while it trains: they say with what the numbers of a
+ * line were made. */
 enum { PART_LEVEL, PART_SIZE, PART_BATCH, PARTS };
 static const char *const parts[PARTS] = {"level", "size", "batch"};
 

@@ -1,4 +1,4 @@
-/* A run's memory: the way it starts in, and another one when memory fails or changes. */
+/* A run's memory: the mode that it starts in, and another one when memory fails or changes. */
 #ifndef IMGTRAIN_RUN_RUN_MEMORY_H
 #define IMGTRAIN_RUN_RUN_MEMORY_H
 
@@ -15,7 +15,7 @@ struct task_state;
 
 struct ladder_settings memory_settings(const struct config *config);
 
-/* The ladder of an open state: a row for each way. Empty for a task that has no choices. */
+/* The ladder of an open state: a row for each mode. Empty for a task that has one mode only. */
 int memory_rows(struct ladder *ladder, const struct task *task, const struct task_state *state);
 
 /* The governor of an open state: `of` is its context and must stay. */
@@ -25,7 +25,8 @@ struct memory_of {
 };
 struct governor memory_governor(const struct config *config, struct memory_of *of);
 
-/* What setup->choose needs: `ladder` with its settings and least_level is filled during open(). */
+/* The context of setup->choose: `ladder` with its settings and least_level is filled during open().
+ */
 struct memory_choosing {
     const struct config *config;
     const struct task *task;
@@ -47,8 +48,7 @@ int memory_find_row(struct session *session);
 int memory_log_open(struct session *session);
 void memory_log_close(struct session *session);
 
-/* Writes a line of memory.jsonl, and to the log what the run now does. Beforehand session->row is
- * the present way. */
+/* Writes a line of memory.jsonl, and to the log how the run goes on. Set session->row before. */
 void memory_log_change(struct session *session, const char *reason);
 
 /* Says what keys that allow some modes only come to, and that memory.level has no mode here: a line
@@ -56,20 +56,20 @@ void memory_log_change(struct session *session, const char *reason);
 void memory_remark(const struct task *task, const struct task_state *state,
                    const struct ladder *ladder, void (*say)(const char *line));
 
-/* A line when the way that was opened takes more than was to be used. */
+/* Warns when the mode that was opened takes more than was to be used. */
 void memory_warn_of_budget(const struct session *session);
 
-/* Another way to run, by its row; the reason is for the log. On ERR_DEVICE_MEMORY the state is kept
- * on the host: to be saved, or moved to another row. */
+/* Moves to another mode, by its row; the reason is for the log. On ERR_DEVICE_MEMORY the state is
+ * kept on the host: to be saved, or moved to another row. */
 int memory_move(struct session *session, int row, const char *reason);
 
 /* Another amount of work, with which the ladder is another one too; saved at once, so that a
  * resumed run repeats it. */
 int memory_change_work(struct session *session, const struct memory_mode *next, const char *reason);
 
-/* After ERR_DEVICE_MEMORY, whose message is set: moves to the next way down for which there is
- * memory now; after the last one, with memory.grow, to less work. What failed may then be done
- * again. After all that the state is saved and ERR_DEVICE_MEMORY returned. */
+/* After ERR_DEVICE_MEMORY, whose message is set: moves to the next mode down for which there is
+ * memory now; after the last one, with memory.grow, to less work. The caller may then repeat what
+ * failed. When nothing is left to try, the state is saved and ERR_DEVICE_MEMORY returned. */
 int memory_relieve(struct session *session);
 
 /* Calls attempt(context), with memory_relieve after each time that it ends with ERR_DEVICE_MEMORY.

@@ -27,8 +27,8 @@ struct session {
     struct progress *progress;
 
     struct ladder ladder;          /* the memory modes that the task can run in */
-    int row;                       /* of them the present one; -1: the task has no choices */
-    int failed_mode;               /* way in which memory failed within a step; -1: none */
+    int row;                       /* the present one of them; -1: the task has one mode only */
+    int failed_mode;               /* the mode in which memory failed within a step; -1: none */
     struct line_file memory_lines; /* memory.jsonl */
 
     char *spill_dir;          /* where files without a name may be */
@@ -66,8 +66,8 @@ int session_save(struct session *session);
 /* finish.c: model.safetensors, final.png, video.mp4 and their paths on stdout; what a finished run
  * already has is left as it is, if it is whole. */
 int session_finish(struct session *session);
-/* Whether a file is there and, by `check`, whole; a damaged one is named. What cannot be read for
- * another reason counts as damaged: it can be made again from the run's state. */
+/* Whether a file is there and, by `check`, whole; a damaged one is named. A file that cannot be
+ * read for another reason counts as damaged: the state of the run can make it again. */
 bool session_output_is_whole(int (*check)(const char *path), const char *path);
 
 /* resume.c: ERR_CONFIG when the config differs from that of the run in `run_dir` in a key that may

@@ -48,8 +48,8 @@ static bool is_ignored(int number)
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* A shell without job control starts background commands with SIGINT and SIGQUIT ignored. That is
- * not to protect them from a SIGINT of their own. */
+/* A shell without job control starts background commands with SIGINT and SIGQUIT ignored, which is
+ * not meant to protect them from a SIGINT sent to them alone. */
 static bool stays_ignored(int number)
 {
     return is_ignored(number) && !(number == SIGINT && is_ignored(SIGQUIT));

@@ -122,7 +122,7 @@ static bool line_is_due(const struct session *session, int64_t step)
     return step % session->config->eval_steps == 0 || step == session->total;
 }
 
-/* Writes what is to be said of the last step: its line of metrics, its frame. */
+/* Reports the last step: its line of metrics, its frame. */
 static int report_step(struct session *session)
 {
     bool frame = frame_is_due(session, session->step);
@@ -142,7 +142,7 @@ static int report_step(struct session *session)
     return OK;
 }
 
-/* One step and what is written about it: nothing yet while its measurement is pending. */
+/* Makes a step, then its line and frame; nothing is written while its measurement is pending. */
 static int train_train_step(struct session *session)
 {
     int64_t next = session->step + 1;

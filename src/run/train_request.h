@@ -1,4 +1,4 @@
-/* What a run is asked for. */
+/* What a command asks of a run. */
 #ifndef IMGTRAIN_RUN_TRAIN_REQUEST_H
 #define IMGTRAIN_RUN_TRAIN_REQUEST_H
 

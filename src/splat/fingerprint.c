@@ -49,7 +49,7 @@ int splat_fingerprint_store(const struct splat_source *source, struct store_writ
     return store_set(writer, "input.samples", samples);
 }
 
-/* ---- what is another ---- */
+/* ---- comparison ---- */
 
 static int count_maps(const char *maps)
 {
@@ -86,8 +86,8 @@ static void describe_maps(char what[WHAT_BYTES], const char *then, const char *n
     }
 }
 
-/* What of the image changed; "" for nothing. *channels: these did, so no model of it can be used.
- */
+/* Describes how the image changed; "" for not at all. *channels: their number did, so no model of
+ * the old image can be used. */
 static int fingerprint_describe_change(const struct splat_source *source,
                                        const struct store_file *file, char what[WHAT_BYTES],
                                        bool *channels)

@@ -1,4 +1,4 @@
-/* Which image a run is of: what was decoded, not where the file lies or how it was packed. */
+/* The image that a run is of, told by the decoded samples, whatever the file's place or packing. */
 #ifndef IMGTRAIN_SPLAT_FINGERPRINT_H
 #define IMGTRAIN_SPLAT_FINGERPRINT_H
 

@@ -40,12 +40,12 @@ static bool is_reduced(const struct splat_fit *fit)
 }
 
 /* Then a device has a copy of the full image, too, where it cannot read the mapped one. */
-static bool copies_full(const struct splat_fit *fit, const struct memory_mode *way)
+static bool copies_full(const struct splat_fit *fit, const struct memory_mode *mode)
 {
-    return is_reduced(fit) && !way->bands && !fit->device->is_host;
+    return is_reduced(fit) && !mode->bands && !fit->device->is_host;
 }
 
-/* What is only measured needs no room for gradients, and may come in bands. */
+/* Measuring needs no room for gradients, and may go band by band. */
 struct splat_workspace splat_fit_measuring(const struct splat_fit *fit)
 {
     struct splat_workspace workspace = fit->workspace;
@@ -54,9 +54,9 @@ struct splat_workspace splat_fit_measuring(const struct splat_fit *fit)
 }
 
 /* The target comes in bands to a device that cannot reach the mapped file itself. */
-static bool is_streamed(const struct splat_fit *fit, const struct memory_mode *way)
+static bool is_streamed(const struct splat_fit *fit, const struct memory_mode *mode)
 {
-    return way->bands && !fit->device->is_host;
+    return mode->bands && !fit->device->is_host;
 }
 
 static int declare_staging(struct splat_fit *fit, struct plan *plan)
@@ -85,16 +85,16 @@ static int fit_declare_host(struct splat_host *host, const struct splat_fit *fit
                         PLAN_ALWAYS, (void **)&host->born);
 }
 
-int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *way)
+int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *mode)
 {
     struct splat_model *model = &fit->model;
-    enum plan_kind optimiser = way->offload ? PLAN_OFFLOAD : PLAN_OPTIMISER;
+    enum plan_kind optimiser = mode->offload ? PLAN_OFFLOAD : PLAN_OPTIMISER;
     fit->workspace.capacity = model->capacity;
     fit->workspace.storage = (struct splat_storage){
-        .half = way->amp,
-        .bands = way->checkpointing,
-        .streamed_bits = is_streamed(fit, way) ? fit->target.sample_bits : 0,
-        .offload = way->offload,
+        .half = mode->amp,
+        .bands = mode->checkpointing,
+        .streamed_bits = is_streamed(fit, mode) ? fit->target.sample_bits : 0,
+        .offload = mode->offload,
     };
     fit->workspace.bytes = fit_workspace_bytes(fit, &fit->workspace, &fit->target);
     const struct splat_workspace measuring = splat_fit_measuring(fit);
@@ -109,11 +109,11 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     TRY(plan_declare(plan, "born", optimiser, (size_t)model->capacity * sizeof *fit->born,
                      PLAN_ALWAYS, (void **)&fit->born));
     TRY(fit_declare_host(&fit->host, fit, plan));
-    if (is_streamed(fit, way)) TRY(declare_staging(fit, plan));
-    if (!way->bands)
+    if (is_streamed(fit, mode)) TRY(declare_staging(fit, plan));
+    if (!mode->bands)
         TRY(plan_declare(plan, "target", PLAN_DATA, splat_target_bytes(&fit->target), PLAN_ALWAYS,
                          &fit->target_data));
-    if (copies_full(fit, way))
+    if (copies_full(fit, mode))
         TRY(plan_declare(plan, "target.full", PLAN_DATA, splat_target_bytes(&fit->full),
                          PLAN_ALWAYS, &fit->full_data));
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, fit->workspace.bytes, PLAN_ALWAYS,
@@ -122,11 +122,11 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
 
 void splat_fit_connect(struct splat_fit *fit)
 {
-    fit->target.beside = fit->full.beside = is_streamed(fit, &fit->way);
-    fit->target.data = fit->way.bands ? fit->image.data : fit->target_data;
-    fit->full.data = copies_full(fit, &fit->way) ? fit->full_data
-                     : is_reduced(fit)           ? fit->source->full.data
-                                                 : fit->target.data;
+    fit->target.beside = fit->full.beside = is_streamed(fit, &fit->mode);
+    fit->target.data = fit->mode.bands ? fit->image.data : fit->target_data;
+    fit->full.data = copies_full(fit, &fit->mode) ? fit->full_data
+                     : is_reduced(fit)            ? fit->source->full.data
+                                                  : fit->target.data;
 }
 
 static int copy_target(struct device *device, void *to, const struct splat_target *from)
@@ -139,9 +139,9 @@ static int copy_target(struct device *device, void *to, const struct splat_targe
 int splat_fit_load_target(struct splat_fit *fit)
 {
     splat_fit_connect(fit);
-    if (fit->way.bands) return OK;
+    if (fit->mode.bands) return OK;
     TRY(copy_target(fit->device, fit->target_data, &fit->image));
-    if (copies_full(fit, &fit->way))
+    if (copies_full(fit, &fit->mode))
         TRY(copy_target(fit->device, fit->full_data, &fit->source->full));
     fit->target_there = true;
     return fit->device->is_host ? OK : fit->device->synchronize(fit->device);

@@ -1,4 +1,4 @@
-/* The fit of Gaussians to an image: its state. One step of it is splat_step.h. */
+/* The state of a fit of Gaussians to an image. splat_step.h makes one step of it. */
 #ifndef IMGTRAIN_SPLAT_FIT_H
 #define IMGTRAIN_SPLAT_FIT_H
 
@@ -11,7 +11,7 @@
 struct config;
 struct device;
 
-/* What the host sees of a fit: see splat/host_mirror.h. */
+/* Copies for the host of the arrays of a fit: see splat/host_mirror.h. */
 struct splat_host {
     float *group[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     int32_t *born;
@@ -21,11 +21,11 @@ struct splat_fit {
     const struct config *config;
     struct device *device;
     struct plan *plan;
-    struct memory_mode way;            /* how memory is saved */
+    struct memory_mode mode;           /* how memory is saved */
     const struct splat_source *source; /* the image, in host memory: borrowed */
     const char *spill_dir;             /* where files without a name may be; NULL: in memory */
-    struct splat_target image;         /* what is fitted, in host memory: see splat/size.h */
-    struct spill image_bytes;          /* its data, where that is not the source's */
+    struct splat_target image; /* the image as it is fitted, in host memory: see splat/size.h */
+    struct spill image_bytes;  /* its data, where that is not the source's */
     struct splat_model model;
     float *gradient[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
@@ -33,8 +33,9 @@ struct splat_fit {
     int32_t *born;                  /* [capacity]: updates before the Gaussian was added */
     int32_t updates;
     struct splat_workspace workspace;
-    struct splat_target target;    /* what is fitted */
-    struct splat_target full;      /* what is measured: the target, or the image at full size */
+    struct splat_target target; /* the target of the fit */
+    struct splat_target
+        full; /* the target of measurements: that of the fit, or the image at full size */
     void *target_data, *full_data; /* copies; NULL where the mapped ones are used */
     bool target_there;             /* they are filled */
     struct splat_schedule schedule;
@@ -49,8 +50,8 @@ struct splat_fit {
 /* Takes over the sizes of what is fitted, for up to `capacity` Gaussians. */
 void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity);
 
-/* Declares in `plan` everything that a described fit takes when run `way`. */
-int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *way);
+/* Declares in `plan` every buffer that a described fit takes in the memory mode `mode`. */
+int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *mode);
 
 /* After the commit, and after a replan: the targets are where the plan put them. */
 void splat_fit_connect(struct splat_fit *fit);

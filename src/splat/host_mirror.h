@@ -5,8 +5,8 @@
 
 #include "splat/fit.h"
 
-/* Brings model.count rows of everything here, the parameters out of `groups` (NULL: the model's).
- * What is here stays until the next pull. */
+/* Brings model.count rows of all arrays of fit->host, the parameters out of `groups` (NULL: the
+ * model's). They stay until the next pull. */
 int splat_host_pull(struct splat_fit *fit, float *const *groups);
 
 /* Sends rows [from, to) of everything to the device. */

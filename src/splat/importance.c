@@ -59,7 +59,7 @@ static void visit_pixels(const struct survey *s, struct row *row, int32_t i, int
     }
 }
 
-/* Among the K largest so far? */
+/* Keeps alpha if it is among the K largest of the pixel so far. */
 static void keep_best(const struct survey *s, struct row *row, int32_t i, int x, int y, float alpha)
 {
     (void)i, (void)y;
@@ -92,7 +92,7 @@ static void add_up(const struct survey *s, struct row *row, int32_t i, int x, in
         row->color[x * channels + c] += alpha * s->view->feat[(int64_t)i * channels + c];
 }
 
-/* What the pixel's squared error would grow by. */
+/* Adds to Gaussian i by how much the pixel's squared error would grow without it. */
 static void importance_leave_out(const struct survey *s, struct row *row, int32_t i, int x, int y,
                                  float alpha)
 {

@@ -1,4 +1,4 @@
-/* What each Gaussian is worth: by how much the squared error would grow without it. */
+/* The importance of each Gaussian: by how much the squared error would grow without it. */
 #ifndef IMGTRAIN_SPLAT_IMPORTANCE_H
 #define IMGTRAIN_SPLAT_IMPORTANCE_H
 

@@ -70,7 +70,7 @@ int splat_model_save(const struct splat_model *model, float *const *groups,
     return store_set(writer, "alpha", model->alpha ? "premultiplied" : "none");
 }
 
-/* What a group's parameters may be. Training keeps positions within the image and sigmas within
+/* Ranges of the parameters in a file. Training keeps positions within the image and sigmas within
  * bounds of their own; rounding and models of other makers may be a little outside. */
 #define SCALE_MOST 1e7 /* sigmas in pixels, or one over them; and one over this is the least */
 static const struct store_range group_ranges[SPLAT_GROUPS] = {

@@ -24,7 +24,7 @@ struct splat_model {
     float *group[SPLAT_GROUPS]; /* [capacity][columns] */
     bool sigma_scale;           /* scale holds sigma instead of 1 / sigma */
     struct splat_blend blend;
-    double gamma;    /* what is rendered is shown ^(1/gamma) */
+    double gamma;    /* rendered values are shown ^(1/gamma) */
     int sample_bits; /* of the image it was fitted to */
     bool alpha;      /* the last channel is alpha, colours are premultiplied */
     void *owned;     /* memory of a model that was read from a file; NULL: the plan's */

@@ -20,7 +20,8 @@ struct splat_output {
     struct splat_output_part part[(IMAGE_MAX_CHANNELS + 2) / 3 + 2];
 };
 
-/* What takes the rows; begin() opens the files, also once more after a passage that failed. */
+/* The sink that takes the rows; begin() opens the files, also once more after a passage that
+ * failed. */
 struct image_sink splat_output_sink(struct splat_output *output);
 /* Puts all files into place. */
 int splat_output_commit(struct splat_output *output);

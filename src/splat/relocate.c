@@ -33,7 +33,7 @@ static int relocate_compare(const void *a, const void *b)
     return p->row < q->row ? -1 : p->row > q->row;
 }
 
-/* All rows, the least useful first. Pulls them. */
+/* Lists all rows, the least important first. Pulls them to the host. */
 static int relocate_rank(struct splat_fit *fit, struct candidate *candidates)
 {
     int64_t count = fit->model.count;

@@ -4,9 +4,8 @@
 
 #include "splat/fit.h"
 
-/* Moves the least useful share of the Gaussians, when `step` is one of relocation: every
- * relocate_every steps from the last growth to relocate_until of the run. What stays keeps its
- * state of the optimiser. */
+/* Moves the least important Gaussians, when `step` is one of relocation: every relocate_every steps
+ * from the last growth to relocate_until of the run. The others keep their optimiser state. */
 int splat_relocate(struct splat_fit *fit, int64_t step);
 
 #endif

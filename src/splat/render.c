@@ -32,7 +32,7 @@ int splat_window_check(const struct splat_window *w)
     return OK;
 }
 
-/* One pixel from what was fitted to what is shown. */
+/* Turns the fitted values of one pixel into shown ones. */
 static void show_pixel(const struct splat_model *model, enum sample_type type, float *p)
 {
     int colors = model->alpha ? model->channels - 1 : model->channels;

@@ -14,8 +14,8 @@ struct splat_window splat_window_whole(const struct splat_model *model);
 int splat_window_check(const struct splat_window *window);
 
 /* Renders, band by band into the sink, with the model's channels and `type`: gamma undone, colours
- * divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced image is rendered
- * large enough for every Gaussian to be seen and averaged down. What comes is scaled to width x
+ * divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced image is rendered large
+ * enough for every Gaussian to be seen and averaged down. The rendered image is scaled to width x
  * height (the window's: as it is). `groups`: see splat_model_view. workspace: used when it is large
  * enough, else (or NULL) one is allocated for the call. ERR_USAGE for a window outside the image;
  * ERR_DEVICE_MEMORY; ERR_SYSTEM. */

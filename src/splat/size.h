@@ -10,9 +10,9 @@ int splat_size_of(const struct splat_target *target);
 /* The shape of `of` at this size. */
 void splat_size_shape(const struct splat_target *of, int size, int *width, int *height);
 
-/* What a fit begins at: the image's, or memory.max_size with memory.grow. */
+/* The size that a fit begins at: the image's, or memory.max_size with memory.grow. */
 int splat_size_first(const struct splat_fit *fit);
-/* What it may be changed to. */
+/* The sizes that a fit may change to. */
 void splat_size_range(const struct splat_fit *fit, struct memory_range *range);
 
 /* The fit is trained at `size` from now on: target and model are described anew. */

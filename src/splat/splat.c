@@ -45,7 +45,7 @@ static const char *start_path(const struct config_splat *config)
     return *config->init_from_checkpoint ? config->init_from_checkpoint : config->ckpt_file;
 }
 
-/* What can be wrong with the start is said before a run folder is made. */
+/* Faults of the start are said before a run folder is made. */
 static int check_start(const struct splat_fit *fit, const struct splat_model *from)
 {
     const struct config_splat *c = &fit->config->splat;
@@ -143,11 +143,11 @@ static int splat_prepare(struct task_state *state, const struct task_setup *setu
     splat_fit_describe(fit, fit->source, capacity);
     bool resized = setup->resume && !changed && splat_state_fits(&stored, fit->source);
     splat_size_describe(fit, resized ? splat_state_size(&stored) : splat_size_first(fit));
-    fit->way = splat_first_mode(fit->config);
-    fit->way.work.size = splat_size_of(&fit->target);
-    if (setup->choose) TRY_CLEANUP(setup->choose(setup->choose_context, state, &fit->way));
-    if (fit->way.work.size) splat_size_describe(fit, fit->way.work.size);
-    TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
+    fit->mode = splat_first_mode(fit->config);
+    fit->mode.work.size = splat_size_of(&fit->target);
+    if (setup->choose) TRY_CLEANUP(setup->choose(setup->choose_context, state, &fit->mode));
+    if (fit->mode.work.size) splat_size_describe(fit, fit->mode.work.size);
+    TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->mode));
     if (!setup->resume) TRY_CLEANUP(check_start(fit, &from));
     splat_growth_plan(fit, fit->config->splat.max_steps);
     splat_schedule_init(&fit->schedule);
@@ -312,20 +312,20 @@ static int splat_choices(const struct task_state *state, struct memory_mode *lis
     return splat_memory_modes(&state->fit, list);
 }
 
-static int splat_need(const struct task_state *state, const struct memory_mode *way,
+static int splat_need(const struct task_state *state, const struct memory_mode *mode,
                       struct memory_need *need_out)
 {
-    return splat_mode_need(&state->fit, way, need_out);
+    return splat_mode_need(&state->fit, mode, need_out);
 }
 
 static const struct memory_mode *splat_mode(const struct task_state *state)
 {
-    return &state->fit.way;
+    return &state->fit.mode;
 }
 
-static int splat_replan(struct task_state *state, const struct memory_mode *way)
+static int splat_replan(struct task_state *state, const struct memory_mode *mode)
 {
-    return splat_mode_change(&state->fit, way);
+    return splat_mode_change(&state->fit, mode);
 }
 
 static void splat_say_restrictions(const struct task_state *state, char *line)

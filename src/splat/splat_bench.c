@@ -34,7 +34,7 @@ const struct option_row splat_bench_options[] = {
     {0},
 };
 
-/* One way to train: what is blended, what the loss is. */
+/* One workload: how Gaussians are blended, and the loss. */
 struct workload {
     const char *name;
     struct splat_blend blend;
@@ -127,9 +127,9 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
     struct bench_times times;
     int side = bench->size ? (int)bench->size : 2048, code = OK;
     TRY_CLEANUP(draw_image(&source, side));
-    fit->way.amp = bench->amp;
+    fit->mode.amp = bench->amp;
     splat_fit_describe(fit, &source, asked.gaussians);
-    TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->way));
+    TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->mode));
     TRY_CLEANUP(plan_commit(fit->plan, fit->device));
     TRY_CLEANUP(splat_fit_load_target(fit));
     splat_schedule_init(&fit->schedule);

@@ -32,7 +32,7 @@ static void suppose_image(struct splat_fit *fit, struct splat_source *source, in
     splat_size_describe(fit, splat_size_of(&source->fit));
 }
 
-int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *way,
+int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *mode,
                     struct memory_need *need)
 {
     struct splat_fit trial = *fit;
@@ -40,18 +40,18 @@ int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *way,
     struct plan *plan = plan_create();
     int code;
     if (!plan) return ERR_SYSTEM;
-    if (way->work.batch) {
+    if (mode->work.batch) {
         plan_free(plan);
         return fail(ERR_USAGE, "a fit has no batch");
     }
-    if (way->work.count) trial.model.capacity = way->work.count;
-    if (way->work.picture) suppose_image(&trial, &source, way->work.picture);
-    if (way->work.size) splat_size_describe(&trial, way->work.size);
-    code = splat_fit_declare(&trial, plan, way);
+    if (mode->work.count) trial.model.capacity = mode->work.count;
+    if (mode->work.picture) suppose_image(&trial, &source, mode->work.picture);
+    if (mode->work.size) splat_size_describe(&trial, mode->work.size);
+    code = splat_fit_declare(&trial, plan, mode);
     if (code == OK) code = plan_layout(plan);
     *need = (struct memory_need){.device_bytes = plan_device_bytes(plan),
                                  .host_bytes = plan_host_bytes(plan),
-                                 .relative_time = way->offload ? 1.02 : 1};
+                                 .relative_time = mode->offload ? 1.02 : 1};
     plan_free(plan);
     return code;
 }
@@ -116,33 +116,33 @@ void splat_restrictions(const struct splat_fit *fit, char *line)
     memory_restrictions_describe(line, &key, set, &now, total);
 }
 
-/* To a plan for `way`, at the size that the fit is described with. */
-static int splat_memory_modes_move(struct splat_fit *fit, const struct memory_mode *way)
+/* Moves to a plan for `mode`, at the size that the fit is described with. */
+static int splat_memory_modes_move(struct splat_fit *fit, const struct memory_mode *mode)
 {
     struct plan *next = plan_create();
     if (!next) return ERR_SYSTEM;
-    int code = splat_fit_declare(fit, next, way);
+    int code = splat_fit_declare(fit, next, mode);
     if (code < 0)
         plan_free(next);
     else
         code = plan_replace(&fit->plan, next, fit->device);
-    if (way->bands) fit->target_there = false; /* the memory for it is gone */
+    if (mode->bands) fit->target_there = false; /* the memory for it is gone */
     if (code < 0) return code;
-    fit->way = *way;
-    fit->way.work.size = splat_size_of(&fit->target);
+    fit->mode = *mode;
+    fit->mode.work.size = splat_size_of(&fit->target);
     return OK;
 }
 
-/* What the device has not done yet fails at the first line, where nothing has changed. */
-static int splat_memory_modes_resize(struct splat_fit *fit, const struct memory_mode *way)
+/* Work that the device has not done yet fails at the first line, where nothing has changed. */
+static int splat_memory_modes_resize(struct splat_fit *fit, const struct memory_mode *mode)
 {
     TRY(splat_host_pull(fit, NULL));
     const struct splat_model from = fit->model;
     const struct splat_target target = fit->target;
     float least, most;
-    splat_size_describe(fit, way->work.size);
+    splat_size_describe(fit, mode->work.size);
     fit->target_there = false;
-    int code = splat_memory_modes_move(fit, way);
+    int code = splat_memory_modes_move(fit, mode);
     if (code < 0) {
         fit->target = target;
         fit->model.width = from.width;
@@ -157,10 +157,10 @@ static int splat_memory_modes_resize(struct splat_fit *fit, const struct memory_
     return splat_size_scale(fit); /* last: without room on the disk the state is saved as it is */
 }
 
-int splat_mode_change(struct splat_fit *fit, const struct memory_mode *way)
+int splat_mode_change(struct splat_fit *fit, const struct memory_mode *mode)
 {
-    bool other = way->work.size && way->work.size != splat_size_of(&fit->target);
-    int code = other ? splat_memory_modes_resize(fit, way) : splat_memory_modes_move(fit, way);
+    bool other = mode->work.size && mode->work.size != splat_size_of(&fit->target);
+    int code = other ? splat_memory_modes_resize(fit, mode) : splat_memory_modes_move(fit, mode);
     if (code == OK && !fit->target_there) return splat_fit_load_target(fit);
     splat_fit_connect(fit);
     return code;

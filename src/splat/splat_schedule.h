@@ -20,7 +20,7 @@ struct splat_schedule {
 
 void splat_schedule_init(struct splat_schedule *schedule);
 
-/* What learning rates are multiplied by in training step `step`. */
+/* The factor of all learning rates in training step `step`. */
 double splat_schedule_factor(const struct splat_schedule *schedule,
                              const struct config_splat *config, int64_t step);
 
@@ -32,8 +32,8 @@ double splat_schedule_factor(const struct splat_schedule *schedule,
 void splat_schedule_update(struct splat_schedule *schedule, const struct config_splat *config,
                            int64_t step, int64_t grown_at, double psnr, double ssim);
 
-/* The fit goes on at another size: what was measured before is no measure any more. At a larger one
- * it learns anew: that the smaller had nothing more to give says nothing. */
+/* The fit goes on at another size: measurements made before do not count any more. At a larger size
+ * the plateau rule begins anew: a plateau at the smaller size says nothing. */
 void splat_schedule_resize(struct splat_schedule *schedule, bool larger);
 
 int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer);

@@ -9,13 +9,12 @@
 
 #include <math.h>
 
-/* Learning rates of training step `step`. Those that the config leaves open follow from the model:
+/* Learning rates of training step `step`. Rates that the config leaves open follow from the model:
  * a share of the distance between neighbours, and of the sigma with which all cover the image. */
 static void group_rates(const struct splat_fit *fit, int64_t step, double *rates)
 {
     const struct config_splat *c = &fit->config->splat;
-    /* What the config says counts the image's pixels: at half the size sigmas are half as large.
-     */
+    /* Rates in the config count the image's pixels: at half the size sigmas are half as large. */
     double size = (double)fit->model.width / fit->source->fit.width;
     double scale_lr = fit->model.sigma_scale ? c->scale_lr * size : c->scale_lr / size;
     double sigma = splat_covering_sigma(fit);

@@ -1,4 +1,4 @@
-/* One step of a fit: stands above what grows, moves and updates Gaussians. */
+/* One step of a fit: growth, relocation, gradients, Adam. */
 #ifndef IMGTRAIN_SPLAT_SPLAT_STEP_H
 #define IMGTRAIN_SPLAT_SPLAT_STEP_H
 

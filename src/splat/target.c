@@ -183,7 +183,7 @@ static void hash_rows(struct splat_source *source, const struct image *rows)
             hash_bytes(source->samples, (const char *)rows->data + (size_t)y * bytes, bytes);
 }
 
-/* Images that were decoded whole come in bands, too: what is made of them stays small. */
+/* Images that were decoded whole go on in bands, too, so that copies of them stay small. */
 static int intake_put(void *argument, struct image *rows, int y)
 {
     int most = image_band_rows(rows);
@@ -198,8 +198,8 @@ static int intake_put(void *argument, struct image *rows, int y)
     return OK;
 }
 
-/* What the source of an image of this shape will be; *shape becomes that of the rows as they are
- * fitted. */
+/* Describes the source that an image of this shape becomes; *shape becomes that of the rows as they
+ * are fitted. */
 static int describe_source(struct splat_source *source, const struct config *config,
                            struct image *shape, bool stack)
 {

@@ -235,7 +235,7 @@ static int open_step(const char *run_dir, int64_t step, struct store_file **file
     return code;
 }
 
-/* What a look at all checkpoints found. */
+/* The findings of a look at all checkpoints. */
 struct survey {
     struct store_file *file; /* the newest sound one */
     int64_t step;

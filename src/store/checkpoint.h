@@ -21,9 +21,9 @@ int checkpoint_describe(struct store_writer *writer, const char *kind, const cha
                         int64_t step, const char *config);
 
 /* Writes the checkpoint of `step` atomically, and only then removes old ones: `keep` stay, this one
- * among them. Those of later steps are renamed (.bad): they are of a past that the run has left.
- * The writer must have been described; `step` is set here. A failure leaves every older checkpoint.
- */
+ * among them. Checkpoints of later steps are renamed (.bad): they belong to a past that the run has
+ * left. The writer must have been described; `step` is set here. A failure leaves every older
+ * checkpoint. */
 int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *writer, int keep,
                      bool sync);
 

@@ -1,4 +1,4 @@
-/* What numbers a tensor holds. */
+/* The range of the numbers in a tensor. */
 #ifndef IMGTRAIN_STORE_TENSOR_RANGE_H
 #define IMGTRAIN_STORE_TENSOR_RANGE_H
 

@@ -1,4 +1,4 @@
-/* What the training loop knows of a task: this struct of functions and nothing else. */
+/* The interface between the training loop and a task: this struct of functions and nothing else. */
 #ifndef IMGTRAIN_TASK_TASK_H
 #define IMGTRAIN_TASK_TASK_H
 
@@ -21,8 +21,8 @@ struct store_writer;
 /* A task's own state: each task defines its struct and casts. */
 struct task_state;
 
-/* What a task has read of its input, kept from one open of a run to the next: a struct of its own.
- */
+/* The input as a task has read it, kept from one open of a run to the next: a struct of the task's
+ * own. */
 struct task_input;
 
 /* One number to report, in the order in which it is to be shown. */
@@ -34,7 +34,7 @@ struct task_metric {
 
 enum { TASK_MAX_METRICS = 32 };
 
-/* What a step has to say. Filled by step(); metrics always the same names in the same order. */
+/* The report of a step. Filled by step(); metrics always the same names in the same order. */
 struct task_report {
     int metric_count;
     struct task_metric metrics[TASK_MAX_METRICS];
@@ -44,7 +44,7 @@ struct task_report {
     char caption[160]; /* drawn into video frames: "step 1200  PSNR 31.42  SSIM 0.912" */
 };
 
-/* What open() is told besides the config. */
+/* Arguments of open() besides the config. */
 struct task_setup {
     const struct config *config;
     struct device *device;
@@ -71,7 +71,7 @@ struct task_setup {
     int width, height, channels;
 };
 
-/* What `imgtrain eval` asks of a task: a model against its input. */
+/* The request of `imgtrain eval` to a task: a model against its input. */
 struct task_evaluation {
     const struct store_file *model;
     const char *path; /* of the model, as it was given: a file or a run folder */
@@ -132,8 +132,8 @@ struct task {
     /* Adds only what using the result needs (model.safetensors). */
     int (*save_model)(struct task_state *state, struct store_writer *writer);
 
-    /* What reference() and picture() are called below them in the video: at most 7 letters.
-     * NULL: "target" and "render". */
+    /* Names of reference() and image() below them in the video: at most 7 letters. NULL: "target"
+     * and "render". */
     const char *labels[2];
 
     /* Writes the result as an image at full size: final.png. */
@@ -159,9 +159,9 @@ struct task {
      * Returns how many, at most TASK_MAX_MODES. */
     int (*choices)(const struct task_state *state, struct memory_mode *list);
 
-    /* What one takes (with its `work`, where that is not 0): nothing is allocated on the device or
-     * read again, and the state stays as it is. ERR_USAGE for a part of the work that the task does
-     * not have, ERR_CONFIG for one that is not possible. */
+    /* The need of one mode (with its `work`, where that is not 0): nothing is allocated on the
+     * device or read again, and the state stays as it is. ERR_USAGE for a part of the work that the
+     * task does not have, ERR_CONFIG for one that is not possible. */
     int (*need)(const struct task_state *state, const struct memory_mode *choices,
                 struct memory_need *need);
 
@@ -173,8 +173,8 @@ struct task {
      * be called until a replan() succeeds. */
     int (*replan)(struct task_state *state, const struct memory_mode *choices);
 
-    /* What replan() can be asked for in `work`: then steps() may change too, and the checkpoint
-     * says what was done. NULL: nothing. */
+    /* The work that replan() can be asked for; steps() may change with it, and the checkpoint says
+     * what was done. NULL: none. */
     void (*growth)(const struct task_state *state, struct memory_growth *growth);
 
     /* What keys of the config that allow some of the modes only come to, in one line

@@ -15,7 +15,7 @@ struct film {
     struct frame_list list;
     struct layout layout;
     struct image reference; /* data NULL: none */
-    struct image canvas;    /* what is shown */
+    struct image canvas;    /* the frame as it is encoded */
     struct video_encoder *encoder;
     int shown;       /* frames of the run that are in the video */
     int last_repeat; /* how long the last one was shown */

@@ -14,8 +14,8 @@
 
 struct libav_api libav;
 
-/* In the order of who needs whom. They are never closed: their threads and handlers at exit may
- * outlive every use. */
+/* Each library stands behind those that it needs. They are never closed: their threads and handlers
+ * at exit may outlive every use. */
 enum { LIBRARY_avutil, LIBRARY_avcodec, LIBRARY_avformat, LIBRARY_COUNT };
 static const char *const libav_sonames[LIBRARY_COUNT] = {
     "libavutil.so." AV_STRINGIFY(LIBAVUTIL_VERSION_MAJOR),

@@ -72,11 +72,11 @@ static void draw_shapes(struct set *set, int n, int side, int first)
                    (uint64_t)(first + i));
 }
 
-static void measure(struct gan_metrics *metrics, const struct set *real, const struct set *held,
+static void measure(struct sample_metrics *metrics, const struct set *real, const struct set *held,
                     const struct set *fake, int width, int height, uint64_t seed)
 {
     int code =
-        gan_metrics_measure(metrics, of(real), of(held), of(fake), width, height, seed, NULL);
+        sample_metrics_measure(metrics, of(real), of(held), of(fake), width, height, seed, NULL);
     ck_assert_msg(code == OK, "%s", error_message());
 }
 
@@ -90,14 +90,14 @@ START_TEST(figures_of_another_program)
 {
     const struct golden *g = &goldens[_i];
     struct set real, held, fake;
-    struct gan_metrics m;
+    struct sample_metrics m;
     double coverage;
     draw(&real, g->real, g->width, g->height, 0);
     draw(&held, g->held, g->width, g->height, 1);
     draw(&fake, g->fake, g->width, g->height, 2);
     measure(&m, &real, &held, &fake, g->width, g->height, (uint64_t)g->seed);
     ck_assert_int_eq(
-        gan_metrics_pixel_coverage(&coverage, of(&real), of(&fake), g->width, g->height, 3), OK);
+        sample_metrics_pixel_coverage(&coverage, of(&real), of(&fake), g->width, g->height, 3), OK);
     check_near("swd", _i, m.swd, g->figures[0], 1e-4 * g->figures[0]);
     check_near("rkid", _i, m.rkid, g->figures[1], 1e-5);
     check_near("precision", _i, m.precision, g->figures[2], 1e-6);
@@ -116,7 +116,7 @@ END_TEST
 START_TEST(any_threads_the_same_bits)
 {
     struct set real, held, fake;
-    struct gan_metrics first, again;
+    struct sample_metrics first, again;
     draw(&real, 300, 24, 17, 0);
     draw(&held, 40, 24, 17, 1);
     draw(&fake, 270, 24, 17, 2);
@@ -137,7 +137,7 @@ END_TEST
 
 enum { SIDE = 16 };
 static struct set real, held, fake;
-static struct gan_metrics good;
+static struct sample_metrics good;
 
 static void draw_all(void)
 {
@@ -167,7 +167,7 @@ END_TEST
 
 START_TEST(noise_is_bad)
 {
-    struct gan_metrics m;
+    struct sample_metrics m;
     for (int i = 0; i < fake.n * SIDE * SIDE * 3; i++)
         fake.data[i] = (uint8_t)(fake.data[i] / 2 + 127 * ((i * 7919 ^ i >> 3) & 1));
     measure(&m, &real, &held, &fake, SIDE, SIDE, 1);
@@ -179,7 +179,7 @@ END_TEST
 
 START_TEST(other_colours_are_noticed)
 {
-    struct gan_metrics m;
+    struct sample_metrics m;
     for (int i = 0; i < fake.n * SIDE * SIDE * 3; i++)
         fake.data[i] = (uint8_t)(i % 3 == 0 ? fake.data[i] / 2 : fake.data[i]);
     measure(&m, &real, &held, &fake, SIDE, SIDE, 1);
@@ -190,7 +190,7 @@ END_TEST
 
 START_TEST(collapse_is_noticed)
 {
-    struct gan_metrics m;
+    struct sample_metrics m;
     const size_t bytes = SIDE * SIDE * 3;
     for (int i = 0; i < fake.n; i++)
         fake.pixels[i] = fake.data + (size_t)(i % 3) * bytes;
@@ -203,7 +203,7 @@ END_TEST
 
 START_TEST(copies_are_noticed)
 {
-    struct gan_metrics m;
+    struct sample_metrics m;
     for (int i = 0; i < fake.n; i++)
         fake.pixels[i] = real.pixels[i];
     measure(&m, &real, &held, &fake, SIDE, SIDE, 1);
@@ -218,7 +218,7 @@ END_TEST
 
 START_TEST(too_few_are_nan)
 {
-    struct gan_metrics m;
+    struct sample_metrics m;
     real.n = 5;
     fake.n = 1;
     held.n = 0;
@@ -246,9 +246,10 @@ static bool stop(void)
 
 START_TEST(stops_when_asked)
 {
-    struct gan_metrics m;
-    ck_assert_int_eq(gan_metrics_measure(&m, of(&real), of(&held), of(&fake), SIDE, SIDE, 1, stop),
-                     ERR_STOPPED);
+    struct sample_metrics m;
+    ck_assert_int_eq(
+        sample_metrics_measure(&m, of(&real), of(&held), of(&fake), SIDE, SIDE, 1, stop),
+        ERR_STOPPED);
 }
 END_TEST
 
@@ -257,7 +258,7 @@ START_TEST(any_size)
 {
     static const int sizes[][2] = {{8, 8}, {1, 1}, {3, 40}, {200, 8}, {130, 97}, {16, 512}};
     struct set a, b, none = {.n = 0};
-    struct gan_metrics m;
+    struct sample_metrics m;
     int w = sizes[_i][0], h = sizes[_i][1];
     draw(&a, 9, w, h, 0);
     draw(&b, 8, w, h, 2);

@@ -123,11 +123,11 @@ END_TEST
 
 static void change(struct task_state *state, int size)
 {
-    struct memory_mode way = *task_splat.mode(state);
+    struct memory_mode mode = *task_splat.mode(state);
     struct memory_need need;
-    way.work.size = size;
-    ck_assert_int_eq(task_splat.need(state, &way, &need), 0);
-    ck_assert_msg(task_splat.replan(state, &way) == 0, "%s", error_message());
+    mode.work.size = size;
+    ck_assert_int_eq(task_splat.need(state, &mode, &need), 0);
+    ck_assert_msg(task_splat.replan(state, &mode) == 0, "%s", error_message());
     ck_assert_uint_eq(need.device_bytes, plan_device_bytes(task_splat.plan(state)));
     ck_assert_int_eq(task_splat.mode(state)->work.size, size);
 }
@@ -146,7 +146,7 @@ static double psnr_of_picture(struct task_state *state)
     return psnr;
 }
 
-static const struct way {
+static const struct mode {
     const char *config;
     double psnr; /* at least, at the end; measured 3 dB above */
 } ways[] = {
@@ -223,15 +223,15 @@ START_TEST(a_change_that_fails_leaves_a_sound_state)
     train(state, 0, 20, &report);
     train(sound, 0, 20, &report);
     change(sound, 32);
-    struct memory_mode way = *task_splat.mode(state);
-    way.work.size = 32;
+    struct memory_mode mode = *task_splat.mode(state);
+    mode.work.size = 32;
     struct rlimit before, none;
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
     none = before;
     none.rlim_cur = 16;
     signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
-    int code = task_splat.replan(state, &way);
+    int code = task_splat.replan(state, &mode);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     ck_assert_int_lt(code, 0);
     struct store_file *expected = checkpoint(sound, "expected"), *got = checkpoint(state, "got");

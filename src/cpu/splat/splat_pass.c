@@ -291,7 +291,7 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
     }
 }
 
-/* Vectors read up to PITCH_PAD columns behind a row: what they find there must be finite. */
+/* Vectors read up to PITCH_PAD columns behind a row: finite numbers must lie there. */
 static void clear_padding(const struct splat_scene *scene, struct splat_thread *thread)
 {
     struct {

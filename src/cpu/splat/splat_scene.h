@@ -1,5 +1,5 @@
-/* What one pass over an image works with: the Gaussians projected and sorted by band, and the
- * buffers of every thread, all carved out of the caller's workspace. */
+/* The workspace of one pass over an image: the Gaussians projected and sorted by band, and the
+ * buffers of every thread, all within the caller's memory. */
 #ifndef IMGTRAIN_CPU_SPLAT_SPLAT_SCENE_H
 #define IMGTRAIN_CPU_SPLAT_SPLAT_SCENE_H
 
