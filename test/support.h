@@ -4,6 +4,7 @@
 #define IMGTRAIN_TEST_SUPPORT_H
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/file_atomic.h"
 #include "base/log.h"
 #include "image/image.h"
@@ -89,6 +90,17 @@ static inline void draw_picture(const char *name, int width, int height, int see
         ((uint8_t *)image.data)[i] = (uint8_t)(i * seed / 7 + i / width * 5);
     MUST(image_save(&image, in_folder(name)));
     image_free(&image);
+}
+
+/* A folder of them: 0.png, 1.png, ... */
+static inline void draw_pictures(const char *name, int count, int width, int height)
+{
+    MUST(file_make_dirs(in_folder(name)));
+    for (int i = 0; i < count; i++) {
+        char file[128];
+        snprintf(file, sizeof file, "%s/%d.png", name, i);
+        draw_picture(file, width, height, i + 3);
+    }
 }
 
 /* Two files of the folder hold the same bytes. */

@@ -12,13 +12,8 @@ gan: {data: photos, size: 8, widths: [16], images: 64, batch: 32, samples: 4, ev
 frames: {count: 0}
 video: {enabled: false}
 YAML
-mkdir photos
-for i in 1 2 3 4 5 6 7 8; do
-    awk -v i=$i 'BEGIN { print "P3 8 8 255"
-        for (k = 0; k < 192; k++) print (k * i * 7) % 256 }' >"photos/$i.ppm"
-done
-awk 'BEGIN { print "P3 60 1600 255"
-    for (y = 0; y < 1600; y++) for (x = 0; x < 60; x++) print x * 4, y % 256, (x * y) % 256 }' >picture.ppm
+pictures photos 8 8 8
+picture picture.ppm 60 1600
 run 0 imgtrain train gan.yaml -q -o gan
 run 0 imgtrain train input_path=picture.ppm max_steps=2 num_gaussians=200 device=cpu threads=1 frames.count=0 \
     video.enabled=false -q -o fit

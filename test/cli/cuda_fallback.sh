@@ -1,5 +1,5 @@
 #!/bin/sh
-# imgtrain sample and render from the GPU down to the CPU: no memory to open the device, allocations
+# imgtrain sample, render and eval from the GPU down to the CPU: no memory to open the device, allocations
 # that fail (the first, a later one, in the middle of a picture), a limit; every step announced, and
 # the picture that of the CPU or of the GPU alone. What is no lack of memory stays an error.
 . "$(dirname "$0")/lib.sh"
@@ -21,7 +21,12 @@ done
 run 0 imgtrain train task=gan data=data size=16 batch=4 images=8 samples=4 frames.count=0 video.enabled=false \
     device=cpu -q -o gan
 
-# make WHAT PICTURE OPTIONS...: a picture by one of the commands. 12 pictures, 16 at a time at first.
+# remove_after STATUS: of a command that failed
+remove_after() {
+    rm -f "$picture"
+    return "$1"
+}
+# make WHAT PICTURE OPTIONS...: a picture, or figures, by one of the commands. 12 pictures, 16 at a time at first.
 make() {
     what=$1 picture=$2
     shift 2
@@ -29,6 +34,8 @@ make() {
     case $what in
     render) imgtrain render fit -o "$picture" "$@" ;;
     sample) imgtrain sample gan --grid 4x3 -o "$picture" "$@" ;;
+    eval) imgtrain eval fit tall.ppm "$@" >"$picture" || remove_after $? ;;
+    score) imgtrain eval gan data "$@" >"$picture" || remove_after $? ;;
     walk) imgtrain sample gan --interpolate 1,2 --frames 20 -o walk "$@" && cat walk/*.png >"$picture" ;;
     esac
 }
@@ -44,12 +51,12 @@ steps_are() {
     if [ "$steps" = "$1" ]; then pass; else flunk "$steps, not $1"; fi
 }
 
-for what in render sample walk; do
+for what in render eval sample score walk; do
     for device in cpu cuda; do
         run 0 make $what $what-$device.png --device $device
         steps_are ""
     done
-    case $what in render) slices="80 48 32 16" ;; *) slices="8 4 2 1" ;; esac
+    case $what in render | eval) slices="80 48 32 16" ;; *) slices="8 4 2 1" ;; esac
 
     # a limit that nothing fits: ever smaller slices, then the CPU, which has none
     for device in cuda auto; do
@@ -60,7 +67,7 @@ for what in render sample walk; do
     done
     # the k-th allocation fails, once: fewer at a time, on the same device
     for k in 1 2 3 4; do
-        [ $what-$k = render-3 ] && break # it has two
+        case $what-$k in render-3 | eval-3) break ;; esac # it has two
         run 0 with IMGTRAIN_FAULTS=alloc=$k make $what x.png --device cuda
         steps_are "${slices%% *} "
         same x.png $what-cuda.png
@@ -80,7 +87,13 @@ done
 run 0 make render x.png --device cuda --memory-limit 2MB
 steps_are "80 48 32 "
 same x.png render-cuda.png
+run 0 make eval x.png --device cuda --memory-limit 2MB
+steps_are "80 48 32 "
+same x.png eval-cuda.png
 for k in 13 14 18; do
+    run 0 with IMGTRAIN_FAULTS=alloc=$k make eval x.png --device cuda --memory-limit 2MB
+    steps_are "80 48 32 16 "
+    same x.png eval-cuda.png
     run 0 with IMGTRAIN_FAULTS=alloc=$k make render x.png --device cuda --memory-limit 2MB
     steps_are "80 48 32 16 "
     same x.png render-cuda.png
@@ -95,7 +108,7 @@ if [ "$emulated" = 0 ]; then
     skip "a GPU that has no memory, or breaks: only the emulated one does that when asked"
     finish
 fi
-for what in render sample walk; do
+for what in render eval sample score walk; do
     # the device itself has no memory: to be opened, or for the first allocation behind that
     for emu in fail_alloc=1 fail_alloc=2 memory=100000; do
         for device in cuda auto; do
@@ -106,7 +119,7 @@ for what in render sample walk; do
         run 0 with IMGTRAIN_EMU=$emu make $what x.png --device cuda
         steps_are "the CPU "
     done
-    case $what in render) first=80 ;; *) first=8 ;; esac
+    case $what in render | eval) first=80 ;; *) first=8 ;; esac
     for emu in fail_alloc=3 fail_alloc=4; do
         run 0 with IMGTRAIN_EMU=$emu make $what x.png --device cuda
         steps_are "$first "
@@ -114,7 +127,7 @@ for what in render sample walk; do
     # no device, or one that breaks: no lack of memory, so nothing takes over where it was asked for
     for emu in devices=0 driver=12000 fail_launch=2 lose=1 lose=2; do
         run 69 with IMGTRAIN_EMU=$emu make $what x.png --device cuda
-        err_lines 1
+        [ $what = score ] || err_lines 1 # before that it says what its pictures are
         run 1 test -e x.png
     done
     for emu in devices=0 driver=12000; do

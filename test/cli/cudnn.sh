@@ -3,12 +3,7 @@
 # for cuDNN in the emulator, and what is said where there is none.
 . "$(dirname "$0")/lib.sh"
 
-mkdir photos
-for i in 1 2 3 4 5 6 7 8; do
-    awk -v i=$i 'BEGIN { print "P3 20 14 255"
-        for (y = 0; y < 14; y++) for (x = 0; x < 20; x++)
-            print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
-done
+pictures photos 8 20 14
 cat >gan.yaml <<'YAML'
 task: gan
 data: photos

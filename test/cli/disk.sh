@@ -3,9 +3,7 @@
 # not, nothing outside of the run folder is touched, and what a checkpoint counts on is synced first.
 . "$(dirname "$0")/lib.sh"
 
-awk 'BEGIN { print "P3 40 30 255"
-    for (y = 0; y < 30; y++) for (x = 0; x < 40; x++)
-        print int(x * 6), int(y * 8), int(((x - 20) ^ 2 + (y - 15) ^ 2) / 3) }' >picture.ppm
+picture picture.ppm 40 30
 cat >tiny.yaml <<'YAML'
 task: splat
 input_path: picture.ppm
@@ -144,10 +142,7 @@ done
 # A folder of pictures: what can never be read is left out, what cannot be read now ends the run, as
 # the set would be another one.
 mkdir photos photos/sub
-for i in 1 2 3 4 5 6; do
-    awk -v i=$i 'BEGIN { print "P3 16 16 255"
-        for (k = 0; k < 256; k++) print (k * i) % 256, (k + 40 * i) % 256, (3 * k + i) % 256 }' >"photos/$i.ppm"
-done
+pictures photos 6 16 16
 cp photos/1.ppm photos/plain
 cp photos/2.ppm photos/sub/7.ppm
 cat >gan.yaml <<'YAML'

@@ -3,13 +3,9 @@
 # bits and with one line; what cannot is said, and nothing else is touched.
 . "$(dirname "$0")/lib.sh"
 
-awk 'BEGIN { print "P3 48 32 255"
-    for (y = 0; y < 32; y++) for (x = 0; x < 48; x++) print int(x * 5), int(y * 7), 90 }' >picture.ppm
+picture picture.ppm 48 32
 mkdir photos maps
-for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
-    awk -v i=$i 'BEGIN { print "P3 16 16 255"
-        for (k = 0; k < 256; k++) print (k * i * 3) % 256, (k * 18 + i * 9) % 256, (k * k) % 256 }' >photos/$i.ppm
-done
+pictures photos 12 16 16
 cp photos/1.ppm photos/2.ppm photos/3.ppm maps/
 common="device=cpu threads=1 frames.count=2 eval_steps=4 checkpoint.keep=1 video.max_size=64 video.hold=0.1 video.fps=8"
 fit="input_path=picture.ppm num_gaussians=40 max_steps=8 vis_gaussians=true"

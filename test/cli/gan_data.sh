@@ -3,12 +3,7 @@
 # be read, and figures that need more pictures than there are.
 . "$(dirname "$0")/lib.sh"
 
-mkdir photos
-for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
-    awk -v i=$i 'BEGIN { print "P3 16 16 255"
-        for (y = 0; y < 16; y++) for (x = 0; x < 16; x++)
-            print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
-done
+pictures photos 12 16 16
 echo "no picture" >photos/broken.png
 echo "no picture" >photos/other.heic
 cat >tiny.yaml <<'YAML'

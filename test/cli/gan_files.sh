@@ -9,12 +9,7 @@ if ! command -v python3 >/dev/null; then
 fi
 change() { python3 "$root/test/cli/store_file.py" "$@" || flunk "store_file.py $*"; }
 
-mkdir photos
-for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
-    awk -v i=$i 'BEGIN { print "P3 8 8 255"
-        for (y = 0; y < 8; y++) for (x = 0; x < 8; x++)
-            print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
-done
+pictures photos 12 8 8
 cat >tiny.yaml <<'YAML'
 task: gan
 data: photos

@@ -6,6 +6,7 @@
 #   err_has "bad.yaml:1:1: unknown key"  # ... and its stderr hold this text
 #   out_is "exact stdout"
 #   skip "why"                           # counts a test that cannot run here
+#   picture a.ppm 48 32; pictures photos 12 16 16    # small ones to train on
 #   finish                               # last line: N passed, N failed, N skipped
 #
 # IMGTRAIN names the program under test (default: ./imgtrain at the top). $root is the top folder,
@@ -24,6 +25,25 @@ err=$work/err
 passed=0 failed=0 skipped=0 last=
 
 imgtrain() { "$program" "$@"; }
+
+# picture FILE WIDTH HEIGHT: a small one that differs everywhere, with rings around the middle
+picture() {
+    awk -v w="$2" -v h="$3" 'BEGIN { print "P3", w, h, 255
+        for (y = 0; y < h; y++) for (x = 0; x < w; x++)
+            print int(x * 240 / w), int(y * 240 / h), int(((2 * x - w) ^ 2 + (2 * y - h) ^ 2) * 208 / (w ^ 2 + h ^ 2)) }' >"$1"
+}
+
+# pictures FOLDER COUNT WIDTH HEIGHT: 1.ppm, 2.ppm, ..., each another one
+pictures() {
+    mkdir -p "$1"
+    i=0
+    while [ $i -lt "$2" ]; do
+        i=$((i + 1))
+        awk -v i=$i -v w="$3" -v h="$4" 'BEGIN { print "P3", w, h, 255
+            for (y = 0; y < h; y++) for (x = 0; x < w; x++)
+                print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"$1/$i.ppm"
+    done
+}
 
 pass() { passed=$((passed + 1)); }
 flunk() {

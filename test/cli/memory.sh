@@ -3,13 +3,8 @@
 # kept over resume; after the last one status 31 with the state saved.
 . "$(dirname "$0")/lib.sh"
 
-awk 'BEGIN { print "P3 70 50 255"
-    for (y = 0; y < 50; y++) for (x = 0; x < 70; x++) print x * 3, y * 5, (x * y) % 256 }' >picture.ppm
-mkdir photos
-for i in 1 2 3 4 5 6; do
-    awk -v i=$i 'BEGIN { print "P3 20 16 255"
-        for (k = 0; k < 960; k++) print (k * i * 7) % 256 }' >"photos/$i.ppm"
-done
+picture picture.ppm 70 50
+pictures photos 6 20 16
 cat >gan.yaml <<'YAML'
 task: gan
 data: photos

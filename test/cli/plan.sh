@@ -23,13 +23,8 @@ max_steps: 3
 frames: {count: 0}
 video: {enabled: false}
 YAML
-awk 'BEGIN { print "P3 70 50 255"
-    for (y = 0; y < 50; y++) for (x = 0; x < 70; x++) print x * 3, y * 5, (x * y) % 256 }' >picture.ppm
-mkdir photos
-for i in 1 2 3 4 5 6; do
-    awk -v i=$i 'BEGIN { print "P3 20 16 255"
-        for (k = 0; k < 960; k++) print (k * i * 7) % 256 }' >"photos/$i.ppm"
-done
+picture picture.ppm 70 50
+pictures photos 6 20 16
 
 # check EXPRESSION: true of the JSON on stdout, called p; rows its configurations, row the chosen one
 check() {

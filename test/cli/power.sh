@@ -8,9 +8,7 @@ if ! command -v strace >/dev/null || ! strace -o /dev/null -e inject=rename:sign
     finish
 fi
 
-awk 'BEGIN { print "P3 40 30 255"
-    for (y = 0; y < 30; y++) for (x = 0; x < 40; x++)
-        print int(x * 6), int(y * 8), int(((x - 20) ^ 2 + (y - 15) ^ 2) / 3) }' >picture.ppm
+picture picture.ppm 40 30
 cat >tiny.yaml <<'YAML'
 task: splat
 input_path: picture.ppm

@@ -3,8 +3,7 @@
 # forecast a run, and the smallest one trains.
 . "$(dirname "$0")/lib.sh"
 
-awk 'BEGIN { print "P3 64 48 255"
-    for (y = 0; y < 48; y++) for (x = 0; x < 64; x++) print x * 4, y * 5, (x * y) % 256 }' >picture.ppm
+picture picture.ppm 64 48
 
 for preset in "$root"/cfgs/*.yaml; do
     run 0 imgtrain config "$preset"

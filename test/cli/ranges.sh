@@ -14,8 +14,7 @@ corrupt() {
     out_has ", 0 failed"
 }
 
-awk 'BEGIN { print "P3 24 18 255"
-    for (y = 0; y < 18; y++) for (x = 0; x < 24; x++) print (x * 9) % 256, (y * 13) % 256, (x * y) % 256 }' >a.ppm
+picture a.ppm 24 18
 run 0 imgtrain train input_path=a.ppm -o fit num_gaussians=60 max_steps=100 eval_steps=20 device=cpu threads=1 \
     video.enabled=false frames.count=0 checkpoint.every=15 checkpoint.keep=100 -q
 # stopped at step 30, while it grows
@@ -25,12 +24,7 @@ corrupt fit/checkpoints/step-000000030.safetensors splat-checkpoint \
     train input_path=a.ppm -o fit num_gaussians=60 max_steps=31 eval_steps=20 device=cpu threads=1 \
     video.enabled=false frames.count=0 checkpoint.every=15 checkpoint.keep=100 -q --resume
 
-mkdir photos
-for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
-    awk -v i=$i 'BEGIN { print "P3 16 16 255"
-        for (y = 0; y < 16; y++) for (x = 0; x < 16; x++)
-            print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"photos/$i.ppm"
-done
+pictures photos 12 16 16
 cat >gan.yaml <<'YAML'
 task: gan
 data: photos

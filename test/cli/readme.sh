@@ -72,8 +72,7 @@ if ! "$python" -c 'import numpy, safetensors' 2>/dev/null; then
     skip "the Python of src/store/README.md: $python has no numpy or no safetensors (PYTHON=... picks another)"
     finish
 fi
-awk 'BEGIN { print "P3 48 32 255"
-    for (y = 0; y < 32; y++) for (x = 0; x < 48; x++) print x * 5, y * 7, (x * y) % 256 }' >picture.ppm
+picture picture.ppm 48 32
 run 0 imgtrain train input_path=picture.ppm device=cpu threads=1 num_gaussians=80 max_steps=20 gamma=1.5 -q \
     video.enabled=false -o fit
 run 0 imgtrain render fit -o fit.ppm --device cpu

@@ -33,13 +33,8 @@ out_has "video        no: FFmpeg cannot be used: "
 out_has "libavcodec.so.$major"
 out_has "(built for libavcodec $major."
 
-awk 'BEGIN { print "P3 48 32 255"
-    for (y = 0; y < 32; y++) for (x = 0; x < 48; x++) print int(x * 5), int(y * 7), 90 }' >picture.ppm
-mkdir photos
-for i in 1 2 3 4 5 6; do
-    awk -v i=$i 'BEGIN { print "P3 16 16 255"
-        for (k = 0; k < 256; k++) print (k * i * 3) % 256, (k * 18 + i * 9) % 256, (k * k) % 256 }' >photos/$i.ppm
-done
+picture picture.ppm 48 32
+pictures photos 6 16 16
 fit="input_path=picture.ppm num_gaussians=40 max_steps=12"
 gan="task=gan data=photos size=16 widths=[16,8,8] batch=4 images=16 samples=4"
 for task in fit gan; do

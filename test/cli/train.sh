@@ -3,9 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # ---- a small picture, and settings that take a second ----
-awk 'BEGIN { print "P3 48 32 255"
-    for (y = 0; y < 32; y++) for (x = 0; x < 48; x++)
-        print int(x * 5), int(y * 7), int(((x - 24) ^ 2 + (y - 16) ^ 2) / 4) }' >picture.ppm
+picture picture.ppm 48 32
 cat >tiny.yaml <<'YAML'
 task: splat
 input_path: picture.ppm

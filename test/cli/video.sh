@@ -18,8 +18,7 @@ if ! imgtrain doctor 2>/dev/null | grep -q '^video *libavcodec'; then
     finish
 fi
 
-awk 'BEGIN { print "P3 48 32 255"
-    for (y = 0; y < 32; y++) for (x = 0; x < 48; x++) print int(x * 5), int(y * 7), 90 }' >picture.ppm
+picture picture.ppm 48 32
 run 0 imgtrain train input_path=picture.ppm device=cpu num_gaussians=40 max_steps=30 frames.count=6 \
     video.enabled=false video.max_size=200 video.hold=0.2 -o "a run"
 if [ -e "a run/video.mp4" ]; then flunk "there is a video"; else pass; fi

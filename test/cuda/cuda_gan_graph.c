@@ -9,7 +9,6 @@
 #include "test/cuda/cuda_gan_bench.h"
 #include "test/support.h"
 
-#include <sys/stat.h>
 
 Suite *cuda_gan_graph_suite(void);
 
@@ -24,17 +23,8 @@ static struct config *draw_set(void)
         "gan: {width: 8, height: 12, widths: [16], images: 200, batch: 3, samples: 1,\n"
         "      augment: 0, augment_target: 0.2, eval_samples: 0}\n";
     struct config *config;
-    char line[320], *override = line, name[32];
-    ck_assert_int_eq(mkdir(in_folder("photos"), 0700), 0);
-    for (int i = 0; i < 12; i++) {
-        struct image image;
-        snprintf(name, sizeof name, "photos/%d.png", i);
-        MUST(image_create(&image, 8, 12, 3, SAMPLE_U8));
-        for (int j = 0; j < 8 * 12 * 3; j++)
-            ((uint8_t *)image.data)[j] = (uint8_t)(j * (i + 3) / 7);
-        MUST(image_save(&image, in_folder(name)));
-        image_free(&image);
-    }
+    char line[320], *override = line;
+    draw_pictures("photos", 12, 8, 12);
     snprintf(line, sizeof line, "data=%s", in_folder("photos"));
     MUST(config_load_text(&config, "test", text, strlen(text), 1, &override));
     return config;

@@ -36,18 +36,6 @@ static uint32_t draw(uint32_t trial, uint32_t index, uint32_t below)
     return philox_draw(5, STREAM_TEST, trial, index).v[0] % below;
 }
 
-static void draw_photos(void)
-{
-    char command[256], name[64];
-    snprintf(command, sizeof command, "mkdir %s %s %s", in_folder("photos"), in_folder("photos/a"),
-             in_folder("photos/b"));
-    ck_assert_int_eq(system(command), 0);
-    for (int i = 0; i < 6; i++) {
-        snprintf(name, sizeof name, "photos/%c/%d.png", i % 2 ? 'a' : 'b', i);
-        draw_picture(name, 12, 10, i + 3);
-    }
-}
-
 static int choose(void *context, const struct task_state *state, struct memory_mode *choices)
 {
     struct trial *t = context;
@@ -153,7 +141,8 @@ START_TEST(predicted_is_measured)
 {
     const char *wanted = getenv("IMGTRAIN_MEMORY_CASES");
     int cases = wanted ? atoi(wanted) : getenv("SKIP_SLOW") ? 60 : 200;
-    draw_photos();
+    draw_pictures("photos/a", 3, 12, 10);
+    draw_pictures("photos/b", 3, 12, 10);
     for (int i = 0; i < cases; i++)
         check_case((uint32_t)i);
 }
@@ -197,7 +186,8 @@ START_TEST(same_losses_in_every_way)
     struct trial t;
     struct image wanted, got;
     double losses[STEPS];
-    draw_photos();
+    draw_pictures("photos/a", 3, 12, 10);
+    draw_pictures("photos/b", 3, 12, 10);
     draw_picture("picture.png", 60, 44, 9);
     snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
              _i < 2 ? "task: gan\ndata" : "input_path",
@@ -273,7 +263,8 @@ START_TEST(failed_move_keeps_the_state)
     char text[1024];
     struct trial t;
     struct image wanted, got;
-    draw_photos();
+    draw_pictures("photos/a", 3, 12, 10);
+    draw_pictures("photos/b", 3, 12, 10);
     draw_picture("picture.png", 60, 44, 9);
     snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
              _i < 2 ? "task: gan\ndata" : "input_path",

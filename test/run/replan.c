@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 static const double MOST_SECONDS = 0.05;
@@ -84,12 +83,8 @@ static struct memory_mode last_mode(const struct moved *m)
 START_TEST(a_gan_of_64_pixels)
 {
     struct moved m;
-    char text[512], name[64];
-    mkdir(in_folder("photos"), 0777);
-    for (int i = 0; i < 40; i++) {
-        snprintf(name, sizeof name, "photos/%d.png", i);
-        draw_picture(name, 64, 64, 1);
-    }
+    char text[512];
+    draw_pictures("photos", 40, 64, 64);
     snprintf(text, sizeof text,
              "task: gan\ndata: %s\nsize: 64\nbatch: 16\nuse_amp: false\neval_samples: 0\n",
              in_folder("photos"));
