@@ -1,4 +1,4 @@
-/* imgtrain plan: what a config takes of memory in every way it can be run, without running it. */
+/* imgtrain plan: what a config takes of memory in every memory mode, without running it. */
 #include "base/format.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
@@ -23,7 +23,7 @@ struct plan_request {
     bool json;
 };
 
-/* The most of one part of the work that fits, in whichever way; 0: the task has no such part. */
+/* The most of one part of the work that fits, in whichever mode; 0: the task has no such part. */
 struct largest {
     int64_t size, batch, count;
 };
@@ -46,10 +46,10 @@ static int work_fits(const struct planned *p, const struct memory_work *work, bo
 {
     *fits = false;
     for (int i = p->ladder.count - 1; i >= 0 && !*fits; i--) {
-        struct memory_mode choices = p->ladder.rows[i].choices;
+        struct memory_mode mode = p->ladder.modes[i].mode;
         struct memory_need need;
-        choices.work = *work;
-        TRY(p->task->need(p->state, &choices, &need));
+        mode.work = *work;
+        TRY(p->task->need(p->state, &mode, &need));
         *fits = (int64_t)need.device_bytes <= p->budget;
     }
     return OK;
@@ -97,13 +97,13 @@ static const char *cmd_plan_yes(bool value)
     return value ? "yes" : "no";
 }
 
-static void print_rows(const struct planned *p)
+static void cmd_plan_print_modes(const struct planned *p)
 {
     printf("   %5s %4s %10s %10s %6s %8s %8s %11s %11s %5s %5s\n", "level", "amp", "recompute",
            "at a time", "bands", "offload", "scratch", "device", "host", "time", "fits");
     for (int i = 0; i < p->ladder.count; i++) {
-        const struct ladder_row *row = &p->ladder.rows[i];
-        const struct memory_mode *c = &row->choices;
+        const struct ladder_mode *here = &p->ladder.modes[i];
+        const struct memory_mode *c = &here->mode;
         char micro[16] = "all", bands[16] = "-", spill[32] = "-";
         if (c->micro_batch) snprintf(micro, sizeof micro, "%d", c->micro_batch);
         if (c->bands) snprintf(bands, sizeof bands, "%d", c->bands);
@@ -111,28 +111,28 @@ static void print_rows(const struct planned *p)
             snprintf(spill, sizeof spill, "%s", format_bytes((int64_t)c->workspace_cap).text);
         printf("%s  %5d %4s %10s %10s %6s %8s %8s %11s %11s %5.2f %5s\n", i == p->mode ? "*" : " ",
                c->level, cmd_plan_yes(c->amp), cmd_plan_yes(c->checkpointing), micro, bands,
-               cmd_plan_yes(c->offload), spill, format_bytes((int64_t)row->need.device_bytes).text,
-               format_bytes((int64_t)row->need.host_bytes).text, row->need.relative_time,
-               cmd_plan_yes(row->fits));
+               cmd_plan_yes(c->offload), spill, format_bytes((int64_t)here->need.device_bytes).text,
+               format_bytes((int64_t)here->need.host_bytes).text, here->need.relative_time,
+               cmd_plan_yes(here->fits));
     }
 }
 
-/* What a faster row would have needed. */
+/* What a faster mode would have needed. */
 static void print_choice(const struct planned *p)
 {
     char text[160];
     int64_t missing = INT64_MAX;
-    const struct ladder_row *rows = p->ladder.rows;
+    const struct ladder_mode *modes = p->ladder.modes;
     if (p->mode < 0) {
         printf("\nnothing fits: the least is %s, %s more than the budget\n",
-               format_bytes((int64_t)rows[p->least].need.device_bytes).text,
-               format_bytes((int64_t)rows[p->least].need.device_bytes - p->budget).text);
+               format_bytes((int64_t)modes[p->least].need.device_bytes).text,
+               format_bytes((int64_t)modes[p->least].need.device_bytes - p->budget).text);
         return;
     }
-    printf("\nruns with %s", ladder_describe(text, sizeof text, &rows[p->mode].choices));
+    printf("\nruns with %s", ladder_describe(text, sizeof text, &modes[p->mode].mode));
     for (int i = 0; i < p->ladder.count; i++) {
-        int64_t over = (int64_t)rows[i].need.device_bytes - p->budget;
-        if (rows[i].need.relative_time < rows[p->mode].need.relative_time && over > 0 &&
+        int64_t over = (int64_t)modes[i].need.device_bytes - p->budget;
+        if (modes[i].need.relative_time < modes[p->mode].need.relative_time && over > 0 &&
             over < missing)
             missing = over;
     }
@@ -156,7 +156,7 @@ static void cmd_plan_print_text(const struct planned *p)
     printf("%-8s %s (%s free)\n\n", "budget",
            p->budget == INT64_MAX ? "none" : format_bytes(p->budget).text,
            format_bytes(p->free_bytes).text);
-    print_rows(p);
+    cmd_plan_print_modes(p);
     print_choice(p);
     memory_remark(p->task, p->state, &p->ladder, cmd_plan_say);
     printf("largest that fits, in whichever way:");
@@ -175,16 +175,16 @@ static void cmd_plan_print_json(const struct planned *p)
 {
     printf("{\"task\": \"%s\", \"configurations\": [", p->task->name);
     for (int i = 0; i < p->ladder.count; i++) {
-        const struct ladder_row *row = &p->ladder.rows[i];
-        const struct memory_mode *c = &row->choices;
+        const struct ladder_mode *here = &p->ladder.modes[i];
+        const struct memory_mode *c = &here->mode;
         printf("%s\n {\"level\": %d, \"amp\": %s, \"checkpointing\": %s, \"micro_batch\": %d, "
                "\"bands\": %d, \"offload\": %s, \"workspace_cap\": %zu, \"device_bytes\": %zu, "
                "\"host_bytes\": %zu, "
                "\"relative_time\": %.3f, \"fits\": %s}",
                i ? "," : "", c->level, cmd_plan_truth(c->amp), cmd_plan_truth(c->checkpointing),
                c->micro_batch, c->bands, cmd_plan_truth(c->offload), c->workspace_cap,
-               row->need.device_bytes, row->need.host_bytes, row->need.relative_time,
-               cmd_plan_truth(row->fits));
+               here->need.device_bytes, here->need.host_bytes, here->need.relative_time,
+               cmd_plan_truth(here->fits));
     }
     printf("\n], \"chosen\": %d, \"budget_bytes\": %" PRId64 ", \"largest\": {\"size\": %" PRId64
            ", \"batch\": %" PRId64 ", \"gaussians\": %" PRId64 "}}\n",
@@ -224,7 +224,7 @@ static int plan_one(const struct config *config, const struct plan_request *requ
     if (request->budget) p.ladder.settings.budget = (int64_t)request->budget;
     p.free_bytes = p.device->free_bytes ? p.device->free_bytes(p.device) : -1;
     TRY_CLEANUP(open_for_plan(&p, config, request));
-    TRY_CLEANUP(memory_rows(&p.ladder, p.task, p.state));
+    TRY_CLEANUP(memory_list_modes(&p.ladder, p.task, p.state));
     p.budget = ladder_budget(&p.ladder.settings, p.device, 0);
     ladder_judge(&p.ladder, p.budget);
     p.mode = ladder_pick(&p.ladder, &p.least);

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where presets may be, as seen from the program's folder: beside it, of a program in PREFIX/bin, of
- * one in build/FLAGS. */
+/* Where presets may be, as seen from the program's folder: beside it, of a program in PREFIX/bin,
+ * of one in build/FLAGS. */
 static const char *const preset_folders[] = {"cfgs", "../share/imgtrain/cfgs", "../../cfgs"};
 enum { FOLDERS = sizeof preset_folders / sizeof preset_folders[0] };
 

@@ -6,11 +6,11 @@
 
 #include <math.h>
 
-/* What a way costs: CPU time of 20 steps of cfgs/gan-64.yaml, beside keeping everything. */
+/* What a mode costs: CPU time of 20 steps of cfgs/gan-64.yaml, beside keeping everything. */
 static const double RECOMPUTE_TIME = 1.12, HALVING_TIME = 1.02, OFFLOAD_TIME = 1.02;
 
 struct list {
-    struct memory_mode *rows;
+    struct memory_mode *modes;
     int count;
     bool amp;
 };
@@ -18,7 +18,7 @@ struct list {
 static void gan_memory_modes_add(struct list *list, int level, bool checkpointing, int micro)
 {
     if (list->count == TASK_MAX_MODES) return;
-    list->rows[list->count++] = (struct memory_mode){
+    list->modes[list->count++] = (struct memory_mode){
         .level = level,
         .amp = list->amp,
         .checkpointing = checkpointing,
@@ -50,9 +50,9 @@ static void add_micro_batches(struct list *list, const struct config *config, in
     }
 }
 
-int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct memory_mode *rows)
+int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct memory_mode *modes)
 {
-    struct list list = {.rows = rows, .amp = amp};
+    struct list list = {.modes = modes, .amp = amp};
     bool keeps = config->gan.scheme != CONFIG_GAN_SCHEME_BLOCK;
     bool recomputes = config->gan.scheme != CONFIG_GAN_SCHEME_NONE;
     if (config->memory.use_gradient_checkpointing) keeps = false, recomputes = true;

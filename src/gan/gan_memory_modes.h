@@ -9,14 +9,14 @@
 struct config;
 
 /* All that the config leaves open, by level and then by the size of the micro-batch. amp: in mixed
- * precision from the start; may_mix: it is a way to save memory where that is off. Returns how
+ * precision from the start; may_mix: it may save memory where that is off. Returns how
  * many.
  */
 int gan_memory_modes(const struct config *config, bool amp, bool may_mix, struct memory_mode *list);
 
 struct gan_mode gan_mode_of(const struct config *config, const struct memory_mode *mode);
 
-/* Time of a step beside the fastest way's. */
+/* Time of a step beside the fastest mode's. */
 double gan_mode_time(const struct config *config, const struct memory_mode *mode);
 
 /* `config` with the size and batch of `work` where they are not 0; shares its strings. */

@@ -8,25 +8,25 @@ bool governor_due(const struct governor_settings *settings, int64_t step)
     return step > 0 && settings->every > 0 && step % settings->every == 0;
 }
 
-/* Whether the row may go on: the margin is there to be used before one moves. */
+/* Whether a run may stay in the mode: the margin is there to be used before one moves. */
 static bool may_stay(const struct ladder *ladder, int at, const struct device *device, int64_t held)
 {
     struct ladder_settings whole = ladder->settings;
     whole.safety_margin = 0;
-    return (int64_t)ladder->rows[at].need.device_bytes <= ladder_budget(&whole, device, held);
+    return (int64_t)ladder->modes[at].need.device_bytes <= ladder_budget(&whole, device, held);
 }
 
-/* What is worth a move by itself: the result that was asked for, less time, or a lower level. */
+/* A move is made for the result that was asked for, for less time, or for a lower level. */
 static bool is_better(const struct ladder *ladder, int a, int b)
 {
-    const struct ladder_row *x = &ladder->rows[a], *y = &ladder->rows[b];
-    bool asked = ladder->rows[0].choices.amp;
-    if ((x->choices.amp == asked) != (y->choices.amp == asked)) return x->choices.amp == asked;
+    const struct ladder_mode *x = &ladder->modes[a], *y = &ladder->modes[b];
+    bool asked = ladder->modes[0].mode.amp;
+    if ((x->mode.amp == asked) != (y->mode.amp == asked)) return x->mode.amp == asked;
     if (x->need.relative_time < y->need.relative_time) return true;
-    return !(x->need.relative_time > y->need.relative_time) && x->choices.level < y->choices.level;
+    return !(x->need.relative_time > y->need.relative_time) && x->mode.level < y->mode.level;
 }
 
-int governor_row(struct ladder *ladder, int at, const struct device *device, int64_t held)
+int governor_pick_mode(struct ladder *ladder, int at, const struct device *device, int64_t held)
 {
     int least;
     ladder_judge(ladder, ladder_budget(&ladder->settings, device, held));
@@ -68,14 +68,14 @@ static struct candidates governor_candidates(const struct memory_range *range, i
 struct search {
     const struct governor *governor;
     int64_t budget;
-    struct memory_mode choices;
+    struct memory_mode mode;
     bool whole_batch; /* as many at a time as there are in a batch */
 };
 
 static void governor_set_batch(struct search *s, int batch)
 {
-    s->choices.work.batch = batch;
-    if (s->whole_batch) s->choices.micro_batch = batch;
+    s->mode.work.batch = batch;
+    if (s->whole_batch) s->mode.micro_batch = batch;
 }
 
 static int governor_measure(struct search *s, void (*set)(struct search *, int), int value,
@@ -83,12 +83,12 @@ static int governor_measure(struct search *s, void (*set)(struct search *, int),
 {
     struct memory_need need = {0};
     set(s, value);
-    TRY(s->governor->need(s->governor->context, &s->choices, &need));
+    TRY(s->governor->need(s->governor->context, &s->mode, &need));
     *bytes = (int64_t)need.device_bytes;
     return OK;
 }
 
-/* Leaves the largest value that fits in s->choices; the first where none does. Bytes rise with the
+/* Leaves the largest value that fits in s->mode; the first where none does. Bytes rise with the
  * value: every other guess is where a straight line meets the budget. */
 static int search_value(struct search *s, const struct candidates *c,
                         void (*set)(struct search *, int))
@@ -119,10 +119,10 @@ static int search_value(struct search *s, const struct candidates *c,
 
 static void set_size(struct search *s, int size)
 {
-    s->choices.work.size = size;
+    s->mode.work.size = size;
 }
 
-/* A change of less than an eighth is not worth the trouble; the largest there is always is. */
+/* A change of less than an eighth is not made; one to the largest there is always is. */
 static int governor_settle(int now, int found, int most)
 {
     return found > now && found < most && found - now < (now + 7) / 8 ? now : found;
@@ -141,31 +141,31 @@ static int governor_grow(const struct governor_settings *settings,
         sizes = governor_candidates(size, settings->min_size,
                                     settings->max_size / size->multiple * size->multiple);
         TRY(search_value(s, &sizes, set_size));
-        set_size(s, governor_settle(size->now, s->choices.work.size, sizes.high));
+        set_size(s, governor_settle(size->now, s->mode.work.size, sizes.high));
     }
     if (batch->most > 0) {
         TRY(search_value(s, &batches, governor_set_batch));
-        governor_set_batch(s, governor_settle(batch->now, s->choices.work.batch, batches.high));
+        governor_set_batch(s, governor_settle(batch->now, s->mode.work.batch, batches.high));
     }
     return OK;
 }
 
-int governor_work(const struct governor *g, int64_t budget, const struct memory_mode *way,
-                  struct memory_mode *choices)
+int governor_work(const struct governor *g, int64_t budget, const struct memory_mode *mode,
+                  struct memory_mode *next)
 {
-    struct search s = {.governor = g, .budget = budget, .choices = *way};
+    struct search s = {.governor = g, .budget = budget, .mode = *mode};
     struct memory_growth growth = g->growth;
-    s.whole_batch = way->micro_batch >= growth.batch.now;
+    s.whole_batch = mode->micro_batch >= growth.batch.now;
     if (!s.whole_batch) growth.batch.most = 0;
-    if (g->growth.size.most > 0) s.choices.work.size = growth.size.now;
-    if (g->growth.batch.most > 0) s.choices.work.batch = growth.batch.now;
-    *choices = *way;
+    if (g->growth.size.most > 0) s.mode.work.size = growth.size.now;
+    if (g->growth.batch.most > 0) s.mode.work.batch = growth.batch.now;
+    *next = *mode;
     TRY(governor_grow(&g->settings, &growth, &s));
-    *choices = s.choices;
+    *next = s.mode;
     return OK;
 }
 
-/* The row to be in if memory were endless. */
+/* The mode to be in if memory were endless. */
 static int governor_fastest(struct ladder *ladder)
 {
     int least;
@@ -173,24 +173,24 @@ static int governor_fastest(struct ladder *ladder)
     return ladder_pick(ladder, &least);
 }
 
-/* The fastest way for other work that fits: the ladder's rows with that work. */
+/* The fastest mode for other work that fits: the ladder's modes with that work. */
 static int pick_with(const struct governor *g, const struct ladder *ladder, int64_t budget,
                      const struct memory_work *work, struct memory_mode *next, bool *found)
 {
     struct ladder other = *ladder;
     int least;
     for (int i = 0; i < other.count; i++) {
-        other.rows[i].choices.work = *work;
-        TRY(g->need(g->context, &other.rows[i].choices, &other.rows[i].need));
+        other.modes[i].mode.work = *work;
+        TRY(g->need(g->context, &other.modes[i].mode, &other.modes[i].need));
     }
     ladder_judge(&other, budget);
-    int row = ladder_pick(&other, &least);
-    *found = row >= 0;
-    if (*found) *next = other.rows[row].choices;
+    int mode = ladder_pick(&other, &least);
+    *found = mode >= 0;
+    if (*found) *next = other.modes[mode].mode;
     return OK;
 }
 
-/* The largest size that fits in any way, which is the one that takes least. */
+/* The largest size that fits in any mode, which is that of the mode that takes least. */
 static int other_size(const struct governor *g, struct ladder *ladder, int64_t budget,
                       struct memory_mode *next, bool *found)
 {
@@ -202,12 +202,12 @@ static int other_size(const struct governor *g, struct ladder *ladder, int64_t b
     ladder_judge(ladder, budget);
     ladder_pick(ladder, &least);
     if (g->growth.size.most == 0 || least < 0) return OK;
-    TRY(governor_work(&sizes, budget, &ladder->rows[least].choices, &most));
+    TRY(governor_work(&sizes, budget, &ladder->modes[least].mode, &most));
     if (most.work.size == g->growth.size.now) return OK;
     return pick_with(g, ladder, budget, &most.work, next, found);
 }
 
-/* In the fastest way: the others take the same for any batch. */
+/* In the fastest mode: the others take the same for any batch. */
 static int smaller_batch(const struct governor *g, struct ladder *ladder, int64_t budget,
                          struct memory_mode *next, bool *found)
 {
@@ -215,7 +215,7 @@ static int smaller_batch(const struct governor *g, struct ladder *ladder, int64_
     struct memory_mode less;
     struct memory_need need;
     batches.growth.size.most = 0;
-    TRY(governor_work(&batches, budget, &ladder->rows[governor_fastest(ladder)].choices, &less));
+    TRY(governor_work(&batches, budget, &ladder->modes[governor_fastest(ladder)].mode, &less));
     TRY(g->need(g->context, &less, &need));
     *found = (int64_t)need.device_bytes <= budget;
     if (*found) *next = less;
@@ -231,15 +231,15 @@ int governor_shrink(const struct governor *g, struct ladder *ladder, int64_t bud
     return OK;
 }
 
-/* A larger batch costs memory only in a way that has it whole: back to the fastest first. */
-static int larger_batch(const struct governor *g, const struct ladder_row *row, int64_t budget,
+/* A larger batch costs memory only in a mode that has it whole: back to the fastest first. */
+static int larger_batch(const struct governor *g, const struct ladder_mode *now, int64_t budget,
                         struct memory_mode *next)
 {
     struct governor batches = *g;
     struct memory_mode more;
     batches.growth.size.most = 0;
     if (g->growth.batch.most == 0) return OK;
-    TRY(governor_work(&batches, budget, &row->choices, &more));
+    TRY(governor_work(&batches, budget, &now->mode, &more));
     if (more.work.batch > g->growth.batch.now) *next = more;
     return OK;
 }
@@ -247,19 +247,19 @@ static int larger_batch(const struct governor *g, const struct ladder_row *row, 
 int governor_look(const struct governor *g, struct ladder *ladder, int at,
                   const struct device *device, int64_t held, struct memory_mode *next)
 {
-    int row = governor_row(ladder, at, device, held);
+    int to = governor_pick_mode(ladder, at, device, held);
     int64_t budget = ladder_budget(&ladder->settings, device, held);
     struct memory_mode larger;
     bool found;
-    *next = ladder->rows[row].choices;
+    *next = ladder->modes[to].mode;
     if (!g->settings.grow) return OK;
-    if (!ladder->rows[row].fits && !may_stay(ladder, row, device, held))
+    if (!ladder->modes[to].fits && !may_stay(ladder, to, device, held))
         return governor_shrink(g, ladder, budget, next, &found);
     TRY(other_size(g, ladder, budget, &larger, &found));
     if (found && larger.work.size > g->growth.size.now) {
         *next = larger;
         return OK;
     }
-    if (row != at || row != governor_fastest(ladder)) return OK;
-    return larger_batch(g, &ladder->rows[row], budget, next);
+    if (to != at || to != governor_fastest(ladder)) return OK;
+    return larger_batch(g, &ladder->modes[to], budget, next);
 }

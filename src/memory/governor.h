@@ -1,6 +1,6 @@
 /* The governor: between steps it looks at the memory that is free and says how to go on: in another
- * way (ladder.h) when others took memory or gave it back, and, where that is wanted, with more work
- * in each step. It knows bytes and times, nothing of what a task is. */
+ * mode (ladder.h) when others took memory or gave it back, and, where that is wanted, with more
+ * work in each step. It knows bytes and times, nothing of what a task is. */
 #ifndef IMGTRAIN_MEMORY_GOVERNOR_H
 #define IMGTRAIN_MEMORY_GOVERNOR_H
 
@@ -16,34 +16,34 @@ struct governor_settings {
 /* Whether to look before step `step`. */
 bool governor_due(const struct governor_settings *settings, int64_t step);
 
-/* The row to go on in; `at` when it is well where it is. Down when the present row takes more than
- * target_usage allows; up only to a row that leaves safety_margin free too, so that it does not
- * move to and fro. Calls ladder_judge() on the rows, whose needs must be those of the present work.
- * `held`: bytes that the run has on the device. */
-int governor_row(struct ladder *ladder, int at, const struct device *device, int64_t held);
+/* The mode to go on in; `at` when it is well where it is. Down when the present one takes more than
+ * target_usage allows; up only to a mode that leaves safety_margin free too, so that it does not
+ * move to and fro. Calls ladder_judge() on the modes, whose needs must be those of the present
+ * work. `held`: bytes that the run has on the device. */
+int governor_pick_mode(struct ladder *ladder, int at, const struct device *device, int64_t held);
 
 struct governor {
     struct governor_settings settings;
     struct memory_growth growth; /* of the task at this moment */
-    /* What choices with this work take. */
-    int (*need)(void *context, const struct memory_mode *choices, struct memory_need *need);
+    /* What a mode with its work takes. */
+    int (*need)(void *context, const struct memory_mode *mode, struct memory_need *need);
     void *context;
 };
 
-/* The largest work that fits `budget` when run in `way`: size first, with the least batch, then the
- * batch; where nothing fits the least. It is predicted, not tried. A gain below an eighth is none.
- * A way with less than the whole batch at a time keeps its batch. */
-int governor_work(const struct governor *governor, int64_t budget, const struct memory_mode *way,
-                  struct memory_mode *choices);
+/* The largest work that fits `budget` when run in `mode`: size first, with the least batch, then
+ * the batch; where nothing fits the least. It is predicted, not tried. A gain below an eighth is
+ * none. A mode with less than the whole batch at a time keeps its batch. */
+int governor_work(const struct governor *governor, int64_t budget, const struct memory_mode *mode,
+                  struct memory_mode *next);
 
-/* Where no row fits: less work that does, the size first and in the fastest way that has it, then
+/* Where no mode fits: less work that does, the size first and in the fastest mode that has it, then
  * the batch. False: there is none. */
 int governor_shrink(const struct governor *governor, struct ladder *ladder, int64_t budget,
                     struct memory_mode *next, bool *found);
 
-/* All of it: *next is how to go on; row `at` and the present work where nothing is to change. A
- * larger size comes before a faster row; a larger batch is only given to the fastest; less work
- * only when no row fits. */
+/* All of it: *next is how to go on; mode `at` and the present work where nothing is to change. A
+ * larger size comes before a faster mode; a larger batch is only given to the fastest; less work
+ * only when no mode fits. */
 int governor_look(const struct governor *governor, struct ladder *ladder, int at,
                   const struct device *device, int64_t held, struct memory_mode *next);
 

@@ -5,11 +5,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void ladder_add(struct ladder *ladder, const struct memory_mode *choices,
+void ladder_add(struct ladder *ladder, const struct memory_mode *mode,
                 const struct memory_need *need)
 {
-    if (ladder->count == LADDER_MAX_ROWS) return;
-    ladder->rows[ladder->count++] = (struct ladder_row){.choices = *choices, .need = *need};
+    if (ladder->count == LADDER_MAX_MODES) return;
+    ladder->modes[ladder->count++] = (struct ladder_mode){.mode = *mode, .need = *need};
 }
 
 int64_t ladder_budget(const struct ladder_settings *settings, const struct device *device,
@@ -28,47 +28,48 @@ int64_t ladder_budget(const struct ladder_settings *settings, const struct devic
 void ladder_judge(struct ladder *ladder, int64_t budget)
 {
     for (int i = 0; i < ladder->count; i++)
-        ladder->rows[i].fits = (int64_t)ladder->rows[i].need.device_bytes <= budget;
+        ladder->modes[i].fits = (int64_t)ladder->modes[i].need.device_bytes <= budget;
 }
 
-/* Which level is meant: of the rows at hand the nearest at or below the wanted one. */
+/* The level that is meant: of the modes at hand the nearest at or below the wanted one. */
 static int wanted_level(const struct ladder *ladder)
 {
     int level = -1, lowest = MEMORY_LEVELS;
     if (ladder->settings.level < 0) return -1;
     for (int i = 0; i < ladder->count; i++) {
-        int row = ladder->rows[i].choices.level;
-        if (row <= ladder->settings.level && row > level) level = row;
-        if (row < lowest) lowest = row;
+        int here = ladder->modes[i].mode.level;
+        if (here <= ladder->settings.level && here > level) level = here;
+        if (here < lowest) lowest = here;
     }
     return level >= 0 ? level : lowest;
 }
 
-/* Rows below it are out: least_level, or the highest there is (another device may have fewer). */
+/* Modes below it are out: least_level, or the highest there is (another device may have fewer). */
 static int lowest_level(const struct ladder *ladder)
 {
     int highest = 0;
     for (int i = 0; i < ladder->count; i++)
-        if (ladder->rows[i].choices.level > highest) highest = ladder->rows[i].choices.level;
+        if (ladder->modes[i].mode.level > highest) highest = ladder->modes[i].mode.level;
     return ladder->least_level < highest ? ladder->least_level : highest;
 }
 
-/* Another precision than the first row's is another result: it comes after all that change none. */
-static bool changes_result(const struct ladder *ladder, int row)
+/* Another precision than the first mode's is another result: it comes after all that change none.
+ */
+static bool changes_result(const struct ladder *ladder, int index)
 {
-    return ladder->rows[row].choices.amp != ladder->rows[0].choices.amp;
+    return ladder->modes[index].mode.amp != ladder->modes[0].mode.amp;
 }
 
 static bool ladder_faster(const struct ladder *ladder, int a, int b)
 {
     if (b < 0) return true;
     if (changes_result(ladder, a) != changes_result(ladder, b)) return changes_result(ladder, b);
-    return ladder->rows[a].need.relative_time < ladder->rows[b].need.relative_time;
+    return ladder->modes[a].need.relative_time < ladder->modes[b].need.relative_time;
 }
 
 static bool ladder_smaller(const struct ladder *ladder, int a, int b)
 {
-    return b < 0 || ladder->rows[a].need.device_bytes < ladder->rows[b].need.device_bytes;
+    return b < 0 || ladder->modes[a].need.device_bytes < ladder->modes[b].need.device_bytes;
 }
 
 int ladder_pick(const struct ladder *ladder, int *least)
@@ -76,10 +77,10 @@ int ladder_pick(const struct ladder *ladder, int *least)
     int level = wanted_level(ladder), lowest = lowest_level(ladder), best = -1;
     *least = -1;
     for (int i = 0; i < ladder->count; i++) {
-        const struct ladder_row *row = &ladder->rows[i];
-        if (level >= 0 && row->choices.level != level) continue;
-        if (level < 0 && row->choices.level < lowest) continue;
-        if (row->fits && ladder_faster(ladder, i, best)) best = i;
+        const struct ladder_mode *here = &ladder->modes[i];
+        if (level >= 0 && here->mode.level != level) continue;
+        if (level < 0 && here->mode.level < lowest) continue;
+        if (here->fits && ladder_faster(ladder, i, best)) best = i;
         if (ladder_smaller(ladder, i, *least)) *least = i;
     }
     return best;
@@ -89,7 +90,8 @@ int ladder_down(const struct ladder *ladder, int at)
 {
     int best = -1;
     for (int i = 0; i < ladder->count; i++)
-        if (ladder->rows[i].fits && ladder_smaller(ladder, i, at) && ladder_faster(ladder, i, best))
+        if (ladder->modes[i].fits && ladder_smaller(ladder, i, at) &&
+            ladder_faster(ladder, i, best))
             best = i;
     return best;
 }
@@ -101,10 +103,10 @@ bool ladder_same_mode(const struct memory_mode *a, const struct memory_mode *b)
            a->workspace_cap == b->workspace_cap;
 }
 
-int ladder_find(const struct ladder *ladder, const struct memory_mode *choices)
+int ladder_find(const struct ladder *ladder, const struct memory_mode *mode)
 {
     for (int i = 0; i < ladder->count; i++)
-        if (ladder_same_mode(&ladder->rows[i].choices, choices)) return i;
+        if (ladder_same_mode(&ladder->modes[i].mode, mode)) return i;
     return -1;
 }
 

@@ -13,23 +13,24 @@ struct ladder_settings {
     double target_usage, safety_margin; /* shares of what is free */
 };
 
-struct ladder_row {
-    struct memory_mode choices;
+struct ladder_mode {
+    struct memory_mode mode;
     struct memory_need need;
     bool fits;
 };
 
-enum { LADDER_MAX_ROWS = 96 };
+enum { LADDER_MAX_MODES = 96 };
 
 struct ladder {
     struct ladder_settings settings;
-    struct ladder_row rows[LADDER_MAX_ROWS];
+    struct ladder_mode modes[LADDER_MAX_MODES];
     int count;
-    int least_level; /* rows below it are out when a run begins again; the governor lets it climb */
+    int least_level; /* modes below it are out when a run begins again; the governor lets it climb
+                      */
 };
 
-/* Adds a row; what is beyond LADDER_MAX_ROWS is dropped. */
-void ladder_add(struct ladder *ladder, const struct memory_mode *choices,
+/* Adds a mode; what is beyond LADDER_MAX_MODES is dropped. */
+void ladder_add(struct ladder *ladder, const struct memory_mode *mode,
                 const struct memory_need *need);
 
 /* Bytes that may be used. memory.budget where it is set; else free memory x (target_usage -
@@ -38,26 +39,26 @@ void ladder_add(struct ladder *ladder, const struct memory_mode *choices,
 int64_t ladder_budget(const struct ladder_settings *settings, const struct device *device,
                       int64_t held);
 
-/* Notes for each row whether it fits. */
+/* Notes for each mode whether it fits. */
 void ladder_judge(struct ladder *ladder, int64_t budget);
 
-/* The fastest row that fits, of the wanted level (or the nearest below it that there is) and not
- * below least_level, rows of another precision than the first one's last; -1: none does, and *least
- * is the row that comes closest. ladder_judge() comes first. */
+/* The fastest mode that fits, of the wanted level (or the nearest below it that there is) and not
+ * below least_level, modes of another precision than the first one's last; -1: none does, and
+ * *least is the mode that comes closest. ladder_judge() comes first. */
 int ladder_pick(const struct ladder *ladder, int *least);
 
-/* After memory failed in row `at`: the fastest row that takes less of the device and fits; -1 after
- * the last one. The wanted level no longer counts. */
+/* After memory failed in mode `at`: the fastest one that takes less of the device and fits; -1
+ * after the last one. The wanted level no longer counts. */
 int ladder_down(const struct ladder *ladder, int at);
 
 /* Two modes are the same but for `work`. */
 bool ladder_same_mode(const struct memory_mode *a, const struct memory_mode *b);
 
-/* The row with these choices but for `work`; -1: none. */
-int ladder_find(const struct ladder *ladder, const struct memory_mode *choices);
+/* The index of the mode that is the same but for `work`; -1: none. */
+int ladder_find(const struct ladder *ladder, const struct memory_mode *mode);
 
 /* "level 2, recomputing, 16 at a time, optimiser beside the device": for log lines. Returns text.
  */
-char *ladder_describe(char *text, size_t room, const struct memory_mode *choices);
+char *ladder_describe(char *text, size_t room, const struct memory_mode *mode);
 
 #endif

@@ -32,22 +32,22 @@ double session_seconds(const struct session *session)
 
 struct record session_record(const struct session *session)
 {
-    return (struct record){
-        .step = session->step,
-        .report = &session->report,
-        .seconds = session_seconds(session),
-        .steps_per_second = session->rate,
-        .bytes = (int64_t)session->device->used_bytes,
-        .choices = session->row >= 0 ? &session->ladder.rows[session->row].choices : NULL};
+    return (struct record){.step = session->step,
+                           .report = &session->report,
+                           .seconds = session_seconds(session),
+                           .steps_per_second = session->rate,
+                           .bytes = (int64_t)session->device->used_bytes,
+                           .mode = session->mode >= 0 ? &session->ladder.modes[session->mode].mode
+                                                      : NULL};
 }
 
 static int begin_with_less(struct session *session)
 {
     char text[160];
-    TRY(memory_find_row(session));
+    TRY(memory_find_mode(session));
     log_warning("memory.grow: no way to run all the work fits: beginning with %s (%s)",
-                ladder_describe(text, sizeof text, &session->ladder.rows[session->row].choices),
-                format_bytes((int64_t)session->ladder.rows[session->row].need.device_bytes).text);
+                ladder_describe(text, sizeof text, &session->ladder.modes[session->mode].mode),
+                format_bytes((int64_t)session->ladder.modes[session->mode].need.device_bytes).text);
     return OK;
 }
 
@@ -67,7 +67,7 @@ static int enter_attempt_open(void *context)
     struct open_attempt *a = context;
     struct session *session = a->session;
     int code = session->task->open(&session->state, &a->setup);
-    session->row = a->choice.mode;
+    session->mode = a->choice.mode;
     if (code == OK) memory_remark(session->task, session->state, &session->ladder, enter_say);
     if (code == OK && a->choice.less_work) return begin_with_less(session);
     if (code == OK) memory_warn_of_budget(session);

@@ -49,18 +49,18 @@ static int govern_change(struct session *session, const struct memory_mode *next
 {
     char reason[REASON_BYTES];
     const struct device *device = session->device;
-    const struct ladder_row *now = &session->ladder.rows[session->row];
+    const struct ladder_mode *now = &session->ladder.modes[session->mode];
     int64_t left = device->free_bytes ? device->free_bytes(device) : -1;
-    int row = ladder_find(&session->ladder, next);
-    bool down = same_work(&next->work, &now->choices.work) && row >= 0 &&
-                session->ladder.rows[row].need.device_bytes < now->need.device_bytes;
+    int mode = ladder_find(&session->ladder, next);
+    bool down = same_work(&next->work, &now->mode.work) && mode >= 0 &&
+                session->ladder.modes[mode].need.device_bytes < now->need.device_bytes;
     if (!down && !is_there(session, next)) return OK; /* the free bytes cannot be had */
     snprintf(reason, sizeof reason, "%s are free beside %s of this run", format_bytes(left).text,
              format_bytes((int64_t)device->used_bytes).text);
-    bool other = !same_work(&next->work, &now->choices.work);
+    bool other = !same_work(&next->work, &now->mode.work);
     int code =
-        other ? memory_change_work(session, next, reason) : memory_move(session, row, reason);
-    return code == ERR_DEVICE_MEMORY ? govern_recover(session, session->row) : code;
+        other ? memory_change_work(session, next, reason) : memory_move(session, mode, reason);
+    return code == ERR_DEVICE_MEMORY ? govern_recover(session, session->mode) : code;
 }
 
 /* ---- what a run says about the keys ---- */
@@ -92,14 +92,14 @@ int govern(struct session *session)
     struct memory_of of = {session->task, session->state};
     const struct governor governor = memory_governor(session->config, &of);
     struct memory_mode next;
-    if (session->row < 0 || !governor_due(&governor.settings, session->step)) return OK;
+    if (session->mode < 0 || !governor_due(&governor.settings, session->step)) return OK;
     double started = clock_seconds();
     session->ladder.least_level = 0; /* climbing back is the governor's to decide */
-    TRY(governor_look(&governor, &session->ladder, session->row, session->device,
+    TRY(governor_look(&governor, &session->ladder, session->mode, session->device,
                       (int64_t)session->device->used_bytes, &next));
     log_debug("step %" PRId64 ": memory planned in %.1f ms", session->step,
               1e3 * (clock_seconds() - started));
-    bool same = same_work(&next.work, &session->ladder.rows[session->row].choices.work) &&
-                ladder_find(&session->ladder, &next) == session->row;
+    bool same = same_work(&next.work, &session->ladder.modes[session->mode].mode.work) &&
+                ladder_find(&session->ladder, &next) == session->mode;
     return same ? OK : govern_change(session, &next);
 }

@@ -8,7 +8,7 @@ struct session;
 void govern_begin(const struct session *session);
 
 /* Between steps: every memory.adjustment_frequency steps it looks at what is free, and the run goes
- * on in another way, or with more work in each step, where that is due. More or less work is saved
+ * on in another mode, or with more work in each step, where that is due. More or less work is saved
  * at once, so that a resumed run repeats it. After ERR_DEVICE_MEMORY the state is saved. */
 int govern(struct session *session);
 

@@ -41,7 +41,7 @@ static const char *const parts[PARTS] = {"level", "size", "batch"};
 /* -1: the task has no such part. */
 static int record_part_of(const struct record *record, int part)
 {
-    const struct memory_mode *c = record->choices;
+    const struct memory_mode *c = record->mode;
     if (!c) return -1;
     if (part == PART_LEVEL) return c->level;
     int value = part == PART_SIZE ? c->work.size : c->work.batch;

@@ -12,10 +12,10 @@
 struct record {
     int64_t step; /* steps done */
     const struct task_report *report;
-    double seconds;                    /* training time, continued over resume */
-    double steps_per_second;           /* NaN = not known yet */
-    int64_t bytes;                     /* device memory in use */
-    const struct memory_mode *choices; /* the way it runs; NULL: the task has none */
+    double seconds;                 /* training time, continued over resume */
+    double steps_per_second;        /* NaN = not known yet */
+    int64_t bytes;                  /* device memory in use */
+    const struct memory_mode *mode; /* the mode it runs in; NULL: the task has one only */
 };
 
 enum { RECORD_BYTES = 4096 }; /* room for any record */

@@ -31,11 +31,12 @@ struct ladder_settings memory_settings(const struct config *config)
     };
 }
 
-int memory_rows(struct ladder *ladder, const struct task *task, const struct task_state *state)
+int memory_list_modes(struct ladder *ladder, const struct task *task,
+                      const struct task_state *state)
 {
     struct memory_mode modes[TASK_MAX_MODES];
     struct memory_need need;
-    int count = task->choices ? task->choices(state, modes) : 0;
+    int count = task->modes ? task->modes(state, modes) : 0;
     ladder->count = 0;
     for (int i = 0; i < count; i++) {
         modes[i].work = task->mode(state)->work;
@@ -45,11 +46,10 @@ int memory_rows(struct ladder *ladder, const struct task *task, const struct tas
     return OK;
 }
 
-static int memory_need_of(void *context, const struct memory_mode *choices,
-                          struct memory_need *need)
+static int memory_need_of(void *context, const struct memory_mode *mode, struct memory_need *need)
 {
     const struct memory_of *of = context;
-    return of->task->need(of->state, choices, need);
+    return of->task->need(of->state, mode, need);
 }
 
 struct governor memory_governor(const struct config *config, struct memory_of *of)
@@ -69,27 +69,27 @@ struct governor memory_governor(const struct config *config, struct memory_of *o
 }
 
 static int choose_less(struct memory_choosing *c, const struct task_state *state, int64_t budget,
-                       struct memory_mode *choices)
+                       struct memory_mode *mode)
 {
     struct memory_of of = {c->task, state};
     const struct governor governor = memory_governor(c->config, &of);
     if (!governor.settings.grow) return OK;
-    return governor_shrink(&governor, c->ladder, budget, choices, &c->less_work);
+    return governor_shrink(&governor, c->ladder, budget, mode, &c->less_work);
 }
 
-static int64_t bytes_of(const struct ladder *ladder, int row)
+static int64_t bytes_of(const struct ladder *ladder, int mode)
 {
-    return (int64_t)ladder->rows[row].need.device_bytes;
+    return (int64_t)ladder->modes[mode].need.device_bytes;
 }
 
-/* The fastest way that fits; where none does less work, where that may be; else the least, whose
+/* The fastest mode that fits; where none does less work, where that may be; else the least, whose
  * commit or forecast says what is missing. */
-static int memory_choose(void *context, const struct task_state *state, struct memory_mode *choices)
+static int memory_choose(void *context, const struct task_state *state, struct memory_mode *mode)
 {
     struct memory_choosing *c = context;
     struct ladder *ladder = c->ladder;
     int least;
-    TRY(memory_rows(ladder, c->task, state));
+    TRY(memory_list_modes(ladder, c->task, state));
     c->mode = -1;
     c->less_work = false;
     if (ladder->count == 0) return OK;
@@ -100,14 +100,14 @@ static int memory_choose(void *context, const struct task_state *state, struct m
     ladder_judge(ladder, budget);
     c->mode = ladder_pick(ladder, &least);
     if (c->failed >= 0) c->mode = ladder_down(ladder, c->failed);
-    if (c->mode < 0) TRY(choose_less(c, state, budget, choices));
+    if (c->mode < 0) TRY(choose_less(c, state, budget, mode));
     if (c->less_work) return OK;
     if (c->mode < 0 && c->too_much > 0)
         return fail(ERR_DEVICE_MEMORY, "no way to run takes less than %s, which failed",
                     format_bytes(c->too_much).text);
     if (c->mode < 0) c->mode = least;
     if (c->mode < 0) c->mode = 0;
-    *choices = ladder->rows[c->mode].choices;
+    *mode = ladder->modes[c->mode].mode;
     return OK;
 }
 
@@ -125,7 +125,7 @@ void memory_remark(const struct task *task, const struct task_state *state,
     if (task->restrictions) task->restrictions(state, line);
     if (*line) say(line);
     for (int i = 0; i < ladder->count; i++)
-        has_level = has_level || ladder->rows[i].choices.level == ladder->settings.level;
+        has_level = has_level || ladder->modes[i].mode.level == ladder->settings.level;
     if (has_level) return;
     snprintf(line, sizeof line, "memory.level %d has no mode here: the nearest one is taken",
              ladder->settings.level);
@@ -134,22 +134,23 @@ void memory_remark(const struct task *task, const struct task_state *state,
 
 void memory_warn_of_budget(const struct session *session)
 {
-    const struct ladder_row *row = session->row >= 0 ? &session->ladder.rows[session->row] : NULL;
+    const struct ladder_mode *mode =
+        session->mode >= 0 ? &session->ladder.modes[session->mode] : NULL;
     int64_t budget = session->ladder.settings.budget;
-    if (!row || row->fits) return;
+    if (!mode || mode->fits) return;
     log_warning("no way to run fits %s%s: going on with %s",
                 budget > 0 ? "memory.budget " : "target_vram_usage of what is free",
                 budget > 0 ? format_bytes(budget).text : "",
-                format_bytes((int64_t)row->need.device_bytes).text);
+                format_bytes((int64_t)mode->need.device_bytes).text);
 }
 
-int memory_find_row(struct session *session)
+int memory_find_mode(struct session *session)
 {
-    TRY(memory_rows(&session->ladder, session->task, session->state));
-    session->row = -1;
+    TRY(memory_list_modes(&session->ladder, session->task, session->state));
+    session->mode = -1;
     if (session->ladder.count == 0) return OK;
-    session->row = ladder_find(&session->ladder, session->task->mode(session->state));
-    return session->row >= 0 ? OK : fail(ERR_INTERNAL, "a way to run that is not in the ladder");
+    session->mode = ladder_find(&session->ladder, session->task->mode(session->state));
+    return session->mode >= 0 ? OK : fail(ERR_INTERNAL, "a memory mode that is not in the ladder");
 }
 
 /* ---- memory.jsonl ---- */
@@ -174,8 +175,9 @@ static void write_line(FILE *out, const struct session *session, const char *rea
 {
     static const struct memory_mode none = {.level = 0};
     const struct device *device = session->device;
-    const struct ladder_row *row = session->row >= 0 ? &session->ladder.rows[session->row] : NULL;
-    const struct memory_mode *c = row ? &row->choices : &none;
+    const struct ladder_mode *mode =
+        session->mode >= 0 ? &session->ladder.modes[session->mode] : NULL;
+    const struct memory_mode *c = mode ? &mode->mode : &none;
     size_t predicted = plan_device_bytes(session->task->plan(session->state));
     fprintf(out,
             "{\"step\": %" PRId64 ", \"level\": %d, \"choices\": {\"amp\": %s, "
@@ -203,15 +205,15 @@ void memory_log_change(struct session *session, const char *reason)
 
 /* ---- the ladder at work ---- */
 
-int memory_move(struct session *session, int row, const char *reason)
+int memory_move(struct session *session, int mode, const char *reason)
 {
     char text[160];
-    const struct ladder_row *to = &session->ladder.rows[row];
-    int code = session->task->replan(session->state, &to->choices);
+    const struct ladder_mode *to = &session->ladder.modes[mode];
+    int code = session->task->replan(session->state, &to->mode);
     if (code < 0) return code;
-    session->row = row;
+    session->mode = mode;
     log_warning("step %" PRId64 ": %s: going on with %s (%s)", session->step, reason,
-                ladder_describe(text, sizeof text, &to->choices),
+                ladder_describe(text, sizeof text, &to->mode),
                 format_bytes((int64_t)to->need.device_bytes).text);
     memory_log_change(session, reason);
     return OK;
@@ -221,12 +223,12 @@ int memory_change_work(struct session *session, const struct memory_mode *next, 
 {
     char text[160];
     TRY(session->task->replan(session->state, next));
-    TRY(memory_find_row(session));
+    TRY(memory_find_mode(session));
     session->total = session->task->steps(session->state);
     session->finished = session->step >= session->total;
     log_info("step %" PRId64 ": %s: %s from here on (%s)", session->step, reason,
-             ladder_describe(text, sizeof text, &session->ladder.rows[session->row].choices),
-             format_bytes((int64_t)session->ladder.rows[session->row].need.device_bytes).text);
+             ladder_describe(text, sizeof text, &session->ladder.modes[session->mode].mode),
+             format_bytes((int64_t)session->ladder.modes[session->mode].need.device_bytes).text);
     memory_log_change(session, reason);
     return session_save(session);
 }
@@ -264,7 +266,7 @@ int memory_relieve(struct session *session)
     struct ladder *ladder = &session->ladder;
     char reason[REASON_BYTES];
     snprintf(reason, sizeof reason, "%s", error_message());
-    int at = session->row;
+    int at = session->mode;
     while (at >= 0) {
         int64_t held = (int64_t)session->device->used_bytes, too_much = bytes_of(ladder, at);
         int64_t budget = ladder_budget(&ladder->settings, session->device, held);

@@ -15,8 +15,9 @@ struct task_state;
 
 struct ladder_settings memory_settings(const struct config *config);
 
-/* The ladder of an open state: a row for each mode. Empty for a task that has one mode only. */
-int memory_rows(struct ladder *ladder, const struct task *task, const struct task_state *state);
+/* The ladder of an open state: all its modes. Empty for a task that has one mode only. */
+int memory_list_modes(struct ladder *ladder, const struct task *task,
+                      const struct task_state *state);
 
 /* The governor of an open state: `of` is its context and must stay. */
 struct memory_of {
@@ -32,15 +33,15 @@ struct memory_choosing {
     const struct task *task;
     struct device *device;
     struct ladder *ladder;
-    int failed;       /* row whose commit failed just before; -1: none */
+    int failed;       /* mode whose commit failed just before; -1: none */
     int64_t too_much; /* least bytes that could not be had so far; 0: none */
-    int mode;         /* set: the row; -1 without rows, or with less work */
-    bool less_work;   /* set: with memory.grow, as no row fits; the ladder is to be made again */
+    int mode;         /* set: the mode; -1 without modes, or with less work */
+    bool less_work;   /* set: with memory.grow, as no mode fits; the ladder is to be made again */
 };
 void memory_choose_with(struct task_setup *setup, struct memory_choosing *choice);
 
-/* The ladder for the work as it is now, and the run's row in it. */
-int memory_find_row(struct session *session);
+/* The ladder for the work as it is now, and the run's mode in it. */
+int memory_find_mode(struct session *session);
 
 /* memory.jsonl of the run folder: a line for each change. Lines past the session's step are
  * dropped.
@@ -48,7 +49,7 @@ int memory_find_row(struct session *session);
 int memory_log_open(struct session *session);
 void memory_log_close(struct session *session);
 
-/* Writes a line of memory.jsonl, and to the log how the run goes on. Set session->row before. */
+/* Writes a line of memory.jsonl, and to the log how the run goes on. Set session->mode before. */
 void memory_log_change(struct session *session, const char *reason);
 
 /* Says what keys that allow some modes only come to, and that memory.level has no mode here: a line
@@ -59,9 +60,9 @@ void memory_remark(const struct task *task, const struct task_state *state,
 /* Warns when the mode that was opened takes more than was to be used. */
 void memory_warn_of_budget(const struct session *session);
 
-/* Moves to another mode, by its row; the reason is for the log. On ERR_DEVICE_MEMORY the state is
- * kept on the host: to be saved, or moved to another row. */
-int memory_move(struct session *session, int row, const char *reason);
+/* Moves to another mode, by its index; the reason is for the log. On ERR_DEVICE_MEMORY the state is
+ * kept on the host: to be saved, or moved to another mode. */
+int memory_move(struct session *session, int mode, const char *reason);
 
 /* Another amount of work, with which the ladder is another one too; saved at once, so that a
  * resumed run repeats it. */

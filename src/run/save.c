@@ -25,9 +25,8 @@ static int save_fill(const struct session *session, struct store_writer *writer)
                             session->config_text));
     TRY(store_set(writer, "run", session->run_id));
     TRY(store_set_double(writer, "seconds", session_seconds(session)));
-    if (session->row >= 0)
-        TRY(store_set_int(writer, "memory.level",
-                          session->ladder.rows[session->row].choices.level));
+    if (session->mode >= 0)
+        TRY(store_set_int(writer, "memory.level", session->ladder.modes[session->mode].mode.level));
     TRY(store_set_int(writer, "task_finished", session->report.finished));
     if (session->report.pending) TRY(store_set_int(writer, "pending", 1));
     return store_set_int(writer, "finished", session->finished && !session->report.pending);

@@ -27,7 +27,7 @@ struct session {
     struct progress *progress;
 
     struct ladder ladder;          /* the memory modes that the task can run in */
-    int row;                       /* the present one of them; -1: the task has one mode only */
+    int mode;                      /* the present one of them; -1: the task has one mode only */
     int failed_mode;               /* the mode in which memory failed within a step; -1: none */
     struct line_file memory_lines; /* memory.jsonl */
 

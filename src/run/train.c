@@ -53,8 +53,8 @@ static int train_attempt_step(void *context)
     session->report.finished = session->report.pending = false;
     TRY(device_begin_step(session->device, session->step));
     int code = session->task->step(session->state, session->step, a->evaluate, &session->report);
-    if (code == ERR_DEVICE_MEMORY && !session->device->is_host && session->row >= 0)
-        session->failed_mode = session->row;
+    if (code == ERR_DEVICE_MEMORY && !session->device->is_host && session->mode >= 0)
+        session->failed_mode = session->mode;
     return code;
 }
 
@@ -352,7 +352,7 @@ static int run_or_look(const struct train_request *request, bool look)
         .folder = {.lock_fd = -1, .log_fd = -1},
         .metrics = {.jsonl = {.fd = -1}, .csv = {.fd = -1}},
         .saved_step = -1,
-        .row = -1,
+        .mode = -1,
         .failed_mode = -1,
         .memory_lines = {.fd = -1},
     };

@@ -307,7 +307,7 @@ static int image_size(const struct task_state *state, int max_side, int *width, 
 
 /* ---- memory modes ---- */
 
-static int splat_choices(const struct task_state *state, struct memory_mode *list)
+static int splat_modes(const struct task_state *state, struct memory_mode *list)
 {
     return splat_memory_modes(&state->fit, list);
 }
@@ -380,7 +380,7 @@ const struct task task_splat = {
     .image_size = image_size,
     .extra_files = extra_files,
     .image_name = splat_image_name,
-    .choices = splat_choices,
+    .modes = splat_modes,
     .need = splat_need,
     .mode = splat_mode,
     .replan = splat_replan,

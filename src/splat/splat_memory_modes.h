@@ -6,7 +6,7 @@
 
 struct memory_mode splat_first_mode(const struct config *config);
 
-/* See task.h: choices, need, replan. */
+/* See task.h: modes, need, replan. */
 int splat_memory_modes(const struct splat_fit *fit, struct memory_mode *list);
 int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *mode,
                     struct memory_need *need);

@@ -61,8 +61,9 @@ struct task_setup {
     bool forecast_only;           /* --dry-run: fill the plan's layout, allocate nothing */
     bool (*stop_requested)(void); /* polled in long phases; then return ERR_STOPPED */
 
-    /* Asked by open() once the input is known, for the way to run; NULL: the first of choices(). */
-    int (*choose)(void *context, const struct task_state *state, struct memory_mode *choices);
+    /* Asked by open() once the input is known, for the mode to run in; NULL: the first of
+     * modes(). */
+    int (*choose)(void *context, const struct task_state *state, struct memory_mode *mode);
     void *choose_context;
 
     /* With forecast_only: no input is read, sizes that only the input would tell are taken from
@@ -154,24 +155,24 @@ struct task {
 
     /* ---- what memory can be saved by; all four or none ---- */
 
-    /* Every way the task can run with this config and device, without `work`: by level, then by
+    /* Every mode the task can run in with this config and device, without `work`: by level, then by
      * ever less memory; the first is the fastest. Known when open() asks, also with forecast_only.
      * Returns how many, at most TASK_MAX_MODES. */
-    int (*choices)(const struct task_state *state, struct memory_mode *list);
+    int (*modes)(const struct task_state *state, struct memory_mode *list);
 
     /* The need of one mode (with its `work`, where that is not 0): nothing is allocated on the
      * device or read again, and the state stays as it is. ERR_USAGE for a part of the work that the
      * task does not have, ERR_CONFIG for one that is not possible. */
-    int (*need)(const struct task_state *state, const struct memory_mode *choices,
+    int (*need)(const struct task_state *state, const struct memory_mode *mode,
                 struct memory_need *need);
 
-    /* The way it runs now (or, with forecast_only, would): borrowed. */
+    /* The mode it runs in now (or, with forecast_only, would): borrowed. */
     const struct memory_mode *(*mode)(const struct task_state *state);
 
-    /* Between steps, or after one that failed with ERR_DEVICE_MEMORY: another way, the same state
+    /* Between steps, or after one that failed with ERR_DEVICE_MEMORY: another mode, the same state
      * to the bit. ERR_DEVICE_MEMORY: not enough for it; then only replan(), save() and close() may
      * be called until a replan() succeeds. */
-    int (*replan)(struct task_state *state, const struct memory_mode *choices);
+    int (*replan)(struct task_state *state, const struct memory_mode *mode);
 
     /* The work that replan() can be asked for; steps() may change with it, and the checkpoint says
      * what was done. NULL: none. */

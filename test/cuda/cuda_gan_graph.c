@@ -9,7 +9,6 @@
 #include "test/cuda/cuda_gan_bench.h"
 #include "test/support.h"
 
-
 Suite *cuda_gan_graph_suite(void);
 
 /* ---- the task ---- */
@@ -42,7 +41,7 @@ static int choose(void *context, const struct task_state *state, struct memory_m
 {
     struct memory_mode rows[TASK_MAX_MODES];
     const struct run *r = context;
-    int count = task_gan.choices(state, rows), batch = way->work.batch;
+    int count = task_gan.modes(state, rows), batch = way->work.batch;
     *way = rows[r->row < 0 ? count + r->row : r->row];
     way->work.batch = batch;
     return OK;

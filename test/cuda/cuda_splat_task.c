@@ -113,12 +113,12 @@ END_TEST
 enum { WIDE = 5, HIGH = 1100, LAST = 4 };
 
 /* A way by its number in the task's list; -1: the last one. */
-static int choose(void *context, const struct task_state *state, struct memory_mode *choices)
+static int choose(void *context, const struct task_state *state, struct memory_mode *mode)
 {
     struct memory_mode ways[TASK_MAX_MODES];
-    int count = task_splat.choices(state, ways), *number = context;
+    int count = task_splat.modes(state, ways), *number = context;
     if (*number < 0) *number += count;
-    *choices = ways[*number];
+    *mode = ways[*number];
     return OK;
 }
 

@@ -140,9 +140,9 @@ static struct ladder three_rows(void)
 static int row_after(struct ladder *ladder, int at, int64_t others)
 {
     struct device device = {.free_bytes = free_bytes};
-    int64_t held = (int64_t)ladder->rows[at].need.device_bytes;
+    int64_t held = (int64_t)ladder->modes[at].need.device_bytes;
     free_now = 2000 - held - others;
-    return governor_row(ladder, at, &device, held);
+    return governor_pick_mode(ladder, at, &device, held);
 }
 
 START_TEST(goes_down_and_up_with_what_others_take)
@@ -234,7 +234,7 @@ START_TEST(a_look_takes_less_than_50_ms)
     struct task_setup setup = {
         .config = config, .device = device, .forecast_only = true, .without_input = true};
     ck_assert_msg(o.task->open(&o.state, &setup) == OK, "%s", error_message());
-    ck_assert_int_eq(memory_rows(&ladder, o.task, o.state), OK);
+    ck_assert_int_eq(memory_list_modes(&ladder, o.task, o.state), OK);
     struct governor g = {
         .settings = {.every = 1, .grow = true}, .need = need_of_task, .context = &o};
     g.growth.batch = (struct memory_range){64, 64, 65536, 1, 0};

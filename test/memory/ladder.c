@@ -12,9 +12,9 @@
 
 static void add_row(struct ladder *ladder, int level, bool amp, size_t bytes, double time)
 {
-    struct memory_mode choices = {.level = level, .amp = amp};
+    struct memory_mode mode = {.level = level, .amp = amp};
     struct memory_need need = {.device_bytes = bytes, .relative_time = time};
-    ladder_add(ladder, &choices, &need);
+    ladder_add(ladder, &mode, &need);
 }
 
 static int picked(struct ladder *ladder, int64_t budget)
@@ -44,7 +44,7 @@ START_TEST(ladder_picks_the_fastest_that_fits)
     ck_assert_int_eq(ladder_down(&ladder, 2), 4);
     ck_assert_int_eq(ladder_down(&ladder, 4), -1);
     ladder_judge(&ladder, 450);
-    ladder.rows[4].need.device_bytes = 9999;
+    ladder.modes[4].need.device_bytes = 9999;
     ladder_judge(&ladder, 450);
     ck_assert_int_eq(ladder_down(&ladder, 0), 3);
     ladder.least_level = 1; /* a resumed run */

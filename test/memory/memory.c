@@ -36,12 +36,12 @@ static uint32_t draw(uint32_t trial, uint32_t index, uint32_t below)
     return philox_draw(5, STREAM_TEST, trial, index).v[0] % below;
 }
 
-static int choose(void *context, const struct task_state *state, struct memory_mode *choices)
+static int choose(void *context, const struct task_state *state, struct memory_mode *mode)
 {
     struct trial *t = context;
-    TRY(memory_rows(&t->ladder, t->task, state));
+    TRY(memory_list_modes(&t->ladder, t->task, state));
     t->row %= t->ladder.count;
-    *choices = t->ladder.rows[t->row].choices;
+    *mode = t->ladder.modes[t->row].mode;
     return OK;
 }
 
@@ -74,7 +74,7 @@ static double step(struct trial *t, int number)
 
 static void move(struct trial *t, int row)
 {
-    MUST(t->task->replan(t->state, &t->ladder.rows[row].choices));
+    MUST(t->task->replan(t->state, &t->ladder.modes[row].mode));
     t->row = row;
 }
 
@@ -110,7 +110,7 @@ static const char *splat_text(uint32_t trial)
 
 static void same_bytes(const struct trial *t, const struct memory_need *most)
 {
-    const struct memory_need *need = &t->ladder.rows[t->row].need;
+    const struct memory_need *need = &t->ladder.modes[t->row].need;
     ck_assert_uint_eq(t->device->used_bytes, need->device_bytes);
     ck_assert_uint_eq(t->device->host_bytes, need->host_bytes);
     ck_assert_uint_eq(t->device->peak_bytes, most->device_bytes);
@@ -122,14 +122,14 @@ static void check_case(uint32_t trial)
     struct trial t;
     struct image picture = {0};
     start(&t, trial % 2 ? gan_text(trial) : splat_text(trial), (int)draw(trial, 20, 1000));
-    struct memory_need most = t.ladder.rows[t.row].need;
+    struct memory_need most = t.ladder.modes[t.row].need;
     for (int number = 0; number < 4; number++) /* a splat grows before its third step */
         step(&t, number);
     MUST(t.task->image(t.state, 64, &picture));
     image_free(&picture);
     same_bytes(&t, &most);
     move(&t, (int)draw(trial, 21, (uint32_t)t.ladder.count));
-    const struct memory_need *next = &t.ladder.rows[t.row].need;
+    const struct memory_need *next = &t.ladder.modes[t.row].need;
     if (next->device_bytes > most.device_bytes) most.device_bytes = next->device_bytes;
     if (next->host_bytes > most.host_bytes) most.host_bytes = next->host_bytes;
     step(&t, 4);
@@ -164,7 +164,7 @@ static int same_result(const struct trial *t, int row)
 {
     const struct ladder *l = &t->ladder;
     row %= l->count;
-    while (l->rows[row].choices.amp != l->rows[0].choices.amp)
+    while (l->modes[row].mode.amp != l->modes[0].mode.amp)
         row = (row + 1) % l->count;
     return row;
 }
@@ -249,7 +249,7 @@ static void fail_uploads(struct trial *t)
     for (int k = 0; code != OK; k++) {
         uploads_left = k;
         t->device->upload = failing_upload;
-        code = t->task->replan(t->state, &t->ladder.rows[0].choices);
+        code = t->task->replan(t->state, &t->ladder.modes[0].mode);
         t->device->upload = upload;
         if (code == OK) break;
         ck_assert_int_eq(code, ERR_DEVICE);
@@ -283,12 +283,12 @@ START_TEST(failed_move_keeps_the_state)
         save(&t, "before");
         t.device->limit_bytes = 1; /* what is there stays, and nothing more is to be had */
         for (int again = 0; again < 2; again++)
-            ck_assert_int_eq(t.task->replan(t.state, &t.ladder.rows[0].choices), ERR_DEVICE_MEMORY);
-        ck_assert_uint_lt(t.device->used_bytes, t.ladder.rows[0].need.device_bytes);
+            ck_assert_int_eq(t.task->replan(t.state, &t.ladder.modes[0].mode), ERR_DEVICE_MEMORY);
+        ck_assert_uint_lt(t.device->used_bytes, t.ladder.modes[0].need.device_bytes);
         save(&t, "parked");
         same_files("parked", "before");
         if (_i < 2) { /* a smaller batch that is not to be had: back to the larger one */
-            struct memory_mode less = t.ladder.rows[0].choices;
+            struct memory_mode less = t.ladder.modes[0].mode;
             less.work.batch = 1;
             ck_assert_int_eq(t.task->replan(t.state, &less), ERR_DEVICE_MEMORY);
         }
@@ -325,7 +325,7 @@ START_TEST(planning_takes_milliseconds)
     int least;
     for (int i = 0; i < 5; i++) {
         clock_t begin = clock(); /* CPU time: tests share the machine */
-        MUST(memory_rows(&t.ladder, t.task, t.state));
+        MUST(memory_list_modes(&t.ladder, t.task, t.state));
         ladder_judge(&t.ladder, (int64_t)8 << 30);
         ladder_pick(&t.ladder, &least);
         double taken = (double)(clock() - begin) / CLOCKS_PER_SEC;

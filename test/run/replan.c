@@ -44,7 +44,7 @@ static void start(struct moved *m, const char *text)
     struct task_setup setup = {.config = m->config, .device = m->device, .spill_dir = folder};
     struct task_report report;
     MUST(m->task->open(&m->state, &setup));
-    MUST(memory_rows(&m->ladder, m->task, m->state));
+    MUST(memory_list_modes(&m->ladder, m->task, m->state));
     MUST(m->task->step(m->state, 0, false, &report)); /* every page is there */
 }
 
@@ -77,7 +77,7 @@ static void measure(struct moved *m, const char *name, const struct memory_mode 
 
 static struct memory_mode last_mode(const struct moved *m)
 {
-    return m->ladder.rows[m->ladder.count - 1].choices;
+    return m->ladder.modes[m->ladder.count - 1].mode;
 }
 
 START_TEST(a_gan_of_64_pixels)

@@ -50,12 +50,12 @@ static int toy_modes(const struct task_state *state, struct memory_mode *list)
     return toy.ways;
 }
 
-static int toy_need(const struct task_state *state, const struct memory_mode *choices,
+static int toy_need(const struct task_state *state, const struct memory_mode *mode,
                     struct memory_need *need)
 {
     (void)state;
-    *need = (struct memory_need){.device_bytes = (size_t)(1000 - choices->level),
-                                 .relative_time = 1 + choices->level};
+    *need = (struct memory_need){.device_bytes = (size_t)(1000 - mode->level),
+                                 .relative_time = 1 + mode->level};
     return OK;
 }
 
@@ -64,9 +64,9 @@ static const struct memory_mode *toy_mode(const struct task_state *state)
     return &state->way;
 }
 
-static int toy_replan(struct task_state *state, const struct memory_mode *choices)
+static int toy_replan(struct task_state *state, const struct memory_mode *mode)
 {
-    state->way = *choices;
+    state->way = *mode;
     toy.moves++;
     return OK;
 }
@@ -185,7 +185,7 @@ static const struct task toy_task = {
     .save_model = toy_save,
     .write_final = toy_write_final,
     .close = toy_close,
-    .choices = toy_modes,
+    .modes = toy_modes,
     .need = toy_need,
     .mode = toy_mode,
     .replan = toy_replan,
