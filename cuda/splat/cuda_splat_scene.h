@@ -1,5 +1,5 @@
-/* What one pass over a picture works with on CUDA: Gaussians in the picture's pixels, lists of them
- * for each region, and the image buffers of a band of rows, all carved out of the caller's
+/* The workspace of one pass over an image on CUDA: Gaussians in the image's pixels, lists of them
+ * for each region, and the image buffers of a band of rows, all taken from the caller's
  * workspace. Mirrors cpu/splat/splat_scene.h. */
 #ifndef IMGTRAIN_CUDA_SPLAT_CUDA_SPLAT_SCENE_H
 #define IMGTRAIN_CUDA_SPLAT_CUDA_SPLAT_SCENE_H
@@ -12,9 +12,9 @@ enum {
     TILE = 16, /* pixels: a block of threads renders TILE x TILE of them */
     TILE_THREADS = TILE * TILE,
     REGION = 8 * TILE, /* pixels: Gaussians are listed by regions, tiles choose from these */
-    BAND_ROWS = 256,   /* rows of a band, where the picture is not done as a whole */
-    FIRST_SLICE = 5,   /* log2 of the fewest rows of a slice */
-    MAX_PARTS = 32,    /* slices that a Gaussian's gradient is summed in at most */
+    BAND_ROWS = 256,   /* rows of a band, where the image is not done as a whole */
+    FIRST_CHUNK = 5,   /* log2 of the fewest rows of a chunk */
+    MAX_PARTS = 32,    /* chunks that a Gaussian's gradient is summed in at most */
 };
 
 /* Regions that a Gaussian's box touches, inclusive; x0 > x1: none. */
@@ -23,12 +23,12 @@ struct __align__(8) splat_reach
     short x0, y0, x1, y1;
 };
 
-/* Rows that a Gaussian reaches, cut into slices of 2^shift rows of the picture. So partial sums do
+/* Rows that a Gaussian reaches, cut into chunks of 2^shift rows of the image. So partial sums do
  * not depend on the bands. */
-struct __align__(16) splat_slices
+struct __align__(16) splat_chunks
 {
     int first_row, last_row; /* inclusive */
-    int shift, count;        /* count 0: not in the picture */
+    int shift, count;        /* count 0: not in the image */
 };
 
 /* What a step leaves: read by the host when it waits. */
@@ -42,17 +42,17 @@ struct splat_scene {
     struct cuda_device *device; /* whose stream the kernels go to; they do not read it */
     int width, height, channels, count;
     int tiles_x, tiles_y, regions_x, regions_y;
-    int parts;     /* slices of a Gaussian at most */
+    int parts;     /* chunks of a Gaussian at most */
     int band_rows; /* a multiple of BAND_ROWS, or all rows */
     bool half;     /* image buffers hold halves */
     float cut_power;
     struct splat_blend blend;
-    const float *feat;           /* [count][channels] */
-    struct gaussian_form *form;  /* [count] */
-    struct splat_reach *reach;   /* [count] */
-    struct splat_slices *slices; /* [count] */
-    int *region_count;           /* [regions]; -1: its list found no room, all are candidates */
-    int *region_start, *list;    /* [regions], [list_room] */
+    const float *feat;               /* [count][channels] */
+    struct gaussian_form *form;      /* [count] */
+    struct splat_reach *reach;       /* [count] */
+    struct splat_chunks *row_chunks; /* [count] */
+    int *region_count;               /* [regions]; -1: its list found no room, all are candidates */
+    int *region_start, *list;        /* [regions], [list_room] */
     int list_room;
     float *record;       /* [count][parts][GAUSSIAN_SUMS + channels] */
     size_t record_bytes; /* sampling works in the same memory */
@@ -63,14 +63,14 @@ struct splat_scene {
     double *tile_sums;        /* [tiles][PIXEL_SUMS] */
     double *ssim_sums;        /* [splat_ssim_blocks][2]: all windows, inner ones */
     char *stream;             /* two buffers for a target that comes in bands: target_stream.h */
-    size_t feed_bytes;        /* of one of them */
+    size_t stream_bytes;      /* of one of them */
     void *staging;            /* host memory for as much */
     void *offload;            /* window for Adam's state: device/offload_stream.h */
     size_t offload_staging_bytes; /* 0: it lies on the device */
     struct splat_status *status;  /* beside the workspace: splat_cuda_statuses */
 };
 
-/* A piece of the picture in the image buffers: rows [first, last) are wanted, rows [y0, y0 + rows)
+/* A part of the image in the image buffers: rows [first, last) are wanted, rows [y0, y0 + rows)
  * and columns [x0, x0 + pitch) are rendered: color[row - y0][channel][column - x0]. */
 struct splat_band {
     int first, last, y0, rows, x0, pitch;
@@ -94,7 +94,7 @@ void splat_scene_project(const struct splat_scene *scene, const struct splat_vie
 bool splat_scene_band(const struct splat_scene *scene, int first, bool ssim,
                       struct splat_band *band);
 
-/* Blocks of the SSIM kernel for a picture: see splat_ssim.cu. */
+/* Blocks of the SSIM kernel for an image: see splat_ssim.cu. */
 size_t splat_ssim_blocks(int width, int height, int channels);
 /* Bytes that drawing pixels takes of the records' memory: see splat_sample.cu. */
 size_t splat_cuda_sample_bytes(int height, int64_t capacity);

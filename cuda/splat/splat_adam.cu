@@ -6,12 +6,12 @@
 
 enum { BLOCK = 128, QUANTIZE_BLOCK = 1024 };
 
-/* Adds the slices of Gaussian i in their order and applies the chain rule. The gradient in the
+/* Adds the chunks of Gaussian i in their order and applies the chain rule. The gradient in the
  * pixels was that of the sum over samples, not of their mean: `scale`. */
 static __device__ void finish_row(const struct splat_scene &s, const struct splat_view &v,
                                   const struct splat_gradients &out, int64_t i, float scale)
 {
-    int floats = GAUSSIAN_SUMS + s.channels, parts = s.slices[i].count;
+    int floats = GAUSSIAN_SUMS + s.channels, parts = s.row_chunks[i].count;
     const float *record = s.record + i * s.parts * floats;
     float sums[GAUSSIAN_SUMS];
     for (int f = 0; f < floats; f++) {

@@ -16,7 +16,7 @@ static size_t staging_bytes(const struct device *device, int width, int height, 
 {
     struct splat_scene scene;
     splat_scene_layout(&scene, device, NULL, width, height, channels, 0, storage);
-    return 2 * scene.feed_bytes;
+    return 2 * scene.stream_bytes;
 }
 
 int splat_cuda_compare(const struct splat_scene *s, const struct splat_comparison *c)
@@ -41,7 +41,8 @@ int splat_cuda_compare(const struct splat_scene *s, const struct splat_compariso
     }
     splat_gradient_sums(s, ssim, c->check ? c->loss : NULL);
     if (!gradient) return OK;
-    if (c->update && c->target->beside) TRY(cuda_take_error()); /* no update from half a picture */
+    if (c->update && c->target->host_resident)
+        TRY(cuda_take_error()); /* no update from half an image */
     return splat_offload_finish(&offload, s, c);
 }
 
@@ -103,7 +104,7 @@ static int splat_cuda_evaluate(struct device *device, const struct splat_workspa
     return splat_cuda_compare_band(device, &scene, &comparison, sums);
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
 /* Copies rows and columns that are wanted from planar rows to pixels. */
 static void splat_cuda_interleave(float *out, const float *rows, int skip, int width, int channels,

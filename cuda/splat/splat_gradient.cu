@@ -1,5 +1,5 @@
-/* Gradients without atomics: a warp has a slice of a Gaussian's rows and gathers from its pixels in
- * a fixed order; the slices are added in order. */
+/* Gradients without atomics: a warp has a chunk of a Gaussian's rows and gathers from its pixels in
+ * a fixed order; the chunks are added in order. */
 #include "cuda/splat/cuda_splat_gradient.h"
 #include "math/ssim_window.h"
 
@@ -89,18 +89,18 @@ static __device__ void gather_rows(const struct splat_scene &s, const struct spl
     }
 }
 
-/* Slice `part` of Gaussian i. One that is higher than a band is summed as bands would cut it. */
+/* Chunk `part` of Gaussian i. One that is higher than a band is summed as bands would cut it. */
 template <typename T, int N>
-static __device__ void gather_slice(const struct splat_scene &s, const struct splat_band &b, int i,
+static __device__ void gather_chunk(const struct splat_scene &s, const struct splat_band &b, int i,
                                     int part)
 {
-    struct splat_slices k = s.slices[i];
+    struct splat_chunks k = s.row_chunks[i];
     struct gaussian_form g = form_load(s, i);
-    int slice = (k.first_row >> k.shift) + part;
-    int from = max(max(slice << k.shift, k.first_row), b.first);
-    int to = min(min(((slice + 1) << k.shift) - 1, k.last_row), b.last - 1);
-    /* A slice may lie in several bands: the first one to reach it begins its record. */
-    bool begins = max(slice << k.shift, k.first_row) >= b.first;
+    int chunk = (k.first_row >> k.shift) + part;
+    int from = max(max(chunk << k.shift, k.first_row), b.first);
+    int to = min(min(((chunk + 1) << k.shift) - 1, k.last_row), b.last - 1);
+    /* A chunk may lie in several bands: the first one to reach it begins its record. */
+    bool begins = max(chunk << k.shift, k.first_row) >= b.first;
     float *record = s.record + ((int64_t)i * s.parts + part) * (GAUSSIAN_SUMS + s.channels);
     const float *feat = s.feat + (int64_t)i * s.channels;
     for (int top = from, bottom; top <= to; top = bottom + 1) {
@@ -109,8 +109,8 @@ static __device__ void gather_slice(const struct splat_scene &s, const struct sp
     }
 }
 
-/* Warp i takes slice 0 of Gaussian i, and slice p of the Gaussian p strides before it: so the many
- * slices of a large one fall to warps far apart, without a list. */
+/* Warp i takes chunk 0 of Gaussian i, and chunk p of the Gaussian p strides before it: so the many
+ * chunks of a large one fall to warps far apart, without a list. */
 template <typename T, int N>
 static __global__ void __launch_bounds__(BLOCK, 4)
     gather_kernel(struct splat_scene s, struct splat_band b)
@@ -120,11 +120,11 @@ static __global__ void __launch_bounds__(BLOCK, 4)
     if (warp >= s.count) return;
     int64_t stride = s.count / MAX_PARTS + 1, mine = (warp - lane * stride) % s.count;
     if (mine < 0) mine += s.count;
-    unsigned todo = __ballot_sync(0xffffffffu, lane < s.slices[mine].count);
+    unsigned todo = __ballot_sync(0xffffffffu, lane < s.row_chunks[mine].count);
     while (todo) {
         int part = __ffs((int)todo) - 1;
         todo &= todo - 1;
-        gather_slice<T, N>(s, b, __shfl_sync(0xffffffffu, (int)mine, part), part);
+        gather_chunk<T, N>(s, b, __shfl_sync(0xffffffffu, (int)mine, part), part);
     }
 }
 
@@ -149,7 +149,7 @@ void splat_gradient_band(const struct splat_scene *s, const struct splat_band *b
         cuda_splat_gradient_launch<float>(s, b);
 }
 
-/* ---- sums of the picture ---- */
+/* ---- sums of the image ---- */
 
 static __global__ void sums_kernel(struct splat_scene s, int64_t ssim_blocks, bool ssim,
                                    struct splat_loss loss, bool check)

@@ -1,4 +1,4 @@
-/* The pieces are rows of all groups: first and second moments, and when a Gaussian was added. */
+/* The chunks are rows of all groups: first and second moments, and when a Gaussian was added. */
 #include "cuda/splat/splat_offload.h"
 
 enum { BORN = 2 * SPLAT_GROUPS };
@@ -46,7 +46,7 @@ int splat_offload_open(struct splat_offload *offload, const struct splat_scene *
 int splat_offload_finish(struct splat_offload *offload, const struct splat_scene *s,
                          const struct splat_comparison *c)
 {
-    struct offload_chunk piece;
+    struct offload_chunk chunk;
     if (!offload->moves) {
         splat_gradient_finish(s, c->view, c->gradients, c->update, 0, s->count);
         return OK;
@@ -54,15 +54,15 @@ int splat_offload_finish(struct splat_offload *offload, const struct splat_scene
     TRY(offload_stream_start(&offload->offload_stream, 0));
     for (;;) {
         struct splat_update update = *c->update;
-        TRY(offload_stream_acquire(&offload->offload_stream, &piece));
-        if (piece.rows == 0) return offload_stream_end(&offload->offload_stream);
+        TRY(offload_stream_acquire(&offload->offload_stream, &chunk));
+        if (chunk.rows == 0) return offload_stream_end(&offload->offload_stream);
         for (int g = 0; g < SPLAT_GROUPS; g++) {
-            update.group[g].first = (float *)piece.at[2 * g];
-            update.group[g].second = (float *)piece.at[2 * g + 1];
+            update.group[g].first = (float *)chunk.at[2 * g];
+            update.group[g].second = (float *)chunk.at[2 * g + 1];
         }
-        update.born = (const int32_t *)piece.at[BORN];
-        update.first = (int64_t)piece.first;
-        splat_gradient_finish(s, c->view, c->gradients, &update, (int64_t)piece.first,
-                              (int64_t)piece.rows);
+        update.born = (const int32_t *)chunk.at[BORN];
+        update.first = (int64_t)chunk.first;
+        splat_gradient_finish(s, c->view, c->gradients, &update, (int64_t)chunk.first,
+                              (int64_t)chunk.rows);
     }
 }

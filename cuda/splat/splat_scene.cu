@@ -16,7 +16,7 @@ static int divide_up(int a, int b)
     return (a + b - 1) / b;
 }
 
-/* A Gaussian's gradient is summed in this many pieces at most, so that a large one is not one
+/* A Gaussian's gradient is summed in this many chunks at most, so that a large one is not one
  * warp's work. Depends on the capacity alone. */
 static int part_count(int64_t capacity, size_t record)
 {
@@ -65,7 +65,7 @@ size_t splat_scene_layout(struct splat_scene *s, const struct device *device, vo
     struct arena arena = {memory, 0};
     s->form = (struct gaussian_form *)arena_take(&arena, n * sizeof *s->form);
     s->reach = (struct splat_reach *)arena_take(&arena, n * sizeof *s->reach);
-    s->slices = (struct splat_slices *)arena_take(&arena, n * sizeof *s->slices);
+    s->row_chunks = (struct splat_chunks *)arena_take(&arena, n * sizeof *s->row_chunks);
     s->region_count = (int *)arena_take(&arena, regions * sizeof(int));
     s->region_start = (int *)arena_take(&arena, regions * sizeof(int));
     s->list = (int *)arena_take(&arena, (size_t)s->list_room * sizeof(int));
@@ -78,8 +78,8 @@ size_t splat_scene_layout(struct splat_scene *s, const struct device *device, vo
     if (s->record_bytes < sample) s->record_bytes = sample;
     s->record = (float *)arena_take(&arena, s->record_bytes);
     layout_images(s, &arena, storage->half);
-    if (storage->streamed_bits) s->feed_bytes = target_stream_bytes(s, storage->streamed_bits);
-    s->stream = (char *)arena_take(&arena, 2 * s->feed_bytes);
+    if (storage->streamed_bits) s->stream_bytes = target_stream_bytes(s, storage->streamed_bits);
+    s->stream = (char *)arena_take(&arena, 2 * s->stream_bytes);
     if (storage->offload)
         s->offload_staging_bytes = splat_offload_staging_bytes(device, channels, capacity);
     s->offload = arena_take(&arena, s->offload_staging_bytes);
@@ -127,13 +127,13 @@ static __device__ struct splat_reach reach_of(const struct splat_scene &s, float
     return r;
 }
 
-static __device__ struct splat_slices slices_of(const struct splat_scene &s, float top,
-                                                float bottom)
+static __device__ struct splat_chunks row_chunks_of(const struct splat_scene &s, float top,
+                                                    float bottom)
 {
-    struct splat_slices k;
+    struct splat_chunks k;
     k.first_row = top > 0 ? (int)top : 0;
     k.last_row = bottom < (float)s.height ? (int)bottom : s.height - 1;
-    k.shift = FIRST_SLICE;
+    k.shift = FIRST_CHUNK;
     while ((k.last_row >> k.shift) - (k.first_row >> k.shift) >= s.parts)
         k.shift++;
     k.count = (k.last_row >> k.shift) - (k.first_row >> k.shift) + 1;
@@ -148,7 +148,7 @@ static __global__ void cuda_splat_scene_project_kernel(struct splat_scene s, str
     struct gaussian_form g = gaussian_form_of(v.xy + 2 * i, v.scale + 2 * i, v.rot[i],
                                               v.sigma_scale, s.width, s.height, fx, fy);
     struct splat_reach reach = {1, 1, 0, 0};
-    struct splat_slices slices = {0, -1, FIRST_SLICE, 0};
+    struct splat_chunks row_chunks = {0, -1, FIRST_CHUNK, 0};
     float top, bottom;
     if (gaussian_rows(&g, s.cut_power, s.height, &top, &bottom)) {
         /* as far to the sides: the form's other diagonal entry takes the place of the first */
@@ -156,12 +156,12 @@ static __global__ void cuda_splat_scene_project_kernel(struct splat_scene s, str
         float left = g.mx - half, right = g.mx + half;
         if (right >= 0 && left < (float)s.width) { /* not for a NaN */
             reach = reach_of(s, left, right, top, bottom);
-            slices = slices_of(s, top, bottom);
+            row_chunks = row_chunks_of(s, top, bottom);
         }
     }
     s.form[i] = g;
     s.reach[i] = reach;
-    s.slices[i] = slices;
+    s.row_chunks[i] = row_chunks;
 }
 
 /* ---- lists by region ---- */

@@ -79,7 +79,7 @@ static __device__ __forceinline__ float4 window_down(float4 *sums, float4 row)
 /* The strip that a block is for. */
 struct strip {
     int column, channel, first, last; /* the thread's column; rows [first, last) */
-    bool own, inside;                 /* the block is for this column; it lies in the picture */
+    bool own, inside;                 /* the block is for this column; it lies in the image */
 };
 
 template <typename T>
@@ -91,7 +91,7 @@ static __device__ __forceinline__ float cuda_splat_ssim_rendered(const struct sp
         (const T *)s.color + ((int64_t)(row - b.y0) * s.channels + p.channel) * b.pitch + p.column);
 }
 
-/* S of a row of windows and its partial derivatives, zero outside the picture. */
+/* S of a row of windows and its partial derivatives, zero outside the image. */
 static __device__ __forceinline__ float4 partials_of(float4 m, bool inside, float *value)
 {
     float4 d;
@@ -115,7 +115,7 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
     p.inside = p.column >= 0 && p.column < s.width;
     p.own = p.inside && lane >= MARGIN && lane < MARGIN + COLUMNS;
     bool small = s.width < SSIM_TAPS || s.height < SSIM_TAPS;
-    int border = small ? 0 : SSIM_RADIUS; /* inner windows lie inside the picture */
+    int border = small ? 0 : SSIM_RADIUS; /* inner windows lie inside the image */
     bool inner = p.own && p.column >= border && p.column < s.width - border;
     float4 zero = make_float4(0, 0, 0, 0), moments[SSIM_TAPS], maps[SSIM_TAPS];
     double sum = 0, inner_sum = 0;

@@ -69,7 +69,7 @@ static __device__ void fill_chunk(struct tile_chunk *chunk, const struct splat_s
         if (at < t.candidates) {
             id = t.list ? t.list[at] : at;
             g = form_load(s, id);
-            keep = (t.list || s.slices[id].count > 0) &&
+            keep = (t.list || s.row_chunks[id].count > 0) &&
                    cuda_splat_tile_reaches(g, t.x0, t.y0, s.cut_power);
         }
         int place = kept + block_place(keep, chunk->counts, &total);

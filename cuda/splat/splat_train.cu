@@ -144,7 +144,7 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     TRY(splat_cuda_statuses(device, &scene.status));
     scene.status++; /* that of training */
     struct graph_key key = {*workspace, splat_training_key(training)};
-    bool graphed = !training->target.beside; /* else the host copies within the step */
+    bool graphed = !training->target.host_resident; /* else the host copies within the step */
     if (graphed && memcmp(&key, &trainer.key, sizeof key) != 0)
         TRY(cuda_splat_train_renew(device, &scene, &key));
     bool stopped = trainer.status->stopped; /* seen by renew(), not by the caller */

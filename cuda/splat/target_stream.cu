@@ -35,14 +35,14 @@ static int target_stream_fetch(struct target_stream *stream)
 {
     const struct splat_scene *s = stream->scene;
     struct device *device = &s->device->base;
-    if (!stream->target->beside || stream->next_row >= s->height) return OK;
+    if (!stream->target->host_resident || stream->next_row >= s->height) return OK;
     int buffer = stream->fetched++ % BUFFERS, first, rows = target_stream_rows_of(stream, &first);
     size_t bytes = (size_t)rows * target_stream_row_bytes(s, stream->target->sample_bits);
-    char *host = (char *)s->staging + (size_t)buffer * s->feed_bytes;
+    char *host = (char *)s->staging + (size_t)buffer * s->stream_bytes;
     TRY(device->await_host(device, MARK_IN + buffer)); /* it has been copied on */
     threads_copy(host, splat_target_row(stream->target, first, 0), bytes);
     TRY(device->await(device, QUEUE_IN, MARK_DONE + buffer));
-    TRY(device->copy(device, QUEUE_IN, s->stream + (size_t)buffer * s->feed_bytes, host, bytes));
+    TRY(device->copy(device, QUEUE_IN, s->stream + (size_t)buffer * s->stream_bytes, host, bytes));
     TRY(device->mark(device, QUEUE_IN, MARK_IN + buffer));
     stream->next_row += s->band_rows;
     return OK;
@@ -55,8 +55,8 @@ int target_stream_open(struct target_stream *stream, const struct splat_scene *s
     memset(stream, 0, sizeof *stream);
     stream->scene = scene;
     stream->target = target;
-    if (!target->beside) return OK;
-    if (!scene->staging || scene->feed_bytes < target_stream_bytes(scene, target->sample_bits))
+    if (!target->host_resident) return OK;
+    if (!scene->staging || scene->stream_bytes < target_stream_bytes(scene, target->sample_bits))
         return fail(ERR_INTERNAL, "the workspace is not for a target that comes in bands");
     TRY(device->mark(device, QUEUE_WORK, MARK_BEFORE));
     TRY(device->await(device, QUEUE_IN, MARK_BEFORE));
@@ -67,12 +67,12 @@ int target_stream_acquire(struct target_stream *stream, struct splat_target *row
 {
     struct device *device = &stream->scene->device->base;
     *rows = *stream->target;
-    if (!stream->target->beside) return OK;
+    if (!stream->target->host_resident) return OK;
     int buffer = stream->taken % BUFFERS, band = stream->taken * stream->scene->band_rows;
     TRY(device->await(device, QUEUE_WORK, MARK_IN + buffer));
-    rows->data = stream->scene->stream + (size_t)buffer * stream->scene->feed_bytes;
+    rows->data = stream->scene->stream + (size_t)buffer * stream->scene->stream_bytes;
     rows->first_row = band < TILE ? 0 : band - TILE;
-    rows->beside = false;
+    rows->host_resident = false;
     return OK;
 }
 
@@ -80,7 +80,7 @@ int target_stream_release(struct target_stream *stream)
 {
     struct device *device = &stream->scene->device->base;
     int buffer = stream->taken++ % BUFFERS;
-    if (!stream->target->beside) return OK;
+    if (!stream->target->host_resident) return OK;
     TRY(device->mark(device, QUEUE_WORK, MARK_DONE + buffer));
     return target_stream_fetch(stream);
 }

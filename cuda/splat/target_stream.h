@@ -1,6 +1,6 @@
-/* The target for a pass over the bands of a picture: in the device's memory as a whole, or in host
- * memory that may be a mapped file (splat_target.beside). Then each band's rows go through one of
- * two pinned buffers into one of two on the device, while the band before is worked on. */
+/* The target for a pass over the bands of an image: in the device's memory as a whole, or in host
+ * memory that may be a mapped file (splat_target.host_resident). Then each band's rows go through
+ * one of two pinned buffers into one of two on the device, while the band before is worked on. */
 #ifndef IMGTRAIN_CUDA_SPLAT_TARGET_STREAM_H
 #define IMGTRAIN_CUDA_SPLAT_TARGET_STREAM_H
 

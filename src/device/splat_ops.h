@@ -53,10 +53,10 @@ HOST_DEVICE static inline float splat_cut(const struct splat_blend *blend)
 /* The picture to be fitted: [height][channels][width], so that each channel's row is contiguous. */
 struct splat_target {
     int width, height, channels;
-    int sample_bits;  /* 8, 16 (0..1 as unsigned) or 32 (float) */
-    const void *data; /* device memory, or host memory with `beside` */
-    int beside;       /* a flag: it comes in bands, see splat_storage.streamed_bits */
-    int first_row;    /* that data begins with */
+    int sample_bits;   /* 8, 16 (0..1 as unsigned) or 32 (float) */
+    const void *data;  /* device memory, or host memory with `host_resident` */
+    int host_resident; /* a flag: it comes in bands, see splat_storage.streamed_bits */
+    int first_row;     /* that data begins with */
 };
 
 /* Row y of channel c. */

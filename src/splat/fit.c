@@ -122,7 +122,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
 
 void splat_fit_connect(struct splat_fit *fit)
 {
-    fit->target.beside = fit->full.beside = is_streamed(fit, &fit->mode);
+    fit->target.host_resident = fit->full.host_resident = is_streamed(fit, &fit->mode);
     fit->target.data = fit->mode.bands ? fit->image.data : fit->target_data;
     fit->full.data = copies_full(fit, &fit->mode) ? fit->full_data
                      : is_reduced(fit)            ? fit->source->full.data

@@ -35,7 +35,7 @@ START_TEST(bands_change_no_bit)
     static uint8_t whole[1 << 16], bands[1 << 16];
     ck_assert(c.bands);
     c.half = _i % 2;
-    if (_i >= 2) c.capacity = 1100000; /* so many that none has more than one slice */
+    if (_i >= 2) c.capacity = 1100000; /* so many that none has more than one chunk */
     expect_ok(cuda_open(&device));
     size_t bytes = step_bytes(device, &c, bands);
     c.bands = false;

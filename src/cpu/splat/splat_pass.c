@@ -92,18 +92,18 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
         for (int c = 0; c < scene->channels; c++)
             color[c * TILE + r] = splat_ring_row(scene, thread->color, c, y0 + r);
     }
-    int sweep = 0;
+    int reaching = 0;
     for (int tile = 0; tile < scene->tiles; tile++) {
         int kept = 0;
-        for (int k = 0; k < sweep; k++)
-            if (items[thread->sweep[k]].right / TILE >= tile)
-                thread->sweep[kept++] = thread->sweep[k];
-        sweep = kept;
+        for (int k = 0; k < reaching; k++)
+            if (items[thread->tile_items[k]].right / TILE >= tile)
+                thread->tile_items[kept++] = thread->tile_items[k];
+        reaching = kept;
         for (int k = thread->tile_start[tile]; k < thread->tile_start[tile + 1]; k++)
-            thread->sweep[sweep++] = thread->tile_order[k];
-        scene->kernels->render_tile(scene->projected, items, thread->sweep, sweep, scene->feat,
-                                    scene->channels, &pass->blend, scene->cut_power, y0, tile,
-                                    thread->tile_workspace, color, threshold, inverse);
+            thread->tile_items[reaching++] = thread->tile_order[k];
+        scene->kernels->render_tile(scene->projected, items, thread->tile_items, reaching,
+                                    scene->feat, scene->channels, &pass->blend, scene->cut_power,
+                                    y0, tile, thread->tile_workspace, color, threshold, inverse);
     }
 }
 

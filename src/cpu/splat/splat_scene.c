@@ -35,7 +35,7 @@ static void layout_thread(struct splat_thread *thread, struct arena *arena,
     thread->items[1] = arena_take(arena, count * sizeof(struct splat_item));
     thread->tile_start = arena_take(arena, ((size_t)scene->tiles + 2) * sizeof(int32_t));
     thread->tile_order = arena_take(arena, count * sizeof(int32_t));
-    thread->sweep = arena_take(arena, count * sizeof(int32_t));
+    thread->tile_items = arena_take(arena, count * sizeof(int32_t));
     thread->color = arena_take_floats(arena, channels * RING_ROWS * pitch);
     thread->threshold = arena_take_floats(arena, RING_ROWS * pitch);
     thread->inverse = arena_take_floats(arena, RING_ROWS * pitch);

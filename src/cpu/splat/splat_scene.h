@@ -20,7 +20,7 @@ struct splat_thread {
     int item_count[2];
     int32_t *tile_start;               /* [tiles + 2] counting sort of items by first tile */
     int32_t *tile_order;               /* [count] */
-    int32_t *sweep;                    /* [count]: items that reach the current tile */
+    int32_t *tile_items;               /* [count]: items that reach the current tile */
     float *color, *target;             /* [channels][RING_ROWS][pitch] */
     float *maps[3];                    /* likewise: derivatives of SSIM by the moments */
     float *threshold;                  /* [RING_ROWS][pitch] */

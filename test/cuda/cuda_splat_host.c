@@ -1,8 +1,8 @@
-/* Splats on CUDA with the target, or Adam's state, beside the device: the same bits as with all of
+/* Splats on CUDA with the target, or Adam's state, in host memory: the same bits as with all of
  * it on the device, however the device's queues take turns. */
 #include "test/cuda/cuda_splat_fit.h"
 
-Suite *cuda_splat_beside_suite(void);
+Suite *cuda_splat_host_suite(void);
 
 enum { STEPS = 2 };
 
@@ -14,19 +14,19 @@ static const struct scene_case cases[] = {
 enum { CASES = sizeof cases / sizeof *cases };
 
 /* Host memory of the device, to be given back by `free_host`. */
-struct beside {
+struct host_resident {
     void *memory[16];
     int count;
 };
 
-static void *host_memory(struct beside *b, struct device *device, size_t bytes)
+static void *host_memory(struct host_resident *b, struct device *device, size_t bytes)
 {
     expect_ok(device->alloc_host(device, bytes, &b->memory[b->count]));
     return b->memory[b->count++];
 }
 
 /* The fit's target in host memory; its buffer on the device is filled with other numbers. */
-static void move_target(struct fit *f, struct beside *b, const struct scene_case *c)
+static void move_target(struct fit *f, struct host_resident *b, const struct scene_case *c)
 {
     struct device *device = f->s.device;
     struct splat_target *t = &f->training.target;
@@ -38,7 +38,7 @@ static void move_target(struct fit *f, struct beside *b, const struct scene_case
     expect_ok(device->synchronize(device));
     free(junk);
     t->data = data;
-    t->beside = true;
+    t->host_resident = true;
     f->d.workspace.storage.streamed_bits = c->bits;
     size_t staging = device->splat->staging_bytes(device, c->width, c->height, c->channels,
                                                   &f->d.workspace.storage);
@@ -46,7 +46,7 @@ static void move_target(struct fit *f, struct beside *b, const struct scene_case
 }
 
 /* Adam's state in host memory. */
-static void move_state(struct fit *f, struct beside *b)
+static void move_state(struct fit *f, struct host_resident *b)
 {
     struct device *device = f->s.device;
     for (int g = 0; g < SPLAT_GROUPS; g++) {
@@ -59,9 +59,9 @@ static void move_state(struct fit *f, struct beside *b)
     f->d.workspace.storage.offload = true;
 }
 
-/* With the flags in `what`: 1 the target, 2 the state beside the device. */
-static void open_beside(struct fit *f, struct beside *b, struct device *device,
-                        const struct scene_case *c, int what)
+/* With the flags in `what`: 1 the target, 2 the state in host memory. */
+static void open_host_resident(struct fit *f, struct host_resident *b, struct device *device,
+                               const struct scene_case *c, int what)
 {
     b->count = 0;
     open_fit(f, device, c, 0);
@@ -73,7 +73,7 @@ static void open_beside(struct fit *f, struct beside *b, struct device *device,
     w->memory = side_workspace(&f->s, w->bytes);
 }
 
-static void close_beside(struct fit *f, struct beside *b)
+static void close_host_resident(struct fit *f, struct host_resident *b)
 {
     side_close(&f->s);
     for (int i = 0; i < b->count; i++)
@@ -116,7 +116,7 @@ static void blacken(struct fit *f, const struct scene_case *c)
     size_t bytes = (size_t)c->width * (size_t)c->height * (size_t)(c->channels * c->bits / 8);
     void *black = calloc(bytes, 1);
     expect_ok(device->synchronize(device));
-    if (t->beside)
+    if (t->host_resident)
         memset((void *)(uintptr_t)t->data, 0, bytes);
     else
         expect_ok(device->upload(device, (void *)(uintptr_t)t->data, black, bytes));
@@ -155,18 +155,18 @@ static size_t draws(struct fit *f, const struct scene_case *c, uint8_t *out)
     return at;
 }
 
-/* Writes what a fit gives with `what` beside the device, the queues in this order. */
+/* Writes what a fit gives with `what` in host memory, the queues in this order. */
 static size_t run(const struct scene_case *c, int what, unsigned order, uint8_t *out)
 {
     struct device *device;
     struct fit f;
-    struct beside b;
+    struct host_resident b;
     emu_stream_order(order);
     expect_ok(cuda_open(&device));
-    open_beside(&f, &b, device, c, what);
+    open_host_resident(&f, &b, device, c, what);
     size_t bytes = results(&f, c, out);
     bytes += draws(&f, c, out + bytes);
-    close_beside(&f, &b);
+    close_host_resident(&f, &b);
     device_close(device);
     emu_stream_order(0);
     return bytes;
@@ -199,23 +199,23 @@ START_TEST(bands_need_their_buffers)
 {
     struct device *device;
     struct fit f;
-    struct beside b;
+    struct host_resident b;
     struct splat_sums sums;
     expect_ok(cuda_open(&device));
-    open_beside(&f, &b, device, &cases[0], 1);
+    open_host_resident(&f, &b, device, &cases[0], 1);
     f.d.workspace.staging = NULL;
     ck_assert_int_eq(device->splat->evaluate(device, &f.d.workspace, &f.training.view,
                                              &cases[0].blend, &f.training.target, 1, &sums),
                      ERR_INTERNAL);
-    close_beside(&f, &b);
+    close_host_resident(&f, &b);
     device_close(device);
 }
 END_TEST
 
-Suite *cuda_splat_beside_suite(void)
+Suite *cuda_splat_host_suite(void)
 {
-    Suite *suite = suite_create("cuda_splat_beside");
-    if (!cuda_here("cuda_splat_beside")) return suite;
+    Suite *suite = suite_create("cuda_splat_host");
+    if (!cuda_here("cuda_splat_host")) return suite;
     TCase *tests = tcase_create("beside");
     tcase_add_loop_test(tests, no_order_of_queues_changes_a_bit, 0, stream_orders);
     tcase_add_loop_test(tests, beside_changes_no_bit, 0, 2 * (CASES - 1));
