@@ -180,13 +180,14 @@ function read_section_marks(marks,    n, i, mark) {
     }
 }
 
-# "... of TASK" of `head`, or the section's. Returns what stands before.
-function read_tasks(head,    at) {
+# "... of TASK TASK" of `head`, or the section's. Returns what stands before.
+function read_tasks(head,    at, n, i, word) {
     tasks = ("task " section) in is_task ? section : ""
-    at = match(head, / of [a-z0-9_]+$/)
+    at = match(head, / of( [a-z0-9_]+)+$/)
     if (!at) return head
     tasks = substr(head, at + 4)
-    if (!(("task " tasks) in is_task)) die(key ": '" tasks "' is no task")
+    n = split(tasks, word, " ")
+    for (i = 1; i <= n; i++) if (!(("task " word[i]) in is_task)) die(key ": '" word[i] "' is no task")
     return trim(substr(head, 1, at))
 }
 

@@ -206,10 +206,10 @@ int cmd_train(int argc, char **argv)
     const struct option_usage usage = {
         .usage = "imgtrain train CONFIG [key=value ...] [-o RUN] [--resume] [--device NAME] "
                  "[--dry-run] [--time-limit T]",
-        .about =
-            "Trains what CONFIG describes and leaves model.safetensors, final.png and video.mp4"
-            " in the\nrun folder. SIGTERM, SIGINT, SIGUSR1, SIGHUP and SIGXCPU save and stop with "
-            "exit status\n75; SIGUSR2 saves.",
+        .about = "Trains what CONFIG, a file or the name of a preset, describes and leaves\n"
+                 "model.safetensors, final.png and video.mp4 in the run folder. SIGTERM, SIGINT, "
+                 "SIGUSR1, "
+                 "SIGHUP\nand SIGXCPU save and stop with exit status 75; SIGUSR2 saves.",
         .options = rows,
         .min_operands = 1,
         .max_operands = -1,

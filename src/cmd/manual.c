@@ -153,7 +153,7 @@ static void manual_put_key(const struct config_key *key)
         printf(". Default: ");
         manual_put_text(*key->default_text ? key->default_text : "none", false);
     }
-    if (*key->tasks) printf(". Of task %s alone", key->tasks);
+    if (*key->tasks) printf(". Of task%s %s alone", strchr(key->tasks, ' ') ? "s" : "", key->tasks);
     printf(".\n");
 }
 

@@ -95,7 +95,7 @@ struct config_key {
     const char *range; /* of an enum: a|b|c */
     const char *unit, *default_text, *meaning;
     const char *target; /* what it is another name of */
-    const char *tasks;  /* the task that it has an effect on; "": all */
+    const char *tasks;  /* those that it has an effect on, a blank between; "": all */
     bool bare;          /* may be named without its section */
 };
 

@@ -40,7 +40,7 @@ struct config_row {
     const struct config_name *names; /* enum: ends with a NULL name */
     const char *target;
     const char *meaning;
-    const char *tasks; /* the task that it has an effect on; "": all */
+    const char *tasks; /* those that it has an effect on, a blank between; "": all */
     const char *total; /* "": none; else the key of the section that this one times `each` is */
     const char *each;
     enum config_resume resume;
@@ -63,8 +63,9 @@ char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_B
 /* The section's name in the table; NULL if there is no such section. */
 const char *config_section(const char *name, size_t length);
 /* The index for a section (NULL: look in the common keys, then by a bare name, in which sections
- * take part that are a task's or marked for it) and a key. Of several sections those count that have an effect on `task` (NULL: all), and the one of its name
- * wins. Negative with the message set: no such key (nearest named), or several sections. */
+ * take part that are a task's or marked for it) and a key. Of several sections those count that
+ * have an effect on `task` (NULL: all), and the one of its name wins. Negative with the message
+ * set: no such key (nearest named), or several sections. */
 int config_find(const char *section, const char *key, const char *task);
 /* The same for "key" and "section.key". */
 int config_find_name(const char *name, const char *task);

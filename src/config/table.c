@@ -22,7 +22,12 @@ bool config_row_has_value(const struct config_row *row)
 
 bool config_row_applies(const struct config_row *row, const char *task)
 {
-    return !*row->tasks || strcmp(row->tasks, task) == 0;
+    size_t length;
+    for (const char *word = row->tasks; *word; word += length + (word[length] == ' ')) {
+        length = strcspn(word, " ");
+        if (strlen(task) == length && strncmp(word, task, length) == 0) return true;
+    }
+    return !*row->tasks;
 }
 
 char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_BYTES])

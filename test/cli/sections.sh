@@ -16,6 +16,8 @@ serve: # environment
   level: 3                 # int 0..9: as memory.level
   topk: 4                  # int 0..9: as splat.topk
   seed: 5                  # int 0..9: as the common key
+  both: 6                  # int 0..9 of splat gan; ending: of two tasks
+  one: 7                   # int 0..9 of gan: of one
 YAML
 run 0 env LC_ALL=C awk -f "$root/scripts/config_gen.awk" with.yaml
 cp "$out" gen/config_gen.h
@@ -25,6 +27,12 @@ cat >find.c <<'C'
 const char default_yaml[] = "";
 int main(int argc, char **argv)
 {
+    static const char *const tasks[] = {"splat", "gan", "spla", "sr"};
+    static const char *const keys[] = {"both", "one", "port"};
+    for (int i = 0; argc == 1 && i < 12; i++) {
+        const struct config_row *row = config_row(config_find("serve", keys[i / 4], NULL));
+        printf("%s %s: %d\n", row->key, tasks[i % 4], config_row_applies(row, tasks[i % 4]));
+    }
     bool is_bool;
     for (int i = 1; i < argc; i++) {
         char name[CONFIG_FULL_NAME_BYTES];
@@ -50,6 +58,14 @@ port: unknown key 'port': did you mean 'serve.port'? (no key)
 END
 cp "$out" result
 run 0 diff result wanted
+# a key may be of several tasks
+run 0 ./find
+for line in "both splat: 1" "both gan: 1" "both spla: 0" "both sr: 0" "one splat: 0" "one gan: 1" "port sr: 1"; do
+    out_has "$line"
+done
+printf '\nserve: # environment\n  port: 80  # int 1..65535 of splat gam: a name\n' | cat "$root/default.yaml" - >bad.yaml
+run 1 env LC_ALL=C awk -f "$root/scripts/config_gen.awk" bad.yaml
+err_has "port: 'gam' is no task"
 # marks that are none stop the build
 printf '\nserve: # environment, bear\n  port: 80  # int 1..65535: a name\n' | cat "$root/default.yaml" - >bad.yaml
 run 1 env LC_ALL=C awk -f "$root/scripts/config_gen.awk" bad.yaml
