@@ -51,3 +51,20 @@ void device_unbook_host(struct device *device, size_t bytes)
 {
     device->host_bytes -= bytes;
 }
+
+int device_upload(struct device *device, void *to, const void *from, size_t bytes)
+{
+    return to == from ? OK : device->upload(device, to, from, bytes);
+}
+
+int device_send(struct device *device, void *to, const void *from, size_t bytes)
+{
+    TRY(device_upload(device, to, from, bytes));
+    return device->synchronize(device);
+}
+
+int device_fetch(struct device *device, void *host, const void *from, size_t bytes)
+{
+    if (host != from) TRY(device->download(device, host, from, bytes));
+    return device->synchronize(device);
+}

@@ -88,6 +88,13 @@ struct device {
 /* Of what registry/devices.h opened; accepts NULL. */
 void device_close(struct device *device);
 
+/* Copies between host and device memory; nothing is copied where both are the same. upload: in
+ * order with the operations, `from` must stay until synchronize. send and fetch are over when they
+ * return, and so is all that was asked of the device before. */
+int device_upload(struct device *device, void *to, const void *from, size_t bytes);
+int device_send(struct device *device, void *to, const void *from, size_t bytes);
+int device_fetch(struct device *device, void *host, const void *from, size_t bytes);
+
 /* To be called before each training step, from 0: where faults.h takes memory away or lets the step
  * fail (ERR_DEVICE_MEMORY). */
 int device_begin_step(struct device *device, int64_t step);

@@ -38,6 +38,14 @@ int nn_check_fir(const struct nn_fir *f)
     return fail(ERR_USAGE, "fir: no tensor of %d x %d x %d x %d", f->n, f->h, f->w, f->c);
 }
 
+int nn_check_strided(const struct nn_strided *s)
+{
+    for (int axis = 0; axis < NN_STRIDED_AXES; axis++)
+        if (s->count[axis] < 1)
+            return fail(ERR_USAGE, "strided_copy: %d elements along axis %d", s->count[axis], axis);
+    return OK;
+}
+
 int nn_check_sizes(const char *what, int n, int pixels, int c)
 {
     if (n > 0 && pixels > 0 && c > 0) return OK;

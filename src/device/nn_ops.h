@@ -70,6 +70,19 @@ struct nn_fir {
     float scale;
 };
 
+/* out[sum of i_k out_stride[k]] = in[sum of i_k in_stride[k]], or (add) +=, for all i_k from 0 to
+ * count[k] - 1; strides in elements, axes that are not used have count 1. No two elements of out
+ * are the same; out and in do not overlap. Its adjoint is the same with out and in changed over. */
+enum { NN_STRIDED_AXES = 5 };
+struct nn_strided {
+    void *out;
+    const void *in;
+    enum nn_type out_type, in_type;
+    int count[NN_STRIDED_AXES]; /* the last axis fastest */
+    ptrdiff_t out_stride[NN_STRIDED_AXES], in_stride[NN_STRIDED_AXES];
+    bool add;
+};
+
 struct adam_f32; /* the numbers of one of Adam's steps: math/optimiser.h */
 
 struct device;
@@ -139,6 +152,8 @@ struct nn_ops {
     int (*scale_add)(struct device *device, float *x, const float *y, const float *factor, int n,
                      size_t count);
 
+    int (*strided_copy)(struct device *device, const struct nn_strided *copy);
+
     /* Flat ranges. adam: math/optimiser.h; m is NULL where b1 is 0. ema = beta ema + (1 - beta) p.
      * What changes from step to step is read where it lies, so that the same calls can be asked for
      * again. */
@@ -156,6 +171,7 @@ struct nn_ops {
 int nn_check_conv(const struct nn_conv *shape, const struct nn_epilogue *epilogue, bool adjoint);
 int nn_check_conv_wgrad(const struct nn_conv *shape);
 int nn_check_fir(const struct nn_fir *fir);
+int nn_check_strided(const struct nn_strided *copy);
 int nn_check_sizes(const char *what, int n, int pixels, int c);
 int nn_check_embedding(const char *what, int n, int e, int k, int stride);
 

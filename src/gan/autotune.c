@@ -30,9 +30,9 @@ int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(voi
                                      &core->d_first, &core->d_second, &core->d_score};
     enum { PASSES = sizeof passes / sizeof *passes };
     const int *labels[PASSES];
-    int batch = core->choices.batch, micro = core->choices.micro;
-    if (!core->choices.conv_library) return OK;
-    TRY(library->begin(core->device, core->choices.workspace_cap, LEARN_SECONDS, stop));
+    int batch = core->mode.batch, micro = core->mode.micro;
+    if (!core->mode.conv_library) return OK;
+    TRY(library->begin(core->device, core->mode.workspace_cap, LEARN_SECONDS, stop));
     int code = known ? library->restore(core->device, known) : OK;
     if (code == OK)
         code = core->ops->zero(core->device, core->factors, 2 * (size_t)micro * sizeof(float));

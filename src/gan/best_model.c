@@ -3,9 +3,9 @@
 #include "base/error.h"
 #include "gan/gan_checkpoint.h"
 #include "memory/plan.h"
+#include "nn/weights_file.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
-#include "store/store_bounds.h"
 
 #include <math.h>
 
@@ -61,7 +61,7 @@ int best_model_store(const struct best_model *best, const struct net *generator,
     if (best->best_step == 0) return OK;
     TRY(store_set_int(writer, "gan.best_step", best->best_step));
     TRY(store_set_double(writer, "gan.best_rkid", best->best_rkid));
-    return gan_store_range(writer, "best.", generator, best->best);
+    return weights_store(writer, "best.", generator, best->best);
 }
 
 int best_model_load(struct best_model *best, const struct net *generator,
@@ -72,5 +72,5 @@ int best_model_load(struct best_model *best, const struct net *generator,
     if (!store_get(file, "gan.best_step")) return OK;
     TRY(store_get_int_in(file, "gan.best_step", 1, CHECKPOINT_MOST_STEPS, &best->best_step));
     TRY(store_get_double_in(file, "gan.best_rkid", store_finite(), &best->best_rkid));
-    return gan_load_range(file, "best.", generator, best->best);
+    return weights_load(file, "best.", generator, store_finite(), best->best);
 }

@@ -4,10 +4,12 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "nn/init.h"
 #include "nn/pass_memory.h"
 
-#include <stdio.h>
 #include <string.h>
+
+enum { GAN_PASSES = 6 };
 
 /* The phases of a step: one for each layer of each pass, and one between passes. */
 struct phases {
@@ -33,73 +35,40 @@ static struct phases number_phases(int g, int d)
     return p;
 }
 
-/* Gradients live in phases first .. last: those of the idle network take no memory. */
-static int declare_network(struct gan_network *network, const char *name, bool offload, int first,
-                           int last, struct plan *plan)
-{
-    const struct {
-        const char *name;
-        enum plan_kind kind;
-        int first, last;
-        float **slot;
-    } ranges[] = {
-        {"parameters", PLAN_PARAMETERS, PLAN_ALWAYS, &network->parameters},
-        {"gradients", PLAN_GRADIENTS, first, last, &network->gradients},
-        {"optimiser", offload ? PLAN_OFFLOAD : PLAN_OPTIMISER, PLAN_ALWAYS, &network->v},
-    };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
-        char label[32];
-        snprintf(label, sizeof label, "%s.%s", name, ranges[i].name);
-        TRY(plan_declare(plan, label, ranges[i].kind, network->net.floats * sizeof(float),
-                         ranges[i].first, ranges[i].last, (void **)ranges[i].slot));
-    }
-    network->v_missing = 1;
-    return OK;
-}
-
 /* What a step needs of the optimiser, in its order. */
 static void list_offload_ranges(const struct gan_core *core, struct offload_range *ranges)
 {
-    memset(ranges, 0, GAN_OFFLOAD_RANGES * sizeof *ranges);
-    for (int i = 0; i < GAN_OFFLOAD_RANGES; i++) {
-        const struct gan_network *network = i == GAN_OFFLOAD_D ? &core->d : &core->g;
-        ranges[i] = (struct offload_range){.array_count = 1, .rows = network->net.floats};
-        ranges[i].arrays[0].host = i == GAN_OFFLOAD_EMA ? core->ema : network->v;
-        ranges[i].arrays[0].row = sizeof(float);
-    }
+    ranges[GAN_OFFLOAD_D] = trained_net_offload(&core->d, TRAINED_MOMENTS);
+    ranges[GAN_OFFLOAD_G] = trained_net_offload(&core->g, TRAINED_MOMENTS);
+    ranges[GAN_OFFLOAD_EMA] = trained_net_offload(&core->g, TRAINED_EMA);
 }
 
 static int declare_offload(struct gan_core *core, struct plan *plan)
 {
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
-    enum plan_kind kind = core->choices.offload ? PLAN_OFFLOAD : PLAN_EMA;
+    struct stepper *stepper = &core->stepper;
+    enum plan_kind kind = core->mode.offload ? PLAN_OFFLOAD : PLAN_EMA;
     TRY(plan_declare(plan, "ema", kind, core->g.net.floats * sizeof(float), PLAN_ALWAYS,
-                     (void **)&core->ema));
-    if (!core->choices.offload) return OK;
+                     (void **)&core->g.ema));
+    if (!core->mode.offload) return OK;
     list_offload_ranges(core, ranges);
-    core->staging_bytes = offload_stream_staging_bytes(core->device, ranges, GAN_OFFLOAD_RANGES);
-    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, core->staging_bytes, PLAN_ALWAYS,
-                        &core->staging);
-}
-
-static size_t range_floats(const struct gan_core *core, int range)
-{
-    bool d = range == GAN_RANGE_D || range == GAN_RANGE_D_V;
-    return d ? core->d.net.floats : core->g.net.floats;
+    stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, GAN_OFFLOAD_RANGES);
+    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, stepper->staging_bytes, PLAN_ALWAYS,
+                        &stepper->staging);
 }
 
 /* What the host reads and writes beside a device with memory of its own. */
 static int core_declare_host(struct gan_core *core, struct plan *plan)
 {
-    size_t states = 0;
-    for (int i = 0; i < GAN_RANGES; i++)
-        states += range_floats(core, i) * sizeof(float);
+    size_t states = trained_net_host_bytes(&core->g) + trained_net_host_bytes(&core->d) -
+                    core->d.net.floats * sizeof(float); /* D has no EMA */
     for (int i = 0; i < 2; i++) {
         TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
-                         gan_step_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
+                         gan_step_inputs_layout(&core->shape, NULL, NULL), PLAN_ALWAYS,
                          (void **)&core->host_memory[i]));
         TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
-                         2 * GAN_SUMS * sizeof(double), PLAN_ALWAYS, (void **)&core->host_sums[i]));
+                         2 * GAN_SUMS * sizeof(double), PLAN_ALWAYS,
+                         (void **)&core->stepper.host_sums[i]));
     }
     return plan_declare(plan, "states.host", PLAN_HOST, states, PLAN_ALWAYS,
                         (void **)&core->host_states);
@@ -108,14 +77,14 @@ static int core_declare_host(struct gan_core *core, struct plan *plan)
 /* Everything of one batch that is neither activation nor gradient. */
 static int declare_inputs(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
-    size_t m = (size_t)core->choices.micro;
+    size_t m = (size_t)core->mode.micro;
     size_t picture = (size_t)(core->h * core->w * core->c) * sizeof(float);
     const struct {
         const char *name;
         size_t bytes;
         void *slot;
     } small[] = {
-        {"inputs", gan_step_inputs_layout(core, NULL, NULL), &core->inputs_memory},
+        {"inputs", gan_step_inputs_layout(&core->shape, NULL, NULL), &core->inputs_memory},
         {"factors", 2 * m * sizeof(float), &core->factors},
         {"squares", 2 * m * sizeof(double), &core->squares},
         {"scores", 2 * m * sizeof(float), &core->scores},
@@ -134,8 +103,8 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
 
 static int declare_d_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
-    int m = core->choices.micro, slice = core->slice;
-    bool c = core->choices.scheme == GAN_SCHEME_C;
+    int m = core->mode.micro, slice = core->slice;
+    bool c = core->mode.scheme == GAN_SCHEME_C;
     struct pass_use make = {plan, &core->g.net, "d.make", p->make, 0, m, slice, c};
     struct pass_use first = {plan,        &core->d.net, "d.first", p->first,
                              p->backward, 2 * m,        2 * slice, c};
@@ -150,8 +119,8 @@ static int declare_d_step(struct gan_core *core, const struct phases *p, struct 
 
 static int declare_g_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
-    int m = core->choices.micro, slice = core->slice;
-    bool c = core->choices.scheme == GAN_SCHEME_C;
+    int m = core->mode.micro, slice = core->slice;
+    bool c = core->mode.scheme == GAN_SCHEME_C;
     struct pass_use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_backward,
                              m,    slice,        c};
     struct pass_use score = {plan,  &core->d.net, "g.judge", p->score, p->score_backward,
@@ -172,11 +141,38 @@ int gan_slice(int h, int w)
     return slice < 1 ? 1 : slice > 8 ? 8 : (int)slice;
 }
 
+static void list_passes(struct gan_core *core, struct network_pass *passes[GAN_PASSES])
+{
+    struct network_pass *const all[GAN_PASSES] = {&core->g_make,  &core->g_learn,  &core->g_back,
+                                                  &core->d_first, &core->d_second, &core->d_score};
+    memcpy(passes, all, sizeof all);
+}
+
+/* Those of G come first. */
+static int open_passes(struct gan_core *core)
+{
+    struct network_pass *passes[GAN_PASSES];
+    list_passes(core, passes);
+    for (int i = 0; i < GAN_PASSES; i++)
+        TRY(pass_open(passes[i], i < GAN_PASSES / 2 ? &core->g.net : &core->d.net));
+    return OK;
+}
+
+void gan_core_close(struct gan_core *core)
+{
+    struct network_pass *passes[GAN_PASSES];
+    list_passes(core, passes);
+    for (int i = 0; i < GAN_PASSES; i++)
+        pass_close(passes[i]);
+    trained_net_free(&core->g);
+    trained_net_free(&core->d);
+}
+
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
-                     const struct gan_mode *choices, struct device *device, struct plan *plan)
+                     const struct gan_mode *mode, struct device *device, struct plan *plan)
 {
     core->design = *design;
-    core->choices = *choices;
+    core->mode = *mode;
     core->device = device;
     core->ops = device->nn;
     core->ahead = !device->is_host;
@@ -184,70 +180,68 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     core->w = design->base_w << (design->stages - 1);
     core->c = design->channels;
     core->slice = gan_slice(core->h, core->w);
-    TRY(net_generator(&core->g.net, design));
-    TRY(net_discriminator(&core->d.net, design));
-    if (choices->amp) {
-        net_mix_precision(&core->g.net);
-        net_mix_precision(&core->d.net);
-    }
+    core->stepper.device = device;
+    core->shape = (struct gan_input_shape){
+        .h = core->h,
+        .w = core->w,
+        .c = core->c,
+        .z = design->z,
+        .z_stride = design->z + design->embedding,
+        .span = core->ahead ? mode->batch : mode->micro,
+        .micro = mode->micro,
+        .ahead = core->ahead,
+    };
+    TRY(net_generator(&core->g.net, design, mode->amp));
+    TRY(net_discriminator(&core->d.net, design, mode->amp));
+    TRY(net_require_piecewise_linear(&core->d.net));
+    TRY(open_passes(core));
     struct phases p = number_phases(core->g.net.layer_count, core->d.net.layer_count);
-    TRY(declare_network(&core->g, "g", choices->offload, p.learn, p.end, plan));
-    TRY(declare_network(&core->d, "d", choices->offload, p.make, p.learn - 1, plan));
+    TRY(trained_net_declare(&core->g, "g", mode->offload, p.learn, p.end, plan));
+    TRY(trained_net_declare(&core->d, "d", mode->offload, p.make, p.learn - 1, plan));
     TRY(declare_offload(core, plan));
     TRY(declare_inputs(core, &p, plan));
     TRY(declare_d_step(core, &p, plan));
     TRY(declare_g_step(core, &p, plan));
-    int m = choices->micro;
+    int m = mode->micro;
     size_t g = pass_workspace(&core->g.net, core->device, m, core->slice);
     size_t d = pass_workspace(&core->d.net, core->device, 2 * m, 2 * core->slice);
-    size_t engines = choices->conv_library ? choices->workspace_cap : 0;
+    size_t engines = mode->conv_library ? mode->workspace_cap : 0;
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, (g > d ? g : d) + engines, PLAN_ALWAYS,
-                        &core->g_make.workspace);
+                        &core->workspace);
 }
 
-static void core_connect(struct gan_core *core, struct network_pass *s, struct gan_network *network,
-                         bool gradients)
+static void connect_pass(struct gan_core *core, struct network_pass *s,
+                         const struct trained_net *network, bool gradients)
 {
-    s->net = &network->net;
     s->device = core->device;
     s->ops = core->ops;
     s->parameters = network->parameters;
     s->gradients = gradients ? network->gradients : NULL;
     s->slice = network == &core->d ? 2 * core->slice : core->slice;
-    s->workspace = core->g_make.workspace;
-    s->parts = core->choices.scheme == GAN_SCHEME_C;
+    s->workspace = core->workspace;
+    s->parts = core->mode.scheme == GAN_SCHEME_C;
     s->stop_requested = core->stop_requested;
 }
 
 void gan_core_listen(struct gan_core *core, bool (*stop_requested)(void))
 {
-    struct network_pass *passes[] = {&core->g_make,  &core->d_first, &core->d_second,
-                                     &core->g_learn, &core->d_score, &core->g_back};
+    struct network_pass *passes[GAN_PASSES];
+    list_passes(core, passes);
     core->stop_requested = stop_requested;
-    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++)
+    for (int i = 0; i < GAN_PASSES; i++)
         passes[i]->stop_requested = stop_requested;
 }
 
-void gan_core_connect(struct gan_core *core)
+/* What one pass of a network leaves for another. */
+static void connect_passes(struct gan_core *core)
 {
-    gan_step_inputs_layout(core, &core->inputs, core->inputs_memory);
-    core->sums[GAN_G] = core->sums[GAN_D] + GAN_SUMS;
-    for (int i = 0; i < 2; i++) {
-        gan_step_inputs_layout(core, &core->host[i],
-                               core->ahead ? core->host_memory[i] : core->inputs_memory);
-        if (!core->ahead) core->host_sums[i] = core->sums[GAN_D];
-    }
-    struct offload_range ranges[GAN_OFFLOAD_RANGES];
-    list_offload_ranges(core, ranges);
-    offload_stream_describe(&core->offload, core->device, core->staging, core->staging_bytes,
-                            ranges, GAN_OFFLOAD_RANGES);
-    core_connect(core, &core->g_make, &core->g, false);
-    core_connect(core, &core->g_learn, &core->g, false);
-    core_connect(core, &core->g_back, &core->g, true);
-    core_connect(core, &core->d_first, &core->d, false);
-    core_connect(core, &core->d_second, &core->d, true);
-    core_connect(core, &core->d_score, &core->d, false);
     struct network_pass *first = &core->d_first, *second = &core->d_second;
+    connect_pass(core, &core->g_make, &core->g, false);
+    connect_pass(core, &core->g_learn, &core->g, false);
+    connect_pass(core, &core->g_back, &core->g, true);
+    connect_pass(core, first, &core->d, false);
+    connect_pass(core, second, &core->d, true);
+    connect_pass(core, &core->d_score, &core->d, false);
     second->value[0] = first->value[0];
     for (int i = 0; i < core->d.net.layer_count; i++) {
         second->mask[i] = first->mask[i];
@@ -259,49 +253,58 @@ void gan_core_connect(struct gan_core *core)
     }
 }
 
-static float *core_range_of(const struct gan_core *core, enum gan_range range)
+void gan_core_connect(struct gan_core *core)
 {
-    switch (range) {
-    case GAN_RANGE_G: return core->g.parameters;
-    case GAN_RANGE_D: return core->d.parameters;
-    case GAN_RANGE_G_V: return core->g.v;
-    case GAN_RANGE_D_V: return core->d.v;
-    default: return core->ema;
+    struct stepper *stepper = &core->stepper;
+    gan_step_inputs_layout(&core->shape, &core->inputs, core->inputs_memory);
+    core->sums[GAN_G] = core->sums[GAN_D] + GAN_SUMS;
+    stepper->sums = core->sums[GAN_D];
+    stepper->sum_count = 2 * GAN_SUMS;
+    for (int i = 0; i < 2; i++) {
+        gan_step_inputs_layout(&core->shape, &core->host[i],
+                               core->ahead ? core->host_memory[i] : core->inputs_memory);
+        if (!core->ahead) stepper->host_sums[i] = stepper->sums;
     }
+    if (core->ahead) {
+        core->g.host = core->host_states;
+        core->d.host = core->host_states + TRAINED_RANGES * core->g.net.floats;
+    }
+    struct offload_range ranges[GAN_OFFLOAD_RANGES];
+    list_offload_ranges(core, ranges);
+    offload_stream_describe(&stepper->offload, core->device, stepper->staging,
+                            stepper->staging_bytes, ranges, GAN_OFFLOAD_RANGES);
+    connect_passes(core);
+}
+
+/* Which numbers of which network a range is. */
+static const struct {
+    bool d;
+    enum trained_range range;
+} gan_ranges[GAN_RANGES] = {
+    [GAN_RANGE_G] = {false, TRAINED_PARAMETERS}, [GAN_RANGE_D] = {true, TRAINED_PARAMETERS},
+    [GAN_RANGE_G_V] = {false, TRAINED_MOMENTS},  [GAN_RANGE_D_V] = {true, TRAINED_MOMENTS},
+    [GAN_RANGE_EMA] = {false, TRAINED_EMA},
+};
+
+const struct trained_net *gan_core_network(const struct gan_core *core, enum gan_range range)
+{
+    return gan_ranges[range].d ? &core->d : &core->g;
 }
 
 float *gan_core_view(struct gan_core *core, enum gan_range range)
 {
-    float *view = core->host_states;
-    if (!view) return core_range_of(core, range);
-    for (int i = 0; i < (int)range; i++)
-        view += range_floats(core, i);
-    return view;
-}
-
-int gan_core_fetch(struct gan_core *core, void *host, const void *device, size_t bytes)
-{
-    if (host != device) TRY(core->device->download(core->device, host, device, bytes));
-    return core->device->synchronize(core->device);
-}
-
-int gan_core_send(struct gan_core *core, void *device, const void *host, size_t bytes)
-{
-    if (host != device) TRY(core->device->upload(core->device, device, host, bytes));
-    return core->device->synchronize(core->device);
+    return trained_net_view(gan_core_network(core, range), gan_ranges[range].range);
 }
 
 int gan_core_pull(struct gan_core *core, enum gan_range range, float **view)
 {
-    *view = gan_core_view(core, range);
-    return gan_core_fetch(core, *view, core_range_of(core, range),
-                          range_floats(core, (int)range) * sizeof(float));
+    return trained_net_pull(gan_core_network(core, range), core->device, gan_ranges[range].range,
+                            view);
 }
 
 int gan_core_push(struct gan_core *core, enum gan_range range)
 {
-    return gan_core_send(core, core_range_of(core, range), gan_core_view(core, range),
-                         range_floats(core, (int)range) * sizeof(float));
+    return trained_net_push(gan_core_network(core, range), core->device, gan_ranges[range].range);
 }
 
 int gan_core_initialise(struct gan_core *core, uint64_t seed)

@@ -4,12 +4,13 @@
 #define IMGTRAIN_GAN_CORE_H
 
 #include "device/gan_ops.h"
-#include "device/offload_stream.h"
 #include "gan/inputs.h"
+#include "gan/networks.h"
 #include "nn/passes.h"
+#include "nn/stepper.h"
+#include "nn/trained_net.h"
 
 struct device;
-struct device_graph;
 struct plan;
 
 /* A: in the D step the gradients of all layers stay from the backward pass to the second forward
@@ -45,34 +46,41 @@ struct gan_half {
     double sums[GAN_SUMS], macs;
 };
 
-/* Parameters, gradients and the optimiser's second moment of one network. */
-struct gan_network {
-    struct net net;
-    float *parameters, *gradients, *v;
-    double v_missing; /* product of all b2 so far: Adam's correction is 1 - this */
-};
-
 /* What the offload stream carries, in the order of a step. */
 enum { GAN_OFFLOAD_D, GAN_OFFLOAD_G, GAN_OFFLOAD_EMA, GAN_OFFLOAD_RANGES };
 
+/* A D step, pass by pass (rows) and phase by phase of the memory plan (columns; a pass has a phase
+ * for each layer, make has G's). `=` a buffer lives, `>` it is made, `x` it is read for the last
+ * time. With checkpointing what is inside a segment lives for a part of the images only.
+ *
+ *                    make      mix  first      backward     penalty  second
+ *   g_make.value     >=======x======x
+ *   d_first.value[0]             >===|=============|============|>====x       u_0 = x + f t_0
+ *   d_first.value[i]                 >==x
+ *   d_first.mask[i]                  >=============|============|=====x
+ *   d_first.grad[i]                            >===|============|=====x       delta
+ *   pulled, pushed                                     >========x             T' v', T T' v'
+ *   d_second.value[i]                                                 >==x
+ *   d.gradients      ========================================================  sum over `second`
+ *
+ * A G step likewise: learn (G, values kept), show, score (D), score_backward, back, learn_backward.
+ */
 struct gan_core {
     bool (*stop_requested)(void); /* gan_core_listen */
     struct gan_half *half; /* borrowed, kept by the caller from step to step; NULL: likewise */
     struct device *device;
     const struct nn_ops *ops;
     struct net_design design;
-    struct gan_mode choices;
+    struct gan_mode mode;
     int h, w, c, slice;
-    struct gan_network g, d;
-    float *ema; /* of g's parameters */
-    struct offload_stream
-        offload;   /* brings second moments and EMA to the operations, wherever they are */
-    void *staging; /* of the offload stream */
-    size_t staging_bytes;
+    struct trained_net g, d; /* g with its EMA */
+    struct stepper stepper;
 
     /* the uses of the networks within a step */
     struct network_pass g_make, d_first, d_second, g_learn, d_score, g_back;
+    void *workspace;               /* of any of them */
     bool ahead;                    /* the device has memory of its own: see gan_step_inputs */
+    struct gan_input_shape shape;  /* of a step's inputs */
     struct gan_step_inputs inputs; /* the device's */
     struct gan_step_inputs
         host[2]; /* the host's, by turns: one is filled while the other is copied */
@@ -81,42 +89,28 @@ struct gan_core {
     int n;               /* of so many pairs */
     gan_fill *fill;      /* of the present step */
     void *fill_context;
-    int turn;                   /* of the next step: which of the host's */
-    struct device_graph *graph; /* the whole step; NULL: not yet, or there are none */
-    bool warm;                  /* a step was done without one */
-    bool no_graph;              /* making one failed */
-    float *host_states;         /* all ranges of a checkpoint */
-    float *real;                /* [micro] pictures */
-    float *factors;             /* [2 micro] */
-    double *squares;            /* [2 micro] */
-    float *scores;              /* [2 micro] */
-    double *sums[2];            /* [GAN_SUMS] of a D step, and right behind it of a G step */
-    double *host_sums[2];       /* both, of the last two steps */
-    float *pulled, *pushed;     /* T' v and T T' v, [2 micro] pictures */
+    float *host_states;     /* the views of both networks: trained_net.host */
+    float *real;            /* [micro] images */
+    float *factors;         /* [2 micro] */
+    double *squares;        /* [2 micro] */
+    float *scores;          /* [2 micro] */
+    double *sums[2];        /* [GAN_SUMS] of a D step, and right behind it of a G step */
+    float *pulled, *pushed; /* T' v and T T' v, [2 micro] images */
 };
 
 /* Pairs that are summed as one, whatever the micro-batch: by the picture's size alone. */
 int gan_slice(int h, int w);
-
-/* Pairs whose inputs are there at a time; floats of a row of G's input and of a picture. */
-static inline int gan_span(const struct gan_core *core)
-{
-    return core->ahead ? core->choices.batch : core->choices.micro;
-}
-
-static inline int gan_z_stride(const struct gan_core *core)
-{
-    return core->design.z + core->design.embedding;
-}
 
 static inline size_t gan_picture_floats(const struct gan_core *core)
 {
     return (size_t)(core->h * core->w * core->c);
 }
 
-/* Builds both networks and declares every buffer in `plan`. The core must stay where it is. */
+/* Builds both networks in an empty core and declares every buffer in `plan`. The core must stay
+ * where it is; gan_core_close takes it in any case. */
 int gan_core_declare(struct gan_core *core, const struct net_design *design,
-                     const struct gan_mode *choices, struct device *device, struct plan *plan);
+                     const struct gan_mode *mode, struct device *device, struct plan *plan);
+void gan_core_close(struct gan_core *core);
 /* After plan_commit: connects the passes. */
 void gan_core_connect(struct gan_core *core);
 /* What passes look at before every layer, from now on; NULL: they are not stopped. */
@@ -128,9 +122,7 @@ int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(voi
 /* First weights; EMA = G. */
 int gan_core_initialise(struct gan_core *core, uint64_t seed);
 
-/* The ranges that a checkpoint holds. A view is the host's copy of one: the device's memory itself
- * where the host can read it. Pull fills the view with the device's numbers; it stays until the
- * next pull of the same range. Push is the way back. */
+/* The ranges that a checkpoint holds; view, pull and push as in trained_net.h. */
 enum gan_range {
     GAN_RANGE_G,
     GAN_RANGE_D,
@@ -139,13 +131,10 @@ enum gan_range {
     GAN_RANGE_EMA,
     GAN_RANGES
 };
+const struct trained_net *gan_core_network(const struct gan_core *core, enum gan_range range);
 int gan_core_pull(struct gan_core *core, enum gan_range range, float **view);
 float *gan_core_view(struct gan_core *core, enum gan_range range);
 int gan_core_push(struct gan_core *core, enum gan_range range);
-
-/* Copies that are over when they return, and so is all that was asked of the device before. */
-int gan_core_fetch(struct gan_core *core, void *host, const void *device, size_t bytes);
-int gan_core_send(struct gan_core *core, void *device, const void *host, size_t bytes);
 
 /* One step of training: D step, Adam on D, G step, Adam on G, EMA. The device may still be at it
  * when this returns, and at the step before: gan_report waits. Its inputs are asked for before that
@@ -162,9 +151,6 @@ int gan_report(struct gan_core *core, int back, struct gan_report *d, struct gan
 int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamma,
                struct gan_report *report);
 int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_report *report);
-
-/* Waits for all steps, and forgets the graph: before buffers move or go. */
-int gan_core_rest(struct gan_core *core);
 
 /* Between steps: pictures of latents (rows of design.z floats) made with `parameters` (of the
  * device) into out [n][h][w][c]; and D's scores of pictures. All else is host memory; labels NULL

@@ -19,6 +19,7 @@
 #include "gan/gan_task.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "nn/init.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
@@ -49,8 +50,8 @@ static double augment_at(const struct task_state *s, int64_t step)
 static int gan_fill_batch(void *context, enum gan_which which, struct gan_inputs *in)
 {
     struct task_state *s = context;
-    const struct gan_core *core = &s->core;
-    uint64_t batch = (uint64_t)core->choices.batch;
+    const struct gan_core *core = s->core;
+    uint64_t batch = (uint64_t)core->mode.batch;
     uint64_t call = 2 * (uint64_t)s->step + (uint64_t)which, seed = seed_of(s);
     uint64_t seen = 2 * (uint64_t)images_seen_at(&s->seen, s->step, (int64_t)batch);
     uint64_t draws = (uint64_t)(in->z_count + 3) / 4;
@@ -159,10 +160,11 @@ int gan_declare(struct task_state *s, const struct config *config, const struct 
     struct gan_mode choices = gan_mode_of(config, mode);
     choices.conv_library = s->conv_library;
     size_t picture = (size_t)(gan_picture_width(config) * gan_picture_height(config) * 3);
-    memset(&s->core, 0, sizeof s->core);
+    s->core = calloc(1, sizeof *s->core);
+    if (!s->core) return fail(ERR_SYSTEM, "out of memory");
     TRY(gan_design(&design, config, s->classes));
-    TRY(gan_core_declare(&s->core, &design, &choices, s->device, s->plan));
-    TRY(best_model_declare(&s->best, s->core.g.net.floats, s->plan));
+    TRY(gan_core_declare(s->core, &design, &choices, s->device, s->plan));
+    TRY(best_model_declare(&s->best, s->core->g.net.floats, s->plan));
     TRY(plan_declare(s->plan, "latents", PLAN_HOST,
                      (size_t)choices.micro * (size_t)design.z * sizeof(float), PLAN_ALWAYS,
                      (void **)&s->latents));
@@ -180,11 +182,19 @@ static int gan_allocate(struct task_state *s)
     return OK;
 }
 
+void gan_free_core(struct gan_core *core)
+{
+    if (!core) return;
+    gan_core_close(core);
+    free(core);
+}
+
 static void gan_close(struct task_state *s)
 {
     if (!s) return;
-    gan_core_rest(&s->core); /* an error here came too late to matter */
+    if (s->core) stepper_rest(&s->core->stepper); /* an error here came too late to matter */
     plan_free(s->plan);
+    gan_free_core(s->core);
     gan_free_input(s->own_input);
     free(s->items);
     free(s);
@@ -265,25 +275,25 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     if (!s->plan) return ERR_SYSTEM;
     TRY(gan_declare(s, s->config, &s->mode));
     if (setup->forecast_only) return OK;
-    if (setup->resume) TRY(gan_expect_state(&s->core, setup->resume));
+    if (setup->resume) TRY(gan_expect_state(s->core, setup->resume));
     warn_of_few_pictures(s);
     TRY(plan_commit(s->plan, setup->device));
-    gan_core_connect(&s->core);
+    gan_core_connect(s->core);
     TRY(gan_allocate(s));
     log_info("gan: %d x %d, %d pictures (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
              "%.0f MFLOP; %d pairs at a time, scheme %s%s",
-             s->core.w, s->core.h, dataset_train_count(s->set), dataset_held_count(s->set),
-             s->core.design.classes, (double)s->core.g.net.parameter_total * 1e-6,
-             (double)s->core.d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core.d.net),
-             s->core.choices.micro, s->core.choices.scheme == GAN_SCHEME_A ? "none" : "block",
+             s->core->w, s->core->h, dataset_train_count(s->set), dataset_held_count(s->set),
+             s->core->design.classes, (double)s->core->g.net.parameter_total * 1e-6,
+             (double)s->core->d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core->d.net),
+             s->core->mode.micro, s->core->mode.scheme == GAN_SCHEME_A ? "none" : "block",
              s->mode.amp ? ", mixed precision" : "");
     if (!setup->resume) {
-        TRY(gan_core_initialise(&s->core, seed_of(s)));
-        return gan_core_autotune(&s->core, NULL, s->stop_requested);
+        TRY(gan_core_initialise(s->core, seed_of(s)));
+        return gan_core_autotune(s->core, NULL, s->stop_requested);
     }
-    TRY(gan_load(&s->core, &s->progress, setup->resume));
-    TRY(best_model_load(&s->best, &s->core.g.net, setup->resume));
-    TRY(gan_core_autotune(&s->core, store_get(setup->resume, "gan.conv"), s->stop_requested));
+    TRY(gan_load(s->core, &s->progress, setup->resume));
+    TRY(best_model_load(&s->best, &s->core->g.net, setup->resume));
+    TRY(gan_core_autotune(s->core, store_get(setup->resume, "gan.conv"), s->stop_requested));
     return gan_pending_load(s, setup->resume);
 }
 
@@ -303,7 +313,7 @@ int64_t gan_steps(const struct task_state *s)
  * within 500,000 images). */
 static void feed_back(struct task_state *s, int64_t step)
 {
-    double target = s->config->gan.augment_target, change = (double)s->core.choices.batch / 5e5;
+    double target = s->config->gan.augment_target, change = (double)s->core->mode.batch / 5e5;
     double before = s->progress.augment[(step + 1) % 2];
     s->progress.sign += (s->d.sign - s->progress.sign) * 0.1;
     if (!(target > 0)) return;
@@ -314,7 +324,7 @@ static void feed_back(struct task_state *s, int64_t step)
 int gan_collect(struct task_state *s, int64_t steps)
 {
     for (; s->reported < steps; s->reported++) {
-        TRY(gan_report(&s->core, (int)(s->step - s->reported), &s->d, &s->g));
+        TRY(gan_report(s->core, (int)(s->step - s->reported), &s->d, &s->g));
         feed_back(s, s->reported);
         if (s->d.invariant <= (s->mode.amp ? IDENTITY_AMP : IDENTITY) || s->identity_warned)
             continue;
@@ -374,9 +384,9 @@ void gan_fill_report(const struct task_state *s, int64_t step, struct task_repor
 /* On the host it may be stopped before every layer. */
 static int gan_task_step(struct task_state *s, const struct gan_rates *rates)
 {
-    s->core.half = s->device->is_host ? &s->progress.half : NULL;
+    s->core->half = s->device->is_host ? &s->progress.half : NULL;
     gan_listen(s, true);
-    int code = gan_train_step(&s->core, rates, gan_fill_batch, s);
+    int code = gan_train_step(s->core, rates, gan_fill_batch, s);
     gan_listen(s, false);
     return code;
 }
@@ -392,7 +402,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     s->now.lr *= images_seen_rate(s->config, s->asked_batch, batch);
     const struct gan_rates rates = {s->now.gamma, s->now.lr, s->now.b2, s->now.ema};
-    bool wait = evaluate || !s->core.ahead || s->d.units == 0; /* nothing was reported yet */
+    bool wait = evaluate || !s->core->ahead || s->d.units == 0; /* nothing was reported yet */
     TRY(gan_task_step(s, &rates));
     TRY(gan_collect(s, wait ? step + 1 : step));
     TRY(gan_measure_step(s, step + 1, evaluate));
@@ -404,23 +414,23 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
 static int gan_save(struct task_state *s, struct store_writer *writer)
 {
     TRY(gan_collect(s, s->steps_done));
-    TRY(gan_store(&s->core, &s->progress, writer));
+    TRY(gan_store(s->core, &s->progress, writer));
     TRY(images_seen_store(&s->seen, s->config->gan.batch, writer));
     if (s->best.pending) TRY(gan_pending_store(s, writer));
-    return best_model_store(&s->best, &s->core.g.net, writer);
+    return best_model_store(&s->best, &s->core->g.net, writer);
 }
 
 static int gan_save_model(struct task_state *s, struct store_writer *writer)
 {
     float *ema;
-    TRY(gan_core_pull(&s->core, GAN_RANGE_EMA, &ema));
-    return gan_store_model(&s->core, ema, writer);
+    TRY(gan_core_pull(s->core, GAN_RANGE_EMA, &ema));
+    return gan_store_model(s->core, ema, writer);
 }
 
 static int gan_save_best(struct task_state *s, struct store_writer *writer, int64_t *step)
 {
     *step = s->best.best_step;
-    return *step > 0 ? gan_store_model(&s->core, s->best.best, writer) : OK;
+    return *step > 0 ? gan_store_model(s->core, s->best.best, writer) : OK;
 }
 
 /* What a user wants who changes how long a GAN is trained cannot be had yet: said as such. */

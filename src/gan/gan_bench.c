@@ -12,6 +12,7 @@
 #include "gan/gan_schedule.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "nn/init.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -167,7 +168,7 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
 static void gan_bench_report(struct bench *bench, const struct gan_bench *b,
                              const struct bench_times *times, int64_t grown)
 {
-    const struct gan_mode *c = &b->core.choices;
+    const struct gan_mode *c = &b->core.mode;
     double rate = 1e3 * c->batch / times->median;
     size_t kept = plan_kind_bytes(b->plan, PLAN_ACTIVATIONS), all = plan_device_bytes(b->plan);
     if (bench->json) {
@@ -205,8 +206,9 @@ static int run_size(struct bench *bench, int size, bool first)
         bench_measure(bench, gan_bench_steps, b, bench_at_once(b->device->is_host), &times));
     gan_bench_report(bench, b, &times, process_bytes("VmHWM:") - before);
 cleanup:
-    gan_core_rest(&b->core);
+    stepper_rest(&b->core.stepper);
     plan_free(b->plan);
+    gan_core_close(&b->core);
     device_close(b->device);
     free(b->picture);
     free(b);

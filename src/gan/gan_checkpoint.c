@@ -5,8 +5,9 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/conv_library.h"
+#include "nn/init.h"
+#include "nn/weights_file.h"
 #include "store/safetensors.h"
-#include "store/store_bounds.h"
 #include "task/task.h"
 
 #include <inttypes.h>
@@ -19,47 +20,6 @@ enum { SIDE_MOST = 4096 }; /* as the keys gan.width and gan.height */
 void gan_latent(float *latent, int z, uint64_t seed)
 {
     net_normal(latent, (size_t)z, seed, STREAM_GAN_SAMPLE, 0, 0);
-}
-
-int gan_store_range(struct store_writer *writer, const char *prefix, const struct net *net,
-                    const float *range)
-{
-    for (int i = 0; i < net->parameter_count; i++) {
-        const struct net_parameter *p = &net->parameters[i];
-        char name[64];
-        snprintf(name, sizeof name, "%s%s", prefix, p->name);
-        TRY(store_add(writer, name, TENSOR_F32, p->dims, p->shape, range + p->offset));
-    }
-    return OK;
-}
-
-static int load_range_in(const struct store_file *file, const char *prefix, const struct net *net,
-                         struct store_range allowed, float *range)
-{
-    for (int i = 0; i < net->parameter_count; i++) {
-        const struct net_parameter *p = &net->parameters[i];
-        char name[64];
-        snprintf(name, sizeof name, "%s%s", prefix, p->name);
-        TRY(store_read_f32_in(file, name, p->dims, p->shape, allowed, range + p->offset));
-    }
-    return OK;
-}
-
-int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
-                   float *range)
-{
-    return load_range_in(file, prefix, net, store_finite(), range);
-}
-
-int gan_expect_range(const struct store_file *file, const char *prefix, const struct net *net)
-{
-    for (int i = 0; i < net->parameter_count; i++) {
-        const struct net_parameter *p = &net->parameters[i];
-        char name[64];
-        snprintf(name, sizeof name, "%s%s", prefix, p->name);
-        TRY(store_expect_f32(file, name, p->dims, p->shape));
-    }
-    return OK;
 }
 
 static int store_list(struct store_writer *writer, const char *key, const int *values, int count)
@@ -133,22 +93,18 @@ int gan_load_design(struct net_design *design, const struct store_file *file)
 /* What a checkpoint holds of each range. */
 static const struct {
     const char *prefix; /* of the tensors' names */
-    bool d, moments;    /* second moments: not below 0 */
+    bool moments;       /* second moments: not below 0 */
 } ranges[GAN_RANGES] = {
-    [GAN_RANGE_G] = {"", false, false},       [GAN_RANGE_D] = {"", true, false},
-    [GAN_RANGE_G_V] = {"v.", false, true},    [GAN_RANGE_D_V] = {"v.", true, true},
-    [GAN_RANGE_EMA] = {"ema.", false, false},
+    [GAN_RANGE_G] = {"", false},       [GAN_RANGE_D] = {"", false},
+    [GAN_RANGE_G_V] = {"v.", true},    [GAN_RANGE_D_V] = {"v.", true},
+    [GAN_RANGE_EMA] = {"ema.", false},
 };
-
-static const struct net *range_net(const struct gan_core *core, int range)
-{
-    return ranges[range].d ? &core->d.net : &core->g.net;
-}
 
 int gan_expect_state(const struct gan_core *core, const struct store_file *file)
 {
     for (int i = 0; i < GAN_RANGES; i++)
-        TRY(gan_expect_range(file, ranges[i].prefix, range_net(core, i)));
+        TRY(weights_expect(file, ranges[i].prefix,
+                           &gan_core_network(core, (enum gan_range)i)->net));
     return OK;
 }
 
@@ -192,7 +148,8 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     for (int i = 0; i < GAN_RANGES; i++) {
         float *view;
         TRY(gan_core_pull(core, (enum gan_range)i, &view));
-        TRY(gan_store_range(writer, ranges[i].prefix, range_net(core, i), view));
+        TRY(weights_store(writer, ranges[i].prefix, &gan_core_network(core, (enum gan_range)i)->net,
+                          view));
     }
     TRY(store_set_double(writer, "gan.v_missing_g", core->g.v_missing));
     TRY(store_set_double(writer, "gan.v_missing_d", core->d.v_missing));
@@ -202,8 +159,8 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     snprintf(text, sizeof text, "%016" PRIx64, progress->fingerprint);
     TRY(store_set(writer, "gan.fingerprint", text));
     TRY(store_set_int(writer, "gan.pictures", progress->pictures));
-    TRY(store_set(writer, "gan.amp", core->choices.amp ? "1" : "0"));
-    if (core->choices.conv_library) TRY(store_engines(core, writer));
+    TRY(store_set(writer, "gan.amp", core->mode.amp ? "1" : "0"));
+    if (core->mode.conv_library) TRY(store_engines(core, writer));
     if (progress->half.done) TRY(store_half(&progress->half, writer));
     return store_design(&core->design, writer);
 }
@@ -212,9 +169,9 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
 {
     for (int i = 0; i < GAN_RANGES; i++) {
         enum gan_range range = (enum gan_range)i;
-        TRY(load_range_in(file, ranges[i].prefix, range_net(core, i),
-                          ranges[i].moments ? store_not_negative() : store_finite(),
-                          gan_core_view(core, range)));
+        TRY(weights_load(file, ranges[i].prefix, &gan_core_network(core, (enum gan_range)i)->net,
+                         ranges[i].moments ? store_not_negative() : store_finite(),
+                         gan_core_view(core, range)));
         TRY(gan_core_push(core, range));
     }
     const struct store_range share = {0, 1}, sign = {-2, 2};
@@ -278,7 +235,7 @@ bool gan_load_amp(const struct store_file *file)
 int gan_store_model(const struct gan_core *core, const float *parameters,
                     struct store_writer *writer)
 {
-    TRY(gan_store_range(writer, "", &core->g.net, parameters));
+    TRY(weights_store(writer, "", &core->g.net, parameters));
     return store_design(&core->design, writer);
 }
 
@@ -289,11 +246,11 @@ static const char *generator_prefix(const struct store_file *file)
 
 int gan_expect_generator(const struct net *generator, const struct store_file *file)
 {
-    return gan_expect_range(file, generator_prefix(file), generator);
+    return weights_expect(file, generator_prefix(file), generator);
 }
 
 int gan_load_generator(const struct net *generator, float *parameters,
                        const struct store_file *file)
 {
-    return gan_load_range(file, generator_prefix(file), generator, parameters);
+    return weights_load(file, generator_prefix(file), generator, store_finite(), parameters);
 }

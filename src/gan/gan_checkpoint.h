@@ -32,18 +32,8 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
 int gan_store_model(const struct gan_core *core, const float *parameters,
                     struct store_writer *writer);
 
-/* Every parameter of a flat range as its own tensor, named with `prefix` before it. */
-int gan_store_range(struct store_writer *writer, const char *prefix, const struct net *net,
-                    const float *range);
-int gan_load_range(const struct store_file *file, const char *prefix, const struct net *net,
-                   float *range);
-
-/* ERR_DATA unless the file has all of its tensors, with their shapes: to be asked before memory is
- * planned by what the metadata says. */
-int gan_expect_range(const struct store_file *file, const char *prefix, const struct net *net);
-
 /* The design that a model or checkpoint was trained with, of pictures that can be trained. It is
- * the metadata's word alone until gan_expect_range() was asked. ERR_DATA. */
+ * the metadata's word alone until weights_expect was asked. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);
 /* Whether a checkpoint's steps were made in mixed precision. */
 bool gan_load_amp(const struct store_file *file);

@@ -107,6 +107,7 @@ int gan_need(const struct task_state *s, const struct memory_mode *mode, struct 
     need->relative_time = gan_mode_time(&config, mode);
 cleanup:
     plan_free(trial->plan);
+    gan_free_core(trial->core);
     free(trial);
     return code;
 }
@@ -148,34 +149,36 @@ static int gan_memory_set_batch(struct task_state *s, int batch)
 
 int gan_replan(struct task_state *s, const struct memory_mode *mode)
 {
-    struct task_state *before = malloc(sizeof *before);
     struct plan *next = plan_create();
     bool other = mode->work.batch && mode->work.batch != s->sized.gan.batch;
-    int code = before && next ? OK : fail(ERR_SYSTEM, "out of memory");
+    int code = next ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = gan_collect(s, s->steps_done);
-    if (code == OK) code = gan_core_rest(&s->core);
-    if (code == OK) {
-        *before = *s;
-        if (other) code = gan_memory_set_batch(s, mode->work.batch);
-        before->items = s->items;
-        s->plan = next;
-        if (code == OK) code = gan_declare(s, s->config, mode);
-        s->plan = before->plan;
-        s->best = before->best;
-        s->core.g.v_missing = before->core.g.v_missing;
-        s->core.d.v_missing = before->core.d.v_missing;
-        if (code == OK) code = plan_replace(&s->plan, next, s->device), next = NULL;
-        if (code == OK) {
-            gan_core_connect(&s->core);
-            s->mode = *mode;
-            s->mode.work.batch = (int)s->sized.gan.batch;
-            code = gan_core_autotune(&s->core, NULL, s->stop_requested);
-        } else {
-            *s = *before;
-            plan_connect(s->plan);
-        }
+    if (code == OK) code = stepper_rest(&s->core->stepper);
+    if (code < 0) {
+        plan_free(next);
+        return code;
     }
+    struct task_state before = *s;
+    if (other) code = gan_memory_set_batch(s, mode->work.batch);
+    before.items = s->items;
+    s->core = NULL;
+    s->plan = next;
+    if (code == OK) code = gan_declare(s, s->config, mode);
+    s->plan = before.plan;
+    s->best = before.best;
+    if (code == OK) code = plan_replace(&s->plan, next, s->device), next = NULL;
     plan_free(next);
-    free(before);
-    return code;
+    if (code < 0) {
+        gan_free_core(s->core);
+        *s = before;
+        plan_connect(s->plan);
+        return code;
+    }
+    s->core->g.v_missing = before.core->g.v_missing;
+    s->core->d.v_missing = before.core->d.v_missing;
+    gan_free_core(before.core);
+    gan_core_connect(s->core);
+    s->mode = *mode;
+    s->mode.work.batch = (int)s->sized.gan.batch;
+    return gan_core_autotune(s->core, NULL, s->stop_requested);
 }

@@ -21,19 +21,19 @@ enum { GAP_PICTURES = 64, SOME = 16 };
 static int make_some(struct task_state *s, const uint64_t *seeds, const int *classes, int n,
                      float *out)
 {
-    struct gan_core *core = &s->core;
+    struct gan_core *core = s->core;
     int z = core->design.z;
     for (int i = 0; i < n; i++)
         gan_latent(s->latents + (ptrdiff_t)i * z, z, seeds[i]);
-    return gan_generate(core, core->ema, s->latents, classes, n, out);
+    return gan_generate(core, core->g.ema, s->latents, classes, n, out);
 }
 
 /* Those of a frame: seeds 0, 1, ...; classes take turns. */
 static int make_samples(struct task_state *s)
 {
-    const struct gan_core *core = &s->core;
+    const struct gan_core *core = s->core;
     size_t picture = (size_t)(core->h * core->w * core->c);
-    int total = (int)s->config->gan.samples, most = core->choices.micro;
+    int total = (int)s->config->gan.samples, most = core->mode.micro;
     uint64_t seeds[SOME];
     int classes[SOME];
     if (most > SOME) most = SOME;
@@ -53,7 +53,7 @@ static int gan_preview_draw(void *context, const uint64_t *seeds, const int *cla
                             uint8_t *out)
 {
     struct task_state *s = context;
-    size_t floats = (size_t)(s->core.h * s->core.w * s->core.c) * (size_t)n;
+    size_t floats = (size_t)(s->core->h * s->core->w * s->core->c) * (size_t)n;
     TRY(make_some(s, seeds, classes, n, s->show));
     for (size_t i = 0; i < floats; i++)
         out[i] = contact_sheet_byte(s->show[i]);
@@ -62,18 +62,18 @@ static int gan_preview_draw(void *context, const uint64_t *seeds, const int *cla
 
 int gan_measure(struct task_state *s, int64_t steps_done)
 {
-    int micro = s->core.choices.micro, shown = (int)s->config->gan.samples;
+    int micro = s->core->mode.micro, shown = (int)s->config->gan.samples;
     struct evaluate_options options = {
-        .width = s->core.w,
-        .height = s->core.h,
+        .width = s->core->w,
+        .height = s->core->h,
         .samples = (int)s->config->gan.eval_samples,
         .batch = micro < shown ? micro : shown,
         .stop_requested = s->stop_requested,
     };
     TRY(best_model_measure(&s->best, s->set, &options, gan_preview_draw, s, steps_done));
     if (!best_model_is_best(&s->best, steps_done)) return OK;
-    return gan_core_fetch(&s->core, s->best.best, s->core.ema,
-                          s->core.g.net.floats * sizeof(float));
+    return device_fetch(s->device, s->best.best, s->core->g.ema,
+                        s->core->g.net.floats * sizeof(float));
 }
 
 int gan_measure_step(struct task_state *s, int64_t steps_done, bool gap)
@@ -106,7 +106,7 @@ bool gan_measure_is_due(const struct task_state *s, int64_t steps_done)
 void gan_listen(struct task_state *s, bool listens)
 {
     bool stops = listens && s->device->is_host;
-    gan_core_listen(&s->core, stops ? s->stop_requested : NULL);
+    gan_core_listen(s->core, stops ? s->stop_requested : NULL);
 }
 
 /* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
@@ -123,7 +123,7 @@ static int mean_score(struct task_state *s, bool held, double *mean)
         pixels[i] = item.pixels;
         labels[i] = item.label;
     }
-    TRY(gan_score(&s->core, pixels, labels, count, scores));
+    TRY(gan_score(s->core, pixels, labels, count, scores));
     for (int i = 0; i < count; i++)
         sum += (double)scores[i];
     *mean = count ? sum / count : (double)NAN;
@@ -147,13 +147,13 @@ int gan_measure_gap(struct task_state *s)
 int gan_picture(struct task_state *s, int max_side, struct image *picture)
 {
     TRY(make_samples(s));
-    return contact_sheet_draw(picture, s->show, (int)s->config->gan.samples, s->core.w, s->core.h,
+    return contact_sheet_draw(picture, s->show, (int)s->config->gan.samples, s->core->w, s->core->h,
                               max_side);
 }
 
 int gan_reference(struct task_state *s, int max_side, struct image *picture)
 {
-    const struct gan_core *core = &s->core;
+    const struct gan_core *core = s->core;
     size_t one = (size_t)(core->h * core->w * core->c);
     int total = (int)s->config->gan.samples, count = dataset_train_count(s->set);
     for (int i = 0; i < total; i++) {
@@ -176,6 +176,7 @@ int gan_write_final(struct task_state *s, const char *path)
 
 int gan_image_size(const struct task_state *s, int max_side, int *width, int *height)
 {
-    contact_sheet_size((int)s->config->gan.samples, s->core.w, s->core.h, max_side, width, height);
+    contact_sheet_size((int)s->config->gan.samples, s->core->w, s->core->h, max_side, width,
+                       height);
     return OK;
 }

@@ -13,13 +13,15 @@ static int take_inputs(struct gan_core *core, enum gan_which which, int first, i
 {
     struct network_pass *g = which == GAN_D ? &core->g_make : &core->g_learn;
     const struct gan_block *b = &core->at;
-    if (!core->ahead) TRY(gan_block_fill(core, &core->inputs.step[which], which, first, n));
-    core->at = gan_block_from(core, &core->inputs.step[which], core->ahead ? first : 0);
+    if (!core->ahead)
+        TRY(gan_block_fill(&core->shape, &core->inputs.step[which], which, first, n, core->fill,
+                           core->fill_context));
+    core->at = gan_block_from(&core->shape, &core->inputs.step[which], core->ahead ? first : 0);
     core->n = g->n = n;
     g->labels = core->g_back.labels = b->labels;
     core->d_first.labels = core->d_second.labels = core->d_score.labels = b->pair_labels;
     TRY(core->ops->copy(core->device, g->value[0], b->z,
-                        (size_t)(n * gan_z_stride(core)) * sizeof(float)));
+                        (size_t)(n * core->shape.z_stride) * sizeof(float)));
     TRY(core->ops->from_u8(core->device, core->real, b->pixels, b->flips, n, core->h, core->w,
                            core->c));
     return OK;
@@ -66,7 +68,7 @@ static int seed_pairs(struct gan_core *core)
     TRY(core->ops->copy(core->device, core->scores, core->d_first.value[last],
                         (size_t)(2 * n) * sizeof(float)));
     TRY(core->device->gan->pair_loss(core->device, core->sums[GAN_D], core->d_first.grad[last],
-                                     core->scores, n, core->choices.batch, 0));
+                                     core->scores, n, core->mode.batch, 0));
     return OK;
 }
 
@@ -81,7 +83,7 @@ static struct gan_penalty gan_step_penalty(const struct gan_core *core)
                                 .seed = core->d_first.grad[last],
                                 .gamma = &core->inputs.numbers->gamma,
                                 .n = 2 * core->n,
-                                .batch = core->choices.batch};
+                                .batch = core->mode.batch};
 }
 
 /* D's input becomes u_0 = x + gamma / (batch c^2) T T' v', where v' is the gradient with seed c. */
@@ -144,10 +146,9 @@ static int score_fakes(struct gan_core *core, const float *fake)
     TRY(core->ops->copy(core->device, core->scores, d->value[last],
                         (size_t)(2 * n) * sizeof(float)));
     TRY(core->device->gan->pair_loss(core->device, core->sums[GAN_G], d->grad[last], core->scores,
-                                     n, core->choices.batch, 1));
+                                     n, core->mode.batch, 1));
     d->n = n;
-    TRY(pass_backward(d, false));
-    return OK;
+    return pass_backward(d, false);
 }
 
 static int g_micro(struct gan_core *core)
@@ -160,52 +161,22 @@ static int g_micro(struct gan_core *core)
         gan_step_pictures(core, back->grad[last], core->d_score.grad[0], core->at.fake_draws, n);
     TRY(core->device->gan->augment_adjoint(core->device, &pull));
     back->n = n;
-    TRY(pass_backward(back, true));
-    return OK;
+    return pass_backward(back, true);
 }
 
 int gan_queue(struct gan_core *core, enum gan_which which)
 {
-    int batch = core->choices.batch, micro = core->choices.micro;
-    const struct gan_network *network = which == GAN_D ? &core->d : &core->g;
+    int batch = core->mode.batch, micro = core->mode.micro;
+    const struct trained_net *network = which == GAN_D ? &core->d : &core->g;
     TRY(core->ops->zero(core->device, network->gradients, network->net.floats * sizeof(float)));
     TRY(core->ops->zero(core->device, core->sums[which], GAN_SUMS * sizeof(double)));
     if (which == GAN_D) core->d_first.macs = core->d_second.macs = 0;
     if (which == GAN_G) core->d_score.macs = 0;
     for (int first = 0; first < batch; first += micro) {
         TRY(take_inputs(core, which, first, batch - first < micro ? batch - first : micro));
-        if (which == GAN_D)
-            TRY(d_micro(core));
-        else
-            TRY(g_micro(core));
+        TRY(which == GAN_D ? d_micro(core) : g_micro(core));
     }
     return OK;
-}
-
-static int gan_step_update(struct gan_core *core, enum gan_which which)
-{
-    const struct gan_network *network = which == GAN_D ? &core->d : &core->g;
-    struct offload_chunk v;
-    TRY(offload_stream_start(&core->offload, which == GAN_D ? GAN_OFFLOAD_D : GAN_OFFLOAD_G));
-    for (;;) {
-        TRY(offload_stream_acquire(&core->offload, &v));
-        if (v.rows == 0) return OK;
-        TRY(core->ops->adam(core->device, network->parameters + v.first, NULL, v.at[0],
-                            network->gradients + v.first, v.rows,
-                            &core->inputs.numbers->adam[which]));
-    }
-}
-
-static int gan_step_average(struct gan_core *core)
-{
-    struct offload_chunk ema;
-    TRY(offload_stream_start(&core->offload, GAN_OFFLOAD_EMA));
-    for (;;) {
-        TRY(offload_stream_acquire(&core->offload, &ema));
-        if (ema.rows == 0) return OK;
-        TRY(core->ops->ema(core->device, ema.at[0], core->g.parameters + ema.first, ema.rows,
-                           &core->inputs.numbers->ema));
-    }
 }
 
 static void remember_half(struct gan_core *core)
@@ -223,19 +194,23 @@ static void recall_half(struct gan_core *core)
     memcpy(core->sums[GAN_D], core->half->sums, sizeof core->half->sums);
 }
 
-int gan_queue_all(struct gan_core *core)
+int gan_queue_all(void *context)
 {
-    TRY(offload_stream_begin(&core->offload));
+    struct gan_core *core = context;
+    const struct gan_numbers *numbers = core->inputs.numbers;
+    struct offload_stream *offload = &core->stepper.offload;
+    TRY(offload_stream_begin(offload));
     if (core->half && core->half->done) {
         recall_half(core);
     } else {
         TRY(gan_queue(core, GAN_D));
-        TRY(gan_step_update(core, GAN_D));
+        TRY(trained_net_update(&core->d, core->device, offload, GAN_OFFLOAD_D,
+                               &numbers->adam[GAN_D]));
         remember_half(core);
     }
     TRY(gan_queue(core, GAN_G));
-    TRY(gan_step_update(core, GAN_G));
-    TRY(gan_step_average(core));
+    TRY(trained_net_update(&core->g, core->device, offload, GAN_OFFLOAD_G, &numbers->adam[GAN_G]));
+    TRY(trained_net_average(&core->g, core->device, offload, GAN_OFFLOAD_EMA, &numbers->ema));
     if (core->half) core->half->done = false;
-    return offload_stream_end(&core->offload);
+    return offload_stream_end(offload);
 }

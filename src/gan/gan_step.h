@@ -4,9 +4,11 @@
 
 #include "gan/inputs.h"
 
+struct gan_core;
+
 /* A D step or a G step: leaves the gradients, and sums of the losses. Errors are the callback's. */
 int gan_queue(struct gan_core *core, enum gan_which which);
 /* Both with their updates, and EMA. */
-int gan_queue_all(struct gan_core *core);
+int gan_queue_all(void *core);
 
 #endif

@@ -28,7 +28,7 @@ struct task_state {
     bool amp;                     /* mixed precision: a part of the result, so no way to save */
     bool conv_library;            /* cuDNN may take convolutions: device/conv_library.h */
     struct plan *plan;
-    struct gan_core core;
+    struct gan_core *core;
     struct gan_progress progress; /* what a checkpoint holds besides tensors */
     struct best_model best;
     struct gan_schedule now;
@@ -53,8 +53,9 @@ int gan_pending_load(struct task_state *s, const struct store_file *file);
 
 /* ---- gan.c ---- */
 
-/* Declares all that training `mode` takes in s->plan, which is empty. */
+/* Declares all that training `mode` takes in s->plan, which is empty, in a new s->core. */
 int gan_declare(struct task_state *s, const struct config *config, const struct memory_mode *mode);
+void gan_free_core(struct gan_core *core);
 int64_t gan_steps(const struct task_state *s);
 /* Waits for the reports of the first `steps` steps; the last one's is in d and g. */
 int gan_collect(struct task_state *s, int64_t steps);

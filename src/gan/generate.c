@@ -11,7 +11,7 @@ static int send_labels(struct gan_core *core, int *device, int *host, const int 
 {
     if (!labels) return OK;
     if (host != labels) memcpy(host, labels, (size_t)n * sizeof *host);
-    return gan_upload(core, device, host, (size_t)n * sizeof *host);
+    return device_upload(core->device, device, host, (size_t)n * sizeof *host);
 }
 
 int gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
@@ -19,26 +19,27 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
 {
     struct network_pass s = core->g_make;
     const struct gan_block *b = &core->inputs.step[GAN_D], *host = &core->host[0].step[GAN_D];
-    size_t stride = (size_t)gan_z_stride(core), one = gan_picture_floats(core);
+    size_t stride = (size_t)core->shape.z_stride, one = gan_picture_floats(core);
     s.parameters = parameters;
     s.labels = b->labels;
     TRY(core->device->synchronize(core->device));
-    if (parameters == core->ema &&
-        core->staging) { /* between steps the gradients' memory is free */
-        TRY(gan_upload(core, core->g.gradients, core->ema, core->g.net.floats * sizeof(float)));
+    if (parameters == core->g.ema &&
+        core->stepper.staging) { /* between steps the gradients' memory is free */
+        TRY(device_upload(core->device, core->g.gradients, core->g.ema,
+                          core->g.net.floats * sizeof(float)));
         s.parameters = core->g.gradients;
     }
-    for (int first = 0; first < n; first += core->choices.micro) {
-        s.n = n - first < core->choices.micro ? n - first : core->choices.micro;
+    for (int first = 0; first < n; first += core->mode.micro) {
+        s.n = n - first < core->mode.micro ? n - first : core->mode.micro;
         for (int i = 0; i < s.n; i++)
             memcpy(host->z + (size_t)i * stride, z + (first + i) * core->design.z,
                    (size_t)core->design.z * sizeof(float));
-        TRY(gan_upload(core, b->z, host->z, (size_t)s.n * stride * sizeof(float)));
+        TRY(device_upload(core->device, b->z, host->z, (size_t)s.n * stride * sizeof(float)));
         TRY(core->ops->copy(core->device, s.value[0], b->z, (size_t)s.n * stride * sizeof(float)));
         TRY(send_labels(core, b->labels, host->labels, labels ? labels + first : NULL, s.n));
         TRY(pass_forward(&s, PASS_NO_MASKS, false));
-        TRY(gan_core_fetch(core, out + (size_t)first * one, s.value[s.net->layer_count - 1],
-                           (size_t)s.n * one * sizeof(float)));
+        TRY(device_fetch(core->device, out + (size_t)first * one, s.value[s.net->layer_count - 1],
+                         (size_t)s.n * one * sizeof(float)));
     }
     return OK;
 }
@@ -51,18 +52,18 @@ int gan_score(struct gan_core *core, const uint8_t *const *pictures, const int *
     size_t one = gan_picture_floats(core);
     s.labels = b->pair_labels;
     TRY(core->device->synchronize(core->device));
-    for (int first = 0; first < n; first += core->choices.micro) {
-        s.n = n - first < core->choices.micro ? n - first : core->choices.micro;
+    for (int first = 0; first < n; first += core->mode.micro) {
+        s.n = n - first < core->mode.micro ? n - first : core->mode.micro;
         for (int i = 0; i < s.n; i++)
             memcpy(host->pixels + (size_t)i * one, pictures[first + i], one);
-        TRY(gan_upload(core, b->pixels, host->pixels, (size_t)s.n * one));
+        TRY(device_upload(core->device, b->pixels, host->pixels, (size_t)s.n * one));
         TRY(send_labels(core, b->pair_labels, host->pair_labels, labels ? labels + first : NULL,
                         s.n));
         TRY(core->ops->from_u8(core->device, s.value[0], b->pixels, NULL, s.n, core->h, core->w,
                                core->c));
         TRY(pass_forward(&s, PASS_NO_MASKS, false));
-        TRY(gan_core_fetch(core, scores + first, s.value[s.net->layer_count - 1],
-                           (size_t)s.n * sizeof(float)));
+        TRY(device_fetch(core->device, scores + first, s.value[s.net->layer_count - 1],
+                         (size_t)s.n * sizeof(float)));
     }
     return OK;
 }

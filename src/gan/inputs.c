@@ -1,14 +1,12 @@
 #include "gan/inputs.h"
 
 #include "base/error.h"
-#include "device/device.h"
-#include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
 
-static size_t inputs_picture_bytes(const struct gan_core *core)
+static size_t image_bytes(const struct gan_input_shape *shape)
 {
-    return (size_t)(core->h * core->w * core->c);
+    return (size_t)(shape->h * shape->w * shape->c);
 }
 
 /* The next array. */
@@ -19,10 +17,10 @@ static char *inputs_place(char *memory, size_t *used, size_t bytes)
     return at;
 }
 
-static struct gan_block place_block(const struct gan_core *core, char *memory, size_t *used)
+static struct gan_block place_block(const struct gan_input_shape *shape, char *memory, size_t *used)
 {
-    size_t span = (size_t)gan_span(core), draws = sizeof(struct nn_augment);
-    size_t row = (size_t)gan_z_stride(core) * sizeof(float);
+    size_t span = (size_t)shape->span, draws = sizeof(struct nn_augment);
+    size_t row = (size_t)shape->z_stride * sizeof(float);
     struct gan_block b;
     b.real_draws = (void *)inputs_place(memory, used, span * draws);
     b.fake_draws = (void *)inputs_place(memory, used, span * draws);
@@ -31,23 +29,23 @@ static struct gan_block place_block(const struct gan_core *core, char *memory, s
     b.pair_labels = (void *)inputs_place(memory, used, 2 * span * sizeof(int));
     b.z = (void *)inputs_place(memory, used, span * row);
     b.flips = (void *)inputs_place(memory, used, span);
-    b.pixels = (void *)inputs_place(memory, used, span * inputs_picture_bytes(core));
+    b.pixels = (void *)inputs_place(memory, used, span * image_bytes(shape));
     return b;
 }
 
-size_t gan_step_inputs_layout(const struct gan_core *core, struct gan_step_inputs *inputs,
+size_t gan_step_inputs_layout(const struct gan_input_shape *shape, struct gan_step_inputs *inputs,
                               char *memory)
 {
     struct gan_step_inputs f = {.memory = memory};
     size_t used = 0;
     f.numbers = (void *)inputs_place(memory, &used, sizeof *f.numbers);
-    f.step[GAN_D] = place_block(core, memory, &used);
-    f.step[GAN_G] = core->ahead ? place_block(core, memory, &used) : f.step[GAN_D];
+    f.step[GAN_D] = place_block(shape, memory, &used);
+    f.step[GAN_G] = shape->ahead ? place_block(shape, memory, &used) : f.step[GAN_D];
     if (inputs) *inputs = f;
     return used;
 }
 
-struct gan_block gan_block_from(const struct gan_core *core, const struct gan_block *block,
+struct gan_block gan_block_from(const struct gan_input_shape *shape, const struct gan_block *block,
                                 int first)
 {
     struct gan_block b = *block;
@@ -56,20 +54,20 @@ struct gan_block gan_block_from(const struct gan_core *core, const struct gan_bl
     b.pair_draws += 2 * first;
     b.labels += first;
     b.pair_labels += 2 * first;
-    b.z += first * gan_z_stride(core);
+    b.z += first * shape->z_stride;
     b.flips += first;
-    b.pixels += (size_t)first * inputs_picture_bytes(core);
+    b.pixels += (size_t)first * image_bytes(shape);
     return b;
 }
 
 /* The inputs as D sees them: pairs that alternate (D step), or fakes before reals (G step), in each
  * micro-batch. */
-static void arrange_pairs(const struct gan_core *core, const struct gan_block *block,
+static void arrange_pairs(const struct gan_input_shape *shape, const struct gan_block *block,
                           enum gan_which which, int total)
 {
-    int micro = core->choices.micro;
+    int micro = shape->micro;
     for (int first = 0; first < total; first += micro) {
-        struct gan_block b = gan_block_from(core, block, first);
+        struct gan_block b = gan_block_from(shape, block, first);
         int n = total - first < micro ? total - first : micro;
         for (int i = 0; i < n; i++) {
             int real = which == GAN_D ? 2 * i : n + i, fake = which == GAN_D ? 2 * i + 1 : i;
@@ -80,8 +78,8 @@ static void arrange_pairs(const struct gan_core *core, const struct gan_block *b
     }
 }
 
-int gan_block_fill(struct gan_core *core, const struct gan_block *b, enum gan_which which,
-                   int first, int n)
+int gan_block_fill(const struct gan_input_shape *shape, const struct gan_block *b,
+                   enum gan_which which, int first, int n, gan_fill *fill, void *context)
 {
     struct gan_inputs inputs = {
         .first = first,
@@ -89,18 +87,13 @@ int gan_block_fill(struct gan_core *core, const struct gan_block *b, enum gan_wh
         .pixels = b->pixels,
         .flips = b->flips,
         .z = b->z,
-        .z_count = core->design.z,
-        .z_stride = gan_z_stride(core),
+        .z_count = shape->z,
+        .z_stride = shape->z_stride,
         .labels = b->labels,
         .real_draws = b->real_draws,
         .fake_draws = b->fake_draws,
     };
-    TRY(core->fill(core->fill_context, which, &inputs));
-    arrange_pairs(core, b, which, n);
+    TRY(fill(context, which, &inputs));
+    arrange_pairs(shape, b, which, n);
     return OK;
-}
-
-int gan_upload(struct gan_core *core, void *to, const void *from, size_t bytes)
-{
-    return to == from ? OK : core->device->upload(core->device, to, from, bytes);
 }

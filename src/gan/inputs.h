@@ -6,8 +6,6 @@
 #include "device/nn_ops.h"
 #include "math/optimiser.h"
 
-struct gan_core;
-
 enum gan_which { GAN_D, GAN_G };
 
 /* What the callback fills in for `n` pairs, from pair `first` of the batch on: host memory. */
@@ -35,18 +33,28 @@ struct gan_numbers {
     float ema;
 };
 
+/* What the sizes of a step's inputs follow from. */
+struct gan_input_shape {
+    int h, w, c;     /* of an image */
+    int z, z_stride; /* numbers of a latent; floats of a row of G's input */
+    int span;        /* pairs whose inputs are there at a time */
+    int micro;       /* pairs of a micro-batch */
+    bool ahead;      /* D step and G step have inputs of their own: see gan_step_inputs */
+};
+
 /* The inputs of `span` pairs of a D step or of a G step. */
 struct gan_block {
     struct nn_augment *real_draws, *fake_draws; /* [span] */
     struct nn_augment *pair_draws;              /* [2 span] as D sees them */
     int *labels, *pair_labels;                  /* [span], [2 span] */
     float *z;                                   /* [span] rows of G's input */
-    uint8_t *flips, *pixels;                    /* [span], [span] pictures */
+    uint8_t *flips, *pixels;                    /* [span], [span] images */
 };
 
 /* All of it, one array behind the other. A device with memory of its own gets the whole step before
- * it begins, so that nothing in the step waits for the host: span is the batch. Where the device is
- * the host, span is a micro-batch, filled in when its turn comes, and D and G step share it. */
+ * it begins (ahead), so that nothing in the step waits for the host: span is the batch. Where the
+ * device is the host, span is a micro-batch, filled in when its turn comes, and D and G step share
+ * it. */
 struct gan_step_inputs {
     char *memory;
     struct gan_numbers *numbers;
@@ -54,15 +62,13 @@ struct gan_step_inputs {
 };
 
 /* Lays the inputs of a step out from `memory` on; returns their bytes. inputs NULL: only those. */
-size_t gan_step_inputs_layout(const struct gan_core *core, struct gan_step_inputs *inputs,
+size_t gan_step_inputs_layout(const struct gan_input_shape *shape, struct gan_step_inputs *inputs,
                               char *memory);
 /* A block's inputs from pair `first` of the block on. */
-struct gan_block gan_block_from(const struct gan_core *core, const struct gan_block *block,
+struct gan_block gan_block_from(const struct gan_input_shape *shape, const struct gan_block *block,
                                 int first);
-/* Asks core->fill for pairs first .. first + n - 1 into a block of the host. */
-int gan_block_fill(struct gan_core *core, const struct gan_block *block, enum gan_which which,
-                   int first, int n);
-/* Copies to the device, unless it is the host. */
-int gan_upload(struct gan_core *core, void *to, const void *from, size_t bytes);
+/* Asks `fill` for pairs first .. first + n - 1 into a block of the host. */
+int gan_block_fill(const struct gan_input_shape *shape, const struct gan_block *block,
+                   enum gan_which which, int first, int n, gan_fill *fill, void *context);
 
 #endif

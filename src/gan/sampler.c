@@ -56,7 +56,7 @@ static int sampler_declare(struct sampler *s, const struct device *device)
     for (int i = 0; i < s->net.layer_count; i++) {
         char name[16];
         snprintf(name, sizeof name, "value%d", i);
-        int last = i == s->net.layer_count - 1 ? i + 1 : net_last_use(&s->net, i);
+        int last = i == s->net.layer_count - 1 ? i + 1 : s->net.layers[i].last_reader;
         TRY(plan_declare(s->plan, name, PLAN_ACTIVATIONS, (size_t)s->micro * net_bytes(&s->net, i),
                          i, last, &s->pass.value[i]));
     }
@@ -76,13 +76,13 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     s->path = string_format("%s", store_path(file));
     if (!s->plan || !s->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(gan_load_design(&s->design, file));
-    if (net_generator(&s->net, &s->design) < 0) /* no fault of a config's, as in training */
+    if (net_generator(&s->net, &s->design, false) < 0) /* no fault of a config's, as in training */
         TRY_CLEANUP(fail_within(ERR_DATA, "%s", store_path(file)));
     TRY_CLEANUP(gan_expect_generator(&s->net, file));
+    TRY_CLEANUP(pass_open(&s->pass, &s->net));
     TRY_CLEANUP(sampler_declare(s, device));
     TRY_CLEANUP(plan_commit(s->plan, device));
     TRY_CLEANUP(sampler_load(s, file));
-    s->pass.net = &s->net;
     s->pass.device = device;
     s->pass.ops = device->nn;
     s->pass.parameters = s->parameters;
@@ -99,6 +99,8 @@ void sampler_close(struct sampler *s)
 {
     if (!s) return;
     plan_free(s->plan);
+    pass_close(&s->pass);
+    net_free(&s->net);
     free(s->path);
     free(s);
 }

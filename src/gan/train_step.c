@@ -5,21 +5,12 @@
 #include "gan/core.h"
 #include "gan/gan_step.h"
 
-/* Marks (device.h) behind the steps of each turn. */
-enum { MARK_STEP = DEVICE_MARKS - 2 };
-
-static int await_turn(struct gan_core *core, int turn)
-{
-    struct device *device = core->device;
-    return device->await_host ? device->await_host(device, MARK_STEP + turn) : OK;
-}
-
 /* Takes the host's side of this turn, when the step that had it last is done. */
 static int train_step_begin(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,
                             void *context)
 {
-    struct gan_numbers *numbers = core->host[core->turn].numbers;
-    TRY(await_turn(core, core->turn));
+    struct gan_numbers *numbers = core->host[core->stepper.turn].numbers;
+    TRY(stepper_await(&core->stepper, core->stepper.turn));
     core->fill = fill;
     core->fill_context = context;
     numbers->gamma = rates->gamma;
@@ -30,56 +21,13 @@ static int train_step_begin(struct gan_core *core, const struct gan_rates *rates
 /* Where the device works ahead: the inputs of steps first .. last (D, G), and the numbers. */
 static int train_step_send(struct gan_core *core, enum gan_which first, enum gan_which last)
 {
-    const struct gan_step_inputs *host = &core->host[core->turn];
+    const struct gan_step_inputs *host = &core->host[core->stepper.turn];
     if (!core->ahead) return OK;
     for (int i = (int)first; i <= (int)last; i++)
-        TRY(gan_block_fill(core, &host->step[i], (enum gan_which)i, 0, core->choices.batch));
-    return gan_upload(core, core->inputs.memory, host->memory,
-                      gan_step_inputs_layout(core, NULL, NULL));
-}
-
-/* Asks for the report, and marks the end. */
-static int train_step_end(struct gan_core *core)
-{
-    struct device *device = core->device;
-    double *to = core->host_sums[core->turn];
-    if (to != core->sums[GAN_D])
-        TRY(device->download(device, to, core->sums[GAN_D], 2 * GAN_SUMS * sizeof *to));
-    if (device->mark) TRY(device->mark(device, QUEUE_WORK, MARK_STEP + core->turn));
-    core->turn = 1 - core->turn;
-    return OK;
-}
-
-/* A step that is kept as a graph while it is asked for; it is done when the graph is launched. */
-static int train_step_capture(struct gan_core *core)
-{
-    struct device *device = core->device;
-    TRY(device->graph_begin(device));
-    int asked = gan_queue_all(core), ended = device->graph_end(device, &core->graph);
-    if (asked == OK) return ended;
-    device->graph_free(device, core->graph);
-    core->graph = NULL;
-    return asked;
-}
-
-/* The first step is done without a graph: what is loaded or measured when an operation is used for
- * the first time cannot be captured. All are where there can be none: that costs time alone. */
-static int train_step_run(struct gan_core *core)
-{
-    struct device *device = core->device;
-    if (device->graph_begin && core->warm && !core->graph && !core->no_graph) {
-        core->no_graph = train_step_capture(core) < 0;
-        if (core->no_graph) log_warning("steps go on without a graph: %s", error_message());
-    }
-    core->warm = true;
-    return core->graph ? device->graph_launch(device, core->graph) : gan_queue_all(core);
-}
-
-/* The product of all b2 grows by this step's. */
-static struct adam_f32 train_step_advance(struct gan_network *network, const struct gan_rates *rates)
-{
-    network->v_missing *= rates->b2;
-    return adam_without_mean(rates->lr, rates->b2, network->v_missing);
+        TRY(gan_block_fill(&core->shape, &host->step[i], (enum gan_which)i, 0, core->mode.batch,
+                           core->fill, core->fill_context));
+    return device_upload(core->device, core->inputs.memory, host->memory,
+                         gan_step_inputs_layout(&core->shape, NULL, NULL));
 }
 
 int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,
@@ -89,16 +37,18 @@ int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fil
     bool first_half = !core->half || !core->half->done;
     TRY(train_step_begin(core, rates, fill, context));
     if (first_half)
-        core->host[core->turn].numbers->adam[GAN_D] = train_step_advance(&core->d, rates);
-    core->host[core->turn].numbers->adam[GAN_G] = train_step_advance(&core->g, rates);
+        core->host[core->stepper.turn].numbers->adam[GAN_D] =
+            trained_net_advance(&core->d, rates->lr, rates->b2);
+    core->host[core->stepper.turn].numbers->adam[GAN_G] =
+        trained_net_advance(&core->g, rates->lr, rates->b2);
     TRY(train_step_send(core, GAN_D, GAN_G));
-    int code = train_step_run(core);
+    int code = stepper_run(&core->stepper, gan_queue_all, core);
     if (code == ERR_STOPPED) {
         core->g.v_missing = g_before;
         if (first_half && !core->half->done) core->d.v_missing = d_before;
     }
     TRY(code);
-    return train_step_end(core);
+    return stepper_end(&core->stepper);
 }
 
 static int step_alone(struct gan_core *core, enum gan_which which, const struct gan_rates *rates,
@@ -107,7 +57,7 @@ static int step_alone(struct gan_core *core, enum gan_which which, const struct 
     TRY(train_step_begin(core, rates, fill, context));
     TRY(train_step_send(core, which, which));
     TRY(gan_queue(core, which));
-    return train_step_end(core);
+    return stepper_end(&core->stepper);
 }
 
 int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamma,
@@ -134,27 +84,16 @@ static struct gan_report report_of(const struct gan_core *core, const double *su
         .score_real = sums[GAN_SUM_REAL],
         .score_fake = sums[GAN_SUM_FAKE],
         .sign = sums[GAN_SUM_SIGN],
-        .units = macs / (2 * core->choices.batch * net_macs(&core->d.net)),
+        .units = macs / (2 * core->mode.batch * net_macs(&core->d.net)),
         .invariant = sums[GAN_SUM_ERROR],
     };
 }
 
 int gan_report(struct gan_core *core, int back, struct gan_report *d, struct gan_report *g)
 {
-    int turn = back ? core->turn : 1 - core->turn;
-    const double *sums = core->host_sums[turn];
-    TRY(await_turn(core, turn));
+    const double *sums;
+    TRY(stepper_sums(&core->stepper, back, &sums));
     if (d) *d = report_of(core, sums, core->d_first.macs + core->d_second.macs);
     if (g) *g = report_of(core, sums + GAN_SUMS, core->d_score.macs);
     return OK;
-}
-
-int gan_core_rest(struct gan_core *core)
-{
-    struct device *device = core->device;
-    if (!device) return OK;
-    int code = device->synchronize(device);
-    if (core->graph) device->graph_free(device, core->graph);
-    core->graph = NULL;
-    return code;
 }

@@ -1,9 +1,10 @@
-/* A network is data: an array of layer records in topological order over one flat range of
- * parameters. Layer i produces value i; layer 0 is the input. passes.h runs over it.
+/* A network is data: layer records in topological order over one flat range of parameters. Layer i
+ * produces value i and reads up to three values of earlier layers; a value may have several
+ * readers. A layer's kind knows its shape, its parameters and its operations;
+ * passes.h runs over the records, pass_memory.h derives from them how long each buffer lives.
  *
- * Generator and discriminator have the topology of R3GAN (Huang et al., "The GAN is dead; long live
- * the GAN!", NeurIPS 2024): piecewise linear, no normalisation. Names and layouts of the parameters
- * are those of scripts/reference/GAN_TENSORS.md. */
+ * Whoever builds a network adds layers and parameters in order, marks the checkpoint segments, and
+ * calls net_finish. All counts are as large as memory allows. */
 #ifndef IMGTRAIN_NN_GRAPH_H
 #define IMGTRAIN_NN_GRAPH_H
 
@@ -13,91 +14,142 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum net_op {
-    NET_INPUT,    /* G: [n][z + embedding], with a weight the embedding's table; D: [n][h][w][3] */
-    NET_CONV,     /* kernel 1 or grouped 3x3; optional bias, leaky ReLU, residual */
-    NET_EXPAND,   /* [n][c] x basis -> [n][h][w][c] */
-    NET_CONTRACT, /* [n][h][w][c] x depthwise -> [n][c] */
-    NET_FIR_UP,   /* gain 4 */
-    NET_FIR_DOWN, /* gain 1 */
-    NET_PROJECT,  /* [n][e] . label's column -> [n][1] */
-};
+struct net;
+struct net_layer;
+struct network_pass; /* nn/passes.h */
 
-enum {
-    NET_LRELU = 1,  /* leaky ReLU behind; keeps a mask */
-    NET_INSIDE = 2, /* output needed within its group only: scheme C makes it again */
+enum { NET_MAX_INPUTS = 3, NET_MAX_DIMS = 4, NET_FULL_PRECISION = 16 };
+#define NET_SLOPE 0.2f /* of the fused leaky ReLU */
+
+/* How the gradient at a layer's output reaches the gradient of one of its inputs. */
+enum net_gradient {
+    NET_GRADIENT_WRITES, /* first of the value's readers in the backward pass */
+    NET_GRADIENT_ADDS,   /* a later one */
+    NET_GRADIENT_FUSED,  /* identity whose addend another reader of the value takes: see skip */
 };
-#define NET_SLOPE 0.2f
-enum { NET_FULL_PRECISION = 16 };
 
 struct net_layer {
-    enum net_op op;
-    int input;      /* value it reads */
-    int residual;   /* value it adds; -1 = none */
-    int skip;       /* layer that adds this layer's input too (the end of its block); -1 = none */
-    int begin, end; /* first and last layer of its group: a block, with what changes width and size
-                     * next to it; any other layer is a group by itself */
-    int h, w, c;    /* of its output */
-    enum nn_type type; /* its value and its gradient are stored so */
-    int kernel, groups;
+    const struct nn_layer_kind *kind;
+    int input_count, input[NET_MAX_INPUTS]; /* values that it reads */
+    int h, w, c;                            /* of its output */
+    enum nn_type type;                      /* its value and its gradient are stored so */
+    int kernel, groups;                     /* of a convolution */
+    int factor;                             /* of a kind that changes the size by it */
+    int classes, embedding;                 /* of a kind that reads labels: its table */
+    bool leaky_relu;  /* fused behind the kind's sum; keeps a mask, slope NET_SLOPE */
     int weight, bias; /* parameter numbers; -1 = none */
-    unsigned flags;
+    int begin, end;   /* first and last layer of its checkpoint segment */
+
+    /* by net_finish */
+    bool inside; /* read only within its segment, so activation checkpointing makes it again */
+    int first_reader, last_reader; /* layers; the layer itself where none reads it */
+    int first_keeper;              /* first layer whose kind needs this value in the backward pass:
+                                      a reader, or the layer itself; -1 = none */
+    int first_writer; /* the reader that writes this value's gradient first: the last of those
+                         that write; -1 = none */
+    int last_writer;  /* the reader that completes it, and applies the mask of leaky_relu */
+    int skip;         /* layer whose gradient this one adds to that of input[0]; -1 = none */
+    enum net_gradient gradient[NET_MAX_INPUTS];
 };
 
-enum { NET_MAX_LAYERS = 256, NET_MAX_PARAMETERS = 512, NET_MAX_STAGES = 10 };
+enum pass_masks { PASS_NO_MASKS, PASS_WRITE_MASKS, PASS_FROZEN_MASKS };
+
+/* The values that a kind's backward and weight_gradient functions read. */
+enum {
+    NN_KEEPS_NOTHING = 0,
+    NN_KEEPS_INPUTS = 1,
+    NN_KEEPS_OUTPUT = 2,
+};
+
+/* A kind of layer: a const table beside its functions, one file a kind in nn/layers, all listed in
+ * nn/layers.h. Shape, parameters, lifetimes, checkpointing and the backward pass of a network
+ * follow from it. */
+struct nn_layer_kind {
+    const char *name;
+    int inputs_least, inputs_most;
+
+    /* Checks the layer, and sets h, w, c where the inputs tell them. ERR_CONFIG with what is wrong;
+     * the caller names the layer. */
+    int (*shape)(const struct net *net, struct net_layer *layer);
+    /* Dimensions of the weights, outermost first, into shape[NET_MAX_DIMS]; returns how many. Its
+     * bias is [c]. NULL: it has none. */
+    int (*weight_shape)(const struct net *net, const struct net_layer *layer, int64_t *shape);
+
+    /* value[i] from the inputs' values. Overwrites. */
+    int (*forward)(struct network_pass *pass, int i, enum pass_masks masks);
+    /* The gradient of input[slot] from grad[i], into `to`: overwrites, or (add) adds to it, which
+     * is asked only of kinds that can_add. NULL: no input has a gradient. */
+    int (*backward)(struct network_pass *pass, int i, int slot, void *to, bool add);
+    /* Adds to the gradients of its own parameters, from the inputs' values and grad[i]. NULL where
+     * it has none. */
+    int (*weight_gradient)(struct network_pass *pass, int i);
+
+    unsigned keeps;
+    /* Bit `slot`: the gradient of input[slot] is grad[i] itself. The engine copies or adds it. */
+    unsigned identity;
+    /* Fuses a leaky ReLU behind its sum; and in `backward`, for input[0], that of the input
+     * (pass_applies_mask) and the addend grad[skip]. */
+    bool can_fuse;
+    bool can_add;
+    /* For masks held fixed the output is affine in the inputs, taken together. */
+    bool is_piecewise_linear;
+
+    /* Multiplications for one image; NULL: not counted. */
+    double (*macs)(const struct net *net, int i);
+    /* Bytes of workspace on n images; NULL: none. */
+    size_t (*workspace)(const struct net *net, const struct device *device, int i, int n,
+                        int slice);
+};
 
 struct net_parameter {
-    char name[32];
+    char name[64];
     int dims;
-    int64_t shape[4];
+    int64_t shape[NET_MAX_DIMS];
     size_t offset, count; /* floats in the flat range; offsets are multiples of 16 */
     float std;            /* of the normal distribution it starts from */
 };
 
 struct net {
-    struct net_layer layers[NET_MAX_LAYERS];
-    int layer_count;
-    struct net_parameter parameters[NET_MAX_PARAMETERS];
-    int parameter_count;
+    struct net_layer *layers;
+    int layer_count, layer_room;
+    struct net_parameter *parameters;
+    int parameter_count, parameter_room;
     size_t floats;          /* of the flat range, padding included */
     size_t parameter_total; /* numbers, without padding */
-    int classes, embedding;
+    bool needs_addend;      /* a backward pass needs a buffer for what it adds: pass_memory.h */
 };
 
-/* What both networks are made from: stages by rising resolution; stage s has width[s] channels,
- * blocks[s] residual blocks and the grid (base_h << s) x (base_w << s). */
-struct net_design {
-    int stages, base_h, base_w;
-    int width[NET_MAX_STAGES], blocks[NET_MAX_STAGES];
-    int z, classes, embedding; /* classes 0: unconditional, and embedding 0 */
-    int channels;              /* of pictures: 3 */
-};
+/* Adds `layer`, whose kind, inputs and what the kind asks for are set; h, w, c by the kind where
+ * they are 0. Returns its number, ERR_CONFIG where the kind refuses, or ERR_SYSTEM. */
+int net_add_layer(struct net *net, struct net_layer layer);
+/* A layer of `kind` that reads the last value, or none where there is none yet. */
+struct net_layer net_next_layer(const struct net *net, const struct nn_layer_kind *kind);
 
-/* ERR_CONFIG for widths that are no multiple of 8 or more layers than there is room for. */
-int net_generator(struct net *net, const struct net_design *design);
-int net_discriminator(struct net *net, const struct net_design *design);
+/* Parameters of `layer`, shaped by its kind. Weights start as normal numbers of standard deviation
+ * gain / sqrt(fan-in), biases at 0. Returns the parameter's number or ERR_SYSTEM. */
+int net_add_weight(struct net *net, int layer, const char *name, float gain);
+int net_add_bias(struct net *net, int layer, const char *name);
+
+/* Makes one checkpoint segment of the layers begin .. end. Each layer is one of its own else. */
+void net_mark_segment(struct net *net, int begin, int end);
 
 /* Mixed precision: from now on bf16 stores the layers that are larger than NET_FULL_PRECISION px,
- * except pictures. */
+ * except input and output. Before net_finish. */
 void net_mix_precision(struct net *net);
 
-/* The starting weights: normal numbers by (seed, STREAM_GAN_WEIGHTS, which, index). */
-void net_initialise(const struct net *net, float *parameters, uint64_t seed, int which);
+/* Computes readers and gradients. ERR_CONFIG, naming the layer, for what no pass can do. */
+int net_finish(struct net *net);
+/* ERR_USAGE, naming the layer, unless the network is piecewise linear: passes.h, R1 and R2. */
+int net_require_piecewise_linear(const struct net *net);
+void net_free(struct net *net);
 
-/* Normal numbers; four of them are one draw: index first, first + 1, ... */
-void net_normal(float *out, size_t count, uint64_t seed, uint32_t stream, uint64_t step,
-                uint64_t first);
-
-/* Values in output `layer` for one picture. */
+/* Values in output `layer` for one image, and their bytes. */
 size_t net_elements(const struct net *net, int layer);
-/* And their bytes. */
 size_t net_bytes(const struct net *net, int layer);
-/* The convolution of a NET_CONV layer on n pictures. */
+/* The convolution of a layer of kind conv or linear on n images. */
 struct nn_conv net_conv(const struct net *net, int layer, int n, int slice);
-/* Multiplications of all convolutions of one forward pass of one picture. */
+/* Multiplications of one forward pass of one image. */
 double net_macs(const struct net *net);
 double net_layer_macs(const struct net *net, int layer);
-/* The last layer that reads output `layer`; the layer itself when none does. */
-int net_last_use(const struct net *net, int layer);
 
 #endif

@@ -1,5 +1,5 @@
-/* What one use of a network needs in the memory plan, and for how long. Phases are those of a step:
- * a pass has one for each layer. */
+/* What one use of a network needs in the memory plan, and for how long: from who reads a value and
+ * what kinds keep (graph.h). Phases are those of a step: a pass has one for each layer. */
 #ifndef IMGTRAIN_NN_PASS_MEMORY_H
 #define IMGTRAIN_NN_PASS_MEMORY_H
 
@@ -11,13 +11,13 @@ struct pass_use {
     const struct net *net;
     const char *name;
     int forward, backward; /* first phase of its passes */
-    int n, slice;          /* pictures */
+    int n, slice;          /* images */
     bool parts;
 };
 
 /* Outputs from layer `from` on, each until its last reader of the forward pass, or (keep) until
- * the backward pass has used it for the weights behind it; but those inside groups that work in
- * parts have a second life there, in `again`. */
+ * the backward pass has been through the first layer that needs it; but those inside segments that
+ * work in parts have a second life there, in `again`. */
 int pass_plan_values(const struct pass_use *use, struct network_pass *s, bool keep, int from,
                      struct network_pass *again);
 
@@ -25,13 +25,13 @@ int pass_plan_values(const struct pass_use *use, struct network_pass *s, bool ke
 int pass_plan_masks(const struct pass_use *use, struct network_pass *s, int second);
 
 /* second >= 0: gradients with weights stay until the second forward pass, which begins there
- * (those inside groups that work in parts do not: `again` gets its own). from: 0 with the input's.
- */
+ * (those inside segments that work in parts do not: `again` gets its own). from: 0 with the
+ * input's. */
 int pass_plan_gradients(const struct pass_use *use, struct network_pass *s, int second,
                         struct network_pass *again, int from);
 
-/* The input, from phase `first` until the group that reads it in the pass from phase `second` on
- * is through. */
+/* The input, from phase `first` until the last segment that reads it in the pass from phase
+ * `second` on is through. */
 int pass_plan_input(const struct pass_use *use, int first, int second, struct network_pass *s);
 
 #endif

@@ -1,223 +1,214 @@
 #include "nn/passes.h"
 
 #include "base/error.h"
-#include "device/device.h"
-#include "device/nn_ops.h"
+#include "nn/layers.h"
 
-static const float *passes_weights(const struct network_pass *s, int parameter)
+#include <stdlib.h>
+
+int pass_open(struct network_pass *s, const struct net *net)
+{
+    size_t count = (size_t)net->layer_count;
+    s->net = net;
+    s->value = calloc(3 * count, sizeof *s->value);
+    if (!s->value) return fail(ERR_SYSTEM, "out of memory");
+    s->grad = s->value + count;
+    s->mask = (uint8_t **)(s->value + 2 * count);
+    return OK;
+}
+
+void pass_close(struct network_pass *s)
+{
+    free(s->value);
+    s->value = s->grad = NULL;
+    s->mask = NULL;
+}
+
+const float *pass_weights(const struct network_pass *s, int parameter)
 {
     return parameter < 0 ? NULL : s->parameters + s->net->parameters[parameter].offset;
 }
 
-static float *passes_gradient(const struct network_pass *s, int parameter)
+float *pass_gradient(const struct network_pass *s, int parameter)
 {
     return s->gradients + s->net->parameters[parameter].offset;
 }
 
-static int embedding_z(const struct net *net)
+bool pass_applies_mask(const struct network_pass *s, int i)
 {
-    return net->layers[0].c - net->embedding;
+    const struct net_layer *from = &s->net->layers[s->net->layers[i].input[0]];
+    return from->leaky_relu && from->last_writer == i;
 }
 
-static int forward_conv(struct network_pass *s, int i, enum pass_masks masks)
-{
-    const struct net_layer *l = &s->net->layers[i];
-    struct nn_conv shape = net_conv(s->net, i, s->n, s->slice);
-    struct nn_epilogue e = {.bias = passes_weights(s, l->bias), .slope = 1};
-    if (l->residual >= 0) e.residual = s->value[l->residual];
-    if (l->flags & NET_LRELU) {
-        if (masks == PASS_FROZEN_MASKS) {
-            e.mask_in = s->mask[i];
-            e.mask_slope = NET_SLOPE;
-        } else {
-            e.slope = NET_SLOPE;
-            if (masks == PASS_WRITE_MASKS) e.mask_out = s->mask[i];
-        }
-    }
-    TRY(s->ops->conv_forward(s->device, &shape, s->value[i], s->value[l->input],
-                             passes_weights(s, l->weight), &e, s->workspace));
-    s->macs += net_layer_macs(s->net, i) * s->n;
-    return OK;
-}
-
-/* From the tensor of layer `from` to that of layer `to`. */
-static int passes_fir(struct network_pass *s, bool up, int to, int from, void *out, const void *in,
-                      float scale)
-{
-    const struct net_layer *t = &s->net->layers[to], *f = &s->net->layers[from];
-    const struct net_layer *small = up ? f : t;
-    struct nn_fir fir = {.out = out,
-                         .in = in,
-                         .out_type = t->type,
-                         .in_type = f->type,
-                         .n = s->n,
-                         .h = small->h,
-                         .w = small->w,
-                         .c = t->c,
-                         .scale = scale};
-    return up ? s->ops->fir_up(s->device, &fir) : s->ops->fir_down(s->device, &fir);
-}
-
-static int forward_layer(struct network_pass *s, int i, enum pass_masks masks)
-{
-    const struct net *net = s->net;
-    const struct net_layer *l = &net->layers[i], *from = l->input >= 0 ? &net->layers[l->input] : l;
-    const float *w = passes_weights(s, l->weight);
-    void *out = s->value[i];
-    const void *in = l->input >= 0 ? s->value[l->input] : NULL;
-    switch (l->op) {
-    case NET_INPUT:
-        if (!w) return OK;
-        return s->ops->embed_gather(s->device, (float *)out + embedding_z(net), w, s->labels, s->n,
-                                    net->embedding, net->classes, l->c);
-    case NET_CONV: return forward_conv(s, i, masks);
-    case NET_EXPAND:
-        return s->ops->spatial_map_expand(s->device, out, l->type, in, w, s->n, l->h * l->w, l->c);
-    case NET_CONTRACT:
-        return s->ops->spatial_map_contract(s->device, out, in, from->type, w, s->n,
-                                            from->h * from->w, l->c);
-    case NET_FIR_UP: return passes_fir(s, true, i, l->input, out, in, 4);
-    case NET_FIR_DOWN: return passes_fir(s, false, i, l->input, out, in, 1);
-    case NET_PROJECT:
-        return s->ops->project(s->device, out, in, w, s->labels, s->n, net->embedding,
-                               net->classes);
-    }
-    return OK;
-}
-
-/* Gradients of the layer's own parameters from its input's value and its output's gradient. */
-static int layer_gradients(struct network_pass *s, int i)
-{
-    const struct net *net = s->net;
-    const struct net_layer *l = &net->layers[i];
-    if (l->weight < 0) return OK;
-    const void *d = s->grad[i], *in = l->input >= 0 ? s->value[l->input] : NULL;
-    float *dw = passes_gradient(s, l->weight);
-    if (l->op == NET_CONV) {
-        struct nn_conv shape = net_conv(net, i, s->n, s->slice);
-        TRY(s->ops->conv_wgrad(s->device, &shape, dw, in, d, s->workspace));
-        s->macs += net_layer_macs(net, i) * s->n;
-        if (l->bias < 0) return OK;
-        return s->ops->bias_grad(s->device, passes_gradient(s, l->bias), d, l->type, s->n,
-                                 l->h * l->w, l->c);
-    }
-    if (l->op == NET_EXPAND)
-        return s->ops->spatial_map_grad(s->device, dw, in, d, l->type, s->n, l->h * l->w, l->c);
-    if (l->op == NET_CONTRACT) {
-        const struct net_layer *from = &net->layers[l->input];
-        return s->ops->spatial_map_grad(s->device, dw, d, in, from->type, s->n, from->h * from->w,
-                                        l->c);
-    }
-    if (l->op == NET_PROJECT)
-        return s->ops->project_grad(s->device, dw, d, in, s->labels, s->n, net->embedding,
-                                    net->classes);
-    if (l->op == NET_INPUT)
-        return s->ops->embed_grad(s->device, dw, (const float *)d + embedding_z(net), s->labels,
-                                  s->n, net->embedding, net->classes, l->c);
-    return OK;
-}
-
-/* grad[input] from grad[i] */
-static int layer_backward(struct network_pass *s, int i)
-{
-    const struct net *net = s->net;
-    const struct net_layer *l = &net->layers[i], *from = &net->layers[l->input];
-    const float *w = passes_weights(s, l->weight);
-    const void *d = s->grad[i];
-    void *to = s->grad[l->input];
-    if (l->op == NET_CONV) {
-        struct nn_conv shape = net_conv(net, i, s->n, s->slice);
-        struct nn_epilogue e = {.slope = 1};
-        if (l->skip >= 0) e.residual = s->grad[l->skip];
-        if (from->flags & NET_LRELU) {
-            e.mask_in = s->mask[l->input];
-            e.mask_slope = NET_SLOPE;
-        }
-        TRY(s->ops->conv_dgrad(s->device, &shape, to, d, w, &e, s->workspace));
-        s->macs += net_layer_macs(net, i) * s->n;
-        return OK;
-    }
-    if (l->op == NET_EXPAND)
-        return s->ops->spatial_map_contract(s->device, to, d, l->type, w, s->n, l->h * l->w, l->c);
-    if (l->op == NET_CONTRACT)
-        return s->ops->spatial_map_expand(s->device, to, from->type, d, w, s->n, from->h * from->w,
-                                          l->c);
-    if (l->op == NET_FIR_UP) return passes_fir(s, false, l->input, i, to, d, 4);
-    if (l->op == NET_FIR_DOWN) return passes_fir(s, true, l->input, i, to, d, 1);
-    if (l->op == NET_PROJECT)
-        return s->ops->project_dgrad(s->device, to, d, w, s->labels, s->n, net->embedding,
-                                     net->classes);
-    return OK;
-}
-
+/* Before every layer. */
 static int passes_check_stop(const struct network_pass *s)
 {
-    if (!s->stop_requested || !s->stop_requested()) return OK;
-    return fail(ERR_STOPPED, "stopped within a pass over a network");
+    return s->stop_requested && s->stop_requested() ? fail(ERR_STOPPED, "stopped within a pass")
+                                                    : OK;
 }
 
-static size_t group_bytes(const struct net *net, int begin)
+/* ---- one layer ---- */
+
+static int layer_forward(struct network_pass *s, int i, enum pass_masks masks)
+{
+    TRY(passes_check_stop(s));
+    return s->net->layers[i].kind->forward(s, i, masks);
+}
+
+/* Gradients of the layer's own parameters from its inputs' values and its output's gradient. */
+static int layer_weight_gradient(struct network_pass *s, int i)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    return l->weight >= 0 || l->bias >= 0 ? l->kind->weight_gradient(s, i) : OK;
+}
+
+/* to += from, `count` elements. */
+static int add_to(struct network_pass *s, void *to, const void *from, enum nn_type type,
+                  size_t count)
+{
+    const int line = 1 << 16;
+    struct nn_strided whole = {.out = to,
+                               .in = from,
+                               .out_type = type,
+                               .in_type = type,
+                               .count = {1, 1, 1, (int)(count / line), line},
+                               .out_stride = {0, 0, 0, line, 1},
+                               .in_stride = {0, 0, 0, line, 1},
+                               .add = true};
+    size_t done = count / line * line, bytes = done * nn_type_bytes(type);
+    if (done > 0) TRY(s->ops->strided_copy(s->device, &whole));
+    if (done == count) return OK;
+    struct nn_strided rest = whole;
+    rest.out = (char *)to + bytes;
+    rest.in = (const char *)from + bytes;
+    rest.count[3] = 1;
+    rest.count[4] = (int)(count - done);
+    return s->ops->strided_copy(s->device, &rest);
+}
+
+/* The gradient of input[slot] from grad[i]. */
+static int input_backward(struct network_pass *s, int i, int slot)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    int from = l->input[slot];
+    enum net_gradient how = l->gradient[slot];
+    enum nn_type type = s->net->layers[from].type;
+    size_t count = (size_t)s->n * net_elements(s->net, from);
+    void *to = s->grad[from];
+    if (!to || how == NET_GRADIENT_FUSED) return OK;
+    if (l->kind->identity >> slot & 1) {
+        if (how == NET_GRADIENT_ADDS) return add_to(s, to, s->grad[i], type, count);
+        return s->ops->copy(s->device, to, s->grad[i], count * nn_type_bytes(type));
+    }
+    if (how == NET_GRADIENT_WRITES || l->kind->can_add)
+        return l->kind->backward(s, i, slot, to, how == NET_GRADIENT_ADDS);
+    TRY(l->kind->backward(s, i, slot, s->addend, false));
+    return add_to(s, to, s->addend, type, count);
+}
+
+static int layer_backward(struct network_pass *s, int i)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    TRY(passes_check_stop(s));
+    for (int k = 0; k < l->input_count; k++)
+        TRY(input_backward(s, i, k));
+    return OK;
+}
+
+/* ---- one checkpoint segment ---- */
+
+static size_t segment_bytes(const struct net *net, int begin)
 {
     size_t most = 0;
     for (int i = begin; i < net->layers[begin].end; i++)
-        if (net_bytes(net, i) > most) most = net_bytes(net, i);
+        if (net->layers[i].inside && net_bytes(net, i) > most) most = net_bytes(net, i);
     return most;
 }
 
 int pass_part(const struct net *net, int layer, int slice)
 {
-    size_t most = 0, own = group_bytes(net, net->layers[layer].begin);
+    size_t most = 0, own = segment_bytes(net, net->layers[layer].begin);
     for (int i = 0; i < net->layer_count; i = net->layers[i].end + 1)
-        if (group_bytes(net, i) > most) most = group_bytes(net, i);
+        if (segment_bytes(net, i) > most) most = segment_bytes(net, i);
     return slice * (own ? (int)(most / own) : 1);
 }
 
-/* Moves the buffers that a group works on by `pictures`; those inside it serve every part. */
-static void move_group(struct network_pass *s, int begin, int pictures)
+static void move_layer(struct network_pass *s, int i, int images)
 {
-    for (int i = begin - 1; i <= s->net->layers[begin].end; i++) {
-        ptrdiff_t bytes = pictures * (ptrdiff_t)net_bytes(s->net, i);
-        bool inside = i >= begin && (s->net->layers[i].flags & NET_INSIDE);
-        if (s->mask[i]) s->mask[i] += pictures * (ptrdiff_t)net_elements(s->net, i) / 8;
-        if (inside) continue;
-        if (s->value[i]) s->value[i] = (char *)s->value[i] + bytes;
-        if (s->grad[i]) s->grad[i] = (char *)s->grad[i] + bytes;
+    ptrdiff_t bytes = images * (ptrdiff_t)net_bytes(s->net, i);
+    if (s->mask[i]) s->mask[i] += images * (ptrdiff_t)net_elements(s->net, i) / 8;
+    if (s->net->layers[i].inside) return;
+    if (s->value[i]) s->value[i] = (char *)s->value[i] + bytes;
+    if (s->grad[i]) s->grad[i] = (char *)s->grad[i] + bytes;
+}
+
+/* Whether a layer of the segment before `layer`, or an earlier input of `layer`, names `outside`.
+ */
+static bool is_named_before(const struct net *net, int begin, int layer, int slot, int outside)
+{
+    for (int i = begin; i <= layer; i++) {
+        const struct net_layer *l = &net->layers[i];
+        for (int k = 0; k < (i == layer && slot < l->input_count ? slot : l->input_count); k++)
+            if (l->input[k] == outside) return true;
+        if (i < layer && l->skip == outside) return true;
+    }
+    return false;
+}
+
+/* Moves the buffers that a segment works on by `images`: its own and those outside that its layers
+ * read. What is inside serves every part, but for the masks. */
+static void move_segment(struct network_pass *s, int begin, int images)
+{
+    const struct net *net = s->net;
+    int end = net->layers[begin].end;
+    for (int i = begin; i <= end; i++) {
+        const struct net_layer *l = &net->layers[i];
+        move_layer(s, i, images);
+        for (int k = 0; k < l->input_count; k++)
+            if (l->input[k] < begin && !is_named_before(net, begin, i, k, l->input[k]))
+                move_layer(s, l->input[k], images);
+        if (l->skip > end && !is_named_before(net, begin, i, NET_MAX_INPUTS, l->skip))
+            move_layer(s, l->skip, images);
     }
 }
 
-/* One group in one direction. */
-typedef int group_work(struct network_pass *s, int begin, int end, enum pass_masks masks,
-                       bool weight_gradients);
+/* One segment in one direction. */
+typedef int segment_work(struct network_pass *s, int begin, int end, enum pass_masks masks,
+                         bool weight_gradients);
 
-static int run_group(struct network_pass *s, int begin, group_work *work, enum pass_masks masks,
-                     bool weight_gradients)
+static int run_segment(struct network_pass *s, int begin, segment_work *work, enum pass_masks masks,
+                       bool weight_gradients)
 {
     int end = s->net->layers[begin].end, n = s->n, done = 0, code = OK;
     int part = s->parts && end > begin ? pass_part(s->net, begin, s->slice) : n;
     if (part >= n) return work(s, begin, end, masks, weight_gradients);
-    while (code == OK && done < n) {
+    for (; done < n && code == OK; done += s->n) {
         s->n = n - done < part ? n - done : part;
         code = work(s, begin, end, masks, weight_gradients);
-        move_group(s, begin, s->n);
-        done += s->n;
+        move_segment(s, begin, s->n);
     }
-    move_group(s, begin, -done);
+    move_segment(s, begin, -done);
     s->n = n;
     return code;
 }
 
-static int group_forward(struct network_pass *s, int begin, int end, enum pass_masks masks,
-                         bool weight_gradients)
+/* The gradients inside a segment once more, from that of its end. */
+static int gradients_again(struct network_pass *s, int begin, int end)
 {
-    if (weight_gradients && s->parts) /* the gradients inside once more, from that of the end */
-        for (int i = end; i > begin; i--) {
-            TRY(passes_check_stop(s));
-            TRY(layer_backward(s, i));
-        }
+    for (int i = end; i > begin; i--)
+        for (int k = 0; k < s->net->layers[i].input_count; k++)
+            if (s->net->layers[s->net->layers[i].input[k]].inside &&
+                s->net->layers[i].input[k] >= begin)
+                TRY(input_backward(s, i, k));
+    return OK;
+}
+
+static int segment_forward(struct network_pass *s, int begin, int end, enum pass_masks masks,
+                           bool weight_gradients)
+{
+    if (weight_gradients && s->parts) TRY(gradients_again(s, begin, end));
     for (int i = begin; i <= end; i++) {
-        TRY(passes_check_stop(s));
-        if (weight_gradients && i > 0) TRY(layer_gradients(s, i));
-        TRY(forward_layer(s, i, masks));
+        if (weight_gradients && i > 0) TRY(layer_weight_gradient(s, i));
+        TRY(layer_forward(s, i, masks));
     }
     return OK;
 }
@@ -225,22 +216,19 @@ static int group_forward(struct network_pass *s, int begin, int end, enum pass_m
 int pass_forward(struct network_pass *s, enum pass_masks masks, bool weight_gradients)
 {
     for (int i = 0; i < s->net->layer_count; i = s->net->layers[i].end + 1)
-        TRY(run_group(s, i, group_forward, masks, weight_gradients));
+        TRY(run_segment(s, i, segment_forward, masks, weight_gradients));
     return OK;
 }
 
-static int group_backward(struct network_pass *s, int begin, int end, enum pass_masks masks,
-                          bool weight_gradients)
+static int segment_backward(struct network_pass *s, int begin, int end, enum pass_masks masks,
+                            bool weight_gradients)
 {
-    if (weight_gradients && s->parts) /* the values inside once more, from the group's input */
-        for (int i = begin; i < end; i++) {
-            TRY(passes_check_stop(s));
-            TRY(forward_layer(s, i, masks));
-        }
+    if (weight_gradients && s->parts) /* the values inside once more, from the segment's input */
+        for (int i = begin; i < end; i++)
+            if (s->net->layers[i].inside) TRY(layer_forward(s, i, masks));
     for (int i = end; i >= begin; i--) {
-        TRY(passes_check_stop(s));
-        if (weight_gradients) TRY(layer_gradients(s, i));
-        if (i > 0 && s->grad[s->net->layers[i].input]) TRY(layer_backward(s, i));
+        if (weight_gradients) TRY(layer_weight_gradient(s, i));
+        TRY(layer_backward(s, i));
     }
     return OK;
 }
@@ -248,8 +236,8 @@ static int group_backward(struct network_pass *s, int begin, int end, enum pass_
 int pass_backward(struct network_pass *s, bool weight_gradients)
 {
     for (int i = s->net->layer_count - 1; i >= 0; i = s->net->layers[i].begin - 1)
-        TRY(run_group(s, s->net->layers[i].begin, group_backward, PASS_FROZEN_MASKS,
-                      weight_gradients));
+        TRY(run_segment(s, s->net->layers[i].begin, segment_backward, PASS_FROZEN_MASKS,
+                        weight_gradients));
     return OK;
 }
 
@@ -257,9 +245,8 @@ size_t pass_workspace(const struct net *net, const struct device *device, int n,
 {
     size_t most = 0;
     for (int i = 0; i < net->layer_count; i++) {
-        if (net->layers[i].op != NET_CONV) continue;
-        struct nn_conv shape = net_conv(net, i, n, slice);
-        size_t bytes = device->nn->conv_workspace(device, &shape);
+        const struct nn_layer_kind *kind = net->layers[i].kind;
+        size_t bytes = kind->workspace ? kind->workspace(net, device, i, n, slice) : 0;
         if (bytes > most) most = bytes;
     }
     return most;

@@ -8,15 +8,14 @@
  * So one ordinary forward pass with frozen masks from u_0 = x + f t_0, pairing each u_{l-1} with
  * delta_l, makes the weight gradients of loss and penalty together, and no activation of the first
  * forward pass is kept: only masks (1 bit) and deltas. With s = dL/dscore the bias gradients are
- * plain sums of delta. Cost in forward units: forward 1, adjoint 1, second forward 1, weights 1. */
+ * plain sums of delta. Cost in forward units: forward 1, backward 1, tangent pass 1, weights 1.
+ * net_require_piecewise_linear tells whether a network allows it. */
 #ifndef IMGTRAIN_NN_PASSES_H
 #define IMGTRAIN_NN_PASSES_H
 
 #include "nn/graph.h"
 
-struct device;
-
-enum pass_masks { PASS_NO_MASKS, PASS_WRITE_MASKS, PASS_FROZEN_MASKS };
+struct plan;
 
 /* Buffers of one use of a network: NULL where that use has none. Addresses come from the plan. */
 struct network_pass {
@@ -25,34 +24,39 @@ struct network_pass {
     const struct nn_ops *ops; /* the device's */
     const float *parameters;
     float *gradients;             /* accumulated into; NULL = no weight gradients */
-    int n;                        /* pictures */
+    int n;                        /* images */
     int slice;                    /* see device/nn_ops.h */
     const int *labels;            /* [n] with classes */
     void *workspace;              /* pass_workspace bytes */
+    void *addend;                 /* where the network needs_addend: pass_plan_gradients */
     bool (*stop_requested)(void); /* looked at before every layer; NULL: never */
-    /* Scheme C: a group of layers (graph.h) takes pass_part pictures at a time, the buffers inside
-     * it hold no more, and what is inside is made again for the weight gradients. */
+    /* Activation checkpointing: a segment takes pass_part images at a time, the buffers inside it
+     * hold no more, and what is inside is made again for the weight gradients. */
     bool parts;
-    double macs;                 /* multiplications of convolutions, counted up */
-    void *value[NET_MAX_LAYERS]; /* [n][h][w][c] of the layer's type */
-    void *grad[NET_MAX_LAYERS];  /* gradient at the layer's sum, before the leaky ReLU */
-    uint8_t *mask[NET_MAX_LAYERS];
+    double macs;    /* multiplications, counted up */
+    void **value;   /* [layer_count]: [n][h][w][c] of the layer's type */
+    void **grad;    /* [layer_count]: gradient at the layer's sum, before the leaky ReLU */
+    uint8_t **mask; /* [layer_count] */
 };
 
-/* value[0] (of G with classes: the z part of its rows) -> value[last]. weight_gradients: pairs the
- * values with the gradients of an earlier backward pass. ERR_STOPPED, or what an operation failed
- * of: then what the pass made counts for nothing. */
+/* Takes the arrays of addresses, all NULL. ERR_SYSTEM. */
+int pass_open(struct network_pass *pass, const struct net *net);
+void pass_close(struct network_pass *pass);
+
+/* value[0] (of a generator with classes: the latent's part of its rows) -> value[last].
+ * weight_gradients: pairs the values with the gradients of an earlier backward pass. ERR_STOPPED,
+ * or what an operation failed of: then what the pass made counts for nothing. */
 int pass_forward(struct network_pass *pass, enum pass_masks masks, bool weight_gradients);
 
-/* grad[last] -> gradients of all layers down to the input's (where grad[0] is not NULL).
+/* grad[last] -> gradients of all layers down to the input's, where they have a buffer.
  * weight_gradients: pairs them with the values of the forward pass. */
 int pass_backward(struct network_pass *pass, bool weight_gradients);
 
-/* Pictures that the group of `layer` takes at a time in scheme C: whole slices, as few as they are
- * at the largest group, more where pictures are smaller. */
+/* Images that the segment of `layer` takes at a time under checkpointing: whole reduction chunks,
+ * as few as they are at the largest segment, more where images are smaller. */
 int pass_part(const struct net *net, int layer, int slice);
 
-/* Workspace of any pass of n pictures. */
+/* Workspace of any pass of n images. */
 size_t pass_workspace(const struct net *net, const struct device *device, int n, int slice);
 
 #endif

@@ -20,7 +20,7 @@ static double distance(const struct net_parameter *p, const float *want, const f
 
 static float *fetch_network(struct bench *b, bool d, bool gradients)
 {
-    struct gan_network *n = d ? &b->core.d : &b->core.g;
+    struct trained_net *n = d ? &b->core.d : &b->core.g;
     return fetch(b, gradients ? n->gradients : n->parameters, &n->net);
 }
 
@@ -131,14 +131,14 @@ START_TEST(five_steps_stay_together)
         compare_reports(&d[0], &d[1], 1e-3);
         compare_reports(&g[0], &g[1], 1e-3);
     }
-    ck_assert_ptr_nonnull(cuda.core.graph);
+    ck_assert_ptr_nonnull(cuda.core.stepper.graph);
     compare(&cpu, &cuda, true, false, 1e-3);
     compare(&cpu, &cuda, false, false, 1e-3);
     float z[9 * BATCH], pictures[2][BATCH * 8 * 12 * 3];
     const int labels[BATCH] = {2, 0, 1};
     net_normal(z, 9 * BATCH, 1, STREAM_TEST, 0, 0);
-    MUST(gan_generate(&cpu.core, cpu.core.ema, z, labels, BATCH, pictures[0]));
-    MUST(gan_generate(&cuda.core, cuda.core.ema, z, labels, BATCH, pictures[1]));
+    MUST(gan_generate(&cpu.core, cpu.core.g.ema, z, labels, BATCH, pictures[0]));
+    MUST(gan_generate(&cuda.core, cuda.core.g.ema, z, labels, BATCH, pictures[1]));
     for (int i = 0; i < BATCH * 8 * 12 * 3; i++)
         check("picture", (double)pictures[0][i], (double)pictures[1][i], 2e-3);
     bench_close(&cuda);
@@ -156,7 +156,7 @@ START_TEST(no_choice_changes_a_bit)
         bench_open(&b, true, 8, i ? 1 : BATCH, i ? GAN_SCHEME_C : GAN_SCHEME_A, false);
         train_step(&b, 0, &d, &g);
         kept[i][0] = fetch(&b, b.core.d.parameters, &b.core.d.net);
-        kept[i][1] = fetch(&b, b.core.ema, &b.core.g.net);
+        kept[i][1] = fetch(&b, b.core.g.ema, &b.core.g.net);
         if (i > 0) {
             ck_assert_mem_eq(kept[0][0], kept[1][0], b.core.d.net.floats * sizeof(float));
             ck_assert_mem_eq(kept[0][1], kept[1][1], b.core.g.net.floats * sizeof(float));
@@ -185,11 +185,11 @@ START_TEST(offload_changes_no_bit)
         ck_assert_uint_eq(b.device->used_bytes - WORKSPACE, plan_device_bytes(b.plan));
         ck_assert_uint_eq(b.device->host_bytes, plan_host_bytes(b.plan));
         if (i == 0) resident = b.device->used_bytes;
-        ck_assert(i == 0 || b.device->used_bytes + b.core.staging_bytes < resident);
+        ck_assert(i == 0 || b.device->used_bytes + b.core.stepper.staging_bytes < resident);
         for (int step = 0; step < 3; step++)
             train_step(&b, step, &d, &g);
         kept[i] = fetch_state(&b, &bytes[i]);
-        MUST(gan_generate(&b.core, b.core.ema, z, labels, BATCH, pictures[i]));
+        MUST(gan_generate(&b.core, b.core.g.ema, z, labels, BATCH, pictures[i]));
         bench_close(&b);
     }
     ck_assert_uint_eq(bytes[0], bytes[1]);

@@ -6,6 +6,7 @@
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "nn/init.h"
 #include "test/cuda/cuda_ops.h"
 
 enum { BATCH = 3, WORKSPACE = 4 << 20 };
@@ -70,7 +71,8 @@ static inline void bench_open_with(struct bench *b, bool cuda, int side, int mic
     MUST(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
     MUST(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
-    b->core.choices.micro = micro; /* slices of one pair, so that this small batch can be cut */
+    b->core.mode.micro = b->core.shape.micro =
+        micro; /* slices of one pair, so that this small batch can be cut */
     MUST(b->device->alloc(b->device, WORKSPACE, &b->workspace));
     struct network_pass *sweeps[] = {&b->core.d_second, &b->core.g_back};
     for (int i = 0; i < 2; i++) {
@@ -91,9 +93,10 @@ static inline void bench_open(struct bench *b, bool cuda, int side, int micro,
 
 static inline void bench_close(struct bench *b)
 {
-    gan_core_rest(&b->core);
+    stepper_rest(&b->core.stepper);
     b->device->free(b->device, b->workspace, WORKSPACE);
     plan_free(b->plan);
+    gan_core_close(&b->core);
     device_close(b->device);
 }
 
@@ -101,7 +104,7 @@ static inline float *fetch(struct bench *b, const float *range, const struct net
 {
     float *copy = malloc(net->floats * sizeof *copy);
     ck_assert_ptr_nonnull(copy);
-    MUST(gan_core_fetch(&b->core, copy, range, net->floats * sizeof *copy));
+    MUST(device_fetch(b->device, copy, range, net->floats * sizeof *copy));
     return copy;
 }
 
@@ -117,13 +120,17 @@ static inline void train_step(struct bench *b, int step, struct gan_report *d, s
 /* Every number of the state, behind another. */
 static inline float *fetch_state(struct bench *b, size_t *bytes)
 {
-    float *view = NULL;
-    for (int i = 0; i < GAN_RANGES; i++)
-        MUST(gan_core_pull(&b->core, (enum gan_range)i, &view));
-    *bytes = (3 * b->core.g.net.floats + 2 * b->core.d.net.floats) * sizeof(float);
-    float *copy = malloc(*bytes);
+    float *copy = malloc(GAN_RANGES * (b->core.g.net.floats + b->core.d.net.floats) * sizeof *copy);
     ck_assert_ptr_nonnull(copy);
-    memcpy(copy, gan_core_view(&b->core, GAN_RANGE_G), *bytes);
+    size_t used = 0;
+    for (int i = 0; i < GAN_RANGES; i++) {
+        size_t floats = gan_core_network(&b->core, (enum gan_range)i)->net.floats;
+        float *view;
+        MUST(gan_core_pull(&b->core, (enum gan_range)i, &view));
+        memcpy(copy + used, view, floats * sizeof *copy);
+        used += floats;
+    }
+    *bytes = used * sizeof *copy;
     return copy;
 }
 

@@ -74,7 +74,7 @@ static void run_steps(struct run *r, int from, int to)
         MUST(task_gan.step(r->state, step, !r->graphs || step % 3 == 0, &report));
         ck_assert(isfinite(report.loss));
         /* the first step in a way to run is done without a graph */
-        ck_assert((r->state->core.graph != NULL) == (r->graphs && step > from));
+        ck_assert((r->state->core->stepper.graph != NULL) == (r->graphs && step > from));
     }
 }
 
@@ -96,7 +96,7 @@ static void move(struct run *r, int row)
     r->row = row;
     MUST(choose(r, r->state, &way));
     MUST(task_gan.replan(r->state, &way));
-    ck_assert_ptr_null(r->state->core.graph);
+    ck_assert_ptr_null(r->state->core->stepper.graph);
 }
 
 static const char *const numbers[] = {"gan.v_missing_g", "gan.v_missing_d", "gan.augment_even",
@@ -124,7 +124,7 @@ START_TEST(graphs_change_no_bit)
     run_open(&graph, config, middle);
     run_steps(&graph, RESUME, SECOND_MOVE);
     move(&graph, -1);
-    ck_assert(graph.state->core.choices.offload);
+    ck_assert(graph.state->core->mode.offload);
     run_steps(&graph, SECOND_MOVE, STEPS);
     struct store_file *got = save(&graph, STEPS, "graph");
     run_close(&graph);
@@ -153,7 +153,8 @@ static const double unread = -77;
 static int fill_early(void *context, enum gan_which which, struct gan_inputs *in)
 {
     struct bench *b = context;
-    if (b->step > 0) ck_assert(b->core.host_sums[1 - b->core.turn][GAN_SUM_LOSS] == unread);
+    if (b->step > 0)
+        ck_assert(b->core.stepper.host_sums[1 - b->core.stepper.turn][GAN_SUM_LOSS] == unread);
     return fill(context, which, in);
 }
 
@@ -167,7 +168,7 @@ START_TEST(steps_are_asked_for_ahead)
     struct gan_report d;
     bench_open(&b, true, 8, BATCH, GAN_SCHEME_A, false);
     for (b.step = 0; b.step < 4; b.step++) {
-        double *sums = b.core.host_sums[b.core.turn];
+        double *sums = b.core.stepper.host_sums[b.core.stepper.turn];
         double macs = b.core.d_first.macs;
         sums[GAN_SUM_LOSS] = unread;
         if (b.step > 1) b.core.d_first.macs = unread;
@@ -202,8 +203,8 @@ START_TEST(failures_do_no_harm)
         if (code == OK) code = gan_report(&b.core, 0, &d, &g);
     }
     ck_assert_msg(code == (_i < 2 ? OK : ERR_DEVICE), "step %d: code %d", steps, code);
-    ck_assert_ptr_null(_i < 2 ? b.core.graph : NULL);
-    ck_assert(_i == 2 || b.core.no_graph);
+    ck_assert_ptr_null(_i < 2 ? b.core.stepper.graph : NULL);
+    ck_assert(_i == 2 || b.core.stepper.no_graph);
     bench_close(&b);
 }
 END_TEST

@@ -114,12 +114,13 @@ static void bench_open(struct bench *b, const char *name, int micro, enum gan_sc
     gan_core_connect(&b->core);
     read_weights(b->file, &b->core.g.net, b->core.g.parameters);
     read_weights(b->file, &b->core.d.net, b->core.d.parameters);
-    memcpy(b->core.ema, b->core.g.parameters, b->core.g.net.floats * sizeof(float));
+    memcpy(b->core.g.ema, b->core.g.parameters, b->core.g.net.floats * sizeof(float));
 }
 
 static void bench_close(struct bench *b)
 {
     plan_free(b->plan);
+    gan_core_close(&b->core);
     device_close(b->device);
     store_close(b->file);
 }
@@ -137,7 +138,7 @@ static void read_draws(const struct bench *b, const char *name, struct gan_input
     const struct store_tensor *shift = find(b->file, full, "");
     snprintf(full, sizeof full, "aug.%s.cutout", name);
     const struct store_tensor *cutout = find(b->file, full, "");
-    size_t skip = (size_t)(in->first + (b->step > 0 ? b->step * b->core.choices.batch : 0));
+    size_t skip = (size_t)(in->first + (b->step > 0 ? b->step * b->core.mode.batch : 0));
     for (int i = 0; i < in->n; i++) {
         size_t k = skip + (size_t)i;
         draws[i].brightness = (float)element(colour, 3 * k);
@@ -159,7 +160,7 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     const char *w = which == GAN_D ? "d" : "g";
     char name[32];
     const struct store_tensor *real = find(b->file, w, ".real"), *z = find(b->file, w, ".z");
-    size_t skip = (size_t)(in->first + (b->step > 0 ? b->step * core->choices.batch : 0));
+    size_t skip = (size_t)(in->first + (b->step > 0 ? b->step * core->mode.batch : 0));
     size_t pixels = (size_t)(core->h * core->w), c = (size_t)core->c;
     for (size_t i = 0; i < (size_t)in->n; i++) {
         in->flips[i] = 0;
@@ -282,7 +283,7 @@ static void check_trajectory(const char *name)
     ck_assert_msg(error <= 1e-3, "weights of D differ by %.2e", error);
     error = compare(&b, "final.", NULL, &b.core.g.net, b.core.g.parameters);
     ck_assert_msg(error <= 1e-3, "weights of G differ by %.2e", error);
-    error = compare(&b, "final.ema.", "g.", &b.core.g.net, b.core.ema);
+    error = compare(&b, "final.ema.", "g.", &b.core.g.net, b.core.g.ema);
     ck_assert_msg(error <= 1e-3, "EMA weights differ by %.2e", error);
     bench_close(&b);
 }
@@ -305,7 +306,7 @@ START_TEST(no_choice_changes_a_bit)
                                      &b.core.g_back};
     for (int i = 0; i < 4; i++)
         sweeps[i]->slice = i % 2 ? 1 : 2;
-    b.core.choices.micro = 1;
+    b.core.mode.micro = b.core.shape.micro = 1;
     threads_set(2);
     train_step(&a, &d, &g);
     threads_set(1);
@@ -315,7 +316,7 @@ START_TEST(no_choice_changes_a_bit)
     ck_assert_int_eq(memcmp(a.core.d.parameters, b.core.d.parameters, bytes), 0);
     bytes = a.core.g.net.floats * sizeof(float);
     ck_assert_int_eq(memcmp(a.core.g.gradients, b.core.g.gradients, bytes), 0);
-    ck_assert_int_eq(memcmp(a.core.ema, b.core.ema, bytes), 0);
+    ck_assert_int_eq(memcmp(a.core.g.ema, b.core.g.ema, bytes), 0);
     bench_close(&a);
     bench_close(&b);
 }

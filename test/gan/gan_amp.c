@@ -7,6 +7,7 @@
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "nn/init.h"
 #include "registry/devices.h"
 #include "test/support.h"
 
@@ -44,7 +45,7 @@ static void bench_open(struct bench *b, const struct gan_mode *choices, int thre
     gan_core_connect(&b->core);
     MUST(gan_core_initialise(&b->core, 4));
     /* blocks end in zeros at the start: as if training had begun */
-    struct gan_network *both[] = {&b->core.g, &b->core.d};
+    struct trained_net *both[] = {&b->core.g, &b->core.d};
     for (int i = 0; i < 2; i++)
         for (size_t j = 0; j < both[i]->net.floats; j++)
             both[i]->parameters[j] += 0.05f * sinf((float)(j + 1));
@@ -53,6 +54,7 @@ static void bench_open(struct bench *b, const struct gan_mode *choices, int thre
 static void bench_close(struct bench *b)
 {
     plan_free(b->plan);
+    gan_core_close(&b->core);
     device_close(b->device);
 }
 
@@ -95,7 +97,7 @@ static struct distance distance_of(const float *a, const float *b, size_t count)
     return (struct distance){ab / sqrt(aa * bb), sqrt(bb / aa)};
 }
 
-static void check_near(const struct gan_network *full, const struct gan_network *mixed)
+static void check_near(const struct trained_net *full, const struct trained_net *mixed)
 {
     struct distance all = distance_of(full->gradients, mixed->gradients, full->net.floats);
     double cosine = 1, ratio = 0;

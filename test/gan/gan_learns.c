@@ -9,6 +9,7 @@
 #include "gan/gan_checkpoint.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "nn/init.h"
 #include "registry/devices.h"
 #include "test/gan/gan_shapes.h"
 #include "test/support.h"
@@ -170,9 +171,10 @@ static struct result learn(const struct lesson *lesson)
     train(core, school);
     for (uint64_t i = 0; i < FAKES; i++)
         gan_latent(latents + i * 64, 64, i);
-    ck_assert_int_ge(gan_generate(core, core->ema, latents, NULL, FAKES, fakes), 0);
+    ck_assert_int_ge(gan_generate(core, core->g.ema, latents, NULL, FAKES, fakes), 0);
     struct result result = examine(fakes);
     plan_free(plan);
+    gan_core_close(core);
     device_close(device);
     free(school), free(core), free(fakes);
     return result;

@@ -7,6 +7,7 @@
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
+#include "nn/init.h"
 #include "registry/devices.h"
 #include "test/support.h"
 
@@ -69,7 +70,7 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
 }
 
 /* No weight is 0, so that every layer counts. */
-static void draw_weights(struct gan_network *network, uint64_t which)
+static void draw_weights(struct trained_net *network, uint64_t which)
 {
     const struct net *net = &network->net;
     for (int i = 0; i < net->parameter_count; i++) {
@@ -106,14 +107,15 @@ static void train(struct run *r, const struct net_design *design, const struct g
 static void close_run(struct run *r)
 {
     plan_free(r->plan);
+    gan_core_close(r->core);
     device_close(r->device);
     free(r->core);
 }
 
 static void compare(const struct run *a, const struct run *b, const char *what)
 {
-    const struct gan_network *want[] = {&a->core->d, &a->core->g};
-    const struct gan_network *got[] = {&b->core->d, &b->core->g};
+    const struct trained_net *want[] = {&a->core->d, &a->core->g};
+    const struct trained_net *got[] = {&b->core->d, &b->core->g};
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < want[i]->net.parameter_count; k++) {
             const struct net_parameter *p = &want[i]->net.parameters[k];
@@ -174,6 +176,7 @@ START_TEST(scheme_c_keeps_an_eighth)
         all += 32 * net_bytes(&core->d.net, i);
     ck_assert_uint_lt(plan_kind_bytes(plan, PLAN_ACTIVATIONS), (size_t)(2.9 * (double)all) / 8);
     plan_free(plan);
+    gan_core_close(core);
     device_close(device);
     free(core);
 }

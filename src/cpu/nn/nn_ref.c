@@ -185,6 +185,7 @@ const struct nn_ops *nn_ops_reference(void)
     struct nn_ops ops = reference;
     nn_install_grid(&ops);
     nn_install_pictures(&ops);
+    nn_install_strided(&ops);
     nn_install_optimiser(&ops);
     table = ops; /* always the same bytes */
     return &table;

@@ -1,0 +1,25 @@
+/* Generator and discriminator, with the topology of R3GAN (Huang et al., "The GAN is dead; long
+ * live the GAN!", NeurIPS 2024): piecewise linear, no normalisation. Names and layouts of the
+ * parameters are those of scripts/reference/GAN_TENSORS.md. */
+#ifndef IMGTRAIN_GAN_NETWORKS_H
+#define IMGTRAIN_GAN_NETWORKS_H
+
+#include "nn/graph.h"
+
+enum { NET_MAX_STAGES = 10 };
+
+/* What both networks are made from: stages by rising resolution; stage s has width[s] channels,
+ * blocks[s] residual blocks and images of (base_h << s) x (base_w << s). */
+struct net_design {
+    int stages, base_h, base_w;
+    int width[NET_MAX_STAGES], blocks[NET_MAX_STAGES];
+    int z, classes, embedding; /* classes 0: unconditional, and embedding 0 */
+    int channels;              /* of images: 3 */
+};
+
+/* Into an empty `net`, which the caller frees in any case. amp: mixed precision, see
+ * net_mix_precision. ERR_CONFIG for widths that are no multiple of 8. */
+int net_generator(struct net *net, const struct net_design *design, bool amp);
+int net_discriminator(struct net *net, const struct net_design *design, bool amp);
+
+#endif

@@ -1,0 +1,26 @@
+/* All kinds of layers (struct nn_layer_kind in graph.h), and what their functions call.
+ *
+ * To add one: write its file in nn/layers after the nearest neighbour, and its line here. Nothing
+ * else in nn changes. A test may bring a kind of its own. */
+#ifndef IMGTRAIN_NN_LAYERS_H
+#define IMGTRAIN_NN_LAYERS_H
+
+#include "nn/passes.h"
+
+extern const struct nn_layer_kind layer_input;            /* h, w, c set */
+extern const struct nn_layer_kind layer_embedded_input;   /* c, classes, embedding set */
+extern const struct nn_layer_kind layer_conv;             /* c, kernel, groups set */
+extern const struct nn_layer_kind layer_linear;           /* c set */
+extern const struct nn_layer_kind layer_expand;           /* [n][c] -> [n][h][w][c]: h, w set */
+extern const struct nn_layer_kind layer_contract;         /* [n][h][w][c] -> [n][c] */
+extern const struct nn_layer_kind layer_fir_up;           /* [n][2h][2w][c] */
+extern const struct nn_layer_kind layer_fir_down;         /* [n][h/2][w/2][c] */
+extern const struct nn_layer_kind layer_label_projection; /* [n][e] -> [n][1]: classes set */
+
+const float *pass_weights(const struct network_pass *pass, int parameter); /* -1: NULL */
+float *pass_gradient(const struct network_pass *pass, int parameter);
+/* Whether layer i completes the gradient of its input[0], and that has a fused leaky ReLU: then
+ * `backward` multiplies by mask[input[0]], NET_SLOPE where it is clear. */
+bool pass_applies_mask(const struct network_pass *pass, int i);
+
+#endif

@@ -1,0 +1,39 @@
+/* Steps of a training, asked for one after the other: the host's memory in two turns, so that it
+ * prepares one step while the device is at the one before; a step kept as a CUDA graph; and the
+ * sums that a step reports. */
+#ifndef IMGTRAIN_NN_STEPPER_H
+#define IMGTRAIN_NN_STEPPER_H
+
+#include "device/offload_stream.h"
+
+struct device;
+struct device_graph;
+
+struct stepper {
+    struct device *device;
+    int turn;                   /* of the next step: which of the host's two */
+    struct device_graph *graph; /* the whole step; NULL: not yet, or there are none */
+    bool warm;                  /* a step was done without one */
+    bool no_graph;              /* making one failed */
+    struct offload_stream offload;
+    void *staging; /* of the offload stream; NULL: none */
+    size_t staging_bytes;
+    double *sums;         /* [sum_count] of the device, */
+    double *host_sums[2]; /* and of the host by turns; the same memory where the host reads it */
+    int sum_count;
+};
+
+/* Waits until the step that had this turn last is done. Failures of its operations come back. */
+int stepper_await(const struct stepper *stepper, int turn);
+/* Does a step whose operations `queue` asks for: from the second on as a graph where the device has
+ * graphs, asked for again with the same addresses. Without a graph every step is asked for anew:
+ * the same result, slower. */
+int stepper_run(struct stepper *stepper, int (*queue)(void *context), void *context);
+/* Asks for the step's sums and takes the next turn. */
+int stepper_end(struct stepper *stepper);
+/* The sums of the last step (back 0) or of the one before it (back 1), when it is done. */
+int stepper_sums(const struct stepper *stepper, int back, const double **sums);
+/* Waits for all steps and forgets the graph: before buffers move or go. */
+int stepper_rest(struct stepper *stepper);
+
+#endif

@@ -1,0 +1,108 @@
+#include "nn/trained_net.h"
+
+#include "base/error.h"
+#include "device/device.h"
+#include "math/optimiser.h"
+#include "memory/plan.h"
+
+#include <stdio.h>
+
+int trained_net_declare(struct trained_net *network, const char *name, bool offload, int first,
+                        int last, struct plan *plan)
+{
+    const struct {
+        const char *name;
+        enum plan_kind kind;
+        int first, last;
+        float **slot;
+    } ranges[] = {
+        {"parameters", PLAN_PARAMETERS, PLAN_ALWAYS, &network->parameters},
+        {"gradients", PLAN_GRADIENTS, first, last, &network->gradients},
+        {"optimiser", offload ? PLAN_OFFLOAD : PLAN_OPTIMISER, PLAN_ALWAYS, &network->v},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        char label[32];
+        snprintf(label, sizeof label, "%s.%s", name, ranges[i].name);
+        TRY(plan_declare(plan, label, ranges[i].kind, network->net.floats * sizeof(float),
+                         ranges[i].first, ranges[i].last, (void **)ranges[i].slot));
+    }
+    network->v_missing = 1;
+    return OK;
+}
+
+void trained_net_free(struct trained_net *network)
+{
+    net_free(&network->net);
+}
+
+static float *trained_net_range(const struct trained_net *network, enum trained_range range)
+{
+    float *const ranges[TRAINED_RANGES] = {network->parameters, network->v, network->ema};
+    return ranges[range];
+}
+
+size_t trained_net_host_bytes(const struct trained_net *network)
+{
+    return TRAINED_RANGES * network->net.floats * sizeof(float);
+}
+
+float *trained_net_view(const struct trained_net *network, enum trained_range range)
+{
+    return network->host ? network->host + (size_t)range * network->net.floats
+                         : trained_net_range(network, range);
+}
+
+int trained_net_pull(const struct trained_net *network, struct device *device,
+                     enum trained_range range, float **view)
+{
+    *view = trained_net_view(network, range);
+    return device_fetch(device, *view, trained_net_range(network, range),
+                        network->net.floats * sizeof(float));
+}
+
+int trained_net_push(const struct trained_net *network, struct device *device,
+                     enum trained_range range)
+{
+    return device_send(device, trained_net_range(network, range), trained_net_view(network, range),
+                       network->net.floats * sizeof(float));
+}
+
+struct offload_range trained_net_offload(const struct trained_net *network,
+                                         enum trained_range range)
+{
+    struct offload_range all = {.array_count = 1, .rows = network->net.floats};
+    all.arrays[0].host = trained_net_range(network, range);
+    all.arrays[0].row = sizeof(float);
+    return all;
+}
+
+int trained_net_update(const struct trained_net *network, struct device *device,
+                       struct offload_stream *stream, int number, const struct adam_f32 *adam)
+{
+    struct offload_chunk v;
+    TRY(offload_stream_start(stream, number));
+    for (;;) {
+        TRY(offload_stream_acquire(stream, &v));
+        if (v.rows == 0) return OK;
+        TRY(device->nn->adam(device, network->parameters + v.first, NULL, v.at[0],
+                             network->gradients + v.first, v.rows, adam));
+    }
+}
+
+int trained_net_average(const struct trained_net *network, struct device *device,
+                        struct offload_stream *stream, int number, const float *beta)
+{
+    struct offload_chunk ema;
+    TRY(offload_stream_start(stream, number));
+    for (;;) {
+        TRY(offload_stream_acquire(stream, &ema));
+        if (ema.rows == 0) return OK;
+        TRY(device->nn->ema(device, ema.at[0], network->parameters + ema.first, ema.rows, beta));
+    }
+}
+
+struct adam_f32 trained_net_advance(struct trained_net *network, double lr, double b2)
+{
+    network->v_missing *= b2;
+    return adam_without_mean(lr, b2, network->v_missing);
+}

@@ -1,0 +1,48 @@
+#include "nn/weights_file.h"
+
+#include "base/error.h"
+#include "store/safetensors.h"
+
+#include <stdio.h>
+
+struct tensor_name {
+    char text[96];
+};
+
+static struct tensor_name name_of(const char *prefix, const struct net_parameter *p)
+{
+    struct tensor_name name;
+    snprintf(name.text, sizeof name.text, "%s%s", prefix, p->name);
+    return name;
+}
+
+int weights_store(struct store_writer *writer, const char *prefix, const struct net *net,
+                  const float *range)
+{
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        TRY(store_add(writer, name_of(prefix, p).text, TENSOR_F32, p->dims, p->shape,
+                      range + p->offset));
+    }
+    return OK;
+}
+
+int weights_load(const struct store_file *file, const char *prefix, const struct net *net,
+                 struct store_range allowed, float *range)
+{
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        TRY(store_read_f32_in(file, name_of(prefix, p).text, p->dims, p->shape, allowed,
+                              range + p->offset));
+    }
+    return OK;
+}
+
+int weights_expect(const struct store_file *file, const char *prefix, const struct net *net)
+{
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        TRY(store_expect_f32(file, name_of(prefix, p).text, p->dims, p->shape));
+    }
+    return OK;
+}

@@ -1,0 +1,22 @@
+/* The flat range of a network's parameters (or of numbers that go with them) in a file: each
+ * parameter a tensor of its own, named as in the graph with `prefix` before it. */
+#ifndef IMGTRAIN_NN_WEIGHTS_FILE_H
+#define IMGTRAIN_NN_WEIGHTS_FILE_H
+
+#include "nn/graph.h"
+#include "store/store_bounds.h"
+
+struct store_file;
+struct store_writer;
+
+/* range: [net->floats], borrowed until the writer is done. */
+int weights_store(struct store_writer *writer, const char *prefix, const struct net *net,
+                  const float *range);
+/* ERR_DATA for a tensor that is missing, of another shape, or with numbers outside `allowed`. */
+int weights_load(const struct store_file *file, const char *prefix, const struct net *net,
+                 struct store_range allowed, float *range);
+/* ERR_DATA unless the file has all of its tensors, with their shapes: to be asked before memory is
+ * planned by what metadata says. */
+int weights_expect(const struct store_file *file, const char *prefix, const struct net *net);
+
+#endif

@@ -1,0 +1,480 @@
+/* The engine for networks on graphs that no task has: a layer kind of this test's own, values with
+ * several readers, residuals that cross blocks, checkpoint segments. Each gradient against finite
+ * differences; the memory plan, checkpointed or not, against memory that nothing shares, to the
+ * bit. */
+#include "base/random.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "nn/init.h"
+#include "nn/layers.h"
+#include "nn/pass_memory.h"
+#include "registry/devices.h"
+#include "test/support.h"
+
+#include <math.h>
+
+Suite *net_engine_suite(void);
+
+/* ---- a kind of this test only: y = x^2 ---- */
+
+static int square_shape(const struct net *net, struct net_layer *l)
+{
+    const struct net_layer *from = &net->layers[l->input[0]];
+    l->h = from->h;
+    l->w = from->w;
+    l->c = from->c;
+    return OK;
+}
+
+static size_t square_count(const struct network_pass *s, int i)
+{
+    return (size_t)s->n * net_elements(s->net, i);
+}
+
+static int square_forward(struct network_pass *s, int i, enum pass_masks masks)
+{
+    const float *x = s->value[s->net->layers[i].input[0]];
+    float *y = s->value[i];
+    (void)masks;
+    for (size_t k = 0; k < square_count(s, i); k++)
+        y[k] = x[k] * x[k];
+    return OK;
+}
+
+static int square_backward(struct network_pass *s, int i, int slot, void *to, bool add)
+{
+    const float *x = s->value[s->net->layers[i].input[0]], *dy = s->grad[i];
+    float *dx = to;
+    (void)slot;
+    ck_assert(!add);
+    for (size_t k = 0; k < square_count(s, i); k++)
+        dx[k] = 2 * x[k] * dy[k];
+    return OK;
+}
+
+static const struct nn_layer_kind layer_square = {
+    .name = "square",
+    .inputs_least = 1,
+    .inputs_most = 1,
+    .shape = square_shape,
+    .forward = square_forward,
+    .backward = square_backward,
+    .keeps = NN_KEEPS_INPUTS,
+};
+
+/* ---- a network with every way that a value can be read ---- */
+
+enum { BATCH = 5, SLICE = 1 };
+
+static int add_conv(struct net *net, int input, int residual, int c, int kernel, bool leaky_relu)
+{
+    char name[32];
+    struct net_layer l = net_next_layer(net, &layer_conv);
+    l.c = c;
+    l.kernel = kernel;
+    l.groups = kernel == 3 ? c / 16 : 1;
+    l.leaky_relu = leaky_relu;
+    l.input[0] = input;
+    if (residual >= 0) {
+        l.input[1] = residual;
+        l.input_count = 2;
+    }
+    int i = net_add_layer(net, l);
+    MUST(i);
+    snprintf(name, sizeof name, "w%d", i);
+    MUST(net_add_weight(net, i, name, 1));
+    snprintf(name, sizeof name, "b%d", i);
+    MUST(net_add_bias(net, i, name));
+    return i;
+}
+
+static int add_plain(struct net *net, const struct nn_layer_kind *kind, int input)
+{
+    struct net_layer l = net_next_layer(net, kind);
+    l.input[0] = input;
+    int i = net_add_layer(net, l);
+    MUST(i);
+    return i;
+}
+
+/* squares: with the layer that is not piecewise linear. */
+static void build(struct net *net, bool squares)
+{
+    *net = (struct net){.layer_count = 0};
+    struct net_layer input = net_next_layer(net, &layer_input);
+    input.h = 4;
+    input.w = 6;
+    input.c = 16;
+    MUST(net_add_layer(net, input));
+    int a = add_conv(net, 0, -1, 32, 1, true);
+    int b = add_conv(net, a, -1, 32, 3, true);
+    int c = add_conv(net, b, 0, 16, 1, false); /* a block: its residual is fused */
+    net_mark_segment(net, a, c);
+    int d = add_conv(net, c, -1, 16, 1, true); /* c: read by a convolution, */
+    int e = squares ? add_plain(net, &layer_square, c) : add_conv(net, c, -1, 16, 3, false);
+    int f = add_conv(net, e, c, 16, 1, false); /* ... a kind that cannot add, an identity */
+    net_mark_segment(net, d, f);
+    int g = add_conv(net, f, d, 16, 1, true); /* d: a fused leaky ReLU with two readers */
+    int h = add_conv(net, d, g, 16, 3, false);
+    int k = add_conv(net, h, c, 16, 1, true); /* c again, from another segment */
+    net_mark_segment(net, g, k);
+    int down = add_plain(net, &layer_fir_down, k);
+    int flat = add_plain(net, &layer_contract, down);
+    MUST(net_add_weight(net, flat, "depthwise", 1));
+    struct net_layer score = net_next_layer(net, &layer_linear);
+    score.c = 1;
+    MUST(net_add_weight(net, net_add_layer(net, score), "linear", 1));
+    MUST(net_finish(net));
+}
+
+enum memory { OWN_MEMORY, PLANNED, CHECKPOINTED };
+
+struct toy {
+    struct device *device;
+    struct net net;
+    enum memory memory;
+    struct plan *plan;
+    struct network_pass first, second;
+    float *parameters, *gradients;
+    void *workspace;
+};
+
+/* Each buffer for all phases and all images, so that none is ever another's. */
+static void declare_own(struct toy *t)
+{
+    for (int i = 0; i < t->net.layer_count; i++) {
+        size_t bytes = BATCH * net_bytes(&t->net, i);
+        struct network_pass *passes[] = {&t->first, &t->second};
+        for (int p = 0; p < 2; p++)
+            MUST(plan_declare(t->plan, "value", PLAN_ACTIVATIONS, bytes, PLAN_ALWAYS,
+                              &passes[p]->value[i]));
+        MUST(
+            plan_declare(t->plan, "grad", PLAN_ACTIVATIONS, bytes, PLAN_ALWAYS, &t->first.grad[i]));
+        MUST(plan_declare(t->plan, "mask", PLAN_ACTIVATIONS, bytes, PLAN_ALWAYS,
+                          (void **)&t->first.mask[i]));
+    }
+    MUST(plan_declare(t->plan, "addend", PLAN_ACTIVATIONS, BATCH * (size_t)4 * 4 * 6 * 32,
+                      PLAN_ALWAYS, &t->first.addend));
+}
+
+/* tangent: for a second forward pass with frozen masks; else for one backward pass with values. */
+static void toy_open(struct toy *t, bool squares, enum memory memory, bool tangent)
+{
+    *t = (struct toy){.memory = memory, .plan = plan_create()};
+    ck_assert_ptr_nonnull(t->plan);
+    MUST(device_open(&t->device, "cpu", 1));
+    build(&t->net, squares);
+    MUST(pass_open(&t->first, &t->net));
+    MUST(pass_open(&t->second, &t->net));
+    int layers = t->net.layer_count;
+    struct pass_use use = {.plan = t->plan,
+                           .net = &t->net,
+                           .name = "toy",
+                           .forward = 0,
+                           .backward = layers + 1,
+                           .n = BATCH,
+                           .slice = SLICE,
+                           .parts = memory == CHECKPOINTED};
+    int second = tangent ? 2 * layers + 2 : -1;
+    if (memory == OWN_MEMORY) {
+        declare_own(t);
+    } else {
+        MUST(pass_plan_masks(&use, &t->first, second));
+        MUST(pass_plan_gradients(&use, &t->first, second, tangent ? &t->second : NULL, 0));
+        if (tangent) {
+            struct pass_use again = use;
+            again.name = "again";
+            again.forward = second;
+            MUST(pass_plan_input(&use, 0, second, &t->first));
+            MUST(pass_plan_values(&use, &t->first, false, 1, NULL));
+            MUST(pass_plan_values(&again, &t->second, false, 1, NULL));
+        } else {
+            MUST(pass_plan_values(&use, &t->first, true, 0, &t->second));
+        }
+    }
+    size_t floats = t->net.floats * sizeof(float);
+    MUST(plan_declare(t->plan, "p", PLAN_PARAMETERS, floats, PLAN_ALWAYS, (void **)&t->parameters));
+    MUST(plan_declare(t->plan, "g", PLAN_GRADIENTS, floats, PLAN_ALWAYS, (void **)&t->gradients));
+    MUST(plan_declare(t->plan, "workspace", PLAN_WORKSPACE,
+                      pass_workspace(&t->net, t->device, BATCH, SLICE), PLAN_ALWAYS,
+                      &t->workspace));
+    MUST(plan_commit(t->plan, t->device));
+    net_initialise(&t->net, t->parameters, 7, 0);
+    for (int i = 0; i < t->net.parameter_count; i++) /* biases too */
+        if (!(t->net.parameters[i].std > 0))
+            net_normal(t->parameters + t->net.parameters[i].offset, t->net.parameters[i].count, 7,
+                       STREAM_TEST, 1, t->net.parameters[i].offset);
+    struct network_pass *passes[] = {&t->first, &t->second};
+    for (int p = 0; p < 2; p++) {
+        passes[p]->device = t->device;
+        passes[p]->parameters = t->parameters;
+        passes[p]->gradients = t->gradients;
+        passes[p]->workspace = t->workspace;
+        passes[p]->n = BATCH;
+        passes[p]->slice = SLICE;
+        passes[p]->parts = memory == CHECKPOINTED;
+    }
+    for (int i = 0; i < layers; i++) {
+        t->second.mask[i] = t->first.mask[i];
+        if (!t->second.grad[i]) t->second.grad[i] = t->first.grad[i];
+        if (!tangent && (memory == OWN_MEMORY || !t->second.value[i]))
+            t->second.value[i] = t->first.value[i];
+    }
+    t->second.addend = t->first.addend;
+    if (tangent) t->second.value[0] = t->first.value[0];
+}
+
+static void toy_close(struct toy *t)
+{
+    plan_free(t->plan);
+    pass_close(&t->first);
+    pass_close(&t->second);
+    net_free(&t->net);
+    device_close(t->device);
+}
+
+/* What an arena holds before a step must not matter: NaN shows what is read before it is made. */
+static void fill_input(struct toy *t)
+{
+    net_normal(t->first.value[0], BATCH * net_elements(&t->net, 0), 3, STREAM_TEST, 2, 0);
+    memset(t->gradients, 0, t->net.floats * sizeof(float));
+}
+
+static float *last_value(const struct network_pass *s)
+{
+    return s->value[s->net->layer_count - 1];
+}
+
+static float *last_grad(const struct network_pass *s)
+{
+    return s->grad[s->net->layer_count - 1];
+}
+
+static const float seeds[BATCH] = {1, -0.5f, 2, 0.25f, -1};
+
+/* sum of seed x score */
+static double toy_scores(struct toy *t)
+{
+    double sum = 0;
+    fill_input(t);
+    MUST(pass_forward(&t->first, PASS_WRITE_MASKS, false));
+    for (int n = 0; n < BATCH; n++)
+        sum += (double)seeds[n] * (double)last_value(&t->first)[n];
+    return sum;
+}
+
+/* The same, and its gradients. */
+static double toy_learn(struct toy *t)
+{
+    double sum = toy_scores(t);
+    memcpy(last_grad(&t->second), seeds, sizeof seeds);
+    MUST(pass_backward(&t->second, true));
+    return sum;
+}
+
+/* sum of D(x) + gamma / 2 |grad D|^2: see passes.h. learn: with the weights' gradients. */
+static const float GAMMA = 0.3f;
+
+static double toy_penalty(struct toy *t, bool learn)
+{
+    double sum = 0, squares = 0;
+    size_t count = BATCH * net_elements(&t->net, 0);
+    fill_input(t);
+    MUST(pass_forward(&t->first, PASS_WRITE_MASKS, false));
+    for (int n = 0; n < BATCH; n++) {
+        sum += (double)last_value(&t->first)[n];
+        last_grad(&t->first)[n] = 1;
+    }
+    MUST(pass_backward(&t->first, false));
+    const float *v = t->first.grad[0];
+    float *u = t->first.value[0];
+    for (size_t i = 0; i < count; i++) {
+        squares += (double)v[i] * (double)v[i];
+        u[i] += GAMMA * v[i];
+    }
+    if (learn) MUST(pass_forward(&t->second, PASS_FROZEN_MASKS, true));
+    return sum + (double)GAMMA / 2 * squares;
+}
+
+/* The gradient along `direction` against a central difference. */
+static void check_direction(struct toy *t, bool tangent, const float *gradients, int which)
+{
+    size_t count = t->net.floats;
+    const double step = 2e-3;
+    float *at = malloc(count * sizeof *at), *direction = malloc(count * sizeof *direction);
+    ck_assert(at && direction);
+    memcpy(at, t->parameters, count * sizeof *at);
+    net_normal(direction, count, 11, STREAM_TEST, (uint64_t)which, 0);
+    double along = 0, f[2];
+    for (size_t i = 0; i < count; i++)
+        along += (double)gradients[i] * (double)direction[i];
+    for (int side = 0; side < 2; side++) {
+        for (size_t i = 0; i < count; i++)
+            t->parameters[i] = at[i] + (float)(side ? step : -step) * direction[i];
+        f[side] = tangent ? toy_penalty(t, false) : toy_scores(t);
+    }
+    memcpy(t->parameters, at, count * sizeof *at);
+    double difference = (f[1] - f[0]) / (2 * step);
+    ck_assert_msg(fabs(difference - along) <= 0.01 * fabs(along) + 0.02,
+                  "direction %d: %.6g by differences, %.6g by the passes", which, difference,
+                  along);
+    free(at);
+    free(direction);
+}
+
+START_TEST(gradients_are_those_of_differences)
+{
+    struct toy t;
+    bool tangent = _i == 1;
+    toy_open(&t, !tangent, OWN_MEMORY, tangent);
+    if (tangent)
+        toy_penalty(&t, true);
+    else
+        toy_learn(&t);
+    size_t bytes = t.net.floats * sizeof(float);
+    float *gradients = malloc(bytes);
+    ck_assert_ptr_nonnull(gradients);
+    memcpy(gradients, t.gradients, bytes);
+    for (int k = 0; k < 12; k++)
+        check_direction(&t, tangent, gradients, k);
+    free(gradients);
+    toy_close(&t);
+}
+END_TEST
+
+/* The gradient at the input, by the same differences. */
+START_TEST(the_gradient_reaches_the_input)
+{
+    struct toy t;
+    toy_open(&t, true, OWN_MEMORY, false);
+    toy_learn(&t);
+    size_t count = BATCH * net_elements(&t.net, 0);
+    float *v = malloc(count * sizeof *v), *direction = malloc(count * sizeof *direction);
+    ck_assert(v && direction);
+    memcpy(v, t.second.grad[0], count * sizeof *v);
+    net_normal(direction, count, 11, STREAM_TEST, 99, 0);
+    double along = 0, f[2], step = 2e-3;
+    for (size_t i = 0; i < count; i++)
+        along += (double)v[i] * (double)direction[i];
+    for (int side = 0; side < 2; side++) {
+        float *x = t.first.value[0];
+        fill_input(&t);
+        for (size_t i = 0; i < count; i++)
+            x[i] += (float)(side ? step : -step) * direction[i];
+        MUST(pass_forward(&t.first, PASS_WRITE_MASKS, false));
+        f[side] = 0;
+        for (int n = 0; n < BATCH; n++)
+            f[side] += (double)seeds[n] * (double)last_value(&t.first)[n];
+    }
+    double difference = (f[1] - f[0]) / (2 * step);
+    ck_assert_msg(fabs(difference - along) <= 0.01 * fabs(along) + 0.02, "%g and %g", difference,
+                  along);
+    free(v);
+    free(direction);
+    toy_close(&t);
+}
+END_TEST
+
+/* Lifetimes are long enough, and what is made again is the same. */
+START_TEST(memory_changes_no_bit)
+{
+    bool tangent = _i % 2 == 1;
+    float *want = NULL;
+    size_t bytes = 0, activations[3];
+    for (int memory = OWN_MEMORY; memory <= CHECKPOINTED; memory++) {
+        struct toy t;
+        toy_open(&t, !tangent, (enum memory)memory, tangent);
+        activations[memory] = plan_kind_bytes(t.plan, PLAN_ACTIVATIONS);
+        for (int twice = 0; twice < 2; twice++) { /* the second finds what the first left */
+            if (tangent)
+                toy_penalty(&t, true);
+            else
+                toy_learn(&t);
+        }
+        bytes = t.net.floats * sizeof(float);
+        if (!want) {
+            want = malloc(bytes);
+            ck_assert_ptr_nonnull(want);
+            memcpy(want, t.gradients, bytes);
+        }
+        ck_assert_msg(memcmp(want, t.gradients, bytes) == 0, "memory %d: other gradients", memory);
+        toy_close(&t);
+    }
+    free(want);
+    ck_assert_uint_lt(activations[PLANNED], activations[OWN_MEMORY]);
+    ck_assert_uint_lt(activations[CHECKPOINTED], activations[PLANNED]);
+}
+END_TEST
+
+/* ---- what a graph refuses ---- */
+
+static void refused(int code, int want, const char *text)
+{
+    ck_assert_int_eq(code, want);
+    ck_assert_msg(strstr(error_message(), text), "'%s' does not say '%s'", error_message(), text);
+}
+
+START_TEST(the_tangent_pass_names_what_it_cannot_go_through)
+{
+    struct net net;
+    build(&net, true);
+    refused(net_require_piecewise_linear(&net), ERR_USAGE, "(square) is not piecewise linear");
+    net_free(&net);
+    build(&net, false);
+    ck_assert_int_eq(net_require_piecewise_linear(&net), OK);
+    net_free(&net);
+}
+END_TEST
+
+START_TEST(impossible_graphs_are_refused)
+{
+    struct net net = {.layer_count = 0};
+    refused(net_finish(&net), ERR_CONFIG, "without layers");
+    struct net_layer input = net_next_layer(&net, &layer_input);
+    refused(net_add_layer(&net, input), ERR_CONFIG, "(input): it has no size");
+    input.h = input.w = 4;
+    input.c = 16;
+    MUST(net_add_layer(&net, input));
+    struct net_layer l = net_next_layer(&net, &layer_conv);
+    l.c = 24;
+    l.kernel = 5;
+    refused(net_add_layer(&net, l), ERR_CONFIG, "layer 1 (conv): its kernel must be");
+    l.kernel = 3;
+    l.groups = 5;
+    refused(net_add_layer(&net, l), ERR_CONFIG, "5 groups do not divide");
+    l.groups = 1;
+    l.input[0] = 1;
+    refused(net_add_layer(&net, l), ERR_CONFIG, "not before it");
+    l.input[0] = 0;
+    l.input_count = 2;
+    l.input[1] = 0;
+    refused(net_add_layer(&net, l), ERR_CONFIG, "its residual is 4 x 4 x 16");
+    l = net_next_layer(&net, &layer_linear);
+    l.c = 1;
+    refused(net_add_layer(&net, l), ERR_CONFIG, "must be a vector");
+    l = net_next_layer(&net, &layer_square);
+    l.leaky_relu = true;
+    refused(net_add_layer(&net, l), ERR_CONFIG, "fuses no leaky ReLU");
+    l = net_next_layer(&net, &layer_fir_down);
+    l.input_count = 0;
+    refused(net_add_layer(&net, l), ERR_CONFIG, "so many inputs");
+    ck_assert_int_eq(net.layer_count, 1);
+    int leaky = add_conv(&net, 0, -1, 16, 1, true);
+    add_plain(&net, &layer_square, leaky);
+    refused(net_finish(&net), ERR_CONFIG, "fused leaky ReLU");
+    net_free(&net);
+}
+END_TEST
+
+Suite *net_engine_suite(void)
+{
+    Suite *suite = suite_create("net_engine");
+    TCase *cases = tcase_create("net_engine");
+    tcase_add_loop_test(cases, gradients_are_those_of_differences, 0, 2);
+    tcase_add_test(cases, the_gradient_reaches_the_input);
+    tcase_add_loop_test(cases, memory_changes_no_bit, 0, 2);
+    tcase_add_test(cases, the_tangent_pass_names_what_it_cannot_go_through);
+    tcase_add_test(cases, impossible_graphs_are_refused);
+    suite_add_tcase(suite, cases);
+    return suite;
+}
