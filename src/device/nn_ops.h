@@ -83,6 +83,18 @@ struct nn_strided {
     bool add;
 };
 
+static inline struct nn_strided nn_strided_adjoint(struct nn_strided copy)
+{
+    struct nn_strided adjoint = copy;
+    adjoint.out_type = copy.in_type;
+    adjoint.in_type = copy.out_type;
+    for (int axis = 0; axis < NN_STRIDED_AXES; axis++) {
+        adjoint.out_stride[axis] = copy.in_stride[axis];
+        adjoint.in_stride[axis] = copy.out_stride[axis];
+    }
+    return adjoint;
+}
+
 struct adam_f32; /* the numbers of one of Adam's steps: math/optimiser.h */
 
 struct device;

@@ -25,7 +25,7 @@ static int autotune_all_passes(struct gan_core *core, int n)
 
 int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(void))
 {
-    const struct conv_library *library = core->ops->conv_library;
+    const struct conv_library *library = core->device->nn->conv_library;
     struct network_pass *passes[] = {&core->g_make,  &core->g_learn,  &core->g_back,
                                      &core->d_first, &core->d_second, &core->d_score};
     enum { PASSES = sizeof passes / sizeof *passes };
@@ -35,7 +35,8 @@ int gan_core_autotune(struct gan_core *core, const char *known, bool (*stop)(voi
     TRY(library->begin(core->device, core->mode.workspace_cap, LEARN_SECONDS, stop));
     int code = known ? library->restore(core->device, known) : OK;
     if (code == OK)
-        code = core->ops->zero(core->device, core->factors, 2 * (size_t)micro * sizeof(float));
+        code =
+            core->device->nn->zero(core->device, core->factors, 2 * (size_t)micro * sizeof(float));
     for (int i = 0; i < PASSES; i++) {
         labels[i] = passes[i]->labels;
         passes[i]->labels = (const int *)(const void *)core->factors; /* all of class 0 */

@@ -174,7 +174,6 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     core->design = *design;
     core->mode = *mode;
     core->device = device;
-    core->ops = device->nn;
     core->ahead = !device->is_host;
     core->h = design->base_h << (design->stages - 1);
     core->w = design->base_w << (design->stages - 1);
@@ -214,7 +213,6 @@ static void connect_pass(struct gan_core *core, struct network_pass *s,
                          const struct trained_net *network, bool gradients)
 {
     s->device = core->device;
-    s->ops = core->ops;
     s->parameters = network->parameters;
     s->gradients = gradients ? network->gradients : NULL;
     s->slice = network == &core->d ? 2 * core->slice : core->slice;

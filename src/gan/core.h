@@ -69,7 +69,6 @@ struct gan_core {
     bool (*stop_requested)(void); /* gan_core_listen */
     struct gan_half *half; /* borrowed, kept by the caller from step to step; NULL: likewise */
     struct device *device;
-    const struct nn_ops *ops;
     struct net_design design;
     struct gan_mode mode;
     int h, w, c, slice;

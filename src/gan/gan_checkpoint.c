@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/conv_library.h"
+#include "device/device.h"
 #include "nn/init.h"
 #include "nn/weights_file.h"
 #include "store/safetensors.h"
@@ -111,7 +112,7 @@ int gan_expect_state(const struct gan_core *core, const struct store_file *file)
 static int store_engines(const struct gan_core *core, struct store_writer *writer)
 {
     char *text = NULL;
-    TRY(core->ops->conv_library->store(core->device, &text));
+    TRY(core->device->nn->conv_library->store(core->device, &text));
     int code = store_set(writer, "gan.conv", text);
     free(text);
     return code;

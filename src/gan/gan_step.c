@@ -20,10 +20,10 @@ static int take_inputs(struct gan_core *core, enum gan_which which, int first, i
     core->n = g->n = n;
     g->labels = core->g_back.labels = b->labels;
     core->d_first.labels = core->d_second.labels = core->d_score.labels = b->pair_labels;
-    TRY(core->ops->copy(core->device, g->value[0], b->z,
-                        (size_t)(n * core->shape.z_stride) * sizeof(float)));
-    TRY(core->ops->from_u8(core->device, core->real, b->pixels, b->flips, n, core->h, core->w,
-                           core->c));
+    TRY(core->device->nn->copy(core->device, g->value[0], b->z,
+                               (size_t)(n * core->shape.z_stride) * sizeof(float)));
+    TRY(core->device->nn->from_u8(core->device, core->real, b->pixels, b->flips, n, core->h,
+                                  core->w, core->c));
     return OK;
 }
 
@@ -65,8 +65,8 @@ static int mix_pairs(struct gan_core *core, const float *fake)
 static int seed_pairs(struct gan_core *core)
 {
     int n = core->n, last = core->d.net.layer_count - 1;
-    TRY(core->ops->copy(core->device, core->scores, core->d_first.value[last],
-                        (size_t)(2 * n) * sizeof(float)));
+    TRY(core->device->nn->copy(core->device, core->scores, core->d_first.value[last],
+                               (size_t)(2 * n) * sizeof(float)));
     TRY(core->device->gan->pair_loss(core->device, core->sums[GAN_D], core->d_first.grad[last],
                                      core->scores, n, core->mode.batch, 0));
     return OK;
@@ -102,8 +102,8 @@ static int add_tangent(struct gan_core *core)
     TRY(core->device->gan->augment(core->device, &push));
     struct gan_penalty penalty = gan_step_penalty(core);
     TRY(core->device->gan->penalty(core->device, &penalty));
-    TRY(core->ops->scale_add(core->device, core->d_first.value[0], core->pushed, core->factors, n,
-                             (size_t)one));
+    TRY(core->device->nn->scale_add(core->device, core->d_first.value[0], core->pushed,
+                                    core->factors, n, (size_t)one));
     return OK;
 }
 
@@ -143,8 +143,8 @@ static int score_fakes(struct gan_core *core, const float *fake)
     TRY(core->device->gan->augment(core->device, &reals));
     d->n = 2 * n;
     TRY(pass_forward(d, PASS_WRITE_MASKS, false));
-    TRY(core->ops->copy(core->device, core->scores, d->value[last],
-                        (size_t)(2 * n) * sizeof(float)));
+    TRY(core->device->nn->copy(core->device, core->scores, d->value[last],
+                               (size_t)(2 * n) * sizeof(float)));
     TRY(core->device->gan->pair_loss(core->device, core->sums[GAN_G], d->grad[last], core->scores,
                                      n, core->mode.batch, 1));
     d->n = n;
@@ -168,8 +168,9 @@ int gan_queue(struct gan_core *core, enum gan_which which)
 {
     int batch = core->mode.batch, micro = core->mode.micro;
     const struct trained_net *network = which == GAN_D ? &core->d : &core->g;
-    TRY(core->ops->zero(core->device, network->gradients, network->net.floats * sizeof(float)));
-    TRY(core->ops->zero(core->device, core->sums[which], GAN_SUMS * sizeof(double)));
+    TRY(core->device->nn->zero(core->device, network->gradients,
+                               network->net.floats * sizeof(float)));
+    TRY(core->device->nn->zero(core->device, core->sums[which], GAN_SUMS * sizeof(double)));
     if (which == GAN_D) core->d_first.macs = core->d_second.macs = 0;
     if (which == GAN_G) core->d_score.macs = 0;
     for (int first = 0; first < batch; first += micro) {

@@ -35,7 +35,8 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
             memcpy(host->z + (size_t)i * stride, z + (first + i) * core->design.z,
                    (size_t)core->design.z * sizeof(float));
         TRY(device_upload(core->device, b->z, host->z, (size_t)s.n * stride * sizeof(float)));
-        TRY(core->ops->copy(core->device, s.value[0], b->z, (size_t)s.n * stride * sizeof(float)));
+        TRY(core->device->nn->copy(core->device, s.value[0], b->z,
+                                   (size_t)s.n * stride * sizeof(float)));
         TRY(send_labels(core, b->labels, host->labels, labels ? labels + first : NULL, s.n));
         TRY(pass_forward(&s, PASS_NO_MASKS, false));
         TRY(device_fetch(core->device, out + (size_t)first * one, s.value[s.net->layer_count - 1],
@@ -59,8 +60,8 @@ int gan_score(struct gan_core *core, const uint8_t *const *pictures, const int *
         TRY(device_upload(core->device, b->pixels, host->pixels, (size_t)s.n * one));
         TRY(send_labels(core, b->pair_labels, host->pair_labels, labels ? labels + first : NULL,
                         s.n));
-        TRY(core->ops->from_u8(core->device, s.value[0], b->pixels, NULL, s.n, core->h, core->w,
-                               core->c));
+        TRY(core->device->nn->from_u8(core->device, s.value[0], b->pixels, NULL, s.n, core->h,
+                                      core->w, core->c));
         TRY(pass_forward(&s, PASS_NO_MASKS, false));
         TRY(device_fetch(core->device, scores + first, s.value[s.net->layer_count - 1],
                          (size_t)s.n * sizeof(float)));

@@ -84,7 +84,6 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     TRY_CLEANUP(plan_commit(s->plan, device));
     TRY_CLEANUP(sampler_load(s, file));
     s->pass.device = device;
-    s->pass.ops = device->nn;
     s->pass.parameters = s->parameters;
     s->pass.slice = 1;
     s->pass.labels = s->labels;

@@ -1,6 +1,7 @@
 #include "nn/passes.h"
 
 #include "base/error.h"
+#include "device/device.h"
 #include "nn/layers.h"
 
 #include <stdlib.h>
@@ -75,14 +76,14 @@ static int add_to(struct network_pass *s, void *to, const void *from, enum nn_ty
                                .in_stride = {0, 0, 0, line, 1},
                                .add = true};
     size_t done = count / line * line, bytes = done * nn_type_bytes(type);
-    if (done > 0) TRY(s->ops->strided_copy(s->device, &whole));
+    if (done > 0) TRY(s->device->nn->strided_copy(s->device, &whole));
     if (done == count) return OK;
     struct nn_strided rest = whole;
     rest.out = (char *)to + bytes;
     rest.in = (const char *)from + bytes;
     rest.count[3] = 1;
     rest.count[4] = (int)(count - done);
-    return s->ops->strided_copy(s->device, &rest);
+    return s->device->nn->strided_copy(s->device, &rest);
 }
 
 /* The gradient of input[slot] from grad[i]. */
@@ -97,7 +98,7 @@ static int input_backward(struct network_pass *s, int i, int slot)
     if (!to || how == NET_GRADIENT_FUSED) return OK;
     if (l->kind->identity >> slot & 1) {
         if (how == NET_GRADIENT_ADDS) return add_to(s, to, s->grad[i], type, count);
-        return s->ops->copy(s->device, to, s->grad[i], count * nn_type_bytes(type));
+        return s->device->nn->copy(s->device, to, s->grad[i], count * nn_type_bytes(type));
     }
     if (how == NET_GRADIENT_WRITES || l->kind->can_add)
         return l->kind->backward(s, i, slot, to, how == NET_GRADIENT_ADDS);

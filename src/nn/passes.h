@@ -21,7 +21,6 @@ struct plan;
 struct network_pass {
     const struct net *net;
     struct device *device;
-    const struct nn_ops *ops; /* the device's */
     const float *parameters;
     float *gradients;             /* accumulated into; NULL = no weight gradients */
     int n;                        /* images */

@@ -57,8 +57,8 @@ static int conv_layer_forward(struct network_pass *s, int i, enum pass_masks mas
         if (masks == PASS_WRITE_MASKS) e.mask_out = s->mask[i];
     }
     s->macs += net_layer_macs(s->net, i) * s->n;
-    return s->ops->conv_forward(s->device, &shape, s->value[i], s->value[l->input[0]],
-                                pass_weights(s, l->weight), &e, s->workspace);
+    return s->device->nn->conv_forward(s->device, &shape, s->value[i], s->value[l->input[0]],
+                                       pass_weights(s, l->weight), &e, s->workspace);
 }
 
 /* `add`: what `to` holds is the residual of the sum. */
@@ -75,8 +75,8 @@ static int conv_layer_backward(struct network_pass *s, int i, int slot, void *to
         e.mask_slope = NET_SLOPE;
     }
     s->macs += net_layer_macs(s->net, i) * s->n;
-    return s->ops->conv_dgrad(s->device, &shape, to, s->grad[i], pass_weights(s, l->weight), &e,
-                              s->workspace);
+    return s->device->nn->conv_dgrad(s->device, &shape, to, s->grad[i], pass_weights(s, l->weight),
+                                     &e, s->workspace);
 }
 
 static int conv_weight_gradient(struct network_pass *s, int i)
@@ -84,11 +84,11 @@ static int conv_weight_gradient(struct network_pass *s, int i)
     const struct net_layer *l = &s->net->layers[i];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->slice);
     s->macs += net_layer_macs(s->net, i) * s->n;
-    TRY(s->ops->conv_wgrad(s->device, &shape, pass_gradient(s, l->weight), s->value[l->input[0]],
-                           s->grad[i], s->workspace));
+    TRY(s->device->nn->conv_wgrad(s->device, &shape, pass_gradient(s, l->weight),
+                                  s->value[l->input[0]], s->grad[i], s->workspace));
     if (l->bias < 0) return OK;
-    return s->ops->bias_grad(s->device, pass_gradient(s, l->bias), s->grad[i], l->type, s->n,
-                             l->h * l->w, l->c);
+    return s->device->nn->bias_grad(s->device, pass_gradient(s, l->bias), s->grad[i], l->type, s->n,
+                                    l->h * l->w, l->c);
 }
 
 static double conv_macs(const struct net *net, int i)

@@ -2,6 +2,7 @@
  * the latent (embedded_input), and its inner product with the features (label_projection: Miyato
  * and Koyama, "cGANs with Projection Discriminator", ICLR 2018). */
 #include "base/error.h"
+#include "device/device.h"
 #include "nn/layers.h"
 
 static int table_shape(const struct net *net, const struct net_layer *l, int64_t *shape)
@@ -17,17 +18,17 @@ static int embedded_input_forward(struct network_pass *s, int i, enum pass_masks
 {
     const struct net_layer *l = &s->net->layers[i];
     (void)masks;
-    return s->ops->embed_gather(s->device, (float *)s->value[i] + l->c - l->embedding,
-                                pass_weights(s, l->weight), s->labels, s->n, l->embedding,
-                                l->classes, l->c);
+    return s->device->nn->embed_gather(s->device, (float *)s->value[i] + l->c - l->embedding,
+                                       pass_weights(s, l->weight), s->labels, s->n, l->embedding,
+                                       l->classes, l->c);
 }
 
 static int embedded_input_weight_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i];
-    return s->ops->embed_grad(s->device, pass_gradient(s, l->weight),
-                              (const float *)s->grad[i] + l->c - l->embedding, s->labels, s->n,
-                              l->embedding, l->classes, l->c);
+    return s->device->nn->embed_grad(s->device, pass_gradient(s, l->weight),
+                                     (const float *)s->grad[i] + l->c - l->embedding, s->labels,
+                                     s->n, l->embedding, l->classes, l->c);
 }
 
 const struct nn_layer_kind layer_embedded_input = {
@@ -50,23 +51,25 @@ static int label_projection_forward(struct network_pass *s, int i, enum pass_mas
 {
     const struct net_layer *l = &s->net->layers[i];
     (void)masks;
-    return s->ops->project(s->device, s->value[i], s->value[l->input[0]],
-                           pass_weights(s, l->weight), s->labels, s->n, l->embedding, l->classes);
+    return s->device->nn->project(s->device, s->value[i], s->value[l->input[0]],
+                                  pass_weights(s, l->weight), s->labels, s->n, l->embedding,
+                                  l->classes);
 }
 
 static int label_projection_backward(struct network_pass *s, int i, int slot, void *to, bool add)
 {
     const struct net_layer *l = &s->net->layers[i];
     (void)slot, (void)add;
-    return s->ops->project_dgrad(s->device, to, s->grad[i], pass_weights(s, l->weight), s->labels,
-                                 s->n, l->embedding, l->classes);
+    return s->device->nn->project_dgrad(s->device, to, s->grad[i], pass_weights(s, l->weight),
+                                        s->labels, s->n, l->embedding, l->classes);
 }
 
 static int label_projection_weight_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i];
-    return s->ops->project_grad(s->device, pass_gradient(s, l->weight), s->grad[i],
-                                s->value[l->input[0]], s->labels, s->n, l->embedding, l->classes);
+    return s->device->nn->project_grad(s->device, pass_gradient(s, l->weight), s->grad[i],
+                                       s->value[l->input[0]], s->labels, s->n, l->embedding,
+                                       l->classes);
 }
 
 const struct nn_layer_kind layer_label_projection = {

@@ -1,6 +1,7 @@
 /* Resampling by 2 with the FIR [1,3,3,1]/8 on both axes (StyleGAN's): up with gain 4, which keeps
  * the mean, and down with gain 1. Each is the other's adjoint, gain for gain. */
 #include "base/error.h"
+#include "device/device.h"
 #include "nn/layers.h"
 
 enum { FIR_UP_GAIN = 4, FIR_DOWN_GAIN = 1 };
@@ -27,7 +28,7 @@ static int fir_forward(struct network_pass *s, int i, enum pass_masks masks)
     (void)masks;
     fir.out = s->value[i];
     fir.in = s->value[l->input[0]];
-    return up ? s->ops->fir_up(s->device, &fir) : s->ops->fir_down(s->device, &fir);
+    return up ? s->device->nn->fir_up(s->device, &fir) : s->device->nn->fir_down(s->device, &fir);
 }
 
 /* The other one, with the same gain. */
@@ -39,7 +40,7 @@ static int fir_backward(struct network_pass *s, int i, int slot, void *to, bool 
     (void)slot, (void)add;
     fir.out = to;
     fir.in = s->grad[i];
-    return up ? s->ops->fir_down(s->device, &fir) : s->ops->fir_up(s->device, &fir);
+    return up ? s->device->nn->fir_down(s->device, &fir) : s->device->nn->fir_up(s->device, &fir);
 }
 
 static int fir_up_shape(const struct net *net, struct net_layer *l)

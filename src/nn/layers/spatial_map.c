@@ -2,6 +2,7 @@
  * (expand: R3GAN's learned basis), and from an image to a vector by their sums (contract: a
  * depthwise convolution as large as the image). Each is the other's adjoint. */
 #include "base/error.h"
+#include "device/device.h"
 #include "nn/layers.h"
 
 static int expand_shape(const struct net *net, struct net_layer *l)
@@ -24,23 +25,24 @@ static int expand_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
     (void)masks;
-    return s->ops->spatial_map_expand(s->device, s->value[i], l->type, s->value[l->input[0]],
-                                      pass_weights(s, l->weight), s->n, l->h * l->w, l->c);
+    return s->device->nn->spatial_map_expand(s->device, s->value[i], l->type, s->value[l->input[0]],
+                                             pass_weights(s, l->weight), s->n, l->h * l->w, l->c);
 }
 
 static int expand_backward(struct network_pass *s, int i, int slot, void *to, bool add)
 {
     const struct net_layer *l = &s->net->layers[i];
     (void)slot, (void)add;
-    return s->ops->spatial_map_contract(s->device, to, s->grad[i], l->type,
-                                        pass_weights(s, l->weight), s->n, l->h * l->w, l->c);
+    return s->device->nn->spatial_map_contract(s->device, to, s->grad[i], l->type,
+                                               pass_weights(s, l->weight), s->n, l->h * l->w, l->c);
 }
 
 static int expand_weight_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i];
-    return s->ops->spatial_map_grad(s->device, pass_gradient(s, l->weight), s->value[l->input[0]],
-                                    s->grad[i], l->type, s->n, l->h * l->w, l->c);
+    return s->device->nn->spatial_map_grad(s->device, pass_gradient(s, l->weight),
+                                           s->value[l->input[0]], s->grad[i], l->type, s->n,
+                                           l->h * l->w, l->c);
 }
 
 const struct nn_layer_kind layer_expand = {
@@ -77,24 +79,26 @@ static int contract_forward(struct network_pass *s, int i, enum pass_masks masks
 {
     const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[0]];
     (void)masks;
-    return s->ops->spatial_map_contract(s->device, s->value[i], s->value[l->input[0]], from->type,
-                                        pass_weights(s, l->weight), s->n, from->h * from->w, l->c);
+    return s->device->nn->spatial_map_contract(s->device, s->value[i], s->value[l->input[0]],
+                                               from->type, pass_weights(s, l->weight), s->n,
+                                               from->h * from->w, l->c);
 }
 
 static int contract_backward(struct network_pass *s, int i, int slot, void *to, bool add)
 {
     const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[0]];
     (void)slot, (void)add;
-    return s->ops->spatial_map_expand(s->device, to, from->type, s->grad[i],
-                                      pass_weights(s, l->weight), s->n, from->h * from->w, l->c);
+    return s->device->nn->spatial_map_expand(s->device, to, from->type, s->grad[i],
+                                             pass_weights(s, l->weight), s->n, from->h * from->w,
+                                             l->c);
 }
 
 static int contract_weight_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[0]];
-    return s->ops->spatial_map_grad(s->device, pass_gradient(s, l->weight), s->grad[i],
-                                    s->value[l->input[0]], from->type, s->n, from->h * from->w,
-                                    l->c);
+    return s->device->nn->spatial_map_grad(s->device, pass_gradient(s, l->weight), s->grad[i],
+                                           s->value[l->input[0]], from->type, s->n,
+                                           from->h * from->w, l->c);
 }
 
 const struct nn_layer_kind layer_contract = {
