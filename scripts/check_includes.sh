@@ -33,7 +33,6 @@ cmd: run registry task splat gan nn data metrics config store memory device imag
 # Modules that depend on one another in a circle cannot be read, tested or replaced one by one. These
 # circles were there before the rule: the list may only shrink. A line is a circle's modules, sorted.
 known_circles='
-gan/core gan/inputs
 '
 
 faults=$(mktemp)

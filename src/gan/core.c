@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "memory/plan.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 #include "nn/pass_memory.h"
 
 #include <string.h>

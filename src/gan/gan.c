@@ -19,7 +19,7 @@
 #include "gan/gan_task.h"
 #include "math/augment.h"
 #include "memory/plan.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"

@@ -12,7 +12,7 @@
 #include "gan/gan_schedule.h"
 #include "math/augment.h"
 #include "memory/plan.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 
 #include <inttypes.h>
 #include <stdio.h>

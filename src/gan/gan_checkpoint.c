@@ -6,7 +6,7 @@
 #include "config/config.h"
 #include "device/conv_library.h"
 #include "device/device.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 #include "nn/weights_file.h"
 #include "store/safetensors.h"
 #include "task/task.h"

@@ -12,7 +12,7 @@
 #include "base/threads.h"
 #include "device/nn_ops.h"
 #include "metrics/sample_metrics_internal.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* All kinds of layers (struct nn_layer_kind in graph.h), and what their functions call.
+/* All kinds of layers (struct nn_layer_kind in graph.h).
  *
  * To add one: write its file in nn/layers after the nearest neighbour, and its line here. Nothing
  * else in nn changes. A test may bring a kind of its own. */
@@ -18,11 +18,5 @@ extern const struct nn_layer_kind layer_fir_down;         /* [n][h/2][w/2][c] */
 extern const struct nn_layer_kind layer_label_projection; /* [n][e] -> [n][1]: classes set */
 extern const struct nn_layer_kind layer_pixel_shuffle;    /* [n][hf][wf][c/f^2]: factor set */
 extern const struct nn_layer_kind layer_concat;           /* [n][h][w][sum of c] */
-
-const float *pass_weights(const struct network_pass *pass, int parameter); /* -1: NULL */
-float *pass_gradient(const struct network_pass *pass, int parameter);
-/* Whether layer i completes the gradient of its input[0], and that has a fused leaky ReLU: then
- * `backward` multiplies by mask[input[0]], NET_SLOPE where it is clear. */
-bool pass_applies_mask(const struct network_pass *pass, int i);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "device/device.h"
-#include "nn/layers.h"
 
 #include <stdlib.h>
 
@@ -66,14 +65,14 @@ static int layer_weight_gradient(struct network_pass *s, int i)
 static int add_to(struct network_pass *s, void *to, const void *from, enum nn_type type,
                   size_t count)
 {
-    const int line = 1 << 16;
+    const size_t line = 1 << 16;
     struct nn_strided whole = {.out = to,
                                .in = from,
                                .out_type = type,
                                .in_type = type,
-                               .count = {1, 1, 1, (int)(count / line), line},
-                               .out_stride = {0, 0, 0, line, 1},
-                               .in_stride = {0, 0, 0, line, 1},
+                               .count = {1, 1, 1, (int)(count / line), (int)line},
+                               .out_stride = {0, 0, 0, (ptrdiff_t)line, 1},
+                               .in_stride = {0, 0, 0, (ptrdiff_t)line, 1},
                                .add = true};
     size_t done = count / line * line, bytes = done * nn_type_bytes(type);
     if (done > 0) TRY(s->device->nn->strided_copy(s->device, &whole));

@@ -58,4 +58,11 @@ int pass_part(const struct net *net, int layer, int slice);
 /* Workspace of any pass of n images. */
 size_t pass_workspace(const struct net *net, const struct device *device, int n, int slice);
 
+/* For the functions of layer kinds. */
+const float *pass_weights(const struct network_pass *pass, int parameter); /* -1: NULL */
+float *pass_gradient(const struct network_pass *pass, int parameter);
+/* Whether layer i completes the gradient of its input[0], and that has a fused leaky ReLU: then
+ * `backward` multiplies by mask[input[0]], NET_SLOPE where it is clear. */
+bool pass_applies_mask(const struct network_pass *pass, int i);
+
 #endif

@@ -6,7 +6,7 @@
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 #include "test/cuda/cuda_ops.h"
 
 enum { BATCH = 3, WORKSPACE = 4 << 20 };

@@ -9,7 +9,7 @@
 #include "gan/gan_checkpoint.h"
 #include "math/augment.h"
 #include "memory/plan.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 #include "registry/devices.h"
 #include "test/gan/gan_shapes.h"
 #include "test/support.h"

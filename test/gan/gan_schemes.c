@@ -7,7 +7,7 @@
 #include "gan/core.h"
 #include "math/augment.h"
 #include "memory/plan.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 #include "registry/devices.h"
 #include "test/support.h"
 

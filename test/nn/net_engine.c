@@ -5,7 +5,7 @@
 #include "base/random.h"
 #include "device/device.h"
 #include "memory/plan.h"
-#include "nn/init.h"
+#include "nn/net_init.h"
 #include "nn/layers.h"
 #include "nn/pass_memory.h"
 #include "registry/devices.h"

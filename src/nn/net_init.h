@@ -1,6 +1,6 @@
 /* The weights that a training starts from, and the normal numbers they are made of. */
-#ifndef IMGTRAIN_NN_INIT_H
-#define IMGTRAIN_NN_INIT_H
+#ifndef IMGTRAIN_NN_NET_INIT_H
+#define IMGTRAIN_NN_NET_INIT_H
 
 #include "nn/graph.h"
 

@@ -1,4 +1,4 @@
-#include "nn/init.h"
+#include "nn/net_init.h"
 
 #include "base/random.h"
 
