@@ -21,10 +21,10 @@ bool file_is_dir(const char *path);
 /* Creates `path` and its missing parents (mode 0777 & ~umask), each synced into the folder above.
  * ERR_OUTPUT, ERR_ACCESS, ERR_IO. */
 int file_make_dirs(const char *path);
-/* The last one alone. *existed: whatever has that name was there before. */
+/* Creates the last folder of `path` alone. *existed: whatever has that name was there before. */
 int file_make_dir(const char *path, bool *existed);
 
-/* The entries of a folder are on disk. ERR_IO. */
+/* Brings the entries of a folder to the disk. ERR_IO. */
 int file_sync_folder(const char *path);
 /* The same of the folder that `path` is an entry of. */
 int file_sync_parent(const char *path);
@@ -58,7 +58,7 @@ struct file_map {
 };
 int file_map(struct file_map *map, const char *path);
 void file_unmap(struct file_map *map);
-/* Gives back the memory of what was read so far; it can be read again. */
+/* Gives back the memory of the pages read so far; they can be read again. */
 void file_map_drop(const struct file_map *map);
 
 /* Writes all bytes to a descriptor, through short writes and EINTR. 0 or ERR_IO. */

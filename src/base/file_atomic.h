@@ -14,7 +14,7 @@ struct file_atomic {
 
 /* Opens the temp file and reserves `bytes` (0: unknown), so that a full disk shows here. */
 int file_atomic_open(struct file_atomic *file, const char *path, size_t bytes);
-/* Writes all of it, or fails with ERR_IO. */
+/* Writes all bytes, or fails with ERR_IO. */
 int file_atomic_write(struct file_atomic *file, const void *data, size_t bytes);
 /* The same at a place in the file; the file ends behind the last byte that was written. */
 int file_atomic_write_at(struct file_atomic *file, size_t at, const void *data, size_t bytes);

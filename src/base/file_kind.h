@@ -22,7 +22,7 @@ struct file_kind {
 enum { FILE_KIND_BYTES = 512 };
 struct file_kind file_kind_of(const void *head, size_t bytes);
 
-/* Of a path: a folder and what cannot be read are unknown. */
+/* The kind of the file at `path`; FILE_UNKNOWN for a folder and for a file that cannot be read. */
 struct file_kind file_kind_of_path(const char *path);
 
 /* fail() with "NAME: a Git LFS pointer, not a model: ADVICE". wanted: "a model". FILE_UNKNOWN is

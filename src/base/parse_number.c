@@ -69,7 +69,7 @@ bool number_parse_double(const char *text, double *value)
     return true;
 }
 
-/* [+-] and an absolute value. */
+/* Reads [+-] and digits into a sign and an absolute value. */
 static bool parse_whole(const char *text, bool *negative, uint64_t *magnitude)
 {
     const char *p = text + (*text == '+' || *text == '-');

@@ -40,7 +40,8 @@ static void remove_all_and_end(int number)
     raise(number);
 }
 
-/* Whoever handles a signal, or ignores it, goes on doing so. */
+/* Handles the signals that would end the process; a signal that has a handler, or is ignored, keeps
+ * that. */
 static void handle_ending_signals(void)
 {
     static const int numbers[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2,
@@ -123,7 +124,8 @@ static char *make_name(const char *path)
     return string_format("%.*s%s", (int)(folder + base), path, suffix);
 }
 
-/* Behind the last ".tmp": digits alone, or -HOST-PID-RANDOM. */
+/* The suffix of a temporary name, NULL for any other: behind the last ".tmp" digits alone, or
+ * -HOST-PID-RANDOM. */
 static const char *suffix_of(const char *name)
 {
     static const char digits[] = "0123456789", hex[] = "0123456789abcdef";
@@ -198,7 +200,7 @@ int temporary_link(const char *path, int fd, char **name)
 
 /* ---- cleaning ---- */
 
-/* Unless somebody writes it. */
+/* Removes a temporary file unless a process is writing it. */
 static void remove_if_dead(int folder, const char *name)
 {
     static const double OLD_SECONDS = 24.0 * 3600;

@@ -10,7 +10,7 @@
  * signal ends the process, it goes too, until temporary_forget. ERR_OUTPUT, ERR_ACCESS, ... */
 int temporary_create(const char *path, char **name, int *fd);
 
-/* Gives a file that has none (O_TMPFILE) such a name, in the same way. */
+/* Gives a file without a name (O_TMPFILE) a temporary one, locked in the same way. */
 int temporary_link(const char *path, int fd, char **name);
 
 /* Call when the file was renamed or removed: a signal has nothing to remove any more. */
@@ -20,13 +20,13 @@ void temporary_forget(const char *name);
  * `prefix` (NULL: of all). Files that are being written stay; where there are no locks, files
  * written to within a day. Failures go to the log. */
 void temporary_clean(const char *dir, const char *prefix);
-/* The same for one final name. */
+/* The same for the temporary files of one final name. */
 void temporary_clean_beside(const char *path);
 
 /* Whether a file of this name is a temporary one (those of earlier versions, NAME.tmpPID, too). */
 bool temporary_is_name(const char *name);
 
-/* Removes all that this process has, from a signal handler that ends it. */
+/* Removes all temporary files of this process, from a signal handler that ends it. */
 void temporary_remove_all(void);
 
 #endif

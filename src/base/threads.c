@@ -48,7 +48,7 @@ int threads_available(void)
 
 /* ---- starting ---- */
 
-/* As much as stack.c gives; decoders of images are the deepest users. */
+/* As much as thread_stack.c gives; decoders of images are the deepest users. */
 enum { STACK_BYTES = 2 << 20 };
 
 int threads_start(pthread_t *thread, bool detached, void *(*body)(void *), void *argument)
@@ -129,7 +129,7 @@ static void spin_pause(void)
     }
 }
 
-/* Until the word is no longer (or, `want`, becomes) `value`, for a short while. */
+/* Spins for a short while until the word is no longer (or, with `want`, becomes) `value`. */
 static bool spin_until(atomic_int *word, int value, bool want)
 {
     if ((atomic_load(word) == value) == want) return true;
@@ -142,7 +142,7 @@ static bool spin_until(atomic_int *word, int value, bool want)
     return false;
 }
 
-/* The ranges of one share after the other, beginning with this thread's own. */
+/* Does the ranges of one share after the other, beginning with the share of this thread. */
 static void do_ranges(void)
 {
     inside = true;
@@ -204,7 +204,7 @@ static void fork_child(void)
     atomic_store(&pool.taken, false);
 }
 
-/* Returns the error that kept it from making all. */
+/* Makes the helpers that are missing; returns the error that kept it from making all. */
 static int make_helpers(int count)
 {
     pthread_t thread;
@@ -221,7 +221,7 @@ static int make_helpers(int count)
     return 0;
 }
 
-/* "4", or "4,2" for nested work. */
+/* OMP_NUM_THREADS is "4", or "4,2" for nested work. */
 int threads_default(void)
 {
     const char *text = getenv("OMP_NUM_THREADS");

@@ -1,4 +1,4 @@
-/* Which build of src/cpu/isa/ this machine runs. */
+/* The build of src/cpu/isa/ that this machine runs. */
 #ifndef IMGTRAIN_CPU_ISA_H
 #define IMGTRAIN_CPU_ISA_H
 

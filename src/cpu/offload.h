@@ -1,4 +1,4 @@
-/* Memory beside the CPU device: a mapped file, so that the system can write it out. */
+/* Offloaded memory of the CPU: a mapped file, so that the system can write it out. */
 #ifndef IMGTRAIN_CPU_OFFLOAD_H
 #define IMGTRAIN_CPU_OFFLOAD_H
 

@@ -26,7 +26,7 @@ uint64_t dataset_header_check(const struct dataset_header *header);
 uint64_t dataset_contents(const struct dataset_header *header, const uint64_t *sums,
                           const int32_t *labels, const char *names);
 
-/* Where each part begins. */
+/* Offsets of the parts within the file. */
 struct dataset_offsets {
     size_t pixels, sums, labels, names, end;
 };

@@ -12,7 +12,7 @@
 
 struct dataset;
 
-/* Fewer images are all learned from: none is held out. */
+/* Of fewer images none is held out. */
 enum { DATASET_HELD_FROM = 20 };
 
 /* One image of a batch. */

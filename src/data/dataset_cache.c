@@ -168,7 +168,8 @@ static int build_in_memory(struct dataset_cache *cache, uint64_t key,
     return build_unnamed(cache, fd, "the images in memory", key, options, scan);
 }
 
-/* On the disk where that can be, as the images may be more than the memory. */
+/* Builds a cache without a name: on the disk where that can be, as the images may be larger than
+ * the memory. */
 static int build_for_now(struct dataset_cache *cache, uint64_t key,
                          const struct dataset_options *options, const struct scan *scan)
 {
@@ -308,7 +309,8 @@ static int open_in(struct dataset_cache *cache, uint64_t key, const struct datas
     return code;
 }
 
-/* Nothing may be written: a cache that is there, or one without a name. */
+/* Opens a set where nothing may be written: maps a cache that is there, or builds one without a
+ * name. */
 static int open_without(struct dataset_cache *cache, uint64_t key,
                         const struct dataset_options *options, const struct scan *scan)
 {

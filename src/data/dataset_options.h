@@ -1,4 +1,4 @@
-/* Which images make a data set, at which size, and where their cache may lie. */
+/* The images of a data set, their size, and where their cache may lie. */
 #ifndef IMGTRAIN_DATA_DATASET_OPTIONS_H
 #define IMGTRAIN_DATA_DATASET_OPTIONS_H
 

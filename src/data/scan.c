@@ -37,7 +37,7 @@ static bool is_passing(int code)
     return code == ERR_SYSTEM || code == ERR_IO;
 }
 
-/* 1, 0 or what keeps it from being read for the moment. */
+/* 1: an image by its first bytes; 0: none; or the error that keeps the file from being read now. */
 static int looks_like_image(const char *path)
 {
     int width, height, channels;
@@ -68,7 +68,7 @@ static int add_file(struct scan *scan, char *name, const struct stat *info)
     return OK;
 }
 
-/* `name` becomes the scan's or is freed. */
+/* Adds the file if it is an image. `name` becomes the scan's or is freed. */
 static int look_at_file(struct scan *scan, const char *path, char *name, const struct stat *info)
 {
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
@@ -95,7 +95,7 @@ static bool scan_is_run_folder(const char *path)
 static int scan_walk(struct scan *scan, const char *path, const char *name,
                      const struct level *above);
 
-/* One entry of the folder `path` whose relative name is `prefix`. */
+/* Looks at one entry of the folder `path` whose relative name is `prefix`. */
 static int look_at_entry(struct scan *scan, const char *path, const char *prefix, const char *entry,
                          const struct level *level)
 {

@@ -1,4 +1,4 @@
-/* Which files of a folder are the images of a data set. */
+/* The files of a folder that are the images of a data set. */
 #ifndef IMGTRAIN_DATA_SCAN_H
 #define IMGTRAIN_DATA_SCAN_H
 

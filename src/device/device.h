@@ -85,7 +85,7 @@ struct device {
     struct faults *faults; /* NULL unless a test asked for some */
 };
 
-/* Of what registry/devices.h opened; accepts NULL. */
+/* Closes a device that registry/devices.h opened; accepts NULL. */
 void device_close(struct device *device);
 
 /* Copies between host and device memory; nothing is copied where both are the same. upload: in

@@ -123,7 +123,7 @@ static int faulty_alloc(struct device *device, size_t bytes, void **memory)
     return faults->alloc(device, bytes, memory);
 }
 
-/* Nobody can take what is in use. */
+/* Lets another process "have" so many bytes of the memory, at most those that are free. */
 static void faults_take(struct device *device, uint64_t bytes)
 {
     struct faults *faults = device->faults;

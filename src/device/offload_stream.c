@@ -134,7 +134,7 @@ static int release_chunk(struct offload_stream *c)
 
 /* ---- steps ---- */
 
-/* Operations come behind all copies. */
+/* Lets operations wait for all copies. */
 static int offload_stream_join(struct offload_stream *c)
 {
     struct device *device = c->device;

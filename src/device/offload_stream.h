@@ -51,7 +51,7 @@ struct offload_chunk {
 size_t offload_stream_staging_bytes(const struct device *device, const struct offload_range *ranges,
                                     int count);
 
-/* Between steps: what there is now. */
+/* Describes the ranges of the steps to come. Call it between steps. */
 void offload_stream_describe(struct offload_stream *offload_stream, struct device *device,
                              void *staging, size_t bytes, const struct offload_range *ranges,
                              int count);

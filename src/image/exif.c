@@ -1,4 +1,4 @@
-/* The one thing we want from EXIF: which way is up. */
+/* Reads the orientation from EXIF, the one thing wanted of it, and turns images upright. */
 #include "base/error.h"
 #include "base/threads.h"
 #include "image/image_format.h"
@@ -55,7 +55,7 @@ int exif_orientation(const uint8_t *tiff, size_t bytes)
     return 1;
 }
 
-/* Which stored axes run backwards in the upright image; 5 to 8 swap the axes besides. */
+/* The stored axes that run backwards in the upright image; 5 to 8 swap the axes besides. */
 struct turn {
     bool swap, back_x, back_y;
 };
@@ -91,7 +91,7 @@ struct turning {
     struct turn turn;
 };
 
-/* In tiles, which keep both sides of a transposition in cache. */
+/* Copies in tiles, which keep both sides of a transposition in cache. */
 static void copy_tiles(void *context, int64_t from, int64_t to)
 {
     const struct turning *t = context;

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Where the address of a function of this name goes. */
+/* The name of a function in the library, and where its address goes. */
 struct image_function {
     const char *name;
     void *slot;

@@ -173,7 +173,7 @@ static int fail_png(const struct png_reader *reader)
     return fail(ERR_DATA, "%s: broken PNG: %s", reader->source->name, reader->fault.message);
 }
 
-/* In several passes, so the image has to be there whole. */
+/* Reads an interlaced PNG in several passes: the image has to be there whole. */
 static int read_interlaced(struct png_reader *reader)
 {
     struct image *image = &reader->whole;

@@ -1,4 +1,4 @@
-/* Whether a PNG is whole, without decoding it. */
+/* Checks whether a PNG is whole, without decoding it. */
 #include "base/error.h"
 #include "base/file.h"
 #include "image/image.h"
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <zlib.h>
 
-/* Length, type and CRC of a chunk, beside its data. */
+/* Bytes of a chunk without its data: length, type and CRC. */
 enum { CHUNK_BYTES = 12 };
 
 static uint32_t chunk_number(const uint8_t *at)

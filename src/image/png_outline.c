@@ -66,7 +66,7 @@ static size_t parse_profile(uint8_t *text, size_t length)
     return made;
 }
 
-/* 0: this text is no EXIF profile. */
+/* The orientation in a chunk of text; 0: the text is no EXIF profile. */
 static int text_orientation(const uint8_t *chunk, size_t length)
 {
     static const char *const keywords[] = {"Raw profile type exif", "Raw profile type APP1"};
@@ -98,7 +98,7 @@ static bool is_kind(const uint8_t *chunk, const char *kind)
     return memcmp(chunk + 4, kind, 4) == 0;
 }
 
-/* Maybe a damaged one of this kind. */
+/* Whether the chunk may be a damaged one of this kind. */
 static bool is_nearly(const uint8_t *chunk, const char *kind)
 {
     int bits = 0;

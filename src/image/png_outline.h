@@ -1,4 +1,4 @@
-/* Inside src/image: what a PNG's chunks say before anything is decoded. */
+/* Inside src/image: facts from a PNG's chunks, before anything is decoded. */
 #ifndef IMGTRAIN_IMAGE_PNG_OUTLINE_H
 #define IMGTRAIN_IMAGE_PNG_OUTLINE_H
 

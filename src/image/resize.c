@@ -111,7 +111,7 @@ DEFINE_ADD_ROW(add_row_u8, uint8_t)
 DEFINE_ADD_ROW(add_row_u16, uint16_t)
 DEFINE_ADD_ROW(add_row_f32, float)
 
-/* Row y of an image that is held as a ring of in->height rows. */
+/* Adds row y of an image, which is held as a ring of in->height rows. */
 static void add_row(double *sum, const struct image *in, int y, double weight)
 {
     size_t samples = (size_t)in->width * (size_t)in->channels;
@@ -261,7 +261,7 @@ cleanup:
     return code;
 }
 
-/* Output rows whose input is there; at the end all. */
+/* Makes the output rows whose input rows are there; at the end all. */
 static int make_rows(struct image_scaler *s)
 {
     for (;;) {

@@ -30,7 +30,7 @@ static int collect_begin(void *argument, const struct image *shape)
     return OK;
 }
 
-/* Memory only when the first rows are there, which may be the image itself. */
+/* Takes memory only when the first rows come, as they may be the whole image. */
 static int collect_put(void *argument, struct image *rows, int y)
 {
     struct image *whole = argument;

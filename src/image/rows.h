@@ -4,7 +4,7 @@
 
 #include "image/image.h"
 
-/* Where rows go. A failure of either function ends the passage with its code. */
+/* A receiver of rows. A failure of either function ends the passage with its code. */
 struct image_sink {
     /* Once, before the first rows: the whole image's shape (data NULL). May be NULL. */
     int (*begin)(void *argument, const struct image *shape);
@@ -27,7 +27,7 @@ int image_stream_stack(const char *folder, size_t whole_limit, const struct imag
  */
 int image_stack_names(const char *folder, char **names);
 
-/* An image that is there already; the sink may take it over. */
+/* Hands an image that is in memory to the sink, which may take it over. */
 int image_stream_whole(struct image *image, const struct image_sink *sink);
 
 /* Two images side by side: whatever hands rows to a sink, the second one in a thread of its own.

@@ -69,7 +69,7 @@ void tiff_file_close(struct tiff_file *file);
 /* ERR_DATA with libtiff's words, or ERR_SYSTEM when it got no memory. */
 int tiff_file_fail(const struct tiff_file *file);
 
-/* Opens the library alone. */
+/* Opens libtiff. */
 int tiff_library_open(void);
 
 /* The best that the file's compression can do, in bytes of samples for each of the file. */

@@ -24,7 +24,7 @@ static int encoding_open(struct encoding *e, int quality, const struct byte_sink
     return e->encoder->open(&e->state, &e->taken, quality, to);
 }
 
-/* Without alpha, and of the type that is taken. */
+/* Converts rows: without alpha, and to the type that is taken. */
 static int image_writer_convert(struct image *out, const struct image *rows,
                                 const struct image *taken)
 {

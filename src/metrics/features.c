@@ -144,7 +144,7 @@ static int extractor_open(struct extractor *x, int width, int height)
 
 /* ---- running it ---- */
 
-/* Of images of h x w x c. */
+/* Halving images of [h][w][c]. */
 struct halving {
     const struct extractor *x;
     int h, w, c;
@@ -223,7 +223,7 @@ static int run_stage(struct extractor *x, const struct stage *s, int n)
     return x->ops->conv_forward(NULL, &area, x->front, x->behind, s->area, &second, x->workspace);
 }
 
-/* n <= CHUNK images into n rows. */
+/* Features of n <= CHUNK images into n rows. */
 static int features_extract(struct extractor *x, float *rows, const uint8_t *const *images, int n)
 {
     int w = x->width, h = x->height, column = 0;

@@ -89,7 +89,7 @@ static void free_workspace(struct workspace *workspace)
     free(workspace);
 }
 
-static void free_scratches(struct workspace **all, int count)
+static void free_workspaces(struct workspace **all, int count)
 {
     for (int i = 0; all && i < count; i++)
         free_workspace(all[i]);
@@ -223,14 +223,14 @@ static void ssim_sum_tiles(void *context, int64_t from, int64_t to)
                       (size_t)(t % work->wide) * TILE_SAMPLES, &work->sums[t]);
 }
 
-/* For each thread; NULL without memory. */
-static struct workspace **make_scratches(int threads, int channels)
+/* A workspace for each thread; NULL without memory. */
+static struct workspace **make_workspaces(int threads, int channels)
 {
     struct workspace **all = calloc((size_t)threads + 1, sizeof *all);
     for (int i = 0; all && i < threads; i++) {
         all[i] = make_workspace(channels);
         if (all[i]) continue;
-        free_scratches(all, i);
+        free_workspaces(all, i);
         return NULL;
     }
     return all;
@@ -245,7 +245,7 @@ int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, 
     int threads = threads_count();
     if (tiles < threads) threads = tiles;
     struct ssim_sums *each = malloc((size_t)(tiles + 1) * sizeof *each);
-    struct workspace **workspace = make_scratches(threads, rows->a.channels);
+    struct workspace **workspace = make_workspaces(threads, rows->a.channels);
     bool enough = each && workspace;
     struct ssim_work work = {&c, workspace, each, from, wide};
     if (enough) threads_for(tiles, 1, ssim_sum_tiles, &work);
@@ -255,7 +255,7 @@ int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, 
             sums->contrast[channel] += each[t].contrast[channel];
         }
     free(each);
-    free_scratches(workspace, threads);
+    free_workspaces(workspace, threads);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for SSIM");
 }
 

@@ -69,7 +69,7 @@ struct pair {
     const struct image_pair_sink *to;
 };
 
-/* Why there are no more rows of it. */
+/* Fails with the reason why the other image has no more rows. */
 static int fail_partner(const struct partner *p)
 {
     if (p->code < 0) return fail(p->code, "%s", p->message);

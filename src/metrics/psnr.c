@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* In blocks, which stay in cache and keep the buffers small for any width. */
+/* Sums in blocks, which stay in cache and keep the buffers small for any width. */
 static double row_squares(const struct image *a, const struct image *b, size_t first, size_t count)
 {
     enum { BLOCK = 1024 };

@@ -101,7 +101,7 @@ static int make_features(struct features *f, struct image_list real, struct imag
     return OK;
 }
 
-/* From sets of equal size: more images are nearer by themselves. */
+/* Compares sets of equal size, as of more images some are nearer by chance. */
 static int compare_neighbours(double *ratio, const struct features *f, bool (*stop_requested)(void))
 {
     struct metrics_rows some = {0};

@@ -35,7 +35,7 @@ struct metrics_blocks {
 int metrics_features(struct metrics_rows *rows, struct metrics_blocks *blocks,
                      struct image_list images, int width, int height, bool (*stop_requested)(void));
 
-/* Samples as they are, 0..1. */
+/* Rows of the images' samples, 0..1. */
 int metrics_pixels(struct metrics_rows *rows, struct image_list images, int width, int height);
 
 /* The shift and scale that give `real` mean 0 in each column and mean variance 1 in each block, to

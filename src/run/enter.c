@@ -121,7 +121,7 @@ static int session_open_task(struct session *session, const struct store_file *f
     return memory_retry(enter_attempt_open, &attempt, enter_relieve_open, &attempt);
 }
 
-/* Every version has written them: a file without is no checkpoint as a run left it. */
+/* Every version has written CRCs: a checkpoint without them is not as a run left it. */
 static int expect_crcs(const struct store_file *file)
 {
     if (store_has_crcs(file)) return OK;

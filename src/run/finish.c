@@ -55,7 +55,7 @@ static bool video_is_current(const struct outputs *out)
             video.st_mtim.tv_nsec >= model.st_mtim.tv_nsec);
 }
 
-/* final.png and what belongs to it. */
+/* Looks whether final.png and the images that belong to it are whole. */
 static int finish_images_are_whole(const struct session *session, const struct outputs *out,
                                    bool *whole)
 {
@@ -157,7 +157,7 @@ static int stop_if_requested(void)
                 reason);
 }
 
-/* The video, unless it is there and whole. */
+/* Makes the video, unless it is there and whole. */
 static int finish_video(struct session *session, const struct outputs *out)
 {
     if (!schedule_wants_video(session->config)) return OK;

@@ -158,7 +158,7 @@ static int fail_exists(const char *path)
                 "run folder %s exists: choose another with -o, or continue it with --resume", path);
 }
 
-/* A run that has lost its config.yaml: the checkpoints hold it too. */
+/* Whether a folder without config.yaml is a run: its checkpoints hold the config, too. */
 static bool has_checkpoints(const char *path)
 {
     int64_t *steps = NULL;

@@ -20,7 +20,8 @@ static bool is_identity(const char *text)
     return strlen(text) == IDENTITY_DIGITS && strspn(text, "0123456789abcdef") == IDENTITY_DIGITS;
 }
 
-/* Empty when the file is missing or holds something else, as it may after a power cut. */
+/* Reads the file; id is empty when it is missing or holds something else, as it may after a power
+ * cut. */
 static int read_identity(char id[IDENTITY_BYTES], const char *path)
 {
     uint8_t *text = NULL;

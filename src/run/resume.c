@@ -1,4 +1,4 @@
-/* Whether a run may go on with this config. */
+/* Decides whether a run may go on with this config. */
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"

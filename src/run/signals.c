@@ -84,7 +84,8 @@ static void wait_for_stop(void)
     }
 }
 
-/* Whoever holds the log's lock may be what does not return, and so may a full pipe. */
+/* Takes no lock and never blocks: the thread that hangs may hold the lock of the log, and a full
+ * pipe may be the reason. */
 static void say_left(void)
 {
     char line[160];

@@ -64,7 +64,7 @@ static int train_relieve_step(void *context)
     return a->session->failed_mode >= 0 ? ERR_DEVICE_MEMORY : memory_relieve(a->session);
 }
 
-/* The next step, again from the same state in a smaller mode as long as memory fails. */
+/* Makes the next step, again from the same state in a smaller mode as long as memory fails. */
 static int run_step(struct session *session, bool evaluate)
 {
     struct step_attempt attempt = {session, evaluate};
@@ -213,7 +213,7 @@ static int train_loop(struct session *session)
     return OK;
 }
 
-/* From the newest checkpoint to the end. */
+/* Trains from the newest checkpoint to the end. */
 static int train_from_checkpoint(struct session *session)
 {
     int code = session_enter(session);

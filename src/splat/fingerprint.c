@@ -59,7 +59,7 @@ static int count_maps(const char *maps)
     return count;
 }
 
-/* The first map that is another. */
+/* Describes the first map that differs. */
 static void describe_maps(char what[WHAT_BYTES], const char *then, const char *now)
 {
     int number = 1, before = count_maps(then), after = count_maps(now);

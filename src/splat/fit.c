@@ -33,7 +33,7 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
                                       .alpha = source->alpha};
 }
 
-/* The image is measured at another size than it is fitted at. */
+/* Whether the image is measured at another size than it is fitted at. */
 static bool is_reduced(const struct splat_fit *fit)
 {
     return fit->target.width != fit->full.width || fit->target.height != fit->full.height;
@@ -53,7 +53,7 @@ struct splat_workspace splat_fit_measuring(const struct splat_fit *fit)
     return workspace;
 }
 
-/* The target comes in bands to a device that cannot reach the mapped file itself. */
+/* Whether the target comes in bands, to a device that cannot reach the mapped file itself. */
 static bool is_streamed(const struct splat_fit *fit, const struct memory_mode *mode)
 {
     return mode->bands && !fit->device->is_host;
@@ -73,7 +73,7 @@ static int declare_staging(struct splat_fit *fit, struct plan *plan)
                         &fit->workspace.staging);
 }
 
-/* Copies for the host, where it may not use the device's memory. */
+/* Declares copies for the host, where it may not use the device's memory. */
 static int fit_declare_host(struct splat_host *host, const struct splat_fit *fit, struct plan *plan)
 {
     const struct splat_model *model = &fit->model;

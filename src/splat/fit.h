@@ -47,16 +47,16 @@ struct splat_fit {
     float *whole;         /* owned: shapes of a model saved at another size than it is trained at */
 };
 
-/* Takes over the sizes of what is fitted, for up to `capacity` Gaussians. */
+/* Takes over the sizes of the target, for up to `capacity` Gaussians. */
 void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity);
 
 /* Declares in `plan` every buffer that a described fit takes in the memory mode `mode`. */
 int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *mode);
 
-/* After the commit, and after a replan: the targets are where the plan put them. */
+/* Points the targets to where the plan put them: after the commit, and after a replan. */
 void splat_fit_connect(struct splat_fit *fit);
 
-/* After the commit: puts the image into its place. */
+/* Copies the image to its place in the plan, after the commit. */
 int splat_fit_load_target(struct splat_fit *fit);
 
 /* Bits of each group, 0 where training is not quantised. */

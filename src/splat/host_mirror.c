@@ -15,7 +15,7 @@ static struct splat_host own_arrays(struct splat_fit *fit, float *const *groups)
     return own;
 }
 
-/* Rows [from, to) of everything, by upload or download. */
+/* Copies rows [from, to) of all arrays, by upload or download. */
 static int host_mirror_copy(struct splat_fit *fit, const struct splat_host *to_arrays,
                             const struct splat_host *from_arrays, int64_t from, int64_t to,
                             int (*transfer)(struct device *, void *, const void *, size_t))

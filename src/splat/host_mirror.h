@@ -9,7 +9,7 @@
  * model's). They stay until the next pull. */
 int splat_host_pull(struct splat_fit *fit, float *const *groups);
 
-/* Sends rows [from, to) of everything to the device. */
+/* Sends rows [from, to) of all arrays to the device. */
 int splat_host_push(struct splat_fit *fit, int64_t from, int64_t to);
 
 #endif

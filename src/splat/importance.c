@@ -163,7 +163,7 @@ static int list_members(struct survey *s)
     return OK;
 }
 
-/* Numbers of a row for each thread. */
+/* The survey with the numbers of a row for each thread. */
 struct survey_work {
     const struct survey *survey;
     float *memory;

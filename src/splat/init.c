@@ -64,7 +64,7 @@ static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
         splat_start_gaussian(fit, i);
 }
 
-/* Any place, not only pixel centres; the colour of the pixel there. */
+/* Places Gaussians anywhere, not only at pixel centres, in the colour of the pixel there. */
 static void place_uniformly(struct splat_fit *fit, int64_t from, int64_t to)
 {
     for (int64_t i = from; i < to; i++) {

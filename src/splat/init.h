@@ -1,4 +1,4 @@
-/* Where Gaussians start, at the beginning and while more are added. */
+/* Places Gaussians, at the beginning and while more are added. */
 #ifndef IMGTRAIN_SPLAT_INIT_H
 #define IMGTRAIN_SPLAT_INIT_H
 
@@ -18,7 +18,7 @@ double splat_initial_sigma(const struct splat_fit *fit);
 /* The least and greatest sigma that training may reach, in pixels. */
 void splat_sigma_bounds(const struct splat_fit *fit, float *least, float *most);
 
-/* The other parameters of row i, whose position and colour are set, on the host. */
+/* Sets the other parameters of row i, whose position and colour are set, on the host. */
 void splat_start_gaussian(struct splat_fit *fit, int64_t i);
 
 /* Places the first Gaussians. */

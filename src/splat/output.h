@@ -4,7 +4,7 @@
 
 #include "image/rows.h"
 
-/* One file of some channels. */
+/* One file, which takes some of the channels. */
 struct splat_output_part {
     struct image_writer *writer;
     char *path;

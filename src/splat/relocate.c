@@ -81,7 +81,7 @@ static int relocate_draw(struct splat_fit *fit, int64_t step, int64_t count, flo
     return device->is_host ? OK : device->synchronize(device);
 }
 
-/* Row `i` begins anew. */
+/* Lets row `i` begin anew. */
 static void relocate_replace(struct splat_fit *fit, int64_t i, const float *xy, const float *feat)
 {
     struct splat_host *host = &fit->host;

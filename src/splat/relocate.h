@@ -1,4 +1,4 @@
-/* Gaussians that are of no use begin again where the error is. */
+/* The least important Gaussians begin again where the error is. */
 #ifndef IMGTRAIN_SPLAT_RELOCATE_H
 #define IMGTRAIN_SPLAT_RELOCATE_H
 

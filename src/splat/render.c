@@ -75,7 +75,7 @@ static void store_pixels(void *context, int64_t from, int64_t to)
     }
 }
 
-/* The pixels of `out` from rendered ones, which are changed. */
+/* Makes the pixels of `out` from rendered ones, which are changed. */
 static void store_rows(const struct splat_model *model, float *rows, struct image *out)
 {
     struct storing storing = {model, rows, out};
@@ -137,7 +137,7 @@ static int image_put_scaled(void *scaler, struct image *rows, int y)
     return image_scaler_put(scaler, rows);
 }
 
-/* Renders `in` and scales what comes to width x height. */
+/* Renders `in` and scales the result to width x height. */
 static int stream_scaled(struct device *device, const struct splat_model *model,
                          float *const *groups, const struct splat_workspace *workspace,
                          const struct splat_window *in, enum sample_type type, int width,

@@ -92,7 +92,8 @@ static void size_stretch(double fx, double fy, double *sigma, double *rot)
     *rot += remainder(atan2(y, x) - angle, 2 * 3.14159265358979324);
 }
 
-/* A gradient by p' = factor p is 1 / factor of that by p. */
+/* Scales Adam's moments with a parameter: a gradient by p' = factor p is 1 / factor of that by p.
+ */
 static void carry_moments(const struct splat_host *host, int64_t at, double factor)
 {
     float *first = host->first[SPLAT_SCALE], *second = host->second[SPLAT_SCALE];

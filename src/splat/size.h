@@ -5,7 +5,7 @@
 
 #include "splat/fit.h"
 
-/* A size is the longer side in pixels. */
+/* The size of `target`: its longer side in pixels. */
 int splat_size_of(const struct splat_target *target);
 /* The shape of `of` at this size. */
 void splat_size_shape(const struct splat_target *of, int size, int *width, int *height);
@@ -15,9 +15,9 @@ int splat_size_first(const struct splat_fit *fit);
 /* The sizes that a fit may change to. */
 void splat_size_range(const struct splat_fit *fit, struct memory_range *range);
 
-/* The fit is trained at `size` from now on: target and model are described anew. */
+/* Trains the fit at `size` from now on: target and model are described anew. */
 void splat_size_describe(struct splat_fit *fit, int size);
-/* Makes fit->image, what is fitted, in host memory: the source's, or that scaled. */
+/* Makes fit->image in host memory: the source's image, or that scaled. */
 int splat_size_scale(struct splat_fit *fit);
 
 /* Turns scales and rotations on the host, which count the pixels of `from`, into those of `to`, and

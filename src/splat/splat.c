@@ -26,7 +26,7 @@
 /* A device may work ahead for so many steps: a stop is heard, and a loss seen, within them. */
 enum { WAIT_STEPS = 16 };
 
-/* The decoded image. */
+/* The input: the decoded image. */
 struct task_input {
     struct splat_source source;
 };
@@ -77,7 +77,7 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
 
 /* ---- the task ---- */
 
-/* Images that must be decoded whole may take what is left of the memory. */
+/* Bytes that an image may take that must be decoded whole: the rest of the memory. */
 static size_t whole_limit(const struct device *device)
 {
     int64_t left = device->is_host && device->free_bytes ? device->free_bytes(device) : -1;
@@ -91,7 +91,7 @@ static void splat_free_input(struct task_input *input)
     free(input);
 }
 
-/* The image that an earlier open has read, or read now. */
+/* Takes the image that an earlier open has read, or reads it now. */
 static int read_input(struct task_state *state, const struct task_setup *setup)
 {
     struct task_input **input = setup->input ? setup->input : &state->own_input;
@@ -286,7 +286,7 @@ static int extra_files(struct task_state *state, const char *run_dir)
     return code;
 }
 
-/* A stack's channels in groups of three, what is left one by one (output.c). */
+/* Names for a stack's channels in groups of three, the rest one by one (output.c). */
 static bool splat_image_name(const struct task_state *state, int index, char *name, size_t room)
 {
     int channels = state->fit.full.channels;
@@ -354,7 +354,7 @@ static int splat_prepare_plan(struct task_setup *setup)
     return fail(ERR_CONFIG, "no image: set input_path=FILE, or say how large with --size WxH");
 }
 
-/* How many Gaussians, by the tensor of their positions. */
+/* Counts the Gaussians, by the tensor of their positions. */
 static bool splat_describe(const struct store_file *file, struct task_fact *fact)
 {
     const struct store_tensor *xy = store_find(file, "xy");

@@ -47,7 +47,7 @@ static const struct workload workloads[] = {
     {"additive, L1", {0, true}, {{1, 0}, 0}},
 };
 
-/* A smooth image with edges. */
+/* Draws a smooth image with edges. */
 static int draw_image(struct splat_source *source, int side)
 {
     struct image image;
@@ -65,7 +65,7 @@ static int draw_image(struct splat_source *source, int side)
     return code;
 }
 
-/* Round Gaussians anywhere on it. */
+/* Places round Gaussians anywhere on it. */
 static int place_gaussians(struct splat_fit *fit)
 {
     fit->model.count = asked.gaussians;
@@ -94,7 +94,7 @@ static int splat_bench_steps(void *context, int k)
     return OK;
 }
 
-/* The fit takes its loss from `config`. */
+/* Measures steps; the fit takes its loss from `config`. */
 static int splat_bench_measure(struct splat_fit *fit, struct config *config,
                                const struct workload *work, const struct bench *bench,
                                struct bench_times *times)

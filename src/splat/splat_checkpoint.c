@@ -142,7 +142,7 @@ int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool 
     return OK;
 }
 
-/* Scales and rotations of their own; what does not depend on the size is the fit's. */
+/* Gives `copy` scales and rotations of its own; the arrays that no size changes are the fit's. */
 static int copy_shapes(struct splat_fit *fit, struct splat_host *copy)
 {
     size_t bytes = (size_t)fit->model.count * sizeof(float);

@@ -7,7 +7,7 @@
 struct store_file;
 struct store_writer;
 
-/* Adds all that the next step depends on. */
+/* Adds the state that the next step depends on. */
 int splat_state_save(struct splat_fit *fit, struct store_writer *writer);
 
 /* The same back, after the commit. Of a fit that was trained at another size the Gaussians are

@@ -17,7 +17,7 @@ struct memory_mode splat_first_mode(const struct config *config)
                                 .checkpointing = again};
 }
 
-/* The fit of an image of another size. */
+/* Describes the fit of an image of another size. */
 static void suppose_image(struct splat_fit *fit, struct splat_source *source, int size)
 {
     int longest = splat_size_of(&fit->source->full);

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-/* Renders at the size of the image that came, then scaled. */
+/* Renders at the size of the image that was read, then scales. */
 static int splat_preview_stream(struct splat_fit *fit, enum sample_type type, int width, int height,
                                 const struct image_sink *to)
 {

@@ -5,9 +5,9 @@
 
 #include "splat/fit.h"
 
-/* The present image, its longest side max_side at most (0: any), as 8-bit RGB. */
+/* Renders the fit as it is now as 8-bit RGB, its longest side max_side at most (0: any). */
 int splat_show_render(struct splat_fit *fit, int max_side, struct image *out);
-/* The target likewise. */
+/* The same of the target. */
 int splat_show_target(const struct splat_fit *fit, int max_side, struct image *out);
 
 /* Writes the image at full size and the bits of the file that was fitted; of a texture stack its

@@ -37,7 +37,7 @@ void splat_schedule_update(struct splat_schedule *schedule, const struct config_
 void splat_schedule_resize(struct splat_schedule *schedule, bool larger);
 
 int splat_schedule_save(const struct splat_schedule *schedule, struct store_writer *writer);
-/* steps: that are done. ERR_DATA. */
+/* Reads the schedule of a checkpoint after `steps` steps. ERR_DATA. */
 int splat_schedule_load(struct splat_schedule *schedule, const struct store_file *file,
                         int64_t steps);
 

@@ -124,7 +124,7 @@ struct preparation {
     bool curved, alpha;
 };
 
-/* Colours ^gamma and multiplied by alpha need more than 8 bits. */
+/* Raises colours to gamma and multiplies them by alpha, for which 8 bits are too few. */
 static void prepare_pixels(void *context, int64_t from, int64_t to)
 {
     const struct preparation *p = context;
@@ -174,7 +174,7 @@ static int put_band(struct intake *intake, struct image *rows, int y)
     return put_prepared(intake, &intake->wide, y);
 }
 
-/* Row by row: the same however many rows come at a time. */
+/* Hashes row by row: the same number however many rows come at a time. */
 static void hash_rows(struct splat_source *source, const struct image *rows)
 {
     size_t bytes = image_bytes(rows) / (size_t)rows->height;

@@ -8,7 +8,7 @@
 
 struct config;
 
-/* Decoded once, row by row, into files without a name: it need not fit into memory. */
+/* The image, decoded once, row by row, into files without a name: it need not fit into memory. */
 struct splat_source {
     struct splat_target fit;  /* as it is fitted: reduced, gamma applied, colours multiplied by
                                  alpha; data: mapped host memory */
@@ -28,7 +28,7 @@ int splat_source_load(struct splat_source *source, const struct config *config,
                       const char *spill_dir, size_t whole_limit);
 /* The same without its pixels: sizes from the file's header. */
 int splat_source_probe(struct splat_source *source, const struct config *config);
-/* The same without a file: of 8 bits. */
+/* The same without a file, for 8 bits. */
 void splat_source_assume(struct splat_source *source, const struct config *config, int width,
                          int height, int channels);
 /* The same of an image in memory, as it is. */

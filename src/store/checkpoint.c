@@ -182,7 +182,7 @@ static int set_aside(const char *run_dir, int64_t step)
     return code;
 }
 
-/* A checkpoint too many is no reason to stop a run: failures are warnings. */
+/* Removes old checkpoints. One too many is no reason to stop a run: failures are warnings. */
 static void checkpoint_prune(const char *run_dir, int64_t written, int keep)
 {
     int64_t *steps;
@@ -271,7 +271,8 @@ static int look_at_steps(struct survey *survey, const char *run_dir)
     return fail(ERR_DATA, "%s: none of its %d checkpoints is sound", run_dir, survey->count);
 }
 
-/* aside: those that are passed over are renamed, once it is known with which to go on. */
+/* Finds the newest sound checkpoint. aside: damaged ones that are passed over are renamed, once it
+ * is known with which to go on. */
 static int find_latest(const char *run_dir, struct store_file **file, int64_t *step, bool aside)
 {
     enum { LOOKS = 10 };

@@ -13,7 +13,7 @@
 
 #include "store/safetensors.h"
 
-/* No run is longer: every task's steps are within it. */
+/* The most steps of any task. */
 #define CHECKPOINT_MOST_STEPS ((int64_t)1000000000000)
 
 /* Sets the metadata above. */
@@ -33,7 +33,7 @@ int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *wri
 int checkpoint_latest(const char *run_dir, struct store_file **file, int64_t *step);
 /* The same for the owner of the run's lock: those that are passed over are renamed to NAME.bad. */
 int checkpoint_resume(const char *run_dir, struct store_file **file, int64_t *step);
-/* How many were renamed so. */
+/* How many damaged checkpoints were renamed. */
 int checkpoint_rejected(const char *run_dir);
 
 /* Steps of the checkpoints that are there, newest first: *steps is owned by the caller. No check of

@@ -207,7 +207,7 @@ static int check_tensor_crcs(const struct store_file *file)
     return OK;
 }
 
-/* Files of other writers need not align: such a tensor is copied to where it is. */
+/* Copies tensors that a file of another writer does not align. */
 static int align_tensors(struct store_file *file)
 {
     struct store_header *h = &file->header;
@@ -224,7 +224,7 @@ static int align_tensors(struct store_file *file)
     return OK;
 }
 
-/* A file that is something else is called by its name. */
+/* Names the kind of a file that is no safetensors file. */
 static int store_check_kind(const struct store_file *file)
 {
     size_t head = file->bytes < FILE_KIND_BYTES ? file->bytes : FILE_KIND_BYTES;

@@ -51,7 +51,8 @@ int store_get_bool(const struct store_file *file, const char *key, bool *value)
     return OK;
 }
 
-/* A range that only keeps out what is not finite says so in words. */
+/* Fails for a number outside its range. A range that only keeps out numbers that are not finite
+ * says so in words. */
 static int store_bounds_outside(const struct store_file *file, const char *what, const char *name,
                                 double value, struct store_range range)
 {

@@ -11,9 +11,9 @@ struct store_range {
     double low, high;
 };
 
-/* Any number that is finite. */
+/* All finite numbers. */
 struct store_range store_finite(void);
-/* Any that is finite and not below 0. */
+/* All finite numbers that are not below 0. */
 struct store_range store_not_negative(void);
 
 /* Metadata `key`. */
@@ -24,7 +24,7 @@ int store_get_int32_in(const struct store_file *file, const char *key, int low, 
 int store_get_bool(const struct store_file *file, const char *key, bool *value); /* "0" or "1" */
 int store_get_double_in(const struct store_file *file, const char *key, struct store_range range,
                         double *value);
-/* Likewise, but NaN is one more value that the file may have: not known yet. */
+/* Likewise, but NaN is allowed: it means "not known yet". */
 int store_get_double_or_nan(const struct store_file *file, const char *key,
                             struct store_range range, double *value);
 

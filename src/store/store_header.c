@@ -72,7 +72,7 @@ static void put_utf8(struct parser *in, uint32_t code)
         *in->out++ = (char)(0x80 | (code >> 6 * more & 0x3F));
 }
 
-/* Behind "\u". A zero would end the string for C. */
+/* Parses the digits behind "\u". A zero would end the string for C. */
 static int parse_unicode(struct parser *in)
 {
     uint32_t code, low;
@@ -125,7 +125,7 @@ static int parse_string(struct parser *in, const char **string)
     return OK;
 }
 
-/* Tensor names are printed in messages: no control characters. */
+/* Parses a name: without control characters, as messages print it. */
 static int store_header_parse_name(struct parser *in, const char **name)
 {
     TRY(parse_string(in, name));

@@ -202,7 +202,7 @@ static void put_tensors(FILE *out, const struct store_writer *writer)
     }
 }
 
-/* The 8 bytes of length and the JSON, padded so that the data begins 8-aligned. */
+/* Makes the 8 bytes of length and the JSON, padded so that the data begins 8-aligned. */
 static int make_header(const struct store_writer *writer, char **header, size_t *bytes)
 {
     *header = NULL;

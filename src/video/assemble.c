@@ -1,4 +1,4 @@
-/* A run's frames -> one video. */
+/* Makes one video of the frames of a run. */
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -63,7 +63,7 @@ static int load_rgb(struct image *image, const char *path)
     return code;
 }
 
-/* A run without a reference, or with one that cannot be read, has a video without one. */
+/* Loads the reference; a run without one, or with one that cannot be read, has a video without. */
 static int load_reference(struct film *film, const char *run_dir)
 {
     bool wanted = false;

@@ -1,4 +1,4 @@
-/* Reading a video back, to be sure that it can be read; and what libav this is. */
+/* Reads a video back, to be sure that it can be read; versions of libav. */
 #include "base/error.h"
 #include "base/threads.h"
 #include "video/libav.h"

@@ -183,7 +183,7 @@ static void describe_mjpeg(struct video_encoder *encoder, int quality)
     encoder->jpeg_quality = 100 - quality * quality / 50;
 }
 
-/* The first encoder that opens, or the one asked for. */
+/* Opens the encoder that was asked for, or the first one that opens. */
 static int choose_encoder(struct video_encoder *encoder, const char *wanted, int quality)
 {
     bool known = false;

@@ -1,4 +1,4 @@
-/* In the place of encode.c and decode.c where libav is not there (VIDEO=0). */
+/* Stands in for encode.c and decode.c where libav is not there (VIDEO=0). */
 #include "base/error.h"
 #include "video/video.h"
 

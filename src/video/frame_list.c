@@ -120,7 +120,7 @@ static void copy_printable(char *out, size_t room, const char *text)
     out[used] = '\0';
 }
 
-/* The numbers that a frame is known by, in this order. */
+/* Makes a caption of the numbers that a frame is known by, in this order. */
 static void caption_from_numbers(char *out, size_t room, const cJSON *json)
 {
     static const struct {

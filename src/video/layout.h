@@ -1,4 +1,4 @@
-/* Inside src/video: where things stand in a video's images. */
+/* Inside src/video: places in the images of a video. */
 #ifndef IMGTRAIN_VIDEO_LAYOUT_H
 #define IMGTRAIN_VIDEO_LAYOUT_H
 

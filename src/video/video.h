@@ -21,9 +21,9 @@ int video_encoder_open(struct video_encoder **encoder, const char *path, int wid
 /* The same with one encoder by name (NULL: the first that opens); ERR_USAGE when it does not. */
 int video_encoder_open_named(struct video_encoder **encoder, const char *name, const char *path,
                              int width, int height, int fps, int quality);
-/* "libx264", ...: the one that was chosen. Static. */
+/* The encoder in use: "libx264", ... Static. */
 const char *video_encoder_name(const struct video_encoder *encoder);
-/* The one that would be tried first here. Static. */
+/* The encoder that would be tried first here. Static. */
 const char *video_encoder_available(void);
 /* frame: u8 RGB, width x height as opened; shown for `repeat` frame times (>= 1). After a failure
  * only closing is left. */

@@ -222,7 +222,7 @@ static void emit_band(const struct splat_pass *pass, struct splat_thread *thread
 
 /* ---- bands in order, strips over threads ---- */
 
-/* Once it was heard, every thread leaves its bands out. */
+/* Once a thread has seen the request to stop, all leave their bands out. */
 static bool splat_pass_is_stopped(const struct splat_pass *pass)
 {
     if (!pass->stop_requested) return false;

@@ -57,7 +57,7 @@ static void layout_thread(struct splat_thread *thread, struct arena *arena,
     thread->ssim_gradient = arena_take_floats(arena, channels * SSIM_BLOCK * pitch);
 }
 
-/* Where gradients are summed. */
+/* Lays out the records in which gradients are summed. */
 static void layout_records(struct splat_scene *scene, struct arena *arena, size_t count,
                            size_t record)
 {
