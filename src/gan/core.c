@@ -47,9 +47,6 @@ static int declare_offload(struct gan_core *core, struct plan *plan)
 {
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
     struct stepper *stepper = &core->stepper;
-    enum plan_kind kind = core->mode.offload ? PLAN_OFFLOAD : PLAN_EMA;
-    TRY(plan_declare(plan, "ema", kind, core->g.net.floats * sizeof(float), PLAN_ALWAYS,
-                     (void **)&core->g.ema));
     if (!core->mode.offload) return OK;
     list_offload_ranges(core, ranges);
     stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, GAN_OFFLOAD_RANGES);
@@ -60,8 +57,7 @@ static int declare_offload(struct gan_core *core, struct plan *plan)
 /* What the host reads and writes beside a device with memory of its own. */
 static int core_declare_host(struct gan_core *core, struct plan *plan)
 {
-    size_t states = trained_net_host_bytes(&core->g) + trained_net_host_bytes(&core->d) -
-                    core->d.net.floats * sizeof(float); /* D has no EMA */
+    size_t states = trained_net_host_bytes(&core->g) + trained_net_host_bytes(&core->d);
     for (int i = 0; i < 2; i++) {
         TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
                          gan_step_inputs_layout(&core->shape, NULL, NULL), PLAN_ALWAYS,
@@ -195,8 +191,15 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     TRY(net_require_piecewise_linear(&core->d.net));
     TRY(open_passes(core));
     struct phases p = number_phases(core->g.net.layer_count, core->d.net.layer_count);
-    TRY(trained_net_declare(&core->g, "g", mode->offload, p.learn, p.end, plan));
-    TRY(trained_net_declare(&core->d, "d", mode->offload, p.make, p.learn - 1, plan));
+    TRY(trained_net_declare(
+        &core->g, "g",
+        &(struct trained_memory){
+            .offload = mode->offload, .ema = "ema", .first = p.learn, .last = p.end},
+        plan));
+    TRY(trained_net_declare(
+        &core->d, "d",
+        &(struct trained_memory){.offload = mode->offload, .first = p.make, .last = p.learn - 1},
+        plan));
     TRY(declare_offload(core, plan));
     TRY(declare_inputs(core, &p, plan));
     TRY(declare_d_step(core, &p, plan));
@@ -265,7 +268,7 @@ void gan_core_connect(struct gan_core *core)
     }
     if (core->ahead) {
         core->g.host = core->host_states;
-        core->d.host = core->host_states + TRAINED_RANGES * core->g.net.floats;
+        core->d.host = core->host_states + trained_net_host_bytes(&core->g) / sizeof(float);
     }
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
     list_offload_ranges(core, ranges);

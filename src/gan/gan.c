@@ -401,7 +401,8 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     s->step = step;
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     s->now.lr *= images_seen_rate(s->config, s->asked_batch, batch);
-    const struct gan_rates rates = {s->now.gamma, s->now.lr, s->now.b2, s->now.ema};
+    const struct gan_rates rates = {
+        .gamma = s->now.gamma, .adam = {.lr = s->now.lr, .b2 = s->now.b2}, .ema = s->now.ema};
     bool wait = evaluate || !s->core->ahead || s->d.units == 0; /* nothing was reported yet */
     TRY(gan_task_step(s, &rates));
     TRY(gan_collect(s, wait ? step + 1 : step));

@@ -120,7 +120,7 @@ static int gan_bench_fill(void *context, enum gan_which which, struct gan_inputs
 /* As in a training, the report of a step is read while the next one is done. */
 static int gan_bench_steps(void *context, int k)
 {
-    const struct gan_rates rates = {.gamma = 1, .lr = 2e-4, .b2 = 0.9, .ema = 0.999};
+    const struct gan_rates rates = {.gamma = 1, .adam = {.lr = 2e-4, .b2 = 0.9}, .ema = 0.999};
     struct gan_bench *b = context;
     int count = bench_at_once(b->device->is_host);
     for (int i = 1; i <= count; i++) {

@@ -22,8 +22,9 @@ typedef int gan_fill(void *context, enum gan_which step, struct gan_inputs *inpu
 
 /* What schedules say of a step. */
 struct gan_rates {
-    double gamma;       /* weight of the penalty */
-    double lr, b2, ema; /* Adam's, and EMA's beta */
+    double gamma; /* weight of the penalty */
+    struct adam_rates adam;
+    double ema; /* EMA's beta */
 };
 
 /* The same as operations read it. */

@@ -38,9 +38,9 @@ int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fil
     TRY(train_step_begin(core, rates, fill, context));
     if (first_half)
         core->host[core->stepper.turn].numbers->adam[GAN_D] =
-            trained_net_advance(&core->d, rates->lr, rates->b2);
+            trained_net_advance(&core->d, &rates->adam);
     core->host[core->stepper.turn].numbers->adam[GAN_G] =
-        trained_net_advance(&core->g, rates->lr, rates->b2);
+        trained_net_advance(&core->g, &rates->adam);
     TRY(train_step_send(core, GAN_D, GAN_G));
     int code = stepper_run(&core->stepper, gan_queue_all, core);
     if (code == ERR_STOPPED) {

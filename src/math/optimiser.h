@@ -16,11 +16,21 @@
 #define REAL_SQRT(x) sqrtf(x)
 #include "math/adam.h"
 
-/* Of a network: no first moment, no decay. missing: the product of all b2 so far. */
-static inline struct adam_f32 adam_without_mean(double lr, double b2, double missing)
+/* What a schedule says of a network's step. */
+struct adam_rates {
+    double lr, b1, b2; /* b1 0: without a first moment */
+    double decay;      /* AdamW's weight decay, by which lr is multiplied; 0: none */
+};
+
+/* mean_missing, square_missing: the products of all b1 and of all b2 so far, this step's included.
+ */
+static inline struct adam_f32 adam_of_network(const struct adam_rates *rates, double mean_missing,
+                                              double square_missing)
 {
-    struct adam_f32 a = {0, (float)b2, 1e-8f, (float)lr, 0, 0};
-    a.root = 1 / sqrtf((float)(1 - missing));
+    struct adam_f32 a = {(float)rates->b1, (float)rates->b2, 1e-8f, 0, 0, 0};
+    a.step = rates->b1 > 0 ? (float)(rates->lr / (1 - mean_missing)) : (float)rates->lr;
+    a.root = 1 / sqrtf((float)(1 - square_missing));
+    a.decay = (float)(rates->lr * rates->decay);
     return a;
 }
 

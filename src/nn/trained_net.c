@@ -7,9 +7,10 @@
 
 #include <stdio.h>
 
-int trained_net_declare(struct trained_net *network, const char *name, bool offload, int first,
-                        int last, struct plan *plan)
+int trained_net_declare(struct trained_net *network, const char *name,
+                        const struct trained_memory *memory, struct plan *plan)
 {
+    enum plan_kind moments = memory->offload ? PLAN_OFFLOAD : PLAN_OPTIMISER;
     const struct {
         const char *name;
         enum plan_kind kind;
@@ -17,16 +18,24 @@ int trained_net_declare(struct trained_net *network, const char *name, bool offl
         float **slot;
     } ranges[] = {
         {"parameters", PLAN_PARAMETERS, PLAN_ALWAYS, &network->parameters},
-        {"gradients", PLAN_GRADIENTS, first, last, &network->gradients},
-        {"optimiser", offload ? PLAN_OFFLOAD : PLAN_OPTIMISER, PLAN_ALWAYS, &network->v},
+        {"gradients", PLAN_GRADIENTS, memory->first, memory->last, &network->gradients},
+        {"optimiser", moments, PLAN_ALWAYS, &network->v},
+        {"means", moments, PLAN_ALWAYS, memory->means ? &network->m : NULL},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        if (!ranges[i].slot) continue;
         char label[32];
         snprintf(label, sizeof label, "%s.%s", name, ranges[i].name);
         TRY(plan_declare(plan, label, ranges[i].kind, network->net.floats * sizeof(float),
                          ranges[i].first, ranges[i].last, (void **)ranges[i].slot));
     }
-    network->v_missing = 1;
+    network->has[TRAINED_PARAMETERS] = network->has[TRAINED_MOMENTS] = true;
+    network->has[TRAINED_MEANS] = memory->means;
+    network->has[TRAINED_EMA] = memory->ema != NULL;
+    network->v_missing = network->m_missing = 1;
+    if (memory->ema)
+        TRY(plan_declare(plan, memory->ema, memory->offload ? PLAN_OFFLOAD : PLAN_EMA,
+                         network->net.floats * sizeof(float), PLAN_ALWAYS, (void **)&network->ema));
     return OK;
 }
 
@@ -37,18 +46,28 @@ void trained_net_free(struct trained_net *network)
 
 static float *trained_net_range(const struct trained_net *network, enum trained_range range)
 {
-    float *const ranges[TRAINED_RANGES] = {network->parameters, network->v, network->ema};
+    float *const ranges[TRAINED_RANGES] = {network->parameters, network->v, network->ema,
+                                           network->m};
     return ranges[range];
+}
+
+/* How many of the ranges that the network has come before this one. */
+static size_t ranges_before(const struct trained_net *network, enum trained_range range)
+{
+    size_t count = 0;
+    for (int i = 0; i < (int)range; i++)
+        count += network->has[i];
+    return count;
 }
 
 size_t trained_net_host_bytes(const struct trained_net *network)
 {
-    return TRAINED_RANGES * network->net.floats * sizeof(float);
+    return ranges_before(network, TRAINED_RANGES) * network->net.floats * sizeof(float);
 }
 
 float *trained_net_view(const struct trained_net *network, enum trained_range range)
 {
-    return network->host ? network->host + (size_t)range * network->net.floats
+    return network->host ? network->host + ranges_before(network, range) * network->net.floats
                          : trained_net_range(network, range);
 }
 
@@ -73,6 +92,9 @@ struct offload_range trained_net_offload(const struct trained_net *network,
     struct offload_range all = {.array_count = 1, .rows = network->net.floats};
     all.arrays[0].host = trained_net_range(network, range);
     all.arrays[0].row = sizeof(float);
+    if (range != TRAINED_MOMENTS || !network->m) return all;
+    all.arrays[1] = (struct offload_array){.host = network->m, .row = sizeof(float)};
+    all.array_count = 2;
     return all;
 }
 
@@ -84,8 +106,8 @@ int trained_net_update(const struct trained_net *network, struct device *device,
     for (;;) {
         TRY(offload_stream_acquire(stream, &v));
         if (v.rows == 0) return OK;
-        TRY(device->nn->adam(device, network->parameters + v.first, NULL, v.at[0],
-                             network->gradients + v.first, v.rows, adam));
+        TRY(device->nn->adam(device, network->parameters + v.first, network->m ? v.at[1] : NULL,
+                             v.at[0], network->gradients + v.first, v.rows, adam));
     }
 }
 
@@ -101,8 +123,9 @@ int trained_net_average(const struct trained_net *network, struct device *device
     }
 }
 
-struct adam_f32 trained_net_advance(struct trained_net *network, double lr, double b2)
+struct adam_f32 trained_net_advance(struct trained_net *network, const struct adam_rates *rates)
 {
-    network->v_missing *= b2;
-    return adam_without_mean(lr, b2, network->v_missing);
+    network->v_missing *= rates->b2;
+    network->m_missing *= rates->b1;
+    return adam_of_network(rates, network->m_missing, network->v_missing);
 }

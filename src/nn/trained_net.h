@@ -7,10 +7,17 @@
 
 struct device;
 struct adam_f32;
+struct adam_rates;
 struct plan;
 
 /* The ranges of a network that a checkpoint holds. */
-enum trained_range { TRAINED_PARAMETERS, TRAINED_MOMENTS, TRAINED_EMA, TRAINED_RANGES };
+enum trained_range {
+    TRAINED_PARAMETERS,
+    TRAINED_MOMENTS, /* second moments */
+    TRAINED_EMA,
+    TRAINED_MEANS, /* first moments */
+    TRAINED_RANGES
+};
 
 /* Each range has net.floats numbers, of the device; those that are offloaded lie beside it, and
  * reach its operations by an offload stream. */
@@ -18,16 +25,25 @@ struct trained_net {
     struct net net;
     float *parameters, *gradients;
     float *v;         /* second moments */
+    float *m;         /* first moments; NULL: none */
     float *ema;       /* NULL: none */
     double v_missing; /* product of all b2 so far: Adam's correction is 1 - this */
-    float *host;      /* where the device has memory of its own: the host's copies of the ranges
-                         [TRAINED_RANGES], trained_net_host_bytes; else NULL */
+    double m_missing; /* product of all b1 so far */
+    bool has[TRAINED_RANGES];
+    float *host; /* where the device has memory of its own: the host's copies of the ranges that it
+                    has, trained_net_host_bytes; else NULL */
 };
 
-/* Declares parameters, gradients (in phases first .. last: those of an idle network take no memory)
- * and moments as NAME.parameters ... offload: moments are host-resident. */
-int trained_net_declare(struct trained_net *network, const char *name, bool offload, int first,
-                        int last, struct plan *plan);
+/* What a network in training takes besides its passes. */
+struct trained_memory {
+    bool offload;    /* moments and averages are host-resident */
+    bool means;      /* first moments too */
+    const char *ema; /* what the plan calls the averaged parameters; NULL: none */
+    int first, last; /* phases with gradients: those of an idle network take no memory */
+};
+/* Declares parameters, gradients and moments as NAME.parameters ... */
+int trained_net_declare(struct trained_net *network, const char *name,
+                        const struct trained_memory *memory, struct plan *plan);
 void trained_net_free(struct trained_net *network);
 
 /* The host's view of a range: the device's memory itself where the host can read it. Pull fills the
@@ -40,7 +56,7 @@ int trained_net_push(const struct trained_net *network, struct device *device,
                      enum trained_range range);
 size_t trained_net_host_bytes(const struct trained_net *network);
 
-/* A range as an offload stream carries it. */
+/* A range as an offload stream carries it; moments with the first ones where there are any. */
 struct offload_range trained_net_offload(const struct trained_net *network,
                                          enum trained_range range);
 /* Adam on all parameters, with the moments as range `number` of the stream; the numbers of the step
@@ -50,7 +66,7 @@ int trained_net_update(const struct trained_net *network, struct device *device,
 /* ema = beta ema + (1 - beta) parameters, likewise. */
 int trained_net_average(const struct trained_net *network, struct device *device,
                         struct offload_stream *stream, int number, const float *beta);
-/* Counts a step with second-moment rate b2, and returns the numbers of its Adam. */
-struct adam_f32 trained_net_advance(struct trained_net *network, double lr, double b2);
+/* Counts a step with these rates, and returns the numbers of its Adam. */
+struct adam_f32 trained_net_advance(struct trained_net *network, const struct adam_rates *rates);
 
 #endif

@@ -112,7 +112,7 @@ static inline void train_step(struct bench *b, int step, struct gan_report *d, s
 {
     struct gan_core *core = &b->core;
     b->step = step;
-    const struct gan_rates rates = {.gamma = 2, .lr = 1e-3, .b2 = 0.9, .ema = 0.9};
+    const struct gan_rates rates = {.gamma = 2, .adam = {.lr = 1e-3, .b2 = 0.9}, .ema = 0.9};
     MUST(gan_train_step(core, &rates, fill, b));
     MUST(gan_report(core, 0, d, g));
 }

@@ -163,7 +163,7 @@ static int fill_early(void *context, enum gan_which which, struct gan_inputs *in
  * a graph. */
 START_TEST(steps_are_asked_for_ahead)
 {
-    const struct gan_rates rates = {.gamma = 2, .lr = 1e-3, .b2 = 0.9, .ema = 0.9};
+    const struct gan_rates rates = {.gamma = 2, .adam = {.lr = 1e-3, .b2 = 0.9}, .ema = 0.9};
     struct bench b;
     struct gan_report d;
     bench_open(&b, true, 8, BATCH, GAN_SCHEME_A, false);
@@ -198,7 +198,7 @@ START_TEST(failures_do_no_harm)
     setenv("IMGTRAIN_EMU", faults[_i], 1); /* read when this process first asks for a device */
     bench_open(&b, true, 8, BATCH, GAN_SCHEME_A, false);
     for (b.step = 0; b.step < 4 && code == OK; b.step++, steps++) {
-        const struct gan_rates rates = {.gamma = 2, .lr = 1e-3, .b2 = 0.9, .ema = 0.9};
+        const struct gan_rates rates = {.gamma = 2, .adam = {.lr = 1e-3, .b2 = 0.9}, .ema = 0.9};
         code = gan_train_step(&b.core, &rates, fill, &b);
         if (code == OK) code = gan_report(&b.core, 0, &d, &g);
     }

@@ -22,7 +22,7 @@ static void adam(struct side *s, int shape)
     size_t n = counts[shape];
     float *p = side_floats(s, "p", n, 1, -1, 1, 1e-6), *v = side_floats(s, "v", n, 2, 0, 1, 1e-6);
     float *g = side_floats(s, "g", n, 3, -1, 1, 0);
-    struct adam_f32 rates = adam_without_mean(0.01, 0.99, 0.6);
+    struct adam_f32 rates = adam_of_network(&(struct adam_rates){.lr = 0.01, .b2 = 0.99}, 0, 0.6);
     MUST(s->nn->adam(s->device, p, NULL, v, g, n, side_buffer(s, "rates", &rates, sizeof rates)));
     rates.b1 = 0.9f;
     rates.decay = 0.001f;

@@ -256,8 +256,8 @@ static void train_step(struct bench *b, struct gan_report *d, struct gan_report 
 {
     const struct gan_rates rates = {
         .gamma = get_double(b->file, "gamma"),
-        .lr = get_double(b->file, "lr"),
-        .b2 = get_double(b->file, "b2"),
+        .adam.lr = get_double(b->file, "lr"),
+        .adam.b2 = get_double(b->file, "b2"),
         .ema = get_double(b->file, "ema_beta"),
     };
     MUST(gan_train_step(&b->core, &rates, fill, b));

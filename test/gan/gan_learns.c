@@ -138,8 +138,8 @@ static void train(struct gan_core *core, struct school *school)
         double life = 0.025 * l->images * (1 - half);
         const struct gan_rates rates = {
             .gamma = l->gamma * (0.1 + 0.9 * half),
-            .lr = l->lr_end + (l->lr - l->lr_end) * half,
-            .b2 = 0.99 - 0.09 * half,
+            .adam.lr = l->lr_end + (l->lr - l->lr_end) * half,
+            .adam.b2 = 0.99 - 0.09 * half,
             .ema = life > 0 ? pow(0.5, l->batch / life) : 0,
         };
         ck_assert_int_ge(gan_train_step(core, &rates, fill, school), 0);

@@ -94,7 +94,7 @@ static void train(struct run *r, const struct net_design *design, const struct g
     MUST(gan_core_initialise(r->core, 1));
     draw_weights(&r->core->g, 0);
     draw_weights(&r->core->d, 1);
-    const struct gan_rates rates = {.gamma = 0.5, .lr = 1e-3, .b2 = 0.9};
+    const struct gan_rates rates = {.gamma = 0.5, .adam = {.lr = 1e-3, .b2 = 0.9}};
     for (r->step = 0; r->step < r->steps; r->step++) {
         struct gan_report d, g;
         MUST(gan_train_step(r->core, &rates, fill, r));

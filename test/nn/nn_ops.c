@@ -381,7 +381,8 @@ START_TEST(adam_keeps_only_v)
 {
     const struct nn_ops *ops = ops_of(_i);
     float p[3] = {1, -1, 0}, v[3] = {0}, g[3] = {0.5f, -2, 0}, e[3] = {0};
-    const struct adam_f32 rates = adam_without_mean(0.1, 0.9, 0.9);
+    const struct adam_f32 rates =
+        adam_of_network(&(struct adam_rates){.lr = 0.1, .b2 = 0.9}, 0, 0.9);
     const float beta = 0.75f;
     MUST(ops->adam(NULL, p, NULL, v, g, 3, &rates)); /* the first step goes by lr, whatever g */
     check_equal((double)p[0], 0.9, 1, "p0");
