@@ -17,8 +17,6 @@ picture picture.ppm 60 1600
 run 0 imgtrain train gan.yaml -q -o gan
 run 0 imgtrain train input_path=picture.ppm max_steps=2 num_gaussians=200 device=cpu threads=1 frames.count=0 \
     video.enabled=false -q -o fit
-same() { run 0 cmp "$1" "$2"; }
-differ() { run 1 cmp -s "$1" "$2"; }
 gives() { # FILE: what stdout was
     cp "$out" result
     same result "$1"

@@ -18,7 +18,6 @@ draw() {
         }
     }' >"$1"
 }
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
 
 cat >fit.yaml <<'YAML'
 task: splat

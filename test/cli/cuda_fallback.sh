@@ -44,7 +44,6 @@ with() ( # VARIABLE=VALUE COMMAND...
     shift
     "$@"
 )
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
 steps_are() {
     last="the steps of $what"
     steps=$(sed -n 's/.*: going on with \(the CPU\|[0-9][0-9]*\).*/\1/p' "$err" | tr '\n' ' ')

@@ -29,7 +29,7 @@ run 0 grep -q '"rkid": [0-9]' whole/metrics.jsonl
 run 0 imgtrain sample whole/best.safetensors --seeds 0 -o best
 
 # ---- no choice of how it is computed changes a bit (column 15 counts the work) ----
-same() {
+trains_the_same() {
     last="train $*"
     rm -rf other
     if ! "$program" train tiny.yaml -o other -q "$@" >"$out" 2>"$err"; then
@@ -44,11 +44,11 @@ same() {
         pass
     fi
 }
-same threads=2
-same threads=2 micro_batch=8
-same threads=3 scheme=c
-same max_steps=6
-same micro_batch=8 memory.use_gradient_checkpointing=true
+trains_the_same threads=2
+trains_the_same threads=2 micro_batch=8
+trains_the_same threads=3 scheme=c
+trains_the_same max_steps=6
+trains_the_same micro_batch=8 memory.use_gradient_checkpointing=true
 
 # ---- killed and resumed with another split ----
 for wait in 0.02 0.05 0.1 0.2; do

@@ -2,13 +2,10 @@
 # The input of a resumed run: what is in it decides, not where it lies or how it is packed.
 . "$(dirname "$0")/lib.sh"
 
-tool() { python3 "$root/test/cli/tool.py" "$@"; }
 draw() { # draw WIDTH HEIGHT BLUE: a picture on stdout
     awk -v w="$1" -v h="$2" -v b="$3" 'BEGIN { print "P3", w, h, 255
         for (y = 0; y < h; y++) for (x = 0; x < w; x++) print x * 5 % 256, y * 7 % 256, (x * y + b) % 256 }'
 }
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
-differ() { if cmp -s "$1" "$2"; then flunk "$1 and $2 are the same"; else pass; fi; }
 fit="num_gaussians=30 device=cpu threads=1 video.enabled=false frames.count=0"
 # fit STEPS ARGUMENT...: a fit of so many steps
 fit() { steps=$1; shift; "$program" train $fit max_steps="$steps" "$@"; }

@@ -26,6 +26,24 @@ passed=0 failed=0 skipped=0 last=
 
 imgtrain() { "$program" "$@"; }
 
+# Two files with the same bytes, or not; files that are there, or not.
+same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
+differ() { if cmp -s "$1" "$2"; then flunk "$1 and $2 are the same"; else pass; fi; }
+has() { for name in "$@"; do if [ -e "$name" ]; then pass; else flunk "$name is missing"; fi; done; }
+has_not() { for name in "$@"; do if [ -e "$name" ]; then flunk "$name exists"; else pass; fi; done; }
+# wait_for FILE: until it is there; the limit is for hangs
+wait_for() {
+    tries=0
+    until [ -e "$1" ] || [ $tries -ge 6000 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    has "$1"
+}
+
+# tool.py: models and pictures made and compared by another program than the one under test
+tool() { python3 "$root/test/cli/tool.py" "$@"; }
+
 # picture FILE WIDTH HEIGHT: a small one that differs everywhere, with rings around the middle
 picture() {
     awk -v w="$2" -v h="$3" 'BEGIN { print "P3", w, h, 255

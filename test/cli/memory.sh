@@ -34,8 +34,8 @@ YAML
 # shellcheck disable=SC2317  # called by run
 # with FAULTS COMMAND...: allocations and steps that fail, see device/faults.h
 with() { IMGTRAIN_FAULTS=$1 "$program" train "$2.yaml" -o "$3" -q; }
-# same RUN RUN: results and the columns of metrics.csv that hold no time
-same() {
+# same_runs RUN RUN: results and the columns of metrics.csv that hold no time
+same_runs() {
     for file in final.png frames/000000002.jpg; do run 0 cmp "$1/$file" "$2/$file"; done
     cut -d, -f1-6 "$1/metrics.csv" >one
     cut -d, -f1-6 "$2/metrics.csv" >two
@@ -51,7 +51,7 @@ for task in gan splat; do
     # a step fails once: down, and the same step again
     run 0 with step=1:fail $task $task-once
     err_has "step 1: step 1 fails for a test: going on with level"
-    same $task $task-once
+    same_runs $task $task-once
     run 0 grep -q '"step": 1, "level": [24], .*"predicted": \([0-9]*\), "allocated": \1, .*"reason": "step 1 fails' \
         $task-once/memory.jsonl
 
@@ -63,14 +63,14 @@ for task in gan splat; do
     run 31 with "$faults" $task $task-out
     err_has "saved: run again with --resume when there is more memory"
     run 0 imgtrain train $task.yaml -o $task-out -q --resume
-    same $task $task-out
+    same_runs $task $task-out
 done
 
 case "$(levels splat-out)" in "0 "*0*) flunk "climbed back: $(levels splat-out)" ;; *) pass ;; esac
 # another process takes the memory before the run can
 run 0 with alloc=2 gan gan-late
 err_has "trying a way that takes less"
-same gan gan-late
+same_runs gan gan-late
 # what is no want of memory is never taken for it
 run 30 imgtrain train gan.yaml -o gan-wild -q lr=10 lr_end=10 gamma=0 images=3200
 err_lacks "going on with"

@@ -7,9 +7,7 @@ if ! command -v python3 >/dev/null; then
     skip "all of it: models are written and checked by python3, which is not here"
     finish
 fi
-tool() { python3 "$root/test/cli/tool.py" "$@"; }
 render() { imgtrain render "$@" --device cpu; }
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
 # close_to A B MOST MEAN [TIMES]: differences of two pictures
 close_to() {
     run 0 tool difference "$1" "$2" ${5:-}

@@ -43,7 +43,6 @@ works() {
     run 0 "$@"
     clean
 }
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
 
 for device in cpu cuda; do
     if [ $device = cuda ] && ! imgtrain doctor 2>/dev/null | grep -q '^cuda *cuda:'; then continue; fi

@@ -57,13 +57,6 @@ ends() {
     if [ "$status" = "$1" ]; then pass; else flunk "exit status $status, not $1"; fi
 }
 
-wait_for() {
-    tries=0
-    until [ -e "$1" ] || [ $tries -ge 6000 ]; do
-        sleep 0.05
-        tries=$((tries + 1))
-    done
-}
 
 # ---- an open or a read that does not return ----
 mkfifo silent silent.yaml
@@ -141,7 +134,9 @@ done
 start asked tiny.yaml -o asked checkpoint.interval=1h
 kill -USR2 "$pid"
 wait_for asked/frames/000000050.json
-run 0 sh -c 'ls asked/checkpoints/*.safetensors'
+run 0 sh -c 'tries=0
+    until ls asked/checkpoints/*.safetensors || [ $tries -ge 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+    ls asked/checkpoints/*.safetensors'
 
 # ---- a lost terminal, a limit of processor time ----
 for signal in HUP XCPU; do

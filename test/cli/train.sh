@@ -16,18 +16,6 @@ eval_steps: 20
 frames: {count: 8}
 video: {max_size: 64, hold: 0.1}
 YAML
-has() { for name in "$@"; do if [ -e "$name" ]; then pass; else flunk "$name is missing"; fi; done; }
-has_not() { for name in "$@"; do if [ -e "$name" ]; then flunk "$name exists"; else pass; fi; done; }
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
-# wait_for FILE: until it is there; the limit is for hangs
-wait_for() {
-    tries=0
-    while [ ! -e "$1" ] && [ $tries -lt 4000 ]; do
-        sleep 0.05
-        tries=$((tries + 1))
-    done
-    has "$1"
-}
 # start ARGUMENTS...: a run in the background that takes long; $pid is the program itself
 start() {
     last="train $*"

@@ -7,11 +7,7 @@ if ! command -v python3 >/dev/null; then
     skip "all of it: the pictures are made by python3, which is not here"
     finish
 fi
-tool() { python3 "$root/test/cli/tool.py" "$@"; }
 tool pictures "$root/test/fuzz/seed_image" || exit 1
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
-has() { for name in "$@"; do if [ -e "$name" ]; then pass; else flunk "$name is missing"; fi; done; }
-has_not() { for name in "$@"; do if [ -e "$name" ]; then flunk "$name exists"; else pass; fi; done; }
 
 cat >fit.yaml <<'YAML'
 task: splat
