@@ -95,6 +95,15 @@ static inline struct nn_strided nn_strided_adjoint(struct nn_strided copy)
     return adjoint;
 }
 
+/* A leaky ReLU with a slope for each channel, which is learnt (PReLU): y = z where z > 0, slope z
+ * elsewhere. Tensors of n pictures of `pixels` and c channels. */
+struct nn_prelu {
+    const void *z;       /* what it reads */
+    const float *slopes; /* [c] */
+    enum nn_type z_type, y_type;
+    int n, pixels, c;
+};
+
 struct adam_f32; /* the numbers of one of Adam's steps: math/optimiser.h */
 
 struct device;
@@ -165,6 +174,15 @@ struct nn_ops {
                      size_t count);
 
     int (*strided_copy)(struct device *device, const struct nn_strided *copy);
+
+    /* y is of y_type. dgrad: dz (z_type) = or, with `add`, += dy times 1 or the slope; dz may be dy
+     * where types are equal. grad: dslopes[c] += sum over pictures and pixels of dy z where z is
+     * not > 0. */
+    int (*prelu_forward)(struct device *device, const struct nn_prelu *prelu, void *y);
+    int (*prelu_dgrad)(struct device *device, const struct nn_prelu *prelu, void *dz,
+                       const void *dy, bool add);
+    int (*prelu_grad)(struct device *device, const struct nn_prelu *prelu, float *dslopes,
+                      const void *dy);
 
     /* Flat ranges. adam: math/optimiser.h; m is NULL where b1 is 0. ema = beta ema + (1 - beta) p.
      * What changes from step to step is read where it lies, so that the same calls can be asked for

@@ -83,7 +83,8 @@ int net_add_weight(struct net *net, int layer, const char *name, float gain)
     int number = add_parameter(net, name, dims, shape);
     TRY(number);
     struct net_parameter *p = &net->parameters[number];
-    p->std = gain / sqrtf((float)(p->count / (size_t)p->shape[0]));
+    p->start = l->kind->weight_start;
+    p->std = p->start != 0 ? 0 : gain / sqrtf((float)(p->count / (size_t)p->shape[0]));
     return l->weight = number;
 }
 

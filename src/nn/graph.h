@@ -74,6 +74,7 @@ struct nn_layer_kind {
     /* Dimensions of the weights, outermost first, into shape[NET_MAX_DIMS]; returns how many. Its
      * bias is [c]. NULL: it has none. */
     int (*weight_shape)(const struct net *net, const struct net_layer *layer, int64_t *shape);
+    float weight_start; /* where all its weights begin; 0: as normal numbers */
 
     /* value[i] from the inputs' values. Overwrites. */
     int (*forward)(struct network_pass *pass, int i, enum pass_masks masks);
@@ -106,7 +107,8 @@ struct net_parameter {
     int dims;
     int64_t shape[NET_MAX_DIMS];
     size_t offset, count; /* floats in the flat range; offsets are multiples of 16 */
-    float std;            /* of the normal distribution it starts from */
+    float std;            /* of the normal distribution it starts from; 0: from `start` */
+    float start;
 };
 
 struct net {
@@ -126,7 +128,8 @@ int net_add_layer(struct net *net, struct net_layer layer);
 struct net_layer net_next_layer(const struct net *net, const struct nn_layer_kind *kind);
 
 /* Parameters of `layer`, shaped by its kind. Weights start as normal numbers of standard deviation
- * gain / sqrt(fan-in), biases at 0. Returns the parameter's number or ERR_SYSTEM. */
+ * gain / sqrt(fan-in), or where their kind says; biases at 0. Returns the parameter's number or
+ * ERR_SYSTEM. */
 int net_add_weight(struct net *net, int layer, const char *name, float gain);
 int net_add_bias(struct net *net, int layer, const char *name);
 

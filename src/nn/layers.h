@@ -18,5 +18,8 @@ extern const struct nn_layer_kind layer_fir_down;         /* [n][h/2][w/2][c] */
 extern const struct nn_layer_kind layer_label_projection; /* [n][e] -> [n][1]: classes set */
 extern const struct nn_layer_kind layer_pixel_shuffle;    /* [n][hf][wf][c/f^2]: factor set */
 extern const struct nn_layer_kind layer_concat;           /* [n][h][w][sum of c] */
+extern const struct nn_layer_kind layer_prelu;      /* its weight [c]: slopes, 0.25 at first */
+extern const struct nn_layer_kind layer_nearest_up; /* [n][hf][wf][c]: factor set */
+extern const struct nn_layer_kind layer_add;        /* the sum of two values of one shape */
 
 #endif

@@ -32,6 +32,8 @@ void net_initialise(const struct net *net, float *parameters, uint64_t seed, int
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
         float *to = parameters + p->offset;
+        for (size_t j = 0; !(p->std > 0) && j < p->count; j++)
+            to[j] = p->start;
         if (!(p->std > 0)) continue;
         net_normal(to, p->count, seed, STREAM_GAN_WEIGHTS, (uint64_t)which, p->offset);
         for (size_t j = 0; j < p->count; j++)

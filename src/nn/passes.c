@@ -61,9 +61,7 @@ static int layer_weight_gradient(struct network_pass *s, int i)
     return l->weight >= 0 || l->bias >= 0 ? l->kind->weight_gradient(s, i) : OK;
 }
 
-/* to += from, `count` elements. */
-static int add_to(struct network_pass *s, void *to, const void *from, enum nn_type type,
-                  size_t count)
+int pass_add(struct network_pass *s, void *to, const void *from, enum nn_type type, size_t count)
 {
     const size_t line = 1 << 16;
     struct nn_strided whole = {.out = to,
@@ -96,13 +94,13 @@ static int input_backward(struct network_pass *s, int i, int slot)
     void *to = s->grad[from];
     if (!to || how == NET_GRADIENT_FUSED) return OK;
     if (l->kind->identity >> slot & 1) {
-        if (how == NET_GRADIENT_ADDS) return add_to(s, to, s->grad[i], type, count);
+        if (how == NET_GRADIENT_ADDS) return pass_add(s, to, s->grad[i], type, count);
         return s->device->nn->copy(s->device, to, s->grad[i], count * nn_type_bytes(type));
     }
     if (how == NET_GRADIENT_WRITES || l->kind->can_add)
         return l->kind->backward(s, i, slot, to, how == NET_GRADIENT_ADDS);
     TRY(l->kind->backward(s, i, slot, s->addend, false));
-    return add_to(s, to, s->addend, type, count);
+    return pass_add(s, to, s->addend, type, count);
 }
 
 static int layer_backward(struct network_pass *s, int i)

@@ -86,6 +86,28 @@ static void bias_grad(struct side *s, int i)
                           n[0], n[1], n[2]));
 }
 
+static void prelu(struct side *s, int i)
+{
+    enum { N = 3, P = 300, C = 40, COUNT = N * P * C };
+    enum nn_type z_type = i % 2 ? NN_BF16 : NN_F32, y_type = i / 2 ? NN_BF16 : NN_F32;
+    double y_tolerance = y_type == NN_BF16 ? 5e-3 : 1e-6;
+    double z_tolerance = z_type == NN_BF16 ? 5e-3 : 1e-6;
+    struct nn_prelu p = {side_typed(s, "z", z_type, COUNT, 1, 0),
+                         side_floats(s, "slopes", C, 2, -1, 1, 0),
+                         z_type,
+                         y_type,
+                         N,
+                         P,
+                         C};
+    const void *dy = side_typed(s, "dy", y_type, COUNT, 3, 0);
+    MUST(s->nn->prelu_forward(s->device, &p, side_typed(s, "y", y_type, COUNT, 4, y_tolerance)));
+    MUST(s->nn->prelu_dgrad(s->device, &p, side_typed(s, "dz", z_type, COUNT, 5, z_tolerance), dy,
+                            false));
+    MUST(s->nn->prelu_dgrad(s->device, &p, side_typed(s, "sum", z_type, COUNT, 6, z_tolerance), dy,
+                            true));
+    MUST(s->nn->prelu_grad(s->device, &p, side_floats(s, "dslopes", C, 7, -1, 1, 2e-6), dy));
+}
+
 static void grid(struct side *s, int i)
 {
     enum { N = 3, P = 6, C = 40 };
@@ -207,6 +229,7 @@ static const struct {
     {"fir_up", fir_up, 4 * GRIDS},
     {"fir_down", fir_down, 4 * GRIDS},
     {"bias_grad", bias_grad, 6},
+    {"prelu", prelu, 4},
     {"grids", grid, 2},
     {"embeddings", embeddings, 1},
     {"augmentation", augmentation, 2},

@@ -27,6 +27,22 @@ static const struct nn_conv shapes[] = {
     {4, 4, 4, 256, 256, 3, 16, 2, NN_F32, NN_F32},
     {2, 9, 16, 16, 16, 3, 1, 2, NN_F32, NN_F32},
     {4, 34, 31, 16, 16, 3, 1, 4, NN_F32, NN_F32},
+    {2, 5, 7, 3, 16, 3, 1, 1, NN_F32, NN_F32}, /* dense */
+    {3, 7, 6, 3, 64, 3, 1, 2, NN_F32, NN_F32},
+    {2, 6, 5, 16, 12, 3, 1, 2, NN_F32, NN_F32},
+    {1, 1, 1, 24, 24, 3, 1, 1, NN_F32, NN_F32},
+    {2, 13, 9, 24, 32, 3, 1, 2, NN_F32, NN_F32},
+    {2, 4, 7, 48, 52, 3, 1, 1, NN_F32, NN_F32},
+    {4, 9, 17, 64, 64, 3, 1, 2, NN_F32, NN_F32},
+    {1, 2, 3, 64, 48, 3, 1, 1, NN_F32, NN_F32},
+    {1, 5, 6, 64, 27, 3, 1, 1, NN_F32, NN_F32},
+    {1, 7, 8, 96, 7, 3, 1, 1, NN_F32, NN_F32},
+    {1, 34, 31, 1, 5, 3, 1, 1, NN_F32, NN_F32},
+    {1, 5, 5, 200, 170, 3, 1, 1, NN_F32, NN_F32},
+    {1, 3, 4, 3, 3, 3, 1, 1, NN_F32, NN_F32},
+    {2, 7, 9, 24, 48, 3, 1, 1, NN_BF16, NN_BF16},
+    {1, 7, 9, 3, 24, 3, 1, 1, NN_F32, NN_BF16},
+    {1, 7, 9, 24, 12, 3, 1, 1, NN_BF16, NN_F32},
     {2, 5, 4, 8, 16, 3, 2, 1, NN_F32, NN_F32}, /* not a fast one: the reference */
     {1, 1, 1, 16, 16, 1, 1, 1, NN_BF16, NN_BF16},
     {5, 13, 11, 48, 136, 1, 1, 2, NN_BF16, NN_BF16},
@@ -175,6 +191,14 @@ static void ck_close(const float *got, const double *want, size_t count, double 
                          want[i]);
 }
 
+/* Of sums of so many products of numbers up to 1, and of those of the weights. */
+static double tolerance_of(const struct nn_conv *s)
+{
+    int channels = (s->cin > s->cout ? s->cin : s->cout) / s->groups;
+    int products = channels * s->kernel * s->kernel;
+    return products > 256 ? 2e-5 * products / 256 : 2e-5;
+}
+
 static void check_sums(struct data *d, const struct nn_ops *ops, const struct sums *want)
 {
     struct nn_epilogue plain = {.slope = 1};
@@ -186,8 +210,8 @@ static void check_sums(struct data *d, const struct nn_ops *ops, const struct su
     for (size_t i = 0; i < d->weights_count; i++)
         added[i] = want->wgrad[i] + (double)dw[i]; /* it accumulates */
     stored_wgrad(ops, &d->s, dw, d->in, d->dout, d->workspace);
-    ck_close(out, want->forward, outputs(d), 2e-5, d->s.out_type, "forward");
-    ck_close(din, want->dgrad, inputs(d), 2e-5, d->s.in_type, "dgrad");
+    ck_close(out, want->forward, outputs(d), tolerance_of(&d->s), d->s.out_type, "forward");
+    ck_close(din, want->dgrad, inputs(d), tolerance_of(&d->s), d->s.in_type, "dgrad");
     ck_close(dw, added, d->weights_count, 1e-4, NN_F32, "wgrad");
     free(out), free(din), free(dw), free(added);
 }
@@ -221,10 +245,11 @@ static void check_epilogue(struct data *d, const struct nn_ops *ops, int adjoint
     for (size_t i = 0; i < count; i++) {
         double sum = want[i] + (double)d->bias[i % (size_t)channels] + (double)d->residual[i];
         int positive = bits[i / 8] >> i % 8 & 1;
-        ck_assert_msg(fabs(sum) < 2e-5 || positive == (sum > 0), "mask %zu of %g", i, sum);
+        ck_assert_msg(fabs(sum) < tolerance_of(&d->s) || positive == (sum > 0), "mask %zu of %g", i,
+                      sum);
         finished[i] = finish(want[i], &e, d->bias, i, channels, positive);
     }
-    ck_close(out, finished, count, 2e-5, adjoint ? d->s.in_type : d->s.out_type,
+    ck_close(out, finished, count, tolerance_of(&d->s), adjoint ? d->s.in_type : d->s.out_type,
              adjoint ? "dgrad epilogue" : "forward epilogue");
     free(out), free(finished), free(bits), free(mask);
 }

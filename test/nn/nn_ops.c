@@ -62,6 +62,8 @@ static const struct nn_conv shapes[] = {
     {.n = 3, .h = 1, .w = 1, .cin = 16, .cout = 16, .kernel = 3, .groups = 1, .slice = 2},
     {.n = 3, .h = 16, .w = 12, .cin = 48, .cout = 48, .kernel = 3, .groups = 3, .slice = 2},
     {.n = 2, .h = 3, .w = 7, .cin = 4, .cout = 6, .kernel = 3, .groups = 2, .slice = 2},
+    {.n = 3, .h = 7, .w = 5, .cin = 3, .cout = 24, .kernel = 3, .groups = 1, .slice = 2},
+    {.n = 2, .h = 6, .w = 9, .cin = 32, .cout = 12, .kernel = 3, .groups = 1, .slice = 1},
     {3, 5, 4, 16, 32, 1, 1, 2, NN_BF16, NN_BF16},
     {3, 20, 8, 128, 64, 1, 1, 2, NN_BF16, NN_BF16},
     {2, 18, 17, 32, 32, 3, 2, 1, NN_BF16, NN_BF16},
@@ -400,6 +402,52 @@ START_TEST(adam_keeps_only_v)
 }
 END_TEST
 
+/* Forward, both gradients, added and not, of every pair of types, against the definition. */
+START_TEST(slopes_are_their_definition)
+{
+    enum { N = 3, P = 35, C = 70, COUNT = N * P * C };
+    const struct nn_ops *ops = ops_of(_i / 4);
+    enum nn_type z_type = _i % 2 ? NN_BF16 : NN_F32, y_type = _i / 2 % 2 ? NN_BF16 : NN_F32;
+    float *z = numbers(COUNT, 1), *dy = numbers(COUNT, 2), *slopes = numbers(C, 3);
+    float *y = numbers(COUNT, 4), *before = numbers(COUNT, 5), *dslopes = numbers(C, 6);
+    float *got = numbers(COUNT, 7);
+    double sums[C];
+    for (int j = 0; j < C; j++)
+        sums[j] = (double)dslopes[j];
+    for (int i = 0; i < COUNT; i++) {
+        z[i] = i % 11 ? stored(z_type, z[i]) : 0;
+        dy[i] = stored(y_type, dy[i]);
+        before[i] = stored(z_type, before[i]);
+        if (!(z[i] > 0)) sums[i % C] += (double)z[i] * (double)dy[i];
+    }
+    void *z_there = stored_from(z_type, z, COUNT), *dy_there = stored_from(y_type, dy, COUNT);
+    struct nn_prelu prelu = {z_there, slopes, z_type, y_type, N, P, C};
+    void *out = stored_from(y_type, y, COUNT);
+    MUST(ops->prelu_forward(NULL, &prelu, out));
+    stored_to(got, y_type, out, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        double want = (double)z[i] * (z[i] > 0 ? 1 : (double)slopes[i % C]);
+        check_near((double)got[i], want, 1e-6 + stored_error(y_type, want), "forward");
+    }
+    for (int add = 0; add < 2; add++) {
+        void *dz = stored_from(z_type, before, COUNT);
+        MUST(ops->prelu_dgrad(NULL, &prelu, dz, dy_there, add));
+        stored_to(got, z_type, dz, COUNT);
+        for (int i = 0; i < COUNT; i++) {
+            double want = (double)dy[i] * (z[i] > 0 ? 1 : (double)slopes[i % C]);
+            if (add) want += (double)before[i];
+            check_near((double)got[i], want, 1e-6 + stored_error(z_type, want), "dgrad");
+        }
+    }
+    MUST(ops->prelu_grad(NULL, &prelu, dslopes, dy_there));
+    for (int j = 0; j < C; j++)
+        check_near((double)dslopes[j], sums[j], 1e-5, "grad");
+    float *all[] = {z, dy, slopes, y, before, dslopes, got, z_there, dy_there};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+END_TEST
+
 /* Known when it is called, on every table; nothing is written. */
 START_TEST(wrong_shapes_are_refused)
 {
@@ -424,6 +472,10 @@ START_TEST(wrong_shapes_are_refused)
     ck_assert_int_eq(ops->fir_up(NULL, &fir), ERR_USAGE);
     ck_assert_int_eq(ops->fir_down(NULL, &fir), ERR_USAGE);
     ck_assert_int_eq(ops->bias_grad(NULL, x, x, NN_F32, 1, 0, 1), ERR_USAGE);
+    struct nn_prelu prelu = {x, x, NN_F32, NN_F32, 1, 0, 1};
+    ck_assert_int_eq(ops->prelu_forward(NULL, &prelu, x), ERR_USAGE);
+    ck_assert_int_eq(ops->prelu_dgrad(NULL, &prelu, x, x, false), ERR_USAGE);
+    ck_assert_int_eq(ops->prelu_grad(NULL, &prelu, x, x), ERR_USAGE);
     ck_assert_int_eq(ops->spatial_map_expand(NULL, x, NN_F32, x, x, 0, 1, 1), ERR_USAGE);
     ck_assert_int_eq(ops->spatial_map_contract(NULL, x, x, NN_F32, x, 1, 1, 0), ERR_USAGE);
     ck_assert_int_eq(ops->spatial_map_grad(NULL, x, x, x, NN_F32, 1, -1, 1), ERR_USAGE);
@@ -491,6 +543,7 @@ Suite *nn_ops_suite(void)
     tcase_add_test(tests, augmentation_is_affine_with_its_adjoint);
     tcase_add_loop_test(tests, adam_keeps_only_v, 0, 2);
     tcase_add_loop_test(tests, adam_has_a_mean_and_decay, 0, 2);
+    tcase_add_loop_test(tests, slopes_are_their_definition, 0, 8);
     tcase_add_loop_test(tests, wrong_shapes_are_refused, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;

@@ -8,6 +8,7 @@ void nn_install_grid(struct nn_ops *ops);      /* nn_grid.c: FIR, grids of weigh
 void nn_install_pictures(struct nn_ops *ops);  /* nn_pictures.c: batches of pictures */
 void nn_install_optimiser(struct nn_ops *ops); /* nn_optimiser.c: flat ranges */
 void nn_install_strided(struct nn_ops *ops);   /* nn_strided.c: elements in another order */
+void nn_install_prelu(struct nn_ops *ops);     /* nn_prelu.c: learnt leaky ReLU */
 void nn_install_conv(struct nn_ops *ops);      /* conv_ops.c: fast convolutions */
 
 #endif

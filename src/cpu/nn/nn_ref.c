@@ -186,6 +186,7 @@ const struct nn_ops *nn_ops_reference(void)
     nn_install_grid(&ops);
     nn_install_pictures(&ops);
     nn_install_strided(&ops);
+    nn_install_prelu(&ops);
     nn_install_optimiser(&ops);
     table = ops; /* always the same bytes */
     return &table;

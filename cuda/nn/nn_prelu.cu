@@ -1,0 +1,124 @@
+/* The leaky ReLU with a learnt slope for each channel: see struct nn_prelu in device/nn_ops.h. */
+#include "cuda/cuda_device.h"
+#include "cuda/element.h"
+#include "cuda/nn/nn_cuda.h"
+
+enum { BLOCK = 256 };
+
+template <typename Z, typename Y>
+static __global__ void prelu_forward_kernel(Y *y, const Z *z, const float *slopes, size_t count,
+                                            int c)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    float value = cuda_element_element(z, i);
+    element_set(y, i, value > 0 ? value : slopes[i % c] * value);
+}
+
+static int cuda_prelu_forward(struct device *device, const struct nn_prelu *p, void *y)
+{
+    TRY(nn_check_sizes("prelu_forward", p->n, p->pixels, p->c));
+    size_t count = (size_t)p->n * p->pixels * p->c;
+    WITH_TYPE(p->y_type, Y, WITH_TYPE(p->z_type, Z, {
+                  LAUNCH((prelu_forward_kernel<Z, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
+                         cuda_stream(device), (Y *)y, (const Z *)p->z, p->slopes, count, p->c);
+              }));
+    return cuda_take_error();
+}
+
+template <typename Z, typename Y>
+static __global__ void prelu_dgrad_kernel(Z *dz, const Y *dy, const Z *z, const float *slopes,
+                                          size_t count, int c, bool add)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    float value = cuda_element_element(dy, i);
+    if (!(cuda_element_element(z, i) > 0)) value *= slopes[i % c];
+    if (add) value += cuda_element_element(dz, i);
+    element_set(dz, i, value);
+}
+
+static int cuda_prelu_dgrad(struct device *device, const struct nn_prelu *p, void *dz,
+                            const void *dy, bool add)
+{
+    TRY(nn_check_sizes("prelu_dgrad", p->n, p->pixels, p->c));
+    size_t count = (size_t)p->n * p->pixels * p->c;
+    WITH_TYPE(p->y_type, Y, WITH_TYPE(p->z_type, Z, {
+                  LAUNCH((prelu_dgrad_kernel<Z, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
+                         cuda_stream(device), (Z *)dz, (const Y *)dy, (const Z *)p->z, p->slopes,
+                         count, p->c, add);
+              }));
+    return cuda_take_error();
+}
+
+/* ---- slopes: pieces of a picture's sum, then the pieces of each picture in order ---- */
+
+enum { SLOPE_PIECE = 256, SLOPE_ROWS = 8 }; /* pixels of a piece; threads of a channel */
+
+/* sums[n][pieces][c] */
+template <typename Z, typename Y>
+static __global__ void slope_pieces(float *sums, const Y *dy, const Z *z, int pixels, int c)
+{
+    __shared__ float rows[SLOPE_ROWS][32];
+    int lane = threadIdx.x, row = threadIdx.y, channel = blockIdx.z * 32 + lane;
+    int first = blockIdx.x * SLOPE_PIECE, last = min(first + SLOPE_PIECE, pixels);
+    size_t picture = (size_t)blockIdx.y * pixels * c;
+    float sum = 0;
+    if (channel < c)
+        for (int p = first + row; p < last; p += SLOPE_ROWS) {
+            size_t i = picture + (size_t)p * c + channel;
+            float value = cuda_element_element(z, i);
+            if (!(value > 0)) sum += value * cuda_element_element(dy, i);
+        }
+    rows[row][lane] = sum;
+    __syncthreads();
+    if (row > 0 || channel >= c) return;
+    for (int r = 1; r < SLOPE_ROWS; r++)
+        sum += rows[r][lane];
+    sums[((size_t)blockIdx.y * gridDim.x + blockIdx.x) * c + channel] = sum;
+}
+
+static __global__ void slope_add(float *dslopes, const float *sums, int n, int pieces, int c)
+{
+    int channel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (channel >= c) return;
+    float total = dslopes[channel];
+    for (int i = 0; i < n; i++) {
+        float sum = 0;
+        for (int p = 0; p < pieces; p++)
+            sum += sums[((size_t)i * pieces + p) * c + channel];
+        total += sum;
+    }
+    dslopes[channel] = total;
+}
+
+static int cuda_prelu_grad(struct device *device, const struct nn_prelu *p, float *dslopes,
+                           const void *dy)
+{
+    TRY(nn_check_sizes("prelu_grad", p->n, p->pixels, p->c));
+    struct cuda_device *d = cuda_of(device);
+    float *sums = (float *)d->partials;
+    int c = p->c, pieces = (p->pixels + SLOPE_PIECE - 1) / SLOPE_PIECE;
+    size_t most = CUDA_PARTIALS / sizeof(float) / ((size_t)pieces * c); /* pictures at a time */
+    if (most < 1)
+        return fail(ERR_USAGE, "prelu_grad: a picture of %d x %d is too large", p->pixels, c);
+    for (int first = 0, some; first < p->n; first += some) {
+        some = (size_t)(p->n - first) < most ? p->n - first : (int)most;
+        size_t skip = (size_t)first * p->pixels * c;
+        dim3 grid((unsigned)pieces, (unsigned)some, cuda_blocks((size_t)c, 32));
+        WITH_TYPE(p->y_type, Y, WITH_TYPE(p->z_type, Z, {
+                      LAUNCH((slope_pieces<Z, Y>), grid, dim3(32, SLOPE_ROWS), 0, d->stream, sums,
+                             (const Y *)dy + skip, (const Z *)p->z + skip, p->pixels, c);
+                  }));
+        LAUNCH(slope_add, cuda_blocks((size_t)c, 32), 32, 0, d->stream, dslopes, sums, some, pieces,
+               c);
+    }
+    return cuda_take_error();
+}
+
+void nn_cuda_install_prelu(struct nn_ops *ops)
+{
+    ops->prelu_forward = cuda_prelu_forward;
+    ops->prelu_dgrad = cuda_prelu_dgrad;
+    ops->prelu_grad = cuda_prelu_grad;
+}
