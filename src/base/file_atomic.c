@@ -48,8 +48,8 @@ int file_atomic_write_at(struct file_atomic *file, size_t at, const void *data, 
     return fail_errno(ERR_IO, "write %s", file->path);
 }
 
-/* A network disk may tell only when a descriptor is closed that data were lost. Ours stays open: it
- * holds the lock on the temporary name. */
+/* A network disk may tell only when a descriptor is closed that data were lost. So a copy is
+ * closed: the file's own descriptor stays open, as it holds the lock on the temporary name. */
 static int close_copy(int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);

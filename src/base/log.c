@@ -17,7 +17,7 @@ static size_t early_bytes;
 static void (*clear_line)(void *);
 static void *clear_argument;
 
-/* A log that cannot be written must not end a training run: the result is looked at nowhere. */
+/* A log that cannot be written must not end a training run, so the result is not looked at. */
 static void write_best_effort(int fd, const char *text, size_t bytes)
 {
     ssize_t written = write(fd, text, bytes);

@@ -15,8 +15,8 @@ void log_set_clear(void (*clear)(void *argument), void *argument);
  * KiB) that came since the last file or the start; -1 ends that. Not owned. */
 void log_set_file(int fd);
 
-/* One line each, thread-safe, without a trailing newline in `format`. Warnings and errors say so.
- */
+/* Each writes one line; thread-safe, without a trailing newline in `format`. Warnings and errors
+ * say so. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -151,8 +151,8 @@ bool temporary_is_name(const char *name)
 
 /* ---- making one ---- */
 
-/* Locked, and still there: between its creation and the lock a cleaning process may take it. A file
- * system without locks is no obstacle. */
+/* Locks a new file; false when it is gone, as between its creation and the lock a cleaning process
+ * may take it. A file system without locks is no obstacle. */
 static bool lock_new(int fd, const char *name)
 {
     struct stat info;

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-/* Creates one beside `path` and locks it: its name in *name (malloc), its descriptor in *fd. When a
- * signal ends the process, it goes too, until temporary_forget. ERR_OUTPUT, ERR_ACCESS, ... */
+/* Creates one beside `path` and locks it: its name in *name (malloc), its descriptor in *fd. Until
+ * temporary_forget, a signal that ends the process removes it. ERR_OUTPUT, ERR_ACCESS, ... */
 int temporary_create(const char *path, char **name, int *fd);
 
 /* Gives a file without a name (O_TMPFILE) a temporary one, locked in the same way. */

@@ -14,7 +14,7 @@ enum { THREADS_MOST = 4096 }; /* the most that `threads` takes */
 /* Cores this process may use: the smaller of the affinity mask and the cgroup CPU quota, >= 1. */
 int threads_available(void);
 
-/* OMP_NUM_THREADS where it is set, which is what many programs follow and batch systems set; else
+/* OMP_NUM_THREADS where it is set, as batch systems and users of other programs do; else
  * threads_available(). */
 int threads_default(void);
 

@@ -32,7 +32,7 @@ static enum cpu_isa isa_detect(void)
     return __builtin_cpu_supports("avx512bf16") ? CPU_ISA_AVX512_BF16 : CPU_ISA_AVX512;
 }
 #else
-static enum cpu_isa detect(void)
+static enum cpu_isa isa_detect(void)
 {
     return CPU_ISA_BASE;
 }

@@ -227,8 +227,8 @@ static int build_file(const char *path, uint64_t key, const struct dataset_optio
     return code;
 }
 
-/* Another process may be making the same cache: then wait for it. Returns the descriptor that holds
- * the lock, -1 where locks do not work (both then work, and the later one wins), or a code. */
+/* Waits while another process makes the same cache. Returns the descriptor that holds the lock,
+ * NO_LOCK where locks do not work (both processes then work, and the later one wins), or a code. */
 enum { NO_LOCK = -1000 };
 static int dataset_cache_lock(const char *path, const struct dataset_options *options)
 {

@@ -61,8 +61,8 @@ int exif_read(const struct source *source, int orientation, size_t whole_limit,
               int (*read_stored)(const struct source *source, size_t whole_limit,
                                  const struct image_sink *sink));
 
-/* Where an encoder's bytes go; `at`: their place in the file, which grows without holes but for
- * PFM, whose last row comes first. A failure's code and message come out of the encoder. */
+/* The receiver of an encoder's bytes; `at`: their place in the file, which grows without holes but
+ * for PFM, whose last row comes first. A failure's code and message come out of the encoder. */
 struct byte_sink {
     int (*write)(void *argument, size_t at, const void *data, size_t bytes);
     void *argument;

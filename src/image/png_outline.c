@@ -4,7 +4,8 @@
 #include <string.h>
 #include <zlib.h>
 
-/* Of an EXIF block as text: two digits for each of the 64 KiB that it can have, and line ends. */
+/* Bytes of an EXIF block as text: two digits for each of the 64 KiB that it can have, and line
+ * ends. */
 enum { PROFILE_LIMIT = 160 << 10 };
 
 static size_t read_be32(const uint8_t *p)

@@ -187,8 +187,8 @@ int session_write_reference(const struct session *session)
     return code;
 }
 
-/* The checkpoint says at once which input it is of now, and what shows the other one is made again:
- * whenever the process dies, both agree or the image is missing. */
+/* Saves at once which input the checkpoint is of now, and makes the image that shows the old input
+ * again: whenever the process dies, both agree or the image is missing. */
 static int renew_input(struct session *session)
 {
     char *path = path_join(session->folder.path, "reference.png");

@@ -72,8 +72,8 @@ static int finish_images_are_whole(const struct session *session, const struct o
     return OK;
 }
 
-/* The model of the last step or, where the task knows one, of the best; `missing`: only if that is
- * not there. */
+/* Writes the model of the last step or, where the task knows one, of the best; `missing`: only if
+ * that is not there. */
 static int write_model(const struct session *session, const char *path, bool best, bool missing)
 {
     struct store_writer *writer = store_writer_create();

@@ -89,7 +89,8 @@ static void note_unsynced(struct frames *frames, int64_t step)
     frames->unsynced[frames->unsynced_count++] = step;
 }
 
-/* The oldest frame that waits. With the lock held, which others may take while it writes. */
+/* Writes the oldest frame that waits. Called with the lock held, which it gives up while it writes.
+ */
 static void write_next(struct frames *frames)
 {
     struct frame frame = frames->ring[frames->first];

@@ -7,9 +7,10 @@ struct session;
 /* Says which keys of memory.grow have no effect here, and why. */
 void govern_begin(const struct session *session);
 
-/* Between steps: every memory.adjustment_frequency steps it looks at what is free, and the run goes
- * on in another mode, or with more work in each step, where that is due. More or less work is saved
- * at once, so that a resumed run repeats it. After ERR_DEVICE_MEMORY the state is saved. */
+/* Call between steps: every memory.adjustment_frequency steps the governor looks at the free
+ * memory, and the run goes on in another mode, or with more work in each step, where that is due.
+ * More or less work is saved at once, so that a resumed run repeats it. After ERR_DEVICE_MEMORY the
+ * state is saved. */
 int govern(struct session *session);
 
 #endif

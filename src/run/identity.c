@@ -15,7 +15,7 @@
 
 enum { FILE_LIMIT = 4096 };
 
-static bool is_identity(const char *text)
+static bool identity_is_valid(const char *text)
 {
     return strlen(text) == IDENTITY_DIGITS && strspn(text, "0123456789abcdef") == IDENTITY_DIGITS;
 }
@@ -35,7 +35,7 @@ static int read_identity(char id[IDENTITY_BYTES], const char *path)
     TRY(code);
     char *line = (char *)text;
     line[strcspn(line, "\n")] = '\0';
-    if (is_identity(line)) memcpy(id, line, IDENTITY_BYTES);
+    if (identity_is_valid(line)) memcpy(id, line, IDENTITY_BYTES);
     free(text);
     return OK;
 }
@@ -53,7 +53,7 @@ static int draw_identity(char id[IDENTITY_BYTES])
 int identity_settle(char id[IDENTITY_BYTES], const char *run_dir, const struct store_file *file)
 {
     const char *inside = file ? store_get(file, "run") : NULL;
-    if (inside && !is_identity(inside))
+    if (inside && !identity_is_valid(inside))
         return fail(ERR_DATA, "%s: metadata run is no identity of a run", store_path(file));
     char *path = path_join(run_dir, "run-id");
     if (!path) return ERR_SYSTEM;

@@ -1,6 +1,6 @@
-/* Which run a folder and its checkpoints belong to: a random number, made at the first start, in
- * the folder's file `run-id` and in each checkpoint's metadata `run`. So a checkpoint that was
- * copied from another run is noticed, while a folder can be moved or copied as a whole. */
+/* The identity of a run, in its folder and in its checkpoints: a random number, made at the first
+ * start, in the folder's file `run-id` and in each checkpoint's metadata `run`. So a checkpoint
+ * that was copied from another run is noticed, while a folder can be moved or copied as a whole. */
 #ifndef IMGTRAIN_RUN_IDENTITY_H
 #define IMGTRAIN_RUN_IDENTITY_H
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pictures that do not fit into memory: the target mapped from a file, everything else in bands, the
+# Images that do not fit into memory: the target mapped from a file, everything else in bands, the
 # same bits as in memory.
 . "$(dirname "$0")/lib.sh"
 
@@ -51,7 +51,7 @@ run 0 imgtrain train fit.yaml input_path=small.ppm downsample=true memory.level=
 same whole/model.safetensors cut/model.safetensors
 run 0 test "$(find . -name '.imgtrain*' | wc -l)" = 0
 
-# ---- a picture larger than the memory: 3000 x 2000 pixels are 18 MB ----
+# ---- an image larger than the memory: 3000 x 2000 pixels are 18 MB ----
 draw large.ppm 3000 2000
 run 0 imgtrain train fit.yaml input_path=large.ppm memory.level=0 -o large-whole -q
 run 0 imgtrain train fit.yaml input_path=large.ppm memory.limit=15MB -o large -q
@@ -65,7 +65,7 @@ err_has "memory.limit"
 run 0 imgtrain render large -o again.png --device cpu
 same large/final.png again.png
 
-# ---- and of the whole process: little beside what a small picture takes, not the picture twice ----
+# ---- and of the whole process: little beside what a small image takes, not the image twice ----
 data_limit() { # KILOBYTES COMMAND...: with so much memory of its own (mapped files apart)
     (
         # shellcheck disable=SC3045  # dash, bash and busybox have -d

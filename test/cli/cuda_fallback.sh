@@ -1,7 +1,7 @@
 #!/bin/sh
 # imgtrain sample, render and eval from the GPU down to the CPU: no memory to open the device, allocations
-# that fail (the first, a later one, in the middle of a picture), a limit; every step announced, and
-# the picture that of the CPU or of the GPU alone. What is no lack of memory stays an error.
+# that fail (the first, a later one, in the middle of an image), a limit; every step announced, and
+# the image that of the CPU or of the GPU alone. What is no lack of memory stays an error.
 . "$(dirname "$0")/lib.sh"
 
 run 0 imgtrain doctor
@@ -26,7 +26,7 @@ remove_after() {
     rm -f "$picture"
     return "$1"
 }
-# make WHAT PICTURE OPTIONS...: a picture, or figures, by one of the commands. 12 pictures, 16 at a time at first.
+# make WHAT PICTURE OPTIONS...: an image, or figures, by one of the commands. 12 images, 16 at a time at first.
 make() {
     what=$1 picture=$2
     shift 2
@@ -81,7 +81,7 @@ for what in render eval sample score walk; do
     run 1 test -e x.png
 done
 
-# in the middle of a picture: 2 MB are too little for one of the slices of 48 rows. Those of 32 take
+# in the middle of an image: 2 MB are too little for one of the slices of 48 rows. Those of 32 take
 # two allocations each, 11 to 20.
 run 0 make render x.png --device cuda --memory-limit 2MB
 steps_are "80 48 32 "

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pictures that are damaged without losing a pixel: read to the pixels that Pillow reads, with one
+# Images that are damaged without losing a pixel: read to the pixels that Pillow reads, with one
 # warning for each file, by every command. Damage that costs pixels stays an error.
 . "$(dirname "$0")/lib.sh"
 
@@ -48,7 +48,7 @@ run 65 imgtrain eval short.png two.ppm
 err_has "short.png: broken PNG"
 err_lines 1
 
-# None of a GAN's pictures is left out for that.
+# None of a GAN's images is left out for that.
 cat >tiny.yaml <<'EOF'
 task: gan
 data: data

@@ -139,7 +139,7 @@ for pair in EIO:74 EMFILE:71 EACCES:77 ENOENT:66; do
         "$program" render whole/model.safetensors -o none.png
 done
 
-# A folder of pictures: what can never be read is left out, what cannot be read now ends the run, as
+# A folder of images: what can never be read is left out, what cannot be read now ends the run, as
 # the set would be another one.
 mkdir photos photos/sub
 pictures photos 6 16 16

@@ -70,7 +70,7 @@ mkdir folder
 run 65 imgtrain eval folder folder
 err_has "folder: no images in this folder"
 
-# A picture as a model or a config, a model as a picture.
+# An image as a model or a config, a model as an image.
 printf 'P3 2 2 255 1 2 3 40 50 60 70 80 90 100 110 120\n' >two.ppm
 python3 "$root/test/cli/tool.py" model plain >/dev/null
 cp plain.safetensors model.png

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The pictures of a GAN: decoded once at the first start and not at all later, named once when they cannot
-# be read, and figures that need more pictures than there are.
+# The images of a GAN: decoded once at the first start and not at all later, named once when they cannot
+# be read, and figures that need more images than there are.
 . "$(dirname "$0")/lib.sh"
 
 pictures photos 12 16 16
@@ -55,7 +55,7 @@ rm -f again/model.safetensors again/final.png
 run 0 imgtrain train tiny.yaml -o again images=32 --resume
 err_lacks "skipped"
 run 0 cmp again/model.safetensors short/model.safetensors
-# A damaged cache is made again: from the same pictures to the same bits.
+# A damaged cache is made again: from the same images to the same bits.
 for file in photos/*.ppm; do mv "kept-$(basename "$file")" "$file"; done
 printf 'x' | dd of="$(echo again/cache/*.bin)" bs=1 seek=5000 conv=notrunc 2>"$work/dd"
 rm -f again/model.safetensors again/final.png
@@ -66,7 +66,7 @@ if [ "$(grep -c 'made again' "$err")" = 1 ]; then pass; else flunk "not once"; f
 run 0 cmp again/cache/*.bin short/cache/*.bin
 run 0 cmp again/model.safetensors short/model.safetensors
 
-# Two pictures: what they allow no telling of stays empty, and a line says what it takes.
+# Two images: what they allow no telling of stays empty, and a line says what it takes.
 mkdir two
 cp photos/1.ppm photos/2.ppm two
 run 0 imgtrain train tiny.yaml -o pair data=two eval_samples=1000 eval_every=1 eval_steps=1
@@ -80,7 +80,7 @@ out_has "rkid       -: too few pictures, it takes 10"
 out_has "coverage   -: too few pictures, it takes 10"
 out_has "nn_ratio   -: too few pictures, it takes 20"
 
-# Counted by the system's own tracer: each picture is decoded once at the first start, none on resume.
+# Counted by the system's own tracer: each image is decoded once at the first start, none on resume.
 # A decoder opens a file twice: to tell its format, and to read it.
 opened() { # opened TIMES: so often was each picture opened in the last trace
     last="pictures opened $1 times"

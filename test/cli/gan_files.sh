@@ -59,7 +59,7 @@ for lie in gan.base_width=4096 gan.base_height=16 gan.z=4096 gan.widths=16 gan.w
     run 65 imgtrain sample lie.safetensors -o none --seeds 0
 done
 run 0 test ! -e none
-# A picture larger than any that can be trained, from tensors that are all there.
+# An image larger than any that can be trained, from tensors that are all there.
 run 0 imgtrain train tiny.yaml -o stages size=16 'widths=[8,8,8]' images=8 -q
 cp stages/model.safetensors large.safetensors
 change large.safetensors set gan.base_width=2048

@@ -44,7 +44,7 @@ has grown/memory.jsonl '"step": 4, "level": 0, "choices": {"amp": false, "checkp
 run 1 cmp -s plain/model.safetensors grown/model.safetensors
 run 0 imgtrain info grown --json
 out_has '"step": 12' # 4 x 8 + 8 x 16 = 160 images
-# at once to what fits: half as much again fits 12 pictures, in slices of 8 that is nothing
+# at once to what fits: half as much again fits 12 images, in slices of 8 that is nothing
 # shellcheck disable=SC2086
 run 0 imgtrain train $gan memory.grow=true memory.limit=$((bytes * 5 / 4)) -o tight
 lacks tight/memory.jsonl '"batch": 16'

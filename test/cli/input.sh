@@ -18,7 +18,7 @@ begin() {
 draw 48 32 0 >first.ppm
 draw 48 32 90 >other.ppm
 
-# ---- the same picture by another name, in another file, from elsewhere ----
+# ---- the same image by another name, in another file, from elsewhere ----
 begin
 cp -r run unbroken
 run 0 fit 30 input_path=p.ppm -o unbroken --resume -q
@@ -44,7 +44,7 @@ mv run moved
 run 0 sh -c 'cd deep && "$0" train '"$fit"' input_path=er/moved.ppm max_steps=30 -o ../moved --resume -q' "$program"
 same moved/final.png unbroken/final.png
 
-# ---- another picture under the same name: refused, and nothing is touched ----
+# ---- another image under the same name: refused, and nothing is touched ----
 refused() { # refused WHAT ARGUMENT...
     what=$1
     shift
@@ -74,7 +74,7 @@ refused "it had 8 bits a sample, now 16" input_path=p.ppm
 cp first.ppm p.ppm
 run 0 fit 30 input_path=p.ppm -o run --resume
 
-# ---- allowed: said in the log, and the run is of the new picture from then on ----
+# ---- allowed: said in the log, and the run is of the new image from then on ----
 begin
 cp other.ppm p.ppm
 run 0 fit 30 input_path=p.ppm -o run --resume --allow-changed-input
@@ -136,7 +136,7 @@ run 0 fit 5 input_path=first.ppm ckpt_file=./fresh/model.safetensors -o started 
 run 78 fit 6 input_path=first.ppm -o started --resume
 err_has "splat.ckpt_file"
 
-# ---- a checkpoint of a version that did not write which picture it is of ----
+# ---- a checkpoint of a version that did not write which image it is of ----
 if command -v python3 >/dev/null; then
     begin
     tool older run/checkpoints/step-000000020.safetensors input.
@@ -179,7 +179,7 @@ gan 0 data=album --allow-changed-input
 err_has "warning: --allow-changed-input: going on with the pictures of album"
 gan 0 data=album
 gan 78 data=photos
-# another order of the same pictures
+# another order of the same images
 again
 rm -rf album
 cp -r photos album

@@ -1,5 +1,5 @@
 #!/bin/sh
-# imgtrain plan: what it says is what a run then takes; budgets, sizes without a picture, bad input.
+# imgtrain plan: what it says is what a run then takes; budgets, sizes without an image, bad input.
 . "$(dirname "$0")/lib.sh"
 
 if ! command -v python3 >/dev/null; then

@@ -1,6 +1,6 @@
 #!/bin/sh
 # imgtrain sample and render with ever less device memory: slices, every step announced, the same
-# pictures bit for bit, and 31 when nothing is left to try. From a GPU to the CPU: cuda_fallback.sh.
+# images bit for bit, and 31 when nothing is left to try. From a GPU to the CPU: cuda_fallback.sh.
 . "$(dirname "$0")/lib.sh"
 
 awk 'BEGIN { print "P3 64 150 255"; for (i = 0; i < 9600; i++) print i % 251, i * 7 % 256, i * i % 256 }' >tall.ppm

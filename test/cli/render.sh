@@ -8,7 +8,12 @@ if ! command -v python3 >/dev/null; then
     finish
 fi
 render() { imgtrain render "$@" --device cpu; }
+<<<<<<< HEAD
 # close_to A B MOST MEAN [TIMES]: differences of two pictures
+=======
+same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
+# close_to A B MOST MEAN [TIMES]: differences of two images
+>>>>>>> 341c666 (Test prose: images; names that say their module)
 close_to() {
     run 0 tool difference "$1" "$2" ${5:-}
     if awk -v most="$3" -v mean="$4" '{ exit !($1 <= most && $2 <= mean) }' "$out"; then pass; else
@@ -55,7 +60,7 @@ run 0 render plain.safetensors --crop 0,0,48,32 -o all.ppm
 run 0 render plain.safetensors -o plain.ppm
 same all.ppm plain.ppm
 
-# ---- a small picture of a huge one costs what the small one costs, and is an average all the same ----
+# ---- a small image of a huge one costs what the small one costs, and is an average all the same ----
 # costs MIB SECONDS COMMAND...: not more of either
 costs() {
     most=$1 seconds=$2
@@ -70,7 +75,7 @@ if grep -q __asan_init "$program"; then slow=10; fi # a sanitizer's own memory
 tool model huge
 costs $((80 * slow)) 5 huge.safetensors --size 16x16 -o small.png
 costs $((80 * slow)) 5 huge.safetensors --size 16x16 --memory-limit 512MB -o small.png
-# ever fewer rows, of a picture as wide as it says
+# ever fewer rows, of an image as wide as it says
 costs $((200 * slow)) 30 huge.safetensors --crop 0,0,131072,48 --memory-limit 120MB -o part.png
 err_has "at a time"
 run 0 render huge.safetensors --crop 0,0,131072,48 -o other.png

@@ -2,7 +2,7 @@
 # imgtrain sample and eval with a generator: files, grids, walks, figures, and what they refuse.
 . "$(dirname "$0")/lib.sh"
 
-# shape N FILE: an 8x8 picture that differs with N
+# shape N FILE: an 8x8 image that differs with N
 shape() {
     {
         printf 'P2 8 8 255\n'
@@ -55,7 +55,7 @@ err_has "--class 2: this model has 2 classes, 0 to 1"
 run 64 imgtrain sample run --class 0 -o x
 err_has "this model has no classes"
 
-# a generator against pictures: the same figures every time
+# a generator against images: the same figures every time
 run 0 imgtrain eval run data
 out_has "samples    22 against 22 of 22 training pictures, 2 held out"
 for figure in rkid swd precision recall density coverage ms_ssim nn_ratio; do

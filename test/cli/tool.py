@@ -21,7 +21,7 @@ import sys
 import zlib
 
 
-# ---- pictures ----
+# ---- images ----
 
 def value(x, y, w, h, c):
     """A smooth picture, channel c, 0..1."""

@@ -2,7 +2,7 @@
 # imgtrain train: whole runs, resume, signals, and every way that a run can be refused.
 . "$(dirname "$0")/lib.sh"
 
-# ---- a small picture, and settings that take a second ----
+# ---- a small image, and settings that take a second ----
 picture picture.ppm 48 32
 cat >tiny.yaml <<'YAML'
 task: splat

@@ -1,5 +1,5 @@
 #!/bin/sh
-# imgtrain train, task splat: every kind of picture, hostile ones, bad keys, and that neither the
+# imgtrain train, task splat: every kind of image, hostile ones, bad keys, and that neither the
 # number of threads nor being killed changes a bit of the model.
 . "$(dirname "$0")/lib.sh"
 
@@ -33,7 +33,7 @@ fit() {
     run 0 tool png "$folder/final.png"
     out_is "$kind"
 }
-# at_least NAME PICTURE DB: final.png has at least so many dB against the picture
+# at_least NAME PICTURE DB: final.png has at least so many dB against the image
 at_least() {
     run 0 imgtrain eval "$1/final.png" "$2" --json
     psnr=$(sed -n 's/.*"psnr": *\([0-9.]*\).*/\1/p' "$out")
@@ -41,7 +41,7 @@ at_least() {
     if awk -v a="$psnr" -v b="$3" 'BEGIN { exit !(a >= b) }'; then pass; else flunk "$1: PSNR $psnr"; fi
 }
 
-# ---- sound pictures ----
+# ---- sound images ----
 fit rgb rgb.png "48x32 8 rgb"
 at_least rgb rgb.png 24
 fit alpha alpha.png "48x32 8 rgba"
@@ -92,7 +92,7 @@ err_has "network weights"
 run 65 imgtrain train fit.yaml input_path=grey.png ckpt_file=rgb -o mixed
 err_has "rgb has 3 channels, the image 1"
 
-# ---- hostile and broken pictures: one line, status 65, quick and small, no folder left ----
+# ---- hostile and broken images: one line, status 65, quick and small, no folder left ----
 for picture in bad/*; do
     run 65 tool measure "$program" train fit.yaml input_path="$picture"
     err_has "imgtrain: $picture: "
