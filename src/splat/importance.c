@@ -201,7 +201,8 @@ static int survey_rows(const struct survey *s)
 }
 
 int splat_importance(const struct splat_view *view, const struct splat_blend *blend,
-                     const struct splat_target *target, bool (*stop_requested)(void), double *worth)
+                     const struct splat_target *target, bool (*stop_requested)(void),
+                     double *importance)
 {
     int bands = (view->height - 1) / BAND + 1, code;
     struct survey s = {.view = view,
@@ -219,7 +220,7 @@ int splat_importance(const struct splat_view *view, const struct splat_blend *bl
     if (code == OK) code = list_members(&s);
     if (code == OK) code = survey_rows(&s);
     for (int64_t i = 0; code == OK && i < view->count; i++)
-        worth[i] = (double)s.sum[i] * SHARE_UNIT;
+        importance[i] = (double)s.sum[i] * SHARE_UNIT;
     free(s.form);
     free(s.band_start);
     free(s.member);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 struct candidate {
-    double worth;
+    double importance;
     int64_t row;
 };
 
@@ -29,7 +29,8 @@ static bool is_due(const struct splat_fit *fit, int64_t step)
 static int relocate_compare(const void *a, const void *b)
 {
     const struct candidate *p = a, *q = b;
-    if (p->worth < q->worth || p->worth > q->worth) return p->worth < q->worth ? -1 : 1;
+    if (p->importance < q->importance || p->importance > q->importance)
+        return p->importance < q->importance ? -1 : 1;
     return p->row < q->row ? -1 : p->row > q->row;
 }
 
@@ -37,16 +38,16 @@ static int relocate_compare(const void *a, const void *b)
 static int relocate_rank(struct splat_fit *fit, struct candidate *candidates)
 {
     int64_t count = fit->model.count;
-    double *worth = calloc((size_t)count + 1, sizeof *worth);
-    if (!worth) return fail(ERR_SYSTEM, "out of memory");
+    double *importance = calloc((size_t)count + 1, sizeof *importance);
+    if (!importance) return fail(ERR_SYSTEM, "out of memory");
     int code = splat_host_pull(fit, NULL);
     struct splat_view view = splat_model_view(&fit->model, fit->host.group);
     if (code == OK)
         code = splat_importance(&view, &fit->model.blend, &fit->image, fit->device->stop_requested,
-                                worth);
+                                importance);
     for (int64_t i = 0; code == OK && i < count; i++)
-        candidates[i] = (struct candidate){worth[i], i};
-    free(worth);
+        candidates[i] = (struct candidate){importance[i], i};
+    free(importance);
     if (code == OK) qsort(candidates, (size_t)count, sizeof *candidates, relocate_compare);
     return code;
 }
@@ -113,7 +114,7 @@ int splat_relocate(struct splat_fit *fit, int64_t step)
     if (code == OK) {
         fit->relocated_at = step;
         log_debug("step %lld: %lld Gaussians moved; the last of them was worth %.3g squared error",
-                  (long long)step, (long long)count, count ? candidates[count - 1].worth : 0);
+                  (long long)step, (long long)count, count ? candidates[count - 1].importance : 0);
     }
     free(candidates);
     free(xy);

@@ -56,7 +56,7 @@ int splat_mode_need(const struct splat_fit *fit, const struct memory_mode *mode,
     return code;
 }
 
-/* Pieces in which a mapped target comes: bands of rows, of which the system drops what it needs the
+/* Bands in which a mapped target comes: rows of which the system drops what it needs the
  * memory of; a device that cannot read the host's memory has two of them at a time. */
 static int target_bands(const struct splat_fit *fit)
 {

@@ -1,4 +1,4 @@
-/* What a Gaussian is worth, against the error of images without it. */
+/* What a Gaussian is importance, against the error of images without it. */
 #include "base/error.h"
 #include "base/threads.h"
 #include "device/device.h"
@@ -84,16 +84,16 @@ START_TEST(is_the_error_without_it)
     struct device *device;
     static struct scene scene, less;
     const struct splat_blend *blend = &blends[_i % 3];
-    double worth[COUNT];
+    double importance[COUNT];
     ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
     draw(&scene, _i >= 3);
-    ck_assert_int_eq(splat_importance(&scene.view, blend, &scene.picture, NULL, worth), OK);
+    ck_assert_int_eq(splat_importance(&scene.view, blend, &scene.picture, NULL, importance), OK);
     double all = squared_error(device, &scene, blend);
     for (int i = 0; i < COUNT; i++) {
         leave_out(&less, &scene, i);
         double expected = squared_error(device, &less, blend) - all;
-        ck_assert_msg(!!(fabs(worth[i] - expected) <= 1e-3 * fabs(expected) + 0.01),
-                      "blend %d, Gaussian %d: %g, expected %g", _i, i, worth[i], expected);
+        ck_assert_msg(!!(fabs(importance[i] - expected) <= 1e-3 * fabs(expected) + 0.01),
+                      "blend %d, Gaussian %d: %g, expected %g", _i, i, importance[i], expected);
     }
     device_close(device);
 }
@@ -104,15 +104,16 @@ START_TEST(beyond_the_largest_it_is_worth_nothing)
 {
     static struct scene scene;
     const struct splat_blend blend = {1, false};
-    double worth[COUNT];
+    double importance[COUNT];
     draw(&scene, false);
     for (int k = 0; k < 2; k++) {
         memcpy(scene.xy + 2 * k, scene.xy + 2 * 3, sizeof(float[2]));
         scene.scale[2 * k] = scene.scale[2 * k + 1] = 1 / (1.0f - 0.1f * (float)k);
     }
-    ck_assert_int_eq(splat_importance(&scene.view, &blend, &scene.picture, NULL, worth), OK);
-    ck_assert(fabs(worth[3]) > 1);
-    ck_assert_msg(!(fabs(worth[0]) > 0) && !(fabs(worth[1]) > 0), "%g %g", worth[0], worth[1]);
+    ck_assert_int_eq(splat_importance(&scene.view, &blend, &scene.picture, NULL, importance), OK);
+    ck_assert(fabs(importance[3]) > 1);
+    ck_assert_msg(!(fabs(importance[0]) > 0) && !(fabs(importance[1]) > 0), "%g %g", importance[0],
+                  importance[1]);
 }
 END_TEST
 
@@ -134,11 +135,11 @@ END_TEST
 Suite *splat_importance_suite(void);
 Suite *splat_importance_suite(void)
 {
-    Suite *suite = suite_create("splat_worth");
-    TCase *worth = tcase_create("worth");
-    tcase_add_loop_test(worth, is_the_error_without_it, 0, 6);
-    tcase_add_test(worth, beyond_the_largest_it_is_worth_nothing);
-    tcase_add_loop_test(worth, threads_change_no_bit, 0, 3);
-    suite_add_tcase(suite, worth);
+    Suite *suite = suite_create("splat_importance");
+    TCase *importance = tcase_create("importance");
+    tcase_add_loop_test(importance, is_the_error_without_it, 0, 6);
+    tcase_add_test(importance, beyond_the_largest_it_is_worth_nothing);
+    tcase_add_loop_test(importance, threads_change_no_bit, 0, 3);
+    suite_add_tcase(suite, importance);
     return suite;
 }
