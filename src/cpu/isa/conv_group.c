@@ -2,61 +2,10 @@
  * the definition has 36. One group of one pixel is one AVX-512 vector. */
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
+#include "cpu/isa/winograd.h"
 #include "cpu/nn/conv_kernels.h"
 
 static const stored zeros[GROUP];
-
-struct tile {
-    size_t pixel; /* its top left output pixel, counted over the whole batch */
-    int y, x;     /* the same in its image */
-};
-
-static struct tile tile_at(const struct nn_conv *s, size_t t)
-{
-    size_t across = (size_t)(s->w + 1) / 2, down = (size_t)(s->h + 1) / 2;
-    size_t x = 2 * (t % across), y = 2 * (t / across % down), n = t / across / down;
-    return (struct tile){(n * (size_t)s->h + y) * (size_t)s->w + x, (int)y, (int)x};
-}
-
-INLINE void tile_next(struct tile *t, const struct nn_conv *s)
-{
-    t->x += 2, t->pixel += 2;
-    if (t->x < s->w) return;
-    t->pixel += (size_t)(s->w - t->x), t->x = 0; /* the start of the row below this one */
-    t->y += 2;
-    if (t->y < s->h)
-        t->pixel += (size_t)s->w;
-    else
-        t->pixel += (size_t)(s->h + 1 - t->y) * (size_t)s->w, t->y = 0;
-}
-
-/* One column of B^T d: of four rows, from pointers to them. */
-#define INPUT_COLUMN(c, p0, p1, p2, p3)                                                            \
-    {                                                                                              \
-        vf r0 = vs_load(p0), r1 = vs_load(p1), r2 = vs_load(p2), r3 = vs_load(p3);                 \
-        d0##c = r0 - r2, d1##c = r1 + r2, d2##c = r2 - r1, d3##c = r1 - r3;                        \
-    }
-#define INPUT_ROW(r)                                                                               \
-    {                                                                                              \
-        vf_store(out + (4 * r) * step, d##r##0 - d##r##2);                                         \
-        vf_store(out + (4 * r + 1) * step, d##r##1 + d##r##2);                                     \
-        vf_store(out + (4 * r + 2) * step, d##r##2 - d##r##1);                                     \
-        vf_store(out + (4 * r + 3) * step, d##r##1 - d##r##3);                                     \
-    }
-
-/* out[f * step] = (B^T d B)[f] for VF channels of the 4x4 d: rows[r] + c * next. */
-INLINE void transform_input(float *out, size_t step, const stored *const rows[4], ptrdiff_t next)
-{
-    vf d00, d01, d02, d03, d10, d11, d12, d13, d20, d21, d22, d23, d30, d31, d32, d33;
-    INPUT_COLUMN(0, rows[0], rows[1], rows[2], rows[3])
-    INPUT_COLUMN(1, rows[0] + next, rows[1] + next, rows[2] + next, rows[3] + next)
-    INPUT_COLUMN(2, rows[0] + 2 * next, rows[1] + 2 * next, rows[2] + 2 * next, rows[3] + 2 * next)
-    INPUT_COLUMN(3, rows[0] + 3 * next, rows[1] + 3 * next, rows[2] + 3 * next, rows[3] + 3 * next)
-    INPUT_ROW(0)
-    INPUT_ROW(1)
-    INPUT_ROW(2)
-    INPUT_ROW(3)
-}
 
 /* A tile at the image's edge: its 4x4 inputs with zeros around, [16][GROUP]. */
 static void copy_edge(stored *inputs, const struct nn_conv *s, const stored *corner, int channels,

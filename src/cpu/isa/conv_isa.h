@@ -21,5 +21,17 @@ void ISA_NAME(conv_group_wgrad)(const struct nn_conv *shape, float *sums, const 
                                 const void *dout, int group, size_t first, int count,
                                 float *workspace);
 void ISA_NAME(conv_group_unpack)(float *dw, const float *sums, int group);
+void ISA_NAME(conv_dense_pack)(float *packed, const float *weights, const struct nn_conv *shape,
+                               int adjoint, const struct dense_product *product, int first,
+                               int last);
+void ISA_NAME(conv_dense_inputs)(float *values, const struct nn_conv *shape, const void *tensor,
+                                 int channels, int pitch, const struct dense_block *block);
+void ISA_NAME(conv_dense_gradients)(float *values, const struct nn_conv *shape, const void *tensor,
+                                    int channels, int pitch, const struct dense_block *block);
+void ISA_NAME(conv_dense_outputs)(void *tensor, const struct nn_conv *shape, const float *products,
+                                  int channels, int pitch, const struct dense_block *block,
+                                  const struct nn_epilogue *epilogue);
+void ISA_NAME(conv_dense_unpack)(float *dw, const float *sums, const struct nn_conv *shape,
+                                 int pitch, size_t step, int first, int last);
 
 #endif

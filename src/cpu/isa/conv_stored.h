@@ -21,6 +21,11 @@ INLINE void vs_store(stored *p, vf v)
 {
     _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(v));
 }
+INLINE vf vs_load_some(const stored *p, int count)
+{
+    __m256i some = _mm256_maskz_loadu_epi16((__mmask16)(0xffffU >> (16 - count)), p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(some), 16));
+}
 INLINE void vs_store_some(stored *p, vf v, int count)
 {
     _mm256_mask_storeu_epi16(p, (__mmask16)(0xffffU >> (16 - count)),
@@ -67,6 +72,10 @@ INLINE vf vs_load(const stored *p)
 INLINE void vs_store(stored *p, vf v)
 {
     vf_store(p, v);
+}
+INLINE vf vs_load_some(const stored *p, int count)
+{
+    return vf_load_some(p, count);
 }
 INLINE void vs_store_some(stored *p, vf v, int count)
 {

@@ -12,4 +12,9 @@ const struct conv_kernels ISA_NAME(conv_kernels) = {
     .group_conv = ISA_NAME(conv_group_conv),
     .group_wgrad = ISA_NAME(conv_group_wgrad),
     .group_unpack = ISA_NAME(conv_group_unpack),
+    .dense_pack = ISA_NAME(conv_dense_pack),
+    .dense_inputs = ISA_NAME(conv_dense_inputs),
+    .dense_gradients = ISA_NAME(conv_dense_gradients),
+    .dense_outputs = ISA_NAME(conv_dense_outputs),
+    .dense_unpack = ISA_NAME(conv_dense_unpack),
 };

@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "cpu/isa.h"
+#include "cpu/nn/conv_cut.h"
+#include "cpu/nn/conv_dense_ops.h"
 #include "cpu/nn/conv_kernels.h"
 #include "cpu/nn/nn_cpu.h"
 #include "cpu/nn/nn_types.h"
@@ -41,21 +43,6 @@ static size_t cpu_rows_of(const struct nn_conv *s)
     return (size_t)s->n * (size_t)s->h * (size_t)s->w;
 }
 
-static size_t tiles_of(const struct nn_conv *s)
-{
-    return (size_t)s->n * (size_t)((s->h + 1) / 2) * (size_t)((s->w + 1) / 2);
-}
-
-static int ceil_div(size_t a, size_t b)
-{
-    return (int)((a + b - 1) / b);
-}
-
-static int cpu_clamp(size_t x, int low, int high)
-{
-    return x < (size_t)low ? low : x > (size_t)high ? high : (int)x;
-}
-
 /* What the ranges of one convolution's work have in common. */
 struct conv_job {
     const struct nn_conv *shape;
@@ -67,7 +54,7 @@ struct conv_job {
     int n, k, adjoint; /* columns and depth of the product */
     size_t rows, most; /* of all and of an item */
     float *packed;
-    const struct cut *cut; /* of weight gradients, with the rest: */
+    const struct conv_cut *cut; /* of weight gradients, with the rest: */
     float *dw, *sums, *buffer;
     size_t first; /* slice with which the wave begins */
     int now;      /* slices of the wave */
@@ -79,7 +66,7 @@ static size_t packed_floats(const struct nn_conv *s, int k, int n)
 {
     if (is_group(s)) return (size_t)s->groups * GROUP_WEIGHTS;
     size_t panel = (size_t)kernels_of(s)->panel;
-    return (size_t)ceil_div((size_t)n, panel) * panel * (size_t)k;
+    return (size_t)conv_ceil_div((size_t)n, panel) * panel * (size_t)k;
 }
 
 enum { ROWS = 96 }; /* what a thread takes at a time: 16 tiles of 6 rows */
@@ -114,9 +101,9 @@ static void cpu_gemm(const struct nn_conv *s, void *out, const void *in, const f
                            .rows = cpu_rows_of(s),
                            .packed = packed};
     int64_t products = (int64_t)n * k / 8; /* of a row, in the time of simple operations */
-    threads_for(ceil_div((size_t)n, (size_t)job.kernels->panel),
+    threads_for(conv_ceil_div((size_t)n, (size_t)job.kernels->panel),
                 threads_grain((int64_t)job.kernels->panel * k), pack_panels, &job);
-    threads_for(ceil_div(job.rows, ROWS), threads_grain(ROWS * products), gemm_blocks, &job);
+    threads_for(conv_ceil_div(job.rows, ROWS), threads_grain(ROWS * products), gemm_blocks, &job);
 }
 
 enum { ROOM = 8192 };
@@ -156,8 +143,8 @@ static void gemm_mixed(const struct nn_conv *s, void *out, const void *in, const
                            .packed = packed};
     if (job.most > ROWS) job.most = ROWS;
     job.kernels->gemm_pack(packed, weights, k, n, adjoint ? n : 1, adjoint ? 1 : k, 0,
-                           ceil_div((size_t)n, (size_t)job.kernels->panel));
-    threads_for(ceil_div(job.rows, job.most), threads_grain((int64_t)job.most * (n + k)),
+                           conv_ceil_div((size_t)n, (size_t)job.kernels->panel));
+    threads_for(conv_ceil_div(job.rows, job.most), threads_grain((int64_t)job.most * (n + k)),
                 mixed_blocks, &job);
 }
 
@@ -184,7 +171,7 @@ static void convolve_groups(void *context, int64_t from, int64_t to)
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         size_t g = i % groups, t = i / groups * GROUP_TILES;
         j->kernels->group_conv(j->shape, j->out, j->in, j->packed + g * GROUP_WEIGHTS, j->epilogue,
-                               (int)g, t, cpu_clamp(j->rows - t, 1, GROUP_TILES), buffer);
+                               (int)g, t, conv_clamp(j->rows - t, 1, GROUP_TILES), buffer);
     }
 }
 
@@ -198,10 +185,20 @@ static void cpu_group(const struct nn_conv *s, void *out, const void *in, const 
                            .weights = weights,
                            .epilogue = e,
                            .adjoint = adjoint,
-                           .rows = tiles_of(s),
+                           .rows = conv_tiles_of(s),
                            .packed = packed};
     threads_for(s->groups, threads_grain(GROUP_WEIGHTS), pack_groups, &job);
-    threads_for((int64_t)ceil_div(job.rows, GROUP_TILES) * s->groups, 2, convolve_groups, &job);
+    threads_for((int64_t)conv_ceil_div(job.rows, GROUP_TILES) * s->groups, 2, convolve_groups,
+                &job);
+}
+
+/* Both tensors' kernels, or NULL where one has none. */
+static const struct dense_kernels *dense_of(struct dense_kernels *k, const struct nn_conv *s)
+{
+    *k = (struct dense_kernels){.products = kernels_f32,
+                                .in = s->in_type == NN_BF16 ? kernels_bf16 : kernels_f32,
+                                .out = s->out_type == NN_BF16 ? kernels_bf16 : kernels_f32};
+    return k->in && k->out && !is_group(s) && conv_dense_takes(s) ? k : NULL;
 }
 
 static int cpu_conv_forward(struct device *device, const struct nn_conv *s, void *out,
@@ -209,12 +206,15 @@ static int cpu_conv_forward(struct device *device, const struct nn_conv *s, void
                             void *workspace)
 {
     TRY(nn_check_conv(s, e, false));
+    struct dense_kernels dense;
     if (is_gemm(s) && !is_mixed(s))
         cpu_gemm(s, out, in, weights, s->cout, s->cin, 0, e, workspace);
     else if (is_mixed(s) && can_mix(s, e))
         gemm_mixed(s, out, in, weights, s->cout, s->cin, 0, workspace);
     else if (is_group(s))
         cpu_group(s, out, in, weights, 0, e, workspace);
+    else if (dense_of(&dense, s))
+        conv_dense(s, &dense, out, in, weights, 0, e, workspace);
     else
         return nn_ops_reference()->conv_forward(device, s, out, in, weights, e, workspace);
     return OK;
@@ -225,70 +225,35 @@ static int cpu_conv_dgrad(struct device *device, const struct nn_conv *s, void *
                           void *workspace)
 {
     TRY(nn_check_conv(s, e, true));
+    struct dense_kernels dense;
     if (is_gemm(s) && !is_mixed(s))
         cpu_gemm(s, din, dout, weights, s->cin, s->cout, 1, e, workspace);
     else if (is_mixed(s) && can_mix(s, e))
         gemm_mixed(s, din, dout, weights, s->cin, s->cout, 1, workspace);
     else if (is_group(s))
         cpu_group(s, din, dout, weights, 1, e, workspace);
+    else if (dense_of(&dense, s))
+        conv_dense(s, &dense, din, dout, weights, 1, e, workspace);
     else
         return nn_ops_reference()->conv_dgrad(device, s, din, dout, weights, e, workspace);
     return OK;
 }
 
-/* ---- wgrad ----
- * A slice is cut into pieces, the same ones whatever the threads. A wave of whole slices is summed,
- * each piece into its own partial sums by jobs that also cut the columns (or groups); then the
- * pieces of each slice are added in order. */
-
-struct cut {
-    size_t slice;  /* rows (or tiles) of a slice */
-    size_t total;  /* of all */
-    int pieces;    /* of a slice */
-    size_t piece;  /* rows of a piece but the last */
-    int wave;      /* slices of a wave */
-    int blocks;    /* of columns or groups */
-    size_t floats; /* of one piece's sums */
-};
-
-/* Partial sums of up to 4 MiB, or four of them. */
-static struct cut cpu_cut_of(const struct nn_conv *s, size_t total, size_t least, size_t floats)
-{
-    struct cut c = {.total = total, .floats = floats};
-    /* Also where there are fewer pictures: the end of a batch is cut alike, alone or not. */
-    size_t pictures = (size_t)(s->slice > 0 ? s->slice : s->n);
-    c.slice = total / (size_t)s->n * pictures;
-    int most = cpu_clamp(((size_t)1 << 20) / floats, 4, 16);
-    c.pieces = cpu_clamp(c.slice / least, 1, most);
-    c.piece = (c.slice + (size_t)c.pieces - 1) / (size_t)c.pieces;
-    c.wave = most / c.pieces;
-    return c;
-}
-
-/* The rows of a wave's p-th piece, when the wave starts with slice `slice`; 0 when there are none.
- */
-static size_t piece_rows(const struct cut *c, size_t slice, int p, size_t *first)
-{
-    size_t begin = (slice + (size_t)(p / c->pieces)) * c->slice;
-    size_t end = begin + c->slice < c->total ? begin + c->slice : c->total;
-    *first = begin + (size_t)(p % c->pieces) * c->piece;
-    size_t last = *first + c->piece < end ? *first + c->piece : end;
-    return *first < last ? last - *first : 0;
-}
+/* ---- wgrad: see conv_cut.h ---- */
 
 enum { COLUMNS = 128, GROUPS = 8 }; /* of a job */
 
-static struct cut gemm_cut(const struct nn_conv *s)
+static struct conv_cut gemm_cut(const struct nn_conv *s)
 {
-    struct cut c = cpu_cut_of(s, cpu_rows_of(s), 512, (size_t)s->cin * (size_t)s->cout);
-    c.blocks = ceil_div((size_t)s->cin, COLUMNS);
+    struct conv_cut c = conv_cut_of(s, cpu_rows_of(s), 512, (size_t)s->cin * (size_t)s->cout);
+    c.blocks = conv_ceil_div((size_t)s->cin, COLUMNS);
     return c;
 }
 
-static struct cut group_cut(const struct nn_conv *s)
+static struct conv_cut group_cut(const struct nn_conv *s)
 {
-    struct cut c = cpu_cut_of(s, tiles_of(s), 512, (size_t)s->groups * GROUP_WEIGHTS);
-    c.blocks = ceil_div((size_t)s->groups, GROUPS);
+    struct conv_cut c = conv_cut_of(s, conv_tiles_of(s), 512, (size_t)s->groups * GROUP_WEIGHTS);
+    c.blocks = conv_ceil_div((size_t)s->groups, GROUPS);
     return c;
 }
 
@@ -296,7 +261,7 @@ static size_t gemm_workspace(const struct nn_conv *s)
 {
     size_t widened = is_mixed(s) ? (size_t)(s->cin > s->cout ? s->cin : s->cout) : 0;
     return CONV_WGRAD_CHUNK *
-           (CONV_WGRAD_ALIGN * (size_t)ceil_div((size_t)s->cout, CONV_WGRAD_ALIGN) +
+           (CONV_WGRAD_ALIGN * (size_t)conv_ceil_div((size_t)s->cout, CONV_WGRAD_ALIGN) +
             CONV_WGRAD_ALIGN + widened);
 }
 
@@ -320,11 +285,12 @@ static void gemm_rows(const struct nn_conv *s, float *dw, const void *in, const 
 static void small_blocks(void *context, int64_t from, int64_t to)
 {
     const struct conv_job *j = context;
-    const struct cut *c = j->cut;
+    const struct conv_cut *c = j->cut;
     for (int b = (int)from; b < (int)to; b++)
         for (size_t r = 0; r < c->total; r += c->slice)
-            gemm_rows(j->shape, j->dw, j->in, j->dout, r, cpu_clamp(c->total - r, 1, (int)c->slice),
-                      b, j->buffer + (size_t)b * gemm_workspace(j->shape));
+            gemm_rows(j->shape, j->dw, j->in, j->dout, r,
+                      conv_clamp(c->total - r, 1, (int)c->slice), b,
+                      j->buffer + (size_t)b * gemm_workspace(j->shape));
 }
 
 static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, const void *dout,
@@ -334,17 +300,17 @@ static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, con
     for (int o = 0; o < s->cout; o++)
         memset(sums + (size_t)o * (size_t)s->cin + first, 0, (size_t)(last - first) * sizeof *sums);
     for (size_t r = row; r < row + rows; r += CONV_WGRAD_CHUNK)
-        gemm_rows(s, sums, in, dout, r, cpu_clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block,
+        gemm_rows(s, sums, in, dout, r, conv_clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block,
                   buffer);
 }
 
 static void gemm_pieces(void *context, int64_t from, int64_t to)
 {
     const struct conv_job *job = context;
-    const struct cut *c = job->cut;
+    const struct conv_cut *c = job->cut;
     for (int j = (int)from; j < (int)to; j++) {
         int p = j / c->blocks;
-        size_t row, rows = piece_rows(c, job->first, p, &row);
+        size_t row, rows = conv_piece_rows(c, job->first, p, &row);
         gemm_piece(job->shape, job->sums + (size_t)p * c->floats, job->in, job->dout, row, rows,
                    j % c->blocks, job->buffer + (size_t)j * gemm_workspace(job->shape));
     }
@@ -353,7 +319,7 @@ static void gemm_pieces(void *context, int64_t from, int64_t to)
 static void cpu_add_pieces(void *context, int64_t begin, int64_t end)
 {
     const struct conv_job *job = context;
-    const struct cut c = *job->cut;
+    const struct conv_cut c = *job->cut;
     const float *sums = job->sums;
     float *dw = job->dw;
     int slices = job->now;
@@ -370,7 +336,7 @@ static void cpu_add_pieces(void *context, int64_t begin, int64_t end)
 static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
                        float *workspace)
 {
-    struct cut c = gemm_cut(s);
+    struct conv_cut c = gemm_cut(s);
     int most = c.wave * c.pieces;
     struct conv_job job = {.shape = s,
                            .in = in,
@@ -386,7 +352,7 @@ static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const
     }
     size_t slices = (c.total + c.slice - 1) / c.slice;
     for (; job.first < slices; job.first += (size_t)c.wave) {
-        job.now = cpu_clamp(slices - job.first, 1, c.wave);
+        job.now = conv_clamp(slices - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces * c.blocks,
                     threads_grain((int64_t)c.piece * products), gemm_pieces, &job);
         threads_for((int64_t)c.floats, threads_grain((int64_t)job.now * c.pieces), cpu_add_pieces,
@@ -404,16 +370,16 @@ static void group_piece(const struct nn_conv *s, float *sums, const void *in, co
     for (size_t t = tile; t < tile + tiles; t += GROUP_TILES)
         for (int g = first; g < last; g++)
             kernels_of(s)->group_wgrad(s, sums + (size_t)g * GROUP_WEIGHTS, in, dout, g, t,
-                                       cpu_clamp(tile + tiles - t, 1, GROUP_TILES), buffer);
+                                       conv_clamp(tile + tiles - t, 1, GROUP_TILES), buffer);
 }
 
 static void group_pieces(void *context, int64_t from, int64_t to)
 {
     const struct conv_job *job = context;
-    const struct cut *c = job->cut;
+    const struct conv_cut *c = job->cut;
     for (int j = (int)from; j < (int)to; j++) {
         int p = j / c->blocks;
-        size_t tile, tiles = piece_rows(c, job->first, p, &tile);
+        size_t tile, tiles = conv_piece_rows(c, job->first, p, &tile);
         group_piece(job->shape, job->sums + (size_t)p * c->floats, job->in, job->dout, tile, tiles,
                     j % c->blocks);
     }
@@ -422,7 +388,7 @@ static void group_pieces(void *context, int64_t from, int64_t to)
 static void cpu_add_groups(void *context, int64_t from, int64_t end)
 {
     const struct conv_job *job = context;
-    const struct cut c = *job->cut;
+    const struct conv_cut c = *job->cut;
     for (int g = (int)from; g < (int)end; g++)
         for (int slice = 0; slice < job->now; slice++) {
             float *to =
@@ -437,11 +403,11 @@ static void cpu_add_groups(void *context, int64_t from, int64_t end)
 static void group_wgrad(const struct nn_conv *s, float *dw, const void *in, const void *dout,
                         float *sums)
 {
-    struct cut c = group_cut(s);
+    struct conv_cut c = group_cut(s);
     struct conv_job job = {.shape = s, .in = in, .dout = dout, .cut = &c, .dw = dw, .sums = sums};
     size_t slices = (c.total + c.slice - 1) / c.slice;
     for (; job.first < slices; job.first += (size_t)c.wave) {
-        job.now = cpu_clamp(slices - job.first, 1, c.wave);
+        job.now = conv_clamp(slices - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces * c.blocks, 1, group_pieces, &job);
         threads_for(s->groups, threads_grain((int64_t)job.now * c.pieces * GROUP_WEIGHTS),
                     cpu_add_groups, &job);
@@ -452,10 +418,13 @@ static int cpu_conv_wgrad(struct device *device, const struct nn_conv *s, float 
                           const void *dout, void *workspace)
 {
     TRY(nn_check_conv_wgrad(s));
+    struct dense_kernels dense;
     if (is_gemm(s))
         gemm_wgrad(s, dw, in, dout, workspace);
     else if (is_group(s))
         group_wgrad(s, dw, in, dout, workspace);
+    else if (dense_of(&dense, s))
+        conv_dense_wgrad(s, &dense, dw, in, dout, workspace);
     else
         return nn_ops_reference()->conv_wgrad(device, s, dw, in, dout, workspace);
     return OK;
@@ -463,9 +432,11 @@ static int cpu_conv_wgrad(struct device *device, const struct nn_conv *s, float 
 
 static size_t cpu_conv_workspace(const struct device *device, const struct nn_conv *s)
 {
+    struct dense_kernels dense;
+    if (dense_of(&dense, s)) return conv_dense_workspace(s, &dense);
     if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(device, s);
     size_t forward = packed_floats(s, s->cin, s->cout), dgrad = packed_floats(s, s->cout, s->cin);
-    struct cut c = is_gemm(s) ? gemm_cut(s) : group_cut(s);
+    struct conv_cut c = is_gemm(s) ? gemm_cut(s) : group_cut(s);
     size_t most = (size_t)(c.wave * c.pieces);
     size_t wgrad = most * c.floats;
     if (is_gemm(s)) wgrad += most * (size_t)c.blocks * gemm_workspace(s);

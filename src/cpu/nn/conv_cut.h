@@ -1,0 +1,63 @@
+/* How the sums of weight gradients are cut. A slice is cut into pieces, the same ones whatever the
+ * threads. A wave of whole slices is summed, each piece into its own partial sums by jobs that may
+ * also cut the columns (or groups); then the pieces of each slice are added in order. */
+#ifndef IMGTRAIN_CPU_NN_CONV_CUT_H
+#define IMGTRAIN_CPU_NN_CONV_CUT_H
+
+#include "device/nn_ops.h"
+
+#include <stddef.h>
+
+static inline int conv_ceil_div(size_t a, size_t b)
+{
+    return (int)((a + b - 1) / b);
+}
+
+static inline int conv_clamp(size_t x, int low, int high)
+{
+    return x < (size_t)low ? low : x > (size_t)high ? high : (int)x;
+}
+
+/* Tiles of 2x2 outputs. */
+static inline size_t conv_tiles_of(const struct nn_conv *s)
+{
+    return (size_t)s->n * (size_t)((s->h + 1) / 2) * (size_t)((s->w + 1) / 2);
+}
+
+struct conv_cut {
+    size_t slice;  /* rows (or tiles) of a slice */
+    size_t total;  /* of all */
+    int pieces;    /* of a slice */
+    size_t piece;  /* rows of a piece but the last */
+    int wave;      /* slices of a wave */
+    int blocks;    /* of columns or groups */
+    size_t floats; /* of one piece's sums */
+};
+
+/* Partial sums of up to 4 MiB, or four of them. */
+static inline struct conv_cut conv_cut_of(const struct nn_conv *s, size_t total, size_t least,
+                                          size_t floats)
+{
+    struct conv_cut c = {.total = total, .floats = floats};
+    /* Also where there are fewer pictures: the end of a batch is cut alike, alone or not. */
+    size_t pictures = (size_t)(s->slice > 0 ? s->slice : s->n);
+    c.slice = total / (size_t)s->n * pictures;
+    int most = conv_clamp(((size_t)1 << 20) / floats, 4, 16);
+    c.pieces = conv_clamp(c.slice / least, 1, most);
+    c.piece = (c.slice + (size_t)c.pieces - 1) / (size_t)c.pieces;
+    c.wave = most / c.pieces;
+    return c;
+}
+
+/* The rows of a wave's p-th piece, when the wave starts with slice `slice`; 0 when there are none.
+ */
+static inline size_t conv_piece_rows(const struct conv_cut *c, size_t slice, int p, size_t *first)
+{
+    size_t begin = (slice + (size_t)(p / c->pieces)) * c->slice;
+    size_t end = begin + c->slice < c->total ? begin + c->slice : c->total;
+    *first = begin + (size_t)(p % c->pieces) * c->piece;
+    size_t last = *first + c->piece < end ? *first + c->piece : end;
+    return *first < last ? last - *first : 0;
+}
+
+#endif

@@ -1,0 +1,216 @@
+#include "cpu/nn/conv_dense_ops.h"
+
+#include "base/threads.h"
+#include "cpu/nn/conv_cut.h"
+
+#include <string.h>
+
+enum {
+    DENSE_ROOM = 96 * 1024, /* floats of both operands of a block, on the stack */
+    DENSE_ROWS = 48,        /* most tiles of a block: whole tiles of gemm's rows, tall ones too */
+    DENSE_LEAST = 6,
+};
+
+static int dense_round(int channels, int to)
+{
+    return (channels + to - 1) / to * to;
+}
+
+/* Tiles of a block whose two operands have so many channels together. */
+static int dense_rows(int channels)
+{
+    int rows = DENSE_ROOM / 16 / channels / DENSE_LEAST * DENSE_LEAST;
+    return rows < DENSE_ROWS ? rows : DENSE_ROWS;
+}
+
+static struct dense_product dense_product_of(const struct dense_kernels *k, int depth, int columns)
+{
+    struct dense_product p = {.depth = dense_round(depth, 8), .columns = dense_round(columns, 16)};
+    size_t panel = (size_t)k->products->panel;
+    p.packed = (size_t)conv_ceil_div((size_t)p.columns, panel) * panel * (size_t)p.depth;
+    return p;
+}
+
+bool conv_dense_takes(const struct nn_conv *s)
+{
+    if (s->kernel != 3 || s->groups != 1 || s->cin > 1024 || s->cout > 1024) return false;
+    int one = dense_round(s->cin, 8) + dense_round(s->cout, 16);
+    int other = dense_round(s->cin, 16) + dense_round(s->cout, 8);
+    return dense_rows(one > other ? one : other) >= DENSE_LEAST;
+}
+
+struct dense_job {
+    const struct nn_conv *shape;
+    const struct dense_kernels *kernels;
+    struct dense_product product;
+    int adjoint, rows;
+    size_t tiles;
+    void *to;
+    const void *from, *dout;
+    const float *weights;
+    const struct nn_epilogue *epilogue;
+    float *packed;
+    const struct conv_cut *cut; /* of weight gradients, with the rest: */
+    float *dw, *sums, *buffer;
+    size_t first; /* slice with which the wave begins */
+    int now;      /* slices of the wave */
+};
+
+static struct dense_block dense_block_at(const struct dense_job *j, size_t first, size_t end)
+{
+    struct dense_block b = {.first = first, .count = conv_clamp(end - first, 1, j->rows)};
+    b.rows = dense_round(b.count, DENSE_LEAST);
+    return b;
+}
+
+/* ---- forward and dgrad ---- */
+
+static void dense_pack_rows(void *context, int64_t from, int64_t to)
+{
+    const struct dense_job *j = context;
+    j->kernels->products->dense_pack(j->packed, j->weights, j->shape, j->adjoint, &j->product,
+                                     (int)from, (int)to);
+}
+
+static void dense_blocks(void *context, int64_t from, int64_t to)
+{
+    static const struct nn_epilogue plain = {.slope = 1};
+    const struct dense_job *j = context;
+    const struct nn_conv *s = j->shape;
+    const struct conv_kernels *source = j->adjoint ? j->kernels->out : j->kernels->in;
+    const struct conv_kernels *target = j->adjoint ? j->kernels->in : j->kernels->out;
+    int k = j->product.depth, n = j->product.columns;
+    float room[DENSE_ROOM] __attribute__((aligned(64)));
+    for (size_t i = (size_t)from; i < (size_t)to; i++) {
+        struct dense_block b = dense_block_at(j, i * (size_t)j->rows, j->tiles);
+        size_t rows = (size_t)b.rows;
+        float *products = room + 16 * rows * (size_t)k;
+        source->dense_inputs(room, s, j->from, j->adjoint ? s->cout : s->cin, k, &b);
+        for (size_t f = 0; f < 16; f++)
+            j->kernels->products->gemm(products + f * rows * (size_t)n, room + f * rows * (size_t)k,
+                                       j->packed + f * j->product.packed, 0, rows, n, k, &plain);
+        target->dense_outputs(j->to, s, products, j->adjoint ? s->cin : s->cout, n, &b,
+                              j->epilogue);
+    }
+}
+
+void conv_dense(const struct nn_conv *s, const struct dense_kernels *kernels, void *to,
+                const void *from, const float *weights, int adjoint, const struct nn_epilogue *e,
+                float *workspace)
+{
+    struct dense_job job = {.shape = s,
+                            .kernels = kernels,
+                            .product = dense_product_of(kernels, adjoint ? s->cout : s->cin,
+                                                        adjoint ? s->cin : s->cout),
+                            .adjoint = adjoint,
+                            .tiles = conv_tiles_of(s),
+                            .to = to,
+                            .from = from,
+                            .weights = weights,
+                            .epilogue = e,
+                            .packed = workspace};
+    job.rows = dense_rows(job.product.depth + job.product.columns);
+    threads_for(job.product.depth, threads_grain(16 * job.product.columns), dense_pack_rows, &job);
+    threads_for(conv_ceil_div(job.tiles, (size_t)job.rows), 1, dense_blocks, &job);
+}
+
+/* ---- wgrad: sums[16][cin rounded up][cout rounded up] ---- */
+
+static struct dense_product dense_sums_of(const struct dense_kernels *k, const struct nn_conv *s)
+{
+    struct dense_product p = dense_product_of(k, s->cin, s->cout);
+    p.packed = (size_t)p.depth * (size_t)p.columns;
+    return p;
+}
+
+static struct conv_cut dense_cut(const struct nn_conv *s, const struct dense_product *p)
+{
+    struct conv_cut c = conv_cut_of(s, conv_tiles_of(s), 512, 16 * p->packed);
+    c.blocks = 1;
+    return c;
+}
+
+/* Floats that wgrad's kernel wants. */
+static size_t dense_buffer(const struct dense_product *p)
+{
+    return CONV_WGRAD_CHUNK * (size_t)(dense_round(p->depth, CONV_WGRAD_ALIGN) + CONV_WGRAD_ALIGN);
+}
+
+static void dense_pieces(void *context, int64_t from, int64_t to)
+{
+    const struct dense_job *job = context;
+    const struct nn_conv *s = job->shape;
+    const struct dense_kernels *kernels = job->kernels;
+    int k = job->product.depth, n = job->product.columns;
+    float room[DENSE_ROOM] __attribute__((aligned(64)));
+    for (int j = (int)from; j < (int)to; j++) {
+        size_t tile, tiles = conv_piece_rows(job->cut, job->first, j, &tile);
+        float *sums = job->sums + (size_t)j * job->cut->floats;
+        float *buffer = job->buffer + (size_t)j * dense_buffer(&job->product);
+        memset(sums, 0, job->cut->floats * sizeof *sums);
+        for (size_t t = tile; t < tile + tiles; t += (size_t)job->rows) {
+            struct dense_block b = dense_block_at(job, t, tile + tiles);
+            size_t rows = (size_t)b.rows;
+            float *gradients = room + 16 * rows * (size_t)k;
+            kernels->in->dense_inputs(room, s, job->from, s->cin, k, &b);
+            kernels->out->dense_gradients(gradients, s, job->dout, s->cout, n, &b);
+            for (size_t f = 0; f < 16; f++)
+                kernels->products->wgrad(
+                    sums + f * job->product.packed, room + f * rows * (size_t)k,
+                    gradients + f * rows * (size_t)n, b.count, n, k, 0, n, buffer);
+        }
+    }
+}
+
+/* Some input channels of each slice of the wave. */
+static void dense_add_pieces(void *context, int64_t from, int64_t end)
+{
+    const struct dense_job *job = context;
+    const struct conv_cut *c = job->cut;
+    size_t row = (size_t)job->product.columns, step = job->product.packed;
+    for (int slice = 0; slice < job->now; slice++) {
+        float *sums = job->sums + (size_t)(slice * c->pieces) * c->floats;
+        for (int p = 1; p < c->pieces; p++)
+            for (size_t f = 0; f < 16; f++)
+                for (size_t i = f * step + (size_t)from * row; i < f * step + (size_t)end * row;
+                     i++)
+                    sums[i] += sums[(size_t)p * c->floats + i];
+        job->kernels->products->dense_unpack(job->dw, sums, job->shape, job->product.columns, step,
+                                             (int)from, (int)end);
+    }
+}
+
+void conv_dense_wgrad(const struct nn_conv *s, const struct dense_kernels *kernels, float *dw,
+                      const void *in, const void *dout, float *workspace)
+{
+    struct dense_job job = {.shape = s,
+                            .kernels = kernels,
+                            .product = dense_sums_of(kernels, s),
+                            .tiles = conv_tiles_of(s),
+                            .from = in,
+                            .dout = dout,
+                            .dw = dw,
+                            .sums = workspace};
+    struct conv_cut c = dense_cut(s, &job.product);
+    size_t slices = (c.total + c.slice - 1) / c.slice;
+    job.cut = &c;
+    job.buffer = workspace + (size_t)(c.wave * c.pieces) * c.floats;
+    job.rows = dense_rows(job.product.depth + job.product.columns);
+    for (; job.first < slices; job.first += (size_t)c.wave) {
+        job.now = conv_clamp(slices - job.first, 1, c.wave);
+        threads_for((int64_t)job.now * c.pieces, 1, dense_pieces, &job);
+        threads_for(s->cin, threads_grain(16 * (int64_t)job.now * c.pieces * job.product.columns),
+                    dense_add_pieces, &job);
+    }
+}
+
+size_t conv_dense_workspace(const struct nn_conv *s, const struct dense_kernels *kernels)
+{
+    struct dense_product forward = dense_product_of(kernels, s->cin, s->cout);
+    struct dense_product dgrad = dense_product_of(kernels, s->cout, s->cin);
+    struct dense_product sums = dense_sums_of(kernels, s);
+    struct conv_cut c = dense_cut(s, &sums);
+    size_t most = 16 * (forward.packed > dgrad.packed ? forward.packed : dgrad.packed);
+    size_t wgrad = (size_t)(c.wave * c.pieces) * (c.floats + dense_buffer(&sums));
+    return (most > wgrad ? most : wgrad) * sizeof(float);
+}

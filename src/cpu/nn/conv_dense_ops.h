@@ -1,0 +1,24 @@
+/* Dense 3x3 convolutions (groups 1) on the CPU: any channels up to a sum of 1024. */
+#ifndef IMGTRAIN_CPU_NN_CONV_DENSE_OPS_H
+#define IMGTRAIN_CPU_NN_CONV_DENSE_OPS_H
+
+#include "cpu/nn/conv_kernels.h"
+
+#include <stdbool.h>
+
+struct dense_kernels {
+    const struct conv_kernels *products; /* of floats */
+    const struct conv_kernels *in,
+        *out; /* of the type of the tensor with cin, with cout channels */
+};
+
+bool conv_dense_takes(const struct nn_conv *shape);
+size_t conv_dense_workspace(const struct nn_conv *shape, const struct dense_kernels *kernels);
+/* As conv_forward and (adjoint) conv_dgrad of nn_ops. */
+void conv_dense(const struct nn_conv *shape, const struct dense_kernels *kernels, void *to,
+                const void *from, const float *weights, int adjoint,
+                const struct nn_epilogue *epilogue, float *workspace);
+void conv_dense_wgrad(const struct nn_conv *shape, const struct dense_kernels *kernels, float *dw,
+                      const void *in, const void *dout, float *workspace);
+
+#endif
