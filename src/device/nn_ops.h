@@ -38,9 +38,14 @@ static inline size_t nn_type_bytes(enum nn_type type)
 
 /* A convolution without stride that keeps the size: kernel 1, or kernel 3 with zero padding 1.
  * groups divides cin and cout. kernel 1 with groups 1 and h = w = 1 is a fully connected layer.
- * The networks use: kernel 1, groups 1, any channels; kernel 3 with 16 channels a group, cin =
- * cout.
- */
+ * Fast ones: kernel 1, groups 1, any channels; kernel 3 with 16 channels a group, cin = cout;
+ * kernel 3 with groups 1, any channels.
+ *
+ * The bits of one output pixel depend on the pixels that the definition gives it (zeros outside)
+ * and on whether its coordinates in its image are odd, on nothing else: not on where in the image
+ * or in the batch it lies, nor on the image's size; but where a library computes it
+ * (conv_library.h). So an image may be cut into tiles: each must begin at even coordinates and
+ * reach over what is kept of it by one pixel a layer. */
 struct nn_conv {
     int n, h, w;
     int cin, cout;

@@ -334,6 +334,56 @@ START_TEST(same_bits)
 }
 END_TEST
 
+/* Tiles of an image, cut at even coordinates, have the image's bits one pixel within their edges.
+ */
+static void check_tile(const struct data *d, const struct nn_ops *ops, const float *whole, int y0,
+                       int x0, int h, int w)
+{
+    struct nn_conv s = d->s;
+    struct nn_epilogue e = {.bias = d->bias, .slope = 0.2F};
+    size_t ci = (size_t)s.cin, co = (size_t)s.cout, row = (size_t)w * co;
+    float *in = malloc((size_t)(h * w) * ci * sizeof *in), *out = noise((size_t)h * row, 12);
+    for (int y = 0; y < h; y++)
+        memcpy(in + (size_t)(y * w) * ci, d->in + (size_t)((y0 + y) * s.w + x0) * ci,
+               (size_t)w * ci * sizeof *in);
+    s.n = 1;
+    s.h = h;
+    s.w = w;
+    stored_conv(ops, &s, 0, out, in, d->weights, &e, d->workspace);
+    int left = x0 > 0, right = x0 + w<d->s.w, top = y0> 0, bottom = y0 + h < d->s.h;
+    for (int y = top; y < h - bottom; y++)
+        ck_same(out + ((size_t)(y * w) + (size_t)left) * co,
+                whole + (size_t)((y0 + y) * d->s.w + x0 + left) * co,
+                (size_t)(w - left - right) * co, "a tile");
+    free(in), free(out);
+}
+
+START_TEST(tiles_have_the_bits_of_the_image)
+{
+    static const struct nn_conv all[] = {{1, 29, 38, 3, 24, 3, 1, 1, NN_F32, NN_F32},
+                                         {1, 29, 38, 24, 24, 3, 1, 1, NN_F32, NN_F32},
+                                         {1, 29, 38, 16, 16, 3, 1, 1, NN_F32, NN_F32},
+                                         {1, 29, 38, 64, 12, 3, 1, 1, NN_F32, NN_F32},
+                                         {1, 29, 38, 24, 24, 3, 1, 1, NN_BF16, NN_BF16}};
+    struct data d = data_make(&all[_i]);
+    for (int isa = 0; isa < ISAS; isa++) {
+        const struct nn_ops *ops = ops_for(isa);
+        struct nn_epilogue e = {.bias = d.bias, .slope = 0.2F};
+        if (!ops) continue;
+        float *whole = noise(outputs(&d), 11);
+        workspace_make(&d, ops);
+        stored_conv(ops, &d.s, 0, whole, d.in, d.weights, &e, d.workspace);
+        check_tile(&d, ops, whole, 0, 0, 29, 38);
+        check_tile(&d, ops, whole, 0, 0, 13, 17);
+        check_tile(&d, ops, whole, 10, 6, 9, 32);
+        check_tile(&d, ops, whole, 2, 30, 27, 8);
+        check_tile(&d, ops, whole, 16, 14, 6, 5);
+        free(whole);
+    }
+    data_free(&d);
+}
+END_TEST
+
 Suite *conv_suite(void);
 Suite *conv_suite(void)
 {
@@ -341,6 +391,7 @@ Suite *conv_suite(void)
     TCase *tests = tcase_create("conv");
     tcase_add_loop_test(tests, sums_and_epilogues, 0, SHAPES);
     tcase_add_loop_test(tests, same_bits, 0, SHAPES);
+    tcase_add_loop_test(tests, tiles_have_the_bits_of_the_image, 0, 5);
     suite_add_tcase(suite, tests);
     return suite;
 }
