@@ -110,4 +110,9 @@ int image_premultiply(struct image *out, const struct image *in);
  * it grows. Colour is weighted by alpha when there is one. Same sample type. */
 int image_resize(struct image *out, const struct image *in, int width, int height);
 
+/* *out becomes `in` resampled as MATLAB's imresize(in, scale), which papers on super-resolution
+ * make their small images with: sides are ceil(side scale), Keys' cubic with a = -1/2 (4 samples of
+ * the smaller image wide), borders mirrored with the last sample twice; in double, rounded once. */
+int image_resize_bicubic(struct image *out, const struct image *in, double scale);
+
 #endif

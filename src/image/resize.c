@@ -1,6 +1,7 @@
-/* Resampling: the mean over the covered area where an axis shrinks, Catmull-Rom where it grows. Row
- * by row: the rows below one output row are summed at full width, then that sum is resampled along
- * x. So a thread needs one row of memory, and no output row depends on another. */
+/* Resampling: the mean over the covered area where an axis shrinks, Catmull-Rom where it grows; or
+ * MATLAB's bicubic. Row by row: the rows below one output row are summed at full width, then that
+ * sum is resampled along x. So a thread needs one row of memory, and no output row depends on
+ * another. */
 #include "base/error.h"
 #include "base/threads.h"
 #include "image/rows.h"
@@ -67,15 +68,66 @@ static int cubic_taps(int i, int in, int out, int *first, double *weights)
     return high - low + 1;
 }
 
+/* Sample i of a row that goes on beyond both ends as in a mirror, the last sample twice. */
+static int image_resize_mirror(int i, int in)
+{
+    int at = i % (2 * in);
+    if (at < 0) at += 2 * in;
+    return at < in ? at : 2 * in - 1 - at;
+}
+
+/* As MATLAB's imresize has them: where the axis shrinks the kernel is as wide as 4 output samples.
+ */
+static int matlab_taps(int i, int in, double scale, int *first, double *weights)
+{
+    double narrow = scale < 1.0 ? scale : 1.0, width = 4.0 / narrow, sum = 0.0;
+    double centre = (i + 0.5) / scale - 0.5;
+    int base = (int)floor(centre - width / 2.0), end = base + (int)ceil(width) + 2;
+    int low = in, high = -1;
+    for (int j = base; j < end; j++) {
+        int at = image_resize_mirror(j, in);
+        if (image_resize_cubic(narrow * (centre - j)) == 0.0) continue;
+        if (at < low) low = at;
+        if (at > high) high = at;
+    }
+    memset(weights, 0, (size_t)(high - low + 1) * sizeof *weights);
+    for (int j = base; j < end; j++) {
+        double weight = image_resize_cubic(narrow * (centre - j));
+        if (weight != 0.0) weights[image_resize_mirror(j, in) - low] += weight;
+        sum += weight;
+    }
+    for (int k = 0; k <= high - low; k++)
+        weights[k] /= sum;
+    *first = low;
+    return high - low + 1;
+}
+
+static int axis_allocate(struct axis *axis, int out, size_t each)
+{
+    axis->taps = malloc((size_t)out * sizeof *axis->taps);
+    axis->weights = malloc((size_t)out * each * sizeof *axis->weights);
+    if (axis->taps && axis->weights) return OK;
+    axis_free(axis);
+    return fail(ERR_SYSTEM, "out of memory for resizing");
+}
+
+static int axis_create_matlab(struct axis *axis, int in, int out, double scale)
+{
+    double width = 4.0 / (scale < 1.0 ? scale : 1.0) + 3.0; /* and no wider than the image */
+    size_t each = width < in ? (size_t)width : (size_t)in, used = 0;
+    TRY(axis_allocate(axis, out, each));
+    for (int i = 0; i < out; i++, used += each) {
+        struct taps *taps = &axis->taps[i];
+        taps->weights = used;
+        taps->count = matlab_taps(i, in, scale, &taps->first, axis->weights + used);
+    }
+    return OK;
+}
+
 static int axis_create(struct axis *axis, int in, int out)
 {
     size_t each = in > out ? (size_t)(in / out) + 2 : 4;
-    axis->taps = malloc((size_t)out * sizeof *axis->taps);
-    axis->weights = malloc((size_t)out * each * sizeof *axis->weights);
-    if (!axis->taps || !axis->weights) {
-        axis_free(axis);
-        return fail(ERR_SYSTEM, "out of memory for resizing");
-    }
+    TRY(axis_allocate(axis, out, each));
     size_t used = 0;
     for (int i = 0; i < out; i++) {
         struct taps *taps = &axis->taps[i];
@@ -223,6 +275,36 @@ cleanup:
     return code;
 }
 
+/* What MATLAB makes of a side: the next whole number of pixels. */
+static int matlab_side(int in, double scale, int *out)
+{
+    double side = ceil(in * scale);
+    if (!(scale >= 1.0 / IMAGE_MAX_SIDE && side <= IMAGE_MAX_SIDE))
+        return fail(ERR_DATA, "a side of %d pixels cannot be resized by %g", in, scale);
+    *out = (int)side;
+    return OK;
+}
+
+int image_resize_bicubic(struct image *out, const struct image *in, double scale)
+{
+    struct axis across = {0}, down = {0};
+    struct image made;
+    int width = 0, height = 0, code;
+    TRY(matlab_side(in->width, scale, &width));
+    TRY(matlab_side(in->height, scale, &height));
+    TRY(image_create(&made, width, height, in->channels, in->type));
+    TRY_CLEANUP(axis_create_matlab(&across, in->width, width, scale));
+    TRY_CLEANUP(axis_create_matlab(&down, in->height, height, scale));
+    TRY_CLEANUP(resize_rows(&made, in, &across, &down, 0));
+    *out = made;
+    made.data = NULL;
+cleanup:
+    axis_free(&across);
+    axis_free(&down);
+    image_free(&made);
+    return code;
+}
+
 /* ---- row by row ---- */
 
 struct image_scaler {
@@ -236,8 +318,9 @@ struct image_scaler {
     struct image_sink to;
 };
 
-int image_scaler_open(struct image_scaler **out, const struct image *in, int width, int height,
-                      const struct image_sink *to)
+/* scale: MATLAB's; 0: none. */
+static int image_scaler_start(struct image_scaler **out, const struct image *in, int width,
+                              int height, double scale, const struct image_sink *to)
 {
     *out = NULL;
     struct image_scaler *s = calloc(1, sizeof *s);
@@ -245,8 +328,13 @@ int image_scaler_open(struct image_scaler **out, const struct image *in, int wid
     *s = (struct image_scaler){.in = *in, .width = width, .height = height, .most = 1, .to = *to};
     struct image shape = {width, height, in->channels, in->type, NULL};
     int code = OK;
-    TRY_CLEANUP(axis_create(&s->across, in->width, width));
-    TRY_CLEANUP(axis_create(&s->down, in->height, height));
+    if (scale > 0.0) {
+        TRY_CLEANUP(axis_create_matlab(&s->across, in->width, width, scale));
+        TRY_CLEANUP(axis_create_matlab(&s->down, in->height, height, scale));
+    } else {
+        TRY_CLEANUP(axis_create(&s->across, in->width, width));
+        TRY_CLEANUP(axis_create(&s->down, in->height, height));
+    }
     for (int y = 0; y < height; y++)
         if (s->down.taps[y].count > s->most) s->most = s->down.taps[y].count;
     int rows = s->most + image_band_rows(in);
@@ -259,6 +347,22 @@ int image_scaler_open(struct image_scaler **out, const struct image *in, int wid
 cleanup:
     image_scaler_close(s);
     return code;
+}
+
+int image_scaler_open(struct image_scaler **scaler, const struct image *in, int width, int height,
+                      const struct image_sink *to)
+{
+    return image_scaler_start(scaler, in, width, height, 0.0, to);
+}
+
+int image_scaler_open_bicubic(struct image_scaler **scaler, const struct image *in, double scale,
+                              const struct image_sink *to)
+{
+    int width = 0, height = 0;
+    *scaler = NULL;
+    TRY(matlab_side(in->width, scale, &width));
+    TRY(matlab_side(in->height, scale, &height));
+    return image_scaler_start(scaler, in, width, height, scale, to);
 }
 
 /* Makes the output rows whose input rows are there; at the end all. */

@@ -50,6 +50,8 @@ int image_stream_pair(const struct image_source *a, const struct image_source *b
 struct image_scaler;
 int image_scaler_open(struct image_scaler **scaler, const struct image *in, int width, int height,
                       const struct image_sink *to);
+int image_scaler_open_bicubic(struct image_scaler **scaler, const struct image *in, double scale,
+                              const struct image_sink *to); /* as image_resize_bicubic */
 int image_scaler_put(struct image_scaler *scaler, const struct image *rows);
 void image_scaler_close(struct image_scaler *scaler); /* accepts NULL */
 
