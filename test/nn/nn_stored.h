@@ -1,5 +1,4 @@
-/* Convolutions on arrays of floats, whatever the type in which their shape stores tensors: inputs
- * are converted, outputs converted back. */
+/* Arrays of floats as tensors of another type, and back; convolutions on them. */
 #ifndef IMGTRAIN_TEST_NN_NN_STORED_H
 #define IMGTRAIN_TEST_NN_NN_STORED_H
 
@@ -11,15 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What storing makes of a float, and the largest error of it. */
+/* What storing makes of a float. */
 static inline float stored(enum nn_type type, float x)
 {
     return type == NN_BF16 ? bf16_value(bf16_round(x)) : x;
-}
-
-static inline double stored_error(enum nn_type type, double x)
-{
-    return type == NN_BF16 ? 0x1p-8 * fabs(x) : 0;
 }
 
 /* As a tensor of `type`, 64-byte aligned. The caller frees it. */

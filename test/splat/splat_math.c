@@ -285,7 +285,7 @@ Suite *splat_math_suite(void)
     TCase *formulas = tcase_create("formulas"), *gradients = tcase_create("gradients");
     tcase_add_loop_test(formulas, conic_adjoint_is_exact, 0, 20);
     tcase_add_loop_test(formulas, ssim_derivatives_are_exact, 0, 20);
-    tcase_add_test(formulas, adam_follows_the_paper);
+    tcase_add_loop_test(formulas, adam_follows_the_paper, 0, 2);
     tcase_add_loop_test(gradients, gradients_agree_with_finite_differences, 0, 12);
     suite_add_tcase(suite, formulas);
     suite_add_tcase(suite, gradients);

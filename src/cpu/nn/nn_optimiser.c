@@ -30,31 +30,30 @@ struct update_work {
     float beta;
 };
 
-static void adam_range(void *context, int64_t from, int64_t to)
-{
-    const struct update_work u = *(const struct update_work *)context;
-    for (int64_t i = from; i < to; i++)
-        u.p[i] = adam_update_f32(&u.rates, ADAM_SQUARE_FIRST, u.p[i], u.g[i], u.m ? &u.m[i] : NULL,
-                                 &u.v[i]);
-}
-
-/* The same without what GANs have no use for: a loop that is all vectors. */
-static void adam_range_plain(void *context, int64_t from, int64_t to)
-{
-    const struct update_work u = *(const struct update_work *)context;
-    struct adam_f32 rates = u.rates;
-    rates.decay = 0;
-    for (int64_t i = from; i < to; i++)
-        u.p[i] = adam_update_f32(&rates, ADAM_SQUARE_FIRST, u.p[i], u.g[i], NULL, &u.v[i]);
-}
+/* One loop for each use: without a mean it is all vectors. */
+#define ADAM_RANGE(name, mean, decays)                                                             \
+    static void name(void *context, int64_t from, int64_t to)                                      \
+    {                                                                                              \
+        const struct update_work u = *(const struct update_work *)context;                         \
+        struct adam_f32 rates = u.rates;                                                           \
+        if (!(decays)) rates.decay = 0;                                                            \
+        for (int64_t i = from; i < to; i++)                                                        \
+            u.p[i] = adam_update_f32(&rates, ADAM_SQUARE_FIRST, u.p[i], u.g[i],                    \
+                                     (mean) ? u.m + i : NULL, u.v + i);                            \
+    }
+ADAM_RANGE(adam_range, false, false)
+ADAM_RANGE(adam_range_decaying, false, true)
+ADAM_RANGE(adam_range_with_mean, true, false)
+ADAM_RANGE(adam_range_with_both, true, true)
 
 static int cpu_adam(struct device *device, float *p, float *m, float *v, const float *g,
                     size_t count, const struct adam_f32 *rates)
 {
     (void)device;
-    bool plain = !m && rates->decay == 0;
     struct update_work work = {.p = p, .m = m, .v = v, .g = g, .rates = *rates};
-    threads_for((int64_t)count, threads_grain(4), plain ? adam_range_plain : adam_range, &work);
+    threads_body *range = m ? adam_range_with_mean : adam_range;
+    if (rates->decay != 0) range = m ? adam_range_with_both : adam_range_decaying;
+    threads_for((int64_t)count, threads_grain(4), range, &work);
     return OK;
 }
 

@@ -1,0 +1,868 @@
+/* Resampling, weights for each pixel, embeddings, batches of pictures, flat ranges. */
+#include "check/op_kinds.h"
+#include "math/bf16.h"
+#include "math/optimiser.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- resampling: four pairs of types ---- */
+
+static const int grids[][4] = {{2, 5, 3, 70}, {1, 1, 1, 8}, {3, 4, 9, 16}, {16, 32, 32, 128}};
+enum { GRIDS = sizeof grids / sizeof *grids }; /* n h w c; the last one is large */
+
+static void describe_fir(struct op_case *c, bool up)
+{
+    const int *g = grids[c->index / 4];
+    c->large = c->index / 4 == GRIDS - 1;
+    c->n = g[0], c->h = g[1], c->w = g[2], c->c = g[3];
+    c->out_type = c->index & 1 ? NN_BF16 : NN_F32;
+    c->in_type = c->index & 2 ? NN_BF16 : NN_F32;
+    size_t small = (size_t)c->n * (size_t)c->h * (size_t)c->w * (size_t)c->c;
+    size_t in = up ? small : 4 * small, out = up ? 4 * small : small;
+    c->bytes = (double)(in * nn_type_bytes(c->in_type) + out * nn_type_bytes(c->out_type));
+    op_add_in(c, "in", c->in_type, in);
+    op_add_out(c, "out", c->out_type, out, 1e-6);
+    snprintf(c->text, sizeof c->text, "%dx%dx%dx%d %s>%s", c->n, c->h, c->w, c->c,
+             op_type_name(c->in_type), op_type_name(c->out_type));
+}
+
+static void describe_fir_up(struct op_case *c)
+{
+    describe_fir(c, true);
+}
+
+static void describe_fir_down(struct op_case *c)
+{
+    describe_fir(c, false);
+}
+
+static int run_fir(const struct op_call *call, bool up)
+{
+    const struct op_case *c = call->c;
+    const struct nn_ops *ops = call->device->nn;
+    struct nn_fir fir = {.out = op_memory(call, "out"),
+                         .in = op_memory(call, "in"),
+                         .out_type = c->out_type,
+                         .in_type = c->in_type,
+                         .n = c->n,
+                         .h = c->h,
+                         .w = c->w,
+                         .c = c->c,
+                         .scale = 3};
+    return up ? ops->fir_up(call->device, &fir) : ops->fir_down(call->device, &fir);
+}
+
+static int run_fir_up(const struct op_call *call)
+{
+    return run_fir(call, true);
+}
+
+static int run_fir_down(const struct op_call *call)
+{
+    return run_fir(call, false);
+}
+
+/* Every pair of a small and a large pixel whose distance has a weight. */
+static void truth_fir(struct op_data *d, bool up)
+{
+    static const double taps[4] = {0.125, 0.375, 0.375, 0.125};
+    const struct op_case *c = d->c;
+    double *in = op_values(d, "in"), *out = op_values(d, "out");
+    size_t outs = c->operands[op_find(c, "out")].count;
+    int h = c->h, w = c->w;
+    for (size_t i = 0; i < outs; i++)
+        out[i] = 0;
+    for (int line = 0; line < c->n * h; line++)
+        for (int x = 0; x < w; x++)
+            for (int ky = 0; ky < 4; ky++)
+                for (int kx = 0; kx < 4; kx++) {
+                    int yy = 2 * (line % h) + ky - 1, xx = 2 * x + kx - 1;
+                    if (yy < 0 || yy >= 2 * h || xx < 0 || xx >= 2 * w) continue;
+                    size_t small = (size_t)((line * w + x) * c->c);
+                    size_t large = (size_t)(((line / h * 2 * h + yy) * 2 * w + xx) * c->c);
+                    for (size_t j = 0; j < (size_t)c->c; j++)
+                        if (up)
+                            out[large + j] += 3 * taps[ky] * taps[kx] * in[small + j];
+                        else
+                            out[small + j] += 3 * taps[ky] * taps[kx] * in[large + j];
+                }
+}
+
+static void truth_fir_up(struct op_data *d)
+{
+    truth_fir(d, true);
+}
+
+static void truth_fir_down(struct op_data *d)
+{
+    truth_fir(d, false);
+}
+
+/* The forward case has the types the other way round. */
+static int fir_forward(int index)
+{
+    static const int swapped[4] = {0, 2, 1, 3};
+    return index / 4 == GRIDS - 1 ? -1 : index / 4 * 4 + swapped[index % 4];
+}
+
+#define NN_KIND(op)                                                                                \
+    .table = "nn", .name = #op, .offset = offsetof(struct nn_ops, op), .describe = describe_##op,  \
+    .run = run_##op, .truth = truth_##op
+
+const struct op_kind op_fir_up = {
+    NN_KIND(fir_up), .cases = 4 * GRIDS, .adjoint_of = "fir_down", .varied = "in",
+    .seed = "in",    .result = "out",    .forward = fir_forward,
+};
+
+const struct op_kind op_fir_down = {
+    NN_KIND(fir_down), .cases = 4 * GRIDS, .adjoint_of = "fir_up", .varied = "in",
+    .seed = "in",      .result = "out",    .forward = fir_forward,
+};
+
+/* ---- a weight for each channel and pixel ---- */
+
+static const int maps[][3] = {{3, 6, 40}, {3, 6, 24}, {3, 6, 16}, {64, 16, 512}}; /* n pixels c */
+enum { MAPS = sizeof maps / sizeof *maps };
+
+static void describe_map(struct op_case *c)
+{
+    const int *m = maps[c->index / 2];
+    c->large = c->index / 2 == MAPS - 1;
+    c->n = m[0], c->w = m[1], c->c = m[2];
+    c->in_type = c->index % 2 ? NN_BF16 : NN_F32;
+    size_t all = (size_t)c->n * (size_t)c->w * (size_t)c->c;
+    c->bytes = (double)(all * nn_type_bytes(c->in_type) + (size_t)(c->w * c->c) * sizeof(float));
+    snprintf(c->text, sizeof c->text, "%dx%dx%d %s", c->n, c->w, c->c, op_type_name(c->in_type));
+}
+
+static size_t map_all(const struct op_case *c)
+{
+    return (size_t)c->n * (size_t)c->w * (size_t)c->c;
+}
+
+static void describe_spatial_map_expand(struct op_case *c)
+{
+    describe_map(c);
+    op_add_in(c, "s", NN_F32, (size_t)(c->n * c->c));
+    op_add_in(c, "table", NN_F32, (size_t)(c->w * c->c));
+    op_add_out(c, "out", c->in_type, map_all(c), 1e-6);
+}
+
+static void describe_spatial_map_contract(struct op_case *c)
+{
+    describe_map(c);
+    op_add_in(c, "x", c->in_type, map_all(c));
+    op_add_in(c, "table", NN_F32, (size_t)(c->w * c->c));
+    op_add_out(c, "sums", NN_F32, (size_t)(c->n * c->c), 1e-6);
+}
+
+static void describe_spatial_map_grad(struct op_case *c)
+{
+    describe_map(c);
+    op_add_in(c, "s", NN_F32, (size_t)(c->n * c->c));
+    op_add_in(c, "x", c->in_type, map_all(c));
+    op_add_sum(c, "dtable", (size_t)(c->w * c->c), 1e-6);
+}
+
+static int run_spatial_map_expand(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->spatial_map_expand(call->device, op_memory(call, "out"), c->in_type,
+                                                op_memory(call, "s"), op_memory(call, "table"),
+                                                c->n, c->w, c->c);
+}
+
+static int run_spatial_map_contract(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->spatial_map_contract(call->device, op_memory(call, "sums"),
+                                                  op_memory(call, "x"), c->in_type,
+                                                  op_memory(call, "table"), c->n, c->w, c->c);
+}
+
+static int run_spatial_map_grad(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->spatial_map_grad(call->device, op_memory(call, "dtable"),
+                                              op_memory(call, "s"), op_memory(call, "x"),
+                                              c->in_type, c->n, c->w, c->c);
+}
+
+/* Index of (channel, pixel) in a table and of (picture, channel) in s for element i. */
+static size_t map_cell(const struct op_case *c, size_t i)
+{
+    return i % (size_t)c->c * (size_t)c->w + i / (size_t)c->c % (size_t)c->w;
+}
+
+static size_t map_picture(const struct op_case *c, size_t i)
+{
+    return i / (size_t)(c->c * c->w) * (size_t)c->c + i % (size_t)c->c;
+}
+
+static void truth_spatial_map_expand(struct op_data *d)
+{
+    double *s = op_values(d, "s"), *table = op_values(d, "table"), *out = op_values(d, "out");
+    for (size_t i = 0; i < map_all(d->c); i++)
+        out[i] = table[map_cell(d->c, i)] * s[map_picture(d->c, i)];
+}
+
+static void truth_spatial_map_contract(struct op_data *d)
+{
+    double *x = op_values(d, "x"), *table = op_values(d, "table"), *sums = op_values(d, "sums");
+    for (int i = 0; i < d->c->n * d->c->c; i++)
+        sums[i] = 0;
+    for (size_t i = 0; i < map_all(d->c); i++)
+        sums[map_picture(d->c, i)] += table[map_cell(d->c, i)] * x[i];
+}
+
+static void truth_spatial_map_grad(struct op_data *d)
+{
+    double *x = op_values(d, "x"), *s = op_values(d, "s"), *dtable = op_values(d, "dtable");
+    for (size_t i = 0; i < map_all(d->c); i++)
+        dtable[map_cell(d->c, i)] += s[map_picture(d->c, i)] * x[i];
+}
+
+static int map_forward(int index)
+{
+    return index / 2 == MAPS - 1 ? -1 : index;
+}
+
+const struct op_kind op_spatial_map_expand = {
+    NN_KIND(spatial_map_expand),
+    .cases = 2 * MAPS,
+    .adjoint_of = "spatial_map_contract",
+    .varied = "x",
+    .seed = "s",
+    .result = "out",
+    .forward = map_forward,
+};
+
+const struct op_kind op_spatial_map_contract = {
+    NN_KIND(spatial_map_contract),
+    .cases = 2 * MAPS,
+    .adjoint_of = "spatial_map_expand",
+    .varied = "s",
+    .seed = "x",
+    .result = "sums",
+    .forward = map_forward,
+};
+
+const struct op_kind op_spatial_map_grad = {
+    NN_KIND(spatial_map_grad), .cases = 2 * MAPS, .adjoint_of = "spatial_map_expand",
+    .varied = "table",         .seed = "x",       .result = "dtable",
+    .forward = map_forward,
+};
+
+/* ---- slopes of a leaky ReLU: four pairs of types ---- */
+
+static const int slopes[][3] = {{3, 35, 70}, {3, 300, 40}, {1, 1, 8}, {16, 1024, 128}};
+enum { SLOPES = sizeof slopes / sizeof *slopes }; /* n pixels c; the last one is large */
+
+static size_t describe_prelu(struct op_case *c, int index)
+{
+    const int *s = slopes[index / 4];
+    c->large = index / 4 == SLOPES - 1;
+    c->n = s[0], c->w = s[1], c->c = s[2];
+    c->in_type = index & 1 ? NN_BF16 : NN_F32;
+    c->out_type = index & 2 ? NN_BF16 : NN_F32;
+    size_t all = map_all(c);
+    c->bytes = (double)(all * (nn_type_bytes(c->in_type) + nn_type_bytes(c->out_type)));
+    op_add_in(c, "z", c->in_type, all)->fill = OP_OWN;
+    snprintf(c->text, sizeof c->text, "%dx%dx%d %s>%s", c->n, c->w, c->c, op_type_name(c->in_type),
+             op_type_name(c->out_type));
+    return all;
+}
+
+/* Numbers of 1..2 and -1..-2, so that differences do not meet the corner; in the second size some
+ * are 0. */
+static void fill_prelu(const struct op_case *c, const struct op_operand *operand, void *bytes)
+{
+    bool zeros = c->w == slopes[1][1];
+    for (size_t i = 0; i < operand->count; i++) {
+        float u = (float)op_uniform(operand->name, i), z = u < 0.5f ? -1 - 2 * u : 2 * u;
+        if (zeros && i % 11 == 0) z = 0;
+        if (operand->type == OP_BF16)
+            ((uint16_t *)bytes)[i] = bf16_round(z);
+        else
+            ((float *)bytes)[i] = z;
+    }
+}
+
+static struct nn_prelu prelu_of(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return (struct nn_prelu){.z = op_memory(call, "z"),
+                             .slopes = op_memory(call, "slopes"),
+                             .z_type = c->in_type,
+                             .y_type = c->out_type,
+                             .n = c->n,
+                             .pixels = c->w,
+                             .c = c->c};
+}
+
+static void describe_prelu_forward(struct op_case *c)
+{
+    size_t all = describe_prelu(c, c->index);
+    op_add_in(c, "slopes", NN_F32, (size_t)c->c);
+    op_add_out(c, "y", c->out_type, all, 1e-6);
+}
+
+static void describe_prelu_dgrad(struct op_case *c)
+{
+    size_t all = describe_prelu(c, c->index / 2);
+    c->variant = c->index % 2; /* added */
+    op_add_in(c, "slopes", NN_F32, (size_t)c->c);
+    op_add_in(c, "dy", c->out_type, all);
+    op_add_out(c, "dz", c->in_type, all, 1e-6)->role = c->variant ? OP_INOUT : OP_OUT;
+    if (c->variant) strcat(c->text, ", added");
+}
+
+static void describe_prelu_grad(struct op_case *c)
+{
+    size_t all = describe_prelu(c, c->index);
+    op_add_in(c, "dy", c->out_type, all);
+    op_add_sum(c, "dslopes", (size_t)c->c, 2e-6);
+}
+
+static int run_prelu_forward(const struct op_call *call)
+{
+    struct nn_prelu p = prelu_of(call);
+    return call->device->nn->prelu_forward(call->device, &p, op_memory(call, "y"));
+}
+
+static int run_prelu_dgrad(const struct op_call *call)
+{
+    struct nn_prelu p = prelu_of(call);
+    return call->device->nn->prelu_dgrad(call->device, &p, op_memory(call, "dz"),
+                                         op_memory(call, "dy"), call->c->variant != 0);
+}
+
+static int run_prelu_grad(const struct op_call *call)
+{
+    struct nn_prelu p = prelu_of(call);
+    return call->device->nn->prelu_grad(call->device, &p, op_memory(call, "dslopes"),
+                                        op_memory(call, "dy"));
+}
+
+static double truth_slope(struct op_data *d, size_t i)
+{
+    return op_values(d, "z")[i] > 0 ? 1 : op_values(d, "slopes")[i % (size_t)d->c->c];
+}
+
+static void truth_prelu_forward(struct op_data *d)
+{
+    for (size_t i = 0; i < map_all(d->c); i++)
+        op_values(d, "y")[i] = op_values(d, "z")[i] * truth_slope(d, i);
+}
+
+static void truth_prelu_dgrad(struct op_data *d)
+{
+    double *dz = op_values(d, "dz"), *dy = op_values(d, "dy");
+    for (size_t i = 0; i < map_all(d->c); i++)
+        dz[i] = (d->c->variant ? dz[i] : 0) + dy[i] * truth_slope(d, i);
+}
+
+static void truth_prelu_grad(struct op_data *d)
+{
+    double *z = op_values(d, "z"), *dy = op_values(d, "dy");
+    for (size_t i = 0; i < map_all(d->c); i++)
+        if (!(z[i] > 0)) op_values(d, "dslopes")[i % (size_t)d->c->c] += z[i] * dy[i];
+}
+
+static int prelu_forward_of(int index)
+{
+    return index / 4 == SLOPES - 1 ? -1 : index;
+}
+
+/* Not where some are 0: there is the corner. */
+static int prelu_forward_by_z(int index)
+{
+    return index / 8 == 1 ? -1 : prelu_forward_of(index / 2);
+}
+
+const struct op_kind op_prelu_forward = {NN_KIND(prelu_forward), .cases = 4 * SLOPES,
+                                         .fill = fill_prelu};
+const struct op_kind op_prelu_dgrad = {
+    NN_KIND(prelu_dgrad), .cases = 8 * SLOPES, .fill = fill_prelu, .adjoint_of = "prelu_forward",
+    .varied = "z",        .seed = "dy",        .result = "dz",     .forward = prelu_forward_by_z,
+};
+const struct op_kind op_prelu_grad = {
+    NN_KIND(prelu_grad), .cases = 4 * SLOPES, .fill = fill_prelu,  .adjoint_of = "prelu_forward",
+    .varied = "slopes",  .seed = "dy",        .result = "dslopes", .forward = prelu_forward_of,
+};
+
+/* ---- embeddings ---- */
+
+static const int embeddings[][4] = {{5, 37, 4, 50}, {3, 5, 4, 5}, {1, 8, 1, 8}}; /* n e k stride */
+enum { EMBEDDINGS = sizeof embeddings / sizeof *embeddings };
+
+static void describe_embedding(struct op_case *c)
+{
+    const int *e = embeddings[c->index];
+    c->n = e[0], c->w = e[1], c->k = e[2], c->h = e[3];
+    c->bytes = 4.0 * c->n * c->w * 2;
+    snprintf(c->text, sizeof c->text, "%d of %dx%d, stride %d", c->n, c->w, c->k, c->h);
+    struct op_operand *labels = op_add(c, "labels", OP_IN, OP_I32, (size_t)c->n);
+    labels->fill = OP_WHOLE;
+    labels->low = 0, labels->high = c->k - 1;
+}
+
+static void describe_embed_gather(struct op_case *c)
+{
+    describe_embedding(c);
+    op_add_in(c, "table", NN_F32, (size_t)(c->w * c->k));
+    op_add_sum(c, "rows", (size_t)(c->n * c->h), 0);
+}
+
+static void describe_embed_grad(struct op_case *c)
+{
+    describe_embedding(c);
+    op_add_in(c, "d", NN_F32, (size_t)(c->n * c->h));
+    op_add_sum(c, "dtable", (size_t)(c->w * c->k), 1e-6);
+}
+
+static void describe_project(struct op_case *c)
+{
+    describe_embedding(c);
+    op_add_in(c, "table", NN_F32, (size_t)(c->w * c->k));
+    op_add_in(c, "f", NN_F32, (size_t)(c->n * c->w));
+    op_add_out(c, "score", NN_F32, (size_t)c->n, 1e-6);
+}
+
+static void describe_project_dgrad(struct op_case *c)
+{
+    describe_embedding(c);
+    op_add_in(c, "table", NN_F32, (size_t)(c->w * c->k));
+    op_add_in(c, "dout", NN_F32, (size_t)c->n);
+    op_add_out(c, "df", NN_F32, (size_t)(c->n * c->w), 1e-6);
+}
+
+static void describe_project_grad(struct op_case *c)
+{
+    describe_embedding(c);
+    op_add_in(c, "dout", NN_F32, (size_t)c->n);
+    op_add_in(c, "f", NN_F32, (size_t)(c->n * c->w));
+    op_add_sum(c, "dtable", (size_t)(c->w * c->k), 1e-6);
+}
+
+static int run_embed_gather(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->embed_gather(call->device, op_memory(call, "rows"),
+                                          op_memory(call, "table"), op_memory(call, "labels"), c->n,
+                                          c->w, c->k, c->h);
+}
+
+static int run_embed_grad(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->embed_grad(call->device, op_memory(call, "dtable"),
+                                        op_memory(call, "d"), op_memory(call, "labels"), c->n, c->w,
+                                        c->k, c->h);
+}
+
+static int run_project(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->project(call->device, op_memory(call, "score"), op_memory(call, "f"),
+                                     op_memory(call, "table"), op_memory(call, "labels"), c->n,
+                                     c->w, c->k);
+}
+
+static int run_project_dgrad(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->project_dgrad(call->device, op_memory(call, "df"),
+                                           op_memory(call, "dout"), op_memory(call, "table"),
+                                           op_memory(call, "labels"), c->n, c->w, c->k);
+}
+
+static int run_project_grad(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->project_grad(call->device, op_memory(call, "dtable"),
+                                          op_memory(call, "dout"), op_memory(call, "f"),
+                                          op_memory(call, "labels"), c->n, c->w, c->k);
+}
+
+/* Calls visit for each picture i and number j of its row; `cell` is the table's. */
+static void each_cell(struct op_data *d, void (*visit)(struct op_data *d, int i, int j, int cell))
+{
+    const struct op_case *c = d->c;
+    for (int i = 0; i < c->n; i++)
+        for (int j = 0; j < c->w; j++)
+            visit(d, i, j, j * c->k + (int)op_values(d, "labels")[i]);
+}
+
+static void visit_embed_gather(struct op_data *d, int i, int j, int cell)
+{
+    op_values(d, "rows")[i * d->c->h + j] = op_values(d, "table")[cell];
+}
+
+static void visit_embed_grad(struct op_data *d, int i, int j, int cell)
+{
+    op_values(d, "dtable")[cell] += op_values(d, "d")[i * d->c->h + j];
+}
+
+static void visit_project(struct op_data *d, int i, int j, int cell)
+{
+    double *score = op_values(d, "score") + i;
+    *score = (j ? *score : 0) + op_values(d, "f")[i * d->c->w + j] * op_values(d, "table")[cell];
+}
+
+static void visit_project_dgrad(struct op_data *d, int i, int j, int cell)
+{
+    op_values(d, "df")[i * d->c->w + j] = op_values(d, "dout")[i] * op_values(d, "table")[cell];
+}
+
+static void visit_project_grad(struct op_data *d, int i, int j, int cell)
+{
+    op_values(d, "dtable")[cell] += op_values(d, "dout")[i] * op_values(d, "f")[i * d->c->w + j];
+}
+
+#define EMBEDDING_TRUTH(op)                                                                        \
+    static void truth_##op(struct op_data *d)                                                      \
+    {                                                                                              \
+        each_cell(d, visit_##op);                                                                  \
+    }
+EMBEDDING_TRUTH(embed_gather)
+EMBEDDING_TRUTH(embed_grad)
+EMBEDDING_TRUTH(project)
+EMBEDDING_TRUTH(project_dgrad)
+EMBEDDING_TRUTH(project_grad)
+
+const struct op_kind op_embed_gather = {NN_KIND(embed_gather), .cases = EMBEDDINGS};
+const struct op_kind op_embed_grad = {
+    NN_KIND(embed_grad), .cases = EMBEDDINGS, .adjoint_of = "embed_gather",
+    .varied = "table",   .seed = "d",         .result = "dtable",
+};
+const struct op_kind op_project = {NN_KIND(project), .cases = EMBEDDINGS};
+const struct op_kind op_project_dgrad = {
+    NN_KIND(project_dgrad), .cases = EMBEDDINGS, .adjoint_of = "project",
+    .varied = "f",          .seed = "dout",      .result = "df",
+};
+const struct op_kind op_project_grad = {
+    NN_KIND(project_grad), .cases = EMBEDDINGS, .adjoint_of = "project",
+    .varied = "table",     .seed = "dout",      .result = "dtable",
+};
+
+/* ---- batches of pictures ---- */
+
+static void describe_pictures(struct op_case *c, const char *variant)
+{
+    c->n = 12, c->h = 9, c->w = 14, c->c = 3;
+    snprintf(c->text, sizeof c->text, "%dx%dx%dx%d%s", c->n, c->h, c->w, c->c, variant);
+}
+
+static size_t one_picture(const struct op_case *c)
+{
+    return (size_t)c->h * (size_t)c->w * (size_t)c->c;
+}
+
+static void describe_from_u8(struct op_case *c)
+{
+    describe_pictures(c, c->index ? ", flipped" : "");
+    size_t all = (size_t)c->n * one_picture(c);
+    c->bytes = 5.0 * (double)all;
+    struct op_operand *bytes = op_add(c, "bytes", OP_IN, OP_U8, all);
+    bytes->fill = OP_WHOLE;
+    bytes->low = 0, bytes->high = 255;
+    if (c->index) {
+        struct op_operand *flip = op_add(c, "flip", OP_IN, OP_U8, (size_t)c->n);
+        flip->fill = OP_WHOLE;
+        flip->low = 0, flip->high = 1;
+    }
+    op_add_out(c, "out", NN_F32, all, 0);
+}
+
+static int run_from_u8(const struct op_call *call)
+{
+    const struct op_case *c = call->c;
+    return call->device->nn->from_u8(call->device, op_memory(call, "out"), op_memory(call, "bytes"),
+                                     op_memory(call, "flip"), c->n, c->h, c->w, c->c);
+}
+
+static void truth_from_u8(struct op_data *d)
+{
+    const struct op_case *c = d->c;
+    double *flip = op_values(d, "flip");
+    for (int i = 0; i < c->n * c->h * c->w * c->c; i++) {
+        int x = i / c->c % c->w, picture = i / (c->c * c->w * c->h), from = i;
+        if (flip && flip[picture] > 0) from += (c->w - 1 - 2 * x) * c->c;
+        op_values(d, "out")[i] = (op_values(d, "bytes")[from] - 128) / 128;
+    }
+}
+
+const struct op_kind op_from_u8 = {NN_KIND(from_u8), .cases = 2};
+
+static void describe_scale_add(struct op_case *c)
+{
+    describe_pictures(c, "");
+    op_add_sum(c, "x", (size_t)c->n * one_picture(c), 1e-6);
+    op_add_in(c, "y", NN_F32, (size_t)c->n * one_picture(c));
+    op_add_in(c, "factors", NN_F32, (size_t)c->n)->high = 4;
+    c->bytes = 12.0 * c->n * (double)one_picture(c);
+}
+
+static int run_scale_add(const struct op_call *call)
+{
+    return call->device->nn->scale_add(call->device, op_memory(call, "x"), op_memory(call, "y"),
+                                       op_memory(call, "factors"), call->c->n,
+                                       one_picture(call->c));
+}
+
+static void truth_scale_add(struct op_data *d)
+{
+    size_t one = one_picture(d->c);
+    for (size_t i = 0; i < (size_t)d->c->n * one; i++)
+        op_values(d, "x")[i] += op_values(d, "factors")[i / one] * op_values(d, "y")[i];
+}
+
+const struct op_kind op_scale_add = {NN_KIND(scale_add), .cases = 1};
+
+/* ---- elements in another order: four pairs of types, copied or added, either way ---- */
+
+static const struct {
+    const char *name;
+    int count[NN_STRIDED_AXES], out, in; /* elements of the tensors */
+    ptrdiff_t out_stride[NN_STRIDED_AXES], in_stride[NN_STRIDED_AXES];
+} orders[] = {
+    {"6 lines of 4x5, shuffled", {6, 2, 4, 2, 5}, 480, 480, {80, 40, 10, 5, 1}, {80, 10, 20, 5, 1}},
+    {"7 of 19 channels", {1, 1, 1, 30, 7}, 570, 210, {0, 0, 0, 19, 1}, {0, 0, 0, 7, 1}},
+    {"3x4x6 turned round", {1, 1, 3, 4, 6}, 72, 72, {0, 0, 1, 3, 12}, {0, 0, 24, 6, 1}},
+    {"one", {1, 1, 1, 1, 1}, 1, 1, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}},
+    {"16x1024x256, rows of 512",
+     {1, 1, 16, 1024, 256},
+     16 << 19,
+     16 << 18,
+     {0, 0, 1 << 19, 512, 1},
+     {0, 0, 1 << 18, 256, 1}},
+};
+enum { ORDERS = sizeof orders / sizeof *orders, ORDER_WAYS = 16 }; /* the last one is large */
+
+static struct nn_strided strided_of(const struct op_case *c)
+{
+    struct nn_strided s = {.out_type = c->in_type, .in_type = c->out_type, .add = c->h != 0};
+    memcpy(s.count, orders[c->variant].count, sizeof s.count);
+    memcpy(s.out_stride, orders[c->variant].out_stride, sizeof s.out_stride);
+    memcpy(s.in_stride, orders[c->variant].in_stride, sizeof s.in_stride);
+    if (c->w) return nn_strided_adjoint(s);
+    s.out_type = c->out_type;
+    s.in_type = c->in_type;
+    return s;
+}
+
+static void describe_strided_copy(struct op_case *c)
+{
+    int way = c->index % ORDER_WAYS;
+    c->variant = c->index / ORDER_WAYS;
+    c->large = c->variant == ORDERS - 1;
+    c->out_type = way & 1 ? NN_BF16 : NN_F32;
+    c->in_type = way & 2 ? NN_BF16 : NN_F32;
+    c->h = way >> 2 & 1; /* added */
+    c->w = way >> 3;     /* the other way round */
+    size_t out = (size_t)(c->w ? orders[c->variant].in : orders[c->variant].out);
+    size_t in = (size_t)(c->w ? orders[c->variant].out : orders[c->variant].in);
+    op_add_out(c, "out", c->out_type, out, c->h ? 1e-6 : 0)->role = OP_INOUT;
+    op_add_in(c, "in", c->in_type, in);
+    c->bytes = (double)((out < in ? out : in) *
+                        ((c->h ? 2 : 1) * nn_type_bytes(c->out_type) + nn_type_bytes(c->in_type)));
+    snprintf(c->text, sizeof c->text, "%s%s%s %s>%s", orders[c->variant].name, c->w ? ", back" : "",
+             c->h ? ", added" : "", op_type_name(c->in_type), op_type_name(c->out_type));
+}
+
+static int run_strided_copy(const struct op_call *call)
+{
+    struct nn_strided s = strided_of(call->c);
+    s.out = op_memory(call, "out");
+    s.in = op_memory(call, "in");
+    return call->device->nn->strided_copy(call->device, &s);
+}
+
+static void truth_strided_copy(struct op_data *d)
+{
+    struct nn_strided s = strided_of(d->c);
+    double *out = op_values(d, "out"), *in = op_values(d, "in");
+    int total = 1;
+    for (int axis = 0; axis < NN_STRIDED_AXES; axis++)
+        total *= s.count[axis];
+    for (int i = 0; i < total; i++) {
+        ptrdiff_t to = 0, from = 0;
+        for (int axis = NN_STRIDED_AXES - 1, left = i; axis >= 0; left /= s.count[axis--]) {
+            to += left % s.count[axis] * s.out_stride[axis];
+            from += left % s.count[axis] * s.in_stride[axis];
+        }
+        out[to] = in[from] + (s.add ? out[to] : 0);
+    }
+}
+
+/* What is added, the other way round, with the types changed over. */
+static int strided_forward(int index)
+{
+    static const int swapped[4] = {0, 2, 1, 3};
+    bool added = index >> 2 & 1, large = index / ORDER_WAYS == ORDERS - 1;
+    return !added || large ? -1 : (index & ~7) + swapped[index & 3] + (index & 8 ? -8 : 8);
+}
+
+const struct op_kind op_strided_copy = {
+    NN_KIND(strided_copy),
+    .cases = ORDERS * ORDER_WAYS,
+    .adjoint_of = "strided_copy",
+    .varied = "in",
+    .seed = "in",
+    .result = "out",
+    .forward = strided_forward,
+};
+
+/* ---- flat ranges ---- */
+
+static const int counts[] = {1, 3, 31, 257, 16385, 40001, 8 << 20};
+enum { COUNTS = sizeof counts / sizeof *counts }; /* the last one is large */
+
+static size_t describe_range(struct op_case *c, int count, int floats_moved)
+{
+    c->n = counts[count];
+    c->large = count == COUNTS - 1;
+    c->bytes = 4.0 * floats_moved * c->n;
+    snprintf(c->text, sizeof c->text, "%d", c->n);
+    return (size_t)c->n;
+}
+
+static void describe_zero(struct op_case *c)
+{
+    op_add_out(c, "x", NN_F32, describe_range(c, c->index, 1), 0);
+}
+
+static int run_zero(const struct op_call *call)
+{
+    return call->device->nn->zero(call->device, op_memory(call, "x"),
+                                  (size_t)call->c->n * sizeof(float));
+}
+
+static void truth_zero(struct op_data *d)
+{
+    memset(op_values(d, "x"), 0, (size_t)d->c->n * sizeof(double));
+}
+
+const struct op_kind op_zero = {NN_KIND(zero), .cases = COUNTS};
+
+static void describe_copy(struct op_case *c)
+{
+    size_t n = describe_range(c, c->index, 2);
+    op_add_in(c, "from", NN_F32, n);
+    op_add_out(c, "to", NN_F32, n, 0);
+}
+
+static int run_copy(const struct op_call *call)
+{
+    return call->device->nn->copy(call->device, op_memory(call, "to"), op_memory(call, "from"),
+                                  (size_t)call->c->n * sizeof(float));
+}
+
+static void truth_copy(struct op_data *d)
+{
+    memcpy(op_values(d, "to"), op_values(d, "from"), (size_t)d->c->n * sizeof(double));
+}
+
+const struct op_kind op_copy = {NN_KIND(copy), .cases = COUNTS};
+
+/* Without a first moment, with one, with decay too. */
+static struct adam_f32 adam_of(const struct op_case *c)
+{
+    struct adam_f32 a = adam_of_network(&(struct adam_rates){.lr = 0.01, .b2 = 0.99}, 0, 0.6);
+    if (c->variant > 0) a.b1 = 0.9f;
+    if (c->variant > 1) a.decay = 0.001f;
+    return a;
+}
+
+static void describe_adam(struct op_case *c)
+{
+    static const char *const variants[] = {"", ", mean", ", mean and decay"};
+    size_t n = describe_range(c, c->index / 3, 5);
+    c->variant = c->index % 3;
+    op_add_sum(c, "p", n, 1e-6);
+    if (c->variant > 0) op_add_sum(c, "m", n, 1e-6);
+    op_add_sum(c, "v", n, 1e-6)->low = 0;
+    op_add_in(c, "g", NN_F32, n);
+    op_add(c, "rates", OP_IN, OP_RAW, sizeof(struct adam_f32))->fill = OP_OWN;
+    snprintf(c->text + strlen(c->text), sizeof c->text - strlen(c->text), "%s",
+             variants[c->variant]);
+}
+
+static void fill_adam(const struct op_case *c, const struct op_operand *operand, void *bytes)
+{
+    struct adam_f32 a = adam_of(c);
+    memcpy(bytes, &a, operand->count);
+}
+
+static int run_adam(const struct op_call *call)
+{
+    return call->device->nn->adam(call->device, op_memory(call, "p"), op_memory(call, "m"),
+                                  op_memory(call, "v"), op_memory(call, "g"), (size_t)call->c->n,
+                                  op_memory(call, "rates"));
+}
+
+static void truth_adam(struct op_data *d)
+{
+    struct adam_f32 a = adam_of(d->c);
+    double *p = op_values(d, "p"), *m = op_values(d, "m"), *v = op_values(d, "v");
+    double b1 = (double)a.b1, b2 = (double)a.b2;
+    for (int i = 0; i < d->c->n; i++) {
+        double g = op_values(d, "g")[i], mean = g;
+        if (m) mean = m[i] = b1 * m[i] + (1 - b1) * g;
+        v[i] = b2 * v[i] + (1 - b2) * g * g;
+        p[i] = p[i] * (1 - (double)a.decay) -
+               (double)a.step * mean / (sqrt(v[i]) * (double)a.root + (double)a.eps);
+    }
+}
+
+const struct op_kind op_adam = {NN_KIND(adam), .cases = 3 * COUNTS, .fill = fill_adam};
+
+static void describe_ema(struct op_case *c)
+{
+    size_t n = describe_range(c, c->index, 3);
+    op_add_sum(c, "e", n, 1e-6);
+    op_add_in(c, "p", NN_F32, n);
+    struct op_operand *beta = op_add_in(c, "beta", NN_F32, 1);
+    beta->low = 0.99, beta->high = 0.999;
+}
+
+static int run_ema(const struct op_call *call)
+{
+    return call->device->nn->ema(call->device, op_memory(call, "e"), op_memory(call, "p"),
+                                 (size_t)call->c->n, op_memory(call, "beta"));
+}
+
+static void truth_ema(struct op_data *d)
+{
+    double beta = op_values(d, "beta")[0], *e = op_values(d, "e");
+    for (int i = 0; i < d->c->n; i++)
+        e[i] = beta * e[i] + (1 - beta) * op_values(d, "p")[i];
+}
+
+const struct op_kind op_ema = {NN_KIND(ema), .cases = COUNTS};
+
+static void describe_norm2(struct op_case *c)
+{
+    op_add_in(c, "x", NN_F32, describe_range(c, c->index, 1));
+    struct op_operand *sum = op_add(c, "sum", OP_OUT, OP_F64, 1);
+    sum->host = true;
+    sum->tolerance = 1e-12;
+}
+
+static int run_norm2(const struct op_call *call)
+{
+    return call->device->nn->norm2(call->device, op_memory(call, "sum"), op_memory(call, "x"),
+                                   (size_t)call->c->n);
+}
+
+static void truth_norm2(struct op_data *d)
+{
+    double *sum = op_values(d, "sum"), *x = op_values(d, "x");
+    *sum = 0;
+    for (int i = 0; i < d->c->n; i++)
+        *sum += x[i] * x[i];
+}
+
+const struct op_kind op_norm2 = {NN_KIND(norm2), .cases = COUNTS};

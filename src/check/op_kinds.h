@@ -1,0 +1,24 @@
+/* All kinds of cases, by the files that hold them. */
+#ifndef IMGTRAIN_CHECK_OP_KINDS_H
+#define IMGTRAIN_CHECK_OP_KINDS_H
+
+#include "check/op_cases.h"
+
+/* conv_cases.c */
+extern const struct op_kind op_conv_forward, op_conv_dgrad, op_conv_wgrad, op_bias_grad;
+/* nn_cases.c */
+extern const struct op_kind op_fir_up, op_fir_down, op_spatial_map_expand, op_spatial_map_contract,
+    op_spatial_map_grad, op_embed_gather, op_embed_grad, op_project, op_project_dgrad,
+    op_project_grad, op_from_u8, op_scale_add, op_strided_copy, op_prelu_forward, op_prelu_dgrad,
+    op_prelu_grad, op_zero, op_copy, op_adam, op_ema, op_norm2;
+/* gan_cases.c */
+extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_pair_loss,
+    op_penalty, op_penalty_check;
+/* splat_cases.c */
+extern const struct op_kind op_splat_step, op_splat_evaluate, op_splat_render, op_splat_adam,
+    op_splat_fake_quantize;
+
+extern const struct op_kind *const op_kinds[]; /* all of them, NULL behind the last */
+const struct op_kind *op_kind_find(const char *name);
+
+#endif

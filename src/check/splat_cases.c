@@ -1,0 +1,497 @@
+/* Splats: a step, what a viewer sees, renders, Adam, rounding. The right results come from a plain
+ * render in double, gradients of a step from differences of its loss. */
+#include "base/error.h"
+#include "check/op_kinds.h"
+#include "math/quantize.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDTH = 22, HEIGHT = 18, CHANNELS = 3, COUNT = 14, SAMPLES = WIDTH * HEIGHT * CHANNELS };
+
+#define SPLAT_KIND(op)                                                                             \
+    .table = "splat", .name = "splat." #op, .offset = offsetof(struct splat_ops, op),              \
+    .describe = describe_##op, .run = run_##op, .truth = truth_##op
+
+static const struct splat_blend blends[] = {{3, false}, {0, false}, {32, false}, {0, true}};
+static const char *const blend_names[] = {"top 3", "all", "top 32", "additive"};
+static const struct splat_loss losses[] = {{{0, 1}, 0}, {{0.5, 0.5}, 0.7}};
+static const char *const loss_names[] = {"L2", "L1 + L2 + SSIM"};
+enum { BLENDS = sizeof blends / sizeof *blends, LOSSES = sizeof losses / sizeof *losses };
+
+/* ---- the scene ---- */
+
+static void add_range(struct op_case *c, const char *name, size_t count, double low, double high)
+{
+    struct op_operand *o = op_add_in(c, name, NN_F32, count);
+    o->low = low, o->high = high;
+}
+
+static void add_scene(struct op_case *c)
+{
+    add_range(c, "xy", 2 * COUNT, 0, 1);
+    add_range(c, "scale", 2 * COUNT, 0.2, 0.6); /* 1 / sigma */
+    add_range(c, "rot", COUNT, 0, 6);
+    add_range(c, "feat", COUNT * CHANNELS, 0, 1);
+    op_add(c, "workspace", OP_WORKSPACE, OP_RAW, 0);
+}
+
+static void add_target(struct op_case *c)
+{
+    add_range(c, "target", SAMPLES, 0.1, 0.9);
+}
+
+static const struct splat_blend *blend_of(const struct op_case *c)
+{
+    return &blends[c->index % BLENDS];
+}
+
+static struct splat_view view_of(const struct op_call *call)
+{
+    return (struct splat_view){.xy = op_memory(call, "xy"),
+                               .scale = op_memory(call, "scale"),
+                               .rot = op_memory(call, "rot"),
+                               .feat = op_memory(call, "feat"),
+                               .count = COUNT,
+                               .channels = CHANNELS,
+                               .width = WIDTH,
+                               .height = HEIGHT};
+}
+
+static struct splat_target target_of(const struct op_call *call)
+{
+    return (struct splat_target){.width = WIDTH,
+                                 .height = HEIGHT,
+                                 .channels = CHANNELS,
+                                 .sample_bits = 32,
+                                 .data = op_memory(call, "target")};
+}
+
+enum { LARGER = 3, SMALLER = 2 }; /* renders: enlarged by half */
+
+static size_t splat_case_workspace(const struct device *device, const struct op_case *c)
+{
+    struct splat_storage storage = {0};
+    (void)c;
+    return device->splat->workspace_bytes(device, WIDTH * LARGER / SMALLER,
+                                          HEIGHT * LARGER / SMALLER, CHANNELS, COUNT, &storage);
+}
+
+static struct splat_workspace workspace_of(const struct op_call *call)
+{
+    return (struct splat_workspace){
+        .memory = op_memory(call, "workspace"), .bytes = call->workspace_bytes, .capacity = COUNT};
+}
+
+/* One pixel's CHANNELS numbers, at (x, y) in pixels of the model. */
+static void truth_pixel(const struct op_data *d, double x, double y, double *out)
+{
+    const struct splat_blend *blend = blend_of(d->c);
+    const double *xy = op_values(d, "xy"), *scale = op_values(d, "scale");
+    const double *rot = op_values(d, "rot"), *feat = op_values(d, "feat");
+    double alpha[COUNT], sum = 0, cut = (double)splat_cut(blend);
+    for (int i = 0; i < COUNT; i++) {
+        double dx = x - xy[2 * i] * WIDTH, dy = y - xy[2 * i + 1] * HEIGHT;
+        double u = (cos(rot[i]) * dx + sin(rot[i]) * dy) * scale[2 * i];
+        double v = (cos(rot[i]) * dy - sin(rot[i]) * dx) * scale[2 * i + 1];
+        alpha[i] = u * u + v * v <= cut * cut ? exp(-(u * u + v * v) / 2) : 0;
+    }
+    memset(out, 0, CHANNELS * sizeof *out);
+    for (int i = 0; i < COUNT; i++) {
+        int larger = 0;
+        for (int j = 0; j < COUNT; j++)
+            larger += alpha[j] > alpha[i];
+        if (!blend->additive && blend->topk > 0 && larger >= blend->topk) continue;
+        sum += alpha[i];
+        for (int c = 0; c < CHANNELS; c++)
+            out[c] += alpha[i] * feat[CHANNELS * i + c];
+    }
+    for (int c = 0; c < CHANNELS && !blend->additive; c++)
+        out[c] /= sum + 1e-4;
+}
+
+/* ---- comparing ---- */
+
+enum { SUM_SSIM = PIXEL_SUMS, SUM_INNER, SUM_COUNT };
+
+static double window_weight(int k)
+{
+    double sum = 0;
+    for (int i = -5; i <= 5; i++)
+        sum += exp(-i * i / 4.5);
+    return exp(-k * k / 4.5) / sum;
+}
+
+static size_t sample_at(int y, int x, int c) /* [height][channels][width] */
+{
+    return (size_t)((y * CHANNELS + c) * WIDTH + x);
+}
+
+static double truth_ssim_at(const double *a, const double *b, int y, int x, int c)
+{
+    static double weights[11];
+    double m[5] = {0};
+    for (int k = 0; k < 11 && !(weights[10] > 0); k++)
+        weights[k] = window_weight(k - 5);
+    for (int i = -5; i <= 5; i++)
+        for (int j = -5; j <= 5; j++) {
+            if (y + i < 0 || y + i >= HEIGHT || x + j < 0 || x + j >= WIDTH) continue;
+            double w = weights[i + 5] * weights[j + 5];
+            double p = a[sample_at(y + i, x + j, c)], q = b[sample_at(y + i, x + j, c)];
+            m[0] += w * p, m[1] += w * q, m[2] += w * p * p, m[3] += w * q * q, m[4] += w * p * q;
+        }
+    return (2 * m[0] * m[1] + 1e-4) * (2 * (m[4] - m[0] * m[1]) + 9e-4) /
+           ((m[0] * m[0] + m[1] * m[1] + 1e-4) * (m[2] - m[0] * m[0] + m[3] - m[1] * m[1] + 9e-4));
+}
+
+static double clamped(double x)
+{
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+/* power > 0: what a viewer sees. */
+static void truth_sums(const struct op_data *d, double power, bool ssim, double *sums)
+{
+    static double shown[SAMPLES], wanted[SAMPLES];
+    const double *target = op_values(d, "target");
+    int inner = 0;
+    memset(sums, 0, SUM_COUNT * sizeof *sums);
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++) {
+            double pixel[CHANNELS];
+            truth_pixel(d, x + 0.5, y + 0.5, pixel);
+            for (int c = 0; c < CHANNELS; c++) {
+                size_t at = sample_at(y, x, c);
+                shown[at] = power > 0 ? pow(clamped(pixel[c]), power) : pixel[c];
+                wanted[at] = power > 0 ? pow(clamped(target[at]), power) : target[at];
+                double off = shown[at] - wanted[at], seen = clamped(shown[at]) - wanted[at];
+                sums[PIXEL_L1] += fabs(off) / SAMPLES;
+                sums[PIXEL_L2] += off * off / SAMPLES;
+                sums[PIXEL_MSE] += seen * seen / SAMPLES;
+            }
+        }
+    for (int at = 0; ssim && at < SAMPLES; at++) {
+        int x = at % WIDTH, c = at / WIDTH % CHANNELS, y = at / WIDTH / CHANNELS;
+        double one = truth_ssim_at(shown, wanted, y, x, c);
+        sums[SUM_SSIM] += one / SAMPLES;
+        if (y < 5 || y >= HEIGHT - 5 || x < 5 || x >= WIDTH - 5) continue;
+        sums[SUM_INNER] += one;
+        inner++;
+    }
+    if (inner) sums[SUM_INNER] /= inner;
+}
+
+static double *sums_of(struct op_data *d)
+{
+    return op_values(d, "sums");
+}
+
+static void add_sums(struct op_case *c)
+{
+    struct op_operand *sums = op_add(c, "sums", OP_INOUT, OP_F64, SUM_COUNT);
+    sums->host = true;
+    sums->tolerance = 1e-5;
+}
+
+static void take_sums(const struct op_call *call, const struct splat_sums *sums, bool all)
+{
+    double *to = op_memory(call, "sums");
+    memcpy(to, sums->pixel, sizeof sums->pixel);
+    if (all || losses[call->c->variant].ssim > 0) to[SUM_SSIM] = sums->ssim;
+    if (all) to[SUM_INNER] = sums->ssim_inner;
+}
+
+/* ---- a step ---- */
+
+static const char *const step_slopes[] = {"xy",   "dxy",  "scale", "dscale", "rot",
+                                          "drot", "feat", "dfeat", NULL};
+
+static void describe_step(struct op_case *c)
+{
+    c->variant = c->index / BLENDS;
+    add_scene(c);
+    add_target(c);
+    add_sums(c);
+    for (int i = 0; step_slopes[i]; i += 2)
+        op_add_out(c, step_slopes[i + 1], NN_F32, c->operands[op_find(c, step_slopes[i])].count,
+                   1e-4);
+    snprintf(c->text, sizeof c->text, "%dx%d, %d Gaussians, %s, %s", WIDTH, HEIGHT, COUNT,
+             blend_names[c->index % BLENDS], loss_names[c->variant]);
+    c->bytes = 4.0 * SAMPLES;
+}
+
+static int run_step(const struct op_call *call)
+{
+    struct splat_workspace workspace = workspace_of(call);
+    struct splat_view view = view_of(call);
+    struct splat_target target = target_of(call);
+    struct splat_gradients gradients = {op_memory(call, "dxy"), op_memory(call, "dscale"),
+                                        op_memory(call, "drot"), op_memory(call, "dfeat")};
+    struct splat_sums sums = {{0}, 0, 0};
+    TRY(call->device->splat->step(call->device, &workspace, &view, blend_of(call->c), &target,
+                                  &losses[call->c->variant], &gradients, &sums));
+    take_sums(call, &sums, false);
+    return OK;
+}
+
+static double loss_from(const struct op_case *c, const double *sums)
+{
+    const struct splat_loss *loss = &losses[c->variant];
+    return loss->pixel[PIXEL_L1] * sums[PIXEL_L1] + loss->pixel[PIXEL_L2] * sums[PIXEL_L2] +
+           (loss->ssim > 0 ? loss->ssim * (1 - sums[SUM_SSIM]) : 0);
+}
+
+static void truth_step(struct op_data *d)
+{
+    double sums[SUM_COUNT], h = 1e-7;
+    bool ssim = losses[d->c->variant].ssim > 0;
+    truth_sums(d, 0, ssim, sums);
+    memcpy(sums_of(d), sums, (ssim ? SUM_INNER : SUM_SSIM) * sizeof *sums);
+    for (int i = 0; step_slopes[i]; i += 2) {
+        double *varied = op_values(d, step_slopes[i]), *slope = op_values(d, step_slopes[i + 1]);
+        for (size_t k = 0; k < d->c->operands[op_find(d->c, step_slopes[i])].count; k++) {
+            double kept = varied[k], up;
+            varied[k] = kept + h;
+            truth_sums(d, 0, ssim, sums);
+            up = loss_from(d->c, sums);
+            varied[k] = kept - h;
+            truth_sums(d, 0, ssim, sums);
+            slope[k] = (up - loss_from(d->c, sums)) / (2 * h);
+            varied[k] = kept;
+        }
+    }
+}
+
+static double step_loss(const struct op_data *after)
+{
+    return loss_from(after->c, op_values(after, "sums"));
+}
+
+/* Which Gaussians are the top 3 changes at once. */
+static int step_is_smooth(int index)
+{
+    return index % BLENDS == 0 ? -1 : index;
+}
+
+const struct op_kind op_splat_step = {
+    SPLAT_KIND(step),         .forward = step_is_smooth,
+    .cases = BLENDS * LOSSES, .workspace = splat_case_workspace,
+    .loss = step_loss,        .slopes = step_slopes,
+    .slope_step = 1e-3,       .slope_tolerance = 5e-2,
+};
+
+/* ---- what a viewer sees ---- */
+
+static void describe_evaluate(struct op_case *c)
+{
+    c->variant = c->index / BLENDS;
+    add_scene(c);
+    add_target(c);
+    add_sums(c);
+    snprintf(c->text, sizeof c->text, "%dx%d, %d Gaussians, %s, power %s", WIDTH, HEIGHT, COUNT,
+             blend_names[c->index % BLENDS], c->variant ? "2.2" : "1");
+    c->bytes = 4.0 * SAMPLES;
+}
+
+static float power_of(const struct op_case *c)
+{
+    return c->variant ? 2.2f : 1;
+}
+
+static int run_evaluate(const struct op_call *call)
+{
+    struct splat_workspace workspace = workspace_of(call);
+    struct splat_view view = view_of(call);
+    struct splat_target target = target_of(call);
+    struct splat_sums sums = {{0}, 0, 0};
+    TRY(call->device->splat->evaluate(call->device, &workspace, &view, blend_of(call->c), &target,
+                                      power_of(call->c), &sums));
+    take_sums(call, &sums, true);
+    return OK;
+}
+
+static void truth_evaluate(struct op_data *d)
+{
+    truth_sums(d, (double)power_of(d->c), true, sums_of(d));
+}
+
+const struct op_kind op_splat_evaluate = {SPLAT_KIND(evaluate), .cases = 2 * BLENDS,
+                                          .workspace = splat_case_workspace};
+
+/* ---- renders: whole, and a window of the enlarged image ---- */
+
+static struct splat_window window_of(const struct op_case *c)
+{
+    int w = WIDTH * LARGER / SMALLER, h = HEIGHT * LARGER / SMALLER;
+    return c->variant ? (struct splat_window){w, h, w / 3, h / 4, w - w / 3 - w / 8, h / 2 + 1}
+                      : (struct splat_window){WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT};
+}
+
+static void describe_render(struct op_case *c)
+{
+    c->variant = c->index / BLENDS;
+    struct splat_window w = window_of(c);
+    size_t samples = (size_t)w.width * (size_t)w.height * CHANNELS;
+    add_scene(c);
+    op_add_out(c, "out", NN_F32, samples, 1e-5)->host = true;
+    snprintf(c->text, sizeof c->text, "%dx%d of %dx%d, %d Gaussians, %s", w.width, w.height,
+             w.full_width, w.full_height, COUNT, blend_names[c->index % BLENDS]);
+    c->bytes = 4.0 * (double)samples;
+}
+
+static int run_render(const struct op_call *call)
+{
+    struct splat_workspace workspace = workspace_of(call);
+    struct splat_view view = view_of(call);
+    struct splat_window window = window_of(call->c);
+    return call->device->splat->render(call->device, &workspace, &view, blend_of(call->c), &window,
+                                       op_memory(call, "out"));
+}
+
+static void truth_render(struct op_data *d)
+{
+    struct splat_window w = window_of(d->c);
+    for (int y = 0; y < w.height; y++)
+        for (int x = 0; x < w.width; x++)
+            truth_pixel(d, (w.x + x + 0.5) * WIDTH / w.full_width,
+                        (w.y + y + 0.5) * HEIGHT / w.full_height,
+                        op_values(d, "out") + (y * w.width + x) * CHANNELS);
+}
+
+const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 2 * BLENDS,
+                                        .workspace = splat_case_workspace};
+
+/* ---- Adam: rows of all ages, and two whose gradient is not finite ---- */
+
+enum { ROWS = 300, LARGE_ROWS = 1 << 18, UPDATES = 31 };
+static const int columns[SPLAT_GROUPS] = {2, 2, 1, 3};
+static const char *const adam_names[SPLAT_GROUPS][4] = {{"p0", "m0", "v0", "g0"},
+                                                        {"p1", "m1", "v1", "g1"},
+                                                        {"p2", "m2", "v2", "g2"},
+                                                        {"p3", "m3", "v3", "g3"}};
+static const double decay_of_squares = 0.97;
+
+static void describe_adam(struct op_case *c)
+{
+    c->large = c->index == 2;
+    c->n = c->large ? LARGE_ROWS : ROWS;
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        size_t count = (size_t)(c->n * columns[g]);
+        c->bytes += 28.0 * (double)count;
+        op_add_sum(c, adam_names[g][0], count, 1e-6)->low = 0;
+        op_add_sum(c, adam_names[g][1], count, 1e-6);
+        op_add_sum(c, adam_names[g][2], count, 1e-6)->low = 0;
+        op_add(c, adam_names[g][3], OP_IN, OP_F32, count)->fill = OP_OWN;
+    }
+    op_add(c, "born", OP_IN, OP_I32, (size_t)c->n)->fill = OP_OWN;
+    op_add(c, "skipped", OP_OUT, OP_I64, 1)->host = true;
+    snprintf(c->text, sizeof c->text, "%d rows%s", c->n, c->index == 1 ? ", two not finite" : "");
+}
+
+static void fill_adam(const struct op_case *c, const struct op_operand *operand, void *bytes)
+{
+    if (operand->type == OP_I32)
+        for (int i = 0; i < c->n; i++)
+            ((int32_t *)bytes)[i] = i % 7 * 4;
+    else
+        for (size_t i = 0; i < operand->count; i++)
+            ((float *)bytes)[i] = (float)op_uniform(operand->name, i) - 0.5f;
+    if (c->index == 1 && operand->name == adam_names[2][3]) ((float *)bytes)[5] = NAN;
+    if (c->index == 1 && operand->name == adam_names[3][3])
+        ((float *)bytes)[(c->n - 1) * 3 + 2] = INFINITY;
+}
+
+static struct splat_adam adam_group(int g)
+{
+    return (struct splat_adam){.columns = columns[g],
+                               .rate = 0.01f * (float)(g + 1),
+                               .low = {0.1f, 0.2f},
+                               .high = {0.7f, 0.9f}};
+}
+
+static int run_adam(const struct op_call *call)
+{
+    struct splat_adam groups[SPLAT_GROUPS];
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        groups[g] = adam_group(g);
+        groups[g].parameter = op_memory(call, adam_names[g][0]);
+        groups[g].first = op_memory(call, adam_names[g][1]);
+        groups[g].second = op_memory(call, adam_names[g][2]);
+        groups[g].gradient = op_memory(call, adam_names[g][3]);
+    }
+    return call->device->splat->adam(call->device, groups, SPLAT_GROUPS, call->c->n,
+                                     op_memory(call, "born"), UPDATES, decay_of_squares,
+                                     op_memory(call, "skipped"));
+}
+
+static bool adam_row_is_finite(struct op_data *d, int row)
+{
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        for (int k = 0; k < columns[g]; k++)
+            if (!isfinite(op_values(d, adam_names[g][3])[row * columns[g] + k])) return false;
+    return true;
+}
+
+static void truth_adam(struct op_data *d)
+{
+    double *skipped = op_values(d, "skipped");
+    *skipped = 0;
+    for (int row = 0; row < d->c->n; row++) {
+        double age = UPDATES - op_values(d, "born")[row];
+        if (!adam_row_is_finite(d, row)) {
+            *skipped += 1;
+            continue;
+        }
+        for (int g = 0; g < SPLAT_GROUPS; g++)
+            for (int k = 0; k < columns[g]; k++) {
+                struct splat_adam group = adam_group(g);
+                int at = row * columns[g] + k;
+                double *p = op_values(d, adam_names[g][0]) + at;
+                double *m = op_values(d, adam_names[g][1]) + at;
+                double *v = op_values(d, adam_names[g][2]) + at;
+                double slope = op_values(d, adam_names[g][3])[at], b2 = decay_of_squares;
+                *m = 0.9 * *m + 0.1 * slope;
+                *v = b2 * *v + (1 - b2) * slope * slope;
+                *p -= (double)group.rate * *m / (1 - pow(0.9, age)) /
+                      (sqrt(*v / (1 - pow(b2, age))) + 1e-8);
+                *p = fmin(fmax(*p, (double)group.low[k & 1]), (double)group.high[k & 1]);
+            }
+    }
+}
+
+const struct op_kind op_splat_adam = {SPLAT_KIND(adam), .cases = 3, .fill = fill_adam};
+
+/* ---- rounding ---- */
+
+static void describe_fake_quantize(struct op_case *c)
+{
+    static const int counts[] = {1, 40, 2100}, bits[] = {4, 8, 16};
+    c->n = counts[c->index];
+    c->k = bits[c->index];
+    c->bytes = 8.0 * c->n;
+    add_range(c, "values", (size_t)c->n, -3, 5);
+    op_add_out(c, "out", NN_F32, (size_t)c->n, 1e-6);
+    snprintf(c->text, sizeof c->text, "%d to %d bits", c->n, c->k);
+}
+
+static int run_fake_quantize(const struct op_call *call)
+{
+    return call->device->splat->fake_quantize(call->device, op_memory(call, "values"), call->c->n,
+                                              call->c->k, op_memory(call, "out"));
+}
+
+static void truth_fake_quantize(struct op_data *d)
+{
+    double *values = op_values(d, "values"), low = values[0], high = values[0];
+    for (int i = 0; i < d->c->n; i++) {
+        low = fmin(low, values[i]);
+        high = fmax(high, values[i]);
+    }
+    struct quantizer q = quantizer_of(low, high, d->c->k);
+    for (int i = 0; i < d->c->n; i++)
+        op_values(d, "out")[i] = (double)quantize_quantized(&q, (float)values[i]);
+}
+
+const struct op_kind op_splat_fake_quantize = {SPLAT_KIND(fake_quantize), .cases = 3};
