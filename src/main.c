@@ -15,9 +15,9 @@
 static const struct command commands[] = {
     {"train", cmd_train, "train what a config describes"},
     {"plan", cmd_plan, "what training takes of memory, in every way it can run"},
-    {"render", cmd_render, "make the picture of a model at any size"},
-    {"sample", cmd_sample, "make pictures with a trained generator"},
-    {"eval", cmd_eval, "compare two pictures: PSNR, SSIM, MS-SSIM, FLIP"},
+    {"render", cmd_render, "make the image of a model at any size"},
+    {"sample", cmd_sample, "make images with a trained generator"},
+    {"eval", cmd_eval, "compare two images: PSNR, SSIM, MS-SSIM, FLIP"},
     {"video", cmd_video, "put a run's video together from its frames"},
     {"bench", cmd_bench, "time training steps on this machine"},
     {"doctor", cmd_doctor, "devices, memory, features and versions"},
@@ -29,7 +29,7 @@ enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void main_print_help(FILE *to)
 {
-    fprintf(to, "imgtrain trains image models: 2D Gaussians fitted to a picture, GANs.\n\n"
+    fprintf(to, "imgtrain trains image models: 2D Gaussians fitted to an image, GANs.\n\n"
                 "usage: imgtrain COMMAND [ARGUMENTS]\n\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
         fprintf(to, "  %-8s  %s\n", commands[i].name, commands[i].help);

@@ -85,7 +85,7 @@ int cmd_bench(int argc, char **argv)
          .argument = "N",
          .integer = &b.size,
          .high = IMAGE_MAX_SIDE,
-         .help = "side of the pictures"},
+         .help = "side of the images"},
         {.name = "steps",
          .argument = "N",
          .integer = &b.steps,
@@ -111,7 +111,7 @@ int cmd_bench(int argc, char **argv)
     TRY(count);
     const struct option_usage usage = {
         .usage = "imgtrain bench [--task gan|splat|all] [--size N] [--steps N] [--json] ...",
-        .about = "Times training steps on made-up pictures. Splats (2048 px): milliseconds a step\n"
+        .about = "Times training steps on made-up images. Splats (2048 px): milliseconds a step\n"
                  "(median) and billions of (Gaussian, pixel) pairs a second. GAN (16, 32, 64 px,\n"
                  "networks as in cfgs/gan-*.yaml): a D step and a G step with both updates, and\n"
                  "the memory that they take.",

@@ -1,4 +1,4 @@
-/* imgtrain eval: how alike two pictures are. */
+/* imgtrain eval: how alike two images are. */
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_kind.h"
@@ -22,14 +22,14 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- the pictures ---- */
+/* ---- the images ---- */
 
 struct operand {
     const char *path, *device;
     uint64_t memory_limit;
     bool is_model, is_folder;
     bool plain;         /* its channels are no colours with alpha, whatever their number */
-    struct image whole; /* a picture that is there already */
+    struct image whole; /* an image that is there already */
     struct sample_extent extent;
 };
 
@@ -137,7 +137,7 @@ static int open_operand(struct operand *operand, const char *path, const char *d
 
 /* ---- making channels comparable ---- */
 
-/* What is done to the rows of both pictures. */
+/* What is done to the rows of both images. */
 struct matching {
     bool flatten[2], repeat[2]; /* alpha over black; grey as R = G = B */
 };
@@ -328,7 +328,7 @@ cleanup:
     return code;
 }
 
-/* Both pictures pass by in bands. Of two models the second is rendered first, as a whole: one
+/* Both images pass by in bands. Of two models the second is rendered first, as a whole: one
  * device is open at a time. */
 static int cmd_eval_measure(struct measurement *m, struct operand *a, struct operand *b)
 {
@@ -433,7 +433,7 @@ cleanup:
 /* ---- a model of a task that measures its own ---- */
 
 /* The model, checkpoint or run at `path`, where its task measures it in its own way: else *task is
- * NULL, as for a picture, a folder of them, or nothing, which others say. */
+ * NULL, as for an image, a folder of them, or nothing, which others say. */
 static int cmd_eval_open_model(const char *path, struct store_file **file, const struct task **task)
 {
     *file = NULL;
@@ -490,13 +490,13 @@ int cmd_eval(int argc, char **argv)
         {.name = "range",
          .argument = "LO:HI",
          .text = &range_text,
-         .help = "of float pictures: the samples that are black and white (0:1)"},
+         .help = "of float images: the samples that are black and white (0:1)"},
         {.name = "samples",
          .argument = "N",
          .integer = &samples,
          .low = 1,
          .high = 100000,
-         .help = "of a generator: at most so many samples and pictures (2000)"},
+         .help = "of a generator: at most so many samples and images (2000)"},
         OPTION_DEVICE(&device_name),
         OPTION_MEMORY_LIMIT(&memory_limit,
                             "most device memory to use: 512MB, 2GB; below it less at a time"),
@@ -506,16 +506,16 @@ int cmd_eval(int argc, char **argv)
         .usage = "imgtrain eval A B [--range LO:HI] [--json]\n"
                  "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
         .about =
-            "Compares two pictures of equal size: PSNR (over all samples, 16 bits as 16), "
-            "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is a picture, a "
-            "folder of pictures (a texture\nstack), or a splat model, checkpoint or run, "
+            "Compares two images of equal size: PSNR (over all samples, 16 bits as 16), "
+            "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is an image, a "
+            "folder of images (a texture\nstack), or a splat model, checkpoint or run, "
             "which is rendered at its own size.\n"
             "Where both have alpha it counts as a channel, and colours count multiplied by it, as\n"
             "they are fitted (for FLIP over black); alpha that only one has is laid over black.\n"
             "Grey meets RGB as R = G = B. Samples outside 0..1 (PFM, float TIFF) are cut and "
             "counted, unless\n--range says what is black and white; log-psnr has them all.\n\n"
             "A generator (a model, checkpoint or run of task gan) is measured against a folder "
-            "of pictures:\nrKID, sliced Wasserstein distance, precision, recall, density, "
+            "of images:\nrKID, sliced Wasserstein distance, precision, recall, density, "
             "coverage, MS-SSIM of pairs,\nnearest-neighbour ratio. These compare models of "
             "one data set and size, nothing else.",
         .options = rows,
@@ -532,7 +532,7 @@ int cmd_eval(int argc, char **argv)
     struct store_file *model;
     TRY(cmd_eval_open_model(argv[1], &model, &task));
     if (!task) {
-        options_without_effect("samples", "on pictures: it is for a generator and a folder");
+        options_without_effect("samples", "on images: it is for a generator and a folder");
         return cmd_eval_evaluate(argv + 1, device_name, memory_limit, &range, json);
     }
     struct task_evaluation wanted = {.model = model,
@@ -541,7 +541,7 @@ int cmd_eval(int argc, char **argv)
                                      .samples = (int)samples,
                                      .json = json,
                                      .stop_requested = signals_stop_requested};
-    int code = range.given ? fail(ERR_USAGE, "--range is for two pictures")
+    int code = range.given ? fail(ERR_USAGE, "--range is for two images")
                            : cmd_eval_by_task(task, &wanted, device_name, memory_limit);
     store_close(model);
     return code;

@@ -249,7 +249,7 @@ int cmd_plan(int argc, char **argv)
         {.name = "size",
          .argument = "WxH",
          .text = &request.size,
-         .help = "task splat: for a picture of this size (RGB, 8 bits) instead of input_path"},
+         .help = "task splat: for an image of this size (RGB, 8 bits) instead of input_path"},
         OPTION_DEVICE(&request.load.device),
         {.name = "json", .flag = &request.json, .help = "print JSON"},
         {0},

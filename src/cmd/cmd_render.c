@@ -1,4 +1,4 @@
-/* imgtrain render: the picture of a model at any size. */
+/* imgtrain render: the image of a model at any size. */
 #include "base/error.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
@@ -23,7 +23,7 @@ struct render_options {
     bool gaussians;
 };
 
-/* The size and part of the picture that was asked for. */
+/* The size and part of the image that was asked for. */
 static int choose_window(const struct render_options *options, const struct splat_model *model,
                          struct splat_window *w)
 {
@@ -135,16 +135,16 @@ int cmd_render(int argc, char **argv)
          .name = "output",
          .argument = "FILE",
          .text = &options.output,
-         .help = "the picture to write: .png .jpg .ppm .pgm .pfm"},
+         .help = "the image to write: .png .jpg .ppm .pgm .pfm"},
         {.name = "size", .argument = "WxH", .text = &options.size, .help = "size in pixels"},
         {.name = "scale",
          .argument = "S",
          .number = &options.scale,
-         .help = "size as a multiple of the fitted picture's"},
+         .help = "size as a multiple of the fitted image's"},
         {.name = "crop",
          .argument = "X,Y,W,H",
          .text = &options.crop,
-         .help = "only this part, in pixels of the enlarged picture"},
+         .help = "only this part, in pixels of the enlarged image"},
         {.name = "gaussians",
          .flag = &options.gaussians,
          .help = "draw the Gaussians as ellipses of one sigma"},
@@ -156,7 +156,7 @@ int cmd_render(int argc, char **argv)
     const struct option_usage usage = {
         .usage = "imgtrain render MODEL -o FILE [--size WxH | --scale S] [--crop X,Y,W,H]",
         .about = "Renders a model, a checkpoint or a run's result at any size. Pixel centres stay\n"
-                 "half-pixel correct; a smaller picture is averaged, not sampled. A texture stack\n"
+                 "half-pixel correct; a smaller image is averaged, not sampled. A texture stack\n"
                  "of more than 4 channels is written as FILE-001, FILE-002, ... of 3 channels.",
         .options = rows,
         .min_operands = 1,

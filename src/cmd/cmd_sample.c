@@ -1,4 +1,4 @@
-/* imgtrain sample: pictures of a trained generator, one by one, as a grid or as a walk between. */
+/* imgtrain sample: images of a trained generator, one by one, as a grid or as a walk between. */
 #include "base/error.h"
 #include "cmd/cmd.h"
 #include "cmd/fallback.h"
@@ -14,7 +14,7 @@
 
 enum { BATCH = 16, BATCH_MOST = 4096 };
 
-/* One attempt, which begins anew: each picture depends on its seed alone. */
+/* One attempt, which begins anew: each image depends on its seed alone. */
 struct attempt {
     const struct store_file *file;
     const struct sample_options *options;
@@ -45,7 +45,7 @@ static int sample_model(const char *model, const struct sample_options *options,
     struct attempt what = {file, options, list, columns, rows};
     struct fallback fallback = {.whole = (int)options->batch,
                                 .least = 1,
-                                .unit = "pictures",
+                                .unit = "images",
                                 .attempt = cmd_sample_attempt,
                                 .context = &what};
     code = fallback_run(&fallback, options->device, options->memory_limit);
@@ -63,9 +63,9 @@ static int cmd_sample_check_options(const struct sample_options *options)
     if (options->seeds && options->walk)
         return fail(ERR_USAGE, "--interpolate names the seeds itself: leave --seeds out");
     if (options->grid && !sample_is_picture(output))
-        return fail(ERR_USAGE, "-o %s: a grid is one picture, .png, .jpg or .ppm", output);
+        return fail(ERR_USAGE, "-o %s: a grid is one image, .png, .jpg or .ppm", output);
     if (!options->grid && sample_is_picture(output))
-        return fail(ERR_USAGE, "-o %s: a folder is needed (or --grid 8x8 for one picture)", output);
+        return fail(ERR_USAGE, "-o %s: a folder is needed (or --grid 8x8 for one image)", output);
     if (!options->walk && sample_is_video(output))
         return fail(ERR_USAGE, "-o %s: a video needs --interpolate SEEDS", output);
     return OK;
@@ -87,7 +87,7 @@ static int choose_seeds(const struct sample_options *options, struct seed_list *
     for (int i = 0; !options->seeds && !options->walk && i < wanted; i++)
         TRY(seed_list_add(list, (uint64_t)i));
     if (options->grid && list->count > wanted)
-        return fail(ERR_USAGE, "--grid %s holds %d pictures, not %d", options->grid, wanted,
+        return fail(ERR_USAGE, "--grid %s holds %d images, not %d", options->grid, wanted,
                     list->count);
     return OK;
 }
@@ -101,7 +101,7 @@ int cmd_sample(int argc, char **argv)
          .name = "output",
          .argument = "PATH",
          .text = &options.output,
-         .help = "a folder; with --grid a picture; with --interpolate a video or folder"},
+         .help = "a folder; with --grid an image; with --interpolate a video or folder"},
         {.name = "seeds",
          .aliases = "seed",
          .argument = "LIST",
@@ -110,7 +110,7 @@ int cmd_sample(int argc, char **argv)
         {.name = "grid",
          .argument = "WxH",
          .text = &options.grid,
-         .help = "one picture of W columns and H rows"},
+         .help = "one image of W columns and H rows"},
         {.name = "interpolate",
          .argument = "LIST",
          .text = &options.walk,
@@ -126,7 +126,7 @@ int cmd_sample(int argc, char **argv)
          .integer = &options.frames,
          .low = 1,
          .high = 100000,
-         .help = "pictures from one seed to the next (60)"},
+         .help = "images from one seed to the next (60)"},
         {.name = "fps",
          .argument = "N",
          .integer = &options.fps,
@@ -144,16 +144,16 @@ int cmd_sample(int argc, char **argv)
          .integer = &options.batch,
          .low = 1,
          .high = BATCH_MOST,
-         .help = "pictures at a time (16); changes no picture"},
+         .help = "images at a time (16); changes no image"},
         OPTION_DEVICE(&options.device),
         OPTION_MEMORY_LIMIT(
             &options.memory_limit,
-            "most device memory to use: 512MB, 2GB; below it fewer pictures at a time"),
+            "most device memory to use: 512MB, 2GB; below it fewer images at a time"),
         {0},
     };
     const struct option_usage usage = {
         .usage = "imgtrain sample MODEL -o PATH [--seeds LIST] [--grid WxH | --interpolate LIST]",
-        .about = "Makes pictures with a trained generator (a model, a checkpoint or a run): files "
+        .about = "Makes images with a trained generator (a model, a checkpoint or a run): files "
                  "seed-00000.png\nand so on, one grid, or the walk between samples. A sample "
                  "depends on its seed (and class) alone.",
         .options = rows,
@@ -169,7 +169,7 @@ int cmd_sample(int argc, char **argv)
     TRY(cmd_sample_check_options(&options));
     if (!options.walk) options_without_effect("frames fps", "without --interpolate");
     if (options.walk && !sample_is_video(options.output))
-        options_without_effect("fps", "where pictures are made, not a video");
+        options_without_effect("fps", "where images are made, not a video");
     int code = choose_seeds(&options, &list, &columns, &grid_rows);
     if (code == OK) code = sample_model(argv[1], &options, &list, columns, grid_rows);
     seed_list_free(&list);

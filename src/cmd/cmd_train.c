@@ -185,7 +185,7 @@ int cmd_train(int argc, char **argv)
          .help = "continue the run (without -o: the newest of this name)"},
         {.name = "allow-changed-input",
          .flag = &options.allow_changed_input,
-         .help = "with --resume: go on even if the picture or the data set is another one"},
+         .help = "with --resume: go on even if the image or the data set is another one"},
         OPTION_DEVICE(&options.load.device),
         OPTION_MEMORY_LIMIT(&options.load.memory_limit,
                             "most device memory to use: 512MB, 8GB; as memory.limit"),

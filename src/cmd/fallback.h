@@ -1,6 +1,6 @@
 /* What commands that use a model do when the device's memory does not suffice: everything at a
  * time, then half as much with each try, then the CPU. Every move is a line for the user; none
- * changes a bit of a picture. */
+ * changes a bit of an image. */
 #ifndef IMGTRAIN_CMD_FALLBACK_H
 #define IMGTRAIN_CMD_FALLBACK_H
 
@@ -11,7 +11,7 @@ struct fallback {
     struct device *device; /* owned */
     int at_once;           /* how many of `unit` at a time */
     int whole, least;      /* its first value, and what all others are multiples of */
-    const char *unit;      /* "pictures" */
+    const char *unit;      /* "images" */
 
     /* Begins anew each time; ERR_DEVICE_MEMORY: again with less. */
     int (*attempt)(void *context, struct device *device, int at_once);

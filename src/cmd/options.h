@@ -9,7 +9,7 @@
  *     };
  *     const struct option_usage usage = {
  *         .usage = "imgtrain eval A B [--json]",
- *         .about = "Compares two pictures.",
+ *         .about = "Compares two images.",
  *         .options = rows,
  *         .min_operands = 2, .max_operands = 2,
  *         .examples = "imgtrain eval out.png photo.png\n",

@@ -1,4 +1,4 @@
-/* Pictures of a generator into files, a grid or a walk. */
+/* Images of a generator into files, a grid or a walk. */
 #include "cmd/sample_make.h"
 
 #include "base/error.h"
@@ -37,7 +37,7 @@ bool sample_is_picture(const char *path)
            ends_with(path, ".ppm") || ends_with(path, ".pnm");
 }
 
-/* Copies a picture to (x, y) of a larger one, each pixel `scale` times wide and high. */
+/* Copies an image to (x, y) of a larger one, each pixel `scale` times wide and high. */
 static void sample_make_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h,
                               int scale)
 {
@@ -55,7 +55,7 @@ static int check_size(const struct sampler *sampler, int columns, int rows, int6
     int64_t w = sampler_width(sampler) * columns * scale, h = sampler_height(sampler);
     h *= rows * scale;
     if (w > IMAGE_MAX_SIDE || h > IMAGE_MAX_SIDE)
-        return fail(ERR_USAGE, "a picture of %" PRId64 "x%" PRId64 " pixels: at most %d a side", w,
+        return fail(ERR_USAGE, "an image of %" PRId64 "x%" PRId64 " pixels: at most %d a side", w,
                     h, IMAGE_MAX_SIDE);
     return OK;
 }
@@ -67,7 +67,7 @@ struct maker {
     int w, h, scale, batch;
     int label;       /* -1: by the seed */
     int *labels;     /* [batch] */
-    uint8_t *pixels; /* [batch] pictures */
+    uint8_t *pixels; /* [batch] images */
 };
 
 static size_t sample_make_picture_bytes(const struct maker *m)
@@ -75,7 +75,7 @@ static size_t sample_make_picture_bytes(const struct maker *m)
     return (size_t)m->w * (size_t)m->h * 3;
 }
 
-/* The next pictures of the list, at most a batch of them, into m->pixels. */
+/* The next images of the list, at most a batch of them, into m->pixels. */
 static int make_batch(struct maker *m, const struct seed_list *list, int first, int *count)
 {
     *count = list->count - first < m->batch ? list->count - first : m->batch;
@@ -112,7 +112,7 @@ static int write_files(struct maker *m, const struct seed_list *list)
             TRY(save_picture(m, m->pixels + (size_t)i * sample_make_picture_bytes(m), name));
         }
     }
-    log_info("%s: %d picture%s of %dx%d", m->options->output, list->count,
+    log_info("%s: %d image%s of %dx%d", m->options->output, list->count,
              list->count == 1 ? "" : "s", m->w * m->scale, m->h * m->scale);
     return OK;
 }
@@ -138,14 +138,14 @@ static int write_grid(struct maker *m, const struct seed_list *list, int columns
     if (code == OK) temporary_clean_beside(m->options->output);
     if (code == OK) code = image_save(&grid, m->options->output);
     image_free(&grid);
-    if (code == OK) log_info("%s: %d pictures", m->options->output, list->count);
+    if (code == OK) log_info("%s: %d images", m->options->output, list->count);
     return code;
 }
 
 /* ---- a walk ---- */
 
 struct walk {
-    struct video_encoder *encoder; /* NULL: pictures into a folder */
+    struct video_encoder *encoder; /* NULL: images into a folder */
     float *ends;                   /* [list->count] latents of the seeds */
     float *latents;                /* [batch] */
     int frames;                    /* in all */
@@ -199,7 +199,7 @@ static int open_walk(struct maker *m, struct walk *walk, const struct seed_list 
     size_t z = (size_t)sampler_z(m->sampler);
     const char *output = m->options->output;
     int64_t frames = (int64_t)(list->count - 1) * m->options->frames + 1;
-    if (frames > SEED_LIST_MOST) return fail(ERR_USAGE, "a walk of %" PRId64 " pictures", frames);
+    if (frames > SEED_LIST_MOST) return fail(ERR_USAGE, "a walk of %" PRId64 " images", frames);
     walk->frames = (int)frames;
     walk->ends = malloc((size_t)list->count * z * sizeof *walk->ends);
     walk->latents = malloc((size_t)m->batch * z * sizeof *walk->latents);
@@ -229,7 +229,7 @@ static int write_walk(struct maker *m, const struct seed_list *list)
     free(walk.ends);
     free(walk.latents);
     if (code == OK)
-        log_info("%s: %d pictures of %dx%d", m->options->output, walk.frames, m->w * m->scale,
+        log_info("%s: %d images of %dx%d", m->options->output, walk.frames, m->w * m->scale,
                  m->h * m->scale);
     return code;
 }

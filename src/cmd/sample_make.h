@@ -18,7 +18,7 @@ struct sample_options {
 bool sample_is_picture(const char *path);
 bool sample_is_video(const char *path);
 
-/* The pictures of the list into options->output; columns x rows: a grid, where not 0. Files that
+/* The images of the list into options->output; columns x rows: a grid, where not 0. Files that
  * are there are written again. ERR_USAGE for what the model does not have; ERR_STOPPED. */
 int sample_make(struct sampler *sampler, const struct sample_options *options,
                 const struct seed_list *list, int columns, int rows);

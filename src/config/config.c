@@ -346,12 +346,12 @@ static int config_load_entries(struct config **out, const char *name, const char
     return code;
 }
 
-/* A picture or a model in the config's place is no YAML, and said to be what it is. */
+/* An image or a model in the config's place is no YAML, and said to be what it is. */
 static int config_check_kind(const char *path, const uint8_t *data, size_t bytes)
 {
     struct file_kind kind = file_kind_of(data, bytes < FILE_KIND_BYTES ? bytes : FILE_KIND_BYTES);
     if (kind.class == FILE_UNKNOWN || kind.class == FILE_EMPTY) return OK;
-    if (kind.class == FILE_IMAGE) kind.advice = "a picture is given by input_path=FILE";
+    if (kind.class == FILE_IMAGE) kind.advice = "an image is given by input_path=FILE";
     if (kind.class == FILE_MODEL) kind.advice = "a run goes on with -o RUN --resume";
     return file_kind_fail(ERR_CONFIG, path, kind, "a config (YAML)");
 }

@@ -1,5 +1,5 @@
 /* The two networks in training: buffers by the memory plan, one D step, one G step, the updates.
- * Knows nothing of files: the pictures and draws of a batch come from a callback. */
+ * Knows nothing of files: the images and draws of a batch come from a callback. */
 #ifndef IMGTRAIN_GAN_CORE_H
 #define IMGTRAIN_GAN_CORE_H
 
@@ -15,12 +15,12 @@ struct plan;
 
 /* A: in the D step the gradients of all layers stay from the backward pass to the second forward
  * pass, in the G step all values. C: only those where groups of layers end (graph.h), and masks;
- * what is inside exists for a part of the pictures at a time and is made again: a quarter of the
+ * what is inside exists for a part of the images at a time and is made again: a quarter of the
  * memory or less, a fifth slower at most, the same bits. */
 enum gan_scheme { GAN_SCHEME_A, GAN_SCHEME_C };
 
 struct gan_mode {
-    int batch; /* pairs of a real and a fake picture in a step */
+    int batch; /* pairs of a real and a fake image in a step */
     int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
     enum gan_scheme scheme;
     bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
@@ -35,7 +35,7 @@ struct gan_report {
     double r1, r2; /* |gradient|^2 at reals and fakes (D step) */
     double score_real, score_fake;
     double sign;      /* mean sign(D(x) - D(G(z))) */
-    double units;     /* forward units of D for each of its pictures */
+    double units;     /* forward units of D for each of its images */
     double invariant; /* largest relative error of the penalty's identity */
 };
 
@@ -97,7 +97,7 @@ struct gan_core {
     float *pulled, *pushed; /* T' v and T T' v, [2 micro] images */
 };
 
-/* Pairs that are summed as one, whatever the micro-batch: by the picture's size alone. */
+/* Pairs that are summed as one, whatever the micro-batch: by the image's size alone. */
 int gan_slice(int h, int w);
 
 static inline size_t gan_picture_floats(const struct gan_core *core)
@@ -151,8 +151,8 @@ int gan_d_step(struct gan_core *core, gan_fill *fill, void *context, double gamm
                struct gan_report *report);
 int gan_g_step(struct gan_core *core, gan_fill *fill, void *context, struct gan_report *report);
 
-/* Between steps: pictures of latents (rows of design.z floats) made with `parameters` (of the
- * device) into out [n][h][w][c]; and D's scores of pictures. All else is host memory; labels NULL
+/* Between steps: images of latents (rows of design.z floats) made with `parameters` (of the
+ * device) into out [n][h][w][c]; and D's scores of images. All else is host memory; labels NULL
  * without classes. */
 int gan_generate(struct gan_core *core, const float *parameters, const float *z, const int *labels,
                  int n, float *out);

@@ -6,7 +6,7 @@
 
 struct dataset;
 
-/* Pictures that it takes. rkid of two pictures has been 71330: from ten on it keeps to its order of
+/* Images that it takes. rkid of two images has been 71330: from ten on it keeps to its order of
  * magnitude, and a ball of five neighbours is not the whole set. ms_ssim compares pairs. */
 enum { EVALUATE_LEAST = 10, EVALUATE_LEAST_PAIR = 2 };
 
@@ -15,13 +15,13 @@ typedef int gan_draw(void *context, const uint64_t *seeds, const int *classes, i
 
 struct evaluate_options {
     int width, height;
-    int samples; /* at most so many pictures of either kind */
+    int samples; /* at most so many images of either kind */
     int batch;   /* samples drawn at a time */
     bool (*stop_requested)(void);
 };
 
-/* Compares min(samples, training pictures) training pictures, spread evenly over all, with as many
- * samples: seeds 0, 1, ..., in the classes of those pictures. *count: how many that were. Figures
+/* Compares min(samples, training images) training images, spread evenly over all, with as many
+ * samples: seeds 0, 1, ..., in the classes of those images. *count: how many that were. Figures
  * that take more than those are NaN (EVALUATE_LEAST: rkid, precision, recall, density, coverage).
  * The same generator and data give the same figures. */
 int gan_evaluate(struct sample_metrics *metrics, int *count, const struct dataset *set,

@@ -81,7 +81,7 @@ static enum scan_labels labels_of(const struct config *config)
     return labels[config->gan.labels];
 }
 
-/* For a forecast: the list of files tells the classes, no picture is opened. */
+/* For a forecast: the list of files tells the classes, no image is opened. */
 static int count_classes(struct task_state *s, const struct task_setup *setup)
 {
     struct scan scan;
@@ -124,13 +124,13 @@ static int read_data(struct dataset **set, const struct task_setup *setup, const
     return dataset_open(set, &options);
 }
 
-/* The pictures that an earlier open has read, or read now: each is decoded once, whether that is in
+/* The images that an earlier open has read, or read now: each is decoded once, whether that is in
  * the forecast, when there is no run folder yet, or later. */
 static int gan_open_data(struct task_state *s, const struct task_setup *setup)
 {
     if (setup->without_input) return count_classes(s, setup);
     if (!setup->config->gan.data[0])
-        return fail(ERR_CONFIG, "data is not set: the folder of pictures to learn from");
+        return fail(ERR_CONFIG, "data is not set: the folder of images to learn from");
     struct task_input **input = setup->input ? setup->input : &s->own_input;
     char *cache = setup->run_dir ? dataset_cache_folder(setup->run_dir) : NULL;
     char *look = setup->planned_dir ? dataset_cache_folder(setup->planned_dir) : NULL;
@@ -206,7 +206,7 @@ static void warn_of_few_pictures(const struct task_state *s)
     int64_t count = dataset_train_count(s->set), most = s->config->gan.eval_samples;
     if (most < count) count = most;
     if (count < 1 || count >= EVALUATE_LEAST) return;
-    log_warning("metrics: rkid, precision, recall, density and coverage take %d pictures, there "
+    log_warning("metrics: rkid, precision, recall, density and coverage take %d images, there "
                 "are %lld: they stay empty, and no generator counts as the best",
                 EVALUATE_LEAST, (long long)count);
 }
@@ -280,7 +280,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     TRY(plan_commit(s->plan, setup->device));
     gan_core_connect(s->core);
     TRY(gan_allocate(s));
-    log_info("gan: %d x %d, %d pictures (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
+    log_info("gan: %d x %d, %d images (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
              "%.0f MFLOP; %d pairs at a time, scheme %s%s",
              s->core->w, s->core->h, dataset_train_count(s->set), dataset_held_count(s->set),
              s->core->design.classes, (double)s->core->g.net.parameter_total * 1e-6,
@@ -449,10 +449,10 @@ static int gan_fail_changed(const char *key, const char *stored, const char *cur
 
 static const char *const gan_testing[] = {"gan.images=256", NULL};
 
-/* The networks follow from the config (and the number of classes): no picture is read. */
+/* The networks follow from the config (and the number of classes): no image is read. */
 static int gan_prepare_plan(struct task_setup *setup)
 {
-    if (setup->width) return fail(ERR_USAGE, "--size is for pictures: set gan.size");
+    if (setup->width) return fail(ERR_USAGE, "--size is for images: set gan.size");
     setup->without_input = true;
     return OK;
 }

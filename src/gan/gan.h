@@ -1,4 +1,4 @@
-/* task gan: a generator learns the pictures of a folder against a discriminator. */
+/* task gan: a generator learns the images of a folder against a discriminator. */
 #ifndef IMGTRAIN_GAN_GAN_H
 #define IMGTRAIN_GAN_GAN_H
 

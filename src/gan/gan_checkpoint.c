@@ -68,7 +68,7 @@ static int check_design(const struct net_design *design, const struct store_file
     int64_t h = (int64_t)design->base_h << (design->stages - 1);
     if (w > SIDE_MOST || h > SIDE_MOST)
         return fail(ERR_DATA,
-                    "%s: metadata gan.stages, gan.base_width and gan.base_height make pictures of "
+                    "%s: metadata gan.stages, gan.base_width and gan.base_height make images of "
                     "%" PRId64 "x%" PRId64 ", sides are 1..%d",
                     store_path(file), w, h, SIDE_MOST);
     if ((design->classes > 0) != (design->embedding > 0))
@@ -198,7 +198,7 @@ static void gan_checkpoint_describe_change(const struct gan_progress *now,
     else if (known && pictures != now->pictures)
         snprintf(what, 128, "there were %" PRId64 ", now %d", pictures, now->pictures);
     else
-        snprintf(what, 128, "%sother pictures, another order or other classes",
+        snprintf(what, 128, "%sother images, another order or other classes",
                  known ? "as many, but " : "");
 }
 
@@ -209,18 +209,18 @@ int gan_check_data(const struct gan_progress *now, const struct task_setup *setu
     char what[128];
     bool classes;
     if (!fingerprint) {
-        log_info("the checkpoint does not say which pictures it is of: going on with %s", folder);
+        log_info("the checkpoint does not say which images it is of: going on with %s", folder);
         return OK;
     }
     if (strtoull(fingerprint, NULL, 16) == now->fingerprint) return OK;
     gan_checkpoint_describe_change(now, setup->resume, what, &classes);
     if (classes || !setup->allow_changed_input)
         return fail(ERR_CONFIG,
-                    "%s: these are not the pictures that this run began with (%s): put them back, "
+                    "%s: these are not the images that this run began with (%s): put them back, "
                     "or %s",
                     folder, what,
                     classes ? "begin a new run" : "go on with these by --allow-changed-input");
-    log_warning("--allow-changed-input: going on with the pictures of %s, which are not those that "
+    log_warning("--allow-changed-input: going on with the images of %s, which are not those that "
                 "this run began with (%s)",
                 folder, what);
     if (setup->input_changed) *setup->input_changed = true;

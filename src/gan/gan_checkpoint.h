@@ -32,7 +32,7 @@ int gan_load(struct gan_core *core, struct gan_progress *progress, const struct 
 int gan_store_model(const struct gan_core *core, const float *parameters,
                     struct store_writer *writer);
 
-/* The design that a model or checkpoint was trained with, of pictures that can be trained. It is
+/* The design that a model or checkpoint was trained with, of images that can be trained. It is
  * the metadata's word alone until weights_expect was asked. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);
 /* Whether a checkpoint's steps were made in mixed precision. */

@@ -22,7 +22,7 @@ enum { FIGURES = 8 };
 struct figure {
     const char *key, *meaning;
     double value;
-    int least; /* pictures that it takes */
+    int least; /* images that it takes */
 };
 
 /* ---- the data, split as in the training ---- */
@@ -65,15 +65,15 @@ static void list_figures(struct figure figures[FIGURES], const struct sample_met
         {"rkid", "distance of random features (lower is better; 0 = the same)", m->rkid,
          EVALUATE_LEAST},
         {"swd", "sliced Wasserstein distance x 1000 (lower is better)", m->swd, 1},
-        {"precision", "samples that look like some picture", m->precision, EVALUATE_LEAST},
-        {"recall", "pictures that look like some sample", m->recall, EVALUATE_LEAST},
-        {"density", "how closely pictures surround samples (1 = as each other)", m->density,
+        {"precision", "samples that look like some image", m->precision, EVALUATE_LEAST},
+        {"recall", "images that look like some sample", m->recall, EVALUATE_LEAST},
+        {"density", "how closely images surround samples (1 = as each other)", m->density,
          EVALUATE_LEAST},
-        {"coverage", "pictures with a sample nearby", m->coverage, EVALUATE_LEAST},
+        {"coverage", "images with a sample nearby", m->coverage, EVALUATE_LEAST},
         {"ms_ssim", "likeness of pairs of samples (high = collapse)", m->ms_ssim,
          EVALUATE_LEAST_PAIR},
-        {"nn_ratio", "distance to training / held-out pictures (well below 1 = copies)",
-         m->nn_ratio, DATASET_HELD_FROM},
+        {"nn_ratio", "distance to training / held-out images (well below 1 = copies)", m->nn_ratio,
+         DATASET_HELD_FROM},
     };
     memcpy(figures, list, sizeof list);
 }
@@ -83,11 +83,11 @@ static void print_figures(const struct sample_metrics *metrics, const struct dat
 {
     struct figure figures[FIGURES];
     list_figures(figures, metrics);
-    printf("samples    %d against %d of %d training pictures, %d held out\n", count, count,
+    printf("samples    %d against %d of %d training images, %d held out\n", count, count,
            dataset_train_count(set), dataset_held_count(set));
     for (int i = 0; i < FIGURES; i++) {
         if (isnan(figures[i].value))
-            printf("%-10s -: too few pictures, it takes %d\n", figures[i].key, figures[i].least);
+            printf("%-10s -: too few images, it takes %d\n", figures[i].key, figures[i].least);
         else
             printf("%-10s %-10.5g %s\n", figures[i].key, figures[i].value, figures[i].meaning);
     }
@@ -108,7 +108,7 @@ static void gan_eval_print_json(const struct sample_metrics *metrics, const stru
         printf(", \"%s\": ", figures[i].key);
         json_write_number(stdout, figures[i].value);
         if (isnan(figures[i].value))
-            log_warning("%s: too few pictures, it takes %d", figures[i].key, figures[i].least);
+            log_warning("%s: too few images, it takes %d", figures[i].key, figures[i].least);
     }
     printf("}\n");
 }

@@ -90,7 +90,7 @@ void gan_restrictions(const struct task_state *s, char *line)
 int gan_need(const struct task_state *s, const struct memory_mode *mode, struct memory_need *need)
 {
     if (mode->work.count) return fail(ERR_USAGE, "a GAN has no number of elements to choose");
-    if (mode->work.size) return fail(ERR_USAGE, "a GAN is trained at the size of its pictures");
+    if (mode->work.size) return fail(ERR_USAGE, "a GAN is trained at the size of its images");
     if (mode->work.picture > SIZE_MOST) return fail(ERR_CONFIG, "gan.size: at most %d", SIZE_MOST);
     struct config config = gan_config_with(s->config, &mode->work);
     struct task_state *trial = calloc(1, sizeof *trial);
@@ -117,7 +117,7 @@ const struct memory_mode *gan_mode_now(const struct task_state *s)
     return &s->mode;
 }
 
-/* The size stays: another one would be another network. A batch of more than there are pictures
+/* The size stays: another one would be another network. A batch of more than there are images
  * shows some twice. */
 void gan_growth(const struct task_state *s, struct memory_growth *growth)
 {

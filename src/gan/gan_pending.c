@@ -48,7 +48,7 @@ int gan_pending_store(struct task_state *s, struct store_writer *writer)
         TRY(store_set_double(writer, key, *numbers[i].value));
     }
     if (s->gap_pending) return store_set_int(writer, "gan.pending_gap", 1);
-    snprintf(key, sizeof key, number_format, "gap"); /* unknown without held-out pictures */
+    snprintf(key, sizeof key, number_format, "gap"); /* unknown without held-out images */
     return isnan(s->gap) ? OK : store_set_double(writer, key, s->gap);
 }
 

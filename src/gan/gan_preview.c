@@ -1,5 +1,5 @@
 /* What is seen of a GAN in training: samples of the averaged generator, their metrics, the gap
- * between learned and held-out pictures, and the pictures of frames. */
+ * between learned and held-out images, and the images of frames. */
 #include "base/error.h"
 #include "config/config.h"
 #include "data/dataset.h"
@@ -109,7 +109,7 @@ void gan_listen(struct task_state *s, bool listens)
     gan_core_listen(s->core, stops ? s->stop_requested : NULL);
 }
 
-/* Mean score of up to GAP_PICTURES training or held-out pictures, not augmented. */
+/* Mean score of up to GAP_PICTURES training or held-out images, not augmented. */
 static int mean_score(struct task_state *s, bool held, double *mean)
 {
     const uint8_t *pixels[GAP_PICTURES];
@@ -142,7 +142,7 @@ int gan_measure_gap(struct task_state *s)
     return code;
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
 int gan_picture(struct task_state *s, int max_side, struct image *picture)
 {

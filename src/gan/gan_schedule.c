@@ -76,7 +76,7 @@ double gan_gamma(const struct config *config)
     return fmax(1, 2 * pow((w > h ? w : h) / 64.0, 3.1));
 }
 
-/* A small set is learnt by heart unless it is shown in more ways: .3 from 10,000 pictures on, .5 at
+/* A small set is learnt by heart unless it is shown in more ways: .3 from 10,000 images on, .5 at
  * 1,600, the most at 100. */
 static double augment_end(const struct config *config, int pictures)
 {

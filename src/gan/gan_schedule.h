@@ -16,11 +16,11 @@ struct gan_schedule {
  * and at least 8; that many stages there are. */
 int gan_design(struct net_design *design, const struct config *config, int classes);
 
-/* Width and height of the pictures. */
+/* Width and height of the images. */
 int gan_picture_width(const struct config *config);
 int gan_picture_height(const struct config *config);
 
-/* pictures: in the training set; t: images seen / images in all, 0..1 */
+/* images: in the training set; t: images seen / images in all, 0..1 */
 struct gan_schedule gan_schedule_at(const struct config *config, int pictures, double t);
 
 /* gan.gamma, by resolution when it is -1. */

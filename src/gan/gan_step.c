@@ -27,7 +27,7 @@ static int take_inputs(struct gan_core *core, enum gan_which which, int first, i
     return OK;
 }
 
-/* n pictures of the core's size, one behind the other. */
+/* n images of the core's size, one behind the other. */
 static struct gan_augmentation gan_step_pictures(const struct gan_core *core, float *out,
                                                  const float *in, const struct nn_augment *draws,
                                                  int n)

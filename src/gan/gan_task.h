@@ -34,7 +34,7 @@ struct task_state {
     struct gan_schedule now;
     struct dataset_item *items; /* [micro] */
     float *latents;             /* [micro] */
-    float *show;                /* [samples] generated pictures, host */
+    float *show;                /* [samples] generated images, host */
     struct gan_report d, g;     /* of the last step */
     double gap;
     bool gap_pending; /* a stop came before it was known; tracking.pending tells of which step */
@@ -81,7 +81,7 @@ int gan_measure_step(struct task_state *s, int64_t steps_done, bool gap);
 /* Whether work on the host ends with ERR_STOPPED when a stop is requested; else it does not look.
  */
 void gan_listen(struct task_state *s, bool listens);
-/* Mean score of training less held-out pictures, into s->gap. */
+/* Mean score of training less held-out images, into s->gap. */
 int gan_measure_gap(struct task_state *s);
 
 /* As in struct task. */

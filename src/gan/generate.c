@@ -1,4 +1,4 @@
-/* The networks between steps: pictures of G, scores of D. What steps still copy is waited for
+/* The networks between steps: images of G, scores of D. What steps still copy is waited for
  * first, as inputs go through the memory of theirs. */
 #include "base/error.h"
 #include "device/device.h"
@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Labels of `n` pictures to the device; they may lie in `host` already. */
+/* Labels of `n` images to the device; they may lie in `host` already. */
 static int send_labels(struct gan_core *core, int *device, int *host, const int *labels, int n)
 {
     if (!labels) return OK;

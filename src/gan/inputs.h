@@ -1,4 +1,4 @@
-/* What a step gets from the host: pictures, draws, latents, and the numbers that schedules change.
+/* What a step gets from the host: images, draws, latents, and the numbers that schedules change.
  * A callback fills them in; one copy brings them to the device. */
 #ifndef IMGTRAIN_GAN_INPUTS_H
 #define IMGTRAIN_GAN_INPUTS_H

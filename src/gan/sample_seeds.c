@@ -18,7 +18,7 @@ int seeds_draw(struct sampler *sampler, const float *latents, const int *classes
 {
     size_t samples = (size_t)sampler_width(sampler) * (size_t)sampler_height(sampler) * 3;
     float *pictures = malloc((size_t)n * samples * sizeof *pictures);
-    if (!pictures) return fail(ERR_SYSTEM, "out of memory for %d pictures", n);
+    if (!pictures) return fail(ERR_SYSTEM, "out of memory for %d images", n);
     int code =
         sampler_make(sampler, latents, sampler_classes(sampler) ? classes : NULL, n, pictures);
     for (size_t i = 0; code == OK && i < (size_t)n * samples; i++)

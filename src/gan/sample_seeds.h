@@ -1,4 +1,4 @@
-/* Samples by their seeds: each picture is a pure function of the model, its seed and its class. */
+/* Samples by their seeds: each image is a pure function of the model, its seed and its class. */
 #ifndef IMGTRAIN_GAN_SAMPLE_SEEDS_H
 #define IMGTRAIN_GAN_SAMPLE_SEEDS_H
 
@@ -9,7 +9,7 @@ struct sampler;
 /* The class of a seed where none is asked for: they take turns. 0 without classes. */
 int seeds_class(const struct sampler *sampler, uint64_t seed);
 
-/* n pictures of n latents (one after the other) and classes: out [n][height][width][3]. ERR_SYSTEM.
+/* n images of n latents (one after the other) and classes: out [n][height][width][3]. ERR_SYSTEM.
  */
 int seeds_draw(struct sampler *sampler, const float *latents, const int *classes, int n,
                uint8_t *out);

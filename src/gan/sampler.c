@@ -129,7 +129,7 @@ void sampler_latent(const struct sampler *s, uint64_t seed, float *latent)
     gan_latent(latent, s->design.z, seed);
 }
 
-/* Latents and labels of the pictures from `first` on, to where the pass reads them. */
+/* Latents and labels of the images from `first` on, to where the pass reads them. */
 static int sampler_upload(struct sampler *s, const float *latents, const int *labels, int first)
 {
     struct network_pass *pass = &s->pass;
@@ -168,5 +168,5 @@ int sampler_make(struct sampler *s, const float *latents, const int *labels, int
         TRY(s->device->synchronize(s->device));
     }
     if (all_finite(out, (size_t)n * one)) return OK;
-    return fail(ERR_DATA, "%s: its weights make pictures that are no finite numbers", s->path);
+    return fail(ERR_DATA, "%s: its weights make images that are no finite numbers", s->path);
 }

@@ -11,7 +11,7 @@ struct store_file;
 struct sampler;
 
 /* `file`: a model or a checkpoint of task gan (its EMA weights), which may be closed afterwards.
- * micro: pictures made at a time. The device must outlive the sampler. ERR_DATA,
+ * micro: images made at a time. The device must outlive the sampler. ERR_DATA,
  * naming the file, before any memory is taken; ERR_DEVICE_MEMORY. */
 int sampler_open(struct sampler **sampler, struct device *device, const struct store_file *file,
                  int micro);
@@ -25,8 +25,8 @@ int sampler_z(const struct sampler *sampler);       /* length of a latent */
 /* The latent of `seed`, into sampler_z() floats. */
 void sampler_latent(const struct sampler *sampler, uint64_t seed, float *latent);
 
-/* n pictures of n latents (one after the other) and labels (NULL without classes): out [n][h][w][3]
- * in -1..1, host memory. ERR_DATA when one is not finite. Each picture depends on its own latent
+/* n images of n latents (one after the other) and labels (NULL without classes): out [n][h][w][3]
+ * in -1..1, host memory. ERR_DATA when one is not finite. Each image depends on its own latent
  * and label alone. */
 int sampler_make(struct sampler *sampler, const float *latents, const int *labels, int n,
                  float *out);

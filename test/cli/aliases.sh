@@ -62,7 +62,7 @@ for name in memory-limit max-vram budget; do
     gives figures
 
     run 0 imgtrain sample gan --seeds 0-15 --device cpu --$name 1MB -o few-$name
-    err_has "pictures at a time"
+    err_has "images at a time"
     run 0 imgtrain sample gan --seeds 0-15 --device cpu -o many
     same few-$name/seed-00015.png many/seed-00015.png
 

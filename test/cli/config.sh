@@ -198,7 +198,7 @@ run 0 imgtrain plan num_gaussians='[10, 20]' --size 16x16 --device cpu
 err_is "warning: a batch of 2 runs: this is the plan of the first"
 printf 'P2 2 1 255 7 9\n' >two.pgm
 run 0 imgtrain eval two.pgm two.pgm --samples 5
-err_has "warning: --samples has no effect on pictures"
+err_has "warning: --samples has no effect on images"
 run 0 imgtrain train input_path=two.pgm num_gaussians=2 max_steps=1 device=cpu video.enabled=false --dry-run --json
 err_is "warning: --json has no effect with --dry-run"
 run 0 imgtrain train input_path=two.pgm num_gaussians=2 max_steps=1 device=cpu video.enabled=false -o two -q

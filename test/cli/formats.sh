@@ -79,7 +79,7 @@ err_has "two.ppm: a PNM or PFM image, not a model (.safetensors)"
 run 65 imgtrain info two.ppm
 err_has "two.ppm: a PNM or PFM image, not a model"
 run 78 imgtrain train two.ppm
-err_has "two.ppm: a PNM or PFM image, not a config (YAML): a picture is given by input_path=FILE"
+err_has "two.ppm: a PNM or PFM image, not a config (YAML): an image is given by input_path=FILE"
 run 78 imgtrain train plain.safetensors
 err_has "plain.safetensors: a safetensors file, not a config (YAML)"
 run 65 imgtrain train input_path=model.png --dry-run

@@ -70,15 +70,15 @@ run 0 cmp again/model.safetensors short/model.safetensors
 mkdir two
 cp photos/1.ppm photos/2.ppm two
 run 0 imgtrain train tiny.yaml -o pair data=two eval_samples=1000 eval_every=1 eval_steps=1
-err_has "rkid, precision, recall, density and coverage take 10 pictures, there are 2"
+err_has "rkid, precision, recall, density and coverage take 10 images, there are 2"
 run 0 grep -q '"rkid": null' pair/metrics.jsonl
 run 1 grep -q '"rkid": [0-9]' pair/metrics.jsonl
 run 0 grep -q '"swd": [0-9]' pair/metrics.jsonl
 run 0 test ! -e pair/best.safetensors
 run 0 imgtrain eval pair two
-out_has "rkid       -: too few pictures, it takes 10"
-out_has "coverage   -: too few pictures, it takes 10"
-out_has "nn_ratio   -: too few pictures, it takes 20"
+out_has "rkid       -: too few images, it takes 10"
+out_has "coverage   -: too few images, it takes 10"
+out_has "nn_ratio   -: too few images, it takes 20"
 
 # Counted by the system's own tracer: each image is decoded once at the first start, none on resume.
 # A decoder opens a file twice: to tell its format, and to read it.

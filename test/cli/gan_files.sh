@@ -83,7 +83,7 @@ done
 cp whole/model.safetensors large.safetensors
 change large.safetensors fill g.linear 1e38
 run 65 imgtrain sample large.safetensors -o none --seeds 0
-err_has "imgtrain: large.safetensors: its weights make pictures that are no finite numbers"
+err_has "imgtrain: large.safetensors: its weights make images that are no finite numbers"
 run 65 imgtrain eval large.safetensors photos
 run 0 test ! -e none/seed-00000.png
 for name in g.linear d.linear v.g.linear v.d.linear ema.g.linear best.g.linear; do

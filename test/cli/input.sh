@@ -170,13 +170,13 @@ gan 0 data=album
 again
 draw 8 8 99 >album/3.ppm
 gan 78 data=album
-err_has "album: these are not the pictures that this run began with (as many, but other pictures"
+err_has "album: these are not the images that this run began with (as many, but other images"
 rm album/3.ppm
 gan 78 data=album
 err_has "(there were 6, now 5)"
 cp gan/config.yaml before.yaml
 gan 0 data=album --allow-changed-input
-err_has "warning: --allow-changed-input: going on with the pictures of album"
+err_has "warning: --allow-changed-input: going on with the images of album"
 gan 0 data=album
 gan 78 data=photos
 # another order of the same images

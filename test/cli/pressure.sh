@@ -62,14 +62,14 @@ check_squeeze 3
 # each step is one line, in order, with the reason
 run 31 imgtrain sample gan --batch 5 --device cpu --memory-limit 1kB -o none
 last="the lines of the descent"
-sed -n 's/.*: going on with \([0-9]*\) pictures at a time/\1/p' "$err" | tr '\n' ' ' >steps
+sed -n 's/.*: going on with \([0-9]*\) images at a time/\1/p' "$err" | tr '\n' ' ' >steps
 if [ "$(cat steps)" = "2 1 " ]; then pass; else flunk "not 2, 1: $(cat steps)"; fi
 err_lines 3
 err_has "do not fit: 0 B of memory.limit 1.0 KiB are used"
 
 # an allocation that fails by itself, once or for good
 run 0 env IMGTRAIN_FAULTS=alloc=2 "$program" sample gan --grid 4x3 --batch 16 --device cpu -o once.png
-err_has "allocation 2 fails for a test: going on with 8 pictures at a time"
+err_has "allocation 2 fails for a test: going on with 8 images at a time"
 err_lines 2
 run 0 imgtrain sample gan --grid 4x3 --device cpu -o whole.png
 run 0 cmp once.png whole.png

@@ -8,12 +8,7 @@ if ! command -v python3 >/dev/null; then
     finish
 fi
 render() { imgtrain render "$@" --device cpu; }
-<<<<<<< HEAD
-# close_to A B MOST MEAN [TIMES]: differences of two pictures
-=======
-same() { if cmp -s "$1" "$2"; then pass; else flunk "$1 and $2 differ"; fi; }
 # close_to A B MOST MEAN [TIMES]: differences of two images
->>>>>>> 341c666 (Test prose: images; names that say their module)
 close_to() {
     run 0 tool difference "$1" "$2" ${5:-}
     if awk -v most="$3" -v mean="$4" '{ exit !($1 <= most && $2 <= mean) }' "$out"; then pass; else

@@ -23,7 +23,7 @@ run 0 imgtrain train $tiny data=data -q -o run
 run 0 imgtrain train $tiny data=data labels=true -q -o classes
 
 run 0 imgtrain sample run --seeds 0-5,100000 -o out
-err_has "out: 7 pictures of 8x8"
+err_has "out: 7 images of 8x8"
 run 0 test -s out/seed-00000.png -a -s out/seed-00005.png -a -s out/seed-100000.png
 for batch in 1 2 5; do
     run 0 imgtrain sample run/model.safetensors --seeds 4,5,2 --batch $batch -o out$batch
@@ -41,7 +41,7 @@ run 0 cmp walk/frame-00004.png out/seed-00001.png
 run 0 test ! -e walk/frame-00005.png
 if imgtrain doctor 2>/dev/null | grep -q '^video *libavcodec'; then
     run 0 imgtrain sample run --interpolate 0,1 --frames 3 -o walk.mp4
-    err_has "walk.mp4: 4 pictures of 256x256"
+    err_has "walk.mp4: 4 images of 256x256"
 else
     skip "no video in this build"
 fi
@@ -57,7 +57,7 @@ err_has "this model has no classes"
 
 # a generator against images: the same figures every time
 run 0 imgtrain eval run data
-out_has "samples    22 against 22 of 22 training pictures, 2 held out"
+out_has "samples    22 against 22 of 22 training images, 2 held out"
 for figure in rkid swd precision recall density coverage ms_ssim nn_ratio; do
     out_has "$figure"
 done
@@ -68,13 +68,13 @@ run 0 imgtrain eval run/model.safetensors data --json
 cp "$out" again
 run 0 cmp first again
 run 0 imgtrain eval run data --samples 3
-out_has "coverage   -: too few pictures, it takes 10"
-out_has "rkid       -: too few pictures, it takes 10"
+out_has "coverage   -: too few images, it takes 10"
+out_has "rkid       -: too few images, it takes 10"
 out_lacks "ms_ssim    -"
 run 0 imgtrain eval run data --samples 3 --json
 out_has '"rkid": null'
 out_has '"swd": '
-err_has "rkid: too few pictures, it takes 10"
+err_has "rkid: too few images, it takes 10"
 run 0 imgtrain eval classes data
 run 65 imgtrain eval classes data/a
 err_has "labels=true wants a sub-folder for each class"
@@ -96,7 +96,7 @@ run 64 imgtrain sample run --seeds 3-1 -o x
 run 64 imgtrain sample run --seeds 1,a -o x
 run 64 imgtrain sample run --seeds 18446744073709551616 -o x
 run 64 imgtrain sample run --grid 2x2 --seeds 0-4 -o x.png
-err_has "--grid 2x2 holds 4 pictures, not 5"
+err_has "--grid 2x2 holds 4 images, not 5"
 run 64 imgtrain sample run --grid 0x2 -o x.png
 run 64 imgtrain sample run --grid 2x2 -o x
 run 64 imgtrain sample run -o x.png
