@@ -217,10 +217,18 @@ struct log_sums {
     int64_t samples;
 };
 
+/* How papers on super-resolution measure. */
+struct paper_options {
+    int64_t border; /* pixels of each side that are left out */
+    bool luma;      /* 8 bits; PSNR and SSIM of Y too */
+};
+
 struct measurement {
     char *const *names;
     struct operand *operands[2];
     struct sample_range range;
+    struct paper_options paper;
+    int width, height, row; /* of the images as they are; the next that comes */
     bool alpha[2];
     struct matching matching;
     struct image shape; /* that is compared */
@@ -285,6 +293,67 @@ static int parse_range(const char *text, struct sample_range *range)
     return sound ? OK : fail(ERR_USAGE, "--range %s: LO:HI is wanted, as 0:100", text);
 }
 
+/* ---- as papers measure ---- */
+
+static int cut_shapes(struct measurement *m, struct image shape[2])
+{
+    int64_t border = m->paper.border;
+    m->width = shape[0].width;
+    m->height = shape[0].height;
+    for (int i = 0; i < 2; i++) {
+        if (2 * border >= shape[i].width || 2 * border >= shape[i].height)
+            return fail(ERR_USAGE, "--crop-border %lld leaves nothing of %s, which is %dx%d",
+                        (long long)border, m->names[i], shape[i].width, shape[i].height);
+        shape[i].width -= 2 * (int)border;
+        shape[i].height -= 2 * (int)border;
+    }
+    return OK;
+}
+
+/* *cut becomes the part of `rows`, from row m->row on, that lies within the border: no data if none
+ * does. */
+static int cut_rows(const struct measurement *m, const struct image *rows, struct image *cut)
+{
+    int border = (int)m->paper.border, from = m->row, to = m->row + rows->height;
+    if (from < border) from = border;
+    if (to > m->height - border) to = m->height - border;
+    if (from >= to) return OK;
+    TRY(image_create(cut, rows->width - 2 * border, to - from, rows->channels, rows->type));
+    size_t pixel = sample_bytes(rows->type) * (size_t)rows->channels;
+    size_t row = (size_t)rows->width * pixel, bytes = (size_t)cut->width * pixel;
+    for (int y = from; y < to; y++)
+        memcpy((uint8_t *)cut->data + (size_t)(y - from) * bytes,
+               (const uint8_t *)rows->data + (size_t)(y - m->row) * row + (size_t)border * pixel,
+               bytes);
+    return OK;
+}
+
+/* *made becomes the same as RGB bytes; *rows as well. */
+static int paper_rows(const struct image **rows, struct image *made)
+{
+    struct image bytes;
+    TRY(image_convert(&bytes, *rows, SAMPLE_U8));
+    image_free(made);
+    *made = bytes;
+    *rows = made;
+    if (bytes.channels == 3) return OK;
+    int code = repeat_grey(made, &bytes);
+    image_free(&bytes);
+    return code;
+}
+
+static int paper_shapes(const struct measurement *m, struct image shape[2])
+{
+    if (shape[0].channels != 1 && shape[0].channels != 3)
+        return fail(ERR_USAGE, "--y is of grey and RGB; %s and %s have %d channels", m->names[0],
+                    m->names[1], shape[0].channels);
+    for (int i = 0; i < 2; i++) {
+        shape[i].channels = 3;
+        shape[i].type = SAMPLE_U8;
+    }
+    return OK;
+}
+
 static int cmd_eval_begin(void *argument, const struct image *a, const struct image *b)
 {
     struct measurement *m = argument;
@@ -295,17 +364,28 @@ static int cmd_eval_begin(void *argument, const struct image *a, const struct im
     m->alpha[1] = alpha[1];
     if (m->range.given) shape[0].type = shape[1].type = SAMPLE_F32;
     TRY(match_shapes(&m->matching, shape, alpha, m->names));
+    TRY(cut_shapes(m, shape));
+    if (m->paper.luma) TRY(paper_shapes(m, shape));
     m->shape = shape[0];
-    return metric_scorer_open(&m->scorer, &shape[0], &shape[1],
-                              alpha[0] && alpha[1] && image_has_alpha(&shape[0]));
+    TRY(metric_scorer_open(&m->scorer, &shape[0], &shape[1],
+                           alpha[0] && alpha[1] && image_has_alpha(&shape[0])));
+    return m->paper.luma ? metric_scorer_add_luma(m->scorer) : OK;
 }
 
 static int cmd_eval_put(void *argument, const struct image *a, const struct image *b)
 {
     struct measurement *m = argument;
-    struct image made[2] = {{0}, {0}}, ranged[2] = {{0}, {0}};
+    struct image made[2] = {{0}, {0}}, ranged[2] = {{0}, {0}}, cut[2] = {{0}, {0}};
     const struct image *rows[2] = {a, b}, *matched[2];
-    int code;
+    int code = OK;
+    for (int i = 0; i < 2 && m->paper.border; i++) {
+        TRY_CLEANUP(cut_rows(m, rows[i], &cut[i]));
+        rows[i] = &cut[i];
+    }
+    m->row += a->height;
+    if (!rows[0]->data) goto cleanup;
+    a = rows[0];
+    b = rows[1];
     for (int i = 0; i < 2; i++)
         sample_extent_add(&m->operands[i]->extent, rows[i], (float)m->range.low,
                           (float)m->range.high);
@@ -318,12 +398,14 @@ static int cmd_eval_put(void *argument, const struct image *a, const struct imag
             rows[i] = &ranged[i];
         }
         TRY_CLEANUP(match_rows(&m->matching, i, rows[i], &made[i], &matched[i]));
+        if (m->paper.luma) TRY_CLEANUP(paper_rows(&matched[i], &made[i]));
     }
     code = metric_scorer_put(m->scorer, matched[0], matched[1]);
 cleanup:
     for (int i = 0; i < 2; i++) {
         image_free(&made[i]);
         image_free(&ranged[i]);
+        image_free(&cut[i]);
     }
     return code;
 }
@@ -372,6 +454,11 @@ static void cmd_eval_print_text(const struct image *a, const struct metric_score
     else if (!isnan(logs))
         printf("log-psnr %.4f dB, of the samples' logarithms (0.0001 at least)\n", logs);
     printf("ssim     %.6f\n", scores->ssim);
+    if (isinf(scores->psnr_y))
+        printf("psnr-y   inf: no difference\n");
+    else if (!isnan(scores->psnr_y))
+        printf("psnr-y   %.4f dB\n", scores->psnr_y);
+    if (!isnan(scores->ssim_y)) printf("ssim-y   %.6f\n", scores->ssim_y);
     if (isnan(scores->ms_ssim))
         printf("ms-ssim  -: a side is below %d pixels\n", METRIC_MS_SSIM_SIDE);
     else
@@ -389,10 +476,8 @@ static void cmd_eval_print_json(const struct measurement *m, const struct metric
     const struct {
         const char *key;
         double value;
-    } rows[] = {{"psnr", scores->psnr},
-                {"ssim", scores->ssim},
-                {"ms_ssim", scores->ms_ssim},
-                {"flip", scores->flip},
+    } rows[] = {{"psnr", scores->psnr},   {"ssim", scores->ssim},     {"ms_ssim", scores->ms_ssim},
+                {"flip", scores->flip},   {"psnr_y", scores->psnr_y}, {"ssim_y", scores->ssim_y},
                 {"log_psnr", log_psnr(m)}};
     printf("{\"a\": ");
     json_write_string(stdout, names[0]);
@@ -409,10 +494,11 @@ static void cmd_eval_print_json(const struct measurement *m, const struct metric
 }
 
 static int cmd_eval_evaluate(char *const *names, const char *device, uint64_t memory_limit,
-                             const struct sample_range *range, bool json)
+                             const struct sample_range *range, const struct paper_options *paper,
+                             bool json)
 {
     struct operand a, b = {0};
-    struct measurement m = {.names = names, .operands = {&a, &b}, .range = *range};
+    struct measurement m = {.names = names, .operands = {&a, &b}, .range = *range, .paper = *paper};
     struct metric_scores scores;
     int code;
     TRY(open_operand(&a, names[0], device, memory_limit));
@@ -483,6 +569,7 @@ int cmd_eval(int argc, char **argv)
     uint64_t memory_limit = 0;
     const char *device_name = "auto", *range_text = NULL;
     struct sample_range range;
+    struct paper_options paper = {0};
     const struct option_row rows[] = {
         {.name = "json",
          .flag = &json,
@@ -491,6 +578,15 @@ int cmd_eval(int argc, char **argv)
          .argument = "LO:HI",
          .text = &range_text,
          .help = "of float images: the samples that are black and white (0:1)"},
+        {.name = "y",
+         .flag = &paper.luma,
+         .help = "of 8 bits, with PSNR and SSIM of luma (16 + 65.481 R + 128.553 G + 24.966 B)"},
+        {.name = "crop-border",
+         .argument = "N",
+         .integer = &paper.border,
+         .low = 0,
+         .high = IMAGE_MAX_SIDE,
+         .help = "leave out N pixels of each side (0)"},
         {.name = "samples",
          .argument = "N",
          .integer = &samples,
@@ -503,7 +599,7 @@ int cmd_eval(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain eval A B [--range LO:HI] [--json]\n"
+        .usage = "imgtrain eval A B [--range LO:HI] [--y] [--crop-border N] [--json]\n"
                  "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
         .about =
             "Compares two images of equal size: PSNR (over all samples, 16 bits as 16), "
@@ -513,7 +609,8 @@ int cmd_eval(int argc, char **argv)
             "Where both have alpha it counts as a channel, and colours count multiplied by it, as\n"
             "they are fitted (for FLIP over black); alpha that only one has is laid over black.\n"
             "Grey meets RGB as R = G = B. Samples outside 0..1 (PFM, float TIFF) are cut and "
-            "counted, unless\n--range says what is black and white; log-psnr has them all.\n\n"
+            "counted, unless\n--range says what is black and white; log-psnr has them all.\n"
+            "--y and --crop-border measure as papers on super-resolution and BasicSR do.\n\n"
             "A generator (a model, checkpoint or run of task gan) is measured against a folder "
             "of images:\nrKID, sliced Wasserstein distance, precision, recall, density, "
             "coverage, MS-SSIM of pairs,\nnearest-neighbour ratio. These compare models of "
@@ -523,6 +620,7 @@ int cmd_eval(int argc, char **argv)
         .max_operands = 2,
         .examples = "imgtrain eval render.png photo.png\n"
                     "imgtrain eval runs/photo-001 photo.png --json\n"
+                    "imgtrain eval enlarged.png original.png --y --crop-border 4\n"
                     "imgtrain eval runs/photos-001 photos/\n",
     };
     int operands;
@@ -533,7 +631,7 @@ int cmd_eval(int argc, char **argv)
     TRY(cmd_eval_open_model(argv[1], &model, &task));
     if (!task) {
         options_without_effect("samples", "on images: it is for a generator and a folder");
-        return cmd_eval_evaluate(argv + 1, device_name, memory_limit, &range, json);
+        return cmd_eval_evaluate(argv + 1, device_name, memory_limit, &range, &paper, json);
     }
     struct task_evaluation wanted = {.model = model,
                                      .path = argv[1],
@@ -541,6 +639,7 @@ int cmd_eval(int argc, char **argv)
                                      .samples = (int)samples,
                                      .json = json,
                                      .stop_requested = signals_stop_requested};
+    options_without_effect("y crop-border", "on a model that its task measures");
     int code = range.given ? fail(ERR_USAGE, "--range is for two images")
                            : cmd_eval_by_task(task, &wanted, device_name, memory_limit);
     store_close(model);

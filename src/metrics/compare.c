@@ -37,9 +37,26 @@ void compare_samples(double *to, const struct image *image, size_t first, size_t
     }
 }
 
+int compare_channels(const struct compare_rows *rows)
+{
+    return rows->luma ? 1 : rows->a.channels;
+}
+
+void compare_row_samples(double *to, const struct compare_rows *rows, const struct image *image,
+                         size_t first, size_t count)
+{
+    if (!rows->luma) {
+        compare_samples(to, image, first, count);
+        return;
+    }
+    const uint8_t *rgb = (const uint8_t *)image->data + 3 * first;
+    for (size_t i = 0; i < count; i++, rgb += 3)
+        to[i] = (16.0 + (65.481 * rgb[0] + 128.553 * rgb[1] + 24.966 * rgb[2]) / 255.0) / 255.0;
+}
+
 struct compare_rows compare_whole(const struct image *a, const struct image *b)
 {
-    return (struct compare_rows){*a, *b, 0, a->height};
+    return (struct compare_rows){*a, *b, 0, a->height, false};
 }
 
 /* ---- a window that slides down ---- */

@@ -17,11 +17,19 @@ int compare_check(const struct image *a, const struct image *b);
 /* `count` samples from index `first` on, as 0..1 and clamped to it (NaN becomes 0). */
 void compare_samples(double *to, const struct image *image, size_t first, size_t count);
 
-/* Rows [first, first + a.height) of two images, which have `height` of them. */
+/* Rows [first, first + a.height) of two images, which have `height` of them. luma: of RGB bytes,
+ * compared is BT.601's Y, one channel, unrounded, as a share of 255: in double, as floats cannot
+ * hold it (8-bit RGB has Y in steps of 1/255000) and PSNR of nearly equal images would show that.
+ */
 struct compare_rows {
     struct image a, b;
     int first, height;
+    bool luma;
 };
+int compare_channels(const struct compare_rows *rows);
+/* As compare_samples, of rows->a or rows->b; with luma a sample is a pixel's Y. */
+void compare_row_samples(double *to, const struct compare_rows *rows, const struct image *image,
+                         size_t first, size_t count);
 struct compare_rows compare_whole(const struct image *a, const struct image *b);
 
 /* Rows that come band by band, with those around them: `add` is called for rows [from, to), each

@@ -31,6 +31,16 @@ int metric_ms_ssim_scales(const struct image *a, const struct image *b, int scal
  * channels. `map`: NULL, or float [height][width], the error a pixel. */
 int metric_flip(const struct image *a, const struct image *b, double *mean, float *map);
 
+/* As BasicSR and papers on restoration measure them: samples are rounded to 8 bits first, grey
+ * counts as R = G = B, `border` pixels of each side are left out; psnr and ssim over R, G and B,
+ * psnr_y and ssim_y over BT.601's Y = 16 + 65.481 R + 128.553 G + 24.966 B (of 255; not rounded).
+ * ERR_USAGE for other channels or where the border leaves nothing. */
+struct metric_restoration {
+    double psnr, ssim, psnr_y, ssim_y;
+};
+int metric_restoration(const struct image *a, const struct image *b, int border,
+                       struct metric_restoration *scores);
+
 /* All measures for images whose rows come band by band: the numbers are those of the functions
  * above to the last bit, with some hundred rows in memory. Where a measure does not apply its score
  * is NAN: MS-SSIM below METRIC_MS_SSIM_SIDE, FLIP where channels are not grey or RGB. alpha: the
@@ -38,10 +48,14 @@ int metric_flip(const struct image *a, const struct image *b, double *mean, floa
  * colours that alpha hides are not compared; for FLIP they lie over black. */
 struct metric_scores {
     double psnr, ssim, ms_ssim, flip;
+    double psnr_y, ssim_y; /* NAN but after metric_scorer_add_luma */
 };
 struct metric_scorer;
 int metric_scorer_open(struct metric_scorer **scorer, const struct image *a, const struct image *b,
                        bool alpha);
+/* Before the first rows: psnr_y and ssim_y are wanted too, as metric_restoration has them.
+ * ERR_USAGE unless both images are of RGB bytes. */
+int metric_scorer_add_luma(struct metric_scorer *scorer);
 /* The next rows of both, as many. */
 int metric_scorer_put(struct metric_scorer *scorer, const struct image *a, const struct image *b);
 /* Behind the last row. */

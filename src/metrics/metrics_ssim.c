@@ -30,8 +30,8 @@ struct window {
 /* The pair's rows that are there, its windows and the shape of the map of windows that lie inside.
  */
 struct comparison {
-    const struct image *a, *b;
-    int first; /* row of the pair that is their first */
+    const struct compare_rows *pair;
+    int channels;
     struct window across, down;
     size_t samples; /* of a row of the map */
     int rows;
@@ -57,10 +57,10 @@ static struct window make_window(int side)
     return window;
 }
 
-/* How many windows lie inside, across (in samples) and down. */
-static size_t map_samples(const struct image *shape)
+/* How many windows lie inside, across and down. */
+static size_t ssim_map_width(int width)
 {
-    return (size_t)(shape->width - make_window(shape->width).taps + 1) * (size_t)shape->channels;
+    return (size_t)(width - make_window(width).taps + 1);
 }
 
 static int ssim_map_rows(int height)
@@ -70,12 +70,12 @@ static int ssim_map_rows(int height)
 
 static struct comparison make_comparison(const struct compare_rows *rows)
 {
-    return (struct comparison){.a = &rows->a,
-                               .b = &rows->b,
-                               .first = rows->first,
+    int channels = compare_channels(rows);
+    return (struct comparison){.pair = rows,
+                               .channels = channels,
                                .across = make_window(rows->a.width),
                                .down = make_window(rows->height),
-                               .samples = map_samples(&rows->a),
+                               .samples = ssim_map_width(rows->a.width) * (size_t)channels,
                                .rows = ssim_map_rows(rows->height)};
 }
 
@@ -131,11 +131,13 @@ static void filter_row(double *restrict to, const double *restrict from, size_t 
 static void ssim_filter_across(const struct comparison *c, struct workspace *workspace,
                                double *planes, int y, size_t x, size_t n)
 {
-    size_t step = (size_t)c->a->channels, row = (size_t)c->a->width * step;
+    const struct compare_rows *pair = c->pair;
+    size_t step = (size_t)c->channels, row = (size_t)pair->a.width * step;
     size_t samples = n + (size_t)(c->across.taps - 1) * step;
     double *s = workspace->a, *d = workspace->b;
-    compare_samples(s, c->a, (size_t)(y - c->first) * row + x, samples);
-    compare_samples(d, c->b, (size_t)(y - c->first) * row + x, samples);
+    size_t first = (size_t)(y - pair->first) * row + x;
+    compare_row_samples(s, pair, &pair->a, first, samples);
+    compare_row_samples(d, pair, &pair->b, first, samples);
     for (size_t i = 0; i < samples; i++) {
         double a = s[i] - 0.5, b = d[i] - 0.5; /* centred: squares lose fewer digits */
         s[i] = a + b;
@@ -189,7 +191,7 @@ static void ssim_sum_tile(const struct comparison *c, struct workspace *workspac
 {
     size_t n = c->samples - x0 < TILE_SAMPLES ? c->samples - x0 : TILE_SAMPLES;
     int y1 = c->rows - y0 < TILE_ROWS ? c->rows : y0 + TILE_ROWS;
-    int channels = c->a->channels;
+    int channels = c->channels;
     memset(sums, 0, sizeof *sums);
     for (int y = y0; y < y0 + c->down.taps - 1; y++)
         ssim_filter_across(c, workspace, workspace->ring[y % WINDOW], y, x0, n);
@@ -245,12 +247,12 @@ int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, 
     int threads = threads_count();
     if (tiles < threads) threads = tiles;
     struct ssim_sums *each = malloc((size_t)(tiles + 1) * sizeof *each);
-    struct workspace **workspace = make_workspaces(threads, rows->a.channels);
+    struct workspace **workspace = make_workspaces(threads, c.channels);
     bool enough = each && workspace;
     struct ssim_work work = {&c, workspace, each, from, wide};
     if (enough) threads_for(tiles, 1, ssim_sum_tiles, &work);
     for (int t = 0; enough && t < tiles; t++)
-        for (int channel = 0; channel < rows->a.channels; channel++) {
+        for (int channel = 0; channel < c.channels; channel++) {
             sums->ssim[channel] += each[t].ssim[channel];
             sums->contrast[channel] += each[t].contrast[channel];
         }
@@ -261,8 +263,7 @@ int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, 
 
 void ssim_means(struct ssim_sums *sums, const struct image *shape)
 {
-    double windows =
-        (double)(map_samples(shape) / (size_t)shape->channels) * ssim_map_rows(shape->height);
+    double windows = (double)ssim_map_width(shape->width) * ssim_map_rows(shape->height);
     for (int channel = 0; channel < shape->channels; channel++) {
         sums->ssim[channel] /= windows;
         sums->contrast[channel] /= windows;

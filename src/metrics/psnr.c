@@ -8,14 +8,14 @@
 #include <stdlib.h>
 
 /* Sums in blocks, which stay in cache and keep the buffers small for any width. */
-static double row_squares(const struct image *a, const struct image *b, size_t first, size_t count)
+static double row_squares(const struct compare_rows *rows, size_t first, size_t count)
 {
     enum { BLOCK = 1024 };
     double x[BLOCK], y[BLOCK], sum = 0.0;
     for (size_t done = 0; done < count; done += BLOCK) {
         size_t n = count - done < BLOCK ? count - done : BLOCK;
-        compare_samples(x, a, first + done, n);
-        compare_samples(y, b, first + done, n);
+        compare_row_samples(x, rows, &rows->a, first + done, n);
+        compare_row_samples(y, rows, &rows->b, first + done, n);
         for (size_t i = 0; i < n; i++)
             sum += (x[i] - y[i]) * (x[i] - y[i]);
     }
@@ -32,10 +32,9 @@ static void psnr_sum_rows(void *context, int64_t from, int64_t to)
 {
     const struct psnr_work *work = context;
     const struct compare_rows *rows = work->rows;
-    size_t row = (size_t)rows->a.width * (size_t)rows->a.channels;
+    size_t row = (size_t)rows->a.width * (size_t)compare_channels(rows);
     for (int64_t i = from; i < to; i++)
-        work->sums[i] =
-            row_squares(&rows->a, &rows->b, (size_t)(work->from + i - rows->first) * row, row);
+        work->sums[i] = row_squares(rows, (size_t)(work->from + i - rows->first) * row, row);
 }
 
 /* Summed row by row, and the rows in order. */
@@ -44,8 +43,8 @@ int psnr_add(double *squares, const struct compare_rows *rows, int from, int to)
     double *sums = malloc((size_t)(to - from) * sizeof *sums);
     if (!sums) return fail(ERR_SYSTEM, "out of memory for PSNR");
     struct psnr_work work = {rows, from, sums};
-    threads_for(to - from, threads_grain((int64_t)rows->a.width * rows->a.channels), psnr_sum_rows,
-                &work);
+    threads_for(to - from, threads_grain((int64_t)rows->a.width * compare_channels(rows)),
+                psnr_sum_rows, &work);
     for (int y = from; y < to; y++)
         *squares += sums[y - from];
     free(sums);

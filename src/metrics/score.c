@@ -15,7 +15,19 @@ struct metric_scorer {
     bool all_scales;
     struct flip *flip; /* NULL: it does not apply */
     double squares, errors;
+    struct ssim_pyramid *luma_pyramid; /* NULL: not wanted */
+    double luma_squares;
 };
+
+/* Y of the same rows. */
+static int score_add_luma(struct metric_scorer *s, const struct compare_rows *rows, int from,
+                          int to)
+{
+    struct compare_rows luma = *rows;
+    luma.luma = true;
+    TRY(psnr_add(&s->luma_squares, &luma, from, to));
+    return ssim_pyramid_add(s->luma_pyramid, &luma, from, to);
+}
 
 static int add_flip(void *argument, const struct compare_rows *rows, int from, int to)
 {
@@ -28,6 +40,7 @@ static int score_add(void *argument, const struct compare_rows *rows, int from, 
     struct metric_scorer *s = argument;
     TRY(psnr_add(&s->squares, rows, from, to));
     TRY(ssim_pyramid_add(s->pyramid, rows, from, to));
+    if (s->luma_pyramid) TRY(score_add_luma(s, rows, from, to));
     return s->flip && !s->alpha ? add_flip(s, rows, from, to) : OK;
 }
 
@@ -62,6 +75,16 @@ int metric_scorer_open(struct metric_scorer **out, const struct image *a, const 
     else
         *out = s;
     return code;
+}
+
+int metric_scorer_add_luma(struct metric_scorer *s)
+{
+    const struct image *a = &s->window.rows.a, *b = &s->window.rows.b;
+    if (a->channels != 3 || a->type != SAMPLE_U8 || b->type != SAMPLE_U8)
+        return fail(ERR_USAGE, "luma is of RGB bytes");
+    struct image luma = s->shape;
+    luma.channels = 1;
+    return ssim_pyramid_open(&s->luma_pyramid, &luma, &luma, 1);
 }
 
 /* The same image without its last channel, in its own place. */
@@ -100,10 +123,17 @@ int metric_scorer_put(struct metric_scorer *s, const struct image *a, const stru
 
 void metric_scorer_end(struct metric_scorer *s, struct metric_scores *scores)
 {
-    *scores = (struct metric_scores){.ms_ssim = (double)NAN, .flip = (double)NAN};
+    double unknown = (double)NAN;
+    *scores = (struct metric_scores){
+        .ms_ssim = unknown, .flip = unknown, .psnr_y = unknown, .ssim_y = unknown};
     scores->psnr = psnr_of(s->squares, &s->shape);
     ssim_pyramid_end(s->pyramid, &scores->ssim, s->all_scales ? &scores->ms_ssim : NULL);
     if (s->flip) scores->flip = s->errors / ((double)s->shape.width * s->shape.height);
+    if (!s->luma_pyramid) return;
+    struct image luma = s->shape;
+    luma.channels = 1;
+    scores->psnr_y = psnr_of(s->luma_squares, &luma);
+    ssim_pyramid_end(s->luma_pyramid, &scores->ssim_y, NULL);
 }
 
 void metric_scorer_close(struct metric_scorer *s)
@@ -112,6 +142,7 @@ void metric_scorer_close(struct metric_scorer *s)
     compare_window_close(&s->window);
     compare_window_close(&s->flat);
     ssim_pyramid_close(s->pyramid);
+    ssim_pyramid_close(s->luma_pyramid);
     flip_close(s->flip);
     free(s);
 }

@@ -120,6 +120,44 @@ err_has "sun.pfm: 2 of 4 samples lie outside 0..1 (0.25 to 64): they are fitted 
 run 0 imgtrain train input_path=moon.pfm num_gaussians=2 max_steps=2 device=cpu video.enabled=false -o moon
 err_lacks outside
 
+# As papers on super-resolution measure: without a border, of 8 bits, of Y. Noise at the border, 255
+# against 0 within: Y 235 against 16, 20 log10(255 / 219). Grey is R = G = B.
+python3 - <<'END'
+def write(name, magic, top, inside, noise):
+    channels = 3 if magic == "P3" else 1
+    with open(name, "w") as f:
+        print(magic, 30, 24, top, file=f)
+        for y in range(24):
+            for x in range(30):
+                border = x < 3 or y < 3 or x > 26 or y > 20
+                print(*[x * noise % (top + 1) if border else inside] * channels, file=f)
+write("white.ppm", "P3", 255, 255, 7)
+write("black.pgm", "P2", 255, 0, 13)
+write("deep1.pgm", "P2", 65535, 30000, 7000)
+write("deep2.pgm", "P2", 65535, 30010, 9000)
+END
+run 0 imgtrain eval white.ppm black.pgm --y --crop-border 3
+out_has "size     24x18, 3 channels"
+out_has "psnr     0.0000 dB"
+out_has "psnr-y   1.3219 dB"
+out_has "ssim-y   0.135643" # (2 235 16 + 6.5025) / (235^2 + 16^2 + 6.5025), both are flat
+run 0 imgtrain eval white.ppm black.pgm --crop-border 3 --json
+out_has '"psnr": 0, '
+out_has '"psnr_y": null'
+run 0 imgtrain eval white.ppm black.pgm --y
+out_lacks "psnr     0.0000"
+run 0 imgtrain eval deep1.pgm deep2.pgm --crop-border 3
+out_has "psnr     76.3295 dB" # 20 log10(65535 / 10)
+run 0 imgtrain eval deep1.pgm deep2.pgm --crop-border 3 --y # the same 8 bits
+out_has "psnr     inf"
+out_has "psnr-y   inf: no difference"
+out_has "ssim-y   1.000000"
+run 64 imgtrain eval white.ppm black.pgm --crop-border 12
+err_has "--crop-border 12 leaves nothing of white.ppm, which is 30x24"
+run 64 imgtrain eval veiled.pam dimmer.pam --y
+err_has "--y is of grey and RGB; veiled.pam and dimmer.pam have 2 channels"
+err_lines 1
+
 # refused
 grey small.pgm 0
 printf 'P2 1 2 255 0 0\n' >other.pgm

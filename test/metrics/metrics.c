@@ -162,7 +162,9 @@ static void score_whole(const struct image *given_a, const struct image *given_b
         a = &wide_a;
         b = &wide_b;
     }
-    *s = (struct metric_scores){.ms_ssim = (double)NAN, .flip = (double)NAN};
+    double unknown = (double)NAN;
+    *s = (struct metric_scores){
+        .ms_ssim = unknown, .flip = unknown, .psnr_y = unknown, .ssim_y = unknown};
     ck_assert_int_eq(metric_psnr(a, b, &s->psnr), OK);
     ck_assert_int_eq(metric_ssim(a, b, &s->ssim), OK);
     if (a->width >= METRIC_MS_SSIM_SIDE && a->height >= METRIC_MS_SSIM_SIDE)
