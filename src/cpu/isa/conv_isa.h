@@ -33,5 +33,10 @@ void ISA_NAME(conv_dense_outputs)(void *tensor, const struct nn_conv *shape, con
                                   const struct nn_epilogue *epilogue);
 void ISA_NAME(conv_dense_unpack)(float *dw, const float *sums, const struct nn_conv *shape,
                                  int pitch, size_t step, int first, int last);
+void ISA_NAME(conv_prelu_forward)(void *y, const void *z, const float *slopes, size_t rows, int c);
+void ISA_NAME(conv_prelu_dgrad)(void *dz, const void *dy, const void *z, const float *slopes,
+                                size_t rows, int c, int add);
+void ISA_NAME(conv_prelu_sums)(float *sums, const void *dy, const void *z, size_t rows, int c,
+                               int count);
 
 #endif

@@ -17,4 +17,7 @@ const struct conv_kernels ISA_NAME(conv_kernels) = {
     .dense_gradients = ISA_NAME(conv_dense_gradients),
     .dense_outputs = ISA_NAME(conv_dense_outputs),
     .dense_unpack = ISA_NAME(conv_dense_unpack),
+    .prelu_forward = ISA_NAME(conv_prelu_forward),
+    .prelu_dgrad = ISA_NAME(conv_prelu_dgrad),
+    .prelu_sums = ISA_NAME(conv_prelu_sums),
 };

@@ -11,6 +11,7 @@
 enum {
     CONV_WGRAD_CHUNK = 192,                     /* most rows of one call of wgrad */
     CONV_WGRAD_ALIGN = 32,                      /* k and n of its workspace: multiples of this */
+    CONV_PRELU_SUMS = 64,                       /* most channels of one call of prelu_sums */
     GROUP = 16,                                 /* channels a group, in and out */
     GROUP_TILES = 24,                           /* most 2x2 output tiles of one call of group_* */
     GROUP_WEIGHTS = 16 * GROUP * GROUP,         /* floats of one group's transformed weights */
@@ -83,6 +84,13 @@ struct conv_kernels {
      * first .. last - 1. */
     void (*dense_unpack)(float *dw, const float *sums, const struct nn_conv *shape, int pitch,
                          size_t step, int first, int last);
+
+    /* struct nn_prelu of device/nn_ops.h for `rows` pixels of c channels, all tensors of this type.
+     * sums[count] = sum of dy z where z is not > 0, of the first `count` channels. */
+    void (*prelu_forward)(void *y, const void *z, const float *slopes, size_t rows, int c);
+    void (*prelu_dgrad)(void *dz, const void *dy, const void *z, const float *slopes, size_t rows,
+                        int c, int add);
+    void (*prelu_sums)(float *sums, const void *dy, const void *z, size_t rows, int c, int count);
 };
 
 extern const struct conv_kernels conv_kernels_base;

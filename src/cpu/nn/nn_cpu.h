@@ -9,6 +9,10 @@ void nn_install_pictures(struct nn_ops *ops);  /* nn_pictures.c: batches of pict
 void nn_install_optimiser(struct nn_ops *ops); /* nn_optimiser.c: flat ranges */
 void nn_install_strided(struct nn_ops *ops);   /* nn_strided.c: elements in another order */
 void nn_install_prelu(struct nn_ops *ops);     /* nn_prelu.c: learnt leaky ReLU */
-void nn_install_conv(struct nn_ops *ops);      /* conv_ops.c: fast convolutions */
+/* nn_prelu.c: by the kernels of this machine; bf16: NULL where there are none */
+struct conv_kernels;
+void nn_install_prelu_kernels(struct nn_ops *ops, const struct conv_kernels *f32,
+                              const struct conv_kernels *bf16);
+void nn_install_conv(struct nn_ops *ops); /* conv_ops.c: fast convolutions */
 
 #endif

@@ -1,6 +1,7 @@
 /* The leaky ReLU with a learnt slope for each channel: see struct nn_prelu in device/nn_ops.h. */
 #include "base/error.h"
 #include "base/threads.h"
+#include "cpu/nn/conv_kernels.h"
 #include "cpu/nn/nn_cpu.h"
 #include "cpu/nn/nn_types.h"
 
@@ -53,15 +54,15 @@ static int prelu_over_pixels(const struct prelu_work *work)
     return OK;
 }
 
-static int cpu_prelu_forward(struct device *device, const struct nn_prelu *p, void *y)
+static int reference_prelu_forward(struct device *device, const struct nn_prelu *p, void *y)
 {
     (void)device;
     TRY(nn_check_sizes("prelu_forward", p->n, p->pixels, p->c));
     return prelu_over_pixels(&(struct prelu_work){.p = *p, .to = y});
 }
 
-static int cpu_prelu_dgrad(struct device *device, const struct nn_prelu *p, void *dz,
-                           const void *dy, bool add)
+static int reference_prelu_dgrad(struct device *device, const struct nn_prelu *p, void *dz,
+                                 const void *dy, bool add)
 {
     (void)device;
     TRY(nn_check_sizes("prelu_dgrad", p->n, p->pixels, p->c));
@@ -92,8 +93,8 @@ static void prelu_sums(void *context, int64_t begin, int64_t end)
     }
 }
 
-static int cpu_prelu_grad(struct device *device, const struct nn_prelu *p, float *dslopes,
-                          const void *dy)
+static int reference_prelu_grad(struct device *device, const struct nn_prelu *p, float *dslopes,
+                                const void *dy)
 {
     (void)device;
     TRY(nn_check_sizes("prelu_grad", p->n, p->pixels, p->c));
@@ -105,6 +106,101 @@ static int cpu_prelu_grad(struct device *device, const struct nn_prelu *p, float
 
 void nn_install_prelu(struct nn_ops *ops)
 {
+    ops->prelu_forward = reference_prelu_forward;
+    ops->prelu_dgrad = reference_prelu_dgrad;
+    ops->prelu_grad = reference_prelu_grad;
+}
+
+/* ---- by kernels, where both tensors are of one type ---- */
+
+static const struct conv_kernels *prelu_f32, *prelu_bf16;
+
+static const struct conv_kernels *prelu_kernels(const struct nn_prelu *p)
+{
+    if (p->z_type != p->y_type) return NULL;
+    return p->z_type == NN_BF16 ? prelu_bf16 : prelu_f32;
+}
+
+/* Pixels begin .. end - 1. */
+static void prelu_rows(void *context, int64_t begin, int64_t end)
+{
+    const struct prelu_work *w = context;
+    const struct conv_kernels *k = prelu_kernels(&w->p);
+    size_t at = (size_t)begin * (size_t)w->p.c, rows = (size_t)(end - begin);
+    const void *z = nn_from(w->p.z, w->p.z_type, at);
+    void *to = nn_to(w->to, w->p.z_type, at);
+    if (!w->dy)
+        k->prelu_forward(to, z, w->p.slopes, rows, w->p.c);
+    else
+        k->prelu_dgrad(to, nn_from(w->dy, w->p.y_type, at), z, w->p.slopes, rows, w->p.c, w->add);
+}
+
+static int cpu_prelu_forward(struct device *device, const struct nn_prelu *p, void *y)
+{
+    if (!prelu_kernels(p)) return reference_prelu_forward(device, p, y);
+    TRY(nn_check_sizes("prelu_forward", p->n, p->pixels, p->c));
+    struct prelu_work work = {.p = *p, .to = y};
+    threads_for((int64_t)p->n * p->pixels, threads_grain(p->c / 4 + 1), prelu_rows, &work);
+    return OK;
+}
+
+static int cpu_prelu_dgrad(struct device *device, const struct nn_prelu *p, void *dz,
+                           const void *dy, bool add)
+{
+    if (!prelu_kernels(p)) return reference_prelu_dgrad(device, p, dz, dy, add);
+    TRY(nn_check_sizes("prelu_dgrad", p->n, p->pixels, p->c));
+    struct prelu_work work = {.p = *p, .to = dz, .dy = dy, .add = add};
+    threads_for((int64_t)p->n * p->pixels, threads_grain(p->c / 4 + 1), prelu_rows, &work);
+    return OK;
+}
+
+/* Images whose sums are made at once, each by one thread. */
+enum { PRELU_IMAGES = 32 };
+
+struct prelu_images {
+    struct prelu_work work;
+    int first_image, first, count; /* channels */
+    float sums[PRELU_IMAGES][CONV_PRELU_SUMS];
+};
+
+static void prelu_image_sums(void *context, int64_t begin, int64_t end)
+{
+    struct prelu_images *i = context;
+    const struct nn_prelu *p = &i->work.p;
+    for (int64_t image = begin; image < end; image++) {
+        size_t at =
+            (size_t)(i->first_image + image) * (size_t)p->pixels * (size_t)p->c + (size_t)i->first;
+        prelu_kernels(p)->prelu_sums(i->sums[image], nn_from(i->work.dy, p->y_type, at),
+                                     nn_from(p->z, p->z_type, at), (size_t)p->pixels, p->c,
+                                     i->count);
+    }
+}
+
+static int cpu_prelu_grad(struct device *device, const struct nn_prelu *p, float *dslopes,
+                          const void *dy)
+{
+    if (!prelu_kernels(p)) return reference_prelu_grad(device, p, dslopes, dy);
+    TRY(nn_check_sizes("prelu_grad", p->n, p->pixels, p->c));
+    struct prelu_images i = {.work = {.p = *p, .dy = dy}};
+    for (i.first = 0; i.first < p->c; i.first += CONV_PRELU_SUMS) {
+        i.count = p->c - i.first < CONV_PRELU_SUMS ? p->c - i.first : CONV_PRELU_SUMS;
+        for (i.first_image = 0; i.first_image < p->n; i.first_image += PRELU_IMAGES) {
+            int images = p->n - i.first_image < PRELU_IMAGES ? p->n - i.first_image : PRELU_IMAGES;
+            threads_for(images, threads_grain((int64_t)p->pixels * i.count / 4), prelu_image_sums,
+                        &i);
+            for (int image = 0; image < images; image++)
+                for (int j = 0; j < i.count; j++)
+                    dslopes[i.first + j] += i.sums[image][j];
+        }
+    }
+    return OK;
+}
+
+void nn_install_prelu_kernels(struct nn_ops *ops, const struct conv_kernels *f32,
+                              const struct conv_kernels *bf16)
+{
+    prelu_f32 = f32;
+    prelu_bf16 = bf16;
     ops->prelu_forward = cpu_prelu_forward;
     ops->prelu_dgrad = cpu_prelu_dgrad;
     ops->prelu_grad = cpu_prelu_grad;
