@@ -111,32 +111,6 @@ void ISA_NAME(conv_dense_gradients)(float *values, const struct nn_conv *s, cons
     dense_clear_rest(values, b, pitch);
 }
 
-/* Fewer channels than a vector has. */
-INLINE void dense_finish_some(stored *out, size_t at, int channel, vf v, int count,
-                              const struct nn_epilogue *e)
-{
-    if (e->mask_in || e->mask_out) {
-        float values[VF];
-        vf_store(values, v);
-        for (int i = 0; i < count; i++)
-            epilogue_store_one(out, at + (size_t)i, channel + i, values[i], e);
-        return;
-    }
-    if (e->bias) v += vf_load_some(e->bias + channel, count);
-    if (e->residual) v += vs_load_some((const stored *)e->residual + at, count);
-    if (e->slope != 1) v = vf_lrelu(v, vf_set(e->slope));
-    vs_store_some(out + at, v, count);
-}
-
-INLINE void dense_finish(stored *out, size_t at, int channel, vf v, int count,
-                         const struct nn_epilogue *e)
-{
-    if (count == VF)
-        epilogue_store(out, at, channel, v, e);
-    else
-        dense_finish_some(out, at, channel, v, count, e);
-}
-
 void ISA_NAME(conv_dense_outputs)(void *tensor, const struct nn_conv *s, const float *products,
                                   int channels, int pitch, const struct dense_block *b,
                                   const struct nn_epilogue *e)
@@ -151,10 +125,10 @@ void ISA_NAME(conv_dense_outputs)(void *tensor, const struct nn_conv *s, const f
             size_t at = t.pixel * wide + (size_t)v, next = at + (size_t)s->w * wide;
             vf y[4];
             transform_products(y, products + (size_t)i * (size_t)pitch + (size_t)v, step);
-            dense_finish(out, at, v, y[0], count, e);
-            if (right) dense_finish(out, at + wide, v, y[1], count, e);
-            if (below) dense_finish(out, next, v, y[2], count, e);
-            if (right && below) dense_finish(out, next + wide, v, y[3], count, e);
+            epilogue_store_some(out, at, v, y[0], count, e);
+            if (right) epilogue_store_some(out, at + wide, v, y[1], count, e);
+            if (below) epilogue_store_some(out, next, v, y[2], count, e);
+            if (right && below) epilogue_store_some(out, next + wide, v, y[3], count, e);
         }
     }
 }

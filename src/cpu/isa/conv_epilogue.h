@@ -32,4 +32,30 @@ static inline void epilogue_store_one(stored *out, size_t at, int channel, float
     out[at] = stored_round(v);
 }
 
+/* Fewer channels than a vector has, from `channel` on. */
+INLINE void epilogue_store_part(stored *out, size_t at, int channel, vf v, int count,
+                                const struct nn_epilogue *e)
+{
+    if (e->mask_in || e->mask_out) {
+        float values[VF];
+        vf_store(values, v);
+        for (int i = 0; i < count; i++)
+            epilogue_store_one(out, at + (size_t)i, channel + i, values[i], e);
+        return;
+    }
+    if (e->bias) v += vf_load_some(e->bias + channel, count);
+    if (e->residual) v += vs_load_some((const stored *)e->residual + at, count);
+    if (e->slope != 1) v = vf_lrelu(v, vf_set(e->slope));
+    vs_store_some(out + at, v, count);
+}
+
+INLINE void epilogue_store_some(stored *out, size_t at, int channel, vf v, int count,
+                                const struct nn_epilogue *e)
+{
+    if (count == VF)
+        epilogue_store(out, at, channel, v, e);
+    else
+        epilogue_store_part(out, at, channel, v, count, e);
+}
+
 #endif

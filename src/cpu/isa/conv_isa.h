@@ -33,6 +33,18 @@ void ISA_NAME(conv_dense_outputs)(void *tensor, const struct nn_conv *shape, con
                                   const struct nn_epilogue *epilogue);
 void ISA_NAME(conv_dense_unpack)(float *dw, const float *sums, const struct nn_conv *shape,
                                  int pitch, size_t step, int first, int last);
+void ISA_NAME(conv_dense4_pack)(float *packed, const float *weights, const struct nn_conv *shape,
+                                int adjoint, const struct dense_product *product, int first,
+                                int last);
+void ISA_NAME(conv_dense4_inputs)(float *values, const struct nn_conv *shape, const void *tensor,
+                                  int channels, int pitch, const struct dense_block *block);
+void ISA_NAME(conv_dense4_gradients)(float *values, const struct nn_conv *shape, const void *tensor,
+                                     int channels, int pitch, const struct dense_block *block);
+void ISA_NAME(conv_dense4_outputs)(void *tensor, const struct nn_conv *shape, const float *products,
+                                   int channels, int pitch, const struct dense_block *block,
+                                   const struct nn_epilogue *epilogue);
+void ISA_NAME(conv_dense4_unpack)(float *dw, const float *sums, const struct nn_conv *shape,
+                                  int pitch, size_t step, int first, int last);
 void ISA_NAME(conv_prelu_forward)(void *y, const void *z, const float *slopes, size_t rows, int c);
 void ISA_NAME(conv_prelu_dgrad)(void *dz, const void *dy, const void *z, const float *slopes,
                                 size_t rows, int c, int add);

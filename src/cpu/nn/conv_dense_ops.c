@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum {
-    DENSE_ROOM = 96 * 1024, /* floats of both operands of a block, on the stack */
-    DENSE_ROWS = 48,        /* most tiles of a block: whole tiles of gemm's rows, tall ones too */
+    DENSE_ROOM = 160 * 1024, /* floats of both operands of a block, on the stack */
+    DENSE_ROWS = 48,         /* most tiles of a block: whole tiles of gemm's rows, tall ones too */
     DENSE_LEAST = 6,
 };
 
@@ -17,9 +17,9 @@ static int dense_round(int channels, int to)
 }
 
 /* Tiles of a block whose two operands have so many channels together. */
-static int dense_rows(int channels)
+static int dense_rows(const struct dense_transforms *t, int channels)
 {
-    int rows = DENSE_ROOM / 16 / channels / DENSE_LEAST * DENSE_LEAST;
+    int rows = DENSE_ROOM / t->products / channels / DENSE_LEAST * DENSE_LEAST;
     return rows < DENSE_ROWS ? rows : DENSE_ROWS;
 }
 
@@ -31,17 +31,29 @@ static struct dense_product dense_product_of(const struct dense_kernels *k, int 
     return p;
 }
 
-bool conv_dense_takes(const struct nn_conv *s)
+bool conv_dense_takes(const struct nn_conv *s, const struct dense_kernels *k)
 {
     if (s->kernel != 3 || s->groups != 1 || s->cin > 1024 || s->cout > 1024) return false;
     int one = dense_round(s->cin, 8) + dense_round(s->cout, 16);
     int other = dense_round(s->cin, 16) + dense_round(s->cout, 8);
-    return dense_rows(one > other ? one : other) >= DENSE_LEAST;
+    int most = one > other ? one : other;
+    return dense_rows(&k->products->dense[0], most) >= DENSE_LEAST &&
+           dense_rows(&k->products->dense[1], most) >= DENSE_LEAST;
+}
+
+/* Forward passes take the small tiles, whose bits allow exact tiles of images: nn_ops.h. */
+enum { DENSE_FORWARD, DENSE_GRADIENT };
+
+static size_t dense_tiles(const struct nn_conv *s, const struct dense_transforms *t)
+{
+    return (size_t)s->n * (size_t)conv_ceil_div((size_t)s->h, (size_t)t->tile) *
+           (size_t)conv_ceil_div((size_t)s->w, (size_t)t->tile);
 }
 
 struct dense_job {
     const struct nn_conv *shape;
     const struct dense_kernels *kernels;
+    const struct dense_transforms *in, *out, *products; /* of either tensor's type; of floats */
     struct dense_product product;
     int adjoint, rows;
     size_t tiles;
@@ -68,8 +80,7 @@ static struct dense_block dense_block_at(const struct dense_job *j, size_t first
 static void dense_pack_rows(void *context, int64_t from, int64_t to)
 {
     const struct dense_job *j = context;
-    j->kernels->products->dense_pack(j->packed, j->weights, j->shape, j->adjoint, &j->product,
-                                     (int)from, (int)to);
+    j->products->pack(j->packed, j->weights, j->shape, j->adjoint, &j->product, (int)from, (int)to);
 }
 
 static void dense_blocks(void *context, int64_t from, int64_t to)
@@ -77,20 +88,20 @@ static void dense_blocks(void *context, int64_t from, int64_t to)
     static const struct nn_epilogue plain = {.slope = 1};
     const struct dense_job *j = context;
     const struct nn_conv *s = j->shape;
-    const struct conv_kernels *source = j->adjoint ? j->kernels->out : j->kernels->in;
-    const struct conv_kernels *target = j->adjoint ? j->kernels->in : j->kernels->out;
+    const struct dense_transforms *source = j->adjoint ? j->out : j->in;
+    const struct dense_transforms *target = j->adjoint ? j->in : j->out;
+    size_t count = (size_t)j->products->products;
     int k = j->product.depth, n = j->product.columns;
     float room[DENSE_ROOM] __attribute__((aligned(64)));
     for (size_t i = (size_t)from; i < (size_t)to; i++) {
         struct dense_block b = dense_block_at(j, i * (size_t)j->rows, j->tiles);
         size_t rows = (size_t)b.rows;
-        float *products = room + 16 * rows * (size_t)k;
-        source->dense_inputs(room, s, j->from, j->adjoint ? s->cout : s->cin, k, &b);
-        for (size_t f = 0; f < 16; f++)
+        float *products = room + count * rows * (size_t)k;
+        source->inputs(room, s, j->from, j->adjoint ? s->cout : s->cin, k, &b);
+        for (size_t f = 0; f < count; f++)
             j->kernels->products->gemm(products + f * rows * (size_t)n, room + f * rows * (size_t)k,
                                        j->packed + f * j->product.packed, 0, rows, n, k, &plain);
-        target->dense_outputs(j->to, s, products, j->adjoint ? s->cin : s->cout, n, &b,
-                              j->epilogue);
+        target->outputs(j->to, s, products, j->adjoint ? s->cin : s->cout, n, &b, j->epilogue);
     }
 }
 
@@ -98,23 +109,28 @@ void conv_dense(const struct nn_conv *s, const struct dense_kernels *kernels, vo
                 const void *from, const float *weights, int adjoint, const struct nn_epilogue *e,
                 float *workspace)
 {
+    int which = adjoint ? DENSE_GRADIENT : DENSE_FORWARD;
     struct dense_job job = {.shape = s,
                             .kernels = kernels,
+                            .in = &kernels->in->dense[which],
+                            .out = &kernels->out->dense[which],
+                            .products = &kernels->products->dense[which],
                             .product = dense_product_of(kernels, adjoint ? s->cout : s->cin,
                                                         adjoint ? s->cin : s->cout),
                             .adjoint = adjoint,
-                            .tiles = conv_tiles_of(s),
+                            .tiles = dense_tiles(s, &kernels->products->dense[which]),
                             .to = to,
                             .from = from,
                             .weights = weights,
                             .epilogue = e,
                             .packed = workspace};
-    job.rows = dense_rows(job.product.depth + job.product.columns);
-    threads_for(job.product.depth, threads_grain(16 * job.product.columns), dense_pack_rows, &job);
+    job.rows = dense_rows(job.products, job.product.depth + job.product.columns);
+    threads_for(job.product.depth, threads_grain(job.products->products * job.product.columns),
+                dense_pack_rows, &job);
     threads_for(conv_ceil_div(job.tiles, (size_t)job.rows), 1, dense_blocks, &job);
 }
 
-/* ---- wgrad: sums[16][cin rounded up][cout rounded up] ---- */
+/* ---- wgrad: sums[products][cin rounded up][cout rounded up] ---- */
 
 static struct dense_product dense_sums_of(const struct dense_kernels *k, const struct nn_conv *s)
 {
@@ -123,9 +139,11 @@ static struct dense_product dense_sums_of(const struct dense_kernels *k, const s
     return p;
 }
 
-static struct conv_cut dense_cut(const struct nn_conv *s, const struct dense_product *p)
+static struct conv_cut dense_cut(const struct dense_kernels *k, const struct nn_conv *s,
+                                 const struct dense_product *p)
 {
-    struct conv_cut c = conv_cut_of(s, conv_tiles_of(s), 512, 16 * p->packed);
+    const struct dense_transforms *t = &k->products->dense[DENSE_GRADIENT];
+    struct conv_cut c = conv_cut_of(s, dense_tiles(s, t), 128, (size_t)t->products * p->packed);
     c.blocks = 1;
     return c;
 }
@@ -142,6 +160,7 @@ static void dense_pieces(void *context, int64_t from, int64_t to)
     const struct nn_conv *s = job->shape;
     const struct dense_kernels *kernels = job->kernels;
     int k = job->product.depth, n = job->product.columns;
+    size_t count = (size_t)job->products->products;
     float room[DENSE_ROOM] __attribute__((aligned(64)));
     for (int j = (int)from; j < (int)to; j++) {
         size_t tile, tiles = conv_piece_rows(job->cut, job->first, j, &tile);
@@ -151,10 +170,10 @@ static void dense_pieces(void *context, int64_t from, int64_t to)
         for (size_t t = tile; t < tile + tiles; t += (size_t)job->rows) {
             struct dense_block b = dense_block_at(job, t, tile + tiles);
             size_t rows = (size_t)b.rows;
-            float *gradients = room + 16 * rows * (size_t)k;
-            kernels->in->dense_inputs(room, s, job->from, s->cin, k, &b);
-            kernels->out->dense_gradients(gradients, s, job->dout, s->cout, n, &b);
-            for (size_t f = 0; f < 16; f++)
+            float *gradients = room + count * rows * (size_t)k;
+            job->in->inputs(room, s, job->from, s->cin, k, &b);
+            job->out->gradients(gradients, s, job->dout, s->cout, n, &b);
+            for (size_t f = 0; f < count; f++)
                 kernels->products->wgrad(
                     sums + f * job->product.packed, room + f * rows * (size_t)k,
                     gradients + f * rows * (size_t)n, b.count, n, k, 0, n, buffer);
@@ -168,15 +187,16 @@ static void dense_add_pieces(void *context, int64_t from, int64_t end)
     const struct dense_job *job = context;
     const struct conv_cut *c = job->cut;
     size_t row = (size_t)job->product.columns, step = job->product.packed;
+    size_t count = (size_t)job->products->products;
     for (int slice = 0; slice < job->now; slice++) {
         float *sums = job->sums + (size_t)(slice * c->pieces) * c->floats;
         for (int p = 1; p < c->pieces; p++)
-            for (size_t f = 0; f < 16; f++)
+            for (size_t f = 0; f < count; f++)
                 for (size_t i = f * step + (size_t)from * row; i < f * step + (size_t)end * row;
                      i++)
                     sums[i] += sums[(size_t)p * c->floats + i];
-        job->kernels->products->dense_unpack(job->dw, sums, job->shape, job->product.columns, step,
-                                             (int)from, (int)end);
+        job->products->unpack(job->dw, sums, job->shape, job->product.columns, step, (int)from,
+                              (int)end);
     }
 }
 
@@ -185,21 +205,26 @@ void conv_dense_wgrad(const struct nn_conv *s, const struct dense_kernels *kerne
 {
     struct dense_job job = {.shape = s,
                             .kernels = kernels,
+                            .in = &kernels->in->dense[DENSE_GRADIENT],
+                            .out = &kernels->out->dense[DENSE_GRADIENT],
+                            .products = &kernels->products->dense[DENSE_GRADIENT],
                             .product = dense_sums_of(kernels, s),
-                            .tiles = conv_tiles_of(s),
+                            .tiles = dense_tiles(s, &kernels->products->dense[DENSE_GRADIENT]),
                             .from = in,
                             .dout = dout,
                             .dw = dw,
                             .sums = workspace};
-    struct conv_cut c = dense_cut(s, &job.product);
+    struct conv_cut c = dense_cut(kernels, s, &job.product);
     size_t slices = (c.total + c.slice - 1) / c.slice;
     job.cut = &c;
     job.buffer = workspace + (size_t)(c.wave * c.pieces) * c.floats;
-    job.rows = dense_rows(job.product.depth + job.product.columns);
+    job.rows = dense_rows(job.products, job.product.depth + job.product.columns);
     for (; job.first < slices; job.first += (size_t)c.wave) {
         job.now = conv_clamp(slices - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces, 1, dense_pieces, &job);
-        threads_for(s->cin, threads_grain(16 * (int64_t)job.now * c.pieces * job.product.columns),
+        threads_for(s->cin,
+                    threads_grain((int64_t)job.products->products * job.now * c.pieces *
+                                  job.product.columns),
                     dense_add_pieces, &job);
     }
 }
@@ -209,8 +234,11 @@ size_t conv_dense_workspace(const struct nn_conv *s, const struct dense_kernels 
     struct dense_product forward = dense_product_of(kernels, s->cin, s->cout);
     struct dense_product dgrad = dense_product_of(kernels, s->cout, s->cin);
     struct dense_product sums = dense_sums_of(kernels, s);
-    struct conv_cut c = dense_cut(s, &sums);
-    size_t most = 16 * (forward.packed > dgrad.packed ? forward.packed : dgrad.packed);
+    struct conv_cut c = dense_cut(kernels, s, &sums);
+    const struct dense_transforms *t = kernels->products->dense;
+    size_t one = (size_t)t[DENSE_FORWARD].products * forward.packed;
+    size_t other = (size_t)t[DENSE_GRADIENT].products * dgrad.packed;
+    size_t most = one > other ? one : other;
     size_t wgrad = (size_t)(c.wave * c.pieces) * (c.floats + dense_buffer(&sums));
     return (most > wgrad ? most : wgrad) * sizeof(float);
 }

@@ -1,4 +1,4 @@
-/* Dense 3x3 convolutions (groups 1) on the CPU: any channels up to a sum of 1024. */
+/* Dense 3x3 convolutions (groups 1) on the CPU: any channels up to a sum of about 750. */
 #ifndef IMGTRAIN_CPU_NN_CONV_DENSE_OPS_H
 #define IMGTRAIN_CPU_NN_CONV_DENSE_OPS_H
 
@@ -12,7 +12,7 @@ struct dense_kernels {
         *out; /* of the type of the tensor with cin, with cout channels */
 };
 
-bool conv_dense_takes(const struct nn_conv *shape);
+bool conv_dense_takes(const struct nn_conv *shape, const struct dense_kernels *kernels);
 size_t conv_dense_workspace(const struct nn_conv *shape, const struct dense_kernels *kernels);
 /* As conv_forward and (adjoint) conv_dgrad of nn_ops. */
 void conv_dense(const struct nn_conv *shape, const struct dense_kernels *kernels, void *to,

@@ -18,16 +18,40 @@ enum {
     GROUP_WORKSPACE = 16 * GROUP_TILES * GROUP, /* floats of one transformed operand */
 };
 
-/* Tiles of 2x2 outputs of a dense 3x3 convolution that are worked on at once. */
+/* Tiles of a dense 3x3 convolution that are worked on at once. */
 struct dense_block {
     size_t first;    /* tile, counted over all images */
-    int count, rows; /* rows >= count: of the 16 matrices; what is past count is zero */
+    int count, rows; /* rows >= count: of the matrices; what is past count is zero */
 };
 
-/* One of its 16 products: [rows][depth] x [depth][columns]. Both are channels rounded up. */
+/* One of its products: [rows][depth] x [depth][columns]. Both are channels rounded up. */
 struct dense_product {
     int depth, columns;
     size_t packed; /* floats from one product's packed weights to the next one's */
+};
+
+/* Dense 3x3 convolutions by Winograd's transforms of tiles of tile x tile outputs: `products` =
+ * (tile + 2)^2 matrix products. These are gemm's and wgrad's of the table for floats; `tensor` is
+ * of this table's type. */
+struct dense_transforms {
+    int tile, products;
+    /* Weights of depth first .. last - 1, transformed, as gemm takes them. */
+    void (*pack)(float *packed, const float *weights, const struct nn_conv *shape, int adjoint,
+                 const struct dense_product *product, int first, int last);
+    /* values[products][rows][pitch] of the inputs of each tile; pitch: channels rounded up, a
+     * multiple of 8, the rest zeros. */
+    void (*inputs)(float *values, const struct nn_conv *shape, const void *tensor, int channels,
+                   int pitch, const struct dense_block *block);
+    /* The same of the gradients of its outputs, for wgrad. */
+    void (*gradients)(float *values, const struct nn_conv *shape, const void *tensor, int channels,
+                      int pitch, const struct dense_block *block);
+    /* tensor = epilogue(outputs) from products[products][rows][pitch]; pitch: a multiple of 16. */
+    void (*outputs)(void *tensor, const struct nn_conv *shape, const float *products, int channels,
+                    int pitch, const struct dense_block *block, const struct nn_epilogue *epilogue);
+    /* dw += what transformed sums[products][..][pitch], `step` floats apart, mean for the input
+     * channels first .. last - 1. */
+    void (*unpack)(float *dw, const float *sums, const struct nn_conv *shape, int pitch,
+                   size_t step, int first, int last);
 };
 
 struct conv_kernels {
@@ -64,26 +88,8 @@ struct conv_kernels {
     /* dw[c][16][3][3] += what transformed sums mean for group g. */
     void (*group_unpack)(float *dw, const float *sums, int group);
 
-    /* Dense 3x3, padding 1, any channels, by the same F(2x2,3x3). The products between these are
-     * those of gemm and wgrad of the table for floats; `tensor` is of this table's type. */
-    /* Weights of depth first .. last - 1, transformed, as gemm takes them. */
-    void (*dense_pack)(float *packed, const float *weights, const struct nn_conv *shape,
-                       int adjoint, const struct dense_product *product, int first, int last);
-    /* values[16][rows][pitch] of the 4x4 inputs of each tile; pitch: channels rounded up, a
-     * multiple of 8, the rest zeros. */
-    void (*dense_inputs)(float *values, const struct nn_conv *shape, const void *tensor,
-                         int channels, int pitch, const struct dense_block *block);
-    /* The same of the 2x2 outputs' gradients, for wgrad. */
-    void (*dense_gradients)(float *values, const struct nn_conv *shape, const void *tensor,
-                            int channels, int pitch, const struct dense_block *block);
-    /* tensor = epilogue(outputs) from products[16][rows][pitch]; pitch: a multiple of 16. */
-    void (*dense_outputs)(void *tensor, const struct nn_conv *shape, const float *products,
-                          int channels, int pitch, const struct dense_block *block,
-                          const struct nn_epilogue *epilogue);
-    /* dw += what transformed sums[16][..][pitch], `step` floats apart, mean for the input channels
-     * first .. last - 1. */
-    void (*dense_unpack)(float *dw, const float *sums, const struct nn_conv *shape, int pitch,
-                         size_t step, int first, int last);
+    /* Dense 3x3, padding 1, any channels: forward by F(2x2,3x3), gradients by F(4x4,3x3). */
+    struct dense_transforms dense[2];
 
     /* struct nn_prelu of device/nn_ops.h for `rows` pixels of c channels, all tensors of this type.
      * sums[count] = sum of dy z where z is not > 0, of the first `count` channels. */

@@ -198,7 +198,7 @@ static const struct dense_kernels *dense_of(struct dense_kernels *k, const struc
     *k = (struct dense_kernels){.products = kernels_f32,
                                 .in = s->in_type == NN_BF16 ? kernels_bf16 : kernels_f32,
                                 .out = s->out_type == NN_BF16 ? kernels_bf16 : kernels_f32};
-    return k->in && k->out && !is_group(s) && conv_dense_takes(s) ? k : NULL;
+    return k->in && k->out && !is_group(s) && conv_dense_takes(s, k) ? k : NULL;
 }
 
 static int cpu_conv_forward(struct device *device, const struct nn_conv *s, void *out,
