@@ -13,7 +13,7 @@ enum conv_mode {
 
 /* All that tells one convolution from another. */
 struct conv_key {
-    struct cudnn_problem problem; /* as fused; shape.slice is 0 */
+    struct cudnn_problem problem; /* as fused; shape.chunk is 0 */
     bool mask_out, mask_in;
 };
 

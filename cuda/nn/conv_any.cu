@@ -70,9 +70,9 @@ static __global__ void any_wgrad_kernel(float *dw, const I *in, const O *dout, s
     int ci = s.cin / s.groups, co = s.cout / s.groups, k = s.kernel, r = k / 2;
     int kx = at % k, ky = at / k % k, o = at / k / k / ci, c = o / co * ci + at / k / k % ci;
     float total = dw[at];
-    for (int first = 0; first < s.n; first += s.slice) {
+    for (int first = 0; first < s.n; first += s.chunk) {
         float sum = 0;
-        for (int p = first; p < min(first + s.slice, s.n); p++)
+        for (int p = first; p < min(first + s.chunk, s.n); p++)
             for (int y = 0; y < s.h; y++)
                 for (int x = 0; x < s.w; x++) {
                     int yy = y + ky - r, xx = x + kx - r;

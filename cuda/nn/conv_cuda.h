@@ -59,12 +59,12 @@ static inline bool conv_on_tensor_cores(enum nn_type type, int capability)
     return type == NN_BF16 && capability >= 80;
 }
 
-/* How the sums of wgrad are cut: each slice into pieces, by the shape alone (not by n), so that a
- * batch may be cut at slices. Units are rows (1x1) or tiles of pixels (3x3). */
+/* How the sums of wgrad are cut: each chunk into pieces, by the shape alone (not by n), so that a
+ * batch may be cut at chunks. Units are rows (1x1) or tiles of pixels (3x3). */
 struct conv_cut {
-    int slice_units, piece_units, pieces;
+    int chunk_units, piece_units, pieces;
     size_t floats; /* of a piece's sums */
-    int wave;      /* slices at a time */
+    int wave;      /* chunks at a time */
 };
 
 /* conv_point.cu: 1x1, a matrix product. conv_group.cu: 3x3 with 16 channels a group. conv_any.cu:
@@ -76,14 +76,14 @@ void conv_any_wgrad(struct cuda_device *device, const struct nn_conv *s, float *
                     const void *dout);
 size_t conv_group_workspace(const struct nn_conv *s);
 
-/* sums[slice][piece][floats] of the first `slices` slices: every sum is written, in an order of its
+/* sums[chunk][piece][floats] of the first `chunks` chunks: every sum is written, in an order of its
  * own. */
 void conv_point_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
                        const void *in, const void *dout, size_t rows, const struct conv_cut *cut,
-                       int slices);
+                       int chunks);
 void conv_group_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
-                       const void *in, const void *dout, const struct conv_cut *cut, int slices);
-int conv_group_tiles(const struct cuda_device *device, const struct nn_conv *s); /* of a picture */
+                       const void *in, const void *dout, const struct conv_cut *cut, int chunks);
+int conv_group_tiles(const struct cuda_device *device, const struct nn_conv *s); /* of an image */
 
 /* ---- the epilogue ---- */
 

@@ -11,12 +11,12 @@ struct span {
     size_t first, last;
 };
 
-static __device__ inline struct span span_of_block(const struct group_grid &g, int slice_tiles,
+static __device__ inline struct span span_of_block(const struct group_grid &g, int chunk_tiles,
                                                    int piece_tiles, int pieces)
 {
-    size_t begin = (size_t)(blockIdx.x / pieces) * slice_tiles;
+    size_t begin = (size_t)(blockIdx.x / pieces) * chunk_tiles;
     size_t first = begin + (size_t)(blockIdx.x % pieces) * piece_tiles;
-    return {first, min(min(first + piece_tiles, begin + slice_tiles), g.tiles)};
+    return {first, min(min(first + piece_tiles, begin + chunk_tiles), g.tiles)};
 }
 
 /* A warp's share of the tile in shared memory: pixels 16 at a time, all nine taps. */
@@ -50,7 +50,7 @@ static __device__ inline int sum_at(int half, int k)
 template <int WIDTH, int GROUPS>
 static __global__ void __launch_bounds__(GROUP_THREADS)
     group_wgrad_bf16(float *sums, const uint16_t *in, const uint16_t *dout, struct group_grid grid,
-                     int slice_tiles, int piece_tiles, int pieces)
+                     int chunk_tiles, int piece_tiles, int pieces)
 {
     enum {
         PARTS = GROUP_THREADS / 32 / GROUPS,
@@ -60,7 +60,7 @@ static __global__ void __launch_bounds__(GROUP_THREADS)
     DYNAMIC_SHARED(uint16_t, halo);
     uint16_t *middle = halo + (WIDTH + 2) * (GROUP_HEIGHT + 2) * PITCH;
     float *shared = (float *)(void *)halo; /* afterwards: sums of all groups */
-    struct span span = span_of_block(grid, slice_tiles, piece_tiles, pieces);
+    struct span span = span_of_block(grid, chunk_tiles, piece_tiles, pieces);
     int warp = threadIdx.x / 32, group = warp % GROUPS, part = warp / GROUPS;
     int channel = blockIdx.y * CHANNELS;
     struct fragment_d d[9][2] = {};
@@ -93,12 +93,12 @@ static __global__ void __launch_bounds__(GROUP_THREADS)
 template <typename T>
 static __global__ void __launch_bounds__(256)
     group_wgrad_f32(float *sums, const T *in, const T *dout, struct group_grid grid,
-                    int slice_tiles, int piece_tiles, int pieces)
+                    int chunk_tiles, int piece_tiles, int pieces)
 {
     constexpr int WIDTH = 8, PITCH = CONV_GROUP;
     __shared__ __align__(16) float halo[(WIDTH + 2) * (GROUP_HEIGHT + 2) * PITCH];
     __shared__ __align__(16) float middle[WIDTH * GROUP_HEIGHT * PITCH];
-    struct span span = span_of_block(grid, slice_tiles, piece_tiles, pieces);
+    struct span span = span_of_block(grid, chunk_tiles, piece_tiles, pieces);
     int o = threadIdx.x / CONV_GROUP, c = threadIdx.x % CONV_GROUP;
     int channel = blockIdx.y * CONV_GROUP;
     float d[9] = {};
@@ -130,7 +130,7 @@ struct wgrad_call {
     float *sums;
     const void *in, *dout;
     const struct conv_cut *cut;
-    int slices;
+    int chunks;
 };
 
 template <int WIDTH, int GROUPS> static void launch_bf16(const struct wgrad_call *call)
@@ -139,10 +139,10 @@ template <int WIDTH, int GROUPS> static void launch_bf16(const struct wgrad_call
     const size_t tiles = sizeof(uint16_t) * pitch * ((WIDTH + 2) * (GROUP_HEIGHT + 2) + tile);
     const size_t sums = sizeof(float) * GROUPS * SUMS;
     const struct conv_cut *cut = call->cut;
-    dim3 blocks((unsigned)(cut->pieces * call->slices), (unsigned)(call->s->groups / GROUPS));
+    dim3 blocks((unsigned)(cut->pieces * call->chunks), (unsigned)(call->s->groups / GROUPS));
     LAUNCH((group_wgrad_bf16<WIDTH, GROUPS>), blocks, GROUP_THREADS, tiles > sums ? tiles : sums,
            call->device->stream, call->sums, (const uint16_t *)call->in,
-           (const uint16_t *)call->dout, group_grid_of(call->s, WIDTH), cut->slice_units,
+           (const uint16_t *)call->dout, group_grid_of(call->s, WIDTH), cut->chunk_units,
            cut->piece_units, cut->pieces);
 }
 
@@ -169,9 +169,9 @@ int conv_group_tiles(const struct cuda_device *device, const struct nn_conv *s)
 }
 
 void conv_group_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
-                       const void *in, const void *dout, const struct conv_cut *cut, int slices)
+                       const void *in, const void *dout, const struct conv_cut *cut, int chunks)
 {
-    struct wgrad_call call = {device, s, sums, in, dout, cut, slices};
+    struct wgrad_call call = {device, s, sums, in, dout, cut, chunks};
     if (on_tensor_cores(device, s)) {
         if (group_width(s) == 16)
             choose_groups<16>(&call);
@@ -179,9 +179,9 @@ void conv_group_pieces(struct cuda_device *device, const struct nn_conv *s, floa
             choose_groups<8>(&call);
         return;
     }
-    dim3 blocks((unsigned)(cut->pieces * slices), (unsigned)s->groups);
+    dim3 blocks((unsigned)(cut->pieces * chunks), (unsigned)s->groups);
     WITH_TYPE(s->in_type, T,
               LAUNCH((group_wgrad_f32<T>), blocks, 256, 0, device->stream, sums, (const T *)in,
-                     (const T *)dout, group_grid_of(s, 8), cut->slice_units, cut->piece_units,
+                     (const T *)dout, group_grid_of(s, 8), cut->chunk_units, cut->piece_units,
                      cut->pieces));
 }

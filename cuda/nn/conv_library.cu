@@ -200,7 +200,7 @@ static struct conv_key cuda_conv_library_key_of(const struct conv_call *c)
     const struct nn_epilogue *e = &c->epilogue;
     key.problem.direction = c->direction;
     key.problem.shape = c->shape;
-    key.problem.shape.slice = 0;
+    key.problem.shape.chunk = 0;
     key.problem.slope = 1;
     if (c->direction == CUDNN_WGRAD || state.choices.cudnn.deterministic) return key;
     key.problem.bias = e->bias != NULL;
@@ -252,7 +252,7 @@ static const void *forward_by(const void *tensor, enum nn_type type, size_t elem
     return tensor ? (const char *)tensor + elements * nn_type_bytes(type) : NULL;
 }
 
-/* The part of a convolution that begins with picture `first`. */
+/* The part of a convolution that begins with image `first`. */
 static struct conv_call cuda_conv_library_part_of(const struct conv_call *c, int first, int n)
 {
     struct conv_call part = *c;
@@ -276,7 +276,7 @@ int conv_by_library(const struct conv_call *call)
 {
     struct conv_call c = *call;
     if (!state.on || c.shape.in_type != c.shape.out_type) return conv_native(&c);
-    int step = state.choices.cudnn.deterministic ? c.shape.slice : c.shape.n;
+    int step = state.choices.cudnn.deterministic ? c.shape.chunk : c.shape.n;
     for (int first = 0; first < c.shape.n; first += step) {
         int left = c.shape.n - first;
         struct conv_call part = cuda_conv_library_part_of(&c, first, left < step ? left : step);

@@ -4,7 +4,7 @@
 
 enum {
     WAVE_BYTES = 32 << 20, /* of partial sums, about */
-    MAX_WAVE = 65535,      /* slices: blocks in a second dimension */
+    MAX_WAVE = 65535,      /* chunks: blocks in a second dimension */
 };
 
 static void cuda_run(const struct conv_pass *pass)
@@ -30,44 +30,44 @@ static struct conv_cut cuda_cut_of(const struct cuda_device *device, const struc
     struct conv_cut c;
     int64_t weights = (int64_t)s->cout * (s->cin / s->groups);
     if (conv_is_point(s)) {
-        c.slice_units = s->slice * s->h * s->w;
+        c.chunk_units = s->chunk * s->h * s->w;
         c.piece_units = cuda_clamp(32 * weights / (s->cin + s->cout) / 32 * 32, 512, 8192);
         c.floats = (size_t)weights;
     } else {
-        c.slice_units = s->slice * conv_group_tiles(device, s);
+        c.chunk_units = s->chunk * conv_group_tiles(device, s);
         c.piece_units = 16;
         c.floats = (size_t)weights * 9;
     }
-    c.pieces = (c.slice_units + c.piece_units - 1) / c.piece_units;
-    size_t slice_bytes = c.floats * (size_t)c.pieces * sizeof(float);
-    c.wave = cuda_clamp((int64_t)(WAVE_BYTES / slice_bytes), 1, MAX_WAVE);
-    c.wave = cuda_clamp((s->n + s->slice - 1) / s->slice, 1, c.wave);
+    c.pieces = (c.chunk_units + c.piece_units - 1) / c.piece_units;
+    size_t chunk_bytes = c.floats * (size_t)c.pieces * sizeof(float);
+    c.wave = cuda_clamp((int64_t)(WAVE_BYTES / chunk_bytes), 1, MAX_WAVE);
+    c.wave = cuda_clamp((s->n + s->chunk - 1) / s->chunk, 1, c.wave);
     return c;
 }
 
-/* The sum of a slice's pieces, from 0 on, into the first one: blockIdx.y is the slice, so that
+/* The sum of a chunk's pieces, from 0 on, into the first one: blockIdx.y is the chunk, so that
  * those of small weights are not one thread's chain. */
 static __global__ void cuda_add_pieces(float *sums, size_t floats, int pieces)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= floats) return;
-    float sum = 0, *slice = sums + blockIdx.y * pieces * floats;
+    float sum = 0, *chunk = sums + blockIdx.y * pieces * floats;
     for (int p = 0; p < pieces; p++)
-        sum += slice[p * floats + i];
-    slice[i] = sum;
+        sum += chunk[p * floats + i];
+    chunk[i] = sum;
 }
 
-/* dw += the slices' sums, one after the other, each in the place of its first piece. group: sums
+/* dw += the chunks' sums, one after the other, each in the place of its first piece. group: sums
  * lie as [group][tap][cout][cin], weights as [cout][cin][tap]. */
-static __global__ void add_slices(float *dw, const float *sums, size_t floats, int pieces,
-                                  int slices, bool group)
+static __global__ void add_chunks(float *dw, const float *sums, size_t floats, int pieces,
+                                  int chunks, bool group)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= floats) return;
     const size_t pairs = CONV_GROUP * CONV_GROUP;
     float *to = dw + (group ? (i / pairs / 9 * pairs + i % pairs) * 9 + i / pairs % 9 : i);
     float total = *to;
-    for (int s = 0; s < slices; s++)
+    for (int s = 0; s < chunks; s++)
         total += sums[s * pieces * floats + i];
     *to = total;
 }
@@ -86,20 +86,20 @@ static void native_wgrad(struct cuda_device *device, const struct nn_conv *shape
     struct nn_conv part = *shape;
     for (int first = 0; first < shape->n; first += part.n) {
         part.n =
-            shape->n - first < cut.wave * shape->slice ? shape->n - first : cut.wave * shape->slice;
-        int slices = (part.n + shape->slice - 1) / shape->slice;
+            shape->n - first < cut.wave * shape->chunk ? shape->n - first : cut.wave * shape->chunk;
+        int chunks = (part.n + shape->chunk - 1) / shape->chunk;
         const char *a = (const char *)in, *b = (const char *)dout;
         a += (size_t)first * pixels * shape->cin * nn_type_bytes(shape->in_type);
         b += (size_t)first * pixels * shape->cout * nn_type_bytes(shape->out_type);
         if (point)
-            conv_point_pieces(device, &part, sums, a, b, (size_t)part.n * pixels, &cut, slices);
+            conv_point_pieces(device, &part, sums, a, b, (size_t)part.n * pixels, &cut, chunks);
         else
-            conv_group_pieces(device, &part, sums, a, b, &cut, slices);
+            conv_group_pieces(device, &part, sums, a, b, &cut, chunks);
         if (cut.pieces > 1)
-            LAUNCH(cuda_add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)slices), 128, 0,
+            LAUNCH(cuda_add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)chunks), 128, 0,
                    device->stream, sums, cut.floats, cut.pieces);
-        LAUNCH(add_slices, cuda_blocks(cut.floats, 128), 128, 0, device->stream, dw, sums,
-               cut.floats, cut.pieces, slices, !point);
+        LAUNCH(add_chunks, cuda_blocks(cut.floats, 128), 128, 0, device->stream, dw, sums,
+               cut.floats, cut.pieces, chunks, !point);
     }
 }
 

@@ -20,8 +20,8 @@ struct job {
 
 struct pieces {
     size_t rows;                /* of the batch */
-    int slice_rows, piece_rows; /* a slice's last piece may be shorter */
-    int pieces;                 /* of a slice */
+    int chunk_rows, piece_rows; /* a chunk's last piece may be shorter */
+    int pieces;                 /* of a chunk */
     int cin, cout;
     float *sums;
 };
@@ -30,9 +30,9 @@ static __device__ inline struct job job_of_block(const struct pieces &p)
 {
     int across = (p.cin + TILE - 1) / TILE, tiles = across * ((p.cout + TILE - 1) / TILE);
     int unit = (int)blockIdx.x / tiles, tile = (int)blockIdx.x % tiles;
-    int slice = unit / p.pieces, piece = unit % p.pieces;
+    int chunk = unit / p.pieces, piece = unit % p.pieces;
     struct job job;
-    size_t begin = (size_t)slice * p.slice_rows, end = begin + p.slice_rows;
+    size_t begin = (size_t)chunk * p.chunk_rows, end = begin + p.chunk_rows;
     job.first = begin + (size_t)piece * p.piece_rows;
     job.last = min(min(job.first + p.piece_rows, end), p.rows);
     job.o = tile / across * TILE;
@@ -158,14 +158,14 @@ static __global__ void __launch_bounds__(THREADS_F32)
 }
 
 void conv_point_pieces(struct cuda_device *d, const struct nn_conv *s, float *sums, const void *in,
-                       const void *dout, size_t rows, const struct conv_cut *cut, int slices)
+                       const void *dout, size_t rows, const struct conv_cut *cut, int chunks)
 {
-    struct pieces p = {rows, cut->slice_units, cut->piece_units, cut->pieces, s->cin, s->cout,
+    struct pieces p = {rows, cut->chunk_units, cut->piece_units, cut->pieces, s->cin, s->cout,
                        sums};
-    /* one dimension: a batch of large pictures has more pieces than the others may have blocks;
+    /* one dimension: a batch of large images has more pieces than the others may have blocks;
      * tiles of the same rows follow each other, so that these come from the cache */
     unsigned grid = cuda_blocks((size_t)s->cin, TILE) * cuda_blocks((size_t)s->cout, TILE) *
-                    (unsigned)(cut->pieces * slices);
+                    (unsigned)(cut->pieces * chunks);
     if (s->in_type == NN_BF16 && conv_on_tensor_cores(s->out_type, d->capability))
         LAUNCH(point_wgrad_bf16, grid, THREADS, 0, d->stream, p, (const uint16_t *)in,
                (const uint16_t *)dout);

@@ -1,4 +1,4 @@
-/* What GANs alone want: augmentation and its adjoint, a block for each picture; the losses of a
+/* What GANs alone want: augmentation and its adjoint, a block for each image; the losses of a
  * step, one block in all, each thread a pair, the sums one after the other. */
 #include "cuda/cuda_device.h"
 #include "cuda/nn/nn_cuda.h"
@@ -18,14 +18,14 @@ static __device__ inline float cuda_pixel_mean(const float *pixel, int c)
     return sum / (float)c;
 }
 
-/* Does T show the picture's own pixel (y, x) at all? It comes from (y - dy, x - dx). */
+/* Does T show the image's own pixel (y, x) at all? It comes from (y - dy, x - dx). */
 static __device__ inline bool cuda_shown(const struct nn_augment *t, int y, int x, int h, int w)
 {
     int yy = y - t->dy, xx = x - t->dx;
     return yy >= 0 && yy < h && xx >= 0 && xx < w && !augment_cuts(t, y, x);
 }
 
-/* The picture's mean for T, or (adjoint) that of what remains of the gradient; 0 where T does not
+/* The image's mean for T, or (adjoint) that of what remains of the gradient; 0 where T does not
  * need it. */
 static __device__ float cuda_picture_mean(const float *in, const struct nn_augment *t, int h, int w,
                                           int c, bool adjoint)
@@ -40,7 +40,7 @@ static __device__ float cuda_picture_mean(const float *in, const struct nn_augme
     return (float)(cuda_reduce_block_sum<PICTURE>(sum) / ((double)h * w * c));
 }
 
-/* A block for each picture. */
+/* A block for each image. */
 static __global__ void augment_kernel(float *out, ptrdiff_t out_stride, const float *in,
                                       ptrdiff_t in_stride, const struct nn_augment *draws, int h,
                                       int w, int c, bool linear)

@@ -7,11 +7,11 @@
 
 enum { GROUP_HEIGHT = 8, GROUP_THREADS = 128 };
 
-/* Tiles are 8 high and `width` wide: 16, or 8 for narrow pictures. */
+/* Tiles are 8 high and `width` wide: 16, or 8 for narrow images. */
 struct group_grid {
     int h, w, c;
-    int across, down; /* tiles of a picture */
-    size_t tiles;     /* of all pictures */
+    int across, down; /* tiles of an image */
+    size_t tiles;     /* of all images */
 };
 
 struct group_place {
@@ -66,7 +66,7 @@ static __device__ inline void group_zero8(float *to)
 }
 
 /* The pixels from (y, x) on, `wide` x `high`, CHANNELS from `channel` on: tile[pixel][PITCH], zeros
- * outside the picture. */
+ * outside the image. */
 template <int CHANNELS, int PITCH, typename S, typename F>
 static __device__ inline void group_load(S *tile, const F *in, const struct group_grid &g,
                                          size_t picture, int y, int x, int high, int wide,

@@ -9,7 +9,7 @@ const struct nn_ops *nn_ops_cuda(const struct cuda_device *device)
     ops.bf16 = device->capability >= 80;
     nn_cuda_install_conv(&ops);
     nn_cuda_install_grid(&ops);
-    nn_cuda_install_pictures(&ops);
+    nn_cuda_install_images(&ops);
     nn_cuda_install_strided(&ops);
     nn_cuda_install_prelu(&ops);
     nn_cuda_install_optimiser(&ops);

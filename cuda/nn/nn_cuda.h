@@ -16,7 +16,7 @@ void conv_library_close(void);                      /* before the device's strea
 
 void nn_cuda_install_conv(struct nn_ops *ops);      /* conv_ops.cu: convolutions */
 void nn_cuda_install_grid(struct nn_ops *ops);      /* nn_grid.cu: FIR, grids, embeddings */
-void nn_cuda_install_pictures(struct nn_ops *ops);  /* nn_pictures.cu: batches of pictures */
+void nn_cuda_install_images(struct nn_ops *ops);    /* nn_images.cu: batches of images */
 void nn_cuda_install_strided(struct nn_ops *ops);   /* nn_strided.cu: elements in another order */
 void nn_cuda_install_prelu(struct nn_ops *ops);     /* nn_prelu.cu: learnt leaky ReLU */
 void nn_cuda_install_optimiser(struct nn_ops *ops); /* nn_optimiser.cu: flat ranges */

@@ -139,11 +139,11 @@ static int cuda_fir_down(struct device *device, const struct nn_fir *f)
     return cuda_take_error();
 }
 
-/* ---- biases: slices of one picture, each cut into pieces by its size alone ---- */
+/* ---- biases: chunks of one image, each cut into pieces by its size alone ---- */
 
 enum { BIAS_ROWS = 8, BIAS_PIECE = 2048 };
 
-/* sums[picture][piece][c]; a block has 32 channels and BIAS_ROWS rows of threads. */
+/* sums[image][piece][c]; a block has 32 channels and BIAS_ROWS rows of threads. */
 template <typename T>
 static __global__ void bias_pieces(float *sums, const T *dout, int pixels, int c)
 {
@@ -184,7 +184,7 @@ static int cuda_bias_grad(struct device *device, float *db, const void *dout, en
     struct cuda_device *d = cuda_of(device);
     float *sums = (float *)d->partials;
     int pieces = (pixels + BIAS_PIECE - 1) / BIAS_PIECE;
-    int most = (int)(CUDA_PARTIALS / sizeof(float)) / (pieces * c); /* pictures at a time */
+    int most = (int)(CUDA_PARTIALS / sizeof(float)) / (pieces * c); /* images at a time */
     if (most < 1) return fail(ERR_USAGE, "bias_grad: %d channels are too many", c);
     for (int first = 0; first < n; first += most) {
         int some = n - first < most ? n - first : most;

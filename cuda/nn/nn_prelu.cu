@@ -51,7 +51,7 @@ static int cuda_prelu_dgrad(struct device *device, const struct nn_prelu *p, voi
     return cuda_take_error();
 }
 
-/* ---- slopes: pieces of a picture's sum, then the pieces of each picture in order ---- */
+/* ---- slopes: pieces of an image's sum, then the pieces of each image in order ---- */
 
 enum { SLOPE_PIECE = 256, SLOPE_ROWS = 8 }; /* pixels of a piece; threads of a channel */
 
@@ -99,7 +99,7 @@ static int cuda_prelu_grad(struct device *device, const struct nn_prelu *p, floa
     struct cuda_device *d = cuda_of(device);
     float *sums = (float *)d->partials;
     int c = p->c, pieces = (p->pixels + SLOPE_PIECE - 1) / SLOPE_PIECE;
-    size_t most = CUDA_PARTIALS / sizeof(float) / ((size_t)pieces * c); /* pictures at a time */
+    size_t most = CUDA_PARTIALS / sizeof(float) / ((size_t)pieces * c); /* images at a time */
     if (most < 1)
         return fail(ERR_USAGE, "prelu_grad: a picture of %d x %d is too large", p->pixels, c);
     for (int first = 0, some; first < p->n; first += some) {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct nn_conv shapes[] = {
-    /* n, h, w, cin, cout, kernel, groups, slice, types */
+    /* n, h, w, cin, cout, kernel, groups, chunk, types */
     {1, 1, 1, 16, 16, 1, 1, 1, NN_F32, NN_F32},
     {5, 1, 1, 64, 1, 1, 1, 2, NN_F32, NN_F32},
     {5, 1, 1, 64, 24, 1, 1, 2, NN_F32, NN_F32},

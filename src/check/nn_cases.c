@@ -1,4 +1,4 @@
-/* Resampling, weights for each pixel, embeddings, batches of pictures, flat ranges. */
+/* Resampling, weights for each pixel, embeddings, batches of images, flat ranges. */
 #include "check/op_kinds.h"
 #include "math/bf16.h"
 #include "math/optimiser.h"
@@ -189,7 +189,7 @@ static int run_spatial_map_grad(const struct op_call *call)
                                               c->in_type, c->n, c->w, c->c);
 }
 
-/* Index of (channel, pixel) in a table and of (picture, channel) in s for element i. */
+/* Index of (channel, pixel) in a table and of (image, channel) in s for element i. */
 static size_t map_cell(const struct op_case *c, size_t i)
 {
     return i % (size_t)c->c * (size_t)c->w + i / (size_t)c->c % (size_t)c->w;
@@ -486,7 +486,7 @@ static int run_project_grad(const struct op_call *call)
                                           op_memory(call, "labels"), c->n, c->w, c->k);
 }
 
-/* Calls visit for each picture i and number j of its row; `cell` is the table's. */
+/* Calls visit for each image i and number j of its row; `cell` is the table's. */
 static void each_cell(struct op_data *d, void (*visit)(struct op_data *d, int i, int j, int cell))
 {
     const struct op_case *c = d->c;
@@ -547,7 +547,7 @@ const struct op_kind op_project_grad = {
     .varied = "table",     .seed = "dout",      .result = "dtable",
 };
 
-/* ---- batches of pictures ---- */
+/* ---- batches of images ---- */
 
 static void describe_pictures(struct op_case *c, const char *variant)
 {

@@ -3,7 +3,7 @@
  * running each on its own operands, and kept with the run's state: the engine decides the last bits
  * of the result.
  *
- * deterministic: whatever is asked for is done slice by slice (nn_ops.h), with engines that add in
+ * deterministic: whatever is asked for is done chunk by chunk (nn_ops.h), with engines that add in
  * one order, nothing fused, chosen by the library's first guess instead of by time: so neither
  * micro-batches nor the clock change a bit. Otherwise both may, in the last bits. */
 #ifndef IMGTRAIN_DEVICE_CONV_LIBRARY_H

@@ -1,5 +1,5 @@
 /* What a device can do for GANs alone, beside device/nn_ops.h, whose rules hold here too: the
- * losses of a step, what the penalty wants of each picture, augmentation and its adjoint. */
+ * losses of a step, what the penalty wants of each image, augmentation and its adjoint. */
 #ifndef IMGTRAIN_DEVICE_GAN_OPS_H
 #define IMGTRAIN_DEVICE_GAN_OPS_H
 
@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 struct device;
-struct nn_augment; /* the draws of DiffAugment for one picture: math/augment.h */
+struct nn_augment; /* the draws of DiffAugment for one image: math/augment.h */
 
 /* What the losses of a step are summed to, in doubles. */
 enum gan_sum {
@@ -21,7 +21,7 @@ enum gan_sum {
     GAN_SUMS
 };
 
-/* n pictures of h x w pixels and c channels, fp32. Picture i of `in` lies at in + i * in_stride
+/* n images of h x w pixels and c channels, fp32. Picture i of `in` lies at in + i * in_stride
  * floats; so for out. in and out do not overlap. */
 struct gan_augmentation {
     float *out;
@@ -33,7 +33,7 @@ struct gan_augmentation {
     bool linear; /* of augment: leaves the offset (brightness) out */
 };
 
-/* n pictures, real and fake alternating, of a batch of `batch` pairs. */
+/* n images, real and fake alternating, of a batch of `batch` pairs. */
 struct gan_penalty {
     double *sums;        /* [GAN_SUMS] */
     float *factors;      /* [n] penalty writes */
@@ -49,7 +49,7 @@ struct gan_ops {
     /* T, and its transpose */
     int (*augment)(struct device *device, const struct gan_augmentation *augmentation);
     int (*augment_adjoint)(struct device *device, const struct gan_augmentation *augmentation);
-    /* out[i] = sum of squares of picture i, of `count` floats */
+    /* out[i] = sum of squares of image i, of `count` floats */
     int (*square_sums)(struct device *device, double *out, const float *x, int n, size_t count);
 
     /* The relativistic loss over pairs (math/gan_loss.h): adds to sums (means over `batch` pairs)

@@ -27,8 +27,8 @@ int nn_check_conv(const struct nn_conv *shape, const struct nn_epilogue *epilogu
 int nn_check_conv_wgrad(const struct nn_conv *shape)
 {
     TRY(check_conv_shape("conv_wgrad", shape));
-    if (shape->slice <= 0)
-        return fail(ERR_USAGE, "conv_wgrad: slices of %d pictures", shape->slice);
+    if (shape->chunk <= 0)
+        return fail(ERR_USAGE, "conv_wgrad: chunks of %d pictures", shape->chunk);
     return OK;
 }
 

@@ -7,10 +7,10 @@
  * `conv_workspace` says beforehand how much workspace to hand in. Results never depend on the
  * thread count.
  *
- * Sums over pictures: a parameter gradient is accumulated as if by `dw += sum(slice)` for one slice
- * of `slice` pictures after the other, each slice's sum starting from zero in an order that depends
- * on the shape alone. So a batch may be cut into several calls at slice boundaries and the bits
- * stay the same. Functions without a `slice` use slices of one picture.
+ * Reduction chunks: a parameter gradient is accumulated as if by `dw += sum(chunk)` for one chunk
+ * of `chunk` images after the other, each chunk's sum starting from zero in an order that depends
+ * on the shape alone. So a batch may be cut into several calls at chunk boundaries and the bits
+ * stay the same. Functions without a `chunk` use chunks of one image.
  *
  * Operations run in the order of the calls, but perhaps later: each returns what is known to have
  * failed when it is called (ERR_USAGE: a shape that it does not take), device->synchronize waits
@@ -50,7 +50,7 @@ struct nn_conv {
     int n, h, w;
     int cin, cout;
     int kernel, groups;
-    int slice; /* pictures summed as one by wgrad; n is a multiple of it, or smaller */
+    int chunk; /* images summed as one by wgrad; n is a multiple of it, or smaller */
     enum nn_type in_type, out_type; /* of the tensors with cin and with cout channels */
 };
 
@@ -101,7 +101,7 @@ static inline struct nn_strided nn_strided_adjoint(struct nn_strided copy)
 }
 
 /* A leaky ReLU with a slope for each channel, which is learnt (PReLU): y = z where z > 0, slope z
- * elsewhere. Tensors of n pictures of `pixels` and c channels. */
+ * elsewhere. Tensors of n images of `pixels` and c channels. */
 struct nn_prelu {
     const void *z;       /* what it reads */
     const float *slopes; /* [c] */
@@ -134,7 +134,7 @@ struct nn_ops {
     /* dw += in x dout */
     int (*conv_wgrad)(struct device *device, const struct nn_conv *shape, float *dw, const void *in,
                       const void *dout, void *workspace);
-    /* db[c] += sum over pictures and pixels of dout[n,h,w,c] */
+    /* db[c] += sum over images and pixels of dout[n,h,w,c] */
     int (*bias_grad)(struct device *device, float *db, const void *dout, enum nn_type type, int n,
                      int pixels, int c);
 
@@ -170,18 +170,18 @@ struct nn_ops {
     int (*project_grad)(struct device *device, float *dtable, const float *dout, const float *f,
                         const int *labels, int n, int e, int k);
 
-    /* out = (u - 128) / 128 for n pictures of `c` channels, mirrored left to right where flip[i]
+    /* out = (u - 128) / 128 for n images of `c` channels, mirrored left to right where flip[i]
      * (flip may be NULL) */
     int (*from_u8)(struct device *device, float *out, const uint8_t *pictures, const uint8_t *flip,
                    int n, int h, int w, int c);
-    /* x[i] += factor[i] * y[i] for n pictures of `count` floats */
+    /* x[i] += factor[i] * y[i] for n images of `count` floats */
     int (*scale_add)(struct device *device, float *x, const float *y, const float *factor, int n,
                      size_t count);
 
     int (*strided_copy)(struct device *device, const struct nn_strided *copy);
 
     /* y is of y_type. dgrad: dz (z_type) = or, with `add`, += dy times 1 or the slope; dz may be dy
-     * where types are equal. grad: dslopes[c] += sum over pictures and pixels of dy z where z is
+     * where types are equal. grad: dslopes[c] += sum over images and pixels of dy z where z is
      * not > 0. */
     int (*prelu_forward)(struct device *device, const struct nn_prelu *prelu, void *y);
     int (*prelu_dgrad)(struct device *device, const struct nn_prelu *prelu, void *dz,

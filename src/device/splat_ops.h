@@ -1,4 +1,4 @@
-/* What a device does for Gaussian splats. Every operation works on one picture: height x width
+/* What a device does for Gaussian splats. Every operation works on one image: height x width
  * pixels, `channels` samples each; pixel (row i, column j) has its centre at (j + 0.5, i + 0.5). */
 #ifndef IMGTRAIN_DEVICE_SPLAT_OPS_H
 #define IMGTRAIN_DEVICE_SPLAT_OPS_H
@@ -19,14 +19,14 @@ struct device;
 
 /* Borrowed parameters of `count` Gaussians, each array contiguous. */
 struct splat_view {
-    const float *xy;    /* [count][2] centre, 0..1 of the picture's width and height */
+    const float *xy;    /* [count][2] centre, 0..1 of the image's width and height */
     const float *scale; /* [count][2] 1 / sigma in pixels, or sigma with sigma_scale */
     const float *rot;   /* [count] radians */
     const float *feat;  /* [count][channels] colour */
     int64_t count;
     int channels;
     int sigma_scale;   /* a flag */
-    int width, height; /* the picture that sigma's pixels belong to */
+    int width, height; /* the image that sigma's pixels belong to */
 };
 
 /* How Gaussians make a pixel: additive: sum of alpha c. Otherwise (sum alpha c) / (sum alpha +
@@ -50,7 +50,7 @@ HOST_DEVICE static inline float splat_cut(const struct splat_blend *blend)
     return blend->additive ? SPLAT_CUT_ADDITIVE : SPLAT_CUT_NORMALISED;
 }
 
-/* The picture to be fitted: [height][channels][width], so that each channel's row is contiguous. */
+/* The image to be fitted: [height][channels][width], so that each channel's row is contiguous. */
 struct splat_target {
     int width, height, channels;
     int sample_bits;   /* 8, 16 (0..1 as unsigned) or 32 (float) */
@@ -125,7 +125,7 @@ enum splat_sampling {
     SPLAT_SAMPLE_ERROR,    /* (mean over channels of |blurred target - render|)^2 */
 };
 
-/* What a workspace is for, and how a device may store what is as large as the picture; one that
+/* What a workspace is for, and how a device may store what is as large as the image; one that
  * stores nothing of the kind (the CPU) ignores half and bands. */
 struct splat_storage {
     int half;    /* a flag, use_amp: in half precision */
@@ -142,7 +142,7 @@ struct splat_storage {
 /* Used by one call at a time. */
 struct splat_workspace {
     void *memory;
-    size_t bytes;     /* at least workspace_bytes for the call's picture and the capacity */
+    size_t bytes;     /* at least workspace_bytes for the call's image and the capacity */
     int64_t capacity; /* Gaussians it was made for */
     struct splat_storage storage;
     void *staging; /* host memory of staging_bytes, for host-resident targets */
@@ -193,7 +193,7 @@ struct splat_sample {
     float *xy, *color;
 };
 
-/* Rows [y, y + height) and columns [x, x + width) of the picture shown at full_width x full_height.
+/* Rows [y, y + height) and columns [x, x + width) of the image shown at full_width x full_height.
  */
 struct splat_window {
     int full_width, full_height;
@@ -217,13 +217,13 @@ struct splat_ops {
                 const struct splat_gradients *gradients, struct splat_sums *sums);
 
     /* Compares as a viewer would see it: render and target clamped to 0..1 and raised to `power`.
-     * Overwrites `sums` (ssim is that of the clamped picture, too). Sizes may differ: the view is
+     * Overwrites `sums` (ssim is that of the clamped image, too). Sizes may differ: the view is
      * enlarged to the target. */
     int (*evaluate)(struct device *device, const struct splat_workspace *workspace,
                     const struct splat_view *view, const struct splat_blend *blend,
                     const struct splat_target *target, float power, struct splat_sums *sums);
 
-    /* Renders the window of the picture enlarged to its full size into out
+    /* Renders the window of the image enlarged to its full size into out
      * [height][width][channels] floats of host memory, not clamped. */
     int (*render)(struct device *device, const struct splat_workspace *workspace,
                   const struct splat_view *view, const struct splat_blend *blend,

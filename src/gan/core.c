@@ -99,12 +99,12 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
 
 static int declare_d_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
-    int m = core->mode.micro, slice = core->slice;
-    bool c = core->mode.scheme == GAN_SCHEME_C;
-    struct pass_use make = {plan, &core->g.net, "d.make", p->make, 0, m, slice, c};
+    int m = core->mode.micro, chunk = core->chunk;
+    bool c = core->mode.scheme == GAN_SCHEME_BLOCK;
+    struct pass_use make = {plan, &core->g.net, "d.make", p->make, 0, m, chunk, c};
     struct pass_use first = {plan,        &core->d.net, "d.first", p->first,
-                             p->backward, 2 * m,        2 * slice, c};
-    struct pass_use second = {plan, &core->d.net, "d.second", p->second, 0, 2 * m, 2 * slice, c};
+                             p->backward, 2 * m,        2 * chunk, c};
+    struct pass_use second = {plan, &core->d.net, "d.second", p->second, 0, 2 * m, 2 * chunk, c};
     TRY(pass_plan_values(&make, &core->g_make, false, 0, NULL));
     TRY(pass_plan_input(&first, p->mix, p->second, &core->d_first));
     TRY(pass_plan_values(&first, &core->d_first, false, 1, NULL));
@@ -115,12 +115,12 @@ static int declare_d_step(struct gan_core *core, const struct phases *p, struct 
 
 static int declare_g_step(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
-    int m = core->mode.micro, slice = core->slice;
-    bool c = core->mode.scheme == GAN_SCHEME_C;
+    int m = core->mode.micro, chunk = core->chunk;
+    bool c = core->mode.scheme == GAN_SCHEME_BLOCK;
     struct pass_use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_backward,
-                             m,    slice,        c};
+                             m,    chunk,        c};
     struct pass_use score = {plan,  &core->d.net, "g.judge", p->score, p->score_backward,
-                             2 * m, 2 * slice,    c};
+                             2 * m, 2 * chunk,    c};
     TRY(pass_plan_values(&learn, &core->g_learn, true, 0, &core->g_back));
     TRY(pass_plan_masks(&learn, &core->g_learn, -1));
     TRY(pass_plan_gradients(&learn, &core->g_back, -1, NULL, core->design.classes ? 0 : 1));
@@ -131,10 +131,10 @@ static int declare_g_step(struct gan_core *core, const struct phases *p, struct 
     return pass_plan_gradients(&score, &core->d_score, -1, NULL, 0);
 }
 
-int gan_slice(int h, int w)
+int gan_chunk(int h, int w)
 {
-    int64_t slice = 16384 / ((int64_t)h * w);
-    return slice < 1 ? 1 : slice > 8 ? 8 : (int)slice;
+    int64_t chunk = 16384 / ((int64_t)h * w);
+    return chunk < 1 ? 1 : chunk > 8 ? 8 : (int)chunk;
 }
 
 static void list_passes(struct gan_core *core, struct network_pass *passes[GAN_PASSES])
@@ -174,7 +174,7 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     core->h = design->base_h << (design->stages - 1);
     core->w = design->base_w << (design->stages - 1);
     core->c = design->channels;
-    core->slice = gan_slice(core->h, core->w);
+    core->chunk = gan_chunk(core->h, core->w);
     core->stepper.device = device;
     core->shape = (struct gan_input_shape){
         .h = core->h,
@@ -205,8 +205,8 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     TRY(declare_d_step(core, &p, plan));
     TRY(declare_g_step(core, &p, plan));
     int m = mode->micro;
-    size_t g = pass_workspace(&core->g.net, core->device, m, core->slice);
-    size_t d = pass_workspace(&core->d.net, core->device, 2 * m, 2 * core->slice);
+    size_t g = pass_workspace(&core->g.net, core->device, m, core->chunk);
+    size_t d = pass_workspace(&core->d.net, core->device, 2 * m, 2 * core->chunk);
     size_t engines = mode->conv_library ? mode->workspace_cap : 0;
     return plan_declare(plan, "workspace", PLAN_WORKSPACE, (g > d ? g : d) + engines, PLAN_ALWAYS,
                         &core->workspace);
@@ -218,9 +218,9 @@ static void connect_pass(struct gan_core *core, struct network_pass *s,
     s->device = core->device;
     s->parameters = network->parameters;
     s->gradients = gradients ? network->gradients : NULL;
-    s->slice = network == &core->d ? 2 * core->slice : core->slice;
+    s->chunk = network == &core->d ? 2 * core->chunk : core->chunk;
     s->workspace = core->workspace;
-    s->parts = core->mode.scheme == GAN_SCHEME_C;
+    s->parts = core->mode.scheme == GAN_SCHEME_BLOCK;
     s->stop_requested = core->stop_requested;
 }
 

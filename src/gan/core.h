@@ -13,15 +13,15 @@
 struct device;
 struct plan;
 
-/* A: in the D step the gradients of all layers stay from the backward pass to the second forward
- * pass, in the G step all values. C: only those where groups of layers end (graph.h), and masks;
- * what is inside exists for a part of the images at a time and is made again: a quarter of the
- * memory or less, a fifth slower at most, the same bits. */
-enum gan_scheme { GAN_SCHEME_A, GAN_SCHEME_C };
+/* Activation checkpointing. None: in the D step the gradients of all layers stay from the backward
+ * pass to the tangent pass, in the G step all values. Block: only those where checkpoint segments
+ * end (graph.h), and masks; what is inside exists for a part of the images at a time and is made
+ * again: a quarter of the memory or less, a fifth slower at most, the same bits. */
+enum gan_scheme { GAN_SCHEME_NONE, GAN_SCHEME_BLOCK };
 
 struct gan_mode {
     int batch; /* pairs of a real and a fake image in a step */
-    int micro; /* pairs at a time; a multiple of gan_slice(), or the whole batch */
+    int micro; /* pairs at a time; a multiple of gan_chunk(), or the whole batch */
     enum gan_scheme scheme;
     bool amp; /* mixed precision: see net_mix_precision; the only one that changes the results */
     bool offload;         /* second moments and EMA are host-resident */
@@ -71,7 +71,7 @@ struct gan_core {
     struct device *device;
     struct net_design design;
     struct gan_mode mode;
-    int h, w, c, slice;
+    int h, w, c, chunk;
     struct trained_net g, d; /* g with its EMA */
     struct stepper stepper;
 
@@ -98,7 +98,7 @@ struct gan_core {
 };
 
 /* Pairs that are summed as one, whatever the micro-batch: by the image's size alone. */
-int gan_slice(int h, int w);
+int gan_chunk(int h, int w);
 
 static inline size_t gan_picture_floats(const struct gan_core *core)
 {

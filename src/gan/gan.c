@@ -285,7 +285,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              s->core->w, s->core->h, dataset_train_count(s->set), dataset_held_count(s->set),
              s->core->design.classes, (double)s->core->g.net.parameter_total * 1e-6,
              (double)s->core->d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core->d.net),
-             s->core->mode.micro, s->core->mode.scheme == GAN_SCHEME_A ? "none" : "block",
+             s->core->mode.micro, s->core->mode.scheme == GAN_SCHEME_NONE ? "none" : "block",
              s->mode.amp ? ", mixed precision" : "");
     if (!setup->resume) {
         TRY(gan_core_initialise(s->core, seed_of(s)));

@@ -147,11 +147,11 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
 {
     struct net_design design;
     struct gan_mode choices = {.batch = (int)asked.batch};
-    int slice = gan_slice(size, size), micro = (int)(asked.micro ? asked.micro : asked.batch);
-    micro = (micro + slice - 1) / slice * slice;
+    int chunk = gan_chunk(size, size), micro = (int)(asked.micro ? asked.micro : asked.batch);
+    micro = (micro + chunk - 1) / chunk * chunk;
     choices.micro = micro < choices.batch ? micro : choices.batch;
     choices.amp = bench->amp;
-    choices.scheme = gan_bench_is_scheme("none", "a") ? GAN_SCHEME_A : GAN_SCHEME_C;
+    choices.scheme = gan_bench_is_scheme("none", "a") ? GAN_SCHEME_NONE : GAN_SCHEME_BLOCK;
     TRY(gan_bench_preset(&design, size));
     TRY(bench->open(bench, &b->device));
     b->plan = plan_create();

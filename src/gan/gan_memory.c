@@ -121,16 +121,16 @@ const struct memory_mode *gan_mode_now(const struct task_state *s)
  * shows some twice. */
 void gan_growth(const struct task_state *s, struct memory_growth *growth)
 {
-    int slice = gan_slice(gan_picture_height(s->config), gan_picture_width(s->config));
+    int chunk = gan_chunk(gan_picture_height(s->config), gan_picture_width(s->config));
     int most = dataset_train_count(s->set), fixed = (int)s->config->gan.micro_batch;
     if (most > BATCH_MOST) most = BATCH_MOST;
     if (fixed && most > fixed) most = fixed; /* the whole batch at a time */
-    most = most / slice * slice;
+    most = most / chunk * chunk;
     *growth = (struct memory_growth){.batch = {.now = (int)s->config->gan.batch,
                                                .least = (int)s->asked_batch,
                                                .floor = 1,
                                                .most = most,
-                                               .multiple = slice}};
+                                               .multiple = chunk}};
     if (most < growth->batch.now) growth->batch.most = growth->batch.now;
 }
 

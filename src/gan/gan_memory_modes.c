@@ -27,10 +27,10 @@ static void gan_memory_modes_add(struct list *list, int level, bool checkpointin
     };
 }
 
-/* The next smaller micro-batch: half as many slices, rounded up. */
-static int gan_memory_modes_halve(int micro, int batch, int slice)
+/* The next smaller micro-batch: half as many chunks, rounded up. */
+static int gan_memory_modes_halve(int micro, int batch, int chunk)
 {
-    int half = (micro / 2 + slice - 1) / slice * slice;
+    int half = (micro / 2 + chunk - 1) / chunk * chunk;
     return half < batch ? half : batch;
 }
 
@@ -38,15 +38,15 @@ static int gan_memory_modes_halve(int micro, int batch, int slice)
 static void add_micro_batches(struct list *list, const struct config *config, int whole, int split,
                               bool checkpointing)
 {
-    int slice = gan_slice(gan_picture_height(config), gan_picture_width(config));
+    int chunk = gan_chunk(gan_picture_height(config), gan_picture_width(config));
     int batch = (int)config->gan.batch, fixed = (int)config->gan.micro_batch;
     int micro = fixed ? fixed : batch;
-    if (fixed) micro = gan_memory_modes_halve(2 * fixed, batch, slice);
-    for (;; micro = gan_memory_modes_halve(micro, batch, slice)) {
+    if (fixed) micro = gan_memory_modes_halve(2 * fixed, batch, chunk);
+    for (;; micro = gan_memory_modes_halve(micro, batch, chunk)) {
         bool is_whole = micro >= batch;
         if (is_whole && whole >= 0) gan_memory_modes_add(list, whole, checkpointing, batch);
         if (!is_whole && split >= 0) gan_memory_modes_add(list, split, checkpointing, micro);
-        if (fixed || micro <= slice) break;
+        if (fixed || micro <= chunk) break;
     }
 }
 
@@ -78,7 +78,7 @@ struct gan_mode gan_mode_of(const struct config *config, const struct memory_mod
     return (struct gan_mode){
         .batch = batch,
         .micro = mode->micro_batch < batch ? mode->micro_batch : batch,
-        .scheme = mode->checkpointing ? GAN_SCHEME_C : GAN_SCHEME_A,
+        .scheme = mode->checkpointing ? GAN_SCHEME_BLOCK : GAN_SCHEME_NONE,
         .amp = mode->amp,
         .offload = mode->offload,
         .workspace_cap = mode->workspace_cap,

@@ -45,7 +45,7 @@ static struct gan_augmentation gan_step_pictures(const struct gan_core *core, fl
 }
 
 /* D's input: reals in the even places, fakes in the odd ones, both augmented. So a batch is cut
- * into the same slices however it is cut into micro-batches. */
+ * into the same chunks however it is cut into micro-batches. */
 static int mix_pairs(struct gan_core *core, const float *fake)
 {
     const struct gan_block *b = &core->at;

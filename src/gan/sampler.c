@@ -85,7 +85,7 @@ int sampler_open(struct sampler **out, struct device *device, const struct store
     TRY_CLEANUP(sampler_load(s, file));
     s->pass.device = device;
     s->pass.parameters = s->parameters;
-    s->pass.slice = 1;
+    s->pass.chunk = 1;
     s->pass.labels = s->labels;
     *out = s;
     return OK;

@@ -48,7 +48,7 @@ static struct nn_conv conv_of(const struct stage *s, int n, int kernel)
                             .cout = s->c,
                             .kernel = kernel,
                             .groups = kernel == 1 ? 1 : s->c / 16,
-                            .slice = 1};
+                            .chunk = 1};
 }
 
 static void features_design(struct extractor *x)

@@ -87,7 +87,7 @@ static struct nn_conv product_shape(const struct pairs *p, int count)
                             .cout = p->b->n,
                             .kernel = 1,
                             .groups = 1,
-                            .slice = 1};
+                            .chunk = 1};
 }
 
 static int pairs_open(struct pairs *p, const struct metrics_rows *a, const struct metrics_rows *b)

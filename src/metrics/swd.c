@@ -296,7 +296,7 @@ static struct nn_conv swd_projection(const struct slicer *s)
                             .cout = DIRECTIONS,
                             .kernel = 1,
                             .groups = 1,
-                            .slice = 1};
+                            .chunk = 1};
 }
 
 static int measure_level(struct slicer *s, int level, double *mean)

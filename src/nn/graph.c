@@ -241,7 +241,7 @@ size_t net_bytes(const struct net *net, int layer)
     return net_elements(net, layer) * nn_type_bytes(net->layers[layer].type);
 }
 
-struct nn_conv net_conv(const struct net *net, int layer, int n, int slice)
+struct nn_conv net_conv(const struct net *net, int layer, int n, int chunk)
 {
     const struct net_layer *l = &net->layers[layer], *from = &net->layers[l->input[0]];
     return (struct nn_conv){
@@ -252,7 +252,7 @@ struct nn_conv net_conv(const struct net *net, int layer, int n, int slice)
         .cout = l->c,
         .kernel = l->kernel,
         .groups = l->groups,
-        .slice = slice,
+        .chunk = chunk,
         .in_type = from->type,
         .out_type = l->type,
     };

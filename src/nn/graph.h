@@ -99,7 +99,7 @@ struct nn_layer_kind {
     double (*macs)(const struct net *net, int i);
     /* Bytes of workspace on n images; NULL: none. */
     size_t (*workspace)(const struct net *net, const struct device *device, int i, int n,
-                        int slice);
+                        int chunk);
 };
 
 struct net_parameter {
@@ -150,7 +150,7 @@ void net_free(struct net *net);
 size_t net_elements(const struct net *net, int layer);
 size_t net_bytes(const struct net *net, int layer);
 /* The convolution of a layer of kind conv or linear on n images. */
-struct nn_conv net_conv(const struct net *net, int layer, int n, int slice);
+struct nn_conv net_conv(const struct net *net, int layer, int n, int chunk);
 /* Multiplications of one forward pass of one image. */
 double net_macs(const struct net *net);
 double net_layer_macs(const struct net *net, int layer);

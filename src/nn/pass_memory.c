@@ -35,7 +35,7 @@ static int backward_phase(const struct pass_use *use, int layer)
 /* Images of what is inside the segment of `layer`. */
 static int images_inside(const struct pass_use *use, int layer)
 {
-    int part = pass_part(use->net, layer, use->slice);
+    int part = pass_part(use->net, layer, use->chunk);
     return part < use->n ? part : use->n;
 }
 

@@ -11,7 +11,7 @@ struct pass_use {
     const struct net *net;
     const char *name;
     int forward, backward; /* first phase of its passes */
-    int n, slice;          /* images */
+    int n, chunk;          /* images */
     bool parts;
 };
 

@@ -122,12 +122,12 @@ static size_t segment_bytes(const struct net *net, int begin)
     return most;
 }
 
-int pass_part(const struct net *net, int layer, int slice)
+int pass_part(const struct net *net, int layer, int chunk)
 {
     size_t most = 0, own = segment_bytes(net, net->layers[layer].begin);
     for (int i = 0; i < net->layer_count; i = net->layers[i].end + 1)
         if (segment_bytes(net, i) > most) most = segment_bytes(net, i);
-    return slice * (own ? (int)(most / own) : 1);
+    return chunk * (own ? (int)(most / own) : 1);
 }
 
 static void move_layer(struct network_pass *s, int i, int images)
@@ -177,7 +177,7 @@ static int run_segment(struct network_pass *s, int begin, segment_work *work, en
                        bool weight_gradients)
 {
     int end = s->net->layers[begin].end, n = s->n, done = 0, code = OK;
-    int part = s->parts && end > begin ? pass_part(s->net, begin, s->slice) : n;
+    int part = s->parts && end > begin ? pass_part(s->net, begin, s->chunk) : n;
     if (part >= n) return work(s, begin, end, masks, weight_gradients);
     for (; done < n && code == OK; done += s->n) {
         s->n = n - done < part ? n - done : part;
@@ -239,12 +239,12 @@ int pass_backward(struct network_pass *s, bool weight_gradients)
     return OK;
 }
 
-size_t pass_workspace(const struct net *net, const struct device *device, int n, int slice)
+size_t pass_workspace(const struct net *net, const struct device *device, int n, int chunk)
 {
     size_t most = 0;
     for (int i = 0; i < net->layer_count; i++) {
         const struct nn_layer_kind *kind = net->layers[i].kind;
-        size_t bytes = kind->workspace ? kind->workspace(net, device, i, n, slice) : 0;
+        size_t bytes = kind->workspace ? kind->workspace(net, device, i, n, chunk) : 0;
         if (bytes > most) most = bytes;
     }
     return most;

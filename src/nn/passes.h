@@ -24,7 +24,7 @@ struct network_pass {
     const float *parameters;
     float *gradients;             /* accumulated into; NULL = no weight gradients */
     int n;                        /* images */
-    int slice;                    /* see device/nn_ops.h */
+    int chunk;                    /* see device/nn_ops.h */
     const int *labels;            /* [n] with classes */
     void *workspace;              /* pass_workspace bytes */
     void *addend;                 /* where the network needs_addend: pass_plan_gradients */
@@ -53,10 +53,10 @@ int pass_backward(struct network_pass *pass, bool weight_gradients);
 
 /* Images that the segment of `layer` takes at a time under checkpointing: whole reduction chunks,
  * as few as they are at the largest segment, more where images are smaller. */
-int pass_part(const struct net *net, int layer, int slice);
+int pass_part(const struct net *net, int layer, int chunk);
 
 /* Workspace of any pass of n images. */
-size_t pass_workspace(const struct net *net, const struct device *device, int n, int slice);
+size_t pass_workspace(const struct net *net, const struct device *device, int n, int chunk);
 
 /* For the functions of layer kinds. */
 const float *pass_weights(const struct network_pass *pass, int parameter); /* -1: NULL */

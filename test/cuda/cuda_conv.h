@@ -7,7 +7,7 @@
 #include "test/cuda/cuda_ops.h"
 
 static const struct nn_conv shapes[] = {
-    /* n, h, w, cin, cout, kernel, groups, slice, types */
+    /* n, h, w, cin, cout, kernel, groups, chunk, types */
     {1, 1, 1, 16, 16, 1, 1, 1, NN_F32, NN_F32},       {3, 5, 7, 3, 16, 1, 1, 2, NN_F32, NN_F32},
     {2, 7, 9, 40, 72, 1, 1, 1, NN_F32, NN_F32},       {5, 1, 1, 64, 1, 1, 1, 2, NN_F32, NN_F32},
     {2, 5, 3, 16, 32, 1, 1, 1, NN_F32, NN_BF16},      {2, 9, 9, 24, 40, 1, 1, 1, NN_BF16, NN_BF16},

@@ -315,7 +315,7 @@ END_TEST
 START_TEST(failures_fall_back)
 {
     struct one o;
-    one_open(&o, "execute=4", CONV_ALWAYS, true, NN_F32); /* three slices while learning */
+    one_open(&o, "execute=4", CONV_ALWAYS, true, NN_F32); /* three chunks while learning */
     char *before = one_learn(&o, 64, NULL), *after = NULL;
     ck_assert_ptr_nonnull(strstr(before, ": 1 6"));
     struct side *s = &o.side;

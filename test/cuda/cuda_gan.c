@@ -75,7 +75,7 @@ static void compare_steps(enum gan_scheme scheme, double tolerance)
 
 START_TEST(gradients_in_fp32)
 {
-    compare_steps(_i ? GAN_SCHEME_C : GAN_SCHEME_A, 2e-5);
+    compare_steps(_i ? GAN_SCHEME_BLOCK : GAN_SCHEME_NONE, 2e-5);
 }
 END_TEST
 
@@ -106,7 +106,7 @@ START_TEST(gradients_in_bf16)
     struct bench benches[3]; /* CPU in fp32, CPU, CUDA */
     struct gan_report d[3], g[3];
     for (int i = 0; i < 3; i++) {
-        bench_open(&benches[i], i == 2, 24, BATCH, GAN_SCHEME_A, i > 0);
+        bench_open(&benches[i], i == 2, 24, BATCH, GAN_SCHEME_NONE, i > 0);
         MUST(gan_d_step(&benches[i].core, fill, &benches[i], 2, &d[i]));
         MUST(gan_g_step(&benches[i].core, fill, &benches[i], &g[i]));
     }
@@ -123,8 +123,8 @@ START_TEST(five_steps_stay_together)
 {
     struct bench cpu, cuda;
     struct gan_report d[2], g[2];
-    bench_open(&cpu, false, 8, BATCH, GAN_SCHEME_A, false);
-    bench_open(&cuda, true, 8, BATCH, GAN_SCHEME_A, false);
+    bench_open(&cpu, false, 8, BATCH, GAN_SCHEME_NONE, false);
+    bench_open(&cuda, true, 8, BATCH, GAN_SCHEME_NONE, false);
     for (int step = 0; step < STEPS; step++) {
         train_step(&cpu, step, &d[0], &g[0]);
         train_step(&cuda, step, &d[1], &g[1]);
@@ -153,7 +153,7 @@ START_TEST(no_choice_changes_a_bit)
     for (int i = 0; i < 2; i++) {
         struct bench b;
         struct gan_report d, g;
-        bench_open(&b, true, 8, i ? 1 : BATCH, i ? GAN_SCHEME_C : GAN_SCHEME_A, false);
+        bench_open(&b, true, 8, i ? 1 : BATCH, i ? GAN_SCHEME_BLOCK : GAN_SCHEME_NONE, false);
         train_step(&b, 0, &d, &g);
         kept[i][0] = fetch(&b, b.core.d.parameters, &b.core.d.net);
         kept[i][1] = fetch(&b, b.core.g.ema, &b.core.g.net);
@@ -210,7 +210,7 @@ START_TEST(failures_are_errors)
     struct bench b;
     struct gan_report d, g;
     setenv("IMGTRAIN_EMU", faults[_i], 1); /* read when this process first asks for a device */
-    bench_open(&b, true, 8, BATCH, GAN_SCHEME_A, false);
+    bench_open(&b, true, 8, BATCH, GAN_SCHEME_NONE, false);
     int code = gan_d_step(&b.core, fill, &b, 2, &d);
     if (code == OK) code = gan_g_step(&b.core, fill, &b, &g);
     ck_assert_msg(code == ERR_DEVICE, "code %d", code);

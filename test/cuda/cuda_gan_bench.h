@@ -72,12 +72,12 @@ static inline void bench_open_with(struct bench *b, bool cuda, int side, int mic
     MUST(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
     b->core.mode.micro = b->core.shape.micro =
-        micro; /* slices of one pair, so that this small batch can be cut */
+        micro; /* chunks of one pair, so that this small batch can be cut */
     MUST(b->device->alloc(b->device, WORKSPACE, &b->workspace));
     struct network_pass *sweeps[] = {&b->core.d_second, &b->core.g_back};
     for (int i = 0; i < 2; i++) {
-        sweeps[i]->slice = i ? 1 : 2;
-        sweeps[i]->workspace = b->workspace; /* smaller slices need more of it */
+        sweeps[i]->chunk = i ? 1 : 2;
+        sweeps[i]->workspace = b->workspace; /* smaller chunks need more of it */
     }
     MUST(gan_core_initialise(&b->core, 1));
     shake(&b->core, GAN_RANGE_G, &b->core.g.net);

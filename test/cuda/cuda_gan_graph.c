@@ -166,7 +166,7 @@ START_TEST(steps_are_asked_for_ahead)
     const struct gan_rates rates = {.gamma = 2, .adam = {.lr = 1e-3, .b2 = 0.9}, .ema = 0.9};
     struct bench b;
     struct gan_report d;
-    bench_open(&b, true, 8, BATCH, GAN_SCHEME_A, false);
+    bench_open(&b, true, 8, BATCH, GAN_SCHEME_NONE, false);
     for (b.step = 0; b.step < 4; b.step++) {
         double *sums = b.core.stepper.host_sums[b.core.stepper.turn];
         double macs = b.core.d_first.macs;
@@ -196,7 +196,7 @@ START_TEST(failures_do_no_harm)
     struct gan_report d, g;
     int code = OK, steps = 0;
     setenv("IMGTRAIN_EMU", faults[_i], 1); /* read when this process first asks for a device */
-    bench_open(&b, true, 8, BATCH, GAN_SCHEME_A, false);
+    bench_open(&b, true, 8, BATCH, GAN_SCHEME_NONE, false);
     for (b.step = 0; b.step < 4 && code == OK; b.step++, steps++) {
         const struct gan_rates rates = {.gamma = 2, .adam = {.lr = 1e-3, .b2 = 0.9}, .ema = 0.9};
         code = gan_train_step(&b.core, &rates, fill, &b);

@@ -99,7 +99,7 @@ static const struct nn_conv shapes[] = {
      .cout = 512,
      .kernel = 1,
      .groups = 1,
-     .slice = 4,
+     .chunk = 4,
      .in_type = NN_BF16,
      .out_type = NN_BF16},
     {.n = 64,
@@ -109,7 +109,7 @@ static const struct nn_conv shapes[] = {
      .cout = 512,
      .kernel = 3,
      .groups = 32,
-     .slice = 4,
+     .chunk = 4,
      .in_type = NN_BF16,
      .out_type = NN_BF16},
 };

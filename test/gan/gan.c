@@ -224,7 +224,7 @@ static void check_step(const char *name, enum gan_scheme scheme, const struct nn
     double error = compare(&b, "grad.", NULL, &b.core.d.net, b.core.d.gradients);
     ck_assert_msg(error <= 1e-4, "%s: gradients of D differ by %.2e", name, error);
     ck_assert_msg(d.invariant <= 1e-4, "identity off by %.2e", d.invariant);
-    ck_assert_msg(d.units <= (scheme == GAN_SCHEME_A ? 4.1 : 5.0), "%.3f units", d.units);
+    ck_assert_msg(d.units <= (scheme == GAN_SCHEME_NONE ? 4.1 : 5.0), "%.3f units", d.units);
     MUST(gan_g_step(&b.core, fill, &b, &g));
     check_scalar(&b, "out.g.loss", 0, g.loss, 2e-5);
     error = compare(&b, "grad.", NULL, &b.core.g.net, b.core.g.gradients);
@@ -236,19 +236,19 @@ static const char *const singles[] = {"gan_8x8", "gan_8x8_labels", "gan_16x12"};
 
 START_TEST(steps_equal_double_backward)
 {
-    check_step(singles[_i], GAN_SCHEME_A, nn_ops_cpu());
+    check_step(singles[_i], GAN_SCHEME_NONE, nn_ops_cpu());
 }
 END_TEST
 
 START_TEST(reference_steps_equal_double_backward)
 {
-    check_step(singles[_i], GAN_SCHEME_A, nn_ops_reference());
+    check_step(singles[_i], GAN_SCHEME_NONE, nn_ops_reference());
 }
 END_TEST
 
 START_TEST(scheme_c_is_exact)
 {
-    check_step(singles[_i], GAN_SCHEME_C, nn_ops_cpu());
+    check_step(singles[_i], GAN_SCHEME_BLOCK, nn_ops_cpu());
 }
 END_TEST
 
@@ -269,7 +269,7 @@ static void check_trajectory(const char *name)
 {
     struct bench b;
     struct gan_report d, g;
-    bench_open(&b, name, 0, GAN_SCHEME_A, nn_ops_cpu());
+    bench_open(&b, name, 0, GAN_SCHEME_NONE, nn_ops_cpu());
     int steps = (int)get_int(b.file, "steps");
     for (b.step = 0; b.step < steps; b.step++) {
         train_step(&b, &d, &g);
@@ -299,13 +299,13 @@ START_TEST(no_choice_changes_a_bit)
 {
     struct bench a, b;
     struct gan_report d, g;
-    bench_open(&a, "gan_16x12", 0, GAN_SCHEME_A, nn_ops_cpu());
-    bench_open(&b, "gan_16x12", 0, GAN_SCHEME_C, nn_ops_cpu());
-    /* slices of one pair, so that this small batch can be cut */
+    bench_open(&a, "gan_16x12", 0, GAN_SCHEME_NONE, nn_ops_cpu());
+    bench_open(&b, "gan_16x12", 0, GAN_SCHEME_BLOCK, nn_ops_cpu());
+    /* chunks of one pair, so that this small batch can be cut */
     struct network_pass *sweeps[] = {&a.core.d_second, &a.core.g_back, &b.core.d_second,
                                      &b.core.g_back};
     for (int i = 0; i < 4; i++)
-        sweeps[i]->slice = i % 2 ? 1 : 2;
+        sweeps[i]->chunk = i % 2 ? 1 : 2;
     b.core.mode.micro = b.core.shape.micro = 1;
     threads_set(2);
     train_step(&a, &d, &g);
@@ -327,7 +327,7 @@ START_TEST(gradient_of_penalty_matters)
 {
     struct bench b;
     struct gan_report d;
-    bench_open(&b, "gan_8x8", 0, GAN_SCHEME_A, nn_ops_cpu());
+    bench_open(&b, "gan_8x8", 0, GAN_SCHEME_NONE, nn_ops_cpu());
     MUST(gan_d_step(&b.core, fill, &b, 1.01 * get_double(b.file, "gamma"), &d));
     ck_assert(compare(&b, "grad.", NULL, &b.core.d.net, b.core.d.gradients) > 1e-4);
     bench_close(&b);

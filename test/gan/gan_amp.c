@@ -141,7 +141,8 @@ END_TEST
 START_TEST(no_choice_changes_a_bit)
 {
     struct gan_mode whole = {.batch = BATCH, .micro = BATCH, .amp = true};
-    struct gan_mode parts = {.batch = BATCH, .micro = MICRO, .scheme = GAN_SCHEME_C, .amp = true};
+    struct gan_mode parts = {
+        .batch = BATCH, .micro = MICRO, .scheme = GAN_SCHEME_BLOCK, .amp = true};
     struct bench a, b;
     struct gan_report report;
     bench_open(&a, &whole, 2);
@@ -178,7 +179,7 @@ static size_t large_bytes(const struct bench *b)
 
 START_TEST(half_the_bytes)
 {
-    for (int scheme = GAN_SCHEME_A; scheme <= GAN_SCHEME_C; scheme++) {
+    for (int scheme = GAN_SCHEME_NONE; scheme <= GAN_SCHEME_BLOCK; scheme++) {
         struct gan_mode choices = {.batch = BATCH, .micro = BATCH};
         struct bench full, mixed;
         choices.scheme = (enum gan_scheme)scheme;

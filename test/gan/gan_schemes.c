@@ -1,6 +1,6 @@
-/* Scheme C works through groups of layers part by part, makes what is inside them again, and lets
- * many tensors share bytes: networks with all kinds of groups, and batches of several parts, must
- * give the bits of scheme A. */
+/* Scheme block works through checkpoint segments part by part, makes what is inside them again, and
+ * lets many tensors share bytes: networks with all kinds of groups, and batches of several parts,
+ * must give the bits of scheme none. */
 #include "base/error.h"
 #include "cpu/isa.h"
 #include "device/device.h"
@@ -28,7 +28,7 @@ struct run {
 };
 
 static const struct net_design designs[] = {
-    /* widths that change and stay, two blocks in a stage, classes, a rectangle: slices of 8 pairs
+    /* widths that change and stay, two blocks in a stage, classes, a rectangle: chunks of 8 pairs
      */
     {.stages = 3,
      .base_h = 6,
@@ -137,7 +137,7 @@ START_TEST(scheme_c_gives_the_bits_of_a)
     bool slow = choices.amp && cpu_isa() < CPU_ISA_AVX512_BF16 && !getenv("TEST_SLOW");
     struct run a = {.steps = slow ? 1 : 2}, c = a;
     train(&a, design, &choices);
-    choices.scheme = GAN_SCHEME_C;
+    choices.scheme = GAN_SCHEME_BLOCK;
     for (int i = 0; i < (slow ? 1 : 3); i++) {
         char what[32];
         choices.micro = micro[i];
@@ -163,7 +163,7 @@ START_TEST(scheme_c_keeps_an_eighth)
                                       .blocks = {1, 1, 1, 1, 1},
                                       .z = 64,
                                       .channels = 3};
-    struct gan_mode choices = {.batch = 16, .micro = 16, .scheme = GAN_SCHEME_C};
+    struct gan_mode choices = {.batch = 16, .micro = 16, .scheme = GAN_SCHEME_BLOCK};
     struct gan_core *core = calloc(1, sizeof *core);
     struct plan *plan = plan_create();
     struct device *device;

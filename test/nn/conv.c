@@ -1,4 +1,4 @@
-/* A batch may be cut between slices, an image into tiles: the bits stay the same, for every
+/* A batch may be cut between chunks, an image into tiles: the bits stay the same, for every
  * instruction set of this machine. What else convolutions must do is asked by the table of cases,
  * whose shapes these are (test/device/op_cases.c). */
 #include "check/op_kinds.h"
@@ -28,25 +28,25 @@ static float *stored_noise(const char *name, enum nn_type type, size_t count)
     return x;
 }
 
-/* Not a slice at a time, too: a wave of them, where the last one is shorter. */
+/* Not a chunk at a time, too: a wave of them, where the last one is shorter. */
 static void check_cut(const struct nn_ops *ops, const struct nn_conv *s, const float *in,
-                      const float *dout, float *whole, float *parts, size_t weights, int slices)
+                      const float *dout, float *whole, float *parts, size_t weights, int chunks)
 {
     size_t bytes = (ops->conv_workspace(NULL, s) + 63) / 64 * 64, picture = (size_t)(s->h * s->w);
     void *workspace = bytes ? aligned_alloc(64, bytes) : NULL;
     memset(whole, 0, weights * sizeof *whole);
     memset(parts, 0, weights * sizeof *parts);
     stored_wgrad(ops, s, whole, in, dout, workspace);
-    for (int n = 0; n < s->n; n += slices * s->slice) {
+    for (int n = 0; n < s->n; n += chunks * s->chunk) {
         struct nn_conv part = *s;
-        part.n = s->n - n < slices * s->slice ? s->n - n : slices * s->slice;
+        part.n = s->n - n < chunks * s->chunk ? s->n - n : chunks * s->chunk;
         size_t at = (size_t)n * picture;
         stored_wgrad(ops, &part, parts, in + at * (size_t)s->cin, dout + at * (size_t)s->cout,
                      workspace);
     }
     ck_assert_msg(memcmp(whole, parts, weights * sizeof *whole) == 0,
-                  "%s: %d to %d channels, kernel %d: other bits by %d slices", ops->name, s->cin,
-                  s->cout, s->kernel, slices);
+                  "%s: %d to %d channels, kernel %d: other bits by %d chunks", ops->name, s->cin,
+                  s->cout, s->kernel, chunks);
     free(workspace);
 }
 
@@ -63,8 +63,8 @@ START_TEST(wgrad_does_not_depend_on_the_cut)
     ck_assert(whole && parts);
     for (int isa = 0; isa <= REFERENCE; isa++) {
         const struct nn_ops *ops = ops_for(isa);
-        for (int slices = 1; ops && slices <= 2; slices++)
-            check_cut(ops, s, in, dout, whole, parts, weights, slices);
+        for (int chunks = 1; ops && chunks <= 2; chunks++)
+            check_cut(ops, s, in, dout, whole, parts, weights, chunks);
     }
     free(in), free(dout), free(whole), free(parts);
 }

@@ -267,7 +267,7 @@ static void toy_open(struct toy *t, enum graph graph, enum memory memory, bool t
                            .forward = 0,
                            .backward = layers + 1,
                            .n = BATCH,
-                           .slice = SLICE,
+                           .chunk = SLICE,
                            .parts = memory == CHECKPOINTED};
     int second = tangent ? 2 * layers + 2 : -1;
     if (memory == OWN_MEMORY) {
@@ -312,7 +312,7 @@ static void toy_open(struct toy *t, enum graph graph, enum memory memory, bool t
         passes[p]->gradients = t->gradients;
         passes[p]->workspace = t->workspace;
         passes[p]->n = BATCH;
-        passes[p]->slice = SLICE;
+        passes[p]->chunk = SLICE;
         passes[p]->parts = memory == CHECKPOINTED;
     }
     for (int i = 0; i < layers; i++) {

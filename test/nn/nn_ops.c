@@ -152,7 +152,7 @@ START_TEST(wrong_shapes_are_refused)
     const struct nn_epilogue plain = {.slope = 1}, masked = {.slope = 1, .mask_out = &mask};
     struct nn_conv wrong[6] = {good, good, good, good, good, good};
     wrong[0].n = 0, wrong[1].kernel = 2, wrong[2].groups = 2, wrong[3].cin = -1, wrong[4].h = 0;
-    wrong[5].slice = 0; /* of wgrad */
+    wrong[5].chunk = 0; /* of wgrad */
     for (int i = 0; i < 6; i++) {
         ck_assert_int_eq(ops->conv_wgrad(NULL, &wrong[i], x, x, x, x), ERR_USAGE);
         if (i == 5) break;

@@ -64,8 +64,8 @@ struct dense_job {
     float *packed;
     const struct conv_cut *cut; /* of weight gradients, with the rest: */
     float *dw, *sums, *buffer;
-    size_t first; /* slice with which the wave begins */
-    int now;      /* slices of the wave */
+    size_t first; /* chunk with which the wave begins */
+    int now;      /* chunks of the wave */
 };
 
 static struct dense_block dense_block_at(const struct dense_job *j, size_t first, size_t end)
@@ -181,15 +181,15 @@ static void dense_pieces(void *context, int64_t from, int64_t to)
     }
 }
 
-/* Some input channels of each slice of the wave. */
+/* Some input channels of each chunk of the wave. */
 static void dense_add_pieces(void *context, int64_t from, int64_t end)
 {
     const struct dense_job *job = context;
     const struct conv_cut *c = job->cut;
     size_t row = (size_t)job->product.columns, step = job->product.packed;
     size_t count = (size_t)job->products->products;
-    for (int slice = 0; slice < job->now; slice++) {
-        float *sums = job->sums + (size_t)(slice * c->pieces) * c->floats;
+    for (int chunk = 0; chunk < job->now; chunk++) {
+        float *sums = job->sums + (size_t)(chunk * c->pieces) * c->floats;
         for (int p = 1; p < c->pieces; p++)
             for (size_t f = 0; f < count; f++)
                 for (size_t i = f * step + (size_t)from * row; i < f * step + (size_t)end * row;
@@ -215,12 +215,12 @@ void conv_dense_wgrad(const struct nn_conv *s, const struct dense_kernels *kerne
                             .dw = dw,
                             .sums = workspace};
     struct conv_cut c = dense_cut(kernels, s, &job.product);
-    size_t slices = (c.total + c.slice - 1) / c.slice;
+    size_t chunks = (c.total + c.chunk - 1) / c.chunk;
     job.cut = &c;
     job.buffer = workspace + (size_t)(c.wave * c.pieces) * c.floats;
     job.rows = dense_rows(job.products, job.product.depth + job.product.columns);
-    for (; job.first < slices; job.first += (size_t)c.wave) {
-        job.now = conv_clamp(slices - job.first, 1, c.wave);
+    for (; job.first < chunks; job.first += (size_t)c.wave) {
+        job.now = conv_clamp(chunks - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces, 1, dense_pieces, &job);
         threads_for(s->cin,
                     threads_grain((int64_t)job.products->products * job.now * c.pieces *

@@ -56,8 +56,8 @@ struct conv_job {
     float *packed;
     const struct conv_cut *cut; /* of weight gradients, with the rest: */
     float *dw, *sums, *buffer;
-    size_t first; /* slice with which the wave begins */
-    int now;      /* slices of the wave */
+    size_t first; /* chunk with which the wave begins */
+    int now;      /* chunks of the wave */
 };
 
 /* ---- forward and dgrad ---- */
@@ -281,15 +281,15 @@ static void gemm_rows(const struct nn_conv *s, float *dw, const void *in, const 
     kernels_of(s)->wgrad(dw, x, y, rows, s->cin, s->cout, first, last, buffer);
 }
 
-/* One slice fits a call of the kernel: it adds its sums to dw itself, one slice after the other. */
+/* One chunk fits a call of the kernel: it adds its sums to dw itself, one chunk after the other. */
 static void small_blocks(void *context, int64_t from, int64_t to)
 {
     const struct conv_job *j = context;
     const struct conv_cut *c = j->cut;
     for (int b = (int)from; b < (int)to; b++)
-        for (size_t r = 0; r < c->total; r += c->slice)
+        for (size_t r = 0; r < c->total; r += c->chunk)
             gemm_rows(j->shape, j->dw, j->in, j->dout, r,
-                      conv_clamp(c->total - r, 1, (int)c->slice), b,
+                      conv_clamp(c->total - r, 1, (int)c->chunk), b,
                       j->buffer + (size_t)b * gemm_workspace(j->shape));
 }
 
@@ -322,10 +322,10 @@ static void cpu_add_pieces(void *context, int64_t begin, int64_t end)
     const struct conv_cut c = *job->cut;
     const float *sums = job->sums;
     float *dw = job->dw;
-    int slices = job->now;
+    int chunks = job->now;
     for (size_t i = (size_t)begin; i < (size_t)end; i++)
-        for (int slice = 0; slice < slices; slice++) {
-            const float *from = sums + (size_t)(slice * c.pieces) * c.floats + i;
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            const float *from = sums + (size_t)(chunk * c.pieces) * c.floats + i;
             float sum = 0;
             for (int p = 0; p < c.pieces; p++)
                 sum += from[(size_t)p * c.floats];
@@ -346,13 +346,13 @@ static void gemm_wgrad(const struct nn_conv *s, float *dw, const void *in, const
                            .sums = workspace,
                            .buffer = workspace + (size_t)most * c.floats};
     int64_t products = (int64_t)s->cin * s->cout / c.blocks / 8; /* of a row, as above */
-    if (c.slice <= CONV_WGRAD_CHUNK) {
+    if (c.chunk <= CONV_WGRAD_CHUNK) {
         threads_for(c.blocks, threads_grain((int64_t)c.total * products), small_blocks, &job);
         return;
     }
-    size_t slices = (c.total + c.slice - 1) / c.slice;
-    for (; job.first < slices; job.first += (size_t)c.wave) {
-        job.now = conv_clamp(slices - job.first, 1, c.wave);
+    size_t chunks = (c.total + c.chunk - 1) / c.chunk;
+    for (; job.first < chunks; job.first += (size_t)c.wave) {
+        job.now = conv_clamp(chunks - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces * c.blocks,
                     threads_grain((int64_t)c.piece * products), gemm_pieces, &job);
         threads_for((int64_t)c.floats, threads_grain((int64_t)job.now * c.pieces), cpu_add_pieces,
@@ -390,9 +390,9 @@ static void cpu_add_groups(void *context, int64_t from, int64_t end)
     const struct conv_job *job = context;
     const struct conv_cut c = *job->cut;
     for (int g = (int)from; g < (int)end; g++)
-        for (int slice = 0; slice < job->now; slice++) {
+        for (int chunk = 0; chunk < job->now; chunk++) {
             float *to =
-                job->sums + (size_t)(slice * c.pieces) * c.floats + (size_t)g * GROUP_WEIGHTS;
+                job->sums + (size_t)(chunk * c.pieces) * c.floats + (size_t)g * GROUP_WEIGHTS;
             for (int p = 1; p < c.pieces; p++)
                 for (size_t i = 0; i < GROUP_WEIGHTS; i++)
                     to[i] += to[(size_t)p * c.floats + i];
@@ -405,9 +405,9 @@ static void group_wgrad(const struct nn_conv *s, float *dw, const void *in, cons
 {
     struct conv_cut c = group_cut(s);
     struct conv_job job = {.shape = s, .in = in, .dout = dout, .cut = &c, .dw = dw, .sums = sums};
-    size_t slices = (c.total + c.slice - 1) / c.slice;
-    for (; job.first < slices; job.first += (size_t)c.wave) {
-        job.now = conv_clamp(slices - job.first, 1, c.wave);
+    size_t chunks = (c.total + c.chunk - 1) / c.chunk;
+    for (; job.first < chunks; job.first += (size_t)c.wave) {
+        job.now = conv_clamp(chunks - job.first, 1, c.wave);
         threads_for((int64_t)job.now * c.pieces * c.blocks, 1, group_pieces, &job);
         threads_for(s->groups, threads_grain((int64_t)job.now * c.pieces * GROUP_WEIGHTS),
                     cpu_add_groups, &job);

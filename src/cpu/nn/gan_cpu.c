@@ -1,4 +1,4 @@
-/* What GANs alone want of the CPU: losses of a step, what the penalty wants of every picture,
+/* What GANs alone want of the CPU: losses of a step, what the penalty wants of every image,
  * augmentation and its adjoint. */
 #include "base/error.h"
 #include "base/threads.h"
@@ -63,7 +63,7 @@ static int cpu_augment(struct device *device, const struct gan_augmentation *a)
     return OK;
 }
 
-/* The picture's mean of the gradient after cutout and translation are undone. */
+/* The image's mean of the gradient after cutout and translation are undone. */
 static float adjoint_mean(const float *in, const struct nn_augment *t, int h, int w, int c)
 {
     double sum = 0;

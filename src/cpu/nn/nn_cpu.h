@@ -5,7 +5,7 @@
 #include "device/nn_ops.h"
 
 void nn_install_grid(struct nn_ops *ops);      /* nn_grid.c: FIR, grids of weights, embeddings */
-void nn_install_pictures(struct nn_ops *ops);  /* nn_pictures.c: batches of pictures */
+void nn_install_images(struct nn_ops *ops);    /* nn_images.c: batches of images */
 void nn_install_optimiser(struct nn_ops *ops); /* nn_optimiser.c: flat ranges */
 void nn_install_strided(struct nn_ops *ops);   /* nn_strided.c: elements in another order */
 void nn_install_prelu(struct nn_ops *ops);     /* nn_prelu.c: learnt leaky ReLU */

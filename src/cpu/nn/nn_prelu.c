@@ -71,7 +71,7 @@ static int reference_prelu_dgrad(struct device *device, const struct nn_prelu *p
 
 enum { PRELU_SUMS = 16 }; /* channels of a sum: a line of the cache */
 
-/* Sums of strips of channels, a picture after the other. */
+/* Sums of strips of channels, an image after the other. */
 static void prelu_sums(void *context, int64_t begin, int64_t end)
 {
     const struct prelu_work w = *(const struct prelu_work *)context;

@@ -121,7 +121,7 @@ static int reference_conv_dgrad(struct device *device, const struct nn_conv *sha
     return OK;
 }
 
-/* sum over a slice of in[.., c] at offset (ky, kx) times dout[.., o] */
+/* sum over a chunk of in[.., c] at offset (ky, kx) times dout[.., o] */
 static float weight_sum(const struct nn_conv *s, const void *in, const void *dout, int n, int c,
                         int o, int ky, int kx)
 {
@@ -147,8 +147,8 @@ static void sum_outputs(void *context, int64_t from, int64_t end)
     int ci = s->cin / s->groups, co = s->cout / s->groups, k = s->kernel;
     size_t pixels = (size_t)s->h * (size_t)s->w;
     for (int o = (int)from; o < (int)end; o++)
-        for (int first = 0; first < s->n; first += s->slice) {
-            int n = s->n - first < s->slice ? s->n - first : s->slice;
+        for (int first = 0; first < s->n; first += s->chunk) {
+            int n = s->n - first < s->chunk ? s->n - first : s->chunk;
             const void *a = nn_from(work->in, s->in_type, (size_t)first * pixels * (size_t)s->cin);
             const void *b =
                 nn_from(work->dout, s->out_type, (size_t)first * pixels * (size_t)s->cout);
@@ -184,7 +184,7 @@ const struct nn_ops *nn_ops_reference(void)
     static struct nn_ops table;
     struct nn_ops ops = reference;
     nn_install_grid(&ops);
-    nn_install_pictures(&ops);
+    nn_install_images(&ops);
     nn_install_strided(&ops);
     nn_install_prelu(&ops);
     nn_install_optimiser(&ops);

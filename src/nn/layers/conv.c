@@ -46,7 +46,7 @@ static int linear_weight_shape(const struct net *net, const struct net_layer *l,
 static int conv_layer_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
-    struct nn_conv shape = net_conv(s->net, i, s->n, s->slice);
+    struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
     struct nn_epilogue e = {.bias = pass_weights(s, l->bias), .slope = 1};
     if (l->input_count > 1) e.residual = s->value[l->input[1]];
     if (l->leaky_relu && masks == PASS_FROZEN_MASKS) {
@@ -66,7 +66,7 @@ static int conv_layer_backward(struct network_pass *s, int i, int slot, void *to
 {
     const struct net_layer *l = &s->net->layers[i];
     int from = l->input[slot];
-    struct nn_conv shape = net_conv(s->net, i, s->n, s->slice);
+    struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
     struct nn_epilogue e = {.slope = 1};
     if (l->skip >= 0) e.residual = s->grad[l->skip];
     if (add) e.residual = to;
@@ -82,7 +82,7 @@ static int conv_layer_backward(struct network_pass *s, int i, int slot, void *to
 static int conv_weight_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i];
-    struct nn_conv shape = net_conv(s->net, i, s->n, s->slice);
+    struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
     s->macs += net_layer_macs(s->net, i) * s->n;
     TRY(s->device->nn->conv_wgrad(s->device, &shape, pass_gradient(s, l->weight),
                                   s->value[l->input[0]], s->grad[i], s->workspace));
@@ -98,9 +98,9 @@ static double conv_macs(const struct net *net, int i)
 }
 
 static size_t conv_layer_workspace(const struct net *net, const struct device *device, int i, int n,
-                                   int slice)
+                                   int chunk)
 {
-    struct nn_conv shape = net_conv(net, i, n, slice);
+    struct nn_conv shape = net_conv(net, i, n, chunk);
     return device->nn->conv_workspace(device, &shape);
 }
 

@@ -1,4 +1,4 @@
-/* Operations on batches of pictures. */
+/* Operations on batches of images. */
 #include "cuda/cuda_device.h"
 #include "cuda/nn/nn_cuda.h"
 
@@ -42,7 +42,7 @@ static int cuda_scale_add(struct device *device, float *x, const float *y, const
     return cuda_take_error();
 }
 
-void nn_cuda_install_pictures(struct nn_ops *ops)
+void nn_cuda_install_images(struct nn_ops *ops)
 {
     ops->from_u8 = cuda_from_u8;
     ops->scale_add = cuda_scale_add;
