@@ -1,10 +1,9 @@
 /* The terms of a fit's loss that look at one sample alone: d = render - target. All that knows a
  * term stands here: its number, what it adds to the sums, and its slope. The loss is the sum of
- * weight x mean, and of SSIM's part (device/splat_ops.h). A new term is an entry of the enum, a line
- * in each of the two functions, a key in default.yaml and its weight in splat/splat_step.c. It must
- * be 0 at d = 0: vectors count columns behind the image as that.
- * A template over REAL: see math/real.h. It also needs REAL_ABS(x), REAL_SQRT(x) and REAL_SIGN(x),
- * which is -1, 0 or 1. */
+ * weight x mean, and of SSIM's part (device/splat_ops.h). A new term is an entry of the enum, a
+ * line in each of the two functions, a key in default.yaml and its weight in splat/splat_step.c. It
+ * must be 0 at d = 0: vectors count columns behind the image as that. A template over REAL: see
+ * math/real.h. It also needs REAL_ABS(x), REAL_SQRT(x) and REAL_SIGN(x), which is -1, 0 or 1. */
 #ifndef IMGTRAIN_MATH_PIXEL_LOSS_H
 #define IMGTRAIN_MATH_PIXEL_LOSS_H
 enum pixel_sum {
