@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"plan", cmd_plan, "what training takes of memory, in every way it can run"},
     {"render", cmd_render, "make the image of a model at any size"},
     {"sample", cmd_sample, "make images with a trained generator"},
+    {"upscale", cmd_upscale, "enlarge images with a trained network"},
     {"eval", cmd_eval, "compare two images: PSNR, SSIM, MS-SSIM, FLIP"},
     {"video", cmd_video, "put a run's video together from its frames"},
     {"bench", cmd_bench, "time training steps on this machine"},
@@ -29,8 +30,10 @@ enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void main_print_help(FILE *to)
 {
-    fprintf(to, "imgtrain trains image models: 2D Gaussians fitted to an image, GANs.\n\n"
-                "usage: imgtrain COMMAND [ARGUMENTS]\n\n");
+    fprintf(to,
+            "imgtrain trains image models: 2D Gaussians fitted to an image, GANs, networks that\n"
+            "enlarge images.\n\n"
+            "usage: imgtrain COMMAND [ARGUMENTS]\n\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
         fprintf(to, "  %-8s  %s\n", commands[i].name, commands[i].help);
     fprintf(to, "\n`imgtrain help COMMAND` or `imgtrain COMMAND --help` says more; "

@@ -14,11 +14,12 @@ extern const struct gan_ops gan_ops_cuda; /* gan_cuda.cu */
 extern const struct conv_library conv_library_cuda; /* conv_library.cu: cuDNN */
 void conv_library_close(void);                      /* before the device's stream goes */
 
-void nn_cuda_install_conv(struct nn_ops *ops);      /* conv_ops.cu: convolutions */
-void nn_cuda_install_grid(struct nn_ops *ops);      /* nn_grid.cu: FIR, grids, embeddings */
-void nn_cuda_install_images(struct nn_ops *ops);    /* nn_images.cu: batches of images */
-void nn_cuda_install_strided(struct nn_ops *ops);   /* nn_strided.cu: elements in another order */
-void nn_cuda_install_prelu(struct nn_ops *ops);     /* nn_prelu.cu: learnt leaky ReLU */
-void nn_cuda_install_optimiser(struct nn_ops *ops); /* nn_optimiser.cu: flat ranges */
+void nn_cuda_install_conv(struct nn_ops *ops);       /* conv_ops.cu: convolutions */
+void nn_cuda_install_grid(struct nn_ops *ops);       /* nn_grid.cu: FIR, grids, embeddings */
+void nn_cuda_install_images(struct nn_ops *ops);     /* nn_images.cu: batches of images */
+void nn_cuda_install_strided(struct nn_ops *ops);    /* nn_strided.cu: elements in another order */
+void nn_cuda_install_prelu(struct nn_ops *ops);      /* nn_prelu.cu: learnt leaky ReLU */
+void nn_cuda_install_image_loss(struct nn_ops *ops); /* nn_image_loss.cu */
+void nn_cuda_install_optimiser(struct nn_ops *ops);  /* nn_optimiser.cu: flat ranges */
 
 #endif

@@ -3,6 +3,7 @@
 #include "math/bf16.h"
 #include "math/optimiser.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -390,6 +391,69 @@ const struct op_kind op_prelu_dgrad = {
 const struct op_kind op_prelu_grad = {
     NN_KIND(prelu_grad), .cases = 4 * SLOPES, .fill = fill_prelu,  .adjoint_of = "prelu_forward",
     .varied = "slopes",  .seed = "dy",        .result = "dslopes", .forward = prelu_forward_of,
+};
+
+/* ---- losses of images ---- */
+
+static const int losses[][2] = {{3, 37}, {5, 4096}, {1, 3}, {16, 128 * 128 * 3}}; /* n count */
+enum { LOSSES = sizeof losses / sizeof *losses }; /* the last one is large */
+static const float loss_weights[NN_LOSS_TERMS] = {0.5f, 2, 0.25f};
+
+static void describe_image_loss(struct op_case *c)
+{
+    c->n = losses[c->index][0], c->w = losses[c->index][1];
+    c->large = c->index == LOSSES - 1;
+    size_t all = (size_t)c->n * (size_t)c->w;
+    c->bytes = 12.0 * (double)all;
+    snprintf(c->text, sizeof c->text, "%d of %d", c->n, c->w);
+    op_add_in(c, "out", NN_F32, all);
+    op_add_in(c, "target", NN_F32, all);
+    op_add(c, "sums", OP_OUT, OP_F64, (size_t)c->n * NN_LOSS_TERMS)->tolerance = 1e-12;
+    op_add_out(c, "grad", NN_F32, all, 1e-5);
+}
+
+static int run_image_loss(const struct op_call *call)
+{
+    struct nn_image_loss loss = {.sums = op_memory(call, "sums"),
+                                 .grad = op_memory(call, "grad"),
+                                 .out = op_memory(call, "out"),
+                                 .target = op_memory(call, "target"),
+                                 .n = call->c->n,
+                                 .count = (size_t)call->c->w};
+    memcpy(loss.weight, loss_weights, sizeof loss.weight);
+    return call->device->nn->image_loss(call->device, &loss);
+}
+
+static void truth_image_loss(struct op_data *data)
+{
+    double *out = op_values(data, "out"), *target = op_values(data, "target");
+    double *sums = op_values(data, "sums"), *grad = op_values(data, "grad");
+    int count = data->c->w;
+    memset(sums, 0, (size_t)data->c->n * NN_LOSS_TERMS * sizeof *sums);
+    for (int i = 0; i < data->c->n * count; i++) {
+        double d = out[i] - target[i], root = sqrt(d * d + 1e-12), *of = sums + i / count * 3;
+        of[NN_LOSS_L1] += fabs(d);
+        of[NN_LOSS_CHARBONNIER] += root;
+        of[NN_LOSS_MSE] += d * d;
+        grad[i] = (double)loss_weights[NN_LOSS_L1] * ((d > 0) - (d < 0)) +
+                  (double)loss_weights[NN_LOSS_CHARBONNIER] * d / root +
+                  2 * (double)loss_weights[NN_LOSS_MSE] * d;
+    }
+}
+
+static double image_loss_of(const struct op_data *after)
+{
+    const double *sums = op_values(after, "sums");
+    double loss = 0;
+    for (int i = 0; i < after->c->n * NN_LOSS_TERMS; i++)
+        loss += (double)loss_weights[i % NN_LOSS_TERMS] * sums[i];
+    return loss;
+}
+
+const struct op_kind op_image_loss = {
+    NN_KIND(image_loss),   .cases = LOSSES,
+    .loss = image_loss_of, .slopes = (const char *const[]){"out", "grad", NULL},
+    .slope_step = 1e-5,    .slope_tolerance = 1e-3,
 };
 
 /* ---- embeddings ---- */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "data/cache_format.h"
+#include "data/flatten.h"
 #include "image/image.h"
 
 #include <math.h>
@@ -54,26 +55,6 @@ static int crop_centre(struct image *out, const struct image *in, int width, int
     return OK;
 }
 
-static uint8_t to_byte(float value)
-{
-    return (uint8_t)(value > 0 ? (value < 1 ? value * 255.0f + 0.5f : 255.0f) : 0.0f);
-}
-
-/* Grey to RGB, alpha over white. */
-static void dataset_build_flatten(uint8_t *out, const struct image *in)
-{
-    bool alpha = image_has_alpha(in), grey = in->channels < 3;
-    size_t pixels = (size_t)in->width * (size_t)in->height, channels = (size_t)in->channels;
-    for (size_t i = 0; i < pixels; i++) {
-        float a = alpha ? image_sample(in, i * channels + channels - 1) : 1.0f;
-        a = a > 0 ? (a < 1 ? a : 1.0f) : 0.0f;
-        for (size_t c = 0; c < 3; c++) {
-            float value = image_sample(in, i * channels + (grey ? 0 : c));
-            out[3 * i + c] = to_byte(alpha ? value * a + (1.0f - a) : value);
-        }
-    }
-}
-
 /* Decodes one file into [height][width][3]. *enlarged: it was smaller than that. */
 static int dataset_build_decode(uint8_t *out, const char *path, int width, int height,
                                 bool *enlarged)
@@ -84,7 +65,7 @@ static int dataset_build_decode(uint8_t *out, const char *path, int width, int h
     image_free(&whole);
     *enlarged = code == OK && (cropped.width < width || cropped.height < height);
     if (code == OK) code = image_resize(&resized, &cropped, width, height);
-    if (code == OK) dataset_build_flatten(out, &resized);
+    if (code == OK) flatten_rgb(out, SAMPLE_U8, &resized);
     image_free(&cropped);
     image_free(&resized);
     return code;

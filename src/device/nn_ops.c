@@ -46,6 +46,12 @@ int nn_check_strided(const struct nn_strided *s)
     return OK;
 }
 
+int nn_check_image_loss(const struct nn_image_loss *loss)
+{
+    if (loss->n > 0 && loss->count > 0) return OK;
+    return fail(ERR_USAGE, "image_loss: %d images of %zu numbers", loss->n, loss->count);
+}
+
 int nn_check_sizes(const char *what, int n, int pixels, int c)
 {
     if (n > 0 && pixels > 0 && c > 0) return OK;

@@ -109,6 +109,18 @@ struct nn_prelu {
     int n, pixels, c;
 };
 
+/* What an image is compared by with the one that it should be, and what each term counts:
+ * math/image_loss.h. */
+enum nn_loss_term { NN_LOSS_L1, NN_LOSS_CHARBONNIER, NN_LOSS_MSE, NN_LOSS_TERMS };
+struct nn_image_loss {
+    double *sums; /* [n][NN_LOSS_TERMS]: of each image, without weights; overwritten */
+    float *grad;  /* [n][count]: of out; overwritten */
+    const float *out, *target;
+    int n;
+    size_t count;                /* numbers of an image */
+    float weight[NN_LOSS_TERMS]; /* of the terms' sums in what `grad` is the gradient of */
+};
+
 struct adam_f32; /* the numbers of one of Adam's steps: math/optimiser.h */
 
 struct device;
@@ -119,8 +131,8 @@ struct nn_ops {
     bool bf16;                               /* NN_BF16 pays here; elsewhere it works, but slowly */
     const struct conv_library *conv_library; /* NULL: there is one way to convolve only */
 
-    /* Bytes of workspace that the three convolutions need at most (64-byte aligned when handed in).
-     */
+    /* Bytes of workspace that the three convolutions need at most (64-byte aligned when handed in);
+     * of shapes with chunk 0, for forward and dgrad alone. */
     size_t (*conv_workspace)(const struct device *device, const struct nn_conv *shape);
     /* out[n,h,w,cout] = epilogue(in[n,h,w,cin] * weights). out and in do not overlap. */
     int (*conv_forward)(struct device *device, const struct nn_conv *shape, void *out,
@@ -189,6 +201,9 @@ struct nn_ops {
     int (*prelu_grad)(struct device *device, const struct nn_prelu *prelu, float *dslopes,
                       const void *dy);
 
+    /* Each image's sums are added in an order that depends on `count` alone. */
+    int (*image_loss)(struct device *device, const struct nn_image_loss *loss);
+
     /* Flat ranges. adam: math/optimiser.h; m is NULL where b1 is 0. ema = beta ema + (1 - beta) p.
      * What changes from step to step is read where it lies, so that the same calls can be asked for
      * again. */
@@ -207,6 +222,7 @@ int nn_check_conv(const struct nn_conv *shape, const struct nn_epilogue *epilogu
 int nn_check_conv_wgrad(const struct nn_conv *shape);
 int nn_check_fir(const struct nn_fir *fir);
 int nn_check_strided(const struct nn_strided *copy);
+int nn_check_image_loss(const struct nn_image_loss *loss);
 int nn_check_sizes(const char *what, int n, int pixels, int c);
 int nn_check_embedding(const char *what, int n, int e, int k, int stride);
 

@@ -55,7 +55,7 @@ int pass_backward(struct network_pass *pass, bool weight_gradients);
  * as few as they are at the largest segment, more where images are smaller. */
 int pass_part(const struct net *net, int layer, int chunk);
 
-/* Workspace of any pass of n images. */
+/* Workspace of any pass of n images; chunk 0: of any without weight gradients. */
 size_t pass_workspace(const struct net *net, const struct device *device, int n, int chunk);
 
 /* For the functions of layer kinds. */

@@ -5,12 +5,14 @@
 #include "config/config.h"
 #include "gan/gan.h"
 #include "splat/splat.h"
+#include "sr/sr.h"
 
 #include <string.h>
 
 static const struct task *const tasks[] = {
     [CONFIG_TASK_SPLAT] = &task_splat,
     [CONFIG_TASK_GAN] = &task_gan,
+    [CONFIG_TASK_SR] = &task_sr,
 };
 enum { TASK_COUNT = sizeof tasks / sizeof tasks[0] };
 

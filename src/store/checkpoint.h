@@ -3,7 +3,7 @@
  *   format   "imgtrain"
  *   version  of the program that wrote it
  *   kind     "checkpoint" (all that the next step depends on) or "model" (what using it needs)
- *   task     "splat", "gan"
+ *   task     "splat", "gan", "sr"
  *   step     steps that are done
  *   config   the resolved configuration as YAML text
  * and a checkpoint's

@@ -69,14 +69,22 @@ GAN_STATE = {
                                                  'gamma', 'lr', 'augment', 'gap')},
     **{'gan.half.%d' % i: real() for i in range(SUMS)}, 'gan.half.macs': real(-1),
 }
+SR_STATE = {
+    'sr.v_missing': real(-0.1, 1.1), 'sr.m_missing': real(-0.1, 1.1), 'sr.best_step': whole(0, -1, 1000000000001),
+    'sr.best_psnr_y': real(), 'sr.pending': whole(0, -1, 1000000000001), 'pending': whole(2, -1),
+    **{'sr.report.' + name: real() for name in ('l1', 'charbonnier', 'mse', 'loss', 'lr')},
+}
 # Text, and what is there for other programs only.
-TEXT = {'input.samples', 'input.maps', 'gan.pictures', 'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv'}
+TEXT = {'input.samples', 'input.maps', 'gan.pictures', 'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv',
+        'sr.fingerprint', 'sr.scale', 'sr.network'}
 # What a checkpoint has besides where a measurement or a step was stopped; and what older ones have instead.
 MORE = {
     'splat-checkpoint': ({'pending': '1', 'splat.pending': '30', 'splat.loss': '1'},),
     'gan-checkpoint': ({'pending': '1', 'gan.pending': '2',
                         **{k: '0' for k in GAN_STATE if k.startswith('gan.report.')}},
                        {k: '0' for k in GAN_STATE if k.startswith('gan.half.')}, {'gan.owed': '2'}),
+    'sr-checkpoint': ({'pending': '1', 'sr.pending': '4',
+                       **{k: '0' for k in SR_STATE if k.startswith('sr.report.')}},),
 }
 F = 'f'
 # Tensors by their names: what no element may be.
@@ -90,6 +98,7 @@ STATE_TENSORS = {
 }
 GAN_TENSORS = {r'(ema\.|best\.)?[gd]\..*': (F, ('nan', 'inf', '-inf'))}
 GAN_STATE_TENSORS = {r'v\.[gd]\..*': (F, ('nan', 'inf', -1))}
+SR_TENSORS = {r'(ema\.|best\.|m\.)?body\..*': (F, ('nan', 'inf', '-inf')), r'v\.body\..*': (F, ('nan', 'inf', -1))}
 
 KINDS = {
     'splat-model': (SPLAT, SPLAT_TENSORS, {'step'}),
@@ -99,6 +108,8 @@ KINDS = {
     'gan-checkpoint': ({**GAN_STATE, **RUN}, {**GAN_TENSORS, **GAN_STATE_TENSORS}, set(GAN)),
     'gan-checkpoint-sampled': (GAN, {r'ema\.g\..*': GAN_TENSORS[r'(ema\.|best\.)?[gd]\..*'],
                                      r'(v\.|best\.)?[gd]\..*': (F, ())}, {*GAN_STATE, *RUN}),
+    'sr-model': ({}, SR_TENSORS, {'step'}),
+    'sr-checkpoint': ({**SR_STATE, **RUN}, SR_TENSORS, set()),
 }
 
 

@@ -234,11 +234,12 @@ size_t conv_dense_workspace(const struct nn_conv *s, const struct dense_kernels 
     struct dense_product forward = dense_product_of(kernels, s->cin, s->cout);
     struct dense_product dgrad = dense_product_of(kernels, s->cout, s->cin);
     struct dense_product sums = dense_sums_of(kernels, s);
-    struct conv_cut c = dense_cut(kernels, s, &sums);
     const struct dense_transforms *t = kernels->products->dense;
     size_t one = (size_t)t[DENSE_FORWARD].products * forward.packed;
     size_t other = (size_t)t[DENSE_GRADIENT].products * dgrad.packed;
     size_t most = one > other ? one : other;
+    if (s->chunk == 0) return most * sizeof(float);
+    struct conv_cut c = dense_cut(kernels, s, &sums);
     size_t wgrad = (size_t)(c.wave * c.pieces) * (c.floats + dense_buffer(&sums));
     return (most > wgrad ? most : wgrad) * sizeof(float);
 }

@@ -436,6 +436,7 @@ static size_t cpu_conv_workspace(const struct device *device, const struct nn_co
     if (dense_of(&dense, s)) return conv_dense_workspace(s, &dense);
     if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(device, s);
     size_t forward = packed_floats(s, s->cin, s->cout), dgrad = packed_floats(s, s->cout, s->cin);
+    if (s->chunk == 0) return (forward > dgrad ? forward : dgrad) * sizeof(float);
     struct conv_cut c = is_gemm(s) ? gemm_cut(s) : group_cut(s);
     size_t most = (size_t)(c.wave * c.pieces);
     size_t wgrad = most * c.floats;

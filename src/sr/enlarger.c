@@ -1,0 +1,140 @@
+#include "sr/enlarger.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "nn/weights_file.h"
+#include "store/safetensors.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sr_enlarger {
+    struct device *device;
+    struct sr_design design;
+    struct plan *plan;
+    struct net net; /* whatever the tile */
+    struct sr_tiles tiles;
+    float *parameters, *host_parameters;
+    char *path; /* of the file, for messages */
+};
+
+static const char *enlarger_prefix(const struct store_file *file)
+{
+    struct sr_design design; /* a checkpoint has both */
+    return sr_network_detect(&design, file, "ema.") ? "ema." : "";
+}
+
+int sr_enlarger_design(struct sr_design *design, const struct store_file *file)
+{
+    return sr_network_require(design, file, enlarger_prefix(file));
+}
+
+static int enlarger_declare(struct sr_enlarger *e, int h, int w)
+{
+    TRY(sr_network_build(&e->net, &e->design, 1, 1, 0));
+    size_t bytes = e->net.floats * sizeof(float);
+    TRY(plan_declare(e->plan, "parameters", PLAN_PARAMETERS, bytes, PLAN_ALWAYS,
+                     (void **)&e->parameters));
+    if (!e->device->is_host)
+        TRY(plan_declare(e->plan, "parameters.host", PLAN_HOST, bytes, PLAN_ALWAYS,
+                         (void **)&e->host_parameters));
+    return sr_tiles_declare(&e->tiles, &e->design, h, w, e->device, 0, e->plan);
+}
+
+int sr_enlarger_bytes(const struct sr_design *design, struct device *device, int h, int w,
+                      size_t *bytes)
+{
+    struct sr_enlarger *e = calloc(1, sizeof *e);
+    if (!e) return fail(ERR_SYSTEM, "out of memory");
+    e->device = device;
+    e->design = *design;
+    e->plan = plan_create();
+    int code = e->plan ? enlarger_declare(e, h, w) : ERR_SYSTEM;
+    if (code == OK) code = plan_layout(e->plan);
+    if (code == OK) *bytes = plan_device_bytes(e->plan);
+    sr_enlarger_close(e);
+    return code;
+}
+
+/* A tensor more than the network has is another network: nothing is read from it, but its file
+ * would not do elsewhere what it does here. Checkpoints have many more. */
+static int enlarger_expect(const struct sr_enlarger *e, const struct store_file *file,
+                           const char *prefix)
+{
+    TRY(weights_expect(file, prefix, &e->net));
+    if (prefix[0] || store_count(file) == e->net.parameter_count) return OK;
+    for (int i = 0; i < store_count(file); i++) {
+        const char *name = store_at(file, i)->name;
+        bool known = false;
+        for (int p = 0; p < e->net.parameter_count; p++)
+            known |= strcmp(e->net.parameters[p].name, name) == 0;
+        if (!known)
+            return fail(ERR_DATA, "%s: tensor %s is not of the network %s %d-%d", store_path(file),
+                        name, sr_network_name(e->design.network), e->design.features,
+                        e->design.convs);
+    }
+    return OK;
+}
+
+static int enlarger_load(struct sr_enlarger *e, const struct store_file *file, const char *prefix)
+{
+    float *to = e->host_parameters ? e->host_parameters : e->parameters;
+    TRY(weights_load(file, prefix, &e->net, store_finite(), to));
+    return device_send(e->device, e->parameters, to, e->net.floats * sizeof(float));
+}
+
+int sr_enlarger_open(struct sr_enlarger **out, struct device *device, const struct store_file *file,
+                     int h, int w)
+{
+    struct sr_enlarger *e = calloc(1, sizeof *e);
+    const char *prefix = enlarger_prefix(file);
+    int code = OK;
+    *out = NULL;
+    if (!e) return fail(ERR_SYSTEM, "out of memory");
+    e->device = device;
+    if (!device->is_host)
+        TRY_CLEANUP(fail(ERR_DEVICE, "%s: images are not enlarged on it yet: add --device cpu",
+                         device->name));
+    e->plan = plan_create();
+    e->path = string_format("%s", store_path(file));
+    if (!e->plan || !e->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    TRY_CLEANUP(sr_enlarger_design(&e->design, file));
+    TRY_CLEANUP(enlarger_declare(e, h, w));
+    TRY_CLEANUP(enlarger_expect(e, file, prefix));
+    TRY_CLEANUP(plan_commit(e->plan, device));
+    TRY_CLEANUP(enlarger_load(e, file, prefix));
+    *out = e;
+    return OK;
+cleanup:
+    sr_enlarger_close(e);
+    return code;
+}
+
+void sr_enlarger_close(struct sr_enlarger *e)
+{
+    if (!e) return;
+    plan_free(e->plan);
+    sr_tiles_close(&e->tiles);
+    net_free(&e->net);
+    free(e->path);
+    free(e);
+}
+
+const struct sr_design *sr_enlarger_network(const struct sr_enlarger *e)
+{
+    return &e->design;
+}
+
+int sr_enlarger_run(struct sr_enlarger *e, const struct sr_rows *in, int x, int y, int w, int h,
+                    float *out, bool (*stop_requested)(void))
+{
+    size_t scale = (size_t)e->design.scale, count = (size_t)w * (size_t)h * scale * scale * 3;
+    TRY(sr_tiles_enlarge(&e->tiles, e->parameters, in, x, y, w, h, out, stop_requested));
+    bool finite = true;
+    for (size_t i = 0; i < count; i++)
+        finite &= isfinite(out[i]) != 0;
+    return finite ? OK : fail(ERR_DATA, "%s: its weights make what is no finite number", e->path);
+}

@@ -1,0 +1,282 @@
+/* The task: images, schedules, steps; sr_preview.c shows and measures, sr_memory.c lists memory
+ * modes. */
+#include "sr/sr.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "sr/sr_bench.h"
+#include "sr/sr_eval.h"
+#include "sr/sr_schedule.h"
+#include "sr/sr_task.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- open and close ---- */
+
+static struct sr_mode sr_mode_of(const struct task_state *s, const struct memory_mode *mode)
+{
+    int batch = (int)s->config->sr.batch;
+    return (struct sr_mode){
+        .batch = batch,
+        .micro = mode->micro_batch < batch ? mode->micro_batch : batch,
+        .lq_size = (int)s->config->sr.lq_size,
+        .checkpointing = mode->checkpointing,
+        .offload = mode->offload,
+    };
+}
+
+int sr_declare(struct task_state *s, const struct memory_mode *mode)
+{
+    const struct sr_mode choices = sr_mode_of(s, mode);
+    s->core = calloc(1, sizeof *s->core);
+    if (!s->core) return fail(ERR_SYSTEM, "out of memory");
+    s->core->weights[NN_LOSS_L1] = (float)s->config->sr.l1_weight;
+    s->core->weights[NN_LOSS_CHARBONNIER] = (float)s->config->sr.charbonnier_weight;
+    s->core->weights[NN_LOSS_MSE] = (float)s->config->sr.mse_weight;
+    TRY(sr_core_declare(s->core, &s->design, &choices, s->device, s->plan));
+    const struct {
+        const char *name;
+        size_t floats;
+        float **slot;
+    } host[] = {
+        {"best", s->core->net.net.floats, &s->best.ema},
+        {"show", sr_show_floats(s), &s->show},
+        {"measuring", sr_measuring_floats(s), &s->measuring},
+    };
+    for (size_t i = 0; i < sizeof host / sizeof *host; i++)
+        TRY(plan_declare(s->plan, host[i].name, PLAN_HOST, host[i].floats * sizeof(float),
+                         PLAN_ALWAYS, (void **)host[i].slot));
+    return plan_layout(s->plan);
+}
+
+void sr_free_core(struct sr_core *core)
+{
+    if (!core) return;
+    sr_core_close(core);
+    free(core);
+}
+
+static void sr_close(struct task_state *s)
+{
+    if (!s) return;
+    if (s->core) stepper_rest(&s->core->stepper); /* an error here came too late to matter */
+    plan_free(s->plan);
+    sr_free_core(s->core);
+    sr_data_close(&s->data);
+    sr_free_input(s->own_input);
+    free(s);
+}
+
+static void sr_say_what_is_trained(const struct task_state *s)
+{
+    const struct net *net = &s->core->net.net;
+    double pixels = (double)s->config->sr.lq_size * (double)s->config->sr.lq_size;
+    log_info("sr: %s %d-%d, %dx, %zu parameters, %.3g MFLOP a pixel of LQ; %d training images, %d "
+             "held out; batch %d (%d at a time), lq_size %d",
+             sr_network_name(s->design.network), s->design.features, s->design.convs,
+             s->design.scale, net->parameter_total, 2e-6 * net_macs(net) / pixels,
+             s->data.train_count, s->data.held_count, s->core->mode.batch, s->core->mode.micro,
+             s->core->mode.lq_size);
+}
+
+static int sr_open(struct task_state **out, const struct task_setup *setup)
+{
+    struct task_state *s = calloc(1, sizeof *s);
+    struct memory_mode modes[TASK_MAX_MODES];
+    *out = s;
+    if (!s) return fail(ERR_SYSTEM, "out of memory");
+    s->config = setup->config;
+    s->device = setup->device;
+    s->stop_requested = setup->stop_requested;
+    s->best.psnr_y = (double)NAN;
+    s->best.scores = s->bicubic = sr_scores_unknown();
+    TRY(sr_design_of(&s->design, s->config)); /* a fault in the config shows before long loading */
+    if (!s->device->is_host)
+        return fail(ERR_DEVICE, "%s: enlarging is not trained on it yet: add device=cpu",
+                    s->device->name);
+    if (!setup->without_input) TRY(sr_data_open(&s->data, &s->own_input, setup));
+    sr_choose_shown(s);
+    if (setup->resume) {
+        TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
+        s->reported = s->steps_done;
+    }
+    sr_list_modes(s, modes);
+    s->mode = modes[0];
+    if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->mode));
+    s->plan = plan_create();
+    if (!s->plan) return ERR_SYSTEM;
+    TRY(sr_declare(s, &s->mode));
+    if (setup->resume) TRY(sr_expect_checkpoint(s, setup->resume));
+    if (setup->resume && !setup->without_input) TRY(sr_check_data(s, setup));
+    if (setup->forecast_only) return OK;
+    TRY(plan_commit(s->plan, setup->device));
+    sr_core_connect(s->core);
+    sr_say_what_is_trained(s);
+    if (setup->resume) return sr_load(s, setup->resume);
+    return sr_core_initialise(s->core, (uint64_t)s->config->seed);
+}
+
+static const struct plan *sr_plan(const struct task_state *s)
+{
+    return s->plan;
+}
+
+static int64_t sr_steps(const struct task_state *s)
+{
+    return s->config->sr.max_steps;
+}
+
+/* ---- one step ---- */
+
+static int sr_fill_patches(void *context, int first, int n, float *lq, float *gt)
+{
+    struct task_state *s = context;
+    int side = (int)s->config->sr.lq_size;
+    size_t small = (size_t)side * (size_t)side * 3;
+    size_t large = small * (size_t)s->design.scale * (size_t)s->design.scale;
+    unsigned turns = (s->config->sr.flip ? CROP_MIRROR : 0u) |
+                     (s->config->sr.rot ? CROP_UPSIDE_DOWN | CROP_TRANSPOSE : 0u);
+    for (int i = 0; i < n; i++) {
+        struct crop crop = crop_draw(&s->data.crops, (uint64_t)s->config->seed, (uint64_t)s->step,
+                                     (uint64_t)(first + i), side, turns);
+        crop_copy(&s->data.crops, &crop, side, lq + (size_t)i * small, gt + (size_t)i * large);
+    }
+    return OK;
+}
+
+int sr_collect(struct task_state *s, int64_t steps)
+{
+    if (s->reported >= steps) return OK;
+    TRY(sr_core_report(s->core, (int)(s->step + 1 - steps), &s->report));
+    s->reported = steps;
+    return OK;
+}
+
+static void sr_add(struct task_report *report, const char *name, const char *format, double value)
+{
+    report->metrics[report->metric_count++] = (struct task_metric){name, format, value};
+}
+
+void sr_fill_report(const struct task_state *s, int64_t step, struct task_report *r)
+{
+    const struct sr_scores *scores = &s->best.scores;
+    double gain = scores->psnr_y - s->bicubic.psnr_y;
+    memset(r, 0, sizeof *r);
+    r->loss = s->report.loss;
+    sr_add(r, "l1", NULL, s->report.term[NN_LOSS_L1]);
+    sr_add(r, "charbonnier", NULL, s->report.term[NN_LOSS_CHARBONNIER]);
+    sr_add(r, "mse", NULL, s->report.term[NN_LOSS_MSE]);
+    sr_add(r, "psnr_y", "%.2f", scores->psnr_y);
+    sr_add(r, "gain", "%+.2f", gain);
+    sr_add(r, "ssim_y", "%.4f", scores->ssim_y);
+    sr_add(r, "psnr", NULL, scores->psnr);
+    sr_add(r, "ssim", NULL, scores->ssim);
+    sr_add(r, "best_psnr_y", NULL, s->best.psnr_y);
+    sr_add(r, "lr", NULL, s->now.adam.lr);
+    sr_add(r, "lq_size", NULL, (double)s->config->sr.lq_size);
+    sr_add(r, "batch", NULL, (double)s->config->sr.batch);
+    int used = snprintf(r->caption, sizeof r->caption, "step %lld  loss %.5f", (long long)step + 1,
+                        s->report.loss);
+    if (!isnan(scores->psnr_y))
+        snprintf(r->caption + used, sizeof r->caption - (size_t)used,
+                 "  PSNR-Y %.2f (%+.2f)  SSIM-Y %.4f", scores->psnr_y, gain, scores->ssim_y);
+    r->pending = s->best.pending > 0;
+}
+
+/* The report may be that of the step before where nobody evaluates and the device works ahead. */
+static int sr_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
+{
+    s->step = step;
+    s->now = sr_rates_at(s->config, step);
+    sr_core_listen(s->core, s->device->is_host ? s->stop_requested : NULL);
+    int code = sr_train_step(s->core, &s->now, sr_fill_patches, s);
+    sr_core_listen(s->core, NULL);
+    TRY(code);
+    bool wait = evaluate || !s->core->ahead || s->reported == 0;
+    TRY(sr_collect(s, wait ? step + 1 : step));
+    s->best.scores = sr_scores_unknown();
+    s->best.pending = 0;
+    if (sr_measure_is_due(s, step + 1)) TRY(sr_measure_all(s, step + 1));
+    sr_fill_report(s, step, report);
+    s->steps_done = step + 1;
+    return OK;
+}
+
+/* ---- for commands ---- */
+
+static int sr_fail_changed(const char *key, const char *stored, const char *current)
+{
+    if (strcmp(key, "sr.max_steps") != 0) return OK;
+    return fail(ERR_CONFIG,
+                "this run is of %s steps and cannot be made longer or shorter (%s are asked): its "
+                "learning rate follows a plan over all steps. Resume it with max_steps=%s, or "
+                "begin a new run",
+                stored, current, stored);
+}
+
+static const char *sr_input_path(const struct config *config)
+{
+    return config->sr.dataroot_gt;
+}
+
+static const char *const sr_testing[] = {"sr.max_steps=20", NULL};
+
+/* Networks and patches follow from the config alone. */
+static int sr_prepare_plan(struct task_setup *setup)
+{
+    if (setup->width) return fail(ERR_USAGE, "--size is for images: set sr.lq_size");
+    setup->without_input = true;
+    return OK;
+}
+
+/* Also of files that others wrote. */
+static bool sr_describe(const struct store_file *file, struct task_fact *fact)
+{
+    static const char *const prefixes[] = {"ema.", ""};
+    struct sr_design design;
+    for (int i = 0; i < 2; i++) {
+        if (!sr_network_detect(&design, file, prefixes[i])) continue;
+        *fact = (struct task_fact){"scale", "Enlarges by", design.scale};
+        return true;
+    }
+    return false;
+}
+
+const struct task task_sr = {
+    .name = "sr",
+    .open = sr_open,
+    .plan = sr_plan,
+    .steps = sr_steps,
+    .step = sr_step,
+    .complete = sr_complete,
+    .image = sr_frame,
+    .reference = sr_reference,
+    .save = sr_save,
+    .save_model = sr_save_model,
+    .write_final = sr_write_final,
+    .close = sr_close,
+    .free_input = sr_free_input,
+    .image_size = sr_image_size,
+    .save_best = sr_save_best,
+    .modes = sr_list_modes,
+    .need = sr_need,
+    .mode = sr_mode_now,
+    .replan = sr_replan,
+    .fail_changed = sr_fail_changed,
+    .input_path = sr_input_path,
+    .testing = sr_testing,
+    .prepare_plan = sr_prepare_plan,
+    .describe = sr_describe,
+    .evaluate = sr_eval,
+    .bench = sr_bench,
+    .bench_options = sr_bench_options,
+};

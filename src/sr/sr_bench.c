@@ -1,0 +1,137 @@
+#include "sr/sr_bench.h"
+
+#include "base/bench.h"
+#include "base/error.h"
+#include "base/format.h"
+#include "base/option_row.h"
+#include "base/random.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "sr/sr_core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct {
+    int64_t patches, features, convs, scale;
+} asked = {.patches = 16, .features = 64, .convs = 16, .scale = 2};
+
+const struct option_row sr_bench_options[] = {
+    {.name = "patches",
+     .argument = "N",
+     .integer = &asked.patches,
+     .low = 1,
+     .high = 65536,
+     .help = "sr: patches of a step (--size: their lq_size)"},
+    {.name = "features",
+     .argument = "N",
+     .integer = &asked.features,
+     .low = 1,
+     .high = SR_FEATURES_MOST,
+     .help = "sr: channels of Compact"},
+    {.name = "convs",
+     .argument = "N",
+     .integer = &asked.convs,
+     .low = 1,
+     .high = SR_CONVS_MOST,
+     .help = "sr: its convolutions between the first and the last"},
+    {.name = "enlarge",
+     .argument = "N",
+     .integer = &asked.scale,
+     .low = 1,
+     .high = SR_SCALE_MOST,
+     .help = "sr: by how much"},
+    {0},
+};
+
+struct sr_bench {
+    struct device *device;
+    struct plan *plan;
+    struct sr_core core;
+    struct sr_report report;
+};
+
+/* Noise: what the numbers are makes no step slower. */
+static int sr_bench_fill(void *context, int first, int n, float *lq, float *gt)
+{
+    const struct sr_bench *b = context;
+    size_t side = (size_t)b->core.mode.lq_size, scale = (size_t)b->core.design.scale;
+    for (size_t i = 0; i < (size_t)n * side * side * 3; i++)
+        lq[i] = philox_uniform(philox_draw(1, STREAM_TEST, (uint64_t)first, i).v[0]);
+    for (size_t i = 0; i < (size_t)n * side * side * scale * scale * 3; i++)
+        gt[i] = lq[i / scale / scale];
+    return OK;
+}
+
+/* The patches of the first step are there in all others. */
+static int sr_bench_keep(void *context, int first, int n, float *lq, float *gt)
+{
+    (void)context, (void)first, (void)n, (void)lq, (void)gt;
+    return OK;
+}
+
+static int sr_bench_steps(void *context, int k)
+{
+    const struct sr_rates rates = {.adam = {.lr = 2e-4, .b1 = 0.9, .b2 = 0.99}, .ema = 0.999};
+    struct sr_bench *b = context;
+    int count = bench_at_once(b->device->is_host);
+    for (int i = 1; i <= count; i++) {
+        TRY(sr_train_step(&b->core, &rates, k < 0 ? sr_bench_fill : sr_bench_keep, b));
+        TRY(sr_core_report(&b->core, i < count, &b->report));
+    }
+    return OK;
+}
+
+static void sr_bench_print(struct bench *bench, const struct sr_bench *b,
+                           const struct bench_times *times)
+{
+    const struct sr_mode *mode = &b->core.mode;
+    double macs = 3 * net_macs(&b->core.net.net) * mode->batch;
+    size_t all = plan_device_bytes(b->plan);
+    if (bench->json) {
+        bench_json_begin(bench, "sr", times);
+        printf(", \"batch\": %d, \"lq_size\": %d, \"gflops\": %.2f, \"plan_bytes\": %zu}",
+               mode->batch, mode->lq_size, 2e-6 * macs / times->median, all);
+    } else {
+        printf("%s\nsr, compact %d-%d %dx, %d patches of %d: median %.2f ms, best %.2f, CPU %.2f, "
+               "%.1f GFLOP/s, %s\n",
+               b->device->name, b->core.design.features, b->core.design.convs, b->core.design.scale,
+               mode->batch, mode->lq_size, times->median, times->best, times->cpu,
+               2e-6 * macs / times->median, format_bytes((int64_t)all).text);
+    }
+    fflush(stdout);
+}
+
+int sr_bench(struct bench *bench)
+{
+    struct sr_bench *b = calloc(1, sizeof *b);
+    const struct sr_design design = {.network = SR_COMPACT,
+                                     .scale = (int)asked.scale,
+                                     .features = (int)asked.features,
+                                     .convs = (int)asked.convs};
+    const struct sr_mode mode = {.batch = (int)asked.patches,
+                                 .micro = (int)asked.patches,
+                                 .lq_size = bench->size ? (int)bench->size : 64};
+    struct bench_times times;
+    int code = OK;
+    if (!b) return fail(ERR_SYSTEM, "out of memory");
+    b->core.weights[NN_LOSS_L1] = 1;
+    TRY_CLEANUP(bench->open(bench, &b->device));
+    b->plan = plan_create();
+    if (!b->plan) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    if (!b->device->is_host)
+        TRY_CLEANUP(fail(ERR_DEVICE, "%s: sr is not trained on it yet", b->device->name));
+    TRY_CLEANUP(sr_core_declare(&b->core, &design, &mode, b->device, b->plan));
+    TRY_CLEANUP(plan_commit(b->plan, b->device));
+    sr_core_connect(&b->core);
+    TRY_CLEANUP(sr_core_initialise(&b->core, 1));
+    TRY_CLEANUP(bench_measure(bench, sr_bench_steps, b, bench_at_once(b->device->is_host), &times));
+    sr_bench_print(bench, b, &times);
+cleanup:
+    if (b->core.device) stepper_rest(&b->core.stepper);
+    plan_free(b->plan);
+    sr_core_close(&b->core);
+    if (b->device) device_close(b->device);
+    free(b);
+    return code;
+}

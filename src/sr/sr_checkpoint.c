@@ -1,0 +1,155 @@
+/* What a checkpoint and a model of sr hold. A model's tensors are those that other programs expect,
+ * and no more: all else is metadata. */
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "nn/weights_file.h"
+#include "sr/sr_task.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
+#include "task/task.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct {
+    const char *prefix; /* of the tensors' names */
+    bool squares;       /* not below 0 */
+} sr_ranges[TRAINED_RANGES] = {
+    [TRAINED_PARAMETERS] = {"", false},
+    [TRAINED_MOMENTS] = {"v.", true},
+    [TRAINED_EMA] = {"ema.", false},
+    [TRAINED_MEANS] = {"m.", false},
+};
+
+/* What the report of a step says besides scores. */
+static double *sr_report_number(struct task_state *s, int index, const char **name)
+{
+    static const char *const names[] = {"l1", "charbonnier", "mse", "loss", "lr"};
+    double *const numbers[] = {&s->report.term[0], &s->report.term[1], &s->report.term[2],
+                               &s->report.loss, &s->now.adam.lr};
+    if (index >= (int)(sizeof names / sizeof *names)) return NULL;
+    *name = names[index];
+    return numbers[index];
+}
+
+static int sr_store_pending(struct task_state *s, struct store_writer *writer)
+{
+    const char *name;
+    char key[48];
+    TRY(store_set_int(writer, "sr.pending", s->best.pending));
+    for (int i = 0;; i++) {
+        const double *number = sr_report_number(s, i, &name);
+        if (!number) return OK;
+        snprintf(key, sizeof key, "sr.report.%s", name);
+        TRY(store_set_double(writer, key, *number));
+    }
+}
+
+static int sr_load_pending(struct task_state *s, const struct store_file *file)
+{
+    const char *name;
+    char key[48];
+    if (!store_get(file, "sr.pending")) return OK;
+    TRY(store_get_int_in(file, "sr.pending", 1, CHECKPOINT_MOST_STEPS, &s->best.pending));
+    if (s->best.pending != s->steps_done)
+        return fail(ERR_DATA, "%s: sr.pending is %" PRId64 ", but the step %" PRId64,
+                    store_path(file), s->best.pending, s->steps_done);
+    for (int i = 0;; i++) {
+        double *number = sr_report_number(s, i, &name);
+        if (!number) return OK;
+        snprintf(key, sizeof key, "sr.report.%s", name);
+        TRY(store_get_double_in(file, key, store_finite(), number));
+    }
+}
+
+int sr_save(struct task_state *s, struct store_writer *writer)
+{
+    const struct net *net = &s->core->net.net;
+    char text[32];
+    TRY(sr_collect(s, s->steps_done));
+    for (int i = 0; i < TRAINED_RANGES; i++) {
+        float *view;
+        TRY(trained_net_pull(&s->core->net, s->device, (enum trained_range)i, &view));
+        TRY(weights_store(writer, sr_ranges[i].prefix, net, view));
+    }
+    TRY(store_set_double(writer, "sr.v_missing", s->core->net.v_missing));
+    TRY(store_set_double(writer, "sr.m_missing", s->core->net.m_missing));
+    snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
+    TRY(store_set(writer, "sr.fingerprint", text));
+    if (s->best.pending) TRY(sr_store_pending(s, writer));
+    if (s->best.step == 0) return OK;
+    TRY(store_set_int(writer, "sr.best_step", s->best.step));
+    TRY(store_set_double(writer, "sr.best_psnr_y", s->best.psnr_y));
+    return weights_store(writer, "best.", net, s->best.ema);
+}
+
+static int sr_store_model(const struct task_state *s, const float *parameters,
+                          struct store_writer *writer)
+{
+    TRY(store_set_int(writer, "sr.scale", s->design.scale));
+    TRY(store_set(writer, "sr.network", sr_network_name(s->design.network)));
+    return weights_store(writer, "", &s->core->net.net, parameters);
+}
+
+int sr_save_model(struct task_state *s, struct store_writer *writer)
+{
+    float *ema;
+    TRY(trained_net_pull(&s->core->net, s->device, TRAINED_EMA, &ema));
+    return sr_store_model(s, ema, writer);
+}
+
+int sr_save_best(struct task_state *s, struct store_writer *writer, int64_t *step)
+{
+    *step = s->best.step;
+    return *step > 0 ? sr_store_model(s, s->best.ema, writer) : OK;
+}
+
+int sr_expect_checkpoint(const struct task_state *s, const struct store_file *file)
+{
+    for (int i = 0; i < TRAINED_RANGES; i++)
+        TRY(weights_expect(file, sr_ranges[i].prefix, &s->core->net.net));
+    return OK;
+}
+
+int sr_check_data(const struct task_state *s, const struct task_setup *setup)
+{
+    const char *fingerprint = store_get(setup->resume, "sr.fingerprint");
+    const char *folder = setup->config->sr.dataroot_gt;
+    if (!fingerprint)
+        return fail(ERR_DATA, "%s: metadata sr.fingerprint is missing", store_path(setup->resume));
+    if (strtoull(fingerprint, NULL, 16) == s->data.fingerprint) return OK;
+    if (!setup->allow_changed_input)
+        return fail(ERR_CONFIG,
+                    "%s: these are not the images that this run began with: put them back, or go "
+                    "on with these by --allow-changed-input",
+                    folder);
+    log_warning("--allow-changed-input: going on with the images of %s, which are not those that "
+                "this run began with",
+                folder);
+    if (setup->input_changed) *setup->input_changed = true;
+    return OK;
+}
+
+int sr_load(struct task_state *s, const struct store_file *file)
+{
+    const struct store_range share = {0, 1};
+    struct trained_net *net = &s->core->net;
+    for (int i = 0; i < TRAINED_RANGES; i++) {
+        enum trained_range range = (enum trained_range)i;
+        TRY(weights_load(file, sr_ranges[i].prefix, &net->net,
+                         sr_ranges[i].squares ? store_not_negative() : store_finite(),
+                         trained_net_view(net, range)));
+        TRY(trained_net_push(net, s->device, range));
+    }
+    TRY(store_get_double_in(file, "sr.v_missing", share, &net->v_missing));
+    TRY(store_get_double_in(file, "sr.m_missing", share, &net->m_missing));
+    TRY(sr_load_pending(s, file));
+    if (!store_get(file, "sr.best_step")) return OK;
+    TRY(store_get_int_in(file, "sr.best_step", 1, CHECKPOINT_MOST_STEPS, &s->best.step));
+    TRY(store_get_double_in(file, "sr.best_psnr_y", store_finite(), &s->best.psnr_y));
+    return weights_load(file, "best.", &net->net, store_finite(), s->best.ema);
+}

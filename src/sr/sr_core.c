@@ -1,0 +1,297 @@
+/* Buffers of the training, and its step. */
+#include "sr/sr_core.h"
+
+#include "base/error.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "nn/pass_memory.h"
+
+#include <string.h>
+
+enum { TILE_LEAST = 16, TILE_MOST = 128 }; /* without what overlaps */
+
+static size_t patch_floats(const struct sr_core *core, bool gt)
+{
+    size_t side = (size_t)core->mode.lq_size * (size_t)(gt ? core->design.scale : 1);
+    return side * side * 3;
+}
+
+/* Side of the tiles that images are looked at in between steps: a tile is no larger than what a
+ * step takes at a time, if that can be. */
+static int sr_tile_side(const struct sr_core *core)
+{
+    int overlaps = 2 * sr_tiles_overlap(&core->design), side = core->mode.lq_size;
+    while (side < TILE_MOST + overlaps &&
+           (side + 4) * (side + 4) <= core->mode.micro * core->mode.lq_size * core->mode.lq_size)
+        side += 4;
+    side = side / SR_TILE_ALIGNMENT * SR_TILE_ALIGNMENT;
+    return side < TILE_LEAST + overlaps ? TILE_LEAST + overlaps : side;
+}
+
+/* ---- declaring ---- */
+
+/* Lays the inputs out from `memory` on; returns their bytes. */
+static size_t sr_inputs_layout(const struct sr_core *core, struct sr_inputs *inputs, char *memory)
+{
+    const size_t parts[] = {sizeof(struct sr_numbers),
+                            (size_t)core->span * patch_floats(core, false) * sizeof(float),
+                            (size_t)core->span * patch_floats(core, true) * sizeof(float)};
+    size_t at[3], used = 0;
+    for (int i = 0; i < 3; i++) {
+        at[i] = used;
+        used += (parts[i] + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    }
+    if (inputs)
+        *inputs = (struct sr_inputs){.memory = memory,
+                                     .numbers = (void *)(memory + at[0]),
+                                     .lq = (void *)(memory + at[1]),
+                                     .gt = (void *)(memory + at[2])};
+    return used;
+}
+
+static int sr_declare_host(struct sr_core *core, struct plan *plan)
+{
+    for (int i = 0; i < 2; i++) {
+        TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
+                         sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
+                         (void **)&core->host_memory[i]));
+        TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
+                         (size_t)core->mode.batch * NN_LOSS_TERMS * sizeof(double), PLAN_ALWAYS,
+                         (void **)&core->stepper.host_sums[i]));
+    }
+    return plan_declare(plan, "states.host", PLAN_HOST, trained_net_host_bytes(&core->net),
+                        PLAN_ALWAYS, (void **)&core->host_states);
+}
+
+static void list_sr_offload(const struct sr_core *core, struct offload_range *ranges)
+{
+    ranges[SR_OFFLOAD_MOMENTS] = trained_net_offload(&core->net, TRAINED_MOMENTS);
+    ranges[SR_OFFLOAD_EMA] = trained_net_offload(&core->net, TRAINED_EMA);
+}
+
+static int sr_declare_offload(struct sr_core *core, struct plan *plan)
+{
+    struct offload_range ranges[SR_OFFLOAD_RANGES];
+    struct stepper *stepper = &core->stepper;
+    if (!core->mode.offload) return OK;
+    list_sr_offload(core, ranges);
+    stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, SR_OFFLOAD_RANGES);
+    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, stepper->staging_bytes, PLAN_ALWAYS,
+                        &stepper->staging);
+}
+
+static int sr_declare_passes(struct sr_core *core, struct plan *plan)
+{
+    const struct net *net = &core->net.net;
+    int micro = core->mode.micro, layers = net->layer_count;
+    struct pass_use use = {.plan = plan,
+                           .net = net,
+                           .name = "net",
+                           .forward = 0,
+                           .backward = layers + 1,
+                           .n = micro,
+                           .chunk = 1,
+                           .parts = core->mode.checkpointing};
+    TRY(pass_open(&core->learn, net));
+    TRY(pass_open(&core->back, net));
+    TRY(pass_plan_values(&use, &core->learn, true, 0, &core->back));
+    TRY(pass_plan_masks(&use, &core->learn, -1));
+    TRY(pass_plan_gradients(&use, &core->back, -1, NULL, 1));
+    return plan_declare(plan, "workspace", PLAN_WORKSPACE,
+                        pass_workspace(net, core->device, micro, 1), 0, 2 * layers,
+                        &core->workspace);
+}
+
+/* Phases: the forward pass, one for the loss, the backward pass, the update, tiles. */
+int sr_core_declare(struct sr_core *core, const struct sr_design *design,
+                    const struct sr_mode *mode, struct device *device, struct plan *plan)
+{
+    core->design = *design;
+    core->mode = *mode;
+    core->device = device;
+    core->ahead = !device->is_host;
+    core->span = core->ahead ? mode->batch : mode->micro;
+    core->stepper.device = device;
+    TRY(sr_network_build(&core->net.net, design, mode->lq_size, mode->lq_size,
+                         mode->checkpointing ? SR_GROUP : 0));
+    int layers = core->net.net.layer_count, end = 2 * layers + 2;
+    int tile = sr_tile_side(core);
+    TRY(trained_net_declare(
+        &core->net, "net",
+        &(struct trained_memory){
+            .offload = mode->offload, .means = true, .ema = "ema", .first = 0, .last = end - 1},
+        plan));
+    TRY(sr_declare_offload(core, plan));
+    TRY(plan_declare(plan, "inputs", PLAN_DATA, sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
+                     (void **)&core->inputs_memory));
+    TRY(plan_declare(plan, "sums", PLAN_DATA, (size_t)mode->batch * NN_LOSS_TERMS * sizeof(double),
+                     PLAN_ALWAYS, (void **)&core->sums));
+    if (core->ahead) TRY(sr_declare_host(core, plan));
+    TRY(sr_declare_passes(core, plan));
+    return sr_tiles_declare(&core->tiles, design, tile, tile, device, end, plan);
+}
+
+void sr_core_close(struct sr_core *core)
+{
+    pass_close(&core->learn);
+    pass_close(&core->back);
+    sr_tiles_close(&core->tiles);
+    trained_net_free(&core->net);
+}
+
+static void sr_connect_pass(struct sr_core *core, struct network_pass *s)
+{
+    s->device = core->device;
+    s->parameters = core->net.parameters;
+    s->gradients = core->net.gradients;
+    s->chunk = 1;
+    s->workspace = core->workspace;
+    s->parts = core->mode.checkpointing;
+}
+
+void sr_core_connect(struct sr_core *core)
+{
+    struct stepper *stepper = &core->stepper;
+    struct offload_range ranges[SR_OFFLOAD_RANGES];
+    sr_inputs_layout(core, &core->inputs, core->inputs_memory);
+    stepper->sums = core->sums;
+    stepper->sum_count = core->mode.batch * NN_LOSS_TERMS;
+    for (int i = 0; i < 2; i++) {
+        sr_inputs_layout(core, &core->host[i],
+                         core->ahead ? core->host_memory[i] : core->inputs_memory);
+        if (!core->ahead) stepper->host_sums[i] = core->sums;
+    }
+    if (core->ahead) core->net.host = core->host_states;
+    list_sr_offload(core, ranges);
+    offload_stream_describe(&stepper->offload, core->device, stepper->staging,
+                            stepper->staging_bytes, ranges, SR_OFFLOAD_RANGES);
+    sr_connect_pass(core, &core->learn);
+    sr_connect_pass(core, &core->back);
+    for (int i = 0; i < core->net.net.layer_count; i++) {
+        core->back.mask[i] = core->learn.mask[i];
+        if (!core->back.value[i]) core->back.value[i] = core->learn.value[i];
+    }
+}
+
+void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void))
+{
+    core->learn.stop_requested = core->back.stop_requested = stop_requested;
+}
+
+int sr_core_initialise(struct sr_core *core, uint64_t seed)
+{
+    float *parameters = trained_net_view(&core->net, TRAINED_PARAMETERS);
+    sr_network_initialise(&core->net.net, parameters, seed);
+    memcpy(trained_net_view(&core->net, TRAINED_EMA), parameters,
+           core->net.net.floats * sizeof(float));
+    TRY(trained_net_push(&core->net, core->device, TRAINED_PARAMETERS));
+    return trained_net_push(&core->net, core->device, TRAINED_EMA);
+}
+
+/* ---- a step ---- */
+
+/* The inputs of patches first .. first + n - 1, to where the passes take them. */
+static int sr_take_inputs(struct sr_core *core, int first, int n, const float **gt)
+{
+    size_t lq = patch_floats(core, false), skip = core->ahead ? (size_t)first : 0;
+    const struct sr_inputs *in = &core->inputs;
+    if (!core->ahead) TRY(core->fill(core->fill_context, first, n, in->lq, in->gt));
+    *gt = in->gt + skip * patch_floats(core, true);
+    return core->device->nn->copy(core->device, core->learn.value[0], in->lq + skip * lq,
+                                  (size_t)n * lq * sizeof(float));
+}
+
+static int sr_queue_micro(struct sr_core *core, int first, int n)
+{
+    int last = core->net.net.layer_count - 1;
+    const float *gt;
+    TRY(sr_take_inputs(core, first, n, &gt));
+    core->learn.n = core->back.n = n;
+    TRY(pass_forward(&core->learn, PASS_WRITE_MASKS, false));
+    struct nn_image_loss loss = {.sums = core->sums + (ptrdiff_t)first * NN_LOSS_TERMS,
+                                 .grad = core->back.grad[last],
+                                 .out = core->learn.value[last],
+                                 .target = gt,
+                                 .n = n,
+                                 .count = patch_floats(core, true)};
+    double numbers = (double)core->mode.batch * (double)loss.count;
+    for (int t = 0; t < NN_LOSS_TERMS; t++)
+        loss.weight[t] = (float)((double)core->weights[t] / numbers);
+    TRY(core->device->nn->image_loss(core->device, &loss));
+    return pass_backward(&core->back, true);
+}
+
+static int sr_queue_step(void *context)
+{
+    struct sr_core *core = context;
+    struct offload_stream *offload = &core->stepper.offload;
+    const struct sr_numbers *numbers = core->inputs.numbers;
+    int batch = core->mode.batch, micro = core->mode.micro;
+    TRY(offload_stream_begin(offload));
+    TRY(core->device->nn->zero(core->device, core->net.gradients,
+                               core->net.net.floats * sizeof(float)));
+    for (int first = 0; first < batch; first += micro)
+        TRY(sr_queue_micro(core, first, batch - first < micro ? batch - first : micro));
+    TRY(trained_net_update(&core->net, core->device, offload, SR_OFFLOAD_MOMENTS, &numbers->adam));
+    TRY(trained_net_average(&core->net, core->device, offload, SR_OFFLOAD_EMA, &numbers->ema));
+    return offload_stream_end(offload);
+}
+
+static int sr_begin_step(struct sr_core *core, const struct sr_rates *rates)
+{
+    struct sr_inputs *host = &core->host[core->stepper.turn];
+    TRY(stepper_await(&core->stepper, core->stepper.turn));
+    host->numbers->adam = trained_net_advance(&core->net, &rates->adam);
+    host->numbers->ema = (float)rates->ema;
+    if (!core->ahead) return OK;
+    TRY(core->fill(core->fill_context, 0, core->mode.batch, host->lq, host->gt));
+    return device_upload(core->device, core->inputs.memory, host->memory,
+                         sr_inputs_layout(core, NULL, NULL));
+}
+
+int sr_train_step(struct sr_core *core, const struct sr_rates *rates, sr_fill *fill, void *context)
+{
+    double v_before = core->net.v_missing, m_before = core->net.m_missing;
+    core->fill = fill;
+    core->fill_context = context;
+    int code = sr_begin_step(core, rates);
+    if (code == OK) code = stepper_run(&core->stepper, sr_queue_step, core);
+    if (code < 0) {
+        core->net.v_missing = v_before;
+        core->net.m_missing = m_before;
+        return code;
+    }
+    return stepper_end(&core->stepper);
+}
+
+int sr_core_report(struct sr_core *core, int back, struct sr_report *report)
+{
+    const double *sums;
+    TRY(stepper_sums(&core->stepper, back, &sums));
+    *report = (struct sr_report){.loss = 0};
+    double numbers = (double)core->mode.batch * (double)patch_floats(core, true);
+    for (int i = 0; i < core->mode.batch; i++)
+        for (int t = 0; t < NN_LOSS_TERMS; t++)
+            report->term[t] += sums[i * NN_LOSS_TERMS + t];
+    for (int t = 0; t < NN_LOSS_TERMS; t++) {
+        report->term[t] /= numbers;
+        report->loss += (double)core->weights[t] * report->term[t];
+    }
+    return OK;
+}
+
+/* ---- between steps ---- */
+
+/* An offloaded EMA that operations do not reach goes where gradients are, which are free now. */
+int sr_core_enlarge(struct sr_core *core, const struct sr_rows *in, int x, int y, int w, int h,
+                    float *out, bool (*stop_requested)(void))
+{
+    const float *parameters = core->net.ema;
+    struct sr_tiles *t = &core->tiles;
+    if (core->stepper.staging) {
+        TRY(device_upload(core->device, core->net.gradients, core->net.ema,
+                          core->net.net.floats * sizeof(float)));
+        parameters = core->net.gradients;
+    }
+    return sr_tiles_enlarge(t, parameters, in, x, y, w, h, out, stop_requested);
+}

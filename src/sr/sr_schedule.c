@@ -1,0 +1,61 @@
+#include "sr/sr_schedule.h"
+
+#include "base/error.h"
+#include "config/config.h"
+#include "math/cosine.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+enum { MEASUREMENTS = 20 };
+
+int sr_design_of(struct sr_design *design, const struct config *config)
+{
+    static const enum sr_network names[] = {[CONFIG_SR_NETWORK_COMPACT] = SR_COMPACT};
+    *design = (struct sr_design){.network = names[config->sr.network],
+                                 .scale = (int)config->sr.scale,
+                                 .features = (int)config->sr.num_feat,
+                                 .convs = (int)config->sr.num_conv};
+    if (design->scale > 4 && design->scale != 8)
+        return fail(ERR_CONFIG, "sr.scale: %d is none of 1, 2, 3, 4 and 8", design->scale);
+    if (config->sr.lq_size % 2)
+        return fail(ERR_CONFIG, "sr.lq_size: %d is odd; patches have even sides",
+                    (int)config->sr.lq_size);
+    if (!(config->sr.l1_weight > 0) && !(config->sr.charbonnier_weight > 0) &&
+        !(config->sr.mse_weight > 0))
+        return fail(ERR_CONFIG, "sr.l1_weight, sr.charbonnier_weight and sr.mse_weight are all 0: "
+                                "there is nothing to learn from");
+    if (config->sr.data_mode == CONFIG_SR_DATA_MODE_PAIRED && !config->sr.dataroot_lq[0])
+        return fail(ERR_CONFIG, "sr.data_mode paired: dataroot_lq is not set, the folder of the "
+                                "reduced images");
+    return OK;
+}
+
+struct sr_rates sr_rates_at(const struct config *config, int64_t step)
+{
+    double lr = config->sr.lr_g, t = (double)step / (double)config->sr.max_steps;
+    if (config->sr.schedule == CONFIG_SR_SCHEDULE_COSINE)
+        lr = cosine_between(lr, lr * config->sr.lr_end, fmin(1, t));
+    for (int i = 0;
+         config->sr.schedule == CONFIG_SR_SCHEDULE_STEPS && i < config->sr.milestones.count; i++)
+        if (step >= config->sr.milestones.values[i]) lr *= config->sr.lr_gamma;
+    if (step < config->sr.warmup) lr *= (double)(step + 1) / (double)config->sr.warmup;
+    double ema = fmin(config->sr.ema, (1 + (double)step) / (10 + (double)step));
+    return (struct sr_rates){.adam = {.lr = lr,
+                                      .b1 = config->sr.b1,
+                                      .b2 = config->sr.b2,
+                                      .decay = config->sr.weight_decay},
+                             .ema = ema};
+}
+
+int64_t sr_val_every(const struct config *config)
+{
+    int64_t every = config->sr.val_every, lines = config->eval_steps;
+    if (every <= 0) every = config->sr.max_steps / MEASUREMENTS;
+    return every <= lines ? lines : (every + lines - 1) / lines * lines;
+}
+
+int sr_crop_border(const struct config *config)
+{
+    return (int)(config->sr.crop_border < 0 ? config->sr.scale : config->sr.crop_border);
+}

@@ -1,0 +1,237 @@
+#!/bin/sh
+# imgtrain train with task sr, and imgtrain upscale: the files of a run, the same bits however it is
+# computed and through kill -9, the same picture whatever the tile, and every kind of bad input.
+. "$(dirname "$0")/lib.sh"
+
+pictures photos 6 64 48
+cat >tiny.yaml <<'YAML'
+task: sr
+dataroot_gt: photos
+device: cpu
+sr: {num_feat: 16, num_conv: 2, lq_size: 12, batch: 5, max_steps: 12, lr_g: 0.002}
+frames: {every: 6}
+eval_steps: 4
+video: {enabled: false}
+checkpoint: {every: 4, keep: 1}
+YAML
+run 0 imgtrain train tiny.yaml --dry-run
+out_has "task           sr, 12 steps"
+run 0 imgtrain plan tiny.yaml
+run 0 imgtrain train tiny.yaml -o whole threads=1
+err_has "held out: "
+has whole/final.png whole/model.safetensors whole/best.safetensors whole/frames/000000006.jpg
+run 0 grep -q '"step": 12, .*"psnr_y": [0-9]' whole/metrics.jsonl
+run 0 imgtrain info whole/model.safetensors
+out_has "Enlarges by  2"
+out_has "body.6.bias"
+run 0 imgtrain eval whole photos
+out_has "mean "
+run 0 imgtrain eval whole photos --json
+run 0 imgtrain bench --task sr --device cpu --size 8 --patches 2 --features 16 --convs 1 --steps 2
+
+# ---- a model has the tensors that other programs expect, and no more ----
+if command -v python3 >/dev/null; then
+    run 0 python3 -c "
+import json, struct
+f = open('whole/model.safetensors', 'rb')
+h = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
+h.pop('__metadata__')
+print(sorted((k, v['shape'], v['dtype']) for k, v in h.items()) == sorted(
+    [('body.0.weight', [16, 3, 3, 3], 'F32'), ('body.0.bias', [16], 'F32'), ('body.1.weight', [16], 'F32'),
+     ('body.2.weight', [16, 16, 3, 3], 'F32'), ('body.2.bias', [16], 'F32'), ('body.3.weight', [16], 'F32'),
+     ('body.4.weight', [16, 16, 3, 3], 'F32'), ('body.4.bias', [16], 'F32'), ('body.5.weight', [16], 'F32'),
+     ('body.6.weight', [12, 16, 3, 3], 'F32'), ('body.6.bias', [12], 'F32')]))"
+    out_is True
+fi
+
+# ---- no choice of how it is computed changes a bit ----
+trains_the_same() {
+    last="train $*"
+    rm -rf other
+    if ! "$program" train tiny.yaml -o other -q "$@" >"$out" 2>"$err"; then
+        flunk "ended with status $?"
+    elif ! cmp -s other/final.png whole/final.png; then
+        flunk "the pictures differ"
+    elif ! cmp -s other/model.safetensors whole/model.safetensors; then
+        flunk "the models differ"
+    elif ! cmp -s other/best.safetensors whole/best.safetensors; then
+        flunk "the best models differ"
+    else
+        pass
+    fi
+}
+trains_the_same threads=2
+trains_the_same threads=7
+for level in 0 1 2 4; do trains_the_same threads=1 memory.level=$level; done
+# the least that its plan can do with
+imgtrain plan tiny.yaml --json >plan.json
+least=$(awk '{ while (match($0, /"device_bytes": *[0-9]+/)) { v = substr($0, RSTART, RLENGTH); sub(/.*: */, "", v)
+    if (!m || v + 0 < m) m = v + 0; $0 = substr($0, RSTART + RLENGTH) } } END { print m }' plan.json)
+trains_the_same memory.limit="$least"
+run 31 imgtrain train tiny.yaml -o small -q memory.limit=$((least - 64))
+has_not small
+
+# ---- killed at any moment ----
+kills=0
+for wait in $(awk 'BEGIN { srand(5); for (i = 0; i < 4; i++) print 0.05 + rand() * 0.4 }'); do
+    rm -rf other
+    "$program" train tiny.yaml -o other -q >"$out" 2>"$err" &
+    pid=$!
+    sleep "$wait"
+    if kill -9 "$pid" 2>/dev/null; then kills=$((kills + 1)); fi
+    wait "$pid" 2>/dev/null
+    last="kill -9 after $wait s"
+    run 0 imgtrain train tiny.yaml -o other --resume -q threads=2
+    same other/model.safetensors whole/model.safetensors
+    same other/best.safetensors whole/best.safetensors
+    same other/final.png whole/final.png
+done
+run 78 imgtrain train tiny.yaml -o whole --resume max_steps=20
+err_has "a plan over all steps"
+cp -r photos others && rm others/3.ppm
+run 78 imgtrain train tiny.yaml -o whole --resume dataroot_gt=others
+err_has "not the images that this run began with"
+
+# ---- upscale: every tile gives the same file ----
+picture large.ppm 101 67
+upscale_is() { # FILE ARGUMENT ...: the same bytes as FILE
+    wanted_file=$1
+    shift
+    run 0 imgtrain upscale whole large.ppm -o tiled.ppm --overwrite "$@"
+    same "$wanted_file" tiled.ppm
+}
+run 0 imgtrain upscale whole large.ppm -o once.ppm --tile 1000
+run 0 imgtrain upscale whole/model.safetensors large.ppm -o model.ppm
+same once.ppm model.ppm
+for tile in 4 16 30 64 auto; do upscale_is once.ppm --tile $tile; done
+upscale_is once.ppm --device cpu --memory-limit 200KB
+run 31 imgtrain upscale whole large.ppm -o none.ppm --memory-limit 4KB
+has_not none.ppm
+run 0 imgtrain upscale whole photos -o lq/ --suffix x2 --format ppm
+has lq/1x2.ppm lq/6x2.ppm
+run 73 imgtrain upscale whole photos -o lq/ --suffix x2 --format ppm
+err_has "6 of 6 results are there already"
+rm lq/2x2.ppm
+run 0 imgtrain upscale whole photos -o lq/ --suffix x2 --format ppm --skip-existing
+has lq/2x2.ppm
+err_has "5 results were there already"
+run 73 imgtrain upscale whole large.ppm -o once.ppm
+err_lines 1
+run 64 imgtrain upscale whole photos -o photos/lq/
+err_has "lies within"
+run 64 imgtrain upscale whole large.ppm
+run 64 imgtrain upscale whole large.ppm -o none.gif
+run 64 imgtrain upscale whole large.ppm -o none.ppm --tile 0
+run 64 imgtrain upscale whole large.ppm -o none.ppm --alpha some
+run 66 imgtrain upscale whole missing.ppm -o none.ppm
+run 66 imgtrain upscale missing large.ppm -o none.ppm
+run 65 imgtrain upscale whole.pth large.ppm -o none.ppm
+err_has "only .safetensors is read"
+run 65 imgtrain upscale large.ppm large.ppm -o none.ppm
+has_not none.ppm none.gif
+# one bad file does not end a batch
+mkdir mixed
+cp photos/1.ppm photos/2.ppm mixed
+head -c 200 photos/3.ppm >mixed/3.ppm
+run 65 imgtrain upscale whole mixed -o results
+err_has "1 of 3 images could not be enlarged"
+has results/1.ppm results/2.ppm
+same results/1.ppm lq/1x2.ppm
+# thin pictures, grey, alpha, 16 bits
+printf 'P2 1 1 255 200\n' >dot.pgm
+run 0 imgtrain upscale whole dot.pgm -o dot2.pgm
+run 0 sh -c 'head -c 9 dot2.pgm | tr "\n" " "'
+out_has "P5 2 2 25"
+awk 'BEGIN { print "P3 1 70 255"; for (i = 0; i < 70; i++) print i * 3, 90, 255 - i }' >thin.ppm
+run 0 imgtrain upscale whole thin.ppm -o thin2.ppm
+run 0 imgtrain upscale whole thin.ppm -o thin3.ppm --tile 8
+same thin2.ppm thin3.ppm
+if command -v python3 >/dev/null; then
+    mkdir made && (cd made && tool pictures "$root/test/fuzz/seed_image")
+    for kind in grey.png grey_alpha.png rgb.png alpha.png deep.png; do
+        run 0 imgtrain upscale whole "made/$kind" -o "large-$kind"
+        last="depth and channels of $kind"
+        if [ "$(tool png "made/$kind" | cut -d' ' -f2-)" = "$(tool png "large-$kind" | cut -d' ' -f2-)" ]; then
+            pass
+        else
+            flunk "$(tool png "made/$kind") became $(tool png "large-$kind")"
+        fi
+    done
+fi
+
+# ---- paired data, checked before the first step and before the run folder ----
+paired() { # GT LQ [ARGUMENT ...]
+    gt=$1 lq=$2
+    shift 2
+    imgtrain train tiny.yaml -o paired dataroot_gt="$gt" dataroot_lq="$lq" "$@"
+}
+mkdir gt
+for i in 1 2 3 4 5 6; do cp lq/${i}x2.ppm gt/$i.ppm; done
+run 0 paired gt photos max_steps=2 -q
+has paired/model.safetensors
+mv paired first
+run 0 paired gt photos max_steps=2 -q filename_tmpl='{}' threads=2
+same paired/model.safetensors first/model.safetensors
+rm -rf paired
+mkdir named
+for i in 1 2 3 4 5 6; do cp photos/$i.ppm "named/ä $i%_lr.ppm"; cp gt/$i.ppm "gt/ä $i%.ppm"; rm gt/$i.ppm; done
+run 0 paired gt named filename_tmpl='{}_lr' --dry-run
+for i in 1 2 3 4 5 6; do mv "gt/ä $i%.ppm" gt/$i.ppm; done
+mv gt/5.ppm kept.ppm
+run 65 paired gt photos
+err_has "training data: photos/5.ppm has no GT partner in gt"
+mv kept.ppm gt/5.ppm
+mv photos/4.ppm kept.ppm
+run 65 paired gt photos
+err_has "training data: gt/4.ppm has no LQ partner photos/4.*"
+err_has "1 of 6 GT images (gt) and 5 LQ images (photos) have no partner"
+mv kept.ppm photos/4.ppm
+run 65 paired photos gt
+err_has "GT 64x48 is not 2x LQ 128x96 (would be 256x192)"
+err_has "6 of 6 GT images"
+picture gt/3.ppm 127 96
+run 65 paired gt photos
+err_has "training data: 3.ppm: GT 127x96 is not 2x LQ 64x48 (would be 128x96)"
+run 0 paired gt photos fix_sizes=crop --dry-run
+cp lq/3x2.ppm gt/3.ppm
+run 65 paired gt photos val_gt=photos val_lq=gt
+err_has "validation data: "
+run 78 paired gt "" data_mode=paired
+err_has "dataroot_lq is not set"
+run 66 paired gt missing
+err_has "training data: "
+has_not paired
+
+# ---- other bad input: one line, the right status, no run folder ----
+bad() { # STATUS TEXT ARGUMENT ...
+    wanted_status=$1 text=$2
+    shift 2
+    run "$wanted_status" imgtrain train tiny.yaml -o bad -q "$@"
+    err_has "$text"
+    has_not bad
+}
+mkdir empty
+bad 66 "training data: " dataroot_gt=missing
+bad 65 "no image in this folder" dataroot_gt=empty
+bad 78 "dataroot_gt is not set" dataroot_gt=
+bad 66 "folders are written with /" 'dataroot_gt=C:\datasets\gt'
+bad 78 "sr.scale: 5 is none of 1, 2, 3, 4 and 8" scale=5
+bad 78 "lq_size" lq_size=0
+bad 78 "odd" lq_size=13
+bad 65 "the largest lq_size that fits is 24" lq_size=26
+bad 78 "batch" batch=0
+bad 78 "all 0" charbonnier_weight=0
+bad 78 "otf" data_mode=otf
+ln -s ../photos photos/loop
+run 0 imgtrain train tiny.yaml --dry-run
+rm photos/loop
+run 0 imgtrain train tiny.yaml --dry-run schedule=steps milestones='[5, 1000]'
+# small ones are left out and named, unreadable ones too
+picture photos/small.ppm 20 20
+head -c 300 photos/1.ppm >photos/cut.ppm
+run 0 imgtrain train tiny.yaml -o rest -q max_steps=2
+err_has "small.ppm: 20x20 is smaller than a patch of 24 x 24: left out"
+err_has "cut.ppm"
+rm photos/small.ppm photos/cut.ppm
+
+finish
