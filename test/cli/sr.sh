@@ -104,7 +104,7 @@ run 0 imgtrain upscale whole large.ppm -o once.ppm --tile 1000
 run 0 imgtrain upscale whole/model.safetensors large.ppm -o model.ppm
 same once.ppm model.ppm
 for tile in 4 16 30 64 auto; do upscale_is once.ppm --tile $tile; done
-upscale_is once.ppm --device cpu --memory-limit 200KB
+upscale_is once.ppm --device cpu --memory-limit 400KB
 run 31 imgtrain upscale whole large.ppm -o none.ppm --memory-limit 4KB
 has_not none.ppm
 run 0 imgtrain upscale whole photos -o lq/ --suffix x2 --format ppm
