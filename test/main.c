@@ -3,9 +3,11 @@
  *
  * With TEST_TIMES=FILE, a line "SECONDS TEST" for each test is added to the file: processor time,
  * its threads and its own children included, which other work on the machine hardly changes. */
+#include "base/clock.h"
 #include "test/support.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,39 @@ static int wanted(const char *name, int argc, char **argv)
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], name) == 0) return 1;
     return argc < 2;
+}
+
+/* Whether every thread but this one waits in the kernel. */
+static int others_sleep(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int sleep = 1;
+    for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
+        char path[300], state = 'S';
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == (int)gettid()) continue;
+        snprintf(path, sizeof path, "/proc/self/task/%s/stat", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file) continue; /* the thread has ended */
+        if (fscanf(file, "%*[^)]) %c", &state) != 1) state = 'R';
+        fclose(file);
+        sleep &= state == 'S';
+    }
+    if (tasks) closedir(tasks);
+    return sleep;
+}
+
+/* Before every fork. The child has a copy of every lock, and nobody gives back there what another
+ * thread held: libc takes its own locks first, AddressSanitizer those of its allocator not. A
+ * thread that was just starting held one now and then, and the first thread that the child made
+ * waited for it for ever. A thread that waits for such a lock sleeps too, but then its owner does
+ * not: hence two looks. The limit is for threads that never sleep. */
+static void wait_until_others_sleep(void)
+{
+    double limit = clock_seconds() + 10;
+    for (int looks = 0; looks < 2 && clock_seconds() < limit;) {
+        looks = others_sleep() ? looks + 1 : 0;
+        if (!looks) usleep(200);
+    }
 }
 
 /* used[i]: what all tests before the i-th have used, noted just before Check forks for it. */
@@ -78,6 +113,7 @@ int main(int argc, char **argv)
     if (op_cases_speed && argc > 1 && strcmp(argv[1], "op_speed") == 0)
         return op_cases_speed(argc > 2 ? argv[2] : "cpu") < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     setenv("CK_DEFAULT_TIMEOUT", TEST_LIMIT, 0);
+    pthread_atfork(wait_until_others_sleep, NULL, NULL);
     SRunner *runner = srunner_create(NULL);
 #define SUITE(name)                                                                                \
     if (wanted(#name, argc, argv)) srunner_add_suite(runner, name##_suite());

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file_atomic.h"
 #include "base/temporary.h"
+#include "test/child.h"
 #include "test/support.h"
 
 #include <check.h>
@@ -165,17 +166,14 @@ START_TEST(temporary_goes_with_a_signal)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGABRT};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        pid_t child = fork();
-        if (child == 0) {
+        struct child child = child_fork();
+        if (child.pid == 0) {
             struct file_atomic file;
             signal(numbers[i], SIG_DFL);
             if (file_atomic_open(&file, path, 1000) == OK) raise(numbers[i]);
             _exit(99);
         }
-        int status;
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
-        ck_assert(WIFSIGNALED(status));
-        ck_assert_int_eq(WTERMSIG(status), numbers[i]);
+        child_assert_status(child, 1000 + numbers[i]);
     }
     ck_assert_int_eq(file_atomic_write_whole(path, "x", 1, false), OK);
     assert_alone();

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "test/child.h"
 #include "test/support.h"
 
 #include <check.h>
@@ -180,17 +181,39 @@ START_TEST(a_forked_process_has_its_own)
     threads_set(3);
     check_all_counts(3);
     for (int round = 0; round < 5; round++) {
-        pid_t child = fork();
-        if (child == 0) {
+        struct child child = child_fork();
+        if (child.pid == 0) {
             check_meeting();
             check_all_counts(3);
             _exit(threads_count() == 3 ? 0 : 1);
         }
-        int status;
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
-        ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        child_assert_status(child, 0);
     }
     check_meeting();
+}
+END_TEST
+
+static void *start_slowly(void *started)
+{
+    double end = clock_seconds() + 0.05;
+    while (clock_seconds() < end)
+        sched_yield();
+    *(atomic_bool *)started = true;
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* See test/main.c: locks that a thread held would stay held in the child. */
+START_TEST(a_test_forks_when_its_threads_sleep)
+{
+    static atomic_bool started[3];
+    pthread_t thread;
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(threads_start(&thread, true, start_slowly, &started[i]), 0);
+    struct child child = child_fork();
+    if (child.pid == 0) _exit(started[0] && started[1] && started[2] ? 0 : 1);
+    child_assert_status(child, 0);
 }
 END_TEST
 
@@ -274,16 +297,14 @@ START_TEST(a_fork_without_room_works_alone)
     if (SANITIZED) return; /* they need address space themselves */
     threads_set(4);
     check_all_counts(4);
-    pid_t child = fork();
-    if (child == 0) {
+    struct child child = child_fork();
+    if (child.pid == 0) {
         setrlimit(RLIMIT_AS, &(struct rlimit){1 << 20, 1 << 20});
         struct items items = {.count = 100, .grain = 1, .threads = 4};
         threads_for(100, 1, count_items, &items);
         _exit(items.done[99] == 1 ? 0 : 1);
     }
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    child_assert_status(child, 0);
 }
 END_TEST
 
@@ -332,6 +353,7 @@ Suite *threads_suite(void)
     tcase_add_test(tests, helpers_take_part);
     tcase_add_test(tests, stacks_do_not_follow_the_limit);
     tcase_add_test(tests, a_forked_process_has_its_own);
+    tcase_add_test(tests, a_test_forks_when_its_threads_sleep);
     tcase_add_test(tests, work_within_work_is_done_alone);
     tcase_add_test(tests, two_threads_share_work_at_the_same_time);
     tcase_add_test(tests, fewer_threads_do_as_well);

@@ -14,6 +14,7 @@ Suite *cuda_faults_suite(void);
 #include "run/train.h"
 #include "run/train_request.h"
 #include "splat/splat.h"
+#include "test/child.h"
 #include "test/support.h"
 
 /* A picture, and what the run sets besides. */
@@ -75,11 +76,10 @@ static int train_apart(const struct run_case *c, const char *dir, const char *ma
         long long calls;
         int code;
     } answer = {0, ERR_INTERNAL};
-    int ends[2], status;
+    int ends[2];
     ck_assert_int_eq(pipe(ends), 0);
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
+    struct child child = child_fork();
+    if (child.pid == 0) {
         if (!freopen("/dev/null", "w", stdout)) _exit(1); /* what a run prints */
         setenv("IMGTRAIN_EMU", machine, 1);
         signals_install();
@@ -88,11 +88,11 @@ static int train_apart(const struct run_case *c, const char *dir, const char *ma
         _exit(write(ends[1], &answer, sizeof answer) != (ssize_t)sizeof answer);
     }
     close(ends[1]);
-    ssize_t got = read(ends[0], &answer, sizeof answer);
+    int status = child_status(child); /* the pipe has room for the answer */
+    if (status != 0) child_tell_words(child);
+    ck_assert_msg(status == 0 && read(ends[0], &answer, sizeof answer) == (ssize_t)sizeof answer,
+                  "%s, %s: status %d", c->name, machine, status);
     close(ends[0]);
-    waitpid(child, &status, 0);
-    ck_assert_msg(status == 0 && got == (ssize_t)sizeof answer, "%s, %s: status %d", c->name,
-                  machine, status);
     if (calls) *calls = answer.calls;
     return answer.code;
 }

@@ -1,6 +1,7 @@
 /* The packed cache of a data set. */
 #include "base/threads.h"
 #include "data/dataset_cache.h"
+#include "test/child.h"
 #include "test/data/data_folder.h"
 
 /* ---- the cache ---- */
@@ -179,28 +180,26 @@ START_TEST(two_processes_and_kills)
     draw_many("x", 60);
     struct dataset_options options = options_for(96, 96);
     for (int round = 0; round < 20; round++) { /* killed at any time while making it */
-        pid_t child = fork();
-        if (child == 0) {
+        struct child child = child_fork();
+        if (child.pid == 0) {
             struct dataset *set;
             _exit(dataset_open(&set, &options) == OK ? 0 : 1);
         }
         usleep((useconds_t)round * 1000);
-        kill(child, SIGKILL);
-        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+        kill(child.pid, SIGKILL);
+        child_status(child);
     }
-    pid_t children[4];
+    struct child children[4];
     for (int i = 0; i < 4; i++) {
-        children[i] = fork();
-        if (children[i] == 0) {
+        children[i] = child_fork();
+        if (children[i].pid == 0) {
             struct dataset *set;
-            _exit(dataset_open(&set, &options) == OK && dataset_train_count(set) == 54 ? 0 : 1);
+            if (dataset_open(&set, &options) < 0) log_error("%s", error_message()), _exit(1);
+            _exit(dataset_train_count(set) == 54 ? 0 : 2);
         }
     }
-    for (int i = 0; i < 4; i++) {
-        int status;
-        ck_assert_int_eq(waitpid(children[i], &status, 0), children[i]);
-        ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    }
+    for (int i = 0; i < 4; i++)
+        child_assert_status(children[i], 0);
     /* what the kills left is gone as soon as the cache is made under the lock */
     char *command = string_format("rm -f '%s'/*.bin", cache);
     ck_assert_int_eq(system(command), 0);

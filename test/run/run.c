@@ -91,17 +91,17 @@ END_TEST
 
 START_TEST(a_second_process_is_locked_out)
 {
-    toy.step_microseconds = 100000;
-    pid_t first = spawn(run_dir, false, "");
-    wait_for(run_dir, "frames/000000001.json");
-    ck_assert_int_eq(train(run_dir, true, ""), ERR_OUTPUT);
-    ck_assert_int_eq(waitpid(first, NULL, WNOHANG), 0); /* without waiting for its end */
+    toy.hold_step = 2;
+    struct child first = spawn(run_dir, false, "");
+    wait_for(first, run_dir, "frames/000000001.json");
+    ck_assert_int_eq(train(run_dir, true, ""), ERR_OUTPUT); /* without waiting for its end */
     char pid[64], host[200] = "";
-    snprintf(pid, sizeof pid, "process %ld on ", (long)first);
+    snprintf(pid, sizeof pid, "process %ld on ", (long)first.pid);
     gethostname(host, sizeof host - 1);
     ck_assert_msg(strstr(error_message(), pid) && strstr(error_message(), host), "%s",
                   error_message());
-    ck_assert_int_eq(wait_status(first), 0);
+    kill(first.pid, SIGTERM);
+    child_assert_status(first, 75);
 }
 END_TEST
 

@@ -14,6 +14,7 @@
 #include "run/train.h"
 #include "run/train_request.h"
 #include "store/checkpoint.h"
+#include "test/child.h"
 #include "test/run/toy_task.h"
 #include "test/support.h"
 
@@ -23,7 +24,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 enum { MAX_OVERRIDES = 16 };
 
@@ -37,8 +37,8 @@ static inline void enter_folder(void)
     int null = open("/dev/null", O_WRONLY); /* what runs print is not looked at here */
     dup2(null, STDOUT_FILENO);
     close(null);
+    signal(SIGXFSZ, SIG_IGN); /* as in the program: tests fill disks */
     signals_reset();
-    signals_install();
 }
 
 /* One run; `settings`: "key=value key=value". */
@@ -135,33 +135,26 @@ static inline int newest_checkpoint(const char *dir)
     return newest;
 }
 
-/* A run in a process of its own. */
-static inline pid_t spawn(const char *dir, bool resume, const char *settings)
+/* A run in a process of its own. Tests that stop it fork before they have threads: after a fork
+ * beside threads, ThreadSanitizer hands no signal on. */
+static inline struct child spawn(const char *dir, bool resume, const char *settings)
 {
-    fflush(NULL);
-    pid_t pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (pid == 0) {
+    struct child child = child_fork();
+    if (child.pid == 0) {
+        signals_install();
         int code = train(dir, resume, settings);
+        if (code < 0) log_error("%s", error_message());
         _exit(error_exit_status(code));
     }
-    return pid;
+    return child;
 }
 
-static inline int wait_status(pid_t pid)
+/* Until it has made `name` in the folder of the run. */
+static inline void wait_for(struct child child, const char *dir, const char *name)
 {
-    int status = 0;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
-static inline void wait_for(const char *dir, const char *name)
-{
-    double limit = clock_seconds() + 200; /* for hangs */
-    while (!run_has(dir, name)) {
-        ck_assert_msg(clock_seconds() < limit, "%s/%s did not appear", dir, name);
-        usleep(500);
-    }
+    char *path = in_run(dir, name);
+    child_wait_for_file(child, path);
+    free(path);
 }
 
 #endif

@@ -5,12 +5,14 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
 #include "memory/mode.h"
 #include "memory/plan.h"
+#include "run/signals.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 
@@ -26,6 +28,8 @@ static struct {
     int64_t nan_loss_step, nan_state_step; /* at this step (0 = never) ... */
     int nan_times;                         /* ... this often; -1 = always */
     int step_microseconds, open_microseconds;
+    int64_t hold_step;   /* in this step (0 = none) it waits until it is to stop */
+    const char *begun;   /* a file that is made when a step has begun */
     int64_t finish_step; /* the task's own stopping rule; 0 = none */
     int64_t declared_bytes;
     int steps_taken;
@@ -116,6 +120,9 @@ static int toy_step(struct task_state *state, int64_t step, bool evaluate,
                     struct task_report *report)
 {
     toy.steps_taken++;
+    if (toy.begun) TRY(file_write_atomic(toy.begun, "", 0, false));
+    while (toy.hold_step != 0 && step == toy.hold_step && !signals_stop_requested())
+        usleep(500);
     double until = clock_seconds() + 1e-6 * toy.step_microseconds;
     while (clock_seconds() < until) /* a signal cuts usleep short */
         usleep(500);
