@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file_atomic.h"
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
@@ -120,7 +120,7 @@ static int toy_step(struct task_state *state, int64_t step, bool evaluate,
                     struct task_report *report)
 {
     toy.steps_taken++;
-    if (toy.begun) TRY(file_write_atomic(toy.begun, "", 0, false));
+    if (toy.begun) TRY(file_atomic_write_whole(toy.begun, "", 0, false));
     while (toy.hold_step != 0 && step == toy.hold_step && !signals_stop_requested())
         usleep(500);
     double until = clock_seconds() + 1e-6 * toy.step_microseconds;
