@@ -1,0 +1,50 @@
+/* How images get worse on their way to an LQ patch: the stages, each a pure function of what was
+ * drawn for it. Samples are floats of 0..1, [h][w][3]. All in an order that depends on the
+ * arguments alone, by functions of our own (math/portable.h): the same bits on any machine, by any
+ * number of threads. */
+#ifndef IMGTRAIN_SR_DEGRADE_H
+#define IMGTRAIN_SR_DEGRADE_H
+
+#include <stddef.h>
+
+/* ---- blur ---- */
+
+/* By q = x^T S^-1 x, S of the two sigmas turned by the angle: exp(-q/2), exp(-q^beta / 2),
+ * 1 / (1 + q^beta); or the lowpass up to omega radians a pixel. */
+enum degrade_shape { DEGRADE_GAUSSIAN, DEGRADE_GENERALIZED, DEGRADE_PLATEAU, DEGRADE_SINC };
+
+struct degrade_kernel {
+    enum degrade_shape shape;
+    int size; /* odd */
+    double sigma_x, sigma_y, angle, beta;
+    double omega;
+};
+
+enum { DEGRADE_KERNEL_SIDE = 63 }; /* at most */
+
+/* kernel: [size][size], their sum is 1. */
+void degrade_kernel_make(float *kernel, const struct degrade_kernel *of);
+
+/* Floats of memory that a blur takes. */
+size_t degrade_blur_floats(int w, int h, int size);
+/* The border is mirrored without the last sample: w and h above size / 2. out may be in. */
+void degrade_blur(float *out, const float *in, int w, int h, const float *kernel, int size,
+                  float *memory);
+
+/* ---- another size ---- */
+
+/* As PyTorch's interpolate: area is the mean of the samples that an output sample touches; bilinear
+ * by two samples whatever the factor; bicubic (a = -1/2) and lanczos3 as wide as the reduction. */
+enum degrade_resize {
+    DEGRADE_AREA,
+    DEGRADE_BILINEAR,
+    DEGRADE_BICUBIC,
+    DEGRADE_NEAREST_EXACT,
+    DEGRADE_LANCZOS3,
+};
+
+size_t degrade_resize_floats(int w, int h, int out_w, int out_h);
+void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
+                    enum degrade_resize mode, float *memory);
+
+#endif

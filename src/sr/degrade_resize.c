@@ -1,0 +1,115 @@
+/* Resizing as PyTorch's interpolate does it: rows first, then columns. */
+#include "math/portable.h"
+#include "sr/degrade.h"
+
+#include <string.h>
+
+static double degrade_cubic(double x)
+{
+    if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
+    return x < 2.0 ? ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0 : 0.0;
+}
+
+static double degrade_lanczos3(double x)
+{
+    if (!(x > 0.0)) return 1.0;
+    if (x >= 3.0) return 0.0;
+    double p = PORTABLE_PI * x;
+    return 3.0 * portable_sin(p) * portable_sin(p / 3.0) / (p * p);
+}
+
+/* One output sample's inputs: weights of samples first .. first + count - 1. */
+struct degrade_taps {
+    int first, count;
+};
+
+static int degrade_clamp(int i, int n)
+{
+    return i < 0 ? 0 : i < n ? i : n - 1;
+}
+
+static struct degrade_taps taps_area(int i, int in, int out, float *weights)
+{
+    int first = (int)((long long)i * in / out);
+    int end = (int)(((long long)(i + 1) * in + out - 1) / out), count = end - first;
+    for (int k = 0; k < count; k++)
+        weights[k] = (float)(1.0 / count);
+    return (struct degrade_taps){first, count};
+}
+
+static struct degrade_taps taps_bilinear(int i, int in, int out, float *weights)
+{
+    double at = (i + 0.5) * in / out - 0.5;
+    if (at < 0.0) at = 0.0;
+    int first = degrade_clamp((int)at, in), count = first + 1 < in ? 2 : 1;
+    double t = count == 2 ? at - first : 0.0;
+    weights[0] = (float)(1.0 - t);
+    if (count == 2) weights[1] = (float)t;
+    return (struct degrade_taps){first, count};
+}
+
+/* Of samples whose middle lies within `reach` reduced pixels; those beyond the border are left out.
+ */
+static struct degrade_taps taps_wide(int i, int in, int out, double reach, double (*weight)(double),
+                                     float *weights)
+{
+    double factor = (double)in / out, narrow = factor > 1.0 ? factor : 1.0, sum = 0.0;
+    double centre = factor * (i + 0.5);
+    int first = (int)(centre - reach * narrow + 0.5), end = (int)(centre + reach * narrow + 0.5);
+    if (centre - reach * narrow + 0.5 < 0.0) first = 0;
+    if (end > in) end = in;
+    for (int j = first; j < end; j++)
+        sum += weight(fabs((j + 0.5 - centre) / narrow));
+    for (int j = first; j < end; j++)
+        weights[j - first] = (float)(weight(fabs((j + 0.5 - centre) / narrow)) / sum);
+    return (struct degrade_taps){first, end - first};
+}
+
+static struct degrade_taps degrade_taps_of(enum degrade_resize mode, int i, int in, int out,
+                                           float *weights)
+{
+    switch (mode) {
+    case DEGRADE_AREA: return taps_area(i, in, out, weights);
+    case DEGRADE_BILINEAR: return taps_bilinear(i, in, out, weights);
+    case DEGRADE_BICUBIC: return taps_wide(i, in, out, 2.0, degrade_cubic, weights);
+    case DEGRADE_LANCZOS3: return taps_wide(i, in, out, 3.0, degrade_lanczos3, weights);
+    case DEGRADE_NEAREST_EXACT: break;
+    }
+    weights[0] = 1.0f;
+    return (struct degrade_taps){degrade_clamp((int)((i + 0.5) * in / out), in), 1};
+}
+
+/* The weights of an output sample, at most; an image of all input columns and output rows. */
+size_t degrade_resize_floats(int w, int h, int out_w, int out_h)
+{
+    (void)out_w;
+    return (size_t)(w > h ? w : h) + (size_t)w * (size_t)out_h * 3;
+}
+
+void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
+                    enum degrade_resize mode, float *memory)
+{
+    float *weights = memory, *rows = memory + (w > h ? w : h);
+    size_t row = (size_t)w * 3;
+    for (int y = 0; y < out_h; y++) {
+        struct degrade_taps taps = degrade_taps_of(mode, y, h, out_h, weights);
+        float *to = rows + (size_t)y * row;
+        memset(to, 0, row * sizeof *to);
+        for (int k = 0; k < taps.count; k++) {
+            const float *from = in + (size_t)(taps.first + k) * row;
+            for (size_t i = 0; i < row; i++)
+                to[i] += weights[k] * from[i];
+        }
+    }
+    for (int x = 0; x < out_w; x++) {
+        struct degrade_taps taps = degrade_taps_of(mode, x, w, out_w, weights);
+        for (int y = 0; y < out_h; y++) {
+            const float *from = rows + (size_t)y * row + (size_t)taps.first * 3;
+            float sum[3] = {0, 0, 0};
+            for (int k = 0; k < taps.count; k++, from += 3)
+                for (int c = 0; c < 3; c++)
+                    sum[c] += weights[k] * from[c];
+            memcpy(out + ((size_t)y * (size_t)out_w + (size_t)x) * 3, sum, sizeof sum);
+        }
+    }
+}
