@@ -26,6 +26,7 @@ enum philox_stream {
     STREAM_SR_BATCH = 33,
     STREAM_SR_HELD = 34,
     STREAM_SR_SHOWN = 35,
+    STREAM_SR_NOISE = 40,
     STREAM_FAULTS = 98,
     STREAM_TEST = 99,
 };

@@ -72,6 +72,8 @@ int image_check_png(const char *path);
 
 /* Compressed bytes in memory (malloc, owned by the caller). JPEG takes 1 or 3 channels of u8. */
 int image_encode_jpeg(const struct image *image, int quality, uint8_t **data, size_t *bytes);
+/* Chroma halved at any quality, as most programs write JPEG: the bytes of libjpeg's own cjpeg. */
+int image_encode_jpeg_halved(const struct image *image, int quality, uint8_t **data, size_t *bytes);
 int image_encode_png(const struct image *image, uint8_t **data, size_t *bytes);
 int image_decode(struct image *image, const uint8_t *data, size_t bytes, const char *name);
 

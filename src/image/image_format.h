@@ -82,7 +82,8 @@ struct encoder {
     size_t (*bytes)(const struct image *shape);
 };
 /* PNM picks PGM, PPM or PAM by the channel count. */
-extern const struct encoder encoder_png, encoder_jpeg, encoder_pnm, encoder_pfm;
+extern const struct encoder encoder_png, encoder_jpeg, encoder_jpeg_halved, encoder_pnm,
+    encoder_pfm;
 
 /* A whole image into one malloc'ed buffer, owned by the caller. */
 int encoder_make(const struct encoder *encoder, const struct image *image, int quality,

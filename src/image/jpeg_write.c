@@ -3,6 +3,7 @@
 #include "image/image_format.h"
 #include "image/jpeg_trap.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 enum { WRITE_BYTES = 1 << 16, CHROMA_FULL_QUALITY = 90 };
@@ -49,19 +50,20 @@ static int fail_write(const struct jpeg_writer *writer)
     return fail(ERR_SYSTEM, "write JPEG: %s", writer->trap.message);
 }
 
-/* Chroma at full resolution from quality 90 on (4:4:4), else halved both ways (4:2:0), libjpeg's
- * default. */
-static void set_quality(struct jpeg_compress_struct *info, int quality)
+/* Chroma at full resolution from quality full_from on (4:4:4), else halved both ways (4:2:0),
+ * libjpeg's default. */
+static void set_quality(struct jpeg_compress_struct *info, int quality, int full_from)
 {
     jpeg_set_quality(info, quality, TRUE);
     info->dct_method = JDCT_ISLOW;
     if (info->num_components != 3) return;
-    int factor = quality >= CHROMA_FULL_QUALITY ? 1 : 2;
+    int factor = quality >= full_from ? 1 : 2;
     info->comp_info[0].h_samp_factor = factor;
     info->comp_info[0].v_samp_factor = factor;
 }
 
-static int begin_file(struct jpeg_writer *writer, const struct image *shape, int quality)
+static int begin_file(struct jpeg_writer *writer, const struct image *shape, int quality,
+                      int full_from)
 {
     struct jpeg_compress_struct *info = &writer->info;
     if (setjmp(writer->trap.jump)) return fail_write(writer);
@@ -73,7 +75,7 @@ static int begin_file(struct jpeg_writer *writer, const struct image *shape, int
     info->input_components = shape->channels;
     info->in_color_space = shape->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg_set_defaults(info);
-    set_quality(info, quality);
+    set_quality(info, quality, full_from);
     jpeg_start_compress(info, TRUE);
     return OK;
 }
@@ -86,8 +88,8 @@ static void close_writer(void *state)
     free(writer);
 }
 
-static int open_writer(void **state, const struct image *shape, int quality,
-                       const struct byte_sink *to)
+static int jpeg_open(void **state, const struct image *shape, int quality, int full_from,
+                     const struct byte_sink *to)
 {
     *state = NULL;
     struct jpeg_writer *writer = calloc(1, sizeof *writer);
@@ -97,12 +99,24 @@ static int open_writer(void **state, const struct image *shape, int quality,
                                                     .empty_output_buffer = empty_buffer,
                                                     .term_destination = end_output};
     writer->to = *to;
-    int code = begin_file(writer, shape, quality);
+    int code = begin_file(writer, shape, quality, full_from);
     if (code < 0)
         close_writer(writer);
     else
         *state = writer;
     return code;
+}
+
+static int open_writer(void **state, const struct image *shape, int quality,
+                       const struct byte_sink *to)
+{
+    return jpeg_open(state, shape, quality, CHROMA_FULL_QUALITY, to);
+}
+
+static int open_writer_halved(void **state, const struct image *shape, int quality,
+                              const struct byte_sink *to)
+{
+    return jpeg_open(state, shape, quality, INT_MAX, to);
 }
 
 static int jpeg_output_put(void *state, const struct image *rows)
@@ -141,3 +155,5 @@ static int jpeg_output_take(const struct image *shape, struct image *taken)
 
 const struct encoder encoder_jpeg = {jpeg_output_take, open_writer,  jpeg_output_put,
                                      jpeg_output_end,  close_writer, NULL};
+const struct encoder encoder_jpeg_halved = {jpeg_output_take, open_writer_halved, jpeg_output_put,
+                                            jpeg_output_end,  close_writer,       NULL};

@@ -103,13 +103,24 @@ int image_encode_png(const struct image *image, uint8_t **data, size_t *bytes)
     return encoder_make(&encoder_png, image, 0, data, bytes);
 }
 
-int image_encode_jpeg(const struct image *image, int quality, uint8_t **data, size_t *bytes)
+static int encode_jpeg_by(const struct encoder *encoder, const struct image *image, int quality,
+                          uint8_t **data, size_t *bytes)
 {
     *data = NULL;
     *bytes = 0;
     if (image->type != SAMPLE_U8 || (image->channels != 1 && image->channels != 3))
         return fail(ERR_USAGE, "JPEG takes 1 or 3 channels of 8 bits");
-    return encoder_make(&encoder_jpeg, image, quality, data, bytes);
+    return encoder_make(encoder, image, quality, data, bytes);
+}
+
+int image_encode_jpeg(const struct image *image, int quality, uint8_t **data, size_t *bytes)
+{
+    return encode_jpeg_by(&encoder_jpeg, image, quality, data, bytes);
+}
+
+int image_encode_jpeg_halved(const struct image *image, int quality, uint8_t **data, size_t *bytes)
+{
+    return encode_jpeg_by(&encoder_jpeg_halved, image, quality, data, bytes);
 }
 
 /* ---- into a file ---- */

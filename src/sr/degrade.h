@@ -5,7 +5,9 @@
 #ifndef IMGTRAIN_SR_DEGRADE_H
 #define IMGTRAIN_SR_DEGRADE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* ---- blur ---- */
 
@@ -46,5 +48,31 @@ enum degrade_resize {
 size_t degrade_resize_floats(int w, int h, int out_w, int out_h);
 void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
                     enum degrade_resize mode, float *memory);
+
+/* ---- noise ---- */
+
+/* Which numbers: those of (seed, step, field), `field` one of 2^31 for each step. */
+struct degrade_draws {
+    uint64_t seed, step;
+    uint32_t field;
+};
+
+/* Adds normal noise of deviation sigma, cut to 0..1. grey: one field for all channels. */
+void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
+                            const struct degrade_draws *draws);
+
+/* Adds `scale` times the noise of counting photons: with x rounded to 8 bits (of luma, when grey)
+ * and v the power of 2 not below how many values of x there are, Poisson(x v) / v - x; cut to 0..1.
+ */
+struct degrade_poisson;                               /* tables, for one thread */
+struct degrade_poisson *degrade_poisson_create(void); /* NULL without memory */
+void degrade_poisson_free(struct degrade_poisson *poisson);
+void degrade_poisson_noise(struct degrade_poisson *poisson, float *image, int w, int h,
+                           double scale, bool grey, const struct degrade_draws *draws);
+
+/* ---- JPEG ---- */
+
+/* Rounded to 8 bits, through libjpeg and back: chroma halved, integer transforms. */
+int degrade_jpeg(float *image, int w, int h, int quality);
 
 #endif

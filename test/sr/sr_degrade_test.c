@@ -3,6 +3,7 @@
 #include "sr/degrade.h"
 #include "test/support.h"
 
+#include <jpeglib.h>
 #include <math.h>
 
 struct kernel_golden {
@@ -97,6 +98,137 @@ START_TEST(sizes)
 }
 END_TEST
 
+/* ---- noise: its statistics within 1 % ---- */
+
+enum { SIDE = 512, SAMPLES = SIDE * SIDE * 3 };
+
+/* Levels 40 .. 167 at places that have no pattern: 128 of them. */
+static float *grains(void)
+{
+    float *image = floats(SAMPLES);
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        image[i] = (float)(40 + (i * 2654435761u >> 25)) / 255.0f;
+    return image;
+}
+
+static void near(double got, double wanted, double tolerance, const char *of)
+{
+    ck_assert_msg(fabs(got - wanted) <= tolerance, "%s: %g, not %g", of, got, wanted);
+}
+
+START_TEST(gaussian_noise)
+{
+    const double sigma = 20.0 / 255.0;
+    const struct degrade_draws draws = {7, 3, 5}, next = {7, 4, 5};
+    float *image = floats(SAMPLES), *again = floats(SAMPLES), *other = floats(SAMPLES);
+    for (int i = 0; i < SAMPLES; i++)
+        image[i] = again[i] = other[i] = 0.5f;
+    degrade_gaussian_noise(image, SIDE, SIDE, sigma, _i, &draws);
+    degrade_gaussian_noise(again, SIDE, SIDE, sigma, _i, &draws);
+    degrade_gaussian_noise(other, SIDE, SIDE, sigma, _i, &next);
+    ck_assert_mem_eq(image, again, SAMPLES * sizeof *image);
+    double sum = 0, squares = 0, fourth = 0, beside = 0, channels = 0, steps = 0;
+    for (int i = 0; i < SAMPLES; i++) {
+        double v = ((double)image[i] - 0.5) / sigma;
+        sum += v / SAMPLES;
+        squares += v * v / SAMPLES;
+        fourth += v * v * v * v / SAMPLES;
+        beside += v * ((double)image[(i + 3) % SAMPLES] - 0.5) / sigma / SAMPLES;
+        channels += v * ((double)image[i / 3 * 3 + (i + 1) % 3] - 0.5) / sigma / SAMPLES;
+        steps += v * ((double)other[i] - 0.5) / sigma / SAMPLES;
+    }
+    near(sum, 0.0, 0.01, "mean");
+    near(sqrt(squares), 1.0, 0.01, "deviation");
+    near(fourth, 3.0, 0.05, "fourth moment");
+    near(beside, 0.0, 0.01, "correlation of neighbours");
+    near(channels, _i ? 1.0 : 0.0, 0.01, "correlation of channels");
+    near(steps, 0.0, 0.01, "correlation of steps");
+    free(image);
+    free(again);
+    free(other);
+}
+END_TEST
+
+START_TEST(poisson_noise)
+{
+    const struct degrade_draws draws = {7, 3, 5};
+    struct degrade_poisson *poisson = degrade_poisson_create();
+    ck_assert_ptr_nonnull(poisson);
+    float *clean = grains(), *image = grains();
+    if (_i) /* grey images, so that luma has their levels */
+        for (int i = 0; i < SAMPLES; i++)
+            clean[i] = image[i] = image[i / 3 * 3];
+    degrade_poisson_noise(poisson, image, SIDE, SIDE, 0.5, _i, &draws);
+    double sum = 0, squares = 0, expected = 0, channels = 0;
+    for (int i = 0; i < SAMPLES; i++) {
+        double v = ((double)image[i] - (double)clean[i]) / 0.5;
+        int k = i / 3 * 3 + (i + 1) % 3;
+        sum += v / SAMPLES;
+        squares += v * v / SAMPLES;
+        expected += (double)clean[i] / 128.0 / SAMPLES;
+        channels += v * ((double)image[k] - (double)clean[k]) / 0.5 / SAMPLES;
+    }
+    near(sum / sqrt(expected), 0.0, 0.01, "mean");
+    near(squares / expected, 1.0, 0.01, "variance");
+    near(channels / expected, _i ? 1.0 : 0.0, 0.01, "correlation of channels");
+    degrade_poisson_free(poisson);
+    free(clean);
+    free(image);
+}
+END_TEST
+
+/* ---- JPEG: the bytes of libjpeg with nothing said but the quality, as cjpeg writes them ---- */
+
+static unsigned long plain_jpeg(const struct image *image, int quality, unsigned char **data)
+{
+    struct jpeg_compress_struct info;
+    struct jpeg_error_mgr errors;
+    unsigned long count = 0;
+    *data = NULL;
+    info.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, data, &count);
+    info.image_width = (JDIMENSION)image->width;
+    info.image_height = (JDIMENSION)image->height;
+    info.input_components = 3;
+    info.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&info);
+    jpeg_set_quality(&info, quality, TRUE);
+    jpeg_start_compress(&info, TRUE);
+    for (int y = 0; y < image->height; y++) {
+        JSAMPROW line = (uint8_t *)image->data + (size_t)y * (size_t)image->width * 3;
+        jpeg_write_scanlines(&info, &line, 1);
+    }
+    jpeg_finish_compress(&info);
+    jpeg_destroy_compress(&info);
+    return count;
+}
+
+START_TEST(jpeg)
+{
+    static const int qualities[] = {30, 61, 90, 95, 100};
+    float *image = drawn(37, 29);
+    struct image real = {37, 29, 3, SAMPLE_F32, image}, bytes, back;
+    unsigned char *plain;
+    uint8_t *ours;
+    size_t count;
+    MUST(image_convert(&bytes, &real, SAMPLE_U8));
+    unsigned long plain_count = plain_jpeg(&bytes, qualities[_i], &plain);
+    MUST(image_encode_jpeg_halved(&bytes, qualities[_i], &ours, &count));
+    ck_assert_uint_eq(count, plain_count);
+    ck_assert_mem_eq(ours, plain, count);
+    MUST(image_decode(&back, plain, plain_count, "plain"));
+    MUST(degrade_jpeg(image, 37, 29, qualities[_i]));
+    for (size_t i = 0; i < 37 * 29 * 3; i++)
+        ck_assert(image[i] == image_sample(&back, i));
+    image_free(&bytes);
+    image_free(&back);
+    free(plain);
+    free(ours);
+    free(image);
+}
+END_TEST
+
 static void assert_close(double got, double wanted, double x, const char *of)
 {
     ck_assert_msg(fabs(got - wanted) <= 2e-14 * fmax(1.0, fabs(wanted)),
@@ -128,6 +260,9 @@ Suite *sr_degrade_test_suite(void)
     TCase *tests = tcase_create("degrade");
     tcase_add_loop_test(tests, kernels_and_blur, 0, KERNELS);
     tcase_add_loop_test(tests, sizes, 0, SIZES);
+    tcase_add_loop_test(tests, gaussian_noise, 0, 2);
+    tcase_add_loop_test(tests, poisson_noise, 0, 2);
+    tcase_add_loop_test(tests, jpeg, 0, 5);
     tcase_add_test(tests, functions);
     suite_add_tcase(suite, tests);
     return suite;
