@@ -53,6 +53,11 @@ static inline bool conv_is_group(const struct nn_conv *s)
            s->in_type == s->out_type;
 }
 
+static inline bool conv_is_dense(const struct nn_conv *s)
+{
+    return s->kernel == 3 && s->groups == 1 && !conv_is_group(s);
+}
+
 /* bf16 products: both sides rounded, sums fp32. */
 static inline bool conv_on_tensor_cores(enum nn_type type, int capability)
 {
@@ -67,10 +72,12 @@ struct conv_cut {
     int wave;      /* chunks at a time */
 };
 
-/* conv_point.cu: 1x1, a matrix product. conv_group.cu: 3x3 with 16 channels a group. conv_any.cu:
+/* conv_point.cu: 1x1, a matrix product. conv_group.cu: 3x3 with 16 channels a group.
+ * conv_dense.cu: 3x3 of one group, any channels. conv_any.cu:
  * what the networks do not use. */
 void conv_point(const struct conv_pass *pass);
 void conv_group(const struct conv_pass *pass);
+void conv_dense(const struct conv_pass *pass);
 void conv_any(const struct conv_pass *pass);
 void conv_any_wgrad(struct cuda_device *device, const struct nn_conv *s, float *dw, const void *in,
                     const void *dout);
@@ -83,6 +90,9 @@ void conv_point_pieces(struct cuda_device *device, const struct nn_conv *s, floa
                        int chunks);
 void conv_group_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
                        const void *in, const void *dout, const struct conv_cut *cut, int chunks);
+void conv_dense_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
+                       const void *in, const void *dout, const struct conv_cut *cut, int chunks);
+int conv_dense_tiles(const struct nn_conv *s);                                   /* of an image */
 int conv_group_tiles(const struct cuda_device *device, const struct nn_conv *s); /* of an image */
 
 /* ---- the epilogue ---- */

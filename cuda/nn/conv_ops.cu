@@ -13,6 +13,8 @@ static void cuda_run(const struct conv_pass *pass)
         conv_point(pass);
     else if (conv_is_group(&pass->shape))
         conv_group(pass);
+    else if (conv_is_dense(&pass->shape))
+        conv_dense(pass);
     else
         conv_any(pass);
 }
@@ -34,7 +36,8 @@ static struct conv_cut cuda_cut_of(const struct cuda_device *device, const struc
         c.piece_units = cuda_clamp(32 * weights / (s->cin + s->cout) / 32 * 32, 512, 8192);
         c.floats = (size_t)weights;
     } else {
-        c.chunk_units = s->chunk * conv_group_tiles(device, s);
+        c.chunk_units =
+            s->chunk * (conv_is_dense(s) ? conv_dense_tiles(s) : conv_group_tiles(device, s));
         c.piece_units = 16;
         c.floats = (size_t)weights * 9;
     }
@@ -75,8 +78,8 @@ static __global__ void add_chunks(float *dw, const float *sums, size_t floats, i
 static void native_wgrad(struct cuda_device *device, const struct nn_conv *shape, float *dw,
                          const void *in, const void *dout, void *workspace)
 {
-    bool point = conv_is_point(shape);
-    if (!point && !conv_is_group(shape)) {
+    bool point = conv_is_point(shape), dense = conv_is_dense(shape);
+    if (!point && !dense && !conv_is_group(shape)) {
         conv_any_wgrad(device, shape, dw, in, dout);
         return;
     }
@@ -93,13 +96,15 @@ static void native_wgrad(struct cuda_device *device, const struct nn_conv *shape
         b += (size_t)first * pixels * shape->cout * nn_type_bytes(shape->out_type);
         if (point)
             conv_point_pieces(device, &part, sums, a, b, (size_t)part.n * pixels, &cut, chunks);
+        else if (dense)
+            conv_dense_pieces(device, &part, sums, a, b, &cut, chunks);
         else
             conv_group_pieces(device, &part, sums, a, b, &cut, chunks);
         if (cut.pieces > 1)
             LAUNCH(cuda_add_pieces, dim3(cuda_blocks(cut.floats, 128), (unsigned)chunks), 128, 0,
                    device->stream, sums, cut.floats, cut.pieces);
         LAUNCH(add_chunks, cuda_blocks(cut.floats, 128), 128, 0, device->stream, dw, sums,
-               cut.floats, cut.pieces, chunks, !point);
+               cut.floats, cut.pieces, chunks, !point && !dense);
     }
 }
 
@@ -149,7 +154,7 @@ static int cuda_conv_wgrad(struct device *device, const struct nn_conv *shape, f
 static size_t cuda_conv_workspace(const struct device *device, const struct nn_conv *s)
 {
     size_t library = conv_library_workspace(s);
-    if (!conv_is_point(s) && !conv_is_group(s)) return library;
+    if (!conv_is_point(s) && !conv_is_group(s) && !conv_is_dense(s)) return library;
     struct conv_cut c = cuda_cut_of((const struct cuda_device *)device, s);
     size_t wgrad = c.floats * (size_t)c.pieces * (size_t)c.wave * sizeof(float);
     size_t packed = conv_is_group(s) ? conv_group_workspace(s) : 0;
