@@ -569,7 +569,7 @@ int cmd_eval(int argc, char **argv)
     uint64_t memory_limit = 0;
     const char *device_name = "auto", *range_text = NULL;
     struct sample_range range;
-    struct paper_options paper = {0};
+    struct paper_options paper = {.border = -1};
     const struct option_row rows[] = {
         {.name = "json",
          .flag = &json,
@@ -586,7 +586,7 @@ int cmd_eval(int argc, char **argv)
          .integer = &paper.border,
          .low = 0,
          .high = IMAGE_MAX_SIDE,
-         .help = "leave out N pixels of each side (0)"},
+         .help = "leave out N pixels of each side (0; of a network of task sr its scale)"},
         {.name = "samples",
          .argument = "N",
          .integer = &samples,
@@ -631,15 +631,18 @@ int cmd_eval(int argc, char **argv)
     TRY(cmd_eval_open_model(argv[1], &model, &task));
     if (!task) {
         options_without_effect("samples", "on images: it is for a generator and a folder");
+        if (paper.border < 0) paper.border = 0;
         return cmd_eval_evaluate(argv + 1, device_name, memory_limit, &range, &paper, json);
     }
     struct task_evaluation wanted = {.model = model,
                                      .path = argv[1],
                                      .input = argv[2],
                                      .samples = (int)samples,
+                                     .crop_border = (int)paper.border,
                                      .json = json,
                                      .stop_requested = signals_stop_requested};
-    options_without_effect("y crop-border", "on a model that its task measures");
+    if (!task->evaluate_crops)
+        options_without_effect("y crop-border", "on a model that its task measures");
     int code = range.given ? fail(ERR_USAGE, "--range is for two images")
                            : cmd_eval_by_task(task, &wanted, device_name, memory_limit);
     store_close(model);

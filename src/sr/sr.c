@@ -277,6 +277,7 @@ const struct task task_sr = {
     .prepare_plan = sr_prepare_plan,
     .describe = sr_describe,
     .evaluate = sr_eval,
+    .evaluate_crops = true,
     .bench = sr_bench,
     .bench_options = sr_bench_options,
 };

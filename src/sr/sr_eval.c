@@ -61,8 +61,9 @@ static int eval_measure(struct sr_eval *e, int i)
     free(e->memory);
     e->memory = malloc(sr_measure_floats(pair->w, pair->h, design->scale) * sizeof *e->memory);
     if (!e->memory) return fail(ERR_SYSTEM, "%s: out of memory", pair->name);
-    TRY(sr_measure(&bicubic, pair, design->scale, design->scale, NULL, NULL, e->memory));
-    TRY(sr_measure(&scores, pair, design->scale, design->scale, eval_enlarge, e, e->memory));
+    int border = e->wanted->crop_border >= 0 ? e->wanted->crop_border : design->scale;
+    TRY(sr_measure(&bicubic, pair, design->scale, border, NULL, NULL, e->memory));
+    TRY(sr_measure(&scores, pair, design->scale, border, eval_enlarge, e, e->memory));
     e->mean.psnr += scores.psnr / e->count;
     e->mean.ssim += scores.ssim / e->count;
     e->mean.psnr_y += scores.psnr_y / e->count;

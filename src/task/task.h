@@ -78,8 +78,9 @@ struct task_evaluation {
     const char *path; /* of the model, as it was given: a file or a run folder */
     const char *input;
     struct device *device;
-    int samples; /* at most */
-    int at_once; /* of them: changes no figure */
+    int samples;     /* at most */
+    int crop_border; /* pixels of each side to leave out; below 0: as many as the task does */
+    int at_once;     /* of them: changes no figure */
     bool json;
     bool (*stop_requested)(void);
 };
@@ -213,6 +214,7 @@ struct task {
     /* Measures a model against an input and prints that. NULL: its models are compared as images.
      */
     int (*evaluate)(const struct task_evaluation *wanted);
+    bool evaluate_crops; /* it heeds crop_border, and measures luma */
 
     /* Times steps. Its own options of `imgtrain bench`, where they are kept, whose defaults stand
      * there; what is wrong with several together (NULL: nothing can be). */

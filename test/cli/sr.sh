@@ -27,6 +27,26 @@ out_has "body.6.bias"
 run 0 imgtrain eval whole photos
 out_has "mean "
 run 0 imgtrain eval whole photos --json
+
+# ---- eval of a model, and of the files that upscale makes with it: the same figures ----
+mkdir flat # whose reduction is known: flat
+awk 'BEGIN { print "P3 24 24 255"; for (i = 0; i < 576; i++) print "90 140 30" }' >flat/a.ppm
+awk 'BEGIN { print "P3 12 12 255"; for (i = 0; i < 144; i++) print "90 140 30" }' >reduced.ppm
+run 0 imgtrain upscale whole reduced.ppm -o enlarged.ppm
+figures() { sed 's/"identical": [a-z]*,//' "$out" | tr '{' '\n' | grep -o '"\(psnr\|ssim\)\(_y\)*": [0-9.e-]*' | sort -u; }
+for border in 2 5; do
+    option=
+    [ $border = 2 ] || option="--crop-border $border" # 2, the scale, is what a network's are measured by
+    # shellcheck disable=SC2086
+    run 0 imgtrain eval whole flat --json $option
+    figures >of_model
+    run 0 imgtrain eval enlarged.ppm flat/a.ppm --y --crop-border $border --json
+    figures >of_files
+    if [ "$(wc -l <of_files)" = 4 ]; then pass; else flunk "not four figures"; fi
+    same of_model of_files
+    mv of_files of_$border
+done
+differ of_2 of_5
 run 0 imgtrain bench --task sr --device cpu --size 8 --patches 2 --features 16 --convs 1 --steps 2
 
 # ---- a model has the tensors that other programs expect, and no more ----
