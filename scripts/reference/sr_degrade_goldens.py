@@ -63,6 +63,21 @@ def figures(a):
     return "{%s}" % ", ".join("%.12g" % x for x in v)
 
 
+def sharpen(a):
+    """Real-ESRGAN's USMSharp: radius 50 (51 samples), weight .5, threshold 10."""
+    x = np.arange(51) - 25.0
+    line = np.exp(-x * x / (2 * 8.0 ** 2))
+    line /= line.sum()
+
+    def blur(v):
+        t = pad(torch.from_numpy(v).permute(2, 0, 1)[:, None], (25,) * 4, mode="reflect")
+        return conv2d(t, torch.from_numpy(np.outer(line, line))[None, None])[:, 0].permute(1, 2, 0).numpy()
+
+    r = a - blur(a)
+    soft = blur((np.abs(r) * 255 > 10).astype(np.float64))
+    return soft * np.clip(a + 0.5 * r, 0, 1) + (1 - soft) * a
+
+
 def main():
     print("/* Made by scripts/reference/sr_degrade_goldens.py. */\n/* clang-format off */")
     print("static const struct kernel_golden kernel_goldens[] = {")
@@ -76,7 +91,7 @@ def main():
     print("};\nstatic const struct resize_golden resize_goldens[] = {")
     for s in SIZES:
         print("{%s, %s}," % (", ".join(map(str, s)), figures(resize(s[0], draw(s[1], s[2]), s[3], s[4]))))
-    print("};\n/* clang-format on */")
+    print("};\nstatic const double sharpened[6] = %s;\n/* clang-format on */" % figures(sharpen(draw(40, 34))))
 
 
 main()

@@ -33,6 +33,11 @@ size_t degrade_blur_floats(int w, int h, int size);
 void degrade_blur(float *out, const float *in, int w, int h, const float *kernel, int size,
                   float *memory);
 
+/* Real-ESRGAN's unsharp masking: a Gaussian of 51 samples, sigma 8, half of the difference added
+ * where it is above 10 of 255, with a soft edge. w and h above 25. */
+size_t degrade_sharpen_floats(int w, int h);
+void degrade_sharpen(float *image, int w, int h, float *memory);
+
 /* ---- another size ---- */
 
 /* As PyTorch's interpolate: area is the mean of the samples that an output sample touches; bilinear

@@ -68,3 +68,64 @@ void degrade_blur(float *out, const float *in, int w, int h, const float *kernel
             }
     }
 }
+
+/* ---- sharpening ---- */
+
+enum { SHARPEN_SIZE = 51, SHARPEN_HALF = SHARPEN_SIZE / 2 };
+
+/* The border's image; the image blurred along x; blurred; the mask. */
+size_t degrade_sharpen_floats(int w, int h)
+{
+    return degrade_blur_floats(w, h, SHARPEN_SIZE) +
+           3 * (size_t)w * (size_t)(h + 2 * SHARPEN_HALF) + 2 * 3 * (size_t)w * (size_t)h;
+}
+
+/* By one line of a Gaussian, along x and along y. */
+static void sharpen_blur(float *out, const float *in, int w, int h, const float *line,
+                         float *memory)
+{
+    size_t row = (size_t)w * 3, padded = (size_t)(w + 2 * SHARPEN_HALF) * 3;
+    int rows = h + 2 * SHARPEN_HALF;
+    float *across = memory + degrade_blur_floats(w, h, SHARPEN_SIZE);
+    degrade_pad(memory, in, w, h, SHARPEN_HALF);
+    memset(across, 0, row * (size_t)rows * sizeof *across);
+    for (int y = 0; y < rows; y++)
+        for (int i = 0; i < SHARPEN_SIZE; i++) {
+            const float *from = memory + (size_t)y * padded + (size_t)i * 3;
+            for (size_t k = 0; k < row; k++)
+                across[(size_t)y * row + k] += line[i] * from[k];
+        }
+    memset(out, 0, row * (size_t)h * sizeof *out);
+    for (int y = 0; y < h; y++)
+        for (int i = 0; i < SHARPEN_SIZE; i++) {
+            const float *from = across + (size_t)(y + i) * row;
+            for (size_t k = 0; k < row; k++)
+                out[(size_t)y * row + k] += line[i] * from[k];
+        }
+}
+
+void degrade_sharpen(float *image, int w, int h, float *memory)
+{
+    const double sigma = 0.3 * ((SHARPEN_SIZE - 1) / 2.0 - 1.0) + 0.8;
+    size_t count = (size_t)w * (size_t)h * 3;
+    float *blurred = memory + degrade_sharpen_floats(w, h) - 2 * count, *mask = blurred + count;
+    float line[SHARPEN_SIZE];
+    double weights[SHARPEN_SIZE], sum = 0.0;
+    for (int i = 0; i < SHARPEN_SIZE; i++) {
+        double x = (i - SHARPEN_HALF) / sigma;
+        sum += weights[i] = portable_exp(-0.5 * x * x);
+    }
+    for (int i = 0; i < SHARPEN_SIZE; i++)
+        line[i] = (float)(weights[i] / sum);
+    sharpen_blur(blurred, image, w, h, line, memory);
+    for (size_t i = 0; i < count; i++)
+        mask[i] = fabsf(image[i] - blurred[i]) * 255.0f > 10.0f ? 1.0f : 0.0f;
+    for (size_t i = 0; i < count; i++) { /* the sharp image takes the blurred one's place */
+        float v = image[i] + 0.5f * (image[i] - blurred[i]);
+        blurred[i] = v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
+    }
+    float *soft = mask; /* the mask is copied with its border before it is overwritten */
+    sharpen_blur(soft, mask, w, h, line, memory);
+    for (size_t i = 0; i < count; i++)
+        image[i] = soft[i] * blurred[i] + (1.0f - soft[i]) * image[i];
+}

@@ -84,6 +84,16 @@ START_TEST(kernels_and_blur)
 }
 END_TEST
 
+START_TEST(sharpening)
+{
+    float *image = drawn(40, 34), *memory = floats(degrade_sharpen_floats(40, 34));
+    degrade_sharpen(image, 40, 34, memory);
+    assert_figures(image, 40 * 34 * 3, sharpened, 3e-6, "sharpened");
+    free(image);
+    free(memory);
+}
+END_TEST
+
 START_TEST(sizes)
 {
     const struct resize_golden *g = &resize_goldens[_i];
@@ -259,6 +269,7 @@ Suite *sr_degrade_test_suite(void)
     Suite *suite = suite_create("sr_degrade_test");
     TCase *tests = tcase_create("degrade");
     tcase_add_loop_test(tests, kernels_and_blur, 0, KERNELS);
+    tcase_add_test(tests, sharpening);
     tcase_add_loop_test(tests, sizes, 0, SIZES);
     tcase_add_loop_test(tests, gaussian_noise, 0, 2);
     tcase_add_loop_test(tests, poisson_noise, 0, 2);
