@@ -135,6 +135,18 @@ static int compare_checkpoint(const struct session *session, const char *run_dir
     return code;
 }
 
+/* A config.yaml that ends within a line: it may still be read as YAML, and would pass for one whose
+ * last keys were never set. */
+static bool is_cut_off(const char *path)
+{
+    uint8_t *text = NULL;
+    size_t bytes = 0;
+    if (file_read_own(path, CONFIG_LIMIT, &text, &bytes) < 0) return false;
+    bool cut = bytes > 0 && text[bytes - 1] != '\n';
+    free(text);
+    return cut;
+}
+
 int session_check_config(const struct session *session, const char *run_dir)
 {
     char *path = path_join(run_dir, "config.yaml");
@@ -142,8 +154,9 @@ int session_check_config(const struct session *session, const char *run_dir)
     int code = OK;
     bool say = session->folder.path; /* else the run is only looked at */
     bool there = file_exists(path);
-    if (there) code = compare_file(path, session, say);
-    if (!there || code == ERR_CONFIG || code == ERR_DATA)
+    bool cut = there && is_cut_off(path);
+    if (there && !cut) code = compare_file(path, session, say);
+    if (!there || cut || code == ERR_CONFIG || code == ERR_DATA)
         code = compare_checkpoint(session, run_dir, path, say, code);
     free(path);
     return code;

@@ -26,7 +26,12 @@ damage() { # FILE KIND: in a copy of the run
     case $2 in
     gone) rm "broken/$1" ;;
     empty) : >"broken/$1" ;;
-    half) head -c $(($(wc -c <"$task/$1") / 2)) "$task/$1" >"broken/$1" ;;
+    half)
+        size=$(($(wc -c <"$task/$1") / 2))
+        head -c $size "$task/$1" >"broken/$1"
+        # within a line, wherever the middle is
+        [ -n "$(tail -c 1 "broken/$1" | tr -d '\n')" ] || head -c $((size - 1)) "$task/$1" >"broken/$1"
+        ;;
     esac
 }
 
