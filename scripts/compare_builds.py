@@ -4,9 +4,10 @@
     scripts/compare_builds.py OLD NEW [--quick]
 
 OLD and NEW are two builds of imgtrain. Compared are
-  plans        `plan --json` of every preset in cfgs/, byte by byte
+  plans        `plan --json` of every preset in cfgs/ that OLD knows, byte by byte
   models       model.safetensors of short runs of each task, byte by byte, with 1 and 2 threads, at every
-               memory level, in the portable, the AVX2 and the best code of this CPU
+               memory level, in the portable, the AVX2 and the best code of this CPU; where NEW has keys that OLD
+               has not, the config in a model's metadata and what is counted over it may differ
   checkpoints  every tensor's bytes, and all metadata but seconds, config, version, run and crc32*
   resume       a checkpoint written by OLD goes on in NEW to the model that OLD makes in one run
 
@@ -99,6 +100,9 @@ def main():
             continue
         size = [] if preset.startswith('gan') else ['--size', '640x480']
         line = ['plan', 'cfgs/' + preset, 'device=cpu', 'memory.budget=4GB', *size, '--json']
+        if subprocess.run([old, 'config', 'cfgs/' + preset], capture_output=True).returncode == 78:
+            print('passed over: OLD has not the keys of ' + preset)
+            continue
         a, b = (run(p, *line, status=(0, 31)) for p in (old, new))
         say(a == b, 'plan --json of ' + preset)
 
@@ -117,7 +121,7 @@ def main():
             what = '%s, %s, %s' % (name, isa or 'best code', label)
             a, b = (open(r + '/model.safetensors', 'rb').read() for r in runs)
             ma, mb = (read(r + '/model.safetensors') for r in runs)
-            say(a == b or (ma == mb and a != b and len(a) == len(b) and stable(a) == stable(b)), 'model of ' + what)
+            say(a == b or (ma == mb and stable(a) == stable(b)), 'model of ' + what)
             names = [sorted(os.listdir(r + '/checkpoints')) for r in runs]
             faults = ['their names'] if names[0] != names[1] else []
             for f in names[0] if not faults else []:

@@ -124,8 +124,11 @@ int cmd_bench(int argc, char **argv)
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(cmd_bench_check(&b));
     cmd_bench_note_unused(&b);
-    for (int i = 0; task_at(i); i++)
+    const char *device = b.device;
+    for (int i = 0; task_at(i); i++) {
+        b.device = device_spec_for(task_at(i), device);
         if (cmd_bench_is_wanted(&b, task_at(i))) TRY(task_at(i)->bench(&b));
+    }
     if (b.json) printf("\n]\n");
     return OK;
 }

@@ -10,6 +10,7 @@
 #include "image/image.h"
 #include "image/rows.h"
 #include "metrics/image_metrics.h"
+#include "registry/devices.h"
 #include "registry/tasks.h"
 #include "run/signals.h"
 #include "splat/render.h"
@@ -559,7 +560,7 @@ static int cmd_eval_by_task(const struct task *task, struct task_evaluation *wan
                                 .attempt = cmd_eval_attempt_task,
                                 .context = &attempt};
     signals_install();
-    return fallback_run(&fallback, device, memory_limit);
+    return fallback_run(&fallback, device_spec_for(task, device), memory_limit);
 }
 
 int cmd_eval(int argc, char **argv)

@@ -68,10 +68,11 @@ static int train_one(const struct config *config, const struct train_options *op
     struct device *device = NULL;
     char *name = run_name(config_path, config);
     if (!name) return ERR_SYSTEM;
-    int code = device_open(&device, config->device, (int)config->threads);
+    const struct task *task = task_of_config(config);
+    int code = device_open(&device, device_spec_for(task, config->device), (int)config->threads);
     const struct train_request request = {
         .config = config,
-        .task = task_of_config(config),
+        .task = task,
         .device = device,
         .run_dir = run_dir,
         .name = name,

@@ -8,8 +8,10 @@
 #include "cmd/options.h"
 #include "data/scan.h"
 #include "image/image.h"
+#include "registry/devices.h"
 #include "run/progress.h"
 #include "run/signals.h"
+#include "sr/sr.h"
 #include "sr/upscale.h"
 #include "store/checkpoint.h"
 
@@ -243,7 +245,8 @@ static int upscale_all(struct upscale_batch *batch)
         rows.total = h;
         batch->progress = progress_open(&rows);
     }
-    int code = fallback_run(&fallback, batch->request->device, batch->request->memory_limit);
+    int code = fallback_run(&fallback, device_spec_for(&task_sr, batch->request->device),
+                            batch->request->memory_limit);
     progress_close(batch->progress);
     TRY(code);
     if (batch->skipped) log_info("%d results were there already", batch->skipped);

@@ -7,6 +7,7 @@
 #include "device/device.h"
 #include "device/faults.h"
 #include "device/nn_ops.h"
+#include "task/task.h"
 
 #include <string.h>
 
@@ -67,4 +68,9 @@ int device_open(struct device **device, const char *spec, int threads)
     device_close(*device);
     *device = NULL;
     return code;
+}
+
+const char *device_spec_for(const struct task *task, const char *spec)
+{
+    return task->host_only && strcmp(spec, "auto") == 0 ? "cpu" : spec;
 }

@@ -278,6 +278,7 @@ const struct task task_sr = {
     .describe = sr_describe,
     .evaluate = sr_eval,
     .evaluate_crops = true,
+    .host_only = true,
     .bench = sr_bench,
     .bench_options = sr_bench_options,
 };

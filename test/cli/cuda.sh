@@ -68,4 +68,13 @@ for task in splat gan; do
 done
 run 0 imgtrain train splat.yaml device=cuda -o again -q
 run 0 cmp splat-cuda/model.safetensors again/model.safetensors
+
+# a task that runs on the CPU alone takes it by itself, and another device is refused by name
+sr="task=sr dataroot_gt=photos scale=2 lq_size=4 num_feat=8 num_conv=1 max_steps=2 video.enabled=false"
+# shellcheck disable=SC2086  # a list of keys
+run 0 imgtrain train $sr -o sr -q
+# shellcheck disable=SC2086
+run 69 imgtrain train $sr -o sr-cuda device=cuda
+err_has "enlarging is not trained on it yet: add device=cpu"
+run 0 imgtrain upscale sr photos/1.ppm -o large.png
 finish
