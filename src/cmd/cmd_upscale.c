@@ -326,7 +326,7 @@ int cmd_upscale(int argc, char **argv)
          .name = "output",
          .argument = "PATH",
          .text = &request.output,
-         .help = "a image, or a folder: .png .jpg .ppm .pgm .pfm"},
+         .help = "an image, or a folder: .png .jpg .ppm .pgm .pfm"},
         {.name = "tile",
          .argument = "auto|N",
          .text = &request.tile,
