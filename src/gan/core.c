@@ -254,6 +254,13 @@ static void connect_passes(struct gan_core *core)
     }
 }
 
+void gan_core_find_views(struct gan_core *core)
+{
+    if (!core->ahead) return;
+    core->g.host = core->host_states;
+    core->d.host = core->host_states + trained_net_host_bytes(&core->g) / sizeof(float);
+}
+
 void gan_core_connect(struct gan_core *core)
 {
     struct stepper *stepper = &core->stepper;
@@ -266,10 +273,7 @@ void gan_core_connect(struct gan_core *core)
                                core->ahead ? core->host_memory[i] : core->inputs_memory);
         if (!core->ahead) stepper->host_sums[i] = stepper->sums;
     }
-    if (core->ahead) {
-        core->g.host = core->host_states;
-        core->d.host = core->host_states + trained_net_host_bytes(&core->g) / sizeof(float);
-    }
+    gan_core_find_views(core);
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
     list_offload_ranges(core, ranges);
     offload_stream_describe(&stepper->offload, core->device, stepper->staging,

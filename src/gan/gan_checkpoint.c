@@ -32,7 +32,8 @@ static int store_list(struct store_writer *writer, const char *key, const int *v
     return store_set(writer, key, text);
 }
 
-static int load_list(const struct store_file *file, const char *key, int *values, int count)
+static int load_list(const struct store_file *file, const char *key, int most, int *values,
+                     int count)
 {
     const char *text = store_get(file, key);
     for (int i = 0; i < count; i++) {
@@ -40,9 +41,9 @@ static int load_list(const struct store_file *file, const char *key, int *values
         if (!text || !*text)
             return fail(ERR_DATA, "%s: metadata %s is missing or too short", store_path(file), key);
         long number = strtol(text, &end, 10);
-        if (end == text || (*end && *end != ',') || number < 1 || number > 4096)
-            return fail(ERR_DATA, "%s: metadata %s: '%.60s' is no list of numbers in 1..4096",
-                        store_path(file), key, text);
+        if (end == text || (*end && *end != ',') || number < 1 || number > most)
+            return fail(ERR_DATA, "%s: metadata %s: '%.60s' is no list of numbers in 1..%d",
+                        store_path(file), key, text, most);
         values[i] = (int)number;
         text = *end ? end + 1 : end;
     }
@@ -86,8 +87,8 @@ int gan_load_design(struct net_design *design, const struct store_file *file)
     TRY(store_get_int32_in(file, "gan.z", 1, 4096, &design->z));
     TRY(store_get_int32_in(file, "gan.classes", 0, 1 << 20, &design->classes));
     TRY(store_get_int32_in(file, "gan.embedding", 0, 4096, &design->embedding));
-    TRY(load_list(file, "gan.widths", design->width, design->stages));
-    TRY(load_list(file, "gan.blocks", design->blocks, design->stages));
+    TRY(load_list(file, "gan.widths", 4096, design->width, design->stages));
+    TRY(load_list(file, "gan.blocks", 64, design->blocks, design->stages));
     return check_design(design, file);
 }
 

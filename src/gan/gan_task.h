@@ -37,7 +37,7 @@ struct task_state {
     float *show;                /* [samples] generated images, host */
     struct gan_report d, g;     /* of the last step */
     double gap;
-    bool gap_pending; /* a stop came before it was known; tracking.pending tells of which step */
+    bool gap_pending; /* a stop came before it was known; best.pending tells of which step */
     bool identity_warned;
     bool (*stop_requested)(void);
     int64_t step;       /* the one that fill() is asked about */
@@ -70,13 +70,13 @@ void gan_restrictions(const struct task_state *s, char *line);
 void gan_growth(const struct task_state *s, struct memory_growth *growth);
 int gan_replan(struct task_state *s, const struct memory_mode *mode);
 
-/* ---- gan_show.c ---- */
+/* ---- gan_preview.c ---- */
 
-/* The metrics after `steps_done` steps, into s->tracking. */
+/* The metrics after `steps_done` steps, into s->best. */
 int gan_measure(struct task_state *s, int64_t steps_done);
 bool gan_measure_is_due(const struct task_state *s, int64_t steps_done);
 /* What is to be measured after that step, the gap where it is asked for; stopped:
- * s->tracking.pending and s->gap_pending say what is left. */
+ * s->best.pending and s->gap_pending say what is left. */
 int gan_measure_step(struct task_state *s, int64_t steps_done, bool gap);
 /* Whether work on the host ends with ERR_STOPPED when a stop is requested; else it does not look.
  */

@@ -41,11 +41,11 @@ int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fil
             trained_net_advance(&core->d, &rates->adam);
     core->host[core->stepper.turn].numbers->adam[GAN_G] =
         trained_net_advance(&core->g, &rates->adam);
-    TRY(train_step_send(core, GAN_D, GAN_G));
-    int code = stepper_run(&core->stepper, gan_queue_all, core);
-    if (code == ERR_STOPPED) {
+    int code = train_step_send(core, GAN_D, GAN_G);
+    if (code == OK) code = stepper_run(&core->stepper, gan_queue_all, core);
+    if (code < 0) { /* the step that is done again counts once */
         core->g.v_missing = g_before;
-        if (first_half && !core->half->done) core->d.v_missing = d_before;
+        if (first_half && !(core->half && core->half->done)) core->d.v_missing = d_before;
     }
     TRY(code);
     return stepper_end(&core->stepper);

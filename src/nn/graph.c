@@ -125,7 +125,7 @@ static void find_readers(struct net *net, int v)
 {
     struct net_layer *from = &net->layers[v];
     from->first_reader = from->last_reader = v;
-    from->first_keeper = from->kind->keeps & NN_KEEPS_OUTPUT ? v : -1;
+    from->first_keeper = -1;
     from->inside = v < from->end;
     for (int i = v + 1; i < net->layer_count; i++)
         for (int k = 0; k < net->layers[i].input_count; k++) {
@@ -154,7 +154,8 @@ static bool fuse_residual(struct net *net, int v)
         if (last->input[k] == v) slot = k;
     bool fits = readers == 2 && first != last && is_identity(last, slot) && first->kind->can_fuse &&
                 first->input[0] == v && !is_identity(first, 0) && first->skip < 0 &&
-                last->type == from->type;
+                last->type == from->type &&
+                (!last->inside || last->begin == first->begin); /* it holds all images there */
     if (!fits) return false;
     first->skip = from->last_reader;
     first->gradient[0] = NET_GRADIENT_WRITES;
@@ -207,8 +208,11 @@ int net_finish(struct net *net)
         net->layers[i].skip = -1;
     for (int i = 0; i < net->layer_count; i++) {
         find_readers(net, i);
-        TRY(plan_gradient(net, i));
+        if (net->layers[i].last_reader == i && i < net->layer_count - 1)
+            return graph_refuse(&net->layers[i], i, "nothing reads it, and it is not the last");
     }
+    for (int i = 0; i < net->layer_count; i++)
+        TRY(plan_gradient(net, i));
     return OK;
 }
 

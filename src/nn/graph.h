@@ -58,7 +58,6 @@ enum pass_masks { PASS_NO_MASKS, PASS_WRITE_MASKS, PASS_FROZEN_MASKS };
 enum {
     NN_KEEPS_NOTHING = 0,
     NN_KEEPS_INPUTS = 1,
-    NN_KEEPS_OUTPUT = 2,
 };
 
 /* A kind of layer: a const table beside its functions, one file a kind in nn/layers, all listed in

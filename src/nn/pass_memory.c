@@ -119,23 +119,25 @@ static int gradient_end(const struct pass_use *use, int i)
 }
 
 /* One for every gradient that is made by parts of a sum: see needs_addend in graph.h. */
-static int declare_addend(const struct pass_use *use, struct network_pass *s)
+static int declare_addend(const struct pass_use *use, const char *what, int first,
+                          struct network_pass *s)
 {
     char name[64];
     size_t most = 0;
     if (!use->net->needs_addend) return OK;
     for (int i = 0; i < use->net->layer_count; i++)
         if (net_bytes(use->net, i) > most) most = net_bytes(use->net, i);
-    snprintf(name, sizeof name, "%s.addend", use->name);
-    return plan_declare(use->plan, name, PLAN_ACTIVATIONS, (size_t)use->n * most, use->backward,
-                        backward_phase(use, 0), &s->addend);
+    snprintf(name, sizeof name, "%s.%s", use->name, what);
+    return plan_declare(use->plan, name, PLAN_ACTIVATIONS, (size_t)use->n * most, first,
+                        first + use->net->layer_count - 1, &s->addend);
 }
 
 int pass_plan_gradients(const struct pass_use *use, struct network_pass *s, int second,
                         struct network_pass *again, int from)
 {
     const struct net *net = use->net;
-    TRY(declare_addend(use, s));
+    TRY(declare_addend(use, "addend", use->backward, s));
+    if (second >= 0 && use->parts) TRY(declare_addend(use, "addend.again", second, again));
     for (int i = from; i < net->layer_count; i++) {
         const struct net_layer *l = &net->layers[i];
         bool is_output = i == net->layer_count - 1;

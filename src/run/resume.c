@@ -156,8 +156,10 @@ int session_check_config(const struct session *session, const char *run_dir)
     bool there = file_exists(path);
     bool cut = there && is_cut_off(path);
     if (there && !cut) code = compare_file(path, session, say);
-    if (!there || cut || code == ERR_CONFIG || code == ERR_DATA)
+    if (cut) code = fail(ERR_DATA, "%s ends within a line", path);
+    if (!there || code == ERR_CONFIG || code == ERR_DATA)
         code = compare_checkpoint(session, run_dir, path, say, code);
+    if (cut && code == ERR_DATA) code = compare_file(path, session, say); /* all there is */
     free(path);
     return code;
 }

@@ -22,7 +22,8 @@ static int sr_tile_side(const struct sr_core *core)
 {
     int overlaps = 2 * sr_tiles_overlap(&core->design), side = core->mode.lq_size;
     while (side < TILE_MOST + overlaps &&
-           (side + 4) * (side + 4) <= core->mode.micro * core->mode.lq_size * core->mode.lq_size)
+           (int64_t)(side + 4) * (side + 4) <=
+               (int64_t)core->mode.micro * core->mode.lq_size * core->mode.lq_size)
         side += 4;
     side = side / SR_TILE_ALIGNMENT * SR_TILE_ALIGNMENT;
     return side < TILE_LEAST + overlaps ? TILE_LEAST + overlaps : side;

@@ -83,7 +83,7 @@ static bool compact_detect(struct sr_design *design, const struct store_file *fi
 {
     int last = 2;
     int64_t features = body_size(file, prefix, 0, "weight", 4, 0);
-    while (last < 2 * SR_CONVS_MOST && body_size(file, prefix, last + 2, "weight", 4, 0) > 0)
+    while (last < 2 * SR_CONVS_MOST + 2 && body_size(file, prefix, last + 2, "weight", 4, 0) > 0)
         last += 2;
     int64_t out = body_size(file, prefix, last, "bias", 1, 0);
     if (body_size(file, prefix, 0, "weight", 4, 1) != 3 || features < 1 ||

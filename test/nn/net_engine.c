@@ -321,7 +321,7 @@ static void toy_open(struct toy *t, enum graph graph, enum memory memory, bool t
         if (!tangent && (memory == OWN_MEMORY || !t->second.value[i]))
             t->second.value[i] = t->first.value[i];
     }
-    t->second.addend = t->first.addend;
+    if (!t->second.addend) t->second.addend = t->first.addend;
     if (tangent) t->second.value[0] = t->first.value[0];
 }
 
