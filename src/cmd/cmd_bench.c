@@ -110,11 +110,13 @@ int cmd_bench(int argc, char **argv)
             count = cmd_bench_add_options(rows, count, task_at(i)->bench_options);
     TRY(count);
     const struct option_usage usage = {
-        .usage = "imgtrain bench [--task gan|splat|all] [--size N] [--steps N] [--json] ...",
-        .about = "Times training steps on made-up images. Splats (2048 px): milliseconds a step\n"
-                 "(median) and billions of (Gaussian, pixel) pairs a second. GAN (16, 32, 64 px,\n"
-                 "networks as in cfgs/gan-*.yaml): a D step and a G step with both updates, and\n"
-                 "the memory that they take.",
+        .usage = "imgtrain bench [--task gan|splat|sr|all] [--size N] [--steps N] [--json] ...",
+        .about =
+            "Times training steps on made-up images. Splats (2048 px): milliseconds a step\n"
+            "(median) and billions of (Gaussian, pixel) pairs a second. GAN (16, 32, 64 px,\n"
+            "networks as in cfgs/gan-*.yaml): a D step and a G step with both updates, and\n"
+            "the memory that they take. Networks that enlarge (64 px patches): a step and its\n"
+            "update.",
         .options = rows,
         .examples = "imgtrain bench\n"
                     "imgtrain bench --task splat --size 512 --gaussians 5000 --sigma 3\n"

@@ -103,12 +103,16 @@ static int compare_text(const char *text, const char *path, const struct session
     return say ? config_diff(text, config, note_difference, &difference) : OK;
 }
 
-static int compare_file(const char *path, const struct session *session, bool say)
+/* whole: a file that ends within a line is damaged. It may still be read as YAML, and would pass
+ * for one whose last keys were never set. */
+static int compare_file(const char *path, const struct session *session, bool say, bool whole)
 {
     uint8_t *text = NULL;
     size_t bytes = 0;
     TRY(file_read_own(path, CONFIG_LIMIT, &text, &bytes));
-    int code = compare_text((const char *)text, path, session, say, NULL);
+    int code = whole && bytes > 0 && text[bytes - 1] != '\n'
+                   ? fail(ERR_DATA, "%s ends within a line", path)
+                   : compare_text((const char *)text, path, session, say, NULL);
     free(text);
     return code;
 }
@@ -135,18 +139,6 @@ static int compare_checkpoint(const struct session *session, const char *run_dir
     return code;
 }
 
-/* A config.yaml that ends within a line: it may still be read as YAML, and would pass for one whose
- * last keys were never set. */
-static bool is_cut_off(const char *path)
-{
-    uint8_t *text = NULL;
-    size_t bytes = 0;
-    if (file_read_own(path, CONFIG_LIMIT, &text, &bytes) < 0) return false;
-    bool cut = bytes > 0 && text[bytes - 1] != '\n';
-    free(text);
-    return cut;
-}
-
 int session_check_config(const struct session *session, const char *run_dir)
 {
     char *path = path_join(run_dir, "config.yaml");
@@ -154,12 +146,11 @@ int session_check_config(const struct session *session, const char *run_dir)
     int code = OK;
     bool say = session->folder.path; /* else the run is only looked at */
     bool there = file_exists(path);
-    bool cut = there && is_cut_off(path);
-    if (there && !cut) code = compare_file(path, session, say);
-    if (cut) code = fail(ERR_DATA, "%s ends within a line", path);
+    if (there) code = compare_file(path, session, say, true);
     if (!there || code == ERR_CONFIG || code == ERR_DATA)
         code = compare_checkpoint(session, run_dir, path, say, code);
-    if (cut && code == ERR_DATA) code = compare_file(path, session, say); /* all there is */
+    if (there && code == ERR_DATA)
+        code = compare_file(path, session, say, false); /* all there is */
     free(path);
     return code;
 }

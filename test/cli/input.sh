@@ -92,6 +92,17 @@ begin
 cp other.ppm p.ppm
 run 75 fit 30 input_path=p.ppm -o run --resume --allow-changed-input --time-limit 0.000001
 run 75 fit 30 input_path=p.ppm -o run --resume --time-limit 0.000001
+# a config.yaml without its last newline, as editors write it: the checkpoint's counts, and where
+# there is none its own text
+begin
+rm -f run/checkpoints/* run/model.safetensors
+printf %s "$(cat run/config.yaml)" >cut.yaml
+cp cut.yaml run/config.yaml
+run 78 fit 20 input_path=p.ppm -o run --resume num_gaussians=33
+err_has "num_gaussians"
+cp cut.yaml run/config.yaml
+run 0 fit 20 input_path=p.ppm -o run --resume
+err_lacks "is damaged"
 # another size and shape
 begin
 draw 40 70 0 >p.ppm
