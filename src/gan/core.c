@@ -1,8 +1,7 @@
 /* Buffers of the GAN: what each use of a network needs, and for how long. */
-#include "gan/core.h"
-
 #include "base/error.h"
 #include "device/device.h"
+#include "gan/core.h"
 #include "memory/plan.h"
 #include "nn/net_init.h"
 #include "nn/pass_memory.h"
@@ -74,7 +73,7 @@ static int core_declare_host(struct gan_core *core, struct plan *plan)
 static int declare_inputs(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
     size_t m = (size_t)core->mode.micro;
-    size_t picture = (size_t)(core->h * core->w * core->c) * sizeof(float);
+    size_t picture = (size_t)(core->shape.h * core->shape.w * core->shape.c) * sizeof(float);
     const struct {
         const char *name;
         size_t bytes;
@@ -90,7 +89,7 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
-    if (core->ahead) TRY(core_declare_host(core, plan));
+    if (core->shape.ahead) TRY(core_declare_host(core, plan));
     TRY(plan_declare(plan, "pulled", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty - 1, p->penalty,
                      (void **)&core->pulled));
     return plan_declare(plan, "pushed", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty, p->penalty,
@@ -170,22 +169,17 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     core->design = *design;
     core->mode = *mode;
     core->device = device;
-    core->ahead = !device->is_host;
-    core->h = design->base_h << (design->stages - 1);
-    core->w = design->base_w << (design->stages - 1);
-    core->c = design->channels;
-    core->chunk = gan_chunk(core->h, core->w);
     core->stepper.device = device;
     core->shape = (struct gan_input_shape){
-        .h = core->h,
-        .w = core->w,
-        .c = core->c,
+        .h = design->base_h << (design->stages - 1),
+        .w = design->base_w << (design->stages - 1),
+        .c = design->channels,
         .z = design->z,
         .z_stride = design->z + design->embedding,
-        .span = core->ahead ? mode->batch : mode->micro,
-        .micro = mode->micro,
-        .ahead = core->ahead,
+        .span = device->is_host ? mode->micro : mode->batch,
+        .ahead = !device->is_host,
     };
+    core->chunk = gan_chunk(core->shape.h, core->shape.w);
     TRY(net_generator(&core->g.net, design, mode->amp));
     TRY(net_discriminator(&core->d.net, design, mode->amp));
     TRY(net_require_piecewise_linear(&core->d.net));
@@ -256,7 +250,7 @@ static void connect_passes(struct gan_core *core)
 
 void gan_core_find_views(struct gan_core *core)
 {
-    if (!core->ahead) return;
+    if (!core->shape.ahead) return;
     core->g.host = core->host_states;
     core->d.host = core->host_states + trained_net_host_bytes(&core->g) / sizeof(float);
 }
@@ -270,8 +264,8 @@ void gan_core_connect(struct gan_core *core)
     stepper->sum_count = 2 * GAN_SUMS;
     for (int i = 0; i < 2; i++) {
         gan_step_inputs_layout(&core->shape, &core->host[i],
-                               core->ahead ? core->host_memory[i] : core->inputs_memory);
-        if (!core->ahead) stepper->host_sums[i] = stepper->sums;
+                               core->shape.ahead ? core->host_memory[i] : core->inputs_memory);
+        if (!core->shape.ahead) stepper->host_sums[i] = stepper->sums;
     }
     gan_core_find_views(core);
     struct offload_range ranges[GAN_OFFLOAD_RANGES];

@@ -71,14 +71,13 @@ struct gan_core {
     struct device *device;
     struct net_design design;
     struct gan_mode mode;
-    int h, w, c, chunk;
+    int chunk;
     struct trained_net g, d; /* g with its EMA */
     struct stepper stepper;
 
     /* the uses of the networks within a step */
     struct network_pass g_make, d_first, d_second, g_learn, d_score, g_back;
     void *workspace;               /* of any of them */
-    bool ahead;                    /* the device has memory of its own: see gan_step_inputs */
     struct gan_input_shape shape;  /* of a step's inputs */
     struct gan_step_inputs inputs; /* the device's */
     struct gan_step_inputs
@@ -102,7 +101,7 @@ int gan_chunk(int h, int w);
 
 static inline size_t gan_picture_floats(const struct gan_core *core)
 {
-    return (size_t)(core->h * core->w * core->c);
+    return (size_t)(core->shape.h * core->shape.w * core->shape.c);
 }
 
 /* Builds both networks in an empty core and declares every buffer in `plan`. The core must stay

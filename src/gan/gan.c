@@ -56,7 +56,7 @@ static int gan_fill_batch(void *context, enum gan_which which, struct gan_inputs
     uint64_t seen = 2 * (uint64_t)images_seen_at(&s->seen, s->step, (int64_t)batch);
     uint64_t draws = (uint64_t)(in->z_count + 3) / 4;
     float p = (float)augment_at(s, s->step);
-    size_t one = (size_t)(core->h * core->w * core->c);
+    size_t one = (size_t)(core->shape.h * core->shape.w * core->shape.c);
     dataset_batch(s->set, seen + (uint64_t)which * batch + (uint64_t)in->first, in->n, s->items);
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
@@ -65,8 +65,8 @@ static int gan_fill_batch(void *context, enum gan_which which, struct gan_inputs
         in->labels[i] = s->items[i].label;
         net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, seed,
                    STREAM_GAN_LATENT, call, pair * draws);
-        in->real_draws[i] = augment_draw(seed, call, 2 * pair, p, core->h, core->w);
-        in->fake_draws[i] = augment_draw(seed, call, 2 * pair + 1, p, core->h, core->w);
+        in->real_draws[i] = augment_draw(seed, call, 2 * pair, p, core->shape.h, core->shape.w);
+        in->fake_draws[i] = augment_draw(seed, call, 2 * pair + 1, p, core->shape.h, core->shape.w);
     }
     return OK;
 }
@@ -282,8 +282,9 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     TRY(gan_allocate(s));
     log_info("gan: %d x %d, %d images (%d held out), %d classes; G %.2f M, D %.2f M parameters, "
              "%.0f MFLOP; %d pairs at a time, scheme %s%s",
-             s->core->w, s->core->h, dataset_train_count(s->set), dataset_held_count(s->set),
-             s->core->design.classes, (double)s->core->g.net.parameter_total * 1e-6,
+             s->core->shape.w, s->core->shape.h, dataset_train_count(s->set),
+             dataset_held_count(s->set), s->core->design.classes,
+             (double)s->core->g.net.parameter_total * 1e-6,
              (double)s->core->d.net.parameter_total * 1e-6, 2e-6 * net_macs(&s->core->d.net),
              s->core->mode.micro, s->core->mode.scheme == GAN_SCHEME_NONE ? "none" : "block",
              s->mode.amp ? ", mixed precision" : "");
@@ -403,7 +404,7 @@ static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct ta
     s->now.lr *= images_seen_rate(s->config, s->asked_batch, batch);
     const struct gan_rates rates = {
         .gamma = s->now.gamma, .adam = {.lr = s->now.lr, .b2 = s->now.b2}, .ema = s->now.ema};
-    bool wait = evaluate || !s->core->ahead || s->d.units == 0; /* nothing was reported yet */
+    bool wait = evaluate || !s->core->shape.ahead || s->d.units == 0; /* nothing was reported yet */
     TRY(gan_task_step(s, &rates));
     TRY(gan_collect(s, wait ? step + 1 : step));
     TRY(gan_measure_step(s, step + 1, evaluate));

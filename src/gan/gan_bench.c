@@ -101,10 +101,10 @@ static int gan_bench_fill(void *context, enum gan_which which, struct gan_inputs
                                      .contrast = 0.9f,
                                      .dy = 1,
                                      .dx = -1,
-                                     .y1 = core->h / 2,
-                                     .x1 = core->w / 2};
+                                     .y1 = core->shape.h / 2,
+                                     .x1 = core->shape.w / 2};
     uint64_t words = (uint64_t)(in->z_count + 3) / 4;
-    size_t one = (size_t)(core->h * core->w * core->c);
+    size_t one = (size_t)(core->shape.h * core->shape.w * core->shape.c);
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
         net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, 1, STREAM_GAN_LATENT,
@@ -173,7 +173,7 @@ static void gan_bench_report(struct bench *bench, const struct gan_bench *b,
     size_t kept = plan_kind_bytes(b->plan, PLAN_ACTIVATIONS), all = plan_device_bytes(b->plan);
     if (bench->json) {
         char name[32];
-        snprintf(name, sizeof name, "gan %d", b->core.w);
+        snprintf(name, sizeof name, "gan %d", b->core.shape.w);
         bench_json_begin(bench, name, times);
         printf(", \"batch\": %d, \"micro\": %d, \"scheme\": \"%s\", \"amp\": %s, \"images_per_s\": "
                "%.2f, "
@@ -184,8 +184,8 @@ static void gan_bench_report(struct bench *bench, const struct gan_bench *b,
     } else {
         printf("%dx%-4d median %7.2f ms, best %7.2f, CPU %7.2f  %7.1f images/s  %.2f + %.2f units, "
                "%s\n",
-               b->core.w, b->core.h, times->median, times->best, times->cpu, rate, b->d.units,
-               b->g.units, format_bytes((int64_t)all).text);
+               b->core.shape.w, b->core.shape.h, times->median, times->best, times->cpu, rate,
+               b->d.units, b->g.units, format_bytes((int64_t)all).text);
     }
     fflush(stdout);
 }

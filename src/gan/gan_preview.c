@@ -32,7 +32,7 @@ static int make_some(struct task_state *s, const uint64_t *seeds, const int *cla
 static int make_samples(struct task_state *s)
 {
     const struct gan_core *core = s->core;
-    size_t picture = (size_t)(core->h * core->w * core->c);
+    size_t picture = (size_t)(core->shape.h * core->shape.w * core->shape.c);
     int total = (int)s->config->gan.samples, most = core->mode.micro;
     uint64_t seeds[SOME];
     int classes[SOME];
@@ -53,7 +53,7 @@ static int gan_preview_draw(void *context, const uint64_t *seeds, const int *cla
                             uint8_t *out)
 {
     struct task_state *s = context;
-    size_t floats = (size_t)(s->core->h * s->core->w * s->core->c) * (size_t)n;
+    size_t floats = (size_t)(s->core->shape.h * s->core->shape.w * s->core->shape.c) * (size_t)n;
     TRY(make_some(s, seeds, classes, n, s->show));
     for (size_t i = 0; i < floats; i++)
         out[i] = contact_sheet_byte(s->show[i]);
@@ -64,8 +64,8 @@ int gan_measure(struct task_state *s, int64_t steps_done)
 {
     int micro = s->core->mode.micro, shown = (int)s->config->gan.samples;
     struct evaluate_options options = {
-        .width = s->core->w,
-        .height = s->core->h,
+        .width = s->core->shape.w,
+        .height = s->core->shape.h,
         .samples = (int)s->config->gan.eval_samples,
         .batch = micro < shown ? micro : shown,
         .stop_requested = s->stop_requested,
@@ -147,22 +147,22 @@ int gan_measure_gap(struct task_state *s)
 int gan_picture(struct task_state *s, int max_side, struct image *picture)
 {
     TRY(make_samples(s));
-    return contact_sheet_draw(picture, s->show, (int)s->config->gan.samples, s->core->w, s->core->h,
-                              max_side);
+    return contact_sheet_draw(picture, s->show, (int)s->config->gan.samples, s->core->shape.w,
+                              s->core->shape.h, max_side);
 }
 
 int gan_reference(struct task_state *s, int max_side, struct image *picture)
 {
     const struct gan_core *core = s->core;
-    size_t one = (size_t)(core->h * core->w * core->c);
+    size_t one = (size_t)(core->shape.h * core->shape.w * core->shape.c);
     int total = (int)s->config->gan.samples, count = dataset_train_count(s->set);
     for (int i = 0; i < total; i++) {
         int index = count > total ? (int)((int64_t)i * count / total) : i % count; /* spread */
         const uint8_t *pixels = dataset_train(s->set, index).pixels;
-        TRY(nn_ops_cpu()->from_u8(NULL, s->show + (size_t)i * one, pixels, NULL, 1, core->h,
-                                  core->w, core->c));
+        TRY(nn_ops_cpu()->from_u8(NULL, s->show + (size_t)i * one, pixels, NULL, 1, core->shape.h,
+                                  core->shape.w, core->shape.c));
     }
-    return contact_sheet_draw(picture, s->show, total, core->w, core->h, max_side);
+    return contact_sheet_draw(picture, s->show, total, core->shape.w, core->shape.h, max_side);
 }
 
 int gan_write_final(struct task_state *s, const char *path)
@@ -176,7 +176,7 @@ int gan_write_final(struct task_state *s, const char *path)
 
 int gan_image_size(const struct task_state *s, int max_side, int *width, int *height)
 {
-    contact_sheet_size((int)s->config->gan.samples, s->core->w, s->core->h, max_side, width,
-                       height);
+    contact_sheet_size((int)s->config->gan.samples, s->core->shape.w, s->core->shape.h, max_side,
+                       width, height);
     return OK;
 }

@@ -13,17 +13,18 @@ static int take_inputs(struct gan_core *core, enum gan_which which, int first, i
 {
     struct network_pass *g = which == GAN_D ? &core->g_make : &core->g_learn;
     const struct gan_block *b = &core->at;
-    if (!core->ahead)
-        TRY(gan_block_fill(&core->shape, &core->inputs.step[which], which, first, n, core->fill,
-                           core->fill_context));
-    core->at = gan_block_from(&core->shape, &core->inputs.step[which], core->ahead ? first : 0);
+    if (!core->shape.ahead)
+        TRY(gan_block_fill(&core->shape, &core->inputs.step[which], which, first, n,
+                           core->mode.micro, core->fill, core->fill_context));
+    core->at =
+        gan_block_from(&core->shape, &core->inputs.step[which], core->shape.ahead ? first : 0);
     core->n = g->n = n;
     g->labels = core->g_back.labels = b->labels;
     core->d_first.labels = core->d_second.labels = core->d_score.labels = b->pair_labels;
     TRY(core->device->nn->copy(core->device, g->value[0], b->z,
                                (size_t)(n * core->shape.z_stride) * sizeof(float)));
-    TRY(core->device->nn->from_u8(core->device, core->real, b->pixels, b->flips, n, core->h,
-                                  core->w, core->c));
+    TRY(core->device->nn->from_u8(core->device, core->real, b->pixels, b->flips, n, core->shape.h,
+                                  core->shape.w, core->shape.c));
     return OK;
 }
 
@@ -39,9 +40,9 @@ static struct gan_augmentation gan_step_pictures(const struct gan_core *core, fl
                                      .in_stride = one,
                                      .draws = draws,
                                      .n = n,
-                                     .h = core->h,
-                                     .w = core->w,
-                                     .c = core->c};
+                                     .h = core->shape.h,
+                                     .w = core->shape.w,
+                                     .c = core->shape.c};
 }
 
 /* D's input: reals in the even places, fakes in the odd ones, both augmented. So a batch is cut

@@ -60,8 +60,8 @@ int gan_score(struct gan_core *core, const uint8_t *const *pictures, const int *
         TRY(device_upload(core->device, b->pixels, host->pixels, (size_t)s.n * one));
         TRY(send_labels(core, b->pair_labels, host->pair_labels, labels ? labels + first : NULL,
                         s.n));
-        TRY(core->device->nn->from_u8(core->device, s.value[0], b->pixels, NULL, s.n, core->h,
-                                      core->w, core->c));
+        TRY(core->device->nn->from_u8(core->device, s.value[0], b->pixels, NULL, s.n, core->shape.h,
+                                      core->shape.w, core->shape.c));
         TRY(pass_forward(&s, PASS_NO_MASKS, false));
         TRY(device_fetch(core->device, scores + first, s.value[s.net->layer_count - 1],
                          (size_t)s.n * sizeof(float)));

@@ -63,9 +63,8 @@ struct gan_block gan_block_from(const struct gan_input_shape *shape, const struc
 /* The inputs as D sees them: pairs that alternate (D step), or fakes before reals (G step), in each
  * micro-batch. */
 static void arrange_pairs(const struct gan_input_shape *shape, const struct gan_block *block,
-                          enum gan_which which, int total)
+                          enum gan_which which, int total, int micro)
 {
-    int micro = shape->micro;
     for (int first = 0; first < total; first += micro) {
         struct gan_block b = gan_block_from(shape, block, first);
         int n = total - first < micro ? total - first : micro;
@@ -79,7 +78,7 @@ static void arrange_pairs(const struct gan_input_shape *shape, const struct gan_
 }
 
 int gan_block_fill(const struct gan_input_shape *shape, const struct gan_block *b,
-                   enum gan_which which, int first, int n, gan_fill *fill, void *context)
+                   enum gan_which which, int first, int n, int micro, gan_fill *fill, void *context)
 {
     struct gan_inputs inputs = {
         .first = first,
@@ -94,6 +93,6 @@ int gan_block_fill(const struct gan_input_shape *shape, const struct gan_block *
         .fake_draws = b->fake_draws,
     };
     TRY(fill(context, which, &inputs));
-    arrange_pairs(shape, b, which, n);
+    arrange_pairs(shape, b, which, n, micro);
     return OK;
 }

@@ -39,8 +39,7 @@ struct gan_input_shape {
     int h, w, c;     /* of an image */
     int z, z_stride; /* numbers of a latent; floats of a row of G's input */
     int span;        /* pairs whose inputs are there at a time */
-    int micro;       /* pairs of a micro-batch */
-    bool ahead;      /* D step and G step have inputs of their own: see gan_step_inputs */
+    bool ahead;      /* the device has memory of its own: see gan_step_inputs */
 };
 
 /* The inputs of `span` pairs of a D step or of a G step. */
@@ -68,8 +67,10 @@ size_t gan_step_inputs_layout(const struct gan_input_shape *shape, struct gan_st
 /* A block's inputs from pair `first` of the block on. */
 struct gan_block gan_block_from(const struct gan_input_shape *shape, const struct gan_block *block,
                                 int first);
-/* Asks `fill` for pairs first .. first + n - 1 into a block of the host. */
+/* Asks `fill` for pairs first .. first + n - 1 into a block of the host, and arranges them for
+ * micro-batches of `micro` pairs. */
 int gan_block_fill(const struct gan_input_shape *shape, const struct gan_block *block,
-                   enum gan_which which, int first, int n, gan_fill *fill, void *context);
+                   enum gan_which which, int first, int n, int micro, gan_fill *fill,
+                   void *context);
 
 #endif

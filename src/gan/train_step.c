@@ -22,10 +22,10 @@ static int train_step_begin(struct gan_core *core, const struct gan_rates *rates
 static int train_step_send(struct gan_core *core, enum gan_which first, enum gan_which last)
 {
     const struct gan_step_inputs *host = &core->host[core->stepper.turn];
-    if (!core->ahead) return OK;
+    if (!core->shape.ahead) return OK;
     for (int i = (int)first; i <= (int)last; i++)
         TRY(gan_block_fill(&core->shape, &host->step[i], (enum gan_which)i, 0, core->mode.batch,
-                           core->fill, core->fill_context));
+                           core->mode.micro, core->fill, core->fill_context));
     return device_upload(core->device, core->inputs.memory, host->memory,
                          gan_step_inputs_layout(&core->shape, NULL, NULL));
 }

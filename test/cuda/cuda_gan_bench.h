@@ -23,7 +23,7 @@ struct bench {
 static inline int fill(void *context, enum gan_which which, struct gan_inputs *in)
 {
     const struct bench *b = context;
-    size_t one = (size_t)(b->core.h * b->core.w * b->core.c);
+    size_t one = (size_t)(b->core.shape.h * b->core.shape.w * b->core.shape.c);
     uint64_t call = 2 * (uint64_t)b->step + (uint64_t)which;
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i);
@@ -34,8 +34,9 @@ static inline int fill(void *context, enum gan_which which, struct gan_inputs *i
         in->labels[i] = (int)(pair + call) % 3;
         net_normal(in->z + (ptrdiff_t)i * in->z_stride, (size_t)in->z_count, 1, STREAM_GAN_LATENT,
                    call, pair * 64);
-        in->real_draws[i] = augment_draw(1, call, 2 * pair, 0.6f, b->core.h, b->core.w);
-        in->fake_draws[i] = augment_draw(1, call, 2 * pair + 1, 0.6f, b->core.h, b->core.w);
+        in->real_draws[i] = augment_draw(1, call, 2 * pair, 0.6f, b->core.shape.h, b->core.shape.w);
+        in->fake_draws[i] =
+            augment_draw(1, call, 2 * pair + 1, 0.6f, b->core.shape.h, b->core.shape.w);
     }
     return OK;
 }
@@ -71,13 +72,12 @@ static inline void bench_open_with(struct bench *b, bool cuda, int side, int mic
     MUST(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
     MUST(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
-    b->core.mode.micro = b->core.shape.micro =
-        micro; /* chunks of one pair, so that this small batch can be cut */
+    b->core.mode.micro = micro; /* chunks of one pair, so that this small batch can be cut */
     MUST(b->device->alloc(b->device, WORKSPACE, &b->workspace));
-    struct network_pass *sweeps[] = {&b->core.d_second, &b->core.g_back};
+    struct network_pass *passes[] = {&b->core.d_second, &b->core.g_back};
     for (int i = 0; i < 2; i++) {
-        sweeps[i]->chunk = i ? 1 : 2;
-        sweeps[i]->workspace = b->workspace; /* smaller chunks need more of it */
+        passes[i]->chunk = i ? 1 : 2;
+        passes[i]->workspace = b->workspace; /* smaller chunks need more of it */
     }
     MUST(gan_core_initialise(&b->core, 1));
     shake(&b->core, GAN_RANGE_G, &b->core.g.net);

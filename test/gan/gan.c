@@ -161,7 +161,7 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
     char name[32];
     const struct store_tensor *real = find(b->file, w, ".real"), *z = find(b->file, w, ".z");
     size_t skip = (size_t)(in->first + (b->step > 0 ? b->step * core->mode.batch : 0));
-    size_t pixels = (size_t)(core->h * core->w), c = (size_t)core->c;
+    size_t pixels = (size_t)(core->shape.h * core->shape.w), c = (size_t)core->shape.c;
     for (size_t i = 0; i < (size_t)in->n; i++) {
         in->flips[i] = 0;
         ck_assert_int_eq(real->type, TENSOR_U8);
@@ -302,11 +302,11 @@ START_TEST(no_choice_changes_a_bit)
     bench_open(&a, "gan_16x12", 0, GAN_SCHEME_NONE, nn_ops_cpu());
     bench_open(&b, "gan_16x12", 0, GAN_SCHEME_BLOCK, nn_ops_cpu());
     /* chunks of one pair, so that this small batch can be cut */
-    struct network_pass *sweeps[] = {&a.core.d_second, &a.core.g_back, &b.core.d_second,
+    struct network_pass *passes[] = {&a.core.d_second, &a.core.g_back, &b.core.d_second,
                                      &b.core.g_back};
     for (int i = 0; i < 4; i++)
-        sweeps[i]->chunk = i % 2 ? 1 : 2;
-    b.core.mode.micro = b.core.shape.micro = 1;
+        passes[i]->chunk = i % 2 ? 1 : 2;
+    b.core.mode.micro = 1;
     threads_set(2);
     train_step(&a, &d, &g);
     threads_set(1);

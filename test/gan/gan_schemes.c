@@ -53,7 +53,7 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
 {
     const struct run *r = context;
     const struct gan_core *core = r->core;
-    size_t one = (size_t)(core->h * core->w * core->c);
+    size_t one = (size_t)(core->shape.h * core->shape.w * core->shape.c);
     for (int i = 0; i < in->n; i++) {
         uint64_t pair = (uint64_t)(in->first + i), call = (uint64_t)(2 * r->step) + which;
         for (size_t k = 0; k < one; k++)
@@ -63,8 +63,8 @@ static int fill(void *context, enum gan_which which, struct gan_inputs *in)
                    pair * 64);
         in->flips[i] = pair % 2;
         in->labels[i] = core->design.classes ? (int)pair % core->design.classes : 0;
-        in->real_draws[i] = augment_draw(5, call, 2 * pair, 0.5f, core->h, core->w);
-        in->fake_draws[i] = augment_draw(5, call, 2 * pair + 1, 0.5f, core->h, core->w);
+        in->real_draws[i] = augment_draw(5, call, 2 * pair, 0.5f, core->shape.h, core->shape.w);
+        in->fake_draws[i] = augment_draw(5, call, 2 * pair + 1, 0.5f, core->shape.h, core->shape.w);
     }
     return OK;
 }
