@@ -1,7 +1,8 @@
 /* Buffers of the GAN: what each use of a network needs, and for how long. */
+#include "gan/core.h"
+
 #include "base/error.h"
 #include "device/device.h"
-#include "gan/core.h"
 #include "memory/plan.h"
 #include "nn/net_init.h"
 #include "nn/pass_memory.h"

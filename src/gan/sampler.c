@@ -5,10 +5,10 @@
 #include "device/device.h"
 #include "gan/gan_checkpoint.h"
 #include "memory/plan.h"
+#include "nn/pass_memory.h"
 #include "store/safetensors.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,14 +53,8 @@ static int sampler_declare(struct sampler *s, const struct device *device)
     TRY(plan_declare(s->plan, "labels", PLAN_DATA, (size_t)s->micro * sizeof *s->labels,
                      PLAN_ALWAYS, (void **)&s->labels));
     if (!device->is_host) TRY(sampler_declare_host(s));
-    for (int i = 0; i < s->net.layer_count; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "value%d", i);
-        int last = i == s->net.layer_count - 1 ? i + 1 : s->net.layers[i].last_reader;
-        TRY(plan_declare(s->plan, name, PLAN_ACTIVATIONS, (size_t)s->micro * net_bytes(&s->net, i),
-                         i, last, &s->pass.value[i]));
-    }
-    return OK;
+    struct pass_use use = {.plan = s->plan, .net = &s->net, .name = "g", .n = s->micro, .chunk = 1};
+    return pass_plan_values(&use, &s->pass, false, 0, NULL);
 }
 
 int sampler_open(struct sampler **out, struct device *device, const struct store_file *file,

@@ -61,26 +61,22 @@ static int layer_weight_gradient(struct network_pass *s, int i)
     return l->weight >= 0 || l->bias >= 0 ? l->kind->weight_gradient(s, i) : OK;
 }
 
-int pass_add(struct network_pass *s, void *to, const void *from, enum nn_type type, size_t count)
+int pass_copy(const struct network_pass *s, int layer, void *out, enum nn_type out_type,
+              const void *in, enum nn_type in_type, bool add)
 {
-    const size_t line = 1 << 16;
-    struct nn_strided whole = {.out = to,
-                               .in = from,
-                               .out_type = type,
-                               .in_type = type,
-                               .count = {1, 1, 1, (int)(count / line), (int)line},
-                               .out_stride = {0, 0, 0, (ptrdiff_t)line, 1},
-                               .in_stride = {0, 0, 0, (ptrdiff_t)line, 1},
-                               .add = true};
-    size_t done = count / line * line, bytes = done * nn_type_bytes(type);
-    if (done > 0) TRY(s->device->nn->strided_copy(s->device, &whole));
-    if (done == count) return OK;
-    struct nn_strided rest = whole;
-    rest.out = (char *)to + bytes;
-    rest.in = (const char *)from + bytes;
-    rest.count[3] = 1;
-    rest.count[4] = (int)(count - done);
-    return s->device->nn->strided_copy(s->device, &rest);
+    const struct net_layer *l = &s->net->layers[layer];
+    int line = l->w * l->c;
+    struct nn_strided copy = {
+        .out = out,
+        .in = in,
+        .out_type = out_type,
+        .in_type = in_type,
+        .count = {1, 1, s->n, l->h, line},
+        .out_stride = {0, 0, (ptrdiff_t)l->h * line, line, 1},
+        .in_stride = {0, 0, (ptrdiff_t)l->h * line, line, 1},
+        .add = add,
+    };
+    return s->device->nn->strided_copy(s->device, &copy);
 }
 
 /* The gradient of input[slot] from grad[i]. */
@@ -90,17 +86,14 @@ static int input_backward(struct network_pass *s, int i, int slot)
     int from = l->input[slot];
     enum net_gradient how = l->gradient[slot];
     enum nn_type type = s->net->layers[from].type;
-    size_t count = (size_t)s->n * net_elements(s->net, from);
+    bool adds = how == NET_GRADIENT_ADDS;
     void *to = s->grad[from];
     if (!to || how == NET_GRADIENT_FUSED) return OK;
-    if (l->kind->identity >> slot & 1) {
-        if (how == NET_GRADIENT_ADDS) return pass_add(s, to, s->grad[i], type, count);
-        return s->device->nn->copy(s->device, to, s->grad[i], count * nn_type_bytes(type));
-    }
-    if (how == NET_GRADIENT_WRITES || l->kind->can_add)
-        return l->kind->backward(s, i, slot, to, how == NET_GRADIENT_ADDS);
+    if (l->kind->identity >> slot & 1)
+        return pass_copy(s, from, to, type, s->grad[i], l->type, adds);
+    if (!adds || l->kind->can_add) return l->kind->backward(s, i, slot, to, adds);
     TRY(l->kind->backward(s, i, slot, s->addend, false));
-    return pass_add(s, to, s->addend, type, count);
+    return pass_copy(s, from, to, type, s->addend, type, true);
 }
 
 static int layer_backward(struct network_pass *s, int i)

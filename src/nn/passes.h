@@ -61,9 +61,9 @@ size_t pass_workspace(const struct net *net, const struct device *device, int n,
 /* For the functions of layer kinds. */
 const float *pass_weights(const struct network_pass *pass, int parameter); /* -1: NULL */
 float *pass_gradient(const struct network_pass *pass, int parameter);
-/* to += from, `count` elements. */
-int pass_add(struct network_pass *pass, void *to, const void *from, enum nn_type type,
-             size_t count);
+/* out = in, or (add) out += in: n images of the layer's shape, whose types may differ. */
+int pass_copy(const struct network_pass *pass, int layer, void *out, enum nn_type out_type,
+              const void *in, enum nn_type in_type, bool add);
 /* Whether layer i completes the gradient of its input[0], and that has a fused leaky ReLU: then
  * `backward` multiplies by mask[input[0]], NET_SLOPE where it is clear. */
 bool pass_applies_mask(const struct network_pass *pass, int i);

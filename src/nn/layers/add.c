@@ -1,6 +1,5 @@
 /* The sum of two values of one shape. The gradient of either is its own. */
 #include "base/error.h"
-#include "device/device.h"
 #include "nn/layers.h"
 
 static int add_shape(const struct net *net, struct net_layer *l)
@@ -15,29 +14,14 @@ static int add_shape(const struct net *net, struct net_layer *l)
     return OK;
 }
 
-/* value[i] = the value of input[slot], or (add) +=: their types may differ. */
-static int add_input(struct network_pass *s, int i, int slot, bool add)
-{
-    const struct net_layer *l = &s->net->layers[i];
-    int line = l->w * l->c, from = l->input[slot];
-    struct nn_strided copy = {
-        .out = s->value[i],
-        .in = s->value[from],
-        .out_type = l->type,
-        .in_type = s->net->layers[from].type,
-        .count = {1, 1, s->n, l->h, line},
-        .out_stride = {0, 0, (ptrdiff_t)l->h * line, line, 1},
-        .in_stride = {0, 0, (ptrdiff_t)l->h * line, line, 1},
-        .add = add,
-    };
-    return s->device->nn->strided_copy(s->device, &copy);
-}
-
 static int add_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
+    const struct net_layer *l = &s->net->layers[i];
     (void)masks;
-    TRY(add_input(s, i, 0, false));
-    return add_input(s, i, 1, true);
+    for (int k = 0; k < 2; k++)
+        TRY(pass_copy(s, i, s->value[i], l->type, s->value[l->input[k]],
+                      s->net->layers[l->input[k]].type, k > 0));
+    return OK;
 }
 
 const struct nn_layer_kind layer_add = {
