@@ -3,8 +3,8 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "nn/pass_memory.h"
 
-#include <stdio.h>
 #include <string.h>
 
 int sr_tiles_overlap(const struct sr_design *design)
@@ -16,13 +16,9 @@ int sr_tiles_overlap(const struct sr_design *design)
 static int declare_values(struct sr_tiles *t, int phase, struct plan *plan)
 {
     const struct net *net = &t->net;
-    for (int i = 0; i < net->layer_count; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "tiles.value%d", i);
-        int last = i == net->layer_count - 1 ? i + 1 : net->layers[i].last_reader;
-        TRY(plan_declare(plan, name, PLAN_ACTIVATIONS, net_bytes(net, i), phase + i, phase + last,
-                         &t->pass.value[i]));
-    }
+    struct pass_use use = {
+        .plan = plan, .net = net, .name = "tiles", .forward = phase, .n = 1, .chunk = 1};
+    TRY(pass_plan_values(&use, &t->pass, false, 0, NULL));
     if (t->device->is_host) return OK;
     TRY(plan_declare(plan, "tiles.in.host", PLAN_HOST, net_bytes(net, 0), PLAN_ALWAYS,
                      (void **)&t->host_in));
