@@ -57,7 +57,6 @@ static int declare_offload(struct gan_core *core, struct plan *plan)
 /* What the host reads and writes beside a device with memory of its own. */
 static int core_declare_host(struct gan_core *core, struct plan *plan)
 {
-    size_t states = trained_net_host_bytes(&core->g) + trained_net_host_bytes(&core->d);
     for (int i = 0; i < 2; i++) {
         TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
                          gan_step_inputs_layout(&core->shape, NULL, NULL), PLAN_ALWAYS,
@@ -66,8 +65,7 @@ static int core_declare_host(struct gan_core *core, struct plan *plan)
                          2 * GAN_SUMS * sizeof(double), PLAN_ALWAYS,
                          (void **)&core->stepper.host_sums[i]));
     }
-    return plan_declare(plan, "states.host", PLAN_HOST, states, PLAN_ALWAYS,
-                        (void **)&core->host_states);
+    return OK;
 }
 
 /* Everything of one batch that is neither activation nor gradient. */
@@ -186,15 +184,19 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
     TRY(net_require_piecewise_linear(&core->d.net));
     TRY(open_passes(core));
     struct phases p = number_phases(core->g.net.layer_count, core->d.net.layer_count);
-    TRY(trained_net_declare(
-        &core->g, "g",
-        &(struct trained_memory){
-            .offload = mode->offload, .ema = "ema", .first = p.learn, .last = p.end},
-        plan));
-    TRY(trained_net_declare(
-        &core->d, "d",
-        &(struct trained_memory){.offload = mode->offload, .first = p.make, .last = p.learn - 1},
-        plan));
+    TRY(trained_net_declare(&core->g, "g",
+                            &(struct trained_memory){.offload = mode->offload,
+                                                     .views = core->shape.ahead,
+                                                     .ema = "ema",
+                                                     .first = p.learn,
+                                                     .last = p.end},
+                            plan));
+    TRY(trained_net_declare(&core->d, "d",
+                            &(struct trained_memory){.offload = mode->offload,
+                                                     .views = core->shape.ahead,
+                                                     .first = p.make,
+                                                     .last = p.learn - 1},
+                            plan));
     TRY(declare_offload(core, plan));
     TRY(declare_inputs(core, &p, plan));
     TRY(declare_d_step(core, &p, plan));
@@ -249,13 +251,6 @@ static void connect_passes(struct gan_core *core)
     }
 }
 
-void gan_core_find_views(struct gan_core *core)
-{
-    if (!core->shape.ahead) return;
-    core->g.host = core->host_states;
-    core->d.host = core->host_states + trained_net_host_bytes(&core->g) / sizeof(float);
-}
-
 void gan_core_connect(struct gan_core *core)
 {
     struct stepper *stepper = &core->stepper;
@@ -268,7 +263,6 @@ void gan_core_connect(struct gan_core *core)
                                core->shape.ahead ? core->host_memory[i] : core->inputs_memory);
         if (!core->shape.ahead) stepper->host_sums[i] = stepper->sums;
     }
-    gan_core_find_views(core);
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
     list_offload_ranges(core, ranges);
     offload_stream_describe(&stepper->offload, core->device, stepper->staging,

@@ -87,7 +87,6 @@ struct gan_core {
     int n;               /* of so many pairs */
     gan_fill *fill;      /* of the present step */
     void *fill_context;
-    float *host_states;     /* the views of both networks: trained_net.host */
     float *real;            /* [micro] images */
     float *factors;         /* [2 micro] */
     double *squares;        /* [2 micro] */
@@ -111,9 +110,6 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
 void gan_core_close(struct gan_core *core);
 /* After plan_commit: connects the passes. */
 void gan_core_connect(struct gan_core *core);
-/* Where the host's views of both networks are, after the plan has moved them: for a core that stays
- * in use while its plan could not be replaced. gan_core_connect does it too. */
-void gan_core_find_views(struct gan_core *core);
 /* What passes look at before every layer, from now on; NULL: they are not stopped. */
 void gan_core_listen(struct gan_core *core, bool (*stop_requested)(void));
 /* Lets the convolutions' library learn what it does not know yet, by a trial of both steps:

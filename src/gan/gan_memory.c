@@ -172,7 +172,6 @@ int gan_replan(struct task_state *s, const struct memory_mode *mode)
         gan_free_core(s->core);
         *s = before;
         plan_connect(s->plan);
-        gan_core_find_views(s->core);
         return code;
     }
     s->core->g.v_missing = before.core->g.v_missing;

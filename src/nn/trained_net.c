@@ -7,6 +7,15 @@
 
 #include <stdio.h>
 
+/* How many of the ranges that the network has come before this one. */
+static size_t ranges_before(const struct trained_net *network, enum trained_range range)
+{
+    size_t count = 0;
+    for (int i = 0; i < (int)range; i++)
+        count += network->has[i];
+    return count;
+}
+
 int trained_net_declare(struct trained_net *network, const char *name,
                         const struct trained_memory *memory, struct plan *plan)
 {
@@ -36,7 +45,13 @@ int trained_net_declare(struct trained_net *network, const char *name,
     if (memory->ema)
         TRY(plan_declare(plan, memory->ema, memory->offload ? PLAN_OFFLOAD : PLAN_EMA,
                          network->net.floats * sizeof(float), PLAN_ALWAYS, (void **)&network->ema));
-    return OK;
+    if (!memory->views) return OK;
+    char label[32];
+    snprintf(label, sizeof label, "%s.states.host", name);
+    return plan_declare(plan, label, PLAN_HOST,
+                        ranges_before(network, TRAINED_RANGES) * network->net.floats *
+                            sizeof(float),
+                        PLAN_ALWAYS, (void **)&network->host);
 }
 
 void trained_net_free(struct trained_net *network)
@@ -49,20 +64,6 @@ static float *trained_net_range(const struct trained_net *network, enum trained_
     float *const ranges[TRAINED_RANGES] = {network->parameters, network->v, network->ema,
                                            network->m};
     return ranges[range];
-}
-
-/* How many of the ranges that the network has come before this one. */
-static size_t ranges_before(const struct trained_net *network, enum trained_range range)
-{
-    size_t count = 0;
-    for (int i = 0; i < (int)range; i++)
-        count += network->has[i];
-    return count;
-}
-
-size_t trained_net_host_bytes(const struct trained_net *network)
-{
-    return ranges_before(network, TRAINED_RANGES) * network->net.floats * sizeof(float);
 }
 
 float *trained_net_view(const struct trained_net *network, enum trained_range range)

@@ -30,18 +30,18 @@ struct trained_net {
     double v_missing; /* product of all b2 so far: Adam's correction is 1 - this */
     double m_missing; /* product of all b1 so far */
     bool has[TRAINED_RANGES];
-    float *host; /* where the device has memory of its own: the host's copies of the ranges that it
-                    has, trained_net_host_bytes; else NULL */
+    float *host; /* the host's copies of the ranges that it has, one behind the other; else NULL */
 };
 
 /* What a network in training takes besides its passes. */
 struct trained_memory {
     bool offload;    /* moments and averages are host-resident */
     bool means;      /* first moments too */
+    bool views;      /* copies of all ranges for the host: where it cannot read the device's */
     const char *ema; /* what the plan calls the averaged parameters; NULL: none */
     int first, last; /* phases with gradients: those of an idle network take no memory */
 };
-/* Declares parameters, gradients and moments as NAME.parameters ... */
+/* Declares parameters, gradients, moments and views as NAME.parameters ... */
 int trained_net_declare(struct trained_net *network, const char *name,
                         const struct trained_memory *memory, struct plan *plan);
 void trained_net_free(struct trained_net *network);
@@ -54,7 +54,6 @@ int trained_net_pull(const struct trained_net *network, struct device *device,
                      enum trained_range range, float **view);
 int trained_net_push(const struct trained_net *network, struct device *device,
                      enum trained_range range);
-size_t trained_net_host_bytes(const struct trained_net *network);
 
 /* A range as an offload stream carries it; moments with the first ones where there are any. */
 struct offload_range trained_net_offload(const struct trained_net *network,

@@ -60,8 +60,7 @@ static int sr_declare_host(struct sr_core *core, struct plan *plan)
                          (size_t)core->mode.batch * NN_LOSS_TERMS * sizeof(double), PLAN_ALWAYS,
                          (void **)&core->stepper.host_sums[i]));
     }
-    return plan_declare(plan, "states.host", PLAN_HOST, trained_net_host_bytes(&core->net),
-                        PLAN_ALWAYS, (void **)&core->host_states);
+    return OK;
 }
 
 static void list_sr_offload(const struct sr_core *core, struct offload_range *ranges)
@@ -117,11 +116,14 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
                          mode->checkpointing ? SR_GROUP : 0));
     int layers = core->net.net.layer_count, end = 2 * layers + 2;
     int tile = sr_tile_side(core);
-    TRY(trained_net_declare(
-        &core->net, "net",
-        &(struct trained_memory){
-            .offload = mode->offload, .means = true, .ema = "ema", .first = 0, .last = end - 1},
-        plan));
+    TRY(trained_net_declare(&core->net, "net",
+                            &(struct trained_memory){.offload = mode->offload,
+                                                     .views = core->ahead,
+                                                     .means = true,
+                                                     .ema = "ema",
+                                                     .first = 0,
+                                                     .last = end - 1},
+                            plan));
     TRY(sr_declare_offload(core, plan));
     TRY(plan_declare(plan, "inputs", PLAN_DATA, sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                      (void **)&core->inputs_memory));
@@ -162,7 +164,6 @@ void sr_core_connect(struct sr_core *core)
                          core->ahead ? core->host_memory[i] : core->inputs_memory);
         if (!core->ahead) stepper->host_sums[i] = core->sums;
     }
-    if (core->ahead) core->net.host = core->host_states;
     list_sr_offload(core, ranges);
     offload_stream_describe(&stepper->offload, core->device, stepper->staging,
                             stepper->staging_bytes, ranges, SR_OFFLOAD_RANGES);

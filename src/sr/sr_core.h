@@ -58,7 +58,6 @@ struct sr_core {
     struct sr_inputs inputs; /* the device's */
     struct sr_inputs host[2];
     char *inputs_memory, *host_memory[2];
-    float *host_states;
     void *workspace;
     double *sums;  /* [batch][NN_LOSS_TERMS] */
     sr_fill *fill; /* of the present step */
