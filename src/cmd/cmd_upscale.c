@@ -42,7 +42,6 @@ struct upscale_batch {
     struct upscale_job *jobs;
     int count, room, at; /* at: the next one */
     int failed, skipped;
-    int code; /* of the first that failed */
     struct progress *progress;
 };
 
@@ -227,7 +226,7 @@ static int upscale_attempt(void *context, struct device *device, int at_once)
         }
         if (batch->count == 1 || !is_of_one_file(code)) return code;
         log_warning("%s: left out", error_message());
-        if (batch->failed++ == 0) batch->code = code;
+        batch->failed++;
     }
     return OK;
 }

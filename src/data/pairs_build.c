@@ -92,12 +92,14 @@ static int decode_pair(const struct pairs_builder *b, const struct pairs_match *
     return pairs_reduce(&out->lq, &out->gt, o->scale);
 }
 
-/* An image without a pixel of LQ cannot be told from one without a head; it is left out later. */
 static int decode_match(const struct pairs_builder *b, const struct pairs_match *m,
                         struct decoded *out)
 {
     struct image whole = {0};
-    if (!m->is_broken) return m->w < 1 || m->h < 1 ? OK : decode_pair(b, m, out);
+    if (!m->is_broken && (m->w < 1 || m->h < 1))
+        return fail(ERR_DATA, "%s/%s: smaller than a pixel of LQ", b->options->gt,
+                    b->list->gt.files[m->gt].name);
+    if (!m->is_broken) return decode_pair(b, m, out);
     char *path = path_join(b->options->gt, b->list->gt.files[m->gt].name);
     int code = path ? image_load(&whole, path) : ERR_SYSTEM;
     image_free(&whole);
@@ -192,7 +194,7 @@ static int build_pairs(struct pairs_builder *b)
         pairs_build_progress(b, b->first + n);
     }
     if (b->skipped > LISTED)
-        log_warning("%s data: %d of %d images cannot be read and are skipped", b->options->role,
+        log_warning("%s data: %d of %d images cannot be used and are skipped", b->options->role,
                     b->skipped, total);
     if (b->count > 0) return OK;
     return fail(ERR_DATA, "%s data: %s: none of its %d images can be used", b->options->role,

@@ -135,9 +135,11 @@ static int pairs_cache_build_unnamed(struct pairs_cache *cache, uint64_t key,
                  : memfd_create("imgtrain-pairs", MFD_CLOEXEC);
     if (fd < 0) return fail_errno(dir ? ERR_IO : ERR_SYSTEM, "%s: no room for the images", name);
     int code = pairs_build(fd, name, key, list, options);
-    if (code == OK) code = pairs_cache_map(cache, fd, name, key, list, options->scale);
-    if (code == ERR_DATA && !cache->map && cache->bytes)
-        code = fail(ERR_INTERNAL, "the cache that was just made is not sound");
+    if (code == OK) {
+        code = pairs_cache_map(cache, fd, name, key, list, options->scale);
+        if (code == ERR_DATA)
+            code = fail(ERR_INTERNAL, "the cache that was just made is not sound");
+    }
     cache->fd = fd;
     if (code < 0) retry_close(fd);
     return code;

@@ -62,24 +62,28 @@ static void name_fault(int *faults, const char *line)
     if (++*faults <= LISTED) log_warning("%s", line);
 }
 
-static int match_one(struct pairs_list *list, int i, const struct stem *stems, bool *is_taken,
+/* taken: by file of LQ, the GT that has it, counted from 1. */
+static int match_one(struct pairs_list *list, int i, const struct stem *stems, int *taken,
                      const struct pairs_options *options, int *faults)
 {
     const char *name = list->gt.files[i].name;
-    char *wanted = partner_stem(name, options->naming);
+    char *wanted = partner_stem(name, options->naming), *line = NULL;
     if (!wanted) return ERR_SYSTEM;
     const struct stem key = {wanted, strlen(wanted), 0};
     const struct stem *found =
         bsearch(&key, stems, (size_t)list->lq.count, sizeof *stems, compare_stems);
     list->matches[i] = (struct pairs_match){.gt = i, .lq = found ? found->file : -1};
-    if (found) {
-        is_taken[found->file] = true;
-    } else {
-        char *line = string_format("%s data: %s/%s has no LQ partner %s/%s.*", options->role,
-                                   options->gt, name, options->lq, wanted);
-        if (line) name_fault(faults, line);
-        free(line);
-    }
+    if (!found)
+        line = string_format("%s data: %s/%s has no LQ partner %s/%s.*", options->role, options->gt,
+                             name, options->lq, wanted);
+    else if (taken[found->file])
+        line = string_format("%s data: %s/%s and %s both have the LQ partner %s/%s", options->role,
+                             options->gt, list->gt.files[taken[found->file] - 1].name, name,
+                             options->lq, found->name);
+    else
+        taken[found->file] = i + 1;
+    if (line) name_fault(faults, line);
+    free(line);
     free(wanted);
     return OK;
 }
@@ -87,25 +91,26 @@ static int match_one(struct pairs_list *list, int i, const struct stem *stems, b
 static int match_all(struct pairs_list *list, const struct pairs_options *options)
 {
     struct stem *stems = list_stems(&list->lq);
-    bool *is_taken = calloc((size_t)list->lq.count + 1, sizeof *is_taken);
-    int faults = 0, code = stems && is_taken ? OK : fail(ERR_SYSTEM, "out of memory");
+    int *taken = calloc((size_t)list->lq.count + 1, sizeof *taken);
+    int of_gt = 0, of_lq = 0, code = stems && taken ? OK : fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; code == OK && i < list->count; i++)
-        code = match_one(list, i, stems, is_taken, options, &faults);
+        code = match_one(list, i, stems, taken, options, &of_gt);
     for (int i = 0; code == OK && i < list->lq.count; i++) {
-        if (is_taken[i]) continue;
+        if (taken[i]) continue;
         char *line = string_format("%s data: %s/%s has no GT partner in %s", options->role,
                                    options->lq, list->lq.files[i].name, options->gt);
-        if (line) name_fault(&faults, line);
+        if (line) name_fault(&of_lq, line);
         free(line);
     }
     free(stems);
-    free(is_taken);
+    free(taken);
     TRY(code);
-    if (faults == 0) return OK;
+    if (of_gt == 0 && of_lq == 0) return OK;
     return fail(ERR_DATA,
-                "%s data: %d of %d GT images (%s) and %d LQ images (%s) have no partner of the "
-                "same name",
-                options->role, faults, list->gt.count, options->gt, list->lq.count, options->lq);
+                "%s data: %d of %d GT images (%s) and %d of %d LQ images (%s) have no partner of "
+                "the same name to themselves",
+                options->role, of_gt, list->gt.count, options->gt, of_lq, list->lq.count,
+                options->lq);
 }
 
 /* `folder` may be what another system calls it. */

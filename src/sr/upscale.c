@@ -46,6 +46,10 @@ static int upscale_try(struct upscale *u, int w, int h)
     int read_w = w + 2 * u->overlap, read_h = h + 2 * u->overlap;
     if (read_w > u->shape.width) read_w = u->shape.width;
     if (read_h > u->shape.height) read_h = u->shape.height;
+    if ((int64_t)read_w * read_h > INT32_MAX / (u->design.scale * u->design.scale))
+        return fail(ERR_DEVICE_MEMORY,
+                    "%s: a tile of %dx%d has more than 2^31 pixels of the result", u->in, read_w,
+                    read_h); /* operations count an image's pixels in an int */
     TRY(sr_enlarger_bytes(&u->design, u->device, read_h, read_w, &bytes));
     if (!u->options->tile && bytes > upscale_budget(u))
         return fail(ERR_DEVICE_MEMORY, "%s: a tile of %dx%d takes %zu bytes, there are %zu", u->in,

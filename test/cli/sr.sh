@@ -204,8 +204,17 @@ mv kept.ppm gt/5.ppm
 mv photos/4.ppm kept.ppm
 run 65 paired gt photos
 err_has "training data: gt/4.ppm has no LQ partner photos/4.*"
-err_has "1 of 6 GT images (gt) and 5 LQ images (photos) have no partner"
+err_has "1 of 6 GT images (gt) and 0 of 5 LQ images (photos) have no partner"
 mv kept.ppm photos/4.ppm
+cp gt/4.ppm gt/4.pnm
+run 65 paired gt photos
+err_has "training data: gt/4.pnm and 4.ppm both have the LQ partner photos/4.ppm"
+rm gt/4.pnm
+mkdir tinies
+picture tinies/a.ppm 64 64
+picture tinies/b.ppm 1 1
+run 0 imgtrain train tiny.yaml -o tinies-run dataroot_gt=tinies max_steps=1 -q
+err_has "training data: tinies/b.ppm: smaller than a pixel of LQ: skipped"
 run 65 paired photos gt
 err_has "GT 64x48 is not 2x LQ 128x96 (would be 256x192)"
 err_has "6 of 6 GT images"
