@@ -40,4 +40,13 @@ int cuda_fetch_scratch(struct cuda_device *device, size_t bytes);
 
 void cuda_install_graphs(struct device *device); /* graph_cuda.cu */
 
+/* The time of each kernel (kernel_clock.cu), where IMGTRAIN_KERNELS=1 asks for it when the device
+ * is opened; of the graphs that are captured, kept, launched and dropped too. */
+void cuda_clock_open(struct device *device);
+void cuda_clock_close(struct device *device);
+void cuda_clock_capture(bool begins);
+void cuda_clock_keep(struct device_graph *graph);
+void cuda_clock_launched(struct device_graph *graph, cudaStream_t stream);
+void cuda_clock_drop(struct device_graph *graph);
+
 #endif

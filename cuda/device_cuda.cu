@@ -168,6 +168,7 @@ static void cuda_close(struct device *device)
 {
     struct cuda_device *d = (struct cuda_device *)device;
     splat_cuda_close();
+    cuda_clock_close(device);
     conv_library_close();
     cudaFree(d->workspace);
     cudaFree(d->partials);
@@ -259,6 +260,7 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     d->base.await = cuda_await;
     d->base.await_host = cuda_await_host;
     d->base.close = cuda_close;
+    cuda_clock_open(&d->base);
     d->base.splat = &splat_cuda_ops;
     d->base.nn = nn_ops_cuda(d);
     d->base.gan = &gan_ops_cuda;

@@ -36,8 +36,10 @@ extern "C" {
 #ifdef __CUDACC__
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
     do {                                                                                           \
+        void *cuda_clock_to = cuda_clock_on ? cuda_clock_begin(#kernel, (stream)) : NULL;          \
         kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__);                        \
         cuda_keep_error(cudaPeekAtLastError(), #kernel);                                           \
+        if (cuda_clock_on) cuda_clock_end(cuda_clock_to, (stream));                                \
     } while (0)
 #define DYNAMIC_SHARED(type, name)                                                                 \
     extern __shared__ __align__(16) unsigned char cuda_dynamic_shared[];                           \
@@ -45,8 +47,10 @@ extern "C" {
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
     do {                                                                                           \
+        void *cuda_clock_to = cuda_clock_on ? cuda_clock_begin(#kernel, (stream)) : NULL;          \
         emu_launch(#kernel, kernel, (grid), (block), (shared_bytes), (stream), __VA_ARGS__);       \
         cuda_keep_error(cudaPeekAtLastError(), #kernel);                                           \
+        if (cuda_clock_on) cuda_clock_end(cuda_clock_to, (stream));                                \
     } while (0)
 #define DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(emu_dynamic_shared())
 #endif
@@ -67,6 +71,11 @@ int cuda_result(cudaError_t error, const char *what);
 /* For what returns nothing, as launches do: keeps the first failure, and gives it back once. */
 void cuda_keep_error(cudaError_t error, const char *what);
 int cuda_take_error(void);
+
+/* The time of each kernel (kernel_clock.cu). begin returns what end wants: NULL where it failed. */
+extern bool cuda_clock_on;
+void *cuda_clock_begin(const char *kernel, cudaStream_t stream);
+void cuda_clock_end(void *to, cudaStream_t stream);
 
 /* Blocks of `block` threads that cover `count` items. */
 static inline unsigned cuda_blocks(size_t count, unsigned block)

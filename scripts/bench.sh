@@ -15,7 +15,7 @@ python=${PYTHON:-python3} threads=${THREADS:-$(nproc)}
 rounds=${ROUNDS:-$([ $long = yes ] && echo 3 || echo 1)}
 
 ours() { ./imgtrain bench --device cpu --threads "$threads" "$@"; }
-ours
+ours --sigma 5 # as in scripts/reference and in the figures of scripts/README.md
 if ! "$python" -c 'import torch' 2>/dev/null; then
     echo "no comparison: $python has no torch (PYTHON=... picks another)"
     exit 0
@@ -30,7 +30,7 @@ splats() { # LABEL OPTION...: a workload a line
     shift
     : >"$work/ours" && : >"$work/theirs"
     for _ in $(seq "$rounds"); do
-        ours --task splat --steps 5 --json >>"$work/ours"
+        ours --task splat --sigma 5 --steps 5 --json >>"$work/ours"
         "$python" scripts/reference/splat_torch.py bench --steps 2 --threads "$threads" "$@" >>"$work/theirs"
     done
     for name in 'topk 10, L1 + SSIM' 'additive, L1'; do

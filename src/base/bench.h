@@ -13,10 +13,13 @@ struct bench {
     int64_t size; /* pixels; 0 = the workload's own */
     int64_t steps, threads;
     uint64_t memory_limit; /* bytes of the device; 0: none */
-    bool json, amp;
+    bool json, amp, kernels;
 
     /* Opens `device` with `threads`: a workload closes it. */
     int (*open)(const struct bench *bench, struct device **device);
+    /* With `kernels`: prints what each took since the last call; to be called before a workload
+     * (forget) and after it. */
+    void (*kernel_times)(const struct bench *bench, struct device *device, bool forget);
     int reported; /* objects printed so far */
 };
 
@@ -24,7 +27,7 @@ enum { BENCH_MAX_STEPS = 1000 };
 
 /* Milliseconds a step. */
 struct bench_times {
-    double median, best;
+    double median, mean, best;
     double cpu; /* of all threads, the mean */
 };
 

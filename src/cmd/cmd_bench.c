@@ -10,6 +10,7 @@
 #include "task/task.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { OPTIONS_MOST = 64 };
@@ -18,6 +19,20 @@ static int cmd_bench_open(const struct bench *bench, struct device **device)
 {
     TRY(device_open(device, bench->device, (int)bench->threads));
     (*device)->limit_bytes = (size_t)bench->memory_limit;
+    return OK;
+}
+
+static void cmd_bench_kernel_times(const struct bench *bench, struct device *device, bool forget)
+{
+    if (bench->kernels && device->kernel_times)
+        device->kernel_times(device, forget ? NULL : bench->json ? stderr : stdout);
+}
+
+/* A device counts from its opening on (device/device.h). */
+static int cmd_bench_ask_for_kernels(const struct bench *bench)
+{
+    if (!bench->kernels) return OK;
+    if (setenv("IMGTRAIN_KERNELS", "1", 1) != 0) return fail(ERR_SYSTEM, "out of memory");
     return OK;
 }
 
@@ -78,7 +93,11 @@ static int cmd_bench_check(const struct bench *b)
 
 int cmd_bench(int argc, char **argv)
 {
-    struct bench b = {.task = "all", .steps = 21, .device = "auto", .open = cmd_bench_open};
+    struct bench b = {.task = "all",
+                      .steps = 21,
+                      .device = "auto",
+                      .open = cmd_bench_open,
+                      .kernel_times = cmd_bench_kernel_times};
     const struct option_row common[] = {
         {.name = "task", .argument = "NAME", .text = &b.task, .help = "gan, splat or all"},
         {.name = "size",
@@ -100,6 +119,9 @@ int cmd_bench(int argc, char **argv)
         OPTION_DEVICE(&b.device),
         OPTION_MEMORY_LIMIT(&b.memory_limit, "most device memory that a workload may take: 2GB"),
         {.name = "amp", .flag = &b.amp, .help = "use_amp: bf16, or halves"},
+        {.name = "kernels",
+         .flag = &b.kernels,
+         .help = "on a GPU: also the time of each kernel; steps take longer"},
         {.name = "json", .flag = &b.json, .help = "print JSON"},
         {0},
     };
@@ -112,8 +134,10 @@ int cmd_bench(int argc, char **argv)
     const struct option_usage usage = {
         .usage = "imgtrain bench [--task gan|splat|sr|all] [--size N] [--steps N] [--json] ...",
         .about =
-            "Times training steps on made-up images. Splats (2048 px): milliseconds a step\n"
-            "(median) and billions of (Gaussian, pixel) pairs a second. GAN (16, 32, 64 px,\n"
+            "Times training steps on made-up images. Splats (2048 px): milliseconds a step,\n"
+            "and billions of (Gaussian, pixel) pairs a second; what comes between steps of a\n"
+            "fit has lines of its own: moving the least important Gaussians (with the default\n"
+            "config every 100 steps), and making a frame. GAN (16, 32, 64 px,\n"
             "networks as in cfgs/gan-*.yaml): a D step and a G step with both updates, and\n"
             "the memory that they take. Networks that enlarge (64 px patches): a step and its\n"
             "update.",
@@ -126,6 +150,7 @@ int cmd_bench(int argc, char **argv)
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(cmd_bench_check(&b));
     cmd_bench_note_unused(&b);
+    TRY(cmd_bench_ask_for_kernels(&b));
     const char *device = b.device;
     for (int i = 0; task_at(i); i++) {
         b.device = device_spec_for(task_at(i), device);

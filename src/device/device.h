@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct faults;    /* device/faults.h */
 struct splat_ops; /* device/splat_ops.h */
@@ -72,6 +73,9 @@ struct device {
     /* Host memory that copies are fastest with (pinned), zeroed; not counted in used_bytes. */
     int (*alloc_host)(struct device *device, size_t bytes, void **memory);
     void (*free_host)(struct device *device, void *memory);
+    /* Prints the time that each kernel took since the last call (NULL: forgets it); NULL unless
+     * IMGTRAIN_KERNELS=1 was in the environment when a device with kernels was opened. */
+    void (*kernel_times)(struct device *device, FILE *to);
     void (*close)(struct device *device);
 
     /* Where the host does the work: looked at by any of its threads within operations that take

@@ -7,7 +7,9 @@
 #include "base/option_row.h"
 #include "base/random.h"
 #include "config/config.h"
+#include "device/conv_library.h"
 #include "device/device.h"
+#include "device/nn_ops.h"
 #include "gan/core.h"
 #include "gan/gan_schedule.h"
 #include "math/augment.h"
@@ -21,8 +23,8 @@
 
 static struct {
     int64_t batch, micro;
-    const char *scheme;
-} asked = {.batch = 16, .scheme = "none"};
+    const char *scheme, *conv;
+} asked = {.batch = 16, .scheme = "none", .conv = "native"};
 
 const struct option_row gan_bench_options[] = {
     {.name = "batch",
@@ -41,6 +43,10 @@ const struct option_row gan_bench_options[] = {
      .argument = "none|block",
      .text = &asked.scheme,
      .help = "GANs: activation checkpointing, as gan.scheme"},
+    {.name = "conv",
+     .argument = "auto|native|cudnn",
+     .text = &asked.conv,
+     .help = "GANs: whose convolutions, as gan.conv"},
     {0},
 };
 
@@ -50,8 +56,21 @@ static bool gan_bench_is_scheme(const char *name, const char *older_name)
     return strcmp(asked.scheme, name) == 0 || strcmp(asked.scheme, older_name) == 0;
 }
 
+static const char *const gan_bench_conv[] = {
+    [CONV_AUTO] = "auto", [CONV_ALWAYS] = "cudnn", [CONV_NEVER] = "native"};
+
+/* Of asked.conv; -1 for none. */
+static int gan_bench_conv_use(void)
+{
+    for (int use = 0; use < (int)(sizeof gan_bench_conv / sizeof *gan_bench_conv); use++)
+        if (strcmp(asked.conv, gan_bench_conv[use]) == 0) return use;
+    return -1;
+}
+
 int gan_bench_check(void)
 {
+    if (gan_bench_conv_use() < 0)
+        return fail(ERR_USAGE, "--conv %s is none of auto, native, cudnn", asked.conv);
     if (!gan_bench_is_scheme("none", "a") && !gan_bench_is_scheme("block", "c"))
         return fail(ERR_USAGE, "--scheme %s is neither none nor block", asked.scheme);
     if (asked.micro > asked.batch)
@@ -131,16 +150,26 @@ static int gan_bench_steps(void *context, int k)
     return OK;
 }
 
-/* The networks that cfgs/gan-SIZE.yaml trains. */
-static int gan_bench_preset(struct net_design *design, int size)
+/* The networks that cfgs/gan-SIZE.yaml trains, and the workspace that cuDNN may have. */
+static int gan_bench_preset(struct net_design *design, size_t *workspace, int size)
 {
     struct config *config;
     char text[48];
     snprintf(text, sizeof text, "task: gan\nsize: %d\n", size);
     TRY(config_load_text(&config, "bench", text, strlen(text), 0, NULL));
     int code = gan_design(design, config, 0);
+    *workspace = (size_t)config->memory.workspace;
     config_free(config);
     return code;
+}
+
+static int gan_bench_open_library(struct device *device, bool *used)
+{
+    enum conv_use use = (enum conv_use)gan_bench_conv_use();
+    *used = false;
+    if (device->nn->conv_library) return device->nn->conv_library->open(device, use, false, used);
+    if (use != CONV_ALWAYS) return OK;
+    return fail(ERR_DEVICE, "--conv cudnn: %s has none", device->name);
 }
 
 static int set_up(struct gan_bench *b, const struct bench *bench, int size)
@@ -152,8 +181,9 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     choices.micro = micro < choices.batch ? micro : choices.batch;
     choices.amp = bench->amp;
     choices.scheme = gan_bench_is_scheme("none", "a") ? GAN_SCHEME_NONE : GAN_SCHEME_BLOCK;
-    TRY(gan_bench_preset(&design, size));
+    TRY(gan_bench_preset(&design, &choices.workspace_cap, size));
     TRY(bench->open(bench, &b->device));
+    TRY(gan_bench_open_library(b->device, &choices.conv_library));
     b->plan = plan_create();
     b->picture = malloc((size_t)(size * size * 3));
     if (!b->plan || !b->picture) return fail(ERR_SYSTEM, "out of memory");
@@ -162,7 +192,8 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     TRY(gan_core_declare(&b->core, &design, &choices, b->device, b->plan));
     TRY(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
-    return gan_core_initialise(&b->core, 1);
+    TRY(gan_core_initialise(&b->core, 1));
+    return gan_core_autotune(&b->core, NULL, NULL);
 }
 
 static void gan_bench_report(struct bench *bench, const struct gan_bench *b,
@@ -182,10 +213,11 @@ static void gan_bench_report(struct bench *bench, const struct gan_bench *b,
                c->batch, c->micro, asked.scheme, c->amp ? "true" : "false", rate, b->d.units,
                b->g.units, kept, all, b->device->peak_bytes, grown);
     } else {
-        printf("%dx%-4d median %7.2f ms, best %7.2f, CPU %7.2f  %7.1f images/s  %.2f + %.2f units, "
+        printf("%dx%-4d median %7.2f ms, mean %7.2f, best %7.2f, CPU %7.2f  %7.1f images/s  %.2f + "
+               "%.2f units, "
                "%s\n",
-               b->core.shape.w, b->core.shape.h, times->median, times->best, times->cpu, rate,
-               b->d.units, b->g.units, format_bytes((int64_t)all).text);
+               b->core.shape.w, b->core.shape.h, times->median, times->mean, times->best,
+               times->cpu, rate, b->d.units, b->g.units, format_bytes((int64_t)all).text);
     }
     fflush(stdout);
 }
@@ -200,11 +232,13 @@ static int run_size(struct bench *bench, int size, bool first)
     int64_t before = process_bytes("VmRSS:");
     TRY_CLEANUP(set_up(b, bench, size));
     if (first && !bench->json)
-        printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s%s\n", b->device->name,
-               asked.batch, asked.scheme, bench->amp ? ", bf16" : "");
+        printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s, conv %s%s\n",
+               b->device->name, asked.batch, asked.scheme, asked.conv, bench->amp ? ", bf16" : "");
+    bench->kernel_times(bench, b->device, true);
     TRY_CLEANUP(
         bench_measure(bench, gan_bench_steps, b, bench_at_once(b->device->is_host), &times));
     gan_bench_report(bench, b, &times, process_bytes("VmHWM:") - before);
+    bench->kernel_times(bench, b->device, false);
 cleanup:
     stepper_rest(&b->core.stepper);
     plan_free(b->plan);

@@ -7,16 +7,18 @@
 #include "device/device.h"
 #include "splat/host_mirror.h"
 #include "splat/init.h"
+#include "splat/relocate.h"
 #include "splat/splat.h"
+#include "splat/splat_preview.h"
 #include "splat/splat_step.h"
 
 #include <math.h>
 #include <stdio.h>
 
 static struct {
-    int64_t gaussians;
+    int64_t gaussians, width, height;
     double sigma;
-} asked = {.gaussians = 10000, .sigma = 5};
+} asked = {.gaussians = 10000};
 
 const struct option_row splat_bench_options[] = {
     {.name = "gaussians",
@@ -30,7 +32,19 @@ const struct option_row splat_bench_options[] = {
      .number = &asked.sigma,
      .low = 0.1,
      .high = 1e4,
-     .help = "splats: of each Gaussian, in pixels"},
+     .help = "splats: of each Gaussian; all cover the image once"},
+    {.name = "width",
+     .argument = "N",
+     .integer = &asked.width,
+     .low = 1,
+     .high = IMAGE_MAX_SIDE,
+     .help = "splats: in place of --size"},
+    {.name = "height",
+     .argument = "N",
+     .integer = &asked.height,
+     .low = 1,
+     .high = IMAGE_MAX_SIDE,
+     .help = "splats: likewise; as wide as high without it"},
     {0},
 };
 
@@ -48,26 +62,32 @@ static const struct workload workloads[] = {
 };
 
 /* Draws a smooth image with edges. */
-static int draw_image(struct splat_source *source, int side)
+static int draw_image(struct splat_source *source, int width, int height)
 {
     struct image image;
-    TRY(image_create(&image, side, side, 3, SAMPLE_U8));
-    for (int y = 0; y < side; y++)
-        for (int x = 0; x < side; x++)
+    TRY(image_create(&image, width, height, 3, SAMPLE_U8));
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++)
             for (int c = 0; c < 3; c++) {
-                double u = x / (double)side, v = y / (double)side;
+                double u = x / (double)width, v = y / (double)height;
                 bool disc = (u - 0.4) * (u - 0.4) + (v - 0.6) * (v - 0.6) < 0.05;
                 double wave = 0.5 + 0.25 * sin(40 * u + 9 * v * v + c) + (disc ? 0.2 : 0);
-                ((uint8_t *)image.data)[((int64_t)y * side + x) * 3 + c] = (uint8_t)(wave * 255);
+                ((uint8_t *)image.data)[((int64_t)y * width + x) * 3 + c] = (uint8_t)(wave * 255);
             }
     int code = splat_source_take(source, &image);
     image_free(&image);
     return code;
 }
 
+static double splat_bench_sigma(const struct splat_fit *fit)
+{
+    return asked.sigma > 0 ? asked.sigma : splat_covering_sigma(fit);
+}
+
 /* Places round Gaussians anywhere on it. */
 static int place_gaussians(struct splat_fit *fit)
 {
+    double sigma = splat_bench_sigma(fit);
     fit->model.count = asked.gaussians;
     TRY(splat_host_pull(fit, NULL));
     for (int64_t i = 0; i < asked.gaussians; i++) {
@@ -75,7 +95,7 @@ static int place_gaussians(struct splat_fit *fit)
         struct philox4 s = philox_draw(1, STREAM_TEST, 1, (uint64_t)i);
         for (int k = 0; k < 2; k++) {
             fit->host.group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
-            fit->host.group[SPLAT_SCALE][2 * i + k] = (float)(1 / asked.sigma);
+            fit->host.group[SPLAT_SCALE][2 * i + k] = (float)(1 / sigma);
         }
         fit->host.group[SPLAT_ROT][i] = 0;
         for (int c = 0; c < 3; c++)
@@ -94,12 +114,32 @@ static int splat_bench_steps(void *context, int k)
     return OK;
 }
 
-/* Measures steps; the fit takes its loss from `config`. */
+/* Between steps of a fit: the least important Gaussians begin again. */
+static int splat_bench_relocate(void *context, int k)
+{
+    struct splat_fit *fit = context;
+    TRY(splat_relocate(fit, k + 3)); /* steps count from 1 */
+    return fit->device->is_host ? OK : fit->device->synchronize(fit->device);
+}
+
+/* Likewise: an image as large as a run's frames. */
+static int splat_bench_frame(void *context, int k)
+{
+    struct splat_fit *fit = context;
+    struct image frame = {0};
+    (void)k;
+    int code = splat_show_render(fit, (int)fit->config->frames.max_size, &frame);
+    image_free(&frame);
+    return code;
+}
+
+/* Steps alone; the fit takes its loss from `config`. */
 static int splat_bench_measure(struct splat_fit *fit, struct config *config,
                                const struct workload *work, const struct bench *bench,
                                struct bench_times *times)
 {
     struct config_splat *c = &config->splat;
+    c->relocate_every = 0;
     c->l1_loss_ratio = work->loss.pixel[PIXEL_L1];
     c->l2_loss_ratio = work->loss.pixel[PIXEL_L2];
     c->ssim_loss_ratio = work->loss.ssim;
@@ -115,10 +155,40 @@ static void splat_bench_report(const struct workload *work, struct bench *bench,
         bench_json_begin(bench, work->name, times);
         printf(", \"gpairs_per_s\": %.3f}", rate);
     } else {
-        printf("%-20s median %7.2f ms/step, best %7.2f   %6.2f Gpairs/s\n", work->name,
-               times->median, times->best, rate);
+        printf("%-20s median %7.2f ms/step, mean %7.2f, best %7.2f   %6.2f Gpairs/s\n", work->name,
+               times->median, times->mean, times->best, rate);
     }
     fflush(stdout);
+}
+
+/* What comes between steps, with the Gaussians of the first workload. */
+static int splat_bench_between(struct splat_fit *fit, struct config *config, struct bench *bench)
+{
+    static const struct {
+        const char *name;
+        bench_step *run;
+    } works[] = {{"relocation", splat_bench_relocate}, {"frame", splat_bench_frame}};
+    struct bench few = *bench;
+    struct bench_times times;
+    few.steps = bench->steps < 3 ? bench->steps : 3;
+    fit->model.blend = workloads[0].blend;
+    config->splat.relocate_every = 1;
+    config->splat.relocate_until = 1;
+    for (size_t w = 0; w < sizeof works / sizeof works[0]; w++) {
+        TRY(place_gaussians(fit));
+        bench->kernel_times(bench, fit->device, true);
+        TRY(bench_measure(&few, works[w].run, fit, 1, &times));
+        if (bench->json) {
+            bench_json_begin(bench, works[w].name, &times);
+            printf("}");
+        } else {
+            printf("%-20s median %7.2f ms each, mean %7.2f, best %7.2f\n", works[w].name,
+                   times.median, times.mean, times.best);
+        }
+        fflush(stdout);
+        bench->kernel_times(bench, fit->device, false);
+    }
+    return OK;
 }
 
 static int run_workloads(struct splat_fit *fit, struct config *config, struct bench *bench)
@@ -126,7 +196,9 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
     struct splat_source source = {0};
     struct bench_times times;
     int side = bench->size ? (int)bench->size : 2048, code = OK;
-    TRY_CLEANUP(draw_image(&source, side));
+    int height = (int)(asked.height ? asked.height : asked.width ? asked.width : side);
+    int width = (int)(asked.width ? asked.width : height);
+    TRY_CLEANUP(draw_image(&source, width, height));
     fit->mode.amp = bench->amp;
     splat_fit_describe(fit, &source, asked.gaussians);
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->mode));
@@ -134,8 +206,8 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
     TRY_CLEANUP(splat_fit_load_target(fit));
     splat_schedule_init(&fit->schedule);
     if (!bench->json)
-        printf("%s\nsplats: %dx%d, %lld Gaussians of %g px, %.0f MB\n", fit->device->name, side,
-               side, (long long)asked.gaussians, asked.sigma,
+        printf("%s\nsplats: %dx%d, %lld Gaussians of %.3g px, %.0f MB\n", fit->device->name, width,
+               height, (long long)asked.gaussians, splat_bench_sigma(fit),
                (double)plan_device_bytes(fit->plan) / 1e6);
     for (size_t w = 0; w < sizeof workloads / sizeof workloads[0]; w++) {
         TRY_CLEANUP(place_gaussians(fit));
@@ -143,9 +215,12 @@ static int run_workloads(struct splat_fit *fit, struct config *config, struct be
         int64_t pairs;
         TRY_CLEANUP(
             fit->device->splat->count_pairs(fit->device, &view, &workloads[w].blend, &pairs));
+        bench->kernel_times(bench, fit->device, true);
         TRY_CLEANUP(splat_bench_measure(fit, config, &workloads[w], bench, &times));
         splat_bench_report(&workloads[w], bench, &times, (double)pairs);
+        bench->kernel_times(bench, fit->device, false);
     }
+    TRY_CLEANUP(splat_bench_between(fit, config, bench));
 cleanup:
     splat_source_free(&source);
     return code;

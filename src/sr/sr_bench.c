@@ -93,10 +93,11 @@ static void sr_bench_print(struct bench *bench, const struct sr_bench *b,
         printf(", \"batch\": %d, \"lq_size\": %d, \"gflops\": %.2f, \"plan_bytes\": %zu}",
                mode->batch, mode->lq_size, 2e-6 * macs / times->median, all);
     } else {
-        printf("%s\nsr, compact %d-%d %dx, %d patches of %d: median %.2f ms, best %.2f, CPU %.2f, "
+        printf("%s\nsr, compact %d-%d %dx, %d patches of %d: median %.2f ms, mean %.2f, best %.2f, "
+               "CPU %.2f, "
                "%.1f GFLOP/s, %s\n",
                b->device->name, b->core.design.features, b->core.design.convs, b->core.design.scale,
-               mode->batch, mode->lq_size, times->median, times->best, times->cpu,
+               mode->batch, mode->lq_size, times->median, times->mean, times->best, times->cpu,
                2e-6 * macs / times->median, format_bytes((int64_t)all).text);
     }
     fflush(stdout);

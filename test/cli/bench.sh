@@ -7,6 +7,18 @@ err_has "--task paint"
 run 64 imgtrain bench --size 16
 run 64 imgtrain bench --task gan --scheme b
 run 64 imgtrain bench --task gan --batch 8 --micro 9
+run 64 imgtrain bench --task gan --conv blas
+err_has "--conv blas is none of auto, native, cudnn"
+run 69 imgtrain bench --task gan --conv cudnn --size 8 --device cpu
+err_has "--conv cudnn: cpu"
+
+# any size, Gaussians that cover it; what comes between steps has its own lines
+run 0 imgtrain bench --device cpu --task splat --width 96 --height 40 --gaussians 50 --steps 2
+out_has "splats: 96x40, 50 Gaussians of 2.47 px"
+cp "$out" lines
+for line in "topk 10, L1 . SSIM" "topk 10, L1 " additive relocation frame; do
+    run 0 grep -E "^$line.* median .* mean .* best " lines
+done
 
 # one JSON document whatever is measured
 run 0 imgtrain bench --device cpu --task splat --size 64 --gaussians 50 --steps 1 --json
@@ -18,7 +30,9 @@ done
 run 0 python3 - <<'END'
 import json
 splat, a, c = (json.load(open(name + ".json")) for name in ("splat", "a", "c"))
-assert len(splat) == 3 and all(x["ms"] > 0 and x["gpairs_per_s"] > 0 for x in splat), splat
+assert len(splat) == 5 and all(x["ms"] > 0 and x["mean_ms"] > 0 for x in splat), splat
+assert all(x["gpairs_per_s"] > 0 for x in splat[:3]), splat
+assert [x["name"] for x in splat[3:]] == ["relocation", "frame"], splat
 a, c = a[0], c[0]
 assert 3.9 < a["units_d"] <= 4.1 and 4.5 < c["units_d"] < 6, (a, c)
 for x in a, c:

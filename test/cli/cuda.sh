@@ -69,6 +69,23 @@ done
 run 0 imgtrain train splat.yaml device=cuda -o again -q
 run 0 cmp splat-cuda/model.safetensors again/model.safetensors
 
+# the time of each kernel: as many launches as steps, of which most are within a graph, and what
+# comes between steps; the shares of a table are the whole
+run 0 imgtrain bench --device cuda --task splat --size 48 --gaussians 30 --steps 1 --kernels
+cp "$out" kernels
+run 0 awk '
+    $1 == "kernel" { tables++; next }
+    $NF !~ /%$/ { next }
+    { share[tables] += $NF
+      if (tables == 1 && $1 == "ssim_kernel<float>") steps = $(NF - 3) }
+    END { for (t in share) if (!(share[t] > 99 && share[t] < 101)) bad = 1
+          exit bad || tables != 5 || steps != 48 }' kernels
+run 0 imgtrain bench --device cuda --task gan --size 8 --batch 8 --steps 1 --kernels
+out_has "group_f32<T>"
+run 0 env IMGTRAIN_KERNELS=1 "$program" train splat.yaml device=cuda -o clocked -q
+err_has "ssim_kernel"
+run 0 cmp splat-cuda/model.safetensors clocked/model.safetensors
+
 # a task that runs on the CPU alone takes it by itself, and another device is refused by name
 sr="task=sr dataroot_gt=photos scale=2 lq_size=4 num_feat=8 num_conv=1 max_steps=2 video.enabled=false"
 # shellcheck disable=SC2086  # a list of keys

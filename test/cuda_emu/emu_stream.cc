@@ -250,6 +250,17 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     return error;
 }
 
+/* External: where a graph is recorded, an operation of the graph like any other. */
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
+{
+    struct emu_stream *s = emu_stream_of(stream);
+    if (!s->recording || flags != cudaEventRecordExternal) return cudaEventRecord(event, stream);
+    EMU_CALL();
+    event->stream = s;
+    event->capture = event->at = 0;
+    return enqueue_event(run_record, event, stream);
+}
+
 /* A stream that waits for an event recorded into a graph takes part in the recording from then on.
  */
 static cudaError_t join_capture(struct emu_stream *s, const struct emu_event *event)
