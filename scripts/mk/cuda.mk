@@ -29,8 +29,8 @@ CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))
 
 emu-test: # the kernels of cuda/ on the CPU, under sanitizers; every kernel must have run
 	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
-emu-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so
-	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback cudnn
+emu-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so $(B)/kit.settings
+	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback cudnn gpu_kit
 
 # What stands in for cuDNN, opened at run time like it.
 $(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/cuda_emu/fake_cudnn.h cuda/cudnn/cudnn_api.h
@@ -68,10 +68,28 @@ $(B)/gpu-bench: $(B)/test/cuda_bench/bench.o $(LIB_OBJ)
 	@echo "link $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-gpu-kit: # one archive for a machine where nothing can be installed
-	@$(MAKE) --no-print-directory CUDA=1 VIDEO=0 gpu-kit-run
-gpu-kit-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/gpu-bench
-	@scripts/gpu_kit.sh $(B) build/imgtrain-gpu.tar.gz
+$(B)/gpu-draw: $(B)/test/cuda_bench/draw.o $(LIB_OBJ)
+	@echo "link $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+# For sm_90 and, by its PTX of sm_80, what is newer than that, unless CUDA_ARCHS says more; CUDA=emu:
+# the same archive with the emulator's programs, to rehearse its run.
+KIT_ARCHS := $(if $(filter command environment,$(firstword $(origin CUDA_ARCHS))),$(CUDA_ARCHS),90)
+KIT       ?= build/imgtrain-gpu$(if $(filter emu,$(CUDA)),-emu).tar.gz
+gpu-kit: # one archive for a machine where nothing can be installed (CUDA=emu: a rehearsal's)
+	@$(MAKE) --no-print-directory CUDA=$(if $(filter emu,$(CUDA)),emu,1) CUDA_ARCHS="$(KIT_ARCHS)" VIDEO=0 KIT=$(KIT) gpu-kit-run
+gpu-kit-run: $(B)/kit.settings
+	@SMALL=$(if $(filter emu,$(CUDA_KIND)),yes) scripts/gpu_kit.sh $(B) $(KIT)
+
+# What scripts/gpu_kit.sh and scripts/gpu_mend.sh want to know of the build.
+KIT_LIBS      := -lyaml -lcjson -lpng -ljpeg -lz
+KIT_DEVICE    := $(if $(filter 1,$(CUDA_KIND)),$(CUDA_OBJ_1),$(CUDA_SRC:%.cu=$(B)/%.o))
+KIT_COMPILE   := $(if $(filter 1,$(CUDA_KIND)),nvcc -Isrc -I. $(NVCC_FLAGS),$(EMU_CXX) -Isrc -I. -Itest -Itest/cuda_emu $(EMU_FLAGS) -x c++)
+$(B)/kit.settings: $(B)/imgtrain $(B)/imgtrain-test $(B)/gpu-bench $(B)/gpu-draw scripts/mk/cuda.mk
+	@printf "%s='%s'\n" cc '$(CC)' compile '$(KIT_COMPILE)' link_flags '$(CFLAGS) $(LDFLAGS)' \
+	    libraries '$(filter-out -L% $(KIT_LIBS),$(LDLIBS))' test_libraries '$(if $(filter 1,$(HAVE_VIDEO)),$(AV_TEST_LIBS)) -lsubunit' \
+	    check_library '$(shell $(CC) -print-file-name=libcheck_pic.a)' device_objects '$(KIT_DEVICE)' \
+	    host_objects '$(filter-out $(KIT_DEVICE),$(LIB_OBJ))' test_objects '$(filter-out $(B)/test/main.o,$(TEST_OBJ))' >$@
 
 print-nvcc:
 	@echo $(NVCC)

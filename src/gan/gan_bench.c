@@ -2,6 +2,7 @@
 #include "gan/gan_bench.h"
 
 #include "base/bench.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "base/option_row.h"
@@ -24,7 +25,10 @@
 static struct {
     int64_t batch, micro;
     const char *scheme, *conv;
-} asked = {.batch = 16, .scheme = "none", .conv = "native"};
+    double learn;
+} asked = {.batch = 16, .scheme = "none", .conv = "native", .learn = 120};
+
+static double gan_bench_learn_until; /* by clock_seconds() */
 
 const struct option_row gan_bench_options[] = {
     {.name = "batch",
@@ -47,6 +51,10 @@ const struct option_row gan_bench_options[] = {
      .argument = "auto|native|cudnn",
      .text = &asked.conv,
      .help = "GANs: whose convolutions, as gan.conv"},
+    {.name = "learn",
+     .argument = "SECONDS",
+     .seconds = &asked.learn,
+     .help = "GANs: how long cuDNN's engines may be tried"},
     {0},
 };
 
@@ -172,6 +180,11 @@ static int gan_bench_open_library(struct device *device, bool *used)
     return fail(ERR_DEVICE, "--conv cudnn: %s has none", device->name);
 }
 
+static bool gan_bench_learnt(void)
+{
+    return clock_seconds() > gan_bench_learn_until;
+}
+
 static int set_up(struct gan_bench *b, const struct bench *bench, int size)
 {
     struct net_design design;
@@ -193,7 +206,8 @@ static int set_up(struct gan_bench *b, const struct bench *bench, int size)
     TRY(plan_commit(b->plan, b->device));
     gan_core_connect(&b->core);
     TRY(gan_core_initialise(&b->core, 1));
-    return gan_core_autotune(&b->core, NULL, NULL);
+    gan_bench_learn_until = clock_seconds() + asked.learn;
+    return gan_core_autotune(&b->core, NULL, gan_bench_learnt);
 }
 
 static void gan_bench_report(struct bench *bench, const struct gan_bench *b,

@@ -20,7 +20,7 @@ cat >gan.yaml <<'YAML'
 task: gan
 data: photos
 threads: 1
-gan: {width: 20, height: 16, widths: [16, 8, 8], images: 48, batch: 8, gamma: 1, samples: 4}
+gan: {width: 20, height: 16, widths: [16, 8, 8], images: 48, batch: 8, gamma: 1, samples: 4, conv: native}
 eval_steps: 1
 video: {enabled: false}
 YAML

@@ -15,13 +15,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TIMES = 20, INNER = 10, ROOM_MIB = 512 };
+/* -s: a rehearsal, where nothing is fast. */
+static struct {
+    int times, inner, images, side, multiply;
+    size_t room, floats, ceiling;
+} sizes = {20, 10, 64, 32, 4096, (size_t)512 << 20, (size_t)32 << 20, (size_t)256 << 20};
 
 struct bench {
     struct device *device;
     const struct nn_ops *nn;
     struct cuda_ceilings ceilings;
-    char *a, *b, *c; /* ROOM_MIB each, zeroed */
+    char *a, *b, *c; /* sizes.room each, zeroed */
 };
 
 /* Runs once; says how many bytes it must move and how many operations it does at least. A negative
@@ -39,42 +43,40 @@ static void bench_check(int code)
     exit(1);
 }
 
-enum { FLAT = 32 << 20 }; /* floats */
-
 static struct work run_zero(struct bench *t)
 {
-    bench_check(t->nn->zero(t->device, t->a, FLAT * sizeof(float)));
-    return (struct work){.bytes = 4.0 * FLAT};
+    bench_check(t->nn->zero(t->device, t->a, sizes.floats * sizeof(float)));
+    return (struct work){.bytes = 4.0 * (double)sizes.floats};
 }
 
 static struct work run_copy(struct bench *t)
 {
-    bench_check(t->nn->copy(t->device, t->a, t->b, FLAT * sizeof(float)));
-    return (struct work){.bytes = 8.0 * FLAT};
+    bench_check(t->nn->copy(t->device, t->a, t->b, sizes.floats * sizeof(float)));
+    return (struct work){.bytes = 8.0 * (double)sizes.floats};
 }
 
 /* Rates that are 0: the work is the same. */
 static const void *behind(const struct bench *t)
 {
-    return t->c + FLAT * sizeof(float);
+    return t->c + sizes.floats * sizeof(float);
 }
 
 static struct work run_adam(struct bench *t)
 {
     bench_check(t->nn->adam(t->device, (float *)t->a, NULL, (float *)t->b, (const float *)t->c,
-                            FLAT, behind(t)));
-    return (struct work){.bytes = 20.0 * FLAT};
+                            sizes.floats, behind(t)));
+    return (struct work){.bytes = 20.0 * (double)sizes.floats};
 }
 
 static struct work run_ema(struct bench *t)
 {
-    bench_check(t->nn->ema(t->device, (float *)t->a, (const float *)t->b, FLAT, behind(t)));
-    return (struct work){.bytes = 12.0 * FLAT};
+    bench_check(t->nn->ema(t->device, (float *)t->a, (const float *)t->b, sizes.floats, behind(t)));
+    return (struct work){.bytes = 12.0 * (double)sizes.floats};
 }
 
 static struct work run_fir_up(struct bench *t)
 {
-    const int n = 64, side = 32, c = 128;
+    const int n = sizes.images, side = sizes.side, c = 128;
     if (!t->nn->fir_up) return (struct work){.bytes = -1};
     struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 4};
     bench_check(t->nn->fir_up(t->device, &fir));
@@ -83,7 +85,7 @@ static struct work run_fir_up(struct bench *t)
 
 static struct work run_fir_down(struct bench *t)
 {
-    const int n = 64, side = 32, c = 128;
+    const int n = sizes.images, side = sizes.side, c = 128;
     if (!t->nn->fir_down) return (struct work){.bytes = -1};
     struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 1};
     bench_check(t->nn->fir_down(t->device, &fir));
@@ -91,7 +93,7 @@ static struct work run_fir_down(struct bench *t)
 }
 
 /* The two convolutions that the networks consist of: 1x1, and 3x3 with 16 channels a group. */
-static const struct nn_conv shapes[] = {
+static struct nn_conv shapes[] = {
     {.n = 64,
      .h = 32,
      .w = 32,
@@ -130,8 +132,7 @@ static struct work conv(struct bench *t, const struct nn_conv *s, char direction
     const struct nn_epilogue plain = {.slope = 1};
     float *weights = (float *)t->c;
     void *workspace = t->c + WEIGHTS;
-    if (!t->nn->conv_forward ||
-        t->nn->conv_workspace(t->device, s) > ((size_t)ROOM_MIB << 20) - WEIGHTS)
+    if (!t->nn->conv_forward || t->nn->conv_workspace(t->device, s) > sizes.room - WEIGHTS)
         return (struct work){.bytes = -1};
     if (direction == 'f')
         bench_check(t->nn->conv_forward(t->device, s, t->a, t->b, weights, &plain, workspace));
@@ -194,12 +195,12 @@ static int measure(struct bench *t, const char *name, bench_op *run)
         printf("%-28s not on this device\n", name);
         return OK;
     }
-    for (int i = 0; i < TIMES; i++) {
+    for (int i = 0; i < sizes.times; i++) {
         double start = clock_seconds();
-        for (int k = 0; k < INNER; k++)
+        for (int k = 0; k < sizes.inner; k++)
             run(t);
         TRY(t->device->synchronize(t->device));
-        best = fmin(best, (clock_seconds() - start) / INNER);
+        best = fmin(best, (clock_seconds() - start) / sizes.inner);
     }
     double flops = w.tensor ? t->ceilings.mma_flops : t->ceilings.fma_flops;
     printf("%-28s %9.1f us %8.1f GB/s %3.0f%%", name, 1e6 * best, 1e-9 * w.bytes / best,
@@ -213,9 +214,9 @@ static int measure(struct bench *t, const char *name, bench_op *run)
 /* One operation, or with -1 what the GPU reaches at best. */
 static int run(struct bench *t, int op)
 {
-    size_t room = (size_t)ROOM_MIB << 20;
+    size_t room = sizes.room;
     char **rooms[] = {&t->a, &t->b, &t->c};
-    TRY(cuda_measure_ceilings(t->device, (size_t)256 << 20, 4096, 10, &t->ceilings));
+    TRY(cuda_measure_ceilings(t->device, sizes.ceiling, sizes.multiply, sizes.inner, &t->ceilings));
     if (op < 0) {
         printf("%s\nceilings: copy %.0f GB/s, fp32 %.0f GFLOP/s, bf16 (mma.sync) %.0f GFLOP/s\n",
                t->device->name, 1e-9 * t->ceilings.copy_bytes, 1e-9 * t->ceilings.fma_flops,
@@ -253,9 +254,20 @@ static bool run_apart(int op)
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     int failed = 0;
+    if (argc > 1 && strcmp(argv[1], "-s") == 0) {
+        sizes.times = sizes.inner = 1;
+        sizes.images = shapes[0].n = shapes[1].n = 4;
+        sizes.side = 4;
+        for (int i = 0; i < 2; i++)
+            shapes[i].h = shapes[i].w = 4;
+        sizes.multiply = 4;
+        sizes.room = (size_t)16 << 20;
+        sizes.floats = (size_t)1 << 14;
+        sizes.ceiling = (size_t)4 << 20;
+    }
     if (!run_apart(-1)) return EXIT_FAILURE;
     for (int op = 0; op < (int)(sizeof ops / sizeof *ops); op++)
         failed += !run_apart(op);
