@@ -7,6 +7,7 @@
 Suite *cuda_emu_suite(void);
 
 #ifdef CUDA_EMU
+#include "cuda_emu/emu_counts.h"
 #include "cuda_emu/emu_grid.h"
 #include "cuda_emu/test_kernels.h"
 
@@ -114,6 +115,45 @@ START_TEST(graphs_are_recorded_and_replayed)
 }
 END_TEST
 
+/* Each call once, and a graph by what it does when it is launched. */
+START_TEST(host_calls_are_counted)
+{
+    int before, after;
+    struct emu_counts from = emu_counts_now(), used;
+    emu_test_stream(&before, &after);
+    used = emu_counts_since(&from);
+    struct emu_counts stream = {.device_allocs = 1,
+                                .device_frees = 1,
+                                .pinned_allocs = 1,
+                                .pinned_alloc_bytes = 4,
+                                .pinned_frees = 1,
+                                .pinned_free_bytes = 4,
+                                .stream_waits = 1,
+                                .copies = 2,
+                                .bytes_in = 4,
+                                .bytes_out = 4,
+                                .launches = 1,
+                                .created = 1};
+    if (memcmp(&used, &stream, sizeof used) != 0) emu_counts_print(stdout, "stream", &used);
+    ck_assert_mem_eq(&used, &stream, sizeof used);
+    ck_assert_int_eq(emu_waits(&used), 3);
+    double price = 4e5 + 1e4 + 8e3 + 3e3 + 2e4 + 4 * (0.3 + 0.15 + 0.04 + 0.04); /* by the table */
+    ck_assert_double_eq_tol(emu_milliseconds(&used), price * 1e-6, 1e-9);
+    for (int launches = 1; launches < 4; launches += 2) {
+        from = emu_counts_now();
+        emu_test_graph(launches);
+        used = emu_counts_since(&from);
+        ck_assert_int_eq(used.launches, 0); /* all of them are recorded */
+        ck_assert_int_eq(used.graphs_made, 1);
+        ck_assert_int_eq(used.graph_launches, launches);
+        ck_assert_int_eq(used.graph_kernels, 2 * launches);
+        ck_assert_int_eq(used.pageable_copies, 2);
+        ck_assert_int_eq(used.bytes_in, 4);
+        ck_assert_int_eq(used.bytes_out, 4);
+    }
+}
+END_TEST
+
 /* A wait that is missing shows in one of the orders. */
 START_TEST(streams_may_run_early)
 {
@@ -208,6 +248,7 @@ Suite *cuda_emu_suite(void)
     tcase_add_test(tests, sums);
     tcase_add_test(tests, streams_run_when_waited_for);
     tcase_add_test(tests, graphs_are_recorded_and_replayed);
+    tcase_add_test(tests, host_calls_are_counted);
     tcase_add_loop_test(tests, streams_may_run_early, 0, 2);
     tcase_add_test(tests, graphs_must_be_joined);
     tcase_add_test(tests, captures_forbid_what_cuda_forbids);

@@ -144,6 +144,45 @@ START_TEST(graphs_change_no_bit)
 }
 END_TEST
 
+#ifdef CUDA_EMU
+/* What a step asks of the host once it has run before, on the device or beside it, by graph or
+ * without: no memory, always the same, the pictures in and the sums out, and no wait but those for
+ * the inputs' two places, which the step before the last has left. */
+START_TEST(steps_ask_for_little)
+{
+    enum { WARM = 4, COUNTED = 6 };
+    struct run r = {.graphs = _i % 2};
+    struct config *config = draw_set();
+    struct task_report report;
+    struct emu_counts first = {0};
+    r.row = _i / 2 ? -1 : 0;
+    run_open(&r, config, NULL);
+    for (int step = 0; step < WARM + COUNTED; step++) {
+        struct emu_counts before = emu_counts_now(), used;
+        MUST(task_gan.step(r.state, step, false, &report));
+        used = emu_counts_since(&before);
+        if (step < WARM) continue;
+        if (step == WARM) first = used;
+        expect_no_memory_calls(&used, "a step");
+        expect_same_calls(&used, &first);
+    }
+    ck_assert_int_le(emu_waits(&first), 2);
+    ck_assert_int_eq(first.stream_waits + first.device_waits + first.queries, 0);
+    ck_assert_int_eq(first.graph_launches, r.graphs);
+    /* 2 x 3 pictures of 8 x 12, what each is augmented by, and the latents of both */
+    if (r.row == 0) ck_assert_int_le(first.bytes_in, 8192);
+    if (r.row == 0) ck_assert_int_le(first.bytes_out, 256);
+    if (r.graphs) {
+        ck_assert_int_eq(first.launches + first.sets, 0);
+        ck_assert_int_le(first.copies + first.marks, 8);
+        ck_assert(emu_milliseconds(&first) < 0.1); /* without a graph: 0.5 */
+    }
+    run_close(&r);
+    config_free(config);
+}
+END_TEST
+#endif
+
 /* ---- the core ---- */
 
 #ifdef CUDA_EMU
@@ -219,6 +258,7 @@ Suite *cuda_gan_graph_suite(void)
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, graphs_change_no_bit, 0, stream_orders > 1 ? 2 : 1);
 #ifdef CUDA_EMU
+    tcase_add_loop_test(tests, steps_ask_for_little, 0, 4);
     tcase_add_test(tests, steps_are_asked_for_ahead);
     const char *fork_mode = getenv("CK_FORK");
     if (fork_mode && strcmp(fork_mode, "no") == 0)

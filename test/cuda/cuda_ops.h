@@ -16,6 +16,7 @@
 #include "test/support.h"
 
 #ifdef CUDA_EMU
+#include "cuda_emu/emu_counts.h"
 #include "cuda_emu/emu_grid.h"
 enum { stream_orders = 8 }; /* of the device's queues */
 #else
@@ -58,6 +59,27 @@ struct buffer {
     } kind;
     double tolerance; /* largest difference, in units of the largest value of the reference */
 };
+
+#ifdef CUDA_EMU
+/* What no step and no frame may do once it has run before: memory that is taken or given back costs
+ * more than what it is for, and waits for the device. */
+static inline void expect_no_memory_calls(const struct emu_counts *used, const char *what)
+{
+    ck_assert_msg(used->device_allocs + used->device_frees == 0, "%s: device memory", what);
+    ck_assert_msg(used->pinned_allocs + used->pinned_frees == 0, "%s: pinned memory", what);
+    ck_assert_msg(used->pageable_copies == 0, "%s: a copy of memory that is not pinned", what);
+    ck_assert_msg(used->graphs_made == 0 && used->created == 0, "%s: a new graph", what);
+}
+
+/* Nor may one step ask for anything but what the step before did. */
+static inline void expect_same_calls(const struct emu_counts *used, const struct emu_counts *first)
+{
+    if (memcmp(used, first, sizeof *used) == 0) return;
+    emu_counts_print(stdout, "the first step", first);
+    emu_counts_print(stdout, "a later step", used);
+    ck_abort_msg("steps differ in what they ask of the host");
+}
+#endif
 
 struct side {
     struct device *device;

@@ -193,6 +193,67 @@ START_TEST(no_way_changes_a_bit)
 }
 END_TEST
 
+#ifdef CUDA_EMU
+/* What a step asks of the host once it has run before, on the device (_i = 0): two launches, or
+ * three waits and a copy more at every 16th, which is waited for. Without a graph, in the last way,
+ * which has target and state beside the device: no memory, a wait for each band of the target at
+ * most. */
+START_TEST(steps_ask_for_little)
+{
+    enum { WARM = 4, END = 34 };
+    char text[1024], path[512];
+    struct config *config;
+    struct device *device;
+    struct image image;
+    struct task_state *state = NULL;
+    struct task_report report = {0};
+    struct emu_counts first = {0};
+    int way = _i ? -1 : 0;
+    set_up();
+    expect_ok(image_create(&image, WIDE, HIGH, 3, SAMPLE_U8));
+    for (int i = 0; i < WIDE * HIGH * 3; i++)
+        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
+    snprintf(path, sizeof path, "%s/a.png", folder);
+    expect_ok(image_save(&image, path));
+    image_free(&image);
+    snprintf(text, sizeof text,
+             "input_path: \"%s\"\nnum_gaussians: 120\nmax_steps: 1000\neval_steps: 1000\n"
+             "use_amp: false\n",
+             path);
+    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+    expect_ok(cuda_open(&device));
+    struct task_setup setup = {
+        .config = config, .device = device, .choose = choose, .choose_context = &way};
+    expect_ok(task_splat.open(&state, &setup));
+    for (int step = 0; step < END; step++) {
+        struct emu_counts before = emu_counts_now(), used;
+        bool wait = step % 16 == 0;
+        expect_ok(task_splat.step(state, step, false, &report));
+        used = emu_counts_since(&before);
+        if (step < WARM) continue;
+        if (step == WARM) first = used;
+        expect_no_memory_calls(&used, "a step");
+        if (!wait) expect_same_calls(&used, &first);
+        ck_assert_int_le(used.stream_waits, wait ? DEVICE_QUEUES : 0);
+        ck_assert_int_eq(used.device_waits + used.queries, 0);
+        if (_i == 0) {
+            ck_assert_int_eq(used.launches, 1); /* the rates */
+            ck_assert_int_eq(used.graph_launches, 1);
+            ck_assert_int_eq(used.event_waits + used.marks + used.sets + used.bytes_in, 0);
+            ck_assert_int_eq(used.copies, wait); /* the sums */
+            ck_assert_int_le(used.bytes_out, 256);
+            ck_assert(emu_milliseconds(&used) < 0.05);
+        }
+    }
+    if (_i == 1) ck_assert_int_le(first.event_waits, task_splat.mode(state)->bands);
+    task_splat.close(state);
+    device_close(device);
+    config_free(config);
+    folder_remove();
+}
+END_TEST
+#endif
+
 Suite *cuda_splat_task_suite(void)
 {
     Suite *suite = suite_create("cuda_splat_task");
@@ -201,6 +262,9 @@ Suite *cuda_splat_task_suite(void)
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, task_runs_on_cuda, 0, 2);
     tcase_add_loop_test(tests, no_way_changes_a_bit, 0, 2);
+#ifdef CUDA_EMU
+    tcase_add_loop_test(tests, steps_ask_for_little, 0, 2);
+#endif
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -1,7 +1,6 @@
 /* The emulated device: what it is, errors, and the failures that tests ask for. */
 #include "emu_grid.h"
-#include "emu_launch.h"
-#include "emu_runtime.h"
+#include "emu_stream.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,7 +11,8 @@ static cudaError_t last_error, lost_error;
 
 const struct emu_machine *emu_settings(void)
 {
-    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 1, 0, 0, 0, 0, 0, 0, 0};
+    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 1, 0, 0,
+                                         0,     0, 0,  0,         0,        4, 0};
     static bool read;
     const char *text = getenv("IMGTRAIN_EMU");
     if (read || !text) return &machine;
@@ -27,10 +27,13 @@ const struct emu_machine *emu_settings(void)
         {"fail_launch=", &machine.fail_launch}, {"lose=", &machine.lose},
         {"fail_graph=", &machine.fail_graph},   {"code=", &machine.code},
         {"oom_call=", &machine.oom_call},       {"fail_call=", &machine.fail_call},
-        {"lose_call=", &machine.lose_call},
+        {"lose_call=", &machine.lose_call},     {"multiprocessors=", &machine.multiprocessors},
+        {"counts=", &machine.counts},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);
+        while (at && at > text && at[-1] != ' ') /* the end of another key */
+            at = strstr(at + 1, key.key);
         if (at) *key.value = atoll(at + strlen(key.key));
     }
     return &machine;
@@ -177,7 +180,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int ordinal)
     p->totalGlobalMem = static_cast<size_t>(emu_settings()->memory);
     p->major = static_cast<int>(emu_settings()->capability / 10);
     p->minor = static_cast<int>(emu_settings()->capability % 10);
-    p->multiProcessorCount = 4;
+    p->multiProcessorCount = static_cast<int>(emu_settings()->multiprocessors);
     p->warpSize = 32;
     p->maxThreadsPerBlock = p->maxThreadsPerMultiProcessor = 1024;
     p->regsPerMultiprocessor = 65536;
@@ -246,7 +249,7 @@ static void log_name(const char *name)
     close(file);
 }
 
-bool emu_launch_accepted(const struct emu_grid *g)
+bool emu_launch_accepted(const struct emu_grid *g, cudaStream_t stream)
 {
     static long long launches;
     log_name(g->name);
@@ -261,5 +264,6 @@ bool emu_launch_accepted(const struct emu_grid *g)
         error = cudaErrorInvalidConfiguration;
     if (g->shared_bytes > shared_allowed(g->kernel)) error = cudaErrorInvalidValue;
     if (launches == emu_settings()->fail_launch) error = cudaErrorLaunchOutOfResources;
+    if (error == cudaSuccess) emu_counting(stream)->launches++;
     return emu_error(error) == cudaSuccess;
 }

@@ -32,6 +32,7 @@ struct emu_graph {
     int lane_count, references;
     uint64_t capture;
     bool relaxed, spoilt; /* while it is captured */
+    struct emu_counts counts;
 };
 
 static int lane_of(struct emu_graph *graph, const struct emu_stream *stream)
@@ -68,6 +69,11 @@ uint64_t emu_graph_length(const struct emu_graph *graph, const struct emu_stream
 uint64_t emu_graph_capture(const struct emu_graph *graph)
 {
     return graph->capture;
+}
+
+struct emu_counts *emu_graph_counts(struct emu_graph *graph)
+{
+    return &graph->counts;
 }
 
 /* ---- what a capture forbids ---- */
@@ -197,6 +203,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
     *exec = NULL;
     if (++count == emu_settings()->fail_graph) return emu_error(cudaErrorMemoryAllocation);
     if (!graph) return emu_error(cudaErrorInvalidValue);
+    emu_counting(NULL)->graphs_made++;
     graph->references++;
     *exec = graph;
     return emu_lost();
@@ -245,6 +252,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
     if (!exec) return emu_error(cudaErrorInvalidValue);
     struct graph_op *g = static_cast<struct graph_op *>(calloc(1, sizeof *g));
     if (!g) abort();
+    emu_count_graph(&exec->counts);
     exec->references++;
     *g = {{NULL, run_graph, drop_graph}, exec};
     return emu_enqueue(&g->op, stream);

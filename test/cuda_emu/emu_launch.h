@@ -26,7 +26,7 @@ struct emu_grid {
     const void *kernel;
 };
 /* Sets the last error when a GPU would refuse; injected failures too. */
-bool emu_launch_accepted(const struct emu_grid *grid);
+bool emu_launch_accepted(const struct emu_grid *grid, cudaStream_t stream);
 void emu_run_grid(const struct emu_grid *grid, void (*thread)(void *), void *arguments);
 
 template <typename... P> struct emu_kernel_op {
@@ -53,7 +53,7 @@ static inline void emu_launch(const char *name, void (*kernel)(P...), dim3 grid,
 {
     using op = emu_kernel_op<P...>;
     struct emu_grid g = {name, grid, block, shared_bytes, reinterpret_cast<const void *>(kernel)};
-    if (!emu_launch_accepted(&g)) return;
+    if (!emu_launch_accepted(&g, stream)) return;
     void *memory = aligned_alloc(alignof(op), sizeof(op));
     if (!memory) abort();
     op *k = new (memory) op{{nullptr, op::run, nullptr}, g, kernel, {static_cast<P>(arguments)...}};

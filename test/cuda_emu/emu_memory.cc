@@ -1,7 +1,6 @@
 /* Emulated memory: malloc'd, filled with NaN, and closed to the host under AddressSanitizer. */
 #include "emu_grid.h"
-#include "emu_launch.h"
-#include "emu_runtime.h"
+#include "emu_stream.h"
 
 #include <stdlib.h>
 
@@ -61,6 +60,9 @@ static cudaError_t allocate(void **memory, size_t bytes, bool host)
     emu_forget(*memory, bytes);
     *b = {blocks, static_cast<char *>(*memory), bytes, host};
     blocks = b;
+    struct emu_counts *counts = emu_counting(NULL);
+    ++(host ? counts->pinned_allocs : counts->device_allocs);
+    if (host) counts->pinned_alloc_bytes += static_cast<long long>(bytes);
     if (!host) device_used += bytes;
     if (!host && !memory_open) ASAN_POISON_MEMORY_REGION(b->memory, b->bytes);
     return cudaSuccess;
@@ -76,6 +78,9 @@ static cudaError_t release(void *memory, bool host)
         struct block *b = *at;
         if (b->memory != memory || b->host != host) continue;
         *at = b->next;
+        struct emu_counts *counts = emu_counting(NULL);
+        ++(host ? counts->pinned_frees : counts->device_frees);
+        if (host) counts->pinned_free_bytes += static_cast<long long>(b->bytes);
         if (!host) device_used -= b->bytes;
         ASAN_UNPOISON_MEMORY_REGION(b->memory, b->bytes);
         free(b->memory);
@@ -162,6 +167,20 @@ static bool is_device(const void *address, size_t bytes)
     return b && !b->host;
 }
 
+/* By where the memory is, as cudaMemcpyDefault goes by it too. */
+static void count_copy(const void *to, const void *from, size_t bytes, cudaStream_t stream)
+{
+    struct emu_counts *counts = emu_counting(stream);
+    bool in = is_device(to, bytes), out = is_device(from, bytes);
+    bool pageable = !block_of(to, bytes) || !block_of(from, bytes);
+    ++(pageable ? counts->pageable_copies : counts->copies);
+    (in && out ? counts->bytes_within
+     : in      ? counts->bytes_in
+     : out     ? counts->bytes_out
+               : counts->bytes_within) += static_cast<long long>(bytes);
+    if (pageable) counts->pageable_bytes += static_cast<long long>(bytes);
+}
+
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
@@ -176,10 +195,13 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     bool pageable = !block_of(to, bytes) || !block_of(from, bytes);
     cudaError_t error = emu_capture_refuses(stream, pageable);
     if (error == cudaSuccess) error = enqueue_copy(to, from, bytes, 0, stream);
+    if (error == cudaSuccess) count_copy(to, from, bytes, stream);
     /* Pageable host memory is copied before the call returns, after what is in the stream. */
     const void *host = to_device ? from : to;
-    if (error == cudaSuccess && kind != cudaMemcpyDeviceToDevice && !block_of(host, bytes))
-        return cudaStreamSynchronize(stream);
+    if (error == cudaSuccess && kind != cudaMemcpyDeviceToDevice && !block_of(host, bytes)) {
+        EMU_CALL();
+        return emu_wait_for(stream);
+    }
     return error;
 }
 
@@ -194,6 +216,8 @@ cudaError_t emu_copy_to_symbol(void *to, const void *from, size_t bytes)
 {
     cudaError_t error = emu_forbid_in_capture();
     if (error != cudaSuccess) return error;
+    emu_counting(NULL)->pageable_copies++;
+    emu_counting(NULL)->pageable_bytes += static_cast<long long>(bytes);
     memcpy(to, from, bytes);
     return emu_lost();
 }
@@ -204,6 +228,7 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
     if (emu_lost() != cudaSuccess) return emu_lost();
     if (bytes == 0) return cudaSuccess;
     if (!is_device(memory, bytes)) return emu_error(cudaErrorInvalidValue);
+    emu_counting(stream)->sets++;
     return enqueue_copy(memory, NULL, bytes, value, stream);
 }
 

@@ -8,6 +8,7 @@
  *   driver       version of the driver as the runtime counts it (12080 = 12.8); 0: none
  *   devices      how many there are
  *   memory       bytes of a device
+ *   multiprocessors  how many there are: 4
  *   capability   75, 90, ...: before 80 there is no bf16 on tensor cores
  *   shared       bytes of shared memory that a block may have
  *   code         0: the program holds no kernel that this GPU could run
@@ -15,11 +16,12 @@
  *   fail_launch  the k-th launch is refused
  *   fail_graph   the k-th graph finds no memory when it is instantiated
  *   lose         the k-th launch makes the device fail for good
+ *   counts       1: what the host asked for, as a line at the end of the process (emu_counts.h)
  *   oom_call, fail_call, lose_call: the k-th call that may fail (copies, events, streams, graphs,
  *                memory, launches) finds no memory, is refused, or loses the device */
 struct emu_machine {
     long long driver, devices, capability, memory, shared, code, fail_alloc, fail_launch,
-        fail_graph, lose, oom_call, fail_call, lose_call;
+        fail_graph, lose, oom_call, fail_call, lose_call, multiprocessors, counts;
 };
 const struct emu_machine *emu_settings(void);
 

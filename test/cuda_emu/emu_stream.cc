@@ -97,6 +97,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     s->last = &s->first;
     s->early = created < 32 && (early_streams >> created & 1);
     created++;
+    emu_counting(NULL)->created++;
     s->next = null_stream.next;
     null_stream.next = s;
     *stream = s;
@@ -105,7 +106,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    return cudaStreamSynchronize(stream);
+    EMU_CALL();
+    return emu_wait_for(stream);
 }
 
 /* What a stream records does not run: it says nothing. */
@@ -115,14 +117,20 @@ static cudaError_t check_stream(const struct emu_stream *s)
     return emu_forbid_in_capture();
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+cudaError_t emu_wait_for(cudaStream_t stream)
 {
-    EMU_CALL();
     struct emu_stream *s = emu_stream_of(stream);
     cudaError_t forbidden = check_stream(s);
     if (forbidden != cudaSuccess) return forbidden;
     run_until(s, s->queued);
     return emu_lost();
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    EMU_CALL();
+    emu_counting(NULL)->stream_waits++;
+    return emu_wait_for(stream);
 }
 
 /* Nothing runs because it is asked for. */
@@ -131,6 +139,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     struct emu_stream *s = emu_stream_of(stream);
     cudaError_t forbidden = check_stream(s);
     if (forbidden != cudaSuccess) return forbidden;
+    emu_counting(NULL)->queries++;
     return s->done < s->queued ? cudaErrorNotReady : emu_lost();
 }
 
@@ -138,6 +147,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     cudaError_t forbidden = emu_forbid_in_capture();
     if (forbidden != cudaSuccess) return forbidden;
+    emu_counting(NULL)->device_waits++;
     emu_run_all();
     return emu_lost();
 }
@@ -176,6 +186,7 @@ extern "C" int emu_launch_host(void *stream, cudaHostFn_t function, void *data)
     struct host_op *h = static_cast<struct host_op *>(calloc(1, sizeof *h));
     if (!h) abort();
     *h = {{NULL, run_host, drop_host}, function, data};
+    emu_counting(static_cast<cudaStream_t>(stream))->launches++;
     return emu_enqueue(&h->op, static_cast<cudaStream_t>(stream));
 }
 
@@ -220,6 +231,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
     (void)flags;
     *event = static_cast<struct emu_event *>(calloc(1, sizeof **event));
     if (!*event) abort();
+    emu_counting(NULL)->created++;
     return emu_lost();
 }
 
@@ -241,6 +253,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     struct emu_stream *s = emu_stream_of(stream);
     cudaError_t error = emu_capture_refuses(stream, false);
     if (error != cudaSuccess) return error;
+    emu_counting(stream)->marks++;
     event->stream = s;
     event->capture = s->recording ? emu_graph_capture(s->recording) : 0;
     event->at = s->recording ? emu_graph_length(s->recording, s) : 0;
@@ -285,6 +298,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     EMU_CALL();
     (void)flags;
     struct emu_stream *s = emu_stream_of(stream);
+    emu_counting(stream)->marks++;
     if (!event->stream) return emu_lost();
     if (event->capture || s->recording) return join_capture(s, event);
     return enqueue_event(run_wait, event, stream);
@@ -304,6 +318,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     EMU_CALL();
     cudaError_t error = check_event(event);
     if (error != cudaSuccess) return error;
+    emu_counting(NULL)->event_waits++;
     if (event->stream) run_until(event->stream, event->at);
     return emu_lost();
 }
@@ -312,6 +327,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     cudaError_t error = check_event(event);
     if (error != cudaSuccess) return error;
+    emu_counting(NULL)->queries++;
     bool ready = !event->stream || event->stream->done >= event->at;
     return ready ? emu_lost() : cudaErrorNotReady;
 }

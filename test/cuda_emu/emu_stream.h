@@ -2,6 +2,7 @@
 #ifndef CUDA_EMU_STREAM_H
 #define CUDA_EMU_STREAM_H
 
+#include "emu_counts.h"
 #include "emu_launch.h"
 #include "emu_runtime.h"
 
@@ -16,6 +17,8 @@ struct emu_stream {
 struct emu_stream *emu_streams(void); /* all there are */
 struct emu_stream *emu_stream_of(cudaStream_t stream);
 void emu_drop(struct emu_op *op);
+/* Runs what is queued; an error while it is recorded. */
+cudaError_t emu_wait_for(cudaStream_t stream);
 
 /* Records an operation of a stream, or (op NULL) that it waits for the first `at` operations of
  * another one. */
@@ -29,7 +32,14 @@ uint64_t emu_graph_capture(const struct emu_graph *graph);
 struct emu_graph *emu_graph_of(uint64_t capture);
 /* Has an error spoilt it? */
 bool emu_graph_spoilt(const struct emu_graph *graph);
+/* What one run of it asks for. */
+struct emu_counts *emu_graph_counts(struct emu_graph *graph);
 /* Sets and returns the error of what a capture does not allow; there will be no graph. */
 cudaError_t emu_graph_spoil(struct emu_graph *graph, cudaError_t error);
+
+/* Where a call for a stream is counted: in its graph while one is recorded; no stream: as it is. */
+struct emu_counts *emu_counting(cudaStream_t stream);
+/* A graph is launched. */
+void emu_count_graph(const struct emu_counts *graph);
 
 #endif
