@@ -10,7 +10,10 @@ extern "C" {
 #include "cuda/cudnn/cudnn_graph.h"
 }
 
-enum { CONV_GROUP = 16 }; /* channels a group of the fast grouped convolution */
+enum {
+    CONV_GROUP = 16, /* channels a group of the fast grouped convolution */
+    CONV_THIN = 4,   /* channels at most that are too few for tiles of a matrix product */
+};
 
 /* One convolution or its adjoint: from the tensor `from` to `to`. */
 struct conv_pass {
@@ -47,6 +50,12 @@ static inline bool conv_is_point(const struct nn_conv *s)
     return s->kernel == 1 && s->groups == 1;
 }
 
+/* A matrix product with one side of few channels. */
+static inline bool conv_is_thin(const struct nn_conv *s)
+{
+    return conv_is_point(s) && (s->cin <= CONV_THIN || s->cout <= CONV_THIN);
+}
+
 static inline bool conv_is_group(const struct nn_conv *s)
 {
     return s->kernel == 3 && s->cin == s->cout && s->cin == CONV_GROUP * s->groups &&
@@ -72,10 +81,11 @@ struct conv_cut {
     int wave;      /* chunks at a time */
 };
 
-/* conv_point.cu: 1x1, a matrix product. conv_group.cu: 3x3 with 16 channels a group.
- * conv_dense.cu: 3x3 of one group, any channels. conv_any.cu:
- * what the networks do not use. */
+/* conv_point.cu: 1x1, a matrix product. conv_thin.cu: one of few channels. conv_group.cu: 3x3 with
+ * 16 channels a group. conv_dense.cu: 3x3 of one group, any channels. conv_any.cu: what the
+ * networks do not use. */
 void conv_point(const struct conv_pass *pass);
+void conv_thin(const struct conv_pass *pass);
 void conv_group(const struct conv_pass *pass);
 void conv_dense(const struct conv_pass *pass);
 void conv_any(const struct conv_pass *pass);
@@ -88,6 +98,9 @@ size_t conv_group_workspace(const struct nn_conv *s);
 void conv_point_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
                        const void *in, const void *dout, size_t rows, const struct conv_cut *cut,
                        int chunks);
+void conv_thin_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
+                      const void *in, const void *dout, size_t rows, const struct conv_cut *cut,
+                      int chunks);
 void conv_group_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
                        const void *in, const void *dout, const struct conv_cut *cut, int chunks);
 void conv_dense_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
@@ -114,18 +127,13 @@ static __device__ inline int conv_sum_at(int c)
     return c ^ (c >> 3 & 4);
 }
 
-/* Eight channels from element i and channel c on, whose sums begin at column k; i and k are
- * multiples of 8, `sums` is 16-byte aligned. */
+/* Eight channels from element i, a multiple of 8, and channel c on; v: their sums, changed. */
 template <typename T>
-static __device__ inline void conv_finish8(const struct nn_epilogue &e, T *out, const float *sums,
-                                           int k, size_t i, int c)
+static __device__ inline void conv_finish_values8(const struct nn_epilogue &e, T *out, float v[8],
+                                                  size_t i, int c)
 {
-    float v[8], residual[8];
+    float residual[8];
     unsigned above = 0, kept = e.mask_in ? e.mask_in[i / 8] : 0xffu;
-    float4 low = *reinterpret_cast<const float4 *>(sums + conv_sum_at(k));
-    float4 high = *reinterpret_cast<const float4 *>(sums + conv_sum_at(k + 4));
-    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
-    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
     if (e.residual) element_load8(residual, (const T *)e.residual, i);
     UNROLL
     for (int j = 0; j < 8; j++) {
@@ -137,6 +145,20 @@ static __device__ inline void conv_finish8(const struct nn_epilogue &e, T *out, 
     }
     if (e.mask_out) e.mask_out[i / 8] = (uint8_t)above;
     element_store8(out, i, v);
+}
+
+/* Eight channels from element i and channel c on, whose sums begin at column k; i and k are
+ * multiples of 8, `sums` is 16-byte aligned. */
+template <typename T>
+static __device__ inline void conv_finish8(const struct nn_epilogue &e, T *out, const float *sums,
+                                           int k, size_t i, int c)
+{
+    float v[8];
+    float4 low = *reinterpret_cast<const float4 *>(sums + conv_sum_at(k));
+    float4 high = *reinterpret_cast<const float4 *>(sums + conv_sum_at(k + 4));
+    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+    conv_finish_values8(e, out, v, i, c);
 }
 
 /* Stores channels first .. first + columns of one row (pixel) of `channels`, from `sums`

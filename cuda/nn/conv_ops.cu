@@ -9,7 +9,9 @@ enum {
 
 static void cuda_run(const struct conv_pass *pass)
 {
-    if (conv_is_point(&pass->shape))
+    if (conv_is_thin(&pass->shape))
+        conv_thin(pass);
+    else if (conv_is_point(&pass->shape))
         conv_point(pass);
     else if (conv_is_group(&pass->shape))
         conv_group(pass);
@@ -34,6 +36,7 @@ static struct conv_cut cuda_cut_of(const struct cuda_device *device, const struc
     if (conv_is_point(s)) {
         c.chunk_units = s->chunk * s->h * s->w;
         c.piece_units = cuda_clamp(32 * weights / (s->cin + s->cout) / 32 * 32, 512, 8192);
+        if (conv_is_thin(s)) c.piece_units = 2048; /* so that adding a block's sums costs little */
         c.floats = (size_t)weights;
     } else {
         c.chunk_units =
@@ -94,7 +97,9 @@ static void native_wgrad(struct cuda_device *device, const struct nn_conv *shape
         const char *a = (const char *)in, *b = (const char *)dout;
         a += (size_t)first * pixels * shape->cin * nn_type_bytes(shape->in_type);
         b += (size_t)first * pixels * shape->cout * nn_type_bytes(shape->out_type);
-        if (point)
+        if (conv_is_thin(shape))
+            conv_thin_pieces(device, &part, sums, a, b, (size_t)part.n * pixels, &cut, chunks);
+        else if (point)
             conv_point_pieces(device, &part, sums, a, b, (size_t)part.n * pixels, &cut, chunks);
         else if (dense)
             conv_dense_pieces(device, &part, sums, a, b, &cut, chunks);

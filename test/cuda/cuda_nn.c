@@ -49,6 +49,34 @@ START_TEST(adjoints_are_those_of_their_forward_operations)
 }
 END_TEST
 
+/* Biases: however many images come at a time, and where more come than a grid may have in its
+ * second dimension, the same bits. */
+START_TEST(gradients_of_biases_do_not_depend_on_micro_batches)
+{
+    static const struct {
+        int n, pixels, c;
+    } sizes[] = {{35, 5, 40}, {5, 4100, 3}, {65535 + 17, 1, 1}};
+    int n = sizes[_i].n, pixels = sizes[_i].pixels, c = sizes[_i].c, parts[] = {n / 3, n / 2, n};
+    struct side s = {0};
+    MUST(cuda_open(&s.device));
+    s.nn = s.device->nn;
+    size_t image = (size_t)(pixels * c);
+    const float *dout = side_floats(&s, "dout", image * (size_t)n, 1, -1, 1, 0);
+    float *whole = side_floats(&s, "db", (size_t)c, 2, -1, 1, 0);
+    float *parted = side_floats(&s, "db", (size_t)c, 2, -1, 1, 0);
+    MUST(s.nn->bias_grad(s.device, whole, dout, NN_F32, n, pixels, c));
+    for (int i = 0, first = 0; i < 3; first = parts[i++])
+        MUST(s.nn->bias_grad(s.device, parted, dout + (size_t)first * image, NN_F32,
+                             parts[i] - first, pixels, c));
+    void *a = side_fetch(&s, 1), *b = side_fetch(&s, 2);
+    ck_assert_mem_eq(a, b, (size_t)c * sizeof(float));
+    free(a);
+    free(b);
+    side_close(&s);
+    device_close(s.device);
+}
+END_TEST
+
 Suite *cuda_nn_suite(void)
 {
     Suite *suite = suite_create("cuda_nn");
@@ -60,6 +88,7 @@ Suite *cuda_nn_suite(void)
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, results_are_right, 0, kinds);
     tcase_add_loop_test(tests, adjoints_are_those_of_their_forward_operations, 0, kinds);
+    tcase_add_loop_test(tests, gradients_of_biases_do_not_depend_on_micro_batches, 0, 3);
     suite_add_tcase(suite, tests);
     return suite;
 }
