@@ -229,6 +229,7 @@ const struct splat_ops splat_cuda_ops = {
     .adam = splat_cuda_adam,
     .train = splat_cuda_train,
     .sample = splat_cuda_sample,
+    .importance = splat_cuda_importance,
     .fake_quantize = fake_quantize,
     .count_pairs = splat_cuda_count_pairs,
 };

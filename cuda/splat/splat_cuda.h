@@ -30,13 +30,17 @@ struct splat_comparison {
 };
 int splat_cuda_compare(const struct splat_scene *scene, const struct splat_comparison *c);
 
-/* splat_train.cu, splat_sample.cu */
+/* splat_train.cu, splat_sample.cu, splat_importance.cu */
 int splat_cuda_train(struct device *device, const struct splat_workspace *workspace,
                      const struct splat_training *training, bool wait, struct splat_sums *sums,
                      int64_t *skipped);
 int splat_cuda_sample(struct device *device, const struct splat_workspace *workspace,
                       const struct splat_view *view, const struct splat_blend *blend,
                       const struct splat_target *target, const struct splat_sample *sample);
+
+int splat_cuda_importance(struct device *device, const struct splat_workspace *workspace,
+                          const struct splat_view *view, const struct splat_blend *blend,
+                          const struct splat_target *target, double *importance);
 
 /* Rates and bounds of the groups as the kernels read them. */
 struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t,

@@ -37,8 +37,10 @@ static void layout_images(struct splat_scene *s, struct arena *arena, bool half)
     if (s->color_bytes < TILE * row * sizeof(float)) s->color_bytes = TILE * row * sizeof(float);
     s->color = arena_take(arena, s->color_bytes);
     s->gradient = arena_take(arena, band * row * sample);
-    s->threshold = arena_take(arena, band * pitch * sample);
-    s->weight = arena_take(arena, band * pitch * sample);
+    /* of floats, too, at least one row of tiles: splat_importance.cu */
+    size_t side = band * pitch * sample, least = TILE * pitch * sizeof(float);
+    s->threshold = arena_take(arena, side > least ? side : least);
+    s->weight = arena_take(arena, side > least ? side : least);
 }
 
 size_t splat_scene_layout(struct splat_scene *s, const struct device *device, void *memory,

@@ -1,5 +1,5 @@
-/* Splats: a step, what a viewer sees, renders, Adam, rounding. The right results come from a plain
- * render in double, gradients of a step from differences of its loss. */
+/* Splats: a step, what a viewer sees, renders, importance, Adam, rounding. The right results come
+ * from a plain render in double, gradients of a step from differences of its loss. */
 #include "base/error.h"
 #include "check/op_kinds.h"
 #include "math/quantize.h"
@@ -85,8 +85,9 @@ static struct splat_workspace workspace_of(const struct op_call *call)
         .memory = op_memory(call, "workspace"), .bytes = call->workspace_bytes, .capacity = COUNT};
 }
 
-/* One pixel's CHANNELS numbers, at (x, y) in pixels of the model. */
-static void truth_pixel(const struct op_data *d, double x, double y, double *out)
+/* One pixel's CHANNELS numbers, at (x, y) in pixels of the model; without Gaussian `without` (-1:
+ * with all), which leaves the others as they were blended. Was it among them? */
+static bool truth_pixel(const struct op_data *d, double x, double y, int without, double *out)
 {
     const struct splat_blend *blend = blend_of(d->c);
     const double *xy = op_values(d, "xy"), *scale = op_values(d, "scale");
@@ -98,18 +99,22 @@ static void truth_pixel(const struct op_data *d, double x, double y, double *out
         double v = (cos(rot[i]) * dy - sin(rot[i]) * dx) * scale[2 * i + 1];
         alpha[i] = u * u + v * v <= cut * cut ? exp(-(u * u + v * v) / 2) : 0;
     }
+    bool among = false;
     memset(out, 0, CHANNELS * sizeof *out);
     for (int i = 0; i < COUNT; i++) {
         int larger = 0;
         for (int j = 0; j < COUNT; j++)
             larger += alpha[j] > alpha[i];
         if (!blend->additive && blend->topk > 0 && larger >= blend->topk) continue;
+        if (i == without) among = alpha[i] > 0;
+        if (i == without) continue;
         sum += alpha[i];
         for (int c = 0; c < CHANNELS; c++)
             out[c] += alpha[i] * feat[CHANNELS * i + c];
     }
     for (int c = 0; c < CHANNELS && !blend->additive; c++)
         out[c] /= sum + 1e-4;
+    return among;
 }
 
 /* ---- comparing ---- */
@@ -161,7 +166,7 @@ static void truth_sums(const struct op_data *d, double power, bool ssim, double 
     for (int y = 0; y < HEIGHT; y++)
         for (int x = 0; x < WIDTH; x++) {
             double pixel[CHANNELS];
-            truth_pixel(d, x + 0.5, y + 0.5, pixel);
+            truth_pixel(d, x + 0.5, y + 0.5, -1, pixel);
             for (int c = 0; c < CHANNELS; c++) {
                 size_t at = sample_at(y, x, c);
                 shown[at] = power > 0 ? pow(clamped(pixel[c]), power) : pixel[c];
@@ -356,12 +361,58 @@ static void truth_render(struct op_data *d)
     for (int y = 0; y < w.height; y++)
         for (int x = 0; x < w.width; x++)
             truth_pixel(d, (w.x + x + 0.5) * WIDTH / w.full_width,
-                        (w.y + y + 0.5) * HEIGHT / w.full_height,
+                        (w.y + y + 0.5) * HEIGHT / w.full_height, -1,
                         op_values(d, "out") + (y * w.width + x) * CHANNELS);
 }
 
 const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 2 * BLENDS,
                                         .workspace = splat_case_workspace};
+
+/* ---- importance: the squared error of the image without each Gaussian, less that with it ---- */
+
+static void describe_importance(struct op_case *c)
+{
+    add_scene(c);
+    add_target(c);
+    struct op_operand *out = op_add(c, "importance", OP_OUT, OP_F64, COUNT);
+    out->host = true;
+    out->tolerance = 2e-4; /* of a difference of sums that are much larger */
+    snprintf(c->text, sizeof c->text, "%dx%d, %d Gaussians, %s", WIDTH, HEIGHT, COUNT,
+             blend_names[c->index % BLENDS]);
+    c->bytes = 4.0 * SAMPLES;
+}
+
+static int run_importance(const struct op_call *call)
+{
+    struct splat_workspace workspace = workspace_of(call);
+    struct splat_view view = view_of(call);
+    struct splat_target target = target_of(call);
+    return call->device->splat->importance(call->device, &workspace, &view, blend_of(call->c),
+                                           &target, op_memory(call, "importance"));
+}
+
+static void truth_importance(struct op_data *d)
+{
+    const double *target = op_values(d, "target");
+    double *importance = op_values(d, "importance");
+    memset(importance, 0, COUNT * sizeof *importance);
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++) {
+            double whole[CHANNELS], less[CHANNELS];
+            truth_pixel(d, x + 0.5, y + 0.5, -1, whole);
+            for (int i = 0; i < COUNT; i++) {
+                if (!truth_pixel(d, x + 0.5, y + 0.5, i, less)) continue;
+                for (int c = 0; c < CHANNELS; c++) {
+                    double t = target[sample_at(y, x, c)];
+                    importance[i] +=
+                        (less[c] - t) * (less[c] - t) - (whole[c] - t) * (whole[c] - t);
+                }
+            }
+        }
+}
+
+const struct op_kind op_splat_importance = {SPLAT_KIND(importance), .cases = BLENDS,
+                                            .workspace = splat_case_workspace};
 
 /* ---- Adam: rows of all ages, and two whose gradient is not finite ---- */
 

@@ -193,6 +193,14 @@ struct splat_sample {
     float *xy, *color;
 };
 
+/* The importance of a Gaussian: by how much the image's squared error would grow without it, the
+ * others as they are (one that would come into the top K in its place is not counted). Below 0: the
+ * image would gain. Devices add up whole numbers of SPLAT_SHARE_UNIT, so that the order is free. A
+ * pixel's share is cut at SPLAT_SHARE_MOST, far beyond any that matters; one that is NaN counts as
+ * the least. */
+#define SPLAT_SHARE_MOST 1024.0f
+#define SPLAT_SHARE_UNIT 0x1p-24
+
 /* Rows [y, y + height) and columns [x, x + width) of the image shown at full_width x full_height.
  */
 struct splat_window {
@@ -247,6 +255,12 @@ struct splat_ops {
     int (*sample)(struct device *device, const struct splat_workspace *workspace,
                   const struct splat_view *view, const struct splat_blend *blend,
                   const struct splat_target *target, const struct splat_sample *sample);
+
+    /* Overwrites importance[view->count], in host memory; the target has the view's size. The same
+     * bits for any number of threads. */
+    int (*importance)(struct device *device, const struct splat_workspace *workspace,
+                      const struct splat_view *view, const struct splat_blend *blend,
+                      const struct splat_target *target, double *importance);
 
     /* out = values rounded to 2^bits - 1 steps between their least and greatest (Image-GS's
      * quantisation-aware training; the gradient passes straight through). */

@@ -6,16 +6,11 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "splat/host_mirror.h"
-#include "splat/importance.h"
 #include "splat/init.h"
+#include "splat/least_important.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct candidate {
-    double importance;
-    int64_t row;
-};
 
 static bool is_due(const struct splat_fit *fit, int64_t step)
 {
@@ -26,29 +21,20 @@ static bool is_due(const struct splat_fit *fit, int64_t step)
            (double)step <= c->relocate_until * (double)c->max_steps;
 }
 
-static int relocate_compare(const void *a, const void *b)
-{
-    const struct candidate *p = a, *q = b;
-    if (p->importance < q->importance || p->importance > q->importance)
-        return p->importance < q->importance ? -1 : 1;
-    return p->row < q->row ? -1 : p->row > q->row;
-}
-
-/* Lists all rows, the least important first. Pulls them to the host. */
-static int relocate_rank(struct splat_fit *fit, struct candidate *candidates)
+/* Lists all rows, the `wanted` least important ones first, sorted. The device tells what each is
+ * worth. */
+static int relocate_rank(struct splat_fit *fit, struct splat_candidate *candidates, int64_t wanted)
 {
     int64_t count = fit->model.count;
     double *importance = calloc((size_t)count + 1, sizeof *importance);
     if (!importance) return fail(ERR_SYSTEM, "out of memory");
-    int code = splat_host_pull(fit, NULL);
-    struct splat_view view = splat_model_view(&fit->model, fit->host.group);
-    if (code == OK)
-        code = splat_importance(&view, &fit->model.blend, &fit->image, fit->device->stop_requested,
-                                importance);
+    struct splat_view view = splat_model_view(&fit->model, fit->model.group);
+    int code = fit->device->splat->importance(fit->device, &fit->workspace, &view,
+                                              &fit->model.blend, &fit->target, importance);
     for (int64_t i = 0; code == OK && i < count; i++)
-        candidates[i] = (struct candidate){importance[i], i};
+        candidates[i] = (struct splat_candidate){importance[i], i};
     free(importance);
-    if (code == OK) qsort(candidates, (size_t)count, sizeof *candidates, relocate_compare);
+    if (code == OK) splat_least_important(candidates, count, wanted);
     return code;
 }
 
@@ -102,12 +88,13 @@ int splat_relocate(struct splat_fit *fit, int64_t step)
     if (!is_due(fit, step)) return OK;
     int64_t all = fit->model.count, channels = fit->model.channels;
     int64_t count = (int64_t)((double)all * fit->config->splat.relocate_ratio);
-    struct candidate *candidates = malloc((size_t)(all + 1) * sizeof *candidates);
+    struct splat_candidate *candidates = malloc((size_t)(all + 1) * sizeof *candidates);
     float *xy = malloc((size_t)((count + 1) * (2 + channels)) * sizeof *xy);
     float *feat = xy ? xy + 2 * count : NULL;
     int code = candidates && xy ? OK : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = relocate_rank(fit, candidates);
+    if (code == OK) code = relocate_rank(fit, candidates, count);
     if (code == OK) code = relocate_draw(fit, step, count, xy, feat);
+    if (code == OK) code = splat_host_pull(fit, NULL);
     for (int64_t k = 0; code == OK && k < count; k++)
         relocate_replace(fit, candidates[k].row, xy + 2 * k, feat + k * channels);
     if (code == OK) code = splat_host_push(fit, 0, all);

@@ -79,6 +79,44 @@ static void render(struct side *s, int shape)
     free(out);
 }
 
+struct worth {
+    double importance;
+    int row;
+};
+
+static int compare_worth(const void *a, const void *b)
+{
+    const struct worth *p = a, *q = b;
+    if (p->importance < q->importance || p->importance > q->importance)
+        return p->importance < q->importance ? -1 : 1;
+    return p->row - q->row;
+}
+
+/* What each Gaussian is worth; and the choice that relocation makes of it: the least twentieth, in
+ * its order. */
+static void importance(struct side *s, int shape)
+{
+    enum { MOST = 600 };
+    const struct scene_case *c = &scenes[shape];
+    static double importance[MOST];
+    static struct worth worth[MOST];
+    int32_t chosen[MOST];
+    int count = c->count / 20 + (c->count > 0);
+    ck_assert_int_le(c->count, MOST);
+    struct drawn d = draw(s, c, false, 0);
+    expect_ok(s->device->splat->importance(s->device, &d.workspace, &d.view, &c->blend, &d.target,
+                                           importance));
+    for (int i = 0; i < c->count; i++)
+        worth[i] = (struct worth){importance[i], i};
+    qsort(worth, (size_t)c->count, sizeof *worth, compare_worth);
+    for (int i = 0; i < count; i++)
+        chosen[i] = worth[i].row;
+    side_buffer(s, "the least important", chosen, (size_t)count * sizeof *chosen);
+    side_buffer(s, "importance", importance, (size_t)c->count * sizeof *importance);
+    /* top 1: where it is the only one, what is left of the denominator is mostly rounding */
+    side_kind(s, BUFFER_DOUBLE, c->blend.topk == 1 ? 1e-3 : 1e-4);
+}
+
 static void quantize(struct side *s, int shape)
 {
     static const size_t counts[] = {1, 40, 2100};
@@ -155,9 +193,13 @@ static const struct {
     void (*run)(struct side *s, int shape);
     int shapes;
 } cases[] = {
-    {"step", step, SCENES},    {"evaluate", evaluate, EVALUATED},
-    {"render", render, SHOWN}, {"fake_quantize", quantize, 3},
-    {"adam", adam, 2},         {"sample", sample, 9},
+    {"step", step, SCENES},
+    {"evaluate", evaluate, EVALUATED},
+    {"render", render, SHOWN},
+    {"fake_quantize", quantize, 3},
+    {"adam", adam, 2},
+    {"sample", sample, 9},
+    {"importance", importance, SCENES},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -106,7 +106,13 @@ static size_t results(struct fit *f, const struct scene_case *c, uint8_t *out)
     if (!(c->loss.ssim > 0)) sums[0].ssim = 0;
     sums[0].ssim_inner = 0;
     memcpy(out + at, sums, sizeof sums);
-    return at + sizeof sums;
+    at += sizeof sums;
+    double *importance = calloc((size_t)f->count + 1, sizeof *importance);
+    expect_ok(device->splat->importance(device, &f->d.workspace, &f->training.view, &c->blend,
+                                        &f->training.target, importance));
+    memcpy(out + at, importance, (size_t)f->count * sizeof *importance);
+    free(importance);
+    return at + (size_t)f->count * sizeof(double);
 }
 
 static void blacken(struct fit *f, const struct scene_case *c)

@@ -1,9 +1,10 @@
-/* What a Gaussian is importance, against the error of images without it. */
+/* The importance of a Gaussian, against the error of images without it; choosing the least. */
 #include "base/error.h"
 #include "base/threads.h"
 #include "device/device.h"
+#include "device/splat_ops.h"
 #include "registry/devices.h"
-#include "splat/importance.h"
+#include "splat/least_important.h"
 
 #include <check.h>
 #include <math.h>
@@ -77,6 +78,15 @@ static void leave_out(struct scene *to, const struct scene *from, int i)
     to->picture.data = to->target;
 }
 
+static void importances(struct device *device, const struct scene *s,
+                        const struct splat_blend *blend, double *importance)
+{
+    struct splat_workspace none = {.capacity = COUNT}; /* the CPU takes its own memory */
+    ck_assert_msg(
+        device->splat->importance(device, &none, &s->view, blend, &s->picture, importance) == OK,
+        "%s", error_message());
+}
+
 static const struct splat_blend blends[] = {{0, false}, {COUNT, false}, {0, true}};
 
 START_TEST(is_the_error_without_it)
@@ -87,7 +97,7 @@ START_TEST(is_the_error_without_it)
     double importance[COUNT];
     ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
     draw(&scene, _i >= 3);
-    ck_assert_int_eq(splat_importance(&scene.view, blend, &scene.picture, NULL, importance), OK);
+    importances(device, &scene, blend, importance);
     double all = squared_error(device, &scene, blend);
     for (int i = 0; i < COUNT; i++) {
         leave_out(&less, &scene, i);
@@ -104,13 +114,16 @@ START_TEST(beyond_the_largest_it_is_worth_nothing)
 {
     static struct scene scene;
     const struct splat_blend blend = {1, false};
+    struct device *device;
     double importance[COUNT];
+    ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
     draw(&scene, false);
     for (int k = 0; k < 2; k++) {
         memcpy(scene.xy + 2 * k, scene.xy + 2 * 3, sizeof(float[2]));
         scene.scale[2 * k] = scene.scale[2 * k + 1] = 1 / (1.0f - 0.1f * (float)k);
     }
-    ck_assert_int_eq(splat_importance(&scene.view, &blend, &scene.picture, NULL, importance), OK);
+    importances(device, &scene, &blend, importance);
+    device_close(device);
     ck_assert(fabs(importance[3]) > 1);
     ck_assert_msg(!(fabs(importance[0]) > 0) && !(fabs(importance[1]) > 0), "%g %g", importance[0],
                   importance[1]);
@@ -120,15 +133,58 @@ END_TEST
 START_TEST(threads_change_no_bit)
 {
     static struct scene scene;
+    struct device *device;
     double one[COUNT], many[COUNT];
+    ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
     int threads = threads_count();
     draw(&scene, false);
     threads_set(1);
-    ck_assert_int_eq(splat_importance(&scene.view, &blends[_i], &scene.picture, NULL, one), OK);
+    importances(device, &scene, &blends[_i], one);
     threads_set(5);
-    ck_assert_int_eq(splat_importance(&scene.view, &blends[_i], &scene.picture, NULL, many), OK);
+    importances(device, &scene, &blends[_i], many);
     threads_set(threads);
+    device_close(device);
     ck_assert(memcmp(one, many, sizeof one) == 0);
+}
+END_TEST
+
+static int candidate_order(const void *a, const void *b)
+{
+    const struct splat_candidate *p = a, *q = b;
+    if (p->importance < q->importance || p->importance > q->importance)
+        return p->importance < q->importance ? -1 : 1;
+    return p->row < q->row ? -1 : p->row > q->row;
+}
+
+/* The same candidates in the same places as sorting all of them gives: random ones, sorted ones,
+ * falling ones, many alike, and a shape that splits badly. */
+START_TEST(the_least_are_those_of_a_sort)
+{
+    enum { MOST = 3000 };
+    static const int64_t counts[] = {0, 1, 2, 3, 4, 5, 31, 200, MOST};
+    static struct splat_candidate sorted[MOST], chosen[MOST];
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        int64_t n = counts[c];
+        for (int64_t i = 0; i < n; i++) {
+            const double shapes[] = {
+                (double)(i * 7919 % 3001),       (double)i, (double)(n - i), (double)(i % 3),
+                (double)(i < n / 2 ? i : n - i), 0};
+            sorted[i] = (struct splat_candidate){shapes[_i] - 5, i};
+        }
+        const int64_t wanted[] = {0, n / 20, n / 2, n > 0 ? n - 1 : 0, n};
+        for (size_t w = 0; w < sizeof wanted / sizeof *wanted; w++) {
+            memcpy(chosen, sorted, sizeof sorted);
+            splat_least_important(chosen, n, wanted[w]);
+            struct splat_candidate all[MOST];
+            memcpy(all, sorted, sizeof sorted);
+            qsort(all, (size_t)n, sizeof *all, candidate_order);
+            for (int64_t i = 0; i < wanted[w]; i++)
+                ck_assert_msg(chosen[i].row == all[i].row,
+                              "%lld of %lld: %lld is row %lld, not %lld", (long long)wanted[w],
+                              (long long)n, (long long)i, (long long)chosen[i].row,
+                              (long long)all[i].row);
+        }
+    }
 }
 END_TEST
 
@@ -140,6 +196,7 @@ Suite *splat_importance_suite(void)
     tcase_add_loop_test(importance, is_the_error_without_it, 0, 6);
     tcase_add_test(importance, beyond_the_largest_it_is_worth_nothing);
     tcase_add_loop_test(importance, threads_change_no_bit, 0, 3);
+    tcase_add_loop_test(importance, the_least_are_those_of_a_sort, 0, 6);
     suite_add_tcase(suite, importance);
     return suite;
 }

@@ -147,6 +147,7 @@ const struct splat_ops splat_cpu_ops = {
     .adam = splat_cpu_adam,
     .train = splat_cpu_train,
     .sample = splat_cpu_sample,
+    .importance = splat_cpu_importance,
     .fake_quantize = splat_cpu_fake_quantize,
     .count_pairs = splat_cpu_count_pairs,
 };

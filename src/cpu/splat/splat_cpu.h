@@ -15,5 +15,8 @@ size_t splat_sample_bytes(int width, int height, int64_t count);
 int splat_cpu_sample(struct device *device, const struct splat_workspace *workspace,
                      const struct splat_view *view, const struct splat_blend *blend,
                      const struct splat_target *target, const struct splat_sample *sample);
+int splat_cpu_importance(struct device *device, const struct splat_workspace *workspace,
+                         const struct splat_view *view, const struct splat_blend *blend,
+                         const struct splat_target *target, double *importance);
 
 #endif

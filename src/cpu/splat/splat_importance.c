@@ -1,6 +1,7 @@
-#include "splat/importance.h"
-
+/* The importance of each Gaussian on the CPU: rows over threads, three runs over a row's pixels. */
 #include "base/error.h"
+#include "cpu/splat/splat_cpu.h"
+#include "device/device.h"
 #include "math/gaussian_form.h"
 
 #include <math.h>
@@ -14,11 +15,6 @@
 #include "math/gaussian_power.h"
 
 enum { BAND = 16 };
-
-/* Sums are integers, so that they do not depend on the order in which threads add. A pixel's share
- * is cut at 2^10, far beyond any that matters. */
-#define SHARE_MOST 1024.0
-#define SHARE_UNIT 0x1p-24
 
 struct survey {
     const struct splat_view *view;
@@ -108,8 +104,9 @@ static void importance_leave_out(const struct survey *s, struct row *row, int32_
         double now = sum / with - wanted, then = (sum - own) / without - wanted;
         share += then * then - now * now;
     }
-    share = fmin(fmax(share, -SHARE_MOST), SHARE_MOST); /* NaN: the least */
-    int64_t units = (int64_t)(share / SHARE_UNIT);
+    share =
+        fmin(fmax(share, -(double)SPLAT_SHARE_MOST), (double)SPLAT_SHARE_MOST); /* NaN: the least */
+    int64_t units = (int64_t)(share / SPLAT_SHARE_UNIT);
     __atomic_fetch_add(&s->sum[i], units, __ATOMIC_RELAXED);
 }
 
@@ -200,10 +197,11 @@ static int survey_rows(const struct survey *s)
     return work.stopped ? fail(ERR_STOPPED, "stopped while Gaussians were compared") : OK;
 }
 
-int splat_importance(const struct splat_view *view, const struct splat_blend *blend,
-                     const struct splat_target *target, bool (*stop_requested)(void),
-                     double *importance)
+int splat_cpu_importance(struct device *device, const struct splat_workspace *workspace,
+                         const struct splat_view *view, const struct splat_blend *blend,
+                         const struct splat_target *target, double *importance)
 {
+    (void)workspace;
     int bands = (view->height - 1) / BAND + 1, code;
     struct survey s = {.view = view,
                        .blend = blend,
@@ -212,7 +210,7 @@ int splat_importance(const struct splat_view *view, const struct splat_blend *bl
                        .band_start = calloc((size_t)bands + 1, sizeof *s.band_start),
                        .cut_power = gaussian_cut_power(splat_cut(blend)),
                        .sum = calloc((size_t)view->count + 1, sizeof *s.sum),
-                       .stop_requested = stop_requested};
+                       .stop_requested = device->stop_requested};
     code = s.form && s.band_start && s.sum ? OK : fail(ERR_SYSTEM, "out of memory");
     for (int64_t i = 0; code == OK && i < view->count; i++)
         s.form[i] = gaussian_form_of(view->xy + 2 * i, view->scale + 2 * i, view->rot[i],
@@ -220,7 +218,7 @@ int splat_importance(const struct splat_view *view, const struct splat_blend *bl
     if (code == OK) code = list_members(&s);
     if (code == OK) code = survey_rows(&s);
     for (int64_t i = 0; code == OK && i < view->count; i++)
-        importance[i] = (double)s.sum[i] * SHARE_UNIT;
+        importance[i] = (double)s.sum[i] * SPLAT_SHARE_UNIT;
     free(s.form);
     free(s.band_start);
     free(s.member);
