@@ -11,6 +11,7 @@
 #include "registry/devices.h"
 #include "run/progress.h"
 #include "run/signals.h"
+#include "sr/pretrained.h"
 #include "sr/sr.h"
 #include "sr/upscale.h"
 #include "store/checkpoint.h"
@@ -253,18 +254,6 @@ static int upscale_all(struct upscale_batch *batch)
     return fail(ERR_DATA, "%d of %d images could not be enlarged", batch->failed, batch->count);
 }
 
-/* A run, a checkpoint, a model of this program or of another. */
-static int open_network(struct store_file **file, const char *path)
-{
-    const char *ending = name_ending(path);
-    if (strcasecmp(ending, ".pth") == 0 || strcasecmp(ending, ".pt") == 0)
-        return fail(ERR_DATA,
-                    "%s: only .safetensors is read: torch.load it and "
-                    "safetensors.torch.save_file its params_ema (or params)",
-                    path);
-    return file_is_dir(path) ? checkpoint_open(path, file) : store_open(file, path);
-}
-
 static int parse_request(const struct upscale_request *request, struct upscale_batch *batch)
 {
     char end;
@@ -305,7 +294,7 @@ static int upscale_images(const struct upscale_request *request, const char *mod
     signals_install();
     TRY_CLEANUP(list_jobs(&batch, count, inputs));
     TRY_CLEANUP(check_outputs(&batch));
-    TRY_CLEANUP(open_network(&batch.model, model));
+    TRY_CLEANUP(sr_pretrained_open(&batch.model, model));
     TRY_CLEANUP(upscale_all(&batch));
 cleanup:
     store_close(batch.model);

@@ -139,6 +139,12 @@ int config_read_yaml(struct config_entries *entries, struct config_faults *fault
 int config_read_override(struct config_entries *entries, struct config_faults *faults,
                          enum config_source source, const char *override);
 int config_read_environment(struct config_entries *entries, struct config_faults *faults);
+/* foreign.c: whether a key of the top level says that a file is one of another trainer; and its
+ * entries (of no section, their keys are dotted paths) -> ours, appended. Faults are noted;
+ * negative when reading on makes no sense. */
+bool config_key_is_foreign(const char *key);
+int config_translate_foreign(struct config_entries *ours, const struct config_entries *theirs,
+                             struct config_faults *faults);
 /* Fills in the value of `entry` from one YAML scalar or list. */
 int config_read_yaml_value(struct config_entry *entry, struct config_faults *faults,
                            const char *where, const char *text);

@@ -5,14 +5,17 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parse_number.h"
 #include "config/config_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <yaml.h>
 
-/* !!binary: a file's name that is no UTF-8. */
-static const char BINARY_TAG[] = "tag:yaml.org,2002:binary";
+/* Tags that only repeat what a plain value says (option files of BasicSR have !!float), and
+ * !!binary: a file's name that is no UTF-8. */
+static const char CORE_TAG[] = "tag:yaml.org,2002:";
 
 enum { MAX_DEPTH = 32, MAX_SECTIONS = 64, WHERE_BYTES = 512 };
 
@@ -23,6 +26,7 @@ struct reader {
     const char *name; /* of the file; where the value is one of a command line: that place */
     bool inline_value;
     bool automation; /* within CONFIG_AUTOMATION */
+    bool is_foreign; /* an option file of another trainer */
     int depth;
     struct config_entries *entries;
     struct config_faults *faults;
@@ -65,6 +69,29 @@ static int syntax_fault(struct reader *reader)
     return ERR_CONFIG;
 }
 
+/* What a scalar with this tag must look like; NULL: it does. */
+static const char *tag_fault(const char *tag, const char *text)
+{
+    double number;
+    int64_t whole;
+    if (strncmp(tag, CORE_TAG, sizeof CORE_TAG - 1) != 0) return "tags (!) are not supported";
+    const char *name = tag + sizeof CORE_TAG - 1;
+    if (strcmp(name, "binary") == 0 || strcmp(name, "str") == 0) return NULL;
+    if (strcmp(name, "float") == 0)
+        return number_parse_double(text, &number) ? NULL : "!!float: expected a number";
+    if (strcmp(name, "int") == 0)
+        return number_parse_int(text, &whole) ? NULL : "!!int: expected a whole number";
+    if (strcmp(name, "bool") == 0) /* which words these are, the key's type knows */
+        return strlen(text) <= 5 && strspn(text, "trueTRUEfalsFALSyonYON") == strlen(text)
+                   ? NULL
+                   : "!!bool: expected true or false";
+    if (strcmp(name, "null") == 0)
+        return strcmp(text, "") == 0 || strcmp(text, "~") == 0 || strcasecmp(text, "null") == 0
+                   ? NULL
+                   : "!!null: expected nothing";
+    return "tags (!) are not supported";
+}
+
 /* Refuses what this program gives no meaning to, and nesting beyond all use. */
 static int check_event(struct reader *reader)
 {
@@ -74,10 +101,13 @@ static int check_event(struct reader *reader)
     case YAML_ALIAS_EVENT: anchor = event->data.alias.anchor; break;
     case YAML_SCALAR_EVENT:
         anchor = event->data.scalar.anchor;
-        tag = event->data.scalar.tag;
-        if (tag && strcmp((const char *)tag, BINARY_TAG) == 0) tag = NULL;
         if (memchr(event->data.scalar.value, 0, event->data.scalar.length))
             return stop_at_event(reader, "a text may not contain a zero byte");
+        if (event->data.scalar.tag) {
+            const char *fault = tag_fault((const char *)event->data.scalar.tag,
+                                          (const char *)event->data.scalar.value);
+            if (fault) return stop_at_event(reader, fault);
+        }
         break;
     case YAML_SEQUENCE_START_EVENT:
         anchor = event->data.sequence_start.anchor;
@@ -114,9 +144,17 @@ static const char *config_yaml_scalar(const struct reader *reader)
     return (const char *)reader->event.data.scalar.value;
 }
 
+static bool has_tag(const struct reader *reader, const char *name)
+{
+    const char *tag = (const char *)reader->event.data.scalar.tag;
+    size_t head = sizeof CORE_TAG - 1;
+    return tag && strncmp(tag, CORE_TAG, head) == 0 && strcmp(tag + head, name) == 0;
+}
+
 static bool is_null(const struct reader *reader)
 {
     static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+    if (reader->event.type == YAML_SCALAR_EVENT && has_tag(reader, "null")) return true;
     if (reader->event.type != YAML_SCALAR_EVENT || reader->event.data.scalar.tag ||
         reader->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
         return false;
@@ -136,8 +174,7 @@ static int config_yaml_skip(struct reader *reader)
 /* The current scalar becomes one more value of the entry. */
 static int add_scalar(struct reader *reader, struct config_entry *entry)
 {
-    if (!reader->event.data.scalar.tag)
-        return config_entry_add_text(entry, config_yaml_scalar(reader));
+    if (!has_tag(reader, "binary")) return config_entry_add_text(entry, config_yaml_scalar(reader));
     size_t bytes;
     char *text = base64_decode(config_yaml_scalar(reader), &bytes);
     if (!text && bytes == 0) return ERR_SYSTEM;
@@ -269,6 +306,78 @@ static int read_mapping(struct reader *reader, const char *section)
     }
 }
 
+/* ---- option files of other trainers ---- */
+
+static int read_foreign_value(struct reader *reader, const char *path, yaml_mark_t mark);
+
+/* Of a mapping, or of a list with mappings in it: each value as PATH.KEY or PATH.NUMBER. */
+static int read_foreign_parts(struct reader *reader, const char *path)
+{
+    bool is_list = reader->event.type == YAML_SEQUENCE_START_EVENT;
+    for (int number = 0;; number++) {
+        TRY(config_yaml_next(reader));
+        yaml_mark_t mark = reader->event.start_mark;
+        if (reader->event.type == YAML_MAPPING_END_EVENT ||
+            reader->event.type == YAML_SEQUENCE_END_EVENT)
+            return OK;
+        if (!is_list && reader->event.type != YAML_SCALAR_EVENT)
+            return stop_at_event(reader, "expected the name of a key");
+        char *part =
+            is_list ? string_format("%s.%d", path, number)
+                    : string_format("%s%s%s", path, *path ? "." : "", config_yaml_scalar(reader));
+        int code = part ? OK : ERR_SYSTEM;
+        if (code == OK && !is_list) code = config_yaml_next(reader);
+        if (code == OK) code = read_foreign_value(reader, part, mark);
+        free(part);
+        TRY(code);
+    }
+}
+
+static int read_foreign_value(struct reader *reader, const char *path, yaml_mark_t mark)
+{
+    if (reader->event.type == YAML_MAPPING_START_EVENT) return read_foreign_parts(reader, path);
+    /* a list of mappings in block style is one of losses; others are of values */
+    if (reader->event.type == YAML_SEQUENCE_START_EVENT && strcmp(path, "train.losses") == 0)
+        return read_foreign_parts(reader, path);
+    return read_entry(reader, NULL, path, mark);
+}
+
+static int read_foreign(struct reader *reader)
+{
+    struct config_entries *ours = reader->entries, theirs = {0};
+    reader->entries = &theirs;
+    int code = read_foreign_parts(reader, "");
+    reader->entries = ours;
+    if (code == OK) code = config_translate_foreign(ours, &theirs, reader->faults);
+    config_entries_free(&theirs);
+    return code;
+}
+
+/* Whether a key of the top level says so; of what cannot be parsed, none does. */
+static bool file_is_foreign(const char *text, size_t bytes)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    int depth = 0;
+    bool is_key = true, found = false, ends = false;
+    if (!yaml_parser_initialize(&parser)) return false;
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
+    while (!found && !ends && depth <= MAX_DEPTH && yaml_parser_parse(&parser, &event)) {
+        bool opens =
+            event.type == YAML_MAPPING_START_EVENT || event.type == YAML_SEQUENCE_START_EVENT;
+        bool closes = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
+        bool is_value = opens || event.type == YAML_SCALAR_EVENT || event.type == YAML_ALIAS_EVENT;
+        if (event.type == YAML_SCALAR_EVENT && depth == 1 && is_key)
+            found = config_key_is_foreign((const char *)event.data.scalar.value);
+        if (depth == 1 && is_value) is_key = !is_key;
+        depth += opens - closes;
+        ends = event.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return found;
+}
+
 static int read_document(struct reader *reader)
 {
     TRY(config_yaml_next(reader)); /* stream start */
@@ -276,7 +385,7 @@ static int read_document(struct reader *reader)
     if (reader->event.type == YAML_STREAM_END_EVENT) return OK; /* empty: all defaults */
     TRY(config_yaml_next(reader));
     if (reader->event.type == YAML_MAPPING_START_EVENT)
-        TRY(read_mapping(reader, NULL));
+        TRY(reader->is_foreign ? read_foreign(reader) : read_mapping(reader, NULL));
     else if (!is_null(reader))
         return stop_at_event(reader, "expected KEY: VALUE lines");
     TRY(config_yaml_next(reader)); /* document end */
@@ -303,7 +412,13 @@ int config_read_yaml(struct config_entries *entries, struct config_faults *fault
                      const char *text, size_t bytes)
 {
     struct reader reader = {.name = name, .entries = entries, .faults = faults};
+    size_t length = strlen(name);
+    if (length > 5 && strcasecmp(name + length - 5, ".toml") == 0)
+        return config_fault(faults, name,
+                            "TOML is not read: write the keys as YAML (dataroot_gt: FOLDER, scale: "
+                            "4, max_steps: N; imgtrain config --explain KEY)");
     TRY(config_yaml_open_reader(&reader, text, bytes));
+    reader.is_foreign = file_is_foreign(text, bytes);
     int code = read_document(&reader);
     config_yaml_close_reader(&reader);
     return code;

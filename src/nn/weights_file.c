@@ -1,9 +1,12 @@
 #include "nn/weights_file.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "store/safetensors.h"
 
 #include <stdio.h>
+
+enum { LISTED = 10 };
 
 struct tensor_name {
     char text[96];
@@ -35,6 +38,34 @@ int weights_load(const struct store_file *file, const char *prefix, const struct
         TRY(store_read_f32_in(file, name_of(prefix, p).text, p->dims, p->shape, allowed,
                               range + p->offset));
     }
+    return OK;
+}
+
+int weights_count_fitting(const struct store_file *file, const char *prefix, const struct net *net)
+{
+    int count = 0;
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        count += store_expect_f32(file, name_of(prefix, p).text, p->dims, p->shape) == OK;
+    }
+    return count;
+}
+
+int weights_load_fitting(const struct store_file *file, const char *prefix, const struct net *net,
+                         struct store_range allowed, float *range)
+{
+    int left = 0;
+    for (int i = 0; i < net->parameter_count; i++) {
+        const struct net_parameter *p = &net->parameters[i];
+        struct tensor_name name = name_of(prefix, p);
+        if (store_expect_f32(file, name.text, p->dims, p->shape) < 0) {
+            if (left++ < LISTED) log_info("%s: not taken", error_message());
+            continue;
+        }
+        TRY(store_read_f32_in(file, name.text, p->dims, p->shape, allowed, range + p->offset));
+    }
+    log_info("%s: %d of %d tensors are taken", store_path(file), net->parameter_count - left,
+             net->parameter_count);
     return OK;
 }
 

@@ -15,6 +15,12 @@ int weights_store(struct store_writer *writer, const char *prefix, const struct 
 /* ERR_DATA for a tensor that is missing, of another shape, or with numbers outside `allowed`. */
 int weights_load(const struct store_file *file, const char *prefix, const struct net *net,
                  struct store_range allowed, float *range);
+/* How many tensors the file has in the net's shape. */
+int weights_count_fitting(const struct store_file *file, const char *prefix, const struct net *net);
+/* Those; the others, named in the log, stay as they are in `range`. ERR_DATA for numbers outside
+ * `allowed`. */
+int weights_load_fitting(const struct store_file *file, const char *prefix, const struct net *net,
+                         struct store_range allowed, float *range);
 /* ERR_DATA unless the file has all of its tensors, with their shapes: to be asked before memory is
  * planned by what metadata says. */
 int weights_expect(const struct store_file *file, const char *prefix, const struct net *net);

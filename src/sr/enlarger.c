@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "memory/plan.h"
 #include "nn/weights_file.h"
+#include "sr/pretrained.h"
 #include "store/safetensors.h"
 
 #include <math.h>
@@ -21,15 +22,9 @@ struct sr_enlarger {
     char *path; /* of the file, for messages */
 };
 
-static const char *enlarger_prefix(const struct store_file *file)
-{
-    struct sr_design design; /* a checkpoint has both */
-    return sr_network_detect(&design, file, "ema.") ? "ema." : "";
-}
-
 int sr_enlarger_design(struct sr_design *design, const struct store_file *file)
 {
-    return sr_network_require(design, file, enlarger_prefix(file));
+    return sr_network_require(design, file, sr_pretrained_prefix(file));
 }
 
 static int enlarger_declare(struct sr_enlarger *e, int h, int w)
@@ -90,7 +85,7 @@ int sr_enlarger_open(struct sr_enlarger **out, struct device *device, const stru
                      int h, int w)
 {
     struct sr_enlarger *e = calloc(1, sizeof *e);
-    const char *prefix = enlarger_prefix(file);
+    const char *prefix = sr_pretrained_prefix(file);
     int code = OK;
     *out = NULL;
     if (!e) return fail(ERR_SYSTEM, "out of memory");

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "sr/pretrained.h"
 #include "sr/sr_bench.h"
 #include "sr/sr_eval.h"
 #include "sr/sr_schedule.h"
@@ -103,6 +104,8 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     if (!s->device->is_host)
         return fail(ERR_DEVICE, "%s: enlarging is not trained on it yet: add device=cpu",
                     s->device->name);
+    if (!setup->resume && !setup->without_input)
+        TRY(sr_pretrained_check(s->config, &s->design)); /* likewise */
     if (!setup->without_input) TRY(sr_data_open(&s->data, &s->own_input, setup));
     sr_choose_shown(s);
     if (setup->resume) {
@@ -122,7 +125,9 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     sr_core_connect(s->core);
     sr_say_what_is_trained(s);
     if (setup->resume) return sr_load(s, setup->resume);
-    return sr_core_initialise(s->core, (uint64_t)s->config->seed);
+    sr_core_initialise(s->core, (uint64_t)s->config->seed);
+    TRY(sr_pretrained_load(s->config, &s->core->net));
+    return sr_core_begin(s->core);
 }
 
 static const struct plan *sr_plan(const struct task_state *s)

@@ -180,12 +180,16 @@ void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void))
     core->learn.stop_requested = core->back.stop_requested = stop_requested;
 }
 
-int sr_core_initialise(struct sr_core *core, uint64_t seed)
+void sr_core_initialise(struct sr_core *core, uint64_t seed)
 {
     float *parameters = trained_net_view(&core->net, TRAINED_PARAMETERS);
     sr_network_initialise(&core->net.net, parameters, seed);
     memcpy(trained_net_view(&core->net, TRAINED_EMA), parameters,
            core->net.net.floats * sizeof(float));
+}
+
+int sr_core_begin(struct sr_core *core)
+{
     TRY(trained_net_push(&core->net, core->device, TRAINED_PARAMETERS));
     return trained_net_push(&core->net, core->device, TRAINED_EMA);
 }

@@ -84,7 +84,9 @@ void sr_core_connect(struct sr_core *core);
 void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void));
 
 /* First weights; EMA = they. */
-int sr_core_initialise(struct sr_core *core, uint64_t seed);
+void sr_core_initialise(struct sr_core *core, uint64_t seed);
+/* What the host has written of parameters and averages is what the device begins with. */
+int sr_core_begin(struct sr_core *core);
 
 /* One step: forward, loss, backward, AdamW, EMA. The device may still be at it when this returns. A
  * step that fails has changed nothing where the device is the host. */

@@ -260,7 +260,16 @@ bad 78 'steps: 1\nmax_steps: 2\n' "bad.yaml:2:1: 'max_steps' is set twice: first
 bad 78 'video: {}\nvideo: {}\n' "bad.yaml:2:1: section 'video' appears twice"
 bad 78 'video: 5\n' "bad.yaml:1:8: 'video' is a section: expected KEY: VALUE lines in it"
 bad 78 'seed: &a 1\n' "bad.yaml:1:7: anchors and aliases (& and *) are not supported"
-bad 78 'seed: !!int 1\n' "bad.yaml:1:7: tags (!) are not supported"
+bad 78 'seed: !mine 1\n' "bad.yaml:1:7: tags (!) are not supported"
+bad 78 'seed: !!set 1\n' "bad.yaml:1:7: tags (!) are not supported"
+bad 78 'seed: !!int one\n' "bad.yaml:1:7: !!int: expected a whole number"
+bad 78 'fps: !!float much\n' "bad.yaml:1:6: !!float: expected a number"
+bad 78 'use_amp: !!bool perhaps\n' "bad.yaml:1:10: !!bool: expected true or false"
+bad 78 'exp_name: !!null a\n' "bad.yaml:1:11: !!null: expected nothing"
+printf 'seed: !!int 5\nuse_amp: !!bool false\nfps: !!float 2.4e1\nexp_name: !!str 5\ndevice: !!str cpu\n' >tags.yaml
+run 0 imgtrain config tags.yaml
+cp "$out" "$out.kept"
+for line in 'seed +5 ' 'use_amp +false ' 'exp_name +"5" '; do run 0 grep -qE "^$line" "$out.kept"; done
 bad 78 'seed: 1\n---\nseed: 2\n' "bad.yaml:2:1: a second document (---) is not supported"
 bad 78 'nothing here\n' "bad.yaml:1:1: expected KEY: VALUE lines"
 bad 78 'a: b: c\n' "bad.yaml:1:5: YAML syntax: mapping values are not allowed in this context"

@@ -231,6 +231,153 @@ run 66 paired gt missing
 err_has "training data: "
 has_not paired
 
+# ---- begin with a network that is there ----
+begun() { # DIRECTORY [ARGUMENT ...]
+    begun=$1
+    shift
+    imgtrain train tiny.yaml -o "$begun" -q max_steps=1 lr_g=0 ema=0 "$@"
+}
+run 0 begun begun-model pretrain_g=whole/model.safetensors
+same_weights() { # FILE FILE: the bytes of the tensors
+    tail -c 20000 "$1" >one.bytes
+    tail -c 20000 "$2" >other.bytes
+    same one.bytes other.bytes
+}
+same_weights begun-model/model.safetensors whole/model.safetensors
+run 0 begun begun-run pretrain_g=whole
+same_weights begun-run/model.safetensors whole/model.safetensors
+run 65 begun begun-none pretrain_g=whole num_conv=3
+err_has "sr.pretrain_g: whole/model.safetensors is a compact 16-2 of 2x, and compact 16-3 of 2x is to be trained"
+run 0 imgtrain train tiny.yaml -o begun-more max_steps=1 pretrain_g=whole scale=4 strict_load=false
+err_has "tensor body.6.weight"
+err_has "9 of 11 tensors are taken"
+run 65 begun begun-none pretrain_g=whole num_feat=24 scale=1 strict_load=false
+err_has "none of its tensors fits"
+run 66 begun begun-none pretrain_g=missing.safetensors
+run 65 begun begun-none pretrain_g=model.pth
+err_has "only .safetensors is read"
+has_not begun-none
+
+# ---- option files of other trainers ----
+options() { # of traiNNer-redux, and in part of older ones; $1: more lines
+    cat <<'YAML'
+name: 2x_Compact
+scale: 2
+use_amp: true
+num_gpu: auto
+manual_seed: 0
+datasets:
+  train:
+    name: photographs
+    type: PairedImageDataset
+    dataroot_gt: [gt]
+    dataroot_lq: [lqs]
+    filename_tmpl: '{}'
+    io_backend:
+      type: disk
+    gt_size: 24
+    use_hflip: true
+    use_rot: false
+    batch_size_per_gpu: 2
+    accum_iter: 3
+  val:
+    type: pairedimagedataset
+    dataroot_gt: nowhere
+    dataroot_lq: nowhere
+network_g:
+  type: SRVGGNetCompact
+  num_in_ch: 3
+  num_feat: 16
+  num_conv: 2
+  upscale: 2
+  act_type: prelu
+path:
+  pretrain_network_g: ~
+  strict_load_g: true
+train:
+  ema_decay: 0.99
+  ema_power: 0.75
+  grad_clip: false
+  optim_g:
+    type: AdamW
+    lr: !!float 1e-3
+    weight_decay: 0
+    betas: [0.9, 0.98]
+  scheduler:
+    type: MultiStepLR
+    milestones: [2, 3]
+    gamma: 0.5
+  total_iter: !!float 4
+  warmup_iter: -1
+  losses:
+    - type: L1Loss
+      loss_weight: !!float 2.5
+    - type: ganloss
+      loss_weight: 0
+val:
+  val_enabled: false
+  val_freq: !!float 2
+  metrics:
+    psnr: {type: calculate_psnr, crop_border: 3, test_y_channel: false}
+    ssim: {type: calculate_ssim, crop_border: 3}
+logger:
+  print_freq: 2
+  save_checkpoint_freq: 4
+  use_tb_logger: true
+training_automations:
+  enabled: true
+  DynamicBatchSizeOptimizer:
+    enabled: true
+    min_lq_size: 32
+    target_vram_usage: 0.7
+YAML
+    printf '%s' "$1"
+}
+rm -rf gt lqs
+mkdir gt lqs
+for i in 1 2 3 4 5 6; do cp lq/${i}x2.ppm gt/$i.ppm; cp photos/$i.ppm lqs; done
+options >theirs.yml
+setting() { # "KEY: VALUE"
+    run 0 grep -qE "^([a-z]*\\.)?${1%%: *} +$(printf %s "${1#*: }" | sed 's/[]["]/\\&/g')( |\$)" config.txt
+}
+run 0 imgtrain config theirs.yml
+cp "$out" config.txt
+for line in "task: sr" "seed: 0" "exp_name: \"2x_Compact\"" "data_mode: paired" "dataroot_gt: \"gt\"" "lq_size: 12" "batch: 6" \
+    "flip: true" "rot: false" "num_feat: 16" "num_conv: 2" "l1_weight: 2.5" "charbonnier_weight: 0" "max_steps: 4" \
+    "lr_g: 0.001" "b1: 0.9" "b2: 0.98" "schedule: steps" "milestones: [2, 3]" "warmup: 0" "ema: 0.99" "val_gt: \"\"" \
+    "crop_border: 3" "eval_steps: 2" "val_every: 2" "grow: true" "target_vram_usage: 0.7"; do
+    setting "$line"
+done
+run 0 imgtrain config theirs.yml
+err_has "theirs.yml:4:1: 'num_gpu' has no effect here"
+err_has "'train.ema_power' has no effect here"
+run 0 imgtrain train theirs.yml -o theirs device=cpu video.enabled=false -q
+has theirs/model.safetensors
+refused() { # SED-EXPRESSION TEXT
+    options | sed "$1" >other.yml
+    run 78 imgtrain train other.yml -o refused
+    err_has "$2"
+    has_not refused
+}
+refused 's/PairedImageDataset/pairedvideodataset/' "other.yml:9:11: datasets.train.type: pairedvideodataset is none of"
+refused 's/\[gt\]/[gt, lqs]/' "other.yml:10:18: datasets.train.dataroot_gt: one folder is read"
+refused 's/SRVGGNetCompact/dat/' "network_g.type: dat is none of compact"
+refused 's/type: ganloss/type: ldlloss/; s/loss_weight: 0/loss_weight: 0.1/' "train.losses.1.type: ldlloss is none of L1Loss"
+refused 's/upscale: 2/upscale: 4/' "network_g.upscale: is another one than scale"
+refused 's/grad_clip: false/grad_clip: true/' "train.grad_clip: is not there in this program"
+refused 's/type: disk/type: lmdb/' "images are read from folders"
+refused 's/gt_size: 24/gt_size: 25/' "expected a multiple of scale"
+refused 's/AdamW/Lion/' "train.optim_g.type: is none of Adam and AdamW"
+refused 's/pretrain_network_g: ~/resume_state: x/' "a run goes on with --resume"
+refused 's/type: PairedImageDataset/&\n    use_moa: true/' "datasets.train.use_moa"
+options | sed 's/^  enabled: true/  enabled: false/' >other.yml
+run 0 imgtrain config other.yml
+cp "$out" config.txt
+setting "grow: false"
+echo 'name = "x"' >neo.toml
+run 78 imgtrain train neo.toml
+err_has "neo.toml: TOML is not read"
+
 # ---- other bad input: one line, the right status, no run folder ----
 bad() { # STATUS TEXT ARGUMENT ...
     wanted_status=$1 text=$2

@@ -209,7 +209,8 @@ static size_t train_three_steps(const struct sr_mode *mode, int scale, float *st
     MUST(sr_core_declare(&core, &design, mode, device, plan));
     MUST(plan_commit(plan, device));
     sr_core_connect(&core);
-    MUST(sr_core_initialise(&core, 3));
+    sr_core_initialise(&core, 3);
+    MUST(sr_core_begin(&core));
     for (int step = 0; step < 3; step++) {
         struct sr_report report;
         MUST(sr_train_step(&core, &rates, noise_patches, &core));

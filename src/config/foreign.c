@@ -1,0 +1,504 @@
+/* Option files of other trainers of super-resolution (traiNNer-redux, neosr, BasicSR, Real-ESRGAN):
+ * their keys by dotted path -> ours. Of several rows of the table that fit, the longest counts. A
+ * key of theirs that nothing here answers to is named once; one whose absence would change what is
+ * learnt is a fault. */
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/parse_number.h"
+#include "config/config_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct translation {
+    const struct config_entries *theirs;
+    struct config_entries *ours;
+    struct config_faults *faults;
+    bool has_losses;
+};
+
+/* ---- texts ---- */
+
+static const char *text_of(const struct config_entry *entry)
+{
+    return entry && entry->count > 0 ? entry->texts[0] : "";
+}
+
+static bool is_off(const struct config_entry *entry)
+{
+    static const char *const words[] = {"false", "no", "off", "0", "0.0"};
+    if (entry->count == 0) return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(text_of(entry), words[i]) == 0) return true;
+    return false;
+}
+
+static const struct config_entry *find_theirs(const struct translation *t, const char *path)
+{
+    for (int i = 0; i < t->theirs->count; i++)
+        if (strcmp(t->theirs->items[i].key, path) == 0) return &t->theirs->items[i];
+    return NULL;
+}
+
+static double number_of(const struct translation *t, const char *path, double otherwise)
+{
+    const struct config_entry *entry = find_theirs(t, path);
+    double value;
+    return entry && number_parse_double(text_of(entry), &value) ? value : otherwise;
+}
+
+/* ---- what becomes of an entry ---- */
+
+static int refuse(struct translation *t, const struct config_entry *entry, const char *why)
+{
+    return config_fault(t->faults, entry->where_text, "%s: %s", entry->key, why);
+}
+
+static int no_effect(const struct config_entry *entry)
+{
+    log_info("%s: '%s' has no effect here", entry->where_key, entry->key);
+    return OK;
+}
+
+/* Our key, said where they say theirs; NULL: with all of their values. */
+static int say(struct translation *t, const struct config_entry *entry, const char *key,
+               const char *text)
+{
+    struct config_entry *ours;
+    const char *dot = strchr(key, '.');
+    const char *section = dot ? config_section(key, (size_t)(dot - key)) : NULL;
+    TRY(config_entry_add(t->ours, section, dot ? dot + 1 : key, CONFIG_FILE, &ours));
+    ours->where_key = string_format("%s", entry->where_key);
+    ours->where_text = string_format("%s", entry->where_text);
+    ours->origin = string_format("%s", entry->origin);
+    if (!ours->where_key || !ours->where_text || !ours->origin) return ERR_SYSTEM;
+    if (text) return config_entry_add_text(ours, text);
+    ours->is_list = entry->is_list;
+    ours->is_null = entry->is_null;
+    for (int i = 0; i < entry->count; i++)
+        TRY(config_entry_add_text(ours, entry->texts[i]));
+    return OK;
+}
+
+static int say_number(struct translation *t, const struct config_entry *entry, const char *key,
+                      double value)
+{
+    char text[NUMBER_TEXT_BYTES];
+    return say(t, entry, key, number_format(text, value));
+}
+
+/* ---- keys that are not one to one ---- */
+
+typedef int foreign_rule(struct translation *t, const struct config_entry *entry);
+
+static int translate_folder(struct translation *t, const struct config_entry *entry)
+{
+    static const struct {
+        const char *path, *key;
+    } folders[] = {{"datasets.train.dataroot_gt", "sr.dataroot_gt"},
+                   {"datasets.train.dataroot_lq", "sr.dataroot_lq"},
+                   {"datasets.val.dataroot_gt", "sr.val_gt"},
+                   {"datasets.val.dataroot_lq", "sr.val_lq"}};
+    const struct config_entry *enabled = find_theirs(t, "val.val_enabled");
+    if (enabled && is_off(enabled) && strncmp(entry->key, "datasets.val.", 13) == 0) return OK;
+    if (entry->count > 1)
+        return refuse(t, entry,
+                      "one folder is read, with all folders in it: put these (or links to them) "
+                      "into one");
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && entry->count == 1; i++)
+        if (strcmp(entry->key, folders[i].path) == 0)
+            return say(t, entry, folders[i].key, text_of(entry));
+    return OK;
+}
+
+static int translate_data_type(struct translation *t, const struct config_entry *entry)
+{
+    static const struct {
+        const char *name, *mode;
+    } kinds[] = {{"pairedimagedataset", "paired"},
+                 {"paired", "paired"},
+                 {"realesrganpaireddataset", "paired"},
+                 {"singleimagedataset", "bicubic"},
+                 {"single", "bicubic"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcasecmp(text_of(entry), kinds[i].name) == 0)
+            return say(t, entry, "sr.data_mode", kinds[i].mode);
+    char shown[CONFIG_SHOWN_BYTES];
+    return config_fault(t->faults, entry->where_text,
+                        "%s: %s is none of pairedimagedataset, singleimagedataset and "
+                        "RealESRGANPairedDataset",
+                        entry->key, config_value_shown(text_of(entry), shown));
+}
+
+/* GT's side, of which ours is the scale's part. */
+static int translate_gt_size(struct translation *t, const struct config_entry *entry)
+{
+    double side = number_of(t, entry->key, 0), scale = number_of(t, "scale", 1);
+    if (!(side >= scale && scale >= 1) || fmod(side, scale) != 0)
+        return refuse(t, entry, "expected a multiple of scale");
+    return say_number(t, entry, "sr.lq_size", side / scale);
+}
+
+static int translate_batch(struct translation *t, const struct config_entry *entry)
+{
+    static const char *const times[] = {"datasets.train.accum_iter", "datasets.train.accumulate",
+                                        "train.accum_iter", "train.accumulate"};
+    double batch;
+    if (!number_parse_double(text_of(entry), &batch)) return say(t, entry, "sr.batch", NULL);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        batch *= number_of(t, times[i], 1);
+    return say_number(t, entry, "sr.batch", batch);
+}
+
+static int translate_network(struct translation *t, const struct config_entry *entry)
+{
+    static const struct {
+        const char *name, *features, *convs;
+    } kinds[] = {{"compact", "64", "16"},
+                 {"ultracompact", "64", "8"},
+                 {"superultracompact", "24", "8"},
+                 {"SRVGGNetCompact", "64", "16"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcasecmp(text_of(entry), kinds[i].name) != 0) continue;
+        TRY(say(t, entry, "sr.network", "compact"));
+        if (!find_theirs(t, "network_g.num_feat"))
+            TRY(say(t, entry, "sr.num_feat", kinds[i].features));
+        if (!find_theirs(t, "network_g.num_conv"))
+            TRY(say(t, entry, "sr.num_conv", kinds[i].convs));
+        return OK;
+    }
+    char shown[CONFIG_SHOWN_BYTES];
+    return config_fault(t->faults, entry->where_text,
+                        "%s: %s is none of compact, ultracompact, superultracompact and "
+                        "SRVGGNetCompact",
+                        entry->key, config_value_shown(text_of(entry), shown));
+}
+
+static int translate_upscale(struct translation *t, const struct config_entry *entry)
+{
+    if (number_of(t, entry->key, 0) == number_of(t, "scale", -1)) return OK;
+    return refuse(t, entry, "is another one than scale");
+}
+
+static int require_rgb(struct translation *t, const struct config_entry *entry)
+{
+    return number_of(t, entry->key, 0) == 3 ? OK : refuse(t, entry, "networks here take RGB: 3");
+}
+
+static int require_prelu(struct translation *t, const struct config_entry *entry)
+{
+    return strcasecmp(text_of(entry), "prelu") == 0 ? OK : refuse(t, entry, "only prelu is there");
+}
+
+static int require_disk(struct translation *t, const struct config_entry *entry)
+{
+    return strcasecmp(text_of(entry), "disk") == 0
+               ? OK
+               : refuse(t, entry, "images are read from folders: disk");
+}
+
+/* Something that would change what is learnt. */
+static int require_off(struct translation *t, const struct config_entry *entry)
+{
+    return is_off(entry) ? OK : refuse(t, entry, "is not there in this program: leave it out");
+}
+
+static int require_no_resume(struct translation *t, const struct config_entry *entry)
+{
+    return entry->count == 0 || !*text_of(entry)
+               ? OK
+               : refuse(t, entry, "a run goes on with --resume: leave it out");
+}
+
+static int translate_optimiser(struct translation *t, const struct config_entry *entry)
+{
+    bool adam = strcasecmp(text_of(entry), "Adam") == 0;
+    if (!adam && strcasecmp(text_of(entry), "AdamW") != 0)
+        return refuse(t, entry, "is none of Adam and AdamW");
+    if (adam && number_of(t, "train.optim_g.weight_decay", 0) != 0)
+        return refuse(t, entry, "with weight_decay only AdamW is there");
+    return OK;
+}
+
+static int translate_betas(struct translation *t, const struct config_entry *entry)
+{
+    if (entry->count != 2) return refuse(t, entry, "expected two numbers");
+    TRY(say(t, entry, "sr.b1", entry->texts[0]));
+    return say(t, entry, "sr.b2", entry->texts[1]);
+}
+
+static int translate_schedule(struct translation *t, const struct config_entry *entry)
+{
+    const char *type = text_of(entry);
+    if (strcasecmp(type, "MultiStepLR") == 0) return say(t, entry, "sr.schedule", "steps");
+    if (strcasecmp(type, "CosineAnnealingLR") == 0 ||
+        strcasecmp(type, "CosineAnnealingRestartLR") == 0)
+        return say(t, entry, "sr.schedule", "cosine");
+    return refuse(t, entry,
+                  "is none of MultiStepLR, CosineAnnealingLR and CosineAnnealingRestartLR");
+}
+
+/* The cosine ends where training does; T_max, or the one of `periods`. */
+static int require_whole_cosine(struct translation *t, const struct config_entry *entry)
+{
+    double steps = number_of(t, "train.total_iter", 0);
+    if (entry->count == 1 && number_of(t, entry->key, 0) == steps) return OK;
+    return refuse(t, entry, "here the cosine takes all of total_iter, and begins once");
+}
+
+static int translate_rate_end(struct translation *t, const struct config_entry *entry)
+{
+    double from = number_of(t, "train.optim_g.lr", 0), to = number_of(t, entry->key, -1);
+    if (!(from > 0 && to >= 0)) return refuse(t, entry, "expected a number, and optim_g.lr");
+    return say_number(t, entry, "sr.lr_end", to / from);
+}
+
+static int translate_warmup(struct translation *t, const struct config_entry *entry)
+{
+    return say(t, entry, "sr.warmup", *text_of(entry) == '-' ? "0" : NULL);
+}
+
+static int translate_crop_border(struct translation *t, const struct config_entry *entry)
+{
+    for (int i = 0; i < t->ours->count; i++)
+        if (strcmp(t->ours->items[i].key, "crop_border") == 0) return OK;
+    return say(t, entry, "sr.crop_border", NULL);
+}
+
+static int require_our_metric(struct translation *t, const struct config_entry *entry)
+{
+    (void)t;
+    if (strcasecmp(text_of(entry), "calculate_psnr") == 0 ||
+        strcasecmp(text_of(entry), "calculate_ssim") == 0)
+        return OK;
+    log_info("%s: '%s: %s' has no effect here", entry->where_key, entry->key, text_of(entry));
+    return OK;
+}
+
+/* training_automations; all of it may be turned off at once. */
+static int translate_automation(struct translation *t, const struct config_entry *entry)
+{
+    static const char ours[] = CONFIG_AUTOMATIONS "." CONFIG_AUTOMATION ".";
+    const struct config_entry *all = find_theirs(t, CONFIG_AUTOMATIONS ".enabled");
+    if (entry == all) return OK;
+    if (strncmp(entry->key, ours, sizeof ours - 1) != 0) return no_effect(entry);
+    if (all && is_off(all)) return OK;
+    char *key = string_format("memory.%s", config_automation_key(entry->key + sizeof ours - 1));
+    int code = key ? say(t, entry, key, NULL) : ERR_SYSTEM;
+    free(key);
+    return code;
+}
+
+/* ---- losses: `losses:` is a list of mappings, older files name each ---- */
+
+/* Another key of the same loss. */
+static const struct config_entry *find_beside(const struct translation *t,
+                                              const struct config_entry *entry, const char *key)
+{
+    const char *dot = strrchr(entry->key, '.');
+    char *path = string_format("%.*s.%s", (int)(dot - entry->key), entry->key, key);
+    const struct config_entry *found = path ? find_theirs(t, path) : NULL;
+    free(path);
+    return found;
+}
+
+static bool loss_is_off(const struct translation *t, const struct config_entry *type)
+{
+    static const char *const weights[] = {"loss_weight", "perceptual_weight", "style_weight"};
+    bool off = false;
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        const struct config_entry *weight = find_beside(t, type, weights[i]);
+        double value;
+        if (!weight) continue;
+        if (!number_parse_double(text_of(weight), &value) || value != 0) return false;
+        off = true;
+    }
+    return off;
+}
+
+static int translate_loss(struct translation *t, const struct config_entry *entry)
+{
+    static const struct {
+        const char *name, *key;
+    } kinds[] = {{"l1loss", "sr.l1_weight"},
+                 {"charbonnierloss", "sr.charbonnier_weight"},
+                 {"mseloss", "sr.mse_weight"}};
+    const char *key = strrchr(entry->key, '.') + 1;
+    double value;
+    if (strcmp(key, "reduction") == 0 && strcasecmp(text_of(entry), "mean") != 0)
+        return refuse(t, entry, "only mean is there");
+    if (strcmp(key, "eps") == 0 && number_parse_double(text_of(entry), &value) && value != 1e-12)
+        return refuse(t, entry, "only 1e-12 is there");
+    if (strcmp(key, "type") != 0) return OK;
+    t->has_losses = true;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcasecmp(text_of(entry), kinds[i].name) != 0) continue;
+        const struct config_entry *weight = find_beside(t, entry, "loss_weight");
+        return weight ? say(t, weight, kinds[i].key, NULL) : say(t, entry, kinds[i].key, "1");
+    }
+    if (loss_is_off(t, entry)) return OK;
+    char shown[CONFIG_SHOWN_BYTES];
+    return config_fault(t->faults, entry->where_text,
+                        "%s: %s is none of L1Loss, CharbonnierLoss and MSELoss; its weight of 0 "
+                        "leaves it out",
+                        entry->key, config_value_shown(text_of(entry), shown));
+}
+
+/* A file that names its losses means these and no others. */
+static int drop_default_loss(struct translation *t)
+{
+    if (!t->has_losses) return OK;
+    for (int i = 0; i < t->ours->count; i++)
+        if (strcmp(t->ours->items[i].key, "charbonnier_weight") == 0) return OK;
+    for (int i = 0; i < t->theirs->count; i++)
+        if (strncmp(t->theirs->items[i].key, "train.", 6) == 0)
+            return say(t, &t->theirs->items[i], "sr.charbonnier_weight", "0");
+    return OK;
+}
+
+/* ---- the table ---- */
+
+/* A part of a path may be *. `key`: one to one; `rule`: by a function; neither: nothing to say. */
+static const struct foreign_row {
+    const char *path, *key;
+    foreign_rule *rule;
+} foreign_rows[] = {
+    {"name", "exp_name", NULL},
+    {"scale", "sr.scale", NULL},
+    {"manual_seed", "seed", NULL},
+    {"use_amp", "use_amp", NULL},
+    {"deterministic", "deterministic", NULL},
+    {"task", "task", NULL},
+    {"model_type", NULL, NULL},
+    {"high_order_degradation", NULL, require_off},
+    {"l1_gt_usm", NULL, require_off},
+    {"percep_gt_usm", NULL, NULL},
+    {"gan_gt_usm", NULL, NULL},
+    {"lq_usm", NULL, require_off},
+    {"datasets.train.name", NULL, NULL},
+    {"datasets.train.type", NULL, translate_data_type},
+    {"datasets.train.dataroot_gt", NULL, translate_folder},
+    {"datasets.train.dataroot_lq", NULL, translate_folder},
+    {"datasets.train.meta_info", NULL, require_off},
+    {"datasets.train.meta_info_file", NULL, require_off},
+    {"datasets.train.filename_tmpl", "sr.filename_tmpl", NULL},
+    {"datasets.train.io_backend.type", NULL, require_disk},
+    {"datasets.train.lq_size", "sr.lq_size", NULL},
+    {"datasets.train.patch_size", "sr.lq_size", NULL},
+    {"datasets.train.gt_size", NULL, translate_gt_size},
+    {"datasets.train.use_hflip", "sr.flip", NULL},
+    {"datasets.train.use_rot", "sr.rot", NULL},
+    {"datasets.train.use_moa", NULL, require_off},
+    {"datasets.train.batch_size_per_gpu", NULL, translate_batch},
+    {"datasets.train.batch_size", NULL, translate_batch},
+    {"datasets.train.accum_iter", NULL, NULL},
+    {"datasets.train.accumulate", NULL, NULL},
+    {"datasets.val.name", NULL, NULL},
+    {"datasets.val.type", NULL, NULL},
+    {"datasets.val.io_backend.type", NULL, require_disk},
+    {"datasets.val.dataroot_gt", NULL, translate_folder},
+    {"datasets.val.dataroot_lq", NULL, translate_folder},
+    {"network_g.type", NULL, translate_network},
+    {"network_g.num_feat", "sr.num_feat", NULL},
+    {"network_g.num_conv", "sr.num_conv", NULL},
+    {"network_g.num_in_ch", NULL, require_rgb},
+    {"network_g.num_out_ch", NULL, require_rgb},
+    {"network_g.act_type", NULL, require_prelu},
+    {"network_g.upscale", NULL, translate_upscale},
+    {"path.pretrain_network_g", "sr.pretrain_g", NULL},
+    {"path.strict_load_g", "sr.strict_load", NULL},
+    {"path.resume_state", NULL, require_no_resume},
+    {"train.total_iter", "sr.max_steps", NULL},
+    {"train.accum_iter", NULL, NULL},
+    {"train.accumulate", NULL, NULL},
+    {"train.ema_decay", "sr.ema", NULL},
+    {"train.grad_clip", NULL, require_off},
+    {"train.grad_clip_max_norm", NULL, NULL},
+    {"train.optim_g.type", NULL, translate_optimiser},
+    {"train.optim_g.lr", "sr.lr_g", NULL},
+    {"train.optim_g.betas", NULL, translate_betas},
+    {"train.optim_g.weight_decay", "sr.weight_decay", NULL},
+    {"train.scheduler.type", NULL, translate_schedule},
+    {"train.scheduler.milestones", "sr.milestones", NULL},
+    {"train.scheduler.gamma", "sr.lr_gamma", NULL},
+    {"train.scheduler.T_max", NULL, require_whole_cosine},
+    {"train.scheduler.periods", NULL, require_whole_cosine},
+    {"train.scheduler.restart_weights", NULL, NULL},
+    {"train.scheduler.eta_min", NULL, translate_rate_end},
+    {"train.warmup_iter", NULL, translate_warmup},
+    {"train.losses.*.*", NULL, translate_loss},
+    {"train.*_opt.*", NULL, translate_loss},
+    {"val.val_enabled", NULL, NULL},
+    {"val.val_freq", "sr.val_every", NULL},
+    {"val.metrics_enabled", NULL, NULL},
+    {"val.metrics.*.type", NULL, require_our_metric},
+    {"val.metrics.*.crop_border", NULL, translate_crop_border},
+    {"val.metrics.*.*", NULL, NULL},
+    {"logger.print_freq", "eval_steps", NULL},
+    {"logger.save_checkpoint_freq", "checkpoint.every", NULL},
+    {CONFIG_AUTOMATIONS, NULL, translate_automation},
+};
+
+/* How many characters of `path` the row's names without * make up, all its parts being the first of
+ * the path's; negative: it does not fit. */
+static int fit_of_row(const char *row, const char *path)
+{
+    int fit = 0;
+    for (;;) {
+        size_t part = strcspn(path, "."), wanted = strcspn(row, ".");
+        const char *star = memchr(row, '*', wanted);
+        size_t head = star ? (size_t)(star - row) : wanted, tail = wanted - head - (star ? 1 : 0);
+        if (star ? part < head + tail : part != head) return -1;
+        if (strncmp(row, path, head) != 0) return -1;
+        if (star && strncmp(star + 1, path + part - tail, tail) != 0) return -1;
+        fit += (int)(head + tail) + 1;
+        row += wanted;
+        path += part;
+        if (*row == '\0') return fit;
+        if (*path == '\0') return -1;
+        row++;
+        path++;
+    }
+}
+
+static const struct foreign_row *find_foreign_row(const char *path)
+{
+    const struct foreign_row *best = NULL;
+    int most = -1;
+    for (size_t i = 0; i < sizeof foreign_rows / sizeof *foreign_rows; i++) {
+        int fit = fit_of_row(foreign_rows[i].path, path);
+        if (fit > most) {
+            most = fit;
+            best = &foreign_rows[i];
+        }
+    }
+    return best;
+}
+
+bool config_key_is_foreign(const char *key)
+{
+    return strcmp(key, "network_g") == 0 || strcmp(key, "datasets") == 0;
+}
+
+int config_translate_foreign(struct config_entries *ours, const struct config_entries *theirs,
+                             struct config_faults *faults)
+{
+    struct translation t = {.theirs = theirs, .ours = ours, .faults = faults};
+    if (theirs->count > 0 && !find_theirs(&t, "task"))
+        TRY(say(&t, &theirs->items[0], "task", "sr"));
+    for (int i = 0; i < theirs->count; i++) {
+        const struct config_entry *entry = &theirs->items[i];
+        const struct foreign_row *row = find_foreign_row(entry->key);
+        if (!row)
+            TRY(no_effect(entry));
+        else if (row->rule)
+            TRY(row->rule(&t, entry));
+        else if (row->key && !entry->is_null)
+            TRY(say(&t, entry, row->key, NULL));
+    }
+    return drop_default_loss(&t);
+}

@@ -1,0 +1,80 @@
+#include "sr/pretrained.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "config/config.h"
+#include "nn/trained_net.h"
+#include "nn/weights_file.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+
+#include <string.h>
+#include <strings.h>
+
+int sr_pretrained_open(struct store_file **file, const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    if (dot && (strcasecmp(dot, ".pth") == 0 || strcasecmp(dot, ".pt") == 0))
+        return fail(ERR_DATA,
+                    "%s: only .safetensors is read: torch.load it and "
+                    "safetensors.torch.save_file its params_ema (or params)",
+                    path);
+    return file_is_dir(path) ? checkpoint_open(path, file) : store_open(file, path);
+}
+
+const char *sr_pretrained_prefix(const struct store_file *file)
+{
+    struct sr_design design;
+    return sr_network_detect(&design, file, "ema.") ? "ema." : "";
+}
+
+static int require_same_design(const struct store_file *file, const struct sr_design *wanted)
+{
+    struct sr_design d;
+    TRY(sr_network_require(&d, file, sr_pretrained_prefix(file)));
+    if (d.network == wanted->network && d.scale == wanted->scale &&
+        d.features == wanted->features && d.convs == wanted->convs)
+        return OK;
+    return fail(ERR_DATA,
+                "%s is a %s %d-%d of %dx, and %s %d-%d of %dx is to be trained; "
+                "sr.strict_load=false takes the tensors that fit",
+                store_path(file), sr_network_name(d.network), d.features, d.convs, d.scale,
+                sr_network_name(wanted->network), wanted->features, wanted->convs, wanted->scale);
+}
+
+int sr_pretrained_check(const struct config *config, const struct sr_design *design)
+{
+    struct store_file *file = NULL;
+    struct net net = {0};
+    int code = OK;
+    if (!*config->sr.pretrain_g) return OK;
+    TRY_CLEANUP(sr_network_build(&net, design, 1, 1, 0));
+    TRY_CLEANUP(sr_pretrained_open(&file, config->sr.pretrain_g));
+    const char *prefix = sr_pretrained_prefix(file);
+    if (config->sr.strict_load) {
+        TRY_CLEANUP(require_same_design(file, design));
+        TRY_CLEANUP(weights_expect(file, prefix, &net));
+    } else if (weights_count_fitting(file, prefix, &net) == 0) {
+        code = fail(ERR_DATA, "%s: none of its tensors fits", store_path(file));
+    }
+cleanup:
+    store_close(file);
+    net_free(&net);
+    return code < 0 ? fail_within(code, "sr.pretrain_g") : OK;
+}
+
+int sr_pretrained_load(const struct config *config, struct trained_net *net)
+{
+    struct store_file *file;
+    if (!*config->sr.pretrain_g) return OK;
+    float *parameters = trained_net_view(net, TRAINED_PARAMETERS);
+    TRY(sr_pretrained_open(&file, config->sr.pretrain_g));
+    const char *prefix = sr_pretrained_prefix(file);
+    int code = config->sr.strict_load
+                   ? weights_load(file, prefix, &net->net, store_finite(), parameters)
+                   : weights_load_fitting(file, prefix, &net->net, store_finite(), parameters);
+    store_close(file);
+    if (code < 0) return fail_within(code, "sr.pretrain_g");
+    memcpy(trained_net_view(net, TRAINED_EMA), parameters, net->net.floats * sizeof(float));
+    return OK;
+}
