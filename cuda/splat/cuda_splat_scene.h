@@ -58,7 +58,8 @@ struct splat_scene {
     size_t record_bytes; /* sampling works in the same memory */
     void *color;         /* rows of a band and TILE more on either side, see splat_band */
     size_t color_bytes;
-    void *gradient;           /* [band_rows][channels][pitch] */
+    void *gradient; /* [band_rows][channels][pitch]; of an image: rows to be shown */
+    size_t gradient_bytes;
     void *threshold, *weight; /* [band_rows][pitch] */
     double *tile_sums;        /* [tiles][PIXEL_SUMS] */
     double *ssim_sums;        /* [splat_ssim_blocks][2]: all windows, inner ones */
@@ -113,10 +114,12 @@ static __device__ __forceinline__ void image_store(float *p, float v)
 {
     *p = v;
 }
-/* A value beyond its range becomes its largest, so that no infinity arises. */
+/* A value beyond its range becomes its largest, so that no infinity arises; NaN stays, so that the
+ * loss is not finite. */
 static __device__ __forceinline__ void image_store(uint16_t *p, float v)
 {
-    *p = half_round(fminf(fmaxf(v, -HALF_MAX), HALF_MAX));
+    float kept = fminf(fmaxf(v, -HALF_MAX), HALF_MAX);
+    *p = half_round(v == v ? kept : v);
 }
 
 /* ---- alpha ---- */

@@ -1,6 +1,7 @@
 /* The table of splat operations on CUDA. Mirrors cpu/splat/splat_cpu.c. */
 #include "cuda/splat/splat_cuda.h"
 #include "cuda/splat/splat_offload.h"
+#include "cuda/splat/splat_show.h"
 #include "cuda/splat/target_stream.h"
 
 static size_t splat_cuda_workspace_bytes(const struct device *device, int width, int height,
@@ -16,7 +17,9 @@ static size_t staging_bytes(const struct device *device, int width, int height, 
 {
     struct splat_scene scene;
     splat_scene_layout(&scene, device, NULL, width, height, channels, 0, storage);
-    return 2 * scene.stream_bytes;
+    size_t streamed = 2 * scene.stream_bytes;
+    size_t shown = splat_show_staging_bytes(width, height, channels);
+    return streamed > shown ? streamed : shown;
 }
 
 int splat_cuda_compare(const struct splat_scene *s, const struct splat_comparison *c)
@@ -104,56 +107,6 @@ static int splat_cuda_evaluate(struct device *device, const struct splat_workspa
     return splat_cuda_compare_band(device, &scene, &comparison, sums);
 }
 
-/* ---- images ---- */
-
-/* Copies rows and columns that are wanted from planar rows to pixels. */
-static void splat_cuda_interleave(float *out, const float *rows, int skip, int width, int channels,
-                                  int pitch, int count)
-{
-    for (int y = 0; y < count; y++)
-        for (int x = 0; x < width; x++)
-            for (int c = 0; c < channels; c++)
-                *out++ = rows[((int64_t)y * channels + c) * pitch + skip + x];
-}
-
-/* Rows of floats that the colour buffer holds, in whole tiles. */
-static int splat_cuda_rows_at_once(const struct splat_scene *s, int pitch)
-{
-    size_t row = (size_t)s->channels * (size_t)pitch * sizeof(float);
-    size_t rows = s->color_bytes / row / TILE * TILE;
-    return rows < 4096 ? (int)rows : 4096;
-}
-
-static int splat_cuda_render(struct device *device, const struct splat_workspace *workspace,
-                             const struct splat_view *view, const struct splat_blend *blend,
-                             const struct splat_window *w, float *out)
-{
-    struct splat_scene s;
-    void *rows = NULL;
-    int code = OK;
-    TRY(splat_scene_open(&s, device, workspace, view, blend, w->full_width, w->full_height));
-    splat_scene_project(&s, view);
-    struct splat_band b = {0, 0, 0, 0, w->x / TILE * TILE, 0};
-    b.pitch = (w->x + w->width - b.x0 + TILE - 1) / TILE * TILE;
-    int at_once = splat_cuda_rows_at_once(&s, b.pitch);
-    size_t row = (size_t)s.channels * (size_t)b.pitch;
-    TRY(device->alloc_host(device, (size_t)at_once * row * sizeof(float), &rows));
-    for (b.first = w->y; b.first < w->y + w->height; b.first = b.last) {
-        b.y0 = b.first / TILE * TILE;
-        b.last = b.y0 + at_once < w->y + w->height ? b.y0 + at_once : w->y + w->height;
-        b.rows = (b.last - b.y0 + TILE - 1) / TILE * TILE;
-        splat_tile_render_float(&s, &b);
-        TRY_CLEANUP(device->download(device, rows, s.color, (size_t)b.rows * row * sizeof(float)));
-        TRY_CLEANUP(device->synchronize(device));
-        splat_cuda_interleave(out + (int64_t)(b.first - w->y) * w->width * s.channels,
-                              (const float *)rows + (size_t)(b.first - b.y0) * row, w->x - b.x0,
-                              w->width, s.channels, b.pitch, b.last - b.first);
-    }
-cleanup:
-    device->free_host(device, rows);
-    return code;
-}
-
 /* ---- parameters ---- */
 
 struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_count, int32_t t,
@@ -226,6 +179,7 @@ const struct splat_ops splat_cuda_ops = {
     .step = splat_cuda_step,
     .evaluate = splat_cuda_evaluate,
     .render = splat_cuda_render,
+    .show = splat_cuda_show,
     .adam = splat_cuda_adam,
     .train = splat_cuda_train,
     .sample = splat_cuda_sample,

@@ -33,14 +33,17 @@ static void layout_images(struct splat_scene *s, struct arena *arena, bool half)
     bool whole = s->band_rows >= s->height;
     size_t band = whole ? rows : (size_t)s->band_rows;
     s->color_bytes = (whole ? rows : band + 2 * TILE) * row * sample;
-    /* rendering for the host takes float samples, at least one row of tiles */
-    if (s->color_bytes < TILE * row * sizeof(float)) s->color_bytes = TILE * row * sizeof(float);
+    /* rendering for the host takes float samples, and the rows of at least two tiles, where there
+     * are as many: a pixel that is shown covers some, from any row of a tile on */
+    size_t least = (s->tiles_y > 1 ? 2 : 1) * TILE * row * sizeof(float);
+    if (s->color_bytes < least) s->color_bytes = least;
     s->color = arena_take(arena, s->color_bytes);
-    s->gradient = arena_take(arena, band * row * sample);
+    s->gradient_bytes = band * row * sample;
+    s->gradient = arena_take(arena, s->gradient_bytes);
     /* of floats, too, at least one row of tiles: splat_importance.cu */
-    size_t side = band * pitch * sample, least = TILE * pitch * sizeof(float);
-    s->threshold = arena_take(arena, side > least ? side : least);
-    s->weight = arena_take(arena, side > least ? side : least);
+    size_t side = band * pitch * sample, side_least = TILE * pitch * sizeof(float);
+    s->threshold = arena_take(arena, side > side_least ? side : side_least);
+    s->weight = arena_take(arena, side > side_least ? side : side_least);
 }
 
 size_t splat_scene_layout(struct splat_scene *s, const struct device *device, void *memory,

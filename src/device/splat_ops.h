@@ -36,7 +36,7 @@ struct splat_blend {
     int additive; /* a flag */
 };
 
-enum { SPLAT_MAX_TOPK = 32, SPLAT_MAX_CHANNELS = 64 };
+enum { SPLAT_MAX_TOPK = 32, SPLAT_MAX_CHANNELS = 64, SPLAT_MAX_SHRINK = 8 };
 
 /* A Gaussian ends at this many sigmas. Normalised: alpha is then equal to the 1e-4 below the
  * fraction bar, so that a lone Gaussian fades to half there; a cut at 3 leaves holes.
@@ -145,7 +145,8 @@ struct splat_workspace {
     size_t bytes;     /* at least workspace_bytes for the call's image and the capacity */
     int64_t capacity; /* Gaussians it was made for */
     struct splat_storage storage;
-    void *staging; /* host memory of staging_bytes, for host-resident targets */
+    void *staging; /* from alloc_host: for host-resident targets, and for images that are shown */
+    size_t staging_bytes; /* 0: show allocates for the call */
 };
 
 /* One step of training. A device keeps what it has prepared for as long as all of it stays the same
@@ -208,11 +209,27 @@ struct splat_window {
     int x, y, width, height;
 };
 
+/* How a rendered window is shown: [height][width][channels] samples. 8, 16 bits: clamped to 0..1
+ * and rounded; 32: floats as they are. */
+struct splat_display {
+    int width, height; /* the window's; less: means over the area of a pixel, of samples shown */
+    int sample_bits;
+    bool alpha;    /* colours are divided by the last channel */
+    bool weighted; /* means weigh colours by the last channel */
+    float power;   /* that colours are raised to; negative: as they are */
+};
+
+/* Takes rows [y, y + count), in order. They are borrowed for the call. */
+struct splat_receiver {
+    int (*put)(void *argument, const void *rows, int y, int count);
+    void *argument;
+};
+
 struct splat_ops {
     /* Bytes of workspace for images up to this size, this many Gaussians and `threads`. */
     size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
                               int64_t capacity, const struct splat_storage *storage);
-    /* Bytes of a workspace's staging, from alloc_host. NULL: none. */
+    /* Bytes of a workspace's staging for images of this size. NULL: none. */
     size_t (*staging_bytes)(const struct device *device, int width, int height, int channels,
                             const struct splat_storage *storage);
 
@@ -236,6 +253,14 @@ struct splat_ops {
     int (*render)(struct device *device, const struct splat_workspace *workspace,
                   const struct splat_view *view, const struct splat_blend *blend,
                   const struct splat_window *window, float *out);
+
+    /* Renders the window and makes of it what is shown, so that only that comes to the host.
+     * Nothing is allocated where the workspace has staging. A pixel covers at most SPLAT_MAX_SHRINK
+     * of the window's a side. NULL: the host does it (splat/render.c). */
+    int (*show)(struct device *device, const struct splat_workspace *workspace,
+                const struct splat_view *view, const struct splat_blend *blend,
+                const struct splat_window *window, const struct splat_display *display,
+                const struct splat_receiver *to);
 
     /* Adam for `count` rows; born[i]: number of updates after which row i was added, `t`: number of
      * updates including this one, b2: decay of the second moments. Rows with a non-finite gradient

@@ -59,18 +59,21 @@ static bool is_streamed(const struct splat_fit *fit, const struct memory_mode *m
     return mode->bands && !fit->device->is_host;
 }
 
+/* For a device that does not work in the host's memory: what comes and goes in bands. */
 static int declare_staging(struct splat_fit *fit, struct plan *plan)
 {
     const struct splat_target *targets[] = {&fit->target, &fit->full};
     size_t most = 0;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; fit->device->splat->staging_bytes && i < 2; i++) {
         const struct splat_target *t = targets[i];
         size_t bytes = fit->device->splat->staging_bytes(fit->device, t->width, t->height,
                                                          t->channels, &fit->workspace.storage);
         if (bytes > most) most = bytes;
     }
-    return plan_declare(plan, "target.staging", PLAN_HOST, most, PLAN_ALWAYS,
-                        &fit->workspace.staging);
+    fit->workspace.staging_bytes = most;
+    return most == 0 ? OK
+                     : plan_declare(plan, "staging", PLAN_HOST, most, PLAN_ALWAYS,
+                                    &fit->workspace.staging);
 }
 
 /* Declares copies for the host, where it may not use the device's memory. */
@@ -109,7 +112,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     TRY(plan_declare(plan, "born", optimiser, (size_t)model->capacity * sizeof *fit->born,
                      PLAN_ALWAYS, (void **)&fit->born));
     TRY(fit_declare_host(&fit->host, fit, plan));
-    if (is_streamed(fit, mode)) TRY(declare_staging(fit, plan));
+    TRY(declare_staging(fit, plan));
     if (!mode->bands)
         TRY(plan_declare(plan, "target", PLAN_DATA, splat_target_bytes(&fit->target), PLAN_ALWAYS,
                          &fit->target_data));

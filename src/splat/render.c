@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/threads.h"
 #include "device/device.h"
+#include "math/shown_sample.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,21 +33,22 @@ int splat_window_check(const struct splat_window *w)
     return OK;
 }
 
+/* What colours are raised to; negative: they stay as they are. */
+static float show_power(const struct splat_model *model)
+{
+    return model->gamma < 1 || model->gamma > 1 ? (float)(1 / model->gamma) : -1.0f;
+}
+
 /* Turns the fitted values of one pixel into shown ones. */
 static void show_pixel(const struct splat_model *model, enum sample_type type, float *p)
 {
     int colors = model->alpha ? model->channels - 1 : model->channels;
-    if (model->alpha) {
-        float alpha = p[colors];
-        for (int c = 0; c < colors; c++) /* an invisible pixel has no colour: black */
-            p[c] = alpha > 1.0f / 512.0f ? p[c] / alpha : 0.0f;
-    }
-    if (model->gamma < 1 || model->gamma > 1)
-        for (int c = 0; c < colors; c++)
-            p[c] = powf(p[c] > 0 ? p[c] : 0.0f, (float)(1 / model->gamma));
+    float power = show_power(model);
+    for (int c = 0; c < colors; c++)
+        p[c] = shown_color(p[c], model->alpha ? p + colors : NULL, power);
     if (type != SAMPLE_F32)
         for (int c = 0; c < model->channels; c++)
-            p[c] = p[c] > 0 ? (p[c] < 1 ? p[c] : 1.0f) : 0.0f;
+            p[c] = shown_clamped(p[c]);
 }
 
 struct storing {
@@ -92,6 +94,44 @@ static int chunk_rows(const struct splat_window *w, int channels)
     return rows < (size_t)w->height ? (int)rows : w->height;
 }
 
+/* Where a device's rows go. */
+struct shown_rows {
+    struct image shape;
+    const struct image_sink *to;
+};
+
+static int put_shown(void *argument, const void *data, int y, int count)
+{
+    const struct shown_rows *shown = argument;
+    const struct image *shape = &shown->shape;
+    struct image rows;
+    TRY(image_create(&rows, shape->width, count, shape->channels, shape->type));
+    memcpy(rows.data, data, image_bytes(&rows));
+    int code = shown->to->put(shown->to->argument, &rows, y);
+    image_free(&rows);
+    return code;
+}
+
+/* Renders the window as width x height on a device that makes of it what is shown. */
+static int stream_shown(struct device *device, const struct splat_model *model,
+                        float *const *groups, const struct splat_workspace *workspace,
+                        const struct splat_window *w, enum sample_type type, int width, int height,
+                        const struct image_sink *to)
+{
+    struct splat_view view = splat_model_view(model, groups);
+    struct shown_rows shown = {{width, height, model->channels, type, NULL}, to};
+    bool scaled = width != w->width || height != w->height;
+    const struct splat_display display = {width,
+                                          height,
+                                          8 * (int)sample_bytes(type),
+                                          model->alpha,
+                                          scaled && image_has_alpha(&shown.shape),
+                                          show_power(model)};
+    const struct splat_receiver receiver = {put_shown, &shown};
+    if (to->begin) TRY(to->begin(to->argument, &shown.shape));
+    return device->splat->show(device, workspace, &view, &model->blend, w, &display, &receiver);
+}
+
 /* Renders the window at one sample a pixel. */
 static int stream_window(struct device *device, const struct splat_model *model,
                          float *const *groups, const struct splat_workspace *workspace,
@@ -99,6 +139,8 @@ static int stream_window(struct device *device, const struct splat_model *model,
                          const struct image_sink *to)
 {
     const struct splat_ops *ops = device->splat;
+    if (ops->show)
+        return stream_shown(device, model, groups, workspace, w, type, w->width, w->height, to);
     struct splat_view view = splat_model_view(model, groups);
     struct image shape = {w->width, w->height, model->channels, type, NULL}, rows = {0};
     int code = OK, most = chunk_rows(w, model->channels);
@@ -137,6 +179,14 @@ static int image_put_scaled(void *scaler, struct image *rows, int y)
     return image_scaler_put(scaler, rows);
 }
 
+/* Whether the device scales, too. */
+static bool shows_scaled(const struct device *device, const struct splat_window *in, int width,
+                         int height)
+{
+    return device->splat->show && width <= in->width && height <= in->height &&
+           in->width / SPLAT_MAX_SHRINK < width && in->height / SPLAT_MAX_SHRINK < height;
+}
+
 /* Renders `in` and scales the result to width x height. */
 static int stream_scaled(struct device *device, const struct splat_model *model,
                          float *const *groups, const struct splat_workspace *workspace,
@@ -145,6 +195,8 @@ static int stream_scaled(struct device *device, const struct splat_model *model,
 {
     if (width == in->width && height == in->height)
         return stream_window(device, model, groups, workspace, in, type, to);
+    if (shows_scaled(device, in, width, height))
+        return stream_shown(device, model, groups, workspace, in, type, width, height, to);
     struct image shape = {in->width, in->height, model->channels, type, NULL};
     struct image_scaler *scaler;
     TRY(image_scaler_open(&scaler, &shape, width, height, to));
@@ -308,6 +360,11 @@ int splat_render_preview(struct image *in, struct image *out)
 {
     struct image bytes = {0};
     int code = OK;
+    if (in->type == SAMPLE_U8 && in->channels == 3) { /* it is one already */
+        *out = *in;
+        *in = (struct image){0};
+        return OK;
+    }
     *out = (struct image){0};
     if (in->type != SAMPLE_U8) {
         TRY_CLEANUP(image_convert(&bytes, in, SAMPLE_U8));

@@ -211,6 +211,33 @@ START_TEST(stops_at_a_loss_that_is_not_finite)
 }
 END_TEST
 
+/* So does a render that is NaN, in half precision, too. */
+START_TEST(stops_at_a_render_that_is_not_finite)
+{
+    struct device *device;
+    struct fit a;
+    struct scene_case c = scenes[TOP10_SSIM];
+    c.half = _i & 1;
+    if (_i & 2) c.loss.ssim = 0;
+    expect_ok(cuda_open(&device));
+    open_fit(&a, device, &c, 0);
+    ck_assert(isfinite(train(&a, true)));
+    float *xy = fetch_group(&a, SPLAT_XY), *feat = fetch_group(&a, SPLAT_FEAT);
+    feat[1] = (float)NAN; /* of a Gaussian that is larger than the picture */
+    size_t bytes = (size_t)(c.count * c.channels) * sizeof *feat;
+    expect_ok(device->upload(device, a.d.parameter[SPLAT_FEAT], feat, bytes));
+    expect_ok(device->synchronize(device));
+    ck_assert(!isfinite(train(&a, true)));
+    float *after = fetch_group(&a, SPLAT_XY);
+    ck_assert(memcmp(xy, after, (size_t)c.count * 2 * sizeof *xy) == 0);
+    free(xy);
+    free(feat);
+    free(after);
+    side_close(&a.s);
+    device_close(device);
+}
+END_TEST
+
 START_TEST(refuses_a_small_workspace)
 {
     struct device *device;
@@ -269,6 +296,7 @@ Suite *cuda_splat_train_suite(void)
     tcase_add_test(tests, graph_is_the_same_as_single_steps);
     tcase_add_loop_test(tests, first_step_is_no_graph, 0, 2);
     tcase_add_loop_test(tests, stops_at_a_loss_that_is_not_finite, 0, 2);
+    tcase_add_loop_test(tests, stops_at_a_render_that_is_not_finite, 0, 4);
     tcase_add_test(tests, refuses_a_small_workspace);
 #ifdef CUDA_EMU
     tcase_add_loop_test(tests, continues_after_a_failed_allocation, 1, 3);

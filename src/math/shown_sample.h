@@ -1,0 +1,23 @@
+/* From fitted values to those that are shown. */
+#ifndef IMGTRAIN_MATH_SHOWN_SAMPLE_H
+#define IMGTRAIN_MATH_SHOWN_SAMPLE_H
+
+#include "base/host_device.h"
+
+#include <math.h>
+#include <stddef.h>
+
+/* A colour of a pixel. alpha: of the pixel, NULL without; an invisible pixel has no colour: black.
+ * power: negative: as it is. */
+HOST_DEVICE static inline float shown_color(float v, const float *alpha, float power)
+{
+    if (alpha) v = *alpha > 1.0f / 512.0f ? v / *alpha : 0.0f;
+    return power < 0 ? v : powf(v > 0 ? v : 0.0f, power);
+}
+
+HOST_DEVICE static inline float shown_clamped(float v)
+{
+    return v > 0 ? (v < 1 ? v : 1.0f) : 0.0f;
+}
+
+#endif
