@@ -1,32 +1,49 @@
 #!/bin/sh
-# The main job, on a real picture: `make demo` calls this.
+# The main job, on a real picture: `make demo` calls this. And that of another task.
 #
 #   scripts/demo.sh [PICTURE]
-#   scripts/demo.sh --draw >drawn.ppm
+#   scripts/demo.sh sr [FOLDER [KEY=VALUE ...]]
+#   scripts/demo.sh --draw [NUMBER] >drawn.ppm
 #
 # Fits PICTURE with cfgs/demo.yaml; without one the photograph that scripts/setup.sh brought, and
 # where there is none a picture that is drawn here. Every call makes a new folder runs/demo-NNN and
 # ends with the paths of final.png, video.mp4 and model.safetensors. (In a build without video there
 # is no video.mp4.)
+#
+# sr: trains cfgs/sr-x2-tiny.yaml on the images of FOLDER, a minute or two on two cores, and enlarges a
+# photograph with it. Without FOLDER on those that scripts/sr_set.sh fetches, and where that cannot be
+# on pictures that are drawn here.
 set -eu
 
+task=splat
+if [ "${1:-}" = sr ]; then
+    task=sr
+    shift
+fi
 picture=${1:-}
+[ $# = 0 ] || shift
 case $picture in
 '' | /* | --draw) ;;
 *) picture=$PWD/$picture ;;
 esac
 cd "$(dirname "$0")/.."
 
-# Shaded balls before a striped sky, with a checkered floor: edges, smooth slopes and fine texture.
+# Shaded balls before a striped sky, with a checkered floor: edges, smooth slopes and fine texture. $1: which
+# one of such pictures.
 draw() {
-    awk -v W=640 -v H=428 'BEGIN {
+    awk -v W=640 -v H=428 -v which="${1:-0}" 'BEGIN {
         printf "P3 %d %d 255\n", W, H
         n = split("150 190 95 0.9 0.3 0.2 330 240 130 0.2 0.6 0.9 520 200 80 0.95 0.8 0.3", b, " ")
+        for (i = 1; i < n; i += 6) {
+            b[i] = (b[i] + 131 * which) % W
+            b[i + 1] -= 17 * (which % 4)
+            if (which) b[i + 3 + which % 3] = 1 - b[i + 3 + which % 3]
+        }
         for (y = 0; y < H; y++) {
             line = ""
             for (x = 0; x < W; x++) {
                 if (y < 270) {
-                    s = 0.6 + 0.4 * y / 270 + 0.05 * sin((x + 2 * y) / 9)
+                    s = 0.6 + 0.4 * y / 270 + 0.05 * sin((x + 2 * y) / (9 - which % 7))
                     r = 0.55 * s; g = 0.72 * s; c = 0.95 * s
                 } else {
                     z = 4000 / (y - 250)
@@ -54,9 +71,39 @@ draw() {
 }
 
 if [ "$picture" = --draw ]; then
-    draw
+    draw "$@"
     exit
 fi
+
+if [ "$task" = sr ]; then
+    photo=build/demo/photo.jpg
+    mkdir -p build/demo
+    if [ -z "$picture" ]; then
+        picture=build/demo/sr
+        if [ ! -e $picture/.complete ] && scripts/sr_set.sh $picture; then
+            touch $picture/.complete
+        elif [ ! -e $picture/.complete ]; then
+            picture=build/demo/drawn
+            echo "no photographs from scripts/sr_set.sh: learning from drawn pictures" >&2
+            mkdir -p $picture
+            for number in 0 1 2 3 4 5 6 7 8 9; do draw $number >$picture/$number.ppm; done
+        fi
+    fi
+    if [ ! -s $photo ]; then
+        photo=build/demo/drawn.ppm
+        draw >$photo
+    fi
+    number=1
+    while
+        run=runs/sr-demo-$(printf %03d $number)
+        [ -e "$run" ]
+    do number=$((number + 1)); done
+    ./imgtrain train cfgs/sr-x2-tiny.yaml dataroot_gt="$picture" -o "$run" "$@"
+    ./imgtrain upscale "$run" $photo -o "$run/large.png"
+    echo "$run/large.png"
+    exit
+fi
+
 if [ -z "$picture" ]; then
     picture=build/demo/photo.jpg
     if [ ! -s "$picture" ]; then

@@ -378,6 +378,17 @@ echo 'name = "x"' >neo.toml
 run 78 imgtrain train neo.toml
 err_has "neo.toml: TOML is not read"
 
+# ---- the demonstration ----
+mkdir -p tree/scripts tree/cfgs
+cp "$root/scripts/demo.sh" tree/scripts
+cp "$root/cfgs/sr-x2-tiny.yaml" tree/cfgs
+ln -s "$program" tree/imgtrain
+run 0 tree/scripts/demo.sh sr photos max_steps=3 lq_size=8 device=cpu
+has tree/runs/sr-demo-001/large.png tree/runs/sr-demo-001/model.safetensors
+out_has "runs/sr-demo-001/large.png"
+run 0 sh -c 'tree/scripts/demo.sh --draw 3 | head -c 15'
+out_has "P3 640 428 255"
+
 # ---- other bad input: one line, the right status, no run folder ----
 bad() { # STATUS TEXT ARGUMENT ...
     wanted_status=$1 text=$2
