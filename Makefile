@@ -42,7 +42,7 @@ info: # what this build has, and its folder
 	@echo "compiler  $(CC) $$($(CC) -dumpfullversion -dumpversion)"
 	@echo "video     $(if $(filter 1,$(HAVE_VIDEO)),libavcodec $$(pkg-config --modversion libavcodec),no (VIDEO=$(VIDEO)))"
 	@echo "pictures  $(if $(filter 1,$(HAVE_WEBP)),WebP (libwebp),no WebP (WEBP=$(WEBP))), $(if $(filter 1,$(HAVE_TIFF)),TIFF (libtiff),no TIFF (TIFF=$(TIFF)))"
-	@echo "cuda      $(if $(filter 0,$(CUDA_KIND)),no (CUDA=$(CUDA)),$(if $(filter emu,$(CUDA_KIND)),emulated,yes, for $(CUDA_ARCHS)))"
+	@echo "cuda      $(if $(filter 0,$(CUDA_KIND)),no (CUDA=$(CUDA)),$(if $(filter emu,$(CUDA_KIND)),emulated,by nvcc $(NVCC_VERSION)$(comma) for $(CUDA_ARCHS)))"
 	@echo "cpu       $(ISAS)"
 	@echo "jobs      $(if $(filter -j,$(MAKEFLAGS)),no limit,$(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1))"
 	@echo "build     $(B)"

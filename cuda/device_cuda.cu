@@ -3,7 +3,10 @@
 #include "cuda/nn/nn_cuda.h"
 #include "cuda/splat/splat_cuda.h"
 
+#include <unistd.h>
+
 extern "C" {
+#include "base/clock.h"
 #include "base/threads.h"
 #include "cuda/device_cuda.h"
 }
@@ -102,6 +105,57 @@ static void cuda_free_host(struct device *device, void *memory)
     if (memory) cuda_keep_error(cudaFreeHost(memory), "cudaFreeHost");
 }
 
+/* ---- memory that is not the device's own, though it says so ---- */
+enum { SPILL_PARTS = 16, SPILL_BLOCK = 32 << 20 }; /* bytes */
+
+/* Milliseconds to fill `bytes` of `memory`, at best. */
+static int cuda_fill_time(struct device *device, void *memory, size_t bytes, double *ms)
+{
+    *ms = INFINITY;
+    for (int i = 0; i < 3; i++) {
+        TRY(device->synchronize(device));
+        double start = clock_seconds();
+        cuda_check(cudaMemsetAsync(memory, i, bytes, cuda_stream(device)));
+        TRY(device->synchronize(device));
+        *ms = fmin(*ms, 1e3 * (clock_seconds() - start));
+    }
+    return OK;
+}
+
+/* Allocates what is free part by part, and looks how fast the end of each is filled. */
+static int cuda_find_spill(struct device *device, void **parts, size_t part, int64_t *fast)
+{
+    size_t bytes = part < (size_t)SPILL_BLOCK ? part : (size_t)SPILL_BLOCK;
+    double first = 0;
+    for (int i = 0; i < SPILL_PARTS; i++) {
+        double ms;
+        if (cudaMalloc(&parts[i], part) != cudaSuccess) {
+            cudaGetLastError();
+            parts[i] = NULL;
+            return OK; /* the driver refuses what it has not: nothing spills */
+        }
+        TRY(cuda_fill_time(device, (char *)parts[i] + part - bytes, bytes, &ms));
+        if (i == 0) first = ms;
+        if (ms > 4 * first) {
+            *fast = (int64_t)part * i;
+            return OK;
+        }
+    }
+    return OK;
+}
+
+static int cuda_fast_bytes(struct device *device, int64_t *fast)
+{
+    void *parts[SPILL_PARTS] = {NULL};
+    *fast = device->free_bytes(device);
+    int code = OK;
+    if (*fast / SPILL_PARTS >= (1 << 10))
+        code = cuda_find_spill(device, parts, (size_t)*fast / SPILL_PARTS, fast);
+    for (int i = 0; i < SPILL_PARTS; i++)
+        if (parts[i]) cuda_keep_error(cudaFree(parts[i]), "cudaFree");
+    return code;
+}
+
 /* ---- copies: offloaded state is host memory on both sides ---- */
 static int cuda_upload(struct device *device, void *to, const void *from, size_t bytes)
 {
@@ -183,12 +237,51 @@ static void cuda_close(struct device *device)
     free(d);
 }
 
+/* Where a driver shows its GPUs: of Linux, of WSL. */
+static bool cuda_device_has_node(void)
+{
+#ifdef __CUDACC__
+    return access("/dev/nvidiactl", F_OK) == 0 || access("/dev/dxg", F_OK) == 0;
+#else
+    return emu_has_node();
+#endif
+}
+
+/* Does its driver let device memory spill into the system's? Windows' does, and so WSL's. */
+static bool cuda_device_spills(void)
+{
+#ifdef __CUDACC__
+    return access("/dev/dxg", F_OK) == 0;
+#else
+    return emu_spills();
+#endif
+}
+
+/* There is a driver, but no device. */
+static int cuda_device_none(void)
+{
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    if (visible && !*visible)
+        return fail(ERR_DEVICE, "there is no CUDA device: CUDA_VISIBLE_DEVICES is empty");
+    if (visible)
+        return fail(ERR_DEVICE, "there is no CUDA device: CUDA_VISIBLE_DEVICES=%.64s names none",
+                    visible);
+    if (!cuda_device_has_node())
+        return fail(ERR_DEVICE, "there is no CUDA device: no /dev/nvidia* is here (a container "
+                                "needs --gpus all)");
+    return fail(ERR_DEVICE, "there is no CUDA device (nvidia-smi -L: a GPU in MIG mode needs an "
+                            "instance)");
+}
+
 /* Why there is no CUDA device at all. */
 static int no_device(cudaError_t error)
 {
     int driver = 0, needed = 0;
     cudaGetLastError();
-    if (error == cudaErrorNoDevice) return fail(ERR_DEVICE, "there is no CUDA device");
+    if (error == cudaErrorNoDevice) return cuda_device_none();
+    if (error == cudaErrorSystemDriverMismatch)
+        return fail(ERR_DEVICE, "the driver's library and its kernel module are of two versions: "
+                                "load the module anew, or restart");
     if (error != cudaErrorInsufficientDriver) return cuda_result(error, "CUDA");
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&needed);
@@ -200,7 +293,16 @@ static int no_device(cudaError_t error)
 static int cuda_device_cuda_start(struct cuda_device *d, int ordinal)
 {
     struct cudaDeviceProp p;
-    cuda_check(cudaSetDevice(ordinal));
+    cudaError_t set = cudaSetDevice(ordinal); /* opens it, or else the first allocation does */
+    if (set == cudaSuccess) set = cudaFree(NULL);
+    if (set == cudaErrorDevicesUnavailable) {
+        cudaGetLastError();
+        return fail(ERR_DEVICE,
+                    "CUDA device %d is taken: another process has it alone, or its compute mode "
+                    "(nvidia-smi -q -d COMPUTE) lets none in",
+                    ordinal);
+    }
+    TRY(cuda_result(set, "cudaSetDevice"));
     cuda_check(cudaGetDeviceProperties(&p, ordinal));
     d->ordinal = ordinal;
     d->multiprocessors = p.multiProcessorCount;
@@ -235,7 +337,8 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess) return no_device(error);
     if (ordinal >= count)
-        return fail(ERR_DEVICE, "there is no CUDA device %d: %d found", ordinal, count);
+        return fail(ERR_DEVICE, "there is no CUDA device %d: %d found%s", ordinal, count,
+                    getenv("CUDA_VISIBLE_DEVICES") ? " in CUDA_VISIBLE_DEVICES" : "");
     struct cuda_device *d = (struct cuda_device *)calloc(1, sizeof *d);
     if (!d) return fail(ERR_SYSTEM, "out of memory");
     is_open = true;
@@ -249,6 +352,7 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     d->base.alloc = cuda_alloc;
     d->base.free = cuda_free;
     d->base.free_bytes = cuda_free_bytes;
+    if (cuda_device_spills()) d->base.fast_bytes = cuda_fast_bytes;
     d->base.alloc_host = cuda_alloc_host;
     d->base.free_host = cuda_free_host;
     d->base.upload = cuda_upload;

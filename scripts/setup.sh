@@ -4,6 +4,8 @@
 #
 #   ./scripts/setup.sh          what building, running and testing need
 #   ./scripts/setup.sh --dev    also what `make check` needs: Pillow, g++, clang, clang-format, shellcheck, strace, ctags
+#   ./scripts/setup.sh --cuda   also nvcc, from the packages of this system or, where it is set up, of NVIDIA's
+#                               repository; where there is none, what to install by hand
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -48,6 +50,53 @@ install_packages() {
     as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# ---- nvcc: 12.2 or newer; one of CUDA 13 wants a driver 580, one of CUDA 12 any from 525 on ----
+cuda_by_hand() {
+    say "$1; by hand: https://developer.nvidia.com/cuda-downloads (or cuda-toolkit-archive), the packages" >&2
+    say "cuda-nvcc-MAJOR-MINOR and cuda-cudart-dev-MAJOR-MINOR of 13 for a driver 580 or newer (nvidia-smi" >&2
+    say "says which), of 12.2 to 12.9 for one from 525 on; then: make NVCC=/usr/local/cuda/bin/nvcc" >&2
+}
+
+cuda_version_of() { # NVCC: 12.2 as 1202
+    "$1" --version 2>/dev/null | sed -n 's/.* release \([0-9]*\)\.\([0-9]*\),.*/\1 \2/p' | awk '{ print $1 * 100 + $2 }'
+}
+
+# The newest that the driver takes (any, where there is none), as MAJOR-MINOR.
+cuda_offered() {
+    driver=$(grep -oE '[0-9]{3}\.[0-9.]+' "${NVIDIA_VERSION:-/proc/driver/nvidia/version}" 2>/dev/null | head -n 1 | cut -d. -f1)
+    apt-cache pkgnames cuda-nvcc- 2>/dev/null | sed -n 's/^cuda-nvcc-\([0-9]*\)-\([0-9]*\)$/\1 \2/p' |
+        awk -v driver="${driver:-999}" '{ v = $1 * 100 + $2 }
+            v >= 1202 && v < 1400 && (v < 1300 || driver >= 580) && v > best { best = v; name = $1 "-" $2 } END { print name }'
+}
+
+cuda_setup() {
+    for nvcc in "${NVCC:-$(command -v nvcc || true)}" "${NVCC:-/usr/local/cuda/bin/nvcc}"; do
+        [ -x "$nvcc" ] || continue
+        if [ "$(cuda_version_of "$nvcc")" -ge 1202 ]; then
+            say "nvcc is there: $nvcc"
+            return
+        fi
+        say "$nvcc is older than CUDA 12.2"
+    done
+    update_lists
+    offered=$(cuda_offered)
+    if [ -n "$offered" ]; then
+        say "installing nvcc of CUDA $offered from NVIDIA's repository"
+        install_packages g++ "cuda-nvcc-$offered" "cuda-cudart-dev-$offered" ||
+            cuda_by_hand "NVIDIA's packages could not be installed"
+        return
+    fi
+    version=$(apt-cache policy nvidia-cuda-toolkit 2>/dev/null | sed -n 's/.*Candidate: \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | awk '{ print $1 * 100 + $2 }')
+    if [ "${version:-0}" -ge 1202 ]; then
+        say "installing nvidia-cuda-toolkit"
+        install_packages g++ nvidia-cuda-toolkit || cuda_by_hand "nvidia-cuda-toolkit could not be installed"
+    elif [ "${version:-0}" -gt 0 ]; then
+        cuda_by_hand "this system's nvidia-cuda-toolkit is older than CUDA 12.2"
+    else
+        cuda_by_hand "no package of this system has nvcc (Debian: non-free)"
+    fi
+}
+
 if ! command -v dpkg-query >/dev/null; then
     say "no dpkg here: install by hand, under your system's names: $required $optional" >&2
     exit 0
@@ -68,6 +117,8 @@ for package in $(missing $optional $dev); do
     say "installing $package"
     install_packages "$package" || say "no $package here: going on without it"
 done
+
+[ "${1:-}" != --cuda ] || cuda_setup
 
 # ---- a photograph for the demo: the first of these packages that has its file ----
 demo=build/demo

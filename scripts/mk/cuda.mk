@@ -1,7 +1,7 @@
 # cuda/*.cu by nvcc, or as C++ for the emulator; their tests (cuda/README.md). Needs build.mk, test.mk.
 .PHONY: emu-test emu-run emu-msan emu-msan-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc
 
-NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo --compress-mode=size -Xcompiler -Wall,-Wextra,-Wno-unused-function,-Wno-deprecated-enum-float-conversion,-Wno-deprecated-enum-enum-conversion $(if $(CUDA_WERROR),-Werror all-warnings) \
+NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo $(NVCC_SMALL) -Xcompiler -Wall,-Wextra,-Wno-unused-function,-Wno-deprecated-enum-float-conversion,-Wno-deprecated-enum-enum-conversion $(if $(CUDA_WERROR),-Werror all-warnings) \
     $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
     -gencode arch=compute_80$(comma)code=compute_80)
 $(CUDA_B)/cuda/%.o: cuda/%.cu

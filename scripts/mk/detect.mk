@@ -27,24 +27,31 @@ HAVE_VIDEO  := $(call wanted,$(VIDEO),$(call probe,$(H)include <libavcodec/avcod
 HAVE_WEBP := $(call wanted,$(WEBP),$(call probe,$(H)include <webp/decode.h>\n int main(void){return MODE_RGBA==0;}),WEBP=1 but libwebp's headers were not found: run scripts/setup.sh)
 HAVE_TIFF := $(call wanted,$(TIFF),$(call probe,$(H)include <tiffio.h>\n int main(void){return (int)sizeof(__typeof__(TIFFOpenOptionsSetMaxSingleMemAlloc)*)==0;}),TIFF=1 but the headers of libtiff 4.5 were not found: run scripts/setup.sh)
 
-# CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler. A
-# build with a sanitizer has no CUDA unless asked: nvcc's objects would go unchecked.
+# CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler: its
+# version (12.2 to 13), the GPUs that it knows, the flag that keeps its code small. A build with a
+# sanitizer has no CUDA unless asked: nvcc's objects would go unchecked.
 # CUDA=emu runs the kernels on the CPU (test/cuda_emu), for the tests.
 NVCC       ?= $(or $(shell command -v nvcc 2>/dev/null),/usr/local/cuda/bin/nvcc)
-CUDA_LIBS  := -L$(abspath $(dir $(NVCC))../lib64) -lcudart_static -ldl -lrt -lpthread
+CUDA_LIBS  := -L$(abspath $(dir $(NVCC))../lib64) -L$(abspath $(dir $(NVCC))../lib) -lcudart_static -ldl -lrt -lpthread
 # The objects must do without C++'s library: gcc links them.
 NVCC_HOST  := -std=c++20 -Xcompiler -fno-exceptions,-fno-rtti,-fno-threadsafe-statics
-probe_cuda  = $(shell k=build/probe/cuda-$$({ echo $(NVCC) $(CC); $(NVCC) --version; } 2>/dev/null | cksum | cut -d' ' -f1); \
+probe_cuda  = $(shell k=build/probe/cuda-$$({ echo $(NVCC) $(CC); $(NVCC) --version; } 2>/dev/null | cksum | cut -d' ' -f1)-2; \
     if [ ! -e $$k ]; then mkdir -p build/probe; d=$$(mktemp -d); \
     echo '__global__ void k(){} extern "C" int main(void){int v; k<<<1,1>>>(); return cudaRuntimeGetVersion(&v);}' > $$d/p.cu; \
-    if $(NVCC) $(NVCC_HOST) -arch=sm_75 -c $$d/p.cu -o $$d/p.o && $(CC) $$d/p.o -o $$d/p $(CUDA_LIBS); then echo 1; fi > $$k 2>/dev/null; \
+    version=$$($(NVCC) --version | sed -n 's/.* release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p'); set -- $${version:-0 0}; \
+    if [ $$(($$1 * 100 + $$2)) -ge 1202 ] && $(NVCC) $(NVCC_HOST) -arch=sm_75 -c $$d/p.cu -o $$d/p.o && $(CC) $$d/p.o -o $$d/p $(CUDA_LIBS); then \
+    small=-Xfatbin=-compress-all; $(NVCC) $(NVCC_HOST) --compress-mode=size -arch=sm_75 -c $$d/p.cu -o $$d/p.o && small=--compress-mode=size; \
+    echo version=$$1.$$2 $$small $$($(NVCC) --list-gpu-arch | sed 's/compute_/gpu=/'); fi > $$k 2>/dev/null; \
     rm -rf $$d; fi 2>/dev/null; cat $$k)
-CUDA_KIND := $(if $(filter emu,$(CUDA)),emu,$(if $(and $(filter auto,$(CUDA)),$(SAN)),0,$(call wanted,$(CUDA),$(if $(filter 0,$(CUDA)),,$(probe_cuda)),CUDA=1 but nvcc of CUDA 13 was not found: set NVCC=)))
+NVCC_IS   := $(if $(filter 0 emu,$(CUDA)),,$(if $(and $(filter auto,$(CUDA)),$(SAN)),,$(probe_cuda)))
+CUDA_KIND := $(if $(filter emu,$(CUDA)),emu,$(if $(and $(filter auto,$(CUDA)),$(SAN)),0,$(call wanted,$(CUDA),$(if $(NVCC_IS),1),CUDA=1 but nvcc of CUDA 12.2 or newer was not found: scripts/setup.sh --cuda; or set NVCC=)))
 HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
-# CUDA=1 is for every GPU; a build that found nvcc by itself is for this machine's, and where there
-# is none, for few, so that it stays quick. PTX of sm_80, the least with bf16 on tensor cores, serves
-# all others from there on.
-CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),75 80 86 89 90 100 120,$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
+NVCC_VERSION := $(patsubst version=%,%,$(filter version=%,$(NVCC_IS)))
+NVCC_SMALL   := $(filter -%,$(NVCC_IS))
+# CUDA=1 is for every GPU that this nvcc knows; a build that found nvcc by itself is for this machine's,
+# and where there is none, for few, so that it stays quick. PTX of sm_80, the least with bf16 on tensor
+# cores, serves all others from there on.
+CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),$(filter $(patsubst gpu=%,%,$(filter gpu=%,$(NVCC_IS))),75 80 86 89 90 100 120),$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
 FLAGSET := $(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(filter 1,$(WERROR)),-werror)

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
 #include "cmd/cmd.h"
@@ -28,6 +29,21 @@ static void cmd_doctor_row(const char *name, const char *value)
     printf("%-12s %s\n", name, value);
 }
 
+/* Where free memory is not all the device's own. */
+static void doctor_warn_of_spill(const char *name, struct device *device, int64_t free_bytes)
+{
+    int64_t fast;
+    if (!device->fast_bytes) return;
+    if (device->fast_bytes(device, &fast) < 0) {
+        log_warning("%s: its memory could not be tried: %s", name, error_message());
+        return;
+    }
+    if (fast < free_bytes)
+        log_warning("%s: of %s that are free, only about %s are the device's own: what lies beyond "
+                    "spills into the system's memory and is many times slower: set memory.limit",
+                    name, format_bytes(free_bytes).text, format_bytes(fast).text);
+}
+
 static void print_device(const char *name, const char *spec)
 {
     struct device *device = NULL;
@@ -37,6 +53,7 @@ static void print_device(const char *name, const char *spec)
     }
     int64_t free_bytes = device->free_bytes ? device->free_bytes(device) : -1;
     printf("%-12s %s, %s free\n", name, device->name, format_bytes(free_bytes).text);
+    doctor_warn_of_spill(name, device, free_bytes);
     device_close(device);
 }
 

@@ -40,6 +40,9 @@ struct device {
     void (*free_offload)(struct device *device, void *memory, size_t bytes);
     /* Memory that could still be allocated, limit_bytes considered; -1 if unknown. */
     int64_t (*free_bytes)(const struct device *device);
+    /* How much of it is as fast as the device's own: beyond that the driver hands out the system's
+     * memory instead of refusing. Takes all of it for a moment. NULL: it refuses. */
+    int (*fast_bytes)(struct device *device, int64_t *bytes);
 
     /* The host may read and write the device's memory itself; where it may not, only operations
      * and copies do. */

@@ -42,6 +42,40 @@ for target in $(sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p' help); do
     [ "$target" = check ] || run 0 make -n --no-print-directory -C "$root" "$target" CUDA=0
 done
 
+# nvcc: of CUDA 12.2 or newer, for the GPUs that it knows; what an older one says is no build with CUDA.
+toolkit() { # VERSION LISTED FLAG-IT-LACKS: a folder with an nvcc that says so
+    mkdir -p "$1/bin" "$1/lib64"
+    ar rcs "$1/lib64/libcudart_static.a"
+    cat >"$1/bin/nvcc" <<SH
+#!/bin/sh
+case \$* in
+*--version*) echo "Cuda compilation tools, release $1, V$1.140" ;;
+*--list-gpu-arch*) printf 'compute_%s\n' $2 ;;
+*"$3"*) exit 1 ;;
+*) while [ "\$1" != -o ]; do shift; done; echo 'int main(void) { return 0; }' | cc -x c -c - -o "\$2" ;;
+esac
+SH
+    chmod +x "$1/bin/nvcc"
+}
+toolkit 12.2 '60 75 80 86 89 90' --compress-mode
+toolkit 12.9 '75 80 86 89 90 100 120' -none
+toolkit 11.8 '75 80 86 89 90' -none
+nvcc_info() { make --no-print-directory -C "$root" info CUDA="$2" NVCC="$PWD/$1/bin/nvcc"; }
+nvcc_line() { make --no-print-directory -C "$root" -n -B CUDA=1 NVCC="$PWD/$1/bin/nvcc" "build/cuda$1-$2/cuda/ceilings.o"; }
+run 0 nvcc_info 12.2 1
+out_has "cuda      by nvcc 12.2, for 75 80 86 89 90"
+run 0 sh -c '! grep -q "90 100" "$1"' sh "$out"
+run 0 nvcc_line 12.2 75-80-86-89-90
+out_has "-Xfatbin=-compress-all"
+run 0 nvcc_info 12.9 1
+out_has "cuda      by nvcc 12.9, for 75 80 86 89 90 100 120"
+run 0 nvcc_line 12.9 75-80-86-89-90-100-120
+out_has "--compress-mode=size"
+run 2 nvcc_info 11.8 1
+err_has "CUDA=1 but nvcc of CUDA 12.2 or newer was not found: scripts/setup.sh --cuda; or set NVCC="
+run 0 nvcc_info 11.8 auto
+out_has "cuda      no (CUDA=auto)"
+
 # A make below another has that one's jobs, and asks nobody else.
 printf 'all:\n\t@$(MAKE) --no-print-directory -C %s info CUDA=0\n' "'$root'" >above.mk
 for jobs in 1 3; do

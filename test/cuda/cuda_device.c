@@ -123,7 +123,7 @@ START_TEST(says_why_there_is_no_device)
     } machines[] = {
         {"driver=0", 0, "there is no CUDA driver"},
         {"driver=12080", 0, "the driver is too old: it is for CUDA 12.8, needed is 13.0"},
-        {"devices=0", 0, "there is no CUDA device"},
+        {"devices=0", 0, "there is no CUDA device (nvidia-smi -L"},
         {"devices=2", 2, "there is no CUDA device 2: 2 found"},
         {"code=0", 0, "this build has no code for sm_90"},
         {"memory=1000", 0, "cudaMalloc"},

@@ -28,7 +28,9 @@ const struct emu_machine *emu_settings(void)
         {"fail_graph=", &machine.fail_graph},   {"code=", &machine.code},
         {"oom_call=", &machine.oom_call},       {"fail_call=", &machine.fail_call},
         {"lose_call=", &machine.lose_call},     {"multiprocessors=", &machine.multiprocessors},
-        {"counts=", &machine.counts},
+        {"counts=", &machine.counts},           {"nodes=", &machine.nodes},
+        {"busy=", &machine.busy},               {"mismatch=", &machine.mismatch},
+        {"mig=", &machine.mig},                 {"spill=", &machine.spill},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);
@@ -97,6 +99,10 @@ static const struct {
      "CUDA driver version is insufficient for CUDA runtime version"},
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
+    {cudaErrorDevicesUnavailable, "cudaErrorDevicesUnavailable",
+     "CUDA-capable device(s) is/are busy or unavailable"},
+    {cudaErrorSystemDriverMismatch, "cudaErrorSystemDriverMismatch",
+     "system has unsupported display driver / cuda driver combination"},
     {cudaErrorNoKernelImageForDevice, "cudaErrorNoKernelImageForDevice",
      "no kernel image is available for execution on the device"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
@@ -151,18 +157,46 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
+/* As CUDA reads CUDA_VISIBLE_DEVICES: numbers up to the first that is none of a device. */
+static long long visible_devices(void)
+{
+    const char *at = getenv("CUDA_VISIBLE_DEVICES");
+    long long seen = 0, all = emu_settings()->nodes ? emu_settings()->devices : 0;
+    if (!at) return all;
+    for (;;) {
+        char *end;
+        long long number = strtoll(at, &end, 10);
+        if (end == at || number < 0 || number >= all) return seen;
+        seen++;
+        if (*end != ',') return seen;
+        at = end + 1;
+    }
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = 0;
     if (emu_settings()->driver < 13000) return emu_error(cudaErrorInsufficientDriver);
-    if (emu_settings()->devices == 0) return emu_error(cudaErrorNoDevice);
-    *count = static_cast<int>(emu_settings()->devices);
+    if (emu_settings()->mismatch) return emu_error(cudaErrorSystemDriverMismatch);
+    if (visible_devices() == 0) return emu_error(cudaErrorNoDevice);
+    *count = static_cast<int>(visible_devices());
     return cudaSuccess;
+}
+
+bool emu_has_node(void)
+{
+    return emu_settings()->nodes != 0;
+}
+
+bool emu_spills(void)
+{
+    return emu_settings()->spill > 0;
 }
 
 cudaError_t cudaSetDevice(int ordinal)
 {
     if (ordinal < 0 || ordinal >= emu_settings()->devices) return emu_error(cudaErrorInvalidDevice);
+    if (emu_settings()->busy) return emu_error(cudaErrorDevicesUnavailable);
     return emu_lost();
 }
 
@@ -176,7 +210,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int ordinal)
 {
     if (ordinal < 0 || ordinal >= emu_settings()->devices) return emu_error(cudaErrorInvalidDevice);
     memset(p, 0, sizeof *p);
-    snprintf(p->name, sizeof p->name, "emulated GPU");
+    snprintf(p->name, sizeof p->name,
+             emu_settings()->mig ? "emulated GPU MIG 1g.1gb" : "emulated GPU");
     p->totalGlobalMem = static_cast<size_t>(emu_settings()->memory);
     p->major = static_cast<int>(emu_settings()->capability / 10);
     p->minor = static_cast<int>(emu_settings()->capability % 10);

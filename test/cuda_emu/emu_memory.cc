@@ -3,6 +3,7 @@
 #include "emu_stream.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -15,7 +16,8 @@ struct block {
     struct block *next;
     char *memory;
     size_t bytes;
-    bool host; /* pinned host memory */
+    bool host;  /* pinned host memory */
+    bool spilt; /* the system's, given out as the device's */
 };
 static struct block *blocks;
 static size_t device_used;
@@ -58,12 +60,13 @@ static cudaError_t allocate(void **memory, size_t bytes, bool host)
         return emu_error(cudaErrorMemoryAllocation);
     }
     emu_forget(*memory, bytes);
-    *b = {blocks, static_cast<char *>(*memory), bytes, host};
+    *b = {blocks, static_cast<char *>(*memory), bytes, host, false};
     blocks = b;
     struct emu_counts *counts = emu_counting(NULL);
     ++(host ? counts->pinned_allocs : counts->device_allocs);
     if (host) counts->pinned_alloc_bytes += static_cast<long long>(bytes);
     if (!host) device_used += bytes;
+    b->spilt = !host && emu_spills() && device_used > static_cast<size_t>(emu_settings()->spill);
     if (!host && !memory_open) ASAN_POISON_MEMORY_REGION(b->memory, b->bytes);
     return cudaSuccess;
 }
@@ -146,6 +149,8 @@ struct copy_op {
 static void run_copy(struct emu_op *op)
 {
     struct copy_op *c = reinterpret_cast<struct copy_op *>(op);
+    const struct block *b = emu_spills() ? block_of(c->to, c->bytes) : NULL;
+    if (b && b->spilt) usleep(100000);
     if (c->from)
         memmove(c->to, c->from, c->bytes);
     else

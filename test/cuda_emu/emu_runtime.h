@@ -12,6 +12,11 @@
  *   capability   75, 90, ...: before 80 there is no bf16 on tensor cores
  *   shared       bytes of shared memory that a block may have
  *   code         0: the program holds no kernel that this GPU could run
+ *   nodes        0: no /dev/nvidia* is there
+ *   busy         1: another process has the device alone
+ *   mismatch     1: the driver's library and module are of two versions
+ *   mig          1: the device is an instance of a GPU in MIG mode
+ *   spill        bytes of the device's own memory: what lies beyond is slow; 0: none does
  *   fail_alloc   the k-th cudaMalloc of the process fails
  *   fail_launch  the k-th launch is refused
  *   fail_graph   the k-th graph finds no memory when it is instantiated
@@ -22,6 +27,7 @@
 struct emu_machine {
     long long driver, devices, capability, memory, shared, code, fail_alloc, fail_launch,
         fail_graph, lose, oom_call, fail_call, lose_call, multiprocessors, counts;
+    long long nodes = 1, busy = 0, mismatch = 0, mig = 0, spill = 0;
 };
 const struct emu_machine *emu_settings(void);
 
