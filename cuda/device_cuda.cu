@@ -290,6 +290,28 @@ static int no_device(cudaError_t error)
                 driver / 1000, driver % 1000 / 10, needed / 1000, needed % 1000 / 10);
 }
 
+/* The kernel module's line, which has the full version of the driver; "" where it is hidden. */
+static void cuda_driver_line(char *text, int room)
+{
+    FILE *file = fopen("/proc/driver/nvidia/version", "re");
+    if (!file || !fgets(text, room, file)) text[0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    if (file) fclose(file);
+}
+
+static void cuda_identify(struct cuda_device *d, const struct cudaDeviceProp *p)
+{
+    char uuid[33] = "", line[128];
+    int driver = 0, runtime = 0;
+    for (int i = 0; i < 16; i++)
+        snprintf(uuid + 2 * i, 3, "%02x", (unsigned char)p->uuid.bytes[i]);
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    cuda_driver_line(line, sizeof line);
+    snprintf(d->base.identity, sizeof d->base.identity, "%.60s %s sm_%d, driver %d %s, runtime %d",
+             p->name, uuid, d->capability, driver, line, runtime);
+}
+
 static int cuda_device_cuda_start(struct cuda_device *d, int ordinal)
 {
     struct cudaDeviceProp p;
@@ -326,6 +348,7 @@ static int cuda_device_cuda_start(struct cuda_device *d, int ordinal)
     cuda_check(cudaMalloc(&d->workspace, CUDA_WORKSPACE_BYTES));
     cuda_check(cudaMalloc(&d->partials, CUDA_PARTIALS));
     cuda_check(cudaHostAlloc(&d->workspace_host, CUDA_WORKSPACE_BYTES, cudaHostAllocDefault));
+    cuda_identify(d, &p);
     return OK;
 }
 

@@ -21,7 +21,7 @@ cpu: device math base
 cuda: device math base
 task: base
 check: device math base
-registry: splat gan sr task config device cpu cuda base
+registry: splat gan sr task config check device cpu cuda base
 nn: config device memory store math base
 splat: task nn data metrics config store memory device image math base
 gan: task nn data metrics config store memory device image math base

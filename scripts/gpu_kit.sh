@@ -42,7 +42,7 @@ first='cuda_nn cuda_splat cuda_splat_golden cuda_splat_train cuda_splat_task cud
 suites=$first
 for file in test/cuda/cuda_*.c; do
     suite=$(basename "$file" .c)
-    case " $first cuda_emu cuda_faults cuda_cudnn " in *" $suite "*) ;; *) [ -n "$small" ] || suites="$suites $suite" ;; esac
+    case " $first cuda_emu cuda_faults cuda_cudnn cuda_self_check " in *" $suite "*) ;; *) [ -n "$small" ] || suites="$suites $suite" ;; esac
 done
 sed -i "s/^suites=.*/suites='$suites'/" "$to/run.sh"
 chmod +x "$to/run.sh"

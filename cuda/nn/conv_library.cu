@@ -384,6 +384,12 @@ void conv_library_close(void)
     memset(&state, 0, sizeof state);
 }
 
+static void library_describe(char *text, size_t room)
+{
+    const struct cudnn_api *api = &state.choices.cudnn.api;
+    snprintf(text, room, "cuDNN %zu", state.is_open ? api->cudnnGetVersion() : (size_t)0);
+}
+
 const struct conv_library conv_library_cuda = {
-    library_open, library_begin, library_end, library_store, library_restore,
+    library_describe, library_open, library_begin, library_end, library_store, library_restore,
 };

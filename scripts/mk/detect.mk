@@ -64,5 +64,5 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter 
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
 # The library that stands in for cuDNN (test/cuda_emu/fake_cudnn.c) finds the emulator in the program.
-LDFLAGS += $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
+LDFLAGS += -Wl,--build-id=sha1 $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
 LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)

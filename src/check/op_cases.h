@@ -51,6 +51,7 @@ struct op_case {
     int index;                  /* among the kind's */
     char text[72];              /* shape, types, variant */
     bool large;                 /* for figures of speed alone */
+    bool halves;                /* the device may store in half precision */
     int n, h, w, c, k, variant; /* as the kind means them */
     enum nn_type in_type, out_type;
     struct nn_conv conv;
@@ -85,6 +86,8 @@ struct op_kind {
     void (*truth)(struct op_data *data);
     size_t (*workspace)(const struct device *device, const struct op_case *c);
     void (*fill)(const struct op_case *c, const struct op_operand *operand, void *bytes);
+    /* Whether a check in a hurry takes the case, too; NULL: all that are not large. */
+    bool (*is_quick)(const struct op_case *c);
 
     /* Gradients. result = d <seed, outputs of the case `forward` of adjoint_of> / d varied: names
      * of operands, seed and result of this kind's, varied of the other's, where it is linear.

@@ -244,21 +244,36 @@ static int compare_mask(const struct op_case *c, const struct op_operand *o, con
     return OK;
 }
 
-static int compare_operand(const struct op_case *c, const struct op_operand *o, const double *right,
-                           const double *got)
+/* NaN is further off than anything. */
+static bool is_further(const struct op_error *a, const struct op_error *b)
 {
+    if (isnan(b->error)) return false;
+    return isnan(a->error) || a->error * b->bound > b->error * a->bound ||
+           (a->error > 0 && !(a->bound > 0) && b->bound > 0);
+}
+
+static int compare_operand(const struct op_case *c, const struct op_operand *o, const double *right,
+                           const double *got, struct op_error *worst)
+{
+    struct op_error own = {0, 0};
     double most = 0;
+    size_t at = 0;
     for (size_t i = 0; i < o->count; i++)
         if (isfinite(right[i])) most = fmax(most, fabs(right[i]));
     if (o->type == OP_MASK) return compare_mask(c, o, right, got, most);
     for (size_t i = 0; i < o->count; i++) {
         double rounding = o->type == OP_BF16 ? 0x1p-8 * fabs(right[i]) : 0;
         bool same = got[i] == right[i] || (isnan(got[i]) && isnan(right[i]));
-        if (!same && !(fabs(got[i] - right[i]) <= o->tolerance * most + rounding))
-            return fail(ERR_DATA, "%s %s: %s[%zu] is %.9g, not %.9g", c->kind->name, c->text,
-                        o->name, i, got[i], right[i]);
+        struct op_error one = {same ? 0 : fabs(got[i] - right[i]), o->tolerance * most + rounding};
+        if (i > 0 && !is_further(&one, &own)) continue;
+        own = one;
+        at = i;
     }
-    return OK;
+    if (own.error > 0 || isnan(own.error) || !(worst->bound > 0))
+        if (!(worst->bound > 0) || is_further(&own, worst)) *worst = own;
+    if (o->count == 0 || own.error <= own.bound) return OK;
+    return fail(ERR_DATA, "%s %s: %s[%zu] is %.9g, not %.9g: off by %.3g, %.3g is allowed",
+                c->kind->name, c->text, o->name, at, got[at], right[at], own.error, own.bound);
 }
 
 static int compare_guard(const struct op_case *c, const struct op_operand *o, const void *bytes)
@@ -281,7 +296,14 @@ static uint64_t checksum(uint64_t sum, const void *bytes, size_t count)
 int op_truth_check(const struct op_truth *truth, struct device *device, size_t more_workspace,
                    uint64_t *bits)
 {
+    return op_truth_measure(truth, device, more_workspace, bits, NULL);
+}
+
+int op_truth_measure(const struct op_truth *truth, struct device *device, size_t more_workspace,
+                     uint64_t *bits, struct op_error *worst)
+{
     const struct op_case *c = truth->c;
+    struct op_error own = {0, 0};
     struct op_data got;
     TRY(data_make(&got, c, &truth->before));
     int code = data_run(&got, device, more_workspace);
@@ -296,7 +318,8 @@ int op_truth_check(const struct op_truth *truth, struct device *device, size_t m
             code = fail(ERR_DATA, "%s %s: writes into %s", c->kind->name, c->text, o->name);
         if (o->role == OP_IN) continue;
         if (code == OK && has_values(o))
-            code = compare_operand(c, o, truth->after.values[k], got.values[k]);
+            code =
+                compare_operand(c, o, truth->after.values[k], got.values[k], worst ? worst : &own);
         sum = checksum(sum, got.bytes[k], bytes);
     }
     if (bits) *bits = sum;
@@ -388,7 +411,7 @@ cleanup:
     return code;
 }
 
-static bool is_rounded(const struct op_case *c)
+bool op_case_is_half(const struct op_case *c)
 {
     for (int k = 0; k < c->count; k++)
         if (c->operands[k].type == OP_BF16) return true;
@@ -407,7 +430,8 @@ static int adjoint_check(const struct op_case *c, struct device *device, bool *c
     for (uint64_t direction = 0; direction < 2; direction++) {
         struct slope s = {0};
         TRY(linear_slope(c, &forward, device, direction, &s));
-        double rounding = is_rounded(c) || is_rounded(&forward) ? 0x1p-6 * sqrt(s.squares) : 0;
+        double rounding =
+            op_case_is_half(c) || op_case_is_half(&forward) ? 0x1p-6 * sqrt(s.squares) : 0;
         if (!(fabs(s.there - s.claimed) <= 1e-6 * s.sizes + rounding))
             return fail(ERR_DATA, "%s %s: a slope of %.9g, %s has one of %.9g", c->kind->name,
                         c->text, s.claimed, c->kind->adjoint_of, s.there);

@@ -22,6 +22,18 @@ void op_truth_free(struct op_truth *truth);
 int op_truth_check(const struct op_truth *truth, struct device *device, size_t more_workspace,
                    uint64_t *bits);
 
+/* How far a number is from the right one, and how far it may be: of all numbers the one that is
+ * furthest in units of what it may. */
+struct op_error {
+    double error, bound;
+};
+/* The same check, which keeps in *worst (NULL: not wanted) the greater of it and what it finds. */
+int op_truth_measure(const struct op_truth *truth, struct device *device, size_t more_workspace,
+                     uint64_t *bits, struct op_error *worst);
+
+/* Numbers of bf16 are among its operands. */
+bool op_case_is_half(const struct op_case *c);
+
 /* Holds an adjoint against differences of its forward operation, both on this device: ERR_DATA. OK
  * where the case is no adjoint; *checked: it is one. */
 int op_gradient_check(const struct op_case *c, struct device *device, bool *checked);

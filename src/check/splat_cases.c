@@ -21,6 +21,18 @@ static const struct splat_loss losses[] = {{{0, 1}, 0}, {{0.5, 0.5}, 0.7}};
 static const char *const loss_names[] = {"L2", "L1 + L2 + SSIM"};
 enum { BLENDS = sizeof blends / sizeof *blends, LOSSES = sizeof losses / sizeof *losses };
 
+/* All cases come a second time, for devices that store images in half precision. */
+static void describe_halves(struct op_case *c, int cases)
+{
+    c->halves = c->index >= cases;
+    c->variant = c->index % cases / BLENDS;
+}
+
+static void end_text(struct op_case *c)
+{
+    if (c->halves) strncat(c->text, ", halves", sizeof c->text - strlen(c->text) - 1);
+}
+
 /* ---- the scene ---- */
 
 static void add_range(struct op_case *c, const char *name, size_t count, double low, double high)
@@ -71,18 +83,24 @@ static struct splat_target target_of(const struct op_call *call)
 
 enum { LARGER = 3, SMALLER = 2 }; /* renders: enlarged by half */
 
+static struct splat_storage storage_of(const struct op_case *c)
+{
+    return (struct splat_storage){.half = c->halves};
+}
+
 static size_t splat_case_workspace(const struct device *device, const struct op_case *c)
 {
-    struct splat_storage storage = {0};
-    (void)c;
+    struct splat_storage storage = storage_of(c);
     return device->splat->workspace_bytes(device, WIDTH * LARGER / SMALLER,
                                           HEIGHT * LARGER / SMALLER, CHANNELS, COUNT, &storage);
 }
 
 static struct splat_workspace workspace_of(const struct op_call *call)
 {
-    return (struct splat_workspace){
-        .memory = op_memory(call, "workspace"), .bytes = call->workspace_bytes, .capacity = COUNT};
+    return (struct splat_workspace){.memory = op_memory(call, "workspace"),
+                                    .bytes = call->workspace_bytes,
+                                    .capacity = COUNT,
+                                    .storage = storage_of(call->c)};
 }
 
 /* One pixel's CHANNELS numbers, at (x, y) in pixels of the model; without Gaussian `without` (-1:
@@ -197,7 +215,7 @@ static void add_sums(struct op_case *c)
 {
     struct op_operand *sums = op_add(c, "sums", OP_INOUT, OP_F64, SUM_COUNT);
     sums->host = true;
-    sums->tolerance = 1e-5;
+    sums->tolerance = c->halves ? 1e-3 : 1e-5;
 }
 
 static void take_sums(const struct op_call *call, const struct splat_sums *sums, bool all)
@@ -215,15 +233,16 @@ static const char *const step_slopes[] = {"xy",   "dxy",  "scale", "dscale", "ro
 
 static void describe_step(struct op_case *c)
 {
-    c->variant = c->index / BLENDS;
+    describe_halves(c, BLENDS * LOSSES);
     add_scene(c);
     add_target(c);
     add_sums(c);
     for (int i = 0; step_slopes[i]; i += 2)
         op_add_out(c, step_slopes[i + 1], NN_F32, c->operands[op_find(c, step_slopes[i])].count,
-                   1e-4);
+                   c->halves ? 3e-2 : 1e-4);
     snprintf(c->text, sizeof c->text, "%dx%d, %d Gaussians, %s, %s", WIDTH, HEIGHT, COUNT,
              blend_names[c->index % BLENDS], loss_names[c->variant]);
+    end_text(c);
     c->bytes = 4.0 * SAMPLES;
 }
 
@@ -274,29 +293,34 @@ static double step_loss(const struct op_data *after)
     return loss_from(after->c, op_values(after, "sums"));
 }
 
-/* Which Gaussians are the top 3 changes at once. */
+/* Which Gaussians are the top 3 changes at once; halves are too coarse for differences. */
 static int step_is_smooth(int index)
 {
-    return index % BLENDS == 0 ? -1 : index;
+    return index % BLENDS == 0 || index >= BLENDS * LOSSES ? -1 : index;
 }
 
 const struct op_kind op_splat_step = {
-    SPLAT_KIND(step),         .forward = step_is_smooth,
-    .cases = BLENDS * LOSSES, .workspace = splat_case_workspace,
-    .loss = step_loss,        .slopes = step_slopes,
-    .slope_step = 1e-3,       .slope_tolerance = 5e-2,
+    SPLAT_KIND(step),
+    .forward = step_is_smooth,
+    .cases = 2 * BLENDS * LOSSES,
+    .workspace = splat_case_workspace,
+    .loss = step_loss,
+    .slopes = step_slopes,
+    .slope_step = 1e-3,
+    .slope_tolerance = 5e-2,
 };
 
 /* ---- what a viewer sees ---- */
 
 static void describe_evaluate(struct op_case *c)
 {
-    c->variant = c->index / BLENDS;
+    describe_halves(c, 2 * BLENDS);
     add_scene(c);
     add_target(c);
     add_sums(c);
     snprintf(c->text, sizeof c->text, "%dx%d, %d Gaussians, %s, power %s", WIDTH, HEIGHT, COUNT,
              blend_names[c->index % BLENDS], c->variant ? "2.2" : "1");
+    end_text(c);
     c->bytes = 4.0 * SAMPLES;
 }
 
@@ -322,7 +346,7 @@ static void truth_evaluate(struct op_data *d)
     truth_sums(d, (double)power_of(d->c), true, sums_of(d));
 }
 
-const struct op_kind op_splat_evaluate = {SPLAT_KIND(evaluate), .cases = 2 * BLENDS,
+const struct op_kind op_splat_evaluate = {SPLAT_KIND(evaluate), .cases = 4 * BLENDS,
                                           .workspace = splat_case_workspace};
 
 /* ---- renders: whole, and a window of the enlarged image ---- */
@@ -336,13 +360,14 @@ static struct splat_window window_of(const struct op_case *c)
 
 static void describe_render(struct op_case *c)
 {
-    c->variant = c->index / BLENDS;
+    describe_halves(c, 2 * BLENDS);
     struct splat_window w = window_of(c);
     size_t samples = (size_t)w.width * (size_t)w.height * CHANNELS;
     add_scene(c);
-    op_add_out(c, "out", NN_F32, samples, 1e-5)->host = true;
+    op_add_out(c, "out", NN_F32, samples, c->halves ? 1e-3 : 1e-5)->host = true;
     snprintf(c->text, sizeof c->text, "%dx%d of %dx%d, %d Gaussians, %s", w.width, w.height,
              w.full_width, w.full_height, COUNT, blend_names[c->index % BLENDS]);
+    end_text(c);
     c->bytes = 4.0 * (double)samples;
 }
 
@@ -365,7 +390,7 @@ static void truth_render(struct op_data *d)
                         op_values(d, "out") + (y * w.width + x) * CHANNELS);
 }
 
-const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 2 * BLENDS,
+const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 4 * BLENDS,
                                         .workspace = splat_case_workspace};
 
 /* ---- importance: the squared error of the image without each Gaussian, less that with it ---- */

@@ -17,9 +17,12 @@ enum { OPTIONS_MOST = 64 };
 
 static int cmd_bench_open(const struct bench *bench, struct device **device)
 {
-    TRY(device_open(device, bench->device, (int)bench->threads));
-    (*device)->limit_bytes = (size_t)bench->memory_limit;
-    return OK;
+    const struct device_use use = {.task = task_find(bench->task),
+                                   .spec = bench->device,
+                                   .threads = (int)bench->threads,
+                                   .half = bench->amp,
+                                   .limit = bench->memory_limit};
+    return device_open_for(device, &use);
 }
 
 static void cmd_bench_kernel_times(const struct bench *bench, struct device *device, bool forget)

@@ -5,12 +5,17 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "base/version.h"
+#include "check/op_kinds.h"
+#include "check/self_check.h"
 #include "cmd/cmd.h"
 #include "cmd/cuda_archs.h"
 #include "cmd/options.h"
 #include "cpu/isa.h"
+#include "device/conv_library.h"
 #include "device/device.h"
+#include "device/nn_ops.h"
 #include "image/image.h"
+#include "registry/device_check.h"
 #include "registry/devices.h"
 #include "video/video.h"
 
@@ -109,16 +114,82 @@ struct doctor_text doctor_cuda_code(const char *archs)
     return line;
 }
 
+/* ---- doctor --check ---- */
+
+static void doctor_print_row(void *context, const struct self_check_row *row)
+{
+    const char *by = context;
+    char name[48], error[48] = "";
+    snprintf(name, sizeof name, "%s%s", row->kind->name, by);
+    if (row->worst.bound > 0)
+        snprintf(error, sizeof error, "%.2g of %.2g", row->worst.error, row->worst.bound);
+    else if (row->worst.error > 0)
+        snprintf(error, sizeof error, "%.2g of 0", row->worst.error);
+    else
+        snprintf(error, sizeof error, "exact");
+    printf("%-32s %5d %20s %8.3f s  %s\n", name, row->cases, error, row->seconds,
+           row->code == OK           ? "ok"
+           : row->code == ERR_DEVICE ? "FAILED"
+                                     : "not checked");
+    if (row->code != OK) printf("    %s\n", error_message());
+    fflush(stdout);
+}
+
+/* The first failure is the command's. */
+static int doctor_check_library(struct device *device)
+{
+    const struct conv_library *library = device->nn->conv_library;
+    const struct self_check check = {
+        .half = true, .whole = true, .row = doctor_print_row, .context = (void *)" by cuDNN"};
+    bool used;
+    if (!library) return OK;
+    if (library->open(device, CONV_ALWAYS, false, &used) < 0) {
+        printf("%-32s %s\n", "by cuDNN", error_message());
+        return OK;
+    }
+    return device_check_library_all(device, &check);
+}
+
+/* Aloud, whole and anew. */
+static int doctor_check(const char *spec)
+{
+    struct device *device = NULL;
+    TRY(device_open(&device, spec, 0));
+    const struct self_check check = {
+        .half = true, .whole = true, .row = doctor_print_row, .context = (void *)""};
+    printf("%s\n%-32s %5s %20s %10s\n", device->name, "operation", "cases", "error", "time");
+    int code = device_check_all(device, &check);
+    if (code == OK) code = doctor_check_library(device);
+    if (code < 0)
+        fail_within(code, "%.*s fails its self-check", (int)strcspn(device->name, ","),
+                    device->name);
+    device_close(device);
+    return code;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
+    bool check = false;
+    const struct option_row rows[] = {
+        {.name = "check",
+         .flag = &check,
+         .help = "hold every operation of DEVICE (auto, cpu, cuda, "
+                 "cuda:N) against right results"},
+        {0},
+    };
     const struct option_usage usage = {
-        .usage = "imgtrain doctor",
-        .about = "Prints devices, memory, threads, features built in, versions and free disk.",
-        .max_operands = 0,
-        .examples = "imgtrain doctor\n",
+        .usage = "imgtrain doctor [--check [DEVICE]]",
+        .about = "Prints devices, memory, threads, features built in, versions and free disk. "
+                 "--check\ninstead tries what the device computes: a line for each operation, "
+                 "status 69 where\none is wrong.",
+        .options = rows,
+        .max_operands = 1,
+        .examples = "imgtrain doctor\nimgtrain doctor --check cuda\n",
     };
     int operand_count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
+    if (check) return doctor_check(operand_count ? argv[1] : "auto");
+    if (operand_count) return fail(ERR_USAGE, "doctor: a device is for --check: %s", argv[1]);
     struct utsname system;
     cmd_doctor_row("imgtrain", IMGTRAIN_VERSION);
     if (uname(&system) == 0)

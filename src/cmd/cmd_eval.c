@@ -14,6 +14,7 @@
 #include "registry/tasks.h"
 #include "run/signals.h"
 #include "splat/render.h"
+#include "splat/splat.h"
 #include "store/checkpoint.h"
 #include "task/task.h"
 
@@ -90,7 +91,8 @@ static int stream_model(struct operand *operand, const struct image_sink *sink)
     TRY(splat_model_open(&model, operand->path));
     operand->plain = !model.alpha;
     struct model_attempt attempt = {&model, splat_window_whole(&model), {.to = sink}};
-    struct fallback fallback = {.whole = model.height,
+    struct fallback fallback = {.task = &task_splat,
+                                .whole = model.height,
                                 .least = LEAST_ROWS,
                                 .unit = "rows",
                                 .attempt = cmd_eval_attempt_model,
@@ -554,13 +556,14 @@ static int cmd_eval_by_task(const struct task *task, struct task_evaluation *wan
                             const char *device, uint64_t memory_limit)
 {
     struct task_attempt attempt = {task, wanted};
-    struct fallback fallback = {.whole = SAMPLES_AT_ONCE,
+    struct fallback fallback = {.task = task,
+                                .whole = SAMPLES_AT_ONCE,
                                 .least = 1,
                                 .unit = "samples",
                                 .attempt = cmd_eval_attempt_task,
                                 .context = &attempt};
     signals_install();
-    return fallback_run(&fallback, device_spec_for(task, device), memory_limit);
+    return fallback_run(&fallback, device, memory_limit);
 }
 
 int cmd_eval(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include "splat/ellipses.h"
 #include "splat/output.h"
 #include "splat/render.h"
+#include "splat/splat.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -100,7 +101,8 @@ static int cmd_render_attempt(void *context, struct device *device, int at_once)
 
 static int render_window(const struct render_options *options, struct attempt *a)
 {
-    struct fallback fallback = {.whole = a->window.height,
+    struct fallback fallback = {.task = &task_splat,
+                                .whole = a->window.height,
                                 .least = LEAST_ROWS,
                                 .unit = "rows",
                                 .attempt = cmd_render_attempt,

@@ -5,6 +5,7 @@
 #include "cmd/options.h"
 #include "cmd/sample_make.h"
 #include "cmd/seed_list.h"
+#include "gan/gan.h"
 #include "gan/sampler.h"
 #include "run/signals.h"
 #include "store/checkpoint.h"
@@ -43,7 +44,8 @@ static int sample_model(const char *model, const struct sample_options *options,
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
     signals_install();
     struct attempt what = {file, options, list, columns, rows};
-    struct fallback fallback = {.whole = (int)options->batch,
+    struct fallback fallback = {.task = &task_gan,
+                                .whole = (int)options->batch,
                                 .least = 1,
                                 .unit = "images",
                                 .attempt = cmd_sample_attempt,

@@ -69,7 +69,12 @@ static int train_one(const struct config *config, const struct train_options *op
     char *name = run_name(config_path, config);
     if (!name) return ERR_SYSTEM;
     const struct task *task = task_of_config(config);
-    int code = device_open(&device, device_spec_for(task, config->device), (int)config->threads);
+    const struct device_use use = {.task = task,
+                                   .spec = config->device,
+                                   .threads = (int)config->threads,
+                                   .half = config->use_amp,
+                                   .limit = (uint64_t)config->memory.limit};
+    int code = device_open_for(&device, &use);
     const struct train_request request = {
         .config = config,
         .task = task,

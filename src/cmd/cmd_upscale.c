@@ -234,8 +234,12 @@ static int upscale_attempt(void *context, struct device *device, int at_once)
 
 static int upscale_all(struct upscale_batch *batch)
 {
-    struct fallback fallback = {
-        .whole = 1, .least = 1, .unit = "tiles", .attempt = upscale_attempt, .context = batch};
+    struct fallback fallback = {.task = &task_sr,
+                                .whole = 1,
+                                .least = 1,
+                                .unit = "tiles",
+                                .attempt = upscale_attempt,
+                                .context = batch};
     const struct progress_options shown = {
         .total = 100, .rows = true, .every_step = load_is_testing()};
     int w, h, channels;
@@ -245,8 +249,7 @@ static int upscale_all(struct upscale_batch *batch)
         rows.total = h;
         batch->progress = progress_open(&rows);
     }
-    int code = fallback_run(&fallback, device_spec_for(&task_sr, batch->request->device),
-                            batch->request->memory_limit);
+    int code = fallback_run(&fallback, batch->request->device, batch->request->memory_limit);
     progress_close(batch->progress);
     TRY(code);
     if (batch->skipped) log_info("%d results were there already", batch->skipped);

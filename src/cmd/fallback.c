@@ -19,10 +19,10 @@ static int fallback_open_cpu(struct fallback *fallback)
 
 static int fallback_open(struct fallback *fallback, const char *device, uint64_t limit)
 {
-    int code = device_open(&fallback->device, device, 0);
+    const struct device_use use = {.task = fallback->task, .spec = device, .limit = limit};
+    int code = device_open_for(&fallback->device, &use);
     if (code == ERR_DEVICE_MEMORY) return fallback_open_cpu(fallback); /* no room to open it */
     TRY(code);
-    fallback->device->limit_bytes = (size_t)limit;
     fallback->at_once = fallback->whole;
     return OK;
 }

@@ -7,11 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct task;
+
 struct fallback {
-    struct device *device; /* owned */
-    int at_once;           /* how many of `unit` at a time */
-    int whole, least;      /* its first value, and what all others are multiples of */
-    const char *unit;      /* "images" */
+    const struct task *task; /* whose operations `attempt` calls */
+    struct device *device;   /* owned */
+    int at_once;             /* how many of `unit` at a time */
+    int whole, least;        /* its first value, and what all others are multiples of */
+    const char *unit;        /* "images" */
 
     /* Begins anew each time; ERR_DEVICE_MEMORY: again with less. */
     int (*attempt)(void *context, struct device *device, int at_once);

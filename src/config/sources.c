@@ -71,7 +71,8 @@ static bool is_no_key(const char *name)
 {
     return strncmp(name, "ISA=", 4) == 0 || strncmp(name, "FAULTS=", 7) == 0 ||
            strncmp(name, "TESTING=", 8) == 0 || strncmp(name, "CUDNN=", 6) == 0 ||
-           strncmp(name, "EMU=", 4) == 0 || strncmp(name, "EMU_LOG=", 8) == 0;
+           strncmp(name, "EMU=", 4) == 0 || strncmp(name, "EMU_LOG=", 8) == 0 ||
+           strncmp(name, "KERNELS=", 8) == 0 || strncmp(name, "SELF_CHECK=", 11) == 0;
 }
 
 int config_read_environment(struct config_entries *entries, struct config_faults *faults)

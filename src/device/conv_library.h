@@ -21,6 +21,8 @@ enum conv_use {
 };
 
 struct conv_library {
+    /* "cuDNN 91000", once it was opened and is used. */
+    void (*describe)(char *text, size_t room);
     /* To be called before anything else, as often as one likes: forgets all choices. *used: whether
      * the library may be called from now on; why not is logged. ERR_DEVICE: CONV_ALWAYS, and it is
      * not there. */
@@ -38,5 +40,11 @@ struct conv_library {
     int (*store)(struct device *device, char **text);
     int (*restore)(struct device *device, const char *text);
 };
+
+/* The device's library, if it has one, as its open() does; CONV_AUTO: only where check_library of
+ * the device, if there is one, finds nothing wrong. Why not is logged. ERR_DEVICE: CONV_ALWAYS, and
+ * `key` (of the config, "conv: cudnn") says what cannot be had. */
+int conv_library_open(struct device *device, enum conv_use use, bool deterministic, const char *key,
+                      bool *used);
 
 #endif

@@ -81,6 +81,13 @@ struct device {
     void (*kernel_times)(struct device *device, FILE *to);
     void (*close)(struct device *device);
 
+    /* What tells it, its driver and its libraries from any other, in one line: what was found of
+     * one holds for the next of the same identity. Empty: nothing to find out. */
+    char identity[320];
+    /* Set by who opens a device to be trusted: ERR_DEVICE, saying how, where convolutions by its
+     * library, which is open, are wrong; forgets the library's choices. NULL: not to be asked. */
+    int (*check_library)(struct device *device);
+
     /* Where the host does the work: looked at by any of its threads within operations that take
      * long, which then end with ERR_STOPPED and leave parameters and optimiser as they were.
      * NULL: never. */

@@ -234,11 +234,8 @@ static int open_conv_library(struct task_state *s)
     static const enum conv_use uses[] = {[CONFIG_GAN_CONV_AUTO] = CONV_AUTO,
                                          [CONFIG_GAN_CONV_CUDNN] = CONV_ALWAYS,
                                          [CONFIG_GAN_CONV_NATIVE] = CONV_NEVER};
-    const struct conv_library *library = s->device->nn->conv_library;
-    enum conv_use use = uses[s->config->gan.conv];
-    if (library) return library->open(s->device, use, s->config->deterministic, &s->conv_library);
-    if (use != CONV_ALWAYS) return OK;
-    return fail(ERR_DEVICE, "conv: cudnn: %s has none", s->device->name);
+    return conv_library_open(s->device, uses[s->config->gan.conv], s->config->deterministic,
+                             "conv: cudnn", &s->conv_library);
 }
 
 static int gan_open(struct task_state **out, const struct task_setup *setup)
@@ -485,6 +482,7 @@ const struct task task_gan = {
     .testing = gan_testing,
     .prepare_plan = gan_prepare_plan,
     .evaluate = gan_eval,
+    .operations = "nn gan",
     .bench = gan_bench,
     .bench_options = gan_bench_options,
     .bench_check = gan_bench_check,

@@ -174,10 +174,7 @@ static int gan_bench_preset(struct net_design *design, size_t *workspace, int si
 static int gan_bench_open_library(struct device *device, bool *used)
 {
     enum conv_use use = (enum conv_use)gan_bench_conv_use();
-    *used = false;
-    if (device->nn->conv_library) return device->nn->conv_library->open(device, use, false, used);
-    if (use != CONV_ALWAYS) return OK;
-    return fail(ERR_DEVICE, "--conv cudnn: %s has none", device->name);
+    return conv_library_open(device, use, false, "--conv cudnn", used);
 }
 
 static bool gan_bench_learnt(void)

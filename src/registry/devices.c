@@ -7,6 +7,7 @@
 #include "device/device.h"
 #include "device/faults.h"
 #include "device/nn_ops.h"
+#include "registry/device_check.h"
 #include "task/task.h"
 
 #include <string.h>
@@ -59,15 +60,37 @@ static int open_named(struct device **device, const char *spec, int threads)
     return code < 0 ? fail_within(code, "device %s", spec) : OK;
 }
 
-int device_open(struct device **device, const char *spec, int threads)
+/* Leaves no device behind an error. */
+static int keep_open(struct device **device, int code)
 {
-    *device = NULL;
-    TRY(open_named(device, spec, threads));
-    int code = faults_install(*device);
     if (code == OK) return OK;
     device_close(*device);
     *device = NULL;
     return code;
+}
+
+int device_open(struct device **device, const char *spec, int threads)
+{
+    *device = NULL;
+    TRY(open_named(device, spec, threads));
+    return keep_open(device, faults_install(*device));
+}
+
+int device_open_for(struct device **device, const struct device_use *use)
+{
+    const char *spec = use->task ? device_spec_for(use->task, use->spec) : use->spec;
+    *device = NULL;
+    TRY(open_named(device, spec, use->threads));
+    (*device)->limit_bytes = (size_t)use->limit;
+    int code = keep_open(device, device_check(*device, use->task, use->half));
+    if (code == ERR_DEVICE && strcmp(spec, "auto") == 0) {
+        log_warning("device: the CPU (%s)", error_message());
+        TRY(device_open_cpu(device, use->threads));
+        (*device)->limit_bytes = (size_t)use->limit;
+    } else if (code < 0) {
+        return fail_within(code, "device %s", spec);
+    }
+    return keep_open(device, faults_install(*device));
 }
 
 const char *device_spec_for(const struct task *task, const char *spec)

@@ -2,6 +2,9 @@
 #ifndef IMGTRAIN_REGISTRY_DEVICES_H
 #define IMGTRAIN_REGISTRY_DEVICES_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct device;
 struct task;
 
@@ -9,6 +12,21 @@ struct task;
  * threads: 0 = all that are available. ERR_DEVICE when a named device is absent. To be closed by
  * device_close (device/device.h). */
 int device_open(struct device **device, const char *spec, int threads);
+
+/* A device to be relied on: what for. */
+struct device_use {
+    const struct task *task; /* whose operations are checked; NULL: none */
+    const char *spec;        /* as of device_open, and device_spec_for(task) of it */
+    int threads;
+    bool half;      /* in mixed precision, where the device has it */
+    uint64_t limit; /* bytes of device memory; 0: none. It stays set. */
+};
+
+/* The same, of a device whose operations have been held against their right results, now or
+ * earlier by the same build with the same device and driver (registry/device_check.h). One that
+ * fails is ERR_DEVICE, or, with auto, the CPU in its place: either way a line says which operation
+ * was off, and by how much. */
+int device_open_for(struct device **device, const struct device_use *use);
 
 /* `spec` as a task has it: "cpu" in place of "auto" where the task runs on the CPU alone so far. */
 const char *device_spec_for(const struct task *task, const char *spec);

@@ -365,6 +365,7 @@ static bool splat_describe(const struct store_file *file, struct task_fact *fact
 
 const struct task task_splat = {
     .name = "splat",
+    .operations = "splat",
     .open = splat_open_task,
     .plan = plan_of,
     .steps = splat_steps,

@@ -283,6 +283,7 @@ const struct task task_sr = {
     .describe = sr_describe,
     .evaluate = sr_eval,
     .evaluate_crops = true,
+    .operations = "nn",
     .host_only = true,
     .bench = sr_bench,
     .bench_options = sr_bench_options,

@@ -215,7 +215,9 @@ struct task {
      */
     int (*evaluate)(const struct task_evaluation *wanted);
     bool evaluate_crops; /* it heeds crop_border, and measures luma */
-    bool host_only;      /* runs on the CPU alone so far: `device: auto` is the CPU */
+    const char
+        *operations; /* tables of operations that it uses, blanks between: "nn gan" (check/) */
+    bool host_only;  /* runs on the CPU alone so far: `device: auto` is the CPU */
 
     /* Times steps. Its own options of `imgtrain bench`, where they are kept, whose defaults stand
      * there; what is wrong with several together (NULL: nothing can be). */

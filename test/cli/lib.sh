@@ -16,6 +16,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 program=${IMGTRAIN:-$root/imgtrain}
 case $program in /*) ;; *) program=$PWD/$program ;; esac
 for variable in $(env | sed -n 's/^\(IMGTRAIN[A-Z0-9_]*\)=.*/\1/p'); do unset "$variable"; done
+# No GPU is checked, so nothing is kept in the user's folder: self_check.sh asks for it.
+export IMGTRAIN_SELF_CHECK=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/imgtrain-cli-XXXXXX") || exit 1
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM

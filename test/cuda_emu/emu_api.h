@@ -59,6 +59,9 @@ struct cudaFuncAttributes {
 
 struct cudaDeviceProp {
     char name[256];
+    struct {
+        char bytes[16];
+    } uuid;
     size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
     int major, minor, multiProcessorCount, warpSize, l2CacheSize, memoryBusWidth;
     int maxThreadsPerBlock, maxThreadsPerMultiProcessor, regsPerMultiprocessor, integrated;

@@ -264,7 +264,9 @@ void emu_run_grid(const struct emu_grid *g, void (*body)(void *), void *argument
      * which the first has used, which is what this kernel declares. */
     unsigned char *from = __start_emu_shared, *to = __stop_emu_shared;
     size_t blocks = static_cast<size_t>(g->grid.x) * g->grid.y * g->grid.z;
+    bool spoilt = emu_is_spoilt(g);
     for (size_t i = 0; i < blocks; i++) {
+        if (spoilt && i == (backwards ? blocks - 1 : 0)) continue;
         if (from) fill(from, to);
         if (dynamic_shared) fill(dynamic_shared, dynamic_shared + g->shared_bytes);
         set_block(backwards ? blocks - 1 - i : i);

@@ -21,6 +21,10 @@ void emu_stream_order(unsigned early);
 /* The cudaMalloc after `from_now` - 1 others fails; also to be asked for as fail_alloc=K. */
 void emu_fail_alloc(int from_now);
 
+/* From here on the first block of this kernel is not run (NULL: all blocks of all are): a fault in
+ * it; also to be asked for as spoil=KERNEL. */
+void emu_spoil(const char *kernel);
+
 /* Calls so far of the kind that oom_call, fail_call and lose_call count (emu_runtime.h). */
 long long emu_calls(void);
 

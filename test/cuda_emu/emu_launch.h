@@ -27,6 +27,7 @@ struct emu_grid {
 };
 /* Sets the last error when a GPU would refuse; injected failures too. */
 bool emu_launch_accepted(const struct emu_grid *grid, cudaStream_t stream);
+bool emu_is_spoilt(const struct emu_grid *grid); /* its first block is not run */
 void emu_run_grid(const struct emu_grid *grid, void (*thread)(void *), void *arguments);
 
 template <typename... P> struct emu_kernel_op {

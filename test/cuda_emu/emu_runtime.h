@@ -22,6 +22,7 @@
  *   fail_graph   the k-th graph finds no memory when it is instantiated
  *   lose         the k-th launch makes the device fail for good
  *   counts       1: what the host asked for, as a line at the end of the process (emu_counts.h)
+ *   spoil=KERNEL the first block of this kernel is not run; crash=KERNEL: it loses the device
  *   oom_call, fail_call, lose_call: the k-th call that may fail (copies, events, streams, graphs,
  *                memory, launches) finds no memory, is refused, or loses the device */
 struct emu_machine {

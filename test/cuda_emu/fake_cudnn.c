@@ -160,6 +160,7 @@ int cudnnCreate(dnn_handle *handle)
         .no_memory = asked("no_memory"),
         .slow = asked("slow"),
         .no_fusion = asked("no_fusion"),
+        .wrong = asked("wrong"),
         .execute = asked_number("execute="),
     };
     executions = 0;

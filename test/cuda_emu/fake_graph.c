@@ -271,6 +271,7 @@ void fake_execute(void *data)
     if (fake_settings.slow) nanosleep(&pause, NULL);
     add_all(run, sums, pointer(run, first->uid), first->type, pointer(run, second->uid),
             second->type);
+    if (fake_settings.wrong) sums[count / 2] += 1;
     store_all(run, sums, count);
     free(sums);
 }

@@ -1,0 +1,352 @@
+/* The self-check of a device, with kernels of the emulator that do not do all of their work: each
+ * is found, the CPU takes over or the error says which operation was off, and what was found is
+ * kept. */
+#include "check/self_check.h"
+#include "gan/gan.h"
+#include "registry/device_check.h"
+#include "registry/devices.h"
+#include "splat/splat.h"
+#include "task/task.h"
+#include "test/cuda/cuda_ops.h"
+
+Suite *cuda_self_check_suite(void);
+
+#ifdef CUDA_EMU
+
+#include "cuda_emu/emu_counts.h"
+#include "device/conv_library.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+static struct emu_counts begin;
+
+/* Not the user's; the check takes the time it takes, however busy the machine. */
+static char *cache_new(char *cache)
+{
+    strcpy(cache, "/tmp/imgtrain-check-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(cache));
+    setenv("XDG_CACHE_HOME", cache, 1);
+    setenv("IMGTRAIN_SELF_CHECK", "all", 1);
+    return cache;
+}
+
+static void cache_remove(const char *cache)
+{
+    char command[128];
+    snprintf(command, sizeof command, "chmod -R u+w %s; rm -rf %s", cache, cache);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Files of results, and the path of one. */
+static int cache_files(const char *cache, char *path, size_t room)
+{
+    char sub[64];
+    int count = 0;
+    snprintf(sub, sizeof sub, "%s/imgtrain/self-check", cache);
+    DIR *dir = opendir(sub);
+    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
+        if (e->d_name[0] == '.') continue;
+        count++;
+        if (path) snprintf(path, room, "%s/%s", sub, e->d_name);
+    }
+    if (dir) closedir(dir);
+    return count;
+}
+
+/* Kernels launched by the last opening. */
+static long long launched(void)
+{
+    return emu_counts_since(&begin).launches;
+}
+
+static int open_for(struct device **device, const struct task *task, const char *spec)
+{
+    const struct device_use use = {.task = task, .spec = spec, .threads = 1, .half = true};
+    begin = emu_counts_now();
+    return device_open_for(device, &use);
+}
+
+static void opens(const struct task *task, bool checked)
+{
+    struct device *device;
+    MUST(open_for(&device, task, "cuda"));
+    ck_assert(!device->is_host);
+    ck_assert_int_eq(launched() > 0, checked);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    ck_assert_uint_eq(device->peak_bytes, 0);
+    ck_assert_uint_eq(device->host_peak_bytes, 0);
+    device_close(device);
+}
+
+/* One or more of each family of operations, and the operation that is off by it. */
+static const struct {
+    const char *kernel;
+    const struct task *task;
+    const char *operation;
+} faults[] = {
+    {"point_f32", &task_gan, "conv_forward"},
+    {"group_wgrad_f32", &task_gan, "conv_wgrad"},
+    {"bias_add", &task_gan, "bias_grad"},
+    {"fir_down_kernel", &task_gan, "fir_down"},
+    {"spatial_map_expand_kernel", &task_gan, "spatial_map_expand"},
+    {"cuda_adam_kernel", &task_gan, "adam"},
+    {"adjoint_kernel", &task_gan, "augment_adjoint"},
+    {"pair_loss_kernel", &task_gan, "pair_loss"},
+    {"strided_copy_kernel", &task_gan, "strided_copy"},
+    {"image_loss_kernel", &task_gan, "image_loss"},
+    {"render_kernel", &task_splat, "splat.step"},
+    {"gather_kernel", &task_splat, "splat.step"},
+    {"cuda_splat_adam_adam_kernel", &task_splat, "splat.adam"},
+    {"quantize_kernel", &task_splat, "splat.fake_quantize"},
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+START_TEST(a_faulty_kernel_is_found_and_remembered)
+{
+    char cache[64], line[600];
+    struct device *device;
+    const struct task *task = faults[_i].task;
+    cache_new(cache);
+    emu_spoil(faults[_i].kernel);
+    ck_assert_int_eq(open_for(&device, task, "cuda"), ERR_DEVICE);
+    ck_assert_ptr_null(device);
+    ck_assert_int_gt(launched(), 0);
+    snprintf(line, sizeof line, "%s", error_message());
+    ck_assert_msg(strstr(line, "device cuda: cuda:0: emulated GPU fails its self-check: ") == line,
+                  "%s", line);
+    ck_assert_msg(strstr(line, faults[_i].operation) != NULL, "%s", line);
+    ck_assert_msg(strstr(line, "is allowed") != NULL, "%s", line);
+
+    /* Known from now on: the same words, and not one kernel. */
+    ck_assert_int_eq(open_for(&device, task, "cuda"), ERR_DEVICE);
+    ck_assert_str_eq(error_message(), line);
+    ck_assert_int_eq(launched(), 0);
+    MUST(open_for(&device, task, "auto"));
+    ck_assert(device->is_host);
+    ck_assert_int_eq(launched(), 0);
+    device_close(device);
+
+    /* Also where auto is the first to find it: of one fault, as it takes its time. */
+    if (_i > 0) {
+        cache_remove(cache);
+        return;
+    }
+    cache_remove(cache);
+    cache_new(cache);
+    MUST(open_for(&device, task, "auto"));
+    ck_assert(device->is_host);
+    ck_assert_int_gt(launched(), 0);
+    device_close(device);
+    cache_remove(cache);
+}
+END_TEST
+
+START_TEST(what_passed_is_kept)
+{
+    static const struct task *const tasks[] = {&task_gan, &task_splat};
+    char cache[64];
+    cache_new(cache);
+    for (int i = 0; i < 2; i++) {
+        opens(tasks[i], true);
+        opens(tasks[i], false);
+        ck_assert_int_eq(cache_files(cache, NULL, 0), i + 1);
+    }
+    setenv("IMGTRAIN_EMU", "capability=75", 1); /* another GPU */
+    opens(&task_splat, true);
+    cache_remove(cache);
+}
+END_TEST
+
+static void write_bytes(const char *path, const char *mode, const char *text)
+{
+    FILE *file = fopen(path, mode);
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+START_TEST(a_damaged_result_is_found_anew)
+{
+    static const char *const texts[] = {"", "imgtrain self-check 1\n", "\xff\xfe nonsense"};
+    char cache[64], path[512];
+    cache_new(cache);
+    opens(&task_splat, true);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(cache_files(cache, path, sizeof path), 1);
+        write_bytes(path, i < 3 ? "w" : "a", i < 3 ? texts[i] : "more\n");
+        opens(&task_splat, true);
+        opens(&task_splat, false);
+    }
+    /* `passed` is not made of a `failed` by hand alone */
+    emu_spoil("quantize_kernel");
+    cache_remove(cache);
+    cache_new(cache);
+    struct device *device;
+    ck_assert_int_eq(open_for(&device, &task_splat, "cuda"), ERR_DEVICE);
+    emu_spoil(NULL);
+    char command[640];
+    cache_files(cache, path, sizeof path);
+    snprintf(command, sizeof command, "sed -i s/^failed$/passed/ %s", path);
+    ck_assert_int_eq(system(command), 0);
+    opens(&task_splat, true);
+    cache_remove(cache);
+}
+END_TEST
+
+START_TEST(without_a_cache_it_checks_each_time)
+{
+    char cache[64], sub[96];
+    cache_new(cache);
+    snprintf(sub, sizeof sub, "%s/file", cache);
+    write_bytes(sub, "w", "no folder\n");
+    setenv("XDG_CACHE_HOME", sub, 1);
+    opens(&task_splat, true);
+    opens(&task_splat, true);
+    setenv("XDG_CACHE_HOME", "relative", 1); /* counts as none */
+    setenv("HOME", cache, 1);
+    opens(&task_splat, true);
+    opens(&task_splat, false);
+    ck_assert_int_ne(access("relative", F_OK), 0);
+    unsetenv("XDG_CACHE_HOME");
+    opens(&task_splat, false);
+    unsetenv("HOME");
+    opens(&task_splat, true);
+    opens(&task_splat, true);
+    setenv("IMGTRAIN_SELF_CHECK", "0", 1);
+    opens(&task_splat, false);
+    cache_remove(cache);
+}
+END_TEST
+
+/* A kernel that takes the device with it is a failure of its operation; the CPU goes on. */
+START_TEST(a_crash_is_a_failure)
+{
+    char cache[64];
+    struct device *device;
+    cache_new(cache);
+    setenv("IMGTRAIN_EMU", "crash=fir_up_kernel", 1);
+    MUST(open_for(&device, &task_gan, "auto"));
+    ck_assert(device->is_host);
+    device_close(device);
+    ck_assert_int_eq(open_for(&device, &task_gan, "cuda"), ERR_DEVICE); /* it is lost */
+    cache_remove(cache);
+}
+END_TEST
+
+START_TEST(a_crash_names_its_operation)
+{
+    char cache[64];
+    struct device *device;
+    cache_new(cache);
+    setenv("IMGTRAIN_EMU", "crash=fir_up_kernel", 1);
+    ck_assert_int_eq(open_for(&device, &task_gan, "cuda"), ERR_DEVICE);
+    ck_assert_msg(strstr(error_message(), "fir_up 2x5x3x70") != NULL, "%s", error_message());
+    ck_assert_msg(strstr(error_message(), "illegal memory access") != NULL, "%s", error_message());
+    cache_remove(cache);
+}
+END_TEST
+
+/* Where it does not fit into memory.limit, nothing is known, and nothing fails. */
+START_TEST(it_keeps_within_the_limit)
+{
+    char cache[64];
+    const struct device_use use = {.task = &task_splat, .spec = "cuda", .limit = 1000};
+    struct device *device;
+    cache_new(cache);
+    MUST(device_open_for(&device, &use));
+    ck_assert(!device->is_host);
+    ck_assert_uint_eq(device->limit_bytes, 1000);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    device_close(device);
+    ck_assert_int_eq(cache_files(cache, NULL, 0), 0);
+    cache_remove(cache);
+}
+END_TEST
+
+/* All of it, by hand, takes the place of what was known. */
+START_TEST(all_of_it_anew)
+{
+    char cache[64];
+    struct device *device;
+    const struct self_check check = {.half = true, .whole = true};
+    cache_new(cache);
+    emu_spoil("quantize_kernel");
+    ck_assert_int_eq(open_for(&device, &task_splat, "cuda"), ERR_DEVICE);
+    emu_spoil(NULL);
+    ck_assert_int_eq(open_for(&device, &task_splat, "cuda"), ERR_DEVICE);
+    MUST(device_open(&device, "cuda", 1));
+    MUST(device_check_all(device, &check));
+    device_close(device);
+    opens(&task_splat, false);
+    opens(&task_gan, false);
+    emu_spoil("render_kernel"); /* one task's */
+    MUST(device_open(&device, "cuda", 1));
+    ck_assert_int_eq(device_check_all(device, &check), ERR_DEVICE);
+    device_close(device);
+    opens(&task_gan, false);
+    ck_assert_int_eq(open_for(&device, &task_splat, "cuda"), ERR_DEVICE);
+    ck_assert_int_eq(launched(), 0);
+    cache_remove(cache);
+}
+END_TEST
+
+/* ---- convolutions by a library ---- */
+
+static bool library_is_used(const char *words, bool checked)
+{
+    struct device *device;
+    bool used;
+    setenv("IMGTRAIN_CUDNN", FAKE_CUDNN, 1);
+    setenv("FAKE_CUDNN", words, 1);
+    MUST(open_for(&device, &task_gan, "cuda"));
+    begin = emu_counts_now();
+    MUST(conv_library_open(device, CONV_AUTO, false, "conv: cudnn", &used));
+    ck_assert_int_eq(launched() > 0, checked);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    ck_assert_uint_eq(device->peak_bytes, 0);
+    device_close(device);
+    return used;
+}
+
+START_TEST(a_library_is_checked)
+{
+    char cache[64];
+    cache_new(cache);
+    ck_assert(!library_is_used("wrong", true));
+    ck_assert(!library_is_used("wrong", false)); /* known */
+    ck_assert(!library_is_used("", false));
+    cache_remove(cache);
+    cache_new(cache);
+    ck_assert(library_is_used("", true));
+    ck_assert(library_is_used("", false));
+    cache_remove(cache);
+}
+END_TEST
+
+Suite *cuda_self_check_suite(void)
+{
+    Suite *suite = suite_create("cuda_self_check");
+    TCase *tests = tcase_create("self_check");
+    tcase_add_loop_test(tests, a_faulty_kernel_is_found_and_remembered, 0, FAULTS);
+    tcase_add_test(tests, what_passed_is_kept);
+    tcase_add_test(tests, a_damaged_result_is_found_anew);
+    tcase_add_test(tests, without_a_cache_it_checks_each_time);
+    tcase_add_test(tests, a_crash_is_a_failure);
+    tcase_add_test(tests, a_crash_names_its_operation);
+    tcase_add_test(tests, it_keeps_within_the_limit);
+    tcase_add_test(tests, all_of_it_anew);
+    tcase_add_test(tests, a_library_is_checked);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+#else
+
+Suite *cuda_self_check_suite(void)
+{
+    test_skip("cuda_self_check", "only the emulator has kernels with faults");
+    return suite_create("cuda_self_check");
+}
+
+#endif
