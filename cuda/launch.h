@@ -55,6 +55,13 @@ extern "C" {
 #define DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(emu_dynamic_shared())
 #endif
 
+/* COUNT_WORK(n): n steps of a kernel's work for emu_work_count(), nothing on a GPU. */
+#ifdef __CUDACC__
+#define COUNT_WORK(n)
+#else
+#define COUNT_WORK(n) (emu_work += (n))
+#endif
+
 /* Before a loop whose indices must be constants, so that its arrays are registers. */
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")

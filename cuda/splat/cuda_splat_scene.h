@@ -53,6 +53,7 @@ struct splat_scene {
     struct splat_chunks *row_chunks; /* [count] */
     int *region_count;               /* [regions]; -1: its list found no room, all are candidates */
     int *region_start, *list;        /* [regions], [list_room] */
+    int *region_next;                /* [regions]: where the next Gaussian of its list goes */
     int list_room;
     float *record;       /* [count][parts][GAUSSIAN_SUMS + channels] */
     size_t record_bytes; /* sampling works in the same memory */

@@ -4,7 +4,12 @@
 #include "math/optimiser.h"
 #include "math/quantize.h"
 
-enum { BLOCK = 128, QUANTIZE_BLOCK = 1024 };
+enum {
+    BLOCK = 128,
+    QUANTIZE_BLOCK = 256,
+    QUANTIZE_EACH = 4,    /* values of a thread, where there are blocks enough */
+    QUANTIZE_PARTS = 128, /* blocks of a list at most: no more than have threads to add up */
+};
 
 /* Adds the chunks of Gaussian i in their order and applies the chain rule. The gradient in the
  * pixels was that of the sum over samples, not of their mean: `scale`. */
@@ -98,37 +103,64 @@ void splat_adam_rows(struct cuda_device *device, const struct splat_update *upda
 
 /* ---- quantisation ---- */
 
-/* A block has a list: it is small, and its least and greatest value come first. */
-static __global__ void __launch_bounds__(QUANTIZE_BLOCK) quantize_kernel(struct splat_quantizing q)
+/* Least (x) and greatest (y) value over a block, for all of its threads. */
+static __device__ float2 block_range(float2 range)
 {
-    __shared__ float lows[QUANTIZE_BLOCK / 32], highs[QUANTIZE_BLOCK / 32];
-    const float *values = q.values[blockIdx.x];
-    float *out = q.out[blockIdx.x], low = INFINITY, high = -INFINITY;
-    int64_t count = q.count[blockIdx.x];
-    for (int64_t i = threadIdx.x; i < count; i += QUANTIZE_BLOCK) {
-        low = values[i] < low ? values[i] : low;
-        high = values[i] > high ? values[i] : high;
-    }
+    __shared__ float2 ranges[QUANTIZE_BLOCK / 32];
     for (int step = 16; step > 0; step /= 2) {
-        low = fminf(low, __shfl_xor_sync(0xffffffffu, low, step));
-        high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, step));
+        range.x = fminf(range.x, __shfl_xor_sync(0xffffffffu, range.x, step));
+        range.y = fmaxf(range.y, __shfl_xor_sync(0xffffffffu, range.y, step));
     }
-    if (threadIdx.x % 32 == 0) {
-        lows[threadIdx.x / 32] = low;
-        highs[threadIdx.x / 32] = high;
-    }
+    if (threadIdx.x % 32 == 0) ranges[threadIdx.x / 32] = range;
     __syncthreads();
     for (int w = 0; w < QUANTIZE_BLOCK / 32; w++) {
-        low = fminf(low, lows[w]);
-        high = fmaxf(high, highs[w]);
+        range.x = fminf(range.x, ranges[w].x);
+        range.y = fmaxf(range.y, ranges[w].y);
     }
-    struct quantizer z = quantizer_of((double)low, (double)high, q.bits[blockIdx.x]);
-    for (int64_t i = threadIdx.x; i < count; i += QUANTIZE_BLOCK)
+    return range;
+}
+
+/* Block (k, list) finds the range of each gridDim.x-th QUANTIZE_BLOCK of values. */
+static __global__ void __launch_bounds__(QUANTIZE_BLOCK)
+    range_kernel(struct splat_quantizing q, float2 *ranges)
+{
+    const float *values = q.values[blockIdx.y];
+    float2 range = make_float2(INFINITY, -INFINITY);
+    int64_t count = q.count[blockIdx.y], stride = (int64_t)gridDim.x * QUANTIZE_BLOCK;
+    for (int64_t i = (int64_t)blockIdx.x * QUANTIZE_BLOCK + threadIdx.x; i < count; i += stride) {
+        float v = values[i];
+        range.x = v < range.x ? v : range.x;
+        range.y = v > range.y ? v : range.y;
+    }
+    range = block_range(range);
+    if (threadIdx.x == 0) ranges[blockIdx.y * gridDim.x + blockIdx.x] = range;
+}
+
+static __global__ void __launch_bounds__(QUANTIZE_BLOCK)
+    quantize_kernel(struct splat_quantizing q, const float2 *ranges)
+{
+    const float *values = q.values[blockIdx.y];
+    float *out = q.out[blockIdx.y];
+    int64_t count = q.count[blockIdx.y], stride = (int64_t)gridDim.x * QUANTIZE_BLOCK;
+    float2 range = make_float2(INFINITY, -INFINITY);
+    if (threadIdx.x < gridDim.x) range = ranges[blockIdx.y * gridDim.x + threadIdx.x];
+    range = block_range(range);
+    struct quantizer z = quantizer_of((double)range.x, (double)range.y, q.bits[blockIdx.y]);
+    for (int64_t i = (int64_t)blockIdx.x * QUANTIZE_BLOCK + threadIdx.x; i < count; i += stride)
         out[i] = quantize_quantized(&z, values[i]);
 }
 
 void splat_quantize(struct cuda_device *device, const struct splat_quantizing *q)
 {
-    if (q->lists > 0)
-        LAUNCH(quantize_kernel, (unsigned)q->lists, QUANTIZE_BLOCK, 0, device->stream, *q);
+    int64_t most = 1;
+    static_assert(QUANTIZE_PARTS <= QUANTIZE_BLOCK, "a thread takes one range");
+    static_assert(SPLAT_GROUPS * QUANTIZE_PARTS * sizeof(float2) <= CUDA_PARTIALS, "room");
+    if (q->lists == 0) return;
+    for (int k = 0; k < q->lists; k++)
+        most = q->count[k] > most ? q->count[k] : most;
+    unsigned blocks = cuda_blocks((size_t)most, QUANTIZE_BLOCK * QUANTIZE_EACH);
+    dim3 grid(blocks < QUANTIZE_PARTS ? blocks : (unsigned)QUANTIZE_PARTS, (unsigned)q->lists);
+    float2 *ranges = (float2 *)device->partials;
+    LAUNCH(range_kernel, grid, QUANTIZE_BLOCK, 0, device->stream, *q, ranges);
+    LAUNCH(quantize_kernel, grid, QUANTIZE_BLOCK, 0, device->stream, *q, ranges);
 }

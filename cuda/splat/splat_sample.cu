@@ -1,6 +1,6 @@
-/* Drawing pixels by weight. Mirrors cpu/splat/splat_sample.c: a thread runs through a row, pixel by
- * pixel, so that the sums are those of the CPU. Rare enough (at the start, and at each growth) for
- * that. */
+/* Drawing pixels by weight. Mirrors cpu/splat/splat_sample.c: a warp runs through a row, 32 pixels
+ * at a time: a lane has the weight of one, and all lanes add these up pixel by pixel, so that the
+ * sums have the bits of the CPU's. */
 #include "cuda/splat/splat_cuda.h"
 #include "cuda/splat/target_stream.h"
 
@@ -9,7 +9,7 @@ extern "C" {
 #include "device/splat_draws.h"
 }
 
-enum { BLOCK = 64 };
+enum { BLOCK = 128 };
 
 struct sampler {
     struct splat_scene scene;
@@ -17,6 +17,7 @@ struct sampler {
     struct device *device;
     enum splat_sampling weight;
     bool residual, rendered;
+    bool kept; /* the image is still there, whole, from when the weights were summed */
     /* device memory, in the place of the gradient records */
     double *row_mass, *row_start;
     struct splat_draw *draws;
@@ -59,12 +60,14 @@ static __device__ double cuda_splat_sample_weight_at(const struct sampler &s,
                                                      const struct splat_band &b, const T *color,
                                                      int y, int x)
 {
+    int rows[3] = {max(y - 1, 0), y, min(y + 1, s.target.height - 1)};
+    int columns[3] = {max(x - 1, 0), x, min(x + 1, s.target.width - 1)};
     double sum = 0;
     for (int c = 0; c < s.target.channels; c++) {
         float p[3][3];
         for (int i = 0; i < 3; i++)
             for (int j = 0; j < 3; j++)
-                p[i][j] = splat_target_near(&s.target, y + i - 1, x + j - 1, c);
+                p[i][j] = splat_target_sample(&s.target, rows[i], columns[j], c);
         sum += s.weight == SPLAT_SAMPLE_GRADIENT
                    ? splat_sobel_square(&p[0][1], &p[1][1], &p[2][1])
                    : splat_blurred_error(
@@ -92,33 +95,76 @@ static __device__ void cuda_splat_sample_take(const struct sampler &s, const str
     s.pixel[index] = (int64_t)y * s.target.width + x;
 }
 
-template <typename T> static __global__ void sum_kernel(struct sampler s, struct splat_band b)
+/* Adds the lanes' weights to `mass` one after the other; *mine: the sum up to this lane's.
+ * `weights`: shared, one a thread of the block. */
+static __device__ __forceinline__ double add_lanes(double *weights, double weight, double mass,
+                                                   double *mine)
 {
-    int y = b.first + (int)(blockIdx.x * BLOCK + threadIdx.x);
-    if (y >= b.last) return;
-    const T *color = rendered_row<T>(s, b, y);
-    double mass = 0;
-    for (int x = 0; x < s.target.width; x++)
-        mass += cuda_splat_sample_weight_at(s, b, color, y, x);
-    s.row_mass[y] = mass;
+    int lane = (int)threadIdx.x % 32;
+    double *list = weights + (threadIdx.x - (unsigned)lane);
+    list[lane] = weight;
+    __syncwarp(0xffffffffu);
+    for (int k = 0; k < 32; k++) {
+        mass += list[k];
+        if (k == lane) *mine = mass;
+    }
+    __syncwarp(0xffffffffu);
+    return mass;
 }
 
-template <typename T> static __global__ void place_kernel(struct sampler s, struct splat_band b)
+template <typename T>
+static __global__ void __launch_bounds__(BLOCK) sum_kernel(struct sampler s, struct splat_band b)
 {
-    int y = b.first + (int)(blockIdx.x * BLOCK + threadIdx.x);
+    __shared__ double weights[BLOCK];
+    int lane = (int)threadIdx.x % 32, y = b.first + (int)((blockIdx.x * BLOCK + threadIdx.x) / 32);
+    if (y >= b.last) return;
+    const T *color = rendered_row<T>(s, b, y);
+    double mass = 0, mine = 0;
+    for (int x = lane; x - lane < s.target.width; x += 32) {
+        bool inside = x < s.target.width;
+        double weight = inside ? cuda_splat_sample_weight_at(s, b, color, y, x) : 0;
+        mass = add_lanes(weights, weight, mass, &mine);
+    }
+    if (lane == 0) s.row_mass[y] = mass;
+}
+
+/* The first of the row's draws [from, end) that does not lie below `mass`. */
+static __device__ int64_t draw_after(const struct sampler &s, int y, double mass, int64_t from,
+                                     int64_t end)
+{
+    while (from < end) {
+        int64_t middle = from + (end - from) / 2;
+        if (s.draws[middle].mass - s.row_start[y] < mass)
+            from = middle + 1;
+        else
+            end = middle;
+    }
+    return from;
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(BLOCK) place_kernel(struct sampler s, struct splat_band b)
+{
+    __shared__ double weights[BLOCK];
+    int lane = (int)threadIdx.x % 32, y = b.first + (int)((blockIdx.x * BLOCK + threadIdx.x) / 32);
     if (y >= b.last) return;
     const T *color = rendered_row<T>(s, b, y);
     int64_t k = s.row_draw[y], end = s.row_draw[y + 1];
-    double mass = 0;
-    for (int x = 0; x < s.target.width && k < end; x++) {
-        mass += cuda_splat_sample_weight_at(s, b, color, y, x);
+    double mass = 0, mine = 0;
+    for (int x = lane; x - lane < s.target.width && k < end; x += 32) {
+        bool inside = x < s.target.width;
+        double weight = inside ? cuda_splat_sample_weight_at(s, b, color, y, x) : 0, before = mass;
+        mass = add_lanes(weights, weight, mass, &mine);
+        int64_t next = draw_after(s, y, mass, k, end);
+        if (next == k) continue; /* none falls on these pixels */
+        double left = __shfl_up_sync(0xffffffffu, mine, 1);
+        int64_t first = draw_after(s, y, lane > 0 ? left : before, k, next);
+        int64_t last = draw_after(s, y, mine, first, next);
         int64_t pixel = (int64_t)y * s.target.width + x;
-        bool first = true;
-        for (; k < end && s.draws[k].mass - s.row_start[y] < mass; k++) {
-            if (first && !splat_pixel_taken(s.taken, s.taken_count, pixel))
-                cuda_splat_sample_take(s, b, s.draws[k].index, y, x, color);
-            first = false; /* more draws on one pixel are drawn again */
-        }
+        /* more draws on one pixel are drawn again */
+        if (inside && first < last && !splat_pixel_taken(s.taken, s.taken_count, pixel))
+            cuda_splat_sample_take(s, b, s.draws[first].index, y, x, color);
+        k = next;
     }
 }
 
@@ -135,7 +181,7 @@ static __global__ void rest_kernel(struct sampler s, struct splat_band b, int64_
 static void cuda_splat_sample_sum_rows(const struct sampler *s, const struct splat_band *b,
                                        int64_t n)
 {
-    unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
+    unsigned blocks = cuda_blocks((size_t)(b->last - b->first) * 32, BLOCK);
     (void)n;
     if (s->scene.half)
         LAUNCH(sum_kernel<uint16_t>, blocks, BLOCK, 0, s->scene.device->stream, *s, *b);
@@ -145,7 +191,7 @@ static void cuda_splat_sample_sum_rows(const struct sampler *s, const struct spl
 
 static void place_rows(const struct sampler *s, const struct splat_band *b, int64_t n)
 {
-    unsigned blocks = cuda_blocks((size_t)(b->last - b->first), BLOCK);
+    unsigned blocks = cuda_blocks((size_t)(b->last - b->first) * 32, BLOCK);
     (void)n;
     if (s->scene.half)
         LAUNCH(place_kernel<uint16_t>, blocks, BLOCK, 0, s->scene.device->stream, *s, *b);
@@ -183,6 +229,7 @@ static int cuda_splat_sample_sum(void *argument, struct splat_draws *d)
     struct sampler *s = (struct sampler *)argument;
     TRY(s->device->upload(s->device, s->pixel, d->pixel, (size_t)d->count * sizeof *d->pixel));
     TRY(cuda_splat_sample_visit_rows(s, s->rendered, cuda_splat_sample_sum_rows, 0));
+    s->kept = s->rendered && s->scene.band_rows >= s->scene.height;
     TRY(s->device->download(s->device, d->row_mass, s->row_mass,
                             (size_t)d->height * sizeof(double)));
     return s->device->synchronize(s->device);
@@ -199,7 +246,7 @@ static int cuda_splat_sample_place(void *argument, struct splat_draws *d, int64_
     s->taken_count = d->taken_count;
     if (d->taken_count > 0)
         TRY(device->upload(device, s->taken, d->taken, (size_t)d->taken_count * sizeof *d->taken));
-    TRY(cuda_splat_sample_visit_rows(s, s->rendered, place_rows, n));
+    TRY(cuda_splat_sample_visit_rows(s, s->rendered && !s->kept, place_rows, n));
     TRY(device->download(device, d->pixel, s->pixel, (size_t)d->count * sizeof *d->pixel));
     return device->synchronize(device);
 }

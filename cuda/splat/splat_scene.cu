@@ -6,7 +6,14 @@ extern "C" {
 #include "base/arena.h"
 }
 
-enum { BLOCK = 256, SCAN_BLOCK = 1024, LIST_SHARE = 8 };
+enum {
+    BLOCK = 256,
+    SCAN_BLOCK = 1024,
+    SORT_BLOCK = 128,
+    SORTED_MOST = 2048, /* of a list, in shared memory */
+    MANY_REGIONS = 32,  /* of a Gaussian: its warp shares them */
+    LIST_SHARE = 8
+};
 
 /* Partial gradients may take this much at most. */
 static const size_t max_record_bytes = (size_t)64 << 20;
@@ -73,6 +80,7 @@ size_t splat_scene_layout(struct splat_scene *s, const struct device *device, vo
     s->row_chunks = (struct splat_chunks *)arena_take(&arena, n * sizeof *s->row_chunks);
     s->region_count = (int *)arena_take(&arena, regions * sizeof(int));
     s->region_start = (int *)arena_take(&arena, regions * sizeof(int));
+    s->region_next = (int *)arena_take(&arena, regions * sizeof(int));
     s->list = (int *)arena_take(&arena, (size_t)s->list_room * sizeof(int));
     s->tile_sums = (double *)arena_take(&arena, (size_t)s->tiles_x * (size_t)s->tiles_y *
                                                     PIXEL_SUMS * sizeof(double));
@@ -145,80 +153,120 @@ static __device__ struct splat_chunks row_chunks_of(const struct splat_scene &s,
     return k;
 }
 
-static __global__ void cuda_splat_scene_project_kernel(struct splat_scene s, struct splat_view v,
-                                                       double fx, double fy)
+/* Gaussian i in a region: counted or, with PLACE, put into the region's list if that has room. */
+template <bool PLACE>
+static __device__ __forceinline__ void list_add(const struct splat_scene &s, int i, int region)
 {
-    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= s.count) return;
-    struct gaussian_form g = gaussian_form_of(v.xy + 2 * i, v.scale + 2 * i, v.rot[i],
-                                              v.sigma_scale, s.width, s.height, fx, fy);
-    struct splat_reach reach = {1, 1, 0, 0};
-    struct splat_chunks row_chunks = {0, -1, FIRST_CHUNK, 0};
-    float top, bottom;
-    if (gaussian_rows(&g, s.cut_power, s.height, &top, &bottom)) {
-        /* as far to the sides: the form's other diagonal entry takes the place of the first */
-        float half = sqrtf(s.cut_power * g.C / (g.A * g.row_power)) * 1.0001f + 0.001f;
-        float left = g.mx - half, right = g.mx + half;
-        if (right >= 0 && left < (float)s.width) { /* not for a NaN */
-            reach = reach_of(s, left, right, top, bottom);
-            row_chunks = row_chunks_of(s, top, bottom);
-        }
+    COUNT_WORK(1);
+    if (!PLACE)
+        atomicAdd(&s.region_count[region], 1);
+    else if (s.region_count[region] > 0)
+        s.list[atomicAdd(&s.region_next[region], 1)] = i;
+}
+
+/* Adds this thread's Gaussian to all of its regions. Every thread of the warp calls it. */
+template <bool PLACE>
+static __device__ void list_add_all(const struct splat_scene &s, int i, struct splat_reach r)
+{
+    int lane = (int)threadIdx.x % 32, wide = r.x1 - r.x0 + 1;
+    int all = wide > 0 ? wide * (r.y1 - r.y0 + 1) : 0;
+    int corner = r.y0 * s.regions_x + r.x0;
+    unsigned shared = __ballot_sync(0xffffffffu, all > MANY_REGIONS);
+    for (int k = 0; all <= MANY_REGIONS && k < all; k++)
+        list_add<PLACE>(s, i, corner + k / wide * s.regions_x + k % wide);
+    while (shared) {
+        int from = __ffs((int)shared) - 1;
+        shared &= shared - 1;
+        int whose = __shfl_sync(0xffffffffu, i, from), n = __shfl_sync(0xffffffffu, all, from);
+        int w = __shfl_sync(0xffffffffu, wide, from), c = __shfl_sync(0xffffffffu, corner, from);
+        for (int k = lane; k < n; k += 32)
+            list_add<PLACE>(s, whose, c + k / w * s.regions_x + k % w);
     }
-    s.form[i] = g;
-    s.reach[i] = reach;
-    s.row_chunks[i] = row_chunks;
+}
+
+/* Projects Gaussians and counts them in their regions. */
+static __global__ void __launch_bounds__(BLOCK)
+    cuda_splat_scene_project_kernel(struct splat_scene s, struct splat_view v, double fx, double fy)
+{
+    int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
+    struct splat_reach reach = {1, 1, 0, 0};
+    if (i < s.count) {
+        struct gaussian_form g = gaussian_form_of(v.xy + 2 * i, v.scale + 2 * i, v.rot[i],
+                                                  v.sigma_scale, s.width, s.height, fx, fy);
+        struct splat_chunks row_chunks = {0, -1, FIRST_CHUNK, 0};
+        float top, bottom;
+        if (gaussian_rows(&g, s.cut_power, s.height, &top, &bottom)) {
+            /* as far to the sides: the form's other diagonal entry takes the place of the first */
+            float half = sqrtf(s.cut_power * g.C / (g.A * g.row_power)) * 1.0001f + 0.001f;
+            float left = g.mx - half, right = g.mx + half;
+            if (right >= 0 && left < (float)s.width) { /* not for a NaN */
+                reach = reach_of(s, left, right, top, bottom);
+                row_chunks = row_chunks_of(s, top, bottom);
+            }
+        }
+        s.form[i] = g;
+        s.reach[i] = reach;
+        s.row_chunks[i] = row_chunks;
+    }
+    list_add_all<false>(s, (int)i, reach);
 }
 
 /* ---- lists by region ---- */
 
-static __device__ __forceinline__ bool cuda_splat_scene_touches(struct splat_reach r, int x, int y)
+/* Inclusive sum over the lanes before this one and its own. */
+static __device__ __forceinline__ int64_t lanes_before(int64_t v)
 {
-    return r.x0 <= x && x <= r.x1 && r.y0 <= y && y <= r.y1;
-}
-
-static __global__ void count_kernel(struct splat_scene s)
-{
-    __shared__ double partial[BLOCK / 32];
-    int x = (int)blockIdx.x % s.regions_x, y = (int)blockIdx.x / s.regions_x, count = 0;
-    for (int i = (int)threadIdx.x; i < s.count; i += BLOCK)
-        count += cuda_splat_scene_touches(s.reach[i], x, y);
-    double sum = cuda_splat_scene_block_sum((double)count, partial);
-    if (threadIdx.x == 0) s.region_count[blockIdx.x] = (int)sum;
+    for (int step = 1; step < 32; step *= 2) {
+        int64_t add = __shfl_up_sync(0xffffffffu, v, step);
+        if ((int)threadIdx.x % 32 >= step) v += add;
+    }
+    return v;
 }
 
 /* Where each region's list starts. One that finds no room in the memory that was planned gets none:
  * its tiles then choose from all Gaussians, which costs time and changes no bit. */
 static __global__ void __launch_bounds__(SCAN_BLOCK) start_kernel(struct splat_scene s, int regions)
 {
-    __shared__ int64_t sums[SCAN_BLOCK];
+    __shared__ int64_t sums[SCAN_BLOCK / 32]; /* of a warp and those before it */
+    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
     int64_t before = 0;
     for (int first = 0; first < regions; first += SCAN_BLOCK) {
         int r = first + (int)threadIdx.x, count = r < regions ? s.region_count[r] : 0;
-        sums[threadIdx.x] = count;
+        int64_t end = lanes_before(count);
+        if (lane == 31) sums[warp] = end;
         __syncthreads();
-        for (unsigned step = 1; step < SCAN_BLOCK; step *= 2) {
-            int64_t add = threadIdx.x >= step ? sums[threadIdx.x - step] : 0;
-            __syncthreads();
-            sums[threadIdx.x] += add;
-            __syncthreads();
+        if (warp == 0) {
+            int64_t sum = lanes_before(sums[lane]);
+            sums[lane] = sum;
         }
-        int64_t end = before + sums[threadIdx.x];
-        if (r < regions && end <= s.list_room) s.region_start[r] = (int)(end - count);
+        __syncthreads();
+        end += before + (warp > 0 ? sums[warp - 1] : 0);
+        if (r < regions && end <= s.list_room)
+            s.region_start[r] = s.region_next[r] = (int)(end - count);
         if (r < regions && end > s.list_room) s.region_count[r] = -1;
-        before += sums[SCAN_BLOCK - 1];
+        before += sums[SCAN_BLOCK / 32 - 1];
         __syncthreads();
     }
 }
 
-static __global__ void list_kernel(struct splat_scene s)
+static __global__ void __launch_bounds__(BLOCK) list_kernel(struct splat_scene s)
 {
-    __shared__ int counts[BLOCK / 32];
-    if (s.region_count[blockIdx.x] <= 0) return;
+    int i = (int)(blockIdx.x * BLOCK + threadIdx.x);
+    struct splat_reach none = {1, 1, 0, 0};
+    list_add_all<true>(s, i, i < s.count ? s.reach[i] : none);
+}
+
+/* Writes a long list anew, in its order: a run over all Gaussians. */
+static __device__ void list_long(const struct splat_scene &s, int *list)
+{
+    __shared__ int counts[SORT_BLOCK / 32];
     int x = (int)blockIdx.x % s.regions_x, y = (int)blockIdx.x / s.regions_x;
-    int *list = s.list + s.region_start[blockIdx.x];
-    for (int first = 0; first < s.count; first += BLOCK) {
+    for (int first = 0; first < s.count; first += SORT_BLOCK) {
         int i = first + (int)threadIdx.x, total;
-        bool keep = i < s.count && cuda_splat_scene_touches(s.reach[i], x, y);
+        struct splat_reach r = {1, 1, 0, 0};
+        if (i < s.count) r = s.reach[i];
+        COUNT_WORK(1);
+        bool keep = r.x0 <= x && x <= r.x1 && r.y0 <= y && y <= r.y1;
         int place = block_place(keep, counts, &total);
         if (keep) list[place] = i;
         list += total;
@@ -226,15 +274,52 @@ static __global__ void list_kernel(struct splat_scene s)
     }
 }
 
+/* A block sorts a region's list, so that it does not depend on who came first: by a bitonic network
+ * over the next power of two. */
+static __global__ void __launch_bounds__(SORT_BLOCK) sort_kernel(struct splat_scene s)
+{
+    __shared__ int part[SORTED_MOST];
+    int count = s.region_count[blockIdx.x], size = 2;
+    if (count <= 1) return;
+    int *list = s.list + s.region_start[blockIdx.x];
+    if (count > SORTED_MOST) {
+        list_long(s, list);
+        return;
+    }
+    while (size < count)
+        size *= 2;
+    for (int k = (int)threadIdx.x; k < size; k += SORT_BLOCK)
+        part[k] = k < count ? list[k] : INT32_MAX;
+    __syncthreads();
+    for (int run = 2; run <= size; run *= 2)
+        for (int step = run / 2; step > 0; step /= 2) {
+            for (int k = (int)threadIdx.x; k < size / 2; k += SORT_BLOCK) {
+                int low = 2 * k - (k & (step - 1)), high = low + step;
+                int a = part[low], b = part[high];
+                COUNT_WORK(1);
+                if ((a > b) == ((low & run) == 0)) {
+                    part[low] = b;
+                    part[high] = a;
+                }
+            }
+            __syncthreads();
+        }
+    for (int k = (int)threadIdx.x; k < count; k += SORT_BLOCK)
+        list[k] = part[k];
+}
+
 void splat_scene_project(const struct splat_scene *s, const struct splat_view *view)
 {
     unsigned regions = (unsigned)s->regions_x * (unsigned)s->regions_y;
     double fx = (double)s->width / view->width, fy = (double)s->height / view->height;
+    unsigned blocks = cuda_blocks((size_t)s->count, BLOCK);
     cudaStream_t stream = s->device->stream;
+    cuda_keep_error(cudaMemsetAsync(s->region_count, 0, regions * sizeof(int), stream),
+                    "counts of regions");
     if (s->count > 0)
-        LAUNCH(cuda_splat_scene_project_kernel, cuda_blocks((size_t)s->count, BLOCK), BLOCK, 0,
-               stream, *s, *view, fx, fy);
-    LAUNCH(count_kernel, regions, BLOCK, 0, stream, *s);
+        LAUNCH(cuda_splat_scene_project_kernel, blocks, BLOCK, 0, stream, *s, *view, fx, fy);
     LAUNCH(start_kernel, 1, SCAN_BLOCK, 0, stream, *s, (int)regions);
-    LAUNCH(list_kernel, regions, BLOCK, 0, stream, *s);
+    if (s->count == 0) return;
+    LAUNCH(list_kernel, blocks, BLOCK, 0, stream, *s);
+    LAUNCH(sort_kernel, regions, SORT_BLOCK, 0, stream, *s);
 }

@@ -96,7 +96,7 @@ static int compare_worth(const void *a, const void *b)
  * its order. */
 static void importance(struct side *s, int shape)
 {
-    enum { MOST = 600 };
+    enum { MOST = 2400 };
     const struct scene_case *c = &scenes[shape];
     static double importance[MOST];
     static struct worth worth[MOST];
@@ -215,6 +215,46 @@ START_TEST(same_as_the_cpu)
 }
 END_TEST
 
+/* ---- lists by region ---- */
+
+#ifdef CUDA_EMU
+/* Steps of projecting and listing for a picture so many times enlarged. */
+static double list_work(const struct scene_case *c, int times)
+{
+    struct side s = {0};
+    float out[16 * 16];
+    int side = c->width * times;
+    const struct splat_window window = {side, side, 0, 0, 16, 16};
+    expect_ok(cuda_open(&s.device));
+    struct drawn d = draw(&s, c, false, 0);
+    struct splat_workspace workspace = d.workspace;
+    workspace.bytes = s.device->splat->workspace_bytes(s.device, side, side, c->channels, c->count,
+                                                       &workspace.storage);
+    workspace.memory = side_workspace(&s, workspace.bytes);
+    emu_work = 0;
+    expect_ok(s.device->splat->render(s.device, &workspace, &d.view, &c->blend, &window, out));
+    side_close(&s);
+    device_close(s.device);
+    return (double)emu_work;
+}
+
+/* 1024 regions: looking at each Gaussian for each of them, once to count and once to list, would be
+ * 2048 steps a Gaussian. */
+START_TEST(lists_do_not_take_regions_times_gaussians)
+{
+    const struct scene_case few = {"few",       256,         256, 1, 8, 300, 0,
+                                   {10, false}, {{1, 0}, 0}, 0,   1, 0, 0};
+    const struct scene_case many = {"many",      256,         256, 1, 8, 600, 0,
+                                    {10, false}, {{1, 0}, 0}, 0,   1, 0, 0};
+    double one = list_work(&few, 16), two = list_work(&many, 16);
+    ck_assert_msg(one >= 2 * few.count && one <= 100.0 * few.count, "%g steps for %d", one,
+                  few.count);
+    ck_assert_msg(two <= 4 * one, "%g steps for %d Gaussians, %g for %d", two, many.count, one,
+                  few.count);
+}
+END_TEST
+#endif
+
 /* ---- halves ---- */
 
 START_TEST(halves_round_as_ieee_says)
@@ -242,6 +282,11 @@ Suite *cuda_splat_suite(void)
     tcase_add_test(host, halves_round_as_ieee_says);
     suite_add_tcase(suite, host);
     if (!cuda_here("cuda_splat")) return suite;
+#ifdef CUDA_EMU
+    TCase *lists = tcase_create("lists");
+    tcase_add_test(lists, lists_do_not_take_regions_times_gaussians);
+    suite_add_tcase(suite, lists);
+#endif
     for (int k = 0; k < CASES; k++) {
         TCase *op = tcase_create(cases[k].name);
         tcase_add_checked_fixture(op, NULL, cuda_close_left);

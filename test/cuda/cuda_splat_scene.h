@@ -45,6 +45,7 @@ static const struct scene_case scenes[] = {
     {"halves", 37, 45, 3, 8, 70, 3, {10, false}, {{1, 0}, 0.1}, 0, 0, 1, 0},
     {"halves, additive", 47, 31, 3, 16, 60, 4, {0, true}, {{0, 1}, 1}, 0, 0, 1, 0},
     {"halves, bands, all", 5, 280, 4, 8, 40, 9, {0, false}, {{1, 0}, 0.1}, 0, 1, 1, 0},
+    {"more in a region than are sorted", 9, 7, 1, 8, 2300, 5, {10, false}, {{1, 0}, 0}, 0, 0, 0, 0},
 };
 enum { SCENES = sizeof scenes / sizeof *scenes, TOP10_SSIM = 1, ADDITIVE = 7, BANDS = 12 };
 

@@ -229,6 +229,8 @@ void *emu_dynamic_shared(void)
 }
 
 /* ---- the grid ---- */
+unsigned long long emu_work;
+
 void emu_grid_order(bool reverse)
 {
     backwards = reverse;

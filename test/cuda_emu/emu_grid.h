@@ -14,6 +14,9 @@ enum { EMU_POISON = 0xff }; /* NaN in every floating type, -1 in every integer *
 /* Blocks and threads from the last to the first: results must be the same. */
 void emu_grid_order(bool reverse);
 
+/* What kernels count by COUNT_WORK. */
+extern unsigned long long emu_work;
+
 /* Which streams run as soon as they may: bit k for the k-th that is created from here on. All
  * others run only when somebody waits for them: between these ends lie a GPU's own ways. */
 void emu_stream_order(unsigned early);

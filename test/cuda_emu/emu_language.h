@@ -126,6 +126,7 @@ typedef void (*emu_finish)(void *const arguments[32], unsigned mask);
 void emu_warp(int line, unsigned mask, emu_finish finish, void *argument);
 unsigned emu_lane(void);
 
+extern "C" unsigned long long emu_work; /* see emu_grid.h */
 #define __syncwarp(...) emu_syncwarp(__LINE__, ##__VA_ARGS__)
 void emu_syncwarp(int line, unsigned mask = 0xffffffffu);
 
