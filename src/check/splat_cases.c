@@ -81,7 +81,8 @@ static struct splat_target target_of(const struct op_call *call)
                                  .data = op_memory(call, "target")};
 }
 
-enum { LARGER = 3, SMALLER = 2 }; /* renders: enlarged by half */
+enum { LARGER = 3, SMALLER = 2, LARGEST = 10 }; /* renders: enlarged by half, or by ten */
+enum { WINDOW_REGIONS = 2 };
 
 static struct splat_storage storage_of(const struct op_case *c)
 {
@@ -91,8 +92,9 @@ static struct splat_storage storage_of(const struct op_case *c)
 static size_t splat_case_workspace(const struct device *device, const struct op_case *c)
 {
     struct splat_storage storage = storage_of(c);
-    return device->splat->workspace_bytes(device, WIDTH * LARGER / SMALLER,
-                                          HEIGHT * LARGER / SMALLER, CHANNELS, COUNT, &storage);
+    int by = c->kind == &op_splat_render && c->variant == WINDOW_REGIONS ? 2 * LARGEST : LARGER;
+    return device->splat->workspace_bytes(device, WIDTH * by / SMALLER, HEIGHT * by / SMALLER,
+                                          CHANNELS, COUNT, &storage);
 }
 
 static struct splat_workspace workspace_of(const struct op_call *call)
@@ -354,6 +356,9 @@ const struct op_kind op_splat_evaluate = {SPLAT_KIND(evaluate), .cases = 4 * BLE
 static struct splat_window window_of(const struct op_case *c)
 {
     int w = WIDTH * LARGER / SMALLER, h = HEIGHT * LARGER / SMALLER;
+    if (c->variant == WINDOW_REGIONS)
+        return (struct splat_window){WIDTH * LARGEST, HEIGHT * LARGEST, 0, 0,
+                                     WIDTH * LARGEST, HEIGHT * LARGEST};
     return c->variant ? (struct splat_window){w, h, w / 3, h / 4, w - w / 3 - w / 8, h / 2 + 1}
                       : (struct splat_window){WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT};
 }
@@ -361,6 +366,10 @@ static struct splat_window window_of(const struct op_case *c)
 static void describe_render(struct op_case *c)
 {
     describe_halves(c, 2 * BLENDS);
+    if (c->index >= 4 * BLENDS) { /* as many Gaussians, listed for more than one region */
+        c->variant = WINDOW_REGIONS;
+        c->halves = false;
+    }
     struct splat_window w = window_of(c);
     size_t samples = (size_t)w.width * (size_t)w.height * CHANNELS;
     add_scene(c);
@@ -390,7 +399,7 @@ static void truth_render(struct op_data *d)
                         op_values(d, "out") + (y * w.width + x) * CHANNELS);
 }
 
-const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 4 * BLENDS,
+const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 5 * BLENDS,
                                         .workspace = splat_case_workspace};
 
 /* ---- importance: the squared error of the image without each Gaussian, less that with it ---- */

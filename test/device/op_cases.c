@@ -128,7 +128,6 @@ static const struct {
     {"splat", offsetof(struct splat_ops, train), "step and adam in one: cuda_splat_train.c"},
     {"splat", offsetof(struct splat_ops, sample), "random: test/splat/splat_sample.c"},
     {"splat", offsetof(struct splat_ops, show), "of a device alone: test/cuda/cuda_splat_frames.c"},
-    {"splat", offsetof(struct splat_ops, importance), "test/splat/splat_importance.c"},
     {"splat", offsetof(struct splat_ops, count_pairs), "a figure"},
 };
 
