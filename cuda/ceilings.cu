@@ -120,8 +120,9 @@ int cuda_measure_ceilings(struct device *device, size_t bytes, int rounds, int t
     r.bytes = bytes;
     r.rounds = rounds;
     r.blocks = 8 * (unsigned)cuda_of(device)->multiprocessors;
-    if (r.blocks * BLOCK * sizeof(float) > bytes)
-        return fail(ERR_INTERNAL, "cuda_measure_ceilings: %zu bytes are too few", bytes);
+    size_t most = bytes / (BLOCK * sizeof(float)); /* each thread leaves a number */
+    if (most == 0) return fail(ERR_INTERNAL, "cuda_measure_ceilings: %zu bytes are too few", bytes);
+    if (r.blocks > most) r.blocks = (unsigned)most;
     int code = device->alloc(device, bytes, &r.to);
     if (code == OK) code = device->alloc(device, bytes, &r.from);
     if (code == OK) code = cuda_ceilings_measure(&r, times, ceilings);

@@ -17,7 +17,7 @@ struct cuda_ceilings {
 };
 
 /* `bytes` to copy, `rounds` of arithmetic a thread: 256 MiB and 4096 on a GPU. Best of `times`.
- * Allocates 2 * bytes. */
+ * Fewer bytes than 8 KiB a multiprocessor are worked on by fewer blocks. Allocates 2 * bytes. */
 int cuda_measure_ceilings(struct device *device, size_t bytes, int rounds, int times,
                           struct cuda_ceilings *ceilings);
 

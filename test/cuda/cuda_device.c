@@ -114,6 +114,24 @@ static int open_machine(const char *machine, int ordinal, struct device **device
     return device_open_cuda(device, ordinal, 1);
 }
 
+/* On small and large ones: A100, H100, B200, RTX 5090 and PRO 6000 have these. */
+START_TEST(any_number_of_multiprocessors)
+{
+    static const int numbers[] = {1, 4, 108, 132, 148, 170, 188};
+    struct device *device;
+    struct cuda_ceilings c;
+    char machine[32];
+    snprintf(machine, sizeof machine, "multiprocessors=%d", numbers[_i]);
+    ck_assert_int_eq(open_machine(machine, 0, &device), OK);
+    snprintf(machine, sizeof machine, " %d multiprocessors", numbers[_i]);
+    ck_assert_msg(strstr(device->name, machine) != NULL, "%s", device->name);
+    ck_assert_msg(cuda_measure_ceilings(device, 1 << 20, 1, 1, &c) == OK, "%s", error_message());
+    ck_assert(c.copy_bytes > 0 && c.fma_flops > 0 && c.mma_flops > 0);
+    ck_assert_int_eq(cuda_measure_ceilings(device, 1000, 1, 1, &c), ERR_INTERNAL);
+    device_close(device);
+}
+END_TEST
+
 START_TEST(says_why_there_is_no_device)
 {
     static const struct {
@@ -217,6 +235,7 @@ Suite *cuda_device_suite(void)
     tcase_add_test(tests, ceilings_are_measured);
 #endif
 #ifdef CUDA_EMU
+    tcase_add_loop_test(tests, any_number_of_multiprocessors, 0, 7);
     tcase_add_loop_test(tests, says_why_there_is_no_device, 0, 6);
     tcase_add_loop_test(tests, a_failed_allocation_comes_back, 1, 8);
     tcase_add_test(tests, a_refused_launch_comes_back_once);

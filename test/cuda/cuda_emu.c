@@ -154,6 +154,41 @@ START_TEST(host_calls_are_counted)
 }
 END_TEST
 
+/* Errors of functions: none unless asked for, then up to what CUDA allows times ulp=N, and that is
+ * reached; none where CUDA has none. */
+START_TEST(functions_err_as_cuda_says)
+{
+    enum { N = 1000 };
+    static const int most[] = {2, 2, 4, 0, 0, 0};
+    float x[N], y[N];
+    char machine[32];
+    snprintf(machine, sizeof machine, "ulp=%d", _i);
+    setenv("IMGTRAIN_EMU", machine, 1);
+    for (int i = 0; i < N; i++)
+        x[i] = 0.01f + 0.004f * (float)i;
+    for (int f = 0; f < 6; f++) {
+        int largest = 0;
+        emu_test_function(f, y, x, N);
+        for (int i = 0; i < N; i++) {
+            float want = f == 0   ? exp2f(x[i])
+                         : f == 1 ? sinf(x[i])
+                         : f == 2 ? powf(x[i], 0.45f)
+                         : f == 3 ? sqrtf(x[i])
+                         : f == 4 ? 1 / x[i]
+                                  : (float)exp((double)x[i]);
+            int a, b;
+            memcpy(&a, &want, sizeof a);
+            memcpy(&b, &y[i], sizeof b);
+            if (abs(a - b) > largest) largest = abs(a - b);
+        }
+        ck_assert_msg(largest == most[f] * _i, "function %d: %d ulp", f, largest);
+    }
+    x[0] = 0;
+    emu_test_function(0, y, x, 1);
+    ck_assert(y[0] == 1);
+}
+END_TEST
+
 /* A wait that is missing shows in one of the orders. */
 START_TEST(streams_may_run_early)
 {
@@ -249,6 +284,7 @@ Suite *cuda_emu_suite(void)
     tcase_add_test(tests, streams_run_when_waited_for);
     tcase_add_test(tests, graphs_are_recorded_and_replayed);
     tcase_add_test(tests, host_calls_are_counted);
+    tcase_add_loop_test(tests, functions_err_as_cuda_says, 0, 5);
     tcase_add_loop_test(tests, streams_may_run_early, 0, 2);
     tcase_add_test(tests, graphs_must_be_joined);
     tcase_add_test(tests, captures_forbid_what_cuda_forbids);

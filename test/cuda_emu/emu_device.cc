@@ -11,9 +11,17 @@ static cudaError_t last_error, lost_error;
 
 const struct emu_machine *emu_settings(void)
 {
-    static struct emu_machine machine = {13000, 1, 90, 1LL << 30, 64 << 10, 1, 0, 0,
-                                         0,     0, 0,  0,         0,        4, 0};
-    static bool read;
+    static struct emu_machine machine = {};
+    static bool ready, read;
+    if (!ready) {
+        machine.driver = 13000;
+        machine.devices = machine.code = 1;
+        machine.capability = 90;
+        machine.memory = 1LL << 30;
+        machine.shared = 64 << 10;
+        machine.multiprocessors = 4;
+        ready = true;
+    }
     const char *text = getenv("IMGTRAIN_EMU");
     if (read || !text) return &machine;
     read = true;
@@ -21,16 +29,28 @@ const struct emu_machine *emu_settings(void)
         const char *key;
         long long *value;
     } keys[] = {
-        {"driver=", &machine.driver},           {"devices=", &machine.devices},
-        {"memory=", &machine.memory},           {"shared=", &machine.shared},
-        {"capability=", &machine.capability},   {"fail_alloc=", &machine.fail_alloc},
-        {"fail_launch=", &machine.fail_launch}, {"lose=", &machine.lose},
-        {"fail_graph=", &machine.fail_graph},   {"code=", &machine.code},
-        {"oom_call=", &machine.oom_call},       {"fail_call=", &machine.fail_call},
-        {"lose_call=", &machine.lose_call},     {"multiprocessors=", &machine.multiprocessors},
-        {"counts=", &machine.counts},           {"nodes=", &machine.nodes},
-        {"busy=", &machine.busy},               {"mismatch=", &machine.mismatch},
-        {"mig=", &machine.mig},                 {"spill=", &machine.spill},
+        {"driver=", &machine.driver},
+        {"devices=", &machine.devices},
+        {"memory=", &machine.memory},
+        {"shared=", &machine.shared},
+        {"capability=", &machine.capability},
+        {"fail_alloc=", &machine.fail_alloc},
+        {"fail_launch=", &machine.fail_launch},
+        {"lose=", &machine.lose},
+        {"fail_graph=", &machine.fail_graph},
+        {"code=", &machine.code},
+        {"oom_call=", &machine.oom_call},
+        {"fail_call=", &machine.fail_call},
+        {"lose_call=", &machine.lose_call},
+        {"multiprocessors=", &machine.multiprocessors},
+        {"counts=", &machine.counts},
+        {"nodes=", &machine.nodes},
+        {"busy=", &machine.busy},
+        {"mismatch=", &machine.mismatch},
+        {"mig=", &machine.mig},
+        {"spill=", &machine.spill},
+        {"ulp=", &machine.ulp},
+        {"order=", &machine.order},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);

@@ -6,6 +6,7 @@
 #include "emu_fiber.h"
 #include "emu_language.h"
 #include "emu_launch.h"
+#include "emu_runtime.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,8 +39,11 @@ struct thread {
 static struct thread threads[MAX_THREADS];
 static struct emu_fiber scheduler;
 static int thread_count, self_index;
-static bool inside; /* a thread of a kernel runs now */
+static bool inside;   /* a thread of a kernel runs now */
+static bool reversed; /* as a test asks for */
 static bool backwards;
+static bool any_order; /* drawn, instead of forwards or backwards */
+static unsigned long long order_state;
 
 static const struct emu_grid *grid;
 static void (*thread_body)(void *);
@@ -55,6 +59,75 @@ static void push_ready(int i)
 {
     threads[i].state = RUNNING;
     ready[(ready_first + ready_count++) % MAX_THREADS] = i;
+}
+
+/* The order that emu_grid_order and IMGTRAIN_EMU="order=..." ask for together. */
+static void choose_order(bool reverse)
+{
+    long long order = emu_settings()->order;
+    any_order = order >= 2;
+    backwards = any_order ? false : reverse != (order == 1);
+    order_state = static_cast<unsigned long long>(2 * order + reverse) * 0x9e3779b97f4a7c15ull;
+}
+
+static unsigned draw_below(unsigned n)
+{
+    order_state = order_state * 6364136223846793005ull + 1442695040888963407ull;
+    return static_cast<unsigned>((order_state >> 32) * n >> 32);
+}
+
+/* Moves a thread that can run to the front: any of them, or, in every second block, mostly the last
+ * that became ready, so that one warp runs far ahead of the others. */
+static void draw_next(bool ahead)
+{
+    int at = ahead && draw_below(8) > 0
+                 ? ready_count - 1
+                 : static_cast<int>(draw_below(static_cast<unsigned>(ready_count)));
+    int *front = &ready[ready_first], *drawn = &ready[(ready_first + at) % MAX_THREADS];
+    int thread = *front;
+    *front = *drawn;
+    *drawn = thread;
+}
+
+/* ---- errors of CUDA's functions ---- */
+long long emu_noise;
+
+/* Evenly from [-most, most]; the same for the same arguments. */
+static long long drawn_error(unsigned long long x, unsigned long long y, long long most)
+{
+    unsigned long long hash = (x ^ y * 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull;
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull;
+    hash ^= hash >> 32;
+    return static_cast<long long>(hash % (2 * static_cast<unsigned long long>(most) + 1)) - most;
+}
+
+template <typename T, typename I> static T noisy(T exact, unsigned ulp, T x, T y)
+{
+    I bits, a, b, error;
+    if (!isfinite(exact) || exact == 0 || (x == 0 && y == 0)) return exact;
+    memcpy(&bits, &exact, sizeof bits);
+    memcpy(&a, &x, sizeof a);
+    memcpy(&b, &y, sizeof b);
+    error = static_cast<I>(drawn_error(static_cast<unsigned long long>(a),
+                                       static_cast<unsigned long long>(b), emu_noise * ulp));
+    bits += error; /* towards or away from 0: the magnitude's last place */
+    T result;
+    memcpy(&result, &bits, sizeof result);
+    if (!isfinite(result) || (result > 0) != (exact > 0)) return exact;
+    /* On the same side of 1 and of -1, which few functions reach: sin, cos, exp, pow of what is so.
+     */
+    if ((fabs(exact) <= 1) != (fabs(result) <= 1)) return exact;
+    return result;
+}
+
+float emu_noisy(float exact, unsigned ulp, float x, float y)
+{
+    return noisy<float, int>(exact, ulp, x, y);
+}
+
+double emu_noisy_double(double exact, unsigned ulp, double x, double y)
+{
+    return noisy<double, long long>(exact, ulp, x, y);
 }
 
 /* ---- faults ---- */
@@ -168,7 +241,9 @@ static void run_block(void)
     ready_first = ready_count = barrier_arrived = barrier_predicates = 0;
     for (int i = 0; i < thread_count; i++)
         push_ready(backwards ? thread_count - 1 - i : i);
+    bool ahead = any_order && draw_below(2) == 1;
     while (ready_count > 0) {
+        if (any_order) draw_next(ahead);
         int i = ready[ready_first];
         ready_first = (ready_first + 1) % MAX_THREADS;
         ready_count--;
@@ -233,7 +308,7 @@ unsigned long long emu_work;
 
 void emu_grid_order(bool reverse)
 {
-    backwards = reverse;
+    reversed = reverse;
 }
 
 static void set_block(size_t number)
@@ -247,6 +322,8 @@ static void set_block(size_t number)
 void emu_run_grid(const struct emu_grid *g, void (*body)(void *), void *arguments)
 {
     grid = g;
+    choose_order(reversed);
+    emu_noise = emu_settings()->ulp;
     thread_body = body;
     thread_arguments = arguments;
     emu_block_size = g->block;
@@ -267,16 +344,18 @@ void emu_run_grid(const struct emu_grid *g, void (*body)(void *), void *argument
     unsigned char *from = __start_emu_shared, *to = __stop_emu_shared;
     size_t blocks = static_cast<size_t>(g->grid.x) * g->grid.y * g->grid.z;
     bool spoilt = emu_is_spoilt(g);
+    size_t offset = any_order ? draw_below(static_cast<unsigned>(blocks)) : 0;
     for (size_t i = 0; i < blocks; i++) {
         if (spoilt && i == (backwards ? blocks - 1 : 0)) continue;
         if (from) fill(from, to);
         if (dynamic_shared) fill(dynamic_shared, dynamic_shared + g->shared_bytes);
-        set_block(backwards ? blocks - 1 - i : i);
+        set_block(backwards ? blocks - 1 - i : (i + offset) % blocks);
         run_block();
         if (i == 0 && from) bounds_of_use(&from, &to);
     }
     free(dynamic_shared);
     dynamic_shared = NULL;
+    emu_noise = 0;
     grid = NULL;
 }
 

@@ -248,6 +248,77 @@ static inline float rsqrtf(float x)
 {
     return 1 / sqrtf(x);
 }
+
+/* ---- functions that CUDA's library does not round correctly ----
+ * With IMGTRAIN_EMU="ulp=N", a kernel gets them off by up to N times the largest error that the
+ * CUDA C++ Programming Guide's tables name, in units in the last place; else the C library's. What
+ * errs depends on the arguments alone. Division, square root and fmaf are exact there too: nvcc
+ * is not asked for anything less (-use_fast_math, -prec-div, -prec-sqrt, -ftz). Exact stay 0, inf,
+ * NaN, and what C promises at an argument of 0; no error carries sin and cos beyond 1, or
+ * exponentials to the other side of 1. */
+extern long long emu_noise; /* N while a kernel runs, else 0 */
+float emu_noisy(float exact, unsigned ulp, float x, float y);
+double emu_noisy_double(double exact, unsigned ulp, double x, double y);
+
+#define EMU_NOISY(name, ulp)                                                                       \
+    static inline float emu_##name(float x)                                                        \
+    {                                                                                              \
+        float exact = name(x);                                                                     \
+        return emu_noise ? emu_noisy(exact, (ulp), x, 0) : exact;                                  \
+    }
+#define EMU_NOISY_DOUBLE(name, ulp)                                                                \
+    static inline double emu_##name(double x)                                                      \
+    {                                                                                              \
+        double exact = name(x);                                                                    \
+        return emu_noise ? emu_noisy_double(exact, (ulp), x, 0) : exact;                           \
+    }
+EMU_NOISY(exp2f, 2)
+EMU_NOISY(expf, 2)
+EMU_NOISY(expm1f, 1)
+EMU_NOISY(logf, 1)
+EMU_NOISY(log2f, 1)
+EMU_NOISY(log1pf, 1)
+EMU_NOISY(sinf, 2)
+EMU_NOISY(cosf, 2)
+EMU_NOISY(tanhf, 2)
+EMU_NOISY(rsqrtf, 2)
+EMU_NOISY_DOUBLE(exp, 1)
+EMU_NOISY_DOUBLE(exp2, 1)
+EMU_NOISY_DOUBLE(log, 1)
+EMU_NOISY_DOUBLE(log1p, 1)
+EMU_NOISY_DOUBLE(sin, 2)
+EMU_NOISY_DOUBLE(cos, 2)
+EMU_NOISY_DOUBLE(tanh, 2)
+static inline float emu_powf(float x, float y)
+{
+    float exact = powf(x, y);
+    return emu_noise ? emu_noisy(exact, 4, x, y) : exact;
+}
+static inline double emu_pow(double x, double y)
+{
+    double exact = pow(x, y);
+    return emu_noise ? emu_noisy_double(exact, 2, x, y) : exact;
+}
+#define exp2f(x) emu_exp2f(x)
+#define expf(x) emu_expf(x)
+#define expm1f(x) emu_expm1f(x)
+#define logf(x) emu_logf(x)
+#define log2f(x) emu_log2f(x)
+#define log1pf(x) emu_log1pf(x)
+#define sinf(x) emu_sinf(x)
+#define cosf(x) emu_cosf(x)
+#define tanhf(x) emu_tanhf(x)
+#define rsqrtf(x) emu_rsqrtf(x)
+#define powf(x, y) emu_powf((x), (y))
+#define exp(x) emu_exp(x)
+#define exp2(x) emu_exp2(x)
+#define log(x) emu_log(x)
+#define log1p(x) emu_log1p(x)
+#define sin(x) emu_sin(x)
+#define cos(x) emu_cos(x)
+#define tanh(x) emu_tanh(x)
+#define pow(x, y) emu_pow((x), (y))
+
 /* glibc has functions of these names. */
 #define __expf(x) expf(x)
 #define __logf(x) logf(x)

@@ -21,13 +21,16 @@
  *   fail_launch  the k-th launch is refused
  *   fail_graph   the k-th graph finds no memory when it is instantiated
  *   lose         the k-th launch makes the device fail for good
+ *   ulp          kernels' functions err by up to N times what CUDA's may (emu_language.h); 0: not
+ *   order        of blocks and threads: 0 forwards, 1 backwards, others: drawn, with this seed; a
+ *                test that asks for the opposite order (emu_grid_order) gets another one
  *   counts       1: what the host asked for, as a line at the end of the process (emu_counts.h)
  *   spoil=KERNEL the first block of this kernel is not run; crash=KERNEL: it loses the device
  *   oom_call, fail_call, lose_call: the k-th call that may fail (copies, events, streams, graphs,
  *                memory, launches) finds no memory, is refused, or loses the device */
 struct emu_machine {
     long long driver, devices, capability, memory, shared, code, fail_alloc, fail_launch,
-        fail_graph, lose, oom_call, fail_call, lose_call, multiprocessors, counts;
+        fail_graph, lose, oom_call, fail_call, lose_call, multiprocessors, counts, ulp, order;
     long long nodes = 1, busy = 0, mismatch = 0, mig = 0, spill = 0;
 };
 const struct emu_machine *emu_settings(void);

@@ -103,6 +103,29 @@ static __global__ void step_kernel(int *to, const int *from, int factor, int add
     *to = *from * factor + add;
 }
 
+static __global__ void function_kernel(int function, float *y, const float *x)
+{
+    int i = (int)threadIdx.x;
+    float v = x[i];
+    y[i] = function == 0   ? exp2f(v)
+           : function == 1 ? sinf(v)
+           : function == 2 ? powf(v, 0.45f)
+           : function == 3 ? sqrtf(v)
+           : function == 4 ? 1 / v
+                           : (float)exp((double)v);
+}
+
+void emu_test_function(int function, float *y, const float *x, int n)
+{
+    float *memory = NULL;
+    size_t bytes = (size_t)n * sizeof *x;
+    cudaMalloc((void **)&memory, 2 * bytes);
+    cudaMemcpy(memory, x, bytes, cudaMemcpyHostToDevice);
+    LAUNCH(function_kernel, 1, (unsigned)n, 0, NULL, function, memory + n, (const float *)memory);
+    cudaMemcpy(y, memory + n, bytes, cudaMemcpyDeviceToHost);
+    cudaFree(memory);
+}
+
 void emu_test_stream(int *before, int *after)
 {
     int *memory = NULL, *host = NULL;

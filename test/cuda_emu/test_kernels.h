@@ -33,6 +33,10 @@ void emu_test_uninitialised(uint32_t found[4]);
 /* Sum of 0..n-1 by shared memory, barriers, shuffles, votes and atomics; in turns over `blocks`. */
 unsigned emu_test_sum(unsigned n, unsigned block);
 
+/* f(x) by a kernel for each of n arguments: 0 exp2f, 1 sinf, 2 powf(x, 0.45), 3 sqrtf, 4 1 / x,
+ * 5 (float)exp. */
+void emu_test_function(int function, float *y, const float *x, int n);
+
 /* What a stream gave before and after waiting; then a graph of y = 2 y + 1 on two streams, launched
  * `times` times from y = 1. */
 void emu_test_stream(int *before, int *after);

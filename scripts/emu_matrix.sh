@@ -1,0 +1,62 @@
+#!/bin/sh
+# The suites of CUDA in the emulator, again under what a real GPU has and the emulator's plain run has
+# not: one at a time. Prints a table of suites and axes, "passed/failed" each; status 1 when a test
+# failed. The emulated build must be there (make emu-matrix makes it).
+#
+#   scripts/emu_matrix.sh BUILD_FOLDER          all suites, all axes: half an hour of processor time
+#   scripts/emu_matrix.sh BUILD_FOLDER short    those that an axis may change: a few minutes
+#   scripts/emu_matrix.sh BUILD_FOLDER SUITE... these, all axes
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=$1
+shift
+logs=$(mktemp -d "${TMPDIR:-/tmp}/imgtrain-matrix-XXXXXX") || exit 1
+trap 'rm -rf "$logs"' EXIT
+trap 'exit 130' INT TERM
+
+# CUDA's errors of exp2f, sinf, powf and the like, once and four times; multiprocessors of an H100 and
+# of a large Blackwell; the other order of blocks and threads, and one that is drawn.
+axes='ulp=1 ulp=4 multiprocessors=132 multiprocessors=188 order=1 order=2'
+form=${1:-long}
+case $form in
+long | short) suites=$(basename -s .c test/cuda/cuda_*.c | grep -v -e cuda_faults -e 'cuda_emu$' | tr '\n' ' ') ;;
+*) suites=$* form=long ;;
+esac
+
+wanted() { # SUITE AXIS: does the short form run it?
+    case $form:$2:$1 in
+    long:* | short:ulp=4:cuda_splat | short:ulp=4:cuda_splat_golden | short:ulp=4:cuda_splat_train | short:ulp=4:cuda_nn | \
+        short:ulp=4:cuda_gan | short:multiprocessors=188:cuda_device | short:order=2:cuda_splat | short:order=2:cuda_nn) return 0 ;;
+    esac
+    return 1
+}
+
+for axis in $axes; do
+    for suite in $suites; do
+        wanted "$suite" "$axis" && echo "$axis $suite"
+    done
+done | xargs -r -P "${JOBS:-$(nproc 2>/dev/null || echo 2)}" -L 1 sh -c \
+    'IMGTRAIN_EMU=$3 "$1/imgtrain-test" "$4" >"$2/$3.$4" 2>&1; echo $? >"$2/$3.$4.status"' sh "$build" "$logs"
+
+passed=0 failed=0 skipped=0
+printf '%-18s' suite
+for axis in $axes; do printf ' %18s' "$axis"; done
+echo
+for suite in $suites; do
+    printf '%-18s' "$suite"
+    for axis in $axes; do
+        log=$logs/$axis.$suite cell=-
+        if [ -e "$log.status" ]; then
+            # shellcheck disable=SC2046  # "unit tests: N passed, N failed, N skipped" as words
+            set -- $(grep '^unit tests: ' "$log" | tail -n 1)
+            p=${3:-0} f=${5:-0} s=${7:-0}
+            [ "$(cat "$log.status")" = 0 ] || [ "$f" != 0 ] || f=1
+            passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s)) cell=$p/$f
+        fi
+        printf ' %18s' "$cell"
+    done
+    echo
+done
+grep -E '^skipped|:[FE]:|^cuda_emu: ' "$logs"/*.cuda_* | sed "s|^$logs/||"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
