@@ -1,5 +1,5 @@
 # cuda/*.cu by nvcc, or as C++ for the emulator; their tests (cuda/README.md). Needs build.mk, test.mk.
-.PHONY: emu-test emu-run emu-msan emu-msan-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc
+.PHONY: emu-test emu-run emu-matrix emu-matrix-run emu-msan emu-msan-run gpu-test gpu-run gpu-bench gpu-bench-run gpu-kit gpu-kit-run print-nvcc
 
 NVCC_FLAGS := $(NVCC_HOST) -O3 -lineinfo $(NVCC_SMALL) -Xcompiler -Wall,-Wextra,-Wno-unused-function,-Wno-deprecated-enum-float-conversion,-Wno-deprecated-enum-enum-conversion $(if $(CUDA_WERROR),-Werror all-warnings) \
     $(if $(filter native,$(CUDA_ARCHS)),-arch=native,$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
@@ -37,6 +37,13 @@ $(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/c
 	@mkdir -p $(@D)
 	@echo "cc $@"
 	@$(CC) $(CPPFLAGS) -I. $(CFLAGS) -shared -fPIC $(filter %.c,$^) -o $@ -lm
+
+# FORM: short, long, or names of suites.
+FORM ?= long
+emu-matrix: # the suites of CUDA with errors of CUDA's functions, other numbers of SMs, other orders
+	@$(MAKE) --no-print-directory CUDA=emu SAN= emu-matrix-run
+emu-matrix-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so
+	@scripts/emu_matrix.sh $(B) $(FORM)
 
 # Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
 # its kernel and line. Without other libraries, which it would have to know too.
