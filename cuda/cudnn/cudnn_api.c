@@ -19,7 +19,8 @@ int cudnn_api_open(struct cudnn_api *api)
     const char *named = getenv("IMGTRAIN_CUDNN");
     memset(api, 0, sizeof *api);
     snprintf(api->path, sizeof api->path, "%s", named && *named ? named : standard);
-    api->library = dlopen(api->path, RTLD_NOW | RTLD_LOCAL);
+    /* What it loads itself has threads and handlers that unloading would pull the code from. */
+    api->library = dlopen(api->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!api->library) return fail(ERR_DEVICE, "no cuDNN: %.300s", dlerror());
     const struct {
         const char *name;

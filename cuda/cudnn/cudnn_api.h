@@ -120,6 +120,7 @@
     X(POINTWISE_RELU_FWD, 100)                                                                     \
     X(HEUR_MODE_INSTANT, 0)                                                                        \
     X(HEUR_MODE_FALLBACK, 2)                                                                       \
+    X(HEUR_MODE_A, 3)                                                                              \
     X(NUMERICAL_NOTE_TENSOR_CORE, 0)                                                               \
     X(NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, 1)                                                       \
     X(NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION, 2)                                               \

@@ -207,7 +207,7 @@ int cudnn_plan_of(const struct cudnn_library *library, const struct cudnn_graph 
     return finish_plan(library, workspace, plan);
 }
 
-/* What one of cuDNN's two lists of guesses holds, as far as there is room. */
+/* What one of cuDNN's lists of guesses holds, as far as there is room. */
 static int add_plans(const struct cudnn_library *l, const struct cudnn_graph *graph, int mode,
                      size_t workspace, struct cudnn_plan *plans, int room, int *count)
 {
@@ -244,10 +244,11 @@ cleanup:
 int cudnn_plans(const struct cudnn_library *library, const struct cudnn_graph *graph,
                 size_t workspace, struct cudnn_plan *plans, int room, int *count)
 {
-    static const int modes[] = {DNN_HEUR_MODE_INSTANT, DNN_HEUR_MODE_FALLBACK};
+    /* A knows most engines of fused graphs; the others, where it has none that we may take. */
+    static const int modes[] = {DNN_HEUR_MODE_A, DNN_HEUR_MODE_INSTANT, DNN_HEUR_MODE_FALLBACK};
     int code = OK;
     *count = 0;
-    for (int i = 0; i < 2 && (i == 0 || *count == 0); i++) {
+    for (int i = 0; i < 3 && (i == 0 || *count == 0); i++) {
         int one = add_plans(library, graph, modes[i], workspace, plans, room, count);
         if (one < 0) code = one;
     }

@@ -66,6 +66,20 @@ for task in splat gan; do
     gan) agree 2e-2 loss_d loss_g r1 r2 score_real score_fake ;;
     esac
 done
+# by cuDNN, where it is: a GPU's own, or what stands in for it in the emulator
+fake=$(dirname "$program")/fake_cudnn.so
+[ ! -e "$fake" ] || export IMGTRAIN_CUDNN="$fake"
+last="train gan.yaml device=cuda conv=cudnn"
+imgtrain train gan.yaml device=cuda conv=cudnn deterministic=true -o cudnn -q >"$out" 2>"$err"
+status=$?
+if [ $status = 69 ] && grep -q 'no cuDNN' "$err"; then
+    skip "a training by cuDNN: $(sed 's/.*no cuDNN: //' "$err")"
+else
+    if [ $status = 0 ]; then pass; else flunk "exit status $status, not 0"; fi
+    cp cudnn/metrics.csv gan-cuda/metrics.csv
+    task=gan
+    agree 2e-2 loss_d loss_g r1 r2 score_real score_fake
+fi
 run 0 imgtrain train splat.yaml device=cuda -o again -q
 run 0 cmp splat-cuda/model.safetensors again/model.safetensors
 

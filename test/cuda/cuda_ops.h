@@ -119,9 +119,9 @@ static inline void cuda_close_left(void)
 #endif
 }
 
-/* Is there a CUDA device? Asked in a process of its own: CUDA does not survive the fork that Check
- * makes for each test. Says why not. */
-static inline bool cuda_here(const char *suite)
+/* Is there a CUDA device, and does it what is asked (or NULL)? In a process of its own: CUDA does
+ * not survive the fork that Check makes for each test. Says why not. */
+static inline bool cuda_can(const char *suite, int (*ask)(struct device *device))
 {
     int ends[2];
     char reason[256] = "no answer";
@@ -130,8 +130,9 @@ static inline bool cuda_here(const char *suite)
     pid_t child = fork();
     if (child == 0) {
         struct device *device;
-        const char *text = cuda_open(&device) == OK ? "" : error_message();
-        device_close(device);
+        int code = cuda_open(&device);
+        if (code == OK && ask) code = ask(device);
+        const char *text = code == OK ? "" : error_message();
         _exit(write(ends[1], text, strlen(text) + 1) < 0);
     }
     close(ends[1]);
@@ -140,6 +141,11 @@ static inline bool cuda_here(const char *suite)
     waitpid(child, NULL, 0);
     if (reason[0]) test_skip(suite, reason);
     return !reason[0];
+}
+
+static inline bool cuda_here(const char *suite)
+{
+    return cuda_can(suite, NULL);
 }
 
 /* A buffer with `bytes` of `from`; all bits set where `from` is NULL. */

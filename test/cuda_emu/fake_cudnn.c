@@ -162,6 +162,7 @@ int cudnnCreate(dnn_handle *handle)
         .no_fusion = asked("no_fusion"),
         .wrong = asked("wrong"),
         .execute = asked_number("execute="),
+        .only_mode = asked("only_mode=") ? (int)asked_number("only_mode=") : -1,
     };
     executions = 0;
     *handle = NULL;
@@ -318,6 +319,9 @@ static int get_results(const struct descriptor *d, int64_t room, int64_t *count,
                        struct descriptor **results)
 {
     *count = 0;
+    int mode;
+    memcpy(&mode, fake_find(d, DNN_ATTR_ENGINEHEUR_MODE)->values, sizeof mode);
+    if (fake_settings.only_mode >= 0 && mode != fake_settings.only_mode) return DNN_STATUS_SUCCESS;
     for (int i = 0; i < FAKE_ENGINES; i++) {
         if (!fake_engine_supports(&fake_engines[i], d->computation)) continue;
         if (*count < room) {
