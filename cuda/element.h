@@ -53,11 +53,6 @@ static __device__ inline void element_store8(float *x, size_t i, const float *v)
     to[1] = make_float4(v[4], v[5], v[6], v[7]);
 }
 
-static __device__ inline unsigned bf16_pair(float low, float high)
-{
-    return bf16_round(low) | (unsigned)bf16_round(high) << 16;
-}
-
 static __device__ inline void element_store8(uint16_t *x, size_t i, const float *v)
 {
     *reinterpret_cast<uint4 *>(x + i) = make_uint4(bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]),

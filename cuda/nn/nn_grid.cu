@@ -1,6 +1,7 @@
 /* Resampling by two, weights for each channel and pixel, embeddings, gradients of biases. */
 #include "cuda/cuda_device.h"
 #include "cuda/element.h"
+#include "cuda/nn/image_sums.h"
 #include "cuda/nn/nn_cuda.h"
 
 enum { BLOCK = 256 };
@@ -141,7 +142,7 @@ static int cuda_fir_down(struct device *device, const struct nn_fir *f)
 
 /* ---- biases: chunks of one image, each cut into pieces by its size alone ---- */
 
-enum { BIAS_ROWS = 8, BIAS_PIECE = 2048, BIAS_IMAGES = 16, MOST_IN_Y = 65535 };
+enum { BIAS_ROWS = 8, BIAS_PIECE = 2048 };
 
 /* sums[image][piece][c]; a block has 32 channels and BIAS_ROWS rows of threads. */
 template <typename T>
@@ -163,30 +164,6 @@ static __global__ void bias_pieces(float *sums, const T *dout, int pixels, int c
     sums[((size_t)blockIdx.y * gridDim.x + blockIdx.x) * c + channel] = sum;
 }
 
-/* db += each image's sum, one after the other: images may come in any parts. A block has 32
- * channels; its rows of threads sum an image's pieces each. */
-static __global__ void __launch_bounds__(32 * BIAS_IMAGES)
-    bias_add(float *db, const float *sums, int n, int pieces, int c)
-{
-    __shared__ float images[BIAS_IMAGES][32];
-    int lane = threadIdx.x, row = threadIdx.y, channel = blockIdx.x * 32 + lane;
-    float total = row == 0 && channel < c ? db[channel] : 0;
-    for (int first = 0; first < n; first += BIAS_IMAGES) {
-        float sum = 0;
-        if (first + row < n && channel < c) {
-            const float *from = sums + (size_t)(first + row) * pieces * c + channel;
-            for (int p = 0; p < pieces; p++)
-                sum += from[(size_t)p * c];
-        }
-        images[row][lane] = sum;
-        __syncthreads();
-        for (int i = 0; row == 0 && i < BIAS_IMAGES && first + i < n; i++)
-            total += images[i][lane];
-        __syncthreads();
-    }
-    if (row == 0 && channel < c) db[channel] = total;
-}
-
 static int cuda_bias_grad(struct device *device, float *db, const void *dout, enum nn_type type,
                           int n, int pixels, int c)
 {
@@ -196,7 +173,7 @@ static int cuda_bias_grad(struct device *device, float *db, const void *dout, en
     int pieces = (pixels + BIAS_PIECE - 1) / BIAS_PIECE;
     int most = (int)(CUDA_PARTIALS / sizeof(float)) / (pieces * c); /* images at a time */
     if (most < 1) return fail(ERR_USAGE, "bias_grad: %d channels are too many", c);
-    if (most > MOST_IN_Y) most = MOST_IN_Y;
+    if (most > MOST_IMAGES) most = MOST_IMAGES;
     for (int first = 0; first < n; first += most) {
         int some = n - first < most ? n - first : most;
         size_t skip = (size_t)first * pixels * c;
@@ -204,7 +181,7 @@ static int cuda_bias_grad(struct device *device, float *db, const void *dout, en
         WITH_TYPE(type, T,
                   LAUNCH((bias_pieces<T>), grid, dim3(32, BIAS_ROWS), 0, d->stream, sums,
                          (const T *)dout + skip, pixels, c));
-        LAUNCH(bias_add, cuda_blocks((size_t)c, 32), dim3(32, BIAS_IMAGES), 0, d->stream, db, sums,
+        LAUNCH(image_sums_add, cuda_blocks((size_t)c, 32), dim3(32, IMAGE_ROWS), 0, d->stream, db, sums,
                some, pieces, c);
     }
     return cuda_take_error();

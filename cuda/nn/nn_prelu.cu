@@ -1,6 +1,7 @@
 /* The leaky ReLU with a learnt slope for each channel: see struct nn_prelu in device/nn_ops.h. */
 #include "cuda/cuda_device.h"
 #include "cuda/element.h"
+#include "cuda/nn/image_sums.h"
 #include "cuda/nn/nn_cuda.h"
 
 enum { BLOCK = 256 };
@@ -78,20 +79,6 @@ static __global__ void slope_pieces(float *sums, const Y *dy, const Z *z, int pi
     sums[((size_t)blockIdx.y * gridDim.x + blockIdx.x) * c + channel] = sum;
 }
 
-static __global__ void slope_add(float *dslopes, const float *sums, int n, int pieces, int c)
-{
-    int channel = blockIdx.x * blockDim.x + threadIdx.x;
-    if (channel >= c) return;
-    float total = dslopes[channel];
-    for (int i = 0; i < n; i++) {
-        float sum = 0;
-        for (int p = 0; p < pieces; p++)
-            sum += sums[((size_t)i * pieces + p) * c + channel];
-        total += sum;
-    }
-    dslopes[channel] = total;
-}
-
 static int cuda_prelu_grad(struct device *device, const struct nn_prelu *p, float *dslopes,
                            const void *dy)
 {
@@ -102,6 +89,7 @@ static int cuda_prelu_grad(struct device *device, const struct nn_prelu *p, floa
     size_t most = CUDA_PARTIALS / sizeof(float) / ((size_t)pieces * c); /* images at a time */
     if (most < 1)
         return fail(ERR_USAGE, "prelu_grad: a picture of %d x %d is too large", p->pixels, c);
+    if (most > MOST_IMAGES) most = MOST_IMAGES;
     for (int first = 0, some; first < p->n; first += some) {
         some = (size_t)(p->n - first) < most ? p->n - first : (int)most;
         size_t skip = (size_t)first * p->pixels * c;
@@ -110,7 +98,7 @@ static int cuda_prelu_grad(struct device *device, const struct nn_prelu *p, floa
                       LAUNCH((slope_pieces<Z, Y>), grid, dim3(32, SLOPE_ROWS), 0, d->stream, sums,
                              (const Y *)dy + skip, (const Z *)p->z + skip, p->pixels, c);
                   }));
-        LAUNCH(slope_add, cuda_blocks((size_t)c, 32), 32, 0, d->stream, dslopes, sums, some, pieces,
+        LAUNCH(image_sums_add, cuda_blocks((size_t)c, 32), dim3(32, IMAGE_ROWS), 0, d->stream, dslopes, sums, some, pieces,
                c);
     }
     return cuda_take_error();
