@@ -181,8 +181,8 @@ static int cuda_bias_grad(struct device *device, float *db, const void *dout, en
         WITH_TYPE(type, T,
                   LAUNCH((bias_pieces<T>), grid, dim3(32, BIAS_ROWS), 0, d->stream, sums,
                          (const T *)dout + skip, pixels, c));
-        LAUNCH(image_sums_add, cuda_blocks((size_t)c, 32), dim3(32, IMAGE_ROWS), 0, d->stream, db, sums,
-               some, pieces, c);
+        LAUNCH(image_sums_add, cuda_blocks((size_t)c, 32), dim3(32, IMAGE_ROWS), 0, d->stream, db,
+               sums, some, pieces, c);
     }
     return cuda_take_error();
 }

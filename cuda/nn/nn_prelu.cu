@@ -98,8 +98,8 @@ static int cuda_prelu_grad(struct device *device, const struct nn_prelu *p, floa
                       LAUNCH((slope_pieces<Z, Y>), grid, dim3(32, SLOPE_ROWS), 0, d->stream, sums,
                              (const Y *)dy + skip, (const Z *)p->z + skip, p->pixels, c);
                   }));
-        LAUNCH(image_sums_add, cuda_blocks((size_t)c, 32), dim3(32, IMAGE_ROWS), 0, d->stream, dslopes, sums, some, pieces,
-               c);
+        LAUNCH(image_sums_add, cuda_blocks((size_t)c, 32), dim3(32, IMAGE_ROWS), 0, d->stream,
+               dslopes, sums, some, pieces, c);
     }
     return cuda_take_error();
 }

@@ -49,9 +49,9 @@ START_TEST(adjoints_are_those_of_their_forward_operations)
 }
 END_TEST
 
-/* Biases: however many images come at a time, and where more come than a grid may have in its
- * second dimension, the same bits. */
-START_TEST(gradients_of_biases_do_not_depend_on_micro_batches)
+/* Biases and slopes of PReLU: however many images come at a time, and where more come than a grid
+ * may have in its second dimension, the same bits. */
+START_TEST(sums_over_images_do_not_depend_on_micro_batches)
 {
     static const struct {
         int n, pixels, c;
@@ -68,10 +68,21 @@ START_TEST(gradients_of_biases_do_not_depend_on_micro_batches)
     for (int i = 0, first = 0; i < 3; first = parts[i++])
         MUST(s.nn->bias_grad(s.device, parted, dout + (size_t)first * image, NN_F32,
                              parts[i] - first, pixels, c));
-    void *a = side_fetch(&s, 1), *b = side_fetch(&s, 2);
-    ck_assert_mem_eq(a, b, (size_t)c * sizeof(float));
-    free(a);
-    free(b);
+    float *slopes = side_floats(&s, "slopes", (size_t)c, 2, -1, 1, 0);
+    float *part_slopes = side_floats(&s, "slopes", (size_t)c, 2, -1, 1, 0);
+    struct nn_prelu p = {dout, NULL, NN_F32, NN_F32, n, pixels, c};
+    MUST(s.nn->prelu_grad(s.device, &p, slopes, dout));
+    for (int i = 0, first = 0; i < 3; first = parts[i++]) {
+        const float *from = dout + (size_t)first * image;
+        p.z = from, p.n = parts[i] - first;
+        MUST(s.nn->prelu_grad(s.device, &p, part_slopes, from));
+    }
+    for (int i = 1; i < 5; i += 2) {
+        void *a = side_fetch(&s, i), *b = side_fetch(&s, i + 1);
+        ck_assert_mem_eq(a, b, (size_t)c * sizeof(float));
+        free(a);
+        free(b);
+    }
     side_close(&s);
     device_close(s.device);
 }
@@ -88,7 +99,7 @@ Suite *cuda_nn_suite(void)
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, results_are_right, 0, kinds);
     tcase_add_loop_test(tests, adjoints_are_those_of_their_forward_operations, 0, kinds);
-    tcase_add_loop_test(tests, gradients_of_biases_do_not_depend_on_micro_batches, 0, 3);
+    tcase_add_loop_test(tests, sums_over_images_do_not_depend_on_micro_batches, 0, 3);
     suite_add_tcase(suite, tests);
     return suite;
 }
