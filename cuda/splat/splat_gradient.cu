@@ -21,7 +21,12 @@ static __device__ void cuda_splat_gradient_gather(const struct splat_scene &s,
     int lane = (int)threadIdx.x % 32, dx0 = lane % PATCH_X, dy0 = lane / PATCH_X;
     bool additive = s.blend.additive, limited = !additive && s.blend.topk > 0;
     const int channels = N < GROUP ? N : s.channels;
+    if (N < GROUP) channel = 0; /* a constant */
     const T *threshold = (const T *)s.threshold, *blended = (const T *)s.weight;
+    float own[N]; /* the Gaussian's colour, where all of it fits into registers */
+    UNROLL
+    for (int k = 0; k < N; k++)
+        own[k] = N < GROUP ? feat[k] : 0.0f;
     for (int y0 = from; y0 <= to; y0 += PATCH_Y) {
         int row = y0 + dy0;
         float dy = (float)row + 0.5f - g.my, half = gaussian_row_half(&g, s.cut_power, dy);
@@ -42,11 +47,24 @@ static __device__ void cuda_splat_gradient_gather(const struct splat_scene &s,
             if (!(w > 0)) continue;
             if (limited && w < cuda_splat_scene_image_load(threshold + line + column)) continue;
             const T *gradient = (const T *)s.gradient + (line + b.x0) * channels + column - b.x0;
+            float each[N]; /* of the channels that are summed, each loaded once */
+            UNROLL
+            for (int k = 0; k < N; k++)
+                each[k] =
+                    N < GROUP || channel + k < channels
+                        ? cuda_splat_scene_image_load(gradient + (int64_t)(channel + k) * b.pitch)
+                        : 0.0f;
             if (channel == 0) {
                 float dot = additive ? 0.0f : -cuda_splat_scene_image_load(blended + line + column);
-                for (int c = 0; c < channels; c++)
-                    dot = fmaf(cuda_splat_scene_image_load(gradient + (int64_t)c * b.pitch),
-                               feat[c], dot);
+                if (N < GROUP) {
+                    UNROLL
+                    for (int k = 0; k < N; k++)
+                        dot = fmaf(each[k], own[k], dot);
+                } else {
+                    for (int c = 0; c < channels; c++)
+                        dot = fmaf(cuda_splat_scene_image_load(gradient + (int64_t)c * b.pitch),
+                                   feat[c], dot);
+                }
                 float v = dot * w, vx = v * dx, vy = v * dy;
                 sums[0] += vx;
                 sums[1] += vy;
@@ -56,10 +74,7 @@ static __device__ void cuda_splat_gradient_gather(const struct splat_scene &s,
             }
             UNROLL
             for (int k = 0; k < N; k++)
-                if (channel + k < channels)
-                    sums[GAUSSIAN_SUMS + k] = fmaf(
-                        cuda_splat_scene_image_load(gradient + (int64_t)(channel + k) * b.pitch), w,
-                        sums[GAUSSIAN_SUMS + k]);
+                sums[GAUSSIAN_SUMS + k] = fmaf(each[k], w, sums[GAUSSIAN_SUMS + k]);
         }
     }
 }
@@ -71,7 +86,8 @@ static __device__ void gather_rows(const struct splat_scene &s, const struct spl
                                    const struct gaussian_form &g, const float *feat, int from,
                                    int to, bool begins, float *record)
 {
-    for (int channel = 0; channel < s.channels; channel += N) {
+    const int channels = N < GROUP ? N : s.channels;
+    for (int channel = 0; channel < channels; channel += N) {
         float sums[GAUSSIAN_SUMS + N];
         UNROLL
         for (int f = 0; f < GAUSSIAN_SUMS + N; f++)
