@@ -55,7 +55,7 @@ extern "C" {
 #define DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(emu_dynamic_shared())
 #endif
 
-/* COUNT_WORK(n): n steps of a kernel's work for emu_work_count(), nothing on a GPU. */
+/* COUNT_WORK(n): n steps of a kernel's work for emu_work, nothing on a GPU. */
 #ifdef __CUDACC__
 #define COUNT_WORK(n)
 #else
