@@ -16,9 +16,9 @@
 extern "C" {
 #endif
 
-/* NAME, PRICE: nanoseconds of the host each. They are orders of magnitude from NVIDIA's guides and
- * from published measurements of servers, none was measured here: they are to show what dominates.
- * IMGTRAIN_EMU="ns_NAME=N" sets another (whole nanoseconds; of bytes: for each 1000 of them).
+/* NAME, PRICE: nanoseconds of the host each. They are rough
+ * estimates, neither measured here nor taken from a source: to show what dominates, not how long it
+ * takes. IMGTRAIN_EMU="ns_NAME=N" sets another (whole nanoseconds; of bytes: for 1000 of them).
  *   pinned memory   pages are locked at about 3 GB/s (0.3 ms/MB) and unlocked at twice that; both
  *                   enter the kernel, and freeing waits for the device
  *   device memory   a call of the driver; freeing waits for the device

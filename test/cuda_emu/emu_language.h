@@ -250,12 +250,12 @@ static inline float rsqrtf(float x)
 }
 
 /* ---- functions that CUDA's library does not round correctly ----
- * With IMGTRAIN_EMU="ulp=N", a kernel gets them off by up to N times the largest error that the
- * CUDA C++ Programming Guide's tables name, in units in the last place; else the C library's. What
- * errs depends on the arguments alone. Division, square root and fmaf are exact there too: nvcc
- * is not asked for anything less (-use_fast_math, -prec-div, -prec-sqrt, -ftz). Exact stay 0, inf,
- * NaN, and what C promises at an argument of 0; no error carries sin and cos beyond 1, or
- * exponentials to the other side of 1. */
+ * With IMGTRAIN_EMU="ulp=N", a kernel gets them off by up to N times the limit
+ * below (meant to be that of the CUDA C++ Programming Guide's tables, not yet held against them),
+ * in units in the last place; else the C library's. What errs depends on the arguments alone.
+ * Division, square root and fmaf are exact there too: nvcc is not asked for anything less
+ * (-use_fast_math, -prec-div, -prec-sqrt, -ftz). Exact stay 0, inf, NaN, and what C promises at an
+ * argument of 0; no error carries sin and cos beyond 1, or exponentials to the other side of 1. */
 extern long long emu_noise; /* N while a kernel runs, else 0 */
 float emu_noisy(float exact, unsigned ulp, float x, float y);
 double emu_noisy_double(double exact, unsigned ulp, double x, double y);
