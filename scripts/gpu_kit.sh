@@ -7,7 +7,7 @@
 #   scripts/gpu_kit.sh BUILD_FOLDER ARCHIVE.tar.gz      BUILD_FOLDER/kit.settings: what make knows
 #
 # SMALL=yes: small pictures, for a rehearsal. The fits on the CPU take minutes; their results are kept
-# in build/ for as long as pictures and settings stay the same.
+# in build/ for as long as pictures and settings stay the same; REFERENCE=FILE takes them from there.
 set -eu
 cd "$(dirname "$0")/.."
 build=$1 archive=$2 small=${SMALL:-}
@@ -61,7 +61,9 @@ fi
 key=$({ cat "$to/pictures/a.jpg" "$to/pictures/b.jpg"; sed -n '/^fit() {/,/^gan() {/p' "$to/run.sh"; } | cksum | cut -d' ' -f1)
 kept=build/kit-reference-$key
 [ -z "$small" ] || kept=$kit/none
-if [ -s "$kept" ]; then
+if [ -n "${REFERENCE:-}" ]; then
+    cp "$REFERENCE" "$to/reference.txt"
+elif [ -s "$kept" ]; then
     cp "$kept" "$to/reference.txt"
 else
     echo "gpu-kit: the same fits on the CPU"
