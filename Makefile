@@ -62,4 +62,4 @@ demo: imgtrain # the main job on the photograph that scripts/setup.sh brought, o
 clean: # removes all that was built
 	rm -rf build imgtrain
 
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(wildcard $(B)/test/cuda_bench/*.d)
