@@ -4,8 +4,8 @@
  *
  * FAKE_CUDNN="WORD ..." (read at each cudnnCreate): none (no engine supports anything), no_handle,
  * no_memory (plans fail for want of device memory), execute=N (the N-th execution fails), slow
- * (every execution takes 30 ms longer), no_fusion (graphs of one operation only), only_mode=N (of the
- * lists of guesses, the others are empty), wrong (one number of every result is), version=N. */
+ * (every execution takes 30 ms longer), no_fusion (graphs of one operation only), only_mode=N (of
+ * the lists of guesses, the others are empty), wrong (one number of every result is), version=N. */
 #ifndef FAKE_CUDNN_H
 #define FAKE_CUDNN_H
 
