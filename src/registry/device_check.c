@@ -1,6 +1,5 @@
 #include "registry/device_check.h"
 
-#include "base/build_id.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -8,6 +7,7 @@
 #include "device/conv_library.h"
 #include "device/device.h"
 #include "device/nn_ops.h"
+#include "registry/build_id.h"
 #include "registry/check_cache.h"
 #include "registry/tasks.h"
 #include "task/task.h"

@@ -259,7 +259,7 @@ err_has "only .safetensors is read"
 has_not begun-none
 
 # ---- option files of other trainers ----
-options() { # of traiNNer-redux, and in part of older ones; $1: more lines
+options() { # of traiNNer-redux, and in part of older ones
     cat <<'YAML'
 name: 2x_Compact
 scale: 2
@@ -331,7 +331,6 @@ training_automations:
     min_lq_size: 32
     target_vram_usage: 0.7
 YAML
-    printf '%s' "$1"
 }
 rm -rf gt lqs
 mkdir gt lqs

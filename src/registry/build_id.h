@@ -1,6 +1,6 @@
 /* Which build of the program this is. */
-#ifndef IMGTRAIN_BASE_BUILD_ID_H
-#define IMGTRAIN_BASE_BUILD_ID_H
+#ifndef IMGTRAIN_REGISTRY_BUILD_ID_H
+#define IMGTRAIN_REGISTRY_BUILD_ID_H
 
 #include <stddef.h>
 
