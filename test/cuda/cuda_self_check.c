@@ -87,7 +87,7 @@ static const struct {
 } faults[] = {
     {"point_f32", &task_gan, "conv_forward"},
     {"group_wgrad_f32", &task_gan, "conv_wgrad"},
-    {"bias_add", &task_gan, "bias_grad"},
+    {"image_sums_add", &task_gan, "bias_grad"},
     {"fir_down_kernel", &task_gan, "fir_down"},
     {"spatial_map_expand_kernel", &task_gan, "spatial_map_expand"},
     {"cuda_adam_kernel", &task_gan, "adam"},
