@@ -83,6 +83,8 @@ char *config_value_text(const struct config *config, const struct config_row *ro
 /* One text of a state's item, quoted where its type needs that: likewise. */
 char *config_value_quote(const struct config_row *row, const char *text, bool json);
 bool config_value_is_utf8(const char *text);
+/* true, yes, on ...: false when it is none of YAML's words. */
+bool config_value_parse_bool(const char *text, bool *value);
 /* `text` for a message: cut short, without control characters. Returns `shown`. */
 char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES]);
 

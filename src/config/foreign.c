@@ -18,7 +18,7 @@ struct translation {
     const struct config_entries *theirs;
     struct config_entries *ours;
     struct config_faults *faults;
-    bool has_losses;
+    const struct config_entry *first_loss; /* NULL: the file names none */
 };
 
 /* ---- texts ---- */
@@ -30,11 +30,11 @@ static const char *text_of(const struct config_entry *entry)
 
 static bool is_off(const struct config_entry *entry)
 {
-    static const char *const words[] = {"false", "no", "off", "0", "0.0"};
+    bool on;
+    double number;
     if (entry->count == 0) return true;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcasecmp(text_of(entry), words[i]) == 0) return true;
-    return false;
+    if (config_value_parse_bool(text_of(entry), &on)) return !on;
+    return number_parse_double(text_of(entry), &number) && number == 0;
 }
 
 static const struct config_entry *find_theirs(const struct translation *t, const char *path)
@@ -49,6 +49,13 @@ static double number_of(const struct translation *t, const char *path, double ot
     const struct config_entry *entry = find_theirs(t, path);
     double value;
     return entry && number_parse_double(text_of(entry), &value) ? value : otherwise;
+}
+
+static bool is_said(const struct translation *t, const char *key)
+{
+    for (int i = 0; i < t->ours->count; i++)
+        if (strcmp(t->ours->items[i].key, key) == 0) return true;
+    return false;
 }
 
 /* ---- what becomes of an entry ---- */
@@ -184,34 +191,10 @@ static int translate_upscale(struct translation *t, const struct config_entry *e
     return refuse(t, entry, "is another one than scale");
 }
 
-static int require_rgb(struct translation *t, const struct config_entry *entry)
-{
-    return number_of(t, entry->key, 0) == 3 ? OK : refuse(t, entry, "networks here take RGB: 3");
-}
-
-static int require_prelu(struct translation *t, const struct config_entry *entry)
-{
-    return strcasecmp(text_of(entry), "prelu") == 0 ? OK : refuse(t, entry, "only prelu is there");
-}
-
-static int require_disk(struct translation *t, const struct config_entry *entry)
-{
-    return strcasecmp(text_of(entry), "disk") == 0
-               ? OK
-               : refuse(t, entry, "images are read from folders: disk");
-}
-
 /* Something that would change what is learnt. */
 static int require_off(struct translation *t, const struct config_entry *entry)
 {
     return is_off(entry) ? OK : refuse(t, entry, "is not there in this program: leave it out");
-}
-
-static int require_no_resume(struct translation *t, const struct config_entry *entry)
-{
-    return entry->count == 0 || !*text_of(entry)
-               ? OK
-               : refuse(t, entry, "a run goes on with --resume: leave it out");
 }
 
 static int translate_optimiser(struct translation *t, const struct config_entry *entry)
@@ -264,9 +247,7 @@ static int translate_warmup(struct translation *t, const struct config_entry *en
 
 static int translate_crop_border(struct translation *t, const struct config_entry *entry)
 {
-    for (int i = 0; i < t->ours->count; i++)
-        if (strcmp(t->ours->items[i].key, "crop_border") == 0) return OK;
-    return say(t, entry, "sr.crop_border", NULL);
+    return is_said(t, "crop_border") ? OK : say(t, entry, "sr.crop_border", NULL);
 }
 
 static int require_our_metric(struct translation *t, const struct config_entry *entry)
@@ -334,7 +315,7 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
     if (strcmp(key, "eps") == 0 && number_parse_double(text_of(entry), &value) && value != 1e-12)
         return refuse(t, entry, "only 1e-12 is there");
     if (strcmp(key, "type") != 0) return OK;
-    t->has_losses = true;
+    if (!t->first_loss) t->first_loss = entry;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcasecmp(text_of(entry), kinds[i].name) != 0) continue;
         const struct config_entry *weight = find_beside(t, entry, "loss_weight");
@@ -351,96 +332,90 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
 /* A file that names its losses means these and no others. */
 static int drop_default_loss(struct translation *t)
 {
-    if (!t->has_losses) return OK;
-    for (int i = 0; i < t->ours->count; i++)
-        if (strcmp(t->ours->items[i].key, "charbonnier_weight") == 0) return OK;
-    for (int i = 0; i < t->theirs->count; i++)
-        if (strncmp(t->theirs->items[i].key, "train.", 6) == 0)
-            return say(t, &t->theirs->items[i], "sr.charbonnier_weight", "0");
-    return OK;
+    if (!t->first_loss || is_said(t, "charbonnier_weight")) return OK;
+    return say(t, t->first_loss, "sr.charbonnier_weight", "0");
 }
 
 /* ---- the table ---- */
 
-/* A part of a path may be *. `key`: one to one; `rule`: by a function; neither: nothing to say. */
+/* A part of a path may be *. `key`: one to one; `rule`: by a function; `only`: the one value that
+ * does here what it does there, and what to say of others; none of them: nothing to say. */
 static const struct foreign_row {
     const char *path, *key;
     foreign_rule *rule;
+    const char *only, *why;
 } foreign_rows[] = {
-    {"name", "exp_name", NULL},
-    {"scale", "sr.scale", NULL},
-    {"manual_seed", "seed", NULL},
-    {"use_amp", "use_amp", NULL},
-    {"deterministic", "deterministic", NULL},
-    {"task", "task", NULL},
-    {"model_type", NULL, NULL},
-    {"high_order_degradation", NULL, require_off},
-    {"l1_gt_usm", NULL, require_off},
-    {"percep_gt_usm", NULL, NULL},
-    {"gan_gt_usm", NULL, NULL},
-    {"lq_usm", NULL, require_off},
-    {"datasets.train.name", NULL, NULL},
-    {"datasets.train.type", NULL, translate_data_type},
-    {"datasets.train.dataroot_gt", NULL, translate_folder},
-    {"datasets.train.dataroot_lq", NULL, translate_folder},
-    {"datasets.train.meta_info", NULL, require_off},
-    {"datasets.train.meta_info_file", NULL, require_off},
-    {"datasets.train.filename_tmpl", "sr.filename_tmpl", NULL},
-    {"datasets.train.io_backend.type", NULL, require_disk},
-    {"datasets.train.lq_size", "sr.lq_size", NULL},
-    {"datasets.train.patch_size", "sr.lq_size", NULL},
-    {"datasets.train.gt_size", NULL, translate_gt_size},
-    {"datasets.train.use_hflip", "sr.flip", NULL},
-    {"datasets.train.use_rot", "sr.rot", NULL},
-    {"datasets.train.use_moa", NULL, require_off},
-    {"datasets.train.batch_size_per_gpu", NULL, translate_batch},
-    {"datasets.train.batch_size", NULL, translate_batch},
-    {"datasets.train.accum_iter", NULL, NULL},
-    {"datasets.train.accumulate", NULL, NULL},
-    {"datasets.val.name", NULL, NULL},
-    {"datasets.val.type", NULL, NULL},
-    {"datasets.val.io_backend.type", NULL, require_disk},
-    {"datasets.val.dataroot_gt", NULL, translate_folder},
-    {"datasets.val.dataroot_lq", NULL, translate_folder},
-    {"network_g.type", NULL, translate_network},
-    {"network_g.num_feat", "sr.num_feat", NULL},
-    {"network_g.num_conv", "sr.num_conv", NULL},
-    {"network_g.num_in_ch", NULL, require_rgb},
-    {"network_g.num_out_ch", NULL, require_rgb},
-    {"network_g.act_type", NULL, require_prelu},
-    {"network_g.upscale", NULL, translate_upscale},
-    {"path.pretrain_network_g", "sr.pretrain_g", NULL},
-    {"path.strict_load_g", "sr.strict_load", NULL},
-    {"path.resume_state", NULL, require_no_resume},
-    {"train.total_iter", "sr.max_steps", NULL},
-    {"train.accum_iter", NULL, NULL},
-    {"train.accumulate", NULL, NULL},
-    {"train.ema_decay", "sr.ema", NULL},
-    {"train.grad_clip", NULL, require_off},
-    {"train.grad_clip_max_norm", NULL, NULL},
-    {"train.optim_g.type", NULL, translate_optimiser},
-    {"train.optim_g.lr", "sr.lr_g", NULL},
-    {"train.optim_g.betas", NULL, translate_betas},
-    {"train.optim_g.weight_decay", "sr.weight_decay", NULL},
-    {"train.scheduler.type", NULL, translate_schedule},
-    {"train.scheduler.milestones", "sr.milestones", NULL},
-    {"train.scheduler.gamma", "sr.lr_gamma", NULL},
-    {"train.scheduler.T_max", NULL, require_whole_cosine},
-    {"train.scheduler.periods", NULL, require_whole_cosine},
-    {"train.scheduler.restart_weights", NULL, NULL},
-    {"train.scheduler.eta_min", NULL, translate_rate_end},
-    {"train.warmup_iter", NULL, translate_warmup},
-    {"train.losses.*.*", NULL, translate_loss},
-    {"train.*_opt.*", NULL, translate_loss},
-    {"val.val_enabled", NULL, NULL},
-    {"val.val_freq", "sr.val_every", NULL},
-    {"val.metrics_enabled", NULL, NULL},
-    {"val.metrics.*.type", NULL, require_our_metric},
-    {"val.metrics.*.crop_border", NULL, translate_crop_border},
-    {"val.metrics.*.*", NULL, NULL},
-    {"logger.print_freq", "eval_steps", NULL},
-    {"logger.save_checkpoint_freq", "checkpoint.every", NULL},
-    {CONFIG_AUTOMATIONS, NULL, translate_automation},
+    {"name", .key = "exp_name"},
+    {"scale", .key = "sr.scale"},
+    {"manual_seed", .key = "seed"},
+    {"use_amp", .key = "use_amp"},
+    {"deterministic", .key = "deterministic"},
+    {"task", .key = "task"},
+    {.path = "model_type"},
+    {"high_order_degradation", .rule = require_off},
+    {"l1_gt_usm", .rule = require_off},
+    {"lq_usm", .rule = require_off},
+    {.path = "datasets.train.name"},
+    {"datasets.train.type", .rule = translate_data_type},
+    {"datasets.train.dataroot_gt", .rule = translate_folder},
+    {"datasets.train.dataroot_lq", .rule = translate_folder},
+    {"datasets.train.meta_info", .rule = require_off},
+    {"datasets.train.meta_info_file", .rule = require_off},
+    {"datasets.train.filename_tmpl", .key = "sr.filename_tmpl"},
+    {"datasets.*.io_backend.type", .only = "disk", .why = "images are read from folders: disk"},
+    {"datasets.train.lq_size", .key = "sr.lq_size"},
+    {"datasets.train.patch_size", .key = "sr.lq_size"},
+    {"datasets.train.gt_size", .rule = translate_gt_size},
+    {"datasets.train.use_hflip", .key = "sr.flip"},
+    {"datasets.train.use_rot", .key = "sr.rot"},
+    {"datasets.train.use_moa", .rule = require_off},
+    {"datasets.train.batch_size_per_gpu", .rule = translate_batch},
+    {"datasets.train.batch_size", .rule = translate_batch},
+    {.path = "datasets.train.accum_iter"},
+    {.path = "datasets.train.accumulate"},
+    {.path = "datasets.val.name"},
+    {.path = "datasets.val.type"},
+    {"datasets.val.dataroot_gt", .rule = translate_folder},
+    {"datasets.val.dataroot_lq", .rule = translate_folder},
+    {"network_g.type", .rule = translate_network},
+    {"network_g.num_feat", .key = "sr.num_feat"},
+    {"network_g.num_conv", .key = "sr.num_conv"},
+    {"network_g.num_in_ch", .only = "3", .why = "networks here take RGB: 3"},
+    {"network_g.num_out_ch", .only = "3", .why = "networks here make RGB: 3"},
+    {"network_g.act_type", .only = "prelu", .why = "only prelu is there"},
+    {"network_g.upscale", .rule = translate_upscale},
+    {"path.pretrain_network_g", .key = "sr.pretrain_g"},
+    {"path.strict_load_g", .key = "sr.strict_load"},
+    {"path.resume_state", .only = "", .why = "a run goes on with --resume: leave it out"},
+    {"train.total_iter", .key = "sr.max_steps"},
+    {.path = "train.accum_iter"},
+    {.path = "train.accumulate"},
+    {"train.ema_decay", .key = "sr.ema"},
+    {"train.grad_clip", .rule = require_off},
+    {.path = "train.grad_clip_max_norm"},
+    {"train.optim_g.type", .rule = translate_optimiser},
+    {"train.optim_g.lr", .key = "sr.lr_g"},
+    {"train.optim_g.betas", .rule = translate_betas},
+    {"train.optim_g.weight_decay", .key = "sr.weight_decay"},
+    {"train.scheduler.type", .rule = translate_schedule},
+    {"train.scheduler.milestones", .key = "sr.milestones"},
+    {"train.scheduler.gamma", .key = "sr.lr_gamma"},
+    {"train.scheduler.T_max", .rule = require_whole_cosine},
+    {"train.scheduler.periods", .rule = require_whole_cosine},
+    {"train.scheduler.restart_weights", .only = "1", .why = "only 1 is there"},
+    {"train.scheduler.eta_min", .rule = translate_rate_end},
+    {"train.warmup_iter", .rule = translate_warmup},
+    {"train.losses.*.*", .rule = translate_loss},
+    {"train.*_opt.*", .rule = translate_loss},
+    {.path = "val.val_enabled"},
+    {"val.val_freq", .key = "sr.val_every"},
+    {.path = "val.metrics_enabled"},
+    {"val.metrics.*.type", .rule = require_our_metric},
+    {"val.metrics.*.crop_border", .rule = translate_crop_border},
+    {.path = "val.metrics.*.*"},
+    {"logger.print_freq", .key = "eval_steps"},
+    {"logger.save_checkpoint_freq", .key = "checkpoint.every"},
+    {CONFIG_AUTOMATIONS, .rule = translate_automation},
 };
 
 /* How many characters of `path` the row's names without * make up, all its parts being the first of
@@ -488,17 +463,22 @@ int config_translate_foreign(struct config_entries *ours, const struct config_en
                              struct config_faults *faults)
 {
     struct translation t = {.theirs = theirs, .ours = ours, .faults = faults};
-    if (theirs->count > 0 && !find_theirs(&t, "task"))
-        TRY(say(&t, &theirs->items[0], "task", "sr"));
     for (int i = 0; i < theirs->count; i++) {
         const struct config_entry *entry = &theirs->items[i];
+        if (entry->is_nested && entry->count == 0) continue; /* its parts are entries too */
         const struct foreign_row *row = find_foreign_row(entry->key);
-        if (!row)
+        if (entry->is_nested)
+            TRY(refuse(&t, entry, "a list may hold only single values"));
+        else if (!row)
             TRY(no_effect(entry));
         else if (row->rule)
             TRY(row->rule(&t, entry));
+        else if (row->only && strcasecmp(text_of(entry), row->only) != 0)
+            TRY(refuse(&t, entry, row->why));
         else if (row->key && !entry->is_null)
             TRY(say(&t, entry, row->key, NULL));
     }
+    if (theirs->count > 0 && !find_theirs(&t, "task"))
+        TRY(say(&t, &theirs->items[0], "task", "sr"));
     return drop_default_loss(&t);
 }

@@ -59,7 +59,7 @@ static int out_of_range(const struct config_row *row, const char *text)
                 *row->unit ? " (" : "", row->unit, *row->unit ? ")" : "");
 }
 
-static bool parse_bool(const char *text, bool *value)
+bool config_value_parse_bool(const char *text, bool *value)
 {
     static const char *const words[] = {"true", "True", "TRUE", "yes",   "Yes",   "YES",
                                         "on",   "On",   "ON",   "false", "False", "FALSE",
@@ -162,7 +162,7 @@ int config_value_set(struct config *config, const struct config_row *row, char *
     void *field = (char *)config + row->offset;
     const char *text = count > 0 ? texts[0] : "";
     switch (row->type) {
-    case CONFIG_TYPE_BOOL: return parse_bool(text, field) ? OK : wrong_type(row, text);
+    case CONFIG_TYPE_BOOL: return config_value_parse_bool(text, field) ? OK : wrong_type(row, text);
     case CONFIG_TYPE_INT: return parse_int(row, text, field);
     case CONFIG_TYPE_UINT: return parse_uint(row, text, field);
     case CONFIG_TYPE_FLOAT:

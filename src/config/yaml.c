@@ -74,6 +74,7 @@ static const char *tag_fault(const char *tag, const char *text)
 {
     double number;
     int64_t whole;
+    bool truth;
     if (strncmp(tag, CORE_TAG, sizeof CORE_TAG - 1) != 0) return "tags (!) are not supported";
     const char *name = tag + sizeof CORE_TAG - 1;
     if (strcmp(name, "binary") == 0 || strcmp(name, "str") == 0) return NULL;
@@ -81,10 +82,8 @@ static const char *tag_fault(const char *tag, const char *text)
         return number_parse_double(text, &number) ? NULL : "!!float: expected a number";
     if (strcmp(name, "int") == 0)
         return number_parse_int(text, &whole) ? NULL : "!!int: expected a whole number";
-    if (strcmp(name, "bool") == 0) /* which words these are, the key's type knows */
-        return strlen(text) <= 5 && strspn(text, "trueTRUEfalsFALSyonYON") == strlen(text)
-                   ? NULL
-                   : "!!bool: expected true or false";
+    if (strcmp(name, "bool") == 0)
+        return config_value_parse_bool(text, &truth) ? NULL : "!!bool: expected true or false";
     if (strcmp(name, "null") == 0)
         return strcmp(text, "") == 0 || strcmp(text, "~") == 0 || strcasecmp(text, "null") == 0
                    ? NULL
@@ -215,7 +214,7 @@ static int config_yaml_read_value(struct reader *reader, struct config_entry *en
 }
 
 /* The key was read at `mark`; the current event begins its value. */
-static int read_entry(struct reader *reader, const char *section, const char *key, yaml_mark_t mark)
+static int open_entry(struct reader *reader, const char *section, const char *key, yaml_mark_t mark)
 {
     struct config_entry *entry;
     char place[WHERE_BYTES];
@@ -226,8 +225,13 @@ static int read_entry(struct reader *reader, const char *section, const char *ke
     entry->where_text =
         string_format("%s", config_yaml_where(reader, reader->event.start_mark, place));
     entry->origin = string_format("%s:%zu", reader->name, mark.line + 1);
-    if (!entry->where_key || !entry->where_text || !entry->origin) return ERR_SYSTEM;
-    return config_yaml_read_value(reader, entry);
+    return entry->where_key && entry->where_text && entry->origin ? OK : ERR_SYSTEM;
+}
+
+static int read_entry(struct reader *reader, const char *section, const char *key, yaml_mark_t mark)
+{
+    TRY(open_entry(reader, section, key, mark));
+    return config_yaml_read_value(reader, &reader->entries->items[reader->entries->count - 1]);
 }
 
 /* Whether this is the section's first time; notes the fault otherwise. */
@@ -310,24 +314,41 @@ static int read_mapping(struct reader *reader, const char *section)
 
 static int read_foreign_value(struct reader *reader, const char *path, yaml_mark_t mark);
 
-/* Of a mapping, or of a list with mappings in it: each value as PATH.KEY or PATH.NUMBER. */
-static int read_foreign_parts(struct reader *reader, const char *path)
+static int read_foreign_mapping(struct reader *reader, const char *path)
 {
-    bool is_list = reader->event.type == YAML_SEQUENCE_START_EVENT;
+    for (;;) {
+        TRY(config_yaml_next(reader));
+        if (reader->event.type == YAML_MAPPING_END_EVENT) return OK;
+        if (reader->event.type != YAML_SCALAR_EVENT)
+            return stop_at_event(reader, "expected the name of a key");
+        yaml_mark_t mark = reader->event.start_mark;
+        char *part = string_format("%s%s%s", path, *path ? "." : "", config_yaml_scalar(reader));
+        int code = part ? config_yaml_next(reader) : ERR_SYSTEM;
+        if (code == OK) code = read_foreign_value(reader, part, mark);
+        free(part);
+        TRY(code);
+    }
+}
+
+/* Values become those of one entry, what is none PATH.NUMBER ... */
+static int read_foreign_list(struct reader *reader, const char *path, yaml_mark_t mark)
+{
+    int at = reader->entries->count; /* the entry moves while others come behind it */
+    TRY(open_entry(reader, NULL, path, mark));
+    reader->entries->items[at].is_list = true;
     for (int number = 0;; number++) {
         TRY(config_yaml_next(reader));
-        yaml_mark_t mark = reader->event.start_mark;
-        if (reader->event.type == YAML_MAPPING_END_EVENT ||
-            reader->event.type == YAML_SEQUENCE_END_EVENT)
-            return OK;
-        if (!is_list && reader->event.type != YAML_SCALAR_EVENT)
-            return stop_at_event(reader, "expected the name of a key");
-        char *part =
-            is_list ? string_format("%s.%d", path, number)
-                    : string_format("%s%s%s", path, *path ? "." : "", config_yaml_scalar(reader));
-        int code = part ? OK : ERR_SYSTEM;
-        if (code == OK && !is_list) code = config_yaml_next(reader);
-        if (code == OK) code = read_foreign_value(reader, part, mark);
+        struct config_entry *entry = &reader->entries->items[at];
+        if (reader->event.type == YAML_SEQUENCE_END_EVENT) return OK;
+        if (reader->event.type == YAML_SCALAR_EVENT) {
+            if (entry->count == CONFIG_MAX_ITEMS)
+                return stop_at_event(reader, "a list of more than 4096 values");
+            TRY(add_scalar(reader, entry));
+            continue;
+        }
+        entry->is_nested = true;
+        char *part = string_format("%s.%d", path, number);
+        int code = part ? read_foreign_value(reader, part, reader->event.start_mark) : ERR_SYSTEM;
         free(part);
         TRY(code);
     }
@@ -335,10 +356,9 @@ static int read_foreign_parts(struct reader *reader, const char *path)
 
 static int read_foreign_value(struct reader *reader, const char *path, yaml_mark_t mark)
 {
-    if (reader->event.type == YAML_MAPPING_START_EVENT) return read_foreign_parts(reader, path);
-    /* a list of mappings in block style is one of losses; others are of values */
-    if (reader->event.type == YAML_SEQUENCE_START_EVENT && strcmp(path, "train.losses") == 0)
-        return read_foreign_parts(reader, path);
+    if (reader->event.type == YAML_MAPPING_START_EVENT) return read_foreign_mapping(reader, path);
+    if (reader->event.type == YAML_SEQUENCE_START_EVENT)
+        return read_foreign_list(reader, path, mark);
     return read_entry(reader, NULL, path, mark);
 }
 
@@ -346,7 +366,7 @@ static int read_foreign(struct reader *reader)
 {
     struct config_entries *ours = reader->entries, theirs = {0};
     reader->entries = &theirs;
-    int code = read_foreign_parts(reader, "");
+    int code = read_foreign_mapping(reader, "");
     reader->entries = ours;
     if (code == OK) code = config_translate_foreign(ours, &theirs, reader->faults);
     config_entries_free(&theirs);

@@ -246,14 +246,10 @@ static int sr_prepare_plan(struct task_setup *setup)
 /* Also of files that others wrote. */
 static bool sr_describe(const struct store_file *file, struct task_fact *fact)
 {
-    static const char *const prefixes[] = {"ema.", ""};
     struct sr_design design;
-    for (int i = 0; i < 2; i++) {
-        if (!sr_network_detect(&design, file, prefixes[i])) continue;
-        *fact = (struct task_fact){"scale", "Enlarges by", design.scale};
-        return true;
-    }
-    return false;
+    if (!sr_network_detect(&design, file, sr_pretrained_prefix(file))) return false;
+    *fact = (struct task_fact){"scale", "Enlarges by", design.scale};
+    return true;
 }
 
 const struct task task_sr = {

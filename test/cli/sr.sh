@@ -360,6 +360,7 @@ refused() { # SED-EXPRESSION TEXT
 }
 refused 's/PairedImageDataset/pairedvideodataset/' "other.yml:9:11: datasets.train.type: pairedvideodataset is none of"
 refused 's/\[gt\]/[gt, lqs]/' "other.yml:10:18: datasets.train.dataroot_gt: one folder is read"
+refused 's/\[gt\]/[gt, [lqs]]/' "other.yml:10:18: datasets.train.dataroot_gt: a list may hold only single values"
 refused 's/SRVGGNetCompact/dat/' "network_g.type: dat is none of compact"
 refused 's/type: ganloss/type: ldlloss/; s/loss_weight: 0/loss_weight: 0.1/' "train.losses.1.type: ldlloss is none of L1Loss"
 refused 's/upscale: 2/upscale: 4/' "network_g.upscale: is another one than scale"
