@@ -6,10 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GAN_KIND(op)                                                                               \
-    .table = "gan", .name = #op, .offset = offsetof(struct gan_ops, op),                           \
-    .describe = describe_##op, .run = run_##op, .truth = truth_##op
-
 /* ---- augmentation: linear or not, strides ---- */
 
 static const int sizes[][4] = {{12, 9, 14, 3}, {40, 9, 12, 3}, {3, 5, 4, 1}, {64, 64, 64, 3}};
@@ -159,10 +155,10 @@ static int augment_forward(int index)
     return index == SIZES - 1 ? -1 : 4 * index; /* affine: differences do not see the offset */
 }
 
-const struct op_kind op_augment = {GAN_KIND(augment), .cases = 4 * (SIZES - 1) + 1,
+const struct op_kind op_augment = {OP_KIND(gan, augment), .cases = 4 * (SIZES - 1) + 1,
                                    .fill = fill_draws};
 const struct op_kind op_augment_adjoint = {
-    GAN_KIND(augment_adjoint),
+    OP_KIND(gan, augment_adjoint),
     .cases = SIZES,
     .fill = fill_draws,
     .adjoint_of = "augment",
@@ -195,7 +191,7 @@ static void truth_square_sums(struct op_data *d)
         sums[i / one] = (i % one ? sums[i / one] : 0) + x[i] * x[i];
 }
 
-const struct op_kind op_square_sums = {GAN_KIND(square_sums), .cases = SIZES};
+const struct op_kind op_square_sums = {OP_KIND(gan, square_sums), .cases = SIZES};
 
 /* ---- losses: more pairs than a block has threads, too ---- */
 
@@ -249,7 +245,7 @@ static double adversarial_loss(const struct op_data *after)
 }
 
 const struct op_kind op_pair_loss = {
-    GAN_KIND(pair_loss),      .cases = 2 * PAIRS,
+    OP_KIND(gan, pair_loss),  .cases = 2 * PAIRS,
     .loss = adversarial_loss, .slopes = (const char *const[]){"scores", "seed", NULL},
     .slope_step = 1e-2,       .slope_tolerance = 1e-4,
 };
@@ -331,5 +327,5 @@ static void truth_penalty_check(struct op_data *d)
     }
 }
 
-const struct op_kind op_penalty = {GAN_KIND(penalty), .cases = PAIRS};
-const struct op_kind op_penalty_check = {GAN_KIND(penalty_check), .cases = PAIRS};
+const struct op_kind op_penalty = {OP_KIND(gan, penalty), .cases = PAIRS};
+const struct op_kind op_penalty_check = {OP_KIND(gan, penalty_check), .cases = PAIRS};

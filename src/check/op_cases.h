@@ -106,6 +106,11 @@ void op_case_make(struct op_case *c, const struct op_kind *kind, int index);
 
 /* ---- for kinds ---- */
 
+/* Where an operation stands, and its functions: OP_KIND(gan, penalty) names describe_penalty. */
+#define OP_KIND(set, op)                                                                           \
+    .table = #set, .name = #op, .offset = offsetof(struct set##_ops, op),                          \
+    .describe = describe_##op, .run = run_##op, .truth = truth_##op
+
 struct op_operand *op_add(struct op_case *c, const char *name, enum op_role role, enum op_type type,
                           size_t count);
 struct op_operand *op_add_in(struct op_case *c, const char *name, enum nn_type type, size_t count);
