@@ -25,6 +25,9 @@ struct self_check {
     void *context;
 };
 
+/* Whether `tables`, as above, has this one. */
+bool self_check_has_table(const char *tables, const char *table);
+
 /* ERR_DEVICE with the first failure: operation, shape, by how much; an operation that ends with an
  * error, or after which the device answers no more, has failed. ERR_DEVICE_MEMORY: none has failed,
  * but there was no room for some. Whatever was allocated is given back and not counted in peaks. */

@@ -125,19 +125,14 @@ static void note_row(void *context, const struct self_check_row *row)
     if (results->check->row) results->check->row(results->check->context, row);
 }
 
-static bool uses_table(const char *operations, const char *table)
-{
-    const char *at = strstr(operations, table);
-    return at != NULL && strchr(" ", at[strlen(table)]) != NULL;
-}
-
 /* A lost device: what was not reached has neither passed nor failed. */
 static void keep_task(const struct device *device, const struct task *task, bool half, bool lost,
                       const struct table_results *results)
 {
     int code = OK;
     for (int t = 0; t < TABLES && code == OK; t++) {
-        if (!uses_table(task->operations, table_names[t]) || results->codes[t] == OK) continue;
+        if (!self_check_has_table(task->operations, table_names[t]) || results->codes[t] == OK)
+            continue;
         code = fail(results->codes[t], "%s", results->why[t]);
     }
     if (code == OK && lost) return;
