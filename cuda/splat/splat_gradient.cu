@@ -1,12 +1,11 @@
 /* Gradients without atomics: a warp has a chunk of a Gaussian's rows and gathers from its pixels in
  * a fixed order; the chunks are added in order. */
 #include "cuda/splat/cuda_splat_gradient.h"
+#include "cuda/splat/splat_pixels.h"
 #include "math/ssim_window.h"
 
 enum {
     BLOCK = 256,
-    PATCH_X = 8, /* pixels that a warp looks at: PATCH_X x PATCH_Y */
-    PATCH_Y = 32 / PATCH_X,
     GROUP = 4, /* channels whose sums stay in registers */
 };
 
@@ -18,65 +17,46 @@ static __device__ void cuda_splat_gradient_gather(const struct splat_scene &s,
                                                   const struct gaussian_form &g, const float *feat,
                                                   int channel, int from, int to, float *sums)
 {
-    int lane = (int)threadIdx.x % 32, dx0 = lane % PATCH_X, dy0 = lane / PATCH_X;
-    bool additive = s.blend.additive, limited = !additive && s.blend.topk > 0;
+    bool additive = s.blend.additive;
     const int channels = N < GROUP ? N : s.channels;
     if (N < GROUP) channel = 0; /* a constant */
-    const T *threshold = (const T *)s.threshold, *blended = (const T *)s.weight;
-    float own[N]; /* the Gaussian's colour, where all of it fits into registers */
+    float own[N];               /* the Gaussian's colour, where all of it fits into registers */
     UNROLL
     for (int k = 0; k < N; k++)
         own[k] = N < GROUP ? feat[k] : 0.0f;
-    for (int y0 = from; y0 <= to; y0 += PATCH_Y) {
-        int row = y0 + dy0;
-        float dy = (float)row + 0.5f - g.my, half = gaussian_row_half(&g, s.cut_power, dy);
-        float centre = fmaf(g.slope, dy, g.mx);
-        float low = row <= to ? centre - half : 1e30f, high = row <= to ? centre + half : -1e30f;
-        for (int step = PATCH_X; step < 32; step *= 2) { /* over the patch's rows */
-            low = fminf(low, __shfl_xor_sync(0xffffffffu, low, step));
-            high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, step));
-        }
-        int first = low > 0 ? (low < (float)s.width ? (int)low : s.width) : 0;
-        int last = high < (float)s.width ? (high > 0 ? (int)high : -1) : s.width - 1;
-        const int64_t line = (int64_t)(row - b.first) * b.pitch - b.x0;
-        for (int x0 = first / PATCH_X * PATCH_X; x0 <= last; x0 += PATCH_X) {
-            int column = x0 + dx0;
-            if (row > to || column >= s.width) continue;
-            float dx = (float)column + 0.5f - g.mx;
-            float w = splat_alpha(dx, dy, g.A, g.B, g.C, s.cut_power);
-            if (!(w > 0)) continue;
-            if (limited && w < cuda_splat_scene_image_load(threshold + line + column)) continue;
-            const T *gradient = (const T *)s.gradient + (line + b.x0) * channels + column - b.x0;
-            float each[N]; /* of the channels that are summed, each loaded once */
-            UNROLL
-            for (int k = 0; k < N; k++)
-                each[k] =
-                    N < GROUP || channel + k < channels
-                        ? cuda_splat_scene_image_load(gradient + (int64_t)(channel + k) * b.pitch)
-                        : 0.0f;
-            if (channel == 0) {
-                float dot = additive ? 0.0f : -cuda_splat_scene_image_load(blended + line + column);
-                if (N < GROUP) {
-                    UNROLL
-                    for (int k = 0; k < N; k++)
-                        dot = fmaf(each[k], own[k], dot);
-                } else {
-                    for (int c = 0; c < channels; c++)
-                        dot = fmaf(cuda_splat_scene_image_load(gradient + (int64_t)c * b.pitch),
-                                   feat[c], dot);
-                }
-                float v = dot * w, vx = v * dx, vy = v * dy;
-                sums[0] += vx;
-                sums[1] += vy;
-                sums[2] = fmaf(vx, dx, sums[2]);
-                sums[3] = fmaf(vx, dy, sums[3]);
-                sums[4] = fmaf(vy, dy, sums[4]);
+    auto add = [&](int row, int column, float dx, float dy, float w) {
+        const int64_t line = (int64_t)(row - b.first) * b.pitch, x = column - b.x0;
+        const T *gradient = (const T *)s.gradient + line * channels + x;
+        float each[N]; /* of the channels that are summed, each loaded once */
+        UNROLL
+        for (int k = 0; k < N; k++)
+            each[k] = N < GROUP || channel + k < channels
+                          ? cuda_splat_scene_image_load(gradient + (int64_t)(channel + k) * b.pitch)
+                          : 0.0f;
+        if (channel == 0) {
+            const T *blended = (const T *)s.weight + line + x;
+            float dot = additive ? 0.0f : -cuda_splat_scene_image_load(blended);
+            if (N < GROUP) {
+                UNROLL
+                for (int k = 0; k < N; k++)
+                    dot = fmaf(each[k], own[k], dot);
+            } else {
+                for (int c = 0; c < channels; c++)
+                    dot = fmaf(cuda_splat_scene_image_load(gradient + (int64_t)c * b.pitch),
+                               feat[c], dot);
             }
-            UNROLL
-            for (int k = 0; k < N; k++)
-                sums[GAUSSIAN_SUMS + k] = fmaf(each[k], w, sums[GAUSSIAN_SUMS + k]);
+            float v = dot * w, vx = v * dx, vy = v * dy;
+            sums[0] += vx;
+            sums[1] += vy;
+            sums[2] = fmaf(vx, dx, sums[2]);
+            sums[3] = fmaf(vx, dy, sums[3]);
+            sums[4] = fmaf(vy, dy, sums[4]);
         }
-    }
+        UNROLL
+        for (int k = 0; k < N; k++)
+            sums[GAUSSIAN_SUMS + k] = fmaf(each[k], w, sums[GAUSSIAN_SUMS + k]);
+    };
+    splat_pixels_visit<T>(s, b, g, from, to, add);
 }
 
 /* Adds the band's pixels of rows [from, to] to the record; begins: sets it. N: channels at once;
@@ -108,40 +88,29 @@ static __device__ void gather_rows(const struct splat_scene &s, const struct spl
 /* Chunk `part` of Gaussian i. One that is higher than a band is summed as bands would cut it. */
 template <typename T, int N>
 static __device__ void gather_chunk(const struct splat_scene &s, const struct splat_band &b, int i,
-                                    int part)
+                                    int part, int from, int to)
 {
-    struct splat_chunks k = s.row_chunks[i];
     struct gaussian_form g = form_load(s, i);
-    int chunk = (k.first_row >> k.shift) + part;
-    int from = max(max(chunk << k.shift, k.first_row), b.first);
-    int to = min(min(((chunk + 1) << k.shift) - 1, k.last_row), b.last - 1);
     /* A chunk may lie in several bands: the first one to reach it begins its record. */
-    bool begins = max(chunk << k.shift, k.first_row) >= b.first;
+    bool begins = from >= b.first;
     float *record = s.record + ((int64_t)i * s.parts + part) * (GAUSSIAN_SUMS + s.channels);
     const float *feat = s.feat + (int64_t)i * s.channels;
+    from = max(from, b.first);
+    to = min(to, b.last - 1);
     for (int top = from, bottom; top <= to; top = bottom + 1) {
         bottom = min(to, top | (BAND_ROWS - 1));
         gather_rows<T, N>(s, b, g, feat, top, bottom, begins && top == from, record);
     }
 }
 
-/* Warp i takes chunk 0 of Gaussian i, and chunk p of the Gaussian p strides before it: so the many
- * chunks of a large one fall to warps far apart, without a list. */
 template <typename T, int N>
 static __global__ void __launch_bounds__(BLOCK, 4)
     gather_kernel(struct splat_scene s, struct splat_band b)
 {
     int64_t warp = ((int64_t)blockIdx.x * BLOCK + threadIdx.x) / 32;
-    int lane = (int)threadIdx.x % 32;
-    if (warp >= s.count) return;
-    int64_t stride = s.count / MAX_PARTS + 1, mine = (warp - lane * stride) % s.count;
-    if (mine < 0) mine += s.count;
-    unsigned todo = __ballot_sync(0xffffffffu, lane < s.row_chunks[mine].count);
-    while (todo) {
-        int part = __ffs((int)todo) - 1;
-        todo &= todo - 1;
-        gather_chunk<T, N>(s, b, __shfl_sync(0xffffffffu, (int)mine, part), part);
-    }
+    splat_chunks_visit(s, warp, [&](int i, int part, int top, int bottom) {
+        gather_chunk<T, N>(s, b, i, part, top, bottom);
+    });
 }
 
 template <typename T>

@@ -4,9 +4,10 @@
  * is (C D - a f) / (D - a) = C + d with d = a (C - f) / (D - a), so the share is d (d + 2 (C - t)).
  * Mirrors cpu/splat/splat_importance.c. */
 #include "cuda/splat/splat_cuda.h"
+#include "cuda/splat/splat_pixels.h"
 #include "cuda/splat/target_stream.h"
 
-enum { BLOCK = 256, PATCH_X = 8, PATCH_Y = 32 / PATCH_X };
+enum { BLOCK = 256 };
 
 /* The share of a pixel, in units. */
 static __device__ int64_t importance_share(const struct splat_scene &s, const struct splat_band &b,
@@ -31,63 +32,26 @@ static __device__ int64_t importance_share(const struct splat_scene &s, const st
     return (int64_t)(share * (float)(1 / SPLAT_SHARE_UNIT));
 }
 
-/* This lane's pixels of rows [from, to] of a Gaussian. */
-static __device__ int64_t importance_rows(const struct splat_scene &s, const struct splat_band &b,
-                                          const struct splat_target &target, int i, int from,
-                                          int to)
-{
-    int lane = (int)threadIdx.x % 32, dx0 = lane % PATCH_X, dy0 = lane / PATCH_X;
-    bool limited = !s.blend.additive && s.blend.topk > 0;
-    const struct gaussian_form g = form_load(s, i);
-    const float *feat = s.feat + (int64_t)i * s.channels;
-    int64_t units = 0;
-    for (int y0 = from; y0 <= to; y0 += PATCH_Y) {
-        int row = y0 + dy0;
-        float dy = (float)row + 0.5f - g.my, half = gaussian_row_half(&g, s.cut_power, dy);
-        float centre = fmaf(g.slope, dy, g.mx);
-        float low = row <= to ? centre - half : 1e30f, high = row <= to ? centre + half : -1e30f;
-        for (int step = PATCH_X; step < 32; step *= 2) { /* over the patch's rows */
-            low = fminf(low, __shfl_xor_sync(0xffffffffu, low, step));
-            high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, step));
-        }
-        int first = low > 0 ? (low < (float)s.width ? (int)low : s.width) : 0;
-        int last = high < (float)s.width ? (high > 0 ? (int)high : -1) : s.width - 1;
-        const float *threshold =
-            (const float *)s.threshold + (int64_t)(row - b.first) * b.pitch - b.x0;
-        for (int x = first / PATCH_X * PATCH_X + dx0; x <= last && x < s.width; x += PATCH_X) {
-            if (row > to) break;
-            float alpha = splat_alpha((float)x + 0.5f - g.mx, dy, g.A, g.B, g.C, s.cut_power);
-            if (!(alpha > 0) || (limited && alpha < threshold[x])) continue;
-            units += importance_share(s, b, target, feat, row, x, alpha);
-        }
-    }
-    return units;
-}
-
-/* Warps and chunks as in gather_kernel; whole numbers are added in any order. */
+/* Whole numbers are added in any order. */
 static __global__ void __launch_bounds__(BLOCK)
     importance_kernel(struct splat_scene s, struct splat_band b, struct splat_target target,
                       unsigned long long *sums)
 {
     int64_t warp = ((int64_t)blockIdx.x * BLOCK + threadIdx.x) / 32;
-    int lane = (int)threadIdx.x % 32;
-    if (warp >= s.count) return;
-    int64_t stride = s.count / MAX_PARTS + 1, mine = (warp - lane * stride) % s.count;
-    if (mine < 0) mine += s.count;
-    unsigned todo = __ballot_sync(0xffffffffu, lane < s.row_chunks[mine].count);
-    while (todo) {
-        int part = __ffs((int)todo) - 1, i = __shfl_sync(0xffffffffu, (int)mine, part);
-        todo &= todo - 1;
-        struct splat_chunks k = s.row_chunks[i];
-        int chunk = (k.first_row >> k.shift) + part;
-        int from = max(max(chunk << k.shift, k.first_row), b.first);
-        int to = min(min(((chunk + 1) << k.shift) - 1, k.last_row), b.last - 1);
-        if (from > to) continue;
-        int64_t units = importance_rows(s, b, target, i, from, to);
+    splat_chunks_visit(s, warp, [&](int i, int, int top, int bottom) {
+        int from = max(top, b.first), to = min(bottom, b.last - 1);
+        if (from > to) return;
+        const struct gaussian_form g = form_load(s, i);
+        const float *feat = s.feat + (int64_t)i * s.channels;
+        int64_t units = 0;
+        auto add = [&](int row, int column, float, float, float alpha) {
+            units += importance_share(s, b, target, feat, row, column, alpha);
+        };
+        splat_pixels_visit<float>(s, b, g, from, to, add);
         for (int step = 16; step > 0; step /= 2)
             units += __shfl_xor_sync(0xffffffffu, units, step);
-        if (lane == 0) atomicAdd(&sums[i], (unsigned long long)units);
-    }
+        if (threadIdx.x % 32 == 0) atomicAdd(&sums[i], (unsigned long long)units);
+    });
 }
 
 /* The most rows of a band that the image buffers hold in floats. */
