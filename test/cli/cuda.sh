@@ -4,37 +4,18 @@
 . "$(dirname "$0")/lib.sh"
 
 pictures photos 8 20 14
-cat >splat.yaml <<'YAML'
-task: splat
-threads: 1
-input_path: photos/3.ppm
-num_gaussians: 40
-max_steps: 24
-add_steps: 4
-use_amp: false
-eval_steps: 3
-frames: {count: 1}
-video: {enabled: false}
-YAML
-cat >gan.yaml <<'YAML'
-task: gan
-data: photos
-threads: 1
-gan: {width: 20, height: 16, widths: [16, 8, 8], images: 48, batch: 8, gamma: 1, samples: 4, conv: native}
-eval_steps: 1
-video: {enabled: false}
-YAML
+splat_yaml 'max_steps: 24' 'add_steps: 4' 'use_amp: false' 'eval_steps: 3' 'frames: {count: 1}'
+gan_yaml 'width: 20, height: 16, widths: [16, 8, 8], images: 48, conv: native'
 
-run 0 imgtrain doctor
-reason=$(sed -n 's/^cuda  *no: *//p' "$out")
-if [ -n "$reason" ]; then
+look_for_cuda
+if [ -n "$no_cuda" ]; then
     run 69 imgtrain train splat.yaml device=cuda -o none
-    err_has "$reason"
+    err_has "$no_cuda"
     err_lines 1
     run 1 test -e none
     run 0 imgtrain train splat.yaml device=auto -o auto max_steps=2
-    err_has "device: the CPU (${reason#device cuda: })"
-    skip "trainings on CUDA: $reason"
+    err_has "device: the CPU (${no_cuda#device cuda: })"
+    skip "trainings on CUDA: $no_cuda"
     finish
 fi
 

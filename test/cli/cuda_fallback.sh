@@ -4,13 +4,11 @@
 # the image that of the CPU or of the GPU alone. What is no lack of memory stays an error.
 . "$(dirname "$0")/lib.sh"
 
-run 0 imgtrain doctor
-reason=$(sed -n 's/^cuda  *no: *//p' "$out")
-if [ -n "$reason" ]; then
-    skip "from the GPU to the CPU: $reason"
+look_for_cuda
+if [ -n "$no_cuda" ]; then
+    skip "from the GPU to the CPU: $no_cuda"
     finish
 fi
-emulated=$(grep -c '^cuda .*emulated' "$out")
 
 awk 'BEGIN { print "P3 64 150 255"; for (i = 0; i < 9600; i++) print i % 251, i * 7 % 256, i * i % 256 }' >tall.ppm
 run 0 imgtrain train input_path=tall.ppm max_steps=3 num_gaussians=4000 frames.count=0 device=cpu -q -o fit

@@ -3,8 +3,8 @@
 # and the CPU. Memory that a driver lets spill into the system's: doctor says from where on.
 . "$(dirname "$0")/lib.sh"
 
-run 0 imgtrain doctor
-if ! grep -q '^cuda .*emulated' "$out"; then
+look_for_cuda
+if [ "$emulated" = 0 ]; then
     skip "GPUs that cannot be used: only the emulator has them all"
     finish
 fi

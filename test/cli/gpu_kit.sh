@@ -9,8 +9,8 @@ if [ ! -e "$root/$build/kit.settings" ]; then
     skip "the kit's rehearsal: there is no $build/kit.settings, as of make CUDA=emu $build/kit.settings"
     finish
 fi
-run 0 imgtrain doctor
-if ! grep -q '^cuda .*emulated' "$out"; then
+look_for_cuda
+if [ "$emulated" = 0 ]; then
     skip "the kit's rehearsal: only the emulator's programs can rehearse it here"
     finish
 fi

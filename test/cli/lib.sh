@@ -7,6 +7,8 @@
 #   out_is "exact stdout"
 #   skip "why"                           # counts a test that cannot run here
 #   picture a.ppm 48 32; pictures photos 12 16 16    # small ones to train on
+#   splat_yaml "max_steps: 2"            # splat.yaml of these lines: a small fit to one of photos (gan_yaml)
+#   look_for_cuda                        # runs doctor: why there is none, and whether it is emulated
 #   finish                               # last line: N passed, N failed, N skipped
 #
 # IMGTRAIN names the program under test (default: ./imgtrain at the top). $root is the top folder,
@@ -63,6 +65,25 @@ pictures() {
             for (y = 0; y < h; y++) for (x = 0; x < w; x++)
                 print (x * i * 3) % 256, (y * 18 + i * 9) % 256, (x * y + 40 * i) % 256 }' >"$1/$i.ppm"
     done
+}
+
+# splat_yaml LINE ...; gan_yaml "what gan has besides" LINE ...: small ones that learn from photos
+splat_yaml() {
+    printf '%s\n' 'task: splat' 'threads: 1' 'input_path: photos/3.ppm' 'num_gaussians: 40' 'video: {enabled: false}' \
+        "$@" >splat.yaml
+}
+gan_yaml() {
+    printf '%s\n' 'task: gan' 'data: photos' 'threads: 1' "gan: {batch: 8, gamma: 1, samples: 4, $1}" 'eval_steps: 1' \
+        'video: {enabled: false}' >gan.yaml
+    shift
+    [ $# = 0 ] || printf '%s\n' "$@" >>gan.yaml
+}
+
+# look_for_cuda: $no_cuda is why there is none, or empty; $emulated is 0 where it is a real one
+look_for_cuda() {
+    run 0 imgtrain doctor
+    no_cuda=$(sed -n 's/^cuda  *no: *//p' "$out")
+    emulated=$(grep -c '^cuda .*emulated' "$out")
 }
 
 pass() { passed=$((passed + 1)); }

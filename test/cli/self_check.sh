@@ -17,43 +17,23 @@ out_lacks "FAILED"
 run 78 imgtrain doctor --check gpu
 has_not "$HOME/.cache"
 
-run 0 imgtrain doctor
-reason=$(sed -n 's/^cuda  *no: *//p' "$out")
-if [ -n "$reason" ]; then
+look_for_cuda
+if [ -n "$no_cuda" ]; then
     run 69 imgtrain doctor --check cuda
-    err_has "$reason"
-    skip "faulty kernels: $reason"
+    err_has "$no_cuda"
+    skip "faulty kernels: $no_cuda"
     finish
 fi
-case $program in
-*-cemu*) ;;
-*)
+if [ "$emulated" = 0 ]; then
     run 0 imgtrain doctor --check
     skip "faulty kernels: only the emulator has them"
     finish
-    ;;
-esac
+fi
 
 library=$(dirname "$program")/fake_cudnn.so
 pictures photos 8 20 14
-cat >splat.yaml <<'YAML'
-task: splat
-threads: 1
-input_path: photos/3.ppm
-num_gaussians: 40
-max_steps: 2
-frames: {count: 0}
-video: {enabled: false}
-YAML
-cat >gan.yaml <<'YAML'
-task: gan
-data: photos
-threads: 1
-gan: {size: 8, widths: [16, 8], images: 8, batch: 8, gamma: 1, samples: 4, eval_samples: 0}
-eval_steps: 1
-frames: {count: 0}
-video: {enabled: false}
-YAML
+splat_yaml 'max_steps: 2' 'frames: {count: 0}'
+gan_yaml 'size: 8, widths: [16, 8], images: 8, eval_samples: 0' 'frames: {count: 0}'
 kept() { # COUNT: results in the cache
     last="results in the cache"
     found=$(find "$HOME" -type f | wc -l)
