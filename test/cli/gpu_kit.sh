@@ -63,5 +63,12 @@ run 0 grep -E 'cuda_splat_golden: FAILED: something was skipped' none/summary.tx
 run 0 ./run.sh -s -t 1 -o late tests ops
 run 0 grep -E 'left out: ops: no time' late/summary.txt
 run 0 grep -E 'nothing failed, 2 left out' late/summary.txt
+run 1 test -s late/failed.txt
+# a second run in the same folder counts its own
+run 0 ./run.sh -s -t 600 -o bad machine
+run 0 grep -E 's in all, nothing failed, 0 left out' bad/summary.txt
+run 1 env IMGTRAIN_EMU=spoil=compare_kernel ./run.sh -s -o bad quick
+run 0 grep -E 'splat: loss after 10 steps: .*: FAILED: they differ' bad/summary.txt
+run 0 grep -E 's in all, 1 failed, 0 left out' bad/summary.txt
 run 64 ./run.sh paint
 finish
