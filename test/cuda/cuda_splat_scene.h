@@ -31,7 +31,7 @@ static const struct scene_case scenes[] = {
      0,
      0},
     {"top 1, grey", 18, 33, 1, 8, 30, 2, {1, false}, {{0, 1}, 0}, 0, 0, 0, 0},
-    {"top 32, many in a tile", 19, 15, 3, 32, 560, 530, {32, false}, {{1, 0}, 0.1}, 0, 0, 0, 0},
+    {"top 32, many in a tile", 18, 13, 3, 32, 560, 530, {32, false}, {{1, 0}, 0.1}, 0, 0, 0, 0},
     {"all, many in a tile", 7, 17, 6, 32, 560, 530, {0, false}, {{0, 1}, 0}, 0, 0, 0, 0},
     {"all, two channels", 16, 16, 2, 8, 20, 0, {0, false}, {{1, 1}, 1}, 0, 0, 0, 0},
     {"additive, SSIM", 47, 31, 3, 16, 60, 4, {0, true}, {{1, 0}, 1}, 0, 0, 0, 0},
