@@ -49,16 +49,23 @@ int splat_cuda_compare(const struct splat_scene *s, const struct splat_compariso
     return splat_offload_finish(&offload, s, c);
 }
 
-static struct splat_status *statuses; /* of the open device: there is one */
+/* Of the open device: there is one. */
+static struct splat_status *statuses, *seen_statuses;
 
-int splat_cuda_statuses(struct device *device, struct splat_status **out)
+int splat_cuda_statuses(struct device *device, struct splat_status **out,
+                        struct splat_status **seen)
 {
     enum { BYTES = 2 * sizeof(struct splat_status) };
     if (!statuses) {
         cuda_check(cudaMalloc((void **)&statuses, BYTES));
         cuda_check(cudaMemsetAsync(statuses, 0, BYTES, cuda_stream(device)));
     }
+    if (!seen_statuses) {
+        cuda_check(cudaHostAlloc((void **)&seen_statuses, BYTES, cudaHostAllocDefault));
+        memset(seen_statuses, 0, BYTES);
+    }
     *out = statuses;
+    *seen = seen_statuses;
     return OK;
 }
 
@@ -66,7 +73,8 @@ void splat_cuda_close(void)
 {
     splat_train_close();
     if (statuses) cudaFree(statuses);
-    statuses = NULL;
+    if (seen_statuses) cudaFreeHost(seen_statuses);
+    statuses = seen_statuses = NULL;
 }
 
 /* Compares, waits and reads the sums. */
@@ -74,12 +82,12 @@ static int splat_cuda_compare_band(struct device *device, struct splat_scene *sc
                                    const struct splat_comparison *comparison,
                                    struct splat_sums *sums)
 {
-    struct splat_status status;
-    TRY(splat_cuda_statuses(device, &scene->status));
+    struct splat_status *status;
+    TRY(splat_cuda_statuses(device, &scene->status, &status));
     TRY(splat_cuda_compare(scene, comparison));
-    TRY(device->download(device, &status, scene->status, sizeof status));
+    TRY(device->download(device, status, scene->status, sizeof *status));
     TRY(device->synchronize(device));
-    *sums = status.sums;
+    *sums = status->sums;
     return OK;
 }
 

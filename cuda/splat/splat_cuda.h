@@ -13,8 +13,9 @@ void splat_cuda_close(void);
 void splat_train_close(void); /* its part in splat_train.cu */
 
 /* What comparisons leave, in device memory that stays for as long as the device is open: [0] of
- * those that are waited for at once, [1] of training, which may be ahead. */
-int splat_cuda_statuses(struct device *device, struct splat_status **statuses);
+ * those that are waited for at once, [1] of training, which may be ahead. seen: pinned memory for as many, that they are copied to. */
+int splat_cuda_statuses(struct device *device, struct splat_status **statuses,
+                        struct splat_status **seen);
 
 /* Queues one comparison of the view with the target: everything from the projection to the gradient
  * (gradients) or to the sums of what a viewer sees (gradients NULL, power > 0). update, check: as

@@ -20,12 +20,11 @@ static struct {
     struct device *device;
     struct graph_key key;
     struct device_graph *graph;
-    struct splat_rates *rates;          /* device memory */
-    struct splat_status *status;        /* pinned */
-    struct splat_status *device_status; /* in the workspace of the key */
-    bool ahead;                         /* steps were launched that nobody has waited for */
-    bool warm;                          /* a step of this key was done without a graph */
-    bool no_graph;                      /* making one failed */
+    struct splat_rates *rates;   /* device memory */
+    struct splat_status *status; /* as it was seen last: splat_cuda_statuses */
+    bool ahead;                  /* steps were launched that nobody has waited for */
+    bool warm;                   /* a step of this key was done without a graph */
+    bool no_graph;               /* making one failed */
 } trainer;
 
 static void drop_graph(void)
@@ -38,19 +37,7 @@ void splat_train_close(void)
 {
     drop_graph();
     if (trainer.rates) cudaFree(trainer.rates);
-    if (trainer.status) cudaFreeHost(trainer.status);
     memset(&trainer, 0, sizeof trainer);
-}
-
-static int prepare_memory(void)
-{
-    if (!trainer.rates) cuda_check(cudaMalloc((void **)&trainer.rates, sizeof *trainer.rates));
-    if (!trainer.status) {
-        cuda_check(
-            cudaHostAlloc((void **)&trainer.status, sizeof *trainer.status, cudaHostAllocDefault));
-        memset(trainer.status, 0, sizeof *trainer.status);
-    }
-    return OK;
 }
 
 /* Queues the kernels of one step. */
@@ -140,9 +127,10 @@ int splat_cuda_train(struct device *device, const struct splat_workspace *worksp
     TRY(splat_scene_open(&scene, device, workspace, view, &training->blend, view->width,
                          view->height));
     trainer.device = device;
-    TRY(prepare_memory());
-    TRY(splat_cuda_statuses(device, &scene.status));
-    scene.status++; /* that of training */
+    if (!trainer.rates) cuda_check(cudaMalloc((void **)&trainer.rates, sizeof *trainer.rates));
+    TRY(splat_cuda_statuses(device, &scene.status, &trainer.status));
+    scene.status++; /* those of training */
+    trainer.status++;
     struct graph_key key = {*workspace, splat_training_key(training)};
     bool graphed = !training->target.host_resident; /* else the host copies within the step */
     if (graphed && memcmp(&key, &trainer.key, sizeof key) != 0)

@@ -246,6 +246,12 @@ START_TEST(steps_ask_for_little)
         }
     }
     if (_i == 1) ck_assert_int_le(first.event_waits, task_splat.mode(state)->bands);
+    for (int k = 0; k < 2; k++) { /* that evaluate, too */
+        struct emu_counts before = emu_counts_now(), used;
+        expect_ok(task_splat.step(state, END + k, true, &report));
+        used = emu_counts_since(&before);
+        if (k > 0) expect_no_memory_calls(&used, "a step that evaluates");
+    }
     task_splat.close(state);
     device_close(device);
     config_free(config);
