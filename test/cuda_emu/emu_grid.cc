@@ -398,12 +398,13 @@ void emu_warp(int line, unsigned mask, emu_finish finish, void *argument)
     self->finish = finish;
     self->argument = argument;
     void *arguments[32];
-    for (int lane = 0; lane < 32; lane++) {
+    arguments[self_index - base] = argument;
+    for (int i = 1; i < 32; i++) { /* from the lane that runs next, which is likely to be missing */
+        int lane = (self_index + (backwards ? -i : i)) & 31;
         struct thread *other = &threads[base + lane];
         arguments[lane] = NULL;
         if (!(mask >> lane & 1)) continue;
         arguments[lane] = other->argument;
-        if (other == self) continue;
         if (base + lane >= thread_count || other->state != AT_WARP || other->line != line ||
             other->mask != mask || other->finish != finish) {
             wait_for_others(AT_WARP, line);
