@@ -93,7 +93,8 @@ rm -r "$HOME/.cache"
 run 0 env IMGTRAIN_EMU=crash=fir_up_kernel "$program" train gan.yaml device=auto -q -o lost
 err_has "fails its self-check: fir_up"
 err_has "illegal memory access"
-run 69 env IMGTRAIN_EMU=crash=fir_up_kernel "$program" doctor --check cuda
+run 69 env IMGTRAIN_EMU=crash=point_f32 "$program" doctor --check cuda # the first operation
+err_has "illegal memory access"
 
 # a folder that cannot be written to: checked, and no word about it
 rm -rf "$HOME/.cache"
