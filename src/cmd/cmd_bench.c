@@ -102,7 +102,7 @@ int cmd_bench(int argc, char **argv)
                       .open = cmd_bench_open,
                       .kernel_times = cmd_bench_kernel_times};
     const struct option_row common[] = {
-        {.name = "task", .argument = "NAME", .text = &b.task, .help = "gan, splat or all"},
+        {.name = "task", .argument = "NAME", .text = &b.task, .help = "gan, splat, sr or all"},
         {.name = "size",
          .argument = "N",
          .integer = &b.size,
