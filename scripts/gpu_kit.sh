@@ -25,9 +25,8 @@ for program in imgtrain imgtrain-test gpu-bench; do
 done
 # Without the C library, which belongs to the machine (and must be as new as this one's), and CUDA. A
 # rehearsal is on this machine: it may do with those of imgtrain alone.
-for program in imgtrain ${small:-imgtrain-test gpu-bench}; do
-    [ "$program" = yes ] || ldd "$to/$program"
-done | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u |
+for program in imgtrain $([ -n "$small" ] || echo imgtrain-test gpu-bench); do ldd "$to/$program"; done |
+    sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u |
     grep -vE '/(libc|libm|libpthread|libdl|librt|ld-linux[^/]*)\.so' |
     while IFS= read -r library; do cp -L "$library" "$to/lib/"; done
 cp -r test/golden "$to/test/"
