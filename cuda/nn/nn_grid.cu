@@ -3,6 +3,7 @@
 #include "cuda/element.h"
 #include "cuda/nn/image_sums.h"
 #include "cuda/nn/nn_cuda.h"
+#include "math/fir.h"
 
 enum { BLOCK = 256 };
 
@@ -24,12 +25,12 @@ static __device__ inline void cuda_mix(float *out, const T *near_row, const T *f
     element_load<N>(out, near_row, at);
     UNROLL
     for (int j = 0; j < N; j++)
-        out[j] *= 0.375f;
+        out[j] *= FIR_NEAR;
     if (!far_row) return;
     element_load<N>(far_values, far_row, at);
     UNROLL
     for (int j = 0; j < N; j++)
-        out[j] += 0.125f * far_values[j];
+        out[j] += FIR_FAR * far_values[j];
 }
 
 /* h, w: of the input. */
@@ -50,7 +51,7 @@ static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, i
     cuda_mix<N>(far_values, here, beside, xx % 2 ? x + 1 : x - 1, w, c, k);
     UNROLL
     for (int j = 0; j < N; j++)
-        near_values[j] = scale * (0.375f * near_values[j] + 0.125f * far_values[j]);
+        near_values[j] = scale * fir_mix(near_values[j], far_values[j]);
     element_store<N>(out, i * N, near_values);
 }
 
@@ -79,7 +80,7 @@ template <int N, typename T>
 static __device__ inline void add_column(float *sum, float weight, const T *const rows[4], int x,
                                          int w, int c, int k)
 {
-    const float weights[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+    const float weights[4] = {FIR_FAR, FIR_NEAR, FIR_NEAR, FIR_FAR};
     if (x < 0 || x >= 2 * w) return;
     size_t at = (size_t)x * c + k;
     UNROLL
@@ -110,10 +111,10 @@ static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h,
     UNROLL
     for (int j = 0; j < N; j++)
         sum[j] = 0;
-    add_column<N>(sum, 0.125f, rows, 2 * x - 1, w, c, k);
-    add_column<N>(sum, 0.375f, rows, 2 * x, w, c, k);
-    add_column<N>(sum, 0.375f, rows, 2 * x + 1, w, c, k);
-    add_column<N>(sum, 0.125f, rows, 2 * x + 2, w, c, k);
+    add_column<N>(sum, FIR_FAR, rows, 2 * x - 1, w, c, k);
+    add_column<N>(sum, FIR_NEAR, rows, 2 * x, w, c, k);
+    add_column<N>(sum, FIR_NEAR, rows, 2 * x + 1, w, c, k);
+    add_column<N>(sum, FIR_FAR, rows, 2 * x + 2, w, c, k);
     UNROLL
     for (int j = 0; j < N; j++)
         sum[j] *= scale;

@@ -3,6 +3,7 @@
 #include "base/threads.h"
 #include "cpu/nn/nn_cpu.h"
 #include "cpu/nn/nn_types.h"
+#include "math/fir.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -14,10 +15,10 @@ static void mix_rows(float *out, const float *near, const float *far, size_t cou
 {
     if (near && far)
         for (size_t i = 0; i < count; i++)
-            out[i] = 0.375f * near[i] + 0.125f * far[i];
+            out[i] = fir_mix(near[i], far[i]);
     else if (near)
         for (size_t i = 0; i < count; i++)
-            out[i] = 0.375f * near[i];
+            out[i] = FIR_NEAR * near[i];
     else
         memset(out, 0, count * sizeof *out);
 }
@@ -48,8 +49,8 @@ static void up_row(void *out, enum nn_type out_type, const void *near, const voi
             float *even = nn_target(out, out_type, to, room[0]);
             float *odd = nn_target(out, out_type, to + (size_t)c, room[1]);
             for (size_t i = 0; i < count; i++) {
-                even[i] = scale * (0.375f * here[i] + 0.125f * left[i]);
-                odd[i] = scale * (0.375f * here[i] + 0.125f * right[i]);
+                even[i] = scale * fir_mix(here[i], left[i]);
+                odd[i] = scale * fir_mix(here[i], right[i]);
                 left[i] = here[i], here[i] = right[i];
             }
             nn_rounded(out, out_type, to, count, even);
@@ -93,12 +94,12 @@ static void down_column(float *sum, const void *const rows[4], enum nn_type type
     const float *near = nn_floats(rows[1], type, at, count, a);
     const float *next = nn_floats(rows[2], type, at, count, b);
     for (size_t i = 0; i < count; i++)
-        sum[i] = 0.375f * near[i] + 0.375f * next[i];
+        sum[i] = FIR_NEAR * near[i] + FIR_NEAR * next[i];
     for (int r = 0; r < 4; r += 3) {
         if (!rows[r]) continue;
         const float *far = nn_floats(rows[r], type, at, count, a);
         for (size_t i = 0; i < count; i++)
-            sum[i] += 0.125f * far[i];
+            sum[i] += FIR_FAR * far[i];
     }
 }
 
@@ -120,7 +121,7 @@ static void down_row(void *out, enum nn_type out_type, const void *const rows[4]
             size_t to = (size_t)x * (size_t)c + (size_t)first;
             float *pixel = nn_target(out, out_type, to, room);
             for (size_t i = 0; i < count; i++) {
-                pixel[i] = scale * (0.375f * (b[i] + d[i]) + 0.125f * (a[i] + e[i]));
+                pixel[i] = scale * fir_mix(b[i] + d[i], a[i] + e[i]);
                 a[i] = d[i], b[i] = e[i];
             }
             nn_rounded(out, out_type, to, count, pixel);
