@@ -13,7 +13,8 @@ void splat_cuda_close(void);
 void splat_train_close(void); /* its part in splat_train.cu */
 
 /* What comparisons leave, in device memory that stays for as long as the device is open: [0] of
- * those that are waited for at once, [1] of training, which may be ahead. seen: pinned memory for as many, that they are copied to. */
+ * those that are waited for at once, [1] of training, which may be ahead. seen: pinned memory for
+ * as many, that they are copied to. */
 int splat_cuda_statuses(struct device *device, struct splat_status **statuses,
                         struct splat_status **seen);
 

@@ -214,6 +214,16 @@ static int data_run(struct op_data *d, struct device *device, size_t more_worksp
     return code;
 }
 
+bool op_kind_is_there(const struct op_kind *kind, const struct device *device)
+{
+    const void *table = strcmp(kind->table, "nn") == 0    ? (const void *)device->nn
+                        : strcmp(kind->table, "gan") == 0 ? (const void *)device->gan
+                                                          : (const void *)device->splat;
+    void (*operation)(void);
+    memcpy(&operation, (const char *)table + kind->offset, sizeof operation);
+    return operation != NULL;
+}
+
 /* ---- truth ---- */
 
 int op_truth_make(struct op_truth *truth, const struct op_case *c)

@@ -31,6 +31,9 @@ struct op_error {
 int op_truth_measure(const struct op_truth *truth, struct device *device, size_t more_workspace,
                      uint64_t *bits, struct op_error *worst);
 
+/* The device has the operation: some are NULL in the CPU's tables. */
+bool op_kind_is_there(const struct op_kind *kind, const struct device *device);
+
 /* Numbers of bf16 are among its operands. */
 bool op_case_is_half(const struct op_case *c);
 

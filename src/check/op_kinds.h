@@ -17,8 +17,8 @@ extern const struct op_kind op_image_loss, op_from_u8, op_scale_add, op_strided_
 extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_pair_loss,
     op_penalty, op_penalty_check;
 /* splat_cases.c */
-extern const struct op_kind op_splat_step, op_splat_evaluate, op_splat_render, op_splat_importance,
-    op_splat_adam, op_splat_fake_quantize;
+extern const struct op_kind op_splat_step, op_splat_evaluate, op_splat_render, op_splat_show,
+    op_splat_importance, op_splat_adam, op_splat_fake_quantize;
 
 extern const struct op_kind *const op_kinds[]; /* all of them, NULL behind the last */
 const struct op_kind *op_kind_find(const char *name);

@@ -30,6 +30,7 @@ bool self_check_has_table(const char *tables, const char *table)
 static bool is_wanted(const struct check_state *s, const struct op_case *c)
 {
     const struct self_check *check = s->check;
+    if (!op_kind_is_there(c->kind, s->device)) return false;
     if (c->large || (c->halves && !check->half)) return false;
     if (op_case_is_half(c) && !(check->half && (s->device->is_host || s->device->nn->bf16)))
         return false;

@@ -402,6 +402,109 @@ static void truth_render(struct op_data *d)
 const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 5 * BLENDS,
                                         .workspace = splat_case_workspace};
 
+/* ---- images as they are shown ---- */
+
+enum { SHOWN_PLAIN, SHOWN_WEIGHED, SHOWN_GAMMA, SHOWN_VARIANTS };
+
+static struct splat_display display_of(const struct op_case *c)
+{
+    switch (c->variant) {
+    case SHOWN_WEIGHED: return (struct splat_display){15, 7, 32, true, true, -1};
+    case SHOWN_GAMMA: return (struct splat_display){17, 18, 8, false, false, 0.45f};
+    default: return (struct splat_display){WIDTH, HEIGHT, 8, false, false, -1};
+    }
+}
+
+static void describe_show(struct op_case *c)
+{
+    c->variant = c->index / BLENDS;
+    struct splat_display s = display_of(c);
+    size_t samples = (size_t)s.width * (size_t)s.height * CHANNELS;
+    add_scene(c);
+    struct op_operand *out = op_add(c, "out", OP_OUT, s.sample_bits == 8 ? OP_U8 : OP_F32, samples);
+    out->host = true;
+    out->tolerance = s.sample_bits == 8 ? 1.0 / 128 : 1e-5; /* of 8 bits one step */
+    snprintf(c->text, sizeof c->text, "%dx%d as %dx%d%s, %s", WIDTH, HEIGHT, s.width, s.height,
+             s.weighted ? ", alpha" : "", blend_names[c->index % BLENDS]);
+    c->bytes = (double)samples * s.sample_bits / 8;
+}
+
+struct collected {
+    char *out;
+    size_t row; /* bytes */
+};
+
+static int collect_rows(void *argument, const void *rows, int y, int count)
+{
+    const struct collected *to = argument;
+    memcpy(to->out + (size_t)y * to->row, rows, (size_t)count * to->row);
+    return OK;
+}
+
+static int run_show(const struct op_call *call)
+{
+    const struct splat_window whole = {WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT};
+    struct splat_workspace workspace = workspace_of(call);
+    struct splat_view view = view_of(call);
+    struct splat_display s = display_of(call->c);
+    struct collected to = {op_memory(call, "out"),
+                           (size_t)s.width * CHANNELS * (size_t)(s.sample_bits / 8)};
+    const struct splat_receiver receiver = {collect_rows, &to};
+    return call->device->splat->show(call->device, &workspace, &view, blend_of(call->c), &whole, &s,
+                                     &receiver);
+}
+
+/* The share of pixel j of `in` in pixel i of `out`. */
+static double truth_share(int i, int in, int out, int j)
+{
+    double from = fmax(j, (double)i * in / out), to = fmin(j + 1, (double)(i + 1) * in / out);
+    return to > from ? (to - from) * out / in : 0;
+}
+
+/* A pixel's samples as they are kept. */
+static void truth_samples(const struct splat_display *s, double *pixel)
+{
+    double alpha = pixel[CHANNELS - 1];
+    for (int c = 0; c < CHANNELS; c++) {
+        bool colour = !s->alpha || c < CHANNELS - 1;
+        if (colour && s->alpha) pixel[c] = alpha > 1.0 / 512 ? pixel[c] / alpha : 0;
+        if (colour && s->power >= 0) pixel[c] = pow(fmax(pixel[c], 0), (double)s->power);
+        if (s->sample_bits == 8) pixel[c] = floor(clamped(pixel[c]) * 255 + 0.5);
+    }
+}
+
+static void truth_shown(const struct op_data *d, const struct splat_display *s, int y, int x,
+                        double *out)
+{
+    const int last = CHANNELS - 1;
+    memset(out, 0, CHANNELS * sizeof *out);
+    for (int row = 0; row < HEIGHT; row++)
+        for (int column = 0; column < WIDTH; column++) {
+            double pixel[CHANNELS], share = truth_share(y, HEIGHT, s->height, row) *
+                                            truth_share(x, WIDTH, s->width, column);
+            if (!(share > 0)) continue;
+            truth_pixel(d, column + 0.5, row + 0.5, -1, pixel);
+            truth_samples(s, pixel);
+            for (int c = 0; c < CHANNELS; c++)
+                out[c] += share * pixel[c] * (s->weighted && c < last ? pixel[last] : 1);
+        }
+    for (int c = 0; c < CHANNELS; c++) {
+        if (s->weighted && c < last) out[c] = out[last] > 0 ? out[c] / out[last] : 0;
+        if (s->sample_bits == 8) out[c] = floor(out[c] + 0.5);
+    }
+}
+
+static void truth_show(struct op_data *d)
+{
+    struct splat_display s = display_of(d->c);
+    for (int y = 0; y < s.height; y++)
+        for (int x = 0; x < s.width; x++)
+            truth_shown(d, &s, y, x, op_values(d, "out") + (y * s.width + x) * CHANNELS);
+}
+
+const struct op_kind op_splat_show = {SPLAT_KIND(show), .cases = SHOWN_VARIANTS * BLENDS,
+                                      .workspace = splat_case_workspace};
+
 /* ---- importance: the squared error of the image without each Gaussian, less that with it ---- */
 
 static void describe_importance(struct op_case *c)

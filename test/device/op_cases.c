@@ -61,7 +61,8 @@ static void right_everywhere(const struct op_kind *kind, int index, struct devic
     MUST(op_truth_make(&truth, &c));
     for (int mode = 0; mode < MODES; mode++) {
         uint64_t one, more;
-        if (!devices[mode] || is_too_slow(&c, mode)) continue;
+        if (!devices[mode] || !op_kind_is_there(kind, devices[mode]) || is_too_slow(&c, mode))
+            continue;
         turn_to(mode);
         for (int threads = 1; threads <= (mode == REFERENCE ? 1 : 5);
              threads += threads == 1 ? 1 : 3) {
@@ -127,7 +128,6 @@ static const struct {
     {"splat", offsetof(struct splat_ops, staging_bytes), "test/cuda/cuda_splat_beside.c"},
     {"splat", offsetof(struct splat_ops, train), "step and adam in one: cuda_splat_train.c"},
     {"splat", offsetof(struct splat_ops, sample), "random: test/splat/splat_sample.c"},
-    {"splat", offsetof(struct splat_ops, show), "of a device alone: test/cuda/cuda_splat_frames.c"},
     {"splat", offsetof(struct splat_ops, count_pairs), "a figure"},
 };
 
@@ -176,6 +176,7 @@ int op_cases_speed(const char *device_name)
             double seconds;
             op_case_make(&c, op_kinds[k], i);
             any |= c.large;
+            if (!op_kind_is_there(op_kinds[k], device)) continue;
             if (!c.large && (any || i < op_kinds[k]->cases - 1)) continue;
             code = op_speed(&c, device, least, &seconds);
             if (code == OK) puts(op_speed_line(line, sizeof line, &c, seconds));
