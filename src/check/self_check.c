@@ -8,13 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The message of the first failure, as those behind it write over it. */
+struct finding {
+    int code; /* the worst so far */
+    char text[480];
+};
+
 /* A check under way. */
 struct check_state {
     const struct self_check *check;
     struct device *device;
     bool by_library; /* convolutions alone, a few */
-    int code;        /* the worst so far */
-    char text[480];  /* the message of the first failure, as those behind it write over it */
+    struct finding found;
     bool lost;
 };
 
@@ -91,18 +96,19 @@ static int check_case(struct check_state *s, const struct op_case *c, struct op_
     return fail(ERR_DEVICE, "%s", text);
 }
 
-static void note_failure(struct check_state *s, int code)
+static void note_failure(struct finding *f, int code)
 {
-    if (code == OK || s->code == ERR_DEVICE) return;
-    if (s->code != OK && code != ERR_DEVICE) return;
-    s->code = code;
-    snprintf(s->text, sizeof s->text, "%s", error_message());
+    if (code == OK || f->code == ERR_DEVICE) return;
+    if (f->code != OK && code != ERR_DEVICE) return;
+    f->code = code;
+    snprintf(f->text, sizeof f->text, "%s", error_message());
 }
 
 /* Every stride-th case from `first` on. */
 static void check_kind(struct check_state *s, const struct op_kind *kind, int first, int stride)
 {
-    struct self_check_row row = {.kind = kind};
+    struct finding found = {OK, ""};
+    struct self_check_row row = {.kind = kind, .why = found.text};
     double begin = clock_seconds();
     int taken[2] = {0, 0};
     for (int i = first; i < kind->cases && !s->lost; i += stride) {
@@ -112,17 +118,19 @@ static void check_kind(struct check_state *s, const struct op_kind *kind, int fi
         if (s->by_library) allow_for_library(&c);
         int code = check_case(s, &c, &row.worst);
         row.cases++;
-        note_failure(s, code);
-        if (code == ERR_DEVICE || row.code == OK) row.code = code;
+        note_failure(&found, code);
+        note_failure(&s->found, code);
         if (code == ERR_SYSTEM || (code == ERR_DEVICE && !s->check->whole)) break;
     }
+    row.code = found.code;
     row.seconds = clock_seconds() - begin;
     if (s->check->row && row.cases > 0) s->check->row(s->check->context, &row);
 }
 
 static bool is_over(const struct check_state *s)
 {
-    return s->lost || s->code == ERR_SYSTEM || (s->code == ERR_DEVICE && !s->check->whole);
+    return s->lost || s->found.code == ERR_SYSTEM ||
+           (s->found.code == ERR_DEVICE && !s->check->whole);
 }
 
 enum { PARTS = 4 };
@@ -144,7 +152,7 @@ static void check_library(struct check_state *s)
 {
     const struct conv_library *library = s->device->nn->conv_library;
     int code = library->begin(s->device, LIBRARY_WORKSPACE, LIBRARY_SECONDS, NULL);
-    note_failure(s, code);
+    note_failure(&s->found, code);
     for (int i = 0; code == OK && op_kinds[i] && !is_over(s); i++)
         if (is_for_library(op_kinds[i])) check_kind(s, op_kinds[i], 0, 1);
     bool used;
@@ -161,7 +169,7 @@ static int run_check(const struct self_check *check, struct device *device, bool
         check_tables(&s);
     device->peak_bytes = peak;
     device->host_peak_bytes = host_peak;
-    return s.code == OK ? OK : fail(s.code, "%s", s.text);
+    return s.found.code == OK ? OK : fail(s.found.code, "%s", s.found.text);
 }
 
 int self_check_run(const struct self_check *check, struct device *device)

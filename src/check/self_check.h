@@ -10,8 +10,8 @@ struct self_check_row {
     int cases;             /* tried */
     struct op_error worst; /* of all numbers; bound 0: none was compared */
     double seconds;
-    int code; /* ERR_DEVICE: the first failure's text is error_message(); ERR_DEVICE_MEMORY: there
-                 was no room for it */
+    int code;        /* ERR_DEVICE: it failed; ERR_DEVICE_MEMORY: there was no room for it */
+    const char *why; /* the first failure's text; "": none */
 };
 
 struct self_check {

@@ -131,7 +131,7 @@ static void doctor_print_row(void *context, const struct self_check_row *row)
            row->code == OK           ? "ok"
            : row->code == ERR_DEVICE ? "FAILED"
                                      : "not checked");
-    if (row->code != OK) printf("    %s\n", error_message());
+    if (row->code != OK) printf("    %s\n", row->why);
     fflush(stdout);
 }
 

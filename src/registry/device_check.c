@@ -120,7 +120,7 @@ static void note_row(void *context, const struct self_check_row *row)
         if (strcmp(row->kind->table, table_names[t]) != 0) continue;
         if (row->code == OK || results->codes[t] == ERR_DEVICE) continue;
         results->codes[t] = row->code;
-        snprintf(results->why[t], sizeof results->why[t], "%s", error_message());
+        snprintf(results->why[t], sizeof results->why[t], "%s", row->why);
     }
     if (results->check->row) results->check->row(results->check->context, row);
 }

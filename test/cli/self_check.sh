@@ -82,8 +82,11 @@ out_has "FAILED"
 out_has "splat.fake_quantize"
 err_lines 1
 err_has "fails its self-check: splat.step"
+first=$(sed 's/.*self-check: //' "$err") # of several: which is also what its line has, and what is kept
+out_has "    $first"
 unset IMGTRAIN_EMU
 run 69 imgtrain train splat.yaml device=cuda -q -o none
+err_has "$first"
 run 0 env IMGTRAIN_CUDNN="$library" "$program" doctor --check cuda
 out_has "conv_wgrad by cuDNN"
 run 0 imgtrain train splat.yaml device=cuda -q -o good3
