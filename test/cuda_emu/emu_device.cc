@@ -11,17 +11,8 @@ static cudaError_t last_error, lost_error;
 
 const struct emu_machine *emu_settings(void)
 {
-    static struct emu_machine machine = {};
-    static bool ready, read;
-    if (!ready) {
-        machine.driver = 13000;
-        machine.devices = machine.code = 1;
-        machine.capability = 90;
-        machine.memory = 1LL << 30;
-        machine.shared = 64 << 10;
-        machine.multiprocessors = 4;
-        ready = true;
-    }
+    static struct emu_machine machine;
+    static bool read;
     const char *text = getenv("IMGTRAIN_EMU");
     if (read || !text) return &machine;
     read = true;

@@ -29,9 +29,11 @@
  *   oom_call, fail_call, lose_call: the k-th call that may fail (copies, events, streams, graphs,
  *                memory, launches) finds no memory, is refused, or loses the device */
 struct emu_machine {
-    long long driver, devices, capability, memory, shared, code, fail_alloc, fail_launch,
-        fail_graph, lose, oom_call, fail_call, lose_call, multiprocessors, counts, ulp, order;
-    long long nodes = 1, busy = 0, mismatch = 0, mig = 0, spill = 0;
+    long long driver = 13000, devices = 1, nodes = 1, capability = 90, code = 1;
+    long long memory = 1LL << 30, shared = 64 << 10, multiprocessors = 4;
+    long long fail_alloc = 0, fail_launch = 0, fail_graph = 0, lose = 0;
+    long long oom_call = 0, fail_call = 0, lose_call = 0;
+    long long counts = 0, ulp = 0, order = 0, busy = 0, mismatch = 0, mig = 0, spill = 0;
 };
 const struct emu_machine *emu_settings(void);
 
