@@ -216,6 +216,10 @@ int splat_render_stream(struct device *device, const struct splat_model *model,
                                   .storage = {.bands = true, .forward = true}};
     const struct splat_window *w = window;
     TRY(splat_window_check(w));
+    if (given) {
+        own.staging = given->staging;
+        own.staging_bytes = given->staging_bytes;
+    }
     int n = samples_per_pixel(model, w);
     struct splat_window large = {w->full_width * n, w->full_height * n, w->x * n,
                                  w->y * n,          w->width * n,       w->height * n};
@@ -298,8 +302,8 @@ static int put_shifted(void *argument, struct image *rows, int y)
 }
 
 static int stream_band(struct device *device, const struct splat_model *model,
-                       const struct splat_window *band, enum sample_type type,
-                       struct shifted *shifted)
+                       const struct splat_workspace *staging, const struct splat_window *band,
+                       enum sample_type type, struct shifted *shifted)
 {
     struct splat_model part;
     const struct image_sink sink = {.put = put_shifted, .argument = shifted};
@@ -307,10 +311,22 @@ static int stream_band(struct device *device, const struct splat_model *model,
     int code =
         select_part(&part, model, (band->y - 1) / height, (band->y + band->height + 1) / height);
     if (code == OK)
-        code = splat_render_stream(device, &part, NULL, NULL, band, type, band->width, band->height,
-                                   &sink);
+        code = splat_render_stream(device, &part, NULL, staging, band, type, band->width,
+                                   band->height, &sink);
     splat_model_close(&part);
     return code;
+}
+
+/* A workspace of staging memory alone, for all bands of so many rows: pinned memory is slow to take
+ * and to give back. */
+static int take_staging(struct splat_workspace *staging, struct device *device, int width, int rows,
+                        int channels)
+{
+    const struct splat_ops *ops = device->splat;
+    *staging = (struct splat_workspace){0};
+    if (!ops->staging_bytes) return OK;
+    staging->staging_bytes = ops->staging_bytes(device, width, rows, channels, &staging->storage);
+    return device->alloc_host(device, staging->staging_bytes, &staging->staging);
 }
 
 int splat_render_bands(struct device *device, const struct splat_model *model,
@@ -322,15 +338,19 @@ int splat_render_bands(struct device *device, const struct splat_model *model,
     if (rows >= w->height)
         return splat_render_stream(device, model, NULL, NULL, w, type, w->width, w->height, to);
     struct image shape = {w->width, w->height, model->channels, type, NULL};
+    struct splat_workspace staging;
     if (to->begin) TRY(to->begin(to->argument, &shape));
-    for (int y = 0; y < w->height; y += rows) {
+    TRY(take_staging(&staging, device, w->width, rows, model->channels));
+    int code = OK;
+    for (int y = 0; code == OK && y < w->height; y += rows) {
         struct splat_window band = *w;
         struct shifted shifted = {to, y};
         band.y += y;
         band.height = w->height - y < rows ? w->height - y : rows;
-        TRY(stream_band(device, model, &band, type, &shifted));
+        code = stream_band(device, model, &staging, &band, type, &shifted);
     }
-    return OK;
+    if (staging.staging) device->free_host(device, staging.staging);
+    return code;
 }
 
 /* ---- whole images ---- */

@@ -17,8 +17,8 @@ int splat_window_check(const struct splat_window *window);
  * divided by alpha, clamped to 0..1 and rounded (F32: as it is). A reduced image is rendered large
  * enough for every Gaussian to be seen and averaged down. The rendered image is scaled to width x
  * height (the window's: as it is). `groups`: see splat_model_view. workspace: used when it is large
- * enough, else (or NULL) one is allocated for the call. ERR_USAGE for a window outside the image;
- * ERR_DEVICE_MEMORY; ERR_SYSTEM. */
+ * enough, else (or NULL) one is allocated for the call; its staging is used in any case. ERR_USAGE
+ * for a window outside the image; ERR_DEVICE_MEMORY; ERR_SYSTEM. */
 int splat_render_stream(struct device *device, const struct splat_model *model,
                         float *const *groups, const struct splat_workspace *workspace,
                         const struct splat_window *window, enum sample_type type, int width,

@@ -167,6 +167,35 @@ END_TEST
 
 #ifdef CUDA_EMU
 
+/* ---- bands ---- */
+
+/* Pinned memory is taken once for all of them, and they have the bits of the whole. */
+START_TEST(bands_share_pinned_memory)
+{
+    const struct shown_case *c = &shown_cases[10];
+    const struct splat_window whole = {c->width, c->height, 0, 0, c->width, c->height};
+    struct device *device;
+    struct splat_model model;
+    struct image expected, got = {0};
+    scatter_gaussians(&model, c);
+    expect_ok(cuda_open(&device));
+    expect_ok(splat_render_image(device, &model, NULL, NULL, &whole, c->type, &expected));
+    const struct image_sink sink = image_collector(&got);
+    struct emu_counts before = emu_counts_now(), used;
+    expect_ok(splat_render_bands(device, &model, &whole, c->type, 100, &sink));
+    used = emu_counts_since(&before);
+    ck_assert_int_eq(used.pinned_allocs, 1);
+    ck_assert_int_eq(used.pinned_frees, 1);
+    ck_assert_uint_eq(device->host_bytes, 0);
+    ck_assert(memcmp(got.data, expected.data, image_bytes(&expected)) == 0);
+    image_free(&expected);
+    image_free(&got);
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        free(model.group[g]);
+    device_close(device);
+}
+END_TEST
+
 /* ---- what a frame asks of the device ---- */
 
 enum { SIDE = 100 };
@@ -238,6 +267,7 @@ Suite *cuda_splat_frames_suite(void)
     tcase_add_loop_test(tests, shown_as_on_the_cpu, 0, SHOWN_CASES);
     tcase_add_test(tests, receiver_that_fails);
 #ifdef CUDA_EMU
+    tcase_add_test(tests, bands_share_pinned_memory);
     tcase_add_loop_test(tests, frames_ask_for_little, 0, 4);
 #endif
     suite_add_tcase(suite, tests);
