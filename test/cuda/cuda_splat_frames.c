@@ -1,12 +1,10 @@
 /* Images that CUDA shows, beside the CPU's, and what the host asks of the device for one. */
-#include "config/config.h"
 #include "cpu/device_cpu.h"
 #include "image/rows.h"
 #include "memory/plan.h"
 #include "splat/render.h"
 #include "splat/splat.h"
-#include "test/cuda/cuda_splat_scene.h"
-#include "test/support.h"
+#include "test/cuda/cuda_splat_config.h"
 
 Suite *cuda_splat_frames_suite(void);
 
@@ -202,21 +200,11 @@ enum { SIDE = 100 };
 
 static struct config *frames_config(bool amp, bool half_size)
 {
-    char text[1024], path[512];
-    struct config *config;
-    struct image image;
-    expect_ok(image_create(&image, SIDE, SIDE, 3, SAMPLE_U8));
-    for (int i = 0; i < SIDE * SIDE * 3; i++)
-        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
-    snprintf(path, sizeof path, "%s/a.png", folder);
-    expect_ok(image_save(&image, path));
-    image_free(&image);
-    snprintf(text, sizeof text,
-             "input_path: \"%s\"\nnum_gaussians: 40\nmax_steps: 1000\neval_steps: 1000\n"
-             "use_amp: %s\ndownsample: %s\n",
-             path, amp ? "true" : "false", half_size ? "true" : "false");
-    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
-    return config;
+    char keys[256];
+    snprintf(keys, sizeof keys,
+             "num_gaussians: 40\nmax_steps: 1000\neval_steps: 1000\nuse_amp: %s\ndownsample: %s\n",
+             amp ? "true" : "false", half_size ? "true" : "false");
+    return waves_config(SIDE, SIDE, keys);
 }
 
 /* One wait, the first time as well; its bytes alone come down; the Gaussians are listed

@@ -1,13 +1,10 @@
 /* The task splat on CUDA: a whole fit beside the CPU's, and resumed. */
-#include "config/config.h"
 #include "cpu/device_cpu.h"
-#include "image/image.h"
 #include "memory/mode.h"
 #include "memory/plan.h"
 #include "splat/splat.h"
 #include "store/safetensors.h"
-#include "test/cuda/cuda_splat_scene.h"
-#include "test/support.h"
+#include "test/cuda/cuda_splat_config.h"
 
 Suite *cuda_splat_task_suite(void);
 
@@ -47,22 +44,16 @@ static void run_task(struct task_state *state, int from, int to)
 START_TEST(task_runs_on_cuda)
 {
     enum { SIDE = 24, END = 12, MIDDLE = 7 };
-    char text[1024], path[512];
+    char keys[256];
     struct device *devices[2];
-    struct config *config;
-    struct image image, pictures[2];
+    struct image pictures[2];
     struct store_file *ends[2];
     set_up();
-    expect_ok(image_create(&image, SIDE, SIDE, 3, SAMPLE_U8));
-    for (int i = 0; i < SIDE * SIDE * 3; i++)
-        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
-    snprintf(path, sizeof path, "%s/a.png", folder);
-    expect_ok(image_save(&image, path));
-    snprintf(text, sizeof text,
-             "input_path: \"%s\"\nnum_gaussians: 40\nmax_steps: %d\neval_steps: 5\n"
+    snprintf(keys, sizeof keys,
+             "num_gaussians: 40\nmax_steps: %d\neval_steps: 5\n"
              "use_amp: false\nquantize: %s\nrelocate_every: 1\n",
-             path, END, _i ? "true" : "false");
-    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+             END, _i ? "true" : "false");
+    struct config *config = waves_config(SIDE, SIDE, keys);
     expect_ok(device_open_cpu(&devices[0], 1));
     expect_ok(cuda_open(&devices[1]));
     for (int k = 0; k < 2; k++) {
@@ -102,7 +93,6 @@ START_TEST(task_runs_on_cuda)
         store_close(ends[k]);
         device_close(devices[k]);
     }
-    image_free(&image);
     config_free(config);
     folder_remove();
 }
@@ -160,22 +150,14 @@ static struct store_file *run_modes(const struct config *config, int first, int 
  * bits, and the bytes that were predicted. */
 START_TEST(no_way_changes_a_bit)
 {
-    char text[1024], path[512];
-    struct config *config;
-    struct image image;
+    char keys[256];
     struct memory_mode ways[2];
     set_up();
-    expect_ok(image_create(&image, WIDE, HIGH, 3, SAMPLE_U8));
-    for (int i = 0; i < WIDE * HIGH * 3; i++)
-        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
-    snprintf(path, sizeof path, "%s/a.png", folder);
-    expect_ok(image_save(&image, path));
-    image_free(&image);
-    snprintf(text, sizeof text,
-             "input_path: \"%s\"\nnum_gaussians: 120\nmax_steps: %d\neval_steps: 3\n"
+    snprintf(keys, sizeof keys,
+             "num_gaussians: 120\nmax_steps: %d\neval_steps: 3\n"
              "use_amp: false\ndeterministic: true\n",
-             path, LAST);
-    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+             LAST);
+    struct config *config = waves_config(WIDE, HIGH, keys);
     struct store_file *a = run_modes(config, 0, 0, "a", &ways[0]);
     struct store_file *b = run_modes(config, _i ? 0 : -1, -1, "b", &ways[1]);
     ck_assert(!ways[0].offload && ways[0].bands == 0);
@@ -201,26 +183,14 @@ END_TEST
 START_TEST(steps_ask_for_little)
 {
     enum { WARM = 4, END = 34 };
-    char text[1024], path[512];
-    struct config *config;
     struct device *device;
-    struct image image;
     struct task_state *state = NULL;
     struct task_report report = {0};
     struct emu_counts first = {0};
     int way = _i ? -1 : 0;
     set_up();
-    expect_ok(image_create(&image, WIDE, HIGH, 3, SAMPLE_U8));
-    for (int i = 0; i < WIDE * HIGH * 3; i++)
-        ((uint8_t *)image.data)[i] = (uint8_t)(120 + 90 * sinf(0.02f * (float)i));
-    snprintf(path, sizeof path, "%s/a.png", folder);
-    expect_ok(image_save(&image, path));
-    image_free(&image);
-    snprintf(text, sizeof text,
-             "input_path: \"%s\"\nnum_gaussians: 120\nmax_steps: 1000\neval_steps: 1000\n"
-             "use_amp: false\n",
-             path);
-    expect_ok(config_load_text(&config, "test", text, strlen(text), 0, NULL));
+    struct config *config = waves_config(
+        WIDE, HIGH, "num_gaussians: 120\nmax_steps: 1000\neval_steps: 1000\nuse_amp: false\n");
     expect_ok(cuda_open(&device));
     struct task_setup setup = {
         .config = config, .device = device, .choose = choose, .choose_context = &way};
