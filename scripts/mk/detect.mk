@@ -43,8 +43,8 @@ probe_cuda  = $(shell k=build/probe/cuda-$$({ echo $(NVCC) $(CC); $(NVCC) --vers
     small=-Xfatbin=-compress-all; $(NVCC) $(NVCC_HOST) --compress-mode=size -arch=sm_75 -c $$d/p.cu -o $$d/p.o && small=--compress-mode=size; \
     echo version=$$1.$$2 $$small $$($(NVCC) --list-gpu-arch | sed 's/compute_/gpu=/'); fi > $$k 2>/dev/null; \
     rm -rf $$d; fi 2>/dev/null; cat $$k)
-NVCC_IS   := $(if $(filter 0 emu,$(CUDA)),,$(if $(and $(filter auto,$(CUDA)),$(SAN)),,$(probe_cuda)))
-CUDA_KIND := $(if $(filter emu,$(CUDA)),emu,$(if $(and $(filter auto,$(CUDA)),$(SAN)),0,$(call wanted,$(CUDA),$(if $(NVCC_IS),1),CUDA=1 but nvcc of CUDA 12.2 or newer was not found: scripts/setup.sh --cuda; or set NVCC=)))
+NVCC_IS   := $(if $(or $(filter 0 emu,$(CUDA)),$(and $(filter auto,$(CUDA)),$(SAN))),,$(probe_cuda))
+CUDA_KIND := $(if $(filter emu,$(CUDA)),emu,$(call wanted,$(CUDA),$(if $(NVCC_IS),1),CUDA=1 but nvcc of CUDA 12.2 or newer was not found: scripts/setup.sh --cuda; or set NVCC=))
 HAVE_CUDA := $(if $(filter 0,$(CUDA_KIND)),0,1)
 NVCC_VERSION := $(patsubst version=%,%,$(filter version=%,$(NVCC_IS)))
 NVCC_SMALL   := $(filter -%,$(NVCC_IS))
