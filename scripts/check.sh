@@ -112,7 +112,7 @@ sanitized() { # KINDS NAME
         test/run.sh "$folder"
     # shellcheck disable=SC2046  # a list of words
     [ "$emulated" = 0 ] || tests "command line with CUDA emulated" env SKIP_SLOW=1 test/run.sh "$folder" \
-        short $(basename -s .sh test/cli/cud*.sh)
+        short $(basename -s .sh $(grep -lx look_for_cuda test/cli/*.sh))
     case $1 in *address*) torture "$folder" 12 ;; esac
 }
 

@@ -26,11 +26,12 @@ $(B)/test/cuda_emu/%.o: test/cuda_emu/%.cc
 
 # ---- tests ----
 CUDA_SUITES := $(filter cuda_%,$(notdir $(TEST_SRC:.c=)))
+CUDA_SCRIPTS = $(basename $(notdir $(shell grep -lx look_for_cuda test/cli/*.sh)))
 
 emu-test: # the kernels of cuda/ on the CPU, under sanitizers; every kernel must have run
 	@$(MAKE) --no-print-directory CUDA=emu SAN=address,undefined emu-run
 emu-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so $(B)/kit.settings
-	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) cuda cuda_fallback cudnn gpu_kit
+	@COVERAGE=1 test/run.sh $(B) $(CUDA_SUITES) $(CUDA_SCRIPTS)
 
 # What stands in for cuDNN, opened at run time like it.
 $(B)/fake_cudnn.so: test/cuda_emu/fake_cudnn.c test/cuda_emu/fake_graph.c test/cuda_emu/fake_cudnn.h cuda/cudnn/cudnn_api.h
