@@ -31,11 +31,11 @@ struct shown_part {
 
 static __device__ __forceinline__ float kept_sample(float v, uint8_t *)
 {
-    return floorf(shown_clamped(v) * 255.0f + 0.5f);
+    return (float)shown_level(v, 255.0f);
 }
 static __device__ __forceinline__ float kept_sample(float v, uint16_t *)
 {
-    return floorf(shown_clamped(v) * 65535.0f + 0.5f);
+    return (float)shown_level(v, 65535.0f);
 }
 static __device__ __forceinline__ float kept_sample(float v, float *)
 {

@@ -40,15 +40,12 @@ static float show_power(const struct splat_model *model)
 }
 
 /* Turns the fitted values of one pixel into shown ones. */
-static void show_pixel(const struct splat_model *model, enum sample_type type, float *p)
+static void show_pixel(const struct splat_model *model, float *p)
 {
     int colors = model->alpha ? model->channels - 1 : model->channels;
     float power = show_power(model);
     for (int c = 0; c < colors; c++)
         p[c] = shown_color(p[c], model->alpha ? p + colors : NULL, power);
-    if (type != SAMPLE_F32)
-        for (int c = 0; c < model->channels; c++)
-            p[c] = shown_clamped(p[c]);
 }
 
 struct storing {
@@ -64,13 +61,13 @@ static void store_pixels(void *context, int64_t from, int64_t to)
     struct image *out = s->out;
     for (int64_t i = from; i < to; i++) {
         float *p = s->rows + i * model->channels;
-        show_pixel(model, out->type, p);
+        show_pixel(model, p);
         for (int c = 0; c < model->channels; c++) {
             int64_t at = i * model->channels + c;
             if (out->type == SAMPLE_U8)
-                ((uint8_t *)out->data)[at] = (uint8_t)(p[c] * 255.0f + 0.5f);
+                ((uint8_t *)out->data)[at] = (uint8_t)shown_level(p[c], 255.0f);
             else if (out->type == SAMPLE_U16)
-                ((uint16_t *)out->data)[at] = (uint16_t)(p[c] * 65535.0f + 0.5f);
+                ((uint16_t *)out->data)[at] = (uint16_t)shown_level(p[c], 65535.0f);
             else
                 ((float *)out->data)[at] = p[c];
         }
