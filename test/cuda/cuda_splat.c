@@ -1,6 +1,7 @@
 /* Every splat operation of CUDA against the CPU, on small pictures with odd sizes. */
 #include "math/gaussian_form.h"
 #include "math/half.h"
+#include "splat/least_important.h"
 #include "test/cuda/cuda_splat_scene.h"
 
 Suite *cuda_splat_suite(void);
@@ -80,19 +81,6 @@ static void render(struct side *s, int shape)
     free(out);
 }
 
-struct worth {
-    double importance;
-    int row;
-};
-
-static int compare_worth(const void *a, const void *b)
-{
-    const struct worth *p = a, *q = b;
-    if (p->importance < q->importance || p->importance > q->importance)
-        return p->importance < q->importance ? -1 : 1;
-    return p->row - q->row;
-}
-
 /* What each Gaussian is worth; and the choice that relocation makes of it: the least twentieth, in
  * its order. */
 static void importance(struct side *s, int shape)
@@ -100,18 +88,18 @@ static void importance(struct side *s, int shape)
     enum { MOST = 2400 };
     const struct scene_case *c = &scenes[shape];
     static double importance[MOST];
-    static struct worth worth[MOST];
-    int32_t chosen[MOST];
+    static struct splat_candidate candidates[MOST];
+    int64_t chosen[MOST];
     int count = c->count / 20 + (c->count > 0);
     ck_assert_int_le(c->count, MOST);
     struct drawn d = draw(s, c, false, 0);
     expect_ok(s->device->splat->importance(s->device, &d.workspace, &d.view, &c->blend, &d.target,
                                            importance));
     for (int i = 0; i < c->count; i++)
-        worth[i] = (struct worth){importance[i], i};
-    qsort(worth, (size_t)c->count, sizeof *worth, compare_worth);
+        candidates[i] = (struct splat_candidate){importance[i], i};
+    splat_least_important(candidates, c->count, count);
     for (int i = 0; i < count; i++)
-        chosen[i] = worth[i].row;
+        chosen[i] = candidates[i].row;
     side_buffer(s, "the least important", chosen, (size_t)count * sizeof *chosen);
     side_buffer(s, "importance", importance, (size_t)c->count * sizeof *importance);
     /* top 1: where it is the only one, what is left of the denominator is mostly rounding */
