@@ -118,7 +118,7 @@ enum {
 static int cuda_fill_time(struct device *device, void *memory, size_t bytes, double enough,
                           double *ms)
 {
-    *ms = INFINITY;
+    *ms = (double)INFINITY;
     for (int i = 0; i < SPILL_TRIES || (*ms > enough && i < SPILL_TRIES_MOST); i++) {
         TRY(device->synchronize(device));
         double start = clock_seconds();
@@ -133,7 +133,7 @@ static int cuda_fill_time(struct device *device, void *memory, size_t bytes, dou
 static int cuda_find_spill(struct device *device, void **parts, size_t part, int64_t *fast)
 {
     size_t bytes = part < (size_t)SPILL_BLOCK ? part : (size_t)SPILL_BLOCK;
-    double enough = INFINITY;
+    double enough = (double)INFINITY;
     for (int i = 0; i < SPILL_PARTS; i++) {
         double ms;
         if (cudaMalloc(&parts[i], part) != cudaSuccess) {

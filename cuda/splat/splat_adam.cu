@@ -154,7 +154,7 @@ void splat_quantize(struct cuda_device *device, const struct splat_quantizing *q
 {
     int64_t most = 1;
     static_assert(QUANTIZE_PARTS <= QUANTIZE_BLOCK, "a thread takes one range");
-    static_assert(SPLAT_GROUPS * QUANTIZE_PARTS * sizeof(float2) <= CUDA_PARTIALS, "room");
+    static_assert((size_t)SPLAT_GROUPS * QUANTIZE_PARTS * sizeof(float2) <= CUDA_PARTIALS, "room");
     if (q->lists == 0) return;
     for (int k = 0; k < q->lists; k++)
         most = q->count[k] > most ? q->count[k] : most;

@@ -52,7 +52,7 @@ emu-msan: # operations in the emulator under MemorySanitizer (clang)
 	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 emu-msan-run
 MSAN_SUITES := $(filter cuda_nn cuda_splat,$(CUDA_SUITES))
 MSAN_OBJ := $(filter $(B)/src/base/% $(B)/src/device/% $(B)/src/check/% $(B)/src/cpu/% $(B)/isa/% $(B)/cuda/% $(B)/test/cuda_emu/%,$(LIB_OBJ)) \
-    $(MSAN_SUITES:%=$(B)/test/cuda/%.o) $(B)/msan/main.o
+    $(B)/src/splat/least_important.o $(MSAN_SUITES:%=$(B)/test/cuda/%.o) $(B)/msan/main.o
 $(B)/msan/main.o: test/main.c
 	@mkdir -p $(@D)
 	@printf 'SUITE(%s)\n' $(MSAN_SUITES) > $(@D)/suites.h

@@ -226,7 +226,7 @@ static double gap_at_threshold(const struct gaussian_form *forms, int count,
         double power = (double)g->A * dx * dx + (double)g->B * dx * dy + (double)g->C * dy * dy;
         if (power <= cut) alpha[n++] = exp2(-power);
     }
-    if (n <= blend->topk) return INFINITY;
+    if (n <= blend->topk) return (double)INFINITY;
     qsort(alpha, (size_t)n, sizeof *alpha, compare_falling);
     return (1 - alpha[blend->topk] / alpha[blend->topk - 1]) / 0x1p-24;
 }
@@ -240,7 +240,7 @@ START_TEST(no_scene_hangs_on_a_near_tie)
     for (int k = 0; k < SCENES; k++) {
         const struct scene_case *c = &scenes[k];
         struct side s = {0};
-        double least = INFINITY;
+        double least = (double)INFINITY;
         if (c->blend.additive || c->blend.topk == 0 || c->half || c->count == 0) continue;
         expect_ok(device_open_cpu(&s.device, 1));
         struct splat_view v = draw(&s, c, false, 0).view;
