@@ -173,6 +173,7 @@ else
     fi
     emulated=emu
     has g++ || { emulated=0; skip "emulated CUDA kernels" "no g++"; }
+    [ "$emulated" = 0 ] || tests "emulated CUDA as on other GPUs" make WERROR=0 FORM=short emu-matrix
     sanitized address,undefined "AddressSanitizer and UndefinedBehaviorSanitizer"
 fi
 

@@ -51,10 +51,12 @@ enum { STEPS = 20 };
 
 static const struct {
     int scene, bits;
-    double loss, parameter; /* largest differences: relative, absolute */
-} trainings[] = {{1, 0, 1e-5, 1e-3},
-                 {2, 0, 1e-5, 1e-3},
-                 {7, 0, 1e-5, 1e-3},
+    double loss, parameter; /* largest differences: relative, absolute. Where functions err as CUDA
+                               says they may, Adam moves a parameter of little gradient by another
+                               part of its rate: in 20 steps by 1.07e-3 (ulp=1 of the emulator) */
+} trainings[] = {{1, 0, 1e-5, 2e-3},
+                 {2, 0, 1e-5, 2e-3},
+                 {7, 0, 1e-5, 2e-3},
                  {0, 8, 1e-3, 1e-2},
                  {16, 0, 5e-3, 5e-2}};
 

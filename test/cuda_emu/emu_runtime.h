@@ -4,7 +4,7 @@
 
 #include "emu_api.h"
 
-/* What the emulated machine is like: IMGTRAIN_EMU="KEY=NUMBER ...", read once.
+/* What the emulated machine is like: IMGTRAIN_EMU="KEY=NUMBER ...".
  *   driver       version of the driver as the runtime counts it (12080 = 12.8); 0: none
  *   devices      how many there are
  *   memory       bytes of a device
