@@ -52,7 +52,9 @@ tests() { # NAME COMMAND...: a run of tests that ends with its own totals
     "$@" >"$log" 2>&1
     status=$?
     stopwatch
-    totals=$(tail -n 1 "$log" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
+    # The last line of what ran: a make called by make says after it which folder it leaves.
+    totals=$(grep -vE '^make(\[[0-9]+\])?: (Entering|Leaving) directory ' "$log" | tail -n 1 |
+        grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
     if [ -z "$totals" ]; then
         echo "FAILED: $name ended with status $status and without totals"
         tail -n 60 "$log" | sed 's/^/    /'
@@ -112,8 +114,15 @@ sanitized() { # KINDS NAME
         test/run.sh "$folder"
     # shellcheck disable=SC2046  # a list of words
     [ "$emulated" = 0 ] || tests "command line with CUDA emulated" env SKIP_SLOW=1 test/run.sh "$folder" \
-        short $(basename -s .sh $(grep -lx look_for_cuda test/cli/*.sh))
+        short $(basename -s .sh $(grep -lx look_for_cuda test/cli/*.sh) | grep -v gpu_kit) # run above, without them
     case $1 in *address*) torture "$folder" 12 ;; esac
+}
+
+# The archive for a machine with a GPU, packed and run from start to end with the emulator's programs.
+rehearse_kit() {
+    folder=$(build_folder CUDA=emu WERROR=0)
+    part "build of the kit with CUDA emulated" make CUDA=emu WERROR=0 "$folder/kit.settings"
+    [ ! -f "$folder/kit.settings" ] || tests "the kit's rehearsal" test/run.sh "$folder" gpu_kit
 }
 
 # clang's sanitizers see what gcc's do not, and the other way round; here in short runs of both tasks.
@@ -173,7 +182,10 @@ else
     fi
     emulated=emu
     has g++ || { emulated=0; skip "emulated CUDA kernels" "no g++"; }
-    [ "$emulated" = 0 ] || tests "emulated CUDA as on other GPUs" make WERROR=0 FORM=short emu-matrix
+    if [ "$emulated" != 0 ]; then
+        tests "emulated CUDA as on other GPUs" make WERROR=0 FORM=short emu-matrix
+        rehearse_kit
+    fi
     sanitized address,undefined "AddressSanitizer and UndefinedBehaviorSanitizer"
 fi
 
