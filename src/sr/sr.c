@@ -40,10 +40,8 @@ int sr_declare(struct task_state *s, const struct memory_mode *mode)
     const struct sr_mode choices = sr_mode_of(s, mode);
     s->core = calloc(1, sizeof *s->core);
     if (!s->core) return fail(ERR_SYSTEM, "out of memory");
-    s->core->weights[NN_LOSS_L1] = (float)s->config->sr.l1_weight;
-    s->core->weights[NN_LOSS_CHARBONNIER] = (float)s->config->sr.charbonnier_weight;
-    s->core->weights[NN_LOSS_MSE] = (float)s->config->sr.mse_weight;
-    TRY(sr_core_declare(s->core, &s->design, &choices, s->device, s->plan));
+    const struct sr_loss_choices losses = sr_losses_of(s->config);
+    TRY(sr_core_declare(s->core, &s->design, &losses, &choices, s->device, s->plan));
     const struct {
         const char *name;
         size_t floats;
@@ -81,12 +79,14 @@ static void sr_say_what_is_trained(const struct task_state *s)
 {
     const struct net *net = &s->core->net.net;
     double pixels = (double)s->config->sr.lq_size * (double)s->config->sr.lq_size;
+    char loss[256];
+    sr_losses_describe(&s->core->losses.choices, loss, sizeof loss);
     log_info("sr: %s %d-%d, %dx, %zu parameters, %.3g MFLOP a pixel of LQ; %d training images, %d "
-             "held out; batch %d (%d at a time), lq_size %d",
+             "held out; batch %d (%d at a time), lq_size %d; loss %s",
              sr_network_name(s->design.network), s->design.features, s->design.convs,
              s->design.scale, net->parameter_total, 2e-6 * net_macs(net) / pixels,
              s->data.train_count, s->data.held_count, s->core->mode.batch, s->core->mode.micro,
-             s->core->mode.lq_size);
+             s->core->mode.lq_size, loss);
 }
 
 static int sr_open(struct task_state **out, const struct task_setup *setup)
@@ -177,9 +177,9 @@ void sr_fill_report(const struct task_state *s, int64_t step, struct task_report
     double gain = scores->psnr_y - s->bicubic.psnr_y;
     memset(r, 0, sizeof *r);
     r->loss = s->report.loss;
-    sr_add(r, "l1", NULL, s->report.term[NN_LOSS_L1]);
-    sr_add(r, "charbonnier", NULL, s->report.term[NN_LOSS_CHARBONNIER]);
-    sr_add(r, "mse", NULL, s->report.term[NN_LOSS_MSE]);
+    for (int t = 0; t < SR_TERMS; t++)
+        if (sr_term_is_shown(&s->core->losses.choices, t))
+            sr_add(r, sr_term_name((enum sr_term)t), NULL, s->report.term[t]);
     sr_add(r, "psnr_y", "%.2f", scores->psnr_y);
     sr_add(r, "gain", "%+.2f", gain);
     sr_add(r, "ssim_y", "%.4f", scores->ssim_y);

@@ -113,16 +113,16 @@ int sr_bench(struct bench *bench)
     const struct sr_mode mode = {.batch = (int)asked.patches,
                                  .micro = (int)asked.patches,
                                  .lq_size = bench->size ? (int)bench->size : 64};
+    const struct sr_loss_choices losses = {.weight[SR_TERM_L1] = 1};
     struct bench_times times;
     int code = OK;
     if (!b) return fail(ERR_SYSTEM, "out of memory");
-    b->core.weights[NN_LOSS_L1] = 1;
     TRY_CLEANUP(bench->open(bench, &b->device));
     b->plan = plan_create();
     if (!b->plan) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     if (!b->device->is_host)
         TRY_CLEANUP(fail(ERR_DEVICE, "%s: sr is not trained on it yet", b->device->name));
-    TRY_CLEANUP(sr_core_declare(&b->core, &design, &mode, b->device, b->plan));
+    TRY_CLEANUP(sr_core_declare(&b->core, &design, &losses, &mode, b->device, b->plan));
     TRY_CLEANUP(plan_commit(b->plan, b->device));
     sr_core_connect(&b->core);
     sr_core_initialise(&b->core, 1);

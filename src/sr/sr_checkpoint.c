@@ -28,12 +28,14 @@ static const struct {
 /* What the report of a step says besides scores. */
 static double *sr_report_number(struct task_state *s, int index, const char **name)
 {
-    static const char *const names[] = {"l1", "charbonnier", "mse", "loss", "lr"};
-    double *const numbers[] = {&s->report.term[0], &s->report.term[1], &s->report.term[2],
-                               &s->report.loss, &s->now.adam.lr};
-    if (index >= (int)(sizeof names / sizeof *names)) return NULL;
-    *name = names[index];
-    return numbers[index];
+    for (int t = 0; t < SR_TERMS; t++) {
+        if (!sr_term_is_shown(&s->core->losses.choices, t) || index-- > 0) continue;
+        *name = sr_term_name((enum sr_term)t);
+        return &s->report.term[t];
+    }
+    if (index > 1) return NULL;
+    *name = index == 0 ? "loss" : "lr";
+    return index == 0 ? &s->report.loss : &s->now.adam.lr;
 }
 
 static int sr_store_pending(struct task_state *s, struct store_writer *writer)

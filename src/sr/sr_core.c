@@ -57,7 +57,7 @@ static int sr_declare_host(struct sr_core *core, struct plan *plan)
                          sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                          (void **)&core->host_memory[i]));
         TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
-                         (size_t)core->mode.batch * NN_LOSS_TERMS * sizeof(double), PLAN_ALWAYS,
+                         (size_t)sr_losses_sum_count(&core->losses) * sizeof(double), PLAN_ALWAYS,
                          (void **)&core->stepper.host_sums[i]));
     }
     return OK;
@@ -84,11 +84,12 @@ static int sr_declare_passes(struct sr_core *core, struct plan *plan)
 {
     const struct net *net = &core->net.net;
     int micro = core->mode.micro, layers = net->layer_count;
+    int loss_phases = sr_losses_phases(&core->losses.choices);
     struct pass_use use = {.plan = plan,
                            .net = net,
                            .name = "net",
                            .forward = 0,
-                           .backward = layers + 1,
+                           .backward = layers + loss_phases,
                            .n = micro,
                            .chunk = 1,
                            .parts = core->mode.checkpointing};
@@ -98,13 +99,14 @@ static int sr_declare_passes(struct sr_core *core, struct plan *plan)
     TRY(pass_plan_masks(&use, &core->learn, -1));
     TRY(pass_plan_gradients(&use, &core->back, -1, NULL, 1));
     return plan_declare(plan, "workspace", PLAN_WORKSPACE,
-                        pass_workspace(net, core->device, micro, 1), 0, 2 * layers,
-                        &core->workspace);
+                        pass_workspace(net, core->device, micro, 1), 0,
+                        2 * layers + loss_phases - 1, &core->workspace);
 }
 
-/* Phases: the forward pass, one for the loss, the backward pass, the update, tiles. */
+/* Phases: the forward pass, the losses, the backward pass, the update, tiles. */
 int sr_core_declare(struct sr_core *core, const struct sr_design *design,
-                    const struct sr_mode *mode, struct device *device, struct plan *plan)
+                    const struct sr_loss_choices *choices, const struct sr_mode *mode,
+                    struct device *device, struct plan *plan)
 {
     core->design = *design;
     core->mode = *mode;
@@ -114,7 +116,7 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
     core->stepper.device = device;
     TRY(sr_network_build(&core->net.net, design, mode->lq_size, mode->lq_size,
                          mode->checkpointing ? SR_GROUP : 0));
-    int layers = core->net.net.layer_count, end = 2 * layers + 2;
+    int layers = core->net.net.layer_count, end = 2 * layers + 1 + sr_losses_phases(choices);
     int tile = sr_tile_side(core);
     TRY(trained_net_declare(&core->net, "net",
                             &(struct trained_memory){.offload = mode->offload,
@@ -127,8 +129,11 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
     TRY(sr_declare_offload(core, plan));
     TRY(plan_declare(plan, "inputs", PLAN_DATA, sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                      (void **)&core->inputs_memory));
-    TRY(plan_declare(plan, "sums", PLAN_DATA, (size_t)mode->batch * NN_LOSS_TERMS * sizeof(double),
-                     PLAN_ALWAYS, (void **)&core->sums));
+    const struct sr_loss_shape shape = {.batch = mode->batch,
+                                        .micro = mode->micro,
+                                        .side = mode->lq_size * design->scale,
+                                        .scale = design->scale};
+    TRY(sr_losses_declare(&core->losses, choices, &shape, device, layers, plan));
     if (core->ahead) TRY(sr_declare_host(core, plan));
     TRY(sr_declare_passes(core, plan));
     return sr_tiles_declare(&core->tiles, design, tile, tile, device, end, plan);
@@ -138,6 +143,7 @@ void sr_core_close(struct sr_core *core)
 {
     pass_close(&core->learn);
     pass_close(&core->back);
+    sr_losses_close(&core->losses);
     sr_tiles_close(&core->tiles);
     trained_net_free(&core->net);
 }
@@ -157,12 +163,12 @@ void sr_core_connect(struct sr_core *core)
     struct stepper *stepper = &core->stepper;
     struct offload_range ranges[SR_OFFLOAD_RANGES];
     sr_inputs_layout(core, &core->inputs, core->inputs_memory);
-    stepper->sums = core->sums;
-    stepper->sum_count = core->mode.batch * NN_LOSS_TERMS;
+    stepper->sums = core->losses.sums;
+    stepper->sum_count = sr_losses_sum_count(&core->losses);
     for (int i = 0; i < 2; i++) {
         sr_inputs_layout(core, &core->host[i],
                          core->ahead ? core->host_memory[i] : core->inputs_memory);
-        if (!core->ahead) stepper->host_sums[i] = core->sums;
+        if (!core->ahead) stepper->host_sums[i] = core->losses.sums;
     }
     list_sr_offload(core, ranges);
     offload_stream_describe(&stepper->offload, core->device, stepper->staging,
@@ -214,16 +220,8 @@ static int sr_queue_micro(struct sr_core *core, int first, int n)
     TRY(sr_take_inputs(core, first, n, &gt));
     core->learn.n = core->back.n = n;
     TRY(pass_forward(&core->learn, PASS_WRITE_MASKS, false));
-    struct nn_image_loss loss = {.sums = core->sums + (ptrdiff_t)first * NN_LOSS_TERMS,
-                                 .grad = core->back.grad[last],
-                                 .out = core->learn.value[last],
-                                 .target = gt,
-                                 .n = n,
-                                 .count = patch_floats(core, true)};
-    double numbers = (double)core->mode.batch * (double)loss.count;
-    for (int t = 0; t < NN_LOSS_TERMS; t++)
-        loss.weight[t] = (float)((double)core->weights[t] / numbers);
-    TRY(core->device->nn->image_loss(core->device, &loss));
+    TRY(sr_losses_queue(&core->losses, first, n, core->learn.value[last], gt,
+                        core->back.grad[last]));
     return pass_backward(&core->back, true);
 }
 
@@ -274,15 +272,7 @@ int sr_core_report(struct sr_core *core, int back, struct sr_report *report)
 {
     const double *sums;
     TRY(stepper_sums(&core->stepper, back, &sums));
-    *report = (struct sr_report){.loss = 0};
-    double numbers = (double)core->mode.batch * (double)patch_floats(core, true);
-    for (int i = 0; i < core->mode.batch; i++)
-        for (int t = 0; t < NN_LOSS_TERMS; t++)
-            report->term[t] += sums[i * NN_LOSS_TERMS + t];
-    for (int t = 0; t < NN_LOSS_TERMS; t++) {
-        report->term[t] /= numbers;
-        report->loss += (double)core->weights[t] * report->term[t];
-    }
+    sr_losses_report(&core->losses, sums, report);
     return OK;
 }
 

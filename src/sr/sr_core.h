@@ -7,6 +7,7 @@
 #include "math/optimiser.h"
 #include "nn/stepper.h"
 #include "nn/trained_net.h"
+#include "sr/sr_losses.h"
 #include "sr/tiles.h"
 
 struct device;
@@ -48,10 +49,10 @@ struct sr_core {
     struct device *device;
     struct sr_design design;
     struct sr_mode mode;
-    float weights[NN_LOSS_TERMS]; /* of the terms of the loss */
     struct trained_net net;
     struct network_pass learn, back; /* the two passes of a step */
-    struct sr_tiles tiles;           /* the averaged network on whole images, between steps */
+    struct sr_losses losses;
+    struct sr_tiles tiles; /* the averaged network on whole images, between steps */
     struct stepper stepper;
     bool ahead;              /* the device has memory of its own */
     int span;                /* patches whose inputs are there at a time */
@@ -59,7 +60,6 @@ struct sr_core {
     struct sr_inputs host[2];
     char *inputs_memory, *host_memory[2];
     void *workspace;
-    double *sums;  /* [batch][NN_LOSS_TERMS] */
     sr_fill *fill; /* of the present step */
     void *fill_context;
 };
@@ -67,16 +67,11 @@ struct sr_core {
 /* Layers that activation checkpointing makes again together: two convolutions and what follows. */
 enum { SR_GROUP = 4 };
 
-/* Means over the batch of one step. */
-struct sr_report {
-    double term[NN_LOSS_TERMS];
-    double loss;
-};
-
 /* Builds the network in an empty core and declares every buffer in `plan`. The core must stay where
  * it is; sr_core_close takes it in any case. */
 int sr_core_declare(struct sr_core *core, const struct sr_design *design,
-                    const struct sr_mode *mode, struct device *device, struct plan *plan);
+                    const struct sr_loss_choices *choices, const struct sr_mode *mode,
+                    struct device *device, struct plan *plan);
 void sr_core_close(struct sr_core *core);
 /* After plan_commit: connects the passes. */
 void sr_core_connect(struct sr_core *core);

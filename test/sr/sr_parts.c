@@ -200,13 +200,14 @@ static size_t train_three_steps(const struct sr_mode *mode, int scale, float *st
     const struct sr_design design = {SR_COMPACT, scale, 16, 5};
     const struct sr_rates rates = {.adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.99, .decay = 0.01},
                                    .ema = 0.5};
-    struct sr_core core = {.weights = {1, 0.5f, 0.25f}};
+    const struct sr_loss_choices losses = {.weight = {1, 0.5, 0.25}};
+    struct sr_core core = {.device = NULL};
     struct device *device;
     struct plan *plan = plan_create();
     double before = 0;
     ck_assert_ptr_nonnull(plan);
     MUST(device_open(&device, "cpu", 2));
-    MUST(sr_core_declare(&core, &design, mode, device, plan));
+    MUST(sr_core_declare(&core, &design, &losses, mode, device, plan));
     MUST(plan_commit(plan, device));
     sr_core_connect(&core);
     sr_core_initialise(&core, 3);

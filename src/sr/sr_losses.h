@@ -1,0 +1,68 @@
+/* All that compares an image that the network made with the one that it should be: the terms of the
+ * loss, what each counts, their gradients, and the buffers that they take. */
+#ifndef IMGTRAIN_SR_SR_LOSSES_H
+#define IMGTRAIN_SR_SR_LOSSES_H
+
+#include "device/nn_ops.h"
+
+struct config;
+struct plan;
+struct task_report;
+
+/* The first ones are those of nn_ops.image_loss, in its order. A new term is an entry here, a row
+ * of the table in sr_losses.c with its key, and its part of sr_losses_queue. */
+enum sr_term { SR_TERM_L1, SR_TERM_CHARBONNIER, SR_TERM_MSE, SR_TERMS };
+
+struct sr_loss_choices {
+    double weight[SR_TERMS]; /* 0: off */
+};
+
+/* Patches as the loss sees them. */
+struct sr_loss_shape {
+    int batch; /* of a step */
+    int micro; /* at a time, at most */
+    int side;  /* pixels of a patch's side, in GT */
+    int scale;
+};
+
+struct sr_losses {
+    struct device *device;
+    struct sr_loss_choices choices;
+    struct sr_loss_shape shape;
+    double *sums; /* of the device: what each term of each patch sums up to */
+};
+
+/* Means over the batch of one step. Terms that are off may be 0. */
+struct sr_report {
+    double term[SR_TERMS]; /* without weights */
+    double loss;           /* with them */
+};
+
+/* "l1": as the column of metrics and in checkpoints. */
+const char *sr_term_name(enum sr_term term);
+/* Whether a run with these choices reports the term. */
+bool sr_term_is_shown(const struct sr_loss_choices *choices, int term);
+struct sr_loss_choices sr_losses_of(const struct config *config);
+/* "1 charbonnier + 0.1 msssim", cut to size. */
+void sr_losses_describe(const struct sr_loss_choices *choices, char *text, size_t size);
+
+/* How many phases of the plan the losses take, behind the forward pass and before the backward one.
+ */
+int sr_losses_phases(const struct sr_loss_choices *choices);
+/* Declares buffers from `phase` on; the struct must stay where it is until sr_losses_close, which
+ * takes it in any case. */
+int sr_losses_declare(struct sr_losses *losses, const struct sr_loss_choices *choices,
+                      const struct sr_loss_shape *shape, struct device *device, int phase,
+                      struct plan *plan);
+void sr_losses_close(struct sr_losses *losses);
+/* Numbers in `sums`. */
+int sr_losses_sum_count(const struct sr_losses *losses);
+
+/* Patches first .. first + n - 1 of the batch: out and target [n][side][side][3]. grad, likewise,
+ * is overwritten with the gradient of the batch's loss. */
+int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,
+                    const float *target, float *grad);
+/* sums: as the host has them. */
+void sr_losses_report(const struct sr_losses *losses, const double *sums, struct sr_report *report);
+
+#endif
