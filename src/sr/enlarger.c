@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "device/device.h"
 #include "memory/plan.h"
-#include "nn/weights_file.h"
 #include "sr/pretrained.h"
 #include "store/safetensors.h"
 
@@ -59,17 +58,12 @@ int sr_enlarger_bytes(const struct sr_design *design, struct device *device, int
 static int enlarger_expect(const struct sr_enlarger *e, const struct store_file *file,
                            const char *prefix)
 {
-    TRY(weights_expect(file, prefix, &e->net));
-    if (prefix[0] || store_count(file) == e->net.parameter_count) return OK;
-    for (int i = 0; i < store_count(file); i++) {
+    TRY(sr_network_expect(&e->design, &e->net, file, prefix));
+    for (int i = 0; !prefix[0] && i < store_count(file); i++) {
         const char *name = store_at(file, i)->name;
-        bool known = false;
-        for (int p = 0; p < e->net.parameter_count; p++)
-            known |= strcmp(e->net.parameters[p].name, name) == 0;
-        if (!known)
-            return fail(ERR_DATA, "%s: tensor %s is not of the network %s %d-%d", store_path(file),
-                        name, sr_network_name(e->design.network), e->design.features,
-                        e->design.convs);
+        if (!sr_network_knows(&e->design, &e->net, name))
+            return fail(ERR_DATA, "%s: tensor %s is not of the network %s", store_path(file), name,
+                        sr_design_text(&e->design).text);
     }
     return OK;
 }
@@ -77,7 +71,7 @@ static int enlarger_expect(const struct sr_enlarger *e, const struct store_file 
 static int enlarger_load(struct sr_enlarger *e, const struct store_file *file, const char *prefix)
 {
     float *to = e->host_parameters ? e->host_parameters : e->parameters;
-    TRY(weights_load(file, prefix, &e->net, store_finite(), to));
+    TRY(sr_network_load(&e->design, &e->net, file, prefix, store_finite(), to));
     return device_send(e->device, e->parameters, to, e->net.floats * sizeof(float));
 }
 

@@ -32,14 +32,12 @@ static int require_same_design(const struct store_file *file, const struct sr_de
 {
     struct sr_design d;
     TRY(sr_network_require(&d, file, sr_pretrained_prefix(file)));
-    if (d.network == wanted->network && d.scale == wanted->scale &&
-        d.features == wanted->features && d.convs == wanted->convs)
-        return OK;
+    if (sr_design_equal(&d, wanted)) return OK;
     return fail(ERR_DATA,
-                "%s is a %s %d-%d of %dx, and %s %d-%d of %dx is to be trained; "
-                "sr.strict_load=false takes the tensors that fit",
-                store_path(file), sr_network_name(d.network), d.features, d.convs, d.scale,
-                sr_network_name(wanted->network), wanted->features, wanted->convs, wanted->scale);
+                "%s is a %s of %dx, and %s of %dx is to be trained; sr.strict_load=false takes the "
+                "tensors that fit",
+                store_path(file), sr_design_text(&d).text, d.scale, sr_design_text(wanted).text,
+                wanted->scale);
 }
 
 int sr_pretrained_check(const struct config *config, const struct sr_design *design)
@@ -53,7 +51,7 @@ int sr_pretrained_check(const struct config *config, const struct sr_design *des
     const char *prefix = sr_pretrained_prefix(file);
     if (config->sr.strict_load) {
         TRY_CLEANUP(require_same_design(file, design));
-        TRY_CLEANUP(weights_expect(file, prefix, &net));
+        TRY_CLEANUP(sr_network_expect(design, &net, file, prefix));
     } else if (weights_count_fitting(file, prefix, &net) == 0) {
         code = fail(ERR_DATA, "%s: none of its tensors fits", store_path(file));
     }
@@ -63,7 +61,8 @@ cleanup:
     return code < 0 ? fail_within(code, "sr.pretrain_g") : OK;
 }
 
-int sr_pretrained_load(const struct config *config, struct trained_net *net)
+int sr_pretrained_load(const struct config *config, const struct sr_design *design,
+                       struct trained_net *net)
 {
     struct store_file *file;
     if (!*config->sr.pretrain_g) return OK;
@@ -71,7 +70,7 @@ int sr_pretrained_load(const struct config *config, struct trained_net *net)
     TRY(sr_pretrained_open(&file, config->sr.pretrain_g));
     const char *prefix = sr_pretrained_prefix(file);
     int code = config->sr.strict_load
-                   ? weights_load(file, prefix, &net->net, store_finite(), parameters)
+                   ? sr_network_load(design, &net->net, file, prefix, store_finite(), parameters)
                    : weights_load_fitting(file, prefix, &net->net, store_finite(), parameters);
     store_close(file);
     if (code < 0) return fail_within(code, "sr.pretrain_g");

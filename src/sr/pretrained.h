@@ -16,6 +16,7 @@ const char *sr_pretrained_prefix(const struct store_file *file);
  * of `net` and their averages, from it. ERR_DATA for another network, unless sr.strict_load is off:
  * then for one of which no tensor fits. */
 int sr_pretrained_check(const struct config *config, const struct sr_design *design);
-int sr_pretrained_load(const struct config *config, struct trained_net *net);
+int sr_pretrained_load(const struct config *config, const struct sr_design *design,
+                       struct trained_net *net);
 
 #endif

@@ -81,12 +81,11 @@ static void sr_say_what_is_trained(const struct task_state *s)
     double pixels = (double)s->config->sr.lq_size * (double)s->config->sr.lq_size;
     char loss[256];
     sr_losses_describe(&s->core->losses.choices, loss, sizeof loss);
-    log_info("sr: %s %d-%d, %dx, %zu parameters, %.3g MFLOP a pixel of LQ; %d training images, %d "
+    log_info("sr: %s, %dx, %zu parameters, %.3g MFLOP a pixel of LQ; %d training images, %d "
              "held out; batch %d (%d at a time), lq_size %d; loss %s",
-             sr_network_name(s->design.network), s->design.features, s->design.convs,
-             s->design.scale, net->parameter_total, 2e-6 * net_macs(net) / pixels,
-             s->data.train_count, s->data.held_count, s->core->mode.batch, s->core->mode.micro,
-             s->core->mode.lq_size, loss);
+             sr_design_text(&s->design).text, s->design.scale, net->parameter_total,
+             2e-6 * net_macs(net) / pixels, s->data.train_count, s->data.held_count,
+             s->core->mode.batch, s->core->mode.micro, s->core->mode.lq_size, loss);
 }
 
 static int sr_open(struct task_state **out, const struct task_setup *setup)
@@ -126,7 +125,7 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     sr_say_what_is_trained(s);
     if (setup->resume) return sr_load(s, setup->resume);
     sr_core_initialise(s->core, (uint64_t)s->config->seed);
-    TRY(sr_pretrained_load(s->config, &s->core->net));
+    TRY(sr_pretrained_load(s->config, &s->design, &s->core->net));
     return sr_core_begin(s->core);
 }
 

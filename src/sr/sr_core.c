@@ -189,7 +189,7 @@ void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void))
 void sr_core_initialise(struct sr_core *core, uint64_t seed)
 {
     float *parameters = trained_net_view(&core->net, TRAINED_PARAMETERS);
-    sr_network_initialise(&core->net.net, parameters, seed);
+    sr_network_initialise(&core->design, &core->net.net, parameters, seed);
     memcpy(trained_net_view(&core->net, TRAINED_EMA), parameters,
            core->net.net.floats * sizeof(float));
 }

@@ -2,151 +2,109 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "config/config.h"
 #include "nn/layers.h"
+#include "nn/weights_file.h"
+#include "sr/sr_networks_internal.h"
 #include "store/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* ---- Compact (SRVGGNetCompact): body.N ---- */
+/* By the key sr.network too. */
+static const struct {
+    const struct sr_network_kind *kind;
+    int key;
+} networks[SR_NETWORKS] = {
+    [SR_COMPACT] = {&sr_kind_compact, CONFIG_SR_NETWORK_COMPACT},
+};
 
-static int add_body_conv(struct net *net, int number, int channels)
+static const struct sr_network_kind *kind_of(const struct sr_design *design)
 {
-    char name[32];
-    struct net_layer conv = net_next_layer(net, &layer_conv);
-    conv.c = channels;
-    conv.kernel = 3;
-    int layer = net_add_layer(net, conv);
-    TRY(layer);
-    snprintf(name, sizeof name, "body.%d.weight", number);
-    TRY(net_add_weight(net, layer, name, 1));
-    snprintf(name, sizeof name, "body.%d.bias", number);
-    return net_add_bias(net, layer, name);
+    return networks[design->network].kind;
 }
 
-static int add_body_prelu(struct net *net, int number)
+/* ---- designs ---- */
+
+const char *sr_network_name(enum sr_network network)
 {
-    char name[32];
-    int layer = net_add_layer(net, net_next_layer(net, &layer_prelu));
-    TRY(layer);
-    snprintf(name, sizeof name, "body.%d.weight", number);
-    return net_add_weight(net, layer, name, 0);
+    return networks[network].kind->name;
 }
 
-static int compact_build(struct net *net, const struct sr_design *design, int h, int w)
+struct sr_design_text sr_design_text(const struct sr_design *design)
 {
+    struct sr_design_text text;
+    char sizes[40];
+    kind_of(design)->sizes(design, sizes, sizeof sizes);
+    snprintf(text.text, sizeof text.text, "%s %s", sr_network_name(design->network), sizes);
+    return text;
+}
+
+bool sr_design_equal(const struct sr_design *a, const struct sr_design *b)
+{
+    return a->network == b->network && a->scale == b->scale && a->features == b->features &&
+           a->convs == b->convs && a->blocks == b->blocks && a->growth == b->growth &&
+           a->unshuffle == b->unshuffle;
+}
+
+int sr_design_configure(struct sr_design *design, const struct config *config)
+{
+    *design = (struct sr_design){.scale = (int)config->sr.scale};
+    for (int i = 0; i < SR_NETWORKS; i++)
+        if (networks[i].key == (int)config->sr.network) design->network = (enum sr_network)i;
+    if (design->scale > 4 && design->scale != 8)
+        return fail(ERR_CONFIG, "sr.scale: %d is none of 1, 2, 3, 4 and 8", design->scale);
+    return kind_of(design)->configure(design, config);
+}
+
+/* ---- graphs ---- */
+
+int sr_network_build(struct net *net, const struct sr_design *design, int h, int w, int group)
+{
+    *net = (struct net){.layer_count = 0};
     struct net_layer input = net_next_layer(net, &layer_input);
     input.h = h;
     input.w = w;
     input.c = 3;
     TRY(net_add_layer(net, input));
-    for (int i = 0; i <= design->convs; i++) {
-        TRY(add_body_conv(net, 2 * i, design->features));
-        TRY(add_body_prelu(net, 2 * i + 1));
-    }
-    TRY(add_body_conv(net, 2 * design->convs + 2, 3 * design->scale * design->scale));
-    struct net_layer shuffle = net_next_layer(net, &layer_pixel_shuffle);
-    shuffle.factor = design->scale;
-    int details = net_add_layer(net, shuffle);
-    TRY(details);
-    struct net_layer nearest = net_next_layer(net, &layer_nearest_up);
-    nearest.factor = design->scale;
-    nearest.input[0] = 0;
-    int base = net_add_layer(net, nearest);
-    TRY(base);
-    struct net_layer sum = net_next_layer(net, &layer_add);
-    sum.input_count = 2;
-    sum.input[0] = details;
-    sum.input[1] = base;
-    return net_add_layer(net, sum);
-}
-
-static int compact_radius(const struct sr_design *design)
-{
-    return design->convs + 2;
-}
-
-/* Size `index` of the tensor PREFIXbody.NUMBER.WHAT; 0 when there is none of `dims` dimensions. */
-static int64_t body_size(const struct store_file *file, const char *prefix, int number,
-                         const char *what, int dims, int index)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%sbody.%d.%s", prefix, number, what);
-    const struct store_tensor *tensor = store_find(file, name);
-    return tensor && tensor->dims == dims ? tensor->shape[index] : 0;
-}
-
-static bool compact_detect(struct sr_design *design, const struct store_file *file,
-                           const char *prefix)
-{
-    int last = 2;
-    int64_t features = body_size(file, prefix, 0, "weight", 4, 0);
-    while (last < 2 * SR_CONVS_MOST + 2 && body_size(file, prefix, last + 2, "weight", 4, 0) > 0)
-        last += 2;
-    int64_t out = body_size(file, prefix, last, "bias", 1, 0);
-    if (body_size(file, prefix, 0, "weight", 4, 1) != 3 || features < 1 ||
-        features > SR_FEATURES_MOST || body_size(file, prefix, 1, "weight", 1, 0) != features)
-        return false;
-    for (int scale = 1; scale <= SR_SCALE_MOST; scale++) {
-        if (out != 3 * scale * scale) continue;
-        *design = (struct sr_design){SR_COMPACT, scale, (int)features, last / 2 - 1};
-        return true;
-    }
-    return false;
-}
-
-/* ---- all ---- */
-
-static const struct {
-    const char *name;
-    int (*build)(struct net *net, const struct sr_design *design, int h, int w);
-    int (*radius)(const struct sr_design *design);
-    bool (*detect)(struct sr_design *design, const struct store_file *file, const char *prefix);
-} networks[SR_NETWORKS] = {
-    [SR_COMPACT] = {"compact", compact_build, compact_radius, compact_detect},
-};
-
-const char *sr_network_name(enum sr_network network)
-{
-    return networks[network].name;
-}
-
-/* The first layer is the input, the last few are of the size of the output. */
-static void mark_groups(struct net *net, int group)
-{
-    for (int first = 1; group > 1 && first < net->layer_count; first += group) {
-        int last = first + group - 1;
-        if (last >= net->layer_count - 4) break; /* last convolution, shuffle, nearest, sum */
-        net_mark_segment(net, first, last);
-    }
-}
-
-int sr_network_build(struct net *net, const struct sr_design *design, int h, int w, int group)
-{
-    *net = (struct net){.layer_count = 0};
-    TRY(networks[design->network].build(net, design, h, w));
-    mark_groups(net, group);
+    TRY(kind_of(design)->build(net, design, group));
     return net_finish(net);
 }
 
 int sr_network_radius(const struct sr_design *design)
 {
-    return networks[design->network].radius(design);
+    return kind_of(design)->radius(design);
 }
 
-/* Uniform in +-bound; offsets in the range are what is drawn by, so each number is its own. */
-static void fill_uniform(float *to, size_t count, float bound, uint64_t seed, uint64_t offset)
+int sr_add_conv(struct net *net, const char *name, int channels, int kernel)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct philox4 draw = philox_draw(seed, STREAM_SR_WEIGHTS, 0, (offset + i) / 4);
-        to[i] = bound * (2 * philox_uniform(draw.v[(offset + i) % 4]) - 1);
+    char full[64];
+    struct net_layer conv = net_next_layer(net, &layer_conv);
+    conv.c = channels;
+    conv.kernel = kernel;
+    int layer = net_add_layer(net, conv);
+    TRY(layer);
+    snprintf(full, sizeof full, "%s.weight", name);
+    TRY(net_add_weight(net, layer, full, 1));
+    snprintf(full, sizeof full, "%s.bias", name);
+    TRY(net_add_bias(net, layer, full));
+    return layer;
+}
+
+/* ---- first weights ---- */
+
+/* Offsets in the range are what is drawn by, so each number is its own. */
+void sr_fill_uniform(float *parameters, const struct net_parameter *p, float bound, uint64_t seed)
+{
+    float *to = parameters + p->offset;
+    for (size_t i = 0; i < p->count; i++) {
+        struct philox4 draw = philox_draw(seed, STREAM_SR_WEIGHTS, 0, (p->offset + i) / 4);
+        to[i] = bound * (2 * philox_uniform(draw.v[(p->offset + i) % 4]) - 1);
     }
 }
 
-/* As PyTorch does: convolutions and their biases uniform in +-1 / sqrt(fan-in), PReLU .25. */
-void sr_network_initialise(const struct net *net, float *parameters, uint64_t seed)
+void sr_default_initialise(const struct net *net, float *parameters, uint64_t seed)
 {
     memset(parameters, 0, net->floats * sizeof *parameters);
     for (int i = 0; i < net->layer_count; i++) {
@@ -159,23 +117,80 @@ void sr_network_initialise(const struct net *net, float *parameters, uint64_t se
             continue;
         }
         float bound = 1 / sqrtf((float)(w->count / (size_t)w->shape[0]));
-        fill_uniform(parameters + w->offset, w->count, bound, seed, w->offset);
-        if (l->bias < 0) continue;
-        const struct net_parameter *b = &net->parameters[l->bias];
-        fill_uniform(parameters + b->offset, b->count, bound, seed, b->offset);
+        sr_fill_uniform(parameters, w, bound, seed);
+        if (l->bias >= 0) sr_fill_uniform(parameters, &net->parameters[l->bias], bound, seed);
     }
+}
+
+void sr_network_initialise(const struct sr_design *design, const struct net *net, float *parameters,
+                           uint64_t seed)
+{
+    if (kind_of(design)->initialise)
+        kind_of(design)->initialise(design, net, parameters, seed);
+    else
+        sr_default_initialise(net, parameters, seed);
+}
+
+/* ---- files ---- */
+
+int64_t sr_tensor_size(const struct store_file *file, const char *prefix, const char *name,
+                       int dims, int index)
+{
+    char full[96];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    const struct store_tensor *tensor = store_find(file, full);
+    return tensor && tensor->dims == dims ? tensor->shape[index] : 0;
+}
+
+int sr_scale_of_channels(int64_t channels)
+{
+    for (int scale = 1; scale <= SR_SCALE_MOST; scale++)
+        if (channels == 3 * scale * scale) return scale;
+    return 0;
 }
 
 bool sr_network_detect(struct sr_design *design, const struct store_file *file, const char *prefix)
 {
     for (int i = 0; i < SR_NETWORKS; i++)
-        if (networks[i].detect(design, file, prefix)) return true;
+        if (networks[i].kind->detect(design, file, prefix)) return true;
     return false;
 }
 
 int sr_network_require(struct sr_design *design, const struct store_file *file, const char *prefix)
 {
     if (sr_network_detect(design, file, prefix)) return OK;
-    return fail(ERR_DATA, "%s: it holds none of the networks that enlarge images here (compact)",
-                store_path(file));
+    char names[128] = "";
+    for (int i = 0; i < SR_NETWORKS; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                 networks[i].kind->name);
+    }
+    return fail(ERR_DATA, "%s: it holds none of the networks that enlarge images here (%s)",
+                store_path(file), names);
+}
+
+int sr_network_expect(const struct sr_design *design, const struct net *net,
+                      const struct store_file *file, const char *prefix)
+{
+    const struct sr_network_kind *kind = kind_of(design);
+    return kind->expect ? kind->expect(design, net, file, prefix)
+                        : weights_expect(file, prefix, net);
+}
+
+int sr_network_load(const struct sr_design *design, const struct net *net,
+                    const struct store_file *file, const char *prefix, struct store_range allowed,
+                    float *parameters)
+{
+    const struct sr_network_kind *kind = kind_of(design);
+    return kind->load ? kind->load(design, net, file, prefix, allowed, parameters)
+                      : weights_load(file, prefix, net, allowed, parameters);
+}
+
+bool sr_network_knows(const struct sr_design *design, const struct net *net, const char *name)
+{
+    const struct sr_network_kind *kind = kind_of(design);
+    if (kind->knows) return kind->knows(design, net, name);
+    for (int p = 0; p < net->parameter_count; p++)
+        if (strcmp(net->parameters[p].name, name) == 0) return true;
+    return false;
 }

@@ -11,13 +11,7 @@ enum { MEASUREMENTS = 20 };
 
 int sr_design_of(struct sr_design *design, const struct config *config)
 {
-    static const enum sr_network names[] = {[CONFIG_SR_NETWORK_COMPACT] = SR_COMPACT};
-    *design = (struct sr_design){.network = names[config->sr.network],
-                                 .scale = (int)config->sr.scale,
-                                 .features = (int)config->sr.num_feat,
-                                 .convs = (int)config->sr.num_conv};
-    if (design->scale > 4 && design->scale != 8)
-        return fail(ERR_CONFIG, "sr.scale: %d is none of 1, 2, 3, 4 and 8", design->scale);
+    TRY(sr_design_configure(design, config));
     if (config->sr.lq_size % 2)
         return fail(ERR_CONFIG, "sr.lq_size: %d is odd; patches have even sides",
                     (int)config->sr.lq_size);

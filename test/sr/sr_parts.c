@@ -13,6 +13,11 @@
 
 #include <math.h>
 
+#define COMPACT(times, width, depth)                                                               \
+    {                                                                                              \
+        .network = SR_COMPACT, .scale = (times), .features = (width), .convs = (depth)             \
+    }
+
 Suite *sr_parts_suite(void);
 
 /* ---- patches ---- */
@@ -158,11 +163,11 @@ START_TEST(networks_have_the_parameters_of_the_papers)
         size_t parameters;
         int radius;
     } rows[] = {
-        {{SR_COMPACT, 2, 24, 8}, 45156, 10},    {{SR_COMPACT, 4, 24, 8}, 52968, 10},
-        {{SR_COMPACT, 2, 64, 8}, 304716, 10},   {{SR_COMPACT, 4, 64, 8}, 325488, 10},
-        {{SR_COMPACT, 2, 64, 16}, 600652, 18},  {{SR_COMPACT, 4, 64, 16}, 621424, 18},
-        {{SR_COMPACT, 4, 64, 32}, 1213296, 34}, {{SR_COMPACT, 2, 16, 4}, 11548, 6},
-        {{SR_COMPACT, 4, 16, 4}, 16768, 6},     {{SR_COMPACT, 4, 32, 8}, 89040, 10},
+        {COMPACT(2, 24, 8), 45156, 10},    {COMPACT(4, 24, 8), 52968, 10},
+        {COMPACT(2, 64, 8), 304716, 10},   {COMPACT(4, 64, 8), 325488, 10},
+        {COMPACT(2, 64, 16), 600652, 18},  {COMPACT(4, 64, 16), 621424, 18},
+        {COMPACT(4, 64, 32), 1213296, 34}, {COMPACT(2, 16, 4), 11548, 6},
+        {COMPACT(4, 16, 4), 16768, 6},     {COMPACT(4, 32, 8), 89040, 10},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct net net;
@@ -197,7 +202,7 @@ static int noise_patches(void *context, int first, int n, float *lq, float *gt)
 /* Three steps; the averaged weights and all they come from into `state`. */
 static size_t train_three_steps(const struct sr_mode *mode, int scale, float *state)
 {
-    const struct sr_design design = {SR_COMPACT, scale, 16, 5};
+    const struct sr_design design = COMPACT(scale, 16, 5);
     const struct sr_rates rates = {.adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.99, .decay = 0.01},
                                    .ema = 0.5};
     const struct sr_loss_choices losses = {.weight = {1, 0.5, 0.25}};
@@ -257,7 +262,7 @@ END_TEST
 
 static void enlarge_in_tiles(int tile_h, int tile_w, const struct sr_rows *in, float *out)
 {
-    const struct sr_design design = {SR_COMPACT, 3, 16, 2};
+    const struct sr_design design = COMPACT(3, 16, 2);
     struct sr_tiles tiles;
     struct device *device;
     struct net net;
@@ -270,7 +275,7 @@ static void enlarge_in_tiles(int tile_h, int tile_w, const struct sr_rows *in, f
                       (void **)&parameters));
     MUST(sr_tiles_declare(&tiles, &design, tile_h, tile_w, device, 0, plan));
     MUST(plan_commit(plan, device));
-    sr_network_initialise(&net, parameters, 9);
+    sr_network_initialise(&design, &net, parameters, 9);
     MUST(sr_tiles_enlarge(&tiles, parameters, in, 0, 0, in->width, in->height, out, NULL));
     net_free(&net);
     sr_tiles_close(&tiles);
