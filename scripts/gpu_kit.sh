@@ -36,7 +36,7 @@ cp cuda/README.md "$to/README.md"
 
 cp scripts/gpu_run.sh "$to/run.sh"
 # What matters most first; not what the emulator alone can do.
-first='cuda_nn cuda_splat cuda_splat_golden cuda_splat_train cuda_splat_task cuda_gan cuda_gan_graph cuda_device'
+first='cuda_nn cuda_splat cuda_splat_golden cuda_splat_train cuda_splat_task cuda_gan cuda_gan_graph cuda_sr cuda_device'
 [ -z "$small" ] || first=cuda_splat_golden
 suites=$first
 for file in test/cuda/cuda_*.c; do

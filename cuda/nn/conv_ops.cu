@@ -160,7 +160,8 @@ static size_t cuda_conv_workspace(const struct device *device, const struct nn_c
 {
     size_t library = conv_library_workspace(s);
     if (!conv_is_point(s) && !conv_is_group(s) && !conv_is_dense(s)) return library;
-    struct conv_cut c = cuda_cut_of((const struct cuda_device *)device, s);
+    struct conv_cut c = {};
+    if (s->chunk > 0) c = cuda_cut_of((const struct cuda_device *)device, s);
     size_t wgrad = c.floats * (size_t)c.pieces * (size_t)c.wave * sizeof(float);
     size_t packed = conv_is_group(s) ? conv_group_workspace(s) : 0;
     if (library > wgrad) wgrad = library;

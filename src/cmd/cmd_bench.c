@@ -154,11 +154,8 @@ int cmd_bench(int argc, char **argv)
     TRY(cmd_bench_check(&b));
     cmd_bench_note_unused(&b);
     TRY(cmd_bench_ask_for_kernels(&b));
-    const char *device = b.device;
-    for (int i = 0; task_at(i); i++) {
-        b.device = device_spec_for(task_at(i), device);
+    for (int i = 0; task_at(i); i++)
         if (cmd_bench_is_wanted(&b, task_at(i))) TRY(task_at(i)->bench(&b));
-    }
     if (b.json) printf("\n]\n");
     return OK;
 }

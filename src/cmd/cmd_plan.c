@@ -218,7 +218,7 @@ static int plan_one(const struct config *config, const struct plan_request *requ
 {
     struct planned p = {.task = task_of_config(config), .mode = -1, .least = -1};
     int code = OK;
-    TRY(device_open(&p.device, device_spec_for(p.task, config->device), (int)config->threads));
+    TRY(device_open(&p.device, config->device, (int)config->threads));
     p.device->limit_bytes = (size_t)config->memory.limit;
     p.ladder.settings = memory_settings(config);
     if (request->budget) p.ladder.settings.budget = (int64_t)request->budget;

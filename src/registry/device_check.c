@@ -150,7 +150,7 @@ int device_check_all(struct device *device, const struct self_check *check)
     bool lost = code != OK && device->synchronize(device) < 0;
     for (int i = 0; task_at(i) && device->identity[0]; i++) {
         const struct task *task = task_at(i);
-        if (!task->operations || task->host_only) continue;
+        if (!task->operations) continue;
         keep_task(device, task, check->half, lost, &results);
         /* Without bf16 there is less to fail, so its result holds there too. */
         if (check->half) keep_task(device, task, false, lost, &results);

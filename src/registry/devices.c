@@ -78,22 +78,16 @@ int device_open(struct device **device, const char *spec, int threads)
 
 int device_open_for(struct device **device, const struct device_use *use)
 {
-    const char *spec = use->task ? device_spec_for(use->task, use->spec) : use->spec;
     *device = NULL;
-    TRY(open_named(device, spec, use->threads));
+    TRY(open_named(device, use->spec, use->threads));
     (*device)->limit_bytes = (size_t)use->limit;
     int code = keep_open(device, device_check(*device, use->task, use->half));
-    if (code == ERR_DEVICE && strcmp(spec, "auto") == 0) {
+    if (code == ERR_DEVICE && strcmp(use->spec, "auto") == 0) {
         log_warning("device: the CPU (%s)", error_message());
         TRY(device_open_cpu(device, use->threads));
         (*device)->limit_bytes = (size_t)use->limit;
     } else if (code < 0) {
-        return fail_within(code, "device %s", spec);
+        return fail_within(code, "device %s", use->spec);
     }
     return keep_open(device, faults_install(*device));
-}
-
-const char *device_spec_for(const struct task *task, const char *spec)
-{
-    return task->host_only && strcmp(spec, "auto") == 0 ? "cpu" : spec;
 }

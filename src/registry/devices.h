@@ -16,7 +16,7 @@ int device_open(struct device **device, const char *spec, int threads);
 /* A device to be relied on: what for. */
 struct device_use {
     const struct task *task; /* whose operations are checked; NULL: none */
-    const char *spec;        /* as of device_open, and device_spec_for(task) of it */
+    const char *spec;        /* as of device_open */
     int threads;
     bool half;      /* in mixed precision, where the device has it */
     uint64_t limit; /* bytes of device memory; 0: none. It stays set. */
@@ -27,8 +27,5 @@ struct device_use {
  * fails is ERR_DEVICE, or, with auto, the CPU in its place: either way a line says which operation
  * was off, and by how much. */
 int device_open_for(struct device **device, const struct device_use *use);
-
-/* `spec` as a task has it: "cpu" in place of "auto" where the task runs on the CPU alone so far. */
-const char *device_spec_for(const struct task *task, const char *spec);
 
 #endif

@@ -84,9 +84,6 @@ int sr_enlarger_open(struct sr_enlarger **out, struct device *device, const stru
     *out = NULL;
     if (!e) return fail(ERR_SYSTEM, "out of memory");
     e->device = device;
-    if (!device->is_host)
-        TRY_CLEANUP(fail(ERR_DEVICE, "%s: images are not enlarged on it yet: add --device cpu",
-                         device->name));
     e->plan = plan_create();
     e->path = string_format("%s", store_path(file));
     if (!e->plan || !e->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));

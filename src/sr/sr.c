@@ -100,9 +100,6 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     s->best.psnr_y = (double)NAN;
     s->best.scores = s->bicubic = sr_scores_unknown();
     TRY(sr_design_of(&s->design, s->config)); /* a fault in the config shows before long loading */
-    if (!s->device->is_host)
-        return fail(ERR_DEVICE, "%s: enlarging is not trained on it yet: add device=cpu",
-                    s->device->name);
     if (!setup->resume && !setup->without_input)
         TRY(sr_pretrained_check(s->config, &s->design)); /* likewise */
     if (!setup->without_input) TRY(sr_data_open(&s->data, &s->own_input, setup));
@@ -279,7 +276,6 @@ const struct task task_sr = {
     .evaluate = sr_eval,
     .evaluate_crops = true,
     .operations = "nn",
-    .host_only = true,
     .bench = sr_bench,
     .bench_options = sr_bench_options,
 };

@@ -120,8 +120,6 @@ int sr_bench(struct bench *bench)
     TRY_CLEANUP(bench->open(bench, &b->device));
     b->plan = plan_create();
     if (!b->plan) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
-    if (!b->device->is_host)
-        TRY_CLEANUP(fail(ERR_DEVICE, "%s: sr is not trained on it yet", b->device->name));
     TRY_CLEANUP(sr_core_declare(&b->core, &design, &losses, &mode, b->device, b->plan));
     TRY_CLEANUP(plan_commit(b->plan, b->device));
     sr_core_connect(&b->core);

@@ -217,7 +217,6 @@ struct task {
     bool evaluate_crops; /* it heeds crop_border, and measures luma */
     const char
         *operations; /* tables of operations that it uses, blanks between: "nn gan" (check/) */
-    bool host_only;  /* runs on the CPU alone so far: `device: auto` is the CPU */
 
     /* Times steps. Its own options of `imgtrain bench`, where they are kept, whose defaults stand
      * there; what is wrong with several together (NULL: nothing can be). */
