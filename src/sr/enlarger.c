@@ -26,7 +26,7 @@ int sr_enlarger_design(struct sr_design *design, const struct store_file *file)
     return sr_network_require(design, file, sr_pretrained_prefix(file));
 }
 
-static int enlarger_declare(struct sr_enlarger *e, int h, int w)
+static int enlarger_declare(struct sr_enlarger *e, const struct sr_tile_ways *ways, int h, int w)
 {
     TRY(sr_network_build(&e->net, &e->design, 1, 1, 0));
     size_t bytes = e->net.floats * sizeof(float);
@@ -35,18 +35,18 @@ static int enlarger_declare(struct sr_enlarger *e, int h, int w)
     if (!e->device->is_host)
         TRY(plan_declare(e->plan, "parameters.host", PLAN_HOST, bytes, PLAN_ALWAYS,
                          (void **)&e->host_parameters));
-    return sr_tiles_declare(&e->tiles, &e->design, h, w, e->device, 0, e->plan);
+    return sr_tiles_declare(&e->tiles, &e->design, ways, h, w, e->device, 0, e->plan);
 }
 
-int sr_enlarger_bytes(const struct sr_design *design, struct device *device, int h, int w,
-                      size_t *bytes)
+int sr_enlarger_bytes(const struct sr_design *design, const struct sr_tile_ways *ways,
+                      struct device *device, int h, int w, size_t *bytes)
 {
     struct sr_enlarger *e = calloc(1, sizeof *e);
     if (!e) return fail(ERR_SYSTEM, "out of memory");
     e->device = device;
     e->design = *design;
     e->plan = plan_create();
-    int code = e->plan ? enlarger_declare(e, h, w) : ERR_SYSTEM;
+    int code = e->plan ? enlarger_declare(e, ways, h, w) : ERR_SYSTEM;
     if (code == OK) code = plan_layout(e->plan);
     if (code == OK) *bytes = plan_device_bytes(e->plan);
     sr_enlarger_close(e);
@@ -76,7 +76,7 @@ static int enlarger_load(struct sr_enlarger *e, const struct store_file *file, c
 }
 
 int sr_enlarger_open(struct sr_enlarger **out, struct device *device, const struct store_file *file,
-                     int h, int w)
+                     const struct sr_tile_ways *ways, int h, int w)
 {
     struct sr_enlarger *e = calloc(1, sizeof *e);
     const char *prefix = sr_pretrained_prefix(file);
@@ -88,7 +88,7 @@ int sr_enlarger_open(struct sr_enlarger **out, struct device *device, const stru
     e->path = string_format("%s", store_path(file));
     if (!e->plan || !e->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(sr_enlarger_design(&e->design, file));
-    TRY_CLEANUP(enlarger_declare(e, h, w));
+    TRY_CLEANUP(enlarger_declare(e, ways, h, w));
     TRY_CLEANUP(enlarger_expect(e, file, prefix));
     TRY_CLEANUP(plan_commit(e->plan, device));
     TRY_CLEANUP(enlarger_load(e, file, prefix));

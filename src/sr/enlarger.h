@@ -10,14 +10,14 @@ struct sr_enlarger;
 
 /* The network of a model, of a checkpoint of task sr, or of a file of another program. ERR_DATA. */
 int sr_enlarger_design(struct sr_design *design, const struct store_file *file);
-/* Device memory of a tile that reads h x w pixels of LQ at most. */
-int sr_enlarger_bytes(const struct sr_design *design, struct device *device, int h, int w,
-                      size_t *bytes);
+/* Device memory of a tile that reads h x w pixels of LQ at most. ways: as sr_tiles_declare. */
+int sr_enlarger_bytes(const struct sr_design *design, const struct sr_tile_ways *ways,
+                      struct device *device, int h, int w, size_t *bytes);
 
 /* `file` may be closed afterwards; the device must outlive the enlarger. ERR_DATA, naming the file;
  * ERR_DEVICE_MEMORY. */
 int sr_enlarger_open(struct sr_enlarger **enlarger, struct device *device,
-                     const struct store_file *file, int h, int w);
+                     const struct store_file *file, const struct sr_tile_ways *ways, int h, int w);
 void sr_enlarger_close(struct sr_enlarger *enlarger); /* accepts NULL */
 const struct sr_design *sr_enlarger_network(const struct sr_enlarger *enlarger);
 

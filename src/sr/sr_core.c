@@ -136,7 +136,7 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
     TRY(sr_losses_declare(&core->losses, choices, &shape, device, layers, plan));
     if (core->ahead) TRY(sr_declare_host(core, plan));
     TRY(sr_declare_passes(core, plan));
-    return sr_tiles_declare(&core->tiles, design, tile, tile, device, end, plan);
+    return sr_tiles_declare(&core->tiles, design, NULL, tile, tile, device, end, plan);
 }
 
 void sr_core_close(struct sr_core *core)

@@ -117,7 +117,7 @@ int sr_eval(const struct task_evaluation *wanted)
                                     .scale = design.scale,
                                     .least = 1,
                                     .stop_requested = wanted->stop_requested};
-    TRY_CLEANUP(sr_enlarger_open(&e.enlarger, wanted->device, wanted->model, tile, tile));
+    TRY_CLEANUP(sr_enlarger_open(&e.enlarger, wanted->device, wanted->model, NULL, tile, tile));
     TRY_CLEANUP(pairs_open(&e.set, &options));
     e.count = pairs_count(e.set);
     if (wanted->samples < e.count && wanted->samples > 0) e.count = wanted->samples;

@@ -7,10 +7,28 @@
 
 #include <string.h>
 
+enum { TURNS = 8, MIRROR = 1, UPSIDE_DOWN = 2, TRANSPOSE = 4 };
+
+static int tiles_align(int pixels)
+{
+    return (pixels + SR_TILE_ALIGNMENT - 1) / SR_TILE_ALIGNMENT * SR_TILE_ALIGNMENT;
+}
+
+int sr_tiles_exact_overlap(const struct sr_design *design)
+{
+    return tiles_align(sr_network_radius(design));
+}
+
 int sr_tiles_overlap(const struct sr_design *design)
 {
-    int radius = sr_network_radius(design);
-    return (radius + SR_TILE_ALIGNMENT - 1) / SR_TILE_ALIGNMENT * SR_TILE_ALIGNMENT;
+    int exact = sr_tiles_exact_overlap(design);
+    return exact < SR_TILE_DEAR ? exact : SR_TILE_DEAR;
+}
+
+/* A mirrored tile begins where its end was, which may have to move by less than an alignment. */
+int sr_tiles_margin(const struct sr_tile_ways *ways)
+{
+    return ways->overlap + (ways->turns ? SR_TILE_ALIGNMENT : 0);
 }
 
 static int declare_values(struct sr_tiles *t, int phase, struct plan *plan)
@@ -26,17 +44,31 @@ static int declare_values(struct sr_tiles *t, int phase, struct plan *plan)
                         PLAN_ALWAYS, (void **)&t->host_out);
 }
 
-int sr_tiles_declare(struct sr_tiles *t, const struct sr_design *design, int h, int w,
-                     struct device *device, int phase, struct plan *plan)
+/* Workspace of h x w pixels, and of the same turned by a quarter. */
+static int tiles_workspace(struct sr_tiles *t, int h, int w)
+{
+    t->workspace_bytes = pass_workspace(&t->net, t->device, 1, 0);
+    if (!t->ways.turns) return OK;
+    struct net turned;
+    TRY(sr_network_build(&turned, &t->design, w, h, 0));
+    size_t bytes = pass_workspace(&turned, t->device, 1, 0);
+    net_free(&turned);
+    if (bytes > t->workspace_bytes) t->workspace_bytes = bytes;
+    return OK;
+}
+
+int sr_tiles_declare(struct sr_tiles *t, const struct sr_design *design,
+                     const struct sr_tile_ways *ways, int h, int w, struct device *device,
+                     int phase, struct plan *plan)
 {
     *t = (struct sr_tiles){.device = device, .design = *design, .most_h = h, .most_w = w};
-    t->overlap = sr_tiles_overlap(design);
+    t->ways = ways ? *ways : (struct sr_tile_ways){.overlap = sr_tiles_overlap(design)};
     TRY(sr_network_build(&t->net, design, h, w, 0));
     TRY(pass_open(&t->pass, &t->net));
     t->pass.device = device;
     t->pass.n = t->pass.chunk = 1;
     TRY(declare_values(t, phase, plan));
-    t->workspace_bytes = pass_workspace(&t->net, device, 1, 0);
+    TRY(tiles_workspace(t, h, w));
     return plan_declare(plan, "tiles.workspace", PLAN_WORKSPACE, t->workspace_bytes, phase,
                         phase + t->net.layer_count, &t->pass.workspace);
 }
@@ -66,39 +98,82 @@ struct tile_span {
 static struct tile_span tile_span_at(const struct sr_tiles *t, int from, int end, int most,
                                      int size)
 {
-    struct tile_span s = {.from = from, .read_from = from - t->overlap};
+    int margin = sr_tiles_margin(&t->ways);
+    struct tile_span s = {.from = from, .read_from = from - margin};
     if (s.read_from < 0) s.read_from = 0;
     int room = s.read_from + most; /* what it may read ends here */
-    s.to = room >= size ? size : room - t->overlap;
+    s.to = room >= size ? size : room - margin;
     if (s.to > end) s.to = end;
     if (s.to < end) s.to -= (s.to - from) % SR_TILE_ALIGNMENT;
-    s.read_to = s.to + t->overlap < size ? s.to + t->overlap : size;
+    s.read_to = s.to + margin < size ? s.to + margin : size;
     return s;
 }
 
-static int tile_load(struct sr_tiles *t, const struct sr_rows *in, const struct tile_span *x,
-                     const struct tile_span *y)
+/* The span of a mirrored axis: it begins at a multiple of the alignment there too. */
+static struct tile_span tile_span_mirrored(const struct tile_span *span, int size)
 {
-    float *to = t->host_in ? t->host_in : t->pass.value[0];
-    size_t w = (size_t)(x->read_to - x->read_from), h = (size_t)(y->read_to - y->read_from);
-    if (y->read_from < in->first || y->read_to > in->first + in->rows)
-        return fail(ERR_INTERNAL, "a tile reads rows that are not there");
-    for (size_t row = 0; row < h; row++)
-        memcpy(to + row * w * 3,
-               in->pixels + (((size_t)(y->read_from - in->first) + row) * (size_t)in->width +
-                             (size_t)x->read_from) *
-                                3,
-               w * 3 * sizeof *to);
-    return device_upload(t->device, t->pass.value[0], to, h * w * 3 * sizeof *to);
+    struct tile_span s = *span;
+    s.read_to = size - tiles_align(size - s.read_to);
+    return s;
 }
 
-static int tile_run(struct sr_tiles *t, const float *parameters, const struct sr_rows *in,
-                    const struct tile_span *x, const struct tile_span *y, const float **out)
+/* A tile at hand: which pixels of which image, turned how. */
+struct tile_view {
+    const struct sr_rows *in;
+    struct tile_span across, down;
+    int turn;
+    int w, h; /* that it reads, not turned */
+};
+
+static struct tile_view tile_view_of(const struct sr_rows *in, const struct tile_span *across,
+                                     const struct tile_span *down, int turn)
 {
-    int h = y->read_to - y->read_from, w = x->read_to - x->read_from;
-    TRY(tiles_resize(t, h, w));
+    struct tile_view v = {.in = in, .across = *across, .down = *down, .turn = turn};
+    if (turn & MIRROR) v.across = tile_span_mirrored(across, in->width);
+    if (turn & UPSIDE_DOWN) v.down = tile_span_mirrored(down, in->height);
+    v.w = v.across.read_to - v.across.read_from;
+    v.h = v.down.read_to - v.down.read_from;
+    return v;
+}
+
+/* Where pixel (x, y) of a tile, `scale` times as large as what it reads, lies in the turned one. */
+static size_t tile_turned(const struct tile_view *v, int scale, int x, int y)
+{
+    int w = v->w * scale, h = v->h * scale;
+    if (v->turn & MIRROR) x = w - 1 - x;
+    if (v->turn & UPSIDE_DOWN) y = h - 1 - y;
+    return v->turn & TRANSPOSE ? (size_t)x * (size_t)h + (size_t)y
+                               : (size_t)y * (size_t)w + (size_t)x;
+}
+
+static int tile_load(struct sr_tiles *t, const struct tile_view *v)
+{
+    const struct sr_rows *in = v->in;
+    float *to = t->host_in ? t->host_in : t->pass.value[0];
+    if (v->down.read_from < in->first || v->down.read_to > in->first + in->rows)
+        return fail(ERR_INTERNAL, "a tile reads rows that are not there");
+    for (int y = 0; y < v->h; y++) {
+        const float *row = in->pixels + ((size_t)(v->down.read_from - in->first + y) *
+                                             (size_t)in->width +
+                                         (size_t)v->across.read_from) *
+                                            3;
+        if (v->turn == 0)
+            memcpy(to + (size_t)y * (size_t)v->w * 3, row, (size_t)v->w * 3 * sizeof *to);
+        else
+            for (int x = 0; x < v->w; x++)
+                memcpy(to + tile_turned(v, 1, x, y) * 3, row + (size_t)x * 3, 3 * sizeof *to);
+    }
+    return device_upload(t->device, t->pass.value[0], to,
+                         (size_t)v->h * (size_t)v->w * 3 * sizeof *to);
+}
+
+static int tile_run(struct sr_tiles *t, const float *parameters, const struct tile_view *v,
+                    const float **out)
+{
+    bool lies = v->turn & TRANSPOSE;
+    TRY(tiles_resize(t, lies ? v->w : v->h, lies ? v->h : v->w));
     int last = t->net.layer_count - 1;
-    TRY(tile_load(t, in, x, y));
+    TRY(tile_load(t, v));
     t->pass.net = &t->net;
     t->pass.parameters = parameters;
     TRY(pass_forward(&t->pass, PASS_NO_MASKS, false));
@@ -107,27 +182,60 @@ static int tile_run(struct sr_tiles *t, const float *parameters, const struct sr
     return device_fetch(t->device, t->host_out, t->pass.value[last], net_bytes(&t->net, last));
 }
 
+/* What is kept of a tile, to its place in `out` [][width][3]; what is turned is added there. */
+static void tile_put(const struct tile_view *v, int scale, const float *tile, float *out,
+                     size_t width)
+{
+    int w = (v->across.to - v->across.from) * scale, h = (v->down.to - v->down.from) * scale;
+    int left = (v->across.from - v->across.read_from) * scale;
+    int top = (v->down.from - v->down.read_from) * scale;
+    for (int y = 0; y < h; y++, out += width * 3) {
+        if (v->turn == 0) {
+            memcpy(out,
+                   tile + ((size_t)(top + y) * (size_t)v->w * (size_t)scale + (size_t)left) * 3,
+                   (size_t)w * 3 * sizeof *out);
+            continue;
+        }
+        for (int x = 0; x < w; x++) {
+            const float *from = tile + tile_turned(v, scale, left + x, top + y) * 3;
+            for (int c = 0; c < 3; c++)
+                out[3 * x + c] += from[c];
+        }
+    }
+}
+
+static void tile_mean(float *out, size_t width, const struct tile_view *v, int scale)
+{
+    int w = (v->across.to - v->across.from) * scale, h = (v->down.to - v->down.from) * scale;
+    for (int y = 0; y < h; y++, out += width * 3)
+        for (int i = 0; i < 3 * w; i++)
+            out[i] *= 1.0f / TURNS;
+}
+
 int sr_tiles_enlarge(struct sr_tiles *t, const float *parameters, const struct sr_rows *in, int x,
                      int y, int w, int h, float *out, bool (*stop_requested)(void))
 {
-    size_t s = (size_t)t->design.scale, out_row = (size_t)w * s * 3;
+    int s = t->design.scale, turns = t->ways.turns ? TURNS : 1;
+    size_t width = (size_t)w * (size_t)s;
     struct tile_span across, down;
     for (int y0 = y; y0 < y + h; y0 = down.to) {
         down = tile_span_at(t, y0, y + h, t->most_h, in->height);
         if (down.to <= y0) return fail(ERR_INTERNAL, "tiles of %d rows are too low", t->most_h);
         for (int x0 = x; x0 < x + w; x0 = across.to) {
-            const float *tile;
+            float *to = out + ((size_t)(y0 - y) * (size_t)s * width + (size_t)(x0 - x) * (size_t)s) * 3;
+            struct tile_view view;
             across = tile_span_at(t, x0, x + w, t->most_w, in->width);
             if (across.to <= x0)
                 return fail(ERR_INTERNAL, "tiles of %d columns are too narrow", t->most_w);
-            if (stop_requested && stop_requested()) return fail(ERR_STOPPED, "stopped in a tile");
-            TRY(tile_run(t, parameters, in, &across, &down, &tile));
-            size_t tile_row = (size_t)(across.read_to - across.read_from) * s * 3;
-            size_t skip = (size_t)(x0 - across.read_from) * s * 3;
-            for (size_t row = 0; row < (size_t)(down.to - y0) * s; row++)
-                memcpy(out + ((size_t)(y0 - y) * s + row) * out_row + (size_t)(x0 - x) * s * 3,
-                       tile + ((size_t)(y0 - down.read_from) * s + row) * tile_row + skip,
-                       (size_t)(across.to - x0) * s * 3 * sizeof *out);
+            for (int turn = 0; turn < turns; turn++) {
+                const float *tile;
+                if (stop_requested && stop_requested())
+                    return fail(ERR_STOPPED, "stopped in a tile");
+                view = tile_view_of(in, &across, &down, turn);
+                TRY(tile_run(t, parameters, &view, &tile));
+                tile_put(&view, s, tile, to, width);
+            }
+            if (turns > 1) tile_mean(to, width, &view, s);
         }
     }
     return OK;

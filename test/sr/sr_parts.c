@@ -273,7 +273,7 @@ static void enlarge_in_tiles(int tile_h, int tile_w, const struct sr_rows *in, f
     MUST(sr_network_build(&net, &design, 1, 1, 0));
     MUST(plan_declare(plan, "parameters", PLAN_PARAMETERS, net.floats * sizeof(float), PLAN_ALWAYS,
                       (void **)&parameters));
-    MUST(sr_tiles_declare(&tiles, &design, tile_h, tile_w, device, 0, plan));
+    MUST(sr_tiles_declare(&tiles, &design, NULL, tile_h, tile_w, device, 0, plan));
     MUST(plan_commit(plan, device));
     sr_network_initialise(&design, &net, parameters, 9);
     MUST(sr_tiles_enlarge(&tiles, parameters, in, 0, 0, in->width, in->height, out, NULL));
