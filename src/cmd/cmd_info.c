@@ -46,12 +46,13 @@ static int cmd_info_count_lines(const char *text)
     return lines;
 }
 
-/* What a task has to say of the file. */
-static bool cmd_info_find_fact(const struct store_file *file, struct task_fact *fact)
+/* What a task has to say of the file; how much. */
+static int cmd_info_find_facts(const struct store_file *file, struct task_fact *facts)
 {
-    for (int i = 0; task_at(i); i++)
-        if (task_at(i)->describe && task_at(i)->describe(file, fact)) return true;
-    return false;
+    int count = 0;
+    for (int i = 0; task_at(i) && count == 0; i++)
+        if (task_at(i)->describe) count = task_at(i)->describe(file, facts);
+    return count;
 }
 
 static int64_t value_count(const struct store_file *file)
@@ -114,7 +115,7 @@ static void cmd_info_print_tensors(const struct store_file *file)
 static void print_file(const struct store_file *file)
 {
     const char *kind = store_get(file, "kind"), *task = store_get(file, "task");
-    struct task_fact fact;
+    struct task_fact facts[TASK_MAX_FACTS];
     printf("%s: ", store_path(file));
     cmd_info_print_text(kind ? kind : "tensors");
     if (task) fputs(" of task ", stdout);
@@ -123,7 +124,13 @@ static void print_file(const struct store_file *file)
     printf("  %-12s %zu B (%s), CRCs %s\n", "size", store_bytes(file),
            format_bytes((int64_t)store_bytes(file)).text,
            store_get(file, "crc32") ? "right" : "not there");
-    if (cmd_info_find_fact(file, &fact)) printf("  %-12s %" PRId64 "\n", fact.label, fact.value);
+    int count = cmd_info_find_facts(file, facts);
+    for (int i = 0; i < count; i++) {
+        if (facts[i].text[0])
+            printf("  %-12s %s\n", facts[i].label, facts[i].text);
+        else
+            printf("  %-12s %" PRId64 "\n", facts[i].label, facts[i].value);
+    }
     printf("  %-12s %" PRId64 " in %d tensors\n",
            kind && strcmp(kind, "model") == 0 ? "parameters" : "values", value_count(file),
            store_count(file));
@@ -157,11 +164,18 @@ static void json_tensor(const struct store_tensor *tensor)
 /* Without braces around it: members of an object. */
 static void json_file(const struct store_file *file)
 {
-    struct task_fact fact;
+    struct task_fact facts[TASK_MAX_FACTS];
     json_key("path");
     json_write_string(stdout, store_path(file));
     printf(", \"bytes\": %zu, \"values\": %" PRId64, store_bytes(file), value_count(file));
-    if (cmd_info_find_fact(file, &fact)) printf(", \"%s\": %" PRId64, fact.key, fact.value);
+    int count = cmd_info_find_facts(file, facts);
+    for (int i = 0; i < count; i++) {
+        printf(", \"%s\": ", facts[i].key);
+        if (facts[i].text[0])
+            json_write_string(stdout, facts[i].text);
+        else
+            printf("%" PRId64, facts[i].value);
+    }
     fputs(", \"metadata\": {", stdout);
     for (int i = 0; i < store_metadata_count(file); i++) {
         const char *key, *value;

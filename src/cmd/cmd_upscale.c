@@ -1,6 +1,8 @@
 /* imgtrain upscale: images and folders of them, enlarged by a trained network. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
@@ -11,6 +13,7 @@
 #include "registry/devices.h"
 #include "run/progress.h"
 #include "run/signals.h"
+#include "sr/enlarger.h"
 #include "sr/pretrained.h"
 #include "sr/sr.h"
 #include "sr/upscale.h"
@@ -24,16 +27,21 @@
 #include <sys/stat.h>
 
 enum { LISTED = 10, TILE_STEP = 4 };
+static const double LEAST_SCALE = 0.0625, MOST_SCALE = 64;
 
 struct upscale_request {
-    const char *output, *tile, *suffix, *format, *alpha, *device;
+    const char *output, *scale, *tile, *overlap, *suffix, *format, *alpha, *device;
     uint64_t memory_limit;
-    bool skip, overwrite;
+    bool skip, overwrite, turns, check_seams, json;
 };
 
 /* One image. */
 struct upscale_job {
     char *in, *out; /* owned */
+    char *error;    /* why there is no result; owned */
+    bool skipped, done;
+    double seconds;
+    struct sr_upscale_report report;
 };
 
 struct upscale_batch {
@@ -92,7 +100,7 @@ static int add_job(struct upscale_batch *batch, char *in, char *out)
         free(out);
         return fail(ERR_SYSTEM, "out of memory");
     }
-    batch->jobs[batch->count++] = (struct upscale_job){in, out};
+    batch->jobs[batch->count++] = (struct upscale_job){.in = in, .out = out};
     return OK;
 }
 
@@ -189,11 +197,11 @@ static void upscale_show(void *context, int done, int total)
     if (batch->count == 1 && total > 0) progress_rows(batch->progress, done);
 }
 
-static int upscale_one(struct upscale_batch *batch, struct device *device,
-                       const struct upscale_job *job)
+static int upscale_one(struct upscale_batch *batch, struct device *device, struct upscale_job *job)
 {
     if (batch->request->skip && file_exists(job->out)) {
         batch->skipped++;
+        job->skipped = true;
         return OK;
     }
     char *slash = strrchr(job->out, '/');
@@ -203,13 +211,27 @@ static int upscale_one(struct upscale_batch *batch, struct device *device,
         *slash = '/';
         TRY(made);
     }
-    return sr_upscale_file(device, batch->model, job->in, job->out, &batch->options);
+    double start = clock_seconds();
+    TRY(sr_upscale_file(device, batch->model, job->in, job->out, &batch->options, &job->report));
+    job->seconds = clock_seconds() - start;
+    job->done = true;
+    return OK;
 }
 
 /* What is wrong with one image alone. */
 static bool is_of_one_file(int code)
 {
     return code == ERR_DATA || code == ERR_INPUT || code == ERR_ACCESS;
+}
+
+static void upscale_say(const struct upscale_batch *batch, const struct upscale_job *job)
+{
+    const struct sr_upscale_report *r = &job->report;
+    if (batch->count > 1 || !batch->progress) log_info("%s", job->out);
+    if (!batch->request->check_seams) return;
+    log_info("%s: with tiles of %dx%d that overlap by %d pixels the largest difference from what "
+             "tiles cannot change is %.3g levels of 255, at (%d, %d) of the network's result",
+             job->out, r->tile_width, r->tile_height, r->overlap, r->seam, r->seam_x, r->seam_y);
 }
 
 /* Goes on where an attempt with more memory has ended. */
@@ -219,14 +241,15 @@ static int upscale_attempt(void *context, struct device *device, int at_once)
     (void)at_once;
     for (; batch->at < batch->count; batch->at++) {
         if (signals_stop_requested()) return fail(ERR_STOPPED, "stopped");
-        const struct upscale_job *job = &batch->jobs[batch->at];
+        struct upscale_job *job = &batch->jobs[batch->at];
         int code = upscale_one(batch, device, job);
         if (code == OK) {
-            if (batch->count > 1 || !batch->progress) log_info("%s", job->out);
+            if (!job->skipped) upscale_say(batch, job);
             continue;
         }
         if (batch->count == 1 || !is_of_one_file(code)) return code;
         log_warning("%s: left out", error_message());
+        job->error = string_format("%s", error_message());
         batch->failed++;
     }
     return OK;
@@ -257,22 +280,92 @@ static int upscale_all(struct upscale_batch *batch)
     return fail(ERR_DATA, "%d of %d images could not be enlarged", batch->failed, batch->count);
 }
 
-static int parse_request(const struct upscale_request *request, struct upscale_batch *batch)
+static void upscale_print_job(const struct upscale_batch *batch, const struct upscale_job *job)
+{
+    const struct sr_upscale_report *r = &job->report;
+    fputs("{\"in\": ", stdout);
+    json_write_string(stdout, job->in);
+    fputs(", \"out\": ", stdout);
+    json_write_string(stdout, job->out);
+    if (job->error) {
+        fputs(", \"error\": ", stdout);
+        json_write_string(stdout, job->error);
+    }
+    if (job->skipped) fputs(", \"skipped\": true", stdout);
+    if (job->done) {
+        printf(", \"width\": %d, \"height\": %d, \"tile\": [%d, %d], \"overlap\": %d, "
+               "\"device_bytes\": %zu, \"seconds\": ",
+               r->width, r->height, r->tile_width, r->tile_height, r->overlap, r->bytes);
+        json_write_number(stdout, job->seconds);
+    }
+    if (job->done && batch->request->check_seams) {
+        fputs(", \"seam\": ", stdout);
+        json_write_number(stdout, r->seam);
+        printf(", \"seam_at\": [%d, %d]", r->seam_x, r->seam_y);
+    }
+    putchar('}');
+}
+
+/* Also of a batch that has ended early: what is not there was not made. */
+static void upscale_print_json(const struct upscale_batch *batch)
+{
+    struct sr_design design;
+    if (sr_enlarger_design(&design, batch->model) < 0) return;
+    printf("{\"network\": \"%s\", \"scale\": %d, \"images\": [", sr_design_text(&design).text,
+           design.scale);
+    for (int i = 0; i < batch->count; i++) {
+        if (i) fputs(", ", stdout);
+        upscale_print_job(batch, &batch->jobs[i]);
+    }
+    printf("], \"failed\": %d}\n", batch->failed);
+}
+
+/* Pixels of the image that is enlarged: `word`, or a number from `least` on. */
+static int parse_pixels(const char *option, const char *word, const char *text, int least,
+                        int *pixels)
 {
     char end;
+    if (strcmp(text, word) == 0) return OK;
+    if (sscanf(text, "%d%c", pixels, &end) == 1 && *pixels >= least && *pixels <= IMAGE_MAX_SIDE)
+        return OK;
+    return fail(ERR_USAGE, "%s %s: %s, or pixels of the image that is enlarged", option, text,
+                word);
+}
+
+static int parse_scale(const char *text, double *scale)
+{
+    char end;
+    if (!text) return OK;
+    if (sscanf(text, "%lf%c", scale, &end) == 1 && *scale >= LEAST_SCALE && *scale <= MOST_SCALE)
+        return OK;
+    return fail(ERR_USAGE, "--scale %s: a number from %g to %g", text, LEAST_SCALE, MOST_SCALE);
+}
+
+static int parse_alpha(const char *text, enum sr_alpha *alpha)
+{
+    static const char *const names[] = {"model", "bicubic", "none"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *alpha = (enum sr_alpha)i;
+            return OK;
+        }
+    return fail(ERR_USAGE, "--alpha %s is none of model, bicubic and none", text);
+}
+
+static int parse_request(const struct upscale_request *request, struct upscale_batch *batch)
+{
     if (!request->output) return fail(ERR_USAGE, "no output: add -o FILE or -o FOLDER");
     if (request->skip && request->overwrite)
         return fail(ERR_USAGE, "--skip-existing and --overwrite exclude each other");
-    if (strcmp(request->tile, "auto") != 0) {
-        if (sscanf(request->tile, "%d%c", &batch->options.tile, &end) != 1 ||
-            batch->options.tile < 1 || batch->options.tile > IMAGE_MAX_SIDE)
-            return fail(ERR_USAGE, "--tile %s: auto, or pixels of the image that is enlarged",
-                        request->tile);
-        batch->options.tile = (batch->options.tile + TILE_STEP - 1) / TILE_STEP * TILE_STEP;
-    }
-    if (strcmp(request->alpha, "model") != 0 && strcmp(request->alpha, "none") != 0)
-        return fail(ERR_USAGE, "--alpha %s is neither model nor none", request->alpha);
-    if (strcmp(request->alpha, "none") == 0) batch->options.alpha = SR_ALPHA_NONE;
+    TRY(parse_pixels("--tile", "auto", request->tile, 1, &batch->options.tile));
+    batch->options.tile = (batch->options.tile + TILE_STEP - 1) / TILE_STEP * TILE_STEP;
+    batch->options.overlap = request->overlap ? SR_OVERLAP_EXACT : SR_OVERLAP_AUTO;
+    if (request->overlap)
+        TRY(parse_pixels("--overlap", "exact", request->overlap, 0, &batch->options.overlap));
+    TRY(parse_scale(request->scale, &batch->options.scale));
+    TRY(parse_alpha(request->alpha, &batch->options.alpha));
+    batch->options.turns = request->turns;
+    batch->options.check_seams = request->check_seams;
     if (request->format) {
         char *ending = string_format(".%s", request->format);
         bool known = ending && ending_is_writable(ending);
@@ -298,12 +391,14 @@ static int upscale_images(const struct upscale_request *request, const char *mod
     TRY_CLEANUP(list_jobs(&batch, count, inputs));
     TRY_CLEANUP(check_outputs(&batch));
     TRY_CLEANUP(sr_pretrained_open(&batch.model, model));
-    TRY_CLEANUP(upscale_all(&batch));
+    code = upscale_all(&batch);
+    if (request->json) upscale_print_json(&batch);
 cleanup:
     store_close(batch.model);
     for (int i = 0; i < batch.count; i++) {
         free(batch.jobs[i].in);
         free(batch.jobs[i].out);
+        free(batch.jobs[i].error);
     }
     free(batch.jobs);
     return code;
@@ -318,14 +413,28 @@ int cmd_upscale(int argc, char **argv)
          .argument = "PATH",
          .text = &request.output,
          .help = "an image, or a folder: .png .jpg .ppm .pgm .pfm"},
+        {.name = "scale",
+         .argument = "S",
+         .text = &request.scale,
+         .help = "of the result: where the network has another, bicubic does the rest"},
         {.name = "tile",
          .argument = "auto|N",
          .text = &request.tile,
          .help = "pixels at a time, squared; auto: bands as memory allows; changes no bit"},
+        {.name = "overlap",
+         .argument = "exact|N",
+         .text = &request.overlap,
+         .help = "pixels that tiles see around themselves; else exact, or 64 where that is more"},
+        {.name = "check-seams",
+         .flag = &request.check_seams,
+         .help = "say how far tiles are from the exact result: makes it as well"},
+        {.name = "tta",
+         .flag = &request.turns,
+         .help = "the mean of all eight turns of the image: eight times the work"},
         {.name = "alpha",
-         .argument = "model|none",
+         .argument = "model|bicubic|none",
          .text = &request.alpha,
-         .help = "enlarge alpha like a colour, or leave it out"},
+         .help = "enlarge alpha like a colour, by bicubic, or leave it out"},
         {.name = "suffix",
          .argument = "T",
          .text = &request.suffix,
@@ -338,18 +447,20 @@ int cmd_upscale(int argc, char **argv)
          .flag = &request.skip,
          .help = "results that are there stay: goes on with a batch that was stopped"},
         {.name = "overwrite", .flag = &request.overwrite, .help = "results that are there go"},
+        {.name = "json", .flag = &request.json, .help = "what became of each image, as JSON"},
         OPTION_DEVICE(&request.device),
         OPTION_MEMORY_LIMIT(&request.memory_limit,
                             "most device memory to use: 512MB, 2GB; below it smaller tiles"),
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain upscale MODEL IMAGE|FOLDER... -o FILE|FOLDER [--tile auto|N]",
+        .usage = "imgtrain upscale MODEL IMAGE|FOLDER... -o FILE|FOLDER [--scale S]",
         .about =
             "Enlarges images with a trained network: a run, a checkpoint, a model, or a\n"
             ".safetensors file of another program (compact). Grey stays grey, 8 and 16 bits\n"
             "stay what they are. Tiles overlap by what a pixel depends on: their size changes\n"
-            "no bit. One image that cannot be read does not end a batch.",
+            "no bit (where that is more than 64 pixels, 64 do: see --check-seams). One image that "
+            "cannot be read does not end a batch.",
         .options = rows,
         .min_operands = 2,
         .max_operands = -1,

@@ -355,12 +355,12 @@ static int splat_prepare_plan(struct task_setup *setup)
 }
 
 /* Counts the Gaussians, by the tensor of their positions. */
-static bool splat_describe(const struct store_file *file, struct task_fact *fact)
+static int splat_describe(const struct store_file *file, struct task_fact *facts)
 {
     const struct store_tensor *xy = store_find(file, "xy");
-    if (!xy || xy->dims != 2) return false;
-    *fact = (struct task_fact){"gaussians", "Gaussians", xy->shape[0]};
-    return true;
+    if (!xy || xy->dims != 2) return 0;
+    *facts = (struct task_fact){.key = "gaussians", .label = "Gaussians", .value = xy->shape[0]};
+    return 1;
 }
 
 const struct task task_splat = {

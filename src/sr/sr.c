@@ -240,12 +240,20 @@ static int sr_prepare_plan(struct task_setup *setup)
 }
 
 /* Also of files that others wrote. */
-static bool sr_describe(const struct store_file *file, struct task_fact *fact)
+static int sr_describe(const struct store_file *file, struct task_fact *facts)
 {
     struct sr_design design;
-    if (!sr_network_detect(&design, file, sr_pretrained_prefix(file))) return false;
-    *fact = (struct task_fact){"scale", "Enlarges by", design.scale};
-    return true;
+    struct net net;
+    if (!sr_network_detect(&design, file, sr_pretrained_prefix(file)) ||
+        sr_network_build(&net, &design, 1, 1, 0) < 0)
+        return 0;
+    facts[0] = (struct task_fact){.key = "network", .label = "network"};
+    memcpy(facts[0].text, sr_design_text(&design).text, sizeof facts[0].text);
+    facts[1] = (struct task_fact){.key = "scale", .label = "Enlarges by", .value = design.scale};
+    facts[2] = (struct task_fact){
+        .key = "weights", .label = "its weights", .value = (int64_t)net.parameter_total};
+    net_free(&net);
+    return 3;
 }
 
 const struct task task_sr = {

@@ -153,10 +153,10 @@ static int tile_load(struct sr_tiles *t, const struct tile_view *v)
     if (v->down.read_from < in->first || v->down.read_to > in->first + in->rows)
         return fail(ERR_INTERNAL, "a tile reads rows that are not there");
     for (int y = 0; y < v->h; y++) {
-        const float *row = in->pixels + ((size_t)(v->down.read_from - in->first + y) *
-                                             (size_t)in->width +
-                                         (size_t)v->across.read_from) *
-                                            3;
+        const float *row =
+            in->pixels + ((size_t)(v->down.read_from - in->first + y) * (size_t)in->width +
+                          (size_t)v->across.read_from) *
+                             3;
         if (v->turn == 0)
             memcpy(to + (size_t)y * (size_t)v->w * 3, row, (size_t)v->w * 3 * sizeof *to);
         else
@@ -222,7 +222,8 @@ int sr_tiles_enlarge(struct sr_tiles *t, const float *parameters, const struct s
         down = tile_span_at(t, y0, y + h, t->most_h, in->height);
         if (down.to <= y0) return fail(ERR_INTERNAL, "tiles of %d rows are too low", t->most_h);
         for (int x0 = x; x0 < x + w; x0 = across.to) {
-            float *to = out + ((size_t)(y0 - y) * (size_t)s * width + (size_t)(x0 - x) * (size_t)s) * 3;
+            float *to =
+                out + ((size_t)(y0 - y) * (size_t)s * width + (size_t)(x0 - x) * (size_t)s) * 3;
             struct tile_view view;
             across = tile_span_at(t, x0, x + w, t->most_w, in->width);
             if (across.to <= x0)

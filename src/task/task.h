@@ -89,9 +89,10 @@ struct task_evaluation {
 struct task_fact {
     const char *key, *label; /* "gaussians" in JSON, "Gaussians" in text */
     int64_t value;
+    char text[64]; /* instead of it, where it is not empty */
 };
 
-enum { TASK_MAX_MODES = 96 };
+enum { TASK_MAX_MODES = 96, TASK_MAX_FACTS = 4 };
 
 struct task {
     const char *name; /* the value of the config key `task` */
@@ -208,8 +209,9 @@ struct task {
      * that can be planned; sets without_input where no input need be read. */
     int (*prepare_plan)(struct task_setup *setup);
 
-    /* Whether there is something to say of a file, also of one that names no task. NULL: never. */
-    bool (*describe)(const struct store_file *file, struct task_fact *fact);
+    /* How many things there are to say of a file, also of one that names no task, and which: at
+     * most TASK_MAX_FACTS. NULL: never any. */
+    int (*describe)(const struct store_file *file, struct task_fact *facts);
 
     /* Measures a model against an input and prints that. NULL: its models are compared as images.
      */
