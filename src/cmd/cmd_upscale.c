@@ -16,7 +16,7 @@
 #include "sr/enlarger.h"
 #include "sr/pretrained.h"
 #include "sr/sr.h"
-#include "sr/upscale.h"
+#include "sr/upscale/upscale.h"
 #include "store/checkpoint.h"
 
 #include <limits.h>

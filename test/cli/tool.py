@@ -4,6 +4,7 @@
   tool.py measure COMMAND...    runs it, then prints "SECONDS MIB": CPU time and most memory; its status
   tool.py terminal TEXT COMMAND...  runs it on a terminal until it has shown TEXT, then kills it
   tool.py model NAME            a model file written by hand, NAME.safetensors; see models()
+  tool.py compact FILE NF NC SCALE   a network that enlarges images, of random weights, as others write it
   tool.py draw MODEL WxH X,Y,W,H OUT.pfm    an independent renderer
   tool.py difference A B [TIMES] prints the greatest and the mean difference of two PFM or PPM files;
                                 TIMES: A is averaged down so many times first
@@ -215,6 +216,33 @@ def models(name):
     write_model(name + '.safetensors', **known[name])
 
 
+def compact(path, features, convs, scale):
+    random = __import__('random').Random(7)
+    header, data = {}, b''
+
+    def add(number, kind, shape, low, high):
+        nonlocal data
+        count = math.prod(shape)
+        values = struct.pack('<%df' % count, *(random.uniform(low, high) for _ in range(count)))
+        header['body.%d.%s' % (number, kind)] = {
+            'dtype': 'F32', 'shape': shape, 'data_offsets': [len(data), len(data) + len(values)]}
+        data += values
+
+    channels = 3
+    for layer in range(convs + 2):
+        last = layer > convs
+        out = 3 * scale * scale if last else features
+        bound = (0.5 if last else 1.7) / math.sqrt(9 * channels)
+        add(2 * layer, 'weight', [out, channels, 3, 3], -bound, bound)
+        add(2 * layer, 'bias', [out], -bound, bound)
+        if not last:
+            add(2 * layer + 1, 'weight', [out], 0.1, 0.4)
+        channels = out
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 8)
+    write(path, struct.pack('<Q', len(text)) + text + data)
+
+
 def read_model(path):
     with open(path, 'rb') as file:
         data = file.read()
@@ -341,6 +369,8 @@ def main(verb, *words):
         sys.exit(terminal(words[0], words[1:]))
     elif verb == 'model':
         models(*words)
+    elif verb == 'compact':
+        compact(words[0], *(int(v) for v in words[1:]))
     elif verb == 'draw':
         draw(*words)
     elif verb == 'difference':

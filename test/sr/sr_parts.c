@@ -7,7 +7,7 @@
 #include "image/image.h"
 #include "memory/plan.h"
 #include "registry/devices.h"
-#include "sr/alpha_bleed.h"
+#include "sr/upscale/alpha_bleed.h"
 #include "sr/sr_core.h"
 #include "test/support.h"
 

@@ -1,8 +1,8 @@
 /* An image file enlarged by a trained network: rows come in and go out in bands, so neither image
  * needs to fit into memory, and no tile size changes a bit of the result where tiles overlap by all
  * that a pixel depends on. Grey stays grey, 8 and 16 bits stay what they are. */
-#ifndef IMGTRAIN_SR_UPSCALE_H
-#define IMGTRAIN_SR_UPSCALE_H
+#ifndef IMGTRAIN_SR_UPSCALE_UPSCALE_H
+#define IMGTRAIN_SR_UPSCALE_UPSCALE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Colours of what is wholly transparent are accidents of the program that wrote the file: black or
  * green seeps into the edges of what is seen when an image is enlarged. */
-#ifndef IMGTRAIN_SR_ALPHA_BLEED_H
-#define IMGTRAIN_SR_ALPHA_BLEED_H
+#ifndef IMGTRAIN_SR_UPSCALE_ALPHA_BLEED_H
+#define IMGTRAIN_SR_UPSCALE_ALPHA_BLEED_H
 
 struct image;
 

@@ -1,7 +1,7 @@
 /* An enlarged image on its way into its file: rows of the network's colours are joined by those of
  * alpha, resampled where another scale than the network's is asked for, rounded and written. */
-#ifndef IMGTRAIN_SR_ENLARGED_OUT_H
-#define IMGTRAIN_SR_ENLARGED_OUT_H
+#ifndef IMGTRAIN_SR_UPSCALE_ENLARGED_OUT_H
+#define IMGTRAIN_SR_UPSCALE_ENLARGED_OUT_H
 
 #include "image/image.h"
 

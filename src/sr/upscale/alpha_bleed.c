@@ -1,4 +1,4 @@
-#include "sr/alpha_bleed.h"
+#include "sr/upscale/alpha_bleed.h"
 
 #include "base/error.h"
 #include "image/image.h"

@@ -1,11 +1,11 @@
-#include "sr/upscale.h"
+#include "sr/upscale/upscale.h"
 
 #include "base/error.h"
 #include "device/device.h"
 #include "image/rows.h"
-#include "sr/alpha_bleed.h"
-#include "sr/enlarged_out.h"
 #include "sr/enlarger.h"
+#include "sr/upscale/alpha_bleed.h"
+#include "sr/upscale/enlarged_out.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "sr/enlarged_out.h"
+#include "sr/upscale/enlarged_out.h"
 
 #include "base/error.h"
 #include "image/rows.h"
