@@ -203,7 +203,7 @@ static void enlarge_in_tiles(bool cuda, int tile_h, int tile_w, float *out)
     MUST(sr_network_build(&net, &design, 1, 1, 0));
     MUST(plan_declare(plan, "parameters", PLAN_PARAMETERS, net.floats * sizeof(float), PLAN_ALWAYS,
                       (void **)&parameters));
-    MUST(sr_tiles_declare(&tiles, &design, tile_h, tile_w, device, 0, plan));
+    MUST(sr_tiles_declare(&tiles, &design, NULL, tile_h, tile_w, device, 0, plan));
     MUST(plan_commit(plan, device));
     host = calloc(net.floats, sizeof *host);
     ck_assert_ptr_nonnull(host);
