@@ -10,7 +10,7 @@ fi
 store() { python3 "$root/test/cli/store_file.py" "$@"; }
 tool compact net.safetensors 16 3 3
 picture large.ppm 101 67
-up() { imgtrain upscale net.safetensors "$@"; }
+up() { imgtrain upscale net.safetensors --device cpu "$@"; }
 
 # ---- info says what a file holds, whoever wrote it ----
 run 0 imgtrain info net.safetensors
@@ -100,7 +100,7 @@ done
 cp "$root/test/fuzz/seed_image/moving.webp" moving.webp
 run 0 up made/cmyk.jpg -o cmyk.png
 run 0 up made/grey_alpha.png -o two.png
-imgtrain upscale net.safetensors moving.webp -o moving.png >"$out" 2>"$err"
+up moving.webp -o moving.png >"$out" 2>"$err"
 last="an animated image" status=$?
 case $status in 0) has moving.png ;; 65) err_lines 1 ;; *) flunk "ended with status $status" ;; esac
 
@@ -123,7 +123,7 @@ err_has "lies within"
 # a disk that is full in the middle of a batch: what is done stays, nothing is left in part
 rm batch/cut.ppm
 picture batch/b.ppm 300 200
-run 74 sh -c 'ulimit -f 400; trap "" XFSZ; exec "$0" upscale net.safetensors batch -o full' "$program"
+run 74 sh -c 'ulimit -f 400; trap "" XFSZ; exec "$0" upscale net.safetensors batch -o full --device cpu' "$program"
 err_lines 2
 same full/a.ppm plain.ppm
 last="files of a full disk"
@@ -148,7 +148,7 @@ broken() { # TEXT VERB WORD ...
     shift
     cp net.safetensors broken.safetensors
     store broken.safetensors "$@"
-    run 65 imgtrain upscale broken.safetensors large.ppm -o none.ppm
+    run 65 imgtrain upscale broken.safetensors large.ppm -o none.ppm --device cpu
     err_has "$text"
     err_lines 1
     has_not none.ppm
