@@ -22,6 +22,7 @@ static const struct command commands[] = {
     {"video", cmd_video, "put a run's video together from its frames"},
     {"bench", cmd_bench, "time training steps on this machine"},
     {"doctor", cmd_doctor, "devices, memory, features and versions"},
+    {"convert", cmd_convert, "make a safetensors file of a PyTorch file (.pth)"},
     {"config", cmd_config, "print the resolved configuration, or explain keys"},
     {"info", cmd_info, "say what a checkpoint, a model or a run folder holds"},
 };

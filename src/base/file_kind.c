@@ -24,6 +24,7 @@ static bool has_at(struct bytes_head head, size_t at, const char *text, size_t c
 #define HAS(at, text) has_at(head, at, text, sizeof(text) - 1)
 
 static const char convert[] = "convert it to PNG";
+static const char torch[] = "`imgtrain convert FILE -o FILE.safetensors` makes one of its tensors";
 static const char python[] = "models here are .safetensors files, and images PNG or the like";
 
 /* ---- by a few bytes at a fixed place ---- */
@@ -62,10 +63,10 @@ static const struct magic {
     MAGIC(0, "%PDF-", FILE_OTHER, "a PDF document", NULL),
     MAGIC(0, "%!PS", FILE_OTHER, "a PostScript document", NULL),
     MAGIC(0, "\x1A\x45\xDF\xA3", FILE_OTHER, "a Matroska or WebM video", NULL),
-    MAGIC(0, "\x80\x02", FILE_OTHER, "a Python pickle (.pth, .pkl)", python),
-    MAGIC(0, "\x80\x03", FILE_OTHER, "a Python pickle (.pth, .pkl)", python),
-    MAGIC(0, "\x80\x04", FILE_OTHER, "a Python pickle (.pth, .pkl)", python),
-    MAGIC(0, "\x80\x05", FILE_OTHER, "a Python pickle (.pth, .pkl)", python),
+    MAGIC(0, "\x80\x02", FILE_OTHER, "a Python pickle (.pth, .pkl)", torch),
+    MAGIC(0, "\x80\x03", FILE_OTHER, "a Python pickle (.pth, .pkl)", torch),
+    MAGIC(0, "\x80\x04", FILE_OTHER, "a Python pickle (.pth, .pkl)", torch),
+    MAGIC(0, "\x80\x05", FILE_OTHER, "a Python pickle (.pth, .pkl)", torch),
     MAGIC(0, "\x93NUMPY", FILE_OTHER, "a NumPy array (.npy)", python),
     MAGIC(0, "\x89HDF\r\n\x1a\n", FILE_OTHER, "an HDF5 file", python),
     MAGIC(0, "GGUF", FILE_OTHER, "a GGUF model", python),
@@ -108,7 +109,7 @@ static struct file_kind zip_kind(struct bytes_head head)
 {
     for (size_t at = 4; at + 8 <= head.count; at++)
         if (HAS(at, "data.pkl"))
-            return (struct file_kind){FILE_OTHER, "a PyTorch file (.pth, .pt)", python};
+            return (struct file_kind){FILE_OTHER, "a PyTorch file (.pth, .pt)", torch};
     return (struct file_kind){FILE_OTHER, "a zip archive", "unpack it"};
 }
 

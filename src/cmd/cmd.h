@@ -13,6 +13,7 @@ struct command {
 int cmd_bench(int argc, char **argv);
 int cmd_render(int argc, char **argv);
 int cmd_config(int argc, char **argv);
+int cmd_convert(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_info(int argc, char **argv);

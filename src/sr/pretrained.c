@@ -9,16 +9,9 @@
 #include "store/safetensors.h"
 
 #include <string.h>
-#include <strings.h>
 
 int sr_pretrained_open(struct store_file **file, const char *path)
 {
-    const char *dot = strrchr(path, '.');
-    if (dot && (strcasecmp(dot, ".pth") == 0 || strcasecmp(dot, ".pt") == 0))
-        return fail(ERR_DATA,
-                    "%s: only .safetensors is read: torch.load it and "
-                    "safetensors.torch.save_file its params_ema (or params)",
-                    path);
     return file_is_dir(path) ? checkpoint_open(path, file) : store_open(file, path);
 }
 

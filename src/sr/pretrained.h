@@ -7,7 +7,7 @@
 struct config;
 struct trained_net;
 
-/* ERR_DATA for a .pth, with what to do. */
+/* ERR_DATA for a .pth, with the command that converts it. */
 int sr_pretrained_open(struct store_file **file, const char *path);
 /* Before the names of the tensors to use: a checkpoint has averaged parameters beside others. */
 const char *sr_pretrained_prefix(const struct store_file *file);

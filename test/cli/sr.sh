@@ -145,8 +145,9 @@ run 64 imgtrain upscale whole large.ppm -o none.ppm --tile 0
 run 64 imgtrain upscale whole large.ppm -o none.ppm --alpha some
 run 66 imgtrain upscale whole missing.ppm -o none.ppm
 run 66 imgtrain upscale missing large.ppm -o none.ppm
-run 65 imgtrain upscale whole.pth large.ppm -o none.ppm
-err_has "only .safetensors is read"
+cp "$root/test/fuzz/seed_torch/archive" model.pth
+run 65 imgtrain upscale model.pth large.ppm -o none.ppm
+err_has "imgtrain convert FILE"
 run 65 imgtrain upscale large.ppm large.ppm -o none.ppm
 has_not none.ppm none.gif
 # one bad file does not end a batch
@@ -255,7 +256,7 @@ run 65 begun begun-none pretrain_g=whole num_feat=24 scale=1 strict_load=false
 err_has "none of its tensors fits"
 run 66 begun begun-none pretrain_g=missing.safetensors
 run 65 begun begun-none pretrain_g=model.pth
-err_has "only .safetensors is read"
+err_has "imgtrain convert FILE"
 has_not begun-none
 
 # ---- option files of other trainers ----
