@@ -1,6 +1,8 @@
 /* Operations on flat ranges of parameters. */
 #include "cuda/cuda_device.h"
 #include "cuda/nn/nn_cuda.h"
+#include "cuda/reduce.h"
+#include "math/clip.h"
 #include "math/optimiser.h"
 
 enum { BLOCK = 256, CHUNK = 16384, MAX_CHUNKS = CUDA_WORKSPACE_BYTES / sizeof(double) };
@@ -66,20 +68,54 @@ static __global__ void norm2_kernel(double *sums, const float *x, size_t count, 
     sums[blockIdx.x] = sum;
 }
 
-static int cuda_norm2(struct device *device, double *sum, const float *x, size_t count)
+/* Sums of squares by chunks, into the device's workspace. Returns how many. */
+static size_t cuda_queue_norm2(struct cuda_device *d, const float *x, size_t count)
 {
-    struct cuda_device *d = cuda_of(device);
-    double *sums = (double *)d->workspace;
     size_t chunk = (count + MAX_CHUNKS - 1) / MAX_CHUNKS;
     if (chunk < CHUNK) chunk = CHUNK;
     size_t chunks = (count + chunk - 1) / chunk;
+    LAUNCH(norm2_kernel, (unsigned)chunks, BLOCK, 0, d->stream, (double *)d->workspace, x, count,
+           chunk);
+    return chunks;
+}
+
+static int cuda_norm2(struct device *device, double *sum, const float *x, size_t count)
+{
+    struct cuda_device *d = cuda_of(device);
     *sum = 0;
     if (count == 0) return OK;
-    LAUNCH(norm2_kernel, (unsigned)chunks, BLOCK, 0, d->stream, sums, x, count, chunk);
-    TRY(cuda_fetch_scratch(d, chunks * sizeof *sums));
+    size_t chunks = cuda_queue_norm2(d, x, count);
+    TRY(cuda_fetch_scratch(d, chunks * sizeof *sum));
     for (size_t i = 0; i < chunks; i++)
         *sum += ((const double *)d->workspace_host)[i];
     return OK;
+}
+
+/* One block: each thread has the same sums whatever the device. */
+static __global__ void norm2_total_kernel(double *norm2, const double *sums, size_t chunks)
+{
+    double part = 0;
+    for (size_t i = threadIdx.x; i < chunks; i += BLOCK)
+        part += sums[i];
+    double sum = cuda_reduce_block_sum<BLOCK>(part);
+    if (threadIdx.x == 0) *norm2 = sum;
+}
+
+static __global__ void clip_kernel(float *x, size_t count, double most, const double *norm2)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    float factor = clip_factor(*norm2, most);
+    if (i < count && factor < 1) x[i] *= factor;
+}
+
+static int cuda_clip_norm(struct device *device, float *x, size_t count, double most, double *norm2)
+{
+    struct cuda_device *d = cuda_of(device);
+    if (count == 0) return cuda_zero(device, norm2, sizeof *norm2);
+    size_t chunks = cuda_queue_norm2(d, x, count);
+    LAUNCH(norm2_total_kernel, 1, BLOCK, 0, d->stream, norm2, (const double *)d->workspace, chunks);
+    LAUNCH(clip_kernel, cuda_blocks(count, BLOCK), BLOCK, 0, d->stream, x, count, most, norm2);
+    return cuda_take_error();
 }
 
 void nn_cuda_install_optimiser(struct nn_ops *ops)
@@ -89,4 +125,5 @@ void nn_cuda_install_optimiser(struct nn_ops *ops)
     ops->adam = cuda_adam;
     ops->ema = cuda_ema;
     ops->norm2 = cuda_norm2;
+    ops->clip_norm = cuda_clip_norm;
 }

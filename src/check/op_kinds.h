@@ -12,7 +12,7 @@ extern const struct op_kind op_fir_up, op_fir_down, op_spatial_map_expand, op_sp
     op_embed_grad, op_project, op_project_dgrad, op_project_grad;
 /* range_cases.c */
 extern const struct op_kind op_image_loss, op_from_u8, op_scale_add, op_strided_copy, op_zero,
-    op_copy, op_adam, op_ema, op_norm2;
+    op_copy, op_adam, op_ema, op_norm2, op_clip_norm;
 /* gan_cases.c */
 extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_pair_loss,
     op_penalty, op_penalty_check;

@@ -388,3 +388,37 @@ static void truth_norm2(struct op_data *d)
 }
 
 const struct op_kind op_norm2 = {OP_KIND(nn, norm2), .cases = COUNTS};
+
+/* Clipped, and not. */
+static double clip_most(const struct op_case *c)
+{
+    return c->variant ? 1e9 : 0.25;
+}
+
+static void describe_clip_norm(struct op_case *c)
+{
+    size_t n = describe_range(c, c->index / 2, 3);
+    c->variant = c->index % 2;
+    op_add_sum(c, "x", n, 1e-6);
+    op_add(c, "norm2", OP_OUT, OP_F64, 1)->tolerance = 1e-12;
+    if (c->variant)
+        snprintf(c->text + strlen(c->text), sizeof c->text - strlen(c->text), ", below");
+}
+
+static int run_clip_norm(const struct op_call *call)
+{
+    return call->device->nn->clip_norm(call->device, op_memory(call, "x"), (size_t)call->c->n,
+                                       clip_most(call->c), op_memory(call, "norm2"));
+}
+
+static void truth_clip_norm(struct op_data *d)
+{
+    double *sum = op_values(d, "norm2"), *x = op_values(d, "x"), most = clip_most(d->c);
+    *sum = 0;
+    for (int i = 0; i < d->c->n; i++)
+        *sum += x[i] * x[i];
+    for (int i = 0; i < d->c->n && sqrt(*sum) > most; i++)
+        x[i] *= most / (sqrt(*sum) + 1e-6);
+}
+
+const struct op_kind op_clip_norm = {OP_KIND(nn, clip_norm), .cases = 2 * COUNTS};

@@ -245,6 +245,13 @@ static int translate_warmup(struct translation *t, const struct config_entry *en
     return say(t, entry, "sr.warmup", *text_of(entry) == '-' ? "0" : NULL);
 }
 
+/* A flag, beside which the norm stands; 1 where it does not. */
+static int translate_clip(struct translation *t, const struct config_entry *entry)
+{
+    if (is_off(entry)) return say(t, entry, "sr.grad_clip", "0");
+    return say_number(t, entry, "sr.grad_clip", number_of(t, "train.grad_clip_max_norm", 1));
+}
+
 static int translate_crop_border(struct translation *t, const struct config_entry *entry)
 {
     return is_said(t, "crop_border") ? OK : say(t, entry, "sr.crop_border", NULL);
@@ -391,7 +398,7 @@ static const struct foreign_row {
     {.path = "train.accum_iter"},
     {.path = "train.accumulate"},
     {"train.ema_decay", .key = "sr.ema"},
-    {"train.grad_clip", .rule = require_off},
+    {"train.grad_clip", .rule = translate_clip},
     {.path = "train.grad_clip_max_norm"},
     {"train.optim_g.type", .rule = translate_optimiser},
     {"train.optim_g.lr", .key = "sr.lr_g"},

@@ -215,6 +215,8 @@ struct nn_ops {
     /* *sum: of squares of a flat range, in a fixed order; inf or NaN where one is. Host memory, and
      * there when the call returns. */
     int (*norm2)(struct device *device, double *sum, const float *x, size_t count);
+    /* x is multiplied by math/clip.h's factor; *norm2 (device memory): the squares' sum before. */
+    int (*clip_norm)(struct device *device, float *x, size_t count, double most, double *norm2);
 };
 
 /* ERR_USAGE unless operations take this shape; `what` names the operation. */

@@ -176,6 +176,7 @@ void sr_fill_report(const struct task_state *s, int64_t step, struct task_report
     for (int t = 0; t < SR_TERMS; t++)
         if (sr_term_is_shown(&s->core->losses.choices, t))
             sr_add(r, sr_term_name((enum sr_term)t), NULL, s->report.term[t]);
+    if (s->core->losses.choices.grad_clip > 0) sr_add(r, "grad_norm", NULL, s->report.grad_norm);
     sr_add(r, "psnr_y", "%.2f", scores->psnr_y);
     sr_add(r, "gain", "%+.2f", gain);
     sr_add(r, "ssim_y", "%.4f", scores->ssim_y);

@@ -33,9 +33,14 @@ static double *sr_report_number(struct task_state *s, int index, const char **na
         *name = sr_term_name((enum sr_term)t);
         return &s->report.term[t];
     }
-    if (index > 1) return NULL;
-    *name = index == 0 ? "loss" : "lr";
-    return index == 0 ? &s->report.loss : &s->now.adam.lr;
+    const struct {
+        const char *name;
+        double *number;
+    } others[] = {
+        {"loss", &s->report.loss}, {"lr", &s->now.adam.lr}, {"grad_norm", &s->report.grad_norm}};
+    if (index > (s->core->losses.choices.grad_clip > 0 ? 2 : 1)) return NULL;
+    *name = others[index].name;
+    return others[index].number;
 }
 
 static int sr_store_pending(struct task_state *s, struct store_writer *writer)

@@ -236,6 +236,7 @@ static int sr_queue_step(void *context)
                                core->net.net.floats * sizeof(float)));
     for (int first = 0; first < batch; first += micro)
         TRY(sr_queue_micro(core, first, batch - first < micro ? batch - first : micro));
+    TRY(sr_losses_clip(&core->losses, core->net.gradients, core->net.net.floats));
     TRY(trained_net_update(&core->net, core->device, offload, SR_OFFLOAD_MOMENTS, &numbers->adam));
     TRY(trained_net_average(&core->net, core->device, offload, SR_OFFLOAD_EMA, &numbers->ema));
     return offload_stream_end(offload);

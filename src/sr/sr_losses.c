@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "memory/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* In the order of enum sr_term. */
@@ -30,7 +31,7 @@ bool sr_term_is_shown(const struct sr_loss_choices *choices, int term)
 
 struct sr_loss_choices sr_losses_of(const struct config *config)
 {
-    struct sr_loss_choices choices;
+    struct sr_loss_choices choices = {.grad_clip = config->sr.grad_clip};
     for (int t = 0; t < SR_TERMS; t++)
         choices.weight[t] = *(const double *)((const char *)config + sr_terms[t].weight);
     return choices;
@@ -53,10 +54,10 @@ int sr_losses_phases(const struct sr_loss_choices *choices)
 }
 
 /* Sums lie as the operations write them: those of image_loss for each patch, then an array for each
- * other term. */
+ * other term; behind them the gradient's square. */
 int sr_losses_sum_count(const struct sr_losses *losses)
 {
-    return losses->shape.batch * SR_TERMS;
+    return losses->shape.batch * SR_TERMS + 1;
 }
 
 int sr_losses_declare(struct sr_losses *losses, const struct sr_loss_choices *choices,
@@ -97,10 +98,18 @@ int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out
     return losses->device->nn->image_loss(losses->device, &loss);
 }
 
+int sr_losses_clip(struct sr_losses *losses, float *gradients, size_t count)
+{
+    if (!(losses->choices.grad_clip > 0)) return OK;
+    return losses->device->nn->clip_norm(losses->device, gradients, count,
+                                         losses->choices.grad_clip,
+                                         losses->sums + (ptrdiff_t)losses->shape.batch * SR_TERMS);
+}
+
 void sr_losses_report(const struct sr_losses *losses, const double *sums, struct sr_report *report)
 {
     double numbers = (double)losses->shape.batch * (double)patch_numbers(losses);
-    *report = (struct sr_report){.loss = 0};
+    *report = (struct sr_report){.grad_norm = sqrt(sums[losses->shape.batch * SR_TERMS])};
     for (int i = 0; i < losses->shape.batch; i++)
         for (int t = 0; t < NN_LOSS_TERMS; t++)
             report->term[t] += sums[i * NN_LOSS_TERMS + t];

@@ -15,6 +15,7 @@ enum sr_term { SR_TERM_L1, SR_TERM_CHARBONNIER, SR_TERM_MSE, SR_TERMS };
 
 struct sr_loss_choices {
     double weight[SR_TERMS]; /* 0: off */
+    double grad_clip;        /* largest norm of the gradient; 0: any */
 };
 
 /* Patches as the loss sees them. */
@@ -36,6 +37,7 @@ struct sr_losses {
 struct sr_report {
     double term[SR_TERMS]; /* without weights */
     double loss;           /* with them */
+    double grad_norm;      /* before it is clipped; 0 where it is not */
 };
 
 /* "l1": as the column of metrics and in checkpoints. */
@@ -62,6 +64,8 @@ int sr_losses_sum_count(const struct sr_losses *losses);
  * is overwritten with the gradient of the batch's loss. */
 int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,
                     const float *target, float *grad);
+/* The gradient of the parameters, when it is complete: clipped where that is asked for. */
+int sr_losses_clip(struct sr_losses *losses, float *gradients, size_t count);
 /* sums: as the host has them. */
 void sr_losses_report(const struct sr_losses *losses, const double *sums, struct sr_report *report);
 

@@ -365,12 +365,15 @@ refused 's/\[gt\]/[gt, [lqs]]/' "other.yml:10:18: datasets.train.dataroot_gt: a 
 refused 's/SRVGGNetCompact/dat/' "network_g.type: dat is none of compact"
 refused 's/type: ganloss/type: ldlloss/; s/loss_weight: 0/loss_weight: 0.1/' "train.losses.1.type: ldlloss is none of L1Loss"
 refused 's/upscale: 2/upscale: 4/' "network_g.upscale: is another one than scale"
-refused 's/grad_clip: false/grad_clip: true/' "train.grad_clip: is not there in this program"
 refused 's/type: disk/type: lmdb/' "images are read from folders"
 refused 's/gt_size: 24/gt_size: 25/' "expected a multiple of scale"
 refused 's/AdamW/Lion/' "train.optim_g.type: is none of Adam and AdamW"
 refused 's/pretrain_network_g: ~/resume_state: x/' "a run goes on with --resume"
 refused 's/type: PairedImageDataset/&\n    use_moa: true/' "datasets.train.use_moa"
+options | sed 's/grad_clip: false/grad_clip: true/' >other.yml
+run 0 imgtrain config other.yml
+cp "$out" config.txt
+setting "grad_clip: 1"
 options | sed 's/^  enabled: true/  enabled: false/' >other.yml
 run 0 imgtrain config other.yml
 cp "$out" config.txt

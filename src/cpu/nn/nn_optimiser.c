@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "cpu/nn/nn_cpu.h"
+#include "math/clip.h"
 #include "math/optimiser.h"
 
 #include <math.h>
@@ -87,6 +88,25 @@ static int cpu_norm2(struct device *device, double *sum, const float *x, size_t 
     return OK;
 }
 
+struct clip_work {
+    float *x, factor;
+};
+
+static void clip_range(void *context, int64_t from, int64_t to)
+{
+    const struct clip_work w = *(const struct clip_work *)context;
+    for (int64_t i = from; i < to; i++)
+        w.x[i] *= w.factor;
+}
+
+static int cpu_clip_norm(struct device *device, float *x, size_t count, double most, double *norm2)
+{
+    TRY(cpu_norm2(device, norm2, x, count));
+    struct clip_work work = {x, clip_factor(*norm2, most)};
+    if (work.factor < 1) threads_for((int64_t)count, threads_grain(1), clip_range, &work);
+    return OK;
+}
+
 void nn_install_optimiser(struct nn_ops *ops)
 {
     ops->zero = cpu_zero;
@@ -94,4 +114,5 @@ void nn_install_optimiser(struct nn_ops *ops)
     ops->adam = cpu_adam;
     ops->ema = cpu_ema;
     ops->norm2 = cpu_norm2;
+    ops->clip_norm = cpu_clip_norm;
 }
