@@ -9,13 +9,14 @@ enum { BLOCK = 256 };
 
 /* ---- FIR: a thread has N neighbouring channels of an output pixel, 8 or 1 ---- */
 
-/* Channels k .. k + N - 1 at column x of a row that is mixed vertically: 3/8 near + 1/8 far; 0
- * outside. */
+/* Channels k .. k + N - 1 at column x of a row that is mixed vertically: 3/8 near + 1/8 far;
+ * outside 0, or (repeat) those of the edge. */
 template <int N, typename T>
 static __device__ inline void cuda_mix(float *out, const T *near_row, const T *far_row, int x,
-                                       int w, int c, int k)
+                                       int w, int c, int k, bool repeat)
 {
     float far_values[N];
+    if (repeat) x = min(max(x, 0), w - 1);
     size_t at = (size_t)x * c + k;
     bool inside = x >= 0 && x < w;
     UNROLL
@@ -36,7 +37,7 @@ static __device__ inline void cuda_mix(float *out, const T *near_row, const T *f
 /* h, w: of the input. */
 template <int N, typename O, typename I>
 static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, int w, int c,
-                                     float scale)
+                                     float scale, bool repeat)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
@@ -46,9 +47,10 @@ static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, i
     size_t row = (size_t)w * c;
     const I *here = in + (line / (2 * h) * h + y) * row;
     const I *beside = yy % 2 ? (y + 1 < h ? here + row : NULL) : (y > 0 ? here - row : NULL);
+    if (repeat && !beside) beside = here;
     float near_values[N], far_values[N];
-    cuda_mix<N>(near_values, here, beside, x, w, c, k);
-    cuda_mix<N>(far_values, here, beside, xx % 2 ? x + 1 : x - 1, w, c, k);
+    cuda_mix<N>(near_values, here, beside, x, w, c, k, repeat);
+    cuda_mix<N>(far_values, here, beside, xx % 2 ? x + 1 : x - 1, w, c, k, repeat);
     UNROLL
     for (int j = 0; j < N; j++)
         near_values[j] = scale * fir_mix(near_values[j], far_values[j]);
@@ -60,7 +62,7 @@ static void launch_up(cudaStream_t stream, const struct nn_fir *f)
 {
     size_t count = (size_t)f->n * f->h * f->w * f->c * 4 / N;
     LAUNCH((fir_up_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream, (O *)f->out,
-           (const I *)f->in, count, f->h, f->w, f->c, f->scale);
+           (const I *)f->in, count, f->h, f->w, f->c, f->scale, f->repeat);
 }
 
 static int cuda_fir_up(struct device *device, const struct nn_fir *f)
@@ -75,11 +77,13 @@ static int cuda_fir_up(struct device *device, const struct nn_fir *f)
     return cuda_take_error();
 }
 
-/* sum += weight x the column x of the input (2w wide), its four rows mixed; 0 outside. */
+/* sum += weight x the column x of the input (2w wide), its four rows mixed; outside 0, or (repeat)
+ * the edge. */
 template <int N, typename T>
 static __device__ inline void add_column(float *sum, float weight, const T *const rows[4], int x,
-                                         int w, int c, int k)
+                                         int w, int c, int k, bool repeat)
 {
+    if (repeat) x = min(max(x, 0), 2 * w - 1);
     const float weights[4] = {FIR_FAR, FIR_NEAR, FIR_NEAR, FIR_FAR};
     if (x < 0 || x >= 2 * w) return;
     size_t at = (size_t)x * c + k;
@@ -97,7 +101,7 @@ static __device__ inline void add_column(float *sum, float weight, const T *cons
 /* h, w: of the output. */
 template <int N, typename O, typename I>
 static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h, int w, int c,
-                                       float scale)
+                                       float scale, bool repeat)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
@@ -105,16 +109,17 @@ static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h,
     size_t line = i / parts / w, row = (size_t)2 * w * c;
     int y = (int)(line % h);
     const I *top = in + line * 2 * row;
-    const I *const rows[4] = {y > 0 ? top - row : NULL, top, top + row,
-                              y + 1 < h ? top + 2 * row : NULL};
+    const I *above = repeat ? top : NULL, *below = repeat ? top + row : NULL;
+    const I *const rows[4] = {y > 0 ? top - row : above, top, top + row,
+                              y + 1 < h ? top + 2 * row : below};
     float sum[N];
     UNROLL
     for (int j = 0; j < N; j++)
         sum[j] = 0;
-    add_column<N>(sum, FIR_FAR, rows, 2 * x - 1, w, c, k);
-    add_column<N>(sum, FIR_NEAR, rows, 2 * x, w, c, k);
-    add_column<N>(sum, FIR_NEAR, rows, 2 * x + 1, w, c, k);
-    add_column<N>(sum, FIR_FAR, rows, 2 * x + 2, w, c, k);
+    add_column<N>(sum, FIR_FAR, rows, 2 * x - 1, w, c, k, repeat);
+    add_column<N>(sum, FIR_NEAR, rows, 2 * x, w, c, k, repeat);
+    add_column<N>(sum, FIR_NEAR, rows, 2 * x + 1, w, c, k, repeat);
+    add_column<N>(sum, FIR_FAR, rows, 2 * x + 2, w, c, k, repeat);
     UNROLL
     for (int j = 0; j < N; j++)
         sum[j] *= scale;
@@ -126,7 +131,7 @@ static void launch_down(cudaStream_t stream, const struct nn_fir *f)
 {
     size_t count = (size_t)f->n * f->h * f->w * f->c / N;
     LAUNCH((fir_down_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream, (O *)f->out,
-           (const I *)f->in, count, f->h, f->w, f->c, f->scale);
+           (const I *)f->in, count, f->h, f->w, f->c, f->scale, f->repeat);
 }
 
 static int cuda_fir_down(struct device *device, const struct nn_fir *f)

@@ -5,15 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- resampling: four pairs of types ---- */
+/* ---- resampling: four pairs of types, zeros outside or the edge ---- */
 
 static const int grids[][4] = {{2, 5, 3, 70}, {1, 1, 1, 8}, {3, 4, 9, 16}, {16, 32, 32, 128}};
 enum { GRIDS = sizeof grids / sizeof *grids }; /* n h w c; the last one is large */
 
 static void describe_fir(struct op_case *c, bool up)
 {
-    const int *g = grids[c->index / 4];
-    c->large = c->index / 4 == GRIDS - 1;
+    const int *g = grids[c->index / 4 % GRIDS];
+    c->large = c->index / 4 % GRIDS == GRIDS - 1;
+    c->variant = c->index / (4 * GRIDS); /* the edge repeated */
     c->n = g[0], c->h = g[1], c->w = g[2], c->c = g[3];
     c->out_type = c->index & 1 ? NN_BF16 : NN_F32;
     c->in_type = c->index & 2 ? NN_BF16 : NN_F32;
@@ -22,8 +23,8 @@ static void describe_fir(struct op_case *c, bool up)
     c->bytes = (double)(in * nn_type_bytes(c->in_type) + out * nn_type_bytes(c->out_type));
     op_add_in(c, "in", c->in_type, in);
     op_add_out(c, "out", c->out_type, out, 1e-6);
-    snprintf(c->text, sizeof c->text, "%dx%dx%dx%d %s>%s", c->n, c->h, c->w, c->c,
-             op_type_name(c->in_type), op_type_name(c->out_type));
+    snprintf(c->text, sizeof c->text, "%dx%dx%dx%d %s>%s%s", c->n, c->h, c->w, c->c,
+             op_type_name(c->in_type), op_type_name(c->out_type), c->variant ? ", edge" : "");
 }
 
 static void describe_fir_up(struct op_case *c)
@@ -48,7 +49,8 @@ static int run_fir(const struct op_call *call, bool up)
                          .h = c->h,
                          .w = c->w,
                          .c = c->c,
-                         .scale = 3};
+                         .scale = 3,
+                         .repeat = c->variant != 0};
     return up ? ops->fir_up(call->device, &fir) : ops->fir_down(call->device, &fir);
 }
 
@@ -62,6 +64,35 @@ static int run_fir_down(const struct op_call *call)
     return run_fir(call, false);
 }
 
+static int truth_clamp(int at, int size)
+{
+    return at < 0 ? 0 : at < size ? at : size - 1;
+}
+
+/* Large pixel yy, xx with the small ones whose distance has a weight: those of an edge that is
+ * repeated stand for more than one. */
+static void truth_fir_repeat(struct op_data *d, bool up)
+{
+    static const double taps[2][2] = {{0.125, 0.375}, {0.375, 0.125}};
+    const struct op_case *c = d->c;
+    double *in = op_values(d, "in"), *out = op_values(d, "out");
+    for (int line = 0; line < c->n * 2 * c->h; line++)
+        for (int xx = 0; xx < 2 * c->w; xx++)
+            for (int k = 0; k < 4; k++) {
+                int yy = line % (2 * c->h), odd_y = yy % 2, odd_x = xx % 2;
+                int y = truth_clamp(yy / 2 - 1 + odd_y + k / 2, c->h);
+                int x = truth_clamp(xx / 2 - 1 + odd_x + k % 2, c->w);
+                double tap = 3 * taps[odd_y][k / 2] * taps[odd_x][k % 2];
+                size_t small = (size_t)(((line / (2 * c->h) * c->h + y) * c->w + x) * c->c);
+                size_t large = (size_t)((line * 2 * c->w + xx) * c->c);
+                for (size_t j = 0; j < (size_t)c->c; j++)
+                    if (up)
+                        out[large + j] += tap * in[small + j];
+                    else
+                        out[small + j] += tap * in[large + j];
+            }
+}
+
 /* Every pair of a small and a large pixel whose distance has a weight. */
 static void truth_fir(struct op_data *d, bool up)
 {
@@ -72,6 +103,10 @@ static void truth_fir(struct op_data *d, bool up)
     int h = c->h, w = c->w;
     for (size_t i = 0; i < outs; i++)
         out[i] = 0;
+    if (c->variant) {
+        truth_fir_repeat(d, up);
+        return;
+    }
     for (int line = 0; line < c->n * h; line++)
         for (int x = 0; x < w; x++)
             for (int ky = 0; ky < 4; ky++)
@@ -102,16 +137,16 @@ static void truth_fir_down(struct op_data *d)
 static int fir_forward(int index)
 {
     static const int swapped[4] = {0, 2, 1, 3};
-    return index / 4 == GRIDS - 1 ? -1 : index / 4 * 4 + swapped[index % 4];
+    return index / 4 % GRIDS == GRIDS - 1 ? -1 : index / 4 * 4 + swapped[index % 4];
 }
 
 const struct op_kind op_fir_up = {
-    OP_KIND(nn, fir_up), .cases = 4 * GRIDS, .adjoint_of = "fir_down", .varied = "in",
+    OP_KIND(nn, fir_up), .cases = 8 * GRIDS, .adjoint_of = "fir_down", .varied = "in",
     .seed = "in",        .result = "out",    .forward = fir_forward,
 };
 
 const struct op_kind op_fir_down = {
-    OP_KIND(nn, fir_down), .cases = 4 * GRIDS, .adjoint_of = "fir_up", .varied = "in",
+    OP_KIND(nn, fir_down), .cases = 8 * GRIDS, .adjoint_of = "fir_up", .varied = "in",
     .seed = "in",          .result = "out",    .forward = fir_forward,
 };
 

@@ -52,6 +52,18 @@ int nn_check_image_loss(const struct nn_image_loss *loss)
     return fail(ERR_USAGE, "image_loss: %d images of %zu numbers", loss->n, loss->count);
 }
 
+int nn_check_score_loss(const struct nn_score_loss *loss)
+{
+    if (loss->n > 0 && loss->count > 0) return OK;
+    return fail(ERR_USAGE, "score_loss: %d maps of %zu scores", loss->n, loss->count);
+}
+
+int nn_check_spectral(const struct nn_spectral *spectral)
+{
+    if (spectral->rows > 0 && spectral->cols > 0) return OK;
+    return fail(ERR_USAGE, "spectral_norm: no matrix of %d x %d", spectral->rows, spectral->cols);
+}
+
 int nn_check_sizes(const char *what, int n, int pixels, int c)
 {
     if (n > 0 && pixels > 0 && c > 0) return OK;

@@ -23,6 +23,8 @@
 #ifndef IMGTRAIN_DEVICE_NN_OPS_H
 #define IMGTRAIN_DEVICE_NN_OPS_H
 
+#include "math/score_loss.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,6 +75,7 @@ struct nn_fir {
     enum nn_type out_type, in_type;
     int n, h, w, c;
     float scale;
+    bool repeat; /* outside, the edge is repeated; else zeros */
 };
 
 /* out[sum of i_k out_stride[k]] = in[sum of i_k in_stride[k]], or (add) +=, for all i_k from 0 to
@@ -121,6 +124,29 @@ struct nn_image_loss {
     float weight[NN_LOSS_TERMS]; /* of the terms' sums in what `grad` is the gradient of */
 };
 
+/* The losses of a discriminator's map of scores: math/score_loss.h. */
+enum { NN_SCORE_SUMS = 2 }; /* of an image: the loss, the scores */
+struct nn_score_loss {
+    double *sums; /* [n][NN_SCORE_SUMS], overwritten */
+    float *grad;  /* [n][count]: weight times the loss's derivative; overwritten */
+    const float *scores;
+    int n;
+    size_t count; /* scores of an image */
+    enum score_kind kind;
+    enum score_role role;
+    float weight;
+};
+
+/* Spectral normalisation of w [rows][cols] (Miyato et al., ICLR 2018), by one step of power
+ * iteration from u: next_v = w' u / |w' u|, next_u = w next_v / |w next_v|, sigma = next_u' w
+ * next_v, out = w / sigma. Lengths are at least SPECTRAL_LEAST (math/spectral.h). */
+struct nn_spectral {
+    const float *w, *u;             /* u [rows] */
+    float *out;                     /* like w */
+    float *next_u, *next_v, *sigma; /* [rows], [cols], [1] */
+    int rows, cols;
+};
+
 struct adam_f32; /* the numbers of one of Adam's steps: math/optimiser.h */
 
 struct device;
@@ -150,9 +176,9 @@ struct nn_ops {
     int (*bias_grad)(struct device *device, float *db, const void *dout, enum nn_type type, int n,
                      int pixels, int c);
 
-    /* FIR [1,3,3,1]/8 on both axes, zeros outside, times `scale`: up doubles the grid (y[2i] =
-     * x[i-1]/8 + 3 x[i]/8, y[2i+1] = 3 x[i]/8 + x[i+1]/8), down halves it. Either is the other's
-     * adjoint. up: out[n,2h,2w,c] of in[n,h,w,c]; down the reverse. */
+    /* FIR [1,3,3,1]/8 on both axes, zeros outside (or the edge), times `scale`: up doubles the grid
+     * (y[2i] = x[i-1]/8 + 3 x[i]/8, y[2i+1] = 3 x[i]/8 + x[i+1]/8), down halves it. Either is the
+     * other's adjoint. up: out[n,2h,2w,c] of in[n,h,w,c]; down the reverse. */
     int (*fir_up)(struct device *device, const struct nn_fir *fir);
     int (*fir_down)(struct device *device, const struct nn_fir *fir);
 
@@ -201,8 +227,18 @@ struct nn_ops {
     int (*prelu_grad)(struct device *device, const struct nn_prelu *prelu, float *dslopes,
                       const void *dy);
 
+    /* dx[i] *= slope where bit i of `mask` is clear; count is a multiple of 8. */
+    int (*mask_slope)(struct device *device, void *dx, enum nn_type type, const uint8_t *mask,
+                      float slope, size_t count);
+
     /* Each image's sums are added in an order that depends on `count` alone. */
     int (*image_loss)(struct device *device, const struct nn_image_loss *loss);
+    int (*score_loss)(struct device *device, const struct nn_score_loss *loss);
+
+    /* spectral_grad: what g [rows][cols], the gradient at `out`, makes the gradient at `w`, the
+     * vectors held fixed: g = (g - <g, out> next_u next_v') / sigma. */
+    int (*spectral_norm)(struct device *device, const struct nn_spectral *spectral);
+    int (*spectral_grad)(struct device *device, const struct nn_spectral *spectral, float *g);
 
     /* Flat ranges. adam: math/optimiser.h; m is NULL where b1 is 0. ema = beta ema + (1 - beta) p.
      * What changes from step to step is read where it lies, so that the same calls can be asked for
@@ -225,6 +261,8 @@ int nn_check_conv_wgrad(const struct nn_conv *shape);
 int nn_check_fir(const struct nn_fir *fir);
 int nn_check_strided(const struct nn_strided *copy);
 int nn_check_image_loss(const struct nn_image_loss *loss);
+int nn_check_score_loss(const struct nn_score_loss *loss);
+int nn_check_spectral(const struct nn_spectral *spectral);
 int nn_check_sizes(const char *what, int n, int pixels, int c);
 int nn_check_embedding(const char *what, int n, int e, int k, int stride);
 

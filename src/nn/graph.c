@@ -152,9 +152,9 @@ static bool fuse_residual(struct net *net, int v)
             readers += net->layers[i].input[k] == v;
     for (int k = 0; k < last->input_count; k++)
         if (last->input[k] == v) slot = k;
-    bool fits = readers == 2 && first != last && is_identity(last, slot) && first->kind->can_fuse &&
-                first->input[0] == v && !is_identity(first, 0) && first->skip < 0 &&
-                last->type == from->type &&
+    bool fits = readers == 2 && first != last && is_identity(last, slot) &&
+                first->kind->masks_input && first->input[0] == v && !is_identity(first, 0) &&
+                first->skip < 0 && last->type == from->type &&
                 (!last->inside || last->begin == first->begin); /* it holds all images there */
     if (!fits) return false;
     first->skip = from->last_reader;
@@ -168,34 +168,20 @@ static bool fuse_residual(struct net *net, int v)
 static int plan_gradient(struct net *net, int v)
 {
     struct net_layer *from = &net->layers[v];
-    int completing = -1; /* the slot of the last writer */
     from->first_writer = from->last_writer = -1;
-    if (!fuse_residual(net, v)) {
-        for (int i = net->layer_count - 1; i > v; i--) {
-            struct net_layer *l = &net->layers[i];
-            for (int k = 0; k < l->input_count; k++) {
-                if (l->input[k] != v) continue;
-                if (is_identity(l, k) && l->type != from->type)
-                    return graph_refuse(l, i, "an identity keeps its input's type");
-                l->gradient[k] = from->first_writer < 0 ? NET_GRADIENT_WRITES : NET_GRADIENT_ADDS;
-                if (from->first_writer < 0) from->first_writer = i;
-                from->last_writer = i;
-                completing = k;
-                if (l->gradient[k] == NET_GRADIENT_ADDS && !is_identity(l, k) && !l->kind->can_add)
-                    net->needs_addend = true;
-            }
+    if (fuse_residual(net, v)) return OK;
+    for (int i = net->layer_count - 1; i > v; i--) {
+        struct net_layer *l = &net->layers[i];
+        for (int k = 0; k < l->input_count; k++) {
+            if (l->input[k] != v) continue;
+            if (is_identity(l, k) && l->type != from->type)
+                return graph_refuse(l, i, "an identity keeps its input's type");
+            l->gradient[k] = from->first_writer < 0 ? NET_GRADIENT_WRITES : NET_GRADIENT_ADDS;
+            if (from->first_writer < 0) from->first_writer = i;
+            from->last_writer = i;
+            if (l->gradient[k] == NET_GRADIENT_ADDS && !is_identity(l, k) && !l->kind->can_add)
+                net->needs_addend = true;
         }
-        if (from->leaky_relu && completing > 0)
-            return graph_refuse(from, v,
-                                "its leaky ReLU is fused, so the first layer that reads "
-                                "it must read it first of its inputs");
-    }
-    if (from->leaky_relu && from->last_writer >= 0) {
-        const struct net_layer *l = &net->layers[from->last_writer];
-        if (!l->kind->can_fuse || is_identity(l, 0))
-            return graph_refuse(l, from->last_writer,
-                                "it cannot go back through its input's fused leaky ReLU: that "
-                                "activation must be a layer of its own");
     }
     return OK;
 }

@@ -47,7 +47,7 @@ struct net_layer {
                                       a reader, or the layer itself; -1 = none */
     int first_writer; /* the reader that writes this value's gradient first: the last of those
                          that write; -1 = none */
-    int last_writer;  /* the reader that completes it, and applies the mask of leaky_relu */
+    int last_writer;  /* the reader that completes it, which applies the mask of leaky_relu */
     int skip;         /* layer whose gradient this one adds to that of input[0]; -1 = none */
     enum net_gradient gradient[NET_MAX_INPUTS];
 };
@@ -87,9 +87,11 @@ struct nn_layer_kind {
     unsigned keeps;
     /* Bit `slot`: the gradient of input[slot] is grad[i] itself. The engine copies or adds it. */
     unsigned identity;
-    /* Fuses a leaky ReLU behind its sum; and in `backward`, for input[0], that of the input
-     * (pass_applies_mask) and the addend grad[skip]. */
+    /* Fuses a leaky ReLU behind its sum. */
     bool can_fuse;
+    /* In `backward`, for input[0], it goes through the fused leaky ReLU of the input
+     * (pass_applies_mask) and adds grad[skip]. For other kinds the engine does so afterwards. */
+    bool masks_input;
     bool can_add;
     /* For masks held fixed the output is affine in the inputs, taken together. */
     bool is_piecewise_linear;

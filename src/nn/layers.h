@@ -15,6 +15,8 @@ extern const struct nn_layer_kind layer_expand;           /* [n][c] -> [n][h][w]
 extern const struct nn_layer_kind layer_contract;         /* [n][h][w][c] -> [n][c] */
 extern const struct nn_layer_kind layer_fir_up;           /* [n][2h][2w][c] */
 extern const struct nn_layer_kind layer_fir_down;         /* [n][h/2][w/2][c] */
+extern const struct nn_layer_kind layer_bilinear_up;      /* [n][2h][2w][c] */
+extern const struct nn_layer_kind layer_conv_down;        /* [n][h/2][w/2][c]: c set */
 extern const struct nn_layer_kind layer_label_projection; /* [n][e] -> [n][1]: classes set */
 extern const struct nn_layer_kind layer_pixel_shuffle;    /* [n][hf][wf][c/f^2]: factor set */
 extern const struct nn_layer_kind layer_concat;           /* [n][h][w][sum of c] */

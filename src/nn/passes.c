@@ -33,10 +33,19 @@ float *pass_gradient(const struct network_pass *s, int parameter)
     return s->gradients + s->net->parameters[parameter].offset;
 }
 
+/* Whether slot `slot` of layer i completes the gradient of a value with a fused leaky ReLU. */
+static bool completes_leaky(const struct network_pass *s, int i, int slot)
+{
+    const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[slot]];
+    if (!from->leaky_relu || from->last_writer != i) return false;
+    for (int k = slot + 1; k < l->input_count; k++)
+        if (l->input[k] == l->input[slot]) return false;
+    return true;
+}
+
 bool pass_applies_mask(const struct network_pass *s, int i)
 {
-    const struct net_layer *from = &s->net->layers[s->net->layers[i].input[0]];
-    return from->leaky_relu && from->last_writer == i;
+    return completes_leaky(s, i, 0);
 }
 
 /* Before every layer. */
@@ -79,8 +88,8 @@ int pass_copy(const struct network_pass *s, int layer, void *out, enum nn_type o
     return s->device->nn->strided_copy(s->device, &copy);
 }
 
-/* The gradient of input[slot] from grad[i]. */
-static int input_backward(struct network_pass *s, int i, int slot)
+/* The gradient of input[slot] from grad[i], before its fused leaky ReLU. */
+static int input_gradient(struct network_pass *s, int i, int slot)
 {
     const struct net_layer *l = &s->net->layers[i];
     int from = l->input[slot];
@@ -94,6 +103,19 @@ static int input_backward(struct network_pass *s, int i, int slot)
     if (!adds || l->kind->can_add) return l->kind->backward(s, i, slot, to, adds);
     TRY(l->kind->backward(s, i, slot, s->addend, false));
     return pass_copy(s, from, to, type, s->addend, type, true);
+}
+
+static int input_backward(struct network_pass *s, int i, int slot)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    int from = l->input[slot];
+    TRY(input_gradient(s, i, slot));
+    bool identity = l->kind->identity >> slot & 1, fused = l->gradient[slot] == NET_GRADIENT_FUSED;
+    if (!s->grad[from] || fused || !completes_leaky(s, i, slot)) return OK;
+    if (l->kind->masks_input && slot == 0 && !identity) return OK;
+    return s->device->nn->mask_slope(s->device, s->grad[from], s->net->layers[from].type,
+                                     s->mask[from], NET_SLOPE,
+                                     (size_t)s->n * net_elements(s->net, from));
 }
 
 static int layer_backward(struct network_pass *s, int i)

@@ -64,8 +64,9 @@ float *pass_gradient(const struct network_pass *pass, int parameter);
 /* out = in, or (add) out += in: n images of the layer's shape, whose types may differ. */
 int pass_copy(const struct network_pass *pass, int layer, void *out, enum nn_type out_type,
               const void *in, enum nn_type in_type, bool add);
-/* Whether layer i completes the gradient of its input[0], and that has a fused leaky ReLU: then
- * `backward` multiplies by mask[input[0]], NET_SLOPE where it is clear. */
+/* Whether the gradient of input[0] that layer i makes completes it, and that value has a fused
+ * leaky ReLU: then `backward` multiplies by mask[input[0]], NET_SLOPE where it is clear (of kinds
+ * with masks_input). */
 bool pass_applies_mask(const struct network_pass *pass, int i);
 
 #endif

@@ -48,7 +48,7 @@ static void check_equal(double a, double b, double size, const char *what)
 static void resample(const struct nn_ops *ops, bool up, void *out, enum nn_type out_type,
                      const void *in, enum nn_type in_type, int n, int h, int w, int c, float scale)
 {
-    struct nn_fir fir = {out, in, out_type, in_type, n, h, w, c, scale};
+    struct nn_fir fir = {out, in, out_type, in_type, n, h, w, c, scale, false};
     MUST((up ? ops->fir_up : ops->fir_down)(NULL, &fir));
 }
 
@@ -160,7 +160,7 @@ START_TEST(wrong_shapes_are_refused)
         ck_assert_int_eq(ops->conv_dgrad(NULL, &wrong[i], x, x, x, &plain, x), ERR_USAGE);
     }
     ck_assert_int_eq(ops->conv_forward(NULL, &good, x, x, x, &masked, x), ERR_USAGE);
-    struct nn_fir fir = {x, x, NN_F32, NN_F32, 1, 0, 1, 1, 1};
+    struct nn_fir fir = {x, x, NN_F32, NN_F32, 1, 0, 1, 1, 1, false};
     ck_assert_int_eq(ops->fir_up(NULL, &fir), ERR_USAGE);
     ck_assert_int_eq(ops->fir_down(NULL, &fir), ERR_USAGE);
     ck_assert_int_eq(ops->bias_grad(NULL, x, x, NN_F32, 1, 0, 1), ERR_USAGE);

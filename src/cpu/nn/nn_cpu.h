@@ -13,7 +13,8 @@ void nn_install_prelu(struct nn_ops *ops);     /* nn_prelu.c: learnt leaky ReLU 
 struct conv_kernels;
 void nn_install_prelu_kernels(struct nn_ops *ops, const struct conv_kernels *f32,
                               const struct conv_kernels *bf16);
-void nn_install_image_loss(struct nn_ops *ops); /* nn_image_loss.c */
-void nn_install_conv(struct nn_ops *ops);       /* conv_ops.c: fast convolutions */
+void nn_install_image_loss(struct nn_ops *ops);    /* nn_image_loss.c */
+void nn_install_discriminator(struct nn_ops *ops); /* nn_discriminator.c: scores, spectral norm */
+void nn_install_conv(struct nn_ops *ops);          /* conv_ops.c: fast convolutions */
 
 #endif

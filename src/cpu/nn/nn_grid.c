@@ -35,17 +35,21 @@ static void mix_strips(float *out, const void *near, const void *far, enum nn_ty
 
 /* out pixel = scale * (3/8 near column + 1/8 far column) of the row mixed vertically */
 static void up_row(void *out, enum nn_type out_type, const void *near, const void *far,
-                   enum nn_type in_type, int w, int c, float scale)
+                   enum nn_type in_type, int w, int c, float scale, bool repeat)
 {
     float left[STRIP], here[STRIP], right[STRIP], room[2][STRIP];
     for (int first = 0; first < c; first += STRIP) {
         size_t count = (size_t)(c - first < STRIP ? c - first : STRIP), at = (size_t)first;
-        mix_rows(left, NULL, NULL, count);
         mix_strips(here, near, far, in_type, at, count);
+        mix_rows(left, NULL, NULL, count);
+        if (repeat) memcpy(left, here, count * sizeof *left);
         for (int x = 0; x < w; x++) {
             size_t next = (size_t)(x + 1) * (size_t)c + at, to = (size_t)(2 * x) * (size_t)c + at;
             bool inside = x + 1 < w;
-            mix_strips(right, inside ? near : NULL, inside ? far : NULL, in_type, next, count);
+            if (repeat && !inside)
+                memcpy(right, here, count * sizeof *right);
+            else
+                mix_strips(right, inside ? near : NULL, inside ? far : NULL, in_type, next, count);
             float *even = nn_target(out, out_type, to, room[0]);
             float *odd = nn_target(out, out_type, to + (size_t)c, room[1]);
             for (size_t i = 0; i < count; i++) {
@@ -67,12 +71,13 @@ static void up_lines(void *context, int64_t from, int64_t to)
         int y = line % f.h;
         size_t at = (size_t)line * row;
         const void *here = nn_from(f.in, f.in_type, at);
-        const void *above = y > 0 ? nn_from(f.in, f.in_type, at - row) : NULL;
-        const void *below = y + 1 < f.h ? nn_from(f.in, f.in_type, at + row) : NULL;
+        const void *outside = f.repeat ? here : NULL;
+        const void *above = y > 0 ? nn_from(f.in, f.in_type, at - row) : outside;
+        const void *below = y + 1 < f.h ? nn_from(f.in, f.in_type, at + row) : outside;
         up_row(nn_to(f.out, f.out_type, 4 * at), f.out_type, here, above, f.in_type, f.w, f.c,
-               f.scale);
+               f.scale, f.repeat);
         up_row(nn_to(f.out, f.out_type, 4 * at + 2 * row), f.out_type, here, below, f.in_type, f.w,
-               f.c, f.scale);
+               f.c, f.scale, f.repeat);
     }
 }
 
@@ -104,18 +109,21 @@ static void down_column(float *sum, const void *const rows[4], enum nn_type type
 }
 
 static void down_row(void *out, enum nn_type out_type, const void *const rows[4],
-                     enum nn_type in_type, int w, int c, float scale)
+                     enum nn_type in_type, int w, int c, float scale, bool repeat)
 {
     float a[STRIP], b[STRIP], d[STRIP], e[STRIP], room[STRIP]; /* columns 2x-1 .. 2x+2 */
     for (int first = 0; first < c; first += STRIP) {
         size_t count = (size_t)(c - first < STRIP ? c - first : STRIP);
-        memset(a, 0, sizeof a);
         down_column(b, rows, in_type, (size_t)first, count);
+        memset(a, 0, sizeof a);
+        if (repeat) memcpy(a, b, count * sizeof *a);
         for (int x = 0; x < w; x++) {
             size_t at = (size_t)(2 * x + 1) * (size_t)c + (size_t)first;
             down_column(d, rows, in_type, at, count);
             if (x + 1 < w)
                 down_column(e, rows, in_type, at + (size_t)c, count);
+            else if (repeat)
+                memcpy(e, d, count * sizeof *e);
             else
                 memset(e, 0, sizeof e);
             size_t to = (size_t)x * (size_t)c + (size_t)first;
@@ -136,12 +144,14 @@ static void down_lines(void *context, int64_t from, int64_t to)
     for (int line = (int)from; line < (int)to; line++) {
         int y = line % f.h;
         size_t top = (size_t)line * 2 * row;
-        const void *const rows[4] = {y > 0 ? nn_from(f.in, f.in_type, top - row) : NULL,
-                                     nn_from(f.in, f.in_type, top),
-                                     nn_from(f.in, f.in_type, top + row),
-                                     y + 1 < f.h ? nn_from(f.in, f.in_type, top + 2 * row) : NULL};
+        const void *first = nn_from(f.in, f.in_type, top);
+        const void *second = nn_from(f.in, f.in_type, top + row);
+        const void *above = f.repeat ? first : NULL, *below = f.repeat ? second : NULL;
+        if (y > 0) above = nn_from(f.in, f.in_type, top - row);
+        if (y + 1 < f.h) below = nn_from(f.in, f.in_type, top + 2 * row);
+        const void *const rows[4] = {above, first, second, below};
         down_row(nn_to(f.out, f.out_type, (size_t)line * row / 2), f.out_type, rows, f.in_type, f.w,
-                 f.c, f.scale);
+                 f.c, f.scale, f.repeat);
     }
 }
 

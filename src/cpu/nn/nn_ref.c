@@ -189,6 +189,7 @@ const struct nn_ops *nn_ops_reference(void)
     nn_install_prelu(&ops);
     nn_install_optimiser(&ops);
     nn_install_image_loss(&ops);
+    nn_install_discriminator(&ops);
     table = ops; /* always the same bytes */
     return &table;
 }

@@ -109,8 +109,9 @@ static size_t conv_layer_workspace(const struct net *net, const struct device *d
         .name = its_name, .inputs_least = 1, .inputs_most = 2, .shape = its_shape,                 \
         .weight_shape = its_weight_shape, .forward = conv_layer_forward,                           \
         .backward = conv_layer_backward, .weight_gradient = conv_weight_gradient,                  \
-        .keeps = NN_KEEPS_INPUTS, .identity = 1 << 1, .can_fuse = true, .can_add = true,           \
-        .is_piecewise_linear = true, .macs = conv_macs, .workspace = conv_layer_workspace,         \
+        .keeps = NN_KEEPS_INPUTS, .identity = 1 << 1, .can_fuse = true, .masks_input = true,       \
+        .can_add = true, .is_piecewise_linear = true, .macs = conv_macs,                           \
+        .workspace = conv_layer_workspace,                                                         \
     }
 
 const struct nn_layer_kind layer_conv = CONV_KIND("conv", conv_shape, conv_weight_shape);

@@ -1,5 +1,7 @@
 /* Resampling by 2 with the FIR [1,3,3,1]/8 on both axes (StyleGAN's): up with gain 4, which keeps
- * the mean, and down with gain 1. Each is the other's adjoint, gain for gain. */
+ * the mean, and down with gain 1. Each is the other's adjoint, gain for gain. With the edge
+ * repeated outside, up is bilinear interpolation between the centres of pixels (PyTorch's, without
+ * align_corners). */
 #include "base/error.h"
 #include "device/device.h"
 #include "nn/layers.h"
@@ -23,9 +25,10 @@ static struct nn_fir fir_between(const struct network_pass *s, const struct net_
 static int fir_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[0]];
-    bool up = l->kind == &layer_fir_up;
+    bool up = l->kind != &layer_fir_down;
     struct nn_fir fir = fir_between(s, l, from, up ? FIR_UP_GAIN : FIR_DOWN_GAIN);
     (void)masks;
+    fir.repeat = l->kind == &layer_bilinear_up;
     fir.out = s->value[i];
     fir.in = s->value[l->input[0]];
     return up ? s->device->nn->fir_up(s->device, &fir) : s->device->nn->fir_down(s->device, &fir);
@@ -35,9 +38,10 @@ static int fir_forward(struct network_pass *s, int i, enum pass_masks masks)
 static int fir_backward(struct network_pass *s, int i, int slot, void *to, bool add)
 {
     const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[0]];
-    bool up = l->kind == &layer_fir_up;
+    bool up = l->kind != &layer_fir_down;
     struct nn_fir fir = fir_between(s, from, l, up ? FIR_UP_GAIN : FIR_DOWN_GAIN);
     (void)slot, (void)add;
+    fir.repeat = l->kind == &layer_bilinear_up;
     fir.out = to;
     fir.in = s->grad[i];
     return up ? s->device->nn->fir_down(s->device, &fir) : s->device->nn->fir_up(s->device, &fir);
@@ -78,6 +82,16 @@ const struct nn_layer_kind layer_fir_down = {
     .inputs_least = 1,
     .inputs_most = 1,
     .shape = fir_down_shape,
+    .forward = fir_forward,
+    .backward = fir_backward,
+    .is_piecewise_linear = true,
+};
+
+const struct nn_layer_kind layer_bilinear_up = {
+    .name = "bilinear_up",
+    .inputs_least = 1,
+    .inputs_most = 1,
+    .shape = fir_up_shape,
     .forward = fir_forward,
     .backward = fir_backward,
     .is_piecewise_linear = true,
