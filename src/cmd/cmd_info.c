@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "cmd/cmd.h"
+#include "cmd/info_schedule.h"
 #include "cmd/options.h"
 #include "registry/tasks.h"
 #include "store/checkpoint.h"
@@ -401,13 +402,18 @@ static int info_run(const char *run_dir, bool json)
 
 int cmd_info(int argc, char **argv)
 {
-    bool json = false;
+    bool json = false, schedule = false;
     const struct option_row options[] = {
         {.name = "json", .flag = &json, .help = "print one JSON object"},
+        {.name = "schedule",
+         .flag = &schedule,
+         .help =
+             "of a run of task sr: the size and batch of all its steps, as the line of a config\n"
+             "that repeats them (memory.schedule)"},
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain info FILE|RUN [--json]",
+        .usage = "imgtrain info FILE|RUN [--json] [--schedule]",
         .about = "Says what a checkpoint, a model (any safetensors file) or a run folder holds: "
                  "task, step,\nsize, metadata, and each tensor with its shape and range. Every "
                  "CRC is checked.",
@@ -415,9 +421,13 @@ int cmd_info(int argc, char **argv)
         .min_operands = 1,
         .max_operands = 1,
         .examples = "imgtrain info runs/photo-001\n"
-                    "imgtrain info runs/photo-001/model.safetensors --json\n",
+                    "imgtrain info runs/photo-001/model.safetensors --json\n"
+                    "imgtrain info runs/sr-001 --schedule\n",
     };
     int count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &count));
+    if (schedule && !file_is_dir(argv[1]))
+        return fail(ERR_USAGE, "--schedule is of a run folder, and %s is none", argv[1]);
+    if (schedule) return info_print_schedule(argv[1], json);
     return file_is_dir(argv[1]) ? info_run(argv[1], json) : info_file(argv[1], json);
 }

@@ -70,6 +70,7 @@ struct search {
     int64_t budget;
     struct memory_mode mode;
     bool whole_batch; /* as many at a time as there are in a batch */
+    double most_time; /* 0: any */
 };
 
 static void governor_set_batch(struct search *s, int batch)
@@ -85,6 +86,7 @@ static int governor_measure(struct search *s, void (*set)(struct search *, int),
     set(s, value);
     TRY(s->governor->need(s->governor->context, &s->mode, &need));
     *bytes = (int64_t)need.device_bytes;
+    if (s->most_time > 0 && need.relative_time > s->most_time) *bytes = INT64_MAX;
     return OK;
 }
 
@@ -128,6 +130,14 @@ static int governor_settle(int now, int found, int most)
     return found > now && found < most && found - now < (now + 7) / 8 ? now : found;
 }
 
+/* The batch that sizes are searched with. */
+static int governor_usual_batch(const struct memory_range *batch, const struct candidates *c)
+{
+    int wanted = batch->now > batch->least ? batch->now : batch->least;
+    if (wanted < c->low) wanted = c->low;
+    return wanted < c->high ? wanted : c->high;
+}
+
 static int governor_grow(const struct governor_settings *settings,
                          const struct memory_growth *growth, struct search *s)
 {
@@ -135,7 +145,7 @@ static int governor_grow(const struct governor_settings *settings,
     struct candidates sizes, batches;
     if (batch->most > 0) {
         batches = governor_candidates(batch, settings->min_batch, settings->max_batch);
-        governor_set_batch(s, batches.fallback);
+        governor_set_batch(s, governor_usual_batch(batch, &batches));
     }
     if (size->most > 0) {
         sizes = governor_candidates(size, settings->min_size,
@@ -145,8 +155,24 @@ static int governor_grow(const struct governor_settings *settings,
     }
     if (batch->most > 0) {
         TRY(search_value(s, &batches, governor_set_batch));
-        governor_set_batch(s, governor_settle(batch->now, s->mode.work.batch, batches.high));
+        if (!growth->takes_time || batch->now >= batch->least)
+            governor_set_batch(s, governor_settle(batch->now, s->mode.work.batch, batches.high));
     }
+    return OK;
+}
+
+/* The longest step that work in `mode` may have: by that of the work asked for in it. */
+static int governor_most_time(const struct governor *g, struct memory_mode mode, bool whole_batch,
+                              double *most)
+{
+    struct memory_need need = {0};
+    *most = 0;
+    if (!g->growth.takes_time || !(g->settings.most_time > 0)) return OK;
+    mode.work.size = g->growth.size.least;
+    mode.work.batch = g->growth.batch.least;
+    if (whole_batch) mode.micro_batch = mode.work.batch;
+    TRY(g->need(g->context, &mode, &need));
+    *most = need.relative_time * g->settings.most_time;
     return OK;
 }
 
@@ -160,6 +186,7 @@ int governor_work(const struct governor *g, int64_t budget, const struct memory_
     if (g->growth.size.most > 0) s.mode.work.size = growth.size.now;
     if (g->growth.batch.most > 0) s.mode.work.batch = growth.batch.now;
     *next = *mode;
+    TRY(governor_most_time(g, s.mode, s.whole_batch, &s.most_time));
     TRY(governor_grow(&g->settings, &growth, &s));
     *next = s.mode;
     return OK;
@@ -173,48 +200,56 @@ static int governor_fastest(struct ladder *ladder)
     return ladder_pick(ladder, &least);
 }
 
-/* The fastest mode for other work that fits: the ladder's modes with that work. */
-static int pick_with(const struct governor *g, const struct ladder *ladder, int64_t budget,
-                     const struct memory_work *work, struct memory_mode *next, bool *found)
+/* A mode with the whole batch at a time has the whole of another batch too. */
+int governor_pick_for(const struct governor *g, const struct ladder *ladder, int64_t budget,
+                      const struct memory_work *work, struct memory_mode *next, bool *found)
 {
     struct ladder other = *ladder;
-    int least;
+    int least, batch = ladder->modes[0].mode.work.batch;
     for (int i = 0; i < other.count; i++) {
-        other.modes[i].mode.work = *work;
-        TRY(g->need(g->context, &other.modes[i].mode, &other.modes[i].need));
+        struct memory_mode *mode = &other.modes[i].mode;
+        if (batch > 0 && work->batch > 0 && mode->micro_batch >= batch)
+            mode->micro_batch = work->batch;
+        mode->work = *work;
+        TRY(g->need(g->context, mode, &other.modes[i].need));
     }
     ladder_judge(&other, budget);
     int mode = ladder_pick(&other, &least);
     *found = mode >= 0;
-    if (*found) *next = other.modes[mode].mode;
+    if (*found || least >= 0) *next = other.modes[*found ? mode : least].mode;
     return OK;
 }
 
-/* The largest size that fits in any mode, which is that of the mode that takes least. */
-static int other_size(const struct governor *g, struct ladder *ladder, int64_t budget,
+/* The largest size, of `most` at most (0: any), that fits in any mode, which is that of the mode
+ * that takes least. */
+static int other_size(const struct governor *g, struct ladder *ladder, int64_t budget, int most,
                       struct memory_mode *next, bool *found)
 {
     struct governor sizes = *g;
-    struct memory_mode most;
+    struct memory_mode largest;
     int least;
     *found = false;
     sizes.growth.batch.most = 0;
+    sizes.settings.most_time = 0;
+    if (most > 0 && most < sizes.growth.size.most) sizes.growth.size.most = most;
     ladder_judge(ladder, budget);
     ladder_pick(ladder, &least);
     if (g->growth.size.most == 0 || least < 0) return OK;
-    TRY(governor_work(&sizes, budget, &ladder->modes[least].mode, &most));
-    if (most.work.size == g->growth.size.now) return OK;
-    return pick_with(g, ladder, budget, &most.work, next, found);
+    TRY(governor_work(&sizes, budget, &ladder->modes[least].mode, &largest));
+    if (largest.work.size == g->growth.size.now) return OK;
+    return governor_pick_for(g, ladder, budget, &largest.work, next, found);
 }
 
-/* In the fastest mode: the others take the same for any batch. */
+/* In the fastest mode: the others take the same for any batch. Where the size grows beside it, the
+ * size is the least by then. */
 static int smaller_batch(const struct governor *g, struct ladder *ladder, int64_t budget,
                          struct memory_mode *next, bool *found)
 {
     struct governor batches = *g;
     struct memory_mode less;
     struct memory_need need;
-    batches.growth.size.most = 0;
+    batches.settings.most_time = 0;
+    if (!g->growth.takes_time) batches.growth.size.most = 0;
     TRY(governor_work(&batches, budget, &ladder->modes[governor_fastest(ladder)].mode, &less));
     TRY(g->need(g->context, &less, &need));
     *found = (int64_t)need.device_bytes <= budget;
@@ -226,7 +261,7 @@ int governor_shrink(const struct governor *g, struct ladder *ladder, int64_t bud
                     struct memory_mode *next, bool *found)
 {
     *found = false;
-    if (g->growth.size.most > 0) TRY(other_size(g, ladder, budget, next, found));
+    if (g->growth.size.most > 0) TRY(other_size(g, ladder, budget, 0, next, found));
     if (!*found && g->growth.batch.most > 0) TRY(smaller_batch(g, ladder, budget, next, found));
     return OK;
 }
@@ -244,22 +279,44 @@ static int larger_batch(const struct governor *g, const struct ladder_mode *now,
     return OK;
 }
 
+/* Where a larger size takes longer: beyond what was asked for it grows in the mode at hand, and the
+ * batch once the size is as large as it can be. */
+static int governor_more_work(const struct governor *g, const struct ladder_mode *now,
+                              int64_t budget, struct memory_mode *next)
+{
+    const struct memory_range *size = &g->growth.size, *batch = &g->growth.batch;
+    struct memory_mode more;
+    TRY(governor_work(g, budget, &now->mode, &more));
+    if (more.work.size > size->now && more.work.batch > batch->now && batch->now >= batch->least) {
+        more.work.batch = batch->now;
+        if (more.micro_batch > batch->now) more.micro_batch = batch->now;
+    }
+    if (more.work.size > size->now || (more.work.size == size->now && more.work.batch > batch->now))
+        *next = more;
+    return OK;
+}
+
 int governor_look(const struct governor *g, struct ladder *ladder, int at,
                   const struct device *device, int64_t held, struct memory_mode *next)
 {
     int to = governor_pick_mode(ladder, at, device, held);
     int64_t budget = ladder_budget(&ladder->settings, device, held);
+    const struct memory_range *size = &g->growth.size, *batch = &g->growth.batch;
+    int asked = g->growth.takes_time ? size->least : 0;
+    bool is_less = size->now < asked && batch->now >= batch->least;
     struct memory_mode larger;
-    bool found;
+    bool found = false;
     *next = ladder->modes[to].mode;
     if (!g->settings.grow) return OK;
     if (!ladder->modes[to].fits && !may_stay(ladder, to, device, held))
         return governor_shrink(g, ladder, budget, next, &found);
-    TRY(other_size(g, ladder, budget, &larger, &found));
-    if (found && larger.work.size > g->growth.size.now) {
+    if (!g->growth.takes_time || is_less)
+        TRY(other_size(g, ladder, budget, asked, &larger, &found));
+    if (found && larger.work.size > size->now) {
         *next = larger;
         return OK;
     }
     if (to != at || to != governor_fastest(ladder)) return OK;
+    if (g->growth.takes_time) return governor_more_work(g, &ladder->modes[to], budget, next);
     return larger_batch(g, &ladder->modes[to], budget, next);
 }

@@ -11,6 +11,8 @@ struct governor_settings {
     bool grow;                /* the work too */
     int min_size, max_size;   /* pixels; 0: the task's */
     int min_batch, max_batch; /* likewise */
+    double most_time;         /* of a step, in those of the work asked for, where growing takes
+                                 time; 0: no bound */
 };
 
 /* Whether to look before step `step`. */
@@ -30,11 +32,17 @@ struct governor {
     void *context;
 };
 
-/* The largest work that fits `budget` when run in `mode`: size first, with the least batch, then
- * the batch; where nothing fits the least. It is predicted, not tried. A gain below an eighth is
- * none. A mode with less than the whole batch at a time keeps its batch. */
+/* The largest work that fits `budget` when run in `mode`: size first, with the batch that there is
+ * (the one asked for, where that is larger), then the batch, which is smaller only where no size
+ * fits; where nothing fits the least. It is predicted, not tried. A gain below an eighth is none. A
+ * mode with less than the whole batch at a time keeps its batch. */
 int governor_work(const struct governor *governor, int64_t budget, const struct memory_mode *mode,
                   struct memory_mode *next);
+
+/* The fastest of the ladder's modes for `work` that takes `budget` bytes at most; where none does
+ * *found is false, and *next the one that takes least. Needs a ladder that is not empty. */
+int governor_pick_for(const struct governor *governor, const struct ladder *ladder, int64_t budget,
+                      const struct memory_work *work, struct memory_mode *next, bool *found);
 
 /* Where no mode fits: less work that does, the size first and in the fastest mode that has it, then
  * the batch. False: there is none. */
@@ -42,8 +50,9 @@ int governor_shrink(const struct governor *governor, struct ladder *ladder, int6
                     struct memory_mode *next, bool *found);
 
 /* All of it: *next is how to go on; mode `at` and the present work where nothing is to change. A
- * larger size comes before a faster mode; a larger batch is only given to the fastest; less work
- * only when no mode fits. */
+ * larger size comes before a faster mode (where growing takes time: up to the size asked for, and
+ * what is larger only in the fastest); a larger batch is only given to the fastest, once the size
+ * can be no larger; less work only when no mode fits. */
 int governor_look(const struct governor *governor, struct ladder *ladder, int at,
                   const struct device *device, int64_t held, struct memory_mode *next);
 

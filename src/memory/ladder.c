@@ -110,6 +110,22 @@ int ladder_find(const struct ladder *ladder, const struct memory_mode *mode)
     return -1;
 }
 
+int ladder_find_near(const struct ladder *ladder, const struct memory_mode *mode)
+{
+    struct memory_mode wanted = *mode;
+    int near = -1;
+    for (int i = 0; i < ladder->count; i++) {
+        int micro = wanted.micro_batch = ladder->modes[i].mode.micro_batch;
+        if (!ladder_same_mode(&ladder->modes[i].mode, &wanted)) continue;
+        int best = near >= 0 ? ladder->modes[near].mode.micro_batch : 0;
+        bool fits = micro <= mode->micro_batch, best_fits = best <= mode->micro_batch;
+        if (near < 0 || (fits && (!best_fits || micro > best)) ||
+            (!fits && !best_fits && micro < best))
+            near = i;
+    }
+    return near;
+}
+
 static void __attribute__((format(printf, 3, 4)))
 ladder_append(char *text, size_t room, const char *format, ...)
 {

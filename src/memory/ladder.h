@@ -57,6 +57,10 @@ bool ladder_same_mode(const struct memory_mode *a, const struct memory_mode *b);
 /* The index of the mode that is the same but for `work`; -1: none. */
 int ladder_find(const struct ladder *ladder, const struct memory_mode *mode);
 
+/* The same for a batch that has no such number at a time: the mode with the next smaller one, or
+ * else the smallest. */
+int ladder_find_near(const struct ladder *ladder, const struct memory_mode *mode);
+
 /* "level 2, recomputing, 16 at a time, optimiser beside the device": for log lines. Returns text.
  */
 char *ladder_describe(char *text, size_t room, const struct memory_mode *mode);

@@ -18,8 +18,8 @@ enum {
 
 /* How much work a step does; 0: as it is. The governor changes size and batch. */
 struct memory_work {
-    int size;      /* pixels: longest side that is trained at, the picture's or less */
-    int batch;     /* pictures of a step */
+    int size;      /* pixels: longest side that is trained at, the picture's or less; a patch's */
+    int batch;     /* pictures or patches of a step */
     int64_t count; /* elements of the model: Gaussians */
     int picture;   /* pixels: longest side of the picture itself */
 };
@@ -32,6 +32,8 @@ struct memory_range {
 
 struct memory_growth {
     struct memory_range size, batch;
+    bool takes_time; /* a larger size makes a step longer, and `least` is what the config asks for:
+                        beyond that it grows in the fastest mode only, and within bounds of time */
 };
 
 /* A memory mode of a task. What a task does not have stays 0. */
@@ -48,7 +50,8 @@ struct memory_mode {
 /* What a mode takes, predicted to the byte. */
 struct memory_need {
     size_t device_bytes, host_bytes;
-    double relative_time; /* of a step; 1: the fastest that the task knows */
+    double relative_time; /* of a step; 1: the fastest that the task knows, with the work that the
+                             config asks for */
 };
 
 #endif

@@ -160,6 +160,7 @@ static int open_state(struct session *session)
     if (code == OK) code = session_open_task(session, file);
     session->saved_step = file ? step : -1;
     session->step = file ? step : 0;
+    session->work_step = file && store_get(file, "memory.changed") ? step : -1;
     store_close(file);
     if (code < 0) return code;
     session->total = session->task->steps(session->state);

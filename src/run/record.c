@@ -38,12 +38,21 @@ static void append_member(struct text *text, const char *name, double value)
 enum { PART_LEVEL, PART_SIZE, PART_BATCH, PARTS };
 static const char *const parts[PARTS] = {"level", "size", "batch"};
 
+/* A task may report its work itself, by its own names. */
+static bool record_has_batch(const struct task_report *report)
+{
+    for (int i = 0; i < report->metric_count; i++)
+        if (strcmp(report->metrics[i].name, parts[PART_BATCH]) == 0) return true;
+    return false;
+}
+
 /* -1: the task has no such part. */
 static int record_part_of(const struct record *record, int part)
 {
     const struct memory_mode *c = record->mode;
     if (!c) return -1;
     if (part == PART_LEVEL) return c->level;
+    if (record_has_batch(record->report)) return -1;
     int value = part == PART_SIZE ? c->work.size : c->work.batch;
     return value ? value : -1;
 }

@@ -1,5 +1,6 @@
 #include "run/run_memory.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
@@ -56,7 +57,8 @@ struct governor memory_governor(const struct config *config, struct memory_of *o
 {
     struct governor governor = {
         .settings = {.every = config->memory.adjustment_frequency,
-                     .grow = config->memory.grow,
+                     .grow = config->memory.grow && config->memory.schedule.count == 0,
+                     .most_time = config->memory.grow_time,
                      .min_size = (int)config->memory.min_size,
                      .max_size = (int)config->memory.max_size,
                      .min_batch = (int)config->memory.min_batch_size,
@@ -149,8 +151,48 @@ int memory_find_mode(struct session *session)
     TRY(memory_list_modes(&session->ladder, session->task, session->state));
     session->mode = -1;
     if (session->ladder.count == 0) return OK;
-    session->mode = ladder_find(&session->ladder, session->task->mode(session->state));
-    return session->mode >= 0 ? OK : fail(ERR_INTERNAL, "a memory mode that is not in the ladder");
+    const struct memory_mode *now = session->task->mode(session->state);
+    session->mode = ladder_find(&session->ladder, now);
+    if (session->mode >= 0) return OK;
+    session->mode = ladder_find_near(&session->ladder, now);
+    if (session->mode < 0) return fail(ERR_INTERNAL, "a memory mode that is not in the ladder");
+    return session->task->replan(session->state, &session->ladder.modes[session->mode].mode);
+}
+
+struct memory_schedule memory_schedule(const struct config *config)
+{
+    return (struct memory_schedule){.values = config->memory.schedule.values,
+                                    .count = config->memory.schedule.count};
+}
+
+int memory_check_schedule(const struct config *config, const struct task *task,
+                          const struct task_state *state, const struct device *device)
+{
+    const struct memory_schedule schedule = memory_schedule(config);
+    struct memory_of of = {task, state};
+    const struct governor governor = memory_governor(config, &of);
+    int64_t left = device->free_bytes ? device->free_bytes(device) : -1;
+    int64_t room = device_limit_left(device);
+    struct ladder ladder = {.settings = memory_settings(config)};
+    struct memory_mode mode;
+    struct memory_need need;
+    bool found;
+    if (schedule.count == 0 || !task->modes) return OK;
+    if (left >= 0 && left < room) room = left;
+    TRY(memory_list_modes(&ladder, task, state));
+    for (int i = 0; i < schedule.count; i += 3) {
+        struct memory_work work = task->mode(state)->work;
+        memory_schedule_at(&schedule, schedule.values[i], &work);
+        TRY(governor_pick_for(&governor, &ladder, room, &work, &mode, &found));
+        if (found) continue;
+        TRY(task->need(state, &mode, &need));
+        return fail(ERR_DEVICE_MEMORY,
+                    "memory.schedule: from step %" PRId64
+                    " on the run needs %s of device memory, %s may be used",
+                    schedule.values[i], format_bytes((int64_t)need.device_bytes).text,
+                    format_bytes(room).text);
+    }
+    return OK;
 }
 
 /* ---- memory.jsonl ---- */
@@ -219,17 +261,33 @@ int memory_move(struct session *session, int mode, const char *reason)
     return OK;
 }
 
+/* Steps that take another time are not what speed was measured of. */
+static double memory_note_time(struct session *session, double before)
+{
+    double ratio = session->ladder.modes[session->mode].need.relative_time / before;
+    session->rate /= ratio;
+    session->rate_time = clock_seconds();
+    session->rate_step = session->step;
+    return ratio;
+}
+
 int memory_change_work(struct session *session, const struct memory_mode *next, const char *reason)
 {
-    char text[160];
+    char text[160], times[64] = "";
+    double before = session->ladder.modes[session->mode].need.relative_time;
     TRY(session->task->replan(session->state, next));
     TRY(memory_find_mode(session));
+    double ratio = memory_note_time(session, before);
+    if (!(ratio > 0.95 && ratio < 1.05))
+        snprintf(times, sizeof times, "; a step takes about %.2g times as long", ratio);
     session->total = session->task->steps(session->state);
     session->finished = session->step >= session->total;
-    log_info("step %" PRId64 ": %s: %s from here on (%s)", session->step, reason,
+    log_info("step %" PRId64 ": %s: %s from here on (%s)%s", session->step, reason,
              ladder_describe(text, sizeof text, &session->ladder.modes[session->mode].mode),
-             format_bytes((int64_t)session->ladder.modes[session->mode].need.device_bytes).text);
+             format_bytes((int64_t)session->ladder.modes[session->mode].need.device_bytes).text,
+             times);
     memory_log_change(session, reason);
+    session->work_step = session->step;
     return session_save(session);
 }
 
@@ -247,7 +305,7 @@ static int memory_shrink(struct session *session, int64_t budget, const char *re
 }
 
 /* The state stays what it was before the step that failed. */
-static int give_up(struct session *session, int code)
+int memory_give_up(struct session *session, int code)
 {
     char reason[REASON_BYTES]; /* saving may leave another message */
     snprintf(reason, sizeof reason, "%s", error_message());
@@ -280,12 +338,12 @@ int memory_relieve(struct session *session)
             code = memory_shrink(session, budget < too_much ? budget : too_much - 1, reason, &done);
         if (!done) break;
         if (code == OK) return OK;
-        if (code != ERR_DEVICE_MEMORY) return give_up(session, code);
+        if (code != ERR_DEVICE_MEMORY) return memory_give_up(session, code);
         snprintf(reason, sizeof reason, "%s", error_message());
         if (next < 0) break;
         at = next;
     }
-    return give_up(session, fail(ERR_DEVICE_MEMORY, "%s", reason));
+    return memory_give_up(session, fail(ERR_DEVICE_MEMORY, "%s", reason));
 }
 
 static int memory_relieve_session(void *context)

@@ -3,6 +3,7 @@
 #define IMGTRAIN_RUN_RUN_MEMORY_H
 
 #include "memory/governor.h"
+#include "memory/schedule.h"
 
 #include <stdint.h>
 
@@ -25,6 +26,11 @@ struct memory_of {
     const struct task_state *state;
 };
 struct governor memory_governor(const struct config *config, struct memory_of *of);
+
+struct memory_schedule memory_schedule(const struct config *config);
+/* ERR_DEVICE_MEMORY when a part of memory.schedule fits in no mode. */
+int memory_check_schedule(const struct config *config, const struct task *task,
+                          const struct task_state *state, const struct device *device);
 
 /* The context of setup->choose: `ladder` with its settings and least_level is filled during open().
  */
@@ -72,6 +78,9 @@ int memory_change_work(struct session *session, const struct memory_mode *next, 
  * memory now; after the last one, with memory.grow, to less work. The caller may then repeat what
  * failed. When nothing is left to try, the state is saved and ERR_DEVICE_MEMORY returned. */
 int memory_relieve(struct session *session);
+
+/* The error whose message is set ends the run: what it had come to is saved. */
+int memory_give_up(struct session *session, int code);
 
 /* Calls attempt(context), with memory_relieve after each time that it ends with ERR_DEVICE_MEMORY.
  */

@@ -27,6 +27,7 @@ static int save_fill(const struct session *session, struct store_writer *writer)
     TRY(store_set_double(writer, "seconds", session_seconds(session)));
     if (session->mode >= 0)
         TRY(store_set_int(writer, "memory.level", session->ladder.modes[session->mode].mode.level));
+    if (session->work_step == session->step) TRY(store_set_int(writer, "memory.changed", 1));
     TRY(store_set_int(writer, "task_finished", session->report.finished));
     if (session->report.pending) TRY(store_set_int(writer, "pending", 1));
     return store_set_int(writer, "finished", session->finished && !session->report.pending);

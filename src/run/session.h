@@ -30,6 +30,7 @@ struct session {
     int mode;                      /* the present one of them; -1: the task has one mode only */
     int failed_mode;               /* the mode in which memory failed within a step; -1: none */
     struct line_file memory_lines; /* memory.jsonl */
+    int64_t work_step;             /* steps done when the work of a step last changed; -1: never */
 
     char *spill_dir;          /* where files without a name may be */
     struct task_input *input; /* what the task has read, for every open */

@@ -301,6 +301,8 @@ static int train_forecast(struct session *session, const char *run_dir)
             printf("%-14s %s\n", "run folder", run_dir);
         }
         code = forecast_check(&forecast);
+        if (code == OK)
+            code = memory_check_schedule(session->config, session->task, state, session->device);
     }
     session->task->close(state);
     return code;
@@ -354,6 +356,7 @@ static int run_or_look(const struct train_request *request, bool look)
         .saved_step = -1,
         .mode = -1,
         .failed_mode = -1,
+        .work_step = -1,
         .memory_lines = {.fd = -1},
     };
     int code = config_print_text(request->config, &session.config_text);

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "nn/images_seen.h"
 #include "sr/pretrained.h"
 #include "sr/sr_bench.h"
 #include "sr/sr_eval.h"
@@ -25,11 +26,12 @@
 
 static struct sr_mode sr_mode_of(const struct task_state *s, const struct memory_mode *mode)
 {
-    int batch = (int)s->config->sr.batch;
+    const struct memory_work *now = &s->mode.work;
+    int batch = mode->work.batch ? mode->work.batch : now->batch;
     return (struct sr_mode){
         .batch = batch,
         .micro = mode->micro_batch < batch ? mode->micro_batch : batch,
-        .lq_size = (int)s->config->sr.lq_size,
+        .lq_size = mode->work.size ? mode->work.size : now->size,
         .checkpointing = mode->checkpointing,
         .offload = mode->offload,
     };
@@ -78,7 +80,7 @@ static void sr_close(struct task_state *s)
 static void sr_say_what_is_trained(const struct task_state *s)
 {
     const struct net *net = &s->core->net.net;
-    double pixels = (double)s->config->sr.lq_size * (double)s->config->sr.lq_size;
+    double pixels = (double)s->core->mode.lq_size * s->core->mode.lq_size;
     char loss[256];
     sr_losses_describe(&s->core->losses.choices, loss, sizeof loss);
     log_info("sr: %s, %dx, %zu parameters, %.3g MFLOP a pixel of LQ; %d training images, %d "
@@ -108,9 +110,14 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;
     }
+    TRY(sr_begin_work(s, setup->resume));
+    const struct memory_work work = s->mode.work;
     sr_list_modes(s, modes);
     s->mode = modes[0];
+    s->mode.work = work;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->mode));
+    if (s->mode.work.size != work.size || s->mode.work.batch != work.batch)
+        s->work_step = s->steps_done; /* less than was wanted */
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(sr_declare(s, &s->mode));
@@ -141,7 +148,7 @@ static int64_t sr_steps(const struct task_state *s)
 static int sr_fill_patches(void *context, int first, int n, float *lq, float *gt)
 {
     struct task_state *s = context;
-    int side = (int)s->config->sr.lq_size;
+    int side = s->core->mode.lq_size;
     size_t small = (size_t)side * (size_t)side * 3;
     size_t large = small * (size_t)s->design.scale * (size_t)s->design.scale;
     unsigned turns = (s->config->sr.flip ? CROP_MIRROR : 0u) |
@@ -184,8 +191,8 @@ void sr_fill_report(const struct task_state *s, int64_t step, struct task_report
     sr_add(r, "ssim", NULL, scores->ssim);
     sr_add(r, "best_psnr_y", NULL, s->best.psnr_y);
     sr_add(r, "lr", NULL, s->now.adam.lr);
-    sr_add(r, "lq_size", NULL, (double)s->config->sr.lq_size);
-    sr_add(r, "batch", NULL, (double)s->config->sr.batch);
+    sr_add(r, "lq_size", NULL, s->core->mode.lq_size);
+    sr_add(r, "batch", NULL, s->core->mode.batch);
     int used = snprintf(r->caption, sizeof r->caption, "step %lld  loss %.5f", (long long)step + 1,
                         s->report.loss);
     if (!isnan(scores->psnr_y))
@@ -199,6 +206,7 @@ static int sr_step(struct task_state *s, int64_t step, bool evaluate, struct tas
 {
     s->step = step;
     s->now = sr_rates_at(s->config, step);
+    s->now.adam.lr *= images_seen_rate(s->config, s->config->sr.batch, s->core->mode.batch);
     sr_core_listen(s->core, s->device->is_host ? s->stop_requested : NULL);
     int code = sr_train_step(s->core, &s->now, sr_fill_patches, s);
     sr_core_listen(s->core, NULL);
@@ -277,6 +285,7 @@ const struct task task_sr = {
     .need = sr_need,
     .mode = sr_mode_now,
     .replan = sr_replan,
+    .growth = sr_growth,
     .fail_changed = sr_fail_changed,
     .input_path = sr_input_path,
     .testing = sr_testing,

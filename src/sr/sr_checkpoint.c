@@ -87,6 +87,7 @@ int sr_save(struct task_state *s, struct store_writer *writer)
     TRY(store_set_double(writer, "sr.m_missing", s->core->net.m_missing));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     TRY(store_set(writer, "sr.fingerprint", text));
+    TRY(sr_store_work(s, writer));
     if (s->best.pending) TRY(sr_store_pending(s, writer));
     if (s->best.step == 0) return OK;
     TRY(store_set_int(writer, "sr.best_step", s->best.step));

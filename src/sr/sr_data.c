@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "data/dataset.h"
+#include "memory/schedule.h"
 #include "task/task.h"
 
 #include <stdlib.h>
@@ -29,6 +30,15 @@ static bool uses_lq(const struct config *config)
     return config->sr.data_mode != CONFIG_SR_DATA_MODE_BICUBIC && config->sr.dataroot_lq[0];
 }
 
+/* Whatever memory.schedule says: the set is the same for the whole run. */
+static int sr_largest_patch(const struct config *config)
+{
+    const struct memory_schedule schedule = {config->memory.schedule.values,
+                                             config->memory.schedule.count};
+    int scheduled = memory_schedule_largest_size(&schedule), side = (int)config->sr.lq_size;
+    return scheduled > side ? scheduled : side;
+}
+
 static int open_sets(struct task_input *input, const struct task_setup *setup, const char *cache,
                      const char *look)
 {
@@ -39,7 +49,7 @@ static int open_sets(struct task_input *input, const struct task_setup *setup, c
         .lq = uses_lq(config) ? config->sr.dataroot_lq : NULL,
         .naming = config->sr.filename_tmpl,
         .scale = (int)config->sr.scale,
-        .least = (int)config->sr.lq_size,
+        .least = sr_largest_patch(config),
         .crop = config->sr.fix_sizes == CONFIG_SR_FIX_SIZES_CROP,
         .cache_dir = cache,
         .look_dir = look,

@@ -4,7 +4,10 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "memory/schedule.h"
 #include "sr/sr_task.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -12,6 +15,8 @@
 
 /* What a mode costs beside keeping everything: a group of layers is made again but for its last. */
 static const double RECOMPUTE_TIME = 1.25, HALVING_TIME = 1.02, OFFLOAD_TIME = 1.02;
+
+enum { SR_SIZE_MOST = 1024, SR_BATCH_MOST = 65536 }; /* as the keys sr.lq_size and sr.batch */
 
 struct sr_mode_list {
     struct memory_mode *modes;
@@ -37,7 +42,7 @@ static void sr_add_micro_batches(struct sr_mode_list *list, int level, bool chec
 int sr_list_modes(const struct task_state *s, struct memory_mode *modes)
 {
     struct sr_mode_list list = {.modes = modes};
-    int batch = (int)s->config->sr.batch, half = batch > 1 ? (batch + 1) / 2 : 0;
+    int batch = s->mode.work.batch, half = batch > 1 ? (batch + 1) / 2 : 0;
     sr_add_mode(&list, MEMORY_RESIDENT, false, batch);
     sr_add_mode(&list, MEMORY_CHECKPOINTING, true, batch);
     sr_add_micro_batches(&list, MEMORY_MICRO_BATCHES, false, half);
@@ -49,8 +54,7 @@ int sr_list_modes(const struct task_state *s, struct memory_mode *modes)
 int sr_need(const struct task_state *s, const struct memory_mode *mode, struct memory_need *need)
 {
     if (mode->work.count) return fail(ERR_USAGE, "sr has no number of elements to choose");
-    if (mode->work.size || mode->work.batch || mode->work.picture)
-        return fail(ERR_USAGE, "sr is trained at the lq_size and batch of its config");
+    if (mode->work.picture) return fail(ERR_USAGE, "sr is trained on images of any size");
     struct task_state *trial = calloc(1, sizeof *trial);
     int code = OK;
     if (!trial) return fail(ERR_SYSTEM, "out of memory");
@@ -61,7 +65,10 @@ int sr_need(const struct task_state *s, const struct memory_mode *mode, struct m
     TRY_CLEANUP(sr_declare(trial, mode));
     need->device_bytes = plan_device_bytes(trial->plan);
     need->host_bytes = plan_host_bytes(trial->plan);
-    need->relative_time = pow(HALVING_TIME, log2((double)s->config->sr.batch / mode->micro_batch));
+    const struct sr_mode *now = &trial->core->mode;
+    double side = (double)now->lq_size / (double)s->config->sr.lq_size;
+    need->relative_time = side * side * now->batch / (double)s->config->sr.batch;
+    need->relative_time *= pow(HALVING_TIME, log2((double)now->batch / now->micro));
     if (mode->checkpointing) need->relative_time *= RECOMPUTE_TIME;
     if (mode->offload) need->relative_time *= OFFLOAD_TIME;
 cleanup:
@@ -74,6 +81,83 @@ cleanup:
 const struct memory_mode *sr_mode_now(const struct task_state *s)
 {
     return &s->mode;
+}
+
+static void sr_set_mode(struct task_state *s, const struct memory_mode *mode)
+{
+    const struct memory_work before = s->mode.work;
+    s->mode = *mode;
+    s->mode.work.size = s->core->mode.lq_size;
+    s->mode.work.batch = s->core->mode.batch;
+    if (s->mode.work.size != before.size || s->mode.work.batch != before.batch)
+        s->work_step = s->steps_done;
+}
+
+/* ---- the work of a step: mode.work.size is lq_size ---- */
+
+/* The largest patch that every image has room for. */
+static int sr_room(const struct task_state *s)
+{
+    int side = SR_SIZE_MOST;
+    for (int i = 0; i < s->data.train_count; i++) {
+        const struct pair *pair = s->data.train[i];
+        if (pair->w < side) side = pair->w;
+        if (pair->h < side) side = pair->h;
+    }
+    return side;
+}
+
+int sr_begin_work(struct task_state *s, const struct store_file *resume)
+{
+    const struct config *config = s->config;
+    const struct memory_schedule schedule = {config->memory.schedule.values,
+                                             config->memory.schedule.count};
+    struct memory_work *work = &s->mode.work;
+    TRY(memory_schedule_check(&schedule, SR_SIZE_MOST, SR_BATCH_MOST));
+    *work = (struct memory_work){.size = (int)config->sr.lq_size, .batch = (int)config->sr.batch};
+    if (resume && store_get(resume, "sr.lq_size")) {
+        TRY(store_get_int32_in(resume, "sr.lq_size", 2, SR_SIZE_MOST, &work->size));
+        TRY(store_get_int32_in(resume, "sr.batch", 1, SR_BATCH_MOST, &work->batch));
+        TRY(store_get_int_in(resume, "sr.work_step", 0, s->steps_done, &s->work_step));
+    }
+    memory_schedule_at(&schedule, s->steps_done, work);
+    int room = sr_room(s), largest = memory_schedule_largest_size(&schedule);
+    if (largest < work->size) largest = work->size;
+    if (largest > room)
+        return fail(ERR_CONFIG, "patches of lq_size %d do not fit into every image: at most %d",
+                    largest, room);
+    return work->size % 2 ? fail(ERR_DATA, "%s: sr.lq_size is odd", store_path(resume)) : OK;
+}
+
+int sr_store_work(const struct task_state *s, struct store_writer *writer)
+{
+    const struct memory_work *work = &s->mode.work;
+    bool is_asked = work->size == s->config->sr.lq_size && work->batch == s->config->sr.batch;
+    if (is_asked && s->work_step == 0) return OK;
+    TRY(store_set_int(writer, "sr.lq_size", work->size));
+    TRY(store_set_int(writer, "sr.batch", work->batch));
+    return store_set_int(writer, "sr.work_step", s->work_step);
+}
+
+/* The set stays what it is: no larger than what all of its images have. */
+void sr_growth(const struct task_state *s, struct memory_growth *growth)
+{
+    enum { MULTIPLE = 8 };
+    const struct memory_work *work = &s->mode.work;
+    *growth = (struct memory_growth){.size = {.now = work->size,
+                                              .least = (int)s->config->sr.lq_size,
+                                              .most = sr_room(s) / MULTIPLE * MULTIPLE,
+                                              .multiple = MULTIPLE,
+                                              .floor = MULTIPLE},
+                                     .batch = {.now = work->batch,
+                                               .least = (int)s->config->sr.batch,
+                                               .most = SR_BATCH_MOST,
+                                               .multiple = 1,
+                                               .floor = 1},
+                                     .takes_time = true};
+    struct memory_range *size = &growth->size;
+    if (size->most < size->least) size->most = size->least;
+    if (size->most < size->now) size->most = size->now;
 }
 
 int sr_replan(struct task_state *s, const struct memory_mode *mode)
@@ -105,6 +189,6 @@ int sr_replan(struct task_state *s, const struct memory_mode *mode)
     s->core->net.m_missing = before.core->net.m_missing;
     sr_free_core(before.core);
     sr_core_connect(s->core);
-    s->mode = *mode;
+    sr_set_mode(s, mode);
     return OK;
 }

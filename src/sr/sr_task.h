@@ -50,7 +50,8 @@ struct task_state {
     struct sr_rates now;
     bool (*stop_requested)(void);
     int64_t step, steps_done;
-    int64_t reported; /* of those */
+    int64_t work_step; /* steps done when size and batch became what they are */
+    int64_t reported;  /* of those */
 };
 
 /* ---- sr.c ---- */
@@ -63,6 +64,12 @@ int sr_collect(struct task_state *s, int64_t steps);
 void sr_fill_report(const struct task_state *s, int64_t step, struct task_report *report);
 
 /* ---- sr_memory.c: as in struct task ---- */
+
+/* What a step does: of the config, of the checkpoint, or by memory.schedule; into s->mode.work.
+ * ERR_CONFIG where an image has no room for such patches. */
+int sr_begin_work(struct task_state *s, const struct store_file *resume);
+int sr_store_work(const struct task_state *s, struct store_writer *writer);
+void sr_growth(const struct task_state *s, struct memory_growth *growth);
 
 int sr_list_modes(const struct task_state *s, struct memory_mode *list);
 int sr_need(const struct task_state *s, const struct memory_mode *mode, struct memory_need *need);

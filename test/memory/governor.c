@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "memory/schedule.h"
 #include "registry/devices.h"
 #include "registry/tasks.h"
 #include "run/run_memory.h"
@@ -195,6 +196,196 @@ START_TEST(gives_work_back_only_when_no_row_fits)
 }
 END_TEST
 
+/* ---- a size that takes time: patches of 64, 16 of them, asked for ---- */
+
+static const struct memory_work patches_asked = {.size = 64, .batch = 16};
+
+static int need_of_patches(void *context, const struct memory_mode *c, struct memory_need *out)
+{
+    double side = (double)c->work.size / patches_asked.size;
+    need(context, c, out);
+    out->relative_time = side * side * c->work.batch / patches_asked.batch;
+    if (c->micro_batch < c->work.batch) out->relative_time *= 1.1;
+    return OK;
+}
+
+/* All at a time, or 2: the largest size fits then. */
+static struct ladder ladder_of_patches(struct numbers *n, const struct memory_work *work, int level)
+{
+    struct ladder ladder = {
+        .settings = {.level = level, .target_usage = 0.9, .safety_margin = 0.1}};
+    for (int i = 0; i < 2; i++) {
+        struct memory_mode c = {
+            .level = 2 * i, .micro_batch = i && work->batch > 2 ? 2 : work->batch, .work = *work};
+        struct memory_need out;
+        need_of_patches(n, &c, &out);
+        ladder_add(&ladder, &c, &out);
+    }
+    return ladder;
+}
+
+struct patches {
+    struct governor_settings settings;
+    struct memory_work now;
+    int at, level;    /* of the ladder; memory.level */
+    int64_t capacity; /* memory there is, this run's included */
+    struct memory_mode next;
+    int looks;
+};
+
+static void look_at_patches(struct patches *p)
+{
+    struct numbers n = {.pixel = 1};
+    struct device device = {.free_bytes = free_bytes};
+    struct ladder ladder = ladder_of_patches(&n, &p->now, p->level);
+    struct governor g = {.settings = p->settings, .need = need_of_patches, .context = &n};
+    g.settings.grow = true;
+    g.growth = (struct memory_growth){.size = {p->now.size, patches_asked.size, 256, 8, 8},
+                                      .batch = {p->now.batch, patches_asked.batch, 1024, 1, 1},
+                                      .takes_time = true};
+    int64_t held = (int64_t)ladder.modes[p->at].need.device_bytes;
+    free_now = p->capacity > held ? p->capacity - held : 0;
+    ck_assert_int_eq(governor_look(&g, &ladder, p->at, &device, held, &p->next), OK);
+    p->looks++;
+}
+
+static void check_next(const struct patches *p, int level, int size, int batch)
+{
+    const struct memory_work *work = &p->next.work;
+    ck_assert_msg(p->next.level == level && work->size == size && work->batch == batch &&
+                      p->next.micro_batch == (level ? 2 : batch),
+                  "look %d: level %d, size %d, batch %d, %d at a time", p->looks, p->next.level,
+                  work->size, work->batch, p->next.micro_batch);
+}
+
+/* Of which governor_look takes 0.8: enough for patches of `side`, `batch` of them. */
+static int64_t room_for(int side, int batch)
+{
+    return (int64_t)side * side * batch * 10 / 8 + 2;
+}
+
+START_TEST(patches_grow_first_and_then_their_number)
+{
+    struct patches p = {
+        .settings = {.min_size = 32, .max_size = 128, .min_batch = 2, .max_batch = 64},
+        .now = patches_asked,
+        .level = -1,
+        .capacity = room_for(128, 40)};
+    look_at_patches(&p);
+    check_next(&p, 0, 128, 16);
+    p.now = p.next.work;
+    look_at_patches(&p);
+    check_next(&p, 0, 128, 40);
+    p.now = p.next.work;
+    look_at_patches(&p);
+    check_next(&p, 0, 128, 40);
+    /* others took memory: the batch in parts, and back */
+    p.capacity = room_for(128, 8);
+    look_at_patches(&p);
+    check_next(&p, 2, 128, 40);
+    p.at = 1;
+    look_at_patches(&p);
+    check_next(&p, 2, 128, 40);
+    /* not even a part of it: smaller patches, of the same number */
+    p.capacity = 0; /* 0.8 of what it has itself */
+    look_at_patches(&p);
+    check_next(&p, 2, 112, 40);
+    p.now = p.next.work;
+    p.now.size = 48;
+    /* what was asked for comes back before a faster mode, what is more than that after it */
+    p.capacity = room_for(100, 2);
+    look_at_patches(&p);
+    check_next(&p, 2, 64, 40);
+    p.now = p.next.work;
+    look_at_patches(&p);
+    check_next(&p, 2, 64, 40);
+    p.capacity = room_for(96, 40);
+    look_at_patches(&p);
+    check_next(&p, 0, 64, 40);
+    p.at = 0;
+    look_at_patches(&p);
+    check_next(&p, 0, 96, 40);
+}
+END_TEST
+
+START_TEST(fewer_patches_never_pay_for_larger_ones)
+{
+    struct patches p = {.settings = {.min_size = 32, .min_batch = 2}, /* memory.level 0 */
+                        .now = patches_asked,
+                        .capacity = room_for(64, 16)};
+    look_at_patches(&p);
+    check_next(&p, 0, 64, 16);
+    for (int batch = 2; batch < 16; batch++) { /* fewer than asked for: these first */
+        p.now = (struct memory_work){.size = 32, .batch = batch};
+        p.capacity = room_for(48, 16);
+        look_at_patches(&p);
+        check_next(&p, 0, 48, 16);
+    }
+    p.now = (struct memory_work){.size = 32, .batch = 4};
+    p.capacity = room_for(32, 8);
+    look_at_patches(&p);
+    check_next(&p, 0, 32, 8);
+}
+END_TEST
+
+START_TEST(steps_get_no_longer_than_allowed)
+{
+    struct patches p = {
+        .settings = {.most_time = 2}, .now = patches_asked, .level = -1, .capacity = 1e12};
+    look_at_patches(&p);
+    check_next(&p, 0, 88, 16); /* (88 / 64)^2 = 1.89 */
+    p.now = p.next.work;
+    look_at_patches(&p);
+    check_next(&p, 0, 88, 16); /* one more is not worth it */
+    p.settings.most_time = 10;
+    p.settings.max_size = 128;
+    look_at_patches(&p);
+    check_next(&p, 0, 128, 16);
+    p.now = p.next.work;
+    look_at_patches(&p);
+    check_next(&p, 0, 128, 40);
+    p.settings.most_time = 1; /* no reason to take anything back */
+    p.now = p.next.work;
+    look_at_patches(&p);
+    check_next(&p, 0, 128, 40);
+    p.settings = (struct governor_settings){.most_time = 0};
+    look_at_patches(&p);
+    check_next(&p, 0, 256, 40);
+}
+END_TEST
+
+START_TEST(a_schedule_says_the_work_of_each_step)
+{
+    const int64_t values[] = {0, 64, 16, 20, 96, 8, 50, 32, 64};
+    struct memory_schedule schedule = {values, 9};
+    struct memory_work work = {.size = 10, .batch = 3};
+    ck_assert_int_eq(memory_schedule_check(&schedule, 1024, 65536), OK);
+    ck_assert_int_eq(memory_schedule_largest_size(&schedule), 96);
+    for (int step = 0; step < 60; step++) {
+        ck_assert(memory_schedule_at(&schedule, step, &work));
+        ck_assert_int_eq(work.size, step < 20 ? 64 : step < 50 ? 96 : 32);
+        ck_assert_int_eq(work.batch, step < 20 ? 16 : step < 50 ? 8 : 64);
+    }
+    schedule = (struct memory_schedule){values + 3, 6}; /* before the first the config counts */
+    work = (struct memory_work){.size = 10, .batch = 3};
+    ck_assert(memory_schedule_at(&schedule, 19, &work));
+    ck_assert_int_eq(work.size, 10);
+    schedule.count = 0;
+    ck_assert(!memory_schedule_at(&schedule, 19, &work));
+    const int64_t wrong[][6] = {{5, 64, 16, 5, 64, 16},
+                                {0, 63, 16, 5, 64, 16},
+                                {0, 64, 0, 5, 64, 16},
+                                {0, 64, 16, 5, 2000, 16},
+                                {0, 64, 16, 5, 0, 16}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        schedule = (struct memory_schedule){wrong[i], 6};
+        ck_assert_int_eq(memory_schedule_check(&schedule, 1024, 65536), ERR_CONFIG);
+    }
+    schedule = (struct memory_schedule){values, 8};
+    ck_assert_int_eq(memory_schedule_check(&schedule, 1024, 65536), ERR_CONFIG);
+}
+END_TEST
+
 START_TEST(looks_every_so_many_steps)
 {
     struct governor_settings s = {.every = 3};
@@ -265,6 +456,10 @@ Suite *governor_suite(void)
     tcase_add_test(tests, size_comes_first_and_then_the_batch);
     tcase_add_test(tests, goes_down_and_up_with_what_others_take);
     tcase_add_test(tests, gives_work_back_only_when_no_row_fits);
+    tcase_add_test(tests, patches_grow_first_and_then_their_number);
+    tcase_add_test(tests, fewer_patches_never_pay_for_larger_ones);
+    tcase_add_test(tests, steps_get_no_longer_than_allowed);
+    tcase_add_test(tests, a_schedule_says_the_work_of_each_step);
     tcase_add_test(tests, looks_every_so_many_steps);
     tcase_add_test(tests, a_look_takes_less_than_50_ms);
     suite_add_tcase(suite, tests);
