@@ -124,20 +124,35 @@ static bool has_effect(const struct loader *loader, const struct config_row *row
 
 static int set_entry_of_task(struct loader *loader, const struct config_entry *entry, int index);
 
+enum { TASKS_TEXT_BYTES = 64 };
+
+/* "splat", "splat and sr" */
+static const char *config_tasks_text(const struct config_row *row, char text[TASKS_TEXT_BYTES])
+{
+    size_t used = 0;
+    for (const char *at = row->tasks; *at && used < TASKS_TEXT_BYTES - 6; at++) {
+        size_t bytes = *at == ' ' ? 5 : 1;
+        memcpy(text + used, *at == ' ' ? " and " : at, bytes);
+        used += bytes;
+    }
+    text[used] = '\0';
+    return text;
+}
+
 /* A key of another task: whoever writes it on the command line means this run. Elsewhere it may
  * come with a file that serves several tasks: named and left at its default, unless it says just
  * that. */
 static int set_entry(struct loader *loader, const struct config_entry *entry, int index)
 {
     const struct config_row *row = config_row(index);
-    char name[CONFIG_FULL_NAME_BYTES];
+    char name[CONFIG_FULL_NAME_BYTES], tasks[TASKS_TEXT_BYTES];
     if (loader->stored || has_effect(loader, row)) return set_entry_of_task(loader, entry, index);
     config_row_name(row, name);
     if (entry->source == CONFIG_TESTING) return OK;
     if (entry->source == CONFIG_COMMAND_LINE)
         return config_fault(&loader->faults, entry->where_key,
-                            "%s is a key of task %s and has no effect on task %s", name, row->tasks,
-                            loader->task);
+                            "%s is a key of task %s and has no effect on task %s", name,
+                            config_tasks_text(row, tasks), loader->task);
     char *before = config_value_text(loader->config, row, false);
     if (!before) return ERR_SYSTEM;
     int faults = loader->faults.count, code = set_entry_of_task(loader, entry, index);
@@ -147,7 +162,7 @@ static int set_entry(struct loader *loader, const struct config_entry *entry, in
         after && (strcmp(before, after) != 0 || loader->config->state->items[index].count > 1);
     if (changed && loader->faults.count == faults)
         log_warning("%s: %s has no effect on task %s: it is a key of task %s", entry->where_key,
-                    name, loader->task, row->tasks);
+                    name, loader->task, config_tasks_text(row, tasks));
     free(before);
     free(after);
     return code == OK ? set_default(loader->config, index) : code;

@@ -237,7 +237,9 @@ static int other_size(const struct governor *g, struct ladder *ladder, int64_t b
     if (g->growth.size.most == 0 || least < 0) return OK;
     TRY(governor_work(&sizes, budget, &ladder->modes[least].mode, &largest));
     if (largest.work.size == g->growth.size.now) return OK;
-    return governor_pick_for(g, ladder, budget, &largest.work, next, found);
+    TRY(governor_pick_for(g, ladder, budget, &largest.work, &largest, found));
+    if (*found) *next = largest;
+    return OK;
 }
 
 /* In the fastest mode: the others take the same for any batch. Where the size grows beside it, the

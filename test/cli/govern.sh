@@ -79,7 +79,7 @@ fi
 # a size is not what a GAN can offer, and it says so
 # shellcheck disable=SC2086
 run 78 imgtrain train $gan memory.grow=true memory.min_size=16 images=8 -o sized
-err_has "memory.min_size is a key of task splat and has no effect on task gan"
+err_has "memory.min_size is a key of task splat and sr and has no effect on task gan"
 # shellcheck disable=SC2086
 run 0 imgtrain train $gan memory.max_batch_size=16 images=8 -o off
 err_has "no effect: memory.grow is off"
