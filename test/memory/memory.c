@@ -1,4 +1,4 @@
-/* Memory of both tasks: what is predicted is what is taken, in every way to run and after moving
+/* Memory of all tasks: what is predicted is what is taken, in every way to run and after moving
  * from one to another; and no way changes a bit of the result. */
 #include "base/error.h"
 #include "base/random.h"
@@ -50,7 +50,9 @@ static void start(struct trial *t, const char *text, int row)
     *t = (struct trial){.row = row};
     MUST(config_load_text(&t->config, "test", text, strlen(text), 0, NULL));
     MUST(device_open(&t->device, "cpu", 1));
-    t->task = task_find(t->config->task == CONFIG_TASK_GAN ? "gan" : "splat");
+    static const char *const tasks[] = {
+        [CONFIG_TASK_SPLAT] = "splat", [CONFIG_TASK_GAN] = "gan", [CONFIG_TASK_SR] = "sr"};
+    t->task = task_find(tasks[t->config->task]);
     struct task_setup setup = {
         .config = t->config, .device = t->device, .choose = choose, .choose_context = t};
     MUST(t->task->open(&t->state, &setup));
@@ -108,6 +110,20 @@ static const char *splat_text(uint32_t trial)
     return text;
 }
 
+static const char *sr_text(uint32_t trial)
+{
+    static char text[1024];
+    static const char *const scales[] = {"1", "2", "3", "4"};
+    snprintf(text, sizeof text,
+             "task: sr\ndataroot_gt: %s\nval_every: 1\neval_steps: 1\nmax_steps: 8\n"
+             "memory: {schedule: []}\n"
+             "sr: {scale: %s, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, l1_weight: %u}\n",
+             in_folder("large"), scales[draw(trial, 1, 4)], 1 + draw(trial, 2, 40),
+             1 + draw(trial, 3, 6), 2 + 2 * draw(trial, 4, 8), 1 + draw(trial, 5, 9),
+             draw(trial, 6, 2));
+    return text;
+}
+
 static void same_bytes(const struct trial *t, const struct memory_need *most)
 {
     const struct memory_need *need = &t->ladder.modes[t->row].need;
@@ -117,11 +133,27 @@ static void same_bytes(const struct trial *t, const struct memory_need *most)
     ck_assert_uint_eq(t->device->host_peak_bytes, most->host_bytes);
 }
 
+/* Other patches and another number of them, in a mode that has them all at a time. */
+static void check_other_work(struct trial *t, uint32_t trial, struct memory_need *most)
+{
+    struct memory_need *need = &t->ladder.modes[t->row].need;
+    struct memory_mode mode = t->ladder.modes[0].mode;
+    mode.work.size = 2 + 2 * (int)draw(trial, 30, 8);
+    mode.work.batch = mode.micro_batch = 1 + (int)draw(trial, 31, 9);
+    MUST(t->task->need(t->state, &mode, need));
+    MUST(t->task->replan(t->state, &mode));
+    if (need->device_bytes > most->device_bytes) most->device_bytes = need->device_bytes;
+    if (need->host_bytes > most->host_bytes) most->host_bytes = need->host_bytes;
+    step(t, 5);
+    same_bytes(t, most);
+}
+
 static void check_case(uint32_t trial)
 {
+    const char *(*const texts[])(uint32_t) = {splat_text, gan_text, sr_text};
     struct trial t;
     struct image picture = {0};
-    start(&t, trial % 2 ? gan_text(trial) : splat_text(trial), (int)draw(trial, 20, 1000));
+    start(&t, texts[trial % 3](trial), (int)draw(trial, 20, 1000));
     struct memory_need most = t.ladder.modes[t.row].need;
     for (int number = 0; number < 4; number++) /* a splat grows before its third step */
         step(&t, number);
@@ -134,6 +166,7 @@ static void check_case(uint32_t trial)
     if (next->host_bytes > most.host_bytes) most.host_bytes = next->host_bytes;
     step(&t, 4);
     same_bytes(&t, &most);
+    if (trial % 3 == 2) check_other_work(&t, trial, &most);
     end(&t);
 }
 
@@ -143,6 +176,7 @@ START_TEST(predicted_is_measured)
     int cases = wanted ? atoi(wanted) : getenv("SKIP_SLOW") ? 60 : 200;
     draw_pictures("photos/a", 3, 12, 10);
     draw_pictures("photos/b", 3, 12, 10);
+    draw_pictures("large", 3, 64, 64);
     for (int i = 0; i < cases; i++)
         check_case((uint32_t)i);
 }
@@ -157,7 +191,23 @@ static const char *const same_configs[] = {
     "gan: {width: 24, height: 16, widths: [16], samples: 2, batch: 24}\ndeterministic: true\n",
     "num_gaussians: 300\nmax_steps: 10\nadd_times: 2\n",
     "num_gaussians: 200\nmax_steps: 10\nquantize: true\ndownsample: true\n",
+    "sr: {num_feat: 16, num_conv: 4, lq_size: 10, batch: 7, max_steps: 10, val_every: 1}\n",
+    "sr: {scale: 3, num_feat: 24, num_conv: 2, lq_size: 8, batch: 4, max_steps: 10}\n",
 };
+enum { FIRST_SPLAT = 2, FIRST_SR = 4 };
+
+/* The config of number `index`, whose input is drawn. */
+static void same_text(char *text, size_t room, int index)
+{
+    const char *input = "task: gan\nimages: 1000\ndata", *name = "photos";
+    if (index >= FIRST_SPLAT) input = "input_path", name = "picture.png";
+    if (index >= FIRST_SR) input = "task: sr\neval_steps: 1\ndataroot_gt", name = "large";
+    draw_pictures("photos/a", 3, 12, 10);
+    draw_pictures("photos/b", 3, 12, 10);
+    draw_pictures("large", 3, 64, 64);
+    draw_picture("picture.png", 60, 44, 9);
+    snprintf(text, room, "%s: %s\n%s", input, in_folder(name), same_configs[index]);
+}
 
 /* The next row that gives the same result, from `row` on round the ladder. */
 static int same_result(const struct trial *t, int row)
@@ -186,12 +236,7 @@ START_TEST(same_losses_in_every_way)
     struct trial t;
     struct image wanted, got;
     double losses[STEPS];
-    draw_pictures("photos/a", 3, 12, 10);
-    draw_pictures("photos/b", 3, 12, 10);
-    draw_picture("picture.png", 60, 44, 9);
-    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
-             _i < 2 ? "task: gan\ndata" : "input_path",
-             in_folder(_i < 2 ? "photos" : "picture.png"), same_configs[_i]);
+    same_text(text, sizeof text, _i);
     start(&t, text, 0);
     for (int k = 0; k < STEPS; k++)
         losses[k] = step(&t, k);
@@ -263,12 +308,7 @@ START_TEST(failed_move_keeps_the_state)
     char text[1024];
     struct trial t;
     struct image wanted, got;
-    draw_pictures("photos/a", 3, 12, 10);
-    draw_pictures("photos/b", 3, 12, 10);
-    draw_picture("picture.png", 60, 44, 9);
-    snprintf(text, sizeof text, "%s: %s\n%simages: 1000\n",
-             _i < 2 ? "task: gan\ndata" : "input_path",
-             in_folder(_i < 2 ? "photos" : "picture.png"), same_configs[_i]);
+    same_text(text, sizeof text, _i);
     start(&t, text, 0);
     for (int k = 0; k < STEPS; k++)
         step(&t, k);
@@ -287,7 +327,8 @@ START_TEST(failed_move_keeps_the_state)
         ck_assert_uint_lt(t.device->used_bytes, t.ladder.modes[0].need.device_bytes);
         save(&t, "parked");
         same_files("parked", "before");
-        if (_i < 2) { /* a smaller batch that is not to be had: back to the larger one */
+        if (_i < FIRST_SPLAT ||
+            _i >= FIRST_SR) { /* a smaller batch that is not to be had: back to the larger one */
             struct memory_mode less = t.ladder.modes[0].mode;
             less.work.batch = 1;
             ck_assert_int_eq(t.task->replan(t.state, &less), ERR_DEVICE_MEMORY);

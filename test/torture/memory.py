@@ -68,6 +68,11 @@ def write_inputs(folder):
             file.write(b'P6 %d %d 255\n' % (w, h))
             file.write(bytes((x * 255 // w + rng.randrange(40) * (y > h // 2)) % 256
                              for y in range(h) for x in range(w) for _ in range(3)))
+    os.mkdir(os.path.join(folder, 'photos'))
+    for n in range(4):
+        with open(os.path.join(folder, 'photos', '%d.ppm' % n), 'wb') as file:
+            file.write(b'P6 72 66 255\n' + bytes((x * (n + 2) + y * y // 9 + c * 40) % 256
+                                                 for y in range(66) for x in range(72) for c in range(3)))
     os.mkdir(os.path.join(folder, 'data'))
     for n in range(14):
         with open(os.path.join(folder, 'data', '%d.pgm' % n), 'wb') as file:
@@ -93,12 +98,20 @@ def gan_base(rng, folder):
     return words
 
 
+def sr_base(rng, folder):
+    words = ['task=sr', 'dataroot_gt=' + os.path.join(folder, 'photos'), 'scale=%d' % rng.choice([1, 2, 2, 3]),
+             'num_feat=%d' % rng.choice([3, 16, 24]), 'num_conv=%d' % rng.randint(1, 4), 'lq_size=%d' % rng.choice([8, 10, 16]),
+             'batch=%d' % rng.choice([1, 3, 4, 8]), 'max_steps=%d' % rng.randint(3, 9), 'val_every=%d' % rng.choice([1, 3])]
+    words += rng.choice([[], [], ['l1_weight=1'], ['val_gt=' + os.path.join(folder, 'photos')]])
+    return words
+
+
 class Base:
     """A configuration and its unbroken run."""
 
     def __init__(self, index, folder):
         rng = random.Random('base %d %d' % (SEED, index))
-        make = gan_base if index % 3 == 2 else splat_base
+        make = (splat_base, sr_base, gan_base)[index % 3]
         self.words = make(rng, folder) + COMMON + ['frames.every=%d' % rng.choice([1, 2, 4])]
         self.run = os.path.join(folder, 'base-%d' % index)
         done = train(self.run, self.words)
@@ -137,8 +150,12 @@ def draw_pressure(rng, base):
         words.append('memory.adjustment_frequency=%d' % rng.choice([1, 2, 3]))
     if rng.random() < 0.15:
         words.append('memory.level=%s' % rng.choice('01234'))
-    if rng.random() < 0.15:
+    if rng.random() < (0.5 if 'task=sr' in base.words else 0.15):
         words += ['memory.grow=true', 'memory.adjustment_frequency=1']
+        if 'task=sr' in base.words:
+            words += ['memory.min_size=%d' % rng.choice([0, 8]), 'memory.max_size=%d' % rng.choice([16, 24]),
+                      'memory.min_batch_size=%d' % rng.choice([0, 2]), 'memory.max_batch_size=%d' % rng.choice([2, 12]),
+                      'memory.grow_time=%d' % rng.choice([0, 2, 6])]
         same = False
     words.append('checkpoint.every=%d' % rng.choice([1, 2, 100]))
     return words, faults, same
@@ -244,6 +261,18 @@ def check_same(run, base):
         raise Wrong('other frames: %s' % frames[0])
 
 
+def check_replay(run, base):
+    """What grew grows again by memory.schedule, to the same bits."""
+    schedule = imgtrain(['info', run, '--schedule']).stdout.strip().replace(': ', '=', 1)
+    again = run + '-again'
+    done = train(again, base.words + [schedule, 'frames.count=0'])
+    if done.returncode != FINISHED:
+        raise Wrong('%s ended with %d: %s' % (schedule, done.returncode, done.stderr[-2000:]))
+    if not filecmp.cmp(os.path.join(run, 'model.safetensors'), os.path.join(again, 'model.safetensors'), shallow=False):
+        raise Wrong('%s makes another model' % schedule)
+    shutil.rmtree(again)
+
+
 def one_case(number, bases, folder):
     """"survived" or "31, resumed"; raises Wrong."""
     rng = random.Random('case %d %d' % (SEED, number))
@@ -271,6 +300,8 @@ def one_case(number, bases, folder):
         check_files(run)
         if same:
             check_same(run, base)
+        elif 'task=sr' in base.words:
+            check_replay(run, base)
         if not ONLY:
             shutil.rmtree(run)
         return outcome
