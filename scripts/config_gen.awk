@@ -53,6 +53,10 @@ function beyond_int64(s) {
     return ("x" s) > "x9223372036854775807"
 }
 
+function is_list(type) {
+    return type == "list" || type == "reals" || type == "words"
+}
+
 function check_range(text, low, high) {
     if (!is_number(low) || !is_number(high) || low + 0 > high + 0) die("range '" text "' is not LOW..HIGH")
 }
@@ -64,7 +68,7 @@ function check_default(    n) {
     if (type == "float" && !is_number(value)) die(key ": default '" value "' is not a number")
     if ((type == "int" || type == "float") && (n + 0 < low + 0 || n + 0 > high + 0))
         die(key ": default " value " is outside " range)
-    if (type == "list" && value !~ /^\[.*\]$/) die(key ": default '" value "' is not a list [A, B]")
+    if (is_list(type) && value !~ /^\[.*\]$/) die(key ": default '" value "' is not a list [A, B]")
     if (type == "alias" && value != "[]") die(key ": another name has no default of its own: write []")
     if ((type == "duration" || type == "bytes") && value !~ /^[0-9]/) die(key ": default '" value "' is not a number")
     if (type != "ignored" && value == "") die(key ": no default (write \"\" for an empty text)")
@@ -72,13 +76,14 @@ function check_default(    n) {
 
 # "enum a|b|A|old=a" -> the enum in C and its names; names that differ only in case are one value, and
 # `old` is another name of a. `range` keeps what is no other name.
+# With `words`, whose default is a list of them.
 function make_enum(names,    n, i, at, part, C, prefix, found, same) {
     n = split(names, part, "|")
     enum_name = section == "" ? key : section "_" key
     prefix = toupper("config_" enum_name "_")
     enum_rows = ""
     enum_c = ""
-    found = 0
+    found = type == "words"
     range = ""
     split("", seen_constant)
     for (i = 1; i <= n; i++) {
@@ -110,6 +115,8 @@ function c_type() {
     if (type == "string" || type == "path") return "char *"
     if (type == "enum") return "enum config_" enum_name " "
     if (type == "list") return "struct config_list "
+    if (type == "reals") return "struct config_reals "
+    if (type == "words") return "struct config_words "
     return ""
 }
 
@@ -132,7 +139,7 @@ function add_row(    int_low, int_high, offset) {
     rows = rows "    {" quote(section) ", " quote(key) ", CONFIG_TYPE_" \
         toupper(type == "int" && unsigned ? "uint" : type) ", " offset ", " quote(value) ", " \
         quote(range) ", " int_low ", " int_high ", " as_double(low) ", " as_double(high) ", " quote(unit) ", " \
-        (type == "enum" ? "names_" enum_name : "NULL") ", " quote(target) ", " quote(meaning) ", " \
+        (type == "enum" || type == "words" ? "names_" enum_name : "NULL") ", " quote(target) ", " quote(meaning) ", " \
         quote(tasks) ", " quote(total) ", " quote(each) ", CONFIG_RESUME_" toupper(resume) ", " \
         (section_bare ? "true" : "false") ", " FNR "},\n"
     count++
@@ -218,8 +225,8 @@ function read_comment(    colon, head, n, word, paren) {
 
 function read_range(    at) {
     low = high = "0"
-    if (type == "enum") {
-        if (range == "") die(key ": enum without values")
+    if (type == "enum" || type == "words") {
+        if (range == "") die(key ": " type " without values")
         make_enum(range)
         return
     }
@@ -231,11 +238,11 @@ function read_range(    at) {
     }
     if (range == "") {
         if (type == "int" || type == "list") range = "-9223372036854775808..9223372036854775807"
-        if (type == "float") range = "-1e308..1e308"
+        if (type == "float" || type == "reals") range = "-1e308..1e308"
         if (type == "duration") high = "1e12"
         if (type == "bytes") high = "18446744073709551615"
         if (range == "") return
-    } else if (type != "int" && type != "float" && type != "list" && type != "duration" && type != "bytes") {
+    } else if (type != "int" && type != "float" && type != "list" && type != "reals" && type != "duration" && type != "bytes") {
         die(key ": a " type " has no range")
     }
     at = index(range, "..")
@@ -249,7 +256,7 @@ function read_range(    at) {
 }
 
 BEGIN {
-    n = split("bool int float string path list duration bytes enum ignored alias", word, " ")
+    n = split("bool int float string path list reals words duration bytes enum ignored alias", word, " ")
     for (i = 1; i <= n; i++) known_type[word[i]] = 1
     C_WORDS = "auto break case char const continue default do double else enum extern float for goto if " \
         "inline int long register restrict return short signed sizeof static struct switch typedef union " \

@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"render", cmd_render, "make the image of a model at any size"},
     {"sample", cmd_sample, "make images with a trained generator"},
     {"upscale", cmd_upscale, "enlarge images with a trained network"},
+    {"degrade", cmd_degrade, "write the patches that a training would make worse by itself"},
     {"eval", cmd_eval, "compare two images: PSNR, SSIM, MS-SSIM, FLIP"},
     {"video", cmd_video, "put a run's video together from its frames"},
     {"bench", cmd_bench, "time training steps on this machine"},

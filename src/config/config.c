@@ -37,8 +37,8 @@ static int set_item(struct config *config, int index, char *const *texts, int co
                     const char *origin)
 {
     const struct config_row *row = config_row(index);
-    if (row->type == CONFIG_TYPE_LIST) TRY(config_value_set(config, row, texts, count));
-    for (int i = count - 1; i >= 0 && row->type != CONFIG_TYPE_LIST; i--)
+    if (config_row_is_list(row)) TRY(config_value_set(config, row, texts, count));
+    for (int i = count - 1; i >= 0 && !config_row_is_list(row); i--)
         TRY(config_value_set(config, row, &texts[i], 1));
     struct config_item item = {.texts = calloc((size_t)count + 1, sizeof(char *))};
     if (origin) item.origin = string_format("%s", origin);
@@ -65,7 +65,7 @@ static int set_default(struct config *config, int index)
     if (!text) return ERR_SYSTEM;
     char *texts[CONFIG_MAX_ITEMS], *rest = text;
     int count = 0;
-    if (row->type != CONFIG_TYPE_LIST) {
+    if (!config_row_is_list(row)) {
         texts[count++] = text;
     } else {
         for (char *word = strtok_r(rest, "[], ", &rest); word && count < CONFIG_MAX_ITEMS;
@@ -106,8 +106,7 @@ static const char *shape_fault(const struct config_entry *entry, const struct co
     if (entry->is_nested && entry->is_list) return "a list may hold only single values";
     if (entry->is_nested) return "expected a value, not a section";
     if (entry->is_null && !is_text) return "no value given";
-    if (entry->is_list && entry->count == 0 && row->type != CONFIG_TYPE_LIST)
-        return "an empty list";
+    if (entry->is_list && entry->count == 0 && !config_row_is_list(row)) return "an empty list";
     for (int i = 0; i < entry->count && row->type != CONFIG_TYPE_PATH; i++)
         if (!config_value_is_utf8(entry->texts[i])) return "the value is not UTF-8";
     return NULL;
@@ -159,7 +158,8 @@ static int set_entry(struct loader *loader, const struct config_entry *entry, in
     char *after = code == OK ? config_value_text(loader->config, row, false) : NULL;
     if (code == OK && !after) code = ERR_SYSTEM;
     bool changed =
-        after && (strcmp(before, after) != 0 || loader->config->state->items[index].count > 1);
+        after && (strcmp(before, after) != 0 ||
+                  (!config_row_is_list(row) && loader->config->state->items[index].count > 1));
     if (changed && loader->faults.count == faults)
         log_warning("%s: %s has no effect on task %s: it is a key of task %s", entry->where_key,
                     name, loader->task, config_tasks_text(row, tasks));
@@ -298,7 +298,7 @@ static int check_batch(struct loader *loader)
     double count = 1;
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         int values = loader->config->state->items[i].count;
-        if (config_row(i)->type != CONFIG_TYPE_LIST && values > 1) count *= values;
+        if (!config_row_is_list(config_row(i)) && values > 1) count *= values;
     }
     if (count > MAX_BATCH)
         return config_fault(&loader->faults, "batch", "more than %d combinations", MAX_BATCH);
@@ -410,7 +410,7 @@ int config_load_stored(struct config **out, const char *text)
 
 static bool is_swept(const struct config *config, int index)
 {
-    return config_row(index)->type != CONFIG_TYPE_LIST && config->state->items[index].count > 1;
+    return !config_row_is_list(config_row(index)) && config->state->items[index].count > 1;
 }
 
 int config_batch_count(const struct config *config)

@@ -12,6 +12,8 @@ enum config_type {
     CONFIG_TYPE_STRING,
     CONFIG_TYPE_PATH,
     CONFIG_TYPE_LIST,
+    CONFIG_TYPE_REALS,
+    CONFIG_TYPE_WORDS,
     CONFIG_TYPE_DURATION,
     CONFIG_TYPE_BYTES,
     CONFIG_TYPE_ENUM,
@@ -37,7 +39,7 @@ struct config_row {
     uint64_t int_high;
     double low, high;
     const char *unit;
-    const struct config_name *names; /* enum: ends with a NULL name */
+    const struct config_name *names; /* enum, words: ends with a NULL name */
     const char *target;
     const char *meaning;
     const char *tasks; /* those that it has an effect on, a blank between; "": all */
@@ -57,6 +59,8 @@ enum { CONFIG_MAX_ITEMS = 4096, CONFIG_FULL_NAME_BYTES = 128, CONFIG_SHOWN_BYTES
 /* table.c */
 const struct config_row *config_row(int index);
 bool config_row_has_value(const struct config_row *row);
+/* Whether a list is one value of the key. */
+bool config_row_is_list(const struct config_row *row);
 bool config_row_applies(const struct config_row *row, const char *task);
 /* "section.key", or "key" for a common one. Returns `name`. */
 char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_BYTES]);

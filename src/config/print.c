@@ -13,8 +13,7 @@ static char *item_text(const struct config *config, int index, bool json)
 {
     const struct config_row *row = config_row(index);
     const struct config_item *item = &config->state->items[index];
-    if (row->type == CONFIG_TYPE_LIST || item->count == 1)
-        return config_value_text(config, row, json);
+    if (config_row_is_list(row) || item->count == 1) return config_value_text(config, row, json);
     char *text = NULL;
     size_t bytes;
     FILE *to = open_memstream(&text, &bytes);
@@ -167,6 +166,8 @@ static const char *type_word(const struct config_row *row)
         [CONFIG_TYPE_STRING] = "text",
         [CONFIG_TYPE_PATH] = "path (relative to the current folder)",
         [CONFIG_TYPE_LIST] = "list of whole numbers",
+        [CONFIG_TYPE_REALS] = "list of numbers",
+        [CONFIG_TYPE_WORDS] = "list of words",
         [CONFIG_TYPE_DURATION] = "time: seconds, or 90s, 5m, 3h50m, 1d, 3:50:00, 1-12:00:00",
         [CONFIG_TYPE_BYTES] = "size: 1500, 512MB, 8GB (powers of 1000), 8GiB, 8G (of 1024)",
         [CONFIG_TYPE_ENUM] = "one of",

@@ -20,6 +20,12 @@ bool config_row_has_value(const struct config_row *row)
     return row->type != CONFIG_TYPE_IGNORED && row->type != CONFIG_TYPE_ALIAS;
 }
 
+bool config_row_is_list(const struct config_row *row)
+{
+    return row->type == CONFIG_TYPE_LIST || row->type == CONFIG_TYPE_REALS ||
+           row->type == CONFIG_TYPE_WORDS;
+}
+
 bool config_row_applies(const struct config_row *row, const char *task)
 {
     size_t length;

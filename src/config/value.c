@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,8 @@ static const char *type_name(const struct config_row *row)
         [CONFIG_TYPE_STRING] = "a text",
         [CONFIG_TYPE_PATH] = "a path",
         [CONFIG_TYPE_LIST] = "a list of whole numbers",
+        [CONFIG_TYPE_REALS] = "a list of numbers",
+        [CONFIG_TYPE_WORDS] = "words of",
         [CONFIG_TYPE_DURATION] = "a time (90, 90s, 5m, 3h50m)",
         [CONFIG_TYPE_BYTES] = "a size (1500, 512MB, 8GB, 8GiB)",
         [CONFIG_TYPE_ENUM] = "one of",
@@ -46,7 +49,7 @@ char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES])
 static int wrong_type(const struct config_row *row, const char *text)
 {
     char shown[CONFIG_SHOWN_BYTES];
-    bool is_enum = row->type == CONFIG_TYPE_ENUM;
+    bool is_enum = row->type == CONFIG_TYPE_ENUM || row->type == CONFIG_TYPE_WORDS;
     return fail(ERR_CONFIG, "%s: expected %s%s%s, got '%s'", row->key, type_name(row),
                 is_enum ? " " : "", is_enum ? row->range : "", config_value_shown(text, shown));
 }
@@ -156,6 +159,40 @@ static int set_list(const struct config_row *row, struct config_list *field, cha
     return OK;
 }
 
+static int set_reals(const struct config_row *row, struct config_reals *field, char *const *texts,
+                     int count)
+{
+    double *values = calloc((size_t)count + 1, sizeof *values);
+    if (!values) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count; i++) {
+        int code = parse_real(row, texts[i], &values[i]);
+        if (code < 0) {
+            free(values);
+            return code;
+        }
+    }
+    free(field->values);
+    *field = (struct config_reals){values, count};
+    return OK;
+}
+
+static int set_words(const struct config_row *row, struct config_words *field, char *const *texts,
+                     int count)
+{
+    int *values = calloc((size_t)count + 1, sizeof *values);
+    if (!values) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count; i++) {
+        int code = parse_enum(row, texts[i], &values[i]);
+        if (code < 0) {
+            free(values);
+            return code;
+        }
+    }
+    free(field->values);
+    *field = (struct config_words){values, count};
+    return OK;
+}
+
 int config_value_set(struct config *config, const struct config_row *row, char *const *texts,
                      int count)
 {
@@ -172,6 +209,8 @@ int config_value_set(struct config *config, const struct config_row *row, char *
     case CONFIG_TYPE_STRING:
     case CONFIG_TYPE_PATH: return set_text(field, text);
     case CONFIG_TYPE_LIST: return set_list(row, field, texts, count);
+    case CONFIG_TYPE_REALS: return set_reals(row, field, texts, count);
+    case CONFIG_TYPE_WORDS: return set_words(row, field, texts, count);
     case CONFIG_TYPE_IGNORED:
     case CONFIG_TYPE_ALIAS: break;
     }
@@ -189,6 +228,14 @@ void config_value_clear(struct config *config, const struct config_row *row)
         struct config_list *list = field;
         free(list->values);
         *list = (struct config_list){0};
+    } else if (row->type == CONFIG_TYPE_REALS) {
+        struct config_reals *reals = field;
+        free(reals->values);
+        *reals = (struct config_reals){0};
+    } else if (row->type == CONFIG_TYPE_WORDS) {
+        struct config_words *words = field;
+        free(words->values);
+        *words = (struct config_words){0};
     }
 }
 
@@ -269,25 +316,47 @@ char *config_value_quote(const struct config_row *row, const char *text, bool js
                                                               : string_format("%s", text);
 }
 
-static char *list_text(const struct config_list *list)
-{
-    char *text = string_format("[");
-    for (int i = 0; text && i < list->count; i++) {
-        char *longer = string_format("%s%s%" PRId64, text, i ? ", " : "", list->values[i]);
-        free(text);
-        text = longer;
-    }
-    char *closed = text ? string_format("%s]", text) : NULL;
-    free(text);
-    return closed;
-}
-
 static const char *enum_text(const struct config_row *row, int value)
 {
     const struct config_name *name = row->names;
     while (name->name && name->value != value)
         name++;
     return name->name ? name->name : "?";
+}
+
+/* Value `i` of a list; false behind its end. */
+static bool element_text(char text[CONFIG_SHOWN_BYTES], const struct config_row *row,
+                         const void *field, int i, bool json)
+{
+    const struct config_list *list = field;
+    const struct config_reals *reals = field;
+    const struct config_words *words = field;
+    char number[NUMBER_TEXT_BYTES];
+    int count = row->type == CONFIG_TYPE_LIST    ? list->count
+                : row->type == CONFIG_TYPE_REALS ? reals->count
+                                                 : words->count;
+    if (i >= count) return false;
+    if (row->type == CONFIG_TYPE_LIST)
+        snprintf(text, CONFIG_SHOWN_BYTES, "%" PRId64, list->values[i]);
+    else if (row->type == CONFIG_TYPE_REALS)
+        snprintf(text, CONFIG_SHOWN_BYTES, "%s", number_format(number, reals->values[i]));
+    else
+        snprintf(text, CONFIG_SHOWN_BYTES, json ? "\"%s\"" : "%s",
+                 enum_text(row, words->values[i]));
+    return true;
+}
+
+static char *list_text(const struct config_row *row, const void *field, bool json)
+{
+    char *text = string_format("["), element[CONFIG_SHOWN_BYTES];
+    for (int i = 0; text && element_text(element, row, field, i, json); i++) {
+        char *longer = string_format("%s%s%s", text, i ? ", " : "", element);
+        free(text);
+        text = longer;
+    }
+    char *closed = text ? string_format("%s]", text) : NULL;
+    free(text);
+    return closed;
 }
 
 /* Beyond 2^53 many JSON readers would round a number: such ones are strings there. */
@@ -312,7 +381,9 @@ char *config_value_text(const struct config *config, const struct config_row *ro
     case CONFIG_TYPE_PATH: return config_value_quote_text(*(char *const *)field, json);
     case CONFIG_TYPE_ENUM:
         return string_format(json ? "\"%s\"" : "%s", enum_text(row, *(const int *)field));
-    case CONFIG_TYPE_LIST: return list_text(field);
+    case CONFIG_TYPE_LIST:
+    case CONFIG_TYPE_REALS:
+    case CONFIG_TYPE_WORDS: return list_text(row, field, json);
     case CONFIG_TYPE_IGNORED:
     case CONFIG_TYPE_ALIAS: break;
     }

@@ -75,12 +75,20 @@ void crop_read(const struct pair *pair, bool gt, int scale, int x, int y, int w,
     }
 }
 
+/* Where a window lies in an image; beyond the border it is mirrored, the last sample not twice. */
+static int crop_mirrored(int i, int n)
+{
+    while (n > 1 && (i < 0 || i >= n))
+        i = i < 0 ? -i : 2 * n - 2 - i;
+    return n > 1 ? i : 0;
+}
+
 /* A turned square: out (x, y) is in (x, y), or with CROP_TRANSPOSE (y, x), each mirrored first. */
 static void crop_turn(const struct crop *crop, bool gt, int scale, int x0, int y0, int side,
                       float *out)
 {
     const struct pair *pair = crop->pair;
-    size_t width = (size_t)pair->w * (size_t)(gt ? scale : 1);
+    int width = pair->w * (gt ? scale : 1), height = pair->h * (gt ? scale : 1);
     const void *samples = gt ? pair->gt : pair->lq;
     bool is_16 = gt ? pair->gt_is_16 : pair->lq_is_16;
     for (int y = 0; y < side; y++)
@@ -89,7 +97,9 @@ static void crop_turn(const struct crop *crop, bool gt, int scale, int x0, int y
             int from_y = crop->turn & CROP_TRANSPOSE ? x : y;
             if (crop->turn & CROP_MIRROR) from_x = side - 1 - from_x;
             if (crop->turn & CROP_UPSIDE_DOWN) from_y = side - 1 - from_y;
-            size_t at = ((size_t)(y0 + from_y) * width + (size_t)(x0 + from_x)) * 3;
+            from_x = crop_mirrored(x0 + from_x, width);
+            from_y = crop_mirrored(y0 + from_y, height);
+            size_t at = ((size_t)from_y * (size_t)width + (size_t)from_x) * 3;
             for (size_t c = 0; c < 3; c++)
                 *out++ = crop_sample(samples, is_16, at + c);
         }
@@ -101,4 +111,15 @@ void crop_copy(const struct crop_source *source, const struct crop *crop, int si
     int s = source->scale;
     crop_turn(crop, false, s, crop->x, crop->y, side, lq);
     crop_turn(crop, true, s, crop->x * s, crop->y * s, side * s, gt);
+}
+
+void crop_copy_around(const struct crop_source *source, const struct crop *crop, int side,
+                      int around, int x, int y, float *out)
+{
+    bool transposed = crop->turn & CROP_TRANSPOSE;
+    int before_x = transposed ? y : x, before_y = transposed ? x : y, s = source->scale;
+    if (crop->turn & CROP_MIRROR) before_x = around - before_x;
+    if (crop->turn & CROP_UPSIDE_DOWN) before_y = around - before_y;
+    crop_turn(crop, true, s, (crop->x - before_x) * s, (crop->y - before_y) * s,
+              (side + around) * s, out);
 }

@@ -33,6 +33,11 @@ struct crop crop_draw(const struct crop_source *source, uint64_t seed, uint64_t 
 void crop_copy(const struct crop_source *source, const struct crop *crop, int side, float *lq,
                float *gt);
 
+/* GT of a window of side + around pixels of LQ a side, turned as the patch of `side` that lies in
+ * it at (x, y): out [(side + around) scale][..][3]. Beyond the image's border it is mirrored. */
+void crop_copy_around(const struct crop_source *source, const struct crop *crop, int side,
+                      int around, int x, int y, float *out);
+
 /* A part of an image, not turned: w x h from (x, y) of `gt` (its scale times larger) or LQ. */
 void crop_read(const struct pair *pair, bool gt, int scale, int x, int y, int w, int h, float *out);
 

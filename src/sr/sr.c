@@ -52,6 +52,8 @@ int sr_declare(struct task_state *s, const struct memory_mode *mode)
         {"best", s->core->net.net.floats, &s->best.ema},
         {"show", sr_show_floats(s), &s->show},
         {"measuring", sr_measuring_floats(s), &s->measuring},
+        {"patches", sr_feed_bytes(&s->feed, choices.lq_size, s->core->span) / sizeof(float),
+         (float **)(void *)&s->feed.memory},
     };
     for (size_t i = 0; i < sizeof host / sizeof *host; i++)
         TRY(plan_declare(s->plan, host[i].name, PLAN_HOST, host[i].floats * sizeof(float),
@@ -104,7 +106,8 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     TRY(sr_design_of(&s->design, s->config)); /* a fault in the config shows before long loading */
     if (!setup->resume && !setup->without_input)
         TRY(sr_pretrained_check(s->config, &s->design)); /* likewise */
-    if (!setup->without_input) TRY(sr_data_open(&s->data, &s->own_input, setup));
+    TRY(sr_feed_open(&s->feed, s->config, &s->data.crops));
+    if (!setup->without_input) TRY(sr_data_open(&s->data, &s->own_input, setup, &s->feed.choices));
     sr_choose_shown(s);
     if (setup->resume) {
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
@@ -148,17 +151,7 @@ static int64_t sr_steps(const struct task_state *s)
 static int sr_fill_patches(void *context, int first, int n, float *lq, float *gt)
 {
     struct task_state *s = context;
-    int side = s->core->mode.lq_size;
-    size_t small = (size_t)side * (size_t)side * 3;
-    size_t large = small * (size_t)s->design.scale * (size_t)s->design.scale;
-    unsigned turns = (s->config->sr.flip ? CROP_MIRROR : 0u) |
-                     (s->config->sr.rot ? CROP_UPSIDE_DOWN | CROP_TRANSPOSE : 0u);
-    for (int i = 0; i < n; i++) {
-        struct crop crop = crop_draw(&s->data.crops, (uint64_t)s->config->seed, (uint64_t)s->step,
-                                     (uint64_t)(first + i), side, turns);
-        crop_copy(&s->data.crops, &crop, side, lq + (size_t)i * small, gt + (size_t)i * large);
-    }
-    return OK;
+    return sr_feed_fill(&s->feed, (uint64_t)s->step, first, n, s->core->mode.lq_size, lq, gt);
 }
 
 int sr_collect(struct task_state *s, int64_t steps)

@@ -27,6 +27,7 @@ void sr_free_input(struct task_input *input)
 
 static bool uses_lq(const struct config *config)
 {
+    if (config->sr.data_mode == CONFIG_SR_DATA_MODE_OTF) return config->sr.dataroot_lq_prob > 0;
     return config->sr.data_mode != CONFIG_SR_DATA_MODE_BICUBIC && config->sr.dataroot_lq[0];
 }
 
@@ -130,7 +131,22 @@ static int split_pairs(struct sr_data *data, const struct task_input *input, uin
     return OK;
 }
 
-int sr_data_open(struct sr_data *data, struct task_input **own, const struct task_setup *setup)
+/* With data_mode otf, held-out images whose LQ nobody gave are degraded as well. */
+static int degrade_held(struct sr_data *data, const struct task_setup *setup,
+                        const struct degrade_choices *choices)
+{
+    const struct config *config = setup->config;
+    if (config->sr.data_mode != CONFIG_SR_DATA_MODE_OTF) return OK;
+    if (config->sr.val_gt[0] && config->sr.val_lq[0]) return OK;
+    TRY(sr_held_open(&data->degraded, data->held, data->held_count, choices, (uint64_t)config->seed,
+                     setup->spill_dir, setup->forecast_only));
+    for (int i = 0; i < data->held_count; i++)
+        data->held[i] = &data->degraded.pairs[i];
+    return OK;
+}
+
+int sr_data_open(struct sr_data *data, struct task_input **own, const struct task_setup *setup,
+                 const struct degrade_choices *choices)
 {
     const struct config *config = setup->config;
     if (!config->sr.dataroot_gt[0])
@@ -143,6 +159,7 @@ int sr_data_open(struct sr_data *data, struct task_input **own, const struct tas
                                (*input)->validation ? pairs_fingerprint((*input)->validation) : 0};
     data->fingerprint = hash_bytes(0, prints, sizeof prints);
     TRY(crop_source_open(&data->crops, data->train, data->train_count, (int)config->sr.scale));
+    TRY(degrade_held(data, setup, choices));
     if (!is_first || (*input)->validation) return OK;
     if (data->held_count == 0)
         log_warning("training data: only one image: nothing is measured, as none can be held out");
@@ -156,5 +173,6 @@ void sr_data_close(struct sr_data *data)
     crop_source_close(&data->crops);
     free((void *)data->train);
     free((void *)data->held);
+    sr_held_close(&data->degraded);
     *data = (struct sr_data){.train_count = 0};
 }

@@ -3,6 +3,7 @@
 #define IMGTRAIN_SR_SR_DATA_H
 
 #include "data/crops.h"
+#include "sr/sr_held.h"
 
 struct task_input;
 struct task_setup;
@@ -11,12 +12,14 @@ struct sr_data {
     const struct pair **train, **held; /* owned arrays of borrowed pairs */
     int train_count, held_count;
     struct crop_source crops; /* of the training images */
+    struct sr_held degraded;  /* held ones, where they are degraded */
     uint64_t fingerprint;     /* of all of them */
 };
 
 /* Opens both sets, or takes those that an earlier open has read (setup->input), and splits them.
- * *own: where nobody else keeps them. */
-int sr_data_open(struct sr_data *data, struct task_input **own, const struct task_setup *setup);
+ * *own: where nobody else keeps them. choices: of the degradations of data_mode otf. */
+int sr_data_open(struct sr_data *data, struct task_input **own, const struct task_setup *setup,
+                 const struct degrade_choices *choices);
 void sr_data_close(struct sr_data *data);
 void sr_free_input(struct task_input *input); /* accepts NULL */
 

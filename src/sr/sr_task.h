@@ -6,6 +6,7 @@
 #include "sr/measure.h"
 #include "sr/sr_core.h"
 #include "sr/sr_data.h"
+#include "sr/sr_feed.h"
 
 struct config;
 struct image;
@@ -36,6 +37,7 @@ struct task_state {
     struct device *device;
     struct task_input *own_input;
     struct sr_data data;
+    struct sr_feed feed;
     struct sr_design design;
     struct memory_mode mode;
     struct plan *plan;

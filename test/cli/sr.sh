@@ -412,7 +412,7 @@ bad 78 "odd" lq_size=13
 bad 65 "the largest lq_size that fits is 24" lq_size=26
 bad 78 "batch" batch=0
 bad 78 "all 0" charbonnier_weight=0
-bad 78 "otf" data_mode=otf
+bad 78 "data_mode: expected one of auto|paired|otf|bicubic" data_mode=video
 ln -s ../photos photos/loop
 run 0 imgtrain train tiny.yaml --dry-run
 rm photos/loop

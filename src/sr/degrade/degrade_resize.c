@@ -1,8 +1,7 @@
 /* Resizing as PyTorch's interpolate does it: rows first, then columns. */
 #include "math/portable.h"
-#include "sr/degrade.h"
-
-#include <string.h>
+#include "sr/degrade/degrade.h"
+#include "sr/degrade/degrade_weigh.h"
 
 static double degrade_cubic(double x)
 {
@@ -79,37 +78,50 @@ static struct degrade_taps degrade_taps_of(enum degrade_resize mode, int i, int 
     return (struct degrade_taps){degrade_clamp((int)((i + 0.5) * in / out), in), 1};
 }
 
-/* The weights of an output sample, at most; an image of all input columns and output rows. */
+/* Weights of one axis' samples: `most` for each, so many as the widest needs. */
+static size_t resize_taps_most(int in, int out)
+{
+    return 8 + 6 * (size_t)((in + out - 1) / out);
+}
+
+/* Taps and weights of all columns; weights of a row; an image of all input columns and output rows.
+ */
 size_t degrade_resize_floats(int w, int h, int out_w, int out_h)
 {
-    (void)out_w;
-    return (size_t)(w > h ? w : h) + (size_t)w * (size_t)out_h * 3;
+    size_t columns = 16 * (size_t)out_w + 6 * (size_t)w; /* no less for more columns */
+    return columns + 14 + 6 * (size_t)h + (size_t)w * (size_t)out_h * 3;
+}
+
+/* Three channels of one output sample. */
+static void resize_sample(float *out, const float *in, const float *weights, int count)
+{
+    float r = 0.0f, g = 0.0f, b = 0.0f;
+    for (int k = 0; k < count; k++, in += 3) {
+        r += weights[k] * in[0];
+        g += weights[k] * in[1];
+        b += weights[k] * in[2];
+    }
+    out[0] = r;
+    out[1] = g;
+    out[2] = b;
 }
 
 void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
                     enum degrade_resize mode, float *memory)
 {
-    float *weights = memory, *rows = memory + (w > h ? w : h);
-    size_t row = (size_t)w * 3;
+    size_t most = resize_taps_most(w, out_w), row = (size_t)w * 3;
+    struct degrade_taps *columns = (struct degrade_taps *)memory, taps;
+    float *weights = memory + 2 * (size_t)out_w, *line = weights + (size_t)out_w * most;
+    float *rows = line + resize_taps_most(h, out_h);
     for (int y = 0; y < out_h; y++) {
-        struct degrade_taps taps = degrade_taps_of(mode, y, h, out_h, weights);
-        float *to = rows + (size_t)y * row;
-        memset(to, 0, row * sizeof *to);
-        for (int k = 0; k < taps.count; k++) {
-            const float *from = in + (size_t)(taps.first + k) * row;
-            for (size_t i = 0; i < row; i++)
-                to[i] += weights[k] * from[i];
-        }
+        taps = degrade_taps_of(mode, y, h, out_h, line);
+        degrade_weigh(rows + (size_t)y * row, in + (size_t)taps.first * row, row, line, taps.count,
+                      row, false);
     }
-    for (int x = 0; x < out_w; x++) {
-        struct degrade_taps taps = degrade_taps_of(mode, x, w, out_w, weights);
-        for (int y = 0; y < out_h; y++) {
-            const float *from = rows + (size_t)y * row + (size_t)taps.first * 3;
-            float sum[3] = {0, 0, 0};
-            for (int k = 0; k < taps.count; k++, from += 3)
-                for (int c = 0; c < 3; c++)
-                    sum[c] += weights[k] * from[c];
-            memcpy(out + ((size_t)y * (size_t)out_w + (size_t)x) * 3, sum, sizeof sum);
-        }
-    }
+    for (int x = 0; x < out_w; x++)
+        columns[x] = degrade_taps_of(mode, x, w, out_w, weights + (size_t)x * most);
+    for (int y = 0; y < out_h; y++)
+        for (int x = 0; x < out_w; x++, out += 3)
+            resize_sample(out, rows + (size_t)y * row + (size_t)columns[x].first * 3,
+                          weights + (size_t)x * most, columns[x].count);
 }

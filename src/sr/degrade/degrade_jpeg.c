@@ -1,7 +1,7 @@
 /* What JPEG does to an image. */
 #include "base/error.h"
 #include "image/image.h"
-#include "sr/degrade.h"
+#include "sr/degrade/degrade.h"
 
 #include <stdlib.h>
 

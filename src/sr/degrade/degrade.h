@@ -2,8 +2,8 @@
  * drawn for it. Samples are floats of 0..1, [h][w][3]. All in an order that depends on the
  * arguments alone, by functions of our own (math/portable.h): the same bits on any machine, by any
  * number of threads. */
-#ifndef IMGTRAIN_SR_DEGRADE_H
-#define IMGTRAIN_SR_DEGRADE_H
+#ifndef IMGTRAIN_SR_DEGRADE_DEGRADE_H
+#define IMGTRAIN_SR_DEGRADE_DEGRADE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,14 +29,19 @@ void degrade_kernel_make(float *kernel, const struct degrade_kernel *of);
 
 /* Floats of memory that a blur takes. */
 size_t degrade_blur_floats(int w, int h, int size);
-/* The border is mirrored without the last sample: w and h above size / 2. out may be in. */
+/* The border is mirrored without the last sample. out may be in. Smooth kernels are taken apart
+ * into rows and columns, which changes a sample by less than 1e-6. */
 void degrade_blur(float *out, const float *in, int w, int h, const float *kernel, int size,
                   float *memory);
 
-/* Real-ESRGAN's unsharp masking: a Gaussian of 51 samples, sigma 8, half of the difference added
- * where it is above 10 of 255, with a soft edge. w and h above 25. */
-size_t degrade_sharpen_floats(int w, int h);
-void degrade_sharpen(float *image, int w, int h, float *memory);
+/* Real-ESRGAN's unsharp masking: a Gaussian of `size` samples (odd; theirs: 51, sigma 8), half of
+ * the difference added where it is above 10 of 255, with a soft edge. */
+size_t degrade_sharpen_floats(int w, int h, int size);
+void degrade_sharpen(float *image, int w, int h, int size, float *memory);
+
+/* Three quarters of a sample and one of the least among it and its 8 neighbours. */
+size_t degrade_thicken_floats(int w, int h);
+void degrade_thicken(float *image, int w, int h, float *memory);
 
 /* ---- another size ---- */
 
@@ -62,16 +67,16 @@ struct degrade_draws {
     uint32_t field;
 };
 
-/* Adds normal noise of deviation sigma, cut to 0..1. grey: one field for all channels. */
+/* Adds normal noise of deviation sigma, cut to 0..1: one of 65536 equally likely numbers of -4.3 ..
+ * 4.3 deviations a sample. grey: one field for all channels. */
 void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
                             const struct degrade_draws *draws);
 
 /* Adds `scale` times the noise of counting photons: with x rounded to 8 bits (of luma, when grey)
  * and v the power of 2 not below how many values of x there are, Poisson(x v) / v - x; cut to 0..1.
  */
-struct degrade_poisson;                               /* tables, for one thread */
-struct degrade_poisson *degrade_poisson_create(void); /* NULL without memory */
-void degrade_poisson_free(struct degrade_poisson *poisson);
+struct degrade_poisson; /* tables, for one thread; nothing in them need be set */
+size_t degrade_poisson_bytes(void);
 void degrade_poisson_noise(struct degrade_poisson *poisson, float *image, int w, int h,
                            double scale, bool grey, const struct degrade_draws *draws);
 

@@ -1,0 +1,230 @@
+/* Kernels of blurs, and blurring. */
+#include "math/portable.h"
+#include "sr/degrade/degrade.h"
+#include "sr/degrade/degrade_weigh.h"
+
+#include <string.h>
+
+/* What is less counts nothing: numbers that are close to no float cost a hundred times as much. */
+static const double WEIGHT_LEAST = 1e-10;
+
+static double degrade_weight(const struct degrade_kernel *of, double x, double y)
+{
+    if (of->shape == DEGRADE_SINC) {
+        double r = sqrt(x * x + y * y);
+        if (!(r > 0.0)) return of->omega * of->omega / (4.0 * PORTABLE_PI);
+        return of->omega * portable_bessel_j1(of->omega * r) / (2.0 * PORTABLE_PI * r);
+    }
+    double c = portable_cos(of->angle), s = portable_sin(of->angle);
+    double u = (c * x + s * y) / of->sigma_x, v = (c * y - s * x) / of->sigma_y;
+    double q = u * u + v * v;
+    if (of->shape == DEGRADE_GAUSSIAN) return portable_exp(-0.5 * q);
+    double power = portable_pow(q, of->beta);
+    return of->shape == DEGRADE_PLATEAU ? 1.0 / (1.0 + power) : portable_exp(-0.5 * power);
+}
+
+void degrade_kernel_make(float *kernel, const struct degrade_kernel *of)
+{
+    double weights[DEGRADE_KERNEL_SIDE * DEGRADE_KERNEL_SIDE], sum = 0.0;
+    int size = of->size, half = size / 2, count = size * size;
+    for (int i = 0; i < count; i++)
+        sum += weights[i] = degrade_weight(of, i % size - half, i / size - half);
+    for (int i = 0; i < count; i++) {
+        double weight = weights[i] / sum;
+        kernel[i] = fabs(weight) < WEIGHT_LEAST ? 0.0f : (float)weight;
+    }
+}
+
+/* Mirrored without the last sample, as often as it takes. */
+static int degrade_reflect(int i, int n)
+{
+    while (n > 1 && (i < 0 || i >= n))
+        i = i < 0 ? -i : 2 * n - 2 - i;
+    return n > 1 ? i : 0;
+}
+
+/* The image with its mirrored border; a row of sums. */
+size_t degrade_blur_floats(int w, int h, int size)
+{
+    size_t margin = (size_t)(size / 2) * 2;
+    return 3 * ((size_t)w + margin) * ((size_t)h + margin + 1);
+}
+
+static void degrade_pad(float *to, const float *in, int w, int h, int half)
+{
+    size_t row = (size_t)w * 3;
+    for (int y = -half; y < h + half; y++) {
+        const float *from = in + (size_t)degrade_reflect(y, h) * row;
+        for (int x = -half; x < 0; x++, to += 3)
+            memcpy(to, from + (size_t)degrade_reflect(x, w) * 3, 3 * sizeof *to);
+        memcpy(to, from, row * sizeof *to);
+        to += row;
+        for (int x = w; x < w + half; x++, to += 3)
+            memcpy(to, from + (size_t)degrade_reflect(x, w) * 3, 3 * sizeof *to);
+    }
+}
+
+/* ---- a kernel as a sum of products of a column and a row ---- */
+
+enum { PARTS = DEGRADE_KERNEL_SIDE / 2 };
+static const double PARTS_LEFT = 3e-7; /* of a kernel, whose sum is 1 */
+
+struct kernel_parts {
+    int count;
+    float column[PARTS][DEGRADE_KERNEL_SIDE], row[PARTS][DEGRADE_KERNEL_SIDE];
+};
+
+/* Elimination by the largest number that is left: smooth kernels are done after a few parts. False
+ * where there would be so many that the kernel itself is cheaper. */
+static bool kernel_parts_find(struct kernel_parts *parts, const float *kernel, int size)
+{
+    double rest[DEGRADE_KERNEL_SIDE * DEGRADE_KERNEL_SIDE];
+    int count = size * size;
+    for (int i = 0; i < count; i++)
+        rest[i] = (double)kernel[i];
+    for (parts->count = 0; 2 * parts->count < size; parts->count++) {
+        double left = 0.0;
+        int at = 0;
+        for (int i = 0; i < count; i++) {
+            left += fabs(rest[i]);
+            if (fabs(rest[i]) > fabs(rest[at])) at = i;
+        }
+        if (left <= PARTS_LEFT) return true;
+        if (2 * (parts->count + 1) >= size) return false;
+        double column[DEGRADE_KERNEL_SIDE], row[DEGRADE_KERNEL_SIDE];
+        for (int i = 0; i < size; i++) {
+            column[i] = rest[i * size + at % size] / rest[at];
+            row[i] = rest[at / size * size + i];
+            if (fabs(column[i]) < WEIGHT_LEAST) column[i] = 0.0;
+            if (fabs(row[i]) < WEIGHT_LEAST) row[i] = 0.0;
+            parts->column[parts->count][i] = (float)column[i];
+            parts->row[parts->count][i] = (float)row[i];
+        }
+        for (int i = 0; i < count; i++)
+            rest[i] -= column[i / size] * row[i % size];
+    }
+    return false;
+}
+
+/* One row of the result, from the padded rows that it depends on. */
+static void blur_row(float *to, const float *padded, size_t width, size_t n, const float *kernel,
+                     int size, const struct kernel_parts *parts, float *sums)
+{
+    if (!parts) {
+        for (int j = 0; j < size; j++)
+            degrade_weigh(to, padded + (size_t)j * width, 3, kernel + j * size, size, n, j > 0);
+        return;
+    }
+    for (int p = 0; p < parts->count; p++) {
+        degrade_weigh(sums, padded, width, parts->column[p], size, width, false);
+        degrade_weigh(to, sums, 3, parts->row[p], size, n, p > 0);
+    }
+}
+
+/* The size that a kernel has without a border of next to nothing. */
+static int kernel_reach(const float *kernel, int size)
+{
+    double left = 0.0;
+    int border = 0;
+    for (; 2 * border + 1 < size; border++) {
+        int low = border, high = size - 1 - border;
+        for (int i = low; i <= high; i++)
+            left += fabs((double)kernel[low * size + i]) + fabs((double)kernel[high * size + i]) +
+                    fabs((double)kernel[i * size + low]) + fabs((double)kernel[i * size + high]);
+        if (left > PARTS_LEFT) break;
+    }
+    return size - 2 * border;
+}
+
+void degrade_blur(float *out, const float *in, int w, int h, const float *whole, int whole_size,
+                  float *memory)
+{
+    struct kernel_parts parts;
+    float kernel[DEGRADE_KERNEL_SIDE * DEGRADE_KERNEL_SIDE];
+    int size = kernel_reach(whole, whole_size), border = (whole_size - size) / 2;
+    for (int i = 0; i < size * size; i++)
+        kernel[i] = whole[(i / size + border) * whole_size + i % size + border];
+    size_t row = (size_t)w * 3, width = (size_t)(w + size / 2 * 2) * 3;
+    float *sums = memory + width * (size_t)(h + size / 2 * 2);
+    bool in_parts = kernel_parts_find(&parts, kernel, size);
+    degrade_pad(memory, in, w, h, size / 2);
+    for (int y = 0; y < h; y++)
+        blur_row(out + (size_t)y * row, memory + (size_t)y * width, width, row, kernel, size,
+                 in_parts ? &parts : NULL, sums);
+}
+
+/* ---- sharpening ---- */
+
+/* What blurring takes; the blurred image; the mask. */
+size_t degrade_sharpen_floats(int w, int h, int size)
+{
+    return degrade_blur_floats(w, h, size) + 2 * 3 * (size_t)w * (size_t)h;
+}
+
+/* By one line of a Gaussian, along y and along x. */
+static void sharpen_blur(float *out, const float *in, int w, int h, const float *line, int size,
+                         float *memory)
+{
+    size_t row = (size_t)w * 3, width = (size_t)(w + size / 2 * 2) * 3;
+    float *sums = memory + width * (size_t)(h + size / 2 * 2);
+    degrade_pad(memory, in, w, h, size / 2);
+    for (int y = 0; y < h; y++) {
+        degrade_weigh(sums, memory + (size_t)y * width, width, line, size, width, false);
+        degrade_weigh(out + (size_t)y * row, sums, 3, line, size, row, false);
+    }
+}
+
+void degrade_sharpen(float *image, int w, int h, int size, float *memory)
+{
+    const double sigma = 0.3 * ((size - 1) / 2.0 - 1.0) + 0.8;
+    size_t count = (size_t)w * (size_t)h * 3;
+    float *blurred = memory + degrade_blur_floats(w, h, size), *mask = blurred + count;
+    float line[DEGRADE_KERNEL_SIDE];
+    double weights[DEGRADE_KERNEL_SIDE], sum = 0.0;
+    for (int i = 0; i < size; i++) {
+        double x = (i - size / 2) / sigma;
+        sum += weights[i] = portable_exp(-0.5 * x * x);
+    }
+    for (int i = 0; i < size; i++)
+        line[i] = (float)(weights[i] / sum);
+    sharpen_blur(blurred, image, w, h, line, size, memory);
+    for (size_t i = 0; i < count; i++)
+        mask[i] = fabsf(image[i] - blurred[i]) * 255.0f > 10.0f ? 1.0f : 0.0f;
+    for (size_t i = 0; i < count; i++) { /* the sharp image takes the blurred one's place */
+        float v = image[i] + 0.5f * (image[i] - blurred[i]);
+        blurred[i] = v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
+    }
+    float *soft = mask; /* the mask is copied with its border before it is overwritten */
+    sharpen_blur(soft, mask, w, h, line, size, memory);
+    for (size_t i = 0; i < count; i++)
+        image[i] = soft[i] * blurred[i] + (1.0f - soft[i]) * image[i];
+}
+
+/* ---- thick lines ---- */
+
+size_t degrade_thicken_floats(int w, int h)
+{
+    return 2 * (size_t)w * (size_t)h * 3;
+}
+
+/* The least of a sample and its neighbours `step` floats before and behind it. */
+static void least_of_three(float *out, const float *in, size_t n, size_t step)
+{
+    for (size_t i = 0; i < n; i++) {
+        float least = in[i];
+        if (i >= step && in[i - step] < least) least = in[i - step];
+        if (i + step < n && in[i + step] < least) least = in[i + step];
+        out[i] = least;
+    }
+}
+
+void degrade_thicken(float *image, int w, int h, float *memory)
+{
+    size_t row = (size_t)w * 3, count = row * (size_t)h;
+    float *across = memory, *least = memory + count;
+    for (size_t y = 0; y < (size_t)h; y++)
+        least_of_three(across + y * row, image + y * row, row, 3);
+    least_of_three(least, across, count, row);
+    for (size_t i = 0; i < count; i++)
+        image[i] = 0.75f * image[i] + 0.25f * least[i];
+}

@@ -1,0 +1,236 @@
+/* Noise of cameras: normal, and that of counted photons. */
+#include "base/random.h"
+#include "math/portable.h"
+#include "sr/degrade/degrade.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum {
+    LEVELS = 256,
+    POISSON_MOST = 420, /* of a mean of 256: 10 deviations beyond it */
+    UNIT_BITS = 21,     /* of the number that a sample's noise is made from */
+    UNITS = 1 << UNIT_BITS,
+    BLOCK = 128, /* pixels whose numbers are drawn at a time: even */
+};
+
+enum { DRAWS = BLOCK / 2 };
+
+/* philox_draw of DRAWS indices at a time, word by word, which compilers make vectors of. */
+struct degrade_words {
+    uint32_t v[4][DRAWS];
+};
+
+__attribute__((always_inline)) static inline void
+words_body(struct degrade_words *words, const struct degrade_draws *draws, uint64_t first)
+{
+    uint32_t(*v)[DRAWS] = words->v;
+    uint32_t key0 = (uint32_t)draws->seed, key1 = (uint32_t)(draws->seed >> 32);
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        v[0][i] = (uint32_t)(first + i);
+        v[1][i] = draws->field;
+        v[2][i] = (uint32_t)draws->step;
+        v[3][i] = (uint32_t)STREAM_SR_NOISE ^ (uint32_t)(draws->step >> 32) * 0x9E3779B9u;
+    }
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < DRAWS; i++) {
+            uint64_t product0 = (uint64_t)v[0][i] * 0xD2511F53u;
+            uint64_t product1 = (uint64_t)v[2][i] * 0xCD9E8D57u;
+            v[0][i] = (uint32_t)(product1 >> 32) ^ v[1][i] ^ key0;
+            v[1][i] = (uint32_t)product1;
+            v[2][i] = (uint32_t)(product0 >> 32) ^ v[3][i] ^ key1;
+            v[3][i] = (uint32_t)product0;
+        }
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void
+words_avx2(struct degrade_words *words, const struct degrade_draws *draws, uint64_t first)
+{
+    words_body(words, draws, first);
+}
+#endif
+
+static void words_of(struct degrade_words *words, const struct degrade_draws *draws, uint64_t first)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        words_avx2(words, draws, first);
+        return;
+    }
+#endif
+    words_body(words, draws, first);
+}
+
+/* Numbers below 2^21, three a pixel: two pixels share a draw. */
+static void degrade_pixel_draws(uint32_t units[BLOCK][3], const struct degrade_draws *draws,
+                                size_t first)
+{
+    struct degrade_words words;
+    words_of(&words, draws, first / 2);
+    for (size_t i = 0; i < DRAWS; i++)
+        for (size_t k = 0; k < 2; k++) {
+            uint64_t bits = (uint64_t)words.v[2 * k + 1][i] << 32 | words.v[2 * k][i];
+            for (int c = 0; c < 3; c++)
+                units[2 * i + k][c] = (uint32_t)(bits >> UNIT_BITS * c) & (UNITS - 1);
+        }
+}
+
+static float degrade_cut(float v)
+{
+    return v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
+}
+
+/* ---- normal ---- */
+
+enum { QUANTILES = 1 << 15 };
+static float normal_quantiles[QUANTILES];
+
+/* The chance of 0 .. z, as a series; its slope. */
+static double normal_chance(double z, double *slope)
+{
+    double term = z, sum = z;
+    for (int k = 3; term > 1e-18 * sum; k += 2)
+        sum += term *= z * z / k;
+    *slope = portable_exp(-0.5 * z * z) / sqrt(2.0 * PORTABLE_PI);
+    return sum * *slope;
+}
+
+/* Of the upper half, each in the middle of its share, by Newton's steps from the one before. */
+static void normal_quantiles_make(void)
+{
+    double z = 0.0;
+    for (int i = 0; i < QUANTILES; i++) {
+        double wanted = 0.5 * (i + 0.5) / QUANTILES, step = 1.0;
+        for (int k = 0; k < 20 && fabs(step) > 1e-9; k++) {
+            double slope, chance = normal_chance(z, &slope);
+            step = (wanted - chance) / slope;
+            z += step < 0.1 ? step : 0.1;
+        }
+        normal_quantiles[i] = (float)z;
+    }
+}
+
+static float normal_of(uint32_t unit)
+{
+    float z = normal_quantiles[unit >> (UNIT_BITS - 15)];
+    return unit >> (UNIT_BITS - 16) & 1 ? -z : z;
+}
+
+void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
+                            const struct degrade_draws *draws)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, normal_quantiles_make);
+    uint32_t units[BLOCK][3];
+    size_t pixels = (size_t)w * (size_t)h;
+    for (size_t first = 0; first < pixels; first += BLOCK) {
+        degrade_pixel_draws(units, draws, first);
+        for (size_t i = 0; i < BLOCK && first + i < pixels; i++, image += 3)
+            for (int c = 0; c < 3; c++)
+                image[c] = degrade_cut(image[c] + (float)sigma * normal_of(units[i][grey ? 0 : c]));
+    }
+}
+
+/* ---- photons ---- */
+
+enum { GUIDES = 64 };
+struct degrade_poisson {
+    bool made[LEVELS];
+    float mean[LEVELS];                   /* x */
+    uint16_t guide[LEVELS][GUIDES];       /* photons of the least unit of each share */
+    uint32_t below[LEVELS][POISSON_MOST]; /* units of at most so many photons */
+};
+
+size_t degrade_poisson_bytes(void)
+{
+    return sizeof(struct degrade_poisson);
+}
+
+static int degrade_level(float v)
+{
+    return (int)(degrade_cut(v) * 255.0f + 0.5f);
+}
+
+static float degrade_luma(const float *rgb)
+{
+    return 0.2989f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
+}
+
+static int count_levels(const float *image, size_t pixels, bool grey)
+{
+    bool seen[LEVELS] = {false};
+    int count = 0;
+    for (size_t i = 0; i < pixels; i++, image += 3)
+        for (int c = 0; c < (grey ? 1 : 3); c++)
+            seen[degrade_level(grey ? degrade_luma(image) : image[c])] = true;
+    for (int i = 0; i < LEVELS; i++)
+        count += seen[i];
+    return count;
+}
+
+/* By inversion: the least number of photons whose chance reaches a unit's. */
+static void poisson_make(struct degrade_poisson *poisson, int level, int values)
+{
+    double mean = level / 255.0 * values, chance = portable_exp(-mean), sum = 0.0;
+    uint32_t *below = poisson->below[level];
+    int last = 0, guide = 0;
+    for (int k = 0; k < POISSON_MOST; k++) {
+        sum += chance;
+        chance *= mean / (k + 1);
+        below[k] = (uint32_t)(sum * UNITS + 0.5);
+        last = k;
+        if (below[k] >= UNITS) break;
+    }
+    below[last] = UNITS; /* what rounding has left */
+    for (int k = 0; guide < GUIDES; guide++) {
+        while (below[k] <= (uint32_t)guide * (UNITS / GUIDES))
+            k++;
+        poisson->guide[level][guide] = (uint16_t)k;
+    }
+    poisson->mean[level] = (float)(level / 255.0);
+    poisson->made[level] = true;
+}
+
+/* Poisson(x v) / v - x. */
+static float poisson_noise_of(struct degrade_poisson *poisson, int level, int values, uint32_t unit)
+{
+    if (!poisson->made[level]) poisson_make(poisson, level, values);
+    const uint32_t *below = poisson->below[level];
+    int photons = poisson->guide[level][unit / (UNITS / GUIDES)];
+    while (below[photons] <= unit)
+        photons++;
+    return (float)photons / (float)values - poisson->mean[level];
+}
+
+static void poisson_pixel(struct degrade_poisson *poisson, float *rgb, float scale, bool grey,
+                          int values, const uint32_t *units)
+{
+    float noise[3];
+    noise[0] = poisson_noise_of(poisson, degrade_level(grey ? degrade_luma(rgb) : rgb[0]), values,
+                                units[0]);
+    for (int c = 1; c < 3; c++)
+        noise[c] =
+            grey ? noise[0] : poisson_noise_of(poisson, degrade_level(rgb[c]), values, units[c]);
+    for (int c = 0; c < 3; c++)
+        rgb[c] = degrade_cut(rgb[c] + scale * noise[c]);
+}
+
+void degrade_poisson_noise(struct degrade_poisson *poisson, float *image, int w, int h,
+                           double scale, bool grey, const struct degrade_draws *draws)
+{
+    uint32_t units[BLOCK][3];
+    size_t pixels = (size_t)w * (size_t)h;
+    int values = 1;
+    for (int count = count_levels(image, pixels, grey); values < count;)
+        values *= 2;
+    memset(poisson->made, 0, sizeof poisson->made);
+    for (size_t first = 0; first < pixels; first += BLOCK) {
+        degrade_pixel_draws(units, draws, first);
+        for (size_t i = 0; i < BLOCK && first + i < pixels; i++, image += 3)
+            poisson_pixel(poisson, image, (float)scale, grey, values, units[i]);
+    }
+}

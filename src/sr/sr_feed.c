@@ -1,0 +1,135 @@
+#include "sr/sr_feed.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/threads.h"
+#include "config/config.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHARPEN_SIDE = 51 }; /* of a target's unsharp masking: Real-ESRGAN's */
+
+int sr_feed_open(struct sr_feed *feed, const struct config *config, const struct crop_source *crops)
+{
+    bool degrades = config->sr.data_mode == CONFIG_SR_DATA_MODE_OTF;
+    *feed = (struct sr_feed){.degrades = degrades,
+                             .sharpens = config->sr.l1_gt_usm,
+                             .seed = (uint64_t)config->seed,
+                             .turns = (config->sr.flip ? CROP_MIRROR : 0u) |
+                                      (config->sr.rot ? CROP_UPSIDE_DOWN | CROP_TRANSPOSE : 0u),
+                             .scale = (int)config->sr.scale,
+                             .crops = crops};
+    TRY(degrade_choices_of(&feed->choices, config));
+    if (config->sr.dataroot_lq_prob <= 0) return OK;
+    if (!degrades) return fail(ERR_CONFIG, "dataroot_lq_prob is there for data_mode otf alone");
+    if (!config->sr.dataroot_lq[0])
+        return fail(ERR_CONFIG, "dataroot_lq_prob: dataroot_lq is not set");
+    return OK;
+}
+
+static bool feed_is_plain(const struct sr_feed *feed)
+{
+    return !feed->degrades && !feed->sharpens;
+}
+
+static size_t feed_window_floats(const struct sr_feed *feed, int side)
+{
+    size_t large = (size_t)(side + DEGRADE_AROUND) * (size_t)feed->scale;
+    return large * large * 3;
+}
+
+size_t sr_feed_bytes(struct sr_feed *feed, int side, int n)
+{
+    int threads = threads_count(), around = side + DEGRADE_AROUND;
+    if (feed_is_plain(feed)) return 0;
+    feed->workers = n < threads ? n : threads;
+    size_t bytes = feed->degrades ? degrade_window_bytes(&feed->choices, around, around) : 0;
+    size_t sharpening = feed_window_floats(feed, side);
+    sharpening += degrade_sharpen_floats(around * feed->scale, around * feed->scale, SHARPEN_SIDE);
+    if (feed->sharpens && bytes < sharpening * sizeof(float)) bytes = sharpening * sizeof(float);
+    feed->worker_bytes = (bytes + 63) / 64 * 64;
+    return (size_t)feed->workers * feed->worker_bytes;
+}
+
+/* The patch of `side` pixels at (x, y) of a window. */
+static void feed_cut(float *out, const float *window, int width, int x, int y, int side)
+{
+    for (int row = 0; row < side; row++)
+        memcpy(out + (size_t)row * (size_t)side * 3,
+               window + ((size_t)(y + row) * (size_t)width + (size_t)x) * 3,
+               3 * (size_t)side * sizeof *out);
+}
+
+int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side, float *lq,
+                  float *gt, struct degrade_recipe *recipe, void *memory)
+{
+    uint64_t index = (uint64_t)place->index;
+    struct crop crop = crop_draw(feed->crops, feed->seed, place->step, index, side, feed->turns);
+    int around = side + DEGRADE_AROUND, s = feed->scale;
+    int x = DEGRADE_MARGIN - DEGRADE_SHIFTS / 2, y = x;
+    place->name = crop.pair->name;
+    *recipe = (struct degrade_recipe){.paired = true};
+    if (feed->degrades)
+        degrade_recipe_draw(recipe, &feed->choices, feed->seed, place->step, (uint32_t)index);
+    if (!feed->degrades || recipe->paired) crop_copy(feed->crops, &crop, side, lq, gt);
+    if (feed_is_plain(feed)) return OK;
+    x += recipe->x;
+    y += recipe->y;
+    if (feed->sharpens) {
+        crop_copy_around(feed->crops, &crop, side, DEGRADE_AROUND, x, y, memory);
+        degrade_sharpen(memory, around * s, around * s, SHARPEN_SIDE,
+                        (float *)memory + feed_window_floats(feed, side));
+        feed_cut(gt, memory, around * s, x * s, y * s, side * s);
+    }
+    if (!feed->degrades || recipe->paired) return OK;
+    crop_copy_around(feed->crops, &crop, side, DEGRADE_AROUND, x, y, memory);
+    if (!feed->sharpens) feed_cut(gt, memory, around * s, x * s, y * s, side * s);
+    const float *degraded;
+    TRY(degrade_window(&degraded, memory, around, around, &feed->choices, recipe));
+    feed_cut(lq, degraded, around, x, y, side);
+    return OK;
+}
+
+/* ---- all patches of a call ---- */
+
+struct feed_call {
+    const struct sr_feed *feed;
+    uint64_t step;
+    int first, side;
+    float *lq, *gt;
+    atomic_int code; /* of the first that failed */
+    char *fault;     /* its message, which belongs to the thread that failed */
+};
+
+static void feed_patches(void *context, int64_t from, int64_t to)
+{
+    struct feed_call *call = context;
+    const struct sr_feed *feed = call->feed;
+    size_t small = (size_t)call->side * (size_t)call->side * 3;
+    size_t large = small * (size_t)feed->scale * (size_t)feed->scale;
+    char *memory = feed->memory + (size_t)threads_self() * feed->worker_bytes;
+    struct degrade_recipe recipe;
+    for (int64_t i = from; i < to; i++) {
+        struct sr_feed_place place = {.step = call->step, .index = call->first + (int)i};
+        int none = OK;
+        int code = sr_feed_patch(feed, &place, call->side, call->lq + (size_t)i * small,
+                                 call->gt + (size_t)i * large, &recipe, memory);
+        if (code < 0 && atomic_compare_exchange_strong(&call->code, &none, code))
+            call->fault = string_format("%s", error_message());
+    }
+}
+
+int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, int side, float *lq,
+                 float *gt)
+{
+    struct feed_call call = {
+        .feed = feed, .step = step, .first = first, .side = side, .lq = lq, .gt = gt};
+    bool has_room = feed_is_plain(feed) || n <= feed->workers || threads_count() <= feed->workers;
+    threads_for(n, has_room ? 1 : n, feed_patches, &call);
+    int code = atomic_load(&call.code);
+    if (code < 0) fail(code, "%s", call.fault ? call.fault : "out of memory");
+    free(call.fault);
+    return code;
+}

@@ -1,0 +1,45 @@
+/* The patches of a step: cut out of images, and degraded where data_mode is otf. All threads make
+ * them, each one at a time; a device with memory of its own is at the step before meanwhile. */
+#ifndef IMGTRAIN_SR_SR_FEED_H
+#define IMGTRAIN_SR_SR_FEED_H
+
+#include "data/crops.h"
+#include "sr/degrade/degradation.h"
+
+#include <stdbool.h>
+
+struct config;
+
+struct sr_feed {
+    bool degrades; /* data_mode otf */
+    bool sharpens; /* targets: l1_gt_usm */
+    struct degrade_choices choices;
+    uint64_t seed;
+    unsigned turns;
+    int scale;
+    const struct crop_source *crops; /* borrowed */
+    int workers;                     /* threads that have memory */
+    size_t worker_bytes;
+    char *memory; /* sr_feed_bytes, planned */
+};
+
+/* ERR_CONFIG, naming the key. */
+int sr_feed_open(struct sr_feed *feed, const struct config *config,
+                 const struct crop_source *crops);
+/* Host memory that up to `n` patches at a time of `side` pixels of LQ take; for the threads that
+ * there are now. */
+size_t sr_feed_bytes(struct sr_feed *feed, int side, int n);
+/* Patches first .. first + n - 1 of a step: lq [n][side][side][3] and gt, scale times as large. */
+int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, int side, float *lq,
+                 float *gt);
+
+struct sr_feed_place {
+    uint64_t step;
+    int index;        /* of the patch in its step */
+    const char *name; /* filled in: the image that it was cut out of, borrowed */
+};
+/* The same of one patch, with what was drawn for it; memory: sr_feed_bytes of one. */
+int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side, float *lq,
+                  float *gt, struct degrade_recipe *recipe, void *memory);
+
+#endif
