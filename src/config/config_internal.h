@@ -137,6 +137,8 @@ int config_fault(struct config_faults *faults, const char *where, const char *fo
 int config_entry_add(struct config_entries *entries, const char *section, const char *key,
                      enum config_source source, struct config_entry **out);
 int config_entry_add_text(struct config_entry *entry, const char *text);
+/* The first `count` stay. */
+void config_entries_cut(struct config_entries *entries, int count);
 void config_entries_free(struct config_entries *entries);
 
 /* Append what a source says. Faults are noted; negative when reading on makes no sense. */

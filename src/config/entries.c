@@ -38,10 +38,15 @@ static void entry_clear(struct config_entry *entry)
     *entry = (struct config_entry){0};
 }
 
+void config_entries_cut(struct config_entries *entries, int count)
+{
+    while (entries->count > count)
+        entry_clear(&entries->items[--entries->count]);
+}
+
 void config_entries_free(struct config_entries *entries)
 {
-    for (int i = 0; i < entries->count; i++)
-        entry_clear(&entries->items[i]);
+    config_entries_cut(entries, 0);
     free(entries->items);
     *entries = (struct config_entries){0};
 }

@@ -249,20 +249,24 @@ static int note_section(struct reader *reader, const char *section, yaml_mark_t 
 static int read_mapping(struct reader *reader, const char *section);
 
 /* training_automations: {DynamicBatchSizeOptimizer: {...}} of other programs holds keys of the
- * section memory; what else is in there has no effect. */
+ * section memory; what else is in there has no effect. `enabled: false` beside it turns it off. */
 static int read_automations(struct reader *reader)
 {
+    int before = reader->entries->count;
+    bool enabled = true;
     if (reader->event.type == YAML_SEQUENCE_START_EVENT) return config_yaml_skip(reader);
     if (reader->event.type != YAML_MAPPING_START_EVENT) return OK;
     for (;;) {
         TRY(config_yaml_next(reader));
-        if (reader->event.type == YAML_MAPPING_END_EVENT) return OK;
+        if (reader->event.type == YAML_MAPPING_END_EVENT) break;
         if (reader->event.type != YAML_SCALAR_EVENT)
             return stop_at_event(reader, "expected the name of a key");
+        bool all = strcmp(config_yaml_scalar(reader), "enabled") == 0;
         bool ours = strcmp(config_yaml_scalar(reader), CONFIG_AUTOMATION) == 0;
         char place[WHERE_BYTES];
         config_yaml_where(reader, reader->event.start_mark, place);
-        if (!ours) log_info("%s: '%s' has no effect here", place, config_yaml_scalar(reader));
+        if (!ours && !all)
+            log_info("%s: '%s' has no effect here", place, config_yaml_scalar(reader));
         TRY(config_yaml_next(reader));
         bool mapping = reader->event.type == YAML_MAPPING_START_EVENT;
         reader->automation = ours && mapping;
@@ -270,8 +274,12 @@ static int read_automations(struct reader *reader)
             TRY(read_mapping(reader, config_section("memory", 6)));
         else if (mapping || reader->event.type == YAML_SEQUENCE_START_EVENT)
             TRY(config_yaml_skip(reader));
+        else if (all && !config_value_parse_bool(config_yaml_scalar(reader), &enabled))
+            return stop_at_event(reader, "expected true or false");
         reader->automation = false;
     }
+    if (!enabled) config_entries_cut(reader->entries, before);
+    return OK;
 }
 
 static int read_section(struct reader *reader, const char *section, yaml_mark_t mark)

@@ -180,5 +180,19 @@ for line in 'grow *true' 'target_vram_usage *0.8' 'min_size *0' 'adjustment_freq
     last="$line"
     if grep -q "memory.$line" "$out"; then pass; else flunk "not in the config"; fi
 done
+for off in 'enabled: false' 'enabled: no'; do # all of them at once, wherever that stands
+    for at in 2 8; do
+        awk -v at=$at -v off="$off" '{ print } NR == at { print "  " off }' other.yaml >off.yaml
+        run 0 imgtrain config off.yaml
+        err_lacks "enabled"
+        for line in 'grow *false' 'target_vram_usage *0.85' 'adjustment_frequency *100'; do
+            last="$off in line $at: $line"
+            if grep -q "memory.$line" "$out"; then pass; else flunk "not in the config"; fi
+        done
+    done
+done
+sed '2a\  enabled: perhaps' other.yaml >off.yaml
+run 78 imgtrain config off.yaml
+err_has "off.yaml:3:12: expected true or false"
 run 78 imgtrain config other.yaml training_automations.DynamicBatchSizeOptimizer.speed=1
 finish
