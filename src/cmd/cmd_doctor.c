@@ -200,6 +200,7 @@ int cmd_doctor(int argc, char **argv)
     printf("%-12s %d usable, %d used without `threads`\n", "threads", threads_available(),
            threads_default());
     cmd_doctor_row("video", video_versions());
+    cmd_doctor_row("JPEG", image_jpeg_version());
     cmd_doctor_row("WebP", image_webp_version().text);
     cmd_doctor_row("TIFF", image_tiff_version().text);
     cmd_doctor_row("CUDA", doctor_cuda_code(CUDA_ARCHS).text);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/parse_number.h"
 #include "config/config_internal.h"
+#include "config/foreign_degradations.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -91,6 +92,24 @@ static int say(struct translation *t, const struct config_entry *entry, const ch
     return OK;
 }
 
+/* A list, `values` with a blank between. */
+static int say_values(struct translation *t, const struct config_entry *entry, const char *key,
+                      const char *values)
+{
+    char *word = string_format("%.*s", (int)strcspn(values, " "), values);
+    int code = word ? say(t, entry, key, word) : ERR_SYSTEM;
+    free(word);
+    struct config_entry *ours = &t->ours->items[t->ours->count - 1];
+    while (code == OK && *(values += strcspn(values, " "))) {
+        values++;
+        word = string_format("%.*s", (int)strcspn(values, " "), values);
+        code = word ? config_entry_add_text(ours, word) : ERR_SYSTEM;
+        free(word);
+        ours->is_list = true;
+    }
+    return code;
+}
+
 static int say_number(struct translation *t, const struct config_entry *entry, const char *key,
                       double value)
 {
@@ -122,23 +141,68 @@ static int translate_folder(struct translation *t, const struct config_entry *en
     return OK;
 }
 
+/* A file with model_type is Real-ESRGAN's, whose ranges are our defaults, and whose GAN is trained
+ * on sharpened images alone. */
+static int translate_degradations(struct translation *t, const struct config_entry *entry)
+{
+    const struct config_entry *model = find_theirs(t, "model_type");
+    TRY(say(t, entry, "sr.data_mode", "otf"));
+    if (model && strncasecmp(text_of(model), "RealESRGAN", 10) == 0 && !find_theirs(t, "lq_usm"))
+        TRY(say(t, model, "sr.lq_usm", "true"));
+    for (int i = 0; !model && foreign_degradation_defaults[i].key; i++) {
+        const char *key = foreign_degradation_defaults[i].key;
+        bool said = false;
+        for (int k = 0; k < t->theirs->count && !said; k++) {
+            const char *same = foreign_degradation_key(t->theirs->items[k].key);
+            said = same && strcmp(same, key) == 0;
+        }
+        if (!said) TRY(say_values(t, entry, key, foreign_degradation_defaults[i].values));
+    }
+    return OK;
+}
+
+/* "mixed": some files' RealESRGANPairedDataset degrades too. */
+static int translate_data_mode(struct translation *t, const struct config_entry *entry,
+                               const char *mode)
+{
+    const struct config_entry *degrading = find_theirs(t, "high_order_degradation");
+    bool on = degrading && !is_off(degrading), mixed = strcmp(mode, "mixed") == 0;
+    if (mixed) mode = on ? "otf" : "paired";
+    bool otf = strcmp(mode, "otf") == 0;
+    if (otf && degrading && !on)
+        return refuse(t, entry, "without high_order_degradation there are no LQ images");
+    if (on && !otf)
+        return refuse(t, degrading, "degrades what RealESRGANDataset reads, no other type");
+    return otf ? translate_degradations(t, entry) : say(t, entry, "sr.data_mode", mode);
+}
+
+/* Of Real-ESRNet: everything is sharpened. */
+static int translate_gt_usm(struct translation *t, const struct config_entry *entry)
+{
+    TRY(say(t, entry, "sr.lq_usm", NULL));
+    return say(t, entry, "sr.l1_gt_usm", NULL);
+}
+
 static int translate_data_type(struct translation *t, const struct config_entry *entry)
 {
     static const struct {
         const char *name, *mode;
     } kinds[] = {{"pairedimagedataset", "paired"},
                  {"paired", "paired"},
-                 {"realesrganpaireddataset", "paired"},
+                 {"realesrganpaireddataset", "mixed"},
+                 {"realesrgandataset", "otf"},
+                 {"otf", "otf"},
                  {"singleimagedataset", "bicubic"},
                  {"single", "bicubic"}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strcasecmp(text_of(entry), kinds[i].name) == 0)
-            return say(t, entry, "sr.data_mode", kinds[i].mode);
+            return translate_data_mode(t, entry, kinds[i].mode);
     char shown[CONFIG_SHOWN_BYTES];
-    return config_fault(t->faults, entry->where_text,
-                        "%s: %s is none of pairedimagedataset, singleimagedataset and "
-                        "RealESRGANPairedDataset",
-                        entry->key, config_value_shown(text_of(entry), shown));
+    return config_fault(
+        t->faults, entry->where_text,
+        "%s: %s is none of pairedimagedataset, singleimagedataset, RealESRGANDataset "
+        "and RealESRGANPairedDataset",
+        entry->key, config_value_shown(text_of(entry), shown));
 }
 
 /* GT's side, of which ours is the scale's part. */
@@ -359,9 +423,9 @@ static const struct foreign_row {
     {"deterministic", .key = "deterministic"},
     {"task", .key = "task"},
     {.path = "model_type"},
-    {"high_order_degradation", .rule = require_off},
-    {"l1_gt_usm", .rule = require_off},
-    {"lq_usm", .rule = require_off},
+    {.path = "high_order_degradation"},
+    {"gt_usm", .rule = translate_gt_usm},
+    {.path = "gt_size"}, /* the data set has it too */
     {.path = "datasets.train.name"},
     {"datasets.train.type", .rule = translate_data_type},
     {"datasets.train.dataroot_gt", .rule = translate_folder},
@@ -474,8 +538,11 @@ int config_translate_foreign(struct config_entries *ours, const struct config_en
         const struct config_entry *entry = &theirs->items[i];
         if (entry->is_nested && entry->count == 0) continue; /* its parts are entries too */
         const struct foreign_row *row = find_foreign_row(entry->key);
+        const char *degradation = foreign_degradation_key(entry->key);
         if (entry->is_nested)
             TRY(refuse(&t, entry, "a list may hold only single values"));
+        else if (degradation)
+            TRY(entry->is_null ? OK : say(&t, entry, degradation, NULL));
         else if (!row)
             TRY(no_effect(entry));
         else if (row->rule)

@@ -64,7 +64,9 @@ static int open_pairs(struct pairs *set, const struct pairs_options *options)
     TRY(pairs_cache_open(&set->cache, &set->list, options));
     TRY(choose_pairs(set, options));
     log_info("%s data: %s: %d images%s%s, %dx, %s%s%s", options->role, options->gt, set->count,
-             set->list.lq.count ? " and their LQ in " : ", reduced by bicubic",
+             set->list.lq.count  ? " and their LQ in "
+             : options->degraded ? ", degraded while training"
+                                 : ", reduced by bicubic",
              set->list.lq.count ? options->lq : "", options->scale,
              format_bytes((int64_t)set->cache.bytes).text, set->cache.path ? ", cached in " : "",
              set->cache.path ? set->cache.path : "");

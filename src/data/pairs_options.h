@@ -11,6 +11,7 @@ struct pairs_options {
     const char *naming; /* of LQ files without their endings: {} is the GT's name; NULL: the same */
     int scale;
     int least;                    /* pixels of LQ's shorter side; smaller ones are left out */
+    bool degraded;                /* LQ is made while training: for messages */
     bool crop;                    /* both are cut where GT is no whole multiple of LQ */
     const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
     const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */

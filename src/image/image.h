@@ -50,6 +50,9 @@ struct image_decoder_version {
     char text[160];
 };
 struct image_decoder_version image_webp_version(void);
+/* What JPEGs are written and read with: the bytes of one and the other may differ by it. Borrowed.
+ */
+const char *image_jpeg_version(void);
 struct image_decoder_version image_tiff_version(void);
 
 /* A file's size without decoding its samples. */

@@ -6,6 +6,19 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#define JPEG_TEXT_OF(number) #number
+#define JPEG_TEXT(number) JPEG_TEXT_OF(number)
+#ifdef LIBJPEG_TURBO_VERSION
+#define JPEG_LIBRARY "libjpeg-turbo " JPEG_TEXT(LIBJPEG_TURBO_VERSION)
+#else
+#define JPEG_LIBRARY "libjpeg " JPEG_TEXT(JPEG_LIB_VERSION)
+#endif
+
+const char *image_jpeg_version(void)
+{
+    return JPEG_LIBRARY;
+}
+
 enum { WRITE_BYTES = 1 << 16, CHROMA_FULL_QUALITY = 90 };
 
 struct jpeg_writer {

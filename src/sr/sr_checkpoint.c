@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "image/image.h"
 #include "nn/weights_file.h"
 #include "sr/sr_task.h"
 #include "store/checkpoint.h"
@@ -14,6 +15,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct {
     const char *prefix; /* of the tensors' names */
@@ -87,6 +89,7 @@ int sr_save(struct task_state *s, struct store_writer *writer)
     TRY(store_set_double(writer, "sr.m_missing", s->core->net.m_missing));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     TRY(store_set(writer, "sr.fingerprint", text));
+    if (s->feed.degrades) TRY(store_set(writer, "sr.jpeg", image_jpeg_version()));
     TRY(sr_store_work(s, writer));
     if (s->best.pending) TRY(sr_store_pending(s, writer));
     if (s->best.step == 0) return OK;
@@ -142,10 +145,21 @@ int sr_check_data(const struct task_state *s, const struct task_setup *setup)
     return OK;
 }
 
+/* Another library may make other bytes of the same image and quality. */
+static void sr_check_jpeg(const struct task_state *s, const struct store_file *file)
+{
+    const char *then = store_get(file, "sr.jpeg"), *now = image_jpeg_version();
+    if (s->feed.degrades && then && strcmp(then, now) != 0)
+        log_warning("this run was begun with %s, and this is %s: from here on its patches may "
+                    "differ from those that it would have seen",
+                    then, now);
+}
+
 int sr_load(struct task_state *s, const struct store_file *file)
 {
     const struct store_range share = {0, 1};
     struct trained_net *net = &s->core->net;
+    sr_check_jpeg(s, file);
     for (int i = 0; i < TRAINED_RANGES; i++) {
         enum trained_range range = (enum trained_range)i;
         TRY(weights_load(file, sr_ranges[i].prefix, &net->net,

@@ -49,6 +49,7 @@ static int open_sets(struct task_input *input, const struct task_setup *setup, c
         .gt = config->sr.dataroot_gt,
         .lq = uses_lq(config) ? config->sr.dataroot_lq : NULL,
         .naming = config->sr.filename_tmpl,
+        .degraded = config->sr.data_mode == CONFIG_SR_DATA_MODE_OTF,
         .scale = (int)config->sr.scale,
         .least = sr_largest_patch(config),
         .crop = config->sr.fix_sizes == CONFIG_SR_FIX_SIZES_CROP,

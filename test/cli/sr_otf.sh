@@ -74,6 +74,54 @@ run 0 imgtrain degrade tiny.yaml -o mixed --count 20 dataroot_lq=lq dataroot_lq_
 paired=$(grep -l paired mixed/*.json | wc -l)
 if [ "$paired" -gt 2 ] && [ "$paired" -lt 18 ]; then pass; else flunk "$paired of 20 are paired"; fi
 
+# ---- files of other programs ----
+cat >redux.yml <<'YAML'
+name: other
+scale: 4
+high_order_degradation: true
+lq_usm: false
+blur_prob: 0.5
+resize_prob: [0.2, 0.7, 0.1]
+noise_range: [0, 0]
+jpeg_range: [75, 95]
+queue_size: 120
+datasets:
+  train:
+    type: realesrgandataset
+    dataroot_gt: [photos]
+    kernel_list: ['iso', 'aniso']
+    kernel_prob: [0.75, 0.25]
+    kernel_range: [5, 11]
+    lq_size: 16
+    batch_size_per_gpu: 4
+network_g: {type: superultracompact}
+train: {total_iter: 3, optim_g: {type: AdamW, lr: !!float 2e-4}}
+YAML
+run 0 imgtrain config redux.yml
+out_has "[iso, aniso]"
+cp "$out" "$work/shown"
+for line in 'data_mode  *otf ' 'kernel_range  *\[5, 11\]' 'kernel_range2  *\[5, 17\]' 'blur_prob  *0.5 ' 'blur_prob2  *0 ' \
+    'resize_mode_list3  *\[bilinear, bicubic, nearest-exact, lanczos\]' 'lq_usm  *false' 'gaussian_noise_prob2  *0 '; do
+    run 0 grep -q "^sr.$line" "$work/shown"
+done
+run 0 imgtrain train redux.yml -o redux -q device=cpu video.enabled=false
+sed 's/^name:/model_type: RealESRNetModel\ngt_usm: True\nsecond_blur_prob: 0.7\ngt_size: 64\nname:/; /^lq_usm/d' redux.yml >esrnet.yml
+run 0 imgtrain config esrnet.yml
+cp "$out" "$work/shown"
+for line in 'kernel_range2  *\[7, 21\]' 'blur_prob2  *0.7 ' 'l1_gt_usm  *true' 'lq_usm  *true' 'resize_mode_list  *\[area, bilinear, bicubic\]'; do
+    run 0 grep -q "^sr.$line" "$work/shown"
+done
+sed 's/realesrgandataset/RealESRGANPairedDataset/' redux.yml >mixed.yml
+run 0 imgtrain config mixed.yml
+out_has "otf"
+sed 's/realesrgandataset/pairedimagedataset/' redux.yml >wrong.yml
+run 78 imgtrain config wrong.yml
+err_has "wrong.yml:3:"
+err_has "degrades what RealESRGANDataset reads"
+sed 's/degradation: true/degradation: false/' redux.yml >wrong.yml
+run 78 imgtrain config wrong.yml
+err_has "there are no LQ images"
+
 # ---- what does not fit ----
 run 78 imgtrain train tiny.yaml -o bad dataroot_lq_prob=0.5
 err_has "dataroot_lq is not set"
