@@ -59,7 +59,8 @@ static struct memory_work work_of(int part, int64_t value)
 {
     struct memory_work work = {.picture = part == 0 ? (int)value : 0,
                                .batch = part == 1 ? (int)value : 0,
-                               .count = part == 2 ? value : 0};
+                               .count = part == 2 ? value : 0,
+                               .size = part == 3 ? (int)value : 0};
     return work;
 }
 
@@ -86,6 +87,7 @@ static void find_largest(struct planned *p)
 {
     if (p->ladder.count == 0) return;
     p->largest.size = cmd_plan_search(p, 0, 16, IMAGE_MAX_SIDE);
+    if (!p->largest.size) p->largest.size = cmd_plan_search(p, 3, 8, 1024); /* of a patch */
     p->largest.batch = cmd_plan_search(p, 1, 1, 65536);
     p->largest.count = cmd_plan_search(p, 2, 1000, 100000000);
 }
