@@ -95,6 +95,14 @@ run 1 cmp -s grown/model.safetensors linear/model.safetensors
 run 0 imgtrain train replay.yaml -o linear-again memory.grow_lr=linear -q
 run 0 cmp linear/model.safetensors linear-again/model.safetensors
 
+# degraded while it trains
+# shellcheck disable=SC2086
+run 0 trains otf $grow data_mode=otf -q
+levels_are otf "0:0:16:4 4:0:32:4 8:0:32:8"
+run 0 imgtrain train replay.yaml -o otf-again data_mode=otf -q threads=2
+run 0 cmp otf/model.safetensors otf-again/model.safetensors
+run 1 cmp -s otf/model.safetensors grown/model.safetensors
+
 # ---- another process takes all that is left, and gives it back ----
 bytes=$(sed -n 's/.*"predicted": \([0-9]*\).*/\1/p' grown/memory.jsonl | sort -n | tail -n 1)
 limit="memory.limit=$((bytes * 6 / 5))"

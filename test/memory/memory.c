@@ -116,11 +116,11 @@ static const char *sr_text(uint32_t trial)
     static const char *const scales[] = {"1", "2", "3", "4"};
     snprintf(text, sizeof text,
              "task: sr\ndataroot_gt: %s\nval_every: 1\neval_steps: 1\nmax_steps: 8\n"
-             "memory: {schedule: []}\n"
-             "sr: {scale: %s, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, l1_weight: %u}\n",
-             in_folder("large"), scales[draw(trial, 1, 4)], 1 + draw(trial, 2, 40),
-             1 + draw(trial, 3, 6), 2 + 2 * draw(trial, 4, 8), 1 + draw(trial, 5, 9),
-             draw(trial, 6, 2));
+             "sr: {data_mode: %s, scale: %s, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, "
+             "l1_weight: %u}\n",
+             in_folder("large"), draw(trial, 7, 3) ? "bicubic" : "otf", scales[draw(trial, 1, 4)],
+             1 + draw(trial, 2, 40), 1 + draw(trial, 3, 6), 2 + 2 * draw(trial, 4, 8),
+             1 + draw(trial, 5, 9), draw(trial, 6, 2));
     return text;
 }
 
