@@ -16,7 +16,7 @@ const struct op_kind *const op_kinds[] = {
     &op_penalty_check,
     /* splat_ops */
     &op_splat_step, &op_splat_evaluate, &op_splat_render, &op_splat_show, &op_splat_importance,
-    &op_splat_adam, &op_splat_fake_quantize, NULL};
+    &op_splat_adam, &op_splat_fake_quantize, &op_splat_train, &op_splat_sample, NULL};
 
 const struct op_kind *op_kind_find(const char *name)
 {

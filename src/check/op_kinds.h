@@ -21,6 +21,8 @@ extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_p
 /* splat_cases.c */
 extern const struct op_kind op_splat_step, op_splat_evaluate, op_splat_render, op_splat_show,
     op_splat_importance, op_splat_adam, op_splat_fake_quantize;
+/* splat_train_cases.c */
+extern const struct op_kind op_splat_train, op_splat_sample;
 
 extern const struct op_kind *const op_kinds[]; /* all of them, NULL behind the last */
 const struct op_kind *op_kind_find(const char *name);

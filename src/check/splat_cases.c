@@ -2,18 +2,13 @@
  * from a plain render in double, gradients of a step from differences of its loss. */
 #include "base/error.h"
 #include "check/op_kinds.h"
+#include "check/splat_case.h"
 #include "math/quantize.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WIDTH = 22, HEIGHT = 18, CHANNELS = 3, COUNT = 14, SAMPLES = WIDTH * HEIGHT * CHANNELS };
-
-#define SPLAT_KIND(op)                                                                             \
-    .table = "splat", .name = "splat." #op, .offset = offsetof(struct splat_ops, op),              \
-    .describe = describe_##op, .run = run_##op, .truth = truth_##op
 
 static const struct splat_blend blends[] = {{3, false}, {0, false}, {32, false}, {0, true}};
 static const char *const blend_names[] = {"top 3", "all", "top 32", "additive"};
@@ -35,32 +30,33 @@ static void end_text(struct op_case *c)
 
 /* ---- the scene ---- */
 
-static void add_range(struct op_case *c, const char *name, size_t count, double low, double high)
+void splat_case_add_range(struct op_case *c, const char *name, size_t count, double low,
+                          double high)
 {
     struct op_operand *o = op_add_in(c, name, NN_F32, count);
     o->low = low, o->high = high;
 }
 
-static void add_scene(struct op_case *c)
+void splat_case_add_scene(struct op_case *c)
 {
-    add_range(c, "xy", 2 * COUNT, 0, 1);
-    add_range(c, "scale", 2 * COUNT, 0.2, 0.6); /* 1 / sigma */
-    add_range(c, "rot", COUNT, 0, 6);
-    add_range(c, "feat", COUNT * CHANNELS, 0, 1);
+    splat_case_add_range(c, "xy", 2 * COUNT, 0, 1);
+    splat_case_add_range(c, "scale", 2 * COUNT, 0.2, 0.6); /* 1 / sigma */
+    splat_case_add_range(c, "rot", COUNT, 0, 6);
+    splat_case_add_range(c, "feat", COUNT * CHANNELS, 0, 1);
     op_add(c, "workspace", OP_WORKSPACE, OP_RAW, 0);
 }
 
-static void add_target(struct op_case *c)
+void splat_case_add_target(struct op_case *c)
 {
-    add_range(c, "target", SAMPLES, 0.1, 0.9);
+    splat_case_add_range(c, "target", SAMPLES, 0.1, 0.9);
 }
 
-static const struct splat_blend *blend_of(const struct op_case *c)
+const struct splat_blend *splat_case_blend(const struct op_case *c)
 {
     return &blends[c->index % BLENDS];
 }
 
-static struct splat_view view_of(const struct op_call *call)
+struct splat_view splat_case_view(const struct op_call *call)
 {
     return (struct splat_view){.xy = op_memory(call, "xy"),
                                .scale = op_memory(call, "scale"),
@@ -72,7 +68,7 @@ static struct splat_view view_of(const struct op_call *call)
                                .height = HEIGHT};
 }
 
-static struct splat_target target_of(const struct op_call *call)
+struct splat_target splat_case_target(const struct op_call *call)
 {
     return (struct splat_target){.width = WIDTH,
                                  .height = HEIGHT,
@@ -89,7 +85,7 @@ static struct splat_storage storage_of(const struct op_case *c)
     return (struct splat_storage){.half = c->halves};
 }
 
-static size_t splat_case_workspace(const struct device *device, const struct op_case *c)
+size_t splat_case_workspace(const struct device *device, const struct op_case *c)
 {
     struct splat_storage storage = storage_of(c);
     int by = c->kind == &op_splat_render && c->variant == WINDOW_REGIONS ? 2 * LARGEST : LARGER;
@@ -97,7 +93,7 @@ static size_t splat_case_workspace(const struct device *device, const struct op_
                                           CHANNELS, COUNT, &storage);
 }
 
-static struct splat_workspace workspace_of(const struct op_call *call)
+struct splat_workspace splat_case_workspace_of(const struct op_call *call)
 {
     return (struct splat_workspace){.memory = op_memory(call, "workspace"),
                                     .bytes = call->workspace_bytes,
@@ -105,11 +101,9 @@ static struct splat_workspace workspace_of(const struct op_call *call)
                                     .storage = storage_of(call->c)};
 }
 
-/* One pixel's CHANNELS numbers, at (x, y) in pixels of the model; without Gaussian `without` (-1:
- * with all), which leaves the others as they were blended. Was it among them? */
-static bool truth_pixel(const struct op_data *d, double x, double y, int without, double *out)
+bool splat_case_truth_pixel(const struct op_data *d, double x, double y, int without, double *out)
 {
-    const struct splat_blend *blend = blend_of(d->c);
+    const struct splat_blend *blend = splat_case_blend(d->c);
     const double *xy = op_values(d, "xy"), *scale = op_values(d, "scale");
     const double *rot = op_values(d, "rot"), *feat = op_values(d, "feat");
     double alpha[COUNT], sum = 0, cut = (double)splat_cut(blend);
@@ -186,7 +180,7 @@ static void truth_sums(const struct op_data *d, double power, bool ssim, double 
     for (int y = 0; y < HEIGHT; y++)
         for (int x = 0; x < WIDTH; x++) {
             double pixel[CHANNELS];
-            truth_pixel(d, x + 0.5, y + 0.5, -1, pixel);
+            splat_case_truth_pixel(d, x + 0.5, y + 0.5, -1, pixel);
             for (int c = 0; c < CHANNELS; c++) {
                 size_t at = sample_at(y, x, c);
                 shown[at] = power > 0 ? pow(clamped(pixel[c]), power) : pixel[c];
@@ -236,8 +230,8 @@ static const char *const step_slopes[] = {"xy",   "dxy",  "scale", "dscale", "ro
 static void describe_step(struct op_case *c)
 {
     describe_halves(c, BLENDS * LOSSES);
-    add_scene(c);
-    add_target(c);
+    splat_case_add_scene(c);
+    splat_case_add_target(c);
     add_sums(c);
     for (int i = 0; step_slopes[i]; i += 2)
         op_add_out(c, step_slopes[i + 1], NN_F32, c->operands[op_find(c, step_slopes[i])].count,
@@ -250,14 +244,14 @@ static void describe_step(struct op_case *c)
 
 static int run_step(const struct op_call *call)
 {
-    struct splat_workspace workspace = workspace_of(call);
-    struct splat_view view = view_of(call);
-    struct splat_target target = target_of(call);
+    struct splat_workspace workspace = splat_case_workspace_of(call);
+    struct splat_view view = splat_case_view(call);
+    struct splat_target target = splat_case_target(call);
     struct splat_gradients gradients = {op_memory(call, "dxy"), op_memory(call, "dscale"),
                                         op_memory(call, "drot"), op_memory(call, "dfeat")};
     struct splat_sums sums = {{0}, 0, 0};
-    TRY(call->device->splat->step(call->device, &workspace, &view, blend_of(call->c), &target,
-                                  &losses[call->c->variant], &gradients, &sums));
+    TRY(call->device->splat->step(call->device, &workspace, &view, splat_case_blend(call->c),
+                                  &target, &losses[call->c->variant], &gradients, &sums));
     take_sums(call, &sums, false);
     return OK;
 }
@@ -317,8 +311,8 @@ const struct op_kind op_splat_step = {
 static void describe_evaluate(struct op_case *c)
 {
     describe_halves(c, 2 * BLENDS);
-    add_scene(c);
-    add_target(c);
+    splat_case_add_scene(c);
+    splat_case_add_target(c);
     add_sums(c);
     snprintf(c->text, sizeof c->text, "%dx%d, %d Gaussians, %s, power %s", WIDTH, HEIGHT, COUNT,
              blend_names[c->index % BLENDS], c->variant ? "2.2" : "1");
@@ -333,12 +327,12 @@ static float power_of(const struct op_case *c)
 
 static int run_evaluate(const struct op_call *call)
 {
-    struct splat_workspace workspace = workspace_of(call);
-    struct splat_view view = view_of(call);
-    struct splat_target target = target_of(call);
+    struct splat_workspace workspace = splat_case_workspace_of(call);
+    struct splat_view view = splat_case_view(call);
+    struct splat_target target = splat_case_target(call);
     struct splat_sums sums = {{0}, 0, 0};
-    TRY(call->device->splat->evaluate(call->device, &workspace, &view, blend_of(call->c), &target,
-                                      power_of(call->c), &sums));
+    TRY(call->device->splat->evaluate(call->device, &workspace, &view, splat_case_blend(call->c),
+                                      &target, power_of(call->c), &sums));
     take_sums(call, &sums, true);
     return OK;
 }
@@ -372,7 +366,7 @@ static void describe_render(struct op_case *c)
     }
     struct splat_window w = window_of(c);
     size_t samples = (size_t)w.width * (size_t)w.height * CHANNELS;
-    add_scene(c);
+    splat_case_add_scene(c);
     op_add_out(c, "out", NN_F32, samples, c->halves ? 1e-3 : 1e-5)->host = true;
     snprintf(c->text, sizeof c->text, "%dx%d of %dx%d, %d Gaussians, %s", w.width, w.height,
              w.full_width, w.full_height, COUNT, blend_names[c->index % BLENDS]);
@@ -382,11 +376,11 @@ static void describe_render(struct op_case *c)
 
 static int run_render(const struct op_call *call)
 {
-    struct splat_workspace workspace = workspace_of(call);
-    struct splat_view view = view_of(call);
+    struct splat_workspace workspace = splat_case_workspace_of(call);
+    struct splat_view view = splat_case_view(call);
     struct splat_window window = window_of(call->c);
-    return call->device->splat->render(call->device, &workspace, &view, blend_of(call->c), &window,
-                                       op_memory(call, "out"));
+    return call->device->splat->render(call->device, &workspace, &view, splat_case_blend(call->c),
+                                       &window, op_memory(call, "out"));
 }
 
 static void truth_render(struct op_data *d)
@@ -394,9 +388,9 @@ static void truth_render(struct op_data *d)
     struct splat_window w = window_of(d->c);
     for (int y = 0; y < w.height; y++)
         for (int x = 0; x < w.width; x++)
-            truth_pixel(d, (w.x + x + 0.5) * WIDTH / w.full_width,
-                        (w.y + y + 0.5) * HEIGHT / w.full_height, -1,
-                        op_values(d, "out") + (y * w.width + x) * CHANNELS);
+            splat_case_truth_pixel(d, (w.x + x + 0.5) * WIDTH / w.full_width,
+                                   (w.y + y + 0.5) * HEIGHT / w.full_height, -1,
+                                   op_values(d, "out") + (y * w.width + x) * CHANNELS);
 }
 
 const struct op_kind op_splat_render = {SPLAT_KIND(render), .cases = 5 * BLENDS,
@@ -420,7 +414,7 @@ static void describe_show(struct op_case *c)
     c->variant = c->index / BLENDS;
     struct splat_display s = display_of(c);
     size_t samples = (size_t)s.width * (size_t)s.height * CHANNELS;
-    add_scene(c);
+    splat_case_add_scene(c);
     struct op_operand *out = op_add(c, "out", OP_OUT, s.sample_bits == 8 ? OP_U8 : OP_F32, samples);
     out->host = true;
     out->tolerance = s.sample_bits == 8 ? 1.0 / 128 : 1e-5; /* of 8 bits one step */
@@ -444,14 +438,14 @@ static int collect_rows(void *argument, const void *rows, int y, int count)
 static int run_show(const struct op_call *call)
 {
     const struct splat_window whole = {WIDTH, HEIGHT, 0, 0, WIDTH, HEIGHT};
-    struct splat_workspace workspace = workspace_of(call);
-    struct splat_view view = view_of(call);
+    struct splat_workspace workspace = splat_case_workspace_of(call);
+    struct splat_view view = splat_case_view(call);
     struct splat_display s = display_of(call->c);
     struct collected to = {op_memory(call, "out"),
                            (size_t)s.width * CHANNELS * (size_t)(s.sample_bits / 8)};
     const struct splat_receiver receiver = {collect_rows, &to};
-    return call->device->splat->show(call->device, &workspace, &view, blend_of(call->c), &whole, &s,
-                                     &receiver);
+    return call->device->splat->show(call->device, &workspace, &view, splat_case_blend(call->c),
+                                     &whole, &s, &receiver);
 }
 
 /* The share of pixel j of `in` in pixel i of `out`. */
@@ -483,7 +477,7 @@ static void truth_shown(const struct op_data *d, const struct splat_display *s, 
             double pixel[CHANNELS], share = truth_share(y, HEIGHT, s->height, row) *
                                             truth_share(x, WIDTH, s->width, column);
             if (!(share > 0)) continue;
-            truth_pixel(d, column + 0.5, row + 0.5, -1, pixel);
+            splat_case_truth_pixel(d, column + 0.5, row + 0.5, -1, pixel);
             truth_samples(s, pixel);
             for (int c = 0; c < CHANNELS; c++)
                 out[c] += share * pixel[c] * (s->weighted && c < last ? pixel[last] : 1);
@@ -509,8 +503,8 @@ const struct op_kind op_splat_show = {SPLAT_KIND(show), .cases = SHOWN_VARIANTS 
 
 static void describe_importance(struct op_case *c)
 {
-    add_scene(c);
-    add_target(c);
+    splat_case_add_scene(c);
+    splat_case_add_target(c);
     struct op_operand *out = op_add(c, "importance", OP_OUT, OP_F64, COUNT);
     out->host = true;
     out->tolerance = 2e-4; /* of a difference of sums that are much larger */
@@ -521,11 +515,12 @@ static void describe_importance(struct op_case *c)
 
 static int run_importance(const struct op_call *call)
 {
-    struct splat_workspace workspace = workspace_of(call);
-    struct splat_view view = view_of(call);
-    struct splat_target target = target_of(call);
-    return call->device->splat->importance(call->device, &workspace, &view, blend_of(call->c),
-                                           &target, op_memory(call, "importance"));
+    struct splat_workspace workspace = splat_case_workspace_of(call);
+    struct splat_view view = splat_case_view(call);
+    struct splat_target target = splat_case_target(call);
+    return call->device->splat->importance(call->device, &workspace, &view,
+                                           splat_case_blend(call->c), &target,
+                                           op_memory(call, "importance"));
 }
 
 static void truth_importance(struct op_data *d)
@@ -536,9 +531,9 @@ static void truth_importance(struct op_data *d)
     for (int y = 0; y < HEIGHT; y++)
         for (int x = 0; x < WIDTH; x++) {
             double whole[CHANNELS], less[CHANNELS];
-            truth_pixel(d, x + 0.5, y + 0.5, -1, whole);
+            splat_case_truth_pixel(d, x + 0.5, y + 0.5, -1, whole);
             for (int i = 0; i < COUNT; i++) {
-                if (!truth_pixel(d, x + 0.5, y + 0.5, i, less)) continue;
+                if (!splat_case_truth_pixel(d, x + 0.5, y + 0.5, i, less)) continue;
                 for (int c = 0; c < CHANNELS; c++) {
                     double t = target[sample_at(y, x, c)];
                     importance[i] +=
@@ -659,7 +654,7 @@ static void describe_fake_quantize(struct op_case *c)
     c->n = counts[c->index];
     c->k = bits[c->index];
     c->bytes = 8.0 * c->n;
-    add_range(c, "values", (size_t)c->n, -3, 5);
+    splat_case_add_range(c, "values", (size_t)c->n, -3, 5);
     op_add_out(c, "out", NN_F32, (size_t)c->n, 1e-6);
     snprintf(c->text, sizeof c->text, "%d to %d bits", c->n, c->k);
 }

@@ -6,6 +6,7 @@
 #include "registry/device_check.h"
 #include "registry/devices.h"
 #include "splat/splat.h"
+#include "sr/sr.h"
 #include "task/task.h"
 #include "test/cuda/cuda_ops.h"
 
@@ -109,6 +110,11 @@ static const struct {
     {"gather_kernel", &task_splat, "splat.step"},
     {"cuda_splat_adam_adam_kernel", &task_splat, "splat.adam"},
     {"quantize_kernel", &task_splat, "splat.fake_quantize"},
+    {"rates_kernel", &task_splat, "splat.train"},
+    {"place_kernel", &task_splat, "splat.sample"},
+    {"rest_kernel", &task_splat, "splat.sample"},
+    {"dense_kernel", &task_sr, "conv_forward"},
+    {"prelu_dgrad_kernel", &task_sr, "prelu_dgrad"},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
