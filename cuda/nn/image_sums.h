@@ -4,10 +4,7 @@
 
 #include "cuda/launch.h"
 
-enum {
-    MOST_IMAGES = 65535, /* at a time: blocks in a second dimension */
-    IMAGE_ROWS = 16,
-};
+enum { IMAGE_ROWS = 16 };
 
 /* to += each image's sum of pieces[image][piece][c], one after the other: images may come in any
  * parts. A block has 32 channels; its rows of threads sum an image's pieces each. */

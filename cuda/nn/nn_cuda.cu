@@ -1,6 +1,8 @@
 /* The CUDA table of network operations. */
 #include "cuda/nn/nn_cuda.h"
 
+size_t cuda_launch_most = 1 << 30;
+
 const struct nn_ops *nn_ops_cuda(const struct cuda_device *device)
 {
     static struct nn_ops table;

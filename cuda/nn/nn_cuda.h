@@ -5,7 +5,18 @@
 #include "cuda/cuda_device.h"
 
 extern "C" {
+#include "cuda/device_cuda.h"
 #include "device/conv_library.h"
+}
+
+enum { MOST_IMAGES = 65535 }; /* at a time: blocks in a second dimension */
+
+/* How many of `left` images of `count` elements one launch has: one at least. */
+static inline int cuda_images_at_once(int left, size_t count)
+{
+    size_t most = cuda_launch_most / count;
+    if (most < 1) most = 1;
+    return (size_t)left < most ? left : (int)most;
 }
 
 const struct nn_ops *nn_ops_cuda(const struct cuda_device *device);

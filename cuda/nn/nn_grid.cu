@@ -36,16 +36,17 @@ static __device__ inline void cuda_mix(float *out, const T *near_row, const T *f
 
 /* h, w: of the input. */
 template <int N, typename O, typename I>
-static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, int w, int c,
-                                     float scale, bool repeat)
+static __global__ void fir_up_kernel(O *out, const I *in, unsigned count, unsigned h, unsigned w,
+                                     unsigned c, float scale, bool repeat)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    int parts = c / N, k = (int)(i % parts) * N, xx = (int)(i / parts % (2 * w));
-    size_t line = i / parts / (2 * w);
-    int yy = (int)(line % (2 * h)), y = yy / 2, x = xx / 2;
+    unsigned parts = c / N, pixel = i / parts, k = (i - pixel * parts) * N;
+    unsigned line = pixel / (2 * w), xx = pixel - line * (2 * w);
+    unsigned image = line / (2 * h), yy = line - image * (2 * h), y = yy / 2;
+    int x = (int)xx / 2;
     size_t row = (size_t)w * c;
-    const I *here = in + (line / (2 * h) * h + y) * row;
+    const I *here = in + (image * h + y) * row;
     const I *beside = yy % 2 ? (y + 1 < h ? here + row : NULL) : (y > 0 ? here - row : NULL);
     if (repeat && !beside) beside = here;
     float near_values[N], far_values[N];
@@ -54,20 +55,32 @@ static __global__ void fir_up_kernel(O *out, const I *in, size_t count, int h, i
     UNROLL
     for (int j = 0; j < N; j++)
         near_values[j] = scale * fir_mix(near_values[j], far_values[j]);
-    element_store<N>(out, i * N, near_values);
+    element_store<N>(out, (size_t)i * N, near_values);
 }
 
 template <int N, typename O, typename I>
 static void launch_up(cudaStream_t stream, const struct nn_fir *f)
 {
-    size_t count = (size_t)f->n * f->h * f->w * f->c * 4 / N;
-    LAUNCH((fir_up_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream, (O *)f->out,
-           (const I *)f->in, count, f->h, f->w, f->c, f->scale, f->repeat);
+    size_t small = (size_t)f->h * f->w * f->c, large = 4 * small;
+    for (int first = 0, some; first < f->n; first += some) {
+        some = cuda_images_at_once(f->n - first, large);
+        unsigned count = (unsigned)(some * large / N);
+        LAUNCH((fir_up_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream,
+               (O *)f->out + first * large, (const I *)f->in + first * small, count, (unsigned)f->h,
+               (unsigned)f->w, (unsigned)f->c, f->scale, f->repeat);
+    }
+}
+
+static int check_fir(const struct nn_fir *f)
+{
+    TRY(nn_check_fir(f));
+    if ((int64_t)f->h * f->w * f->c <= INT32_MAX / 4) return OK;
+    return fail(ERR_USAGE, "fir: a tensor of %d x %d x %d is too large", f->h, f->w, f->c);
 }
 
 static int cuda_fir_up(struct device *device, const struct nn_fir *f)
 {
-    TRY(nn_check_fir(f));
+    TRY(check_fir(f));
     WITH_TYPE(f->out_type, O, WITH_TYPE(f->in_type, I, {
                   if (f->c % 8 == 0)
                       launch_up<8, O, I>(cuda_stream(device), f);
@@ -100,15 +113,16 @@ static __device__ inline void add_column(float *sum, float weight, const T *cons
 
 /* h, w: of the output. */
 template <int N, typename O, typename I>
-static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h, int w, int c,
-                                       float scale, bool repeat)
+static __global__ void fir_down_kernel(O *out, const I *in, unsigned count, unsigned h, unsigned w,
+                                       unsigned c, float scale, bool repeat)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    int parts = c / N, k = (int)(i % parts) * N, x = (int)(i / parts % w);
-    size_t line = i / parts / w, row = (size_t)2 * w * c;
-    int y = (int)(line % h);
-    const I *top = in + line * 2 * row;
+    unsigned parts = c / N, pixel = i / parts, k = (i - pixel * parts) * N;
+    unsigned line = pixel / w, y = line % h;
+    int x = (int)(pixel - line * w);
+    size_t row = (size_t)2 * w * c;
+    const I *top = in + (size_t)line * 2 * row;
     const I *above = repeat ? top : NULL, *below = repeat ? top + row : NULL;
     const I *const rows[4] = {y > 0 ? top - row : above, top, top + row,
                               y + 1 < h ? top + 2 * row : below};
@@ -123,20 +137,25 @@ static __global__ void fir_down_kernel(O *out, const I *in, size_t count, int h,
     UNROLL
     for (int j = 0; j < N; j++)
         sum[j] *= scale;
-    element_store<N>(out, i * N, sum);
+    element_store<N>(out, (size_t)i * N, sum);
 }
 
 template <int N, typename O, typename I>
 static void launch_down(cudaStream_t stream, const struct nn_fir *f)
 {
-    size_t count = (size_t)f->n * f->h * f->w * f->c / N;
-    LAUNCH((fir_down_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream, (O *)f->out,
-           (const I *)f->in, count, f->h, f->w, f->c, f->scale, f->repeat);
+    size_t small = (size_t)f->h * f->w * f->c, large = 4 * small;
+    for (int first = 0, some; first < f->n; first += some) {
+        some = cuda_images_at_once(f->n - first, large);
+        unsigned count = (unsigned)(some * small / N);
+        LAUNCH((fir_down_kernel<N, O, I>), cuda_blocks(count, BLOCK), BLOCK, 0, stream,
+               (O *)f->out + first * small, (const I *)f->in + first * large, count, (unsigned)f->h,
+               (unsigned)f->w, (unsigned)f->c, f->scale, f->repeat);
+    }
 }
 
 static int cuda_fir_down(struct device *device, const struct nn_fir *f)
 {
-    TRY(nn_check_fir(f));
+    TRY(check_fir(f));
     WITH_TYPE(f->out_type, O, WITH_TYPE(f->in_type, I, {
                   if (f->c % 8 == 0)
                       launch_down<8, O, I>(cuda_stream(device), f);
@@ -197,23 +216,29 @@ static int cuda_bias_grad(struct device *device, float *db, const void *dout, en
 
 template <typename T>
 static __global__ void spatial_map_expand_kernel(T *out, const float *s, const float *table,
-                                                 size_t count, int pixels, int c)
+                                                 unsigned pixels, unsigned c)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count) return;
-    int j = (int)(i % c), p = (int)(i / c % pixels);
-    size_t picture = i / c / pixels;
-    element_set(out, i, table[(size_t)j * pixels + p] * s[picture * c + j]);
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x, p = i / c, j = i - p * c;
+    size_t picture = blockIdx.y;
+    if (p >= pixels) return;
+    element_set(out, picture * pixels * c + i, table[(size_t)j * pixels + p] * s[picture * c + j]);
 }
 
 static int cuda_spatial_map_expand(struct device *device, void *out, enum nn_type type,
                                    const float *s, const float *table, int n, int pixels, int c)
 {
     TRY(nn_check_sizes("spatial_map_expand", n, pixels, c));
-    size_t count = (size_t)n * pixels * c;
-    WITH_TYPE(type, T,
-              LAUNCH((spatial_map_expand_kernel<T>), cuda_blocks(count, BLOCK), BLOCK, 0,
-                     cuda_stream(device), (T *)out, s, table, count, pixels, c));
+    size_t count = (size_t)pixels * c;
+    if (count > INT32_MAX)
+        return fail(ERR_USAGE, "spatial_map_expand: %d x %d are too many", pixels, c);
+    for (int first = 0; first < n; first += MOST_IMAGES) {
+        int some = n - first < MOST_IMAGES ? n - first : MOST_IMAGES;
+        dim3 grid(cuda_blocks(count, BLOCK), (unsigned)some);
+        WITH_TYPE(type, T,
+                  LAUNCH((spatial_map_expand_kernel<T>), grid, BLOCK, 0, cuda_stream(device),
+                         (T *)out + first * count, s + (size_t)first * c, table, (unsigned)pixels,
+                         (unsigned)c));
+    }
     return cuda_take_error();
 }
 

@@ -6,49 +6,95 @@
 
 enum { BLOCK = 256 };
 
-template <typename Z, typename Y>
-static __global__ void prelu_forward_kernel(Y *y, const Z *z, const float *slopes, size_t count,
-                                            int c)
+/* Elements of one launch: whole pixels. */
+static size_t prelu_part(const struct nn_prelu *p)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    size_t pixels = cuda_launch_most / p->c;
+    return (pixels > 0 ? pixels : 1) * p->c;
+}
+
+/* N neighbouring channels a thread, 8 or 1; count: of those. */
+template <int N, typename Z, typename Y>
+static __global__ void prelu_forward_kernel(Y *y, const Z *z, const float *slopes, unsigned count,
+                                            unsigned c)
+{
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    float value = cuda_element_element(z, i);
-    element_set(y, i, value > 0 ? value : slopes[i % c] * value);
+    float v[N], slope[N];
+    element_load<N>(v, z, i * N);
+    element_load<N>(slope, slopes, i * N % c);
+    UNROLL
+    for (int k = 0; k < N; k++)
+        v[k] = v[k] > 0 ? v[k] : slope[k] * v[k];
+    element_store<N>(y, i * N, v);
+}
+
+template <int N, typename Z, typename Y>
+static void prelu_launch_forward(cudaStream_t stream, const struct nn_prelu *p, Y *y)
+{
+    size_t count = (size_t)p->n * p->pixels * p->c, part = prelu_part(p);
+    for (size_t first = 0; first < count; first += part) {
+        unsigned some = (unsigned)((count - first < part ? count - first : part) / N);
+        LAUNCH((prelu_forward_kernel<N, Z, Y>), cuda_blocks(some, BLOCK), BLOCK, 0, stream,
+               y + first, (const Z *)p->z + first, p->slopes, some, (unsigned)p->c);
+    }
 }
 
 static int cuda_prelu_forward(struct device *device, const struct nn_prelu *p, void *y)
 {
     TRY(nn_check_sizes("prelu_forward", p->n, p->pixels, p->c));
-    size_t count = (size_t)p->n * p->pixels * p->c;
     WITH_TYPE(p->y_type, Y, WITH_TYPE(p->z_type, Z, {
-                  LAUNCH((prelu_forward_kernel<Z, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
-                         cuda_stream(device), (Y *)y, (const Z *)p->z, p->slopes, count, p->c);
+                  if (p->c % 8 == 0)
+                      prelu_launch_forward<8, Z, Y>(cuda_stream(device), p, (Y *)y);
+                  else
+                      prelu_launch_forward<1, Z, Y>(cuda_stream(device), p, (Y *)y);
               }));
     return cuda_take_error();
 }
 
-template <typename Z, typename Y>
+template <int N, typename Z, typename Y>
 static __global__ void prelu_dgrad_kernel(Z *dz, const Y *dy, const Z *z, const float *slopes,
-                                          size_t count, int c, bool add)
+                                          unsigned count, unsigned c, bool add)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    float value = cuda_element_element(dy, i);
-    if (!(cuda_element_element(z, i) > 0)) value *= slopes[i % c];
-    if (add) value += cuda_element_element(dz, i);
-    element_set(dz, i, value);
+    float v[N], at[N], slope[N], before[N];
+    element_load<N>(v, dy, i * N);
+    element_load<N>(at, z, i * N);
+    element_load<N>(slope, slopes, i * N % c);
+    if (add) element_load<N>(before, dz, i * N);
+    UNROLL
+    for (int k = 0; k < N; k++) {
+        if (!(at[k] > 0)) v[k] *= slope[k];
+        if (add) v[k] += before[k];
+    }
+    element_store<N>(dz, i * N, v);
+}
+
+template <int N, typename Z, typename Y>
+static void prelu_launch_dgrad(cudaStream_t stream, const struct nn_prelu *p, Z *dz, const Y *dy,
+                               bool add)
+{
+    size_t count = (size_t)p->n * p->pixels * p->c, part = prelu_part(p);
+    for (size_t first = 0; first < count; first += part) {
+        unsigned some = (unsigned)((count - first < part ? count - first : part) / N);
+        LAUNCH((prelu_dgrad_kernel<N, Z, Y>), cuda_blocks(some, BLOCK), BLOCK, 0, stream,
+               dz + first, dy + first, (const Z *)p->z + first, p->slopes, some, (unsigned)p->c,
+               add);
+    }
 }
 
 static int cuda_prelu_dgrad(struct device *device, const struct nn_prelu *p, void *dz,
                             const void *dy, bool add)
 {
     TRY(nn_check_sizes("prelu_dgrad", p->n, p->pixels, p->c));
-    size_t count = (size_t)p->n * p->pixels * p->c;
-    WITH_TYPE(p->y_type, Y, WITH_TYPE(p->z_type, Z, {
-                  LAUNCH((prelu_dgrad_kernel<Z, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
-                         cuda_stream(device), (Z *)dz, (const Y *)dy, (const Z *)p->z, p->slopes,
-                         count, p->c, add);
-              }));
+    WITH_TYPE(
+        p->y_type, Y, WITH_TYPE(p->z_type, Z, {
+            if (p->c % 8 == 0)
+                prelu_launch_dgrad<8, Z, Y>(cuda_stream(device), p, (Z *)dz, (const Y *)dy, add);
+            else
+                prelu_launch_dgrad<1, Z, Y>(cuda_stream(device), p, (Z *)dz, (const Y *)dy, add);
+        }));
     return cuda_take_error();
 }
 

@@ -38,6 +38,13 @@ START_TEST(results_are_right)
             ck_assert_msg(bits == first, "%s %s depends on the order of blocks or threads",
                           kind->name, c.text);
         }
+#if HAVE_CUDA
+        size_t most = cuda_launch_most;
+        cuda_launch_most = 100; /* in several launches, as very large tensors are */
+        MUST(op_truth_check(&truth, device, 0, &bits));
+        cuda_launch_most = most;
+        ck_assert_msg(bits == first, "%s %s depends on the number of launches", kind->name, c.text);
+#endif
         op_truth_free(&truth);
     }
     emu_grid_order(false);

@@ -268,8 +268,10 @@ static int choose_row(void *context, const struct task_state *state, struct memo
 {
     struct memory_mode rows[TASK_MAX_MODES];
     const struct sr_run *r = context;
+    const struct memory_work work = mode->work;
     int count = task_sr.modes(state, rows);
     *mode = rows[r->row < 0 ? count + r->row : r->row];
+    mode->work = work;
     return OK;
 }
 
@@ -322,7 +324,7 @@ static struct store_file *sr_run_save(struct sr_run *r, int step, const char *na
 
 static void sr_run_move(struct sr_run *r, int row)
 {
-    struct memory_mode mode;
+    struct memory_mode mode = *task_sr.mode(r->state);
     r->row = row;
     MUST(choose_row(r, r->state, &mode));
     MUST(task_sr.replan(r->state, &mode));
