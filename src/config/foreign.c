@@ -372,19 +372,35 @@ static bool loss_is_off(const struct translation *t, const struct config_entry *
     return off;
 }
 
+static int translate_gan_type(struct translation *t, const struct config_entry *entry)
+{
+    static const char *const types[] = {"vanilla", "lsgan", "hinge"};
+    const struct config_entry *loss = find_beside(t, entry, "type");
+    if (loss && loss_is_off(t, loss)) return OK;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(text_of(entry), types[i]) == 0) return say(t, entry, "sr.gan_type", types[i]);
+    return refuse(t, entry, "is none of vanilla, lsgan and hinge");
+}
+
 static int translate_loss(struct translation *t, const struct config_entry *entry)
 {
     static const struct {
         const char *name, *key;
     } kinds[] = {{"l1loss", "sr.l1_weight"},
                  {"charbonnierloss", "sr.charbonnier_weight"},
-                 {"mseloss", "sr.mse_weight"}};
+                 {"mseloss", "sr.mse_weight"},
+                 {"ganloss", "sr.gan_weight"}};
     const char *key = strrchr(entry->key, '.') + 1;
     double value;
     if (strcmp(key, "reduction") == 0 && strcasecmp(text_of(entry), "mean") != 0)
         return refuse(t, entry, "only mean is there");
     if (strcmp(key, "eps") == 0 && number_parse_double(text_of(entry), &value) && value != 1e-12)
         return refuse(t, entry, "only 1e-12 is there");
+    if (strcmp(key, "gan_type") == 0) return translate_gan_type(t, entry);
+    if (strcmp(key, "real_label_val") == 0 || strcmp(key, "fake_label_val") == 0)
+        return number_of(t, entry->key, -1) == (*key == 'r')
+                   ? OK
+                   : refuse(t, entry, "only 1 for real and 0 for fake images are there");
     if (strcmp(key, "type") != 0) return OK;
     if (!t->first_loss) t->first_loss = entry;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -394,10 +410,51 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
     }
     if (loss_is_off(t, entry)) return OK;
     char shown[CONFIG_SHOWN_BYTES];
-    return config_fault(t->faults, entry->where_text,
-                        "%s: %s is none of L1Loss, CharbonnierLoss and MSELoss; its weight of 0 "
-                        "leaves it out",
-                        entry->key, config_value_shown(text_of(entry), shown));
+    return config_fault(
+        t->faults, entry->where_text,
+        "%s: %s is none of L1Loss, CharbonnierLoss, MSELoss and GANLoss; its weight of 0 "
+        "leaves it out",
+        entry->key, config_value_shown(text_of(entry), shown));
+}
+
+/* Whether a loss of the file asks a discriminator. */
+static bool has_gan_loss(const struct translation *t)
+{
+    for (int i = 0; i < t->theirs->count; i++) {
+        const struct config_entry *entry = &t->theirs->items[i];
+        const char *dot = strrchr(entry->key, '.');
+        if (dot && strcmp(dot, ".type") == 0 && strcasecmp(text_of(entry), "ganloss") == 0 &&
+            !loss_is_off(t, entry))
+            return true;
+    }
+    return false;
+}
+
+/* Without a loss that asks it, it changes nothing. */
+static int translate_discriminator(struct translation *t, const struct config_entry *entry)
+{
+    if (!has_gan_loss(t)) return no_effect(entry);
+    if (strcasecmp(text_of(entry), "unetdiscriminatorsn") == 0)
+        return say(t, entry, "sr.discriminator", "unet");
+    return refuse(t, entry, "only the U-Net is there: UNetDiscriminatorSN");
+}
+
+static int translate_pretrained_discriminator(struct translation *t,
+                                              const struct config_entry *entry)
+{
+    return has_gan_loss(t) ? say(t, entry, "sr.pretrain_d", NULL) : no_effect(entry);
+}
+
+/* What both networks have in common here. */
+static int require_as_generator(struct translation *t, const struct config_entry *entry)
+{
+    char path[64];
+    snprintf(path, sizeof path, "train.optim_g.%s", strrchr(entry->key, '.') + 1);
+    const struct config_entry *other = find_theirs(t, path);
+    bool same = other && other->count == entry->count;
+    for (int i = 0; same && i < entry->count; i++)
+        same = strcmp(entry->texts[i], other->texts[i]) == 0;
+    return same || !has_gan_loss(t) ? OK : refuse(t, entry, "is another one than optim_g's");
 }
 
 /* A file that names its losses means these and no others. */
@@ -455,7 +512,13 @@ static const struct foreign_row {
     {"network_g.num_out_ch", .only = "3", .why = "networks here make RGB: 3"},
     {"network_g.act_type", .only = "prelu", .why = "only prelu is there"},
     {"network_g.upscale", .rule = translate_upscale},
+    {"network_d.type", .rule = translate_discriminator},
+    {"network_d.num_feat", .key = "sr.num_feat_d"},
+    {"network_d.skip_connection", .key = "sr.skip_connection"},
+    {"network_d.num_in_ch", .only = "3", .why = "networks here take RGB: 3"},
     {"path.pretrain_network_g", .key = "sr.pretrain_g"},
+    {"path.pretrain_network_d", .rule = translate_pretrained_discriminator},
+    {"path.strict_load_d", .only = "true", .why = "a discriminator is taken whole: true"},
     {"path.strict_load_g", .key = "sr.strict_load"},
     {"path.resume_state", .only = "", .why = "a run goes on with --resume: leave it out"},
     {"train.total_iter", .key = "sr.max_steps"},
@@ -468,6 +531,12 @@ static const struct foreign_row {
     {"train.optim_g.lr", .key = "sr.lr_g"},
     {"train.optim_g.betas", .rule = translate_betas},
     {"train.optim_g.weight_decay", .key = "sr.weight_decay"},
+    {"train.optim_d.type", .rule = require_as_generator},
+    {"train.optim_d.lr", .key = "sr.lr_d"},
+    {"train.optim_d.betas", .rule = require_as_generator},
+    {"train.optim_d.weight_decay", .rule = require_as_generator},
+    {"train.net_d_iters", .key = "sr.net_d_iters"},
+    {"train.net_d_init_iters", .key = "sr.net_d_init_iters"},
     {"train.scheduler.type", .rule = translate_schedule},
     {"train.scheduler.milestones", .key = "sr.milestones"},
     {"train.scheduler.gamma", .key = "sr.lr_gamma"},

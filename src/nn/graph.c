@@ -59,7 +59,7 @@ int net_add_layer(struct net *net, struct net_layer layer)
     return net->layer_count++;
 }
 
-static int add_parameter(struct net *net, const char *name, int dims, const int64_t *shape)
+int net_add_parameter(struct net *net, const char *name, int dims, const int64_t *shape)
 {
     TRY(graph_reserve((void **)&net->parameters, net->parameter_count, &net->parameter_room,
                       sizeof *net->parameters));
@@ -80,7 +80,7 @@ int net_add_weight(struct net *net, int layer, const char *name, float gain)
     struct net_layer *l = &net->layers[layer];
     int64_t shape[NET_MAX_DIMS];
     int dims = l->kind->weight_shape(net, l, shape);
-    int number = add_parameter(net, name, dims, shape);
+    int number = net_add_parameter(net, name, dims, shape);
     TRY(number);
     struct net_parameter *p = &net->parameters[number];
     p->start = l->kind->weight_start;
@@ -91,7 +91,7 @@ int net_add_weight(struct net *net, int layer, const char *name, float gain)
 int net_add_bias(struct net *net, int layer, const char *name)
 {
     struct net_layer *l = &net->layers[layer];
-    int number = add_parameter(net, name, 1, (int64_t[]){l->c});
+    int number = net_add_parameter(net, name, 1, (int64_t[]){l->c});
     TRY(number);
     return l->bias = number;
 }

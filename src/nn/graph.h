@@ -133,6 +133,8 @@ struct net_layer net_next_layer(const struct net *net, const struct nn_layer_kin
  * ERR_SYSTEM. */
 int net_add_weight(struct net *net, int layer, const char *name, float gain);
 int net_add_bias(struct net *net, int layer, const char *name);
+/* One that belongs to no layer: of a net that names numbers in a file and computes nothing. */
+int net_add_parameter(struct net *net, const char *name, int dims, const int64_t *shape);
 
 /* Makes one checkpoint segment of the layers begin .. end. Each layer is one of its own else. */
 void net_mark_segment(struct net *net, int begin, int end);

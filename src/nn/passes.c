@@ -227,11 +227,17 @@ static int segment_forward(struct network_pass *s, int begin, int end, enum pass
     return OK;
 }
 
-int pass_forward(struct network_pass *s, enum pass_masks masks, bool weight_gradients)
+int pass_forward_through(struct network_pass *s, int from, int to, enum pass_masks masks,
+                         bool weight_gradients)
 {
-    for (int i = 0; i < s->net->layer_count; i = s->net->layers[i].end + 1)
+    for (int i = from; i <= to; i = s->net->layers[i].end + 1)
         TRY(run_segment(s, i, segment_forward, masks, weight_gradients));
     return OK;
+}
+
+int pass_forward(struct network_pass *s, enum pass_masks masks, bool weight_gradients)
+{
+    return pass_forward_through(s, 0, s->net->layer_count - 1, masks, weight_gradients);
 }
 
 static int segment_backward(struct network_pass *s, int begin, int end, enum pass_masks masks,
@@ -247,12 +253,17 @@ static int segment_backward(struct network_pass *s, int begin, int end, enum pas
     return OK;
 }
 
-int pass_backward(struct network_pass *s, bool weight_gradients)
+int pass_backward_through(struct network_pass *s, int from, int to, bool weight_gradients)
 {
-    for (int i = s->net->layer_count - 1; i >= 0; i = s->net->layers[i].begin - 1)
+    for (int i = from; i >= to; i = s->net->layers[i].begin - 1)
         TRY(run_segment(s, s->net->layers[i].begin, segment_backward, PASS_FROZEN_MASKS,
                         weight_gradients));
     return OK;
+}
+
+int pass_backward(struct network_pass *s, bool weight_gradients)
+{
+    return pass_backward_through(s, s->net->layer_count - 1, 0, weight_gradients);
 }
 
 size_t pass_workspace(const struct net *net, const struct device *device, int n, int chunk)

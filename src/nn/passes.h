@@ -51,6 +51,12 @@ int pass_forward(struct network_pass *pass, enum pass_masks masks, bool weight_g
  * weight_gradients: pairs them with the values of the forward pass. */
 int pass_backward(struct network_pass *pass, bool weight_gradients);
 
+/* Parts of them, for who looks at values or adds to gradients in between: layers from .. to,
+ * forward upwards and backward downwards, which are whole segments. */
+int pass_forward_through(struct network_pass *pass, int from, int to, enum pass_masks masks,
+                         bool weight_gradients);
+int pass_backward_through(struct network_pass *pass, int from, int to, bool weight_gradients);
+
 /* Images that the segment of `layer` takes at a time under checkpointing: whole reduction chunks,
  * as few as they are at the largest segment, more where images are smaller. */
 int pass_part(const struct net *net, int layer, int chunk);

@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "memory/plan.h"
 #include "nn/images_seen.h"
+#include "sr/discriminator/sr_gan_files.h"
 #include "sr/pretrained.h"
 #include "sr/sr_bench.h"
 #include "sr/sr_eval.h"
@@ -90,6 +91,20 @@ static void sr_say_what_is_trained(const struct task_state *s)
              sr_design_text(&s->design).text, s->design.scale, net->parameter_total,
              2e-6 * net_macs(net) / pixels, s->data.train_count, s->data.held_count,
              s->core->mode.batch, s->core->mode.micro, s->core->mode.lq_size, loss);
+    if (!sr_core_has_gan(s->core)) return;
+    const struct sr_gan *gan = &s->core->gan;
+    log_info("sr: discriminator unet %d, %zu parameters, %.3g MFLOP a pixel of GT; loss %g %s + %g "
+             "feature",
+             gan->choices.design.features, gan->net.net.parameter_total,
+             2e-6 * net_macs(&gan->net.net) / pixels / s->design.scale / s->design.scale,
+             gan->choices.weight, sr_gan_kind_name(gan->choices.kind), gan->choices.feature_weight);
+}
+
+static void sr_warn_of_scratch(const struct task_state *s)
+{
+    if (!sr_core_has_gan(s->core) || *s->config->sr.pretrain_g) return;
+    log_warning("a discriminator from the first step on: networks that begin with random weights "
+                "often collapse; train without one first, and begin with that by sr.pretrain_g");
 }
 
 static int sr_open(struct task_state **out, const struct task_setup *setup)
@@ -104,8 +119,10 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     s->best.psnr_y = (double)NAN;
     s->best.scores = s->bicubic = sr_scores_unknown();
     TRY(sr_design_of(&s->design, s->config)); /* a fault in the config shows before long loading */
-    if (!setup->resume && !setup->without_input)
-        TRY(sr_pretrained_check(s->config, &s->design)); /* likewise */
+    if (!setup->resume && !setup->without_input) { /* likewise */
+        TRY(sr_pretrained_check(s->config, &s->design));
+        TRY(sr_gan_pretrained_check(s->config));
+    }
     TRY(sr_feed_open(&s->feed, s->config, &s->data.crops));
     if (!setup->without_input) TRY(sr_data_open(&s->data, &s->own_input, setup, &s->feed.choices));
     sr_choose_shown(s);
@@ -131,8 +148,10 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     sr_core_connect(s->core);
     sr_say_what_is_trained(s);
     if (setup->resume) return sr_load(s, setup->resume);
+    sr_warn_of_scratch(s);
     sr_core_initialise(s->core, (uint64_t)s->config->seed);
     TRY(sr_pretrained_load(s->config, &s->design, &s->core->net));
+    TRY(sr_gan_pretrained_load(s->config, &s->core->gan));
     return sr_core_begin(s->core);
 }
 
@@ -177,6 +196,14 @@ void sr_fill_report(const struct task_state *s, int64_t step, struct task_report
         if (sr_term_is_shown(&s->core->losses.choices, t))
             sr_add(r, sr_term_name((enum sr_term)t), NULL, s->report.term[t]);
     if (s->core->losses.choices.grad_clip > 0) sr_add(r, "grad_norm", NULL, s->report.grad_norm);
+    if (sr_core_has_gan(s->core)) {
+        const struct sr_gan_report *gan = &s->report.gan;
+        sr_add(r, "gan", NULL, gan->loss);
+        if (s->config->sr.feature_weight > 0) sr_add(r, "feature", NULL, gan->feature);
+        sr_add(r, "d_loss", NULL, gan->d_loss);
+        sr_add(r, "d_real", NULL, gan->score_real);
+        sr_add(r, "d_fake", NULL, gan->score_made);
+    }
     sr_add(r, "psnr_y", "%.2f", scores->psnr_y);
     sr_add(r, "gain", "%+.2f", gain);
     sr_add(r, "ssim_y", "%.4f", scores->ssim_y);
@@ -199,7 +226,9 @@ static int sr_step(struct task_state *s, int64_t step, bool evaluate, struct tas
 {
     s->step = step;
     s->now = sr_rates_at(s->config, step);
-    s->now.adam.lr *= images_seen_rate(s->config, s->config->sr.batch, s->core->mode.batch);
+    double larger = images_seen_rate(s->config, s->config->sr.batch, s->core->mode.batch);
+    s->now.adam.lr *= larger;
+    s->now.d.lr *= larger;
     sr_core_listen(s->core, s->device->is_host ? s->stop_requested : NULL);
     int code = sr_train_step(s->core, &s->now, sr_fill_patches, s);
     sr_core_listen(s->core, NULL);

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "image/image.h"
 #include "nn/weights_file.h"
+#include "sr/discriminator/sr_gan_files.h"
 #include "sr/sr_task.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
@@ -35,14 +36,26 @@ static double *sr_report_number(struct task_state *s, int index, const char **na
         *name = sr_term_name((enum sr_term)t);
         return &s->report.term[t];
     }
+    struct sr_gan_report *gan = &s->report.gan;
+    bool clips = s->core->losses.choices.grad_clip > 0, has_gan = sr_core_has_gan(s->core);
     const struct {
         const char *name;
         double *number;
-    } others[] = {
-        {"loss", &s->report.loss}, {"lr", &s->now.adam.lr}, {"grad_norm", &s->report.grad_norm}};
-    if (index > (s->core->losses.choices.grad_clip > 0 ? 2 : 1)) return NULL;
-    *name = others[index].name;
-    return others[index].number;
+        bool is_there;
+    } others[] = {{"loss", &s->report.loss, true},
+                  {"lr", &s->now.adam.lr, true},
+                  {"grad_norm", &s->report.grad_norm, clips},
+                  {"gan", &gan->loss, has_gan},
+                  {"feature", &gan->feature, has_gan},
+                  {"d_loss", &gan->d_loss, has_gan},
+                  {"d_real", &gan->score_real, has_gan},
+                  {"d_fake", &gan->score_made, has_gan}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (!others[i].is_there || index-- > 0) continue;
+        *name = others[i].name;
+        return others[i].number;
+    }
+    return NULL;
 }
 
 static int sr_store_pending(struct task_state *s, struct store_writer *writer)
@@ -87,6 +100,7 @@ int sr_save(struct task_state *s, struct store_writer *writer)
     }
     TRY(store_set_double(writer, "sr.v_missing", s->core->net.v_missing));
     TRY(store_set_double(writer, "sr.m_missing", s->core->net.m_missing));
+    if (sr_core_has_gan(s->core)) TRY(sr_gan_save(&s->core->gan, writer));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     TRY(store_set(writer, "sr.fingerprint", text));
     if (s->feed.degrades) TRY(store_set(writer, "sr.jpeg", image_jpeg_version()));
@@ -123,7 +137,7 @@ int sr_expect_checkpoint(const struct task_state *s, const struct store_file *fi
 {
     for (int i = 0; i < TRAINED_RANGES; i++)
         TRY(weights_expect(file, sr_ranges[i].prefix, &s->core->net.net));
-    return OK;
+    return sr_core_has_gan(s->core) ? sr_gan_expect(&s->core->gan, file) : OK;
 }
 
 int sr_check_data(const struct task_state *s, const struct task_setup *setup)
@@ -169,6 +183,7 @@ int sr_load(struct task_state *s, const struct store_file *file)
     }
     TRY(store_get_double_in(file, "sr.v_missing", share, &net->v_missing));
     TRY(store_get_double_in(file, "sr.m_missing", share, &net->m_missing));
+    if (sr_core_has_gan(s->core)) TRY(sr_gan_load(&s->core->gan, file));
     TRY(sr_load_pending(s, file));
     if (!store_get(file, "sr.best_step")) return OK;
     TRY(store_get_int_in(file, "sr.best_step", 1, CHECKPOINT_MOST_STEPS, &s->best.step));

@@ -63,10 +63,14 @@ static int sr_declare_host(struct sr_core *core, struct plan *plan)
     return OK;
 }
 
-static void list_sr_offload(const struct sr_core *core, struct offload_range *ranges)
+/* Returns how many. */
+static int list_sr_offload(const struct sr_core *core, struct offload_range *ranges)
 {
     ranges[SR_OFFLOAD_MOMENTS] = trained_net_offload(&core->net, TRAINED_MOMENTS);
     ranges[SR_OFFLOAD_EMA] = trained_net_offload(&core->net, TRAINED_EMA);
+    if (!sr_core_has_gan(core)) return SR_OFFLOAD_D;
+    ranges[SR_OFFLOAD_D] = trained_net_offload(&core->gan.net, TRAINED_MOMENTS);
+    return SR_OFFLOAD_RANGES;
 }
 
 static int sr_declare_offload(struct sr_core *core, struct plan *plan)
@@ -74,22 +78,23 @@ static int sr_declare_offload(struct sr_core *core, struct plan *plan)
     struct offload_range ranges[SR_OFFLOAD_RANGES];
     struct stepper *stepper = &core->stepper;
     if (!core->mode.offload) return OK;
-    list_sr_offload(core, ranges);
-    stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, SR_OFFLOAD_RANGES);
+    int count = list_sr_offload(core, ranges);
+    stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, count);
     return plan_declare(plan, "offload.window", PLAN_WORKSPACE, stepper->staging_bytes, PLAN_ALWAYS,
                         &stepper->staging);
 }
 
-static int sr_declare_passes(struct sr_core *core, struct plan *plan)
+/* between: phases between the forward and the backward pass. */
+static int sr_declare_passes(struct sr_core *core, int between, struct plan *plan)
 {
     const struct net *net = &core->net.net;
     int micro = core->mode.micro, layers = net->layer_count;
-    int loss_phases = sr_losses_phases(&core->losses.choices);
+    size_t workspace = pass_workspace(net, core->device, micro, 1);
     struct pass_use use = {.plan = plan,
                            .net = net,
                            .name = "net",
                            .forward = 0,
-                           .backward = layers + loss_phases,
+                           .backward = layers + between,
                            .n = micro,
                            .chunk = 1,
                            .parts = core->mode.checkpointing};
@@ -98,12 +103,14 @@ static int sr_declare_passes(struct sr_core *core, struct plan *plan)
     TRY(pass_plan_values(&use, &core->learn, true, 0, &core->back));
     TRY(pass_plan_masks(&use, &core->learn, -1));
     TRY(pass_plan_gradients(&use, &core->back, -1, NULL, 1));
-    return plan_declare(plan, "workspace", PLAN_WORKSPACE,
-                        pass_workspace(net, core->device, micro, 1), 0,
-                        2 * layers + loss_phases - 1, &core->workspace);
+    if (sr_core_has_gan(core) && sr_gan_workspace(&core->gan) > workspace)
+        workspace = sr_gan_workspace(&core->gan);
+    return plan_declare(plan, "workspace", PLAN_WORKSPACE, workspace, 0, 2 * layers + between - 1,
+                        &core->workspace);
 }
 
-/* Phases: the forward pass, the losses, the backward pass, the update, tiles. */
+/* Phases: the forward pass, the discriminator's, the losses, the backward pass, the update, tiles.
+ */
 int sr_core_declare(struct sr_core *core, const struct sr_design *design,
                     const struct sr_loss_choices *choices, const struct sr_mode *mode,
                     struct device *device, struct plan *plan)
@@ -116,7 +123,9 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
     core->stepper.device = device;
     TRY(sr_network_build(&core->net.net, design, mode->lq_size, mode->lq_size,
                          mode->checkpointing ? SR_GROUP : 0));
-    int layers = core->net.net.layer_count, end = 2 * layers + 1 + sr_losses_phases(choices);
+    int layers = core->net.net.layer_count, gan_phases;
+    TRY(sr_gan_phases(&choices->gan, &gan_phases));
+    int between = gan_phases + sr_losses_phases(choices), end = 2 * layers + 1 + between;
     int tile = sr_tile_side(core);
     TRY(trained_net_declare(&core->net, "net",
                             &(struct trained_memory){.offload = mode->offload,
@@ -126,16 +135,28 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
                                                      .first = 0,
                                                      .last = end - 1},
                             plan));
+    core->losses.choices = *choices;
+    const struct sr_gan_memory gan = {.batch = mode->batch,
+                                      .micro = mode->micro,
+                                      .side = mode->lq_size * design->scale,
+                                      .parts = mode->checkpointing,
+                                      .offload = mode->offload,
+                                      .views = core->ahead,
+                                      .phase = layers,
+                                      .until = layers + between - 1,
+                                      .end = end - 1};
+    if (sr_core_has_gan(core)) TRY(sr_gan_declare(&core->gan, &choices->gan, &gan, device, plan));
     TRY(sr_declare_offload(core, plan));
     TRY(plan_declare(plan, "inputs", PLAN_DATA, sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                      (void **)&core->inputs_memory));
     const struct sr_loss_shape shape = {.batch = mode->batch,
                                         .micro = mode->micro,
                                         .side = mode->lq_size * design->scale,
-                                        .scale = design->scale};
-    TRY(sr_losses_declare(&core->losses, choices, &shape, device, layers, plan));
+                                        .scale = design->scale,
+                                        .other_sums = sr_gan_sum_count(&choices->gan, mode->batch)};
+    TRY(sr_losses_declare(&core->losses, choices, &shape, device, layers + gan_phases, plan));
     if (core->ahead) TRY(sr_declare_host(core, plan));
-    TRY(sr_declare_passes(core, plan));
+    TRY(sr_declare_passes(core, between, plan));
     return sr_tiles_declare(&core->tiles, design, NULL, tile, tile, device, end, plan);
 }
 
@@ -143,6 +164,7 @@ void sr_core_close(struct sr_core *core)
 {
     pass_close(&core->learn);
     pass_close(&core->back);
+    sr_gan_close(&core->gan);
     sr_losses_close(&core->losses);
     sr_tiles_close(&core->tiles);
     trained_net_free(&core->net);
@@ -170,20 +192,25 @@ void sr_core_connect(struct sr_core *core)
                          core->ahead ? core->host_memory[i] : core->inputs_memory);
         if (!core->ahead) stepper->host_sums[i] = core->losses.sums;
     }
-    list_sr_offload(core, ranges);
+    int count = list_sr_offload(core, ranges);
     offload_stream_describe(&stepper->offload, core->device, stepper->staging,
-                            stepper->staging_bytes, ranges, SR_OFFLOAD_RANGES);
+                            stepper->staging_bytes, ranges, count);
     sr_connect_pass(core, &core->learn);
     sr_connect_pass(core, &core->back);
     for (int i = 0; i < core->net.net.layer_count; i++) {
         core->back.mask[i] = core->learn.mask[i];
         if (!core->back.value[i]) core->back.value[i] = core->learn.value[i];
     }
+    if (!sr_core_has_gan(core)) return;
+    sr_gan_connect(&core->gan, core->workspace,
+                   core->losses.sums + sr_losses_other_sums(&core->losses));
+    stepper->no_graph = core->gan.choices.every > 1; /* steps differ */
 }
 
 void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void))
 {
     core->learn.stop_requested = core->back.stop_requested = stop_requested;
+    sr_gan_listen(&core->gan, stop_requested);
 }
 
 void sr_core_initialise(struct sr_core *core, uint64_t seed)
@@ -192,10 +219,12 @@ void sr_core_initialise(struct sr_core *core, uint64_t seed)
     sr_network_initialise(&core->design, &core->net.net, parameters, seed);
     memcpy(trained_net_view(&core->net, TRAINED_EMA), parameters,
            core->net.net.floats * sizeof(float));
+    if (sr_core_has_gan(core)) sr_gan_initialise(&core->gan, seed);
 }
 
 int sr_core_begin(struct sr_core *core)
 {
+    if (sr_core_has_gan(core)) TRY(sr_gan_begin(&core->gan));
     TRY(trained_net_push(&core->net, core->device, TRAINED_PARAMETERS));
     return trained_net_push(&core->net, core->device, TRAINED_EMA);
 }
@@ -216,29 +245,48 @@ static int sr_take_inputs(struct sr_core *core, int first, int n, const float **
 static int sr_queue_micro(struct sr_core *core, int first, int n)
 {
     int last = core->net.net.layer_count - 1;
-    const float *gt;
+    bool learns = !core->generator_rests, gan = sr_core_has_gan(core);
+    const float *gt, *made = core->learn.value[last];
     TRY(sr_take_inputs(core, first, n, &gt));
     core->learn.n = core->back.n = n;
     TRY(pass_forward(&core->learn, PASS_WRITE_MASKS, false));
-    TRY(sr_losses_queue(&core->losses, first, n, core->learn.value[last], gt,
-                        core->back.grad[last]));
+    if (gan) {
+        TRY(sr_gan_queue(&core->gan, first, n, made, gt, learns));
+        made = core->gan.made;
+    }
+    TRY(sr_losses_queue(&core->losses, first, n, made, gt, core->back.grad[last]));
+    if (!learns) return OK;
+    if (gan) TRY(sr_gan_queue_gradient(&core->gan, n, core->back.grad[last]));
     return pass_backward(&core->back, true);
+}
+
+/* When all gradients are complete. */
+static int sr_queue_updates(struct sr_core *core)
+{
+    struct offload_stream *offload = &core->stepper.offload;
+    const struct sr_numbers *numbers = core->inputs.numbers;
+    if (!core->generator_rests) {
+        TRY(sr_losses_clip(&core->losses, core->net.gradients, core->net.net.floats));
+        TRY(trained_net_update(&core->net, core->device, offload, SR_OFFLOAD_MOMENTS,
+                               &numbers->adam));
+    }
+    TRY(trained_net_average(&core->net, core->device, offload, SR_OFFLOAD_EMA, &numbers->ema));
+    if (!sr_core_has_gan(core)) return OK;
+    return sr_gan_queue_end(&core->gan, offload, SR_OFFLOAD_D, &numbers->d);
 }
 
 static int sr_queue_step(void *context)
 {
     struct sr_core *core = context;
     struct offload_stream *offload = &core->stepper.offload;
-    const struct sr_numbers *numbers = core->inputs.numbers;
     int batch = core->mode.batch, micro = core->mode.micro;
     TRY(offload_stream_begin(offload));
+    if (sr_core_has_gan(core)) TRY(sr_gan_queue_begin(&core->gan));
     TRY(core->device->nn->zero(core->device, core->net.gradients,
                                core->net.net.floats * sizeof(float)));
     for (int first = 0; first < batch; first += micro)
         TRY(sr_queue_micro(core, first, batch - first < micro ? batch - first : micro));
-    TRY(sr_losses_clip(&core->losses, core->net.gradients, core->net.net.floats));
-    TRY(trained_net_update(&core->net, core->device, offload, SR_OFFLOAD_MOMENTS, &numbers->adam));
-    TRY(trained_net_average(&core->net, core->device, offload, SR_OFFLOAD_EMA, &numbers->ema));
+    TRY(sr_queue_updates(core));
     return offload_stream_end(offload);
 }
 
@@ -246,8 +294,12 @@ static int sr_begin_step(struct sr_core *core, const struct sr_rates *rates)
 {
     struct sr_inputs *host = &core->host[core->stepper.turn];
     TRY(stepper_await(&core->stepper, core->stepper.turn));
-    host->numbers->adam = trained_net_advance(&core->net, &rates->adam);
+    if (!rates->generator_rests)
+        host->numbers->adam = trained_net_advance(&core->net, &rates->adam);
+    if (sr_core_has_gan(core)) host->numbers->d = trained_net_advance(&core->gan.net, &rates->d);
     host->numbers->ema = (float)rates->ema;
+    if (core->generator_rests != rates->generator_rests) TRY(stepper_rest(&core->stepper));
+    core->generator_rests = rates->generator_rests;
     if (!core->ahead) return OK;
     TRY(core->fill(core->fill_context, 0, core->mode.batch, host->lq, host->gt));
     return device_upload(core->device, core->inputs.memory, host->memory,
@@ -256,14 +308,15 @@ static int sr_begin_step(struct sr_core *core, const struct sr_rates *rates)
 
 int sr_train_step(struct sr_core *core, const struct sr_rates *rates, sr_fill *fill, void *context)
 {
-    double v_before = core->net.v_missing, m_before = core->net.m_missing;
+    const double before[] = {core->net.v_missing, core->net.m_missing};
+    const double d_before[] = {core->gan.net.v_missing, core->gan.net.m_missing};
     core->fill = fill;
     core->fill_context = context;
     int code = sr_begin_step(core, rates);
     if (code == OK) code = stepper_run(&core->stepper, sr_queue_step, core);
     if (code < 0) {
-        core->net.v_missing = v_before;
-        core->net.m_missing = m_before;
+        core->net.v_missing = before[0], core->net.m_missing = before[1];
+        core->gan.net.v_missing = d_before[0], core->gan.net.m_missing = d_before[1];
         return code;
     }
     return stepper_end(&core->stepper);
@@ -274,6 +327,10 @@ int sr_core_report(struct sr_core *core, int back, struct sr_report *report)
     const double *sums;
     TRY(stepper_sums(&core->stepper, back, &sums));
     sr_losses_report(&core->losses, sums, report);
+    if (!sr_core_has_gan(core)) return OK;
+    const struct sr_gan_choices *gan = &core->gan.choices;
+    sr_gan_report(&core->gan, sums + sr_losses_other_sums(&core->losses), &report->gan);
+    report->loss += gan->weight * report->gan.loss + gan->feature_weight * report->gan.feature;
     return OK;
 }
 

@@ -25,6 +25,8 @@ struct sr_mode {
 struct sr_rates {
     struct adam_rates adam;
     double ema;
+    struct adam_rates d;  /* of the discriminator */
+    bool generator_rests; /* the discriminator learns alone */
 };
 
 /* Fills patches first .. first + n - 1 of the step's batch: lq [n][side][side][3] and gt, scale
@@ -38,12 +40,12 @@ struct sr_inputs {
     float *lq, *gt; /* [span] patches: of a micro-batch, or (ahead) of the batch */
 };
 struct sr_numbers {
-    struct adam_f32 adam;
+    struct adam_f32 adam, d;
     float ema;
 };
 
 /* What the offload stream carries, in the order of a step. */
-enum { SR_OFFLOAD_MOMENTS, SR_OFFLOAD_EMA, SR_OFFLOAD_RANGES };
+enum { SR_OFFLOAD_MOMENTS, SR_OFFLOAD_EMA, SR_OFFLOAD_D, SR_OFFLOAD_RANGES };
 
 struct sr_core {
     struct device *device;
@@ -52,6 +54,8 @@ struct sr_core {
     struct trained_net net;
     struct network_pass learn, back; /* the two passes of a step */
     struct sr_losses losses;
+    struct sr_gan gan;     /* where the losses' choices have one */
+    bool generator_rests;  /* in the present step */
     struct sr_tiles tiles; /* the averaged network on whole images, between steps */
     struct stepper stepper;
     bool ahead;              /* the device has memory of its own */
@@ -63,6 +67,11 @@ struct sr_core {
     sr_fill *fill; /* of the present step */
     void *fill_context;
 };
+
+static inline bool sr_core_has_gan(const struct sr_core *core)
+{
+    return core->losses.choices.gan.design.features > 0;
+}
 
 /* Layers that activation checkpointing makes again together: two convolutions and what follows. */
 enum { SR_GROUP = 4 };

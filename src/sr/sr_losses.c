@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
+#include "sr/discriminator/sr_gan_files.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ bool sr_term_is_shown(const struct sr_loss_choices *choices, int term)
 
 struct sr_loss_choices sr_losses_of(const struct config *config)
 {
-    struct sr_loss_choices choices = {.grad_clip = config->sr.grad_clip};
+    struct sr_loss_choices choices = {.grad_clip = config->sr.grad_clip, .gan = sr_gan_of(config)};
     for (int t = 0; t < SR_TERMS; t++)
         choices.weight[t] = *(const double *)((const char *)config + sr_terms[t].weight);
     return choices;
@@ -55,9 +56,14 @@ int sr_losses_phases(const struct sr_loss_choices *choices)
 
 /* Sums lie as the operations write them: those of image_loss for each patch, then an array for each
  * other term; behind them the gradient's square. */
-int sr_losses_sum_count(const struct sr_losses *losses)
+int sr_losses_other_sums(const struct sr_losses *losses)
 {
     return losses->shape.batch * SR_TERMS + 1;
+}
+
+int sr_losses_sum_count(const struct sr_losses *losses)
+{
+    return sr_losses_other_sums(losses) + losses->shape.other_sums;
 }
 
 int sr_losses_declare(struct sr_losses *losses, const struct sr_loss_choices *choices,

@@ -4,6 +4,7 @@
 #define IMGTRAIN_SR_SR_LOSSES_H
 
 #include "device/nn_ops.h"
+#include "sr/discriminator/sr_gan.h"
 
 struct config;
 struct plan;
@@ -16,6 +17,7 @@ enum sr_term { SR_TERM_L1, SR_TERM_CHARBONNIER, SR_TERM_MSE, SR_TERMS };
 struct sr_loss_choices {
     double weight[SR_TERMS]; /* 0: off */
     double grad_clip;        /* largest norm of the gradient; 0: any */
+    struct sr_gan_choices gan;
 };
 
 /* Patches as the loss sees them. */
@@ -24,6 +26,7 @@ struct sr_loss_shape {
     int micro; /* at a time, at most */
     int side;  /* pixels of a patch's side, in GT */
     int scale;
+    int other_sums; /* numbers of somebody else, behind those of the losses */
 };
 
 struct sr_losses {
@@ -38,6 +41,7 @@ struct sr_report {
     double term[SR_TERMS]; /* without weights */
     double loss;           /* with them */
     double grad_norm;      /* before it is clipped; 0 where it is not */
+    struct sr_gan_report gan;
 };
 
 /* "l1": as the column of metrics and in checkpoints. */
@@ -57,8 +61,9 @@ int sr_losses_declare(struct sr_losses *losses, const struct sr_loss_choices *ch
                       const struct sr_loss_shape *shape, struct device *device, int phase,
                       struct plan *plan);
 void sr_losses_close(struct sr_losses *losses);
-/* Numbers in `sums`. */
+/* Numbers in `sums`, those of others included; and where these begin. */
 int sr_losses_sum_count(const struct sr_losses *losses);
+int sr_losses_other_sums(const struct sr_losses *losses);
 
 /* Patches first .. first + n - 1 of the batch: out and target [n][side][side][3]. grad, likewise,
  * is overwritten with the gradient of the batch's loss. */

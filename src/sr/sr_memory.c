@@ -187,6 +187,8 @@ int sr_replan(struct task_state *s, const struct memory_mode *mode)
     }
     s->core->net.v_missing = before.core->net.v_missing;
     s->core->net.m_missing = before.core->net.m_missing;
+    s->core->gan.net.v_missing = before.core->gan.net.v_missing;
+    s->core->gan.net.m_missing = before.core->gan.net.m_missing;
     sr_free_core(before.core);
     sr_core_connect(s->core);
     sr_set_mode(s, mode);

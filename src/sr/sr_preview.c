@@ -223,7 +223,8 @@ int sr_measure_all(struct task_state *s, int64_t steps_done)
     s->best.pending = code == ERR_STOPPED ? steps_done : 0;
     if (code == ERR_STOPPED) return OK;
     TRY(code);
-    if (!isnan(s->best.psnr_y) && !(s->best.scores.psnr_y > s->best.psnr_y)) return OK;
+    bool better = isnan(s->best.psnr_y) || s->best.scores.psnr_y > s->best.psnr_y;
+    if (!better && !sr_core_has_gan(s->core)) return OK; /* PSNR does not tell who fools D best */
     s->best.psnr_y = s->best.scores.psnr_y;
     s->best.step = steps_done;
     return device_fetch(s->device, s->best.ema, s->core->net.ema,

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "math/cosine.h"
+#include "sr/discriminator/sr_gan_files.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,30 +17,42 @@ int sr_design_of(struct sr_design *design, const struct config *config)
         return fail(ERR_CONFIG, "sr.lq_size: %d is odd; patches have even sides",
                     (int)config->sr.lq_size);
     if (!(config->sr.l1_weight > 0) && !(config->sr.charbonnier_weight > 0) &&
-        !(config->sr.mse_weight > 0))
+        !(config->sr.mse_weight > 0) && !(config->sr.gan_weight > 0))
         return fail(ERR_CONFIG, "sr.l1_weight, sr.charbonnier_weight and sr.mse_weight are all 0: "
                                 "there is nothing to learn from");
     if (config->sr.data_mode == CONFIG_SR_DATA_MODE_PAIRED && !config->sr.dataroot_lq[0])
         return fail(ERR_CONFIG, "sr.data_mode paired: dataroot_lq is not set, the folder of the "
                                 "reduced images");
-    return OK;
+    return sr_gan_check(config);
 }
 
-struct sr_rates sr_rates_at(const struct config *config, int64_t step)
+/* What becomes of a rate of learning in step `step`. */
+static double sr_rate_at(const struct config *config, double lr, int64_t step)
 {
-    double lr = config->sr.lr_g, t = (double)step / (double)config->sr.max_steps;
+    double t = (double)step / (double)config->sr.max_steps;
     if (config->sr.schedule == CONFIG_SR_SCHEDULE_COSINE)
         lr = cosine_between(lr, lr * config->sr.lr_end, fmin(1, t));
     for (int i = 0;
          config->sr.schedule == CONFIG_SR_SCHEDULE_STEPS && i < config->sr.milestones.count; i++)
         if (step >= config->sr.milestones.values[i]) lr *= config->sr.lr_gamma;
     if (step < config->sr.warmup) lr *= (double)(step + 1) / (double)config->sr.warmup;
-    double ema = fmin(config->sr.ema, (1 + (double)step) / (10 + (double)step));
-    return (struct sr_rates){.adam = {.lr = lr,
-                                      .b1 = config->sr.b1,
-                                      .b2 = config->sr.b2,
-                                      .decay = config->sr.weight_decay},
-                             .ema = ema};
+    return lr;
+}
+
+struct sr_rates sr_rates_at(const struct config *config, int64_t step)
+{
+    const struct sr_gan_choices gan = sr_gan_of(config);
+    struct sr_rates rates = {
+        .adam = {.lr = sr_rate_at(config, config->sr.lr_g, step),
+                 .b1 = config->sr.b1,
+                 .b2 = config->sr.b2,
+                 .decay = config->sr.weight_decay},
+        .ema = fmin(config->sr.ema, (1 + (double)step) / (10 + (double)step)),
+        .generator_rests = !sr_gan_generator_learns(&gan, step),
+    };
+    rates.d = rates.adam;
+    rates.d.lr = sr_rate_at(config, config->sr.lr_d, step);
+    return rates;
 }
 
 int64_t sr_val_every(const struct config *config)

@@ -1,0 +1,167 @@
+#include "sr/discriminator/sr_gan_files.h"
+
+#include "base/error.h"
+#include "config/config.h"
+#include "nn/weights_file.h"
+#include "sr/pretrained.h"
+#include "store/safetensors.h"
+
+/* ---- the config ---- */
+
+struct sr_gan_choices sr_gan_of(const struct config *config)
+{
+    static const enum score_kind kinds[] = {[CONFIG_SR_GAN_TYPE_VANILLA] = SCORE_VANILLA,
+                                            [CONFIG_SR_GAN_TYPE_LSGAN] = SCORE_LSGAN,
+                                            [CONFIG_SR_GAN_TYPE_HINGE] = SCORE_HINGE};
+    if (config->sr.discriminator == CONFIG_SR_DISCRIMINATOR_NONE)
+        return (struct sr_gan_choices){.weight = 0};
+    return (struct sr_gan_choices){
+        .design = {.features = (int)config->sr.num_feat_d, .skips = config->sr.skip_connection},
+        .kind = kinds[config->sr.gan_type],
+        .weight = config->sr.gan_weight,
+        .feature_weight = config->sr.feature_weight,
+        .every = (int)config->sr.net_d_iters,
+        .from = config->sr.net_d_init_iters,
+        .grad_clip = config->sr.grad_clip,
+    };
+}
+
+static int check_side(int64_t lq_size, int64_t scale)
+{
+    if (lq_size * scale % SR_D_MULTIPLE == 0) return OK;
+    return fail(ERR_CONFIG,
+                "sr.discriminator unet takes images whose sides are multiples of %d: lq_size %d x "
+                "scale %d is %d",
+                SR_D_MULTIPLE, (int)lq_size, (int)scale, (int)(lq_size * scale));
+}
+
+int sr_gan_check(const struct config *config)
+{
+    bool weighs = config->sr.gan_weight > 0 || config->sr.feature_weight > 0;
+    const char *key = config->sr.gan_weight > 0 ? "gan_weight" : "feature_weight";
+    if (config->sr.discriminator == CONFIG_SR_DISCRIMINATOR_NONE) {
+        if (weighs)
+            return fail(ERR_CONFIG,
+                        "sr.%s is of a discriminator, and there is none: add discriminator=unet",
+                        key);
+        if (config->sr.pretrain_d[0])
+            return fail(ERR_CONFIG, "sr.pretrain_d is of a discriminator, and there is none: add "
+                                    "discriminator=unet");
+        return OK;
+    }
+    if (!weighs)
+        return fail(ERR_CONFIG, "sr.discriminator unet: gan_weight and feature_weight are 0, so "
+                                "nothing learns from it: add gan_weight=0.1");
+    if (config->sr.num_feat_d % 8)
+        return fail(ERR_CONFIG, "sr.num_feat_d: %d is no multiple of 8",
+                    (int)config->sr.num_feat_d);
+    TRY(check_side(config->sr.lq_size, config->sr.scale));
+    for (int i = 1; i < config->memory.schedule.count; i += 3)
+        TRY(check_side((int64_t)config->memory.schedule.values[i], config->sr.scale));
+    return OK;
+}
+
+/* ---- files of others, and runs ---- */
+
+/* prefix: before the names of its tensors. ERR_DATA unless it holds the config's discriminator. */
+static int find_discriminator(const struct config *config, const struct store_file *file,
+                              const char **prefix)
+{
+    struct sr_d_design design;
+    int features = (int)config->sr.num_feat_d;
+    *prefix = sr_d_detect(&design, file);
+    if (!*prefix)
+        return fail(ERR_DATA, "%s: it holds no unet discriminator (conv1.weight_orig)",
+                    store_path(file));
+    if (design.features == features) return OK;
+    return fail(ERR_DATA, "%s: its discriminator has num_feat_d %d, and %d is to be trained",
+                store_path(file), design.features, features);
+}
+
+int sr_gan_pretrained_check(const struct config *config)
+{
+    const struct sr_gan_choices choices = sr_gan_of(config);
+    struct store_file *file = NULL;
+    struct net net = {0}, vectors = {0};
+    int taps[SR_D_TAPS], code = OK;
+    const char *prefix;
+    if (!*config->sr.pretrain_d) return OK;
+    TRY_CLEANUP(sr_pretrained_open(&file, config->sr.pretrain_d));
+    TRY_CLEANUP(find_discriminator(config, file, &prefix));
+    TRY_CLEANUP(sr_d_build(&net, &choices.design, SR_D_MULTIPLE, false, taps));
+    TRY_CLEANUP(sr_d_vectors(&vectors, &net));
+    TRY_CLEANUP(weights_expect(file, prefix, &net));
+    TRY_CLEANUP(weights_expect(file, prefix, &vectors));
+cleanup:
+    store_close(file);
+    net_free(&net);
+    net_free(&vectors);
+    return code < 0 ? fail_within(code, "sr.pretrain_d") : OK;
+}
+
+/* Weights and vectors. */
+static int load_discriminator(struct sr_gan *gan, const struct store_file *file, const char *prefix)
+{
+    TRY(weights_load(file, prefix, &gan->net.net, store_finite(),
+                     trained_net_view(&gan->net, TRAINED_PARAMETERS)));
+    return weights_load(file, prefix, &gan->vectors_net, store_finite(), sr_gan_vectors_view(gan));
+}
+
+int sr_gan_pretrained_load(const struct config *config, struct sr_gan *gan)
+{
+    struct store_file *file;
+    const char *prefix;
+    if (!*config->sr.pretrain_d) return OK;
+    TRY(sr_pretrained_open(&file, config->sr.pretrain_d));
+    int code = find_discriminator(config, file, &prefix);
+    if (code == OK) code = load_discriminator(gan, file, prefix);
+    store_close(file);
+    return code < 0 ? fail_within(code, "sr.pretrain_d") : OK;
+}
+
+/* ---- checkpoints ---- */
+
+static const struct {
+    enum trained_range range;
+    const char *prefix;
+    bool squares;
+} gan_ranges[] = {{TRAINED_PARAMETERS, "d.", false},
+                  {TRAINED_MOMENTS, "d.v.", true},
+                  {TRAINED_MEANS, "d.m.", false}};
+enum { GAN_FILE_RANGES = sizeof gan_ranges / sizeof *gan_ranges };
+
+int sr_gan_save(struct sr_gan *gan, struct store_writer *writer)
+{
+    float *view;
+    for (int i = 0; i < GAN_FILE_RANGES; i++) {
+        TRY(trained_net_pull(&gan->net, gan->device, gan_ranges[i].range, &view));
+        TRY(weights_store(writer, gan_ranges[i].prefix, &gan->net.net, view));
+    }
+    TRY(sr_gan_vectors_pull(gan, &view));
+    TRY(weights_store(writer, "d.", &gan->vectors_net, view));
+    TRY(store_set_double(writer, "sr.d.v_missing", gan->net.v_missing));
+    return store_set_double(writer, "sr.d.m_missing", gan->net.m_missing);
+}
+
+int sr_gan_expect(const struct sr_gan *gan, const struct store_file *file)
+{
+    for (int i = 0; i < GAN_FILE_RANGES; i++)
+        TRY(weights_expect(file, gan_ranges[i].prefix, &gan->net.net));
+    return weights_expect(file, "d.", &gan->vectors_net);
+}
+
+int sr_gan_load(struct sr_gan *gan, const struct store_file *file)
+{
+    const struct store_range share = {0, 1};
+    for (int i = 0; i < GAN_FILE_RANGES; i++) {
+        enum trained_range range = gan_ranges[i].range;
+        TRY(weights_load(file, gan_ranges[i].prefix, &gan->net.net,
+                         gan_ranges[i].squares ? store_not_negative() : store_finite(),
+                         trained_net_view(&gan->net, range)));
+        TRY(trained_net_push(&gan->net, gan->device, range));
+    }
+    TRY(weights_load(file, "d.", &gan->vectors_net, store_finite(), sr_gan_vectors_view(gan)));
+    TRY(store_get_double_in(file, "sr.d.v_missing", share, &gan->net.v_missing));
+    TRY(store_get_double_in(file, "sr.d.m_missing", share, &gan->net.m_missing));
+    return sr_gan_begin(gan);
+}
