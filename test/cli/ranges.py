@@ -74,6 +74,10 @@ SR_STATE = {
     'sr.best_psnr_y': real(), 'sr.pending': whole(0, -1, 1000000000001), 'pending': whole(2, -1),
     **{'sr.report.' + name: real() for name in ('l1', 'charbonnier', 'mse', 'loss', 'lr')},
 }
+SR_GAN_STATE = {
+    **SR_STATE, 'sr.d.v_missing': real(-0.1, 1.1), 'sr.d.m_missing': real(-0.1, 1.1),
+    **{'sr.report.' + name: real() for name in ('gan', 'feature', 'd_loss', 'd_real', 'd_fake')},
+}
 # Text, and what is there for other programs only.
 TEXT = {'input.samples', 'input.maps', 'gan.pictures', 'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv',
         'sr.fingerprint', 'sr.scale', 'sr.network'}
@@ -85,6 +89,8 @@ MORE = {
                        {k: '0' for k in GAN_STATE if k.startswith('gan.half.')}, {'gan.owed': '2'}),
     'sr-checkpoint': ({'pending': '1', 'sr.pending': '4',
                        **{k: '0' for k in SR_STATE if k.startswith('sr.report.')}},),
+    'sr-gan-checkpoint': ({'pending': '1', 'sr.pending': '4',
+                           **{k: '0' for k in SR_GAN_STATE if k.startswith('sr.report.')}},),
 }
 F = 'f'
 # Tensors by their names: what no element may be.
@@ -99,6 +105,7 @@ STATE_TENSORS = {
 GAN_TENSORS = {r'(ema\.|best\.)?[gd]\..*': (F, ('nan', 'inf', '-inf'))}
 GAN_STATE_TENSORS = {r'v\.[gd]\..*': (F, ('nan', 'inf', -1))}
 SR_TENSORS = {r'(ema\.|best\.|m\.)?body\..*': (F, ('nan', 'inf', '-inf')), r'v\.body\..*': (F, ('nan', 'inf', -1))}
+SR_GAN_TENSORS = {r'd\.(m\.)?conv.*': (F, ('nan', 'inf', '-inf')), r'd\.v\.conv.*': (F, ('nan', 'inf', -1))}
 
 KINDS = {
     'splat-model': (SPLAT, SPLAT_TENSORS, {'step'}),
@@ -110,6 +117,7 @@ KINDS = {
                                      r'(v\.|best\.)?[gd]\..*': (F, ())}, {*GAN_STATE, *RUN}),
     'sr-model': ({}, SR_TENSORS, {'step'}),
     'sr-checkpoint': ({**SR_STATE, **RUN}, SR_TENSORS, set()),
+    'sr-gan-checkpoint': ({**SR_GAN_STATE, **RUN}, {**SR_TENSORS, **SR_GAN_TENSORS}, set()),
 }
 
 

@@ -5,24 +5,8 @@
 
 if ! command -v python3 >/dev/null; then
     skip "all of it: files are rewritten by python3, which is not here"
-    
-pictures landscapes 4 40 40
-cat >sr.yaml <<'YAML'
-task: sr
-dataroot_gt: landscapes
-device: cpu
-threads: 1
-sr: {num_feat: 8, num_conv: 1, lq_size: 8, batch: 2, max_steps: 8}
-eval_steps: 4
-frames: {count: 0}
-video: {enabled: false}
-checkpoint: {every: 4, keep: 100}
-YAML
-run 0 imgtrain train sr.yaml -o sr -q
-rm -f sr/checkpoints/step-000000008.safetensors
-corrupt sr/model.safetensors sr-model upscale sr/model.safetensors landscapes/1.ppm -o none.ppm --device cpu
-corrupt sr/checkpoints/step-000000004.safetensors sr-checkpoint train sr.yaml -o sr -q --resume
-finish
+    finish
+    exit
 fi
 # corrupt FILE KIND COMMAND...
 corrupt() {
@@ -59,4 +43,25 @@ corrupt gan/model.safetensors gan-model sample gan/model.safetensors -o none --s
 corrupt gan/checkpoints/step-000000002.safetensors gan-checkpoint train gan.yaml -o gan -q --resume
 corrupt gan/checkpoints/step-000000002.safetensors gan-checkpoint-sampled \
     sample gan/checkpoints/step-000000002.safetensors -o none --seeds 0 --device cpu
+
+pictures landscapes 4 40 40
+cat >sr.yaml <<'YAML'
+task: sr
+dataroot_gt: landscapes
+device: cpu
+threads: 1
+sr: {num_feat: 8, num_conv: 1, lq_size: 8, batch: 2, max_steps: 8}
+eval_steps: 4
+frames: {count: 0}
+video: {enabled: false}
+checkpoint: {every: 4, keep: 100}
+YAML
+run 0 imgtrain train sr.yaml -o sr -q
+rm -f sr/checkpoints/step-000000008.safetensors
+corrupt sr/model.safetensors sr-model upscale sr/model.safetensors landscapes/1.ppm -o none.ppm --device cpu
+corrupt sr/checkpoints/step-000000004.safetensors sr-checkpoint train sr.yaml -o sr -q --resume
+run 0 imgtrain train sr.yaml -o sr_gan -q discriminator=unet num_feat_d=8 gan_weight=0.1
+rm -f sr_gan/checkpoints/step-000000008.safetensors
+corrupt sr_gan/checkpoints/step-000000004.safetensors sr-gan-checkpoint \
+    train sr.yaml -o sr_gan -q --resume discriminator=unet num_feat_d=8 gan_weight=0.1
 finish

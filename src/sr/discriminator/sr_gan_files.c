@@ -1,9 +1,11 @@
 #include "sr/discriminator/sr_gan_files.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "config/config.h"
 #include "nn/weights_file.h"
 #include "sr/pretrained.h"
+#include "store/checkpoint.h"
 #include "store/safetensors.h"
 
 /* ---- the config ---- */
@@ -63,6 +65,14 @@ int sr_gan_check(const struct config *config)
 
 /* ---- files of others, and runs ---- */
 
+/* Of a run the newest checkpoint: its model holds no discriminator. */
+static int open_discriminator(struct store_file **file, const char *path)
+{
+    int64_t step;
+    return file_is_dir(path) ? checkpoint_latest(path, file, &step)
+                             : sr_pretrained_open(file, path);
+}
+
 /* prefix: before the names of its tensors. ERR_DATA unless it holds the config's discriminator. */
 static int find_discriminator(const struct config *config, const struct store_file *file,
                               const char **prefix)
@@ -86,7 +96,7 @@ int sr_gan_pretrained_check(const struct config *config)
     int taps[SR_D_TAPS], code = OK;
     const char *prefix;
     if (!*config->sr.pretrain_d) return OK;
-    TRY_CLEANUP(sr_pretrained_open(&file, config->sr.pretrain_d));
+    TRY_CLEANUP(open_discriminator(&file, config->sr.pretrain_d));
     TRY_CLEANUP(find_discriminator(config, file, &prefix));
     TRY_CLEANUP(sr_d_build(&net, &choices.design, SR_D_MULTIPLE, false, taps));
     TRY_CLEANUP(sr_d_vectors(&vectors, &net));
@@ -112,7 +122,7 @@ int sr_gan_pretrained_load(const struct config *config, struct sr_gan *gan)
     struct store_file *file;
     const char *prefix;
     if (!*config->sr.pretrain_d) return OK;
-    TRY(sr_pretrained_open(&file, config->sr.pretrain_d));
+    TRY(open_discriminator(&file, config->sr.pretrain_d));
     int code = find_discriminator(config, file, &prefix);
     if (code == OK) code = load_discriminator(gan, file, prefix);
     store_close(file);
