@@ -14,6 +14,7 @@ const struct nn_ops *nn_ops_cuda(const struct cuda_device *device)
     nn_cuda_install_images(&ops);
     nn_cuda_install_strided(&ops);
     nn_cuda_install_prelu(&ops);
+    nn_cuda_install_pointwise(&ops);
     nn_cuda_install_image_loss(&ops);
     nn_cuda_install_discriminator(&ops);
     nn_cuda_install_optimiser(&ops);

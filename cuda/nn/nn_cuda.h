@@ -30,6 +30,7 @@ void nn_cuda_install_grid(struct nn_ops *ops);       /* nn_grid.cu: FIR, grids, 
 void nn_cuda_install_images(struct nn_ops *ops);     /* nn_images.cu: batches of images */
 void nn_cuda_install_strided(struct nn_ops *ops);    /* nn_strided.cu: elements in another order */
 void nn_cuda_install_prelu(struct nn_ops *ops);      /* nn_prelu.cu: learnt leaky ReLU */
+void nn_cuda_install_pointwise(struct nn_ops *ops);  /* nn_pointwise.cu: each number alone */
 void nn_cuda_install_image_loss(struct nn_ops *ops); /* nn_image_loss.cu */
 void nn_cuda_install_discriminator(
     struct nn_ops *ops);                            /* nn_discriminator.cu: scores, spectral norm */

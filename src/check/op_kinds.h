@@ -12,6 +12,8 @@ extern const struct op_kind op_fir_up, op_fir_down, op_spatial_map_expand, op_sp
     op_embed_grad, op_project, op_project_dgrad, op_project_grad;
 /* discriminator_cases.c */
 extern const struct op_kind op_mask_slope, op_score_loss, op_spectral_norm, op_spectral_grad;
+/* pointwise_cases.c */
+extern const struct op_kind op_pointwise_forward, op_pointwise_dgrad;
 /* range_cases.c */
 extern const struct op_kind op_image_loss, op_from_u8, op_scale_add, op_strided_copy, op_zero,
     op_copy, op_adam, op_ema, op_norm2, op_clip_norm;

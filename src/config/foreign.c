@@ -225,28 +225,38 @@ static int translate_batch(struct translation *t, const struct config_entry *ent
     return say_number(t, entry, "sr.batch", batch);
 }
 
+/* Says one of our keys, unless they say what it comes from. */
+static int say_unless(struct translation *t, const struct config_entry *entry, const char *theirs,
+                      const char *key, const char *value)
+{
+    char path[64];
+    snprintf(path, sizeof path, "network_g.%s", theirs);
+    return !value || find_theirs(t, path) ? OK : say(t, entry, key, value);
+}
+
 static int translate_network(struct translation *t, const struct config_entry *entry)
 {
     static const struct {
-        const char *name, *features, *convs;
-    } kinds[] = {{"compact", "64", "16"},
-                 {"ultracompact", "64", "8"},
-                 {"superultracompact", "24", "8"},
-                 {"SRVGGNetCompact", "64", "16"}};
+        const char *name, *network, *features, *convs;
+    } kinds[] = {{"compact", "compact", "64", "16"},
+                 {"ultracompact", "compact", "64", "8"},
+                 {"superultracompact", "compact", "24", "8"},
+                 {"SRVGGNetCompact", "compact", "64", "16"},
+                 {"span", "span", "52", NULL},
+                 {"span_s", "span", "48", NULL}};
+    char names[256] = "", shown[CONFIG_SHOWN_BYTES];
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", kinds[i].name);
         if (strcasecmp(text_of(entry), kinds[i].name) != 0) continue;
-        TRY(say(t, entry, "sr.network", "compact"));
-        if (!find_theirs(t, "network_g.num_feat"))
-            TRY(say(t, entry, "sr.num_feat", kinds[i].features));
-        if (!find_theirs(t, "network_g.num_conv"))
-            TRY(say(t, entry, "sr.num_conv", kinds[i].convs));
-        return OK;
+        TRY(say(t, entry, "sr.network", kinds[i].network));
+        bool compact = kinds[i].convs != NULL;
+        TRY(say_unless(t, entry, compact ? "num_feat" : "feature_channels", "sr.num_feat",
+                       kinds[i].features));
+        return say_unless(t, entry, "num_conv", "sr.num_conv", kinds[i].convs);
     }
-    char shown[CONFIG_SHOWN_BYTES];
-    return config_fault(t->faults, entry->where_text,
-                        "%s: %s is none of compact, ultracompact, superultracompact and "
-                        "SRVGGNetCompact",
-                        entry->key, config_value_shown(text_of(entry), shown));
+    return config_fault(t->faults, entry->where_text, "%s: %s is none of %s", entry->key,
+                        config_value_shown(text_of(entry), shown), names);
 }
 
 static int translate_upscale(struct translation *t, const struct config_entry *entry)
@@ -508,6 +518,10 @@ static const struct foreign_row {
     {"network_g.type", .rule = translate_network},
     {"network_g.num_feat", .key = "sr.num_feat"},
     {"network_g.num_conv", .key = "sr.num_conv"},
+    {"network_g.feature_channels", .key = "sr.num_feat"},
+    {"network_g.norm", .key = "sr.norm"},
+    {"network_g.img_range", .only = "255", .why = "only 255 is there"},
+    {"network_g.bias", .only = "true", .why = "all convolutions have a bias here: true"},
     {"network_g.num_in_ch", .only = "3", .why = "networks here take RGB: 3"},
     {"network_g.num_out_ch", .only = "3", .why = "networks here make RGB: 3"},
     {"network_g.act_type", .only = "prelu", .why = "only prelu is there"},

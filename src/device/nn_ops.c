@@ -64,6 +64,16 @@ int nn_check_spectral(const struct nn_spectral *spectral)
     return fail(ERR_USAGE, "spectral_norm: no matrix of %d x %d", spectral->rows, spectral->cols);
 }
 
+int nn_check_pointwise(const struct nn_pointwise *p, int operand)
+{
+    int operands = p->function == NN_GATE ? 2 : 1;
+    if (p->count > 0 && p->count <= INT64_MAX && operand >= 0 && operand < operands &&
+        (p->b != NULL) == (operands == 2))
+        return OK;
+    return fail(ERR_USAGE, "pointwise function %d of %zu numbers, operand %d", (int)p->function,
+                p->count, operand);
+}
+
 int nn_check_sizes(const char *what, int n, int pixels, int c)
 {
     if (n > 0 && pixels > 0 && c > 0) return OK;

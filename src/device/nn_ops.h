@@ -112,6 +112,16 @@ struct nn_prelu {
     int n, pixels, c;
 };
 
+/* A function of each number alone, or of the numbers of two tensors of one shape: math/pointwise.h.
+ * silu: of a; gate: of a and b; rgb_range: of a, whose channels are RGB. */
+enum nn_pointwise_function { NN_SILU, NN_GATE, NN_RGB_RANGE };
+struct nn_pointwise {
+    enum nn_pointwise_function function;
+    const void *a, *b; /* b: NULL where the function has one operand */
+    enum nn_type a_type, b_type, y_type;
+    size_t count;
+};
+
 /* What an image is compared by with the one that it should be, and what each term counts:
  * math/image_loss.h. */
 enum nn_loss_term { NN_LOSS_L1, NN_LOSS_CHARBONNIER, NN_LOSS_MSE, NN_LOSS_TERMS };
@@ -231,6 +241,12 @@ struct nn_ops {
     int (*mask_slope)(struct device *device, void *dx, enum nn_type type, const uint8_t *mask,
                       float slope, size_t count);
 
+    /* y is of y_type. dgrad: the gradient of operand 0 (a) or 1 (b) from y's, into `to` of its
+     * type, or (add) added to it. */
+    int (*pointwise_forward)(struct device *device, const struct nn_pointwise *pointwise, void *y);
+    int (*pointwise_dgrad)(struct device *device, const struct nn_pointwise *pointwise, int operand,
+                           void *to, const void *dy, bool add);
+
     /* Each image's sums are added in an order that depends on `count` alone. */
     int (*image_loss)(struct device *device, const struct nn_image_loss *loss);
     int (*score_loss)(struct device *device, const struct nn_score_loss *loss);
@@ -263,6 +279,7 @@ int nn_check_strided(const struct nn_strided *copy);
 int nn_check_image_loss(const struct nn_image_loss *loss);
 int nn_check_score_loss(const struct nn_score_loss *loss);
 int nn_check_spectral(const struct nn_spectral *spectral);
+int nn_check_pointwise(const struct nn_pointwise *pointwise, int operand);
 int nn_check_sizes(const char *what, int n, int pixels, int c);
 int nn_check_embedding(const char *what, int n, int e, int k, int stride);
 

@@ -9,6 +9,11 @@
 
 enum { PARAMETER_ALIGNMENT = 16 }; /* floats */
 
+static size_t graph_aligned(size_t floats)
+{
+    return (floats + PARAMETER_ALIGNMENT - 1) / PARAMETER_ALIGNMENT * PARAMETER_ALIGNMENT;
+}
+
 /* Room for one more element of `bytes` each. */
 static int graph_reserve(void **array, int count, int *room, size_t bytes)
 {
@@ -55,6 +60,9 @@ int net_add_layer(struct net *net, struct net_layer layer)
         return graph_refuse(&layer, i, "masks need a multiple of 8 values");
     TRY(graph_reserve((void **)&net->layers, i, &net->layer_room, sizeof *net->layers));
     layer.begin = layer.end = i;
+    layer.derived = net->derived_floats;
+    if (kind->derived_floats)
+        net->derived_floats += graph_aligned(kind->derived_floats(net, &layer));
     net->layers[i] = layer;
     return net->layer_count++;
 }
@@ -70,7 +78,7 @@ int net_add_parameter(struct net *net, const char *name, int dims, const int64_t
         p->shape[i] = shape[i];
         p->count *= (size_t)shape[i];
     }
-    net->floats += (p->count + PARAMETER_ALIGNMENT - 1) / PARAMETER_ALIGNMENT * PARAMETER_ALIGNMENT;
+    net->floats += graph_aligned(p->count);
     net->parameter_total += p->count;
     return net->parameter_count++;
 }

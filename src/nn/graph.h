@@ -1,5 +1,5 @@
 /* A network is data: layer records in topological order over one flat range of parameters. Layer i
- * produces value i and reads up to three values of earlier layers; a value may have several
+ * produces value i and reads up to five values of earlier layers; a value may have several
  * readers. A layer's kind knows its shape, its parameters and its operations;
  * passes.h runs over the records, pass_memory.h derives from them how long each buffer lives.
  *
@@ -18,7 +18,7 @@ struct net;
 struct net_layer;
 struct network_pass; /* nn/passes.h */
 
-enum { NET_MAX_INPUTS = 3, NET_MAX_DIMS = 4, NET_FULL_PRECISION = 16 };
+enum { NET_MAX_INPUTS = 5, NET_MAX_DIMS = 4, NET_FULL_PRECISION = 16 };
 #define NET_SLOPE 0.2f /* of the fused leaky ReLU */
 
 /* How the gradient at a layer's output reaches the gradient of one of its inputs. */
@@ -38,6 +38,7 @@ struct net_layer {
     int classes, embedding;                 /* of a kind that reads labels: its table */
     bool leaky_relu;  /* fused behind the kind's sum; keeps a mask, slope NET_SLOPE */
     int weight, bias; /* parameter numbers; -1 = none */
+    size_t derived;   /* where its derived weights begin in the range of all of them */
     int begin, end;   /* first and last layer of its checkpoint segment */
 
     /* by net_finish */
@@ -96,6 +97,13 @@ struct nn_layer_kind {
     /* For masks held fixed the output is affine in the inputs, taken together. */
     bool is_piecewise_linear;
 
+    /* Weights that a kind computes with in place of its parameters, made of these before a step:
+     * how many floats; derive makes them (pass_derived), derive_gradient adds to the gradients of
+     * the parameters what theirs (pass_derived_gradient) mean. NULL: it has none. */
+    size_t (*derived_floats)(const struct net *net, const struct net_layer *layer);
+    int (*derive)(struct network_pass *pass, int i);
+    int (*derive_gradient)(struct network_pass *pass, int i);
+
     /* Multiplications for one image; NULL: not counted. */
     double (*macs)(const struct net *net, int i);
     /* Bytes of workspace on n images; NULL: none. */
@@ -119,6 +127,7 @@ struct net {
     int parameter_count, parameter_room;
     size_t floats;          /* of the flat range, padding included */
     size_t parameter_total; /* numbers, without padding */
+    size_t derived_floats;  /* of the range of derived weights, padding included */
     bool needs_addend;      /* a backward pass needs a buffer for what it adds: pass_memory.h */
 };
 
@@ -133,7 +142,9 @@ struct net_layer net_next_layer(const struct net *net, const struct nn_layer_kin
  * ERR_SYSTEM. */
 int net_add_weight(struct net *net, int layer, const char *name, float gain);
 int net_add_bias(struct net *net, int layer, const char *name);
-/* One that belongs to no layer: of a net that names numbers in a file and computes nothing. */
+/* One more parameter, which starts at 0: of the last layer, where its kind has others than weights
+ * and a bias (its `weight` is the first of them), or of no layer, in a net that names numbers in a
+ * file and computes nothing. */
 int net_add_parameter(struct net *net, const char *name, int dims, const int64_t *shape);
 
 /* Makes one checkpoint segment of the layers begin .. end. Each layer is one of its own else. */

@@ -33,6 +33,16 @@ float *pass_gradient(const struct network_pass *s, int parameter)
     return s->gradients + s->net->parameters[parameter].offset;
 }
 
+float *pass_derived(const struct network_pass *s, int layer)
+{
+    return s->derived + s->net->layers[layer].derived;
+}
+
+float *pass_derived_gradient(const struct network_pass *s, int layer)
+{
+    return s->derived_gradients + s->net->layers[layer].derived;
+}
+
 /* Whether slot `slot` of layer i completes the gradient of a value with a fused leaky ReLU. */
 static bool completes_leaky(const struct network_pass *s, int i, int slot)
 {
@@ -264,6 +274,20 @@ int pass_backward_through(struct network_pass *s, int from, int to, bool weight_
 int pass_backward(struct network_pass *s, bool weight_gradients)
 {
     return pass_backward_through(s, s->net->layer_count - 1, 0, weight_gradients);
+}
+
+int pass_derive(struct network_pass *s)
+{
+    for (int i = 0; i < s->net->layer_count; i++)
+        if (s->net->layers[i].kind->derive) TRY(s->net->layers[i].kind->derive(s, i));
+    return OK;
+}
+
+int pass_derive_gradients(struct network_pass *s)
+{
+    for (int i = 0; i < s->net->layer_count; i++)
+        if (s->net->layers[i].kind->derive) TRY(s->net->layers[i].kind->derive_gradient(s, i));
+    return OK;
 }
 
 size_t pass_workspace(const struct net *net, const struct device *device, int n, int chunk)

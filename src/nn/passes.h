@@ -23,6 +23,8 @@ struct network_pass {
     struct device *device;
     const float *parameters;
     float *gradients;             /* accumulated into; NULL = no weight gradients */
+    float *derived;               /* [net->derived_floats]: by pass_derive */
+    float *derived_gradients;     /* accumulated into; zeros before a step */
     int n;                        /* images */
     int chunk;                    /* see device/nn_ops.h */
     const int *labels;            /* [n] with classes */
@@ -57,6 +59,12 @@ int pass_forward_through(struct network_pass *pass, int from, int to, enum pass_
                          bool weight_gradients);
 int pass_backward_through(struct network_pass *pass, int from, int to, bool weight_gradients);
 
+/* Before the first forward pass with these parameters: weights that are made of them. */
+int pass_derive(struct network_pass *pass);
+/* After the last backward pass of a step: from the gradients of these weights to those of the
+ * parameters. */
+int pass_derive_gradients(struct network_pass *pass);
+
 /* Images that the segment of `layer` takes at a time under checkpointing: whole reduction chunks,
  * as few as they are at the largest segment, more where images are smaller. */
 int pass_part(const struct net *net, int layer, int chunk);
@@ -67,6 +75,8 @@ size_t pass_workspace(const struct net *net, const struct device *device, int n,
 /* For the functions of layer kinds. */
 const float *pass_weights(const struct network_pass *pass, int parameter); /* -1: NULL */
 float *pass_gradient(const struct network_pass *pass, int parameter);
+float *pass_derived(const struct network_pass *pass, int layer);
+float *pass_derived_gradient(const struct network_pass *pass, int layer);
 /* out = in, or (add) out += in: n images of the layer's shape, whose types may differ. */
 int pass_copy(const struct network_pass *pass, int layer, void *out, enum nn_type out_type,
               const void *in, enum nn_type in_type, bool add);

@@ -23,7 +23,9 @@ struct sr_enlarger {
 
 int sr_enlarger_design(struct sr_design *design, const struct store_file *file)
 {
-    return sr_network_require(design, file, sr_pretrained_prefix(file));
+    TRY(sr_network_require(design, file, sr_pretrained_prefix(file)));
+    design->merged = true;
+    return OK;
 }
 
 static int enlarger_declare(struct sr_enlarger *e, const struct sr_tile_ways *ways, int h, int w)

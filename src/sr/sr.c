@@ -55,6 +55,7 @@ int sr_declare(struct task_state *s, const struct memory_mode *mode)
         {"measuring", sr_measuring_floats(s), &s->measuring},
         {"patches", sr_feed_bytes(&s->feed, choices.lq_size, s->core->span) / sizeof(float),
          (float **)(void *)&s->feed.memory},
+        {"stored", sr_network_stored_floats(&s->design), &s->stored},
     };
     for (size_t i = 0; i < sizeof host / sizeof *host; i++)
         TRY(plan_declare(s->plan, host[i].name, PLAN_HOST, host[i].floats * sizeof(float),
@@ -149,7 +150,7 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     sr_say_what_is_trained(s);
     if (setup->resume) return sr_load(s, setup->resume);
     sr_warn_of_scratch(s);
-    sr_core_initialise(s->core, (uint64_t)s->config->seed);
+    TRY(sr_core_initialise(s->core, (uint64_t)s->config->seed));
     TRY(sr_pretrained_load(s->config, &s->design, &s->core->net));
     TRY(sr_gan_pretrained_load(s->config, &s->core->gan));
     return sr_core_begin(s->core);

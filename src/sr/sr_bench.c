@@ -123,7 +123,7 @@ int sr_bench(struct bench *bench)
     TRY_CLEANUP(sr_core_declare(&b->core, &design, &losses, &mode, b->device, b->plan));
     TRY_CLEANUP(plan_commit(b->plan, b->device));
     sr_core_connect(&b->core);
-    sr_core_initialise(&b->core, 1);
+    TRY_CLEANUP(sr_core_initialise(&b->core, 1));
     TRY_CLEANUP(sr_core_begin(&b->core));
     TRY_CLEANUP(bench_measure(bench, sr_bench_steps, b, bench_at_once(b->device->is_host), &times));
     sr_bench_print(bench, b, &times);

@@ -98,6 +98,7 @@ int sr_save(struct task_state *s, struct store_writer *writer)
         TRY(trained_net_pull(&s->core->net, s->device, (enum trained_range)i, &view));
         TRY(weights_store(writer, sr_ranges[i].prefix, net, view));
     }
+    if (s->design.norm) TRY(store_set_int(writer, "sr.norm", 1));
     TRY(store_set_double(writer, "sr.v_missing", s->core->net.v_missing));
     TRY(store_set_double(writer, "sr.m_missing", s->core->net.m_missing));
     if (sr_core_has_gan(s->core)) TRY(sr_gan_save(&s->core->gan, writer));
@@ -117,7 +118,7 @@ static int sr_store_model(const struct task_state *s, const float *parameters,
 {
     TRY(store_set_int(writer, "sr.scale", s->design.scale));
     TRY(store_set(writer, "sr.network", sr_network_name(s->design.network)));
-    return weights_store(writer, "", &s->core->net.net, parameters);
+    return sr_network_store(&s->design, &s->core->net.net, parameters, s->stored, writer);
 }
 
 int sr_save_model(struct task_state *s, struct store_writer *writer)

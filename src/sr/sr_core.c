@@ -109,6 +109,16 @@ static int sr_declare_passes(struct sr_core *core, int between, struct plan *pla
                         &core->workspace);
 }
 
+/* From before the forward pass to behind the backward pass. */
+static int sr_declare_derived(struct sr_core *core, int last, struct plan *plan)
+{
+    size_t bytes = core->net.net.derived_floats * sizeof(float);
+    if (bytes == 0) return OK;
+    TRY(plan_declare(plan, "derived", PLAN_PARAMETERS, bytes, 0, last, (void **)&core->derived));
+    return plan_declare(plan, "derived.gradients", PLAN_GRADIENTS, bytes, 0, last,
+                        (void **)&core->derived_gradients);
+}
+
 /* Phases: the forward pass, the discriminator's, the losses, the backward pass, the update, tiles.
  */
 int sr_core_declare(struct sr_core *core, const struct sr_design *design,
@@ -146,6 +156,7 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
                                       .until = layers + between - 1,
                                       .end = end - 1};
     if (sr_core_has_gan(core)) TRY(sr_gan_declare(&core->gan, &choices->gan, &gan, device, plan));
+    TRY(sr_declare_derived(core, end - 1, plan));
     TRY(sr_declare_offload(core, plan));
     TRY(plan_declare(plan, "inputs", PLAN_DATA, sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                      (void **)&core->inputs_memory));
@@ -175,6 +186,8 @@ static void sr_connect_pass(struct sr_core *core, struct network_pass *s)
     s->device = core->device;
     s->parameters = core->net.parameters;
     s->gradients = core->net.gradients;
+    s->derived = core->derived;
+    s->derived_gradients = core->derived_gradients;
     s->chunk = 1;
     s->workspace = core->workspace;
     s->parts = core->mode.checkpointing;
@@ -213,13 +226,14 @@ void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void))
     sr_gan_listen(&core->gan, stop_requested);
 }
 
-void sr_core_initialise(struct sr_core *core, uint64_t seed)
+int sr_core_initialise(struct sr_core *core, uint64_t seed)
 {
     float *parameters = trained_net_view(&core->net, TRAINED_PARAMETERS);
-    sr_network_initialise(&core->design, &core->net.net, parameters, seed);
+    TRY(sr_network_initialise(&core->design, &core->net.net, parameters, seed));
     memcpy(trained_net_view(&core->net, TRAINED_EMA), parameters,
            core->net.net.floats * sizeof(float));
     if (sr_core_has_gan(core)) sr_gan_initialise(&core->gan, seed);
+    return OK;
 }
 
 int sr_core_begin(struct sr_core *core)
@@ -284,8 +298,13 @@ static int sr_queue_step(void *context)
     if (sr_core_has_gan(core)) TRY(sr_gan_queue_begin(&core->gan));
     TRY(core->device->nn->zero(core->device, core->net.gradients,
                                core->net.net.floats * sizeof(float)));
+    if (core->derived_gradients)
+        TRY(core->device->nn->zero(core->device, core->derived_gradients,
+                                   core->net.net.derived_floats * sizeof(float)));
+    TRY(pass_derive(&core->learn));
     for (int first = 0; first < batch; first += micro)
         TRY(sr_queue_micro(core, first, batch - first < micro ? batch - first : micro));
+    TRY(pass_derive_gradients(&core->back));
     TRY(sr_queue_updates(core));
     return offload_stream_end(offload);
 }

@@ -52,7 +52,8 @@ struct sr_core {
     struct sr_design design;
     struct sr_mode mode;
     struct trained_net net;
-    struct network_pass learn, back; /* the two passes of a step */
+    struct network_pass learn, back;    /* the two passes of a step */
+    float *derived, *derived_gradients; /* of a network that has such weights: nn/passes.h */
     struct sr_losses losses;
     struct sr_gan gan;     /* where the losses' choices have one */
     bool generator_rests;  /* in the present step */
@@ -88,7 +89,7 @@ void sr_core_connect(struct sr_core *core);
 void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void));
 
 /* First weights; EMA = they. */
-void sr_core_initialise(struct sr_core *core, uint64_t seed);
+int sr_core_initialise(struct sr_core *core, uint64_t seed);
 /* What the host has written of parameters and averages is what the device begins with. */
 int sr_core_begin(struct sr_core *core);
 

@@ -18,6 +18,7 @@ static const struct {
     int key;
 } networks[SR_NETWORKS] = {
     [SR_COMPACT] = {&sr_kind_compact, CONFIG_SR_NETWORK_COMPACT},
+    [SR_SPAN] = {&sr_kind_span, CONFIG_SR_NETWORK_SPAN},
 };
 
 static const struct sr_network_kind *kind_of(const struct sr_design *design)
@@ -45,7 +46,7 @@ bool sr_design_equal(const struct sr_design *a, const struct sr_design *b)
 {
     return a->network == b->network && a->scale == b->scale && a->features == b->features &&
            a->convs == b->convs && a->blocks == b->blocks && a->growth == b->growth &&
-           a->unshuffle == b->unshuffle;
+           a->unshuffle == b->unshuffle && a->norm == b->norm;
 }
 
 int sr_design_configure(struct sr_design *design, const struct config *config)
@@ -122,13 +123,13 @@ void sr_default_initialise(const struct net *net, float *parameters, uint64_t se
     }
 }
 
-void sr_network_initialise(const struct sr_design *design, const struct net *net, float *parameters,
-                           uint64_t seed)
+int sr_network_initialise(const struct sr_design *design, const struct net *net, float *parameters,
+                          uint64_t seed)
 {
     if (kind_of(design)->initialise)
-        kind_of(design)->initialise(design, net, parameters, seed);
-    else
-        sr_default_initialise(net, parameters, seed);
+        return kind_of(design)->initialise(design, net, parameters, seed);
+    sr_default_initialise(net, parameters, seed);
+    return OK;
 }
 
 /* ---- files ---- */
@@ -184,6 +185,20 @@ int sr_network_load(const struct sr_design *design, const struct net *net,
     const struct sr_network_kind *kind = kind_of(design);
     return kind->load ? kind->load(design, net, file, prefix, allowed, parameters)
                       : weights_load(file, prefix, net, allowed, parameters);
+}
+
+size_t sr_network_stored_floats(const struct sr_design *design)
+{
+    const struct sr_network_kind *kind = kind_of(design);
+    return kind->stored_floats ? kind->stored_floats(design) : 0;
+}
+
+int sr_network_store(const struct sr_design *design, const struct net *net, const float *parameters,
+                     float *more, struct store_writer *writer)
+{
+    const struct sr_network_kind *kind = kind_of(design);
+    return kind->store ? kind->store(design, net, parameters, more, writer)
+                       : weights_store(writer, "", net, parameters);
 }
 
 bool sr_network_knows(const struct sr_design *design, const struct net *net, const char *name)

@@ -9,9 +9,10 @@
 
 struct config;
 struct store_file;
+struct store_writer;
 
 /* A row of the table in sr_networks.c each. */
-enum sr_network { SR_COMPACT, SR_NETWORKS };
+enum sr_network { SR_COMPACT, SR_SPAN, SR_NETWORKS };
 
 /* Whatever makes one network another one; what a network does not have is 0. */
 struct sr_design {
@@ -22,6 +23,9 @@ struct sr_design {
     int blocks;    /* nb: blocks of several convolutions */
     int growth;    /* gc: channels that each convolution of a dense block adds */
     int unshuffle; /* the input's pixels become channels first, so many a side; 0: they do not */
+    bool norm;     /* the input's mean is taken off first, and its range is 255 */
+    bool merged;   /* no other network, but held in another form: convolutions that have parts are
+                      held as the one that these make */
 };
 
 enum { SR_SCALE_MOST = 8, SR_FEATURES_MOST = 512, SR_CONVS_MOST = 256 };
@@ -42,8 +46,8 @@ int sr_network_build(struct net *net, const struct sr_design *design, int h, int
 /* How far, in pixels of LQ, an output pixel looks. */
 int sr_network_radius(const struct sr_design *design);
 /* Weights that training starts from, a function of the seed. */
-void sr_network_initialise(const struct sr_design *design, const struct net *net, float *parameters,
-                           uint64_t seed);
+int sr_network_initialise(const struct sr_design *design, const struct net *net, float *parameters,
+                          uint64_t seed);
 
 /* Which network a file holds, from its tensors (named PREFIX...): false when none of ours. */
 bool sr_network_detect(struct sr_design *design, const struct store_file *file, const char *prefix);
@@ -56,6 +60,11 @@ int sr_network_expect(const struct sr_design *design, const struct net *net,
 int sr_network_load(const struct sr_design *design, const struct net *net,
                     const struct store_file *file, const char *prefix, struct store_range allowed,
                     float *parameters);
+/* The tensors of a model file. more: sr_network_stored_floats numbers, for what it has beyond the
+ * parameters; both are borrowed until the writer is done. */
+size_t sr_network_stored_floats(const struct sr_design *design);
+int sr_network_store(const struct sr_design *design, const struct net *net, const float *parameters,
+                     float *more, struct store_writer *writer);
 /* Whether a file of this network may have this tensor. */
 bool sr_network_knows(const struct sr_design *design, const struct net *net, const char *name);
 

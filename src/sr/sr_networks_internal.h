@@ -16,8 +16,8 @@ struct sr_network_kind {
     int (*build)(struct net *net, const struct sr_design *design, int group);
     int (*radius)(const struct sr_design *design);
     /* Where weights begin; NULL: sr_default_initialise. */
-    void (*initialise)(const struct sr_design *design, const struct net *net, float *parameters,
-                       uint64_t seed);
+    int (*initialise)(const struct sr_design *design, const struct net *net, float *parameters,
+                      uint64_t seed);
     bool (*detect)(struct sr_design *design, const struct store_file *file, const char *prefix);
 
     /* Where files do not hold each parameter as a tensor of its name; NULL: they do. */
@@ -26,10 +26,13 @@ struct sr_network_kind {
     int (*load)(const struct sr_design *design, const struct net *net,
                 const struct store_file *file, const char *prefix, struct store_range allowed,
                 float *parameters);
+    size_t (*stored_floats)(const struct sr_design *design);
+    int (*store)(const struct sr_design *design, const struct net *net, const float *parameters,
+                 float *more, struct store_writer *writer);
     bool (*knows)(const struct sr_design *design, const struct net *net, const char *name);
 };
 
-extern const struct sr_network_kind sr_kind_compact;
+extern const struct sr_network_kind sr_kind_compact, sr_kind_span;
 
 /* As PyTorch does: convolutions and their biases uniform in +-1 / sqrt(fan-in), PReLU .25. */
 void sr_default_initialise(const struct net *net, float *parameters, uint64_t seed);

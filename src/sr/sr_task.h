@@ -47,6 +47,7 @@ struct task_state {
     struct sr_shown shown[SR_SHOWN];
     int shown_count, shown_side; /* pixels of LQ */
     float *show;                 /* pixels of the frame, host */
+    float *stored;               /* what a model file has beyond the parameters, host */
     float *measuring;            /* sr_measure_floats of the largest held-out image, host */
     struct sr_report report;     /* of the last step */
     struct sr_rates now;

@@ -68,6 +68,10 @@ int sr_tiles_declare(struct sr_tiles *t, const struct sr_design *design,
     t->pass.device = device;
     t->pass.n = t->pass.chunk = 1;
     TRY(declare_values(t, phase, plan));
+    if (t->net.derived_floats)
+        TRY(plan_declare(plan, "tiles.derived", PLAN_PARAMETERS,
+                         t->net.derived_floats * sizeof(float), phase, phase + t->net.layer_count,
+                         (void **)&t->pass.derived));
     TRY(tiles_workspace(t, h, w));
     return plan_declare(plan, "tiles.workspace", PLAN_WORKSPACE, t->workspace_bytes, phase,
                         phase + t->net.layer_count, &t->pass.workspace);
@@ -218,6 +222,9 @@ int sr_tiles_enlarge(struct sr_tiles *t, const float *parameters, const struct s
     int s = t->design.scale, turns = t->ways.turns ? TURNS : 1;
     size_t width = (size_t)w * (size_t)s;
     struct tile_span across, down;
+    t->pass.net = &t->net;
+    t->pass.parameters = parameters;
+    TRY(pass_derive(&t->pass));
     for (int y0 = y; y0 < y + h; y0 = down.to) {
         down = tile_span_at(t, y0, y + h, t->most_h, in->height);
         if (down.to <= y0) return fail(ERR_INTERNAL, "tiles of %d rows are too low", t->most_h);

@@ -54,7 +54,7 @@ static void sr_bench_open(struct sr_bench *b, bool cuda, const struct sr_design 
     MUST(sr_core_declare(&b->core, design, &losses, mode, b->device, b->plan));
     MUST(plan_commit(b->plan, b->device));
     sr_core_connect(&b->core);
-    sr_core_initialise(&b->core, 1);
+    MUST(sr_core_initialise(&b->core, 1));
     MUST(sr_core_begin(&b->core));
 }
 

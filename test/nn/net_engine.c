@@ -221,7 +221,44 @@ static void build_halving(struct net *net)
     MUST(net_finish(net));
 }
 
-enum graph { GRAPH_LINEAR, GRAPH_SQUARES, GRAPH_ENLARGING, GRAPH_HALVING, GRAPHS };
+/* Convolutions in parts, functions of each number, a value of a segment's inside that is read
+ * outside it, four values behind one another. */
+static void build_gates(struct net *net)
+{
+    struct net_layer input = net_next_layer(net, &layer_input);
+    input.h = 5;
+    input.w = 4;
+    input.c = 3;
+    MUST(net_add_layer(net, input));
+    MUST(add_plain(net, &layer_silu, 0));
+    int first = nn_add_conv3xc(net, "first", 6);
+    MUST(first);
+    int z = nn_add_conv3xc(net, "second", 6);
+    MUST(z);
+    int a = add_plain(net, &layer_silu, z);
+    MUST(nn_add_conv3xc(net, "third", 6));
+    struct net_layer gate = net_next_layer(net, &layer_gate);
+    gate.input_count = 2;
+    gate.input[1] = first;
+    int block = net_add_layer(net, gate);
+    MUST(block);
+    net_mark_segment(net, z, block);
+    int after = nn_add_conv3xc(net, "fourth", 6);
+    MUST(after);
+    struct net_layer join = net_next_layer(net, &layer_concat);
+    const int joined[] = {first, after, block, a};
+    join.input_count = 4;
+    memcpy(join.input, joined, sizeof joined);
+    MUST(net_add_layer(net, join));
+    int flat = add_plain(net, &layer_contract, net->layer_count - 1);
+    MUST(net_add_weight(net, flat, "depthwise", 0.1f));
+    struct net_layer score = net_next_layer(net, &layer_linear);
+    score.c = 1;
+    MUST(net_add_weight(net, net_add_layer(net, score), "linear", 1));
+    MUST(net_finish(net));
+}
+
+enum graph { GRAPH_LINEAR, GRAPH_SQUARES, GRAPH_ENLARGING, GRAPH_HALVING, GRAPH_GATES, GRAPHS };
 
 /* GRAPH_LINEAR: piecewise linear throughout. */
 static void build(struct net *net, enum graph graph)
@@ -230,6 +267,10 @@ static void build(struct net *net, enum graph graph)
     *net = (struct net){.layer_count = 0};
     if (graph == GRAPH_ENLARGING) {
         build_enlarging(net);
+        return;
+    }
+    if (graph == GRAPH_GATES) {
+        build_gates(net);
         return;
     }
     if (graph == GRAPH_HALVING) {
@@ -280,7 +321,7 @@ struct toy {
     enum memory memory;
     struct plan *plan;
     struct network_pass first, second;
-    float *parameters, *gradients;
+    float *parameters, *gradients, *derived, *derived_gradients;
     void *workspace;
 };
 
@@ -340,6 +381,13 @@ static void toy_open(struct toy *t, enum graph graph, enum memory memory, bool t
     size_t floats = t->net.floats * sizeof(float);
     MUST(plan_declare(t->plan, "p", PLAN_PARAMETERS, floats, PLAN_ALWAYS, (void **)&t->parameters));
     MUST(plan_declare(t->plan, "g", PLAN_GRADIENTS, floats, PLAN_ALWAYS, (void **)&t->gradients));
+    size_t derived = t->net.derived_floats * sizeof(float);
+    if (derived) {
+        MUST(plan_declare(t->plan, "d", PLAN_PARAMETERS, derived, PLAN_ALWAYS,
+                          (void **)&t->derived));
+        MUST(plan_declare(t->plan, "dg", PLAN_GRADIENTS, derived, PLAN_ALWAYS,
+                          (void **)&t->derived_gradients));
+    }
     MUST(plan_declare(t->plan, "workspace", PLAN_WORKSPACE,
                       pass_workspace(&t->net, t->device, BATCH, SLICE), PLAN_ALWAYS,
                       &t->workspace));
@@ -361,6 +409,8 @@ static void toy_open(struct toy *t, enum graph graph, enum memory memory, bool t
         passes[p]->device = t->device;
         passes[p]->parameters = t->parameters;
         passes[p]->gradients = t->gradients;
+        passes[p]->derived = t->derived;
+        passes[p]->derived_gradients = t->derived_gradients;
         passes[p]->workspace = t->workspace;
         passes[p]->n = BATCH;
         passes[p]->chunk = SLICE;
@@ -390,6 +440,7 @@ static void fill_input(struct toy *t)
 {
     net_normal(t->first.value[0], BATCH * net_elements(&t->net, 0), 3, STREAM_TEST, 2, 0);
     memset(t->gradients, 0, t->net.floats * sizeof(float));
+    if (t->derived) memset(t->derived_gradients, 0, t->net.derived_floats * sizeof(float));
 }
 
 static float *last_value(const struct network_pass *s)
@@ -409,6 +460,7 @@ static double toy_scores(struct toy *t, enum pass_masks masks)
 {
     double sum = 0;
     fill_input(t);
+    MUST(pass_derive(&t->first));
     MUST(pass_forward(&t->first, masks, false));
     for (int n = 0; n < BATCH; n++)
         sum += (double)seeds[n] * (double)last_value(&t->first)[n];
@@ -421,6 +473,7 @@ static double toy_learn(struct toy *t)
     double sum = toy_scores(t, PASS_WRITE_MASKS);
     memcpy(last_grad(&t->second), seeds, sizeof seeds);
     MUST(pass_backward(&t->second, true));
+    MUST(pass_derive_gradients(&t->second));
     return sum;
 }
 

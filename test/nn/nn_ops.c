@@ -168,6 +168,14 @@ START_TEST(wrong_shapes_are_refused)
     ck_assert_int_eq(ops->prelu_forward(NULL, &prelu, x), ERR_USAGE);
     ck_assert_int_eq(ops->prelu_dgrad(NULL, &prelu, x, x, false), ERR_USAGE);
     ck_assert_int_eq(ops->prelu_grad(NULL, &prelu, x, x), ERR_USAGE);
+    struct nn_pointwise wrong_functions[] = {{NN_SILU, x, NULL, NN_F32, NN_F32, NN_F32, 0},
+                                             {NN_SILU, x, x, NN_F32, NN_F32, NN_F32, 1},
+                                             {NN_GATE, x, NULL, NN_F32, NN_F32, NN_F32, 1}};
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(ops->pointwise_forward(NULL, &wrong_functions[i], x), ERR_USAGE);
+        ck_assert_int_eq(ops->pointwise_dgrad(NULL, &wrong_functions[i], 1, x, x, false),
+                         ERR_USAGE);
+    }
     ck_assert_int_eq(ops->spatial_map_expand(NULL, x, NN_F32, x, x, 0, 1, 1), ERR_USAGE);
     ck_assert_int_eq(ops->spatial_map_contract(NULL, x, x, NN_F32, x, 1, 1, 0), ERR_USAGE);
     ck_assert_int_eq(ops->spatial_map_grad(NULL, x, x, x, NN_F32, 1, -1, 1), ERR_USAGE);

@@ -7,8 +7,8 @@
 #include "image/image.h"
 #include "memory/plan.h"
 #include "registry/devices.h"
-#include "sr/upscale/alpha_bleed.h"
 #include "sr/sr_core.h"
+#include "sr/upscale/alpha_bleed.h"
 #include "test/support.h"
 
 #include <math.h>
@@ -16,6 +16,11 @@
 #define COMPACT(times, width, depth)                                                               \
     {                                                                                              \
         .network = SR_COMPACT, .scale = (times), .features = (width), .convs = (depth)             \
+    }
+
+#define SPAN(times, width, is_merged)                                                              \
+    {                                                                                              \
+        .network = SR_SPAN, .scale = (times), .features = (width), .merged = (is_merged)           \
     }
 
 Suite *sr_parts_suite(void);
@@ -168,6 +173,8 @@ START_TEST(networks_have_the_parameters_of_the_papers)
         {COMPACT(2, 64, 16), 600652, 18},  {COMPACT(4, 64, 16), 621424, 18},
         {COMPACT(4, 64, 32), 1213296, 34}, {COMPACT(2, 16, 4), 11548, 6},
         {COMPACT(4, 16, 4), 16768, 6},     {COMPACT(4, 32, 8), 89040, 10},
+        {SPAN(2, 48, true), 410700, 21},   {SPAN(4, 48, true), 426288, 21},
+        {SPAN(2, 52, true), 481324, 21},   {SPAN(4, 52, true), 498208, 21},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct net net;
@@ -200,9 +207,9 @@ static int noise_patches(void *context, int first, int n, float *lq, float *gt)
 }
 
 /* Three steps; the averaged weights and all they come from into `state`. */
-static size_t train_three_steps(const struct sr_mode *mode, int scale, float *state)
+static size_t train_three_steps(const struct sr_mode *mode, const struct sr_design *design,
+                                float *state)
 {
-    const struct sr_design design = COMPACT(scale, 16, 5);
     const struct sr_rates rates = {.adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.99, .decay = 0.01},
                                    .ema = 0.5};
     const struct sr_loss_choices losses = {.weight = {1, 0.5, 0.25}};
@@ -212,10 +219,10 @@ static size_t train_three_steps(const struct sr_mode *mode, int scale, float *st
     double before = 0;
     ck_assert_ptr_nonnull(plan);
     MUST(device_open(&device, "cpu", 2));
-    MUST(sr_core_declare(&core, &design, &losses, mode, device, plan));
+    MUST(sr_core_declare(&core, design, &losses, mode, device, plan));
     MUST(plan_commit(plan, device));
     sr_core_connect(&core);
-    sr_core_initialise(&core, 3);
+    MUST(sr_core_initialise(&core, 3));
     MUST(sr_core_begin(&core));
     for (int step = 0; step < 3; step++) {
         struct sr_report report;
@@ -236,7 +243,10 @@ static size_t train_three_steps(const struct sr_mode *mode, int scale, float *st
 
 START_TEST(memory_modes_change_no_bit)
 {
-    enum { ROOM = TRAINED_RANGES * 32768 };
+    enum { ROOM = TRAINED_RANGES * 65536 };
+    static const struct sr_design designs[] = {COMPACT(1, 16, 5), COMPACT(2, 16, 5),
+                                               COMPACT(3, 16, 5), SPAN(3, 8, false),
+                                               SPAN(2, 12, true)};
     static const struct sr_mode modes[] = {
         {.batch = 5, .micro = 5, .lq_size = 28},
         {.batch = 5, .micro = 5, .lq_size = 28, .checkpointing = true},
@@ -247,9 +257,9 @@ START_TEST(memory_modes_change_no_bit)
     };
     float *want = calloc(ROOM, sizeof *want), *got = calloc(ROOM, sizeof *got);
     ck_assert(want && got);
-    size_t whole = train_three_steps(&modes[0], _i + 1, want);
+    size_t whole = train_three_steps(&modes[0], &designs[_i], want);
     for (size_t i = 1; i < sizeof modes / sizeof *modes; i++) {
-        size_t bytes = train_three_steps(&modes[i], _i + 1, got);
+        size_t bytes = train_three_steps(&modes[i], &designs[_i], got);
         ck_assert_msg(memcmp(want, got, ROOM * sizeof *want) == 0, "mode %zu", i);
         ck_assert_uint_lt(bytes, whole);
     }
@@ -260,9 +270,9 @@ END_TEST
 
 /* ---- tiles ---- */
 
-static void enlarge_in_tiles(int tile_h, int tile_w, const struct sr_rows *in, float *out)
+static void enlarge_in_tiles(const struct sr_design *design, int tile_h, int tile_w,
+                             const struct sr_rows *in, float *out)
 {
-    const struct sr_design design = COMPACT(3, 16, 2);
     struct sr_tiles tiles;
     struct device *device;
     struct net net;
@@ -270,12 +280,12 @@ static void enlarge_in_tiles(int tile_h, int tile_w, const struct sr_rows *in, f
     struct plan *plan = plan_create();
     ck_assert_ptr_nonnull(plan);
     MUST(device_open(&device, "cpu", 2));
-    MUST(sr_network_build(&net, &design, 1, 1, 0));
+    MUST(sr_network_build(&net, design, 1, 1, 0));
     MUST(plan_declare(plan, "parameters", PLAN_PARAMETERS, net.floats * sizeof(float), PLAN_ALWAYS,
                       (void **)&parameters));
-    MUST(sr_tiles_declare(&tiles, &design, NULL, tile_h, tile_w, device, 0, plan));
+    MUST(sr_tiles_declare(&tiles, design, NULL, tile_h, tile_w, device, 0, plan));
     MUST(plan_commit(plan, device));
-    sr_network_initialise(&design, &net, parameters, 9);
+    MUST(sr_network_initialise(design, &net, parameters, 9));
     MUST(sr_tiles_enlarge(&tiles, parameters, in, 0, 0, in->width, in->height, out, NULL));
     net_free(&net);
     sr_tiles_close(&tiles);
@@ -285,18 +295,24 @@ static void enlarge_in_tiles(int tile_h, int tile_w, const struct sr_rows *in, f
 
 START_TEST(tiles_change_no_bit)
 {
-    enum { W = 45, H = 37, S = 3 };
-    static const int sides[][2] = {{12, 12}, {13, 20}, {16, 45}, {37, 14}, {24, 31}};
+    enum { W = 85, H = 77, S = 3 };
+    static const struct {
+        struct sr_design design;
+        int sides[5][2];
+    } networks[] = {{COMPACT(3, 16, 2), {{12, 12}, {13, 20}, {16, 85}, {77, 14}, {24, 31}}},
+                    {SPAN(3, 8, true), {{52, 52}, {53, 60}, {56, 85}, {77, 54}, {64, 71}}},
+                    {SPAN(3, 4, false), {{52, 52}, {53, 60}, {56, 85}, {77, 54}, {64, 71}}}};
+    const struct sr_design *design = &networks[_i].design;
     static float in[W * H * 3], want[W * H * 3 * S * S], got[W * H * 3 * S * S];
     const struct sr_rows rows = {in, W, H, 0, H};
     for (int i = 0; i < W * H * 3; i++)
         in[i] = philox_uniform(philox_draw(1, STREAM_TEST, 3, (uint64_t)i).v[0]);
-    enlarge_in_tiles(H, W, &rows, want);
-    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+    enlarge_in_tiles(design, H, W, &rows, want);
+    for (int i = 0; i < 5; i++) {
+        const int *sides = networks[_i].sides[i];
         memset(got, 0, sizeof got);
-        enlarge_in_tiles(sides[i][0], sides[i][1], &rows, got);
-        ck_assert_msg(memcmp(want, got, sizeof want) == 0, "tiles of %d x %d", sides[i][1],
-                      sides[i][0]);
+        enlarge_in_tiles(design, sides[0], sides[1], &rows, got);
+        ck_assert_msg(memcmp(want, got, sizeof want) == 0, "tiles of %d x %d", sides[1], sides[0]);
     }
 }
 END_TEST
@@ -324,8 +340,8 @@ Suite *sr_parts_suite(void)
     tcase_add_test(cases, patches_are_turned_in_eight_ways);
     tcase_add_test(cases, loss_is_its_definition);
     tcase_add_test(cases, networks_have_the_parameters_of_the_papers);
-    tcase_add_loop_test(cases, memory_modes_change_no_bit, 0, 3);
-    tcase_add_test(cases, tiles_change_no_bit);
+    tcase_add_loop_test(cases, memory_modes_change_no_bit, 0, 5);
+    tcase_add_loop_test(cases, tiles_change_no_bit, 0, 3);
     tcase_add_test(cases, colours_reach_behind_alpha);
     suite_add_tcase(suite, cases);
     return suite;

@@ -50,5 +50,10 @@ void ISA_NAME(conv_prelu_dgrad)(void *dz, const void *dy, const void *z, const f
                                 size_t rows, int c, int add);
 void ISA_NAME(conv_prelu_sums)(float *sums, const void *dy, const void *z, size_t rows, int c,
                                int count);
+void ISA_NAME(conv_pointwise_forward)(enum nn_pointwise_function function, void *y, const void *a,
+                                      const void *b, size_t count);
+void ISA_NAME(conv_pointwise_dgrad)(enum nn_pointwise_function function, int operand, void *to,
+                                    const void *dy, const void *a, const void *b, size_t count,
+                                    int add);
 
 #endif

@@ -29,4 +29,6 @@ const struct conv_kernels ISA_NAME(conv_kernels) = {
     .prelu_forward = ISA_NAME(conv_prelu_forward),
     .prelu_dgrad = ISA_NAME(conv_prelu_dgrad),
     .prelu_sums = ISA_NAME(conv_prelu_sums),
+    .pointwise_forward = ISA_NAME(conv_pointwise_forward),
+    .pointwise_dgrad = ISA_NAME(conv_pointwise_dgrad),
 };

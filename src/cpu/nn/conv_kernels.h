@@ -97,6 +97,12 @@ struct conv_kernels {
     void (*prelu_dgrad)(void *dz, const void *dy, const void *z, const float *slopes, size_t rows,
                         int c, int add);
     void (*prelu_sums)(float *sums, const void *dy, const void *z, size_t rows, int c, int count);
+
+    /* struct nn_pointwise but for rgb_range, `count` numbers, all tensors of this type. */
+    void (*pointwise_forward)(enum nn_pointwise_function function, void *y, const void *a,
+                              const void *b, size_t count);
+    void (*pointwise_dgrad)(enum nn_pointwise_function function, int operand, void *to,
+                            const void *dy, const void *a, const void *b, size_t count, int add);
 };
 
 extern const struct conv_kernels conv_kernels_base;

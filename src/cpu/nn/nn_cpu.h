@@ -9,10 +9,13 @@ void nn_install_images(struct nn_ops *ops);    /* nn_images.c: batches of images
 void nn_install_optimiser(struct nn_ops *ops); /* nn_optimiser.c: flat ranges */
 void nn_install_strided(struct nn_ops *ops);   /* nn_strided.c: elements in another order */
 void nn_install_prelu(struct nn_ops *ops);     /* nn_prelu.c: learnt leaky ReLU */
-/* nn_prelu.c: by the kernels of this machine; bf16: NULL where there are none */
+void nn_install_pointwise(struct nn_ops *ops); /* nn_pointwise.c: functions of each number */
+/* These two by the kernels of this machine; bf16: NULL where there are none */
 struct conv_kernels;
 void nn_install_prelu_kernels(struct nn_ops *ops, const struct conv_kernels *f32,
                               const struct conv_kernels *bf16);
+void nn_install_pointwise_kernels(struct nn_ops *ops, const struct conv_kernels *f32,
+                                  const struct conv_kernels *bf16);
 void nn_install_image_loss(struct nn_ops *ops);    /* nn_image_loss.c */
 void nn_install_discriminator(struct nn_ops *ops); /* nn_discriminator.c: scores, spectral norm */
 void nn_install_conv(struct nn_ops *ops);          /* conv_ops.c: fast convolutions */

@@ -1,4 +1,4 @@
-/* The channels of up to three values of one size behind one another. */
+/* The channels of some values of one size behind one another. */
 #include "base/error.h"
 #include "device/device.h"
 #include "nn/layers.h"

@@ -3,9 +3,9 @@
  * Forward and gradients: device/nn_ops.h. */
 #include "base/error.h"
 #include "device/device.h"
-#include "nn/layers.h"
+#include "nn/layers/conv_layer.h"
 
-static int conv_shape(const struct net *net, struct net_layer *l)
+int conv_layer_shape(const struct net *net, struct net_layer *l)
 {
     const struct net_layer *from = &net->layers[l->input[0]];
     l->h = from->h;
@@ -32,7 +32,7 @@ static int conv_weight_shape(const struct net *net, const struct net_layer *l, i
 
 static int linear_shape(const struct net *net, struct net_layer *l)
 {
-    TRY(conv_shape(net, l));
+    TRY(conv_layer_shape(net, l));
     return l->h == 1 && l->w == 1 && l->kernel == 1 && l->groups == 1
                ? OK
                : fail(ERR_CONFIG, "its input must be a vector");
@@ -43,11 +43,30 @@ static int linear_weight_shape(const struct net *net, const struct net_layer *l,
     return conv_weight_shape(net, l, shape) - 2;
 }
 
-static int conv_layer_forward(struct network_pass *s, int i, enum pass_masks masks)
+static const float *conv_weights(const struct network_pass *s, int i)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    return l->kind->derive ? pass_derived(s, i) : pass_weights(s, l->weight);
+}
+
+static const float *conv_bias(const struct network_pass *s, int i)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    return l->kind->derive ? pass_derived(s, i) + conv_layer_weight_floats(s->net, l)
+                           : pass_weights(s, l->bias);
+}
+
+size_t conv_layer_weight_floats(const struct net *net, const struct net_layer *l)
+{
+    size_t in = (size_t)(net->layers[l->input[0]].c / l->groups);
+    return (size_t)l->c * in * (size_t)(l->kernel * l->kernel);
+}
+
+int conv_layer_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
-    struct nn_epilogue e = {.bias = pass_weights(s, l->bias), .slope = 1};
+    struct nn_epilogue e = {.bias = conv_bias(s, i), .slope = 1};
     if (l->input_count > 1) e.residual = s->value[l->input[1]];
     if (l->leaky_relu && masks == PASS_FROZEN_MASKS) {
         e.mask_in = s->mask[i];
@@ -58,11 +77,11 @@ static int conv_layer_forward(struct network_pass *s, int i, enum pass_masks mas
     }
     s->macs += net_layer_macs(s->net, i) * s->n;
     return s->device->nn->conv_forward(s->device, &shape, s->value[i], s->value[l->input[0]],
-                                       pass_weights(s, l->weight), &e, s->workspace);
+                                       conv_weights(s, i), &e, s->workspace);
 }
 
 /* `add`: what `to` holds is the residual of the sum. */
-static int conv_layer_backward(struct network_pass *s, int i, int slot, void *to, bool add)
+int conv_layer_backward(struct network_pass *s, int i, int slot, void *to, bool add)
 {
     const struct net_layer *l = &s->net->layers[i];
     int from = l->input[slot];
@@ -75,30 +94,37 @@ static int conv_layer_backward(struct network_pass *s, int i, int slot, void *to
         e.mask_slope = NET_SLOPE;
     }
     s->macs += net_layer_macs(s->net, i) * s->n;
-    return s->device->nn->conv_dgrad(s->device, &shape, to, s->grad[i], pass_weights(s, l->weight),
-                                     &e, s->workspace);
+    return s->device->nn->conv_dgrad(s->device, &shape, to, s->grad[i], conv_weights(s, i), &e,
+                                     s->workspace);
+}
+
+int conv_layer_gradients(struct network_pass *s, int i, float *dw, float *db)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
+    s->macs += net_layer_macs(s->net, i) * s->n;
+    TRY(s->device->nn->conv_wgrad(s->device, &shape, dw, s->value[l->input[0]], s->grad[i],
+                                  s->workspace));
+    return db ? s->device->nn->bias_grad(s->device, db, s->grad[i], l->type, s->n, l->h * l->w,
+                                         l->c)
+              : OK;
 }
 
 static int conv_weight_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i];
-    struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
-    s->macs += net_layer_macs(s->net, i) * s->n;
-    TRY(s->device->nn->conv_wgrad(s->device, &shape, pass_gradient(s, l->weight),
-                                  s->value[l->input[0]], s->grad[i], s->workspace));
-    if (l->bias < 0) return OK;
-    return s->device->nn->bias_grad(s->device, pass_gradient(s, l->bias), s->grad[i], l->type, s->n,
-                                    l->h * l->w, l->c);
+    return conv_layer_gradients(s, i, pass_gradient(s, l->weight),
+                                l->bias < 0 ? NULL : pass_gradient(s, l->bias));
 }
 
-static double conv_macs(const struct net *net, int i)
+double conv_layer_macs(const struct net *net, int i)
 {
     struct nn_conv c = net_conv(net, i, 1, 1);
     return (double)c.h * c.w * c.cout * (c.cin / c.groups) * c.kernel * c.kernel;
 }
 
-static size_t conv_layer_workspace(const struct net *net, const struct device *device, int i, int n,
-                                   int chunk)
+size_t conv_layer_workspace(const struct net *net, const struct device *device, int i, int n,
+                            int chunk)
 {
     struct nn_conv shape = net_conv(net, i, n, chunk);
     return device->nn->conv_workspace(device, &shape);
@@ -110,9 +136,9 @@ static size_t conv_layer_workspace(const struct net *net, const struct device *d
         .weight_shape = its_weight_shape, .forward = conv_layer_forward,                           \
         .backward = conv_layer_backward, .weight_gradient = conv_weight_gradient,                  \
         .keeps = NN_KEEPS_INPUTS, .identity = 1 << 1, .can_fuse = true, .masks_input = true,       \
-        .can_add = true, .is_piecewise_linear = true, .macs = conv_macs,                           \
+        .can_add = true, .is_piecewise_linear = true, .macs = conv_layer_macs,                     \
         .workspace = conv_layer_workspace,                                                         \
     }
 
-const struct nn_layer_kind layer_conv = CONV_KIND("conv", conv_shape, conv_weight_shape);
+const struct nn_layer_kind layer_conv = CONV_KIND("conv", conv_layer_shape, conv_weight_shape);
 const struct nn_layer_kind layer_linear = CONV_KIND("linear", linear_shape, linear_weight_shape);

@@ -1,0 +1,70 @@
+/* Functions of each number alone, on tensors of one type: see struct nn_pointwise in
+ * device/nn_ops.h. */
+#include "cpu/isa/conv_isa.h"
+#include "cpu/isa/conv_stored.h"
+#include "cpu/nn/conv_kernels.h"
+#include "math/real.h"
+
+/* By e = exp(-|x|), which does not overflow. */
+INLINE vf pointwise_sigmoid(vf x)
+{
+    vf size = vf_max(x, vf_set(0) - x) * vf_set(1.4426950408889634f);
+    vf e = vf_exp2_negative(vf_min(size, vf_set(120)));
+    vf s = vf_set(1) / (vf_set(1) + e);
+    return vf_select(vf_lt(x, vf_set(0)), e * s, s);
+}
+
+#define REAL vf
+#define FORMULA(name) name##_vf
+#define REAL_FMA(a, b, c) vf_fma(a, b, c)
+#define REAL_SET(x) vf_set((float)(x))
+#define REAL_SIGMOID(x) pointwise_sigmoid(x)
+#include "math/pointwise.h"
+
+/* `count` numbers from p on, at most VF of them. */
+INLINE vf pointwise_load(const stored *p, size_t count)
+{
+    return count >= VF ? vs_load(p) : vs_load_some(p, (int)count);
+}
+
+INLINE void pointwise_store(stored *p, vf v, size_t count)
+{
+    if (count >= VF)
+        vs_store(p, v);
+    else
+        vs_store_some(p, v, (int)count);
+}
+
+void ISA_NAME(conv_pointwise_forward)(enum nn_pointwise_function function, void *y, const void *a,
+                                      const void *b, size_t count)
+{
+    stored *to = y;
+    const stored *first = a, *second = b;
+    for (size_t i = 0; i < count; i += VF) {
+        vf x = pointwise_load(first + i, count - i);
+        vf value = function == NN_SILU
+                       ? pointwise_silu_vf(x)
+                       : pointwise_gate_vf(x, pointwise_load(second + i, count - i));
+        pointwise_store(to + i, value, count - i);
+    }
+}
+
+void ISA_NAME(conv_pointwise_dgrad)(enum nn_pointwise_function function, int operand, void *to,
+                                    const void *dy, const void *a, const void *b, size_t count,
+                                    int add)
+{
+    stored *out = to;
+    const stored *first = a, *second = b, *from = dy;
+    for (size_t i = 0; i < count; i += VF) {
+        vf x = pointwise_load(first + i, count - i), slope;
+        if (function == NN_SILU)
+            slope = pointwise_silu_slope_vf(x);
+        else if (operand == 1)
+            slope = pointwise_gate_slope_of_x_vf(x);
+        else
+            slope = pointwise_gate_slope_of_change_vf(x, pointwise_load(second + i, count - i));
+        vf value = slope * pointwise_load(from + i, count - i);
+        if (add) value += pointwise_load(out + i, count - i);
+        pointwise_store(out + i, value, count - i);
+    }
+}

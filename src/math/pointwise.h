@@ -1,0 +1,46 @@
+/* Functions that networks apply to each number alone, and their slopes (enum
+ * nn_pointwise_function). A template over REAL: see math/real.h. It also needs REAL_SIGMOID(x) = 1
+ * / (1 + exp(-x)). */
+#ifndef IMGTRAIN_MATH_POINTWISE_H
+#define IMGTRAIN_MATH_POINTWISE_H
+/* The mean colour that SPAN's first version took off its input, and what it multiplied by. */
+#define POINTWISE_RGB_MEAN(channel) ((channel) == 0 ? 0.4488f : (channel) == 1 ? 0.4371f : 0.4040f)
+#define POINTWISE_RGB_RANGE 255.0f
+#endif
+
+#ifdef REAL
+
+HOST_DEVICE static inline REAL FORMULA(pointwise_silu)(REAL x)
+{
+    return x * REAL_SIGMOID(x);
+}
+
+HOST_DEVICE static inline REAL FORMULA(pointwise_silu_slope)(REAL x)
+{
+    REAL s = REAL_SIGMOID(x);
+    return REAL_FMA(x * s, REAL_SET(1) - s, s);
+}
+
+/* SPAN's attention without parameters: `change` and what it changes, by how far it is from 0. */
+HOST_DEVICE static inline REAL FORMULA(pointwise_gate)(REAL change, REAL x)
+{
+    return (change + x) * (REAL_SIGMOID(change) - REAL_SET(0.5f));
+}
+
+HOST_DEVICE static inline REAL FORMULA(pointwise_gate_slope_of_change)(REAL change, REAL x)
+{
+    REAL s = REAL_SIGMOID(change);
+    return REAL_FMA((change + x) * s, REAL_SET(1) - s, s - REAL_SET(0.5f));
+}
+
+HOST_DEVICE static inline REAL FORMULA(pointwise_gate_slope_of_x)(REAL change)
+{
+    return REAL_SIGMOID(change) - REAL_SET(0.5f);
+}
+
+#undef REAL
+#undef FORMULA
+#undef REAL_FMA
+#undef REAL_SET
+#undef REAL_SIGMOID
+#endif
