@@ -103,6 +103,15 @@ run 0 imgtrain train replay.yaml -o otf-again data_mode=otf -q threads=2
 run 0 cmp otf/model.safetensors otf-again/model.safetensors
 run 1 cmp -s otf/model.safetensors grown/model.safetensors
 
+# with a discriminator
+gan="discriminator=unet num_feat_d=16 gan_weight=0.1 max_steps=12"
+# shellcheck disable=SC2086
+run 0 trains gan $grow $gan -q
+levels_are gan "0:0:16:4 4:0:32:4 8:0:32:8"
+# shellcheck disable=SC2086
+run 0 imgtrain train replay.yaml -o gan-again $gan -q
+run 0 cmp gan/model.safetensors gan-again/model.safetensors
+
 # ---- another process takes all that is left, and gives it back ----
 bytes=$(sed -n 's/.*"predicted": \([0-9]*\).*/\1/p' grown/memory.jsonl | sort -n | tail -n 1)
 limit="memory.limit=$((bytes * 6 / 5))"

@@ -110,17 +110,25 @@ static const char *splat_text(uint32_t trial)
     return text;
 }
 
+/* Sides of its images are multiples of 8. */
+static bool sr_has_discriminator(uint32_t trial)
+{
+    return draw(trial, 8, 3) == 0;
+}
+
 static const char *sr_text(uint32_t trial)
 {
     static char text[1024];
-    static const char *const scales[] = {"1", "2", "3", "4"};
+    static const char gan[] = "discriminator: unet, num_feat_d: 16, gan_weight: 0.1";
+    bool has = sr_has_discriminator(trial);
     snprintf(text, sizeof text,
              "task: sr\ndataroot_gt: %s\nval_every: 1\neval_steps: 1\nmax_steps: 8\n"
-             "sr: {data_mode: %s, scale: %s, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, "
-             "l1_weight: %u}\n",
-             in_folder("large"), draw(trial, 7, 3) ? "bicubic" : "otf", scales[draw(trial, 1, 4)],
-             1 + draw(trial, 2, 40), 1 + draw(trial, 3, 6), 2 + 2 * draw(trial, 4, 8),
-             1 + draw(trial, 5, 9), draw(trial, 6, 2));
+             "sr: {data_mode: %s, scale: %u, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, "
+             "l1_weight: %u, feature_weight: %u, %s}\n",
+             in_folder("large"), draw(trial, 7, 3) ? "bicubic" : "otf", 1 + draw(trial, 1, 4),
+             1 + draw(trial, 2, 40), 1 + draw(trial, 3, 6), has ? 8 : 2 + 2 * draw(trial, 4, 8),
+             1 + draw(trial, 5, 9), draw(trial, 6, 2), has ? draw(trial, 9, 2) : 0,
+             has ? gan : "discriminator: none");
     return text;
 }
 
@@ -138,7 +146,8 @@ static void check_other_work(struct trial *t, uint32_t trial, struct memory_need
 {
     struct memory_need *need = &t->ladder.modes[t->row].need;
     struct memory_mode mode = t->ladder.modes[0].mode;
-    mode.work.size = 2 + 2 * (int)draw(trial, 30, 8);
+    bool has = sr_has_discriminator(trial);
+    mode.work.size = has ? 16 : 2 + 2 * (int)draw(trial, 30, 8);
     mode.work.batch = mode.micro_batch = 1 + (int)draw(trial, 31, 9);
     MUST(t->task->need(t->state, &mode, need));
     MUST(t->task->replan(t->state, &mode));
@@ -193,6 +202,8 @@ static const char *const same_configs[] = {
     "num_gaussians: 200\nmax_steps: 10\nquantize: true\ndownsample: true\n",
     "sr: {num_feat: 16, num_conv: 4, lq_size: 10, batch: 7, max_steps: 10, val_every: 1}\n",
     "sr: {scale: 3, num_feat: 24, num_conv: 2, lq_size: 8, batch: 4, max_steps: 10}\n",
+    "sr: {num_feat: 16, num_conv: 1, lq_size: 8, batch: 3, max_steps: 10, discriminator: unet, "
+    "num_feat_d: 16, gan_weight: 0.1, feature_weight: 1, data_mode: otf}\n",
 };
 enum { FIRST_SPLAT = 2, FIRST_SR = 4 };
 

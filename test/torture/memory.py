@@ -102,7 +102,8 @@ def sr_base(rng, folder):
     words = ['task=sr', 'dataroot_gt=' + os.path.join(folder, 'photos'), 'scale=%d' % rng.choice([1, 2, 2, 3]),
              'num_feat=%d' % rng.choice([3, 16, 24]), 'num_conv=%d' % rng.randint(1, 4), 'lq_size=%d' % rng.choice([8, 10, 16]),
              'batch=%d' % rng.choice([1, 3, 4, 8]), 'max_steps=%d' % rng.randint(3, 9), 'val_every=%d' % rng.choice([1, 3])]
-    words += rng.choice([[], [], ['l1_weight=1'], ['val_gt=' + os.path.join(folder, 'photos')]])
+    words += rng.choice([[], [], ['l1_weight=1'], ['val_gt=' + os.path.join(folder, 'photos')], ['data_mode=otf'],
+                         ['discriminator=unet', 'num_feat_d=8', 'gan_weight=0.1', 'net_d_iters=2', 'lq_size=16']])
     return words
 
 
