@@ -29,7 +29,7 @@ struct sr_bench {
 static int sr_bench_fill(void *context, int first, int n, float *lq, float *gt)
 {
     const struct sr_bench *b = context;
-    size_t small = (size_t)(SR_SIDE * SR_SIDE * 3);
+    size_t small = (size_t)(b->core.mode.lq_size * b->core.mode.lq_size * 3);
     size_t large = small * (size_t)(b->core.design.scale * b->core.design.scale);
     for (size_t i = 0; i < (size_t)n * large; i++) {
         uint64_t at = (uint64_t)first * large + i;
@@ -122,6 +122,49 @@ START_TEST(steps_are_those_of_the_cpu)
     }
     sr_bench_close(&cuda);
     sr_bench_close(&cpu);
+}
+END_TEST
+
+START_TEST(a_discriminator_learns_as_on_the_cpu)
+{
+    enum { SIDE = 8 };
+    const struct sr_design design = {.network = SR_COMPACT, .scale = 2, .features = 16, .convs = 1};
+    const struct sr_mode mode = {.batch = SR_BATCH, .micro = 2, .lq_size = SIDE};
+    const struct sr_loss_choices losses = {
+        .weight = {[SR_TERM_L1] = 1},
+        .gan = {.design = {8, true}, .weight = 0.3, .feature_weight = 0.2, .every = 1}};
+    struct sr_bench benches[2] = {{.step = 0}, {.step = 0}};
+    for (int cuda = 0; cuda < 2; cuda++) {
+        struct sr_bench *b = &benches[cuda];
+        MUST(cuda ? cuda_open(&b->device) : device_open_cpu(&b->device, 1));
+        b->plan = plan_create();
+        ck_assert_ptr_nonnull(b->plan);
+        MUST(sr_core_declare(&b->core, &design, &losses, &mode, b->device, b->plan));
+        MUST(plan_commit(b->plan, b->device));
+        sr_core_connect(&b->core);
+        sr_core_initialise(&b->core, 1);
+        MUST(sr_core_begin(&b->core));
+    }
+    const struct sr_rates rates = {.adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.99},
+                                   .d = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.99},
+                                   .ema = 0.5};
+    for (int step = 0; step < 4; step++) {
+        struct sr_report r[2];
+        for (int cuda = 0; cuda < 2; cuda++) {
+            MUST(sr_train_step(&benches[cuda].core, &rates, sr_bench_fill, &benches[cuda]));
+            MUST(sr_core_report(&benches[cuda].core, 0, &r[cuda]));
+            benches[cuda].step++;
+        }
+        const double want[] = {r[0].gan.loss, r[0].gan.feature, r[0].gan.d_loss,
+                               r[0].gan.score_real, r[0].gan.score_made};
+        const double got[] = {r[1].gan.loss, r[1].gan.feature, r[1].gan.d_loss, r[1].gan.score_real,
+                              r[1].gan.score_made};
+        for (int k = 0; k < 5; k++)
+            ck_assert_msg(fabs(got[k] - want[k]) <= (step ? 1e-3 : 1e-5) * (1 + fabs(want[k])),
+                          "step %d, number %d: %.9g, CPU %.9g", step, k, got[k], want[k]);
+    }
+    sr_bench_close(&benches[1]);
+    sr_bench_close(&benches[0]);
 }
 END_TEST
 
@@ -242,17 +285,22 @@ END_TEST
 
 enum { STEPS = 14, FIRST_MOVE = 4, RESUME = 7, SECOND_MOVE = 10 };
 
-static struct config *sr_config(void)
+/* The discriminator learns alone at first. */
+static struct config *sr_config(bool gan)
 {
+    static const char with_gan[] =
+        "sr.discriminator: unet\nsr.num_feat_d: 8\nsr.gan_weight: 0.1\nsr.feature_weight: 0.1\n"
+        "sr.net_d_init_iters: 2\n";
     static const char text[] =
         "task: sr\nseed: 3\neval_steps: 2\n"
         "sr: {num_feat: 16, num_conv: 2, lq_size: 8, batch: 3, max_steps: 14, lr_g: 0.002,\n"
         "     val_every: 4}\n";
     struct config *config;
-    char line[320], *override = line;
+    char line[320], *override = line, all[640];
     draw_pictures("photos", 4, 36, 28);
     snprintf(line, sizeof line, "dataroot_gt=%s", in_folder("photos"));
-    MUST(config_load_text(&config, "test", text, strlen(text), 1, &override));
+    snprintf(all, sizeof all, "%s%s", text, gan ? with_gan : "");
+    MUST(config_load_text(&config, "test", all, strlen(all), 1, &override));
     return config;
 }
 
@@ -335,24 +383,24 @@ static const char *const numbers[] = {"sr.v_missing", "sr.m_missing", "sr.best_s
                                       "sr.best_psnr_y"};
 
 /* Without graphs in one mode; with them through three (the last one with its state beside the
- * device), stopped and resumed, with the device's queues in order `_i`. */
-START_TEST(graphs_change_no_bit)
+ * device), stopped and resumed, with the device's queues in that order. */
+static void check_graphs(bool gan, unsigned order)
 {
     struct sr_run plain = {.graphs = false}, graph = {.graphs = true};
-    struct config *config = sr_config();
+    struct config *config = sr_config(gan);
     sr_run_open(&plain, config, NULL);
     sr_run_steps(&plain, 0, STEPS);
     struct store_file *want = sr_run_save(&plain, STEPS, "plain");
     sr_run_close(&plain);
 
-    emu_stream_order((unsigned)_i);
+    emu_stream_order(order);
     sr_run_open(&graph, config, NULL);
     sr_run_steps(&graph, 0, FIRST_MOVE);
     sr_run_move(&graph, 1);
     sr_run_steps(&graph, FIRST_MOVE, RESUME);
     struct store_file *middle = sr_run_save(&graph, RESUME, "middle");
     sr_run_close(&graph);
-    emu_stream_order((unsigned)_i);
+    emu_stream_order(order);
     sr_run_open(&graph, config, middle);
     sr_run_steps(&graph, RESUME, SECOND_MOVE);
     sr_run_move(&graph, -1);
@@ -373,6 +421,17 @@ START_TEST(graphs_change_no_bit)
     store_close(middle);
     store_close(got);
     config_free(config);
+}
+
+START_TEST(graphs_change_no_bit)
+{
+    check_graphs(false, (unsigned)_i);
+}
+END_TEST
+
+START_TEST(graphs_change_no_bit_of_a_discriminator)
+{
+    check_graphs(true, (unsigned)_i);
 }
 END_TEST
 
@@ -425,6 +484,9 @@ Suite *cuda_sr_suite(void)
     tcase_add_loop_test(tests, memory_modes_change_no_bit, 0, stream_orders > 1 ? 2 : 1);
     tcase_add_test(tests, tiles_change_no_bit);
     tcase_add_loop_test(tests, graphs_change_no_bit, 0, stream_orders > 1 ? 2 : 1);
+    tcase_add_loop_test(tests, graphs_change_no_bit_of_a_discriminator, 0,
+                        stream_orders > 1 ? 2 : 1);
+    tcase_add_test(tests, a_discriminator_learns_as_on_the_cpu);
 #ifdef CUDA_EMU
     tcase_add_loop_test(tests, steps_ask_for_little, 0, 4);
 #endif
