@@ -15,7 +15,8 @@ for variable in $(env | sed -n 's/^\(IMGTRAIN[A-Z0-9_]*\)=.*/\1/p'); do unset "$
 work=$(mktemp -d "${TMPDIR:-/tmp}/imgtrain-presets-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-[ $# != 0 ] || set -- tiny photo 4k 8k 8k-plus additive gan-16 gan-32 gan-64 gan-128 gan-256 gan-2gb gan-4gb gan-8gb gan-12gb gan-24gb
+[ $# != 0 ] || set -- tiny photo 4k 8k 8k-plus additive gan-16 gan-32 gan-64 gan-128 gan-256 gan-2gb gan-4gb gan-8gb gan-12gb gan-24gb \
+    sr-x2-tiny sr-4gb sr-8gb
 failed=0
 
 # ---- inputs: drawn ----
@@ -23,6 +24,11 @@ mkdir "$work/data"
 for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     awk -v n=$n 'BEGIN { print "P3 24 24 255"; for (i = 0; i < 1728; i++) print (i * n * 13 + int(i / 72) * n) % 256 }' \
         >"$work/data/$n.ppm"
+done
+mkdir "$work/photos" # as large as the largest patches
+for n in 1 2 3; do
+    awk -v n=$n 'BEGIN { print "P3 384 384 255"; for (y = 0; y < 384; y++) for (x = 0; x < 384; x++)
+        print int(127 + 90 * sin(x * n / 30)), int(127 + 90 * cos(y / 20)), (x * y + n) % 256 }' >"$work/photos/$n.ppm"
 done
 # A PPM of so many pixels; rows are put together from pieces, else a large one takes minutes.
 draw() {
@@ -78,6 +84,11 @@ for name in "$@"; do
         gb=${name#gan-}
         batch=$(sed -n 's/^ *batch: *//p' "cfgs/$name.yaml")
         train "$name" "${gb%gb}GB" $gan images=$((2 * batch))
+        ;;
+    sr-*)
+        sr="dataroot_gt=$work/photos max_steps=2 eval_steps=2 frames.count=1"
+        gb=$(echo "$name" | sed -n 's/^sr-\([0-9]*\)gb$/\1GB/p')
+        train "$name" "$gb" $sr
         ;;
     gan-*) train "$name" "" $gan images=32 ;;
     *) echo "there is no preset $name"; failed=$((failed + 1)) ;;

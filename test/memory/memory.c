@@ -123,9 +123,10 @@ static const char *sr_text(uint32_t trial)
     bool has = sr_has_discriminator(trial);
     snprintf(text, sizeof text,
              "task: sr\ndataroot_gt: %s\nval_every: 1\neval_steps: 1\nmax_steps: 8\n"
-             "sr: {data_mode: %s, scale: %u, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, "
+             "sr: {network: %s, data_mode: %s, scale: %u, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, "
              "l1_weight: %u, feature_weight: %u, %s}\n",
-             in_folder("large"), draw(trial, 7, 3) ? "bicubic" : "otf", 1 + draw(trial, 1, 4),
+             in_folder("large"), draw(trial, 10, 3) ? "compact" : "span",
+             draw(trial, 7, 3) ? "bicubic" : "otf", 1 + draw(trial, 1, 4),
              1 + draw(trial, 2, 40), 1 + draw(trial, 3, 6), has ? 8 : 2 + 2 * draw(trial, 4, 8),
              1 + draw(trial, 5, 9), draw(trial, 6, 2), has ? draw(trial, 9, 2) : 0,
              has ? gan : "discriminator: none");
@@ -204,6 +205,7 @@ static const char *const same_configs[] = {
     "sr: {scale: 3, num_feat: 24, num_conv: 2, lq_size: 8, batch: 4, max_steps: 10}\n",
     "sr: {num_feat: 16, num_conv: 1, lq_size: 8, batch: 3, max_steps: 10, discriminator: unet, "
     "num_feat_d: 16, gan_weight: 0.1, feature_weight: 1, data_mode: otf}\n",
+    "sr: {network: span, num_feat: 16, lq_size: 8, batch: 3, max_steps: 10, l1_weight: 1}\n",
 };
 enum { FIRST_SPLAT = 2, FIRST_SR = 4 };
 
