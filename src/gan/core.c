@@ -89,6 +89,9 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
     if (core->shape.ahead) TRY(core_declare_host(core, plan));
+    TRY(stepper_declare_arrival(&core->stepper, "inputs.arrival",
+                                gan_step_inputs_layout(&core->shape, NULL, NULL),
+                                core->mode.micro < core->mode.batch, plan));
     TRY(plan_declare(plan, "pulled", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty - 1, p->penalty,
                      (void **)&core->pulled));
     return plan_declare(plan, "pushed", PLAN_ACTIVATIONS, 2 * m * picture, p->penalty, p->penalty,

@@ -26,8 +26,8 @@ static int train_step_send(struct gan_core *core, enum gan_which first, enum gan
     for (int i = (int)first; i <= (int)last; i++)
         TRY(gan_block_fill(&core->shape, &host->step[i], (enum gan_which)i, 0, core->mode.batch,
                            core->mode.micro, core->fill, core->fill_context));
-    return device_upload(core->device, core->inputs.memory, host->memory,
-                         gan_step_inputs_layout(&core->shape, NULL, NULL));
+    return stepper_send(&core->stepper, core->inputs.memory, host->memory,
+                        gan_step_inputs_layout(&core->shape, NULL, NULL));
 }
 
 int gan_train_step(struct gan_core *core, const struct gan_rates *rates, gan_fill *fill,

@@ -8,13 +8,20 @@
 
 struct device;
 struct device_graph;
+struct plan;
+
+/* Steps that ask for other operations than others do are of another kind. */
+enum { STEPPER_KINDS = 2 };
 
 struct stepper {
     struct device *device;
-    int turn;                   /* of the next step: which of the host's two */
-    struct device_graph *graph; /* the whole step; NULL: not yet, or there are none */
-    bool warm;                  /* a step was done without one */
-    bool no_graph;              /* making one failed */
+    int turn;                                  /* of the next step: which of the host's two */
+    int kind;                                  /* likewise; set by the caller */
+    struct device_graph *graph[STEPPER_KINDS]; /* a whole step; NULL: not yet, or there are none */
+    bool warm[STEPPER_KINDS];                  /* one was done without */
+    bool no_graph;                             /* making one failed */
+    void *arrival;                             /* where inputs arrive; NULL: where they belong */
+    bool sent;                                 /* some have */
     struct offload_stream offload;
     void *staging; /* of the offload stream; NULL: none */
     size_t staging_bytes;
@@ -23,17 +30,25 @@ struct stepper {
     int sum_count;
 };
 
+/* Inputs that go to the device while the step before runs take as much of its memory once more.
+ * Declares that as `name`, unless `tight` says that memory is dearer than the time of a copy. */
+int stepper_declare_arrival(struct stepper *stepper, const char *name, size_t bytes, bool tight,
+                            struct plan *plan);
+
 /* Waits until the step that had this turn last is done. Failures of its operations come back. */
 int stepper_await(const struct stepper *stepper, int turn);
-/* Does a step whose operations `queue` asks for: from the second on as a graph where the device has
- * graphs, asked for again with the same addresses. Without a graph every step is asked for anew:
- * the same result, slower. */
+/* The inputs of the next step, as many as were declared or fewer: beside the operations of the step
+ * before where there is an arrival. `from` is the host's of this turn. */
+int stepper_send(struct stepper *stepper, void *to, const void *from, size_t bytes);
+/* Does a step whose operations `queue` asks for: from its kind's second on as a graph where the
+ * device has graphs, asked for again with the same addresses. Without a graph every step is asked
+ * for anew: the same result, slower. */
 int stepper_run(struct stepper *stepper, int (*queue)(void *context), void *context);
 /* Asks for the step's sums and takes the next turn. */
 int stepper_end(struct stepper *stepper);
 /* The sums of the last step (back 0) or of the one before it (back 1), when it is done. */
 int stepper_sums(const struct stepper *stepper, int back, const double **sums);
-/* Waits for all steps and forgets the graph: before buffers move or go. */
+/* Waits for all steps and forgets the graphs: before buffers move or go. */
 int stepper_rest(struct stepper *stepper);
 
 #endif

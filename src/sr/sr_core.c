@@ -160,6 +160,9 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
     TRY(sr_declare_offload(core, plan));
     TRY(plan_declare(plan, "inputs", PLAN_DATA, sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
                      (void **)&core->inputs_memory));
+    TRY(stepper_declare_arrival(&core->stepper, "inputs.arrival",
+                                sr_inputs_layout(core, NULL, NULL), mode->micro < mode->batch,
+                                plan));
     const struct sr_loss_shape shape = {.batch = mode->batch,
                                         .micro = mode->micro,
                                         .side = mode->lq_size * design->scale,
@@ -217,7 +220,6 @@ void sr_core_connect(struct sr_core *core)
     if (!sr_core_has_gan(core)) return;
     sr_gan_connect(&core->gan, core->workspace,
                    core->losses.sums + sr_losses_other_sums(&core->losses));
-    stepper->no_graph = core->gan.choices.every > 1; /* steps differ */
 }
 
 void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void))
@@ -317,12 +319,12 @@ static int sr_begin_step(struct sr_core *core, const struct sr_rates *rates)
         host->numbers->adam = trained_net_advance(&core->net, &rates->adam);
     if (sr_core_has_gan(core)) host->numbers->d = trained_net_advance(&core->gan.net, &rates->d);
     host->numbers->ema = (float)rates->ema;
-    if (core->generator_rests != rates->generator_rests) TRY(stepper_rest(&core->stepper));
     core->generator_rests = rates->generator_rests;
+    core->stepper.kind = core->generator_rests ? 1 : 0;
     if (!core->ahead) return OK;
     TRY(core->fill(core->fill_context, 0, core->mode.batch, host->lq, host->gt));
-    return device_upload(core->device, core->inputs.memory, host->memory,
-                         sr_inputs_layout(core, NULL, NULL));
+    return stepper_send(&core->stepper, core->inputs.memory, host->memory,
+                        sr_inputs_layout(core, NULL, NULL));
 }
 
 int sr_train_step(struct sr_core *core, const struct sr_rates *rates, sr_fill *fill, void *context)

@@ -131,7 +131,7 @@ START_TEST(five_steps_stay_together)
         compare_reports(&d[0], &d[1], 1e-3);
         compare_reports(&g[0], &g[1], 1e-3);
     }
-    ck_assert_ptr_nonnull(cuda.core.stepper.graph);
+    ck_assert_ptr_nonnull(cuda.core.stepper.graph[0]);
     compare(&cpu, &cuda, true, false, 1e-3);
     compare(&cpu, &cuda, false, false, 1e-3);
     float z[9 * BATCH], pictures[2][BATCH * 8 * 12 * 3];

@@ -74,7 +74,7 @@ static void run_steps(struct run *r, int from, int to)
         MUST(task_gan.step(r->state, step, !r->graphs || step % 3 == 0, &report));
         ck_assert(isfinite(report.loss));
         /* the first step in a way to run is done without a graph */
-        ck_assert((r->state->core->stepper.graph != NULL) == (r->graphs && step > from));
+        ck_assert((r->state->core->stepper.graph[0] != NULL) == (r->graphs && step > from));
     }
 }
 
@@ -96,7 +96,7 @@ static void move(struct run *r, int row)
     r->row = row;
     MUST(choose(r, r->state, &way));
     MUST(task_gan.replan(r->state, &way));
-    ck_assert_ptr_null(r->state->core->stepper.graph);
+    ck_assert_ptr_null(r->state->core->stepper.graph[0]);
 }
 
 static const char *const numbers[] = {"gan.v_missing_g", "gan.v_missing_d", "gan.augment_even",
@@ -242,7 +242,7 @@ START_TEST(failures_do_no_harm)
         if (code == OK) code = gan_report(&b.core, 0, &d, &g);
     }
     ck_assert_msg(code == (_i < 2 ? OK : ERR_DEVICE), "step %d: code %d", steps, code);
-    ck_assert_ptr_null(_i < 2 ? b.core.stepper.graph : NULL);
+    ck_assert_ptr_null(_i < 2 ? b.core.stepper.graph[0] : NULL);
     ck_assert(_i == 2 || b.core.stepper.no_graph);
     bench_close(&b);
 }

@@ -188,7 +188,7 @@ static struct sr_trained train_in_mode(const struct sr_mode *mode, bool graphs, 
     if (!graphs) b.device->graph_begin = NULL;
     for (int step = 0; step < STEPS; step++)
         sr_bench_step(&b, NULL);
-    ck_assert((b.core.stepper.graph != NULL) == graphs);
+    ck_assert((b.core.stepper.graph[0] != NULL) == graphs);
     size_t floats = b.core.net.net.floats;
     size_t image = (size_t)(W * H * 3 * design->scale * design->scale);
     struct sr_trained made = {.floats = TRAINED_RANGES * floats + image};
@@ -285,12 +285,12 @@ END_TEST
 
 enum { STEPS = 14, FIRST_MOVE = 4, RESUME = 7, SECOND_MOVE = 10 };
 
-/* The discriminator learns alone at first. */
+/* The discriminator learns alone at first, and then in each second step. */
 static struct config *sr_config(bool gan)
 {
     static const char with_gan[] =
         "sr.discriminator: unet\nsr.num_feat_d: 8\nsr.gan_weight: 0.1\nsr.feature_weight: 0.1\n"
-        "sr.net_d_init_iters: 2\n";
+        "sr.net_d_init_iters: 3\nsr.net_d_iters: 2\nsr.grad_clip: 0.5\n";
     static const char text[] =
         "task: sr\nseed: 3\neval_steps: 2\n"
         "sr: {num_feat: 16, num_conv: 2, lq_size: 8, batch: 3, max_steps: 14, lr_g: 0.002,\n"
@@ -348,11 +348,14 @@ static void sr_run_steps(struct sr_run *r, int from, int to)
 {
     struct task_report report;
     struct image frame = {0};
+    bool seen[STEPPER_KINDS] = {false};
     for (int step = from; step < to; step++) {
+        const struct stepper *stepper = &r->state->core->stepper;
         MUST(task_sr.step(r->state, step, !r->graphs || step % 3 == 0, &report));
         ck_assert(isfinite(report.loss));
-        /* the first step in a mode is done without a graph */
-        ck_assert((r->state->core->stepper.graph != NULL) == (r->graphs && step > from));
+        /* the first step of a kind in a mode is done without a graph */
+        ck_assert((stepper->graph[stepper->kind] != NULL) == (r->graphs && seen[stepper->kind]));
+        seen[stepper->kind] = true;
     }
     MUST(task_sr.image(r->state, 0, &frame));
     image_free(&frame);
@@ -376,7 +379,7 @@ static void sr_run_move(struct sr_run *r, int row)
     r->row = row;
     MUST(choose_row(r, r->state, &mode));
     MUST(task_sr.replan(r->state, &mode));
-    ck_assert_ptr_null(r->state->core->stepper.graph);
+    ck_assert_ptr_null(r->state->core->stepper.graph[0]);
 }
 
 static const char *const numbers[] = {"sr.v_missing", "sr.m_missing", "sr.best_step",
@@ -481,7 +484,7 @@ Suite *cuda_sr_suite(void)
     tcase_add_checked_fixture(tests, set_up, folder_remove);
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
     tcase_add_loop_test(tests, steps_are_those_of_the_cpu, 0, SR_DESIGNS);
-    tcase_add_loop_test(tests, memory_modes_change_no_bit, 0, stream_orders > 1 ? 2 : 1);
+    tcase_add_loop_test(tests, memory_modes_change_no_bit, 0, stream_orders > 1 ? 4 : 1);
     tcase_add_test(tests, tiles_change_no_bit);
     tcase_add_loop_test(tests, graphs_change_no_bit, 0, stream_orders > 1 ? 2 : 1);
     tcase_add_loop_test(tests, graphs_change_no_bit_of_a_discriminator, 0,
