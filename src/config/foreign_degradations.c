@@ -8,6 +8,7 @@ static const char *const same_names[] = {
     "sr.lq_usm",
     "sr.lq_usm_radius_range",
     "sr.l1_gt_usm",
+    "sr.gan_gt_usm",
     "sr.thicklines_prob",
     "sr.dataroot_lq_prob",
     "sr.blur_prob",

@@ -171,7 +171,8 @@ static int64_t sr_steps(const struct task_state *s)
 static int sr_fill_patches(void *context, int first, int n, float *lq, float *gt)
 {
     struct task_state *s = context;
-    return sr_feed_fill(&s->feed, (uint64_t)s->step, first, n, s->core->mode.lq_size, lq, gt);
+    const struct sr_feed_out out = {.lq = lq, .gt = gt, .judged = sr_core_judged(s->core, gt)};
+    return sr_feed_fill(&s->feed, (uint64_t)s->step, first, n, s->core->mode.lq_size, &out);
 }
 
 int sr_collect(struct task_state *s, int64_t steps)

@@ -36,7 +36,8 @@ static size_t sr_inputs_layout(const struct sr_core *core, struct sr_inputs *inp
 {
     const size_t parts[] = {sizeof(struct sr_numbers),
                             (size_t)core->span * patch_floats(core, false) * sizeof(float),
-                            (size_t)core->span * patch_floats(core, true) * sizeof(float)};
+                            (size_t)core->span * patch_floats(core, true) * sizeof(float) *
+                                (core->losses.choices.gan.own_images ? 2 : 1)};
     size_t at[3], used = 0;
     for (int i = 0; i < 3; i++) {
         at[i] = used;
@@ -48,6 +49,12 @@ static size_t sr_inputs_layout(const struct sr_core *core, struct sr_inputs *inp
                                      .lq = (void *)(memory + at[1]),
                                      .gt = (void *)(memory + at[2])};
     return used;
+}
+
+float *sr_core_judged(const struct sr_core *core, float *gt)
+{
+    bool own = core->losses.choices.gan.own_images;
+    return own ? gt + (size_t)core->span * patch_floats(core, true) : NULL;
 }
 
 static int sr_declare_host(struct sr_core *core, struct plan *plan)
@@ -267,7 +274,9 @@ static int sr_queue_micro(struct sr_core *core, int first, int n)
     core->learn.n = core->back.n = n;
     TRY(pass_forward(&core->learn, PASS_WRITE_MASKS, false));
     if (gan) {
-        TRY(sr_gan_queue(&core->gan, first, n, made, gt, learns));
+        const float *judged = gt;
+        if (core->gan.choices.own_images) judged += (size_t)core->span * patch_floats(core, true);
+        TRY(sr_gan_queue(&core->gan, first, n, made, judged, learns));
         made = core->gan.made;
     }
     TRY(sr_losses_queue(&core->losses, first, n, made, gt, core->back.grad[last]));

@@ -87,11 +87,12 @@ static int degrade_patches(struct degrade_images *d, bool (*stop_requested)(void
     d->gt = malloc((size_t)large * (size_t)large * 3 * sizeof *d->gt);
     d->memory = malloc(sr_feed_bytes(&d->feed, side, 1));
     if (!d->lq || !d->gt || !d->memory) return fail(ERR_SYSTEM, "out of memory");
+    const struct sr_feed_out out = {.lq = d->lq, .gt = d->gt};
     for (int i = 0; i < d->count; i++) {
         struct degrade_recipe recipe;
         struct sr_feed_place place = {.step = (uint64_t)(i / batch), .index = i % batch};
         if (stop_requested()) return fail(ERR_STOPPED, "stopped");
-        TRY(sr_feed_patch(&d->feed, &place, side, d->lq, d->gt, &recipe, d->memory));
+        TRY(sr_feed_patch(&d->feed, &place, side, &out, &recipe, d->memory));
         TRY(save_samples(d, i, "_lq.png", d->lq, side, side));
         TRY(save_samples(d, i, "_gt.png", d->gt, large, large));
         TRY(save_recipe(d, i, place.name, i / batch, i % batch, &recipe));

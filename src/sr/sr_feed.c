@@ -16,6 +16,7 @@ int sr_feed_open(struct sr_feed *feed, const struct config *config, const struct
     bool degrades = config->sr.data_mode == CONFIG_SR_DATA_MODE_OTF;
     *feed = (struct sr_feed){.degrades = degrades,
                              .sharpens = config->sr.l1_gt_usm,
+                             .judged_sharpens = config->sr.discriminator && config->sr.gan_gt_usm,
                              .seed = (uint64_t)config->seed,
                              .turns = (config->sr.flip ? CROP_MIRROR : 0u) |
                                       (config->sr.rot ? CROP_UPSIDE_DOWN | CROP_TRANSPOSE : 0u),
@@ -31,7 +32,7 @@ int sr_feed_open(struct sr_feed *feed, const struct config *config, const struct
 
 static bool feed_is_plain(const struct sr_feed *feed)
 {
-    return !feed->degrades && !feed->sharpens;
+    return !feed->degrades && !feed->sharpens && !feed->judged_sharpens;
 }
 
 static size_t feed_window_floats(const struct sr_feed *feed, int side)
@@ -48,7 +49,8 @@ size_t sr_feed_bytes(struct sr_feed *feed, int side, int n)
     size_t bytes = feed->degrades ? degrade_window_bytes(&feed->choices, around, around) : 0;
     size_t sharpening = feed_window_floats(feed, side);
     sharpening += degrade_sharpen_floats(around * feed->scale, around * feed->scale, SHARPEN_SIDE);
-    if (feed->sharpens && bytes < sharpening * sizeof(float)) bytes = sharpening * sizeof(float);
+    bool sharpens = feed->sharpens || feed->judged_sharpens;
+    if (sharpens && bytes < sharpening * sizeof(float)) bytes = sharpening * sizeof(float);
     feed->worker_bytes = (bytes + 63) / 64 * 64;
     return (size_t)feed->workers * feed->worker_bytes;
 }
@@ -62,9 +64,19 @@ static void feed_cut(float *out, const float *window, int width, int x, int y, i
                3 * (size_t)side * sizeof *out);
 }
 
-int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side, float *lq,
-                  float *gt, struct degrade_recipe *recipe, void *memory)
+/* Whoever wants a target of this kind gets that patch of a window. */
+static void feed_cut_targets(const struct sr_feed *feed, const struct sr_feed_out *out, bool sharp,
+                             const float *window, int width, int x, int y, int side)
 {
+    if (feed->sharpens == sharp) feed_cut(out->gt, window, width, x, y, side);
+    if (out->judged && feed->judged_sharpens == sharp)
+        feed_cut(out->judged, window, width, x, y, side);
+}
+
+int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side,
+                  const struct sr_feed_out *out, struct degrade_recipe *recipe, void *memory)
+{
+    size_t large = (size_t)side * (size_t)side * (size_t)feed->scale * (size_t)feed->scale * 3;
     uint64_t index = (uint64_t)place->index;
     struct crop crop = crop_draw(feed->crops, feed->seed, place->step, index, side, feed->turns);
     int around = side + DEGRADE_AROUND, s = feed->scale;
@@ -73,22 +85,25 @@ int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int s
     *recipe = (struct degrade_recipe){.paired = true};
     if (feed->degrades)
         degrade_recipe_draw(recipe, &feed->choices, feed->seed, place->step, (uint32_t)index);
-    if (!feed->degrades || recipe->paired) crop_copy(feed->crops, &crop, side, lq, gt);
+    if (!feed->degrades || recipe->paired) {
+        crop_copy(feed->crops, &crop, side, out->lq, out->gt);
+        if (out->judged) memcpy(out->judged, out->gt, large * sizeof *out->gt);
+    }
     if (feed_is_plain(feed)) return OK;
     x += recipe->x;
     y += recipe->y;
-    if (feed->sharpens) {
+    if (feed->sharpens || (out->judged && feed->judged_sharpens)) {
         crop_copy_around(feed->crops, &crop, side, DEGRADE_AROUND, x, y, memory);
         degrade_sharpen(memory, around * s, around * s, SHARPEN_SIDE,
                         (float *)memory + feed_window_floats(feed, side));
-        feed_cut(gt, memory, around * s, x * s, y * s, side * s);
+        feed_cut_targets(feed, out, true, memory, around * s, x * s, y * s, side * s);
     }
     if (!feed->degrades || recipe->paired) return OK;
     crop_copy_around(feed->crops, &crop, side, DEGRADE_AROUND, x, y, memory);
-    if (!feed->sharpens) feed_cut(gt, memory, around * s, x * s, y * s, side * s);
+    feed_cut_targets(feed, out, false, memory, around * s, x * s, y * s, side * s);
     const float *degraded;
     TRY(degrade_window(&degraded, memory, around, around, &feed->choices, recipe));
-    feed_cut(lq, degraded, around, x, y, side);
+    feed_cut(out->lq, degraded, around, x, y, side);
     return OK;
 }
 
@@ -98,7 +113,7 @@ struct feed_call {
     const struct sr_feed *feed;
     uint64_t step;
     int first, side;
-    float *lq, *gt;
+    struct sr_feed_out out;
     atomic_int code; /* of the first that failed */
     char *fault;     /* its message, which belongs to the thread that failed */
 };
@@ -114,18 +129,19 @@ static void feed_patches(void *context, int64_t from, int64_t to)
     for (int64_t i = from; i < to; i++) {
         struct sr_feed_place place = {.step = call->step, .index = call->first + (int)i};
         int none = OK;
-        int code = sr_feed_patch(feed, &place, call->side, call->lq + (size_t)i * small,
-                                 call->gt + (size_t)i * large, &recipe, memory);
+        struct sr_feed_out out = {.lq = call->out.lq + (size_t)i * small,
+                                  .gt = call->out.gt + (size_t)i * large};
+        if (call->out.judged) out.judged = call->out.judged + (size_t)i * large;
+        int code = sr_feed_patch(feed, &place, call->side, &out, &recipe, memory);
         if (code < 0 && atomic_compare_exchange_strong(&call->code, &none, code))
             call->fault = string_format("%s", error_message());
     }
 }
 
-int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, int side, float *lq,
-                 float *gt)
+int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, int side,
+                 const struct sr_feed_out *out)
 {
-    struct feed_call call = {
-        .feed = feed, .step = step, .first = first, .side = side, .lq = lq, .gt = gt};
+    struct feed_call call = {.feed = feed, .step = step, .first = first, .side = side, .out = *out};
     bool has_room = feed_is_plain(feed) || n <= feed->workers || threads_count() <= feed->workers;
     threads_for(n, has_room ? 1 : n, feed_patches, &call);
     int code = atomic_load(&call.code);

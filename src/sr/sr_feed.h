@@ -11,8 +11,9 @@
 struct config;
 
 struct sr_feed {
-    bool degrades; /* data_mode otf */
-    bool sharpens; /* targets: l1_gt_usm */
+    bool degrades;        /* data_mode otf */
+    bool sharpens;        /* targets: l1_gt_usm */
+    bool judged_sharpens; /* what the discriminator takes for real: gan_gt_usm */
     struct degrade_choices choices;
     uint64_t seed;
     unsigned turns;
@@ -29,9 +30,14 @@ int sr_feed_open(struct sr_feed *feed, const struct config *config,
 /* Host memory that up to `n` patches at a time of `side` pixels of LQ take; for the threads that
  * there are now. */
 size_t sr_feed_bytes(struct sr_feed *feed, int side, int n);
-/* Patches first .. first + n - 1 of a step: lq [n][side][side][3] and gt, scale times as large. */
-int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, int side, float *lq,
-                 float *gt);
+/* Where patches go: lq [n][side][side][3], gt, scale times as large, and likewise what the
+ * discriminator sees where that is another image (NULL: it is gt). */
+struct sr_feed_out {
+    float *lq, *gt, *judged;
+};
+/* Patches first .. first + n - 1 of a step. */
+int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, int side,
+                 const struct sr_feed_out *out);
 
 struct sr_feed_place {
     uint64_t step;
@@ -39,7 +45,7 @@ struct sr_feed_place {
     const char *name; /* filled in: the image that it was cut out of, borrowed */
 };
 /* The same of one patch, with what was drawn for it; memory: sr_feed_bytes of one. */
-int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side, float *lq,
-                  float *gt, struct degrade_recipe *recipe, void *memory);
+int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side,
+                  const struct sr_feed_out *out, struct degrade_recipe *recipe, void *memory);
 
 #endif

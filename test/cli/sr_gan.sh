@@ -93,6 +93,21 @@ print(tensors('alone/model.safetensors') == tensors('before/model.safetensors'))
     out_is True
 fi
 
+# ---- what it takes for real: images as the pixel losses see them, or others ----
+# Sharpening them for D alone is the same as for both where pixel losses weigh nothing.
+for sharp in false true; do
+    run 0 imgtrain train gan.yaml -o "one_$sharp" -q charbonnier_weight=0 l1_gt_usm=false gan_gt_usm=$sharp
+    run 0 imgtrain train gan.yaml -o "both_$sharp" -q charbonnier_weight=0 l1_gt_usm=true gan_gt_usm=$sharp
+    same "one_$sharp/final.png" "both_$sharp/final.png"
+    run 0 imgtrain train gan.yaml -o "micro_$sharp" -q charbonnier_weight=0 l1_gt_usm=false gan_gt_usm=$sharp \
+        memory.level=2 threads=2
+    same "one_$sharp/final.png" "micro_$sharp/final.png"
+done
+differ one_false/final.png one_true/final.png
+run 0 imgtrain train gan.yaml -o otf -q data_mode=otf l1_gt_usm=true
+run 0 imgtrain train gan.yaml -o otf_sharp -q data_mode=otf l1_gt_usm=true gan_gt_usm=true
+differ otf/final.png otf_sharp/final.png
+
 # ---- a discriminator that is there already ----
 run 0 imgtrain train gan.yaml -o again -q pretrain_d=whole
 differ again/model.safetensors whole/model.safetensors
@@ -124,10 +139,11 @@ train:
     - {type: ganloss, gan_type: vanilla, loss_weight: 0.1, real_label_val: 1.0, fake_label_val: 0.0}
   net_d_iters: 1
   net_d_init_iters: 0
+gan_gt_usm: True
 YAML
 run 0 imgtrain config theirs.yml
 cp "$out" config.txt
-for line in 'discriminator +"*unet"* ' 'num_feat_d +8 ' 'gan_weight +0.1 ' 'lr_d +0.0002 ' 'gan_type +"*vanilla"* '; do
+for line in 'discriminator +"*unet"* ' 'num_feat_d +8 ' 'gan_weight +0.1 ' 'lr_d +0.0002 ' 'gan_type +"*vanilla"* ' 'gan_gt_usm +true '; do
     run 0 grep -qE "^([a-z]*\\.)?$line" config.txt
 done
 run 0 imgtrain train theirs.yml -o theirs -q device=cpu video.enabled=false

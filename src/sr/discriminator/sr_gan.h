@@ -24,6 +24,7 @@ struct sr_gan_choices {
     int every;             /* the generator learns every so many steps, */
     int64_t from;          /* after so many */
     double grad_clip;      /* largest norm of D's gradient; 0: any */
+    bool own_images;       /* D sees other real images than the losses: sharpened or not */
 };
 
 const char *sr_gan_kind_name(enum score_kind kind); /* "vanilla" */

@@ -25,6 +25,7 @@ struct sr_gan_choices sr_gan_of(const struct config *config)
         .every = (int)config->sr.net_d_iters,
         .from = config->sr.net_d_init_iters,
         .grad_clip = config->sr.grad_clip,
+        .own_images = config->sr.gan_gt_usm != config->sr.l1_gt_usm,
     };
 }
 
