@@ -75,6 +75,8 @@ int config_find(const char *section, const char *key, const char *task);
 int config_find_name(const char *name, const char *task);
 /* Our name of a key within CONFIG_AUTOMATION. */
 const char *config_automation_key(const char *key);
+/* Whether there is such a key. */
+bool config_automation_has(const char *key);
 
 /* value.c */
 /* Sets the field of `row` from its texts (one; any number for a list). ERR_CONFIG with a message

@@ -349,6 +349,7 @@ static int translate_automation(struct translation *t, const struct config_entry
     if (entry == all) return OK;
     if (strncmp(entry->key, ours, sizeof ours - 1) != 0) return no_effect(entry);
     if (all && is_off(all)) return OK;
+    if (!config_automation_has(entry->key + sizeof ours - 1)) return no_effect(entry);
     char *key = string_format("memory.%s", config_automation_key(entry->key + sizeof ours - 1));
     int code = key ? say(t, entry, key, NULL) : ERR_SYSTEM;
     free(key);

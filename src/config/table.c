@@ -142,6 +142,15 @@ const char *config_automation_key(const char *key)
     return strcmp(key, "enabled") == 0 ? "grow" : key;
 }
 
+bool config_automation_has(const char *key)
+{
+    const char *ours = config_automation_key(key);
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++)
+        if (strcmp(config_rows[i].section, "memory") == 0 && strcmp(config_rows[i].key, ours) == 0)
+            return true;
+    return false;
+}
+
 int config_find_name(const char *name, const char *task)
 {
     static const char automation[] = CONFIG_AUTOMATIONS "." CONFIG_AUTOMATION ".";

@@ -261,25 +261,29 @@ int memory_move(struct session *session, int mode, const char *reason)
     return OK;
 }
 
-/* Steps that take another time are not what speed was measured of. */
-static double memory_note_time(struct session *session, double before)
+enum { TIMES_BYTES = 64 };
+
+/* Where the work says how long a step is: what that changes, into `times`, and the speed, which was
+ * measured of other steps. */
+static void memory_note_time(struct session *session, double before, char times[TIMES_BYTES])
 {
+    struct memory_growth growth = {.takes_time = false};
     double ratio = session->ladder.modes[session->mode].need.relative_time / before;
+    if (session->task->growth) session->task->growth(session->state, &growth);
+    if (!growth.takes_time || (ratio > 0.95 && ratio < 1.05)) return;
     session->rate /= ratio;
     session->rate_time = clock_seconds();
     session->rate_step = session->step;
-    return ratio;
+    snprintf(times, TIMES_BYTES, "; a step takes about %.*f times as long", ratio < 10, ratio);
 }
 
 int memory_change_work(struct session *session, const struct memory_mode *next, const char *reason)
 {
-    char text[160], times[64] = "";
+    char text[160], times[TIMES_BYTES] = "";
     double before = session->ladder.modes[session->mode].need.relative_time;
     TRY(session->task->replan(session->state, next));
     TRY(memory_find_mode(session));
-    double ratio = memory_note_time(session, before);
-    if (!(ratio > 0.95 && ratio < 1.05))
-        snprintf(times, sizeof times, "; a step takes about %.2g times as long", ratio);
+    memory_note_time(session, before, times);
     session->total = session->task->steps(session->state);
     session->finished = session->step >= session->total;
     log_info("step %" PRId64 ": %s: %s from here on (%s)%s", session->step, reason,

@@ -41,7 +41,7 @@ trains() { # DIRECTORY WORD ...
 run 0 trains grown $grow
 err_has "memory.grow: size 16 to 32 first, then batch 4 to 8"
 err_has "4 at a time, size 32, batch 4 from here on"
-err_has "a step takes about 4 times as long"
+err_has "a step takes about 4.0 times as long"
 err_has "8 at a time, size 32, batch 8 from here on"
 levels_are grown "0:0:16:4 4:0:32:4 8:0:32:8"
 last="lq_size and batch of metrics"
@@ -111,6 +111,30 @@ levels_are gan "0:0:16:4 4:0:32:4 8:0:32:8"
 # shellcheck disable=SC2086
 run 0 imgtrain train replay.yaml -o gan-again $gan -q
 run 0 cmp gan/model.safetensors gan-again/model.safetensors
+
+# on CUDA, where there is one (or the emulated one)
+look_for_cuda
+if [ -n "$no_cuda" ]; then
+    skip "growth on CUDA: $no_cuda"
+else
+    cuda="device=cuda deterministic=true max_steps=12 val_every=12"
+    # shellcheck disable=SC2086
+    run 0 trains cuda $grow $cuda -q
+    levels_are cuda "0:0:16:4 4:0:32:4 8:0:32:8"
+    # shellcheck disable=SC2086
+    run 0 imgtrain train replay.yaml -o cuda-again $cuda -q
+    run 0 cmp cuda/model.safetensors cuda-again/model.safetensors
+    for step in 03 04 08; do
+        mkdir -p killed/checkpoints
+        cp cuda/config.yaml killed
+        cp cuda/checkpoints/step-0000000$step.safetensors killed/checkpoints
+        # shellcheck disable=SC2086
+        run 0 trains killed $grow $cuda --resume -q
+        last="resumed at step $step on CUDA"
+        run 0 cmp cuda/model.safetensors killed/model.safetensors
+        rm -r killed
+    done
+fi
 
 # ---- another process takes all that is left, and gives it back ----
 bytes=$(sed -n 's/.*"predicted": \([0-9]*\).*/\1/p' grown/memory.jsonl | sort -n | tail -n 1)
@@ -202,6 +226,11 @@ for line in 'grow *true' 'target_vram_usage *0.8' 'safety_margin *0.1' 'adjustme
     last="$line"
     if grep -q "memory.$line" "$out"; then pass; else flunk "not in the config"; fi
 done
+sed 's/^    max_lq_size: 32/&\n    vram_history_size: 7\n  IntelligentLearningRateScheduler:\n    enabled: true/' fork.yml >more.yml
+run 0 imgtrain config more.yml
+err_has "more.yml:21:5: 'training_automations.DynamicBatchSizeOptimizer.vram_history_size' has no effect here"
+err_has "more.yml:23:5: 'training_automations.IntelligentLearningRateScheduler.enabled' has no effect here"
+err_lines 2
 run 0 imgtrain train fork.yml -o forked device=cpu video.enabled=false memory.grow_time=0
 levels_are forked "0:0:16:4 4:0:32:4 8:0:32:8"
 for off in 's/^  enabled: true/  enabled: false/' 's/^    enabled: true/    enabled: false/'; do
