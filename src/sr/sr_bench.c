@@ -11,10 +11,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 static struct {
+    const char *network;
     int64_t patches, features, convs, scale;
-} asked = {.patches = 16, .features = 64, .convs = 16, .scale = 2};
+} asked = {.network = "compact", .patches = 16, .features = 64, .convs = 16, .scale = 2};
 
 const struct option_row sr_bench_options[] = {
     {.name = "patches",
@@ -23,18 +25,22 @@ const struct option_row sr_bench_options[] = {
      .low = 1,
      .high = 65536,
      .help = "sr: patches of a step (--size: their lq_size)"},
+    {.name = "network",
+     .argument = "NAME",
+     .text = &asked.network,
+     .help = "sr: compact, or another that the key sr.network names"},
     {.name = "features",
      .argument = "N",
      .integer = &asked.features,
      .low = 1,
      .high = SR_FEATURES_MOST,
-     .help = "sr: channels of Compact"},
+     .help = "sr: channels inside"},
     {.name = "convs",
      .argument = "N",
      .integer = &asked.convs,
      .low = 1,
      .high = SR_CONVS_MOST,
-     .help = "sr: its convolutions between the first and the last"},
+     .help = "sr: of compact: convolutions between the first and the last"},
     {.name = "enlarge",
      .argument = "N",
      .integer = &asked.scale,
@@ -93,23 +99,31 @@ static void sr_bench_print(struct bench *bench, const struct sr_bench *b,
         printf(", \"batch\": %d, \"lq_size\": %d, \"gflops\": %.2f, \"plan_bytes\": %zu}",
                mode->batch, mode->lq_size, 2e-6 * macs / times->median, all);
     } else {
-        printf("%s\nsr, compact %d-%d %dx, %d patches of %d: median %.2f ms, mean %.2f, best %.2f, "
-               "CPU %.2f, "
+        printf("%s\nsr, %s %dx, %d patches of %d: median %.2f ms, mean %.2f, best %.2f, CPU %.2f, "
                "%.1f GFLOP/s, %s\n",
-               b->device->name, b->core.design.features, b->core.design.convs, b->core.design.scale,
+               b->device->name, sr_design_text(&b->core.design).text, b->core.design.scale,
                mode->batch, mode->lq_size, times->median, times->mean, times->best, times->cpu,
                2e-6 * macs / times->median, format_bytes((int64_t)all).text);
     }
     fflush(stdout);
 }
 
+/* The network of this name. */
+static int sr_bench_network(enum sr_network *network)
+{
+    for (int i = 0; i < SR_NETWORKS; i++) {
+        *network = (enum sr_network)i;
+        if (strcasecmp(asked.network, sr_network_name(*network)) == 0) return OK;
+    }
+    return fail(ERR_USAGE, "--network: there is no network %s", asked.network);
+}
+
 int sr_bench(struct bench *bench)
 {
+    struct sr_design design = {
+        .scale = (int)asked.scale, .features = (int)asked.features, .convs = (int)asked.convs};
+    TRY(sr_bench_network(&design.network));
     struct sr_bench *b = calloc(1, sizeof *b);
-    const struct sr_design design = {.network = SR_COMPACT,
-                                     .scale = (int)asked.scale,
-                                     .features = (int)asked.features,
-                                     .convs = (int)asked.convs};
     const struct sr_mode mode = {.batch = (int)asked.patches,
                                  .micro = (int)asked.patches,
                                  .lq_size = bench->size ? (int)bench->size : 64};

@@ -79,6 +79,9 @@ done
 run 0 imgtrain upscale norm large.ppm -o three.ppm
 run 0 imgtrain upscale merged large.ppm -o of_merged.ppm
 run 0 imgtrain eval parts photos
+run 0 imgtrain bench --task sr --device cpu --network span --size 8 --patches 2 --features 4 --steps 2
+out_has "sr, span 4 2x"
+run 64 imgtrain bench --task sr --device cpu --network dat
 # begun with a model, in either form
 run 0 imgtrain train small.yaml -o again pretrain_g=parts/model.safetensors max_steps=0 -q
 run 0 imgtrain train small.yaml -o again2 pretrain_g=parts/model.safetensors sr.reparam=false max_steps=0 -q

@@ -101,6 +101,8 @@ static const struct sr_design sr_designs[] = {
     {.network = SR_COMPACT, .scale = 2, .features = 16, .convs = 3},
     {.network = SR_COMPACT, .scale = 4, .features = 24, .convs = 2},
     {.network = SR_COMPACT, .scale = 1, .features = 8, .convs = 1},
+    {.network = SR_SPAN, .scale = 2, .features = 8},
+    {.network = SR_SPAN, .scale = 3, .features = 10, .norm = true, .merged = true},
 };
 enum { SR_DESIGNS = sizeof sr_designs / sizeof *sr_designs };
 

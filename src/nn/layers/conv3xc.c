@@ -8,9 +8,9 @@
  *
  * So the pass computes with W and b, which are made of the parts once a step, and the gradients of
  * W and b go back to the parts by the chain rule: 9 c^2 products a pixel in place of 41 c^2, for
- * the same mathematics. Both are products of small matrices; b0 is one more column i of w0, which
- * is summed over t. They are made by the operations that there are: 1x1 convolutions whose "pixels"
- * are (p, t) or (i, t), and copies in another order. */
+ * the same mathematics. Both are products of small matrices, made by the operations that there
+ * are: 1x1 convolutions whose "pixels" are o or (o, t), with w0, w1 and w2 as they lie, and copies
+ * in another order of what is smaller than w1. */
 #include "base/error.h"
 #include "device/device.h"
 #include "nn/layers/conv_layer.h"
@@ -68,28 +68,28 @@ int nn_add_conv3xc(struct net *net, const char *name, int channels)
 
 struct matrices {
     int in, out, wide_in, wide_out; /* channels i, o, q, p */
-    float *w1;                      /* [p][t][q] */
-    float *w0;                      /* [i][q], its last row the bias */
-    float *first;                   /* [p][t][i]: w1 w0 */
-    float *second;                  /* [i][t][p]: the same */
-    float *all;                     /* [i][t][o]: w2 of it */
-    float *dw1, *dw0, *dfirst, *dsecond, *dall;
+    float *product;                 /* V[o][q][t]: w2 w1 */
+    float *turned;                  /* [o][t][q]: the same */
+    float *whole;                   /* [o][t][i]: V w0, which is W but for sk */
+    float *biases;                  /* [q][t]: b0[q] */
+    float *sums, *dproduct, *dturned, *dwhole, *dbiases;
+    struct nn_conv outer; /* o by (q, t): of w2 and w1 */
+    struct nn_conv inner; /* (o, t) by i: of V and w0 */
+    struct nn_conv first; /* o: of V and b0 */
+    struct nn_conv last;  /* of w2 and b1 */
     void *workspace;
-    size_t workspace_bytes;
 };
 
-static struct nn_conv matrix_product(int rows, int in, int out)
+static struct nn_conv matrix_product(int rows, int in, int out, bool gradients)
 {
-    return (struct nn_conv){
-        .n = 1, .h = 1, .w = rows, .cin = in, .cout = out, .kernel = 1, .groups = 1, .chunk = 1};
-}
-
-/* The products in the order of `first`, `all` and the bias. */
-static void matrix_products(const struct matrices *m, struct nn_conv *shapes)
-{
-    shapes[0] = matrix_product(m->wide_out * TAPS, m->wide_in, m->in + 1);
-    shapes[1] = matrix_product((m->in + 1) * TAPS, m->wide_out, m->out);
-    shapes[2] = matrix_product(1, m->wide_out, m->out);
+    return (struct nn_conv){.n = 1,
+                            .h = 1,
+                            .w = rows,
+                            .cin = in,
+                            .cout = out,
+                            .kernel = 1,
+                            .groups = 1,
+                            .chunk = gradients};
 }
 
 /* Lays them out from `memory` on (NULL: how much they take); returns bytes. */
@@ -101,27 +101,27 @@ static size_t matrices_layout(struct matrices *m, const struct net *net,
     m->out = l->c;
     m->wide_in = PARTS_GAIN * m->in;
     m->wide_out = PARTS_GAIN * m->out;
-    size_t row = TAPS * (size_t)(m->in + 1);
-    const size_t counts[] = {TAPS * (size_t)m->wide_out * (size_t)m->wide_in,
-                             (size_t)(m->in + 1) * (size_t)m->wide_in, row * (size_t)m->wide_out,
-                             row * (size_t)m->wide_out, row * (size_t)m->out};
-    float **const slots[] = {&m->w1,  &m->w0,  &m->first,  &m->second,  &m->all,
-                             &m->dw1, &m->dw0, &m->dfirst, &m->dsecond, &m->dall};
-    size_t used = 0;
-    for (int i = 0; i < (gradients ? 10 : 5); i++) {
+    size_t row = TAPS * (size_t)m->wide_in;
+    const size_t counts[] = {(size_t)m->out * row, (size_t)m->out * row,
+                             TAPS * (size_t)m->out * (size_t)m->in, row, row};
+    float **const slots[] = {&m->product,  &m->turned,  &m->whole,  &m->biases, &m->sums,
+                             &m->dproduct, &m->dturned, &m->dwhole, &m->dbiases};
+    size_t used = 0, most = 0;
+    for (int i = 0; i < (gradients ? 9 : 4); i++) {
         *slots[i] = memory ? (float *)(void *)(memory + used) : NULL;
         used += (counts[i % 5] + ALIGNED - 1) / ALIGNED * ALIGNED * sizeof(float);
     }
     m->workspace = memory ? memory + used : NULL;
-    struct nn_conv shapes[3];
-    matrix_products(m, shapes);
-    m->workspace_bytes = 0;
-    for (int i = 0; i < 3; i++) {
-        if (!gradients) shapes[i].chunk = 0;
-        size_t bytes = device->nn->conv_workspace(device, &shapes[i]);
-        if (bytes > m->workspace_bytes) m->workspace_bytes = bytes;
+    m->outer = matrix_product(m->out, TAPS * m->wide_in, m->wide_out, gradients);
+    m->inner = matrix_product(m->out * TAPS, m->in, m->wide_in, gradients);
+    m->first = matrix_product(m->out, TAPS * m->wide_in, 1, gradients);
+    m->last = matrix_product(1, m->wide_out, m->out, gradients);
+    const struct nn_conv *const shapes[] = {&m->outer, &m->inner, &m->first, &m->last};
+    for (int i = 0; i < 4; i++) {
+        size_t bytes = device->nn->conv_workspace(device, shapes[i]);
+        if (bytes > most) most = bytes;
     }
-    return used + m->workspace_bytes;
+    return used + most;
 }
 
 struct matrix_order {
@@ -130,85 +130,48 @@ struct matrix_order {
 };
 
 static int matrix_copy(struct device *device, float *to, const float *from,
-                       const struct matrix_order *order, bool add)
+                       struct matrix_order order, bool add)
 {
     struct nn_strided copy = {.out = to, .in = from, .count = {1, 1}, .add = add};
     for (int i = 0; i < 3; i++) {
-        copy.count[2 + i] = order->count[i];
-        copy.out_stride[2 + i] = order->out[i];
-        copy.in_stride[2 + i] = order->in[i];
+        copy.count[2 + i] = order.count[i];
+        copy.out_stride[2 + i] = order.out[i];
+        copy.in_stride[2 + i] = order.in[i];
     }
     return device->nn->strided_copy(device, &copy);
 }
 
-/* The other way. */
-static int matrix_copy_back(struct device *device, float *to, const float *from,
-                            const struct matrix_order *order, bool add)
+/* [o][c][t] -> [o][t][c], */
+static struct matrix_order order_turned(const struct matrices *m, int c)
 {
-    struct matrix_order back = *order;
-    for (int i = 0; i < 3; i++) {
-        back.out[i] = order->in[i];
-        back.in[i] = order->out[i];
-    }
-    return matrix_copy(device, to, from, &back, add);
+    ptrdiff_t block = (ptrdiff_t)TAPS * c;
+    return (struct matrix_order){{m->out, TAPS, c}, {block, c, 1}, {block, 1, TAPS}};
 }
 
-/* From the tensors' orders to those of the matrices. */
-static struct matrix_order order_w1(const struct matrices *m)
+/* and back. */
+static struct matrix_order order_back(const struct matrices *m, int c)
 {
-    int p = m->wide_out, q = m->wide_in;
-    return (struct matrix_order){{p, TAPS, q}, {TAPS * (ptrdiff_t)q, q, 1}, {TAPS * q, 1, TAPS}};
+    ptrdiff_t block = (ptrdiff_t)TAPS * c;
+    return (struct matrix_order){{m->out, c, TAPS}, {block, TAPS, 1}, {block, 1, c}};
 }
 
-static struct matrix_order order_w0(const struct matrices *m)
+/* One number in every `out` from every `in`. */
+static struct matrix_order order_line(int count, int out, int in)
 {
-    return (struct matrix_order){{1, m->in, m->wide_in}, {0, m->wide_in, 1}, {0, 1, m->in}};
+    return (struct matrix_order){{1, 1, count}, {0, 0, out}, {0, 0, in}};
 }
 
-/* From `first` to `second`. */
-static struct matrix_order order_turned(const struct matrices *m)
-{
-    int i = m->in + 1, p = m->wide_out;
-    return (struct matrix_order){
-        {i, TAPS, p}, {TAPS * (ptrdiff_t)p, p, 1}, {1, i, TAPS * (ptrdiff_t)i}};
-}
-
-/* From W to its part of `all`. */
-static struct matrix_order order_all(const struct matrices *m)
-{
-    int i = m->in, o = m->out;
-    return (struct matrix_order){
-        {i, TAPS, o}, {TAPS * (ptrdiff_t)o, o, 1}, {TAPS, 1, TAPS * (ptrdiff_t)i}};
-}
-
-/* From sk to the centres of W. */
-static struct matrix_order order_centre(const struct matrices *m)
-{
-    return (struct matrix_order){
-        {1, m->out, m->in}, {0, (ptrdiff_t)m->in * TAPS, TAPS}, {0, m->in, 1}};
-}
-
-static struct matrix_order order_row(int count)
-{
-    return (struct matrix_order){{1, 1, count}, {0, 0, 1}, {0, 0, 1}};
-}
-
-/* w1, w0, first and second. */
+/* product, turned, biases. */
 static int multiply_parts(struct network_pass *s, const struct net_layer *l,
                           const struct matrices *m)
 {
     struct device *d = s->device;
     const struct nn_epilogue none = {.slope = 1};
-    struct nn_conv shapes[3];
-    matrix_products(m, shapes);
-    struct matrix_order w1 = order_w1(m), w0 = order_w0(m), row = order_row(m->wide_in);
-    struct matrix_order turned = order_turned(m);
-    TRY(matrix_copy(d, m->w1, pass_weights(s, l->weight + W1), &w1, false));
-    TRY(matrix_copy(d, m->w0, pass_weights(s, l->weight + W0), &w0, false));
-    TRY(matrix_copy(d, m->w0 + (size_t)m->in * (size_t)m->wide_in, pass_weights(s, l->weight + B0),
-                    &row, false));
-    TRY(d->nn->conv_forward(d, &shapes[0], m->first, m->w1, m->w0, &none, m->workspace));
-    return matrix_copy(d, m->second, m->first, &turned, false);
+    const struct matrix_order each = {{1, m->wide_in, TAPS}, {0, TAPS, 1}, {0, 1, 0}};
+    TRY(d->nn->conv_dgrad(d, &m->outer, m->product, pass_weights(s, l->weight + W2),
+                          pass_weights(s, l->weight + W1), &none, m->workspace));
+    TRY(matrix_copy(d, m->turned, m->product, order_turned(m, m->wide_in), false));
+    return matrix_copy(d, m->biases, pass_weights(s, l->weight + B0), each, false);
 }
 
 static int conv3xc_derive(struct network_pass *s, int i)
@@ -216,73 +179,69 @@ static int conv3xc_derive(struct network_pass *s, int i)
     const struct net_layer *l = &s->net->layers[i];
     struct device *d = s->device;
     const struct nn_epilogue none = {.slope = 1};
-    const float *w2 = pass_weights(s, l->weight + W2);
     float *w = pass_derived(s, i), *b = w + conv_layer_weight_floats(s->net, l);
-    struct nn_conv shapes[3];
     struct matrices m;
     matrices_layout(&m, s->net, d, i, false, s->workspace);
-    matrix_products(&m, shapes);
-    struct matrix_order all = order_all(&m), centre = order_centre(&m);
     TRY(multiply_parts(s, l, &m));
-    TRY(d->nn->conv_forward(d, &shapes[1], m.all, m.second, w2, &none, m.workspace));
-    TRY(matrix_copy_back(d, w, m.all, &all, false));
-    TRY(matrix_copy(d, w + CENTRE, pass_weights(s, l->weight + SK), &centre, true));
-    struct nn_epilogue biases = {.bias = pass_weights(s, l->weight + B2),
-                                 .residual = pass_weights(s, l->weight + SK_BIAS),
-                                 .slope = 1};
-    TRY(d->nn->conv_forward(d, &shapes[2], b, pass_weights(s, l->weight + B1), w2, &biases,
-                            m.workspace));
-    return d->nn->bias_grad(d, b, m.all + (size_t)m.in * TAPS * (size_t)m.out, NN_F32, 1, TAPS,
-                            m.out);
+    TRY(d->nn->conv_dgrad(d, &m.inner, m.whole, m.turned, pass_weights(s, l->weight + W0), &none,
+                          m.workspace));
+    TRY(matrix_copy(d, w, m.whole, order_back(&m, m.in), false));
+    TRY(matrix_copy(d, w + CENTRE, pass_weights(s, l->weight + SK),
+                    order_line(m.out * m.in, TAPS, 1), true));
+    const struct nn_epilogue two = {.bias = pass_weights(s, l->weight + B2),
+                                    .residual = pass_weights(s, l->weight + SK_BIAS),
+                                    .slope = 1};
+    TRY(d->nn->conv_forward(d, &m.last, b, pass_weights(s, l->weight + B1),
+                            pass_weights(s, l->weight + W2), &two, m.workspace));
+    const struct nn_epilogue added = {.residual = b, .slope = 1};
+    return d->nn->conv_forward(d, &m.first, b, m.product, m.biases, &added, m.workspace);
 }
 
-/* dall, and from it all before; the gradients of sk, w2 and the biases beside it. */
-static int gradients_of_second(struct network_pass *s, int i, const struct matrices *m)
+/* dproduct, from what W and b have of it; the gradients of w0, b0 and sk. */
+static int gradients_of_product(struct network_pass *s, int i, const struct matrices *m)
 {
     const struct net_layer *l = &s->net->layers[i];
     struct device *d = s->device;
-    const struct nn_epilogue none = {.slope = 1};
-    const float *w2 = pass_weights(s, l->weight + W2);
+    const struct nn_epilogue none = {.slope = 1}, added = {.residual = m->dproduct, .slope = 1};
+    const struct matrix_order by_tap = {{1, TAPS, m->wide_in}, {0, m->wide_in, 1}, {0, 1, TAPS}};
     const float *dw = pass_derived_gradient(s, i);
     const float *db = dw + conv_layer_weight_floats(s->net, l);
-    float *dw2 = pass_gradient(s, l->weight + W2), *db1 = pass_gradient(s, l->weight + B1);
-    struct nn_conv shapes[3];
-    matrix_products(m, shapes);
-    struct matrix_order all = order_all(m), centre = order_centre(m), row = order_row(m->out);
-    struct matrix_order taps = {{1, TAPS, m->out}, {0, m->out, 1}, {0, 0, 1}};
-    TRY(matrix_copy(d, m->dall, dw, &all, false));
-    TRY(matrix_copy(d, m->dall + (size_t)m->in * TAPS * (size_t)m->out, db, &taps, false));
-    TRY(d->nn->conv_wgrad(d, &shapes[1], dw2, m->second, m->dall, m->workspace));
-    TRY(d->nn->conv_dgrad(d, &shapes[1], m->dsecond, m->dall, w2, &none, m->workspace));
-    struct nn_epilogue added = {.residual = db1, .slope = 1};
-    TRY(d->nn->conv_wgrad(d, &shapes[2], dw2, pass_weights(s, l->weight + B1), db, m->workspace));
-    TRY(d->nn->conv_dgrad(d, &shapes[2], db1, db, w2, &added, m->workspace));
-    TRY(matrix_copy(d, pass_gradient(s, l->weight + B2), db, &row, true));
-    TRY(matrix_copy(d, pass_gradient(s, l->weight + SK_BIAS), db, &row, true));
-    return matrix_copy_back(d, pass_gradient(s, l->weight + SK), dw + CENTRE, &centre, true);
+    TRY(matrix_copy(d, pass_gradient(s, l->weight + SK), dw + CENTRE,
+                    order_line(m->out * m->in, 1, TAPS), true));
+    TRY(matrix_copy(d, m->dwhole, dw, order_turned(m, m->in), false));
+    TRY(d->nn->conv_wgrad(d, &m->inner, pass_gradient(s, l->weight + W0), m->dwhole, m->turned,
+                          m->workspace));
+    TRY(d->nn->conv_forward(d, &m->inner, m->dturned, m->dwhole, pass_weights(s, l->weight + W0),
+                            &none, m->workspace));
+    TRY(matrix_copy(d, m->dproduct, m->dturned, order_back(m, m->wide_in), false));
+    TRY(d->nn->conv_dgrad(d, &m->first, m->dproduct, db, m->biases, &added, m->workspace));
+    TRY(d->nn->zero(d, m->sums, TAPS * (size_t)m->wide_in * sizeof(float)));
+    TRY(d->nn->conv_wgrad(d, &m->first, m->sums, m->product, db, m->workspace));
+    TRY(matrix_copy(d, m->dbiases, m->sums, by_tap, false));
+    return d->nn->bias_grad(d, pass_gradient(s, l->weight + B0), m->dbiases, NN_F32, 1, TAPS,
+                            m->wide_in);
 }
 
 static int conv3xc_derive_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i];
     struct device *d = s->device;
-    const struct nn_epilogue none = {.slope = 1};
-    struct nn_conv shapes[3];
+    const float *db = pass_derived_gradient(s, i) + conv_layer_weight_floats(s->net, l);
+    const float *w1 = pass_weights(s, l->weight + W1), *w2 = pass_weights(s, l->weight + W2);
+    float *dw2 = pass_gradient(s, l->weight + W2), *db1 = pass_gradient(s, l->weight + B1);
+    const struct nn_epilogue to_w2 = {.residual = dw2, .slope = 1};
+    const struct nn_epilogue to_b1 = {.residual = db1, .slope = 1};
     struct matrices m;
     matrices_layout(&m, s->net, d, i, true, s->workspace);
-    matrix_products(&m, shapes);
-    struct matrix_order w1 = order_w1(&m), w0 = order_w0(&m), row = order_row(m.wide_in);
-    struct matrix_order turned = order_turned(&m);
-    size_t last = (size_t)m.in * (size_t)m.wide_in;
     TRY(multiply_parts(s, l, &m));
-    TRY(gradients_of_second(s, i, &m));
-    TRY(matrix_copy_back(d, m.dfirst, m.dsecond, &turned, false));
-    TRY(d->nn->zero(d, m.dw0, (last + (size_t)m.wide_in) * sizeof(float)));
-    TRY(d->nn->conv_wgrad(d, &shapes[0], m.dw0, m.w1, m.dfirst, m.workspace));
-    TRY(matrix_copy_back(d, pass_gradient(s, l->weight + W0), m.dw0, &w0, true));
-    TRY(matrix_copy(d, pass_gradient(s, l->weight + B0), m.dw0 + last, &row, true));
-    TRY(d->nn->conv_dgrad(d, &shapes[0], m.dw1, m.dfirst, m.w0, &none, m.workspace));
-    return matrix_copy_back(d, pass_gradient(s, l->weight + W1), m.dw1, &w1, true);
+    TRY(gradients_of_product(s, i, &m));
+    TRY(d->nn->conv_wgrad(d, &m.outer, pass_gradient(s, l->weight + W1), m.dproduct, w2,
+                          m.workspace));
+    TRY(d->nn->conv_forward(d, &m.outer, dw2, m.dproduct, w1, &to_w2, m.workspace));
+    TRY(d->nn->conv_wgrad(d, &m.last, dw2, pass_weights(s, l->weight + B1), db, m.workspace));
+    TRY(d->nn->conv_dgrad(d, &m.last, db1, db, w2, &to_b1, m.workspace));
+    TRY(matrix_copy(d, pass_gradient(s, l->weight + B2), db, order_line(m.out, 1, 1), true));
+    return matrix_copy(d, pass_gradient(s, l->weight + SK_BIAS), db, order_line(m.out, 1, 1), true);
 }
 
 /* ---- the layer: a convolution by its derived weights ---- */
