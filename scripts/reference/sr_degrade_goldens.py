@@ -38,6 +38,12 @@ def kernel(shape, size, sx, sy, angle, beta, omega):
     return k / k.sum()
 
 
+def blur(a, w):
+    """With a mirrored border."""
+    t = pad(torch.from_numpy(a).permute(2, 0, 1)[:, None], (len(w) // 2,) * 4, mode="reflect")
+    return conv2d(t, torch.from_numpy(w)[None, None])[:, 0].permute(1, 2, 0).numpy()
+
+
 def draw(width, height):
     """Of integers alone, 0..255, as in the test."""
     y, x, c = np.mgrid[0:height, 0:width, 0:3].astype(np.int64)
@@ -63,18 +69,15 @@ def figures(a):
     return "{%s}" % ", ".join("%.12g" % x for x in v)
 
 
-def sharpen(a):
-    """Real-ESRGAN's USMSharp: radius 50 (51 samples), weight .5, threshold 10."""
-    x = np.arange(51) - 25.0
-    line = np.exp(-x * x / (2 * 8.0 ** 2))
+def sharpen(a, size=51):
+    """Real-ESRGAN's USMSharp: of 51 samples, weight .5, threshold 10."""
+    x = np.arange(size) - size // 2
+    line = np.exp(-x * x / (2 * (0.3 * ((size - 1) / 2 - 1) + 0.8) ** 2))
     line /= line.sum()
 
-    def blur(v):
-        t = pad(torch.from_numpy(v).permute(2, 0, 1)[:, None], (25,) * 4, mode="reflect")
-        return conv2d(t, torch.from_numpy(np.outer(line, line))[None, None])[:, 0].permute(1, 2, 0).numpy()
-
-    r = a - blur(a)
-    soft = blur((np.abs(r) * 255 > 10).astype(np.float64))
+    square = np.outer(line, line)
+    r = a - blur(a, square)
+    soft = blur((np.abs(r) * 255 > 10).astype(np.float64), square)
     return soft * np.clip(a + 0.5 * r, 0, 1) + (1 - soft) * a
 
 
@@ -83,10 +86,7 @@ def main():
     print("static const struct kernel_golden kernel_goldens[] = {")
     for k in KERNELS:
         w = kernel(*k)
-        a = draw(26, 23)
-        half = k[1] // 2
-        t = pad(torch.from_numpy(a).permute(2, 0, 1)[:, None], (half,) * 4, mode="reflect")
-        blurred = conv2d(t, torch.from_numpy(w)[None, None])[:, 0].permute(1, 2, 0).numpy()
+        blurred = blur(draw(26, 23), w)
         print("{{%s}, %s, %s}," % (", ".join("%.17g" % v for v in k), figures(w), figures(blurred)))
     print("};\nstatic const struct resize_golden resize_goldens[] = {")
     for s in SIZES:
@@ -94,4 +94,5 @@ def main():
     print("};\nstatic const double sharpened[6] = %s;\n/* clang-format on */" % figures(sharpen(draw(40, 34))))
 
 
-main()
+if __name__ == "__main__":
+    main()

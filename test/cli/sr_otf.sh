@@ -67,6 +67,16 @@ fi
 # ---- parts of it ----
 run 0 imgtrain train tiny.yaml -o usm -q l1_gt_usm=true lq_usm=true max_steps=2
 run 0 imgtrain train tiny.yaml -o usm2 -q l1_gt_usm=true data_mode=bicubic max_steps=2
+gan="discriminator=unet num_feat_d=8 gan_weight=0.1 max_steps=2"
+# shellcheck disable=SC2086
+for usm in "l1_gt_usm=true gan_gt_usm=true" "l1_gt_usm=true" "gan_gt_usm=true" ""; do
+    run 0 imgtrain train tiny.yaml -o "gan $usm" -q $gan $usm threads=1
+    run 0 imgtrain train tiny.yaml -o "gan2 $usm" -q $gan $usm threads=2 memory.level=4
+    same "gan $usm/model.safetensors" "gan2 $usm/model.safetensors"
+done
+differ "gan l1_gt_usm=true/model.safetensors" "gan l1_gt_usm=true gan_gt_usm=true/model.safetensors"
+differ "gan l1_gt_usm=true/model.safetensors" "gan gan_gt_usm=true/model.safetensors"
+differ "gan /model.safetensors" "gan gan_gt_usm=true/model.safetensors"
 run 0 imgtrain train tiny.yaml -o restore -q scale=1 max_steps=2
 mkdir lq
 for i in 1 2 3 4; do picture lq/$i.ppm 48 40; done

@@ -43,11 +43,13 @@ static int degrade_reflect(int i, int n)
     return n > 1 ? i : 0;
 }
 
-/* The image with its mirrored border; a row of sums. */
+enum { BAND = 8, COLUMNS = 256 }; /* rows that are made together; floats of each at a time */
+
+/* The image with its mirrored border; a band of rows' sums for each part of a kernel. */
 size_t degrade_blur_floats(int w, int h, int size)
 {
     size_t margin = (size_t)(size / 2) * 2;
-    return 3 * ((size_t)w + margin) * ((size_t)h + margin + 1);
+    return 3 * ((size_t)w + margin) * ((size_t)h + margin + BAND * (size_t)(size / 2 + 1));
 }
 
 static void degrade_pad(float *to, const float *in, int w, int h, int half)
@@ -106,19 +108,23 @@ static bool kernel_parts_find(struct kernel_parts *parts, const float *kernel, i
     return false;
 }
 
-/* One row of the result, from the padded rows that it depends on. */
-static void blur_row(float *to, const float *padded, size_t width, size_t n, const float *kernel,
-                     int size, const struct kernel_parts *parts, float *sums)
+/* `count` rows of the result, of n floats, from the padded rows that they depend on. Columns a few
+ * at a time, so that what several rows and parts read is read from near. */
+static void blur_band(float *to, const float *padded, size_t width, size_t n, int count,
+                      const struct kernel_parts *parts, int size, float *sums)
 {
-    if (!parts) {
-        for (int j = 0; j < size; j++)
-            degrade_weigh(to, padded + (size_t)j * width, 3, kernel + j * size, size, n, j > 0);
-        return;
+    for (size_t x = 0; x < width; x += COLUMNS) {
+        size_t most = width - x < COLUMNS ? width - x : COLUMNS;
+        for (int y = 0; y < count; y++)
+            for (int p = 0; p < parts->count; p++)
+                degrade_weigh(sums + (size_t)(p * BAND + y) * width + x,
+                              padded + (size_t)y * width + x, width, parts->column[p], size, most,
+                              false);
     }
-    for (int p = 0; p < parts->count; p++) {
-        degrade_weigh(sums, padded, width, parts->column[p], size, width, false);
-        degrade_weigh(to, sums, 3, parts->row[p], size, n, p > 0);
-    }
+    for (int y = 0; y < count; y++)
+        for (int p = 0; p < parts->count; p++)
+            degrade_weigh(to + (size_t)y * n, sums + (size_t)(p * BAND + y) * width, 3,
+                          parts->row[p], size, n, p > 0);
 }
 
 /* The size that a kernel has without a border of next to nothing. */
@@ -148,9 +154,13 @@ void degrade_blur(float *out, const float *in, int w, int h, const float *whole,
     float *sums = memory + width * (size_t)(h + size / 2 * 2);
     bool in_parts = kernel_parts_find(&parts, kernel, size);
     degrade_pad(memory, in, w, h, size / 2);
-    for (int y = 0; y < h; y++)
-        blur_row(out + (size_t)y * row, memory + (size_t)y * width, width, row, kernel, size,
-                 in_parts ? &parts : NULL, sums);
+    for (int y = 0; in_parts && y < h; y += BAND)
+        blur_band(out + (size_t)y * row, memory + (size_t)y * width, width, row,
+                  h - y < BAND ? h - y : BAND, &parts, size, sums);
+    for (int y = 0; !in_parts && y < h; y++)
+        for (int j = 0; j < size; j++)
+            degrade_weigh(out + (size_t)y * row, memory + (size_t)(y + j) * width, 3,
+                          kernel + j * size, size, row, j > 0);
 }
 
 /* ---- sharpening ---- */

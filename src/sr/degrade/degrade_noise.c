@@ -137,11 +137,12 @@ void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
 
 /* ---- photons ---- */
 
-enum { GUIDES = 64 };
+enum { GUIDES = 1024, GUIDE_MIXED = 1 << 15 };
 struct degrade_poisson {
-    bool made[LEVELS];
+    bool seen[LEVELS];
     float mean[LEVELS];                   /* x */
-    uint16_t guide[LEVELS][GUIDES];       /* photons of the least unit of each share */
+    uint16_t guide[LEVELS][GUIDES];       /* photons of the least unit of each share; MIXED: of its
+                                             other units there are more */
     uint32_t below[LEVELS][POISSON_MOST]; /* units of at most so many photons */
 };
 
@@ -160,13 +161,14 @@ static float degrade_luma(const float *rgb)
     return 0.2989f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
 }
 
-static int count_levels(const float *image, size_t pixels, bool grey)
+static int count_levels(bool seen[LEVELS], const float *image, size_t pixels, bool grey)
 {
-    bool seen[LEVELS] = {false};
     int count = 0;
-    for (size_t i = 0; i < pixels; i++, image += 3)
-        for (int c = 0; c < (grey ? 1 : 3); c++)
-            seen[degrade_level(grey ? degrade_luma(image) : image[c])] = true;
+    memset(seen, 0, LEVELS * sizeof *seen);
+    for (size_t i = 0; grey && i < pixels; i++)
+        seen[degrade_level(degrade_luma(image + 3 * i))] = true;
+    for (size_t i = 0; !grey && i < 3 * pixels; i++)
+        seen[degrade_level(image[i])] = true;
     for (int i = 0; i < LEVELS; i++)
         count += seen[i];
     return count;
@@ -189,32 +191,32 @@ static void poisson_make(struct degrade_poisson *poisson, int level, int values)
     for (int k = 0; guide < GUIDES; guide++) {
         while (below[k] <= (uint32_t)guide * (UNITS / GUIDES))
             k++;
-        poisson->guide[level][guide] = (uint16_t)k;
+        bool mixed = below[k] < (uint32_t)(guide + 1) * (UNITS / GUIDES);
+        poisson->guide[level][guide] = (uint16_t)(k | (mixed ? GUIDE_MIXED : 0));
     }
     poisson->mean[level] = (float)(level / 255.0);
-    poisson->made[level] = true;
 }
 
 /* Poisson(x v) / v - x. */
-static float poisson_noise_of(struct degrade_poisson *poisson, int level, int values, uint32_t unit)
+static float poisson_noise_of(const struct degrade_poisson *poisson, int level, float of_one,
+                              uint32_t unit)
 {
-    if (!poisson->made[level]) poisson_make(poisson, level, values);
-    const uint32_t *below = poisson->below[level];
     int photons = poisson->guide[level][unit / (UNITS / GUIDES)];
-    while (below[photons] <= unit)
-        photons++;
-    return (float)photons / (float)values - poisson->mean[level];
+    if (photons & GUIDE_MIXED)
+        for (photons -= GUIDE_MIXED; poisson->below[level][photons] <= unit;)
+            photons++;
+    return (float)photons * of_one - poisson->mean[level];
 }
 
-static void poisson_pixel(struct degrade_poisson *poisson, float *rgb, float scale, bool grey,
-                          int values, const uint32_t *units)
+static void poisson_pixel(const struct degrade_poisson *poisson, float *rgb, float scale, bool grey,
+                          float of_one, const uint32_t *units)
 {
     float noise[3];
-    noise[0] = poisson_noise_of(poisson, degrade_level(grey ? degrade_luma(rgb) : rgb[0]), values,
+    noise[0] = poisson_noise_of(poisson, degrade_level(grey ? degrade_luma(rgb) : rgb[0]), of_one,
                                 units[0]);
     for (int c = 1; c < 3; c++)
         noise[c] =
-            grey ? noise[0] : poisson_noise_of(poisson, degrade_level(rgb[c]), values, units[c]);
+            grey ? noise[0] : poisson_noise_of(poisson, degrade_level(rgb[c]), of_one, units[c]);
     for (int c = 0; c < 3; c++)
         rgb[c] = degrade_cut(rgb[c] + scale * noise[c]);
 }
@@ -224,13 +226,15 @@ void degrade_poisson_noise(struct degrade_poisson *poisson, float *image, int w,
 {
     uint32_t units[BLOCK][3];
     size_t pixels = (size_t)w * (size_t)h;
-    int values = 1;
-    for (int count = count_levels(image, pixels, grey); values < count;)
+    int values = 1; /* a power of 2: a photon's share is exact */
+    for (int count = count_levels(poisson->seen, image, pixels, grey); values < count;)
         values *= 2;
-    memset(poisson->made, 0, sizeof poisson->made);
+    for (int level = 0; level < LEVELS; level++)
+        if (poisson->seen[level]) poisson_make(poisson, level, values);
+    float of_one = 1.0f / (float)values;
     for (size_t first = 0; first < pixels; first += BLOCK) {
         degrade_pixel_draws(units, draws, first);
         for (size_t i = 0; i < BLOCK && first + i < pixels; i++, image += 3)
-            poisson_pixel(poisson, image, (float)scale, grey, values, units[i]);
+            poisson_pixel(poisson, image, (float)scale, grey, of_one, units[i]);
     }
 }
