@@ -24,6 +24,8 @@ static __global__ void pointwise_forward_kernel(enum nn_pointwise_function funct
         value = pointwise_silu_f32(x);
     else if (function == NN_GATE)
         value = pointwise_gate_f32(x, cuda_element_element(b, i));
+    else if (function == NN_RESIDUAL)
+        value = pointwise_residual_f32(x, cuda_element_element(b, i));
     else
         value = (x - POINTWISE_RGB_MEAN(i % 3)) * POINTWISE_RGB_RANGE;
     element_set(y, i, value);
@@ -49,8 +51,10 @@ static __global__ void pointwise_dgrad_kernel(enum nn_pointwise_function functio
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
-    float x = cuda_element_element(a, i), slope;
-    if (function == NN_SILU)
+    float x = function == NN_RESIDUAL ? 0 : cuda_element_element(a, i), slope;
+    if (function == NN_RESIDUAL)
+        slope = operand == 1 ? 1 : POINTWISE_RESIDUAL;
+    else if (function == NN_SILU)
         slope = pointwise_silu_slope_f32(x);
     else if (function == NN_RGB_RANGE)
         slope = POINTWISE_RGB_RANGE;

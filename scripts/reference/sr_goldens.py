@@ -20,7 +20,7 @@ import sys
 import torch
 
 import tensorfile
-from sr_torch import Compact, Span
+from sr_torch import Compact, Esrgan, Span
 
 F64, F32 = torch.float64, torch.float32
 # Odd numbers of pixels: a sum of as many signs of differences is never 0, which Adam would make steps of.
@@ -33,12 +33,26 @@ CASES = {
     "span": (lambda: Span(2, 4), 2),
     "span_norm": (lambda: Span(1, 4, norm=True), 1),
     "span_merged": (lambda: Span(2, 5, merged=True), 2),
+    "esrgan_2x": (lambda: Esrgan(2, 8, 1, growth=8), 2),
 }
-# Whole files, for `upscale`: name: the network, its scale, its state dict.
+# Whole files, for `upscale`: name: the network, its scale, its state dict as others write it.
 FILES = {
-    "span": (lambda: Span(4, 4), 4),
-    "span_norm": (lambda: Span(3, 4, norm=True), 3),
+    "span": (lambda: Span(4, 4), 4, lambda net: net.file()),
+    "span_norm": (lambda: Span(3, 4, norm=True), 3, lambda net: net.file()),
+    "esrgan_old": (lambda: Esrgan(4, 8, 1, growth=8), 4, lambda net: in_type(net.file("old"), torch.float16)),
+    "esrgan_trunk": (lambda: Esrgan(2, 8, 1, growth=8, unshuffle=2), 2,
+                     lambda net: in_type(wrapped(net.file("trunk")), torch.bfloat16)),
+    "esrgan_new": (lambda: Esrgan(1, 8, 1, growth=8, unshuffle=4), 1, lambda net: in_type(net.file(), torch.float16)),
 }
+
+
+def in_type(tensors, dtype):
+    """In half precision; the network takes what is left."""
+    return {key: value.copy_(value.to(dtype)).to(dtype) for key, value in tensors.items()}
+
+
+def wrapped(tensors):
+    return {"module." + key: value for key, value in tensors.items()}
 
 
 def channels_last(x):
@@ -98,10 +112,10 @@ def write(folder):
         if getattr(draw(name, make, F32), "norm", False):
             metadata["sr.norm"] = 1
         tensorfile.save(os.path.join(folder, f"sr_{name}.safetensors"), compact_numbers(run(name, F64)), metadata)
-    for name, (make, scale) in FILES.items():
+    for name, (make, scale, file) in FILES.items():
         net = draw("file " + name, make, F32)
-        tensorfile.save(os.path.join(folder, f"sr_file_{name}.safetensors"), net.file(), {})
-        lq = (torch.rand(1, 3, 9, 12) * 255).round() / 255
+        tensorfile.save(os.path.join(folder, f"sr_file_{name}.safetensors"), file(net), {})
+        lq = (torch.rand(1, 3, 9, 13 if "esrgan" in name else 12) * 255).round() / 255
         with torch.no_grad():
             image = net.to(F64)(lq.to(F64))
         tensorfile.save(os.path.join(folder, f"sr_file_{name}_image.safetensors"),
@@ -110,9 +124,14 @@ def write(folder):
 
 def check():
     from spandrel import ModelLoader
-    for name, (make, _) in FILES.items():
+    others = {f"esrgan {names} {scale}x, unshuffle {unshuffle}": (
+        lambda scale=scale, unshuffle=unshuffle: Esrgan(scale, 16, 2, unshuffle=unshuffle), scale,
+        lambda net, names=names: net.file(names))
+              for scale, unshuffle in [(4, 1), (2, 2), (1, 4), (8, 1), (2, 1)] for names in ("new", "old", "trunk")}
+    spans = {name: row for name, row in FILES.items() if "span" in name}  # its ESRGAN has a growth of 32 alone
+    for name, (make, _, file) in {**spans, **others}.items():
         net = draw("file " + name, make, F32)
-        other = ModelLoader().load_from_state_dict(dict(net.file())).model.eval()
+        other = ModelLoader().load_from_state_dict(dict(file(net))).model.eval()
         x = torch.rand(1, 3, 17, 13)
         with torch.no_grad():
             print(f"{name}: differs from spandrel's by {(net(x) - other(x)).abs().max():.1e}")

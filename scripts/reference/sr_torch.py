@@ -103,3 +103,77 @@ class Span(nn.Module):
         if not self.norm:
             out["no_norm"] = torch.zeros(1, dtype=self.conv_cat.weight.dtype)
         return out
+
+
+class DenseBlock(nn.Module):
+    def __init__(self, features, growth):
+        super().__init__()
+        for k in range(1, 6):
+            setattr(self, f"conv{k}", nn.Conv2d(features + (k - 1) * growth, growth if k < 5 else features, 3, padding=1))
+
+    def forward(self, x):
+        values = [x]
+        for k in range(1, 5):
+            values.append(F.leaky_relu(getattr(self, f"conv{k}")(torch.cat(values, 1)), 0.2))
+        return x + 0.2 * self.conv5(torch.cat(values, 1))
+
+
+class DenseBlocks(nn.Module):
+    def __init__(self, features, growth):
+        super().__init__()
+        self.rdb1, self.rdb2, self.rdb3 = (DenseBlock(features, growth) for _ in range(3))
+
+    def forward(self, x):
+        return x + 0.2 * self.rdb3(self.rdb2(self.rdb1(x)))
+
+
+class Esrgan(nn.Module):
+    """RRDBNet, by the names of Real-ESRGAN. unshuffle: so many pixels a side become channels first."""
+
+    def __init__(self, scale, features, blocks, growth=32, unshuffle=1):
+        super().__init__()
+        self.scale, self.unshuffle, self.doublings = scale, unshuffle, (scale * unshuffle).bit_length() - 1
+        self.conv_first = nn.Conv2d(3 * unshuffle**2, features, 3, padding=1)
+        self.body = nn.Sequential(*(DenseBlocks(features, growth) for _ in range(blocks)))
+        self.conv_body = nn.Conv2d(features, features, 3, padding=1)
+        for k in range(1, self.doublings + 1):
+            setattr(self, f"conv_up{k}", nn.Conv2d(features, features, 3, padding=1))
+        self.conv_hr = nn.Conv2d(features, features, 3, padding=1)
+        self.conv_last = nn.Conv2d(features, 3, 3, padding=1)
+
+    def forward(self, x):
+        h, w = x.shape[2:]
+        fill = [-w % self.unshuffle, -h % self.unshuffle]
+        if any(fill):
+            x = F.pad(x, (0, fill[0], 0, fill[1]), mode="reflect")
+        first = self.conv_first(F.pixel_unshuffle(x, self.unshuffle))
+        y = first + self.conv_body(self.body(first))
+        for k in range(1, self.doublings + 1):
+            y = F.interpolate(y, scale_factor=2, mode="nearest")
+            y = F.leaky_relu(getattr(self, f"conv_up{k}")(y), 0.2)
+        y = self.conv_last(F.leaky_relu(self.conv_hr(y), 0.2))
+        return y[:, :, : h * self.scale, : w * self.scale]
+
+    def file(self, names="new"):
+        """The state dict by the names of Real-ESRGAN, of ESRGAN's first program or of its second one."""
+        out = {}
+        blocks = len(self.body)
+        for name, value in self.state_dict().items():
+            stem, end = name.rsplit(".", 1)
+            parts = stem.split(".")
+            up = int(stem[7:]) if stem.startswith("conv_up") else 0
+            if names == "trunk":
+                stem = {"conv_body": "trunk_conv", "conv_hr": "HRconv"}.get(stem, stem)
+                if parts[0] == "body":
+                    stem = f"RRDB_trunk.{parts[1]}.RDB{parts[2][3:]}.{parts[3]}"
+                if up:
+                    stem = f"upconv{up}"
+            if names == "old":
+                number = {"conv_first": 0, "conv_hr": 3 * self.doublings + 2, "conv_last": 3 * self.doublings + 4}
+                stem = f"model.{number.get(stem, 3 * up)}"
+                if parts[0] == "body":
+                    stem = f"model.1.sub.{parts[1]}.RDB{parts[2][3:]}.{parts[3]}.0"
+                if parts[0] == "conv_body":
+                    stem = f"model.1.sub.{blocks}"
+            out[f"{stem}.{end}"] = value.detach()
+        return out

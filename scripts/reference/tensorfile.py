@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 NAMES = {torch.float64: "F64", torch.int16: "I16", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32",
-         torch.uint8: "U8"}
+         torch.uint8: "U8", torch.float16: "F16", torch.bfloat16: "BF16"}
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1",
          "U16": "<u2", "I8": "i1", "I16": "<i2", "BOOL": "?"}
 
@@ -21,7 +21,8 @@ def save(path, tensors, metadata):
     parts, offset = [], 0
     # Widest elements first, then by name, so that each tensor is aligned to its element size.
     for name in sorted(tensors, key=lambda n: (-tensors[n].element_size(), n)):
-        data = tensors[name].detach().contiguous().cpu().numpy().tobytes()
+        value = tensors[name].detach().contiguous().cpu()
+        data = (value.view(torch.int16) if value.dtype == torch.bfloat16 else value).numpy().tobytes()
         header[name] = {"dtype": NAMES[tensors[name].dtype], "shape": list(tensors[name].shape),
                         "data_offsets": [offset, offset + len(data)]}
         parts.append(data)

@@ -6,20 +6,22 @@
 #include <string.h>
 
 static const int stretches[] = {105, 4099, 1 << 20}; /* numbers; the last one is large */
-enum { STRETCHES = sizeof stretches / sizeof *stretches, POINTWISE_OPERANDS = 4 };
+enum { STRETCHES = sizeof stretches / sizeof *stretches, POINTWISE_OPERANDS = 6 };
 
 /* Of `index`: the function and (of a gradient) its operand, the types, how many. */
 static size_t describe_pointwise(struct op_case *c, int index)
 {
-    static const char *const names[] = {"silu", "gate", "gate", "rgb_range"};
-    static const enum nn_pointwise_function functions[] = {NN_SILU, NN_GATE, NN_GATE, NN_RGB_RANGE};
+    static const char *const names[] = {"silu",      "gate",     "gate",
+                                        "rgb_range", "residual", "residual"};
+    static const enum nn_pointwise_function functions[] = {NN_SILU,      NN_GATE,     NN_GATE,
+                                                           NN_RGB_RANGE, NN_RESIDUAL, NN_RESIDUAL};
     int of = index % POINTWISE_OPERANDS, types = index / POINTWISE_OPERANDS % 3;
     c->w = stretches[index / POINTWISE_OPERANDS / 3];
     c->large = c->w == stretches[STRETCHES - 1];
-    c->n = (int)functions[of], c->k = of == 2;
+    c->n = (int)functions[of], c->k = of == 2 || of == 5;
     c->in_type = types ? NN_BF16 : NN_F32;
     c->out_type = types == 1 ? NN_BF16 : NN_F32;
-    bool two = functions[of] == NN_GATE;
+    bool two = nn_pointwise_operands(functions[of]) == 2;
     c->bytes = (double)c->w *
                (double)((two ? 2 : 1) * nn_type_bytes(c->in_type) + nn_type_bytes(c->out_type));
     for (int k = 0; k < (two ? 2 : 1); k++) {
@@ -84,9 +86,10 @@ static void truth_pointwise_forward(struct op_data *d)
     const double *a = op_values(d, "a"), *b = op_values(d, "b");
     double *y = op_values(d, "y");
     for (size_t i = 0; i < (size_t)d->c->w; i++)
-        y[i] = d->c->n == NN_SILU   ? a[i] * truth_sigmoid(a[i])
-               : d->c->n == NN_GATE ? (a[i] + b[i]) * (truth_sigmoid(a[i]) - 0.5)
-                                    : (a[i] - means[i % 3]) * 255;
+        y[i] = d->c->n == NN_SILU       ? a[i] * truth_sigmoid(a[i])
+               : d->c->n == NN_RESIDUAL ? 0.2 * a[i] + b[i]
+               : d->c->n == NN_GATE     ? (a[i] + b[i]) * (truth_sigmoid(a[i]) - 0.5)
+                                        : (a[i] - means[i % 3]) * 255;
 }
 
 static void truth_pointwise_dgrad(struct op_data *d)
@@ -97,6 +100,7 @@ static void truth_pointwise_dgrad(struct op_data *d)
         double s = truth_sigmoid(a[i]), slope = 255;
         if (d->c->n == NN_SILU) slope = s + a[i] * s * (1 - s);
         if (d->c->n == NN_GATE) slope = s - 0.5 + (d->c->k ? 0 : (a[i] + b[i]) * s * (1 - s));
+        if (d->c->n == NN_RESIDUAL) slope = d->c->k ? 1 : 0.2;
         to[i] = (d->c->variant ? to[i] : 0) + slope * dy[i];
     }
 }

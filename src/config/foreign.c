@@ -236,24 +236,28 @@ static int say_unless(struct translation *t, const struct config_entry *entry, c
 
 static int translate_network(struct translation *t, const struct config_entry *entry)
 {
+    /* Each with the words that its program has for channels and convolutions or blocks. */
     static const struct {
-        const char *name, *network, *features, *convs;
-    } kinds[] = {{"compact", "compact", "64", "16"},
-                 {"ultracompact", "compact", "64", "8"},
-                 {"superultracompact", "compact", "24", "8"},
-                 {"SRVGGNetCompact", "compact", "64", "16"},
-                 {"span", "span", "52", NULL},
-                 {"span_s", "span", "48", NULL}};
+        const char *name, *network, *their_features, *features, *their_depth, *key, *depth;
+    } kinds[] = {
+        {"compact", "compact", "num_feat", "64", "num_conv", "sr.num_conv", "16"},
+        {"ultracompact", "compact", "num_feat", "64", "num_conv", "sr.num_conv", "8"},
+        {"superultracompact", "compact", "num_feat", "24", "num_conv", "sr.num_conv", "8"},
+        {"SRVGGNetCompact", "compact", "num_feat", "64", "num_conv", "sr.num_conv", "16"},
+        {"span", "span", "feature_channels", "52", "", "", NULL},
+        {"span_s", "span", "feature_channels", "48", "", "", NULL},
+        {"esrgan", "esrgan", "num_filters", "64", "num_blocks", "sr.num_block", "23"},
+        {"esrgan_lite", "esrgan", "num_filters", "32", "num_blocks", "sr.num_block", "12"},
+        {"RRDBNet", "esrgan", "num_feat", "64", "num_block", "sr.num_block", "23"},
+    };
     char names[256] = "", shown[CONFIG_SHOWN_BYTES];
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", kinds[i].name);
         if (strcasecmp(text_of(entry), kinds[i].name) != 0) continue;
         TRY(say(t, entry, "sr.network", kinds[i].network));
-        bool compact = kinds[i].convs != NULL;
-        TRY(say_unless(t, entry, compact ? "num_feat" : "feature_channels", "sr.num_feat",
-                       kinds[i].features));
-        return say_unless(t, entry, "num_conv", "sr.num_conv", kinds[i].convs);
+        TRY(say_unless(t, entry, kinds[i].their_features, "sr.num_feat", kinds[i].features));
+        return say_unless(t, entry, kinds[i].their_depth, kinds[i].key, kinds[i].depth);
     }
     return config_fault(t->faults, entry->where_text, "%s: %s is none of %s", entry->key,
                         config_value_shown(text_of(entry), shown), names);
@@ -520,6 +524,11 @@ static const struct foreign_row {
     {"network_g.num_feat", .key = "sr.num_feat"},
     {"network_g.num_conv", .key = "sr.num_conv"},
     {"network_g.feature_channels", .key = "sr.num_feat"},
+    {"network_g.num_filters", .key = "sr.num_feat"},
+    {"network_g.num_block", .key = "sr.num_block"},
+    {"network_g.num_blocks", .key = "sr.num_block"},
+    {"network_g.num_grow_ch", .key = "sr.num_grow_ch"},
+    {"network_g.use_pixel_unshuffle", .key = "sr.use_pixel_unshuffle"},
     {"network_g.norm", .key = "sr.norm"},
     {"network_g.img_range", .only = "255", .why = "only 255 is there"},
     {"network_g.bias", .only = "true", .why = "all convolutions have a bias here: true"},

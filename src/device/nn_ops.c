@@ -66,7 +66,7 @@ int nn_check_spectral(const struct nn_spectral *spectral)
 
 int nn_check_pointwise(const struct nn_pointwise *p, int operand)
 {
-    int operands = p->function == NN_GATE ? 2 : 1;
+    int operands = nn_pointwise_operands(p->function);
     if (p->count > 0 && p->count <= INT64_MAX && operand >= 0 && operand < operands &&
         (p->b != NULL) == (operands == 2))
         return OK;

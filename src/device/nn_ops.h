@@ -113,8 +113,14 @@ struct nn_prelu {
 };
 
 /* A function of each number alone, or of the numbers of two tensors of one shape: math/pointwise.h.
- * silu: of a; gate: of a and b; rgb_range: of a, whose channels are RGB. */
-enum nn_pointwise_function { NN_SILU, NN_GATE, NN_RGB_RANGE };
+ * silu: of a; gate: of a and b; rgb_range: of a, whose channels are RGB; residual: b and a share of
+ * a. The gradient of a residual reads neither. */
+enum nn_pointwise_function { NN_SILU, NN_GATE, NN_RGB_RANGE, NN_RESIDUAL };
+static inline int nn_pointwise_operands(enum nn_pointwise_function function)
+{
+    return function == NN_GATE || function == NN_RESIDUAL ? 2 : 1;
+}
+
 struct nn_pointwise {
     enum nn_pointwise_function function;
     const void *a, *b; /* b: NULL where the function has one operand */

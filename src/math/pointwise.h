@@ -6,6 +6,8 @@
 /* The mean colour that SPAN's first version took off its input, and what it multiplied by. */
 #define POINTWISE_RGB_MEAN(channel) ((channel) == 0 ? 0.4488f : (channel) == 1 ? 0.4371f : 0.4040f)
 #define POINTWISE_RGB_RANGE 255.0f
+/* What ESRGAN's blocks change their input by is multiplied by this. */
+#define POINTWISE_RESIDUAL 0.2f
 #endif
 
 #ifdef REAL
@@ -36,6 +38,11 @@ HOST_DEVICE static inline REAL FORMULA(pointwise_gate_slope_of_change)(REAL chan
 HOST_DEVICE static inline REAL FORMULA(pointwise_gate_slope_of_x)(REAL change)
 {
     return REAL_SIGMOID(change) - REAL_SET(0.5f);
+}
+
+HOST_DEVICE static inline REAL FORMULA(pointwise_residual)(REAL change, REAL x)
+{
+    return REAL_FMA(change, REAL_SET(POINTWISE_RESIDUAL), x);
 }
 
 #undef REAL

@@ -81,6 +81,10 @@ struct nn_layer_kind {
     /* The gradient of input[slot] from grad[i], into `to`: overwrites, or (add) adds to it, which
      * is asked only of kinds that can_add. NULL: no input has a gradient. */
     int (*backward)(struct network_pass *pass, int i, int slot, void *to, bool add);
+    /* Instead of `backward`, for kinds that make the gradients of all inputs in one: of those whose
+     * bit in `slots` is set, into grad[input], added where layer->gradient says NET_GRADIENT_ADDS.
+     * No input is an identity, and no value is read twice. */
+    int (*backward_inputs)(struct network_pass *pass, int i, unsigned slots);
     /* Adds to the gradients of its own parameters, from the inputs' values and grad[i]. NULL where
      * it has none. */
     int (*weight_gradient)(struct network_pass *pass, int i);

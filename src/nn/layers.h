@@ -19,10 +19,14 @@ extern const struct nn_layer_kind layer_bilinear_up;      /* [n][2h][2w][c] */
 extern const struct nn_layer_kind layer_conv_down;        /* [n][h/2][w/2][c]: c set */
 extern const struct nn_layer_kind layer_label_projection; /* [n][e] -> [n][1]: classes set */
 extern const struct nn_layer_kind layer_pixel_shuffle;    /* [n][hf][wf][c/f^2]: factor set */
-extern const struct nn_layer_kind layer_concat;           /* [n][h][w][sum of c] */
-extern const struct nn_layer_kind layer_prelu;   /* its weight [c]: slopes, 0.25 at first */
-extern const struct nn_layer_kind layer_conv3xc; /* conv3xc.c: c set; see nn_add_conv3xc */
+/* [n][hf][wf][c], of up to 5 values side by side, each enlarged `factor` times: c, factor set */
+extern const struct nn_layer_kind layer_conv_gather;
+extern const struct nn_layer_kind layer_pixel_unshuffle; /* [n][h/f][w/f][c f^2]: factor set */
+extern const struct nn_layer_kind layer_concat;          /* [n][h][w][sum of c] */
+extern const struct nn_layer_kind layer_prelu;           /* its weight [c]: slopes, 0.25 at first */
+extern const struct nn_layer_kind layer_conv3xc;         /* conv3xc.c: c set; see nn_add_conv3xc */
 extern const struct nn_layer_kind layer_silu;
+extern const struct nn_layer_kind layer_residual;   /* a fifth of input[0], and input[1] */
 extern const struct nn_layer_kind layer_gate;       /* input[0] what changes input[1] */
 extern const struct nn_layer_kind layer_rgb_range;  /* [n][h][w][3] -> (x - mean) * 255 */
 extern const struct nn_layer_kind layer_nearest_up; /* [n][hf][wf][c]: factor set */

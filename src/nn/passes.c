@@ -115,11 +115,11 @@ static int input_gradient(struct network_pass *s, int i, int slot)
     return pass_copy(s, from, to, type, s->addend, type, true);
 }
 
-static int input_backward(struct network_pass *s, int i, int slot)
+/* Behind input_gradient: through the fused leaky ReLU of a value whose gradient is complete. */
+static int input_mask(struct network_pass *s, int i, int slot)
 {
     const struct net_layer *l = &s->net->layers[i];
     int from = l->input[slot];
-    TRY(input_gradient(s, i, slot));
     bool identity = l->kind->identity >> slot & 1, fused = l->gradient[slot] == NET_GRADIENT_FUSED;
     if (!s->grad[from] || fused || !completes_leaky(s, i, slot)) return OK;
     if (l->kind->masks_input && slot == 0 && !identity) return OK;
@@ -128,13 +128,26 @@ static int input_backward(struct network_pass *s, int i, int slot)
                                      (size_t)s->n * net_elements(s->net, from));
 }
 
-static int layer_backward(struct network_pass *s, int i)
+/* The gradients of those inputs whose bit in `slots` is set. */
+static int inputs_backward(struct network_pass *s, int i, unsigned slots)
 {
     const struct net_layer *l = &s->net->layers[i];
-    TRY(passes_check_stop(s));
-    for (int k = 0; k < l->input_count; k++)
-        TRY(input_backward(s, i, k));
+    unsigned made = 0;
+    for (int k = 0; k < l->input_count && l->kind->backward_inputs; k++)
+        if (s->grad[l->input[k]]) made |= slots & 1u << k;
+    if (made) TRY(l->kind->backward_inputs(s, i, made));
+    for (int k = 0; k < l->input_count; k++) {
+        if (!(slots >> k & 1)) continue;
+        if (!l->kind->backward_inputs) TRY(input_gradient(s, i, k));
+        TRY(input_mask(s, i, k));
+    }
     return OK;
+}
+
+static int layer_backward(struct network_pass *s, int i)
+{
+    TRY(passes_check_stop(s));
+    return inputs_backward(s, i, (1u << s->net->layers[i].input_count) - 1);
 }
 
 /* ---- one checkpoint segment ---- */
@@ -218,11 +231,13 @@ static int run_segment(struct network_pass *s, int begin, segment_work *work, en
 /* The gradients inside a segment once more, from that of its end. */
 static int gradients_again(struct network_pass *s, int begin, int end)
 {
-    for (int i = end; i > begin; i--)
-        for (int k = 0; k < s->net->layers[i].input_count; k++)
-            if (s->net->layers[s->net->layers[i].input[k]].inside &&
-                s->net->layers[i].input[k] >= begin)
-                TRY(input_backward(s, i, k));
+    for (int i = end; i > begin; i--) {
+        const struct net_layer *l = &s->net->layers[i];
+        unsigned slots = 0;
+        for (int k = 0; k < l->input_count; k++)
+            if (s->net->layers[l->input[k]].inside && l->input[k] >= begin) slots |= 1u << k;
+        TRY(inputs_backward(s, i, slots));
+    }
     return OK;
 }
 

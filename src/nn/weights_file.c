@@ -35,8 +35,8 @@ int weights_load(const struct store_file *file, const char *prefix, const struct
 {
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        TRY(store_read_f32_in(file, name_of(prefix, p).text, p->dims, p->shape, allowed,
-                              range + p->offset));
+        TRY(store_read_float_in(file, name_of(prefix, p).text, p->dims, p->shape, allowed,
+                                range + p->offset));
     }
     return OK;
 }
@@ -46,7 +46,7 @@ int weights_count_fitting(const struct store_file *file, const char *prefix, con
     int count = 0;
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        count += store_expect_f32(file, name_of(prefix, p).text, p->dims, p->shape) == OK;
+        count += store_expect_float(file, name_of(prefix, p).text, p->dims, p->shape) == OK;
     }
     return count;
 }
@@ -58,11 +58,11 @@ int weights_load_fitting(const struct store_file *file, const char *prefix, cons
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
         struct tensor_name name = name_of(prefix, p);
-        if (store_expect_f32(file, name.text, p->dims, p->shape) < 0) {
+        if (store_expect_float(file, name.text, p->dims, p->shape) < 0) {
             if (left++ < LISTED) log_info("%s: not taken", error_message());
             continue;
         }
-        TRY(store_read_f32_in(file, name.text, p->dims, p->shape, allowed, range + p->offset));
+        TRY(store_read_float_in(file, name.text, p->dims, p->shape, allowed, range + p->offset));
     }
     log_info("%s: %d of %d tensors are taken", store_path(file), net->parameter_count - left,
              net->parameter_count);
@@ -73,7 +73,7 @@ int weights_expect(const struct store_file *file, const char *prefix, const stru
 {
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        TRY(store_expect_f32(file, name_of(prefix, p).text, p->dims, p->shape));
+        TRY(store_expect_float(file, name_of(prefix, p).text, p->dims, p->shape));
     }
     return OK;
 }

@@ -1,5 +1,6 @@
 /* The flat range of a network's parameters (or of numbers that go with them) in a file: each
- * parameter a tensor of its own, named as in the graph with `prefix` before it. */
+ * parameter a tensor of its own, named as in the graph with `prefix` before it. Numbers of half
+ * precision, which other programs write, are widened. */
 #ifndef IMGTRAIN_NN_WEIGHTS_FILE_H
 #define IMGTRAIN_NN_WEIGHTS_FILE_H
 

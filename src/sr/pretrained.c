@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "config/config.h"
 #include "nn/trained_net.h"
-#include "nn/weights_file.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 
@@ -17,8 +16,13 @@ int sr_pretrained_open(struct store_file **file, const char *path)
 
 const char *sr_pretrained_prefix(const struct store_file *file)
 {
+    /* Other programs leave the wrapper of a network in its names. */
+    static const char *const prefixes[] = {"ema.",        "",       "module.", "netG.",
+                                           "params_ema.", "params."};
     struct sr_design design;
-    return sr_network_detect(&design, file, "ema.") ? "ema." : "";
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (sr_network_detect(&design, file, prefixes[i])) return prefixes[i];
+    return "";
 }
 
 static int require_same_design(const struct store_file *file, const struct sr_design *wanted)
@@ -45,8 +49,10 @@ int sr_pretrained_check(const struct config *config, const struct sr_design *des
     if (config->sr.strict_load) {
         TRY_CLEANUP(require_same_design(file, design));
         TRY_CLEANUP(sr_network_expect(design, &net, file, prefix));
-    } else if (weights_count_fitting(file, prefix, &net) == 0) {
-        code = fail(ERR_DATA, "%s: none of its tensors fits", store_path(file));
+    } else {
+        int fitting;
+        TRY_CLEANUP(sr_network_count_fitting(design, &net, file, prefix, &fitting));
+        if (fitting == 0) code = fail(ERR_DATA, "%s: none of its tensors fits", store_path(file));
     }
 cleanup:
     store_close(file);
@@ -62,9 +68,10 @@ int sr_pretrained_load(const struct config *config, const struct sr_design *desi
     float *parameters = trained_net_view(net, TRAINED_PARAMETERS);
     TRY(sr_pretrained_open(&file, config->sr.pretrain_g));
     const char *prefix = sr_pretrained_prefix(file);
-    int code = config->sr.strict_load
-                   ? sr_network_load(design, &net->net, file, prefix, store_finite(), parameters)
-                   : weights_load_fitting(file, prefix, &net->net, store_finite(), parameters);
+    int code =
+        config->sr.strict_load
+            ? sr_network_load(design, &net->net, file, prefix, store_finite(), parameters)
+            : sr_network_load_fitting(design, &net->net, file, prefix, store_finite(), parameters);
     store_close(file);
     if (code < 0) return fail_within(code, "sr.pretrain_g");
     memcpy(trained_net_view(net, TRAINED_EMA), parameters, net->net.floats * sizeof(float));

@@ -9,7 +9,8 @@ struct trained_net;
 
 /* ERR_DATA for a .pth, with the command that converts it. */
 int sr_pretrained_open(struct store_file **file, const char *path);
-/* Before the names of the tensors to use: a checkpoint has averaged parameters beside others. */
+/* Before the names of the tensors to use: a checkpoint has averaged parameters beside others, and a
+ * file of another program may have the name of what was around the network. */
 const char *sr_pretrained_prefix(const struct store_file *file);
 
 /* sr.pretrain_g, nothing where it is empty: whether the run can begin with it; and the parameters

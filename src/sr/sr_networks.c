@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* By the key sr.network too. */
@@ -19,6 +20,7 @@ static const struct {
 } networks[SR_NETWORKS] = {
     [SR_COMPACT] = {&sr_kind_compact, CONFIG_SR_NETWORK_COMPACT},
     [SR_SPAN] = {&sr_kind_span, CONFIG_SR_NETWORK_SPAN},
+    [SR_ESRGAN] = {&sr_kind_esrgan, CONFIG_SR_NETWORK_ESRGAN},
 };
 
 static const struct sr_network_kind *kind_of(const struct sr_design *design)
@@ -61,12 +63,18 @@ int sr_design_configure(struct sr_design *design, const struct config *config)
 
 /* ---- graphs ---- */
 
+int sr_network_side(const struct sr_design *design, int pixels)
+{
+    int multiple = design->unshuffle > 1 ? design->unshuffle : 1;
+    return (pixels + multiple - 1) / multiple * multiple;
+}
+
 int sr_network_build(struct net *net, const struct sr_design *design, int h, int w, int group)
 {
     *net = (struct net){.layer_count = 0};
     struct net_layer input = net_next_layer(net, &layer_input);
-    input.h = h;
-    input.w = w;
+    input.h = sr_network_side(design, h);
+    input.w = sr_network_side(design, w);
     input.c = 3;
     TRY(net_add_layer(net, input));
     TRY(kind_of(design)->build(net, design, group));
@@ -170,12 +178,33 @@ int sr_network_require(struct sr_design *design, const struct store_file *file, 
                 store_path(file), names);
 }
 
+/* The network with its parameters named as the file names them: all but these is `net`'s own. */
+static int named_as_in_file(struct net *named, const struct sr_design *design,
+                            const struct net *net, const struct store_file *file,
+                            const char *prefix)
+{
+    const struct sr_network_kind *kind = kind_of(design);
+    size_t count = (size_t)net->parameter_count;
+    *named = *net;
+    named->parameters = malloc(count * sizeof *named->parameters);
+    if (!named->parameters) return fail(ERR_SYSTEM, "out of memory");
+    memcpy(named->parameters, net->parameters, count * sizeof *named->parameters);
+    for (size_t i = 0; kind->file_name && i < count; i++)
+        kind->file_name(design, file, prefix, net->parameters[i].name, named->parameters[i].name,
+                        sizeof named->parameters[i].name);
+    return OK;
+}
+
 int sr_network_expect(const struct sr_design *design, const struct net *net,
                       const struct store_file *file, const char *prefix)
 {
     const struct sr_network_kind *kind = kind_of(design);
-    return kind->expect ? kind->expect(design, net, file, prefix)
-                        : weights_expect(file, prefix, net);
+    struct net named;
+    if (kind->expect) return kind->expect(design, net, file, prefix);
+    TRY(named_as_in_file(&named, design, net, file, prefix));
+    int code = weights_expect(file, prefix, &named);
+    free(named.parameters);
+    return code;
 }
 
 int sr_network_load(const struct sr_design *design, const struct net *net,
@@ -183,8 +212,33 @@ int sr_network_load(const struct sr_design *design, const struct net *net,
                     float *parameters)
 {
     const struct sr_network_kind *kind = kind_of(design);
-    return kind->load ? kind->load(design, net, file, prefix, allowed, parameters)
-                      : weights_load(file, prefix, net, allowed, parameters);
+    struct net named;
+    if (kind->load) return kind->load(design, net, file, prefix, allowed, parameters);
+    TRY(named_as_in_file(&named, design, net, file, prefix));
+    int code = weights_load(file, prefix, &named, allowed, parameters);
+    free(named.parameters);
+    return code;
+}
+
+int sr_network_count_fitting(const struct sr_design *design, const struct net *net,
+                             const struct store_file *file, const char *prefix, int *count)
+{
+    struct net named;
+    TRY(named_as_in_file(&named, design, net, file, prefix));
+    *count = weights_count_fitting(file, prefix, &named);
+    free(named.parameters);
+    return OK;
+}
+
+int sr_network_load_fitting(const struct sr_design *design, const struct net *net,
+                            const struct store_file *file, const char *prefix,
+                            struct store_range allowed, float *parameters)
+{
+    struct net named;
+    TRY(named_as_in_file(&named, design, net, file, prefix));
+    int code = weights_load_fitting(file, prefix, &named, allowed, parameters);
+    free(named.parameters);
+    return code;
 }
 
 size_t sr_network_stored_floats(const struct sr_design *design)

@@ -12,7 +12,7 @@ struct store_file;
 struct store_writer;
 
 /* A row of the table in sr_networks.c each. */
-enum sr_network { SR_COMPACT, SR_SPAN, SR_NETWORKS };
+enum sr_network { SR_COMPACT, SR_SPAN, SR_ESRGAN, SR_NETWORKS };
 
 /* Whatever makes one network another one; what a network does not have is 0. */
 struct sr_design {
@@ -28,7 +28,7 @@ struct sr_design {
                       held as the one that these make */
 };
 
-enum { SR_SCALE_MOST = 8, SR_FEATURES_MOST = 512, SR_CONVS_MOST = 256 };
+enum { SR_SCALE_MOST = 8, SR_FEATURES_MOST = 512, SR_CONVS_MOST = 256, SR_BLOCKS_MOST = 256 };
 
 const char *sr_network_name(enum sr_network network);
 /* As in "compact 64-16". */
@@ -40,8 +40,10 @@ bool sr_design_equal(const struct sr_design *a, const struct sr_design *b);
 /* By sr.network, sr.scale and the keys that the network heeds. ERR_CONFIG, naming the key. */
 int sr_design_configure(struct sr_design *design, const struct config *config);
 
-/* For LQ of h x w pixels. group: layers that activation checkpointing makes again together; 0: none
- * need be marked. ERR_CONFIG. */
+/* The multiple of `unshuffle` that a side of LQ must be filled up to. */
+int sr_network_side(const struct sr_design *design, int pixels);
+/* For LQ of h x w pixels, each filled up to its sr_network_side. group: layers
+ * that activation checkpointing makes again together; 0: none need be marked. ERR_CONFIG. */
 int sr_network_build(struct net *net, const struct sr_design *design, int h, int w, int group);
 /* How far, in pixels of LQ, an output pixel looks. */
 int sr_network_radius(const struct sr_design *design);
@@ -60,6 +62,13 @@ int sr_network_expect(const struct sr_design *design, const struct net *net,
 int sr_network_load(const struct sr_design *design, const struct net *net,
                     const struct store_file *file, const char *prefix, struct store_range allowed,
                     float *parameters);
+/* How many tensors the file has in the network's shape; and those, the others named in the log:
+ * they stay as they are. */
+int sr_network_count_fitting(const struct sr_design *design, const struct net *net,
+                             const struct store_file *file, const char *prefix, int *count);
+int sr_network_load_fitting(const struct sr_design *design, const struct net *net,
+                            const struct store_file *file, const char *prefix,
+                            struct store_range allowed, float *parameters);
 /* The tensors of a model file. more: sr_network_stored_floats numbers, for what it has beyond the
  * parameters; both are borrowed until the writer is done. */
 size_t sr_network_stored_floats(const struct sr_design *design);

@@ -20,6 +20,10 @@ struct sr_network_kind {
                       uint64_t seed);
     bool (*detect)(struct sr_design *design, const struct store_file *file, const char *prefix);
 
+    /* What the tensor of a parameter is called in a file that may name it in another way; NULL: as
+     * the parameter. */
+    void (*file_name)(const struct sr_design *design, const struct store_file *file,
+                      const char *prefix, const char *name, char *out, size_t room);
     /* Where files do not hold each parameter as a tensor of its name; NULL: they do. */
     int (*expect)(const struct sr_design *design, const struct net *net,
                   const struct store_file *file, const char *prefix);
@@ -32,7 +36,7 @@ struct sr_network_kind {
     bool (*knows)(const struct sr_design *design, const struct net *net, const char *name);
 };
 
-extern const struct sr_network_kind sr_kind_compact, sr_kind_span;
+extern const struct sr_network_kind sr_kind_compact, sr_kind_span, sr_kind_esrgan;
 
 /* As PyTorch does: convolutions and their biases uniform in +-1 / sqrt(fan-in), PReLU .25. */
 void sr_default_initialise(const struct net *net, float *parameters, uint64_t seed);

@@ -86,7 +86,9 @@ void sr_tiles_close(struct sr_tiles *t)
 /* The same network for a tile of another size: the buffers hold the largest. */
 static int tiles_resize(struct sr_tiles *t, int h, int w)
 {
-    if (t->net.layers[0].h == h && t->net.layers[0].w == w) return OK;
+    if (t->net.layers[0].h == sr_network_side(&t->design, h) &&
+        t->net.layers[0].w == sr_network_side(&t->design, w))
+        return OK;
     net_free(&t->net);
     TRY(sr_network_build(&t->net, &t->design, h, w, 0));
     if (pass_workspace(&t->net, t->device, 1, 0) <= t->workspace_bytes) return OK;
@@ -126,17 +128,21 @@ struct tile_view {
     const struct sr_rows *in;
     struct tile_span across, down;
     int turn;
-    int w, h; /* that it reads, not turned */
+    int w, h;       /* that it reads, not turned */
+    int wide, high; /* that the network sees, turned: filled up to what it needs */
 };
 
-static struct tile_view tile_view_of(const struct sr_rows *in, const struct tile_span *across,
-                                     const struct tile_span *down, int turn)
+static struct tile_view tile_view_of(const struct sr_design *design, const struct sr_rows *in,
+                                     const struct tile_span *across, const struct tile_span *down,
+                                     int turn)
 {
     struct tile_view v = {.in = in, .across = *across, .down = *down, .turn = turn};
     if (turn & MIRROR) v.across = tile_span_mirrored(across, in->width);
     if (turn & UPSIDE_DOWN) v.down = tile_span_mirrored(down, in->height);
     v.w = v.across.read_to - v.across.read_from;
     v.h = v.down.read_to - v.down.read_from;
+    v.wide = sr_network_side(design, turn & TRANSPOSE ? v.h : v.w);
+    v.high = sr_network_side(design, turn & TRANSPOSE ? v.w : v.h);
     return v;
 }
 
@@ -146,8 +152,30 @@ static size_t tile_turned(const struct tile_view *v, int scale, int x, int y)
     int w = v->w * scale, h = v->h * scale;
     if (v->turn & MIRROR) x = w - 1 - x;
     if (v->turn & UPSIDE_DOWN) y = h - 1 - y;
-    return v->turn & TRANSPOSE ? (size_t)x * (size_t)h + (size_t)y
-                               : (size_t)y * (size_t)w + (size_t)x;
+    size_t pitch = (size_t)v->wide * (size_t)scale;
+    return v->turn & TRANSPOSE ? (size_t)x * pitch + (size_t)y : (size_t)y * pitch + (size_t)x;
+}
+
+/* Pixel i of `count`, reflected at the first and the last one. */
+static int tile_reflected(int i, int count)
+{
+    if (count == 1) return 0;
+    i %= 2 * (count - 1);
+    return i < count ? i : 2 * (count - 1) - i;
+}
+
+/* What the network sees beyond the tile. */
+static void tile_fill_up(const struct tile_view *v, float *tile)
+{
+    int w = v->turn & TRANSPOSE ? v->h : v->w, h = v->turn & TRANSPOSE ? v->w : v->h;
+    size_t pitch = (size_t)v->wide * 3;
+    for (int y = 0; y < h; y++)
+        for (int x = w; x < v->wide; x++)
+            memcpy(tile + (size_t)y * pitch + (size_t)x * 3,
+                   tile + (size_t)y * pitch + (size_t)tile_reflected(x, w) * 3, 3 * sizeof *tile);
+    for (int y = h; y < v->high; y++)
+        memcpy(tile + (size_t)y * pitch, tile + (size_t)tile_reflected(y, h) * pitch,
+               pitch * sizeof *tile);
 }
 
 static int tile_load(struct sr_tiles *t, const struct tile_view *v)
@@ -162,13 +190,14 @@ static int tile_load(struct sr_tiles *t, const struct tile_view *v)
                           (size_t)v->across.read_from) *
                              3;
         if (v->turn == 0)
-            memcpy(to + (size_t)y * (size_t)v->w * 3, row, (size_t)v->w * 3 * sizeof *to);
+            memcpy(to + (size_t)y * (size_t)v->wide * 3, row, (size_t)v->w * 3 * sizeof *to);
         else
             for (int x = 0; x < v->w; x++)
                 memcpy(to + tile_turned(v, 1, x, y) * 3, row + (size_t)x * 3, 3 * sizeof *to);
     }
+    tile_fill_up(v, to);
     return device_upload(t->device, t->pass.value[0], to,
-                         (size_t)v->h * (size_t)v->w * 3 * sizeof *to);
+                         (size_t)v->high * (size_t)v->wide * 3 * sizeof *to);
 }
 
 static int tile_run(struct sr_tiles *t, const float *parameters, const struct tile_view *v,
@@ -196,7 +225,7 @@ static void tile_put(const struct tile_view *v, int scale, const float *tile, fl
     for (int y = 0; y < h; y++, out += width * 3) {
         if (v->turn == 0) {
             memcpy(out,
-                   tile + ((size_t)(top + y) * (size_t)v->w * (size_t)scale + (size_t)left) * 3,
+                   tile + ((size_t)(top + y) * (size_t)v->wide * (size_t)scale + (size_t)left) * 3,
                    (size_t)w * 3 * sizeof *out);
             continue;
         }
@@ -239,7 +268,7 @@ int sr_tiles_enlarge(struct sr_tiles *t, const float *parameters, const struct s
                 const float *tile;
                 if (stop_requested && stop_requested())
                     return fail(ERR_STOPPED, "stopped in a tile");
-                view = tile_view_of(in, &across, &down, turn);
+                view = tile_view_of(&t->design, in, &across, &down, turn);
                 TRY(tile_run(t, parameters, &view, &tile));
                 tile_put(&view, s, tile, to, width);
             }

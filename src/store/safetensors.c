@@ -5,6 +5,7 @@
 #include "base/file_kind.h"
 #include "base/retry.h"
 #include "store/store_header.h"
+#include "store/tensor_range.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -335,12 +336,18 @@ static void shape_text(int dims, const int64_t *shape, char *text, size_t room)
     if (used < room) snprintf(text + used, room - used, "]");
 }
 
-int store_expect_f32(const struct store_file *file, const char *name, int dims,
-                     const int64_t *shape)
+static bool is_half(const struct store_tensor *tensor)
+{
+    return tensor->type == TENSOR_F16 || tensor->type == TENSOR_BF16;
+}
+
+static int expect_tensor(const struct store_file *file, const char *name, int dims,
+                         const int64_t *shape, bool half_will_do)
 {
     const struct store_tensor *tensor = store_find(file, name);
     if (!tensor) return fail(ERR_DATA, "%s: tensor %s is missing", file->path, name);
-    bool same = tensor->dims == dims && tensor->type == TENSOR_F32;
+    bool same =
+        tensor->dims == dims && (tensor->type == TENSOR_F32 || (half_will_do && is_half(tensor)));
     for (int i = 0; same && i < dims; i++)
         same = tensor->shape[i] == shape[i];
     if (!same) {
@@ -353,12 +360,35 @@ int store_expect_f32(const struct store_file *file, const char *name, int dims,
     return OK;
 }
 
+int store_expect_f32(const struct store_file *file, const char *name, int dims,
+                     const int64_t *shape)
+{
+    return expect_tensor(file, name, dims, shape, false);
+}
+
+int store_expect_float(const struct store_file *file, const char *name, int dims,
+                       const int64_t *shape)
+{
+    return expect_tensor(file, name, dims, shape, true);
+}
+
 int store_read_f32(const struct store_file *file, const char *name, int dims, const int64_t *shape,
                    float *out)
 {
     TRY(store_expect_f32(file, name, dims, shape));
     const struct store_tensor *tensor = store_find(file, name);
     if (tensor->bytes) memcpy(out, tensor->data, tensor->bytes);
+    return OK;
+}
+
+int store_read_float(const struct store_file *file, const char *name, int dims,
+                     const int64_t *shape, float *out)
+{
+    TRY(store_expect_float(file, name, dims, shape));
+    const struct store_tensor *tensor = store_find(file, name);
+    if (!is_half(tensor)) return store_read_f32(file, name, dims, shape, out);
+    for (size_t i = 0; i < tensor->bytes / 2; i++)
+        out[i] = (float)tensor_number(tensor, i);
     return OK;
 }
 

@@ -65,9 +65,16 @@ const struct store_tensor *store_find(const struct store_file *file,
 /* ERR_DATA, naming what differs, unless there is an f32 tensor `name` with exactly this shape. */
 int store_expect_f32(const struct store_file *file, const char *name, int dims,
                      const int64_t *shape);
+/* The same; a tensor of half precision (f16, bf16) will do. */
+int store_expect_float(const struct store_file *file, const char *name, int dims,
+                       const int64_t *shape);
 /* The f32 tensor `name` with exactly this shape, copied into `out`; ERR_DATA names what differs. */
 int store_read_f32(const struct store_file *file, const char *name, int dims, const int64_t *shape,
                    float *out);
+
+/* The same; numbers of half precision are widened. */
+int store_read_float(const struct store_file *file, const char *name, int dims,
+                     const int64_t *shape, float *out);
 
 /* Metadata, sorted by key: NULL / ERR_DATA when absent or malformed. */
 const char *store_get(const struct store_file *file, const char *key);

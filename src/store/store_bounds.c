@@ -84,15 +84,29 @@ int store_get_double_or_nan(const struct store_file *file, const char *key,
     return OK;
 }
 
+static int check_numbers(const struct store_file *file, const char *name, struct store_range range,
+                         const float *numbers)
+{
+    const struct store_tensor *tensor = store_find(file, name);
+    size_t count = tensor->bytes / tensor_type_bytes(tensor->type);
+    for (size_t i = 0; i < count; i++)
+        if (!range_holds(range, (double)numbers[i]))
+            return store_bounds_outside(file, "tensor", name, (double)numbers[i], range);
+    return OK;
+}
+
 int store_read_f32_in(const struct store_file *file, const char *name, int dims,
                       const int64_t *shape, struct store_range range, float *out)
 {
     TRY(store_read_f32(file, name, dims, shape, out));
-    size_t count = store_find(file, name)->bytes / sizeof *out;
-    for (size_t i = 0; i < count; i++)
-        if (!range_holds(range, (double)out[i]))
-            return store_bounds_outside(file, "tensor", name, (double)out[i], range);
-    return OK;
+    return check_numbers(file, name, range, out);
+}
+
+int store_read_float_in(const struct store_file *file, const char *name, int dims,
+                        const int64_t *shape, struct store_range range, float *out)
+{
+    TRY(store_read_float(file, name, dims, shape, out));
+    return check_numbers(file, name, range, out);
 }
 
 int store_read_i32_in(const struct store_file *file, const char *name, int64_t count, int32_t low,

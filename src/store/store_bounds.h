@@ -31,6 +31,9 @@ int store_get_double_or_nan(const struct store_file *file, const char *key,
 /* store_read_f32(), and every element lies in the range. */
 int store_read_f32_in(const struct store_file *file, const char *name, int dims,
                       const int64_t *shape, struct store_range range, float *out);
+/* The same; numbers of half precision are widened. */
+int store_read_float_in(const struct store_file *file, const char *name, int dims,
+                        const int64_t *shape, struct store_range range, float *out);
 /* The i32 tensor `name` of shape [count]. */
 int store_read_i32_in(const struct store_file *file, const char *name, int64_t count, int32_t low,
                       int32_t high, int32_t *out);

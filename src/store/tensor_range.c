@@ -21,7 +21,7 @@ static double bfloat_value(uint16_t bits)
     return (double)value;
 }
 
-static double tensor_range_element(const struct store_tensor *tensor, size_t i)
+double tensor_number(const struct store_tensor *tensor, size_t i)
 {
     const void *data = tensor->data;
     switch (tensor->type) {
@@ -48,7 +48,7 @@ struct tensor_range tensor_range(const struct store_tensor *tensor)
     size_t count = tensor->bytes / tensor_type_bytes(tensor->type);
     range.count = (int64_t)count;
     for (size_t i = 0; i < count; i++) {
-        double value = tensor_range_element(tensor, i);
+        double value = tensor_number(tensor, i);
         if (!isfinite(value)) {
             range.nonfinite++;
             continue;

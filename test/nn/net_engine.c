@@ -174,6 +174,68 @@ static void build_enlarging(struct net *net)
     MUST(net_finish(net));
 }
 
+static int add_gather(struct net *net, const int *inputs, int count, int factor, int c,
+                      bool leaky_relu)
+{
+    char name[32];
+    struct net_layer l = net_next_layer(net, &layer_conv_gather);
+    l.c = c;
+    l.factor = factor;
+    l.leaky_relu = leaky_relu;
+    l.input_count = count;
+    for (int k = 0; k < count; k++)
+        l.input[k] = inputs[k];
+    int i = net_add_layer(net, l);
+    MUST(i);
+    snprintf(name, sizeof name, "dense%d", i);
+    MUST(net_add_weight(net, i, name, 0.7f));
+    snprintf(name, sizeof name, "bias%d", i);
+    MUST(net_add_bias(net, i, name));
+    return i;
+}
+
+static int add_residual(struct net *net, int change, int x)
+{
+    struct net_layer l = net_next_layer(net, &layer_residual);
+    l.input_count = 2;
+    l.input[0] = change;
+    l.input[1] = x;
+    int i = net_add_layer(net, l);
+    MUST(i);
+    return i;
+}
+
+/* Dense blocks as ESRGAN's: convolutions that read up to five values, residuals, an enlargement
+ * that only its convolution sees. */
+static void build_blocks(struct net *net)
+{
+    struct net_layer input = net_next_layer(net, &layer_input);
+    input.h = 6;
+    input.w = 4;
+    input.c = 3;
+    MUST(net_add_layer(net, input));
+    int channels = add_factor(net, &layer_pixel_unshuffle, 0, 2);
+    int x = add_gather(net, &channels, 1, 1, 16, false), first = x;
+    for (int block = 0; block < 2; block++) {
+        int values[NET_MAX_INPUTS] = {x}, begin = net->layer_count;
+        for (int k = 1; k < NET_MAX_INPUTS; k++)
+            values[k] = add_gather(net, values, k, 1, 8, true);
+        int change = add_gather(net, values, NET_MAX_INPUTS, 1, 16, false);
+        x = add_residual(net, change, x);
+        net_mark_segment(net, begin, x);
+    }
+    x = add_sum(net, x, first);
+    int up = add_gather(net, &x, 1, 2, 16, true);
+    int out = add_gather(net, &up, 1, 2, 3, false);
+    net_mark_segment(net, up, out);
+    int flat = add_plain(net, &layer_contract, out);
+    MUST(net_add_weight(net, flat, "depthwise", 0.1f));
+    struct net_layer score = net_next_layer(net, &layer_linear);
+    score.c = 1;
+    MUST(net_add_weight(net, net_add_layer(net, score), "linear", 1));
+    MUST(net_finish(net));
+}
+
 static int add_down(struct net *net, int input, int c, bool leaky_relu)
 {
     char name[32];
@@ -258,7 +320,15 @@ static void build_gates(struct net *net)
     MUST(net_finish(net));
 }
 
-enum graph { GRAPH_LINEAR, GRAPH_SQUARES, GRAPH_ENLARGING, GRAPH_HALVING, GRAPH_GATES, GRAPHS };
+enum graph {
+    GRAPH_LINEAR,
+    GRAPH_SQUARES,
+    GRAPH_ENLARGING,
+    GRAPH_HALVING,
+    GRAPH_GATES,
+    GRAPH_BLOCKS,
+    GRAPHS
+};
 
 /* GRAPH_LINEAR: piecewise linear throughout. */
 static void build(struct net *net, enum graph graph)
@@ -275,6 +345,10 @@ static void build(struct net *net, enum graph graph)
     }
     if (graph == GRAPH_HALVING) {
         build_halving(net);
+        return;
+    }
+    if (graph == GRAPH_BLOCKS) {
+        build_blocks(net);
         return;
     }
     struct net_layer input = net_next_layer(net, &layer_input);
@@ -506,7 +580,7 @@ static void check_direction(struct toy *t, bool tangent, const float *gradients,
 {
     size_t count = t->net.floats;
     /* The error is of second order in the step, and in float there is noise of 1 / step. */
-    const double step = t->net.layers[1].kernel == 3 ? 3e-4 : 1e-3;
+    const double step = t->net.layers[1].kernel == 3 || t->net.layers[2].kernel == 3 ? 3e-4 : 1e-3;
     float *at = malloc(count * sizeof *at), *direction = malloc(count * sizeof *direction);
     ck_assert(at && direction);
     memcpy(at, t->parameters, count * sizeof *at);

@@ -97,11 +97,9 @@ static const struct {
     const char *name;
     int micro;
     bool checkpointing;
-} golden_runs[] = {{"compact", 3, false},
-                   {"span", 2, false},
-                   {"span", 1, true},
-                   {"span_norm", 3, false},
-                   {"span_merged", 3, false}};
+} golden_runs[] = {{"compact", 3, false},   {"span", 2, false},        {"span", 1, true},
+                   {"span_norm", 3, false}, {"span_merged", 3, false}, {"esrgan_2x", 2, false},
+                   {"esrgan_2x", 3, true}};
 
 START_TEST(as_pytorch_does)
 {
@@ -150,7 +148,8 @@ START_TEST(as_pytorch_does)
 END_TEST
 
 /* Whole files as other programs write them. */
-static const char *const golden_files[] = {"file_span", "file_span_norm"};
+static const char *const golden_files[] = {"file_span", "file_span_norm", "file_esrgan_old",
+                                           "file_esrgan_trunk", "file_esrgan_new"};
 
 START_TEST(files_of_others)
 {

@@ -42,9 +42,10 @@ void ISA_NAME(conv_pointwise_forward)(enum nn_pointwise_function function, void 
     const stored *first = a, *second = b;
     for (size_t i = 0; i < count; i += VF) {
         vf x = pointwise_load(first + i, count - i);
-        vf value = function == NN_SILU
-                       ? pointwise_silu_vf(x)
-                       : pointwise_gate_vf(x, pointwise_load(second + i, count - i));
+        vf other = function == NN_SILU ? vf_set(0) : pointwise_load(second + i, count - i);
+        vf value = function == NN_SILU   ? pointwise_silu_vf(x)
+                   : function == NN_GATE ? pointwise_gate_vf(x, other)
+                                         : pointwise_residual_vf(x, other);
         pointwise_store(to + i, value, count - i);
     }
 }
@@ -56,6 +57,13 @@ void ISA_NAME(conv_pointwise_dgrad)(enum nn_pointwise_function function, int ope
     stored *out = to;
     const stored *first = a, *second = b, *from = dy;
     for (size_t i = 0; i < count; i += VF) {
+        if (function == NN_RESIDUAL) {
+            vf part =
+                vf_set(operand == 1 ? 1 : POINTWISE_RESIDUAL) * pointwise_load(from + i, count - i);
+            if (add) part += pointwise_load(out + i, count - i);
+            pointwise_store(out + i, part, count - i);
+            continue;
+        }
         vf x = pointwise_load(first + i, count - i), slope;
         if (function == NN_SILU)
             slope = pointwise_silu_slope_vf(x);

@@ -29,6 +29,7 @@ static float pointwise_value(const struct nn_pointwise *p, size_t i)
     switch (p->function) {
     case NN_SILU: return pointwise_silu_f32(a);
     case NN_GATE: return pointwise_gate_f32(a, nn_get(p->b, p->b_type, i));
+    case NN_RESIDUAL: return pointwise_residual_f32(a, nn_get(p->b, p->b_type, i));
     default: return (a - POINTWISE_RGB_MEAN(i % 3)) * POINTWISE_RGB_RANGE;
     }
 }
@@ -36,6 +37,7 @@ static float pointwise_value(const struct nn_pointwise *p, size_t i)
 static float pointwise_slope(const struct nn_pointwise *p, int operand, size_t i)
 {
     if (p->function == NN_RGB_RANGE) return POINTWISE_RGB_RANGE;
+    if (p->function == NN_RESIDUAL) return operand == 1 ? 1 : POINTWISE_RESIDUAL;
     float a = nn_get(p->a, p->a_type, i);
     if (p->function == NN_SILU) return pointwise_silu_slope_f32(a);
     if (operand == 1) return pointwise_gate_slope_of_x_f32(a);
@@ -92,7 +94,7 @@ static const struct conv_kernels *pointwise_f32, *pointwise_bf16;
 static const struct conv_kernels *pointwise_kernels(const struct nn_pointwise *p)
 {
     if (p->function == NN_RGB_RANGE || p->a_type != p->y_type) return NULL;
-    if (p->function == NN_GATE && p->b_type != p->y_type) return NULL;
+    if (nn_pointwise_operands(p->function) == 2 && p->b_type != p->y_type) return NULL;
     return p->y_type == NN_BF16 ? pointwise_bf16 : pointwise_f32;
 }
 

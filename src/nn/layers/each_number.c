@@ -30,9 +30,10 @@ static struct nn_pointwise pointwise_of(const struct network_pass *s, int i)
     const struct net_layer *l = &s->net->layers[i];
     bool two = l->input_count > 1;
     return (struct nn_pointwise){
-        .function = l->kind == &layer_silu   ? NN_SILU
-                    : l->kind == &layer_gate ? NN_GATE
-                                             : NN_RGB_RANGE,
+        .function = l->kind == &layer_silu       ? NN_SILU
+                    : l->kind == &layer_gate     ? NN_GATE
+                    : l->kind == &layer_residual ? NN_RESIDUAL
+                                                 : NN_RGB_RANGE,
         .a = s->value[l->input[0]],
         .b = two ? s->value[l->input[1]] : NULL,
         .a_type = s->net->layers[l->input[0]].type,
@@ -64,4 +65,17 @@ static int pointwise_layer_backward(struct network_pass *s, int i, int slot, voi
 
 const struct nn_layer_kind layer_silu = POINTWISE_KIND("silu", 1, pointwise_shape);
 const struct nn_layer_kind layer_gate = POINTWISE_KIND("gate", 2, pointwise_shape);
+/* The gradient of what is added is its own, and neither is looked at again. */
+const struct nn_layer_kind layer_residual = {
+    .name = "residual",
+    .inputs_least = 2,
+    .inputs_most = 2,
+    .shape = pointwise_shape,
+    .forward = pointwise_layer_forward,
+    .backward = pointwise_layer_backward,
+    .identity = 1 << 1,
+    .can_add = true,
+    .is_piecewise_linear = true,
+};
+
 const struct nn_layer_kind layer_rgb_range = POINTWISE_KIND("rgb_range", 1, rgb_range_shape);

@@ -1,7 +1,7 @@
 /* Channels become pixels: out[y f + i][x f + j][c] = in[y][x][(c f + i) f + j] for a factor f
  * (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
- * Convolutional Neural Network", CVPR 2016; channels as in PyTorch). The backward pass is the same
- * copy the other way. */
+ * Convolutional Neural Network", CVPR 2016; channels as in PyTorch), or pixels channels, the same
+ * the other way. The backward pass of either is the other. */
 #include "base/error.h"
 #include "device/device.h"
 #include "nn/layers.h"
@@ -18,11 +18,12 @@ static int pixel_shuffle_shape(const struct net *net, struct net_layer *l)
     return OK;
 }
 
-/* From the small tensor `in` to the large one; rows of all images are one axis. */
-static struct nn_strided shuffle(const struct network_pass *s, int i)
+/* From the tensor of fewer pixels to that of more, which a layer and its input are; rows of all
+ * images are one axis. */
+static struct nn_strided shuffle_between(const struct network_pass *s, const struct net_layer *from,
+                                         const struct net_layer *l, int f)
 {
-    const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[0]];
-    int f = l->factor, c = l->c;
+    int c = l->c;
     ptrdiff_t row = (ptrdiff_t)l->w * c;
     return (struct nn_strided){
         .out_type = l->type,
@@ -31,6 +32,13 @@ static struct nn_strided shuffle(const struct network_pass *s, int i)
         .out_stride = {f * row, row, (ptrdiff_t)f * c, c, 1},
         .in_stride = {(ptrdiff_t)from->w * from->c, f, from->c, 1, (ptrdiff_t)f * f},
     };
+}
+
+static struct nn_strided shuffle(const struct network_pass *s, int i)
+{
+    const struct net_layer *l = &s->net->layers[i], *from = &s->net->layers[l->input[0]];
+    if (l->kind == &layer_pixel_shuffle) return shuffle_between(s, from, l, l->factor);
+    return nn_strided_adjoint(shuffle_between(s, l, from, l->factor));
 }
 
 static int pixel_shuffle_forward(struct network_pass *s, int i, enum pass_masks masks)
@@ -57,6 +65,30 @@ const struct nn_layer_kind layer_pixel_shuffle = {
     .inputs_least = 1,
     .inputs_most = 1,
     .shape = pixel_shuffle_shape,
+    .forward = pixel_shuffle_forward,
+    .backward = pixel_shuffle_backward,
+    .can_add = true,
+    .is_piecewise_linear = true,
+};
+
+static int pixel_unshuffle_shape(const struct net *net, struct net_layer *l)
+{
+    const struct net_layer *from = &net->layers[l->input[0]];
+    int f = l->factor;
+    if (f < 1 || from->h % f || from->w % f)
+        return fail(ERR_CONFIG, "%d x %d pixels are no multiple of %d x %d", from->w, from->h, f,
+                    f);
+    l->h = from->h / f;
+    l->w = from->w / f;
+    l->c = from->c * f * f;
+    return OK;
+}
+
+const struct nn_layer_kind layer_pixel_unshuffle = {
+    .name = "pixel_unshuffle",
+    .inputs_least = 1,
+    .inputs_most = 1,
+    .shape = pixel_unshuffle_shape,
     .forward = pixel_shuffle_forward,
     .backward = pixel_shuffle_backward,
     .can_add = true,
