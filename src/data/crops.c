@@ -83,7 +83,42 @@ static int crop_mirrored(int i, int n)
     return n > 1 ? i : 0;
 }
 
-/* A turned square: out (x, y) is in (x, y), or with CROP_TRANSPOSE (y, x), each mirrored first. */
+/* A turned square: out (x, y) is in (x, y), or with CROP_TRANSPOSE (y, x), each mirrored first. The
+ * place in the image goes on by the same steps along a row and from row to row. */
+static void crop_turn_inside(const void *samples, bool is_16, size_t width, int x0, int y0,
+                             int side, unsigned turn, float *out)
+{
+    bool mirrored = turn & CROP_MIRROR, upside_down = turn & CROP_UPSIDE_DOWN;
+    ptrdiff_t along_x = mirrored ? -3 : 3, down = 3 * (ptrdiff_t)width;
+    ptrdiff_t along_y = upside_down ? -down : down;
+    ptrdiff_t at =
+        (mirrored ? x0 + side - 1 : x0) * (ptrdiff_t)3 + (upside_down ? y0 + side - 1 : y0) * down;
+    ptrdiff_t step = turn & CROP_TRANSPOSE ? along_y : along_x;
+    ptrdiff_t row = turn & CROP_TRANSPOSE ? along_x : along_y;
+    for (int y = 0; y < side; y++, at += row)
+        for (int x = 0; x < side; x++)
+            for (ptrdiff_t c = 0; c < 3; c++)
+                *out++ = crop_sample(samples, is_16, (size_t)(at + x * step + c));
+}
+
+/* The same where the square reaches beyond the border. */
+static void crop_turn_across(const void *samples, bool is_16, int width, int height, int x0, int y0,
+                             int side, unsigned turn, float *out)
+{
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < side; x++) {
+            int from_x = turn & CROP_TRANSPOSE ? y : x;
+            int from_y = turn & CROP_TRANSPOSE ? x : y;
+            if (turn & CROP_MIRROR) from_x = side - 1 - from_x;
+            if (turn & CROP_UPSIDE_DOWN) from_y = side - 1 - from_y;
+            from_x = crop_mirrored(x0 + from_x, width);
+            from_y = crop_mirrored(y0 + from_y, height);
+            size_t at = ((size_t)from_y * (size_t)width + (size_t)from_x) * 3;
+            for (size_t c = 0; c < 3; c++)
+                *out++ = crop_sample(samples, is_16, at + c);
+        }
+}
+
 static void crop_turn(const struct crop *crop, bool gt, int scale, int x0, int y0, int side,
                       float *out)
 {
@@ -91,18 +126,11 @@ static void crop_turn(const struct crop *crop, bool gt, int scale, int x0, int y
     int width = pair->w * (gt ? scale : 1), height = pair->h * (gt ? scale : 1);
     const void *samples = gt ? pair->gt : pair->lq;
     bool is_16 = gt ? pair->gt_is_16 : pair->lq_is_16;
-    for (int y = 0; y < side; y++)
-        for (int x = 0; x < side; x++) {
-            int from_x = crop->turn & CROP_TRANSPOSE ? y : x;
-            int from_y = crop->turn & CROP_TRANSPOSE ? x : y;
-            if (crop->turn & CROP_MIRROR) from_x = side - 1 - from_x;
-            if (crop->turn & CROP_UPSIDE_DOWN) from_y = side - 1 - from_y;
-            from_x = crop_mirrored(x0 + from_x, width);
-            from_y = crop_mirrored(y0 + from_y, height);
-            size_t at = ((size_t)from_y * (size_t)width + (size_t)from_x) * 3;
-            for (size_t c = 0; c < 3; c++)
-                *out++ = crop_sample(samples, is_16, at + c);
-        }
+    bool inside = x0 >= 0 && y0 >= 0 && x0 + side <= width && y0 + side <= height;
+    if (inside)
+        crop_turn_inside(samples, is_16, (size_t)width, x0, y0, side, crop->turn, out);
+    else
+        crop_turn_across(samples, is_16, width, height, x0, y0, side, crop->turn, out);
 }
 
 void crop_copy(const struct crop_source *source, const struct crop *crop, int side, float *lq,

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "memory/plan.h"
@@ -108,6 +109,28 @@ static void sr_warn_of_scratch(const struct task_state *s)
                 "often collapse; train without one first, and begin with that by sr.pretrain_g");
 }
 
+/* How long patches take to be made, beside a step: of a device that is quicker at a step than the
+ * host at its patches, the rest of the time is lost. The step's is a guess, of devices that do so
+ * many operations a second. */
+static int sr_forecast_patches(const struct task_state *s)
+{
+    static const double HOST_FLOPS = 5e10, DEVICE_FLOPS = 1e13;
+    const struct sr_mode *mode = &s->core->mode;
+    int threads = threads_count();
+    double ms, step = 6 * net_macs(&s->core->net.net) * mode->batch * 1e3;
+    step /= s->device->is_host ? HOST_FLOPS * threads : DEVICE_FLOPS;
+    TRY(sr_feed_time(&s->feed, mode->lq_size, &ms));
+    if (!(ms > 0)) return OK;
+    double all = ms * mode->batch / (threads < mode->batch ? threads : mode->batch);
+    log_info("degrading takes %.1f ms a patch: %.0f ms a step on %d threads", ms, all, threads);
+    if (all > step)
+        log_warning("degrading %d patches takes longer (%.0f ms) than the device needs for a step "
+                    "(about %.0f ms): more threads, a larger network or fewer degradations are as "
+                    "fast for the device",
+                    mode->batch, all, step);
+    return OK;
+}
+
 static int sr_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
@@ -144,7 +167,7 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     TRY(sr_declare(s, &s->mode));
     if (setup->resume) TRY(sr_expect_checkpoint(s, setup->resume));
     if (setup->resume && !setup->without_input) TRY(sr_check_data(s, setup));
-    if (setup->forecast_only) return OK;
+    if (setup->forecast_only) return setup->without_input ? OK : sr_forecast_patches(s);
     TRY(plan_commit(s->plan, setup->device));
     sr_core_connect(s->core);
     sr_say_what_is_trained(s);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SHARPEN_SIDE = 51 }; /* of a target's unsharp masking: Real-ESRGAN's */
 
@@ -147,5 +148,35 @@ int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, in
     int code = atomic_load(&call.code);
     if (code < 0) fail(code, "%s", call.fault ? call.fault : "out of memory");
     free(call.fault);
+    return code;
+}
+
+enum { TIMED = 4 };
+
+int sr_feed_time(const struct sr_feed *feed, int side, double *ms)
+{
+    struct sr_feed one = *feed; /* with memory of its own */
+    size_t small = (size_t)side * (size_t)side * 3;
+    size_t large = small * (size_t)feed->scale * (size_t)feed->scale;
+    struct degrade_recipe recipe;
+    struct timespec from, to;
+    *ms = 0;
+    if (!feed->degrades) return OK;
+    void *memory = malloc(sr_feed_bytes(&one, side, 1));
+    float *patches = malloc((small + large) * sizeof *patches);
+    const struct sr_feed_out out = {.lq = patches, .gt = patches ? patches + small : NULL};
+    int code = memory && patches ? OK : fail(ERR_SYSTEM, "out of memory");
+    for (int i = -1; i < TIMED && code == OK; i++) { /* the first one makes tables */
+        struct sr_feed_place place = {.index = i < 0 ? 0 : i};
+        if (i == 0) clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+        code = sr_feed_patch(&one, &place, side, &out, &recipe, memory);
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    if (code == OK)
+        *ms =
+            (1e3 * (double)(to.tv_sec - from.tv_sec) + 1e-6 * (double)(to.tv_nsec - from.tv_nsec)) /
+            TIMED;
+    free(memory);
+    free(patches);
     return code;
 }

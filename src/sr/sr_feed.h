@@ -48,4 +48,8 @@ struct sr_feed_place {
 int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side,
                   const struct sr_feed_out *out, struct degrade_recipe *recipe, void *memory);
 
+/* Processor time of one thread that a patch takes, in ms: of a few of the first step. 0: nothing to
+ * speak of, as patches are read and not made. */
+int sr_feed_time(const struct sr_feed *feed, int side, double *ms);
+
 #endif

@@ -15,6 +15,9 @@ video: {enabled: false}
 checkpoint: {every: 2, keep: 1}
 YAML
 run 0 imgtrain train tiny.yaml --dry-run
+err_has "degrading takes "
+err_has "longer"
+run 0 imgtrain plan tiny.yaml
 run 0 imgtrain train tiny.yaml -o whole threads=1
 run 0 grep -q '"step": 8, .*"psnr_y": [0-9]' whole/metrics.jsonl
 trains_the_same() {

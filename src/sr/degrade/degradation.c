@@ -47,12 +47,12 @@ static void room_for_resize(struct degrade_room *room, struct degrade_size from,
                             struct degrade_size to)
 {
     room->image = most_of(room->image, most_of(size_floats(from), size_floats(to)));
-    room->scratch = most_of(room->scratch, degrade_resize_floats(from.w, from.h, to.w, to.h));
+    room->scratch = most_of(room->scratch, degrade_resize_floats(from.w, from.h, to.w));
 }
 
 static void room_for_blur(struct degrade_room *room, struct degrade_size size, int side)
 {
-    room->scratch = most_of(room->scratch, degrade_blur_floats(size.w, size.h, side));
+    room->scratch = most_of(room->scratch, degrade_blur_floats(size.w, side));
 }
 
 static struct degrade_room degrade_room_of(const struct degrade_choices *c, int w, int h)
@@ -108,7 +108,8 @@ static void degrade_by_kernel(struct degrade_state *s, const struct degrade_kern
 {
     float kernel[DEGRADE_KERNEL_SIDE * DEGRADE_KERNEL_SIDE];
     degrade_kernel_make(kernel, of);
-    degrade_blur(s->image, s->image, s->size.w, s->size.h, kernel, of->size, s->scratch);
+    degrade_blur(s->other, s->image, s->size.w, s->size.h, kernel, of->size, s->scratch);
+    degrade_swap(s);
 }
 
 static void degrade_by_noise(struct degrade_state *s, const struct degrade_round *round,

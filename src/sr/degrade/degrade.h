@@ -28,8 +28,8 @@ enum { DEGRADE_KERNEL_SIDE = 63 }; /* at most */
 void degrade_kernel_make(float *kernel, const struct degrade_kernel *of);
 
 /* Floats of memory that a blur takes. */
-size_t degrade_blur_floats(int w, int h, int size);
-/* The border is mirrored without the last sample. out may be in. Smooth kernels are taken apart
+size_t degrade_blur_floats(int w, int size);
+/* The border is mirrored without the last sample. out is not in. Smooth kernels are taken apart
  * into rows and columns, which changes a sample by less than 1e-6. */
 void degrade_blur(float *out, const float *in, int w, int h, const float *kernel, int size,
                   float *memory);
@@ -55,7 +55,7 @@ enum degrade_resize {
     DEGRADE_LANCZOS3,
 };
 
-size_t degrade_resize_floats(int w, int h, int out_w, int out_h);
+size_t degrade_resize_floats(int w, int h, int out_w);
 void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, int h,
                     enum degrade_resize mode, float *memory);
 

@@ -45,17 +45,18 @@ static int degrade_reflect(int i, int n)
 
 enum { BAND = 8, COLUMNS = 256 }; /* rows that are made together; floats of each at a time */
 
-/* The image with its mirrored border; a band of rows' sums for each part of a kernel. */
-size_t degrade_blur_floats(int w, int h, int size)
+/* A band's rows with their mirrored border; its sums for each part of a kernel. */
+size_t degrade_blur_floats(int w, int size)
 {
     size_t margin = (size_t)(size / 2) * 2;
-    return 3 * ((size_t)w + margin) * ((size_t)h + margin + BAND * (size_t)(size / 2 + 1));
+    return 3 * ((size_t)w + margin) * (BAND + margin + BAND * (size_t)(size / 2 + 1));
 }
 
-static void degrade_pad(float *to, const float *in, int w, int h, int half)
+/* Rows first .. first + count - 1, which may lie beyond the border. */
+static void degrade_pad(float *to, const float *in, int w, int h, int first, int count, int half)
 {
     size_t row = (size_t)w * 3;
-    for (int y = -half; y < h + half; y++) {
+    for (int y = first; y < first + count; y++) {
         const float *from = in + (size_t)degrade_reflect(y, h) * row;
         for (int x = -half; x < 0; x++, to += 3)
             memcpy(to, from + (size_t)degrade_reflect(x, w) * 3, 3 * sizeof *to);
@@ -150,37 +151,44 @@ void degrade_blur(float *out, const float *in, int w, int h, const float *whole,
     int size = kernel_reach(whole, whole_size), border = (whole_size - size) / 2;
     for (int i = 0; i < size * size; i++)
         kernel[i] = whole[(i / size + border) * whole_size + i % size + border];
-    size_t row = (size_t)w * 3, width = (size_t)(w + size / 2 * 2) * 3;
-    float *sums = memory + width * (size_t)(h + size / 2 * 2);
+    int half = size / 2;
+    size_t row = (size_t)w * 3, width = (size_t)(w + 2 * half) * 3;
+    float *sums = memory + width * (size_t)(BAND + 2 * half);
     bool in_parts = kernel_parts_find(&parts, kernel, size);
-    degrade_pad(memory, in, w, h, size / 2);
-    for (int y = 0; in_parts && y < h; y += BAND)
-        blur_band(out + (size_t)y * row, memory + (size_t)y * width, width, row,
-                  h - y < BAND ? h - y : BAND, &parts, size, sums);
-    for (int y = 0; !in_parts && y < h; y++)
-        for (int j = 0; j < size; j++)
-            degrade_weigh(out + (size_t)y * row, memory + (size_t)(y + j) * width, 3,
-                          kernel + j * size, size, row, j > 0);
+    for (int y = 0; y < h; y += BAND) {
+        int count = h - y < BAND ? h - y : BAND;
+        degrade_pad(memory, in, w, h, y - half, count + 2 * half, half);
+        if (in_parts)
+            blur_band(out + (size_t)y * row, memory, width, row, count, &parts, size, sums);
+        for (int i = 0; !in_parts && i < count; i++)
+            for (int j = 0; j < size; j++)
+                degrade_weigh(out + (size_t)(y + i) * row, memory + (size_t)(i + j) * width, 3,
+                              kernel + j * size, size, row, j > 0);
+    }
 }
 
 /* ---- sharpening ---- */
 
-/* What blurring takes; the blurred image; the mask. */
+/* What blurring takes; the blurred image; the mask; that blurred. */
 size_t degrade_sharpen_floats(int w, int h, int size)
 {
-    return degrade_blur_floats(w, h, size) + 2 * 3 * (size_t)w * (size_t)h;
+    return degrade_blur_floats(w, size) + 3 * 3 * (size_t)w * (size_t)h;
 }
 
 /* By one line of a Gaussian, along y and along x. */
 static void sharpen_blur(float *out, const float *in, int w, int h, const float *line, int size,
                          float *memory)
 {
-    size_t row = (size_t)w * 3, width = (size_t)(w + size / 2 * 2) * 3;
-    float *sums = memory + width * (size_t)(h + size / 2 * 2);
-    degrade_pad(memory, in, w, h, size / 2);
-    for (int y = 0; y < h; y++) {
-        degrade_weigh(sums, memory + (size_t)y * width, width, line, size, width, false);
-        degrade_weigh(out + (size_t)y * row, sums, 3, line, size, row, false);
+    int half = size / 2;
+    size_t row = (size_t)w * 3, width = (size_t)(w + 2 * half) * 3;
+    float *sums = memory + width * (size_t)(BAND + 2 * half);
+    for (int y = 0; y < h; y += BAND) {
+        int count = h - y < BAND ? h - y : BAND;
+        degrade_pad(memory, in, w, h, y - half, count + 2 * half, half);
+        for (int i = 0; i < count; i++) {
+            degrade_weigh(sums, memory + (size_t)i * width, width, line, size, width, false);
+            degrade_weigh(out + (size_t)(y + i) * row, sums, 3, line, size, row, false);
+        }
     }
 }
 
@@ -188,7 +196,7 @@ void degrade_sharpen(float *image, int w, int h, int size, float *memory)
 {
     const double sigma = 0.3 * ((size - 1) / 2.0 - 1.0) + 0.8;
     size_t count = (size_t)w * (size_t)h * 3;
-    float *blurred = memory + degrade_blur_floats(w, h, size), *mask = blurred + count;
+    float *blurred = memory + degrade_blur_floats(w, size), *mask = blurred + count;
     float line[DEGRADE_KERNEL_SIDE];
     double weights[DEGRADE_KERNEL_SIDE], sum = 0.0;
     for (int i = 0; i < size; i++) {
@@ -204,7 +212,7 @@ void degrade_sharpen(float *image, int w, int h, int size, float *memory)
         float v = image[i] + 0.5f * (image[i] - blurred[i]);
         blurred[i] = v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
     }
-    float *soft = mask; /* the mask is copied with its border before it is overwritten */
+    float *soft = mask + count;
     sharpen_blur(soft, mask, w, h, line, size, memory);
     for (size_t i = 0; i < count; i++)
         image[i] = soft[i] * blurred[i] + (1.0f - soft[i]) * image[i];

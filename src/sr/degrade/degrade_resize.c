@@ -84,12 +84,11 @@ static size_t resize_taps_most(int in, int out)
     return 8 + 6 * (size_t)((in + out - 1) / out);
 }
 
-/* Taps and weights of all columns; weights of a row; an image of all input columns and output rows.
- */
-size_t degrade_resize_floats(int w, int h, int out_w, int out_h)
+/* Taps and weights of all columns; weights of a row, and the row. */
+size_t degrade_resize_floats(int w, int h, int out_w)
 {
     size_t columns = 16 * (size_t)out_w + 6 * (size_t)w; /* no less for more columns */
-    return columns + 14 + 6 * (size_t)h + (size_t)w * (size_t)out_h * 3;
+    return columns + 14 + 6 * (size_t)h + (size_t)w * 3;
 }
 
 /* Three channels of one output sample. */
@@ -112,16 +111,14 @@ void degrade_resize(float *out, int out_w, int out_h, const float *in, int w, in
     size_t most = resize_taps_most(w, out_w), row = (size_t)w * 3;
     struct degrade_taps *columns = (struct degrade_taps *)memory, taps;
     float *weights = memory + 2 * (size_t)out_w, *line = weights + (size_t)out_w * most;
-    float *rows = line + resize_taps_most(h, out_h);
-    for (int y = 0; y < out_h; y++) {
-        taps = degrade_taps_of(mode, y, h, out_h, line);
-        degrade_weigh(rows + (size_t)y * row, in + (size_t)taps.first * row, row, line, taps.count,
-                      row, false);
-    }
+    float *across = line + resize_taps_most(h, out_h);
     for (int x = 0; x < out_w; x++)
         columns[x] = degrade_taps_of(mode, x, w, out_w, weights + (size_t)x * most);
-    for (int y = 0; y < out_h; y++)
+    for (int y = 0; y < out_h; y++) {
+        taps = degrade_taps_of(mode, y, h, out_h, line);
+        degrade_weigh(across, in + (size_t)taps.first * row, row, line, taps.count, row, false);
         for (int x = 0; x < out_w; x++, out += 3)
-            resize_sample(out, rows + (size_t)y * row + (size_t)columns[x].first * 3,
-                          weights + (size_t)x * most, columns[x].count);
+            resize_sample(out, across + (size_t)columns[x].first * 3, weights + (size_t)x * most,
+                          columns[x].count);
+    }
 }
