@@ -2,7 +2,7 @@
 # Trains the presets of cfgs/ at their full sizes for a step or two, within the memory they are made for,
 # and holds the device memory that was measured against the plan. On small pictures, enlarged.
 #
-#   scripts/presets_memory.sh [PRESET ...]     default: all of them; gan-24gb takes 15 GB and an hour
+#   scripts/presets_memory.sh [PRESET ...]     default: all of them; gan-24gb takes 15 GB and an hour, sr-24gb 18 GB
 #   DEVICE=cuda scripts/presets_memory.sh      (default: cpu)
 #
 # Exit status 0 only when all of them finished and no peak was above the plan.
@@ -16,7 +16,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/imgtrain-presets-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 [ $# != 0 ] || set -- tiny photo 4k 8k 8k-plus additive gan-16 gan-32 gan-64 gan-128 gan-256 gan-2gb gan-4gb gan-8gb gan-12gb gan-24gb \
-    sr-x2-tiny sr-4gb sr-8gb
+    sr-x2-tiny sr-4gb sr-8gb sr-12gb sr-24gb
 failed=0
 
 # ---- inputs: drawn ----

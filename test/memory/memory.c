@@ -206,6 +206,8 @@ static const char *const same_configs[] = {
     "sr: {num_feat: 16, num_conv: 1, lq_size: 8, batch: 3, max_steps: 10, discriminator: unet, "
     "num_feat_d: 16, gan_weight: 0.1, feature_weight: 1, data_mode: otf}\n",
     "sr: {network: span, num_feat: 16, lq_size: 8, batch: 3, max_steps: 10, l1_weight: 1}\n",
+    "sr: {network: esrgan, num_feat: 8, num_block: 1, num_grow_ch: 8, lq_size: 8, batch: 3, "
+    "max_steps: 10}\n",
 };
 enum { FIRST_SPLAT = 2, FIRST_SR = 4 };
 
