@@ -1,17 +1,15 @@
 /* Dense 3x3 convolutions of any width: the products of the definition, in fp32 whatever the type. A
- * block makes 8x8 outputs of 32 channels from pieces of 8 input channels in shared memory. Every
- * output is one sum in one order, wherever in its tile it lies. */
+ * block makes 8x8 outputs of WIDTH channels from pieces of DEPTH input channels in shared memory:
+ * of 32 from 8, or fewer where tensors of few channels (colours, enlarged ones) would leave most of
+ * these empty. Every output is one sum in one order, wherever in its tile it lies. */
 #include "cuda/nn/conv_cuda.h"
 
 enum {
-    EDGE = 8,        /* pixels of a tile, across and down */
-    HALO = EDGE + 2, /* with the border of one pixel */
-    DEPTH = 8,       /* input channels at a time */
-    WIDTH = 32,      /* output channels of a block */
-    PIXELS = 4,      /* of a thread, side by side */
-    CHANNELS = 4,    /* of a thread */
-    DENSE_THREADS = EDGE * EDGE * WIDTH / (PIXELS * CHANNELS),
-    WGRAD_SIDE = 16, /* channels of either tensor of a block of wgrad: a thread for each pair */
+    EDGE = 8,          /* pixels of a tile, across and down */
+    HALO = EDGE + 2,   /* with the border of one pixel */
+    PIXELS = 4,        /* of a thread, side by side */
+    CHANNELS = 4,      /* of a thread */
+    WGRAD_PAIRS = 256, /* of channels of a block of wgrad: a thread for each */
 };
 
 struct dense_place {
@@ -48,6 +46,7 @@ static __device__ inline void dense_load(float *to, const T *from, const struct 
 }
 
 /* to[9][DEPTH][WIDTH]: weights from `depth` on to channel `first` on, 0 outside. */
+template <int DEPTH, int WIDTH>
 static __device__ inline void dense_load_weights(float *to, const float *weights,
                                                  const struct nn_conv &s, bool adjoint, int depth,
                                                  int first)
@@ -61,13 +60,19 @@ static __device__ inline void dense_load_weights(float *to, const float *weights
     }
 }
 
-template <typename T, typename F>
-static __global__ void __launch_bounds__(DENSE_THREADS)
+template <int WIDTH> static constexpr __host__ __device__ int dense_threads()
+{
+    return EDGE * EDGE * WIDTH / (PIXELS * CHANNELS);
+}
+
+template <int DEPTH, int WIDTH, typename T, typename F>
+static __global__ void __launch_bounds__(dense_threads<WIDTH>())
     dense_kernel(T *out, const F *in, const float *weights, struct nn_conv s, bool adjoint,
                  struct nn_epilogue e)
 {
+    const int most = 9 * DEPTH > EDGE * EDGE ? 9 * DEPTH : EDGE * EDGE;
     __shared__ __align__(16) float halo[HALO * HALO * DEPTH];
-    __shared__ __align__(16) float shared[9 * DEPTH * WIDTH]; /* weights; afterwards sums */
+    __shared__ __align__(16) float shared[most * WIDTH]; /* weights; afterwards sums */
     int inputs = adjoint ? s.cout : s.cin, outputs = adjoint ? s.cin : s.cout;
     struct dense_place place = dense_place_of(s, blockIdx.x);
     int first = blockIdx.y * WIDTH, mine = threadIdx.x % (WIDTH / CHANNELS) * CHANNELS;
@@ -76,7 +81,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS)
     float sum[PIXELS][CHANNELS] = {};
     for (int depth = 0; depth < inputs; depth += DEPTH) {
         dense_load<HALO, DEPTH>(halo, in, s, place, inputs, depth);
-        dense_load_weights(shared, weights, s, adjoint, depth, first);
+        dense_load_weights<DEPTH, WIDTH>(shared, weights, s, adjoint, depth, first);
         __syncthreads();
         for (int tap = 0; tap < 9; tap++) {
             const float *x = halo + ((row + tap / 3) * HALO + column + tap % 3) * DEPTH;
@@ -100,7 +105,7 @@ static __global__ void __launch_bounds__(DENSE_THREADS)
         shared[(row * EDGE + column + p) * WIDTH + conv_sum_at(mine + k)] = sum[p][k];
     __syncthreads();
     const int lanes = WIDTH / 8;
-    for (int p = threadIdx.x / lanes; p < EDGE * EDGE; p += DENSE_THREADS / lanes) {
+    for (int p = threadIdx.x / lanes; p < EDGE * EDGE; p += dense_threads<WIDTH>() / lanes) {
         int y = place.y + p / EDGE, x = place.x + p % EDGE;
         if (y < s.h && x < s.w)
             conv_store_row(e, out, shared + p * WIDTH, (place.image * s.h + y) * s.w + x, first,
@@ -113,44 +118,58 @@ int conv_dense_tiles(const struct nn_conv *s)
     return dense_across(s->w) * dense_across(s->h);
 }
 
-void conv_dense(const struct conv_pass *p)
+template <int DEPTH, int WIDTH> static void dense_launch(const struct conv_pass *p)
 {
     const struct nn_conv *s = &p->shape;
     enum nn_type from = p->adjoint ? s->out_type : s->in_type;
     enum nn_type to = p->adjoint ? s->in_type : s->out_type;
     int outputs = p->adjoint ? s->cin : s->cout;
     dim3 grid((unsigned)(s->n * conv_dense_tiles(s)), (unsigned)((outputs + WIDTH - 1) / WIDTH));
-    WITH_TYPE(
-        to, T,
-        WITH_TYPE(from, F,
-                  LAUNCH((dense_kernel<T, F>), grid, DENSE_THREADS, 0, p->device->stream,
-                         (T *)p->to, (const F *)p->from, p->weights, *s, p->adjoint, p->epilogue)));
+    WITH_TYPE(to, T,
+              WITH_TYPE(from, F,
+                        LAUNCH((dense_kernel<DEPTH, WIDTH, T, F>), grid, dense_threads<WIDTH>(), 0,
+                               p->device->stream, (T *)p->to, (const F *)p->from, p->weights, *s,
+                               p->adjoint, p->epilogue)));
 }
 
-/* sums[piece][cout][cin][9] over the tiles of a piece. */
-template <typename I, typename O>
-static __global__ void __launch_bounds__(WGRAD_SIDE *WGRAD_SIDE)
+/* By the numbers of channels alone, so that all images have the same bits. */
+void conv_dense(const struct conv_pass *p)
+{
+    int inputs = p->adjoint ? p->shape.cout : p->shape.cin;
+    int outputs = p->adjoint ? p->shape.cin : p->shape.cout;
+    bool shallow = (inputs + 7) % 8 < 4; /* whole fours leave less empty than eights */
+    if (shallow)
+        dense_launch<4, 32>(p);
+    else if (outputs <= 16)
+        dense_launch<8, 16>(p);
+    else
+        dense_launch<8, 32>(p);
+}
+
+/* sums[piece][cout][cin][9] over the tiles of a piece; a block has INS x OUTS pairs. */
+template <int INS, int OUTS, typename I, typename O>
+static __global__ void __launch_bounds__(WGRAD_PAIRS)
     dense_wgrad_kernel(float *sums, const I *in, const O *dout, struct nn_conv s, int chunk_tiles,
                        int piece_tiles, int pieces, size_t tiles)
 {
-    __shared__ float halo[HALO * HALO * WGRAD_SIDE], middle[EDGE * EDGE * WGRAD_SIDE];
+    __shared__ float halo[HALO * HALO * INS], middle[EDGE * EDGE * OUTS];
     size_t begin = (size_t)(blockIdx.x / pieces) * chunk_tiles;
     size_t tile = begin + (size_t)(blockIdx.x % pieces) * piece_tiles;
     size_t last = min(min(tile + piece_tiles, begin + chunk_tiles), tiles);
-    int o = threadIdx.x / WGRAD_SIDE, c = threadIdx.x % WGRAD_SIDE;
-    int first_out = blockIdx.y * WGRAD_SIDE, first_in = blockIdx.z * WGRAD_SIDE;
+    int o = threadIdx.x / INS, c = threadIdx.x % INS;
+    int first_out = blockIdx.y * OUTS, first_in = blockIdx.z * INS;
     float sum[9] = {};
     for (; tile < last; tile++) {
         struct dense_place place = dense_place_of(s, tile);
-        dense_load<HALO, WGRAD_SIDE>(halo, in, s, place, s.cin, first_in);
-        dense_load<EDGE, WGRAD_SIDE>(middle, dout, s, place, s.cout, first_out);
+        dense_load<HALO, INS>(halo, in, s, place, s.cin, first_in);
+        dense_load<EDGE, OUTS>(middle, dout, s, place, s.cout, first_out);
         __syncthreads();
         for (int p = 0; p < EDGE * EDGE; p++) {
-            float d = middle[p * WGRAD_SIDE + o];
-            const float *x = halo + (p / EDGE * HALO + p % EDGE) * WGRAD_SIDE + c;
+            float d = middle[p * OUTS + o];
+            const float *x = halo + (p / EDGE * HALO + p % EDGE) * INS + c;
             UNROLL
             for (int tap = 0; tap < 9; tap++)
-                sum[tap] += d * x[(tap / 3 * HALO + tap % 3) * WGRAD_SIDE];
+                sum[tap] += d * x[(tap / 3 * HALO + tap % 3) * INS];
         }
         __syncthreads();
     }
@@ -162,15 +181,28 @@ static __global__ void __launch_bounds__(WGRAD_SIDE *WGRAD_SIDE)
         to[tap] = sum[tap];
 }
 
-void conv_dense_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
-                       const void *in, const void *dout, const struct conv_cut *cut, int chunks)
+template <int INS, int OUTS>
+static void dense_launch_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
+                                const void *in, const void *dout, const struct conv_cut *cut,
+                                int chunks)
 {
-    dim3 grid((unsigned)(chunks * cut->pieces), (unsigned)((s->cout + WGRAD_SIDE - 1) / WGRAD_SIDE),
-              (unsigned)((s->cin + WGRAD_SIDE - 1) / WGRAD_SIDE));
+    dim3 grid((unsigned)(chunks * cut->pieces), (unsigned)((s->cout + OUTS - 1) / OUTS),
+              (unsigned)((s->cin + INS - 1) / INS));
     size_t tiles = (size_t)s->n * conv_dense_tiles(s);
     WITH_TYPE(s->in_type, I,
               WITH_TYPE(s->out_type, O,
-                        LAUNCH((dense_wgrad_kernel<I, O>), grid, WGRAD_SIDE * WGRAD_SIDE, 0,
+                        LAUNCH((dense_wgrad_kernel<INS, OUTS, I, O>), grid, WGRAD_PAIRS, 0,
                                device->stream, sums, (const I *)in, (const O *)dout, *s,
                                cut->chunk_units, cut->piece_units, cut->pieces, tiles)));
+}
+
+void conv_dense_pieces(struct cuda_device *device, const struct nn_conv *s, float *sums,
+                       const void *in, const void *dout, const struct conv_cut *cut, int chunks)
+{
+    if (s->cin <= 4)
+        dense_launch_pieces<4, 64>(device, s, sums, in, dout, cut, chunks);
+    else if (s->cout <= 4)
+        dense_launch_pieces<64, 4>(device, s, sums, in, dout, cut, chunks);
+    else
+        dense_launch_pieces<16, 16>(device, s, sums, in, dout, cut, chunks);
 }
