@@ -3,7 +3,7 @@
 # in a short session.
 #
 #   ./run.sh [-o FOLDER] [-t SECONDS] [-s] [PART ...]     PARTS of the first command, without any named:
-#       machine quick tests ops splat fits gan cudnn sanitizer failures
+#       machine quick tests ops splat fits gan sr cudnn sanitizer failures
 #   ./run.sh -t 240 failures profile                      and of a second one: what failed again, alone;
 #                                                         the kernels by ncu; more: trainings
 #
@@ -23,7 +23,7 @@ while getopts o:t:s option; do
     esac
 done
 shift $((OPTIND - 1))
-parts=${*:-machine quick tests ops splat fits gan cudnn sanitizer failures}
+parts=${*:-machine quick tests ops splat fits gan sr cudnn sanitizer failures}
 mkdir -p "$out" || exit 1
 out=$(cd "$out" && pwd)
 work=$(mktemp -d) || exit 1
@@ -128,6 +128,12 @@ quick() {
             video.enabled=false device=$device -q -o "$work/gan-$device" || break
         [ $device = cuda ] || agree gan loss_d 2e-2
     done
+    for device in cuda cpu; do
+        step 30 "quick-sr-$device" ./imgtrain train task=sr "dataroot_gt=$PWD/pictures/set" num_feat=16 num_conv=2 \
+            lq_size=6 sr.batch=4 max_steps=10 eval_steps=5 frames.count=0 video.enabled=false device=$device -q \
+            -o "$work/sr-$device" || break
+        [ $device = cuda ] || agree sr loss 2e-3
+    done
 }
 
 # One process a suite: with forks each test would open the GPU anew.
@@ -211,6 +217,13 @@ gan() {
     bench 30 gan-64-kernels --task gan --size 64 --batch 64 --amp --steps 2 --kernels
 }
 
+# Compact 64-16, 16 patches of 64 px, enlarged 2 and 4 times
+sr() {
+    [ -z "$small" ] || return
+    for times in 2 4; do bench 30 "sr-x$times" --task sr --enlarge $times; done
+    bench 30 sr-kernels --task sr --enlarge 4 --steps 2 --kernels
+}
+
 # Our own convolutions against cuDNN's, which may try engines for a while
 cudnn() {
     if [ -n "$small" ]; then
@@ -260,7 +273,7 @@ profile() {
 
 for part in $parts; do
     case $part in
-    machine | quick | tests | ops | splat | fits | gan | cudnn | sanitizer | failures | trainings | profile | reference) ;;
+    machine | quick | tests | ops | splat | fits | gan | sr | cudnn | sanitizer | failures | trainings | profile | reference) ;;
     *) echo "run.sh: there is no part $part"; exit 64 ;;
     esac
 done

@@ -37,6 +37,7 @@ run 0 ./run.sh -s -t 3000
 has results.tar.gz results/summary.txt results/splat-a-kernels.txt
 cp results/summary.txt summary
 for line in 'cuda  *cuda:0: emulated' 'splat: loss after 10 steps: .*: ok' 'gan: loss_d after 10 steps: .*: ok' \
+    'sr: loss after 10 steps: .*: ok' \
     'cuda_splat_golden: ok' 'ceilings: ' '  3x3 .* GFLOP/s' '  relocation  .* median .* mean ' '  frame  .* median' \
     '  ssim_kernel.*%' '  a: .* s in all, .* dB, .*; the CPU: .* dB' '  relocation in all .* s, 5 frames .* s' \
     '  b: .*; the CPU: ' '  8x8 .* images/s' 'memcheck: ok' 'racecheck: ok' 'SUMMARY: 0 errors' ': .* s in all, nothing failed, 0 left out'; do
