@@ -38,6 +38,11 @@ static bool is_off(const struct config_entry *entry)
     return number_parse_double(text_of(entry), &number) && number == 0;
 }
 
+static bool is_auto(const struct config_entry *entry)
+{
+    return strcasecmp(text_of(entry), "auto") == 0;
+}
+
 static const struct config_entry *find_theirs(const struct translation *t, const char *path)
 {
     for (int i = 0; i < t->theirs->count; i++)
@@ -219,6 +224,7 @@ static int translate_batch(struct translation *t, const struct config_entry *ent
     static const char *const times[] = {"datasets.train.accum_iter", "datasets.train.accumulate",
                                         "train.accum_iter", "train.accumulate"};
     double batch;
+    if (is_auto(entry)) return OK; /* see translate_lq_size */
     if (!number_parse_double(text_of(entry), &batch)) return say(t, entry, "sr.batch", NULL);
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         batch *= number_of(t, times[i], 1);
@@ -345,19 +351,55 @@ static int require_our_metric(struct translation *t, const struct config_entry *
     return OK;
 }
 
-/* training_automations; all of it may be turned off at once. */
-static int translate_automation(struct translation *t, const struct config_entry *entry)
+/* ---- sizes by memory ---- */
+
+/* Behind `prefix`, or NULL. */
+static const char *key_behind(const char *key, const char *prefix)
 {
-    static const char ours[] = CONFIG_AUTOMATIONS "." CONFIG_AUTOMATION ".";
-    const struct config_entry *all = find_theirs(t, CONFIG_AUTOMATIONS ".enabled");
-    if (entry == all) return OK;
-    if (strncmp(entry->key, ours, sizeof ours - 1) != 0) return no_effect(entry);
-    if (all && is_off(all)) return OK;
-    if (!config_automation_has(entry->key + sizeof ours - 1)) return no_effect(entry);
-    char *key = string_format("memory.%s", config_automation_key(entry->key + sizeof ours - 1));
+    size_t length = strlen(prefix);
+    return strncmp(key, prefix, length) == 0 && key[length] == '.' ? key + length + 1 : NULL;
+}
+
+/* A key of theirs for the memory section, unless it is there already. */
+static int say_automation(struct translation *t, const struct config_entry *entry, const char *name)
+{
+    const char *ours = config_automation_key(name);
+    if (!config_automation_has(name)) return no_effect(entry);
+    if (is_said(t, ours)) return OK;
+    char *key = string_format("memory.%s", ours);
     int code = key ? say(t, entry, key, NULL) : ERR_SYSTEM;
     free(key);
     return code;
+}
+
+/* training_automations, at the top or in `train`; all of it may be turned off at once. */
+static int translate_automation(struct translation *t, const struct config_entry *entry)
+{
+    bool in_train = key_behind(entry->key, "train");
+    const char *prefix = in_train ? "train." CONFIG_AUTOMATIONS : CONFIG_AUTOMATIONS;
+    const struct config_entry *all = find_theirs(
+        t, in_train ? "train." CONFIG_AUTOMATIONS ".enabled" : CONFIG_AUTOMATIONS ".enabled");
+    if (entry == all) return OK;
+    const char *name = key_behind(entry->key, prefix), *key = NULL;
+    if (name) key = key_behind(name, CONFIG_AUTOMATION);
+    if (name && !key) key = key_behind(name, "dynamic_batch_size_optimizer");
+    if (!key) return no_effect(entry);
+    return all && is_off(all) ? OK : say_automation(t, entry, key);
+}
+
+/* Memory is managed all the same: these are its bounds, and whether sizes follow. */
+static int translate_vram_management(struct translation *t, const struct config_entry *entry)
+{
+    const struct config_entry *all = find_theirs(t, "auto_vram_management.enabled");
+    const char *key = key_behind(entry->key, "auto_vram_management");
+    if (!key) return no_effect(entry);
+    return entry != all && all && is_off(all) ? OK : say_automation(t, entry, key);
+}
+
+/* AUTO: as large as there is memory for, from the default on. */
+static int translate_lq_size(struct translation *t, const struct config_entry *entry)
+{
+    return is_auto(entry) ? OK : say(t, entry, "sr.lq_size", NULL);
 }
 
 /* ---- losses: `losses:` is a list of mappings, older files name each ---- */
@@ -506,8 +548,8 @@ static const struct foreign_row {
     {"datasets.train.meta_info_file", .rule = require_off},
     {"datasets.train.filename_tmpl", .key = "sr.filename_tmpl"},
     {"datasets.*.io_backend.type", .only = "disk", .why = "images are read from folders: disk"},
-    {"datasets.train.lq_size", .key = "sr.lq_size"},
-    {"datasets.train.patch_size", .key = "sr.lq_size"},
+    {"datasets.train.lq_size", .rule = translate_lq_size},
+    {"datasets.train.patch_size", .rule = translate_lq_size},
     {"datasets.train.gt_size", .rule = translate_gt_size},
     {"datasets.train.use_hflip", .key = "sr.flip"},
     {"datasets.train.use_rot", .key = "sr.rot"},
@@ -580,6 +622,8 @@ static const struct foreign_row {
     {"logger.print_freq", .key = "eval_steps"},
     {"logger.save_checkpoint_freq", .key = "checkpoint.every"},
     {CONFIG_AUTOMATIONS, .rule = translate_automation},
+    {"train." CONFIG_AUTOMATIONS, .rule = translate_automation},
+    {"auto_vram_management", .rule = translate_vram_management},
 };
 
 /* How many characters of `path` the row's names without * make up, all its parts being the first of

@@ -231,6 +231,23 @@ run 0 imgtrain config more.yml
 err_has "more.yml:21:5: 'training_automations.DynamicBatchSizeOptimizer.vram_history_size' has no effect here"
 err_has "more.yml:23:5: 'training_automations.IntelligentLearningRateScheduler.enabled' has no effect here"
 err_lines 2
+# where it stands in their files: at the top, or in `train`, by either name; sizes may be AUTO
+options | sed '/^training_automations:/,$s/^/  /' >in-train.yml
+run 0 imgtrain config in-train.yml
+cp "$out" in-train
+run 0 imgtrain config fork.yml
+sed 's/[a-z-]*\.yml:[0-9]*//' "$out" >at-top.txt
+sed 's/[a-z-]*\.yml:[0-9]*//' in-train >in-train.txt
+same in-train.txt at-top.txt
+options | sed 's/DynamicBatchSizeOptimizer/dynamic_batch_size_optimizer/; s/lq_size: 16/lq_size: AUTO/; s/batch_size_per_gpu: 4/batch_size_per_gpu: AUTO, accum_iter: AUTO/
+    s/^scale: 2/&\nauto_vram_management: {enabled: true, target_vram_usage: 0.6}/; s/target_vram_usage: 0.8$/use_vram_manager_integration: true/' >auto.yml
+run 0 imgtrain config auto.yml
+err_has "dynamic_batch_size_optimizer.use_vram_manager_integration' has no effect here"
+err_lines 1
+for line in 'memory.grow *true' 'memory.target_vram_usage *0.6' 'memory.safety_margin *0.1' 'sr.lq_size *64' 'sr.batch *16'; do
+    last="$line"
+    if grep -q "$line" "$out"; then pass; else flunk "not in the config"; fi
+done
 run 0 imgtrain train fork.yml -o forked device=cpu video.enabled=false memory.grow_time=0
 levels_are forked "0:0:16:4 4:0:32:4 8:0:32:8"
 for off in 's/^  enabled: true/  enabled: false/' 's/^    enabled: true/    enabled: false/'; do
