@@ -37,6 +37,7 @@ struct net_layer {
     int factor;                             /* of a kind that changes the size by it */
     int classes, embedding;                 /* of a kind that reads labels: its table */
     bool leaky_relu;  /* fused behind the kind's sum; keeps a mask, slope NET_SLOPE */
+    bool silu;        /* of a convolution: its input goes through SiLU first, kept nowhere */
     int weight, bias; /* parameter numbers; -1 = none */
     size_t derived;   /* where its derived weights begin in the range of all of them */
     int begin, end;   /* first and last layer of its checkpoint segment */

@@ -32,8 +32,8 @@ extern const struct nn_layer_kind layer_rgb_range;  /* [n][h][w][3] -> (x - mean
 extern const struct nn_layer_kind layer_nearest_up; /* [n][hf][wf][c]: factor set */
 extern const struct nn_layer_kind layer_add;        /* the sum of two values of one shape */
 
-/* Adds a layer_conv3xc of the last value with its eight parameters, NAME.sk.weight and so on: its
- * number. */
-int nn_add_conv3xc(struct net *net, const char *name, int channels);
+/* Adds a layer_conv3xc of the last value (silu: of what SiLU makes of it) with its eight
+ * parameters, NAME.sk.weight and so on: its number. */
+int nn_add_conv3xc(struct net *net, const char *name, int channels, bool silu);
 
 #endif

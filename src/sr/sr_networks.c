@@ -88,10 +88,15 @@ int sr_network_radius(const struct sr_design *design)
 
 int sr_add_conv(struct net *net, const char *name, int channels, int kernel)
 {
-    char full[64];
     struct net_layer conv = net_next_layer(net, &layer_conv);
     conv.c = channels;
     conv.kernel = kernel;
+    return sr_add_conv_layer(net, name, conv);
+}
+
+int sr_add_conv_layer(struct net *net, const char *name, struct net_layer conv)
+{
+    char full[64];
     int layer = net_add_layer(net, conv);
     TRY(layer);
     snprintf(full, sizeof full, "%s.weight", name);

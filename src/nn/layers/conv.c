@@ -14,6 +14,8 @@ int conv_layer_shape(const struct net *net, struct net_layer *l)
     if (l->groups < 1 || from->c % l->groups || l->c % l->groups)
         return fail(ERR_CONFIG, "%d groups do not divide %d and %d channels", l->groups, from->c,
                     l->c);
+    if (l->silu && (l->input_count > 1 || l->leaky_relu || from->leaky_relu))
+        return fail(ERR_CONFIG, "its input goes through SiLU: nothing else can be fused");
     if (l->input_count == 1) return OK;
     const struct net_layer *residual = &net->layers[l->input[1]];
     if (residual->h != l->h || residual->w != l->w || residual->c != l->c)
@@ -62,11 +64,98 @@ size_t conv_layer_weight_floats(const struct net *net, const struct net_layer *l
     return (size_t)l->c * in * (size_t)(l->kernel * l->kernel);
 }
 
+/* ---- an input that goes through SiLU first: some images at a time, in the workspace ---- */
+
+/* As many as these bytes hold, whole reduction chunks. */
+enum { SILU_BYTES = 2 << 20 };
+
+static int silu_images(const struct net *net, int i, int n, int chunk)
+{
+    int most = (int)(SILU_BYTES / net_bytes(net, net->layers[i].input[0]));
+    if (chunk < 1) chunk = 1;
+    most = most < chunk ? chunk : most / chunk * chunk;
+    return most < n ? most : n;
+}
+
+static size_t silu_bytes(const struct net *net, int i, int n)
+{
+    return ((size_t)n * net_bytes(net, net->layers[i].input[0]) + 63) / 64 * 64;
+}
+
+/* Images first .. first + n - 1 of a tensor of layer `i`. */
+static void *images_of(const struct network_pass *s, int i, void *tensor, int first)
+{
+    return (char *)tensor + (size_t)first * net_bytes(s->net, i);
+}
+
+static struct nn_pointwise silu_of(const struct network_pass *s, int i, int first, int n)
+{
+    int from = s->net->layers[i].input[0];
+    enum nn_type type = s->net->layers[from].type;
+    return (struct nn_pointwise){.function = NN_SILU,
+                                 .a = images_of(s, from, s->value[from], first),
+                                 .a_type = type,
+                                 .y_type = type,
+                                 .count = (size_t)n * net_elements(s->net, from)};
+}
+
+static int silu_conv_forward(struct network_pass *s, int i)
+{
+    const struct nn_epilogue e = {.bias = conv_bias(s, i), .slope = 1};
+    int some = silu_images(s->net, i, s->n, s->chunk);
+    for (int first = 0; first < s->n; first += some) {
+        int n = s->n - first < some ? s->n - first : some;
+        struct nn_conv shape = net_conv(s->net, i, n, s->chunk);
+        struct nn_pointwise silu = silu_of(s, i, first, n);
+        TRY(s->device->nn->pointwise_forward(s->device, &silu, s->workspace));
+        TRY(s->device->nn->conv_forward(s->device, &shape, images_of(s, i, s->value[i], first),
+                                        s->workspace, conv_weights(s, i), &e,
+                                        (char *)s->workspace + silu_bytes(s->net, i, some)));
+    }
+    return OK;
+}
+
+static int silu_conv_backward(struct network_pass *s, int i, void *to, bool add)
+{
+    const struct nn_epilogue none = {.slope = 1};
+    int some = silu_images(s->net, i, s->n, s->chunk), from = s->net->layers[i].input[0];
+    for (int first = 0; first < s->n; first += some) {
+        int n = s->n - first < some ? s->n - first : some;
+        struct nn_conv shape = net_conv(s->net, i, n, s->chunk);
+        struct nn_pointwise silu = silu_of(s, i, first, n);
+        TRY(s->device->nn->conv_dgrad(s->device, &shape, s->workspace,
+                                      images_of(s, i, s->grad[i], first), conv_weights(s, i), &none,
+                                      (char *)s->workspace + silu_bytes(s->net, i, some)));
+        TRY(s->device->nn->pointwise_dgrad(s->device, &silu, 0, images_of(s, from, to, first),
+                                           s->workspace, add));
+    }
+    return OK;
+}
+
+static int silu_conv_gradient(struct network_pass *s, int i, float *dw)
+{
+    int some = silu_images(s->net, i, s->n, s->chunk);
+    for (int first = 0; first < s->n; first += some) {
+        int n = s->n - first < some ? s->n - first : some;
+        struct nn_conv shape = net_conv(s->net, i, n, s->chunk);
+        struct nn_pointwise silu = silu_of(s, i, first, n);
+        TRY(s->device->nn->pointwise_forward(s->device, &silu, s->workspace));
+        TRY(s->device->nn->conv_wgrad(s->device, &shape, dw, s->workspace,
+                                      images_of(s, i, s->grad[i], first),
+                                      (char *)s->workspace + silu_bytes(s->net, i, some)));
+    }
+    return OK;
+}
+
+/* ---- all ---- */
+
 int conv_layer_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
     struct nn_epilogue e = {.bias = conv_bias(s, i), .slope = 1};
+    s->macs += net_layer_macs(s->net, i) * s->n;
+    if (l->silu) return silu_conv_forward(s, i);
     if (l->input_count > 1) e.residual = s->value[l->input[1]];
     if (l->leaky_relu && masks == PASS_FROZEN_MASKS) {
         e.mask_in = s->mask[i];
@@ -75,7 +164,6 @@ int conv_layer_forward(struct network_pass *s, int i, enum pass_masks masks)
         e.slope = NET_SLOPE;
         if (masks == PASS_WRITE_MASKS) e.mask_out = s->mask[i];
     }
-    s->macs += net_layer_macs(s->net, i) * s->n;
     return s->device->nn->conv_forward(s->device, &shape, s->value[i], s->value[l->input[0]],
                                        conv_weights(s, i), &e, s->workspace);
 }
@@ -87,13 +175,14 @@ int conv_layer_backward(struct network_pass *s, int i, int slot, void *to, bool 
     int from = l->input[slot];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
     struct nn_epilogue e = {.slope = 1};
+    s->macs += net_layer_macs(s->net, i) * s->n;
+    if (l->silu) return silu_conv_backward(s, i, to, add);
     if (l->skip >= 0) e.residual = s->grad[l->skip];
     if (add) e.residual = to;
     if (pass_applies_mask(s, i)) {
         e.mask_in = s->mask[from];
         e.mask_slope = NET_SLOPE;
     }
-    s->macs += net_layer_macs(s->net, i) * s->n;
     return s->device->nn->conv_dgrad(s->device, &shape, to, s->grad[i], conv_weights(s, i), &e,
                                      s->workspace);
 }
@@ -103,8 +192,9 @@ int conv_layer_gradients(struct network_pass *s, int i, float *dw, float *db)
     const struct net_layer *l = &s->net->layers[i];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
     s->macs += net_layer_macs(s->net, i) * s->n;
-    TRY(s->device->nn->conv_wgrad(s->device, &shape, dw, s->value[l->input[0]], s->grad[i],
-                                  s->workspace));
+    TRY(l->silu ? silu_conv_gradient(s, i, dw)
+                : s->device->nn->conv_wgrad(s->device, &shape, dw, s->value[l->input[0]],
+                                            s->grad[i], s->workspace));
     return db ? s->device->nn->bias_grad(s->device, db, s->grad[i], l->type, s->n, l->h * l->w,
                                          l->c)
               : OK;
@@ -126,8 +216,10 @@ double conv_layer_macs(const struct net *net, int i)
 size_t conv_layer_workspace(const struct net *net, const struct device *device, int i, int n,
                             int chunk)
 {
-    struct nn_conv shape = net_conv(net, i, n, chunk);
-    return device->nn->conv_workspace(device, &shape);
+    bool silu = net->layers[i].silu;
+    int some = silu ? silu_images(net, i, n, chunk) : n;
+    struct nn_conv shape = net_conv(net, i, some, chunk);
+    return device->nn->conv_workspace(device, &shape) + (silu ? silu_bytes(net, i, some) : 0);
 }
 
 #define CONV_KIND(its_name, its_shape, its_weight_shape)                                           \

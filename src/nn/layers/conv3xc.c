@@ -34,10 +34,11 @@ static size_t conv3xc_derived(const struct net *net, const struct net_layer *l)
     return conv_layer_weight_floats(net, l) + (size_t)l->c;
 }
 
-int nn_add_conv3xc(struct net *net, const char *name, int channels)
+int nn_add_conv3xc(struct net *net, const char *name, int channels, bool silu)
 {
     struct net_layer conv = net_next_layer(net, &layer_conv3xc);
     conv.c = channels;
+    conv.silu = silu;
     int layer = net_add_layer(net, conv);
     TRY(layer);
     const struct net_layer *l = &net->layers[layer];

@@ -35,30 +35,34 @@ static void span_sizes(const struct sr_design *design, char *text, size_t room)
 
 /* ---- the graph ---- */
 
-static int add_span_conv(struct net *net, const struct sr_design *design, const char *name)
+static int add_span_conv(struct net *net, const struct sr_design *design, const char *name,
+                         bool silu)
 {
     char full[48];
-    if (!design->merged) return nn_add_conv3xc(net, name, design->features);
+    if (!design->merged) return nn_add_conv3xc(net, name, design->features, silu);
     snprintf(full, sizeof full, "%s.eval_conv", name);
-    return sr_add_conv(net, full, design->features, 3);
+    struct net_layer conv = net_next_layer(net, &layer_conv);
+    conv.c = design->features;
+    conv.kernel = 3;
+    conv.silu = silu;
+    return sr_add_conv_layer(net, full, conv);
 }
 
-static int add_span_silu(struct net *net)
-{
-    return net_add_layer(net, net_next_layer(net, &layer_silu));
-}
-
-/* The block of this number behind value `before`; *first: what its first convolution becomes. */
+/* Behind the last value. SiLU is done on the way into the second and the third convolution; *first:
+ * what it makes of the first one, where that is asked for. */
 static int add_span_block(struct net *net, const struct sr_design *design, int number, int group,
                           int *first)
 {
     char name[32];
     int before = net->layer_count - 1;
     for (int i = 1; i <= 3; i++) {
+        bool behind_layer = i == 2 && first;
+        if (behind_layer) {
+            *first = net_add_layer(net, net_next_layer(net, &layer_silu));
+            TRY(*first);
+        }
         snprintf(name, sizeof name, "block_%d.c%d_r", number, i);
-        TRY(add_span_conv(net, design, name));
-        if (i < 3) TRY(add_span_silu(net));
-        if (i == 1) *first = net->layer_count - 1;
+        TRY(add_span_conv(net, design, name, i > 1 && !behind_layer));
     }
     struct net_layer gate = net_next_layer(net, &layer_gate);
     gate.input_count = 2;
@@ -71,16 +75,15 @@ static int add_span_block(struct net *net, const struct sr_design *design, int n
 
 static int span_build(struct net *net, const struct sr_design *design, int group)
 {
-    int joined[4], first_of_block;
+    int joined[4];
     if (design->norm) TRY(net_add_layer(net, net_next_layer(net, &layer_rgb_range)));
-    TRY(joined[0] = add_span_conv(net, design, "conv_1"));
+    TRY(joined[0] = add_span_conv(net, design, "conv_1", false));
     for (int i = 1; i <= BLOCKS; i++) {
-        int block = add_span_block(net, design, i, group, &first_of_block);
+        int block = add_span_block(net, design, i, group, i == BLOCKS ? &joined[3] : NULL);
         TRY(block);
         if (i == 1) joined[2] = block;
     }
-    joined[3] = first_of_block;
-    TRY(joined[1] = add_span_conv(net, design, "conv_2"));
+    TRY(joined[1] = add_span_conv(net, design, "conv_2", false));
     struct net_layer concat = net_next_layer(net, &layer_concat);
     concat.input_count = 4;
     memcpy(concat.input, joined, sizeof joined);
