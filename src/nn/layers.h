@@ -19,7 +19,8 @@ extern const struct nn_layer_kind layer_bilinear_up;      /* [n][2h][2w][c] */
 extern const struct nn_layer_kind layer_conv_down;        /* [n][h/2][w/2][c]: c set */
 extern const struct nn_layer_kind layer_label_projection; /* [n][e] -> [n][1]: classes set */
 extern const struct nn_layer_kind layer_pixel_shuffle;    /* [n][hf][wf][c/f^2]: factor set */
-/* [n][hf][wf][c], of up to 5 values side by side, each enlarged `factor` times: c, factor set */
+/* [n][hf][wf][c], of up to 5 values side by side, each enlarged `factor` times: c, kernel, factor
+ * set */
 extern const struct nn_layer_kind layer_conv_gather;
 extern const struct nn_layer_kind layer_pixel_unshuffle; /* [n][h/f][w/f][c f^2]: factor set */
 extern const struct nn_layer_kind layer_concat;          /* [n][h][w][sum of c] */

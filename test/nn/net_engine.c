@@ -179,6 +179,7 @@ static int add_gather(struct net *net, const int *inputs, int count, int factor,
 {
     char name[32];
     struct net_layer l = net_next_layer(net, &layer_conv_gather);
+    l.kernel = 3;
     l.c = c;
     l.factor = factor;
     l.leaky_relu = leaky_relu;
@@ -307,11 +308,15 @@ static void build_gates(struct net *net)
     net_mark_segment(net, z, block);
     int after = nn_add_conv3xc(net, "fourth", 6, true);
     MUST(after);
-    struct net_layer join = net_next_layer(net, &layer_concat);
+    struct net_layer join = net_next_layer(net, &layer_conv_gather);
     const int joined[] = {first, after, block, a};
     join.input_count = 4;
+    join.c = 5;
     memcpy(join.input, joined, sizeof joined);
-    MUST(net_add_layer(net, join));
+    int all = net_add_layer(net, join);
+    MUST(all);
+    MUST(net_add_weight(net, all, "joined", 1));
+    MUST(net_add_bias(net, all, "joined.bias"));
     int flat = add_plain(net, &layer_contract, net->layer_count - 1);
     MUST(net_add_weight(net, flat, "depthwise", 0.1f));
     struct net_layer score = net_next_layer(net, &layer_linear);

@@ -1,8 +1,8 @@
-/* A 3x3 convolution of several values side by side, each enlarged `factor` times by nearest
- * neighbour first: the layers of dense blocks, and what follows an enlargement. What it convolves
- * is put together in the workspace, for some images at a time, so nothing but the values themselves
- * is kept for the backward pass. How many images depends on the shape alone, and no bit on how
- * many. */
+/* A convolution, 3x3 or 1x1, of several values side by side, each enlarged `factor` times by
+ * nearest neighbour first: the layers of dense blocks, and what follows an enlargement. What it
+ * convolves is put together in the workspace, for some images at a time, so nothing but the values
+ * themselves is kept for the backward pass. How many images depends on the shape alone, and no bit
+ * on how many. */
 #include "base/error.h"
 #include "device/device.h"
 #include "memory/plan.h"
@@ -43,7 +43,7 @@ static struct nn_conv gather_conv(const struct net *net, int i, int n, int chunk
         .w = l->w,
         .cin = gather_channels(net, l),
         .cout = l->c,
-        .kernel = 3,
+        .kernel = l->kernel,
         .groups = 1,
         .chunk = chunk,
         .in_type = gather_type(net, l),
@@ -81,7 +81,7 @@ static int conv_gather_shape(const struct net *net, struct net_layer *l)
     if (l->factor < 1) return fail(ERR_CONFIG, "a factor of %d", l->factor);
     l->h = first->h * l->factor;
     l->w = first->w * l->factor;
-    l->kernel = 3;
+    if (l->kernel != 1 && l->kernel != 3) return fail(ERR_CONFIG, "its kernel must be 1 or 3");
     for (int k = 1; k < l->input_count; k++) {
         const struct net_layer *from = &net->layers[l->input[k]];
         if (from->h != first->h || from->w != first->w || from->type != first->type)
@@ -99,7 +99,7 @@ static int conv_gather_weight_shape(const struct net *net, const struct net_laye
 {
     shape[0] = l->c;
     shape[1] = gather_channels(net, l);
-    shape[2] = shape[3] = 3;
+    shape[2] = shape[3] = l->kernel;
     return 4;
 }
 
@@ -216,7 +216,7 @@ static int conv_gather_weight_gradient(struct network_pass *s, int i)
 static double conv_gather_macs(const struct net *net, int i)
 {
     struct nn_conv c = gather_conv(net, i, 1, 1);
-    return (double)c.h * c.w * c.cout * c.cin * 9;
+    return (double)c.h * c.w * c.cout * c.cin * c.kernel * c.kernel;
 }
 
 static size_t conv_gather_workspace(const struct net *net, const struct device *device, int i,

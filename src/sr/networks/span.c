@@ -84,11 +84,11 @@ static int span_build(struct net *net, const struct sr_design *design, int group
         if (i == 1) joined[2] = block;
     }
     TRY(joined[1] = add_span_conv(net, design, "conv_2", false));
-    struct net_layer concat = net_next_layer(net, &layer_concat);
-    concat.input_count = 4;
-    memcpy(concat.input, joined, sizeof joined);
-    TRY(net_add_layer(net, concat));
-    TRY(sr_add_conv(net, "conv_cat", design->features, 1));
+    struct net_layer join = net_next_layer(net, &layer_conv_gather);
+    join.c = design->features;
+    join.input_count = 4;
+    memcpy(join.input, joined, sizeof joined);
+    TRY(sr_add_conv_layer(net, "conv_cat", join));
     TRY(sr_add_conv(net, "upsampler.0", 3 * design->scale * design->scale, 3));
     struct net_layer shuffle = net_next_layer(net, &layer_pixel_shuffle);
     shuffle.factor = design->scale;
