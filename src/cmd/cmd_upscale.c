@@ -457,10 +457,10 @@ int cmd_upscale(int argc, char **argv)
         .usage = "imgtrain upscale MODEL IMAGE|FOLDER... -o FILE|FOLDER [--scale S]",
         .about =
             "Enlarges images with a trained network: a run, a checkpoint, a model, or a\n"
-            ".safetensors file of another program (compact). Grey stays grey, 8 and 16 bits\n"
-            "stay what they are. Tiles overlap by what a pixel depends on: their size changes\n"
-            "no bit (where that is more than 64 pixels, 64 do: see --check-seams). One image that "
-            "cannot be read does not end a batch.",
+            ".safetensors file of another program (compact, span, esrgan). Grey stays grey,\n"
+            "8 and 16 bits stay what they are. Tiles overlap by what a pixel depends on: their\n"
+            "size changes no bit (where that is more than 64 pixels, 64 do: see\n"
+            "--check-seams). One image that cannot be read does not end a batch.",
         .options = rows,
         .min_operands = 2,
         .max_operands = -1,

@@ -15,8 +15,9 @@
 
 static struct {
     const char *network;
-    int64_t patches, features, convs, scale;
-} asked = {.network = "compact", .patches = 16, .features = 64, .convs = 16, .scale = 2};
+    int64_t patches, features, convs, blocks, scale;
+} asked = {
+    .network = "compact", .patches = 16, .features = 64, .convs = 16, .blocks = 23, .scale = 2};
 
 const struct option_row sr_bench_options[] = {
     {.name = "patches",
@@ -28,7 +29,7 @@ const struct option_row sr_bench_options[] = {
     {.name = "network",
      .argument = "NAME",
      .text = &asked.network,
-     .help = "sr: compact, or another that the key sr.network names"},
+     .help = "sr: compact, span or esrgan"},
     {.name = "features",
      .argument = "N",
      .integer = &asked.features,
@@ -41,6 +42,12 @@ const struct option_row sr_bench_options[] = {
      .low = 1,
      .high = SR_CONVS_MOST,
      .help = "sr: of compact: convolutions between the first and the last"},
+    {.name = "blocks",
+     .argument = "N",
+     .integer = &asked.blocks,
+     .low = 1,
+     .high = SR_BLOCKS_MOST,
+     .help = "sr: of esrgan: blocks of three dense blocks"},
     {.name = "enlarge",
      .argument = "N",
      .integer = &asked.scale,
@@ -123,6 +130,11 @@ int sr_bench(struct bench *bench)
     struct sr_design design = {
         .scale = (int)asked.scale, .features = (int)asked.features, .convs = (int)asked.convs};
     TRY(sr_bench_network(&design.network));
+    if (design.network == SR_ESRGAN) {
+        design.blocks = (int)asked.blocks;
+        design.growth = 32;
+        if (design.scale < 4) design.unshuffle = 4 / design.scale;
+    }
     struct sr_bench *b = calloc(1, sizeof *b);
     const struct sr_mode mode = {.batch = (int)asked.patches,
                                  .micro = (int)asked.patches,

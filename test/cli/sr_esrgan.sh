@@ -88,6 +88,24 @@ run 0 imgtrain train small.yaml -o fits max_steps=0 strict_load=false pretrain_g
 err_has "41 of 42 tensors are taken"
 has_not none
 
+# ---- files that are no such network ----
+changed() { # COMMAND ARGUMENT ...: of store_file.py
+    cp "$golden/sr_file_esrgan_old.safetensors" changed.safetensors
+    run 0 python3 "$root/test/cli/store_file.py" changed.safetensors "$@"
+    run 65 imgtrain upscale changed.safetensors large.ppm -o none.ppm --device cpu
+    err_lines 1
+}
+# ESRGAN+ has 1x1 convolutions beside
+changed copy model.1.sub.0.RDB1.conv1.0.weight model.1.sub.0.RDB1.conv1x1.weight
+err_has "tensor model.1.sub.0.RDB1.conv1x1.weight is not of the network esrgan 8-1-8"
+changed remove model.1.sub.0.RDB2.conv3.0.bias
+err_has "tensor model.1.sub.0.RDB2.conv3.0.bias is missing"
+changed reshape model.10.weight 8,3,3,3
+err_has "tensor model.10.weight is F16 [8, 3, 3, 3], expected F32 [3, 8, 3, 3]"
+changed remove model.0.weight
+err_has "it holds none of the networks that enlarge images here (compact, span, esrgan)"
+has_not none.ppm
+
 # ---- as other programs name it ----
 cat >theirs.yml <<'YAML'
 name: 2x_esrgan

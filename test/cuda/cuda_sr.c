@@ -103,6 +103,7 @@ static const struct sr_design sr_designs[] = {
     {.network = SR_COMPACT, .scale = 1, .features = 8, .convs = 1},
     {.network = SR_SPAN, .scale = 2, .features = 8},
     {.network = SR_SPAN, .scale = 3, .features = 10, .norm = true, .merged = true},
+    {.network = SR_ESRGAN, .scale = 2, .features = 8, .blocks = 1, .growth = 8, .unshuffle = 2},
 };
 enum { SR_DESIGNS = sizeof sr_designs / sizeof *sr_designs };
 

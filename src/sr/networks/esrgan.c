@@ -126,6 +126,8 @@ static int add_block(struct net *net, const struct sr_design *design, int block,
 static int esrgan_build(struct net *net, const struct sr_design *design, int group)
 {
     char name[NAME_ROOM];
+    if (1 << doublings_of(design) != design->scale * unshuffle_of(design))
+        return fail(ERR_CONFIG, "esrgan enlarges 1, 2, 4 or 8 times, not %d", design->scale);
     if (design->unshuffle > 1) {
         struct net_layer unshuffle = net_next_layer(net, &layer_pixel_unshuffle);
         unshuffle.factor = design->unshuffle;
