@@ -80,8 +80,7 @@ int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int s
     size_t large = (size_t)side * (size_t)side * (size_t)feed->scale * (size_t)feed->scale * 3;
     uint64_t index = (uint64_t)place->index;
     struct crop crop = crop_draw(feed->crops, feed->seed, place->step, index, side, feed->turns);
-    int around = side + DEGRADE_AROUND, s = feed->scale;
-    int x = DEGRADE_MARGIN - DEGRADE_SHIFTS / 2, y = x;
+    int margin = DEGRADE_MARGIN, s = feed->scale;
     place->name = crop.pair->name;
     *recipe = (struct degrade_recipe){.paired = true};
     if (feed->degrades)
@@ -91,16 +90,17 @@ int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int s
         if (out->judged) memcpy(out->judged, out->gt, large * sizeof *out->gt);
     }
     if (feed_is_plain(feed)) return OK;
-    x += recipe->x;
-    y += recipe->y;
+    if (!feed->sharpens && !feed->judged_sharpens) margin = degrade_recipe_margin(recipe, s);
+    int around = side + 2 * margin;
+    int x = margin - DEGRADE_SHIFTS / 2 + recipe->x, y = margin - DEGRADE_SHIFTS / 2 + recipe->y;
     if (feed->sharpens || (out->judged && feed->judged_sharpens)) {
-        crop_copy_around(feed->crops, &crop, side, DEGRADE_AROUND, x, y, memory);
+        crop_copy_around(feed->crops, &crop, side, 2 * margin, x, y, memory);
         degrade_sharpen(memory, around * s, around * s, SHARPEN_SIDE,
                         (float *)memory + feed_window_floats(feed, side));
         feed_cut_targets(feed, out, true, memory, around * s, x * s, y * s, side * s);
     }
     if (!feed->degrades || recipe->paired) return OK;
-    crop_copy_around(feed->crops, &crop, side, DEGRADE_AROUND, x, y, memory);
+    crop_copy_around(feed->crops, &crop, side, 2 * margin, x, y, memory);
     feed_cut_targets(feed, out, false, memory, around * s, x * s, y * s, side * s);
     const float *degraded;
     TRY(degrade_window(&degraded, memory, around, around, &feed->choices, recipe));

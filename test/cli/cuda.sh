@@ -106,6 +106,15 @@ rm -rf other
 run 75 imgtrain train sr.yaml device=cuda -o other -q time_limit=0.0001
 run 0 imgtrain train sr.yaml device=cuda -o other -q --resume
 for file in model.safetensors best.safetensors final.png; do same other/$file sr-cuda/$file; done
+# patches that the host degrades while the device is at the step before
+otf="data_mode=otf max_steps=6"
+# shellcheck disable=SC2086
+{
+    run 0 imgtrain train sr.yaml device=cuda $otf -o otf -q threads=1
+    run 75 imgtrain train sr.yaml device=cuda $otf -o otf-other -q time_limit=0.0001
+    run 0 imgtrain train sr.yaml device=cuda $otf -o otf-other -q --resume threads=3 memory.level=4
+}
+same otf-other/model.safetensors otf/model.safetensors
 run 0 imgtrain upscale sr-cuda scenes/1.ppm -o once.ppm --device cuda --tile 1000
 for tile in 8 20 auto; do
     run 0 imgtrain upscale sr-cuda scenes/1.ppm -o tiled.ppm --overwrite --device cuda --tile $tile

@@ -46,6 +46,7 @@ START_TEST(draws)
         within(r.usm, 3, 25);
         ck_assert_int_eq(r.usm % 2, 1);
         within(r.x, 0, DEGRADE_SHIFTS - 1);
+        within(degrade_recipe_margin(&r, 4), DEGRADE_SHIFTS / 2 + 1, DEGRADE_MARGIN);
         ck_assert(r.round[0].blur && !r.paired);
         ck_assert_int_eq(r.noise.field, i % 16 * 2);
         for (int k = 0; k < 2; k++) {

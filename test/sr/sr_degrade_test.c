@@ -1,10 +1,12 @@
 /* The stages that make images worse: numbers of scripts/reference/sr_degrade_goldens.py. */
 #include "math/portable.h"
 #include "sr/degrade/degrade.h"
+#include "sr/degrade/degrade_weigh.h"
 #include "test/support.h"
 
 #include <jpeglib.h>
 #include <math.h>
+#include <string.h>
 
 struct kernel_golden {
     double of[7]; /* shape, size, sigma_x, sigma_y, angle, beta, omega */
@@ -92,6 +94,52 @@ START_TEST(sharpening)
     degrade_sharpen(image, 40, 34, 51, memory);
     assert_figures(image, 40 * 34 * 3, sharpened, 3e-6, "sharpened");
     free(image);
+    free(memory);
+}
+END_TEST
+
+/* What vectors sum up is what the plain loop does, to the bit. */
+START_TEST(weighted_sums)
+{
+    float in[2000], weights[63], out[700], wanted[700];
+    for (int i = 0; i < 2000; i++)
+        in[i] = (float)(i * 7919 % 1009) / 1009.0f;
+    for (int i = 0; i < 63; i++)
+        weights[i] = (float)(i * 31 % 17 - 8) / 13.0f;
+    for (size_t n = 1; n < 700; n += 23)
+        for (int count = 1; count <= 21; count += 5)
+            for (int add = 0; add < 2; add++) {
+                memcpy(out, in + 900, sizeof out);
+                memcpy(wanted, in + 900, sizeof wanted);
+                for (size_t k = 0; k < n; k++) {
+                    float sum = add ? wanted[k] : 0.0f;
+                    for (size_t t = 0; t < (size_t)count; t++)
+                        sum += weights[t] * in[3 * t + k];
+                    wanted[k] = sum;
+                }
+                degrade_weigh(out, in, 3, weights, count, n, add);
+                ck_assert_mem_eq(out, wanted, sizeof out);
+            }
+}
+END_TEST
+
+START_TEST(thick_lines)
+{
+    enum { W = 17, H = 11 };
+    float *image = drawn(W, H), *thick = drawn(W, H),
+          *memory = floats(degrade_thicken_floats(W, H));
+    degrade_thicken(thick, W, H, memory);
+    for (int i = 0; i < W * H * 3; i++) {
+        int x = i / 3 % W, y = i / 3 / W;
+        float least = 2;
+        for (int v = y - 1; v <= y + 1; v++)
+            for (int u = x - 1; u <= x + 1; u++)
+                if (u >= 0 && v >= 0 && u < W && v < H && image[(v * W + u) * 3 + i % 3] < least)
+                    least = image[(v * W + u) * 3 + i % 3];
+        ck_assert(thick[i] == 0.75f * image[i] + 0.25f * least);
+    }
+    free(image);
+    free(thick);
     free(memory);
 }
 END_TEST
@@ -272,6 +320,8 @@ Suite *sr_degrade_test_suite(void)
     TCase *tests = tcase_create("degrade");
     tcase_add_loop_test(tests, kernels_and_blur, 0, KERNELS);
     tcase_add_test(tests, sharpening);
+    tcase_add_test(tests, weighted_sums);
+    tcase_add_test(tests, thick_lines);
     tcase_add_loop_test(tests, sizes, 0, SIZES);
     tcase_add_loop_test(tests, gaussian_noise, 0, 2);
     tcase_add_loop_test(tests, poisson_noise, 0, 2);

@@ -70,6 +70,7 @@ static struct degrade_room degrade_room_of(const struct degrade_choices *c, int 
     room_for_resize(&room, gt, first);
     room_for_resize(&room, first, second);
     room_for_resize(&room, second, lq);
+    room.image = (room.image + 15) / 16 * 16; /* each begins as memory does */
     return room;
 }
 

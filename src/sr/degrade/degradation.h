@@ -68,8 +68,8 @@ struct degrade_recipe {
     bool paired;
 };
 
-/* A patch is cut out of a window that has so many pixels of LQ more at each side, give or take half
- * the shifts, which move the grid of JPEG's blocks. */
+/* A patch is cut out of a window that has some pixels of LQ more at each side, so many at most,
+ * give or take half the shifts, which move the grid of JPEG's blocks. */
 enum { DEGRADE_MARGIN = 32, DEGRADE_SHIFTS = 16, DEGRADE_AROUND = 2 * DEGRADE_MARGIN };
 
 /* By the keys of section sr. ERR_CONFIG, naming the key. */
@@ -78,6 +78,8 @@ int degrade_choices_of(struct degrade_choices *choices, const struct config *con
 /* For patch `index` (below 2^30) of a step. */
 void degrade_recipe_draw(struct degrade_recipe *recipe, const struct degrade_choices *choices,
                          uint64_t seed, uint64_t step, uint32_t index);
+/* So many as all kernels and resizes together reach, and half the shifts. */
+int degrade_recipe_margin(const struct degrade_recipe *recipe, int scale);
 /* As a JSON object. */
 void degrade_recipe_write(FILE *to, const struct degrade_recipe *recipe);
 

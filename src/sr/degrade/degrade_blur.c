@@ -43,20 +43,28 @@ static int degrade_reflect(int i, int n)
     return n > 1 ? i : 0;
 }
 
-enum { BAND = 8, COLUMNS = 256 }; /* rows that are made together; floats of each at a time */
+/* Rows that are copied with their border at a time; rows that are made together, and floats of each
+ * of them at a time; floats of a vector. */
+enum { COPIED = 64, BAND = 8, COLUMNS = 256, VECTOR = 16 };
 
-/* A band's rows with their mirrored border; its sums for each part of a kernel. */
+/* Floats from one row with its border to the next: whole vectors. */
+static size_t degrade_stride(int w, int size)
+{
+    return ((size_t)(w + size / 2 * 2) * 3 + VECTOR - 1) / VECTOR * VECTOR;
+}
+
+/* Rows with their mirrored border; sums of a band for each part of a kernel. */
 size_t degrade_blur_floats(int w, int size)
 {
-    size_t margin = (size_t)(size / 2) * 2;
-    return 3 * ((size_t)w + margin) * (BAND + margin + BAND * (size_t)(size / 2 + 1));
+    size_t rows = COPIED + (size_t)(size / 2) * 2 + BAND * (size_t)(size / 2 + 1);
+    return degrade_stride(w, size) * rows;
 }
 
 /* Rows first .. first + count - 1, which may lie beyond the border. */
 static void degrade_pad(float *to, const float *in, int w, int h, int first, int count, int half)
 {
-    size_t row = (size_t)w * 3;
-    for (int y = first; y < first + count; y++) {
+    size_t row = (size_t)w * 3, rest = degrade_stride(w, 2 * half + 1) - row - 6 * (size_t)half;
+    for (int y = first; y < first + count; y++, to += rest) {
         const float *from = in + (size_t)degrade_reflect(y, h) * row;
         for (int x = -half; x < 0; x++, to += 3)
             memcpy(to, from + (size_t)degrade_reflect(x, w) * 3, 3 * sizeof *to);
@@ -64,6 +72,7 @@ static void degrade_pad(float *to, const float *in, int w, int h, int first, int
         to += row;
         for (int x = w; x < w + half; x++, to += 3)
             memcpy(to, from + (size_t)degrade_reflect(x, w) * 3, 3 * sizeof *to);
+        memset(to, 0, rest * sizeof *to); /* what fills the last vector up */
     }
 }
 
@@ -152,18 +161,18 @@ void degrade_blur(float *out, const float *in, int w, int h, const float *whole,
     for (int i = 0; i < size * size; i++)
         kernel[i] = whole[(i / size + border) * whole_size + i % size + border];
     int half = size / 2;
-    size_t row = (size_t)w * 3, width = (size_t)(w + 2 * half) * 3;
-    float *sums = memory + width * (size_t)(BAND + 2 * half);
+    size_t row = (size_t)w * 3, width = degrade_stride(w, size);
+    float *sums = memory + width * (size_t)(COPIED + 2 * half);
     bool in_parts = kernel_parts_find(&parts, kernel, size);
-    for (int y = 0; y < h; y += BAND) {
-        int count = h - y < BAND ? h - y : BAND;
-        degrade_pad(memory, in, w, h, y - half, count + 2 * half, half);
-        if (in_parts)
-            blur_band(out + (size_t)y * row, memory, width, row, count, &parts, size, sums);
-        for (int i = 0; !in_parts && i < count; i++)
-            for (int j = 0; j < size; j++)
-                degrade_weigh(out + (size_t)(y + i) * row, memory + (size_t)(i + j) * width, 3,
-                              kernel + j * size, size, row, j > 0);
+    for (int y = 0; y < h; y++) {
+        int i = y % COPIED, left = h - y < COPIED ? h - y : COPIED;
+        float *to = out + (size_t)y * row;
+        const float *from = memory + (size_t)i * width;
+        if (i == 0) degrade_pad(memory, in, w, h, y - half, left + 2 * half, half);
+        if (in_parts && i % BAND == 0)
+            blur_band(to, from, width, row, left < BAND ? left : BAND, &parts, size, sums);
+        for (int j = 0; !in_parts && j < size; j++)
+            degrade_weigh(to, from + (size_t)j * width, 3, kernel + j * size, size, row, j > 0);
     }
 }
 
@@ -180,15 +189,13 @@ static void sharpen_blur(float *out, const float *in, int w, int h, const float 
                          float *memory)
 {
     int half = size / 2;
-    size_t row = (size_t)w * 3, width = (size_t)(w + 2 * half) * 3;
-    float *sums = memory + width * (size_t)(BAND + 2 * half);
-    for (int y = 0; y < h; y += BAND) {
-        int count = h - y < BAND ? h - y : BAND;
-        degrade_pad(memory, in, w, h, y - half, count + 2 * half, half);
-        for (int i = 0; i < count; i++) {
-            degrade_weigh(sums, memory + (size_t)i * width, width, line, size, width, false);
-            degrade_weigh(out + (size_t)(y + i) * row, sums, 3, line, size, row, false);
-        }
+    size_t row = (size_t)w * 3, width = degrade_stride(w, size);
+    float *sums = memory + width * (size_t)(COPIED + 2 * half);
+    for (int y = 0; y < h; y++) {
+        int i = y % COPIED, left = h - y < COPIED ? h - y : COPIED;
+        if (i == 0) degrade_pad(memory, in, w, h, y - half, left + 2 * half, half);
+        degrade_weigh(sums, memory + (size_t)i * width, width, line, size, width, false);
+        degrade_weigh(out + (size_t)y * row, sums, 3, line, size, row, false);
     }
 }
 

@@ -165,6 +165,38 @@ void degrade_recipe_draw(struct degrade_recipe *recipe, const struct degrade_cho
     recipe->y = throw_whole(&dice, 0, DEGRADE_SHIFTS - 1);
 }
 
+/* ---- how far it reaches ---- */
+
+/* Pixels of the coarser of two grids that a resize looks at, in pixels of LQ; `from` and `to`: of
+ * each grid, pixels in one of LQ. */
+static double resize_reach(enum degrade_resize mode, double from, double to)
+{
+    static const int reach[] = {[DEGRADE_AREA] = 1,
+                                [DEGRADE_BILINEAR] = 1,
+                                [DEGRADE_BICUBIC] = 2,
+                                [DEGRADE_NEAREST_EXACT] = 1,
+                                [DEGRADE_LANCZOS3] = 3};
+    return reach[mode] / (from < to ? from : to);
+}
+
+static double round_reach(const struct degrade_round *round, double from, double to)
+{
+    double blur = round->blur ? round->kernel.size / 2 / from : 0.0;
+    return blur + resize_reach(round->mode, from, to);
+}
+
+int degrade_recipe_margin(const struct degrade_recipe *recipe, int scale)
+{
+    double first = scale * recipe->round[0].factor, second = recipe->round[1].factor;
+    double reach = (double)(recipe->usm + recipe->thick) / scale; /* sharpening blurs twice */
+    reach += round_reach(&recipe->round[0], scale, first);
+    reach += round_reach(&recipe->round[1], first, second);
+    reach += resize_reach(recipe->last_mode, second, 1.0);
+    if (recipe->last_sinc) reach += recipe->last_kernel.size / 2;
+    int margin = (int)reach + 1 + DEGRADE_SHIFTS / 2;
+    return margin < DEGRADE_MARGIN ? margin : DEGRADE_MARGIN;
+}
+
 /* ---- text ---- */
 
 static void write_kernel(FILE *to, const char *name, const struct degrade_kernel *kernel)
