@@ -150,9 +150,40 @@ static int cuda_prelu_grad(struct device *device, const struct nn_prelu *p, floa
     return cuda_take_error();
 }
 
+/* ---- a convolution behind it: one after the other, so far ---- */
+
+static size_t cuda_prelu_conv_workspace(const struct device *device, const struct nn_conv *s)
+{
+    return nn_composed_workspace(device->nn, device, s);
+}
+
+static int cuda_prelu_conv_forward(struct device *device, const struct nn_prelu_conv *p, void *out,
+                                   const float *weights, const struct nn_epilogue *epilogue,
+                                   void *workspace)
+{
+    return nn_composed_forward(device->nn, device, p, out, weights, epilogue, workspace);
+}
+
+static int cuda_prelu_conv_dgrad(struct device *device, const struct nn_prelu_conv *p, void *dz,
+                                 const void *dout, const float *weights, float *dslopes,
+                                 void *workspace)
+{
+    return nn_composed_dgrad(device->nn, device, p, dz, dout, weights, dslopes, workspace);
+}
+
+static int cuda_prelu_conv_wgrad(struct device *device, const struct nn_prelu_conv *p, float *dw,
+                                 const void *dout, void *workspace)
+{
+    return nn_composed_wgrad(device->nn, device, p, dw, dout, workspace);
+}
+
 void nn_cuda_install_prelu(struct nn_ops *ops)
 {
     ops->prelu_forward = cuda_prelu_forward;
     ops->prelu_dgrad = cuda_prelu_dgrad;
     ops->prelu_grad = cuda_prelu_grad;
+    ops->prelu_conv_workspace = cuda_prelu_conv_workspace;
+    ops->prelu_conv_forward = cuda_prelu_conv_forward;
+    ops->prelu_conv_dgrad = cuda_prelu_conv_dgrad;
+    ops->prelu_conv_wgrad = cuda_prelu_conv_wgrad;
 }

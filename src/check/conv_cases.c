@@ -1,5 +1,6 @@
 /* Convolutions: every kernel of every device, odd sizes, all types, every part of the epilogue. */
 #include "check/op_kinds.h"
+#include "math/bf16.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -433,4 +434,194 @@ const struct op_kind op_bias_grad = {
     .seed = "dout",
     .result = "db",
     .forward = bias_of_shape,
+};
+
+/* ---- behind a PReLU ---- */
+
+static const struct nn_conv prelu_shapes[] = {
+    {2, 5, 7, 3, 16, 3, 1, 1, NN_F32, NN_F32},
+    {3, 7, 5, 24, 12, 3, 1, 2, NN_F32, NN_F32},
+    {4, 9, 17, 64, 64, 3, 1, 2, NN_F32, NN_F32},
+    {2, 6, 6, 96, 27, 3, 1, 1, NN_F32, NN_F32},
+    {1, 5, 5, 200, 170, 3, 1, 1, NN_F32, NN_F32},
+    {2, 9, 6, 16, 16, 3, 1, 1, NN_F32, NN_F32}, /* a group's kernel */
+    {2, 5, 7, 24, 16, 1, 1, 1, NN_F32, NN_F32},
+    {2, 3, 7, 4, 6, 3, 2, 2, NN_F32, NN_F32},
+    {2, 7, 9, 24, 48, 3, 1, 1, NN_BF16, NN_BF16},
+    {2, 5, 7, 64, 27, 3, 1, 1, NN_BF16, NN_F32},
+    {16, 64, 64, 64, 64, 3, 1, 1, NN_F32, NN_F32}, /* large */
+};
+enum { PRELU_SHAPES = sizeof prelu_shapes / sizeof *prelu_shapes };
+
+static void describe_prelu_conv(struct op_case *c)
+{
+    const struct nn_conv *s = &prelu_shapes[c->index];
+    describe_shape(c, 0);
+    c->large = c->index == PRELU_SHAPES - 1;
+    c->conv = *s;
+    c->in_type = s->in_type, c->out_type = s->out_type;
+    c->macs = (double)pixels_of(s) * s->cin / s->groups * s->cout * s->kernel * s->kernel;
+    c->bytes = (double)pixels_of(s) * (double)((size_t)s->cin * nn_type_bytes(s->in_type) +
+                                               (size_t)s->cout * nn_type_bytes(s->out_type));
+    snprintf(c->text, sizeof c->text, "%dx%dx%d %d>%d k%d g%d %s>%s", s->n, s->h, s->w, s->cin,
+             s->cout, s->kernel, s->groups, op_type_name(s->in_type), op_type_name(s->out_type));
+    op_add_in(c, "z", s->in_type, pixels_of(s) * (size_t)s->cin)->fill = OP_OWN;
+    op_add_in(c, "slopes", NN_F32, (size_t)s->cin);
+    op_add(c, "workspace", OP_WORKSPACE, OP_RAW, 0);
+}
+
+/* What the PReLU makes may be rounded to bf16, or not. */
+static double prelu_conv_tolerance(const struct op_case *c, double tolerance)
+{
+    return c->in_type == NN_BF16 ? 8e-3 : tolerance;
+}
+
+static void describe_prelu_conv_forward(struct op_case *c)
+{
+    describe_prelu_conv(c);
+    const struct nn_conv *s = &c->conv;
+    op_add_in(c, "weights", NN_F32, weights_of(s))->coarse = c->in_type == NN_BF16;
+    op_add_in(c, "bias", NN_F32, (size_t)s->cout);
+    op_add_out(c, "out", s->out_type, pixels_of(s) * (size_t)s->cout,
+               prelu_conv_tolerance(c, 2e-6));
+}
+
+static void describe_prelu_conv_dgrad(struct op_case *c)
+{
+    describe_prelu_conv(c);
+    const struct nn_conv *s = &c->conv;
+    op_add_in(c, "weights", NN_F32, weights_of(s))->coarse = c->in_type == NN_BF16;
+    op_add_in(c, "dout", s->out_type, pixels_of(s) * (size_t)s->cout);
+    op_add_out(c, "dz", s->in_type, pixels_of(s) * (size_t)s->cin, prelu_conv_tolerance(c, 1.5e-5));
+    op_add_sum(c, "dslopes", (size_t)s->cin, prelu_conv_tolerance(c, 1.5e-5));
+}
+
+static void describe_prelu_conv_wgrad(struct op_case *c)
+{
+    describe_prelu_conv(c);
+    const struct nn_conv *s = &c->conv;
+    op_add_in(c, "dout", s->out_type, pixels_of(s) * (size_t)s->cout);
+    op_add_sum(c, "dw", weights_of(s), prelu_conv_tolerance(c, 1.5e-5));
+}
+
+/* Numbers of 1..2 and -1..-2, so that differences do not meet the corner. */
+static void fill_prelu_conv(const struct op_case *c, const struct op_operand *operand, void *bytes)
+{
+    (void)c;
+    for (size_t i = 0; i < operand->count; i++) {
+        float u = (float)op_uniform(operand->name, i), z = u < 0.5f ? -1 - 2 * u : 2 * u;
+        if (operand->type == OP_BF16)
+            ((uint16_t *)bytes)[i] = bf16_round(z);
+        else
+            ((float *)bytes)[i] = z;
+    }
+}
+
+static struct nn_prelu_conv prelu_conv_of(const struct op_call *call)
+{
+    return (struct nn_prelu_conv){
+        .conv = call->c->conv, .z = op_memory(call, "z"), .slopes = op_memory(call, "slopes")};
+}
+
+static int run_prelu_conv_forward(const struct op_call *call)
+{
+    struct nn_prelu_conv p = prelu_conv_of(call);
+    struct nn_epilogue e = {.bias = op_memory(call, "bias"), .slope = 1};
+    return call->device->nn->prelu_conv_forward(call->device, &p, op_memory(call, "out"),
+                                                op_memory(call, "weights"), &e,
+                                                op_memory(call, "workspace"));
+}
+
+static int run_prelu_conv_dgrad(const struct op_call *call)
+{
+    struct nn_prelu_conv p = prelu_conv_of(call);
+    return call->device->nn->prelu_conv_dgrad(
+        call->device, &p, op_memory(call, "dz"), op_memory(call, "dout"),
+        op_memory(call, "weights"), op_memory(call, "dslopes"), op_memory(call, "workspace"));
+}
+
+static int run_prelu_conv_wgrad(const struct op_call *call)
+{
+    struct nn_prelu_conv p = prelu_conv_of(call);
+    return call->device->nn->prelu_conv_wgrad(call->device, &p, op_memory(call, "dw"),
+                                              op_memory(call, "dout"),
+                                              op_memory(call, "workspace"));
+}
+
+/* z becomes what the PReLU makes of it. */
+static double *truth_of_prelu(struct op_data *d)
+{
+    const struct nn_conv *s = &d->c->conv;
+    double *z = op_values(d, "z"), *slopes = op_values(d, "slopes");
+    for (size_t i = 0; i < pixels_of(s) * (size_t)s->cin; i++)
+        if (!(z[i] > 0)) z[i] *= slopes[i % (size_t)s->cin];
+    return z;
+}
+
+static void truth_prelu_conv_forward(struct op_data *d)
+{
+    const struct nn_conv *s = &d->c->conv;
+    double *out = op_values(d, "out"), *bias = op_values(d, "bias");
+    for (size_t i = 0; i < pixels_of(s) * (size_t)s->cout; i++)
+        out[i] = bias[i % (size_t)s->cout];
+    add_products(s, out, truth_of_prelu(d), op_values(d, "weights"), 'o');
+}
+
+static void truth_prelu_conv_dgrad(struct op_data *d)
+{
+    const struct nn_conv *s = &d->c->conv;
+    double *z = op_values(d, "z"), *dz = op_values(d, "dz"), *slopes = op_values(d, "slopes");
+    double *dslopes = op_values(d, "dslopes");
+    memset(dz, 0, pixels_of(s) * (size_t)s->cin * sizeof *dz);
+    add_products(s, op_values(d, "dout"), dz, op_values(d, "weights"), 'i');
+    for (size_t i = 0; i < pixels_of(s) * (size_t)s->cin; i++) {
+        size_t channel = i % (size_t)s->cin;
+        if (z[i] > 0) continue;
+        dslopes[channel] += z[i] * dz[i];
+        dz[i] *= slopes[channel];
+    }
+}
+
+static void truth_prelu_conv_wgrad(struct op_data *d)
+{
+    add_products(&d->c->conv, op_values(d, "dout"), truth_of_prelu(d), op_values(d, "dw"), 'w');
+}
+
+static size_t prelu_conv_case_workspace(const struct device *device, const struct op_case *c)
+{
+    return device->nn->prelu_conv_workspace(device, &c->conv);
+}
+
+static int prelu_conv_of_small(int index)
+{
+    return index < PRELU_SHAPES - 1 ? index : -1;
+}
+
+const struct op_kind op_prelu_conv_forward = {
+    OP_KIND(nn, prelu_conv_forward),
+    .cases = PRELU_SHAPES,
+    .fill = fill_prelu_conv,
+    .workspace = prelu_conv_case_workspace,
+};
+const struct op_kind op_prelu_conv_dgrad = {
+    OP_KIND(nn, prelu_conv_dgrad),
+    .cases = PRELU_SHAPES,
+    .fill = fill_prelu_conv,
+    .workspace = prelu_conv_case_workspace,
+    .adjoint_of = "prelu_conv_forward",
+    .varied = "z",
+    .seed = "dout",
+    .result = "dz",
+    .forward = prelu_conv_of_small,
+};
+const struct op_kind op_prelu_conv_wgrad = {
+    OP_KIND(nn, prelu_conv_wgrad),
+    .cases = PRELU_SHAPES,
+    .fill = fill_prelu_conv,
+    .workspace = prelu_conv_case_workspace,
+    .adjoint_of = "prelu_conv_forward",
+    .varied = "weights",
+    .seed = "dout",
+    .result = "dw",
+    .forward = prelu_conv_of_small,
 };

@@ -8,9 +8,10 @@ const struct op_kind *const op_kinds[] = {
     &op_conv_forward, &op_conv_dgrad, &op_conv_wgrad, &op_bias_grad, &op_fir_up, &op_fir_down,
     &op_spatial_map_expand, &op_spatial_map_contract, &op_spatial_map_grad, &op_embed_gather,
     &op_embed_grad, &op_project, &op_project_dgrad, &op_project_grad, &op_from_u8, &op_scale_add,
-    &op_strided_copy, &op_prelu_forward, &op_prelu_dgrad, &op_prelu_grad, &op_pointwise_forward,
-    &op_pointwise_dgrad, &op_image_loss, &op_zero, &op_copy, &op_adam, &op_ema, &op_norm2,
-    &op_clip_norm, &op_mask_slope, &op_score_loss, &op_spectral_norm, &op_spectral_grad,
+    &op_strided_copy, &op_prelu_forward, &op_prelu_dgrad, &op_prelu_grad, &op_prelu_conv_forward,
+    &op_prelu_conv_dgrad, &op_prelu_conv_wgrad, &op_pointwise_forward, &op_pointwise_dgrad,
+    &op_image_loss, &op_zero, &op_copy, &op_adam, &op_ema, &op_norm2, &op_clip_norm, &op_mask_slope,
+    &op_score_loss, &op_spectral_norm, &op_spectral_grad,
     /* gan_ops */
     &op_augment, &op_augment_adjoint, &op_square_sums, &op_pair_loss, &op_penalty,
     &op_penalty_check,

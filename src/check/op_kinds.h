@@ -8,8 +8,9 @@
 extern const struct op_kind op_conv_forward, op_conv_dgrad, op_conv_wgrad, op_bias_grad;
 /* nn_cases.c */
 extern const struct op_kind op_fir_up, op_fir_down, op_spatial_map_expand, op_spatial_map_contract,
-    op_spatial_map_grad, op_prelu_forward, op_prelu_dgrad, op_prelu_grad, op_embed_gather,
-    op_embed_grad, op_project, op_project_dgrad, op_project_grad;
+    op_spatial_map_grad, op_prelu_forward, op_prelu_dgrad, op_prelu_grad, op_prelu_conv_forward,
+    op_prelu_conv_dgrad, op_prelu_conv_wgrad, op_embed_gather, op_embed_grad, op_project,
+    op_project_dgrad, op_project_grad;
 /* discriminator_cases.c */
 extern const struct op_kind op_mask_slope, op_score_loss, op_spectral_norm, op_spectral_grad;
 /* pointwise_cases.c */

@@ -85,3 +85,64 @@ int nn_check_embedding(const char *what, int n, int e, int k, int stride)
     if (n > 0 && e > 0 && k > 0 && stride >= e) return OK;
     return fail(ERR_USAGE, "%s: no %d rows of %d by %d labels, %d apart", what, n, e, k, stride);
 }
+
+/* ---- a convolution behind a PReLU, as two operations ---- */
+
+static struct nn_prelu composed_prelu(const struct nn_prelu_conv *p)
+{
+    return (struct nn_prelu){.z = p->z,
+                             .slopes = p->slopes,
+                             .z_type = p->conv.in_type,
+                             .y_type = p->conv.in_type,
+                             .n = p->conv.n,
+                             .pixels = p->conv.h * p->conv.w,
+                             .c = p->conv.cin};
+}
+
+enum { COMPOSED_ALIGNMENT = 256 };
+
+/* Bytes of what the PReLU makes, which lies in front of the convolution's own workspace. */
+static size_t composed_values(const struct nn_conv *s)
+{
+    size_t values = (size_t)s->n * (size_t)s->h * (size_t)s->w * (size_t)s->cin;
+    return (values * nn_type_bytes(s->in_type) + COMPOSED_ALIGNMENT - 1) / COMPOSED_ALIGNMENT *
+           COMPOSED_ALIGNMENT;
+}
+
+size_t nn_composed_workspace(const struct nn_ops *ops, const struct device *device,
+                             const struct nn_conv *s)
+{
+    return composed_values(s) + ops->conv_workspace(device, s);
+}
+
+int nn_composed_forward(const struct nn_ops *ops, struct device *device,
+                        const struct nn_prelu_conv *p, void *out, const float *weights,
+                        const struct nn_epilogue *epilogue, void *workspace)
+{
+    struct nn_prelu prelu = composed_prelu(p);
+    void *own = (char *)workspace + composed_values(&p->conv);
+    TRY(nn_check_conv(&p->conv, epilogue, false));
+    TRY(ops->prelu_forward(device, &prelu, workspace));
+    return ops->conv_forward(device, &p->conv, out, workspace, weights, epilogue, own);
+}
+
+int nn_composed_dgrad(const struct nn_ops *ops, struct device *device,
+                      const struct nn_prelu_conv *p, void *dz, const void *dout,
+                      const float *weights, float *dslopes, void *workspace)
+{
+    struct nn_prelu prelu = composed_prelu(p);
+    struct nn_epilogue plain = {.slope = 1};
+    TRY(ops->conv_dgrad(device, &p->conv, dz, dout, weights, &plain, workspace));
+    if (dslopes) TRY(ops->prelu_grad(device, &prelu, dslopes, dz));
+    return ops->prelu_dgrad(device, &prelu, dz, dz, false);
+}
+
+int nn_composed_wgrad(const struct nn_ops *ops, struct device *device,
+                      const struct nn_prelu_conv *p, float *dw, const void *dout, void *workspace)
+{
+    struct nn_prelu prelu = composed_prelu(p);
+    void *own = (char *)workspace + composed_values(&p->conv);
+    TRY(nn_check_conv_wgrad(&p->conv));
+    TRY(ops->prelu_forward(device, &prelu, workspace));
+    return ops->conv_wgrad(device, &p->conv, dw, workspace, dout, own);
+}

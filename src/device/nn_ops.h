@@ -128,6 +128,14 @@ struct nn_pointwise {
     size_t count;
 };
 
+/* A convolution of what a PReLU makes of `z`, which is kept nowhere. in_type is z's, cin are its
+ * channels. */
+struct nn_prelu_conv {
+    struct nn_conv conv;
+    const void *z;
+    const float *slopes; /* [cin] */
+};
+
 /* What an image is compared by with the one that it should be, and what each term counts:
  * math/image_loss.h. */
 enum nn_loss_term { NN_LOSS_L1, NN_LOSS_CHARBONNIER, NN_LOSS_MSE, NN_LOSS_TERMS };
@@ -253,6 +261,19 @@ struct nn_ops {
     int (*pointwise_dgrad)(struct device *device, const struct nn_pointwise *pointwise, int operand,
                            void *to, const void *dy, bool add);
 
+    /* As prelu_forward, prelu_dgrad and prelu_grad with the convolutions above, one after the
+     * other; to the bit where in_type is fp32. dgrad: dz = what comes out of both, and dslopes +=
+     * as prelu_grad, unless it is NULL. dz and z do not overlap. */
+    size_t (*prelu_conv_workspace)(const struct device *device, const struct nn_conv *conv);
+    int (*prelu_conv_forward)(struct device *device, const struct nn_prelu_conv *conv, void *out,
+                              const float *weights, const struct nn_epilogue *epilogue,
+                              void *workspace);
+    int (*prelu_conv_dgrad)(struct device *device, const struct nn_prelu_conv *conv, void *dz,
+                            const void *dout, const float *weights, float *dslopes,
+                            void *workspace);
+    int (*prelu_conv_wgrad)(struct device *device, const struct nn_prelu_conv *conv, float *dw,
+                            const void *dout, void *workspace);
+
     /* Each image's sums are added in an order that depends on `count` alone. */
     int (*image_loss)(struct device *device, const struct nn_image_loss *loss);
     int (*score_loss)(struct device *device, const struct nn_score_loss *loss);
@@ -276,6 +297,20 @@ struct nn_ops {
     /* x is multiplied by math/clip.h's factor; *norm2 (device memory): the squares' sum before. */
     int (*clip_norm)(struct device *device, float *x, size_t count, double most, double *norm2);
 };
+
+/* The operations with nn_prelu_conv out of the others of `ops`, with a buffer for what the PReLU
+ * makes in the workspace: for devices that have no kernels of their own for it. */
+size_t nn_composed_workspace(const struct nn_ops *ops, const struct device *device,
+                             const struct nn_conv *conv);
+int nn_composed_forward(const struct nn_ops *ops, struct device *device,
+                        const struct nn_prelu_conv *conv, void *out, const float *weights,
+                        const struct nn_epilogue *epilogue, void *workspace);
+int nn_composed_dgrad(const struct nn_ops *ops, struct device *device,
+                      const struct nn_prelu_conv *conv, void *dz, const void *dout,
+                      const float *weights, float *dslopes, void *workspace);
+int nn_composed_wgrad(const struct nn_ops *ops, struct device *device,
+                      const struct nn_prelu_conv *conv, float *dw, const void *dout,
+                      void *workspace);
 
 /* ERR_USAGE unless operations take this shape; `what` names the operation. */
 int nn_check_conv(const struct nn_conv *shape, const struct nn_epilogue *epilogue, bool adjoint);

@@ -30,7 +30,7 @@ struct net_layer net_next_layer(const struct net *net, const struct nn_layer_kin
 {
     int last = net->layer_count - 1;
     struct net_layer layer = {.kind = kind, .kernel = 1, .groups = 1, .factor = 1};
-    layer.weight = layer.bias = -1;
+    layer.weight = layer.bias = layer.slopes = -1;
     layer.input_count = last >= 0;
     layer.input[0] = last;
     return layer;
@@ -102,6 +102,15 @@ int net_add_bias(struct net *net, int layer, const char *name)
     int number = net_add_parameter(net, name, 1, (int64_t[]){l->c});
     TRY(number);
     return l->bias = number;
+}
+
+int net_add_slopes(struct net *net, int layer, const char *name)
+{
+    struct net_layer *l = &net->layers[layer];
+    int number = net_add_parameter(net, name, 1, (int64_t[]){net->layers[l->input[0]].c});
+    TRY(number);
+    net->parameters[number].start = 0.25f;
+    return l->slopes = number;
 }
 
 void net_mark_segment(struct net *net, int begin, int end)

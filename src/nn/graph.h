@@ -40,6 +40,7 @@ struct net_layer {
     bool silu;        /* of a convolution: its input goes through SiLU first, kept nowhere */
     int weight, bias; /* parameter numbers; -1 = none */
     size_t derived;   /* where its derived weights begin in the range of all of them */
+    int slopes;       /* of a PReLU that its input goes through; -1 = none */
     int begin, end;   /* first and last layer of its checkpoint segment */
 
     /* by net_finish */
@@ -151,6 +152,8 @@ int net_add_bias(struct net *net, int layer, const char *name);
  * and a bias (its `weight` is the first of them), or of no layer, in a net that names numbers in a
  * file and computes nothing. */
 int net_add_parameter(struct net *net, const char *name, int dims, const int64_t *shape);
+/* [channels of its input], .25 at first. */
+int net_add_slopes(struct net *net, int layer, const char *name);
 
 /* Makes one checkpoint segment of the layers begin .. end. Each layer is one of its own else. */
 void net_mark_segment(struct net *net, int begin, int end);

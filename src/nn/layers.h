@@ -30,6 +30,7 @@ extern const struct nn_layer_kind layer_silu;
 extern const struct nn_layer_kind layer_residual;   /* a fifth of input[0], and input[1] */
 extern const struct nn_layer_kind layer_gate;       /* input[0] what changes input[1] */
 extern const struct nn_layer_kind layer_rgb_range;  /* [n][h][w][3] -> (x - mean) * 255 */
+extern const struct nn_layer_kind layer_prelu_conv; /* as layer_conv; reads a convolution's sum */
 extern const struct nn_layer_kind layer_nearest_up; /* [n][hf][wf][c]: factor set */
 extern const struct nn_layer_kind layer_add;        /* the sum of two values of one shape */
 

@@ -118,16 +118,22 @@ void sr_fill_uniform(float *parameters, const struct net_parameter *p, float bou
     }
 }
 
+static void fill_slopes(float *parameters, const struct net_parameter *slopes)
+{
+    for (size_t i = 0; i < slopes->count; i++)
+        parameters[slopes->offset + i] = 0.25f;
+}
+
 void sr_default_initialise(const struct net *net, float *parameters, uint64_t seed)
 {
     memset(parameters, 0, net->floats * sizeof *parameters);
     for (int i = 0; i < net->layer_count; i++) {
         const struct net_layer *l = &net->layers[i];
+        if (l->slopes >= 0) fill_slopes(parameters, &net->parameters[l->slopes]);
         if (l->weight < 0) continue;
         const struct net_parameter *w = &net->parameters[l->weight];
         if (l->kind == &layer_prelu) {
-            for (size_t k = 0; k < w->count; k++)
-                parameters[w->offset + k] = 0.25f;
+            fill_slopes(parameters, w);
             continue;
         }
         float bound = 1 / sqrtf((float)(w->count / (size_t)w->shape[0]));

@@ -35,6 +35,8 @@ planned() {
 # Four fifths of the memory they are named after, and a good part of it
 for gb in 2 4 8 12 24; do planned "gan-${gb}gb" "${gb}000000000"; done
 for gb in 4 8 12 24; do planned "sr-${gb}gb" "${gb}000000000"; done
+planned sr-x2-compact 2000000000
+planned sr-x4-compact 2000000000
 planned photo 300000000 --size 2000x2000
 planned 4k 500000000 --size 3840x2160
 planned 8k 1000000000 --size 7680x4320

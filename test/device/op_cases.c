@@ -136,6 +136,7 @@ static const struct {
     const char *why;
 } without_case[] = {
     {"nn", offsetof(struct nn_ops, conv_workspace), "asked by every convolution's case"},
+    {"nn", offsetof(struct nn_ops, prelu_conv_workspace), "likewise"},
     {"splat", offsetof(struct splat_ops, workspace_bytes), "asked by every case"},
     {"splat", offsetof(struct splat_ops, staging_bytes), "test/cuda/cuda_splat_beside.c"},
     {"splat", offsetof(struct splat_ops, train), "step and adam in one: cuda_splat_train.c"},

@@ -124,6 +124,25 @@ static int add_prelu(struct net *net, int input)
     return i;
 }
 
+/* A convolution behind a PReLU. */
+static int add_prelu_dense(struct net *net, int input, int c)
+{
+    char name[32];
+    struct net_layer l = net_next_layer(net, &layer_prelu_conv);
+    l.c = c;
+    l.kernel = 3;
+    l.input[0] = input;
+    int i = net_add_layer(net, l);
+    MUST(i);
+    snprintf(name, sizeof name, "slope%d", i);
+    MUST(net_add_slopes(net, i, name));
+    snprintf(name, sizeof name, "dense%d", i);
+    MUST(net_add_weight(net, i, name, 0.2f));
+    snprintf(name, sizeof name, "bias%d", i);
+    MUST(net_add_bias(net, i, name));
+    return i;
+}
+
 static int add_factor(struct net *net, const struct nn_layer_kind *kind, int input, int factor)
 {
     struct net_layer l = net_next_layer(net, kind);
@@ -162,8 +181,11 @@ static void build_enlarging(struct net *net)
     int f = add_prelu(net, e);  /* e: read by a kind that adds to its gradient, */
     int g = add_sum(net, e, f); /* ... and by an identity */
     net_mark_segment(net, d, g);
-    int h = add_dense(net, g, 12);
-    int large = add_factor(net, &layer_pixel_shuffle, h, 2);
+    int h = add_dense(net, g, 24);
+    int i = add_prelu_dense(net, h, 20); /* h and i: kept nowhere but as sums */
+    int j = add_prelu_dense(net, i, 12);
+    net_mark_segment(net, i, j);
+    int large = add_factor(net, &layer_pixel_shuffle, j, 2);
     int base = add_factor(net, &layer_nearest_up, 0, 2);
     int out = add_sum(net, large, base);
     int flat = add_plain(net, &layer_contract, out);
@@ -477,7 +499,7 @@ static void toy_open(struct toy *t, enum graph graph, enum memory memory, bool t
             net_normal(t->parameters + t->net.parameters[i].offset, t->net.parameters[i].count, 7,
                        STREAM_TEST, 1, t->net.parameters[i].offset);
     for (int i = 0; i < layers; i++) { /* no sum near the kink, which differences must not meet */
-        if (t->net.layers[i].kind != &layer_prelu) continue;
+        if (t->net.layers[i].kind != &layer_prelu && t->net.layers[i].slopes < 0) continue;
         const struct net_layer *from = &t->net.layers[t->net.layers[i].input[0]];
         float *bias = t->parameters + t->net.parameters[from->bias].offset;
         for (int k = 0; k < from->c; k++)

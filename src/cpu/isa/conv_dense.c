@@ -43,7 +43,8 @@ static void dense_clear_rest(float *values, const struct dense_block *b, int pit
 }
 
 void ISA_NAME(conv_dense_inputs)(float *values, const struct nn_conv *s, const void *tensor,
-                                 int channels, int pitch, const struct dense_block *b)
+                                 const float *slopes, int channels, int pitch,
+                                 const struct dense_block *b)
 {
     const stored *in = tensor;
     size_t step = (size_t)b->rows * (size_t)pitch;
@@ -64,12 +65,13 @@ void ISA_NAME(conv_dense_inputs)(float *values, const struct nn_conv *s, const v
                 at = edge, down = 4 * VF, next = VF;
             }
             const stored *const rows[4] = {at, at + down, at + 2 * down, at + 3 * down};
-            if (is_whole) {
-                transform_input(to, step, rows, next);
-                continue;
-            }
-            transform_input(aside, VF, rows, next);
-            dense_put(to, step, aside, pitch - v);
+            float *target = is_whole ? to : aside;
+            if (slopes)
+                transform_prelu(target, is_whole ? step : VF, rows, next,
+                                prelu_slopes(slopes + v, channels - v));
+            else
+                transform_input(target, is_whole ? step : VF, rows, next);
+            if (!is_whole) dense_put(to, step, aside, pitch - v);
         }
     }
     dense_clear_rest(values, b, pitch);

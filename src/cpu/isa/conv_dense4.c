@@ -4,6 +4,7 @@
  * Points 0, 1, -1, 2, -2, as in Lavin and Gray, arXiv:1509.09308. */
 #include "cpu/isa/conv_epilogue.h"
 #include "cpu/isa/conv_isa.h"
+#include "cpu/isa/conv_prelu.h"
 #include "cpu/nn/conv_kernels.h"
 
 enum { TILE = 4, SIDE = 6, PRODUCTS = SIDE * SIDE };
@@ -99,7 +100,8 @@ static void tile4_clear_rest(float *values, const struct dense_block *b, int pit
 }
 
 void ISA_NAME(conv_dense4_inputs)(float *values, const struct nn_conv *s, const void *tensor,
-                                  int channels, int pitch, const struct dense_block *b)
+                                  const float *slopes, int channels, int pitch,
+                                  const struct dense_block *b)
 {
     size_t step = (size_t)b->rows * (size_t)pitch;
     ptrdiff_t row = (ptrdiff_t)s->w * channels;
@@ -109,7 +111,8 @@ void ISA_NAME(conv_dense4_inputs)(float *values, const struct nn_conv *s, const 
             (const stored *)tensor + (ptrdiff_t)t.pixel * channels - row - channels;
         bool is_edge = t.y == 0 || t.x == 0 || t.y + 5 > s->h || t.x + 5 > s->w;
         for (int v = 0; v < pitch; v += VF) {
-            vf columns[PRODUCTS], all[PRODUCTS];
+            vf columns[PRODUCTS], all[PRODUCTS], slope = vf_set(0);
+            if (slopes) slope = prelu_slopes(slopes + v, channels - v);
             for (int c = 0; c < SIDE; c++) {
                 vf d[SIDE];
                 for (int r = 0; r < SIDE; r++) {
@@ -118,6 +121,7 @@ void ISA_NAME(conv_dense4_inputs)(float *values, const struct nn_conv *s, const 
                     d[r] = outside ? vf_set(0)
                                    : tile4_load(corner + r * row + (ptrdiff_t)c * channels + v,
                                                 channels - v);
+                    if (slopes) d[r] = prelu_apply(d[r], slope);
                 }
                 tile4_inputs(columns + c, SIDE, d, 1);
             }

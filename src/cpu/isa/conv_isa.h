@@ -25,7 +25,8 @@ void ISA_NAME(conv_dense_pack)(float *packed, const float *weights, const struct
                                int adjoint, const struct dense_product *product, int first,
                                int last);
 void ISA_NAME(conv_dense_inputs)(float *values, const struct nn_conv *shape, const void *tensor,
-                                 int channels, int pitch, const struct dense_block *block);
+                                 const float *slopes, int channels, int pitch,
+                                 const struct dense_block *block);
 void ISA_NAME(conv_dense_gradients)(float *values, const struct nn_conv *shape, const void *tensor,
                                     int channels, int pitch, const struct dense_block *block);
 void ISA_NAME(conv_dense_outputs)(void *tensor, const struct nn_conv *shape, const float *products,
@@ -37,7 +38,8 @@ void ISA_NAME(conv_dense4_pack)(float *packed, const float *weights, const struc
                                 int adjoint, const struct dense_product *product, int first,
                                 int last);
 void ISA_NAME(conv_dense4_inputs)(float *values, const struct nn_conv *shape, const void *tensor,
-                                  int channels, int pitch, const struct dense_block *block);
+                                  const float *slopes, int channels, int pitch,
+                                  const struct dense_block *block);
 void ISA_NAME(conv_dense4_gradients)(float *values, const struct nn_conv *shape, const void *tensor,
                                      int channels, int pitch, const struct dense_block *block);
 void ISA_NAME(conv_dense4_outputs)(void *tensor, const struct nn_conv *shape, const float *products,
@@ -55,5 +57,7 @@ void ISA_NAME(conv_pointwise_forward)(enum nn_pointwise_function function, void 
 void ISA_NAME(conv_pointwise_dgrad)(enum nn_pointwise_function function, int operand, void *to,
                                     const void *dy, const void *a, const void *b, size_t count,
                                     int add);
+void ISA_NAME(conv_prelu_both)(void *dz, float *sums, const void *dy, const void *z,
+                               const float *slopes, size_t rows, int c, int count);
 
 #endif

@@ -1,14 +1,10 @@
 /* The leaky ReLU with a learnt slope for each channel, on tensors of one type: see struct nn_prelu
  * in device/nn_ops.h. */
+#include "cpu/isa/conv_prelu.h"
+
 #include "cpu/isa/conv_isa.h"
 #include "cpu/isa/conv_stored.h"
 #include "cpu/nn/conv_kernels.h"
-
-/* x where z > 0, slope x elsewhere. */
-INLINE vf prelu_select(vf z, vf x, vf slope)
-{
-    return vf_select(vf_lt(vf_set(0), z), x, x * slope);
-}
 
 /* `count` values from p on, at most VF of them. */
 INLINE vf prelu_load(const stored *p, int count)
@@ -22,11 +18,6 @@ INLINE void prelu_store(stored *p, vf v, int count)
         vs_store(p, v);
     else
         vs_store_some(p, v, count);
-}
-
-INLINE vf prelu_slopes(const float *slopes, int count)
-{
-    return count >= VF ? vf_load(slopes) : vf_load_some(slopes, count);
 }
 
 void ISA_NAME(conv_prelu_forward)(void *y, const void *z, const float *slopes, size_t rows, int c)
@@ -89,5 +80,49 @@ void ISA_NAME(conv_prelu_sums)(float *sums, const void *dy, const void *z, size_
             else
                 vf_store_some(sums + v + u, sum, some);
         }
+    }
+}
+
+/* One vector of each of both: its sum so far comes out. */
+INLINE vf prelu_both_of(stored *to, const stored *from, const stored *with, vf slope, vf sum)
+{
+    vf z = vs_load(with), dy = vs_load(from);
+    vs_store(to, prelu_select(z, dy, slope));
+    return sum + prelu_part(z, dy);
+}
+
+void ISA_NAME(conv_prelu_both)(void *dz, float *sums, const void *dy, const void *z,
+                               const float *slopes, size_t rows, int c, int count)
+{
+    for (int v = 0; v + 4 * VF <= count; v += 4 * VF) {
+        stored *to = (stored *)dz + v;
+        const stored *from = (const stored *)dy + v, *with = (const stored *)z + v;
+        vf s0 = vf_set(0), s1 = s0, s2 = s0, s3 = s0;
+        vf a0 = vf_load(slopes + v), a1 = vf_load(slopes + v + VF);
+        vf a2 = vf_load(slopes + v + 2 * VF), a3 = vf_load(slopes + v + 3 * VF);
+        for (size_t r = 0; r < rows; r++, to += c, from += c, with += c) {
+            s0 = prelu_both_of(to, from, with, a0, s0);
+            s1 = prelu_both_of(to + VF, from + VF, with + VF, a1, s1);
+            s2 = prelu_both_of(to + 2 * VF, from + 2 * VF, with + 2 * VF, a2, s2);
+            s3 = prelu_both_of(to + 3 * VF, from + 3 * VF, with + 3 * VF, a3, s3);
+        }
+        vf_store(sums + v, s0), vf_store(sums + v + VF, s1);
+        vf_store(sums + v + 2 * VF, s2), vf_store(sums + v + 3 * VF, s3);
+    }
+    int v = count / (4 * VF) * 4 * VF;
+    for (; v < count; v += VF) {
+        int some = count - v < VF ? count - v : VF;
+        stored *to = (stored *)dz + v;
+        const stored *from = (const stored *)dy + v, *with = (const stored *)z + v;
+        vf sum = vf_set(0), slope = prelu_slopes(slopes + v, some);
+        for (size_t r = 0; r < rows; r++, to += c, from += c, with += c) {
+            vf x = prelu_load(with, some), d = prelu_load(from, some);
+            prelu_store(to, prelu_select(x, d, slope), some);
+            sum += prelu_part(x, d);
+        }
+        if (some >= VF)
+            vf_store(sums + v, sum);
+        else
+            vf_store_some(sums + v, sum, some);
     }
 }

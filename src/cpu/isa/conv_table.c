@@ -31,4 +31,5 @@ const struct conv_kernels ISA_NAME(conv_kernels) = {
     .prelu_sums = ISA_NAME(conv_prelu_sums),
     .pointwise_forward = ISA_NAME(conv_pointwise_forward),
     .pointwise_dgrad = ISA_NAME(conv_pointwise_dgrad),
+    .prelu_both = ISA_NAME(conv_prelu_both),
 };

@@ -6,6 +6,7 @@
 #ifndef IMGTRAIN_CPU_ISA_WINOGRAD_H
 #define IMGTRAIN_CPU_ISA_WINOGRAD_H
 
+#include "cpu/isa/conv_prelu.h"
 #include "cpu/isa/conv_stored.h"
 #include "device/nn_ops.h"
 
@@ -34,9 +35,9 @@ INLINE void tile_next(struct tile *t, const struct nn_conv *s)
 }
 
 /* One column of B^T d: of four rows, from pointers to them. */
-#define INPUT_COLUMN(c, p0, p1, p2, p3)                                                            \
+#define INPUT_COLUMN(load, c, p0, p1, p2, p3)                                                      \
     {                                                                                              \
-        vf r0 = vs_load(p0), r1 = vs_load(p1), r2 = vs_load(p2), r3 = vs_load(p3);                 \
+        vf r0 = load(p0), r1 = load(p1), r2 = load(p2), r3 = load(p3);                             \
         d0##c = r0 - r2, d1##c = r1 + r2, d2##c = r2 - r1, d3##c = r1 - r3;                        \
     }
 #define INPUT_ROW(r)                                                                               \
@@ -47,18 +48,28 @@ INLINE void tile_next(struct tile *t, const struct nn_conv *s)
         vf_store(out + (4 * r + 3) * step, d##r##1 - d##r##3);                                     \
     }
 
-/* out[f * step] = (B^T d B)[f] for VF channels of the 4x4 d: rows[r] + c * next. */
-INLINE void transform_input(float *out, size_t step, const stored *const rows[4], ptrdiff_t next)
-{
-    vf d00, d01, d02, d03, d10, d11, d12, d13, d20, d21, d22, d23, d30, d31, d32, d33;
-    INPUT_COLUMN(0, rows[0], rows[1], rows[2], rows[3])
-    INPUT_COLUMN(1, rows[0] + next, rows[1] + next, rows[2] + next, rows[3] + next)
-    INPUT_COLUMN(2, rows[0] + 2 * next, rows[1] + 2 * next, rows[2] + 2 * next, rows[3] + 2 * next)
-    INPUT_COLUMN(3, rows[0] + 3 * next, rows[1] + 3 * next, rows[2] + 3 * next, rows[3] + 3 * next)
-    INPUT_ROW(0)
-    INPUT_ROW(1)
-    INPUT_ROW(2)
+#define TRANSFORM_INPUT(load)                                                                      \
+    vf d00, d01, d02, d03, d10, d11, d12, d13, d20, d21, d22, d23, d30, d31, d32, d33;             \
+    const stored *p0 = rows[0], *p1 = rows[1], *p2 = rows[2], *p3 = rows[3];                       \
+    INPUT_COLUMN(load, 0, p0, p1, p2, p3)                                                          \
+    INPUT_COLUMN(load, 1, p0 + next, p1 + next, p2 + next, p3 + next)                              \
+    INPUT_COLUMN(load, 2, p0 + 2 * next, p1 + 2 * next, p2 + 2 * next, p3 + 2 * next)              \
+    INPUT_COLUMN(load, 3, p0 + 3 * next, p1 + 3 * next, p2 + 3 * next, p3 + 3 * next)              \
+    INPUT_ROW(0)                                                                                   \
+    INPUT_ROW(1)                                                                                   \
+    INPUT_ROW(2)                                                                                   \
     INPUT_ROW(3)
+
+/* out[f * step] = (B^T d B)[f] for VF channels of the 4x4 d: rows[r] + c * next. */
+INLINE void transform_input(float *out, size_t step, const stored *const rows[4],
+                            ptrdiff_t next){TRANSFORM_INPUT(vs_load)}
+
+/* The same of what a PReLU with these slopes makes of d. */
+INLINE void transform_prelu(float *out, size_t step, const stored *const rows[4], ptrdiff_t next,
+                            vf slopes){
+#define LOAD_PRELU(p) prelu_apply(vs_load(p), slopes)
+    TRANSFORM_INPUT(LOAD_PRELU)
+#undef LOAD_PRELU
 }
 
 /* y[2 r + c] = (A^T m A)[r][c] of the 16 products at m + f * step. */

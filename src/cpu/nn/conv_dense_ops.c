@@ -59,7 +59,7 @@ struct dense_job {
     size_t tiles;
     void *to;
     const void *from, *dout;
-    const float *weights;
+    const float *weights, *slopes;
     const struct nn_epilogue *epilogue;
     float *packed;
     const struct conv_cut *cut; /* of weight gradients, with the rest: */
@@ -97,7 +97,7 @@ static void dense_blocks(void *context, int64_t from, int64_t to)
         struct dense_block b = dense_block_at(j, i * (size_t)j->rows, j->tiles);
         size_t rows = (size_t)b.rows;
         float *products = room + count * rows * (size_t)k;
-        source->inputs(room, s, j->from, j->adjoint ? s->cout : s->cin, k, &b);
+        source->inputs(room, s, j->from, j->slopes, j->adjoint ? s->cout : s->cin, k, &b);
         for (size_t f = 0; f < count; f++)
             j->kernels->products->gemm(products + f * rows * (size_t)n, room + f * rows * (size_t)k,
                                        j->packed + f * j->product.packed, 0, rows, n, k, &plain);
@@ -105,9 +105,8 @@ static void dense_blocks(void *context, int64_t from, int64_t to)
     }
 }
 
-void conv_dense(const struct nn_conv *s, const struct dense_kernels *kernels, void *to,
-                const void *from, const float *weights, int adjoint, const struct nn_epilogue *e,
-                float *workspace)
+void conv_dense(const struct nn_conv *s, const struct dense_kernels *kernels,
+                const struct dense_operands *operands, int adjoint, float *workspace)
 {
     int which = adjoint ? DENSE_GRADIENT : DENSE_FORWARD;
     struct dense_job job = {.shape = s,
@@ -119,10 +118,11 @@ void conv_dense(const struct nn_conv *s, const struct dense_kernels *kernels, vo
                                                         adjoint ? s->cin : s->cout),
                             .adjoint = adjoint,
                             .tiles = dense_tiles(s, &kernels->products->dense[which]),
-                            .to = to,
-                            .from = from,
-                            .weights = weights,
-                            .epilogue = e,
+                            .to = operands->to,
+                            .from = operands->from,
+                            .weights = operands->weights,
+                            .slopes = operands->slopes,
+                            .epilogue = operands->epilogue,
                             .packed = workspace};
     job.rows = dense_rows(job.products, job.product.depth + job.product.columns);
     threads_for(job.product.depth, threads_grain(job.products->products * job.product.columns),
@@ -143,7 +143,7 @@ static struct conv_cut dense_cut(const struct dense_kernels *k, const struct nn_
                                  const struct dense_product *p)
 {
     const struct dense_transforms *t = &k->products->dense[DENSE_GRADIENT];
-    struct conv_cut c = conv_cut_of(s, dense_tiles(s, t), 128, (size_t)t->products * p->packed);
+    struct conv_cut c = conv_cut_of(s, dense_tiles(s, t), 256, (size_t)t->products * p->packed);
     c.blocks = 1;
     return c;
 }
@@ -171,7 +171,7 @@ static void dense_pieces(void *context, int64_t from, int64_t to)
             struct dense_block b = dense_block_at(job, t, tile + tiles);
             size_t rows = (size_t)b.rows;
             float *gradients = room + count * rows * (size_t)k;
-            job->in->inputs(room, s, job->from, s->cin, k, &b);
+            job->in->inputs(room, s, job->from, job->slopes, s->cin, k, &b);
             job->out->gradients(gradients, s, job->dout, s->cout, n, &b);
             for (size_t f = 0; f < count; f++)
                 kernels->products->wgrad(
@@ -201,7 +201,7 @@ static void dense_add_pieces(void *context, int64_t from, int64_t end)
 }
 
 void conv_dense_wgrad(const struct nn_conv *s, const struct dense_kernels *kernels, float *dw,
-                      const void *in, const void *dout, float *workspace)
+                      const void *in, const float *slopes, const void *dout, float *workspace)
 {
     struct dense_job job = {.shape = s,
                             .kernels = kernels,
@@ -211,6 +211,7 @@ void conv_dense_wgrad(const struct nn_conv *s, const struct dense_kernels *kerne
                             .product = dense_sums_of(kernels, s),
                             .tiles = dense_tiles(s, &kernels->products->dense[DENSE_GRADIENT]),
                             .from = in,
+                            .slopes = slopes,
                             .dout = dout,
                             .dw = dw,
                             .sums = workspace};

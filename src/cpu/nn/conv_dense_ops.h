@@ -14,11 +14,20 @@ struct dense_kernels {
 
 bool conv_dense_takes(const struct nn_conv *shape, const struct dense_kernels *kernels);
 size_t conv_dense_workspace(const struct nn_conv *shape, const struct dense_kernels *kernels);
-/* As conv_forward and (adjoint) conv_dgrad of nn_ops. */
-void conv_dense(const struct nn_conv *shape, const struct dense_kernels *kernels, void *to,
-                const void *from, const float *weights, int adjoint,
-                const struct nn_epilogue *epilogue, float *workspace);
+/* As conv_forward and (adjoint) conv_dgrad of nn_ops. slopes: of a PReLU that what the forward pass
+ * and the weights' gradient read goes through; NULL: none. */
+struct dense_operands {
+    void *to;
+    const void *from;
+    const float *weights, *slopes;
+    const struct nn_epilogue *epilogue;
+};
+void conv_dense(const struct nn_conv *shape, const struct dense_kernels *kernels,
+                const struct dense_operands *operands, int adjoint, float *workspace);
 void conv_dense_wgrad(const struct nn_conv *shape, const struct dense_kernels *kernels, float *dw,
-                      const void *in, const void *dout, float *workspace);
+                      const void *in, const float *slopes, const void *dout, float *workspace);
+/* conv_ops.c: which kernels take the shape, in `kernels`; NULL: another way is taken. */
+const struct dense_kernels *conv_dense_kernels(struct dense_kernels *kernels,
+                                               const struct nn_conv *shape);
 
 #endif

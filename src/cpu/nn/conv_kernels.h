@@ -39,9 +39,9 @@ struct dense_transforms {
     void (*pack)(float *packed, const float *weights, const struct nn_conv *shape, int adjoint,
                  const struct dense_product *product, int first, int last);
     /* values[products][rows][pitch] of the inputs of each tile; pitch: channels rounded up, a
-     * multiple of 8, the rest zeros. */
-    void (*inputs)(float *values, const struct nn_conv *shape, const void *tensor, int channels,
-                   int pitch, const struct dense_block *block);
+     * multiple of 8, the rest zeros. slopes: of a PReLU that the inputs go through; NULL: none. */
+    void (*inputs)(float *values, const struct nn_conv *shape, const void *tensor,
+                   const float *slopes, int channels, int pitch, const struct dense_block *block);
     /* The same of the gradients of its outputs, for wgrad. */
     void (*gradients)(float *values, const struct nn_conv *shape, const void *tensor, int channels,
                       int pitch, const struct dense_block *block);
@@ -103,6 +103,9 @@ struct conv_kernels {
                               const void *b, size_t count);
     void (*pointwise_dgrad)(enum nn_pointwise_function function, int operand, void *to,
                             const void *dy, const void *a, const void *b, size_t count, int add);
+    /* Both of these, of the first `count` channels: dz may be dy. */
+    void (*prelu_both)(void *dz, float *sums, const void *dy, const void *z, const float *slopes,
+                       size_t rows, int c, int count);
 };
 
 extern const struct conv_kernels conv_kernels_base;

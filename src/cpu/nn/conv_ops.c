@@ -193,7 +193,7 @@ static void cpu_group(const struct nn_conv *s, void *out, const void *in, const 
 }
 
 /* Both tensors' kernels, or NULL where one has none. */
-static const struct dense_kernels *dense_of(struct dense_kernels *k, const struct nn_conv *s)
+const struct dense_kernels *conv_dense_kernels(struct dense_kernels *k, const struct nn_conv *s)
 {
     *k = (struct dense_kernels){.products = kernels_f32,
                                 .in = s->in_type == NN_BF16 ? kernels_bf16 : kernels_f32,
@@ -213,8 +213,8 @@ static int cpu_conv_forward(struct device *device, const struct nn_conv *s, void
         gemm_mixed(s, out, in, weights, s->cout, s->cin, 0, workspace);
     else if (is_group(s))
         cpu_group(s, out, in, weights, 0, e, workspace);
-    else if (dense_of(&dense, s))
-        conv_dense(s, &dense, out, in, weights, 0, e, workspace);
+    else if (conv_dense_kernels(&dense, s))
+        conv_dense(s, &dense, &(struct dense_operands){out, in, weights, NULL, e}, 0, workspace);
     else
         return nn_ops_reference()->conv_forward(device, s, out, in, weights, e, workspace);
     return OK;
@@ -232,8 +232,8 @@ static int cpu_conv_dgrad(struct device *device, const struct nn_conv *s, void *
         gemm_mixed(s, din, dout, weights, s->cin, s->cout, 1, workspace);
     else if (is_group(s))
         cpu_group(s, din, dout, weights, 1, e, workspace);
-    else if (dense_of(&dense, s))
-        conv_dense(s, &dense, din, dout, weights, 1, e, workspace);
+    else if (conv_dense_kernels(&dense, s))
+        conv_dense(s, &dense, &(struct dense_operands){din, dout, weights, NULL, e}, 1, workspace);
     else
         return nn_ops_reference()->conv_dgrad(device, s, din, dout, weights, e, workspace);
     return OK;
@@ -423,8 +423,8 @@ static int cpu_conv_wgrad(struct device *device, const struct nn_conv *s, float 
         gemm_wgrad(s, dw, in, dout, workspace);
     else if (is_group(s))
         group_wgrad(s, dw, in, dout, workspace);
-    else if (dense_of(&dense, s))
-        conv_dense_wgrad(s, &dense, dw, in, dout, workspace);
+    else if (conv_dense_kernels(&dense, s))
+        conv_dense_wgrad(s, &dense, dw, in, NULL, dout, workspace);
     else
         return nn_ops_reference()->conv_wgrad(device, s, dw, in, dout, workspace);
     return OK;
@@ -433,7 +433,7 @@ static int cpu_conv_wgrad(struct device *device, const struct nn_conv *s, float 
 static size_t cpu_conv_workspace(const struct device *device, const struct nn_conv *s)
 {
     struct dense_kernels dense;
-    if (dense_of(&dense, s)) return conv_dense_workspace(s, &dense);
+    if (conv_dense_kernels(&dense, s)) return conv_dense_workspace(s, &dense);
     if (!is_gemm(s) && !is_group(s)) return nn_ops_reference()->conv_workspace(device, s);
     size_t forward = packed_floats(s, s->cin, s->cout), dgrad = packed_floats(s, s->cout, s->cin);
     if (s->chunk == 0) return (forward > dgrad ? forward : dgrad) * sizeof(float);
@@ -467,6 +467,7 @@ void nn_install_conv(struct nn_ops *ops)
     ops->bf16 = kernels_bf16 != NULL;
     nn_install_prelu_kernels(ops, kernels_f32, kernels_bf16);
     nn_install_pointwise_kernels(ops, kernels_f32, kernels_bf16);
+    nn_install_prelu_conv(ops);
     ops->conv_workspace = cpu_conv_workspace;
     ops->conv_forward = cpu_conv_forward;
     ops->conv_dgrad = cpu_conv_dgrad;

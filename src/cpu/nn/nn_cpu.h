@@ -16,6 +16,11 @@ void nn_install_prelu_kernels(struct nn_ops *ops, const struct conv_kernels *f32
                               const struct conv_kernels *bf16);
 void nn_install_pointwise_kernels(struct nn_ops *ops, const struct conv_kernels *f32,
                                   const struct conv_kernels *bf16);
+/* nn_prelu_conv.c: both in one; of the reference, and by the kernels of dense convolutions */
+void nn_install_prelu_conv_reference(struct nn_ops *ops);
+void nn_install_prelu_conv(struct nn_ops *ops);
+/* nn_prelu.c: slopes' gradients, and dz in the place of dy */
+int nn_prelu_both(const struct nn_ops *ops, const struct nn_prelu *prelu, void *dz, float *dslopes);
 void nn_install_image_loss(struct nn_ops *ops);    /* nn_image_loss.c */
 void nn_install_discriminator(struct nn_ops *ops); /* nn_discriminator.c: scores, spectral norm */
 void nn_install_conv(struct nn_ops *ops);          /* conv_ops.c: fast convolutions */

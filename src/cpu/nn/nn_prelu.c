@@ -170,18 +170,22 @@ static void prelu_image_sums(void *context, int64_t begin, int64_t end)
     for (int64_t image = begin; image < end; image++) {
         size_t at =
             (size_t)(i->first_image + image) * (size_t)p->pixels * (size_t)p->c + (size_t)i->first;
+        if (i->work.to) {
+            void *to = nn_to(i->work.to, p->z_type, at);
+            prelu_kernels(p)->prelu_both(to, i->sums[image], to, nn_from(p->z, p->z_type, at),
+                                         p->slopes + i->first, (size_t)p->pixels, p->c, i->count);
+            continue;
+        }
         prelu_kernels(p)->prelu_sums(i->sums[image], nn_from(i->work.dy, p->y_type, at),
                                      nn_from(p->z, p->z_type, at), (size_t)p->pixels, p->c,
                                      i->count);
     }
 }
 
-static int cpu_prelu_grad(struct device *device, const struct nn_prelu *p, float *dslopes,
-                          const void *dy)
+/* to: dz in the place of dy, or NULL. */
+static void prelu_over_images(const struct nn_prelu *p, float *dslopes, const void *dy, void *to)
 {
-    if (!prelu_kernels(p)) return reference_prelu_grad(device, p, dslopes, dy);
-    TRY(nn_check_sizes("prelu_grad", p->n, p->pixels, p->c));
-    struct prelu_images i = {.work = {.p = *p, .dy = dy}};
+    struct prelu_images i = {.work = {.p = *p, .dy = dy, .to = to}};
     for (i.first = 0; i.first < p->c; i.first += CONV_PRELU_SUMS) {
         i.count = p->c - i.first < CONV_PRELU_SUMS ? p->c - i.first : CONV_PRELU_SUMS;
         for (i.first_image = 0; i.first_image < p->n; i.first_image += PRELU_IMAGES) {
@@ -193,7 +197,27 @@ static int cpu_prelu_grad(struct device *device, const struct nn_prelu *p, float
                     dslopes[i.first + j] += i.sums[image][j];
         }
     }
+}
+
+static int cpu_prelu_grad(struct device *device, const struct nn_prelu *p, float *dslopes,
+                          const void *dy)
+{
+    if (!prelu_kernels(p)) return reference_prelu_grad(device, p, dslopes, dy);
+    TRY(nn_check_sizes("prelu_grad", p->n, p->pixels, p->c));
+    prelu_over_images(p, dslopes, dy, NULL);
     return OK;
+}
+
+/* In one pass where all threads have an image of their own. */
+int nn_prelu_both(const struct nn_ops *ops, const struct nn_prelu *p, void *dz, float *dslopes)
+{
+    if (prelu_kernels(p) && p->n >= threads_count()) {
+        TRY(nn_check_sizes("prelu_grad", p->n, p->pixels, p->c));
+        prelu_over_images(p, dslopes, dz, dz);
+        return OK;
+    }
+    TRY(ops->prelu_grad(NULL, p, dslopes, dz));
+    return ops->prelu_dgrad(NULL, p, dz, dz, false);
 }
 
 void nn_install_prelu_kernels(struct nn_ops *ops, const struct conv_kernels *f32,

@@ -188,6 +188,7 @@ const struct nn_ops *nn_ops_reference(void)
     nn_install_strided(&ops);
     nn_install_prelu(&ops);
     nn_install_pointwise(&ops);
+    nn_install_prelu_conv_reference(&ops);
     nn_install_optimiser(&ops);
     nn_install_image_loss(&ops);
     nn_install_discriminator(&ops);

@@ -34,20 +34,29 @@ static void copy_line(const struct nn_strided *s, ptrdiff_t o, ptrdiff_t i)
     }
 }
 
-/* Lines begin .. end - 1 of the four outer axes. */
+/* Lines begin .. end - 1 of the four outer axes: their places are counted on, as lines may be as
+ * short as a pixel's colours. */
 static void copy_lines(void *context, int64_t begin, int64_t end)
 {
-    const struct nn_strided *s = context;
+    const struct nn_strided s = *(const struct nn_strided *)context;
+    ptrdiff_t o = 0, i = 0;
+    int at[4];
+    for (int64_t axis = 3, rest = begin; axis >= 0; axis--) {
+        at[axis] = (int)(rest % s.count[axis]);
+        rest /= s.count[axis];
+        o += at[axis] * s.out_stride[axis];
+        i += at[axis] * s.in_stride[axis];
+    }
     for (int64_t line = begin; line < end; line++) {
-        ptrdiff_t o = 0, i = 0;
-        int64_t rest = line;
+        copy_line(&s, o, i);
         for (int axis = 3; axis >= 0; axis--) {
-            ptrdiff_t at = (ptrdiff_t)(rest % s->count[axis]);
-            rest /= s->count[axis];
-            o += at * s->out_stride[axis];
-            i += at * s->in_stride[axis];
+            o += s.out_stride[axis];
+            i += s.in_stride[axis];
+            if (++at[axis] < s.count[axis]) break;
+            at[axis] = 0;
+            o -= s.count[axis] * s.out_stride[axis];
+            i -= s.count[axis] * s.in_stride[axis];
         }
-        copy_line(s, o, i);
     }
 }
 

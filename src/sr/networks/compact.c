@@ -19,20 +19,21 @@ static void compact_sizes(const struct sr_design *design, char *text, size_t roo
     snprintf(text, room, "%d-%d", design->features, design->convs);
 }
 
+/* The PReLU body.(number - 1) and the convolution body.number behind it. */
 static int add_body_conv(struct net *net, int number, int channels)
 {
     char name[32];
-    snprintf(name, sizeof name, "body.%d", number);
-    return sr_add_conv(net, name, channels, 3);
-}
-
-static int add_body_prelu(struct net *net, int number)
-{
-    char name[32];
-    int layer = net_add_layer(net, net_next_layer(net, &layer_prelu));
+    struct net_layer conv = net_next_layer(net, &layer_prelu_conv);
+    conv.c = channels;
+    conv.kernel = 3;
+    int layer = net_add_layer(net, conv);
     TRY(layer);
+    snprintf(name, sizeof name, "body.%d.weight", number - 1);
+    TRY(net_add_slopes(net, layer, name));
     snprintf(name, sizeof name, "body.%d.weight", number);
-    return net_add_weight(net, layer, name, 0);
+    TRY(net_add_weight(net, layer, name, 1));
+    snprintf(name, sizeof name, "body.%d.bias", number);
+    return net_add_bias(net, layer, name);
 }
 
 /* The last few layers are of the size of the output. */
@@ -47,10 +48,9 @@ static void mark_body_groups(struct net *net, int group)
 
 static int compact_build(struct net *net, const struct sr_design *design, int group)
 {
-    for (int i = 0; i <= design->convs; i++) {
+    TRY(sr_add_conv(net, "body.0", design->features, 3));
+    for (int i = 1; i <= design->convs; i++)
         TRY(add_body_conv(net, 2 * i, design->features));
-        TRY(add_body_prelu(net, 2 * i + 1));
-    }
     TRY(add_body_conv(net, 2 * design->convs + 2, 3 * design->scale * design->scale));
     struct net_layer shuffle = net_next_layer(net, &layer_pixel_shuffle);
     shuffle.factor = design->scale;
