@@ -118,18 +118,18 @@ agree() { # TASK COLUMN TOLERANCE
 }
 quick() {
     for device in cuda cpu; do
-        step 20 "quick-splat-$device" ./imgtrain train "input_path=$PWD/pictures/small.png" num_gaussians=40 max_steps=10 \
+        step 60 "quick-splat-$device" ./imgtrain train "input_path=$PWD/pictures/small.png" num_gaussians=40 max_steps=10 \
             eval_steps=5 frames.count=0 video.enabled=false device=$device -q -o "$work/splat-$device" || break
         [ $device = cuda ] || agree splat loss 2e-3
     done
     for device in cuda cpu; do
-        step 30 "quick-gan-$device" ./imgtrain train task=gan "data=$PWD/pictures/set" gan.width=20 gan.height=16 \
+        step 60 "quick-gan-$device" ./imgtrain train task=gan "data=$PWD/pictures/set" gan.width=20 gan.height=16 \
             'widths=[16, 8, 8]' images=80 batch=8 gamma=1 samples=4 eval_steps=5 conv=native frames.count=0 \
             video.enabled=false device=$device -q -o "$work/gan-$device" || break
         [ $device = cuda ] || agree gan loss_d 2e-2
     done
     for device in cuda cpu; do
-        step 30 "quick-sr-$device" ./imgtrain train task=sr "dataroot_gt=$PWD/pictures/set" num_feat=16 num_conv=2 \
+        step 60 "quick-sr-$device" ./imgtrain train task=sr "dataroot_gt=$PWD/pictures/set" num_feat=16 num_conv=2 \
             lq_size=6 sr.batch=4 max_steps=10 eval_steps=5 frames.count=0 video.enabled=false device=$device -q \
             -o "$work/sr-$device" || break
         [ $device = cuda ] || agree sr loss 2e-3
@@ -227,7 +227,7 @@ sr() {
 # Our own convolutions against cuDNN's, which may try engines for a while
 cudnn() {
     if [ -n "$small" ]; then
-        bench 60 gan-8-cudnn --task gan --size 8 --batch 8 --conv auto --learn 5s --kernels
+        bench 200 gan-8-cudnn --task gan --size 8 --batch 8 --conv auto --learn 5s --kernels
         return
     fi
     for size in 64 256; do
