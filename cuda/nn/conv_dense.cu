@@ -66,7 +66,7 @@ template <int WIDTH> static constexpr __host__ __device__ int dense_threads()
 }
 
 template <int DEPTH, int WIDTH, typename T, typename F>
-static __global__ void __launch_bounds__(dense_threads<WIDTH>())
+static __global__ void __launch_bounds__(dense_threads<WIDTH>(), 8)
     dense_kernel(T *out, const F *in, const float *weights, struct nn_conv s, bool adjoint,
                  struct nn_epilogue e)
 {
