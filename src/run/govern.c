@@ -120,13 +120,16 @@ static int govern_follow_schedule(struct session *session)
     if (!memory_schedule_at(&schedule, session->step, &work) || same_work(&work, &now)) return OK;
     int64_t budget = ladder_budget(&session->ladder.settings, session->device,
                                    (int64_t)session->device->used_bytes);
+    struct ladder any = session->ladder; /* once memory failed, a wanted level counts no more */
+    any.settings.level = -1;
+    any.least_level = 0;
     TRY(governor_pick_for(&governor, &session->ladder, budget, &work, &next, &found));
     for (;;) {
         int code = memory_change_work(session, &next, "memory.schedule");
         if (code != ERR_DEVICE_MEMORY) return code;
         TRY(session->task->need(session->state, &next, &need));
         budget = (int64_t)need.device_bytes - 1;
-        TRY(governor_pick_for(&governor, &session->ladder, budget, &work, &next, &found));
+        TRY(governor_pick_for(&governor, &any, budget, &work, &next, &found));
         if (!found) return memory_give_up(session, code);
     }
 }

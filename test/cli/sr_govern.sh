@@ -146,6 +146,17 @@ run 0 cmp grown/model.safetensors pressed/model.safetensors # a level is no othe
 last="down and up"
 sed -n 's/.*"step": \([0-9]*\), "level": \([0-9]\).*"size": \([0-9]*\), "batch": \([0-9]*\)}.*/\1:\2:\3:\4/p' pressed/memory.jsonl | tr '\n' ' ' >work
 case $(cat work) in "0:0:16:4 4:0:32:4 8:0:32:8 12:"[1-4]":32:8 16:0:32:8 ") pass ;; *) flunk "$(cat work)" ;; esac
+# a schedule is kept to: in a lower level, or not at all
+run 0 env IMGTRAIN_FAULTS=step=9:take=1TB "$program" train replay.yaml -o kept "$limit" memory.level=0 -q
+run 0 cmp grown/model.safetensors kept/model.safetensors
+run 0 env IMGTRAIN_FAULTS=step=3:take=1TB "$program" train replay.yaml -o moved "$limit" memory.level=0 -q
+run 0 cmp grown/model.safetensors moved/model.safetensors
+much="memory.schedule=[0, 2, 1, 4, 48, 8]"
+run 0 trains endless "$much" -q
+run 31 env IMGTRAIN_FAULTS=step=3:take=1TB "$program" train tiny.yaml -o ended "$much" -q
+err_has "state of step 4 saved: run again with --resume when there is more memory"
+run 0 trains ended "$much" --resume -q
+run 0 cmp endless/model.safetensors ended/model.safetensors
 # with little memory from the start: it grows as far as that goes, and no batch is paid for a size
 least=$(sed -n 's/.*"predicted": \([0-9]*\).*/\1/p' grown/memory.jsonl | head -n 1)
 # shellcheck disable=SC2086
