@@ -70,7 +70,7 @@ struct degrade_recipe {
 
 /* A patch is cut out of a window that has some pixels of LQ more at each side, so many at most,
  * give or take half the shifts, which move the grid of JPEG's blocks. */
-enum { DEGRADE_MARGIN = 32, DEGRADE_SHIFTS = 16, DEGRADE_AROUND = 2 * DEGRADE_MARGIN };
+enum { DEGRADE_MARGIN = 32, DEGRADE_SHIFTS = 8, DEGRADE_AROUND = 2 * DEGRADE_MARGIN };
 
 /* By the keys of section sr. ERR_CONFIG, naming the key. */
 int degrade_choices_of(struct degrade_choices *choices, const struct config *config);

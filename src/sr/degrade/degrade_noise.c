@@ -126,12 +126,18 @@ void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, normal_quantiles_make);
     uint32_t units[BLOCK][3];
+    float noise[BLOCK][3];
     size_t pixels = (size_t)w * (size_t)h;
     for (size_t first = 0; first < pixels; first += BLOCK) {
+        size_t count = pixels - first < BLOCK ? pixels - first : BLOCK;
         degrade_pixel_draws(units, draws, first);
-        for (size_t i = 0; i < BLOCK && first + i < pixels; i++, image += 3)
+        for (size_t i = 0; i < BLOCK; i++)
             for (int c = 0; c < 3; c++)
-                image[c] = degrade_cut(image[c] + (float)sigma * normal_of(units[i][grey ? 0 : c]));
+                noise[i][c] = normal_of(units[i][grey ? 0 : c]);
+        const float *flat = noise[0];
+        for (size_t k = 0; k < 3 * count; k++)
+            image[k] = degrade_cut(image[k] + (float)sigma * flat[k]);
+        image += 3 * count;
     }
 }
 
