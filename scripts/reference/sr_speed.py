@@ -2,7 +2,7 @@
 
   sr_speed.py step    [--nf 64 --nc 16 --scale 4 --patches 4 --size 64] [--threads 1] [--times 5]
   sr_speed.py upscale [--nf 64 --nc 16 --scale 4 --width 1920 --height 1080] [--threads 2] [--times 1]
-  both: [--imgtrain ./imgtrain] [--dtype fp32|bf16] [--isa avx2]
+  both: [--network compact|span|esrgan --nb 23] [--imgtrain ./imgtrain] [--dtype fp32|bf16] [--isa avx2]
 
 Prints the medians of seconds of processor time, which other work on the machine disturbs less than seconds on the
 clock, and those too. upscale: of reading a PPM to writing one here, of the network alone there."""
@@ -24,7 +24,7 @@ import sr_torch
 
 def save(net, path):
     header, data = {}, b''
-    for name, value in net.state_dict().items():
+    for name, value in (net.file() if hasattr(net, 'file') else net.state_dict()).items():
         array = value.float().contiguous().numpy()
         header[name] = {'dtype': 'F32', 'shape': list(array.shape), 'data_offsets': [len(data), len(data) + array.nbytes]}
         data += array.tobytes()
@@ -73,7 +73,7 @@ def step(o, net):
         optimiser.step()
 
     command = [o.imgtrain, 'bench', '--task', 'sr', '--device', 'cpu', '--json', '--threads', str(o.threads), '--size',
-               str(o.size), '--patches', str(o.patches), '--features', str(o.nf), '--convs', str(o.nc), '--enlarge',
+               str(o.size), '--patches', str(o.patches), '--network', o.network, '--features', str(o.nf), '--convs', str(o.nc), '--blocks', str(o.nb), '--enlarge',
                str(o.scale), '--steps', '3'] + (['--amp'] if o.dtype == 'bf16' else [])
     there, here = [], []
     torch_step()
@@ -110,9 +110,10 @@ def upscale(o, net):
 
 parser = argparse.ArgumentParser()
 parser.add_argument('what', choices=['step', 'upscale'])
-for name, value in (('nf', 64), ('nc', 16), ('scale', 4), ('patches', 4), ('size', 64), ('width', 1920),
+for name, value in (('nf', 64), ('nc', 16), ('nb', 23), ('scale', 4), ('patches', 4), ('size', 64), ('width', 1920),
                     ('height', 1080), ('threads', 0), ('times', 0)):
     parser.add_argument('--' + name, type=int, default=value)
+parser.add_argument('--network', choices=['compact', 'span', 'esrgan'], default='compact')
 parser.add_argument('--imgtrain', default='./imgtrain')
 parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32')
 parser.add_argument('--isa')
@@ -123,5 +124,10 @@ if options.isa:
     os.environ['ONEDNN_MAX_CPU_ISA'] = options.isa.upper()
 torch.manual_seed(1)
 torch.set_num_threads(options.threads)
-network = sr_torch.Compact(options.scale, options.nf, options.nc)
+if options.network == 'compact':
+    network = sr_torch.Compact(options.scale, options.nf, options.nc)
+elif options.network == 'span':
+    network = sr_torch.Span(options.scale, options.nf)
+else:
+    network = sr_torch.Esrgan(options.scale, options.nf, options.nb, unshuffle=max(1, 4 // options.scale))
 (step if options.what == 'step' else upscale)(options, network)

@@ -109,4 +109,10 @@ for file in model.pth old.pth; do
 done
 run 0 imgtrain upscale archive.safetensors small.ppm -o large.ppm
 has large.ppm
+# numbers that half precision has exactly
+for type in half bfloat16; do
+    run 0 imgtrain convert "$seeds/$type" -o $type.safetensors
+    run 0 imgtrain upscale $type.safetensors small.ppm -o $type.ppm
+    same large.ppm $type.ppm
+done
 finish

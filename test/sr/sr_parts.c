@@ -18,6 +18,12 @@
         .network = SR_COMPACT, .scale = (times), .features = (width), .convs = (depth)             \
     }
 
+#define ESRGAN(times, width, depth, fold)                                                          \
+    {                                                                                              \
+        .network = SR_ESRGAN, .scale = (times), .features = (width), .blocks = (depth),            \
+        .growth = 32, .unshuffle = (fold)                                                          \
+    }
+
 #define SPAN(times, width, is_merged)                                                              \
     {                                                                                              \
         .network = SR_SPAN, .scale = (times), .features = (width), .merged = (is_merged)           \
@@ -168,13 +174,15 @@ START_TEST(networks_have_the_parameters_of_the_papers)
         size_t parameters;
         int radius;
     } rows[] = {
-        {COMPACT(2, 24, 8), 45156, 10},    {COMPACT(4, 24, 8), 52968, 10},
-        {COMPACT(2, 64, 8), 304716, 10},   {COMPACT(4, 64, 8), 325488, 10},
-        {COMPACT(2, 64, 16), 600652, 18},  {COMPACT(4, 64, 16), 621424, 18},
-        {COMPACT(4, 64, 32), 1213296, 34}, {COMPACT(2, 16, 4), 11548, 6},
-        {COMPACT(4, 16, 4), 16768, 6},     {COMPACT(4, 32, 8), 89040, 10},
-        {SPAN(2, 48, true), 410700, 21},   {SPAN(4, 48, true), 426288, 21},
-        {SPAN(2, 52, true), 481324, 21},   {SPAN(4, 52, true), 498208, 21},
+        {COMPACT(2, 24, 8), 45156, 10},        {COMPACT(4, 24, 8), 52968, 10},
+        {COMPACT(2, 64, 8), 304716, 10},       {COMPACT(4, 64, 8), 325488, 10},
+        {COMPACT(2, 64, 16), 600652, 18},      {COMPACT(4, 64, 16), 621424, 18},
+        {COMPACT(4, 64, 32), 1213296, 34},     {COMPACT(2, 16, 4), 11548, 6},
+        {COMPACT(4, 16, 4), 16768, 6},         {COMPACT(4, 32, 8), 89040, 10},
+        {SPAN(2, 48, true), 410700, 21},       {SPAN(4, 48, true), 426288, 21},
+        {SPAN(2, 52, true), 481324, 21},       {SPAN(4, 52, true), 498208, 21},
+        {ESRGAN(4, 64, 23, 0), 16697987, 349}, {ESRGAN(2, 64, 23, 2), 16703171, 698},
+        {ESRGAN(4, 64, 6, 0), 4467779, 94},    {ESRGAN(4, 32, 12, 0), 5021155, 184},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct net net;
@@ -183,7 +191,7 @@ START_TEST(networks_have_the_parameters_of_the_papers)
         ck_assert_int_eq(sr_network_radius(&rows[i].design), rows[i].radius);
         const struct net_layer *last = &net.layers[net.layer_count - 1];
         ck_assert_int_eq(last->h, 4 * rows[i].design.scale);
-        ck_assert_int_eq(last->w, 5 * rows[i].design.scale);
+        ck_assert_int_eq(last->w, sr_network_side(&rows[i].design, 5) * rows[i].design.scale);
         ck_assert_int_eq(last->c, 3);
         net_free(&net);
     }
