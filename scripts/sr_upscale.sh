@@ -7,6 +7,9 @@
 #   scripts/sr_upscale.sh large              a 12000x9000 image 4 times as large within --memory-limit 256MB:
 #                                            the most memory that the process held, and its processor time
 #
+#   scripts/sr_upscale.sh flat RUN           grey images of 0, 128 and 255 and a ramp through a trained network:
+#                                            the largest error, in levels, 12 pixels and more from the border
+#
 # Models are made of random weights (compact 64-16 of 4 times; large: 16-4) unless some are named. Needs
 # python3. IMGTRAIN names the program, TMPDIR the disk, which must hold 6 GB for `large`.
 set -eu
@@ -65,8 +68,30 @@ large() {
     [ "${mib%.*}" -lt 600 ]
 }
 
+flat() {
+    for value in 0 128 255; do
+        awk -v v=$value 'BEGIN { print "P2 256 40 255"; for (i = 0; i < 10240; i++) print v }' >"$work/$value.pgm"
+    done
+    awk 'BEGIN { print "P2 256 40 255"; for (i = 0; i < 10240; i++) print i % 256 }' >"$work/ramp.pgm"
+    for name in 0 128 255 ramp; do up "$1" "$work/$name.pgm" -o "$work/large-$name.pgm"; done
+    python3 - "$work" <<'PY'
+import sys
+worst = 0
+for name in ('0', '128', '255', 'ramp'):
+    data = open('%s/large-%s.pgm' % (sys.argv[1], name), 'rb').read()
+    w, h = (int(v) for v in data.split(None, 4)[1:3])
+    data, scale = data[-w * h:], w // 256
+    right = [(x + .5) / scale - .5 if name == 'ramp' else int(name) for x in range(w)]
+    error = max(abs(data[y * w + x] - right[x]) for y in range(12 * scale, h - 12 * scale)
+                for x in range(12 * scale, w - 12 * scale))
+    worst = max(worst, error)
+    print('%s: %.2f levels' % (name, error))
+sys.exit(worst > 1)
+PY
+}
+
 case ${1:-} in
-tiles | large) "$@" ;;
+tiles | large | flat) "$@" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
     exit 64
