@@ -102,10 +102,11 @@ static int declare_d_step(struct gan_core *core, const struct phases *p, struct 
 {
     int m = core->mode.micro, chunk = core->chunk;
     bool c = core->mode.scheme == GAN_SCHEME_BLOCK;
-    struct pass_use make = {plan, &core->g.net, "d.make", p->make, 0, m, chunk, c};
-    struct pass_use first = {plan,        &core->d.net, "d.first", p->first,
-                             p->backward, 2 * m,        2 * chunk, c};
-    struct pass_use second = {plan, &core->d.net, "d.second", p->second, 0, 2 * m, 2 * chunk, c};
+    struct pass_use make = {plan, &core->g.net, "d.make", p->make, 0, m, chunk, c, 0, 0};
+    struct pass_use first = {plan,  &core->d.net, "d.first", p->first, p->backward,
+                             2 * m, 2 * chunk,    c,         0,        0};
+    struct pass_use second = {plan,  &core->d.net, "d.second", p->second, 0,
+                              2 * m, 2 * chunk,    c,          0,         0};
     TRY(pass_plan_values(&make, &core->g_make, false, 0, NULL));
     TRY(pass_plan_input(&first, p->mix, p->second, &core->d_first));
     TRY(pass_plan_values(&first, &core->d_first, false, 1, NULL));
@@ -119,9 +120,9 @@ static int declare_g_step(struct gan_core *core, const struct phases *p, struct 
     int m = core->mode.micro, chunk = core->chunk;
     bool c = core->mode.scheme == GAN_SCHEME_BLOCK;
     struct pass_use learn = {plan, &core->g.net, "g.learn", p->learn, p->learn_backward,
-                             m,    chunk,        c};
+                             m,    chunk,        c,         0,        0};
     struct pass_use score = {plan,  &core->d.net, "g.judge", p->score, p->score_backward,
-                             2 * m, 2 * chunk,    c};
+                             2 * m, 2 * chunk,    c,         0,        0};
     TRY(pass_plan_values(&learn, &core->g_learn, true, 0, &core->g_back));
     TRY(pass_plan_masks(&learn, &core->g_learn, -1));
     TRY(pass_plan_gradients(&learn, &core->g_back, -1, NULL, core->design.classes ? 0 : 1));

@@ -81,6 +81,7 @@ int pass_plan_values(const struct pass_use *use, struct network_pass *s, bool ke
             continue;
         }
         int last = use->forward + (i == end ? i + 1 : end_of(use, l->last_reader));
+        if (i == end && use->output_until > last) last = use->output_until;
         int user = keep ? first_user_again(use, i) : -1;
         if (user >= 0) last = backward_phase(use, begin_of(use, user));
         TRY(pass_memory_declare(use, "value", i, use->n, use->forward + begin_of(use, i), last,
@@ -154,6 +155,7 @@ int pass_plan_gradients(const struct pass_use *use, struct network_pass *s, int 
         int first =
             is_output ? use->backward - 1 : backward_phase(use, end_of(use, l->first_writer));
         int last = gradient_end(use, i);
+        if (is_output && use->gradient_from) first = use->gradient_from;
         if (i == 0) last++;
         bool begins_again = use->parts && l->begin < i;
         if (second >= 0 && (l->weight >= 0 || begins_again)) last = second + end_of(use, i);

@@ -13,6 +13,8 @@ struct pass_use {
     int forward, backward; /* first phase of its passes */
     int n, chunk;          /* images */
     bool parts;
+    int output_until;  /* phase in which the output is looked at last; 0: right behind forward */
+    int gradient_from; /* in which its gradient is made; 0: right before backward */
 };
 
 /* Outputs from layer `from` on, each until its last reader of the forward pass, or (keep) until

@@ -91,7 +91,9 @@ static int sr_declare_offload(struct sr_core *core, struct plan *plan)
                         &stepper->staging);
 }
 
-/* between: phases between the forward and the backward pass. */
+/* between: phases between the forward and the backward pass. In all that are the losses', the
+ * result is looked at (of a discriminator's it is the copy that this took) and its gradient is
+ * made. */
 static int sr_declare_passes(struct sr_core *core, int between, struct plan *plan)
 {
     const struct net *net = &core->net.net;
@@ -104,7 +106,10 @@ static int sr_declare_passes(struct sr_core *core, int between, struct plan *pla
                            .backward = layers + between,
                            .n = micro,
                            .chunk = 1,
-                           .parts = core->mode.checkpointing};
+                           .parts = core->mode.checkpointing,
+                           .output_until = layers + (sr_core_has_gan(core) ? 0 : between - 1),
+                           .gradient_from =
+                               layers + between - sr_losses_phases(&core->losses.choices)};
     TRY(pass_open(&core->learn, net));
     TRY(pass_open(&core->back, net));
     TRY(pass_plan_values(&use, &core->learn, true, 0, &core->back));
