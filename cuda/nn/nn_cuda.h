@@ -32,6 +32,10 @@ void nn_cuda_install_strided(struct nn_ops *ops);    /* nn_strided.cu: elements 
 void nn_cuda_install_prelu(struct nn_ops *ops);      /* nn_prelu.cu: learnt leaky ReLU */
 void nn_cuda_install_pointwise(struct nn_ops *ops);  /* nn_pointwise.cu: each number alone */
 void nn_cuda_install_image_loss(struct nn_ops *ops); /* nn_image_loss.cu */
+void nn_cuda_install_reduced_loss(struct nn_ops *ops); /* nn_reduced_loss.cu: of reduced images */
+void nn_cuda_install_ssim_loss(struct nn_ops *ops);    /* nn_ssim_loss.cu */
+void nn_cuda_install_fft_loss(struct nn_ops *ops);     /* nn_fft_loss.cu */
+void nn_cuda_install_max_pool(struct nn_ops *ops);     /* nn_max_pool.cu */
 void nn_cuda_install_discriminator(
     struct nn_ops *ops);                            /* nn_discriminator.cu: scores, spectral norm */
 void nn_cuda_install_optimiser(struct nn_ops *ops); /* nn_optimiser.cu: flat ranges */

@@ -453,10 +453,12 @@ static int adjoint_check(const struct op_case *c, struct device *device, bool *c
 static int loss_slope(const struct op_case *c, struct device *device, const char *varied,
                       const char *gradient)
 {
-    struct op_data at = {0}, side[2] = {{0}, {0}};
-    int k = op_find(c, varied), code = OK;
-    size_t count = c->operands[op_find(c, gradient)].count;
+    struct op_data before = {0}, at = {0}, side[2] = {{0}, {0}};
+    int k = op_find(c, varied), result = op_find(c, gradient), code = OK;
+    size_t count = c->operands[result].count;
+    bool adds = c->operands[result].role == OP_INOUT;
     double there = 0, claimed = 0, sizes = 0, *moved[2] = {NULL, NULL};
+    TRY_CLEANUP(data_make(&before, c, NULL));
     TRY_CLEANUP(data_make(&at, c, NULL));
     TRY_CLEANUP(data_run(&at, device, 0));
     for (int i = 0; i < 2; i++) {
@@ -470,7 +472,8 @@ static int loss_slope(const struct op_case *c, struct device *device, const char
         there += (i ? -1 : 1) * c->kind->loss(&side[i]);
     }
     for (size_t i = 0; i < count; i++) {
-        double term = op_values(&at, gradient)[i] * (moved[0][i] - moved[1][i]);
+        double slope = at.values[result][i] - (adds ? before.values[result][i] : 0);
+        double term = slope * (moved[0][i] - moved[1][i]);
         claimed += term;
         sizes += fabs(term);
     }
@@ -480,6 +483,7 @@ static int loss_slope(const struct op_case *c, struct device *device, const char
 cleanup:
     free(moved[0]);
     free(moved[1]);
+    data_free(&before);
     data_free(&at);
     data_free(&side[0]);
     data_free(&side[1]);

@@ -18,6 +18,9 @@ extern const struct op_kind op_pointwise_forward, op_pointwise_dgrad;
 /* range_cases.c */
 extern const struct op_kind op_image_loss, op_from_u8, op_scale_add, op_strided_copy, op_zero,
     op_copy, op_adam, op_ema, op_norm2, op_clip_norm;
+/* loss_cases.c */
+extern const struct op_kind op_reduced_loss, op_ssim_loss, op_fft_loss, op_max_pool_forward,
+    op_max_pool_dgrad;
 /* gan_cases.c */
 extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_pair_loss,
     op_penalty, op_penalty_check;

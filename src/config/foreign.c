@@ -122,6 +122,20 @@ static int say_number(struct translation *t, const struct config_entry *entry, c
     return say(t, entry, key, number_format(text, value));
 }
 
+/* A list of paths, as one text. */
+static int say_joined(struct translation *t, const struct config_entry *entry, const char *key)
+{
+    char *all = string_format("%s", entry->texts[0]);
+    for (int i = 1; i < entry->count && all; i++) {
+        char *more = string_format("%s;%s", all, entry->texts[i]);
+        free(all);
+        all = more;
+    }
+    int code = all ? say(t, entry, key, all) : ERR_SYSTEM;
+    free(all);
+    return code;
+}
+
 /* ---- keys that are not one to one ---- */
 
 typedef int foreign_rule(struct translation *t, const struct config_entry *entry);
@@ -132,17 +146,14 @@ static int translate_folder(struct translation *t, const struct config_entry *en
         const char *path, *key;
     } folders[] = {{"datasets.train.dataroot_gt", "sr.dataroot_gt"},
                    {"datasets.train.dataroot_lq", "sr.dataroot_lq"},
+                   {"datasets.train.meta_info", "sr.meta_info"},
+                   {"datasets.train.meta_info_file", "sr.meta_info"},
                    {"datasets.val.dataroot_gt", "sr.val_gt"},
                    {"datasets.val.dataroot_lq", "sr.val_lq"}};
     const struct config_entry *enabled = find_theirs(t, "val.val_enabled");
     if (enabled && is_off(enabled) && strncmp(entry->key, "datasets.val.", 13) == 0) return OK;
-    if (entry->count > 1)
-        return refuse(t, entry,
-                      "one folder is read, with all folders in it: put these (or links to them) "
-                      "into one");
-    for (size_t i = 0; i < sizeof folders / sizeof *folders && entry->count == 1; i++)
-        if (strcmp(entry->key, folders[i].path) == 0)
-            return say(t, entry, folders[i].key, text_of(entry));
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && entry->count > 0; i++)
+        if (strcmp(entry->key, folders[i].path) == 0) return say_joined(t, entry, folders[i].key);
     return OK;
 }
 
@@ -439,6 +450,58 @@ static int translate_gan_type(struct translation *t, const struct config_entry *
     return refuse(t, entry, "is none of vanilla, lsgan and hinge");
 }
 
+/* What some losses have besides a weight. `type`: the entry that names the loss. */
+static int translate_loss_details(struct translation *t, const struct config_entry *type)
+{
+    const struct config_entry *criterion = find_beside(t, type, "criterion");
+    const char *name = text_of(type);
+    bool box = strcasecmp(name, "averageloss") == 0;
+    if (loss_is_off(t, type)) return OK;
+    if (criterion && strcasecmp(text_of(criterion), "l1") != 0)
+        return refuse(t, criterion, "only l1 is there");
+    if (!box && strcasecmp(name, "bicubicloss") != 0) return OK;
+    if (is_said(t, "consistency"))
+        return refuse(t, type, "a second loss of reduced images: one is there");
+    return say(t, type, "sr.consistency", box ? "box" : "bicubic");
+}
+
+/* Whether the entry, or the mapping that it is in, stands beside `type: PerceptualLoss`, which
+ * counts. */
+static bool is_part_of_perceptual(const struct translation *t, const struct config_entry *entry)
+{
+    const char *layers = strstr(entry->key, ".layer_weights");
+    int length = layers ? (int)(layers - entry->key) : (int)(strrchr(entry->key, '.') - entry->key);
+    char *path = string_format("%.*s.type", length, entry->key);
+    const struct config_entry *type = path ? find_theirs(t, path) : NULL;
+    free(path);
+    return type && strcasecmp(text_of(type), "perceptualloss") == 0 && !loss_is_off(t, type);
+}
+
+/* VGG19 is compared at five layers that count so. */
+static int require_perceptual_detail(struct translation *t, const struct config_entry *entry,
+                                     const char *key)
+{
+    static const struct {
+        const char *key, *only;
+    } details[] = {{"conv1_2", "0.1"},  {"conv2_2", "0.1"},      {"conv3_4", "1"},
+                   {"conv4_4", "1"},    {"conv5_4", "1"},        {"vgg_type", "vgg19"},
+                   {"range_norm", "0"}, {"use_input_norm", "1"}, {"style_weight", "0"}};
+    double value;
+    bool on, is_flag = config_value_parse_bool(text_of(entry), &on);
+    if (!is_flag && !number_parse_double(text_of(entry), &value)) value = -1;
+    if (is_flag) value = on;
+    for (size_t i = 0; i < sizeof details / sizeof *details; i++) {
+        double only;
+        if (strcmp(key, details[i].key) != 0) continue;
+        if (strcasecmp(text_of(entry), details[i].only) == 0) return OK;
+        if (number_parse_double(details[i].only, &only) && value == only) return OK;
+        return refuse(t, entry, "is another one than VGG19's loss has here");
+    }
+    if (strstr(entry->key, ".layer_weights.") && value != 0)
+        return refuse(t, entry, "this layer is not compared here");
+    return OK;
+}
+
 static int translate_loss(struct translation *t, const struct config_entry *entry)
 {
     static const struct {
@@ -446,6 +509,14 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
     } kinds[] = {{"l1loss", "sr.l1_weight"},
                  {"charbonnierloss", "sr.charbonnier_weight"},
                  {"mseloss", "sr.mse_weight"},
+                 {"mssimloss", "sr.msssim_weight"},
+                 {"msssimloss", "sr.msssim_weight"},
+                 {"fftloss", "sr.fft_weight"},
+                 {"perceptualloss", "sr.perceptual_weight"},
+                 {"averageloss", "sr.consistency_weight"},
+                 {"bicubicloss", "sr.consistency_weight"},
+                 {"colorloss", "sr.colour_weight"},
+                 {"lumaloss", "sr.luma_weight"},
                  {"ganloss", "sr.gan_weight"}};
     const char *key = strrchr(entry->key, '.') + 1;
     double value;
@@ -458,20 +529,23 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
         return number_of(t, entry->key, -1) == (*key == 'r')
                    ? OK
                    : refuse(t, entry, "only 1 for real and 0 for fake images are there");
-    if (strcmp(key, "type") != 0) return OK;
+    if (strcmp(key, "perceptual_file") == 0) return say(t, entry, "sr.perceptual_file", NULL);
+    if (strcmp(key, "type") != 0)
+        return is_part_of_perceptual(t, entry) ? require_perceptual_detail(t, entry, key) : OK;
     if (!t->first_loss) t->first_loss = entry;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcasecmp(text_of(entry), kinds[i].name) != 0) continue;
         const struct config_entry *weight = find_beside(t, entry, "loss_weight");
+        if (!weight) weight = find_beside(t, entry, "perceptual_weight");
+        TRY(translate_loss_details(t, entry));
         return weight ? say(t, weight, kinds[i].key, NULL) : say(t, entry, kinds[i].key, "1");
     }
     if (loss_is_off(t, entry)) return OK;
     char shown[CONFIG_SHOWN_BYTES];
-    return config_fault(
-        t->faults, entry->where_text,
-        "%s: %s is none of L1Loss, CharbonnierLoss, MSELoss and GANLoss; its weight of 0 "
-        "leaves it out",
-        entry->key, config_value_shown(text_of(entry), shown));
+    return config_fault(t->faults, entry->where_text,
+                        "%s: %s is none of the losses that there are; its weight of 0 leaves it "
+                        "out",
+                        entry->key, config_value_shown(text_of(entry), shown));
 }
 
 /* Whether a loss of the file asks a discriminator. */
@@ -544,8 +618,8 @@ static const struct foreign_row {
     {"datasets.train.type", .rule = translate_data_type},
     {"datasets.train.dataroot_gt", .rule = translate_folder},
     {"datasets.train.dataroot_lq", .rule = translate_folder},
-    {"datasets.train.meta_info", .rule = require_off},
-    {"datasets.train.meta_info_file", .rule = require_off},
+    {"datasets.train.meta_info", .rule = translate_folder},
+    {"datasets.train.meta_info_file", .rule = translate_folder},
     {"datasets.train.filename_tmpl", .key = "sr.filename_tmpl"},
     {"datasets.*.io_backend.type", .only = "disk", .why = "images are read from folders: disk"},
     {"datasets.train.lq_size", .rule = translate_lq_size},

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "data/pairs_names.h"
 #include "image/image.h"
 
 #include <stdio.h>
@@ -95,7 +96,8 @@ static int match_all(struct pairs_list *list, const struct pairs_options *option
     int of_gt = 0, of_lq = 0, code = stems && taken ? OK : fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; code == OK && i < list->count; i++)
         code = match_one(list, i, stems, taken, options, &of_gt);
-    for (int i = 0; code == OK && i < list->lq.count; i++) {
+    bool all = !options->names || !options->names[0]; /* else others need no partner */
+    for (int i = 0; code == OK && i < list->lq.count && all; i++) {
         if (taken[i]) continue;
         char *line = string_format("%s data: %s/%s has no GT partner in %s", options->role,
                                    options->lq, list->lq.files[i].name, options->gt);
@@ -131,6 +133,7 @@ int pairs_list_open(struct pairs_list *list, const struct pairs_options *options
 {
     *list = (struct pairs_list){.count = 0};
     TRY(scan_role(&list->gt, options->gt, options));
+    if (options->names && options->names[0]) TRY(pairs_choose_named(&list->gt, options));
     list->count = list->gt.count;
     list->matches = calloc((size_t)list->count, sizeof *list->matches);
     if (!list->matches) return fail(ERR_SYSTEM, "out of memory");
@@ -196,7 +199,7 @@ static bool sizes_fit(const int gt[2], int lq[2], const struct pairs_options *op
 }
 
 static int check_one(struct pairs_list *list, int i, const struct pairs_options *options,
-                     int *faults)
+                     int *faults, int *exchanged)
 {
     struct pairs_match *m = &list->matches[i];
     const char *name = list->gt.files[m->gt].name;
@@ -207,7 +210,8 @@ static int check_one(struct pairs_list *list, int i, const struct pairs_options 
         return OK;
     }
     TRY(code);
-    int was[2] = {lq[0], lq[1]};
+    int was[2] = {lq[0], lq[1]}, scale = options->scale;
+    if (m->lq >= 0 && scale > 1 && lq[0] == gt[0] * scale && lq[1] == gt[1] * scale) ++*exchanged;
     if (m->lq >= 0 && !sizes_fit(gt, lq, options)) {
         char *line = string_format("%s data: %s: GT %dx%d is not %dx LQ %dx%d (would be %dx%d)",
                                    options->role, name, gt[0], gt[1], options->scale, was[0],
@@ -222,13 +226,18 @@ static int check_one(struct pairs_list *list, int i, const struct pairs_options 
 
 int pairs_check(struct pairs_list *list, const struct pairs_options *options)
 {
-    int faults = 0;
+    int faults = 0, exchanged = 0;
     for (int i = 0; i < list->count; i++) {
         if (options->stop_requested && options->stop_requested())
             return fail(ERR_STOPPED, "stopped while looking at the images");
-        TRY(check_one(list, i, options, &faults));
+        TRY(check_one(list, i, options, &faults, &exchanged));
     }
     if (faults == 0) return OK;
+    if (exchanged == list->count)
+        return fail(ERR_DATA,
+                    "%s data: the images of %s are %dx as large as those of %s: which is GT and "
+                    "which LQ is the wrong way round",
+                    options->role, options->lq, options->scale, options->gt);
     return fail(ERR_DATA,
                 "%s data: %d of %d GT images (%s) are not %dx as large as their LQ images (%s)%s",
                 options->role, faults, list->count, options->gt, options->scale, options->lq,

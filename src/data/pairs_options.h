@@ -9,6 +9,7 @@ struct pairs_options {
     const char *gt;     /* folder, read recursively */
     const char *lq;     /* folder of the same relative names; NULL or "": LQ is made from GT */
     const char *naming; /* of LQ files without their endings: {} is the GT's name; NULL: the same */
+    const char *names;  /* file with the names of GT to take; NULL or "": all */
     int scale;
     int least;                    /* pixels of LQ's shorter side; smaller ones are left out */
     bool degraded;                /* LQ is made while training: for messages */

@@ -23,6 +23,7 @@
 #ifndef IMGTRAIN_DEVICE_NN_OPS_H
 #define IMGTRAIN_DEVICE_NN_OPS_H
 
+#include "device/nn_losses.h"
 #include "math/score_loss.h"
 
 #include <stdbool.h>
@@ -276,6 +277,15 @@ struct nn_ops {
 
     /* Each image's sums are added in an order that depends on `count` alone. */
     int (*image_loss)(struct device *device, const struct nn_image_loss *loss);
+    int (*reduced_loss)(struct device *device, const struct nn_reduced_loss *loss);
+    int (*ssim_loss)(struct device *device, const struct nn_ssim_loss *loss);
+    int (*fft_loss)(struct device *device, const struct nn_fft_loss *loss);
+    /* out[n][h / 2][w / 2][c]: the largest of 2 x 2, NaN where one is. dgrad: adds dout to the
+     * first of those that are largest; fp32. n, h, w, c: of `in`. */
+    int (*max_pool_forward)(struct device *device, float *out, const float *in, int n, int h, int w,
+                            int c);
+    int (*max_pool_dgrad)(struct device *device, float *din, const float *dout, const float *in,
+                          int n, int h, int w, int c);
     int (*score_loss)(struct device *device, const struct nn_score_loss *loss);
 
     /* spectral_grad: what g [rows][cols], the gradient at `out`, makes the gradient at `w`, the

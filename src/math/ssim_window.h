@@ -3,6 +3,8 @@
 #define IMGTRAIN_MATH_SSIM_WINDOW_H
 
 enum { SSIM_RADIUS = 5, SSIM_TAPS = 2 * SSIM_RADIUS + 1 };
+/* MS-SSIM: scales, and pixels of a side that are no window's centre. */
+enum { MS_SSIM_SCALES = 5, MS_SSIM_MARGIN = 2 * SSIM_RADIUS };
 
 /* ssim_window[k]: weight at distance k from the centre: exp(-k^2 / 4.5) / sum. */
 #define SSIM_WINDOW                                                                                \

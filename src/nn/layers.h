@@ -32,6 +32,7 @@ extern const struct nn_layer_kind layer_gate;       /* input[0] what changes inp
 extern const struct nn_layer_kind layer_rgb_range;  /* [n][h][w][3] -> (x - mean) * 255 */
 extern const struct nn_layer_kind layer_prelu_conv; /* as layer_conv; reads a convolution's sum */
 extern const struct nn_layer_kind layer_nearest_up; /* [n][hf][wf][c]: factor set */
+extern const struct nn_layer_kind layer_max_pool;   /* [n][h/2][w/2][c]: the largest of 2 x 2 */
 extern const struct nn_layer_kind layer_add;        /* the sum of two values of one shape */
 
 /* Adds a layer_conv3xc of the last value (silu: of what SiLU makes of it) with its eight

@@ -170,6 +170,7 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     if (setup->forecast_only) return setup->without_input ? OK : sr_forecast_patches(s);
     TRY(plan_commit(s->plan, setup->device));
     sr_core_connect(s->core);
+    TRY(sr_losses_begin(&s->core->losses, true));
     sr_say_what_is_trained(s);
     if (setup->resume) return sr_load(s, setup->resume);
     sr_warn_of_scratch(s);

@@ -223,6 +223,7 @@ void sr_core_connect(struct sr_core *core)
     int count = list_sr_offload(core, ranges);
     offload_stream_describe(&stepper->offload, core->device, stepper->staging,
                             stepper->staging_bytes, ranges, count);
+    sr_losses_connect(&core->losses);
     sr_connect_pass(core, &core->learn);
     sr_connect_pass(core, &core->back);
     for (int i = 0; i < core->net.net.layer_count; i++) {

@@ -2,6 +2,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "config/config.h"
@@ -10,18 +11,64 @@
 #include "task/task.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { HELD_MOST = 12, HELD_SHARE = 20 }; /* 5 % */
 
-struct task_input {
-    struct pairs *train, *validation; /* validation NULL: held out of train */
+/* The images of several folders, one behind the other. */
+enum { FOLDERS_MOST = 64 };
+struct sr_sets {
+    struct pairs *sets[FOLDERS_MOST];
+    int count;
 };
+
+struct task_input {
+    struct sr_sets train, validation; /* no validation: held out of train */
+};
+
+static void sets_close(struct sr_sets *sets)
+{
+    for (int i = 0; i < sets->count; i++)
+        pairs_close(sets->sets[i]);
+}
+
+static int sets_keep(struct sr_sets *sets, const char *cache)
+{
+    for (int i = 0; i < sets->count; i++)
+        TRY(pairs_keep(sets->sets[i], cache));
+    return OK;
+}
+
+static int sets_images(const struct sr_sets *sets)
+{
+    int count = 0;
+    for (int i = 0; i < sets->count; i++)
+        count += pairs_count(sets->sets[i]);
+    return count;
+}
+
+static const struct pair *sets_at(const struct sr_sets *sets, int index)
+{
+    int set = 0;
+    while (index >= pairs_count(sets->sets[set]))
+        index -= pairs_count(sets->sets[set++]);
+    return pairs_at(sets->sets[set], index);
+}
+
+static uint64_t sets_fingerprint(const struct sr_sets *sets)
+{
+    uint64_t prints[FOLDERS_MOST];
+    for (int i = 0; i < sets->count; i++)
+        prints[i] = pairs_fingerprint(sets->sets[i]);
+    if (sets->count == 1) return prints[0];
+    return sets->count ? hash_bytes(0, prints, (size_t)sets->count * sizeof *prints) : 0;
+}
 
 void sr_free_input(struct task_input *input)
 {
     if (!input) return;
-    pairs_close(input->train);
-    pairs_close(input->validation);
+    sets_close(&input->train);
+    sets_close(&input->validation);
     free(input);
 }
 
@@ -40,14 +87,65 @@ static int sr_largest_patch(const struct config *config)
     return scheduled > side ? scheduled : side;
 }
 
+/* The folders of a key: one, or several with ; between them. Pieces of *text, which is malloc. */
+static int split_folders(const char *value, char **text, const char **folders, int *count)
+{
+    *count = 0;
+    *text = string_format("%s", value);
+    if (!*text) return ERR_SYSTEM;
+    if (file_is_dir(value) || !strchr(value, ';')) {
+        if (*value) folders[(*count)++] = *text;
+        return OK;
+    }
+    for (char *at = *text, *next; at; at = next) {
+        next = strchr(at, ';');
+        if (next) *next++ = '\0';
+        if (!*at) continue;
+        if (*count == FOLDERS_MOST)
+            return fail(ERR_CONFIG, "%s: more than %d folders", value, FOLDERS_MOST);
+        folders[(*count)++] = at;
+    }
+    return *count ? OK : fail(ERR_CONFIG, "%s: no folder", value);
+}
+
+/* What several keys say of the same folders. */
+struct folder_keys {
+    const char *gt, *lq, *names; /* their values */
+    const char *lq_key, *gt_key;
+};
+
+static int open_folders(struct sr_sets *sets, const struct folder_keys *keys,
+                        struct pairs_options *options)
+{
+    const char *const values[3] = {keys->gt, keys->lq ? keys->lq : "", keys->names};
+    const char *names[3] = {keys->gt_key, keys->lq_key, "meta_info"};
+    const char *folders[3][FOLDERS_MOST];
+    char *text[3] = {NULL};
+    int count[3] = {0}, code = OK;
+    for (int k = 0; k < 3 && code == OK; k++) {
+        code = split_folders(values[k], &text[k], folders[k], &count[k]);
+        if (code == OK && count[k] > 0 && count[k] != count[0])
+            code = fail(ERR_CONFIG, "sr.%s names %d folders and sr.%s %d: each has its own",
+                        names[0], count[0], names[k], count[k]);
+    }
+    for (int i = 0; i < count[0] && code == OK; i++) {
+        options->gt = folders[0][i];
+        options->lq = count[1] ? folders[1][i] : NULL;
+        options->names = count[2] ? folders[2][i] : NULL;
+        code = pairs_open(&sets->sets[i], options);
+        if (code == OK) sets->count = i + 1;
+    }
+    for (int k = 0; k < 3; k++)
+        free(text[k]);
+    return code;
+}
+
 static int open_sets(struct task_input *input, const struct task_setup *setup, const char *cache,
                      const char *look)
 {
     const struct config *config = setup->config;
     struct pairs_options options = {
         .role = "training",
-        .gt = config->sr.dataroot_gt,
-        .lq = uses_lq(config) ? config->sr.dataroot_lq : NULL,
         .naming = config->sr.filename_tmpl,
         .degraded = config->sr.data_mode == CONFIG_SR_DATA_MODE_OTF,
         .scale = (int)config->sr.scale,
@@ -58,13 +156,15 @@ static int open_sets(struct task_input *input, const struct task_setup *setup, c
         .spill_dir = setup->spill_dir,
         .stop_requested = setup->stop_requested,
     };
-    TRY(pairs_open(&input->train, &options));
+    struct folder_keys keys = {config->sr.dataroot_gt,
+                               uses_lq(config) ? config->sr.dataroot_lq : NULL,
+                               config->sr.meta_info, "dataroot_lq", "dataroot_gt"};
+    TRY(open_folders(&input->train, &keys, &options));
     if (!config->sr.val_gt[0]) return OK;
     options.role = "validation";
-    options.gt = config->sr.val_gt;
-    options.lq = config->sr.val_lq[0] ? config->sr.val_lq : NULL;
+    keys = (struct folder_keys){config->sr.val_gt, config->sr.val_lq, "", "val_lq", "val_gt"};
     options.least = 1;
-    return pairs_open(&input->validation, &options);
+    return open_folders(&input->validation, &keys, &options);
 }
 
 /* Each image is decoded once, whether that is in the forecast, when there is no run folder yet, or
@@ -82,8 +182,8 @@ static int open_input(struct task_input **input, const struct task_setup *setup)
         else
             sr_free_input(made);
     } else if (cache) {
-        code = pairs_keep((*input)->train, cache);
-        if (code == OK && (*input)->validation) code = pairs_keep((*input)->validation, cache);
+        code = sets_keep(&(*input)->train, cache);
+        if (code == OK) code = sets_keep(&(*input)->validation, cache);
     }
     free(cache);
     free(look);
@@ -108,9 +208,9 @@ static void mark_held_pairs(bool *is_held, int count, int wanted, uint64_t seed)
 
 static int split_pairs(struct sr_data *data, const struct task_input *input, uint64_t seed)
 {
-    const struct pairs *set = input->train;
-    int count = pairs_count(set), held = input->validation ? pairs_count(input->validation) : 0;
-    int wanted = input->validation || count < 2 ? 0 : (count + HELD_SHARE - 1) / HELD_SHARE;
+    const struct sr_sets *set = &input->train;
+    int count = sets_images(set), held = sets_images(&input->validation);
+    int wanted = input->validation.count || count < 2 ? 0 : (count + HELD_SHARE - 1) / HELD_SHARE;
     if (wanted > HELD_MOST) wanted = HELD_MOST;
     bool *is_held = calloc((size_t)count, sizeof *is_held);
     data->train = calloc((size_t)count, sizeof *data->train);
@@ -122,13 +222,13 @@ static int split_pairs(struct sr_data *data, const struct task_input *input, uin
     mark_held_pairs(is_held, count, wanted, seed);
     for (int i = 0; i < count; i++) {
         if (is_held[i])
-            data->held[data->held_count++] = pairs_at(set, i);
+            data->held[data->held_count++] = sets_at(set, i);
         else
-            data->train[data->train_count++] = pairs_at(set, i);
+            data->train[data->train_count++] = sets_at(set, i);
     }
     free(is_held);
     for (int i = 0; i < held; i++)
-        data->held[data->held_count++] = pairs_at(input->validation, i);
+        data->held[data->held_count++] = sets_at(&input->validation, i);
     return OK;
 }
 
@@ -156,12 +256,12 @@ int sr_data_open(struct sr_data *data, struct task_input **own, const struct tas
     bool is_first = !*input;
     TRY(open_input(input, setup));
     TRY(split_pairs(data, *input, (uint64_t)config->seed));
-    const uint64_t prints[] = {pairs_fingerprint((*input)->train),
-                               (*input)->validation ? pairs_fingerprint((*input)->validation) : 0};
+    const uint64_t prints[] = {sets_fingerprint(&(*input)->train),
+                               sets_fingerprint(&(*input)->validation)};
     data->fingerprint = hash_bytes(0, prints, sizeof prints);
     TRY(crop_source_open(&data->crops, data->train, data->train_count, (int)config->sr.scale));
     TRY(degrade_held(data, setup, choices));
-    if (!is_first || (*input)->validation) return OK;
+    if (!is_first || (*input)->validation.count) return OK;
     if (data->held_count == 0)
         log_warning("training data: only one image: nothing is measured, as none can be held out");
     for (int i = 0; i < data->held_count; i++)

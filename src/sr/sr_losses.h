@@ -3,8 +3,8 @@
 #ifndef IMGTRAIN_SR_SR_LOSSES_H
 #define IMGTRAIN_SR_SR_LOSSES_H
 
-#include "device/nn_ops.h"
 #include "sr/discriminator/sr_gan.h"
+#include "sr/perceptual.h"
 
 struct config;
 struct plan;
@@ -12,12 +12,25 @@ struct task_report;
 
 /* The first ones are those of nn_ops.image_loss, in its order. A new term is an entry here, a row
  * of the table in sr_losses.c with its key, and its part of sr_losses_queue. */
-enum sr_term { SR_TERM_L1, SR_TERM_CHARBONNIER, SR_TERM_MSE, SR_TERMS };
+enum sr_term {
+    SR_TERM_L1,
+    SR_TERM_CHARBONNIER,
+    SR_TERM_MSE,
+    SR_TERM_CONSISTENCY,
+    SR_TERM_COLOUR,
+    SR_TERM_LUMA,
+    SR_TERM_MS_SSIM,
+    SR_TERM_FFT,
+    SR_TERM_PERCEPTUAL,
+    SR_TERMS
+};
 
 struct sr_loss_choices {
     double weight[SR_TERMS]; /* 0: off */
     double grad_clip;        /* largest norm of the gradient; 0: any */
     struct sr_gan_choices gan;
+    const char *perceptual_file;
+    bool box; /* consistency is that of means, not of bicubic reductions */
 };
 
 /* Patches as the loss sees them. */
@@ -33,7 +46,11 @@ struct sr_losses {
     struct device *device;
     struct sr_loss_choices choices;
     struct sr_loss_shape shape;
-    double *sums; /* of the device: what each term of each patch sums up to */
+    int part;         /* patches that terms of whole images take at a time */
+    double *sums;     /* of the device: what each term of each patch sums up to */
+    float *workspace; /* of one term */
+    float *turns;     /* nn_fft_turns */
+    struct perceptual perceptual;
 };
 
 /* Means over the batch of one step. Terms that are off may be 0. */
@@ -48,7 +65,11 @@ struct sr_report {
 const char *sr_term_name(enum sr_term term);
 /* Whether a run with these choices reports the term. */
 bool sr_term_is_shown(const struct sr_loss_choices *choices, int term);
+/* What cannot be: ERR_CONFIG. */
+int sr_losses_check(const struct config *config);
 struct sr_loss_choices sr_losses_of(const struct config *config);
+/* The least lq_size, a multiple of `multiple`, that every term can be had of. */
+int sr_losses_least_side(const struct sr_loss_choices *choices, int scale, int multiple);
 /* "1 charbonnier + 0.1 msssim", cut to size. */
 void sr_losses_describe(const struct sr_loss_choices *choices, char *text, size_t size);
 
@@ -65,6 +86,11 @@ void sr_losses_close(struct sr_losses *losses);
 int sr_losses_sum_count(const struct sr_losses *losses);
 int sr_losses_other_sums(const struct sr_losses *losses);
 
+/* After the plan's commit: whenever buffers have moved. */
+void sr_losses_connect(struct sr_losses *losses);
+/* What does not change from step to step: after sr_losses_connect. `read`: for the first time, when
+ * nothing is there yet. */
+int sr_losses_begin(struct sr_losses *losses, bool read);
 /* Patches first .. first + n - 1 of the batch: out and target [n][side][side][3]. grad, likewise,
  * is overwritten with the gradient of the batch's loss. */
 int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,

@@ -144,17 +144,19 @@ void sr_growth(const struct task_state *s, struct memory_growth *growth)
 {
     enum { MULTIPLE = 8 };
     const struct memory_work *work = &s->mode.work;
-    *growth = (struct memory_growth){.size = {.now = work->size,
-                                              .least = (int)s->config->sr.lq_size,
-                                              .most = sr_room(s) / MULTIPLE * MULTIPLE,
-                                              .multiple = MULTIPLE,
-                                              .floor = MULTIPLE},
-                                     .batch = {.now = work->batch,
-                                               .least = (int)s->config->sr.batch,
-                                               .most = SR_BATCH_MOST,
-                                               .multiple = 1,
-                                               .floor = 1},
-                                     .takes_time = true};
+    const struct sr_loss_choices losses = sr_losses_of(s->config);
+    *growth = (struct memory_growth){
+        .size = {.now = work->size,
+                 .least = (int)s->config->sr.lq_size,
+                 .most = sr_room(s) / MULTIPLE * MULTIPLE,
+                 .multiple = MULTIPLE,
+                 .floor = sr_losses_least_side(&losses, s->design.scale, MULTIPLE)},
+        .batch = {.now = work->batch,
+                  .least = (int)s->config->sr.batch,
+                  .most = SR_BATCH_MOST,
+                  .multiple = 1,
+                  .floor = 1},
+        .takes_time = true};
     struct memory_range *size = &growth->size;
     if (size->most < size->least) size->most = size->least;
     if (size->most < size->now) size->most = size->now;
@@ -192,5 +194,5 @@ int sr_replan(struct task_state *s, const struct memory_mode *mode)
     sr_free_core(before.core);
     sr_core_connect(s->core);
     sr_set_mode(s, mode);
-    return OK;
+    return sr_losses_begin(&s->core->losses, false);
 }

@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "math/cosine.h"
 #include "sr/discriminator/sr_gan_files.h"
+#include "sr/sr_losses.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,10 +17,7 @@ int sr_design_of(struct sr_design *design, const struct config *config)
     if (config->sr.lq_size % 2)
         return fail(ERR_CONFIG, "sr.lq_size: %d is odd; patches have even sides",
                     (int)config->sr.lq_size);
-    if (!(config->sr.l1_weight > 0) && !(config->sr.charbonnier_weight > 0) &&
-        !(config->sr.mse_weight > 0) && !(config->sr.gan_weight > 0))
-        return fail(ERR_CONFIG, "sr.l1_weight, sr.charbonnier_weight and sr.mse_weight are all 0: "
-                                "there is nothing to learn from");
+    TRY(sr_losses_check(config));
     if (config->sr.data_mode == CONFIG_SR_DATA_MODE_PAIRED && !config->sr.dataroot_lq[0])
         return fail(ERR_CONFIG, "sr.data_mode paired: dataroot_lq is not set, the folder of the "
                                 "reduced images");

@@ -218,7 +218,7 @@ run 0 imgtrain train tiny.yaml -o tinies-run dataroot_gt=tinies max_steps=1 -q
 err_has "training data: tinies/b.ppm: smaller than a pixel of LQ: skipped"
 run 65 paired photos gt
 err_has "GT 64x48 is not 2x LQ 128x96 (would be 256x192)"
-err_has "6 of 6 GT images"
+err_has "which is GT and which LQ is the wrong way round"
 picture gt/3.ppm 127 96
 run 65 paired gt photos
 err_has "training data: 3.ppm: GT 127x96 is not 2x LQ 64x48 (would be 128x96)"
@@ -360,10 +360,10 @@ refused() { # SED-EXPRESSION TEXT
     has_not refused
 }
 refused 's/PairedImageDataset/pairedvideodataset/' "other.yml:9:11: datasets.train.type: pairedvideodataset is none of"
-refused 's/\[gt\]/[gt, lqs]/' "other.yml:10:18: datasets.train.dataroot_gt: one folder is read"
+refused 's/\[gt\]/[gt, lqs]/' "sr.dataroot_gt names 2 folders and sr.dataroot_lq 1: each has its own"
 refused 's/\[gt\]/[gt, [lqs]]/' "other.yml:10:18: datasets.train.dataroot_gt: a list may hold only single values"
 refused 's/SRVGGNetCompact/dat/' "network_g.type: dat is none of compact"
-refused 's/type: ganloss/type: ldlloss/; s/loss_weight: 0/loss_weight: 0.1/' "train.losses.1.type: ldlloss is none of L1Loss"
+refused 's/type: ganloss/type: ldlloss/; s/loss_weight: 0/loss_weight: 0.1/' "train.losses.1.type: ldlloss is none of the losses"
 refused 's/upscale: 2/upscale: 4/' "network_g.upscale: is another one than scale"
 refused 's/type: disk/type: lmdb/' "images are read from folders"
 refused 's/gt_size: 24/gt_size: 25/' "expected a multiple of scale"

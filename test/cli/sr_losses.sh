@@ -48,4 +48,28 @@ for run in plain whole other; do grep -o '"loss": [^,]*' $run/metrics.jsonl >$ru
 same plain.txt other.txt
 differ plain.txt whole.txt
 
+# ---- whole images ----
+for term in consistency colour luma msssim fft; do
+    trains charbonnier_weight=0 ${term}_weight=2
+    is_above_0 $term
+    err_lacks charbonnier
+done
+run 0 imgtrain train tiny.yaml -o box -q charbonnier_weight=0 consistency_weight=2 consistency=box
+run 0 imgtrain train tiny.yaml -o cubic -q charbonnier_weight=0 consistency_weight=2
+for run in box cubic; do grep -o '"loss": [^,]*' $run/metrics.jsonl >$run.txt; done
+differ box.txt cubic.txt
+run 78 imgtrain train tiny.yaml -o small -q msssim_weight=1 lq_size=4
+err_is "imgtrain: sr.msssim_weight: patches of 8 x 8 pixels are smaller than a window of MS-SSIM, 11 x 11: lq_size 6 is needed"
+has_not small
+
+# ---- VGG19 ----
+run 78 imgtrain train tiny.yaml -o vgg -q perceptual_weight=1
+err_has "sr.perceptual_weight: perceptual_file is not set, the weights of VGG19; this makes it: python3 -c"
+err_lines 1
+run 66 imgtrain train tiny.yaml -o vgg -q perceptual_weight=1 perceptual_file=missing.safetensors
+run 65 imgtrain train tiny.yaml -o vgg -q perceptual_weight=1 perceptual_file=whole/model.safetensors
+err_has "sr.perceptual_file: whole/model.safetensors"
+err_lines 1
+has_not vgg
+
 finish

@@ -191,6 +191,10 @@ const struct nn_ops *nn_ops_reference(void)
     nn_install_prelu_conv_reference(&ops);
     nn_install_optimiser(&ops);
     nn_install_image_loss(&ops);
+    nn_install_reduced_loss(&ops);
+    nn_install_ssim_loss(&ops);
+    nn_install_fft_loss(&ops);
+    nn_install_max_pool(&ops);
     nn_install_discriminator(&ops);
     table = ops; /* always the same bytes */
     return &table;

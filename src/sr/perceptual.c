@@ -1,0 +1,266 @@
+#include "sr/perceptual.h"
+
+#include "base/error.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "nn/layers.h"
+#include "nn/pass_memory.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const double perceptual_tap_weight[PERCEPTUAL_TAPS] = {0.1, 0.1, 1, 1, 1};
+
+/* torchvision's `features`: convolutions of so many channels, each with a ReLU behind it, and a
+ * halving behind each block. */
+enum { BLOCKS = 5, NORMALISE = 1 };
+static const struct {
+    int channels, convs;
+} vgg_blocks[BLOCKS] = {{64, 2}, {128, 2}, {256, 4}, {512, 4}, {512, 4}};
+
+/* ---- the network ---- */
+
+static int vgg_add_conv(struct net *net, const char *name, int channels, int kernel)
+{
+    char text[64];
+    struct net_layer layer = net_next_layer(net, &layer_conv);
+    layer.c = channels;
+    layer.kernel = kernel;
+    layer.groups = 1;
+    int added = net_add_layer(net, layer);
+    TRY(added);
+    snprintf(text, sizeof text, "%s.weight", name);
+    TRY(net_add_weight(net, added, text, 1));
+    snprintf(text, sizeof text, "%s.bias", name);
+    TRY(net_add_bias(net, added, text));
+    return added;
+}
+
+/* A ReLU: slopes that stay 0. */
+static int vgg_add_relu(struct net *net, int number)
+{
+    char text[64];
+    int added = net_add_layer(net, net_next_layer(net, &layer_prelu));
+    TRY(added);
+    snprintf(text, sizeof text, "relu.%d", number);
+    return net_add_weight(net, added, text, 1);
+}
+
+/* No weight gradient is asked for, so no convolution needs its input a second time. */
+static void vgg_freeze(struct net *net)
+{
+    for (int i = 1; i < net->layer_count; i++)
+        if (net->layers[i].kind == &layer_conv)
+            net->layers[net->layers[i].input[0]].first_keeper = -1;
+}
+
+static int vgg_build(struct net *net, int side, int *taps)
+{
+    int number = 0;
+    struct net_layer input = net_next_layer(net, &layer_input);
+    input.h = input.w = side;
+    input.c = 3;
+    TRY(net_add_layer(net, input));
+    TRY(vgg_add_conv(net, "normalise", 3, 1));
+    for (int block = 0; block < BLOCKS; block++) {
+        for (int i = 0; i < vgg_blocks[block].convs; i++, number += 2) {
+            char name[32];
+            snprintf(name, sizeof name, "features.%d", number);
+            taps[block] = vgg_add_conv(net, name, vgg_blocks[block].channels, 3);
+            TRY(taps[block]);
+            bool end = block + 1 == BLOCKS && i + 1 == vgg_blocks[block].convs;
+            if (!end) TRY(vgg_add_relu(net, number + 1));
+        }
+        if (block + 1 < BLOCKS) TRY(net_add_layer(net, net_next_layer(net, &layer_max_pool)));
+        number++;
+    }
+    TRY(net_finish(net));
+    vgg_freeze(net);
+    return 3 * net->layer_count == PERCEPTUAL_PHASES ? OK : fail(ERR_INTERNAL, "VGG19's layers");
+}
+
+static bool is_in_file(const struct net_parameter *p)
+{
+    return strncmp(p->name, "features.", 9) == 0;
+}
+
+int perceptual_check(const char *path)
+{
+    struct store_file *file = NULL;
+    struct net net = {0};
+    int taps[PERCEPTUAL_TAPS], code = OK;
+    TRY_CLEANUP(vgg_build(&net, PERCEPTUAL_LEAST_SIDE, taps));
+    TRY_CLEANUP(store_open(&file, path));
+    for (int i = 0; i < net.parameter_count; i++) {
+        const struct net_parameter *p = &net.parameters[i];
+        if (is_in_file(p)) TRY_CLEANUP(store_expect_f32(file, p->name, p->dims, p->shape));
+    }
+cleanup:
+    store_close(file);
+    net_free(&net);
+    return code < 0 ? fail_within(code, "sr.perceptual_file") : OK;
+}
+
+/* ImageNet's mean and deviation of each channel, taken off and divided by. */
+static void vgg_normalise(const struct net *net, float *parameters)
+{
+    static const double mean[3] = {0.485, 0.456, 0.406}, deviation[3] = {0.229, 0.224, 0.225};
+    const struct net_layer *l = &net->layers[NORMALISE];
+    float *weights = parameters + net->parameters[l->weight].offset;
+    float *bias = parameters + net->parameters[l->bias].offset;
+    for (int c = 0; c < 3; c++) {
+        weights[c * 3 + c] = (float)(1 / deviation[c]);
+        bias[c] = (float)(-mean[c] / deviation[c]);
+    }
+}
+
+int perceptual_load(struct perceptual *p, const char *path)
+{
+    struct store_file *file = NULL;
+    float *parameters = calloc(p->net.floats, sizeof *parameters);
+    int code = parameters ? OK : fail(ERR_SYSTEM, "out of memory for VGG19");
+    if (code == OK) code = store_open(&file, path);
+    if (code == OK) vgg_normalise(&p->net, parameters);
+    for (int i = 0; i < p->net.parameter_count && code == OK; i++) {
+        const struct net_parameter *of = &p->net.parameters[i];
+        if (is_in_file(of))
+            code = store_read_f32_in(file, of->name, of->dims, of->shape, store_finite(),
+                                     parameters + of->offset);
+    }
+    store_close(file);
+    if (code == OK)
+        code = device_send(p->device, p->parameters, parameters, p->net.floats * sizeof(float));
+    else
+        code = fail_within(code, "sr.perceptual_file");
+    free(parameters);
+    return code;
+}
+
+/* ---- memory: the target's pass, the output's, and back ---- */
+
+size_t perceptual_tap_count(const struct perceptual *p, int tap)
+{
+    return net_elements(&p->net, p->layer[tap]);
+}
+
+int perceptual_declare(struct perceptual *p, int side, int part, struct device *device, int phase,
+                       struct plan *plan)
+{
+    p->device = device;
+    p->side = side;
+    p->part = part;
+    TRY(vgg_build(&p->net, side, p->layer));
+    int layers = p->net.layer_count;
+    struct pass_use target = {.plan = plan,
+                              .net = &p->net,
+                              .name = "vgg.target",
+                              .forward = phase,
+                              .backward = phase,
+                              .n = part,
+                              .chunk = 1};
+    struct pass_use out = target;
+    out.name = "vgg.out";
+    out.forward = phase + layers;
+    out.backward = phase + 2 * layers;
+    TRY(pass_open(&p->of_target, &p->net));
+    TRY(pass_open(&p->of_out, &p->net));
+    TRY(pass_plan_values(&target, &p->of_target, false, 1, NULL));
+    TRY(pass_plan_values(&out, &p->of_out, true, 1, NULL));
+    TRY(pass_plan_gradients(&out, &p->of_out, -1, NULL, 0));
+    for (int t = 0; t < PERCEPTUAL_TAPS; t++) {
+        char name[32];
+        snprintf(name, sizeof name, "vgg.tap%d", t);
+        TRY(plan_declare(plan, name, PLAN_ACTIVATIONS,
+                         (size_t)part * net_bytes(&p->net, p->layer[t]), phase + p->layer[t],
+                         out.backward + layers - 1 - p->layer[t], (void **)&p->tap[t]));
+    }
+    TRY(plan_declare(plan, "vgg.parameters", PLAN_PARAMETERS, p->net.floats * sizeof(float),
+                     PLAN_ALWAYS, (void **)&p->parameters));
+    return plan_declare(plan, "vgg.workspace", PLAN_WORKSPACE,
+                        pass_workspace(&p->net, device, part, 0), phase, phase + 3 * layers - 1,
+                        &p->workspace);
+}
+
+void perceptual_close(struct perceptual *p)
+{
+    pass_close(&p->of_target);
+    pass_close(&p->of_out);
+    net_free(&p->net);
+}
+
+/* ---- a step ---- */
+
+static int tap_of_layer(const struct perceptual *p, int layer)
+{
+    for (int t = 0; t < PERCEPTUAL_TAPS; t++)
+        if (p->layer[t] == layer) return t;
+    return -1;
+}
+
+static int perceptual_keep(struct network_pass *pass, int layer)
+{
+    const struct perceptual *p = pass->hook_context;
+    int tap = tap_of_layer(p, layer);
+    if (tap < 0) return OK;
+    return pass_copy(pass, layer, p->tap[tap], NN_F32, pass->value[layer], NN_F32, false);
+}
+
+static int perceptual_compare(struct network_pass *pass, int layer)
+{
+    const struct perceptual *p = pass->hook_context;
+    int tap = tap_of_layer(p, layer);
+    if (tap < 0) return OK;
+    struct nn_image_loss loss = {.sums = p->sums + (ptrdiff_t)tap * p->batch * NN_LOSS_TERMS,
+                                 .grad = p->tap[tap],
+                                 .out = pass->value[layer],
+                                 .target = p->tap[tap],
+                                 .n = pass->n,
+                                 .count = perceptual_tap_count(p, tap),
+                                 .weight[NN_LOSS_L1] = p->weight[tap]};
+    return p->device->nn->image_loss(p->device, &loss);
+}
+
+/* The last layer has no reader, so all of its gradient is the tap's. */
+static int perceptual_add(struct network_pass *pass, int layer)
+{
+    const struct perceptual *p = pass->hook_context;
+    int tap = tap_of_layer(p, layer);
+    bool is_last = layer == p->net.layer_count - 1;
+    if (tap < 0) return OK;
+    return pass_copy(pass, layer, pass->grad[layer], NN_F32, p->tap[tap], NN_F32, !is_last);
+}
+
+void perceptual_connect(struct perceptual *p)
+{
+    struct network_pass *const passes[] = {&p->of_target, &p->of_out};
+    for (int i = 0; i < 2; i++) {
+        passes[i]->device = p->device;
+        passes[i]->parameters = p->parameters;
+        passes[i]->chunk = 1;
+        passes[i]->workspace = p->workspace;
+        passes[i]->hook_context = p;
+    }
+    p->of_target.on_value = perceptual_keep;
+    p->of_out.on_value = perceptual_compare;
+    p->of_out.on_gradient = perceptual_add;
+}
+
+int perceptual_queue(struct perceptual *p, int n, const float *out, const float *target,
+                     float *grad, double weight, double *sums, int batch)
+{
+    p->sums = sums;
+    p->batch = batch;
+    for (int t = 0; t < PERCEPTUAL_TAPS; t++)
+        p->weight[t] = (float)(weight * perceptual_tap_weight[t] /
+                               ((double)batch * (double)perceptual_tap_count(p, t)));
+    p->of_target.n = p->of_out.n = n;
+    p->of_target.value[0] = (void *)(uintptr_t)target; /* only read */
+    p->of_out.value[0] = (void *)(uintptr_t)out;
+    TRY(pass_forward(&p->of_target, PASS_NO_MASKS, false));
+    TRY(pass_forward(&p->of_out, PASS_NO_MASKS, false));
+    TRY(pass_backward(&p->of_out, false));
+    return pass_copy(&p->of_out, 0, grad, NN_F32, p->of_out.grad[0], NN_F32, true);
+}
