@@ -149,8 +149,10 @@ case $(cat work) in "0:0:16:4 4:0:32:4 8:0:32:8 12:"[1-4]":32:8 16:0:32:8 ") pas
 # a schedule is kept to: in a lower level, or not at all
 run 0 env IMGTRAIN_FAULTS=step=9:take=1TB "$program" train replay.yaml -o kept "$limit" memory.level=0 -q
 run 0 cmp grown/model.safetensors kept/model.safetensors
-run 0 env IMGTRAIN_FAULTS=step=3:take=1TB "$program" train replay.yaml -o moved "$limit" memory.level=0 -q
+run 0 env IMGTRAIN_FAULTS=step=3:take=$((bytes / 2)) "$program" train replay.yaml -o moved "$limit" memory.level=0 -q
 run 0 cmp grown/model.safetensors moved/model.safetensors
+last="another level than the one asked for"
+if grep -q '"level": [124]' moved/memory.jsonl; then pass; else flunk "$(cat moved/memory.jsonl)"; fi
 much="memory.schedule=[0, 2, 1, 4, 48, 8]"
 run 0 trains endless "$much" -q
 run 31 env IMGTRAIN_FAULTS=step=3:take=1TB "$program" train tiny.yaml -o ended "$much" -q
