@@ -238,6 +238,8 @@ void sr_core_connect(struct sr_core *core)
 void sr_core_listen(struct sr_core *core, bool (*stop_requested)(void))
 {
     core->learn.stop_requested = core->back.stop_requested = stop_requested;
+    core->losses.perceptual.of_target.stop_requested = stop_requested;
+    core->losses.perceptual.of_out.stop_requested = stop_requested;
     sr_gan_listen(&core->gan, stop_requested);
 }
 

@@ -72,4 +72,49 @@ err_has "sr.perceptual_file: whole/model.safetensors"
 err_lines 1
 has_not vgg
 
+# ---- option files ----
+cat >theirs.yml <<'YAML'
+scale: 4
+datasets:
+  train: {type: PairedImageDataset, dataroot_gt: [gt, gt2], dataroot_lq: [lq, lq2], meta_info: [a.txt, b.txt], lq_size: 32}
+network_g: {type: compact}
+train:
+  total_iter: 10
+  grad_clip: true
+  grad_clip_max_norm: 0.5
+  losses:
+    - {type: mssimloss, loss_weight: 0.5}
+    - {type: fftloss, loss_weight: 0.1}
+    - {type: colorloss, loss_weight: 0.2, criterion: l1}
+    - {type: lumaloss, loss_weight: 0.3}
+    - {type: averageloss, loss_weight: 0.4}
+    - type: PerceptualLoss
+      perceptual_weight: !!float 0.03
+      perceptual_file: vgg.safetensors
+      vgg_type: vgg19
+      use_input_norm: true
+      range_norm: false
+      style_weight: 0
+      criterion: l1
+      layer_weights: {conv1_2: 0.1, conv2_2: 0.1, conv3_4: 1, conv4_4: 1, conv5_4: 1.0}
+YAML
+run 0 imgtrain config theirs.yml
+cp "$out" config.txt
+for line in 'dataroot_gt "gt;gt2"' 'dataroot_lq "lq;lq2"' 'meta_info "a.txt;b.txt"' "charbonnier_weight 0" "msssim_weight 0.5" \
+    "fft_weight 0.1" "colour_weight 0.2" "luma_weight 0.3" "consistency_weight 0.4" "consistency box" \
+    "perceptual_weight 0.03" 'perceptual_file "vgg.safetensors"' "grad_clip 0.5"; do
+    run 0 grep -qE "^sr\.${line%% *} +${line#* } " config.txt
+done
+theirs_is_refused() { # SED-EXPRESSION TEXT
+    sed "$1" theirs.yml >other.yml
+    run 78 imgtrain config other.yml
+    err_has "$2"
+}
+theirs_is_refused 's/conv3_4: 1/conv3_4: 2/' "layer_weights.conv3_4: is another one than VGG19's loss has here"
+theirs_is_refused 's/conv3_4/conv3_3/' "layer_weights.conv3_3: this layer is not compared here"
+theirs_is_refused 's/style_weight: 0/style_weight: 1/' "style_weight: is another one"
+theirs_is_refused 's/vgg_type: vgg19/vgg_type: vgg16/' "vgg_type: is another one"
+theirs_is_refused 's/^      criterion: l1/      criterion: fro/' "criterion: only l1 is there"
+theirs_is_refused 's/lumaloss/bicubicloss/' "a second loss of reduced images"
+
 finish
