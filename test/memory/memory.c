@@ -123,13 +123,13 @@ static const char *sr_text(uint32_t trial)
     bool has = sr_has_discriminator(trial);
     snprintf(text, sizeof text,
              "task: sr\ndataroot_gt: %s\nval_every: 1\neval_steps: 1\nmax_steps: 8\n"
-             "sr: {network: %s, data_mode: %s, scale: %u, num_feat: %u, num_conv: %u, lq_size: %u, batch: %u, "
+             "sr: {network: %s, data_mode: %s, scale: %u, num_feat: %u, num_conv: %u, lq_size: %u, "
+             "batch: %u, "
              "l1_weight: %u, feature_weight: %u, %s}\n",
              in_folder("large"), draw(trial, 10, 3) ? "compact" : "span",
-             draw(trial, 7, 3) ? "bicubic" : "otf", 1 + draw(trial, 1, 4),
-             1 + draw(trial, 2, 40), 1 + draw(trial, 3, 6), has ? 8 : 2 + 2 * draw(trial, 4, 8),
-             1 + draw(trial, 5, 9), draw(trial, 6, 2), has ? draw(trial, 9, 2) : 0,
-             has ? gan : "discriminator: none");
+             draw(trial, 7, 3) ? "bicubic" : "otf", 1 + draw(trial, 1, 4), 1 + draw(trial, 2, 40),
+             1 + draw(trial, 3, 6), has ? 8 : 2 + 2 * draw(trial, 4, 8), 1 + draw(trial, 5, 9),
+             draw(trial, 6, 2), has ? draw(trial, 9, 2) : 0, has ? gan : "discriminator: none");
     return text;
 }
 
