@@ -52,8 +52,8 @@ tests() { # NAME COMMAND...: a run of tests that ends with its own totals
     "$@" >"$log" 2>&1
     status=$?
     stopwatch
-    # The last line of what ran: a make called by make says after it which folder it leaves.
-    totals=$(grep -vE '^make(\[[0-9]+\])?: (Entering|Leaving) directory ' "$log" | tail -n 1 |
+    # The last line of what ran: make says after it what failed and which folder it leaves.
+    totals=$(grep -vE '^make(\[[0-9]+\])?: ' "$log" | tail -n 1 |
         grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
     if [ -z "$totals" ]; then
         echo "FAILED: $name ended with status $status and without totals"

@@ -2,7 +2,7 @@
 
   sr_speed.py step    [--nf 64 --nc 16 --scale 4 --patches 4 --size 64] [--threads 1] [--times 5]
   sr_speed.py upscale [--nf 64 --nc 16 --scale 4 --width 1920 --height 1080] [--threads 2] [--times 1]
-  both: [--network compact|span|esrgan --nb 23] [--imgtrain ./imgtrain] [--dtype fp32|bf16] [--isa avx2]
+  both: [--network compact|span|esrgan --nb 23] [--imgtrain ./imgtrain] [--isa avx2]
 
 Prints the medians of seconds of processor time, which other work on the machine disturbs less than seconds on the
 clock, and those too. upscale: of reading a PPM to writing one here, of the network alone there."""
@@ -66,15 +66,14 @@ def step(o, net):
     gt = torch.rand(o.patches, 3, o.size * o.scale, o.size * o.scale)
 
     def torch_step():
-        with torch.autocast('cpu', torch.bfloat16, enabled=o.dtype == 'bf16'):
-            loss = torch.nn.functional.l1_loss(net(lq).float(), gt)
+        loss = torch.nn.functional.l1_loss(net(lq), gt)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
 
     command = [o.imgtrain, 'bench', '--task', 'sr', '--device', 'cpu', '--json', '--threads', str(o.threads), '--size',
                str(o.size), '--patches', str(o.patches), '--network', o.network, '--features', str(o.nf), '--convs', str(o.nc), '--blocks', str(o.nb), '--enlarge',
-               str(o.scale), '--steps', '3'] + (['--amp'] if o.dtype == 'bf16' else [])
+               str(o.scale), '--steps', '3']
     there, here = [], []
     torch_step()
     for _ in range(o.times):
@@ -91,7 +90,7 @@ def upscale(o, net):
     there, here = [], []
 
     def torch_upscale():
-        with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16, enabled=o.dtype == 'bf16'):
+        with torch.inference_mode():
             net(x)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +99,6 @@ def upscale(o, net):
         with open(small, 'wb') as file:
             file.write(b'P6 %d %d 255\n' % (o.width, o.height) + image.tobytes())
         command = [o.imgtrain, 'upscale', model, small, '-o', large, '--overwrite', '--device', 'cpu']
-        command += ['--amp'] if o.dtype == 'bf16' else []
         env = dict(environment(o), OMP_NUM_THREADS=str(o.threads))
         for _ in range(o.times):
             here.append(timed_command(command, env))
@@ -115,7 +113,6 @@ for name, value in (('nf', 64), ('nc', 16), ('nb', 23), ('scale', 4), ('patches'
     parser.add_argument('--' + name, type=int, default=value)
 parser.add_argument('--network', choices=['compact', 'span', 'esrgan'], default='compact')
 parser.add_argument('--imgtrain', default='./imgtrain')
-parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32')
 parser.add_argument('--isa')
 options = parser.parse_args()
 options.threads = options.threads or (1 if options.what == 'step' else 2)
