@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 256, VALUES_MOST = 1 << 20, STACK_MOST = 1 << 20, MEMO_MOST = 1 << 21 };
+enum {
+    BLOCK = 256,
+    VALUES_MOST = 1 << 20,
+    ITEMS_MOST = 1 << 22,
+    STACK_MOST = 1 << 20,
+    MEMO_MOST = 1 << 21
+};
 
 struct block {
     struct block *next;
@@ -27,6 +33,7 @@ struct reader {
     const uint8_t *start, *p, *end;
     struct pickle_value **stack, **memo;
     size_t depth, stack_room, memo_count, memo_room;
+    size_t item_count; /* of all values: one value may be an item of many */
 };
 
 static int pickle_bad(const struct reader *in, const char *what)
@@ -71,9 +78,13 @@ static bool has_items(const struct pickle_value *value)
            value->kind == PICKLE_DICT || value->kind == PICKLE_CALL;
 }
 
-static int append_items(struct pickle_value *value, struct pickle_value **items, size_t count)
+static int append_items(struct reader *in, struct pickle_value *value, struct pickle_value **items,
+                        size_t count)
 {
     if (count == 0) return OK;
+    if (count > ITEMS_MOST - in->item_count)
+        return fail(ERR_DATA, "%s: its pickle has more than %d items", in->path, ITEMS_MOST);
+    in->item_count += count;
     if (value->count + count > value->room) {
         size_t room = value->room ? value->room : 4;
         while (room < value->count + count)
@@ -260,7 +271,7 @@ static int push_of(struct reader *in, enum pickle_kind kind, struct pickle_value
 {
     struct pickle_value *value = new_value(in, kind);
     if (!value) return no_value(in);
-    TRY(append_items(value, items, count));
+    TRY(append_items(in, value, items, count));
     return push_value(in, value);
 }
 
@@ -291,7 +302,7 @@ static int fill_with(struct reader *in, struct pickle_value **items, size_t coun
     if (pairs && (count % 2 || value->kind == PICKLE_LIST))
         return pickle_bad(in, "a key without a value");
     /* A list that a call makes is nothing that is read here. */
-    return value->kind == PICKLE_CALL && !pairs ? OK : append_items(value, items, count);
+    return value->kind == PICKLE_CALL && !pairs ? OK : append_items(in, value, items, count);
 }
 
 static int fill_last(struct reader *in, size_t count, bool pairs)
@@ -339,7 +350,7 @@ static int push_call(struct reader *in, size_t operands)
         return OK;
     }
     for (uint32_t i = 0; pairs && i < pairs->count; i++)
-        TRY(append_items(value, pairs->items[i]->items, 2));
+        TRY(append_items(in, value, pairs->items[i]->items, 2));
     return OK;
 }
 

@@ -122,19 +122,22 @@ struct torch_layout {
     bool is_contiguous;
 };
 
-/* 0, or -1 where it reaches beyond `room` numbers or has more numbers than these. */
+/* 0, or -1 where it reaches beyond `room` numbers or has more numbers than these. A stride that is
+ * not gone along may be any number: it becomes 0. */
 static int check_layout(struct torch_layout *l, size_t room)
 {
     int64_t last = l->offset, step;
     l->count = 1;
     l->is_contiguous = true;
     for (int i = l->dims - 1; i >= 0; i--) {
+        if (l->shape[i] <= 1) l->stride[i] = 0;
         if (l->shape[i] > 1 && l->stride[i] != l->count) l->is_contiguous = false;
         if (__builtin_mul_overflow(l->count, l->shape[i], &l->count)) return -1;
         if (l->shape[i] > 0 && (__builtin_mul_overflow(l->shape[i] - 1, l->stride[i], &step) ||
                                 __builtin_add_overflow(last, step, &last)))
             return -1;
     }
+    if (l->count == 0) l->offset = 0;
     if (l->count == 0) return 0;
     return (uint64_t)l->count <= room && (uint64_t)last < room ? 0 : -1;
 }
@@ -219,7 +222,6 @@ static int read_tensor(struct torch_file *file, const struct pickle_value *call,
                                     .data = entry->data + (size_t)l.offset * size,
                                     .bytes = (size_t)l.count * size};
     memcpy(tensor->shape, l.shape, sizeof l.shape);
-    if (l.count == 0) tensor->data = entry->data;
     if (l.count > 0 && (!l.is_contiguous || (uintptr_t)tensor->data % size != 0))
         return copy_numbers(file, &l, entry->data, size, &tensor->data);
     return OK;
@@ -247,17 +249,19 @@ static int count_tensors(const struct pickle_value *mapping)
     return count;
 }
 
-/* Whether a text can be the name of a tensor in a safetensors file. */
-static bool is_sound_name(const struct pickle_value *text)
+/* Whether a text, from byte `skip` on, can be the name of a tensor in a safetensors file. */
+static bool is_sound_name(const struct pickle_value *text, size_t skip)
 {
-    if (text->kind != PICKLE_TEXT || text->count == 0 || text->count > 1024) return false;
-    for (size_t at = 0; at < text->count;) {
+    static const char metadata[] = "__metadata__";
+    if (text->kind != PICKLE_TEXT || text->count <= skip || text->count > 1024) return false;
+    for (size_t at = skip; at < text->count;) {
         size_t length = utf8_length(text->text + at, text->count - at);
         unsigned char c = (unsigned char)text->text[at];
         if (length == 0 || c < 0x20 || c == 0x7F) return false;
         at += length;
     }
-    return !pickle_is_text(text, "__metadata__");
+    return text->count - skip != sizeof metadata - 1 ||
+           memcmp(text->text + skip, metadata, sizeof metadata - 1) != 0;
 }
 
 /* "epoch, optimizer" */
@@ -266,7 +270,7 @@ static void list_keys(const struct pickle_value *mapping, char *text, size_t roo
     size_t used = 0;
     text[0] = '\0';
     for (uint32_t i = 0, shown = 0; i + 1 < mapping->count && used + 1 < room; i += 2) {
-        if (!is_sound_name(mapping->items[i])) continue;
+        if (!is_sound_name(mapping->items[i], 0)) continue;
         if (++shown > LISTED_KEYS) {
             snprintf(text + used, room - used, ", ...");
             return;
@@ -356,7 +360,7 @@ static int read_tensors(struct torch_file *file, const struct pickle_value *mapp
             file->left_out++;
             continue;
         }
-        if (!is_sound_name(key))
+        if (!is_sound_name(key, skip))
             return fail(ERR_DATA, "%s: a tensor has no name that can be written", file->path);
         char *name = strndup(key->text + skip, key->count - skip);
         if (!name) return fail(ERR_SYSTEM, "out of memory");

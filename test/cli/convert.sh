@@ -52,6 +52,56 @@ for name in order.split():
 assert not tensors
 PYTHON
 
+# strides that are not gone along are any numbers, and so is where an empty tensor begins
+cat >write.py <<'PYTHON'
+import collections, io, pickle, struct, sys, types, zipfile
+
+class Storage:
+    def __init__(self, key, count):
+        self.key, self.count = key, count
+
+class Tensor:
+    def __init__(self, *description):
+        self.description = description
+
+    def __reduce__(self):
+        return sys.modules["torch._utils"]._rebuild_tensor_v2, self.description
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, value):
+        if isinstance(value, Storage):
+            return "storage", sys.modules["torch"].FloatStorage, value.key, "cpu", value.count
+
+for module, name in (("torch", "FloatStorage"), ("torch._utils", "_rebuild_tensor_v2")):
+    sys.modules[module] = types.ModuleType(module)
+    setattr(sys.modules[module], name, type(name, (), {"__module__": module, "__qualname__": name}))
+
+def save(path, pickled, numbers=()):
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("a/data.pkl", pickled)
+        z.writestr("a/data/0", struct.pack(f"<{len(numbers)}f", *numbers))
+
+def pickled(what):
+    to = io.BytesIO()
+    Pickler(to, 2).dump(what)
+    return to.getvalue()
+
+def tensor(offset, shape, strides):
+    return Tensor(Storage("0", 4), offset, shape, strides, False, collections.OrderedDict())
+
+most = 2**63 - 1
+save("ones.pth", pickled({"ones": tensor(1, (1, 2, 1), (most, 2, most)), "empty": tensor(2**60, (0, 3), (3, 1))}), (5, 6, 7, 8))
+save("metadata.pth", pickled({"module.__metadata__": tensor(0, (4,), (1,))}), (5, 6, 7, 8))
+# a list of pairs that many dicts are made of
+save("many.pth", b"\x80\x02ccollections\nOrderedDict\nq\x00](" + 50000 * b"h\x00h\x00\x86" + b"e\x85q\x01" + 100 * b"h\x00h\x01R0" + b".")
+PYTHON
+run 0 python3 write.py
+run 0 imgtrain convert ones.pth -o ones.safetensors
+last="numbers of ones.safetensors"
+if python3 -c "
+data = open('ones.safetensors', 'rb').read()
+assert data[-8:] == __import__('struct').pack('<2f', 6, 8)"; then pass; else flunk "differ"; fi
+
 # what cannot be converted
 refuses() { # STATUS TEXT FILE [OPTION ...]
     status=$1 text=$2
@@ -87,6 +137,8 @@ open("flipped.pth", "wb").write(whole)
 PYTHON
 refuses 65 "deflated.pth: compressed" deflated.pth
 refuses 65 "other.zip: a zip archive, but not of PyTorch" other.zip
+refuses 65 "metadata.pth: a tensor has no name that can be written" metadata.pth
+refuses 65 "many.pth: its pickle has more than 4194304 items" many.pth
 refuses 65 "is damaged: the checksum of its numbers is wrong" flipped.pth
 run 73 imgtrain convert "$seeds/archive" -o archive.safetensors
 err_has "--overwrite replaces it"
