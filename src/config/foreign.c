@@ -450,15 +450,30 @@ static int translate_gan_type(struct translation *t, const struct config_entry *
     return refuse(t, entry, "is none of vanilla, lsgan and hinge");
 }
 
-/* What some losses have besides a weight. `type`: the entry that names the loss. */
+/* A file that says which layers of VGG19 count says so of all that are compared here. */
+static int require_all_layers(struct translation *t, const struct config_entry *type)
+{
+    static const char *const layers[] = {"layer_weights.conv1_2", "layer_weights.conv2_2",
+                                         "layer_weights.conv3_4", "layer_weights.conv4_4",
+                                         "layer_weights.conv5_4"};
+    int said = 0;
+    for (int i = 0; i < 5; i++)
+        said += find_beside(t, type, layers[i]) != NULL;
+    if (said == 0 || said == 5) return OK;
+    return refuse(t, type,
+                  "layer_weights has some of the layers that are compared here, not all: conv1_2, "
+                  "conv2_2, conv3_4, conv4_4 and conv5_4");
+}
+
+/* What some losses have besides a weight. `type`: the entry that names the loss, which counts. */
 static int translate_loss_details(struct translation *t, const struct config_entry *type)
 {
     const struct config_entry *criterion = find_beside(t, type, "criterion");
     const char *name = text_of(type);
     bool box = strcasecmp(name, "averageloss") == 0;
-    if (loss_is_off(t, type)) return OK;
     if (criterion && strcasecmp(text_of(criterion), "l1") != 0)
         return refuse(t, criterion, "only l1 is there");
+    if (strcasecmp(name, "perceptualloss") == 0) return require_all_layers(t, type);
     if (!box && strcasecmp(name, "bicubicloss") != 0) return OK;
     if (is_said(t, "consistency"))
         return refuse(t, type, "a second loss of reduced images: one is there");
@@ -533,6 +548,7 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
     if (strcmp(key, "type") != 0)
         return is_part_of_perceptual(t, entry) ? require_perceptual_detail(t, entry, key) : OK;
     if (!t->first_loss) t->first_loss = entry;
+    if (loss_is_off(t, entry)) return OK;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcasecmp(text_of(entry), kinds[i].name) != 0) continue;
         const struct config_entry *weight = find_beside(t, entry, "loss_weight");
@@ -540,7 +556,6 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
         TRY(translate_loss_details(t, entry));
         return weight ? say(t, weight, kinds[i].key, NULL) : say(t, entry, kinds[i].key, "1");
     }
-    if (loss_is_off(t, entry)) return OK;
     char shown[CONFIG_SHOWN_BYTES];
     return config_fault(t->faults, entry->where_text,
                         "%s: %s is none of the losses that there are; its weight of 0 leaves it "
@@ -548,17 +563,33 @@ static int translate_loss(struct translation *t, const struct config_entry *entr
                         entry->key, config_value_shown(text_of(entry), shown));
 }
 
-/* Whether a loss of the file asks a discriminator. */
-static bool has_gan_loss(const struct translation *t)
+/* Whether the file has a loss of this type, in lower case, that counts. */
+static bool has_loss(const struct translation *t, const char *type)
 {
     for (int i = 0; i < t->theirs->count; i++) {
         const struct config_entry *entry = &t->theirs->items[i];
         const char *dot = strrchr(entry->key, '.');
-        if (dot && strcmp(dot, ".type") == 0 && strcasecmp(text_of(entry), "ganloss") == 0 &&
+        if (dot && strcmp(dot, ".type") == 0 && strcasecmp(text_of(entry), type) == 0 &&
             !loss_is_off(t, entry))
             return true;
     }
     return false;
+}
+
+/* Whether a loss of the file asks a discriminator. */
+static bool has_gan_loss(const struct translation *t)
+{
+    return has_loss(t, "ganloss");
+}
+
+/* Of Real-ESRGAN: here VGG19 sees the images that pixel losses see. */
+static int require_as_pixel_losses(struct translation *t, const struct config_entry *entry)
+{
+    const struct config_entry *pixel = find_theirs(t, "l1_gt_usm");
+    if (!pixel) pixel = find_theirs(t, "gt_usm");
+    bool sharpens = pixel && !is_off(pixel);
+    if (sharpens == !is_off(entry) || !has_loss(t, "perceptualloss")) return OK;
+    return refuse(t, entry, "is another one than l1_gt_usm, which VGG19's loss goes by here");
 }
 
 /* Without a loss that asks it, it changes nothing. */
@@ -576,6 +607,13 @@ static int translate_pretrained_discriminator(struct translation *t,
     return has_gan_loss(t) ? say(t, entry, "sr.pretrain_d", NULL) : no_effect(entry);
 }
 
+static bool is_same_value(const char *a, const char *b)
+{
+    double x, y;
+    if (number_parse_double(a, &x) && number_parse_double(b, &y)) return x == y;
+    return strcasecmp(a, b) == 0;
+}
+
 /* What both networks have in common here. */
 static int require_as_generator(struct translation *t, const struct config_entry *entry)
 {
@@ -584,7 +622,7 @@ static int require_as_generator(struct translation *t, const struct config_entry
     const struct config_entry *other = find_theirs(t, path);
     bool same = other && other->count == entry->count;
     for (int i = 0; same && i < entry->count; i++)
-        same = strcmp(entry->texts[i], other->texts[i]) == 0;
+        same = is_same_value(entry->texts[i], other->texts[i]);
     return same || !has_gan_loss(t) ? OK : refuse(t, entry, "is another one than optim_g's");
 }
 
@@ -613,6 +651,7 @@ static const struct foreign_row {
     {.path = "model_type"},
     {.path = "high_order_degradation"},
     {"gt_usm", .rule = translate_gt_usm},
+    {"percep_gt_usm", .rule = require_as_pixel_losses},
     {.path = "gt_size"}, /* the data set has it too */
     {.path = "datasets.train.name"},
     {"datasets.train.type", .rule = translate_data_type},

@@ -157,6 +157,8 @@ refused 's/unetdiscriminatorsn/metagan2/' "network_d.type: only the U-Net is the
 refused 's/gan_type: vanilla/gan_type: wgan/' "gan_type: is none of vanilla, lsgan and hinge"
 refused 's/real_label_val: 1.0/real_label_val: 0.9/' "only 1 for real"
 refused 's/lr: !!float 2e-4, betas: \[0.9, 0.99\]/lr: !!float 2e-4, betas: [0.5, 0.99]/' "optim_d.betas: is another one than optim_g's"
+sed 's/lr: !!float 1e-4,/& weight_decay: 0,/; s/lr: !!float 2e-4,/& weight_decay: 0.0,/' theirs.yml >other.yml
+run 0 imgtrain config other.yml
 refused '/^network_d/,/skip_connection/d' "add discriminator=unet"
 sed 's/loss_weight: 0.1/loss_weight: 0/' theirs.yml >other.yml # nobody asks it
 run 0 imgtrain train other.yml --dry-run

@@ -112,9 +112,16 @@ theirs_is_refused() { # SED-EXPRESSION TEXT
 }
 theirs_is_refused 's/conv3_4: 1/conv3_4: 2/' "layer_weights.conv3_4: is another one than VGG19's loss has here"
 theirs_is_refused 's/conv3_4/conv3_3/' "layer_weights.conv3_3: this layer is not compared here"
+theirs_is_refused 's/conv3_4: 1, //' "layer_weights has some of the layers that are compared here, not all"
+theirs_is_refused 's/^scale: 4/&\nl1_gt_usm: true\npercep_gt_usm: false/' "percep_gt_usm: is another one than l1_gt_usm"
 theirs_is_refused 's/style_weight: 0/style_weight: 1/' "style_weight: is another one"
 theirs_is_refused 's/vgg_type: vgg19/vgg_type: vgg16/' "vgg_type: is another one"
 theirs_is_refused 's/^      criterion: l1/      criterion: fro/' "criterion: only l1 is there"
 theirs_is_refused 's/lumaloss/bicubicloss/' "a second loss of reduced images"
+# one that does not count is no second one
+sed 's/lumaloss, loss_weight: 0.3/bicubicloss, loss_weight: 0/; s/^scale: 4/&\nl1_gt_usm: true\npercep_gt_usm: true/' theirs.yml >other.yml
+run 0 imgtrain config other.yml
+cp "$out" config.txt
+for line in "consistency_weight 0.4" "consistency box"; do run 0 grep -qE "^sr\.${line%% *} +${line#* } " config.txt; done
 
 finish
