@@ -22,26 +22,28 @@ static int find_named(const struct scan *scan, const char *name)
     return found ? (int)(found - scan->files) : -1;
 }
 
-/* The file that a line names, which may be cut behind the name. */
+/* The file that a line names: all of it, or what is before one of `ends`, which a name may have in
+ * it too. */
 static int find_line(const struct scan *scan, char *line)
 {
-    static const char *const ends[] = {"", ", ", " (", " "};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        char *end = *ends[i] ? strstr(line, ends[i]) : NULL;
-        char kept = end ? *end : '\0';
-        if (*ends[i] && !end) continue;
-        if (end) *end = '\0';
-        int found = find_named(scan, line);
-        if (found >= 0) return found;
-        if (end) *end = kept;
-    }
-    return -1;
+    static const char *const ends[] = {", ", " (", " "};
+    int found = find_named(scan, line);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        for (char *end = strstr(line, ends[i]); end && found < 0; end = strstr(end + 1, ends[i])) {
+            char kept = *end;
+            *end = '\0';
+            found = find_named(scan, line);
+            *end = kept;
+        }
+    return found;
 }
 
 static int mark_named(const struct scan *scan, char *text, bool *is_named,
                       const struct pairs_options *options)
 {
+    static const char mark[] = "\xEF\xBB\xBF"; /* that a text is UTF-8: some editors write it */
     int lines = 0, missing = 0;
+    if (strncmp(text, mark, sizeof mark - 1) == 0) text += sizeof mark - 1;
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
         if (next) *next++ = '\0';
@@ -83,6 +85,9 @@ int pairs_choose_named(struct scan *scan, const struct pairs_options *options)
     int code = is_named ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = file_read(options->names, NAMES_MOST, &data, &bytes);
     if (code == ERR_INPUT || code == ERR_ACCESS) code = fail_within(code, "sr.meta_info");
+    if (code == OK && memchr(data, '\0', bytes))
+        code = fail(ERR_DATA, "%s data: %s: no text in UTF-8: it has bytes of 0", options->role,
+                    options->names);
     if (code == OK) code = mark_named(scan, (char *)data, is_named, options);
     if (code == OK) drop_others(scan, is_named);
     free(data);

@@ -64,6 +64,15 @@ learns listed dataroot_gt=a meta_info=names.txt val_gt=b
 err_has "2 training images"
 learns listed dataroot_gt=gt_a dataroot_lq=a meta_info=names.txt val_gt=b
 err_has "2 training images"
+# as editors write them: a mark before all, names with what is behind a name in others
+mkdir odd
+cp a/1.ppm 'odd/1 (2).ppm' && cp a/2.ppm 'odd/1, 2.ppm' && cp a/3.ppm odd/3.ppm
+printf '\357\273\277' >names.txt
+printf '1 (2).ppm (64,48,3)\n1, 2.ppm, LQ/1, 2.ppm' >>names.txt
+learns listed dataroot_gt=odd meta_info=names.txt val_gt=b
+err_has "2 training images"
+printf '3.ppm\n\0' >names.txt
+bad 65 "names.txt: no text in UTF-8" dataroot_gt=odd meta_info=names.txt
 printf '1.ppm, 1.ppm\n7.ppm\nno such.ppm (1,2,3)\n' >names.txt
 bad 65 "names.txt: 2 of 3 images are not in a" dataroot_gt=a meta_info=names.txt
 err_has "7.ppm is not in a"
