@@ -38,8 +38,8 @@ struct pickle_value {
 struct pickle;
 
 /* The pickle that `data` begins with; *used: its bytes. The data must outlive it. ERR_DATA, naming
- * `path`, for what is none, for what has more than a million values or four million items and for the few
- * parts of the language that no PyTorch writes. */
+ * `path`, for what is none, for what has more than a million values or four million items and for
+ * the few parts of the language that no PyTorch writes. */
 int pickle_open(struct pickle **pickle, const uint8_t *data, size_t bytes, const char *path,
                 size_t *used);
 void pickle_close(struct pickle *pickle); /* accepts NULL */
