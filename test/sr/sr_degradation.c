@@ -145,6 +145,31 @@ START_TEST(memory)
 }
 END_TEST
 
+/* "Reducing" by a range that lies above 1 makes a window larger. */
+START_TEST(memory_of_factors_above_1)
+{
+    enum { SIDE = 256 };
+    const char *keys[] = {"scale=1", "resize_prob=[0,1,0]", "resize_range=[2,4]"};
+    const struct degrade_choices choices = choices_of(3, keys);
+    size_t bytes = degrade_window_bytes(&choices, SIDE, SIDE), largest = 0;
+    float *window = malloc(bytes);
+    ck_assert_ptr_nonnull(window);
+    for (uint32_t i = 0; i < 16; i++) {
+        struct degrade_recipe recipe;
+        degrade_recipe_draw(&recipe, &choices, 3, 0, i);
+        size_t side = (size_t)(SIDE * recipe.round[0].factor);
+        if (side > largest) largest = side;
+        if (2 * 3 * sizeof(float) * side * side > bytes || i > 0) continue;
+        const float *lq;
+        draw_window(window, (size_t)SIDE * SIDE * 3);
+        MUST(degrade_window(&lq, window, SIDE, SIDE, &choices, &recipe));
+    }
+    ck_assert_uint_gt(largest, SIDE * 3 / 2);
+    ck_assert_uint_ge(bytes, 2 * 3 * sizeof(float) * largest * largest);
+    free(window);
+}
+END_TEST
+
 /* With nothing asked for, an image of the same size comes back but for its rounding. */
 START_TEST(nothing)
 {
@@ -207,6 +232,7 @@ Suite *sr_degradation_suite(void)
     tcase_add_test(tests, draws);
     tcase_add_test(tests, draws_differ);
     tcase_add_loop_test(tests, memory, 0, 6);
+    tcase_add_test(tests, memory_of_factors_above_1);
     tcase_add_test(tests, nothing);
     tcase_add_loop_test(tests, wrong_keys, 0, 9);
     suite_add_tcase(suite, tests);

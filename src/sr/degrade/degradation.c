@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <math.h>
+
 /* ---- memory ---- */
 
 struct degrade_size {
@@ -31,11 +32,13 @@ static size_t most_of(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* The largest that a round may make of a size. */
+/* The largest that a round may make of a size: reducing is from `low` to 1, whatever `low` is. */
 static struct degrade_size round_largest(const struct degrade_round_choices *c,
                                          struct degrade_size from)
 {
-    return degrade_size_of(from, c->resize_prob[0] > 0 ? fmax(c->resize.high, 1.0) : 1.0);
+    double up = c->resize_prob[0] > 0 ? c->resize.high : 1.0;
+    double down = c->resize_prob[1] > 0 ? c->resize.low : 1.0;
+    return degrade_size_of(from, fmax(1.0, fmax(up, down)));
 }
 
 /* Two images and what an operation takes. None takes more for a smaller image. */
