@@ -110,6 +110,7 @@ START_TEST(as_pytorch_does)
     struct plan *plan = plan_create();
     const struct sr_loss_choices loss = {.weight = {[SR_TERM_CHARBONNIER] = 1}};
     ck_assert(sr_network_detect(&design, file, "in."));
+    design.norm = store_get(file, "sr.norm") != NULL; /* there is no in.no_norm */
     const struct sr_mode mode = {.batch = (int)golden_number(file, "batch"),
                                  .micro = golden_runs[_i].micro,
                                  .lq_size = (int)golden_number(file, "side"),
@@ -178,6 +179,30 @@ START_TEST(files_of_others)
 }
 END_TEST
 
+/* SPAN's files say that there is no norm by a tensor, whatever stands before the names. */
+START_TEST(norm_of_wrapped_files)
+{
+    struct store_file *model = golden_open(_i ? "file_span_norm" : "file_span"), *wrapped;
+    struct store_writer *writer = store_writer_create();
+    struct sr_design design;
+    const char *path = in_folder("wrapped.safetensors");
+    ck_assert_ptr_nonnull(writer);
+    for (int i = 0; i < store_count(model); i++) {
+        const struct store_tensor *t = store_at(model, i);
+        char name[96];
+        snprintf(name, sizeof name, "module.%s", t->name);
+        MUST(store_add(writer, name, t->type, t->dims, t->shape, t->data));
+    }
+    MUST(store_write(writer, path, false));
+    MUST(store_open(&wrapped, path));
+    ck_assert(sr_network_detect(&design, wrapped, "module."));
+    ck_assert_int_eq(design.norm, _i);
+    store_writer_free(writer);
+    store_close(wrapped);
+    store_close(model);
+}
+END_TEST
+
 Suite *sr_golden_test_suite(void)
 {
     Suite *suite = suite_create("sr_golden_test");
@@ -185,5 +210,9 @@ Suite *sr_golden_test_suite(void)
     tcase_add_loop_test(tests, as_pytorch_does, 0, sizeof golden_runs / sizeof *golden_runs);
     tcase_add_loop_test(tests, files_of_others, 0, sizeof golden_files / sizeof *golden_files);
     suite_add_tcase(suite, tests);
+    TCase *files = tcase_create("files");
+    tcase_add_checked_fixture(files, set_up, folder_remove);
+    tcase_add_loop_test(files, norm_of_wrapped_files, 0, 2);
+    suite_add_tcase(suite, files);
     return suite;
 }

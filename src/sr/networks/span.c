@@ -250,6 +250,17 @@ static bool is_merged_file(const struct store_file *file, const char *prefix)
     return span_conv_size(file, prefix, "conv_1", false, 0) == 0;
 }
 
+/* Files say by `no_norm` that there is none; our checkpoints hold parameters alone, and say in
+ * their metadata that there is one. */
+static bool has_norm(const struct store_file *file, const char *prefix)
+{
+    char name[64];
+    const char *kind = store_get(file, "kind");
+    if (store_get(file, "sr.norm")) return true;
+    snprintf(name, sizeof name, "%sno_norm", prefix);
+    return !(kind && strcmp(kind, "checkpoint") == 0) && !store_find(file, name);
+}
+
 static bool span_detect(struct sr_design *design, const struct store_file *file, const char *prefix)
 {
     bool merged = is_merged_file(file, prefix);
@@ -261,12 +272,10 @@ static bool span_detect(struct sr_design *design, const struct store_file *file,
         sr_tensor_size(file, prefix, "conv_cat.weight", 4, 0) != features ||
         sr_tensor_size(file, prefix, "conv_cat.weight", 4, 1) != 4 * features)
         return false;
-    const char *norm = store_get(file, "sr.norm"); /* of a checkpoint */
     *design = (struct sr_design){.network = SR_SPAN,
                                  .scale = scale,
                                  .features = (int)features,
-                                 .norm = prefix[0] ? norm && strcmp(norm, "1") == 0
-                                                   : !store_find(file, "no_norm"),
+                                 .norm = has_norm(file, prefix),
                                  .merged = merged};
     return true;
 }
