@@ -298,11 +298,11 @@ static int sr_queue_updates(struct sr_core *core)
 {
     struct offload_stream *offload = &core->stepper.offload;
     const struct sr_numbers *numbers = core->inputs.numbers;
-    if (!core->generator_rests) {
-        TRY(sr_losses_clip(&core->losses, core->net.gradients, core->net.net.floats));
+    size_t floats = core->generator_rests ? 0 : core->net.net.floats; /* that have a gradient */
+    TRY(sr_losses_clip(&core->losses, core->net.gradients, floats));
+    if (!core->generator_rests)
         TRY(trained_net_update(&core->net, core->device, offload, SR_OFFLOAD_MOMENTS,
                                &numbers->adam));
-    }
     TRY(trained_net_average(&core->net, core->device, offload, SR_OFFLOAD_EMA, &numbers->ema));
     if (!sr_core_has_gan(core)) return OK;
     return sr_gan_queue_end(&core->gan, offload, SR_OFFLOAD_D, &numbers->d);

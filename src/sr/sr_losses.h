@@ -95,7 +95,8 @@ int sr_losses_begin(struct sr_losses *losses, bool read);
  * is overwritten with the gradient of the batch's loss. */
 int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,
                     const float *target, float *grad);
-/* The gradient of the parameters, when it is complete: clipped where that is asked for. */
+/* The gradient of the parameters, when it is complete: clipped where that is asked for. count: 0
+ * where the step has none, so that its norm is 0. */
 int sr_losses_clip(struct sr_losses *losses, float *gradients, size_t count);
 /* sums: as the host has them. */
 void sr_losses_report(const struct sr_losses *losses, const double *sums, struct sr_report *report);
