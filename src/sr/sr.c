@@ -143,6 +143,7 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     s->best.psnr_y = (double)NAN;
     s->best.scores = s->bicubic = sr_scores_unknown();
     TRY(sr_design_of(&s->design, s->config)); /* a fault in the config shows before long loading */
+    TRY(sr_check_schedule(s->config));
     if (!setup->resume && !setup->without_input) { /* likewise */
         TRY(sr_pretrained_check(s->config, &s->design));
         TRY(sr_gan_pretrained_check(s->config));
@@ -160,8 +161,6 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     s->mode = modes[0];
     s->mode.work = work;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->mode));
-    if (s->mode.work.size != work.size || s->mode.work.batch != work.batch)
-        s->work_step = s->steps_done; /* less than was wanted */
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(sr_declare(s, &s->mode));
@@ -301,9 +300,11 @@ static int sr_describe(const struct store_file *file, struct task_fact *facts)
 {
     struct sr_design design;
     struct net net;
-    if (!sr_network_detect(&design, file, sr_pretrained_prefix(file)) ||
-        sr_network_build(&net, &design, 1, 1, 0) < 0)
+    if (!sr_network_detect(&design, file, sr_pretrained_prefix(file))) return 0;
+    if (sr_network_build(&net, &design, 1, 1, 0) < 0) {
+        net_free(&net);
         return 0;
+    }
     facts[0] = (struct task_fact){.key = "network", .label = "network"};
     memcpy(facts[0].text, sr_design_text(&design).text, sizeof facts[0].text);
     facts[1] = (struct task_fact){.key = "scale", .label = "Enlarges by", .value = design.scale};

@@ -143,6 +143,9 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
     core->ahead = !device->is_host;
     core->span = core->ahead ? mode->batch : mode->micro;
     core->stepper.device = device;
+    if (sr_network_side(design, mode->lq_size) != mode->lq_size)
+        return fail(ERR_CONFIG, "lq_size %d is no multiple of %d, of which pixels become channels",
+                    mode->lq_size, design->unshuffle);
     TRY(sr_network_build(&core->net.net, design, mode->lq_size, mode->lq_size,
                          mode->checkpointing ? SR_GROUP : 0));
     int layers = core->net.net.layer_count, gan_phases;

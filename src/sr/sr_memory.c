@@ -85,12 +85,9 @@ const struct memory_mode *sr_mode_now(const struct task_state *s)
 
 static void sr_set_mode(struct task_state *s, const struct memory_mode *mode)
 {
-    const struct memory_work before = s->mode.work;
     s->mode = *mode;
     s->mode.work.size = s->core->mode.lq_size;
     s->mode.work.batch = s->core->mode.batch;
-    if (s->mode.work.size != before.size || s->mode.work.batch != before.batch)
-        s->work_step = s->steps_done;
 }
 
 /* ---- the work of a step: mode.work.size is lq_size ---- */
@@ -107,18 +104,23 @@ static int sr_room(const struct task_state *s)
     return side;
 }
 
+int sr_check_schedule(const struct config *config)
+{
+    const struct memory_schedule schedule = {config->memory.schedule.values,
+                                             config->memory.schedule.count};
+    return memory_schedule_check(&schedule, SR_SIZE_MOST, SR_BATCH_MOST);
+}
+
 int sr_begin_work(struct task_state *s, const struct store_file *resume)
 {
     const struct config *config = s->config;
     const struct memory_schedule schedule = {config->memory.schedule.values,
                                              config->memory.schedule.count};
     struct memory_work *work = &s->mode.work;
-    TRY(memory_schedule_check(&schedule, SR_SIZE_MOST, SR_BATCH_MOST));
     *work = (struct memory_work){.size = (int)config->sr.lq_size, .batch = (int)config->sr.batch};
     if (resume && store_get(resume, "sr.lq_size")) {
         TRY(store_get_int32_in(resume, "sr.lq_size", 2, SR_SIZE_MOST, &work->size));
         TRY(store_get_int32_in(resume, "sr.batch", 1, SR_BATCH_MOST, &work->batch));
-        TRY(store_get_int_in(resume, "sr.work_step", 0, s->steps_done, &s->work_step));
     }
     memory_schedule_at(&schedule, s->steps_done, work);
     int room = sr_room(s), largest = memory_schedule_largest_size(&schedule);
@@ -133,10 +135,9 @@ int sr_store_work(const struct task_state *s, struct store_writer *writer)
 {
     const struct memory_work *work = &s->mode.work;
     bool is_asked = work->size == s->config->sr.lq_size && work->batch == s->config->sr.batch;
-    if (is_asked && s->work_step == 0) return OK;
+    if (is_asked) return OK;
     TRY(store_set_int(writer, "sr.lq_size", work->size));
-    TRY(store_set_int(writer, "sr.batch", work->batch));
-    return store_set_int(writer, "sr.work_step", s->work_step);
+    return store_set_int(writer, "sr.batch", work->batch);
 }
 
 /* The set stays what it is: no larger than what all of its images have. */

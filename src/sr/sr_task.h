@@ -53,8 +53,7 @@ struct task_state {
     struct sr_rates now;
     bool (*stop_requested)(void);
     int64_t step, steps_done;
-    int64_t work_step; /* steps done when size and batch became what they are */
-    int64_t reported;  /* of those */
+    int64_t reported; /* of those */
 };
 
 /* ---- sr.c ---- */
@@ -68,6 +67,8 @@ void sr_fill_report(const struct task_state *s, int64_t step, struct task_report
 
 /* ---- sr_memory.c: as in struct task ---- */
 
+/* ERR_CONFIG for a memory.schedule that is none, before data is looked at. */
+int sr_check_schedule(const struct config *config);
 /* What a step does: of the config, of the checkpoint, or by memory.schedule; into s->mode.work.
  * ERR_CONFIG where an image has no room for such patches. */
 int sr_begin_work(struct task_state *s, const struct store_file *resume);

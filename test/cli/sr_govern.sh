@@ -204,6 +204,8 @@ wrong 78 "4 numbers are not in threes" "[0, 16, 4, 5]"
 wrong 78 "step 3 comes after step 3" "[3, 16, 4, 3, 16, 4]"
 wrong 78 "size 17: it is even" "[0, 16, 4, 3, 17, 4]"
 wrong 78 "batch 0: it is 1 to" "[0, 16, 0]"
+wrong 78 "size 2000: it is even, 2 to 1024" "[0, 2000, 4]"
+wrong 78 "lq_size 18 is no multiple of 4" "[0, 16, 4, 3, 18, 4]" network=esrgan num_block=1 num_grow_ch=8 scale=1
 wrong 65 "the largest lq_size that fits is 50" "[0, 16, 4, 3, 64, 4]"
 wrong 31 "memory.schedule: from step 3 on the run needs" "[0, 16, 4, 3, 48, 4]" memory.level=0 memory.limit="$least"
 
