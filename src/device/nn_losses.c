@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "math/fft.h"
 #include "math/portable.h"
+#include "math/resampling.h"
 
 #include <math.h>
 
@@ -103,14 +104,6 @@ int nn_check_fft_loss(const struct nn_fft_loss *loss)
     return fail(ERR_USAGE, "fft_loss: %d images of side %d", loss->n, loss->side);
 }
 
-/* Keys's cubic with a = -0.5. */
-static double keys_cubic(double x)
-{
-    x = fabs(x);
-    if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
-    return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
-}
-
 struct nn_reduction nn_reduction_bicubic(int factor)
 {
     struct nn_reduction r = {.factor = factor};
@@ -119,8 +112,8 @@ struct nn_reduction nn_reduction_bicubic(int factor)
     r.first = (int)floor(centre - 2.0 * factor) + 1;
     r.taps = (int)ceil(centre + 2.0 * factor) - r.first;
     for (int k = 0; k < r.taps; k++)
-        sum += keys_cubic((r.first + k - centre) / factor);
+        sum += resampling_cubic((r.first + k - centre) / factor);
     for (int k = 0; k < r.taps; k++)
-        r.tap[k] = (float)(keys_cubic((r.first + k - centre) / factor) / sum);
+        r.tap[k] = (float)(resampling_cubic((r.first + k - centre) / factor) / sum);
     return r;
 }

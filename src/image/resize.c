@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "image/rows.h"
+#include "math/resampling.h"
 
 #include <float.h>
 #include <math.h>
@@ -45,14 +46,6 @@ static int area_taps(int i, int in, int out, int *first, double *weights)
     return count;
 }
 
-/* Keys' cubic with a = -1/2 (Catmull-Rom) at distance x. Keys 1981, equation 4. */
-static double image_resize_cubic(double x)
-{
-    x = fabs(x);
-    if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
-    return x < 2.0 ? ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0 : 0.0;
-}
-
 /* Taps beyond the border count for the sample at the border. */
 static int cubic_taps(int i, int in, int out, int *first, double *weights)
 {
@@ -62,18 +55,10 @@ static int cubic_taps(int i, int in, int out, int *first, double *weights)
     memset(weights, 0, 4 * sizeof *weights);
     for (int j = base; j < base + 4; j++) {
         int clamped = j < low ? low : j > high ? high : j;
-        weights[clamped - low] += image_resize_cubic(centre - j);
+        weights[clamped - low] += resampling_cubic(centre - j);
     }
     *first = low;
     return high - low + 1;
-}
-
-/* Sample i of a row that goes on beyond both ends as in a mirror, the last sample twice. */
-static int image_resize_mirror(int i, int in)
-{
-    int at = i % (2 * in);
-    if (at < 0) at += 2 * in;
-    return at < in ? at : 2 * in - 1 - at;
 }
 
 /* As MATLAB's imresize has them: where the axis shrinks the kernel is as wide as 4 output samples.
@@ -85,15 +70,15 @@ static int matlab_taps(int i, int in, double scale, int *first, double *weights)
     int base = (int)floor(centre - width / 2.0), end = base + (int)ceil(width) + 2;
     int low = in, high = -1;
     for (int j = base; j < end; j++) {
-        int at = image_resize_mirror(j, in);
-        if (image_resize_cubic(narrow * (centre - j)) == 0.0) continue;
+        int at = resampling_mirrored(j, in);
+        if (resampling_cubic(narrow * (centre - j)) == 0.0) continue;
         if (at < low) low = at;
         if (at > high) high = at;
     }
     memset(weights, 0, (size_t)(high - low + 1) * sizeof *weights);
     for (int j = base; j < end; j++) {
-        double weight = image_resize_cubic(narrow * (centre - j));
-        if (weight != 0.0) weights[image_resize_mirror(j, in) - low] += weight;
+        double weight = resampling_cubic(narrow * (centre - j));
+        if (weight != 0.0) weights[resampling_mirrored(j, in) - low] += weight;
         sum += weight;
     }
     for (int k = 0; k <= high - low; k++)

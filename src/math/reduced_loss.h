@@ -4,6 +4,7 @@
 #define IMGTRAIN_MATH_REDUCED_LOSS_H
 
 #include "base/host_device.h"
+#include "math/resampling.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -19,14 +20,6 @@ struct nn_reduction {
 /* What of the reduced images is compared: all three channels, Cb and Cr, or the luma (BT.601). */
 enum nn_loss_colour { NN_COLOUR_RGB, NN_COLOUR_CHROMA, NN_COLOUR_LUMA };
 
-/* Which pixel of 0 .. n - 1 lies at p of the image mirrored without end. */
-HOST_DEVICE static inline int reduction_mirrored(int p, int n)
-{
-    int at = p % (2 * n);
-    if (at < 0) at += 2 * n;
-    return at < n ? at : 2 * n - 1 - at;
-}
-
 /* Reduced pixel `to` of the difference of two lines of n pixels, `step` numbers apart; b NULL: of a
  * alone. */
 HOST_DEVICE static inline float reduction_pixel(const struct nn_reduction *r, const float *a,
@@ -35,7 +28,7 @@ HOST_DEVICE static inline float reduction_pixel(const struct nn_reduction *r, co
     int first = to * r->factor + r->first;
     float sum = 0;
     for (int k = 0; k < r->taps; k++) {
-        ptrdiff_t at = reduction_mirrored(first + k, n) * step;
+        ptrdiff_t at = resampling_mirrored(first + k, n) * step;
         sum += r->tap[k] * (b ? a[at] - b[at] : a[at]);
     }
     return sum;

@@ -1,13 +1,8 @@
 /* Resizing as PyTorch's interpolate does it: rows first, then columns. */
 #include "math/portable.h"
+#include "math/resampling.h"
 #include "sr/degrade/degrade.h"
 #include "sr/degrade/degrade_weigh.h"
-
-static double degrade_cubic(double x)
-{
-    if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
-    return x < 2.0 ? ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0 : 0.0;
-}
 
 static double degrade_lanczos3(double x)
 {
@@ -70,7 +65,7 @@ static struct degrade_taps degrade_taps_of(enum degrade_resize mode, int i, int 
     switch (mode) {
     case DEGRADE_AREA: return taps_area(i, in, out, weights);
     case DEGRADE_BILINEAR: return taps_bilinear(i, in, out, weights);
-    case DEGRADE_BICUBIC: return taps_wide(i, in, out, 2.0, degrade_cubic, weights);
+    case DEGRADE_BICUBIC: return taps_wide(i, in, out, 2.0, resampling_cubic, weights);
     case DEGRADE_LANCZOS3: return taps_wide(i, in, out, 3.0, degrade_lanczos3, weights);
     case DEGRADE_NEAREST_EXACT: break;
     }
