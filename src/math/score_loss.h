@@ -21,7 +21,7 @@ HOST_DEVICE static inline double score_loss_value(enum score_kind kind, enum sco
     if (kind == SCORE_VANILLA) return gan_softplus(-side * x);
     if (kind == SCORE_LSGAN) return role == SCORE_FAKE ? x * x : (x - 1) * (x - 1);
     if (role == SCORE_GENERATOR) return -x;
-    return side * x < 1 ? 1 - side * x : 0;
+    return side * x >= 1 ? 0 : 1 - side * x; /* NaN stays NaN */
 }
 
 HOST_DEVICE static inline double score_loss_slope(enum score_kind kind, enum score_role role,
@@ -31,7 +31,7 @@ HOST_DEVICE static inline double score_loss_slope(enum score_kind kind, enum sco
     if (kind == SCORE_VANILLA) return -side / (1 + exp(side * x));
     if (kind == SCORE_LSGAN) return role == SCORE_FAKE ? 2 * x : 2 * (x - 1);
     if (role == SCORE_GENERATOR) return -1;
-    return side * x < 1 ? -side : 0;
+    return side * x >= 1 ? 0 : -side;
 }
 
 #endif

@@ -89,6 +89,12 @@ HOST_DEVICE static inline float ms_ssim_halved_adjoint(const float *grad, int si
     return across * down * grad[((ptrdiff_t)(y / 2) * half + x / 2) * channels];
 }
 
+/* A scale's mean as it counts; NaN stays NaN. */
+HOST_DEVICE static inline double ms_ssim_mean(double mean)
+{
+    return mean < MS_SSIM_LEAST ? MS_SSIM_LEAST : mean;
+}
+
 /* One channel's product over the scales, means `step` numbers apart; slopes: by them. */
 HOST_DEVICE static inline double ms_ssim_product(const double *means, ptrdiff_t step, int scales,
                                                  double *slopes)
@@ -99,9 +105,9 @@ HOST_DEVICE static inline double ms_ssim_product(const double *means, ptrdiff_t 
         sum += exponents[s];
     if (scales == MS_SSIM_SCALES) sum = 1; /* Wang et al.'s own make 1.0001 */
     for (int s = 0; s < scales; s++)
-        product *= pow(fmax(means[s * step], MS_SSIM_LEAST), exponents[s] / sum);
+        product *= pow(ms_ssim_mean(means[s * step]), exponents[s] / sum);
     for (int s = 0; s < scales; s++)
-        slopes[s] = product * exponents[s] / sum / fmax(means[s * step], MS_SSIM_LEAST);
+        slopes[s] = product * exponents[s] / sum / ms_ssim_mean(means[s * step]);
     return product;
 }
 

@@ -200,6 +200,50 @@ START_TEST(wrong_shapes_are_refused)
 }
 END_TEST
 
+/* A network that has diverged is found by its losses. */
+START_TEST(losses_of_no_number_are_none)
+{
+    enum { SIDE = 16, COUNT = 3 * SIDE * SIDE };
+    const struct nn_ops *ops = ops_of(_i);
+    float *out = numbers(COUNT, 1), *target = numbers(COUNT, 2), *grad = numbers(COUNT, 3);
+    float *workspace = numbers(nn_ssim_layout_of(1, SIDE).bytes / sizeof(float) +
+                                   nn_fft_loss_floats(1, SIDE) + nn_reduced_loss_floats(1, SIDE, 2),
+                               4);
+    float turns[2 * SIDE];
+    double sums[NN_LOSS_TERMS];
+    nn_fft_turns(turns, SIDE);
+    out[COUNT / 2] = NAN;
+    const struct nn_image_loss image = {sums, grad, out, target, 1, COUNT, {1, 1, 1}};
+    const struct nn_reduced_loss reduced = {
+        sums, grad, out, target, 1, SIDE, NN_COLOUR_RGB, 1, workspace, nn_reduction_box(2)};
+    const struct nn_ssim_loss ssim = {sums, grad, out, target, 1, SIDE, 1, workspace};
+    const struct nn_fft_loss fft = {sums, grad, out, target, turns, 1, SIDE, 1, workspace};
+    MUST(ops->image_loss(NULL, &image));
+    for (int t = 0; t < NN_LOSS_TERMS; t++)
+        ck_assert(isnan(sums[t]));
+    sums[0] = 0;
+    MUST(ops->reduced_loss(NULL, &reduced));
+    ck_assert(isnan(sums[0]));
+    sums[0] = 0;
+    MUST(ops->ssim_loss(NULL, &ssim));
+    ck_assert(isnan(sums[0]));
+    sums[0] = 0;
+    MUST(ops->fft_loss(NULL, &fft));
+    ck_assert(isnan(sums[0]));
+    for (int way = 0; way < 9; way++) {
+        const struct nn_score_loss score = {
+            sums, grad, out, 1, COUNT, (enum score_kind)(way / 3), (enum score_role)(way % 3), 1};
+        sums[0] = 0;
+        MUST(ops->score_loss(NULL, &score));
+        ck_assert_msg(isnan(sums[0]), "kind %d, role %d", way / 3, way % 3);
+    }
+    free(out);
+    free(target);
+    free(grad);
+    free(workspace);
+}
+END_TEST
+
 Suite *nn_ops_suite(void)
 {
     Suite *suite = suite_create("nn_ops");
@@ -209,6 +253,7 @@ Suite *nn_ops_suite(void)
     tcase_add_test(tests, bf16_rounds_to_nearest_even);
     tcase_add_loop_test(tests, adam_keeps_only_v, 0, 2);
     tcase_add_loop_test(tests, wrong_shapes_are_refused, 0, 2);
+    tcase_add_loop_test(tests, losses_of_no_number_are_none, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
 }
