@@ -170,8 +170,8 @@ static bool fuse_residual(struct net *net, int v)
     for (int k = 0; k < last->input_count; k++)
         if (last->input[k] == v) slot = k;
     bool fits = readers == 2 && first != last && is_identity(last, slot) &&
-                first->kind->masks_input && first->input[0] == v && !is_identity(first, 0) &&
-                first->skip < 0 && last->type == from->type &&
+                first->kind->masks_input && !first->silu && first->input[0] == v &&
+                !is_identity(first, 0) && first->skip < 0 && last->type == from->type &&
                 (!last->inside || last->begin == first->begin); /* it holds all images there */
     if (!fits) return false;
     first->skip = from->last_reader;
@@ -222,7 +222,7 @@ int net_finish(struct net *net)
 int net_require_piecewise_linear(const struct net *net)
 {
     for (int i = 0; i < net->layer_count; i++)
-        if (!net->layers[i].kind->is_piecewise_linear)
+        if (!net->layers[i].kind->is_piecewise_linear || net->layers[i].silu)
             return fail(ERR_USAGE,
                         "layer %d (%s) is not piecewise linear: the tangent pass of R1 and R2 "
                         "cannot go through it",

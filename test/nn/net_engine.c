@@ -339,7 +339,12 @@ static void build_gates(struct net *net)
     MUST(all);
     MUST(net_add_weight(net, all, "joined", 1));
     MUST(net_add_bias(net, all, "joined.bias"));
-    int flat = add_plain(net, &layer_contract, net->layer_count - 1);
+    int fifth = nn_add_conv3xc(net, "fifth", 5, true);
+    MUST(fifth);
+    int half = add_plain(net, &layer_max_pool, fifth);
+    int sum = add_sum(net, all, fifth); /* all: a residual that what is behind SiLU does not add */
+    int small = add_plain(net, &layer_max_pool, sum);
+    int flat = add_plain(net, &layer_contract, add_sum(net, small, half));
     MUST(net_add_weight(net, flat, "depthwise", 0.1f));
     struct net_layer score = net_next_layer(net, &layer_linear);
     score.c = 1;
@@ -732,6 +737,9 @@ START_TEST(the_tangent_pass_names_what_it_cannot_go_through)
     net_free(&net);
     build(&net, GRAPH_LINEAR);
     ck_assert_int_eq(net_require_piecewise_linear(&net), OK);
+    struct net_layer *last = &net.layers[net.layer_count - 1];
+    last->silu = true;
+    refused(net_require_piecewise_linear(&net), ERR_USAGE, "is not piecewise linear");
     net_free(&net);
 }
 END_TEST
