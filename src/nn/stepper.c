@@ -90,6 +90,7 @@ int stepper_rest(struct stepper *s)
     struct device *device = s->device;
     if (!device) return OK;
     int code = device->synchronize(device);
+    s->sent = false;
     for (int kind = 0; kind < STEPPER_KINDS; kind++) {
         if (s->graph[kind]) device->graph_free(device, s->graph[kind]);
         s->graph[kind] = NULL;
