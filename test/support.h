@@ -11,6 +11,7 @@
 
 #include <check.h>
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,16 @@
 
 /* A suite that cannot run here says so, and is counted as skipped. */
 void test_skip(const char *suite, const char *reason);
+
+/* Whether the environment's `variable` (NAME,NAME) has this name, or is not set. */
+static inline bool test_asks_for(const char *variable, const char *name)
+{
+    char list[256], one[64];
+    const char *asked = getenv(variable);
+    snprintf(list, sizeof list, ",%s,", asked ? asked : "");
+    snprintf(one, sizeof one, ",%s,", name);
+    return !asked || strstr(list, one);
+}
 
 /* The folder of this test: folder_make() and folder_remove() are its fixture. */
 __attribute__((unused)) static char folder[] = "/tmp/imgtrain-test-XXXXXX";

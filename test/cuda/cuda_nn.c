@@ -7,21 +7,11 @@
 
 Suite *cuda_nn_suite(void);
 
-/* OPS=copy,adam: only these operations' cases. */
-static bool is_asked_for(const struct op_kind *kind)
-{
-    char list[256], name[64];
-    const char *asked = getenv("OPS");
-    snprintf(list, sizeof list, ",%s,", asked ? asked : "");
-    snprintf(name, sizeof name, ",%s,", kind->name);
-    return !asked || strstr(list, name);
-}
-
 START_TEST(results_are_right)
 {
     const struct op_kind *kind = op_kinds[_i];
     struct device *device;
-    if (!is_asked_for(kind)) return;
+    if (!test_asks_for("OPS", kind->name)) return;
     MUST(cuda_open(&device));
     op_check_forget = emu_forget;
     for (int i = 0; i < kind->cases; i++) {
@@ -56,7 +46,7 @@ START_TEST(adjoints_are_those_of_their_forward_operations)
 {
     const struct op_kind *kind = op_kinds[_i];
     struct device *device;
-    if (!is_asked_for(kind)) return;
+    if (!test_asks_for("OPS", kind->name)) return;
     MUST(cuda_open(&device));
     for (int i = 0; i < kind->cases; i++) {
         struct op_case c;

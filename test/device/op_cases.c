@@ -77,16 +77,6 @@ static void right_everywhere(const struct op_kind *kind, int index, struct devic
     op_truth_free(&truth);
 }
 
-/* OPS=copy,adam: only these operations' cases. */
-static bool is_asked_for(const struct op_kind *kind)
-{
-    char list[256], name[64];
-    const char *asked = getenv("OPS");
-    snprintf(list, sizeof list, ",%s,", asked ? asked : "");
-    snprintf(name, sizeof name, ",%s,", kind->name);
-    return !asked || strstr(list, name);
-}
-
 static int kind_count(void)
 {
     int count = 0;
@@ -98,7 +88,7 @@ static int kind_count(void)
 START_TEST(results_are_right)
 {
     struct device *devices[MODES];
-    if (!is_asked_for(op_kinds[_i])) return;
+    if (!test_asks_for("OPS", op_kinds[_i]->name)) return;
     open_all(devices);
     for (int i = 0; i < op_kinds[_i]->cases; i++)
         right_everywhere(op_kinds[_i], i, devices);
@@ -111,7 +101,7 @@ START_TEST(adjoints_are_those_of_their_forward_operations)
     const struct op_kind *kind = op_kinds[_i];
     struct device *devices[MODES];
     int found = 0;
-    if (!is_asked_for(kind)) return;
+    if (!test_asks_for("OPS", kind->name)) return;
     open_all(devices);
     for (int mode = 0; mode < MODES; mode++)
         for (int i = 0; devices[mode] && i < kind->cases; i++) {
@@ -139,8 +129,6 @@ static const struct {
     {"nn", offsetof(struct nn_ops, prelu_conv_workspace), "likewise"},
     {"splat", offsetof(struct splat_ops, workspace_bytes), "asked by every case"},
     {"splat", offsetof(struct splat_ops, staging_bytes), "test/cuda/cuda_splat_beside.c"},
-    {"splat", offsetof(struct splat_ops, train), "step and adam in one: cuda_splat_train.c"},
-    {"splat", offsetof(struct splat_ops, sample), "random: test/splat/splat_sample.c"},
     {"splat", offsetof(struct splat_ops, count_pairs), "a figure"},
 };
 
