@@ -27,7 +27,7 @@ static __global__ void pointwise_forward_kernel(enum nn_pointwise_function funct
     else if (function == NN_RESIDUAL)
         value = pointwise_residual_f32(x, cuda_element_element(b, i));
     else
-        value = (x - POINTWISE_RGB_MEAN(i % 3)) * POINTWISE_RGB_RANGE;
+        value = pointwise_rgb_range_f32(x, (int)(i % 3));
     element_set(y, i, value);
 }
 

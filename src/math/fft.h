@@ -1,6 +1,6 @@
 /* Stockham's Fourier transform: a stage of any radix at a time, from one array into another, no
  * reordering. Before a stage the length is cut into `done` parts of whole transforms; behind it
- * into radix times as many. exp(-2 pi i ...): see fft_turns for the table. */
+ * into radix times as many. exp(-2 pi i k / count): the table of device/nn_losses.h. */
 #ifndef IMGTRAIN_MATH_FFT_H
 #define IMGTRAIN_MATH_FFT_H
 
@@ -23,12 +23,13 @@ HOST_DEVICE static inline struct fft_sum fft_sum_of(int count, int done, int rad
     return sum;
 }
 
-/* (re, im) += (a, b) times turn number k of the sum. */
+/* Place in the table of number k's turn. */
 HOST_DEVICE static inline int fft_turn(const struct fft_sum *sum, int k)
 {
     return (sum->turn + k * sum->turn_apart) % sum->period * sum->done;
 }
 
+/* (re, im) += (a, b) times that turn. */
 HOST_DEVICE static inline void fft_add(float *re, float *im, float a, float b, const float *turn)
 {
     *re += a * turn[0] - b * turn[1];

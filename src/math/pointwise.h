@@ -40,6 +40,11 @@ HOST_DEVICE static inline REAL FORMULA(pointwise_gate_slope_of_x)(REAL change)
     return REAL_SIGMOID(change) - REAL_SET(0.5f);
 }
 
+HOST_DEVICE static inline REAL FORMULA(pointwise_rgb_range)(REAL x, int channel)
+{
+    return (x - REAL_SET(POINTWISE_RGB_MEAN(channel))) * REAL_SET(POINTWISE_RGB_RANGE);
+}
+
 HOST_DEVICE static inline REAL FORMULA(pointwise_residual)(REAL change, REAL x)
 {
     return REAL_FMA(change, REAL_SET(POINTWISE_RESIDUAL), x);

@@ -30,7 +30,7 @@ static float pointwise_value(const struct nn_pointwise *p, size_t i)
     case NN_SILU: return pointwise_silu_f32(a);
     case NN_GATE: return pointwise_gate_f32(a, nn_get(p->b, p->b_type, i));
     case NN_RESIDUAL: return pointwise_residual_f32(a, nn_get(p->b, p->b_type, i));
-    default: return (a - POINTWISE_RGB_MEAN(i % 3)) * POINTWISE_RGB_RANGE;
+    default: return pointwise_rgb_range_f32(a, (int)(i % 3));
     }
 }
 
