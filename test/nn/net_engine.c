@@ -341,10 +341,8 @@ static void build_gates(struct net *net)
     MUST(net_add_bias(net, all, "joined.bias"));
     int fifth = nn_add_conv3xc(net, "fifth", 5, true);
     MUST(fifth);
-    int half = add_plain(net, &layer_max_pool, fifth);
     int sum = add_sum(net, all, fifth); /* all: a residual that what is behind SiLU does not add */
-    int small = add_plain(net, &layer_max_pool, sum);
-    int flat = add_plain(net, &layer_contract, add_sum(net, small, half));
+    int flat = add_plain(net, &layer_contract, sum);
     MUST(net_add_weight(net, flat, "depthwise", 0.1f));
     struct net_layer score = net_next_layer(net, &layer_linear);
     score.c = 1;
