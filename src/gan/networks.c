@@ -169,11 +169,7 @@ int net_discriminator(struct net *net, const struct net_design *design, bool amp
     int top = design->stages - 1;
     TRY(builder_begin(&b, net, design, 'd'));
     const int *width = design->width;
-    struct net_layer input = net_next_layer(net, &layer_input);
-    input.h = design->base_h << top;
-    input.w = design->base_w << top;
-    input.c = design->channels;
-    TRY(net_add_layer(net, input));
+    TRY(nn_add_input(net, design->base_h << top, design->base_w << top, design->channels));
     TRY(add_dense(&b, &layer_conv, "rgb", width[top]));
     for (int s = top; s >= 0; s--) {
         TRY(add_blocks(&b, s));

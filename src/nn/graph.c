@@ -67,6 +67,15 @@ int net_add_layer(struct net *net, struct net_layer layer)
     return net->layer_count++;
 }
 
+int net_add_pair(struct net *net, const struct nn_layer_kind *kind, int a, int b)
+{
+    struct net_layer layer = net_next_layer(net, kind);
+    layer.input_count = 2;
+    layer.input[0] = a;
+    layer.input[1] = b;
+    return net_add_layer(net, layer);
+}
+
 int net_add_parameter(struct net *net, const char *name, int dims, const int64_t *shape)
 {
     TRY(graph_reserve((void **)&net->parameters, net->parameter_count, &net->parameter_room,
@@ -102,6 +111,18 @@ int net_add_bias(struct net *net, int layer, const char *name)
     int number = net_add_parameter(net, name, 1, (int64_t[]){l->c});
     TRY(number);
     return l->bias = number;
+}
+
+int net_add_named_layer(struct net *net, const char *name, struct net_layer layer)
+{
+    char full[sizeof net->parameters->name];
+    int number = net_add_layer(net, layer);
+    TRY(number);
+    snprintf(full, sizeof full, "%s.weight", name);
+    TRY(net_add_weight(net, number, full, 1));
+    snprintf(full, sizeof full, "%s.bias", name);
+    TRY(net_add_bias(net, number, full));
+    return number;
 }
 
 int net_add_slopes(struct net *net, int layer, const char *name)

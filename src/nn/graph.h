@@ -143,11 +143,16 @@ int net_add_layer(struct net *net, struct net_layer layer);
 /* A layer of `kind` that reads the last value, or none where there is none yet. */
 struct net_layer net_next_layer(const struct net *net, const struct nn_layer_kind *kind);
 
+/* Adds a layer of `kind` that reads the values a and b. */
+int net_add_pair(struct net *net, const struct nn_layer_kind *kind, int a, int b);
+
 /* Parameters of `layer`, shaped by its kind. Weights start as normal numbers of standard deviation
  * gain / sqrt(fan-in), or where their kind says; biases at 0. Returns the parameter's number or
  * ERR_SYSTEM. */
 int net_add_weight(struct net *net, int layer, const char *name, float gain);
 int net_add_bias(struct net *net, int layer, const char *name);
+/* Adds `layer` with the weights NAME.weight, of gain 1, and the bias NAME.bias: its number. */
+int net_add_named_layer(struct net *net, const char *name, struct net_layer layer);
 /* One more parameter, which starts at 0: of the last layer, where its kind has others than weights
  * and a bias (its `weight` is the first of them), or of no layer, in a net that names numbers in a
  * file and computes nothing. */

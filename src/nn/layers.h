@@ -35,6 +35,10 @@ extern const struct nn_layer_kind layer_nearest_up; /* [n][hf][wf][c]: factor se
 extern const struct nn_layer_kind layer_max_pool;   /* [n][h/2][w/2][c]: the largest of 2 x 2 */
 extern const struct nn_layer_kind layer_add;        /* the sum of two values of one shape */
 
+/* Adds the layer_input of a network without layers. */
+int nn_add_input(struct net *net, int h, int w, int c);
+/* Adds a layer_conv of the last value with NAME.weight and NAME.bias: its number. */
+int nn_add_conv(struct net *net, const char *name, int channels, int kernel);
 /* Adds a layer_conv3xc of the last value (silu: of what SiLU makes of it) with its eight
  * parameters, NAME.sk.weight and so on: its number. */
 int nn_add_conv3xc(struct net *net, const char *name, int channels, bool silu);

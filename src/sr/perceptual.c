@@ -23,22 +23,6 @@ static const struct {
 
 /* ---- the network ---- */
 
-static int vgg_add_conv(struct net *net, const char *name, int channels, int kernel)
-{
-    char text[64];
-    struct net_layer layer = net_next_layer(net, &layer_conv);
-    layer.c = channels;
-    layer.kernel = kernel;
-    layer.groups = 1;
-    int added = net_add_layer(net, layer);
-    TRY(added);
-    snprintf(text, sizeof text, "%s.weight", name);
-    TRY(net_add_weight(net, added, text, 1));
-    snprintf(text, sizeof text, "%s.bias", name);
-    TRY(net_add_bias(net, added, text));
-    return added;
-}
-
 /* A ReLU: slopes that stay 0. */
 static int vgg_add_relu(struct net *net, int number)
 {
@@ -60,16 +44,13 @@ static void vgg_freeze(struct net *net)
 static int vgg_build(struct net *net, int side, int *taps)
 {
     int number = 0;
-    struct net_layer input = net_next_layer(net, &layer_input);
-    input.h = input.w = side;
-    input.c = 3;
-    TRY(net_add_layer(net, input));
-    TRY(vgg_add_conv(net, "normalise", 3, 1));
+    TRY(nn_add_input(net, side, side, 3));
+    TRY(nn_add_conv(net, "normalise", 3, 1));
     for (int block = 0; block < BLOCKS; block++) {
         for (int i = 0; i < vgg_blocks[block].convs; i++, number += 2) {
             char name[32];
             snprintf(name, sizeof name, "features.%d", number);
-            taps[block] = vgg_add_conv(net, name, vgg_blocks[block].channels, 3);
+            taps[block] = nn_add_conv(net, name, vgg_blocks[block].channels, 3);
             TRY(taps[block]);
             bool end = block + 1 == BLOCKS && i + 1 == vgg_blocks[block].convs;
             if (!end) TRY(vgg_add_relu(net, number + 1));

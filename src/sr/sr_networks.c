@@ -72,11 +72,7 @@ int sr_network_side(const struct sr_design *design, int pixels)
 int sr_network_build(struct net *net, const struct sr_design *design, int h, int w, int group)
 {
     *net = (struct net){.layer_count = 0};
-    struct net_layer input = net_next_layer(net, &layer_input);
-    input.h = sr_network_side(design, h);
-    input.w = sr_network_side(design, w);
-    input.c = 3;
-    TRY(net_add_layer(net, input));
+    TRY(nn_add_input(net, sr_network_side(design, h), sr_network_side(design, w), 3));
     TRY(kind_of(design)->build(net, design, group));
     return net_finish(net);
 }
@@ -84,26 +80,6 @@ int sr_network_build(struct net *net, const struct sr_design *design, int h, int
 int sr_network_radius(const struct sr_design *design)
 {
     return kind_of(design)->radius(design);
-}
-
-int sr_add_conv(struct net *net, const char *name, int channels, int kernel)
-{
-    struct net_layer conv = net_next_layer(net, &layer_conv);
-    conv.c = channels;
-    conv.kernel = kernel;
-    return sr_add_conv_layer(net, name, conv);
-}
-
-int sr_add_conv_layer(struct net *net, const char *name, struct net_layer conv)
-{
-    char full[64];
-    int layer = net_add_layer(net, conv);
-    TRY(layer);
-    snprintf(full, sizeof full, "%s.weight", name);
-    TRY(net_add_weight(net, layer, full, 1));
-    snprintf(full, sizeof full, "%s.bias", name);
-    TRY(net_add_bias(net, layer, full));
-    return layer;
 }
 
 /* ---- first weights ---- */

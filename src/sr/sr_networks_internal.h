@@ -43,9 +43,6 @@ void sr_default_initialise(const struct net *net, float *parameters, uint64_t se
 /* Uniform numbers in +-bound for a parameter. */
 void sr_fill_uniform(float *parameters, const struct net_parameter *parameter, float bound,
                      uint64_t seed);
-/* Adds a convolution of the last value with weights NAME.weight and NAME.bias: its layer. */
-int sr_add_conv_layer(struct net *net, const char *name, struct net_layer conv);
-int sr_add_conv(struct net *net, const char *name, int channels, int kernel);
 /* The size `index` of the tensor PREFIXname; 0 when there is none of `dims` dimensions. */
 int64_t sr_tensor_size(const struct store_file *file, const char *prefix, const char *name,
                        int dims, int index);

@@ -234,3 +234,11 @@ size_t conv_layer_workspace(const struct net *net, const struct device *device, 
 
 const struct nn_layer_kind layer_conv = CONV_KIND("conv", conv_layer_shape, conv_weight_shape);
 const struct nn_layer_kind layer_linear = CONV_KIND("linear", linear_shape, linear_weight_shape);
+
+int nn_add_conv(struct net *net, const char *name, int channels, int kernel)
+{
+    struct net_layer conv = net_next_layer(net, &layer_conv);
+    conv.c = channels;
+    conv.kernel = kernel;
+    return net_add_named_layer(net, name, conv);
+}

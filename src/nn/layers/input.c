@@ -13,3 +13,12 @@ const struct nn_layer_kind layer_input = {
     .forward = input_forward,
     .is_piecewise_linear = true,
 };
+
+int nn_add_input(struct net *net, int h, int w, int c)
+{
+    struct net_layer input = net_next_layer(net, &layer_input);
+    input.h = h;
+    input.w = w;
+    input.c = c;
+    return net_add_layer(net, input);
+}

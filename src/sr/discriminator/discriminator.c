@@ -40,12 +40,7 @@ static int d_add_up(struct net *net, int number, int channels, int beside, bool 
     TRY(up);
     int last = d_add_conv(net, &layer_conv, number, channels, D_LEAKY);
     TRY(last);
-    if (beside >= 0) {
-        struct net_layer sum = net_next_layer(net, &layer_add);
-        sum.input_count = 2;
-        sum.input[1] = beside;
-        TRY(last = net_add_layer(net, sum));
-    }
+    if (beside >= 0) TRY(last = net_add_pair(net, &layer_add, last, beside));
     if (segments) net_mark_segment(net, up, last);
     return last;
 }
@@ -60,10 +55,7 @@ int sr_d_build(struct net *net, const struct sr_d_design *design, int side, bool
                     "sr.discriminator unet takes patches of multiples of %d pixels, and lq_size x "
                     "scale is %d",
                     SR_D_MULTIPLE, side);
-    struct net_layer input = net_next_layer(net, &layer_input);
-    input.h = input.w = side;
-    input.c = 3;
-    TRY(net_add_layer(net, input));
+    TRY(nn_add_input(net, side, side, 3));
     TRY(taps[0] = d_add_conv(net, &layer_conv, 0, f, D_WITH_BIAS | D_LEAKY));
     for (int k = 1; k < SR_D_TAPS; k++)
         TRY(taps[k] = d_add_conv(net, &layer_conv_down, k, f << k, D_LEAKY));

@@ -48,7 +48,7 @@ static void mark_body_groups(struct net *net, int group)
 
 static int compact_build(struct net *net, const struct sr_design *design, int group)
 {
-    TRY(sr_add_conv(net, "body.0", design->features, 3));
+    TRY(nn_add_conv(net, "body.0", design->features, 3));
     for (int i = 1; i <= design->convs; i++)
         TRY(add_body_conv(net, 2 * i, design->features));
     TRY(add_body_conv(net, 2 * design->convs + 2, 3 * design->scale * design->scale));
@@ -61,11 +61,7 @@ static int compact_build(struct net *net, const struct sr_design *design, int gr
     nearest.input[0] = 0;
     int base = net_add_layer(net, nearest);
     TRY(base);
-    struct net_layer sum = net_next_layer(net, &layer_add);
-    sum.input_count = 2;
-    sum.input[0] = details;
-    sum.input[1] = base;
-    TRY(net_add_layer(net, sum));
+    TRY(net_add_pair(net, &layer_add, details, base));
     mark_body_groups(net, group);
     return OK;
 }

@@ -64,7 +64,6 @@ static void esrgan_sizes(const struct sr_design *design, char *text, size_t room
 static int add_joined(struct net *net, const char *name, const int *inputs, int count, int factor,
                       int channels, bool leaky_relu)
 {
-    char full[NAME_ROOM];
     bool plain = count == 1 && factor == 1;
     struct net_layer conv = net_next_layer(net, plain ? &layer_conv : &layer_conv_gather);
     conv.c = channels;
@@ -73,13 +72,7 @@ static int add_joined(struct net *net, const char *name, const int *inputs, int 
     conv.leaky_relu = leaky_relu;
     conv.input_count = count;
     memcpy(conv.input, inputs, (size_t)count * sizeof *inputs);
-    int layer = net_add_layer(net, conv);
-    TRY(layer);
-    snprintf(full, sizeof full, "%s.weight", name);
-    TRY(net_add_weight(net, layer, full, 1));
-    snprintf(full, sizeof full, "%s.bias", name);
-    TRY(net_add_bias(net, layer, full));
-    return layer;
+    return net_add_named_layer(net, name, conv);
 }
 
 static int add_after_last(struct net *net, const char *name, int factor, int channels,
@@ -92,10 +85,7 @@ static int add_after_last(struct net *net, const char *name, int factor, int cha
 /* x + a fifth of the last value. */
 static int add_block_residual(struct net *net, int x)
 {
-    struct net_layer residual = net_next_layer(net, &layer_residual);
-    residual.input_count = 2;
-    residual.input[1] = x;
-    return net_add_layer(net, residual);
+    return net_add_pair(net, &layer_residual, net->layer_count - 1, x);
 }
 
 static int add_dense_block(struct net *net, const struct sr_design *design, int block, int dense)
@@ -138,10 +128,7 @@ static int esrgan_build(struct net *net, const struct sr_design *design, int gro
     for (int block = 0; block < design->blocks; block++)
         TRY(add_block(net, design, block, group));
     TRY(add_after_last(net, "conv_body", 1, design->features, false));
-    struct net_layer sum = net_next_layer(net, &layer_add);
-    sum.input_count = 2;
-    sum.input[1] = first;
-    int body = net_add_layer(net, sum);
+    int body = net_add_pair(net, &layer_add, net->layer_count - 1, first);
     TRY(body);
     for (int k = 1; k <= doublings_of(design); k++) {
         snprintf(name, sizeof name, "conv_up%d", k);

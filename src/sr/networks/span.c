@@ -45,7 +45,7 @@ static int add_span_conv(struct net *net, const struct sr_design *design, const 
     conv.c = design->features;
     conv.kernel = 3;
     conv.silu = silu;
-    return sr_add_conv_layer(net, full, conv);
+    return net_add_named_layer(net, full, conv);
 }
 
 /* Behind the last value. SiLU is done on the way into the second and the third convolution; *first:
@@ -64,10 +64,7 @@ static int add_span_block(struct net *net, const struct sr_design *design, int n
         snprintf(name, sizeof name, "block_%d.c%d_r", number, i);
         TRY(add_span_conv(net, design, name, i > 1 && !behind_layer));
     }
-    struct net_layer gate = net_next_layer(net, &layer_gate);
-    gate.input_count = 2;
-    gate.input[1] = before;
-    int last = net_add_layer(net, gate);
+    int last = net_add_pair(net, &layer_gate, net->layer_count - 1, before);
     TRY(last);
     if (group > 0) net_mark_segment(net, before + 1, last);
     return last;
@@ -88,8 +85,8 @@ static int span_build(struct net *net, const struct sr_design *design, int group
     join.c = design->features;
     join.input_count = 4;
     memcpy(join.input, joined, sizeof joined);
-    TRY(sr_add_conv_layer(net, "conv_cat", join));
-    TRY(sr_add_conv(net, "upsampler.0", 3 * design->scale * design->scale, 3));
+    TRY(net_add_named_layer(net, "conv_cat", join));
+    TRY(nn_add_conv(net, "upsampler.0", 3 * design->scale * design->scale, 3));
     struct net_layer shuffle = net_next_layer(net, &layer_pixel_shuffle);
     shuffle.factor = design->scale;
     return net_add_layer(net, shuffle);
