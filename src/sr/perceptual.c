@@ -242,6 +242,7 @@ int perceptual_queue(struct perceptual *p, int n, const float *out, const float 
     p->of_out.value[0] = (void *)(uintptr_t)out;
     TRY(pass_forward(&p->of_target, PASS_NO_MASKS, false));
     TRY(pass_forward(&p->of_out, PASS_NO_MASKS, false));
+    if (!grad) return OK;
     TRY(pass_backward(&p->of_out, false));
     return pass_copy(&p->of_out, 0, grad, NN_F32, p->of_out.grad[0], NN_F32, true);
 }

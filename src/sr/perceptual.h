@@ -42,7 +42,7 @@ void perceptual_connect(struct perceptual *p);
 int perceptual_load(struct perceptual *p, const char *path);
 
 /* n patches [n][side][side][3]: adds the gradient of weight times the loss's mean over the batch to
- * `grad`; sums: those of these patches. */
+ * `grad` (NULL: it is not wanted); sums: those of these patches. */
 int perceptual_queue(struct perceptual *p, int n, const float *out, const float *target,
                      float *grad, double weight, double *sums, int batch);
 

@@ -290,7 +290,7 @@ static int sr_queue_micro(struct sr_core *core, int first, int n)
         TRY(sr_gan_queue(&core->gan, first, n, made, judged, learns));
         made = core->gan.made;
     }
-    TRY(sr_losses_queue(&core->losses, first, n, made, gt, core->back.grad[last]));
+    TRY(sr_losses_queue(&core->losses, first, n, made, gt, core->back.grad[last], learns));
     if (!learns) return OK;
     if (gan) TRY(sr_gan_queue_gradient(&core->gan, n, core->back.grad[last]));
     return pass_backward(&core->back, true);

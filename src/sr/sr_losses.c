@@ -262,10 +262,6 @@ static int queue_term(struct sr_losses *losses, enum sr_term term, int first, in
     double *sums = losses->sums + (ptrdiff_t)term * losses->shape.batch + first;
     double numbers = (double)losses->shape.batch * sr_term_count(losses, term);
     float weight = (float)(losses->choices.weight[term] / numbers);
-    if (term == SR_TERM_PERCEPTUAL)
-        return perceptual_queue(
-            &losses->perceptual, n, out, target, grad, losses->choices.weight[term],
-            tap_sums(losses) + (ptrdiff_t)first * NN_LOSS_TERMS, losses->shape.batch);
     if (term == SR_TERM_MS_SSIM)
         return ops->ssim_loss(losses->device,
                               &(struct nn_ssim_loss){.sums = sums,
@@ -296,8 +292,17 @@ static int queue_term(struct sr_losses *losses, enum sr_term term, int first, in
     return ops->reduced_loss(losses->device, &loss);
 }
 
+/* Likewise. grad NULL: VGG19 is not gone back through, which is a third of its work. */
+static int queue_perceptual(struct sr_losses *losses, int first, int n, const float *out,
+                            const float *target, float *grad)
+{
+    return perceptual_queue(
+        &losses->perceptual, n, out, target, grad, losses->choices.weight[SR_TERM_PERCEPTUAL],
+        tap_sums(losses) + (ptrdiff_t)first * NN_LOSS_TERMS, losses->shape.batch);
+}
+
 int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,
-                    const float *target, float *grad)
+                    const float *target, float *grad, bool learns)
 {
     size_t numbers = patch_numbers(losses);
     TRY(queue_image_loss(losses, first, n, out, target, grad));
@@ -305,8 +310,12 @@ int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out
         for (int done = 0; done < n && is_on(losses, (enum sr_term)t); done += losses->part) {
             int part = n - done < losses->part ? n - done : losses->part;
             size_t at = (size_t)done * numbers;
-            TRY(queue_term(losses, (enum sr_term)t, first + done, part, out + at, target + at,
-                           grad + at));
+            if (t == SR_TERM_PERCEPTUAL)
+                TRY(queue_perceptual(losses, first + done, part, out + at, target + at,
+                                     learns ? grad + at : NULL));
+            else
+                TRY(queue_term(losses, (enum sr_term)t, first + done, part, out + at, target + at,
+                               grad + at));
         }
     return OK;
 }

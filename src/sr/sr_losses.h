@@ -92,9 +92,10 @@ void sr_losses_connect(struct sr_losses *losses);
  * nothing is there yet. */
 int sr_losses_begin(struct sr_losses *losses, bool read);
 /* Patches first .. first + n - 1 of the batch: out and target [n][side][side][3]. grad, likewise,
- * is overwritten with the gradient of the batch's loss. */
+ * is overwritten with the gradient of the batch's loss; !learns: with anything, as nobody reads it.
+ */
 int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,
-                    const float *target, float *grad);
+                    const float *target, float *grad, bool learns);
 /* The gradient of the parameters, when it is complete: clipped where that is asked for. count: 0
  * where the step has none, so that its norm is 0. */
 int sr_losses_clip(struct sr_losses *losses, float *gradients, size_t count);

@@ -211,7 +211,7 @@ static double vgg_loss(const struct vgg *v, int side, const float *out, const fl
     return loss;
 }
 
-/* Of two patches, one after the other or (part 2) at once. */
+/* Of two patches, one after the other or (part 2) at once; grad NULL: not wanted. */
 static double perceptual_of(const char *path, int side, int part, const float *out,
                             const float *target, float *grad)
 {
@@ -226,10 +226,10 @@ static double perceptual_of(const char *path, int side, int part, const float *o
     MUST(plan_commit(plan, device));
     perceptual_connect(&p);
     MUST(perceptual_load(&p, path));
-    memset(grad, 0, 2 * one * sizeof *grad);
+    if (grad) memset(grad, 0, 2 * one * sizeof *grad);
     for (int i = 0; i < 2; i += part)
         MUST(perceptual_queue(&p, part, out + (size_t)i * one, target + (size_t)i * one,
-                              grad + (size_t)i * one, 1, sums[0][i], 2));
+                              grad ? grad + (size_t)i * one : NULL, 1, sums[0][i], 2));
     for (int t = 0; t < PERCEPTUAL_TAPS; t++)
         for (int i = 0; i < 2; i++)
             loss += perceptual_tap_weight[t] * sums[t][i][NN_LOSS_L1] / 2 /
@@ -256,6 +256,7 @@ START_TEST(perceptual_loss_is_its_definition)
     ck_assert_double_eq_tol(loss, right, 1e-5 * right);
     ck_assert_double_eq(perceptual_of(path, SIDE, 2, out, target, again), loss);
     ck_assert_mem_eq(grad, again, sizeof grad);
+    ck_assert_double_eq(perceptual_of(path, SIDE, 2, out, target, NULL), loss);
     for (int i = 0; i < 2 * ONE; i++)
         norm2 += (double)grad[i] * (double)grad[i];
     for (int i = 0; i < 2 * ONE; i++) {
