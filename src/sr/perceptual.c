@@ -86,38 +86,50 @@ cleanup:
 }
 
 /* ImageNet's mean and deviation of each channel, taken off and divided by. */
-static void vgg_normalise(const struct net *net, float *parameters)
+static void vgg_normalise(float weights[9], float bias[3])
 {
     static const double mean[3] = {0.485, 0.456, 0.406}, deviation[3] = {0.229, 0.224, 0.225};
-    const struct net_layer *l = &net->layers[NORMALISE];
-    float *weights = parameters + net->parameters[l->weight].offset;
-    float *bias = parameters + net->parameters[l->bias].offset;
+    memset(weights, 0, 9 * sizeof *weights);
     for (int c = 0; c < 3; c++) {
         weights[c * 3 + c] = (float)(1 / deviation[c]);
         bias[c] = (float)(-mean[c] / deviation[c]);
     }
 }
 
+static int vgg_send(const struct perceptual *p, int parameter, const float *numbers)
+{
+    const struct net_parameter *of = &p->net.parameters[parameter];
+    return device_send(p->device, p->parameters + of->offset, numbers, of->count * sizeof *numbers);
+}
+
+/* A tensor at a time: the plan knows of the parameters alone. */
 int perceptual_load(struct perceptual *p, const char *path)
 {
+    const struct net_layer *normalise = &p->net.layers[NORMALISE];
     struct store_file *file = NULL;
-    float *parameters = calloc(p->net.floats, sizeof *parameters);
-    int code = parameters ? OK : fail(ERR_SYSTEM, "out of memory for VGG19");
-    if (code == OK) code = store_open(&file, path);
-    if (code == OK) vgg_normalise(&p->net, parameters);
-    for (int i = 0; i < p->net.parameter_count && code == OK; i++) {
+    float weights[9], bias[3], *numbers = NULL;
+    size_t most = 0;
+    int code = OK;
+    vgg_normalise(weights, bias);
+    for (int i = 0; i < p->net.parameter_count; i++)
+        if (p->net.parameters[i].count > most) most = p->net.parameters[i].count;
+    numbers = malloc(most * sizeof *numbers);
+    if (!numbers) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory for VGG19"));
+    TRY_CLEANUP(store_open(&file, path));
+    TRY_CLEANUP(p->device->nn->zero(p->device, p->parameters, p->net.floats * sizeof(float)));
+    TRY_CLEANUP(vgg_send(p, normalise->weight, weights));
+    TRY_CLEANUP(vgg_send(p, normalise->bias, bias));
+    for (int i = 0; i < p->net.parameter_count; i++) {
         const struct net_parameter *of = &p->net.parameters[i];
-        if (is_in_file(of))
-            code = store_read_f32_in(file, of->name, of->dims, of->shape, store_finite(),
-                                     parameters + of->offset);
+        if (!is_in_file(of)) continue;
+        TRY_CLEANUP(
+            store_read_f32_in(file, of->name, of->dims, of->shape, store_finite(), numbers));
+        TRY_CLEANUP(vgg_send(p, i, numbers));
     }
+cleanup:
     store_close(file);
-    if (code == OK)
-        code = device_send(p->device, p->parameters, parameters, p->net.floats * sizeof(float));
-    else
-        code = fail_within(code, "sr.perceptual_file");
-    free(parameters);
-    return code;
+    free(numbers);
+    return code < 0 ? fail_within(code, "sr.perceptual_file") : OK;
 }
 
 /* ---- memory: the target's pass, the output's, and back ---- */
