@@ -70,8 +70,7 @@ static int passes_check_stop(const struct network_pass *s)
 static int layer_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     TRY(passes_check_stop(s));
-    TRY(s->net->layers[i].kind->forward(s, i, masks));
-    return s->on_value ? s->on_value(s, i) : OK;
+    return s->net->layers[i].kind->forward(s, i, masks);
 }
 
 /* Gradients of the layer's own parameters from its inputs' values and its output's gradient. */
@@ -273,7 +272,6 @@ static int segment_backward(struct network_pass *s, int begin, int end, enum pas
         for (int i = begin; i < end; i++)
             if (s->net->layers[i].inside) TRY(layer_forward(s, i, masks));
     for (int i = end; i >= begin; i--) {
-        if (s->on_gradient) TRY(s->on_gradient(s, i));
         if (weight_gradients) TRY(layer_weight_gradient(s, i));
         TRY(layer_backward(s, i));
     }

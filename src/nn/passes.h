@@ -31,11 +31,6 @@ struct network_pass {
     void *workspace;              /* pass_workspace bytes */
     void *addend;                 /* where the network needs_addend: pass_plan_gradients */
     bool (*stop_requested)(void); /* looked at before every layer; NULL: never */
-    /* NULL: none. Not with `parts`. When a layer's value has been made; and in the backward pass,
-     * when its gradient is complete but for what the hook adds. */
-    int (*on_value)(struct network_pass *pass, int layer);
-    int (*on_gradient)(struct network_pass *pass, int layer);
-    void *hook_context;
     /* Activation checkpointing: a segment takes pass_part images at a time, the buffers inside it
      * hold no more, and what is inside is made again for the weight gradients. */
     bool parts;

@@ -186,46 +186,6 @@ void perceptual_close(struct perceptual *p)
 
 /* ---- a step ---- */
 
-static int tap_of_layer(const struct perceptual *p, int layer)
-{
-    for (int t = 0; t < PERCEPTUAL_TAPS; t++)
-        if (p->layer[t] == layer) return t;
-    return -1;
-}
-
-static int perceptual_keep(struct network_pass *pass, int layer)
-{
-    const struct perceptual *p = pass->hook_context;
-    int tap = tap_of_layer(p, layer);
-    if (tap < 0) return OK;
-    return pass_copy(pass, layer, p->tap[tap], NN_F32, pass->value[layer], NN_F32, false);
-}
-
-static int perceptual_compare(struct network_pass *pass, int layer)
-{
-    const struct perceptual *p = pass->hook_context;
-    int tap = tap_of_layer(p, layer);
-    if (tap < 0) return OK;
-    struct nn_image_loss loss = {.sums = p->sums + (ptrdiff_t)tap * p->batch * NN_LOSS_TERMS,
-                                 .grad = p->tap[tap],
-                                 .out = pass->value[layer],
-                                 .target = p->tap[tap],
-                                 .n = pass->n,
-                                 .count = perceptual_tap_count(p, tap),
-                                 .weight[NN_LOSS_L1] = p->weight[tap]};
-    return p->device->nn->image_loss(p->device, &loss);
-}
-
-/* The last layer has no reader, so all of its gradient is the tap's. */
-static int perceptual_add(struct network_pass *pass, int layer)
-{
-    const struct perceptual *p = pass->hook_context;
-    int tap = tap_of_layer(p, layer);
-    bool is_last = layer == p->net.layer_count - 1;
-    if (tap < 0) return OK;
-    return pass_copy(pass, layer, pass->grad[layer], NN_F32, p->tap[tap], NN_F32, !is_last);
-}
-
 void perceptual_connect(struct perceptual *p)
 {
     struct network_pass *const passes[] = {&p->of_target, &p->of_out};
@@ -234,27 +194,64 @@ void perceptual_connect(struct perceptual *p)
         passes[i]->parameters = p->parameters;
         passes[i]->chunk = 1;
         passes[i]->workspace = p->workspace;
-        passes[i]->hook_context = p;
     }
-    p->of_target.on_value = perceptual_keep;
-    p->of_out.on_value = perceptual_compare;
-    p->of_out.on_gradient = perceptual_add;
+}
+
+/* The target's values at the taps. */
+static int queue_target(struct perceptual *p)
+{
+    struct network_pass *pass = &p->of_target;
+    for (int tap = 0, from = 0; tap < PERCEPTUAL_TAPS; from = p->layer[tap++] + 1) {
+        int layer = p->layer[tap];
+        TRY(pass_forward_through(pass, from, layer, PASS_NO_MASKS, false));
+        TRY(pass_copy(pass, layer, p->tap[tap], NN_F32, pass->value[layer], NN_F32, false));
+    }
+    return OK;
+}
+
+/* The sums, and the gradients at the taps in the place of what was compared with. */
+static int queue_out(struct perceptual *p, double weight, double *sums, int batch)
+{
+    struct network_pass *pass = &p->of_out;
+    for (int tap = 0, from = 0; tap < PERCEPTUAL_TAPS; from = p->layer[tap++] + 1) {
+        int layer = p->layer[tap];
+        struct nn_image_loss loss = {.sums = sums + (ptrdiff_t)tap * batch * NN_LOSS_TERMS,
+                                     .grad = p->tap[tap],
+                                     .out = pass->value[layer],
+                                     .target = p->tap[tap],
+                                     .n = pass->n,
+                                     .count = perceptual_tap_count(p, tap)};
+        loss.weight[NN_LOSS_L1] =
+            (float)(weight * perceptual_tap_weight[tap] / ((double)batch * (double)loss.count));
+        TRY(pass_forward_through(pass, from, layer, PASS_NO_MASKS, false));
+        TRY(p->device->nn->image_loss(p->device, &loss));
+    }
+    return OK;
+}
+
+/* The last layer is a tap and has no reader, so all of its gradient is the tap's. */
+static int queue_back(struct perceptual *p)
+{
+    struct network_pass *pass = &p->of_out;
+    int last = p->net.layer_count - 1, from = last;
+    for (int tap = PERCEPTUAL_TAPS - 1; tap >= 0; tap--) {
+        int layer = p->layer[tap];
+        TRY(pass_backward_through(pass, from, layer + 1, false));
+        TRY(pass_copy(pass, layer, pass->grad[layer], NN_F32, p->tap[tap], NN_F32, layer < last));
+        from = layer;
+    }
+    return pass_backward_through(pass, from, 0, false);
 }
 
 int perceptual_queue(struct perceptual *p, int n, const float *out, const float *target,
                      float *grad, double weight, double *sums, int batch)
 {
-    p->sums = sums;
-    p->batch = batch;
-    for (int t = 0; t < PERCEPTUAL_TAPS; t++)
-        p->weight[t] = (float)(weight * perceptual_tap_weight[t] /
-                               ((double)batch * (double)perceptual_tap_count(p, t)));
     p->of_target.n = p->of_out.n = n;
     p->of_target.value[0] = (void *)(uintptr_t)target; /* only read */
     p->of_out.value[0] = (void *)(uintptr_t)out;
-    TRY(pass_forward(&p->of_target, PASS_NO_MASKS, false));
-    TRY(pass_forward(&p->of_out, PASS_NO_MASKS, false));
+    TRY(queue_target(p));
+    TRY(queue_out(p, weight, sums, batch));
     if (!grad) return OK;
-    TRY(pass_backward(&p->of_out, false));
+    TRY(queue_back(p));
     return pass_copy(&p->of_out, 0, grad, NN_F32, p->of_out.grad[0], NN_F32, true);
 }

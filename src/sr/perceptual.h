@@ -19,9 +19,6 @@ struct perceptual {
     float *tap[PERCEPTUAL_TAPS]; /* of the target; then the gradient there */
     float *parameters;
     void *workspace;
-    double *sums; /* of the present call: [PERCEPTUAL_TAPS][batch][NN_LOSS_TERMS] */
-    float weight[PERCEPTUAL_TAPS]; /* of these sums */
-    int batch;
 };
 
 /* What a tap's mean counts for. */
@@ -42,7 +39,8 @@ void perceptual_connect(struct perceptual *p);
 int perceptual_load(struct perceptual *p, const char *path);
 
 /* n patches [n][side][side][3]: adds the gradient of weight times the loss's mean over the batch to
- * `grad` (NULL: it is not wanted); sums: those of these patches. */
+ * `grad` (NULL: it is not wanted); sums: those of these patches,
+ * [PERCEPTUAL_TAPS][batch][NN_LOSS_TERMS]. */
 int perceptual_queue(struct perceptual *p, int n, const float *out, const float *target,
                      float *grad, double weight, double *sums, int batch);
 
