@@ -13,7 +13,7 @@ static size_t image_bytes(const struct gan_input_shape *shape)
 static char *inputs_place(char *memory, size_t *used, size_t bytes)
 {
     char *at = memory ? memory + *used : NULL;
-    *used += (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    *used += plan_aligned(bytes);
     return at;
 }
 

@@ -56,7 +56,7 @@ int plan_declare(struct plan *plan, const char *name, enum plan_kind kind, size_
     struct block block = {.entry = {.kind = kind, .bytes = bytes, .first = first, .last = last},
                           .name = strdup(name),
                           .slot = slot,
-                          .room = (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT};
+                          .room = plan_aligned(bytes)};
     if (!block.name) return fail(ERR_SYSTEM, "out of memory");
     block.entry.name = block.name;
     plan->blocks[plan->count++] = block;

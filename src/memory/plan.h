@@ -33,6 +33,11 @@ enum { PLAN_FIRST = 0, PLAN_LAST = 1 << 20 };
 #define PLAN_ALIGNMENT ((size_t)64)
 #define PLAN_BYTES_MAX ((size_t)1 << 60)
 
+static inline size_t plan_aligned(size_t bytes)
+{
+    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+}
+
 struct plan;
 
 struct plan *plan_create(void); /* NULL without memory */

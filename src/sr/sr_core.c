@@ -41,7 +41,7 @@ static size_t sr_inputs_layout(const struct sr_core *core, struct sr_inputs *inp
     size_t at[3], used = 0;
     for (int i = 0; i < 3; i++) {
         at[i] = used;
-        used += (parts[i] + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+        used += plan_aligned(parts[i]);
     }
     if (inputs)
         *inputs = (struct sr_inputs){.memory = memory,
