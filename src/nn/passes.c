@@ -30,7 +30,7 @@ const float *pass_weights(const struct network_pass *s, int parameter)
 
 float *pass_gradient(const struct network_pass *s, int parameter)
 {
-    return s->gradients + s->net->parameters[parameter].offset;
+    return parameter < 0 ? NULL : s->gradients + s->net->parameters[parameter].offset;
 }
 
 float *pass_derived(const struct network_pass *s, int layer)
@@ -41,6 +41,11 @@ float *pass_derived(const struct network_pass *s, int layer)
 float *pass_derived_gradient(const struct network_pass *s, int layer)
 {
     return s->derived_gradients + s->net->layers[layer].derived;
+}
+
+void *pass_image(const struct network_pass *s, int layer, void *all, int n)
+{
+    return (char *)all + n * (ptrdiff_t)net_bytes(s->net, layer);
 }
 
 /* Whether slot `slot` of layer i completes the gradient of a value with a fused leaky ReLU. */

@@ -74,9 +74,11 @@ size_t pass_workspace(const struct net *net, const struct device *device, int n,
 
 /* For the functions of layer kinds. */
 const float *pass_weights(const struct network_pass *pass, int parameter); /* -1: NULL */
-float *pass_gradient(const struct network_pass *pass, int parameter);
+float *pass_gradient(const struct network_pass *pass, int parameter);      /* likewise */
 float *pass_derived(const struct network_pass *pass, int layer);
 float *pass_derived_gradient(const struct network_pass *pass, int layer);
+/* Image n of a value or gradient of `layer`. */
+void *pass_image(const struct network_pass *pass, int layer, void *all, int n);
 /* out = in, or (add) out += in: n images of the layer's shape, whose types may differ. */
 int pass_copy(const struct network_pass *pass, int layer, void *out, enum nn_type out_type,
               const void *in, enum nn_type in_type, bool add);

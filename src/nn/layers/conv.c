@@ -3,6 +3,7 @@
  * Forward and gradients: device/nn_ops.h. */
 #include "base/error.h"
 #include "device/device.h"
+#include "memory/plan.h"
 #include "nn/layers/conv_layer.h"
 
 int conv_layer_shape(const struct net *net, struct net_layer *l)
@@ -24,7 +25,7 @@ int conv_layer_shape(const struct net *net, struct net_layer *l)
     return OK;
 }
 
-static int conv_weight_shape(const struct net *net, const struct net_layer *l, int64_t *shape)
+int conv_layer_weight_shape(const struct net *net, const struct net_layer *l, int64_t *shape)
 {
     shape[0] = l->c;
     shape[1] = net->layers[l->input[0]].c / l->groups;
@@ -42,7 +43,7 @@ static int linear_shape(const struct net *net, struct net_layer *l)
 
 static int linear_weight_shape(const struct net *net, const struct net_layer *l, int64_t *shape)
 {
-    return conv_weight_shape(net, l, shape) - 2;
+    return conv_layer_weight_shape(net, l, shape) - 2;
 }
 
 static const float *conv_weights(const struct network_pass *s, int i)
@@ -64,6 +65,38 @@ size_t conv_layer_weight_floats(const struct net *net, const struct net_layer *l
     return (size_t)l->c * in * (size_t)(l->kernel * l->kernel);
 }
 
+int conv_layer_part(int64_t room, int64_t one, int n, int chunk)
+{
+    if (chunk < 1) chunk = 1;
+    int64_t part = room / (one * chunk) * chunk;
+    if (part < chunk) part = chunk;
+    return part < n ? (int)part : n;
+}
+
+struct nn_epilogue conv_layer_epilogue(const struct network_pass *s, int i, enum pass_masks masks,
+                                       int first)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    struct nn_epilogue e = {.bias = conv_bias(s, i), .slope = 1};
+    uint8_t *mask = s->mask[i] ? s->mask[i] + (size_t)first * net_elements(s->net, i) / 8 : NULL;
+    if (l->leaky_relu && masks == PASS_FROZEN_MASKS) {
+        e.mask_in = mask;
+        e.mask_slope = NET_SLOPE;
+    } else if (l->leaky_relu) {
+        e.slope = NET_SLOPE;
+        if (masks == PASS_WRITE_MASKS) e.mask_out = mask;
+    }
+    return e;
+}
+
+int conv_layer_bias_gradient(const struct network_pass *s, int i, float *db)
+{
+    const struct net_layer *l = &s->net->layers[i];
+    return db ? s->device->nn->bias_grad(s->device, db, s->grad[i], l->type, s->n, l->h * l->w,
+                                         l->c)
+              : OK;
+}
+
 /* ---- an input that goes through SiLU first: some images at a time, in the workspace ---- */
 
 /* As many as these bytes hold, whole reduction chunks. */
@@ -71,21 +104,12 @@ enum { SILU_BYTES = 2 << 20 };
 
 static int silu_images(const struct net *net, int i, int n, int chunk)
 {
-    int most = (int)(SILU_BYTES / net_bytes(net, net->layers[i].input[0]));
-    if (chunk < 1) chunk = 1;
-    most = most < chunk ? chunk : most / chunk * chunk;
-    return most < n ? most : n;
+    return conv_layer_part(SILU_BYTES, (int64_t)net_bytes(net, net->layers[i].input[0]), n, chunk);
 }
 
 static size_t silu_bytes(const struct net *net, int i, int n)
 {
-    return ((size_t)n * net_bytes(net, net->layers[i].input[0]) + 63) / 64 * 64;
-}
-
-/* Images first .. first + n - 1 of a tensor of layer `i`. */
-static void *images_of(const struct network_pass *s, int i, void *tensor, int first)
-{
-    return (char *)tensor + (size_t)first * net_bytes(s->net, i);
+    return plan_aligned((size_t)n * net_bytes(net, net->layers[i].input[0]));
 }
 
 static struct nn_pointwise silu_of(const struct network_pass *s, int i, int first, int n)
@@ -93,7 +117,7 @@ static struct nn_pointwise silu_of(const struct network_pass *s, int i, int firs
     int from = s->net->layers[i].input[0];
     enum nn_type type = s->net->layers[from].type;
     return (struct nn_pointwise){.function = NN_SILU,
-                                 .a = images_of(s, from, s->value[from], first),
+                                 .a = pass_image(s, from, s->value[from], first),
                                  .a_type = type,
                                  .y_type = type,
                                  .count = (size_t)n * net_elements(s->net, from)};
@@ -108,7 +132,7 @@ static int silu_conv_forward(struct network_pass *s, int i)
         struct nn_conv shape = net_conv(s->net, i, n, s->chunk);
         struct nn_pointwise silu = silu_of(s, i, first, n);
         TRY(s->device->nn->pointwise_forward(s->device, &silu, s->workspace));
-        TRY(s->device->nn->conv_forward(s->device, &shape, images_of(s, i, s->value[i], first),
+        TRY(s->device->nn->conv_forward(s->device, &shape, pass_image(s, i, s->value[i], first),
                                         s->workspace, conv_weights(s, i), &e,
                                         (char *)s->workspace + silu_bytes(s->net, i, some)));
     }
@@ -124,9 +148,9 @@ static int silu_conv_backward(struct network_pass *s, int i, void *to, bool add)
         struct nn_conv shape = net_conv(s->net, i, n, s->chunk);
         struct nn_pointwise silu = silu_of(s, i, first, n);
         TRY(s->device->nn->conv_dgrad(s->device, &shape, s->workspace,
-                                      images_of(s, i, s->grad[i], first), conv_weights(s, i), &none,
-                                      (char *)s->workspace + silu_bytes(s->net, i, some)));
-        TRY(s->device->nn->pointwise_dgrad(s->device, &silu, 0, images_of(s, from, to, first),
+                                      pass_image(s, i, s->grad[i], first), conv_weights(s, i),
+                                      &none, (char *)s->workspace + silu_bytes(s->net, i, some)));
+        TRY(s->device->nn->pointwise_dgrad(s->device, &silu, 0, pass_image(s, from, to, first),
                                            s->workspace, add));
     }
     return OK;
@@ -141,7 +165,7 @@ static int silu_conv_gradient(struct network_pass *s, int i, float *dw)
         struct nn_pointwise silu = silu_of(s, i, first, n);
         TRY(s->device->nn->pointwise_forward(s->device, &silu, s->workspace));
         TRY(s->device->nn->conv_wgrad(s->device, &shape, dw, s->workspace,
-                                      images_of(s, i, s->grad[i], first),
+                                      pass_image(s, i, s->grad[i], first),
                                       (char *)s->workspace + silu_bytes(s->net, i, some)));
     }
     return OK;
@@ -153,17 +177,10 @@ int conv_layer_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
     struct nn_conv shape = net_conv(s->net, i, s->n, s->chunk);
-    struct nn_epilogue e = {.bias = conv_bias(s, i), .slope = 1};
+    struct nn_epilogue e = conv_layer_epilogue(s, i, masks, 0);
     s->macs += net_layer_macs(s->net, i) * s->n;
     if (l->silu) return silu_conv_forward(s, i);
     if (l->input_count > 1) e.residual = s->value[l->input[1]];
-    if (l->leaky_relu && masks == PASS_FROZEN_MASKS) {
-        e.mask_in = s->mask[i];
-        e.mask_slope = NET_SLOPE;
-    } else if (l->leaky_relu) {
-        e.slope = NET_SLOPE;
-        if (masks == PASS_WRITE_MASKS) e.mask_out = s->mask[i];
-    }
     return s->device->nn->conv_forward(s->device, &shape, s->value[i], s->value[l->input[0]],
                                        conv_weights(s, i), &e, s->workspace);
 }
@@ -195,16 +212,13 @@ int conv_layer_gradients(struct network_pass *s, int i, float *dw, float *db)
     TRY(l->silu ? silu_conv_gradient(s, i, dw)
                 : s->device->nn->conv_wgrad(s->device, &shape, dw, s->value[l->input[0]],
                                             s->grad[i], s->workspace));
-    return db ? s->device->nn->bias_grad(s->device, db, s->grad[i], l->type, s->n, l->h * l->w,
-                                         l->c)
-              : OK;
+    return conv_layer_bias_gradient(s, i, db);
 }
 
 static int conv_weight_gradient(struct network_pass *s, int i)
 {
     const struct net_layer *l = &s->net->layers[i];
-    return conv_layer_gradients(s, i, pass_gradient(s, l->weight),
-                                l->bias < 0 ? NULL : pass_gradient(s, l->bias));
+    return conv_layer_gradients(s, i, pass_gradient(s, l->weight), pass_gradient(s, l->bias));
 }
 
 double conv_layer_macs(const struct net *net, int i)
@@ -232,7 +246,8 @@ size_t conv_layer_workspace(const struct net *net, const struct device *device, 
         .workspace = conv_layer_workspace,                                                         \
     }
 
-const struct nn_layer_kind layer_conv = CONV_KIND("conv", conv_layer_shape, conv_weight_shape);
+const struct nn_layer_kind layer_conv =
+    CONV_KIND("conv", conv_layer_shape, conv_layer_weight_shape);
 const struct nn_layer_kind layer_linear = CONV_KIND("linear", linear_shape, linear_weight_shape);
 
 int nn_add_conv(struct net *net, const char *name, int channels, int kernel)

@@ -13,12 +13,13 @@
  * in another order of what is smaller than w1. */
 #include "base/error.h"
 #include "device/device.h"
+#include "memory/plan.h"
 #include "nn/layers/conv_layer.h"
 
 #include <math.h>
 #include <stdio.h>
 
-enum { PARTS_GAIN = 2, TAPS = 9, CENTRE = 4, ALIGNED = 16 };
+enum { PARTS_GAIN = 2, TAPS = 9, CENTRE = 4 };
 
 /* Parameters in the order of the layer's. */
 enum { SK, SK_BIAS, W0, B0, W1, B1, W2, B2, PARTS };
@@ -110,7 +111,7 @@ static size_t matrices_layout(struct matrices *m, const struct net *net,
     size_t used = 0, most = 0;
     for (int i = 0; i < (gradients ? 9 : 4); i++) {
         *slots[i] = memory ? (float *)(void *)(memory + used) : NULL;
-        used += (counts[i % 5] + ALIGNED - 1) / ALIGNED * ALIGNED * sizeof(float);
+        used += plan_aligned(counts[i % 5] * sizeof(float));
     }
     m->workspace = memory ? memory + used : NULL;
     m->outer = matrix_product(m->out, TAPS * m->wide_in, m->wide_out, gradients);

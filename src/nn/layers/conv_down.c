@@ -7,40 +7,23 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "memory/plan.h"
-#include "nn/layers.h"
+#include "nn/layers/conv_layer.h"
 
 enum { DOWN_KERNEL = 4, DOWN_PART_PIXELS = 16384 };
 
-/* Images at a time: whole reduction chunks. */
 static int down_part(const struct net_layer *l, int n, int chunk)
 {
-    int one = chunk > 0 ? chunk : 1;
-    int64_t part = (int64_t)DOWN_PART_PIXELS / ((int64_t)4 * l->h * l->w * one) * one;
-    if (part < one) part = one;
-    return part < n ? (int)part : n;
+    return conv_layer_part(DOWN_PART_PIXELS, (int64_t)4 * l->h * l->w, n, chunk);
 }
 
 /* The convolution that keeps the size, of `n` images. */
 static struct nn_conv down_conv(const struct net *net, int i, int n, int chunk)
 {
-    const struct net_layer *l = &net->layers[i], *from = &net->layers[l->input[0]];
-    return (struct nn_conv){
-        .n = n,
-        .h = l->h,
-        .w = l->w,
-        .cin = 4 * from->c,
-        .cout = l->c,
-        .kernel = 3,
-        .groups = 1,
-        .chunk = chunk,
-        .in_type = from->type,
-        .out_type = l->type,
-    };
-}
-
-static size_t down_round_up(size_t bytes)
-{
-    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    struct nn_conv conv = net_conv(net, i, n, chunk);
+    conv.cin *= 4;
+    conv.kernel = 3;
+    conv.groups = 1;
+    return conv;
 }
 
 /* Where things lie in the workspace. */
@@ -53,7 +36,7 @@ struct down_room {
 
 static size_t down_pixel_bytes(const struct net *net, int i, int part)
 {
-    return down_round_up((size_t)part * net_bytes(net, net->layers[i].input[0]));
+    return plan_aligned((size_t)part * net_bytes(net, net->layers[i].input[0]));
 }
 
 static size_t down_weight_bytes(const struct net *net, int i)
@@ -68,7 +51,7 @@ static struct down_room down_room_of(const struct network_pass *s, int i, int pa
     struct down_room room = {.pixels = at, .weight_bytes = down_weight_bytes(s->net, i)};
     at += down_pixel_bytes(s->net, i, part);
     room.weights = (void *)at;
-    room.conv = at + down_round_up(room.weight_bytes);
+    room.conv = at + plan_aligned(room.weight_bytes);
     return room;
 }
 
@@ -146,12 +129,6 @@ static int conv_down_weight_shape(const struct net *net, const struct net_layer 
     return 4;
 }
 
-/* The address of image n in a value or gradient of layer `layer`. */
-static void *down_image(const struct network_pass *s, int layer, void *all, int n)
-{
-    return (char *)all + (size_t)n * net_bytes(s->net, layer);
-}
-
 static int conv_down_forward(struct network_pass *s, int i, enum pass_masks masks)
 {
     const struct net_layer *l = &s->net->layers[i];
@@ -163,20 +140,11 @@ static int conv_down_forward(struct network_pass *s, int i, enum pass_masks mask
         n = s->n - first < part ? s->n - first : part;
         struct nn_strided blocks = down_blocks(s, i, n);
         struct nn_conv shape = down_conv(s->net, i, n, s->chunk);
-        struct nn_epilogue e = {.bias = pass_weights(s, l->bias), .slope = 1};
-        uint8_t *mask =
-            s->mask[i] ? s->mask[i] + (size_t)first * net_elements(s->net, i) / 8 : NULL;
-        if (l->leaky_relu && masks == PASS_FROZEN_MASKS) {
-            e.mask_in = mask;
-            e.mask_slope = NET_SLOPE;
-        } else if (l->leaky_relu) {
-            e.slope = NET_SLOPE;
-            if (masks == PASS_WRITE_MASKS) e.mask_out = mask;
-        }
+        struct nn_epilogue e = conv_layer_epilogue(s, i, masks, first);
         blocks.out = room.pixels;
-        blocks.in = down_image(s, from, s->value[from], first);
+        blocks.in = pass_image(s, from, s->value[from], first);
         TRY(s->device->nn->strided_copy(s->device, &blocks));
-        TRY(s->device->nn->conv_forward(s->device, &shape, down_image(s, i, s->value[i], first),
+        TRY(s->device->nn->conv_forward(s->device, &shape, pass_image(s, i, s->value[i], first),
                                         room.pixels, room.weights, &e, room.conv));
     }
     return OK;
@@ -195,9 +163,9 @@ static int conv_down_backward(struct network_pass *s, int i, int slot, void *to,
         struct nn_strided pixels = nn_strided_adjoint(down_blocks(s, i, n));
         struct nn_conv shape = down_conv(s->net, i, n, s->chunk);
         TRY(s->device->nn->conv_dgrad(s->device, &shape, room.pixels,
-                                      down_image(s, i, s->grad[i], first), room.weights, &e,
+                                      pass_image(s, i, s->grad[i], first), room.weights, &e,
                                       room.conv));
-        pixels.out = down_image(s, from, to, first);
+        pixels.out = pass_image(s, from, to, first);
         pixels.in = room.pixels;
         pixels.add = add;
         TRY(s->device->nn->strided_copy(s->device, &pixels));
@@ -219,15 +187,13 @@ static int conv_down_weight_gradient(struct network_pass *s, int i)
         struct nn_strided blocks = down_blocks(s, i, n);
         struct nn_conv shape = down_conv(s->net, i, n, s->chunk);
         blocks.out = room.pixels;
-        blocks.in = down_image(s, from, s->value[from], first);
+        blocks.in = pass_image(s, from, s->value[from], first);
         TRY(s->device->nn->strided_copy(s->device, &blocks));
         TRY(s->device->nn->conv_wgrad(s->device, &shape, room.weights, room.pixels,
-                                      down_image(s, i, s->grad[i], first), room.conv));
+                                      pass_image(s, i, s->grad[i], first), room.conv));
     }
     TRY(down_gather_weights(s, i, &room, gradient));
-    if (l->bias < 0) return OK;
-    return s->device->nn->bias_grad(s->device, pass_gradient(s, l->bias), s->grad[i], l->type, s->n,
-                                    l->h * l->w, l->c);
+    return conv_layer_bias_gradient(s, i, pass_gradient(s, l->bias));
 }
 
 static double conv_down_macs(const struct net *net, int i)
@@ -241,7 +207,7 @@ static size_t conv_down_workspace(const struct net *net, const struct device *de
 {
     int part = down_part(&net->layers[i], n, chunk);
     struct nn_conv shape = down_conv(net, i, part, chunk);
-    return down_pixel_bytes(net, i, part) + down_round_up(down_weight_bytes(net, i)) +
+    return down_pixel_bytes(net, i, part) + plan_aligned(down_weight_bytes(net, i)) +
            device->nn->conv_workspace(device, &shape);
 }
 

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "memory/plan.h"
-#include "nn/layers.h"
+#include "nn/layers/conv_layer.h"
 
 enum { GATHER_PART_NUMBERS = 1 << 21 };
 
@@ -23,32 +23,19 @@ static enum nn_type gather_type(const struct net *net, const struct net_layer *l
     return net->layers[l->input[0]].type;
 }
 
-/* Images at a time: whole reduction chunks. */
 static int gather_part(const struct net *net, const struct net_layer *l, int n, int chunk)
 {
-    int one = chunk > 0 ? chunk : 1;
-    int64_t numbers = (int64_t)l->h * l->w * gather_channels(net, l) * one;
-    int64_t part = (int64_t)GATHER_PART_NUMBERS / numbers * one;
-    if (part < one) part = one;
-    return part < n ? (int)part : n;
+    int64_t numbers = (int64_t)l->h * l->w * gather_channels(net, l);
+    return conv_layer_part(GATHER_PART_NUMBERS, numbers, n, chunk);
 }
 
 /* The convolution of `n` images. */
 static struct nn_conv gather_conv(const struct net *net, int i, int n, int chunk)
 {
-    const struct net_layer *l = &net->layers[i];
-    return (struct nn_conv){
-        .n = n,
-        .h = l->h,
-        .w = l->w,
-        .cin = gather_channels(net, l),
-        .cout = l->c,
-        .kernel = l->kernel,
-        .groups = 1,
-        .chunk = chunk,
-        .in_type = gather_type(net, l),
-        .out_type = l->type,
-    };
+    struct nn_conv conv = net_conv(net, i, n, chunk);
+    conv.cin = gather_channels(net, &net->layers[i]);
+    conv.groups = 1;
+    return conv;
 }
 
 static size_t gather_bytes(const struct net *net, int i, int part)
@@ -56,23 +43,12 @@ static size_t gather_bytes(const struct net *net, int i, int part)
     const struct net_layer *l = &net->layers[i];
     size_t bytes = (size_t)part * (size_t)l->h * (size_t)l->w * (size_t)gather_channels(net, l) *
                    nn_type_bytes(gather_type(net, l));
-    return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+    return plan_aligned(bytes);
 }
 
 static void *gather_conv_room(const struct network_pass *s, int i, int part)
 {
     return (char *)s->workspace + gather_bytes(s->net, i, part);
-}
-
-/* The address of image n in a value, gradient or mask of layer `layer`. */
-static void *gather_image(const struct network_pass *s, int layer, void *all, int n)
-{
-    return (char *)all + (size_t)n * net_bytes(s->net, layer);
-}
-
-static uint8_t *gather_mask(const struct network_pass *s, int layer, int n)
-{
-    return s->mask[layer] ? s->mask[layer] + (size_t)n * net_elements(s->net, layer) / 8 : NULL;
 }
 
 static int conv_gather_shape(const struct net *net, struct net_layer *l)
@@ -129,7 +105,7 @@ static int gather_inputs(struct network_pass *s, int i, int first, int n)
     for (int k = 0; k < l->input_count; k++)
         for (int place = 0; place < l->factor * l->factor; place++) {
             struct nn_strided copy = gather_copy(s, i, k, place, n);
-            copy.in = gather_image(s, l->input[k], s->value[l->input[k]], first);
+            copy.in = pass_image(s, l->input[k], s->value[l->input[k]], first);
             TRY(s->device->nn->strided_copy(s->device, &copy));
         }
     return OK;
@@ -143,7 +119,7 @@ static int scatter_gradient(struct network_pass *s, int i, int slot, int first, 
     for (int place = 0; place < l->factor * l->factor; place++) {
         struct nn_strided there = gather_copy(s, i, slot, place, n);
         struct nn_strided copy = nn_strided_adjoint(there);
-        copy.out = gather_image(s, from, s->grad[from], first);
+        copy.out = pass_image(s, from, s->grad[from], first);
         copy.in = there.out;
         copy.add = add || place > 0;
         TRY(s->device->nn->strided_copy(s->device, &copy));
@@ -160,16 +136,9 @@ static int conv_gather_forward(struct network_pass *s, int i, enum pass_masks ma
     for (int first = 0; first < s->n; first += n) {
         n = s->n - first < part ? s->n - first : part;
         struct nn_conv shape = gather_conv(s->net, i, n, s->chunk);
-        struct nn_epilogue e = {.bias = pass_weights(s, l->bias), .slope = 1};
-        if (l->leaky_relu && masks == PASS_FROZEN_MASKS) {
-            e.mask_in = gather_mask(s, i, first);
-            e.mask_slope = NET_SLOPE;
-        } else if (l->leaky_relu) {
-            e.slope = NET_SLOPE;
-            if (masks == PASS_WRITE_MASKS) e.mask_out = gather_mask(s, i, first);
-        }
+        struct nn_epilogue e = conv_layer_epilogue(s, i, masks, first);
         TRY(gather_inputs(s, i, first, n));
-        TRY(s->device->nn->conv_forward(s->device, &shape, gather_image(s, i, s->value[i], first),
+        TRY(s->device->nn->conv_forward(s->device, &shape, pass_image(s, i, s->value[i], first),
                                         s->workspace, pass_weights(s, l->weight), &e, room));
     }
     return OK;
@@ -186,7 +155,7 @@ static int conv_gather_backward_inputs(struct network_pass *s, int i, unsigned s
         n = s->n - first < part ? s->n - first : part;
         struct nn_conv shape = gather_conv(s->net, i, n, s->chunk);
         TRY(s->device->nn->conv_dgrad(s->device, &shape, s->workspace,
-                                      gather_image(s, i, s->grad[i], first),
+                                      pass_image(s, i, s->grad[i], first),
                                       pass_weights(s, l->weight), &e, room));
         for (int k = 0; k < l->input_count; k++)
             if (slots >> k & 1)
@@ -206,11 +175,9 @@ static int conv_gather_weight_gradient(struct network_pass *s, int i)
         struct nn_conv shape = gather_conv(s->net, i, n, s->chunk);
         TRY(gather_inputs(s, i, first, n));
         TRY(s->device->nn->conv_wgrad(s->device, &shape, pass_gradient(s, l->weight), s->workspace,
-                                      gather_image(s, i, s->grad[i], first), room));
+                                      pass_image(s, i, s->grad[i], first), room));
     }
-    if (l->bias < 0) return OK;
-    return s->device->nn->bias_grad(s->device, pass_gradient(s, l->bias), s->grad[i], l->type, s->n,
-                                    l->h * l->w, l->c);
+    return conv_layer_bias_gradient(s, i, pass_gradient(s, l->bias));
 }
 
 static double conv_gather_macs(const struct net *net, int i)

@@ -3,17 +3,7 @@
  * a network of these keeps one tensor a layer. */
 #include "base/error.h"
 #include "device/device.h"
-#include "nn/layers.h"
-
-static int prelu_conv_shape(const struct net *net, struct net_layer *l)
-{
-    return layer_conv.shape(net, l);
-}
-
-static int prelu_conv_weight_shape(const struct net *net, const struct net_layer *l, int64_t *shape)
-{
-    return layer_conv.weight_shape(net, l, shape);
-}
+#include "nn/layers/conv_layer.h"
 
 static struct nn_prelu_conv prelu_conv_of(const struct network_pass *s, int i)
 {
@@ -54,14 +44,7 @@ static int prelu_conv_weight_gradient(struct network_pass *s, int i)
     s->macs += net_layer_macs(s->net, i) * s->n;
     TRY(s->device->nn->prelu_conv_wgrad(s->device, &p, pass_gradient(s, l->weight), s->grad[i],
                                         s->workspace));
-    if (l->bias < 0) return OK;
-    return s->device->nn->bias_grad(s->device, pass_gradient(s, l->bias), s->grad[i], l->type, s->n,
-                                    l->h * l->w, l->c);
-}
-
-static double prelu_conv_macs(const struct net *net, int i)
-{
-    return layer_conv.macs(net, i);
+    return conv_layer_bias_gradient(s, i, pass_gradient(s, l->bias));
 }
 
 static size_t prelu_conv_layer_workspace(const struct net *net, const struct device *device, int i,
@@ -75,12 +58,12 @@ const struct nn_layer_kind layer_prelu_conv = {
     .name = "prelu_conv",
     .inputs_least = 1,
     .inputs_most = 1,
-    .shape = prelu_conv_shape,
-    .weight_shape = prelu_conv_weight_shape,
+    .shape = conv_layer_shape,
+    .weight_shape = conv_layer_weight_shape,
     .forward = prelu_conv_layer_forward,
     .backward = prelu_conv_layer_backward,
     .weight_gradient = prelu_conv_weight_gradient,
     .keeps = NN_KEEPS_INPUTS,
-    .macs = prelu_conv_macs,
+    .macs = conv_layer_macs,
     .workspace = prelu_conv_layer_workspace,
 };
