@@ -32,23 +32,36 @@ enum philox_stream {
     STREAM_TEST = 99,
 };
 
-/* 10 rounds on a 128-bit counter and a 64-bit key. */
+/* Rounds on a 128-bit counter and a 64-bit key. */
+enum { PHILOX_ROUNDS = 10 };
+HOST_DEVICE static inline struct philox4 philox_round(struct philox4 counter, uint32_t key0,
+                                                      uint32_t key1, int round)
+{
+    uint64_t product0 = (uint64_t)0xD2511F53u * counter.v[0];
+    uint64_t product1 = (uint64_t)0xCD9E8D57u * counter.v[2];
+    struct philox4 next = {{
+        (uint32_t)(product1 >> 32) ^ counter.v[1] ^ (key0 + (uint32_t)round * 0x9E3779B9u),
+        (uint32_t)product1,
+        (uint32_t)(product0 >> 32) ^ counter.v[3] ^ (key1 + (uint32_t)round * 0xBB67AE85u),
+        (uint32_t)product0,
+    }};
+    return next;
+}
+
 HOST_DEVICE static inline struct philox4 random_philox4x32(struct philox4 counter, uint32_t key0,
                                                            uint32_t key1)
 {
-    for (int round = 0; round < 10; round++) {
-        uint64_t product0 = (uint64_t)0xD2511F53u * counter.v[0];
-        uint64_t product1 = (uint64_t)0xCD9E8D57u * counter.v[2];
-        struct philox4 next = {{
-            (uint32_t)(product1 >> 32) ^ counter.v[1] ^ key0,
-            (uint32_t)product1,
-            (uint32_t)(product0 >> 32) ^ counter.v[3] ^ key1,
-            (uint32_t)product0,
-        }};
-        counter = next;
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
-    }
+    for (int round = 0; round < PHILOX_ROUNDS; round++)
+        counter = philox_round(counter, key0, key1, round);
+    return counter;
+}
+
+/* What is counted for (seed, stream, step, index), whose key is the seed. */
+HOST_DEVICE static inline struct philox4 philox_counter(uint32_t stream, uint64_t step,
+                                                        uint64_t index)
+{
+    struct philox4 counter = {{(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)step,
+                               stream ^ (uint32_t)(step >> 32) * 0x9E3779B9u}};
     return counter;
 }
 
@@ -56,9 +69,8 @@ HOST_DEVICE static inline struct philox4 random_philox4x32(struct philox4 counte
 HOST_DEVICE static inline struct philox4 philox_draw(uint64_t seed, uint32_t stream, uint64_t step,
                                                      uint64_t index)
 {
-    struct philox4 counter = {{(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)step,
-                               stream ^ (uint32_t)(step >> 32) * 0x9E3779B9u}};
-    return random_philox4x32(counter, (uint32_t)seed, (uint32_t)(seed >> 32));
+    return random_philox4x32(philox_counter(stream, step, index), (uint32_t)seed,
+                             (uint32_t)(seed >> 32));
 }
 
 /* Uniform in [0, 1) with 24 bits, exact in float. */

@@ -27,23 +27,20 @@ words_body(struct degrade_words *words, const struct degrade_draws *draws, uint6
     uint32_t(*v)[DRAWS] = words->v;
     uint32_t key0 = (uint32_t)draws->seed, key1 = (uint32_t)(draws->seed >> 32);
     for (uint32_t i = 0; i < DRAWS; i++) {
-        v[0][i] = (uint32_t)(first + i);
-        v[1][i] = draws->field;
-        v[2][i] = (uint32_t)draws->step;
-        v[3][i] = (uint32_t)STREAM_SR_NOISE ^ (uint32_t)(draws->step >> 32) * 0x9E3779B9u;
+        uint64_t index = (uint64_t)draws->field << 32 | (uint32_t)(first + i);
+        struct philox4 counter = philox_counter(STREAM_SR_NOISE, draws->step, index);
+        for (int k = 0; k < 4; k++)
+            v[k][i] = counter.v[k];
     }
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < PHILOX_ROUNDS; round++)
         for (int i = 0; i < DRAWS; i++) {
-            uint64_t product0 = (uint64_t)v[0][i] * 0xD2511F53u;
-            uint64_t product1 = (uint64_t)v[2][i] * 0xCD9E8D57u;
-            v[0][i] = (uint32_t)(product1 >> 32) ^ v[1][i] ^ key0;
-            v[1][i] = (uint32_t)product1;
-            v[2][i] = (uint32_t)(product0 >> 32) ^ v[3][i] ^ key1;
-            v[3][i] = (uint32_t)product0;
+            struct philox4 counter = {{v[0][i], v[1][i], v[2][i], v[3][i]}};
+            counter = philox_round(counter, key0, key1, round);
+            v[0][i] = counter.v[0];
+            v[1][i] = counter.v[1];
+            v[2][i] = counter.v[2];
+            v[3][i] = counter.v[3];
         }
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
-    }
 }
 
 #if defined(__x86_64__)
