@@ -23,4 +23,12 @@ HOST_DEVICE static inline int resampling_mirrored(int at, int n)
     return place < n ? place : 2 * n - 1 - place;
 }
 
+/* Likewise, the last sample once. */
+HOST_DEVICE static inline int resampling_reflected(int at, int n)
+{
+    int period = n > 1 ? 2 * (n - 1) : 1, place = at % period;
+    if (place < 0) place += period;
+    return place < n ? place : period - place;
+}
+
 #endif

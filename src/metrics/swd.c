@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "device/nn_ops.h"
+#include "math/resampling.h"
 #include "metrics/sample_metrics_internal.h"
 #include "nn/net_init.h"
 
@@ -47,14 +48,6 @@ struct slicer {
 
 /* The binomial filter 1 4 6 4 1 along one axis of `count` lines, mirrored at the ends; out[i] =
  * sum of in[2 i + k] / 16. Lines' samples are `step` apart, lines `line` apart. */
-static int swd_mirrored(int i, int n)
-{
-    if (n == 1) return 0;
-    i = i < 0 ? -i : i;
-    i %= 2 * n - 2;
-    return i < n ? i : 2 * n - 2 - i;
-}
-
 static const float binomial[5] = {1 / 16.0f, 4 / 16.0f, 6 / 16.0f, 4 / 16.0f, 1 / 16.0f};
 
 /* Every second sample of the filtered image: [h][w][3] -> [(h+1)/2][(w+1)/2][3]. */
@@ -66,14 +59,15 @@ static void swd_reduce(float *out, const float *in, int h, int w, float *workspa
             for (int c = 0; c < 3; c++) {
                 float sum = 0;
                 for (int k = 0; k < 5; k++)
-                    sum += binomial[k] * in[(y * w + swd_mirrored(2 * x + k - 2, w)) * 3 + c];
+                    sum +=
+                        binomial[k] * in[(y * w + resampling_reflected(2 * x + k - 2, w)) * 3 + c];
                 workspace[(y * w2 + x) * 3 + c] = sum;
             }
     for (int y = 0; y < h2; y++)
         for (int i = 0; i < w2 * 3; i++) {
             float sum = 0;
             for (int k = 0; k < 5; k++)
-                sum += binomial[k] * workspace[swd_mirrored(2 * y + k - 2, h) * w2 * 3 + i];
+                sum += binomial[k] * workspace[resampling_reflected(2 * y + k - 2, h) * w2 * 3 + i];
             out[y * w2 * 3 + i] = sum;
         }
 }
@@ -87,7 +81,7 @@ static void take_away(float *out, const float *small, int h, int w, float *works
             for (int c = 0; c < 3; c++) {
                 float sum = 0;
                 for (int k = 0; k < 5; k++) {
-                    int from = swd_mirrored(x + k - 2, w);
+                    int from = resampling_reflected(x + k - 2, w);
                     if (from % 2 == 0) sum += binomial[k] * small[(y * w2 + from / 2) * 3 + c];
                 }
                 workspace[(y * w + x) * 3 + c] = 2 * sum;
@@ -96,7 +90,7 @@ static void take_away(float *out, const float *small, int h, int w, float *works
         for (int i = 0; i < w * 3; i++) {
             float sum = 0;
             for (int k = 0; k < 5; k++) {
-                int from = swd_mirrored(y + k - 2, h);
+                int from = resampling_reflected(y + k - 2, h);
                 if (from % 2 == 0) sum += binomial[k] * workspace[from / 2 * w * 3 + i];
             }
             out[y * w * 3 + i] -= 2 * sum;

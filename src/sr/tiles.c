@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "math/resampling.h"
 #include "memory/plan.h"
 #include "nn/pass_memory.h"
 
@@ -156,14 +157,6 @@ static size_t tile_turned(const struct tile_view *v, int scale, int x, int y)
     return v->turn & TRANSPOSE ? (size_t)x * pitch + (size_t)y : (size_t)y * pitch + (size_t)x;
 }
 
-/* Pixel i of `count`, reflected at the first and the last one. */
-static int tile_reflected(int i, int count)
-{
-    if (count == 1) return 0;
-    i %= 2 * (count - 1);
-    return i < count ? i : 2 * (count - 1) - i;
-}
-
 /* What the network sees beyond the tile. */
 static void tile_fill_up(const struct tile_view *v, float *tile)
 {
@@ -172,9 +165,10 @@ static void tile_fill_up(const struct tile_view *v, float *tile)
     for (int y = 0; y < h; y++)
         for (int x = w; x < v->wide; x++)
             memcpy(tile + (size_t)y * pitch + (size_t)x * 3,
-                   tile + (size_t)y * pitch + (size_t)tile_reflected(x, w) * 3, 3 * sizeof *tile);
+                   tile + (size_t)y * pitch + (size_t)resampling_reflected(x, w) * 3,
+                   3 * sizeof *tile);
     for (int y = h; y < v->high; y++)
-        memcpy(tile + (size_t)y * pitch, tile + (size_t)tile_reflected(y, h) * pitch,
+        memcpy(tile + (size_t)y * pitch, tile + (size_t)resampling_reflected(y, h) * pitch,
                pitch * sizeof *tile);
 }
 

@@ -2,6 +2,7 @@
 #include "sr/degrade/degradation.h"
 
 #include "base/error.h"
+#include "math/shown_sample.h"
 
 #include <math.h>
 
@@ -167,10 +168,8 @@ int degrade_window(const float **lq, void *memory, int w, int h,
     draws.field++;
     degrade_by_round(&s, &recipe->round[1], small, &draws);
     TRY(degrade_to_lq(&s, small, recipe));
-    for (size_t i = 0; i < size_floats(small); i++) {
-        float v = s.image[i] > 0.0f ? (s.image[i] < 1.0f ? s.image[i] : 1.0f) : 0.0f;
-        s.image[i] = (float)(int)(v * 255.0f + 0.5f) * (1.0f / 255.0f);
-    }
+    for (size_t i = 0; i < size_floats(small); i++)
+        s.image[i] = (float)(int)(shown_clamped(s.image[i]) * 255.0f + 0.5f) * (1.0f / 255.0f);
     *lq = s.image;
     return OK;
 }

@@ -1,5 +1,7 @@
 /* Kernels of blurs, and blurring. */
 #include "math/portable.h"
+#include "math/resampling.h"
+#include "math/shown_sample.h"
 #include "sr/degrade/degrade.h"
 #include "sr/degrade/degrade_weigh.h"
 
@@ -35,14 +37,6 @@ void degrade_kernel_make(float *kernel, const struct degrade_kernel *of)
     }
 }
 
-/* Mirrored without the last sample, as often as it takes. */
-static int degrade_reflect(int i, int n)
-{
-    while (n > 1 && (i < 0 || i >= n))
-        i = i < 0 ? -i : 2 * n - 2 - i;
-    return n > 1 ? i : 0;
-}
-
 /* Rows that are copied with their border at a time; rows that are made together, and floats of each
  * of them at a time; floats of a vector. */
 enum { COPIED = 64, BAND = 8, COLUMNS = 256, VECTOR = 16 };
@@ -65,13 +59,13 @@ static void degrade_pad(float *to, const float *in, int w, int h, int first, int
 {
     size_t row = (size_t)w * 3, rest = degrade_stride(w, 2 * half + 1) - row - 6 * (size_t)half;
     for (int y = first; y < first + count; y++, to += rest) {
-        const float *from = in + (size_t)degrade_reflect(y, h) * row;
+        const float *from = in + (size_t)resampling_reflected(y, h) * row;
         for (int x = -half; x < 0; x++, to += 3)
-            memcpy(to, from + (size_t)degrade_reflect(x, w) * 3, 3 * sizeof *to);
+            memcpy(to, from + (size_t)resampling_reflected(x, w) * 3, 3 * sizeof *to);
         memcpy(to, from, row * sizeof *to);
         to += row;
         for (int x = w; x < w + half; x++, to += 3)
-            memcpy(to, from + (size_t)degrade_reflect(x, w) * 3, 3 * sizeof *to);
+            memcpy(to, from + (size_t)resampling_reflected(x, w) * 3, 3 * sizeof *to);
         memset(to, 0, rest * sizeof *to); /* what fills the last vector up */
     }
 }
@@ -215,10 +209,8 @@ void degrade_sharpen(float *image, int w, int h, int size, float *memory)
     sharpen_blur(blurred, image, w, h, line, size, memory);
     for (size_t i = 0; i < count; i++)
         mask[i] = fabsf(image[i] - blurred[i]) * 255.0f > 10.0f ? 1.0f : 0.0f;
-    for (size_t i = 0; i < count; i++) { /* the sharp image takes the blurred one's place */
-        float v = image[i] + 0.5f * (image[i] - blurred[i]);
-        blurred[i] = v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
-    }
+    for (size_t i = 0; i < count; i++) /* the sharp image takes the blurred one's place */
+        blurred[i] = shown_clamped(image[i] + 0.5f * (image[i] - blurred[i]));
     float *soft = mask + count;
     sharpen_blur(soft, mask, w, h, line, size, memory);
     for (size_t i = 0; i < count; i++)

@@ -1,6 +1,7 @@
 /* What JPEG does to an image. */
 #include "base/error.h"
 #include "image/image.h"
+#include "math/shown_sample.h"
 #include "sr/degrade/degrade.h"
 
 #include <stdlib.h>
@@ -14,10 +15,8 @@ int degrade_jpeg(float *image, int w, int h, int quality)
     int code;
     TRY_CLEANUP(image_create(&bytes, w, h, 3, SAMPLE_U8));
     uint8_t *rounded = bytes.data;
-    for (size_t i = 0; i < samples; i++) {
-        float v = image[i] > 0.0f ? (image[i] < 1.0f ? image[i] : 1.0f) : 0.0f;
-        rounded[i] = (uint8_t)(int)(v * 255.0f + 0.5f);
-    }
+    for (size_t i = 0; i < samples; i++)
+        rounded[i] = (uint8_t)(int)(shown_clamped(image[i]) * 255.0f + 0.5f);
     TRY_CLEANUP(image_encode_jpeg_halved(&bytes, quality, &data, &count));
     TRY_CLEANUP(image_decode(&back, data, count, "a JPEG in memory"));
     const uint8_t *decoded = back.data;

@@ -1,6 +1,7 @@
 /* Noise of cameras: normal, and that of counted photons. */
 #include "base/random.h"
 #include "math/portable.h"
+#include "math/shown_sample.h"
 #include "sr/degrade/degrade.h"
 
 #include <pthread.h>
@@ -76,11 +77,6 @@ static void degrade_pixel_draws(uint32_t units[BLOCK][3], const struct degrade_d
         }
 }
 
-static float degrade_cut(float v)
-{
-    return v > 0.0f ? (v < 1.0f ? v : 1.0f) : 0.0f;
-}
-
 /* ---- normal ---- */
 
 enum { QUANTILES = 1 << 15 };
@@ -133,7 +129,7 @@ void degrade_gaussian_noise(float *image, int w, int h, double sigma, bool grey,
                 noise[i][c] = normal_of(units[i][grey ? 0 : c]);
         const float *flat = noise[0];
         for (size_t k = 0; k < 3 * count; k++)
-            image[k] = degrade_cut(image[k] + (float)sigma * flat[k]);
+            image[k] = shown_clamped(image[k] + (float)sigma * flat[k]);
         image += 3 * count;
     }
 }
@@ -156,7 +152,7 @@ size_t degrade_poisson_bytes(void)
 
 static int degrade_level(float v)
 {
-    return (int)(degrade_cut(v) * 255.0f + 0.5f);
+    return (int)(shown_clamped(v) * 255.0f + 0.5f);
 }
 
 static float degrade_luma(const float *rgb)
@@ -221,7 +217,7 @@ static void poisson_pixel(const struct degrade_poisson *poisson, float *rgb, flo
         noise[c] =
             grey ? noise[0] : poisson_noise_of(poisson, degrade_level(rgb[c]), of_one, units[c]);
     for (int c = 0; c < 3; c++)
-        rgb[c] = degrade_cut(rgb[c] + scale * noise[c]);
+        rgb[c] = shown_clamped(rgb[c] + scale * noise[c]);
 }
 
 void degrade_poisson_noise(struct degrade_poisson *poisson, float *image, int w, int h,

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "image/rows.h"
+#include "math/shown_sample.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +22,9 @@ struct enlarged_out {
 
 static void enlarged_put_sample(struct image *image, size_t at, float value)
 {
-    float v = value > 0 ? (value < 1 ? value : 1.0f) : 0.0f;
     switch (image->type) {
-    case SAMPLE_U8: ((uint8_t *)image->data)[at] = (uint8_t)(v * 255.0f + 0.5f); break;
-    case SAMPLE_U16: ((uint16_t *)image->data)[at] = (uint16_t)(v * 65535.0f + 0.5f); break;
+    case SAMPLE_U8: ((uint8_t *)image->data)[at] = (uint8_t)shown_level(value, 255.0f); break;
+    case SAMPLE_U16: ((uint16_t *)image->data)[at] = (uint16_t)shown_level(value, 65535.0f); break;
     case SAMPLE_F32: ((float *)image->data)[at] = value; break;
     }
 }
