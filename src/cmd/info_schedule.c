@@ -89,19 +89,11 @@ int info_print_schedule(const char *run_dir, bool json)
     struct schedule_parts parts = {.count = 0};
     uint8_t *text = NULL;
     size_t bytes = 0;
-    char *path = path_join(run_dir, "memory.jsonl"), *whole = NULL;
+    char *path = path_join(run_dir, "memory.jsonl");
     int code = path ? file_read_own(path, SCHEDULE_FILE_LIMIT, &text, &bytes) : ERR_SYSTEM;
-    if (code == OK) {
-        whole = calloc(1, bytes + 1);
-        code = whole ? OK : fail(ERR_SYSTEM, "out of memory");
-    }
-    if (code == OK) {
-        memcpy(whole, text, bytes);
-        code = schedule_read(&parts, path, whole);
-    }
+    if (code == OK) code = schedule_read(&parts, path, (char *)text);
     if (code == OK) schedule_print(&parts, json);
     free(parts.items);
-    free(whole);
     free(text);
     free(path);
     return code;
