@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/parse_number.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
 #include "cmd/fallback.h"
@@ -324,19 +325,19 @@ static void upscale_print_json(const struct upscale_batch *batch)
 static int parse_pixels(const char *option, const char *word, const char *text, int least,
                         int *pixels)
 {
-    char end;
+    int64_t value;
     if (strcmp(text, word) == 0) return OK;
-    if (sscanf(text, "%d%c", pixels, &end) == 1 && *pixels >= least && *pixels <= IMAGE_MAX_SIDE)
-        return OK;
-    return fail(ERR_USAGE, "%s %s: %s, or pixels of the image that is enlarged", option, text,
-                word);
+    if (!number_parse_int(text, &value) || value < least || value > IMAGE_MAX_SIDE)
+        return fail(ERR_USAGE, "%s %s: %s, or pixels of the image that is enlarged", option, text,
+                    word);
+    *pixels = (int)value;
+    return OK;
 }
 
 static int parse_scale(const char *text, double *scale)
 {
-    char end;
     if (!text) return OK;
-    if (sscanf(text, "%lf%c", scale, &end) == 1 && *scale >= LEAST_SCALE && *scale <= MOST_SCALE)
+    if (number_parse_double(text, scale) && *scale >= LEAST_SCALE && *scale <= MOST_SCALE)
         return OK;
     return fail(ERR_USAGE, "--scale %s: a number from %g to %g", text, LEAST_SCALE, MOST_SCALE);
 }

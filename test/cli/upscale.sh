@@ -132,7 +132,7 @@ run 0 up batch -o full --skip-existing
 same "full/ü %s.ppm" plain.ppm
 
 # ---- what is asked for wrongly ----
-for wrong in "--scale 0" "--scale x" "--scale 1e9" "--overlap -1" "--overlap some" "--alpha some" "--tile 0" \
+for wrong in "--scale 0" "--scale x" "--scale 1e9" "--overlap -1" "--overlap some" "--alpha some" "--tile 0" "--tile 4294967312" \
     "--skip-existing --overwrite"; do
     # shellcheck disable=SC2086
     run 64 up large.ppm -o none.ppm $wrong
