@@ -15,7 +15,7 @@ config: base
 store: base
 image: base math
 metrics: nn device image math base
-data: image base
+data: image math base
 video: image base
 cpu: device math base
 cuda: device math base

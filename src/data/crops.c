@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "math/resampling.h"
 
 #include <stdlib.h>
 
@@ -75,14 +76,6 @@ void crop_read(const struct pair *pair, bool gt, int scale, int x, int y, int w,
     }
 }
 
-/* Where a window lies in an image; beyond the border it is mirrored, the last sample not twice. */
-static int crop_mirrored(int i, int n)
-{
-    while (n > 1 && (i < 0 || i >= n))
-        i = i < 0 ? -i : 2 * n - 2 - i;
-    return n > 1 ? i : 0;
-}
-
 /* A turned square: out (x, y) is in (x, y), or with CROP_TRANSPOSE (y, x), each mirrored first. The
  * place in the image goes on by the same steps along a row and from row to row. */
 static void crop_turn_inside(const void *samples, bool is_16, size_t width, int x0, int y0,
@@ -111,8 +104,8 @@ static void crop_turn_across(const void *samples, bool is_16, int width, int hei
             int from_y = turn & CROP_TRANSPOSE ? x : y;
             if (turn & CROP_MIRROR) from_x = side - 1 - from_x;
             if (turn & CROP_UPSIDE_DOWN) from_y = side - 1 - from_y;
-            from_x = crop_mirrored(x0 + from_x, width);
-            from_y = crop_mirrored(y0 + from_y, height);
+            from_x = resampling_reflected(x0 + from_x, width);
+            from_y = resampling_reflected(y0 + from_y, height);
             size_t at = ((size_t)from_y * (size_t)width + (size_t)from_x) * 3;
             for (size_t c = 0; c < 3; c++)
                 *out++ = crop_sample(samples, is_16, at + c);
