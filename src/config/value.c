@@ -142,55 +142,46 @@ static int set_text(char **field, const char *text)
     return OK;
 }
 
-static int set_list(const struct config_row *row, struct config_list *field, char *const *texts,
-                    int count)
+/* One value of a list. */
+static int parse_element(const struct config_row *row, const char *text, void *value)
 {
-    int64_t *values = calloc((size_t)count + 1, sizeof *values);
-    if (!values) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < count; i++) {
-        int code = parse_int(row, texts[i], &values[i]);
-        if (code < 0) {
-            free(values);
-            return code;
-        }
-    }
-    free(field->values);
-    *field = (struct config_list){values, count};
-    return OK;
+    if (row->type == CONFIG_TYPE_LIST) return parse_int(row, text, value);
+    if (row->type == CONFIG_TYPE_REALS) return parse_real(row, text, value);
+    return parse_enum(row, text, value);
 }
 
-static int set_reals(const struct config_row *row, struct config_reals *field, char *const *texts,
-                     int count)
+/* In place of the values that the field has; it owns these. */
+static void put_elements(const struct config_row *row, void *field, void *values, int count)
 {
-    double *values = calloc((size_t)count + 1, sizeof *values);
-    if (!values) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < count; i++) {
-        int code = parse_real(row, texts[i], &values[i]);
-        if (code < 0) {
-            free(values);
-            return code;
-        }
+    struct config_list *list = field;
+    struct config_reals *reals = field;
+    struct config_words *words = field;
+    if (row->type == CONFIG_TYPE_LIST) {
+        free(list->values);
+        *list = (struct config_list){values, count};
+    } else if (row->type == CONFIG_TYPE_REALS) {
+        free(reals->values);
+        *reals = (struct config_reals){values, count};
+    } else {
+        free(words->values);
+        *words = (struct config_words){values, count};
     }
-    free(field->values);
-    *field = (struct config_reals){values, count};
-    return OK;
 }
 
-static int set_words(const struct config_row *row, struct config_words *field, char *const *texts,
-                     int count)
+static int set_list(const struct config_row *row, void *field, char *const *texts, int count)
 {
-    int *values = calloc((size_t)count + 1, sizeof *values);
-    if (!values) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < count; i++) {
-        int code = parse_enum(row, texts[i], &values[i]);
-        if (code < 0) {
-            free(values);
-            return code;
-        }
-    }
-    free(field->values);
-    *field = (struct config_words){values, count};
-    return OK;
+    size_t bytes = row->type == CONFIG_TYPE_LIST    ? sizeof(int64_t)
+                   : row->type == CONFIG_TYPE_REALS ? sizeof(double)
+                                                    : sizeof(int);
+    char *values = calloc((size_t)count + 1, bytes);
+    int code = values ? OK : fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count && code == OK; i++)
+        code = parse_element(row, texts[i], values + (size_t)i * bytes);
+    if (code == OK)
+        put_elements(row, field, values, count);
+    else
+        free(values);
+    return code;
 }
 
 int config_value_set(struct config *config, const struct config_row *row, char *const *texts,
@@ -208,9 +199,9 @@ int config_value_set(struct config *config, const struct config_row *row, char *
     case CONFIG_TYPE_ENUM: return parse_enum(row, text, field);
     case CONFIG_TYPE_STRING:
     case CONFIG_TYPE_PATH: return set_text(field, text);
-    case CONFIG_TYPE_LIST: return set_list(row, field, texts, count);
-    case CONFIG_TYPE_REALS: return set_reals(row, field, texts, count);
-    case CONFIG_TYPE_WORDS: return set_words(row, field, texts, count);
+    case CONFIG_TYPE_LIST:
+    case CONFIG_TYPE_REALS:
+    case CONFIG_TYPE_WORDS: return set_list(row, field, texts, count);
     case CONFIG_TYPE_IGNORED:
     case CONFIG_TYPE_ALIAS: break;
     }
@@ -224,18 +215,8 @@ void config_value_clear(struct config *config, const struct config_row *row)
         char **text = field;
         free(*text);
         *text = NULL;
-    } else if (row->type == CONFIG_TYPE_LIST) {
-        struct config_list *list = field;
-        free(list->values);
-        *list = (struct config_list){0};
-    } else if (row->type == CONFIG_TYPE_REALS) {
-        struct config_reals *reals = field;
-        free(reals->values);
-        *reals = (struct config_reals){0};
-    } else if (row->type == CONFIG_TYPE_WORDS) {
-        struct config_words *words = field;
-        free(words->values);
-        *words = (struct config_words){0};
+    } else if (config_row_is_list(row)) {
+        put_elements(row, field, NULL, 0);
     }
 }
 
