@@ -125,6 +125,46 @@ START_TEST(patches_are_turned_in_eight_ways)
 }
 END_TEST
 
+/* Place `at` of a line of n samples, mirrored once beyond its ends. */
+static int mirrored_once(int at, int n)
+{
+    return at < 0 ? -at : at >= n ? 2 * (n - 1) - at : at;
+}
+
+/* A patch in a corner, and the window around it: its places go on as the patch's do. */
+static void check_window(const struct crop_source *source, const struct crop *crop, int x, int y)
+{
+    enum { SIDE = 3, AROUND = 4, LARGE = SIDE * SCALE, WINDOW = (SIDE + AROUND) * SCALE };
+    float lq[SIDE * SIDE * 3], gt[LARGE * LARGE * 3], window[WINDOW * WINDOW * 3];
+    int sides[2] = {crop->pair->w * SCALE, crop->pair->h * SCALE};
+    crop_copy(source, crop, SIDE, lq, gt);
+    crop_copy_around(source, crop, SIDE, AROUND, x, y, window);
+    for (int row = 0; row < WINDOW; row++)
+        for (int column = 0; column < WINDOW; column++)
+            for (int c = 0; c < 2; c++) {
+                int first = where(gt[c]), right = where(gt[3 + c]) - first;
+                int down = where(gt[3 * LARGE + c]) - first;
+                int at = first + (column - x * SCALE) * right + (row - y * SCALE) * down;
+                ck_assert_int_eq(where(window[(row * WINDOW + column) * 3 + c]),
+                                 mirrored_once(at, sides[c]));
+            }
+}
+
+START_TEST(windows_go_on_beyond_the_border)
+{
+    struct crop_source source;
+    open_crops(&source);
+    for (unsigned i = 0; i < 8 * 4 * 25; i++) {
+        struct crop crop = {.pair = &known[1].pair,
+                            .x = i / 8 % 2 ? known[1].pair.w - 3 : 0,
+                            .y = i / 16 % 2 ? known[1].pair.h - 3 : 0,
+                            .turn = i % 8};
+        check_window(&source, &crop, (int)(i / 32 % 5), (int)(i / 160));
+    }
+    crop_source_close(&source);
+}
+END_TEST
+
 /* ---- the loss ---- */
 
 START_TEST(loss_is_its_definition)
@@ -350,6 +390,7 @@ Suite *sr_parts_suite(void)
     TCase *cases = tcase_create("cases");
     tcase_add_test(cases, patches_are_functions_of_seed_step_and_index);
     tcase_add_test(cases, patches_are_turned_in_eight_ways);
+    tcase_add_test(cases, windows_go_on_beyond_the_border);
     tcase_add_test(cases, loss_is_its_definition);
     tcase_add_test(cases, networks_have_the_parameters_of_the_papers);
     tcase_add_loop_test(cases, memory_modes_change_no_bit, 0, 6);
