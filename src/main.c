@@ -1,5 +1,6 @@
 /* imgtrain: the table of commands, and the only place that turns an error into an exit status. */
 #include "base/error.h"
+#include "base/log.h"
 #include "base/spelling.h"
 #include "base/thread_stack.h"
 #include "base/version.h"
@@ -102,6 +103,7 @@ static int run_program(int argc, char **argv)
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (code == OK) code = fail_errno(ERR_IO, "write to standard output");
     }
+    log_end(code == OK);
     if (code != OK) fprintf(stderr, "imgtrain: %s\n", error_message());
     return error_exit_status(code);
 }

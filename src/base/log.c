@@ -14,6 +14,7 @@ static enum log_level threshold = LOG_INFO;
 static int copy_fd = -1;
 static char early[16384]; /* lines from before the log file was open */
 static size_t early_bytes;
+static char waiting[LINE_BYTES]; /* a whole line, or empty */
 static void (*clear_line)(void *);
 static void *clear_argument;
 
@@ -46,17 +47,10 @@ void log_set_file(int fd)
     pthread_mutex_unlock(&lock);
 }
 
-__attribute__((format(printf, 2, 0))) static void log_emit(enum log_level level, const char *format,
-                                                           va_list args)
+/* Called under the lock, with a whole line. */
+static void log_write(enum log_level level, const char *line)
 {
-    static const char *const label[] = {"error: ", "warning: ", "", "debug: "};
-    char line[LINE_BYTES];
-    int used = snprintf(line, sizeof line, "%s", label[level]);
-    vsnprintf(line + used, sizeof line - (size_t)used - 1, format, args);
     size_t bytes = strlen(line);
-    line[bytes++] = '\n';
-
-    pthread_mutex_lock(&lock);
     if (level <= threshold) {
         if (clear_line) clear_line(clear_argument);
         write_best_effort(STDERR_FILENO, line, bytes);
@@ -74,6 +68,52 @@ __attribute__((format(printf, 2, 0))) static void log_emit(enum log_level level,
         memcpy(early + early_bytes, stamped, bytes);
         early_bytes += bytes;
     }
+}
+
+/* Likewise. */
+static void log_write_waiting(void)
+{
+    if (waiting[0]) log_write(LOG_INFO, waiting);
+    waiting[0] = '\0';
+}
+
+__attribute__((format(printf, 3, 0))) static void
+log_format(char line[LINE_BYTES], const char *label, const char *format, va_list args)
+{
+    int used = snprintf(line, LINE_BYTES, "%s", label);
+    vsnprintf(line + used, LINE_BYTES - (size_t)used - 1, format, args);
+    strcat(line, "\n");
+}
+
+__attribute__((format(printf, 2, 0))) static void log_emit(enum log_level level, const char *format,
+                                                           va_list args)
+{
+    static const char *const label[] = {"error: ", "warning: ", "", "debug: "};
+    char line[LINE_BYTES];
+    log_format(line, label[level], format, args);
+    pthread_mutex_lock(&lock);
+    log_write_waiting();
+    log_write(level, line);
+    pthread_mutex_unlock(&lock);
+}
+
+void log_info_later(const char *format, ...)
+{
+    char line[LINE_BYTES];
+    va_list args;
+    va_start(args, format);
+    log_format(line, "", format, args);
+    va_end(args);
+    pthread_mutex_lock(&lock);
+    memcpy(waiting, line, sizeof waiting);
+    pthread_mutex_unlock(&lock);
+}
+
+void log_end(bool succeeded)
+{
+    pthread_mutex_lock(&lock);
+    if (succeeded) log_write_waiting();
+    waiting[0] = '\0';
     pthread_mutex_unlock(&lock);
 }
 

@@ -3,6 +3,8 @@
 #ifndef IMGTRAIN_BASE_LOG_H
 #define IMGTRAIN_BASE_LOG_H
 
+#include <stdbool.h>
+
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 void log_set_level(enum log_level level);
@@ -21,5 +23,11 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* An information that nobody needs whose command fails at once: written before the next message, or
+ * by log_end. A later one of its kind takes its place. */
+void log_info_later(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The program's end: what waits is written where all went well, else dropped. */
+void log_end(bool succeeded);
 
 #endif

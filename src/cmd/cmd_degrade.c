@@ -33,6 +33,24 @@ static int take_images(struct degrade_request *request, int count, char **argv)
     return left;
 }
 
+/* Another task's config has no data_mode: an error about that is of words that nobody wrote. */
+static int degrading_error(int count, char **argv)
+{
+    const struct load_options none = {.device = NULL};
+    struct config *config = NULL;
+    const char *path;
+    char *why = string_format("%s", error_message());
+    bool other =
+        load_config(&config, &path, count, argv, &none) == OK && config->task != CONFIG_TASK_SR;
+    int code = fail(ERR_CONFIG, "%s",
+                    other ? "degradations are there for task sr alone"
+                    : why ? why
+                          : "");
+    config_free(config);
+    free(why);
+    return code;
+}
+
 /* The config with what this command adds to it: data_mode, and the folder. */
 static int load_degrading(struct config **config, const struct degrade_request *request, int count,
                           char **argv)
@@ -52,6 +70,7 @@ static int load_degrading(struct config **config, const struct degrade_request *
         if (folder) all[++used] = folder;
         code = load_config(config, &path, used, all, &none);
     }
+    if (code == ERR_CONFIG) code = degrading_error(count, argv);
     free(folder);
     free(all);
     return code;
@@ -63,12 +82,11 @@ static int degrade_images(struct degrade_request *request, int count, char **arg
     if (!request->output) return fail(ERR_USAGE, "no output: add -o FOLDER");
     int left = take_images(request, count, argv);
     signals_install();
-    TRY(load_degrading(&config, request, left, argv));
+    int code = load_degrading(&config, request, left, argv);
     bool is_file = request->images && !file_is_dir(request->images);
-    int code = config->task == CONFIG_TASK_SR
-                   ? sr_degrade_images(config, is_file ? request->images : NULL, request->output,
-                                       (int)request->count, signals_stop_requested)
-                   : fail(ERR_CONFIG, "degradations are there for task sr alone");
+    if (code == OK)
+        code = sr_degrade_images(config, is_file ? request->images : NULL, request->output,
+                                 (int)request->count, signals_stop_requested);
     config_free(config);
     return code;
 }

@@ -56,7 +56,10 @@ static int schedule_read_line(struct schedule_parts *parts, const char *path, in
     if (part.step < 0 || part.size < 0 || part.batch < 0)
         code = fail(ERR_DATA, "%s:%d: no step, size and batch", path, line);
     else if (part.size == 0 || part.batch == 0)
-        code = fail(ERR_INPUT, "%s: the work of this task's steps has no size and batch", path);
+        code = fail(
+            ERR_INPUT,
+            "%s: no run of task sr: its steps have no patches and batch that a schedule could say",
+            path);
     if (code == OK) code = schedule_add(parts, &part);
     cJSON_Delete(object);
     return code;

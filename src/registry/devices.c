@@ -51,7 +51,7 @@ static int open_named(struct device **device, const char *spec, int threads)
     if (strcmp(spec, "auto") == 0) {
         int code = open_cuda(device, 0, threads);
         if (code != ERR_DEVICE && code != ERR_DEVICE_MEMORY) return code;
-        log_info("device: the CPU (%s)", error_message());
+        log_info_later("device: the CPU (%s)", error_message());
         return device_open_cpu(device, threads);
     }
     int ordinal = cuda_ordinal(spec);

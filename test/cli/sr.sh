@@ -405,6 +405,9 @@ mkdir empty
 bad 66 "training data: " dataroot_gt=missing
 bad 65 "no image in this folder" dataroot_gt=empty
 bad 78 "dataroot_gt is not set" dataroot_gt=
+# that there is no GPU is said of what goes on, not before an error
+run 78 imgtrain train "$root/cfgs/sr-x2-tiny.yaml" device=auto
+err_is "imgtrain: dataroot_gt is not set: the folder of images to learn from"
 bad 66 "folders are written with /" 'dataroot_gt=C:\datasets\gt'
 bad 78 "sr.scale: 5 is none of 1, 2, 3, 4 and 8" scale=5
 bad 78 "lq_size" lq_size=0

@@ -152,4 +152,6 @@ run 64 imgtrain degrade tiny.yaml
 err_has "add -o FOLDER"
 run 66 imgtrain degrade tiny.yaml missing.png -o look3
 run 78 imgtrain degrade tiny.yaml task=gan -o look3
+run 78 imgtrain degrade "$root/cfgs/photo.yaml" -o look3
+err_is "imgtrain: degradations are there for task sr alone"
 finish
