@@ -246,6 +246,13 @@ static void check_direction(struct toy *t, bool tangent, const float *gradients,
     free(direction);
 }
 
+static float *copy_of(const void *numbers, size_t bytes)
+{
+    float *copy = malloc(bytes);
+    ck_assert_ptr_nonnull(copy);
+    return memcpy(copy, numbers, bytes);
+}
+
 START_TEST(gradients_are_those_of_differences)
 {
     struct toy t;
@@ -256,9 +263,7 @@ START_TEST(gradients_are_those_of_differences)
     else
         toy_learn(&t);
     size_t bytes = t.net.floats * sizeof(float);
-    float *gradients = malloc(bytes);
-    ck_assert_ptr_nonnull(gradients);
-    memcpy(gradients, t.gradients, bytes);
+    float *gradients = copy_of(t.gradients, bytes);
     for (int k = 0; k < 12; k++)
         check_direction(&t, tangent, gradients, k);
     free(gradients);
@@ -316,17 +321,45 @@ START_TEST(memory_changes_no_bit)
                 toy_learn(&t);
         }
         bytes = t.net.floats * sizeof(float);
-        if (!want) {
-            want = malloc(bytes);
-            ck_assert_ptr_nonnull(want);
-            memcpy(want, t.gradients, bytes);
-        }
+        if (!want) want = copy_of(t.gradients, bytes);
         ck_assert_msg(memcmp(want, t.gradients, bytes) == 0, "memory %d: other gradients", memory);
         toy_close(&t);
     }
     free(want);
     ck_assert_uint_lt(activations[PLANNED], activations[OWN_MEMORY]);
     ck_assert_uint_lt(activations[CHECKPOINTED], activations[PLANNED]);
+}
+END_TEST
+
+/* An image's results do not depend on those beside it, also where kinds take some at a time. */
+START_TEST(each_image_alone_makes_the_same_bits)
+{
+    struct toy t;
+    toy_open(&t, (enum net_graph)_i, OWN_MEMORY, false);
+    size_t image = net_bytes(&t.net, 0), floats = image / sizeof(float);
+    toy_learn(&t);
+    float *want = copy_of(t.gradients, t.net.floats * sizeof(float));
+    float *at_input = copy_of(t.second.grad[0], BATCH * image);
+    float *scores = copy_of(last_value(&t.first), BATCH * sizeof(float));
+    fill_input(&t);
+    float *inputs = copy_of(t.first.value[0], BATCH * image);
+    t.first.n = t.second.n = 1;
+    for (int n = 0; n < BATCH; n++) {
+        memcpy(t.first.value[0], inputs + (size_t)n * floats, image);
+        MUST(pass_forward(&t.first, PASS_WRITE_MASKS, false));
+        ck_assert_msg(memcmp(last_value(&t.first), &scores[n], sizeof *scores) == 0, "image %d", n);
+        *last_grad(&t.second) = seeds[n];
+        MUST(pass_backward(&t.second, true));
+        ck_assert_msg(memcmp(t.second.grad[0], at_input + (size_t)n * floats, image) == 0,
+                      "image %d: another gradient", n);
+    }
+    MUST(pass_derive_gradients(&t.second));
+    ck_assert(memcmp(want, t.gradients, t.net.floats * sizeof(float)) == 0);
+    free(want);
+    free(at_input);
+    free(scores);
+    free(inputs);
+    toy_close(&t);
 }
 END_TEST
 
@@ -401,6 +434,7 @@ Suite *net_engine_suite(void)
     TCase *cases = tcase_create("net_engine");
     tcase_add_loop_test(cases, gradients_are_those_of_differences, 0, NET_GRAPHS);
     tcase_add_loop_test(cases, the_gradient_reaches_the_input, GRAPH_SQUARES, NET_GRAPHS);
+    tcase_add_loop_test(cases, each_image_alone_makes_the_same_bits, 0, ALL_NET_GRAPHS);
     tcase_add_loop_test(cases, memory_changes_no_bit, 0, NET_GRAPHS);
     tcase_add_test(cases, the_tangent_pass_names_what_it_cannot_go_through);
     tcase_add_test(cases, impossible_graphs_are_refused);

@@ -15,7 +15,9 @@ enum net_graph {
     GRAPH_HALVING,
     GRAPH_GATES,
     GRAPH_BLOCKS,
-    NET_GRAPHS
+    NET_GRAPHS,
+    GRAPH_LARGE = NET_GRAPHS, /* too large for differences */
+    ALL_NET_GRAPHS
 };
 
 /* ---- a kind of the tests only: y = x^2 ---- */
@@ -338,12 +340,24 @@ static inline void build_gates(struct net *net)
     add_score(net, add_sum(net, all, fifth), 0.1f);
 }
 
+/* Kinds that take some images at a time: two of five, four, and one. */
+static inline void build_large(struct net *net)
+{
+    MUST(nn_add_input(net, 128, 128, 3));
+    int both[2] = {add_conv(net, 0, -1, 16, 1, true)};
+    add_conv(net, both[0], -1, 16, 1, false);
+    both[1] = add_in_parts(net, 16, true);
+    int joined = add_gather(net, both, 2, 1, 8, true);
+    add_score(net, add_down(net, joined, 8), 0.1f);
+}
+
 static inline void net_graph_build(struct net *net, enum net_graph graph)
 {
-    static void (*const builders[NET_GRAPHS])(struct net *) = {
+    static void (*const builders[ALL_NET_GRAPHS])(struct net *) = {
         [GRAPH_LINEAR] = build_linear,       [GRAPH_SQUARES] = build_squares,
         [GRAPH_ENLARGING] = build_enlarging, [GRAPH_HALVING] = build_halving,
         [GRAPH_GATES] = build_gates,         [GRAPH_BLOCKS] = build_blocks,
+        [GRAPH_LARGE] = build_large,
     };
     *net = (struct net){.layer_count = 0};
     builders[graph](net);
