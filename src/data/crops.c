@@ -94,7 +94,8 @@ static void crop_turn_inside(const void *samples, bool is_16, size_t width, int 
                 *out++ = crop_sample(samples, is_16, (size_t)(at + x * step + c));
 }
 
-/* The same where the square reaches beyond the border. */
+/* The same where the square reaches beyond the border: there it is mirrored, the last sample not
+ * twice. */
 static void crop_turn_across(const void *samples, bool is_16, int width, int height, int x0, int y0,
                              int side, unsigned turn, float *out)
 {
