@@ -23,7 +23,7 @@ static struct pair pair_of(const struct pairs *set, const struct pairs_entry *e)
                          .h = (int)e->h,
                          .lq_is_16 = e->lq_bytes == 2,
                          .gt_is_16 = e->gt_bytes == 2,
-                         .lq = set->cache.map + e->lq,
+                         .lq = e->lq_bytes ? set->cache.map + e->lq : NULL,
                          .gt = set->cache.map + e->gt};
 }
 

@@ -14,7 +14,7 @@ struct pair {
     const char *name; /* of GT, relative to its folder */
     int w, h;         /* of LQ */
     bool lq_is_16, gt_is_16;
-    const void *lq, *gt;
+    const void *lq, *gt; /* lq NULL: it is made while training */
 };
 
 struct pairs;

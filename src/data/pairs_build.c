@@ -89,7 +89,7 @@ static int decode_pair(const struct pairs_builder *b, const struct pairs_match *
     TRY(decode_rgb(&out->gt, o->gt, b->list->gt.files[m->gt].name, m->w * o->scale,
                    m->h * o->scale));
     if (m->lq >= 0) return decode_rgb(&out->lq, o->lq, b->list->lq.files[m->lq].name, m->w, m->h);
-    return pairs_reduce(&out->lq, &out->gt, o->scale);
+    return o->degraded ? OK : pairs_reduce(&out->lq, &out->gt, o->scale);
 }
 
 static int decode_match(const struct pairs_builder *b, const struct pairs_match *m,
@@ -157,7 +157,7 @@ static int keep_pair(struct pairs_builder *b, const struct decoded *d, const str
     *e = (struct pairs_entry){.file = (uint32_t)m->gt,
                               .w = (uint32_t)m->w,
                               .h = (uint32_t)m->h,
-                              .lq_bytes = (uint8_t)sample_bytes(d->lq.type),
+                              .lq_bytes = d->lq.data ? (uint8_t)sample_bytes(d->lq.type) : 0,
                               .gt_bytes = (uint8_t)sample_bytes(d->gt.type)};
     e->sum = hash_bytes(0, d->lq.data, image_bytes(&d->lq));
     e->sum = hash_bytes(e->sum, d->gt.data, image_bytes(&d->gt));

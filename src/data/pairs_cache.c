@@ -43,8 +43,7 @@ static bool entry_is_right(const struct pairs_cache *cache, const struct pairs_e
 {
     uint32_t scale = cache->header.scale;
     if (e->file >= (uint32_t)list->count || e->w < 1 || e->h < 1 || e->w > IMAGE_MAX_SIDE ||
-        e->h > IMAGE_MAX_SIDE || (e->lq_bytes != 1 && e->lq_bytes != 2) ||
-        (e->gt_bytes != 1 && e->gt_bytes != 2))
+        e->h > IMAGE_MAX_SIDE || e->lq_bytes > 2 || (e->gt_bytes != 1 && e->gt_bytes != 2))
         return false;
     size_t lq = entry_bytes(e, false, scale), gt = entry_bytes(e, true, scale);
     return e->lq <= cache->header.index && lq <= cache->header.index - e->lq &&

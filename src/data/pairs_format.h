@@ -22,7 +22,7 @@ struct pairs_entry {
     uint64_t sum;                           /* checksum of both */
     uint32_t file;                          /* of the scan of GT */
     uint32_t w, h;                          /* of LQ */
-    uint8_t lq_bytes, gt_bytes, padding[2]; /* of a sample: 1 or 2 */
+    uint8_t lq_bytes, gt_bytes, padding[2]; /* of a sample: 1 or 2; 0: there is no LQ */
 };
 
 static inline uint64_t pairs_header_check(const struct pairs_header *header)

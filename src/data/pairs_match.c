@@ -156,9 +156,11 @@ void pairs_list_free(struct pairs_list *list)
 
 uint64_t pairs_list_key(const struct pairs_list *list, const struct pairs_options *options)
 {
-    /* the last number counts up when images are prepared in another way */
-    const uint64_t numbers[] = {scan_hash(&list->gt), list->lq.count ? scan_hash(&list->lq) : 0,
-                                (uint64_t)options->scale, options->crop, 1};
+    /* the last number counts up when images are prepared in another way: 2 is without LQ */
+    bool has_lq = list->lq.count > 0;
+    const uint64_t numbers[] = {scan_hash(&list->gt), has_lq ? scan_hash(&list->lq) : 0,
+                                (uint64_t)options->scale, options->crop,
+                                has_lq || !options->degraded ? 1 : 2};
     const char *naming = options->naming ? options->naming : "";
     return hash_bytes(hash_bytes(0, numbers, sizeof numbers), naming, strlen(naming));
 }

@@ -12,7 +12,7 @@ struct pairs_options {
     const char *names;  /* file with the names of GT to take; NULL or "": all */
     int scale;
     int least;                    /* pixels of LQ's shorter side; smaller ones are left out */
-    bool degraded;                /* LQ is made while training: for messages */
+    bool degraded;                /* LQ is made while training where it has no folder */
     bool crop;                    /* both are cut where GT is no whole multiple of LQ */
     const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
     const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */

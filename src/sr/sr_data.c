@@ -232,14 +232,17 @@ static int split_pairs(struct sr_data *data, const struct task_input *input, uin
     return OK;
 }
 
-/* With data_mode otf, held-out images whose LQ nobody gave are degraded as well. */
+/* With data_mode otf, held-out images whose LQ nobody gave are degraded as well; where none is held
+ * out, the training image that is shown. */
 static int degrade_held(struct sr_data *data, const struct task_setup *setup,
                         const struct degrade_choices *choices)
 {
     const struct config *config = setup->config;
     if (config->sr.data_mode != CONFIG_SR_DATA_MODE_OTF) return OK;
     if (config->sr.val_gt[0] && config->sr.val_lq[0]) return OK;
-    TRY(sr_held_open(&data->degraded, data->held, data->held_count, choices, (uint64_t)config->seed,
+    bool is_held = data->held_count > 0;
+    TRY(sr_held_open(&data->degraded, is_held ? data->held : data->train,
+                     is_held ? data->held_count : 1, choices, (uint64_t)config->seed,
                      setup->spill_dir, setup->forecast_only));
     for (int i = 0; i < data->held_count; i++)
         data->held[i] = &data->degraded.pairs[i];

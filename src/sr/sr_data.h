@@ -12,7 +12,7 @@ struct sr_data {
     const struct pair **train, **held; /* owned arrays of borrowed pairs */
     int train_count, held_count;
     struct crop_source crops; /* of the training images */
-    struct sr_held degraded;  /* held ones, where they are degraded */
+    struct sr_held degraded;  /* those that are shown, where they are degraded */
     uint64_t fingerprint;     /* of all of them */
 };
 

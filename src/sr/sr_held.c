@@ -16,6 +16,7 @@ static struct pair held_middle(const struct pair *whole, int scale)
     struct pair middle = *whole;
     if (middle.w > most) middle.w = most;
     if (middle.h > most) middle.h = most;
+    middle.lq = middle.gt = NULL;
     return middle;
 }
 

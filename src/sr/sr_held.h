@@ -1,5 +1,5 @@
-/* Held-out images of data_mode otf: the middle of each, degraded by draws of its own that no step
- * has, once for the whole run. */
+/* Images that are measured with or shown, of data_mode otf: the middle of each, degraded by draws
+ * of its own that no step has, once for the whole run. */
 #ifndef IMGTRAIN_SR_SR_HELD_H
 #define IMGTRAIN_SR_SR_HELD_H
 
@@ -14,8 +14,7 @@ struct sr_held {
 };
 
 /* From `count` pairs, whose own LQ is not looked at. spill_dir: where the samples may lie, in
- * memory where it is NULL. sizes_only: for a forecast, the samples may be anything. ERR_SYSTEM,
- * ERR_IO. */
+ * memory where it is NULL. sizes_only: for a forecast, there are no samples. ERR_SYSTEM, ERR_IO. */
 int sr_held_open(struct sr_held *held, const struct pair *const *pairs, int count,
                  const struct degrade_choices *choices, uint64_t seed, const char *spill_dir,
                  bool sizes_only);

@@ -22,7 +22,8 @@ enum { SHOWN_SIDE = 160, CANDIDATES = 16 }; /* pixels of a part of GT; places th
 
 static const struct pair *sr_held(const struct task_state *s, int index)
 {
-    return s->data.held_count ? s->data.held[index] : s->data.train[index];
+    if (s->data.held_count) return s->data.held[index];
+    return s->data.degraded.count ? &s->data.degraded.pairs[index] : s->data.train[index];
 }
 
 static int sr_held_count(const struct task_state *s)
@@ -49,7 +50,7 @@ static struct sr_shown sr_choose_part(const struct task_state *s, int index)
     struct sr_shown best = {.pair = pair};
     double most = -1;
     int side = s->shown_side;
-    for (uint64_t k = 0; k < CANDIDATES; k++) {
+    for (uint64_t k = 0; pair->lq && k < CANDIDATES; k++) { /* a forecast has none to look at */
         struct philox4 draw =
             philox_draw((uint64_t)s->config->seed, STREAM_SR_SHOWN, (uint64_t)index, k);
         int x = (int)(draw.v[0] % (uint32_t)(pair->w - side + 1));

@@ -45,6 +45,13 @@ done
 imgtrain train tiny.yaml -o other2 -q data_mode=bicubic
 differ other2/model.safetensors whole/model.safetensors
 
+# ---- GT alone is cached: 4 images of 96 x 80, 23040 bytes less than with an LQ that nobody reads ----
+run 0 sh -c 'test "$(cat whole/cache/pairs-*.bin | wc -c)" -lt 97000'
+run 0 sh -c 'test "$(cat other2/cache/pairs-*.bin | wc -c)" -gt 119000'
+mkdir single && cp photos/1.ppm single/
+run 0 imgtrain train tiny.yaml -o alone -q dataroot_gt=single # what is shown is no held-out image
+err_has "only one image"
+
 # ---- what it learns from ----
 run 0 imgtrain degrade tiny.yaml -o look --count 7
 has look/000001_lq.png look/000007_gt.png look/000007.json
