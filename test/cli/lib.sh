@@ -8,6 +8,7 @@
 #   skip "why"                           # counts a test that cannot run here
 #   picture a.ppm 48 32; pictures photos 12 16 16    # small ones to train on
 #   splat_yaml "max_steps: 2"            # splat.yaml of these lines: a small fit to one of photos (gan_yaml)
+#   settings "seed: 0" "grow: true"    # of `imgtrain config`, the last run: keys with or without their section
 #   look_for_cuda                        # runs doctor: why there is none, and whether it is emulated
 #   finish                               # last line: N passed, N failed, N skipped
 #
@@ -77,6 +78,29 @@ gan_yaml() {
         'video: {enabled: false}' >gan.yaml
     shift
     [ $# = 0 ] || printf '%s\n' "$@" >>gan.yaml
+}
+
+# settings "KEY: VALUE" ...: what the last run, `imgtrain config`, says of keys, with or without section
+settings() {
+    for line in "$@"; do
+        if awk -v key="${line%%: *}" -v value="${line#*: }" '{ name = $1; sub(/^[a-z]*\./, "", name); rest = $0 " "
+            sub(/^[^ ]* +/, "", rest) } ($1 == key || name == key) && index(rest, value " ") == 1 { found = 1 }
+            END { exit !found }' "$out"; then pass; else flunk "not in the config: $line"; fi
+    done
+}
+
+# has_spandrel: whether $python has it, which loads models of many programs; else a skip
+has_spandrel() {
+    python=${PYTHON:-python3}
+    "$python" -c 'import spandrel, torch, PIL' 2>/dev/null && return
+    skip "$python has no spandrel (PYTHON=... picks another)"
+    return 1
+}
+# as_in_spandrel IMAGE RUN ...: it loads the runs' models, and makes of the image what RUN.png shows
+as_in_spandrel() {
+    run 0 "$python" "$root/test/cli/spandrel_beside.py" "$@"
+    shift
+    for name in "$@"; do out_has "$name True"; done
 }
 
 # look_for_cuda: $no_cuda is why there is none, or empty; $emulated is 0 where it is a real one

@@ -99,12 +99,9 @@ train:
       layer_weights: {conv1_2: 0.1, conv2_2: 0.1, conv3_4: 1, conv4_4: 1, conv5_4: 1.0}
 YAML
 run 0 imgtrain config theirs.yml
-cp "$out" config.txt
-for line in 'dataroot_gt "gt;gt2"' 'dataroot_lq "lq;lq2"' 'meta_info "a.txt;b.txt"' "charbonnier_weight 0" "msssim_weight 0.5" \
-    "fft_weight 0.1" "colour_weight 0.2" "luma_weight 0.3" "consistency_weight 0.4" "consistency box" \
-    "perceptual_weight 0.03" 'perceptual_file "vgg.safetensors"' "grad_clip 0.5"; do
-    run 0 grep -qE "^sr\.${line%% *} +${line#* } " config.txt
-done
+settings 'dataroot_gt: "gt;gt2"' 'dataroot_lq: "lq;lq2"' 'meta_info: "a.txt;b.txt"' "charbonnier_weight: 0" "msssim_weight: 0.5" \
+    "fft_weight: 0.1" "colour_weight: 0.2" "luma_weight: 0.3" "consistency_weight: 0.4" "consistency: box" \
+    "perceptual_weight: 0.03" 'perceptual_file: "vgg.safetensors"' "grad_clip: 0.5"
 theirs_is_refused() { # SED-EXPRESSION TEXT
     sed "$1" theirs.yml >other.yml
     run 78 imgtrain config other.yml
@@ -121,7 +118,6 @@ theirs_is_refused 's/lumaloss/bicubicloss/' "a second loss of reduced images"
 # one that does not count is no second one
 sed 's/lumaloss, loss_weight: 0.3/bicubicloss, loss_weight: 0/; s/^scale: 4/&\nl1_gt_usm: true\npercep_gt_usm: true/' theirs.yml >other.yml
 run 0 imgtrain config other.yml
-cp "$out" config.txt
-for line in "consistency_weight 0.4" "consistency box"; do run 0 grep -qE "^sr\.${line%% *} +${line#* } " config.txt; done
+settings "consistency_weight: 0.4" "consistency: box"
 
 finish

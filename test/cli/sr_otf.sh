@@ -42,7 +42,7 @@ for wait in 0.1 0.3; do
     same other/model.safetensors whole/model.safetensors
     same other/best.safetensors whole/best.safetensors
 done
-imgtrain train tiny.yaml -o other2 -q data_mode=bicubic
+run 0 imgtrain train tiny.yaml -o other2 -q data_mode=bicubic
 differ other2/model.safetensors whole/model.safetensors
 
 # ---- GT alone is cached: 4 images of 96 x 80, 23040 bytes less than with an LQ that nobody reads ----
@@ -119,18 +119,12 @@ train: {total_iter: 3, optim_g: {type: AdamW, lr: !!float 2e-4}}
 YAML
 run 0 imgtrain config redux.yml
 out_has "[iso, aniso]"
-cp "$out" "$work/shown"
-for line in 'data_mode  *otf ' 'kernel_range  *\[5, 11\]' 'kernel_range2  *\[5, 17\]' 'blur_prob  *0.5 ' 'blur_prob2  *0 ' \
-    'resize_mode_list3  *\[bilinear, bicubic, nearest-exact, lanczos\]' 'lq_usm  *false' 'gaussian_noise_prob2  *0 '; do
-    run 0 grep -q "^sr.$line" "$work/shown"
-done
+settings "data_mode: otf" "kernel_range: [5, 11]" "kernel_range2: [5, 17]" "blur_prob: 0.5" "blur_prob2: 0" \
+    "resize_mode_list3: [bilinear, bicubic, nearest-exact, lanczos]" "lq_usm: false" "gaussian_noise_prob2: 0"
 run 0 imgtrain train redux.yml -o redux -q device=cpu video.enabled=false
 sed 's/^name:/model_type: RealESRNetModel\ngt_usm: True\nsecond_blur_prob: 0.7\ngt_size: 64\nname:/; /^lq_usm/d' redux.yml >esrnet.yml
 run 0 imgtrain config esrnet.yml
-cp "$out" "$work/shown"
-for line in 'kernel_range2  *\[7, 21\]' 'blur_prob2  *0.7 ' 'l1_gt_usm  *true' 'lq_usm  *true' 'resize_mode_list  *\[area, bilinear, bicubic\]'; do
-    run 0 grep -q "^sr.$line" "$work/shown"
-done
+settings "kernel_range2: [7, 21]" "blur_prob2: 0.7" "l1_gt_usm: true" "lq_usm: true" "resize_mode_list: [area, bilinear, bicubic]"
 sed 's/realesrgandataset/RealESRGANPairedDataset/' redux.yml >mixed.yml
 run 0 imgtrain config mixed.yml
 out_has "otf"
