@@ -81,15 +81,14 @@ static int read_storage(const struct torch_file *file, const struct pickle_value
                 pickle_global_name(type).text);
 }
 
-static const struct zip_entry *find_storage(const struct torch_file *file,
-                                            const struct pickle_value *key)
+static struct zip_entry *find_storage(const struct torch_file *file, const struct pickle_value *key)
 {
     size_t folder = strlen(file->folder), bytes = folder + key->count;
     char *name = malloc(bytes + 1);
     if (!name) return NULL;
     memcpy(name, file->folder, folder);
     memcpy(name + folder, key->text, key->count);
-    const struct zip_entry *entry = zip_stored_find(&file->zip, name, bytes);
+    struct zip_entry *entry = zip_stored_find(&file->zip, name, bytes);
     free(name);
     return entry;
 }
@@ -209,7 +208,7 @@ static int read_tensor(struct torch_file *file, const struct pickle_value *call,
     l.offset = offset->integer;
     TRY(read_storage(file, from, &storage));
     size_t size = tensor_type_bytes(storage.type);
-    const struct zip_entry *entry = find_storage(file, storage.key);
+    struct zip_entry *entry = find_storage(file, storage.key);
     if (!entry) return tensor_bad(file, name, "has no numbers in the file");
     if (!entry->data) return fail_compressed(file);
     if (check_layout(&l, entry->bytes / size) < 0)
@@ -381,11 +380,11 @@ static int read_tensors(struct torch_file *file, const struct pickle_value *mapp
 static int open_archive(struct torch_file *file)
 {
     static const char ending[] = "/data.pkl";
-    const struct zip_entry *entry = NULL;
+    struct zip_entry *entry = NULL;
     size_t length = sizeof ending - 1, used = 0;
     TRY(zip_stored_open(&file->zip, file->map.data, file->map.bytes, file->path));
     for (size_t i = 0; !entry && i < file->zip.count; i++) {
-        const struct zip_entry *e = &file->zip.entries[i];
+        struct zip_entry *e = &file->zip.entries[i];
         if (e->name_bytes > length && e->name_bytes < 512 &&
             memcmp(e->name + e->name_bytes - length, ending, length) == 0)
             entry = e;
@@ -462,8 +461,7 @@ static int read_legacy_numbers(struct torch_file *file, size_t at)
         uint64_t count;
         const struct pickle_value *key = keys->items[i];
         struct zip_entry *entry = NULL;
-        if (key->kind == PICKLE_TEXT)
-            entry = (struct zip_entry *)zip_stored_find(&file->zip, key->text, key->count);
+        if (key->kind == PICKLE_TEXT) entry = zip_stored_find(&file->zip, key->text, key->count);
         if (!entry || entry->data || bytes - at < sizeof count) return legacy_bad(file);
         memcpy(&count, data + at, sizeof count);
         at += sizeof count;

@@ -164,8 +164,7 @@ void zip_stored_close(struct zip_stored *zip)
     *zip = (struct zip_stored){NULL, 0};
 }
 
-const struct zip_entry *zip_stored_find(const struct zip_stored *zip, const char *name,
-                                        size_t name_bytes)
+struct zip_entry *zip_stored_find(const struct zip_stored *zip, const char *name, size_t name_bytes)
 {
     const struct zip_entry wanted = {.name = name, .name_bytes = name_bytes};
     return zip->count
@@ -173,7 +172,9 @@ const struct zip_entry *zip_stored_find(const struct zip_stored *zip, const char
                : NULL;
 }
 
-bool zip_entry_is_sound(const struct zip_entry *entry)
+bool zip_entry_is_sound(struct zip_entry *entry)
 {
-    return entry->data && store_crc(0, entry->data, entry->bytes) == entry->crc;
+    if (!entry->is_sound)
+        entry->is_sound = entry->data && store_crc(0, entry->data, entry->bytes) == entry->crc;
+    return entry->is_sound;
 }

@@ -14,6 +14,7 @@ struct zip_entry {
     size_t bytes;
     uint32_t crc;  /* of the data, as the archive says */
     uint32_t unit; /* for who makes entries of his own: bytes of one number */
+    bool is_sound; /* its CRC has been compared: entries may be asked for over and over */
 };
 
 struct zip_stored {
@@ -29,9 +30,9 @@ void zip_stored_close(struct zip_stored *zip);
  * have one name. */
 bool zip_stored_sort(struct zip_stored *zip);
 /* NULL: none. */
-const struct zip_entry *zip_stored_find(const struct zip_stored *zip, const char *name,
-                                        size_t name_bytes);
+struct zip_entry *zip_stored_find(const struct zip_stored *zip, const char *name,
+                                  size_t name_bytes);
 /* Whether the data has its CRC. */
-bool zip_entry_is_sound(const struct zip_entry *entry);
+bool zip_entry_is_sound(struct zip_entry *entry);
 
 #endif

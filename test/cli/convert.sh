@@ -92,6 +92,8 @@ def tensor(offset, shape, strides):
 most = 2**63 - 1
 save("ones.pth", pickled({"ones": tensor(1, (1, 2, 1), (most, 2, most)), "empty": tensor(2**60, (0, 3), (3, 1))}), (5, 6, 7, 8))
 save("metadata.pth", pickled({"module.__metadata__": tensor(0, (4,), (1,))}), (5, 6, 7, 8))
+# many parts of one large storage, whose checksum is compared once
+save("parts.pth", pickled({f"part{i}": tensor(i, (1,), (1,)) for i in range(16000)}), range(1 << 24))
 # a list of pairs that many dicts are made of
 save("many.pth", b"\x80\x02ccollections\nOrderedDict\nq\x00](" + 50000 * b"h\x00h\x00\x86" + b"e\x85q\x01" + 100 * b"h\x00h\x01R0" + b".")
 PYTHON
@@ -101,6 +103,8 @@ last="numbers of ones.safetensors"
 if python3 -c "
 data = open('ones.safetensors', 'rb').read()
 assert data[-8:] == __import__('struct').pack('<2f', 6, 8)"; then pass; else flunk "differ"; fi
+run 0 timeout 100 "$program" convert parts.pth -o parts.safetensors
+err_has "16000 tensors, 16000 numbers"
 
 # what cannot be converted
 refuses() { # STATUS TEXT FILE [OPTION ...]
