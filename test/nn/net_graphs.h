@@ -1,4 +1,5 @@
-/* Networks that no task has, with a kind of layer of their own: for net_engine.c, which asks the same of all. */
+/* Networks that no task has, with a kind of layer of their own: for net_engine.c, which asks the
+ * same of all. */
 #ifndef IMGTRAIN_TEST_NN_NET_GRAPHS_H
 #define IMGTRAIN_TEST_NN_NET_GRAPHS_H
 
