@@ -9,6 +9,8 @@
 
 enum { HELD_SIDE = 1024 };                    /* pixels of GT a side, at most */
 static const uint64_t HELD_STEP = 0xFFFFFFFF; /* beyond the steps of any run */
+/* No plan is there yet: images are degraded by as many threads at once as keep within this. */
+static const size_t HELD_BYTES = (size_t)256 << 20;
 
 static struct pair held_middle(const struct pair *whole, int scale)
 {
@@ -85,14 +87,24 @@ static int held_write(struct sr_held *held, struct held_one *one, struct pair *p
     return odd ? spill_write(&held->samples, "", 1) : OK;
 }
 
-/* As many at a time as there are threads. */
+static int held_at_once(const struct sr_held *held, const struct degrade_choices *choices)
+{
+    size_t most = 1, threads = (size_t)threads_count();
+    for (int i = 0; i < held->count; i++) {
+        size_t bytes = degrade_window_bytes(choices, held->pairs[i].w, held->pairs[i].h);
+        if (bytes > most) most = bytes;
+    }
+    size_t fit = HELD_BYTES / most;
+    return fit < 1 ? 1 : (int)(fit < threads ? fit : threads);
+}
+
 static int held_fill(struct sr_held *held, struct held_work *work)
 {
-    int threads = threads_count(), code = OK;
-    work->results = calloc((size_t)threads, sizeof *work->results);
+    int at_once = held_at_once(held, work->choices), code = OK;
+    work->results = calloc((size_t)at_once, sizeof *work->results);
     if (!work->results) return fail(ERR_SYSTEM, "out of memory");
-    for (work->first = 0; work->first < held->count && code == OK; work->first += threads) {
-        int left = held->count - work->first, n = left < threads ? left : threads;
+    for (work->first = 0; work->first < held->count && code == OK; work->first += at_once) {
+        int left = held->count - work->first, n = left < at_once ? left : at_once;
         threads_for(n, 1, held_degrade_some, work);
         for (int i = 0; i < n; i++) {
             struct held_one *one = &work->results[i];
