@@ -54,10 +54,7 @@ static __global__ void ssim_rows_kernel(struct ssim_scale s)
         for (int c = 0; c < 3; c++) {
             size_t i = 3 * x + c;
             float slopes[3];
-            struct ms_ssim_moments m = {ms_ssim_filter(columns + i, 3),
-                                        ms_ssim_filter(columns + plane + i, 3),
-                                        ms_ssim_filter(columns + 2 * plane + i, 3),
-                                        ms_ssim_filter(columns + 3 * plane + i, 3)};
+            struct ms_ssim_moments m = ms_ssim_moments_along(columns + i, (ptrdiff_t)plane);
             sums[c] += (double)ms_ssim_window_value(&m, s.scale + 1 == s.scales, slopes);
             for (int k = 0; k < 3; k++)
                 to[k * slopes_plane + i] = slopes[k];
@@ -93,17 +90,8 @@ static __global__ void ssim_end_kernel(double *sums, double *factors, const doub
 {
     int image = blockIdx.x * ROW_BLOCK + threadIdx.x;
     if (image >= n) return;
-    double loss = 1;
-    for (int c = 0; c < 3; c++) {
-        size_t first = (size_t)image * scales * 3 + c;
-        double slopes[MS_SSIM_SCALES];
-        loss -= ms_ssim_product(means + first, 3, scales, slopes) / 3;
-        for (int s = 0; s < scales; s++) {
-            double windows = sides.side[s] - MS_SSIM_MARGIN;
-            factors[first + 3 * s] = -(double)weight / 3 * slopes[s] / (windows * windows);
-        }
-    }
-    sums[image] = loss;
+    size_t first = (size_t)image * scales * 3;
+    sums[image] = ms_ssim_loss(means + first, factors + first, sides.side, scales, weight);
 }
 
 static __global__ void ssim_columns_back_kernel(struct ssim_scale s)
@@ -123,9 +111,7 @@ static __global__ void ssim_rows_back_kernel(float *grad, const float *smaller, 
     size_t at = (size_t)blockIdx.x * BLOCK + threadIdx.x, row = at / line, i = at % line;
     size_t plane = s.n * s.side * 3 * padded, image = row / s.side;
     if (at >= s.n * s.side * line) return;
-    const float *columns = s.columns + row * 3 * padded + i;
-    float own = ms_ssim_filter(columns, 3) + 2 * s.x[at] * ms_ssim_filter(columns + plane, 3) +
-                s.y[at] * ms_ssim_filter(columns + 2 * plane, 3);
+    float own = ms_ssim_slope(s.columns + row * 3 * padded + i, (ptrdiff_t)plane, s.x[at], s.y[at]);
     own *= (float)s.factors[(image * s.scales + s.scale) * 3 + i % 3];
     if (smaller) {
         size_t half = (s.side + 1) / 2;

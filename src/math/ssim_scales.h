@@ -50,6 +50,16 @@ HOST_DEVICE static inline struct ms_ssim_moments ms_ssim_moments_of(const float 
     return m;
 }
 
+/* Of a row of those planes of moments, `plane` numbers apart, three channels side by side. */
+HOST_DEVICE static inline struct ms_ssim_moments ms_ssim_moments_along(const float *columns,
+                                                                       ptrdiff_t plane)
+{
+    struct ms_ssim_moments m = {ms_ssim_filter(columns, 3), ms_ssim_filter(columns + plane, 3),
+                                ms_ssim_filter(columns + 2 * plane, 3),
+                                ms_ssim_filter(columns + 3 * plane, 3)};
+    return m;
+}
+
 /* What a window is worth at a scale: contrast and structure, or at the last one SSIM; and its
  * slopes by the means of x, of the squares and of the product. */
 HOST_DEVICE static inline float ms_ssim_window_value(const struct ms_ssim_moments *m, bool last,
@@ -65,6 +75,14 @@ HOST_DEVICE static inline float ms_ssim_window_value(const struct ms_ssim_moment
     slopes[1] = -value / b;
     slopes[2] = 2 / b;
     return value;
+}
+
+/* The slope by a pixel x beside y, of those by its windows' means: three planes, likewise. */
+HOST_DEVICE static inline float ms_ssim_slope(const float *columns, ptrdiff_t plane, float x,
+                                              float y)
+{
+    return ms_ssim_filter(columns, 3) + 2 * x * ms_ssim_filter(columns + plane, 3) +
+           y * ms_ssim_filter(columns + 2 * plane, 3);
 }
 
 /* ---- scales ---- */
@@ -109,6 +127,23 @@ HOST_DEVICE static inline double ms_ssim_product(const double *means, ptrdiff_t 
     for (int s = 0; s < scales; s++)
         slopes[s] = product * exponents[s] / sum / ms_ssim_mean(means[s * step]);
     return product;
+}
+
+/* An image's loss, of means [scales][3]; factors, likewise: what slopes of each scale, whose sides
+ * are `side`, are to be multiplied by. */
+HOST_DEVICE static inline double ms_ssim_loss(const double *means, double *factors, const int *side,
+                                              int scales, float weight)
+{
+    double loss = 1;
+    for (int c = 0; c < 3; c++) {
+        double slopes[MS_SSIM_SCALES];
+        loss -= ms_ssim_product(means + c, 3, scales, slopes) / 3;
+        for (int s = 0; s < scales; s++) {
+            double windows = side[s] - MS_SSIM_MARGIN;
+            factors[3 * s + c] = -(double)weight / 3 * slopes[s] / (windows * windows);
+        }
+    }
+    return loss;
 }
 
 #endif

@@ -85,10 +85,7 @@ static void ssim_rows(void *context, int64_t from, int64_t to)
         double sums[3] = {0};
         for (ptrdiff_t i = 0; i < 3 * windows; i++) {
             float slopes[3];
-            struct ms_ssim_moments m = {ms_ssim_filter(columns + i, 3),
-                                        ms_ssim_filter(columns + plane + i, 3),
-                                        ms_ssim_filter(columns + 2 * plane + i, 3),
-                                        ms_ssim_filter(columns + 3 * plane + i, 3)};
+            struct ms_ssim_moments m = ms_ssim_moments_along(columns + i, plane);
             sums[i % 3] += (double)ms_ssim_window_value(&m, last, slopes);
             for (int k = 0; k < 3; k++)
                 to_slopes[k * slopes_plane + i] = slopes[k];
@@ -115,18 +112,10 @@ static void ssim_mean(const struct ssim_work *w)
 static void ssim_end(const struct ssim_work *w)
 {
     for (int n = 0; n < w->loss.n; n++) {
-        w->loss.sums[n] = 1;
-        for (int c = 0; c < 3; c++) {
-            ptrdiff_t first = (ptrdiff_t)n * w->at.scales * 3 + c;
-            double slopes[MS_SSIM_SCALES];
-            w->loss.sums[n] -=
-                ms_ssim_product(ssim_doubles(w, w->at.means) + first, 3, w->at.scales, slopes) / 3;
-            for (int s = 0; s < w->at.scales; s++) {
-                double windows = w->at.side[s] - MS_SSIM_MARGIN;
-                ssim_doubles(w, w->at.factors)[first + 3 * s] =
-                    -(double)w->loss.weight / 3 * slopes[s] / (windows * windows);
-            }
-        }
+        ptrdiff_t first = (ptrdiff_t)n * w->at.scales * 3;
+        w->loss.sums[n] = ms_ssim_loss(ssim_doubles(w, w->at.means) + first,
+                                       ssim_doubles(w, w->at.factors) + first, w->at.side,
+                                       w->at.scales, w->loss.weight);
     }
 }
 
@@ -166,10 +155,7 @@ static void ssim_rows_back(void *context, int64_t from, int64_t to)
                 : NULL;
         float *grad = w->scale ? ssim_floats(w, w->at.grad[w->scale]) : w->loss.grad;
         for (int i = 0; i < 3 * side; i++) {
-            float own = ms_ssim_filter(columns + i, 3) +
-                        2 * x[i] * ms_ssim_filter(columns + plane + i, 3) +
-                        y[i] * ms_ssim_filter(columns + 2 * plane + i, 3);
-            own *= (float)factors[i % 3];
+            float own = ms_ssim_slope(columns + i, plane, x[i], y[i]) * (float)factors[i % 3];
             if (smaller)
                 own += ms_ssim_halved_adjoint(smaller + i % 3, side, 3, (int)(row % side), i / 3);
             grad[row * side * 3 + i] = w->scale ? own : grad[row * side * 3 + i] + own;
