@@ -21,13 +21,15 @@ cpu: device math base
 cuda: device math base
 task: base
 check: device math base
-registry: splat gan sr task config check device cpu cuda base
+registry: splat gan sr diffusion placement task config check device cpu cuda base
 nn: config device memory store math base
+placement: device memory store math base
 splat: task nn data metrics config store memory device image math base
 gan: task nn data metrics config store memory device image math base
 sr: task nn data metrics config store memory device image math base
+diffusion: task nn placement data metrics config store memory device image math base
 run: task config store memory device image video base
-cmd: run registry check task splat gan sr nn data metrics config store memory device image video cpu math base
+cmd: run registry check task splat gan sr diffusion placement nn data metrics config store memory device image video cpu math base
 .: cmd base
 '
 

@@ -28,6 +28,7 @@ enum philox_stream {
     STREAM_SR_SHOWN = 35,
     STREAM_SR_NOISE = 40,
     STREAM_SR_DEGRADE = 41,
+    STREAM_DIFFUSION_NOISE = 56,
     STREAM_FAULTS = 98,
     STREAM_TEST = 99,
 };
