@@ -11,6 +11,7 @@
 #include "device/device.h"
 #include "device/gan_ops.h"
 #include "device/nn_ops.h"
+#include "device/token_ops.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -143,5 +144,6 @@ int device_open_cpu(struct device **out, int threads)
     device->splat = &splat_cpu_ops;
     device->nn = nn_ops_cpu();
     device->gan = gan_ops_cpu();
+    device->token = token_ops_cpu();
     return OK;
 }

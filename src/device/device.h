@@ -12,6 +12,7 @@ struct faults;    /* device/faults.h */
 struct splat_ops; /* device/splat_ops.h */
 struct nn_ops;    /* device/nn_ops.h */
 struct gan_ops;   /* device/gan_ops.h */
+struct token_ops; /* device/token_ops.h */
 struct device_graph;
 
 /* Queues of a device that copies while it computes. Work that is asked of one queue is done in
@@ -96,7 +97,8 @@ struct device {
     const struct splat_ops *splat;
     const struct nn_ops *nn;
     const struct gan_ops *gan;
-    struct faults *faults; /* NULL unless a test asked for some */
+    const struct token_ops *token; /* NULL: token_check_device */
+    struct faults *faults;         /* NULL unless a test asked for some */
 };
 
 /* Closes a device that registry/devices.h opened; accepts NULL. */

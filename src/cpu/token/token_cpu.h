@@ -1,0 +1,12 @@
+/* How the CPU's table of operations on rows of tokens is put together (device/token_ops.h): each
+ * file installs its part of the plain reference. */
+#ifndef IMGTRAIN_CPU_TOKEN_TOKEN_CPU_H
+#define IMGTRAIN_CPU_TOKEN_TOKEN_CPU_H
+
+#include "device/token_ops.h"
+
+void token_install_linear(struct token_ops *ops);
+void token_install_norms(struct token_ops *ops);
+void token_install_rows(struct token_ops *ops);
+
+#endif

@@ -1,0 +1,18 @@
+/* The reference of operations on rows of tokens, and the CPU's table. */
+#include "cpu/token/token_cpu.h"
+
+const struct token_ops *token_ops_reference(void)
+{
+    static struct token_ops table;
+    struct token_ops ops = {.name = "reference"};
+    token_install_linear(&ops);
+    token_install_norms(&ops);
+    token_install_rows(&ops);
+    table = ops; /* always the same bytes */
+    return &table;
+}
+
+const struct token_ops *token_ops_cpu(void)
+{
+    return token_ops_reference();
+}

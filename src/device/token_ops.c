@@ -1,0 +1,83 @@
+/* Which shapes operations on rows of tokens take, on whatever device. */
+#include "device/token_ops.h"
+
+#include "base/error.h"
+#include "device/device.h"
+
+int token_check_device(const struct device *device)
+{
+    if (device->token) return OK;
+    return fail(ERR_USAGE, "%s: transformers are not computed there yet, only on the CPU",
+                device->name);
+}
+
+int token_check_linear(const struct token_linear *l)
+{
+    if (l->rows > 0 && l->in > 0 && l->out > 0 &&
+        token_stride(l->x_stride, l->in) >= (size_t)l->in &&
+        token_stride(l->y_stride, l->out) >= (size_t)l->out)
+        return OK;
+    return fail(ERR_USAGE, "linear: no %d rows of %d to %d, %zu and %zu apart", l->rows, l->in,
+                l->out, l->x_stride, l->y_stride);
+}
+
+int token_check_linear_wgrad(const struct token_linear *l)
+{
+    TRY(token_check_linear(l));
+    if (l->chunk > 0) return OK;
+    return fail(ERR_USAGE, "linear_wgrad: chunks of %d rows", l->chunk);
+}
+
+/* Rows, what belongs to samples, chunks. */
+static int check_sample_rows(const char *what, int rows, int width, int rows_per_sample, int chunk)
+{
+    if (rows > 0 && width > 0 && chunk > 0 && rows_per_sample >= 0 &&
+        rows % token_sample_rows(rows_per_sample, rows) == 0)
+        return OK;
+    return fail(ERR_USAGE, "%s: no %d rows of %d, %d a sample, in chunks of %d", what, rows, width,
+                rows_per_sample, chunk);
+}
+
+int token_check_norm(const struct token_norm *n, bool backward)
+{
+    return check_sample_rows("norm", n->rows, n->width, n->rows_per_sample,
+                             backward ? n->chunk : 1);
+}
+
+int token_check_gate(const struct token_gate *g, bool backward)
+{
+    return check_sample_rows("gate", g->rows, g->width, g->rows_per_sample,
+                             backward ? g->chunk : 1);
+}
+
+int token_check_rope(const struct token_rope *r)
+{
+    if (r->rows > 0 && r->heads > 0 && r->head_dim > 0 && r->head_dim % 2 == 0 && r->tokens > 0 &&
+        token_stride(r->stride, r->heads * r->head_dim) >= (size_t)r->heads * (size_t)r->head_dim)
+        return OK;
+    return fail(ERR_USAGE, "rope: no %d rows of %d heads of %d, %zu apart, of %d tokens", r->rows,
+                r->heads, r->head_dim, r->stride, r->tokens);
+}
+
+int token_check_attention(const struct token_attention *a)
+{
+    if (a->samples > 0 && a->q_tokens > 0 && a->k_tokens > 0 && a->heads > 0 && a->kv_heads > 0 &&
+        a->heads % a->kv_heads == 0 && a->head_dim > 0 && a->head_dim <= TOKEN_HEAD_MOST &&
+        a->first_query >= 0)
+        return OK;
+    return fail(ERR_USAGE, "attention: not %d samples of %d queries, %d keys, %d of %d heads of %d",
+                a->samples, a->q_tokens, a->k_tokens, a->kv_heads, a->heads, a->head_dim);
+}
+
+int token_check_embedding(const struct token_embedding *e)
+{
+    if (e->rows > 0 && e->width > 0 && e->count > 0) return OK;
+    return fail(ERR_USAGE, "embedding: no %d rows of %d out of %d", e->rows, e->width, e->count);
+}
+
+int token_check_pads(const struct token_pads *p)
+{
+    if (p->samples > 0 && p->tokens > 0 && p->width > 0 && p->lengths) return OK;
+    return fail(ERR_USAGE, "pads: not %d samples of %d rows of %d", p->samples, p->tokens,
+                p->width);
+}
