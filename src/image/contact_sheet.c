@@ -40,6 +40,11 @@ static void contact_sheet_fit(struct contact_sheet_layout *l, int max_side, int 
     if (*height < 1) *height = 1;
 }
 
+int contact_sheet_columns(int count, int w, int h)
+{
+    return contact_sheet_lay_out(count, w, h).columns;
+}
+
 void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *height)
 {
     struct contact_sheet_layout l = contact_sheet_lay_out(count, w, h);

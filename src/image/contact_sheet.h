@@ -13,6 +13,8 @@ uint8_t contact_sheet_byte(float x);
  * the grid has at least 512 pixels, large ones scaled to fit max_side (0: full size). */
 void contact_sheet_size(int count, int w, int h, int max_side, int *width, int *height);
 
+int contact_sheet_columns(int count, int w, int h); /* images side by side in it */
+
 /* images: [count][h][w][3] in -1..1 (clamped) -> 8-bit RGB of contact_sheet_size, owned by the
  * caller. */
 int contact_sheet_draw(struct image *out, const float *images, int count, int w, int h,

@@ -94,17 +94,30 @@ static int make_image(struct session *session, struct image *image)
     return code;
 }
 
+/* What is written below the parts of an image, as a field of its JSON; "" for nothing. */
+static void train_name_panes(const struct session *session, char *out, size_t room)
+{
+    const struct task *task = session->task;
+    const char *names[TASK_MAX_COLUMNS] = {task->labels[0], task->labels[1]};
+    int count = names[0] ? 2 : 0, used;
+    if (task->columns) count = task->columns(session->state, names);
+    *out = '\0';
+    if (!count) return;
+    used = snprintf(out, room, ", \"%s\": [", task->columns ? "columns" : "labels");
+    for (int i = 0; i < count; i++)
+        used += snprintf(out + used, room - (size_t)used, "%s\"%.7s\"", i ? ", " : "", names[i]);
+    snprintf(out + used, room - (size_t)used, "]");
+}
+
 /* A frame of the present state. An image that cannot be made is an error; one that cannot be
  * written is not (frames.c). */
 static int train_add_frame(struct session *session)
 {
     struct image image = {0};
     TRY(make_image(session, &image));
-    char caption[2 * sizeof session->report.caption], extra[sizeof caption + 64], labels[48] = "";
-    char json[RECORD_BYTES];
-    const char *const *names = session->task->labels;
-    if (names[0])
-        snprintf(labels, sizeof labels, ", \"labels\": [\"%.7s\", \"%.7s\"]", names[0], names[1]);
+    char caption[2 * sizeof session->report.caption], labels[32 + 12 * TASK_MAX_COLUMNS];
+    char json[RECORD_BYTES], extra[sizeof caption + sizeof labels + 16];
+    train_name_panes(session, labels, sizeof labels);
     record_json_string(caption, sizeof caption, session->report.caption);
     snprintf(extra, sizeof extra, "%s, \"caption\": %s", labels, caption);
     struct record record = session_record(session);

@@ -323,6 +323,7 @@ const struct task task_sr = {
     .complete = sr_complete,
     .image = sr_frame,
     .reference = sr_reference,
+    .columns = sr_columns,
     .save = sr_save,
     .save_model = sr_save_model,
     .write_final = sr_write_final,

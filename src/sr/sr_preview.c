@@ -170,6 +170,18 @@ int sr_image_size(const struct task_state *s, int max_side, int *width, int *hei
     return OK;
 }
 
+/* Of each image in a row of the sheet. */
+int sr_columns(const struct task_state *s, const char *names[TASK_MAX_COLUMNS])
+{
+    static const char *const parts[] = {"LQ", "result", "GT"};
+    int side = s->shown_side * s->design.scale;
+    int count = 3 * contact_sheet_columns(s->shown_count > 0 ? s->shown_count : 1, 3 * side, side);
+    if (count > TASK_MAX_COLUMNS) return 0;
+    for (int i = 0; i < count; i++)
+        names[i] = parts[i % 3];
+    return count;
+}
+
 /* ---- measurements ---- */
 
 size_t sr_measuring_floats(const struct task_state *s)

@@ -7,6 +7,7 @@
 #include "sr/sr_core.h"
 #include "sr/sr_data.h"
 #include "sr/sr_feed.h"
+#include "task/task.h"
 
 struct config;
 struct image;
@@ -91,6 +92,7 @@ int sr_measure_all(struct task_state *s, int64_t steps_done);
 int sr_complete(struct task_state *s, struct task_report *report);
 int sr_frame(struct task_state *s, int max_side, struct image *image);
 int sr_reference(struct task_state *s, int max_side, struct image *image);
+int sr_columns(const struct task_state *s, const char *names[TASK_MAX_COLUMNS]);
 int sr_write_final(struct task_state *s, const char *path);
 int sr_image_size(const struct task_state *s, int max_side, int *width, int *height);
 

@@ -92,7 +92,7 @@ struct task_fact {
     char text[64]; /* instead of it, where it is not empty */
 };
 
-enum { TASK_MAX_MODES = 96, TASK_MAX_FACTS = 4 };
+enum { TASK_MAX_MODES = 96, TASK_MAX_FACTS = 4, TASK_MAX_COLUMNS = 12 };
 
 struct task {
     const char *name; /* the value of the config key `task` */
@@ -138,6 +138,10 @@ struct task {
     /* Names of reference() and image() below them in the video: at most 7 letters. NULL: "target"
      * and "render". */
     const char *labels[2];
+
+    /* Names for columns of equal width that an image() without reference() has, from the left, at
+     * most 7 letters each; returns how many. NULL: none. */
+    int (*columns)(const struct task_state *state, const char *names[TASK_MAX_COLUMNS]);
 
     /* Writes the result as an image at full size: final.png. */
     int (*write_final)(struct task_state *state, const char *path);

@@ -92,7 +92,7 @@ static int compute_layout(struct film *film)
     for (size_t i = 0; i < list->count && film->options->captions; i++)
         if (list->entries[i].caption[0]) captions[count++] = list->entries[i].caption;
     layout_compute(&film->layout, list->width, list->height, film->reference.data != NULL,
-                   film->options->max_size, captions, count);
+                   list->column_count, film->options->max_size, captions, count);
     free(captions);
     return OK;
 }
@@ -167,7 +167,10 @@ static int assemble_add_frame(struct film *film, const struct frame_entry *entry
     image_free(&image);
     TRY(code);
     layout_draw_strip(&film->canvas, &film->layout, entry->caption,
-                      film->alone ? NULL : list->labels, progress);
+                      film->layout.columns ? list->columns
+                      : film->alone        ? NULL
+                                           : list->labels,
+                      progress);
     film->last_repeat = frame_repeat(film->shown++, (int)list->count, film->options->fps);
     return assemble_show(film, film->last_repeat);
 }

@@ -156,6 +156,18 @@ static void read_labels(struct frame_list *list, const cJSON *labels)
     }
 }
 
+/* "columns": ["LQ", "result", "GT"]; likewise. */
+static void read_columns(struct frame_list *list, const cJSON *columns)
+{
+    int count = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
+    if (count < 1 || count > FRAME_LIST_COLUMNS) return;
+    list->column_count = count;
+    for (int i = 0; i < count; i++) {
+        const char *name = cJSON_GetStringValue(cJSON_GetArrayItem(columns, i));
+        copy_printable(list->columns[i], sizeof list->columns[i], name ? name : "");
+    }
+}
+
 static int parse_json(struct frame_list *list, struct frame_entry *entry, const char *path,
                       const char *text, size_t bytes)
 {
@@ -171,6 +183,7 @@ static int parse_json(struct frame_list *list, struct frame_entry *entry, const 
     else
         caption_from_numbers(caption, sizeof caption, json);
     read_labels(list, cJSON_GetObjectItemCaseSensitive(json, "labels"));
+    read_columns(list, cJSON_GetObjectItemCaseSensitive(json, "columns"));
     entry->reference = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(json, "reference"));
     entry->caption = string_format("%s", caption);
     cJSON_Delete(json);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { FRAME_LIST_COLUMNS = 12 };
+
 struct frame_entry {
     int64_t number; /* in its name: the step */
     char *path;     /* of the JPEG */
@@ -18,7 +20,9 @@ struct frame_list {
     size_t count, room;
     int width, height; /* of the largest */
     char labels[2][8]; /* of reference and images */
-    int skipped;       /* how many could not be read */
+    char columns[FRAME_LIST_COLUMNS][8];
+    int column_count; /* of an image's columns that have a name */
+    int skipped;      /* how many could not be read */
 };
 
 /* Fills *list from RUN/frames: names, captions, labels and sizes, no images. Frames whose JSON or

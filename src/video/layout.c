@@ -89,9 +89,11 @@ static void fit_strip(struct layout *layout, const char *const *captions, int co
         lines = most_lines(captions, count, columns_in(layout->width, --scale));
     layout->text_scale = scale;
     layout->caption_lines = lines;
-    layout->labels = layout->reference.width > 0 && layout->reference.y == layout->render.y &&
-                     layout_smaller(layout->reference.width, layout->render.width) >
-                         text_width(scale, "samples") + 2 * MARGIN * scale;
+    int labelled = layout->columns ? layout->render.width / layout->columns
+                   : layout->reference.y == layout->render.y
+                       ? layout_smaller(layout->reference.width, layout->render.width)
+                       : 0;
+    layout->labels = labelled > text_width(scale, "samples") + 2 * MARGIN * scale;
     int rows = lines + (layout->labels ? 1 : 0);
     layout->strip.height = rows * text_height(scale) + 2 * MARGIN * scale + bar_height(scale);
 }
@@ -140,15 +142,15 @@ static double screen_share(double shape)
     return ratio < 1 ? ratio : 1 / ratio;
 }
 
-void layout_compute(struct layout *layout, int width, int height, bool reference, int max_size,
-                    const char *const *captions, int count)
+void layout_compute(struct layout *layout, int width, int height, bool reference, int columns,
+                    int max_size, const char *const *captions, int count)
 {
     double shape = (double)width / height;
     bool stacked = screen_share(shape / 2) > screen_share(shape * 2) + 1e-9;
-    int columns = reference && !stacked ? 2 : 1, rows = reference && stacked ? 2 : 1;
+    int across = reference && !stacked ? 2 : 1, rows = reference && stacked ? 2 : 1;
     if (max_size < MIN_CAPTION_SIZE) count = 0;
-    *layout = (struct layout){0};
-    layout_place(layout, width, height, columns, rows, max_size, count > 0);
+    *layout = (struct layout){.columns = reference ? 0 : columns};
+    layout_place(layout, width, height, across, rows, max_size, count > 0);
     /* The strip takes height from the images, which may make them narrower, which may make the
      * strip higher: it only grows here, so this ends. */
     for (int turn = 0; turn < 4 && count > 0; turn++) {
@@ -156,7 +158,7 @@ void layout_compute(struct layout *layout, int width, int height, bool reference
         fit_strip(layout, captions, count);
         layout->strip.height = layout_larger(layout->strip.height, before);
         if (layout->strip.height > max_size / 2) layout->strip.height = max_size / 2;
-        layout_place(layout, width, height, columns, rows, max_size, true);
+        layout_place(layout, width, height, across, rows, max_size, true);
         if (layout->strip.height == before) break;
     }
 }
@@ -223,10 +225,17 @@ int layout_draw_image(struct image *canvas, const struct rectangle *cell, const 
     return OK;
 }
 
-static void draw_label(struct image *canvas, const struct rectangle *cell, int y, int scale,
-                       const char *text)
+static void draw_labels(struct image *canvas, const struct layout *layout, int y,
+                        const char (*labels)[8])
 {
-    text_draw_plain(canvas, cell->x + MARGIN * scale, y, scale, label_colour, text);
+    int scale = layout->text_scale, inset = MARGIN * scale;
+    const struct rectangle *image = &layout->render;
+    for (int i = 0; i < layout->columns; i++)
+        text_draw_plain(canvas, image->x + i * image->width / layout->columns + inset, y, scale,
+                        label_colour, labels[i]);
+    if (layout->columns) return;
+    text_draw_plain(canvas, layout->reference.x + inset, y, scale, label_colour, labels[0]);
+    text_draw_plain(canvas, image->x + inset, y, scale, label_colour, labels[1]);
 }
 
 void layout_draw_strip(struct image *canvas, const struct layout *layout, const char *caption,
@@ -236,10 +245,7 @@ void layout_draw_strip(struct image *canvas, const struct layout *layout, const 
     if (strip->height == 0) return;
     int scale = layout->text_scale, y = strip->y + MARGIN * scale, bar = bar_height(scale);
     text_fill(canvas, strip->x, strip->y, strip->width, strip->height, background);
-    if (layout->labels && labels) {
-        draw_label(canvas, &layout->reference, y, scale, labels[0]);
-        draw_label(canvas, &layout->render, y, scale, labels[1]);
-    }
+    if (layout->labels && labels) draw_labels(canvas, layout, y, labels);
     if (layout->labels) y += text_height(scale);
     int columns = columns_in(strip->width, scale);
     for (int line = 0; *caption && line < layout->caption_lines; line++) {

@@ -20,6 +20,7 @@ run 0 imgtrain plan tiny.yaml
 run 0 imgtrain train tiny.yaml -o whole threads=1
 err_has "held out: "
 has whole/final.png whole/model.safetensors whole/best.safetensors whole/frames/000000006.jpg
+run 0 grep -q '"columns": \["LQ", "result", "GT"\]' whole/frames/000000006.json
 run 0 grep -q '"step": 12, .*"psnr_y": [0-9]' whole/metrics.jsonl
 run 0 imgtrain info whole/model.safetensors
 out_has "Enlarges by  2"

@@ -92,7 +92,7 @@ START_TEST(frames_in_order_without_the_broken)
 
     struct layout layout;
     const char *captions[] = {"step 10000  PSNR 30.50", "step 900 ?"};
-    layout_compute(&layout, 100, 60, true, 400, captions, 2);
+    layout_compute(&layout, 100, 60, true, 0, 400, captions, 2);
     struct image first, last;
     read_frame(in_folder("video.mp4"), 0, &first);
     read_frame(in_folder("video.mp4"), (int)frames - 1, &last);
@@ -130,6 +130,15 @@ START_TEST(frames_name_the_labels)
     ck_assert_int_eq(frame_list_load(&list, folder, NULL), 0);
     ck_assert_str_eq(list.labels[0], "real");
     ck_assert_str_eq(list.labels[1], "samples");
+    ck_assert_int_eq(list.column_count, 0);
+    frame_list_free(&list);
+    add_frame("4", 20, 20, 50, "{\"columns\": [\"LQ\", 5, \"result and more\"]}");
+    add_frame("5", 20, 20, 50, "{\"columns\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]}");
+    ck_assert_int_eq(frame_list_load(&list, folder, NULL), 0);
+    ck_assert_int_eq(list.column_count, 3);
+    ck_assert_str_eq(list.columns[0], "LQ");
+    ck_assert_str_eq(list.columns[1], "");
+    ck_assert_str_eq(list.columns[2], "result ");
     frame_list_free(&list);
 }
 END_TEST
@@ -149,7 +158,7 @@ START_TEST(frames_of_other_sizes)
     options.hold = 0;
     ck_assert_int_eq(assemble(&options), 6); /* a second and a half for three frames */
     struct layout layout;
-    layout_compute(&layout, 100, 100, true, 400, NULL, 0);
+    layout_compute(&layout, 100, 100, true, 0, 400, NULL, 0);
     const struct rectangle *render = &layout.render;
     struct image image;
     read_frame(in_folder("video.mp4"), 0, &image);

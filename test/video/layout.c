@@ -29,7 +29,7 @@ static void check_layout(int width, int height, bool reference, int max_size, bo
     const char *text[] = {"step 12  PSNR 10.11",
                           "step 10000  PSNR 31.42  SSIM 0.9123  Gaussians 5"};
     struct layout layout;
-    layout_compute(&layout, width, height, reference, max_size, text, captions ? 2 : 0);
+    layout_compute(&layout, width, height, reference, 0, max_size, text, captions ? 2 : 0);
     ck_assert_int_ge(layout.width, 1);
     ck_assert_int_ge(layout.height, 1);
     ck_assert_int_le(layout.width, max_size);
@@ -64,17 +64,17 @@ END_TEST
 START_TEST(layout_turns_with_the_shape)
 {
     struct layout layout;
-    layout_compute(&layout, 1500, 1000, true, 1920, NULL, 0);
+    layout_compute(&layout, 1500, 1000, true, 0, 1920, NULL, 0);
     ck_assert_int_ge(layout.width, 1919); /* side by side fills the width */
     ck_assert_int_eq(layout.reference.y, layout.render.y);
     ck_assert_int_lt(layout.reference.x, layout.render.x);
-    layout_compute(&layout, 4000, 1000, true, 1920, NULL, 0);
+    layout_compute(&layout, 4000, 1000, true, 0, 1920, NULL, 0);
     ck_assert_int_eq(layout.width, 1920); /* panoramas: one above the other */
     ck_assert_int_eq(layout.reference.x, layout.render.x);
     ck_assert_int_lt(layout.reference.y, layout.render.y);
-    layout_compute(&layout, 1, 1, false, 1920, NULL, 0);
+    layout_compute(&layout, 1, 1, false, 0, 1920, NULL, 0);
     ck_assert_int_eq(layout.width, 512); /* tiny images grow */
-    layout_compute(&layout, 600, 400, false, 1920, NULL, 0);
+    layout_compute(&layout, 600, 400, false, 0, 1920, NULL, 0);
     ck_assert_int_eq(layout.width, 600); /* others do not */
 }
 END_TEST
@@ -90,7 +90,7 @@ START_TEST(strip_is_below_and_clipped)
 {
     const char *text[] = {"a caption that is much longer than the video is wide, and then some"};
     struct layout layout;
-    layout_compute(&layout, 40, 40, false, 130, text, 1);
+    layout_compute(&layout, 40, 40, false, 0, 130, text, 1);
     struct image canvas;
     ck_assert_int_eq(image_create(&canvas, layout.width, layout.height, 3, SAMPLE_U8), 0);
     memset(canvas.data, 7, image_bytes(&canvas));
@@ -121,7 +121,7 @@ START_TEST(labels_are_below_the_pictures)
 {
     const char *caption = "step 1";
     struct layout layout;
-    layout_compute(&layout, 100, 60, true, 400, &caption, 1);
+    layout_compute(&layout, 100, 60, true, 0, 400, &caption, 1);
     ck_assert(layout.labels);
     int top = layout.strip.y, bottom = top + text_height(layout.text_scale);
     int half = layout.render.x;
@@ -139,6 +139,33 @@ START_TEST(labels_are_below_the_pictures)
 }
 END_TEST
 
+/* Each below its own part of an image that stands alone, none beside a reference or without room.
+ */
+START_TEST(columns_have_a_label_each)
+{
+    enum { COLUMNS = 3 };
+    static const char names[COLUMNS][8] = {"LQ", "", "GT"};
+    const char *caption = "step 1";
+    struct layout layout;
+    struct image canvas;
+    layout_compute(&layout, 600, 200, false, COLUMNS, 800, &caption, 1);
+    ck_assert(layout.labels);
+    int top = layout.strip.y, bottom = top + text_height(layout.text_scale);
+    ck_assert_int_eq(image_create(&canvas, layout.width, layout.height, 3, SAMPLE_U8), 0);
+    layout_draw_strip(&canvas, &layout, "", names, 0);
+    for (int i = 0; i < COLUMNS; i++) {
+        int bright = bright_in(&canvas, 200 * i, 200 * (i + 1), top, bottom);
+        ck_assert_int_eq(bright > 20, i != 1);
+        ck_assert_int_eq(bright > 0, i != 1);
+    }
+    image_free(&canvas);
+    layout_compute(&layout, 600, 200, true, COLUMNS, 800, &caption, 1);
+    ck_assert_int_eq(layout.columns, 0);
+    layout_compute(&layout, 600, 200, false, 12, 800, &caption, 1);
+    ck_assert(!layout.labels);
+}
+END_TEST
+
 Suite *layout_suite(void);
 Suite *layout_suite(void)
 {
@@ -148,6 +175,7 @@ Suite *layout_suite(void)
     tcase_add_test(tests, layout_turns_with_the_shape);
     tcase_add_test(tests, strip_is_below_and_clipped);
     tcase_add_test(tests, labels_are_below_the_pictures);
+    tcase_add_test(tests, columns_have_a_label_each);
     suite_add_tcase(suite, tests);
     return suite;
 }
