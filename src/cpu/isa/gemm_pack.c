@@ -1,0 +1,154 @@
+/* The operands of a matrix product in the order in which its tiles read them. */
+#include "cpu/isa/gemm_isa.h"
+#include "math/bf16.h"
+#include "math/half.h"
+
+/* VF numbers of a type, or the first `count` of them and zeros. */
+INLINE vf gemm_widen(enum gemm_type type, const void *b, size_t at)
+{
+    if (type == GEMM_F32) return vf_load((const float *)b + at);
+    const uint16_t *from = (const uint16_t *)b + at;
+#if defined(ISA_avx512)
+    __m256i half = _mm256_loadu_si256((const __m256i *)from);
+    if (type == GEMM_F16) return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+#elif defined(ISA_avx2)
+    __m128i half = _mm_loadu_si128((const __m128i *)from);
+    if (type == GEMM_F16) return _mm256_cvtph_ps(half);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+#else
+    float wide[VF];
+    for (int i = 0; i < VF; i++)
+        wide[i] = type == GEMM_F16 ? half_half_value(from[i]) : bf16_value(from[i]);
+    return vf_load(wide);
+#endif
+}
+
+INLINE float gemm_widen_one(enum gemm_type type, const void *b, size_t at)
+{
+    if (type == GEMM_F32) return ((const float *)b)[at];
+    uint16_t half = ((const uint16_t *)b)[at];
+    return type == GEMM_F16 ? half_half_value(half) : bf16_value(half);
+}
+
+INLINE vf gemm_widen_some(enum gemm_type type, const void *b, size_t at, size_t count)
+{
+    if (count >= VF) return gemm_widen(type, b, at);
+    float wide[VF] = {0};
+    for (size_t i = 0; i < count; i++)
+        wide[i] = gemm_widen_one(type, b, at + i);
+    return vf_load(wide);
+}
+
+/* Element j of row i becomes element i of row j. */
+INLINE void gemm_transpose(vf x[VF])
+{
+#if defined(ISA_avx512)
+    vf y[VF];
+#pragma GCC unroll 4
+    for (int i = 0; i < VF; i += 4) {
+        vf a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
+        vf c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+#define PAIRS(function, left, right)                                                               \
+    _mm512_castpd_ps(function(_mm512_castps_pd(left), _mm512_castps_pd(right)))
+        y[i] = PAIRS(_mm512_unpacklo_pd, a, c);
+        y[i + 1] = PAIRS(_mm512_unpackhi_pd, a, c);
+        y[i + 2] = PAIRS(_mm512_unpacklo_pd, b, d);
+        y[i + 3] = PAIRS(_mm512_unpackhi_pd, b, d);
+    }
+    /* y[4 q + e] holds, in its lane l, element 4 l + e of rows 4 q ... 4 q + 3 */
+#pragma GCC unroll 4
+    for (int e = 0; e < 4; e++) {
+        vf a = _mm512_shuffle_f32x4(y[e], y[4 + e], 0x44);
+        vf b = _mm512_shuffle_f32x4(y[e], y[4 + e], 0xee);
+        vf c = _mm512_shuffle_f32x4(y[8 + e], y[12 + e], 0x44);
+        vf d = _mm512_shuffle_f32x4(y[8 + e], y[12 + e], 0xee);
+        x[e] = _mm512_shuffle_f32x4(a, c, 0x88);
+        x[4 + e] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        x[8 + e] = _mm512_shuffle_f32x4(b, d, 0x88);
+        x[12 + e] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+#elif defined(ISA_avx2)
+    vf y[VF];
+#pragma GCC unroll 2
+    for (int i = 0; i < VF; i += 4) {
+        vf a = _mm256_unpacklo_ps(x[i], x[i + 1]), b = _mm256_unpackhi_ps(x[i], x[i + 1]);
+        vf c = _mm256_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
+        y[i] = _mm256_shuffle_ps(a, c, 0x44);
+        y[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        y[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        y[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int e = 0; e < 4; e++) {
+        x[e] = _mm256_permute2f128_ps(y[e], y[4 + e], 0x20);
+        x[4 + e] = _mm256_permute2f128_ps(y[e], y[4 + e], 0x31);
+    }
+#else
+    vf a = {x[0][0], x[1][0], x[2][0], x[3][0]}, b = {x[0][1], x[1][1], x[2][1], x[3][1]};
+    vf c = {x[0][2], x[1][2], x[2][2], x[3][2]}, d = {x[0][3], x[1][3], x[2][3], x[3][3]};
+    x[0] = a, x[1] = b, x[2] = c, x[3] = d;
+#endif
+}
+
+/* Rows of B lie along its columns: copies. */
+INLINE void gemm_pack_lines(enum gemm_type type, float *packed, const struct gemm *g, size_t depth,
+                            size_t count, size_t column)
+{
+    size_t columns = g->n - column, at = depth * g->b_depth + column;
+    for (size_t p = 0; p < count; p++, packed += PANEL, at += g->b_depth)
+        for (size_t j = 0; j < PANEL; j += VF)
+            vf_store(packed + j,
+                     j < columns ? gemm_widen_some(type, g->b, at + j, columns - j) : vf_set(0));
+}
+
+/* They lie along the depth: squares of VF x VF numbers, transposed. */
+INLINE void gemm_pack_squares(enum gemm_type type, float *packed, const struct gemm *g,
+                              size_t depth, size_t count, size_t column)
+{
+    for (size_t j = 0; j < PANEL; j += VF)
+        for (size_t p = 0; p < count; p += VF) {
+            vf x[VF];
+#pragma GCC unroll 16
+            for (size_t i = 0; i < VF; i++) {
+                size_t at = (column + j + i) * g->b_column + depth + p;
+                x[i] =
+                    column + j + i < g->n ? gemm_widen_some(type, g->b, at, count - p) : vf_set(0);
+            }
+            gemm_transpose(x);
+            float *to = packed + p * PANEL + j;
+#pragma GCC unroll 16
+            for (size_t i = 0; i < VF; i++)
+                if (p + i < count) vf_store(to + i * PANEL, x[i]);
+        }
+}
+
+INLINE void gemm_pack_type(enum gemm_type type, float *packed, const struct gemm *g, size_t depth,
+                           size_t count, size_t column)
+{
+    if (g->b_column == 1)
+        gemm_pack_lines(type, packed, g, depth, count, column);
+    else
+        gemm_pack_squares(type, packed, g, depth, count, column);
+}
+
+void ISA_NAME(gemm_pack_b)(float *packed, const struct gemm *g, size_t depth, size_t count,
+                           size_t column)
+{
+    if (g->b_type == GEMM_F32)
+        gemm_pack_type(GEMM_F32, packed, g, depth, count, column);
+    else if (g->b_type == GEMM_BF16)
+        gemm_pack_type(GEMM_BF16, packed, g, depth, count, column);
+    else
+        gemm_pack_type(GEMM_F16, packed, g, depth, count, column);
+}
+
+void ISA_NAME(gemm_pack_a)(float *packed, const struct gemm *g, size_t depth, size_t count,
+                           size_t row, size_t rows)
+{
+    const float *from = g->a + row + depth * g->a_depth;
+    for (size_t p = 0; p < count; p++, packed += rows, from += g->a_depth)
+        for (size_t i = 0; i < rows; i += VF)
+            vf_store(packed + i,
+                     rows - i >= VF ? vf_load(from + i) : vf_load_some(from + i, (int)(rows - i)));
+}

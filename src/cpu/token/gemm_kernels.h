@@ -1,0 +1,48 @@
+/* Matrix products of any shape: C [m][n] = A [m][k] B [k][n], by the vector code of one instruction
+ * set. Each output is a sum over blocks of GEMM_DEPTH of k (fewer at the end of a chunk), each from
+ * zero and in order, added one after the other: its bits depend on k and its chunks alone, not on
+ * m, n, threads or where the work is cut. */
+#ifndef IMGTRAIN_CPU_TOKEN_GEMM_KERNELS_H
+#define IMGTRAIN_CPU_TOKEN_GEMM_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { GEMM_DEPTH = 256 };
+enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16 }; /* of B; widened while it is packed */
+enum gemm_activation { GEMM_PLAIN, GEMM_SILU, GEMM_GELU_TANH };
+
+struct gemm {
+    size_t m, n, k;
+    const float *a; /* A(i, p) = a[i a_row + p a_depth]; one of the strides is 1 */
+    size_t a_row, a_depth;
+    const void *b; /* B(p, j) = b[p b_depth + j b_column]; one of the strides is 1 */
+    size_t b_depth, b_column;
+    enum gemm_type b_type;
+    float *c; /* C(i, j) = c[i c_row + j] */
+    size_t c_row;
+    bool add;          /* C += instead; without activation */
+    size_t chunk;      /* blocks of k begin anew at its multiples; 0: k. Smaller than k: with add */
+    const float *bias; /* [n] or NULL */
+    enum gemm_activation activation;
+};
+
+/* A part of C. */
+struct gemm_part {
+    size_t row, rows, column, columns;
+};
+
+struct gemm_kernels {
+    size_t rows, columns; /* of a tile of sums in registers: cuts are multiples of these */
+    /* One part of C with a workspace of GEMM_WORKSPACE floats, aligned to 64 bytes. columns <=
+     * GEMM_COLUMNS */
+    void (*part)(const struct gemm *gemm, const struct gemm_part *part, float *workspace);
+    /* to[j] += the sum of from[i * stride + j] over i < rows, for j < count <= 64 */
+    void (*add_rows)(float *to, const float *from, size_t rows, size_t stride, size_t count);
+};
+
+enum { GEMM_COLUMNS = 512, GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS + 256) + 4096 };
+
+extern const struct gemm_kernels gemm_kernels_base, gemm_kernels_avx2, gemm_kernels_avx512;
+
+#endif
