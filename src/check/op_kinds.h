@@ -21,6 +21,9 @@ extern const struct op_kind op_image_loss, op_from_u8, op_scale_add, op_strided_
 /* loss_cases.c */
 extern const struct op_kind op_reduced_loss, op_ssim_loss, op_fft_loss, op_max_pool_forward,
     op_max_pool_dgrad;
+/* norm_cases.c */
+extern const struct op_kind op_group_norm_sums, op_group_norm_forward, op_group_norm_slopes,
+    op_group_norm_dgrad, op_group_norm_grad;
 /* gan_cases.c */
 extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_pair_loss,
     op_penalty, op_penalty_check;

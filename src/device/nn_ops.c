@@ -74,6 +74,16 @@ int nn_check_pointwise(const struct nn_pointwise *p, int operand)
                 p->count, operand);
 }
 
+int nn_check_group_norm(const struct nn_group_norm *g)
+{
+    if (g->n > 0 && g->rows > 0 && g->width > 0 && g->c > 0 && g->groups > 0 &&
+        g->c <= NN_GROUP_NORM_CHANNELS && g->c % g->groups == 0 &&
+        g->pixels >= (double)g->rows * g->width)
+        return OK;
+    return fail(ERR_USAGE, "group_norm: no tensor of %d x %d x %d x %d in %d groups", g->n, g->rows,
+                g->width, g->c, g->groups);
+}
+
 int nn_check_sizes(const char *what, int n, int pixels, int c)
 {
     if (n > 0 && pixels > 0 && c > 0) return OK;

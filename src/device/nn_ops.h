@@ -137,6 +137,21 @@ struct nn_prelu_conv {
     const float *slopes; /* [cin] */
 };
 
+/* Normalisation of groups of neighbouring channels, math/group_moments.h, with a SiLU behind it or
+ * not. x and y are n images, or bands of so many rows of n images: sums over a whole image are made
+ * row by row, so bands that are handed in from the top on make the same bits. */
+enum { NN_GROUP_NORM_CHANNELS = 4096 }; /* at most */
+struct nn_group_norm {
+    const void *x;              /* [n][rows][width][c] */
+    const float *weight, *bias; /* [c] */
+    enum nn_type x_type, y_type;
+    int n, rows, width, c, groups;
+    double pixels; /* of a whole image */
+    float eps;
+    bool silu;
+    const double *sums; /* [n][groups][2]: of x and of its squares, over the whole image */
+};
+
 /* What an image is compared by with the one that it should be, and what each term counts:
  * math/image_loss.h. */
 enum nn_loss_term { NN_LOSS_L1, NN_LOSS_CHARBONNIER, NN_LOSS_MSE, NN_LOSS_TERMS };
@@ -288,6 +303,19 @@ struct nn_ops {
                           int n, int h, int w, int c);
     int (*score_loss)(struct device *device, const struct nn_score_loss *loss);
 
+    /* sums (like norm->sums, which is not read): adds those of these rows. y is of y_type. slopes
+     * [n][c][2]: adds the sums over these rows of g and of g times the normalised x, g being dy
+     * behind the SiLU. dgrad: dx (x_type) = or, with `add`, +=; slopes: over the whole image. grad:
+     * what these make the gradients of weight and bias, added. */
+    int (*group_norm_sums)(struct device *device, const struct nn_group_norm *norm, double *sums);
+    int (*group_norm_forward)(struct device *device, const struct nn_group_norm *norm, void *y);
+    int (*group_norm_slopes)(struct device *device, const struct nn_group_norm *norm,
+                             double *slopes, const void *dy);
+    int (*group_norm_dgrad)(struct device *device, const struct nn_group_norm *norm, void *dx,
+                            const void *dy, const double *slopes, bool add);
+    int (*group_norm_grad)(struct device *device, float *dweight, float *dbias,
+                           const double *slopes, int n, int c);
+
     /* spectral_grad: what g [rows][cols], the gradient at `out`, makes the gradient at `w`, the
      * vectors held fixed: g = (g - <g, out> next_u next_v') / sigma. */
     int (*spectral_norm)(struct device *device, const struct nn_spectral *spectral);
@@ -331,6 +359,7 @@ int nn_check_image_loss(const struct nn_image_loss *loss);
 int nn_check_score_loss(const struct nn_score_loss *loss);
 int nn_check_spectral(const struct nn_spectral *spectral);
 int nn_check_pointwise(const struct nn_pointwise *pointwise, int operand);
+int nn_check_group_norm(const struct nn_group_norm *norm);
 int nn_check_sizes(const char *what, int n, int pixels, int c);
 int nn_check_embedding(const char *what, int n, int e, int k, int stride);
 

@@ -20,6 +20,7 @@ struct network_pass; /* nn/passes.h */
 
 enum { NET_MAX_INPUTS = 5, NET_MAX_DIMS = 4, NET_FULL_PRECISION = 16 };
 #define NET_SLOPE 0.2f /* of the fused leaky ReLU */
+#define NET_GROUP_NORM_EPS 1e-6f
 
 /* How the gradient at a layer's output reaches the gradient of one of its inputs. */
 enum net_gradient {
@@ -37,7 +38,8 @@ struct net_layer {
     int factor;                             /* of a kind that changes the size by it */
     int classes, embedding;                 /* of a kind that reads labels: its table */
     bool leaky_relu;  /* fused behind the kind's sum; keeps a mask, slope NET_SLOPE */
-    bool silu;        /* of a convolution: its input goes through SiLU first, kept nowhere */
+    bool silu;        /* of a convolution: its input goes through SiLU first, kept nowhere; of a
+                         group_norm: its output */
     int weight, bias; /* parameter numbers; -1 = none */
     size_t derived;   /* where its derived weights begin in the range of all of them */
     int slopes;       /* of a PReLU that its input goes through; -1 = none */

@@ -34,6 +34,10 @@ extern const struct nn_layer_kind layer_prelu_conv; /* as layer_conv; reads a co
 extern const struct nn_layer_kind layer_nearest_up; /* [n][hf][wf][c]: factor set */
 extern const struct nn_layer_kind layer_max_pool;   /* [n][h/2][w/2][c]: the largest of 2 x 2 */
 extern const struct nn_layer_kind layer_add;        /* the sum of two values of one shape */
+extern const struct nn_layer_kind layer_group_norm; /* groups set; silu: a SiLU behind it */
+extern const struct nn_layer_kind layer_conv_halve; /* [n][h/2][w/2][c], 3x3 stride 2: c set */
+extern const struct nn_layer_kind
+    layer_pixel_linear; /* layer_conv of 1x1, weights [c][in]: c set */
 
 /* Adds the layer_input of a network without layers. */
 int nn_add_input(struct net *net, int h, int w, int c);

@@ -16,6 +16,7 @@ enum net_graph {
     GRAPH_HALVING,
     GRAPH_GATES,
     GRAPH_BLOCKS,
+    GRAPH_NORMS,
     NET_GRAPHS,
     GRAPH_LARGE = NET_GRAPHS, /* too large for differences */
     ALL_NET_GRAPHS
@@ -341,7 +342,43 @@ static inline void build_gates(struct net *net)
     add_score(net, add_sum(net, all, fifth), 0.1f);
 }
 
-/* Kinds that take some images at a time: two of five, four, and one. */
+static inline int add_norm(struct net *net, int input, int groups, bool silu)
+{
+    struct net_layer l = reader(net, &layer_group_norm, input);
+    l.groups = groups;
+    l.silu = silu;
+    return add_weighted(net, l, 1);
+}
+
+static inline int add_halve(struct net *net, int input, int c)
+{
+    struct net_layer l = reader(net, &layer_conv_halve, input);
+    l.c = c;
+    return add_weighted(net, l, 1);
+}
+
+/* An autoencoder's kinds: a block with normalised convolutions, halved and enlarged again. */
+static inline void build_norms(struct net *net)
+{
+    MUST(nn_add_input(net, 4, 6, 3));
+    int x = add_dense(net, 0, 8);
+    int a = add_norm(net, x, 4, true); /* x: read by a kind that adds, and by an identity */
+    int b = add_dense(net, a, 12);
+    int c = add_norm(net, b, 3, true);
+    int d = add_dense(net, c, 12);
+    struct net_layer shortcut = reader(net, &layer_pixel_linear, x);
+    shortcut.c = 12;
+    int e = add_sum(net, d, add_weighted(net, shortcut, 1));
+    net_mark_segment(net, a, e);
+    int f = add_halve(net, e, 8);
+    int g = add_norm(net, f, 1, false);
+    int h = add_factor(net, &layer_nearest_up, g, 2);
+    int i = add_dense(net, h, 12);
+    net_mark_segment(net, g, i);
+    add_score(net, add_sum(net, i, e), 0.1f);
+}
+
+/* Kinds that take some images at a time: two of five, four, three, and one; or some rows. */
 static inline void build_large(struct net *net)
 {
     MUST(nn_add_input(net, 128, 128, 3));
@@ -349,7 +386,8 @@ static inline void build_large(struct net *net)
     add_conv(net, both[0], -1, 16, 1, false);
     both[1] = add_in_parts(net, 16, true);
     int joined = add_gather(net, both, 2, 1, 8, true);
-    add_score(net, add_down(net, joined, 8), 0.1f);
+    int down = add_down(net, joined, 16), halved = add_halve(net, both[0], 16);
+    add_score(net, add_halve(net, add_sum(net, down, halved), 8), 0.1f);
 }
 
 static inline void net_graph_build(struct net *net, enum net_graph graph)
@@ -358,7 +396,7 @@ static inline void net_graph_build(struct net *net, enum net_graph graph)
         [GRAPH_LINEAR] = build_linear,       [GRAPH_SQUARES] = build_squares,
         [GRAPH_ENLARGING] = build_enlarging, [GRAPH_HALVING] = build_halving,
         [GRAPH_GATES] = build_gates,         [GRAPH_BLOCKS] = build_blocks,
-        [GRAPH_LARGE] = build_large,
+        [GRAPH_NORMS] = build_norms,         [GRAPH_LARGE] = build_large,
     };
     *net = (struct net){.layer_count = 0};
     builders[graph](net);

@@ -467,6 +467,7 @@ void nn_install_conv(struct nn_ops *ops)
     ops->bf16 = kernels_bf16 != NULL;
     nn_install_prelu_kernels(ops, kernels_f32, kernels_bf16);
     nn_install_pointwise_kernels(ops, kernels_f32, kernels_bf16);
+    nn_install_group_norm_kernels(ops, kernels_f32);
     nn_install_prelu_conv(ops);
     ops->conv_workspace = cpu_conv_workspace;
     ops->conv_forward = cpu_conv_forward;

@@ -41,6 +41,12 @@ static int linear_shape(const struct net *net, struct net_layer *l)
                : fail(ERR_CONFIG, "its input must be a vector");
 }
 
+static int pixel_linear_shape(const struct net *net, struct net_layer *l)
+{
+    TRY(conv_layer_shape(net, l));
+    return l->kernel == 1 && l->groups == 1 ? OK : fail(ERR_CONFIG, "its kernel must be 1");
+}
+
 static int linear_weight_shape(const struct net *net, const struct net_layer *l, int64_t *shape)
 {
     return conv_layer_weight_shape(net, l, shape) - 2;
@@ -249,6 +255,8 @@ size_t conv_layer_workspace(const struct net *net, const struct device *device, 
 const struct nn_layer_kind layer_conv =
     CONV_KIND("conv", conv_layer_shape, conv_layer_weight_shape);
 const struct nn_layer_kind layer_linear = CONV_KIND("linear", linear_shape, linear_weight_shape);
+const struct nn_layer_kind layer_pixel_linear =
+    CONV_KIND("pixel_linear", pixel_linear_shape, linear_weight_shape);
 
 int nn_add_conv(struct net *net, const char *name, int channels, int kernel)
 {

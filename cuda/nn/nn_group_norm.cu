@@ -1,0 +1,286 @@
+/* Normalisation of groups of channels: see struct nn_group_norm in device/nn_ops.h. Sums are made
+ * of each row, then the rows are added in order. */
+#include "cuda/cuda_device.h"
+#include "cuda/element.h"
+#include "cuda/nn/nn_cuda.h"
+#include "cuda/reduce.h"
+#include "math/group_moments.h"
+#include "math/real.h"
+
+#define REAL float
+#define FORMULA(name) name##_f32
+#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
+#define REAL_SET(x) (x)
+#define REAL_SIGMOID(x) (1 / (1 + expf(-(x))))
+#include "math/pointwise.h"
+
+enum { BLOCK = 256, SUM_BLOCK = 128, SLOPE_LANES = 32, SLOPE_PIXELS = 8 };
+
+/* What kernels know of struct nn_group_norm: the images of one launch. */
+struct norm_images {
+    const float *weight, *bias;
+    const double *sums;
+    int rows, width, c, groups;
+    double pixels;
+    float eps;
+    bool silu;
+};
+
+static struct norm_images norm_images_of(const struct nn_group_norm *g, int first)
+{
+    return {g->weight, g->bias,   g->sums ? g->sums + (size_t)first * g->groups * 2 : NULL,
+            g->rows,   g->width,  g->c,
+            g->groups, g->pixels, g->eps,
+            g->silu};
+}
+
+static __device__ inline struct group_norm_moments norm_moments(const struct norm_images &g,
+                                                                size_t image, int channel)
+{
+    int width = g.c / g.groups;
+    const double *sums = g.sums + (image * g.groups + channel / width) * 2;
+    return group_norm_moments_of(sums, g.pixels * width, g.eps);
+}
+
+/* The gradient in front of the SiLU, if there is one. */
+static __device__ inline float norm_gradient(const struct norm_images &g, float normal, int channel,
+                                             float dy)
+{
+    if (!g.silu) return dy;
+    return dy * pointwise_silu_slope_f32(normal * g.weight[channel] + g.bias[channel]);
+}
+
+/* A block a row of a group: rows[image][row][group][2]. */
+template <typename X>
+static __global__ void norm_row_sums(double *rows, const X *x, struct norm_images g)
+{
+    int width = g.c / g.groups, group = blockIdx.y;
+    size_t row = blockIdx.x, first = row * g.width * g.c + (size_t)group * width;
+    double sum = 0, squares = 0;
+    for (size_t i = threadIdx.x; i < (size_t)g.width * width; i += SUM_BLOCK) {
+        double value = (double)cuda_element_element(x, first + i / width * g.c + i % width);
+        sum += value;
+        squares += value * value;
+    }
+    sum = cuda_reduce_block_sum<SUM_BLOCK>(sum);
+    squares = cuda_reduce_block_sum<SUM_BLOCK>(squares);
+    if (threadIdx.x > 0) return;
+    rows[(row * g.groups + group) * 2] = sum;
+    rows[(row * g.groups + group) * 2 + 1] = squares;
+}
+
+/* sums[image][count] += rows[image][row][count], a row after the other. */
+static __global__ void norm_add_rows(double *sums, const double *rows, int images, int row_count,
+                                     int count)
+{
+    size_t i = (size_t)blockIdx.x * BLOCK + threadIdx.x;
+    if (i >= (size_t)images * count) return;
+    const double *from = rows + i / count * row_count * count + i % count;
+    double sum = sums[i];
+    for (int row = 0; row < row_count; row++)
+        sum += from[(size_t)row * count];
+    sums[i] = sum;
+}
+
+/* A block 32 channels of a row: rows[image][row][c][2]. */
+template <typename X, typename Y>
+static __global__ void norm_row_slopes(double *rows, const Y *dy, const X *x, struct norm_images g)
+{
+    __shared__ double sums[2][SLOPE_PIXELS][SLOPE_LANES];
+    int lane = threadIdx.x, channel = blockIdx.y * SLOPE_LANES + lane;
+    size_t row = blockIdx.x, first = row * g.width * g.c + channel;
+    double sum = 0, product = 0;
+    if (channel < g.c) {
+        struct group_norm_moments m = norm_moments(g, row / g.rows, channel);
+        for (int p = threadIdx.y; p < g.width; p += SLOPE_PIXELS) {
+            size_t i = first + (size_t)p * g.c;
+            float normal = group_norm_value(cuda_element_element(x, i), m);
+            float slope = norm_gradient(g, normal, channel, cuda_element_element(dy, i));
+            sum += (double)slope;
+            product += (double)slope * (double)normal;
+        }
+    }
+    sums[0][threadIdx.y][lane] = sum;
+    sums[1][threadIdx.y][lane] = product;
+    __syncthreads();
+    if (threadIdx.y > 1 || channel >= g.c) return;
+    double total = 0;
+    for (int p = 0; p < SLOPE_PIXELS; p++)
+        total += sums[threadIdx.y][p][lane];
+    rows[(row * g.c + channel) * 2 + threadIdx.y] = total;
+}
+
+template <typename X, typename Y>
+static __global__ void norm_forward_kernel(Y *y, const X *x, size_t count, struct norm_images g)
+{
+    size_t i = (size_t)blockIdx.x * BLOCK + threadIdx.x;
+    if (i >= count) return;
+    int channel = (int)(i % g.c);
+    struct group_norm_moments m = norm_moments(g, i / g.c / g.width / g.rows, channel);
+    float value =
+        group_norm_value(cuda_element_element(x, i), m) * g.weight[channel] + g.bias[channel];
+    element_set(y, i, g.silu ? pointwise_silu_f32(value) : value);
+}
+
+/* means[image][group][2]: of w dy, and of w dy times the normalised value. */
+static __global__ void norm_means_kernel(float *means, const double *slopes, int images,
+                                         struct norm_images g)
+{
+    int i = blockIdx.x * BLOCK + threadIdx.x, width = g.c / g.groups;
+    if (i >= images * g.groups) return;
+    double dy = 0, product = 0;
+    const double *from = slopes + (size_t)i * width * 2;
+    for (int k = 0; k < width; k++) {
+        double w = (double)g.weight[i % g.groups * width + k];
+        dy += w * from[2 * k];
+        product += w * from[2 * k + 1];
+    }
+    means[2 * i] = (float)(dy / (g.pixels * width));
+    means[2 * i + 1] = (float)(product / (g.pixels * width));
+}
+
+template <typename X, typename Y>
+static __global__ void norm_dgrad_kernel(X *dx, const Y *dy, const X *x, const float *means,
+                                         size_t count, bool add, struct norm_images g)
+{
+    size_t i = (size_t)blockIdx.x * BLOCK + threadIdx.x;
+    if (i >= count) return;
+    int channel = (int)(i % g.c);
+    size_t image = i / g.c / g.width / g.rows;
+    struct group_norm_moments m = norm_moments(g, image, channel);
+    const float *mean = means + (image * g.groups + channel / (g.c / g.groups)) * 2;
+    float value = cuda_element_element(x, i);
+    float slope =
+        norm_gradient(g, group_norm_value(value, m), channel, cuda_element_element(dy, i));
+    float dvalue = group_norm_slope(value, g.weight[channel], slope, m, mean[0], mean[1]);
+    element_set(dx, i, add ? cuda_element_element(dx, i) + dvalue : dvalue);
+}
+
+static __global__ void norm_grad_kernel(float *dweight, float *dbias, const double *slopes, int n,
+                                        int c)
+{
+    int channel = blockIdx.x * BLOCK + threadIdx.x;
+    if (channel >= c) return;
+    float weight = dweight[channel], bias = dbias[channel];
+    for (int image = 0; image < n; image++) {
+        const double *from = slopes + ((size_t)image * c + channel) * 2;
+        bias += (float)from[0];
+        weight += (float)from[1];
+    }
+    dweight[channel] = weight;
+    dbias[channel] = bias;
+}
+
+/* ---- operations ---- */
+
+/* Images of one launch whose rows take `doubles` of the room for partial sums each. */
+static int norm_some(const struct nn_group_norm *g, size_t doubles, int first, int *some)
+{
+    size_t most = CUDA_PARTIALS / sizeof(double) / doubles, left = (size_t)(g->n - first);
+    if (most < 1)
+        return fail(ERR_USAGE, "group_norm: an image of %d rows by %d channels is too large",
+                    g->rows, g->c);
+    *some = (int)(left < most ? left : most);
+    return OK;
+}
+
+static int cuda_group_norm_sums(struct device *device, const struct nn_group_norm *norm,
+                                double *sums)
+{
+    TRY(nn_check_group_norm(norm));
+    struct cuda_device *d = cuda_of(device);
+    double *rows = (double *)d->partials;
+    int count = 2 * norm->groups;
+    for (int first = 0, some; first < norm->n; first += some) {
+        TRY(norm_some(norm, (size_t)norm->rows * count, first, &some));
+        size_t skip = (size_t)first * norm->rows * norm->width * norm->c;
+        dim3 grid((unsigned)(some * norm->rows), (unsigned)norm->groups);
+        WITH_TYPE(norm->x_type, X, {
+            LAUNCH((norm_row_sums<X>), grid, SUM_BLOCK, 0, d->stream, rows,
+                   (const X *)norm->x + skip, norm_images_of(norm, first));
+        });
+        LAUNCH(norm_add_rows, cuda_blocks((size_t)some * count, BLOCK), BLOCK, 0, d->stream,
+               sums + (size_t)first * count, rows, some, norm->rows, count);
+    }
+    return cuda_take_error();
+}
+
+static int cuda_group_norm_forward(struct device *device, const struct nn_group_norm *norm, void *y)
+{
+    TRY(nn_check_group_norm(norm));
+    size_t of_image = (size_t)norm->rows * norm->width * norm->c;
+    for (int first = 0, some; first < norm->n; first += some) {
+        some = cuda_images_at_once(norm->n - first, of_image);
+        size_t skip = first * of_image, count = some * of_image;
+        WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {
+                      LAUNCH((norm_forward_kernel<X, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
+                             cuda_stream(device), (Y *)y + skip, (const X *)norm->x + skip, count,
+                             norm_images_of(norm, first));
+                  }));
+    }
+    return cuda_take_error();
+}
+
+static int cuda_group_norm_slopes(struct device *device, const struct nn_group_norm *norm,
+                                  double *slopes, const void *dy)
+{
+    TRY(nn_check_group_norm(norm));
+    struct cuda_device *d = cuda_of(device);
+    double *rows = (double *)d->partials;
+    int count = 2 * norm->c;
+    for (int first = 0, some; first < norm->n; first += some) {
+        TRY(norm_some(norm, (size_t)norm->rows * count, first, &some));
+        size_t skip = (size_t)first * norm->rows * norm->width * norm->c;
+        dim3 grid((unsigned)(some * norm->rows), cuda_blocks((size_t)norm->c, SLOPE_LANES));
+        WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {
+                      LAUNCH((norm_row_slopes<X, Y>), grid, dim3(SLOPE_LANES, SLOPE_PIXELS), 0,
+                             d->stream, rows, (const Y *)dy + skip, (const X *)norm->x + skip,
+                             norm_images_of(norm, first));
+                  }));
+        LAUNCH(norm_add_rows, cuda_blocks((size_t)some * count, BLOCK), BLOCK, 0, d->stream,
+               slopes + (size_t)first * count, rows, some, norm->rows, count);
+    }
+    return cuda_take_error();
+}
+
+static int cuda_group_norm_dgrad(struct device *device, const struct nn_group_norm *norm, void *dx,
+                                 const void *dy, const double *slopes, bool add)
+{
+    TRY(nn_check_group_norm(norm));
+    struct cuda_device *d = cuda_of(device);
+    float *means = (float *)d->partials;
+    size_t of_image = (size_t)norm->rows * norm->width * norm->c;
+    int most = (int)(CUDA_PARTIALS / sizeof(float) / (2 * (size_t)norm->groups));
+    for (int first = 0, some; first < norm->n; first += some) {
+        some = cuda_images_at_once(norm->n - first, of_image);
+        if (some > most) some = most;
+        size_t skip = first * of_image, count = some * of_image;
+        struct norm_images images = norm_images_of(norm, first);
+        LAUNCH(norm_means_kernel, cuda_blocks((size_t)some * norm->groups, BLOCK), BLOCK, 0,
+               d->stream, means, slopes + (size_t)first * norm->c * 2, some, images);
+        WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {
+                      LAUNCH((norm_dgrad_kernel<X, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
+                             d->stream, (X *)dx + skip, (const Y *)dy + skip,
+                             (const X *)norm->x + skip, means, count, add, images);
+                  }));
+    }
+    return cuda_take_error();
+}
+
+static int cuda_group_norm_grad(struct device *device, float *dweight, float *dbias,
+                                const double *slopes, int n, int c)
+{
+    TRY(nn_check_sizes("group_norm_grad", n, 1, c));
+    LAUNCH(norm_grad_kernel, cuda_blocks((size_t)c, BLOCK), BLOCK, 0, cuda_stream(device), dweight,
+           dbias, slopes, n, c);
+    return cuda_take_error();
+}
+
+void nn_cuda_install_group_norm(struct nn_ops *ops)
+{
+    ops->group_norm_sums = cuda_group_norm_sums;
+    ops->group_norm_forward = cuda_group_norm_forward;
+    ops->group_norm_slopes = cuda_group_norm_slopes;
+    ops->group_norm_dgrad = cuda_group_norm_dgrad;
+    ops->group_norm_grad = cuda_group_norm_grad;
+}
