@@ -8,6 +8,8 @@
 void token_install_linear(struct token_ops *ops);
 void token_install_norms(struct token_ops *ops);
 void token_install_rows(struct token_ops *ops);
+void token_install_attention(struct token_ops *ops);
+void token_install_embedding(struct token_ops *ops);
 
 void token_install_gemm(struct token_ops *ops); /* token_gemm.c: by vector code */
 

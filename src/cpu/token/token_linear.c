@@ -4,9 +4,8 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "cpu/token/token_cpu.h"
+#include "cpu/token/token_element.h"
 #include "cpu/token/token_formulas.h"
-#include "math/bf16.h"
-#include "math/half.h"
 
 #include <string.h>
 
@@ -34,23 +33,17 @@ struct linear_tile {
     float b[LINEAR_TERMS][LINEAR_COLUMNS];
 };
 
-static float linear_element(const void *b, enum token_type type, size_t i)
-{
-    if (type == TOKEN_F32) return ((const float *)b)[i];
-    uint16_t bits = ((const uint16_t *)b)[i];
-    return type == TOKEN_BF16 ? bf16_value(bits) : half_half_value(bits);
-}
-
 /* Terms first .. first + terms - 1 of the tile's columns, widened; zeros beside them. */
 static void linear_pack(struct linear_tile *t, size_t first, int terms)
 {
     const struct linear_product *p = t->p;
     for (int k = 0; k < terms; k++)
         for (int n = 0; n < LINEAR_COLUMNS; n++)
-            t->b[k][n] = n < t->columns ? linear_element(p->b, p->b_type,
-                                                         (first + (size_t)k) * p->b_k +
-                                                             (size_t)(t->column + n) * p->b_n)
-                                        : 0;
+            t->b[k][n] =
+                n < t->columns
+                    ? token_element(p->b, p->b_type,
+                                    (first + (size_t)k) * p->b_k + (size_t)(t->column + n) * p->b_n)
+                    : 0;
 }
 
 /* Adds these terms to the tile's sums. */

@@ -8,6 +8,8 @@ const struct token_ops *token_ops_reference(void)
     token_install_linear(&ops);
     token_install_norms(&ops);
     token_install_rows(&ops);
+    token_install_attention(&ops);
+    token_install_embedding(&ops);
     table = ops; /* always the same bytes */
     return &table;
 }
