@@ -7,7 +7,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/threads.h"
-#include "data/flatten.h"
+#include "data/pair_decode.h"
 #include "data/pairs_format.h"
 #include "image/image.h"
 
@@ -42,74 +42,14 @@ struct pairs_builder {
 
 /* ---- one pair ---- */
 
-/* The upper left part of w x h of an image file, as RGB of 8 bits, or of 16 where it has more. */
-static int decode_rgb(struct image *out, const char *folder, const char *name, int w, int h)
-{
-    struct image whole = {0};
-    char *path = path_join(folder, name);
-    int code = path ? image_load(&whole, path) : ERR_SYSTEM;
-    enum sample_type type = whole.type == SAMPLE_U8 ? SAMPLE_U8 : SAMPLE_U16;
-    TRY_CLEANUP(code);
-    if (whole.width < w || whole.height < h)
-        TRY_CLEANUP(fail(ERR_DATA, "%s: %dx%d, but %dx%d when it was looked at", path, whole.width,
-                         whole.height, w, h));
-    size_t pixel = sample_bytes(whole.type) * (size_t)whole.channels;
-    for (size_t y = 0; whole.width > w && y < (size_t)h; y++)
-        memmove((uint8_t *)whole.data + y * (size_t)w * pixel,
-                (uint8_t *)whole.data + y * (size_t)whole.width * pixel, (size_t)w * pixel);
-    whole.width = w;
-    whole.height = h;
-    TRY_CLEANUP(image_create(out, w, h, 3, type));
-    flatten_rgb(out->data, type, &whole);
-cleanup:
-    image_free(&whole);
-    free(path);
-    return code;
-}
-
-/* LQ of 8 bits, rounded once. */
-static int pairs_reduce(struct image *out, const struct image *in, int scale)
-{
-    struct image exact = {0}, reduced = {0};
-    int code = OK;
-    if (in->type == SAMPLE_U8) return image_resize_bicubic(out, in, 1.0 / scale);
-    TRY_CLEANUP(image_convert(&exact, in, SAMPLE_F32));
-    TRY_CLEANUP(image_resize_bicubic(&reduced, &exact, 1.0 / scale));
-    TRY_CLEANUP(image_convert(out, &reduced, SAMPLE_U8));
-cleanup:
-    image_free(&exact);
-    image_free(&reduced);
-    return code;
-}
-
-static int decode_pair(const struct pairs_builder *b, const struct pairs_match *m,
-                       struct decoded *out)
-{
-    const struct pairs_options *o = b->options;
-    TRY(decode_rgb(&out->gt, o->gt, b->list->gt.files[m->gt].name, m->w * o->scale,
-                   m->h * o->scale));
-    if (m->lq >= 0) return decode_rgb(&out->lq, o->lq, b->list->lq.files[m->lq].name, m->w, m->h);
-    return o->degraded ? OK : pairs_reduce(&out->lq, &out->gt, o->scale);
-}
-
 static int decode_match(const struct pairs_builder *b, const struct pairs_match *m,
                         struct decoded *out)
 {
-    struct image whole = {0};
-    if (!m->is_broken && (m->w < 1 || m->h < 1))
-        return fail(ERR_DATA, "%s/%s: smaller than a pixel of LQ", b->options->gt,
-                    b->list->gt.files[m->gt].name);
-    if (!m->is_broken) return decode_pair(b, m, out);
-    char *path = path_join(b->options->gt, b->list->gt.files[m->gt].name);
-    int code = path ? image_load(&whole, path) : ERR_SYSTEM;
-    image_free(&whole);
-    free(path);
-    if (code < 0 || m->lq < 0) return code;
-    path = path_join(b->options->lq, b->list->lq.files[m->lq].name);
-    code = path ? image_load(&whole, path) : ERR_SYSTEM;
-    image_free(&whole);
-    free(path);
-    return code;
+    const struct pair_files files = pairs_match_files(b->list, m, b->options);
+    if (m->is_broken) return pair_decode_broken(&files);
+    if (m->w < 1 || m->h < 1)
+        return fail(ERR_DATA, "%s/%s: smaller than a pixel of LQ", files.gt_folder, files.gt);
+    return pair_decode(&files, &out->lq, &out->gt);
 }
 
 static void decode_pairs(void *context, int64_t from, int64_t to)

@@ -167,22 +167,23 @@ uint64_t pairs_list_key(const struct pairs_list *list, const struct pairs_option
 
 /* ---- sizes ---- */
 
-static int probe_one(const char *folder, const char *name, int *w, int *h)
+static int probe_one(const char *folder, const char *name, int size[2], bool *is_16)
 {
-    enum sample_type type;
+    enum sample_type type = SAMPLE_U8;
     int channels;
     char *path = path_join(folder, name);
     if (!path) return ERR_SYSTEM;
-    int code = image_probe(path, w, h, &channels, &type);
+    int code = image_probe(path, &size[0], &size[1], &channels, &type);
+    *is_16 = type != SAMPLE_U8;
     free(path);
     return code;
 }
 
-static int probe_match(const struct pairs_list *list, const struct pairs_match *m,
+static int probe_match(const struct pairs_list *list, struct pairs_match *m,
                        const struct pairs_options *options, int gt[2], int lq[2])
 {
-    TRY(probe_one(options->gt, list->gt.files[m->gt].name, &gt[0], &gt[1]));
-    if (m->lq >= 0) return probe_one(options->lq, list->lq.files[m->lq].name, &lq[0], &lq[1]);
+    TRY(probe_one(options->gt, list->gt.files[m->gt].name, gt, &m->gt_is_16));
+    if (m->lq >= 0) return probe_one(options->lq, list->lq.files[m->lq].name, lq, &m->lq_is_16);
     lq[0] = gt[0] / options->scale;
     lq[1] = gt[1] / options->scale;
     return OK;
@@ -244,4 +245,17 @@ int pairs_check(struct pairs_list *list, const struct pairs_options *options)
                 "%s data: %d of %d GT images (%s) are not %dx as large as their LQ images (%s)%s",
                 options->role, faults, list->count, options->gt, options->scale, options->lq,
                 options->crop ? "" : "; sr.fix_sizes=crop cuts what is up to a pixel of LQ off");
+}
+
+struct pair_files pairs_match_files(const struct pairs_list *list, const struct pairs_match *m,
+                                    const struct pairs_options *options)
+{
+    return (struct pair_files){.gt_folder = options->gt,
+                               .gt = list->gt.files[m->gt].name,
+                               .lq_folder = options->lq,
+                               .lq = m->lq >= 0 ? list->lq.files[m->lq].name : NULL,
+                               .degraded = options->degraded,
+                               .w = m->w,
+                               .h = m->h,
+                               .scale = options->scale};
 }

@@ -2,6 +2,7 @@
 #ifndef IMGTRAIN_DATA_PAIRS_MATCH_H
 #define IMGTRAIN_DATA_PAIRS_MATCH_H
 
+#include "data/pair_decode.h"
 #include "data/pairs_options.h"
 #include "data/scan.h"
 
@@ -10,6 +11,7 @@ struct pairs_match {
     int gt, lq;     /* in the scans; lq -1: made from GT */
     int w, h;       /* of LQ as it is used; 0 before pairs_check */
     bool is_broken; /* it cannot be read */
+    bool lq_is_16, gt_is_16;
 };
 
 struct pairs_list {
@@ -25,5 +27,8 @@ void pairs_list_free(struct pairs_list *list);
 uint64_t pairs_list_key(const struct pairs_list *list, const struct pairs_options *options);
 /* Reads the files' heads and sets the sizes. */
 int pairs_check(struct pairs_list *list, const struct pairs_options *options);
+/* After that; all of it is borrowed. */
+struct pair_files pairs_match_files(const struct pairs_list *list, const struct pairs_match *m,
+                                    const struct pairs_options *options);
 
 #endif

@@ -17,6 +17,7 @@ struct pairs_options {
     const char *cache_dir;        /* where the cache file may be written; NULL: not yet */
     const char *look_dir;         /* where it may lie already, without cache_dir; NULL: nowhere */
     const char *spill_dir;        /* where it is made without a name then; NULL: in memory */
+    bool uncached;                /* nothing is kept: an image is decoded each time it is used */
     bool (*stop_requested)(void); /* polled; may be NULL */
 };
 

@@ -58,9 +58,12 @@ int sr_measure(struct sr_scores *scores, const struct pair *pair, int scale, int
     float *lq = memory, *result = lq + 3 * (size_t)pair->w * (size_t)pair->h;
     float *gt = result + 3 * large;
     uint8_t *bytes = (uint8_t *)(gt + 3 * large);
+    struct pair_view view;
     *scores = sr_scores_unknown();
-    crop_read(pair, false, scale, 0, 0, pair->w, pair->h, lq);
-    crop_read(pair, true, scale, 0, 0, w, h, gt);
+    TRY(pair_view_open(&view, pair));
+    crop_read(&view.pair, false, scale, 0, 0, pair->w, pair->h, lq);
+    crop_read(&view.pair, true, scale, 0, 0, w, h, gt);
+    pair_view_close(&view);
     const struct sr_rows rows = {lq, pair->w, pair->h, 0, pair->h};
     if (enlarge)
         TRY(enlarge(context, &rows, 0, 0, pair->w, pair->h, result));

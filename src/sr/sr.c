@@ -150,7 +150,7 @@ static int sr_open(struct task_state **out, const struct task_setup *setup)
     }
     TRY(sr_feed_open(&s->feed, s->config, &s->data.crops));
     if (!setup->without_input) TRY(sr_data_open(&s->data, &s->own_input, setup, &s->feed.choices));
-    sr_choose_shown(s);
+    TRY(sr_choose_shown(s));
     if (setup->resume) {
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;

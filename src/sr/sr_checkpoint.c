@@ -103,7 +103,9 @@ int sr_save(struct task_state *s, struct store_writer *writer)
     TRY(store_set_double(writer, "sr.m_missing", s->core->net.m_missing));
     if (sr_core_has_gan(s->core)) TRY(sr_gan_save(&s->core->gan, writer));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
-    TRY(store_set(writer, "sr.fingerprint", text));
+    if (s->data.cached) TRY(store_set(writer, "sr.fingerprint", text));
+    snprintf(text, sizeof text, "%016" PRIx64, s->data.listing);
+    TRY(store_set(writer, "sr.listing", text));
     if (s->feed.degrades) TRY(store_set(writer, "sr.jpeg", image_jpeg_version()));
     TRY(sr_store_work(s, writer));
     if (s->best.pending) TRY(sr_store_pending(s, writer));
@@ -141,13 +143,29 @@ int sr_expect_checkpoint(const struct task_state *s, const struct store_file *fi
     return sr_core_has_gan(s->core) ? sr_gan_expect(&s->core->gan, file) : OK;
 }
 
+/* By their samples where both runs have a cache, else by names and sizes. */
+static int sr_same_data(const struct task_state *s, const struct store_file *file, bool *same)
+{
+    const char *samples = store_get(file, "sr.fingerprint"),
+               *listing = store_get(file, "sr.listing");
+    if (samples && s->data.cached)
+        *same = strtoull(samples, NULL, 16) == s->data.fingerprint;
+    else if (listing)
+        *same = strtoull(listing, NULL, 16) == s->data.listing;
+    else if (samples)
+        return fail(ERR_CONFIG,
+                    "sr.cache: this run's checkpoint can be resumed with a cache alone");
+    else
+        return fail(ERR_DATA, "%s: metadata sr.fingerprint is missing", store_path(file));
+    return OK;
+}
+
 int sr_check_data(const struct task_state *s, const struct task_setup *setup)
 {
-    const char *fingerprint = store_get(setup->resume, "sr.fingerprint");
     const char *folder = setup->config->sr.dataroot_gt;
-    if (!fingerprint)
-        return fail(ERR_DATA, "%s: metadata sr.fingerprint is missing", store_path(setup->resume));
-    if (strtoull(fingerprint, NULL, 16) == s->data.fingerprint) return OK;
+    bool same = false;
+    TRY(sr_same_data(s, setup->resume, &same));
+    if (same) return OK;
     if (!setup->allow_changed_input)
         return fail(ERR_CONFIG,
                     "%s: these are not the images that this run began with: put them back, or go "

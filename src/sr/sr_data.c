@@ -55,13 +55,19 @@ static const struct pair *sets_at(const struct sr_sets *sets, int index)
     return pairs_at(sets->sets[set], index);
 }
 
-static uint64_t sets_fingerprint(const struct sr_sets *sets)
+static uint64_t sets_sum(const struct sr_sets *sets, uint64_t (*sum)(const struct pairs *))
 {
     uint64_t prints[FOLDERS_MOST];
     for (int i = 0; i < sets->count; i++)
-        prints[i] = pairs_fingerprint(sets->sets[i]);
+        prints[i] = sum(sets->sets[i]);
     if (sets->count == 1) return prints[0];
     return sets->count ? hash_bytes(0, prints, (size_t)sets->count * sizeof *prints) : 0;
+}
+
+static uint64_t input_sum(const struct task_input *input, uint64_t (*sum)(const struct pairs *))
+{
+    const uint64_t sums[] = {sets_sum(&input->train, sum), sets_sum(&input->validation, sum)};
+    return hash_bytes(0, sums, sizeof sums);
 }
 
 void sr_free_input(struct task_input *input)
@@ -154,6 +160,7 @@ static int open_sets(struct task_input *input, const struct task_setup *setup, c
         .cache_dir = cache,
         .look_dir = look,
         .spill_dir = setup->spill_dir,
+        .uncached = !config->sr.cache,
         .stop_requested = setup->stop_requested,
     };
     struct folder_keys keys = {config->sr.dataroot_gt,
@@ -259,9 +266,9 @@ int sr_data_open(struct sr_data *data, struct task_input **own, const struct tas
     bool is_first = !*input;
     TRY(open_input(input, setup));
     TRY(split_pairs(data, *input, (uint64_t)config->seed));
-    const uint64_t prints[] = {sets_fingerprint(&(*input)->train),
-                               sets_fingerprint(&(*input)->validation)};
-    data->fingerprint = hash_bytes(0, prints, sizeof prints);
+    data->cached = setup->config->sr.cache;
+    data->fingerprint = input_sum(*input, pairs_fingerprint);
+    data->listing = input_sum(*input, pairs_listing);
     TRY(crop_source_open(&data->crops, data->train, data->train_count, (int)config->sr.scale));
     TRY(degrade_held(data, setup, choices));
     if (!is_first || (*input)->validation.count) return OK;

@@ -13,7 +13,9 @@ struct sr_data {
     int train_count, held_count;
     struct crop_source crops; /* of the training images */
     struct sr_held degraded;  /* those that are shown, where they are degraded */
-    uint64_t fingerprint;     /* of all of them */
+    bool cached;
+    uint64_t fingerprint; /* of all of them, where they are cached */
+    uint64_t listing;     /* of their names and sizes */
 };
 
 /* Opens both sets, or takes those that an earlier open has read (setup->input), and splits them.

@@ -74,19 +74,19 @@ static void feed_cut_targets(const struct sr_feed *feed, const struct sr_feed_ou
         feed_cut(out->judged, window, width, x, y, side);
 }
 
-int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side,
-                  const struct sr_feed_out *out, struct degrade_recipe *recipe, void *memory)
+/* What is cut out of `crop`, whose image is there. */
+static int feed_make(const struct sr_feed *feed, const struct sr_feed_place *place,
+                     const struct crop *crop, int side, const struct sr_feed_out *out,
+                     struct degrade_recipe *recipe, void *memory)
 {
     size_t large = (size_t)side * (size_t)side * (size_t)feed->scale * (size_t)feed->scale * 3;
     uint64_t index = (uint64_t)place->index;
-    struct crop crop = crop_draw(feed->crops, feed->seed, place->step, index, side, feed->turns);
     int margin = DEGRADE_MARGIN, s = feed->scale;
-    place->name = crop.pair->name;
     *recipe = (struct degrade_recipe){.paired = true};
     if (feed->degrades)
         degrade_recipe_draw(recipe, &feed->choices, feed->seed, place->step, (uint32_t)index);
     if (!feed->degrades || recipe->paired) {
-        crop_copy(feed->crops, &crop, side, out->lq, out->gt);
+        crop_copy(feed->crops, crop, side, out->lq, out->gt);
         if (out->judged) memcpy(out->judged, out->gt, large * sizeof *out->gt);
     }
     if (feed_is_plain(feed)) return OK;
@@ -94,18 +94,32 @@ int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int s
     int around = side + 2 * margin;
     int x = margin - DEGRADE_SHIFTS / 2 + recipe->x, y = margin - DEGRADE_SHIFTS / 2 + recipe->y;
     if (feed->sharpens || (out->judged && feed->judged_sharpens)) {
-        crop_copy_around(feed->crops, &crop, side, 2 * margin, x, y, memory);
+        crop_copy_around(feed->crops, crop, side, 2 * margin, x, y, memory);
         degrade_sharpen(memory, around * s, around * s, SHARPEN_SIDE,
                         (float *)memory + feed_window_floats(feed, side));
         feed_cut_targets(feed, out, true, memory, around * s, x * s, y * s, side * s);
     }
     if (!feed->degrades || recipe->paired) return OK;
-    crop_copy_around(feed->crops, &crop, side, 2 * margin, x, y, memory);
+    crop_copy_around(feed->crops, crop, side, 2 * margin, x, y, memory);
     feed_cut_targets(feed, out, false, memory, around * s, x * s, y * s, side * s);
     const float *degraded;
     TRY(degrade_window(&degraded, memory, around, around, &feed->choices, recipe));
     feed_cut(out->lq, degraded, around, x, y, side);
     return OK;
+}
+
+int sr_feed_patch(const struct sr_feed *feed, struct sr_feed_place *place, int side,
+                  const struct sr_feed_out *out, struct degrade_recipe *recipe, void *memory)
+{
+    struct crop crop =
+        crop_draw(feed->crops, feed->seed, place->step, (uint64_t)place->index, side, feed->turns);
+    struct pair_view view;
+    TRY(pair_view_open(&view, crop.pair));
+    crop.pair = &view.pair;
+    place->name = view.pair.name;
+    int code = feed_make(feed, place, &crop, side, out, recipe, memory);
+    pair_view_close(&view);
+    return code;
 }
 
 /* ---- all patches of a call ---- */

@@ -19,6 +19,7 @@ static struct pair held_middle(const struct pair *whole, int scale)
     if (middle.w > most) middle.w = most;
     if (middle.h > most) middle.h = most;
     middle.lq = middle.gt = NULL;
+    middle.files = NULL;
     return middle;
 }
 
@@ -49,11 +50,15 @@ static int held_degrade(const struct held_work *work, int i, struct held_one *ou
     int s = work->choices->scale, w = middle->w, h = middle->h;
     size_t count = held_samples(middle, s);
     float *memory = malloc(degrade_window_bytes(work->choices, w, h));
+    struct pair_view view;
     out->gt = malloc(count * (whole->gt_is_16 ? 2 : 1));
     out->lq = malloc((size_t)w * (size_t)h * 3);
     int code = memory && out->gt && out->lq ? OK : fail(ERR_SYSTEM, "out of memory");
     TRY_CLEANUP(code);
-    crop_read(whole, true, s, (whole->w - w) / 2 * s, (whole->h - h) / 2 * s, w * s, h * s, memory);
+    TRY_CLEANUP(pair_view_open(&view, whole));
+    crop_read(&view.pair, true, s, (whole->w - w) / 2 * s, (whole->h - h) / 2 * s, w * s, h * s,
+              memory);
+    pair_view_close(&view);
     for (size_t k = 0; k < count; k++)
         if (whole->gt_is_16)
             ((uint16_t *)out->gt)[k] = (uint16_t)lrintf(memory[k] * 65535.0f);

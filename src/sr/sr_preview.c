@@ -44,29 +44,33 @@ static double sr_detail(const struct pair *pair, int x, int y, int side)
     return sum;
 }
 
-static struct sr_shown sr_choose_part(const struct task_state *s, int index)
+static int sr_choose_part(const struct task_state *s, int index, struct sr_shown *best)
 {
     const struct pair *pair = sr_held(s, index);
-    struct sr_shown best = {.pair = pair};
+    struct pair_view view;
     double most = -1;
     int side = s->shown_side;
-    for (uint64_t k = 0; pair->lq && k < CANDIDATES; k++) { /* a forecast has none to look at */
+    *best = (struct sr_shown){.pair = pair};
+    TRY(pair_view_open(&view, pair));
+    bool is_there = view.pair.lq; /* a forecast has none to look at */
+    for (uint64_t k = 0; is_there && k < CANDIDATES; k++) {
         struct philox4 draw =
             philox_draw((uint64_t)s->config->seed, STREAM_SR_SHOWN, (uint64_t)index, k);
         int x = (int)(draw.v[0] % (uint32_t)(pair->w - side + 1));
         int y = (int)(draw.v[1] % (uint32_t)(pair->h - side + 1));
         x -= x % SR_TILE_ALIGNMENT;
         y -= y % SR_TILE_ALIGNMENT;
-        double detail = sr_detail(pair, x, y, side);
+        double detail = sr_detail(&view.pair, x, y, side);
         if (!(detail > most)) continue;
         most = detail;
-        best.x = x;
-        best.y = y;
+        best->x = x;
+        best->y = y;
     }
-    return best;
+    pair_view_close(&view);
+    return OK;
 }
 
-void sr_choose_shown(struct task_state *s)
+int sr_choose_shown(struct task_state *s)
 {
     int count = sr_held_count(s);
     s->shown_count = count < SR_SHOWN ? count : SR_SHOWN;
@@ -77,7 +81,8 @@ void sr_choose_shown(struct task_state *s)
         if (pair->h < s->shown_side) s->shown_side = pair->h;
     }
     for (int i = 0; i < s->shown_count; i++)
-        s->shown[i] = sr_choose_part(s, i);
+        TRY(sr_choose_part(s, i, &s->shown[i]));
+    return OK;
 }
 
 /* ---- frames ---- */
@@ -114,10 +119,10 @@ static void sr_place(float *row, int place, const float *square, int side, int f
                     1;
 }
 
-static int sr_show_row(struct task_state *s, const struct sr_shown *shown, float *row)
+static int sr_show_parts(struct task_state *s, const struct sr_shown *shown,
+                         const struct pair *pair, float *row)
 {
     int side = s->shown_side, scale = s->design.scale, overlap = sr_tiles_overlap(&s->design);
-    const struct pair *pair = shown->pair;
     float *around = s->show, *part = around + sr_around_floats(s);
     int x0 = shown->x > overlap ? shown->x - overlap : 0, x1 = shown->x + side + overlap;
     int y0 = shown->y > overlap ? shown->y - overlap : 0, y1 = shown->y + side + overlap;
@@ -133,6 +138,15 @@ static int sr_show_row(struct task_state *s, const struct sr_shown *shown, float
               part);
     sr_place(row, 2, part, side * scale, 1);
     return OK;
+}
+
+static int sr_show_row(struct task_state *s, const struct sr_shown *shown, float *row)
+{
+    struct pair_view view;
+    TRY(pair_view_open(&view, shown->pair));
+    int code = sr_show_parts(s, shown, &view.pair, row);
+    pair_view_close(&view);
+    return code;
 }
 
 int sr_frame(struct task_state *s, int max_side, struct image *image)

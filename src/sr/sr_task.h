@@ -83,7 +83,7 @@ int sr_replan(struct task_state *s, const struct memory_mode *mode);
 
 /* ---- sr_preview.c ---- */
 
-void sr_choose_shown(struct task_state *s);
+int sr_choose_shown(struct task_state *s);
 size_t sr_show_floats(const struct task_state *s);
 size_t sr_measuring_floats(const struct task_state *s);
 bool sr_measure_is_due(const struct task_state *s, int64_t steps_done);

@@ -80,7 +80,7 @@ SR_GAN_STATE = {
 }
 # Text, and what is there for other programs only.
 TEXT = {'input.samples', 'input.maps', 'gan.pictures', 'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv',
-        'sr.fingerprint', 'sr.scale', 'sr.network'}
+        'sr.fingerprint', 'sr.listing', 'sr.scale', 'sr.network'}
 # What a checkpoint has besides where a measurement or a step was stopped; and what older ones have instead.
 MORE = {
     'splat-checkpoint': ({'pending': '1', 'splat.pending': '30', 'splat.loss': '1'},),

@@ -97,6 +97,40 @@ cp a/2.ppm gt/2.ppm
 awk 'BEGIN { print "P3 32 24 65535"; for (i = 0; i < 2304; i++) print i * 7 % 65536 }' >lq/2.ppm
 learns mixed dataroot_gt=gt dataroot_lq=lq val_gt=a
 err_has "2 training images"
+# ---- without a cache: the same bits, from all kinds of sets ----
+uncached() { # ARGUMENT ...
+    learns kept "$@"
+    learns decoded cache=false "$@"
+    err_has "without a cache: each is decoded when it is used"
+    has_not decoded/cache
+    same kept/model.safetensors decoded/model.safetensors
+    same kept/best.safetensors decoded/best.safetensors
+    same kept/final.png decoded/final.png
+}
+uncached dataroot_gt=kinds
+uncached dataroot_gt=half dataroot_lq=a fix_sizes=crop threads=2
+uncached dataroot_gt=gt_a data_mode=otf
+uncached dataroot_gt=gt dataroot_lq=lq val_gt=a
+run 75 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a cache=off time_limit=0.000001
+run 0 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a cache=off time_limit=0 --resume
+same stopped/model.safetensors decoded/model.safetensors
+rm -rf stopped
+run 75 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a time_limit=0.000001
+run 0 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a cache=off time_limit=0 --resume
+same stopped/model.safetensors decoded/model.safetensors
+cp -r gt other_gt && mv other_gt/2.ppm other_gt/3.ppm && cp -r lq other_lq && mv other_lq/2.ppm other_lq/3.ppm
+run 78 imgtrain train tiny.yaml -o stopped -q dataroot_gt=other_gt dataroot_lq=other_lq val_gt=a cache=off --resume
+err_has "not the images that this run began with"
+# what can be seen of a file only when it is decoded ends the run; a bad head leaves it out
+mkdir tail head
+cp a/1.ppm tail/1.ppm && tool resave a/2.ppm whole.png && head -c 1500 whole.png >tail/cut.png
+run 65 imgtrain train tiny.yaml -o ended -q dataroot_gt=tail val_gt=a cache=false max_steps=20
+err_has "tail/cut.png"
+cp a/*.ppm head && echo P6 >head/bad.ppm
+learns rest dataroot_gt=head val_gt=a cache=false
+err_has "bad.ppm"
+err_has "3 training images"
+
 # unreadable, cut, a link to itself
 cp a/*.ppm small
 head -c 4000 a/1.ppm >small/cut.ppm
