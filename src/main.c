@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"convert", cmd_convert, "make a safetensors file of a PyTorch file (.pth)"},
     {"config", cmd_config, "print the resolved configuration, or explain keys"},
     {"info", cmd_info, "say what a checkpoint, a model or a run folder holds"},
+    {"verify", cmd_verify, "look whether files of runs are as they were written"},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

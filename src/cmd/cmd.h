@@ -24,6 +24,7 @@ int cmd_degrade(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 /* What main does first of all for it: a batch system's signal may come while a run still loads. */
 void cmd_train_listen(void);
+int cmd_verify(int argc, char **argv);
 int cmd_video(int argc, char **argv);
 
 /* Which GPUs run the code of a build as it is, and which compile it first; archs: what CUDA_ARCHS
