@@ -1,0 +1,705 @@
+/* Placement: what each way takes and moves, on the CPU, where placed copies count as a device's
+ * memory, and on a device of this file whose copies take time. */
+#include "placement/placement.h"
+
+#include "cpu/device_cpu.h"
+#include "math/bf16.h"
+#include "math/half.h"
+#include "placement/placement_print.h"
+#include "test/placement/placement_fake.h"
+
+#include <cjson/cJSON.h>
+
+Suite *placement_suite(void);
+
+enum { KB = 1000 };
+
+static struct device *cpu_device(void)
+{
+    struct device *device;
+    MUST(device_open_cpu(&device, 1));
+    return device;
+}
+
+/* A twentieth of a model of 160 MB. */
+static void model_create(struct fake *f, const char *key)
+{
+    size_t floats[FAKE_BLOCKS];
+    for (int b = 0; b < FAKE_BLOCKS; b++)
+        floats[b] = 125 * KB; /* 500 kB */
+    fake_create(f, key, FAKE_BLOCKS, floats, 4);
+}
+
+static void placement_with(struct placement **placement, struct device *device,
+                           enum placement_way way, int64_t budget)
+{
+    const struct placement_options options = {
+        .way = way, .budget = budget, .prefetch = true, .place = true};
+    MUST(placement_open(placement, device, &options));
+}
+
+/* ---- ways ---- */
+
+/* A model of 8 MB under 3.2 MB: refused as a whole, block by block it runs. */
+START_TEST(a_model_larger_than_the_budget_runs_in_blocks)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    enum placement_way way;
+    int component;
+    model_create(&f, "m");
+    for (int w = PLACEMENT_NONE; w <= PLACEMENT_AUTO; w++) {
+        placement_with(&placement, device, (enum placement_way)w, 3200 * KB);
+        MUST(placement_add(placement, &f.source, &component));
+        fake_stage_create(&s, &f, component, "denoise", NULL, 0, 2);
+        s.stage.declare = NULL;
+        int code = placement_choose(placement, &s.stage, 1, &way);
+        ck_assert_int_eq(code, w < PLACEMENT_SEQUENTIAL ? ERR_DEVICE_MEMORY : OK);
+        ck_assert_int_eq(f.opened, 0); /* refused before anything is read */
+        if (code == OK) {
+            ck_assert_int_eq(way, PLACEMENT_SEQUENTIAL);
+            s.seen = malloc(2 * s.pass_bytes);
+            MUST(fake_run(placement, device, &s));
+            free(s.seen);
+            const struct placement_report *r = placement_report_at(placement, 0);
+            expect_as_predicted(placement);
+            /* five stay, one has room beside them: 5 + 2 x 11 copies */
+            ck_assert_int_eq(r->predicted.residents, 5);
+            ck_assert_int_eq(r->predicted.slots, 1);
+            ck_assert_int_eq(r->copies, 27);
+            ck_assert_uint_eq(device->peak_bytes, r->device_bytes);
+        } else {
+            ck_assert_ptr_nonnull(strstr(error_message(), "denoise"));
+        }
+        placement_close(placement);
+        ck_assert_uint_eq(device->used_bytes, 0);
+    }
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+/* Whatever the budget, one more block would not have fitted. */
+START_TEST(residents_fill_the_budget)
+{
+    struct device *device = cpu_device();
+    struct fake f;
+    struct fake_stage s;
+    size_t floats[12];
+    for (int b = 0; b < 12; b++)
+        floats[b] = 100 + 100 * (size_t)((b * 5) % 12);
+    fake_create(&f, "f", 12, floats, 2);
+    fake_stage_create(&s, &f, 0, "walk", NULL, 0, 1);
+    s.stage.declare = NULL;
+    int64_t least = INT64_MAX;
+    for (int64_t budget = (int64_t)fake_all_placed(&f); budget > 1000; budget -= 333) {
+        struct placement *placement;
+        struct placement_forecast fits;
+        int component;
+        placement_with(&placement, device, PLACEMENT_SEQUENTIAL, budget);
+        MUST(placement_add(placement, &f.source, &component));
+        MUST(placement_forecast(placement, &s.stage, 1, PLACEMENT_SEQUENTIAL, &fits));
+        placement_close(placement);
+        if (!fits.fits) {
+            ck_assert_int_gt((int64_t)fits.device_bytes, budget);
+            least = (int64_t)fits.device_bytes;
+            break;
+        }
+        ck_assert(!((int64_t)fits.device_bytes > budget));
+        size_t with_more = 0, largest = 0;
+        for (int b = 0; b < 12; b++) {
+            if (b <= fits.residents)
+                with_more += fake_placed_bytes(&f, b);
+            else if (fake_placed_bytes(&f, b) > largest)
+                largest = fake_placed_bytes(&f, b);
+        }
+        if (fits.residents < 12) ck_assert_int_gt((int64_t)(with_more + largest), budget);
+    }
+    ck_assert_int_lt(least, INT64_MAX); /* in the end, nothing fits */
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+/* In `model` the text encoder is gone before the denoiser has a byte; in `none` it stays. */
+static size_t most_used, used_at_first;
+static int (*alloc_before)(struct device *device, size_t bytes, void **memory);
+
+static int watched_alloc(struct device *device, size_t bytes, void **memory)
+{
+    if (device->used_bytes > most_used) most_used = device->used_bytes;
+    used_at_first = device->used_bytes;
+    return alloc_before(device, bytes, memory);
+}
+
+START_TEST(one_component_at_a_time)
+{
+    struct device *device = cpu_device();
+    struct fake encoder, denoiser;
+    struct fake_stage encode, denoise;
+    const size_t floats[3] = {1000, 1000, 1000};
+    alloc_before = device->alloc;
+    device->alloc = watched_alloc;
+    fake_create(&encoder, "encoder", 3, floats, 1);
+    fake_create(&denoiser, "denoiser", 3, floats, 1);
+    for (int w = PLACEMENT_NONE; w < PLACEMENT_WAYS; w++) {
+        struct placement *placement;
+        int e, d;
+        placement_with(&placement, device, (enum placement_way)w, 0);
+        MUST(placement_add(placement, &encoder.source, &e));
+        MUST(placement_add(placement, &denoiser.source, &d));
+        fake_stage_create(&encode, &encoder, e, "encode", NULL, 0, 1);
+        fake_stage_create(&denoise, &denoiser, d, "denoise", NULL, 0, 2);
+        denoise.stage.declare = encode.stage.declare = NULL;
+        encode.seen = malloc(2 * encode.pass_bytes), denoise.seen = malloc(2 * denoise.pass_bytes);
+        ck_assert_int_eq(placement_state_of(placement, e, 0), PLACEMENT_ABSENT);
+        MUST(fake_run(placement, device, &encode));
+        ck_assert_int_eq(placement_state_of(placement, e, 0), PLACEMENT_PLACED);
+        ck_assert_int_eq(placement_state_of(placement, d, 0), PLACEMENT_ABSENT);
+        used_at_first = 1;
+        MUST(fake_run(placement, device, &denoise));
+        bool kept = w == PLACEMENT_NONE;
+        ck_assert_uint_eq(used_at_first, kept ? fake_all_placed(&encoder) : 0);
+        ck_assert_int_eq(placement_state_of(placement, e, 0),
+                         kept ? PLACEMENT_PLACED : PLACEMENT_MAPPED);
+        expect_as_predicted(placement);
+        placement_close(placement);
+        free(encode.seen), free(denoise.seen);
+    }
+    fake_free(&encoder);
+    fake_free(&denoiser);
+    device_close(device);
+}
+END_TEST
+
+START_TEST(components_of_one_key_are_one)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f, twin;
+    struct fake_stage first, second;
+    const size_t floats[2] = {1000, 2000};
+    int a, b;
+    fake_create(&f, "same", 2, floats, 1);
+    fake_create(&twin, "same", 2, floats, 1);
+    placement_with(&placement, device, PLACEMENT_NONE, 0);
+    MUST(placement_add(placement, &f.source, &a));
+    MUST(placement_add(placement, &twin.source, &b));
+    ck_assert_int_eq(a, b);
+    fake_stage_create(&first, &f, a, "text to image", NULL, 0, 1);
+    fake_stage_create(&second, &f, b, "image to image", NULL, 0, 1);
+    MUST(fake_run(placement, device, &first));
+    struct placement_counts before = *placement_counts(placement);
+    MUST(fake_run(placement, device, &second));
+    ck_assert_uint_eq(placement_counts(placement)->copied_bytes, before.copied_bytes);
+    ck_assert_int_eq(placement_counts(placement)->opened, 1);
+    ck_assert_int_eq(twin.opened, 0);
+    twin.tensors[0].wanted = TENSOR_BF16; /* another type is another component */
+    MUST(placement_add(placement, &twin.source, &b));
+    ck_assert_int_ne(a, b);
+    placement_close(placement);
+    fake_free(&f);
+    fake_free(&twin);
+    device_close(device);
+}
+END_TEST
+
+/* Without a limit the CPU reads what is mapped: nothing is placed in any way. */
+START_TEST(the_host_computes_from_the_mapping)
+{
+    struct device *device = cpu_device();
+    struct fake f;
+    struct fake_stage s;
+    const size_t floats[3] = {1000, 2000, 500};
+    fake_create(&f, "f", 3, floats, 2);
+    for (int w = PLACEMENT_NONE; w < PLACEMENT_WAYS; w++) {
+        const struct placement_options options = {.way = (enum placement_way)w, .prefetch = true};
+        const void *const *tensors;
+        struct placement *placement;
+        int c;
+        MUST(placement_open(&placement, device, &options));
+        MUST(placement_add(placement, &f.source, &c));
+        fake_stage_create(&s, &f, c, "walk", NULL, 0, 2);
+        MUST(fake_run(placement, device, &s));
+        ck_assert_int_eq(placement_counts(placement)->copies, 0);
+        ck_assert_uint_eq(placement_report_at(placement, 0)->predicted.weight_bytes, 0);
+        expect_as_predicted(placement);
+        MUST(placement_begin(placement, &s.stage));
+        MUST(placement_acquire(placement, 0, &tensors));
+        ck_assert_ptr_eq(tensors[1], f.bytes[1]);
+        placement_close(placement); /* in the middle of a stage */
+    }
+    ck_assert_uint_eq(device->used_bytes, 0);
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+START_TEST(rows_that_are_gathered_stay_mapped)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    const size_t floats[2] = {1000, 2000};
+    const void *const *tensors;
+    int c;
+    fake_create(&f, "f", 2, floats, 2);
+    f.tensors[0].stays_mapped = true;
+    placement_with(&placement, device, PLACEMENT_NONE, 0);
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
+    MUST(placement_begin(placement, &s.stage));
+    MUST(placement_acquire(placement, 0, &tensors));
+    ck_assert_ptr_eq(tensors[0], f.bytes[0]);
+    ck_assert_ptr_ne(tensors[1], f.bytes[1]);
+    ck_assert_mem_eq(tensors[1], f.bytes[1], 4 * f.tensors[1].count);
+    placement_close(placement);
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+START_TEST(a_walk_is_kept_to)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s, wrong;
+    const size_t floats[3] = {100, 100, 100};
+    const void *const *tensors;
+    const int nowhere[1] = {3};
+    int c;
+    fake_create(&f, "f", 3, floats, 1);
+    placement_with(&placement, device, PLACEMENT_SEQUENTIAL, 1024 + 4096 + 5 * KB);
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
+    wrong = s;
+    wrong.stage.walk = nowhere, wrong.stage.walk_count = 1;
+    ck_assert_int_eq(placement_acquire(placement, 0, &tensors), ERR_INTERNAL);
+    ck_assert_int_eq(placement_begin(placement, &wrong.stage), ERR_INTERNAL);
+    MUST(placement_begin(placement, &s.stage));
+    ck_assert_int_eq(placement_begin(placement, &s.stage), ERR_INTERNAL);
+    ck_assert_int_eq(placement_acquire(placement, 1, &tensors), ERR_INTERNAL);
+    ck_assert_int_eq(placement_release(placement, 0), ERR_INTERNAL);
+    MUST(placement_acquire(placement, 0, &tensors));
+    MUST(placement_release(placement, 0));
+    ck_assert_int_eq(placement_release(placement, 0), ERR_INTERNAL);
+    MUST(placement_end(placement));
+    ck_assert(!placement_report_at(placement, 0)->complete);
+    ck_assert_int_eq(placement_end(placement), ERR_INTERNAL);
+    placement_close(placement);
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+/* ---- types ---- */
+
+START_TEST(types_are_converted_while_placed)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    const size_t floats[1] = {1200};
+    const void *const *tensors;
+    int c;
+    static const struct {
+        enum tensor_type from, to;
+    } pairs[4] = {{TENSOR_F16, TENSOR_F32},
+                  {TENSOR_BF16, TENSOR_F32},
+                  {TENSOR_F32, TENSOR_BF16},
+                  {TENSOR_F16, TENSOR_BF16}};
+    fake_create(&f, "f", 1, floats, 4);
+    for (int i = 0; i < 4; i++) {
+        f.tensors[i].stored = pairs[i].from;
+        f.tensors[i].wanted = pairs[i].to;
+        f.tensors[i].count = 300;
+        for (int k = 0; k < 300; k++) {
+            float x = (float)(k - 150) * 0.37f;
+            uint16_t half = pairs[i].from == TENSOR_F16 ? half_round(x) : bf16_round(x);
+            if (pairs[i].from == TENSOR_F32)
+                memcpy(f.bytes[i] + 4 * k, &x, 4);
+            else
+                memcpy(f.bytes[i] + 2 * k, &half, 2);
+        }
+    }
+    const struct placement_options options = {.way = PLACEMENT_NONE};
+    MUST(placement_open(&placement, device, &options));
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
+    MUST(placement_begin(placement, &s.stage));
+    MUST(placement_acquire(placement, 0, &tensors));
+    for (int k = 0; k < 300; k++) {
+        float x = (float)(k - 150) * 0.37f;
+        float from_half = half_half_value(half_round(x)), from_bf16 = bf16_value(bf16_round(x));
+        ck_assert(memcmp((const float *)tensors[0] + k, &from_half, 4) == 0);
+        ck_assert(memcmp((const float *)tensors[1] + k, &from_bf16, 4) == 0);
+        ck_assert_uint_eq(((const uint16_t *)tensors[2])[k], bf16_round(x));
+        ck_assert_uint_eq(((const uint16_t *)tensors[3])[k], bf16_round(from_half));
+    }
+    MUST(placement_release(placement, 0));
+    MUST(placement_end(placement));
+    expect_as_predicted(placement);
+    placement_close(placement);
+    f.tensors[0].wanted = TENSOR_F16, f.tensors[0].stored = TENSOR_F32;
+    MUST(placement_open(&placement, device, &options));
+    ck_assert_int_eq(placement_add(placement, &f.source, &c), ERR_INTERNAL);
+    placement_close(placement);
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+/* ---- memory that fails ---- */
+
+static int allocations, fails_from, fails_to;
+
+static int failing_alloc(struct device *device, size_t bytes, void **memory)
+{
+    if (bytes > 0 && ++allocations >= fails_from && allocations <= fails_to) {
+        *memory = NULL;
+        return (fail)(ERR_DEVICE_MEMORY, "allocation %d fails", allocations);
+    }
+    return alloc_before(device, bytes, memory);
+}
+
+/* Three stages, two pictures, while allocations `from` to `to` fail. */
+static int run_while_failing(struct device *device, enum placement_way way, int from, int to,
+                             int *falls)
+{
+    struct fake fakes[3];
+    struct fake_stage stages[3];
+    struct placement *placement;
+    const size_t floats[4] = {1000, 3000, 2000, 1500};
+    static const char *const names[3] = {"encode", "denoise", "decode"};
+    int code = OK;
+    fails_from = from, fails_to = to, allocations = 0, *falls = 0;
+    placement_with(&placement, device, way, 0);
+    for (int i = 0; i < 3; i++) {
+        int c;
+        fake_create(&fakes[i], names[i], 4, floats, 2);
+        MUST(placement_add(placement, &fakes[i].source, &c));
+        fake_stage_create(&stages[i], &fakes[i], c, names[i], NULL, 0, 1 + i % 2);
+    }
+    for (int i = 0; i < 6 && code == OK; i++)
+        code = fake_run(placement, device, &stages[i % 3]);
+    if (code == OK) expect_as_predicted(placement);
+    for (int i = 0; i < placement_report_count(placement); i++)
+        *falls += placement_report_at(placement, i)->falls;
+    placement_close(placement);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(fakes[i].opened, 0);
+        fake_free(&fakes[i]);
+    }
+    return code;
+}
+
+START_TEST(each_allocation_may_fail)
+{
+    struct device *device = cpu_device();
+    enum placement_way way = (enum placement_way)_i;
+    int falls;
+    be_quiet();
+    alloc_before = device->alloc;
+    device->alloc = failing_alloc;
+    ck_assert_int_eq(run_while_failing(device, way, 0, 0, &falls), OK);
+    ck_assert_int_eq(falls, 0);
+    int count = allocations;
+    ck_assert_int_ge(count, 9);
+    for (int k = 1; k <= count; k++) {
+        /* once: the stage goes on in another way, with the same bytes seen */
+        ck_assert_int_eq(run_while_failing(device, way, k, k, &falls), OK);
+        ck_assert_int_eq(falls, 1);
+        /* for good: it ends, and nothing is left behind */
+        ck_assert_int_eq(run_while_failing(device, way, k, 1 << 30, &falls), ERR_DEVICE_MEMORY);
+        ck_assert_int_lt(allocations, k + 40); /* the ladder ends */
+    }
+    device->alloc = alloc_before;
+    device_close(device);
+}
+END_TEST
+
+static int no_data(void *context, const void **data)
+{
+    (void)context, (void)data;
+    return (fail)(ERR_DATA, "model.safetensors: no such tensor");
+}
+
+START_TEST(what_cannot_be_opened_leaves_nothing)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    const size_t floats[1] = {1000};
+    int c;
+    fake_create(&f, "f", 1, floats, 1);
+    f.source.open = no_data;
+    placement_with(&placement, device, PLACEMENT_NONE, 0);
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
+    ck_assert_int_eq(placement_begin(placement, &s.stage), ERR_DATA);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    placement_close(placement);
+    ck_assert_int_eq(f.opened, 0);
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+/* Others took memory since the way was chosen: the stage looks again. */
+START_TEST(a_budget_is_looked_at_when_a_stage_begins)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    const size_t floats[4] = {1000, 1000, 1000, 1000};
+    enum placement_way way;
+    void *others;
+    int c;
+    be_quiet();
+    fake_create(&f, "f", 4, floats, 1);
+    int64_t budget = (int64_t)fake_all_placed(&f) + 3 * 4 * 4004 + 8192;
+    placement_with(&placement, device, PLACEMENT_AUTO, budget);
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
+    MUST(placement_choose(placement, &s.stage, 1, &way));
+    ck_assert_int_eq(way, PLACEMENT_NONE);
+    MUST(device->alloc(device, 40 * KB, &others));
+    MUST(fake_run(placement, device, &s));
+    const struct placement_report *r = placement_report_at(placement, 0);
+    ck_assert_int_eq(r->predicted.way, PLACEMENT_SEQUENTIAL);
+    ck_assert(!((int64_t)r->device_bytes > budget - 40 * KB));
+    expect_as_predicted(placement);
+    device->free(device, others, 40 * KB);
+    MUST(fake_run(placement, device, &s)); /* the next one starts clean */
+    ck_assert_int_eq(placement_report_at(placement, 1)->predicted.way, PLACEMENT_NONE);
+    placement_close(placement);
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+START_TEST(anything_goes_as_predicted)
+{
+    struct device *device = cpu_device();
+    be_quiet();
+    for (uint32_t trial = 0; trial < 300; trial++)
+        fake_trial(device, trial);
+    device_close(device);
+}
+END_TEST
+
+/* ---- time: a device whose copies and operations take as long as their bytes ---- */
+
+static double queue_time[DEVICE_QUEUES], mark_time[DEVICE_MARKS], host_time;
+
+static int slow_alloc(struct device *device, size_t bytes, void **memory)
+{
+    *memory = calloc(1, bytes + 1);
+    device_book(device, bytes);
+    return OK;
+}
+
+static void slow_free(struct device *device, void *memory, size_t bytes)
+{
+    free(memory);
+    device_unbook(device, bytes);
+}
+
+static int slow_alloc_host(struct device *device, size_t bytes, void **memory)
+{
+    (void)device;
+    *memory = calloc(1, bytes + 1);
+    return OK;
+}
+
+static void slow_free_host(struct device *device, void *memory)
+{
+    (void)device;
+    free(memory);
+}
+
+static int slow_copy(struct device *device, enum device_queue queue, void *to, const void *from,
+                     size_t bytes)
+{
+    (void)device;
+    memcpy(to, from, bytes);
+    if (queue_time[queue] < host_time) queue_time[queue] = host_time;
+    queue_time[queue] += (double)bytes;
+    return OK;
+}
+
+static int slow_mark(struct device *device, enum device_queue queue, int mark)
+{
+    (void)device;
+    mark_time[mark] = queue_time[queue];
+    return OK;
+}
+
+static int slow_await(struct device *device, enum device_queue queue, int mark)
+{
+    (void)device;
+    if (queue_time[queue] < mark_time[mark]) queue_time[queue] = mark_time[mark];
+    return OK;
+}
+
+static int slow_await_host(struct device *device, int mark)
+{
+    (void)device;
+    if (host_time < mark_time[mark]) host_time = mark_time[mark];
+    return OK;
+}
+
+static int slow_synchronize(struct device *device)
+{
+    (void)device;
+    for (int q = 0; q < DEVICE_QUEUES; q++)
+        if (host_time < queue_time[q]) host_time = queue_time[q];
+    return OK;
+}
+
+/* How long a walk takes that works as long as copies do. */
+static double walk_time(bool prefetch)
+{
+    struct device device = {.alloc = slow_alloc,
+                            .free = slow_free,
+                            .alloc_host = slow_alloc_host,
+                            .free_host = slow_free_host,
+                            .copy = slow_copy,
+                            .mark = slow_mark,
+                            .await = slow_await,
+                            .await_host = slow_await_host,
+                            .synchronize = slow_synchronize};
+    const struct placement_options options = {
+        .way = PLACEMENT_SEQUENTIAL, .budget = 20 * KB, .prefetch = prefetch};
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    size_t floats[10];
+    int c;
+    for (int b = 0; b < 10; b++)
+        floats[b] = 1023;
+    fake_create(&f, "f", 10, floats, 1);
+    MUST(placement_open(&placement, &device, &options));
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "walk", NULL, 0, 5);
+    s.stage.declare = NULL;
+    host_time = 0;
+    memset(queue_time, 0, sizeof queue_time);
+    memset(mark_time, 0, sizeof mark_time);
+    MUST(placement_begin(placement, &s.stage));
+    for (int pass = 0; pass < 5; pass++)
+        for (int b = 0; b < 10; b++) {
+            const void *const *tensors;
+            MUST(placement_acquire(placement, b, &tensors));
+            ck_assert_mem_eq(tensors[0], f.bytes[b], 4096);
+            if (queue_time[QUEUE_WORK] < host_time) queue_time[QUEUE_WORK] = host_time;
+            queue_time[QUEUE_WORK] += 4096;
+            MUST(placement_release(placement, b));
+        }
+    MUST(placement_end(placement));
+    expect_as_predicted(placement);
+    placement_close(placement);
+    ck_assert_uint_eq(device.used_bytes, 0);
+    fake_free(&f);
+    return host_time;
+}
+
+START_TEST(prefetch_hides_copies)
+{
+    double with = walk_time(true), without = walk_time(false);
+    ck_assert_msg(!(without < 1.3 * with), "%.0f with, %.0f without", with, without);
+    /* 50 blocks of work, and hardly more than the first copy before them */
+    ck_assert_msg(!(with > 54 * 4096), "%.0f", with);
+}
+END_TEST
+
+/* ---- tables ---- */
+
+START_TEST(tables_say_what_was_predicted)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    enum placement_way way;
+    char *text = NULL;
+    size_t size = 0;
+    int c;
+    model_create(&f, "m");
+    placement_with(&placement, device, PLACEMENT_AUTO, 3200 * KB);
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "denoise", NULL, 0, 1);
+    s.stage.declare = NULL;
+    MUST(placement_choose(placement, &s.stage, 1, &way));
+    s.seen = malloc(s.pass_bytes);
+    MUST(fake_run(placement, device, &s));
+    free(s.seen);
+    FILE *out = open_memstream(&text, &size);
+    fputs("{\"ways\": ", out);
+    MUST(placement_print_ways(placement, &s.stage, 1, true, out));
+    fputs(", \"stages\": ", out);
+    placement_print_reports(placement, true, out);
+    fputs("}", out);
+    MUST(placement_print_ways(placement, &s.stage, 1, false, out));
+    placement_print_reports(placement, false, out);
+    fclose(out);
+    cJSON *root = cJSON_Parse(text);
+    ck_assert_msg(root != NULL, "%s", text);
+    const cJSON *ways = cJSON_GetObjectItem(root, "ways");
+    ck_assert_int_eq(cJSON_GetArraySize(ways), PLACEMENT_WAYS);
+    const cJSON *last = cJSON_GetArrayItem(ways, PLACEMENT_SEQUENTIAL);
+    ck_assert_str_eq(cJSON_GetObjectItem(last, "way")->valuestring, "sequential");
+    ck_assert(cJSON_IsTrue(cJSON_GetObjectItem(last, "chosen")));
+    ck_assert(cJSON_IsFalse(cJSON_GetObjectItem(cJSON_GetArrayItem(ways, 0), "fits")));
+    const cJSON *stage = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "stages"), 0);
+    ck_assert_int_eq(cJSON_GetObjectItem(stage, "predicted_bytes")->valueint,
+                     cJSON_GetObjectItem(stage, "device_bytes")->valueint);
+    cJSON_Delete(root);
+    free(text);
+    placement_close(placement);
+    fake_free(&f);
+    device_close(device);
+}
+END_TEST
+
+START_TEST(ways_have_names)
+{
+    for (int w = 0; w <= PLACEMENT_AUTO; w++) {
+        enum placement_way way;
+        ck_assert(placement_way_find(placement_way_name((enum placement_way)w), &way));
+        ck_assert_int_eq(way, w);
+        ck_assert(!placement_way_find("disk", &way));
+    }
+}
+END_TEST
+
+Suite *placement_suite(void)
+{
+    Suite *suite = suite_create("placement");
+    TCase *tests = tcase_create("placement");
+    tcase_add_test(tests, a_model_larger_than_the_budget_runs_in_blocks);
+    tcase_add_test(tests, residents_fill_the_budget);
+    tcase_add_test(tests, one_component_at_a_time);
+    tcase_add_test(tests, components_of_one_key_are_one);
+    tcase_add_test(tests, the_host_computes_from_the_mapping);
+    tcase_add_test(tests, rows_that_are_gathered_stay_mapped);
+    tcase_add_test(tests, a_walk_is_kept_to);
+    tcase_add_test(tests, types_are_converted_while_placed);
+    tcase_add_loop_test(tests, each_allocation_may_fail, 0, PLACEMENT_WAYS);
+    tcase_add_test(tests, what_cannot_be_opened_leaves_nothing);
+    tcase_add_test(tests, a_budget_is_looked_at_when_a_stage_begins);
+    tcase_add_test(tests, anything_goes_as_predicted);
+    tcase_add_test(tests, prefetch_hides_copies);
+    tcase_add_test(tests, tables_say_what_was_predicted);
+    tcase_add_test(tests, ways_have_names);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
