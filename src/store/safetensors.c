@@ -32,6 +32,8 @@ struct store_file {
     bool has_crcs; /* of its header, so of all tensors */
 };
 
+enum store_opening { STORE_WHOLE, STORE_OWN, STORE_LAZY };
+
 static int store_bad(const struct store_file *file, const char *name, const char *what)
 {
     return fail(ERR_DATA, "%s: damaged safetensors file: tensor %s: %s", file->path, name, what);
@@ -39,10 +41,10 @@ static int store_bad(const struct store_file *file, const char *name, const char
 
 /* Maps `path`; checks only that it is a regular file of at least 10 bytes. Only that may be
  * ERR_DATA: a file that cannot be opened for the moment is not damaged. */
-static int map_file(struct store_file *file, const char *path, bool own)
+static int map_file(struct store_file *file, const char *path, enum store_opening how)
 {
     int fd = -1;
-    if (own)
+    if (how == STORE_OWN)
         TRY(file_open_own(path, O_RDONLY, ERR_INPUT, &fd));
     else
         fd = retry_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
@@ -72,7 +74,8 @@ static int map_file(struct store_file *file, const char *path, bool own)
     retry_close(fd);
 #ifdef MADV_POPULATE_READ
     /* A page that the disk cannot deliver is an error here instead of a SIGBUS later. */
-    if (code == OK && madvise(file->map, file->bytes, MADV_POPULATE_READ) != 0 &&
+    if (code == OK && how != STORE_LAZY &&
+        madvise(file->map, file->bytes, MADV_POPULATE_READ) != 0 &&
         (errno == EFAULT || errno == EHWPOISON || errno == EIO))
         code = fail_errno(ERR_IO, "read %s", path);
 #endif
@@ -250,18 +253,18 @@ static int store_read_header(struct store_file *file)
                               file->path);
 }
 
-static int open_file(struct store_file **out, const char *path, bool own)
+static int open_file(struct store_file **out, const char *path, enum store_opening how)
 {
     *out = NULL;
     int code = OK;
     struct store_file *file = calloc(1, sizeof *file);
     if (!file || !(file->path = strdup(path))) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
-    TRY_CLEANUP(map_file(file, path, own));
+    TRY_CLEANUP(map_file(file, path, how));
     TRY_CLEANUP(store_read_header(file));
     TRY_CLEANUP(check_header_crc(file));
     TRY_CLEANUP(check_offsets(file));
     TRY_CLEANUP(check_names(file));
-    TRY_CLEANUP(check_tensor_crcs(file));
+    if (how != STORE_LAZY) TRY_CLEANUP(check_tensor_crcs(file));
     TRY_CLEANUP(align_tensors(file));
     *out = file;
     return OK;
@@ -272,12 +275,22 @@ cleanup:
 
 int store_open(struct store_file **out, const char *path)
 {
-    return open_file(out, path, false);
+    return open_file(out, path, STORE_WHOLE);
 }
 
 int store_open_own(struct store_file **out, const char *path)
 {
-    return open_file(out, path, true);
+    return open_file(out, path, STORE_OWN);
+}
+
+int store_open_lazy(struct store_file **out, const char *path)
+{
+    return open_file(out, path, STORE_LAZY);
+}
+
+int store_check_crcs(const struct store_file *file)
+{
+    return check_tensor_crcs(file);
 }
 
 void store_close(struct store_file *file)

@@ -50,6 +50,11 @@ struct store_file;
 int store_open(struct store_file **file, const char *path);
 /* The same for a file of a run folder: ERR_ACCESS when it is a link (file_open_own). */
 int store_open_own(struct store_file **file, const char *path);
+/* Reads the header alone: for files larger than memory, of which a part is wanted. A page that the
+ * disk cannot deliver is then a SIGBUS. */
+int store_open_lazy(struct store_file **file, const char *path);
+/* What store_open checks of tensors' bytes, for a file that was opened so. */
+int store_check_crcs(const struct store_file *file);
 void store_close(struct store_file *file); /* accepts NULL */
 
 const char *store_path(const struct store_file *file);

@@ -1,0 +1,290 @@
+#include "diffusion/model/model_folder.h"
+
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/file_kind.h"
+#include "base/log.h"
+#include "store/json_file.h"
+#include "store/tensor_range.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_MAX = 1 << 20, LOOKED_AT = 4096 };
+
+static const char *const denoiser_stems[] = {"diffusion_pytorch_model", "model", NULL};
+static const char *const encoder_stems[] = {"model", "pytorch_model", NULL};
+
+/* PATH/NAME/FILE, or PATH/FILE where there is no NAME; NULL with the message set. */
+static char *model_path(const struct model_folder *model, const char *component, const char *file)
+{
+    if (!component) return path_join(model->path, file);
+    return string_format("%s/%s/%s", model->path, component, file);
+}
+
+/* ---- model_index.json ---- */
+
+/* [library, class] of a component: the class, NULL where the model goes without. */
+static int index_class(const cJSON *index, const char *path, const char *component,
+                       const char **class)
+{
+    const cJSON *pair = cJSON_GetObjectItemCaseSensitive(index, component);
+    *class = NULL;
+    if (!pair || cJSON_IsNull(pair)) return OK;
+    const cJSON *second =
+        cJSON_IsArray(pair) && cJSON_GetArraySize(pair) == 2 ? cJSON_GetArrayItem(pair, 1) : NULL;
+    if (!second || !(cJSON_IsString(second) || cJSON_IsNull(second)))
+        return fail(ERR_DATA, "%s: %s: [library, class] is expected", path, component);
+    *class = cJSON_GetStringValue(second);
+    return OK;
+}
+
+static int check_component(const cJSON *index, const char *path, const char *component,
+                           const char *const *wanted)
+{
+    const char *class;
+    TRY(index_class(index, path, component, &class));
+    for (int i = 0; class && wanted[i]; i++)
+        if (strcmp(class, wanted[i]) == 0) return OK;
+    if (!class) return fail(ERR_DATA, "%s: %s is missing", path, component);
+    return fail(ERR_DATA, "%s: %s is a %.60s; %s is computed here", path, component, class,
+                wanted[0]);
+}
+
+static int check_index(const cJSON *index, const char *path)
+{
+    static const char *const transformer[] = {"ZImageTransformer2DModel", NULL};
+    static const char *const scheduler[] = {"FlowMatchEulerDiscreteScheduler", NULL};
+    static const char *const encoder[] = {"Qwen3Model", "Qwen3ForCausalLM", NULL};
+    const char *class = "none", *vae;
+    TRY(json_file_string(index, path, "_class_name", &class));
+    if (strncmp(class, "ZImage", 6) != 0)
+        return fail(ERR_DATA, "%s: _class_name is %.60s; ZImagePipeline is read", path, class);
+    TRY(check_component(index, path, "transformer", transformer));
+    TRY(check_component(index, path, "scheduler", scheduler));
+    TRY(check_component(index, path, "text_encoder", encoder));
+    TRY(index_class(index, path, "vae", &vae));
+    if (vae) return fail(ERR_DATA, "%s: models with a vae are not run yet", path);
+    return OK;
+}
+
+/* Adds the bytes of a config to the checksum, and reads it. */
+static int read_config(struct model_folder *model, const char *path, cJSON **config)
+{
+    uint8_t *text;
+    size_t bytes;
+    TRY(file_read(path, CONFIG_MAX, &text, &bytes));
+    model->checksum = hash_bytes(model->checksum, text, bytes);
+    free(text);
+    return json_file_read(config, path, CONFIG_MAX);
+}
+
+/* What a path is that is no model folder. */
+static int refuse_path(const char *path)
+{
+    if (!file_is_dir(path)) {
+        struct file_kind kind = file_kind_of_path(path);
+        if (kind.class == FILE_MODEL)
+            return fail(ERR_DATA,
+                        "%s: a single file of weights; a folder with model_index.json "
+                        "and its components is needed",
+                        path);
+        return file_kind_fail(ERR_DATA, path, kind, "a model folder");
+    }
+    static const char *const known[][2] = {
+        {"checkpoints", "a run that has not made its model yet: it comes when the run ends"},
+        {"config.json", "one component; the folder above it, with model_index.json, is the model"},
+        {"model.safetensors", "a result of another task, or of an older run"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        char *inside = path_join(path, known[i][0]);
+        bool there = inside && file_exists(inside);
+        free(inside);
+        if (there) return fail(ERR_INPUT, "%s: no model_index.json: %s", path, known[i][1]);
+    }
+    return fail(ERR_INPUT, "%s: no model_index.json in it, so no model folder", path);
+}
+
+static int read_index(struct model_folder *model)
+{
+    cJSON *index = NULL;
+    int code = OK;
+    char *path = model_path(model, NULL, "model_index.json");
+    if (!path) return ERR_SYSTEM;
+    if (!file_is_dir(model->path) || !file_exists(path)) TRY_CLEANUP(refuse_path(model->path));
+    TRY_CLEANUP(read_config(model, path, &index));
+    TRY_CLEANUP(check_index(index, path));
+cleanup:
+    cJSON_Delete(index);
+    free(path);
+    return code;
+}
+
+static int read_scheduler(struct model_folder *model)
+{
+    cJSON *config = NULL;
+    char *path = model_path(model, "scheduler", "scheduler_config.json");
+    int code = path ? read_config(model, path, &config) : ERR_SYSTEM;
+    if (code == OK) code = model_read_scheduler(&model->schedule, config, path);
+    cJSON_Delete(config);
+    free(path);
+    return code;
+}
+
+/* ---- weights ---- */
+
+static void checksum_tensor(struct model_folder *model, const struct store_tensor *tensor)
+{
+    size_t some = tensor->bytes < LOOKED_AT ? tensor->bytes : LOOKED_AT;
+    model->checksum = hash_bytes(model->checksum, tensor->name, strlen(tensor->name));
+    model->checksum = hash_bytes(model->checksum, &tensor->bytes, sizeof tensor->bytes);
+    model->checksum = hash_bytes(model->checksum, tensor->data, some);
+}
+
+/* Small files are read wholly anyway, so damage is found before it is computed with. */
+static int check_small_files(const struct store_shards *shards)
+{
+    enum { SMALL = 64 << 20 };
+    for (int i = 0; i < store_shards_count(shards); i++) {
+        const struct store_file *file = store_shards_at(shards, i);
+        if (store_has_crcs(file) && store_bytes(file) <= SMALL) TRY(store_check_crcs(file));
+    }
+    return OK;
+}
+
+static bool list_has(const struct s3dit_model *dit, const char *name)
+{
+    for (int i = 0; i < dit->tensor_count; i++)
+        if (strcmp(dit->tensors[i].name, name) == 0) return true;
+    return false;
+}
+
+static void warn_of_leftovers(const struct model_folder *model)
+{
+    int count = store_shards_tensor_count(model->denoiser) - model->dit.tensor_count;
+    if (count <= 0) return;
+    for (int f = 0; f < store_shards_count(model->denoiser); f++) {
+        const struct store_file *file = store_shards_at(model->denoiser, f);
+        for (int i = 0; i < store_count(file); i++)
+            if (!list_has(&model->dit, store_at(file, i)->name)) {
+                log_warning("%s: %d tensors are of no use to this network, %s is the first",
+                            store_path(file), count, store_at(file, i)->name);
+                return;
+            }
+    }
+}
+
+static int find_weights(struct model_folder *model)
+{
+    const struct s3dit_model *dit = &model->dit;
+    model->weights = calloc((size_t)dit->tensor_count, sizeof *model->weights);
+    if (!model->weights) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < dit->tensor_count; i++) {
+        const struct s3dit_tensor *t = &dit->tensors[i];
+        TRY(store_shards_expect(model->denoiser, t->name, t->dims, t->shape, &model->weights[i]));
+        checksum_tensor(model, model->weights[i]);
+    }
+    TRY(check_small_files(model->denoiser));
+    warn_of_leftovers(model);
+    return OK;
+}
+
+static int read_denoiser(struct model_folder *model)
+{
+    cJSON *config = NULL;
+    struct s3dit_config dit;
+    char *path = model_path(model, "transformer", "config.json");
+    char *folder = path_join(model->path, "transformer");
+    int code = path && folder ? read_config(model, path, &config) : ERR_SYSTEM;
+    if (code == OK) code = model_read_s3dit(&dit, config, path);
+    if (code == OK) code = s3dit_model_create(&model->dit, &dit);
+    if (code == OK) code = store_shards_open(&model->denoiser, folder, denoiser_stems);
+    if (code == OK) code = find_weights(model);
+    cJSON_Delete(config);
+    free(path);
+    free(folder);
+    return code;
+}
+
+/* Of Qwen3 with one layer, what goes into that layer is the caption's features. */
+static int check_encoder(const struct model_folder *model, const cJSON *config, const char *path)
+{
+    int layers = 0, rows = 0, width = 0;
+    TRY(json_file_int(config, path, "num_hidden_layers", 0, 1 << 20, &layers));
+    TRY(json_file_int(config, path, "vocab_size", 1, 1 << 24, &rows));
+    TRY(json_file_int(config, path, "hidden_size", 1, 1 << 24, &width));
+    if (layers != 1)
+        return fail(ERR_DATA,
+                    "%s: a text encoder of %d layers; tables, which are written as one layer, are "
+                    "read so far",
+                    path, layers);
+    if (rows < model->text.rows)
+        return fail(ERR_DATA, "%s: vocab_size is %d, but its tokenizer has %d words", path, rows,
+                    model->text.rows);
+    if (width == model->dit.config.text_dim) return OK;
+    return fail(ERR_DATA, "%s: hidden_size is %d, the transformer's cap_feat_dim %d", path, width,
+                model->dit.config.text_dim);
+}
+
+static int find_table(struct model_folder *model, int rows)
+{
+    const int64_t shape[2] = {rows, model->dit.config.text_dim};
+    const char *name = "embed_tokens.weight";
+    if (store_shards_find(model->text_encoder, "model.embed_tokens.weight", NULL))
+        name = "model.embed_tokens.weight";
+    TRY(store_shards_expect(model->text_encoder, name, 2, shape, &model->table));
+    checksum_tensor(model, model->table);
+    return check_small_files(model->text_encoder);
+}
+
+static int read_text(struct model_folder *model)
+{
+    cJSON *config = NULL;
+    int rows = 1;
+    char *path = model_path(model, "text_encoder", "config.json");
+    char *folder = path_join(model->path, "text_encoder");
+    char *tokenizer = path_join(model->path, "tokenizer");
+    int code = path && folder && tokenizer ? OK : ERR_SYSTEM;
+    TRY_CLEANUP(code);
+    TRY_CLEANUP(read_config(model, path, &config));
+    TRY_CLEANUP(text_table_read(&model->text, tokenizer));
+    TRY_CLEANUP(check_encoder(model, config, path));
+    TRY_CLEANUP(json_file_int(config, path, "vocab_size", 1, 1 << 24, &rows));
+    TRY_CLEANUP(store_shards_open(&model->text_encoder, folder, encoder_stems));
+    TRY_CLEANUP(find_table(model, rows));
+cleanup:
+    cJSON_Delete(config);
+    free(path);
+    free(folder);
+    free(tokenizer);
+    return code;
+}
+
+int model_folder_open(struct model_folder *model, const char *path)
+{
+    *model = (struct model_folder){.path = string_format("%s", path)};
+    if (!model->path) return ERR_SYSTEM;
+    TRY(read_index(model));
+    TRY(read_scheduler(model));
+    TRY(read_denoiser(model));
+    return read_text(model);
+}
+
+void model_folder_close(struct model_folder *model)
+{
+    store_shards_close(model->denoiser);
+    store_shards_close(model->text_encoder);
+    s3dit_model_free(&model->dit);
+    text_table_free(&model->text);
+    free(model->weights);
+    free(model->path);
+    *model = (struct model_folder){0};
+}
+
+void model_text_row(const struct model_folder *model, int row, float *features)
+{
+    size_t width = (size_t)model->dit.config.text_dim;
+    for (size_t i = 0; i < width; i++)
+        features[i] = (float)tensor_number(model->table, (size_t)row * width + i);
+}

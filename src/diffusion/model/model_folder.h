@@ -1,0 +1,49 @@
+/* A model folder as diffusers lays it out: model_index.json, and a folder for each component with
+ * its config.json and its weights. Opening reads configs and headers, no weights.
+ *
+ *   scheduler/     scheduler_config.json    levels of noise
+ *   text_encoder/  a table of one row a token: the first of a one-layer Qwen3's hidden states
+ *   tokenizer/     tokenizer.json: names of classes, or bytes
+ *   transformer/   S3-DiT (diffusion/dit)
+ *   vae/           absent: images themselves are made */
+#ifndef IMGTRAIN_DIFFUSION_MODEL_MODEL_FOLDER_H
+#define IMGTRAIN_DIFFUSION_MODEL_MODEL_FOLDER_H
+
+#include "diffusion/dit/s3dit_model.h"
+#include "diffusion/model/text_table.h"
+#include "diffusion/sigmas.h"
+#include "store/shards.h"
+
+struct model_folder {
+    char *path;
+    struct sigma_schedule schedule;
+    struct s3dit_model dit;
+    struct store_shards *denoiser, *text_encoder;
+    const struct store_tensor **weights; /* [dit.tensor_count]: of its list */
+    const struct store_tensor *table;    /* [text.rows][dit.config.text_dim] */
+    struct text_table text;
+    uint64_t checksum; /* of configs, headers, and some bytes of each tensor */
+};
+
+/* ERR_INPUT for a folder without model_index.json; ERR_DATA, naming the file, for a file or a
+ * folder of another kind, a config that this program does not compute, tensors that are missing or
+ * of another shape. model_folder_close takes it in any case. */
+int model_folder_open(struct model_folder *model, const char *path);
+void model_folder_close(struct model_folder *model);
+
+/* The folder that a user means (malloc): `name` itself, its model/ where it is a run's folder, or
+ * what has that name below the folder IMGTRAIN_MODELS (./models) or in the hub's cache (HF_HOME,
+ * TRANSFORMERS_CACHE; NAME is owner/name). ERR_INPUT says where it was looked for. */
+int model_folder_find(char **path, const char *name);
+
+/* Row `row` of the table as floats: [text_dim]. */
+void model_text_row(const struct model_folder *model, int row, float *features);
+
+/* ---- configs; each takes the object that the file `path` holds ---- */
+
+struct cJSON;
+int model_read_scheduler(struct sigma_schedule *schedule, const struct cJSON *config,
+                         const char *path);
+int model_read_s3dit(struct s3dit_config *dit, const struct cJSON *config, const char *path);
+
+#endif

@@ -1,0 +1,29 @@
+/* The weights of one component of a model folder: STEM.safetensors, or the files (shards) that
+ * STEM.safetensors.index.json tells by name. Only headers are read here. */
+#ifndef IMGTRAIN_STORE_SHARDS_H
+#define IMGTRAIN_STORE_SHARDS_H
+
+#include "store/safetensors.h"
+
+struct store_shards;
+
+/* stems: ends with NULL; the first that is there counts, an index before a file. A shard may be a
+ * link. ERR_INPUT where none is there or a shard is missing; ERR_DATA, naming file and tensor:
+ * damage, a tensor in two shards, an index that names a tensor that its file lacks or a file
+ * outside of the folder. */
+int store_shards_open(struct store_shards **shards, const char *folder, const char *const *stems);
+void store_shards_close(struct store_shards *shards); /* accepts NULL */
+
+int store_shards_count(const struct store_shards *shards);
+const struct store_file *store_shards_at(const struct store_shards *shards, int index);
+int store_shards_tensor_count(const struct store_shards *shards);
+
+/* NULL where no shard has it. *file (may be NULL): which one has. Borrowed. */
+const struct store_tensor *store_shards_find(const struct store_shards *shards, const char *name,
+                                             const struct store_file **file);
+
+/* The tensor of this shape in F32, F16 or BF16. ERR_DATA names file, tensor and both shapes. */
+int store_shards_expect(const struct store_shards *shards, const char *name, int dims,
+                        const int64_t *shape, const struct store_tensor **tensor);
+
+#endif
