@@ -255,12 +255,15 @@ int s3dit_model_create(struct s3dit_model *model, const struct s3dit_config *con
     TRY(s3dit_check_config(config));
     model->block_count = 2 + 2 * config->refiner_layers + config->layers;
     model->tensors = calloc((size_t)model->block_count * S3DIT_SLOTS, sizeof *model->tensors);
-    if (!model->tensors) return fail(ERR_SYSTEM, "out of memory");
+    model->first = calloc((size_t)model->block_count + 1, sizeof *model->first);
+    if (!model->tensors || !model->first) return fail(ERR_SYSTEM, "out of memory");
     for (int block = 0; block < model->block_count; block++) {
+        model->first[block] = model->tensor_count;
         struct s3dit_rows rows = s3dit_rows_of(s3dit_part_of(model, block));
         for (int i = 0; i < rows.count; i++)
             s3dit_add_tensor(model, block, &rows.rows[i]);
     }
+    model->first[model->block_count] = model->tensor_count;
     s3dit_lay_out(model, true);
     model->matrix_floats = model->floats;
     s3dit_lay_out(model, false);
@@ -270,16 +273,15 @@ int s3dit_model_create(struct s3dit_model *model, const struct s3dit_config *con
 void s3dit_model_free(struct s3dit_model *model)
 {
     free(model->tensors);
+    free(model->first);
     model->tensors = NULL;
+    model->first = NULL;
 }
 
 const struct s3dit_tensor *s3dit_tensor_of(const struct s3dit_model *model, int block, int slot)
 {
-    for (int i = 0; i < model->tensor_count; i++) {
-        const struct s3dit_tensor *tensor = &model->tensors[i];
-        if (tensor->block == block && tensor->slot == slot) return tensor;
-    }
-    return NULL;
+    int index = model->first[block] + slot;
+    return index < model->first[block + 1] ? &model->tensors[index] : NULL;
 }
 
 int s3dit_fill_net(const struct s3dit_model *model, struct net *net)

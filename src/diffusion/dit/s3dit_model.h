@@ -115,7 +115,8 @@ struct s3dit_model {
     struct s3dit_tensor *tensors; /* block by block, slots rising */
     int tensor_count;
     int block_count;
-    size_t floats;          /* of the flat range, padding included */
+    int *first;    /* [block_count + 1]: a block's first tensor; slot s is the s-th from there */
+    size_t floats; /* of the flat range, padding included */
     size_t matrix_floats;   /* of them, the matrices, which come first */
     size_t parameter_total; /* numbers, without padding */
 };

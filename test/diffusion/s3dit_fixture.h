@@ -1,0 +1,173 @@
+/* A network of S3-DiT with weights and inputs by the formula of scripts/reference/s3dit_goldens.py,
+ * its plan and its passes. */
+#ifndef IMGTRAIN_TEST_S3DIT_FIXTURE_H
+#define IMGTRAIN_TEST_S3DIT_FIXTURE_H
+
+#include "device/device.h"
+#include "diffusion/dit/s3dit.h"
+#include "memory/plan.h"
+#include "registry/devices.h"
+#include "test/support.h"
+
+#include <math.h>
+
+enum { FORMULA_SAMPLES = 8 }; /* most of a batch */
+
+static inline uint64_t formula_word(const char *name, uint64_t index)
+{
+    uint64_t z = 0xcbf29ce484222325u;
+    for (; *name; name++)
+        z = (z ^ (unsigned char)*name) * 0x100000001b3u;
+    z += index + 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static inline double formula_uniform(const char *name, uint64_t index)
+{
+    return (double)(formula_word(name, index) >> 40) / 0x1p23 - 1;
+}
+
+static inline void formula_fill(float *to, size_t count, const char *name, double scale,
+                                double offset)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = (float)(offset + scale * formula_uniform(name, i));
+}
+
+static inline void formula_weights(const struct s3dit_model *model, float *parameters)
+{
+    for (int i = 0; i < model->tensor_count; i++) {
+        const struct s3dit_tensor *t = &model->tensors[i];
+        double scale = 0.3, offset = 0;
+        if (strstr(t->name, "pad_token"))
+            scale = 0.8;
+        else if (t->dims == 2)
+            scale = 1 / sqrt((double)t->shape[1]);
+        else if (!strstr(t->name, "bias"))
+            offset = 1;
+        formula_fill(parameters + t->offset, t->count, t->name, scale, offset);
+    }
+}
+
+struct dit_case {
+    struct s3dit_config config;
+    struct s3dit_size size; /* of the whole batch */
+    int lengths[FORMULA_SAMPLES];
+};
+
+/* All of a network and a batch; what it puts out and its gradients. */
+struct dit_fixture {
+    struct dit_case is;
+    struct device *device;
+    struct s3dit_model model;
+    struct s3dit dit;
+    struct plan *plan;
+    size_t image_floats, text_floats; /* of a sample */
+    float *parameters, *gradients;
+    float *image, *time, *text, *d_out; /* of the batch */
+    float *out, *text_gradient;
+};
+
+static inline float *formula_floats(size_t count)
+{
+    float *memory = calloc(count, sizeof *memory);
+    ck_assert_ptr_nonnull(memory);
+    return memory;
+}
+
+static inline void fixture_fill_batch(struct dit_fixture *f)
+{
+    float s[FORMULA_SAMPLES];
+    formula_fill(s, (size_t)f->is.size.samples, "time", 0.45, 0.5);
+    s3dit_time_features(&f->model.config, s, f->is.size.samples, f->time);
+    for (size_t i = 0; i < (size_t)f->is.size.samples; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "image.%zu", i);
+        formula_fill(f->image + i * f->image_floats, f->image_floats, name, 1, 0);
+        snprintf(name, sizeof name, "text.%zu", i);
+        formula_fill(f->text + i * f->text_floats, f->text_floats, name, 1, 0);
+        snprintf(name, sizeof name, "d_out.%zu", i);
+        formula_fill(f->d_out + i * f->image_floats, f->image_floats, name, 1, 0);
+    }
+}
+
+/* The batch and the model; passes are planned by fixture_plan. */
+static inline void fixture_open(struct dit_fixture *f, const struct dit_case *is, int threads)
+{
+    *f = (struct dit_fixture){.is = *is};
+    size_t n = (size_t)is->size.samples;
+    MUST(device_open(&f->device, "cpu", threads));
+    MUST(s3dit_model_create(&f->model, &is->config));
+    f->image_floats = (size_t)(is->size.height * is->size.width * is->config.channels);
+    f->text_floats = (size_t)(is->size.text_rows * is->config.text_dim);
+    f->parameters = formula_floats(f->model.floats);
+    f->gradients = formula_floats(f->model.floats);
+    f->image = formula_floats(n * f->image_floats);
+    f->time = formula_floats(n * S3DIT_TIME_FEATURES);
+    f->text = formula_floats(n * f->text_floats);
+    f->d_out = formula_floats(n * f->image_floats);
+    f->out = formula_floats(n * f->image_floats);
+    f->text_gradient = formula_floats(n * f->text_floats);
+    formula_weights(&f->model, f->parameters);
+    fixture_fill_batch(f);
+}
+
+static inline void fixture_plan(struct dit_fixture *f, enum s3dit_use use, int micro)
+{
+    struct s3dit_size size = f->is.size;
+    size.samples = micro;
+    f->plan = plan_create();
+    MUST(s3dit_memory(&f->dit, &f->model, &size, use, f->device, f->plan, 0));
+    MUST(plan_commit(f->plan, f->device));
+    MUST(s3dit_connect(&f->dit));
+}
+
+static inline void fixture_unplan(struct dit_fixture *f)
+{
+    s3dit_close(&f->dit);
+    plan_free(f->plan);
+    f->plan = NULL;
+}
+
+static inline void fixture_close(struct dit_fixture *f)
+{
+    if (f->plan) fixture_unplan(f);
+    float *all[] = {f->parameters, f->gradients, f->image, f->time,
+                    f->text,       f->d_out,     f->out,   f->text_gradient};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    s3dit_model_free(&f->model);
+    device_close(f->device);
+}
+
+static inline struct s3dit_batch fixture_batch(const struct dit_fixture *f, int from, int count)
+{
+    size_t at = (size_t)from;
+    return (struct s3dit_batch){.samples = count,
+                                .image = f->image + at * f->image_floats,
+                                .time = f->time + at * S3DIT_TIME_FEATURES,
+                                .text = f->text + at * f->text_floats,
+                                .lengths = f->is.lengths + from};
+}
+
+/* The passes over the batch, `f->dit.size.samples` at a time; gradients from 0. */
+static inline void fixture_run(struct dit_fixture *f)
+{
+    struct s3dit_flat flat = {&f->model, f->parameters};
+    const struct s3dit_source source = s3dit_flat_source(&flat);
+    int n = f->is.size.samples, micro = f->dit.size.samples;
+    memset(f->gradients, 0, f->model.floats * sizeof *f->gradients);
+    for (int from = 0; from < n; from += micro) {
+        const struct s3dit_batch batch =
+            fixture_batch(f, from, n - from < micro ? n - from : micro);
+        size_t image = (size_t)from * f->image_floats, text = (size_t)from * f->text_floats;
+        MUST(s3dit_forward(&f->dit, &source, &batch, f->out + image));
+        if (f->dit.use != S3DIT_FORWARD_ONLY)
+            MUST(s3dit_backward(&f->dit, &source, &batch, f->d_out + image, f->gradients,
+                                f->text_gradient + text));
+    }
+}
+
+#endif
