@@ -1,6 +1,7 @@
-/* Cases of operations: for every operation of nn_ops.h, gan_ops.h and splat_ops.h the shapes and
- * types that it is tried with, made once and read by three modes (op_check.h): truth, gradients,
- * speed. Tests and the self-check of a device read the same table, whatever the device.
+/* Cases of operations: for every operation of nn_ops.h, gan_ops.h, token_ops.h and splat_ops.h
+ * the shapes and types that it is tried with, made once and read by three modes (op_check.h):
+ * truth, gradients, speed. Tests and the self-check of a device read the same table, whatever the
+ * device.
  *
  * A case is a list of named operands. Numbers come from a fixed generator that knows an operand by
  * its name, so operands of one name are alike in an operation and in its adjoint. */
@@ -11,6 +12,7 @@
 #include "device/gan_ops.h"
 #include "device/nn_ops.h"
 #include "device/splat_ops.h"
+#include "device/token_ops.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +27,7 @@ enum op_role {
     OP_WORKSPACE /* NaN before, not compared */
 };
 
-enum op_type { OP_F32, OP_BF16, OP_F64, OP_I32, OP_I64, OP_U8, OP_MASK, OP_RAW };
+enum op_type { OP_F32, OP_BF16, OP_F16, OP_F64, OP_I32, OP_I64, OP_U8, OP_MASK, OP_RAW };
 
 enum op_fill {
     OP_UNIFORM, /* low..high */
@@ -94,10 +96,13 @@ struct op_kind {
      * forward NULL: the case of the same index; negative: none. */
     const char *adjoint_of, *varied, *seed, *result;
     int (*forward)(int index);
-    /* Where the gradient is that of a sum of doubles: its value after a run. `forward`, if any, is
-     * negative for cases where the sum jumps. */
+    /* With adjoint_of, where the forward operation is not linear: "varied", "its gradient", ...,
+     * NULL, in place of the two names; operands that the case lacks are passed over. Right results
+     * are then held against differences of the right results of the forward operation. */
+    const char *const *slopes;
+    /* Where the gradient is that of a sum of doubles: its value after a run, with slopes.
+     * `forward`, if any, is negative for cases where the sum jumps. */
     double (*loss)(const struct op_data *after);
-    const char *const *slopes; /* with loss: "varied", "its gradient", ..., NULL */
     double slope_step, slope_tolerance;
 };
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "check/op_kinds.h"
 #include "math/bf16.h"
+#include "math/half.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,8 +20,8 @@ enum { GUARD = 64, GUARD_BYTE = 0xa5 }; /* behind each operand */
 
 static size_t operand_bytes(const struct op_operand *o)
 {
-    static const size_t bytes[] = {[OP_F32] = 4, [OP_BF16] = 2, [OP_F64] = 8, [OP_I32] = 4,
-                                   [OP_I64] = 8, [OP_U8] = 1,   [OP_RAW] = 1};
+    static const size_t bytes[] = {[OP_F32] = 4, [OP_BF16] = 2, [OP_F16] = 2, [OP_F64] = 8,
+                                   [OP_I32] = 4, [OP_I64] = 8,  [OP_U8] = 1,  [OP_RAW] = 1};
     return o->type == OP_MASK ? o->count / 8 : o->count * bytes[o->type];
 }
 
@@ -29,6 +30,7 @@ static void operand_store(const struct op_operand *o, void *bytes, size_t i, dou
     switch (o->type) {
     case OP_F32: ((float *)bytes)[i] = (float)value; break;
     case OP_BF16: ((uint16_t *)bytes)[i] = bf16_round((float)value); break;
+    case OP_F16: ((uint16_t *)bytes)[i] = half_round((float)value); break;
     case OP_F64: ((double *)bytes)[i] = value; break;
     case OP_I32: ((int32_t *)bytes)[i] = (int32_t)value; break;
     case OP_I64: ((int64_t *)bytes)[i] = (int64_t)value; break;
@@ -45,6 +47,7 @@ static double operand_load(const struct op_operand *o, const void *bytes, size_t
     switch (o->type) {
     case OP_F32: return (double)((const float *)bytes)[i];
     case OP_BF16: return (double)bf16_value(((const uint16_t *)bytes)[i]);
+    case OP_F16: return (double)half_half_value(((const uint16_t *)bytes)[i]);
     case OP_F64: return ((const double *)bytes)[i];
     case OP_I32: return (double)((const int32_t *)bytes)[i];
     case OP_I64: return (double)((const int64_t *)bytes)[i];
@@ -216,10 +219,12 @@ static int data_run(struct op_data *d, struct device *device, size_t more_worksp
 
 bool op_kind_is_there(const struct op_kind *kind, const struct device *device)
 {
-    const void *table = strcmp(kind->table, "nn") == 0    ? (const void *)device->nn
-                        : strcmp(kind->table, "gan") == 0 ? (const void *)device->gan
-                                                          : (const void *)device->splat;
+    const void *table = strcmp(kind->table, "nn") == 0      ? (const void *)device->nn
+                        : strcmp(kind->table, "gan") == 0   ? (const void *)device->gan
+                        : strcmp(kind->table, "token") == 0 ? (const void *)device->token
+                                                            : (const void *)device->splat;
     void (*operation)(void);
+    if (!table) return false;
     memcpy(&operation, (const char *)table + kind->offset, sizeof operation);
     return operation != NULL;
 }
@@ -360,6 +365,7 @@ static double weighed(const struct op_data *after, const double *seed, double *s
         const struct op_operand *o = &after->c->operands[k];
         if (o->role != OP_OUT && o->role != OP_INOUT) continue;
         for (size_t i = 0; i < o->count; i++) {
+            if (isnan(after->values[k][i])) continue; /* a gap, if the results are right */
             double term = seed[i] * after->values[k][i];
             sum += term;
             *sizes += fabs(term);
@@ -406,6 +412,7 @@ static int linear_slope(const struct op_case *c, const struct op_case *forward,
         bool adds = c->operands[result].role == OP_INOUT;
         for (size_t i = 0; i < count; i++) {
             double slope = adjoint.values[result][i] - (adds ? before.values[result][i] : 0);
+            if (isnan(slope)) continue;
             double term = slope * (moved[0][i] - moved[1][i]);
             s->claimed += term;
             s->sizes += fabs(term);
@@ -428,6 +435,47 @@ bool op_case_is_half(const struct op_case *c)
     return false;
 }
 
+/* The truth of one gradient beside differences of the truth of the forward operation. */
+static int curved_slope(const struct op_case *c, const struct op_case *forward, const char *varied,
+                        const char *gradient)
+{
+    const double step = 1e-5;
+    struct op_truth adjoint, side[2];
+    int k = op_find(forward, varied), result = op_find(c, gradient), code = OK, made = 0;
+    if (k < 0 || result < 0) return OK;
+    size_t count = forward->operands[k].count;
+    double there = 0, claimed = 0, sizes = 0, squares = 0;
+    TRY(op_truth_make(&adjoint, c));
+    const double *seed = op_values(&adjoint.before, c->kind->seed);
+    for (; made < 2 && code == OK; made++) {
+        code = op_truth_make(&side[made], forward);
+        if (code < 0) break;
+        struct op_data *d = &side[made].after;
+        memcpy(d->values[k], side[made].before.values[k], count * sizeof *d->values[k]);
+        for (size_t i = 0; i < count; i++)
+            d->values[k][i] += (made ? -step : step) * (2 * op_uniform("direction", i) - 1);
+        for (int o = 0; o < forward->count; o++)
+            if (forward->operands[o].role == OP_INOUT)
+                memcpy(d->values[o], side[made].before.values[o],
+                       forward->operands[o].count * sizeof *d->values[o]);
+        forward->kind->truth(d);
+        there += (made ? -1 : 1) * weighed(d, seed, &sizes, &squares) / (2 * step);
+    }
+    bool adds = c->operands[result].role == OP_INOUT;
+    for (size_t i = 0; i < count && code == OK; i++) {
+        double slope = adjoint.after.values[result][i];
+        if (adds) slope -= adjoint.before.values[result][i];
+        if (!isnan(slope)) claimed += slope * (2 * op_uniform("direction", i) - 1);
+    }
+    if (code == OK && !(fabs(there - claimed) <= 1e-7 * (sizes + 1)))
+        code = fail(ERR_DATA, "%s %s: %s has a slope of %.9g, %s one of %.9g by %s", c->kind->name,
+                    c->text, gradient, claimed, forward->kind->name, there, varied);
+    for (int i = 0; i < made; i++)
+        op_truth_free(&side[i]);
+    op_truth_free(&adjoint);
+    return code;
+}
+
 static int adjoint_check(const struct op_case *c, struct device *device, bool *checked)
 {
     const struct op_kind *kind = op_kind_find(c->kind->adjoint_of);
@@ -437,6 +485,9 @@ static int adjoint_check(const struct op_case *c, struct device *device, bool *c
     if (index < 0) return OK;
     *checked = true;
     op_case_make(&forward, kind, index);
+    for (int i = 0; c->kind->slopes && c->kind->slopes[i]; i += 2)
+        TRY(curved_slope(c, &forward, c->kind->slopes[i], c->kind->slopes[i + 1]));
+    if (c->kind->slopes) return OK;
     for (uint64_t direction = 0; direction < 2; direction++) {
         struct slope s = {0};
         TRY(linear_slope(c, &forward, device, direction, &s));

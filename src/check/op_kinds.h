@@ -27,6 +27,13 @@ extern const struct op_kind op_group_norm_sums, op_group_norm_forward, op_group_
 /* gan_cases.c */
 extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_pair_loss,
     op_penalty, op_penalty_check;
+/* token_cases.c */
+extern const struct op_kind op_linear_forward, op_linear_dgrad, op_linear_wgrad, op_norm_forward,
+    op_norm_backward, op_gate_forward, op_gate_backward, op_rope, op_swiglu_forward,
+    op_swiglu_backward;
+/* attention_cases.c */
+extern const struct op_kind op_attention_forward, op_attention_backward, op_embedding_gather,
+    op_embedding_grad, op_pads_set, op_pads_backward;
 /* splat_cases.c */
 extern const struct op_kind op_splat_step, op_splat_evaluate, op_splat_render, op_splat_show,
     op_splat_importance, op_splat_adam, op_splat_fake_quantize;

@@ -103,8 +103,8 @@ int device_check(struct device *device, const struct task *task, bool half)
 
 /* ---- all of it, anew ---- */
 
-enum { TABLES = 3 };
-static const char *const table_names[TABLES] = {"nn", "gan", "splat"};
+enum { TABLES = 4 };
+static const char *const table_names[TABLES] = {"nn", "gan", "token", "splat"};
 
 /* What was found of each table, and how the caller wants to hear of it. */
 struct table_results {

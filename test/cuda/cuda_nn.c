@@ -19,7 +19,7 @@ START_TEST(results_are_right)
         struct op_truth truth;
         uint64_t first = 0, bits;
         op_case_make(&c, kind, i);
-        if (c.large) continue;
+        if (c.large || !op_kind_is_there(kind, device)) continue;
         MUST(op_truth_make(&truth, &c));
         for (int turn = 0; turn < EMU_TURNS; turn++) {
             emu_grid_order(turn == 1);
@@ -52,6 +52,7 @@ START_TEST(adjoints_are_those_of_their_forward_operations)
         struct op_case c;
         bool checked;
         op_case_make(&c, kind, i);
+        if (!op_kind_is_there(kind, device)) continue;
         MUST(op_gradient_check(&c, device, &checked));
     }
     device_close(device);

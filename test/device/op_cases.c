@@ -25,6 +25,7 @@ static bool turn_to(int mode)
     int isa = mode == REFERENCE ? 0 : mode - FIRST_ISA;
     setenv("IMGTRAIN_ISA", cpu_isa_name((enum cpu_isa)isa), 1);
     nn_ops_cpu();
+    token_ops_cpu();
     return (int)cpu_isa() == isa;
 }
 
@@ -36,6 +37,7 @@ static void open_all(struct device *devices[MODES])
         if (!turn_to(mode)) continue;
         MUST(device_open_cpu(&devices[mode], 2));
         if (mode == REFERENCE) devices[mode]->nn = nn_ops_reference();
+        if (mode == REFERENCE) devices[mode]->token = token_ops_reference();
     }
 }
 
@@ -127,6 +129,9 @@ static const struct {
 } without_case[] = {
     {"nn", offsetof(struct nn_ops, conv_workspace), "asked by every convolution's case"},
     {"nn", offsetof(struct nn_ops, prelu_conv_workspace), "likewise"},
+    {"token", offsetof(struct token_ops, linear_workspace), "likewise"},
+    {"token", offsetof(struct token_ops, norm_workspace), "likewise"},
+    {"token", offsetof(struct token_ops, attention_workspace), "likewise"},
     {"splat", offsetof(struct splat_ops, workspace_bytes), "asked by every case"},
     {"splat", offsetof(struct splat_ops, staging_bytes), "test/cuda/cuda_splat_beside.c"},
     {"splat", offsetof(struct splat_ops, count_pairs), "a figure"},
@@ -151,9 +156,10 @@ START_TEST(every_operation_has_a_case)
     } tables[] = {
         {"nn", offsetof(struct nn_ops, conv_workspace), sizeof(struct nn_ops)},
         {"gan", 0, sizeof(struct gan_ops)},
+        {"token", offsetof(struct token_ops, linear_workspace), sizeof(struct token_ops)},
         {"splat", 0, sizeof(struct splat_ops)},
     };
-    for (int t = 0; t < 3; t++)
+    for (int t = 0; t < 4; t++)
         for (size_t at = tables[t].first; at < tables[t].end; at += sizeof(void (*)(void)))
             ck_assert_msg(has_case(tables[t].name, at),
                           "the operation at byte %zu of struct %s_ops has no case in src/check", at,
