@@ -53,6 +53,8 @@ void forecast_make(struct forecast *forecast, const struct config *config, const
     if (schedule_wants_video(config))
         forecast->video_bytes = (int64_t)((double)forecast->frame_count * pixels * VIDEO_BYTES);
     forecast->checkpoint_count = config->checkpoint.keep;
+    if (config->checkpoint.keep_every > 0)
+        forecast->checkpoint_count += forecast->steps / config->checkpoint.keep_every;
     forecast->checkpoint_bytes =
         (int64_t)(plan_kind_bytes(plan, PLAN_PARAMETERS) + plan_kind_bytes(plan, PLAN_OPTIMISER) +
                   plan_kind_bytes(plan, PLAN_EMA) + plan_kind_bytes(plan, PLAN_OFFLOAD)) +

@@ -61,9 +61,10 @@ int session_save(struct session *session)
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
     int code = save_fill(session, writer);
+    struct checkpoint_keep keep = {(int)session->config->checkpoint.keep,
+                                   session->config->checkpoint.keep_every};
     if (code == OK)
-        code = checkpoint_write(session->folder.path, session->step, writer,
-                                (int)session->config->checkpoint.keep, true);
+        code = checkpoint_write(session->folder.path, session->step, writer, keep, true);
     store_writer_free(writer);
     if (code < 0) return code == ERR_DIVERGED ? code : fail_within(code, "save checkpoint");
     if (session->saved_step < 0) set_reserve(session);

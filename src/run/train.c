@@ -188,6 +188,8 @@ static int complete_step(struct session *session)
 static bool save_is_due(const struct session *session)
 {
     int64_t every = schedule_checkpoint_every(session->config, session->total);
+    int64_t keep_every = session->config->checkpoint.keep_every;
+    if (keep_every > 0 && session->step % keep_every == 0) return true;
     if (every > 0) return session->step % every == 0;
     double interval = session->config->checkpoint.interval;
     return interval > 0 && clock_seconds() - session->last_save >= interval;

@@ -183,7 +183,7 @@ static int set_aside(const char *run_dir, int64_t step)
 }
 
 /* Removes old checkpoints. One too many is no reason to stop a run: failures are warnings. */
-static void checkpoint_prune(const char *run_dir, int64_t written, int keep)
+static void checkpoint_prune(const char *run_dir, int64_t written, struct checkpoint_keep keep)
 {
     int64_t *steps;
     int count, kept = 0;
@@ -195,14 +195,15 @@ static void checkpoint_prune(const char *run_dir, int64_t written, int keep)
     for (int i = 0; i < count; i++) {
         if (steps[i] > written && set_aside(run_dir, steps[i]) < 0)
             log_warning("%s", error_message());
-        else if (steps[i] <= written && kept++ >= keep)
+        else if (steps[i] <= written && kept++ >= keep.newest &&
+                 !(keep.every > 0 && steps[i] % keep.every == 0))
             remove_step(run_dir, steps[i]);
     }
     free(steps);
 }
 
-int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *writer, int keep,
-                     bool sync)
+int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *writer,
+                     struct checkpoint_keep keep, bool sync)
 {
     char *folder = folder_path(run_dir), *path = checkpoint_path(run_dir, step);
     int code = OK;
@@ -210,7 +211,8 @@ int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *wri
     TRY_CLEANUP(store_set_int(writer, "step", step));
     TRY_CLEANUP(file_make_dirs(folder));
     TRY_CLEANUP(store_write(writer, path, sync));
-    checkpoint_prune(run_dir, step, keep < 1 ? 1 : keep);
+    if (keep.newest < 1) keep.newest = 1;
+    checkpoint_prune(run_dir, step, keep);
 cleanup:
     free(folder);
     free(path);

@@ -20,12 +20,18 @@
 int checkpoint_describe(struct store_writer *writer, const char *kind, const char *task,
                         int64_t step, const char *config);
 
-/* Writes the checkpoint of `step` atomically, and only then removes old ones: `keep` stay, this one
- * among them. Checkpoints of later steps are renamed (.bad): they belong to a past that the run has
+/* Which checkpoints stay: the newest ones, and those of steps that are multiples of `every`. */
+struct checkpoint_keep {
+    int newest;    /* 1 at least */
+    int64_t every; /* 0: none beside them */
+};
+
+/* Writes the checkpoint of `step` atomically, and only then removes the old ones that do not stay.
+ * Checkpoints of later steps are renamed (.bad): they belong to a past that the run has
  * left. The writer must have been described; `step` is set here. A failure leaves every older
  * checkpoint. */
-int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *writer, int keep,
-                     bool sync);
+int checkpoint_write(const char *run_dir, int64_t step, struct store_writer *writer,
+                     struct checkpoint_keep keep, bool sync);
 
 /* Opens the newest checkpoint that is sound; damaged newer ones are passed over with a warning, but
  * not one that cannot be opened or read for the moment: ERR_SYSTEM, ERR_IO, ERR_ACCESS. ERR_INPUT

@@ -86,6 +86,13 @@ out_has "and one that was not written to its end"
 out_has "1 damaged checkpoint was set aside"
 out_has "a resume goes on from step 4"
 
+# Checkpoints that stay for good are saved at their steps whatever the others go by.
+run 0 imgtrain train input_path=picture.ppm num_gaussians=40 max_steps=8 checkpoint.keep=1 checkpoint.keep_every=3 \
+    frames.count=0 video.enabled=false device=cpu threads=1 -o kept
+run 0 imgtrain verify kept
+[ "$(grep -o 'step-[0-9]*' "$out" | tr '\n' ' ')" = "step-000000008 step-000000006 step-000000003 " ] && pass ||
+    flunk "not those of steps 3, 6 and 8"
+
 run 64 imgtrain verify
 run 66 imgtrain verify absent.safetensors
 out_has "absent.safetensors"

@@ -5,11 +5,16 @@
 
 /* ---- checkpoints ---- */
 
-static void write_step(int64_t step, int keep)
+static void write_kept_step(int64_t step, struct checkpoint_keep keep)
 {
     struct store_writer *writer = sample();
     ck_assert_int_eq(checkpoint_write(folder, step, writer, keep, false), OK);
     store_writer_free(writer);
+}
+
+static void write_step(int64_t step, int keep)
+{
+    write_kept_step(step, (struct checkpoint_keep){.newest = keep});
 }
 
 static void assert_steps(int count, const int64_t *expected)
@@ -81,6 +86,16 @@ START_TEST(prunes_only_what_is_old)
 END_TEST
 
 /* What is damaged is renamed when the run goes on from an older one, and never overwritten. */
+START_TEST(multiples_stay_beside_the_newest)
+{
+    const struct checkpoint_keep keep = {.newest = 2, .every = 20};
+    for (int64_t step = 5; step <= 55; step += 5)
+        write_kept_step(step, keep);
+    assert_steps(4, (int64_t[]){55, 50, 40, 20});
+    ck_assert_int_eq(latest(), 55);
+}
+END_TEST
+
 START_TEST(damaged_ones_are_kept)
 {
     log_set_level(LOG_ERROR);
@@ -186,6 +201,7 @@ Suite *checkpoint_suite(void)
     tcase_add_checked_fixture(tests, enter_folder, folder_remove);
     tcase_add_test(tests, newest_is_by_number);
     tcase_add_test(tests, prunes_only_what_is_old);
+    tcase_add_test(tests, multiples_stay_beside_the_newest);
     tcase_add_test(tests, damaged_ones_are_kept);
     tcase_add_test(tests, not_opened_is_not_damaged);
     tcase_add_test(tests, leftovers_go_strangers_stay);
