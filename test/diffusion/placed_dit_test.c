@@ -1,0 +1,219 @@
+/* S3-DiT with its weights placed: every way gives the same bits as weights that all lie there, and
+ * takes what was predicted. */
+#include "base/threads.h"
+#include "diffusion/placed_dit.h"
+#include "math/bf16.h"
+#include "s3dit_fixture.h"
+#include "store/tensor.h"
+
+#include <sys/mman.h>
+
+Suite *placed_dit_test_suite(void);
+
+static const struct dit_case small_net = {
+    .config = {.channels = 3,
+               .patch = 2,
+               .dim = 48,
+               .layers = 3,
+               .refiner_layers = 1,
+               .heads = 2,
+               .text_dim = 32,
+               .axes = {8, 8, 8},
+               .axes_lens = {256, 32, 32},
+               .rope_theta = 256,
+               .t_scale = 1000,
+               .norm_eps = 1e-5},
+    .size = {.samples = 2, .height = 8, .width = 12, .text_rows = 3, .chunk = 1},
+};
+
+/* The fixture's parameters as tensors of a mapped file, in fp32 or bf16: pages may be dropped. */
+struct stored_net {
+    struct store_tensor *tensors;
+    const struct store_tensor **list;
+    void *mapped;
+    size_t bytes;
+};
+
+static void *map_parameters(const struct dit_fixture *f, bool half, size_t bytes)
+{
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    for (size_t i = 0; i < f->model.floats; i++) {
+        uint16_t rounded = bf16_round(f->parameters[i]);
+        ck_assert_uint_eq(
+            half ? fwrite(&rounded, 2, 1, file) : fwrite(&f->parameters[i], 4, 1, file), 1);
+    }
+    ck_assert_int_eq(fflush(file), 0);
+    void *mapped = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+    ck_assert_ptr_ne(mapped, MAP_FAILED);
+    fclose(file);
+    return mapped;
+}
+
+static void stored_create(struct stored_net *s, const struct dit_fixture *f, bool half)
+{
+    int count = f->model.tensor_count;
+    ck_assert_int_gt(count, 0);
+    size_t each = half ? 2 : 4;
+    s->bytes = each * f->model.floats;
+    s->mapped = map_parameters(f, half, s->bytes);
+    s->tensors = calloc((size_t)count, sizeof *s->tensors);
+    s->list = calloc((size_t)count, sizeof *s->list);
+    for (int t = 0; t < count; t++) {
+        const struct s3dit_tensor *tensor = &f->model.tensors[t];
+        s->tensors[t] = (struct store_tensor){.name = tensor->name,
+                                              .type = half ? TENSOR_BF16 : TENSOR_F32,
+                                              .data = (char *)s->mapped + each * tensor->offset};
+        s->list[t] = &s->tensors[t];
+    }
+}
+
+static void stored_free(struct stored_net *s)
+{
+    munmap(s->mapped, s->bytes);
+    free(s->tensors);
+    free(s->list);
+}
+
+static struct s3dit_batch batch_of(const struct dit_fixture *f)
+{
+    return (struct s3dit_batch){
+        .samples = f->is.size.samples, .image = f->image, .time = f->time, .text = f->text};
+}
+
+/* Three passes in one way, into f->out; the report's bytes as predicted. */
+static struct placement_report run_placed(struct dit_fixture *f, const struct stored_net *stored,
+                                          const struct placement_options *options, bool half)
+{
+    struct placement *placement;
+    struct placed_dit placed;
+    const struct placed_dit_setup setup = {
+        .model = &f->model, .weights = stored->list, .half = half, .key = "net"};
+    const struct s3dit_batch batch = batch_of(f);
+    enum placement_way way;
+    MUST(placement_open(&placement, f->device, options));
+    MUST(placed_dit_open(&placed, placement, f->device, &setup));
+    struct placement_stage stage = placed_dit_stage(&placed, &f->is.size, 3, NULL, NULL);
+    MUST(placement_choose(placement, &stage, 1, &way));
+    MUST(placed_dit_begin(&placed, &stage));
+    struct s3dit_source source = placed_dit_source(&placed);
+    for (int pass = 0; pass < 3; pass++)
+        MUST(s3dit_forward(&placed.dit, &source, &batch, f->out));
+    MUST(placement_end(placement));
+    struct placement_report report = *placement_report_at(placement, 0);
+    ck_assert_uint_eq(report.device_bytes, report.predicted.device_bytes);
+    ck_assert_int_eq(report.copies, report.predicted.copies);
+    ck_assert_uint_eq(report.copied_bytes, report.predicted.copied_bytes);
+    ck_assert_int_eq(report.falls, 0);
+    ck_assert(report.complete);
+    placement_close(placement);
+    placed_dit_close(&placed);
+    ck_assert_uint_eq(f->device->used_bytes, 0);
+    return report;
+}
+
+START_TEST(every_way_gives_the_same_bits)
+{
+    struct dit_fixture f;
+    struct stored_net stored;
+    fixture_open(&f, &small_net, 1 + _i);
+    size_t bytes = 2 * f.image_floats * sizeof(float);
+    struct s3dit_flat flat = {&f.model, f.parameters};
+    struct s3dit_source source = s3dit_flat_source(&flat);
+    const struct s3dit_batch batch = batch_of(&f);
+    float *expected = formula_floats(2 * f.image_floats);
+    fixture_plan(&f, S3DIT_FORWARD_ONLY, 2);
+    MUST(s3dit_forward(&f.dit, &source, &batch, expected));
+    fixture_unplan(&f);
+    stored_create(&stored, &f, false);
+    size_t last = SIZE_MAX;
+    for (int w = PLACEMENT_NONE; w < PLACEMENT_WAYS; w++) {
+        const struct placement_options mapped = {.way = (enum placement_way)w};
+        struct placement_report r = run_placed(&f, &stored, &mapped, false);
+        ck_assert_uint_eq(r.predicted.weight_bytes, 0);
+        ck_assert_mem_eq(f.out, expected, bytes);
+    }
+    for (int share = 9; share > 6; share--) { /* of what all take */
+        struct placement_options placed = {
+            .way = PLACEMENT_AUTO, .place = true, .prefetch = true, .budget = 100 << 20};
+        struct placement_report whole = run_placed(&f, &stored, &placed, false);
+        ck_assert_mem_eq(f.out, expected, bytes);
+        placed.budget = (int64_t)(whole.predicted.working_bytes +
+                                  whole.predicted.weight_bytes * (size_t)share / 10);
+        memset(f.out, 0, bytes);
+        struct placement_report r = run_placed(&f, &stored, &placed, false);
+        ck_assert_mem_eq(f.out, expected, bytes);
+        ck_assert_int_eq(r.predicted.way, PLACEMENT_SEQUENTIAL);
+        ck_assert(!((int64_t)r.device_bytes > placed.budget));
+        ck_assert_uint_le(r.device_bytes, last);
+        last = r.device_bytes;
+    }
+    free(expected);
+    stored_free(&stored);
+    fixture_close(&f);
+}
+END_TEST
+
+/* Halves are computed from as they lie, or as they were rounded while placed: the same. */
+START_TEST(halves_are_rounded_once)
+{
+    struct dit_fixture f;
+    struct stored_net full, half;
+    const struct placement_options options = {.way = PLACEMENT_NONE};
+    fixture_open(&f, &small_net, 1);
+    size_t bytes = 2 * f.image_floats * sizeof(float);
+    float *expected = formula_floats(2 * f.image_floats);
+    for (int t = 0; t < f.model.tensor_count; t++) /* vectors are the same either way */
+        for (size_t i = 0; i < f.model.tensors[t].count; i++) {
+            float *x = &f.parameters[f.model.tensors[t].offset + i];
+            if (!f.model.tensors[t].is_matrix) *x = bf16_value(bf16_round(*x));
+        }
+    stored_create(&full, &f, false);
+    stored_create(&half, &f, true);
+    run_placed(&f, &half, &options, false);
+    memcpy(expected, f.out, bytes);
+    struct placement_report r = run_placed(&f, &full, &options, true);
+    ck_assert_mem_eq(f.out, expected, bytes);
+    ck_assert_uint_lt(r.predicted.weight_bytes, 4 * f.model.parameter_total);
+    run_placed(&f, &full, &options, false);
+    ck_assert(memcmp(f.out, expected, bytes) != 0);
+    stored_free(&full);
+    stored_free(&half);
+    free(expected);
+    fixture_close(&f);
+}
+END_TEST
+
+/* What needs no file: bytes of a network that is nowhere. */
+START_TEST(a_network_is_planned_without_files)
+{
+    struct dit_fixture f;
+    struct placement *placement;
+    struct placed_dit placed;
+    struct placement_forecast forecast;
+    const struct placement_options options = {.place = true, .without_data = true};
+    fixture_open(&f, &small_net, 1);
+    const struct placed_dit_setup setup = {.model = &f.model, .stored = TENSOR_BF16, .key = "arch"};
+    MUST(placement_open(&placement, f.device, &options));
+    MUST(placed_dit_open(&placed, placement, f.device, &setup));
+    struct placement_stage stage = placed_dit_stage(&placed, &f.is.size, 8, NULL, NULL);
+    MUST(placement_forecast(placement, &stage, 1, PLACEMENT_MODEL, &forecast));
+    ck_assert_int_eq(forecast.copies, f.model.block_count);
+    ck_assert_uint_ge(forecast.weight_bytes, 2 * f.model.parameter_total);
+    ck_assert_int_eq(placed_dit_begin(&placed, &stage), ERR_INTERNAL);
+    placement_close(placement);
+    placed_dit_close(&placed);
+    fixture_close(&f);
+}
+END_TEST
+
+Suite *placed_dit_test_suite(void)
+{
+    Suite *suite = suite_create("placed_dit_test");
+    TCase *tests = tcase_create("placed_dit");
+    tcase_add_loop_test(tests, every_way_gives_the_same_bits, 0, 2);
+    tcase_add_test(tests, halves_are_rounded_once);
+    tcase_add_test(tests, a_network_is_planned_without_files);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
