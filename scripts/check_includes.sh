@@ -24,7 +24,6 @@ check: device math base
 registry: splat gan sr diffusion placement task config check device cpu cuda base
 nn: config device memory store math base
 placement: device memory store math base
-placement: device memory store math base
 splat: task nn data metrics config store memory device image math base
 gan: task nn data metrics config store memory device image math base
 sr: task nn data metrics config store memory device image math base

@@ -3,6 +3,7 @@
 #
 #   scripts/demo.sh [PICTURE]
 #   scripts/demo.sh sr [FOLDER [KEY=VALUE ...]]
+#   scripts/demo.sh diffusion [FOLDER [KEY=VALUE ...]]
 #   scripts/demo.sh --draw [NUMBER] >drawn.ppm
 #
 # Fits PICTURE with cfgs/demo.yaml; without one the photograph that scripts/setup.sh brought, and
@@ -16,10 +17,12 @@
 set -eu
 
 task=splat
-if [ "${1:-}" = sr ]; then
-    task=sr
+case ${1:-} in
+sr | diffusion)
+    task=$1
     shift
-fi
+    ;;
+esac
 picture=${1:-}
 [ $# = 0 ] || shift
 case $picture in
@@ -75,6 +78,26 @@ if [ "$picture" = --draw ]; then
     exit
 fi
 
+# The first of runs/NAME-001, -002, ... that is not there yet
+free_run() {
+    number=1
+    while
+        run=runs/$1-$(printf %03d $number)
+        [ -e "$run" ]
+    do number=$((number + 1)); done
+}
+
+if [ "$task" = diffusion ]; then
+    if [ -z "$picture" ]; then
+        picture=build/demo/shapes
+        [ -e $picture/.complete ] || scripts/draw_shapes.sh $picture
+        touch $picture/.complete
+    fi
+    free_run diffusion-demo
+    ./imgtrain train cfgs/diffusion-16.yaml data="$picture" -o "$run" "$@"
+    exit
+fi
+
 if [ "$task" = sr ]; then
     photo=build/demo/photo.jpg
     mkdir -p build/demo
@@ -93,11 +116,7 @@ if [ "$task" = sr ]; then
         photo=build/demo/drawn.ppm
         draw >$photo
     fi
-    number=1
-    while
-        run=runs/sr-demo-$(printf %03d $number)
-        [ -e "$run" ]
-    do number=$((number + 1)); done
+    free_run sr-demo
     ./imgtrain train cfgs/sr-x2-tiny.yaml dataroot_gt="$picture" -o "$run" "$@"
     ./imgtrain upscale "$run" $photo -o "$run/large.png"
     echo "$run/large.png"

@@ -18,7 +18,7 @@ static const uint64_t STEP_HELD = (uint64_t)1 << 62;
 
 struct dataset {
     struct dataset_cache cache;
-    bool flip;
+    bool flip, has_captions;
     uint64_t seed;
     int train_count, held_count;
     int *train, *held; /* indices into the cache, rising */
@@ -58,19 +58,21 @@ static int dataset_shuffled(int position, int count, uint64_t seed, uint64_t ste
 /* ---- training and held-out images ---- */
 
 /* Marks the held-out images: by the seed and their number alone, whatever they show; the last
- * image of a class is left to the training. */
+ * image of a class is left to the training, but not that of a caption. */
 static int mark_held(const struct dataset *set, bool *is_held, int wanted)
 {
     int count = (int)set->cache.header.count, held = 0;
-    int classes = set->cache.header.classes ? (int)set->cache.header.classes : 1;
+    bool alike = set->has_captions || set->cache.header.classes == 0;
+    int classes = alike ? 1 : (int)set->cache.header.classes;
     int *left = calloc((size_t)classes, sizeof *left);
     if (!left) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < count; i++)
-        left[set->cache.labels[i]]++;
+        left[alike ? 0 : set->cache.labels[i]]++;
     for (int i = 0; i < count && held < wanted; i++) {
         int index = dataset_shuffled(i, count, set->seed, STEP_HELD);
-        if (left[set->cache.labels[index]] < 2) continue;
-        left[set->cache.labels[index]]--;
+        int label = alike ? 0 : set->cache.labels[index];
+        if (left[label] < 2) continue;
+        left[label]--;
         is_held[index] = true;
         held++;
     }
@@ -115,9 +117,9 @@ static int score_count(const struct dataset *set, const char *folder)
 {
     int count = (int)set->cache.header.count;
     if (count < IMAGES_LEAST)
-        return fail(ERR_DATA, "%s: only one image: a GAN learns from many (100 or more)", folder);
+        return fail(ERR_DATA, "%s: only one image: networks learn from many (100 or more)", folder);
     if (count < IMAGES_FEW)
-        log_warning("%s: only %d images: a GAN wants 100 or more", folder, count);
+        log_warning("%s: only %d images: networks want 100 or more", folder, count);
     return OK;
 }
 
@@ -134,8 +136,11 @@ static void dataset_tell(const struct dataset *set, const struct dataset_options
     char classes[32] = "", skipped[40] = "";
     if (header->skipped > 0) snprintf(skipped, sizeof skipped, ", %u unreadable", header->skipped);
     if (header->classes > 0)
-        snprintf(classes, sizeof classes, " in %u class%s", header->classes,
-                 header->classes == 1 ? "" : "es");
+        snprintf(classes, sizeof classes, set->has_captions ? " with %u text%s" : " in %u class%s",
+                 header->classes,
+                 header->classes == 1 ? ""
+                 : set->has_captions  ? "s"
+                                      : "es");
     log_info("%s: %u images%s, %d held out%s; %dx%d, %s%s%s", folder, header->count, classes,
              set->held_count, skipped, options->width, options->height,
              format_bytes((int64_t)set->cache.bytes).text, set->cache.path ? ", cached in " : "",
@@ -146,6 +151,7 @@ static int open_set(struct dataset *set, const struct dataset_options *options,
                     const struct scan *scan)
 {
     set->flip = options->flip;
+    set->has_captions = scan->has_captions;
     set->seed = options->seed;
     TRY(dataset_cache_open(&set->cache, options, scan));
     TRY(score_count(set, options->folder));

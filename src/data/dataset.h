@@ -18,7 +18,7 @@ enum { DATASET_HELD_FROM = 20 };
 /* One image of a batch. */
 struct dataset_item {
     const uint8_t *pixels; /* [height][width][3], borrowed (mapped) */
-    int label;             /* 0 without classes */
+    int label;             /* class or caption; 0 without */
     bool flip;             /* to be mirrored left to right */
 };
 
@@ -38,7 +38,7 @@ int dataset_keep(struct dataset *set, const char *cache_dir);
 int dataset_train_count(const struct dataset *set); /* >= 1 */
 int dataset_held_count(
     const struct dataset *set); /* min(10 %, 200); 0 for fewer than DATASET_HELD_FROM */
-int dataset_classes(const struct dataset *set); /* 0 without classes */
+int dataset_classes(const struct dataset *set); /* or captions; 0 without */
 const char *dataset_class_name(const struct dataset *set, int label);
 /* A checksum of the prepared images, their order and classes, whatever the files' times: so that
  * a resumed run notices another data set. */

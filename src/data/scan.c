@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "data/captions.h"
 #include "image/image.h"
 
 #include <dirent.h>
@@ -251,6 +252,30 @@ static bool folders_look_like_classes(const struct scan *scan)
     return folders >= 2 && folders <= SCAN_CLASSES_MOST && inside >= SCAN_CLASS_LEAST;
 }
 
+static const char *scan_name(const void *context, int i)
+{
+    const struct scan *scan = context;
+    return scan->files[i].name;
+}
+
+/* Captions in place of classes. */
+static int scan_read_captions(struct scan *scan, const char *folder)
+{
+    struct captions captions;
+    int code = captions_read(&captions, folder, scan->count, scan_name, scan, scan->stop_requested);
+    for (int i = 0; i < scan->count && code == OK; i++)
+        scan->files[i].label = captions.labels[i];
+    if (code == OK) {
+        scan->has_captions = true;
+        scan->classes = captions.texts;
+        scan->class_count = captions.text_count;
+        captions.texts = NULL;
+        captions.text_count = 0;
+    }
+    captions_free(&captions);
+    return code;
+}
+
 int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
                 bool (*stop_requested)(void))
 {
@@ -270,6 +295,7 @@ int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
     bool classes = labels == SCAN_LABELS_FOLDERS;
     if (labels == SCAN_LABELS_AUTO) classes = folders_look_like_classes(scan);
     if (classes) TRY(number_classes(scan, folder));
+    if (labels == SCAN_LABELS_CAPTIONS) TRY(scan_read_captions(scan, folder));
     return drop_aliases(scan);
 }
 
@@ -293,5 +319,7 @@ uint64_t scan_hash(const struct scan *scan)
         hash = hash_bytes(hash, file->name, strlen(file->name));
         hash = hash_bytes(hash, numbers, sizeof numbers);
     }
+    for (int i = 0; scan->has_captions && i < scan->class_count; i++)
+        hash = hash_bytes(hash, scan->classes[i], strlen(scan->classes[i]) + 1);
     return hash;
 }

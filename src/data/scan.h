@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 /* Whether first-level folders are classes. AUTO: when every image lies in one, there are at least
- * two, and each holds enough images to learn a class from. */
-enum scan_labels { SCAN_LABELS_NONE, SCAN_LABELS_FOLDERS, SCAN_LABELS_AUTO };
+ * two, and each holds enough images to learn a class from. CAPTIONS: the text beside an image is
+ * its class (data/captions.h). */
+enum scan_labels { SCAN_LABELS_NONE, SCAN_LABELS_FOLDERS, SCAN_LABELS_AUTO, SCAN_LABELS_CAPTIONS };
 enum { SCAN_CLASS_LEAST = 50, SCAN_CLASSES_MOST = 1000 }; /* of AUTO */
 
 struct scan_file {
@@ -20,8 +21,10 @@ struct scan_file {
 struct scan {
     struct scan_file *files; /* by the bytes of their names */
     int count, room;
-    char **classes; /* names of the first-level folders with images, sorted; none without */
+    char **classes; /* names of the first-level folders with images, or captions, sorted; none
+                       without */
     int class_count;
+    bool has_captions;
     int aliases;      /* further names (links) of the same file, left out */
     int foreign;      /* files of image formats that image_load does not know */
     char formats[64]; /* "webp, svg": some of these */
@@ -37,7 +40,7 @@ int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
                 bool (*stop_requested)(void));
 void scan_free(struct scan *scan);
 
-/* A checksum of names, sizes, times and labels. */
+/* A checksum of names, sizes, times, labels and captions. */
 uint64_t scan_hash(const struct scan *scan);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "diffusion/diffusion.h"
 #include "gan/gan.h"
 #include "splat/splat.h"
 #include "sr/sr.h"
@@ -13,6 +14,7 @@ static const struct task *const tasks[] = {
     [CONFIG_TASK_SPLAT] = &task_splat,
     [CONFIG_TASK_GAN] = &task_gan,
     [CONFIG_TASK_SR] = &task_sr,
+    [CONFIG_TASK_DIFFUSION] = &task_diffusion,
 };
 enum { TASK_COUNT = sizeof tasks / sizeof tasks[0] };
 

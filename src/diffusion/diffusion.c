@@ -1,0 +1,263 @@
+/* The task: images, schedules, steps; diffusion_preview.c shows it, diffusion_memory.c lists its
+ * memory modes. */
+#include "diffusion/diffusion.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "data/dataset.h"
+#include "device/device.h"
+#include "diffusion/diffusion_task.h"
+#include "memory/plan.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- open and close ---- */
+
+static struct diffusion_mode diffusion_mode_of(const struct task_state *s,
+                                               const struct memory_mode *mode)
+{
+    int batch = (int)s->config->diffusion.batch;
+    return (struct diffusion_mode){
+        .batch = batch,
+        .micro = mode->micro_batch < batch ? mode->micro_batch : batch,
+        .checkpointing = mode->checkpointing,
+        .offload = mode->offload,
+    };
+}
+
+int diffusion_declare(struct task_state *s, const struct memory_mode *mode)
+{
+    const struct diffusion_mode choices = diffusion_mode_of(s, mode);
+    size_t image = (size_t)s->design.width * (size_t)s->design.height * DIFFUSION_CHANNELS;
+    s->core = calloc(1, sizeof *s->core);
+    if (!s->core) return fail(ERR_SYSTEM, "out of memory");
+    TRY(diffusion_core_declare(s->core, &s->design, &choices, s->config->diffusion.clip, s->device,
+                               s->plan));
+    const struct {
+        const char *name;
+        size_t floats;
+        float **slot;
+    } host[] = {
+        {"best", s->core->net.net.floats, &s->held.ema},
+        {"show", diffusion_show_floats(s), &s->show},
+        {"predicted", (size_t)choices.micro * image, &s->predicted},
+        {"guiding", (size_t)choices.micro * image, &s->guiding},
+    };
+    for (size_t i = 0; i < sizeof host / sizeof *host; i++)
+        TRY(plan_declare(s->plan, host[i].name, PLAN_HOST, host[i].floats * sizeof(float),
+                         PLAN_ALWAYS, (void **)host[i].slot));
+    return plan_layout(s->plan);
+}
+
+void diffusion_free_core(struct diffusion_core *core)
+{
+    if (!core) return;
+    diffusion_core_close(core);
+    free(core);
+}
+
+static void diffusion_close(struct task_state *s)
+{
+    if (!s) return;
+    if (s->core) stepper_rest(&s->core->stepper); /* an error here came too late to matter */
+    plan_free(s->plan);
+    diffusion_free_core(s->core);
+    diffusion_free_input(s->own_input);
+    free(s);
+}
+
+static void diffusion_say_what_is_trained(const struct task_state *s)
+{
+    const struct diffusion_core *core = s->core;
+    log_info("diffusion: %d x %d, %zu parameters, %.3g MFLOP an image; %d images (%d held out), "
+             "%d %s; batch %d (%d at a time%s)",
+             s->design.width, s->design.height, core->net.net.parameter_total,
+             2e-6 * diffusion_network_macs(&core->network), dataset_train_count(s->data.set),
+             dataset_held_count(s->data.set), s->data.classes,
+             s->data.captions ? "texts" : "classes", core->mode.batch, core->mode.micro,
+             core->mode.checkpointing ? ", activation checkpointing" : "");
+}
+
+static int diffusion_open(struct task_state **out, const struct task_setup *setup)
+{
+    struct task_state *s = calloc(1, sizeof *s);
+    struct memory_mode modes[TASK_MAX_MODES];
+    *out = s;
+    if (!s) return fail(ERR_SYSTEM, "out of memory");
+    const struct config *config = s->config = setup->config;
+    s->device = setup->device;
+    s->stop_requested = setup->stop_requested;
+    s->held.best = (double)INFINITY;
+    diffusion_held_forget(&s->held);
+    TRY(token_check_device(s->device));
+    struct diffusion_conditions conditions = diffusion_conditions_of(&s->data);
+    TRY(diffusion_design_configure(&s->design, config, &conditions)); /* before long loading */
+    TRY(diffusion_data_open(&s->data, &s->own_input, setup));
+    conditions = diffusion_conditions_of(&s->data);
+    TRY(diffusion_design_configure(&s->design, config, &conditions));
+    s->feed = (struct diffusion_feed){.data = &s->data,
+                                      .seed = (uint64_t)config->seed,
+                                      .times = diffusion_times_of(config),
+                                      .dropout = config->diffusion.dropout,
+                                      .width = s->design.width,
+                                      .height = s->design.height};
+    if (setup->resume) {
+        TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
+        s->reported = s->steps_done;
+    }
+    diffusion_list_modes(s, modes);
+    s->mode = modes[0];
+    if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->mode));
+    s->plan = plan_create();
+    if (!s->plan) return ERR_SYSTEM;
+    TRY(diffusion_declare(s, &s->mode));
+    if (setup->resume) TRY(diffusion_expect_checkpoint(s, setup->resume));
+    if (setup->resume && !setup->without_input) TRY(diffusion_check_data(s, setup));
+    if (setup->forecast_only) return OK;
+    TRY(plan_commit(s->plan, setup->device));
+    TRY(diffusion_core_connect(s->core));
+    diffusion_say_what_is_trained(s);
+    if (setup->resume) return diffusion_load(s, setup->resume);
+    return diffusion_core_initialise(s->core, (uint64_t)config->seed);
+}
+
+static const struct plan *diffusion_plan(const struct task_state *s)
+{
+    return s->plan;
+}
+
+int64_t diffusion_steps(const struct task_state *s)
+{
+    int64_t batch = s->config->diffusion.batch;
+    return (s->config->diffusion.images + batch - 1) / batch;
+}
+
+/* ---- one step ---- */
+
+static int diffusion_fill_batch(void *context, int first, int n,
+                                const struct diffusion_samples *out)
+{
+    struct task_state *s = context;
+    uint64_t step = (uint64_t)s->step;
+    diffusion_feed_fill(&s->feed, step, step * (uint64_t)s->core->mode.batch, first, n, out);
+    return OK;
+}
+
+int diffusion_collect(struct task_state *s, int64_t steps)
+{
+    if (s->reported >= steps) return OK;
+    TRY(diffusion_core_report(s->core, (int)(s->step + 1 - steps), &s->report));
+    s->reported = steps;
+    return OK;
+}
+
+static void diffusion_add(struct task_report *report, const char *name, const char *format,
+                          double value)
+{
+    report->metrics[report->metric_count++] = (struct task_metric){name, format, value};
+}
+
+void diffusion_fill_report(const struct task_state *s, int64_t step, struct task_report *r)
+{
+    static const char *const levels[DIFFUSION_LEVELS] = {"loss_1", "loss_3", "loss_5", "loss_7",
+                                                         "loss_9"};
+    int64_t batch = s->config->diffusion.batch;
+    memset(r, 0, sizeof *r);
+    r->loss = s->report.loss;
+    diffusion_add(r, "grad_norm", NULL, s->report.grad_norm);
+    diffusion_add(r, "held_loss", "%.4f", s->held.mean);
+    for (int i = 0; i < DIFFUSION_LEVELS; i++)
+        diffusion_add(r, levels[i], NULL, s->held.loss[i]);
+    diffusion_add(r, "best_held_loss", NULL, s->held.step > 0 ? s->held.best : (double)NAN);
+    diffusion_add(r, "lr", NULL, s->now.adam.lr);
+    diffusion_add(r, "ema", NULL, s->now.ema);
+    int used = snprintf(r->caption, sizeof r->caption, "images %lld  loss %.4f",
+                        (long long)((step + 1) * batch), s->report.loss);
+    if (!isnan(s->held.mean))
+        snprintf(r->caption + used, sizeof r->caption - (size_t)used, "  held out %.4f",
+                 s->held.mean);
+    r->pending = s->held.pending > 0;
+}
+
+/* The report may be that of the step before where nobody evaluates and the device works ahead. */
+static int diffusion_step(struct task_state *s, int64_t step, bool evaluate,
+                          struct task_report *report)
+{
+    int64_t batch = s->config->diffusion.batch;
+    s->step = step;
+    s->now = diffusion_rates_at(s->config, (double)step / (double)diffusion_steps(s), batch);
+    s->core->stop_requested = s->device->is_host ? s->stop_requested : NULL;
+    int code = diffusion_train_step(s->core, &s->now, diffusion_fill_batch, s);
+    s->core->stop_requested = NULL;
+    TRY(code);
+    bool wait = evaluate || !s->core->ahead || s->reported == 0;
+    TRY(diffusion_collect(s, wait ? step + 1 : step));
+    diffusion_held_forget(&s->held);
+    s->held.pending = 0;
+    if (diffusion_held_is_due(s, step + 1)) TRY(diffusion_held_measure(s, step + 1));
+    diffusion_fill_report(s, step, report);
+    s->steps_done = step + 1;
+    return OK;
+}
+
+/* ---- for commands ---- */
+
+static int diffusion_fail_changed(const char *key, const char *stored, const char *current)
+{
+    if (strcmp(key, "diffusion.images") != 0) return OK;
+    return fail(ERR_CONFIG,
+                "this run is of %s images and cannot be made longer or shorter (%s are asked): its "
+                "rates and averages follow a plan over all images. Resume it with images=%s, or "
+                "begin a new run",
+                stored, current, stored);
+}
+
+static const char *diffusion_input_path(const struct config *config)
+{
+    return config->diffusion.data;
+}
+
+static const char *const diffusion_testing[] = {"diffusion.images=960", NULL};
+
+/* The network follows from the config and the number of classes: no image is read. */
+static int diffusion_prepare_plan(struct task_setup *setup)
+{
+    if (setup->width) return fail(ERR_USAGE, "--size is for images: set diffusion.size");
+    setup->without_input = true;
+    return OK;
+}
+
+const struct task task_diffusion = {
+    .name = "diffusion",
+    .open = diffusion_open,
+    .plan = diffusion_plan,
+    .steps = diffusion_steps,
+    .step = diffusion_step,
+    .complete = diffusion_complete,
+    .image = diffusion_frame,
+    .reference = diffusion_reference,
+    .labels = {"real", "samples"},
+    .save = diffusion_save,
+    .save_model = diffusion_save_model,
+    .write_final = diffusion_write_final,
+    .close = diffusion_close,
+    .free_input = diffusion_free_input,
+    .image_size = diffusion_image_size,
+    .save_best = diffusion_save_best,
+    .modes = diffusion_list_modes,
+    .need = diffusion_need,
+    .mode = diffusion_mode_now,
+    .replan = diffusion_replan,
+    .fail_changed = diffusion_fail_changed,
+    .input_path = diffusion_input_path,
+    .testing = diffusion_testing,
+    .prepare_plan = diffusion_prepare_plan,
+    .operations = "nn token",
+};

@@ -1,0 +1,166 @@
+/* What a checkpoint and a model of diffusion hold. A model's tensors have the names that S3-DiT's
+ * have elsewhere; beside them stands the table of conditions. */
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "data/dataset.h"
+#include "diffusion/diffusion_task.h"
+#include "nn/weights_file.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
+#include "task/task.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct {
+    const char *prefix; /* of the tensors' names */
+    bool squares;       /* not below 0 */
+} diffusion_ranges[TRAINED_RANGES] = {
+    [TRAINED_PARAMETERS] = {"", false},
+    [TRAINED_MOMENTS] = {"v.", true},
+    [TRAINED_EMA] = {"ema.", false},
+    [TRAINED_MEANS] = {"m.", false},
+};
+
+/* ---- a step whose measurement was stopped: what else its report says ---- */
+
+enum { REPORT_NUMBERS = 4 };
+struct diffusion_number {
+    const char *key;
+    double *value;
+};
+
+static void diffusion_list_numbers(struct task_state *s,
+                                   struct diffusion_number list[REPORT_NUMBERS])
+{
+    list[0] = (struct diffusion_number){"diffusion.report.loss", &s->report.loss};
+    list[1] = (struct diffusion_number){"diffusion.report.grad_norm", &s->report.grad_norm};
+    list[2] = (struct diffusion_number){"diffusion.report.lr", &s->now.adam.lr};
+    list[3] = (struct diffusion_number){"diffusion.report.ema", &s->now.ema};
+}
+
+static int diffusion_store_pending(struct task_state *s, struct store_writer *writer)
+{
+    struct diffusion_number list[REPORT_NUMBERS];
+    diffusion_list_numbers(s, list);
+    TRY(store_set_int(writer, "diffusion.pending", s->held.pending));
+    for (int i = 0; i < REPORT_NUMBERS; i++)
+        TRY(store_set_double(writer, list[i].key, *list[i].value));
+    return OK;
+}
+
+static int diffusion_load_pending(struct task_state *s, const struct store_file *file)
+{
+    struct diffusion_number list[REPORT_NUMBERS];
+    int64_t *pending = &s->held.pending;
+    if (!store_get(file, "diffusion.pending")) return OK;
+    TRY(store_get_int_in(file, "diffusion.pending", 1, CHECKPOINT_MOST_STEPS, pending));
+    if (*pending != s->steps_done)
+        return fail(ERR_DATA, "%s: diffusion.pending is %" PRId64 ", but the step %" PRId64,
+                    store_path(file), *pending, s->steps_done);
+    diffusion_list_numbers(s, list);
+    for (int i = 0; i < REPORT_NUMBERS; i++)
+        TRY(store_get_double_in(file, list[i].key, store_finite(), list[i].value));
+    return OK;
+}
+
+/* ---- writing ---- */
+
+int diffusion_save(struct task_state *s, struct store_writer *writer)
+{
+    const struct trained_net *net = &s->core->net;
+    char text[32];
+    TRY(diffusion_collect(s, s->steps_done));
+    for (int i = 0; i < TRAINED_RANGES; i++) {
+        float *view;
+        TRY(trained_net_pull(net, s->device, (enum trained_range)i, &view));
+        TRY(weights_store(writer, diffusion_ranges[i].prefix, &net->net, view));
+    }
+    TRY(store_set_double(writer, "diffusion.v_missing", net->v_missing));
+    TRY(store_set_double(writer, "diffusion.m_missing", net->m_missing));
+    snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
+    TRY(store_set(writer, "diffusion.fingerprint", text));
+    if (s->held.pending) TRY(diffusion_store_pending(s, writer));
+    if (s->held.step == 0) return OK;
+    TRY(store_set_int(writer, "diffusion.best_step", s->held.step));
+    TRY(store_set_double(writer, "diffusion.best_held_loss", s->held.best));
+    return weights_store(writer, "best.", &net->net, s->held.ema);
+}
+
+static int diffusion_store_model(const struct task_state *s, const float *parameters,
+                                 struct store_writer *writer)
+{
+    char key[40];
+    TRY(diffusion_design_store(&s->design, writer));
+    TRY(store_set_double(writer, "diffusion.shift", s->config->diffusion.shift));
+    for (int i = 0; !s->data.captions && i < s->data.classes; i++) {
+        snprintf(key, sizeof key, "diffusion.class.%d", i);
+        TRY(store_set(writer, key, dataset_class_name(s->data.set, i)));
+    }
+    return weights_store(writer, "", &s->core->net.net, parameters);
+}
+
+int diffusion_save_model(struct task_state *s, struct store_writer *writer)
+{
+    float *ema;
+    TRY(trained_net_pull(&s->core->net, s->device, TRAINED_EMA, &ema));
+    return diffusion_store_model(s, ema, writer);
+}
+
+int diffusion_save_best(struct task_state *s, struct store_writer *writer, int64_t *step)
+{
+    *step = s->held.step;
+    return *step > 0 ? diffusion_store_model(s, s->held.ema, writer) : OK;
+}
+
+/* ---- reading ---- */
+
+int diffusion_expect_checkpoint(const struct task_state *s, const struct store_file *file)
+{
+    for (int i = 0; i < TRAINED_RANGES; i++)
+        TRY(weights_expect(file, diffusion_ranges[i].prefix, &s->core->net.net));
+    return OK;
+}
+
+int diffusion_check_data(const struct task_state *s, const struct task_setup *setup)
+{
+    const char *fingerprint = store_get(setup->resume, "diffusion.fingerprint");
+    const char *folder = setup->config->diffusion.data;
+    if (!fingerprint)
+        return fail(ERR_DATA, "%s: metadata diffusion.fingerprint is missing",
+                    store_path(setup->resume));
+    if (strtoull(fingerprint, NULL, 16) == s->data.fingerprint) return OK;
+    if (!setup->allow_changed_input)
+        return fail(ERR_CONFIG,
+                    "%s: these are not the images that this run began with: put them back, or go "
+                    "on with these by --allow-changed-input",
+                    folder);
+    log_warning("--allow-changed-input: going on with the images of %s, which are not those that "
+                "this run began with",
+                folder);
+    if (setup->input_changed) *setup->input_changed = true;
+    return OK;
+}
+
+int diffusion_load(struct task_state *s, const struct store_file *file)
+{
+    const struct store_range share = {0, 1};
+    struct trained_net *net = &s->core->net;
+    for (int i = 0; i < TRAINED_RANGES; i++) {
+        enum trained_range range = (enum trained_range)i;
+        TRY(weights_load(file, diffusion_ranges[i].prefix, &net->net,
+                         diffusion_ranges[i].squares ? store_not_negative() : store_finite(),
+                         trained_net_view(net, range)));
+        TRY(trained_net_push(net, s->device, range));
+    }
+    TRY(store_get_double_in(file, "diffusion.v_missing", share, &net->v_missing));
+    TRY(store_get_double_in(file, "diffusion.m_missing", share, &net->m_missing));
+    TRY(diffusion_load_pending(s, file));
+    if (!store_get(file, "diffusion.best_step")) return OK;
+    TRY(store_get_int_in(file, "diffusion.best_step", 1, CHECKPOINT_MOST_STEPS, &s->held.step));
+    TRY(store_get_double_in(file, "diffusion.best_held_loss", store_not_negative(), &s->held.best));
+    return weights_load(file, "best.", &net->net, store_finite(), s->held.ema);
+}

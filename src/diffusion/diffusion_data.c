@@ -1,0 +1,232 @@
+#include "diffusion/diffusion_data.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "config/config.h"
+#include "data/dataset.h"
+#include "nn/net_init.h"
+#include "task/task.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- images ---- */
+
+struct task_input {
+    struct dataset *set;
+};
+
+void diffusion_free_input(struct task_input *input)
+{
+    if (!input) return;
+    dataset_close(input->set);
+    free(input);
+}
+
+static enum scan_labels diffusion_labels(const struct config *config)
+{
+    static const enum scan_labels labels[] = {[CONFIG_DIFFUSION_LABELS_AUTO] = SCAN_LABELS_AUTO,
+                                              [CONFIG_DIFFUSION_LABELS_TRUE] = SCAN_LABELS_FOLDERS,
+                                              [CONFIG_DIFFUSION_LABELS_FALSE] = SCAN_LABELS_NONE};
+    if (config->diffusion.captions) return SCAN_LABELS_CAPTIONS;
+    return labels[config->diffusion.labels];
+}
+
+static void diffusion_note_length(struct diffusion_data *data, const char *text)
+{
+    size_t length = strlen(text);
+    if (length > DIFFUSION_TEXT_MOST) length = DIFFUSION_TEXT_MOST;
+    if ((int)length > data->longest) data->longest = (int)length;
+}
+
+/* Said once: what stands behind is not learnt. */
+static void diffusion_warn_of_long_texts(const struct diffusion_data *data)
+{
+    int cut = 0, first = 0;
+    for (int i = 0; i < data->classes; i++)
+        if (strlen(dataset_class_name(data->set, i)) > DIFFUSION_TEXT_MOST && cut++ == 0) first = i;
+    if (cut > 0)
+        log_warning("%d texts are longer than %d bytes and are cut there (\"%.40s...\"%s)", cut,
+                    DIFFUSION_TEXT_MOST, dataset_class_name(data->set, first),
+                    cut > 1 ? ", ..." : "");
+}
+
+/* For a forecast: the list of files tells the classes, no image is opened. */
+static int diffusion_count_classes(struct diffusion_data *data, const struct task_setup *setup)
+{
+    struct scan scan;
+    if (!setup->config->diffusion.data[0]) return OK;
+    int code = scan_folder(&scan, setup->config->diffusion.data, diffusion_labels(setup->config),
+                           setup->stop_requested);
+    data->classes = scan.class_count;
+    for (int i = 0; i < scan.class_count; i++)
+        diffusion_note_length(data, scan.classes[i]);
+    scan_free(&scan);
+    return code;
+}
+
+/* cache: of the run, NULL while nothing may be written; look: where it may lie already. */
+static int diffusion_read_images(struct dataset **set, const struct task_setup *setup,
+                                 const char *cache, const char *look)
+{
+    const struct config *config = setup->config;
+    const struct dataset_options options = {
+        .folder = config->diffusion.data,
+        .width = diffusion_width(config),
+        .height = diffusion_height(config),
+        .labels = diffusion_labels(config),
+        .flip = config->diffusion.flip,
+        .seed = (uint64_t)config->seed,
+        .cache_dir = cache,
+        .look_dir = look,
+        .spill_dir = setup->spill_dir,
+        .stop_requested = setup->stop_requested,
+    };
+    return dataset_open(set, &options);
+}
+
+static int diffusion_keep_images(struct task_input **input, const struct task_setup *setup)
+{
+    char *cache = setup->run_dir ? dataset_cache_folder(setup->run_dir) : NULL;
+    char *look = setup->planned_dir ? dataset_cache_folder(setup->planned_dir) : NULL;
+    int code = OK;
+    if (!*input) {
+        struct task_input *made = calloc(1, sizeof *made);
+        code = made ? diffusion_read_images(&made->set, setup, cache, look)
+                    : fail(ERR_SYSTEM, "out of memory");
+        if (code == OK) *input = made;
+        if (code < 0) free(made);
+    } else if (cache) {
+        code = dataset_keep((*input)->set, cache);
+    }
+    free(cache);
+    free(look);
+    return code;
+}
+
+int diffusion_data_open(struct diffusion_data *data, struct task_input **own,
+                        const struct task_setup *setup)
+{
+    struct task_input **input = setup->input ? setup->input : own;
+    bool is_first = !*input;
+    data->captions = setup->config->diffusion.captions;
+    if (setup->without_input) return diffusion_count_classes(data, setup);
+    if (!setup->config->diffusion.data[0])
+        return fail(ERR_CONFIG, "data is not set: the folder of images to learn from");
+    TRY(diffusion_keep_images(input, setup));
+    data->set = (*input)->set;
+    data->classes = dataset_classes(data->set);
+    data->fingerprint = dataset_fingerprint(data->set);
+    for (int i = 0; data->captions && i < data->classes; i++)
+        diffusion_note_length(data, dataset_class_name(data->set, i));
+    if (data->captions && is_first) diffusion_warn_of_long_texts(data);
+    return OK;
+}
+
+/* ---- conditions ---- */
+
+enum { TEXT_BYTES = 256 };
+
+struct diffusion_conditions diffusion_conditions_of(const struct diffusion_data *data)
+{
+    if (!data->captions) return (struct diffusion_conditions){false, data->classes + 1, 1};
+    int most = data->longest > 0 ? data->longest : 1;
+    return (struct diffusion_conditions){true, TEXT_BYTES + 1, most};
+}
+
+void diffusion_condition_set(const struct diffusion_conditions *conditions, int label,
+                             const char *text, int *rows, int *length)
+{
+    int nothing = conditions->count - 1;
+    for (int i = 0; i < conditions->rows_most; i++)
+        rows[i] = nothing;
+    *length = 1;
+    if (!conditions->captions && label >= 0) rows[0] = label;
+    if (!conditions->captions || !text || !text[0]) return;
+    for (*length = 0; *length < conditions->rows_most && text[*length]; ++*length)
+        rows[*length] = (unsigned char)text[*length];
+}
+
+void diffusion_condition_of(const struct diffusion_data *data, int label, int *rows, int *length)
+{
+    const struct diffusion_conditions conditions = diffusion_conditions_of(data);
+    bool is_text = data->captions && label >= 0;
+    if (data->classes == 0) label = -1;
+    diffusion_condition_set(&conditions, label,
+                            is_text ? dataset_class_name(data->set, label) : NULL, rows, length);
+}
+
+/* ---- samples ---- */
+
+static size_t feed_numbers(const struct diffusion_feed *feed)
+{
+    return (size_t)feed->width * (size_t)feed->height * 3;
+}
+
+/* noise lies at out->noisy. */
+static void feed_mix(const struct diffusion_feed *feed, const struct dataset_item *item, double t,
+                     const struct diffusion_samples *out)
+{
+    size_t row = (size_t)feed->width * 3, count = feed_numbers(feed);
+    float noise_share = (float)t, image_share = (float)(1 - t);
+    for (size_t i = 0; i < count; i++) {
+        size_t x = i % row, at = item->flip ? i - x + (row - 3 - (x - x % 3)) + x % 3 : i;
+        float image = (float)item->pixels[at] / 127.5f - 1, noise = out->noisy[i];
+        out->target[i] = image - noise;
+        out->noisy[i] = image_share * image + noise_share * noise;
+    }
+    *out->time = (float)(1 - t);
+}
+
+static struct diffusion_samples feed_sample(const struct diffusion_feed *feed,
+                                            const struct diffusion_samples *out, int i)
+{
+    size_t skip = (size_t)i * feed_numbers(feed);
+    int rows = diffusion_conditions_of(feed->data).rows_most;
+    return (struct diffusion_samples){.noisy = out->noisy + skip,
+                                      .target = out->target + skip,
+                                      .time = out->time + i,
+                                      .condition = out->condition + (ptrdiff_t)i * rows,
+                                      .length = out->length + i};
+}
+
+void diffusion_feed_fill(const struct diffusion_feed *feed, uint64_t step, uint64_t shown,
+                         int first, int n, const struct diffusion_samples *out)
+{
+    uint64_t draws = (feed_numbers(feed) + 3) / 4;
+    for (int i = 0; i < n; i++) {
+        uint64_t place = (uint64_t)(first + i);
+        struct dataset_item item;
+        struct diffusion_samples one = feed_sample(feed, out, i);
+        struct philox4 draw = philox_draw(feed->seed, STREAM_DIFFUSION_TIME, step, place);
+        dataset_batch(feed->data->set, shown + place, 1, &item);
+        net_normal(one.noisy, feed_numbers(feed), feed->seed, STREAM_DIFFUSION_TRAIN, step,
+                   place * draws);
+        feed_mix(feed, &item, diffusion_time_draw(&feed->times, draw.v), &one);
+        bool drops = (double)philox_uniform(draw.v[2]) < feed->dropout;
+        diffusion_condition_of(feed->data, drops ? -1 : item.label, one.condition, one.length);
+    }
+}
+
+int diffusion_held_count(const struct diffusion_data *data)
+{
+    enum { HELD_MOST = 64 };
+    int held = dataset_held_count(data->set), count = held;
+    if (!held) count = dataset_train_count(data->set);
+    return count < HELD_MOST ? count : HELD_MOST;
+}
+
+void diffusion_feed_held(const struct diffusion_feed *feed, int index, double t,
+                         const struct diffusion_samples *out)
+{
+    bool held = dataset_held_count(feed->data->set) > 0;
+    struct dataset_item item =
+        held ? dataset_held(feed->data->set, index) : dataset_train(feed->data->set, index);
+    uint64_t draws = (feed_numbers(feed) + 3) / 4;
+    net_normal(out->noisy, feed_numbers(feed), feed->seed, STREAM_DIFFUSION_HELD, 0,
+               (uint64_t)index * draws);
+    feed_mix(feed, &item, t, out);
+    diffusion_condition_of(feed->data, item.label, out->condition, out->length);
+}

@@ -1,0 +1,134 @@
+#!/bin/sh
+# imgtrain train with task diffusion: the files of a run, the same bits for any split, number of threads
+# and level and through kill -9, texts in place of classes, and every kind of bad input.
+. "$(dirname "$0")/lib.sh"
+
+"$root/scripts/draw_shapes.sh" shapes 10 8
+cat >tiny.yaml <<'YAML'
+task: diffusion
+data: shapes
+labels: true
+device: cpu
+diffusion: {size: 8, dim: 16, layers: 1, heads: 1, axes: [8, 4, 4], text_dim: 8, images: 200, batch: 20, samples: 6, sample_steps: 2, eval_every: 4}
+frames: {every: 4}
+eval_steps: 2
+video: {enabled: false}
+checkpoint: {every: 3, keep: 9}
+YAML
+run 0 imgtrain train tiny.yaml --dry-run
+out_has "task           diffusion, 10 steps"
+run 0 imgtrain train tiny.yaml --dry-run max_steps=3
+out_has "task           diffusion, 3 steps"
+run 0 imgtrain plan tiny.yaml
+out_has "level"
+run 78 imgtrain train tiny.yaml --dry-run topk=3
+run 0 imgtrain train tiny.yaml -o whole threads=1
+err_has "4 classes"
+out_has "whole/final.png"
+out_has "whole/model.safetensors"
+has whole/reference.png whole/frames/000000004.jpg whole/best.safetensors
+run 0 grep -q '"held_loss": [0-9].*"loss_9": [0-9]' whole/metrics.jsonl
+run 0 imgtrain info whole/model.safetensors
+out_has "diffusion"
+out_has "layers.0.attention.to_q.weight"
+
+# ---- no choice of how it is computed changes a bit ----
+same_run() {
+    for file in final.png model.safetensors best.safetensors; do same "$1/$file" "$2/$file"; done
+    columns='s/"seconds.*//'
+    if [ "$(sed "$columns" "$1/metrics.jsonl")" = "$(sed "$columns" "$2/metrics.jsonl")" ]; then pass; else
+        flunk "metrics of $1 and $2 differ"; fi
+}
+trains_the_same() {
+    rm -rf other
+    run 0 imgtrain train tiny.yaml -o other -q "$@"
+    same_run other whole
+}
+trains_the_same threads=2
+trains_the_same threads=3 memory.level=1
+trains_the_same threads=2 memory.level=2
+trains_the_same threads=1 memory.level=4
+trains_the_same max_steps=10
+
+# ---- stopped anywhere and resumed in another way ----
+for wait in 0.02 0.05 0.1 0.2; do
+    rm -rf killed
+    "$program" train tiny.yaml -o killed -q threads=1 >"$out" 2>"$err" &
+    pid=$!
+    sleep "$wait"
+    kill -9 "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+    run 0 imgtrain train tiny.yaml -o killed -q --resume memory.level=2 threads=2
+    same_run killed whole
+done
+for step in 3 6 9; do
+    rm -rf half
+    cp -R whole half
+    rm -f half/model.safetensors half/best.safetensors half/final.png
+    for file in half/checkpoints/step-*; do
+        case $file in *0000000$step.safetensors) ;; *) rm "$file" ;; esac
+    done
+    run 0 imgtrain train tiny.yaml -o half -q --resume memory.level=$((step % 2 * 4)) threads=$((step / 3))
+    same_run half whole
+done
+run 78 imgtrain train tiny.yaml -o killed --resume lr=0.5
+err_has "diffusion.lr"
+run 78 imgtrain train tiny.yaml -o killed --resume images=400
+err_has "cannot be made longer or shorter"
+cp shapes/circle/0000.ppm shapes/cross/0000.ppm
+rm killed/final.png killed/model.safetensors
+run 78 imgtrain train tiny.yaml -o half --resume
+err_has "these are not the images that this run began with"
+
+# ---- texts ----
+mkdir texts
+for shape in circle cross; do
+    for number in 0 1 2 3 4 5; do
+        cp shapes/$shape/000$number.ppm texts/$shape-$number.ppm
+        printf 'a %s\n' $shape >texts/$shape-$number.txt
+    done
+done
+run 0 imgtrain train tiny.yaml -o told data=texts captions=true threads=1 batch=8 images=32
+err_has "12 images with 2 texts"
+run 0 imgtrain train tiny.yaml -o told2 data=texts captions=true threads=2 batch=8 images=32 memory.level=2
+same told/final.png told2/final.png
+rm texts/cross-5.txt
+printf '%0300d' 1 >texts/circle-0.txt
+run 0 imgtrain train tiny.yaml -o told3 data=texts captions=true batch=8 images=16
+err_has "1 of 12 images have no description (cross-5.ppm)"
+err_has "1 texts are longer than 256 bytes"
+rm texts/*.txt
+run 65 imgtrain train tiny.yaml -o bad data=texts captions=true
+err_has "no image has a description"
+
+# ---- without classes ----
+run 0 imgtrain train tiny.yaml -o none labels=false images=40
+err_has "0 classes"
+
+# ---- bad input: one line, the right status, no folder ----
+mkdir empty one broken
+cp shapes/circle/0001.ppm one
+echo "no picture" >broken/a.png
+# refused STATUS TEXT KEY=VALUE ...
+refused() {
+    run "$1" imgtrain train tiny.yaml -o bad "$3" ${4:+"$4"}
+    err_has "$2"
+    err_lines 1
+    has_not bad
+}
+refused 78 "data is not set" data=
+refused 66 "missing" data=missing
+refused 65 "no image" data=empty labels=auto
+refused 65 "only one image" data=one labels=auto
+refused 65 "labels=true" data=one
+refused 78 "sides are multiples of 4: 12 x 12 is" diffusion.size=10
+refused 78 "diffusion.axes: 2 values" 'axes=[8, 8]'
+refused 78 "diffusion.dim, heads, axes" 'axes=[8, 4, 2]'
+refused 78 "diffusion.dim, heads, axes" heads=3
+refused 78 "lr: expected a number" lr=nan
+run 31 imgtrain train tiny.yaml -o bad memory.limit=100KB
+err_has "memory.limit is 97.7 KiB"
+run 65 imgtrain train tiny.yaml -o bad data=broken labels=auto
+err_has "broken"
+has_not bad
+finish
