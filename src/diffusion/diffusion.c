@@ -255,6 +255,7 @@ const struct task task_diffusion = {
     .need = diffusion_need,
     .mode = diffusion_mode_now,
     .replan = diffusion_replan,
+    .extra_files = diffusion_write_folder,
     .fail_changed = diffusion_fail_changed,
     .input_path = diffusion_input_path,
     .testing = diffusion_testing,

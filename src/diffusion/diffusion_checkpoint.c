@@ -1,10 +1,12 @@
 /* What a checkpoint and a model of diffusion hold. A model's tensors have the names that S3-DiT's
  * have elsewhere; beside them stands the table of conditions. */
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "data/dataset.h"
 #include "diffusion/diffusion_task.h"
+#include "diffusion/model/model_write.h"
 #include "nn/weights_file.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
@@ -114,6 +116,37 @@ int diffusion_save_best(struct task_state *s, struct store_writer *writer, int64
 {
     *step = s->held.step;
     return *step > 0 ? diffusion_store_model(s, s->held.ema, writer) : OK;
+}
+
+/* The averaged network once more, as a folder that `imgtrain generate` and diffusers open. */
+int diffusion_write_folder(struct task_state *s, const char *run_dir)
+{
+    const struct diffusion_network *network = &s->core->network;
+    int count = s->data.captions ? 0 : s->data.classes;
+    const char **names = calloc((size_t)count + 1, sizeof *names);
+    char *folder = path_join(run_dir, "model");
+    struct text_table text = {0};
+    float *ema;
+    int code = names && folder ? OK : fail(ERR_SYSTEM, "out of memory");
+    TRY_CLEANUP(code);
+    for (int i = 0; i < count; i++)
+        names[i] = dataset_class_name(s->data.set, i);
+    if (s->data.captions)
+        text_table_of_bytes(&text);
+    else
+        TRY_CLEANUP(text_table_of_labels(&text, count, names));
+    TRY_CLEANUP(trained_net_pull(&s->core->net, s->device, TRAINED_EMA, &ema));
+    const struct model_writing writing = {.dit = &network->model,
+                                          .parameters = ema,
+                                          .table = ema + network->table,
+                                          .text = &text,
+                                          .shift = s->config->diffusion.shift};
+    code = model_folder_write(folder, &writing);
+cleanup:
+    text_table_free(&text);
+    free(names);
+    free(folder);
+    return code;
 }
 
 /* ---- reading ---- */

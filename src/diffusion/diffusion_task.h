@@ -86,6 +86,8 @@ int diffusion_image_size(const struct task_state *s, int max_side, int *width, i
 int diffusion_save(struct task_state *s, struct store_writer *writer);
 int diffusion_save_model(struct task_state *s, struct store_writer *writer);
 int diffusion_save_best(struct task_state *s, struct store_writer *writer, int64_t *step);
+/* RUN/model. */
+int diffusion_write_folder(struct task_state *s, const char *run_dir);
 /* Whether the checkpoint is of this network, before memory is planned by it. */
 int diffusion_expect_checkpoint(const struct task_state *s, const struct store_file *file);
 /* Whether the images are those of the checkpoint; see task_setup.allow_changed_input. */

@@ -26,7 +26,7 @@ run 0 imgtrain train tiny.yaml -o whole threads=1
 err_has "4 classes"
 out_has "whole/final.png"
 out_has "whole/model.safetensors"
-has whole/reference.png whole/frames/000000004.jpg whole/best.safetensors
+has whole/model/model_index.json whole/model/transformer/diffusion_pytorch_model.safetensors whole/reference.png whole/frames/000000004.jpg whole/best.safetensors
 run 0 grep -q '"held_loss": [0-9].*"loss_9": [0-9]' whole/metrics.jsonl
 run 0 imgtrain info whole/model.safetensors
 out_has "diffusion"
