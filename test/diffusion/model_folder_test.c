@@ -60,19 +60,19 @@ START_TEST(what_is_written_is_read)
     ck_assert_int_eq(memcmp(model.dit.config.axes_lens, config.axes_lens, sizeof config.axes_lens),
                      0);
     ck_assert(model.dit.config.norm_eps == config.norm_eps);
-    ck_assert(model.schedule.kind == SIGMA_SHIFT_STATIC && model.schedule.shift == 1.0);
+    ck_assert(model.schedule.kind == SIGMA_SHIFT_STATIC && model.schedule.shift == 3.0);
     ck_assert_int_eq(model.text.rows, 4);
     ck_assert_int_eq(model.text.none, 3);
     ck_assert_str_eq(model.text.labels[1], "red square");
     float features[16];
     model_text_row(&model, 2, features);
     for (int i = 0; i < 16; i++)
-        ck_assert(features[i] == 2.0f * tiny_number(99, (size_t)(32 + i)));
+        ck_assert(features[i] == (float)formula_uniform("table", (uint64_t)(32 + i)));
     uint64_t checksum = model.checksum;
     model_folder_close(&model);
-    edit("m/scheduler/scheduler_config.json", "\"shift\": 1", "\"shift\": 3");
+    edit("m/scheduler/scheduler_config.json", "\"shift\": 3", "\"shift\": 2");
     MUST(model_folder_open(&model, in_folder("m")));
-    ck_assert(model.schedule.shift == 3.0 && model.checksum != checksum);
+    ck_assert(model.schedule.shift == 2.0 && model.checksum != checksum);
     model_folder_close(&model);
 }
 END_TEST
@@ -185,17 +185,17 @@ static const struct {
     {"model_index.json", "\"transformer\"", "\"unet\"", "transformer is missing"},
     {"model_index.json", "{\"_class", "{\"_class\": ,", "no JSON"},
     {"scheduler/scheduler_config.json", "FlowMatchEuler", "DDIM", "DDIMDiscreteScheduler"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"shift\": 0", "shift"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"shift\": \"a\"", "shift"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"use_karras_sigmas\": true", "karras"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"use_beta_sigmas\": true", "beta"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"use_exponential_sigmas\": true",
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"shift\": 0", "shift"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"shift\": \"a\"", "shift"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"use_karras_sigmas\": true", "karras"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"use_beta_sigmas\": true", "beta"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"use_exponential_sigmas\": true",
      "use_exponential"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"invert_sigmas\": true", "invert"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"stochastic_sampling\": true",
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"invert_sigmas\": true", "invert"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"stochastic_sampling\": true",
      "stochastic"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"shift_terminal\": 0.1", "terminal"},
-    {"scheduler/scheduler_config.json", "\"shift\": 1", "\"time_shift_type\": \"x\"", "time_shift"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"shift_terminal\": 0.1", "terminal"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3", "\"time_shift_type\": \"x\"", "time_shift"},
     {"transformer/config.json", "\"dim\": 48", "\"dim\": 2147483648", "dim"},
     {"transformer/config.json", "\"dim\": 48", "\"dim\": 1e300", "dim"},
     {"transformer/config.json", "\"dim\": 48", "\"dim\": 50", "axes_dims"},

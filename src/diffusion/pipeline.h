@@ -1,0 +1,62 @@
+/* From noise to images with a model folder: text or class to image, image to image, inpainting. The
+ * three differ in what they begin with and in what is put back after a step; weights pass through
+ * the device as placement/ says. An image depends on its own seed alone, not on those beside it. */
+#ifndef IMGTRAIN_DIFFUSION_PIPELINE_H
+#define IMGTRAIN_DIFFUSION_PIPELINE_H
+
+#include "diffusion/model/model_folder.h"
+#include "diffusion/noise.h"
+#include "placement/placement.h"
+
+struct device;
+struct pipeline;
+
+enum pipeline_weights {
+    PIPELINE_AS_STORED, /* computed with in f32 */
+    PIPELINE_BF16       /* matrices are rounded to it */
+};
+
+/* What all images of a call share. Images are [channels][height][width] in -1..1. */
+struct pipeline_request {
+    int width, height, steps;
+    int rows[TEXT_MOST_ROWS], row_count;        /* of the prompt */
+    int without[TEXT_MOST_ROWS], without_count; /* of what guidance leads away from */
+    double guidance;                            /* 1 below the usual scale; 0: none */
+    enum noise_kind noise;
+    const float *init; /* NULL: noise alone */
+    double strength;   /* with init, 0 < strength <= 1 */
+    const float *mask; /* [height][width], with init: below .5 the image is kept; NULL: nowhere */
+    int at_once;       /* images */
+};
+
+struct pipeline_watch {
+    void (*step)(void *context, int done, int total); /* NULL: not told */
+    /* Named tensors between stages: "noise", "step-001", ...; of image `index`. NULL: not told. */
+    int (*tensor)(void *context, int index, const char *name, int dims, const int64_t *shape,
+                  const float *data);
+    bool (*stop_requested)(void); /* polled between steps: ERR_STOPPED; NULL: never */
+    void *context;
+};
+
+/* model and device are borrowed. */
+int pipeline_open(struct pipeline **pipeline, const struct model_folder *model,
+                  struct device *device, const struct placement_options *options,
+                  enum pipeline_weights weights);
+void pipeline_close(struct pipeline *pipeline); /* accepts NULL */
+
+/* Checks a request and chooses how weights are placed for it; nothing is loaded. sigmas [steps + 1]
+ * and *first: the levels of noise, and the one that it begins at. ERR_USAGE for what this network
+ * or schedule does not take; ERR_DEVICE_MEMORY where it does not fit. */
+int pipeline_prepare(struct pipeline *pipeline, const struct pipeline_request *request,
+                     float *sigmas, int *first);
+/* What pipeline_prepare held against the budget, for placement_print.h: stages, borrowed. */
+const struct placement *pipeline_placement(const struct pipeline *pipeline);
+const struct placement_stage *pipeline_stages(const struct pipeline *pipeline, int *count);
+
+/* Makes the images of seeds [n], n up to request->at_once, of the request that was prepared:
+ * images[i] is [channels][height][width]. ERR_DATA, naming the stage and a broken tensor, where one
+ * is not finite. */
+int pipeline_run(struct pipeline *pipeline, const uint64_t *seeds, int n, float *const *images,
+                 const struct pipeline_watch *watch);
+
+#endif
