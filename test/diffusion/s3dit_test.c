@@ -1,5 +1,6 @@
 /* S3-DiT against diffusers (scripts/reference/s3dit_goldens.py): outputs, gradients of all tensors
  * and of captions; and that micro-batches, checkpointing and threads change no bit. */
+#include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "store/safetensors.h"
 
@@ -210,13 +211,212 @@ START_TEST(checkpointing_takes_less)
 }
 END_TEST
 
+/* ---- weights in half precision, block by block ---- */
+
+/* The blocks of a network with bf16 matrices; what is acquired and released. */
+struct half_blocks {
+    const struct s3dit_model *model;
+    const float *parameters;
+    uint16_t *halves; /* [model->floats] */
+    int held, acquired;
+    int fails_at; /* the block that cannot be had; -1: none */
+};
+
+static int half_acquire(void *context, int block, struct s3dit_weights *weights)
+{
+    struct half_blocks *h = context;
+    ck_assert_int_eq(h->held, -1);
+    if (block == h->fails_at) return fail(ERR_DEVICE_MEMORY, "no room for a block");
+    h->held = block;
+    h->acquired++;
+    memset(weights, 0, sizeof *weights);
+    for (int slot = 0; slot < S3DIT_SLOTS; slot++) {
+        const struct s3dit_tensor *t = s3dit_tensor_of(h->model, block, slot);
+        if (!t) continue;
+        weights->type[slot] = t->is_matrix ? TOKEN_BF16 : TOKEN_F32;
+        weights->at[slot] = t->is_matrix ? (const void *)(h->halves + t->offset)
+                                         : (const void *)(h->parameters + t->offset);
+    }
+    return OK;
+}
+
+static int half_release(void *context, int block)
+{
+    struct half_blocks *h = context;
+    ck_assert_int_eq(h->held, block);
+    h->held = -1;
+    return OK;
+}
+
+START_TEST(half_weights_are_computed_from)
+{
+    struct dit_fixture f;
+    struct dit_case is;
+    struct store_file *file = golden_open("unequal", &is);
+    fixture_open(&f, &is, 2);
+    fixture_plan(&f, S3DIT_FORWARD_ONLY, is.size.samples);
+    struct half_blocks h = {&f.model, f.parameters, calloc(f.model.floats, 2), -1, 0, -1};
+    for (size_t i = 0; i < f.model.matrix_floats; i++) {
+        h.halves[i] = bf16_round(f.parameters[i]);
+        f.parameters[i] = bf16_value(h.halves[i]);
+    }
+    fixture_run(&f);
+    const struct s3dit_source source = {half_acquire, half_release, &h};
+    const struct s3dit_batch batch = fixture_batch(&f, 0, is.size.samples);
+    size_t floats = (size_t)is.size.samples * f.image_floats;
+    float *out = formula_floats(floats);
+    MUST(s3dit_forward(&f.dit, &source, &batch, out));
+    ck_assert_mem_eq(out, f.out, floats * sizeof *out);
+    ck_assert_int_eq(h.acquired, f.model.block_count);
+    for (h.fails_at = 0; h.fails_at < f.model.block_count; h.fails_at++) {
+        ck_assert_int_eq(s3dit_forward(&f.dit, &source, &batch, out), ERR_DEVICE_MEMORY);
+        ck_assert_int_eq(h.held, -1);
+    }
+    h.fails_at = -1;
+    MUST(s3dit_forward(&f.dit, &source, &batch, out));
+    ck_assert_mem_eq(out, f.out, floats * sizeof *out);
+    free(out);
+    free(h.halves);
+    fixture_close(&f);
+    store_close(file);
+}
+END_TEST
+
+/* ---- what is refused ---- */
+
+static const struct s3dit_config plain_config = {.channels = 3,
+                                                 .patch = 2,
+                                                 .dim = 48,
+                                                 .layers = 2,
+                                                 .refiner_layers = 1,
+                                                 .heads = 2,
+                                                 .text_dim = 32,
+                                                 .axes = {8, 8, 8},
+                                                 .axes_lens = {256, 32, 32},
+                                                 .rope_theta = 256,
+                                                 .t_scale = 1000,
+                                                 .norm_eps = 1e-5};
+
+static void refuses(const struct s3dit_config *config, const char *says)
+{
+    struct s3dit_model model;
+    ck_assert_int_eq(s3dit_model_create(&model, config), ERR_DATA);
+    ck_assert_msg(strstr(error_message(), says) != NULL, "%s", error_message());
+    s3dit_model_free(&model);
+}
+
+START_TEST(configs_that_do_not_fit_are_refused)
+{
+    struct s3dit_config c = plain_config;
+    c.axes[1] = 10;
+    refuses(&c, "axes_dims make 26: a head's width, dim / n_heads, is 24");
+    c = plain_config;
+    c.heads = 5;
+    refuses(&c, "dim 48 is no multiple of n_heads 5");
+    c = plain_config;
+    c.axes[0] = 7, c.axes[1] = 9;
+    refuses(&c, "even");
+    c = plain_config;
+    c.dim = INT32_MAX;
+    refuses(&c, "dim is 2147483647");
+    c = plain_config;
+    c.layers = 0;
+    refuses(&c, "n_layers is 0");
+    c = plain_config;
+    c.heads = 1, c.dim = 258, c.axes[0] = 86, c.axes[1] = 86, c.axes[2] = 86;
+    refuses(&c, "a head's width is 258");
+    c = plain_config;
+    c.norm_eps = NAN;
+    refuses(&c, "norm_eps");
+    c = plain_config;
+    c.rope_theta = NAN;
+    refuses(&c, "rope_theta");
+}
+END_TEST
+
+START_TEST(sizes_without_positions_are_refused)
+{
+    MUST(s3dit_check_size(&plain_config, 64, 64, 224));
+    ck_assert_int_eq(s3dit_check_size(&plain_config, 64, 64, 225), ERR_USAGE);
+    ck_assert_int_eq(s3dit_check_size(&plain_config, 64, 64, 0), ERR_USAGE);
+    ck_assert_int_eq(s3dit_check_size(&plain_config, 66, 64, 1), ERR_USAGE);
+    ck_assert_int_eq(s3dit_check_size(&plain_config, 64, 66, 1), ERR_USAGE);
+    ck_assert_int_eq(s3dit_check_size(&plain_config, 63, 64, 1), ERR_USAGE);
+    ck_assert_int_eq(s3dit_check_size(&plain_config, 0, 64, 1), ERR_USAGE);
+}
+END_TEST
+
+START_TEST(list_is_of_z_image)
+{
+    const struct s3dit_config config = {.channels = 16,
+                                        .patch = 2,
+                                        .dim = 3840,
+                                        .layers = 30,
+                                        .refiner_layers = 2,
+                                        .heads = 30,
+                                        .text_dim = 2560,
+                                        .axes = {32, 48, 48},
+                                        .axes_lens = {1024, 512, 512},
+                                        .rope_theta = 256,
+                                        .t_scale = 1000,
+                                        .norm_eps = 1e-5};
+    struct s3dit_model model;
+    MUST(s3dit_model_create(&model, &config));
+    ck_assert_uint_eq(model.parameter_total, 6154908736u);
+    size_t block[2] = {0, 0};
+    for (int i = 0; i < model.tensor_count; i++) {
+        if (model.tensors[i].block == 1) block[0] += model.tensors[i].count;
+        if (model.tensors[i].block == 3) block[1] += model.tensors[i].count;
+    }
+    ck_assert_uint_eq(block[0], 180910336u);
+    ck_assert_uint_eq(block[1], 176962816u);
+    ck_assert_str_eq(s3dit_tensor_of(&model, 3, S3DIT_W2)->name,
+                     "context_refiner.0.feed_forward.w2.weight");
+    ck_assert_ptr_null(s3dit_tensor_of(&model, 3, S3DIT_MODULATION_WEIGHT));
+    s3dit_model_free(&model);
+}
+END_TEST
+
+START_TEST(first_weights_leave_the_image_alone)
+{
+    struct dit_fixture f;
+    const struct dit_case is = {plain_config, {2, 8, 8, 3, false, 1}, {3, 1}};
+    fixture_open(&f, &is, 1);
+    fixture_plan(&f, S3DIT_TRAINING, 2);
+    s3dit_initialise(&f.model, f.parameters, 5);
+    fixture_run(&f);
+    double sum = 0, most = 0;
+    const struct s3dit_tensor *t = s3dit_tensor_of(&f.model, 0, S3DIT_TIME_IN_WEIGHT);
+    for (size_t i = 0; i < t->count; i++) {
+        double w = (double)f.parameters[t->offset + i];
+        sum += w * w;
+        most = fmax(most, fabs(w));
+    }
+    /* The variance of a normal number cut at two is .774. */
+    ck_assert_double_eq_tol(sqrt(sum / (double)t->count), 0.02 * sqrt(0.7737), 2e-4);
+    ck_assert(most > 0.039 && most <= 0.04);
+    for (size_t i = 0; i < 2 * f.image_floats; i++)
+        ck_assert(f.out[i] == 0);
+    t = s3dit_tensor_of(&f.model, f.model.block_count - 1, S3DIT_FINAL_WEIGHT);
+    ck_assert(f.gradients[t->offset] != 0); /* there it begins to learn */
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *s3dit_test_suite(void)
 {
     Suite *suite = suite_create("s3dit_test");
-    TCase *golden = tcase_create("golden"), *ways = tcase_create("ways");
+    TCase *golden = tcase_create("golden"), *ways = tcase_create("ways"),
+          *list = tcase_create("list");
     tcase_add_loop_test(golden, as_diffusers_does, 0, GOLDENS);
     tcase_add_loop_test(ways, ways_change_no_bit, 0, DIT_WAYS);
     tcase_add_test(ways, checkpointing_takes_less);
+    tcase_add_test(ways, half_weights_are_computed_from);
+    tcase_add_test(list, list_is_of_z_image);
+    tcase_add_test(list, configs_that_do_not_fit_are_refused);
+    tcase_add_test(list, sizes_without_positions_are_refused);
+    tcase_add_test(list, first_weights_leave_the_image_alone);
+    suite_add_tcase(suite, list);
     suite_add_tcase(suite, golden);
     suite_add_tcase(suite, ways);
     return suite;

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "device/token_ops.h"
 #include "math/portable.h"
 #include "nn/graph.h"
 
@@ -10,7 +11,12 @@
 #include <string.h>
 
 /* The largest numbers that a config may have: sizes stay below 2^31, and no list is long. */
-enum { S3DIT_WIDTH_MOST = 65536, S3DIT_BLOCKS_MOST = 1024, S3DIT_LENGTH_MOST = 1 << 20 };
+enum {
+    S3DIT_WIDTH_MOST = 65536,
+    S3DIT_BLOCKS_MOST = 1024,
+    S3DIT_LENGTH_MOST = 1 << 20,
+    S3DIT_HEAD_MOST = TOKEN_HEAD_MOST
+};
 
 int s3dit_hidden(const struct s3dit_config *config)
 {
@@ -46,6 +52,9 @@ static int s3dit_check_axes(const struct s3dit_config *config)
     }
     if (config->dim % config->heads)
         return fail(ERR_DATA, "dim %d is no multiple of n_heads %d", config->dim, config->heads);
+    if (s3dit_head_dim(config) > S3DIT_HEAD_MOST)
+        return fail(ERR_DATA, "a head's width is %d, dim / n_heads: it must be at most %d",
+                    s3dit_head_dim(config), S3DIT_HEAD_MOST);
     if (sum != s3dit_head_dim(config))
         return fail(ERR_DATA, "axes_dims make %lld: a head's width, dim / n_heads, is %d",
                     (long long)sum, s3dit_head_dim(config));
