@@ -206,7 +206,45 @@ START_TEST(checkpointing_takes_less)
     size_t all = planned_bytes(&is, S3DIT_TRAINING);
     size_t borders = planned_bytes(&is, S3DIT_CHECKPOINTED);
     ck_assert_uint_lt(borders, all / 2);
+    size_t halves = planned_bytes(&is, S3DIT_HALVES);
+    ck_assert_uint_lt(halves, all * 3 / 4);
+    ck_assert_uint_gt(halves, borders);
     ck_assert_uint_lt(planned_bytes(&is, S3DIT_FORWARD_ONLY), borders);
+    store_close(file);
+}
+END_TEST
+
+/* What is kept is rounded to 8 bits, so gradients are near to what they are without. */
+START_TEST(halves_keep_gradients)
+{
+    struct dit_fixture plain, halves;
+    struct dit_case is;
+    struct store_file *file = golden_open("unequal", &is);
+    fixture_open(&plain, &is, 1);
+    fixture_plan(&plain, S3DIT_TRAINING, is.size.samples);
+    fixture_run(&plain);
+    fixture_open(&halves, &is, 2);
+    fixture_plan(&halves, S3DIT_HALVES, is.size.samples);
+    fixture_run(&halves);
+    for (int i = 0; i < plain.model.tensor_count; i++) {
+        const struct s3dit_tensor *t = &plain.model.tensors[i];
+        double error = 0, all = 0;
+        for (size_t j = t->offset; j < t->offset + t->count; j++) {
+            double d = (double)halves.gradients[j] - (double)plain.gradients[j];
+            error += d * d;
+            all += (double)plain.gradients[j] * (double)plain.gradients[j];
+        }
+        ck_assert_msg(error <= 2e-2 * 2e-2 * all, "%s: %g", t->name, sqrt(error / all));
+    }
+    float *again = formula_floats(plain.model.floats);
+    memcpy(again, halves.gradients, plain.model.floats * sizeof *again);
+    fixture_unplan(&halves);
+    fixture_plan(&halves, S3DIT_HALVES, 1);
+    fixture_run(&halves);
+    ck_assert_mem_eq(again, halves.gradients, plain.model.floats * sizeof *again);
+    free(again);
+    fixture_close(&halves);
+    fixture_close(&plain);
     store_close(file);
 }
 END_TEST
@@ -411,6 +449,7 @@ Suite *s3dit_test_suite(void)
     tcase_add_loop_test(golden, as_diffusers_does, 0, GOLDENS);
     tcase_add_loop_test(ways, ways_change_no_bit, 0, DIT_WAYS);
     tcase_add_test(ways, checkpointing_takes_less);
+    tcase_add_test(ways, halves_keep_gradients);
     tcase_add_test(ways, half_weights_are_computed_from);
     tcase_add_test(list, list_is_of_z_image);
     tcase_add_test(list, configs_that_do_not_fit_are_refused);

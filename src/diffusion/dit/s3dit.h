@@ -52,8 +52,10 @@ struct s3dit_source s3dit_flat_source(struct s3dit_flat *flat);
 
 enum s3dit_use {
     S3DIT_FORWARD_ONLY,
-    S3DIT_TRAINING,    /* all blocks keep what their backward passes read */
-    S3DIT_CHECKPOINTED /* they keep their input alone, and work again in the backward pass */
+    S3DIT_TRAINING,     /* all blocks keep what their backward passes read */
+    S3DIT_CHECKPOINTED, /* they keep their input alone, and work again in the backward pass */
+    S3DIT_HALVES        /* as S3DIT_TRAINING, but what they keep is stored as bf16: half the memory,
+                           and other bits (q, k, v are rounded in the forward pass already) */
 };
 
 struct s3dit_size {

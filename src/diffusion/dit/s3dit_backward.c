@@ -19,12 +19,13 @@ static int s3dit_part_rows(const struct s3dit_pass *pass)
     return OK;
 }
 
-/* A block that kept its input alone makes what it needs again. What comes out of it again goes
- * where nobody looks. */
+/* A block that kept its input alone makes what it needs again; what comes out of it goes where
+ * nobody looks. */
 static int s3dit_backward_held(struct s3dit_pass *pass, float *d)
 {
     if (pass->dit->use == S3DIT_CHECKPOINTED)
         TRY(s3dit_block_forward(pass, pass->dit->buffers->work.e));
+    if (pass->dit->use == S3DIT_HALVES) TRY(s3dit_bring_back(pass));
     return s3dit_block_backward(pass, d);
 }
 

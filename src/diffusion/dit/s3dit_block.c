@@ -152,6 +152,7 @@ static int s3dit_attend(const struct s3dit_at *at)
     TRY(s3dit_linear(at->pass, S3DIT_Q, at->rows, kept->q, at->work->y, NULL));
     TRY(s3dit_linear(at->pass, S3DIT_K, at->rows, kept->k, at->work->y, NULL));
     TRY(s3dit_linear(at->pass, S3DIT_V, at->rows, kept->v, at->work->y, NULL));
+    TRY(s3dit_round_heads(at->pass));
     TRY(s3dit_place_heads(at, S3DIT_NORM_Q, q, kept->q));
     TRY(s3dit_place_heads(at, S3DIT_NORM_K, k, kept->k));
     TRY(at->ops->attention_forward(at->device, &attention, kept->o, kept->lse, q, k, kept->v));
@@ -183,6 +184,7 @@ int s3dit_block_forward(const struct s3dit_pass *pass, float *x_next)
     const struct s3dit_block *kept = at.kept;
     bool keeps = pass->dit->use != S3DIT_FORWARD_ONLY;
     const struct token_epilogue bias = {.bias = pass->weights.at[S3DIT_MODULATION_BIAS]};
+    TRY(s3dit_hold_input(pass));
     if (at.m)
         TRY(s3dit_linear(pass, S3DIT_MODULATION_WEIGHT, pass->n, kept->m, pass->dit->buffers->c,
                          &bias));
@@ -191,6 +193,7 @@ int s3dit_block_forward(const struct s3dit_pass *pass, float *x_next)
                          keeps ? at.work->y : kept->u));
     TRY(s3dit_norm_rows(&at, S3DIT_FFN_NORM1, SCALE_FEED, at.work->y, x_next));
     TRY(s3dit_feed(&at, keeps ? at.rows : S3DIT_FEED_ROWS));
+    TRY(s3dit_hold_rest(pass));
     return s3dit_add_branch(&at, S3DIT_FFN_NORM2, GATE_FEED, x_next, x_next, kept->f,
                             keeps ? at.work->y : kept->f);
 }

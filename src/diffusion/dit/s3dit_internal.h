@@ -6,6 +6,7 @@
 
 /* What a block keeps for its backward pass; what lies between is made again there, as it costs no
  * matrix product. Without a backward pass all blocks share one, and buffers share their bytes. */
+enum { S3DIT_HELD = 9 };
 struct s3dit_block {
     float *x;         /* its input */
     float *m;         /* [samples][4 dim]: scale, gate of attention; scale, gate of feed-forward */
@@ -14,6 +15,7 @@ struct s3dit_block {
     float *u;         /* what attention adds, before its norm and gate */
     float *a, *c;     /* [rows][hidden]: w1's and w3's */
     float *f;         /* what the feed-forward adds, before its norm and gate */
+    uint16_t *half[S3DIT_HELD]; /* S3DIT_HALVES: where it keeps them, but for m and lse */
 };
 
 /* Buffers of one block's pass at a time. */
@@ -120,6 +122,20 @@ int s3dit_copy_rows(const struct s3dit_pass *pass, const struct s3dit_copy *copy
 int s3dit_block_forward(const struct s3dit_pass *pass, float *x_next);
 /* d, the gradient at its output, becomes that at its input. */
 int s3dit_block_backward(const struct s3dit_pass *pass, float *d);
+/* Of S3DIT_HALVES, for the pass's block: stores its input; rounds q, k and v; stores the rest; and
+ * brings all back for the backward pass. */
+int s3dit_hold_input(const struct s3dit_pass *pass);
+int s3dit_round_heads(const struct s3dit_pass *pass);
+int s3dit_hold_rest(const struct s3dit_pass *pass);
+int s3dit_bring_back(const struct s3dit_pass *pass);
+/* The width of a row of half[index]. */
+int s3dit_held_width(const struct s3dit_config *config, int index);
+/* Rows stand in the place where they end: blocks have no buffer of their own for their input. */
+static inline bool s3dit_is_in_place(enum s3dit_use use)
+{
+    return use == S3DIT_FORWARD_ONLY || use == S3DIT_HALVES;
+}
+
 /* Where block `block` writes to. */
 float *s3dit_next_rows(const struct s3dit *dit, int block);
 

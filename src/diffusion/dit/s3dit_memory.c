@@ -88,6 +88,19 @@ static size_t s3dit_block_rows_of(const struct s3dit_layout *l, int block)
 
 /* ---- blocks ---- */
 
+static int s3dit_declare_halves(const struct s3dit_layout *l, int block, size_t rows)
+{
+    for (int i = 0; i < S3DIT_HELD; i++) {
+        char name[16];
+        size_t width = (size_t)s3dit_held_width(&l->dit->model->config, i);
+        snprintf(name, sizeof name, "half%d", i);
+        /* Rows are even in number, so two numbers make a float. */
+        TRY(s3dit_declare_block(l, block, name, rows * width / 2,
+                                (float **)&l->dit->blocks[block].half[i]));
+    }
+    return OK;
+}
+
 /* What its backward pass reads, but for its input. */
 static int s3dit_declare_kept(const struct s3dit_layout *l, int block)
 {
@@ -97,21 +110,24 @@ static int s3dit_declare_kept(const struct s3dit_layout *l, int block)
         const char *name;
         size_t floats;
         float **slot;
+        bool stays; /* fp32 in any case */
     } buffers[] = {
-        {"m", l->n * 4 * l->dim, &kept->m},
-        {"q", rows * l->dim, &kept->q},
-        {"k", rows * l->dim, &kept->k},
-        {"v", rows * l->dim, &kept->v},
-        {"o", rows * l->dim, &kept->o},
-        {"lse", rows * (size_t)l->dit->model->config.heads, &kept->lse},
-        {"u", rows * l->dim, &kept->u},
-        {"a", rows * l->hidden, &kept->a},
-        {"c", rows * l->hidden, &kept->c},
-        {"f", rows * l->dim, &kept->f},
+        {"m", l->n * 4 * l->dim, &kept->m, true},
+        {"q", rows * l->dim, &kept->q, false},
+        {"k", rows * l->dim, &kept->k, false},
+        {"v", rows * l->dim, &kept->v, false},
+        {"o", rows * l->dim, &kept->o, false},
+        {"lse", rows * (size_t)l->dit->model->config.heads, &kept->lse, true},
+        {"u", rows * l->dim, &kept->u, false},
+        {"a", rows * l->hidden, &kept->a, false},
+        {"c", rows * l->hidden, &kept->c, false},
+        {"f", rows * l->dim, &kept->f, false},
     };
+    bool halves = l->dit->use == S3DIT_HALVES;
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        TRY(s3dit_declare_block(l, block, buffers[i].name, buffers[i].floats, buffers[i].slot));
-    return OK;
+        if (!halves || buffers[i].stays)
+            TRY(s3dit_declare_block(l, block, buffers[i].name, buffers[i].floats, buffers[i].slot));
+    return halves ? s3dit_declare_halves(l, block, rows) : OK;
 }
 
 /* Whether the block is the first of its part: its input is written before its own phase. */
@@ -138,26 +154,27 @@ static int s3dit_declare_shared(const struct s3dit_layout *l)
 {
     struct s3dit_block *shared = &l->dit->buffers->shared;
     bool keeps = l->dit->use != S3DIT_FORWARD_ONLY;
+    bool own = l->dit->use == S3DIT_HALVES; /* blocks have some of their own */
     size_t feed = keeps || l->all < S3DIT_FEED_ROWS ? l->all : S3DIT_FEED_ROWS;
     const struct {
         const char *name;
         size_t floats;
         float **slot;
-        bool alone; /* with a backward pass alone */
+        bool is_needed;
     } buffers[] = {
-        {"m", l->n * 4 * l->dim, &shared->m, false},
-        {"q", l->all * l->dim, &shared->q, false},
-        {"k", l->all * l->dim, &shared->k, false},
-        {"v", l->all * l->dim, &shared->v, false},
-        {"o", l->all * l->dim, &shared->o, true},
-        {"lse", l->all * (size_t)l->dit->model->config.heads, &shared->lse, true},
-        {"u", l->all * l->dim, &shared->u, true},
-        {"a", feed * l->hidden, &shared->a, false},
-        {"c", feed * l->hidden, &shared->c, false},
-        {"f", l->all * l->dim, &shared->f, true},
+        {"m", l->n * 4 * l->dim, &shared->m, !own},
+        {"q", l->all * l->dim, &shared->q, true},
+        {"k", l->all * l->dim, &shared->k, true},
+        {"v", l->all * l->dim, &shared->v, true},
+        {"o", l->all * l->dim, &shared->o, keeps},
+        {"lse", l->all * (size_t)l->dit->model->config.heads, &shared->lse, keeps && !own},
+        {"u", l->all * l->dim, &shared->u, keeps},
+        {"a", feed * l->hidden, &shared->a, true},
+        {"c", feed * l->hidden, &shared->c, true},
+        {"f", l->all * l->dim, &shared->f, keeps},
     };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        if (keeps || !buffers[i].alone)
+        if (buffers[i].is_needed)
             TRY(s3dit_declare(l, buffers[i].name, buffers[i].floats, s3dit_forward_phase(l, 1),
                               s3dit_backward_phase(l, 1), buffers[i].slot));
     return OK;
@@ -167,8 +184,8 @@ static int s3dit_declare_blocks(const struct s3dit_layout *l)
 {
     enum s3dit_use use = l->dit->use;
     for (int block = 1; block < l->dit->model->block_count - 1; block++) {
-        if (use != S3DIT_FORWARD_ONLY) TRY(s3dit_declare_input(l, block));
-        if (use == S3DIT_TRAINING) TRY(s3dit_declare_kept(l, block));
+        if (!s3dit_is_in_place(use)) TRY(s3dit_declare_input(l, block));
+        if (use == S3DIT_TRAINING || use == S3DIT_HALVES) TRY(s3dit_declare_kept(l, block));
     }
     return use == S3DIT_TRAINING ? OK : s3dit_declare_shared(l);
 }
@@ -262,9 +279,10 @@ static int s3dit_declare_ends(const struct s3dit_layout *l)
     int turn = s3dit_backward_phase(l, count - 1), last = s3dit_backward_phase(l, 0);
     int join = s3dit_forward_phase(l, layers), part = s3dit_backward_phase(l, layers);
     /* In place, rows stand where they end from the embedders on. */
-    int image = keeps ? s3dit_forward_phase(l, config->refiner_layers) : first;
-    int text = keeps ? s3dit_forward_phase(l, layers - 1) : first;
-    int all = keeps ? s3dit_forward_phase(l, count - 2) : join;
+    bool in_place = s3dit_is_in_place(l->dit->use), again = l->dit->use == S3DIT_HALVES;
+    int image = in_place ? first : s3dit_forward_phase(l, config->refiner_layers);
+    int text = in_place ? first : s3dit_forward_phase(l, layers - 1);
+    int all = in_place ? join : s3dit_forward_phase(l, count - 2);
     const struct {
         const char *name;
         size_t floats;
@@ -280,9 +298,9 @@ static int s3dit_declare_ends(const struct s3dit_layout *l)
         {"patches", l->image * l->patch, first, keeps ? last : first, &b->patches, false},
         {"text_in", l->text_rows * l->text, first, keeps ? last : first, &b->text_in, false},
         {"text_rows", l->text_rows * l->dim, first, keeps ? last : first, &b->text_rows, false},
-        {"image_end", l->image * l->dim, image, join, &b->image_end, false},
-        {"text_end", l->caption * l->dim, text, join, &b->text_end, false},
-        {"end", l->all * l->dim, all, end, &b->end, false},
+        {"image_end", l->image * l->dim, image, again ? last : join, &b->image_end, false},
+        {"text_end", l->caption * l->dim, text, again ? last : join, &b->text_end, false},
+        {"end", l->all * l->dim, all, again ? part : end, &b->end, false},
         {"last", l->own * l->dim, end, turn, &b->last, false},
         {"final_scale", l->n * l->dim, end, turn, &b->final_scale, false},
         {"d_final_scale", l->n * l->dim, turn, turn, &b->d_final_scale, true},
@@ -366,19 +384,23 @@ int s3dit_memory(struct s3dit *dit, const struct s3dit_model *model, const struc
 static void s3dit_share_buffers(struct s3dit *dit)
 {
     struct s3dit_buffers *b = dit->buffers;
+    struct s3dit_block all = b->shared;
     if (dit->use == S3DIT_FORWARD_ONLY) {
-        b->shared.o = b->work.y;
-        b->shared.u = b->shared.f = b->shared.q;
+        all.o = b->work.y;
+        all.u = all.f = all.q;
     }
     for (int block = 1; block < dit->model->block_count - 1; block++) {
-        float *x = dit->blocks[block].x;
-        if (dit->use == S3DIT_FORWARD_ONLY) {
-            enum s3dit_part part = s3dit_part_of(dit->model, block);
-            x = part == S3DIT_NOISE_REFINER ? b->image_end : b->end;
-            if (part == S3DIT_CONTEXT_REFINER) x = b->text_end;
+        struct s3dit_block *own = &dit->blocks[block];
+        enum s3dit_part part = s3dit_part_of(dit->model, block);
+        all.x = part == S3DIT_NOISE_REFINER ? b->image_end : b->end;
+        if (part == S3DIT_CONTEXT_REFINER) all.x = b->text_end;
+        if (!s3dit_is_in_place(dit->use)) all.x = own->x;
+        if (dit->use == S3DIT_HALVES) {
+            all.m = own->m;
+            all.lse = own->lse;
+            memcpy(all.half, own->half, sizeof all.half);
         }
-        dit->blocks[block] = b->shared;
-        dit->blocks[block].x = x;
+        *own = all;
     }
 }
 
