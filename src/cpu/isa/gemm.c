@@ -10,18 +10,27 @@ struct tile_target {
     size_t stride;
 };
 
+/* Where its rows come from: A(r, p) = a[r stride + p step]. */
+struct tile_source {
+    const float *a;
+    size_t stride, step;
+};
+
 /* 3 rows by one pointer and the stride, so that few registers hold addresses. */
 #define TILE_ROW(r) (base[(r) / 3] + (size_t)((r) % 3) * stride)
 
-INLINE void gemm_tile(int rows, int cols, size_t count, const float *a, size_t stride, size_t step,
-                      const float *b, const struct tile_target *t)
+INLINE void gemm_tile(int rows, int cols, size_t count, const struct tile_source *s, const float *b,
+                      const struct tile_target *t)
 {
+    const size_t stride = s->stride, step = s->step;
     vf sum[TILE_ROWS][TILE_COLS];
     const float *base[(TILE_ROWS + 2) / 3];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
-        if (r % 3 == 0) base[r / 3] = a + (size_t)r * stride;
-        if (t->from) __builtin_prefetch(t->from + (size_t)r * t->stride);
+        if (r % 3 == 0) base[r / 3] = s->a + (size_t)r * stride;
+#pragma GCC unroll 4
+        for (int j = 0; j < cols * VF; j += LINE)
+            __builtin_prefetch(t->to + (size_t)r * t->stride + j);
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
             sum[r][j] = vf_set(0);
@@ -68,13 +77,13 @@ INLINE void gemm_tile(int rows, int cols, size_t count, const float *a, size_t s
 #define TILE_CASE(rows)                                                                            \
     case rows:                                                                                     \
         if (cols == 1)                                                                             \
-            gemm_tile(rows, 1, count, a, stride, step, b, t);                                      \
+            gemm_tile(rows, 1, count, s, b, t);                                                    \
         else                                                                                       \
-            gemm_tile(rows, 2, count, a, stride, step, b, t);                                      \
+            gemm_tile(rows, 2, count, s, b, t);                                                    \
         break;
 
-static void gemm_tile_any(size_t rows, size_t cols, size_t count, const float *a, size_t stride,
-                          size_t step, const float *b, const struct tile_target *t)
+static void gemm_tile_any(size_t rows, size_t cols, size_t count, const struct tile_source *s,
+                          const float *b, const struct tile_target *t)
 {
     switch (rows) {
         TILE_CASE(1)
@@ -129,8 +138,8 @@ INLINE void gemm_store_row(enum gemm_activation activation, float *to, const flo
 
 /* A tile that is not stored as it is summed: its columns are no whole vectors, or an activation
  * comes last. */
-static void gemm_tile_aside(size_t rows, size_t columns, size_t count, const float *a,
-                            size_t stride, size_t step, const float *b, const struct tile_target *t,
+static void gemm_tile_aside(size_t rows, size_t columns, size_t count, const struct tile_source *s,
+                            const float *b, const struct tile_target *t,
                             enum gemm_activation activation)
 {
     float sums[TILE_ROWS * PANEL] __attribute__((aligned(64))), bias[PANEL];
@@ -146,7 +155,7 @@ static void gemm_tile_aside(size_t rows, size_t columns, size_t count, const flo
         memcpy(bias, t->bias, columns * sizeof *bias);
         aside.bias = bias;
     }
-    gemm_tile_any(rows, (columns + VF - 1) / VF, count, a, stride, step, b, &aside);
+    gemm_tile_any(rows, (columns + VF - 1) / VF, count, s, b, &aside);
     for (size_t r = 0; r < rows; r++) {
         float *to = t->to + r * t->stride;
         if (activation == GEMM_SILU)
@@ -158,32 +167,41 @@ static void gemm_tile_aside(size_t rows, size_t columns, size_t count, const flo
     }
 }
 
-/* Rows of A that stay in the second-level cache while the panels pass over them. */
-enum { BLOCK_ROWS = 16 * TILE_ROWS };
+/* How A is read: packed in strips where rows are its columns; copied where its rows lie so far
+ * apart that they share few sets of the caches; as it lies. */
+enum gemm_rows { GEMM_STRIPS, GEMM_COPIES, GEMM_IN_PLACE };
+enum { FAR_APART = 1024 };
 
-/* Rows of tiles: as equal as can be, as short ones wait for their own sums. */
-static size_t gemm_tile_rows(size_t left)
+static enum gemm_rows gemm_rows_of(const struct gemm *g)
 {
-    size_t tiles = (left + TILE_ROWS - 1) / TILE_ROWS;
-    return (left + tiles - 1) / tiles;
+    if (g->a_depth != 1) return GEMM_STRIPS;
+    return g->a_row >= FAR_APART && g->n >= 2 * PANEL ? GEMM_COPIES : GEMM_IN_PLACE;
 }
 
 /* A block of rows and of the depth: `count` from `depth` on, in pieces of `piece`, each of which is
  * a sum from zero. */
 struct gemm_block {
     size_t row, rows, depth, count, piece;
-    const float *strips; /* of A, packed; NULL: as it lies */
+    enum gemm_rows kind;
+    const float *packed; /* of A */
 };
+
+/* The tile of `rows` rows from the block's row `r` on, the `tile`th. */
+static struct tile_source gemm_source(const struct gemm *g, const struct gemm_block *block,
+                                      size_t r, size_t rows, size_t tile)
+{
+    if (block->kind == GEMM_STRIPS)
+        return (struct tile_source){block->packed + tile * STRIP, 1, rows};
+    if (block->kind == GEMM_COPIES) return (struct tile_source){block->packed + r * COPY, COPY, 1};
+    return (struct tile_source){g->a + (block->row + r) * g->a_row + block->depth, g->a_row, 1};
+}
 
 static void gemm_panel(const struct gemm *g, const struct gemm_block *block, const float *b,
                        size_t column, size_t columns)
 {
-    for (size_t r = 0, rows; r < block->rows; r += rows) {
+    for (size_t r = 0, rows, tile = 0; r < block->rows; r += rows, tile++) {
         rows = gemm_tile_rows(block->rows - r);
-        const float *a = block->strips
-                             ? block->strips + r * GEMM_DEPTH
-                             : g->a + (block->row + r) * g->a_row + block->depth * g->a_depth;
-        size_t stride = block->strips ? 1 : g->a_row, step = block->strips ? rows : g->a_depth;
+        struct tile_source s = gemm_source(g, block, r, rows, tile);
         float *to = g->c + (block->row + r) * g->c_row + column;
         for (size_t p = 0, now; p < block->count; p += now) {
             now = block->count - p < block->piece ? block->count - p : block->piece;
@@ -192,16 +210,15 @@ static void gemm_panel(const struct gemm *g, const struct gemm_block *block, con
             struct tile_target t = {to, is_first && !g->add ? NULL : to,
                                     is_last && g->bias ? g->bias + column : NULL, g->c_row};
             if (columns % VF || activation != GEMM_PLAIN)
-                gemm_tile_aside(rows, columns, now, a + p * step, stride, step, b + p * PANEL, &t,
-                                activation);
+                gemm_tile_aside(rows, columns, now, &s, b + p * PANEL, &t, activation);
             else
-                gemm_tile_any(rows, columns / VF, now, a + p * step, stride, step, b + p * PANEL,
-                              &t);
+                gemm_tile_any(rows, columns / VF, now, &s, b + p * PANEL, &t);
+            s.a += now * s.step;
         }
     }
 }
 
-/* How much of the depth is packed at once from `depth` on: as many whole chunks as there is room
+/* How much of the depth is summed at once from `depth` on: as many whole chunks as there is room
  * for, or a part of one. */
 static size_t gemm_depth(const struct gemm *g, size_t depth)
 {
@@ -211,29 +228,45 @@ static size_t gemm_depth(const struct gemm *g, size_t depth)
     return most < g->k - depth ? most : g->k - depth;
 }
 
+/* One block of rows of a part, all blocks of the depth that are packed. */
+static void gemm_rows(const struct gemm *g, const struct gemm_part *part, struct gemm_block *block,
+                      size_t end, const float *panels, float *packed)
+{
+    for (; block->depth < end; block->depth += block->count) {
+        block->count = gemm_depth(g, block->depth);
+        if (block->kind == GEMM_STRIPS)
+            gemm_pack_strips(packed, g, block->depth, block->count, block->row, block->rows);
+        else if (block->kind == GEMM_COPIES)
+            gemm_pack_copies(packed, g, block->depth, block->count, block->row, block->rows);
+        for (size_t c = 0; c < part->columns; c += PANEL)
+            gemm_panel(g, block, panels + c * GEMM_DEPTH, part->column + c,
+                       part->columns - c < PANEL ? part->columns - c : PANEL);
+        panels += (size_t)GEMM_DEPTH * GEMM_COLUMNS;
+    }
+}
+
 static void ISA_NAME(gemm_part)(const struct gemm *g, const struct gemm_part *part,
                                 float *workspace)
 {
-    float *panels = workspace, *strips = workspace + (size_t)GEMM_DEPTH * GEMM_COLUMNS;
-    bool has_strips = g->a_row == 1 && g->a_depth != 1;
+    enum { BLOCK_ROWS = GEMM_ROWS / TILE_ROWS * TILE_ROWS };
+    float *packed = workspace + (size_t)GEMM_DEPTH * GEMM_COLUMNS * GEMM_BLOCKS;
     struct gemm_block block = {.piece = g->chunk && g->chunk < GEMM_DEPTH ? g->chunk : GEMM_DEPTH,
-                               .strips = has_strips ? strips : NULL};
-    for (; block.depth < g->k; block.depth += block.count) {
-        block.count = gemm_depth(g, block.depth);
-        for (size_t c = 0; c < part->columns; c += PANEL)
-            ISA_NAME(gemm_pack_b)
-        (panels + c * GEMM_DEPTH, g, block.depth, block.count, part->column + c);
+                               .kind = gemm_rows_of(g),
+                               .packed = packed};
+    for (size_t depth = 0, end; depth < g->k; depth = end) {
+        float *panels = workspace;
+        end = depth;
+        for (int i = 0; i < GEMM_BLOCKS && end < g->k; i++) {
+            size_t count = gemm_depth(g, end);
+            gemm_pack_panels(panels, g, end, count, part->column, part->columns);
+            panels += (size_t)GEMM_DEPTH * GEMM_COLUMNS;
+            end += count;
+        }
         for (size_t r = 0; r < part->rows; r += block.rows) {
             block.row = part->row + r;
             block.rows = part->rows - r < BLOCK_ROWS ? part->rows - r : BLOCK_ROWS;
-            for (size_t i = 0, now; has_strips && i < block.rows; i += now) {
-                now = gemm_tile_rows(block.rows - i);
-                ISA_NAME(gemm_pack_a)
-                (strips + i * GEMM_DEPTH, g, block.depth, block.count, block.row + i, now);
-            }
-            for (size_t c = 0; c < part->columns; c += PANEL)
-                gemm_panel(g, &block, panels + c * GEMM_DEPTH, part->column + c,
-                           part->columns - c < PANEL ? part->columns - c : PANEL);
+            block.depth = depth;
+            gemm_rows(g, part, &block, end, workspace, packed);
         }
     }
 }

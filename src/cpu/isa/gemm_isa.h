@@ -13,13 +13,29 @@ enum { TILE_ROWS = 14, TILE_COLS = 2 };
 enum { TILE_ROWS = 6, TILE_COLS = 2 };
 #endif
 enum { PANEL = TILE_COLS * VF };
+enum { LINE = 16 }; /* floats of a cache line */
 
-/* packed[p][j] = B(p, column + j) for p in [depth, depth + count), j < PANEL; zeros past n. */
-void ISA_NAME(gemm_pack_b)(float *packed, const struct gemm *g, size_t depth, size_t count,
-                           size_t column);
-/* packed[p][i] = A(row + i, p) for p in [depth, depth + count), i < rows, where a_row is 1: strips
- * of `rows` <= TILE_ROWS. Writes up to VF - 1 floats past the end. */
-void ISA_NAME(gemm_pack_a)(float *packed, const struct gemm *g, size_t depth, size_t count,
-                           size_t row, size_t rows);
+/* Rows of tiles of `left` rows: as equal as can be, as short ones wait for their own sums. */
+INLINE size_t gemm_tile_rows(size_t left)
+{
+    size_t tiles = (left + TILE_ROWS - 1) / TILE_ROWS;
+    return (left + tiles - 1) / tiles;
+}
+
+/* B(p, j) for p in [depth, depth + count), j in [column, column + columns): panel after panel of
+ * [GEMM_DEPTH][PANEL], zeros past n. */
+#define gemm_pack_panels ISA_NAME(gemm_pack_panels)
+void gemm_pack_panels(float *packed, const struct gemm *g, size_t depth, size_t count,
+                      size_t column, size_t columns);
+
+/* A(i, p) for p in [depth, depth + count), i in [row, row + rows). Where a_row is 1: tile after
+ * tile of [GEMM_DEPTH][its rows], STRIP apart; where a_depth is 1: row after row, COPY apart. */
+enum { STRIP = GEMM_DEPTH * TILE_ROWS + VF, COPY = GEMM_DEPTH + LINE };
+#define gemm_pack_strips ISA_NAME(gemm_pack_strips)
+void gemm_pack_strips(float *packed, const struct gemm *g, size_t depth, size_t count, size_t row,
+                      size_t rows);
+#define gemm_pack_copies ISA_NAME(gemm_pack_copies)
+void gemm_pack_copies(float *packed, const struct gemm *g, size_t depth, size_t count, size_t row,
+                      size_t rows);
 
 #endif

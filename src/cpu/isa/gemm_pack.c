@@ -91,32 +91,43 @@ INLINE void gemm_transpose(vf x[VF])
 #endif
 }
 
-/* Rows of B lie along its columns: copies. */
+enum { AHEAD = 8 }; /* rows that are fetched beforehand */
+
+/* Rows of B lie along its columns: copies. A whole row at a time, as the next one lies on another
+ * page. */
 INLINE void gemm_pack_lines(enum gemm_type type, float *packed, const struct gemm *g, size_t depth,
-                            size_t count, size_t column)
+                            size_t count, size_t column, size_t columns)
 {
-    size_t columns = g->n - column, at = depth * g->b_depth + column;
-    for (size_t p = 0; p < count; p++, packed += PANEL, at += g->b_depth)
-        for (size_t j = 0; j < PANEL; j += VF)
-            vf_store(packed + j,
-                     j < columns ? gemm_widen_some(type, g->b, at + j, columns - j) : vf_set(0));
+    size_t left = g->n - column, at = depth * g->b_depth + column;
+    size_t bytes = type == GEMM_F32 ? 4 : 2;
+    for (size_t p = 0; p < count; p++, packed += PANEL, at += g->b_depth) {
+        const char *ahead = (const char *)g->b + (at + AHEAD * g->b_depth) * bytes;
+        for (size_t j = 0; j < columns * bytes; j += LINE * sizeof(float))
+            __builtin_prefetch(ahead + j);
+        for (size_t c = 0; c < columns; c += PANEL)
+            for (size_t j = c; j < c + PANEL; j += VF)
+                vf_store(packed + c * GEMM_DEPTH + (j - c),
+                         j < left ? gemm_widen_some(type, g->b, at + j, left - j) : vf_set(0));
+    }
 }
 
 /* They lie along the depth: squares of VF x VF numbers, transposed. */
 INLINE void gemm_pack_squares(enum gemm_type type, float *packed, const struct gemm *g,
-                              size_t depth, size_t count, size_t column)
+                              size_t depth, size_t count, size_t column, size_t columns)
 {
-    for (size_t j = 0; j < PANEL; j += VF)
+    size_t bytes = type == GEMM_F32 ? 4 : 2;
+    for (size_t j = 0; j < columns; j += VF)
         for (size_t p = 0; p < count; p += VF) {
             vf x[VF];
 #pragma GCC unroll 16
             for (size_t i = 0; i < VF; i++) {
                 size_t at = (column + j + i) * g->b_column + depth + p;
+                __builtin_prefetch((const char *)g->b + (at + VF * g->b_column) * bytes);
                 x[i] =
                     column + j + i < g->n ? gemm_widen_some(type, g->b, at, count - p) : vf_set(0);
             }
             gemm_transpose(x);
-            float *to = packed + p * PANEL + j;
+            float *to = packed + j / PANEL * (PANEL * GEMM_DEPTH) + p * PANEL + j % PANEL;
 #pragma GCC unroll 16
             for (size_t i = 0; i < VF; i++)
                 if (p + i < count) vf_store(to + i * PANEL, x[i]);
@@ -124,31 +135,51 @@ INLINE void gemm_pack_squares(enum gemm_type type, float *packed, const struct g
 }
 
 INLINE void gemm_pack_type(enum gemm_type type, float *packed, const struct gemm *g, size_t depth,
-                           size_t count, size_t column)
+                           size_t count, size_t column, size_t columns)
 {
+    columns = (columns + PANEL - 1) / PANEL * PANEL;
     if (g->b_column == 1)
-        gemm_pack_lines(type, packed, g, depth, count, column);
+        gemm_pack_lines(type, packed, g, depth, count, column, columns);
     else
-        gemm_pack_squares(type, packed, g, depth, count, column);
+        gemm_pack_squares(type, packed, g, depth, count, column, columns);
 }
 
-void ISA_NAME(gemm_pack_b)(float *packed, const struct gemm *g, size_t depth, size_t count,
-                           size_t column)
+void gemm_pack_panels(float *packed, const struct gemm *g, size_t depth, size_t count,
+                      size_t column, size_t columns)
 {
     if (g->b_type == GEMM_F32)
-        gemm_pack_type(GEMM_F32, packed, g, depth, count, column);
+        gemm_pack_type(GEMM_F32, packed, g, depth, count, column, columns);
     else if (g->b_type == GEMM_BF16)
-        gemm_pack_type(GEMM_BF16, packed, g, depth, count, column);
+        gemm_pack_type(GEMM_BF16, packed, g, depth, count, column, columns);
     else
-        gemm_pack_type(GEMM_F16, packed, g, depth, count, column);
+        gemm_pack_type(GEMM_F16, packed, g, depth, count, column, columns);
 }
 
-void ISA_NAME(gemm_pack_a)(float *packed, const struct gemm *g, size_t depth, size_t count,
-                           size_t row, size_t rows)
+void gemm_pack_strips(float *packed, const struct gemm *g, size_t depth, size_t count, size_t row,
+                      size_t rows)
 {
     const float *from = g->a + row + depth * g->a_depth;
-    for (size_t p = 0; p < count; p++, packed += rows, from += g->a_depth)
-        for (size_t i = 0; i < rows; i += VF)
-            vf_store(packed + i,
-                     rows - i >= VF ? vf_load(from + i) : vf_load_some(from + i, (int)(rows - i)));
+    for (size_t p = 0; p < count; p++, from += g->a_depth) {
+        for (size_t i = 0; i < rows; i += LINE)
+            __builtin_prefetch(from + AHEAD * g->a_depth + i);
+        float *strip = packed;
+        for (size_t r = 0, now; r < rows; r += now, strip += STRIP) {
+            now = gemm_tile_rows(rows - r);
+            for (size_t i = 0; i < now; i += VF)
+                vf_store(strip + p * now + i, now - i >= VF
+                                                  ? vf_load(from + r + i)
+                                                  : vf_load_some(from + r + i, (int)(now - i)));
+        }
+    }
+}
+
+void gemm_pack_copies(float *packed, const struct gemm *g, size_t depth, size_t count, size_t row,
+                      size_t rows)
+{
+    const float *from = g->a + row * g->a_row + depth;
+    for (size_t r = 0; r < rows; r++, packed += COPY, from += g->a_row) {
+        for (size_t p = 0; p < count; p += LINE)
+            __builtin_prefetch(from + AHEAD / 2 * g->a_row + p);
+        memcpy(packed, from, count * sizeof *packed);
+    }
 }

@@ -41,7 +41,10 @@ struct gemm_kernels {
     void (*add_rows)(float *to, const float *from, size_t rows, size_t stride, size_t count);
 };
 
-enum { GEMM_COLUMNS = 512, GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS + 256) + 4096 };
+/* Of a part: columns, blocks of the depth that are packed at once, rows whose share of A and C
+ * stays in the second-level cache. */
+enum { GEMM_COLUMNS = 256, GEMM_BLOCKS = 4, GEMM_ROWS = 224 };
+enum { GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS * GEMM_BLOCKS + GEMM_ROWS) + 16 * GEMM_ROWS };
 
 extern const struct gemm_kernels gemm_kernels_base, gemm_kernels_avx2, gemm_kernels_avx512;
 
