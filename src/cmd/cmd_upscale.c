@@ -10,6 +10,8 @@
 #include "cmd/fallback.h"
 #include "cmd/options.h"
 #include "data/scan.h"
+#include "device/device.h"
+#include "device/nn_ops.h"
 #include "image/image.h"
 #include "registry/devices.h"
 #include "run/progress.h"
@@ -33,7 +35,7 @@ static const double LEAST_SCALE = 0.0625, MOST_SCALE = 64;
 struct upscale_request {
     const char *output, *scale, *tile, *overlap, *suffix, *format, *alpha, *device;
     uint64_t memory_limit;
-    bool skip, overwrite, turns, check_seams, json;
+    bool skip, overwrite, turns, amp, check_seams, json;
 };
 
 /* One image. */
@@ -240,6 +242,8 @@ static int upscale_attempt(void *context, struct device *device, int at_once)
 {
     struct upscale_batch *batch = context;
     (void)at_once;
+    if (batch->options.mixed && !device->nn->bf16)
+        log_info("--amp: fp32, as %s has no bf16", device->name);
     for (; batch->at < batch->count; batch->at++) {
         if (signals_stop_requested()) return fail(ERR_STOPPED, "stopped");
         struct upscale_job *job = &batch->jobs[batch->at];
@@ -366,6 +370,7 @@ static int parse_request(const struct upscale_request *request, struct upscale_b
     TRY(parse_scale(request->scale, &batch->options.scale));
     TRY(parse_alpha(request->alpha, &batch->options.alpha));
     batch->options.turns = request->turns;
+    batch->options.mixed = request->amp;
     batch->options.check_seams = request->check_seams;
     if (request->format) {
         char *ending = string_format(".%s", request->format);
@@ -432,6 +437,9 @@ int cmd_upscale(int argc, char **argv)
         {.name = "tta",
          .flag = &request.turns,
          .help = "the mean of all eight turns of the image: eight times the work"},
+        {.name = "amp",
+         .flag = &request.amp,
+         .help = "keep values in between as bf16, where the device has it: half the memory"},
         {.name = "alpha",
          .argument = "model|bicubic|none",
          .text = &request.alpha,

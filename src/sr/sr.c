@@ -34,6 +34,7 @@ static struct sr_mode sr_mode_of(const struct task_state *s, const struct memory
         .batch = batch,
         .micro = mode->micro_batch < batch ? mode->micro_batch : batch,
         .lq_size = mode->work.size ? mode->work.size : now->size,
+        .mixed = mode->amp,
         .checkpointing = mode->checkpointing,
         .offload = mode->offload,
     };

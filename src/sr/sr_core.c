@@ -138,6 +138,7 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
                     struct device *device, struct plan *plan)
 {
     core->design = *design;
+    core->design.mixed = mode->mixed;
     core->mode = *mode;
     core->device = device;
     core->ahead = !device->is_host;
@@ -146,7 +147,7 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
     if (sr_network_side(design, mode->lq_size) != mode->lq_size)
         return fail(ERR_CONFIG, "lq_size %d is no multiple of %d, of which pixels become channels",
                     mode->lq_size, design->unshuffle);
-    TRY(sr_network_build(&core->net.net, design, mode->lq_size, mode->lq_size,
+    TRY(sr_network_build(&core->net.net, &core->design, mode->lq_size, mode->lq_size,
                          mode->checkpointing ? SR_GROUP : 0));
     int layers = core->net.net.layer_count, gan_phases;
     TRY(sr_gan_phases(&choices->gan, &gan_phases));

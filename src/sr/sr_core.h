@@ -17,6 +17,7 @@ struct sr_mode {
     int batch;          /* patches of a step */
     int micro;          /* patches at a time */
     int lq_size;        /* pixels of a patch's side, in LQ */
+    bool mixed;         /* bf16 between the first and the last convolution: changes the result */
     bool checkpointing; /* groups of layers are made again in the backward pass */
     bool offload;       /* moments and EMA are host-resident */
 };

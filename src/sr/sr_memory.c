@@ -1,5 +1,5 @@
-/* The memory modes of enlarging, and the move from one to another between steps. None changes a bit
- * of the result. */
+/* The memory modes of enlarging, and the move from one to another between steps. None but mixed
+ * precision changes a bit of the result. */
 #include "base/error.h"
 #include "config/config.h"
 #include "device/device.h"
@@ -21,12 +21,14 @@ enum { SR_SIZE_MOST = 1024, SR_BATCH_MOST = 65536 }; /* as the keys sr.lq_size a
 struct sr_mode_list {
     struct memory_mode *modes;
     int count;
+    bool amp;
 };
 
 static void sr_add_mode(struct sr_mode_list *list, int level, bool checkpointing, int micro)
 {
     if (list->count == TASK_MAX_MODES) return;
     list->modes[list->count++] = (struct memory_mode){.level = level,
+                                                      .amp = list->amp,
                                                       .checkpointing = checkpointing,
                                                       .micro_batch = micro,
                                                       .offload = level == MEMORY_OFFLOAD};
@@ -47,6 +49,11 @@ int sr_list_modes(const struct task_state *s, struct memory_mode *modes)
     sr_add_mode(&list, MEMORY_CHECKPOINTING, true, batch);
     sr_add_micro_batches(&list, MEMORY_MICRO_BATCHES, false, half);
     sr_add_micro_batches(&list, MEMORY_MICRO_BATCHES, true, half);
+    sr_add_micro_batches(&list, MEMORY_OFFLOAD, true, batch);
+    if (!s->device->nn->bf16 || s->config->deterministic) return list.count;
+    list.amp = true;
+    sr_add_micro_batches(&list, MEMORY_MIXED, false, batch);
+    sr_add_micro_batches(&list, MEMORY_MIXED, true, batch);
     sr_add_micro_batches(&list, MEMORY_OFFLOAD, true, batch);
     return list.count;
 }

@@ -69,11 +69,24 @@ int sr_network_side(const struct sr_design *design, int pixels)
     return (pixels + multiple - 1) / multiple * multiple;
 }
 
+/* Pictures, and whatever is added to them, stay floats. */
+static void mix_between(struct net *net)
+{
+    int first = 0, last = net->layer_count - 1;
+    while (first < last && net->layers[first].weight < 0)
+        first++;
+    while (last > first && net->layers[last].weight < 0)
+        last--;
+    for (int i = first; i < last; i++)
+        net->layers[i].type = NN_BF16;
+}
+
 int sr_network_build(struct net *net, const struct sr_design *design, int h, int w, int group)
 {
     *net = (struct net){.layer_count = 0};
     TRY(nn_add_input(net, sr_network_side(design, h), sr_network_side(design, w), 3));
     TRY(kind_of(design)->build(net, design, group));
+    if (design->mixed) mix_between(net);
     return net_finish(net);
 }
 

@@ -26,6 +26,7 @@ struct sr_design {
     bool norm;     /* the input's mean is taken off first, and its range is 255 */
     bool merged;   /* no other network, but held in another form: convolutions that have parts are
                       held as the one that these make */
+    bool mixed;    /* nor: what lies between the first and the last convolution is kept as bf16 */
 };
 
 enum { SR_SCALE_MOST = 8, SR_FEATURES_MOST = 512, SR_CONVS_MOST = 256, SR_BLOCKS_MOST = 256 };

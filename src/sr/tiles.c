@@ -64,7 +64,8 @@ int sr_tiles_declare(struct sr_tiles *t, const struct sr_design *design,
 {
     *t = (struct sr_tiles){.device = device, .design = *design, .most_h = h, .most_w = w};
     t->ways = ways ? *ways : (struct sr_tile_ways){.overlap = sr_tiles_overlap(design)};
-    TRY(sr_network_build(&t->net, design, h, w, 0));
+    t->design.mixed = t->ways.mixed;
+    TRY(sr_network_build(&t->net, &t->design, h, w, 0));
     TRY(pass_open(&t->pass, &t->net));
     t->pass.device = device;
     t->pass.n = t->pass.chunk = 1;

@@ -16,6 +16,7 @@ enum { SR_TILE_ALIGNMENT = 4, SR_TILE_DEAR = 64 };
 /* How an image is cut, and how often the network sees it. */
 struct sr_tile_ways {
     int overlap; /* pixels of LQ that a tile sees around itself: a multiple of SR_TILE_ALIGNMENT */
+    bool mixed;  /* sr_design's; changes the result a little */
     bool turns;  /* the mean of what the network makes of all eight turns of the image */
 };
 

@@ -92,7 +92,7 @@ struct task_fact {
     char text[64]; /* instead of it, where it is not empty */
 };
 
-enum { TASK_MAX_MODES = 96, TASK_MAX_FACTS = 4, TASK_MAX_COLUMNS = 12 };
+enum { TASK_MAX_MODES = 128, TASK_MAX_FACTS = 4, TASK_MAX_COLUMNS = 12 };
 
 struct task {
     const char *name; /* the value of the config key `task` */

@@ -86,11 +86,41 @@ trains_the_same threads=7
 for level in 0 1 2 4; do trains_the_same threads=1 memory.level=$level; done
 # the least that its plan can do with
 imgtrain plan tiny.yaml --json >plan.json
-least=$(awk '{ while (match($0, /"device_bytes": *[0-9]+/)) { v = substr($0, RSTART, RLENGTH); sub(/.*: */, "", v)
-    if (!m || v + 0 < m) m = v + 0; $0 = substr($0, RSTART + RLENGTH) } } END { print m }' plan.json)
-trains_the_same memory.limit="$least"
-run 31 imgtrain train tiny.yaml -o small -q memory.limit=$((least - 64))
+least_of() { # FILE: bytes of its smallest mode
+    awk '{ while (match($0, /"device_bytes": *[0-9]+/)) { v = substr($0, RSTART, RLENGTH); sub(/.*: */, "", v)
+    if (!m || v + 0 < m) m = v + 0; $0 = substr($0, RSTART + RLENGTH) } } END { print m }' "$1"
+}
+grep -v '"amp": true' plan.json >plain.json
+trains_the_same memory.limit="$(least_of plain.json)"
+run 31 imgtrain train tiny.yaml -o small -q memory.limit=$(($(least_of plan.json) - 64))
 has_not small
+
+# ---- mixed precision: another result, a near one, the same bits however it is computed ----
+mixed_files() { same other/model.safetensors half/model.safetensors && same other/final.png half/final.png; }
+mixed_least=$(grep '"amp": true' plan.json >mixed.json && least_of mixed.json)
+run 0 imgtrain plan tiny.yaml --json deterministic=true
+if grep -q '"amp": true' "$out"; then flunk "deterministic, and yet mixed"; else pass; fi
+if [ -z "$mixed_least" ]; then
+    skip "mixed precision: this processor has no bf16"
+else
+    run 0 imgtrain train tiny.yaml -o half -q memory.level=3
+    run 0 grep -q '"level": 3' half/metrics.jsonl
+    differ half/model.safetensors whole/model.safetensors
+    for run in half whole; do sed -n '$s/.*"psnr_y": \([0-9.]*\).*/\1/p' $run/metrics.jsonl; done >psnr
+    last="PSNR-Y of both: $(cat psnr)"
+    if awk '{ p[NR] = $1 } END { d = p[1] - p[2]; exit !(NR == 2 && d < .1 && d > -.1) }' psnr; then pass; else flunk "far off"; fi
+    # less than any mode of full precision takes: nothing else fits
+    [ "$mixed_least" -ge "$(least_of plain.json)" ] || limit=memory.limit=$mixed_least
+    for setting in memory.level=3 ${limit:-}; do
+        rm -rf other
+        run 0 imgtrain train tiny.yaml -o other -q threads=2 "$setting"
+        mixed_files
+    done
+    rm -rf other
+    run 75 imgtrain train tiny.yaml -o other -q memory.level=3 time_limit=0.000001
+    run 0 imgtrain train tiny.yaml -o other -q memory.level=3 time_limit=0 --resume threads=2
+    mixed_files
+fi
 
 # ---- killed at any moment ----
 kills=0
@@ -127,6 +157,16 @@ same once.ppm model.ppm
 for tile in 4 16 30 64 auto; do upscale_is once.ppm --tile $tile; done
 upscale_is once.ppm --device cpu --memory-limit 400KB
 run 31 imgtrain upscale whole large.ppm -o none.ppm --memory-limit 4KB
+run 0 imgtrain upscale whole large.ppm -o mixed.ppm --amp --tile 1000
+for tile in 4 30 auto; do upscale_is mixed.ppm --amp --tile $tile; done
+if [ -n "$mixed_least" ]; then
+    differ mixed.ppm once.ppm
+    run 0 tool difference mixed.ppm once.ppm
+    if awk '{ exit !($1 * 255 <= 2.5) }' "$out"; then pass; else flunk "--amp is far off: $(cat "$out")"; fi
+else
+    same mixed.ppm once.ppm
+    err_has "has no bf16"
+fi
 has_not none.ppm
 run 0 imgtrain upscale whole photos -o lq/ --suffix x2 --format ppm
 has lq/1x2.ppm lq/6x2.ppm

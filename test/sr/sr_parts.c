@@ -320,6 +320,48 @@ START_TEST(memory_modes_change_no_bit)
 }
 END_TEST
 
+/* Mixed precision is another result, a near one, and the same bits in each of its modes. */
+START_TEST(mixed_modes_change_no_bit)
+{
+    enum { ROOM = TRAINED_RANGES * 65536 };
+    static const struct sr_design designs[] = {COMPACT(2, 24, 3),
+                                               SPAN(2, 8, false),
+                                               {.network = SR_ESRGAN,
+                                                .scale = 2,
+                                                .features = 8,
+                                                .blocks = 1,
+                                                .growth = 8,
+                                                .unshuffle = 2}};
+    static const struct sr_mode
+        exact = {.batch = 3, .micro = 3, .lq_size = 28},
+        modes[] = {
+            {.batch = 3, .micro = 3, .lq_size = 28, .mixed = true},
+            {.batch = 3, .micro = 3, .lq_size = 28, .mixed = true, .checkpointing = true},
+            {.batch = 3, .micro = 1, .lq_size = 28, .mixed = true},
+            {.batch = 3,
+             .micro = 2,
+             .lq_size = 28,
+             .mixed = true,
+             .checkpointing = true,
+             .offload = true},
+        };
+    float *want = calloc(ROOM, sizeof *want), *got = calloc(ROOM, sizeof *got);
+    ck_assert(want && got);
+    size_t whole = train_three_steps(&exact, &designs[_i], false, got);
+    ck_assert_uint_lt(train_three_steps(&modes[0], &designs[_i], false, want), whole);
+    double most = 0;
+    for (size_t i = 0; i < ROOM; i++)
+        most = fmax(most, fabs((double)want[i] - (double)got[i]));
+    ck_assert_msg(most > 0 && most < 0.02, "%g", most); /* three steps of .001 */
+    for (size_t i = 1; i < sizeof modes / sizeof *modes; i++) {
+        train_three_steps(&modes[i], &designs[_i], false, got);
+        ck_assert_msg(memcmp(want, got, ROOM * sizeof *want) == 0, "mode %zu", i);
+    }
+    free(want);
+    free(got);
+}
+END_TEST
+
 /* ---- tiles ---- */
 
 static void enlarge_in_tiles(const struct sr_design *design, int tile_h, int tile_w,
@@ -393,6 +435,7 @@ Suite *sr_parts_suite(void)
     tcase_add_test(cases, windows_go_on_beyond_the_border);
     tcase_add_test(cases, loss_is_its_definition);
     tcase_add_test(cases, networks_have_the_parameters_of_the_papers);
+    tcase_add_loop_test(cases, mixed_modes_change_no_bit, 0, 3);
     tcase_add_loop_test(cases, memory_modes_change_no_bit, 0, 6);
     tcase_add_loop_test(cases, tiles_change_no_bit, 0, 3);
     tcase_add_test(cases, colours_reach_behind_alpha);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "device/nn_ops.h"
 #include "image/rows.h"
 #include "sr/enlarger.h"
 #include "sr/upscale/alpha_bleed.h"
@@ -103,8 +104,13 @@ static void upscale_plan_cuts(struct upscale *u)
     if (overlap == SR_OVERLAP_AUTO) overlap = sr_tiles_overlap(&u->design);
     if (overlap == SR_OVERLAP_EXACT || overlap > exact) overlap = exact;
     overlap = (overlap + SR_TILE_ALIGNMENT - 1) / SR_TILE_ALIGNMENT * SR_TILE_ALIGNMENT;
-    u->cut.ways = (struct sr_tile_ways){.overlap = overlap, .turns = u->options->turns};
-    u->exact.ways = (struct sr_tile_ways){.overlap = exact, .turns = u->options->turns};
+    u->cut.ways = (struct sr_tile_ways){
+        .overlap = overlap,
+        .turns = u->options->turns,
+        .mixed = u->options->mixed && u->device->nn->bf16,
+    };
+    u->exact.ways = u->cut.ways;
+    u->exact.ways.overlap = exact;
 }
 
 /* ---- rows in ---- */

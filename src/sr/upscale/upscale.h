@@ -24,6 +24,7 @@ struct sr_upscale_options {
                          memory allows */
     int overlap;      /* pixels of LQ; SR_OVERLAP_AUTO: sr_tiles_overlap */
     bool turns;       /* the mean of all eight turns */
+    bool mixed;       /* values in between as bf16, where the device has it */
     bool check_seams; /* every tile is made once more with the exact overlap */
     size_t limit;     /* bytes that a tile may take; 0: what is free, 512 MiB at most */
     enum sr_alpha alpha;
