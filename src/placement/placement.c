@@ -47,6 +47,7 @@ static void component_free(struct placement_component *c)
 {
     if (c->holding.loaded) component_drop(c);
     if (c->is_open && c->source.close) c->source.close(c->source.context);
+    free(c->in_place);
     free(c->tensor_at);
     free(c->block_bytes);
     free(c->data);
@@ -63,6 +64,7 @@ static int component_create(struct placement_component *c, const struct placemen
 {
     size_t tensors = (size_t)source->tensor_count + 1, blocks = (size_t)source->block_count + 1;
     *c = (struct placement_component){.source = *source};
+    c->in_place = calloc(tensors, sizeof *c->in_place);
     c->tensor_at = calloc(tensors, sizeof *c->tensor_at);
     c->block_bytes = calloc(blocks, sizeof *c->block_bytes);
     c->data = calloc(tensors, sizeof *c->data);
@@ -71,15 +73,10 @@ static int component_create(struct placement_component *c, const struct placemen
     c->slot_of = calloc(blocks, sizeof *c->slot_of);
     c->flight_of = calloc(blocks, sizeof *c->flight_of);
     c->holds = calloc(blocks, sizeof *c->holds);
-    if (!c->tensor_at || !c->block_bytes || !c->data || !c->pointers || !c->holding.loaded ||
-        !c->slot_of || !c->flight_of || !c->holds)
+    if (!c->in_place || !c->tensor_at || !c->block_bytes || !c->data || !c->pointers ||
+        !c->holding.loaded || !c->slot_of || !c->flight_of || !c->holds)
         return fail(ERR_SYSTEM, "out of memory");
-    TRY(component_measure(c));
-    if (component_is_in_place(p, c)) {
-        memset(c->block_bytes, 0, blocks * sizeof *c->block_bytes);
-        c->placed_bytes = 0;
-    }
-    return OK;
+    return component_measure(p, c);
 }
 
 static bool sources_agree(const struct placement_source *a, const struct placement_source *b)
@@ -176,7 +173,7 @@ static int give_up_others(struct placement *p, const struct placement_stage *sta
         TRY(p->device->synchronize(p->device));
         component_drop(c);
         for (int b = 0; i != stage->component && b < c->source.block_count; b++)
-            placement_advise(c, b, MADV_DONTNEED);
+            placement_advise(c, b, true, MADV_DONTNEED);
     }
     return OK;
 }

@@ -17,7 +17,8 @@ struct holding {
 
 struct placement_component {
     struct placement_source source;
-    size_t *tensor_at;   /* within its block */
+    bool *in_place;      /* of each tensor: operations read it where it is mapped */
+    size_t *tensor_at;   /* within its block, of one that is placed */
     size_t *block_bytes; /* what is placed of each block; 0: nothing is */
     size_t placed_bytes; /* all of them */
     size_t mapped_bytes; /* as stored */
@@ -82,15 +83,13 @@ static inline bool block_stays(const struct placement_component *c, int resident
 
 /* ---- placement_size.c ---- */
 
-/* Fills tensor_at, block_bytes and their sums. */
-int component_measure(struct placement_component *c);
+/* Fills in_place, tensor_at, block_bytes and their sums. */
+int component_measure(const struct placement *p, struct placement_component *c);
 /* Bytes of the arena for a holding, and where a block that stays, or a slot, begins in it. */
 size_t holding_bytes(const struct placement_component *c, const struct holding *h);
 size_t holding_block_at(const struct placement_component *c, const struct holding *h, int block);
 size_t holding_slot_at(const struct placement_component *c, const struct holding *h, int slot);
 size_t component_largest_block(const struct placement_component *c);
-/* Nothing of it is placed: operations read the mapping. */
-bool component_is_in_place(const struct placement *p, const struct placement_component *c);
 
 /* ---- placement_walk.c ---- */
 
@@ -145,7 +144,9 @@ int64_t placement_budget(const struct placement *p);
 
 /* ---- placement_move.c ---- */
 
-void placement_advise(const struct placement_component *c, int block, int advice);
+/* Advises about the pages of a block: of its tensors that are read in place, or of those that are
+ * placed. */
+void placement_advise(const struct placement_component *c, int block, bool in_place, int advice);
 
 /* ---- placement_convert.c ---- */
 

@@ -17,7 +17,7 @@ _Static_assert((int)MARK_WORK + (int)PLACEMENT_SLOTS < (int)PLACEMENT_MARK_FRESH
 
 /* ---- pages of the mapping ---- */
 
-void placement_advise(const struct placement_component *c, int block, int advice)
+void placement_advise(const struct placement_component *c, int block, bool in_place, int advice)
 {
     const struct placement_block *b = &c->source.blocks[block];
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -26,7 +26,7 @@ void placement_advise(const struct placement_component *c, int block, int advice
         const struct placement_tensor *tensor = &c->source.tensors[t];
         uintptr_t from = (uintptr_t)c->data[t];
         uintptr_t to = from + tensor->count * tensor_type_bytes(tensor->stored);
-        if (tensor->stays_mapped) continue;
+        if (tensor->stays_mapped || c->in_place[t] != in_place) continue;
         if (advice == MADV_DONTNEED) /* pages that are its alone */
             from = (from + page - 1) / page * page, to = to / page * page;
         else
@@ -47,7 +47,7 @@ static int convert_block(const struct placement_component *c, int block, char *t
     const struct placement_block *b = &c->source.blocks[block];
     for (int t = b->first; t < b->first + b->count; t++) {
         const struct placement_tensor *tensor = &c->source.tensors[t];
-        if (tensor->stays_mapped) continue;
+        if (c->in_place[t]) continue;
         TRY(placement_convert(to + c->tensor_at[t], tensor->wanted, c->data[t], tensor->stored,
                               tensor->count));
     }
@@ -91,7 +91,7 @@ static int bring_block(struct placement *p, int block, char *to, int slot)
     }
     p->counts.copies++;
     p->counts.copied_bytes += c->block_bytes[block];
-    if (p->predicted.way == PLACEMENT_SEQUENTIAL) placement_advise(c, block, MADV_DONTNEED);
+    if (p->predicted.way == PLACEMENT_SEQUENTIAL) placement_advise(c, block, false, MADV_DONTNEED);
     return OK;
 }
 
@@ -136,7 +136,9 @@ static int move_ahead(struct placement *p)
         while (may_move_ahead(p))
             TRY(placement_move_next(p));
     } else if (p->predicted.way == PLACEMENT_SEQUENTIAL && p->position < p->walk.end) {
-        placement_advise(component_at_work(p), walk_block(&p->walk, p->position), MADV_WILLNEED);
+        int next = walk_block(&p->walk, p->position);
+        placement_advise(component_at_work(p), next, true, MADV_WILLNEED);
+        placement_advise(component_at_work(p), next, false, MADV_WILLNEED);
     }
     return OK;
 }
@@ -152,9 +154,7 @@ static void find_pointers(const struct placement_component *c, int block)
     else if (at)
         at += holding_block_at(c, &c->holding, block);
     for (int t = b->first; t < b->first + b->count; t++)
-        c->pointers[t] = c->source.tensors[t].stays_mapped || c->block_bytes[block] == 0
-                             ? c->data[t]
-                             : at + c->tensor_at[t];
+        c->pointers[t] = c->in_place[t] ? c->data[t] : at + c->tensor_at[t];
 }
 
 int placement_acquire(struct placement *p, int block, const void *const **tensors)
@@ -190,8 +190,7 @@ int placement_release(struct placement *p, int block)
         TRY(p->device->mark(p->device, QUEUE_WORK, MARK_WORK + slot));
         p->slot_was_used[slot] = true;
     }
-    if (c->block_bytes[block] == 0 && p->predicted.way == PLACEMENT_SEQUENTIAL &&
-        !c->source.blocks[block].always)
-        placement_advise(c, block, MADV_DONTNEED);
+    if (p->predicted.way == PLACEMENT_SEQUENTIAL && !c->source.blocks[block].always)
+        placement_advise(c, block, true, MADV_DONTNEED);
     return move_ahead(p);
 }

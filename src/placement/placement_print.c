@@ -40,6 +40,13 @@ static void forecast_json(const struct placement_stage *stage, const struct plac
             chosen ? "true" : "false");
 }
 
+static bool all_fit(const struct placement_forecast *forecasts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!forecasts[i].fits) return false;
+    return true;
+}
+
 int placement_print_ways(const struct placement *placement, const struct placement_stage *stages,
                          int count, bool json, FILE *out)
 {
@@ -54,7 +61,7 @@ int placement_print_ways(const struct placement *placement, const struct placeme
     for (int way = 0; way < PLACEMENT_WAYS; way++) {
         TRY_CLEANUP(placement_forecast(placement, stages, count, (enum placement_way)way, f));
         for (int i = 0; i < count; i++) {
-            bool chosen = f[i].way == placement_way_of(placement);
+            bool chosen = all_fit(f, count) && f[i].way == placement_way_of(placement);
             if (json)
                 forecast_json(&stages[i], &f[i], chosen, way == 0 && i == 0, out);
             else

@@ -9,7 +9,14 @@ static size_t placement_aligned(size_t bytes)
     return (bytes + PLACEMENT_ALIGNMENT - 1) / PLACEMENT_ALIGNMENT * PLACEMENT_ALIGNMENT;
 }
 
-int component_measure(struct placement_component *c)
+/* On the host, what is stored in the type that is wanted need not be placed. */
+static bool is_read_in_place(const struct placement *p, const struct placement_tensor *tensor)
+{
+    if (tensor->stays_mapped) return true;
+    return p->device->is_host && !p->options.place && tensor->stored == tensor->wanted;
+}
+
+int component_measure(const struct placement *p, struct placement_component *c)
 {
     const struct placement_source *s = &c->source;
     for (int b = 0; b < s->block_count; b++) {
@@ -27,8 +34,8 @@ int component_measure(struct placement_component *c)
                 return fail(ERR_DATA, "%s: %s is too large", s->name, tensor->name);
             c->mapped_bytes += tensor->count * tensor_type_bytes(tensor->stored);
             c->tensor_at[t] = c->block_bytes[b];
-            if (!tensor->stays_mapped)
-                c->block_bytes[b] += placement_aligned(tensor->count * wanted);
+            c->in_place[t] = is_read_in_place(p, tensor);
+            if (!c->in_place[t]) c->block_bytes[b] += placement_aligned(tensor->count * wanted);
         }
         c->placed_bytes += c->block_bytes[b];
         if (c->placed_bytes > PLAN_BYTES_MAX || c->mapped_bytes > PLAN_BYTES_MAX)
@@ -43,14 +50,6 @@ size_t component_largest_block(const struct placement_component *c)
     for (int b = 0; b < c->source.block_count; b++)
         if (c->block_bytes[b] > most) most = c->block_bytes[b];
     return most;
-}
-
-bool component_is_in_place(const struct placement *p, const struct placement_component *c)
-{
-    if (!p->device->is_host || p->options.place) return false;
-    for (int t = 0; t < c->source.tensor_count; t++)
-        if (c->source.tensors[t].stored != c->source.tensors[t].wanted) return false;
-    return true;
 }
 
 /* ---- arenas: blocks that stay, then the slots ---- */

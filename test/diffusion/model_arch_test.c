@@ -1,0 +1,61 @@
+/* Models by the name of their architecture. */
+#include "diffusion/model/model_arch.h"
+#include "test/support.h"
+
+Suite *model_arch_test_suite(void);
+
+/* Parameters of Z-Image's transformer, as its own program counts them. */
+START_TEST(z_image_has_its_size)
+{
+    struct model_arch arch;
+    MUST(model_arch_open(&arch, "z-image-turbo", false));
+    ck_assert_uint_eq(arch.folder.dit.parameter_total, 6154908736);
+    size_t bytes = 0;
+    for (int t = 0; t < arch.folder.dit.tensor_count; t++)
+        bytes += arch.tensors[t].bytes;
+    ck_assert_uint_eq(bytes, 12309817472);
+    ck_assert_int_eq(model_arch_side(&arch), 1024);
+    model_arch_close(&arch);
+}
+END_TEST
+
+START_TEST(weights_are_drawn_alike_each_time)
+{
+    struct model_arch one, two;
+    MUST(model_arch_open(&one, "s3dit-1m", true));
+    MUST(model_arch_open(&two, "s3dit-1m", true));
+    ck_assert_uint_eq(one.weights.bytes, two.weights.bytes);
+    ck_assert_mem_eq(one.weights.data, two.weights.data, one.weights.bytes);
+    for (int t = 0; t < one.folder.dit.tensor_count; t++) {
+        const float *x = one.folder.weights[t]->data;
+        ck_assert(x[0] < 3 && x[0] > -3);
+        ck_assert(one.folder.weights[t]->bytes <= 4 || memcmp(x, x + 1, 4) != 0);
+    }
+    float row[64];
+    ck_assert_int_eq(one.folder.dit.config.text_dim, 64);
+    model_text_row(&one.folder, 1, row);
+    ck_assert(row[0] <= 1 && row[0] >= -1);
+    model_arch_close(&one);
+    model_arch_close(&two);
+}
+END_TEST
+
+START_TEST(unknown_ones_are_refused)
+{
+    struct model_arch arch;
+    ck_assert_int_eq(model_arch_open(&arch, "flux9", false), ERR_USAGE);
+    ck_assert_ptr_nonnull(strstr(error_message(), "s3dit-42m"));
+    model_arch_close(&arch);
+}
+END_TEST
+
+Suite *model_arch_test_suite(void)
+{
+    Suite *suite = suite_create("model_arch_test");
+    TCase *tests = tcase_create("model_arch");
+    tcase_add_test(tests, z_image_has_its_size);
+    tcase_add_test(tests, weights_are_drawn_alike_each_time);
+    tcase_add_test(tests, unknown_ones_are_refused);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
