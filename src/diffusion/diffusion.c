@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "device/device.h"
+#include "diffusion/diffusion_eval.h"
 #include "diffusion/diffusion_task.h"
 #include "memory/plan.h"
 #include "store/checkpoint.h"
@@ -260,5 +261,6 @@ const struct task task_diffusion = {
     .input_path = diffusion_input_path,
     .testing = diffusion_testing,
     .prepare_plan = diffusion_prepare_plan,
+    .evaluate = diffusion_eval,
     .operations = "nn token",
 };

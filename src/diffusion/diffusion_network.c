@@ -19,6 +19,18 @@ static const char table_name[] = "condition.table";
  * ask for larger images. */
 enum { AXIS_TEXT = 1024, AXIS_IMAGE = 512 };
 
+/* What all networks of the task have in common. */
+static void design_constants(struct s3dit_config *dit)
+{
+    dit->channels = DIFFUSION_CHANNELS;
+    dit->patch = 2;
+    dit->axes_lens[0] = AXIS_TEXT;
+    dit->axes_lens[1] = dit->axes_lens[2] = AXIS_IMAGE;
+    dit->rope_theta = 256;
+    dit->t_scale = 1000;
+    dit->norm_eps = 1e-5;
+}
+
 int diffusion_design_configure(struct diffusion_design *design, const struct config *config,
                                const struct diffusion_conditions *conditions)
 {
@@ -26,21 +38,16 @@ int diffusion_design_configure(struct diffusion_design *design, const struct con
     int h = (int)(config->diffusion.height > 0 ? config->diffusion.height : config->diffusion.size);
     const struct config_list *axes = &config->diffusion.axes;
     *design = (struct diffusion_design){
-        .dit = {.channels = DIFFUSION_CHANNELS,
-                .patch = 2,
-                .dim = (int)config->diffusion.dim,
+        .dit = {.dim = (int)config->diffusion.dim,
                 .layers = (int)config->diffusion.layers,
                 .refiner_layers = (int)config->diffusion.refiner_layers,
                 .heads = (int)config->diffusion.heads,
-                .text_dim = (int)config->diffusion.text_dim,
-                .axes_lens = {AXIS_TEXT, AXIS_IMAGE, AXIS_IMAGE},
-                .rope_theta = 256,
-                .t_scale = 1000,
-                .norm_eps = 1e-5},
+                .text_dim = (int)config->diffusion.text_dim},
         .width = w,
         .height = h,
         .conditions = *conditions,
     };
+    design_constants(&design->dit);
     if (w % 4 || h % 4)
         return fail(ERR_CONFIG, "diffusion.size: %d x %d: sides are multiples of 4: %d x %d is", w,
                     h, (w + 3) / 4 * 4, (h + 3) / 4 * 4);
@@ -111,6 +118,23 @@ int diffusion_design_store(const struct diffusion_design *design, struct store_w
     return store_set_int(writer, "diffusion.captions", design->conditions.captions);
 }
 
+int diffusion_design_load(struct diffusion_design *design, const struct store_file *file)
+{
+    const char *names[DESIGN_NUMBERS];
+    int *numbers[DESIGN_NUMBERS], most[DESIGN_NUMBERS];
+    struct s3dit_config *dit = &design->dit;
+    *design = (struct diffusion_design){.width = 0};
+    design_constants(dit);
+    int count = design_numbers(design, names, numbers, most);
+    for (int i = 0; i < count; i++)
+        TRY(store_get_int32_in(file, names[i], 1, most[i], numbers[i]));
+    TRY(store_get_bool(file, "diffusion.captions", &design->conditions.captions));
+    if (s3dit_check_config(dit) < 0) return fail_within(ERR_DATA, "%s", store_path(file));
+    if (s3dit_check_size(dit, design->height, design->width, design->conditions.rows_most) < 0)
+        return fail_within(ERR_DATA, "%s", store_path(file));
+    return OK;
+}
+
 /* ---- the list ---- */
 
 int diffusion_network_open(struct diffusion_network *network, const struct diffusion_design *design)
@@ -169,10 +193,9 @@ double diffusion_network_macs(const struct diffusion_network *network)
 
 /* ---- passes ---- */
 
-int diffusion_network_declare(struct diffusion_network *network, int micro, bool checkpointing,
+int diffusion_network_declare(struct diffusion_network *network, int micro, enum s3dit_use use,
                               struct device *device, struct plan *plan, int *phases)
 {
-    enum s3dit_use use = checkpointing ? S3DIT_CHECKPOINTED : S3DIT_TRAINING;
     const struct diffusion_design *design = &network->design;
     int chunk = diffusion_chunk(design);
     const struct s3dit_size size = {.samples = (micro + chunk - 1) / chunk * chunk,
@@ -189,6 +212,7 @@ int diffusion_network_declare(struct diffusion_network *network, int micro, bool
     TRY(s3dit_memory(&network->dit, &network->model, &size, use, device, plan, 0));
     TRY(plan_declare(plan, "condition", PLAN_ACTIVATIONS, text, 0, *phases - 1,
                      (void **)&network->text));
+    if (use == S3DIT_FORWARD_ONLY) return OK;
     return plan_declare(plan, "condition.gradient", PLAN_ACTIVATIONS, text, 0, *phases - 1,
                         (void **)&network->text_gradient);
 }

@@ -29,6 +29,8 @@ struct diffusion_design {
 int diffusion_design_configure(struct diffusion_design *design, const struct config *config,
                                const struct diffusion_conditions *conditions);
 int diffusion_design_store(const struct diffusion_design *design, struct store_writer *writer);
+/* ERR_DATA. */
+int diffusion_design_load(struct diffusion_design *design, const struct store_file *file);
 
 /* The network and the passes of up to `micro` images at a time. The struct must stay where it is;
  * diffusion_network_close takes it in any case. */
@@ -59,7 +61,7 @@ double diffusion_network_macs(const struct diffusion_network *network);
 int diffusion_chunk(const struct diffusion_design *design);
 
 /* Declares the buffers of passes, over the phases 0 .. *phases - 1. */
-int diffusion_network_declare(struct diffusion_network *network, int micro, bool checkpointing,
+int diffusion_network_declare(struct diffusion_network *network, int micro, enum s3dit_use use,
                               struct device *device, struct plan *plan, int *phases);
 /* After plan_commit and plan_replace. */
 int diffusion_network_connect(struct diffusion_network *network);

@@ -32,6 +32,15 @@ run 0 imgtrain info whole/model.safetensors
 out_has "diffusion"
 out_has "layers.0.attention.to_q.weight"
 
+run 0 imgtrain eval whole shapes --samples 8
+out_has "right      "
+cp "$out" eval
+run 0 imgtrain eval whole/model.safetensors shapes --samples 8 --json
+out_has '"right": '
+mkdir two && cp -R shapes/circle shapes/cross two
+run 65 imgtrain eval whole two
+err_has "two has 2 classes, but the model 4"
+
 # ---- no choice of how it is computed changes a bit ----
 same_run() {
     for file in final.png model.safetensors best.safetensors; do same "$1/$file" "$2/$file"; done

@@ -1,0 +1,261 @@
+#include "diffusion/diffusion_eval.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "config/config.h"
+#include "data/dataset.h"
+#include "diffusion/diffusion_sampler.h"
+#include "metrics/sample_metrics.h"
+#include "metrics/sample_metrics_internal.h"
+#include "store/checkpoint.h"
+#include "store/safetensors.h"
+#include "task/task.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { METRICS_SEED = 1, FIGURES_MOST = 10 };
+
+struct diffusion_eval {
+    const struct task_evaluation *wanted;
+    struct config *config; /* of the model */
+    struct diffusion_sampler *sampler;
+    struct dataset *set;
+    int classes, count, held; /* texts count as classes; samples; images held out */
+    size_t image;             /* bytes */
+    uint8_t *samples;         /* [count] */
+    int *labels;              /* [count] */
+    const uint8_t **pixels;   /* training images, held-out ones, samples */
+    double *means;            /* [classes] images: of the training images of each */
+};
+
+/* ---- what is compared ---- */
+
+static int eval_open_images(struct diffusion_eval *e)
+{
+    const struct diffusion_design *design = diffusion_sampler_design(e->sampler);
+    bool captions = design->conditions.captions, classes = design->conditions.count > 1;
+    char *cache = dataset_cache_folder(file_is_dir(e->wanted->path) ? e->wanted->path : NULL);
+    const struct dataset_options options = {
+        .folder = e->wanted->input,
+        .width = design->width,
+        .height = design->height,
+        .labels = captions  ? SCAN_LABELS_CAPTIONS
+                  : classes ? SCAN_LABELS_FOLDERS
+                            : SCAN_LABELS_NONE,
+        .seed = (uint64_t)e->config->seed,
+        .cache_dir = cache,
+        .stop_requested = e->wanted->stop_requested,
+    };
+    int code = dataset_open(&e->set, &options);
+    free(cache);
+    TRY(code);
+    e->classes = dataset_classes(e->set);
+    if (captions || e->classes == design->conditions.count - 1) return OK;
+    return fail(ERR_DATA, "%s has %d classes, but the model %d", e->wanted->input, e->classes,
+                design->conditions.count - 1);
+}
+
+static int eval_allocate(struct diffusion_eval *e)
+{
+    int n = dataset_train_count(e->set);
+    e->count = n < e->wanted->samples ? n : e->wanted->samples;
+    e->held = dataset_held_count(e->set);
+    size_t count = (size_t)e->count, classes = (size_t)(e->classes ? e->classes : 1);
+    e->samples = malloc(count * e->image + 1);
+    e->labels = calloc(count + 1, sizeof *e->labels);
+    e->pixels = calloc(2 * count + (size_t)e->held + 1, sizeof *e->pixels);
+    e->means = calloc(classes * e->image, sizeof *e->means);
+    bool is_there = e->samples && e->labels && e->pixels && e->means;
+    return is_there ? OK : fail(ERR_SYSTEM, "out of memory for %d samples", e->count);
+}
+
+/* As many training images as samples, spread over all; samples are of their classes, of seeds 0, 1,
+ * ... */
+static int eval_make_samples(struct diffusion_eval *e)
+{
+    const struct config *config = e->config;
+    bool captions = diffusion_sampler_design(e->sampler)->conditions.captions;
+    double guidance = e->classes ? config->diffusion.guidance : 0;
+    for (int i = 0; i < e->held; i++)
+        e->pixels[e->count + i] = dataset_held(e->set, i).pixels;
+    for (int i = 0; i < e->count; i++) {
+        int index = metrics_spread(i, e->count, dataset_train_count(e->set));
+        struct dataset_item item = dataset_train(e->set, index);
+        uint8_t *sample = e->samples + (size_t)i * e->image;
+        e->labels[i] = item.label;
+        e->pixels[i] = item.pixels;
+        e->pixels[e->count + e->held + i] = sample;
+    }
+    struct diffusion_wish *wishes = calloc((size_t)e->count + 1, sizeof *wishes);
+    int code = wishes ? OK : fail(ERR_SYSTEM, "out of memory"), most = e->wanted->at_once;
+    for (int i = 0; wishes && i < e->count; i++)
+        wishes[i] = (struct diffusion_wish){
+            .seed = (uint64_t)i,
+            .label = e->classes ? e->labels[i] : -1,
+            .text = captions ? dataset_class_name(e->set, e->labels[i]) : NULL};
+    for (int first = 0; first < e->count && code == OK; first += most) {
+        int n = e->count - first < most ? e->count - first : most;
+        code = metrics_poll(e->wanted->stop_requested);
+        if (code == OK)
+            code = diffusion_sampler_make(e->sampler, (int)config->diffusion.sample_steps, guidance,
+                                          wishes + first, n, e->samples + (size_t)first * e->image);
+    }
+    free(wishes);
+    return code;
+}
+
+/* ---- which class an image looks like: that whose mean image is nearest ---- */
+
+static int eval_make_means(struct diffusion_eval *e)
+{
+    int images = dataset_train_count(e->set);
+    int64_t *counts = calloc((size_t)(e->classes ? e->classes : 1), sizeof *counts);
+    if (!counts) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < images; i++) {
+        struct dataset_item item = dataset_train(e->set, i);
+        double *mean = e->means + (size_t)item.label * e->image;
+        double share = 1 / (double)++counts[item.label];
+        for (size_t k = 0; k < e->image; k++)
+            mean[k] += (item.pixels[k] - mean[k]) * share;
+    }
+    free(counts);
+    return OK;
+}
+
+static bool eval_looks_right(const struct diffusion_eval *e, const uint8_t *pixels, int label)
+{
+    double least = (double)INFINITY;
+    int nearest = -1;
+    for (int class = 0; class < e->classes; class ++) {
+        const double *mean = e->means + (size_t) class * e->image;
+        double distance = 0;
+        for (size_t k = 0; k < e->image; k++)
+            distance += (pixels[k] - mean[k]) * (pixels[k] - mean[k]);
+        if (!(distance < least)) continue;
+        least = distance;
+        nearest = class;
+    }
+    return nearest == label;
+}
+
+/* Shares of samples, and of held-out images, that look like their class; NaN where there are none.
+ */
+static void eval_measure_right(const struct diffusion_eval *e, double *samples, double *images)
+{
+    int right = 0, right_images = 0;
+    *samples = *images = (double)NAN;
+    if (e->classes == 0) return;
+    for (int i = 0; i < e->count; i++)
+        right += eval_looks_right(e, e->samples + (size_t)i * e->image, e->labels[i]);
+    for (int i = 0; i < e->held; i++) {
+        struct dataset_item item = dataset_held(e->set, i);
+        right_images += eval_looks_right(e, item.pixels, item.label);
+    }
+    *samples = (double)right / e->count;
+    if (e->held) *images = (double)right_images / e->held;
+}
+
+/* ---- printing ---- */
+
+struct diffusion_figure {
+    const char *key, *meaning;
+    double value;
+};
+
+static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure *figures)
+{
+    const struct diffusion_design *design = diffusion_sampler_design(e->sampler);
+    struct sample_metrics m;
+    double right, right_images;
+    TRY(sample_metrics_measure(&m, (struct image_list){e->pixels, e->count},
+                               (struct image_list){e->pixels + e->count, e->held},
+                               (struct image_list){e->pixels + e->count + e->held, e->count},
+                               design->width, design->height, METRICS_SEED,
+                               e->wanted->stop_requested));
+    eval_measure_right(e, &right, &right_images);
+    const struct diffusion_figure list[FIGURES_MOST] = {
+        {"right", "samples that are nearest to the mean image of their class or text", right},
+        {"right_held", "images held out that are", right_images},
+        {"rkid", "distance of random features (lower is better; 0 = the same)", m.rkid},
+        {"swd", "sliced Wasserstein distance x 1000 (lower is better)", m.swd},
+        {"precision", "samples that look like some image", m.precision},
+        {"recall", "images that look like some sample", m.recall},
+        {"density", "how closely images surround samples (1 = as each other)", m.density},
+        {"coverage", "images with a sample nearby", m.coverage},
+        {"ms_ssim", "likeness of pairs of samples (high = collapse)", m.ms_ssim},
+        {"nn_ratio", "distance to training / held-out images (well below 1 = copies)", m.nn_ratio},
+    };
+    memcpy(figures, list, sizeof list);
+    return OK;
+}
+
+static void eval_print(const struct diffusion_eval *e, const struct diffusion_figure *figures)
+{
+    printf("samples    %d against %d of %d training images, %d held out\n", e->count, e->count,
+           dataset_train_count(e->set), e->held);
+    for (int i = 0; i < FIGURES_MOST; i++) {
+        if (isnan(figures[i].value))
+            printf("%-10s -: too few images, or no classes\n", figures[i].key);
+        else
+            printf("%-10s %-10.5g %s\n", figures[i].key, figures[i].value, figures[i].meaning);
+    }
+}
+
+static void eval_print_json(const struct diffusion_eval *e, const struct diffusion_figure *figures)
+{
+    printf("{\"model\": ");
+    json_write_string(stdout, e->wanted->path);
+    printf(", \"data\": ");
+    json_write_string(stdout, e->wanted->input);
+    printf(", \"samples\": %d, \"training\": %d, \"held_out\": %d", e->count,
+           dataset_train_count(e->set), e->held);
+    for (int i = 0; i < FIGURES_MOST; i++) {
+        printf(", \"%s\": ", figures[i].key);
+        json_write_number(stdout, figures[i].value);
+    }
+    printf("}\n");
+}
+
+/* ---- all of it ---- */
+
+static int eval_open_config(struct config **config, const struct store_file *file)
+{
+    const char *text = store_get(file, "config");
+    return config_load_text(config, store_path(file), text ? text : "", text ? strlen(text) : 0, 0,
+                            NULL);
+}
+
+int diffusion_eval(const struct task_evaluation *wanted)
+{
+    const struct store_file *file = wanted->model;
+    struct diffusion_eval e = {.wanted = wanted};
+    struct diffusion_figure figures[FIGURES_MOST];
+    int code;
+    TRY_CLEANUP(checkpoint_expect(file, "diffusion", "model"));
+    TRY_CLEANUP(eval_open_config(&e.config, file));
+    TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, file, wanted->at_once));
+    const struct diffusion_design *design = diffusion_sampler_design(e.sampler);
+    e.image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    TRY_CLEANUP(eval_open_images(&e));
+    TRY_CLEANUP(eval_allocate(&e));
+    TRY_CLEANUP(eval_make_samples(&e));
+    TRY_CLEANUP(eval_make_means(&e));
+    TRY_CLEANUP(eval_measure(&e, figures));
+    if (wanted->json)
+        eval_print_json(&e, figures);
+    else
+        eval_print(&e, figures);
+cleanup:
+    free(e.samples);
+    free(e.labels);
+    free(e.pixels);
+    free(e.means);
+    dataset_close(e.set);
+    diffusion_sampler_close(e.sampler);
+    config_free(e.config);
+    return code;
+}

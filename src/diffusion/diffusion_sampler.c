@@ -1,0 +1,194 @@
+#include "diffusion/diffusion_sampler.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "device/device.h"
+#include "memory/plan.h"
+#include "nn/weights_file.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct diffusion_sampler {
+    struct device *device;
+    struct diffusion_network network;
+    struct net net;
+    struct plan *plan;
+    int micro;
+    double shift;
+    float *parameters;
+    char *inputs, *host_inputs;          /* of the device, and of the host where that is another */
+    float *out;                          /* [micro] images, of the device */
+    float *predicted, *without, *images; /* likewise, of the host */
+    float *host_parameters;
+    char *path; /* of the file, for messages */
+};
+
+/* What the network reads of `micro` images, one array behind the other. */
+struct sampler_inputs {
+    struct diffusion_samples samples;
+    float *time;
+    size_t bytes;
+};
+
+static struct sampler_inputs sampler_layout(const struct diffusion_sampler *s, char *memory)
+{
+    const struct diffusion_design *design = &s->network.design;
+    size_t n = (size_t)s->micro, rows = n * (size_t)design->conditions.rows_most;
+    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    const size_t parts[] = {n * image * sizeof(float), n * sizeof(float), rows * sizeof(int),
+                            n * sizeof(int), n * S3DIT_TIME_FEATURES * sizeof(float)};
+    char *at[5];
+    struct sampler_inputs in = {.bytes = 0};
+    for (int i = 0; i < 5; i++) {
+        at[i] = memory ? memory + in.bytes : NULL;
+        in.bytes += plan_aligned(parts[i]);
+    }
+    in.samples = (struct diffusion_samples){.noisy = (void *)at[0],
+                                            .time = (void *)at[1],
+                                            .condition = (void *)at[2],
+                                            .length = (void *)at[3]};
+    in.time = (void *)at[4];
+    return in;
+}
+
+static int sampler_declare_all(struct diffusion_sampler *s)
+{
+    const struct diffusion_design *design = &s->network.design;
+    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    size_t images = (size_t)s->micro * image * sizeof(float), in = sampler_layout(s, NULL).bytes;
+    size_t weights = s->net.floats * sizeof(float), host = s->device->is_host ? 0 : 1;
+    int phases;
+    const struct {
+        const char *name;
+        enum plan_kind kind;
+        size_t bytes;
+        void **slot;
+    } buffers[] = {
+        {"net.parameters", PLAN_PARAMETERS, weights, (void **)&s->parameters},
+        {"inputs", PLAN_DATA, in, (void **)&s->inputs},
+        {"out", PLAN_ACTIVATIONS, images, (void **)&s->out},
+        {"predicted", PLAN_HOST, images, (void **)&s->predicted},
+        {"guiding", PLAN_HOST, images, (void **)&s->without},
+        {"images", PLAN_HOST, images, (void **)&s->images},
+        {"inputs.host", PLAN_HOST, host * in, (void **)&s->host_inputs},
+        {"net.parameters.host", PLAN_HOST, host * weights, (void **)&s->host_parameters},
+    };
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        TRY(plan_declare(s->plan, buffers[i].name, buffers[i].kind, buffers[i].bytes, PLAN_ALWAYS,
+                         buffers[i].slot));
+    return diffusion_network_declare(&s->network, s->micro, S3DIT_FORWARD_ONLY, s->device, s->plan,
+                                     &phases);
+}
+
+static int sampler_load_weights(struct diffusion_sampler *s, const struct store_file *file)
+{
+    float *to = s->host_parameters ? s->host_parameters : s->parameters;
+    TRY(weights_load(file, "", &s->net, store_finite(), to));
+    return device_send(s->device, s->parameters, to, s->net.floats * sizeof(float));
+}
+
+int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device,
+                           const struct store_file *file, int micro)
+{
+    const struct store_range shifts = {0.001, 1000};
+    struct diffusion_sampler *s = calloc(1, sizeof *s);
+    struct diffusion_design design;
+    int code = OK;
+    *out = NULL;
+    if (!s) return fail(ERR_SYSTEM, "out of memory");
+    s->device = device;
+    s->micro = micro > 0 ? micro : 1;
+    s->plan = plan_create();
+    s->path = string_format("%s", store_path(file));
+    if (!s->plan || !s->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    TRY_CLEANUP(token_check_device(device));
+    TRY_CLEANUP(diffusion_design_load(&design, file));
+    TRY_CLEANUP(store_get_double_in(file, "diffusion.shift", shifts, &s->shift));
+    TRY_CLEANUP(diffusion_network_open(&s->network, &design));
+    TRY_CLEANUP(diffusion_network_list(&s->network, &s->net));
+    TRY_CLEANUP(weights_expect(file, "", &s->net));
+    TRY_CLEANUP(sampler_declare_all(s));
+    TRY_CLEANUP(plan_commit(s->plan, device));
+    TRY_CLEANUP(sampler_load_weights(s, file));
+    TRY_CLEANUP(diffusion_network_connect(&s->network));
+    *out = s;
+    return OK;
+cleanup:
+    diffusion_sampler_close(s);
+    return code;
+}
+
+void diffusion_sampler_close(struct diffusion_sampler *s)
+{
+    if (!s) return;
+    plan_free(s->plan);
+    diffusion_network_close(&s->network);
+    net_free(&s->net);
+    free(s->path);
+    free(s);
+}
+
+const struct diffusion_design *diffusion_sampler_design(const struct diffusion_sampler *s)
+{
+    return &s->network.design;
+}
+
+static int sampler_predict(void *context, int n, float *out)
+{
+    struct diffusion_sampler *s = context;
+    char *memory = s->host_inputs ? s->host_inputs : s->inputs;
+    struct sampler_inputs host = sampler_layout(s, memory), in = sampler_layout(s, s->inputs);
+    const struct diffusion_design *design = &s->network.design;
+    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    s3dit_time_features(&design->dit, host.samples.time, n, host.time);
+    TRY(device_send(s->device, s->inputs, memory, in.bytes));
+    const struct diffusion_pass pass = {.parameters = s->parameters,
+                                        .n = n,
+                                        .image = in.samples.noisy,
+                                        .time = in.time,
+                                        .condition = in.samples.condition,
+                                        .length = host.samples.length};
+    TRY(diffusion_network_forward(&s->network, &pass, s->out));
+    return device_fetch(s->device, out, s->out, (size_t)n * image * sizeof(float));
+}
+
+/* Weights that are finite may be so large that what they make is not. */
+static int sampler_as_bytes(const struct diffusion_sampler *s, size_t count, uint8_t *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(s->images[i]))
+            return fail(ERR_DATA, "%s: its weights make images that are no finite numbers",
+                        s->path);
+        out[i] = diffusion_byte(s->images[i]);
+    }
+    return OK;
+}
+
+int diffusion_sampler_make(struct diffusion_sampler *s, int steps, double guidance,
+                           const struct diffusion_wish *wishes, int n, uint8_t *out)
+{
+    const struct diffusion_design *design = &s->network.design;
+    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    const struct diffusion_drawing drawing = {
+        .width = design->width,
+        .height = design->height,
+        .conditions = design->conditions,
+        .steps = steps,
+        .guidance = guidance,
+        .shift = s->shift,
+        .in = sampler_layout(s, s->host_inputs ? s->host_inputs : s->inputs).samples,
+        .out = s->predicted,
+        .without = s->without,
+        .predict = sampler_predict,
+        .context = s,
+    };
+    for (int first = 0; first < n; first += s->micro) {
+        int some = n - first < s->micro ? n - first : s->micro;
+        TRY(diffusion_draw(&drawing, wishes + first, some, s->images));
+        TRY(sampler_as_bytes(s, (size_t)some * image, out + (size_t)first * image));
+    }
+    return OK;
+}

@@ -1,0 +1,25 @@
+/* A trained network in use: nothing of the optimiser is loaded. */
+#ifndef IMGTRAIN_DIFFUSION_DIFFUSION_SAMPLER_H
+#define IMGTRAIN_DIFFUSION_DIFFUSION_SAMPLER_H
+
+#include "diffusion/diffusion_draw.h"
+#include "diffusion/diffusion_network.h"
+
+struct device;
+struct store_file;
+
+struct diffusion_sampler;
+
+/* `file`: a model of task diffusion, which may be closed afterwards. micro: images at a time. The
+ * device must outlive the sampler. ERR_DATA, naming the file, before any memory is taken;
+ * ERR_DEVICE_MEMORY. */
+int diffusion_sampler_open(struct diffusion_sampler **sampler, struct device *device,
+                           const struct store_file *file, int micro);
+void diffusion_sampler_close(struct diffusion_sampler *sampler); /* accepts NULL */
+const struct diffusion_design *diffusion_sampler_design(const struct diffusion_sampler *sampler);
+
+/* n images as bytes [n][height][width][3]. ERR_DATA when one is not finite. */
+int diffusion_sampler_make(struct diffusion_sampler *sampler, int steps, double guidance,
+                           const struct diffusion_wish *wishes, int n, uint8_t *out);
+
+#endif
