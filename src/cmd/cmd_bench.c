@@ -1,7 +1,9 @@
 /* imgtrain bench: how long a training step takes on this machine. */
 #include "base/bench.h"
 #include "base/error.h"
+#include "cmd/bench_model.h"
 #include "cmd/cmd.h"
+#include "cmd/named_model.h"
 #include "cmd/options.h"
 #include "device/device.h"
 #include "image/image.h"
@@ -94,13 +96,27 @@ static int cmd_bench_check(const struct bench *b)
     return OK;
 }
 
+static int cmd_bench_model(struct model_bench *model, const struct bench *b, int count, char **argv)
+{
+    if (model->arch && count > 0)
+        return fail(ERR_USAGE, "bench: %s has no place beside --arch", argv[1]);
+    options_without_effect("task size amp kernels", "on a MODEL");
+    if (b->steps > 0) model->steps = b->steps;
+    model->operand = argv[1];
+    model->device = b->device;
+    model->threads = b->threads;
+    model->limit = b->memory_limit;
+    model->json = b->json;
+    return bench_model(model);
+}
+
 int cmd_bench(int argc, char **argv)
 {
     struct bench b = {.task = "all",
-                      .steps = 21,
                       .device = "auto",
                       .open = cmd_bench_open,
                       .kernel_times = cmd_bench_kernel_times};
+    struct model_bench model = {.steps = 4};
     const struct option_row common[] = {
         {.name = "task", .argument = "NAME", .text = &b.task, .help = "gan, splat, sr or all"},
         {.name = "size",
@@ -113,7 +129,7 @@ int cmd_bench(int argc, char **argv)
          .integer = &b.steps,
          .low = 1,
          .high = BENCH_MAX_STEPS,
-         .help = "steps to time"},
+         .help = "steps to time (21); of a MODEL, of each image (4)"},
         {.name = "threads",
          .argument = "N",
          .integer = &b.threads,
@@ -126,6 +142,14 @@ int cmd_bench(int argc, char **argv)
          .flag = &b.kernels,
          .help = "on a GPU: also the time of each kernel; steps take longer"},
         {.name = "json", .flag = &b.json, .help = "print JSON"},
+        {.name = "arch",
+         .argument = "NAME",
+         .text = &model.arch,
+         .help = "a model of this architecture with random weights: " MODEL_ARCH_NAMES},
+        {.name = "sizes",
+         .argument = "LIST",
+         .text = &model.sizes,
+         .help = "of a MODEL: sizes of the images, 512,768x512"},
         {0},
     };
     struct option_row rows[OPTIONS_MOST];
@@ -135,7 +159,9 @@ int cmd_bench(int argc, char **argv)
             count = cmd_bench_add_options(rows, count, task_at(i)->bench_options);
     TRY(count);
     const struct option_usage usage = {
-        .usage = "imgtrain bench [--task gan|splat|sr|all] [--size N] [--steps N] [--json] ...",
+        .usage =
+            "imgtrain bench [--task gan|splat|sr|all] [--size N] [--steps N] [--json] ...\n"
+            "       imgtrain bench MODEL|--arch NAME [--sizes LIST] [--memory-limit BYTES] ...",
         .about =
             "Times training steps on made-up images. Splats (2048 px): milliseconds a step,\n"
             "and billions of (Gaussian, pixel) pairs a second; what comes between steps of a\n"
@@ -143,14 +169,20 @@ int cmd_bench(int argc, char **argv)
             "config every 100 steps), and making a frame. GAN (16, 32, 64 px,\n"
             "networks as in cfgs/gan-*.yaml): a D step and a G step with both updates, and\n"
             "the memory that they take. Networks that enlarge (64 px patches): a step and its\n"
-            "update.",
+            "update. Of a diffusion MODEL: the same image in every way to place the weights,\n"
+            "each in a process of its own: bytes predicted and measured, time, a hash of it.",
         .options = rows,
+        .max_operands = 1,
         .examples = "imgtrain bench\n"
                     "imgtrain bench --task splat --size 512 --gaussians 5000 --sigma 3\n"
-                    "imgtrain bench --task gan --size 128 --batch 32 --scheme block\n",
+                    "imgtrain bench --task gan --size 128 --batch 32 --scheme block\n"
+                    "imgtrain bench --arch s3dit-42m --memory-limit 64MB\n",
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
+    if (model.arch || operands > 0) return cmd_bench_model(&model, &b, operands, argv);
+    options_without_effect("sizes", "without a MODEL");
+    if (b.steps == 0) b.steps = 21;
     TRY(cmd_bench_check(&b));
     cmd_bench_note_unused(&b);
     TRY(cmd_bench_ask_for_kernels(&b));

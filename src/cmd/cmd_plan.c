@@ -1,9 +1,12 @@
 /* imgtrain plan: what a config takes of memory in every memory mode, without running it. */
+#include "base/error.h"
 #include "base/format.h"
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
+#include "cmd/named_model.h"
 #include "cmd/options.h"
+#include "cmd/plan_model.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "image/image.h"
@@ -241,9 +244,23 @@ cleanup:
     return code;
 }
 
+static int cmd_plan_model(struct model_plan *plan, const struct plan_request *request, int count,
+                          char **argv)
+{
+    if (count > (plan->arch ? 0 : 1))
+        return fail(ERR_USAGE, "plan: %s has no place beside the model", argv[plan->arch ? 1 : 2]);
+    plan->operand = argv[1];
+    plan->size = request->size;
+    plan->device = request->load.device;
+    plan->limit = request->budget;
+    plan->json = request->json;
+    return plan_model(plan);
+}
+
 int cmd_plan(int argc, char **argv)
 {
     struct plan_request request = {.size = NULL};
+    struct model_plan model = {.steps = 8};
     const struct option_row rows[] = {
         OPTION_MEMORY_LIMIT(
             &request.budget,
@@ -251,28 +268,51 @@ int cmd_plan(int argc, char **argv)
         {.name = "size",
          .argument = "WxH",
          .text = &request.size,
-         .help = "task splat: for an image of this size (RGB, 8 bits) instead of input_path"},
+         .help = "task splat: for an image of this size (RGB, 8 bits) instead of input_path; of a "
+                 "MODEL, of the image to be made"},
+        {.name = "arch",
+         .argument = "NAME",
+         .text = &model.arch,
+         .help = "the model of this architecture, which needs no files: " MODEL_ARCH_NAMES},
+        {.name = "offload",
+         .argument = "WAY",
+         .text = &model.offload,
+         .help = "of a MODEL: none, model, sequential; auto: the first that fits"},
+        {.name = "steps",
+         .argument = "N",
+         .integer = &model.steps,
+         .low = 1,
+         .high = SIGMAS_MOST_STEPS,
+         .help = "of a MODEL: so many steps (8)"},
         OPTION_DEVICE(&request.load.device),
         {.name = "json", .flag = &request.json, .help = "print JSON"},
         {0},
     };
     const struct option_usage usage = {
         .usage =
-            "imgtrain plan CONFIG [key=value ...] [--memory-limit BYTES] [--size WxH] [--json]",
+            "imgtrain plan CONFIG [key=value ...] [--memory-limit BYTES] [--size WxH] [--json]\n"
+            "       imgtrain plan MODEL|--arch NAME [--size WxH] [--offload WAY] ...",
         .about = "Prints the memory that each way of running CONFIG takes, to the byte, which one"
-                 " a run picks\nand why, and the largest work that fits. Nothing is trained.",
+                 " a run picks\nand why, and the largest work that fits. Nothing is trained.\n"
+                 "Of a diffusion MODEL (a folder): what making an image takes and moves in every\n"
+                 "way to place its weights. Nothing is loaded.",
         .options = rows,
-        .min_operands = 1,
+        .min_operands = 0,
         .max_operands = -1,
         .keys = true,
         .examples = "imgtrain plan cfgs/gan-64.yaml --memory-limit 2GB\n"
-                    "imgtrain plan cfgs/8k.yaml --size 7680x4320\n",
+                    "imgtrain plan cfgs/8k.yaml --size 7680x4320\n"
+                    "imgtrain plan --arch z-image-turbo --size 1024x1024 --memory-limit 12GB\n",
     };
     int operand_count;
     const char *path;
     struct config *config = NULL;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
     log_set_level(LOG_WARNING);
+    if (model.arch || (operand_count > 0 && named_model_is(argv[1])))
+        return cmd_plan_model(&model, &request, operand_count, argv);
+    if (operand_count == 0) return fail(ERR_USAGE, "plan: a CONFIG or a MODEL is needed");
+    options_without_effect("offload steps", "without a MODEL");
     TRY(load_config(&config, &path, operand_count, argv, &request.load));
     if (config_batch_count(config) > 1)
         log_warning("a batch of %d runs: this is the plan of the first",

@@ -1,0 +1,19 @@
+/* imgtrain bench MODEL: the ladder, measured: the same image in every way to place the weights. */
+#ifndef IMGTRAIN_CMD_BENCH_MODEL_H
+#define IMGTRAIN_CMD_BENCH_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct model_bench {
+    const char *operand, *arch; /* one of them */
+    const char *sizes;          /* "512,768": NULL: the model's own, three quarters, half */
+    const char *device;
+    int64_t steps, threads;
+    uint64_t limit;
+    bool json;
+};
+
+int bench_model(const struct model_bench *bench);
+
+#endif

@@ -1,0 +1,88 @@
+#include "cmd/named_model.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cmd/preset.h"
+#include "image/image.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool named_model_is(const char *operand)
+{
+    char *path = NULL;
+    if (strchr(operand, '=')) return false;
+    if (file_exists(operand) && !file_is_dir(operand)) return false; /* a config */
+    if (!file_is_dir(operand) && preset_find(operand, &path) == OK) {
+        free(path);
+        return false;
+    }
+    bool is = model_folder_find(&path, operand) == OK;
+    free(path);
+    return is;
+}
+
+static int read_folder(struct named_model *model, const char *operand)
+{
+    char *path;
+    TRY(model_folder_find(&path, operand));
+    int code = model_folder_open(&model->read, path);
+    free(path);
+    model->folder = &model->read;
+    model->name = operand;
+    model->scale = 1;
+    model->side = 16 * model->read.dit.config.patch;
+    model->text_rows = 1;
+    return code;
+}
+
+int named_model_open(struct named_model *model, const char *operand, const char *arch,
+                     bool with_weights)
+{
+    memset(model, 0, sizeof *model);
+    if (!arch) return read_folder(model, operand);
+    TRY(model_arch_open(&model->arch, arch, with_weights));
+    model->folder = &model->arch.folder;
+    model->name = arch;
+    model->scale = model_arch_scale(&model->arch);
+    model->side = model_arch_side(&model->arch);
+    model->text_rows = model_arch_text_rows(&model->arch);
+    return OK;
+}
+
+void named_model_close(struct named_model *model)
+{
+    if (model->folder == &model->read) model_folder_close(&model->read);
+    if (model->arch.folder.path) model_arch_close(&model->arch);
+    memset(model, 0, sizeof *model);
+}
+
+int named_model_size(const struct named_model *model, const char *size, int *width, int *height)
+{
+    int multiple = model->scale * model->folder->dit.config.patch;
+    char end;
+    *width = *height = model->side;
+    if (!size) return OK;
+    int read = sscanf(size, "%dx%d%c", width, height, &end);
+    if (read == 1 && strspn(size, "0123456789") == strlen(size)) *height = *width, read = 2;
+    if (read != 2 || *width < 1 || *height < 1 || *width > IMAGE_MAX_SIDE ||
+        *height > IMAGE_MAX_SIDE)
+        return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", size);
+    if (*width % multiple == 0 && *height % multiple == 0) return OK;
+    int w = (*width + multiple / 2) / multiple * multiple;
+    int h = (*height + multiple / 2) / multiple * multiple;
+    return fail(ERR_USAGE, "--size %s: multiples of %d are needed, %dx%d is the nearest", size,
+                multiple, w ? w : multiple, h ? h : multiple);
+}
+
+void named_model_request(const struct named_model *model, int width, int height, int steps,
+                         struct pipeline_request *request)
+{
+    *request = (struct pipeline_request){.width = width / model->scale,
+                                         .height = height / model->scale,
+                                         .steps = steps,
+                                         .row_count = model->text_rows,
+                                         .noise = NOISE_PHILOX,
+                                         .at_once = 1};
+}

@@ -1,0 +1,35 @@
+/* The diffusion model that plan and bench are about: a folder, or the name of an architecture. */
+#ifndef IMGTRAIN_CMD_NAMED_MODEL_H
+#define IMGTRAIN_CMD_NAMED_MODEL_H
+
+#include "diffusion/model/model_arch.h"
+#include "diffusion/pipeline.h"
+
+#include <stdbool.h>
+
+struct named_model {
+    const struct model_folder *folder;
+    const char *name; /* as it was given */
+    int side, scale;  /* pixels of an image that it is meant for, and of one of the network's */
+    int text_rows;    /* of a prompt */
+    struct model_folder read;
+    struct model_arch arch;
+};
+
+/* Whether an operand names a model's folder, and no config. */
+bool named_model_is(const char *operand);
+
+/* arch: NULL for a folder. named_model_close takes it in any case. */
+int named_model_open(struct named_model *model, const char *operand, const char *arch,
+                     bool with_weights);
+void named_model_close(struct named_model *model);
+
+/* Width and height in pixels as "WxH" or "N" says; ERR_USAGE with the nearest sizes. NULL: the
+ * model's own. */
+int named_model_size(const struct named_model *model, const char *size, int *width, int *height);
+
+/* One image of this size (in pixels) from noise alone. */
+void named_model_request(const struct named_model *model, int width, int height, int steps,
+                         struct pipeline_request *request);
+
+#endif

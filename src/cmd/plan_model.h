@@ -1,0 +1,18 @@
+/* imgtrain plan MODEL: what generating an image takes, in every way to place the weights. */
+#ifndef IMGTRAIN_CMD_PLAN_MODEL_H
+#define IMGTRAIN_CMD_PLAN_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct model_plan {
+    const char *operand, *arch; /* one of them */
+    const char *size, *device, *offload;
+    int64_t steps;
+    uint64_t limit;
+    bool json;
+};
+
+int plan_model(const struct model_plan *plan);
+
+#endif

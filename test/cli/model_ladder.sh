@@ -1,0 +1,74 @@
+#!/bin/sh
+# plan and bench of a diffusion model: what each way to place its weights takes, predicted and measured.
+. "$(dirname "$0")/lib.sh"
+
+# ---- plan: nothing is loaded, so a model of 12 GB is no matter ----
+run 0 imgtrain plan --arch z-image-turbo --size 1024x1024 --memory-limit 12GB
+out_has "6154908736 parameters"
+out_has "runs with --offload sequential"
+run 0 imgtrain plan --arch z-image-turbo --memory-limit 500MB
+out_has "nothing fits: denoise in way sequential"
+run 0 imgtrain plan --arch s3dit-1m
+out_has "runs with --offload none"
+run 0 imgtrain plan --arch s3dit-1m --json
+cp "$out" plan.json
+# workspaces grow with the number of threads: a limit that six tenths of the weights fit into
+limit=$(python3 -c 'import json; w = json.load(open("plan.json"))["ways"][1]; print(w["working_bytes"] + w["weight_bytes"] * 6 // 10)')
+run 0 imgtrain plan --arch s3dit-1m --memory-limit "$limit" --json
+cp "$out" plan.json
+run 0 python3 - "$limit" <<'PY'
+import json, sys
+plan, limit = json.load(open("plan.json")), int(sys.argv[1])
+assert plan["way"] == "sequential", plan["way"]
+fits = {way["way"]: way["fits"] for way in plan["ways"]}
+assert fits == {"none": False, "model": False, "sequential": True}, fits
+assert all(way["device_bytes"] == way["weight_bytes"] + way["kept_bytes"] + way["working_bytes"] for way in plan["ways"])
+assert plan["ways"][2]["device_bytes"] <= limit < plan["ways"][1]["device_bytes"]
+assert [way["chosen"] for way in plan["ways"]] == [False, False, True]
+PY
+run 64 imgtrain plan --arch flux9
+err_has "--arch flux9 is none of s3dit-1m, s3dit-42m, z-image-turbo"
+run 64 imgtrain plan --arch s3dit-1m --size 15x16
+err_has "16x16 is the nearest"
+run 64 imgtrain plan --arch s3dit-1m --size 1024
+err_has "too large"
+run 64 imgtrain plan --arch s3dit-1m --offload disk
+run 64 imgtrain plan --arch s3dit-1m steps=3
+run 64 imgtrain plan
+err_has "a CONFIG or a MODEL is needed"
+
+# ---- bench: the ladder ----
+cat >check.py <<'PY'
+import json, sys
+rows = json.load(open(sys.argv[1]))["rows"]
+sizes = {}
+for row in rows:
+    if row["fits"]:
+        for key in ("bytes", "copies", "copied_bytes"):
+            measured = row["device_bytes" if key == "bytes" else key]
+            assert measured == row["predicted_" + key], (row["way"], key)
+    sizes.setdefault((row["width"], row["height"]), []).append(row)
+for size, ways in sizes.items():
+    assert len(ways) == 4
+    images = {row["image"] for row in ways if row["fits"]}
+    assert len(images) == 1, (size, images)
+    for above, below in zip(ways, ways[1:]):
+        assert below["predicted_bytes"] <= above["predicted_bytes"], size
+print(len(sizes), sum(row["fits"] for row in rows))
+PY
+run 0 imgtrain bench --arch s3dit-1m --steps 2 --json
+cp "$out" whole.json
+run 0 python3 check.py whole.json
+out_is "3 12"
+run 0 imgtrain bench --arch s3dit-1m --steps 2 --sizes 16,24x8 --memory-limit "$limit" --json
+cp "$out" capped.json
+run 0 python3 check.py capped.json
+out_is "2 4"
+run 0 imgtrain bench --arch s3dit-1m --steps 1 --sizes 16 --task gan
+out_has "sequential, least"
+err_has "--task has no effect on a MODEL"
+run 64 imgtrain bench --arch s3dit-1m --sizes 16,17
+run 64 imgtrain bench --arch s3dit-1m s3dit-1m
+run 66 imgtrain bench nowhere
+run 66 imgtrain plan nowhere
+finish
