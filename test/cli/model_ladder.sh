@@ -69,6 +69,25 @@ out_has "sequential, least"
 err_has "--task has no effect on a MODEL"
 run 64 imgtrain bench --arch s3dit-1m --sizes 16,17
 run 64 imgtrain bench --arch s3dit-1m s3dit-1m
+
+# ---- a model of one's own: a run's folder, and its model/ ----
+"$root/scripts/draw_shapes.sh" shapes 2 8
+cat >tiny.yaml <<'YAML'
+task: diffusion
+data: shapes
+labels: true
+device: cpu
+diffusion: {size: 8, dim: 16, layers: 1, heads: 1, axes: [8, 4, 4], text_dim: 8, images: 4, batch: 4, samples: 1, sample_steps: 2}
+video: {enabled: false}
+YAML
+run 0 imgtrain train tiny.yaml -o own -q
+run 0 imgtrain plan own --size 8x8 --json
+run 0 imgtrain plan own/model --size 8x8
+out_has "runs with --offload none"
+run 0 imgtrain bench own --sizes 8,8x16 --steps 2 --json
+cp "$out" own.json
+run 0 python3 check.py own.json
+out_is "2 8"
 run 66 imgtrain bench nowhere
 run 66 imgtrain plan nowhere
 finish
