@@ -9,6 +9,7 @@
 #include "device/device.h"
 #include "placement/placement_internal.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -33,6 +34,29 @@ void placement_advise(const struct placement_component *c, int block, bool in_pl
             from = from / page * page;
         if (from < to) madvise((void *)from, to - from, advice); /* only advice */
     }
+}
+
+/* A page that cannot be had any more, as the file got smaller or its disk failed, is an error here
+ * instead of a SIGBUS when it is read. */
+static int check_pages(const struct placement_component *c, int block)
+{
+#ifdef MADV_POPULATE_READ
+    const struct placement_block *b = &c->source.blocks[block];
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int t = b->first; c->source.is_file && t < b->first + b->count; t++) {
+        const struct placement_tensor *tensor = &c->source.tensors[t];
+        uintptr_t from = (uintptr_t)c->data[t] / page * page;
+        uintptr_t to = (uintptr_t)c->data[t] + tensor->count * tensor_type_bytes(tensor->stored);
+        if (tensor->stays_mapped || from >= to) continue;
+        if (madvise((void *)from, to - from, MADV_POPULATE_READ) == 0) continue;
+        if (errno == EFAULT || errno == EHWPOISON || errno == EIO)
+            return fail(ERR_IO,
+                        "%s: %s cannot be read any more: its file got smaller, or its disk "
+                        "failed",
+                        c->source.key, tensor->name);
+    }
+#endif
+    return OK;
 }
 
 /* ---- moves ---- */
@@ -82,6 +106,7 @@ static int send_block(struct placement *p, struct placement_component *c, int bl
 static int bring_block(struct placement *p, int block, char *to, int slot)
 {
     struct placement_component *c = component_at_work(p);
+    TRY(check_pages(c, block));
     if (p->device->copy) {
         TRY(send_block(p, c, block, to, slot));
     } else {
@@ -145,6 +170,14 @@ static int move_ahead(struct placement *p)
 
 /* ---- acquire and release ---- */
 
+static bool has_tensor_in_place(const struct placement_component *c, int block)
+{
+    const struct placement_block *b = &c->source.blocks[block];
+    for (int t = b->first; t < b->first + b->count; t++)
+        if (c->in_place[t]) return true;
+    return false;
+}
+
 static void find_pointers(const struct placement_component *c, int block)
 {
     const struct placement_block *b = &c->source.blocks[block];
@@ -170,6 +203,7 @@ int placement_acquire(struct placement *p, int block, const void *const **tensor
         c->flight_of[block] = -1;
         p->outstanding--;
     }
+    if (has_tensor_in_place(c, block)) TRY(check_pages(c, block));
     find_pointers(c, block);
     c->holds[block]++;
     p->position++;

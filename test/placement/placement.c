@@ -9,6 +9,14 @@
 #include "test/placement/placement_fake.h"
 
 #include <cjson/cJSON.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifdef MADV_POPULATE_READ
+enum { POPULATE_READ = MADV_POPULATE_READ };
+#else
+enum { POPULATE_READ = 22 };
+#endif
 
 Suite *placement_suite(void);
 
@@ -452,6 +460,50 @@ START_TEST(what_cannot_be_opened_leaves_nothing)
 }
 END_TEST
 
+/* A mapped file that got smaller is an error, whether its blocks are placed or read in place. */
+START_TEST(a_file_that_got_smaller_is_an_error)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    const size_t floats[2] = {16 * 1024, 16 * 1024};
+    size_t bytes = 4 * (floats[0] + 1);
+    const void *const *tensors;
+    int c;
+    fake_create(&f, "mapped", 2, floats, 1);
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(f.bytes[0], bytes, 1, file), 1);
+    ck_assert_int_eq(fflush(file), 0);
+    void *mapped = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+    ck_assert_ptr_ne(mapped, MAP_FAILED);
+    if (madvise(mapped, bytes, POPULATE_READ) != 0) {
+        test_skip("placement", "the kernel has no MADV_POPULATE_READ");
+        return;
+    }
+    ck_assert_int_eq(ftruncate(fileno(file), 4096), 0);
+    free(f.bytes[0]);
+    f.bytes[0] = mapped;
+    f.source.is_file = true;
+    const struct placement_options options = {.way = PLACEMENT_NONE, .place = _i == 1};
+    MUST(placement_open(&placement, device, &options));
+    f.source.block_count = 1; /* the other one is no file */
+    MUST(placement_add(placement, &f.source, &c));
+    fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
+    MUST(placement_begin(placement, &s.stage));
+    ck_assert_int_eq(placement_acquire(placement, 0, &tensors), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(error_message(), "mapped: t cannot be read any more"));
+    placement_close(placement);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    munmap(mapped, bytes);
+    f.bytes[0] = NULL;
+    fake_free(&f);
+    fclose(file);
+    device_close(device);
+}
+END_TEST
+
 /* Others took memory since the way was chosen: the stage looks again. */
 START_TEST(a_budget_is_looked_at_when_a_stage_begins)
 {
@@ -695,6 +747,7 @@ Suite *placement_suite(void)
     tcase_add_test(tests, types_are_converted_while_placed);
     tcase_add_loop_test(tests, each_allocation_may_fail, 0, PLACEMENT_WAYS);
     tcase_add_test(tests, what_cannot_be_opened_leaves_nothing);
+    tcase_add_loop_test(tests, a_file_that_got_smaller_is_an_error, 0, 2);
     tcase_add_test(tests, a_budget_is_looked_at_when_a_stage_begins);
     tcase_add_test(tests, anything_goes_as_predicted);
     tcase_add_test(tests, prefetch_hides_copies);
