@@ -205,7 +205,7 @@ static const struct foreign_row {
     {.path = "model_type"},
     {.path = "high_order_degradation"},
     {"gt_usm", .rule = foreign_translate_gt_usm},
-    {"percep_gt_usm", .rule = foreign_require_as_pixel_losses},
+    {"percep_gt_usm", .rule = foreign_translate_perceptual_target},
     {.path = "gt_size"}, /* the data set has it too */
     {.path = "datasets.train.name"},
     {"datasets.train.type", .rule = foreign_translate_data_type},

@@ -181,15 +181,10 @@ static bool has_gan_loss(const struct translation *t)
     return has_loss(t, "ganloss");
 }
 
-/* Of Real-ESRGAN: here VGG19 sees the images that pixel losses see. */
-int foreign_require_as_pixel_losses(struct translation *t, const struct config_entry *entry)
+int foreign_translate_perceptual_target(struct translation *t, const struct config_entry *entry)
 {
-    const struct config_entry *pixel = foreign_find(t, "l1_gt_usm");
-    if (!pixel) pixel = foreign_find(t, "gt_usm");
-    bool sharpens = pixel && !foreign_is_off(pixel);
-    if (sharpens == !foreign_is_off(entry) || !has_loss(t, "perceptualloss")) return OK;
-    return foreign_refuse(t, entry,
-                          "is another one than l1_gt_usm, which VGG19's loss goes by here");
+    if (!has_loss(t, "perceptualloss")) return OK;
+    return foreign_say(t, entry, "sr.percep_gt_usm", foreign_is_off(entry) ? "false" : "true");
 }
 
 /* Without a loss that asks it, it changes nothing. */

@@ -6,7 +6,7 @@
 #include "config/foreign_say.h"
 
 foreign_rule foreign_translate_loss;
-foreign_rule foreign_require_as_pixel_losses;
+foreign_rule foreign_translate_perceptual_target;
 foreign_rule foreign_translate_discriminator;
 foreign_rule foreign_translate_pretrained_discriminator;
 foreign_rule foreign_require_as_generator;

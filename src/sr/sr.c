@@ -195,7 +195,7 @@ static int64_t sr_steps(const struct task_state *s)
 static int sr_fill_patches(void *context, int first, int n, float *lq, float *gt)
 {
     struct task_state *s = context;
-    const struct sr_feed_out out = {.lq = lq, .gt = gt, .judged = sr_core_judged(s->core, gt)};
+    const struct sr_feed_out out = {.lq = lq, .gt = gt, .other = sr_core_other(s->core, gt)};
     return sr_feed_fill(&s->feed, (uint64_t)s->step, first, n, s->core->mode.lq_size, &out);
 }
 

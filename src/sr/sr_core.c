@@ -37,7 +37,7 @@ static size_t sr_inputs_layout(const struct sr_core *core, struct sr_inputs *inp
     const size_t parts[] = {sizeof(struct sr_numbers),
                             (size_t)core->span * patch_floats(core, false) * sizeof(float),
                             (size_t)core->span * patch_floats(core, true) * sizeof(float) *
-                                (core->losses.choices.gan.own_images ? 2 : 1)};
+                                (core->losses.choices.other_images ? 2 : 1)};
     size_t at[3], used = 0;
     for (int i = 0; i < 3; i++) {
         at[i] = used;
@@ -51,10 +51,10 @@ static size_t sr_inputs_layout(const struct sr_core *core, struct sr_inputs *inp
     return used;
 }
 
-float *sr_core_judged(const struct sr_core *core, float *gt)
+float *sr_core_other(const struct sr_core *core, float *gt)
 {
-    bool own = core->losses.choices.gan.own_images;
-    return own ? gt + (size_t)core->span * patch_floats(core, true) : NULL;
+    return core->losses.choices.other_images ? gt + (size_t)core->span * patch_floats(core, true)
+                                             : NULL;
 }
 
 static int sr_declare_host(struct sr_core *core, struct plan *plan)
@@ -285,13 +285,13 @@ static int sr_queue_micro(struct sr_core *core, int first, int n)
     TRY(sr_take_inputs(core, first, n, &gt));
     core->learn.n = core->back.n = n;
     TRY(pass_forward(&core->learn, PASS_WRITE_MASKS, false));
+    const float *other = gt + (size_t)core->span * patch_floats(core, true);
     if (gan) {
-        const float *judged = gt;
-        if (core->gan.choices.own_images) judged += (size_t)core->span * patch_floats(core, true);
+        const float *judged = core->gan.choices.own_images ? other : gt;
         TRY(sr_gan_queue(&core->gan, first, n, made, judged, learns));
         made = core->gan.made;
     }
-    TRY(sr_losses_queue(&core->losses, first, n, made, gt, core->back.grad[last], learns));
+    TRY(sr_losses_queue(&core->losses, first, n, made, gt, other, core->back.grad[last], learns));
     if (!learns) return OK;
     if (gan) TRY(sr_gan_queue_gradient(&core->gan, n, core->back.grad[last]));
     return pass_backward(&core->back, true);

@@ -39,7 +39,7 @@ struct sr_inputs {
     char *memory;
     struct sr_numbers *numbers;
     float *lq, *gt; /* [span] patches: of a micro-batch, or (ahead) of the batch; behind those of
-                       gt others for the discriminator, if there are: sr_core_judged */
+                       gt their other form, if there is one: sr_core_other */
 };
 struct sr_numbers {
     struct adam_f32 adam, d;
@@ -76,9 +76,9 @@ static inline bool sr_core_has_gan(const struct sr_core *core)
     return core->losses.choices.gan.design.features > 0;
 }
 
-/* Behind the targets `gt` that a fill is asked for: where what the discriminator sees in their
- * place goes, another image of each patch. NULL: it sees the targets. */
-float *sr_core_judged(const struct sr_core *core, float *gt);
+/* Behind the targets `gt` that a fill is asked for: where their other form goes, sharpened or not,
+ * which the discriminator or VGG19 sees in their place. NULL: nobody does. */
+float *sr_core_other(const struct sr_core *core, float *gt);
 
 /* Layers that activation checkpointing makes again together: two convolutions and what follows. */
 enum { SR_GROUP = 4 };

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/threads.h"
 #include "config/config.h"
+#include "sr/sr_schedule.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ int sr_feed_open(struct sr_feed *feed, const struct config *config, const struct
     bool degrades = config->sr.data_mode == CONFIG_SR_DATA_MODE_OTF;
     *feed = (struct sr_feed){.degrades = degrades,
                              .sharpens = config->sr.l1_gt_usm,
-                             .judged_sharpens = config->sr.discriminator && config->sr.gan_gt_usm,
+                             .other_sharpens = sr_has_other_images(config) && !config->sr.l1_gt_usm,
                              .seed = (uint64_t)config->seed,
                              .turns = (config->sr.flip ? CROP_MIRROR : 0u) |
                                       (config->sr.rot ? CROP_UPSIDE_DOWN | CROP_TRANSPOSE : 0u),
@@ -33,7 +34,7 @@ int sr_feed_open(struct sr_feed *feed, const struct config *config, const struct
 
 static bool feed_is_plain(const struct sr_feed *feed)
 {
-    return !feed->degrades && !feed->sharpens && !feed->judged_sharpens;
+    return !feed->degrades && !feed->sharpens && !feed->other_sharpens;
 }
 
 static size_t feed_window_floats(const struct sr_feed *feed, int side)
@@ -50,7 +51,7 @@ size_t sr_feed_bytes(struct sr_feed *feed, int side, int n)
     size_t bytes = feed->degrades ? degrade_window_bytes(&feed->choices, around, around) : 0;
     size_t sharpening = feed_window_floats(feed, side);
     sharpening += degrade_sharpen_floats(around * feed->scale, around * feed->scale, SHARPEN_SIDE);
-    bool sharpens = feed->sharpens || feed->judged_sharpens;
+    bool sharpens = feed->sharpens || feed->other_sharpens;
     if (sharpens && bytes < sharpening * sizeof(float)) bytes = sharpening * sizeof(float);
     feed->worker_bytes = (bytes + 63) / 64 * 64;
     return (size_t)feed->workers * feed->worker_bytes;
@@ -70,8 +71,8 @@ static void feed_cut_targets(const struct sr_feed *feed, const struct sr_feed_ou
                              const float *window, int width, int x, int y, int side)
 {
     if (feed->sharpens == sharp) feed_cut(out->gt, window, width, x, y, side);
-    if (out->judged && feed->judged_sharpens == sharp)
-        feed_cut(out->judged, window, width, x, y, side);
+    if (out->other && feed->other_sharpens == sharp)
+        feed_cut(out->other, window, width, x, y, side);
 }
 
 /* What is cut out of `crop`, whose image is there. */
@@ -87,13 +88,13 @@ static int feed_make(const struct sr_feed *feed, const struct sr_feed_place *pla
         degrade_recipe_draw(recipe, &feed->choices, feed->seed, place->step, (uint32_t)index);
     if (!feed->degrades || recipe->paired) {
         crop_copy(feed->crops, crop, side, out->lq, out->gt);
-        if (out->judged) memcpy(out->judged, out->gt, large * sizeof *out->gt);
+        if (out->other) memcpy(out->other, out->gt, large * sizeof *out->gt);
     }
     if (feed_is_plain(feed)) return OK;
-    if (!feed->sharpens && !feed->judged_sharpens) margin = degrade_recipe_margin(recipe, s);
+    if (!feed->sharpens && !feed->other_sharpens) margin = degrade_recipe_margin(recipe, s);
     int around = side + 2 * margin;
     int x = margin - DEGRADE_SHIFTS / 2 + recipe->x, y = margin - DEGRADE_SHIFTS / 2 + recipe->y;
-    if (feed->sharpens || (out->judged && feed->judged_sharpens)) {
+    if (feed->sharpens || (out->other && feed->other_sharpens)) {
         crop_copy_around(feed->crops, crop, side, 2 * margin, x, y, memory);
         degrade_sharpen(memory, around * s, around * s, SHARPEN_SIDE,
                         (float *)memory + feed_window_floats(feed, side));
@@ -146,7 +147,7 @@ static void feed_patches(void *context, int64_t from, int64_t to)
         int none = OK;
         struct sr_feed_out out = {.lq = call->out.lq + (size_t)i * small,
                                   .gt = call->out.gt + (size_t)i * large};
-        if (call->out.judged) out.judged = call->out.judged + (size_t)i * large;
+        if (call->out.other) out.other = call->out.other + (size_t)i * large;
         int code = sr_feed_patch(feed, &place, call->side, &out, &recipe, memory);
         if (code < 0 && atomic_compare_exchange_strong(&call->code, &none, code))
             call->fault = string_format("%s", error_message());

@@ -11,9 +11,9 @@
 struct config;
 
 struct sr_feed {
-    bool degrades;        /* data_mode otf */
-    bool sharpens;        /* targets: l1_gt_usm */
-    bool judged_sharpens; /* what the discriminator takes for real: gan_gt_usm */
+    bool degrades;       /* data_mode otf */
+    bool sharpens;       /* targets: l1_gt_usm */
+    bool other_sharpens; /* their other form, where somebody sees that: sr_has_other_images */
     struct degrade_choices choices;
     uint64_t seed;
     unsigned turns;
@@ -30,10 +30,10 @@ int sr_feed_open(struct sr_feed *feed, const struct config *config,
 /* Host memory that up to `n` patches at a time of `side` pixels of LQ take; for the threads that
  * there are now. */
 size_t sr_feed_bytes(struct sr_feed *feed, int side, int n);
-/* Where patches go: lq [n][side][side][3], gt, scale times as large, and likewise what the
- * discriminator sees where that is another image (NULL: it is gt). */
+/* Where patches go: lq [n][side][side][3], gt, scale times as large, and likewise their other
+ * form, sharpened where they are not and not where they are (NULL: nobody sees it). */
 struct sr_feed_out {
-    float *lq, *gt, *judged;
+    float *lq, *gt, *other;
 };
 /* Patches first .. first + n - 1 of a step. */
 int sr_feed_fill(const struct sr_feed *feed, uint64_t step, int first, int n, int side,

@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "memory/plan.h"
 #include "sr/discriminator/sr_gan_files.h"
+#include "sr/sr_schedule.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -42,6 +43,9 @@ struct sr_loss_choices sr_losses_of(const struct config *config)
     struct sr_loss_choices choices = {.grad_clip = config->sr.grad_clip,
                                       .gan = sr_gan_of(config),
                                       .perceptual_file = config->sr.perceptual_file,
+                                      .other_images = sr_has_other_images(config),
+                                      .perceptual_other =
+                                          sr_perceptual_sharpens(config) != config->sr.l1_gt_usm,
                                       .box = config->sr.consistency == CONFIG_SR_CONSISTENCY_BOX};
     for (int t = 0; t < SR_TERMS; t++)
         choices.weight[t] = *(const double *)((const char *)config + sr_terms[t].weight);
@@ -302,16 +306,17 @@ static int queue_perceptual(struct sr_losses *losses, int first, int n, const fl
 }
 
 int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,
-                    const float *target, float *grad, bool learns)
+                    const float *target, const float *other, float *grad, bool learns)
 {
     size_t numbers = patch_numbers(losses);
+    const float *seen = losses->choices.perceptual_other ? other : target;
     TRY(queue_image_loss(losses, first, n, out, target, grad));
     for (int t = NN_LOSS_TERMS; t < SR_TERMS; t++)
         for (int done = 0; done < n && is_on(losses, (enum sr_term)t); done += losses->part) {
             int part = n - done < losses->part ? n - done : losses->part;
             size_t at = (size_t)done * numbers;
             if (t == SR_TERM_PERCEPTUAL)
-                TRY(queue_perceptual(losses, first + done, part, out + at, target + at,
+                TRY(queue_perceptual(losses, first + done, part, out + at, seen + at,
                                      learns ? grad + at : NULL));
             else
                 TRY(queue_term(losses, (enum sr_term)t, first + done, part, out + at, target + at,

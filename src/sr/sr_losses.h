@@ -30,7 +30,9 @@ struct sr_loss_choices {
     double grad_clip;        /* largest norm of the gradient; 0: any */
     struct sr_gan_choices gan;
     const char *perceptual_file;
-    bool box; /* consistency is that of means, not of bicubic reductions */
+    bool other_images;     /* there are two forms of each target: sharpened and not */
+    bool perceptual_other; /* VGG19 sees the other one than pixel losses do */
+    bool box;              /* consistency is that of means, not of bicubic reductions */
 };
 
 /* Patches as the loss sees them. */
@@ -91,11 +93,11 @@ void sr_losses_connect(struct sr_losses *losses);
 /* What does not change from step to step: after sr_losses_connect. `read`: for the first time, when
  * nothing is there yet. */
 int sr_losses_begin(struct sr_losses *losses, bool read);
-/* Patches first .. first + n - 1 of the batch: out and target [n][side][side][3]. grad, likewise,
- * is overwritten with the gradient of the batch's loss; !learns: with anything, as nobody reads it.
- */
+/* Patches first .. first + n - 1 of the batch: out and target [n][side][side][3]; other: the other
+ * form of the target, where there is one. grad, likewise, is overwritten with the gradient of the
+ * batch's loss; !learns: with anything, as nobody reads it. */
 int sr_losses_queue(struct sr_losses *losses, int first, int n, const float *out,
-                    const float *target, float *grad, bool learns);
+                    const float *target, const float *other, float *grad, bool learns);
 /* The gradient of the parameters, when it is complete: clipped where that is asked for. count: 0
  * where the step has none, so that its norm is 0. */
 int sr_losses_clip(struct sr_losses *losses, float *gradients, size_t count);

@@ -68,6 +68,12 @@ pictures() {
     done
 }
 
+# least_bytes PLAN.json: device memory of the smallest mode that `imgtrain plan --json` lists
+least_bytes() {
+    awk '{ while (match($0, /"device_bytes": *[0-9]+/)) { v = substr($0, RSTART, RLENGTH); sub(/.*: */, "", v)
+        if (!m || v + 0 < m) m = v + 0; $0 = substr($0, RSTART + RLENGTH) } } END { print m }' "$1"
+}
+
 # splat_yaml LINE ...; gan_yaml "what gan has besides" LINE ...: small ones that learn from photos
 splat_yaml() {
     printf '%s\n' 'task: splat' 'threads: 1' 'input_path: photos/3.ppm' 'num_gaussians: 40' 'video: {enabled: false}' \

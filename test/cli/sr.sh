@@ -86,18 +86,14 @@ trains_the_same threads=7
 for level in 0 1 2 4; do trains_the_same threads=1 memory.level=$level; done
 # the least that its plan can do with
 imgtrain plan tiny.yaml --json >plan.json
-least_of() { # FILE: bytes of its smallest mode
-    awk '{ while (match($0, /"device_bytes": *[0-9]+/)) { v = substr($0, RSTART, RLENGTH); sub(/.*: */, "", v)
-    if (!m || v + 0 < m) m = v + 0; $0 = substr($0, RSTART + RLENGTH) } } END { print m }' "$1"
-}
 grep -v '"amp": true' plan.json >plain.json
-trains_the_same memory.limit="$(least_of plain.json)"
-run 31 imgtrain train tiny.yaml -o small -q memory.limit=$(($(least_of plan.json) - 64))
+trains_the_same memory.limit="$(least_bytes plain.json)"
+run 31 imgtrain train tiny.yaml -o small -q memory.limit=$(($(least_bytes plan.json) - 64))
 has_not small
 
 # ---- mixed precision: another result, a near one, the same bits however it is computed ----
 mixed_files() { same other/model.safetensors half/model.safetensors && same other/final.png half/final.png; }
-mixed_least=$(grep '"amp": true' plan.json >mixed.json && least_of mixed.json)
+mixed_least=$(grep '"amp": true' plan.json >mixed.json && least_bytes mixed.json)
 run 0 imgtrain plan tiny.yaml --json deterministic=true
 if grep -q '"amp": true' "$out"; then flunk "deterministic, and yet mixed"; else pass; fi
 if [ -z "$mixed_least" ]; then
@@ -110,7 +106,7 @@ else
     last="PSNR-Y of both: $(cat psnr)"
     if awk '{ p[NR] = $1 } END { d = p[1] - p[2]; exit !(NR == 2 && d < .1 && d > -.1) }' psnr; then pass; else flunk "far off"; fi
     # less than any mode of full precision takes: nothing else fits
-    [ "$mixed_least" -ge "$(least_of plain.json)" ] || limit=memory.limit=$mixed_least
+    [ "$mixed_least" -ge "$(least_bytes plain.json)" ] || limit=memory.limit=$mixed_least
     for setting in memory.level=3 ${limit:-}; do
         rm -rf other
         run 0 imgtrain train tiny.yaml -o other -q threads=2 "$setting"

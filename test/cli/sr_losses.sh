@@ -72,6 +72,32 @@ err_has "sr.perceptual_file: whole/model.safetensors"
 err_lines 1
 has_not vgg
 
+# ---- which images VGG19 sees, and which pixel losses do: sharpened or not ----
+if command -v python3 >/dev/null; then
+    tool vgg vgg.safetensors
+    sees() { # NAME KEY=VALUE ...: what two steps come to
+        name=$1
+        shift
+        run 0 imgtrain train tiny.yaml -o "sees_$name" -q max_steps=2 sr.batch=2 perceptual_weight=1 \
+            perceptual_file=vgg.safetensors eval_steps=1 "$@"
+        grep -o '"perceptual": [^,]*\|"psnr": [^,]*' "sees_$name/metrics.jsonl" >"sees_$name.txt"
+    }
+    only=charbonnier_weight=0
+    sees plain $only
+    sees sharp $only l1_gt_usm=true
+    sees plain_other $only l1_gt_usm=true percep_gt_usm=false memory.level=2
+    sees sharp_other $only percep_gt_usm=true
+    same sees_plain.txt sees_plain_other.txt
+    same sees_sharp.txt sees_sharp_other.txt
+    differ sees_plain.txt sees_sharp.txt
+    sees both percep_gt_usm=true sr.lq_size=8 discriminator=unet num_feat_d=8 gan_weight=0.1 gan_gt_usm=true data_mode=otf
+    sees none sr.lq_size=8 discriminator=unet num_feat_d=8 gan_weight=0.1 gan_gt_usm=true data_mode=otf
+    differ sees_both.txt sees_none.txt
+    rm vgg.safetensors
+else
+    skip "no python3, which writes weights in VGG19's shapes"
+fi
+
 # ---- option files ----
 cat >theirs.yml <<'YAML'
 scale: 4
@@ -110,7 +136,6 @@ theirs_is_refused() { # SED-EXPRESSION TEXT
 theirs_is_refused 's/conv3_4: 1/conv3_4: 2/' "layer_weights.conv3_4: is another one than VGG19's loss has here"
 theirs_is_refused 's/conv3_4/conv3_3/' "layer_weights.conv3_3: this layer is not compared here"
 theirs_is_refused 's/conv3_4: 1, //' "layer_weights has some of the layers that are compared here, not all"
-theirs_is_refused 's/^scale: 4/&\nl1_gt_usm: true\npercep_gt_usm: false/' "percep_gt_usm: is another one than l1_gt_usm"
 theirs_is_refused 's/style_weight: 0/style_weight: 1/' "style_weight: is another one"
 theirs_is_refused 's/vgg_type: vgg19/vgg_type: vgg16/' "vgg_type: is another one"
 theirs_is_refused 's/^      criterion: l1/      criterion: fro/' "criterion: only l1 is there"
@@ -118,6 +143,9 @@ theirs_is_refused 's/lumaloss/bicubicloss/' "a second loss of reduced images"
 # one that does not count is no second one
 sed 's/lumaloss, loss_weight: 0.3/bicubicloss, loss_weight: 0/; s/^scale: 4/&\nl1_gt_usm: true\npercep_gt_usm: true/' theirs.yml >other.yml
 run 0 imgtrain config other.yml
-settings "consistency_weight: 0.4" "consistency: box"
+settings "consistency_weight: 0.4" "consistency: box" "l1_gt_usm: true" "percep_gt_usm: true"
+sed 's/^scale: 4/&\nl1_gt_usm: true\npercep_gt_usm: false/' theirs.yml >other.yml
+run 0 imgtrain config other.yml
+settings "l1_gt_usm: true" "percep_gt_usm: false"
 
 finish

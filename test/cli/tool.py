@@ -5,6 +5,7 @@
   tool.py terminal TEXT COMMAND...  runs it on a terminal until it has shown TEXT, then kills it
   tool.py model NAME            a model file written by hand, NAME.safetensors; see models()
   tool.py compact FILE NF NC SCALE   a network that enlarges images, of random weights, as others write it
+  tool.py vgg FILE              weights in VGG19's shapes and by its names, the same numbers again and again
   tool.py draw MODEL WxH X,Y,W,H OUT.pfm    an independent renderer
   tool.py difference A B [TIMES] prints the greatest and the mean difference of two PFM or PPM files;
                                 TIMES: A is averaged down so many times first
@@ -322,6 +323,26 @@ def average(rows, times):
             for i in range(len(rows) // times)]
 
 
+def vgg(path):
+    channels = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
+    numbers = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
+    header, at, parts, before = {}, 0, [], 3
+    waves = [math.sin(i * i * 0.7) for i in range(4099)]
+    for number, c in zip(numbers, channels):
+        for name, shape in (('weight', [c, before, 3, 3]), ('bias', [c])):
+            count = math.prod(shape)
+            scale = 2 / math.sqrt(9 * before) if name == 'weight' else 0.05
+            pattern = struct.pack('<4099f', *(v * scale for v in waves))
+            parts.append((pattern * (count // 4099 + 1))[:4 * count])
+            header['features.%d.%s' % (number, name)] = {'dtype': 'F32', 'shape': shape,
+                                                         'data_offsets': [at, at + 4 * count]}
+            at += 4 * count
+        before = c
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 8)
+    write(path, struct.pack('<Q', len(text)) + text + b''.join(parts))
+
+
 def difference(a, b, times=1):
     a, b = average(read_picture(a), times) if times > 1 else read_picture(a), read_picture(b)
     if (len(a), len(a[0]), len(a[0][0])) != (len(b), len(b[0]), len(b[0][0])):
@@ -373,6 +394,8 @@ def main(verb, *words):
         compact(words[0], *(int(v) for v in words[1:]))
     elif verb == 'draw':
         draw(*words)
+    elif verb == 'vgg':
+        vgg(words[0])
     elif verb == 'difference':
         difference(words[0], words[1], *(int(v) for v in words[2:]))
     elif verb == 'resave':
