@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/threads.h"
 #include "config/config.h"
-#include "sr/sr_schedule.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,6 +11,18 @@
 #include <time.h>
 
 enum { SHARPEN_SIDE = 51 }; /* of a target's unsharp masking: Real-ESRGAN's */
+
+bool sr_perceptual_sharpens(const struct config *config)
+{
+    if (config->sr.percep_gt_usm == CONFIG_SR_PERCEP_GT_USM_AUTO) return config->sr.l1_gt_usm;
+    return config->sr.percep_gt_usm == CONFIG_SR_PERCEP_GT_USM_TRUE;
+}
+
+bool sr_has_other_images(const struct config *config)
+{
+    bool l1 = config->sr.l1_gt_usm, gan = config->sr.discriminator && config->sr.gan_gt_usm != l1;
+    return gan || (config->sr.perceptual_weight > 0 && sr_perceptual_sharpens(config) != l1);
+}
 
 int sr_feed_open(struct sr_feed *feed, const struct config *config, const struct crop_source *crops)
 {

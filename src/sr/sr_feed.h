@@ -24,6 +24,12 @@ struct sr_feed {
     char *memory; /* sr_feed_bytes, planned */
 };
 
+/* Whether VGG19's loss sees images after unsharp masking; whether it or the discriminator sees
+ * other ones than pixel losses do: the plain ones where these see sharpened ones, and the reverse.
+ */
+bool sr_perceptual_sharpens(const struct config *config);
+bool sr_has_other_images(const struct config *config);
+
 /* ERR_CONFIG, naming the key. */
 int sr_feed_open(struct sr_feed *feed, const struct config *config,
                  const struct crop_source *crops);

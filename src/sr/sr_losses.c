@@ -5,7 +5,7 @@
 #include "device/device.h"
 #include "memory/plan.h"
 #include "sr/discriminator/sr_gan_files.h"
-#include "sr/sr_schedule.h"
+#include "sr/sr_feed.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -53,18 +53,6 @@ struct sr_rates sr_rates_at(const struct config *config, int64_t step)
     return rates;
 }
 
-bool sr_perceptual_sharpens(const struct config *config)
-{
-    if (config->sr.percep_gt_usm == CONFIG_SR_PERCEP_GT_USM_AUTO) return config->sr.l1_gt_usm;
-    return config->sr.percep_gt_usm == CONFIG_SR_PERCEP_GT_USM_TRUE;
-}
-
-bool sr_has_other_images(const struct config *config)
-{
-    bool l1 = config->sr.l1_gt_usm, gan = config->sr.discriminator && config->sr.gan_gt_usm != l1;
-    return gan || (config->sr.perceptual_weight > 0 && sr_perceptual_sharpens(config) != l1);
-}
-
 int64_t sr_val_every(const struct config *config)
 {
     int64_t every = config->sr.val_every, lines = config->eval_steps;

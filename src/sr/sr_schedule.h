@@ -10,11 +10,6 @@ struct config;
 int sr_design_of(struct sr_design *design, const struct config *config);
 /* Of step `step`, from 0: functions of the step, so a resumed run has the same. */
 struct sr_rates sr_rates_at(const struct config *config, int64_t step);
-/* Whether VGG19's loss sees images after unsharp masking; whether it or the discriminator sees
- * other ones than pixel losses do: the plain ones where these see sharpened ones, and the reverse.
- */
-bool sr_perceptual_sharpens(const struct config *config);
-bool sr_has_other_images(const struct config *config);
 int64_t sr_val_every(const struct config *config);
 int sr_crop_border(const struct config *config);
 
