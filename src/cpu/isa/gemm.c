@@ -2,20 +2,6 @@
  * rows of A pass over it. */
 #include "cpu/isa/gemm_isa.h"
 
-/* Where a tile's sums go, and what is added to them: `from` (NULL: nothing), laid out like the
- * target, then `bias`. */
-struct tile_target {
-    float *to;
-    const float *from, *bias;
-    size_t stride;
-};
-
-/* Where its rows come from: A(r, p) = a[r stride + p step]. */
-struct tile_source {
-    const float *a;
-    size_t stride, step;
-};
-
 /* 3 rows by one pointer and the stride, so that few registers hold addresses. */
 #define TILE_ROW(r) (base[(r) / 3] + (size_t)((r) % 3) * stride)
 
@@ -167,6 +153,15 @@ static void gemm_tile_aside(size_t rows, size_t columns, size_t count, const str
     }
 }
 
+void gemm_tile_sum(size_t rows, size_t columns, size_t count, const struct tile_source *s,
+                   const float *b, const struct tile_target *t)
+{
+    if (columns % VF)
+        gemm_tile_aside(rows, columns, count, s, b, t, GEMM_PLAIN);
+    else
+        gemm_tile_any(rows, columns / VF, count, s, b, t);
+}
+
 /* How A is read: packed in strips where rows are its columns; copied where its rows lie so far
  * apart that they share few sets of the caches; as it lies. */
 enum gemm_rows { GEMM_STRIPS, GEMM_COPIES, GEMM_IN_PLACE };
@@ -209,10 +204,10 @@ static void gemm_panel(const struct gemm *g, const struct gemm_block *block, con
             enum gemm_activation activation = is_last ? g->activation : GEMM_PLAIN;
             struct tile_target t = {to, is_first && !g->add ? NULL : to,
                                     is_last && g->bias ? g->bias + column : NULL, g->c_row};
-            if (columns % VF || activation != GEMM_PLAIN)
+            if (activation != GEMM_PLAIN)
                 gemm_tile_aside(rows, columns, now, &s, b + p * PANEL, &t, activation);
             else
-                gemm_tile_any(rows, columns / VF, now, &s, b + p * PANEL, &t);
+                gemm_tile_sum(rows, columns, now, &s, b + p * PANEL, &t);
             s.a += now * s.step;
         }
     }
@@ -258,7 +253,7 @@ static void ISA_NAME(gemm_part)(const struct gemm *g, const struct gemm_part *pa
         end = depth;
         for (int i = 0; i < GEMM_BLOCKS && end < g->k; i++) {
             size_t count = gemm_depth(g, end);
-            gemm_pack_panels(panels, g, end, count, part->column, part->columns);
+            gemm_pack_panels(panels, GEMM_DEPTH, g, end, count, part->column, part->columns);
             panels += (size_t)GEMM_DEPTH * GEMM_COLUMNS;
             end += count;
         }

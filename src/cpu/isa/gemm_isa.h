@@ -23,9 +23,9 @@ INLINE size_t gemm_tile_rows(size_t left)
 }
 
 /* B(p, j) for p in [depth, depth + count), j in [column, column + columns): panel after panel of
- * [GEMM_DEPTH][PANEL], zeros past n. */
+ * [pitch][PANEL], zeros past n. */
 #define gemm_pack_panels ISA_NAME(gemm_pack_panels)
-void gemm_pack_panels(float *packed, const struct gemm *g, size_t depth, size_t count,
+void gemm_pack_panels(float *packed, size_t pitch, const struct gemm *g, size_t depth, size_t count,
                       size_t column, size_t columns);
 
 /* A(i, p) for p in [depth, depth + count), i in [row, row + rows). Where a_row is 1: tile after
@@ -37,5 +37,24 @@ void gemm_pack_strips(float *packed, const struct gemm *g, size_t depth, size_t 
 #define gemm_pack_copies ISA_NAME(gemm_pack_copies)
 void gemm_pack_copies(float *packed, const struct gemm *g, size_t depth, size_t count, size_t row,
                       size_t rows);
+
+/* Where a tile's sums go, and what is added to them: `from` (NULL: nothing), laid out like the
+ * target, then `bias`. */
+struct tile_target {
+    float *to;
+    const float *from, *bias;
+    size_t stride;
+};
+
+/* Where its rows come from: A(r, p) = a[r stride + p step]. */
+struct tile_source {
+    const float *a;
+    size_t stride, step;
+};
+
+/* rows <= TILE_ROWS and columns <= PANEL of sums over `count` of the depth; b: [count][PANEL]. */
+#define gemm_tile_sum ISA_NAME(gemm_tile_sum)
+void gemm_tile_sum(size_t rows, size_t columns, size_t count, const struct tile_source *s,
+                   const float *b, const struct tile_target *t);
 
 #endif

@@ -95,8 +95,8 @@ enum { AHEAD = 8 }; /* rows that are fetched beforehand */
 
 /* Rows of B lie along its columns: copies. A whole row at a time, as the next one lies on another
  * page. */
-INLINE void gemm_pack_lines(enum gemm_type type, float *packed, const struct gemm *g, size_t depth,
-                            size_t count, size_t column, size_t columns)
+INLINE void gemm_pack_lines(enum gemm_type type, float *packed, size_t pitch, const struct gemm *g,
+                            size_t depth, size_t count, size_t column, size_t columns)
 {
     size_t left = g->n - column, at = depth * g->b_depth + column;
     size_t bytes = type == GEMM_F32 ? 4 : 2;
@@ -106,14 +106,15 @@ INLINE void gemm_pack_lines(enum gemm_type type, float *packed, const struct gem
             __builtin_prefetch(ahead + j);
         for (size_t c = 0; c < columns; c += PANEL)
             for (size_t j = c; j < c + PANEL; j += VF)
-                vf_store(packed + c * GEMM_DEPTH + (j - c),
+                vf_store(packed + c * pitch + (j - c),
                          j < left ? gemm_widen_some(type, g->b, at + j, left - j) : vf_set(0));
     }
 }
 
 /* They lie along the depth: squares of VF x VF numbers, transposed. */
-INLINE void gemm_pack_squares(enum gemm_type type, float *packed, const struct gemm *g,
-                              size_t depth, size_t count, size_t column, size_t columns)
+INLINE void gemm_pack_squares(enum gemm_type type, float *packed, size_t pitch,
+                              const struct gemm *g, size_t depth, size_t count, size_t column,
+                              size_t columns)
 {
     size_t bytes = type == GEMM_F32 ? 4 : 2;
     for (size_t j = 0; j < columns; j += VF)
@@ -127,32 +128,32 @@ INLINE void gemm_pack_squares(enum gemm_type type, float *packed, const struct g
                     column + j + i < g->n ? gemm_widen_some(type, g->b, at, count - p) : vf_set(0);
             }
             gemm_transpose(x);
-            float *to = packed + j / PANEL * (PANEL * GEMM_DEPTH) + p * PANEL + j % PANEL;
+            float *to = packed + j / PANEL * (PANEL * pitch) + p * PANEL + j % PANEL;
 #pragma GCC unroll 16
             for (size_t i = 0; i < VF; i++)
                 if (p + i < count) vf_store(to + i * PANEL, x[i]);
         }
 }
 
-INLINE void gemm_pack_type(enum gemm_type type, float *packed, const struct gemm *g, size_t depth,
-                           size_t count, size_t column, size_t columns)
+INLINE void gemm_pack_type(enum gemm_type type, float *packed, size_t pitch, const struct gemm *g,
+                           size_t depth, size_t count, size_t column, size_t columns)
 {
     columns = (columns + PANEL - 1) / PANEL * PANEL;
     if (g->b_column == 1)
-        gemm_pack_lines(type, packed, g, depth, count, column, columns);
+        gemm_pack_lines(type, packed, pitch, g, depth, count, column, columns);
     else
-        gemm_pack_squares(type, packed, g, depth, count, column, columns);
+        gemm_pack_squares(type, packed, pitch, g, depth, count, column, columns);
 }
 
-void gemm_pack_panels(float *packed, const struct gemm *g, size_t depth, size_t count,
+void gemm_pack_panels(float *packed, size_t pitch, const struct gemm *g, size_t depth, size_t count,
                       size_t column, size_t columns)
 {
     if (g->b_type == GEMM_F32)
-        gemm_pack_type(GEMM_F32, packed, g, depth, count, column, columns);
+        gemm_pack_type(GEMM_F32, packed, pitch, g, depth, count, column, columns);
     else if (g->b_type == GEMM_BF16)
-        gemm_pack_type(GEMM_BF16, packed, g, depth, count, column, columns);
+        gemm_pack_type(GEMM_BF16, packed, pitch, g, depth, count, column, columns);
     else
-        gemm_pack_type(GEMM_F16, packed, g, depth, count, column, columns);
+        gemm_pack_type(GEMM_F16, packed, pitch, g, depth, count, column, columns);
 }
 
 void gemm_pack_strips(float *packed, const struct gemm *g, size_t depth, size_t count, size_t row,

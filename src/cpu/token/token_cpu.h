@@ -11,6 +11,8 @@ void token_install_rows(struct token_ops *ops);
 void token_install_attention(struct token_ops *ops);
 void token_install_embedding(struct token_ops *ops);
 
-void token_install_gemm(struct token_ops *ops); /* token_gemm.c: by vector code */
+/* By vector code: token_gemm.c, attention_ops.c */
+void token_install_gemm(struct token_ops *ops);
+void token_install_fast_attention(struct token_ops *ops);
 
 #endif

@@ -20,6 +20,7 @@ const struct token_ops *token_ops_cpu(void)
     struct token_ops ops = *token_ops_reference();
     ops.name = "cpu";
     token_install_gemm(&ops);
+    token_install_fast_attention(&ops);
     table = ops; /* always the same bytes for one IMGTRAIN_ISA */
     return &table;
 }
