@@ -1,14 +1,81 @@
 #include "cmd/plan_model.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "cmd/named_model.h"
 #include "device/device.h"
+#include "device/token_ops.h"
+#include "memory/plan.h"
 #include "placement/placement_print.h"
 #include "registry/devices.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+
+/* ---- how fast this device is, roughly: a tenth of a second ---- */
+
+enum { RATE_ROWS = 256, RATE_WIDTH = 1024, RATE_TRIES = 3 };
+
+struct rate_buffers {
+    float *x, *y, *weight;
+    void *workspace;
+};
+
+static int rate_work(struct device *device, struct rate_buffers *b, double *rate)
+{
+    const struct token_linear linear = {
+        .rows = RATE_ROWS, .in = RATE_WIDTH, .out = RATE_WIDTH, .weight = b->weight};
+    const struct token_epilogue none = {0};
+    for (int i = 0; i < RATE_TRIES; i++) {
+        double began = clock_seconds();
+        TRY(device->token->linear_forward(device, &linear, b->y, b->x, &none, b->workspace));
+        TRY(device->synchronize(device));
+        double seconds = clock_seconds() - began, work = 2.0 * RATE_ROWS * RATE_WIDTH * RATE_WIDTH;
+        if (work / seconds > *rate) *rate = work / seconds;
+    }
+    return OK;
+}
+
+/* As weights are copied: out of pages that the host has. */
+static int rate_copies(struct device *device, struct rate_buffers *b, double *rate)
+{
+    const size_t bytes = (size_t)RATE_WIDTH * RATE_WIDTH * sizeof(float);
+    void *host;
+    TRY(device->alloc_host(device, bytes, &host));
+    int code = OK;
+    for (int i = 0; i < RATE_TRIES && code == OK; i++) {
+        double began = clock_seconds();
+        code = device_send(device, b->weight, host, bytes);
+        double seconds = clock_seconds() - began;
+        if ((double)bytes / seconds > *rate) *rate = (double)bytes / seconds;
+    }
+    device->free_host(device, host);
+    return code;
+}
+
+/* Where it cannot be found out, for want of memory, estimates are left out. */
+static void measure_rates(struct device *device, struct placement_options *options)
+{
+    const struct token_linear linear = {.rows = RATE_ROWS, .in = RATE_WIDTH, .out = RATE_WIDTH};
+    const size_t rows = (size_t)RATE_ROWS * RATE_WIDTH * sizeof(float);
+    struct rate_buffers b = {0};
+    struct plan *plan = plan_create();
+    if (!plan) return;
+    bool ready =
+        plan_declare(plan, "x", PLAN_DATA, rows, PLAN_ALWAYS, (void **)&b.x) == OK &&
+        plan_declare(plan, "y", PLAN_DATA, rows, PLAN_ALWAYS, (void **)&b.y) == OK &&
+        plan_declare(plan, "weight", PLAN_DATA, (size_t)RATE_WIDTH * RATE_WIDTH * sizeof(float),
+                     PLAN_ALWAYS, (void **)&b.weight) == OK &&
+        plan_declare(plan, "workspace", PLAN_WORKSPACE,
+                     device->token->linear_workspace(device, &linear), PLAN_ALWAYS,
+                     &b.workspace) == OK &&
+        plan_commit(plan, device) == OK;
+    if (!ready || rate_copies(device, &b, &options->copy_rate) < 0 ||
+        rate_work(device, &b, &options->work_rate) < 0)
+        options->work_rate = options->copy_rate = 0;
+    plan_free(plan);
+}
 
 static int print_plan(const struct model_plan *plan, const struct named_model *model,
                       const struct pipeline *pipeline, int width, int height, bool fits)
@@ -52,6 +119,7 @@ int plan_model(const struct model_plan *plan)
     TRY_CLEANUP(named_model_open(&model, plan->operand, plan->arch, false));
     TRY_CLEANUP(named_model_size(&model, plan->size, &width, &height));
     TRY_CLEANUP(device_open(&device, plan->device ? plan->device : "auto", 0));
+    if (token_check_device(device) == OK) measure_rates(device, &options);
     TRY_CLEANUP(pipeline_open(&pipeline, model.folder, device, &options, PIPELINE_AS_STORED));
     named_model_request(&model, width, height, (int)plan->steps, &request);
     code = pipeline_prepare(pipeline, &request, sigmas, &first);

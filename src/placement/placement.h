@@ -47,6 +47,7 @@ struct placement_options {
     bool prefetch;     /* bring the next block while one is worked on */
     bool place;        /* also where operations could read the mapping: the budget is to be felt */
     bool without_data; /* for forecasts alone: no component is ever opened */
+    double work_rate, copy_rate; /* operations and bytes a second, for estimates; 0: unknown */
 };
 
 /* ---- what there is ---- */
@@ -87,6 +88,7 @@ struct placement_stage {
     const int *walk; /* the blocks of one pass in their order; NULL: all, each once */
     int walk_count;
     int64_t passes;
+    double work; /* operations of a pass, for estimates; 0: unknown */
     /* Declares activations and workspace. `chunking` 0 .. chunkings - 1: each takes less than the
      * one before and changes no bit of the result. NULL: there are none. */
     int (*declare)(void *context, int chunking, struct plan *plan);
@@ -105,6 +107,7 @@ struct placement_forecast {
     size_t host_bytes;                              /* staging */
     int64_t copies;                                 /* blocks moved to the device, */
     uint64_t copied_bytes;
+    double seconds; /* estimated: work, and copies beside it or between; 0: unknown */
     int64_t budget; /* that it was held against */
     bool fits;
 };

@@ -176,6 +176,17 @@ int stage_decide(const struct placement *p, const struct residency *r,
     return OK;
 }
 
+/* Copies go on beside the work where the device has queues for them. */
+static double estimate_seconds(const struct placement *p, const struct placement_stage *stage,
+                               const struct placement_forecast *f)
+{
+    if (!(p->options.work_rate > 0) || !(p->options.copy_rate > 0)) return 0;
+    double work = stage->work * (double)stage->passes / p->options.work_rate;
+    double copies = (double)f->copied_bytes / p->options.copy_rate;
+    if (p->device->copy && p->options.prefetch) return work > copies ? work : copies;
+    return work + copies;
+}
+
 int stage_foresee(const struct placement *p, struct residency *r,
                   const struct placement_stage *stage, struct placement_forecast *f)
 {
@@ -185,6 +196,7 @@ int stage_foresee(const struct placement *p, struct residency *r,
     walk_begin(&walk, c, stage, &r->of[stage->component]);
     walk_count(&walk, &f->copies, &f->copied_bytes);
     if (f->copies > 0) f->host_bytes += placement_staging_bytes(p, c);
+    f->seconds = estimate_seconds(p, stage, f);
     return OK;
 }
 

@@ -15,14 +15,16 @@ static const char *bytes_text(char text[24], size_t bytes)
 static void forecast_line(const struct placement_stage *stage, const struct placement_forecast *f,
                           bool chosen, FILE *out)
 {
-    char residents[32], text[5][24];
+    char residents[32], text[5][24], seconds[24] = "";
     snprintf(residents, sizeof residents, "%d of %d", f->residents, f->blocks);
-    fprintf(out, "%s %-10s  %-14s %9s %10s %10s %10s %10s %7" PRId64 " %10s  %s\n",
+    if (f->seconds > 0)
+        snprintf(seconds, sizeof seconds, "%.*f", f->seconds < 10 ? 2 : 0, f->seconds);
+    fprintf(out, "%s %-10s  %-14s %9s %10s %10s %10s %10s %7" PRId64 " %10s %9s  %s\n",
             chosen ? "*" : " ", placement_way_name(f->way), stage->name, residents,
             bytes_text(text[0], f->weight_bytes + f->kept_bytes),
             bytes_text(text[1], f->working_bytes), bytes_text(text[2], f->device_bytes),
             bytes_text(text[3], f->host_bytes), f->copies,
-            bytes_text(text[4], (size_t)f->copied_bytes), f->fits ? "yes" : "no");
+            bytes_text(text[4], (size_t)f->copied_bytes), seconds, f->fits ? "yes" : "no");
 }
 
 static void forecast_json(const struct placement_stage *stage, const struct placement_forecast *f,
@@ -32,12 +34,12 @@ static void forecast_json(const struct placement_stage *stage, const struct plac
             "%s\n {\"way\": \"%s\", \"stage\": \"%s\", \"blocks\": %d, \"residents\": %d, "
             "\"slots\": %d, \"chunking\": %d, \"weight_bytes\": %zu, \"kept_bytes\": %zu, "
             "\"working_bytes\": %zu, \"device_bytes\": %zu, \"host_bytes\": %zu, "
-            "\"copies\": %" PRId64 ", \"copied_bytes\": %" PRIu64 ", \"fits\": %s, "
-            "\"chosen\": %s}",
+            "\"copies\": %" PRId64 ", \"copied_bytes\": %" PRIu64 ", \"estimated_seconds\": %.6g, "
+            "\"fits\": %s, \"chosen\": %s}",
             first ? "" : ",", placement_way_name(f->way), stage->name, f->blocks, f->residents,
             f->slots, f->chunking, f->weight_bytes, f->kept_bytes, f->working_bytes,
-            f->device_bytes, f->host_bytes, f->copies, f->copied_bytes, f->fits ? "true" : "false",
-            chosen ? "true" : "false");
+            f->device_bytes, f->host_bytes, f->copies, f->copied_bytes, f->seconds,
+            f->fits ? "true" : "false", chosen ? "true" : "false");
 }
 
 static bool all_fit(const struct placement_forecast *forecasts, int count)
@@ -56,8 +58,9 @@ int placement_print_ways(const struct placement *placement, const struct placeme
     if (json)
         fputs("[", out);
     else
-        fprintf(out, "  %-10s  %-14s %9s %10s %10s %10s %10s %7s %10s  %s\n", "way", "stage",
-                "resident", "weights", "working", "device", "host", "copies", "moved", "fits");
+        fprintf(out, "  %-10s  %-14s %9s %10s %10s %10s %10s %7s %10s %9s  %s\n", "way", "stage",
+                "resident", "weights", "working", "device", "host", "copies", "moved", "about s",
+                "fits");
     for (int way = 0; way < PLACEMENT_WAYS; way++) {
         TRY_CLEANUP(placement_forecast(placement, stages, count, (enum placement_way)way, f));
         for (int i = 0; i < count; i++) {

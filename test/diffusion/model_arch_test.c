@@ -1,6 +1,9 @@
 /* Models by the name of their architecture. */
 #include "diffusion/model/model_arch.h"
+#include "diffusion/placed_dit.h"
 #include "test/support.h"
+
+#include <math.h>
 
 Suite *model_arch_test_suite(void);
 
@@ -15,6 +18,25 @@ START_TEST(z_image_has_its_size)
         bytes += arch.tensors[t].bytes;
     ck_assert_uint_eq(bytes, 12309817472);
     ck_assert_int_eq(model_arch_side(&arch), 1024);
+    model_arch_close(&arch);
+}
+END_TEST
+
+/* 12.9, 29.6 and 55.6 TFLOP at 512, 768 and 1024 pixels a side. */
+START_TEST(z_image_has_its_cost)
+{
+    static const struct {
+        int side;
+        double work;
+    } costs[] = {{512, 12.9e12}, {768, 29.6e12}, {1024, 55.6e12}};
+    struct model_arch arch;
+    MUST(model_arch_open(&arch, "z-image-turbo", false));
+    for (int i = 0; i < 3; i++) {
+        const struct s3dit_size size = {
+            .samples = 1, .height = costs[i].side / 8, .width = costs[i].side / 8, .text_rows = 64};
+        double work = placed_dit_work(&arch.folder.dit, &size);
+        ck_assert_msg(!(fabs(work / costs[i].work - 1) > .01), "%d: %g", costs[i].side, work);
+    }
     model_arch_close(&arch);
 }
 END_TEST
@@ -54,6 +76,7 @@ Suite *model_arch_test_suite(void)
     Suite *suite = suite_create("model_arch_test");
     TCase *tests = tcase_create("model_arch");
     tcase_add_test(tests, z_image_has_its_size);
+    tcase_add_test(tests, z_image_has_its_cost);
     tcase_add_test(tests, weights_are_drawn_alike_each_time);
     tcase_add_test(tests, unknown_ones_are_refused);
     suite_add_tcase(suite, tests);
