@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"plan", cmd_plan, "what training takes of memory, in every way it can run"},
     {"render", cmd_render, "make the image of a model at any size"},
     {"sample", cmd_sample, "make images with a trained generator"},
+    {"generate", cmd_generate, "make images with a diffusion model"},
     {"upscale", cmd_upscale, "enlarge images with a trained network"},
     {"degrade", cmd_degrade, "write the patches that a training would make worse by itself"},
     {"eval", cmd_eval, "compare two images: PSNR, SSIM, MS-SSIM, FLIP"},

@@ -136,11 +136,16 @@ int diffusion_write_folder(struct task_state *s, const char *run_dir)
     else
         TRY_CLEANUP(text_table_of_labels(&text, count, names));
     TRY_CLEANUP(trained_net_pull(&s->core->net, s->device, TRAINED_EMA, &ema));
-    const struct model_writing writing = {.dit = &network->model,
-                                          .parameters = ema,
-                                          .table = ema + network->table,
-                                          .text = &text,
-                                          .shift = s->config->diffusion.shift};
+    const struct model_writing writing = {
+        .dit = &network->model,
+        .parameters = ema,
+        .table = ema + network->table,
+        .text = &text,
+        .shift = s->config->diffusion.shift,
+        .defaults = {.width = diffusion_width(s->config),
+                     .height = diffusion_height(s->config),
+                     .steps = (int)s->config->diffusion.sample_steps,
+                     .guidance = s->config->diffusion.guidance}};
     code = model_folder_write(folder, &writing);
 cleanup:
     text_table_free(&text);

@@ -61,7 +61,7 @@ static int declare_inputs(void *context, struct plan *plan)
                         (void **)&p->text);
 }
 
-static int larger(int a, int b)
+static int larger_count(int a, int b)
 {
     return a > b ? a : b;
 }
@@ -70,7 +70,7 @@ static void set_stage(struct pipeline *p)
 {
     const struct pipeline_request *r = &p->request;
     bool guided = is_guided(r);
-    int rows = guided ? larger(r->row_count, r->without_count) : r->row_count;
+    int rows = guided ? larger_count(r->row_count, r->without_count) : r->row_count;
     p->size = (struct s3dit_size){.samples = guided ? 2 * r->at_once : r->at_once,
                                   .height = r->height,
                                   .width = r->width,
@@ -187,7 +187,7 @@ static int allocate_host(struct pipeline *p)
 /* ---- a step ---- */
 
 /* [channels][pixels] to [pixels][channels]. */
-static void interleave(const struct pipeline *p, const float *image, float *pixels)
+static void pipeline_interleave(const struct pipeline *p, const float *image, float *pixels)
 {
     size_t channels = (size_t)p->model->dit.config.channels, count = image_floats(p) / channels;
     for (size_t c = 0; c < channels; c++)
@@ -226,14 +226,14 @@ static int send_text(struct pipeline *p, int n)
 }
 
 /* p->pixels becomes what the network says to n images at level `sigma`, each of `samples`. */
-static int predict(struct pipeline *p, float *const *images, int n, float sigma)
+static int pipeline_predict(struct pipeline *p, float *const *images, int n, float sigma)
 {
     const struct s3dit_source source = placed_dit_source(&p->denoiser);
     int samples = is_guided(&p->request) ? 2 * n : n;
     size_t floats = image_floats(p), bytes = (size_t)samples * floats * sizeof(float);
     float s = sigmas_model_time(sigma);
     for (int i = 0; i < samples; i++) {
-        interleave(p, images[i % n], p->pixels + (size_t)i * floats);
+        pipeline_interleave(p, images[i % n], p->pixels + (size_t)i * floats);
         s3dit_time_features(&p->model->dit.config, &s, 1,
                             p->features + (size_t)i * S3DIT_TIME_FEATURES);
     }
@@ -249,7 +249,7 @@ static int predict(struct pipeline *p, float *const *images, int n, float sigma)
     return device_fetch(p->device, p->pixels, p->out, bytes);
 }
 
-static void advance(struct pipeline *p, int n, int i, float *image, int step)
+static void pipeline_advance(struct pipeline *p, int n, int i, float *image, int step)
 {
     const struct pipeline_request *r = &p->request;
     size_t floats = image_floats(p), channels = (size_t)p->model->dit.config.channels;
@@ -267,8 +267,8 @@ static void advance(struct pipeline *p, int n, int i, float *image, int step)
 
 /* ---- all steps ---- */
 
-static int tell(const struct pipeline *p, const struct pipeline_watch *watch, int index,
-                const char *name, const float *image)
+static int tell_image(const struct pipeline *p, const struct pipeline_watch *watch, int index,
+                      const char *name, const float *image)
 {
     const int64_t shape[3] = {p->model->dit.config.channels, p->request.height, p->request.width};
     return watch->tensor ? watch->tensor(watch->context, index, name, 3, shape, image) : OK;
@@ -311,9 +311,9 @@ static int begin_images(struct pipeline *p, const uint64_t *seeds, int n, float 
         struct noise_stream stream;
         noise_open(&stream, r->noise, seeds[i]);
         TRY(noise_draw(&stream, p->noise[i], floats));
-        TRY(tell(p, watch, i, "noise", p->noise[i]));
+        TRY(tell_image(p, watch, i, "noise", p->noise[i]));
         if (r->init) {
-            TRY(tell(p, watch, i, "z0", r->init));
+            TRY(tell_image(p, watch, i, "z0", r->init));
             sigmas_add_noise(images[i], r->init, p->noise[i], floats, p->sigmas[p->first]);
         } else {
             memcpy(images[i], p->noise[i], floats * sizeof(float));
@@ -329,12 +329,12 @@ static int run_steps(struct pipeline *p, int n, float *const *images,
     int total = p->request.steps - p->first;
     for (int step = p->first; step < p->request.steps; step++) {
         if (watch->stop_requested && watch->stop_requested()) return fail(ERR_STOPPED, "stopped");
-        TRY(predict(p, images, n, p->sigmas[step]));
+        TRY(pipeline_predict(p, images, n, p->sigmas[step]));
         snprintf(name, sizeof name, "step-%03d", step + 1);
         for (int i = 0; i < n; i++) {
-            advance(p, n, i, images[i], step);
+            pipeline_advance(p, n, i, images[i], step);
             TRY(check_finite(p, images[i], step));
-            TRY(tell(p, watch, i, name, images[i]));
+            TRY(tell_image(p, watch, i, name, images[i]));
         }
         if (watch->step) watch->step(watch->context, step - p->first + 1, total);
     }

@@ -61,6 +61,7 @@ START_TEST(what_is_written_is_read)
                      0);
     ck_assert(model.dit.config.norm_eps == config.norm_eps);
     ck_assert(model.schedule.kind == SIGMA_SHIFT_STATIC && model.schedule.shift == 3.0);
+    ck_assert(model.defaults.width == 16 && model.defaults.steps == 8);
     ck_assert_int_eq(model.text.rows, 4);
     ck_assert_int_eq(model.text.none, 3);
     ck_assert_str_eq(model.text.labels[1], "red square");

@@ -44,7 +44,7 @@ static inline void tiny_model_write(const char *path, enum text_kind kind)
         MUST(text_table_of_labels(&text, 3, names));
     float *flat = tiny_weights(&dit), *table = formula_floats((size_t)text.rows * 16);
     formula_fill(table, (size_t)text.rows * 16, "table", 1, 0);
-    const struct model_writing writing = {&dit, flat, table, &text, 3.0};
+    const struct model_writing writing = {&dit, flat, table, &text, 3.0, {16, 16, 8, 0.0}};
     MUST(model_folder_write(path, &writing));
     free(flat);
     free(table);

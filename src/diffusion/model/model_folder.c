@@ -261,11 +261,32 @@ cleanup:
     return code;
 }
 
+/* It may be missing: other programs do not write it. */
+static int read_defaults(struct model_folder *model)
+{
+    struct model_defaults *d = &model->defaults;
+    cJSON *root = NULL;
+    char *path = model_path(model, NULL, "imgtrain.json");
+    int code = path ? OK : ERR_SYSTEM;
+    d->guidance = -1.0;
+    if (code == OK && file_exists(path)) {
+        code = json_file_read(&root, path, CONFIG_MAX);
+        if (code == OK) code = json_file_int(root, path, "width", 0, 1 << 17, &d->width);
+        if (code == OK) code = json_file_int(root, path, "height", 0, 1 << 17, &d->height);
+        if (code == OK) code = json_file_int(root, path, "steps", 0, SIGMAS_MOST_STEPS, &d->steps);
+        if (code == OK) code = json_file_double(root, path, "guidance", 0, 100, &d->guidance);
+    }
+    cJSON_Delete(root);
+    free(path);
+    return code;
+}
+
 int model_folder_open(struct model_folder *model, const char *path)
 {
     *model = (struct model_folder){.path = string_format("%s", path)};
     if (!model->path) return ERR_SYSTEM;
     TRY(read_index(model));
+    TRY(read_defaults(model));
     TRY(read_scheduler(model));
     TRY(read_denoiser(model));
     return read_text(model);

@@ -14,6 +14,13 @@
 #include "diffusion/sigmas.h"
 #include "store/shards.h"
 
+/* What imgtrain.json says, beside model_index.json: how images are made where nobody says
+ * otherwise. 0: it does not say. */
+struct model_defaults {
+    int width, height, steps;
+    double guidance; /* beyond what is predicted with the condition; below 0: it does not say */
+};
+
 struct model_folder {
     char *path;
     struct sigma_schedule schedule;
@@ -22,6 +29,7 @@ struct model_folder {
     const struct store_tensor **weights; /* [dit.tensor_count]: of its list */
     const struct store_tensor *table;    /* [text.rows][dit.config.text_dim] */
     struct text_table text;
+    struct model_defaults defaults;
     uint64_t checksum; /* of configs, headers, and some bytes of each tensor */
 };
 

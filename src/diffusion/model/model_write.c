@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"
+#include "base/version.h"
 #include "store/safetensors.h"
 
 #include <stdarg.h>
@@ -176,6 +177,11 @@ int model_folder_write(const char *folder, const struct model_writing *writing)
     TRY(write_tokenizer_folder(folder, writing->text));
     TRY(write_table(folder, writing));
     TRY(write_denoiser(folder, writing));
+    TRY(write_text(folder, "imgtrain.json",
+                   "{\"version\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d, "
+                   "\"guidance\": %.9g}\n",
+                   IMGTRAIN_VERSION, writing->defaults.width, writing->defaults.height,
+                   writing->defaults.steps, writing->defaults.guidance));
     return write_text(folder, "model_index.json",
                       "{\"_class_name\": \"ZImagePipeline\",\n\"_diffusers_version\": \"%s\",\n"
                       "\"scheduler\": [\"diffusers\", \"FlowMatchEulerDiscreteScheduler\"],\n"

@@ -2,8 +2,7 @@
 #ifndef IMGTRAIN_DIFFUSION_MODEL_MODEL_WRITE_H
 #define IMGTRAIN_DIFFUSION_MODEL_MODEL_WRITE_H
 
-#include "diffusion/dit/s3dit_model.h"
-#include "diffusion/model/text_table.h"
+#include "diffusion/model/model_folder.h"
 
 struct model_writing {
     const struct s3dit_model *dit;
@@ -11,6 +10,7 @@ struct model_writing {
     const float *table;      /* [text->rows][text_dim] */
     const struct text_table *text;
     double shift; /* of the schedule that images are made by */
+    struct model_defaults defaults;
 };
 
 /* Into `folder`, which is made where it is missing; model_index.json comes last, so a folder that

@@ -242,6 +242,22 @@ cleanup:
 
 /* ---- prompts ---- */
 
+struct text_names text_table_names(const struct text_table *table)
+{
+    struct text_names names = {""};
+    size_t used = 0, room = sizeof names.text - 5;
+    for (int row = 0; row < table->rows; row++) {
+        const char *label = table->labels ? table->labels[row] : NULL;
+        if (!label) continue;
+        if (used + strlen(label) + 2 > room) {
+            strcpy(names.text + used, " ...");
+            break;
+        }
+        used += (size_t)snprintf(names.text + used, room - used, "%s%s", used ? ", " : "", label);
+    }
+    return names;
+}
+
 int text_table_label(const struct text_table *table, const char *text, int *row)
 {
     int64_t number;
@@ -254,14 +270,8 @@ int text_table_label(const struct text_table *table, const char *text, int *row)
         *row = (int)number;
         return OK;
     }
-    char known[256] = "";
-    size_t used = 0;
-    for (int k = 0; k < table->rows && used < sizeof known - 1; k++)
-        if (table->labels[k])
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "",
-                                     table->labels[k]);
-    return fail(ERR_USAGE, "--label %.60s: no class of this model, which are %s%s", text, known,
-                used >= sizeof known - 1 ? " ..." : "");
+    const struct text_names known = text_table_names(table);
+    return fail(ERR_USAGE, "--label %.60s: no class of this model, which are %s", text, known.text);
 }
 
 static int encode_bytes(const struct text_table *table, const char *text, size_t bytes, int *rows,

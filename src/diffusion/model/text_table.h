@@ -31,6 +31,12 @@ int text_table_read(struct text_table *table, const char *folder);
 /* tokenizer.json and tokenizer_config.json, into a folder that is there. */
 int text_table_write(const struct text_table *table, const char *folder);
 
+/* "circle, square, ...": of classes. */
+struct text_names {
+    char text[256];
+};
+struct text_names text_table_names(const struct text_table *table);
+
 /* The row of a class by its name, else by its number. ERR_USAGE names what there is. */
 int text_table_label(const struct text_table *table, const char *text, int *row);
 

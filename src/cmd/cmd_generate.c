@@ -1,0 +1,427 @@
+/* imgtrain generate: images of a diffusion model, of a class, of a text, or of an image. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/file_atomic.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "cmd/cmd.h"
+#include "cmd/generate/generate_dump.h"
+#include "cmd/generate/generate_request.h"
+#include "cmd/options.h"
+#include "device/device.h"
+#include "device/token_ops.h"
+#include "diffusion/diffusion.h"
+#include "placement/placement_print.h"
+#include "registry/devices.h"
+#include "run/signals.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { BATCH_MOST = 4096, COUNT_MOST = 1000000, PATH_DIGITS = 5 };
+
+static const double SECONDS_BETWEEN_LINES = 10.0;
+
+/* One call: what is made, and how far it is. */
+struct generation {
+    struct generate_options *options;
+    struct generate_job job;
+    struct device *device;
+    struct pipeline *pipeline;
+    struct generate_dump *dump;
+    float sigmas[SIGMAS_MOST_STEPS + 1];
+    int first;       /* step */
+    int done;        /* images that are written */
+    float **images;  /* [at_once] */
+    char **paths;    /* [seeds] */
+    double *seconds; /* [seeds]: of each image's batch */
+    double said;     /* when a line of progress was written last */
+    double began;
+};
+
+/* ---- progress and tensors on the way ---- */
+
+static void show_step(void *context, int done, int total)
+{
+    struct generation *g = context;
+    double now = clock_seconds(), wait = g->options->testing ? 1.0 : SECONDS_BETWEEN_LINES;
+    if (now - g->said < wait) return;
+    g->said = now;
+    log_info("image %d of %d: step %d of %d", g->done + 1, g->job.seeds.count, done, total);
+}
+
+static int keep_tensor(void *context, int index, const char *name, int dims, const int64_t *shape,
+                       const float *data)
+{
+    struct generation *g = context;
+    return g->dump ? generate_dump_add(g->dump, g->done + index, name, dims, shape, data) : OK;
+}
+
+static int dump_request(struct generation *g)
+{
+    const struct pipeline_request *r = &g->job.request;
+    const int64_t levels = r->steps + 1, count = r->row_count;
+    const int64_t text[2] = {count, g->job.model.dit.config.text_dim};
+    float ids[TEXT_MOST_ROWS], *rows;
+    if (!g->dump) return OK;
+    rows = malloc((size_t)(text[0] * text[1]) * sizeof *rows);
+    if (!rows) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < r->row_count; i++) {
+        ids[i] = (float)r->rows[i];
+        model_text_row(&g->job.model, r->rows[i], rows + (size_t)i * (size_t)text[1]);
+    }
+    int code = generate_dump_add(g->dump, -1, "sigmas", 1, &levels, g->sigmas);
+    if (code == OK) code = generate_dump_add(g->dump, -1, "ids", 1, &count, ids);
+    if (code == OK) code = generate_dump_add(g->dump, -1, "text", 2, text, rows);
+    free(rows);
+    return code;
+}
+
+/* ---- where images go ---- */
+
+static bool names_picture(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && !strchr(dot, '/') && image_name_is_readable(path);
+}
+
+static int name_outputs(struct generation *g)
+{
+    const char *output = g->options->output ? g->options->output : "generated";
+    int count = g->job.seeds.count;
+    g->paths = calloc((size_t)count, sizeof *g->paths);
+    g->seconds = calloc((size_t)count, sizeof *g->seconds);
+    if (!g->paths || !g->seconds) return fail(ERR_SYSTEM, "out of memory");
+    if (names_picture(output) && !file_is_dir(output)) {
+        const char *dot = strrchr(output, '.');
+        if (count > 1) return fail(ERR_USAGE, "-o %s: %d images need a folder", output, count);
+        if (strcasecmp(dot, ".png") != 0)
+            log_info("-o %s: only a PNG holds what --like repeats", output);
+        g->paths[0] = string_format("%s", output);
+        return g->paths[0] ? OK : ERR_SYSTEM;
+    }
+    for (int i = 0; i < count; i++) {
+        g->paths[i] =
+            string_format("%s/seed-%0*" PRIu64 ".png", output, PATH_DIGITS, g->job.seeds.seeds[i]);
+        if (!g->paths[i]) return ERR_SYSTEM;
+    }
+    return OK;
+}
+
+static int write_png(const struct generation *g, int index, const struct image *picture)
+{
+    struct png_texts texts = {0};
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    int code = generate_describe(&g->job, g->options, g->job.seeds.seeds[index], &texts);
+    if (code == OK) code = image_encode_png(picture, &data, &bytes);
+    if (code == OK) code = png_texts_insert(&texts, &data, &bytes);
+    if (code == OK) code = file_atomic_write_whole(g->paths[index], data, bytes, false);
+    free(data);
+    png_texts_free(&texts);
+    return code;
+}
+
+static int write_image(struct generation *g, int index, const float *pixels)
+{
+    const struct pipeline_request *r = &g->job.request;
+    const char *path = g->paths[index], *dot = strrchr(path, '.');
+    struct image picture = {0};
+    int code = generate_to_picture(pixels, g->job.model.dit.config.channels, r->width, r->height,
+                                   &picture);
+    if (code == OK)
+        code = strcasecmp(dot, ".png") == 0 ? write_png(g, index, &picture)
+                                            : image_save(&picture, path);
+    image_free(&picture);
+    return code;
+}
+
+/* ---- making them ---- */
+
+static int open_device(struct generation *g)
+{
+    const struct device_use use = {
+        .task = &task_diffusion, .spec = g->options->device, .limit = g->options->memory_limit};
+    TRY(device_open_for(&g->device, &use));
+    if (token_check_device(g->device) == OK) return OK;
+    if (strcmp(g->options->device, "auto") != 0) return ERR_USAGE;
+    log_warning("%s: going on with the CPU", error_message());
+    device_close(g->device);
+    return device_open(&g->device, "cpu", 0);
+}
+
+/* All ways, where none is possible: what the user may ask for instead. */
+static int generation_prepare(struct generation *g)
+{
+    int stages, code = pipeline_prepare(g->pipeline, &g->job.request, g->sigmas, &g->first);
+    if (code != ERR_DEVICE_MEMORY) return code;
+    char said[512];
+    snprintf(said, sizeof said, "%s", error_message());
+    const struct placement_stage *list = pipeline_stages(g->pipeline, &stages);
+    placement_print_ways(pipeline_placement(g->pipeline), list, stages, false, stderr);
+    return fail(code, "%s", said);
+}
+
+static void say_start(const struct generation *g)
+{
+    const struct pipeline_request *r = &g->job.request;
+    log_info("%dx%d, %d steps of %d%s", r->width, r->height, r->steps - g->first, r->steps,
+             g->device->is_host ? "" : " on the device");
+    if (r->init)
+        log_info("strength %g: begins at sigma %.5g with step %d", r->strength,
+                 (double)g->sigmas[g->first], g->first + 1);
+}
+
+static int make_images(struct generation *g)
+{
+    const struct pipeline_watch watch = {.step = show_step,
+                                         .tensor = keep_tensor,
+                                         .stop_requested = signals_stop_requested,
+                                         .context = g};
+    int at_once = g->job.request.at_once, count = g->job.seeds.count;
+    while (g->done < count) {
+        int now = count - g->done < at_once ? count - g->done : at_once;
+        double began = clock_seconds();
+        TRY(pipeline_run(g->pipeline, g->job.seeds.seeds + g->done, now, g->images, &watch));
+        for (int i = 0; i < now; i++) {
+            TRY(write_image(g, g->done, g->images[i]));
+            g->seconds[g->done] = clock_seconds() - began;
+            if (!g->options->json) printf("%s\n", g->paths[g->done]);
+            g->done++;
+        }
+    }
+    return OK;
+}
+
+static int allocate_images(struct generation *g)
+{
+    const struct pipeline_request *r = &g->job.request;
+    size_t floats = (size_t)g->job.model.dit.config.channels * (size_t)r->width * (size_t)r->height;
+    g->images = calloc((size_t)r->at_once, sizeof *g->images);
+    for (int i = 0; g->images && i < r->at_once; i++)
+        if (!(g->images[i] = malloc(floats * sizeof **g->images)))
+            return fail(ERR_SYSTEM, "out of memory");
+    return g->images ? OK : fail(ERR_SYSTEM, "out of memory");
+}
+
+static void print_json(const struct generation *g)
+{
+    const struct pipeline_request *r = &g->job.request;
+    fputs("{\"model\": ", stdout);
+    json_write_string(stdout, g->job.model.path);
+    printf(", \"model_hash\": \"%016" PRIx64 "\", \"width\": %d, \"height\": %d, \"steps\": %d, "
+           "\"first_step\": %d, \"guidance\": ",
+           g->job.model.checksum, r->width, r->height, r->steps, g->first);
+    json_write_number(stdout, r->guidance);
+    fputs(", \"sigmas\": [", stdout);
+    for (int i = g->first; i <= r->steps; i++) {
+        fputs(i > g->first ? ", " : "", stdout);
+        json_write_number(stdout, (double)g->sigmas[i]);
+    }
+    fputs("], \"images\": [", stdout);
+    for (int i = 0; i < g->done; i++) {
+        printf("%s{\"seed\": %" PRIu64 ", \"path\": ", i ? ", " : "", g->job.seeds.seeds[i]);
+        json_write_string(stdout, g->paths[i]);
+        fputs(", \"seconds\": ", stdout);
+        json_write_number(stdout, g->seconds[i]);
+        putchar('}');
+    }
+    fputs("], \"stages\": ", stdout);
+    placement_print_reports(pipeline_placement(g->pipeline), true, stdout);
+    puts("}");
+}
+
+static int make_folder(const struct generation *g)
+{
+    char *folder = string_format("%s", g->paths[0]), *slash = folder ? strrchr(folder, '/') : NULL;
+    int code = folder ? OK : ERR_SYSTEM;
+    if (slash && slash > folder) {
+        *slash = 0;
+        code = file_make_dirs(folder);
+    }
+    free(folder);
+    return code;
+}
+
+static int generate_on_device(struct generation *g)
+{
+    TRY(open_device(g));
+    TRY(pipeline_open(&g->pipeline, &g->job.model, g->device, &g->job.placement, g->job.weights));
+    TRY(generation_prepare(g));
+    TRY(name_outputs(g));
+    TRY(allocate_images(g));
+    if (g->options->dump && !(g->dump = generate_dump_open())) return ERR_SYSTEM;
+    TRY(dump_request(g));
+    say_start(g);
+    TRY(make_folder(g));
+    int code = make_images(g);
+    if (g->options->json) print_json(g);
+    if (code == OK && (g->options->offload || g->options->memory_limit) && !g->options->json)
+        placement_print_reports(pipeline_placement(g->pipeline), false, stderr);
+    if (code == OK && g->dump) code = generate_dump_write(g->dump, g->options->dump);
+    return code;
+}
+
+static void generation_free(struct generation *g)
+{
+    generate_dump_close(g->dump);
+    pipeline_close(g->pipeline);
+    device_close(g->device);
+    for (int i = 0; g->images && i < g->job.request.at_once; i++)
+        free(g->images[i]);
+    free(g->images);
+    for (int i = 0; g->paths && i < g->job.seeds.count; i++)
+        free(g->paths[i]);
+    free(g->paths);
+    free(g->seconds);
+    generate_job_free(&g->job);
+}
+
+static int generate_all(struct generate_options *options)
+{
+    struct generation *g = calloc(1, sizeof *g);
+    if (!g) return fail(ERR_SYSTEM, "out of memory");
+    g->options = options;
+    g->said = g->began = clock_seconds();
+    signals_install();
+    int code = generate_resolve(&g->job, options);
+    if (code == OK) code = generate_on_device(g);
+    generation_free(g);
+    free(g);
+    return code;
+}
+
+int cmd_generate(int argc, char **argv)
+{
+    struct generate_options o = {.device = "auto", .at_once = 1};
+    const struct option_row rows[] = {
+        {.name = "label",
+         .argument = "NAME",
+         .text = &o.label,
+         .help = "of a model of classes: which one, by name or number; none: any"},
+        {.name = "prompt",
+         .argument = "TEXT|@FILE",
+         .text = &o.prompt,
+         .help = "of a model of texts: what the image shows"},
+        {.name = "negative",
+         .argument = "TEXT|@FILE",
+         .text = &o.negative,
+         .help = "what guidance leads away from; else from a prompt that says nothing"},
+        {.name = "guidance",
+         .argument = "G",
+         .text = &o.guidance,
+         .help = "how far; 0: as the model predicts (others' scale is 1 higher)"},
+        {.name = "init-image",
+         .argument = "FILE",
+         .text = &o.init,
+         .help = "begin with this image instead of noise alone"},
+        {.name = "strength",
+         .argument = "S",
+         .text = &o.strength,
+         .help = "how much of it is made anew, above 0 to 1 (0.6; with --mask 1)"},
+        {.name = "mask",
+         .argument = "FILE",
+         .text = &o.mask,
+         .help = "only where it is white; all other pixels stay"},
+        {.name = "invert-mask", .flag = &o.invert_mask, .help = "only where it is black"},
+        {.name = "no-composite",
+         .flag = &o.no_composite,
+         .help = "leave kept pixels as a VAE gives them back"},
+        {.name = "steps",
+         .argument = "N",
+         .text = &o.steps,
+         .help = "evaluations of the network; else as the model was trained"},
+        {.name = "seed",
+         .aliases = "seeds",
+         .argument = "LIST",
+         .text = &o.seed,
+         .help = "one image each: 7 or 0-63,100 (0); an image depends on its own alone"},
+        {.letter = 'n',
+         .argument = "N",
+         .integer = &o.count,
+         .low = 1,
+         .high = COUNT_MOST,
+         .help = "so many images: of the seed and those that follow"},
+        {.name = "size",
+         .argument = "WxH",
+         .text = &o.size,
+         .help = "in pixels; an init image is resized to it"},
+        {.name = "preset",
+         .argument = "NAME",
+         .text = &o.preset,
+         .help = "a size: fast 512, balanced 768, quality 1024, auto the largest that fits"},
+        {.letter = 'o',
+         .name = "output",
+         .argument = "PATH",
+         .text = &o.output,
+         .help = "an image, or a folder for seed-00000.png ... (generated)"},
+        {.name = "like",
+         .argument = "FILE.png",
+         .text = &o.like,
+         .help = "as that image was made; other options win over what it says"},
+        {.name = "rng",
+         .argument = "torch|philox",
+         .text = &o.rng,
+         .help = "noise of PyTorch's generator, or of this program's own"},
+        {.name = "dtype",
+         .argument = "f32|bf16",
+         .text = &o.dtype,
+         .help = "weights as they are stored, or rounded to bf16; both compute in f32"},
+        {.name = "batch",
+         .argument = "N",
+         .integer = &o.at_once,
+         .low = 1,
+         .high = BATCH_MOST,
+         .help = "images at a time (1); changes no image"},
+        {.name = "offload",
+         .argument = "WAY",
+         .text = &o.offload,
+         .help = "none, model or sequential: what of the weights is on the device; auto"},
+        {.name = "prefetch",
+         .argument = "0|1",
+         .text = &o.prefetch,
+         .help = "with sequential: bring blocks before they are needed (1)"},
+        OPTION_MEMORY_LIMIT(&o.memory_limit, "most device memory to use: 512MB, 12GB"),
+        OPTION_DEVICE(&o.device),
+        {.name = "vae-tiling",
+         .argument = "HOW",
+         .text = &o.vae_tiling,
+         .help = "auto, off, bands or blend: of a model with a VAE"},
+        {.name = "attention-slicing",
+         .flag = &o.attention_slicing,
+         .help = "accepted: it always is"},
+        {.name = "vae-slicing", .flag = &o.vae_slicing, .help = "accepted: it always is"},
+        {.name = "testing",
+         .flag = &o.testing,
+         .help = "4 steps, at most 256 pixels, a line every second"},
+        {.name = "dump",
+         .argument = "FILE",
+         .text = &o.dump,
+         .help = "what is between the stages, as a .safetensors file"},
+        {.name = "json", .flag = &o.json, .help = "what was made, and of what, as JSON"},
+        {0},
+    };
+    const struct option_usage usage = {
+        .usage = "imgtrain generate MODEL [--label NAME | --prompt TEXT] [-o PATH]",
+        .about = "Makes images with a diffusion model: a folder as diffusers lays it out, a run\n"
+                 "that trained one, or a name below IMGTRAIN_MODELS (./models). PNGs carry all\n"
+                 "that --like needs to make them again. Each seed gives one image, which is the\n"
+                 "same whatever the other seeds, the threads, the batch and --offload.",
+        .options = rows,
+        .min_operands = 0,
+        .max_operands = 1,
+        .examples =
+            "imgtrain generate runs/shapes-001 --label circle -n 16 -o out/\n"
+            "imgtrain generate runs/shapes-001 --label star --init-image a.png --strength 0.5\n"
+            "imgtrain generate runs/shapes-001 --label star --init-image a.png --mask m.png\n"
+            "imgtrain generate --like out/seed-00003.png --steps 40 -o finer.png\n",
+    };
+    int operands;
+    OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
+    if (operands > 0) o.model = argv[1];
+    return generate_all(&o);
+}

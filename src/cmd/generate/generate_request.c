@@ -1,0 +1,436 @@
+#include "cmd/generate/generate_request.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/parse_number.h"
+#include "base/version.h"
+#include "cmd/cmd_load.h"
+#include "cmd/options.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { PROMPT_MOST = 1 << 20, TESTING_STEPS = 4, TESTING_SIDE = 256, TURBO_SHIFT = 3 };
+
+/* ---- --like ---- */
+
+struct like_row {
+    const char *key;
+    const char **option;
+};
+
+static int apply_like(struct generate_job *job, struct generate_options *o)
+{
+    TRY(png_texts_read(&job->like, o->like));
+    if (!png_texts_find(&job->like, "model_hash") || !png_texts_find(&job->like, "seed"))
+        return fail(ERR_DATA, "%s: no image that `imgtrain generate` wrote: it holds no settings",
+                    o->like);
+    /* What it shows is one thing: another class in place of its prompt is no mixture of both. */
+    bool shows = o->prompt || o->label, sized = o->size || o->preset;
+    o->prompt_is_text = !shows;
+    o->negative_is_text = !o->negative;
+    const struct like_row rows[] = {
+        {"model", &o->model},
+        {shows ? NULL : "prompt", &o->prompt},
+        {shows ? NULL : "label", &o->label},
+        {"negative", &o->negative},
+        {"init_image", &o->init},
+        {"strength", &o->strength},
+        {"mask", &o->mask},
+        {"invert_mask", &o->invert},
+        {"steps", &o->steps},
+        {"guidance", &o->guidance},
+        {"seed", &o->seed},
+        {sized ? NULL : "size", &o->size},
+        {"rng", &o->rng},
+        {"dtype", &o->dtype},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].key && !*rows[i].option)
+            *rows[i].option = png_texts_find(&job->like, rows[i].key);
+    return OK;
+}
+
+static void compare_model(const struct generate_job *job, const struct generate_options *o)
+{
+    char hash[24];
+    const char *wanted = png_texts_find(&job->like, "model_hash");
+    snprintf(hash, sizeof hash, "%016" PRIx64, job->model.checksum);
+    if (wanted && strcmp(wanted, hash) != 0)
+        log_warning("%s was made by another model (%s, not %s): this image will differ", o->like,
+                    wanted, hash);
+}
+
+/* ---- numbers ---- */
+
+/* "16x24", or one number for both sides. */
+static int parse_size(const char *text, int *width, int *height)
+{
+    char end;
+    int n = sscanf(text, "%dx%d%c", width, height, &end);
+    if (n == 1 && sscanf(text, "%d%c", width, &end) == 1) {
+        *height = *width;
+        n = 2;
+    }
+    if (n != 2 || *width < 1 || *height < 1 || *width > IMAGE_MAX_SIDE || *height > IMAGE_MAX_SIDE)
+        return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", text);
+    return OK;
+}
+
+static int parse_choice(const char *option, const char *text, const char *const *names, int count,
+                        int *chosen)
+{
+    char known[128] = "";
+    for (int i = 0; i < count; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *chosen = i;
+            return OK;
+        }
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s",
+                 i == 0           ? ""
+                 : i == count - 1 ? " and "
+                                  : ", ",
+                 names[i]);
+    }
+    return fail(ERR_USAGE, "%s %.40s is none of %s", option, text, known);
+}
+
+static int parse_range(const char *option, const char *text, double low, double high, double *value)
+{
+    if (number_parse_double(text, value) && *value >= low && *value <= high) return OK;
+    return fail(ERR_USAGE, "%s %.40s: a number from %g to %g", option, text, low, high);
+}
+
+/* ---- what is shown ---- */
+
+/* The text itself, or of @FILE without its last line end (malloc). */
+static int read_prompt(const char *option, const char *text, bool is_text, char **prompt,
+                       size_t *bytes)
+{
+    if (is_text || *text != '@') {
+        *prompt = string_format("%s", text);
+        *bytes = strlen(text);
+        return *prompt ? OK : ERR_SYSTEM;
+    }
+    uint8_t *data;
+    int code = file_read(text + 1, PROMPT_MOST, &data, bytes);
+    if (code < 0) return fail_within(code, "%s", option);
+    *prompt = (char *)data;
+    while (*bytes > 0 && (data[*bytes - 1] == '\n' || data[*bytes - 1] == '\r'))
+        data[--*bytes] = 0;
+    return OK;
+}
+
+static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
+                         size_t bytes, int *rows, int *count)
+{
+    size_t lost, broken;
+    TRY(text_table_encode(&job->model.text, text, bytes, rows, count, &lost, &broken));
+    if (broken) log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", option, broken);
+    if (lost)
+        log_warning("%s: the text encoder reads %d bytes, the last %zu are lost: \"%.40s...\"",
+                    option, TEXT_MOST_ROWS, lost, text + bytes - lost);
+    if (bytes == 0) log_info("%s is empty: the model is told nothing", option);
+    return OK;
+}
+
+static int resolve_label(struct generate_job *job, const char *label)
+{
+    struct pipeline_request *r = &job->request;
+    const struct text_table *text = &job->model.text;
+    r->row_count = 1;
+    if (strcmp(label, "none") == 0 && text->kind == TEXT_LABELS &&
+        text_table_label(text, label, &r->rows[0]) < 0) {
+        r->rows[0] = text->none;
+        job->label = "none";
+        return OK;
+    }
+    TRY(text_table_label(text, label, &r->rows[0]));
+    job->label = text->labels[r->rows[0]];
+    return OK;
+}
+
+static int resolve_condition(struct generate_job *job, const struct generate_options *o)
+{
+    struct pipeline_request *r = &job->request;
+    const struct text_table *text = &job->model.text;
+    size_t bytes;
+    if (o->prompt && o->label) return fail(ERR_USAGE, "--prompt and --label exclude each other");
+    if (o->prompt) {
+        TRY(read_prompt("--prompt", o->prompt, o->prompt_is_text, &job->prompt, &bytes));
+        return encode_prompt(job, "--prompt", job->prompt, bytes, r->rows, &r->row_count);
+    }
+    if (o->label) return resolve_label(job, o->label);
+    if (text->kind == TEXT_BYTES) return fail(ERR_USAGE, "no prompt: add --prompt TEXT");
+    if (text->rows == 1) return resolve_label(job, "none");
+    const struct text_names known = text_table_names(text);
+    return fail(ERR_USAGE, "no class: add --label NAME, of %s", known.text);
+}
+
+static int resolve_guidance(struct generate_job *job, const struct generate_options *o)
+{
+    struct pipeline_request *r = &job->request;
+    size_t bytes;
+    r->guidance = job->model.defaults.guidance > 0 ? job->model.defaults.guidance : 0.0;
+    if (o->guidance) TRY(parse_range("--guidance", o->guidance, 0, 100, &r->guidance));
+    r->without[0] = job->model.text.none;
+    r->without_count = 1;
+    if (!o->negative) return OK;
+    TRY(read_prompt("--negative", o->negative, o->negative_is_text, &job->negative, &bytes));
+    if (r->guidance == 0.0)
+        log_warning("--negative has no effect with guidance 0: add --guidance 2");
+    return encode_prompt(job, "--negative", job->negative, bytes, r->without, &r->without_count);
+}
+
+/* ---- how it is made ---- */
+
+static int resolve_steps(struct generate_job *job, const struct generate_options *o)
+{
+    const struct sigma_schedule *schedule = &job->model.schedule;
+    bool turbo = schedule->kind == SIGMA_SHIFT_STATIC && schedule->shift == TURBO_SHIFT;
+    int64_t steps = job->model.defaults.steps;
+    if (steps == 0) steps = turbo ? 8 : 20;
+    if (o->testing && !o->steps) steps = TESTING_STEPS;
+    if (o->steps && (!number_parse_int(o->steps, &steps) || steps < 1 || steps > SIGMAS_MOST_STEPS))
+        return fail(ERR_USAGE, "--steps %.40s: a whole number from 1 to %d", o->steps,
+                    SIGMAS_MOST_STEPS);
+    job->request.steps = (int)steps;
+    if (turbo && steps == 9 && job->model.defaults.steps == 0)
+        log_info("--steps 9: guides say 9 where older programs ended with a step of no use; that "
+                 "is 8 here, and 9 are other levels of noise");
+    return OK;
+}
+
+static int resolve_seeds(struct generate_job *job, const struct generate_options *o)
+{
+    int64_t count = o->count;
+    TRY(seed_list_parse(&job->seeds, "--seed", o->seed ? o->seed : "0"));
+    if (job->seeds.count > 1 && count > 0 && count != job->seeds.count)
+        return fail(ERR_USAGE, "-n %" PRId64 ", but --seed lists %d", count, job->seeds.count);
+    for (int64_t i = 1; job->seeds.count < count; i++)
+        TRY(seed_list_add(&job->seeds, job->seeds.seeds[0] + (uint64_t)i));
+    bool wide = false;
+    for (int i = 0; i < job->seeds.count; i++)
+        wide = wide || job->seeds.seeds[i] > UINT32_MAX;
+    if (wide && job->request.noise == NOISE_TORCH)
+        log_info("--seed: of PyTorch's generator the low 32 bits count alone (--rng philox takes "
+                 "all 64)");
+    job->request.at_once =
+        (int)(o->at_once < job->seeds.count ? o->at_once : (int64_t)job->seeds.count);
+    return OK;
+}
+
+static int resolve_choices(struct generate_job *job, const struct generate_options *o)
+{
+    static const char *const noises[] = {"torch", "philox"}, *const types[] = {"f32", "bf16",
+                                                                               "f16"};
+    static const char *const ways[] = {"none", "model", "sequential", "auto"};
+    static const char *const onoff[] = {"0", "1"};
+    int noise = 0, type = 0, way = PLACEMENT_AUTO, prefetch = 1;
+    if (o->rng) TRY(parse_choice("--rng", o->rng, noises, 2, &noise));
+    if (o->dtype) TRY(parse_choice("--dtype", o->dtype, types, 3, &type));
+    if (o->offload) TRY(parse_choice("--offload", o->offload, ways, 4, &way));
+    if (o->prefetch) TRY(parse_choice("--prefetch", o->prefetch, onoff, 2, &prefetch));
+    if (type == 2) log_info("--dtype f16 is computed as bf16, which holds larger numbers");
+    job->request.noise = (enum noise_kind)noise;
+    job->weights = type ? PIPELINE_BF16 : PIPELINE_AS_STORED;
+    job->dtype = types[type ? 1 : 0];
+    job->noise = noises[noise];
+    job->placement = (struct placement_options){.way = (enum placement_way)way,
+                                                .budget = (int64_t)o->memory_limit,
+                                                .prefetch = prefetch != 0,
+                                                .place = o->memory_limit > 0};
+    if (o->prefetch && (way == PLACEMENT_NONE || way == PLACEMENT_MODEL))
+        log_warning("--prefetch has no effect with --offload %s: no block is waited for",
+                    o->offload);
+    if (o->offload && way == PLACEMENT_MODEL)
+        log_warning("--offload model has no effect: this model has one component");
+    if (o->attention_slicing)
+        log_info("--attention-slicing has no effect: attention is always computed in slices");
+    if (o->vae_slicing)
+        log_info("--vae-slicing has no effect: images pass through a VAE one by one");
+    if (o->vae_tiling) {
+        static const char *const tilings[] = {"auto", "off", "bands", "blend"};
+        int tiling;
+        TRY(parse_choice("--vae-tiling", o->vae_tiling, tilings, 4, &tiling));
+        log_warning("--vae-tiling has no effect: this model makes pixels, it has no VAE");
+    }
+    return OK;
+}
+
+/* ---- size, and the images that it begins with ---- */
+
+static int preset_side(const char *preset, int *side)
+{
+    static const char *const names[] = {"fast", "balanced", "quality", "auto"};
+    static const int sides[] = {512, 768, 1024, 0};
+    int chosen;
+    TRY(parse_choice("--preset", preset, names, 4, &chosen));
+    *side = sides[chosen];
+    return OK;
+}
+
+/* --preset auto: the largest of the three that the network takes. */
+static int largest_side(const struct generate_job *job)
+{
+    for (int side = 1024; side >= 512; side -= 256)
+        if (s3dit_check_size(&job->model.dit.config, side, side, 1) == OK) return side;
+    return 512;
+}
+
+/* Names the sizes that would do. */
+static int check_size(const struct generate_job *job, int width, int height, const char *of)
+{
+    int p = job->model.dit.config.patch;
+    if (width % p == 0 && height % p == 0)
+        return s3dit_check_size(&job->model.dit.config, height, width, 1);
+    int low_w = width / p * p, low_h = height / p * p;
+    return fail(ERR_USAGE, "%s%dx%d is no multiple of %d: %dx%d or %dx%d", of, width, height, p,
+                low_w > 0 ? low_w : p, low_h > 0 ? low_h : p, (width + p - 1) / p * p,
+                (height + p - 1) / p * p);
+}
+
+static int resolve_size(struct generate_job *job, const struct generate_options *o)
+{
+    struct pipeline_request *r = &job->request;
+    const struct model_defaults *d = &job->model.defaults;
+    int side;
+    if (o->size && o->preset) return fail(ERR_USAGE, "--size and --preset exclude each other");
+    r->width = d->width;
+    r->height = d->height;
+    if (o->testing && (r->width > TESTING_SIDE || r->height > TESTING_SIDE || r->width == 0))
+        r->width = r->height = TESTING_SIDE;
+    if (o->preset) {
+        TRY(preset_side(o->preset, &side));
+        r->width = r->height = side ? side : largest_side(job);
+    }
+    if (o->size) TRY(parse_size(o->size, &r->width, &r->height));
+    if (!o->init && r->width == 0)
+        return fail(ERR_USAGE, "no size: this model does not say what it was trained at, add "
+                               "--size WxH");
+    return o->init ? OK : check_size(job, r->width, r->height, o->size ? "--size " : "");
+}
+
+static int resolve_images(struct generate_job *job, const struct generate_options *o)
+{
+    struct pipeline_request *r = &job->request;
+    bool resize = o->size || o->preset, invert = o->invert_mask || o->invert;
+    int width = resize ? r->width : 0, height = resize ? r->height : 0;
+    if (!o->init) {
+        if (o->strength) return fail(ERR_USAGE, "--strength needs an --init-image");
+        if (o->mask) return fail(ERR_USAGE, "--mask needs an --init-image");
+        return OK;
+    }
+    if (resize) TRY(check_size(job, width, height, "--size "));
+    TRY(generate_load_init(o->init, job->model.dit.config.channels, &width, &height, &job->init));
+    if (!resize) TRY(check_size(job, width, height, "--init-image: "));
+    r->width = width;
+    r->height = height;
+    r->init = job->init;
+    r->strength = o->mask ? 1.0 : 0.6;
+    if (o->strength && !number_parse_double(o->strength, &r->strength))
+        return fail(ERR_USAGE, "--strength %.40s: a number above 0, to 1", o->strength);
+    int first;
+    TRY(sigmas_first_step(&first, r->steps, r->strength));
+    if (r->strength * r->steps < 1.0)
+        log_warning("--strength %g of %d steps is less than one: one is run; more --steps follow "
+                    "it more closely",
+                    r->strength, r->steps);
+    if (!o->mask) return OK;
+    TRY(generate_load_mask(o->mask, invert, width, height, resize, &job->mask));
+    r->mask = job->mask;
+    return OK;
+}
+
+/* ---- all of it ---- */
+
+static bool environment_is_testing(void)
+{
+    const char *testing = getenv("TESTING");
+    if (load_is_testing()) return true;
+    if (!testing || strcasecmp(testing, "true") != 0) return false;
+    log_info("TESTING=true: as --testing");
+    return true;
+}
+
+static void say_what_has_no_effect(const struct generate_options *o)
+{
+    if (!o->mask) options_without_effect("invert-mask no-composite", "without --mask");
+    if (o->mask && o->no_composite)
+        log_warning("--no-composite has no effect: this model makes pixels, those that are kept "
+                    "stay as they are");
+}
+
+int generate_resolve(struct generate_job *job, struct generate_options *o)
+{
+    char *path = NULL;
+    *job = (struct generate_job){0};
+    if (o->like) TRY(apply_like(job, o));
+    if (!o->model) return fail(ERR_USAGE, "no model: name a folder, a run, or --like FILE.png");
+    if (!o->testing && environment_is_testing()) o->testing = true;
+    TRY(model_folder_find(&path, o->model));
+    int code = model_folder_open(&job->model, path);
+    free(path);
+    TRY(code);
+    compare_model(job, o);
+    TRY(resolve_choices(job, o));
+    TRY(resolve_condition(job, o));
+    TRY(resolve_guidance(job, o));
+    TRY(resolve_steps(job, o));
+    TRY(resolve_size(job, o));
+    TRY(resolve_images(job, o));
+    TRY(resolve_seeds(job, o));
+    say_what_has_no_effect(o);
+    return OK;
+}
+
+void generate_job_free(struct generate_job *job)
+{
+    seed_list_free(&job->seeds);
+    png_texts_free(&job->like);
+    free(job->prompt);
+    free(job->negative);
+    free(job->init);
+    free(job->mask);
+    model_folder_close(&job->model);
+    *job = (struct generate_job){0};
+}
+
+static int add_number(struct png_texts *texts, const char *key, double value)
+{
+    char number[NUMBER_TEXT_BYTES];
+    return png_texts_add(texts, key, number_format(number, value));
+}
+
+int generate_describe(const struct generate_job *job, const struct generate_options *o,
+                      uint64_t seed, struct png_texts *texts)
+{
+    const struct pipeline_request *r = &job->request;
+    char text[64];
+    TRY(png_texts_add(texts, "Software", "imgtrain " IMGTRAIN_VERSION));
+    TRY(png_texts_add(texts, "model", o->model));
+    snprintf(text, sizeof text, "%016" PRIx64, job->model.checksum);
+    TRY(png_texts_add(texts, "model_hash", text));
+    if (job->prompt) TRY(png_texts_add(texts, "prompt", job->prompt));
+    if (job->negative) TRY(png_texts_add(texts, "negative", job->negative));
+    if (job->label) TRY(png_texts_add(texts, "label", job->label));
+    snprintf(text, sizeof text, "%" PRIu64, seed);
+    TRY(png_texts_add(texts, "seed", text));
+    TRY(add_number(texts, "steps", r->steps));
+    TRY(add_number(texts, "guidance", r->guidance));
+    snprintf(text, sizeof text, "%dx%d", r->width, r->height);
+    TRY(png_texts_add(texts, "size", text));
+    TRY(png_texts_add(texts, "rng", job->noise));
+    TRY(png_texts_add(texts, "dtype", job->dtype));
+    if (!r->init) return OK;
+    TRY(png_texts_add(texts, "init_image", o->init));
+    TRY(add_number(texts, "strength", r->strength));
+    if (!r->mask) return OK;
+    TRY(png_texts_add(texts, "mask", o->mask));
+    return o->invert_mask || o->invert ? png_texts_add(texts, "invert_mask", "true") : OK;
+}

@@ -1,0 +1,56 @@
+/* What `imgtrain generate` was asked for: options as texts, as the command line or a PNG of an
+ * earlier call has them, then as numbers. */
+#ifndef IMGTRAIN_CMD_GENERATE_GENERATE_REQUEST_H
+#define IMGTRAIN_CMD_GENERATE_GENERATE_REQUEST_H
+
+#include "cmd/seed_list.h"
+#include "diffusion/pipeline.h"
+#include "image/image.h"
+#include "image/png_text.h"
+
+/* NULL: not given. */
+struct generate_options {
+    const char *model, *prompt, *negative, *label, *init, *strength, *mask, *invert, *steps;
+    const char *guidance, *seed, *size, *preset, *rng, *dtype, *like, *output, *dump;
+    const char *offload, *prefetch, *vae_tiling, *device;
+    int64_t count, at_once;
+    uint64_t memory_limit;
+    bool prompt_is_text, negative_is_text; /* also where they begin with @ */
+    bool invert_mask, no_composite, testing, json, attention_slicing, vae_slicing;
+};
+
+struct generate_job {
+    struct model_folder model;
+    struct pipeline_request request;
+    struct placement_options placement;
+    enum pipeline_weights weights;
+    struct seed_list seeds;
+    struct png_texts like;     /* of --like */
+    char *prompt, *negative;   /* as they are used */
+    const char *label;         /* name of the class; NULL: none */
+    float *init, *mask;        /* owned; request points to them */
+    const char *dtype, *noise; /* as PNGs have them */
+};
+
+/* Fills what --like knows and the command line does not, then resolves and checks everything:
+ * switches without effect are said. generate_job_free takes it in any case. */
+int generate_resolve(struct generate_job *job, struct generate_options *options);
+void generate_job_free(struct generate_job *job);
+
+/* The words of an image's PNG; seed: its own. */
+int generate_describe(const struct generate_job *job, const struct generate_options *options,
+                      uint64_t seed, struct png_texts *texts);
+
+/* ---- generate_images.c ---- */
+
+/* The image that is begun with, [channels][height][width] in -1..1; *width, *height 0: as it is,
+ * else it is resized. Grey is made colour, alpha is laid over white, which is said. */
+int generate_load_init(const char *path, int channels, int *width, int *height, float **image);
+/* The mask of this size, [height][width]: 1 is made anew. resize: of any size. */
+int generate_load_mask(const char *path, bool invert, int width, int height, bool resize,
+                       float **mask);
+/* [channels][height][width] as 8-bit RGB or grey. */
+int generate_to_picture(const float *image, int channels, int width, int height,
+                        struct image *picture);
+
+#endif
