@@ -2,6 +2,7 @@
 #include "cuda/cuda_device.h"
 #include "cuda/nn/nn_cuda.h"
 #include "cuda/splat/splat_cuda.h"
+#include "cuda/token/token_cuda.h"
 
 #include <unistd.h>
 
@@ -398,6 +399,7 @@ int device_open_cuda(struct device **out, int ordinal, int threads)
     d->base.splat = &splat_cuda_ops;
     d->base.nn = nn_ops_cuda(d);
     d->base.gan = &gan_ops_cuda;
+    d->base.token = token_ops_cuda();
     *out = &d->base;
     return OK;
 }

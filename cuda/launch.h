@@ -23,6 +23,7 @@ extern "C" {
 #include "device/gan_ops.h"
 #include "device/nn_ops.h"
 #include "device/splat_ops.h"
+#include "device/token_ops.h"
 }
 
 #include "base/host_device.h"

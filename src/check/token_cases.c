@@ -12,24 +12,29 @@ enum { WEIGHT_TYPES = 3, ROW_GAP = 3 };
 /* ---- linear ---- */
 
 /* Rows, in, out; the last ones are large: those that a transformer of some size has. */
-static const int linears[][3] = {{1, 1, 1},         {33, 64, 70},      {70, 600, 9},
-                                 {5, 17, 130},      {256, 64, 192},    {1024, 256, 1024},
-                                 {1024, 384, 1536}, {544, 3840, 3840}, {544, 3840, 10240},
-                                 {544, 10240, 3840}};
-enum { LINEARS = sizeof linears / sizeof *linears, LINEARS_SMALL = 4, LINEAR_VARIANTS = 4 };
+static const int linears[][3] = {{1, 1, 1},          {33, 64, 70},      {70, 300, 9},
+                                 {5, 17, 130},       {3, 5, 16400},     {256, 64, 192},
+                                 {1024, 256, 1024},  {1024, 384, 1536}, {544, 3840, 3840},
+                                 {544, 3840, 10240}, {544, 10240, 3840}};
+enum { LINEARS = sizeof linears / sizeof *linears, LINEARS_SMALL = 5, LINEAR_VARIANTS = 4 };
 enum { LINEAR_CASES = LINEARS * WEIGHT_TYPES * LINEAR_VARIANTS };
 
 /* n rows of c to k, weights of type h. Odd variants have gaps between rows. */
-static void describe_linear(struct op_case *c)
+static void describe_linear(struct op_case *c, int shape, int type)
 {
-    int shape = c->index / LINEAR_VARIANTS / WEIGHT_TYPES;
     c->n = linears[shape][0], c->c = linears[shape][1], c->k = linears[shape][2];
     c->variant = c->index % LINEAR_VARIANTS;
-    c->h = c->index / LINEAR_VARIANTS % WEIGHT_TYPES;
+    c->h = type;
     c->large = shape >= LINEARS_SMALL;
     c->macs = (double)c->n * c->c * c->k;
     c->w = c->variant & 1 ? ROW_GAP : 0;
     c->bytes = 4 * ((double)c->n * (c->c + c->k)) + (c->h ? 2.0 : 4.0) * c->c * c->k;
+}
+
+static void describe_linear_typed(struct op_case *c)
+{
+    int typed = c->index / LINEAR_VARIANTS;
+    describe_linear(c, typed / WEIGHT_TYPES, typed % WEIGHT_TYPES);
 }
 
 static size_t linear_floats(const struct op_case *c, int width)
@@ -57,7 +62,7 @@ static struct op_operand *add_weight(struct op_case *c)
 static void describe_linear_forward(struct op_case *c)
 {
     static const char *const texts[] = {"", ", bias", ", silu", ", bias, gelu, added"};
-    describe_linear(c);
+    describe_linear_typed(c);
     op_add(c, "x", OP_IN, OP_F32, linear_floats(c, c->c));
     add_weight(c);
     if (c->variant & 1) op_add(c, "bias", OP_IN, OP_F32, (size_t)c->k);
@@ -125,9 +130,12 @@ static void truth_linear_forward(struct op_data *d)
         }
 }
 
+/* So many terms of a sum take the emulator long; other kernels have what is particular to the
+ * shape. */
 static void describe_linear_dgrad(struct op_case *c)
 {
-    describe_linear(c);
+    describe_linear_typed(c);
+    if (c->k > 10000) c->large = true;
     op_add(c, "dy", OP_IN, OP_F32, linear_floats(c, c->k));
     add_weight(c);
     op_add_out(c, "dx", NN_F32, linear_floats(c, c->c), 2e-6)->role =
@@ -170,8 +178,7 @@ static int linear_forward_of(int index)
 /* Without db in every fourth case. */
 static void describe_linear_wgrad(struct op_case *c)
 {
-    describe_linear(c);
-    c->h = 0;
+    describe_linear(c, c->index / LINEAR_VARIANTS, 0);
     op_add(c, "x", OP_IN, OP_F32, linear_floats(c, c->c));
     op_add(c, "dy", OP_IN, OP_F32, linear_floats(c, c->k));
     op_add_sum(c, "dw", (size_t)c->c * (size_t)c->k, 2e-6);
@@ -204,10 +211,11 @@ static void truth_linear_wgrad(struct op_data *d)
         }
 }
 
+/* wgrad has no weights to have types. */
 static int linear_forward_f32(int index)
 {
-    int forward = linear_forward_of(index);
-    return forward < 0 || index / LINEAR_VARIANTS % WEIGHT_TYPES ? -1 : forward;
+    return linear_forward_of(index / LINEAR_VARIANTS * WEIGHT_TYPES * LINEAR_VARIANTS +
+                             index % LINEAR_VARIANTS);
 }
 
 const struct op_kind op_linear_forward = {OP_KIND(token, linear_forward), .cases = LINEAR_CASES,
@@ -221,7 +229,7 @@ const struct op_kind op_linear_dgrad = {OP_KIND(token, linear_dgrad),
                                         .seed = "dy",
                                         .result = "dx"};
 const struct op_kind op_linear_wgrad = {OP_KIND(token, linear_wgrad),
-                                        .cases = LINEAR_CASES,
+                                        .cases = LINEARS * LINEAR_VARIANTS,
                                         .workspace = workspace_linear,
                                         .adjoint_of = "linear_forward",
                                         .forward = linear_forward_f32,

@@ -1,0 +1,32 @@
+/* Numbers of matrices that are stored as floats, bf16 or fp16: a type for each, to choose a
+ * kernel's instance by. */
+#ifndef IMGTRAIN_CUDA_TOKEN_MATRIX_ELEMENT_H
+#define IMGTRAIN_CUDA_TOKEN_MATRIX_ELEMENT_H
+
+#include "cuda/launch.h"
+#include "math/bf16.h"
+#include "math/half.h"
+
+struct token_bf16 {
+    uint16_t bits;
+};
+struct token_f16 {
+    uint16_t bits;
+};
+
+static __device__ inline float token_element(const float *x, size_t i)
+{
+    return x[i];
+}
+
+static __device__ inline float token_element(const struct token_bf16 *x, size_t i)
+{
+    return bf16_value(x[i].bits);
+}
+
+static __device__ inline float token_element(const struct token_f16 *x, size_t i)
+{
+    return half_half_value(x[i].bits);
+}
+
+#endif
