@@ -118,7 +118,10 @@ int cmd_bench(int argc, char **argv)
                       .kernel_times = cmd_bench_kernel_times};
     struct model_bench model = {.steps = 4};
     const struct option_row common[] = {
-        {.name = "task", .argument = "NAME", .text = &b.task, .help = "gan, splat, sr or all"},
+        {.name = "task",
+         .argument = "NAME",
+         .text = &b.task,
+         .help = "gan, splat, sr, diffusion or all"},
         {.name = "size",
          .argument = "N",
          .integer = &b.size,
@@ -160,7 +163,7 @@ int cmd_bench(int argc, char **argv)
     TRY(count);
     const struct option_usage usage = {
         .usage =
-            "imgtrain bench [--task gan|splat|sr|all] [--size N] [--steps N] [--json] ...\n"
+            "imgtrain bench [--task gan|splat|sr|diffusion|all] [--size N] [--steps N] ...\n"
             "       imgtrain bench MODEL|--arch NAME [--sizes LIST] [--memory-limit BYTES] ...",
         .about =
             "Times training steps on made-up images. Splats (2048 px): milliseconds a step,\n"
@@ -168,8 +171,9 @@ int cmd_bench(int argc, char **argv)
             "fit has lines of its own: moving the least important Gaussians (with the default\n"
             "config every 100 steps), and making a frame. GAN (16, 32, 64 px,\n"
             "networks as in cfgs/gan-*.yaml): a D step and a G step with both updates, and\n"
-            "the memory that they take. Networks that enlarge (64 px patches): a step and its\n"
-            "update. Of a diffusion MODEL: the same image in every way to place the weights,\n"
+            "the memory that they take. Networks that enlarge (64 px patches) and diffusion\n"
+            "(16 px): a step and its update. Of a diffusion MODEL: the same image in every way to "
+            "place the weights,\n"
             "each in a process of its own: bytes predicted and measured, time, a hash of it.",
         .options = rows,
         .max_operands = 1,

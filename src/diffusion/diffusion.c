@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "device/device.h"
+#include "diffusion/diffusion_bench.h"
 #include "diffusion/diffusion_eval.h"
 #include "diffusion/diffusion_task.h"
 #include "memory/plan.h"
@@ -263,4 +264,6 @@ const struct task task_diffusion = {
     .prepare_plan = diffusion_prepare_plan,
     .evaluate = diffusion_eval,
     .operations = "nn token",
+    .bench = diffusion_bench,
+    .bench_options = diffusion_bench_options,
 };

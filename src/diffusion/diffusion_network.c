@@ -19,9 +19,9 @@ static const char table_name[] = "condition.table";
  * ask for larger images. */
 enum { AXIS_TEXT = 1024, AXIS_IMAGE = 512 };
 
-/* What all networks of the task have in common. */
-static void design_constants(struct s3dit_config *dit)
+void diffusion_design_complete(struct diffusion_design *design)
 {
+    struct s3dit_config *dit = &design->dit;
     dit->channels = DIFFUSION_CHANNELS;
     dit->patch = 2;
     dit->axes_lens[0] = AXIS_TEXT;
@@ -47,7 +47,7 @@ int diffusion_design_configure(struct diffusion_design *design, const struct con
         .height = h,
         .conditions = *conditions,
     };
-    design_constants(&design->dit);
+    diffusion_design_complete(design);
     if (w % 4 || h % 4)
         return fail(ERR_CONFIG, "diffusion.size: %d x %d: sides are multiples of 4: %d x %d is", w,
                     h, (w + 3) / 4 * 4, (h + 3) / 4 * 4);
@@ -124,7 +124,7 @@ int diffusion_design_load(struct diffusion_design *design, const struct store_fi
     int *numbers[DESIGN_NUMBERS], most[DESIGN_NUMBERS];
     struct s3dit_config *dit = &design->dit;
     *design = (struct diffusion_design){.width = 0};
-    design_constants(dit);
+    diffusion_design_complete(design);
     int count = design_numbers(design, names, numbers, most);
     for (int i = 0; i < count; i++)
         TRY(store_get_int32_in(file, names[i], 1, most[i], numbers[i]));

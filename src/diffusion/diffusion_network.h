@@ -25,6 +25,8 @@ struct diffusion_design {
     struct diffusion_conditions conditions;
 };
 
+/* Sets what all networks of the task have in common. */
+void diffusion_design_complete(struct diffusion_design *design);
 /* ERR_CONFIG, naming the key. */
 int diffusion_design_configure(struct diffusion_design *design, const struct config *config,
                                const struct diffusion_conditions *conditions);

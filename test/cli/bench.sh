@@ -20,6 +20,11 @@ for line in "topk 10, L1 . SSIM" "topk 10, L1 " additive relocation frame; do
     run 0 grep -E "^$line.* median .* mean .* best " lines
 done
 
+run 0 imgtrain bench --device cpu --task diffusion --size 8 --images 2 --dim 16 --heads 1 --layers 1 --steps 1
+out_has "diffusion, "
+out_has " 2 images of 8: median "
+run 64 imgtrain bench --task diffusion --dim 60 --heads 8
+
 # one JSON document whatever is measured
 run 0 imgtrain bench --device cpu --task splat --size 64 --gaussians 50 --steps 1 --json
 cp "$out" splat.json
