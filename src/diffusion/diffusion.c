@@ -30,6 +30,7 @@ static struct diffusion_mode diffusion_mode_of(const struct task_state *s,
         .batch = batch,
         .micro = mode->micro_batch < batch ? mode->micro_batch : batch,
         .checkpointing = mode->checkpointing,
+        .halves = mode->amp,
         .offload = mode->offload,
     };
 }
@@ -84,7 +85,19 @@ static void diffusion_say_what_is_trained(const struct task_state *s)
              2e-6 * diffusion_network_macs(&core->network), dataset_train_count(s->data.set),
              dataset_held_count(s->data.set), s->data.classes,
              s->data.captions ? "texts" : "classes", core->mode.batch, core->mode.micro,
-             core->mode.checkpointing ? ", activation checkpointing" : "");
+             core->mode.checkpointing ? ", activation checkpointing"
+             : core->mode.halves      ? ", mixed precision"
+                                      : "");
+}
+
+/* The batch that memory has room for, where that is less than was wanted. */
+static void diffusion_take_batch(struct task_state *s, bool resumes)
+{
+    int64_t *batch = &s->sized.diffusion.batch;
+    if (s->mode.work.batch == 0) s->mode.work.batch = (int)*batch;
+    if (s->mode.work.batch == *batch) return;
+    if (resumes) images_seen_change(&s->seen, s->steps_done, *batch);
+    *batch = s->mode.work.batch;
 }
 
 static int diffusion_open(struct task_state **out, const struct task_setup *setup)
@@ -93,7 +106,9 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
     struct memory_mode modes[TASK_MAX_MODES];
     *out = s;
     if (!s) return fail(ERR_SYSTEM, "out of memory");
-    const struct config *config = s->config = setup->config;
+    s->sized = *setup->config;
+    const struct config *config = s->config = &s->sized;
+    s->asked_batch = config->diffusion.batch;
     s->device = setup->device;
     s->stop_requested = setup->stop_requested;
     s->held.best = (double)INFINITY;
@@ -113,10 +128,13 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
     if (setup->resume) {
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;
+        TRY(images_seen_load(&s->seen, "diffusion", &s->sized.diffusion.batch, setup->resume));
     }
     diffusion_list_modes(s, modes);
     s->mode = modes[0];
+    s->mode.work.batch = (int)config->diffusion.batch;
     if (setup->choose) TRY(setup->choose(setup->choose_context, s, &s->mode));
+    diffusion_take_batch(s, setup->resume != NULL);
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(diffusion_declare(s, &s->mode));
@@ -137,8 +155,7 @@ static const struct plan *diffusion_plan(const struct task_state *s)
 
 int64_t diffusion_steps(const struct task_state *s)
 {
-    int64_t batch = s->config->diffusion.batch;
-    return (s->config->diffusion.images + batch - 1) / batch;
+    return images_seen_steps(&s->seen, s->config->diffusion.images, s->config->diffusion.batch);
 }
 
 /* ---- one step ---- */
@@ -147,8 +164,8 @@ static int diffusion_fill_batch(void *context, int first, int n,
                                 const struct diffusion_samples *out)
 {
     struct task_state *s = context;
-    uint64_t step = (uint64_t)s->step;
-    diffusion_feed_fill(&s->feed, step, step * (uint64_t)s->core->mode.batch, first, n, out);
+    int64_t shown = images_seen_at(&s->seen, s->step, s->core->mode.batch);
+    diffusion_feed_fill(&s->feed, (uint64_t)s->step, (uint64_t)shown, first, n, out);
     return OK;
 }
 
@@ -181,7 +198,7 @@ void diffusion_fill_report(const struct task_state *s, int64_t step, struct task
     diffusion_add(r, "lr", NULL, s->now.adam.lr);
     diffusion_add(r, "ema", NULL, s->now.ema);
     int used = snprintf(r->caption, sizeof r->caption, "images %lld  loss %.4f",
-                        (long long)((step + 1) * batch), s->report.loss);
+                        (long long)images_seen_at(&s->seen, step + 1, batch), s->report.loss);
     if (!isnan(s->held.mean))
         snprintf(r->caption + used, sizeof r->caption - (size_t)used, "  held out %.4f",
                  s->held.mean);
@@ -194,7 +211,10 @@ static int diffusion_step(struct task_state *s, int64_t step, bool evaluate,
 {
     int64_t batch = s->config->diffusion.batch;
     s->step = step;
-    s->now = diffusion_rates_at(s->config, (double)step / (double)diffusion_steps(s), batch);
+    double done = (double)images_seen_at(&s->seen, step, batch);
+    double all = (double)images_seen_at(&s->seen, diffusion_steps(s), batch);
+    s->now = diffusion_rates_at(s->config, done / all, batch);
+    s->now.adam.lr *= images_seen_rate(s->config, s->asked_batch, batch);
     s->core->stop_requested = s->device->is_host ? s->stop_requested : NULL;
     int code = diffusion_train_step(s->core, &s->now, diffusion_fill_batch, s);
     s->core->stop_requested = NULL;
@@ -257,6 +277,7 @@ const struct task task_diffusion = {
     .need = diffusion_need,
     .mode = diffusion_mode_now,
     .replan = diffusion_replan,
+    .growth = diffusion_growth,
     .extra_files = diffusion_write_folder,
     .fail_changed = diffusion_fail_changed,
     .input_path = diffusion_input_path,

@@ -85,6 +85,7 @@ int diffusion_save(struct task_state *s, struct store_writer *writer)
     TRY(store_set_double(writer, "diffusion.m_missing", net->m_missing));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     TRY(store_set(writer, "diffusion.fingerprint", text));
+    TRY(images_seen_store(&s->seen, "diffusion", s->config->diffusion.batch, writer));
     if (s->held.pending) TRY(diffusion_store_pending(s, writer));
     if (s->held.step == 0) return OK;
     TRY(store_set_int(writer, "diffusion.best_step", s->held.step));

@@ -99,8 +99,10 @@ int diffusion_core_declare(struct diffusion_core *core, const struct diffusion_d
     TRY(diffusion_network_open(&core->network, design));
     TRY(diffusion_network_list(&core->network, &core->net.net));
     TRY(diffusion_network_declare(&core->network, mode->micro,
-                                  mode->checkpointing ? S3DIT_CHECKPOINTED : S3DIT_TRAINING, device,
-                                  plan, &phases));
+                                  mode->checkpointing ? S3DIT_CHECKPOINTED
+                                  : mode->halves      ? S3DIT_HALVES
+                                                      : S3DIT_TRAINING,
+                                  device, plan, &phases));
     TRY(trained_net_declare(&core->net, "net",
                             &(struct trained_memory){.offload = mode->offload,
                                                      .views = core->ahead,

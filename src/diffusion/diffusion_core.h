@@ -16,6 +16,7 @@ struct diffusion_mode {
     int batch;          /* images of a step */
     int micro;          /* images at a time */
     bool checkpointing; /* blocks are made again in the backward pass */
+    bool halves;        /* what blocks keep is bf16: other bits */
     bool offload;       /* moments and EMA are host-resident */
 };
 

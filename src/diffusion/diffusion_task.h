@@ -2,11 +2,12 @@
 #ifndef IMGTRAIN_DIFFUSION_DIFFUSION_TASK_H
 #define IMGTRAIN_DIFFUSION_DIFFUSION_TASK_H
 
+#include "config/config.h"
 #include "diffusion/diffusion_core.h"
 #include "diffusion/diffusion_data.h"
 #include "memory/mode.h"
+#include "nn/images_seen.h"
 
-struct config;
 struct image;
 struct store_file;
 struct store_writer;
@@ -27,7 +28,10 @@ struct diffusion_held {
 };
 
 struct task_state {
-    const struct config *config;
+    const struct config *config; /* `sized` */
+    struct config sized;         /* the config with the present batch; borrows its strings */
+    int64_t asked_batch;         /* the config's */
+    struct images_seen seen;
     struct device *device;
     struct task_input *own_input;
     struct diffusion_data data;
@@ -63,6 +67,7 @@ int diffusion_list_modes(const struct task_state *s, struct memory_mode *list);
 int diffusion_need(const struct task_state *s, const struct memory_mode *mode,
                    struct memory_need *need);
 const struct memory_mode *diffusion_mode_now(const struct task_state *s);
+void diffusion_growth(const struct task_state *s, struct memory_growth *growth);
 int diffusion_replan(struct task_state *s, const struct memory_mode *mode);
 
 /* ---- diffusion_held.c ---- */

@@ -257,7 +257,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     if (setup->resume) {
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;
-        TRY(images_seen_load(&s->seen, &s->sized.gan.batch, setup->resume));
+        TRY(images_seen_load(&s->seen, "gan", &s->sized.gan.batch, setup->resume));
     }
     s->amp = use_amp(setup);
     gan_list(s, modes);
@@ -414,7 +414,7 @@ static int gan_save(struct task_state *s, struct store_writer *writer)
 {
     TRY(gan_collect(s, s->steps_done));
     TRY(gan_store(s->core, &s->progress, writer));
-    TRY(images_seen_store(&s->seen, s->config->gan.batch, writer));
+    TRY(images_seen_store(&s->seen, "gan", s->config->gan.batch, writer));
     if (s->best.pending) TRY(gan_pending_store(s, writer));
     return best_model_store(&s->best, &s->core->g.net, writer);
 }

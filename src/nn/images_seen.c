@@ -7,6 +7,7 @@
 #include "store/store_bounds.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* batch and memory.max_batch_size are at most so much. */
 enum { PACE_MOST_BATCH = 65536 };
@@ -34,19 +35,37 @@ double images_seen_rate(const struct config *config, int64_t asked, int64_t batc
     return config->memory.grow_lr == CONFIG_MEMORY_GROW_LR_SQRT ? sqrt(ratio) : 1;
 }
 
-int images_seen_store(const struct images_seen *seen, int64_t batch, struct store_writer *writer)
+/* The three keys of a task. */
+struct seen_keys {
+    char batch[32], step[32], images[32];
+};
+
+static struct seen_keys seen_keys_of(const char *task)
 {
-    TRY(store_set_int(writer, "gan.batch", batch));
-    TRY(store_set_int(writer, "gan.batch_step", seen->step));
-    return store_set_int(writer, "gan.batch_images", seen->images);
+    struct seen_keys keys;
+    snprintf(keys.batch, sizeof keys.batch, "%s.batch", task);
+    snprintf(keys.step, sizeof keys.step, "%s.batch_step", task);
+    snprintf(keys.images, sizeof keys.images, "%s.batch_images", task);
+    return keys;
 }
 
-int images_seen_load(struct images_seen *seen, int64_t *batch, const struct store_file *file)
+int images_seen_store(const struct images_seen *seen, const char *task, int64_t batch,
+                      struct store_writer *writer)
 {
+    const struct seen_keys keys = seen_keys_of(task);
+    TRY(store_set_int(writer, keys.batch, batch));
+    TRY(store_set_int(writer, keys.step, seen->step));
+    return store_set_int(writer, keys.images, seen->images);
+}
+
+int images_seen_load(struct images_seen *seen, const char *task, int64_t *batch,
+                     const struct store_file *file)
+{
+    const struct seen_keys keys = seen_keys_of(task);
     int64_t done;
-    if (!store_get(file, "gan.batch")) return OK;
+    if (!store_get(file, keys.batch)) return OK;
     TRY(store_get_int_in(file, "step", 0, CHECKPOINT_MOST_STEPS, &done));
-    TRY(store_get_int_in(file, "gan.batch_step", 0, done, &seen->step));
-    TRY(store_get_int_in(file, "gan.batch_images", 0, seen->step * PACE_MOST_BATCH, &seen->images));
-    return store_get_int_in(file, "gan.batch", 1, PACE_MOST_BATCH, batch);
+    TRY(store_get_int_in(file, keys.step, 0, done, &seen->step));
+    TRY(store_get_int_in(file, keys.images, 0, seen->step * PACE_MOST_BATCH, &seen->images));
+    return store_get_int_in(file, keys.batch, 1, PACE_MOST_BATCH, batch);
 }

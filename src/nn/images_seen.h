@@ -23,8 +23,11 @@ void images_seen_change(struct images_seen *seen, int64_t step, int64_t batch);
 /* The factor on learning rates where a batch of `asked` became `batch`: memory.grow_lr. */
 double images_seen_rate(const struct config *config, int64_t asked, int64_t batch);
 
-int images_seen_store(const struct images_seen *seen, int64_t batch, struct store_writer *writer);
+/* As metadata TASK.batch ... */
+int images_seen_store(const struct images_seen *seen, const char *task, int64_t batch,
+                      struct store_writer *writer);
 /* *batch stays where the file has none. ERR_DATA. */
-int images_seen_load(struct images_seen *seen, int64_t *batch, const struct store_file *file);
+int images_seen_load(struct images_seen *seen, const char *task, int64_t *batch,
+                     const struct store_file *file);
 
 #endif

@@ -58,6 +58,9 @@ trains_the_same threads=3 memory.level=1
 trains_the_same threads=2 memory.level=2
 trains_the_same threads=1 memory.level=4
 trains_the_same max_steps=10
+# mixed precision is another result, and about the same loss
+run 0 imgtrain train tiny.yaml -o mixed -q memory.level=3
+differ mixed/model.safetensors whole/model.safetensors
 
 # ---- stopped anywhere and resumed in another way ----
 for wait in 0.02 0.05 0.1 0.2; do
@@ -88,6 +91,18 @@ cp shapes/circle/0000.ppm shapes/cross/0000.ppm
 rm killed/final.png killed/model.safetensors
 run 78 imgtrain train tiny.yaml -o half --resume
 err_has "these are not the images that this run began with"
+
+# ---- a batch that grows with the memory: resumed to the same bits ----
+grows="memory.grow=true memory.adjustment_frequency=2 batch=8 images=160"
+# shellcheck disable=SC2086  # a list of words
+run 0 imgtrain train tiny.yaml -o grown -q $grows
+run 0 grep -q '"batch": 32' grown/memory.jsonl
+cp -R grown grown2
+rm -f grown2/model.safetensors grown2/best.safetensors grown2/final.png
+find grown2/checkpoints -name 'step-*' ! -name 'step-000000003.*' -exec rm {} +
+# shellcheck disable=SC2086
+run 0 imgtrain train tiny.yaml -o grown2 -q --resume $grows
+same grown2/model.safetensors grown/model.safetensors
 
 # ---- texts ----
 mkdir texts

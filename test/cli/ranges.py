@@ -78,9 +78,25 @@ SR_GAN_STATE = {
     **SR_STATE, 'sr.d.v_missing': real(-0.1, 1.1), 'sr.d.m_missing': real(-0.1, 1.1),
     **{'sr.report.' + name: real() for name in ('gan', 'feature', 'd_loss', 'd_real', 'd_fake')},
 }
+DIFFUSION = {
+    'diffusion.width': whole(0, -1, 4097), 'diffusion.height': whole(0, -1, 4097), 'diffusion.conditions': whole(0, -1),
+    'diffusion.text_rows': whole(0, -1, 4097), 'diffusion.dim': whole(0, -1), 'diffusion.layers': whole(0, -1),
+    'diffusion.refiner_layers': whole(0, -1), 'diffusion.heads': whole(0, -1), 'diffusion.text_dim': whole(0, -1),
+    **{'diffusion.axis_%d' % i: whole(0, -1) for i in range(3)}, 'diffusion.captions': ('', 'x', '2'),
+    'diffusion.shift': real(0, -1, 1e9),
+}
+# A checkpoint has 5 MB, so few values are tried; those of the run itself are read as in all others.
+DIFFUSION_STATE = {
+    'diffusion.v_missing': ('nan', '1.1'), 'diffusion.m_missing': ('nan', '-0.1'),
+    'diffusion.best_step': ('0', '1x'), 'diffusion.best_held_loss': ('-1', 'nan'),
+    'diffusion.pending': ('0', '3'), 'pending': ('2',), 'diffusion.batch': ('0', '65537'),
+    'diffusion.batch_step': ('-1', '3'), 'diffusion.batch_images': ('-1', '1000000000000000000'),
+    **{'diffusion.report.' + name: ('nan',) for name in ('loss', 'grad_norm', 'lr', 'ema')},
+}
 # Text, and what is there for other programs only.
 TEXT = {'input.samples', 'input.maps', 'gan.pictures', 'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv',
-        'sr.fingerprint', 'sr.listing', 'sr.scale', 'sr.network'}
+        'sr.fingerprint', 'sr.listing', 'sr.scale', 'sr.network', 'diffusion.fingerprint',
+        *('diffusion.class.%d' % i for i in range(4))}
 # What a checkpoint has besides where a measurement or a step was stopped; and what older ones have instead.
 MORE = {
     'splat-checkpoint': ({'pending': '1', 'splat.pending': '30', 'splat.loss': '1'},),
@@ -89,6 +105,8 @@ MORE = {
                        {k: '0' for k in GAN_STATE if k.startswith('gan.half.')}, {'gan.owed': '2'}),
     'sr-checkpoint': ({'pending': '1', 'sr.pending': '4',
                        **{k: '0' for k in SR_STATE if k.startswith('sr.report.')}},),
+    'diffusion-checkpoint': ({'pending': '1', 'diffusion.pending': '2',
+                              **{k: '0' for k in DIFFUSION_STATE if k.startswith('diffusion.report.')}},),
     'sr-gan-checkpoint': ({'pending': '1', 'sr.pending': '4',
                            **{k: '0' for k in SR_GAN_STATE if k.startswith('sr.report.')}},),
 }
@@ -107,6 +125,11 @@ GAN_STATE_TENSORS = {r'v\.[gd]\..*': (F, ('nan', 'inf', -1))}
 SR_TENSORS = {r'(ema\.|best\.|m\.)?body\..*': (F, ('nan', 'inf', '-inf')), r'v\.body\..*': (F, ('nan', 'inf', -1))}
 SR_GAN_TENSORS = {r'd\.(m\.)?conv.*': (F, ('nan', 'inf', '-inf')), r'd\.v\.conv.*': (F, ('nan', 'inf', -1))}
 
+# All are read by one function: a few of them stand for the rest.
+DIFFUSION_SOME = r'(condition\.table|layers\.0\.feed_forward\.w2\.weight)'
+DIFFUSION_TENSORS = {r'.*': (F, ()), r'(ema\.|best\.|m\.)?' + DIFFUSION_SOME: (F, ('nan',)),
+                     r'v\.' + DIFFUSION_SOME: (F, (-1,))}
+
 KINDS = {
     'splat-model': (SPLAT, SPLAT_TENSORS, {'step'}),
     'splat-checkpoint': ({**SPLAT, **SPLAT_STATE, **RUN}, {**SPLAT_TENSORS, **STATE_TENSORS}, set()),
@@ -115,6 +138,8 @@ KINDS = {
     'gan-checkpoint': ({**GAN_STATE, **RUN}, {**GAN_TENSORS, **GAN_STATE_TENSORS}, set(GAN)),
     'gan-checkpoint-sampled': (GAN, {r'ema\.g\..*': GAN_TENSORS[r'(ema\.|best\.)?[gd]\..*'],
                                      r'(v\.|best\.)?[gd]\..*': (F, ())}, {*GAN_STATE, *RUN}),
+    'diffusion-model': (DIFFUSION, DIFFUSION_TENSORS, {'step'}),
+    'diffusion-checkpoint': (DIFFUSION_STATE, DIFFUSION_TENSORS, set(RUN)),
     'sr-model': ({}, SR_TENSORS, {'step'}),
     'sr-checkpoint': ({**SR_STATE, **RUN}, SR_TENSORS, set()),
     'sr-gan-checkpoint': ({**SR_GAN_STATE, **RUN}, {**SR_TENSORS, **SR_GAN_TENSORS}, set()),

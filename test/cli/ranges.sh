@@ -64,4 +64,22 @@ run 0 imgtrain train sr.yaml -o sr_gan -q discriminator=unet num_feat_d=8 gan_we
 rm -f sr_gan/checkpoints/step-000000008.safetensors
 corrupt sr_gan/checkpoints/step-000000004.safetensors sr-gan-checkpoint \
     train sr.yaml -o sr_gan -q --resume discriminator=unet num_feat_d=8 gan_weight=0.1
+
+"$root/scripts/draw_shapes.sh" shapes 6 8
+cat >diffusion.yaml <<'YAML'
+task: diffusion
+data: shapes
+labels: true
+device: cpu
+threads: 1
+diffusion: {size: 8, dim: 8, layers: 1, heads: 1, axes: [4, 2, 2], text_dim: 4, images: 16, batch: 4, samples: 1, sample_steps: 1, eval_every: 2}
+eval_steps: 2
+frames: {count: 0}
+video: {enabled: false}
+checkpoint: {every: 2, keep: 100}
+YAML
+run 0 imgtrain train diffusion.yaml -o diffusion -q
+rm -f diffusion/checkpoints/step-000000004.safetensors
+corrupt diffusion/model.safetensors diffusion-model eval diffusion/model.safetensors shapes --samples 4 --device cpu
+corrupt diffusion/checkpoints/step-000000002.safetensors diffusion-checkpoint train diffusion.yaml -o diffusion -q --resume
 finish
