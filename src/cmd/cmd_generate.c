@@ -22,7 +22,13 @@
 #include <string.h>
 #include <strings.h>
 
-enum { BATCH_MOST = 4096, COUNT_MOST = 1000000, PATH_DIGITS = 5 };
+enum {
+    BATCH_MOST = 4096,
+    COUNT_MOST = 1000000,
+    PATH_DIGITS = 5,
+    LEAST_PRESET = 512,
+    PRESET_STEP = 256
+};
 
 static const double SECONDS_BETWEEN_LINES = 10.0;
 
@@ -154,10 +160,24 @@ static int open_device(struct generation *g)
     return device_open(&g->device, "cpu", 0);
 }
 
+/* --preset auto: the next smaller size. */
+static bool generation_shrink(struct generation *g)
+{
+    struct pipeline_request *r = &g->job.request;
+    const char *preset = g->options->preset;
+    if (!preset || strcmp(preset, "auto") != 0 || r->init || r->width <= LEAST_PRESET) return false;
+    r->width = r->height = r->width - PRESET_STEP;
+    log_info("%s: going on with %dx%d", error_message(), r->width, r->height);
+    return true;
+}
+
 /* All ways, where none is possible: what the user may ask for instead. */
 static int generation_prepare(struct generation *g)
 {
-    int stages, code = pipeline_prepare(g->pipeline, &g->job.request, g->sigmas, &g->first);
+    int stages, code;
+    do {
+        code = pipeline_prepare(g->pipeline, &g->job.request, g->sigmas, &g->first);
+    } while (code == ERR_DEVICE_MEMORY && generation_shrink(g));
     if (code != ERR_DEVICE_MEMORY) return code;
     char said[512];
     snprintf(said, sizeof said, "%s", error_message());

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "cmd/cmd.h"
+#include "cmd/info_model.h"
 #include "cmd/info_schedule.h"
 #include "cmd/options.h"
 #include "registry/tasks.h"
@@ -413,10 +414,11 @@ int cmd_info(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain info FILE|RUN [--json] [--schedule]",
+        .usage = "imgtrain info FILE|RUN|MODEL [--json] [--schedule]",
         .about = "Says what a checkpoint, a model (any safetensors file) or a run folder holds: "
                  "task, step,\nsize, metadata, and each tensor with its shape and range. Every "
-                 "CRC is checked.",
+                 "CRC is checked. Of a model folder: its components, and whether `generate`\n"
+                 "takes it.",
         .options = options,
         .min_operands = 1,
         .max_operands = 1,
@@ -429,5 +431,6 @@ int cmd_info(int argc, char **argv)
     if (schedule && !file_is_dir(argv[1]))
         return fail(ERR_USAGE, "--schedule is of a run folder, and %s is none", argv[1]);
     if (schedule) return info_print_schedule(argv[1], json);
+    if (info_is_model(argv[1])) return info_print_model(argv[1], json);
     return file_is_dir(argv[1]) ? info_run(argv[1], json) : info_file(argv[1], json);
 }

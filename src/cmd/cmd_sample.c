@@ -1,7 +1,9 @@
 /* imgtrain sample: images of a trained generator, one by one, as a grid or as a walk between. */
 #include "base/error.h"
+#include "base/file.h"
 #include "cmd/cmd.h"
 #include "cmd/fallback.h"
+#include "cmd/info_model.h"
 #include "cmd/options.h"
 #include "cmd/sample_make.h"
 #include "cmd/seed_list.h"
@@ -12,6 +14,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { BATCH = 16, BATCH_MOST = 4096 };
 
@@ -94,6 +97,38 @@ static int choose_seeds(const struct sample_options *options, struct seed_list *
     return OK;
 }
 
+/* Whether `model` is a run or a folder of a diffusion model. */
+static bool is_diffusion(const char *model)
+{
+    char *inside = path_join(model, "model");
+    bool is = info_is_model(model) || (inside && info_is_model(inside));
+    free(inside);
+    return is;
+}
+
+/* Images of a diffusion model are what `generate` makes. */
+static int sample_diffusion(char *model, const struct sample_options *options)
+{
+    char class[24];
+    if (options->grid || options->walk)
+        return fail(ERR_USAGE, "--grid and --interpolate are of GANs, and %s is a diffusion model",
+                    model);
+    options_without_effect("scale", "with a diffusion model");
+    snprintf(class, sizeof class, "%" PRId64, options->label);
+    char *words[] = {(char[]){"generate"},
+                     model,
+                     (char[]){"--label"},
+                     options->label < 0 ? (char[]){"none"} : class,
+                     (char[]){"--seed"},
+                     (char *)(options->seeds ? options->seeds : "0-63"),
+                     (char[]){"--output"},
+                     (char *)options->output,
+                     (char[]){"--device"},
+                     (char *)options->device,
+                     NULL};
+    return cmd_generate((int)(sizeof words / sizeof *words) - 1, words);
+}
+
 int cmd_sample(int argc, char **argv)
 {
     struct sample_options options = {
@@ -169,6 +204,7 @@ int cmd_sample(int argc, char **argv)
     int operands, columns = 0, grid_rows = 0;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(cmd_sample_check_options(&options));
+    if (is_diffusion(argv[1])) return sample_diffusion(argv[1], &options);
     if (!options.walk) options_without_effect("frames fps", "without --interpolate");
     if (options.walk && !sample_is_video(options.output))
         options_without_effect("fps", "where images are made, not a video");

@@ -58,6 +58,8 @@ err_has "sequential"
 err_has "denoise"
 run 31 imgtrain $m --label circle -o no.png --max-vram $less --offload none
 run 31 imgtrain $m --label circle -o no.png --max-vram $less --offload model
+run 31 imgtrain $m --label circle -o no.png --max-vram 1MB --preset auto
+err_has "going on with 512x512"
 has_not no.png
 
 # ---- from an image; a part of one ----
@@ -206,6 +208,27 @@ refused 66 "model_index.json" shapes --label circle
 refused 64 "no model"
 rm other/transformer/diffusion_pytorch_model.safetensors
 refused 66 "diffusion_pytorch_model" other --label circle
+
+# ---- sample calls it ----
+run 0 imgtrain sample run --class 1 --seeds 0-2,9 -o sampled --device cpu
+run 0 imgtrain $m --label 1 --seed 9 -o b.png
+same sampled/seed-00009.png b.png
+run 64 imgtrain sample run --grid 2x2 -o no.png
+err_has "of GANs"
+
+# ---- what a folder holds ----
+run 0 imgtrain info run/model
+out_has "run/model: model, ZImagePipeline"
+out_has "ZImageTransformer2DModel"
+out_has "F32"
+out_has "yes, by --label: circle, cross, square, triangle"
+out_has "no file says"
+echo free >other/LICENSE
+run 0 imgtrain info other --json
+out_has '"licence": "LICENSE"'
+out_has '"generates": "no: other/transformer'
+out_has '"text_encoder": {"class": "Qwen3Model", "files": 1, "tensors": 13'
+run 65 imgtrain info other/LICENSE
 
 # ---- texts ----
 mkdir texts

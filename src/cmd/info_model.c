@@ -1,0 +1,186 @@
+#include "cmd/info_model.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "diffusion/model/model_folder.h"
+#include "store/json_file.h"
+#include "store/shards.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { INDEX_MAX = 1 << 20, TENSOR_TYPES = TENSOR_BOOL + 1 };
+
+static const char index_name[] = "model_index.json";
+
+/* What a component's weights come to. */
+struct component_facts {
+    int files, tensors;
+    int64_t parameters, bytes;
+    int64_t of_type[TENSOR_TYPES]; /* numbers */
+};
+
+bool info_is_model(const char *path)
+{
+    char *index = file_is_dir(path) ? path_join(path, index_name) : NULL;
+    bool is = index && file_exists(index);
+    free(index);
+    return is;
+}
+
+static void add_file(struct component_facts *facts, const struct store_file *file)
+{
+    facts->files++;
+    facts->bytes += (int64_t)store_bytes(file);
+    for (int i = 0; i < store_count(file); i++) {
+        const struct store_tensor *tensor = store_at(file, i);
+        int64_t numbers = (int64_t)(tensor->bytes / tensor_type_bytes(tensor->type));
+        facts->tensors++;
+        facts->parameters += numbers;
+        facts->of_type[tensor->type] += numbers;
+    }
+}
+
+/* None where the component has no weights, as a scheduler. */
+static int find_facts(struct component_facts *facts, const char *model, const char *component)
+{
+    static const char *const stems[] = {"diffusion_pytorch_model", "model", NULL};
+    struct store_shards *shards = NULL;
+    *facts = (struct component_facts){0};
+    char *folder = path_join(model, component);
+    int code = folder ? store_shards_open(&shards, folder, stems) : ERR_SYSTEM;
+    for (int i = 0; code == OK && i < store_shards_count(shards); i++)
+        add_file(facts, store_shards_at(shards, i));
+    store_shards_close(shards);
+    free(folder);
+    return code == ERR_INPUT ? OK : code;
+}
+
+/* Types by their names, with how many numbers are of each where they are several. */
+static void types_text(const struct component_facts *facts, char *text, size_t room)
+{
+    size_t used = 0;
+    *text = '\0';
+    for (int t = 0; t < TENSOR_TYPES && used < room; t++) {
+        if (facts->of_type[t] == 0) continue;
+        const char *name = tensor_type_name((enum tensor_type)t);
+        used += (size_t)snprintf(text + used, room - used, "%s%s", used ? ", " : "", name);
+        if (facts->of_type[t] < facts->parameters && used < room)
+            used += (size_t)snprintf(text + used, room - used, " (%" PRId64 ")", facts->of_type[t]);
+    }
+}
+
+static void print_component(const char *name, const char *class,
+                            const struct component_facts *facts, bool json, bool first)
+{
+    char types[128];
+    types_text(facts, types, sizeof types);
+    if (json) {
+        fputs(first ? "" : ", ", stdout);
+        json_write_string(stdout, name);
+        fputs(": {\"class\": ", stdout);
+        json_write_string(stdout, class);
+        printf(", \"files\": %d, \"tensors\": %d, \"parameters\": %" PRId64 ", \"bytes\": %" PRId64
+               ", \"types\": ",
+               facts->files, facts->tensors, facts->parameters, facts->bytes);
+        json_write_string(stdout, types);
+        putchar('}');
+        return;
+    }
+    printf("  %-16s %s\n", name, class);
+    if (facts->files)
+        printf("  %-16s %" PRId64 " parameters, %s, %s in %d file%s\n", "", facts->parameters,
+               types, format_bytes(facts->bytes).text, facts->files, facts->files == 1 ? "" : "s");
+}
+
+/* The second of [library, class]; NULL for what is no component. */
+static const char *class_of(const cJSON *entry)
+{
+    if (!cJSON_IsArray(entry) || cJSON_GetArraySize(entry) != 2) return NULL;
+    return cJSON_GetStringValue(cJSON_GetArrayItem(entry, 1));
+}
+
+static int print_components(const cJSON *index, const char *path, bool json)
+{
+    const cJSON *entry;
+    bool first = true;
+    cJSON_ArrayForEach(entry, index)
+    {
+        struct component_facts facts;
+        const char *class = class_of(entry), *name = entry->string;
+        if (!class || strchr(name, '/') || *name == '.') continue;
+        TRY(find_facts(&facts, path, name));
+        print_component(name, class, &facts, json, first);
+        first = false;
+    }
+    return OK;
+}
+
+/* The first of these files; NULL: the model does not say under which terms it may be used. */
+static const char *find_licence(const char *path)
+{
+    static const char *const names[] = {"LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *file = path_join(path, names[i]);
+        bool there = file && file_exists(file);
+        free(file);
+        if (there) return names[i];
+    }
+    return NULL;
+}
+
+/* In one line whether `generate` takes it, and what of; or why not. */
+static void describe_use(const char *path, char *text, size_t room)
+{
+    struct model_folder model;
+    if (model_folder_open(&model, path) < 0) {
+        snprintf(text, room, "no: %s", error_message());
+    } else if (model.text.kind == TEXT_BYTES) {
+        snprintf(text, room, "yes, by --prompt");
+    } else if (model.text.rows == 1) {
+        snprintf(text, room, "yes");
+    } else {
+        snprintf(text, room, "yes, by --label: %s", text_table_names(&model.text).text);
+    }
+    model_folder_close(&model);
+}
+
+int info_print_model(const char *path, bool json)
+{
+    cJSON *index = NULL;
+    char *file = path_join(path, index_name), use[512];
+    const char *class = "none", *licence = find_licence(path);
+    int code = file ? json_file_read(&index, file, INDEX_MAX) : ERR_SYSTEM;
+    TRY_CLEANUP(code);
+    TRY_CLEANUP(json_file_string(index, file, "_class_name", &class));
+    describe_use(path, use, sizeof use);
+    if (json) {
+        fputs("{\"model\": ", stdout);
+        json_write_string(stdout, path);
+        fputs(", \"class\": ", stdout);
+        json_write_string(stdout, class);
+        fputs(", \"licence\": ", stdout);
+        if (licence)
+            json_write_string(stdout, licence);
+        else
+            fputs("null", stdout);
+        fputs(", \"generates\": ", stdout);
+        json_write_string(stdout, use);
+        fputs(", \"components\": {", stdout);
+        TRY_CLEANUP(print_components(index, path, true));
+        puts("}}");
+    } else {
+        printf("%s: model, %s\n", path, class);
+        TRY_CLEANUP(print_components(index, path, false));
+        printf("  %-16s %s\n", "licence", licence ? licence : "no file says");
+        printf("  %-16s %s\n", "generates", use);
+    }
+cleanup:
+    cJSON_Delete(index);
+    free(file);
+    return code;
+}
