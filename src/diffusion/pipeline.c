@@ -96,7 +96,9 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
         const struct placed_dit_setup setup = {.model = &model->dit,
                                                .weights = model->weights,
                                                .half = weights == PIPELINE_BF16,
-                                               .key = model->path};
+                                               .key = model->path,
+                                               .read = model->denoiser ? model_read_weight : NULL,
+                                               .read_context = model};
         code = placed_dit_open(&p->denoiser, p->placement, device, &setup);
     }
     if (code < 0) {

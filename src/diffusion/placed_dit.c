@@ -17,6 +17,12 @@ static int placed_dit_map(void *context, const void **data)
     return OK;
 }
 
+static int placed_dit_read(void *context, int tensor, void *to)
+{
+    const struct placed_dit *p = context;
+    return p->read(p->read_context, p->weights[tensor], to);
+}
+
 /* Vectors are handed over as fp32. */
 static enum tensor_type placed_type(const struct s3dit_tensor *tensor, enum tensor_type stored,
                                     bool half)
@@ -35,7 +41,8 @@ static void placed_dit_list(struct placed_dit *p, const struct placed_dit_setup 
             (struct placement_tensor){.name = tensor->name,
                                       .stored = stored,
                                       .wanted = placed_type(tensor, stored, setup->half),
-                                      .count = tensor->count};
+                                      .count = tensor->count,
+                                      .in_memory = setup->weights && setup->weights[t]->is_copy};
         if (block->count++ == 0) block->first = t;
     }
     for (int b = 0; b < p->model->block_count; b++) {
@@ -48,8 +55,12 @@ int placed_dit_open(struct placed_dit *p, struct placement *placement, struct de
                     const struct placed_dit_setup *setup)
 {
     const struct s3dit_model *model = setup->model;
-    *p = (struct placed_dit){
-        .model = model, .weights = setup->weights, .placement = placement, .device = device};
+    *p = (struct placed_dit){.model = model,
+                             .weights = setup->weights,
+                             .placement = placement,
+                             .device = device,
+                             .read = setup->read,
+                             .read_context = setup->read_context};
     p->tensors = calloc((size_t)model->tensor_count, sizeof *p->tensors);
     p->blocks = calloc((size_t)model->block_count, sizeof *p->blocks);
     p->names = calloc((size_t)model->block_count, sizeof *p->names);
@@ -64,6 +75,7 @@ int placed_dit_open(struct placed_dit *p, struct placement *placement, struct de
                                             .block_count = model->block_count,
                                             .is_file = true,
                                             .open = placed_dit_map,
+                                            .read = setup->read ? placed_dit_read : NULL,
                                             .context = p};
     return placement_add(placement, &source, &p->component);
 }

@@ -17,6 +17,8 @@ struct placed_dit {
     struct placement_block *blocks;
     char (*names)[32]; /* of blocks */
     char *key;
+    int (*read)(const void *context, const struct store_tensor *weight, void *to);
+    const void *read_context;
 
     /* a stage: */
     struct s3dit dit;
@@ -35,6 +37,9 @@ struct placed_dit_setup {
     enum tensor_type stored;
     bool half;
     const char *key;
+    /* Of a weight, its bytes as stored, for placements by reading; NULL: it is only mapped. */
+    int (*read)(const void *context, const struct store_tensor *weight, void *to);
+    const void *read_context;
 };
 
 /* Adds the component; placed_dit_close, after placement_close, takes it in any case. */

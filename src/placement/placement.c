@@ -208,6 +208,8 @@ static int working_hold(struct placement *p, const struct placement_stage *stage
     if (!p->working) return ERR_SYSTEM;
     if (stage->declare) TRY(stage->declare(stage->context, f->chunking, p->working));
     TRY(plan_declare(p->working, "staging", PLAN_HOST, staging, PLAN_ALWAYS, &p->staging));
+    TRY(plan_declare(p->working, "reading", PLAN_HOST,
+                     f->copies > 0 ? placement_reading_bytes(p, c) : 0, PLAN_ALWAYS, &p->reading));
     return plan_commit(p->working, p->device);
 }
 

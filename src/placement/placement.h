@@ -46,6 +46,7 @@ struct placement_options {
     double usage;      /* share of free memory; 0: .9 */
     bool prefetch;     /* bring the next block while one is worked on */
     bool place;        /* also where operations could read the mapping: the budget is to be felt */
+    bool by_reading;   /* place by reading files instead of out of their mapping */
     bool without_data; /* for forecasts alone: no component is ever opened */
     double work_rate, copy_rate; /* operations and bytes a second, for estimates; 0: unknown */
 };
@@ -56,6 +57,7 @@ struct placement_tensor {
     const char *name;
     enum tensor_type stored, wanted; /* wanted: stored, F32 or BF16 */
     size_t count;                    /* numbers */
+    bool in_memory;                  /* its data is no page of a file, whatever is_file says */
     bool stays_mapped;               /* rows are gathered from the mapping: never placed */
 };
 
@@ -78,6 +80,8 @@ struct placement_source {
     /* Finds the data of each tensor, when the component is used first, and gives it back. */
     int (*open)(void *context, const void **data);
     void (*close)(void *context); /* may be NULL */
+    /* For `by_reading`: the bytes of a tensor as they are stored. NULL: they are only mapped. */
+    int (*read)(void *context, int tensor, void *to);
     void *context;
 };
 

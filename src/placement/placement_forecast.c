@@ -195,7 +195,9 @@ int stage_foresee(const struct placement *p, struct residency *r,
     residency_apply(r, p, stage, f);
     walk_begin(&walk, c, stage, &r->of[stage->component]);
     walk_count(&walk, &f->copies, &f->copied_bytes);
-    if (f->copies > 0) f->host_bytes += placement_staging_bytes(p, c);
+    if (f->copies > 0)
+        f->host_bytes += plan_aligned(placement_staging_bytes(p, c)) +
+                         plan_aligned(placement_reading_bytes(p, c));
     f->seconds = estimate_seconds(p, stage, f);
     return OK;
 }

@@ -60,6 +60,7 @@ struct placement {
     int falls;            /* ways that memory failed for */
     struct plan *working; /* activations, workspace, staging */
     void *staging;
+    void *reading;        /* what is read before it is converted */
     size_t staging_bytes; /* of each part */
     int parts;
     struct placement_walk walk;
@@ -89,6 +90,9 @@ int component_measure(const struct placement *p, struct placement_component *c);
 size_t holding_bytes(const struct placement_component *c, const struct holding *h);
 size_t holding_block_at(const struct placement_component *c, const struct holding *h, int block);
 size_t holding_slot_at(const struct placement_component *c, const struct holding *h, int slot);
+/* It is placed by reading its file; bytes of a buffer for what is converted then. */
+bool component_is_read(const struct placement *p, const struct placement_component *c);
+size_t placement_reading_bytes(const struct placement *p, const struct placement_component *c);
 size_t component_largest_block(const struct placement_component *c);
 
 /* ---- placement_walk.c ---- */

@@ -27,7 +27,7 @@ void placement_advise(const struct placement_component *c, int block, bool in_pl
         const struct placement_tensor *tensor = &c->source.tensors[t];
         uintptr_t from = (uintptr_t)c->data[t];
         uintptr_t to = from + tensor->count * tensor_type_bytes(tensor->stored);
-        if (tensor->stays_mapped || c->in_place[t] != in_place) continue;
+        if (tensor->stays_mapped || tensor->in_memory || c->in_place[t] != in_place) continue;
         if (advice == MADV_DONTNEED) /* pages that are its alone */
             from = (from + page - 1) / page * page, to = to / page * page;
         else
@@ -47,7 +47,7 @@ static int check_pages(const struct placement_component *c, int block)
         const struct placement_tensor *tensor = &c->source.tensors[t];
         uintptr_t from = (uintptr_t)c->data[t] / page * page;
         uintptr_t to = (uintptr_t)c->data[t] + tensor->count * tensor_type_bytes(tensor->stored);
-        if (tensor->stays_mapped || from >= to) continue;
+        if (tensor->stays_mapped || tensor->in_memory || from >= to) continue;
         if (madvise((void *)from, to - from, MADV_POPULATE_READ) == 0) continue;
         if (errno == EFAULT || errno == EHWPOISON || errno == EIO)
             return fail(ERR_IO,
@@ -66,12 +66,27 @@ static struct placement_component *component_at_work(struct placement *p)
     return &p->components[p->stage.component];
 }
 
-static int convert_block(const struct placement_component *c, int block, char *to)
+/* A tensor's bytes out of its file. */
+static int read_tensor(const struct placement *p, const struct placement_component *c, int index,
+                       void *to)
+{
+    const struct placement_tensor *tensor = &c->source.tensors[index];
+    if (tensor->stored == tensor->wanted) return c->source.read(c->source.context, index, to);
+    TRY(c->source.read(c->source.context, index, p->reading));
+    return placement_convert(to, tensor->wanted, p->reading, tensor->stored, tensor->count);
+}
+
+static int convert_block(const struct placement *p, const struct placement_component *c, int block,
+                         char *to)
 {
     const struct placement_block *b = &c->source.blocks[block];
     for (int t = b->first; t < b->first + b->count; t++) {
         const struct placement_tensor *tensor = &c->source.tensors[t];
         if (c->in_place[t]) continue;
+        if (component_is_read(p, c)) {
+            TRY(read_tensor(p, c, t, to + c->tensor_at[t]));
+            continue;
+        }
         TRY(placement_convert(to + c->tensor_at[t], tensor->wanted, c->data[t], tensor->stored,
                               tensor->count));
     }
@@ -92,7 +107,7 @@ static int send_block(struct placement *p, struct placement_component *c, int bl
         p->wait_seconds += clock_seconds() - before;
     }
     double before = clock_seconds();
-    TRY(convert_block(c, block, staged));
+    TRY(convert_block(p, c, block, staged));
     p->load_seconds += clock_seconds() - before;
     if (slot >= 0 && p->slot_was_used[slot]) TRY(device->await(device, QUEUE_IN, MARK_WORK + slot));
     TRY(device->copy(device, QUEUE_IN, to, staged, bytes));
@@ -106,12 +121,12 @@ static int send_block(struct placement *p, struct placement_component *c, int bl
 static int bring_block(struct placement *p, int block, char *to, int slot)
 {
     struct placement_component *c = component_at_work(p);
-    TRY(check_pages(c, block));
+    if (!component_is_read(p, c)) TRY(check_pages(c, block));
     if (p->device->copy) {
         TRY(send_block(p, c, block, to, slot));
     } else {
         double before = clock_seconds();
-        TRY(convert_block(c, block, to));
+        TRY(convert_block(p, c, block, to));
         p->load_seconds += clock_seconds() - before;
     }
     p->counts.copies++;

@@ -10,10 +10,12 @@ static size_t placement_aligned(size_t bytes)
 }
 
 /* On the host, what is stored in the type that is wanted need not be placed. */
-static bool is_read_in_place(const struct placement *p, const struct placement_tensor *tensor)
+static bool is_read_in_place(const struct placement *p, const struct placement_component *c,
+                             const struct placement_tensor *tensor)
 {
     if (tensor->stays_mapped) return true;
-    return p->device->is_host && !p->options.place && tensor->stored == tensor->wanted;
+    return p->device->is_host && !p->options.place && !component_is_read(p, c) &&
+           tensor->stored == tensor->wanted;
 }
 
 int component_measure(const struct placement *p, struct placement_component *c)
@@ -34,7 +36,7 @@ int component_measure(const struct placement *p, struct placement_component *c)
                 return fail(ERR_DATA, "%s: %s is too large", s->name, tensor->name);
             c->mapped_bytes += tensor->count * tensor_type_bytes(tensor->stored);
             c->tensor_at[t] = c->block_bytes[b];
-            c->in_place[t] = is_read_in_place(p, tensor);
+            c->in_place[t] = is_read_in_place(p, c, tensor);
             if (!c->in_place[t]) c->block_bytes[b] += placement_aligned(tensor->count * wanted);
         }
         c->placed_bytes += c->block_bytes[b];
@@ -42,6 +44,22 @@ int component_measure(const struct placement *p, struct placement_component *c)
             return fail(ERR_DATA, "%s is too large", s->name);
     }
     return OK;
+}
+
+bool component_is_read(const struct placement *p, const struct placement_component *c)
+{
+    return p->options.by_reading && c->source.read;
+}
+
+size_t placement_reading_bytes(const struct placement *p, const struct placement_component *c)
+{
+    size_t most = 0;
+    for (int t = 0; component_is_read(p, c) && t < c->source.tensor_count; t++) {
+        const struct placement_tensor *tensor = &c->source.tensors[t];
+        size_t bytes = tensor->count * tensor_type_bytes(tensor->stored);
+        if (!c->in_place[t] && tensor->stored != tensor->wanted && bytes > most) most = bytes;
+    }
+    return most;
 }
 
 size_t component_largest_block(const struct placement_component *c)

@@ -23,6 +23,8 @@ struct store_file {
     char *path;
     uint8_t *map; /* the whole file */
     size_t bytes;
+    dev_t device; /* of the file that is mapped: another may take its name */
+    ino_t number;
     const uint8_t *data; /* the data section within */
     size_t data_bytes;
     struct store_header header;        /* entries sorted by offset, pairs by key */
@@ -69,6 +71,8 @@ static int map_file(struct store_file *file, const char *path, enum store_openin
         } else {
             file->map = map;
             file->bytes = (size_t)info.st_size;
+            file->device = info.st_dev;
+            file->number = info.st_ino;
         }
     }
     retry_close(fd);
@@ -223,6 +227,7 @@ static int align_tensors(struct store_file *file)
         if (!copy) return fail(ERR_SYSTEM, "%s: out of memory", file->path);
         memcpy(copy, tensor->data, tensor->bytes);
         tensor->data = copy;
+        tensor->is_copy = true;
         file->copies[file->copy_count++] = copy;
     }
     return OK;
@@ -286,6 +291,35 @@ int store_open_own(struct store_file **out, const char *path)
 int store_open_lazy(struct store_file **out, const char *path)
 {
     return open_file(out, path, STORE_LAZY);
+}
+
+/* The descriptor of the file that is mapped, opened anew. */
+static int reopen_file(const struct store_file *file, int *fd)
+{
+    struct stat info;
+    *fd = retry_open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    if (*fd < 0) return fail_errno(ERR_IO, "open %s again", file->path);
+    if (fstat(*fd, &info) == 0 && info.st_dev == file->device && info.st_ino == file->number)
+        return OK;
+    retry_close(*fd);
+    return fail(ERR_IO, "%s: another file has taken its place", file->path);
+}
+
+int store_read_bytes(const struct store_file *file, const struct store_tensor *tensor, void *to)
+{
+    const struct store_entry *entry = (const void *)tensor; /* its first member */
+    size_t at = (size_t)(file->data - file->map) + (size_t)entry->begin, done = 0;
+    int fd;
+    TRY(reopen_file(file, &fd));
+    int code = OK;
+    while (code == OK && done < tensor->bytes) {
+        ssize_t got = retry_pread(fd, (char *)to + done, tensor->bytes - done, (off_t)(at + done));
+        if (got < 0) code = fail_errno(ERR_IO, "read %s", file->path);
+        if (got == 0) code = fail(ERR_IO, "%s: the file got smaller", file->path);
+        if (got > 0) done += (size_t)got;
+    }
+    retry_close(fd);
+    return code;
 }
 
 int store_check_crcs(const struct store_file *file)

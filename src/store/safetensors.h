@@ -57,6 +57,11 @@ int store_open_lazy(struct store_file **file, const char *path);
 int store_check_crcs(const struct store_file *file);
 void store_close(struct store_file *file); /* accepts NULL */
 
+/* The bytes of one of its tensors, as they are stored, by reading the file instead of the mapping:
+ * in long pieces, which a network's disk is faster with. ERR_IO, also where the file was replaced
+ * or got smaller. */
+int store_read_bytes(const struct store_file *file, const struct store_tensor *tensor, void *to);
+
 const char *store_path(const struct store_file *file);
 size_t store_bytes(const struct store_file *file); /* of the whole file */
 /* Whether the header and each tensor have a CRC, as in all files that this program wrote. */

@@ -167,6 +167,15 @@ const struct store_tensor *store_shards_find(const struct store_shards *shards, 
     return NULL;
 }
 
+int store_shards_read(const struct store_shards *shards, const struct store_tensor *tensor,
+                      void *to)
+{
+    const struct store_file *file;
+    if (store_shards_find(shards, tensor->name, &file) != tensor)
+        return fail(ERR_INTERNAL, "%s is of no shard", tensor->name);
+    return store_read_bytes(file, tensor, to);
+}
+
 int store_shards_expect(const struct store_shards *shards, const char *name, int dims,
                         const int64_t *shape, const struct store_tensor **tensor)
 {

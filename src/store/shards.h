@@ -22,6 +22,10 @@ int store_shards_tensor_count(const struct store_shards *shards);
 const struct store_tensor *store_shards_find(const struct store_shards *shards, const char *name,
                                              const struct store_file **file);
 
+/* store_read_bytes of the shard that has it; ERR_INTERNAL where none does. */
+int store_shards_read(const struct store_shards *shards, const struct store_tensor *tensor,
+                      void *to);
+
 /* The tensor of this shape in F32, F16 or BF16. ERR_DATA names file, tensor and both shapes. */
 int store_shards_expect(const struct store_shards *shards, const char *name, int dims,
                         const int64_t *shape, const struct store_tensor **tensor);

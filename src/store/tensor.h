@@ -31,6 +31,7 @@ struct store_tensor {
     int64_t shape[TENSOR_MAX_DIMS];
     const void *data; /* borrowed: mapped, aligned to the element size */
     size_t bytes;
+    bool is_copy; /* data is memory of this process, as the file does not align it: no page of it */
 };
 
 size_t tensor_type_bytes(enum tensor_type type);

@@ -150,6 +150,7 @@ START_TEST(the_same_bits_in_every_way)
                 struct run how = {.threads = threads,
                                   .options = {.way = (enum placement_way)way,
                                               .place = true,
+                                              .by_reading = threads == 3,
                                               .prefetch = batch > 1}};
                 /* the least budget that does, so that most blocks pass by */
                 int code;

@@ -270,6 +270,34 @@ START_TEST(rows_that_are_gathered_stay_mapped)
 }
 END_TEST
 
+/* Data that is memory of this process is not given back as if it were pages of a file. */
+START_TEST(copies_of_what_is_not_aligned_stay)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f;
+    struct fake_stage s;
+    const size_t floats[2] = {100000, 100000};
+    int c;
+    for (int place = 0; place < 2; place++) {
+        const struct placement_options options = {
+            .way = PLACEMENT_SEQUENTIAL, .prefetch = true, .place = place};
+        fake_create(&f, "f", 2, floats, 1);
+        f.source.is_file = true;
+        f.tensors[0].in_memory = f.tensors[1].in_memory = true;
+        MUST(placement_open(&placement, device, &options));
+        MUST(placement_add(placement, &f.source, &c));
+        fake_stage_create(&s, &f, c, "walk", NULL, 0, 3);
+        MUST(fake_run(placement, device, &s));
+        for (size_t i = 0; i < 400004; i++)
+            ck_assert_uint_eq(f.bytes[0][i], (uint8_t)(i * 7 + 'f'));
+        placement_close(placement);
+        fake_free(&f);
+    }
+    device_close(device);
+}
+END_TEST
+
 START_TEST(a_walk_is_kept_to)
 {
     struct device *device = cpu_device();
@@ -335,12 +363,13 @@ START_TEST(types_are_converted_while_placed)
                 memcpy(f.bytes[i] + 2 * k, &half, 2);
         }
     }
-    const struct placement_options options = {.way = PLACEMENT_NONE};
+    const struct placement_options options = {.way = PLACEMENT_NONE, .by_reading = _i == 1};
     MUST(placement_open(&placement, device, &options));
     MUST(placement_add(placement, &f.source, &c));
     fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
     MUST(placement_begin(placement, &s.stage));
     MUST(placement_acquire(placement, 0, &tensors));
+    ck_assert_int_eq(f.reads, _i == 1 ? 4 : 0);
     for (int k = 0; k < 300; k++) {
         float x = (float)(k - 150) * 0.37f;
         float from_half = half_half_value(half_round(x)), from_bf16 = bf16_value(bf16_round(x));
@@ -743,8 +772,9 @@ Suite *placement_suite(void)
     tcase_add_test(tests, components_of_one_key_are_one);
     tcase_add_test(tests, the_host_computes_from_the_mapping);
     tcase_add_test(tests, rows_that_are_gathered_stay_mapped);
+    tcase_add_test(tests, copies_of_what_is_not_aligned_stay);
     tcase_add_test(tests, a_walk_is_kept_to);
-    tcase_add_test(tests, types_are_converted_while_placed);
+    tcase_add_loop_test(tests, types_are_converted_while_placed, 0, 2);
     tcase_add_loop_test(tests, each_allocation_may_fail, 0, PLACEMENT_WAYS);
     tcase_add_test(tests, what_cannot_be_opened_leaves_nothing);
     tcase_add_loop_test(tests, a_file_that_got_smaller_is_an_error, 0, 2);

@@ -18,7 +18,7 @@ struct fake {
     struct placement_block blocks[FAKE_BLOCKS];
     uint8_t *bytes[FAKE_TENSORS];
     struct placement_source source;
-    int opened;
+    int opened, reads;
 };
 
 struct fake_stage {
@@ -42,6 +42,15 @@ static inline int fake_open(void *context, const void **data)
     f->opened++;
     for (int t = 0; t < f->source.tensor_count; t++)
         data[t] = f->bytes[t];
+    return OK;
+}
+
+static inline int fake_read(void *context, int tensor, void *to)
+{
+    struct fake *f = context;
+    f->reads++;
+    memcpy(to, f->bytes[tensor],
+           f->tensors[tensor].count * tensor_type_bytes(f->tensors[tensor].stored));
     return OK;
 }
 
@@ -79,6 +88,7 @@ static inline void fake_create(struct fake *f, const char *key, int blocks, cons
                                           .block_count = blocks,
                                           .open = fake_open,
                                           .close = fake_close,
+                                          .read = fake_read,
                                           .context = f};
 }
 
@@ -253,7 +263,8 @@ static inline void fake_trial(struct device *device, uint32_t trial)
                                         .budget =
                                             (int64_t)(most_working + fake_draw(trial, 1) % spread),
                                         .prefetch = fake_draw(trial, 2) % 4 > 0,
-                                        .place = fake_draw(trial, 3) % 8 > 0};
+                                        .place = fake_draw(trial, 3) % 8 > 0,
+                                        .by_reading = fake_draw(trial, 7) % 3 == 0};
     if (fake_draw(trial, 4) % 2) options.way = (enum placement_way)(fake_draw(trial, 5) % 3);
     struct placement *placement;
     struct placement_stage list[6];

@@ -302,6 +302,33 @@ START_TEST(aligns_foreign_tensors)
     ck_assert_uint_eq((uintptr_t)store_find(file, "a")->data % 4, 0);
     ck_assert_int_eq(store_read_f32(file, "a", 1, (int64_t[]){1}, &one), OK);
     ck_assert(one == 1.0F);
+    ck_assert(store_find(file, "a")->is_copy && !store_find(file, "b")->is_copy);
+    one = 0; /* and as it stands in the file */
+    ck_assert_int_eq(store_read_bytes(file, store_find(file, "a"), &one), OK);
+    ck_assert(one == 1.0F);
+    store_close(file);
+}
+END_TEST
+
+START_TEST(reads_bytes_of_the_file_that_it_opened)
+{
+    struct store_file *file;
+    uint8_t bytes[3];
+    ck_assert_int_eq(
+        open_header("{" TENSOR("a", "U8", "[2]", "[0,2]") "," TENSOR("b", "U8", "[3]", "[2,5]") "}",
+                    "vwxyz", 5),
+        OK);
+    ck_assert_int_eq(store_open(&file, path), OK);
+    ck_assert_int_eq(store_read_bytes(file, store_find(file, "b"), bytes), OK);
+    ck_assert_mem_eq(bytes, "xyz", 3);
+    ck_assert_int_eq(truncate(path, (off_t)store_bytes(file) - 1), 0);
+    ck_assert_int_eq(store_read_bytes(file, store_find(file, "b"), bytes), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(error_message(), "smaller"));
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(store_read_bytes(file, store_find(file, "b"), bytes), ERR_IO);
+    write_bytes("another", 7);
+    ck_assert_int_eq(store_read_bytes(file, store_find(file, "b"), bytes), ERR_IO);
+    ck_assert_ptr_nonnull(strstr(error_message(), "taken its place"));
     store_close(file);
 }
 END_TEST
@@ -378,6 +405,7 @@ Suite *store_suite(void)
     tcase_add_test(tests, accepts_sound_headers);
     tcase_add_test(tests, refuses_unsound_headers);
     tcase_add_test(tests, aligns_foreign_tensors);
+    tcase_add_test(tests, reads_bytes_of_the_file_that_it_opened);
     tcase_add_test(tests, refuses_what_is_no_file);
     tcase_add_test(tests, failed_write_leaves_the_old);
     suite_add_tcase(suite, tests);

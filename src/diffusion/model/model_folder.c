@@ -309,3 +309,9 @@ void model_text_row(const struct model_folder *model, int row, float *features)
     for (size_t i = 0; i < width; i++)
         features[i] = (float)tensor_number(model->table, (size_t)row * width + i);
 }
+
+int model_read_weight(const void *context, const struct store_tensor *weight, void *to)
+{
+    const struct model_folder *model = context;
+    return store_shards_read(model->denoiser, weight, to);
+}

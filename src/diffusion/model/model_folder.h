@@ -47,6 +47,9 @@ int model_folder_find(char **path, const char *name);
 /* Row `row` of the table as floats: [text_dim]. */
 void model_text_row(const struct model_folder *model, int row, float *features);
 
+/* The bytes of one of its weights, out of the file: for placed_dit.h; context: the model. */
+int model_read_weight(const void *context, const struct store_tensor *weight, void *to);
+
 /* ---- configs; each takes the object that the file `path` holds ---- */
 
 struct cJSON;
