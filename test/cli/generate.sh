@@ -53,6 +53,13 @@ same_images --max-vram $less
 err_has "sequential"
 same_images --offload sequential --prefetch 0 --max-vram $less
 same_images --offload sequential --batch 2
+same_images --read --max-vram $less
+# an allocation that fails: the stage goes on in another way, to the same bits
+for k in 1 2; do
+    IMGTRAIN_FAULTS=alloc=$k same_images --max-vram 1GB
+    err_has "goes on in way"
+done
+IMGTRAIN_FAULTS=alloc=1+ run 31 imgtrain $m --label circle -o no.png --max-vram 1GB
 run 31 imgtrain $m --label circle -o no.png --max-vram 1MB
 err_has "sequential"
 err_has "denoise"

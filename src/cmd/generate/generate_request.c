@@ -244,6 +244,7 @@ static int resolve_choices(struct generate_job *job, const struct generate_optio
     job->placement = (struct placement_options){.way = (enum placement_way)way,
                                                 .budget = (int64_t)o->memory_limit,
                                                 .prefetch = prefetch != 0,
+                                                .by_reading = o->read,
                                                 .place = o->memory_limit > 0};
     if (o->prefetch && (way == PLACEMENT_NONE || way == PLACEMENT_MODEL))
         log_warning("--prefetch has no effect with --offload %s: no block is waited for",
