@@ -76,55 +76,58 @@ void crop_read(const struct pair *pair, bool gt, int scale, int x, int y, int w,
     }
 }
 
-/* A turned square: out (x, y) is in (x, y), or with CROP_TRANSPOSE (y, x), each mirrored first. The
- * place in the image goes on by the same steps along a row and from row to row. */
-static void crop_turn_inside(const void *samples, bool is_16, size_t width, int x0, int y0,
-                             int side, unsigned turn, float *out)
+/* One axis of a turned square: the coordinate of its first sample, 1 or -1 from one to the next,
+ * how many the image has, and what lies between two of them. */
+struct crop_axis {
+    int first, step, count;
+    size_t stride;
+};
+
+/* Beyond the border the image is mirrored, the last sample not twice. */
+static size_t crop_place(const struct crop_axis *axis, int i)
 {
-    bool mirrored = turn & CROP_MIRROR, upside_down = turn & CROP_UPSIDE_DOWN;
-    ptrdiff_t along_x = mirrored ? -3 : 3, down = 3 * (ptrdiff_t)width;
-    ptrdiff_t along_y = upside_down ? -down : down;
-    ptrdiff_t at =
-        (mirrored ? x0 + side - 1 : x0) * (ptrdiff_t)3 + (upside_down ? y0 + side - 1 : y0) * down;
-    ptrdiff_t step = turn & CROP_TRANSPOSE ? along_y : along_x;
-    ptrdiff_t row = turn & CROP_TRANSPOSE ? along_x : along_y;
-    for (int y = 0; y < side; y++, at += row)
-        for (int x = 0; x < side; x++)
-            for (ptrdiff_t c = 0; c < 3; c++)
-                *out++ = crop_sample(samples, is_16, (size_t)(at + x * step + c));
+    int at = axis->first + i * axis->step;
+    if (at < 0 || at >= axis->count) at = resampling_reflected(at, axis->count);
+    return (size_t)at * axis->stride;
 }
 
-/* The same where the square reaches beyond the border: there it is mirrored, the last sample not
- * twice. */
-static void crop_turn_across(const void *samples, bool is_16, int width, int height, int x0, int y0,
-                             int side, unsigned turn, float *out)
+/* is_16 is a constant wherever this is called. */
+__attribute__((always_inline)) static inline void crop_square(const void *samples, bool is_16,
+                                                              const struct crop_axis *across,
+                                                              const struct crop_axis *down,
+                                                              int side, float *out)
 {
-    for (int y = 0; y < side; y++)
-        for (int x = 0; x < side; x++) {
-            int from_x = turn & CROP_TRANSPOSE ? y : x;
-            int from_y = turn & CROP_TRANSPOSE ? x : y;
-            if (turn & CROP_MIRROR) from_x = side - 1 - from_x;
-            if (turn & CROP_UPSIDE_DOWN) from_y = side - 1 - from_y;
-            from_x = resampling_reflected(x0 + from_x, width);
-            from_y = resampling_reflected(y0 + from_y, height);
-            size_t at = ((size_t)from_y * (size_t)width + (size_t)from_x) * 3;
+    bool is_row = across->step == 1 && across->stride == 3 && across->first >= 0 &&
+                  across->first + side <= across->count;
+    for (int y = 0; y < side; y++) {
+        size_t row = crop_place(down, y), from = row + (size_t)across->first * 3;
+        for (size_t i = 0; is_row && i < 3 * (size_t)side; i++)
+            out[i] = crop_sample(samples, is_16, from + i);
+        for (int x = 0; !is_row && x < side; x++) {
+            size_t at = row + crop_place(across, x);
             for (size_t c = 0; c < 3; c++)
-                *out++ = crop_sample(samples, is_16, at + c);
+                out[3 * (size_t)x + c] = crop_sample(samples, is_16, at + c);
         }
+        out += 3 * (size_t)side;
+    }
 }
 
+/* A turned square: out (x, y) is in (x, y), or with CROP_TRANSPOSE (y, x), each mirrored first. */
 static void crop_turn(const struct crop *crop, bool gt, int scale, int x0, int y0, int side,
                       float *out)
 {
     const struct pair *pair = crop->pair;
     int width = pair->w * (gt ? scale : 1), height = pair->h * (gt ? scale : 1);
-    const void *samples = gt ? pair->gt : pair->lq;
-    bool is_16 = gt ? pair->gt_is_16 : pair->lq_is_16;
-    bool inside = x0 >= 0 && y0 >= 0 && x0 + side <= width && y0 + side <= height;
-    if (inside)
-        crop_turn_inside(samples, is_16, (size_t)width, x0, y0, side, crop->turn, out);
+    bool mirrored = crop->turn & CROP_MIRROR, upside_down = crop->turn & CROP_UPSIDE_DOWN;
+    struct crop_axis x = {x0, 1, width, 3}, y = {y0, 1, height, 3 * (size_t)width};
+    if (mirrored) x.first += side - 1, x.step = -1;
+    if (upside_down) y.first += side - 1, y.step = -1;
+    const struct crop_axis *across = crop->turn & CROP_TRANSPOSE ? &y : &x;
+    const struct crop_axis *down = crop->turn & CROP_TRANSPOSE ? &x : &y;
+    if (gt ? pair->gt_is_16 : pair->lq_is_16)
+        crop_square(gt ? pair->gt : pair->lq, true, across, down, side, out);
     else
-        crop_turn_across(samples, is_16, width, height, x0, y0, side, crop->turn, out);
+        crop_square(gt ? pair->gt : pair->lq, false, across, down, side, out);
 }
 
 void crop_copy(const struct crop_source *source, const struct crop *crop, int side, float *lq,

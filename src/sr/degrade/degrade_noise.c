@@ -207,17 +207,23 @@ static float poisson_noise_of(const struct degrade_poisson *poisson, int level, 
     return (float)photons * of_one - poisson->mean[level];
 }
 
-static void poisson_pixel(const struct degrade_poisson *poisson, float *rgb, float scale, bool grey,
-                          float of_one, const uint32_t *units)
+/* A block of pixels; in steps, of which compilers make vectors where there is no table. */
+static void poisson_block(const struct degrade_poisson *poisson, float *image, size_t pixels,
+                          float scale, bool grey, float of_one, uint32_t units[BLOCK][3])
 {
-    float noise[3];
-    noise[0] = poisson_noise_of(poisson, degrade_level(grey ? degrade_luma(rgb) : rgb[0]), of_one,
-                                units[0]);
-    for (int c = 1; c < 3; c++)
-        noise[c] =
-            grey ? noise[0] : poisson_noise_of(poisson, degrade_level(rgb[c]), of_one, units[c]);
-    for (int c = 0; c < 3; c++)
-        rgb[c] = shown_clamped(rgb[c] + scale * noise[c]);
+    int level[3 * BLOCK];
+    float noise[3 * BLOCK];
+    const uint32_t *flat = units[0];
+    size_t count = 3 * pixels;
+    for (size_t i = 0; !grey && i < count; i++)
+        level[i] = degrade_level(image[i]);
+    for (size_t i = 0; !grey && i < count; i++)
+        noise[i] = poisson_noise_of(poisson, level[i], of_one, flat[i]);
+    for (size_t i = 0; grey && i < count; i += 3)
+        noise[i] = noise[i + 1] = noise[i + 2] =
+            poisson_noise_of(poisson, degrade_level(degrade_luma(image + i)), of_one, flat[i]);
+    for (size_t i = 0; i < count; i++)
+        image[i] = shown_clamped(image[i] + scale * noise[i]);
 }
 
 void degrade_poisson_noise(struct degrade_poisson *poisson, float *image, int w, int h,
@@ -233,7 +239,8 @@ void degrade_poisson_noise(struct degrade_poisson *poisson, float *image, int w,
     float of_one = 1.0f / (float)values;
     for (size_t first = 0; first < pixels; first += BLOCK) {
         degrade_pixel_draws(units, draws, first);
-        for (size_t i = 0; i < BLOCK && first + i < pixels; i++, image += 3)
-            poisson_pixel(poisson, image, (float)scale, grey, of_one, units[i]);
+        size_t count = pixels - first < BLOCK ? pixels - first : BLOCK;
+        poisson_block(poisson, image, count, (float)scale, grey, of_one, units);
+        image += 3 * count;
     }
 }
