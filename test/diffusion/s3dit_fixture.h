@@ -57,7 +57,12 @@ struct dit_case {
     int lengths[FORMULA_SAMPLES];
 };
 
-/* All of a network and a batch; what it puts out and its gradients. */
+/* Arrays of a network and a batch; what it puts out and its gradients. */
+struct dit_arrays {
+    float *parameters, *gradients, *image, *time, *text, *d_out, *out, *text_gradient;
+};
+enum { DIT_ARRAYS = sizeof(struct dit_arrays) / sizeof(float *) };
+
 struct dit_fixture {
     struct dit_case is;
     struct device *device;
@@ -65,9 +70,17 @@ struct dit_fixture {
     struct s3dit dit;
     struct plan *plan;
     size_t image_floats, text_floats; /* of a sample */
-    float *parameters, *gradients;
-    float *image, *time, *text, *d_out; /* of the batch */
-    float *out, *text_gradient;
+    size_t counts[DIT_ARRAYS];
+    union {
+        struct { /* the host's, in the order of struct dit_arrays */
+            float *parameters, *gradients, *image, *time, *text, *d_out, *out, *text_gradient;
+        };
+        float *host[DIT_ARRAYS];
+    };
+    union {
+        struct dit_arrays on; /* the device's; the same where it is the host */
+        float *device_arrays[DIT_ARRAYS];
+    };
 };
 
 static inline float *formula_floats(size_t count)
@@ -93,25 +106,33 @@ static inline void fixture_fill_batch(struct dit_fixture *f)
     }
 }
 
-/* The batch and the model; passes are planned by fixture_plan. */
-static inline void fixture_open(struct dit_fixture *f, const struct dit_case *is, int threads)
+/* The batch and the model; passes are planned by fixture_plan. Takes the device. */
+static inline void fixture_open_on(struct dit_fixture *f, const struct dit_case *is,
+                                   struct device *device)
 {
-    *f = (struct dit_fixture){.is = *is};
+    *f = (struct dit_fixture){.is = *is, .device = device};
     size_t n = (size_t)is->size.samples;
-    MUST(device_open(&f->device, "cpu", threads));
     MUST(s3dit_model_create(&f->model, &is->config));
     f->image_floats = (size_t)(is->size.height * is->size.width * is->config.channels);
     f->text_floats = (size_t)(is->size.text_rows * is->config.text_dim);
-    f->parameters = formula_floats(f->model.floats);
-    f->gradients = formula_floats(f->model.floats);
-    f->image = formula_floats(n * f->image_floats);
-    f->time = formula_floats(n * S3DIT_TIME_FEATURES);
-    f->text = formula_floats(n * f->text_floats);
-    f->d_out = formula_floats(n * f->image_floats);
-    f->out = formula_floats(n * f->image_floats);
-    f->text_gradient = formula_floats(n * f->text_floats);
+    size_t image = n * f->image_floats, text = n * f->text_floats, all = f->model.floats;
+    const size_t counts[DIT_ARRAYS] = {all,  all,   image, n * S3DIT_TIME_FEATURES,
+                                       text, image, image, text};
+    for (int i = 0; i < DIT_ARRAYS; i++) {
+        f->counts[i] = counts[i];
+        f->host[i] = f->device_arrays[i] = formula_floats(counts[i]);
+        if (!device->is_host)
+            MUST(device->alloc(device, counts[i] * sizeof(float), (void **)&f->device_arrays[i]));
+    }
     formula_weights(&f->model, f->parameters);
     fixture_fill_batch(f);
+}
+
+static inline void fixture_open(struct dit_fixture *f, const struct dit_case *is, int threads)
+{
+    struct device *device;
+    MUST(device_open(&device, "cpu", threads));
+    fixture_open_on(f, is, device);
 }
 
 static inline void fixture_plan(struct dit_fixture *f, enum s3dit_use use, int micro)
@@ -134,10 +155,11 @@ static inline void fixture_unplan(struct dit_fixture *f)
 static inline void fixture_close(struct dit_fixture *f)
 {
     if (f->plan) fixture_unplan(f);
-    float *all[] = {f->parameters, f->gradients, f->image, f->time,
-                    f->text,       f->d_out,     f->out,   f->text_gradient};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
+    for (int i = 0; i < DIT_ARRAYS; i++) {
+        if (!f->device->is_host)
+            f->device->free(f->device, f->device_arrays[i], f->counts[i] * sizeof(float));
+        free(f->host[i]);
+    }
     s3dit_model_free(&f->model);
     device_close(f->device);
 }
@@ -146,28 +168,45 @@ static inline struct s3dit_batch fixture_batch(const struct dit_fixture *f, int 
 {
     size_t at = (size_t)from;
     return (struct s3dit_batch){.samples = count,
-                                .image = f->image + at * f->image_floats,
-                                .time = f->time + at * S3DIT_TIME_FEATURES,
-                                .text = f->text + at * f->text_floats,
+                                .image = f->on.image + at * f->image_floats,
+                                .time = f->on.time + at * S3DIT_TIME_FEATURES,
+                                .text = f->on.text + at * f->text_floats,
                                 .lengths = f->is.lengths + from};
+}
+
+/* All arrays to the device, or back. */
+static inline void fixture_send(struct dit_fixture *f)
+{
+    for (int i = 0; i < DIT_ARRAYS && !f->device->is_host; i++)
+        MUST(device_send(f->device, f->device_arrays[i], f->host[i], f->counts[i] * sizeof(float)));
+}
+
+static inline void fixture_fetch(struct dit_fixture *f)
+{
+    for (int i = 0; i < DIT_ARRAYS && !f->device->is_host; i++)
+        MUST(
+            device_fetch(f->device, f->host[i], f->device_arrays[i], f->counts[i] * sizeof(float)));
 }
 
 /* The passes over the batch, `f->dit.size.samples` at a time; gradients from 0. */
 static inline void fixture_run(struct dit_fixture *f)
 {
-    struct s3dit_flat flat = {&f->model, f->parameters};
+    struct s3dit_flat flat = {&f->model, f->on.parameters};
     const struct s3dit_source source = s3dit_flat_source(&flat);
     int n = f->is.size.samples, micro = f->dit.size.samples;
     memset(f->gradients, 0, f->model.floats * sizeof *f->gradients);
+    fixture_send(f);
     for (int from = 0; from < n; from += micro) {
         const struct s3dit_batch batch =
             fixture_batch(f, from, n - from < micro ? n - from : micro);
         size_t image = (size_t)from * f->image_floats, text = (size_t)from * f->text_floats;
-        MUST(s3dit_forward(&f->dit, &source, &batch, f->out + image));
+        MUST(s3dit_forward(&f->dit, &source, &batch, f->on.out + image));
         if (f->dit.use != S3DIT_FORWARD_ONLY)
-            MUST(s3dit_backward(&f->dit, &source, &batch, f->d_out + image, f->gradients,
-                                f->text_gradient + text));
+            MUST(s3dit_backward(&f->dit, &source, &batch, f->on.d_out + image, f->on.gradients,
+                                f->on.text_gradient + text));
     }
+    MUST(f->device->synchronize(f->device));
+    fixture_fetch(f);
 }
 
 #endif

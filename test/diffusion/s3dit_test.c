@@ -198,6 +198,24 @@ static size_t planned_bytes(const struct dit_case *is, enum s3dit_use use)
     return bytes;
 }
 
+/* Attention keeps no matrix of scores: four times the tokens take four times the memory. */
+START_TEST(memory_is_linear_in_tokens)
+{
+    struct dit_case is;
+    struct store_file *file = golden_open("12_31", &is);
+    is.size.height = is.size.width = 16;
+    is.size.text_rows = 64;
+    is.size.mixed_text = false; /* which takes angles for each length */
+    size_t small = planned_bytes(&is, S3DIT_TRAINING);
+    is.size.height = is.size.width = 32;
+    is.size.text_rows = 224; /* tokens: 64 + 64, 256 + 224 */
+    size_t large = planned_bytes(&is, S3DIT_TRAINING);
+    ck_assert_uint_le(large, small * (256 + 224) / 128);
+    ck_assert_uint_ge(large, 3 * small);
+    store_close(file);
+}
+END_TEST
+
 START_TEST(checkpointing_takes_less)
 {
     struct dit_case is;
@@ -448,6 +466,7 @@ Suite *s3dit_test_suite(void)
           *list = tcase_create("list");
     tcase_add_loop_test(golden, as_diffusers_does, 0, GOLDENS);
     tcase_add_loop_test(ways, ways_change_no_bit, 0, DIT_WAYS);
+    tcase_add_test(ways, memory_is_linear_in_tokens);
     tcase_add_test(ways, checkpointing_takes_less);
     tcase_add_test(ways, halves_keep_gradients);
     tcase_add_test(ways, half_weights_are_computed_from);

@@ -1,0 +1,93 @@
+/* S3-DiT on CUDA beside the CPU: what it puts out, all gradients; the same bits in every memory
+ * mode, and in whatever order the queues and blocks get on. */
+#include "test/cuda/cuda_ops.h"
+#include "test/diffusion/s3dit_fixture.h"
+
+Suite *cuda_dit_suite(void);
+
+static const struct dit_case dit_unequal = {{.channels = 3,
+                                             .patch = 2,
+                                             .dim = 48,
+                                             .layers = 1,
+                                             .refiner_layers = 1,
+                                             .heads = 2,
+                                             .text_dim = 6,
+                                             .axes = {8, 8, 8},
+                                             .axes_lens = {256, 32, 32},
+                                             .rope_theta = 256,
+                                             .t_scale = 1000,
+                                             .norm_eps = 1e-5},
+                                            {3, 6, 8, 34, true, 1},
+                                            {33, 2, 34}};
+
+static void cuda_dit_run(struct dit_fixture *f, bool cuda, enum s3dit_use use, int micro)
+{
+    struct device *device;
+    MUST(cuda ? cuda_open(&device) : device_open_cpu(&device, 1));
+    fixture_open_on(f, &dit_unequal, device);
+    fixture_plan(f, use, micro);
+    fixture_run(f);
+}
+
+static void near_to(const char *name, const float *got, const float *right, size_t count)
+{
+    double error = 0, most = 0;
+    for (size_t i = 0; i < count; i++) {
+        double e = fabs((double)got[i] - (double)right[i]);
+        error = !(e <= error) ? e : error; /* NaN stays */
+        most = fmax(most, fabs((double)right[i]));
+    }
+    ck_assert_msg(error <= 1e-4 * most, "%s differs by %g of %g", name, error, most);
+}
+
+START_TEST(passes_are_those_of_the_cpu)
+{
+    struct dit_fixture cpu, cuda;
+    cuda_dit_run(&cpu, false, S3DIT_TRAINING, 3);
+    cuda_dit_run(&cuda, true, S3DIT_TRAINING, 3);
+    near_to("out", cuda.out, cpu.out, 3 * cpu.image_floats);
+    near_to("text_gradient", cuda.text_gradient, cpu.text_gradient, 3 * cpu.text_floats);
+    for (int i = 0; i < cpu.model.tensor_count; i++) {
+        const struct s3dit_tensor *t = &cpu.model.tensors[i];
+        near_to(t->name, cuda.gradients + t->offset, cpu.gradients + t->offset, t->count);
+    }
+    fixture_close(&cuda);
+    fixture_close(&cpu);
+}
+END_TEST
+
+START_TEST(modes_change_no_bit_on_cuda)
+{
+    static const struct {
+        enum s3dit_use use;
+        int micro;
+    } ways[] = {{S3DIT_TRAINING, 2}, {S3DIT_CHECKPOINTED, 3}, {S3DIT_FORWARD_ONLY, 1}};
+    struct dit_fixture whole, other;
+    cuda_dit_run(&whole, true, S3DIT_TRAINING, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        emu_stream_order(i % (unsigned)stream_orders);
+        emu_grid_order(i % 2);
+        cuda_dit_run(&other, true, ways[i].use, ways[i].micro);
+        ck_assert_mem_eq(other.out, whole.out, 3 * whole.image_floats * sizeof(float));
+        if (ways[i].use != S3DIT_FORWARD_ONLY)
+            ck_assert_mem_eq(other.gradients, whole.gradients, whole.model.floats * sizeof(float));
+        fixture_close(&other);
+    }
+    emu_stream_order(0);
+    emu_grid_order(false);
+    fixture_close(&whole);
+}
+END_TEST
+
+Suite *cuda_dit_suite(void)
+{
+    Suite *suite = suite_create("cuda_dit");
+    if (!cuda_here("cuda_dit")) return suite;
+    TCase *tests = tcase_create("dit");
+    tcase_add_checked_fixture(tests, NULL, cuda_close_left);
+    tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, passes_are_those_of_the_cpu);
+    tcase_add_test(tests, modes_change_no_bit_on_cuda);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
