@@ -62,20 +62,26 @@ START_TEST(modes_change_no_bit_on_cuda)
         enum s3dit_use use;
         int micro;
     } ways[] = {{S3DIT_TRAINING, 2}, {S3DIT_CHECKPOINTED, 3}, {S3DIT_FORWARD_ONLY, 1}};
-    struct dit_fixture whole, other;
-    cuda_dit_run(&whole, true, S3DIT_TRAINING, 3);
+    struct dit_fixture f;
+    cuda_dit_run(&f, true, S3DIT_TRAINING, 3);
+    size_t image = 3 * f.image_floats, all = f.model.floats;
+    float *out = formula_floats(image), *gradients = formula_floats(all);
+    memcpy(out, f.out, image * sizeof *out);
+    memcpy(gradients, f.gradients, all * sizeof *gradients);
     for (unsigned i = 0; i < 3; i++) {
+        fixture_close(&f);
         emu_stream_order(i % (unsigned)stream_orders);
         emu_grid_order(i % 2);
-        cuda_dit_run(&other, true, ways[i].use, ways[i].micro);
-        ck_assert_mem_eq(other.out, whole.out, 3 * whole.image_floats * sizeof(float));
+        cuda_dit_run(&f, true, ways[i].use, ways[i].micro);
+        ck_assert_mem_eq(f.out, out, image * sizeof *out);
         if (ways[i].use != S3DIT_FORWARD_ONLY)
-            ck_assert_mem_eq(other.gradients, whole.gradients, whole.model.floats * sizeof(float));
-        fixture_close(&other);
+            ck_assert_mem_eq(f.gradients, gradients, all * sizeof *gradients);
     }
     emu_stream_order(0);
     emu_grid_order(false);
-    fixture_close(&whole);
+    fixture_close(&f);
+    free(out);
+    free(gradients);
 }
 END_TEST
 
