@@ -21,6 +21,8 @@ const struct nn_ops *nn_ops_cuda(const struct cuda_device *device)
     nn_cuda_install_fft_loss(&ops);
     nn_cuda_install_max_pool(&ops);
     nn_cuda_install_group_norm(&ops);
+    nn_cuda_install_softmax(&ops);
+    nn_cuda_install_latent(&ops);
     nn_cuda_install_discriminator(&ops);
     nn_cuda_install_optimiser(&ops);
     table = ops; /* always the same bytes for one device */

@@ -36,6 +36,8 @@ void nn_cuda_install_reduced_loss(struct nn_ops *ops); /* nn_reduced_loss.cu: of
 void nn_cuda_install_ssim_loss(struct nn_ops *ops);    /* nn_ssim_loss.cu */
 void nn_cuda_install_fft_loss(struct nn_ops *ops);     /* nn_fft_loss.cu */
 void nn_cuda_install_max_pool(struct nn_ops *ops);     /* nn_max_pool.cu */
+void nn_cuda_install_latent(struct nn_ops *ops);       /* nn_latent.cu */
+void nn_cuda_install_softmax(struct nn_ops *ops);      /* nn_softmax.cu */
 void nn_cuda_install_group_norm(struct nn_ops *ops);   /* nn_group_norm.cu */
 void nn_cuda_install_discriminator(
     struct nn_ops *ops);                            /* nn_discriminator.cu: scores, spectral norm */

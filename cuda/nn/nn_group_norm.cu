@@ -191,7 +191,7 @@ static int cuda_group_norm_sums(struct device *device, const struct nn_group_nor
     struct cuda_device *d = cuda_of(device);
     double *rows = (double *)d->partials;
     int count = 2 * norm->groups;
-    for (int first = 0, some; first < norm->n; first += some) {
+    for (int first = 0, some = 0; first < norm->n; first += some) {
         TRY(norm_some(norm, (size_t)norm->rows * count, first, &some));
         size_t skip = (size_t)first * norm->rows * norm->width * norm->c;
         dim3 grid((unsigned)(some * norm->rows), (unsigned)norm->groups);
@@ -209,7 +209,7 @@ static int cuda_group_norm_forward(struct device *device, const struct nn_group_
 {
     TRY(nn_check_group_norm(norm));
     size_t of_image = (size_t)norm->rows * norm->width * norm->c;
-    for (int first = 0, some; first < norm->n; first += some) {
+    for (int first = 0, some = 0; first < norm->n; first += some) {
         some = cuda_images_at_once(norm->n - first, of_image);
         size_t skip = first * of_image, count = some * of_image;
         WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {
@@ -228,7 +228,7 @@ static int cuda_group_norm_slopes(struct device *device, const struct nn_group_n
     struct cuda_device *d = cuda_of(device);
     double *rows = (double *)d->partials;
     int count = 2 * norm->c;
-    for (int first = 0, some; first < norm->n; first += some) {
+    for (int first = 0, some = 0; first < norm->n; first += some) {
         TRY(norm_some(norm, (size_t)norm->rows * count, first, &some));
         size_t skip = (size_t)first * norm->rows * norm->width * norm->c;
         dim3 grid((unsigned)(some * norm->rows), cuda_blocks((size_t)norm->c, SLOPE_LANES));
@@ -251,7 +251,7 @@ static int cuda_group_norm_dgrad(struct device *device, const struct nn_group_no
     float *means = (float *)d->partials;
     size_t of_image = (size_t)norm->rows * norm->width * norm->c;
     int most = (int)(CUDA_PARTIALS / sizeof(float) / (2 * (size_t)norm->groups));
-    for (int first = 0, some; first < norm->n; first += some) {
+    for (int first = 0, some = 0; first < norm->n; first += some) {
         some = cuda_images_at_once(norm->n - first, of_image);
         if (some > most) some = most;
         size_t skip = first * of_image, count = some * of_image;

@@ -1,4 +1,4 @@
-/* Normalisation of groups of channels. */
+/* Normalisation of groups of channels, and of rows; samples of latents. */
 #include "check/op_kinds.h"
 
 #include <math.h>
@@ -279,3 +279,213 @@ const struct op_kind op_group_norm_slopes = {OP_KIND(nn, group_norm_slopes), .fi
 const struct op_kind op_group_norm_dgrad = {OP_KIND(nn, group_norm_dgrad), .fill = fill_norm_sums,
                                             .cases = 2 * NORM_TYPES * NORMS};
 const struct op_kind op_group_norm_grad = {OP_KIND(nn, group_norm_grad), .cases = NORM_ROWS};
+
+/* ---- rows ---- */
+
+static const int softmax_rows[][2] = {{1, 1}, {3, 7}, {5, 300}, {128, 1024}};
+enum { SOFTMAXES = sizeof softmax_rows / sizeof *softmax_rows }; /* the last one is large */
+static const float softmax_scale = 1.5f;
+
+static size_t describe_softmax(struct op_case *c, int passes)
+{
+    c->n = softmax_rows[c->index][0], c->w = softmax_rows[c->index][1];
+    c->large = c->index == SOFTMAXES - 1;
+    c->bytes = 4.0 * passes * c->n * c->w;
+    snprintf(c->text, sizeof c->text, "%d rows of %d", c->n, c->w);
+    return (size_t)c->n * (size_t)c->w;
+}
+
+static void describe_softmax_forward(struct op_case *c)
+{
+    struct op_operand *x = op_add_sum(c, "x", describe_softmax(c, 2), 2e-6);
+    x->low = -90, x->high = 90;
+}
+
+static void describe_softmax_dgrad(struct op_case *c)
+{
+    size_t all = describe_softmax(c, 3);
+    op_add_in(c, "y", NN_F32, all)->low = 0;
+    op_add_sum(c, "dy", all, 2e-6);
+}
+
+static int run_softmax_forward(const struct op_call *call)
+{
+    return call->device->nn->softmax_forward(call->device, op_memory(call, "x"), call->c->n,
+                                             call->c->w, softmax_scale);
+}
+
+static int run_softmax_dgrad(const struct op_call *call)
+{
+    return call->device->nn->softmax_dgrad(call->device, op_memory(call, "dy"),
+                                           op_memory(call, "y"), call->c->n, call->c->w,
+                                           softmax_scale);
+}
+
+static void truth_softmax_forward(struct op_data *d)
+{
+    for (int row = 0; row < d->c->n; row++) {
+        double *x = op_values(d, "x") + row * d->c->w, sum = 0;
+        for (int i = 0; i < d->c->w; i++)
+            sum += x[i] = exp((double)softmax_scale * x[i]);
+        for (int i = 0; i < d->c->w; i++)
+            x[i] /= sum;
+    }
+}
+
+static void truth_softmax_dgrad(struct op_data *d)
+{
+    for (int row = 0; row < d->c->n; row++) {
+        double *dy = op_values(d, "dy") + row * d->c->w, sum = 0;
+        const double *y = op_values(d, "y") + row * d->c->w;
+        for (int i = 0; i < d->c->w; i++)
+            sum += dy[i] * y[i];
+        for (int i = 0; i < d->c->w; i++)
+            dy[i] = (double)softmax_scale * y[i] * (dy[i] - sum);
+    }
+}
+
+const struct op_kind op_softmax_forward = {OP_KIND(nn, softmax_forward), .cases = SOFTMAXES};
+const struct op_kind op_softmax_dgrad = {OP_KIND(nn, softmax_dgrad), .cases = SOFTMAXES};
+
+/* ---- latents ---- */
+
+static const int latents[][3] = {{1, 1, 1}, {3, 7, 4}, {2, 300, 16}, {16, 1024, 16}};
+enum { LATENTS = sizeof latents / sizeof *latents }; /* the last one is large */
+static const float latent_weight = 0.25f;
+
+/* Variances by the logarithms' ends too. */
+static void fill_latent(const struct op_case *c, const struct op_operand *operand, void *bytes)
+{
+    float *moments = bytes;
+    for (size_t i = 0; i < operand->count; i++) {
+        double u = op_uniform("moments", i);
+        bool is_mean = i / (size_t)c->c % 2 == 0;
+        moments[i] = (float)(is_mean ? 4 * u - 2 : u < 0.05 ? -31 : u > 0.95 ? 20.5 : 6 * u - 3);
+    }
+}
+
+static size_t describe_latent(struct op_case *c)
+{
+    const int *s = latents[c->index];
+    c->n = s[0], c->h = s[1], c->c = s[2];
+    c->large = c->index == LATENTS - 1;
+    size_t all = (size_t)c->n * (size_t)c->h * (size_t)c->c;
+    snprintf(c->text, sizeof c->text, "%dx%dx%d", c->n, c->h, c->c);
+    op_add_in(c, "moments", NN_F32, 2 * all)->fill = OP_OWN;
+    c->bytes = 16.0 * (double)all;
+    return all;
+}
+
+static struct nn_latent latent_of(const struct op_call *call)
+{
+    return (struct nn_latent){.moments = op_memory(call, "moments"),
+                              .noise = op_memory(call, "noise"),
+                              .n = call->c->n,
+                              .pixels = call->c->h,
+                              .c = call->c->c};
+}
+
+static void describe_latent_sample(struct op_case *c)
+{
+    size_t all = describe_latent(c);
+    if (c->index != 1) op_add_in(c, "noise", NN_F32, all);
+    op_add_out(c, "z", NN_F32, all, 1e-6);
+}
+
+static void describe_latent_dgrad(struct op_case *c)
+{
+    size_t all = describe_latent(c);
+    if (c->index != 1) op_add_in(c, "noise", NN_F32, all);
+    op_add_in(c, "dz", NN_F32, all);
+    op_add_out(c, "dmoments", NN_F32, 2 * all, 1e-6);
+}
+
+static void describe_latent_kl(struct op_case *c)
+{
+    size_t all = describe_latent(c);
+    op_add(c, "sums", OP_OUT, OP_F64, (size_t)c->n)->tolerance = 1e-6;
+    op_add_sum(c, "dmoments", 2 * all, 1e-6);
+}
+
+static int run_latent_sample(const struct op_call *call)
+{
+    struct nn_latent latent = latent_of(call);
+    return call->device->nn->latent_sample(call->device, &latent, op_memory(call, "z"));
+}
+
+static int run_latent_dgrad(const struct op_call *call)
+{
+    struct nn_latent latent = latent_of(call);
+    return call->device->nn->latent_dgrad(call->device, &latent, op_memory(call, "dmoments"),
+                                          op_memory(call, "dz"));
+}
+
+static int run_latent_kl(const struct op_call *call)
+{
+    struct nn_latent latent = latent_of(call);
+    return call->device->nn->latent_kl(call->device, &latent, op_memory(call, "sums"),
+                                       op_memory(call, "dmoments"), latent_weight);
+}
+
+/* Number i of z: where its mean is; its logarithm lies `c` behind. */
+static size_t latent_mean_at(const struct op_data *d, size_t i)
+{
+    size_t c = (size_t)d->c->c;
+    return i / c * 2 * c + i % c;
+}
+
+static double latent_log_of(const struct op_data *d, size_t i, bool *held)
+{
+    double l = op_values(d, "moments")[latent_mean_at(d, i) + (size_t)d->c->c];
+    *held = l < -30 || l > 20;
+    return l < -30 ? -30 : l > 20 ? 20 : l;
+}
+
+static size_t latent_count(const struct op_data *d)
+{
+    return (size_t)d->c->n * (size_t)d->c->h * (size_t)d->c->c;
+}
+
+static void truth_latent_sample(struct op_data *d)
+{
+    const double *noise = op_values(d, "noise");
+    for (size_t i = 0; i < latent_count(d); i++) {
+        bool held;
+        double l = latent_log_of(d, i, &held);
+        op_values(d, "z")[i] =
+            op_values(d, "moments")[latent_mean_at(d, i)] + (noise ? exp(l / 2) * noise[i] : 0);
+    }
+}
+
+static void truth_latent_dgrad(struct op_data *d)
+{
+    const double *noise = op_values(d, "noise"), *dz = op_values(d, "dz");
+    for (size_t i = 0; i < latent_count(d); i++) {
+        bool held;
+        double l = latent_log_of(d, i, &held), *to = op_values(d, "dmoments");
+        to[latent_mean_at(d, i)] = dz[i];
+        to[latent_mean_at(d, i) + (size_t)d->c->c] =
+            noise && !held ? dz[i] * noise[i] * exp(l / 2) / 2 : 0;
+    }
+}
+
+static void truth_latent_kl(struct op_data *d)
+{
+    for (int n = 0; n < d->c->n; n++)
+        op_values(d, "sums")[n] = 0;
+    for (size_t i = 0; i < latent_count(d); i++) {
+        bool held;
+        size_t at = latent_mean_at(d, i);
+        double l = latent_log_of(d, i, &held), *to = op_values(d, "dmoments");
+        double mean = op_values(d, "moments")[at];
+        op_values(d, "sums")[i / (size_t)(d->c->h * d->c->c)] += (mean * mean + exp(l) - 1 - l) / 2;
+        to[at] += (double)latent_weight * mean;
+        if (!held) to[at + (size_t)d->c->c] += (double)latent_weight * (exp(l) - 1) / 2;
+    }
+}
+
+const struct op_kind op_latent_sample = {OP_KIND(nn, latent_sample), .fill = fill_latent,
+                                         .cases = LATENTS};
+const struct op_kind op_latent_dgrad = {OP_KIND(nn, latent_dgrad), .fill = fill_latent,
+                                        .cases = LATENTS};
+const struct op_kind op_latent_kl = {OP_KIND(nn, latent_kl), .fill = fill_latent, .cases = LATENTS};

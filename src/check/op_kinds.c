@@ -14,6 +14,7 @@ const struct op_kind *const op_kinds[] = {
     &op_score_loss, &op_spectral_norm, &op_spectral_grad, &op_reduced_loss, &op_ssim_loss,
     &op_fft_loss, &op_max_pool_forward, &op_max_pool_dgrad, &op_group_norm_sums,
     &op_group_norm_forward, &op_group_norm_slopes, &op_group_norm_dgrad, &op_group_norm_grad,
+    &op_softmax_forward, &op_softmax_dgrad, &op_latent_sample, &op_latent_dgrad, &op_latent_kl,
     /* gan_ops */
     &op_augment, &op_augment_adjoint, &op_square_sums, &op_pair_loss, &op_penalty,
     &op_penalty_check,

@@ -23,7 +23,8 @@ extern const struct op_kind op_reduced_loss, op_ssim_loss, op_fft_loss, op_max_p
     op_max_pool_dgrad;
 /* norm_cases.c */
 extern const struct op_kind op_group_norm_sums, op_group_norm_forward, op_group_norm_slopes,
-    op_group_norm_dgrad, op_group_norm_grad;
+    op_group_norm_dgrad, op_group_norm_grad, op_softmax_forward, op_softmax_dgrad, op_latent_sample,
+    op_latent_dgrad, op_latent_kl;
 /* gan_cases.c */
 extern const struct op_kind op_augment, op_augment_adjoint, op_square_sums, op_pair_loss,
     op_penalty, op_penalty_check;

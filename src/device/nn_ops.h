@@ -152,6 +152,13 @@ struct nn_group_norm {
     const double *sums; /* [n][groups][2]: of x and of its squares, over the whole image */
 };
 
+/* What an autoencoder makes of an image, math/latent.h; fp32. */
+struct nn_latent {
+    const float *moments; /* [n][pixels][2 c]: means, then logarithms of variances */
+    const float *noise;   /* [n][pixels][c]; NULL: means are meant */
+    int n, pixels, c;
+};
+
 /* What an image is compared by with the one that it should be, and what each term counts:
  * math/image_loss.h. */
 enum nn_loss_term { NN_LOSS_L1, NN_LOSS_CHARBONNIER, NN_LOSS_MSE, NN_LOSS_TERMS };
@@ -315,6 +322,21 @@ struct nn_ops {
                             const void *dy, const double *slopes, bool add);
     int (*group_norm_grad)(struct device *device, float *dweight, float *dbias,
                            const double *slopes, int n, int c);
+
+    /* z [n][pixels][c]: a sample of each. dgrad: the gradient of moments from z's; overwritten. kl:
+     * sums[n], overwritten: how far each image's latents are from standard normal ones; and what
+     * `weight` times that adds to the gradient of moments. */
+    int (*latent_sample)(struct device *device, const struct nn_latent *latent, float *z);
+    int (*latent_dgrad)(struct device *device, const struct nn_latent *latent, float *dmoments,
+                        const float *dz);
+    int (*latent_kl)(struct device *device, const struct nn_latent *latent, double *sums,
+                     float *dmoments, float weight);
+
+    /* Of each row of `count` numbers, in its place. forward: exp(scale x) by its sum. dgrad: dy,
+     * the gradient at y = what forward made, becomes that of x. */
+    int (*softmax_forward)(struct device *device, float *x, int rows, int count, float scale);
+    int (*softmax_dgrad)(struct device *device, float *dy, const float *y, int rows, int count,
+                         float scale);
 
     /* spectral_grad: what g [rows][cols], the gradient at `out`, makes the gradient at `w`, the
      * vectors held fixed: g = (g - <g, out> next_u next_v') / sigma. */

@@ -38,6 +38,9 @@ extern const struct nn_layer_kind layer_group_norm; /* groups set; silu: a SiLU 
 extern const struct nn_layer_kind layer_conv_halve; /* [n][h/2][w/2][c], 3x3 stride 2: c set */
 extern const struct nn_layer_kind
     layer_pixel_linear; /* layer_conv of 1x1, weights [c][in]: c set */
+/* Of queries, keys and values, three of one shape: one head over all pixels. */
+extern const struct nn_layer_kind layer_pixel_attention;
+extern const struct nn_layer_kind layer_latent_sample; /* of moments and noise: nn_ops.h */
 
 /* Adds the layer_input of a network without layers. */
 int nn_add_input(struct net *net, int h, int w, int c);

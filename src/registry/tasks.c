@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "diffusion/diffusion.h"
+#include "diffusion/vae/vae.h"
 #include "gan/gan.h"
 #include "splat/splat.h"
 #include "sr/sr.h"
@@ -11,10 +12,9 @@
 #include <string.h>
 
 static const struct task *const tasks[] = {
-    [CONFIG_TASK_SPLAT] = &task_splat,
-    [CONFIG_TASK_GAN] = &task_gan,
-    [CONFIG_TASK_SR] = &task_sr,
-    [CONFIG_TASK_DIFFUSION] = &task_diffusion,
+    [CONFIG_TASK_SPLAT] = &task_splat, [CONFIG_TASK_GAN] = &task_gan,
+    [CONFIG_TASK_SR] = &task_sr,       [CONFIG_TASK_DIFFUSION] = &task_diffusion,
+    [CONFIG_TASK_VAE] = &task_vae,
 };
 enum { TASK_COUNT = sizeof tasks / sizeof tasks[0] };
 

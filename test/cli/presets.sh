@@ -10,7 +10,7 @@ for preset in "$root"/cfgs/*.yaml; do
     err_is ""
     # A comment on the first line says what the preset is for.
     run 0 sh -c 'head -n 1 "$0" | grep -q "^# [A-Za-z\`]"' "$preset"
-    if grep -Eq '^task: (gan|sr|diffusion)' "$preset"; then continue; fi
+    if grep -Eq '^task: (gan|sr|diffusion|vae)' "$preset"; then continue; fi
     run 0 imgtrain train "$preset" input_path=picture.ppm device=cpu --dry-run
     out_has "task           splat, "
     out_has "checkpoints"

@@ -357,6 +357,25 @@ static inline int add_halve(struct net *net, int input, int c)
     return add_weighted(net, l, 1);
 }
 
+static inline int add_point(struct net *net, int input, int c)
+{
+    struct net_layer l = reader(net, &layer_pixel_linear, input);
+    l.c = c;
+    return add_weighted(net, l, 1);
+}
+
+/* Pixels that look at one another, each reader of `input` behind a matrix of its own. */
+static inline int add_attention(struct net *net, int input)
+{
+    int c = net->layers[input].c;
+    struct net_layer l = net_next_layer(net, &layer_pixel_attention);
+    l.input_count = 3;
+    for (int k = 0; k < 3; k++)
+        l.input[k] = add_point(net, input, c);
+    int all = add_layer(net, l);
+    return add_point(net, all, c);
+}
+
 /* An autoencoder's kinds: a block with normalised convolutions, halved and enlarged again. */
 static inline void build_norms(struct net *net)
 {
@@ -366,13 +385,12 @@ static inline void build_norms(struct net *net)
     int b = add_dense(net, a, 12);
     int c = add_norm(net, b, 3, true);
     int d = add_dense(net, c, 12);
-    struct net_layer shortcut = reader(net, &layer_pixel_linear, x);
-    shortcut.c = 12;
-    int e = add_sum(net, d, add_weighted(net, shortcut, 1));
+    int e = add_sum(net, d, add_point(net, x, 12));
     net_mark_segment(net, a, e);
     int f = add_halve(net, e, 8);
     int g = add_norm(net, f, 1, false);
-    int h = add_factor(net, &layer_nearest_up, g, 2);
+    int m = add_sum(net, add_attention(net, g), f);
+    int h = add_factor(net, &layer_nearest_up, m, 2);
     int i = add_dense(net, h, 12);
     net_mark_segment(net, g, i);
     add_score(net, add_sum(net, i, e), 0.1f);

@@ -18,6 +18,8 @@ void nn_install_pointwise_kernels(struct nn_ops *ops, const struct conv_kernels 
                                   const struct conv_kernels *bf16);
 void nn_install_group_norm(struct nn_ops *ops); /* nn_group_norm.c */
 void nn_install_group_norm_kernels(struct nn_ops *ops, const struct conv_kernels *f32);
+void nn_install_latent(struct nn_ops *ops);  /* nn_latent.c */
+void nn_install_softmax(struct nn_ops *ops); /* nn_softmax.c */
 /* nn_prelu_conv.c: both in one; of the reference, and by the kernels of dense convolutions */
 void nn_install_prelu_conv_reference(struct nn_ops *ops);
 void nn_install_prelu_conv(struct nn_ops *ops);

@@ -190,8 +190,8 @@ static void channels_of(const struct group_norm_work *w, size_t image, struct no
 }
 
 /* What the normalisation of `pixels` makes of x, in front of the SiLU. */
-static void normalise(const struct nn_group_norm *g, const struct norm_channels *by, const float *x,
-                      float *y, size_t pixels)
+static void norm_pixels_affine(const struct nn_group_norm *g, const struct norm_channels *by,
+                               const float *x, float *y, size_t pixels)
 {
     size_t c = (size_t)g->c;
     for (size_t i = 0; i < pixels; i++, x += c, y += c)
@@ -207,7 +207,7 @@ static void norm_block_forward(const struct group_norm_work *w, const struct nor
     size_t count = pixels * (size_t)g->c;
     const float *x = nn_floats(g->x, g->x_type, at, count, x_room);
     float *y = nn_target(w->to, g->y_type, at, y_room);
-    normalise(g, by, x, y, pixels);
+    norm_pixels_affine(g, by, x, y, pixels);
     if (g->silu) silu_of_numbers(w, y, count);
     nn_rounded(w->to, g->y_type, at, count, y);
 }
@@ -224,7 +224,7 @@ static void norm_block_dgrad(const struct group_norm_work *w, const struct norm_
     const float *before = w->add ? nn_floats(w->to, g->x_type, at, count, dx_room) : NULL;
     float *dx = nn_target(w->to, g->x_type, at, dx_room);
     if (g->silu) {
-        normalise(g, by, x, y, pixels);
+        norm_pixels_affine(g, by, x, y, pixels);
         silu_gradient(w, y, dy, count);
         dy = y;
     }

@@ -196,6 +196,8 @@ const struct nn_ops *nn_ops_reference(void)
     nn_install_fft_loss(&ops);
     nn_install_max_pool(&ops);
     nn_install_group_norm(&ops);
+    nn_install_softmax(&ops);
+    nn_install_latent(&ops);
     nn_install_discriminator(&ops);
     table = ops; /* always the same bytes */
     return &table;

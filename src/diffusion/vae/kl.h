@@ -1,0 +1,42 @@
+/* The KL autoencoder of latent diffusion (diffusers' AutoencoderKL): a config, and its two networks
+ * as graphs of layers whose parameters are named as the tensors of such a folder.
+ *
+ * encoder: image [h][w][3] in -1..1 -> moments [h/f][w/f][2 latent_channels], f = 2^(levels - 1)
+ * decoder: latents [h/f][w/f][latent_channels] -> image */
+#ifndef IMGTRAIN_DIFFUSION_VAE_KL_H
+#define IMGTRAIN_DIFFUSION_VAE_KL_H
+
+#include "nn/graph.h"
+
+#include <stdbool.h>
+
+enum { KL_IMAGE_CHANNELS = 3, KL_LEVELS_MOST = 6, KL_RESNETS_MOST = 8 };
+enum { KL_WIDTH_MOST = 4096, KL_LATENTS_MOST = 256 };
+
+struct kl_config {
+    int levels, widths[KL_LEVELS_MOST]; /* channels of each level, the finest first */
+    int resnets;                        /* of a level of the encoder; the decoder has one more */
+    int latent_channels, groups;
+    bool attention;        /* between the two blocks in the middle */
+    double scaling, shift; /* a latent is handed on as (z - shift) scaling */
+};
+
+/* ERR_CONFIG for what cannot be built. */
+int kl_check(const struct kl_config *config);
+/* Pixels of the image along a side for one of the latents. */
+int kl_factor(const struct kl_config *config);
+
+/* Adds the layers that read layer `input`, an image or latents. Each block, and what is in front of
+ * the ends, is a checkpoint segment. Returns the number of the last layer. */
+int kl_add_encoder(struct net *net, const struct kl_config *config, int input);
+int kl_add_decoder(struct net *net, const struct kl_config *config, int input);
+/* Either alone, with an input of h x w pixels (of its own input), finished. */
+int kl_build_encoder(struct net *net, const struct kl_config *config, int h, int w);
+int kl_build_decoder(struct net *net, const struct kl_config *config, int h, int w);
+
+/* In training: image, noise, encoder, a sample of the latents, decoder, finished. `moments` is the
+ * encoder's last layer; layer KL_NOISE the noise [h/f][w/f][latent_channels]. */
+enum { KL_IMAGE, KL_NOISE };
+int kl_build_training(struct net *net, const struct kl_config *config, int h, int w, int *moments);
+
+#endif

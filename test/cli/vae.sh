@@ -1,0 +1,86 @@
+#!/bin/sh
+# imgtrain train with task vae: the files of a run, the same bits for any split, number of threads and level
+# and through kill -9, and bad input.
+. "$(dirname "$0")/lib.sh"
+
+"$root/scripts/draw_shapes.sh" shapes 8 16
+cat >tiny.yaml <<'YAML'
+task: vae
+data: shapes
+device: cpu
+vae: {size: 16, base: 4, levels: 2, latent_channels: 2, images: 72, batch: 8, samples: 4, eval_every: 4}
+frames: {every: 4}
+eval_steps: 2
+video: {enabled: false}
+checkpoint: {every: 3, keep: 9}
+YAML
+run 0 imgtrain train tiny.yaml --dry-run
+out_has "task           vae, 9 steps"
+run 0 imgtrain plan tiny.yaml
+out_has "level"
+run 0 imgtrain train tiny.yaml -o whole threads=1
+err_has "to latents of 8 x 8 x 2"
+has whole/vae/config.json whole/vae/diffusion_pytorch_model.safetensors whole/model.safetensors whole/final.png whole/reference.png whole/frames/000000004.jpg
+run 0 grep -q '"l1": [0-9].*"ssim": [-0-9].*"kl": [0-9].*"held_psnr": [0-9]' whole/metrics.jsonl
+run 0 imgtrain info whole/model.safetensors
+out_has "decoder.mid_block.attentions.0.to_out.0.weight"
+
+same_run() {
+    for file in final.png model.safetensors; do same "$1/$file" "$2/$file"; done
+    columns='s/"seconds.*//'
+    if [ "$(sed "$columns" "$1/metrics.jsonl")" = "$(sed "$columns" "$2/metrics.jsonl")" ]; then pass; else
+        flunk "metrics of $1 and $2 differ"; fi
+}
+trains_the_same() {
+    rm -rf other
+    run 0 imgtrain train tiny.yaml -o other -q "$@"
+    same_run other whole
+}
+trains_the_same threads=3 memory.level=1
+trains_the_same threads=2 memory.level=2
+trains_the_same threads=1 memory.level=4
+
+for wait in 0.05 0.2; do
+    rm -rf killed
+    "$program" train tiny.yaml -o killed -q threads=1 >"$out" 2>"$err" &
+    pid=$!
+    sleep "$wait"
+    kill -9 "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+    run 0 imgtrain train tiny.yaml -o killed -q --resume memory.level=2 threads=2
+    same_run killed whole
+done
+for step in 3 6; do
+    rm -rf half
+    cp -R whole half
+    rm -f half/model.safetensors half/final.png
+    for file in half/checkpoints/step-*; do
+        case $file in *0000000$step.safetensors) ;; *) rm "$file" ;; esac
+    done
+    run 0 imgtrain train tiny.yaml -o half -q --resume memory.level=$((step % 2 * 4)) threads=$((step / 3))
+    same_run half whole
+done
+run 78 imgtrain train tiny.yaml -o killed --resume kl=0.5
+err_has "vae.kl"
+run 78 imgtrain train tiny.yaml -o killed --resume images=400
+err_has "cannot be made longer or shorter"
+cp shapes/circle/0000.ppm shapes/cross/0000.ppm
+rm killed/final.png killed/model.safetensors
+run 78 imgtrain train tiny.yaml -o half --resume
+err_has "these are not the images that this run began with"
+
+# ---- bad input: one line, the right status, no folder ----
+# refused STATUS TEXT KEY=VALUE ...
+refused() {
+    run "$1" imgtrain train tiny.yaml -o bad "$3" ${4:+"$4"}
+    err_has "$2"
+    err_lines 1
+    has_not bad
+}
+refused 78 "data is not set" data=
+refused 66 "missing" data=missing
+refused 78 "vae.size is 30, but with 3 levels it must be a multiple of 4" vae.size=30 vae.levels=3
+refused 78 "vae.levels" vae.levels=0
+run 31 imgtrain train tiny.yaml -o bad memory.limit=100KB
+err_has "memory.limit is 97.7 KiB"
+finish
