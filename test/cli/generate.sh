@@ -237,6 +237,11 @@ out_has '"generates": "no: other/transformer'
 out_has '"text_encoder": {"class": "Qwen3Model", "files": 1, "tensors": 13'
 run 65 imgtrain info other/LICENSE
 
+# ---- output that cannot be written ----
+run 73 imgtrain $m --label circle -o shapes/circle/0001.ppm/a.png
+touch file
+run 73 imgtrain $m --label circle -n 2 -o file
+
 # ---- texts ----
 mkdir texts
 for i in 1 2 3 4 5 6 7 8; do
@@ -257,6 +262,14 @@ run 0 imgtrain generate --like b.png -o again.png
 same b.png again.png
 run 0 imgtrain $t --prompt "$(printf 'a\377b')" -o b.png
 err_has "U+FFFD"
+run 0 imgtrain generate --like b.png --device cpu -o again.png
+same b.png again.png
+printf '@file' >at.txt
+run 0 imgtrain $t --prompt @at.txt -o b.png
+run 0 imgtrain generate --like b.png --device cpu -o again.png # the text, not a file of that name
+same b.png again.png
+printf 'a\000b' >zero.txt
+refused 65 "zero bytes" told --prompt @zero.txt
 awk 'BEGIN { for (i = 0; i < 2000; i++) printf "word " }' >long.txt
 run 0 imgtrain $t --prompt @long.txt -o b.png
 err_has "are lost"

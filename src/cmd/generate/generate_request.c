@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parse_number.h"
+#include "base/utf8.h"
 #include "base/version.h"
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
@@ -108,22 +109,46 @@ static int parse_range(const char *option, const char *text, double low, double 
 
 /* ---- what is shown ---- */
 
+/* Every byte that is no UTF-8 becomes U+FFFD, as it is read then, and as a PNG can hold it. */
+static int mend_utf8(const char *option, char **prompt, size_t *bytes)
+{
+    size_t broken = 0, used = 0;
+    char *mended = malloc(*bytes * 3 + 1);
+    if (!mended) return fail(ERR_SYSTEM, "out of memory");
+    for (size_t at = 0; at < *bytes;) {
+        size_t length = utf8_length(*prompt + at, *bytes - at);
+        memcpy(mended + used, length ? *prompt + at : "\xEF\xBF\xBD", length ? length : 3);
+        used += length ? length : 3;
+        at += length ? length : 1;
+        broken += length == 0;
+    }
+    mended[used] = '\0';
+    free(*prompt);
+    *prompt = mended;
+    *bytes = used;
+    if (broken) log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", option, broken);
+    return OK;
+}
+
 /* The text itself, or of @FILE without its last line end (malloc). */
 static int read_prompt(const char *option, const char *text, bool is_text, char **prompt,
                        size_t *bytes)
 {
     if (is_text || *text != '@') {
         *prompt = string_format("%s", text);
+        if (!*prompt) return ERR_SYSTEM;
         *bytes = strlen(text);
-        return *prompt ? OK : ERR_SYSTEM;
+    } else {
+        uint8_t *data;
+        int code = file_read(text + 1, PROMPT_MOST, &data, bytes);
+        if (code < 0) return fail_within(code, "%s", option);
+        *prompt = (char *)data;
+        while (*bytes > 0 && (data[*bytes - 1] == '\n' || data[*bytes - 1] == '\r'))
+            data[--*bytes] = 0;
+        if (memchr(data, 0, *bytes))
+            return fail(ERR_DATA, "%s: %s: a text holds no zero bytes", option, text + 1);
     }
-    uint8_t *data;
-    int code = file_read(text + 1, PROMPT_MOST, &data, bytes);
-    if (code < 0) return fail_within(code, "%s", option);
-    *prompt = (char *)data;
-    while (*bytes > 0 && (data[*bytes - 1] == '\n' || data[*bytes - 1] == '\r'))
-        data[--*bytes] = 0;
-    return OK;
+    return mend_utf8(option, prompt, bytes);
 }
 
 static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
@@ -131,7 +156,6 @@ static int encode_prompt(const struct generate_job *job, const char *option, con
 {
     size_t lost, broken;
     TRY(text_table_encode(&job->model.text, text, bytes, rows, count, &lost, &broken));
-    if (broken) log_warning("%s: %zu bytes are no UTF-8, each is read as U+FFFD", option, broken);
     if (lost)
         log_warning("%s: the text encoder reads %d bytes, the last %zu are lost: \"%.40s...\"",
                     option, TEXT_MOST_ROWS, lost, text + bytes - lost);
