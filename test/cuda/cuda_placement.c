@@ -1,5 +1,8 @@
 /* Placement on CUDA: what is copied beside the operations arrives before those that read it, and
  * does not overwrite what others still read, in whatever order the queues get on. */
+#include "device/token_ops.h"
+#include "diffusion/model/model_arch.h"
+#include "diffusion/pipeline.h"
 #include "test/cuda/cuda_ops.h"
 #include "test/placement/placement_fake.h"
 
@@ -51,6 +54,77 @@ START_TEST(each_allocation_may_fail_on_cuda)
 END_TEST
 #endif
 
+/* ---- the denoiser: token operations between copies ---- */
+
+enum { NET_SIDE = 8, NET_FLOATS = 3 * NET_SIDE * NET_SIDE };
+
+static int has_token_operations(struct device *device)
+{
+    return token_check_device(device);
+}
+
+/* An image of random weights, in one way. */
+static void make_image(struct device *device, const struct model_arch *arch,
+                       const struct placement_options *options, float *image,
+                       struct placement_report *report)
+{
+    const struct pipeline_request request = {.width = NET_SIDE,
+                                             .height = NET_SIDE,
+                                             .steps = 2,
+                                             .row_count = 1,
+                                             .noise = NOISE_PHILOX,
+                                             .at_once = 1};
+    const struct pipeline_watch watch = {0};
+    const uint64_t seed = 5;
+    struct pipeline *pipeline;
+    float sigmas[SIGMAS_MOST_STEPS + 1];
+    int first;
+    MUST(pipeline_open(&pipeline, &arch->folder, device, options, PIPELINE_AS_STORED));
+    MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
+    MUST(pipeline_run(pipeline, &seed, 1, &image, &watch));
+    expect_as_predicted(pipeline_placement(pipeline));
+    *report = *placement_report_at(pipeline_placement(pipeline), 0);
+    pipeline_close(pipeline);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    ck_assert_uint_eq(device->host_bytes, 0);
+}
+
+START_TEST(every_way_makes_one_image_on_cuda)
+{
+    static float expected[NET_FLOATS], first[NET_FLOATS], image[NET_FLOATS];
+    struct model_arch arch;
+    struct device *cpu, *device;
+    struct placement_report report;
+    struct placement_options options = {.way = PLACEMENT_NONE, .prefetch = true};
+    be_quiet();
+    MUST(model_arch_open(&arch, "s3dit-1m", true));
+    MUST(device_open_cpu(&cpu, 1));
+    make_image(cpu, &arch, &options, expected, &report);
+    device_close(cpu);
+    MUST(cuda_open(&device));
+    make_image(device, &arch, &options, first, &report);
+    for (int i = 0; i < NET_FLOATS; i++)
+        ck_assert_msg(!(fabsf(first[i] - expected[i]) > 1e-3F), "%g, on the CPU %g",
+                      (double)first[i], (double)expected[i]);
+    size_t working = report.predicted.working_bytes, weights = report.predicted.weight_bytes;
+    for (int share = 3; share < 10; share += 3)
+        for (int prefetch = 0; prefetch < 2; prefetch++) {
+            options = (struct placement_options){
+                .way = PLACEMENT_SEQUENTIAL,
+                .budget = (int64_t)(working + weights / 3 + weights * (size_t)share / 15),
+                .by_reading = share == 9,
+                .prefetch = prefetch};
+            emu_stream_order((unsigned)(share + prefetch) % (unsigned)stream_orders);
+            make_image(device, &arch, &options, image, &report);
+            ck_assert_mem_eq(image, first, sizeof image);
+            ck_assert_int_lt(report.predicted.residents, report.predicted.blocks);
+        }
+    emu_stream_order(0);
+    device_close(device);
+    model_arch_close(&arch);
+}
+END_TEST
+
 Suite *cuda_placement_suite(void)
 {
     Suite *suite = suite_create("cuda_placement");
@@ -61,6 +135,8 @@ Suite *cuda_placement_suite(void)
 #ifdef CUDA_EMU
     tcase_add_test(tests, each_allocation_may_fail_on_cuda);
 #endif
+    if (cuda_can("cuda_placement", has_token_operations))
+        tcase_add_test(tests, every_way_makes_one_image_on_cuda);
     suite_add_tcase(suite, tests);
     return suite;
 }
