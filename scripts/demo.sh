@@ -14,6 +14,10 @@
 # sr: trains cfgs/sr-x2-tiny.yaml on the images of FOLDER, a minute or two on two cores, and enlarges a
 # photograph with it. Without FOLDER on those that scripts/sr_set.sh fetches, and where that cannot be
 # on pictures that are drawn here.
+#
+# diffusion: trains cfgs/diffusion-16.yaml on the images of FOLDER, by classes (its sub-folders), a few minutes on
+# two cores, and makes images: of a class, of one image in another class, of half of it. Without FOLDER on shapes
+# that scripts/draw_shapes.sh draws.
 set -eu
 
 task=splat
@@ -95,6 +99,15 @@ if [ "$task" = diffusion ]; then
     fi
     free_run diffusion-demo
     ./imgtrain train cfgs/diffusion-16.yaml data="$picture" -o "$run" "$@"
+    # Of the first class; the first image of it, turned into the second class; its right half made anew.
+    set -- "$picture"/*/
+    first=$(basename "$1")
+    second=$(basename "${2:-$1}")
+    for init in "$picture/$first"/*; do break; done
+    awk 'BEGIN { print "P2 16 16 255"; for (i = 0; i < 256; i++) print i % 16 < 8 ? 0 : 255 }' >"$run/mask.pgm"
+    ./imgtrain generate "$run" --label "$first" -n 16 -o "$run/class"
+    ./imgtrain generate "$run" --label "$second" --init-image "$init" --strength 0.8 --size 16x16 -n 4 -o "$run/turned"
+    ./imgtrain generate "$run" --label "$second" --init-image "$init" --mask "$run/mask.pgm" --size 16x16 -n 4 -o "$run/half"
     exit
 fi
 

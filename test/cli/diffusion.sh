@@ -34,7 +34,6 @@ out_has "layers.0.attention.to_q.weight"
 
 run 0 imgtrain eval whole shapes --samples 8
 out_has "right      "
-cp "$out" eval
 run 0 imgtrain eval whole/model.safetensors shapes --samples 8 --json
 out_has '"right": '
 mkdir two && cp -R shapes/circle shapes/cross two
