@@ -94,6 +94,8 @@ int diffusion_core_declare(struct diffusion_core *core, const struct diffusion_d
     core->ahead = !device->is_host;
     core->span = core->ahead ? mode->batch : mode->micro;
     core->stepper.device = device;
+    /* Which tables of angles a step reads depends on its captions' lengths. */
+    core->stepper.no_graph = design->conditions.captions;
     int phases;
     size_t images = (size_t)mode->micro * core_image_floats(core) * sizeof(float);
     TRY(diffusion_network_open(&core->network, design));

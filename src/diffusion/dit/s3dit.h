@@ -98,7 +98,8 @@ struct s3dit_batch {
     const float *image; /* [samples][height][width][channels]: x_t */
     const float *time;  /* [samples][S3DIT_TIME_FEATURES]: s3dit_time_features */
     const float *text;  /* [samples][text_rows][text_dim] */
-    const int *lengths; /* [samples] of the host: rows of each caption, 1..text_rows; NULL: all */
+    const int *lengths; /* [samples] of the host: rows of each caption, 1..text_rows; NULL: all. The
+                           calls depend on them, so a recorded graph is for the same ones alone */
 };
 
 /* What the network is told of s = 1 - sigma (host memory): [S3DIT_TIME_FEATURES] for each of n. */
