@@ -11,8 +11,9 @@ void token_install_rows(struct token_ops *ops);
 void token_install_attention(struct token_ops *ops);
 void token_install_embedding(struct token_ops *ops);
 
-/* By vector code: token_gemm.c, attention_ops.c */
+/* By vector code: token_gemm.c, attention_ops.c, row_ops.c */
 void token_install_gemm(struct token_ops *ops);
 void token_install_fast_attention(struct token_ops *ops);
+void token_install_row_vectors(struct token_ops *ops);
 
 #endif

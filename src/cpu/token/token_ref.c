@@ -21,6 +21,7 @@ const struct token_ops *token_ops_cpu(void)
     ops.name = "cpu";
     token_install_gemm(&ops);
     token_install_fast_attention(&ops);
+    token_install_row_vectors(&ops);
     table = ops; /* always the same bytes for one IMGTRAIN_ISA */
     return &table;
 }
