@@ -93,9 +93,19 @@ DIFFUSION_STATE = {
     'diffusion.batch_step': ('-1', '3'), 'diffusion.batch_images': ('-1', '1000000000000000000'),
     **{'diffusion.report.' + name: ('nan',) for name in ('loss', 'grad_norm', 'lr', 'ema')},
 }
+VAE = {
+    'vae.levels': whole(0, -1, 7), 'vae.blocks': whole(0, -1, 9), 'vae.latent_channels': whole(0, -1, 257),
+    'vae.groups': whole(0, -1, 4097), 'vae.width.0': whole(0, -1, 4097), 'vae.width.1': whole(0, -1, 4097),
+    'vae.attention': whole(2, -1), 'vae.scaling_factor': real(0, -1, 1e31), 'vae.shift_factor': real(),
+    'vae.size': whole(0, -1, 1025),
+}
+VAE_STATE = {
+    'vae.v_missing': ('nan', '1.1'), 'vae.m_missing': ('nan', '-0.1'), 'vae.pending': ('0', '3'), 'pending': ('2',),
+    **{'vae.report.' + name: ('nan',) for name in ('loss', 'l1', 'ssim', 'kl', 'grad_norm', 'lr', 'ema')},
+}
 # Text, and what is there for other programs only.
 TEXT = {'input.samples', 'input.maps', 'gan.pictures', 'format', 'version', 'kind', 'task', 'config', 'cut', 'finished', 'gan.fingerprint', 'gan.amp', 'gan.conv',
-        'sr.fingerprint', 'sr.listing', 'sr.scale', 'sr.network', 'diffusion.fingerprint',
+        'sr.fingerprint', 'sr.listing', 'sr.scale', 'sr.network', 'diffusion.fingerprint', 'vae.fingerprint',
         *('diffusion.class.%d' % i for i in range(4))}
 # What a checkpoint has besides where a measurement or a step was stopped; and what older ones have instead.
 MORE = {
@@ -107,6 +117,8 @@ MORE = {
                        **{k: '0' for k in SR_STATE if k.startswith('sr.report.')}},),
     'diffusion-checkpoint': ({'pending': '1', 'diffusion.pending': '2',
                               **{k: '0' for k in DIFFUSION_STATE if k.startswith('diffusion.report.')}},),
+    'vae-checkpoint': ({'pending': '1', 'vae.pending': '2',
+                        **{k: '0' for k in VAE_STATE if k.startswith('vae.report.')}},),
     'sr-gan-checkpoint': ({'pending': '1', 'sr.pending': '4',
                            **{k: '0' for k in SR_GAN_STATE if k.startswith('sr.report.')}},),
 }
@@ -129,6 +141,8 @@ SR_GAN_TENSORS = {r'd\.(m\.)?conv.*': (F, ('nan', 'inf', '-inf')), r'd\.v\.conv.
 DIFFUSION_SOME = r'(condition\.table|layers\.0\.feed_forward\.w2\.weight)'
 DIFFUSION_TENSORS = {r'.*': (F, ()), r'(ema\.|best\.|m\.)?' + DIFFUSION_SOME: (F, ('nan',)),
                      r'v\.' + DIFFUSION_SOME: (F, (-1,))}
+VAE_SOME = r'decoder\.conv_in\.weight'
+VAE_TENSORS = {r'.*': (F, ()), r'(ema\.|m\.)?' + VAE_SOME: (F, ('nan',)), r'v\.' + VAE_SOME: (F, (-1,))}
 
 KINDS = {
     'splat-model': (SPLAT, SPLAT_TENSORS, {'step'}),
@@ -140,6 +154,8 @@ KINDS = {
                                      r'(v\.|best\.)?[gd]\..*': (F, ())}, {*GAN_STATE, *RUN}),
     'diffusion-model': (DIFFUSION, DIFFUSION_TENSORS, {'step'}),
     'diffusion-checkpoint': (DIFFUSION_STATE, DIFFUSION_TENSORS, set(RUN)),
+    'vae-model': (VAE, VAE_TENSORS, {'step'}),
+    'vae-checkpoint': (VAE_STATE, VAE_TENSORS, set(RUN)),
     'sr-model': ({}, SR_TENSORS, {'step'}),
     'sr-checkpoint': ({**SR_STATE, **RUN}, SR_TENSORS, set()),
     'sr-gan-checkpoint': ({**SR_GAN_STATE, **RUN}, {**SR_TENSORS, **SR_GAN_TENSORS}, set()),

@@ -82,4 +82,20 @@ run 0 imgtrain train diffusion.yaml -o diffusion -q
 rm -f diffusion/checkpoints/step-000000004.safetensors
 corrupt diffusion/model.safetensors diffusion-model eval diffusion/model.safetensors shapes --samples 4 --device cpu
 corrupt diffusion/checkpoints/step-000000002.safetensors diffusion-checkpoint train diffusion.yaml -o diffusion -q --resume
+
+cat >vae.yaml <<'YAML'
+task: vae
+data: shapes
+device: cpu
+threads: 1
+vae: {size: 16, base: 4, levels: 2, latent_channels: 1, attention: false, images: 16, batch: 4, samples: 1, eval_every: 2}
+eval_steps: 2
+frames: {count: 0}
+video: {enabled: false}
+checkpoint: {every: 2, keep: 100}
+YAML
+run 0 imgtrain train vae.yaml -o vae -q
+rm -f vae/checkpoints/step-000000004.safetensors
+corrupt vae/model.safetensors vae-model eval vae/model.safetensors shapes --samples 1 --device cpu
+corrupt vae/checkpoints/step-000000002.safetensors vae-checkpoint train vae.yaml -o vae -q --resume
 finish

@@ -25,6 +25,13 @@ run 0 grep -q '"l1": [0-9].*"ssim": [-0-9].*"kl": [0-9].*"held_psnr": [0-9]' who
 run 0 imgtrain info whole/model.safetensors
 out_has "decoder.mid_block.attentions.0.to_out.0.weight"
 
+run 0 imgtrain eval whole shapes --samples 6
+out_has "images           6"
+out_has "psnr "
+run 0 imgtrain eval whole/model.safetensors shapes --json
+out_has '"latent_deviation": '
+run 66 imgtrain eval whole missing
+
 same_run() {
     for file in final.png model.safetensors; do same "$1/$file" "$2/$file"; done
     columns='s/"seconds.*//'

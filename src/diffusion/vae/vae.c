@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "device/device.h"
+#include "diffusion/vae/vae_eval.h"
 #include "diffusion/vae/vae_task.h"
 #include "math/cosine.h"
 #include "memory/plan.h"
@@ -276,5 +277,6 @@ const struct task task_vae = {
     .testing = vae_testing,
     .prepare_plan = vae_prepare_plan,
     .extra_files = vae_write_folder,
+    .evaluate = vae_evaluate,
     .operations = "nn",
 };

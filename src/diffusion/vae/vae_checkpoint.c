@@ -98,6 +98,7 @@ int vae_save_model(struct task_state *s, struct store_writer *writer)
     struct kl_config config = s->design;
     TRY(vae_measure_latents(s, &config.shift, &config.scaling));
     TRY(kl_store_config(writer, &config));
+    TRY(store_set_int(writer, "vae.size", s->config->vae.size));
     TRY(trained_net_pull(&s->core->net, s->device, TRAINED_EMA, &ema));
     return weights_store(writer, "", &s->core->net.net, ema);
 }

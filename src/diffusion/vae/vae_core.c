@@ -218,6 +218,10 @@ void vae_core_listen(struct vae_core *core, bool (*stop_requested)(void))
     core->learn.stop_requested = core->back.stop_requested = stop_requested;
 }
 
+/* A latent's variance at first: noise as large as what it is added to would hide all but outlines
+ * for as long as means grow. */
+static const float FIRST_LOG_VARIANCE = -6;
+
 /* As PyTorch does: weights and biases uniform in +-1 / sqrt(fan-in), norms 1 and 0. */
 static void vae_draw_weights(const struct net *net, float *parameters, uint64_t seed)
 {
@@ -234,6 +238,9 @@ static void vae_draw_weights(const struct net *net, float *parameters, uint64_t 
                 (double)philox_uniform(philox_draw(seed, STREAM_VAE_WEIGHTS, p->offset, k).v[0]);
             to[k] = is_norm ? p->start : (float)(bound * (2 * u - 1));
         }
+        if (strcmp(p->name, "encoder.conv_out.bias") == 0)
+            for (size_t k = p->count / 2; k < p->count; k++)
+                to[k] = FIRST_LOG_VARIANCE;
     }
 }
 

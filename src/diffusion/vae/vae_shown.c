@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "device/device.h"
+#include "diffusion/vae/vae_eval.h"
 #include "diffusion/vae/vae_task.h"
 #include "image/contact_sheet.h"
 #include "image/image.h"
@@ -27,18 +28,6 @@ bool vae_held_is_due(const struct task_state *s, int64_t steps_done)
     return steps_done % every == 0 || steps_done == total;
 }
 
-/* Of colours 0..1 that an image file can hold. */
-static double shown_psnr(const float *made, const float *image, size_t count)
-{
-    double sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        double colour = fmin(fmax((double)made[i], -1), 1);
-        double d = (colour - (double)image[i]) / 2;
-        sum += d * d;
-    }
-    return -10 * log10(fmax(sum / (double)count, 1e-10));
-}
-
 /* The mean over held-out images. */
 static int held_measure_all(struct task_state *s, double *psnr)
 {
@@ -54,7 +43,7 @@ static int held_measure_all(struct task_state *s, double *psnr)
         TRY(vae_core_try(s->core, n, NULL, s->made));
         for (int i = 0; i < n; i++)
             *psnr +=
-                shown_psnr(s->made + (size_t)i * image, images + (size_t)i * image, image) / count;
+                vae_psnr(s->made + (size_t)i * image, images + (size_t)i * image, image) / count;
     }
     return OK;
 }

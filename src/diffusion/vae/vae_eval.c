@@ -1,0 +1,122 @@
+#include "diffusion/vae/vae_eval.h"
+
+#include "base/error.h"
+#include "base/json.h"
+#include "data/dataset.h"
+#include "diffusion/vae/kl_codec.h"
+#include "diffusion/vae/vae_data.h"
+#include "store/safetensors.h"
+#include "store/store_bounds.h"
+#include "task/task.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { EVAL_SIDE_MOST = 1024 };
+
+double vae_psnr(const float *made, const float *image, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        double colour = fmin(fmax((double)made[i], -1), 1);
+        double d = (colour - (double)image[i]) / 2;
+        sum += d * d;
+    }
+    return -10 * log10(fmax(sum / (double)count, 1e-10));
+}
+
+struct vae_eval {
+    const struct task_evaluation *wanted;
+    struct kl_codec *codec;
+    struct dataset *set;
+    int side, count;
+    float *image, *made, *latents;
+    double psnr, least, sum, squares; /* sums: of latents */
+    double numbers;
+};
+
+static int eval_image(struct vae_eval *e, int index)
+{
+    const struct vae_feed feed = {.set = e->set, .side = e->side};
+    int trained = dataset_train_count(e->set), factor = kl_factor(kl_codec_config(e->codec));
+    int small = e->side / factor, channels = kl_codec_config(e->codec)->latent_channels;
+    size_t floats = (size_t)e->side * (size_t)e->side * KL_IMAGE_CHANNELS;
+    if (e->wanted->stop_requested && e->wanted->stop_requested())
+        return fail(ERR_STOPPED, "stopped");
+    if (index < trained)
+        vae_train_image(&feed, index, e->image);
+    else
+        vae_held_image(&feed, index - trained, e->image);
+    TRY(kl_codec_encode(e->codec, e->image, e->side, e->side, e->latents, NULL));
+    TRY(kl_codec_decode(e->codec, e->latents, small, small, 0, e->made));
+    double psnr = vae_psnr(e->made, e->image, floats);
+    e->psnr += psnr / e->count;
+    if (index == 0 || psnr < e->least) e->least = psnr;
+    for (int i = 0; i < small * small * channels; i++) {
+        e->sum += (double)e->latents[i];
+        e->squares += (double)e->latents[i] * (double)e->latents[i];
+        e->numbers++;
+    }
+    return OK;
+}
+
+static void eval_print(const struct vae_eval *e)
+{
+    double mean = e->sum / e->numbers, deviation = sqrt(e->squares / e->numbers - mean * mean);
+    const struct {
+        const char *key;
+        double value;
+    } rows[] = {{"psnr", e->psnr},
+                {"least_psnr", e->least},
+                {"latent_mean", mean},
+                {"latent_deviation", deviation}};
+    if (e->wanted->json) printf("{\"images\": %d", e->count);
+    if (!e->wanted->json) printf("%-16s %d\n", "images", e->count);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!e->wanted->json) {
+            printf("%-16s %.3f\n", rows[i].key, rows[i].value);
+            continue;
+        }
+        printf(", \"%s\": ", rows[i].key);
+        json_write_number(stdout, rows[i].value);
+    }
+    if (e->wanted->json) puts("}");
+}
+
+static int eval_open(struct vae_eval *e)
+{
+    int64_t side;
+    TRY(store_get_int_in(e->wanted->model, "vae.size", 1, EVAL_SIDE_MOST, &side));
+    e->side = (int)side;
+    TRY(kl_codec_open(&e->codec, store_path(e->wanted->model), e->wanted->device));
+    kl_codec_listen(e->codec, e->wanted->stop_requested);
+    const struct dataset_options options = {.folder = e->wanted->input,
+                                            .width = e->side,
+                                            .height = e->side,
+                                            .labels = SCAN_LABELS_NONE,
+                                            .stop_requested = e->wanted->stop_requested};
+    TRY(dataset_open(&e->set, &options));
+    e->count = dataset_train_count(e->set) + dataset_held_count(e->set);
+    if (e->wanted->samples > 0 && e->count > e->wanted->samples) e->count = e->wanted->samples;
+    size_t pixels = (size_t)e->side * (size_t)e->side;
+    size_t latents = pixels * (size_t)kl_codec_config(e->codec)->latent_channels;
+    e->image = malloc((2 * pixels * KL_IMAGE_CHANNELS + latents) * sizeof *e->image);
+    if (!e->image) return fail(ERR_SYSTEM, "out of memory");
+    e->made = e->image + pixels * KL_IMAGE_CHANNELS;
+    e->latents = e->made + pixels * KL_IMAGE_CHANNELS;
+    return OK;
+}
+
+int vae_evaluate(const struct task_evaluation *wanted)
+{
+    struct vae_eval e = {.wanted = wanted};
+    int code = eval_open(&e);
+    for (int i = 0; code == OK && i < e.count; i++)
+        code = eval_image(&e, i);
+    if (code == OK) eval_print(&e);
+    kl_codec_close(e.codec);
+    dataset_close(e.set);
+    free(e.image);
+    return code;
+}
