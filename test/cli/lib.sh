@@ -9,6 +9,7 @@
 #   picture a.ppm 48 32; pictures photos 12 16 16    # small ones to train on
 #   splat_yaml "max_steps: 2"            # splat.yaml of these lines: a small fit to one of photos (gan_yaml)
 #   settings "seed: 0" "grow: true"    # of `imgtrain config`, the last run: keys with or without their section
+#   back_to RUN 4                        # its later checkpoints and its results go, for --resume
 #   look_for_cuda                        # runs doctor: why there is none, and whether it is emulated
 #   finish                               # last line: N passed, N failed, N skipped
 #
@@ -72,6 +73,17 @@ pictures() {
 least_bytes() {
     awk '{ while (match($0, /"device_bytes": *[0-9]+/)) { v = substr($0, RSTART, RLENGTH); sub(/.*: */, "", v)
         if (!m || v + 0 < m) m = v + 0; $0 = substr($0, RSTART + RLENGTH) } } END { print m }' "$1"
+}
+
+# back_to RUN STEP: as if it had been killed after the checkpoint of that step
+back_to() {
+    for checkpoint in "$1"/checkpoints/step-*.safetensors; do
+        number=$(basename "$checkpoint" .safetensors)
+        number=${number#step-}
+        if [ "$(expr "$number" + 0)" -gt "$2" ]; then rm "$checkpoint"; fi
+    done
+    rm -f "$1"/*.safetensors "$1"/final.png
+    has "$1/checkpoints/step-$(printf %09d "$2").safetensors"
 }
 
 # splat_yaml LINE ...; gan_yaml "what gan has besides" LINE ...: small ones that learn from photos

@@ -113,8 +113,9 @@ else
         mixed_files
     done
     rm -rf other
-    run 75 imgtrain train tiny.yaml -o other -q memory.level=3 time_limit=0.000001
-    run 0 imgtrain train tiny.yaml -o other -q memory.level=3 time_limit=0 --resume threads=2
+    run 0 imgtrain train tiny.yaml -o other -q memory.level=3 checkpoint.keep=9
+    back_to other 4
+    run 0 imgtrain train tiny.yaml -o other -q memory.level=3 --resume threads=2
     mixed_files
 fi
 

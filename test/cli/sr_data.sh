@@ -32,8 +32,9 @@ learns several 'dataroot_gt=a;b' val_gt=a
 err_has "training data: a: 3 images"
 err_has "training data: b: 2 images"
 err_has "5 training images"
-run 75 imgtrain train tiny.yaml -o half -q 'dataroot_gt=a;b' val_gt=a time_limit=0.000001
-run 0 imgtrain train tiny.yaml -o half -q 'dataroot_gt=a;b' val_gt=a --resume time_limit=0
+run 0 imgtrain train tiny.yaml -o half -q 'dataroot_gt=a;b' val_gt=a checkpoint.every=1 checkpoint.keep=9
+back_to half 2
+run 0 imgtrain train tiny.yaml -o half -q 'dataroot_gt=a;b' val_gt=a --resume
 same half/model.safetensors several/model.safetensors
 run 78 imgtrain train tiny.yaml -o half -q 'dataroot_gt=b;a' val_gt=a --resume
 err_has "not the images that this run began with"
@@ -111,16 +112,36 @@ uncached dataroot_gt=kinds
 uncached dataroot_gt=half dataroot_lq=a fix_sizes=crop threads=2
 uncached dataroot_gt=gt_a data_mode=otf
 uncached dataroot_gt=gt dataroot_lq=lq val_gt=a
-run 75 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a cache=off time_limit=0.000001
-run 0 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a cache=off time_limit=0 --resume
+pairs="dataroot_gt=gt dataroot_lq=lq val_gt=a checkpoint.every=1 checkpoint.keep=9"
+# shellcheck disable=SC2086
+begun() { # KEY=VALUE ...: a run that was killed after its second step
+    rm -rf stopped
+    run 0 imgtrain train tiny.yaml -o stopped -q $pairs "$@"
+    back_to stopped 2
+}
+# shellcheck disable=SC2086
+goes_on() { # STATUS KEY=VALUE ...
+    wanted_status=$1
+    shift
+    run "$wanted_status" imgtrain train tiny.yaml -o stopped -q $pairs --resume "$@"
+}
+begun cache=off
+goes_on 0 cache=off
 same stopped/model.safetensors decoded/model.safetensors
-rm -rf stopped
-run 75 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a time_limit=0.000001
-run 0 imgtrain train tiny.yaml -o stopped -q dataroot_gt=gt dataroot_lq=lq val_gt=a cache=off time_limit=0 --resume
+begun
+goes_on 0 cache=off
 same stopped/model.safetensors decoded/model.safetensors
 cp -r gt other_gt && mv other_gt/2.ppm other_gt/3.ppm && cp -r lq other_lq && mv other_lq/2.ppm other_lq/3.ppm
 run 78 imgtrain train tiny.yaml -o stopped -q dataroot_gt=other_gt dataroot_lq=other_lq val_gt=a cache=off --resume
 err_has "not the images that this run began with"
+# a checkpoint from before cache: false was there
+begun
+for checkpoint in stopped/checkpoints/*.safetensors; do tool older "$checkpoint" sr.listing; done
+goes_on 78 cache=off
+err_has "sr.cache: this run's checkpoint can be resumed with a cache alone"
+goes_on 0
+same stopped/model.safetensors decoded/model.safetensors
+run 0 imgtrain train tiny.yaml dataroot_gt=gt dataroot_lq=lq val_gt=a cache=off --dry-run
 # what can be seen of a file only when it is decoded ends the run; a bad head leaves it out
 mkdir tail head
 cp a/1.ppm tail/1.ppm && tool resave a/2.ppm whole.png && head -c 1500 whole.png >tail/cut.png

@@ -31,8 +31,9 @@ trains() { # KEY=VALUE ...
         same other/model.safetensors whole/model.safetensors
     done
     rm -rf other
-    run 75 imgtrain train tiny.yaml -o other -q time_limit=0.000001 "$@"
-    run 0 imgtrain train tiny.yaml -o other -q --resume time_limit=0 "$@"
+    cp -r whole other
+    back_to other 2
+    run 0 imgtrain train tiny.yaml -o other -q --resume "$@"
     same other/model.safetensors whole/model.safetensors
 }
 
