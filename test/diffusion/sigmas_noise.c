@@ -139,7 +139,7 @@ START_TEST(steps_and_schedules_out_of_range)
     ck_assert_int_eq(sigmas_make(v, &schedule, 1000000, 64), ERR_USAGE);
     schedule.shift = 0.0;
     ck_assert_int_eq(sigmas_make(v, &schedule, 4, 64), ERR_DATA);
-    schedule.shift = NAN;
+    schedule.shift = (double)NAN;
     ck_assert_int_eq(sigmas_make(v, &schedule, 4, 64), ERR_DATA);
     schedule = sigma_schedule_of_shift(1.0);
     schedule.kind = SIGMA_SHIFT_LINEAR;
@@ -157,7 +157,7 @@ START_TEST(strength_says_where_it_begins)
         MUST(sigmas_first_step(&got, 8, strength[i]));
         ck_assert_int_eq(got, first[i]);
     }
-    const double refused[4] = {0.0, -0.5, 1.5, NAN};
+    const double refused[4] = {0.0, -0.5, 1.5, (double)NAN};
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(sigmas_first_step(&got, 8, refused[i]), ERR_USAGE);
 }
