@@ -10,11 +10,12 @@ enum {
     LINEAR_DEPTH = 16,
     LINEAR_TERMS = 256,
     LINEAR_PAD = 4,
-    LINEAR_TILE = 64,       /* rows and columns of the smaller tile */
-    LINEAR_MANY_TILES = 64, /* of these there are enough of the larger ones for a GPU */
-    LINEAR_FEW_TILES = 256, /* of a weight gradient: fewer are cut into pieces of rows */
-    LINEAR_PIECE = 256,     /* rows of a piece at least */
-    LINEAR_PIECES = 8       /* of a chunk at most */
+    LINEAR_MANY_TILES = 64, /* of so many larger ones a GPU has enough */
+    LINEAR_FEW_TILES =
+        256,            /* of 64 x 64, of a weight gradient: fewer are cut into pieces of rows */
+    LINEAR_PIECE = 256, /* rows of a piece at least */
+    LINEAR_PIECES = 8,  /* of a chunk at most */
+    LINEAR_WAVE_BYTES = 8 << 20 /* of pieces at a time, if a chunk has no more */
 };
 
 /* c[m][n] = sum over k of a[m, k] b[k, n]; steps between neighbours in elements. */
@@ -203,31 +204,40 @@ static int linear_chunks(const struct token_linear *l)
     return (l->rows + l->chunk - 1) / l->chunk;
 }
 
-static struct linear_cut linear_cut_of(const struct token_linear *l)
+static bool linear_is_cut(const struct token_linear *l)
 {
-    enum { WAVE_BYTES = 32 << 20 };
     struct linear_product p = {};
-    struct linear_cut cut = {0, 0, 0};
     p.m = l->out, p.n = l->in;
-    if (l->chunk <= 0 || linear_tiles<4>(&p) >= LINEAR_FEW_TILES) return cut;
-    int64_t piece = ((int64_t)l->chunk + LINEAR_PIECES - 1) / LINEAR_PIECES;
-    piece = (piece + LINEAR_PIECE - 1) / LINEAR_PIECE * LINEAR_PIECE;
-    cut.piece = (int)(piece < l->chunk ? piece : l->chunk);
-    cut.pieces = (int)(((int64_t)l->chunk + cut.piece - 1) / cut.piece);
-    size_t chunk_bytes = (size_t)cut.pieces * (size_t)l->in * (size_t)l->out * sizeof(float);
-    size_t most = WAVE_BYTES / chunk_bytes, grid = 65535 / (size_t)cut.pieces;
-    if (most > grid) most = grid;
-    if (most > (size_t)linear_chunks(l)) most = (size_t)linear_chunks(l);
-    cut.wave = most < 1 ? 1 : (int)most;
-    return cut;
+    return linear_tiles<4>(&p) < LINEAR_FEW_TILES;
+}
+
+/* Pieces that the workspace has room for: those of a chunk at least. */
+static size_t linear_room(const struct token_linear *l)
+{
+    size_t most = LINEAR_WAVE_BYTES / sizeof(float) / ((size_t)l->in * (size_t)l->out);
+    if (most > (size_t)l->rows) most = (size_t)l->rows;
+    return most < LINEAR_PIECES ? LINEAR_PIECES : most;
 }
 
 static size_t cuda_linear_workspace(const struct device *device, const struct token_linear *l)
 {
     (void)device;
-    struct linear_cut cut = linear_cut_of(l);
-    size_t pieces = (size_t)cut.pieces * (size_t)cut.wave;
-    return pieces * (size_t)l->in * (size_t)l->out * sizeof(float);
+    if (!linear_is_cut(l)) return 0;
+    return linear_room(l) * (size_t)l->in * (size_t)l->out * sizeof(float);
+}
+
+static struct linear_cut linear_cut_of(const struct token_linear *l)
+{
+    struct linear_cut cut = {0, 0, 0};
+    if (!linear_is_cut(l)) return cut;
+    int64_t piece = ((int64_t)l->chunk + LINEAR_PIECES - 1) / LINEAR_PIECES;
+    piece = (piece + LINEAR_PIECE - 1) / LINEAR_PIECE * LINEAR_PIECE;
+    cut.piece = (int)(piece < l->chunk ? piece : l->chunk);
+    cut.pieces = (int)(((int64_t)l->chunk + cut.piece - 1) / cut.piece);
+    size_t most = linear_room(l);
+    if (most > 65535) most = 65535; /* blocks in a grid's second dimension */
+    cut.wave = (int)(most / (size_t)cut.pieces);
+    return cut;
 }
 
 /* dw += each chunk's sum of pieces, chunk by chunk. */

@@ -240,8 +240,8 @@ const struct op_kind op_linear_wgrad = {OP_KIND(token, linear_wgrad),
 /* ---- norms ---- */
 
 /* Samples, rows of each, width, chunk; the last one is large. */
-static const int norms[][4] = {
-    {1, 1, 3, 1}, {2, 5, 24, 2}, {3, 37, 170, 16}, {1, 70, 8, 70}, {4, 256, 1024, 256}};
+static const int norms[][4] = {{1, 1, 3, 1},   {2, 5, 24, 2},  {3, 37, 170, 16},
+                               {1, 70, 8, 70}, {2, 3, 530, 2}, {4, 256, 1024, 256}};
 enum { NORMS = sizeof norms / sizeof *norms, NORM_VARIANTS = 8 };
 
 /* variant: bit 0 the kind, bit 1 without weight, bit 2 with scale. */

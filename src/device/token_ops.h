@@ -137,7 +137,7 @@ struct token_pads {
 struct token_ops {
     const char *name;
 
-    /* Bytes of workspace for any of the three. */
+    /* Bytes of workspace for any of the three, of up to `rows` rows in chunks of any size. */
     size_t (*linear_workspace)(const struct device *device, const struct token_linear *linear);
     /* y [rows][out] = epilogue(x [rows][in] W'). y and x do not overlap. */
     int (*linear_forward)(struct device *device, const struct token_linear *linear, float *y,

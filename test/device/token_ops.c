@@ -168,6 +168,18 @@ START_TEST(attention_memory_is_linear_in_tokens)
 }
 END_TEST
 
+/* Who plans memory asks once for all chunks. */
+START_TEST(workspace_does_not_depend_on_chunks)
+{
+    const struct token_ops *ops = token_table(_i);
+    if (!ops) return;
+    struct token_linear l = {.rows = 1000, .in = 64, .out = 96};
+    size_t bytes = ops->linear_workspace(NULL, &l);
+    for (l.chunk = 1; l.chunk <= 1000; l.chunk *= 10)
+        ck_assert_uint_le(ops->linear_workspace(NULL, &l), bytes);
+}
+END_TEST
+
 START_TEST(shapes_that_make_no_sense_are_refused)
 {
     const struct token_ops *ops = token_table(_i);
@@ -216,6 +228,7 @@ Suite *token_ops_suite(void)
     tcase_add_loop_test(tests, sums_over_rows_may_be_cut_at_chunks, 0, TABLES);
     tcase_add_loop_test(tests, attention_does_not_depend_on_slices_of_queries, 0, 2 * TABLES);
     tcase_add_loop_test(tests, attention_memory_is_linear_in_tokens, 0, TABLES);
+    tcase_add_loop_test(tests, workspace_does_not_depend_on_chunks, 0, TABLES);
     tcase_add_loop_test(tests, shapes_that_make_no_sense_are_refused, 0, TABLES);
     tcase_add_test(tests, a_device_without_the_table_says_so);
     suite_add_tcase(suite, tests);
