@@ -256,6 +256,21 @@ static int diffusion_prepare_plan(struct task_setup *setup)
     return OK;
 }
 
+static int diffusion_describe(const struct store_file *file, struct task_fact *facts)
+{
+    struct diffusion_design design;
+    if (!store_get(file, "diffusion.dim") || diffusion_design_load(&design, file) < 0) return 0;
+    facts[0] = (struct task_fact){.key = "conditions", .label = "makes images of"};
+    if (design.conditions.captions)
+        snprintf(facts[0].text, sizeof facts[0].text, "texts of at most %d bytes",
+                 design.conditions.rows_most);
+    else
+        snprintf(facts[0].text, sizeof facts[0].text, "%d classes", design.conditions.count - 1);
+    facts[1] = (struct task_fact){.key = "size", .label = "their size"};
+    snprintf(facts[1].text, sizeof facts[1].text, "%dx%d", design.width, design.height);
+    return 2;
+}
+
 const struct task task_diffusion = {
     .name = "diffusion",
     .open = diffusion_open,
@@ -283,6 +298,7 @@ const struct task task_diffusion = {
     .input_path = diffusion_input_path,
     .testing = diffusion_testing,
     .prepare_plan = diffusion_prepare_plan,
+    .describe = diffusion_describe,
     .evaluate = diffusion_eval,
     .operations = "nn token",
     .bench = diffusion_bench,

@@ -31,6 +31,7 @@ run 0 grep -q '"held_loss": [0-9].*"loss_9": [0-9]' whole/metrics.jsonl
 run 0 imgtrain info whole/model.safetensors
 out_has "diffusion"
 out_has "layers.0.attention.to_q.weight"
+out_has "4 classes"
 
 run 0 imgtrain eval whole shapes --samples 8
 out_has "right      "
