@@ -91,7 +91,7 @@ INLINE void gemm_transpose(vf x[VF])
 #endif
 }
 
-enum { AHEAD = 8 }; /* rows that are fetched beforehand */
+enum { AHEAD = 16 }; /* rows that are fetched beforehand */
 
 /* Rows of B lie along its columns: copies. A whole row at a time, as the next one lies on another
  * page. */

@@ -43,7 +43,7 @@ struct gemm_kernels {
 
 /* Of a part: columns, blocks of the depth that are packed at once, rows whose share of A and C
  * stays in the second-level cache. */
-enum { GEMM_COLUMNS = 256, GEMM_BLOCKS = 4, GEMM_ROWS = 224 };
+enum { GEMM_COLUMNS = 512, GEMM_BLOCKS = 3, GEMM_ROWS = 224 };
 enum { GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS * GEMM_BLOCKS + GEMM_ROWS) + 16 * GEMM_ROWS };
 
 extern const struct gemm_kernels gemm_kernels_base, gemm_kernels_avx2, gemm_kernels_avx512;
