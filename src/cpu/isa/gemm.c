@@ -17,6 +17,7 @@ INLINE void gemm_tile(int rows, int cols, size_t count, const struct tile_source
 #pragma GCC unroll 4
         for (int j = 0; j < cols * VF; j += LINE)
             __builtin_prefetch(t->to + (size_t)r * t->stride + j);
+        __builtin_prefetch(t->to + (size_t)r * t->stride + cols * VF - 1);
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
             sum[r][j] = vf_set(0);
