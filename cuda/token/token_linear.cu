@@ -216,7 +216,7 @@ static size_t linear_room(const struct token_linear *l)
 {
     size_t most = LINEAR_WAVE_BYTES / sizeof(float) / ((size_t)l->in * (size_t)l->out);
     if (most > (size_t)l->rows) most = (size_t)l->rows;
-    return most < LINEAR_PIECES ? LINEAR_PIECES : most;
+    return most < LINEAR_PIECES ? (size_t)LINEAR_PIECES : most;
 }
 
 static size_t cuda_linear_workspace(const struct device *device, const struct token_linear *l)
