@@ -226,26 +226,39 @@ static int verify_compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A folder may come from somebody else: no links, and nothing that would make a reader wait. */
-static bool verify_is_file(const char *path)
+/* How a folder is gone through. */
+struct verify_walk {
+    struct verify_report *report;
+    bool follow;        /* links too: a cache of downloads has nothing else */
+    int depth;          /* of folders within it */
+    const char *but[3]; /* names of folders that are not gone into; ends with NULL */
+};
+
+/* What is neither a file nor a folder would make a reader wait; *folder: it is one. */
+static bool verify_is_wanted(const struct verify_walk *walk, const char *path, bool *folder)
 {
     struct stat info;
-    return lstat(path, &info) == 0 && S_ISREG(info.st_mode);
+    if ((walk->follow ? stat : lstat)(path, &info) != 0) return false;
+    *folder = S_ISDIR(info.st_mode);
+    const char *name = strrchr(path, '/') + 1;
+    for (int i = 0; *folder && walk->but[i]; i++)
+        if (strcmp(name, walk->but[i]) == 0) return false;
+    return *folder ? walk->depth > 0 : S_ISREG(info.st_mode);
 }
 
-/* Everything in a folder of a run, in the order of the names; links and folders are not looked at.
- */
-static int verify_folder(struct verify_report *report, const char *path)
+/* Everything in it, in the order of the names. */
+static int verify_folder(const struct verify_walk *walk, const char *path)
 {
+    struct verify_walk below = *walk;
     char **names = NULL;
     const char *name = NULL;
     size_t count = 0;
     int code = OK;
-    if (!file_is_dir(path)) return OK;
-    TRY(file_check_own_folder(path));
-    DIR *folder = file_open_folder(path, false);
+    below.depth--;
+    DIR *folder = file_open_folder(path, walk->follow);
     if (!folder) return fail_errno(ERR_INPUT, "%s", path);
     while (code >= 0 && (code = file_next_name(folder, path, &name)) == 1) {
+        if (name[0] == '.') continue; /* "..", and what is being written */
         char **more = realloc(names, (count + 1) * sizeof *names);
         if (more) names = more;
         if (!more || !(names[count] = path_join(path, name)))
@@ -256,7 +269,13 @@ static int verify_folder(struct verify_report *report, const char *path)
     closedir(folder);
     if (count > 1) qsort(names, count, sizeof *names, verify_compare_names);
     for (size_t i = 0; i < count; i++) {
-        if (code >= 0 && verify_is_file(names[i])) verify_file(report, names[i]);
+        bool is_folder = false;
+        if (code >= 0 && verify_is_wanted(walk, names[i], &is_folder)) {
+            if (is_folder)
+                code = verify_folder(&below, names[i]);
+            else
+                verify_file(walk->report, names[i]);
+        }
         free(names[i]);
     }
     free(names);
@@ -299,11 +318,13 @@ static int verify_checkpoints(struct verify_report *report, const char *run_dir,
 /* There may be thousands: sound ones get one line together. */
 static int verify_frames(struct verify_report *report, const char *run_dir)
 {
+    const struct verify_walk walk = {.report = report};
     int sound = report->sound;
     char *frames = path_join(run_dir, "frames");
     if (!frames) return ERR_SYSTEM;
     report->quiet = true;
-    int code = verify_folder(report, frames);
+    int code = file_is_dir(frames) ? file_check_own_folder(frames) : OK;
+    if (code == OK && file_is_dir(frames)) code = verify_folder(&walk, frames);
     report->quiet = false;
     if (code == OK && !report->json && report->sound > sound)
         printf("sound    %s: %d files\n", frames, report->sound - sound);
@@ -311,35 +332,43 @@ static int verify_frames(struct verify_report *report, const char *run_dir)
     return code;
 }
 
-static bool verify_is_run(const char *path)
+static bool verify_has(const char *folder, const char *name)
 {
-    static const char *const marks[] = {"config.yaml", "checkpoints", "model.safetensors"};
-    bool is_run = false;
-    for (size_t i = 0; i < sizeof marks / sizeof *marks && !is_run; i++) {
-        char *mark = path_join(path, marks[i]);
-        is_run = mark && file_exists(mark);
-        free(mark);
-    }
-    return is_run;
+    char *path = path_join(folder, name);
+    bool there = path && file_exists(path);
+    free(path);
+    return there;
 }
 
 static int verify_run(struct verify_report *report, const char *run_dir)
 {
+    const struct verify_walk walk = {
+        .report = report, .depth = 2, .but = {"checkpoints", "frames"}};
     int64_t resume;
-    if (!verify_is_run(run_dir))
-        return fail(ERR_INPUT, "%s: no run folder (no config.yaml, checkpoint or model)", run_dir);
     TRY(verify_checkpoints(report, run_dir, &resume));
-    TRY(verify_folder(report, run_dir));
+    TRY(verify_folder(&walk, run_dir));
     TRY(verify_frames(report, run_dir));
     int rejected = checkpoint_rejected(run_dir);
-    if (!report->json && rejected > 0)
+    if (report->json) return OK;
+    if (rejected > 0)
         printf("%s: %d damaged checkpoint%s set aside before (.bad)\n", run_dir, rejected,
                rejected == 1 ? " was" : "s were");
-    if (!report->json && resume >= 0)
+    if (resume >= 0)
         printf("%s: a resume goes on from step %" PRId64 "\n", run_dir, resume);
-    else if (!report->json)
+    else
         printf("%s: no checkpoint to resume from\n", run_dir);
     return OK;
+}
+
+/* A run, or a model folder as diffusers lays it out. */
+static int verify_any_folder(struct verify_report *report, const char *path)
+{
+    const struct verify_walk model = {.report = report, .follow = true, .depth = 1};
+    if (verify_has(path, "config.yaml") || verify_has(path, "checkpoints") ||
+        verify_has(path, "model.safetensors"))
+        return verify_run(report, path);
+    if (verify_has(path, "model_index.json")) return verify_folder(&model, path);
+    return fail(ERR_INPUT, "%s: no run folder (no config.yaml, checkpoint or model)", path);
 }
 
 int cmd_verify(int argc, char **argv)
@@ -368,7 +397,7 @@ int cmd_verify(int argc, char **argv)
         struct verify_note note = {""};
         const struct verify_kind *kind = verify_kind_of(argv[i]);
         if (file_is_dir(argv[i]))
-            code = verify_run(&report, argv[i]);
+            code = verify_any_folder(&report, argv[i]);
         else /* of any other name: tensors or nothing */
             verify_say(&report, argv[i],
                        kind ? kind->check(argv[i], &note) : verify_any_tensors(argv[i], &note),

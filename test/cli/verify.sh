@@ -93,6 +93,22 @@ run 0 imgtrain verify kept
 [ "$(grep -o 'step-[0-9]*' "$out" | tr '\n' ' ')" = "step-000000008 step-000000006 step-000000003 " ] && pass ||
     flunk "not those of steps 3, 6 and 8"
 
+# Model folders, in a run and by themselves; those of download caches are full of links.
+rm -rf "broken run"
+cp -R run "broken run"
+mkdir -p "broken run/model/transformer" "broken run/cache/deep/deeper"
+cp run/model.safetensors "broken run/model/transformer/x.safetensors"
+echo '{}' >"broken run/model/model_index.json"
+run 0 imgtrain verify "broken run"
+out_has "sound    broken run/model/transformer/x.safetensors"
+cp -R "broken run/model" model
+ln -s ../../run/model.safetensors model/transformer/y.safetensors
+run 0 imgtrain verify model
+out_has "sound    model/transformer/y.safetensors"
+out_lacks resume
+flip "broken run/model/transformer/x.safetensors" 3000
+damaged model/transformer/x.safetensors
+
 run 64 imgtrain verify
 run 66 imgtrain verify absent.safetensors
 out_has "absent.safetensors"
