@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum {
     BATCH_MOST = 4096,
@@ -263,6 +264,9 @@ static int make_folder(const struct generation *g)
         *slash = 0;
         code = file_make_dirs(folder);
     }
+    /* Not after minutes of work. */
+    const char *into = slash == folder ? "/" : slash ? folder : ".";
+    if (code == OK && access(into, W_OK | X_OK) != 0) code = fail_errno(ERR_OUTPUT, "%s", into);
     free(folder);
     return code;
 }
@@ -276,8 +280,8 @@ static int generate_on_device(struct generation *g)
     TRY(allocate_images(g));
     if (g->options->dump && !(g->dump = generate_dump_open())) return ERR_SYSTEM;
     TRY(dump_request(g));
-    say_start(g);
     TRY(make_folder(g));
+    say_start(g);
     int code = make_images(g);
     if (g->options->json) print_json(g);
     if (code == OK && (g->options->offload || g->options->memory_limit) && !g->options->json)

@@ -260,7 +260,7 @@ static int cmd_plan_model(struct model_plan *plan, const struct plan_request *re
 int cmd_plan(int argc, char **argv)
 {
     struct plan_request request = {.size = NULL};
-    struct model_plan model = {.steps = 8};
+    struct model_plan model = {.steps = 0};
     const struct option_row rows[] = {
         OPTION_MEMORY_LIMIT(
             &request.budget,
@@ -283,7 +283,7 @@ int cmd_plan(int argc, char **argv)
          .integer = &model.steps,
          .low = 1,
          .high = SIGMAS_MOST_STEPS,
-         .help = "of a MODEL: so many steps (8)"},
+         .help = "of a MODEL: so many steps (its own number, else 8)"},
         OPTION_DEVICE(&request.load.device),
         {.name = "json", .flag = &request.json, .help = "print JSON"},
         {0},

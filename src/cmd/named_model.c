@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { USUAL_STEPS = 8 };
+
 bool named_model_is(const char *operand)
 {
     char *path = NULL;
@@ -32,7 +34,9 @@ static int read_folder(struct named_model *model, const char *operand)
     model->folder = &model->read;
     model->name = operand;
     model->scale = 1;
-    model->side = 16 * model->read.dit.config.patch;
+    const struct model_defaults *own = &model->read.defaults;
+    model->side = own->width > own->height ? own->width : own->height;
+    if (model->side == 0) model->side = 16 * model->read.dit.config.patch;
     model->text_rows = 1;
     return code;
 }
@@ -62,7 +66,9 @@ int named_model_size(const struct named_model *model, const char *size, int *wid
 {
     int multiple = model->scale * model->folder->dit.config.patch;
     char end;
-    *width = *height = model->side;
+    const struct model_defaults *own = &model->folder->defaults;
+    *width = own->width > 0 ? own->width : model->side;
+    *height = own->width > 0 ? own->height : model->side;
     if (!size) return OK;
     int read = sscanf(size, "%dx%d%c", width, height, &end);
     if (read == 1 && strspn(size, "0123456789") == strlen(size)) *height = *width, read = 2;
@@ -79,10 +85,15 @@ int named_model_size(const struct named_model *model, const char *size, int *wid
 void named_model_request(const struct named_model *model, int width, int height, int steps,
                          struct pipeline_request *request)
 {
+    const struct model_defaults *own = &model->folder->defaults;
+    if (steps == 0) steps = own->steps > 0 ? own->steps : USUAL_STEPS;
     *request = (struct pipeline_request){.width = width / model->scale,
                                          .height = height / model->scale,
                                          .steps = steps,
                                          .row_count = model->text_rows,
+                                         .without = {model->folder->text.none},
+                                         .without_count = 1,
+                                         .guidance = own->guidance > 0 ? own->guidance : 0,
                                          .noise = NOISE_PHILOX,
                                          .at_once = 1};
 }

@@ -78,23 +78,27 @@ static void measure_rates(struct device *device, struct placement_options *optio
 }
 
 static int print_plan(const struct model_plan *plan, const struct named_model *model,
-                      const struct pipeline *pipeline, int width, int height, bool fits)
+                      const struct pipeline *pipeline, const struct pipeline_request *request,
+                      bool fits)
 {
     const struct placement *placement = pipeline_placement(pipeline);
     int count;
     const struct placement_stage *stages = pipeline_stages(pipeline, &count);
+    int width = request->width * model->scale, height = request->height * model->scale;
     if (plan->json) {
-        printf("{\"model\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %" PRId64
-               ", \"budget_bytes\": %" PRIu64 ", \"way\": %s%s%s, \"ways\": ",
-               model->name, width, height, plan->steps, plan->limit, fits ? "\"" : "",
-               fits ? placement_way_name(placement_way_of(placement)) : "null", fits ? "\"" : "");
+        printf("{\"model\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d"
+               ", \"guidance\": %g, \"budget_bytes\": %" PRIu64 ", \"way\": %s%s%s, \"ways\": ",
+               model->name, width, height, request->steps, request->guidance, plan->limit,
+               fits ? "\"" : "", fits ? placement_way_name(placement_way_of(placement)) : "null",
+               fits ? "\"" : "");
         TRY(placement_print_ways(placement, stages, count, true, stdout));
         printf("}\n");
         return OK;
     }
-    printf("%-8s %s, %zu parameters\n%-8s %dx%d, %" PRId64 " steps, without guidance\n%-8s %s\n\n",
-           "model", model->name, model->folder->dit.parameter_total, "image", width, height,
-           plan->steps, "budget", plan->limit ? format_bytes((int64_t)plan->limit).text : "none");
+    printf("%-8s %s, %zu parameters\n%-8s %dx%d, %d steps, guidance %g\n%-8s %s\n\n", "model",
+           model->name, model->folder->dit.parameter_total, "image", width, height, request->steps,
+           request->guidance, "budget",
+           plan->limit ? format_bytes((int64_t)plan->limit).text : "none");
     TRY(placement_print_ways(placement, stages, count, false, stdout));
     if (fits)
         printf("\nruns with --offload %s\n", placement_way_name(placement_way_of(placement)));
@@ -124,7 +128,7 @@ int plan_model(const struct model_plan *plan)
     named_model_request(&model, width, height, (int)plan->steps, &request);
     code = pipeline_prepare(pipeline, &request, sigmas, &first);
     if (code == OK || code == ERR_DEVICE_MEMORY)
-        code = print_plan(plan, &model, pipeline, width, height, code == OK);
+        code = print_plan(plan, &model, pipeline, &request, code == OK);
 cleanup:
     pipeline_close(pipeline);
     device_close(device);

@@ -34,7 +34,7 @@ struct pipeline_watch {
     /* Named tensors between stages: "noise", "step-001", ...; of image `index`. NULL: not told. */
     int (*tensor)(void *context, int index, const char *name, int dims, const int64_t *shape,
                   const float *data);
-    bool (*stop_requested)(void); /* polled between steps: ERR_STOPPED; NULL: never */
+    bool (*stop_requested)(void); /* polled before each block of a step: ERR_STOPPED; NULL: never */
     void *context;
 };
 

@@ -90,8 +90,8 @@ static void say_left(void)
 {
     char line[160];
     int bytes = snprintf(line, sizeof line,
-                         "imgtrain: stopped (%s) while something did not return, a file or a disk "
-                         "perhaps; nothing was unsaved\n",
+                         "imgtrain: stopped (%s) while something did not return, a file, a disk or "
+                         "much work perhaps; nothing was unsaved\n",
                          signals_stop_reason());
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) return;

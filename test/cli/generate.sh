@@ -189,6 +189,14 @@ refused 64 "--size" run --label circle --size 16xy
 refused 64 "too large" run --label circle --size 100000x100000
 refused 64 "too large" run --label circle --size 2000x16
 refused 64 "none of fast" run --label circle --preset best
+refused 64 "--negative: oval: no class" run --label circle --negative oval
+refused 64 "--prompt: oval: no class" run --prompt oval
+run 0 imgtrain $m --label circle --preset fast --testing -o b.png
+err_has "--preset has no effect with --testing"
+err_has "16x16, 4 steps"
+mv run/model gone
+refused 66 "whose folder model/ is gone" run --label circle
+mv gone run/model
 refused 64 "needs an --init-image" run --label circle --strength 0.5
 refused 64 "needs an --init-image" run --label circle --mask mask.pgm
 for strength in 0 -1 1.5 nan; do refused 64 "strength" run --label circle --init-image a.png --strength $strength; done

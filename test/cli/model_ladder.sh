@@ -82,6 +82,8 @@ video: {enabled: false}
 YAML
 run 0 imgtrain train tiny.yaml -o own -q
 run 0 imgtrain plan own --size 8x8 --json
+run 0 imgtrain plan own # as generate would make an image of it
+out_has "8x8, 2 steps, guidance 1"
 run 0 imgtrain plan own/model --size 8x8
 out_has "runs with --offload none"
 run 0 imgtrain bench own --sizes 8,8x16 --steps 2 --json

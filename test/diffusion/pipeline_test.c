@@ -229,17 +229,28 @@ START_TEST(weights_that_are_no_numbers)
 }
 END_TEST
 
-static bool stop_now(void)
+/* How often the pipeline may look before it is told to stop, and how many steps it had done. */
+static int stop_looks, stop_steps;
+
+static bool stop_after_looks(void)
 {
-    return true;
+    return stop_looks-- <= 0;
 }
 
-START_TEST(stopped_between_steps)
+static void stop_count(void *context, int done, int total)
+{
+    (void)context;
+    (void)total;
+    stop_steps = done;
+}
+
+/* At once, and within the first step: one of a large image takes long. */
+START_TEST(stopped_between_blocks)
 {
     struct device *device;
     struct pipeline *pipeline;
     const struct pipeline_request request = request_of(1);
-    const struct pipeline_watch watch = {.stop_requested = stop_now};
+    const struct pipeline_watch watch = {.step = stop_count, .stop_requested = stop_after_looks};
     const struct placement_options options = {.way = PLACEMENT_NONE};
     float sigmas[SIGMAS_MOST_STEPS + 1], image[FLOATS], *images[1] = {image};
     const uint64_t seed = 1;
@@ -247,7 +258,12 @@ START_TEST(stopped_between_steps)
     MUST(device_open(&device, "cpu", 1));
     MUST(pipeline_open(&pipeline, &model, device, &options, PIPELINE_AS_STORED));
     MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
-    ck_assert_int_eq(pipeline_run(pipeline, &seed, 1, images, &watch), ERR_STOPPED);
+    for (int looks = 0; looks < 3; looks++) {
+        stop_looks = looks;
+        stop_steps = 0;
+        ck_assert_int_eq(pipeline_run(pipeline, &seed, 1, images, &watch), ERR_STOPPED);
+        ck_assert_int_eq(stop_steps, 0);
+    }
     ck_assert_int_eq(pipeline_run(pipeline, &seed, 1, images, &(struct pipeline_watch){0}), OK);
     pipeline_close(pipeline);
     ck_assert_uint_eq(device->used_bytes, 0);
@@ -266,7 +282,7 @@ Suite *pipeline_test_suite(void)
     tcase_add_test(tests, too_little_memory_is_said_before);
     tcase_add_test(tests, requests_that_are_refused);
     tcase_add_test(tests, weights_that_are_no_numbers);
-    tcase_add_test(tests, stopped_between_steps);
+    tcase_add_test(tests, stopped_between_blocks);
     suite_add_tcase(suite, tests);
     return suite;
 }

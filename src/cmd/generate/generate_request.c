@@ -155,7 +155,8 @@ static int encode_prompt(const struct generate_job *job, const char *option, con
                          size_t bytes, int *rows, int *count)
 {
     size_t lost, broken;
-    TRY(text_table_encode(&job->model.text, text, bytes, rows, count, &lost, &broken));
+    int code = text_table_encode(&job->model.text, text, bytes, rows, count, &lost, &broken);
+    if (code < 0) return fail_within(code, "%s", option);
     if (lost)
         log_warning("%s: the text encoder reads %d bytes, the last %zu are lost: \"%.40s...\"",
                     option, TEXT_MOST_ROWS, lost, text + bytes - lost);
@@ -174,7 +175,8 @@ static int resolve_label(struct generate_job *job, const char *label)
         job->label = "none";
         return OK;
     }
-    TRY(text_table_label(text, label, &r->rows[0]));
+    int code = text_table_label(text, label, &r->rows[0]);
+    if (code < 0) return fail_within(code, "--label");
     job->label = text->labels[r->rows[0]];
     return OK;
 }
@@ -330,7 +332,9 @@ static int resolve_size(struct generate_job *job, const struct generate_options 
     r->height = d->height;
     if (o->testing && (r->width > TESTING_SIDE || r->height > TESTING_SIDE || r->width == 0))
         r->width = r->height = TESTING_SIDE;
-    if (o->preset) {
+    if (o->preset && o->testing)
+        log_warning("--preset has no effect with --testing: %d pixels at most", TESTING_SIDE);
+    if (o->preset && !o->testing) {
         TRY(preset_side(o->preset, &side));
         r->width = r->height = side ? side : largest_side(job);
     }

@@ -93,9 +93,9 @@ static int refuse_path(const char *path)
         return file_kind_fail(ERR_DATA, path, kind, "a model folder");
     }
     static const char *const known[][2] = {
+        {"model.safetensors", "a result of another task, or a run whose folder model/ is gone"},
         {"checkpoints", "a run that has not made its model yet: it comes when the run ends"},
         {"config.json", "one component; the folder above it, with model_index.json, is the model"},
-        {"model.safetensors", "a result of another task, or of an older run"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         char *inside = path_join(path, known[i][0]);

@@ -262,7 +262,7 @@ int text_table_label(const struct text_table *table, const char *text, int *row)
 {
     int64_t number;
     if (table->kind != TEXT_LABELS)
-        return fail(ERR_USAGE, "--label %.60s: this model has no classes, it reads --prompt", text);
+        return fail(ERR_USAGE, "%.60s: this model has no classes, it reads --prompt", text);
     *row = text_table_find(table, text);
     if (*row >= 0) return OK;
     if (number_parse_int(text, &number) && number >= 0 && number < table->rows &&
@@ -271,7 +271,7 @@ int text_table_label(const struct text_table *table, const char *text, int *row)
         return OK;
     }
     const struct text_names known = text_table_names(table);
-    return fail(ERR_USAGE, "--label %.60s: no class of this model, which are %s", text, known.text);
+    return fail(ERR_USAGE, "%.60s: no class of this model, which are %s", text, known.text);
 }
 
 static int encode_bytes(const struct text_table *table, const char *text, size_t bytes, int *rows,
