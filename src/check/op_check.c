@@ -277,6 +277,8 @@ static int compare_operand(const struct op_case *c, const struct op_operand *o, 
         if (isfinite(right[i])) most = fmax(most, fabs(right[i]));
     if (o->type == OP_MASK) return compare_mask(c, o, right, got, most);
     for (size_t i = 0; i < o->count; i++) {
+        /* Between rows nothing is written, and what is forgotten cannot be read to see that. */
+        if (op_check_forget && isnan(right[i])) continue;
         double rounding = o->type == OP_BF16 ? 0x1p-8 * fabs(right[i]) : 0;
         bool same = got[i] == right[i] || (isnan(got[i]) && isnan(right[i]));
         struct op_error one = {same ? 0 : fabs(got[i] - right[i]), o->tolerance * most + rounding};

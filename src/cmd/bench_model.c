@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "cmd/named_model.h"
 #include "device/device.h"
@@ -272,7 +273,7 @@ static int read_list(const struct model_bench *bench, const struct named_model *
 static int list_sizes(const struct model_bench *bench, const struct named_model *model,
                       int sizes[MOST_SIZES][2], int *count)
 {
-    int multiple = model->scale * model->folder->dit.config.patch;
+    int multiple = model->scale * pipeline_size_step(&model->folder->dit.config);
     if (bench->sizes) return read_list(bench, model, sizes, count);
     *count = 3;
     for (int i = 0; i < 3; i++) {
@@ -288,11 +289,12 @@ static int bench_all(const struct model_bench *bench, const struct named_model *
 {
     int sizes[MOST_SIZES][2], count = 0, code = OK;
     TRY(list_sizes(bench, model, sizes, &count));
-    if (bench->json)
-        printf("{\"model\": \"%s\", \"steps\": %" PRId64 ", \"budget_bytes\": %" PRIu64
-               ", \"rows\": [",
-               model->name, bench->steps, bench->limit);
-    else
+    if (bench->json) {
+        fputs("{\"model\": ", stdout);
+        json_write_string(stdout, model->name);
+        printf(", \"steps\": %" PRId64 ", \"budget_bytes\": %" PRIu64 ", \"rows\": [", bench->steps,
+               bench->limit);
+    } else
         printf("%s, %zu parameters, %" PRId64 " steps, budget %s\n%-18s %-10s %10s %10s %10s %10s "
                "%9s %9s  %-16s  %s\n",
                model->name, model->folder->dit.parameter_total, bench->steps,

@@ -105,6 +105,8 @@ static int name_outputs(struct generation *g)
     if (!g->paths || !g->seconds) return fail(ERR_SYSTEM, "out of memory");
     if (names_picture(output) && !file_is_dir(output)) {
         const char *dot = strrchr(output, '.');
+        if (!image_name_is_writable(output))
+            return fail(ERR_USAGE, "-o %s: .png .jpg .ppm .pgm .pfm are written", output);
         if (count > 1) return fail(ERR_USAGE, "-o %s: %d images need a folder", output, count);
         if (strcasecmp(dot, ".png") != 0)
             log_info("-o %s: only a PNG holds what --like repeats", output);

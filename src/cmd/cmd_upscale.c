@@ -65,24 +65,15 @@ static const char *name_ending(const char *name)
     return dot && dot > (slash ? slash + 1 : name) ? dot : name + strlen(name);
 }
 
-/* What can be written under this ending. */
-static bool ending_is_writable(const char *ending)
-{
-    static const char *const endings[] = {".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".pnm", ".pfm"};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(ending, endings[i]) == 0) return true;
-    return false;
-}
-
 /* FOLDER/NAME with the suffix and the ending that were asked for. malloc. */
 static char *output_name(const struct upscale_request *request, const char *name)
 {
     const char *ending = name_ending(name), *suffix = request->suffix ? request->suffix : "";
     char *stem = string_format("%s/%.*s%s", request->output, (int)(ending - name), name, suffix);
     if (!stem) return NULL;
-    char *path = request->format
-                     ? string_format("%s.%s", stem, request->format)
-                     : string_format("%s%s", stem, ending_is_writable(ending) ? ending : ".png");
+    char *path = request->format ? string_format("%s.%s", stem, request->format)
+                                 : string_format("%s%s", stem,
+                                                 image_name_is_writable(ending) ? ending : ".png");
     free(stem);
     return path;
 }
@@ -140,7 +131,7 @@ static int list_jobs(struct upscale_batch *batch, int count, char **inputs)
     bool to_folder = count > 1 || file_is_dir(request->output) || file_is_dir(inputs[0]) ||
                      (length && request->output[length - 1] == '/');
     if (!to_folder) {
-        if (!ending_is_writable(name_ending(request->output)))
+        if (!image_name_is_writable(request->output))
             return fail(
                 ERR_USAGE,
                 "-o %s: .png .jpg .ppm .pgm .pfm are written, or a folder with / at its end",
@@ -374,7 +365,7 @@ static int parse_request(const struct upscale_request *request, struct upscale_b
     batch->options.check_seams = request->check_seams;
     if (request->format) {
         char *ending = string_format(".%s", request->format);
-        bool known = ending && ending_is_writable(ending);
+        bool known = ending && image_name_is_writable(ending);
         free(ending);
         if (!known)
             return fail(ERR_USAGE, "--format %s: png, jpg, ppm and pfm are written",

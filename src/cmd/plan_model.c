@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "cmd/named_model.h"
 #include "device/device.h"
 #include "device/token_ops.h"
@@ -86,11 +87,12 @@ static int print_plan(const struct model_plan *plan, const struct named_model *m
     const struct placement_stage *stages = pipeline_stages(pipeline, &count);
     int width = request->width * model->scale, height = request->height * model->scale;
     if (plan->json) {
-        printf("{\"model\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d"
+        fputs("{\"model\": ", stdout);
+        json_write_string(stdout, model->name);
+        printf(", \"width\": %d, \"height\": %d, \"steps\": %d"
                ", \"guidance\": %g, \"budget_bytes\": %" PRIu64 ", \"way\": %s%s%s, \"ways\": ",
-               model->name, width, height, request->steps, request->guidance, plan->limit,
-               fits ? "\"" : "", fits ? placement_way_name(placement_way_of(placement)) : "null",
-               fits ? "\"" : "");
+               width, height, request->steps, request->guidance, plan->limit, fits ? "\"" : "",
+               fits ? placement_way_name(placement_way_of(placement)) : "null", fits ? "\"" : "");
         TRY(placement_print_ways(placement, stages, count, true, stdout));
         printf("}\n");
         return OK;

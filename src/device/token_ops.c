@@ -59,11 +59,20 @@ int token_check_rope(const struct token_rope *r)
                 r->heads, r->head_dim, r->stride, r->tokens);
 }
 
+static bool stride_is_wide(size_t stride, int heads, int head_dim)
+{
+    return stride == 0 || stride >= (size_t)heads * (size_t)head_dim;
+}
+
 int token_check_attention(const struct token_attention *a)
 {
-    if (a->samples > 0 && a->q_tokens > 0 && a->k_tokens > 0 && a->heads > 0 && a->kv_heads > 0 &&
-        a->heads % a->kv_heads == 0 && a->head_dim > 0 && a->head_dim <= TOKEN_HEAD_MOST &&
-        a->first_query >= 0)
+    bool wide = stride_is_wide(a->q_stride, a->heads, a->head_dim) &&
+                stride_is_wide(a->o_stride, a->heads, a->head_dim) &&
+                stride_is_wide(a->k_stride, a->kv_heads, a->head_dim) &&
+                stride_is_wide(a->v_stride, a->kv_heads, a->head_dim);
+    if (wide && a->samples > 0 && a->q_tokens > 0 && a->k_tokens > 0 && a->heads > 0 &&
+        a->kv_heads > 0 && a->heads % a->kv_heads == 0 && a->head_dim > 0 &&
+        a->head_dim <= TOKEN_HEAD_MOST && a->first_query >= 0)
         return OK;
     return fail(ERR_USAGE, "attention: not %d samples of %d queries, %d keys, %d of %d heads of %d",
                 a->samples, a->q_tokens, a->k_tokens, a->kv_heads, a->heads, a->head_dim);

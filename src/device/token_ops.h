@@ -100,7 +100,7 @@ struct token_rope {
  * of k and v. Rows of q and o: [samples][q_tokens][heads][head_dim]; of k and v:
  * [samples][k_tokens][kv_heads][head_dim]; gradients lie like what they are of. Memory is linear in
  * tokens; keys are taken in blocks of TOKEN_KEY_BLOCK, in order. head_dim: TOKEN_HEAD_MOST at most.
- */
+ * Keys and values that are not seen must be finite all the same: they are multiplied by 0. */
 enum { TOKEN_KEY_BLOCK = 64, TOKEN_HEAD_MOST = 256 };
 struct token_attention {
     int samples, q_tokens, k_tokens, heads, kv_heads, head_dim;

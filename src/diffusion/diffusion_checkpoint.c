@@ -146,7 +146,7 @@ int diffusion_write_folder(struct task_state *s, const char *run_dir)
         .defaults = {.width = diffusion_width(s->config),
                      .height = diffusion_height(s->config),
                      .steps = (int)s->config->diffusion.sample_steps,
-                     .guidance = s->config->diffusion.guidance}};
+                     .guidance = s->data.classes ? s->config->diffusion.guidance : 0}};
     code = model_folder_write(folder, &writing);
 cleanup:
     text_table_free(&text);

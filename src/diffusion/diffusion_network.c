@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "diffusion/model/text_table.h"
 #include "memory/plan.h"
 #include "nn/net_init.h"
 #include "store/safetensors.h"
@@ -130,6 +131,9 @@ int diffusion_design_load(struct diffusion_design *design, const struct store_fi
         TRY(store_get_int32_in(file, names[i], 1, most[i], numbers[i]));
     TRY(store_get_bool(file, "diffusion.captions", &design->conditions.captions));
     if (s3dit_check_config(dit) < 0) return fail_within(ERR_DATA, "%s", store_path(file));
+    if (design->conditions.captions && design->conditions.count != TEXT_BYTE_ROWS)
+        return fail(ERR_DATA, "%s: diffusion.conditions is %d; bytes of texts have %d rows",
+                    store_path(file), design->conditions.count, TEXT_BYTE_ROWS);
     if (s3dit_check_size(dit, design->height, design->width, design->conditions.rows_most) < 0)
         return fail_within(ERR_DATA, "%s", store_path(file));
     return OK;

@@ -95,10 +95,12 @@ int diffusion_reference(struct task_state *s, int max_side, struct image *image)
     int total = (int)s->config->diffusion.samples, count = dataset_train_count(s->data.set);
     int classes = s->data.classes, at = 0;
     size_t one = preview_image_floats(s);
-    for (int i = 0; i < total; i++, at++) {
-        struct dataset_item item = dataset_train(s->data.set, at % count);
-        for (int k = 0; classes && item.label != i % classes && k < count; k++)
-            item = dataset_train(s->data.set, ++at % count);
+    for (int i = 0; i < total; i++, at = (at + 1) % count) {
+        struct dataset_item item = dataset_train(s->data.set, at);
+        for (int k = 0; classes && item.label != i % classes && k < count; k++) {
+            at = (at + 1) % count;
+            item = dataset_train(s->data.set, at);
+        }
         for (size_t j = 0; j < one; j++)
             s->show[(size_t)i * one + j] = (float)item.pixels[j] / 127.5f - 1;
     }

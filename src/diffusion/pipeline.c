@@ -134,6 +134,14 @@ void pipeline_close(struct pipeline *p)
     free(p);
 }
 
+int pipeline_size_step(const struct s3dit_config *dit)
+{
+    int step = dit->patch;
+    while (dit->channels * step * step % NOISE_BLOCK != 0)
+        step *= 2;
+    return step;
+}
+
 int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request, float *sigmas,
                      int *first)
 {
@@ -145,6 +153,12 @@ int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request,
     TRY(s3dit_check_size(dit, request->height, request->width, request->row_count));
     if (is_guided(request))
         TRY(s3dit_check_size(dit, request->height, request->width, request->without_count));
+    p->request = *request;
+    if (image_floats(p) % NOISE_BLOCK != 0)
+        return fail(ERR_USAGE,
+                    "%dx%d: noise is drawn in blocks of %d numbers; sides of a multiple "
+                    "of %d always do",
+                    request->width, request->height, NOISE_BLOCK, pipeline_size_step(dit));
     int64_t tokens = (int64_t)(request->height / dit->patch) * (request->width / dit->patch);
     TRY(sigmas_make(p->sigmas, &p->model->schedule, request->steps, tokens));
     if (request->init) TRY(sigmas_first_step(&p->first, request->steps, request->strength));

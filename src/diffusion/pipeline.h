@@ -44,6 +44,9 @@ int pipeline_open(struct pipeline **pipeline, const struct model_folder *model,
                   enum pipeline_weights weights);
 void pipeline_close(struct pipeline *pipeline); /* accepts NULL */
 
+/* Sides that are multiples of it have patches, and noise in whole blocks. */
+int pipeline_size_step(const struct s3dit_config *dit);
+
 /* Checks a request and chooses how weights are placed for it; nothing is loaded. sigmas [steps + 1]
  * and *first: the levels of noise, and the one that it begins at. ERR_USAGE for what this network
  * or schedule does not take; ERR_DEVICE_MEMORY where it does not fit. */

@@ -28,7 +28,8 @@ static float sigma_shifted(const struct sigma_schedule *schedule, double mu, flo
 {
     if (schedule->kind == SIGMA_SHIFT_STATIC) {
         float a = (float)schedule->shift, less = (float)(schedule->shift - 1.0);
-        return a * s / (1.0f + less * s);
+        /* Rounding may take the first level above 1. */
+        return fminf(a * s / (1.0f + less * s), 1.0f);
     }
     float m = (float)(schedule->kind == SIGMA_SHIFT_EXPONENTIAL ? portable_exp(mu) : mu);
     return m / (m + (1.0f / s - 1.0f));

@@ -40,6 +40,8 @@ int image_load(struct image *image, const char *path);
 /* By the ending of its name: an image of a format that is read here; or the ending of one that is
  * not, NULL for anything else. Borrowed. */
 bool image_name_is_readable(const char *name);
+/* By the same: image_save writes it. */
+bool image_name_is_writable(const char *name);
 const char *image_name_foreign(const char *name);
 struct image_format_names {
     char text[64]; /* "PNG, JPEG, WebP, TIFF, PNM or PFM", as built */

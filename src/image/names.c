@@ -29,6 +29,13 @@ bool image_name_is_readable(const char *name)
     return false;
 }
 
+bool image_name_is_writable(const char *name)
+{
+    static const char *const endings[] = {"png", "jpg", "jpeg", "ppm", "pgm", "pnm", "pfm", NULL};
+    const char *ending = ending_of(name);
+    return ending && is_listed(ending, endings);
+}
+
 const char *image_name_foreign(const char *name)
 {
     static const char *const endings[] = {

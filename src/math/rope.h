@@ -4,15 +4,7 @@
 
 #include "base/host_device.h"
 
-#include <math.h>
 #include <stddef.h>
-
-/* The angle of pair `pair` of an axis of `width` numbers: position theta^(-2 pair / width); power
- * and product in double, as in the models' own code, then rounded. */
-static inline float rope_angle(int position, double theta, int pair, int width)
-{
-    return (float)(position / pow(theta, 2.0 * pair / width));
-}
 
 /* Where the first and the second number of a pair lie in a head. */
 HOST_DEVICE static inline size_t rope_first(int pair, int halves)

@@ -184,12 +184,15 @@ refused 64 "exclude each other" run --label circle --prompt circle
 refused 64 "names no class" run --prompt ""
 refused 64 "--size 15x16" run --label circle --size 15x16
 refused 64 "16x16 or 18x16" run --label circle --size 17x16
+refused 64 "16x16 or 20x20" run --label circle --size 18x18
 refused 64 "--size" run --label circle --size 0x16
 refused 64 "--size" run --label circle --size 16xy
 refused 64 "too large" run --label circle --size 100000x100000
 refused 64 "too large" run --label circle --size 2000x16
 refused 64 "none of fast" run --label circle --preset best
 refused 64 "--negative: oval: no class" run --label circle --negative oval
+run 64 imgtrain $m --label circle -o b.webp
+err_has "-o b.webp: .png"
 refused 64 "--prompt: oval: no class" run --prompt oval
 run 0 imgtrain $m --label circle --preset fast --testing -o b.png
 err_has "--preset has no effect with --testing"

@@ -97,7 +97,7 @@ BASH
     offers "train" imgtrain tra
     offers "--time-limit" imgtrain train x.yaml --ti
     offers "splat.max_steps=" imgtrain train x.yaml splat.max_st
-    offers "splat gan sr diffusion" imgtrain train x.yaml task =
+    offers "splat gan sr diffusion vae" imgtrain train x.yaml task =
     offers "false" imgtrain train x.yaml video.enabled = f
     mkdir -p "task folder"
     offers "task= task\\ folder/" imgtrain train task

@@ -96,7 +96,7 @@ static const struct s3dit_tensor *golden_tensor(const struct s3dit_model *model,
 
 static void compare_gradient(const struct s3dit_tensor *t, const float *g, const float *right)
 {
-    double most = right[0], own = 0, signs[SIGNED] = {0};
+    double most = (double)right[0], own = 0, signs[SIGNED] = {0};
     for (size_t i = 0; i < t->count; i++)
         own = fmax(own, fabs((double)g[i]));
     for (int k = 0; k < SIGNED; k++) {
@@ -382,10 +382,10 @@ START_TEST(configs_that_do_not_fit_are_refused)
     c.heads = 1, c.dim = 258, c.axes[0] = 86, c.axes[1] = 86, c.axes[2] = 86;
     refuses(&c, "a head's width is 258");
     c = plain_config;
-    c.norm_eps = NAN;
+    c.norm_eps = (double)NAN;
     refuses(&c, "norm_eps");
     c = plain_config;
-    c.rope_theta = NAN;
+    c.rope_theta = (double)NAN;
     refuses(&c, "rope_theta");
 }
 END_TEST

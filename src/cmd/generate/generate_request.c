@@ -206,6 +206,11 @@ static int resolve_guidance(struct generate_job *job, const struct generate_opti
     if (o->guidance) TRY(parse_range("--guidance", o->guidance, 0, 100, &r->guidance));
     r->without[0] = job->model.text.none;
     r->without_count = 1;
+    if (!o->negative && r->row_count == 1 && r->rows[0] == r->without[0]) {
+        if (o->guidance && r->guidance > 0)
+            log_warning("--guidance has no effect: the model is told nothing to go towards");
+        r->guidance = 0.0;
+    }
     if (!o->negative) return OK;
     TRY(read_prompt("--negative", o->negative, o->negative_is_text, &job->negative, &bytes));
     if (r->guidance == 0.0)
@@ -313,9 +318,15 @@ static int largest_side(const struct generate_job *job)
 /* Names the sizes that would do. */
 static int check_size(const struct generate_job *job, int width, int height, const char *of)
 {
-    int p = job->model.dit.config.patch;
-    if (width % p == 0 && height % p == 0)
+    const struct s3dit_config *dit = &job->model.dit.config;
+    int p = dit->patch;
+    bool drawn = (int64_t)width * height * dit->channels % NOISE_BLOCK == 0;
+    if (width % p == 0 && height % p == 0 && drawn)
         return s3dit_check_size(&job->model.dit.config, height, width, 1);
+    bool near_drawn = (int64_t)((width + p - 1) / p * p) * ((height + p - 1) / p * p) *
+                          dit->channels % NOISE_BLOCK ==
+                      0;
+    if (!near_drawn) p = pipeline_size_step(dit);
     int low_w = width / p * p, low_h = height / p * p;
     return fail(ERR_USAGE, "%s%dx%d is no multiple of %d: %dx%d or %dx%d", of, width, height, p,
                 low_w > 0 ? low_w : p, low_h > 0 ? low_h : p, (width + p - 1) / p * p,
@@ -407,6 +418,9 @@ int generate_resolve(struct generate_job *job, struct generate_options *o)
     free(path);
     TRY(code);
     compare_model(job, o);
+    if (job->model.dit.config.channels != 1 && job->model.dit.config.channels != 3)
+        return fail(ERR_DATA, "%s: images of %d channels: 1 or 3 can be written", job->model.path,
+                    job->model.dit.config.channels);
     TRY(resolve_choices(job, o));
     TRY(resolve_condition(job, o));
     TRY(resolve_guidance(job, o));

@@ -89,6 +89,9 @@ int s3dit_check_size(const struct s3dit_config *config, int height, int width, i
     if (height / p > config->axes_lens[1] || width / p > config->axes_lens[2])
         return fail(ERR_USAGE, "%dx%d is too large: the network knows positions of %dx%d at most",
                     width, height, config->axes_lens[2] * p, config->axes_lens[1] * p);
+    if ((int64_t)(height / p) * (width / p) > S3DIT_MOST_TOKENS)
+        return fail(ERR_USAGE, "%dx%d is too large: %d patches at most", width, height,
+                    S3DIT_MOST_TOKENS);
     if (text_rows < 1) return fail(ERR_USAGE, "a caption has no token");
     /* Captions begin at 1, and the image stands behind their pads. */
     int most = (config->axes_lens[0] - 2) / S3DIT_PAD * S3DIT_PAD;

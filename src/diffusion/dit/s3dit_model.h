@@ -12,7 +12,13 @@
 
 struct net;
 
-enum { S3DIT_AXES = 3, S3DIT_TIME_FEATURES = 256, S3DIT_TIME_HIDDEN = 1024, S3DIT_PAD = 32 };
+enum {
+    S3DIT_AXES = 3,
+    S3DIT_TIME_FEATURES = 256,
+    S3DIT_TIME_HIDDEN = 1024,
+    S3DIT_PAD = 32,
+    S3DIT_MOST_TOKENS = 1 << 24
+};
 
 /* As the keys of transformer/config.json; image tokens are patch x patch pixels. */
 struct s3dit_config {
