@@ -127,8 +127,10 @@ rehearse_kit() {
 
 # clang's sanitizers see what gcc's do not, and the other way round; here in short runs of both tasks.
 sanitized_by_clang() {
+    # Seconds of runs: optimising for them would take longer.
     folder=$(build_folder CC=clang SAN=address,undefined CUDA=0 WERROR=0)
-    part "build with clang's sanitizers" make CC=clang SAN=address,undefined CUDA=0 WERROR=0 "$folder/imgtrain"
+    part "build with clang's sanitizers" make CC=clang SAN=address,undefined CUDA=0 WERROR=0 OPT_LEVEL=-O1 \
+        "$folder/imgtrain"
     [ -x "$folder/imgtrain" ] || return
     tests "short runs under clang's sanitizers" env UBSAN_OPTIONS=print_stacktrace=1 test/run.sh "$folder" short
 }
@@ -159,7 +161,7 @@ part "build with gcc -Werror$([ $cuda = 0 ] || echo ', CUDA for all GPUs')" buil
 main=$(build_folder CC=gcc WERROR=1 CUDA=$cuda)
 [ $cuda = 0 ] || part "needs no CUDA library to start" check_start "$main/imgtrain"
 part "needs no libav and few libraries to start" check_needed "$main/imgtrain"
-part "build without video and CUDA" make CC=gcc WERROR=1 VIDEO=0 CUDA=0 \
+part "build without video and CUDA" make CC=gcc WERROR=1 VIDEO=0 CUDA=0 OPT_LEVEL=-O1 \
     "$(build_folder CC=gcc WERROR=1 VIDEO=0 CUDA=0)/imgtrain"
 if [ "${TESTED:-0}" = 1 ]; then
     echo "tests: just run"
@@ -173,7 +175,7 @@ if [ "$quick" = yes ]; then
     skip "clang" "--quick"
     skip "sanitizers" "--quick"
 else
-    if has clang; then part "build with clang -Werror" build CC=clang WERROR=1 CUDA=$cuda; else skip "clang" "not installed"; fi
+    if has clang; then part "build with clang -Werror" build CC=clang WERROR=1 CUDA=$cuda OPT_LEVEL=-O1; else skip "clang" "not installed"; fi
     if has clang; then
         part "emulated CUDA kernels under MemorySanitizer" make WERROR=0 emu-msan
         sanitized_by_clang

@@ -59,7 +59,8 @@ B       := build/$(FLAGSET)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
-OPT     := -O3 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread
+OPT_LEVEL := -O3
+OPT     := $(OPT_LEVEL) -g -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS)
