@@ -233,6 +233,7 @@ static inline void expect_as_predicted(const struct placement *placement)
  * several budgets: the right bytes at the right time, and all as predicted. */
 static inline void fake_trial(struct device *device, uint32_t trial)
 {
+    static const char *const keys[3] = {"a", "b", "c"};
     struct fake fakes[3];
     struct fake_stage stages[3];
     int count = 2 + (int)(fake_draw(trial, 0) % 2);
@@ -241,17 +242,16 @@ static inline void fake_trial(struct device *device, uint32_t trial)
         uint32_t base = 100 * (uint32_t)(c + 1);
         size_t floats[FAKE_BLOCKS];
         int blocks = 1 + (int)(fake_draw(trial, base) % 9), walk[FAKE_WALK], steps = 0;
-        char key[2] = {(char)('a' + c), 0};
         for (int b = 0; b < blocks; b++)
             floats[b] = 1 + fake_draw(trial, base + 1 + (uint32_t)b) % 900;
-        fake_create(&fakes[c], key, blocks, floats, 1 + (int)(fake_draw(trial, base + 20) % 3));
+        fake_create(&fakes[c], keys[c], blocks, floats, 1 + (int)(fake_draw(trial, base + 20) % 3));
         for (int b = 0; b < blocks; b++)
             fakes[c].blocks[b].always = fake_draw(trial, base + 30 + (uint32_t)b) % 5 == 0;
         steps = 1 + (int)(fake_draw(trial, base + 21) % 12);
         for (int i = 0; i < steps; i++)
             walk[i] = (int)(fake_draw(trial, base + 50 + (uint32_t)i) % (uint32_t)blocks);
         bool plain = fake_draw(trial, base + 22) % 2;
-        fake_stage_create(&stages[c], &fakes[c], c, key, plain ? NULL : walk, steps,
+        fake_stage_create(&stages[c], &fakes[c], c, keys[c], plain ? NULL : walk, steps,
                           1 + (int)(fake_draw(trial, base + 23) % 3));
         size_t working = stages[c].pass_bytes * (size_t)stages[c].stage.passes;
         if (working > most_working) most_working = working;
