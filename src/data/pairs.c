@@ -50,6 +50,15 @@ void pair_view_close(struct pair_view *view)
     image_free(&view->gt);
 }
 
+size_t pair_view_bytes(const struct pair *pair)
+{
+    const struct pair_files *files = pair->files;
+    if (!files) return 0;
+    size_t pixels = (size_t)pair->w * (size_t)pair->h * 3, times = (size_t)files->scale;
+    size_t gt = pixels * times * times * (pair->gt_is_16 ? 2 : 1);
+    return gt + (files->lq || !files->degraded ? pixels * (pair->lq_is_16 ? 2 : 1) : 0);
+}
+
 /* ---- which there are ---- */
 
 static struct pair pair_of_entry(const struct pairs *set, const struct pairs_entry *e)
@@ -143,17 +152,14 @@ static int choose_pairs(struct pairs *set, const struct pairs_options *options)
                 options->role, options->gt, all, options->least, options->scale, most);
 }
 
-/* Bytes of the largest pair, decoded. */
-static int64_t pairs_largest(const struct pairs *set)
+static int64_t pairs_largest_view(const struct pairs *set)
 {
-    int64_t most = 0;
+    size_t most = 0;
     for (int i = 0; i < set->count; i++) {
-        const struct pair *p = &set->pairs[i];
-        int64_t pixels = (int64_t)p->w * p->h * 3, gt = pixels * set->scale * set->scale;
-        int64_t bytes = pixels * (p->lq_is_16 ? 2 : 1) + gt * (p->gt_is_16 ? 2 : 1);
+        size_t bytes = pair_view_bytes(&set->pairs[i]);
         if (bytes > most) most = bytes;
     }
-    return most;
+    return (int64_t)most;
 }
 
 static void say_what_is_there(const struct pairs *set, const struct pairs_options *options)
@@ -166,7 +172,7 @@ static void say_what_is_there(const struct pairs *set, const struct pairs_option
         log_info("%s data: %s: %d images%s%s, %dx, without a cache: each is decoded when it is "
                  "used, by each thread one, of up to %s",
                  options->role, options->gt, set->count, lq, folder, set->scale,
-                 format_bytes(pairs_largest(set)).text);
+                 format_bytes(pairs_largest_view(set)).text);
     else
         log_info("%s data: %s: %d images%s%s, %dx, %s%s%s", options->role, options->gt, set->count,
                  lq, folder, set->scale, format_bytes((int64_t)set->cache.bytes).text,

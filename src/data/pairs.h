@@ -30,6 +30,8 @@ struct pair_view {
  * the set was opened; ERR_SYSTEM ... View *view is to be closed when it could be opened. */
 int pair_view_open(struct pair_view *view, const struct pair *pair);
 void pair_view_close(struct pair_view *view);
+/* What an open view holds: 0 where the samples are there. */
+size_t pair_view_bytes(const struct pair *pair);
 
 struct pairs;
 

@@ -1,6 +1,7 @@
 #include "sr/sr_held.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/threads.h"
 #include "data/crops.h"
 
@@ -9,7 +10,10 @@
 
 enum { HELD_SIDE = 1024 };                    /* pixels of GT a side, at most */
 static const uint64_t HELD_STEP = 0xFFFFFFFF; /* beyond the steps of any run */
-/* No plan is there yet: images are degraded by as many threads at once as keep within this. */
+/* No plan is there yet: images are degraded by as many threads at once as keep within this, one at
+ * least. While a view is opened, the file's own image, of up to four floats a pixel, is beside it.
+ */
+enum { DECODING = 4 };
 static const size_t HELD_BYTES = (size_t)256 << 20;
 
 static struct pair held_middle(const struct pair *whole, int scale)
@@ -33,6 +37,7 @@ struct held_one {
     uint8_t *lq;
     void *gt;
     int code;
+    char *fault; /* its message, which belongs to the thread that failed */
 };
 
 struct held_work {
@@ -78,25 +83,39 @@ cleanup:
 static void held_degrade_some(void *context, int64_t from, int64_t to)
 {
     struct held_work *work = context;
-    for (int64_t i = from; i < to; i++)
-        work->results[i].code = held_degrade(work, work->first + (int)i, &work->results[i]);
+    for (int64_t i = from; i < to; i++) {
+        struct held_one *one = &work->results[i];
+        one->code = held_degrade(work, work->first + (int)i, one);
+        if (one->code < 0) one->fault = string_format("%s", error_message());
+    }
 }
 
 static int held_write(struct sr_held *held, struct held_one *one, struct pair *pair, int scale)
 {
     size_t lq = (size_t)pair->w * (size_t)pair->h * 3;
     size_t gt = held_samples(pair, scale) * (pair->gt_is_16 ? 2 : 1), odd = (lq + gt) % 2;
-    if (one->code < 0) return fail(one->code, "%s: cannot be degraded", pair->name);
+    if (one->code < 0)
+        return fail(one->code, "%s: cannot be degraded: %s", pair->name,
+                    one->fault ? one->fault : "out of memory");
     TRY(spill_write(&held->samples, one->gt, gt));
     TRY(spill_write(&held->samples, one->lq, lq));
     return odd ? spill_write(&held->samples, "", 1) : OK;
 }
 
-static int held_at_once(const struct sr_held *held, const struct degrade_choices *choices)
+static size_t held_bytes(const struct held_work *work, int i)
+{
+    const struct pair *middle = &work->middle[i];
+    size_t made = held_samples(middle, work->choices->scale) * (middle->gt_is_16 ? 2 : 1) +
+                  (size_t)middle->w * (size_t)middle->h * 3;
+    return degrade_window_bytes(work->choices, middle->w, middle->h) + made +
+           DECODING * pair_view_bytes(work->whole[i]);
+}
+
+static int held_at_once(const struct sr_held *held, const struct held_work *work)
 {
     size_t most = 1, threads = (size_t)threads_count();
     for (int i = 0; i < held->count; i++) {
-        size_t bytes = degrade_window_bytes(choices, held->pairs[i].w, held->pairs[i].h);
+        size_t bytes = held_bytes(work, i);
         if (bytes > most) most = bytes;
     }
     size_t fit = HELD_BYTES / most;
@@ -105,7 +124,7 @@ static int held_at_once(const struct sr_held *held, const struct degrade_choices
 
 static int held_fill(struct sr_held *held, struct held_work *work)
 {
-    int at_once = held_at_once(held, work->choices), code = OK;
+    int at_once = held_at_once(held, work), code = OK;
     work->results = calloc((size_t)at_once, sizeof *work->results);
     if (!work->results) return fail(ERR_SYSTEM, "out of memory");
     for (work->first = 0; work->first < held->count && code == OK; work->first += at_once) {
@@ -117,6 +136,7 @@ static int held_fill(struct sr_held *held, struct held_work *work)
                 code = held_write(held, one, &held->pairs[work->first + i], work->choices->scale);
             free(one->lq);
             free(one->gt);
+            free(one->fault);
             *one = (struct held_one){.code = OK};
         }
     }

@@ -111,6 +111,7 @@ uncached() { # ARGUMENT ...
 uncached dataroot_gt=kinds
 uncached dataroot_gt=half dataroot_lq=a fix_sizes=crop threads=2
 uncached dataroot_gt=gt_a data_mode=otf
+err_has "of up to 36.0 KiB" # of 128 x 96, without an LQ that nobody reads
 uncached dataroot_gt=gt dataroot_lq=lq val_gt=a
 pairs="dataroot_gt=gt dataroot_lq=lq val_gt=a checkpoint.every=1 checkpoint.keep=9"
 # shellcheck disable=SC2086
@@ -147,6 +148,8 @@ mkdir tail head
 cp a/1.ppm tail/1.ppm && tool resave a/2.ppm whole.png && head -c 1500 whole.png >tail/cut.png
 run 65 imgtrain train tiny.yaml -o ended -q dataroot_gt=tail val_gt=a cache=false max_steps=20
 err_has "tail/cut.png"
+run 65 imgtrain train tiny.yaml -o undegraded -q dataroot_gt=a val_gt=tail data_mode=otf cache=false
+err_has "cut.png: cannot be degraded: tail/cut.png: "
 cp a/*.ppm head && echo P6 >head/bad.ppm
 learns rest dataroot_gt=head val_gt=a cache=false
 err_has "bad.ppm"
