@@ -273,14 +273,6 @@ static int stage_find_room(struct placement *p, const struct placement_stage *st
     }
 }
 
-static size_t placement_held_bytes(const struct placement *p)
-{
-    size_t bytes = p->working ? plan_device_bytes(p->working) : 0;
-    for (int i = 0; i < p->count; i++)
-        if (p->components[i].plan) bytes += plan_device_bytes(p->components[i].plan);
-    return bytes;
-}
-
 static void stage_start(struct placement *p, const struct placement_stage *stage)
 {
     struct placement_component *c = &p->components[stage->component];

@@ -57,18 +57,18 @@ void residency_apply(struct residency *r, const struct placement *p,
 
 /* ---- budget ---- */
 
-static size_t placement_own_bytes(const struct placement *p)
+size_t placement_held_bytes(const struct placement *p)
 {
-    size_t own = p->working ? plan_device_bytes(p->working) : 0;
+    size_t bytes = p->working ? plan_device_bytes(p->working) : 0;
     for (int i = 0; i < p->count; i++)
-        if (p->components[i].plan) own += plan_device_bytes(p->components[i].plan);
-    return own;
+        if (p->components[i].plan) bytes += plan_device_bytes(p->components[i].plan);
+    return bytes;
 }
 
 int64_t placement_budget(const struct placement *p)
 {
     const struct device *device = p->device;
-    int64_t own = (int64_t)placement_own_bytes(p), budget = INT64_MAX;
+    int64_t own = (int64_t)placement_held_bytes(p), budget = INT64_MAX;
     int64_t outside = (int64_t)device->used_bytes - own;
     int64_t left = device->free_bytes ? device->free_bytes(device) : -1;
     if (p->options.budget > 0) budget = p->options.budget - outside;

@@ -144,6 +144,8 @@ int stage_fail(const struct placement_stage *stage, const struct placement_forec
 size_t placement_staging_bytes(const struct placement *p, const struct placement_component *c);
 /* Whether a component keeps what it has when a stage begins as `f` says. */
 bool holding_is_kept(const struct holding *h, bool is_its_own, const struct placement_forecast *f);
+/* Bytes of the device that are its own now. */
+size_t placement_held_bytes(const struct placement *p);
 int64_t placement_budget(const struct placement *p);
 
 /* ---- placement_move.c ---- */
