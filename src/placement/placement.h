@@ -70,8 +70,8 @@ struct placement_block {
 /* A component; all that it points to is borrowed until placement_close. */
 struct placement_source {
     const char *name; /* "denoiser" */
-    const char *key;  /* its files and what of them: sources of one key, and of the same types, are
-                         one component */
+    const char *key;  /* its files and what of them: sources of one key, and of the same types and
+                         blocks, are one component */
     const struct placement_tensor *tensors;
     int tensor_count;
     const struct placement_block *blocks;
@@ -138,8 +138,8 @@ int placement_open(struct placement **placement, struct device *device,
                    const struct placement_options *options);
 void placement_close(struct placement *placement); /* accepts NULL */
 
-/* *component is its number for stages: that of an earlier one of the same key and types, if there
- * is one. Nothing is opened yet. */
+/* *component is its number for stages: that of an earlier one of the same key, types and blocks, if
+ * there is one. Nothing is opened yet. */
 int placement_add(struct placement *placement, const struct placement_source *source,
                   int *component);
 

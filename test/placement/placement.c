@@ -204,12 +204,35 @@ START_TEST(components_of_one_key_are_one)
     ck_assert_uint_eq(placement_counts(placement)->copied_bytes, before.copied_bytes);
     ck_assert_int_eq(placement_counts(placement)->opened, 1);
     ck_assert_int_eq(twin.opened, 0);
-    twin.tensors[0].wanted = TENSOR_BF16; /* another type is another component */
-    MUST(placement_add(placement, &twin.source, &b));
-    ck_assert_int_ne(a, b);
     placement_close(placement);
     fake_free(&f);
     fake_free(&twin);
+    device_close(device);
+}
+END_TEST
+
+/* Other types or other blocks of the same files are another component. */
+START_TEST(what_differs_is_another_component)
+{
+    struct device *device = cpu_device();
+    struct placement *placement;
+    struct fake f, other;
+    const size_t floats[2] = {1000, 2000};
+    int a, b;
+    fake_create(&f, "same", 2, floats, 2);
+    fake_create(&other, "same", 2, floats, 2);
+    if (_i == 1) other.tensors[0].wanted = TENSOR_BF16;
+    if (_i == 2) other.tensors[0].stays_mapped = true;
+    if (_i == 3) other.blocks[1].always = true;
+    if (_i == 4) other.blocks[0].count = 1, other.blocks[1].first = 1, other.blocks[1].count = 3;
+    if (_i == 5) other.blocks[0].first = 2, other.blocks[1].first = 0;
+    placement_with(&placement, device, PLACEMENT_NONE, 0);
+    MUST(placement_add(placement, &f.source, &a));
+    MUST(placement_add(placement, &other.source, &b));
+    ck_assert_int_eq(a == b, _i == 0);
+    placement_close(placement);
+    fake_free(&f);
+    fake_free(&other);
     device_close(device);
 }
 END_TEST
@@ -770,6 +793,7 @@ Suite *placement_suite(void)
     tcase_add_test(tests, residents_fill_the_budget);
     tcase_add_test(tests, one_component_at_a_time);
     tcase_add_test(tests, components_of_one_key_are_one);
+    tcase_add_loop_test(tests, what_differs_is_another_component, 0, 6);
     tcase_add_test(tests, the_host_computes_from_the_mapping);
     tcase_add_test(tests, rows_that_are_gathered_stay_mapped);
     tcase_add_test(tests, copies_of_what_is_not_aligned_stay);
