@@ -233,21 +233,25 @@ static int stage_make_room(struct placement *p, const struct placement_stage *st
     return code;
 }
 
-static int report_add(struct placement *p, const struct placement_stage *stage)
+/* Room for the report of the stage that begins, while nothing of it is there yet. */
+static int report_reserve(struct placement *p)
 {
-    if (p->report_count == p->report_room) {
-        int room = p->report_room ? 2 * p->report_room : 8;
-        struct placement_report *larger = realloc(p->reports, (size_t)room * sizeof *larger);
-        if (!larger) return fail(ERR_SYSTEM, "out of memory");
-        p->reports = larger;
-        p->report_room = room;
-    }
+    if (p->report_count < p->report_room) return OK;
+    int room = p->report_room ? 2 * p->report_room : 8;
+    struct placement_report *larger = realloc(p->reports, (size_t)room * sizeof *larger);
+    if (!larger) return fail(ERR_SYSTEM, "out of memory");
+    p->reports = larger;
+    p->report_room = room;
+    return OK;
+}
+
+static void report_add(struct placement *p, const struct placement_stage *stage)
+{
     p->reports[p->report_count++] =
         (struct placement_report){.stage = stage->name,
                                   .component = p->components[stage->component].source.name,
                                   .predicted = p->predicted,
                                   .falls = p->falls};
-    return OK;
 }
 
 /* Finds a way that fits, and the next one down as long as memory fails. */
@@ -318,14 +322,15 @@ int placement_begin(struct placement *p, const struct placement_stage *stage)
     if (p->in_stage)
         return fail(ERR_INTERNAL, "stage %s begins within %s", stage->name, p->stage.name);
     TRY(stage_check(p, stage));
+    TRY(report_reserve(p));
     TRY(component_open(p, &p->components[stage->component]));
     p->began = clock_seconds();
     int code = stage_find_room(p, stage, &r);
     residency_free(&r);
     TRY(code);
     stage_start(p, stage);
-    code = report_add(p, stage);
-    if (code == OK) code = stage_order_copies(p);
+    report_add(p, stage);
+    code = stage_order_copies(p);
     if (code < 0) placement_end(p);
     return code;
 }
@@ -353,7 +358,7 @@ int placement_end(struct placement *p)
     struct device *device = p->device;
     if (!p->in_stage) return fail(ERR_INTERNAL, "no stage is to be ended");
     int code = device->synchronize(device);
-    if (p->report_count > 0) stage_report(p);
+    stage_report(p);
     if (p->peak_before > device->peak_bytes) device->peak_bytes = p->peak_before;
     if (p->host_peak_before > device->host_peak_bytes)
         device->host_peak_bytes = p->host_peak_before;
