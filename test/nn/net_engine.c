@@ -428,6 +428,56 @@ START_TEST(impossible_graphs_are_refused)
 }
 END_TEST
 
+static const struct nn_ops *asked_ops;
+static size_t asked_most; /* bytes of workspace that an operation was to have */
+static const char *asked_from;
+
+static int asked_wgrad(struct device *device, const struct nn_conv *shape, float *dw,
+                       const void *in, const void *dout, void *workspace)
+{
+    size_t bytes = (size_t)((const char *)workspace - asked_from);
+    bytes += asked_ops->conv_workspace(device, shape);
+    if (bytes > asked_most) asked_most = bytes;
+    (void)dw, (void)in, (void)dout;
+    return OK;
+}
+
+/* A whole band is summed in 14 pieces, the last one in 8, for which there is room twice. */
+START_TEST(the_last_band_of_an_image_has_room)
+{
+    struct device *device;
+    struct net net = {.layer_count = 0};
+    struct network_pass pass;
+    MUST(device_open(&device, "cpu", 1));
+    struct net_layer input = net_next_layer(&net, &layer_input);
+    input.h = 182, input.w = 256, input.c = 8;
+    MUST(net_add_layer(&net, input));
+    int halved = add_halve(&net, 0, 64);
+    MUST(net_finish(&net));
+    MUST(pass_open(&pass, &net));
+    size_t bytes = pass_workspace(&net, device, 1, 1);
+    struct nn_ops ops = *(asked_ops = device->nn);
+    ops.conv_wgrad = asked_wgrad;
+    device->nn = &ops;
+    pass.device = device;
+    pass.n = pass.chunk = 1;
+    pass.value[0] = calloc(1, net_bytes(&net, 0));
+    pass.grad[halved] = calloc(1, net_bytes(&net, halved));
+    pass.gradients = calloc(net.floats, sizeof(float));
+    pass.workspace = calloc(1, bytes);
+    asked_from = pass.workspace;
+    MUST(layer_conv_halve.weight_gradient(&pass, halved));
+    ck_assert_uint_gt(asked_most, 0);
+    ck_assert_uint_le(asked_most, bytes);
+    ck_assert_uint_lt(pass_workspace(&net, device, 1, 0), bytes); /* without weight gradients */
+    device->nn = asked_ops;
+    free(pass.value[0]), free(pass.grad[halved]), free(pass.gradients), free(pass.workspace);
+    pass_close(&pass);
+    net_free(&net);
+    device_close(device);
+}
+END_TEST
+
 Suite *net_engine_suite(void)
 {
     Suite *suite = suite_create("net_engine");
@@ -438,6 +488,7 @@ Suite *net_engine_suite(void)
     tcase_add_loop_test(cases, memory_changes_no_bit, 0, NET_GRAPHS);
     tcase_add_test(cases, the_tangent_pass_names_what_it_cannot_go_through);
     tcase_add_test(cases, impossible_graphs_are_refused);
+    tcase_add_test(cases, the_last_band_of_an_image_has_room);
     suite_add_tcase(suite, cases);
     return suite;
 }

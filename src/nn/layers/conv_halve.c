@@ -77,7 +77,8 @@ static bool halve_next(const struct network_pass *s, int i, struct halve_part *p
 static struct nn_conv halve_conv(const struct net *net, int i, const struct halve_part *p,
                                  int chunk)
 {
-    struct nn_conv conv = net_conv(net, i, p->n, p->rows < net->layers[i].h ? 1 : chunk);
+    bool is_band = p->rows < net->layers[i].h && chunk > 0;
+    struct nn_conv conv = net_conv(net, i, p->n, is_band ? 1 : chunk);
     conv.h = p->rows;
     conv.cin *= HALVE_TAPS;
     conv.kernel = 1;
@@ -224,13 +225,24 @@ static int conv_halve_weight_gradient(struct network_pass *s, int i)
     return conv_layer_bias_gradient(s, i, pass_gradient(s, l->bias));
 }
 
+/* Of a part with this many rows. */
+static size_t halve_conv_workspace(const struct net *net, const struct device *device, int i, int n,
+                                   int rows, int chunk)
+{
+    struct halve_part p = {.n = halve_images(net, i, n, chunk), .rows = rows};
+    struct nn_conv shape = halve_conv(net, i, &p, chunk);
+    return device->nn->conv_workspace(device, &shape);
+}
+
+/* The last band may be cut into more sums than a whole one. */
 static size_t conv_halve_workspace(const struct net *net, const struct device *device, int i, int n,
                                    int chunk)
 {
-    struct halve_part p = {.n = halve_images(net, i, n, chunk), .rows = halve_rows(net, i)};
-    struct nn_conv shape = halve_conv(net, i, &p, chunk);
+    int rows = halve_rows(net, i), rest = net->layers[i].h % rows;
+    size_t bytes = halve_conv_workspace(net, device, i, n, rows, chunk);
+    size_t last = rest > 0 ? halve_conv_workspace(net, device, i, n, rest, chunk) : 0;
     return halve_columns_bytes(net, i, n, chunk) + halve_weight_bytes(net, i) +
-           device->nn->conv_workspace(device, &shape);
+           (bytes > last ? bytes : last);
 }
 
 const struct nn_layer_kind layer_conv_halve = {
