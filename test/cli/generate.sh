@@ -200,6 +200,9 @@ err_has "16x16, 4 steps"
 mv run/model gone
 refused 66 "whose folder model/ is gone" run --label circle
 mv gone run/model
+picture fit.ppm 16 16
+run 0 imgtrain train input_path=fit.ppm num_gaussians=20 max_steps=2 video.enabled=false device=cpu -q -o fit
+refused 65 "fit: task is splat, expected diffusion" fit --label circle
 refused 64 "needs an --init-image" run --label circle --strength 0.5
 refused 64 "needs an --init-image" run --label circle --mask mask.pgm
 for strength in 0 -1 1.5 nan; do refused 64 "strength" run --label circle --init-image a.png --strength $strength; done

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/log.h"
+#include "store/checkpoint.h"
 #include "store/json_file.h"
 #include "store/tensor_range.h"
 
@@ -80,6 +81,19 @@ static int read_config(struct model_folder *model, const char *path, cJSON **con
     return json_file_read(config, path, CONFIG_MAX);
 }
 
+/* A run of another task says so in its result, or in its newest checkpoint. */
+static int refuse_other_task(const char *path)
+{
+    struct store_file *file = NULL;
+    if (checkpoint_open(path, &file) < 0) return OK;
+    const char *task = store_get(file, "task");
+    int code = task && strcmp(task, "diffusion") != 0
+                   ? fail(ERR_DATA, "%s: task is %.40s, expected diffusion", path, task)
+                   : OK;
+    store_close(file);
+    return code;
+}
+
 /* What a path is that is no model folder. */
 static int refuse_path(const char *path)
 {
@@ -92,8 +106,9 @@ static int refuse_path(const char *path)
                         path);
         return file_kind_fail(ERR_DATA, path, kind, "a model folder");
     }
+    TRY(refuse_other_task(path));
     static const char *const known[][2] = {
-        {"model.safetensors", "a result of another task, or a run whose folder model/ is gone"},
+        {"model.safetensors", "a run whose folder model/ is gone"},
         {"checkpoints", "a run that has not made its model yet: it comes when the run ends"},
         {"config.json", "one component; the folder above it, with model_index.json, is the model"},
     };
