@@ -8,11 +8,11 @@
 #include "config/config.h"
 #include "image/image.h"
 #include "store/checkpoint.h"
+#include "store/json_file.h"
 #include "store/safetensors.h"
 #include "store/tensor_range.h"
 #include "video/video.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,15 +108,11 @@ static int verify_video(const char *path, struct verify_note *note)
 
 static int verify_json(const char *path, struct verify_note *note)
 {
-    uint8_t *text = NULL;
-    size_t bytes = 0;
-    TRY(file_read(path, VERIFY_FILE_LIMIT, &text, &bytes));
-    cJSON *json = cJSON_ParseWithLength((const char *)text, bytes);
-    bool whole = cJSON_IsObject(json);
+    cJSON *json;
+    TRY(json_file_read(&json, path, VERIFY_FILE_LIMIT));
     cJSON_Delete(json);
-    free(text);
     snprintf(note->text, sizeof note->text, "JSON");
-    return whole ? OK : fail(ERR_DATA, "%s is no JSON object", path);
+    return OK;
 }
 
 /* A line that ends nowhere was being written when a process was killed: a resume drops it. */
@@ -127,10 +123,11 @@ static int verify_lines(const char *path, struct verify_note *note)
     int lines = 0, code = OK;
     TRY(file_read(path, VERIFY_FILE_LIMIT, &text, &bytes));
     while (at < bytes && code == OK) {
-        const uint8_t *end = memchr(text + at, '\n', bytes - at);
+        uint8_t *end = memchr(text + at, '\n', bytes - at);
         if (!end) break;
-        size_t length = (size_t)(end - text) - at;
-        cJSON *json = cJSON_ParseWithLength((const char *)text + at, length);
+        size_t length = (size_t)(end - text) - at, fault;
+        *end = 0;
+        cJSON *json = json_parse((const char *)text + at, length, &fault);
         lines++;
         if (!cJSON_IsObject(json)) code = fail(ERR_DATA, "%s:%d is no JSON object", path, lines);
         cJSON_Delete(json);

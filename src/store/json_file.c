@@ -6,16 +6,26 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+cJSON *json_parse(const char *text, size_t bytes, size_t *at)
+{
+    const char *end = NULL;
+    /* cJSON takes zeros for blanks */
+    const char *zero = memchr(text, 0, bytes);
+    cJSON *root = zero ? NULL : cJSON_ParseWithLengthOpts(text, bytes + 1, &end, true);
+    if (zero) end = zero;
+    *at = end ? (size_t)(end - text) : 0;
+    return root;
+}
 
 int json_file_read(cJSON **object, const char *path, size_t limit)
 {
     uint8_t *text;
-    size_t bytes;
+    size_t bytes, at;
     *object = NULL;
     TRY(file_read(path, limit, &text, &bytes));
-    const char *end = NULL;
-    cJSON *root = cJSON_ParseWithLengthOpts((const char *)text, bytes + 1, &end, true);
-    size_t at = end ? (size_t)(end - (const char *)text) : 0;
+    cJSON *root = json_parse((const char *)text, bytes, &at);
     free(text);
     if (!root) return fail(ERR_DATA, "%s: no JSON, or damaged: at byte %zu", path, at);
     if (!cJSON_IsObject(root)) {

@@ -61,6 +61,17 @@ for file in checkpoints/step-000000008.safetensors model.safetensors reference.p
     esac
 done
 
+# JSON with something behind it, which a reader that stops at its end does not see: another file's rest, or the
+# zeros of blocks that were not written.
+for rest in '{"step": 1}' '\000\000'; do
+    for file in frames/000000008.json metrics.jsonl; do
+        rm -rf "broken run"
+        cp -R run "broken run"
+        { printf '%s' "$(cat "run/$file")" && printf "$rest\n"; } >"broken run/$file"
+        damaged "$file"
+    done
+done
+
 # A checkpoint under another step's name, and one of another run.
 rm -rf "broken run"
 cp -R run "broken run"
