@@ -19,14 +19,11 @@ cJSON *json_parse(const char *text, size_t bytes, size_t *at)
     return root;
 }
 
-int json_file_read(cJSON **object, const char *path, size_t limit)
+int json_file_parse(cJSON **object, const char *path, const uint8_t *text, size_t bytes)
 {
-    uint8_t *text;
-    size_t bytes, at;
+    size_t at;
     *object = NULL;
-    TRY(file_read(path, limit, &text, &bytes));
     cJSON *root = json_parse((const char *)text, bytes, &at);
-    free(text);
     if (!root) return fail(ERR_DATA, "%s: no JSON, or damaged: at byte %zu", path, at);
     if (!cJSON_IsObject(root)) {
         cJSON_Delete(root);
@@ -34,6 +31,17 @@ int json_file_read(cJSON **object, const char *path, size_t limit)
     }
     *object = root;
     return OK;
+}
+
+int json_file_read(cJSON **object, const char *path, size_t limit)
+{
+    uint8_t *text;
+    size_t bytes;
+    *object = NULL;
+    TRY(file_read(path, limit, &text, &bytes));
+    int code = json_file_parse(object, path, text, bytes);
+    free(text);
+    return code;
 }
 
 /* NULL also where the member is null. */

@@ -13,6 +13,8 @@ cJSON *json_parse(const char *text, size_t bytes, size_t *at);
 /* The object that a file is; `limit`: most bytes of it. ERR_INPUT, ERR_DATA, ERR_IO. Owned:
  * cJSON_Delete. */
 int json_file_read(cJSON **object, const char *path, size_t limit);
+/* Likewise, of a text that file_read has read already. */
+int json_file_parse(cJSON **object, const char *path, const uint8_t *text, size_t bytes);
 
 /* A member of `object`, which is that of the file `path`. Where it is absent or null, *value stays
  * as it is and the answer is OK; ERR_DATA where it is of another kind or out of range (NaN is).

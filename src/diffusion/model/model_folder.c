@@ -77,8 +77,9 @@ static int read_config(struct model_folder *model, const char *path, cJSON **con
     size_t bytes;
     TRY(file_read(path, CONFIG_MAX, &text, &bytes));
     model->checksum = hash_bytes(model->checksum, text, bytes);
+    int code = json_file_parse(config, path, text, bytes);
     free(text);
-    return json_file_read(config, path, CONFIG_MAX);
+    return code;
 }
 
 /* A run of another task says so in its result, or in its newest checkpoint. */
@@ -223,19 +224,21 @@ static int read_denoiser(struct model_folder *model)
 }
 
 /* Of Qwen3 with one layer, what goes into that layer is the caption's features. */
-static int check_encoder(const struct model_folder *model, const cJSON *config, const char *path)
+static int check_encoder(const struct model_folder *model, const cJSON *config, const char *path,
+                         int *rows)
 {
-    int layers = 0, rows = 0, width = 0;
+    int layers = 0, width = 0;
+    *rows = 0;
     TRY(json_file_int(config, path, "num_hidden_layers", 0, 1 << 20, &layers));
-    TRY(json_file_int(config, path, "vocab_size", 1, 1 << 24, &rows));
+    TRY(json_file_int(config, path, "vocab_size", 1, 1 << 24, rows));
     TRY(json_file_int(config, path, "hidden_size", 1, 1 << 24, &width));
     if (layers != 1)
         return fail(ERR_DATA,
                     "%s: a text encoder of %d layers; tables, which are written as one layer, are "
                     "read so far",
                     path, layers);
-    if (rows < model->text.rows)
-        return fail(ERR_DATA, "%s: vocab_size is %d, but its tokenizer has %d words", path, rows,
+    if (*rows < model->text.rows)
+        return fail(ERR_DATA, "%s: vocab_size is %d, but its tokenizer has %d words", path, *rows,
                     model->text.rows);
     if (width == model->dit.config.text_dim) return OK;
     return fail(ERR_DATA, "%s: hidden_size is %d, the transformer's cap_feat_dim %d", path, width,
@@ -256,7 +259,7 @@ static int find_table(struct model_folder *model, int rows)
 static int read_text(struct model_folder *model)
 {
     cJSON *config = NULL;
-    int rows = 1;
+    int rows;
     char *path = model_path(model, "text_encoder", "config.json");
     char *folder = path_join(model->path, "text_encoder");
     char *tokenizer = path_join(model->path, "tokenizer");
@@ -264,8 +267,7 @@ static int read_text(struct model_folder *model)
     TRY_CLEANUP(code);
     TRY_CLEANUP(read_config(model, path, &config));
     TRY_CLEANUP(text_table_read(&model->text, tokenizer));
-    TRY_CLEANUP(check_encoder(model, config, path));
-    TRY_CLEANUP(json_file_int(config, path, "vocab_size", 1, 1 << 24, &rows));
+    TRY_CLEANUP(check_encoder(model, config, path, &rows));
     TRY_CLEANUP(store_shards_open(&model->text_encoder, folder, encoder_stems));
     TRY_CLEANUP(find_table(model, rows));
 cleanup:
