@@ -120,13 +120,12 @@ static void band_room_add(const struct kl_bands *b, int i, struct band_room *roo
     room_more(&room->normal, (size_t)rows * (size_t)l->w * (size_t)from->c);
 }
 
-static int band_declare(const struct kl_bands *b, struct plan *plan, const char *name, int number,
-                        enum plan_kind kind, size_t bytes, int first, int last, void *slot)
+static int band_declare(struct plan *plan, const char *name, int number, enum plan_kind kind,
+                        size_t bytes, int first, int last, void *slot)
 {
     char text[32];
     if (bytes == 0) return OK;
     snprintf(text, sizeof text, number < 0 ? "bands.%s" : "bands.%s%d", name, number);
-    (void)b;
     return plan_declare(plan, text, kind, bytes, first, last, slot);
 }
 
@@ -153,24 +152,24 @@ int kl_bands_declare(struct kl_bands *b, const struct net *net, int rows, struct
         const struct net_layer *l = band_layer(b, i);
         band_room_add(b, i, &room);
         if (is_norm(b, i))
-            TRY(band_declare(b, plan, "sums", i, PLAN_ACTIVATIONS,
+            TRY(band_declare(plan, "sums", i, PLAN_ACTIVATIONS,
                              (size_t)l->groups * 2 * sizeof(double), phase + l->input[0],
                              phase + l->last_reader, &b->sums[i]));
         if (l->kind == &layer_pixel_attention)
-            TRY(band_declare(b, plan, "attention", i, PLAN_ACTIVATIONS,
+            TRY(band_declare(plan, "attention", i, PLAN_ACTIVATIONS,
                              l->kind->workspace(net, device, i, 1, 0), phase + i, phase + i,
                              &b->attention));
         if (!is_kept(b, i) || band_replaces(b, i) >= 0) continue;
-        TRY(band_declare(b, plan, "value", i, PLAN_ACTIVATIONS, net_bytes(net, i), phase + i,
+        TRY(band_declare(plan, "value", i, PLAN_ACTIVATIONS, net_bytes(net, i), phase + i,
                          i == layers - 1 ? end : phase + band_place_end(b, i), &b->value[i]));
     }
-    TRY(band_declare(b, plan, "normal", -1, PLAN_WORKSPACE, room.normal * sizeof(float), phase, end,
+    TRY(band_declare(plan, "normal", -1, PLAN_WORKSPACE, room.normal * sizeof(float), phase, end,
                      &b->normal));
-    TRY(band_declare(b, plan, "made", -1, PLAN_WORKSPACE, room.made * sizeof(float), phase, end,
+    TRY(band_declare(plan, "made", -1, PLAN_WORKSPACE, room.made * sizeof(float), phase, end,
                      &b->made));
-    TRY(band_declare(b, plan, "projected", -1, PLAN_WORKSPACE, room.projected * sizeof(float),
-                     phase, end, &b->projected));
-    return band_declare(b, plan, "workspace", -1, PLAN_WORKSPACE, room.workspace, phase, end,
+    TRY(band_declare(plan, "projected", -1, PLAN_WORKSPACE, room.projected * sizeof(float), phase,
+                     end, &b->projected));
+    return band_declare(plan, "workspace", -1, PLAN_WORKSPACE, room.workspace, phase, end,
                         &b->workspace);
 }
 
