@@ -30,7 +30,7 @@ struct pipeline {
     /* of the host, for `at_once` images */
     float *pixels; /* as the network has them: [samples][height][width][channels] */
     float *features, *rows;
-    float *velocity, *without; /* of one image */
+    float *velocity, *without; /* of one image; without: guided ones alone */
     float **noise;             /* [at_once] images */
     int *lengths;
 };
@@ -153,7 +153,6 @@ int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request,
     TRY(s3dit_check_size(dit, request->height, request->width, request->row_count));
     if (is_guided(request))
         TRY(s3dit_check_size(dit, request->height, request->width, request->without_count));
-    p->request = *request;
     if (image_floats(p) % NOISE_BLOCK != 0)
         return fail(ERR_USAGE,
                     "%dx%d: noise is drawn in blocks of %d numbers; sides of a multiple "
@@ -188,11 +187,11 @@ static int allocate_host(struct pipeline *p)
     p->features = malloc(samples * S3DIT_TIME_FEATURES * sizeof(float));
     p->rows = calloc(samples * text, sizeof(float));
     p->velocity = malloc(floats * sizeof(float));
-    p->without = malloc(floats * sizeof(float));
+    if (is_guided(&p->request)) p->without = malloc(floats * sizeof(float));
     p->lengths = malloc(samples * sizeof *p->lengths);
     p->noise = calloc((size_t)p->request.at_once, sizeof *p->noise);
-    bool whole =
-        p->pixels && p->features && p->rows && p->velocity && p->without && p->lengths && p->noise;
+    bool whole = p->pixels && p->features && p->rows && p->velocity && p->lengths && p->noise &&
+                 (p->without || !is_guided(&p->request));
     for (int i = 0; whole && i < p->request.at_once; i++)
         whole = (p->noise[i] = malloc(floats * sizeof(float))) != NULL;
     if (whole) return OK;
