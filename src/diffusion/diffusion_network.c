@@ -176,23 +176,10 @@ void diffusion_network_initialise(const struct diffusion_network *network, float
 
 double diffusion_network_macs(const struct diffusion_network *network)
 {
-    const struct s3dit_model *model = &network->model;
-    const struct s3dit_config *config = &model->config;
-    double image = (double)s3dit_padded(network->design.width / config->patch *
-                                        (network->design.height / config->patch));
-    double text = (double)s3dit_padded(network->design.conditions.rows_most), macs = 0;
-    for (int i = 0; i < model->tensor_count; i++) {
-        const struct s3dit_tensor *t = &model->tensors[i];
-        enum s3dit_part part = s3dit_part_of(model, t->block);
-        bool is_end = part == S3DIT_EMBED || part == S3DIT_FINAL;
-        if (is_end || !t->is_matrix || t->slot == S3DIT_MODULATION_WEIGHT) continue;
-        double rows = part == S3DIT_LAYER           ? image + text
-                      : part == S3DIT_NOISE_REFINER ? image
-                                                    : text;
-        macs += rows * (double)t->count;
-        if (t->slot == S3DIT_Q) macs += 2 * rows * rows * config->dim;
-    }
-    return macs;
+    const struct s3dit_size size = {.height = network->design.height,
+                                    .width = network->design.width,
+                                    .text_rows = network->design.conditions.rows_most};
+    return s3dit_macs(&network->model, &size, false);
 }
 
 /* ---- passes ---- */

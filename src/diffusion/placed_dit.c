@@ -92,45 +92,6 @@ void placed_dit_close(struct placed_dit *p)
 
 /* ---- a stage ---- */
 
-/* Rows that a tensor's product is taken over, of a sample. */
-static int rows_of_tensor(const struct s3dit_model *model, const struct s3dit_tensor *tensor,
-                          int image, int text)
-{
-    switch (s3dit_part_of(model, tensor->block)) {
-    case S3DIT_EMBED:
-        return tensor->slot == S3DIT_X_WEIGHT      ? image
-               : tensor->slot == S3DIT_TEXT_WEIGHT ? text
-                                                   : 1;
-    case S3DIT_NOISE_REFINER: return tensor->slot == S3DIT_MODULATION_WEIGHT ? 1 : image;
-    case S3DIT_CONTEXT_REFINER: return text;
-    case S3DIT_LAYER: return tensor->slot == S3DIT_MODULATION_WEIGHT ? 1 : image + text;
-    case S3DIT_FINAL: return tensor->slot == S3DIT_FINAL_WEIGHT ? image : 1;
-    }
-    return 0;
-}
-
-double placed_dit_work(const struct s3dit_model *model, const struct s3dit_size *size)
-{
-    const struct s3dit_config *config = &model->config;
-    int patch = config->patch;
-    int image = s3dit_padded((size->height / patch) * (size->width / patch));
-    int text = s3dit_padded(size->text_rows);
-    double work = 0;
-    for (int t = 0; t < model->tensor_count; t++)
-        if (model->tensors[t].is_matrix)
-            work += 2.0 * (double)model->tensors[t].count *
-                    rows_of_tensor(model, &model->tensors[t], image, text);
-    for (int b = 0; b < model->block_count; b++) {
-        enum s3dit_part part = s3dit_part_of(model, b);
-        double tokens = part == S3DIT_LAYER             ? image + text
-                        : part == S3DIT_NOISE_REFINER   ? image
-                        : part == S3DIT_CONTEXT_REFINER ? text
-                                                        : 0;
-        work += 4.0 * tokens * tokens * config->dim;
-    }
-    return work * size->samples;
-}
-
 static int placed_dit_declare(void *context, int chunking, struct plan *plan)
 {
     struct placed_dit *p = context;
@@ -152,7 +113,7 @@ struct placement_stage placed_dit_stage(struct placed_dit *p, const struct s3dit
     return (struct placement_stage){.name = "denoise",
                                     .component = p->component,
                                     .passes = passes,
-                                    .work = placed_dit_work(p->model, size),
+                                    .work = 2 * s3dit_macs(p->model, size, true) * size->samples,
                                     .declare = placed_dit_declare,
                                     .chunkings = 1,
                                     .context = p};

@@ -55,9 +55,6 @@ struct placement_stage placed_dit_stage(struct placed_dit *placed, const struct 
                                         int (*declare_more)(void *context, struct plan *plan),
                                         void *more);
 
-/* Multiplications and additions of a forward pass: of its matrices, and of attention. */
-double placed_dit_work(const struct s3dit_model *model, const struct s3dit_size *size);
-
 /* placement_begin; then s3dit_forward(&placed->dit, &source, ...) so many times; placement_end. */
 int placed_dit_begin(struct placed_dit *placed, const struct placement_stage *stage);
 struct s3dit_source placed_dit_source(struct placed_dit *placed);

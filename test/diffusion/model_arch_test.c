@@ -1,6 +1,6 @@
 /* Models by the name of their architecture. */
+#include "diffusion/dit/s3dit.h"
 #include "diffusion/model/model_arch.h"
-#include "diffusion/placed_dit.h"
 #include "test/support.h"
 
 #include <math.h>
@@ -34,9 +34,22 @@ START_TEST(z_image_has_its_cost)
     for (int i = 0; i < 3; i++) {
         const struct s3dit_size size = {
             .samples = 1, .height = costs[i].side / 8, .width = costs[i].side / 8, .text_rows = 64};
-        double work = placed_dit_work(&arch.folder.dit, &size);
+        double work = 2 * s3dit_macs(&arch.folder.dit, &size, true);
         ck_assert_msg(!(fabs(work / costs[i].work - 1) > .01), "%d: %g", costs[i].side, work);
     }
+    model_arch_close(&arch);
+}
+END_TEST
+
+/* By hand, of 64 patches (of 12 numbers) and a caption of one row, which is filled up to 32: a
+ * refiner of each kind and three layers; then the ends and the modulation too. */
+START_TEST(a_small_network_has_its_cost)
+{
+    struct model_arch arch;
+    const struct s3dit_size size = {.samples = 2, .height = 16, .width = 16, .text_rows = 1};
+    MUST(model_arch_open(&arch, "s3dit-1m", false));
+    ck_assert_double_eq(s3dit_macs(&arch.folder.dit, &size, false), 48758784);
+    ck_assert_double_eq(s3dit_macs(&arch.folder.dit, &size, true), 49429504);
     model_arch_close(&arch);
 }
 END_TEST
@@ -77,6 +90,7 @@ Suite *model_arch_test_suite(void)
     TCase *tests = tcase_create("model_arch");
     tcase_add_test(tests, z_image_has_its_size);
     tcase_add_test(tests, z_image_has_its_cost);
+    tcase_add_test(tests, a_small_network_has_its_cost);
     tcase_add_test(tests, weights_are_drawn_alike_each_time);
     tcase_add_test(tests, unknown_ones_are_refused);
     suite_add_tcase(suite, tests);

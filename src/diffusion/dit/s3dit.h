@@ -67,6 +67,13 @@ struct s3dit_size {
     int chunk;         /* samples summed as one in gradients; samples is a multiple, or smaller */
 };
 
+/* Rows of a sample that go through a matrix of the network. */
+int s3dit_matrix_rows(const struct s3dit_model *model, const struct s3dit_size *size, int block,
+                      int slot);
+/* Multiplications, each with an addition, of a sample's forward pass: of the matrices and of
+ * attention in all blocks; whole: of both ends and the modulation too. */
+double s3dit_macs(const struct s3dit_model *model, const struct s3dit_size *size, bool whole);
+
 struct s3dit_block; /* buffers of one: s3dit_internal.h */
 
 struct s3dit {

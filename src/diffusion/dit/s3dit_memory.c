@@ -192,20 +192,6 @@ static int s3dit_declare_blocks(const struct s3dit_layout *l)
 
 /* ---- workspace of one operation ---- */
 
-/* Rows of a sample that go through a matrix. */
-static size_t s3dit_matrix_rows(const struct s3dit_layout *l, int block, int slot)
-{
-    switch (s3dit_part_of(l->dit->model, block)) {
-    case S3DIT_EMBED:
-        if (slot == S3DIT_X_WEIGHT) return l->image / l->n;
-        return slot == S3DIT_TEXT_WEIGHT ? l->text_rows / l->n : 1;
-    case S3DIT_FINAL: return slot == S3DIT_FINAL_WEIGHT ? l->own / l->n : 1;
-    default:
-        if (slot == S3DIT_MODULATION_WEIGHT) return 1;
-        return (size_t)s3dit_stream_of(l->dit, block).tokens;
-    }
-}
-
 static void s3dit_count_linear(const struct s3dit_layout *l, int block, size_t *most)
 {
     const struct device *device = l->dit->device;
@@ -213,14 +199,14 @@ static void s3dit_count_linear(const struct s3dit_layout *l, int block, size_t *
     for (int slot = 0; slot < S3DIT_SLOTS; slot++) {
         const struct s3dit_tensor *tensor = s3dit_tensor_of(l->dit->model, block, slot);
         if (!tensor || !tensor->is_matrix) continue;
-        size_t rows = s3dit_matrix_rows(l, block, slot);
+        int rows = s3dit_matrix_rows(l->dit->model, &l->dit->size, block, slot);
         for (int type = TOKEN_F32; type <= TOKEN_F16; type++) {
             const struct token_linear linear = {
-                .rows = (int)(l->n * rows),
+                .rows = l->dit->size.samples * rows,
                 .in = (int)tensor->shape[1],
                 .out = (int)tensor->shape[0],
                 .weight_type = (enum token_type)type,
-                .chunk = keeps ? (int)rows * l->dit->size.chunk : 0, /* else no wgrad */
+                .chunk = keeps ? rows * l->dit->size.chunk : 0, /* else no wgrad */
             };
             size_t bytes = device->token->linear_workspace(device, &linear);
             if (*most < bytes) *most = bytes;
