@@ -42,16 +42,12 @@ run 65 imgtrain eval whole two
 err_has "two has 2 classes, but the model 4"
 
 # ---- no choice of how it is computed changes a bit ----
-same_run() {
-    for file in final.png model.safetensors best.safetensors; do same "$1/$file" "$2/$file"; done
-    columns='s/"seconds.*//'
-    if [ "$(sed "$columns" "$1/metrics.jsonl")" = "$(sed "$columns" "$2/metrics.jsonl")" ]; then pass; else
-        flunk "metrics of $1 and $2 differ"; fi
-}
+results="final.png model.safetensors best.safetensors"
+# shellcheck disable=SC2086
 trains_the_same() {
     rm -rf other
     run 0 imgtrain train tiny.yaml -o other -q "$@"
-    same_run other whole
+    same_run other whole $results
 }
 trains_the_same threads=2
 trains_the_same threads=3 memory.level=1
@@ -65,23 +61,17 @@ differ mixed/model.safetensors whole/model.safetensors
 # ---- stopped anywhere and resumed in another way ----
 for wait in 0.02 0.05 0.1 0.2; do
     rm -rf killed
-    "$program" train tiny.yaml -o killed -q threads=1 >"$out" 2>"$err" &
-    pid=$!
-    sleep "$wait"
-    kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
+    killed_after "$wait" tiny.yaml -o killed -q threads=1
     run 0 imgtrain train tiny.yaml -o killed -q --resume memory.level=2 threads=2
-    same_run killed whole
+    same_run killed whole $results
 done
+some_killed
 for step in 3 6 9; do
     rm -rf half
     cp -R whole half
-    rm -f half/model.safetensors half/best.safetensors half/final.png
-    for file in half/checkpoints/step-*; do
-        case $file in *0000000$step.safetensors) ;; *) rm "$file" ;; esac
-    done
+    back_to half $step
     run 0 imgtrain train tiny.yaml -o half -q --resume memory.level=$((step % 2 * 4)) threads=$((step / 3))
-    same_run half whole
+    same_run half whole $results
 done
 run 78 imgtrain train tiny.yaml -o killed --resume lr=0.5
 err_has "diffusion.lr"
@@ -98,8 +88,7 @@ grows="memory.grow=true memory.adjustment_frequency=2 batch=8 images=160"
 run 0 imgtrain train tiny.yaml -o grown -q $grows
 run 0 grep -q '"batch": 32' grown/memory.jsonl
 cp -R grown grown2
-rm -f grown2/model.safetensors grown2/best.safetensors grown2/final.png
-find grown2/checkpoints -name 'step-*' ! -name 'step-000000003.*' -exec rm {} +
+back_to grown2 3
 # shellcheck disable=SC2086
 run 0 imgtrain train tiny.yaml -o grown2 -q --resume $grows
 same grown2/model.safetensors grown/model.safetensors

@@ -53,15 +53,12 @@ trains_the_same micro_batch=8 memory.use_gradient_checkpointing=true
 # ---- killed and resumed with another split ----
 for wait in 0.02 0.05 0.1 0.2; do
     rm -rf killed
-    "$program" train tiny.yaml -o killed -q threads=1 >"$out" 2>"$err" &
-    pid=$!
-    sleep "$wait"
-    kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
+    killed_after "$wait" tiny.yaml -o killed -q threads=1
     run 0 imgtrain train tiny.yaml -o killed -q --resume micro_batch=8 scheme=c threads=2
     run 0 cmp killed/final.png whole/final.png
     run 0 cmp killed/best.safetensors whole/best.safetensors
 done
+some_killed
 run 78 imgtrain train tiny.yaml -o killed --resume lr=0.5
 err_has "gan.lr"
 

@@ -39,17 +39,11 @@ ends_the_same() {
 }
 
 # ---- at random moments; the seed makes them the same ones every time ----
-kills=0
 for wait in $(awk -v n="${KILLS:-10}" 'BEGIN { srand(5); for (i = 0; i < n; i++) print rand() * 0.15 }'); do
-    "$program" train tiny.yaml -o random -q >"$out" 2>"$err" &
-    pid=$!
-    sleep "$wait"
-    if kill -9 "$pid" 2>/dev/null; then kills=$((kills + 1)); fi
-    wait "$pid" 2>/dev/null
+    killed_after "$wait" tiny.yaml -o random -q
     ends_the_same random "kill -9 after $wait s"
 done
-last="$kills kills"
-if [ "$kills" -gt 0 ]; then pass; else flunk "none came in time"; fi
+some_killed
 
 # ---- at every rename, fsync, unlink and ftruncate of the first saves ----
 if ! command -v strace >/dev/null || ! strace -o /dev/null -e inject=rename:signal=KILL:when=999 true 2>/dev/null; then

@@ -120,20 +120,15 @@ else
 fi
 
 # ---- killed at any moment ----
-kills=0
 for wait in $(awk 'BEGIN { srand(5); for (i = 0; i < 4; i++) print 0.05 + rand() * 0.4 }'); do
     rm -rf other
-    "$program" train tiny.yaml -o other -q >"$out" 2>"$err" &
-    pid=$!
-    sleep "$wait"
-    if kill -9 "$pid" 2>/dev/null; then kills=$((kills + 1)); fi
-    wait "$pid" 2>/dev/null
-    last="kill -9 after $wait s"
+    killed_after "$wait" tiny.yaml -o other -q
     run 0 imgtrain train tiny.yaml -o other --resume -q threads=2
     same other/model.safetensors whole/model.safetensors
     same other/best.safetensors whole/best.safetensors
     same other/final.png whole/final.png
 done
+some_killed
 run 78 imgtrain train tiny.yaml -o whole --resume max_steps=20
 err_has "a plan over all steps"
 cp -r photos others && rm others/3.ppm

@@ -59,12 +59,7 @@ has_not small
 # ---- killed at any moment ----
 for wait in $(awk 'BEGIN { srand(7); for (i = 0; i < 3; i++) print 0.05 + rand() * 0.6 }'); do
     rm -rf other
-    "$program" train gan.yaml -o other -q >"$out" 2>"$err" &
-    pid=$!
-    sleep "$wait"
-    kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-    last="kill -9 after $wait s"
+    killed_after "$wait" gan.yaml -o other -q
     run 0 imgtrain train gan.yaml -o other --resume -q threads=2
     same other/model.safetensors whole/model.safetensors
 done

@@ -61,11 +61,7 @@ for form in parts merged; do
     rm -rf other
     reparam=true
     [ $form = parts ] || reparam=false
-    "$program" train small.yaml -o other -q sr.reparam=$reparam >/dev/null 2>&1 &
-    pid=$!
-    wait_for other/checkpoints
-    kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
+    killed_after other/checkpoints small.yaml -o other -q sr.reparam=$reparam
     run 0 imgtrain train small.yaml -o other --resume -q sr.reparam=$reparam
     same other/model.safetensors $form/model.safetensors
 done

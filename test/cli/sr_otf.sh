@@ -32,12 +32,7 @@ trains_the_same threads=7 memory.level=1
 trains_the_same threads=2 memory.level=4
 for wait in 0.1 0.3; do
     rm -rf other
-    "$program" train tiny.yaml -o other -q >"$out" 2>"$err" &
-    pid=$!
-    sleep "$wait"
-    kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-    last="kill -9 after $wait s"
+    killed_after "$wait" tiny.yaml -o other -q
     run 0 imgtrain train tiny.yaml -o other --resume -q threads=2
     same other/model.safetensors whole/model.safetensors
     same other/best.safetensors whole/best.safetensors

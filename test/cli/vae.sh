@@ -32,16 +32,12 @@ run 0 imgtrain eval whole/model.safetensors shapes --json
 out_has '"latent_deviation": '
 run 66 imgtrain eval whole missing
 
-same_run() {
-    for file in final.png model.safetensors; do same "$1/$file" "$2/$file"; done
-    columns='s/"seconds.*//'
-    if [ "$(sed "$columns" "$1/metrics.jsonl")" = "$(sed "$columns" "$2/metrics.jsonl")" ]; then pass; else
-        flunk "metrics of $1 and $2 differ"; fi
-}
+results="final.png model.safetensors"
+# shellcheck disable=SC2086
 trains_the_same() {
     rm -rf other
     run 0 imgtrain train tiny.yaml -o other -q "$@"
-    same_run other whole
+    same_run other whole $results
 }
 trains_the_same threads=3 memory.level=1
 trains_the_same threads=2 memory.level=2
@@ -49,23 +45,17 @@ trains_the_same threads=1 memory.level=4
 
 for wait in 0.05 0.2; do
     rm -rf killed
-    "$program" train tiny.yaml -o killed -q threads=1 >"$out" 2>"$err" &
-    pid=$!
-    sleep "$wait"
-    kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
+    killed_after "$wait" tiny.yaml -o killed -q threads=1
     run 0 imgtrain train tiny.yaml -o killed -q --resume memory.level=2 threads=2
-    same_run killed whole
+    same_run killed whole $results
 done
+some_killed
 for step in 3 6; do
     rm -rf half
     cp -R whole half
-    rm -f half/model.safetensors half/final.png
-    for file in half/checkpoints/step-*; do
-        case $file in *0000000$step.safetensors) ;; *) rm "$file" ;; esac
-    done
+    back_to half $step
     run 0 imgtrain train tiny.yaml -o half -q --resume memory.level=$((step % 2 * 4)) threads=$((step / 3))
-    same_run half whole
+    same_run half whole $results
 done
 run 78 imgtrain train tiny.yaml -o killed --resume kl=0.5
 err_has "vae.kl"
