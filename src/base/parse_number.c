@@ -114,7 +114,7 @@ bool number_parse_uint(const char *text, uint64_t *value)
 }
 
 /* One whole number below `limit`; *text moves behind it. */
-static bool clock_field(const char **text, double limit, double *value)
+static bool number_field(const char **text, double limit, double *value)
 {
     size_t n = parse_number_digits(*text);
     if (n == 0 || n > 9) return false;
@@ -123,16 +123,36 @@ static bool clock_field(const char **text, double limit, double *value)
     return *value < limit;
 }
 
+bool number_parse_size(const char *text, int *width, int *height)
+{
+    const double limit = 1e9;
+    double w, h;
+    if (!number_field(&text, limit, &w) || *text++ != 'x') return false;
+    if (!number_field(&text, limit, &h) || *text) return false;
+    *width = (int)w;
+    *height = (int)h;
+    return true;
+}
+
+bool number_parse_sides(const char *text, int *width, int *height)
+{
+    const char *end = text;
+    double side;
+    if (!number_field(&end, 1e9, &side) || *end) return number_parse_size(text, width, height);
+    *width = *height = (int)side;
+    return true;
+}
+
 /* As SLURM writes times: M:S, H:M:S, D-H, D-H:M, D-H:M:S. */
 static bool parse_clock(const char *text, double *seconds)
 {
     double field[3] = {0, 0, 0}, days = 0;
     const char *dash = strchr(text, '-');
     int count = 0;
-    if (dash && (!clock_field(&text, 1e9, &days) || text++ != dash)) return false;
+    if (dash && (!number_field(&text, 1e9, &days) || text++ != dash)) return false;
     do {
         double limit = count > 0 ? 60 : dash ? 24 : 1e9;
-        if (count == 3 || !clock_field(&text, limit, &field[count++])) return false;
+        if (count == 3 || !number_field(&text, limit, &field[count++])) return false;
     } while (*text == ':' && text++);
     if (*text || (!dash && count == 1)) return false;
     if (!dash && count == 2) { /* minutes and seconds */

@@ -20,6 +20,11 @@ bool number_parse_uint(const char *text, uint64_t *value);
  * 1-12, 1-12:30, 1-12:30:00 (days-hours), but a number alone is of seconds, not minutes. */
 bool number_parse_duration(const char *text, double *seconds);
 
+/* Width and height as 16x24; number_parse_sides takes 16 for 16x16 too. Digits alone, at most nine
+ * on a side. */
+bool number_parse_size(const char *text, int *width, int *height);
+bool number_parse_sides(const char *text, int *width, int *height);
+
 /* Bytes: 1500, 512MB, 1.5GB (powers of 1000); 512MiB, 512M (powers of 1024). */
 bool number_parse_bytes(const char *text, uint64_t *bytes);
 

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/parse_number.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
 #include "cmd/named_model.h"
@@ -200,9 +201,8 @@ static void cmd_plan_print_json(const struct planned *p)
 
 static int read_sizes(struct task_setup *setup, const char *size)
 {
-    char end;
     if (!size) return OK;
-    if (sscanf(size, "%dx%d%c", &setup->width, &setup->height, &end) != 2 || setup->width < 1 ||
+    if (!number_parse_size(size, &setup->width, &setup->height) || setup->width < 1 ||
         setup->height < 1 || setup->width > IMAGE_MAX_SIDE || setup->height > IMAGE_MAX_SIDE)
         return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", size);
     setup->without_input = true;

@@ -1,5 +1,6 @@
 /* imgtrain render: the image of a model at any size. */
 #include "base/error.h"
+#include "base/parse_number.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
 #include "cmd/fallback.h"
@@ -32,9 +33,8 @@ static int choose_window(const struct render_options *options, const struct spla
     *w = splat_window_whole(model);
     if (options->size && !isnan(options->scale))
         return fail(ERR_USAGE, "--size and --scale exclude each other");
-    if (options->size &&
-        (sscanf(options->size, "%dx%d%c", &w->full_width, &w->full_height, &end) != 2 ||
-         w->full_width < 1 || w->full_height < 1))
+    if (options->size && (!number_parse_size(options->size, &w->full_width, &w->full_height) ||
+                          w->full_width < 1 || w->full_height < 1))
         return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", options->size);
     if (!isnan(options->scale)) {
         double width = round(model->width * options->scale);

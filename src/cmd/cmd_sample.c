@@ -1,6 +1,7 @@
 /* imgtrain sample: images of a trained generator, one by one, as a grid or as a walk between. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parse_number.h"
 #include "cmd/cmd.h"
 #include "cmd/fallback.h"
 #include "cmd/info_model.h"
@@ -80,9 +81,8 @@ static int cmd_sample_check_options(const struct sample_options *options)
 static int choose_seeds(const struct sample_options *options, struct seed_list *list, int *columns,
                         int *rows)
 {
-    char end;
-    if (options->grid && (sscanf(options->grid, "%dx%d%c", columns, rows, &end) != 2 ||
-                          *columns < 1 || *rows < 1 || *columns > 10000 || *rows > 10000))
+    if (options->grid && (!number_parse_size(options->grid, columns, rows) || *columns < 1 ||
+                          *rows < 1 || *columns > 10000 || *rows > 10000))
         return fail(ERR_USAGE, "--grid %s: COLUMNSxROWS is needed", options->grid);
     if (options->walk) TRY(seed_list_parse(list, "--interpolate", options->walk));
     if (options->seeds) TRY(seed_list_parse(list, "--seeds", options->seeds));

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parse_number.h"
 #include "cmd/preset.h"
 #include "image/image.h"
 
@@ -69,15 +70,12 @@ void named_model_close(struct named_model *model)
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height)
 {
     int multiple = model->scale * model->folder->dit.config.patch;
-    char end;
     const struct model_defaults *own = &model->folder->defaults;
     *width = own->width > 0 ? own->width : model->side;
     *height = own->width > 0 ? own->height : model->side;
     if (!size) return OK;
-    int read = sscanf(size, "%dx%d%c", width, height, &end);
-    if (read == 1 && strspn(size, "0123456789") == strlen(size)) *height = *width, read = 2;
-    if (read != 2 || *width < 1 || *height < 1 || *width > IMAGE_MAX_SIDE ||
-        *height > IMAGE_MAX_SIDE)
+    if (!number_parse_sides(size, width, height) || *width < 1 || *height < 1 ||
+        *width > IMAGE_MAX_SIDE || *height > IMAGE_MAX_SIDE)
         return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", size);
     if (*width % multiple == 0 && *height % multiple == 0) return OK;
     int w = (*width + multiple / 2) / multiple * multiple;

@@ -187,6 +187,7 @@ refused 64 "16x16 or 18x16" run --label circle --size 17x16
 refused 64 "16x16 or 20x20" run --label circle --size 18x18
 refused 64 "--size" run --label circle --size 0x16
 refused 64 "--size" run --label circle --size 16xy
+refused 64 "--size" run --label circle --size 4294967312
 refused 64 "too large" run --label circle --size 100000x100000
 refused 64 "too large" run --label circle --size 2000x16
 refused 64 "none of fast" run --label circle --preset best

@@ -245,6 +245,25 @@ START_TEST(times_and_sizes_have_units)
 }
 END_TEST
 
+START_TEST(sides_are_strictly_parsed)
+{
+    int w = 0, h = 0;
+    ck_assert(number_parse_size("16x24", &w, &h) && w == 16 && h == 24);
+    ck_assert(number_parse_sides("08x999999999", &w, &h) && w == 8 && h == 999999999);
+    ck_assert(number_parse_sides("32", &w, &h) && w == 32 && h == 32);
+    /* 2^32 + 16 is not 16 */
+    static const char *const bad[] = {
+        "",     "x",     "16x",           "x16",        "16x16x16",     "16 x16",  "16x 16",
+        " 16",  "-16",   "16x-1",         "4294967312", "+16",          "16x16px", "1e1",
+        "0x1F", "16*16", "4294967312x16", "16X16",      "16x4294967312"};
+    for (int i = 0; i < COUNT(bad); i++) {
+        ck_assert_msg(!number_parse_sides(bad[i], &w, &h), "%s", bad[i]);
+        ck_assert_int_eq(w, 32);
+    }
+    ck_assert(!number_parse_size("16", &w, &h));
+}
+END_TEST
+
 START_TEST(near_names_are_counted_in_edits)
 {
     ck_assert_int_eq(nearest_distance("topk", "topk"), 0);
@@ -303,6 +322,7 @@ Suite *config_suite(void)
     tcase_add_test(tests, integers_are_strict);
     tcase_add_test(tests, numbers_do_not_depend_on_the_locale);
     tcase_add_test(tests, times_and_sizes_have_units);
+    tcase_add_test(tests, sides_are_strictly_parsed);
     tcase_add_test(tests, near_names_are_counted_in_edits);
     tcase_add_test(tests, marks_say_what_a_resume_may_change);
     suite_add_tcase(suite, tests);

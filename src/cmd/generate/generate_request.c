@@ -72,13 +72,8 @@ static void compare_model(const struct generate_job *job, const struct generate_
 /* "16x24", or one number for both sides. */
 static int parse_size(const char *text, int *width, int *height)
 {
-    char end;
-    int n = sscanf(text, "%dx%d%c", width, height, &end);
-    if (n == 1 && sscanf(text, "%d%c", width, &end) == 1) {
-        *height = *width;
-        n = 2;
-    }
-    if (n != 2 || *width < 1 || *height < 1 || *width > IMAGE_MAX_SIDE || *height > IMAGE_MAX_SIDE)
+    if (!number_parse_sides(text, width, height) || *width < 1 || *height < 1 ||
+        *width > IMAGE_MAX_SIDE || *height > IMAGE_MAX_SIDE)
         return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", text);
     return OK;
 }
