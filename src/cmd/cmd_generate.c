@@ -23,13 +23,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum {
-    BATCH_MOST = 4096,
-    COUNT_MOST = 1000000,
-    PATH_DIGITS = 5,
-    LEAST_PRESET = 512,
-    PRESET_STEP = 256
-};
+enum { PATH_DIGITS = 5, LEAST_PRESET = 512, PRESET_STEP = 256 };
 
 static const double SECONDS_BETWEEN_LINES = 10.0;
 
@@ -47,7 +41,6 @@ struct generation {
     char **paths;    /* [seeds] */
     double *seconds; /* [seeds]: of each image's batch */
     double said;     /* when a line of progress was written last */
-    double began;
 };
 
 /* ---- progress and tensors on the way ---- */
@@ -312,7 +305,7 @@ static int generate_all(struct generate_options *options)
     struct generation *g = calloc(1, sizeof *g);
     if (!g) return fail(ERR_SYSTEM, "out of memory");
     g->options = options;
-    g->said = g->began = clock_seconds();
+    g->said = clock_seconds();
     signals_install();
     int code = generate_resolve(&g->job, options);
     if (code == OK) code = generate_on_device(g);
@@ -323,134 +316,7 @@ static int generate_all(struct generate_options *options)
 
 int cmd_generate(int argc, char **argv)
 {
-    struct generate_options o = {.device = "auto", .at_once = 1};
-    const struct option_row rows[] = {
-        {.name = "label",
-         .argument = "NAME",
-         .text = &o.label,
-         .help = "of a model of classes: which one, by name or number; none: any"},
-        {.name = "prompt",
-         .argument = "TEXT|@FILE",
-         .text = &o.prompt,
-         .help = "of a model of texts: what the image shows"},
-        {.name = "negative",
-         .argument = "TEXT|@FILE",
-         .text = &o.negative,
-         .help = "what guidance leads away from; else from a prompt that says nothing"},
-        {.name = "guidance",
-         .argument = "G",
-         .text = &o.guidance,
-         .help = "how far; 0: as the model predicts (others' scale is 1 higher)"},
-        {.name = "init-image",
-         .argument = "FILE",
-         .text = &o.init,
-         .help = "begin with this image instead of noise alone"},
-        {.name = "strength",
-         .argument = "S",
-         .text = &o.strength,
-         .help = "how much of it is made anew, above 0 to 1 (0.6; with --mask 1)"},
-        {.name = "mask",
-         .argument = "FILE",
-         .text = &o.mask,
-         .help = "only where it is white; all other pixels stay"},
-        {.name = "invert-mask", .flag = &o.invert_mask, .help = "only where it is black"},
-        {.name = "no-composite",
-         .flag = &o.no_composite,
-         .help = "leave kept pixels as a VAE gives them back"},
-        {.name = "steps",
-         .argument = "N",
-         .text = &o.steps,
-         .help = "evaluations of the network; else as the model was trained"},
-        {.name = "seed",
-         .aliases = "seeds",
-         .argument = "LIST",
-         .text = &o.seed,
-         .help = "one image each: 7 or 0-63,100 (0); an image depends on its own alone"},
-        {.letter = 'n',
-         .argument = "N",
-         .integer = &o.count,
-         .low = 1,
-         .high = COUNT_MOST,
-         .help = "so many images: of the seed and those that follow"},
-        {.name = "size",
-         .argument = "WxH",
-         .text = &o.size,
-         .help = "in pixels; an init image is resized to it"},
-        {.name = "preset",
-         .argument = "NAME",
-         .text = &o.preset,
-         .help = "a size: fast 512, balanced 768, quality 1024, auto the largest that fits"},
-        {.letter = 'o',
-         .name = "output",
-         .argument = "PATH",
-         .text = &o.output,
-         .help = "an image, or a folder for seed-00000.png ... (generated)"},
-        {.name = "like",
-         .argument = "FILE.png",
-         .text = &o.like,
-         .help = "as that image was made; other options win over what it says"},
-        {.name = "rng",
-         .argument = "torch|philox",
-         .text = &o.rng,
-         .help = "noise of PyTorch's generator, or of this program's own"},
-        {.name = "dtype",
-         .argument = "f32|bf16",
-         .text = &o.dtype,
-         .help = "weights as they are stored, or rounded to bf16; both compute in f32"},
-        {.name = "batch",
-         .argument = "N",
-         .integer = &o.at_once,
-         .low = 1,
-         .high = BATCH_MOST,
-         .help = "images at a time (1); changes no image"},
-        {.name = "offload",
-         .argument = "WAY",
-         .text = &o.offload,
-         .help = "none, model or sequential: what of the weights is on the device; auto"},
-        {.name = "prefetch",
-         .argument = "0|1",
-         .text = &o.prefetch,
-         .help = "with sequential: bring blocks before they are needed (1)"},
-        {.name = "read",
-         .flag = &o.read,
-         .help = "read weights in long pieces instead of mapping files: for network disks"},
-        OPTION_MEMORY_LIMIT(&o.memory_limit, "most device memory to use: 512MB, 12GB"),
-        OPTION_DEVICE(&o.device),
-        {.name = "vae-tiling",
-         .argument = "HOW",
-         .text = &o.vae_tiling,
-         .help = "auto, off, bands or blend: of a model with a VAE"},
-        {.name = "attention-slicing",
-         .flag = &o.attention_slicing,
-         .help = "accepted: it always is"},
-        {.name = "vae-slicing", .flag = &o.vae_slicing, .help = "accepted: it always is"},
-        {.name = "testing",
-         .flag = &o.testing,
-         .help = "4 steps, at most 256 pixels, a line every second"},
-        {.name = "dump",
-         .argument = "FILE",
-         .text = &o.dump,
-         .help = "what is between the stages, as a .safetensors file"},
-        {.name = "json", .flag = &o.json, .help = "what was made, and of what, as JSON"},
-        {0},
-    };
-    const struct option_usage usage = {
-        .usage = "imgtrain generate MODEL [--label NAME | --prompt TEXT] [-o PATH]",
-        .about = "Makes images with a diffusion model: a folder as diffusers lays it out, a run\n"
-                 "that trained one, or a name below IMGTRAIN_MODELS (./models). PNGs carry all\n"
-                 "that --like needs to make them again. Each seed gives one image, which is the\n"
-                 "same whatever the other seeds, the threads, the batch and --offload.",
-        .options = rows,
-        .min_operands = 0,
-        .max_operands = 1,
-        .examples =
-            "imgtrain generate runs/shapes-001 --label circle -n 16 -o out/\n"
-            "imgtrain generate runs/shapes-001 --label star --init-image a.png --strength 0.5\n"
-            "imgtrain generate runs/shapes-001 --label star --init-image a.png --mask m.png\n"
-            "imgtrain generate --like out/seed-00003.png --steps 40 -o finer.png\n",
-    };
-    int operands;
-    OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
-    if (operands > 0) o.model = argv[1];
+    struct generate_options o;
+    OPTIONS_TRY(generate_read_options(&o, argc, argv));
     return generate_all(&o);
 }

@@ -32,6 +32,9 @@ struct generate_job {
     const char *dtype, *noise; /* as PNGs have them */
 };
 
+/* What the command line says; as options_parse answers: OPTIONS_HELP, ERR_USAGE. */
+int generate_read_options(struct generate_options *options, int argc, char **argv);
+
 /* Fills what --like knows and the command line does not, then resolves and checks everything:
  * switches without effect are said. generate_job_free takes it in any case. */
 int generate_resolve(struct generate_job *job, struct generate_options *options);
