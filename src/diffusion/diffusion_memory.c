@@ -1,5 +1,5 @@
-/* The memory modes, and the move from one to another between steps. None changes a bit of the
- * result. */
+/* The memory modes, and the move from one to another between steps. None but mixed precision
+ * changes a bit of the result. */
 #include "base/error.h"
 #include "config/config.h"
 #include "data/dataset.h"
