@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "diffusion/diffusion_sampler.h"
+#include "diffusion/nearest_class.h"
 #include "metrics/sample_metrics.h"
 #include "metrics/sample_metrics_internal.h"
 #include "store/checkpoint.h"
@@ -29,7 +30,7 @@ struct diffusion_eval {
     uint8_t *samples;         /* [count] */
     int *labels;              /* [count] */
     const uint8_t **pixels;   /* training images, held-out ones, samples */
-    double *means;            /* [classes] images: of the training images of each */
+    int *nearest;             /* [held + count]: classes that those look like */
 };
 
 /* ---- what is compared ---- */
@@ -64,12 +65,12 @@ static int eval_allocate(struct diffusion_eval *e)
     int n = dataset_train_count(e->set);
     e->count = n < e->wanted->samples ? n : e->wanted->samples;
     e->held = dataset_held_count(e->set);
-    size_t count = (size_t)e->count, classes = (size_t)(e->classes ? e->classes : 1);
+    size_t count = (size_t)e->count;
     e->samples = malloc(count * e->image + 1);
     e->labels = calloc(count + 1, sizeof *e->labels);
     e->pixels = calloc(2 * count + (size_t)e->held + 1, sizeof *e->pixels);
-    e->means = calloc(classes * e->image, sizeof *e->means);
-    bool is_there = e->samples && e->labels && e->pixels && e->means;
+    e->nearest = calloc(count + (size_t)e->held + 1, sizeof *e->nearest);
+    bool is_there = e->samples && e->labels && e->pixels && e->nearest;
     return is_there ? OK : fail(ERR_SYSTEM, "out of memory for %d samples", e->count);
 }
 
@@ -108,55 +109,23 @@ static int eval_make_samples(struct diffusion_eval *e)
     return code;
 }
 
-/* ---- which class an image looks like: that whose mean image is nearest ---- */
-
-static int eval_make_means(struct diffusion_eval *e)
-{
-    int images = dataset_train_count(e->set);
-    int64_t *counts = calloc((size_t)(e->classes ? e->classes : 1), sizeof *counts);
-    if (!counts) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < images; i++) {
-        struct dataset_item item = dataset_train(e->set, i);
-        double *mean = e->means + (size_t)item.label * e->image;
-        double share = 1 / (double)++counts[item.label];
-        for (size_t k = 0; k < e->image; k++)
-            mean[k] += (item.pixels[k] - mean[k]) * share;
-    }
-    free(counts);
-    return OK;
-}
-
-static bool eval_looks_right(const struct diffusion_eval *e, const uint8_t *pixels, int label)
-{
-    double least = (double)INFINITY;
-    int nearest = -1;
-    for (int class = 0; class < e->classes; class ++) {
-        const double *mean = e->means + (size_t) class * e->image;
-        double distance = 0;
-        for (size_t k = 0; k < e->image; k++)
-            distance += (pixels[k] - mean[k]) * (pixels[k] - mean[k]);
-        if (!(distance < least)) continue;
-        least = distance;
-        nearest = class;
-    }
-    return nearest == label;
-}
-
 /* Shares of samples, and of held-out images, that look like their class; NaN where there are none.
  */
-static void eval_measure_right(const struct diffusion_eval *e, double *samples, double *images)
+static int eval_measure_right(const struct diffusion_eval *e, double *samples, double *images)
 {
+    const struct diffusion_design *design = diffusion_sampler_design(e->sampler);
     int right = 0, right_images = 0;
     *samples = *images = (double)NAN;
-    if (e->classes == 0) return;
+    if (e->classes == 0) return OK;
+    TRY(nearest_class_find(e->set, design->width, design->height, e->pixels + e->count,
+                           e->held + e->count, e->wanted->stop_requested, e->nearest));
+    for (int i = 0; i < e->held; i++)
+        right_images += e->nearest[i] == dataset_held(e->set, i).label;
     for (int i = 0; i < e->count; i++)
-        right += eval_looks_right(e, e->samples + (size_t)i * e->image, e->labels[i]);
-    for (int i = 0; i < e->held; i++) {
-        struct dataset_item item = dataset_held(e->set, i);
-        right_images += eval_looks_right(e, item.pixels, item.label);
-    }
+        right += e->nearest[e->held + i] == e->labels[i];
     *samples = (double)right / e->count;
     if (e->held) *images = (double)right_images / e->held;
+    return OK;
 }
 
 /* ---- printing ---- */
@@ -176,7 +145,7 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
                                (struct image_list){e->pixels + e->count + e->held, e->count},
                                design->width, design->height, METRICS_SEED,
                                e->wanted->stop_requested));
-    eval_measure_right(e, &right, &right_images);
+    TRY(eval_measure_right(e, &right, &right_images));
     const struct diffusion_figure list[FIGURES_MOST] = {
         {"right", "samples that are nearest to the mean image of their class or text", right},
         {"right_held", "images held out that are", right_images},
@@ -243,7 +212,6 @@ int diffusion_eval(const struct task_evaluation *wanted)
     TRY_CLEANUP(eval_open_images(&e));
     TRY_CLEANUP(eval_allocate(&e));
     TRY_CLEANUP(eval_make_samples(&e));
-    TRY_CLEANUP(eval_make_means(&e));
     TRY_CLEANUP(eval_measure(&e, figures));
     if (wanted->json)
         eval_print_json(&e, figures);
@@ -253,7 +221,7 @@ cleanup:
     free(e.samples);
     free(e.labels);
     free(e.pixels);
-    free(e.means);
+    free(e.nearest);
     dataset_close(e.set);
     diffusion_sampler_close(e.sampler);
     config_free(e.config);
