@@ -178,7 +178,6 @@ static int core_queue_micro(struct diffusion_core *core, int first, int n)
     const int *lengths = core->host[core->stepper.turn].samples.length;
     size_t image = core_image_floats(core), rows = (size_t)core->design.conditions.rows_most;
     size_t skip = core->ahead ? (size_t)first : 0;
-    if (core->stop_requested && core->stop_requested()) return fail(ERR_STOPPED, "stopped");
     if (!core->ahead) TRY(core_fill(core, in, first, n));
     const struct diffusion_pass pass = {.parameters = core->net.parameters,
                                         .gradients = core->net.gradients,
@@ -186,7 +185,8 @@ static int core_queue_micro(struct diffusion_core *core, int first, int n)
                                         .image = in->samples.noisy + skip * image,
                                         .time = in->time + skip * S3DIT_TIME_FEATURES,
                                         .condition = in->samples.condition + skip * rows,
-                                        .length = lengths + skip};
+                                        .length = lengths + skip,
+                                        .stop_requested = core->stop_requested};
     TRY(diffusion_network_forward(&core->network, &pass, core->out));
     const struct nn_image_loss loss = {
         .sums = core->sums + (ptrdiff_t)first * NN_LOSS_TERMS,
@@ -323,7 +323,8 @@ int diffusion_core_predict(struct diffusion_core *core, int n, float *out)
                                         .image = core->inputs.samples.noisy,
                                         .time = core->inputs.time,
                                         .condition = core->inputs.samples.condition,
-                                        .length = host->samples.length};
+                                        .length = host->samples.length,
+                                        .stop_requested = core->stop_requested};
     TRY(diffusion_network_forward(&core->network, &pass, core->out));
     return device_fetch(device, out, core->out, (size_t)n * image * sizeof(float));
 }

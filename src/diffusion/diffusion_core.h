@@ -61,7 +61,7 @@ struct diffusion_core {
     double *sums;
     diffusion_fill *fill; /* of the present step */
     void *fill_context;
-    bool (*stop_requested)(void); /* looked at before each micro-batch; NULL: never */
+    bool (*stop_requested)(void); /* looked at before each block; NULL: never */
 };
 
 /* Builds the network in an empty core and declares every buffer in `plan`. The core must stay where

@@ -100,10 +100,8 @@ static int eval_make_samples(struct diffusion_eval *e)
             .text = captions ? dataset_class_name(e->set, e->labels[i]) : NULL};
     for (int first = 0; first < e->count && code == OK; first += most) {
         int n = e->count - first < most ? e->count - first : most;
-        code = metrics_poll(e->wanted->stop_requested);
-        if (code == OK)
-            code = diffusion_sampler_make(e->sampler, (int)config->diffusion.sample_steps, guidance,
-                                          wishes + first, n, e->samples + (size_t)first * e->image);
+        code = diffusion_sampler_make(e->sampler, (int)config->diffusion.sample_steps, guidance,
+                                      wishes + first, n, e->samples + (size_t)first * e->image);
     }
     free(wishes);
     return code;
@@ -207,6 +205,7 @@ int diffusion_eval(const struct task_evaluation *wanted)
     TRY_CLEANUP(checkpoint_expect(file, "diffusion", "model"));
     TRY_CLEANUP(eval_open_config(&e.config, file));
     TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, file, wanted->at_once));
+    diffusion_sampler_listen(e.sampler, wanted->stop_requested);
     const struct diffusion_design *design = diffusion_sampler_design(e.sampler);
     e.image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
     TRY_CLEANUP(eval_open_images(&e));

@@ -54,7 +54,6 @@ static int held_measure_level(struct task_state *s, double level, double *loss)
     double sum = 0;
     for (int first = 0; first < count; first += micro) {
         int n = count - first < micro ? count - first : micro;
-        if (s->stop_requested && s->stop_requested()) return fail(ERR_STOPPED, "stopped");
         TRY(held_measure_some(s, level, first, n, &sum));
     }
     *loss = sum / ((double)count * s->design.width * s->design.height * DIFFUSION_CHANNELS);
@@ -66,10 +65,12 @@ int diffusion_held_measure(struct task_state *s, int64_t steps_done)
     struct diffusion_held *held = &s->held;
     double mean = 0;
     int code = s->device->synchronize(s->device);
+    s->core->stop_requested = s->stop_requested;
     for (int i = 0; i < DIFFUSION_LEVELS && code == OK; i++) {
         code = held_measure_level(s, diffusion_level(i), &held->loss[i]);
         mean += held->loss[i] / DIFFUSION_LEVELS;
     }
+    s->core->stop_requested = NULL;
     held->pending = code == ERR_STOPPED ? steps_done : 0;
     if (code < 0) diffusion_held_forget(held);
     if (code == ERR_STOPPED) return OK;

@@ -233,7 +233,8 @@ static struct s3dit_batch network_batch(const struct diffusion_network *network,
                                 .time = pass->time,
                                 .text = network->text,
                                 .lengths =
-                                    network->design.conditions.captions ? pass->length : NULL};
+                                    network->design.conditions.captions ? pass->length : NULL,
+                                .stop_requested = pass->stop_requested};
 }
 
 int diffusion_network_forward(struct diffusion_network *network, const struct diffusion_pass *pass,

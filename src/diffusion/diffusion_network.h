@@ -73,10 +73,11 @@ struct diffusion_pass {
     const float *parameters;
     float *gradients; /* of the backward pass */
     int n;
-    const float *image;   /* [n][height][width][3] with noise */
-    const float *time;    /* [n][S3DIT_TIME_FEATURES], of 1 - the share of noise */
-    const int *condition; /* [n][rows_most]: rows of the table */
-    const int *length;    /* [n]: how many of them count; host memory */
+    const float *image;           /* [n][height][width][3] with noise */
+    const float *time;            /* [n][S3DIT_TIME_FEATURES], of 1 - the share of noise */
+    const int *condition;         /* [n][rows_most]: rows of the table */
+    const int *length;            /* [n]: how many of them count; host memory */
+    bool (*stop_requested)(void); /* looked at before each block: ERR_STOPPED; NULL: never */
 };
 
 /* out: like image. */

@@ -107,10 +107,13 @@ int diffusion_reference(struct task_state *s, int max_side, struct image *image)
     return preview_sheet(s, max_side, image);
 }
 
+/* Unlike a frame it is made by the next run where a stop leaves it out. */
 int diffusion_write_final(struct task_state *s, const char *path)
 {
     struct image image = {0};
+    s->core->stop_requested = s->stop_requested;
     int code = diffusion_frame(s, 0, &image);
+    s->core->stop_requested = NULL;
     if (code == OK) code = image_save(&image, path);
     image_free(&image);
     return code;

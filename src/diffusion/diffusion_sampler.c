@@ -24,6 +24,7 @@ struct diffusion_sampler {
     float *predicted, *without, *images; /* likewise, of the host */
     float *host_parameters;
     char *path; /* of the file, for messages */
+    bool (*stop_requested)(void);
 };
 
 /* What the network reads of `micro` images, one array behind the other. */
@@ -131,6 +132,11 @@ void diffusion_sampler_close(struct diffusion_sampler *s)
     free(s);
 }
 
+void diffusion_sampler_listen(struct diffusion_sampler *s, bool (*stop_requested)(void))
+{
+    s->stop_requested = stop_requested;
+}
+
 const struct diffusion_design *diffusion_sampler_design(const struct diffusion_sampler *s)
 {
     return &s->network.design;
@@ -150,7 +156,8 @@ static int sampler_predict(void *context, int n, float *out)
                                         .image = in.samples.noisy,
                                         .time = in.time,
                                         .condition = in.samples.condition,
-                                        .length = host.samples.length};
+                                        .length = host.samples.length,
+                                        .stop_requested = s->stop_requested};
     TRY(diffusion_network_forward(&s->network, &pass, s->out));
     return device_fetch(s->device, out, s->out, (size_t)n * image * sizeof(float));
 }

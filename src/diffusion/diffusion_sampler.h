@@ -16,6 +16,8 @@ struct diffusion_sampler;
 int diffusion_sampler_open(struct diffusion_sampler **sampler, struct device *device,
                            const struct store_file *file, int micro);
 void diffusion_sampler_close(struct diffusion_sampler *sampler); /* accepts NULL */
+/* Polled within: then ERR_STOPPED. */
+void diffusion_sampler_listen(struct diffusion_sampler *sampler, bool (*stop_requested)(void));
 const struct diffusion_design *diffusion_sampler_design(const struct diffusion_sampler *sampler);
 
 /* n images as bytes [n][height][width][3]. ERR_DATA when one is not finite. */

@@ -240,31 +240,11 @@ static int send_text(struct pipeline *p, int n)
     return device_send(p->device, p->text, p->rows, (size_t)samples * one * sizeof(float));
 }
 
-/* Where a step takes long, a stop does not wait for its end. */
-struct stoppable_source {
-    struct s3dit_source source;
-    bool (*stop_requested)(void);
-};
-
-static int stoppable_acquire(void *context, int block, struct s3dit_weights *weights)
-{
-    const struct stoppable_source *s = context;
-    if (s->stop_requested && s->stop_requested()) return fail(ERR_STOPPED, "stopped");
-    return s->source.acquire(s->source.context, block, weights);
-}
-
-static int stoppable_release(void *context, int block)
-{
-    const struct stoppable_source *s = context;
-    return s->source.release(s->source.context, block);
-}
-
 /* p->pixels becomes what the network says to n images at level `sigma`, each of `samples`. */
 static int pipeline_predict(struct pipeline *p, float *const *images, int n, float sigma,
                             const struct pipeline_watch *watch)
 {
-    struct stoppable_source stoppable = {placed_dit_source(&p->denoiser), watch->stop_requested};
-    const struct s3dit_source source = {stoppable_acquire, stoppable_release, &stoppable};
+    const struct s3dit_source source = placed_dit_source(&p->denoiser);
     int samples = is_guided(&p->request) ? 2 * n : n;
     size_t floats = image_floats(p), bytes = (size_t)samples * floats * sizeof(float);
     float s = sigmas_model_time(sigma);
@@ -280,7 +260,8 @@ static int pipeline_predict(struct pipeline *p, float *const *images, int n, flo
                                       .image = p->image,
                                       .time = p->time,
                                       .text = p->text,
-                                      .lengths = p->lengths};
+                                      .lengths = p->lengths,
+                                      .stop_requested = watch->stop_requested};
     TRY(s3dit_forward(&p->denoiser.dit, &source, &batch, p->out));
     return device_fetch(p->device, p->pixels, p->out, bytes);
 }

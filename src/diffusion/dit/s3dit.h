@@ -107,6 +107,7 @@ struct s3dit_batch {
     const float *text;  /* [samples][text_rows][text_dim] */
     const int *lengths; /* [samples] of the host: rows of each caption, 1..text_rows; NULL: all. The
                            calls depend on them, so a recorded graph is for the same ones alone */
+    bool (*stop_requested)(void); /* looked at before each block: ERR_STOPPED; NULL: never */
 };
 
 /* What the network is told of s = 1 - sigma (host memory): [S3DIT_TIME_FEATURES] for each of n. */

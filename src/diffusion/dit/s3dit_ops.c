@@ -32,6 +32,8 @@ struct s3dit_source s3dit_flat_source(struct s3dit_flat *flat)
 
 int s3dit_acquire(struct s3dit_pass *pass, int block)
 {
+    bool (*stop_requested)(void) = pass->batch->stop_requested;
+    if (stop_requested && stop_requested()) return fail(ERR_STOPPED, "stopped");
     pass->block = block;
     return pass->source->acquire(pass->source->context, block, &pass->weights);
 }
