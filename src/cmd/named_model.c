@@ -40,7 +40,7 @@ static int read_folder(struct named_model *model, const char *operand)
     if (model->side == 0) model->side = 16 * model->read.dit.config.patch;
     model->text_rows = 1;
     /* The longest text that it reads: no shorter one takes more. */
-    int most = (model->read.dit.config.axes_lens[0] - 2) / S3DIT_PAD * S3DIT_PAD;
+    int most = s3dit_text_most(&model->read.dit.config);
     if (code == OK && model->read.text.kind == TEXT_BYTES)
         model->text_rows = most < TEXT_MOST_ROWS ? most : TEXT_MOST_ROWS;
     return code;

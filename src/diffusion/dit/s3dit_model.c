@@ -93,11 +93,9 @@ int s3dit_check_size(const struct s3dit_config *config, int height, int width, i
         return fail(ERR_USAGE, "%dx%d is too large: %d patches at most", width, height,
                     S3DIT_MOST_TOKENS);
     if (text_rows < 1) return fail(ERR_USAGE, "a caption has no token");
-    /* Captions begin at 1, and the image stands behind their pads. */
-    int most = (config->axes_lens[0] - 2) / S3DIT_PAD * S3DIT_PAD;
-    if (text_rows > most)
+    if (text_rows > s3dit_text_most(config))
         return fail(ERR_USAGE, "a caption of %d tokens is too long: the network knows %d at most",
-                    text_rows, most);
+                    text_rows, s3dit_text_most(config));
     return OK;
 }
 

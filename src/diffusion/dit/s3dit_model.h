@@ -50,6 +50,13 @@ static inline int s3dit_padded(int tokens)
     return (tokens + S3DIT_PAD - 1) / S3DIT_PAD * S3DIT_PAD;
 }
 
+/* Rows of the longest caption that has positions: it begins at 1, the image stands behind its pads.
+ */
+static inline int s3dit_text_most(const struct s3dit_config *config)
+{
+    return (config->axes_lens[0] - 2) / S3DIT_PAD * S3DIT_PAD;
+}
+
 /* ERR_DATA unless the numbers fit each other and are in bounds. */
 int s3dit_check_config(const struct s3dit_config *config);
 /* ERR_USAGE unless images of this size (in the network's pixels) and captions of so many rows have
