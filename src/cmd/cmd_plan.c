@@ -283,7 +283,7 @@ int cmd_plan(int argc, char **argv)
          .integer = &model.steps,
          .low = 1,
          .high = SIGMAS_MOST_STEPS,
-         .help = "of a MODEL: so many steps (its own number, else 8)"},
+         .help = "of a MODEL: so many steps (as many as generate takes)"},
         OPTION_DEVICE(&request.load.device),
         {.name = "json", .flag = &request.json, .help = "print JSON"},
         {0},

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { USUAL_STEPS = 8 };
-
 bool named_model_is(const char *operand)
 {
     char *path = NULL;
@@ -88,7 +86,7 @@ void named_model_request(const struct named_model *model, int width, int height,
                          struct pipeline_request *request)
 {
     const struct model_defaults *own = &model->folder->defaults;
-    if (steps == 0) steps = own->steps > 0 ? own->steps : USUAL_STEPS;
+    if (steps == 0) steps = model_usual_steps(model->folder);
     *request = (struct pipeline_request){.width = width / model->scale,
                                          .height = height / model->scale,
                                          .steps = steps,

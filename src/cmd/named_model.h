@@ -29,7 +29,7 @@ void named_model_close(struct named_model *model);
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height);
 
 /* One image of this size (in pixels) from noise alone, with the model's own guidance. steps 0: as
- * many as the model says, else 8. */
+ * many as generate takes; of an architecture 8. */
 void named_model_request(const struct named_model *model, int width, int height, int steps,
                          struct pipeline_request *request);
 

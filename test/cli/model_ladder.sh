@@ -84,6 +84,17 @@ run 0 imgtrain train tiny.yaml -o own -q
 run 0 imgtrain plan own --size 8x8 --json
 run 0 imgtrain plan own # as generate would make an image of it
 out_has "8x8, 2 steps, guidance 1"
+cp -r own/model bare # and where the model does not say
+rm bare/imgtrain.json
+run 0 imgtrain plan bare --size 8x8
+out_has "8x8, 20 steps, guidance 0"
+run 0 imgtrain generate bare --label circle --size 8x8 -o bare.png
+err_has "8x8, 20 steps of 20"
+sed -i 's/"shift": 1/"shift": 3/' bare/scheduler/scheduler_config.json
+run 0 imgtrain plan bare --size 8x8
+out_has "8x8, 8 steps, guidance 0"
+run 0 imgtrain generate bare --label circle --size 8x8 -o bare.png
+err_has "8x8, 8 steps of 8"
 run 0 imgtrain plan own/model --size 8x8
 out_has "runs with --offload none"
 run 0 imgtrain bench own --sizes 8,8x16 --steps 2 --json

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { PROMPT_MOST = 1 << 20, TESTING_STEPS = 4, TESTING_SIDE = 256, TURBO_SHIFT = 3 };
+enum { PROMPT_MOST = 1 << 20, TESTING_STEPS = 4, TESTING_SIDE = 256 };
 
 /* ---- --like ---- */
 
@@ -217,16 +217,13 @@ static int resolve_guidance(struct generate_job *job, const struct generate_opti
 
 static int resolve_steps(struct generate_job *job, const struct generate_options *o)
 {
-    const struct sigma_schedule *schedule = &job->model.schedule;
-    bool turbo = schedule->kind == SIGMA_SHIFT_STATIC && schedule->shift == TURBO_SHIFT;
-    int64_t steps = job->model.defaults.steps;
-    if (steps == 0) steps = turbo ? 8 : 20;
+    int64_t steps = model_usual_steps(&job->model);
     if (o->testing && !o->steps) steps = TESTING_STEPS;
     if (o->steps && (!number_parse_int(o->steps, &steps) || steps < 1 || steps > SIGMAS_MOST_STEPS))
         return fail(ERR_USAGE, "--steps %.40s: a whole number from 1 to %d", o->steps,
                     SIGMAS_MOST_STEPS);
     job->request.steps = (int)steps;
-    if (turbo && steps == 9 && job->model.defaults.steps == 0)
+    if (model_is_turbo(&job->model) && steps == 9 && job->model.defaults.steps == 0)
         log_info("--steps 9: guides say 9 where older programs ended with a step of no use; that "
                  "is 8 here, and 9 are other levels of noise");
     return OK;

@@ -12,6 +12,8 @@
 /* Bytes that are drawn at a time. */
 enum { DRAWN = 1 << 16 };
 
+enum { STEPS = 8 };
+
 static const struct arch {
     const char *name;
     struct s3dit_config config;
@@ -191,6 +193,7 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
     arch->folder.path = strdup(name);
     if (!arch->folder.path) return fail(ERR_SYSTEM, "out of memory");
     arch->folder.schedule = sigma_schedule_of_shift(known->shift);
+    arch->folder.defaults.steps = STEPS;
     TRY(s3dit_model_create(&arch->folder.dit, &known->config));
     TRY(arch_list(arch, known->type, &bytes));
     TRY(arch_make_table(arch));

@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { CONFIG_MAX = 1 << 20, LOOKED_AT = 4096 };
+enum { TURBO_SHIFT = 3, TURBO_STEPS = 8, USUAL_STEPS = 20 };
 
 static const char *const denoiser_stems[] = {"diffusion_pytorch_model", "model", NULL};
 static const char *const encoder_stems[] = {"model", "pytorch_model", NULL};
@@ -318,6 +319,17 @@ void model_folder_close(struct model_folder *model)
     free(model->weights);
     free(model->path);
     *model = (struct model_folder){0};
+}
+
+bool model_is_turbo(const struct model_folder *model)
+{
+    return model->schedule.kind == SIGMA_SHIFT_STATIC && model->schedule.shift == TURBO_SHIFT;
+}
+
+int model_usual_steps(const struct model_folder *model)
+{
+    if (model->defaults.steps > 0) return model->defaults.steps;
+    return model_is_turbo(model) ? TURBO_STEPS : USUAL_STEPS;
 }
 
 void model_text_row(const struct model_folder *model, int row, float *features)

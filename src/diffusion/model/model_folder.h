@@ -17,7 +17,7 @@
 /* What imgtrain.json says, beside model_index.json: how images are made where nobody says
  * otherwise. 0: it does not say. */
 struct model_defaults {
-    int width, height, steps;
+    int width, height, steps; /* steps: model_usual_steps */
     double guidance; /* beyond what is predicted with the condition; below 0: it does not say */
 };
 
@@ -43,6 +43,11 @@ void model_folder_close(struct model_folder *model);
  * what has that name below the folder IMGTRAIN_MODELS (./models) or in the hub's cache (HF_HOME,
  * TRANSFORMERS_CACHE; NAME is owner/name). ERR_INPUT says where it was looked for. */
 int model_folder_find(char **path, const char *name);
+
+/* Trained for few steps, as its schedule shows: that of Z-Image-Turbo. */
+bool model_is_turbo(const struct model_folder *model);
+/* Steps of an image where nobody says otherwise. */
+int model_usual_steps(const struct model_folder *model);
 
 /* Row `row` of the table as floats: [text_dim]. */
 void model_text_row(const struct model_folder *model, int row, float *features);
