@@ -26,10 +26,10 @@ struct norm_images {
     bool silu;
 };
 
-static struct norm_images norm_images_of(const struct nn_group_norm *g, int first)
+static struct norm_images norm_images_of(const struct nn_group_norm *g, int first, int rows)
 {
     return {g->weight, g->bias,   g->sums ? g->sums + (size_t)first * g->groups * 2 : NULL,
-            g->rows,   g->width,  g->c,
+            rows,      g->width,  g->c,
             g->groups, g->pixels, g->eps,
             g->silu};
 }
@@ -173,15 +173,29 @@ static __global__ void norm_grad_kernel(float *dweight, float *dbias, const doub
 
 /* ---- operations ---- */
 
-/* Images of one launch whose rows take `doubles` of the room for partial sums each. */
-static int norm_some(const struct nn_group_norm *g, size_t doubles, int first, int *some)
+/* Rows of one launch: all of some images, or some of one image that is large. */
+struct norm_rows {
+    int first, images; /* images */
+    int row, rows;     /* of each */
+    size_t skip;       /* numbers before them */
+};
+
+/* The next ones, whose sums, `doubles` of each, have room beside one another; false behind the
+ * last. Sums are added row after row all the same. */
+static bool norm_next(const struct nn_group_norm *g, size_t doubles, struct norm_rows *at)
 {
-    size_t most = CUDA_PARTIALS / sizeof(double) / doubles, left = (size_t)(g->n - first);
-    if (most < 1)
-        return fail(ERR_USAGE, "group_norm: an image of %d rows by %d channels is too large",
-                    g->rows, g->c);
-    *some = (int)(left < most ? left : most);
-    return OK;
+    size_t most = CUDA_PARTIALS / sizeof(double) / doubles;
+    at->row += at->rows;
+    if (at->row >= g->rows) {
+        at->first += at->images;
+        at->row = 0;
+    }
+    size_t rows = (size_t)(g->rows - at->row), images = (size_t)(g->n - at->first);
+    at->rows = (int)(rows < most ? rows : most);
+    most = at->rows == g->rows ? most / rows : 1;
+    at->images = (int)(images < most ? images : most);
+    at->skip = ((size_t)at->first * g->rows + at->row) * g->width * g->c;
+    return images > 0;
 }
 
 static int cuda_group_norm_sums(struct device *device, const struct nn_group_norm *norm,
@@ -191,16 +205,14 @@ static int cuda_group_norm_sums(struct device *device, const struct nn_group_nor
     struct cuda_device *d = cuda_of(device);
     double *rows = (double *)d->partials;
     int count = 2 * norm->groups;
-    for (int first = 0, some = 0; first < norm->n; first += some) {
-        TRY(norm_some(norm, (size_t)norm->rows * count, first, &some));
-        size_t skip = (size_t)first * norm->rows * norm->width * norm->c;
-        dim3 grid((unsigned)(some * norm->rows), (unsigned)norm->groups);
+    for (struct norm_rows at = {}; norm_next(norm, (size_t)count, &at);) {
+        dim3 grid((unsigned)(at.images * at.rows), (unsigned)norm->groups);
         WITH_TYPE(norm->x_type, X, {
             LAUNCH((norm_row_sums<X>), grid, SUM_BLOCK, 0, d->stream, rows,
-                   (const X *)norm->x + skip, norm_images_of(norm, first));
+                   (const X *)norm->x + at.skip, norm_images_of(norm, at.first, at.rows));
         });
-        LAUNCH(norm_add_rows, cuda_blocks((size_t)some * count, BLOCK), BLOCK, 0, d->stream,
-               sums + (size_t)first * count, rows, some, norm->rows, count);
+        LAUNCH(norm_add_rows, cuda_blocks((size_t)at.images * count, BLOCK), BLOCK, 0, d->stream,
+               sums + (size_t)at.first * count, rows, at.images, at.rows, count);
     }
     return cuda_take_error();
 }
@@ -215,7 +227,7 @@ static int cuda_group_norm_forward(struct device *device, const struct nn_group_
         WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {
                       LAUNCH((norm_forward_kernel<X, Y>), cuda_blocks(count, BLOCK), BLOCK, 0,
                              cuda_stream(device), (Y *)y + skip, (const X *)norm->x + skip, count,
-                             norm_images_of(norm, first));
+                             norm_images_of(norm, first, norm->rows));
                   }));
     }
     return cuda_take_error();
@@ -228,17 +240,15 @@ static int cuda_group_norm_slopes(struct device *device, const struct nn_group_n
     struct cuda_device *d = cuda_of(device);
     double *rows = (double *)d->partials;
     int count = 2 * norm->c;
-    for (int first = 0, some = 0; first < norm->n; first += some) {
-        TRY(norm_some(norm, (size_t)norm->rows * count, first, &some));
-        size_t skip = (size_t)first * norm->rows * norm->width * norm->c;
-        dim3 grid((unsigned)(some * norm->rows), cuda_blocks((size_t)norm->c, SLOPE_LANES));
+    for (struct norm_rows at = {}; norm_next(norm, (size_t)count, &at);) {
+        dim3 grid((unsigned)(at.images * at.rows), cuda_blocks((size_t)norm->c, SLOPE_LANES));
         WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {
                       LAUNCH((norm_row_slopes<X, Y>), grid, dim3(SLOPE_LANES, SLOPE_PIXELS), 0,
-                             d->stream, rows, (const Y *)dy + skip, (const X *)norm->x + skip,
-                             norm_images_of(norm, first));
+                             d->stream, rows, (const Y *)dy + at.skip, (const X *)norm->x + at.skip,
+                             norm_images_of(norm, at.first, at.rows));
                   }));
-        LAUNCH(norm_add_rows, cuda_blocks((size_t)some * count, BLOCK), BLOCK, 0, d->stream,
-               slopes + (size_t)first * count, rows, some, norm->rows, count);
+        LAUNCH(norm_add_rows, cuda_blocks((size_t)at.images * count, BLOCK), BLOCK, 0, d->stream,
+               slopes + (size_t)at.first * count, rows, at.images, at.rows, count);
     }
     return cuda_take_error();
 }
@@ -255,7 +265,7 @@ static int cuda_group_norm_dgrad(struct device *device, const struct nn_group_no
         some = cuda_images_at_once(norm->n - first, of_image);
         if (some > most) some = most;
         size_t skip = first * of_image, count = some * of_image;
-        struct norm_images images = norm_images_of(norm, first);
+        struct norm_images images = norm_images_of(norm, first, norm->rows);
         LAUNCH(norm_means_kernel, cuda_blocks((size_t)some * norm->groups, BLOCK), BLOCK, 0,
                d->stream, means, slopes + (size_t)first * norm->c * 2, some, images);
         WITH_TYPE(norm->x_type, X, WITH_TYPE(norm->y_type, Y, {

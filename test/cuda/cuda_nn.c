@@ -98,6 +98,36 @@ START_TEST(sums_over_images_do_not_depend_on_micro_batches)
 }
 END_TEST
 
+/* More rows of channels than there is room for at a time: bands of an image. */
+static void run_tall_slopes(struct side *s, int shape)
+{
+    enum { IMAGES = 2, ROWS = 65, CHANNELS = 4096 };
+    const size_t all = (size_t)IMAGES * ROWS * CHANNELS;
+    static double sums[IMAGES * 4 * 2], slopes[IMAGES * CHANNELS * 2];
+    struct nn_group_norm norm = {.n = IMAGES,
+                                 .rows = ROWS,
+                                 .width = 1,
+                                 .c = CHANNELS,
+                                 .groups = 4,
+                                 .pixels = ROWS,
+                                 .eps = 1e-6f};
+    (void)shape;
+    for (int i = 0; i < IMAGES * 4; i++)
+        sums[2 * i] = 0, sums[2 * i + 1] = (1 + i) * ROWS * CHANNELS / 4.0;
+    norm.x = side_floats(s, "x", all, 1, -1, 1, 0);
+    norm.sums = side_buffer(s, "sums", sums, sizeof sums);
+    const float *dy = side_floats(s, "dy", all, 2, -1, 1, 0);
+    side_buffer(s, "slopes", slopes, sizeof slopes);
+    double *to = side_kind(s, BUFFER_DOUBLE, 1e-12);
+    MUST(s->nn->group_norm_slopes(s->device, &norm, to, dy));
+}
+
+START_TEST(tall_images_are_summed_band_by_band)
+{
+    compare_devices("group_norm_slopes", run_tall_slopes, 0);
+}
+END_TEST
+
 Suite *cuda_nn_suite(void)
 {
     Suite *suite = suite_create("cuda_nn");
@@ -110,6 +140,7 @@ Suite *cuda_nn_suite(void)
     tcase_add_loop_test(tests, results_are_right, 0, kinds);
     tcase_add_loop_test(tests, adjoints_are_those_of_their_forward_operations, 0, kinds);
     tcase_add_loop_test(tests, sums_over_images_do_not_depend_on_micro_batches, 0, 3);
+    tcase_add_test(tests, tall_images_are_summed_band_by_band);
     suite_add_tcase(suite, tests);
     return suite;
 }
