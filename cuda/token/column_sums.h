@@ -17,8 +17,10 @@ struct column_rows {
 static inline struct column_rows column_rows_of(int rows, int per_sample, int chunk)
 {
     struct column_rows r = {rows, per_sample, chunk < per_sample ? chunk : per_sample, 0, 0, 0};
-    r.piece = (r.chunk + COLUMN_PIECES - 1) / COLUMN_PIECES;
-    if (r.piece < COLUMN_PIECE) r.piece = COLUMN_PIECE;
+    /* of a whole chunk, though there are fewer rows: the last call may have a part of one */
+    int64_t piece = ((int64_t)chunk + COLUMN_PIECES - 1) / COLUMN_PIECES;
+    if (piece < COLUMN_PIECE) piece = COLUMN_PIECE;
+    r.piece = (int)(piece < r.chunk ? piece : r.chunk);
     r.chunks = (per_sample + r.chunk - 1) / r.chunk;
     r.pieces = (r.chunk + r.piece - 1) / r.piece;
     return r;

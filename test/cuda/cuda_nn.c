@@ -98,6 +98,37 @@ START_TEST(sums_over_images_do_not_depend_on_micro_batches)
 }
 END_TEST
 
+/* Two calls, of whose rows the second has a part of a chunk, and one: the same bits. */
+START_TEST(sums_over_rows_may_be_cut_at_chunks)
+{
+    enum { CHUNK = 4096, ROWS = CHUNK + 1000, OUT = 3 };
+    struct side s = {0};
+    MUST(cuda_open(&s.device));
+    const struct token_ops *ops = s.device->token;
+    struct token_linear l = {.rows = ROWS, .in = 1, .out = OUT, .chunk = CHUNK};
+    const float *x = side_floats(&s, "x", ROWS, 1, -1, 1, 0);
+    const float *dy = side_floats(&s, "dy", (size_t)ROWS * OUT, 2, -1, 1, 0);
+    float *dw = side_floats(&s, "dw", OUT, 3, -1, 1, 0);
+    float *db = side_floats(&s, "db", OUT, 4, -1, 1, 0);
+    float *part_dw = side_floats(&s, "dw", OUT, 3, -1, 1, 0);
+    float *part_db = side_floats(&s, "db", OUT, 4, -1, 1, 0);
+    void *workspace = side_workspace(&s, ops->linear_workspace(s.device, &l));
+    MUST(ops->linear_wgrad(s.device, &l, dw, db, x, dy, workspace));
+    l.rows = CHUNK;
+    MUST(ops->linear_wgrad(s.device, &l, part_dw, part_db, x, dy, workspace));
+    l.rows = ROWS - CHUNK;
+    MUST(ops->linear_wgrad(s.device, &l, part_dw, part_db, x + CHUNK, dy + (size_t)CHUNK * OUT,
+                           workspace));
+    for (int i = 2; i < 4; i++) {
+        void *a = side_fetch(&s, i), *b = side_fetch(&s, i + 2);
+        ck_assert_mem_eq(a, b, OUT * sizeof(float));
+        free(a), free(b);
+    }
+    side_close(&s);
+    device_close(s.device);
+}
+END_TEST
+
 /* More rows of channels than there is room for at a time: bands of an image. */
 static void run_tall_slopes(struct side *s, int shape)
 {
@@ -140,6 +171,7 @@ Suite *cuda_nn_suite(void)
     tcase_add_loop_test(tests, results_are_right, 0, kinds);
     tcase_add_loop_test(tests, adjoints_are_those_of_their_forward_operations, 0, kinds);
     tcase_add_loop_test(tests, sums_over_images_do_not_depend_on_micro_batches, 0, 3);
+    tcase_add_test(tests, sums_over_rows_may_be_cut_at_chunks);
     tcase_add_test(tests, tall_images_are_summed_band_by_band);
     suite_add_tcase(suite, tests);
     return suite;
