@@ -222,7 +222,7 @@ static size_t linear_room(const struct token_linear *l)
 static size_t cuda_linear_workspace(const struct device *device, const struct token_linear *l)
 {
     (void)device;
-    if (!linear_is_cut(l)) return 0;
+    if (l->chunk < 1 || !linear_is_cut(l)) return 0;
     return linear_room(l) * (size_t)l->in * (size_t)l->out * sizeof(float);
 }
 

@@ -8,11 +8,11 @@
  * tokens) and all gradients are fp32. The bits of a row's result depend on that row alone
  * (attention: on its sample), not on how many rows a call has nor on where it stands among them.
  *
- * Reduction chunks: a gradient that is a sum over rows is accumulated as if by `d += sum(chunk)`
- * for one chunk of `chunk` rows after the other, each chunk's sum starting from zero in an order
- * that depends on the shape alone. So rows may be handed over in several calls, cut at chunk
- * boundaries, and the bits stay the same. Where rows belong to samples, chunks start anew with each
- * sample.
+ * Reduction chunks: a gradient that is a sum over rows is accumulated one chunk of `chunk` rows
+ * after the other, as if by `d += sum` for a chunk, or for each of its pieces: each sum starts from
+ * zero, in an order that depends on the shape and on `chunk` alone. So rows may be handed over in
+ * several calls, cut at chunk boundaries, and the bits stay the same. Where rows belong to samples,
+ * chunks start anew with each sample.
  *
  * In nn_ops.h already: SiLU alone (pointwise_*, NN_SILU), copies in another order (strided_copy:
  * patches, sequences one behind the other, to and from bf16), squared errors (image_loss). */
@@ -37,7 +37,8 @@ struct token_linear {
     int rows, in, out;
     const void *weight; /* [out][in]; wgrad does not read it */
     enum token_type weight_type;
-    int chunk;       /* rows summed as one by wgrad; forward and dgrad do not read it */
+    int chunk;       /* rows summed as one by wgrad; 0: there is none. Forward and dgrad do not
+                        read it */
     size_t x_stride; /* floats from row to row of x and dx; 0: `in` */
     size_t y_stride; /* of y and dy; 0: `out` */
 };
@@ -137,7 +138,8 @@ struct token_pads {
 struct token_ops {
     const char *name;
 
-    /* Bytes of workspace for any of the three, of up to `rows` rows in chunks of any size. */
+    /* Bytes of workspace for any of the three, of up to `rows` rows in chunks of any size; chunk 0:
+     * for those without wgrad. */
     size_t (*linear_workspace)(const struct device *device, const struct token_linear *linear);
     /* y [rows][out] = epilogue(x [rows][in] W'). y and x do not overlap. */
     int (*linear_forward)(struct device *device, const struct token_linear *linear, float *y,
