@@ -8,6 +8,8 @@
 #include "cuda/token/token_cuda.h"
 #include "math/attention.h"
 
+#include <limits.h>
+
 enum {
     ATTENTION_THREADS = 256,
     ATTENTION_OWN = 32,
@@ -128,6 +130,19 @@ static __device__ inline void attention_store(float *to, size_t stride, int own_
     }
 }
 
+/* What a block of threads works on: own rows from `first` on, of `tokens` a head, of head `line` of
+ * all samples' heads. One dimension of the grid for both: there may be many heads of many samples.
+ */
+struct attention_place {
+    int line, first;
+};
+
+static __device__ inline struct attention_place attention_place_of(int tokens)
+{
+    int blocks = (tokens + ATTENTION_OWN - 1) / ATTENTION_OWN;
+    return {(int)(blockIdx.x / blocks), (int)(blockIdx.x % blocks) * ATTENTION_OWN};
+}
+
 /* The head of a block: its rows of q and o, and of k and v. */
 struct attention_head {
     int sample, head, kv_head, length;
@@ -174,9 +189,10 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 1)
                              const float *k, const float *v)
 {
     DYNAMIC_SHARED(struct attention_shared, shared);
-    int i = threadIdx.x / 16, j = threadIdx.x % 16, first_own = blockIdx.x * ATTENTION_OWN;
-    struct attention_head h =
-        attention_head_at(a, (int)blockIdx.y / a.heads, (int)blockIdx.y % a.heads);
+    int i = threadIdx.x / 16, j = threadIdx.x % 16;
+    struct attention_place own = attention_place_of(a.q_tokens);
+    int first_own = own.first;
+    struct attention_head h = attention_head_at(a, own.line / a.heads, own.line % a.heads);
     struct attention_rows queries = {q + h.q, a.q_stride, a.q_tokens};
     struct attention_rows keys = {k + h.k, a.k_stride, a.k_tokens};
     struct attention_rows values = {v + h.v, a.v_stride, a.k_tokens};
@@ -211,7 +227,7 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 1)
     attention_store<PARTS>(o + h.o, a.o_stride, first_own, a.q_tokens, a.head_dim, sums, factor);
     for (int r = 0; r < 2 && lse && j == 0; r++)
         if (first_own + 2 * i + r < a.q_tokens)
-            lse[(size_t)blockIdx.y * a.q_tokens + first_own + 2 * i + r] =
+            lse[(size_t)own.line * a.q_tokens + first_own + 2 * i + r] =
                 total[r] > 0 ? most[r] + logf(total[r]) : -INFINITY;
 }
 
@@ -243,9 +259,10 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 1)
     attention_dq_kernel(struct token_attention a, struct attention_given g, float *dq)
 {
     DYNAMIC_SHARED(struct attention_shared, shared);
-    int i = threadIdx.x / 16, j = threadIdx.x % 16, first_own = blockIdx.x * ATTENTION_OWN;
-    struct attention_head h =
-        attention_head_at(a, (int)blockIdx.y / a.heads, (int)blockIdx.y % a.heads);
+    int i = threadIdx.x / 16, j = threadIdx.x % 16;
+    struct attention_place own = attention_place_of(a.q_tokens);
+    int first_own = own.first;
+    struct attention_head h = attention_head_at(a, own.line / a.heads, own.line % a.heads);
     struct attention_rows queries = {g.q + h.q, a.q_stride, a.q_tokens};
     struct attention_rows slopes = {g.d_o + h.o, a.o_stride, a.q_tokens};
     struct attention_rows keys = {g.k + h.k, a.k_stride, a.k_tokens};
@@ -260,7 +277,7 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 1)
         for (int r = 0; r < 2; r++) {
             int query = min(first_own + 2 * i + r, a.q_tokens - 1);
             int seen = attention_seen(a, h, query) - first - 4 * j;
-            size_t at = (size_t)blockIdx.y * a.q_tokens + query;
+            size_t at = (size_t)own.line * a.q_tokens + query;
             UNROLL
             for (int b = 0; b < 4; b++) {
                 float weight = b < seen ? attention_weight(s[r][b] * a.scale, g.lse[at]) : 0;
@@ -280,9 +297,10 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 1)
     attention_dkv_kernel(struct token_attention a, struct attention_given g, float *dk, float *dv)
 {
     DYNAMIC_SHARED(struct attention_shared, shared);
-    int i = threadIdx.x / 16, j = threadIdx.x % 16, first_own = blockIdx.x * ATTENTION_OWN;
-    int group = a.heads / a.kv_heads, sample = (int)blockIdx.y / a.kv_heads;
-    int first_head = (int)blockIdx.y % a.kv_heads * group;
+    int i = threadIdx.x / 16, j = threadIdx.x % 16;
+    struct attention_place own = attention_place_of(a.k_tokens);
+    int group = a.heads / a.kv_heads, sample = own.line / a.kv_heads, first_own = own.first;
+    int first_head = own.line % a.kv_heads * group;
     struct attention_head h = attention_head_at(a, sample, first_head);
     struct attention_rows keys = {g.k + h.k, a.k_stride, a.k_tokens};
     struct attention_rows values = {g.v + h.v, a.v_stride, a.k_tokens};
@@ -328,11 +346,19 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, 1)
 
 /* ---- launches ---- */
 
-/* With all strides, and no more heads of samples than a grid's second dimension has. */
+/* Blocks of threads for `tokens` own rows of each of `heads` heads of each sample. */
+static int64_t attention_blocks(const struct token_attention *a, int tokens, int heads)
+{
+    return (int64_t)a->samples * heads * cuda_blocks((size_t)tokens, ATTENTION_OWN);
+}
+
+/* With all strides, and no more blocks than a grid may have. */
 static int attention_filled(const struct token_attention *a, struct token_attention *filled)
 {
     TRY(token_check_attention(a));
-    if ((int64_t)a->samples * a->heads > 65535)
+    if ((int64_t)a->samples * a->heads > INT_MAX ||
+        attention_blocks(a, a->q_tokens, a->heads) > INT_MAX ||
+        attention_blocks(a, a->k_tokens, a->kv_heads) > INT_MAX)
         return fail(ERR_USAGE, "attention: %d samples of %d heads are too many at once", a->samples,
                     a->heads);
     *filled = *a;
@@ -364,7 +390,7 @@ static int cuda_attention_forward(struct device *device, const struct token_atte
 {
     struct token_attention a;
     TRY(attention_filled(attention, &a));
-    dim3 grid(cuda_blocks((size_t)a.q_tokens, ATTENTION_OWN), (unsigned)(a.samples * a.heads));
+    unsigned grid = (unsigned)attention_blocks(&a, a.q_tokens, a.heads);
     WITH_PARTS(a.head_dim, PARTS,
                LAUNCH((attention_forward_kernel<PARTS>), grid, ATTENTION_THREADS,
                       sizeof(struct attention_shared), cuda_stream(device), a, o, lse, q, k, v));
@@ -387,8 +413,8 @@ static int cuda_attention_backward(struct device *device, const struct token_att
     struct attention_given given = {grads->q,   grads->k,   grads->v, grads->o,
                                     grads->d_o, grads->lse, delta};
     size_t threads = (size_t)a.samples * a.heads * a.q_tokens * 32;
-    dim3 queries(cuda_blocks((size_t)a.q_tokens, ATTENTION_OWN), (unsigned)(a.samples * a.heads));
-    dim3 keys(cuda_blocks((size_t)a.k_tokens, ATTENTION_OWN), (unsigned)(a.samples * a.kv_heads));
+    unsigned queries = (unsigned)attention_blocks(&a, a.q_tokens, a.heads);
+    unsigned keys = (unsigned)attention_blocks(&a, a.k_tokens, a.kv_heads);
     LAUNCH(attention_delta_kernel, cuda_blocks(threads, ATTENTION_THREADS), ATTENTION_THREADS, 0,
            stream, a, delta, grads->o, grads->d_o);
     WITH_PARTS(a.head_dim, PARTS, {

@@ -131,6 +131,30 @@ START_TEST(sums_over_rows_may_be_cut_at_chunks)
 }
 END_TEST
 
+/* One query and one key each, so the result is the value. */
+START_TEST(samples_may_have_more_heads_than_a_grid_is_high)
+{
+    struct token_attention a = {.samples = 257,
+                                .q_tokens = 1,
+                                .k_tokens = 1,
+                                .heads = 256,
+                                .kv_heads = 256,
+                                .head_dim = 1,
+                                .scale = 1};
+    struct side s = {0};
+    MUST(cuda_open(&s.device));
+    size_t count = (size_t)a.samples * (size_t)a.heads;
+    const float *v = side_floats(&s, "v", count, 1, -1, 1, 0);
+    float *o = side_result(&s, "o", count, 0);
+    MUST(s.device->token->attention_forward(s.device, &a, o, NULL, v, v, v));
+    void *right = side_fetch(&s, 0), *got = side_fetch(&s, 1);
+    ck_assert_mem_eq(right, got, count * sizeof(float));
+    free(right), free(got);
+    side_close(&s);
+    device_close(s.device);
+}
+END_TEST
+
 /* More rows of channels than there is room for at a time: bands of an image. */
 static void run_tall_slopes(struct side *s, int shape)
 {
@@ -174,6 +198,7 @@ Suite *cuda_nn_suite(void)
     tcase_add_loop_test(tests, adjoints_are_those_of_their_forward_operations, 0, kinds);
     tcase_add_loop_test(tests, sums_over_images_do_not_depend_on_micro_batches, 0, 3);
     tcase_add_test(tests, sums_over_rows_may_be_cut_at_chunks);
+    tcase_add_test(tests, samples_may_have_more_heads_than_a_grid_is_high);
     tcase_add_test(tests, tall_images_are_summed_band_by_band);
     suite_add_tcase(suite, tests);
     return suite;
