@@ -166,8 +166,8 @@ static int row_in_child(const struct model_bench *bench, const struct named_mode
         got = read(ends[0], &told, sizeof told); /* as small a message comes whole */
     } while (got < 0 && errno == EINTR);
     close(ends[0]);
-    while (waitpid(child, &status, 0) < 0) {
-    }
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    } /* where SIGCHLD is ignored, none is left to wait for */
     if (got != (ssize_t)sizeof told)
         return fail(ERR_INTERNAL, "%s at %dx%d: its process ended early", row_names[row->kind],
                     row->width, row->height);

@@ -32,6 +32,10 @@ for scheme in a c; do
     run 0 imgtrain bench --device cpu --task gan --size 16 --batch 16 --steps 1 --scheme $scheme --json
     cp "$out" $scheme.json
 done
+run 0 imgtrain bench --device cpu --task sr --size 16 --steps 1 --json
+cp "$out" sr.json
+run 0 imgtrain bench --device cpu --task diffusion --size 8 --images 2 --dim 16 --heads 1 --layers 1 --steps 1 --json
+cp "$out" diffusion.json
 run 0 python3 - <<'END'
 import json
 splat, a, c = (json.load(open(name + ".json")) for name in ("splat", "a", "c"))
@@ -44,6 +48,9 @@ for x in a, c:
     assert x["plan_bytes"] == x["peak_bytes"], x  # as predicted
     assert abs(x["images_per_s"] * x["ms"] / 1e3 - 16) < 0.1, x
 assert c["activation_bytes"] < a["activation_bytes"], (a, c)
+for name in "sr", "diffusion":
+    (x,) = json.load(open(name + ".json"))
+    assert x["name"] == name and x["ms"] > 0 and x["gflops"] > 0 and x["plan_bytes"] > 0, x
 END
 
 # it times the networks that the presets train: those that follow from the size alone
