@@ -184,6 +184,24 @@ int dataset_keep(struct dataset *set, const char *cache_dir)
     return dataset_cache_keep(&set->cache, cache_dir);
 }
 
+int dataset_open_once(struct dataset **set, const struct dataset_options *options,
+                      const char *run_dir, const char *planned_dir)
+{
+    char *cache = run_dir ? dataset_cache_folder(run_dir) : NULL;
+    char *look = planned_dir ? dataset_cache_folder(planned_dir) : NULL;
+    struct dataset_options placed = *options;
+    int code = OK;
+    placed.cache_dir = cache;
+    placed.look_dir = look;
+    if (!*set)
+        code = dataset_open(set, &placed);
+    else if (cache)
+        code = dataset_keep(*set, cache);
+    free(cache);
+    free(look);
+    return code;
+}
+
 void dataset_close(struct dataset *set)
 {
     if (!set) return;
@@ -238,6 +256,28 @@ struct dataset_item dataset_train(const struct dataset *set, int index)
 struct dataset_item dataset_held(const struct dataset *set, int index)
 {
     return dataset_item_at(set, set->held[index]);
+}
+
+int dataset_measured_count(const struct dataset *set)
+{
+    enum { MEASURED_MOST = 64 };
+    int count = set->held_count ? set->held_count : set->train_count;
+    return count < MEASURED_MOST ? count : MEASURED_MOST;
+}
+
+struct dataset_item dataset_measured(const struct dataset *set, int index)
+{
+    return set->held_count ? dataset_held(set, index) : dataset_train(set, index);
+}
+
+void dataset_item_values(const struct dataset *set, const struct dataset_item *item, float *values)
+{
+    size_t w = set->cache.header.width, h = set->cache.header.height;
+    for (size_t i = 0; i < w * h; i++) {
+        size_t x = i % w, from = item->flip ? i - x + (w - 1 - x) : i;
+        for (size_t c = 0; c < 3; c++)
+            values[i * 3 + c] = (float)item->pixels[from * 3 + c] / 127.5f - 1;
+    }
 }
 
 void dataset_batch(const struct dataset *set, uint64_t first, int count, struct dataset_item *items)

@@ -35,6 +35,12 @@ void dataset_close(struct dataset *set); /* accepts NULL */
  * image is decoded twice. Where that cannot be the set stays as it is, with a warning. */
 int dataset_keep(struct dataset *set, const char *cache_dir);
 
+/* For a task's open, with the set of its input so far: opened by the first (*set NULL), when there
+ * may be no run folder yet, and kept by the one that has run_dir, so that each image is decoded
+ * once. run_dir and planned_dir as in task_setup; options without cache_dir and look_dir. */
+int dataset_open_once(struct dataset **set, const struct dataset_options *options,
+                      const char *run_dir, const char *planned_dir);
+
 int dataset_train_count(const struct dataset *set); /* >= 1 */
 int dataset_held_count(
     const struct dataset *set); /* min(10 %, 200); 0 for fewer than DATASET_HELD_FROM */
@@ -47,6 +53,13 @@ uint64_t dataset_fingerprint(const struct dataset *set);
 /* Training or held-out image `index`, never mirrored. */
 struct dataset_item dataset_train(const struct dataset *set, int index);
 struct dataset_item dataset_held(const struct dataset *set, int index);
+/* The images that a network is measured by in training: held-out ones, at most 64; where none are
+ * held out, training images. */
+int dataset_measured_count(const struct dataset *set);
+struct dataset_item dataset_measured(const struct dataset *set, int index);
+
+/* An image, mirrored where the item says so, as numbers -1..1. */
+void dataset_item_values(const struct dataset *set, const struct dataset_item *item, float *values);
 
 /* Training images number first .. first + count - 1 of the endless sequence of shuffled epochs (a
  * new order each epoch): a pure function of (seed, number), without any state. */

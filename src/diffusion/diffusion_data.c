@@ -67,9 +67,8 @@ static int diffusion_count_classes(struct diffusion_data *data, const struct tas
     return code;
 }
 
-/* cache: of the run, NULL while nothing may be written; look: where it may lie already. */
-static int diffusion_read_images(struct dataset **set, const struct task_setup *setup,
-                                 const char *cache, const char *look)
+/* The images that an earlier open has read, or read now. */
+static int diffusion_read_images(struct task_input **input, const struct task_setup *setup)
 {
     const struct config *config = setup->config;
     const struct dataset_options options = {
@@ -79,43 +78,24 @@ static int diffusion_read_images(struct dataset **set, const struct task_setup *
         .labels = diffusion_labels(config),
         .flip = config->diffusion.flip,
         .seed = (uint64_t)config->seed,
-        .cache_dir = cache,
-        .look_dir = look,
         .spill_dir = setup->spill_dir,
         .stop_requested = setup->stop_requested,
     };
-    return dataset_open(set, &options);
-}
-
-static int diffusion_keep_images(struct task_input **input, const struct task_setup *setup)
-{
-    char *cache = setup->run_dir ? dataset_cache_folder(setup->run_dir) : NULL;
-    char *look = setup->planned_dir ? dataset_cache_folder(setup->planned_dir) : NULL;
-    int code = OK;
-    if (!*input) {
-        struct task_input *made = calloc(1, sizeof *made);
-        code = made ? diffusion_read_images(&made->set, setup, cache, look)
-                    : fail(ERR_SYSTEM, "out of memory");
-        if (code == OK) *input = made;
-        if (code < 0) free(made);
-    } else if (cache) {
-        code = dataset_keep((*input)->set, cache);
-    }
-    free(cache);
-    free(look);
-    return code;
+    if (!*input) *input = calloc(1, sizeof **input);
+    if (!*input) return fail(ERR_SYSTEM, "out of memory");
+    return dataset_open_once(&(*input)->set, &options, setup->run_dir, setup->planned_dir);
 }
 
 int diffusion_data_open(struct diffusion_data *data, struct task_input **own,
                         const struct task_setup *setup)
 {
     struct task_input **input = setup->input ? setup->input : own;
-    bool is_first = !*input;
+    bool is_first = !*input || !(*input)->set;
     data->captions = setup->config->diffusion.captions;
     if (setup->without_input) return diffusion_count_classes(data, setup);
     if (!setup->config->diffusion.data[0])
         return fail(ERR_CONFIG, "data is not set: the folder of images to learn from");
-    TRY(diffusion_keep_images(input, setup));
+    TRY(diffusion_read_images(input, setup));
     data->set = (*input)->set;
     data->classes = dataset_classes(data->set);
     data->fingerprint = dataset_fingerprint(data->set);
@@ -169,11 +149,11 @@ static size_t feed_numbers(const struct diffusion_feed *feed)
 static void feed_mix(const struct diffusion_feed *feed, const struct dataset_item *item, double t,
                      const struct diffusion_samples *out)
 {
-    size_t row = (size_t)feed->width * 3, count = feed_numbers(feed);
+    size_t count = feed_numbers(feed);
     float noise_share = (float)t, image_share = (float)(1 - t);
+    dataset_item_values(feed->data->set, item, out->target);
     for (size_t i = 0; i < count; i++) {
-        size_t x = i % row, at = item->flip ? i - x + (row - 3 - (x - x % 3)) + x % 3 : i;
-        float image = (float)item->pixels[at] / 127.5f - 1, noise = out->noisy[i];
+        float image = out->target[i], noise = out->noisy[i];
         out->target[i] = image - noise;
         out->noisy[i] = image_share * image + noise_share * noise;
     }
@@ -210,20 +190,10 @@ void diffusion_feed_fill(const struct diffusion_feed *feed, uint64_t step, uint6
     }
 }
 
-int diffusion_held_count(const struct diffusion_data *data)
-{
-    enum { HELD_MOST = 64 };
-    int held = dataset_held_count(data->set), count = held;
-    if (!held) count = dataset_train_count(data->set);
-    return count < HELD_MOST ? count : HELD_MOST;
-}
-
 void diffusion_feed_held(const struct diffusion_feed *feed, int index, double t,
                          const struct diffusion_samples *out)
 {
-    bool held = dataset_held_count(feed->data->set) > 0;
-    struct dataset_item item =
-        held ? dataset_held(feed->data->set, index) : dataset_train(feed->data->set, index);
+    struct dataset_item item = dataset_measured(feed->data->set, index);
     uint64_t draws = (feed_numbers(feed) + 3) / 4;
     net_normal(out->noisy, feed_numbers(feed), feed->seed, STREAM_DIFFUSION_HELD, 0,
                (uint64_t)index * draws);

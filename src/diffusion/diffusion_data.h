@@ -65,11 +65,9 @@ struct diffusion_samples {
 /* Samples first .. first + n - 1 of step `step`, which begins with image `shown` of the run. */
 void diffusion_feed_fill(const struct diffusion_feed *feed, uint64_t step, uint64_t shown,
                          int first, int n, const struct diffusion_samples *out);
-/* Held-out image `index` (of a set without any: training image) at noise level t, with noise of its
- * own that is the same in every run of that seed. */
+/* Image `index` of those that dataset_measured has, at noise level t, with noise of its own that is
+ * the same in every run of that seed. */
 void diffusion_feed_held(const struct diffusion_feed *feed, int index, double t,
                          const struct diffusion_samples *out);
-/* How many of these there are to measure. */
-int diffusion_held_count(const struct diffusion_data *data);
 
 #endif

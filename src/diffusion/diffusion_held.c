@@ -2,6 +2,7 @@
  * measurement: comparable from step to step and between runs. */
 #include "base/error.h"
 #include "config/config.h"
+#include "data/dataset.h"
 #include "device/device.h"
 #include "diffusion/diffusion_task.h"
 #include "task/task.h"
@@ -50,7 +51,7 @@ static int held_measure_some(struct task_state *s, double level, int first, int 
 
 static int held_measure_level(struct task_state *s, double level, double *loss)
 {
-    int count = diffusion_held_count(&s->data), micro = s->core->mode.micro;
+    int count = dataset_measured_count(s->data.set), micro = s->core->mode.micro;
     double sum = 0;
     for (int first = 0; first < count; first += micro) {
         int n = count - first < micro ? count - first : micro;

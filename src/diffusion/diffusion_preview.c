@@ -101,8 +101,7 @@ int diffusion_reference(struct task_state *s, int max_side, struct image *image)
             at = (at + 1) % count;
             item = dataset_train(s->data.set, at);
         }
-        for (size_t j = 0; j < one; j++)
-            s->show[(size_t)i * one + j] = (float)item.pixels[j] / 127.5f - 1;
+        dataset_item_values(s->data.set, &item, s->show + (size_t)i * one);
     }
     return preview_sheet(s, max_side, image);
 }

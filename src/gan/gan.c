@@ -104,9 +104,8 @@ static void gan_free_input(struct task_input *input)
     free(input);
 }
 
-/* cache_dir: of the run, NULL while nothing may be written. */
-static int read_data(struct dataset **set, const struct task_setup *setup, const char *cache_dir,
-                     const char *look_dir)
+/* The images that an earlier open has read, or read now. */
+static int gan_open_data(struct task_state *s, const struct task_setup *setup)
 {
     const struct config *config = setup->config;
     const struct dataset_options options = {
@@ -116,36 +115,16 @@ static int read_data(struct dataset **set, const struct task_setup *setup, const
         .labels = labels_of(config),
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
-        .cache_dir = cache_dir,
-        .look_dir = look_dir,
         .spill_dir = setup->spill_dir,
         .stop_requested = setup->stop_requested,
     };
-    return dataset_open(set, &options);
-}
-
-/* The images that an earlier open has read, or read now: each is decoded once, whether that is in
- * the forecast, when there is no run folder yet, or later. */
-static int gan_open_data(struct task_state *s, const struct task_setup *setup)
-{
-    if (setup->without_input) return count_classes(s, setup);
-    if (!setup->config->gan.data[0])
-        return fail(ERR_CONFIG, "data is not set: the folder of images to learn from");
     struct task_input **input = setup->input ? setup->input : &s->own_input;
-    char *cache = setup->run_dir ? dataset_cache_folder(setup->run_dir) : NULL;
-    char *look = setup->planned_dir ? dataset_cache_folder(setup->planned_dir) : NULL;
-    int code = OK;
-    if (!*input) {
-        struct task_input *made = calloc(1, sizeof *made);
-        code = made ? read_data(&made->set, setup, cache, look) : fail(ERR_SYSTEM, "out of memory");
-        if (code == OK) *input = made;
-        if (code < 0) free(made);
-    } else if (cache) {
-        code = dataset_keep((*input)->set, cache);
-    }
-    free(cache);
-    free(look);
-    TRY(code);
+    if (setup->without_input) return count_classes(s, setup);
+    if (!config->gan.data[0])
+        return fail(ERR_CONFIG, "data is not set: the folder of images to learn from");
+    if (!*input) *input = calloc(1, sizeof **input);
+    if (!*input) return fail(ERR_SYSTEM, "out of memory");
+    TRY(dataset_open_once(&(*input)->set, &options, setup->run_dir, setup->planned_dir));
     s->set = (*input)->set;
     s->classes = dataset_classes(s->set);
     s->progress.fingerprint = dataset_fingerprint(s->set);

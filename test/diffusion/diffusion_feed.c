@@ -193,7 +193,7 @@ START_TEST(held_out_images_are_comparable)
     struct diffusion_feed feed = feed_of(&data);
     struct shown *shown = calloc(1, sizeof *shown);
     struct diffusion_samples a = samples_of(shown, 0, 1), b = samples_of(shown, 1, 1);
-    ck_assert_int_eq(diffusion_held_count(&data), 2);
+    ck_assert_int_eq(dataset_measured_count(set), 2);
     diffusion_feed_held(&feed, 1, 0.1, &a);
     diffusion_feed_held(&feed, 1, 0.9, &b);
     ck_assert(memcmp(a.target, b.target, NUMBERS * sizeof(float)) == 0);

@@ -25,11 +25,4 @@ struct vae_feed {
 void vae_feed_fill(const struct vae_feed *feed, uint64_t step, int first, int n, float *images,
                    float *noise);
 
-/* Held-out images, of a set without any training images: how many there are to look at, and number
- * `index` of them. */
-int vae_held_count(const struct dataset *set);
-void vae_held_image(const struct vae_feed *feed, int index, float *image);
-/* Training image `index`, not mirrored. */
-void vae_train_image(const struct vae_feed *feed, int index, float *image);
-
 #endif

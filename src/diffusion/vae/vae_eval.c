@@ -4,7 +4,6 @@
 #include "base/json.h"
 #include "data/dataset.h"
 #include "diffusion/vae/kl_codec.h"
-#include "diffusion/vae/vae_data.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
 #include "task/task.h"
@@ -38,16 +37,14 @@ struct vae_eval {
 
 static int eval_image(struct vae_eval *e, int index)
 {
-    const struct vae_feed feed = {.set = e->set, .side = e->side};
     int trained = dataset_train_count(e->set), factor = kl_factor(kl_codec_config(e->codec));
     int small = e->side / factor, channels = kl_codec_config(e->codec)->latent_channels;
     size_t floats = (size_t)e->side * (size_t)e->side * KL_IMAGE_CHANNELS;
     if (e->wanted->stop_requested && e->wanted->stop_requested())
         return fail(ERR_STOPPED, "stopped");
-    if (index < trained)
-        vae_train_image(&feed, index, e->image);
-    else
-        vae_held_image(&feed, index - trained, e->image);
+    const struct dataset_item item =
+        index < trained ? dataset_train(e->set, index) : dataset_held(e->set, index - trained);
+    dataset_item_values(e->set, &item, e->image);
     TRY(kl_codec_encode(e->codec, e->image, e->side, e->side, e->latents, NULL));
     TRY(kl_codec_decode(e->codec, e->latents, small, small, 0, e->made));
     double psnr = vae_psnr(e->made, e->image, floats);

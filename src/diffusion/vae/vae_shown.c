@@ -18,6 +18,17 @@ static size_t shown_image_floats(const struct task_state *s)
     return (size_t)s->feed.side * (size_t)s->feed.side * KL_IMAGE_CHANNELS;
 }
 
+static void shown_take_item(const struct task_state *s, struct dataset_item item, float *to)
+{
+    dataset_item_values(s->set, &item, to);
+}
+
+/* Of the images that it is measured by; fewer than a sheet has are shown again. */
+static void shown_take(const struct task_state *s, int index, float *to)
+{
+    shown_take_item(s, dataset_measured(s->set, index % dataset_measured_count(s->set)), to);
+}
+
 /* ---- PSNR ---- */
 
 bool vae_held_is_due(const struct task_state *s, int64_t steps_done)
@@ -31,7 +42,7 @@ bool vae_held_is_due(const struct task_state *s, int64_t steps_done)
 /* The mean over held-out images. */
 static int held_measure_all(struct task_state *s, double *psnr)
 {
-    int count = vae_held_count(s->set), micro = s->core->mode.micro;
+    int count = dataset_measured_count(s->set), micro = s->core->mode.micro;
     size_t image = shown_image_floats(s);
     *psnr = 0;
     for (int first = 0; first < count; first += micro) {
@@ -39,7 +50,7 @@ static int held_measure_all(struct task_state *s, double *psnr)
         float *images = vae_core_images(s->core);
         if (s->stop_requested && s->stop_requested()) return fail(ERR_STOPPED, "stopped");
         for (int i = 0; i < n; i++)
-            vae_held_image(&s->feed, first + i, images + (size_t)i * image);
+            shown_take(s, first + i, images + (size_t)i * image);
         TRY(vae_core_try(s->core, n, NULL, s->made));
         for (int i = 0; i < n; i++)
             *psnr +=
@@ -79,7 +90,8 @@ int vae_measure_latents(struct task_state *s, double *shift, double *scaling)
     for (int first = 0; first < count; first += micro) {
         int n = count - first < micro ? count - first : micro;
         for (int i = 0; i < n; i++)
-            vae_train_image(&s->feed, first + i, vae_core_images(s->core) + (size_t)i * image);
+            shown_take_item(s, dataset_train(s->set, first + i),
+                            vae_core_images(s->core) + (size_t)i * image);
         TRY(vae_core_try(s->core, n, s->moments, NULL));
         for (size_t i = 0; i < (size_t)n * moments; i++) {
             double mean = (double)s->moments[i];
@@ -99,12 +111,6 @@ int vae_measure_latents(struct task_state *s, double *shift, double *scaling)
 size_t vae_show_floats(const struct task_state *s)
 {
     return (size_t)s->config->vae.samples * shown_image_floats(s);
-}
-
-/* Fewer than a sheet has are shown again. */
-static void shown_take(const struct task_state *s, int index, float *to)
-{
-    vae_held_image(&s->feed, index % vae_held_count(s->set), to);
 }
 
 static int shown_sheet(const struct task_state *s, int max_side, struct image *image)
