@@ -121,15 +121,22 @@ int s3dit_variants(const struct s3dit *dit)
     return dit->size.mixed_text ? dit->text_padded / S3DIT_PAD : 1;
 }
 
+/* How fast the pairs of a head turn, axis by axis. */
+static void s3dit_angle_speeds(const struct s3dit_config *config, double *speeds)
+{
+    for (int axis = 0; axis < S3DIT_AXES; axis++)
+        for (int m = 0; m < config->axes[axis] / 2; m++)
+            *speeds++ = portable_pow(config->rope_theta, -2.0 * m / config->axes[axis]);
+}
+
 /* The line of a token at these positions. */
-static void s3dit_angle_line(const struct s3dit_config *config, const int *position, float *cosines,
-                             float *sines)
+static void s3dit_angle_line(const struct s3dit_config *config, const double *speeds,
+                             const int *position, float *cosines, float *sines)
 {
     int pair = 0;
     for (int axis = 0; axis < S3DIT_AXES; axis++)
         for (int m = 0; m < config->axes[axis] / 2; m++, pair++) {
-            double share = -2.0 * m / config->axes[axis];
-            float angle = (float)(position[axis] * portable_pow(config->rope_theta, share));
+            float angle = (float)(position[axis] * speeds[pair]);
             cosines[pair] = (float)portable_cos((double)angle);
             sines[pair] = (float)portable_sin((double)angle);
         }
@@ -140,16 +147,18 @@ void s3dit_make_angles(const struct s3dit *dit, float *cosines, float *sines)
     const struct s3dit_config *config = &dit->model->config;
     int variants = s3dit_variants(dit), columns = dit->size.width / config->patch;
     size_t half = (size_t)s3dit_head_dim(config) / 2, line = 0;
+    double speeds[TOKEN_HEAD_MOST / 2];
+    s3dit_angle_speeds(config, speeds);
     for (int variant = 0; variant < variants; variant++) {
         int text = variants > 1 ? (variant + 1) * S3DIT_PAD : dit->text_padded;
         for (int i = 0; i < dit->image_padded; i++, line++) {
             int position[S3DIT_AXES] = {text + 1, i / columns, i % columns};
             if (i >= dit->image_tokens) memset(position, 0, sizeof position);
-            s3dit_angle_line(config, position, cosines + line * half, sines + line * half);
+            s3dit_angle_line(config, speeds, position, cosines + line * half, sines + line * half);
         }
         for (int k = 0; k < dit->text_padded; k++, line++) {
             const int position[S3DIT_AXES] = {1 + k, 0, 0};
-            s3dit_angle_line(config, position, cosines + line * half, sines + line * half);
+            s3dit_angle_line(config, speeds, position, cosines + line * half, sines + line * half);
         }
     }
 }
