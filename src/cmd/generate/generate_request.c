@@ -149,8 +149,8 @@ static int read_prompt(const char *option, const char *text, bool is_text, char 
 static int encode_prompt(const struct generate_job *job, const char *option, const char *text,
                          size_t bytes, int *rows, int *count)
 {
-    size_t lost, broken;
-    int code = text_table_encode(&job->model.text, text, bytes, rows, count, &lost, &broken);
+    size_t lost;
+    int code = text_table_encode(&job->model.text, text, bytes, rows, count, &lost);
     if (code < 0) return fail_within(code, "%s", option);
     if (lost)
         log_warning("%s: the text encoder reads %d bytes, the last %zu are lost: \"%.40s...\"",

@@ -274,31 +274,27 @@ int text_table_label(const struct text_table *table, const char *text, int *row)
     return fail(ERR_USAGE, "%.60s: no class of this model, which are %s", text, known.text);
 }
 
+/* Whole characters, as many as there is room for. */
 static int encode_bytes(const struct text_table *table, const char *text, size_t bytes, int *rows,
-                        size_t *lost, size_t *broken)
+                        size_t *lost)
 {
-    int count = 0;
-    for (size_t at = 0; at < bytes;) {
-        size_t length = utf8_length(text + at, bytes - at), take = length ? length : 1;
-        const char *letter = length ? text + at : "\xEF\xBF\xBD";
-        size_t wide = length ? length : 3;
-        if (!length) ++*broken;
-        if ((size_t)count + wide > TEXT_MOST_ROWS) {
-            *lost = bytes - at;
-            return count;
-        }
+    size_t count = 0, wide;
+    for (; count < bytes; count += wide) {
+        wide = utf8_length(text + count, bytes - count);
+        if (wide == 0) wide = 1;
+        if (count + wide > TEXT_MOST_ROWS) break;
         for (size_t k = 0; k < wide; k++)
-            rows[count++] = table->row_of_byte[(unsigned char)letter[k]];
-        at += take;
+            rows[count + k] = table->row_of_byte[(unsigned char)text[count + k]];
     }
-    return count;
+    *lost = bytes - count;
+    return (int)count;
 }
 
 int text_table_encode(const struct text_table *table, const char *text, size_t bytes, int *rows,
-                      int *count, size_t *lost, size_t *broken)
+                      int *count, size_t *lost)
 {
     *count = 1;
-    *lost = *broken = 0;
+    *lost = 0;
     if (table->kind == TEXT_LABELS) {
         if (bytes == 0) return fail(ERR_USAGE, "an empty prompt names no class of this model");
         return text_table_label(table, text, rows);
@@ -306,6 +302,6 @@ int text_table_encode(const struct text_table *table, const char *text, size_t b
     if (bytes == 0)
         rows[0] = table->none;
     else
-        *count = encode_bytes(table, text, bytes, rows, lost, broken);
+        *count = encode_bytes(table, text, bytes, rows, lost);
     return OK;
 }

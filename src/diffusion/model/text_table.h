@@ -40,10 +40,10 @@ struct text_names text_table_names(const struct text_table *table);
 /* The row of a class by its name, else by its number. ERR_USAGE names what there is. */
 int text_table_label(const struct text_table *table, const char *text, int *row);
 
-/* A prompt as rows [TEXT_MOST_ROWS], at least one: of classes that of its name, of captions its
- * bytes, broken UTF-8 as U+FFFD. *lost: bytes behind the last that count; *broken: bytes that were
- * no UTF-8. An empty caption is the row that says nothing. */
+/* A prompt, in UTF-8, as rows [TEXT_MOST_ROWS], at least one: of classes that of its name, of
+ * captions its bytes. *lost: bytes behind the last that count. An empty caption is the row that
+ * says nothing. */
 int text_table_encode(const struct text_table *table, const char *text, size_t bytes, int *rows,
-                      int *count, size_t *lost, size_t *broken);
+                      int *count, size_t *lost);
 
 #endif
