@@ -115,8 +115,8 @@ static int row_budget(const struct model_bench *bench, const struct named_model 
     return OK;
 }
 
-static int row_measure(const struct model_bench *bench, const struct named_model *model,
-                       struct row *row)
+static int bench_row_measure(const struct model_bench *bench, const struct named_model *model,
+                             struct row *row)
 {
     static const enum placement_way ways[] = {PLACEMENT_NONE, PLACEMENT_MODEL, PLACEMENT_SEQUENTIAL,
                                               PLACEMENT_SEQUENTIAL};
@@ -142,7 +142,7 @@ static void row_run(const struct model_bench *bench, const struct named_model *m
                     struct row *row)
 {
     struct rusage usage;
-    row->code = row_measure(bench, model, row);
+    row->code = bench_row_measure(bench, model, row);
     if (row->code < 0) snprintf(row->message, sizeof row->message, "%s", error_message());
     if (getrusage(RUSAGE_SELF, &usage) == 0) row->peak_rss = (int64_t)usage.ru_maxrss * 1024;
 }
@@ -255,8 +255,8 @@ static int bench_size(const struct model_bench *bench, const struct named_model 
 
 /* ---- sizes ---- */
 
-static int read_list(const struct model_bench *bench, const struct named_model *model,
-                     int sizes[MOST_SIZES][2], int *count)
+static int bench_read_sizes(const struct model_bench *bench, const struct named_model *model,
+                            int sizes[MOST_SIZES][2], int *count)
 {
     char text[256];
     if ((size_t)snprintf(text, sizeof text, "%s", bench->sizes) >= sizeof text)
@@ -270,11 +270,11 @@ static int read_list(const struct model_bench *bench, const struct named_model *
     return *count > 0 ? OK : fail(ERR_USAGE, "--sizes is empty");
 }
 
-static int list_sizes(const struct model_bench *bench, const struct named_model *model,
-                      int sizes[MOST_SIZES][2], int *count)
+static int bench_list_sizes(const struct model_bench *bench, const struct named_model *model,
+                            int sizes[MOST_SIZES][2], int *count)
 {
     int multiple = model->scale * pipeline_size_step(&model->folder->dit.config);
-    if (bench->sizes) return read_list(bench, model, sizes, count);
+    if (bench->sizes) return bench_read_sizes(bench, model, sizes, count);
     *count = 3;
     for (int i = 0; i < 3; i++) {
         int side = model->side * (4 - i) / 4 / multiple * multiple;
@@ -288,7 +288,7 @@ static int list_sizes(const struct model_bench *bench, const struct named_model 
 static int bench_all(const struct model_bench *bench, const struct named_model *model)
 {
     int sizes[MOST_SIZES][2], count = 0, code = OK;
-    TRY(list_sizes(bench, model, sizes, &count));
+    TRY(bench_list_sizes(bench, model, sizes, &count));
     if (bench->json) {
         fputs("{\"model\": ", stdout);
         json_write_string(stdout, model->name);

@@ -282,7 +282,7 @@ static double log_psnr(const struct measurement *m)
     return 10.0 * log10(range * range * (double)logs->samples / logs->squares);
 }
 
-static int parse_range(const char *text, struct sample_range *range)
+static int eval_parse_range(const char *text, struct sample_range *range)
 {
     char *end;
     *range = (struct sample_range){0.0, 1.0, text != NULL};
@@ -629,7 +629,7 @@ int cmd_eval(int argc, char **argv)
     };
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
-    TRY(parse_range(range_text, &range));
+    TRY(eval_parse_range(range_text, &range));
     const struct task *task;
     struct store_file *model;
     TRY(cmd_eval_open_model(argv[1], &model, &task));

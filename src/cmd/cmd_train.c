@@ -122,7 +122,7 @@ static int run_of_batch(const struct batch *batch, int index, bool look)
     return code;
 }
 
-static void note_failure(struct batch *batch, int index, int code)
+static void train_note_failure(struct batch *batch, int index, int code)
 {
     log_error("run %d of %d: %s", index + 1, batch->count, error_message());
     batch->codes[index] = code;
@@ -145,7 +145,7 @@ static int pass_batch(struct batch *batch, bool look)
         if (!look) log_info("run %d of %d", i + 1, batch->count);
         int code = run_of_batch(batch, i, look);
         if (code == ERR_STOPPED) return code;
-        if (code < 0) note_failure(batch, i, code);
+        if (code < 0) train_note_failure(batch, i, code);
     }
     return OK;
 }

@@ -32,7 +32,7 @@ bool info_is_model(const char *path)
     return is;
 }
 
-static void add_file(struct component_facts *facts, const struct store_file *file)
+static void info_add_file(struct component_facts *facts, const struct store_file *file)
 {
     facts->files++;
     facts->bytes += (int64_t)store_bytes(file);
@@ -54,7 +54,7 @@ static int find_facts(struct component_facts *facts, const char *model, const ch
     char *folder = path_join(model, component);
     int code = folder ? store_shards_open(&shards, folder, stems) : ERR_SYSTEM;
     for (int i = 0; code == OK && i < store_shards_count(shards); i++)
-        add_file(facts, store_shards_at(shards, i));
+        info_add_file(facts, store_shards_at(shards, i));
     store_shards_close(shards);
     free(folder);
     return code == ERR_INPUT ? OK : code;

@@ -186,7 +186,7 @@ static int add_scalar(struct reader *reader, struct config_entry *entry)
 }
 
 /* [a, b, c] from its start event to its end event. */
-static int read_list(struct reader *reader, struct config_entry *entry)
+static int yaml_read_list(struct reader *reader, struct config_entry *entry)
 {
     entry->is_list = true;
     for (;;) {
@@ -208,7 +208,7 @@ static int config_yaml_read_value(struct reader *reader, struct config_entry *en
     entry->is_null = is_null(reader);
     if (entry->is_null) return OK;
     if (reader->event.type == YAML_SCALAR_EVENT) return add_scalar(reader, entry);
-    if (reader->event.type == YAML_SEQUENCE_START_EVENT) return read_list(reader, entry);
+    if (reader->event.type == YAML_SEQUENCE_START_EVENT) return yaml_read_list(reader, entry);
     entry->is_nested = true;
     return config_yaml_skip(reader);
 }
@@ -228,7 +228,8 @@ static int open_entry(struct reader *reader, const char *section, const char *ke
     return entry->where_key && entry->where_text && entry->origin ? OK : ERR_SYSTEM;
 }
 
-static int read_entry(struct reader *reader, const char *section, const char *key, yaml_mark_t mark)
+static int yaml_read_entry(struct reader *reader, const char *section, const char *key,
+                           yaml_mark_t mark)
 {
     TRY(open_entry(reader, section, key, mark));
     return config_yaml_read_value(reader, &reader->entries->items[reader->entries->count - 1]);
@@ -311,8 +312,9 @@ static int read_mapping(struct reader *reader, const char *section)
             code = read_automations(reader);
         else if (code == OK)
             code = opened ? read_section(reader, opened, mark)
-                          : read_entry(reader, section,
-                                       reader->automation ? config_automation_key(key) : key, mark);
+                          : yaml_read_entry(reader, section,
+                                            reader->automation ? config_automation_key(key) : key,
+                                            mark);
         free(key);
         TRY(code);
     }
@@ -367,7 +369,7 @@ static int read_foreign_value(struct reader *reader, const char *path, yaml_mark
     if (reader->event.type == YAML_MAPPING_START_EVENT) return read_foreign_mapping(reader, path);
     if (reader->event.type == YAML_SEQUENCE_START_EVENT)
         return read_foreign_list(reader, path, mark);
-    return read_entry(reader, NULL, path, mark);
+    return yaml_read_entry(reader, NULL, path, mark);
 }
 
 static int read_foreign(struct reader *reader)

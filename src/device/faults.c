@@ -78,7 +78,7 @@ static bool read_clause(struct fault *fault, char *clause)
     return strcmp(clause, "cotenant") == 0 && read_cotenant(fault, value);
 }
 
-static int read_all(struct faults *faults, const char *text)
+static int faults_read_all(struct faults *faults, const char *text)
 {
     while (*text) {
         size_t length = strcspn(text, ",");
@@ -175,5 +175,5 @@ int faults_install(struct device *device)
     device->alloc = faulty_alloc;
     device->free_bytes = faulty_free_bytes;
     device->close = faulty_close;
-    return read_all(faults, text);
+    return faults_read_all(faults, text);
 }

@@ -42,7 +42,7 @@ static uint32_t mt_next(struct noise_stream *stream)
 }
 
 /* Box and Muller: two normal numbers of two uniform ones in [0, 1). */
-static void normal_pair(double u, double v, float *first, float *second)
+static void noise_normal_pair(double u, double v, float *first, float *second)
 {
     double radius = sqrt(-2.0 * portable_log(1.0 - u)), angle = 2.0 * PORTABLE_PI * v;
     *first = (float)(radius * portable_cos(angle));
@@ -55,7 +55,7 @@ static void torch_block(struct noise_stream *stream, float *out)
     for (int k = 0; k < NOISE_BLOCK; k++)
         u[k] = (double)(mt_next(stream) & 0xffffffu) * 0x1p-24;
     for (int k = 0; k < NOISE_BLOCK / 2; k++)
-        normal_pair(u[k], u[k + 8], &out[k], &out[k + 8]);
+        noise_normal_pair(u[k], u[k + 8], &out[k], &out[k + 8]);
 }
 
 static void philox_block(const struct noise_stream *stream, size_t block, float *out)
@@ -64,8 +64,8 @@ static void philox_block(const struct noise_stream *stream, size_t block, float 
         struct philox4 r =
             philox_draw(stream->seed, STREAM_DIFFUSION_NOISE, stream->draws, block * 4 + k);
         for (size_t j = 0; j < 4; j += 2)
-            normal_pair((double)philox_uniform(r.v[j]), (double)philox_uniform(r.v[j + 1]),
-                        &out[k * 4 + j], &out[k * 4 + j + 1]);
+            noise_normal_pair((double)philox_uniform(r.v[j]), (double)philox_uniform(r.v[j + 1]),
+                              &out[k * 4 + j], &out[k * 4 + j + 1]);
     }
 }
 

@@ -48,7 +48,7 @@ static size_t image_floats(const struct pipeline *p)
            (size_t)p->request.width;
 }
 
-static int declare_inputs(void *context, struct plan *plan)
+static int pipeline_declare_inputs(void *context, struct plan *plan)
 {
     struct pipeline *p = context;
     size_t n = (size_t)p->size.samples, image = n * image_floats(p) * sizeof(float);
@@ -78,7 +78,8 @@ static void set_stage(struct pipeline *p)
                                   .mixed_text = guided && s3dit_padded(r->row_count) !=
                                                               s3dit_padded(r->without_count),
                                   .chunk = 1};
-    p->stage = placed_dit_stage(&p->denoiser, &p->size, r->steps - p->first, declare_inputs, p);
+    p->stage =
+        placed_dit_stage(&p->denoiser, &p->size, r->steps - p->first, pipeline_declare_inputs, p);
 }
 
 /* ---- set-up ---- */
@@ -339,8 +340,8 @@ static int begin_images(struct pipeline *p, const uint64_t *seeds, int n, float 
     return OK;
 }
 
-static int run_steps(struct pipeline *p, int n, float *const *images,
-                     const struct pipeline_watch *watch)
+static int pipeline_run_steps(struct pipeline *p, int n, float *const *images,
+                              const struct pipeline_watch *watch)
 {
     char name[32];
     int total = p->request.steps - p->first;
@@ -364,7 +365,7 @@ int pipeline_run(struct pipeline *p, const uint64_t *seeds, int n, float *const 
     TRY(begin_images(p, seeds, n, images, watch));
     TRY(placed_dit_begin(&p->denoiser, &p->stage));
     int code = send_text(p, n);
-    if (code == OK) code = run_steps(p, n, images, watch);
+    if (code == OK) code = pipeline_run_steps(p, n, images, watch);
     if (code == OK) return placement_end(p->placement);
     /* The first fault is what counts: ending the stage may leave another message. */
     char said[512];

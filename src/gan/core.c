@@ -55,7 +55,7 @@ static int declare_offload(struct gan_core *core, struct plan *plan)
 }
 
 /* What the host reads and writes beside a device with memory of its own. */
-static int core_declare_host(struct gan_core *core, struct plan *plan)
+static int gan_core_declare_host(struct gan_core *core, struct plan *plan)
 {
     for (int i = 0; i < 2; i++) {
         TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
@@ -69,7 +69,7 @@ static int core_declare_host(struct gan_core *core, struct plan *plan)
 }
 
 /* Everything of one batch that is neither activation nor gradient. */
-static int declare_inputs(struct gan_core *core, const struct phases *p, struct plan *plan)
+static int gan_declare_inputs(struct gan_core *core, const struct phases *p, struct plan *plan)
 {
     size_t m = (size_t)core->mode.micro;
     size_t picture = (size_t)(core->shape.h * core->shape.w * core->shape.c) * sizeof(float);
@@ -88,7 +88,7 @@ static int declare_inputs(struct gan_core *core, const struct phases *p, struct 
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
-    if (core->shape.ahead) TRY(core_declare_host(core, plan));
+    if (core->shape.ahead) TRY(gan_core_declare_host(core, plan));
     TRY(stepper_declare_arrival(&core->stepper, "inputs.arrival",
                                 gan_step_inputs_layout(&core->shape, NULL, NULL),
                                 core->mode.micro < core->mode.batch, plan));
@@ -202,7 +202,7 @@ int gan_core_declare(struct gan_core *core, const struct net_design *design,
                                                      .last = p.learn - 1},
                             plan));
     TRY(declare_offload(core, plan));
-    TRY(declare_inputs(core, &p, plan));
+    TRY(gan_declare_inputs(core, &p, plan));
     TRY(declare_d_step(core, &p, plan));
     TRY(declare_g_step(core, &p, plan));
     int m = mode->micro;

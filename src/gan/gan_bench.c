@@ -182,7 +182,7 @@ static bool gan_bench_learnt(void)
     return clock_seconds() > gan_bench_learn_until;
 }
 
-static int set_up(struct gan_bench *b, const struct bench *bench, int size)
+static int gan_bench_set_up(struct gan_bench *b, const struct bench *bench, int size)
 {
     struct net_design design;
     struct gan_mode choices = {.batch = (int)asked.batch};
@@ -241,7 +241,7 @@ static int run_size(struct bench *bench, int size, bool first)
     if (!b) return fail(ERR_SYSTEM, "out of memory");
     forget_peak();
     int64_t before = process_bytes("VmRSS:");
-    TRY_CLEANUP(set_up(b, bench, size));
+    TRY_CLEANUP(gan_bench_set_up(b, bench, size));
     if (first && !bench->json)
         printf("%s\nGAN, D step and G step: batch %" PRId64 ", scheme %s, conv %s%s\n",
                b->device->name, asked.batch, asked.scheme, asked.conv, bench->amp ? ", bf16" : "");

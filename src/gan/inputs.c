@@ -4,7 +4,7 @@
 #include "math/augment.h"
 #include "memory/plan.h"
 
-static size_t image_bytes(const struct gan_input_shape *shape)
+static size_t gan_image_bytes(const struct gan_input_shape *shape)
 {
     return (size_t)(shape->h * shape->w * shape->c);
 }
@@ -29,7 +29,7 @@ static struct gan_block place_block(const struct gan_input_shape *shape, char *m
     b.pair_labels = (void *)inputs_place(memory, used, 2 * span * sizeof(int));
     b.z = (void *)inputs_place(memory, used, span * row);
     b.flips = (void *)inputs_place(memory, used, span);
-    b.pixels = (void *)inputs_place(memory, used, span * image_bytes(shape));
+    b.pixels = (void *)inputs_place(memory, used, span * gan_image_bytes(shape));
     return b;
 }
 
@@ -56,7 +56,7 @@ struct gan_block gan_block_from(const struct gan_input_shape *shape, const struc
     b.pair_labels += 2 * first;
     b.z += first * shape->z_stride;
     b.flips += first;
-    b.pixels += (size_t)first * image_bytes(shape);
+    b.pixels += (size_t)first * gan_image_bytes(shape);
     return b;
 }
 

@@ -37,7 +37,7 @@ static int builder_begin(struct builder *b, struct net *net, const struct net_de
 }
 
 /* A weight of the last layer, named PREFIX.NAME. */
-static int add_weight(struct builder *b, const char *name, float gain)
+static int gan_add_weight(struct builder *b, const char *name, float gain)
 {
     char full[64];
     snprintf(full, sizeof full, "%c.%s", b->prefix, name);
@@ -47,7 +47,7 @@ static int add_weight(struct builder *b, const char *name, float gain)
 /* The same, of standard deviation `std` whatever the fan-in. */
 static int add_weight_of_std(struct builder *b, const char *name, float std)
 {
-    int number = add_weight(b, name, 1);
+    int number = gan_add_weight(b, name, 1);
     TRY(number);
     b->net->parameters[number].std = std;
     return OK;
@@ -61,18 +61,19 @@ static int add_bias(struct builder *b, const char *name)
 }
 
 /* A layer of the last value. */
-static int add_plain(struct builder *b, const struct nn_layer_kind *kind)
+static int gan_add_plain(struct builder *b, const struct nn_layer_kind *kind)
 {
     return net_add_layer(b->net, net_next_layer(b->net, kind));
 }
 
 /* A 1x1 convolution or a fully connected layer of the last value, to c channels, without bias. */
-static int add_dense(struct builder *b, const struct nn_layer_kind *kind, const char *name, int c)
+static int gan_add_dense(struct builder *b, const struct nn_layer_kind *kind, const char *name,
+                         int c)
 {
     struct net_layer layer = net_next_layer(b->net, kind);
     layer.c = c;
     TRY(net_add_layer(b->net, layer));
-    return add_weight(b, name, 1);
+    return gan_add_weight(b, name, 1);
 }
 
 /* One convolution of a block with its bias and leaky ReLU. */
@@ -86,7 +87,7 @@ static int add_active_conv(struct builder *b, int kernel, int c, int stage, int 
     layer.leaky_relu = true;
     TRY(net_add_layer(b->net, layer));
     snprintf(name, sizeof name, "s%d.b%d.w%d", stage, number, which);
-    TRY(add_weight(b, name, b->block_gain));
+    TRY(gan_add_weight(b, name, b->block_gain));
     snprintf(name, sizeof name, "s%d.b%d.bias%d", stage, number, which);
     return add_bias(b, name);
 }
@@ -103,7 +104,7 @@ static int segment_start(const struct net *net, int layer)
 }
 
 /* x + w3(act(w2(act(w1 x)))), a checkpoint segment with what changes width and size before it. */
-static int add_block(struct builder *b, int stage, int number, int c)
+static int gan_add_block(struct builder *b, int stage, int number, int c)
 {
     char name[32];
     int first = b->net->layer_count;
@@ -115,7 +116,7 @@ static int add_block(struct builder *b, int stage, int number, int c)
     last.input[1] = first - 1;
     TRY(net_add_layer(b->net, last));
     snprintf(name, sizeof name, "s%d.b%d.w3", stage, number);
-    TRY(add_weight(b, name, 0));
+    TRY(gan_add_weight(b, name, 0));
     net_mark_segment(b->net, segment_start(b->net, first), first + 2);
     return OK;
 }
@@ -123,7 +124,7 @@ static int add_block(struct builder *b, int stage, int number, int c)
 static int add_blocks(struct builder *b, int stage)
 {
     for (int i = 0; i < b->design->blocks[stage]; i++)
-        TRY(add_block(b, stage, i, b->design->width[stage]));
+        TRY(gan_add_block(b, stage, i, b->design->width[stage]));
     return OK;
 }
 
@@ -146,7 +147,7 @@ int net_generator(struct net *net, const struct net_design *design, bool amp)
     input.embedding = design->embedding;
     TRY(net_add_layer(net, input));
     if (design->classes) TRY(add_weight_of_std(&b, "embed", 1));
-    TRY(add_dense(&b, &layer_linear, "linear", width[0]));
+    TRY(gan_add_dense(&b, &layer_linear, "linear", width[0]));
     struct net_layer basis = net_next_layer(net, &layer_expand);
     basis.h = design->base_h;
     basis.w = design->base_w;
@@ -155,11 +156,11 @@ int net_generator(struct net *net, const struct net_design *design, bool amp)
     for (int s = 0; s < design->stages; s++) {
         char name[32];
         snprintf(name, sizeof name, "s%d.transition", s);
-        if (s > 0 && width[s] != width[s - 1]) TRY(add_dense(&b, &layer_conv, name, width[s]));
-        if (s > 0) TRY(add_plain(&b, &layer_fir_up));
+        if (s > 0 && width[s] != width[s - 1]) TRY(gan_add_dense(&b, &layer_conv, name, width[s]));
+        if (s > 0) TRY(gan_add_plain(&b, &layer_fir_up));
         TRY(add_blocks(&b, s));
     }
-    TRY(add_dense(&b, &layer_conv, "rgb", design->channels));
+    TRY(gan_add_dense(&b, &layer_conv, "rgb", design->channels));
     return builder_end(&b, amp);
 }
 
@@ -170,20 +171,20 @@ int net_discriminator(struct net *net, const struct net_design *design, bool amp
     TRY(builder_begin(&b, net, design, 'd'));
     const int *width = design->width;
     TRY(nn_add_input(net, design->base_h << top, design->base_w << top, design->channels));
-    TRY(add_dense(&b, &layer_conv, "rgb", width[top]));
+    TRY(gan_add_dense(&b, &layer_conv, "rgb", width[top]));
     for (int s = top; s >= 0; s--) {
         TRY(add_blocks(&b, s));
         if (s == 0) break;
         char name[32];
         snprintf(name, sizeof name, "s%d.transition", s);
-        int down = add_plain(&b, &layer_fir_down);
+        int down = gan_add_plain(&b, &layer_fir_down);
         TRY(down);
         net_mark_segment(net, net->layers[down - 1].begin, down);
-        if (width[s] != width[s - 1]) TRY(add_dense(&b, &layer_conv, name, width[s - 1]));
+        if (width[s] != width[s - 1]) TRY(gan_add_dense(&b, &layer_conv, name, width[s - 1]));
     }
-    TRY(add_plain(&b, &layer_contract));
-    TRY(add_weight(&b, "depthwise", 1));
-    TRY(add_dense(&b, &layer_linear, "linear", design->classes ? design->embedding : 1));
+    TRY(gan_add_plain(&b, &layer_contract));
+    TRY(gan_add_weight(&b, "depthwise", 1));
+    TRY(gan_add_dense(&b, &layer_linear, "linear", design->classes ? design->embedding : 1));
     if (design->classes) {
         struct net_layer project = net_next_layer(net, &layer_label_projection);
         project.classes = design->classes;

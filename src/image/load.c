@@ -23,7 +23,7 @@ static const size_t FILE_LIMIT = (size_t)16 << 30;
 static const size_t PLAIN_LIMIT = (size_t)4 << 30; /* decoded bytes that any ratio may make */
 static const size_t MODEST_RATIO = 64;             /* above that */
 
-static const struct image_format *find_format(const uint8_t *data, size_t bytes)
+static const struct image_format *image_find_format(const uint8_t *data, size_t bytes)
 {
     for (int i = 0; i < IMAGE_FORMATS; i++)
         if (image_formats[i]->name && image_formats[i]->matches(data, bytes))
@@ -93,7 +93,7 @@ struct image format_shape(const struct image_header *header)
 int image_decode(struct image *image, const uint8_t *data, size_t bytes, const char *name)
 {
     memset(image, 0, sizeof *image);
-    const struct image_format *format = find_format(data, bytes);
+    const struct image_format *format = image_find_format(data, bytes);
     if (!format) return fail_format(name, data, bytes);
     struct source source = {data, bytes, bytes, name};
     struct image_sink collector = image_collector(image);
@@ -136,7 +136,7 @@ int image_load(struct image *image, const char *path)
     uint8_t head[FILE_KIND_BYTES];
     size_t bytes, total;
     TRY(read_head(path, head, sizeof head, &bytes, &total));
-    if (!find_format(head, bytes)) return fail_format(path, head, bytes);
+    if (!image_find_format(head, bytes)) return fail_format(path, head, bytes);
     uint8_t *data;
     TRY(file_read(path, FILE_LIMIT, &data, &bytes));
     int code = image_decode(image, data, bytes, path);
@@ -169,7 +169,7 @@ int image_stream(const char *path, size_t whole_limit, const struct image_sink *
     uint8_t head[FILE_KIND_BYTES];
     size_t bytes, total;
     TRY(read_head(path, head, sizeof head, &bytes, &total));
-    const struct image_format *format = find_format(head, bytes);
+    const struct image_format *format = image_find_format(head, bytes);
     if (!format) return fail_format(path, head, bytes);
     if (total > FILE_LIMIT)
         return fail(ERR_DATA, "%s: %zu bytes, more than the limit of %zu", path, total, FILE_LIMIT);
@@ -190,7 +190,7 @@ static int probe_file(const char *path, struct image_header *header)
     uint8_t head[FILE_KIND_BYTES];
     size_t bytes, total;
     TRY(read_head(path, head, sizeof head, &bytes, &total));
-    const struct image_format *format = find_format(head, bytes);
+    const struct image_format *format = image_find_format(head, bytes);
     if (!format) return fail_format(path, head, bytes);
     struct file_map map;
     TRY(file_map(&map, path));

@@ -8,7 +8,7 @@
  * ends. */
 enum { PROFILE_LIMIT = 160 << 10 };
 
-static size_t read_be32(const uint8_t *p)
+static size_t png_read_be32(const uint8_t *p)
 {
     return (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
 }
@@ -119,7 +119,7 @@ static bool is_nearly_profile(const uint8_t *chunk, size_t length)
 
 static bool png_outline_is_sound(const uint8_t *chunk, size_t length)
 {
-    return crc32(0, chunk + 4, (uInt)length + 4) == read_be32(chunk + 8 + length);
+    return crc32(0, chunk + 4, (uInt)length + 4) == png_read_be32(chunk + 8 + length);
 }
 
 static void note_chunk(struct png_outline *outline, const uint8_t *chunk, size_t length,
@@ -146,7 +146,7 @@ struct png_outline png_outline_walk(const struct source *source)
     int from_text = 0;
     for (size_t at = 8; source->bytes >= 12 && at <= source->bytes - 12;) {
         const uint8_t *chunk = source->data + at;
-        size_t length = read_be32(chunk);
+        size_t length = png_read_be32(chunk);
         if (length > source->bytes - at - 12) break;
         at += length + 12;
         if (is_kind(chunk, "IEND")) {

@@ -149,7 +149,7 @@ DEFINE_ADD_ROW(add_row_u16, uint16_t)
 DEFINE_ADD_ROW(add_row_f32, float)
 
 /* Adds row y of an image, which is held as a ring of in->height rows. */
-static void add_row(double *sum, const struct image *in, int y, double weight)
+static void resize_add_row(double *sum, const struct image *in, int y, double weight)
 {
     size_t samples = (size_t)in->width * (size_t)in->channels;
     size_t alpha = image_has_alpha(in) ? (size_t)in->channels - 1 : 0;
@@ -201,7 +201,7 @@ static void resize_row(const struct image *out, const struct image *in, const st
     const struct taps *rows = &down->taps[first + y];
     memset(sum, 0, (size_t)in->width * (size_t)in->channels * sizeof *sum);
     for (int k = 0; k < rows->count; k++)
-        add_row(sum, in, rows->first + k, down->weights[rows->weights + (size_t)k]);
+        resize_add_row(sum, in, rows->first + k, down->weights[rows->weights + (size_t)k]);
     for (int x = 0; x < out->width; x++) {
         size_t index = ((size_t)y * (size_t)out->width + (size_t)x) * (size_t)out->channels;
         const struct taps *taps = &across->taps[x];

@@ -71,7 +71,7 @@ static void features_design(struct extractor *x)
 }
 
 /* Normal numbers with the spread that keeps the activations' size (He et al. 2015). */
-static float *draw_weights(float *to, int stage, int part, size_t count, float std)
+static float *features_draw_weights(float *to, int stage, int part, size_t count, float std)
 {
     net_normal(to, count, NET_SEED, STREAM_GAN_METRICS, (uint64_t)(4 * stage + part), 0);
     for (size_t i = 0; i < count; i++)
@@ -91,13 +91,13 @@ static void features_initialise(struct extractor *x)
         struct stage *s = &x->stages[i];
         size_t c = (size_t)s->c;
         s->point = next;
-        next = draw_weights(next, i, 0, c * (size_t)s->cin, features_he(s->cin));
+        next = features_draw_weights(next, i, 0, c * (size_t)s->cin, features_he(s->cin));
         s->point_bias = next;
-        next = draw_weights(next, i, 1, c, BIAS_STD);
+        next = features_draw_weights(next, i, 1, c, BIAS_STD);
         s->area = next;
-        next = draw_weights(next, i, 2, c * 16 * 9, features_he(16 * 9));
+        next = features_draw_weights(next, i, 2, c * 16 * 9, features_he(16 * 9));
         s->area_bias = next;
-        next = draw_weights(next, i, 3, c, BIAS_STD);
+        next = features_draw_weights(next, i, 3, c, BIAS_STD);
     }
 }
 

@@ -50,7 +50,7 @@ struct halving {
     int from;          /* row of the half-size image that goes to row 0 of `out` */
 };
 
-static void halve_rows(void *context, int64_t from, int64_t to)
+static void ms_ssim_halve_rows(void *context, int64_t from, int64_t to)
 {
     const struct halving *h = context;
     size_t row = (size_t)h->out->width * (size_t)h->out->channels;
@@ -63,8 +63,8 @@ static void ms_ssim_halve(struct image *out, const struct image *in, int first, 
                           int from)
 {
     struct halving halving = {out, in, first, height, from};
-    threads_for(out->height, threads_grain(4 * (int64_t)out->width * out->channels), halve_rows,
-                &halving);
+    threads_for(out->height, threads_grain(4 * (int64_t)out->width * out->channels),
+                ms_ssim_halve_rows, &halving);
 }
 
 /* Rows [from, to) of the half-size images go into the next scale's window. */

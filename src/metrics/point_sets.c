@@ -44,7 +44,7 @@ struct pairs {
     int first, count; /* rows of a in the block */
 };
 
-static void pairs_close(struct pairs *p)
+static void point_pairs_close(struct pairs *p)
 {
     free(p->a_norms);
     free(p->b_norms);
@@ -90,7 +90,8 @@ static struct nn_conv product_shape(const struct pairs *p, int count)
                             .chunk = 1};
 }
 
-static int pairs_open(struct pairs *p, const struct metrics_rows *a, const struct metrics_rows *b)
+static int point_pairs_open(struct pairs *p, const struct metrics_rows *a,
+                            const struct metrics_rows *b)
 {
     *p = (struct pairs){.a = a, .b = b, .ops = nn_ops_cpu()};
     struct nn_conv shape = product_shape(p, BLOCK);
@@ -100,7 +101,7 @@ static int pairs_open(struct pairs *p, const struct metrics_rows *a, const struc
     p->products = aligned_alloc(64, ((size_t)BLOCK * (size_t)b->n * sizeof(float) + 63) / 64 * 64);
     p->workspace = aligned_alloc(64, workspace);
     if (p->a_norms && p->b_norms && p->products && p->workspace) return OK;
-    pairs_close(p);
+    point_pairs_close(p);
     return fail(ERR_SYSTEM, "out of memory for the metrics");
 }
 
@@ -176,7 +177,7 @@ static int look_within(const struct metrics_rows *set, int k, double *kernel, do
 {
     struct pairs p;
     double sums[BLOCK], total = 0;
-    TRY(pairs_open(&p, set, set));
+    TRY(point_pairs_open(&p, set, set));
     int code = OK;
     for (int first = 0; code == OK && first < set->n; first += BLOCK) {
         code = pairs_block(&p, first);
@@ -188,7 +189,7 @@ static int look_within(const struct metrics_rows *set, int k, double *kernel, do
         code = metrics_poll(stop_requested);
     }
     *kernel = total / ((double)set->n * (set->n - 1));
-    pairs_close(&p);
+    point_pairs_close(&p);
     return code;
 }
 
@@ -253,7 +254,7 @@ static int point_sets_cross(struct metrics_sets *sets, const struct metrics_rows
 {
     struct crossing c = {0};
     struct pairs p;
-    TRY(pairs_open(&p, fake, real));
+    TRY(point_pairs_open(&p, fake, real));
     c.nearest = malloc((size_t)real->n * sizeof *c.nearest);
     c.met = calloc((size_t)real->n, 1);
     int code = c.nearest && c.met ? OK : fail(ERR_SYSTEM, "out of memory for the metrics");
@@ -277,7 +278,7 @@ static int point_sets_cross(struct metrics_sets *sets, const struct metrics_rows
     sets->coverage = (double)covered / real->n;
     free(c.nearest);
     free(c.met);
-    pairs_close(&p);
+    point_pairs_close(&p);
     return code;
 }
 
@@ -317,7 +318,7 @@ int metrics_nearest(double *mean, const struct metrics_rows *from, const struct 
     struct pairs p;
     *mean = (double)NAN;
     if (from->n < 1 || to->n < 1) return OK;
-    TRY(pairs_open(&p, from, to));
+    TRY(point_pairs_open(&p, from, to));
     int code = OK;
     for (int first = 0; code == OK && first < from->n; first += BLOCK) {
         code = pairs_block(&p, first);
@@ -328,7 +329,7 @@ int metrics_nearest(double *mean, const struct metrics_rows *from, const struct 
             sum += nearest[i];
         code = metrics_poll(stop_requested);
     }
-    pairs_close(&p);
+    point_pairs_close(&p);
     *mean = sum / from->n;
     return code;
 }

@@ -67,8 +67,8 @@ static struct placement_component *component_at_work(struct placement *p)
 }
 
 /* A tensor's bytes out of its file. */
-static int read_tensor(const struct placement *p, const struct placement_component *c, int index,
-                       void *to)
+static int placement_read_tensor(const struct placement *p, const struct placement_component *c,
+                                 int index, void *to)
 {
     const struct placement_tensor *tensor = &c->source.tensors[index];
     if (tensor->stored == tensor->wanted) return c->source.read(c->source.context, index, to);
@@ -84,7 +84,7 @@ static int convert_block(const struct placement *p, const struct placement_compo
         const struct placement_tensor *tensor = &c->source.tensors[t];
         if (c->in_place[t]) continue;
         if (component_is_read(p, c)) {
-            TRY(read_tensor(p, c, t, to + c->tensor_at[t]));
+            TRY(placement_read_tensor(p, c, t, to + c->tensor_at[t]));
             continue;
         }
         TRY(placement_convert(to + c->tensor_at[t], tensor->wanted, c->data[t], tensor->stored,

@@ -61,7 +61,7 @@ static int keep_result(const struct device *device, const char *what, bool half,
 
 static bool wanted_half; /* of the device that is open */
 
-static int check_library(struct device *device)
+static int device_check_library(struct device *device)
 {
     const struct self_check check = {.half = wanted_half};
     const struct conv_library *library = device->nn->conv_library;
@@ -91,7 +91,7 @@ int device_check(struct device *device, const struct task *task, bool half)
     const struct self_check check = {
         .tables = task->operations, .half = half, .seconds = is_asked("all") ? 0 : CHECK_SECONDS};
     wanted_half = check.half;
-    device->check_library = check_library;
+    device->check_library = device_check_library;
     if (is_known(device, check.tables, check.half, &passed, why, sizeof why))
         return passed ? OK : fail_check(device, why);
     log_debug("device: %s: checking its operations", device->name);

@@ -132,7 +132,7 @@ static int expect_crcs(const struct store_file *file)
 }
 
 /* Opens the task from the newest sound checkpoint; from the start when there is none. */
-static int open_state(struct session *session)
+static int enter_open_state(struct session *session)
 {
     struct store_file *file = NULL;
     int64_t step = 0;
@@ -209,7 +209,7 @@ int session_enter(struct session *session)
     session->started = 0;
     signals_set_unsaved(false);
     checkpoint_clean(session->folder.path);
-    TRY(open_state(session));
+    TRY(enter_open_state(session));
     if (session->folder.resumed) TRY(session_write_config(session));
     if (session->input_changed) TRY(renew_input(session));
     int64_t reported = session->step - session->report.pending; /* steps that all is written of */

@@ -65,7 +65,7 @@ static int train_relieve_step(void *context)
 }
 
 /* Makes the next step, again from the same state in a smaller mode as long as memory fails. */
-static int run_step(struct session *session, bool evaluate)
+static int train_run_step(struct session *session, bool evaluate)
 {
     struct step_attempt attempt = {session, evaluate};
     return memory_retry(train_attempt_step, &attempt, train_relieve_step, &attempt);
@@ -85,7 +85,7 @@ static int train_attempt_image(void *context)
 
 /* A stop waits for it: it takes a part of a step's time, and a frame that was left out would not be
  * made again. */
-static int make_image(struct session *session, struct image *image)
+static int train_make_image(struct session *session, struct image *image)
 {
     session->device->stop_requested = NULL;
     struct image_attempt attempt = {session, image};
@@ -114,7 +114,7 @@ static void train_name_panes(const struct session *session, char *out, size_t ro
 static int train_add_frame(struct session *session)
 {
     struct image image = {0};
-    TRY(make_image(session, &image));
+    TRY(train_make_image(session, &image));
     char caption[2 * sizeof session->report.caption], labels[32 + 12 * TASK_MAX_COLUMNS];
     char json[RECORD_BYTES], extra[sizeof caption + sizeof labels + 16];
     train_name_panes(session, labels, sizeof labels);
@@ -159,7 +159,7 @@ static int report_step(struct session *session)
 static int train_train_step(struct session *session)
 {
     int64_t next = session->step + 1;
-    TRY(run_step(session, line_is_due(session, next) || frame_is_due(session, next)));
+    TRY(train_run_step(session, line_is_due(session, next) || frame_is_due(session, next)));
     session->step = next;
     signals_set_unsaved(true);
     session->finished = session->report.finished || next >= session->total;

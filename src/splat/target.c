@@ -25,7 +25,7 @@ static struct splat_target target_describe(const struct image *shape)
                                  .sample_bits = (int)sample_bytes(shape->type) * 8};
 }
 
-static enum sample_type type_of(const struct splat_target *t)
+static enum sample_type target_type_of(const struct splat_target *t)
 {
     return t->sample_bits == 8 ? SAMPLE_U8 : t->sample_bits == 16 ? SAMPLE_U16 : SAMPLE_F32;
 }
@@ -358,7 +358,7 @@ static void join_rows(struct image *to, const struct splat_target *from, int y)
 
 static int stream_target(const struct splat_target *t, const struct image_sink *to)
 {
-    struct image shape = {t->width, t->height, t->channels, type_of(t), NULL};
+    struct image shape = {t->width, t->height, t->channels, target_type_of(t), NULL};
     if (to->begin) TRY(to->begin(to->argument, &shape));
     int most = image_band_rows(&shape);
     for (int y = 0; y < t->height; y += most) {
@@ -383,7 +383,8 @@ int splat_target_scale(struct splat_target *to, struct spill *bytes,
                        const struct splat_target *from, int width, int height,
                        const char *spill_dir)
 {
-    const struct image shape = {from->width, from->height, from->channels, type_of(from), NULL};
+    const struct image shape = {from->width, from->height, from->channels, target_type_of(from),
+                                NULL};
     struct layer layer = {.bytes = bytes};
     const struct image_sink sink = {.put = layer_put, .argument = &layer};
     struct image_scaler *scaler = NULL;

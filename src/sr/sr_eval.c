@@ -53,7 +53,7 @@ static void eval_json_scores(const struct sr_scores *s, double bicubic_y)
     }
 }
 
-static int eval_measure(struct sr_eval *e, int i)
+static int sr_eval_measure(struct sr_eval *e, int i)
 {
     const struct pair *pair = pairs_at(e->set, i);
     const struct sr_design *design = sr_enlarger_network(e->enlarger);
@@ -94,7 +94,7 @@ static int eval_all(struct sr_eval *e)
         printf("%-28s %8s %7s %8s %8s %8s\n", "image", "PSNR-Y", "gain", "SSIM-Y", "PSNR", "SSIM");
     }
     for (int i = 0; i < e->count; i++)
-        TRY(eval_measure(e, i));
+        TRY(sr_eval_measure(e, i));
     if (json) {
         printf("], ");
         eval_json_scores(&e->mean, e->bicubic_y);

@@ -187,7 +187,7 @@ static int memo_get(struct reader *in, uint64_t number)
 
 /* ---- bytes ---- */
 
-static int read_number(struct reader *in, int bytes, uint64_t *number)
+static int pickle_read_number(struct reader *in, int bytes, uint64_t *number)
 {
     if (in->end - in->p < bytes) return pickle_bad(in, "its end");
     *number = 0;
@@ -199,7 +199,7 @@ static int read_number(struct reader *in, int bytes, uint64_t *number)
 /* What a number of `bytes` bytes counts: *text points to so many. */
 static int read_counted(struct reader *in, int bytes, const char **text, uint64_t *count)
 {
-    TRY(read_number(in, bytes, count));
+    TRY(pickle_read_number(in, bytes, count));
     if (*count > (uint64_t)(in->end - in->p) || *count > INT32_MAX)
         return pickle_bad(in, "a text beyond the end");
     *text = (const char *)in->p;
@@ -418,29 +418,35 @@ static int run_counted(struct reader *in, uint8_t code, bool *known)
     return OK;
 }
 
-static int run_number(struct reader *in, uint8_t code, bool *known)
+static int pickle_run_number(struct reader *in, uint8_t code, bool *known)
 {
     uint64_t number = 0;
     *known = true;
     switch (code) {
-    case 'J': TRY(read_number(in, 4, &number)); return push_new(in, PICKLE_INT, (int32_t)number);
-    case 'K': TRY(read_number(in, 1, &number)); return push_new(in, PICKLE_INT, (int64_t)number);
-    case 'M': TRY(read_number(in, 2, &number)); return push_new(in, PICKLE_INT, (int64_t)number);
-    case 'G': TRY(read_number(in, 8, &number)); return push_new(in, PICKLE_FLOAT, 0);
+    case 'J':
+        TRY(pickle_read_number(in, 4, &number));
+        return push_new(in, PICKLE_INT, (int32_t)number);
+    case 'K':
+        TRY(pickle_read_number(in, 1, &number));
+        return push_new(in, PICKLE_INT, (int64_t)number);
+    case 'M':
+        TRY(pickle_read_number(in, 2, &number));
+        return push_new(in, PICKLE_INT, (int64_t)number);
+    case 'G': TRY(pickle_read_number(in, 8, &number)); return push_new(in, PICKLE_FLOAT, 0);
     case 0x8a: return push_long(in, 1);
     case 0x8b: return push_long(in, 4);
     case 'N': return push_new(in, PICKLE_NONE, 0);
     case 0x88: return push_new(in, PICKLE_BOOL, 1);
     case 0x89: return push_new(in, PICKLE_BOOL, 0);
-    case 'q': TRY(read_number(in, 1, &number)); return memo_put(in, number);
-    case 'r': TRY(read_number(in, 4, &number)); return memo_put(in, number);
+    case 'q': TRY(pickle_read_number(in, 1, &number)); return memo_put(in, number);
+    case 'r': TRY(pickle_read_number(in, 4, &number)); return memo_put(in, number);
     case 0x94: return memo_put(in, in->memo_count);
-    case 'h': TRY(read_number(in, 1, &number)); return memo_get(in, number);
-    case 'j': TRY(read_number(in, 4, &number)); return memo_get(in, number);
+    case 'h': TRY(pickle_read_number(in, 1, &number)); return memo_get(in, number);
+    case 'j': TRY(pickle_read_number(in, 4, &number)); return memo_get(in, number);
     case 0x80: /* the version */
-        TRY(read_number(in, 1, &number));
+        TRY(pickle_read_number(in, 1, &number));
         return number <= 5 ? OK : pickle_bad(in, "an unknown version");
-    case 0x95: return read_number(in, 8, &number); /* a frame's bytes */
+    case 0x95: return pickle_read_number(in, 8, &number); /* a frame's bytes */
     default: *known = false; return OK;
     }
 }
@@ -488,7 +494,7 @@ static int read_pickle(struct reader *in)
         uint8_t code = *in->p++;
         if (code == '.') break;
         TRY(run_structure(in, code, &known));
-        if (!known) TRY(run_number(in, code, &known));
+        if (!known) TRY(pickle_run_number(in, code, &known));
         if (!known) TRY(run_counted(in, code, &known));
         if (known) continue;
         in->p--;

@@ -102,7 +102,7 @@ static int fail_compressed(const struct torch_file *file)
 
 /* ---- tensors ---- */
 
-static int read_sizes(const struct pickle_value *value, int64_t *sizes, int *count)
+static int torch_read_sizes(const struct pickle_value *value, int64_t *sizes, int *count)
 {
     if (!value || value->kind != PICKLE_TUPLE || value->count > TENSOR_MAX_DIMS) return -1;
     for (uint32_t i = 0; i < value->count; i++) {
@@ -123,7 +123,7 @@ struct torch_layout {
 
 /* 0, or -1 where it reaches beyond `room` numbers or has more numbers than these. A stride that is
  * not gone along may be any number: it becomes 0. */
-static int check_layout(struct torch_layout *l, size_t room)
+static int torch_check_layout(struct torch_layout *l, size_t room)
 {
     int64_t last = l->offset, step;
     l->count = 1;
@@ -188,8 +188,8 @@ static int tensor_bad(const struct torch_file *file, const char *name, const cha
     return fail(ERR_DATA, "%s: tensor %s %s", file->path, name, what);
 }
 
-static int read_tensor(struct torch_file *file, const struct pickle_value *call, const char *name,
-                       struct store_tensor *tensor)
+static int torch_read_tensor(struct torch_file *file, const struct pickle_value *call,
+                             const char *name, struct store_tensor *tensor)
 {
     const struct pickle_value *given = call->arguments;
     struct torch_storage storage = {0};
@@ -202,8 +202,9 @@ static int read_tensor(struct torch_file *file, const struct pickle_value *call,
     const struct pickle_value *from = item_of(given, 0, PICKLE_PERSISTENT);
     const struct pickle_value *offset = item_of(given, 1, PICKLE_INT);
     if (!from || !offset || offset->integer < 0 ||
-        read_sizes(item_of(given, 2, PICKLE_TUPLE), l.shape, &l.dims) < 0 ||
-        read_sizes(item_of(given, 3, PICKLE_TUPLE), l.stride, &strides) < 0 || strides != l.dims)
+        torch_read_sizes(item_of(given, 2, PICKLE_TUPLE), l.shape, &l.dims) < 0 ||
+        torch_read_sizes(item_of(given, 3, PICKLE_TUPLE), l.stride, &strides) < 0 ||
+        strides != l.dims)
         return tensor_bad(file, name, "is described in a way that is not known");
     l.offset = offset->integer;
     TRY(read_storage(file, from, &storage));
@@ -211,7 +212,7 @@ static int read_tensor(struct torch_file *file, const struct pickle_value *call,
     struct zip_entry *entry = find_storage(file, storage.key);
     if (!entry) return tensor_bad(file, name, "has no numbers in the file");
     if (!entry->data) return fail_compressed(file);
-    if (check_layout(&l, entry->bytes / size) < 0)
+    if (torch_check_layout(&l, entry->bytes / size) < 0)
         return tensor_bad(file, name, "has other numbers in the file than its shape says");
     if (file->is_checked && !zip_entry_is_sound(entry))
         return tensor_bad(file, name, "is damaged: the checksum of its numbers is wrong");
@@ -337,7 +338,7 @@ static size_t wrapper_bytes(const struct pickle_value *mapping)
     return skip;
 }
 
-static int compare_names(const void *a, const void *b)
+static int torch_compare_names(const void *a, const void *b)
 {
     return strcmp(((const struct store_tensor *)a)->name, ((const struct store_tensor *)b)->name);
 }
@@ -364,10 +365,10 @@ static int read_tensors(struct torch_file *file, const struct pickle_value *mapp
         char *name = strndup(key->text + skip, key->count - skip);
         if (!name) return fail(ERR_SYSTEM, "out of memory");
         file->names[file->count] = name;
-        TRY(read_tensor(file, call, name, &file->tensors[file->count]));
+        TRY(torch_read_tensor(file, call, name, &file->tensors[file->count]));
         file->count++;
     }
-    qsort(file->tensors, (size_t)file->count, sizeof *file->tensors, compare_names);
+    qsort(file->tensors, (size_t)file->count, sizeof *file->tensors, torch_compare_names);
     for (int i = 1; i < file->count; i++)
         if (strcmp(file->tensors[i - 1].name, file->tensors[i].name) == 0)
             return tensor_bad(file, file->tensors[i].name, "is there twice");

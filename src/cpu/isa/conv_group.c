@@ -27,8 +27,8 @@ static void copy_edge(stored *inputs, const struct nn_conv *s, const stored *cor
         __builtin_prefetch((p) + (row), write), __builtin_prefetch((p) + (row) + (next), write)
 
 /* values[f][tile][16] of the tiles; the rest is zero */
-static void gather_inputs(float *values, const struct nn_conv *s, const stored *in, int channels,
-                          size_t first, int count)
+static void group_gather_inputs(float *values, const struct nn_conv *s, const stored *in,
+                                int channels, size_t first, int count)
 {
     struct tile t = tile_at(s, first), ahead = tile_at(s, first + (size_t)count);
     for (int i = 0; i < count; i++, tile_next(&t, s), tile_next(&ahead, s)) {
@@ -149,7 +149,7 @@ void ISA_NAME(conv_group_conv)(const struct nn_conv *s, void *out, const void *i
                                const void *packed, const struct nn_epilogue *e, int group,
                                size_t first, int count, float *workspace)
 {
-    gather_inputs(workspace, s, (const stored *)in + group * GROUP, s->cin, first, count);
+    group_gather_inputs(workspace, s, (const stored *)in + group * GROUP, s->cin, first, count);
     for (int f = 0; f < 16; f++)
         for (int t = 0; t < count; t += TILES_AT_ONCE)
             conv_group_product(workspace + (f * GROUP_TILES + t) * GROUP,
@@ -226,7 +226,7 @@ void ISA_NAME(conv_group_wgrad)(const struct nn_conv *s, float *sums, const void
                                 float *workspace)
 {
     float *a = workspace, *b = workspace + GROUP_WORKSPACE;
-    gather_inputs(a, s, (const stored *)in + group * GROUP, s->cin, first, count);
+    group_gather_inputs(a, s, (const stored *)in + group * GROUP, s->cin, first, count);
     gather_outputs(b, s, (const stored *)dout + group * GROUP, s->cout, first, count);
     for (int f = 0; f < 16; f++)
         outer_product(sums + f * GROUP * GROUP, a + f * GROUP_TILES * GROUP,

@@ -266,8 +266,8 @@ static size_t gemm_workspace(const struct nn_conv *s)
 }
 
 /* dw += of some rows, for the columns of a block */
-static void gemm_rows(const struct nn_conv *s, float *dw, const void *in, const void *dout,
-                      size_t row, int rows, int block, float *buffer)
+static void conv_gemm_rows(const struct nn_conv *s, float *dw, const void *in, const void *dout,
+                           size_t row, int rows, int block, float *buffer)
 {
     int first = block * COLUMNS, last = s->cin - first < COLUMNS ? s->cin : first + COLUMNS;
     size_t a = row * (size_t)s->cout, b = row * (size_t)s->cin, count = (size_t)rows;
@@ -288,9 +288,9 @@ static void small_blocks(void *context, int64_t from, int64_t to)
     const struct conv_cut *c = j->cut;
     for (int b = (int)from; b < (int)to; b++)
         for (size_t r = 0; r < c->total; r += c->chunk)
-            gemm_rows(j->shape, j->dw, j->in, j->dout, r,
-                      conv_clamp(c->total - r, 1, (int)c->chunk), b,
-                      j->buffer + (size_t)b * gemm_workspace(j->shape));
+            conv_gemm_rows(j->shape, j->dw, j->in, j->dout, r,
+                           conv_clamp(c->total - r, 1, (int)c->chunk), b,
+                           j->buffer + (size_t)b * gemm_workspace(j->shape));
 }
 
 static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, const void *dout,
@@ -300,8 +300,8 @@ static void gemm_piece(const struct nn_conv *s, float *sums, const void *in, con
     for (int o = 0; o < s->cout; o++)
         memset(sums + (size_t)o * (size_t)s->cin + first, 0, (size_t)(last - first) * sizeof *sums);
     for (size_t r = row; r < row + rows; r += CONV_WGRAD_CHUNK)
-        gemm_rows(s, sums, in, dout, r, conv_clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block,
-                  buffer);
+        conv_gemm_rows(s, sums, in, dout, r, conv_clamp(row + rows - r, 1, CONV_WGRAD_CHUNK), block,
+                       buffer);
 }
 
 static void gemm_pieces(void *context, int64_t from, int64_t to)

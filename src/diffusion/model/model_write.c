@@ -14,9 +14,9 @@
 /* Which of diffusers' releases these files were compared with. */
 #define DIFFUSERS "0.42.1"
 
-static int write_text(const char *folder, const char *name, const char *format, ...)
+static int model_write_text(const char *folder, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static int write_text(const char *folder, const char *name, const char *format, ...)
+static int model_write_text(const char *folder, const char *name, const char *format, ...)
 {
     char *text = NULL, *path = path_join(folder, name);
     va_list args;
@@ -57,29 +57,29 @@ static int write_scheduler(const char *folder, double shift)
     char *path;
     int code = make_component(&path, folder, "scheduler");
     if (code == OK)
-        code = write_text(path, "scheduler_config.json",
-                          "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\",\n"
-                          "\"_diffusers_version\": \"%s\",\n\"num_train_timesteps\": 1000, "
-                          "\"shift\": %.9g, \"use_dynamic_shifting\": false}\n",
-                          DIFFUSERS, shift);
+        code = model_write_text(path, "scheduler_config.json",
+                                "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\",\n"
+                                "\"_diffusers_version\": \"%s\",\n\"num_train_timesteps\": 1000, "
+                                "\"shift\": %.9g, \"use_dynamic_shifting\": false}\n",
+                                DIFFUSERS, shift);
     free(path);
     return code;
 }
 
 static int write_s3dit_config(const char *folder, const struct s3dit_config *c)
 {
-    return write_text(folder, "config.json",
-                      "{\"_class_name\": \"ZImageTransformer2DModel\",\n\"_diffusers_version\": "
-                      "\"%s\",\n\"all_f_patch_size\": [1], \"all_patch_size\": [%d],\n"
-                      "\"axes_dims\": [%d, %d, %d], \"axes_lens\": [%d, %d, %d],\n"
-                      "\"cap_feat_dim\": %d, \"dim\": %d, \"in_channels\": %d,\n\"n_heads\": %d, "
-                      "\"n_kv_heads\": %d, \"n_layers\": %d, \"n_refiner_layers\": %d,\n"
-                      "\"norm_eps\": %.9g, \"qk_norm\": true, \"rope_theta\": %.9g, "
-                      "\"siglip_feat_dim\": null, \"t_scale\": %.9g}\n",
-                      DIFFUSERS, c->patch, c->axes[0], c->axes[1], c->axes[2], c->axes_lens[0],
-                      c->axes_lens[1], c->axes_lens[2], c->text_dim, c->dim, c->channels, c->heads,
-                      c->heads, c->layers, c->refiner_layers, c->norm_eps, c->rope_theta,
-                      c->t_scale);
+    return model_write_text(
+        folder, "config.json",
+        "{\"_class_name\": \"ZImageTransformer2DModel\",\n\"_diffusers_version\": "
+        "\"%s\",\n\"all_f_patch_size\": [1], \"all_patch_size\": [%d],\n"
+        "\"axes_dims\": [%d, %d, %d], \"axes_lens\": [%d, %d, %d],\n"
+        "\"cap_feat_dim\": %d, \"dim\": %d, \"in_channels\": %d,\n\"n_heads\": %d, "
+        "\"n_kv_heads\": %d, \"n_layers\": %d, \"n_refiner_layers\": %d,\n"
+        "\"norm_eps\": %.9g, \"qk_norm\": true, \"rope_theta\": %.9g, "
+        "\"siglip_feat_dim\": null, \"t_scale\": %.9g}\n",
+        DIFFUSERS, c->patch, c->axes[0], c->axes[1], c->axes[2], c->axes_lens[0], c->axes_lens[1],
+        c->axes_lens[2], c->text_dim, c->dim, c->channels, c->heads, c->heads, c->layers,
+        c->refiner_layers, c->norm_eps, c->rope_theta, c->t_scale);
 }
 
 static int write_denoiser(const char *folder, const struct model_writing *writing)
@@ -103,7 +103,8 @@ static int write_denoiser(const char *folder, const struct model_writing *writin
 /* ---- the table, as the least Qwen3 around it ---- */
 
 /* Its one layer is never asked: the features are what goes into it. */
-static int add_layer(struct store_writer *writer, int width, const float *zeros, const float *ones)
+static int model_add_layer(struct store_writer *writer, int width, const float *zeros,
+                           const float *ones)
 {
     enum { HEAD = 2 };
     const struct {
@@ -144,8 +145,8 @@ static int write_table(const char *folder, const struct model_writing *writing)
         ones[i] = 1.0f;
     TRY_CLEANUP(make_component(&path, folder, "text_encoder"));
     TRY_CLEANUP(store_add_f32(writer, "embed_tokens.weight", rows, width, writing->table));
-    TRY_CLEANUP(add_layer(writer, width, numbers, ones));
-    TRY_CLEANUP(write_text(
+    TRY_CLEANUP(model_add_layer(writer, width, numbers, ones));
+    TRY_CLEANUP(model_write_text(
         path, "config.json",
         "{\"architectures\": [\"Qwen3Model\"], \"model_type\": \"qwen3\", \"dtype\": "
         "\"float32\",\n\"vocab_size\": %d, \"hidden_size\": %d, \"intermediate_size\": 2,\n"
@@ -177,17 +178,18 @@ int model_folder_write(const char *folder, const struct model_writing *writing)
     TRY(write_tokenizer_folder(folder, writing->text));
     TRY(write_table(folder, writing));
     TRY(write_denoiser(folder, writing));
-    TRY(write_text(folder, "imgtrain.json",
-                   "{\"version\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d, "
-                   "\"guidance\": %.9g}\n",
-                   IMGTRAIN_VERSION, writing->defaults.width, writing->defaults.height,
-                   writing->defaults.steps, writing->defaults.guidance));
-    return write_text(folder, "model_index.json",
-                      "{\"_class_name\": \"ZImagePipeline\",\n\"_diffusers_version\": \"%s\",\n"
-                      "\"scheduler\": [\"diffusers\", \"FlowMatchEulerDiscreteScheduler\"],\n"
-                      "\"text_encoder\": [\"transformers\", \"Qwen3Model\"],\n"
-                      "\"tokenizer\": [\"transformers\", \"PreTrainedTokenizerFast\"],\n"
-                      "\"transformer\": [\"diffusers\", \"ZImageTransformer2DModel\"],\n"
-                      "\"vae\": [null, null]}\n",
-                      DIFFUSERS);
+    TRY(model_write_text(folder, "imgtrain.json",
+                         "{\"version\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d, "
+                         "\"guidance\": %.9g}\n",
+                         IMGTRAIN_VERSION, writing->defaults.width, writing->defaults.height,
+                         writing->defaults.steps, writing->defaults.guidance));
+    return model_write_text(
+        folder, "model_index.json",
+        "{\"_class_name\": \"ZImagePipeline\",\n\"_diffusers_version\": \"%s\",\n"
+        "\"scheduler\": [\"diffusers\", \"FlowMatchEulerDiscreteScheduler\"],\n"
+        "\"text_encoder\": [\"transformers\", \"Qwen3Model\"],\n"
+        "\"tokenizer\": [\"transformers\", \"PreTrainedTokenizerFast\"],\n"
+        "\"transformer\": [\"diffusers\", \"ZImageTransformer2DModel\"],\n"
+        "\"vae\": [null, null]}\n",
+        DIFFUSERS);
 }

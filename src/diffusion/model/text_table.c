@@ -112,8 +112,8 @@ static int read_bytes(struct text_table *table, const cJSON *vocabulary, const c
                  : fail(ERR_DATA, "%s: 256 bytes and %s are expected as its words", path, end_word);
 }
 
-static int read_labels(struct text_table *table, const cJSON *model, const cJSON *vocabulary,
-                       const char *path)
+static int text_table_read_labels(struct text_table *table, const cJSON *model,
+                                  const cJSON *vocabulary, const char *path)
 {
     const char *none = none_word;
     const cJSON *item;
@@ -146,7 +146,7 @@ static int text_table_parse(struct text_table *table, const cJSON *root, const c
     const char *type = "none";
     TRY(json_file_string(model, path, "type", &type));
     if (strcmp(type, "WordLevel") == 0 && cJSON_IsObject(vocabulary))
-        return read_labels(table, model, vocabulary, path);
+        return text_table_read_labels(table, model, vocabulary, path);
     if (strcmp(type, "BPE") != 0 || !cJSON_IsObject(vocabulary))
         return fail(ERR_DATA,
                     "%s: a tokenizer of type %.40s; WordLevel (names of classes) and BPE "

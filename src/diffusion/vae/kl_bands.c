@@ -29,7 +29,7 @@ static bool is_projected(const struct kl_bands *b, int i)
            reader->input[0] != i;
 }
 
-static bool is_kept(const struct kl_bands *b, int i)
+static bool band_is_kept(const struct kl_bands *b, int i)
 {
     return !is_norm(b, i) && !is_projected(b, i);
 }
@@ -46,7 +46,7 @@ static int band_last_reader(const struct kl_bands *b, int i)
     for (int k = i + 1; k < b->net->layer_count; k++)
         for (int slot = 0; slot < band_layer(b, k)->input_count; slot++) {
             if (band_layer(b, k)->input[slot] != i) continue;
-            int reader = is_kept(b, k) ? k : band_layer(b, k)->last_reader;
+            int reader = band_is_kept(b, k) ? k : band_layer(b, k)->last_reader;
             if (reader > last) last = reader;
         }
     return last;
@@ -62,8 +62,9 @@ static int band_replaces(const struct kl_bands *b, int i)
     int residual = l->input[1];
     if (is_projected(b, residual)) residual = band_layer(b, residual)->input[0];
     if (band_layer(b, residual)->c < l->c) return -1;
-    return residual > 0 && is_kept(b, residual) && band_last_reader(b, residual) == i ? residual
-                                                                                      : -1;
+    return residual > 0 && band_is_kept(b, residual) && band_last_reader(b, residual) == i
+               ? residual
+               : -1;
 }
 
 static int band_rows_of(const struct kl_bands *b, int i)
@@ -159,7 +160,7 @@ int kl_bands_declare(struct kl_bands *b, const struct net *net, int rows, struct
             TRY(band_declare(plan, "attention", i, PLAN_ACTIVATIONS,
                              l->kind->workspace(net, device, i, 1, 0), phase + i, phase + i,
                              &b->attention));
-        if (!is_kept(b, i) || band_replaces(b, i) >= 0) continue;
+        if (!band_is_kept(b, i) || band_replaces(b, i) >= 0) continue;
         TRY(band_declare(plan, "value", i, PLAN_ACTIVATIONS, net_bytes(net, i), phase + i,
                          i == layers - 1 ? end : phase + band_place_end(b, i), &b->value[i]));
     }
@@ -243,7 +244,7 @@ static int band_residual(struct kl_bands *b, int i, int first, int rows, const f
     *residual = NULL;
     if (l->input_count < 2) return OK;
     int from = l->input[1];
-    if (is_kept(b, from)) {
+    if (band_is_kept(b, from)) {
         *residual = b->value[from] + band_numbers(l, first);
         return OK;
     }
@@ -312,7 +313,7 @@ int kl_bands_run(struct kl_bands *b)
         const struct net_layer *l = band_layer(b, i);
         int rows = band_rows_of(b, i), place = band_replaces(b, i);
         bool whole = l->kind == &layer_pixel_attention || l->kind == &layer_input;
-        if (!is_kept(b, i)) continue;
+        if (!band_is_kept(b, i)) continue;
         if (b->stop_requested && b->stop_requested())
             return fail(ERR_STOPPED, "stopped while decoding");
         if (place >= 0) b->value[i] = b->value[place];

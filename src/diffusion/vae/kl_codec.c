@@ -33,7 +33,7 @@ struct kl_codec {
     bool (*stop_requested)(void);
 };
 
-static void side_close(struct codec_side *side)
+static void codec_side_close(struct codec_side *side)
 {
     if (!side) return;
     plan_free(side->plan);
@@ -91,12 +91,12 @@ static int codec_take(struct kl_codec *codec, bool decoder, int h, int w, int ro
 {
     struct codec_side *s = codec->side;
     if (s && s->decoder == decoder && s->h == h && s->w == w && s->rows == rows) return OK;
-    side_close(s);
+    codec_side_close(s);
     codec->side = NULL;
     int code = side_open(&s, codec, decoder, h, w, rows);
     if (code == OK) code = side_load(codec, s);
     if (code < 0) {
-        side_close(s);
+        codec_side_close(s);
         return code;
     }
     codec->side = s;
@@ -128,7 +128,7 @@ cleanup:
 void kl_codec_close(struct kl_codec *codec)
 {
     if (!codec) return;
-    side_close(codec->side);
+    codec_side_close(codec->side);
     store_close(codec->file);
     free(codec);
 }
@@ -198,6 +198,6 @@ int kl_codec_bytes(const struct kl_codec *codec, bool decoder, int h, int w, int
     struct codec_side *s;
     int code = side_open(&s, codec, decoder, h, w, rows);
     if (code == OK) *bytes = plan_device_bytes(s->plan);
-    side_close(s);
+    codec_side_close(s);
     return code;
 }

@@ -58,7 +58,7 @@ static int eval_image(struct vae_eval *e, int index)
     return OK;
 }
 
-static void eval_print(const struct vae_eval *e)
+static void vae_eval_print(const struct vae_eval *e)
 {
     double mean = e->sum / e->numbers, deviation = sqrt(e->squares / e->numbers - mean * mean);
     const struct {
@@ -111,7 +111,7 @@ int vae_evaluate(const struct task_evaluation *wanted)
     int code = eval_open(&e);
     for (int i = 0; code == OK && i < e.count; i++)
         code = eval_image(&e, i);
-    if (code == OK) eval_print(&e);
+    if (code == OK) vae_eval_print(&e);
     kl_codec_close(e.codec);
     dataset_close(e.set);
     free(e.image);

@@ -32,7 +32,7 @@ static size_t norm_sums_bytes(const struct net_layer *l, int n)
 }
 
 /* With the sums over its input, which it makes. */
-static int norm_of(const struct network_pass *s, int i, struct nn_group_norm *norm)
+static int group_norm_of(const struct network_pass *s, int i, struct nn_group_norm *norm)
 {
     const struct net_layer *l = &s->net->layers[i];
     *norm = (struct nn_group_norm){.x = s->value[l->input[0]],
@@ -70,7 +70,7 @@ static int group_norm_layer_forward(struct network_pass *s, int i, enum pass_mas
 {
     struct nn_group_norm norm;
     (void)masks; /* is_piecewise_linear is not set */
-    TRY(norm_of(s, i, &norm));
+    TRY(group_norm_of(s, i, &norm));
     return s->device->nn->group_norm_forward(s->device, &norm, s->value[i]);
 }
 
@@ -79,7 +79,7 @@ static int group_norm_layer_backward(struct network_pass *s, int i, int slot, vo
     struct nn_group_norm norm;
     double *slopes;
     (void)slot;
-    TRY(norm_of(s, i, &norm));
+    TRY(group_norm_of(s, i, &norm));
     TRY(norm_slopes(s, i, &norm, &slopes));
     return s->device->nn->group_norm_dgrad(s->device, &norm, to, s->grad[i], slopes, add);
 }
@@ -89,7 +89,7 @@ static int group_norm_weight_gradient(struct network_pass *s, int i)
     struct nn_group_norm norm;
     double *slopes;
     if (s->grad[s->net->layers[i].input[0]]) return OK; /* its backward is asked for, too */
-    TRY(norm_of(s, i, &norm));
+    TRY(group_norm_of(s, i, &norm));
     return norm_slopes(s, i, &norm, &slopes);
 }
 

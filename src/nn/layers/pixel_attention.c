@@ -59,7 +59,7 @@ static struct nn_conv attention_product(const struct net_layer *l, int queries)
                             .chunk = 1};
 }
 
-static int attention_begin(const struct network_pass *s, int i, struct attention_part *part)
+static int pixel_attention_begin(const struct network_pass *s, int i, struct attention_part *part)
 {
     const struct net_layer *l = &s->net->layers[i];
     for (int k = 0; k < l->input_count; k++)
@@ -89,7 +89,7 @@ static int pixel_attention_forward(struct network_pass *s, int i, enum pass_mask
     const size_t pixels = (size_t)attention_pixels(l), c = (size_t)l->c;
     struct attention_part p;
     (void)masks; /* is_piecewise_linear is not set */
-    TRY(attention_begin(s, i, &p));
+    TRY(pixel_attention_begin(s, i, &p));
     s->macs += net_layer_macs(s->net, i) * s->n;
     for (int n = 0; n < s->n; n++) {
         const float *value[3];
@@ -135,7 +135,7 @@ static int pixel_attention_backward(struct network_pass *s, int i, unsigned slot
     const size_t pixels = (size_t)attention_pixels(l), c = (size_t)l->c;
     struct attention_part p;
     bool add_q = l->gradient[SLOT_Q] == NET_GRADIENT_ADDS;
-    TRY(attention_begin(s, i, &p));
+    TRY(pixel_attention_begin(s, i, &p));
     s->macs += 2 * net_layer_macs(s->net, i) * s->n;
     for (int k = SLOT_K; k <= SLOT_V; k++)
         if (slots >> k & 1 && l->gradient[k] != NET_GRADIENT_ADDS)

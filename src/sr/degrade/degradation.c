@@ -28,7 +28,7 @@ static size_t size_floats(struct degrade_size size)
     return (size_t)size.w * (size_t)size.h * 3;
 }
 
-static size_t most_of(size_t a, size_t b)
+static size_t degrade_most_of(size_t a, size_t b)
 {
     return a > b ? a : b;
 }
@@ -50,13 +50,13 @@ struct degrade_room {
 static void room_for_resize(struct degrade_room *room, struct degrade_size from,
                             struct degrade_size to)
 {
-    room->image = most_of(room->image, most_of(size_floats(from), size_floats(to)));
-    room->scratch = most_of(room->scratch, degrade_resize_floats(from.w, from.h, to.w));
+    room->image = degrade_most_of(room->image, degrade_most_of(size_floats(from), size_floats(to)));
+    room->scratch = degrade_most_of(room->scratch, degrade_resize_floats(from.w, from.h, to.w));
 }
 
 static void room_for_blur(struct degrade_room *room, struct degrade_size size, int side)
 {
-    room->scratch = most_of(room->scratch, degrade_blur_floats(size.w, side));
+    room->scratch = degrade_most_of(room->scratch, degrade_blur_floats(size.w, side));
 }
 
 static struct degrade_room degrade_room_of(const struct degrade_choices *c, int w, int h)
@@ -66,8 +66,10 @@ static struct degrade_room degrade_room_of(const struct degrade_choices *c, int 
     struct degrade_size second = round_largest(&c->round[1], lq);
     struct degrade_room room = {0, degrade_poisson_bytes() / sizeof(float) + 1};
     if (c->usm)
-        room.scratch = most_of(room.scratch, degrade_sharpen_floats(gt.w, gt.h, c->usm_high));
-    if (c->thick_prob > 0) room.scratch = most_of(room.scratch, degrade_thicken_floats(gt.w, gt.h));
+        room.scratch =
+            degrade_most_of(room.scratch, degrade_sharpen_floats(gt.w, gt.h, c->usm_high));
+    if (c->thick_prob > 0)
+        room.scratch = degrade_most_of(room.scratch, degrade_thicken_floats(gt.w, gt.h));
     room_for_blur(&room, gt, c->round[0].side_high);
     room_for_blur(&room, first, c->round[1].side_high);
     room_for_blur(&room, lq, c->last_side_high);

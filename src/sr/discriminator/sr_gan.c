@@ -60,7 +60,7 @@ static ptrdiff_t role_sums(const struct sr_gan *gan, enum score_role role, int p
     return ((ptrdiff_t)role * gan->memory.batch + patch) * NN_SCORE_SUMS;
 }
 
-static ptrdiff_t tap_sums(const struct sr_gan *gan, int tap, int patch)
+static ptrdiff_t gan_tap_sums(const struct sr_gan *gan, int tap, int patch)
 {
     return (ptrdiff_t)GAN_ROLES * NN_SCORE_SUMS * gan->memory.batch +
            ((ptrdiff_t)tap * gan->memory.batch + patch) * NN_LOSS_TERMS;
@@ -68,7 +68,7 @@ static ptrdiff_t tap_sums(const struct sr_gan *gan, int tap, int patch)
 
 /* ---- declaring ---- */
 
-static size_t image_bytes(const struct sr_gan *gan)
+static size_t judged_image_bytes(const struct sr_gan *gan)
 {
     return net_bytes(&gan->net.net, 0);
 }
@@ -121,10 +121,10 @@ static int declare_gan_buffers(struct sr_gan *gan, const struct gan_phases *p, s
          &gan->weights},
         {"d.gradients.made", PLAN_GRADIENTS, net->floats * sizeof(float), 0, gan->memory.end,
          &gan->made_gradients},
-        {"d.made", PLAN_ACTIVATIONS, micro * image_bytes(gan), p->forward, gan->memory.until,
+        {"d.made", PLAN_ACTIVATIONS, micro * judged_image_bytes(gan), p->forward, gan->memory.until,
          &gan->made},
-        {"d.pulled", PLAN_ACTIVATIONS, micro * image_bytes(gan), p->learn - 2, gan->memory.until,
-         &gan->pulled},
+        {"d.pulled", PLAN_ACTIVATIONS, micro * judged_image_bytes(gan), p->learn - 2,
+         gan->memory.until, &gan->pulled},
         {"d.scores", PLAN_ACTIVATIONS, micro * net_bytes(net, output_of(gan)), p->push - 2,
          p->learn - 1, &gan->scores},
     };
@@ -281,11 +281,11 @@ static int keep_features(struct sr_gan *gan, int tap, int n)
 }
 
 /* Puts the gradient of their differences, before the leaky ReLU, in their place. */
-static int compare_features(struct sr_gan *gan, int tap, int first, int n)
+static int gan_compare_features(struct sr_gan *gan, int tap, int first, int n)
 {
     int layer = gan->taps[tap];
     size_t count = net_elements(&gan->net.net, layer);
-    struct nn_image_loss loss = {.sums = gan->sums + tap_sums(gan, tap, first),
+    struct nn_image_loss loss = {.sums = gan->sums + gan_tap_sums(gan, tap, first),
                                  .grad = gan->features[tap],
                                  .out = gan->judge.value[layer],
                                  .target = gan->features[tap],
@@ -305,10 +305,10 @@ static int queue_judge(struct sr_gan *gan, int first, int n, const float *images
     int from = 0;
     gan->judge.n = gan->learn.n = gan->push.n = n;
     TRY(gan->device->nn->copy(gan->device, gan->judge.value[0], images,
-                              (size_t)n * image_bytes(gan)));
+                              (size_t)n * judged_image_bytes(gan)));
     for (int tap = 0; tap < SR_D_TAPS && gan->choices.feature_weight > 0; tap++) {
         TRY(pass_forward_through(&gan->judge, from, gan->taps[tap], PASS_WRITE_MASKS, false));
-        TRY(made ? compare_features(gan, tap, first, n) : keep_features(gan, tap, n));
+        TRY(made ? gan_compare_features(gan, tap, first, n) : keep_features(gan, tap, n));
         from = gan->taps[tap] + 1;
     }
     TRY(pass_forward_through(&gan->judge, from, net->layer_count - 1, PASS_WRITE_MASKS, false));
@@ -336,13 +336,13 @@ static int queue_push(struct sr_gan *gan, int n)
     }
     TRY(pass_backward_through(&gan->push, from, 0, false));
     return gan->device->nn->copy(gan->device, gan->pulled, gan->push.grad[0],
-                                 (size_t)n * image_bytes(gan));
+                                 (size_t)n * judged_image_bytes(gan));
 }
 
 int sr_gan_queue(struct sr_gan *gan, int first, int n, const float *made, const float *real,
                  bool generator_learns)
 {
-    TRY(gan->device->nn->copy(gan->device, gan->made, made, (size_t)n * image_bytes(gan)));
+    TRY(gan->device->nn->copy(gan->device, gan->made, made, (size_t)n * judged_image_bytes(gan)));
     TRY(queue_judge(gan, first, n, real, false));
     TRY(queue_learn(gan, SCORE_REAL, first, n));
     TRY(queue_judge(gan, first, n, gan->made, true));
@@ -404,7 +404,7 @@ void sr_gan_report(const struct sr_gan *gan, const double *sums, struct sr_gan_r
         report->score_made += made[1] / scores;
         report->loss += sums[role_sums(gan, SCORE_GENERATOR, i)] / scores;
         for (int tap = 0; tap < SR_D_TAPS && gan->choices.feature_weight > 0; tap++)
-            report->feature += sums[tap_sums(gan, tap, i) + NN_LOSS_L1] / (double)batch /
+            report->feature += sums[gan_tap_sums(gan, tap, i) + NN_LOSS_L1] / (double)batch /
                                (double)net_elements(&gan->net.net, gan->taps[tap]);
     }
 }

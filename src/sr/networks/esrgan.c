@@ -103,7 +103,7 @@ static int add_dense_block(struct net *net, const struct sr_design *design, int 
     return add_block_residual(net, values[0]);
 }
 
-static int add_block(struct net *net, const struct sr_design *design, int block, int group)
+static int esrgan_add_block(struct net *net, const struct sr_design *design, int block, int group)
 {
     int x = net->layer_count - 1;
     for (int dense = 1; dense <= DENSE_BLOCKS; dense++)
@@ -126,7 +126,7 @@ static int esrgan_build(struct net *net, const struct sr_design *design, int gro
     int first = add_after_last(net, "conv_first", 1, design->features, false);
     TRY(first);
     for (int block = 0; block < design->blocks; block++)
-        TRY(add_block(net, design, block, group));
+        TRY(esrgan_add_block(net, design, block, group));
     TRY(add_after_last(net, "conv_body", 1, design->features, false));
     int body = net_add_pair(net, &layer_add, net->layer_count - 1, first);
     TRY(body);
