@@ -26,8 +26,8 @@ static inline struct column_rows column_rows_of(int rows, int per_sample, int ch
     return r;
 }
 
-/* The terms of a row and column: void F::terms(float term[N], int row, int sample, int column).
- * pieces[blockIdx.y][N][width], from chunk `first` of all on. */
+/* The terms of a row and column: void F::column_terms(float term[N], int row, int sample, int
+ * column). pieces[blockIdx.y][N][width], from chunk `first` of all on. */
 template <int N, typename F>
 static __global__ void __launch_bounds__(32 * COLUMN_LANES)
     column_pieces(float *pieces, F f, struct column_rows r, int first, int width)
@@ -41,7 +41,7 @@ static __global__ void __launch_bounds__(32 * COLUMN_LANES)
     float sum[N] = {};
     for (int row = from + lane; column < width && row < to; row += COLUMN_LANES) {
         float term[N];
-        f.terms(term, sample * r.per_sample + row, sample, column);
+        f.column_terms(term, sample * r.per_sample + row, sample, column);
         UNROLL
         for (int i = 0; i < N; i++)
             sum[i] += term[i];
@@ -59,7 +59,8 @@ static __global__ void __launch_bounds__(32 * COLUMN_LANES)
     }
 }
 
-/* Hands on the sums of `count` chunks: void F::add(int i, int sample, int column, float sum). */
+/* Hands on the sums of `count` chunks: void F::column_add(int i, int sample, int column, float
+ * sum). */
 template <int N, typename F>
 static __global__ void column_chunks(const float *pieces, F f, struct column_rows r, int first,
                                      int count, int width)
@@ -72,7 +73,7 @@ static __global__ void column_chunks(const float *pieces, F f, struct column_row
         float sum = 0;
         for (int piece = 0; piece < r.pieces; piece++)
             sum += pieces[(((size_t)chunk * r.pieces + piece) * N + i) * width + column];
-        f.add(i, (first + chunk) / r.chunks, column, sum);
+        f.column_add(i, (first + chunk) / r.chunks, column, sum);
     }
 }
 

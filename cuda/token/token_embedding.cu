@@ -91,12 +91,12 @@ struct pads_columns {
     const float *dx;
     float *dtoken;
 
-    __device__ void terms(float term[1], int row, int sample, int column) const
+    __device__ void column_terms(float term[1], int row, int sample, int column) const
     {
         bool pad = row % p.tokens >= p.lengths[sample];
         term[0] = pad ? dx[(size_t)row * p.width + column] : 0;
     }
-    __device__ void add(int i, int sample, int column, float sum) const
+    __device__ void column_add(int i, int sample, int column, float sum) const
     {
         (void)i, (void)sample;
         dtoken[column] += sum;

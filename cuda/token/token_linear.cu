@@ -262,12 +262,12 @@ struct linear_bias {
     size_t stride;
     float *db;
 
-    __device__ void terms(float term[1], int row, int sample, int column) const
+    __device__ void column_terms(float term[1], int row, int sample, int column) const
     {
         (void)sample;
         term[0] = dy[(size_t)row * stride + column];
     }
-    __device__ void add(int i, int sample, int column, float sum) const
+    __device__ void column_add(int i, int sample, int column, float sum) const
     {
         (void)i, (void)sample;
         db[column] += sum;

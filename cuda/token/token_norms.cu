@@ -142,14 +142,14 @@ struct norm_columns {
     const float *x, *dy;
     float *dweight, *dscale;
 
-    __device__ void terms(float term[2], int row, int sample, int column) const
+    __device__ void column_terms(float term[2], int row, int sample, int column) const
     {
         size_t i = (size_t)row * n.width + column;
         float unit = dy[i] * token_norm_unit_f32(x[i], rows[row].mean, rows[row].r);
         term[0] = unit * (1 + norm_scale_at(n, sample, column));
         term[1] = unit * norm_weight_at(n, column);
     }
-    __device__ void add(int i, int sample, int column, float sum) const
+    __device__ void column_add(int i, int sample, int column, float sum) const
     {
         size_t stride = n.scale_stride ? n.scale_stride : n.width;
         if (i == 0 && dweight) dweight[column] += sum;

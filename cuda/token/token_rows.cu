@@ -44,13 +44,13 @@ struct gate_columns {
     const float *dy, *u;
     float *dgate;
 
-    __device__ void terms(float term[1], int row, int sample, int column) const
+    __device__ void column_terms(float term[1], int row, int sample, int column) const
     {
         (void)sample;
         size_t i = (size_t)row * g.width + column;
         term[0] = dy[i] * u[i];
     }
-    __device__ void add(int i, int sample, int column, float sum) const
+    __device__ void column_add(int i, int sample, int column, float sum) const
     {
         (void)i;
         size_t stride = g.gate_stride ? g.gate_stride : g.width;

@@ -134,20 +134,20 @@ static void truth_fir_down(struct op_data *d)
 }
 
 /* The forward case has the types the other way round. */
-static int fir_forward(int index)
+static int fir_case_forward(int index)
 {
     static const int swapped[4] = {0, 2, 1, 3};
     return index / 4 % GRIDS == GRIDS - 1 ? -1 : index / 4 * 4 + swapped[index % 4];
 }
 
 const struct op_kind op_fir_up = {
-    OP_KIND(nn, fir_up), .cases = 8 * GRIDS, .adjoint_of = "fir_down", .varied = "in",
-    .seed = "in",        .result = "out",    .forward = fir_forward,
+    OP_KIND(nn, fir_up), .cases = 8 * GRIDS, .adjoint_of = "fir_down",    .varied = "in",
+    .seed = "in",        .result = "out",    .forward = fir_case_forward,
 };
 
 const struct op_kind op_fir_down = {
-    OP_KIND(nn, fir_down), .cases = 8 * GRIDS, .adjoint_of = "fir_up", .varied = "in",
-    .seed = "in",          .result = "out",    .forward = fir_forward,
+    OP_KIND(nn, fir_down), .cases = 8 * GRIDS, .adjoint_of = "fir_up",      .varied = "in",
+    .seed = "in",          .result = "out",    .forward = fir_case_forward,
 };
 
 /* ---- a weight for each channel and pixel ---- */
@@ -323,7 +323,7 @@ static void fill_prelu(const struct op_case *c, const struct op_operand *operand
     }
 }
 
-static struct nn_prelu prelu_of(const struct op_call *call)
+static struct nn_prelu prelu_case_of(const struct op_call *call)
 {
     const struct op_case *c = call->c;
     return (struct nn_prelu){.z = op_memory(call, "z"),
@@ -361,20 +361,20 @@ static void describe_prelu_grad(struct op_case *c)
 
 static int run_prelu_forward(const struct op_call *call)
 {
-    struct nn_prelu p = prelu_of(call);
+    struct nn_prelu p = prelu_case_of(call);
     return call->device->nn->prelu_forward(call->device, &p, op_memory(call, "y"));
 }
 
 static int run_prelu_dgrad(const struct op_call *call)
 {
-    struct nn_prelu p = prelu_of(call);
+    struct nn_prelu p = prelu_case_of(call);
     return call->device->nn->prelu_dgrad(call->device, &p, op_memory(call, "dz"),
                                          op_memory(call, "dy"), call->c->variant != 0);
 }
 
 static int run_prelu_grad(const struct op_call *call)
 {
-    struct nn_prelu p = prelu_of(call);
+    struct nn_prelu p = prelu_case_of(call);
     return call->device->nn->prelu_grad(call->device, &p, op_memory(call, "dslopes"),
                                         op_memory(call, "dy"));
 }

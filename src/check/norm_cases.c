@@ -42,7 +42,7 @@ static double norm_pixels_of(const struct op_case *c)
     return 0;
 }
 
-static struct nn_group_norm norm_of(const struct op_call *call)
+static struct nn_group_norm group_norm_case_of(const struct op_call *call)
 {
     const struct op_case *c = call->c;
     return (struct nn_group_norm){.x = op_memory(call, "x"),
@@ -144,27 +144,27 @@ static void describe_group_norm_grad(struct op_case *c)
 
 static int run_group_norm_sums(const struct op_call *call)
 {
-    struct nn_group_norm norm = norm_of(call);
+    struct nn_group_norm norm = group_norm_case_of(call);
     norm.sums = NULL;
     return call->device->nn->group_norm_sums(call->device, &norm, op_memory(call, "sums"));
 }
 
 static int run_group_norm_forward(const struct op_call *call)
 {
-    struct nn_group_norm norm = norm_of(call);
+    struct nn_group_norm norm = group_norm_case_of(call);
     return call->device->nn->group_norm_forward(call->device, &norm, op_memory(call, "y"));
 }
 
 static int run_group_norm_slopes(const struct op_call *call)
 {
-    struct nn_group_norm norm = norm_of(call);
+    struct nn_group_norm norm = group_norm_case_of(call);
     return call->device->nn->group_norm_slopes(call->device, &norm, op_memory(call, "slopes"),
                                                op_memory(call, "dy"));
 }
 
 static int run_group_norm_dgrad(const struct op_call *call)
 {
-    struct nn_group_norm norm = norm_of(call);
+    struct nn_group_norm norm = group_norm_case_of(call);
     return call->device->nn->group_norm_dgrad(call->device, &norm, op_memory(call, "dx"),
                                               op_memory(call, "dy"), op_memory(call, "slopes"),
                                               call->c->index % 2 != 0);
@@ -198,7 +198,8 @@ static struct norm_place norm_place_of(const struct op_data *d, size_t i)
 }
 
 /* dy in front of the SiLU. */
-static double norm_gradient(const struct op_data *d, size_t i, const struct norm_place *p)
+static double group_norm_case_gradient(const struct op_data *d, size_t i,
+                                       const struct norm_place *p)
 {
     double dy = op_values(d, "dy")[i];
     double y = p->normal * op_values(d, "weight")[p->channel] + op_values(d, "bias")[p->channel];
@@ -237,7 +238,7 @@ static void truth_group_norm_slopes(struct op_data *d)
     size_t of_image = (size_t)d->c->h * (size_t)d->c->w * (size_t)d->c->c;
     for (size_t i = 0; i < norm_count(d); i++) {
         struct norm_place p = norm_place_of(d, i);
-        double dy = norm_gradient(d, i, &p);
+        double dy = group_norm_case_gradient(d, i, &p);
         size_t at = 2 * (i / of_image * (size_t)d->c->c + p.channel);
         op_values(d, "slopes")[at] += dy;
         op_values(d, "slopes")[at + 1] += dy * p.normal;
@@ -251,7 +252,7 @@ static void truth_group_norm_dgrad(struct op_data *d)
     double count = norm_pixels_of(c) * (double)width;
     for (size_t i = 0; i < norm_count(d); i++) {
         struct norm_place p = norm_place_of(d, i);
-        double dy = norm_gradient(d, i, &p) * op_values(d, "weight")[p.channel];
+        double dy = group_norm_case_gradient(d, i, &p) * op_values(d, "weight")[p.channel];
         double means[2] = {0, 0}, *dx = &op_values(d, "dx")[i];
         size_t first = p.group % (size_t)c->k * width, image = p.group / (size_t)c->k;
         for (size_t k = first; k < first + width; k++)
@@ -376,7 +377,7 @@ static size_t describe_latent(struct op_case *c)
     return all;
 }
 
-static struct nn_latent latent_of(const struct op_call *call)
+static struct nn_latent latent_case_of(const struct op_call *call)
 {
     return (struct nn_latent){.moments = op_memory(call, "moments"),
                               .noise = op_memory(call, "noise"),
@@ -409,26 +410,26 @@ static void describe_latent_kl(struct op_case *c)
 
 static int run_latent_sample(const struct op_call *call)
 {
-    struct nn_latent latent = latent_of(call);
+    struct nn_latent latent = latent_case_of(call);
     return call->device->nn->latent_sample(call->device, &latent, op_memory(call, "z"));
 }
 
 static int run_latent_dgrad(const struct op_call *call)
 {
-    struct nn_latent latent = latent_of(call);
+    struct nn_latent latent = latent_case_of(call);
     return call->device->nn->latent_dgrad(call->device, &latent, op_memory(call, "dmoments"),
                                           op_memory(call, "dz"));
 }
 
 static int run_latent_kl(const struct op_call *call)
 {
-    struct nn_latent latent = latent_of(call);
+    struct nn_latent latent = latent_case_of(call);
     return call->device->nn->latent_kl(call->device, &latent, op_memory(call, "sums"),
                                        op_memory(call, "dmoments"), latent_weight);
 }
 
 /* Number i of z: where its mean is; its logarithm lies `c` behind. */
-static size_t latent_mean_at(const struct op_data *d, size_t i)
+static size_t latent_case_mean_at(const struct op_data *d, size_t i)
 {
     size_t c = (size_t)d->c->c;
     return i / c * 2 * c + i % c;
@@ -436,7 +437,7 @@ static size_t latent_mean_at(const struct op_data *d, size_t i)
 
 static double latent_log_of(const struct op_data *d, size_t i, bool *held)
 {
-    double l = op_values(d, "moments")[latent_mean_at(d, i) + (size_t)d->c->c];
+    double l = op_values(d, "moments")[latent_case_mean_at(d, i) + (size_t)d->c->c];
     *held = l < -30 || l > 20;
     return l < -30 ? -30 : l > 20 ? 20 : l;
 }
@@ -452,8 +453,8 @@ static void truth_latent_sample(struct op_data *d)
     for (size_t i = 0; i < latent_count(d); i++) {
         bool held;
         double l = latent_log_of(d, i, &held);
-        op_values(d, "z")[i] =
-            op_values(d, "moments")[latent_mean_at(d, i)] + (noise ? exp(l / 2) * noise[i] : 0);
+        op_values(d, "z")[i] = op_values(d, "moments")[latent_case_mean_at(d, i)] +
+                               (noise ? exp(l / 2) * noise[i] : 0);
     }
 }
 
@@ -463,8 +464,8 @@ static void truth_latent_dgrad(struct op_data *d)
     for (size_t i = 0; i < latent_count(d); i++) {
         bool held;
         double l = latent_log_of(d, i, &held), *to = op_values(d, "dmoments");
-        to[latent_mean_at(d, i)] = dz[i];
-        to[latent_mean_at(d, i) + (size_t)d->c->c] =
+        to[latent_case_mean_at(d, i)] = dz[i];
+        to[latent_case_mean_at(d, i) + (size_t)d->c->c] =
             noise && !held ? dz[i] * noise[i] * exp(l / 2) / 2 : 0;
     }
 }
@@ -475,7 +476,7 @@ static void truth_latent_kl(struct op_data *d)
         op_values(d, "sums")[n] = 0;
     for (size_t i = 0; i < latent_count(d); i++) {
         bool held;
-        size_t at = latent_mean_at(d, i);
+        size_t at = latent_case_mean_at(d, i);
         double l = latent_log_of(d, i, &held), *to = op_values(d, "dmoments");
         double mean = op_values(d, "moments")[at];
         op_values(d, "sums")[i / (size_t)(d->c->h * d->c->c)] += (mean * mean + exp(l) - 1 - l) / 2;

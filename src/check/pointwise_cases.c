@@ -33,7 +33,7 @@ static size_t describe_pointwise(struct op_case *c, int index)
     return (size_t)c->w;
 }
 
-static struct nn_pointwise pointwise_of(const struct op_call *call)
+static struct nn_pointwise pointwise_case_of(const struct op_call *call)
 {
     const struct op_case *c = call->c;
     return (struct nn_pointwise){.function = (enum nn_pointwise_function)c->n,
@@ -64,13 +64,13 @@ static void describe_pointwise_dgrad(struct op_case *c)
 
 static int run_pointwise_forward(const struct op_call *call)
 {
-    struct nn_pointwise p = pointwise_of(call);
+    struct nn_pointwise p = pointwise_case_of(call);
     return call->device->nn->pointwise_forward(call->device, &p, op_memory(call, "y"));
 }
 
 static int run_pointwise_dgrad(const struct op_call *call)
 {
-    struct nn_pointwise p = pointwise_of(call);
+    struct nn_pointwise p = pointwise_case_of(call);
     return call->device->nn->pointwise_dgrad(call->device, &p, call->c->k, op_memory(call, "to"),
                                              op_memory(call, "dy"), call->c->variant != 0);
 }

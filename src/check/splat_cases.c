@@ -135,7 +135,7 @@ bool splat_case_truth_pixel(const struct op_data *d, double x, double y, int wit
 
 enum { SUM_SSIM = PIXEL_SUMS, SUM_INNER, SUM_COUNT };
 
-static double window_weight(int k)
+static double splat_case_window_weight(int k)
 {
     double sum = 0;
     for (int i = -5; i <= 5; i++)
@@ -153,7 +153,7 @@ static double truth_ssim_at(const double *a, const double *b, int y, int x, int 
     static double weights[11];
     double m[5] = {0};
     for (int k = 0; k < 11 && !(weights[10] > 0); k++)
-        weights[k] = window_weight(k - 5);
+        weights[k] = splat_case_window_weight(k - 5);
     for (int i = -5; i <= 5; i++)
         for (int j = -5; j <= 5; j++) {
             if (y + i < 0 || y + i >= HEIGHT || x + j < 0 || x + j >= WIDTH) continue;

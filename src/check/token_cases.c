@@ -261,7 +261,7 @@ static size_t describe_norm(struct op_case *c)
     return count;
 }
 
-static struct token_norm norm_of(const struct op_call *call)
+static struct token_norm token_norm_case_of(const struct op_call *call)
 {
     const struct op_case *c = call->c;
     return (struct token_norm){.kind = c->variant & 1 ? TOKEN_LAYER : TOKEN_RMS,
@@ -283,7 +283,7 @@ static void describe_norm_forward(struct op_case *c)
 
 static int run_norm_forward(const struct op_call *call)
 {
-    struct token_norm n = norm_of(call);
+    struct token_norm n = token_norm_case_of(call);
     return call->device->token->norm_forward(call->device, &n, op_memory(call, "y"),
                                              op_memory(call, "x"));
 }
@@ -330,13 +330,13 @@ static void describe_norm_backward(struct op_case *c)
 static size_t workspace_norm(const struct device *device, const struct op_case *c)
 {
     struct op_call none = {.c = c};
-    struct token_norm n = norm_of(&none);
+    struct token_norm n = token_norm_case_of(&none);
     return device->token->norm_workspace(device, &n);
 }
 
 static int run_norm_backward(const struct op_call *call)
 {
-    struct token_norm n = norm_of(call);
+    struct token_norm n = token_norm_case_of(call);
     struct token_norm_grads grads = {.x = op_memory(call, "x"),
                                      .dy = op_memory(call, "dy"),
                                      .dx = op_memory(call, "dx"),

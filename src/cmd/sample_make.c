@@ -50,7 +50,7 @@ static void sample_make_paste(struct image *to, int x, int y, const uint8_t *pix
     }
 }
 
-static int check_size(const struct sampler *sampler, int columns, int rows, int64_t scale)
+static int sample_check_size(const struct sampler *sampler, int columns, int rows, int64_t scale)
 {
     int64_t w = sampler_width(sampler) * columns * scale, h = sampler_height(sampler);
     h *= rows * scale;
@@ -263,7 +263,7 @@ static int sample_make_prepare(struct maker *m, const struct sample_options *opt
 static int make_all(struct maker *m, const struct seed_list *list, int columns, int rows)
 {
     const struct sample_options *options = m->options;
-    TRY(check_size(m->sampler, columns ? columns : 1, rows ? rows : 1, m->scale));
+    TRY(sample_check_size(m->sampler, columns ? columns : 1, rows ? rows : 1, m->scale));
     if (options->walk) return write_walk(m, list);
     return columns ? write_grid(m, list, columns, rows) : write_files(m, list);
 }

@@ -20,7 +20,7 @@ struct conversion {
 };
 
 /* A file's numbers may lie at any multiple of their size, a placed one's do not matter either. */
-static float stored_value(const struct conversion *c, int64_t i)
+static float placement_stored_value(const struct conversion *c, int64_t i)
 {
     float value;
     uint16_t half;
@@ -37,10 +37,10 @@ static void convert_range(void *context, int64_t from, int64_t to)
     const struct conversion *c = context;
     if (c->to_type == TENSOR_F32)
         for (int64_t i = from; i < to; i++)
-            ((float *)c->to)[i] = stored_value(c, i);
+            ((float *)c->to)[i] = placement_stored_value(c, i);
     else
         for (int64_t i = from; i < to; i++)
-            ((uint16_t *)c->to)[i] = bf16_round(stored_value(c, i));
+            ((uint16_t *)c->to)[i] = bf16_round(placement_stored_value(c, i));
 }
 
 int placement_convert(void *to, enum tensor_type to_type, const void *from,
