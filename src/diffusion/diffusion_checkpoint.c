@@ -7,6 +7,7 @@
 #include "data/dataset.h"
 #include "diffusion/diffusion_task.h"
 #include "diffusion/model/model_write.h"
+#include "nn/trained_file.h"
 #include "nn/weights_file.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
@@ -16,16 +17,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static const struct {
-    const char *prefix; /* of the tensors' names */
-    bool squares;       /* not below 0 */
-} diffusion_ranges[TRAINED_RANGES] = {
-    [TRAINED_PARAMETERS] = {"", false},
-    [TRAINED_MOMENTS] = {"v.", true},
-    [TRAINED_EMA] = {"ema.", false},
-    [TRAINED_MEANS] = {"m.", false},
-};
 
 /* ---- a step whose measurement was stopped: what else its report says ---- */
 
@@ -76,13 +67,7 @@ int diffusion_save(struct task_state *s, struct store_writer *writer)
     const struct trained_net *net = &s->core->net;
     char text[32];
     TRY(diffusion_collect(s, s->steps_done));
-    for (int i = 0; i < TRAINED_RANGES; i++) {
-        float *view;
-        TRY(trained_net_pull(net, s->device, (enum trained_range)i, &view));
-        TRY(weights_store(writer, diffusion_ranges[i].prefix, &net->net, view));
-    }
-    TRY(store_set_double(writer, "diffusion.v_missing", net->v_missing));
-    TRY(store_set_double(writer, "diffusion.m_missing", net->m_missing));
+    TRY(trained_file_store(&s->core->net, s->device, "", "diffusion", writer));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     TRY(store_set(writer, "diffusion.fingerprint", text));
     TRY(images_seen_store(&s->seen, "diffusion", s->config->diffusion.batch, writer));
@@ -159,9 +144,7 @@ cleanup:
 
 int diffusion_expect_checkpoint(const struct task_state *s, const struct store_file *file)
 {
-    for (int i = 0; i < TRAINED_RANGES; i++)
-        TRY(weights_expect(file, diffusion_ranges[i].prefix, &s->core->net.net));
-    return OK;
+    return trained_file_expect(&s->core->net, "", file);
 }
 
 int diffusion_check_data(const struct task_state *s, const struct task_setup *setup)
@@ -186,17 +169,8 @@ int diffusion_check_data(const struct task_state *s, const struct task_setup *se
 
 int diffusion_load(struct task_state *s, const struct store_file *file)
 {
-    const struct store_range share = {0, 1};
     struct trained_net *net = &s->core->net;
-    for (int i = 0; i < TRAINED_RANGES; i++) {
-        enum trained_range range = (enum trained_range)i;
-        TRY(weights_load(file, diffusion_ranges[i].prefix, &net->net,
-                         diffusion_ranges[i].squares ? store_not_negative() : store_finite(),
-                         trained_net_view(net, range)));
-        TRY(trained_net_push(net, s->device, range));
-    }
-    TRY(store_get_double_in(file, "diffusion.v_missing", share, &net->v_missing));
-    TRY(store_get_double_in(file, "diffusion.m_missing", share, &net->m_missing));
+    TRY(trained_file_load(&s->core->net, s->device, "", "diffusion", file));
     TRY(diffusion_load_pending(s, file));
     if (!store_get(file, "diffusion.best_step")) return OK;
     TRY(store_get_int_in(file, "diffusion.best_step", 1, CHECKPOINT_MOST_STEPS, &s->held.step));

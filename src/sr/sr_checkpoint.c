@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "image/image.h"
+#include "nn/trained_file.h"
 #include "nn/weights_file.h"
 #include "sr/discriminator/sr_gan_files.h"
 #include "sr/sr_task.h"
@@ -17,16 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct {
-    const char *prefix; /* of the tensors' names */
-    bool squares;       /* not below 0 */
-} sr_ranges[TRAINED_RANGES] = {
-    [TRAINED_PARAMETERS] = {"", false},
-    [TRAINED_MOMENTS] = {"v.", true},
-    [TRAINED_EMA] = {"ema.", false},
-    [TRAINED_MEANS] = {"m.", false},
-};
 
 /* What the report of a step says besides scores. */
 static double *sr_report_number(struct task_state *s, int index, const char **name)
@@ -93,14 +84,8 @@ int sr_save(struct task_state *s, struct store_writer *writer)
     const struct net *net = &s->core->net.net;
     char text[32];
     TRY(sr_collect(s, s->steps_done));
-    for (int i = 0; i < TRAINED_RANGES; i++) {
-        float *view;
-        TRY(trained_net_pull(&s->core->net, s->device, (enum trained_range)i, &view));
-        TRY(weights_store(writer, sr_ranges[i].prefix, net, view));
-    }
     if (s->design.norm) TRY(store_set_int(writer, "sr.norm", 1));
-    TRY(store_set_double(writer, "sr.v_missing", s->core->net.v_missing));
-    TRY(store_set_double(writer, "sr.m_missing", s->core->net.m_missing));
+    TRY(trained_file_store(&s->core->net, s->device, "", "sr", writer));
     if (sr_core_has_gan(s->core)) TRY(sr_gan_save(&s->core->gan, writer));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     if (s->data.cached) TRY(store_set(writer, "sr.fingerprint", text));
@@ -138,8 +123,7 @@ int sr_save_best(struct task_state *s, struct store_writer *writer, int64_t *ste
 
 int sr_expect_checkpoint(const struct task_state *s, const struct store_file *file)
 {
-    for (int i = 0; i < TRAINED_RANGES; i++)
-        TRY(weights_expect(file, sr_ranges[i].prefix, &s->core->net.net));
+    TRY(trained_file_expect(&s->core->net, "", file));
     return sr_core_has_gan(s->core) ? sr_gan_expect(&s->core->gan, file) : OK;
 }
 
@@ -190,18 +174,9 @@ static void sr_check_jpeg(const struct task_state *s, const struct store_file *f
 
 int sr_load(struct task_state *s, const struct store_file *file)
 {
-    const struct store_range share = {0, 1};
     struct trained_net *net = &s->core->net;
     sr_check_jpeg(s, file);
-    for (int i = 0; i < TRAINED_RANGES; i++) {
-        enum trained_range range = (enum trained_range)i;
-        TRY(weights_load(file, sr_ranges[i].prefix, &net->net,
-                         sr_ranges[i].squares ? store_not_negative() : store_finite(),
-                         trained_net_view(net, range)));
-        TRY(trained_net_push(net, s->device, range));
-    }
-    TRY(store_get_double_in(file, "sr.v_missing", share, &net->v_missing));
-    TRY(store_get_double_in(file, "sr.m_missing", share, &net->m_missing));
+    TRY(trained_file_load(&s->core->net, s->device, "", "sr", file));
     if (sr_core_has_gan(s->core)) TRY(sr_gan_load(&s->core->gan, file));
     TRY(sr_load_pending(s, file));
     if (!store_get(file, "sr.best_step")) return OK;

@@ -7,6 +7,7 @@
 #include "data/dataset.h"
 #include "diffusion/vae/kl_file.h"
 #include "diffusion/vae/vae_task.h"
+#include "nn/trained_file.h"
 #include "nn/weights_file.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
@@ -16,16 +17,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static const struct {
-    const char *prefix; /* of the tensors' names */
-    bool squares;       /* not below 0 */
-} vae_ranges[TRAINED_RANGES] = {
-    [TRAINED_PARAMETERS] = {"", false},
-    [TRAINED_MOMENTS] = {"v.", true},
-    [TRAINED_EMA] = {"ema.", false},
-    [TRAINED_MEANS] = {"m.", false},
-};
 
 /* ---- a step whose measurement was stopped: what else its report says ---- */
 
@@ -77,16 +68,9 @@ static int vae_load_pending(struct task_state *s, const struct store_file *file)
 
 int vae_save(struct task_state *s, struct store_writer *writer)
 {
-    const struct trained_net *net = &s->core->net;
     char text[32];
     TRY(vae_collect(s, s->steps_done));
-    for (int i = 0; i < TRAINED_RANGES; i++) {
-        float *view;
-        TRY(trained_net_pull(net, s->device, (enum trained_range)i, &view));
-        TRY(weights_store(writer, vae_ranges[i].prefix, &net->net, view));
-    }
-    TRY(store_set_double(writer, "vae.v_missing", net->v_missing));
-    TRY(store_set_double(writer, "vae.m_missing", net->m_missing));
+    TRY(trained_file_store(&s->core->net, s->device, "", "vae", writer));
     snprintf(text, sizeof text, "%016" PRIx64, dataset_fingerprint(s->set));
     TRY(store_set(writer, "vae.fingerprint", text));
     return s->held.pending ? vae_store_pending(s, writer) : OK;
@@ -120,9 +104,7 @@ int vae_write_folder(struct task_state *s, const char *run_dir)
 
 int vae_expect_checkpoint(const struct task_state *s, const struct store_file *file)
 {
-    for (int i = 0; i < TRAINED_RANGES; i++)
-        TRY(weights_expect(file, vae_ranges[i].prefix, &s->core->net.net));
-    return OK;
+    return trained_file_expect(&s->core->net, "", file);
 }
 
 int vae_check_data(const struct task_state *s, const struct task_setup *setup)
@@ -146,16 +128,6 @@ int vae_check_data(const struct task_state *s, const struct task_setup *setup)
 
 int vae_load(struct task_state *s, const struct store_file *file)
 {
-    const struct store_range share = {0, 1};
-    struct trained_net *net = &s->core->net;
-    for (int i = 0; i < TRAINED_RANGES; i++) {
-        enum trained_range range = (enum trained_range)i;
-        TRY(weights_load(file, vae_ranges[i].prefix, &net->net,
-                         vae_ranges[i].squares ? store_not_negative() : store_finite(),
-                         trained_net_view(net, range)));
-        TRY(trained_net_push(net, s->device, range));
-    }
-    TRY(store_get_double_in(file, "vae.v_missing", share, &net->v_missing));
-    TRY(store_get_double_in(file, "vae.m_missing", share, &net->m_missing));
+    TRY(trained_file_load(&s->core->net, s->device, "", "vae", file));
     return vae_load_pending(s, file);
 }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "config/config.h"
+#include "nn/trained_file.h"
 #include "nn/weights_file.h"
 #include "sr/pretrained.h"
 #include "store/checkpoint.h"
@@ -132,47 +133,23 @@ int sr_gan_pretrained_load(const struct config *config, struct sr_gan *gan)
 
 /* ---- checkpoints ---- */
 
-static const struct {
-    enum trained_range range;
-    const char *prefix;
-    bool squares;
-} gan_ranges[] = {{TRAINED_PARAMETERS, "d.", false},
-                  {TRAINED_MOMENTS, "d.v.", true},
-                  {TRAINED_MEANS, "d.m.", false}};
-enum { GAN_FILE_RANGES = sizeof gan_ranges / sizeof *gan_ranges };
-
 int sr_gan_save(struct sr_gan *gan, struct store_writer *writer)
 {
     float *view;
-    for (int i = 0; i < GAN_FILE_RANGES; i++) {
-        TRY(trained_net_pull(&gan->net, gan->device, gan_ranges[i].range, &view));
-        TRY(weights_store(writer, gan_ranges[i].prefix, &gan->net.net, view));
-    }
+    TRY(trained_file_store(&gan->net, gan->device, "d.", "sr.d", writer));
     TRY(sr_gan_vectors_pull(gan, &view));
-    TRY(weights_store(writer, "d.", &gan->vectors_net, view));
-    TRY(store_set_double(writer, "sr.d.v_missing", gan->net.v_missing));
-    return store_set_double(writer, "sr.d.m_missing", gan->net.m_missing);
+    return weights_store(writer, "d.", &gan->vectors_net, view);
 }
 
 int sr_gan_expect(const struct sr_gan *gan, const struct store_file *file)
 {
-    for (int i = 0; i < GAN_FILE_RANGES; i++)
-        TRY(weights_expect(file, gan_ranges[i].prefix, &gan->net.net));
+    TRY(trained_file_expect(&gan->net, "d.", file));
     return weights_expect(file, "d.", &gan->vectors_net);
 }
 
 int sr_gan_load(struct sr_gan *gan, const struct store_file *file)
 {
-    const struct store_range share = {0, 1};
-    for (int i = 0; i < GAN_FILE_RANGES; i++) {
-        enum trained_range range = gan_ranges[i].range;
-        TRY(weights_load(file, gan_ranges[i].prefix, &gan->net.net,
-                         gan_ranges[i].squares ? store_not_negative() : store_finite(),
-                         trained_net_view(&gan->net, range)));
-        TRY(trained_net_push(&gan->net, gan->device, range));
-    }
+    TRY(trained_file_load(&gan->net, gan->device, "d.", "sr.d", file));
     TRY(weights_load(file, "d.", &gan->vectors_net, store_finite(), sr_gan_vectors_view(gan)));
-    TRY(store_get_double_in(file, "sr.d.v_missing", share, &gan->net.v_missing));
-    TRY(store_get_double_in(file, "sr.d.m_missing", share, &gan->net.m_missing));
     return sr_gan_begin(gan);
 }
