@@ -10,6 +10,7 @@
 #include "nn/trained_file.h"
 #include "nn/weights_file.h"
 #include "store/checkpoint.h"
+#include "store/pending_report.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
 #include "task/task.h"
@@ -17,47 +18,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* ---- a step whose measurement was stopped: what else its report says ---- */
-
+/* What the report of a step says besides its measurement. */
 enum { REPORT_NUMBERS = 4 };
-struct diffusion_number {
-    const char *key;
-    double *value;
-};
-
-static void diffusion_list_numbers(struct task_state *s,
-                                   struct diffusion_number list[REPORT_NUMBERS])
+static void diffusion_list_numbers(struct task_state *s, struct pending_number list[REPORT_NUMBERS])
 {
-    list[0] = (struct diffusion_number){"diffusion.report.loss", &s->report.loss};
-    list[1] = (struct diffusion_number){"diffusion.report.grad_norm", &s->report.grad_norm};
-    list[2] = (struct diffusion_number){"diffusion.report.lr", &s->now.adam.lr};
-    list[3] = (struct diffusion_number){"diffusion.report.ema", &s->now.ema};
-}
-
-static int diffusion_store_pending(struct task_state *s, struct store_writer *writer)
-{
-    struct diffusion_number list[REPORT_NUMBERS];
-    diffusion_list_numbers(s, list);
-    TRY(store_set_int(writer, "diffusion.pending", s->held.pending));
-    for (int i = 0; i < REPORT_NUMBERS; i++)
-        TRY(store_set_double(writer, list[i].key, *list[i].value));
-    return OK;
-}
-
-static int diffusion_load_pending(struct task_state *s, const struct store_file *file)
-{
-    struct diffusion_number list[REPORT_NUMBERS];
-    int64_t *pending = &s->held.pending;
-    if (!store_get(file, "diffusion.pending")) return OK;
-    TRY(store_get_int_in(file, "diffusion.pending", 1, CHECKPOINT_MOST_STEPS, pending));
-    if (*pending != s->steps_done)
-        return fail(ERR_DATA, "%s: diffusion.pending is %" PRId64 ", but the step %" PRId64,
-                    store_path(file), *pending, s->steps_done);
-    diffusion_list_numbers(s, list);
-    for (int i = 0; i < REPORT_NUMBERS; i++)
-        TRY(store_get_double_in(file, list[i].key, store_finite(), list[i].value));
-    return OK;
+    const struct pending_number all[REPORT_NUMBERS] = {{"loss", &s->report.loss},
+                                                       {"grad_norm", &s->report.grad_norm},
+                                                       {"lr", &s->now.adam.lr},
+                                                       {"ema", &s->now.ema}};
+    memcpy(list, all, sizeof all);
 }
 
 /* ---- writing ---- */
@@ -66,12 +37,15 @@ int diffusion_save(struct task_state *s, struct store_writer *writer)
 {
     const struct trained_net *net = &s->core->net;
     char text[32];
+    struct pending_number numbers[REPORT_NUMBERS];
     TRY(diffusion_collect(s, s->steps_done));
     TRY(trained_file_store(&s->core->net, s->device, "", "diffusion", writer));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     TRY(store_set(writer, "diffusion.fingerprint", text));
     TRY(images_seen_store(&s->seen, "diffusion", s->config->diffusion.batch, writer));
-    if (s->held.pending) TRY(diffusion_store_pending(s, writer));
+    diffusion_list_numbers(s, numbers);
+    if (s->held.pending)
+        TRY(pending_report_store(writer, "diffusion", s->held.pending, numbers, REPORT_NUMBERS));
     if (s->held.step == 0) return OK;
     TRY(store_set_int(writer, "diffusion.best_step", s->held.step));
     TRY(store_set_double(writer, "diffusion.best_held_loss", s->held.best));
@@ -170,8 +144,11 @@ int diffusion_check_data(const struct task_state *s, const struct task_setup *se
 int diffusion_load(struct task_state *s, const struct store_file *file)
 {
     struct trained_net *net = &s->core->net;
+    struct pending_number numbers[REPORT_NUMBERS];
     TRY(trained_file_load(&s->core->net, s->device, "", "diffusion", file));
-    TRY(diffusion_load_pending(s, file));
+    diffusion_list_numbers(s, numbers);
+    TRY(pending_report_load(file, "diffusion", s->steps_done, &s->held.pending, numbers,
+                            REPORT_NUMBERS));
     if (!store_get(file, "diffusion.best_step")) return OK;
     TRY(store_get_int_in(file, "diffusion.best_step", 1, CHECKPOINT_MOST_STEPS, &s->held.step));
     TRY(store_get_double_in(file, "diffusion.best_held_loss", store_not_negative(), &s->held.best));

@@ -9,6 +9,7 @@
 #include "sr/discriminator/sr_gan_files.h"
 #include "sr/sr_task.h"
 #include "store/checkpoint.h"
+#include "store/pending_report.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
 #include "task/task.h"
@@ -19,70 +20,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the report of a step says besides scores. */
-static double *sr_report_number(struct task_state *s, int index, const char **name)
+/* What the report of a step says besides scores. Returns how many numbers that is. */
+enum { REPORT_NUMBERS_MOST = SR_TERMS + 8 };
+static int sr_list_numbers(struct task_state *s, struct pending_number list[REPORT_NUMBERS_MOST])
 {
-    for (int t = 0; t < SR_TERMS; t++) {
-        if (!sr_term_is_shown(&s->core->losses.choices, t) || index-- > 0) continue;
-        *name = sr_term_name((enum sr_term)t);
-        return &s->report.term[t];
-    }
+    int count = 0;
     struct sr_gan_report *gan = &s->report.gan;
     bool clips = s->core->losses.choices.grad_clip > 0, has_gan = sr_core_has_gan(s->core);
     const struct {
-        const char *name;
-        double *number;
+        struct pending_number number;
         bool is_there;
-    } others[] = {{"loss", &s->report.loss, true},
-                  {"lr", &s->now.adam.lr, true},
-                  {"grad_norm", &s->report.grad_norm, clips},
-                  {"gan", &gan->loss, has_gan},
-                  {"feature", &gan->feature, has_gan},
-                  {"d_loss", &gan->d_loss, has_gan},
-                  {"d_real", &gan->score_real, has_gan},
-                  {"d_fake", &gan->score_made, has_gan}};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        if (!others[i].is_there || index-- > 0) continue;
-        *name = others[i].name;
-        return others[i].number;
-    }
-    return NULL;
-}
-
-static int sr_store_pending(struct task_state *s, struct store_writer *writer)
-{
-    const char *name;
-    char key[48];
-    TRY(store_set_int(writer, "sr.pending", s->best.pending));
-    for (int i = 0;; i++) {
-        const double *number = sr_report_number(s, i, &name);
-        if (!number) return OK;
-        snprintf(key, sizeof key, "sr.report.%s", name);
-        TRY(store_set_double(writer, key, *number));
-    }
-}
-
-static int sr_load_pending(struct task_state *s, const struct store_file *file)
-{
-    const char *name;
-    char key[48];
-    if (!store_get(file, "sr.pending")) return OK;
-    TRY(store_get_int_in(file, "sr.pending", 1, CHECKPOINT_MOST_STEPS, &s->best.pending));
-    if (s->best.pending != s->steps_done)
-        return fail(ERR_DATA, "%s: sr.pending is %" PRId64 ", but the step %" PRId64,
-                    store_path(file), s->best.pending, s->steps_done);
-    for (int i = 0;; i++) {
-        double *number = sr_report_number(s, i, &name);
-        if (!number) return OK;
-        snprintf(key, sizeof key, "sr.report.%s", name);
-        TRY(store_get_double_in(file, key, store_finite(), number));
-    }
+    } others[] = {{{"loss", &s->report.loss}, true},
+                  {{"lr", &s->now.adam.lr}, true},
+                  {{"grad_norm", &s->report.grad_norm}, clips},
+                  {{"gan", &gan->loss}, has_gan},
+                  {{"feature", &gan->feature}, has_gan},
+                  {{"d_loss", &gan->d_loss}, has_gan},
+                  {{"d_real", &gan->score_real}, has_gan},
+                  {{"d_fake", &gan->score_made}, has_gan}};
+    for (int t = 0; t < SR_TERMS; t++)
+        if (sr_term_is_shown(&s->core->losses.choices, t))
+            list[count++] =
+                (struct pending_number){sr_term_name((enum sr_term)t), &s->report.term[t]};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].is_there) list[count++] = others[i].number;
+    return count;
 }
 
 int sr_save(struct task_state *s, struct store_writer *writer)
 {
     const struct net *net = &s->core->net.net;
     char text[32];
+    struct pending_number numbers[REPORT_NUMBERS_MOST];
     TRY(sr_collect(s, s->steps_done));
     if (s->design.norm) TRY(store_set_int(writer, "sr.norm", 1));
     TRY(trained_file_store(&s->core->net, s->device, "", "sr", writer));
@@ -93,7 +62,9 @@ int sr_save(struct task_state *s, struct store_writer *writer)
     TRY(store_set(writer, "sr.listing", text));
     if (s->feed.degrades) TRY(store_set(writer, "sr.jpeg", image_jpeg_version()));
     TRY(sr_store_work(s, writer));
-    if (s->best.pending) TRY(sr_store_pending(s, writer));
+    if (s->best.pending)
+        TRY(pending_report_store(writer, "sr", s->best.pending, numbers,
+                                 sr_list_numbers(s, numbers)));
     if (s->best.step == 0) return OK;
     TRY(store_set_int(writer, "sr.best_step", s->best.step));
     TRY(store_set_double(writer, "sr.best_psnr_y", s->best.psnr_y));
@@ -175,10 +146,12 @@ static void sr_check_jpeg(const struct task_state *s, const struct store_file *f
 int sr_load(struct task_state *s, const struct store_file *file)
 {
     struct trained_net *net = &s->core->net;
+    struct pending_number numbers[REPORT_NUMBERS_MOST];
     sr_check_jpeg(s, file);
     TRY(trained_file_load(&s->core->net, s->device, "", "sr", file));
     if (sr_core_has_gan(s->core)) TRY(sr_gan_load(&s->core->gan, file));
-    TRY(sr_load_pending(s, file));
+    TRY(pending_report_load(file, "sr", s->steps_done, &s->best.pending, numbers,
+                            sr_list_numbers(s, numbers)));
     if (!store_get(file, "sr.best_step")) return OK;
     TRY(store_get_int_in(file, "sr.best_step", 1, CHECKPOINT_MOST_STEPS, &s->best.step));
     TRY(store_get_double_in(file, "sr.best_psnr_y", store_finite(), &s->best.psnr_y));

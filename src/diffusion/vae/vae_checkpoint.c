@@ -9,7 +9,7 @@
 #include "diffusion/vae/vae_task.h"
 #include "nn/trained_file.h"
 #include "nn/weights_file.h"
-#include "store/checkpoint.h"
+#include "store/pending_report.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
 #include "task/task.h"
@@ -17,51 +17,20 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* ---- a step whose measurement was stopped: what else its report says ---- */
-
+/* What the report of a step says besides its measurement. */
 enum { REPORT_NUMBERS = 7 };
-struct vae_number {
-    const char *key;
-    double *value;
-};
-
-static void vae_list_numbers(struct task_state *s, struct vae_number list[REPORT_NUMBERS])
+static void vae_list_numbers(struct task_state *s, struct pending_number list[REPORT_NUMBERS])
 {
-    const struct vae_number all[REPORT_NUMBERS] = {{"vae.report.loss", &s->report.loss},
-                                                   {"vae.report.l1", &s->report.l1},
-                                                   {"vae.report.ssim", &s->report.ssim},
-                                                   {"vae.report.kl", &s->report.kl},
-                                                   {"vae.report.grad_norm", &s->report.grad_norm},
-                                                   {"vae.report.lr", &s->now.adam.lr},
-                                                   {"vae.report.ema", &s->now.ema}};
-    for (int i = 0; i < REPORT_NUMBERS; i++)
-        list[i] = all[i];
-}
-
-static int vae_store_pending(struct task_state *s, struct store_writer *writer)
-{
-    struct vae_number list[REPORT_NUMBERS];
-    vae_list_numbers(s, list);
-    TRY(store_set_int(writer, "vae.pending", s->held.pending));
-    for (int i = 0; i < REPORT_NUMBERS; i++)
-        TRY(store_set_double(writer, list[i].key, *list[i].value));
-    return OK;
-}
-
-static int vae_load_pending(struct task_state *s, const struct store_file *file)
-{
-    struct vae_number list[REPORT_NUMBERS];
-    int64_t *pending = &s->held.pending;
-    if (!store_get(file, "vae.pending")) return OK;
-    TRY(store_get_int_in(file, "vae.pending", 1, CHECKPOINT_MOST_STEPS, pending));
-    if (*pending != s->steps_done)
-        return fail(ERR_DATA, "%s: vae.pending is %" PRId64 ", but the step %" PRId64,
-                    store_path(file), *pending, s->steps_done);
-    vae_list_numbers(s, list);
-    for (int i = 0; i < REPORT_NUMBERS; i++)
-        TRY(store_get_double_in(file, list[i].key, store_finite(), list[i].value));
-    return OK;
+    const struct pending_number all[REPORT_NUMBERS] = {{"loss", &s->report.loss},
+                                                       {"l1", &s->report.l1},
+                                                       {"ssim", &s->report.ssim},
+                                                       {"kl", &s->report.kl},
+                                                       {"grad_norm", &s->report.grad_norm},
+                                                       {"lr", &s->now.adam.lr},
+                                                       {"ema", &s->now.ema}};
+    memcpy(list, all, sizeof all);
 }
 
 /* ---- writing ---- */
@@ -69,11 +38,14 @@ static int vae_load_pending(struct task_state *s, const struct store_file *file)
 int vae_save(struct task_state *s, struct store_writer *writer)
 {
     char text[32];
+    struct pending_number numbers[REPORT_NUMBERS];
     TRY(vae_collect(s, s->steps_done));
     TRY(trained_file_store(&s->core->net, s->device, "", "vae", writer));
     snprintf(text, sizeof text, "%016" PRIx64, dataset_fingerprint(s->set));
     TRY(store_set(writer, "vae.fingerprint", text));
-    return s->held.pending ? vae_store_pending(s, writer) : OK;
+    vae_list_numbers(s, numbers);
+    if (!s->held.pending) return OK;
+    return pending_report_store(writer, "vae", s->held.pending, numbers, REPORT_NUMBERS);
 }
 
 int vae_save_model(struct task_state *s, struct store_writer *writer)
@@ -128,6 +100,9 @@ int vae_check_data(const struct task_state *s, const struct task_setup *setup)
 
 int vae_load(struct task_state *s, const struct store_file *file)
 {
+    struct pending_number numbers[REPORT_NUMBERS];
     TRY(trained_file_load(&s->core->net, s->device, "", "vae", file));
-    return vae_load_pending(s, file);
+    vae_list_numbers(s, numbers);
+    return pending_report_load(file, "vae", s->steps_done, &s->held.pending, numbers,
+                               REPORT_NUMBERS);
 }
