@@ -4,15 +4,8 @@
 #include "cuda/element.h"
 #include "cuda/nn/nn_cuda.h"
 #include "cuda/reduce.h"
+#include "math/formulas_f32.h"
 #include "math/group_moments.h"
-#include "math/real.h"
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#define REAL_SET(x) (x)
-#define REAL_SIGMOID(x) (1 / (1 + expf(-(x))))
-#include "math/pointwise.h"
 
 enum { BLOCK = 256, SUM_BLOCK = 128, SLOPE_LANES = 32, SLOPE_PIXELS = 8 };
 

@@ -2,14 +2,7 @@
 #include "cuda/cuda_device.h"
 #include "cuda/element.h"
 #include "cuda/nn/nn_cuda.h"
-#include "math/real.h"
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#define REAL_SET(x) (x)
-#define REAL_SIGMOID(x) (1 / (1 + expf(-(x))))
-#include "math/pointwise.h"
+#include "math/formulas_f32.h"
 
 enum { BLOCK = 256 };
 

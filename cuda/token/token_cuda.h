@@ -1,23 +1,9 @@
-/* The files that fill the CUDA table of operations on rows of tokens, and the formulas of math/ for
- * floats: NAME_f32. */
+/* The files that fill the CUDA table of operations on rows of tokens. */
 #ifndef IMGTRAIN_CUDA_TOKEN_TOKEN_CUDA_H
 #define IMGTRAIN_CUDA_TOKEN_TOKEN_CUDA_H
 
 #include "cuda/cuda_device.h"
-#include "math/real.h"
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#define REAL_SET(x) (x)
-#define REAL_SIGMOID(x) (1 / (1 + expf(-(x))))
-#include "math/activation.h"
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#define REAL_SET(x) (x)
-#include "math/token_norm.h"
+#include "math/formulas_f32.h"
 
 const struct token_ops *token_ops_cuda(void);
 

@@ -84,8 +84,8 @@ static __device__ inline float linear_finish(const struct token_epilogue &e, flo
                                              float before)
 {
     if (e.bias) sum += e.bias[column];
-    if (e.activation == TOKEN_SILU) sum = activation_silu_f32(sum);
-    if (e.activation == TOKEN_GELU_TANH) sum = activation_gelu_tanh_f32(sum);
+    if (e.activation == TOKEN_SILU) sum = pointwise_silu_f32(sum);
+    if (e.activation == TOKEN_GELU_TANH) sum = pointwise_gelu_tanh_f32(sum);
     return e.add ? before + sum : sum;
 }
 

@@ -102,7 +102,7 @@ static int cuda_rope(struct device *device, const struct token_rope *r)
 static __global__ void swiglu_forward_kernel(float *h, const float *a, const float *c, size_t count)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) h[i] = activation_swiglu_f32(a[i], c[i]);
+    if (i < count) h[i] = pointwise_swiglu_f32(a[i], c[i]);
 }
 
 static int cuda_swiglu_forward(struct device *device, float *h, const float *a, const float *c,
@@ -119,8 +119,8 @@ static __global__ void swiglu_backward_kernel(float *da, float *dc, const float 
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
     float slope = dh[i], x = a[i], y = c[i];
-    da[i] = activation_swiglu_da_f32(slope, x, y);
-    dc[i] = activation_swiglu_dc_f32(slope, x);
+    da[i] = pointwise_swiglu_da_f32(slope, x, y);
+    dc[i] = pointwise_swiglu_dc_f32(slope, x);
 }
 
 static int cuda_swiglu_backward(struct device *device, float *da, float *dc, const float *dh,

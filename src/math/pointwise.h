@@ -1,6 +1,6 @@
 /* Functions that networks apply to each number alone, and their slopes (enum
- * nn_pointwise_function). A template over REAL: see math/real.h. It also needs REAL_SIGMOID(x) = 1
- * / (1 + exp(-x)). */
+ * nn_pointwise_function; enum token_activation). A template over REAL: see math/real.h. It also
+ * needs REAL_SIGMOID(x) = 1 / (1 + exp(-x)). */
 #ifndef IMGTRAIN_MATH_POINTWISE_H
 #define IMGTRAIN_MATH_POINTWISE_H
 /* The mean colour that SPAN's first version took off its input, and what it multiplied by. */
@@ -48,6 +48,30 @@ HOST_DEVICE static inline REAL FORMULA(pointwise_rgb_range)(REAL x, int channel)
 HOST_DEVICE static inline REAL FORMULA(pointwise_residual)(REAL change, REAL x)
 {
     return REAL_FMA(change, REAL_SET(POINTWISE_RESIDUAL), x);
+}
+
+/* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))); (1 + tanh(u)) / 2 is the sigmoid of 2 u. */
+HOST_DEVICE static inline REAL FORMULA(pointwise_gelu_tanh)(REAL x)
+{
+    REAL u = REAL_FMA(x * x, x * REAL_SET(0.044715f), x);
+    return x * REAL_SIGMOID(u * REAL_SET(1.5957691216f));
+}
+
+/* How two halves of a transformer's feed-forward layer become one: h = silu(a) c. */
+HOST_DEVICE static inline REAL FORMULA(pointwise_swiglu)(REAL a, REAL c)
+{
+    return a * REAL_SIGMOID(a) * c;
+}
+
+HOST_DEVICE static inline REAL FORMULA(pointwise_swiglu_da)(REAL dh, REAL a, REAL c)
+{
+    REAL s = REAL_SIGMOID(a);
+    return dh * c * s * REAL_FMA(a, REAL_SET(1) - s, REAL_SET(1));
+}
+
+HOST_DEVICE static inline REAL FORMULA(pointwise_swiglu_dc)(REAL dh, REAL a)
+{
+    return dh * a * REAL_SIGMOID(a);
 }
 
 #undef REAL

@@ -1,6 +1,7 @@
 /* The matrix product of one instruction set: a panel of B stays in the first-level cache while the
  * rows of A pass over it. */
 #include "cpu/isa/gemm_isa.h"
+#include "cpu/isa/pointwise_simd.h"
 
 /* 3 rows by one pointer and the stride, so that few registers hold addresses. */
 #define TILE_ROW(r) (base[(r) / 3] + (size_t)((r) % 3) * stride)
@@ -93,29 +94,14 @@ static void gemm_tile_any(size_t rows, size_t cols, size_t count, const struct t
     }
 }
 
-INLINE vf vf_sigmoid(vf x)
-{
-    vf magnitude = vf_max(x, vf_set(0) - x);
-    vf e = vf_exp2_negative(vf_min(magnitude * vf_set(1.44269504f), vf_set(120)));
-    vf up = vf_set(1) / (vf_set(1) + e);
-    return vf_select(vf_lt(x, vf_set(0)), e * up, up);
-}
-
-INLINE vf gemm_activate(enum gemm_activation activation, vf x)
-{
-    if (activation == GEMM_SILU) return x * vf_sigmoid(x);
-    /* gelu_tanh: x (1 + tanh u) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + .044715 x^3) */
-    vf cube = x * x * x;
-    return x * vf_sigmoid(vf_set(1.5957691216f) * vf_fma(vf_set(0.044715f), cube, x));
-}
-
 /* The end of a row's sums that lie aside: whole vectors of them, some of which are stored. */
 INLINE void gemm_store_row(enum gemm_activation activation, float *to, const float *sums,
                            size_t columns)
 {
     for (size_t j = 0; j < columns; j += VF) {
         vf v = vf_load(sums + j);
-        if (activation != GEMM_PLAIN) v = gemm_activate(activation, v);
+        if (activation == GEMM_SILU) v = pointwise_silu_vf(v);
+        if (activation == GEMM_GELU_TANH) v = pointwise_gelu_tanh_vf(v);
         if (columns - j >= VF)
             vf_store(to + j, v);
         else

@@ -1,24 +1,7 @@
 /* What is done to rows of tokens beside products and attention. */
-#include "cpu/isa/conv_simd.h"
+#include "cpu/isa/pointwise_simd.h"
 #include "cpu/token/row_kernels.h"
-#include "math/real.h"
 #include "math/rope.h"
-
-/* By e = exp(-|x|), which does not overflow. */
-INLINE vf row_sigmoid(vf x)
-{
-    vf size = vf_max(x, vf_set(0) - x) * vf_set(1.4426950408889634f);
-    vf e = vf_exp2_negative(vf_min(size, vf_set(120)));
-    vf s = vf_set(1) / (vf_set(1) + e);
-    return vf_select(vf_lt(x, vf_set(0)), e * s, s);
-}
-
-#define REAL vf
-#define FORMULA(name) name##_vf
-#define REAL_FMA(a, b, c) vf_fma(a, b, c)
-#define REAL_SET(x) vf_set((float)(x))
-#define REAL_SIGMOID(x) row_sigmoid(x)
-#include "math/activation.h"
 
 #define REAL vf
 #define FORMULA(name) name##_vf
@@ -212,7 +195,7 @@ static void ISA_NAME(row_swiglu_forward)(float *h, const float *a, const float *
 {
     for (size_t i = 0; i < count; i += VF)
         row_store(h + i,
-                  activation_swiglu_vf(row_load(a + i, count - i), row_load(c + i, count - i)),
+                  pointwise_swiglu_vf(row_load(a + i, count - i), row_load(c + i, count - i)),
                   count - i);
 }
 
@@ -222,8 +205,8 @@ static void ISA_NAME(row_swiglu_backward)(float *da, float *dc, const float *dh,
     for (size_t i = 0; i < count; i += VF) {
         vf slope = row_load(dh + i, count - i), x = row_load(a + i, count - i);
         vf other = row_load(c + i, count - i);
-        row_store(da + i, activation_swiglu_da_vf(slope, x, other), count - i);
-        row_store(dc + i, activation_swiglu_dc_vf(slope, x), count - i);
+        row_store(da + i, pointwise_swiglu_da_vf(slope, x, other), count - i);
+        row_store(dc + i, pointwise_swiglu_dc_vf(slope, x), count - i);
     }
 }
 

@@ -4,16 +4,9 @@
 #include "cpu/nn/conv_kernels.h"
 #include "cpu/nn/nn_cpu.h"
 #include "cpu/nn/nn_types.h"
-#include "math/real.h"
+#include "math/formulas_f32.h"
 
 #include <math.h>
-
-#define REAL float
-#define FORMULA(name) name##_f32
-#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
-#define REAL_SET(x) (x)
-#define REAL_SIGMOID(x) (1 / (1 + expf(-(x))))
-#include "math/pointwise.h"
 
 struct pointwise_work {
     struct nn_pointwise p;

@@ -5,7 +5,7 @@
 #include "base/threads.h"
 #include "cpu/token/token_cpu.h"
 #include "cpu/token/token_element.h"
-#include "cpu/token/token_formulas.h"
+#include "math/formulas_f32.h"
 
 #include <string.h>
 
@@ -65,8 +65,8 @@ static void linear_add_block(struct linear_tile *t, size_t first, int terms)
 
 static float linear_activated(enum token_activation activation, float x)
 {
-    if (activation == TOKEN_SILU) return activation_silu_f32(x);
-    return activation == TOKEN_GELU_TANH ? activation_gelu_tanh_f32(x) : x;
+    if (activation == TOKEN_SILU) return pointwise_silu_f32(x);
+    return activation == TOKEN_GELU_TANH ? pointwise_gelu_tanh_f32(x) : x;
 }
 
 static void linear_store(const struct linear_tile *t)

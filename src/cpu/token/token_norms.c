@@ -2,7 +2,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "cpu/token/token_cpu.h"
-#include "cpu/token/token_formulas.h"
+#include "math/formulas_f32.h"
 
 #include <math.h>
 

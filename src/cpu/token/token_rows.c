@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "cpu/token/token_cpu.h"
-#include "cpu/token/token_formulas.h"
+#include "math/formulas_f32.h"
 #include "math/rope.h"
 
 #include <math.h>
@@ -145,7 +145,7 @@ static void swiglu_values(void *context, int64_t begin, int64_t end)
 {
     const struct swiglu_work *w = context;
     for (int64_t i = begin; i < end; i++)
-        w->h[i] = activation_swiglu_f32(w->a[i], w->c[i]);
+        w->h[i] = pointwise_swiglu_f32(w->a[i], w->c[i]);
 }
 
 static void swiglu_slopes(void *context, int64_t begin, int64_t end)
@@ -153,8 +153,8 @@ static void swiglu_slopes(void *context, int64_t begin, int64_t end)
     const struct swiglu_work *w = context;
     for (int64_t i = begin; i < end; i++) {
         float dh = w->dh[i], a = w->a[i], c = w->c[i];
-        w->da[i] = activation_swiglu_da_f32(dh, a, c);
-        w->dc[i] = activation_swiglu_dc_f32(dh, a);
+        w->da[i] = pointwise_swiglu_da_f32(dh, a, c);
+        w->dc[i] = pointwise_swiglu_dc_f32(dh, a);
     }
 }
 
