@@ -2,6 +2,7 @@
 #include "cuda/cuda_device.h"
 #include "cuda/nn/nn_cuda.h"
 #include "cuda/reduce.h"
+#include "math/softmax.h"
 
 enum { BLOCK = 256 };
 
@@ -20,7 +21,7 @@ static __global__ void softmax_forward_kernel(float *x, int count, float scale)
     }
     double sum = 0;
     for (int k = i; k < count; k += BLOCK) {
-        float value = expf(scale * (row[k] - most[0]));
+        float value = softmax_part(row[k], most[0], scale);
         row[k] = value;
         sum += (double)value;
     }
@@ -37,7 +38,7 @@ static __global__ void softmax_dgrad_kernel(float *dy, const float *y, int count
         sum += (double)dy[first + k] * (double)y[first + k];
     float whole = (float)cuda_reduce_block_sum<BLOCK>(sum);
     for (int k = threadIdx.x; k < count; k += BLOCK)
-        dy[first + k] = scale * y[first + k] * (dy[first + k] - whole);
+        dy[first + k] = softmax_slope(y[first + k], dy[first + k], whole, scale);
 }
 
 static int cuda_softmax_forward(struct device *device, float *x, int rows, int count, float scale)

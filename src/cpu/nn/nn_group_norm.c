@@ -188,8 +188,10 @@ static void norm_pixels_affine(const struct nn_group_norm *g, const struct norm_
 {
     size_t c = (size_t)g->c;
     for (size_t i = 0; i < pixels; i++, x += c, y += c)
-        for (size_t j = 0; j < c; j++)
-            y[j] = (x[j] - by->mean[j]) * by->scale[j] * g->weight[j] + g->bias[j];
+        for (size_t j = 0; j < c; j++) {
+            struct group_norm_moments m = {by->mean[j], by->scale[j]};
+            y[j] = group_norm_value(x[j], m) * g->weight[j] + g->bias[j];
+        }
 }
 
 static void norm_block_forward(const struct group_norm_work *w, const struct norm_channels *by,

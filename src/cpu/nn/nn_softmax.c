@@ -2,8 +2,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "cpu/nn/nn_cpu.h"
-
-#include <math.h>
+#include "math/softmax.h"
 
 struct softmax_work {
     float *x; /* or dy */
@@ -19,7 +18,7 @@ static void softmax_row(float *x, int count, float scale)
     for (int i = 1; i < count; i++)
         if (x[i] > most) most = x[i];
     for (int i = 0; i < count; i++) {
-        x[i] = expf(scale * (x[i] - most));
+        x[i] = softmax_part(x[i], most, scale);
         sum += (double)x[i];
     }
     float share = (float)(1 / sum);
@@ -33,7 +32,7 @@ static void softmax_row_dgrad(float *dy, const float *y, int count, float scale)
     for (int i = 0; i < count; i++)
         sum += (double)dy[i] * (double)y[i];
     for (int i = 0; i < count; i++)
-        dy[i] = scale * y[i] * (dy[i] - (float)sum);
+        dy[i] = softmax_slope(y[i], dy[i], (float)sum, scale);
 }
 
 static void softmax_rows(void *context, int64_t begin, int64_t end)
