@@ -5,11 +5,6 @@
 
 enum { NORM_THREADS = 256, NORM_WARP_MOST = 512 }; /* width of a row that a warp is enough for */
 
-/* What backward needs of a row. */
-struct norm_row {
-    float mean, r, mean_g, mean_gn;
-};
-
 /* The sum over the threads of a row, in each of them. */
 template <int LANES> static __device__ inline float norm_row_sum(float value)
 {
@@ -46,7 +41,7 @@ static __device__ inline float norm_weight_at(const struct token_norm &n, int co
 
 template <int LANES>
 static __device__ inline void norm_measure(const struct token_norm &n, const float *x, int lane,
-                                           struct norm_row *row)
+                                           struct token_norm_row *row)
 {
     float mean = 0, squares = 0;
     if (n.kind == TOKEN_LAYER) {
@@ -67,7 +62,7 @@ static __global__ void __launch_bounds__(NORM_THREADS)
     int row = blockIdx.x * (NORM_THREADS / LANES) + threadIdx.x / LANES, lane = threadIdx.x % LANES;
     if (row >= n.rows) return;
     int sample = norm_sample(n, row);
-    struct norm_row s;
+    struct token_norm_row s;
     x += (size_t)row * n.width, y += (size_t)row * n.width;
     norm_measure<LANES>(n, x, lane, &s);
     for (int j = lane; j < n.width; j += LANES)
@@ -97,18 +92,19 @@ static int cuda_norm_forward(struct device *device, const struct token_norm *n, 
 static size_t cuda_norm_workspace(const struct device *device, const struct token_norm *n)
 {
     (void)device;
-    return (size_t)n->rows * sizeof(struct norm_row);
+    return (size_t)n->rows * sizeof(struct token_norm_row);
 }
 
 template <int LANES>
 static __global__ void __launch_bounds__(NORM_THREADS)
-    norm_measure_kernel(struct token_norm n, struct norm_row *rows, const float *x, const float *dy)
+    norm_measure_kernel(struct token_norm n, struct token_norm_row *rows, const float *x,
+                        const float *dy)
 {
     int row = blockIdx.x * (NORM_THREADS / LANES) + threadIdx.x / LANES, lane = threadIdx.x % LANES;
     if (row >= n.rows) return;
     int sample = norm_sample(n, row);
     float g_sum = 0, gn_sum = 0;
-    struct norm_row s;
+    struct token_norm_row s;
     x += (size_t)row * n.width, dy += (size_t)row * n.width;
     norm_measure<LANES>(n, x, lane, &s);
     for (int j = lane; j < n.width; j += LANES) {
@@ -121,13 +117,13 @@ static __global__ void __launch_bounds__(NORM_THREADS)
     if (lane == 0) rows[row] = s;
 }
 
-static __global__ void norm_dx_kernel(struct token_norm n, const struct norm_row *rows, float *dx,
-                                      const float *x, const float *dy, bool add)
+static __global__ void norm_dx_kernel(struct token_norm n, const struct token_norm_row *rows,
+                                      float *dx, const float *x, const float *dy, bool add)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (size_t)n.rows * n.width) return;
     int row = (int)(i / n.width), j = (int)(i % n.width);
-    struct norm_row s = rows[row];
+    struct token_norm_row s = rows[row];
     float g = token_norm_scaled_f32(dy[i], norm_weight_at(n, j),
                                     norm_scale_at(n, norm_sample(n, row), j));
     float unit = token_norm_unit_f32(x[i], s.mean, s.r);
@@ -138,7 +134,7 @@ static __global__ void norm_dx_kernel(struct token_norm n, const struct norm_row
 /* Of a column: sums of dweight and of dscale. */
 struct norm_columns {
     struct token_norm n;
-    const struct norm_row *rows;
+    const struct token_norm_row *rows;
     const float *x, *dy;
     float *dweight, *dscale;
 
@@ -162,7 +158,7 @@ static int cuda_norm_backward(struct device *device, const struct token_norm *n,
                               const struct token_norm_grads *grads)
 {
     TRY(token_check_norm(n, true));
-    struct norm_row *rows = (struct norm_row *)grads->workspace;
+    struct token_norm_row *rows = (struct token_norm_row *)grads->workspace;
     cudaStream_t stream = cuda_stream(device);
     if (n->width <= NORM_WARP_MOST)
         LAUNCH((norm_measure_kernel<32>), norm_blocks(n), NORM_THREADS, 0, stream, *n, rows,

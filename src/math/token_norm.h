@@ -5,6 +5,14 @@
  *   y = n weight (1 + scale)
  * With g = dy weight (1 + scale): dx = r (g - mean of g - n mean of (g n)), without the middle term
  * for RMS; dweight = sum dy n (1 + scale), dscale = sum dy n weight. */
+#ifndef IMGTRAIN_MATH_TOKEN_NORM_H
+#define IMGTRAIN_MATH_TOKEN_NORM_H
+/* What the adjoint needs of a row; mean_g is 0 for RMS. */
+struct token_norm_row {
+    float mean, r, mean_g, mean_gn;
+};
+#endif
+
 #ifdef REAL
 
 HOST_DEVICE static inline REAL FORMULA(token_norm_unit)(REAL x, REAL mean, REAL r)

@@ -76,13 +76,13 @@ static void ISA_NAME(norm_forward)(const struct token_norm *n, float *y, const f
 }
 
 static void ISA_NAME(norm_measure)(const struct token_norm *n, const struct token_norm_grads *grads,
-                                   struct row_stats *stats, size_t from, size_t to)
+                                   struct token_norm_row *stats, size_t from, size_t to)
 {
     size_t width = (size_t)n->width;
     for (size_t row = from; row < to; row++) {
         const float *x = grads->x + row * width, *dy = grads->dy + row * width;
         const float *scale = row_scale(n, row);
-        struct row_stats *s = &stats[row];
+        struct token_norm_row *s = &stats[row];
         vf sum = vf_set(0), products = sum;
         row_measure(n, x, &s->mean, &s->r);
         for (size_t j = 0; j < width; j += VF) { /* dy's zeros beyond the end make these zeros */
@@ -97,13 +97,13 @@ static void ISA_NAME(norm_measure)(const struct token_norm *n, const struct toke
 }
 
 static void ISA_NAME(norm_slopes)(const struct token_norm *n, const struct token_norm_grads *grads,
-                                  const struct row_stats *stats, size_t from, size_t to)
+                                  const struct token_norm_row *stats, size_t from, size_t to)
 {
     size_t width = (size_t)n->width;
     for (size_t row = from; row < to; row++) {
         const float *x = grads->x + row * width, *dy = grads->dy + row * width;
         const float *scale = row_scale(n, row);
-        const struct row_stats *s = &stats[row];
+        const struct token_norm_row *s = &stats[row];
         float *dx = grads->dx + row * width;
         for (size_t j = 0; j < width; j += VF) {
             size_t left = width - j;
@@ -118,8 +118,8 @@ static void ISA_NAME(norm_slopes)(const struct token_norm *n, const struct token
 }
 
 static void ISA_NAME(norm_sums)(const struct token_norm *n, const struct token_norm_grads *grads,
-                                const struct row_stats *stats, size_t from, size_t to, size_t first,
-                                size_t count, float *sums)
+                                const struct token_norm_row *stats, size_t from, size_t to,
+                                size_t first, size_t count, float *sums)
 {
     size_t width = (size_t)n->width;
     for (size_t j = 0; j < count; j += VF) {

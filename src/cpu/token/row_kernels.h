@@ -4,11 +4,7 @@
 #define IMGTRAIN_CPU_TOKEN_ROW_KERNELS_H
 
 #include "device/token_ops.h"
-
-/* What a norm's backward pass needs of a row. */
-struct row_stats {
-    float mean, r, mean_g, mean_gn;
-};
+#include "math/token_norm.h"
 
 /* Columns whose sums over rows are made together. */
 enum { ROW_STRIP = 64 };
@@ -18,13 +14,13 @@ struct row_kernels {
     void (*norm_forward)(const struct token_norm *n, float *y, const float *x, size_t from,
                          size_t to);
     void (*norm_measure)(const struct token_norm *n, const struct token_norm_grads *grads,
-                         struct row_stats *stats, size_t from, size_t to);
+                         struct token_norm_row *stats, size_t from, size_t to);
     void (*norm_slopes)(const struct token_norm *n, const struct token_norm_grads *grads,
-                        const struct row_stats *stats, size_t from, size_t to);
+                        const struct token_norm_row *stats, size_t from, size_t to);
     /* sums[j] = the sum over rows [from, to) of dy times the unit row; columns [first, first +
      * count), count <= ROW_STRIP. */
     void (*norm_sums)(const struct token_norm *n, const struct token_norm_grads *grads,
-                      const struct row_stats *stats, size_t from, size_t to, size_t first,
+                      const struct token_norm_row *stats, size_t from, size_t to, size_t first,
                       size_t count, float *sums);
     /* to = (x +) t[j] u over rows [from, to) of `width` numbers, of which [first, first + count):
      * x is NULL: without. */

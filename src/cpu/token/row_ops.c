@@ -5,6 +5,7 @@
 #include "cpu/isa.h"
 #include "cpu/token/row_kernels.h"
 #include "cpu/token/token_cpu.h"
+#include "math/formulas_f32.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -40,7 +41,7 @@ struct row_norm_work {
     float *y;
     const float *x;
     const struct token_norm_grads *grads;
-    struct row_stats *stats; /* [rows] */
+    struct token_norm_row *stats; /* [rows] */
 };
 
 static void row_norm_forward(void *context, int64_t from, int64_t to)
@@ -57,12 +58,6 @@ static int cpu_norm_forward(struct device *device, const struct token_norm *n, f
     struct row_norm_work work = {.kernels = row_kernels_get(), .n = n, .y = y, .x = x};
     threads_for(n->rows, row_grain(2 * n->width), row_norm_forward, &work);
     return OK;
-}
-
-static size_t cpu_norm_workspace(const struct device *device, const struct token_norm *n)
-{
-    (void)device;
-    return (size_t)n->rows * sizeof(struct row_stats);
 }
 
 static void row_norm_measure(void *context, int64_t from, int64_t to)
@@ -183,7 +178,7 @@ static void row_gate_chunk(const struct row_gate_work *w, int sample, int from, 
                              (size_t)first, (size_t)count, sums);
     row_tanh(w->g, sample, first, count, t);
     for (int j = 0; j < count; j++)
-        dgate[j] += (1 - t[j] * t[j]) * sums[j];
+        dgate[j] += token_dgate_f32(t[j], sums[j]);
 }
 
 static void row_gate_strips(void *context, int64_t begin, int64_t end)
@@ -298,7 +293,6 @@ static int cpu_swiglu_backward(struct device *device, float *da, float *dc, cons
 void token_install_row_vectors(struct token_ops *ops)
 {
     ops->norm_forward = cpu_norm_forward;
-    ops->norm_workspace = cpu_norm_workspace;
     ops->norm_backward = cpu_norm_backward;
     ops->gate_forward = cpu_gate_forward;
     ops->gate_backward = cpu_gate_backward;

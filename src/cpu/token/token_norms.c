@@ -8,17 +8,12 @@
 
 enum { NORM_STRIP = 16 }; /* columns whose sums are made together: a line of the cache */
 
-/* What backward needs of a row. */
-struct norm_row {
-    float mean, r, mean_g, mean_gn;
-};
-
 struct norm_work {
     const struct token_norm *n;
     float *y;       /* forward */
     const float *x; /* forward */
     const struct token_norm_grads *grads;
-    struct norm_row *stats; /* [rows] */
+    struct token_norm_row *stats; /* [rows] */
 };
 
 static const float *norm_scale(const struct token_norm *n, int64_t row)
@@ -28,7 +23,7 @@ static const float *norm_scale(const struct token_norm *n, int64_t row)
     return n->scale + (size_t)sample * token_stride(n->scale_stride, n->width);
 }
 
-static void norm_measure(const struct token_norm *n, const float *x, struct norm_row *row)
+static void norm_measure(const struct token_norm *n, const float *x, struct token_norm_row *row)
 {
     double mean = 0, squares = 0;
     for (int j = 0; n->kind == TOKEN_LAYER && j < n->width; j++)
@@ -49,7 +44,7 @@ static void norm_rows_forward(void *context, int64_t begin, int64_t end)
     for (int64_t row = begin; row < end; row++) {
         const float *x = w->x + (size_t)row * (size_t)n->width, *scale = norm_scale(n, row);
         float *y = w->y + (size_t)row * (size_t)n->width;
-        struct norm_row s;
+        struct token_norm_row s;
         norm_measure(n, x, &s);
         for (int j = 0; j < n->width; j++) {
             float unit = token_norm_unit_f32(x[j], s.mean, s.r);
@@ -71,7 +66,7 @@ static int reference_norm_forward(struct device *device, const struct token_norm
 static size_t reference_norm_workspace(const struct device *device, const struct token_norm *n)
 {
     (void)device;
-    return (size_t)n->rows * sizeof(struct norm_row);
+    return (size_t)n->rows * sizeof(struct token_norm_row);
 }
 
 /* The gradient of the unit row n, of a number: dy weight (1 + scale). */
@@ -87,7 +82,7 @@ static void norm_rows_measure(void *context, int64_t begin, int64_t end)
     for (int64_t row = begin; row < end; row++) {
         size_t at = (size_t)row * (size_t)n->width;
         const float *x = w->grads->x + at, *dy = w->grads->dy + at, *scale = norm_scale(n, row);
-        struct norm_row *s = &w->stats[row];
+        struct token_norm_row *s = &w->stats[row];
         double g_sum = 0, gn_sum = 0;
         norm_measure(n, x, s);
         for (int j = 0; j < n->width; j++) {
@@ -108,7 +103,7 @@ static void norm_chunk_sums(const struct norm_work *w, int from, int to, int fir
     float weight_sums[NORM_STRIP] = {0}, scale_sums[NORM_STRIP] = {0};
     for (int row = from; row < to; row++) {
         size_t at = (size_t)row * (size_t)n->width + (size_t)first;
-        const struct norm_row *s = &w->stats[row];
+        const struct token_norm_row *s = &w->stats[row];
         for (int j = 0; j < count; j++) {
             float unit = token_norm_unit_f32(w->grads->x[at + (size_t)j], s->mean, s->r);
             float term = w->grads->dy[at + (size_t)j] * unit;
@@ -151,7 +146,7 @@ static void norm_rows_backward(void *context, int64_t begin, int64_t end)
         size_t at = (size_t)row * (size_t)n->width;
         const float *x = w->grads->x + at, *dy = w->grads->dy + at, *scale = norm_scale(n, row);
         float *dx = w->grads->dx + at;
-        const struct norm_row *s = &w->stats[row];
+        const struct token_norm_row *s = &w->stats[row];
         for (int j = 0; j < n->width; j++) {
             float g = norm_unit_gradient(n, scale, j, dy[j]);
             float unit = token_norm_unit_f32(x[j], s->mean, s->r);
