@@ -1,8 +1,7 @@
 /* Placement: what each way takes and moves, on the CPU, where placed copies count as a device's
- * memory, and on a device of this file whose copies take time. */
+ * memory. */
 #include "placement/placement.h"
 
-#include "cpu/device_cpu.h"
 #include "math/bf16.h"
 #include "math/half.h"
 #include "placement/placement_print.h"
@@ -20,15 +19,6 @@ enum { POPULATE_READ = 22 };
 
 Suite *placement_suite(void);
 
-enum { KB = 1000 };
-
-static struct device *cpu_device(void)
-{
-    struct device *device;
-    MUST(device_open_cpu(&device, 1));
-    return device;
-}
-
 /* A twentieth of a model of 160 MB. */
 static void model_create(struct fake *f, const char *key)
 {
@@ -36,14 +26,6 @@ static void model_create(struct fake *f, const char *key)
     for (int b = 0; b < FAKE_BLOCKS; b++)
         floats[b] = 125 * KB; /* 500 kB */
     fake_create(f, key, FAKE_BLOCKS, floats, 4);
-}
-
-static void placement_with(struct placement **placement, struct device *device,
-                           enum placement_way way, int64_t budget)
-{
-    const struct placement_options options = {
-        .way = way, .budget = budget, .prefetch = true, .place = true};
-    MUST(placement_open(placement, device, &options));
 }
 
 /* ---- ways ---- */
@@ -132,12 +114,11 @@ START_TEST(residents_fill_the_budget)
 END_TEST
 
 /* In `model` the text encoder is gone before the denoiser has a byte; in `none` it stays. */
-static size_t most_used, used_at_first;
+static size_t used_at_first;
 static int (*alloc_before)(struct device *device, size_t bytes, void **memory);
 
 static int watched_alloc(struct device *device, size_t bytes, void **memory)
 {
-    if (device->used_bytes > most_used) most_used = device->used_bytes;
     used_at_first = device->used_bytes;
     return alloc_before(device, bytes, memory);
 }
@@ -414,75 +395,7 @@ START_TEST(types_are_converted_while_placed)
 }
 END_TEST
 
-/* ---- memory that fails ---- */
-
-static int allocations, fails_from, fails_to;
-
-static int failing_alloc(struct device *device, size_t bytes, void **memory)
-{
-    if (bytes > 0 && ++allocations >= fails_from && allocations <= fails_to) {
-        *memory = NULL;
-        return (fail)(ERR_DEVICE_MEMORY, "allocation %d fails", allocations);
-    }
-    return alloc_before(device, bytes, memory);
-}
-
-/* Three stages, two pictures, while allocations `from` to `to` fail. */
-static int run_while_failing(struct device *device, enum placement_way way, int from, int to,
-                             int *falls)
-{
-    struct fake fakes[3];
-    struct fake_stage stages[3];
-    struct placement *placement;
-    const size_t floats[4] = {1000, 3000, 2000, 1500};
-    static const char *const names[3] = {"encode", "denoise", "decode"};
-    int code = OK;
-    fails_from = from, fails_to = to, allocations = 0, *falls = 0;
-    placement_with(&placement, device, way, 0);
-    for (int i = 0; i < 3; i++) {
-        int c;
-        fake_create(&fakes[i], names[i], 4, floats, 2);
-        MUST(placement_add(placement, &fakes[i].source, &c));
-        fake_stage_create(&stages[i], &fakes[i], c, names[i], NULL, 0, 1 + i % 2);
-    }
-    for (int i = 0; i < 6 && code == OK; i++)
-        code = fake_run(placement, device, &stages[i % 3]);
-    if (code == OK) expect_as_predicted(placement);
-    for (int i = 0; i < placement_report_count(placement); i++)
-        *falls += placement_report_at(placement, i)->falls;
-    placement_close(placement);
-    ck_assert_uint_eq(device->used_bytes, 0);
-    for (int i = 0; i < 3; i++) {
-        ck_assert_int_eq(fakes[i].opened, 0);
-        fake_free(&fakes[i]);
-    }
-    return code;
-}
-
-START_TEST(each_allocation_may_fail)
-{
-    struct device *device = cpu_device();
-    enum placement_way way = (enum placement_way)_i;
-    int falls;
-    be_quiet();
-    alloc_before = device->alloc;
-    device->alloc = failing_alloc;
-    ck_assert_int_eq(run_while_failing(device, way, 0, 0, &falls), OK);
-    ck_assert_int_eq(falls, 0);
-    int count = allocations;
-    ck_assert_int_ge(count, 9);
-    for (int k = 1; k <= count; k++) {
-        /* once: the stage goes on in another way, with the same bytes seen */
-        ck_assert_int_eq(run_while_failing(device, way, k, k, &falls), OK);
-        ck_assert_int_eq(falls, 1);
-        /* for good: it ends, and nothing is left behind */
-        ck_assert_int_eq(run_while_failing(device, way, k, 1 << 30, &falls), ERR_DEVICE_MEMORY);
-        ck_assert_int_lt(allocations, k + 40); /* the ladder ends */
-    }
-    device->alloc = alloc_before;
-    device_close(device);
-}
-END_TEST
+/* ---- files ---- */
 
 static int no_data(void *context, const void **data)
 {
@@ -556,39 +469,7 @@ START_TEST(a_file_that_got_smaller_is_an_error)
 }
 END_TEST
 
-/* Others took memory since the way was chosen: the stage looks again. */
-START_TEST(a_budget_is_looked_at_when_a_stage_begins)
-{
-    struct device *device = cpu_device();
-    struct placement *placement;
-    struct fake f;
-    struct fake_stage s;
-    const size_t floats[4] = {1000, 1000, 1000, 1000};
-    enum placement_way way;
-    void *others;
-    int c;
-    be_quiet();
-    fake_create(&f, "f", 4, floats, 1);
-    int64_t budget = (int64_t)fake_all_placed(&f) + 3 * 4 * 4004 + 8192;
-    placement_with(&placement, device, PLACEMENT_AUTO, budget);
-    MUST(placement_add(placement, &f.source, &c));
-    fake_stage_create(&s, &f, c, "walk", NULL, 0, 1);
-    MUST(placement_choose(placement, &s.stage, 1, &way));
-    ck_assert_int_eq(way, PLACEMENT_NONE);
-    MUST(device->alloc(device, 40 * KB, &others));
-    MUST(fake_run(placement, device, &s));
-    const struct placement_report *r = placement_report_at(placement, 0);
-    ck_assert_int_eq(r->predicted.way, PLACEMENT_SEQUENTIAL);
-    ck_assert(!((int64_t)r->device_bytes > budget - 40 * KB));
-    expect_as_predicted(placement);
-    device->free(device, others, 40 * KB);
-    MUST(fake_run(placement, device, &s)); /* the next one starts clean */
-    ck_assert_int_eq(placement_report_at(placement, 1)->predicted.way, PLACEMENT_NONE);
-    placement_close(placement);
-    fake_free(&f);
-    device_close(device);
-}
-END_TEST
+/* ---- all of it ---- */
 
 START_TEST(anything_goes_as_predicted)
 {
@@ -597,131 +478,6 @@ START_TEST(anything_goes_as_predicted)
     for (uint32_t trial = 0; trial < 300; trial++)
         fake_trial(device, trial);
     device_close(device);
-}
-END_TEST
-
-/* ---- time: a device whose copies and operations take as long as their bytes ---- */
-
-static double queue_time[DEVICE_QUEUES], mark_time[DEVICE_MARKS], host_time;
-
-static int slow_alloc(struct device *device, size_t bytes, void **memory)
-{
-    *memory = calloc(1, bytes + 1);
-    device_book(device, bytes);
-    return OK;
-}
-
-static void slow_free(struct device *device, void *memory, size_t bytes)
-{
-    free(memory);
-    device_unbook(device, bytes);
-}
-
-static int slow_alloc_host(struct device *device, size_t bytes, void **memory)
-{
-    (void)device;
-    *memory = calloc(1, bytes + 1);
-    return OK;
-}
-
-static void slow_free_host(struct device *device, void *memory)
-{
-    (void)device;
-    free(memory);
-}
-
-static int slow_copy(struct device *device, enum device_queue queue, void *to, const void *from,
-                     size_t bytes)
-{
-    (void)device;
-    memcpy(to, from, bytes);
-    if (queue_time[queue] < host_time) queue_time[queue] = host_time;
-    queue_time[queue] += (double)bytes;
-    return OK;
-}
-
-static int slow_mark(struct device *device, enum device_queue queue, int mark)
-{
-    (void)device;
-    mark_time[mark] = queue_time[queue];
-    return OK;
-}
-
-static int slow_await(struct device *device, enum device_queue queue, int mark)
-{
-    (void)device;
-    if (queue_time[queue] < mark_time[mark]) queue_time[queue] = mark_time[mark];
-    return OK;
-}
-
-static int slow_await_host(struct device *device, int mark)
-{
-    (void)device;
-    if (host_time < mark_time[mark]) host_time = mark_time[mark];
-    return OK;
-}
-
-static int slow_synchronize(struct device *device)
-{
-    (void)device;
-    for (int q = 0; q < DEVICE_QUEUES; q++)
-        if (host_time < queue_time[q]) host_time = queue_time[q];
-    return OK;
-}
-
-/* How long a walk takes that works as long as copies do. */
-static double walk_time(bool prefetch)
-{
-    struct device device = {.alloc = slow_alloc,
-                            .free = slow_free,
-                            .alloc_host = slow_alloc_host,
-                            .free_host = slow_free_host,
-                            .copy = slow_copy,
-                            .mark = slow_mark,
-                            .await = slow_await,
-                            .await_host = slow_await_host,
-                            .synchronize = slow_synchronize};
-    const struct placement_options options = {
-        .way = PLACEMENT_SEQUENTIAL, .budget = 20 * KB, .prefetch = prefetch};
-    struct placement *placement;
-    struct fake f;
-    struct fake_stage s;
-    size_t floats[10];
-    int c;
-    for (int b = 0; b < 10; b++)
-        floats[b] = 1023;
-    fake_create(&f, "f", 10, floats, 1);
-    MUST(placement_open(&placement, &device, &options));
-    MUST(placement_add(placement, &f.source, &c));
-    fake_stage_create(&s, &f, c, "walk", NULL, 0, 5);
-    s.stage.declare = NULL;
-    host_time = 0;
-    memset(queue_time, 0, sizeof queue_time);
-    memset(mark_time, 0, sizeof mark_time);
-    MUST(placement_begin(placement, &s.stage));
-    for (int pass = 0; pass < 5; pass++)
-        for (int b = 0; b < 10; b++) {
-            const void *const *tensors;
-            MUST(placement_acquire(placement, b, &tensors));
-            ck_assert_mem_eq(tensors[0], f.bytes[b], 4096);
-            if (queue_time[QUEUE_WORK] < host_time) queue_time[QUEUE_WORK] = host_time;
-            queue_time[QUEUE_WORK] += 4096;
-            MUST(placement_release(placement, b));
-        }
-    MUST(placement_end(placement));
-    expect_as_predicted(placement);
-    placement_close(placement);
-    ck_assert_uint_eq(device.used_bytes, 0);
-    fake_free(&f);
-    return host_time;
-}
-
-START_TEST(prefetch_hides_copies)
-{
-    double with = walk_time(true), without = walk_time(false);
-    ck_assert_msg(!(without < 1.3 * with), "%.0f with, %.0f without", with, without);
-    /* 50 blocks of work, and hardly more than the first copy before them */
-    ck_assert_msg(!(with > 54 * 4096), "%.0f", with);
 }
 END_TEST
 
@@ -799,12 +555,9 @@ Suite *placement_suite(void)
     tcase_add_test(tests, copies_of_what_is_not_aligned_stay);
     tcase_add_test(tests, a_walk_is_kept_to);
     tcase_add_loop_test(tests, types_are_converted_while_placed, 0, 2);
-    tcase_add_loop_test(tests, each_allocation_may_fail, 0, PLACEMENT_WAYS);
     tcase_add_test(tests, what_cannot_be_opened_leaves_nothing);
     tcase_add_loop_test(tests, a_file_that_got_smaller_is_an_error, 0, 2);
-    tcase_add_test(tests, a_budget_is_looked_at_when_a_stage_begins);
     tcase_add_test(tests, anything_goes_as_predicted);
-    tcase_add_test(tests, prefetch_hides_copies);
     tcase_add_test(tests, tables_say_what_was_predicted);
     tcase_add_test(tests, ways_have_names);
     suite_add_tcase(suite, tests);

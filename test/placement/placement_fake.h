@@ -5,12 +5,29 @@
 #define IMGTRAIN_TEST_PLACEMENT_PLACEMENT_FAKE_H
 
 #include "base/random.h"
+#include "cpu/device_cpu.h"
 #include "device/device.h"
 #include "memory/plan.h"
 #include "placement/placement.h"
 #include "test/support.h"
 
 enum { FAKE_BLOCKS = 16, FAKE_TENSORS = 64, FAKE_WALK = 32 };
+enum { KB = 1000 };
+
+static inline struct device *cpu_device(void)
+{
+    struct device *device;
+    MUST(device_open_cpu(&device, 1));
+    return device;
+}
+
+static inline void placement_with(struct placement **placement, struct device *device,
+                                  enum placement_way way, int64_t budget)
+{
+    const struct placement_options options = {
+        .way = way, .budget = budget, .prefetch = true, .place = true};
+    MUST(placement_open(placement, device, &options));
+}
 
 struct fake {
     char key[32];
