@@ -168,19 +168,17 @@ int stage_check(const struct placement *p, const struct placement_stage *stage)
     return OK;
 }
 
-/* What its way does not keep. Operations may still read it. */
-static int give_up_others(struct placement *p, const struct placement_stage *stage,
-                          const struct placement_forecast *f)
+/* What its way does not keep. Nothing reads it: stages end when the device is done. */
+static void give_up_others(struct placement *p, const struct placement_stage *stage,
+                           const struct placement_forecast *f)
 {
     for (int i = 0; i < p->count; i++) {
         struct placement_component *c = &p->components[i];
         if (!c->holding.held || holding_is_kept(&c->holding, i == stage->component, f)) continue;
-        TRY(p->device->synchronize(p->device));
         component_drop(c);
         for (int b = 0; i != stage->component && b < c->source.block_count; b++)
             placement_advise(c, b, true, MADV_DONTNEED);
     }
-    return OK;
 }
 
 static int component_hold(struct placement *p, struct placement_component *c,
@@ -223,7 +221,7 @@ static int stage_make_room(struct placement *p, const struct placement_stage *st
                            const struct placement_forecast *f)
 {
     struct placement_component *c = &p->components[stage->component];
-    TRY(give_up_others(p, stage, f));
+    give_up_others(p, stage, f);
     TRY(component_hold(p, c, f));
     int code = working_hold(p, stage, f);
     if (code == OK) return OK;
