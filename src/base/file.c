@@ -40,6 +40,14 @@ bool file_exists(const char *path)
     return errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG;
 }
 
+bool file_exists_in(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    bool there = path && file_exists(path);
+    free(path);
+    return there;
+}
+
 bool file_is_dir(const char *path)
 {
     struct stat info;

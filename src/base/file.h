@@ -16,6 +16,7 @@ char *path_join(const char *dir, const char *name);
 /* A path that cannot be looked at (a disk that fails, a folder without permission) counts as there:
  * opening it tells why. */
 bool file_exists(const char *path);
+bool file_exists_in(const char *dir, const char *name); /* false too without memory to look */
 bool file_is_dir(const char *path);
 
 /* Creates `path` and its missing parents (mode 0777 & ~umask), each synced into the folder above.

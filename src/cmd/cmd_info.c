@@ -302,9 +302,7 @@ static int cmd_info_gather(const char *run_dir, struct run_facts *facts)
     *facts = (struct run_facts){.step = -1};
     TRY(checkpoint_list(run_dir, &steps, &facts->checkpoint_count));
     free(steps);
-    char *config = path_join(run_dir, "config.yaml");
-    bool is_run = facts->checkpoint_count > 0 || (config && file_exists(config));
-    free(config);
+    bool is_run = facts->checkpoint_count > 0 || file_exists_in(run_dir, "config.yaml");
     look_at_outputs(run_dir, facts);
     if (!is_run && !facts->has_model)
         return fail(ERR_INPUT, "%s: no run folder (no config.yaml, checkpoint or model)", run_dir);

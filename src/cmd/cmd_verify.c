@@ -329,14 +329,6 @@ static int verify_frames(struct verify_report *report, const char *run_dir)
     return code;
 }
 
-static bool verify_has(const char *folder, const char *name)
-{
-    char *path = path_join(folder, name);
-    bool there = path && file_exists(path);
-    free(path);
-    return there;
-}
-
 static int verify_run(struct verify_report *report, const char *run_dir)
 {
     const struct verify_walk walk = {
@@ -361,10 +353,10 @@ static int verify_run(struct verify_report *report, const char *run_dir)
 static int verify_any_folder(struct verify_report *report, const char *path)
 {
     const struct verify_walk model = {.report = report, .follow = true, .depth = 1};
-    if (verify_has(path, "config.yaml") || verify_has(path, "checkpoints") ||
-        verify_has(path, "model.safetensors"))
+    if (file_exists_in(path, "config.yaml") || file_exists_in(path, "checkpoints") ||
+        file_exists_in(path, "model.safetensors"))
         return verify_run(report, path);
-    if (verify_has(path, "model_index.json")) return verify_folder(&model, path);
+    if (file_exists_in(path, "model_index.json")) return verify_folder(&model, path);
     return fail(ERR_INPUT, "%s: no run folder (no config.yaml, checkpoint or model)", path);
 }
 
@@ -376,7 +368,7 @@ int cmd_verify(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain verify FILE|RUN... [--json]",
+        .usage = "imgtrain verify FILE|RUN|MODEL... [--json]",
         .about = "Looks whether files are as they were written: checksums and numbers of "
                  "checkpoints and models,\nconfig, metrics, frames, images and video of run "
                  "folders, and which checkpoint a resume takes.\nChanges nothing. Status 65 when "

@@ -26,10 +26,7 @@ struct component_facts {
 
 bool info_is_model(const char *path)
 {
-    char *index = file_is_dir(path) ? path_join(path, index_name) : NULL;
-    bool is = index && file_exists(index);
-    free(index);
-    return is;
+    return file_is_dir(path) && file_exists_in(path, index_name);
 }
 
 static void info_add_file(struct component_facts *facts, const struct store_file *file)
@@ -124,12 +121,8 @@ static int print_components(const cJSON *index, const char *path, bool json)
 static const char *find_licence(const char *path)
 {
     static const char *const names[] = {"LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *file = path_join(path, names[i]);
-        bool there = file && file_exists(file);
-        free(file);
-        if (there) return names[i];
-    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (file_exists_in(path, names[i])) return names[i];
     return NULL;
 }
 

@@ -86,11 +86,7 @@ static int look_at_file(struct scan *scan, const char *path, char *name, const s
 /* Frames of a run inside the data folder are no data: the set would grow while it is learnt. */
 static bool scan_is_run_folder(const char *path)
 {
-    char *config = path_join(path, "config.yaml"), *lock = path_join(path, "lock");
-    bool is_run = config && lock && file_exists(config) && file_exists(lock);
-    free(config);
-    free(lock);
-    return is_run;
+    return file_exists_in(path, "config.yaml") && file_exists_in(path, "lock");
 }
 
 static int scan_walk(struct scan *scan, const char *path, const char *name,

@@ -6,14 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char index_name[] = "model_index.json";
-
 /* Whether FOLDER/model_index.json is there; takes `folder` (malloc) and gives it back in *path. */
 static bool is_model(char *folder, char **path)
 {
-    char *index = folder ? path_join(folder, index_name) : NULL;
-    bool there = index && file_exists(index);
-    free(index);
+    bool there = folder && file_exists_in(folder, "model_index.json");
     if (there)
         *path = folder;
     else

@@ -114,12 +114,9 @@ static int refuse_path(const char *path)
         {"checkpoints", "a run that has not made its model yet: it comes when the run ends"},
         {"config.json", "one component; the folder above it, with model_index.json, is the model"},
     };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        char *inside = path_join(path, known[i][0]);
-        bool there = inside && file_exists(inside);
-        free(inside);
-        if (there) return fail(ERR_INPUT, "%s: no model_index.json: %s", path, known[i][1]);
-    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (file_exists_in(path, known[i][0]))
+            return fail(ERR_INPUT, "%s: no model_index.json: %s", path, known[i][1]);
     return fail(ERR_INPUT, "%s: no model_index.json in it, so no model folder", path);
 }
 
