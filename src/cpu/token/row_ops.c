@@ -28,11 +28,6 @@ static int64_t row_grain(int64_t numbers)
     return threads_grain(numbers / 4 + 1);
 }
 
-static int64_t row_strips(int width)
-{
-    return (width + ROW_STRIP - 1) / ROW_STRIP;
-}
-
 /* ---- norms ---- */
 
 struct row_norm_work {
@@ -73,8 +68,9 @@ static void row_norm_slopes(void *context, int64_t from, int64_t to)
 }
 
 /* A chunk's sums of a strip: both gradients are multiples of them, as the scale is the sample's. */
-static void row_norm_chunk(const struct row_norm_work *w, int from, int to, int first, int count)
+static void row_norm_chunk(const void *work, int from, int to, int first, int count)
 {
+    const struct row_norm_work *w = work;
     const struct token_norm *n = w->n;
     float sums[ROW_STRIP];
     size_t sample = (size_t)(from / token_sample_rows(n->rows_per_sample, n->rows));
@@ -87,22 +83,6 @@ static void row_norm_chunk(const struct row_norm_work *w, int from, int to, int 
         w->grads->dscale[at + (size_t)j] += sums[j - first] * (n->weight ? n->weight[j] : 1);
 }
 
-static void row_norm_strips(void *context, int64_t begin, int64_t end)
-{
-    const struct row_norm_work *w = context;
-    const struct token_norm *n = w->n;
-    int per_sample = token_sample_rows(n->rows_per_sample, n->rows);
-    for (int first = (int)begin * ROW_STRIP; first < n->width && first < (int)end * ROW_STRIP;
-         first += ROW_STRIP) {
-        int count = n->width - first < ROW_STRIP ? n->width - first : ROW_STRIP;
-        for (int sample = 0; sample < n->rows; sample += per_sample)
-            for (int from = 0; from < per_sample; from += n->chunk) {
-                int to = per_sample - from < n->chunk ? per_sample : from + n->chunk;
-                row_norm_chunk(w, sample + from, sample + to, first, count);
-            }
-    }
-}
-
 /* Sums before dx, which may lie in dy's place. */
 static int cpu_norm_backward(struct device *device, const struct token_norm *n,
                              const struct token_norm_grads *grads)
@@ -111,10 +91,10 @@ static int cpu_norm_backward(struct device *device, const struct token_norm *n,
     TRY(token_check_norm(n, true));
     struct row_norm_work work = {
         .kernels = row_kernels_get(), .n = n, .grads = grads, .stats = grads->workspace};
+    const struct token_strips strips = {n->rows, n->rows_per_sample, n->chunk, n->width, ROW_STRIP};
     threads_for(n->rows, row_grain(4 * n->width), row_norm_measure, &work);
     if (grads->dweight || grads->dscale)
-        threads_for(row_strips(n->width), row_grain((int64_t)n->rows * ROW_STRIP), row_norm_strips,
-                    &work);
+        token_over_strips(&strips, row_norm_chunk, &work, row_grain((int64_t)n->rows * ROW_STRIP));
     threads_for(n->rows, row_grain(2 * n->width), row_norm_slopes, &work);
     return OK;
 }
@@ -169,9 +149,10 @@ static int cpu_gate_forward(struct device *device, const struct token_gate *g, f
     return OK;
 }
 
-static void row_gate_chunk(const struct row_gate_work *w, int sample, int from, int to, int first,
-                           int count)
+static void row_gate_chunk(const void *work, int from, int to, int first, int count)
 {
+    const struct row_gate_work *w = work;
+    int sample = from / token_sample_rows(w->g->rows_per_sample, w->g->rows);
     float sums[ROW_STRIP], t[ROW_STRIP];
     float *dgate = w->dgate + row_gate_at(w->g, sample) + first;
     w->kernels->product_sums(w->dy, w->u, (size_t)w->g->width, (size_t)from, (size_t)to,
@@ -181,22 +162,6 @@ static void row_gate_chunk(const struct row_gate_work *w, int sample, int from, 
         dgate[j] += token_dgate_f32(t[j], sums[j]);
 }
 
-static void row_gate_strips(void *context, int64_t begin, int64_t end)
-{
-    const struct row_gate_work *w = context;
-    const struct token_gate *g = w->g;
-    int per_sample = token_sample_rows(g->rows_per_sample, g->rows);
-    for (int first = (int)begin * ROW_STRIP; first < g->width && first < (int)end * ROW_STRIP;
-         first += ROW_STRIP) {
-        int count = g->width - first < ROW_STRIP ? g->width - first : ROW_STRIP;
-        for (int row = 0; row < g->rows; row += per_sample)
-            for (int from = 0; from < per_sample; from += g->chunk) {
-                int to = per_sample - from < g->chunk ? per_sample : from + g->chunk;
-                row_gate_chunk(w, row / per_sample, row + from, row + to, first, count);
-            }
-    }
-}
-
 static int cpu_gate_backward(struct device *device, const struct token_gate *g, float *du,
                              float *dgate, const float *dy, const float *u)
 {
@@ -204,9 +169,9 @@ static int cpu_gate_backward(struct device *device, const struct token_gate *g, 
     TRY(token_check_gate(g, true));
     struct row_gate_work work = {
         .kernels = row_kernels_get(), .g = g, .to = du, .u = u, .dy = dy, .dgate = dgate};
+    const struct token_strips strips = {g->rows, g->rows_per_sample, g->chunk, g->width, ROW_STRIP};
     if (dgate && g->gate)
-        threads_for(row_strips(g->width), row_grain((int64_t)g->rows * ROW_STRIP), row_gate_strips,
-                    &work);
+        token_over_strips(&strips, row_gate_chunk, &work, row_grain((int64_t)g->rows * ROW_STRIP));
     work.u = dy;
     threads_for(g->rows, row_grain(g->width), row_gates, &work);
     return OK;

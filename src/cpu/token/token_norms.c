@@ -96,8 +96,9 @@ static void norm_rows_measure(void *context, int64_t begin, int64_t end)
 }
 
 /* Adds the sums of one chunk, of one strip of columns. */
-static void norm_chunk_sums(const struct norm_work *w, int from, int to, int first, int count)
+static void norm_chunk_sums(const void *work, int from, int to, int first, int count)
 {
+    const struct norm_work *w = work;
     const struct token_norm *n = w->n;
     const float *scale = norm_scale(n, from);
     float weight_sums[NORM_STRIP] = {0}, scale_sums[NORM_STRIP] = {0};
@@ -120,22 +121,6 @@ static void norm_chunk_sums(const struct norm_work *w, int from, int to, int fir
     }
     for (int j = 0; w->grads->dweight && j < count; j++)
         w->grads->dweight[first + j] += weight_sums[j];
-}
-
-static void norm_strips(void *context, int64_t begin, int64_t end)
-{
-    const struct norm_work *w = context;
-    const struct token_norm *n = w->n;
-    int per_sample = token_sample_rows(n->rows_per_sample, n->rows);
-    for (int first = (int)begin * NORM_STRIP; first < n->width && first < (int)end * NORM_STRIP;
-         first += NORM_STRIP) {
-        int count = n->width - first < NORM_STRIP ? n->width - first : NORM_STRIP;
-        for (int sample = 0; sample < n->rows; sample += per_sample)
-            for (int from = 0; from < per_sample; from += n->chunk) {
-                int to = per_sample - from < n->chunk ? per_sample : from + n->chunk;
-                norm_chunk_sums(w, sample + from, sample + to, first, count);
-            }
-    }
 }
 
 static void norm_rows_backward(void *context, int64_t begin, int64_t end)
@@ -163,10 +148,12 @@ static int reference_norm_backward(struct device *device, const struct token_nor
     (void)device;
     TRY(token_check_norm(n, true));
     struct norm_work work = {.n = n, .grads = grads, .stats = grads->workspace};
+    const struct token_strips strips = {n->rows, n->rows_per_sample, n->chunk, n->width,
+                                        NORM_STRIP};
     threads_for(n->rows, threads_grain(2 * n->width), norm_rows_measure, &work);
     if (grads->dweight || grads->dscale)
-        threads_for((n->width + NORM_STRIP - 1) / NORM_STRIP,
-                    threads_grain((int64_t)n->rows * NORM_STRIP), norm_strips, &work);
+        token_over_strips(&strips, norm_chunk_sums, &work,
+                          threads_grain((int64_t)n->rows * NORM_STRIP));
     threads_for(n->rows, threads_grain(n->width), norm_rows_backward, &work);
     return OK;
 }

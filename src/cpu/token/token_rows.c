@@ -50,9 +50,10 @@ static void gate_rows_forward(void *context, int64_t begin, int64_t end)
     }
 }
 
-static void gate_chunk_sums(const struct gate_work *w, int sample, int from, int to, int first,
-                            int count)
+static void gate_chunk_sums(const void *work, int from, int to, int first, int count)
 {
+    const struct gate_work *w = work;
+    int sample = from / token_sample_rows(w->g->rows_per_sample, w->g->rows);
     float sum[GATE_STRIP] = {0}, t[GATE_STRIP];
     for (int row = from; row < to; row++) {
         size_t at = (size_t)row * (size_t)w->g->width + (size_t)first;
@@ -63,22 +64,6 @@ static void gate_chunk_sums(const struct gate_work *w, int sample, int from, int
     float *dgate = w->dgate + (size_t)sample * token_stride(w->g->gate_stride, w->g->width) + first;
     for (int j = 0; j < count; j++)
         dgate[j] += token_dgate_f32(t[j], sum[j]);
-}
-
-static void gate_strips(void *context, int64_t begin, int64_t end)
-{
-    const struct gate_work *w = context;
-    const struct token_gate *g = w->g;
-    int per_sample = token_sample_rows(g->rows_per_sample, g->rows);
-    for (int first = (int)begin * GATE_STRIP; first < g->width && first < (int)end * GATE_STRIP;
-         first += GATE_STRIP) {
-        int count = g->width - first < GATE_STRIP ? g->width - first : GATE_STRIP;
-        for (int row = 0; row < g->rows; row += per_sample)
-            for (int from = 0; from < per_sample; from += g->chunk) {
-                int to = per_sample - from < g->chunk ? per_sample : from + g->chunk;
-                gate_chunk_sums(w, row / per_sample, row + from, row + to, first, count);
-            }
-    }
 }
 
 static int reference_gate_forward(struct device *device, const struct token_gate *g, float *y,
@@ -97,9 +82,11 @@ static int reference_gate_backward(struct device *device, const struct token_gat
     (void)device;
     TRY(token_check_gate(g, true));
     struct gate_work work = {.g = g, .to = du, .u = u, .dy = dy, .dgate = dgate};
+    const struct token_strips strips = {g->rows, g->rows_per_sample, g->chunk, g->width,
+                                        GATE_STRIP};
     if (dgate && g->gate)
-        threads_for((g->width + GATE_STRIP - 1) / GATE_STRIP,
-                    threads_grain((int64_t)g->rows * GATE_STRIP), gate_strips, &work);
+        token_over_strips(&strips, gate_chunk_sums, &work,
+                          threads_grain((int64_t)g->rows * GATE_STRIP));
     threads_for(g->rows, threads_grain(g->width), gate_rows_forward, &work);
     return OK;
 }
