@@ -51,19 +51,6 @@ static size_t core_inputs_layout(const struct diffusion_core *core, struct diffu
     return used;
 }
 
-static int core_declare_host(struct diffusion_core *core, struct plan *plan)
-{
-    for (int i = 0; i < 2; i++) {
-        TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
-                         core_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
-                         (void **)&core->host_memory[i]));
-        TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
-                         (size_t)core_sum_count(core) * sizeof(double), PLAN_ALWAYS,
-                         (void **)&core->stepper.host_sums[i]));
-    }
-    return OK;
-}
-
 static void core_list_offload(const struct diffusion_core *core, struct offload_range *ranges)
 {
     ranges[DIFFUSION_OFFLOAD_MOMENTS] = trained_net_offload(&core->net, TRAINED_MOMENTS);
@@ -73,13 +60,9 @@ static void core_list_offload(const struct diffusion_core *core, struct offload_
 static int core_declare_offload(struct diffusion_core *core, struct plan *plan)
 {
     struct offload_range ranges[DIFFUSION_OFFLOAD_RANGES];
-    struct stepper *stepper = &core->stepper;
     if (!core->mode.offload) return OK;
     core_list_offload(core, ranges);
-    stepper->staging_bytes =
-        offload_stream_staging_bytes(core->device, ranges, DIFFUSION_OFFLOAD_RANGES);
-    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, stepper->staging_bytes, PLAN_ALWAYS,
-                        &stepper->staging);
+    return stepper_declare_offload(&core->stepper, ranges, DIFFUSION_OFFLOAD_RANGES, plan);
 }
 
 /* Phases: those of the network's passes, with the loss between them, then the update. */
@@ -124,7 +107,8 @@ int diffusion_core_declare(struct diffusion_core *core, const struct diffusion_d
     TRY(plan_declare(plan, "out", PLAN_ACTIVATIONS, images, PLAN_ALWAYS, (void **)&core->out));
     TRY(plan_declare(plan, "out.gradient", PLAN_ACTIVATIONS, images, PLAN_ALWAYS,
                      (void **)&core->gradient));
-    return core->ahead ? core_declare_host(core, plan) : OK;
+    return stepper_declare_host(&core->stepper, core_inputs_layout(core, NULL, NULL),
+                                core_sum_count(core), plan);
 }
 
 void diffusion_core_close(struct diffusion_core *core)
@@ -135,19 +119,13 @@ void diffusion_core_close(struct diffusion_core *core)
 
 int diffusion_core_connect(struct diffusion_core *core)
 {
-    struct stepper *stepper = &core->stepper;
     struct offload_range ranges[DIFFUSION_OFFLOAD_RANGES];
-    core_inputs_layout(core, &core->inputs, core->inputs_memory);
-    stepper->sums = core->sums;
-    stepper->sum_count = core_sum_count(core);
-    for (int i = 0; i < 2; i++) {
-        core_inputs_layout(core, &core->host[i],
-                           core->ahead ? core->host_memory[i] : core->inputs_memory);
-        if (!core->ahead) stepper->host_sums[i] = core->sums;
-    }
     core_list_offload(core, ranges);
-    offload_stream_describe(&stepper->offload, core->device, stepper->staging,
-                            stepper->staging_bytes, ranges, DIFFUSION_OFFLOAD_RANGES);
+    stepper_connect(&core->stepper, core->inputs_memory, core->sums, core_sum_count(core), ranges,
+                    DIFFUSION_OFFLOAD_RANGES);
+    core_inputs_layout(core, &core->inputs, core->inputs_memory);
+    for (int i = 0; i < 2; i++)
+        core_inputs_layout(core, &core->host[i], core->stepper.host_inputs[i]);
     return diffusion_network_connect(&core->network);
 }
 

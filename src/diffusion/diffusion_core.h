@@ -56,7 +56,7 @@ struct diffusion_core {
     int span;                       /* samples whose inputs are there at a time */
     struct diffusion_inputs inputs; /* the device's */
     struct diffusion_inputs host[2];
-    char *inputs_memory, *host_memory[2];
+    char *inputs_memory;
     float *out, *gradient; /* [micro] images: what the network says; of the loss */
     double *sums;
     diffusion_fill *fill; /* of the present step */

@@ -46,26 +46,9 @@ static void list_offload_ranges(const struct gan_core *core, struct offload_rang
 static int declare_offload(struct gan_core *core, struct plan *plan)
 {
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
-    struct stepper *stepper = &core->stepper;
     if (!core->mode.offload) return OK;
     list_offload_ranges(core, ranges);
-    stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, GAN_OFFLOAD_RANGES);
-    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, stepper->staging_bytes, PLAN_ALWAYS,
-                        &stepper->staging);
-}
-
-/* What the host reads and writes beside a device with memory of its own. */
-static int gan_core_declare_host(struct gan_core *core, struct plan *plan)
-{
-    for (int i = 0; i < 2; i++) {
-        TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
-                         gan_step_inputs_layout(&core->shape, NULL, NULL), PLAN_ALWAYS,
-                         (void **)&core->host_memory[i]));
-        TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
-                         2 * GAN_SUMS * sizeof(double), PLAN_ALWAYS,
-                         (void **)&core->stepper.host_sums[i]));
-    }
-    return OK;
+    return stepper_declare_offload(&core->stepper, ranges, GAN_OFFLOAD_RANGES, plan);
 }
 
 /* Everything of one batch that is neither activation nor gradient. */
@@ -88,7 +71,8 @@ static int gan_declare_inputs(struct gan_core *core, const struct phases *p, str
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         TRY(plan_declare(plan, small[i].name, PLAN_DATA, small[i].bytes, PLAN_ALWAYS,
                          (void **)small[i].slot));
-    if (core->shape.ahead) TRY(gan_core_declare_host(core, plan));
+    TRY(stepper_declare_host(&core->stepper, gan_step_inputs_layout(&core->shape, NULL, NULL),
+                             2 * GAN_SUMS, plan));
     TRY(stepper_declare_arrival(&core->stepper, "inputs.arrival",
                                 gan_step_inputs_layout(&core->shape, NULL, NULL),
                                 core->mode.micro < core->mode.batch, plan));
@@ -257,20 +241,14 @@ static void connect_passes(struct gan_core *core)
 
 void gan_core_connect(struct gan_core *core)
 {
-    struct stepper *stepper = &core->stepper;
-    gan_step_inputs_layout(&core->shape, &core->inputs, core->inputs_memory);
-    core->sums[GAN_G] = core->sums[GAN_D] + GAN_SUMS;
-    stepper->sums = core->sums[GAN_D];
-    stepper->sum_count = 2 * GAN_SUMS;
-    for (int i = 0; i < 2; i++) {
-        gan_step_inputs_layout(&core->shape, &core->host[i],
-                               core->shape.ahead ? core->host_memory[i] : core->inputs_memory);
-        if (!core->shape.ahead) stepper->host_sums[i] = stepper->sums;
-    }
     struct offload_range ranges[GAN_OFFLOAD_RANGES];
     list_offload_ranges(core, ranges);
-    offload_stream_describe(&stepper->offload, core->device, stepper->staging,
-                            stepper->staging_bytes, ranges, GAN_OFFLOAD_RANGES);
+    core->sums[GAN_G] = core->sums[GAN_D] + GAN_SUMS;
+    stepper_connect(&core->stepper, core->inputs_memory, core->sums[GAN_D], 2 * GAN_SUMS, ranges,
+                    GAN_OFFLOAD_RANGES);
+    gan_step_inputs_layout(&core->shape, &core->inputs, core->inputs_memory);
+    for (int i = 0; i < 2; i++)
+        gan_step_inputs_layout(&core->shape, &core->host[i], core->stepper.host_inputs[i]);
     connect_passes(core);
 }
 

@@ -82,7 +82,7 @@ struct gan_core {
     struct gan_step_inputs inputs; /* the device's */
     struct gan_step_inputs
         host[2]; /* the host's, by turns: one is filled while the other is copied */
-    char *inputs_memory, *host_memory[2];
+    char *inputs_memory;
     struct gan_block at; /* the present micro-batch of the device's, */
     int n;               /* of so many pairs */
     gan_fill *fill;      /* of the present step */

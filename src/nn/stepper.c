@@ -23,6 +23,38 @@ int stepper_declare_arrival(struct stepper *s, const char *name, size_t bytes, b
     return plan_declare(plan, name, PLAN_DATA, bytes, PLAN_ALWAYS, &s->arrival);
 }
 
+int stepper_declare_host(struct stepper *s, size_t input_bytes, int sum_count, struct plan *plan)
+{
+    for (int i = 0; !s->device->is_host && i < 2; i++) {
+        TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST, input_bytes,
+                         PLAN_ALWAYS, (void **)&s->host_inputs[i]));
+        TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
+                         (size_t)sum_count * sizeof(double), PLAN_ALWAYS,
+                         (void **)&s->host_sums[i]));
+    }
+    return OK;
+}
+
+int stepper_declare_offload(struct stepper *s, const struct offload_range *ranges, int count,
+                            struct plan *plan)
+{
+    s->staging_bytes = offload_stream_staging_bytes(s->device, ranges, count);
+    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, s->staging_bytes, PLAN_ALWAYS,
+                        &s->staging);
+}
+
+void stepper_connect(struct stepper *s, char *inputs, double *sums, int sum_count,
+                     const struct offload_range *ranges, int count)
+{
+    s->sums = sums;
+    s->sum_count = sum_count;
+    for (int i = 0; s->device->is_host && i < 2; i++) {
+        s->host_inputs[i] = inputs;
+        s->host_sums[i] = sums;
+    }
+    offload_stream_describe(&s->offload, s->device, s->staging, s->staging_bytes, ranges, count);
+}
+
 /* Outside of graphs, as these would have to name the host's turn. */
 int stepper_send(struct stepper *s, void *to, const void *from, size_t bytes)
 {

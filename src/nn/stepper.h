@@ -28,12 +28,23 @@ struct stepper {
     double *sums;         /* [sum_count] of the device, */
     double *host_sums[2]; /* and of the host by turns; the same memory where the host reads it */
     int sum_count;
+    char *host_inputs[2]; /* likewise: where the host prepares what a step reads */
 };
 
 /* Inputs that go to the device while the step before runs take as much of its memory once more.
  * Declares that as `name`, unless `tight` says that memory is dearer than the time of a copy. */
 int stepper_declare_arrival(struct stepper *stepper, const char *name, size_t bytes, bool tight,
                             struct plan *plan);
+
+/* What the host reads and writes beside a device with memory of its own. */
+int stepper_declare_host(struct stepper *stepper, size_t input_bytes, int sum_count,
+                         struct plan *plan);
+/* The window through which offloaded ranges reach the device. */
+int stepper_declare_offload(struct stepper *stepper, const struct offload_range *ranges, int count,
+                            struct plan *plan);
+/* After plan_commit: the device's inputs and sums, and all that is offloaded. */
+void stepper_connect(struct stepper *stepper, char *inputs, double *sums, int sum_count,
+                     const struct offload_range *ranges, int count);
 
 /* Waits until the step that had this turn last is done. Failures of its operations come back. */
 int stepper_await(const struct stepper *stepper, int turn);

@@ -57,19 +57,6 @@ float *sr_core_other(const struct sr_core *core, float *gt)
                                              : NULL;
 }
 
-static int sr_declare_host(struct sr_core *core, struct plan *plan)
-{
-    for (int i = 0; i < 2; i++) {
-        TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
-                         sr_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
-                         (void **)&core->host_memory[i]));
-        TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
-                         (size_t)sr_losses_sum_count(&core->losses) * sizeof(double), PLAN_ALWAYS,
-                         (void **)&core->stepper.host_sums[i]));
-    }
-    return OK;
-}
-
 /* Returns how many. */
 static int list_sr_offload(const struct sr_core *core, struct offload_range *ranges)
 {
@@ -83,12 +70,9 @@ static int list_sr_offload(const struct sr_core *core, struct offload_range *ran
 static int sr_declare_offload(struct sr_core *core, struct plan *plan)
 {
     struct offload_range ranges[SR_OFFLOAD_RANGES];
-    struct stepper *stepper = &core->stepper;
     if (!core->mode.offload) return OK;
     int count = list_sr_offload(core, ranges);
-    stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, count);
-    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, stepper->staging_bytes, PLAN_ALWAYS,
-                        &stepper->staging);
+    return stepper_declare_offload(&core->stepper, ranges, count, plan);
 }
 
 /* between: phases between the forward and the backward pass. In all that are the losses', the
@@ -185,7 +169,8 @@ int sr_core_declare(struct sr_core *core, const struct sr_design *design,
                                         .scale = design->scale,
                                         .other_sums = sr_gan_sum_count(&choices->gan, mode->batch)};
     TRY(sr_losses_declare(&core->losses, choices, &shape, device, layers + gan_phases, plan));
-    if (core->ahead) TRY(sr_declare_host(core, plan));
+    TRY(stepper_declare_host(&core->stepper, sr_inputs_layout(core, NULL, NULL),
+                             sr_losses_sum_count(&core->losses), plan));
     TRY(sr_declare_passes(core, between, plan));
     return sr_tiles_declare(&core->tiles, design, NULL, tile, tile, device, end, plan);
 }
@@ -214,19 +199,13 @@ static void sr_connect_pass(struct sr_core *core, struct network_pass *s)
 
 void sr_core_connect(struct sr_core *core)
 {
-    struct stepper *stepper = &core->stepper;
     struct offload_range ranges[SR_OFFLOAD_RANGES];
-    sr_inputs_layout(core, &core->inputs, core->inputs_memory);
-    stepper->sums = core->losses.sums;
-    stepper->sum_count = sr_losses_sum_count(&core->losses);
-    for (int i = 0; i < 2; i++) {
-        sr_inputs_layout(core, &core->host[i],
-                         core->ahead ? core->host_memory[i] : core->inputs_memory);
-        if (!core->ahead) stepper->host_sums[i] = core->losses.sums;
-    }
     int count = list_sr_offload(core, ranges);
-    offload_stream_describe(&stepper->offload, core->device, stepper->staging,
-                            stepper->staging_bytes, ranges, count);
+    stepper_connect(&core->stepper, core->inputs_memory, core->losses.sums,
+                    sr_losses_sum_count(&core->losses), ranges, count);
+    sr_inputs_layout(core, &core->inputs, core->inputs_memory);
+    for (int i = 0; i < 2; i++)
+        sr_inputs_layout(core, &core->host[i], core->stepper.host_inputs[i]);
     sr_losses_connect(&core->losses);
     sr_connect_pass(core, &core->learn);
     sr_connect_pass(core, &core->back);

@@ -65,7 +65,7 @@ struct sr_core {
     int span;                /* patches whose inputs are there at a time */
     struct sr_inputs inputs; /* the device's */
     struct sr_inputs host[2];
-    char *inputs_memory, *host_memory[2];
+    char *inputs_memory;
     void *workspace;
     sr_fill *fill; /* of the present step */
     void *fill_context;

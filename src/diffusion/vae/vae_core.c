@@ -44,19 +44,6 @@ static size_t vae_inputs_layout(const struct vae_core *core, struct vae_inputs *
     return noise + plan_aligned(span * vae_noise_floats(core));
 }
 
-static int vae_declare_host(struct vae_core *core, struct plan *plan)
-{
-    for (int i = 0; i < 2; i++) {
-        TRY(plan_declare(plan, i ? "odd.inputs.host" : "even.inputs.host", PLAN_HOST,
-                         vae_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,
-                         (void **)&core->host_memory[i]));
-        TRY(plan_declare(plan, i ? "odd.sums.host" : "even.sums.host", PLAN_HOST,
-                         vae_sum_count(core) * sizeof(double), PLAN_ALWAYS,
-                         (void **)&core->stepper.host_sums[i]));
-    }
-    return OK;
-}
-
 static void vae_list_offload(const struct vae_core *core, struct offload_range *ranges)
 {
     ranges[VAE_OFFLOAD_MOMENTS] = trained_net_offload(&core->net, TRAINED_MOMENTS);
@@ -66,12 +53,9 @@ static void vae_list_offload(const struct vae_core *core, struct offload_range *
 static int vae_declare_offload(struct vae_core *core, struct plan *plan)
 {
     struct offload_range ranges[VAE_OFFLOAD_RANGES];
-    struct stepper *stepper = &core->stepper;
     if (!core->mode.offload) return OK;
     vae_list_offload(core, ranges);
-    stepper->staging_bytes = offload_stream_staging_bytes(core->device, ranges, VAE_OFFLOAD_RANGES);
-    return plan_declare(plan, "offload.window", PLAN_WORKSPACE, stepper->staging_bytes, PLAN_ALWAYS,
-                        &stepper->staging);
+    return stepper_declare_offload(&core->stepper, ranges, VAE_OFFLOAD_RANGES, plan);
 }
 
 /* The 1x1 convolution that makes 0..1 of -1..1. */
@@ -168,7 +152,8 @@ int vae_core_declare(struct vae_core *core, const struct kl_config *config, int 
     TRY(vae_declare_losses(core, layers, plan));
     TRY(plan_declare(plan, "workspace", PLAN_WORKSPACE, vae_workspace_bytes(core), 0, end - 1,
                      &core->workspace));
-    return core->ahead ? vae_declare_host(core, plan) : OK;
+    return stepper_declare_host(&core->stepper, vae_inputs_layout(core, NULL, NULL),
+                                (int)vae_sum_count(core), plan);
 }
 
 void vae_core_close(struct vae_core *core)
@@ -180,20 +165,14 @@ void vae_core_close(struct vae_core *core)
 
 int vae_core_connect(struct vae_core *core)
 {
-    struct stepper *stepper = &core->stepper;
     struct offload_range ranges[VAE_OFFLOAD_RANGES];
     struct network_pass *const passes[] = {&core->learn, &core->back};
-    vae_inputs_layout(core, &core->inputs, core->inputs_memory);
-    stepper->sums = core->sums;
-    stepper->sum_count = (int)vae_sum_count(core);
-    for (int i = 0; i < 2; i++) {
-        vae_inputs_layout(core, &core->host[i],
-                          core->ahead ? core->host_memory[i] : core->inputs_memory);
-        if (!core->ahead) stepper->host_sums[i] = core->sums;
-    }
     vae_list_offload(core, ranges);
-    offload_stream_describe(&stepper->offload, core->device, stepper->staging,
-                            stepper->staging_bytes, ranges, VAE_OFFLOAD_RANGES);
+    stepper_connect(&core->stepper, core->inputs_memory, core->sums, (int)vae_sum_count(core),
+                    ranges, VAE_OFFLOAD_RANGES);
+    vae_inputs_layout(core, &core->inputs, core->inputs_memory);
+    for (int i = 0; i < 2; i++)
+        vae_inputs_layout(core, &core->host[i], core->stepper.host_inputs[i]);
     for (int i = 0; i < 2; i++) {
         passes[i]->device = core->device;
         passes[i]->parameters = core->net.parameters;

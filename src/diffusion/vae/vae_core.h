@@ -65,7 +65,7 @@ struct vae_core {
     bool ahead; /* the device has memory of its own */
     int span;   /* images whose inputs are there at a time */
     struct vae_inputs inputs, host[2];
-    char *inputs_memory, *host_memory[2];
+    char *inputs_memory;
     float *constants, *host_constants;  /* weights and bias that make -1..1 colours of 0..1 */
     float *shown, *target, *shown_grad; /* [micro] images in 0..1 */
     double *sums;
