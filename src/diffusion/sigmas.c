@@ -58,8 +58,7 @@ int sigmas_first_step(int *first, int steps, double strength)
     if (!(strength > 0.0 && strength <= 1.0))
         return fail(ERR_USAGE, "strength %g: above 0, which would leave the image as it is, to 1",
                     strength);
-    double run = fmin(steps * strength, steps);
-    *first = (int)(steps - run);
+    *first = (int)(steps - steps * strength);
     return OK;
 }
 

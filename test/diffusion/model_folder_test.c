@@ -78,6 +78,22 @@ START_TEST(what_is_written_is_read)
 }
 END_TEST
 
+/* The same folder twice is one model; with another weight or another row of its table it is not. */
+START_TEST(a_checksum_is_of_weights_too)
+{
+    uint64_t checksums[4];
+    for (int i = 0; i < 4; i++) {
+        struct model_folder model;
+        tiny_model_write_changed(in_folder("m"), TEXT_LABELS, i == 2 ? 1 : 0, i == 3 ? 1 : 0);
+        MUST(model_folder_open(&model, in_folder("m")));
+        checksums[i] = model.checksum;
+        model_folder_close(&model);
+    }
+    ck_assert(checksums[0] == checksums[1]);
+    ck_assert(checksums[0] != checksums[2] && checksums[0] != checksums[3]);
+}
+END_TEST
+
 /* The same tensors as two shards with an index, one of them through a link and in bf16. */
 static void split(const char *index)
 {
@@ -384,6 +400,7 @@ Suite *model_folder_test_suite(void)
     TCase *tests = tcase_create("folders");
     tcase_add_checked_fixture(tests, set_up_model, folder_remove);
     tcase_add_test(tests, what_is_written_is_read);
+    tcase_add_test(tests, a_checksum_is_of_weights_too);
     tcase_add_test(tests, shards);
     tcase_add_loop_test(tests, index_that_is_wrong, 0, 5);
     tcase_add_test(tests, tensor_in_two_shards);

@@ -1,5 +1,6 @@
 /* S3-DiT against diffusers (scripts/reference/s3dit_goldens.py): outputs, gradients of all tensors
  * and of captions; and that micro-batches, checkpointing and threads change no bit. */
+#include "diffusion/dit/s3dit_internal.h"
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "store/safetensors.h"
@@ -199,6 +200,30 @@ static size_t planned_bytes(const struct dit_case *is, enum s3dit_use use)
 }
 
 /* Attention keeps no matrix of scores: four times the tokens take four times the memory. */
+/* Memory that was replaced holds nothing of before: positions and lengths come again. */
+START_TEST(connected_again_it_goes_on)
+{
+    struct dit_fixture f;
+    struct dit_case is;
+    struct store_file *file = golden_open("unequal", &is);
+    fixture_open(&f, &is, 1);
+    fixture_plan(&f, S3DIT_FORWARD_ONLY, is.size.samples);
+    fixture_run(&f);
+    size_t floats = (size_t)is.size.samples * f.image_floats;
+    float *before = formula_floats(floats);
+    memcpy(before, f.out, floats * sizeof *before);
+    memset(f.dit.buffers->lengths, 0, S3DIT_LENGTHS * (size_t)is.size.samples * sizeof(int));
+    memset(f.dit.buffers->cosines, 0xff, 64);
+    memset(f.dit.buffers->sines, 0xff, 64);
+    MUST(s3dit_connect(&f.dit));
+    fixture_run(&f);
+    ck_assert_mem_eq(before, f.out, floats * sizeof *before);
+    free(before);
+    fixture_close(&f);
+    store_close(file);
+}
+END_TEST
+
 START_TEST(memory_is_linear_in_tokens)
 {
     struct dit_case is;
@@ -466,6 +491,7 @@ Suite *s3dit_test_suite(void)
           *list = tcase_create("list");
     tcase_add_loop_test(golden, as_diffusers_does, 0, GOLDENS);
     tcase_add_loop_test(ways, ways_change_no_bit, 0, DIT_WAYS);
+    tcase_add_test(ways, connected_again_it_goes_on);
     tcase_add_test(ways, memory_is_linear_in_tokens);
     tcase_add_test(ways, checkpointing_takes_less);
     tcase_add_test(ways, halves_keep_gradients);

@@ -137,6 +137,9 @@ START_TEST(steps_and_schedules_out_of_range)
     MUST(sigmas_make(v, &schedule, SIGMAS_MOST_STEPS, 64));
     ck_assert_int_eq(sigmas_make(v, &schedule, 0, 64), ERR_USAGE);
     ck_assert_int_eq(sigmas_make(v, &schedule, 1000000, 64), ERR_USAGE);
+    schedule.shift = 0.01; /* 1 becomes 1.00000095 in float */
+    MUST(sigmas_make(v, &schedule, 4, 64));
+    ck_assert(v[0] == 1.0f && v[4] == 0.0f);
     schedule.shift = 0.0;
     ck_assert_int_eq(sigmas_make(v, &schedule, 4, 64), ERR_DATA);
     schedule.shift = (double)NAN;

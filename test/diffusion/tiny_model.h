@@ -30,8 +30,10 @@ static inline float *tiny_weights(const struct s3dit_model *dit)
     return flat;
 }
 
-/* kind TEXT_LABELS: three classes, circle, "red square" and triangle. */
-static inline void tiny_model_write(const char *path, enum text_kind kind)
+/* kind TEXT_LABELS: three classes, circle, "red square" and triangle. weight, row: are added to the
+ * first number of the weights and of the table. */
+static inline void tiny_model_write_changed(const char *path, enum text_kind kind, float weight,
+                                            float row)
 {
     static const char *const names[] = {"circle", "red square", "triangle"};
     const struct s3dit_config config = tiny_config();
@@ -44,12 +46,19 @@ static inline void tiny_model_write(const char *path, enum text_kind kind)
         MUST(text_table_of_labels(&text, 3, names));
     float *flat = tiny_weights(&dit), *table = formula_floats((size_t)text.rows * 16);
     formula_fill(table, (size_t)text.rows * 16, "table", 1, 0);
+    flat[0] += weight;
+    table[0] += row;
     const struct model_writing writing = {&dit, flat, table, &text, 3.0, {16, 16, 8, 0.0}};
     MUST(model_folder_write(path, &writing));
     free(flat);
     free(table);
     text_table_free(&text);
     s3dit_model_free(&dit);
+}
+
+static inline void tiny_model_write(const char *path, enum text_kind kind)
+{
+    tiny_model_write_changed(path, kind, 0, 0);
 }
 
 #endif
