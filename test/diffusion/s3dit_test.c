@@ -1,6 +1,7 @@
 /* S3-DiT against diffusers (scripts/reference/s3dit_goldens.py): outputs, gradients of all tensors
  * and of captions; and that micro-batches, checkpointing and threads change no bit. */
 #include "diffusion/dit/s3dit_internal.h"
+#include "diffusion/model/model_arch.h"
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "store/safetensors.h"
@@ -429,32 +430,20 @@ END_TEST
 
 START_TEST(list_is_of_z_image)
 {
-    const struct s3dit_config config = {.channels = 16,
-                                        .patch = 2,
-                                        .dim = 3840,
-                                        .layers = 30,
-                                        .refiner_layers = 2,
-                                        .heads = 30,
-                                        .text_dim = 2560,
-                                        .axes = {32, 48, 48},
-                                        .axes_lens = {1024, 512, 512},
-                                        .rope_theta = 256,
-                                        .t_scale = 1000,
-                                        .norm_eps = 1e-5};
-    struct s3dit_model model;
-    MUST(s3dit_model_create(&model, &config));
-    ck_assert_uint_eq(model.parameter_total, 6154908736u);
+    struct model_arch arch;
+    MUST(model_arch_open(&arch, "z-image-turbo", false));
+    const struct s3dit_model *model = &arch.folder.dit;
     size_t block[2] = {0, 0};
-    for (int i = 0; i < model.tensor_count; i++) {
-        if (model.tensors[i].block == 1) block[0] += model.tensors[i].count;
-        if (model.tensors[i].block == 3) block[1] += model.tensors[i].count;
+    for (int i = 0; i < model->tensor_count; i++) {
+        if (model->tensors[i].block == 1) block[0] += model->tensors[i].count;
+        if (model->tensors[i].block == 3) block[1] += model->tensors[i].count;
     }
     ck_assert_uint_eq(block[0], 180910336u);
     ck_assert_uint_eq(block[1], 176962816u);
-    ck_assert_str_eq(s3dit_tensor_of(&model, 3, S3DIT_W2)->name,
+    ck_assert_str_eq(s3dit_tensor_of(model, 3, S3DIT_W2)->name,
                      "context_refiner.0.feed_forward.w2.weight");
-    ck_assert_ptr_null(s3dit_tensor_of(&model, 3, S3DIT_MODULATION_WEIGHT));
-    s3dit_model_free(&model);
+    ck_assert_ptr_null(s3dit_tensor_of(model, 3, S3DIT_MODULATION_WEIGHT));
+    model_arch_close(&arch);
 }
 END_TEST
 
