@@ -279,11 +279,9 @@ struct diffusion_samples diffusion_core_samples(const struct diffusion_core *cor
     return core->host[core->stepper.turn].samples;
 }
 
-/* An offloaded EMA that operations do not reach goes where gradients are, which are free now. */
 int diffusion_core_predict(struct diffusion_core *core, int n, float *out)
 {
     struct device *device = core->device;
-    const float *parameters = core->net.ema;
     const struct diffusion_inputs *host = &core->host[core->stepper.turn];
     size_t image = core_image_floats(core);
     s3dit_time_features(&core->design.dit, host->samples.time, n, host->time);
@@ -291,12 +289,9 @@ int diffusion_core_predict(struct diffusion_core *core, int n, float *out)
         TRY(device_send(device, core->inputs.memory, host->memory,
                         core_inputs_layout(core, NULL, NULL)));
     }
-    if (core->stepper.staging) {
-        TRY(device_upload(device, core->net.gradients, core->net.ema,
-                          core->net.net.floats * sizeof(float)));
-        parameters = core->net.gradients;
-    }
-    const struct diffusion_pass pass = {.parameters = parameters,
+    const float *average;
+    TRY(trained_net_reach_average(&core->net, device, core->stepper.staging != NULL, &average));
+    const struct diffusion_pass pass = {.parameters = average,
                                         .n = n,
                                         .image = core->inputs.samples.noisy,
                                         .time = core->inputs.time,

@@ -23,12 +23,9 @@ int gan_generate(struct gan_core *core, const float *parameters, const float *z,
     s.parameters = parameters;
     s.labels = b->labels;
     TRY(core->device->synchronize(core->device));
-    if (parameters == core->g.ema &&
-        core->stepper.staging) { /* between steps the gradients' memory is free */
-        TRY(device_upload(core->device, core->g.gradients, core->g.ema,
-                          core->g.net.floats * sizeof(float)));
-        s.parameters = core->g.gradients;
-    }
+    if (parameters == core->g.ema)
+        TRY(trained_net_reach_average(&core->g, core->device, core->stepper.staging != NULL,
+                                      &s.parameters));
     for (int first = 0; first < n; first += core->mode.micro) {
         s.n = n - first < core->mode.micro ? n - first : core->mode.micro;
         for (int i = 0; i < s.n; i++)

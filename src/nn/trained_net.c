@@ -124,6 +124,15 @@ int trained_net_average(const struct trained_net *network, struct device *device
     }
 }
 
+int trained_net_reach_average(const struct trained_net *network, struct device *device, bool staged,
+                              const float **average)
+{
+    *average = staged ? network->gradients : network->ema;
+    return staged ? device_upload(device, network->gradients, network->ema,
+                                  network->net.floats * sizeof(float))
+                  : OK;
+}
+
 struct adam_f32 trained_net_advance(struct trained_net *network, const struct adam_rates *rates)
 {
     network->v_missing *= rates->b2;

@@ -65,6 +65,10 @@ int trained_net_update(const struct trained_net *network, struct device *device,
 /* ema = beta ema + (1 - beta) parameters, likewise. */
 int trained_net_average(const struct trained_net *network, struct device *device,
                         struct offload_stream *stream, int number, const float *beta);
+/* Between steps: the average where operations read it. An offloaded one (`staged`: that they do not
+ * reach) is copied to where gradients are, which are free then. */
+int trained_net_reach_average(const struct trained_net *network, struct device *device, bool staged,
+                              const float **average);
 /* Counts a step with these rates, and returns the numbers of its Adam. */
 struct adam_f32 trained_net_advance(struct trained_net *network, const struct adam_rates *rates);
 

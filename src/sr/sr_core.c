@@ -357,16 +357,11 @@ int sr_core_report(struct sr_core *core, int back, struct sr_report *report)
 
 /* ---- between steps ---- */
 
-/* An offloaded EMA that operations do not reach goes where gradients are, which are free now. */
 int sr_core_enlarge(struct sr_core *core, const struct sr_rows *in, int x, int y, int w, int h,
                     float *out, bool (*stop_requested)(void))
 {
-    const float *parameters = core->net.ema;
-    struct sr_tiles *t = &core->tiles;
-    if (core->stepper.staging) {
-        TRY(device_upload(core->device, core->net.gradients, core->net.ema,
-                          core->net.net.floats * sizeof(float)));
-        parameters = core->net.gradients;
-    }
-    return sr_tiles_enlarge(t, parameters, in, x, y, w, h, out, stop_requested);
+    const float *parameters;
+    TRY(trained_net_reach_average(&core->net, core->device, core->stepper.staging != NULL,
+                                  &parameters));
+    return sr_tiles_enlarge(&core->tiles, parameters, in, x, y, w, h, out, stop_requested);
 }

@@ -377,7 +377,6 @@ float *vae_core_images(const struct vae_core *core)
     return core->host[core->stepper.turn].images;
 }
 
-/* An offloaded EMA that operations do not reach goes where gradients are, which are free now. */
 int vae_core_try(struct vae_core *core, int n, float *moments, float *images)
 {
     struct device *device = core->device;
@@ -388,12 +387,8 @@ int vae_core_try(struct vae_core *core, int n, float *moments, float *images)
     if (core->ahead)
         TRY(device_send(device, core->inputs.memory, host->memory,
                         vae_inputs_layout(core, NULL, NULL)));
-    pass->parameters = core->net.ema;
-    if (core->stepper.staging) {
-        TRY(device_upload(device, core->net.gradients, core->net.ema,
-                          core->net.net.floats * sizeof(float)));
-        pass->parameters = core->net.gradients;
-    }
+    TRY(trained_net_reach_average(&core->net, device, core->stepper.staging != NULL,
+                                  &pass->parameters));
     pass->n = n;
     pass->value[KL_IMAGE] = core->inputs.images;
     pass->value[KL_NOISE] = core->inputs.noise;
