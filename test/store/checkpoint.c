@@ -85,7 +85,6 @@ START_TEST(prunes_only_what_is_old)
 }
 END_TEST
 
-/* What is damaged is renamed when the run goes on from an older one, and never overwritten. */
 START_TEST(multiples_stay_beside_the_newest)
 {
     const struct checkpoint_keep keep = {.newest = 2, .every = 20};
@@ -96,6 +95,7 @@ START_TEST(multiples_stay_beside_the_newest)
 }
 END_TEST
 
+/* What is damaged is renamed when the run goes on from an older one, and never overwritten. */
 START_TEST(damaged_ones_are_kept)
 {
     log_set_level(LOG_ERROR);
