@@ -1,5 +1,6 @@
 /* Reading PNG, with libpng's classic API: its simplified one decodes 16-bit Adam7 wrongly. */
 #include "base/error.h"
+#include "image/png_chunk.h"
 #include "image/png_outline.h"
 
 #include <png.h>
@@ -259,7 +260,7 @@ static int png_probe(const struct source *source, struct image_header *header)
 
 static bool png_matches(const uint8_t *data, size_t bytes)
 {
-    return bytes >= 8 && memcmp(data, "\x89PNG\r\n\x1a\n", 8) == 0;
+    return png_has_signature(data, bytes);
 }
 
 static const char *const endings[] = {"png", NULL};

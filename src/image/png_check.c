@@ -2,36 +2,25 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "image/image.h"
+#include "image/png_chunk.h"
 
 #include <stdbool.h>
-#include <string.h>
-#include <zlib.h>
-
-/* Bytes of a chunk without its data: length, type and CRC. */
-enum { CHUNK_BYTES = 12 };
-
-static uint32_t chunk_number(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
 
 static int check_chunks(const uint8_t *data, size_t bytes, const char *path)
 {
-    static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    size_t at = sizeof signature;
+    size_t at = PNG_SIGNATURE_BYTES;
     if (bytes == 0) return fail(ERR_DATA, "%s is empty", path);
-    if (bytes < at || memcmp(data, signature, at) != 0)
+    if (!png_has_signature(data, bytes))
         return fail(ERR_DATA, "%s is not the PNG that it was", path);
     for (bool ended = false; !ended;) {
-        if (bytes - at < CHUNK_BYTES || chunk_number(data + at) > bytes - at - CHUNK_BYTES)
+        const uint8_t *chunk = data + at;
+        size_t left = bytes - at, length = left < PNG_CHUNK_BYTES ? 0 : png_chunk_number(chunk);
+        if (left < PNG_CHUNK_BYTES || length > left - PNG_CHUNK_BYTES)
             return fail(ERR_DATA, "%s is cut off", path);
-        size_t length = chunk_number(data + at);
-        const uint8_t *type = data + at + 4;
-        if (chunk_number(type + 4 + length) !=
-            (uint32_t)crc32_z(crc32_z(0, NULL, 0), type, length + 4))
+        if (!png_chunk_is_sound(chunk, length))
             return fail(ERR_DATA, "%s is damaged at byte %zu", path, at);
-        ended = memcmp(type, "IEND", 4) == 0;
-        at += length + CHUNK_BYTES;
+        ended = png_chunk_is(chunk, "IEND");
+        at += length + PNG_CHUNK_BYTES;
     }
     return at == bytes ? OK : fail(ERR_DATA, "%s has more behind its end", path);
 }

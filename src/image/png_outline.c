@@ -1,5 +1,7 @@
 #include "image/png_outline.h"
 
+#include "image/png_chunk.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -7,11 +9,6 @@
 /* Bytes of an EXIF block as text: two digits for each of the 64 KiB that it can have, and line
  * ends. */
 enum { PROFILE_LIMIT = 160 << 10 };
-
-static size_t png_read_be32(const uint8_t *p)
-{
-    return (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-}
 
 /* ---- EXIF as ImageMagick and exiftool keep it in text chunks ---- */
 
@@ -94,11 +91,6 @@ static int text_orientation(const uint8_t *chunk, size_t length)
 
 /* ---- chunks ---- */
 
-static bool is_kind(const uint8_t *chunk, const char *kind)
-{
-    return memcmp(chunk + 4, kind, 4) == 0;
-}
-
 /* Whether the chunk may be a damaged one of this kind. */
 static bool is_nearly(const uint8_t *chunk, const char *kind)
 {
@@ -117,22 +109,18 @@ static bool is_nearly_profile(const uint8_t *chunk, size_t length)
     return same > sizeof keyword / 2 + 4; /* other profiles differ in their last word */
 }
 
-static bool png_outline_is_sound(const uint8_t *chunk, size_t length)
-{
-    return crc32(0, chunk + 4, (uInt)length + 4) == png_read_be32(chunk + 8 + length);
-}
-
 static void note_chunk(struct png_outline *outline, const uint8_t *chunk, size_t length,
                        int *from_text)
 {
-    bool text = is_kind(chunk, "tEXt") || is_kind(chunk, "zTXt") || is_kind(chunk, "iTXt");
+    bool text =
+        png_chunk_is(chunk, "tEXt") || png_chunk_is(chunk, "zTXt") || png_chunk_is(chunk, "iTXt");
     int told = text ? text_orientation(chunk, length) : 0;
-    if (!png_outline_is_sound(chunk, length)) {
+    if (!png_chunk_is_sound(chunk, length)) {
         bool matters = is_nearly(chunk, "tRNS") || is_nearly(chunk, "eXIf") ||
                        is_nearly_profile(chunk, length);
         char *name = matters ? outline->lying : outline->damaged;
         if (!name[0]) memcpy(name, chunk + 4, 4);
-    } else if (is_kind(chunk, "eXIf")) {
+    } else if (png_chunk_is(chunk, "eXIf")) {
         outline->orientation = exif_orientation(chunk + 8, length);
     } else if (told > 0 && *from_text == 0) {
         *from_text = told;
@@ -144,19 +132,21 @@ struct png_outline png_outline_walk(const struct source *source)
 {
     struct png_outline outline = {0};
     int from_text = 0;
-    for (size_t at = 8; source->bytes >= 12 && at <= source->bytes - 12;) {
+    for (size_t at = PNG_SIGNATURE_BYTES;
+         source->bytes >= PNG_CHUNK_BYTES && at <= source->bytes - PNG_CHUNK_BYTES;) {
         const uint8_t *chunk = source->data + at;
-        size_t length = png_read_be32(chunk);
-        if (length > source->bytes - at - 12) break;
-        at += length + 12;
-        if (is_kind(chunk, "IEND")) {
-            outline.ends = length == 0 && png_outline_is_sound(chunk, 0);
+        size_t length = png_chunk_number(chunk);
+        if (length > source->bytes - at - PNG_CHUNK_BYTES) break;
+        at += length + PNG_CHUNK_BYTES;
+        if (png_chunk_is(chunk, "IEND")) {
+            outline.ends = length == 0 && png_chunk_is_sound(chunk, 0);
             outline.behind = source->bytes - at;
             break;
         }
-        if (is_kind(chunk, "IDAT"))
+        if (png_chunk_is(chunk, "IDAT"))
             outline.pixels_end = at;
-        else if (!is_kind(chunk, "IDAT") && !is_kind(chunk, "IHDR") && !is_kind(chunk, "PLTE"))
+        else if (!png_chunk_is(chunk, "IDAT") && !png_chunk_is(chunk, "IHDR") &&
+                 !png_chunk_is(chunk, "PLTE"))
             note_chunk(&outline, chunk, length, &from_text);
     }
     if (outline.orientation == 0) outline.orientation = from_text ? from_text : 1;

@@ -3,14 +3,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/utf8.h"
+#include "image/png_chunk.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
-    SIGNATURE_BYTES = 8,
     HEADER_END = 33, /* of IHDR: where the first chunk of ours goes */
     KEY_MOST = 79,
     TEXT_MOST = 1 << 20,
@@ -61,11 +60,6 @@ static void put_be32(uint8_t *to, uint32_t value)
         to[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
-static uint32_t get_be32(const uint8_t *from)
-{
-    return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
-}
-
 /* tEXt is Latin-1, so anything else goes into iTXt. */
 static bool is_ascii(const char *text)
 {
@@ -81,14 +75,14 @@ static size_t write_chunk(uint8_t *to, const struct png_text *text)
     bool plain = is_ascii(text->value);
     size_t key = strlen(text->key), value = strlen(text->value);
     size_t between = plain ? 1 : sizeof international, length = key + between + value;
-    if (!to) return length + 12;
+    if (!to) return length + PNG_CHUNK_BYTES;
     put_be32(to, (uint32_t)length);
     memcpy(to + 4, plain ? "tEXt" : "iTXt", 4);
     memcpy(to + 8, text->key, key);
     memcpy(to + 8 + key, international, between);
     memcpy(to + 8 + key + between, text->value, value);
-    put_be32(to + 8 + length, (uint32_t)crc32_z(crc32_z(0, NULL, 0), to + 4, length + 4));
-    return length + 12;
+    put_be32(to + 8 + length, png_chunk_crc(to, length));
+    return length + PNG_CHUNK_BYTES;
 }
 
 int png_texts_insert(const struct png_texts *texts, uint8_t **png, size_t *bytes)
@@ -141,20 +135,21 @@ static int add_chunk(struct png_texts *texts, const uint8_t *data, size_t length
     return code;
 }
 
+/* A damaged pixel changes no word, so IDAT's sums are libpng's to compare. */
 static int read_chunks(struct png_texts *texts, const uint8_t *data, size_t bytes, const char *path)
 {
-    static const uint8_t signature[SIGNATURE_BYTES] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10};
-    if (bytes < SIGNATURE_BYTES || memcmp(data, signature, SIGNATURE_BYTES) != 0)
-        return fail(ERR_DATA, "%s: no PNG", path);
-    for (size_t at = SIGNATURE_BYTES; bytes - at >= 12;) {
-        size_t length = get_be32(data + at), left = bytes - at - 12;
-        const char *type = (const char *)data + at + 4;
-        if (length > left) break;
-        if (memcmp(type, "IEND", 4) == 0) return OK;
-        bool international = memcmp(type, "iTXt", 4) == 0;
-        if ((international || memcmp(type, "tEXt", 4) == 0) && length <= TEXT_MOST)
-            TRY(add_chunk(texts, data + at + 8, length, international));
-        at += length + 12;
+    if (!png_has_signature(data, bytes)) return fail(ERR_DATA, "%s: no PNG", path);
+    for (size_t at = PNG_SIGNATURE_BYTES; bytes - at >= PNG_CHUNK_BYTES;) {
+        const uint8_t *chunk = data + at;
+        size_t length = png_chunk_number(chunk);
+        if (length > bytes - at - PNG_CHUNK_BYTES) break;
+        if (!png_chunk_is(chunk, "IDAT") && !png_chunk_is_sound(chunk, length))
+            return fail(ERR_DATA, "%s: damaged at byte %zu", path, at);
+        if (png_chunk_is(chunk, "IEND")) return OK;
+        bool international = png_chunk_is(chunk, "iTXt");
+        if ((international || png_chunk_is(chunk, "tEXt")) && length <= TEXT_MOST)
+            TRY(add_chunk(texts, chunk + 8, length, international));
+        at += length + PNG_CHUNK_BYTES;
     }
     return fail(ERR_DATA, "%s: a PNG that is cut off", path);
 }

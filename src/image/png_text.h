@@ -22,7 +22,7 @@ void png_texts_free(struct png_texts *texts); /* accepts a zeroed struct */
 int png_texts_insert(const struct png_texts *texts, uint8_t **png, size_t *bytes);
 
 /* All of a PNG's that are not compressed. ERR_INPUT when the file is missing, ERR_DATA when it is
- * no PNG or cut off. */
+ * no PNG, cut off or damaged elsewhere than in its pixels. */
 int png_texts_read(struct png_texts *texts, const char *path);
 
 #endif
