@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "device/device.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,15 @@
 
 enum { MOST_CLAUSES = 64, CLAUSE_ROOM = 96 };
 
-enum fault_kind { FAULT_ALLOC, FAULT_ALLOC_ON, FAULT_STEP, FAULT_TAKE, FAULT_GIVE, FAULT_COTENANT };
+enum fault_kind {
+    FAULT_ALLOC,
+    FAULT_ALLOC_ON,
+    FAULT_STEP,
+    FAULT_KILL,
+    FAULT_TAKE,
+    FAULT_GIVE,
+    FAULT_COTENANT
+};
 
 struct fault {
     enum fault_kind kind;
@@ -45,6 +54,8 @@ static bool read_step(struct fault *fault, char *value)
     if (!number_parse_int(value, &fault->at) || fault->at < 0) return false;
     fault->kind = strcmp(what, "give") == 0 ? FAULT_GIVE : FAULT_STEP;
     if (fault->kind == FAULT_GIVE || strcmp(what, "fail") == 0) return true;
+    fault->kind = FAULT_KILL;
+    if (strcmp(what, "kill") == 0) return true;
     fault->kind = FAULT_TAKE;
     return strncmp(what, "take=", 5) == 0 && number_parse_bytes(what + 5, &fault->bytes);
 }
@@ -145,6 +156,7 @@ int device_begin_step(struct device *device, int64_t step)
         struct fault *fault = &faults->list[i];
         if (fault->kind == FAULT_COTENANT) faults_take(device, cotenant_bytes(fault, step));
         if (fault->at != step || fault->done) continue;
+        if (fault->kind == FAULT_KILL) raise(SIGKILL);
         if (fault->kind == FAULT_TAKE) faults_take(device, fault->bytes);
         if (fault->kind == FAULT_GIVE) faults->taken = 0;
         if (fault->kind != FAULT_STEP) continue;

@@ -59,13 +59,12 @@ run 0 imgtrain train tiny.yaml -o mixed -q memory.level=3
 differ mixed/model.safetensors whole/model.safetensors
 
 # ---- stopped anywhere and resumed in another way ----
-for wait in 0.02 0.05 0.1 0.2; do
+for step in 0 3 5 9; do
     rm -rf killed
-    killed_after "$wait" tiny.yaml -o killed -q threads=1
+    killed_at $step tiny.yaml -o killed -q threads=1
     run 0 imgtrain train tiny.yaml -o killed -q --resume memory.level=2 threads=2
     same_run killed whole $results
 done
-some_killed
 for step in 3 6 9; do
     rm -rf half
     cp -R whole half

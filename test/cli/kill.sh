@@ -38,12 +38,11 @@ ends_the_same() {
     rm -rf "$1"
 }
 
-# ---- at random moments; the seed makes them the same ones every time ----
-for wait in $(awk -v n="${KILLS:-10}" 'BEGIN { srand(5); for (i = 0; i < n; i++) print rand() * 0.15 }'); do
-    killed_after "$wait" tiny.yaml -o random -q
-    ends_the_same random "kill -9 after $wait s"
+# ---- at random steps; the seed makes them the same ones every time ----
+for step in $(awk -v n="${KILLS:-10}" 'BEGIN { srand(5); for (i = 0; i < n; i++) print int(rand() * 40) }'); do
+    killed_at "$step" tiny.yaml -o random -q
+    ends_the_same random "kill -9 before step $step"
 done
-some_killed
 
 # ---- at every rename, fsync, unlink and ftruncate of the first saves ----
 if ! command -v strace >/dev/null || ! strace -o /dev/null -e inject=rename:signal=KILL:when=999 true 2>/dev/null; then

@@ -10,8 +10,7 @@
 #   splat_yaml "max_steps: 2"            # splat.yaml of these lines: a small fit to one of photos (gan_yaml)
 #   settings "seed: 0" "grow: true"    # of `imgtrain config`, the last run: keys with or without their section
 #   back_to RUN 4                        # its later checkpoints and its results go, for --resume
-#   killed_after 0.1 a.yaml -o RUN       # imgtrain train, kill -9 after that time, or when that file is there
-#   some_killed                          # whether one of them had not ended before
+#   killed_at 5 a.yaml -o RUN            # imgtrain train, ended as by kill -9 before that step (from 0)
 #   same_run RUN OTHER final.png         # the same metrics but for times, and the same files
 #   look_for_cuda                        # runs doctor: why there is none, and whether it is emulated
 #   finish                               # last line: N passed, N failed, N skipped
@@ -89,23 +88,13 @@ back_to() {
     has "$1/checkpoints/step-$(printf %09d "$2").safetensors"
 }
 
-# killed_after SECONDS|FILE ARGUMENT ...: imgtrain train, ended by kill -9 then, or as soon as the file is there
-kills=0
-killed_after() {
-    when=$1
+# killed_at STEP ARGUMENT ...: imgtrain train, which ends as by kill -9 before that step. A clock would
+# kill too late on a fast machine.
+killed_at() {
+    step=$1
     shift
-    "$program" train "$@" >"$out" 2>"$err" &
-    pid=$!
-    case $when in
-    [0-9]*) sleep "$when" ;;
-    *) wait_for "$when" ;;
-    esac
-    kill -9 "$pid" 2>/dev/null # which a process that has ended by itself takes as well
-    wait "$pid" 2>/dev/null
-    [ $? != 137 ] || kills=$((kills + 1))
-    last="train $*, kill -9 after $when"
+    run 137 env IMGTRAIN_FAULTS="step=$step:kill" "$program" train "$@"
 }
-some_killed() { if [ "$kills" -gt 0 ]; then pass; else flunk "each run ended before it was killed"; fi; }
 
 # same_run RUN OTHER FILE ...: the same metrics but for times, and the same files
 same_run() {

@@ -31,7 +31,7 @@ trains_the_same threads=7
 for level in 1 2 4; do trains_the_same memory.level=$level; done
 # killed, and gone on with
 rm -rf other
-killed_after other/checkpoints small.yaml -o other -q
+killed_at 4 small.yaml -o other -q
 run 0 imgtrain train small.yaml -o other --resume -q
 same other/model.safetensors first/model.safetensors
 run 78 imgtrain train small.yaml -o first --resume sr.num_block=2

@@ -61,7 +61,7 @@ for form in parts merged; do
     rm -rf other
     reparam=true
     [ $form = parts ] || reparam=false
-    killed_after other/checkpoints small.yaml -o other -q sr.reparam=$reparam
+    killed_at 4 small.yaml -o other -q sr.reparam=$reparam
     run 0 imgtrain train small.yaml -o other --resume -q sr.reparam=$reparam
     same other/model.safetensors $form/model.safetensors
 done

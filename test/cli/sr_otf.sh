@@ -30,9 +30,9 @@ trains_the_same() {
 trains_the_same threads=2
 trains_the_same threads=7 memory.level=1
 trains_the_same threads=2 memory.level=4
-for wait in 0.1 0.3; do
+for step in 2 5; do
     rm -rf other
-    killed_after "$wait" tiny.yaml -o other -q
+    killed_at $step tiny.yaml -o other -q
     run 0 imgtrain train tiny.yaml -o other --resume -q threads=2
     same other/model.safetensors whole/model.safetensors
     same other/best.safetensors whole/best.safetensors

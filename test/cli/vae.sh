@@ -43,13 +43,12 @@ trains_the_same threads=3 memory.level=1
 trains_the_same threads=2 memory.level=2
 trains_the_same threads=1 memory.level=4
 
-for wait in 0.05 0.2; do
+for step in 2 7; do
     rm -rf killed
-    killed_after "$wait" tiny.yaml -o killed -q threads=1
+    killed_at $step tiny.yaml -o killed -q threads=1
     run 0 imgtrain train tiny.yaml -o killed -q --resume memory.level=2 threads=2
     same_run killed whole $results
 done
-some_killed
 for step in 3 6; do
     rm -rf half
     cp -R whole half
