@@ -1,5 +1,5 @@
-/* A decoder on bands of rows: to the bit what it makes of the whole image, at any height of a band
- * and by any number of threads, in less memory. */
+/* An autoencoder on bands of rows: to the bit what it makes of the whole image, at any height of a
+ * band and by any number of threads, in less memory. */
 #include "device/device.h"
 #include "diffusion/vae/kl.h"
 #include "diffusion/vae/kl_bands.h"
@@ -26,17 +26,20 @@ struct bands_fixture {
     struct device *device;
     struct net net;
     struct plan *plan;
-    float *parameters, *latents;
+    float *parameters, *input;
 };
 
-static void bands_open(struct bands_fixture *f, int config, int h, int w, int threads)
+/* h x w: of the latents. */
+static void bands_open(struct bands_fixture *f, int config, bool decoder, int h, int w, int threads)
 {
+    int factor = kl_factor(&bands_configs[config]);
     *f = (struct bands_fixture){.plan = plan_create()};
     MUST(device_open(&f->device, "cpu", threads));
-    MUST(kl_build_decoder(&f->net, &bands_configs[config], h, w));
+    MUST(decoder ? kl_build_decoder(&f->net, &bands_configs[config], h, w)
+                 : kl_build_encoder(&f->net, &bands_configs[config], h * factor, w * factor));
     f->parameters = formula_floats(f->net.floats);
-    f->latents = formula_floats(net_elements(&f->net, 0));
-    formula_fill(f->latents, net_elements(&f->net, 0), "latents", 2, 0);
+    f->input = formula_floats(net_elements(&f->net, 0));
+    formula_fill(f->input, net_elements(&f->net, 0), "input", 2, 0);
     for (int i = 0; i < f->net.parameter_count; i++) {
         const struct net_parameter *p = &f->net.parameters[i];
         double scale = p->dims == 1 ? 0.3 : 1 / sqrt((double)(p->count / (size_t)p->shape[0]));
@@ -50,7 +53,7 @@ static void bands_close(struct bands_fixture *f)
     plan_free(f->plan);
     net_free(&f->net);
     free(f->parameters);
-    free(f->latents);
+    free(f->input);
     device_close(f->device);
 }
 
@@ -70,7 +73,7 @@ static float *whole_image(struct bands_fixture *f)
     pass.device = f->device;
     pass.parameters = f->parameters;
     pass.n = 1;
-    memcpy(pass.value[0], f->latents, net_bytes(&f->net, 0));
+    memcpy(pass.value[0], f->input, net_bytes(&f->net, 0));
     MUST(pass_forward(&pass, PASS_NO_MASKS, false));
     float *image = formula_floats(net_elements(&f->net, last));
     memcpy(image, pass.value[last], net_bytes(&f->net, last));
@@ -88,7 +91,7 @@ static void same_in_bands(struct bands_fixture *f, int rows, const float *want)
     MUST(plan_commit(plan, f->device));
     bands.parameters = f->parameters;
     for (int twice = 0; twice < 2; twice++) { /* the second finds what the first left */
-        memcpy(bands.value[0], f->latents, net_bytes(&f->net, 0));
+        memcpy(bands.value[0], f->input, net_bytes(&f->net, 0));
         MUST(kl_bands_run(&bands));
         ck_assert_msg(memcmp(bands.value[last], want, net_bytes(&f->net, last)) == 0,
                       "bands of %d rows: other bits", rows);
@@ -101,7 +104,7 @@ START_TEST(bands_change_no_bit)
 {
     struct bands_fixture f;
     const int rows[] = {0, 2, 4, 6, 10, 64};
-    bands_open(&f, _i, 6, 10, 1 + _i);
+    bands_open(&f, _i / 2, _i % 2, 6, 10, 1 + _i / 2);
     float *want = whole_image(&f);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         same_in_bands(&f, rows[i], want);
@@ -113,10 +116,11 @@ END_TEST
 /* Two wide values of the largest size at a time, and little beside them. */
 START_TEST(bands_take_less_memory)
 {
+    bool decoder = _i;
     struct bands_fixture f;
     struct kl_bands bands;
     struct network_pass pass = {.n = 0};
-    bands_open(&f, 0, 64, 64, 1);
+    bands_open(&f, 0, decoder, 64, 64, 1);
     struct plan *plan = plan_create();
     struct pass_use use = {
         .plan = plan, .net = &f.net, .name = "whole", .backward = f.net.layer_count + 1, .n = 1};
@@ -127,7 +131,8 @@ START_TEST(bands_take_less_memory)
     MUST(plan_layout(plan));
     MUST(kl_bands_declare(&bands, &f.net, 16, f.device, 0, f.plan));
     MUST(plan_layout(f.plan));
-    size_t largest = (size_t)256 * 256 * 24 * sizeof(float), own = plan_device_bytes(f.plan);
+    size_t widest = decoder ? 24 : 16, largest = 256 * 256 * widest * sizeof(float),
+           own = plan_device_bytes(f.plan);
     ck_assert_msg(own < 2 * largest + largest / 2, "%zu bytes in bands, the largest value %zu", own,
                   largest);
     ck_assert_msg(own * 5 < plan_device_bytes(plan) * 3, "%zu bytes in bands, %zu else", own,
@@ -148,7 +153,7 @@ START_TEST(bands_stop_and_refuse)
 {
     struct bands_fixture f;
     struct kl_bands bands;
-    bands_open(&f, 1, 2, 2, 1);
+    bands_open(&f, 1, true, 2, 2, 1);
     ck_assert_int_eq(kl_bands_declare(&bands, &f.net, 3, f.device, 0, f.plan), ERR_USAGE);
     kl_bands_close(&bands);
     MUST(kl_bands_declare(&bands, &f.net, 2, f.device, 0, f.plan));
@@ -163,8 +168,8 @@ Suite *kl_bands_test_suite(void)
 {
     Suite *suite = suite_create("kl_bands_test");
     TCase *tests = tcase_create("bands");
-    tcase_add_loop_test(tests, bands_change_no_bit, 0, BANDS_CONFIGS);
-    tcase_add_test(tests, bands_take_less_memory);
+    tcase_add_loop_test(tests, bands_change_no_bit, 0, 2 * BANDS_CONFIGS);
+    tcase_add_loop_test(tests, bands_take_less_memory, 0, 2);
     tcase_add_test(tests, bands_stop_and_refuse);
     suite_add_tcase(suite, tests);
     return suite;

@@ -34,6 +34,12 @@ static bool band_is_kept(const struct kl_bands *b, int i)
     return !is_norm(b, i) && !is_projected(b, i);
 }
 
+/* By its own function, of whole values: attention, and what halves, whose workspace is small. */
+static bool band_is_whole(const struct net_layer *l)
+{
+    return l->kind == &layer_pixel_attention || l->kind == &layer_conv_halve;
+}
+
 static bool is_enlarging(const struct net_layer *l)
 {
     return l->kind == &layer_conv_gather;
@@ -107,8 +113,7 @@ static void room_more(size_t *most, size_t wanted)
 static void band_room_add(const struct kl_bands *b, int i, struct band_room *room)
 {
     const struct net_layer *l = band_layer(b, i), *from = NULL;
-    if (l->kind == &layer_input || is_norm(b, i)) return;
-    if (l->kind == &layer_pixel_attention) return;
+    if (l->kind == &layer_input || is_norm(b, i) || band_is_whole(l)) return;
     from = band_layer(b, l->input[0]);
     int rows = band_rows_most(b, i);
     struct nn_conv conv = band_conv(b, i, rows);
@@ -148,7 +153,8 @@ int kl_bands_declare(struct kl_bands *b, const struct net *net, int rows, struct
     if (rows < 0 || rows % 2) return fail(ERR_USAGE, "bands of %d rows: not an even number", rows);
     b->value = calloc((size_t)layers, sizeof *b->value);
     b->sums = calloc((size_t)layers, sizeof *b->sums);
-    if (!b->value || !b->sums) return fail(ERR_SYSTEM, "out of memory");
+    b->whole = calloc((size_t)layers, sizeof *b->whole);
+    if (!b->value || !b->sums || !b->whole) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < layers; i++) {
         const struct net_layer *l = band_layer(b, i);
         band_room_add(b, i, &room);
@@ -156,10 +162,10 @@ int kl_bands_declare(struct kl_bands *b, const struct net *net, int rows, struct
             TRY(band_declare(plan, "sums", i, PLAN_ACTIVATIONS,
                              (size_t)l->groups * 2 * sizeof(double), phase + l->input[0],
                              phase + l->last_reader, &b->sums[i]));
-        if (l->kind == &layer_pixel_attention)
-            TRY(band_declare(plan, "attention", i, PLAN_ACTIVATIONS,
+        if (band_is_whole(l))
+            TRY(band_declare(plan, "whole", i, PLAN_ACTIVATIONS,
                              l->kind->workspace(net, device, i, 1, 0), phase + i, phase + i,
-                             &b->attention));
+                             &b->whole[i]));
         if (!band_is_kept(b, i) || band_replaces(b, i) >= 0) continue;
         TRY(band_declare(plan, "value", i, PLAN_ACTIVATIONS, net_bytes(net, i), phase + i,
                          i == layers - 1 ? end : phase + band_place_end(b, i), &b->value[i]));
@@ -178,8 +184,10 @@ void kl_bands_close(struct kl_bands *b)
 {
     free(b->value);
     free(b->sums);
+    free(b->whole);
     b->value = NULL;
     b->sums = NULL;
+    b->whole = NULL;
 }
 
 /* ---- one layer ---- */
@@ -293,13 +301,13 @@ static int band_add_sums(struct kl_bands *b, int i, int begin, int end)
 }
 
 /* All at once, by the layer's own function. */
-static int band_attention(struct kl_bands *b, int i)
+static int band_make_whole(struct kl_bands *b, int i)
 {
     struct network_pass pass = {.n = 1};
     TRY(pass_open(&pass, b->net));
     pass.device = b->device;
     pass.parameters = b->parameters;
-    pass.workspace = b->attention;
+    pass.workspace = b->whole[i];
     for (int k = 0; k < b->net->layer_count; k++)
         pass.value[k] = b->value[k];
     int code = band_layer(b, i)->kind->forward(&pass, i, PASS_NO_MASKS);
@@ -312,12 +320,12 @@ int kl_bands_run(struct kl_bands *b)
     for (int i = 0; i < b->net->layer_count; i++) {
         const struct net_layer *l = band_layer(b, i);
         int rows = band_rows_of(b, i), place = band_replaces(b, i);
-        bool whole = l->kind == &layer_pixel_attention || l->kind == &layer_input;
+        bool whole = band_is_whole(l) || l->kind == &layer_input;
         if (!band_is_kept(b, i)) continue;
         if (b->stop_requested && b->stop_requested())
-            return fail(ERR_STOPPED, "stopped while decoding");
+            return fail(ERR_STOPPED, "stopped in an autoencoder");
         if (place >= 0) b->value[i] = b->value[place];
-        if (l->kind == &layer_pixel_attention) TRY(band_attention(b, i));
+        if (band_is_whole(l)) TRY(band_make_whole(b, i));
         for (int begin = 0; begin < l->h; begin += rows) {
             int end = begin + rows < l->h ? begin + rows : l->h;
             if (!whole) TRY(band_make(b, i, begin, end));
