@@ -2,12 +2,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "store/json_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { INDEX_MAX = 16 << 20, SHARDS_MOST = 1000 };
+enum { INDEX_MAX = 16 << 20, SHARDS_MOST = 1000, SHARD_SMALL = 64 << 20 };
 
 struct store_shards {
     char *folder;
@@ -128,6 +129,22 @@ int store_shards_open(struct store_shards **out, const char *folder, const char 
     return OK;
 }
 
+int store_shards_open_file(struct store_shards **out, const char *path)
+{
+    struct store_shards *shards = calloc(1, sizeof *shards);
+    int code = OK;
+    *out = NULL;
+    if (!shards || !(shards->folder = strdup(path))) code = fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = store_open_lazy(&shards->file[0], path);
+    if (code < 0) {
+        store_shards_close(shards);
+        return code;
+    }
+    shards->count = 1;
+    *out = shards;
+    return OK;
+}
+
 void store_shards_close(struct store_shards *shards)
 {
     if (!shards) return;
@@ -185,4 +202,29 @@ int store_shards_expect(const struct store_shards *shards, const char *name, int
         return fail(ERR_DATA, "%s: tensor %s is missing",
                     shards->count == 1 ? store_path(shards->file[0]) : shards->folder, name);
     return store_expect_float(file, name, dims, shape);
+}
+
+int store_shards_check_small(const struct store_shards *shards)
+{
+    for (int i = 0; i < shards->count; i++) {
+        const struct store_file *file = shards->file[i];
+        if (store_has_crcs(file) && store_bytes(file) <= SHARD_SMALL) TRY(store_check_crcs(file));
+    }
+    return OK;
+}
+
+void store_shards_warn_unused(const struct store_shards *shards, int used,
+                              bool (*is_used)(const void *context, const char *name),
+                              const void *context)
+{
+    int count = store_shards_tensor_count(shards) - used;
+    if (count <= 0) return;
+    for (int f = 0; f < shards->count; f++)
+        for (int i = 0; i < store_count(shards->file[f]); i++) {
+            const char *name = store_at(shards->file[f], i)->name;
+            if (is_used(context, name)) continue;
+            log_warning("%s: %d tensors are of no use to this network, %s is the first",
+                        store_path(shards->file[f]), count, name);
+            return;
+        }
 }

@@ -156,37 +156,12 @@ static void checksum_tensor(struct model_folder *model, const struct store_tenso
     model->checksum = hash_bytes(model->checksum, tensor->data, some);
 }
 
-/* Small files are read wholly anyway, so damage is found before it is computed with. */
-static int check_small_files(const struct store_shards *shards)
+static bool list_has(const void *context, const char *name)
 {
-    enum { SMALL = 64 << 20 };
-    for (int i = 0; i < store_shards_count(shards); i++) {
-        const struct store_file *file = store_shards_at(shards, i);
-        if (store_has_crcs(file) && store_bytes(file) <= SMALL) TRY(store_check_crcs(file));
-    }
-    return OK;
-}
-
-static bool list_has(const struct s3dit_model *dit, const char *name)
-{
+    const struct s3dit_model *dit = context;
     for (int i = 0; i < dit->tensor_count; i++)
         if (strcmp(dit->tensors[i].name, name) == 0) return true;
     return false;
-}
-
-static void warn_of_leftovers(const struct model_folder *model)
-{
-    int count = store_shards_tensor_count(model->denoiser) - model->dit.tensor_count;
-    if (count <= 0) return;
-    for (int f = 0; f < store_shards_count(model->denoiser); f++) {
-        const struct store_file *file = store_shards_at(model->denoiser, f);
-        for (int i = 0; i < store_count(file); i++)
-            if (!list_has(&model->dit, store_at(file, i)->name)) {
-                log_warning("%s: %d tensors are of no use to this network, %s is the first",
-                            store_path(file), count, store_at(file, i)->name);
-                return;
-            }
-    }
 }
 
 static int find_weights(struct model_folder *model)
@@ -199,8 +174,8 @@ static int find_weights(struct model_folder *model)
         TRY(store_shards_expect(model->denoiser, t->name, t->dims, t->shape, &model->weights[i]));
         checksum_tensor(model, model->weights[i]);
     }
-    TRY(check_small_files(model->denoiser));
-    warn_of_leftovers(model);
+    TRY(store_shards_check_small(model->denoiser));
+    store_shards_warn_unused(model->denoiser, model->dit.tensor_count, list_has, &model->dit);
     return OK;
 }
 
@@ -251,7 +226,7 @@ static int find_table(struct model_folder *model, int rows)
         name = "model.embed_tokens.weight";
     TRY(store_shards_expect(model->text_encoder, name, 2, shape, &model->table));
     checksum_tensor(model, model->table);
-    return check_small_files(model->text_encoder);
+    return store_shards_check_small(model->text_encoder);
 }
 
 static int read_text(struct model_folder *model)

@@ -1,15 +1,12 @@
 #include "diffusion/vae/kl_codec.h"
 
 #include "base/error.h"
-#include "base/file.h"
 #include "device/device.h"
 #include "diffusion/vae/kl_bands.h"
-#include "diffusion/vae/kl_file.h"
+#include "diffusion/vae/kl_folder.h"
 #include "math/latent.h"
 #include "memory/plan.h"
 #include "nn/pass_memory.h"
-#include "nn/weights_file.h"
-#include "store/safetensors.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,8 +24,7 @@ struct codec_side {
 
 struct kl_codec {
     struct device *device;
-    struct store_file *file;
-    struct kl_config config;
+    struct kl_folder vae;
     struct codec_side *side; /* what is on the device; NULL: nothing */
     bool (*stop_requested)(void);
 };
@@ -66,8 +62,8 @@ static int side_open(struct codec_side **out, const struct kl_codec *codec, bool
     s->h = h, s->w = w, s->rows = rows;
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
-    TRY(decoder ? kl_build_decoder(&s->net, &codec->config, h, w)
-                : kl_build_encoder(&s->net, &codec->config, h, w));
+    TRY(decoder ? kl_build_decoder(&s->net, &codec->vae.config, h, w)
+                : kl_build_encoder(&s->net, &codec->vae.config, h, w));
     TRY(plan_declare(s->plan, "parameters", PLAN_PARAMETERS, s->net.floats * sizeof(float),
                      PLAN_ALWAYS, (void **)&s->parameters));
     TRY(decoder ? kl_bands_declare(&s->bands, &s->net, rows, codec->device, 0, s->plan)
@@ -80,7 +76,7 @@ static int side_load(struct kl_codec *codec, struct codec_side *s)
     size_t bytes = s->net.floats * sizeof(float);
     float *host = calloc(1, bytes);
     int code = host ? plan_commit(s->plan, codec->device) : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = weights_load(codec->file, "", &s->net, store_finite(), host);
+    if (code == OK) code = kl_folder_load(&codec->vae, &s->net, host);
     if (code == OK) code = device_upload(codec->device, s->parameters, host, bytes);
     free(host);
     return code;
@@ -106,36 +102,34 @@ static int codec_take(struct kl_codec *codec, bool decoder, int h, int w, int ro
 int kl_codec_open(struct kl_codec **out, const char *path, struct device *device)
 {
     struct kl_codec *codec = calloc(1, sizeof *codec);
-    char *inside = file_is_dir(path) ? path_join(path, "model.safetensors") : NULL;
-    struct net net = {.layer_count = 0};
-    int moments, code = OK;
     *out = NULL;
-    if (!codec) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
+    if (!codec) return fail(ERR_SYSTEM, "out of memory");
     codec->device = device;
-    TRY_CLEANUP(store_open(&codec->file, inside ? inside : path));
-    TRY_CLEANUP(kl_load_config(codec->file, &codec->config));
-    int side = kl_factor(&codec->config);
-    TRY_CLEANUP(kl_build_training(&net, &codec->config, side, side, &moments));
-    TRY_CLEANUP(weights_expect(codec->file, "", &net));
+    int code = kl_folder_open(&codec->vae, path);
+    if (code < 0) {
+        kl_codec_close(codec);
+        return code;
+    }
     *out = codec;
-cleanup:
-    net_free(&net);
-    free(inside);
-    if (code < 0) kl_codec_close(codec);
-    return code;
+    return OK;
 }
 
 void kl_codec_close(struct kl_codec *codec)
 {
     if (!codec) return;
     codec_side_close(codec->side);
-    store_close(codec->file);
+    kl_folder_close(&codec->vae);
     free(codec);
 }
 
 const struct kl_config *kl_codec_config(const struct kl_codec *codec)
 {
-    return &codec->config;
+    return &codec->vae.config;
+}
+
+uint64_t kl_codec_checksum(const struct kl_codec *codec)
+{
+    return codec->vae.checksum;
 }
 
 void kl_codec_listen(struct kl_codec *codec, bool (*stop_requested)(void))
@@ -148,9 +142,9 @@ int kl_codec_encode(struct kl_codec *codec, const float *image, int h, int w, fl
 {
     TRY(codec_take(codec, false, h, w, 0));
     struct codec_side *s = codec->side;
-    int last = s->net.layer_count - 1, c = codec->config.latent_channels;
+    int last = s->net.layer_count - 1, c = codec->vae.config.latent_channels;
     size_t numbers = net_elements(&s->net, last), pixels = numbers / (size_t)(2 * c);
-    float *moments = malloc(numbers * sizeof *moments), scaling = (float)codec->config.scaling;
+    float *moments = malloc(numbers * sizeof *moments), scaling = (float)codec->vae.config.scaling;
     int code = moments ? OK : fail(ERR_SYSTEM, "out of memory");
     s->pass.device = codec->device;
     s->pass.parameters = s->parameters;
@@ -163,7 +157,7 @@ int kl_codec_encode(struct kl_codec *codec, const float *image, int h, int w, fl
         code = device_fetch(codec->device, moments, s->pass.value[last], numbers * sizeof(float));
     for (size_t i = 0; code == OK && i < pixels * (size_t)c; i++) {
         const float *mean = moments + i / (size_t)c * (size_t)(2 * c) + i % (size_t)c;
-        means[i] = (*mean - (float)codec->config.shift) * scaling;
+        means[i] = (*mean - (float)codec->vae.config.shift) * scaling;
         if (deviations) deviations[i] = expf(0.5f * latent_log(mean[c])) * scaling;
     }
     free(moments);
@@ -180,7 +174,7 @@ int kl_codec_decode(struct kl_codec *codec, const float *latents, int h, int w, 
     float *z = malloc(numbers * sizeof *z);
     int code = z ? OK : fail(ERR_SYSTEM, "out of memory");
     for (size_t i = 0; z && i < numbers; i++)
-        z[i] = latents[i] / (float)codec->config.scaling + (float)codec->config.shift;
+        z[i] = latents[i] / (float)codec->vae.config.scaling + (float)codec->vae.config.shift;
     s->bands.parameters = s->parameters;
     s->bands.stop_requested = codec->stop_requested;
     if (code == OK)

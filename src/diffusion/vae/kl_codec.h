@@ -8,11 +8,11 @@
 struct device;
 struct kl_codec;
 
-/* path: model.safetensors of a run, or the run's folder. ERR_INPUT, ERR_DATA. Nothing is on the
- * device yet. */
+/* path: as kl_folder_open takes it. ERR_INPUT, ERR_DATA. Nothing is on the device yet. */
 int kl_codec_open(struct kl_codec **codec, const char *path, struct device *device);
 void kl_codec_close(struct kl_codec *codec); /* accepts NULL */
 const struct kl_config *kl_codec_config(const struct kl_codec *codec);
+uint64_t kl_codec_checksum(const struct kl_codec *codec); /* of kl_folder.h */
 /* Polled within: then ERR_STOPPED. */
 void kl_codec_listen(struct kl_codec *codec, bool (*stop_requested)(void));
 

@@ -1,0 +1,180 @@
+/* Autoencoders read from folders and files, and everything that can be wrong with one. */
+#include "diffusion/vae/kl_folder.h"
+#include "math/bf16.h"
+#include "test/diffusion/tiny_vae.h"
+
+#include <unistd.h>
+
+static void set_up_vae(void)
+{
+    const struct kl_config config = tiny_vae_config(4);
+    set_up();
+    tiny_vae_write(in_folder("m/vae"), &config);
+}
+
+/* Replaces `from` in the config by `to`. */
+static void edit_vae_config(const char *from, const char *to)
+{
+    uint8_t *text;
+    size_t bytes;
+    MUST(file_read(in_folder("m/vae/config.json"), 1 << 20, &text, &bytes));
+    char *at = strstr((char *)text, from);
+    ck_assert_msg(at != NULL, "no %s", from);
+    char *changed =
+        string_format("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
+    MUST(file_atomic_write_whole(in_folder("m/vae/config.json"), changed, strlen(changed), false));
+    free(changed);
+    free(text);
+}
+
+static void assert_vae_refused(const char *path, int code, const char *says)
+{
+    struct kl_folder vae;
+    int got = kl_folder_open(&vae, path);
+    kl_folder_close(&vae);
+    ck_assert_msg(got == code, "%d, not %d: %s", got, code, error_message());
+    ck_assert_msg(strstr(error_message(), says), "\"%s\" is not in: %s", says, error_message());
+    ck_assert_ptr_null(strchr(error_message(), '\n'));
+}
+
+/* The same weights and checksum, wherever and however they lie. */
+START_TEST(vae_is_read_wherever_it_lies)
+{
+    static const char *const paths[] = {"m/vae", "m", "file.safetensors", "run"};
+    const struct kl_config config = tiny_vae_config(4);
+    struct net net = {.layer_count = 0};
+    float *flat = tiny_vae_weights(&net, &config), *read = formula_floats(net.floats);
+    uint64_t checksum = 0;
+    MUST(file_make_dirs(in_folder("run")));
+    tiny_vae_write_file(in_folder("file.safetensors"), &config);
+    tiny_vae_write_file(in_folder("run/model.safetensors"), &config);
+    for (int i = 0; i < 4; i++) {
+        struct kl_folder vae;
+        MUST(kl_folder_open(&vae, in_folder(paths[i])));
+        ck_assert_int_eq(vae.sample_size, i < 2 ? 16 : 0);
+        ck_assert_int_eq(vae.tensor_count, net.parameter_count);
+        ck_assert_int_eq(vae.config.latent_channels, 4);
+        ck_assert_mem_eq(vae.config.widths, config.widths, sizeof config.widths);
+        ck_assert(vae.config.scaling == 1.5 && vae.config.shift == -0.25);
+        if (i == 0) checksum = vae.checksum;
+        ck_assert_uint_eq(vae.checksum, checksum);
+        memset(read, 0, net.floats * sizeof *read);
+        MUST(kl_folder_load(&vae, &net, read));
+        ck_assert_mem_eq(read, flat, net.floats * sizeof *read);
+        kl_folder_close(&vae);
+    }
+    edit_vae_config("1.5", "1.25");
+    struct kl_folder other;
+    MUST(kl_folder_open(&other, in_folder("m")));
+    ck_assert(other.checksum != checksum && other.config.scaling == 1.25);
+    kl_folder_close(&other);
+    free(read);
+    free(flat);
+    net_free(&net);
+}
+END_TEST
+
+/* Types of its tensors in any mix; one more tensor than is wanted. */
+START_TEST(vae_of_half_precision_is_widened)
+{
+    const struct kl_config config = tiny_vae_config(4);
+    struct net net = {.layer_count = 0};
+    float *flat = tiny_vae_weights(&net, &config), *read = formula_floats(net.floats);
+    uint16_t *half = calloc(net.floats, sizeof *half);
+    struct store_writer *writer = store_writer_create();
+    struct kl_folder vae;
+    for (int i = 0; i < net.parameter_count; i++) {
+        const struct net_parameter *p = &net.parameters[i];
+        for (size_t k = 0; k < p->count; k++)
+            half[p->offset + k] = bf16_round(flat[p->offset + k]);
+        bool is_half = i % 2 == 0;
+        MUST(store_add(writer, p->name, is_half ? TENSOR_BF16 : TENSOR_F32, p->dims, p->shape,
+                       is_half ? (void *)(half + p->offset) : (void *)(flat + p->offset)));
+    }
+    MUST(store_add_f32(writer, "quant_conv.weight", 1, 1, flat));
+    MUST(store_write(writer, in_folder("m/vae/diffusion_pytorch_model.safetensors"), false));
+    store_writer_free(writer);
+    MUST(kl_folder_open(&vae, in_folder("m")));
+    MUST(kl_folder_load(&vae, &net, read));
+    for (int i = 0; i < net.parameter_count; i++)
+        for (size_t k = 0; k < net.parameters[i].count; k++) {
+            size_t at = net.parameters[i].offset + k;
+            ck_assert(read[at] == (i % 2 == 0 ? bf16_value(half[at]) : flat[at]));
+        }
+    kl_folder_close(&vae);
+    free(half);
+    free(read);
+    free(flat);
+    net_free(&net);
+}
+END_TEST
+
+START_TEST(vae_configs_that_are_refused)
+{
+    static const struct {
+        const char *from, *to, *says;
+    } bad[] = {
+        {"AutoencoderKL", "AutoencoderTiny", "_class_name is AutoencoderTiny; AutoencoderKL"},
+        {"[8, 16]", "[]", "block_out_channels: a list of 1 to 6"},
+        {"[8, 16]", "[8, 2147483648]", "block_out_channels"},
+        {"[8, 16]", "[8, 15]", "15 channels in 2 groups"},
+        {"[8, 16]", "[8, 24]", "expected F32 [24, 8, 3, 3]"},
+        {"[8, 16]", "[8, 16, 16]", "down_block_types: a list of 3"},
+        {"\"UpDecoderBlock2D\"", "\"AttnUpDecoderBlock2D\"", "AttnUpDecoderBlock2D; UpDecoder"},
+        {"\"silu\"", "\"mish\"", "act_fn is mish"},
+        {"\"in_channels\": 3", "\"in_channels\": 4", "in_channels"},
+        {"\"use_quant_conv\": false, ", "", "use_quant_conv true (as it is where absent)"},
+        {"\"use_post_quant_conv\": false", "\"use_post_quant_conv\": true", "use_post_quant_conv"},
+        {"\"sample_size\"", "\"latents_mean\": [0], \"sample_size\"", "latents_mean"},
+        {"\"scaling_factor\": 1.5", "\"scaling_factor\": 0", "scaling_factor"},
+        {"\"latent_channels\": 4", "\"latent_channels\": 5", "encoder.conv_out"},
+        {"{", "[", "config.json"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        edit_vae_config(bad[i].from, bad[i].to);
+        assert_vae_refused(in_folder("m"), ERR_DATA, bad[i].says);
+        const struct kl_config config = tiny_vae_config(4);
+        tiny_vae_write(in_folder("m/vae"), &config);
+    }
+    assert_vae_refused(in_folder("none"), ERR_INPUT, "none");
+    MUST(file_make_dirs(in_folder("empty")));
+    assert_vae_refused(in_folder("empty"), ERR_INPUT, "no autoencoder in it");
+    ck_assert_int_eq(unlink(in_folder("m/vae/diffusion_pytorch_model.safetensors")), 0);
+    assert_vae_refused(in_folder("m"), ERR_INPUT, "no diffusion_pytorch_model.safetensors");
+}
+END_TEST
+
+START_TEST(vae_weights_that_are_no_numbers)
+{
+    const struct kl_config config = tiny_vae_config(4);
+    struct net net = {.layer_count = 0};
+    float *flat = tiny_vae_weights(&net, &config), *read = formula_floats(net.floats);
+    struct store_writer *writer = store_writer_create();
+    struct kl_folder vae;
+    flat[net.parameters[3].offset] = NAN;
+    MUST(weights_store(writer, "", &net, flat));
+    MUST(store_write(writer, in_folder("m/vae/diffusion_pytorch_model.safetensors"), false));
+    store_writer_free(writer);
+    MUST(kl_folder_open(&vae, in_folder("m")));
+    ck_assert_int_eq(kl_folder_load(&vae, &net, read), ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), net.parameters[3].name));
+    kl_folder_close(&vae);
+    free(read);
+    free(flat);
+    net_free(&net);
+}
+END_TEST
+
+Suite *kl_folder_test_suite(void);
+Suite *kl_folder_test_suite(void)
+{
+    Suite *suite = suite_create("kl_folder_test");
+    TCase *tests = tcase_create("folder");
+    tcase_add_checked_fixture(tests, set_up_vae, folder_remove);
+    tcase_add_test(tests, vae_is_read_wherever_it_lies);
+    tcase_add_test(tests, vae_of_half_precision_is_widened);
+    tcase_add_test(tests, vae_configs_that_are_refused);
+    tcase_add_test(tests, vae_weights_that_are_no_numbers);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
