@@ -4,6 +4,7 @@
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "config/config.h"
+#include "run/run_schedule.h"
 #include "run/signals.h"
 #include "video/video.h"
 
@@ -21,15 +22,8 @@ static int load_defaults(struct video_options *options, const char *run_dir)
     int code = config_load(&config, file_exists(path) ? path : NULL, 0, NULL);
     free(path);
     TRY(code);
-    *options = (struct video_options){
-        .max_size = (int)config->video.max_size,
-        .fps = (int)config->video.fps,
-        .quality = (int)config->video.quality,
-        .hold = config->video.hold,
-        .reference = config->video.reference,
-        .captions = config->video.captions,
-        .stop_requested = signals_stop_requested,
-    };
+    *options = schedule_video_options(config);
+    options->stop_requested = signals_stop_requested;
     config_free(config);
     return OK;
 }
@@ -97,7 +91,8 @@ int cmd_video(int argc, char **argv)
         {.name = "encoder",
          .argument = "NAME",
          .text = &encoder,
-         .help = "libx264, libvpx-vp9, mpeg4 or mjpeg; without this the first that works"},
+         .help = "libx264, libvpx-vp9, libsvtav1, libx265, mpeg4 or mjpeg: this or none; "
+                 "without this video.codec"},
         {0},
     };
     const struct option_usage usage = {

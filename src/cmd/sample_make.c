@@ -213,7 +213,7 @@ static int open_walk(struct maker *m, struct walk *walk, const struct seed_list 
         temporary_clean(output, NULL);
         return OK;
     }
-    return video_encoder_open(&walk->encoder, output, m->w * m->scale, m->h * m->scale,
+    return video_encoder_open(&walk->encoder, NULL, output, m->w * m->scale, m->h * m->scale,
                               (int)m->options->fps, QUALITY);
 }
 

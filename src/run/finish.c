@@ -127,15 +127,8 @@ static void clean_up_frames(const struct session *session, const char *video)
 /* A video that fails never fails the run. */
 static int write_video(const struct session *session, const char *path)
 {
-    const struct video_options options = {
-        .max_size = (int)session->config->video.max_size,
-        .fps = (int)session->config->video.fps,
-        .quality = (int)session->config->video.quality,
-        .hold = session->config->video.hold,
-        .reference = session->config->video.reference,
-        .captions = session->config->video.captions,
-        .stop_requested = signals_stop_requested,
-    };
+    struct video_options options = schedule_video_options(session->config);
+    options.stop_requested = signals_stop_requested;
     int code = video_assemble(session->folder.path, &options);
     if (code == ERR_STOPPED) return code;
     if (code < 0) {

@@ -104,8 +104,11 @@ static int open_film(struct film *film, const char *path)
     layout_clear(&film->canvas);
     if (film->reference.data)
         TRY(layout_draw_image(&film->canvas, &layout->reference, &film->reference));
-    return video_encoder_open_named(&film->encoder, film->options->encoder, path, layout->width,
-                                    layout->height, film->options->fps, film->options->quality);
+    const struct video_options *o = film->options;
+    return o->encoder ? video_encoder_open_named(&film->encoder, o->encoder, path, layout->width,
+                                                 layout->height, o->fps, o->quality)
+                      : video_encoder_open(&film->encoder, o->preferred, path, layout->width,
+                                           layout->height, o->fps, o->quality);
 }
 
 /* ---- the frames ---- */

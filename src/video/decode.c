@@ -107,8 +107,8 @@ const char *video_versions(void)
         return text;
     }
     unsigned version = libav.avcodec_version();
-    snprintf(text, sizeof text, "libavcodec %u.%u.%u (built for %s), %s", AV_VERSION_MAJOR(version),
+    snprintf(text, sizeof text, "libavcodec %u.%u.%u (built for %s): %s", AV_VERSION_MAJOR(version),
              AV_VERSION_MINOR(version), AV_VERSION_MICRO(version), AV_STRINGIFY(LIBAVCODEC_VERSION),
-             video_encoder_available());
+             video_encoders_offered());
     return text;
 }

@@ -16,9 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* In order of preference. "mjpeg" is the last resort that needs no encoder of libav: libjpeg packs
- * the frames. */
-static const char *const encoders[] = {"libx264", "libvpx-vp9", "mpeg4", "mjpeg"};
+/* In order of preference: what plays in most places first. "mjpeg" is the last resort that needs no
+ * encoder of libav: libjpeg packs the frames. */
+static const char *const encoders[] = {"libx264", "libvpx-vp9", "libsvtav1",
+                                       "libx265", "mpeg4",      "mjpeg"};
 enum { ENCODER_COUNT = sizeof encoders / sizeof encoders[0] };
 
 struct video_encoder {
@@ -119,6 +120,26 @@ static void set_vp9(AVCodecContext *codec, int quality, bool large)
     set_option(codec, "lag-in-frames", large ? "0" : "12");
 }
 
+static void set_x265(AVCodecContext *codec, int quality, bool large)
+{
+    char crf[16];
+    snprintf(crf, sizeof crf, "%d", quality);
+    codec->codec_tag = MKTAG('h', 'v', 'c', '1'); /* players of one maker take no other */
+    set_option(codec, "preset", large ? "ultrafast" : "veryfast");
+    set_option(codec, "crf", crf);
+    set_option(codec, "x265-params",
+               large ? "log-level=error:rc-lookahead=4:bframes=0" : "log-level=error");
+}
+
+static void set_svtav1(AVCodecContext *codec, int quality, bool large)
+{
+    char crf[16];
+    snprintf(crf, sizeof crf, "%d", (quality * 63 + 25) / 51); /* 0..51 -> AV1's 0..63 */
+    setenv("SVT_LOG", "1", 0);                                 /* it writes to stderr by itself */
+    set_option(codec, "preset", large ? "10" : "8");
+    set_option(codec, "crf", crf);
+}
+
 /* A quantiser of 1..31 for 0..51: the curve passes through 4, which looks like CRF 20. */
 static void set_mpeg4_quality(AVCodecContext *codec, int quality)
 {
@@ -136,11 +157,32 @@ static void set_colour(AVCodecContext *codec)
     codec->chroma_sample_location = AVCHROMA_LOC_LEFT;
 }
 
+/* Names of all encoders, or of those that libavcodec offers. */
+static void list_encoders(char *list, size_t room, bool offered)
+{
+    size_t used = 0;
+    *list = '\0';
+    for (int i = 0; i < ENCODER_COUNT && used < room; i++)
+        if (!offered || libav.avcodec_find_encoder_by_name(encoders[i]))
+            used +=
+                (size_t)snprintf(list + used, room - used, "%s%s", used ? ", " : "", encoders[i]);
+}
+
+static int fail_not_offered(const char *name)
+{
+    char list[128];
+    list_encoders(list, sizeof list, true);
+    return fail(ERR_USAGE, "%s is not built into libavcodec, which offers %s", name,
+                *list ? list : "no encoder of use here");
+}
+
 /* Opens one encoder, or says why not. */
 static int open_codec(struct video_encoder *encoder, const char *name, int quality)
 {
     const AVCodec *found = libav.avcodec_find_encoder_by_name(name);
-    if (!found) return fail(ERR_USAGE, "%s is not built into libavcodec", name);
+    if (!found) return fail_not_offered(name);
+    if (strcmp(name, "libsvtav1") == 0 && (encoder->width < 64 || encoder->height < 64))
+        return fail(ERR_USAGE, "libsvtav1 makes no video smaller than 64x64");
     AVCodecContext *codec = libav.avcodec_alloc_context3(found);
     if (!codec) return fail(ERR_SYSTEM, "out of memory");
     int width = encoder->width + encoder->width % 2, height = encoder->height + encoder->height % 2;
@@ -157,6 +199,8 @@ static int open_codec(struct video_encoder *encoder, const char *name, int quali
     set_colour(codec);
     if (strcmp(name, "libx264") == 0) set_x264(codec, quality, large);
     if (strcmp(name, "libvpx-vp9") == 0) set_vp9(codec, quality, large);
+    if (strcmp(name, "libx265") == 0) set_x265(codec, quality, large);
+    if (strcmp(name, "libsvtav1") == 0) set_svtav1(codec, quality, large);
     if (strcmp(name, "mpeg4") == 0) set_mpeg4_quality(codec, quality);
     int result = libav.avcodec_open2(codec, found, NULL);
     if (result < 0) {
@@ -183,24 +227,55 @@ static void describe_mjpeg(struct video_encoder *encoder, int quality)
     encoder->jpeg_quality = 100 - quality * quality / 50;
 }
 
-/* Opens the encoder that was asked for, or the first one that opens. */
-static int choose_encoder(struct video_encoder *encoder, const char *wanted, int quality)
+static int open_encoder(struct video_encoder *encoder, const char *name, int quality)
 {
-    bool known = false;
-    for (int i = 0; i < ENCODER_COUNT && !encoder->name; i++) {
-        if (wanted && strcmp(wanted, encoders[i]) != 0) continue;
-        known = true;
-        if (strcmp(encoders[i], "mjpeg") == 0)
-            describe_mjpeg(encoder, quality);
-        else if (open_codec(encoder, encoders[i], quality) < 0) {
-            log_debug("video: %s", error_message());
-            continue;
-        }
-        encoder->name = encoders[i];
+    if (strcmp(name, "mjpeg") == 0)
+        describe_mjpeg(encoder, quality);
+    else
+        TRY(open_codec(encoder, name, quality));
+    encoder->name = name;
+    return OK;
+}
+
+/* The table's own copy of a name, which outlives the caller's. */
+static int find_encoder(const char *wanted, const char **name)
+{
+    char list[128];
+    for (int i = 0; i < ENCODER_COUNT; i++)
+        if (strcmp(wanted, encoders[i]) == 0) return *name = encoders[i], OK;
+    list_encoders(list, sizeof list, false);
+    return fail(ERR_USAGE, "unknown encoder '%s': one of %s", wanted, list);
+}
+
+/* Opens the first encoder that opens. */
+static int open_first_encoder(struct video_encoder *encoder, int quality)
+{
+    int code = ERR_USAGE;
+    for (int i = 0; i < ENCODER_COUNT && code < 0; i++) {
+        if (i == ENCODER_COUNT - 1)
+            log_info("video: libavcodec opens none of its encoders for %dx%d: JPEG frames in the "
+                     "MP4 instead",
+                     encoder->width, encoder->height);
+        code = open_encoder(encoder, encoders[i], quality);
+        if (code < 0) log_debug("video: %s", error_message());
     }
-    if (!known)
-        return fail(ERR_USAGE, "unknown encoder '%s': libx264, libvpx-vp9, mpeg4 or mjpeg", wanted);
-    return encoder->name ? OK : ERR_USAGE;
+    return code;
+}
+
+/* Opens the encoder that was asked for (where `or_other`: else another, and says so), or the first
+ * one that opens. */
+static int choose_encoder(struct video_encoder *encoder, const char *wanted, bool or_other,
+                          int quality)
+{
+    if (!wanted) return open_first_encoder(encoder, quality);
+    TRY(find_encoder(wanted, &wanted));
+    int code = open_encoder(encoder, wanted, quality);
+    if (code >= 0 || code == ERR_SYSTEM || !or_other) return code;
+    char reason[256];
+    snprintf(reason, sizeof reason, "%s", error_message());
+    TRY(open_first_encoder(encoder, quality));
+    log_warning("video: %s: made by %s instead", reason, encoder->name);
+    return OK;
 }
 
 static int allocate_frame(struct video_encoder *encoder, const char *path)
@@ -241,8 +316,8 @@ static int encode_write_header(struct video_encoder *encoder)
     return OK;
 }
 
-int video_encoder_open_named(struct video_encoder **out, const char *name, const char *path,
-                             int width, int height, int fps, int quality)
+static int open_video(struct video_encoder **out, const char *name, bool or_other, const char *path,
+                      int width, int height, int fps, int quality)
 {
     *out = NULL;
     if (width < 1 || height < 1 || width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE || fps < 1 ||
@@ -255,7 +330,7 @@ int video_encoder_open_named(struct video_encoder **out, const char *name, const
     *encoder = (struct video_encoder){.file.fd = -1, .width = width, .height = height, .fps = fps};
     int code;
     TRY_CLEANUP(open_output(encoder, path));
-    TRY_CLEANUP(choose_encoder(encoder, name, quality));
+    TRY_CLEANUP(choose_encoder(encoder, name, or_other, quality));
     TRY_CLEANUP(allocate_frame(encoder, path));
     TRY_CLEANUP(encode_write_header(encoder));
     *out = encoder;
@@ -266,10 +341,16 @@ cleanup:
     return code;
 }
 
-int video_encoder_open(struct video_encoder **encoder, const char *path, int width, int height,
-                       int fps, int quality)
+int video_encoder_open_named(struct video_encoder **encoder, const char *name, const char *path,
+                             int width, int height, int fps, int quality)
 {
-    return video_encoder_open_named(encoder, NULL, path, width, height, fps, quality);
+    return open_video(encoder, name, false, path, width, height, fps, quality);
+}
+
+int video_encoder_open(struct video_encoder **encoder, const char *preferred, const char *path,
+                       int width, int height, int fps, int quality)
+{
+    return open_video(encoder, preferred, true, path, width, height, fps, quality);
 }
 
 const char *video_encoder_name(const struct video_encoder *encoder)
@@ -277,11 +358,12 @@ const char *video_encoder_name(const struct video_encoder *encoder)
     return encoder->name;
 }
 
-const char *video_encoder_available(void)
+const char *video_encoders_offered(void)
 {
-    for (int i = 0; libav_open() == OK && i < ENCODER_COUNT; i++)
-        if (libav.avcodec_find_encoder_by_name(encoders[i])) return encoders[i];
-    return encoders[ENCODER_COUNT - 1];
+    static _Thread_local char list[128];
+    *list = '\0';
+    if (libav_open() == OK) list_encoders(list, sizeof list, true);
+    return list;
 }
 
 /* ---- frames ---- */

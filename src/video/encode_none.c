@@ -10,10 +10,10 @@ static int fail_not_built_in(const char *path)
                 path);
 }
 
-int video_encoder_open(struct video_encoder **encoder, const char *path, int width, int height,
-                       int fps, int quality)
+int video_encoder_open(struct video_encoder **encoder, const char *preferred, const char *path,
+                       int width, int height, int fps, int quality)
 {
-    return video_encoder_open_named(encoder, NULL, path, width, height, fps, quality);
+    return video_encoder_open_named(encoder, preferred, path, width, height, fps, quality);
 }
 
 int video_encoder_open_named(struct video_encoder **encoder, const char *name, const char *path,
@@ -42,9 +42,9 @@ const char *video_encoder_name(const struct video_encoder *encoder)
     return "none";
 }
 
-const char *video_encoder_available(void)
+const char *video_encoders_offered(void)
 {
-    return "none";
+    return "";
 }
 
 const char *video_versions(void)

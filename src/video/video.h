@@ -11,20 +11,22 @@
  * VIDEO=0. */
 struct video_encoder;
 
-/* An MP4 at `path` (written atomically by video_encoder_close): constant `fps`; the first encoder
- * of libx264, libvpx-vp9, mpeg4 that opens at this size, else "mjpeg" (JPEG frames). Odd sizes are
- * padded by repeating the edge (mjpeg: need not). quality: 0..51 as x264's CRF. ERR_USAGE when
- * built without video or for impossible numbers, ERR_DEVICE where libav's libraries are not
- * installed, ERR_OUTPUT, ERR_ACCESS, ERR_IO, ERR_SYSTEM. */
-int video_encoder_open(struct video_encoder **encoder, const char *path, int width, int height,
-                       int fps, int quality);
-/* The same with one encoder by name (NULL: the first that opens); ERR_USAGE when it does not. */
+/* An MP4 at `path` (written atomically by video_encoder_close): constant `fps`; the encoder
+ * `preferred` where it opens at this size; else (with a line that says so), and for NULL, the first
+ * of libx264, libvpx-vp9, libsvtav1, libx265, mpeg4 that does, else "mjpeg" (JPEG frames). Odd
+ * sizes are padded by repeating the edge (mjpeg: need not). quality: 0..51 as x264's CRF. ERR_USAGE
+ * when built without video, for an unknown name or impossible numbers, ERR_DEVICE where libav's
+ * libraries are not installed, ERR_OUTPUT, ERR_ACCESS, ERR_IO, ERR_SYSTEM. */
+int video_encoder_open(struct video_encoder **encoder, const char *preferred, const char *path,
+                       int width, int height, int fps, int quality);
+/* The same with that encoder or none; ERR_USAGE when it does not open. */
 int video_encoder_open_named(struct video_encoder **encoder, const char *name, const char *path,
                              int width, int height, int fps, int quality);
 /* The encoder in use: "libx264", ... Static. */
 const char *video_encoder_name(const struct video_encoder *encoder);
-/* The encoder that would be tried first here. Static. */
-const char *video_encoder_available(void);
+/* Those that libavcodec offers here, in the order in which they are tried: "libx264, mpeg4". Of the
+ * calling thread, until its next call. */
+const char *video_encoders_offered(void);
 /* frame: u8 RGB, width x height as opened; shown for `repeat` frame times (>= 1). After a failure
  * only closing is left. */
 int video_encoder_add(struct video_encoder *encoder, const struct image *frame, int repeat);
@@ -32,8 +34,8 @@ int video_encoder_add(struct video_encoder *encoder, const struct image *frame, 
  * nothing is left then and an older file stays. ERR_INPUT when there was no frame. */
 int video_encoder_close(struct video_encoder *encoder, bool commit); /* accepts NULL */
 
-/* For `doctor`: "libavcodec 59.37.100 (built for 59.8.100), libx264", "no: " with the reason, or
- * "not built in". */
+/* For `doctor`: "libavcodec 59.37.100 (built for 59.8.100): libx264, mpeg4", "no: " with the
+ * reason, or "not built in". */
 const char *video_versions(void);
 
 /* Decodes the whole file again; the number of frames it holds. ERR_DATA when it does not decode. */
@@ -53,7 +55,8 @@ struct video_options {
     bool captions;
     bool (*stop_requested)(void); /* may be NULL */
     const char *output;           /* NULL: RUN/video.mp4 */
-    const char *encoder;          /* NULL: the first that opens */
+    const char *encoder;          /* this or none; NULL: any */
+    const char *preferred;        /* of any: this where it opens; NULL: the first that does */
 };
 
 /* Reads RUN/frames/NNNNNNNNN.jpg + .json in the order of their numbers and RUN/reference.png (where

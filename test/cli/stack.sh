@@ -30,7 +30,7 @@ for task in fit gan; do
     rm -rf large
 done
 if imgtrain doctor 2>/dev/null | grep -q '^video *libavcodec'; then
-    for encoder in libx264 libvpx-vp9 mpeg4 mjpeg; do
+    for encoder in libx264 libvpx-vp9 libsvtav1 libx265 mpeg4 mjpeg; do
         last="imgtrain video --encoder $encoder"
         small video fit --encoder $encoder --max-size 1200 -o $encoder.mp4 >"$out" 2>"$err"
         status=$?

@@ -31,6 +31,20 @@ run 0 imgtrain video "a run" --max-size 320 --fps 12 --quality 30 --hold 0 --no-
 out_is "ein Vidéo.mp4"
 err_has "mjpeg"
 
+# ---- the codec that the run's configuration wants; where there is none such, another and a line ----
+cp "a run/config.yaml" kept.yaml
+sed 's/  codec: .*/  codec: mpeg4/' kept.yaml >"a run/config.yaml"
+run 0 imgtrain video "a run"
+err_has "s, mpeg4"
+sed 's/  codec: .*/  codec: av1/' kept.yaml >"a run/config.yaml"
+run 0 imgtrain video "a run" --max-size 60
+err_has "libsvtav1 "
+err_has "instead"
+run 64 imgtrain video "a run" --encoder libsvtav1 --max-size 60
+err_lines 1
+cp kept.yaml "a run/config.yaml"
+run 0 imgtrain video "a run"
+
 # ---- frames that cannot be read are left out; what is there stays ----
 cp "a run/video.mp4" before.mp4
 for frame in "a run"/frames/*.jpg; do

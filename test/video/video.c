@@ -81,7 +81,8 @@ END_TEST
 #include "test/support.h"
 #include "test/video/video_read.h"
 
-static const char *const encoder_names[] = {"libx264", "libvpx-vp9", "mpeg4", "mjpeg"};
+static const char *const encoder_names[] = {"libx264", "libvpx-vp9", "libsvtav1",
+                                            "libx265", "mpeg4",      "mjpeg"};
 enum { ENCODERS = sizeof encoder_names / sizeof encoder_names[0] };
 
 /* Eight flat patches from left to right: the primaries, their mixtures, and greys. */
@@ -96,6 +97,16 @@ static void draw_patches(struct image *image, int width, int height)
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++, rgb += 3)
             memcpy(rgb, patches[(int64_t)x * 8 / width], 3);
+}
+
+/* A codec of another size, or that this libavcodec has not, says so; the rest must open. */
+static bool encoder_is_offered(const char *name, int width, int height)
+{
+    bool always = strcmp(name, "mjpeg") == 0;
+    bool small = width < 64 || height < 64;
+    if (strcmp(name, "libsvtav1") == 0 && small) return false;
+    if (strcmp(name, "libx265") == 0 && small) return false;
+    return always || strstr(video_encoders_offered(), name);
 }
 
 static void encode(const char *name, const char *path, const struct image *image, int frames)
@@ -113,6 +124,7 @@ START_TEST(colours_come_back)
 {
     const char *name = encoder_names[_i];
     struct image image, back;
+    if (!encoder_is_offered(name, 256, 64)) return;
     draw_patches(&image, 256, 64);
     encode(name, in_folder("a.mp4"), &image, 5);
     for (int index = 0; index < 5; index += 4) {
@@ -136,6 +148,7 @@ enum { SIZES = sizeof sizes / sizeof sizes[0] };
 static void check_size(const char *name, int width, int height, int frames)
 {
     struct image image;
+    if (!encoder_is_offered(name, width, height)) return;
     draw_patches(&image, width, height);
     encode(name, in_folder("s.mp4"), &image, frames);
     int64_t count;
@@ -185,8 +198,10 @@ END_TEST
 START_TEST(first_encoder_that_opens)
 {
     struct video_encoder *encoder;
-    ck_assert_int_eq(video_encoder_open(&encoder, in_folder("f.mp4"), 64, 64, 30, 20), OK);
-    ck_assert_str_eq(video_encoder_name(encoder), video_encoder_available());
+    ck_assert_int_eq(video_encoder_open(&encoder, NULL, in_folder("f.mp4"), 64, 64, 30, 20), OK);
+    const char *first = video_encoder_name(encoder);
+    ck_assert_str_eq(first, "libx264");
+    ck_assert_ptr_eq(strstr(video_encoders_offered(), first), video_encoders_offered());
     ck_assert_int_eq(video_encoder_close(encoder, false), OK);
     /* Too large for each encoder that needs memory for it: JPEG frames remain. */
     ck_assert_int_eq(
@@ -195,7 +210,26 @@ START_TEST(first_encoder_that_opens)
     ck_assert_int_eq(
         video_encoder_open_named(&encoder, "mpeg4", in_folder("f.mp4"), 9000, 64, 30, 20),
         ERR_USAGE);
-    ck_assert_ptr_nonnull(strstr(video_versions(), video_encoder_available()));
+    ck_assert_ptr_nonnull(strstr(video_versions(), video_encoders_offered()));
+    ck_assert_int_eq(entries(folder), 0);
+}
+END_TEST
+
+/* One that is preferred is used where it opens; else another takes its place. */
+START_TEST(preferred_encoder)
+{
+    struct video_encoder *encoder;
+    ck_assert_int_eq(video_encoder_open(&encoder, "mpeg4", in_folder("p.mp4"), 64, 64, 30, 20), OK);
+    ck_assert_str_eq(video_encoder_name(encoder), "mpeg4");
+    ck_assert_int_eq(video_encoder_close(encoder, false), OK);
+    /* too wide for it */
+    ck_assert_int_eq(video_encoder_open(&encoder, "mpeg4", in_folder("p.mp4"), 9000, 64, 30, 20),
+                     OK);
+    ck_assert_str_eq(video_encoder_name(encoder), "libx264");
+    ck_assert_int_eq(video_encoder_close(encoder, false), OK);
+    ck_assert_int_eq(video_encoder_open(&encoder, "h266", in_folder("p.mp4"), 64, 64, 30, 20),
+                     ERR_USAGE);
+    ck_assert_ptr_nonnull(strstr(error_message(), "libsvtav1"));
     ck_assert_int_eq(entries(folder), 0);
 }
 END_TEST
@@ -208,7 +242,8 @@ START_TEST(dropped_video_leaves_nothing)
     struct video_encoder *encoder;
     ck_assert_int_eq(file_atomic_write_whole(in_folder("d.mp4"), "old", 3, false), OK);
     for (int way = 0; way < 3; way++) {
-        ck_assert_int_eq(video_encoder_open(&encoder, in_folder("d.mp4"), 64, 64, 30, 20), OK);
+        ck_assert_int_eq(video_encoder_open(&encoder, NULL, in_folder("d.mp4"), 64, 64, 30, 20),
+                         OK);
         ck_assert_int_eq(entries(folder), 2);
         int expected = OK;
         if (way < 2) ck_assert_int_eq(video_encoder_add(encoder, &image, 3), OK);
@@ -226,7 +261,7 @@ START_TEST(dropped_video_leaves_nothing)
     ck_assert_int_eq(file_read(in_folder("d.mp4"), 100, &data, &bytes), OK);
     ck_assert_str_eq((char *)data, "old");
     free(data);
-    ck_assert_int_eq(video_encoder_open(&encoder, in_folder("none/d.mp4"), 64, 64, 30, 20),
+    ck_assert_int_eq(video_encoder_open(&encoder, NULL, in_folder("none/d.mp4"), 64, 64, 30, 20),
                      ERR_OUTPUT);
     ck_assert_ptr_null(encoder);
     image_free(&image);
@@ -297,6 +332,7 @@ Suite *video_suite(void)
     tcase_add_loop_test(encoding, large_sizes, 0, 3);
     tcase_add_test(encoding, edge_is_repeated);
     tcase_add_test(encoding, first_encoder_that_opens);
+    tcase_add_test(encoding, preferred_encoder);
     tcase_add_test(encoding, dropped_video_leaves_nothing);
     tcase_add_test(encoding, full_disk);
     tcase_add_test(encoding, broken_videos_are_found);
