@@ -270,14 +270,20 @@ struct dataset_item dataset_measured(const struct dataset *set, int index)
     return set->held_count ? dataset_held(set, index) : dataset_train(set, index);
 }
 
-void dataset_item_values(const struct dataset *set, const struct dataset_item *item, float *values)
+void dataset_item_channels(const struct dataset *set, const struct dataset_item *item, int channels,
+                           float *values)
 {
-    size_t w = set->cache.header.width, h = set->cache.header.height;
+    size_t w = set->cache.header.width, h = set->cache.header.height, all = (size_t)channels;
     for (size_t i = 0; i < w * h; i++) {
         size_t x = i % w, from = item->flip ? i - x + (w - 1 - x) : i;
-        for (size_t c = 0; c < 3; c++)
-            values[i * 3 + c] = (float)item->pixels[from * 3 + c] / 127.5f - 1;
+        for (size_t c = 0; c < all; c++)
+            values[i * all + c] = (float)item->pixels[from * 3 + c] / 127.5f - 1;
     }
+}
+
+void dataset_item_values(const struct dataset *set, const struct dataset_item *item, float *values)
+{
+    dataset_item_channels(set, item, 3, values);
 }
 
 void dataset_batch(const struct dataset *set, uint64_t first, int count, struct dataset_item *items)

@@ -58,8 +58,11 @@ struct dataset_item dataset_held(const struct dataset *set, int index);
 int dataset_measured_count(const struct dataset *set);
 struct dataset_item dataset_measured(const struct dataset *set, int index);
 
-/* An image, mirrored where the item says so, as numbers -1..1. */
+/* An image, mirrored where the item says so, as numbers -1..1; of each pixel all three, or the
+ * first `channels`. */
 void dataset_item_values(const struct dataset *set, const struct dataset_item *item, float *values);
+void dataset_item_channels(const struct dataset *set, const struct dataset_item *item, int channels,
+                           float *values);
 
 /* Training images number first .. first + count - 1 of the endless sequence of shuffled epochs (a
  * new order each epoch): a pure function of (seed, number), without any state. */

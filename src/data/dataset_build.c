@@ -56,9 +56,10 @@ static int crop_centre(struct image *out, const struct image *in, int width, int
 }
 
 /* Decodes one file into [height][width][3]. *enlarged: it was smaller than that. */
-static int dataset_build_decode(uint8_t *out, const char *path, int width, int height,
-                                bool *enlarged)
+static int dataset_build_decode(uint8_t *out, const char *path,
+                                const struct dataset_options *options, bool *enlarged)
 {
+    int width = options->width, height = options->height;
     struct image whole = {0}, cropped = {0}, resized = {0};
     int code = image_load(&whole, path);
     if (code == OK) code = crop_centre(&cropped, &whole, width, height);
@@ -66,6 +67,7 @@ static int dataset_build_decode(uint8_t *out, const char *path, int width, int h
     *enlarged = code == OK && (cropped.width < width || cropped.height < height);
     if (code == OK) code = image_resize(&resized, &cropped, width, height);
     if (code == OK) flatten_rgb(out, SAMPLE_U8, &resized);
+    if (code == OK && options->grey) flatten_grey(out, (size_t)width * (size_t)height);
     image_free(&cropped);
     image_free(&resized);
     return code;
@@ -79,7 +81,7 @@ static int dataset_build_decode_into(struct builder *builder, int first, int i, 
     char *path = path_join(options->folder, builder->scan->files[first + i].name);
     if (!path) return ERR_SYSTEM;
     int code = dataset_build_decode(builder->chunk + (size_t)i * builder->image_bytes, path,
-                                    options->width, options->height, enlarged);
+                                    options, enlarged);
     free(path);
     return code;
 }

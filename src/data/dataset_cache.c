@@ -30,7 +30,7 @@ static uint64_t cache_key(const struct dataset_options *options, const struct sc
 {
     /* the last number counts up when images are prepared in another way */
     uint64_t numbers[5] = {scan_hash(scan), (uint64_t)options->width, (uint64_t)options->height,
-                           scan->class_count > 0, 1};
+                           scan->class_count > 0, options->grey ? 1001 : 1};
     return hash_bytes(0, numbers, sizeof numbers);
 }
 

@@ -29,3 +29,12 @@ void flatten_rgb(void *out, enum sample_type type, const struct image *in)
         }
     }
 }
+
+void flatten_grey(uint8_t *pixels, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *rgb = pixels + i * 3;
+        unsigned grey = (299u * rgb[0] + 587u * rgb[1] + 114u * rgb[2] + 500u) / 1000u;
+        rgb[0] = rgb[1] = rgb[2] = (uint8_t)grey;
+    }
+}

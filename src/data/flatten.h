@@ -4,7 +4,13 @@
 
 #include "image/image.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 /* out: [height][width][3] of `type`, which is SAMPLE_U8 or SAMPLE_U16. */
 void flatten_rgb(void *out, enum sample_type type, const struct image *in);
+
+/* RGB becomes its brightness (BT.601), three times. */
+void flatten_grey(uint8_t *pixels, size_t count);
 
 #endif

@@ -38,7 +38,7 @@ static struct diffusion_mode diffusion_mode_of(const struct task_state *s,
 int diffusion_declare(struct task_state *s, const struct memory_mode *mode)
 {
     const struct diffusion_mode choices = diffusion_mode_of(s, mode);
-    size_t image = (size_t)s->design.width * (size_t)s->design.height * DIFFUSION_CHANNELS;
+    size_t image = diffusion_image_floats(&s->design);
     s->core = calloc(1, sizeof *s->core);
     if (!s->core) return fail(ERR_SYSTEM, "out of memory");
     TRY(diffusion_core_declare(s->core, &s->design, &choices, s->config->diffusion.clip, s->device,
@@ -124,7 +124,8 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
                                       .times = diffusion_times_of(config),
                                       .dropout = config->diffusion.dropout,
                                       .width = s->design.width,
-                                      .height = s->design.height};
+                                      .height = s->design.height,
+                                      .channels = s->design.dit.channels};
     if (setup->resume) {
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;

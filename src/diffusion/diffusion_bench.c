@@ -64,7 +64,7 @@ static int diffusion_bench_fill(void *context, int first, int n,
 {
     const struct diffusion_bench *b = context;
     const struct diffusion_design *design = &b->core.design;
-    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    size_t image = diffusion_image_floats(design);
     for (size_t i = 0; i < (size_t)n * image; i++) {
         out->noisy[i] = philox_uniform(philox_draw(1, STREAM_TEST, (uint64_t)first, i).v[0]);
         out->target[i] = out->noisy[i] - 0.5f;

@@ -11,11 +11,6 @@
 
 /* ---- declaring ---- */
 
-static size_t core_image_floats(const struct diffusion_core *core)
-{
-    return (size_t)core->design.width * (size_t)core->design.height * DIFFUSION_CHANNELS;
-}
-
 /* Sums of each image's loss, then the gradient's squares. */
 static int core_sum_count(const struct diffusion_core *core)
 {
@@ -26,7 +21,8 @@ static int core_sum_count(const struct diffusion_core *core)
 static size_t core_inputs_layout(const struct diffusion_core *core, struct diffusion_inputs *inputs,
                                  char *memory)
 {
-    size_t span = (size_t)core->span, image = span * core_image_floats(core) * sizeof(float);
+    size_t span = (size_t)core->span,
+           image = span * diffusion_image_floats(&core->design) * sizeof(float);
     const size_t parts[] = {sizeof(struct diffusion_numbers),
                             image,
                             image,
@@ -80,7 +76,7 @@ int diffusion_core_declare(struct diffusion_core *core, const struct diffusion_d
     /* Which tables of angles a step reads depends on its captions' lengths. */
     core->stepper.no_graph = design->conditions.captions;
     int phases;
-    size_t images = (size_t)mode->micro * core_image_floats(core) * sizeof(float);
+    size_t images = (size_t)mode->micro * diffusion_image_floats(&core->design) * sizeof(float);
     TRY(diffusion_network_open(&core->network, design));
     TRY(diffusion_network_list(&core->network, &core->net.net));
     TRY(diffusion_network_declare(&core->network, mode->micro,
@@ -154,7 +150,8 @@ static int core_queue_micro(struct diffusion_core *core, int first, int n)
 {
     const struct diffusion_inputs *in = &core->inputs;
     const int *lengths = core->host[core->stepper.turn].samples.length;
-    size_t image = core_image_floats(core), rows = (size_t)core->design.conditions.rows_most;
+    size_t image = diffusion_image_floats(&core->design),
+           rows = (size_t)core->design.conditions.rows_most;
     size_t skip = core->ahead ? (size_t)first : 0;
     if (!core->ahead) TRY(core_fill(core, in, first, n));
     const struct diffusion_pass pass = {.parameters = core->net.parameters,
@@ -267,7 +264,7 @@ int diffusion_core_report(struct diffusion_core *core, int back, struct diffusio
     TRY(stepper_sums(&core->stepper, back, &sums));
     for (int i = 0; i < batch; i++)
         loss += sums[i * NN_LOSS_TERMS + NN_LOSS_MSE];
-    report->loss = loss / ((double)core_image_floats(core) * batch);
+    report->loss = loss / ((double)diffusion_image_floats(&core->design) * batch);
     report->grad_norm = core->clip > 0 ? sqrt(sums[batch * NN_LOSS_TERMS]) : 0;
     return OK;
 }
@@ -283,7 +280,7 @@ int diffusion_core_predict(struct diffusion_core *core, int n, float *out)
 {
     struct device *device = core->device;
     const struct diffusion_inputs *host = &core->host[core->stepper.turn];
-    size_t image = core_image_floats(core);
+    size_t image = diffusion_image_floats(&core->design);
     s3dit_time_features(&core->design.dit, host->samples.time, n, host->time);
     if (core->ahead) {
         TRY(device_send(device, core->inputs.memory, host->memory,

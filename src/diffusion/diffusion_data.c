@@ -76,6 +76,7 @@ static int diffusion_read_images(struct task_input **input, const struct task_se
         .width = diffusion_width(config),
         .height = diffusion_height(config),
         .labels = diffusion_labels(config),
+        .grey = config->diffusion.channels == 1,
         .flip = config->diffusion.flip,
         .seed = (uint64_t)config->seed,
         .spill_dir = setup->spill_dir,
@@ -142,7 +143,7 @@ void diffusion_condition_of(const struct diffusion_data *data, int label, int *r
 
 static size_t feed_numbers(const struct diffusion_feed *feed)
 {
-    return (size_t)feed->width * (size_t)feed->height * 3;
+    return (size_t)feed->width * (size_t)feed->height * (size_t)feed->channels;
 }
 
 /* noise lies at out->noisy. */
@@ -151,7 +152,7 @@ static void feed_mix(const struct diffusion_feed *feed, const struct dataset_ite
 {
     size_t count = feed_numbers(feed);
     float noise_share = (float)t, image_share = (float)(1 - t);
-    dataset_item_values(feed->data->set, item, out->target);
+    dataset_item_channels(feed->data->set, item, feed->channels, out->target);
     for (size_t i = 0; i < count; i++) {
         float image = out->target[i], noise = out->noisy[i];
         out->target[i] = image - noise;

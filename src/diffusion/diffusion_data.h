@@ -49,11 +49,11 @@ struct diffusion_feed {
     const struct diffusion_data *data; /* borrowed */
     uint64_t seed;
     struct diffusion_times times;
-    double dropout; /* share that is shown without class or text */
-    int width, height;
+    double dropout;              /* share that is shown without class or text */
+    int width, height, channels; /* of what the network sees */
 };
 
-/* Where it goes. Images are [height][width][3] in -1..1. */
+/* Where it goes. Images are [height][width][channels] in -1..1. */
 struct diffusion_samples {
     float *noisy;   /* [n] images: (1 - t) image + t noise */
     float *target;  /* [n] images: image - noise, what the network is to say */

@@ -7,11 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHANNELS = 3 };
-
 static size_t draw_image_floats(const struct diffusion_drawing *d)
 {
-    return (size_t)d->width * (size_t)d->height * CHANNELS;
+    return (size_t)d->width * (size_t)d->height * (size_t)d->channels;
 }
 
 /* Noise as `imgtrain generate` draws it: plane after plane. */
@@ -23,8 +21,8 @@ static int draw_noise(const struct diffusion_drawing *d, uint64_t seed, float *i
     noise_open(&stream, NOISE_TORCH, seed);
     TRY(noise_draw(&stream, planes, draw_image_floats(d)));
     for (int i = 0; i < pixels; i++)
-        for (int c = 0; c < CHANNELS; c++)
-            image[i * CHANNELS + c] = planes[c * pixels + i];
+        for (int c = 0; c < d->channels; c++)
+            image[i * d->channels + c] = planes[c * pixels + i];
     return OK;
 }
 

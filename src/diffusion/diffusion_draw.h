@@ -6,7 +6,7 @@
 #include "diffusion/diffusion_data.h"
 
 struct diffusion_drawing {
-    int width, height;
+    int width, height, channels;
     struct diffusion_conditions conditions;
     int steps;
     double guidance, shift;
@@ -24,7 +24,7 @@ struct diffusion_wish {
     const char *text;
 };
 
-/* images: [n][height][width][3] in -1..1 and a little beyond; host memory. */
+/* images: [n][height][width][channels] in -1..1 and a little beyond; host memory. */
 int diffusion_draw(const struct diffusion_drawing *drawing, const struct diffusion_wish *wishes,
                    int n, float *images);
 /* One value of such an image as a byte. */

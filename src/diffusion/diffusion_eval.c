@@ -48,6 +48,7 @@ static int eval_open_images(struct diffusion_eval *e)
                   : classes ? SCAN_LABELS_FOLDERS
                             : SCAN_LABELS_NONE,
         .seed = (uint64_t)e->config->seed,
+        .grey = design->dit.channels == 1,
         .cache_dir = cache,
         .stop_requested = e->wanted->stop_requested,
     };
@@ -207,7 +208,7 @@ int diffusion_eval(const struct task_evaluation *wanted)
     TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, file, wanted->at_once));
     diffusion_sampler_listen(e.sampler, wanted->stop_requested);
     const struct diffusion_design *design = diffusion_sampler_design(e.sampler);
-    e.image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    e.image = (size_t)design->width * (size_t)design->height * 3;
     TRY_CLEANUP(eval_open_images(&e));
     TRY_CLEANUP(eval_allocate(&e));
     TRY_CLEANUP(eval_make_samples(&e));

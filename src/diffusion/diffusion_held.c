@@ -30,7 +30,7 @@ bool diffusion_held_is_due(const struct task_state *s, int64_t steps_done)
 /* The squared errors of `n` images from `first` on at one level, added to *sum. */
 static int held_measure_some(struct task_state *s, double level, int first, int n, double *sum)
 {
-    size_t image = (size_t)s->design.width * (size_t)s->design.height * DIFFUSION_CHANNELS;
+    size_t image = diffusion_image_floats(&s->design);
     const struct diffusion_samples all = diffusion_core_samples(s->core);
     int rows = s->design.conditions.rows_most;
     for (int i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ static int held_measure_level(struct task_state *s, double level, double *loss)
         int n = count - first < micro ? count - first : micro;
         TRY(held_measure_some(s, level, first, n, &sum));
     }
-    *loss = sum / ((double)count * s->design.width * s->design.height * DIFFUSION_CHANNELS);
+    *loss = sum / ((double)count * (double)diffusion_image_floats(&s->design));
     return OK;
 }
 

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "diffusion/model/text_table.h"
+#include "diffusion/noise.h"
 #include "memory/plan.h"
 #include "nn/net_init.h"
 #include "store/safetensors.h"
@@ -23,8 +24,8 @@ enum { AXIS_TEXT = 1024, AXIS_IMAGE = 512 };
 void diffusion_design_complete(struct diffusion_design *design)
 {
     struct s3dit_config *dit = &design->dit;
-    dit->channels = DIFFUSION_CHANNELS;
-    dit->patch = 2;
+    if (dit->channels == 0) dit->channels = 3;
+    if (dit->patch == 0) dit->patch = 2;
     dit->axes_lens[0] = AXIS_TEXT;
     dit->axes_lens[1] = dit->axes_lens[2] = AXIS_IMAGE;
     dit->rope_theta = 256;
@@ -39,7 +40,9 @@ int diffusion_design_configure(struct diffusion_design *design, const struct con
     int h = (int)(config->diffusion.height > 0 ? config->diffusion.height : config->diffusion.size);
     const struct config_list *axes = &config->diffusion.axes;
     *design = (struct diffusion_design){
-        .dit = {.dim = (int)config->diffusion.dim,
+        .dit = {.channels = (int)config->diffusion.channels,
+                .patch = (int)config->diffusion.patch,
+                .dim = (int)config->diffusion.dim,
                 .layers = (int)config->diffusion.layers,
                 .refiner_layers = (int)config->diffusion.refiner_layers,
                 .heads = (int)config->diffusion.heads,
@@ -49,9 +52,13 @@ int diffusion_design_configure(struct diffusion_design *design, const struct con
         .conditions = *conditions,
     };
     diffusion_design_complete(design);
-    if (w % 4 || h % 4)
-        return fail(ERR_CONFIG, "diffusion.size: %d x %d: sides are multiples of 4: %d x %d is", w,
-                    h, (w + 3) / 4 * 4, (h + 3) / 4 * 4);
+    int step = noise_side_step(design->dit.patch, design->dit.channels);
+    if (design->dit.channels != 1 && design->dit.channels != 3)
+        return fail(ERR_CONFIG, "diffusion.channels: %d: images have 1 (grey) or 3 (colours)",
+                    design->dit.channels);
+    if (w % step || h % step)
+        return fail(ERR_CONFIG, "diffusion.size: %d x %d: sides are multiples of %d: %d x %d is", w,
+                    h, step, (w + step - 1) / step * step, (h + step - 1) / step * step);
     if (axes->count != S3DIT_AXES)
         return fail(ERR_CONFIG, "diffusion.axes: %d values, but positions have %d axes",
                     axes->count, S3DIT_AXES);
@@ -96,6 +103,8 @@ static int design_numbers(struct diffusion_design *design, const char **names, i
         {"diffusion.axis_0", &dit->axes[0], 4096},
         {"diffusion.axis_1", &dit->axes[1], 4096},
         {"diffusion.axis_2", &dit->axes[2], 4096},
+        {"diffusion.channels", &dit->channels, 65536},
+        {"diffusion.patch", &dit->patch, 64},
     };
     int count = (int)(sizeof list / sizeof *list);
     for (int i = 0; i < count; i++) {
@@ -127,8 +136,12 @@ int diffusion_design_load(struct diffusion_design *design, const struct store_fi
     *design = (struct diffusion_design){.width = 0};
     diffusion_design_complete(design);
     int count = design_numbers(design, names, numbers, most);
-    for (int i = 0; i < count; i++)
-        TRY(store_get_int32_in(file, names[i], 1, most[i], numbers[i]));
+    for (int i = 0; i < count; i++) {
+        /* Files of earlier versions say nothing of these two. */
+        bool said = store_get(file, names[i]) != NULL;
+        if (said || (numbers[i] != &dit->channels && numbers[i] != &dit->patch))
+            TRY(store_get_int32_in(file, names[i], 1, most[i], numbers[i]));
+    }
     TRY(store_get_bool(file, "diffusion.captions", &design->conditions.captions));
     if (s3dit_check_config(dit) < 0) return fail_within(ERR_DATA, "%s", store_path(file));
     if (design->conditions.captions && design->conditions.count != TEXT_BYTE_ROWS)

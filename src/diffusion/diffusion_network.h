@@ -17,15 +17,20 @@ struct plan;
 struct store_file;
 struct store_writer;
 
-enum { DIFFUSION_CHANNELS = 3 };
-
 struct diffusion_design {
     struct s3dit_config dit;
-    int width, height; /* pixels */
+    int width, height; /* in the network's pixels, of dit.channels numbers */
     struct diffusion_conditions conditions;
 };
 
-/* Sets what all networks of the task have in common. */
+/* Numbers of an image. */
+static inline size_t diffusion_image_floats(const struct diffusion_design *design)
+{
+    return (size_t)design->width * (size_t)design->height * (size_t)design->dit.channels;
+}
+
+/* Sets what all networks of the task have in common; colours and patches of 2 x 2 where it does not
+ * say. */
 void diffusion_design_complete(struct diffusion_design *design);
 /* ERR_CONFIG, naming the key. */
 int diffusion_design_configure(struct diffusion_design *design, const struct config *config,

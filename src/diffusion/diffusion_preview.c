@@ -12,9 +12,10 @@
 
 #include <stdlib.h>
 
+/* Images are shown as RGB, whatever channels the network has. */
 static size_t preview_image_floats(const struct task_state *s)
 {
-    return (size_t)s->design.width * (size_t)s->design.height * DIFFUSION_CHANNELS;
+    return (size_t)s->design.width * (size_t)s->design.height * 3;
 }
 
 size_t diffusion_show_floats(const struct task_state *s)
@@ -30,6 +31,14 @@ static int preview_predict(void *context, int n, float *out)
     return diffusion_core_predict(s->core, n, out);
 }
 
+/* Grey pixels, which lie close together, three times; from the last one on, as they lie in the way.
+ */
+static void preview_as_rgb(float *images, size_t pixels, int channels)
+{
+    for (size_t i = pixels; i-- > 0 && channels == 1;)
+        images[i * 3] = images[i * 3 + 1] = images[i * 3 + 2] = images[i];
+}
+
 /* Of seeds 0, 1, ...; classes or texts take turns. */
 static int preview_draw(struct task_state *s)
 {
@@ -38,6 +47,7 @@ static int preview_draw(struct task_state *s)
     const struct diffusion_drawing drawing = {
         .width = s->design.width,
         .height = s->design.height,
+        .channels = s->design.dit.channels,
         .conditions = s->design.conditions,
         .steps = (int)s->config->diffusion.sample_steps,
         .guidance = classes ? s->config->diffusion.guidance : 0,
@@ -58,10 +68,12 @@ static int preview_draw(struct task_state *s)
                                             .text = is_text ? dataset_class_name(s->data.set, label)
                                                             : NULL};
     }
-    for (int first = 0; first < total && code == OK; first += micro)
-        code =
-            diffusion_draw(&drawing, wishes + first, total - first < micro ? total - first : micro,
-                           s->show + (size_t)first * preview_image_floats(s));
+    for (int first = 0; first < total && code == OK; first += micro) {
+        float *show = s->show + (size_t)first * preview_image_floats(s);
+        int some = total - first < micro ? total - first : micro;
+        code = diffusion_draw(&drawing, wishes + first, some, show);
+        preview_as_rgb(show, (size_t)some * preview_image_floats(s) / 3, s->design.dit.channels);
+    }
     free(wishes);
     return code;
 }

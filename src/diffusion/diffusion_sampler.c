@@ -38,7 +38,7 @@ static struct sampler_inputs sampler_layout(const struct diffusion_sampler *s, c
 {
     const struct diffusion_design *design = &s->network.design;
     size_t n = (size_t)s->micro, rows = n * (size_t)design->conditions.rows_most;
-    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    size_t image = diffusion_image_floats(design);
     const size_t parts[] = {n * image * sizeof(float), n * sizeof(float), rows * sizeof(int),
                             n * sizeof(int), n * S3DIT_TIME_FEATURES * sizeof(float)};
     char *at[5];
@@ -58,7 +58,7 @@ static struct sampler_inputs sampler_layout(const struct diffusion_sampler *s, c
 static int sampler_declare_all(struct diffusion_sampler *s)
 {
     const struct diffusion_design *design = &s->network.design;
-    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    size_t image = diffusion_image_floats(design);
     size_t images = (size_t)s->micro * image * sizeof(float), in = sampler_layout(s, NULL).bytes;
     size_t weights = s->net.floats * sizeof(float), host = s->device->is_host ? 0 : 1;
     int phases;
@@ -148,7 +148,7 @@ static int sampler_predict(void *context, int n, float *out)
     char *memory = s->host_inputs ? s->host_inputs : s->inputs;
     struct sampler_inputs host = sampler_layout(s, memory), in = sampler_layout(s, s->inputs);
     const struct diffusion_design *design = &s->network.design;
-    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    size_t image = diffusion_image_floats(design);
     s3dit_time_features(&design->dit, host.samples.time, n, host.time);
     TRY(device_send(s->device, s->inputs, memory, in.bytes));
     const struct diffusion_pass pass = {.parameters = s->parameters,
@@ -162,15 +162,20 @@ static int sampler_predict(void *context, int n, float *out)
     return device_fetch(s->device, out, s->out, (size_t)n * image * sizeof(float));
 }
 
-/* Weights that are finite may be so large that what they make is not. */
-static int sampler_as_bytes(const struct diffusion_sampler *s, size_t count, uint8_t *out)
+/* n images of the network's channels as RGB. Weights that are finite may be so large that what they
+ * make is not. */
+static int sampler_as_bytes(const struct diffusion_sampler *s, int n, uint8_t *out)
 {
-    for (size_t i = 0; i < count; i++) {
+    const struct diffusion_design *design = &s->network.design;
+    size_t channels = (size_t)design->dit.channels,
+           count = (size_t)n * diffusion_image_floats(design);
+    for (size_t i = 0; i < count; i++)
         if (!isfinite(s->images[i]))
             return fail(ERR_DATA, "%s: its weights make images that are no finite numbers",
                         s->path);
-        out[i] = diffusion_byte(s->images[i]);
-    }
+    for (size_t i = 0; i < count / channels; i++)
+        for (size_t c = 0; c < 3; c++)
+            out[i * 3 + c] = diffusion_byte(s->images[i * channels + (channels == 3 ? c : 0)]);
     return OK;
 }
 
@@ -178,10 +183,11 @@ int diffusion_sampler_make(struct diffusion_sampler *s, int steps, double guidan
                            const struct diffusion_wish *wishes, int n, uint8_t *out)
 {
     const struct diffusion_design *design = &s->network.design;
-    size_t image = (size_t)design->width * (size_t)design->height * DIFFUSION_CHANNELS;
+    size_t bytes = (size_t)design->width * (size_t)design->height * 3;
     const struct diffusion_drawing drawing = {
         .width = design->width,
         .height = design->height,
+        .channels = design->dit.channels,
         .conditions = design->conditions,
         .steps = steps,
         .guidance = guidance,
@@ -195,7 +201,7 @@ int diffusion_sampler_make(struct diffusion_sampler *s, int steps, double guidan
     for (int first = 0; first < n; first += s->micro) {
         int some = n - first < s->micro ? n - first : s->micro;
         TRY(diffusion_draw(&drawing, wishes + first, some, s->images));
-        TRY(sampler_as_bytes(s, (size_t)some * image, out + (size_t)first * image));
+        TRY(sampler_as_bytes(s, some, out + (size_t)first * bytes));
     }
     return OK;
 }

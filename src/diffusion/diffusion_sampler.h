@@ -20,7 +20,8 @@ void diffusion_sampler_close(struct diffusion_sampler *sampler); /* accepts NULL
 void diffusion_sampler_listen(struct diffusion_sampler *sampler, bool (*stop_requested)(void));
 const struct diffusion_design *diffusion_sampler_design(const struct diffusion_sampler *sampler);
 
-/* n images as bytes [n][height][width][3]. ERR_DATA when one is not finite. */
+/* n images as bytes [n][height][width][3], grey ones three times. ERR_DATA when one is not finite.
+ */
 int diffusion_sampler_make(struct diffusion_sampler *sampler, int steps, double guidance,
                            const struct diffusion_wish *wishes, int n, uint8_t *out);
 

@@ -91,3 +91,11 @@ int noise_draw(struct noise_stream *stream, float *out, size_t count)
     stream->draws++;
     return OK;
 }
+
+int noise_side_step(int patch, int channels)
+{
+    int step = patch;
+    while (channels * step * step % NOISE_BLOCK != 0)
+        step *= 2;
+    return step;
+}

@@ -22,6 +22,9 @@ struct noise_stream {
 /* PyTorch's generator heeds the low 32 bits of the seed alone. */
 void noise_open(struct noise_stream *stream, enum noise_kind kind, uint64_t seed);
 
+/* Sides that are multiples of it have whole patches, and noise in whole blocks. */
+int noise_side_step(int patch, int channels);
+
 /* The next tensor of `count` numbers; ERR_USAGE unless that is a multiple of NOISE_BLOCK (PyTorch
  * draws the rest in another way). Differs from PyTorch's own by 2e-6 at most, whose logarithm and
  * sine are approximate. */

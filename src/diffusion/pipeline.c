@@ -137,10 +137,7 @@ void pipeline_close(struct pipeline *p)
 
 int pipeline_size_step(const struct s3dit_config *dit)
 {
-    int step = dit->patch;
-    while (dit->channels * step * step % NOISE_BLOCK != 0)
-        step *= 2;
-    return step;
+    return noise_side_step(dit->patch, dit->channels);
 }
 
 int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request, float *sigmas,

@@ -132,6 +132,23 @@ err_has "no image has a description"
 run 0 imgtrain train tiny.yaml -o none labels=false images=40
 err_has "0 classes"
 
+# ---- grey images, larger patches: the same bits again, and a model of that kind ----
+for kind in "channels=1" "patch=4"; do
+    rm -rf kind other
+    run 0 imgtrain train tiny.yaml -o kind -q images=40 threads=1 "$kind"
+    run 0 imgtrain train tiny.yaml -o other -q images=40 threads=2 memory.level=2 "$kind"
+    same kind/final.png other/final.png
+    same kind/model.safetensors other/model.safetensors
+    run 0 imgtrain eval kind shapes --samples 8
+    run 0 imgtrain generate kind --label circle --testing -o "$kind.png"
+done
+run 0 imgtrain train tiny.yaml -o grey -q images=40 channels=1
+run 0 python3 -c "
+import json
+print(json.load(open('grey/model/transformer/config.json'))['in_channels'],
+      json.load(open('kind/model/transformer/config.json'))['all_patch_size'])"
+out_has "1 [4]"
+
 # ---- bad input: one line, the right status, no folder ----
 mkdir empty one broken
 cp shapes/circle/0001.ppm one
@@ -149,6 +166,8 @@ refused 65 "no image" data=empty labels=auto
 refused 65 "only one image" data=one labels=auto
 refused 65 "labels=true" data=one
 refused 78 "sides are multiples of 4: 12 x 12 is" diffusion.size=10
+refused 78 "sides are multiples of 12: 12 x 12 is" patch=3
+refused 78 "diffusion.channels: 2: images have 1 (grey) or 3 (colours)" channels=2
 refused 78 "diffusion.axes: 2 values" 'axes=[8, 8]'
 refused 78 "diffusion.dim, heads, axes" 'axes=[8, 4, 2]'
 refused 78 "diffusion.dim, heads, axes" heads=3

@@ -106,7 +106,7 @@ static int caption_fill(void *context, int first, int n, const struct diffusion_
 {
     static const int lengths[2][CAPTION_BATCH] = {{33, 2, 40}, {1, 40, 32}};
     uint64_t step = *(uint64_t *)context;
-    for (uint64_t i = 0; i < (uint64_t)n * 6 * 8 * DIFFUSION_CHANNELS; i++) {
+    for (uint64_t i = 0; i < (uint64_t)n * 6 * 8 * 3; i++) {
         struct philox4 draw = philox_draw(1, STREAM_TEST, step, (uint64_t)first * 1000 + i);
         out->noisy[i] = 2 * philox_uniform(draw.v[0]) - 1;
         out->target[i] = 2 * philox_uniform(draw.v[1]) - 1;

@@ -33,7 +33,8 @@ static struct diffusion_feed feed_of(const struct diffusion_data *data)
                                    .seed = 5,
                                    .times = {.mean = 0, .std = 1, .shift = 1},
                                    .width = SIDE,
-                                   .height = SIDE};
+                                   .height = SIDE,
+                                   .channels = 3};
 }
 
 static struct dataset *open_classes(bool flip)

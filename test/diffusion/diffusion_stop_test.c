@@ -5,7 +5,7 @@
 #include "memory/plan.h"
 #include "test/diffusion/tiny_model.h"
 
-enum { BATCH = 4, SIDE = 8, CLASSES = 3, NUMBERS = SIDE * SIDE * DIFFUSION_CHANNELS };
+enum { BATCH = 4, SIDE = 8, CLASSES = 3, NUMBERS = SIDE * SIDE * 3 };
 
 static int stop_looks; /* how often somebody may look before the stop */
 
