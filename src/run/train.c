@@ -100,10 +100,13 @@ static void train_name_panes(const struct session *session, char *out, size_t ro
     const struct task *task = session->task;
     const char *names[TASK_MAX_COLUMNS] = {task->labels[0], task->labels[1]};
     int count = names[0] ? 2 : 0, used;
-    if (task->columns) count = task->columns(session->state, names);
+    bool columns = task->columns != NULL;
+    if (columns) count = task->columns(session->state, names);
     *out = '\0';
     if (!count) return;
-    used = snprintf(out, room, ", \"%s\": [", task->columns ? "columns" : "labels");
+    /* an image with columns stands alone, whatever a reference is there from before */
+    used =
+        snprintf(out, room, ", %s\": [", columns ? "\"reference\": false, \"columns" : "\"labels");
     for (int i = 0; i < count; i++)
         used += snprintf(out + used, room - (size_t)used, "%s\"%.7s\"", i ? ", " : "", names[i]);
     snprintf(out + used, room - (size_t)used, "]");

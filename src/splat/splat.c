@@ -12,6 +12,7 @@
 #include "splat/size.h"
 #include "splat/splat_checkpoint.h"
 #include "splat/splat_memory_modes.h"
+#include "splat/splat_panes.h"
 #include "splat/splat_preview.h"
 #include "splat/splat_step.h"
 #include "store/checkpoint.h"
@@ -250,12 +251,20 @@ static int splat_complete(struct task_state *state, struct task_report *report)
 
 static int splat_preview_image(struct task_state *state, int max_side, struct image *out)
 {
+    if (splat_panes_wanted(&state->fit)) return splat_panes_draw(&state->fit, max_side, out);
     return splat_show_render(&state->fit, max_side, out);
 }
 
 static int splat_reference(struct task_state *state, int max_side, struct image *out)
 {
+    if (splat_panes_wanted(&state->fit))
+        return fail(ERR_USAGE, "frames show the target beside the render");
     return splat_show_target(&state->fit, max_side, out);
+}
+
+static int splat_columns(const struct task_state *state, const char *names[TASK_MAX_COLUMNS])
+{
+    return splat_panes_names(&state->fit, names);
 }
 
 static int splat_save(struct task_state *state, struct store_writer *writer)
@@ -301,7 +310,11 @@ static bool splat_image_name(const struct task_state *state, int index, char *na
 
 static int image_size(const struct task_state *state, int max_side, int *width, int *height)
 {
-    splat_render_fit_size(state->fit.full.width, state->fit.full.height, max_side, width, height);
+    if (splat_panes_wanted(&state->fit))
+        splat_panes_size(&state->fit, max_side, width, height);
+    else
+        splat_render_fit_size(state->fit.full.width, state->fit.full.height, max_side, width,
+                              height);
     return OK;
 }
 
@@ -373,6 +386,7 @@ const struct task task_splat = {
     .complete = splat_complete,
     .image = splat_preview_image,
     .reference = splat_reference,
+    .columns = splat_columns,
     .save = splat_save,
     .save_model = save_model,
     .write_final = write_final,

@@ -76,28 +76,45 @@ int splat_show_target(const struct splat_fit *fit, int max_side, struct image *o
 
 /* ---- files ---- */
 
+int splat_show_stream(struct splat_fit *fit, enum sample_type type, const struct image_sink *to)
+{
+    return splat_preview_stream(fit, type, fit->full.width, fit->full.height, to);
+}
+
 int splat_show_write(struct splat_fit *fit, const char *path)
 {
     struct splat_output output = {.path = path, .also_first = true};
     const struct image_sink sink = splat_output_sink(&output);
     enum sample_type type = fit->model.sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16;
-    int code = splat_preview_stream(fit, type, fit->full.width, fit->full.height, &sink);
+    int code = splat_show_stream(fit, type, &sink);
     if (code == OK) code = splat_output_commit(&output);
     splat_output_close(&output);
     return code;
 }
 
-int splat_show_write_ellipses(struct splat_fit *fit, const char *path)
+/* The ellipses of the present Gaussians, the whole image shown at w x h. */
+static int splat_preview_ellipses(struct splat_fit *fit, int w, int h, const struct image_sink *to)
 {
     struct splat_model model = fit->model;
     TRY(splat_host_pull(fit, NULL));
     for (int g = 0; g < SPLAT_GROUPS; g++)
         model.group[g] = fit->host.group[g];
+    struct splat_window window = {w, h, 0, 0, w, h};
+    return splat_ellipses_stream(&model, &window, to);
+}
+
+int splat_show_ellipses(struct splat_fit *fit, int width, int height, struct image *out)
+{
+    *out = (struct image){0};
+    const struct image_sink sink = image_collector(out);
+    return splat_preview_ellipses(fit, width, height, &sink);
+}
+
+int splat_show_write_ellipses(struct splat_fit *fit, const char *path)
+{
     struct splat_output output = {.path = path};
     const struct image_sink sink = splat_output_sink(&output);
-    int w = fit->source->fit.width, h = fit->source->fit.height;
-    struct splat_window window = {w, h, 0, 0, w, h};
-    int code = splat_ellipses_stream(&model, &window, &sink);
+    int code = splat_preview_ellipses(fit, fit->source->fit.width, fit->source->fit.height, &sink);
     if (code == OK) code = splat_output_commit(&output);
     splat_output_close(&output);
     return code;

@@ -83,6 +83,10 @@ run 0 imgtrain info half/model.safetensors
 out_has "width        24"
 fit quantized rgb.png "48x32 8 rgb" quantize=true pos_bits=8 scale_bits=6 rot_bits=6 feat_bits=6
 at_least quantized rgb.png 20
+run 0 imgtrain train fit.yaml input_path=rgb.png panes=[gaussians,error] max_steps=14 -o panes -q
+if grep -q '"columns": \["target", "render", "shapes", "error"\]' panes/frames/*14.json; then pass; else flunk "no panes"; fi
+run 78 imgtrain train fit.yaml input_path=rgb.png panes=[errors] -o faulty
+err_has "error|gaussians"
 fit all rgb.png "48x32 8 rgb" topk=0 disable_inverse_scale=true init_mode=random l2_loss_ratio=1
 at_least all rgb.png 20
 fit again rgb.png "48x32 8 rgb" ckpt_file=rgb max_steps=14 disable_prog_optim=true
