@@ -6,13 +6,13 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "cmd/cmd.h"
-#include "cmd/info_model.h"
-#include "cmd/info_schedule.h"
+#include "cmd/info/info_model.h"
+#include "cmd/info/info_schedule.h"
+#include "cmd/info/info_tensors.h"
 #include "cmd/options.h"
 #include "registry/tasks.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
-#include "store/tensor_range.h"
 #include "task/task.h"
 
 #include <cjson/cJSON.h>
@@ -89,32 +89,7 @@ static void print_metadata(const struct store_file *file)
     }
 }
 
-static void print_shape(const struct store_tensor *tensor)
-{
-    char text[200];
-    size_t used = 0;
-    for (int d = 0; d < tensor->dims && used < sizeof text - 24; d++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%" PRId64, d ? ", " : "",
-                                 tensor->shape[d]);
-    text[used] = '\0';
-    printf("[%s]", text);
-    if (used < 18) printf("%*s", (int)(18 - used), "");
-}
-
-static void cmd_info_print_tensors(const struct store_file *file)
-{
-    for (int i = 0; i < store_count(file); i++) {
-        const struct store_tensor *tensor = store_at(file, i);
-        struct tensor_range range = tensor_range(tensor);
-        printf("  %-28s %-4s ", tensor->name, tensor_type_name(tensor->type));
-        print_shape(tensor);
-        if (range.count > range.nonfinite) printf(" %.6g .. %.6g", range.min, range.max);
-        if (range.nonfinite) printf(" (%" PRId64 " NOT FINITE)", range.nonfinite);
-        putchar('\n');
-    }
-}
-
-static void print_file(const struct store_file *file)
+static void print_file(const struct store_file *file, bool each)
 {
     const char *kind = store_get(file, "kind"), *task = store_get(file, "task");
     struct task_fact facts[TASK_MAX_FACTS];
@@ -139,28 +114,13 @@ static void print_file(const struct store_file *file)
     puts("metadata");
     print_metadata(file);
     puts("tensors");
-    cmd_info_print_tensors(file);
+    info_print_tensors(file, each);
 }
 
 static void json_key(const char *key)
 {
     json_write_string(stdout, key);
     fputs(": ", stdout);
-}
-
-static void json_tensor(const struct store_tensor *tensor)
-{
-    struct tensor_range range = tensor_range(tensor);
-    fputs("{\"name\": ", stdout);
-    json_write_string(stdout, tensor->name);
-    printf(", \"dtype\": \"%s\", \"shape\": [", tensor_type_name(tensor->type));
-    for (int d = 0; d < tensor->dims; d++)
-        printf("%s%" PRId64, d ? ", " : "", tensor->shape[d]);
-    fputs("], \"min\": ", stdout);
-    json_write_number(stdout, range.min);
-    fputs(", \"max\": ", stdout);
-    json_write_number(stdout, range.max);
-    printf(", \"nonfinite\": %" PRId64 "}", range.nonfinite);
 }
 
 /* Without braces around it: members of an object. */
@@ -186,15 +146,11 @@ static void json_file(const struct store_file *file)
         json_key(key);
         json_write_string(stdout, value);
     }
-    fputs("}, \"tensors\": [", stdout);
-    for (int i = 0; i < store_count(file); i++) {
-        if (i > 0) fputs(", ", stdout);
-        json_tensor(store_at(file, i));
-    }
-    putchar(']');
+    fputs("}, \"tensors\": ", stdout);
+    info_json_tensors(file);
 }
 
-static int info_file(const char *path, bool json)
+static int info_file(const char *path, bool json, bool each)
 {
     struct store_file *file;
     TRY(store_open(&file, path));
@@ -203,7 +159,7 @@ static int info_file(const char *path, bool json)
         json_file(file);
         puts("}");
     } else {
-        print_file(file);
+        print_file(file, each);
     }
     store_close(file);
     return OK;
@@ -340,7 +296,7 @@ static void print_metrics(const cJSON *metrics)
     putchar('\n');
 }
 
-static void print_run(const char *run_dir, const struct run_facts *facts)
+static void print_run(const char *run_dir, const struct run_facts *facts, bool each)
 {
     printf("%s: run, %s\n", run_dir, state_name(facts));
     if (facts->checkpoint)
@@ -359,7 +315,7 @@ static void print_run(const char *run_dir, const struct run_facts *facts)
     if (facts->metrics) print_metrics(facts->metrics);
     if (facts->checkpoint) {
         putchar('\n');
-        print_file(facts->checkpoint);
+        print_file(facts->checkpoint, each);
     }
 }
 
@@ -386,14 +342,14 @@ static int json_run(const char *run_dir, const struct run_facts *facts)
     return OK;
 }
 
-static int info_run(const char *run_dir, bool json)
+static int info_run(const char *run_dir, bool json, bool each)
 {
     struct run_facts facts;
     int code = cmd_info_gather(run_dir, &facts);
     if (code == OK && json)
         code = json_run(run_dir, &facts);
     else if (code == OK)
-        print_run(run_dir, &facts);
+        print_run(run_dir, &facts, each);
     cJSON_Delete(facts.metrics);
     store_close(facts.checkpoint);
     return code;
@@ -401,9 +357,12 @@ static int info_run(const char *run_dir, bool json)
 
 int cmd_info(int argc, char **argv)
 {
-    bool json = false, schedule = false;
+    bool json = false, schedule = false, each = false;
     const struct option_row options[] = {
         {.name = "json", .flag = &json, .help = "print one JSON object"},
+        {.name = "tensors",
+         .flag = &each,
+         .help = "list each tensor of a network, not only what its parts come to"},
         {.name = "schedule",
          .flag = &schedule,
          .help =
@@ -412,11 +371,11 @@ int cmd_info(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain info FILE|RUN|MODEL [--json] [--schedule]",
+        .usage = "imgtrain info FILE|RUN|MODEL [--json] [--tensors] [--schedule]",
         .about = "Says what a checkpoint, a model (any safetensors file) or a run folder holds: "
-                 "task, step,\nsize, metadata, and each tensor with its shape and range. Every "
-                 "CRC is checked. Of a model folder: its components, and whether `generate`\n"
-                 "takes it.",
+                 "task, step,\nsize, metadata, and each tensor with its shape and range, of a "
+                 "network each part with\nits range. Every CRC is checked. Of a model folder: its "
+                 "components, and whether\n`generate` takes it.",
         .options = options,
         .min_operands = 1,
         .max_operands = 1,
@@ -430,5 +389,5 @@ int cmd_info(int argc, char **argv)
         return fail(ERR_USAGE, "--schedule is of a run folder, and %s is none", argv[1]);
     if (schedule) return info_print_schedule(argv[1], json);
     if (info_is_model(argv[1])) return info_print_model(argv[1], json);
-    return file_is_dir(argv[1]) ? info_run(argv[1], json) : info_file(argv[1], json);
+    return file_is_dir(argv[1]) ? info_run(argv[1], json, each) : info_file(argv[1], json, each);
 }

@@ -4,7 +4,7 @@
 #include "base/parse_number.h"
 #include "cmd/cmd.h"
 #include "cmd/fallback.h"
-#include "cmd/info_model.h"
+#include "cmd/info/info_model.h"
 #include "cmd/options.h"
 #include "cmd/sample_make.h"
 #include "cmd/seed_list.h"

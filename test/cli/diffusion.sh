@@ -28,10 +28,14 @@ out_has "whole/final.png"
 out_has "whole/model.safetensors"
 has whole/model/model_index.json whole/model/transformer/diffusion_pytorch_model.safetensors whole/reference.png whole/frames/000000004.jpg whole/best.safetensors
 run 0 grep -q '"held_loss": [0-9].*"loss_9": [0-9]' whole/metrics.jsonl
-run 0 imgtrain info whole/model.safetensors
+run 0 imgtrain info whole/model.safetensors --tensors
 out_has "diffusion"
 out_has "layers.0.attention.to_q.weight"
 out_has "4 classes"
+run 0 imgtrain info whole
+out_has "  layers                       F32     15 tensors"
+out_has "(--tensors: each of them)"
+out_lacks "layers.0"
 
 run 0 imgtrain eval whole shapes --samples 8
 out_has "right      "

@@ -22,7 +22,7 @@ run 0 imgtrain train tiny.yaml -o whole threads=1
 err_has "to latents of 8 x 8 x 2"
 has whole/vae/config.json whole/vae/diffusion_pytorch_model.safetensors whole/model.safetensors whole/final.png whole/reference.png whole/frames/000000004.jpg
 run 0 grep -q '"l1": [0-9].*"ssim": [-0-9].*"kl": [0-9].*"held_psnr": [0-9]' whole/metrics.jsonl
-run 0 imgtrain info whole/model.safetensors
+run 0 imgtrain info whole/model.safetensors --tensors
 out_has "decoder.mid_block.attentions.0.to_out.0.weight"
 
 run 0 imgtrain eval whole shapes --samples 6

@@ -1,4 +1,4 @@
-#include "cmd/info_model.h"
+#include "cmd/info/info_model.h"
 
 #include "base/error.h"
 #include "base/file.h"

@@ -1,6 +1,6 @@
 /* `imgtrain info` of a model folder: its components, whether this program computes them or not. */
-#ifndef IMGTRAIN_CMD_INFO_MODEL_H
-#define IMGTRAIN_CMD_INFO_MODEL_H
+#ifndef IMGTRAIN_CMD_INFO_INFO_MODEL_H
+#define IMGTRAIN_CMD_INFO_INFO_MODEL_H
 
 #include <stdbool.h>
 

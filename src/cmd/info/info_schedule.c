@@ -1,4 +1,4 @@
-#include "cmd/info_schedule.h"
+#include "cmd/info/info_schedule.h"
 
 #include "base/error.h"
 #include "base/file.h"

@@ -1,6 +1,6 @@
 /* The work of each step of a run, as the line of a config that repeats it. */
-#ifndef IMGTRAIN_CMD_INFO_SCHEDULE_H
-#define IMGTRAIN_CMD_INFO_SCHEDULE_H
+#ifndef IMGTRAIN_CMD_INFO_INFO_SCHEDULE_H
+#define IMGTRAIN_CMD_INFO_INFO_SCHEDULE_H
 
 #include <stdbool.h>
 
