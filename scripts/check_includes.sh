@@ -28,8 +28,9 @@ splat: task nn data metrics config store memory device image math base
 gan: task nn data metrics config store memory device image math base
 sr: task nn data metrics config store memory device image math base
 diffusion: task nn placement data metrics config store memory device image math base
-run: task config store memory device image video base
-cmd: run registry check task splat gan sr diffusion placement nn data metrics config store memory device image video cpu math base
+report: video config store image base
+run: task report config store memory device image video base
+cmd: run report registry check task splat gan sr diffusion placement nn data metrics config store memory device image video cpu math base
 .: cmd base
 '
 

@@ -18,6 +18,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_upscale(int argc, char **argv);

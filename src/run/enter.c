@@ -11,6 +11,7 @@
 #include "memory/plan.h"
 #include "run/frames.h"
 #include "run/govern.h"
+#include "run/process_log.h"
 #include "run/progress.h"
 #include "run/run_memory.h"
 #include "run/run_schedule.h"
@@ -216,6 +217,8 @@ int session_enter(struct session *session)
     TRY(metrics_open(&session->metrics, session->folder.path, reported));
     TRY(memory_log_open(session));
     memory_log_change(session, session->saved_step >= 0 ? "resumed" : "start");
+    if (!session->finished || session->saved_step != session->step) TRY(process_log_begin(session));
+    session->entered = true;
     govern_begin(session);
     TRY(frames_drop_after(session->folder.frames, reported));
     TRY(session_write_reference(session));

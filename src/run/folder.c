@@ -111,9 +111,10 @@ static bool is_of_nobody(const char *entry)
  * but these, and what was on its way to become one of them. */
 static bool is_ours(const char *entry)
 {
-    static const char *const names[] = {
-        "lock",        "log.txt",       "checkpoints",   "frames",      "run-id",      "cache",
-        "config.yaml", "reference.png", "metrics.jsonl", "metrics.csv", "memory.jsonl"};
+    static const char *const names[] = {"lock",        "log.txt",       "checkpoints",
+                                        "frames",      "run-id",        "cache",
+                                        "config.yaml", "reference.png", "metrics.jsonl",
+                                        "metrics.csv", "memory.jsonl",  "processes.jsonl"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t length = strlen(names[i]);
         if (strcmp(entry, names[i]) == 0) return true;

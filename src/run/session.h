@@ -26,11 +26,13 @@ struct session {
     struct metrics metrics;
     struct progress *progress;
 
-    struct ladder ladder;          /* the memory modes that the task can run in */
-    int mode;                      /* the present one of them; -1: the task has one mode only */
-    int failed_mode;               /* the mode in which memory failed within a step; -1: none */
-    struct line_file memory_lines; /* memory.jsonl */
-    int64_t work_step;             /* steps done when the work of a step last changed; -1: never */
+    struct ladder ladder;           /* the memory modes that the task can run in */
+    int mode;                       /* the present one of them; -1: the task has one mode only */
+    int failed_mode;                /* the mode in which memory failed within a step; -1: none */
+    struct line_file memory_lines;  /* memory.jsonl */
+    struct line_file process_lines; /* processes.jsonl */
+    bool entered;                   /* the state was opened: the folder is this run's */
+    int64_t work_step;              /* steps done when the work of a step last changed; -1: never */
 
     char *spill_dir;          /* where files without a name may be */
     struct task_input *input; /* what the task has read, for every open */

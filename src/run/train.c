@@ -9,9 +9,11 @@
 #include "image/image.h"
 #include "memory/memory_retry.h"
 #include "memory/plan.h"
+#include "report/report.h"
 #include "run/forecast.h"
 #include "run/frames.h"
 #include "run/govern.h"
+#include "run/process_log.h"
 #include "run/progress.h"
 #include "run/run_memory.h"
 #include "run/run_schedule.h"
@@ -27,6 +29,8 @@
 
 /* Speed is measured over at least this long, so that it does not flicker. */
 static const double RATE_SECONDS = 0.5;
+
+enum { REASON_BYTES = 1024 };
 
 static void update_rate(struct session *session)
 {
@@ -362,6 +366,20 @@ static int train_prepare(struct session *session, bool look)
     return code;
 }
 
+/* However the run has ended. A report that cannot be written fails nothing. */
+static void train_leave_report(struct session *session, int code)
+{
+    bool trained = session->process_lines.fd >= 0;
+    const char *path = session->folder.path;
+    char reason[REASON_BYTES];
+    snprintf(reason, sizeof reason, "%s", error_message());
+    process_log_end(session, code);
+    bool wanted = session->config->report && (trained || !file_exists_in(path, "report.html"));
+    if (wanted && report_write(&path, 1, NULL) < 0)
+        log_warning("report: %s; `imgtrain report %s` tries again", error_message(), path);
+    if (code < 0) fail(code, "%s", reason);
+}
+
 static int run_or_look(const struct train_request *request, bool look)
 {
     struct session session = {
@@ -376,6 +394,7 @@ static int run_or_look(const struct train_request *request, bool look)
         .failed_mode = -1,
         .work_step = -1,
         .memory_lines = {.fd = -1},
+        .process_lines = {.fd = -1},
     };
     int code = config_print_text(request->config, &session.config_text);
     session.device->limit_bytes = (size_t)request->config->memory.limit;
@@ -384,6 +403,7 @@ static int run_or_look(const struct train_request *request, bool look)
     if (code == OK && !request->dry_run && !look) code = train_with_rollback(&session);
     if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
         log_debug("exit status %d: %s", error_exit_status(code), error_message());
+    if (session.entered) train_leave_report(&session, code);
     signals_set_unsaved(false); /* what could be saved is, or the error says why not */
     if (request->task->free_input) request->task->free_input(session.input);
     folder_close(&session.folder);

@@ -1,4 +1,4 @@
-/* Inside src/video: the frames in a run's folder. */
+/* The frames in a run's folder, for videos and reports. */
 #ifndef IMGTRAIN_VIDEO_FRAME_LIST_H
 #define IMGTRAIN_VIDEO_FRAME_LIST_H
 

@@ -1,5 +1,5 @@
 /* Images of a generator into files, a grid or a walk. */
-#include "cmd/sample_make.h"
+#include "cmd/sample/sample_make.h"
 
 #include "base/error.h"
 #include "base/file.h"

@@ -6,7 +6,7 @@
 #include "cmd/fallback.h"
 #include "cmd/info/info_model.h"
 #include "cmd/options.h"
-#include "cmd/sample_make.h"
+#include "cmd/sample/sample_make.h"
 #include "cmd/seed_list.h"
 #include "gan/gan.h"
 #include "gan/sampler.h"
