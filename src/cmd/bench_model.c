@@ -130,7 +130,7 @@ static int bench_row_measure(const struct model_bench *bench, const struct named
     code = row_open(bench, model, device, row, ways[row->kind], budget, &pipeline, &request);
     if (code == ERR_DEVICE_MEMORY) foresee(pipeline, ways[row->kind], &row->report.predicted);
     if (code < 0) goto cleanup;
-    TRY_CLEANUP(image_make(pipeline, &request, model->folder->dit.config.channels, row));
+    TRY_CLEANUP(image_make(pipeline, &request, model_image_channels(model->folder), row));
     row->report = *placement_report_at(pipeline_placement(pipeline), 0);
 cleanup:
     pipeline_close(pipeline);
@@ -273,7 +273,7 @@ static int bench_read_sizes(const struct model_bench *bench, const struct named_
 static int bench_list_sizes(const struct model_bench *bench, const struct named_model *model,
                             int sizes[MOST_SIZES][2], int *count)
 {
-    int multiple = model->scale * pipeline_size_step(&model->folder->dit.config);
+    int multiple = pipeline_size_step(model->folder);
     if (bench->sizes) return bench_read_sizes(bench, model, sizes, count);
     *count = 3;
     for (int i = 0; i < 3; i++) {

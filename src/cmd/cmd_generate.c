@@ -133,7 +133,7 @@ static int write_image(struct generation *g, int index, const float *pixels)
     const struct pipeline_request *r = &g->job.request;
     const char *path = g->paths[index], *dot = strrchr(path, '.');
     struct image picture = {0};
-    int code = generate_to_picture(pixels, g->job.model.dit.config.channels, r->width, r->height,
+    int code = generate_to_picture(pixels, model_image_channels(&g->job.model), r->width, r->height,
                                    &picture);
     if (code == OK)
         code = strcasecmp(dot, ".png") == 0 ? write_png(g, index, &picture)
@@ -204,6 +204,7 @@ static int make_images(struct generation *g)
         double began = clock_seconds();
         TRY(pipeline_run(g->pipeline, g->job.seeds.seeds + g->done, now, g->images, &watch));
         for (int i = 0; i < now; i++) {
+            if (g->job.composite) generate_composite(&g->job, g->images[i]);
             TRY(write_image(g, g->done, g->images[i]));
             g->seconds[g->done] = clock_seconds() - began;
             if (!g->options->json) printf("%s\n", g->paths[g->done]);
@@ -216,7 +217,8 @@ static int make_images(struct generation *g)
 static int allocate_images(struct generation *g)
 {
     const struct pipeline_request *r = &g->job.request;
-    size_t floats = (size_t)g->job.model.dit.config.channels * (size_t)r->width * (size_t)r->height;
+    size_t floats =
+        (size_t)model_image_channels(&g->job.model) * (size_t)r->width * (size_t)r->height;
     g->images = calloc((size_t)r->at_once, sizeof *g->images);
     for (int i = 0; g->images && i < r->at_once; i++)
         if (!(g->images[i] = malloc(floats * sizeof **g->images)))

@@ -32,10 +32,9 @@ static int read_folder(struct named_model *model, const char *operand)
     free(path);
     model->folder = &model->read;
     model->name = operand;
-    model->scale = 1;
     const struct model_defaults *own = &model->read.defaults;
     model->side = own->width > own->height ? own->width : own->height;
-    if (model->side == 0) model->side = 16 * model->read.dit.config.patch;
+    if (model->side == 0) model->side = 16 * pipeline_patch_side(&model->read);
     model->text_rows = 1;
     /* The longest text that it reads: no shorter one takes more. */
     int most = s3dit_text_most(&model->read.dit.config);
@@ -52,7 +51,6 @@ int named_model_open(struct named_model *model, const char *operand, const char 
     TRY(model_arch_open(&model->arch, arch, with_weights));
     model->folder = &model->arch.folder;
     model->name = arch;
-    model->scale = model_arch_scale(&model->arch);
     model->side = model_arch_side(&model->arch);
     model->text_rows = model_arch_text_rows(&model->arch);
     return OK;
@@ -67,7 +65,7 @@ void named_model_close(struct named_model *model)
 
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height)
 {
-    int multiple = model->scale * model->folder->dit.config.patch;
+    int multiple = pipeline_patch_side(model->folder);
     const struct model_defaults *own = &model->folder->defaults;
     *width = own->width > 0 ? own->width : model->side;
     *height = own->width > 0 ? own->height : model->side;
@@ -87,8 +85,8 @@ void named_model_request(const struct named_model *model, int width, int height,
 {
     const struct model_defaults *own = &model->folder->defaults;
     if (steps == 0) steps = model_usual_steps(model->folder);
-    *request = (struct pipeline_request){.width = width / model->scale,
-                                         .height = height / model->scale,
+    *request = (struct pipeline_request){.width = width,
+                                         .height = height,
                                          .steps = steps,
                                          .row_count = model->text_rows,
                                          .without = {model->folder->text.none},

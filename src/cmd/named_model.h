@@ -3,14 +3,14 @@
 #define IMGTRAIN_CMD_NAMED_MODEL_H
 
 #include "diffusion/model/model_arch.h"
-#include "diffusion/pipeline.h"
+#include "diffusion/pipeline/pipeline.h"
 
 #include <stdbool.h>
 
 struct named_model {
     const struct model_folder *folder;
     const char *name; /* as it was given */
-    int side, scale;  /* pixels of an image that it is meant for, and of one of the network's */
+    int side;         /* of images that it is meant for, in pixels */
     int text_rows;    /* of a prompt */
     struct model_folder read;
     struct model_arch arch;

@@ -85,7 +85,7 @@ static int print_plan(const struct model_plan *plan, const struct named_model *m
     const struct placement *placement = pipeline_placement(pipeline);
     int count;
     const struct placement_stage *stages = pipeline_stages(pipeline, &count);
-    int width = request->width * model->scale, height = request->height * model->scale;
+    int width = request->width, height = request->height;
     if (plan->json) {
         fputs("{\"model\": ", stdout);
         json_write_string(stdout, model->name);

@@ -25,7 +25,9 @@ void pass_close(struct network_pass *s)
 
 const float *pass_weights(const struct network_pass *s, int parameter)
 {
-    return parameter < 0 ? NULL : s->parameters + s->net->parameters[parameter].offset;
+    if (parameter < 0) return NULL;
+    return s->weights ? s->weights[parameter]
+                      : s->parameters + s->net->parameters[parameter].offset;
 }
 
 float *pass_gradient(const struct network_pass *s, int parameter)

@@ -22,6 +22,8 @@ struct network_pass {
     const struct net *net;
     struct device *device;
     const float *parameters;
+    const float *const *weights;  /* [parameter_count]: where each parameter lies, of a pass without
+                                     gradients; NULL: all in `parameters` */
     float *gradients;             /* accumulated into; NULL = no weight gradients */
     float *derived;               /* [net->derived_floats]: by pass_derive */
     float *derived_gradients;     /* accumulated into; zeros before a step */

@@ -2,7 +2,7 @@
  * does not overwrite what others still read, in whatever order the queues get on. */
 #include "device/token_ops.h"
 #include "diffusion/model/model_arch.h"
-#include "diffusion/pipeline.h"
+#include "diffusion/pipeline/pipeline.h"
 #include "test/cuda/cuda_ops.h"
 #include "test/placement/placement_fake.h"
 

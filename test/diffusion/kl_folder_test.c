@@ -51,7 +51,7 @@ START_TEST(vae_is_read_wherever_it_lies)
     for (int i = 0; i < 4; i++) {
         struct kl_folder vae;
         MUST(kl_folder_open(&vae, in_folder(paths[i])));
-        ck_assert_int_eq(vae.sample_size, i < 2 ? 16 : 0);
+        ck_assert_int_eq(vae.sample_size, i < 2 ? TINY_VAE_TILE : 0);
         ck_assert_int_eq(vae.tensor_count, net.parameter_count);
         ck_assert_int_eq(vae.config.latent_channels, 4);
         ck_assert_mem_eq(vae.config.widths, config.widths, sizeof config.widths);

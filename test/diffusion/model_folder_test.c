@@ -84,7 +84,7 @@ START_TEST(a_checksum_is_of_weights_too)
     uint64_t checksums[4];
     for (int i = 0; i < 4; i++) {
         struct model_folder model;
-        tiny_model_write_changed(in_folder("m"), TEXT_LABELS, i == 2 ? 1 : 0, i == 3 ? 1 : 0);
+        tiny_model_write_changed(in_folder("m"), TEXT_LABELS, 3, i == 2 ? 1 : 0, i == 3 ? 1 : 0);
         MUST(model_folder_open(&model, in_folder("m")));
         checksums[i] = model.checksum;
         model_folder_close(&model);
@@ -197,7 +197,8 @@ static const struct {
 } edits[] = {
     {"model_index.json", "ZImagePipeline", "FluxPipeline", "FluxPipeline"},
     {"model_index.json", "ZImageTransformer2DModel", "UNet2DConditionModel", "UNet2D"},
-    {"model_index.json", "[null, null]", "[\"diffusers\", \"AutoencoderKL\"]", "vae"},
+    {"model_index.json", "[null, null]", "[\"diffusers\", \"AutoencoderTiny\"]",
+     "vae is a AutoencoderTiny; AutoencoderKL"},
     {"model_index.json", "[null, null]", "7", "vae"},
     {"model_index.json", "\"transformer\"", "\"unet\"", "transformer is missing"},
     {"model_index.json", "{\"_class", "{\"_class\": ,", "no JSON"},
@@ -393,6 +394,31 @@ START_TEST(prompts_become_rows)
 }
 END_TEST
 
+/* Latents of another number of channels, and no VAE where the index names one. */
+START_TEST(vae_that_does_not_fit)
+{
+    const struct kl_config other = tiny_vae_config(3);
+    struct model_folder model, plain;
+    tiny_latent_model_write(in_folder("l"), TEXT_LABELS);
+    MUST(model_folder_open(&model, in_folder("l")));
+    MUST(model_folder_open(&plain, in_folder("m")));
+    ck_assert(model.has_vae && model_scale(&model) == 2 && model_image_channels(&model) == 3);
+    ck_assert(!plain.has_vae && model_scale(&plain) == 1 && model_image_channels(&plain) == 3);
+    model_folder_close(&plain);
+    uint64_t checksum = model.checksum;
+    model_folder_close(&model);
+    edit("l/vae/config.json", "\"scaling_factor\": 1.5", "\"scaling_factor\": 1.25");
+    MUST(model_folder_open(&model, in_folder("l")));
+    ck_assert_uint_ne(model.checksum, checksum);
+    model_folder_close(&model);
+    tiny_vae_write(in_folder("l/vae"), &other);
+    assert_refused(in_folder("l"), ERR_DATA,
+                   "latent_channels is 3, the transformer's in_channels 4");
+    ck_assert_int_eq(rename(in_folder("l/vae"), in_folder("elsewhere")), 0);
+    assert_refused(in_folder("l"), ERR_INPUT, "vae");
+}
+END_TEST
+
 Suite *model_folder_test_suite(void);
 Suite *model_folder_test_suite(void)
 {
@@ -409,6 +435,7 @@ Suite *model_folder_test_suite(void)
     tcase_add_loop_test(tests, tensors_that_are_refused, 0, 4);
     tcase_add_test(tests, prefixed_names_of_the_table);
     tcase_add_test(tests, flipped_bit);
+    tcase_add_test(tests, vae_that_does_not_fit);
     tcase_add_test(tests, names_are_found);
     tcase_add_test(tests, prompts_become_rows);
     suite_add_tcase(suite, tests);

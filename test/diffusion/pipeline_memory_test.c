@@ -2,7 +2,7 @@
  * weights brings none of them again. */
 #include "device/device.h"
 #include "diffusion/model/model_arch.h"
-#include "diffusion/pipeline.h"
+#include "diffusion/pipeline/pipeline.h"
 #include "placement/placement.h"
 #include "registry/devices.h"
 #include "test/support.h"

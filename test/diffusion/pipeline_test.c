@@ -1,6 +1,6 @@
 /* Whole loops against diffusers' pipelines (diffusion_pipeline_goldens.py), and the same bits
  * whatever the threads, the images beside and the way weights are placed. */
-#include "diffusion/pipeline.h"
+#include "diffusion/pipeline/pipeline.h"
 #include "test/diffusion/tiny_model.h"
 #include "test/support.h"
 

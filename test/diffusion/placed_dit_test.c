@@ -1,7 +1,7 @@
 /* S3-DiT with its weights placed: every way gives the same bits as weights that all lie there, and
  * takes what was predicted. */
 #include "base/threads.h"
-#include "diffusion/placed_dit.h"
+#include "diffusion/pipeline/placed_dit.h"
 #include "math/bf16.h"
 #include "s3dit_fixture.h"
 #include "store/tensor.h"

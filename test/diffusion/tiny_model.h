@@ -4,6 +4,7 @@
 
 #include "diffusion/model/model_write.h"
 #include "test/diffusion/s3dit_fixture.h"
+#include "test/diffusion/tiny_vae.h"
 #include "test/support.h"
 
 static inline struct s3dit_config tiny_config(void)
@@ -32,13 +33,14 @@ static inline float *tiny_weights(const struct s3dit_model *dit)
 
 /* kind TEXT_LABELS: three classes, circle, "red square" and triangle. weight, row: are added to the
  * first number of the weights and of the table. */
-static inline void tiny_model_write_changed(const char *path, enum text_kind kind, float weight,
-                                            float row)
+static inline void tiny_model_write_changed(const char *path, enum text_kind kind, int channels,
+                                            float weight, float row)
 {
     static const char *const names[] = {"circle", "red square", "triangle"};
-    const struct s3dit_config config = tiny_config();
+    struct s3dit_config config = tiny_config();
     struct s3dit_model dit;
     struct text_table text;
+    config.channels = channels;
     MUST(s3dit_model_create(&dit, &config));
     if (kind == TEXT_BYTES)
         text_table_of_bytes(&text);
@@ -58,7 +60,28 @@ static inline void tiny_model_write_changed(const char *path, enum text_kind kin
 
 static inline void tiny_model_write(const char *path, enum text_kind kind)
 {
-    tiny_model_write_changed(path, kind, 0, 0);
+    tiny_model_write_changed(path, kind, 3, 0, 0);
+}
+
+/* Of latents of 4 channels, with the autoencoder of tiny_vae.h. */
+static inline void tiny_latent_model_write(const char *path, enum text_kind kind)
+{
+    const struct kl_config config = tiny_vae_config(4);
+    char *index = string_format("%s/model_index.json", path), *vae = string_format("%s/vae", path);
+    uint8_t *text;
+    size_t bytes;
+    tiny_model_write_changed(path, kind, 4, 0, 0);
+    tiny_vae_write(vae, &config);
+    MUST(file_read(index, 1 << 20, &text, &bytes));
+    char *at = strstr((char *)text, "[null, null]");
+    ck_assert_ptr_nonnull(at);
+    char *changed = string_format("%.*s[\"diffusers\", \"AutoencoderKL\"]%s",
+                                  (int)(at - (char *)text), (char *)text, at + 12);
+    MUST(file_atomic_write_whole(index, changed, strlen(changed), false));
+    free(changed);
+    free(text);
+    free(index);
+    free(vae);
 }
 
 #endif

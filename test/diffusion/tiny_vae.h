@@ -8,6 +8,8 @@
 #include "test/diffusion/s3dit_fixture.h"
 #include "test/support.h"
 
+enum { TINY_VAE_TILE = 8 };
+
 /* Two pixels to one of the latents, along a side. */
 static inline struct kl_config tiny_vae_config(int latent_channels)
 {
@@ -29,8 +31,9 @@ static inline float *tiny_vae_weights(struct net *net, const struct kl_config *c
     float *flat = formula_floats(net->floats);
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        bool norm = strstr(p->name, "norm") && strstr(p->name, ".weight");
-        formula_fill(flat + p->offset, p->count, p->name, 0.2, norm ? 1 : 0);
+        double scale = p->dims == 1 ? 0.3 : 1 / sqrt((double)(p->count / (size_t)p->shape[0]));
+        formula_fill(flat + p->offset, p->count, p->name, scale,
+                     p->dims == 1 && !strstr(p->name, "bias") ? 1 : 0);
     }
     return flat;
 }
@@ -39,7 +42,7 @@ static inline void tiny_vae_write(const char *path, const struct kl_config *conf
 {
     struct net net = {.layer_count = 0};
     float *flat = tiny_vae_weights(&net, config);
-    MUST(kl_write_folder(path, config, 16, &net, flat));
+    MUST(kl_write_folder(path, config, TINY_VAE_TILE, &net, flat));
     free(flat);
     net_free(&net);
 }

@@ -126,3 +126,13 @@ int generate_to_picture(const float *image, int channels, int width, int height,
         }
     return OK;
 }
+
+void generate_composite(const struct generate_job *job, float *image)
+{
+    const struct pipeline_request *r = &job->request;
+    size_t pixels = (size_t)r->width * (size_t)r->height;
+    int channels = model_image_channels(&job->model);
+    for (int c = 0; c < channels; c++)
+        for (size_t i = 0; i < pixels; i++)
+            if (r->mask[i] < 0.5f) image[(size_t)c * pixels + i] = r->init[(size_t)c * pixels + i];
+}

@@ -50,6 +50,8 @@ static int apply_like(struct generate_job *job, struct generate_options *o)
         {sized ? NULL : "size", &o->size},
         {"rng", &o->rng},
         {"dtype", &o->dtype},
+        {"vae_tiling", &o->vae_tiling},
+        {"composite", &o->composite},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].key && !*rows[i].option)
@@ -272,18 +274,34 @@ static int resolve_choices(struct generate_job *job, const struct generate_optio
     if (o->prefetch && (way == PLACEMENT_NONE || way == PLACEMENT_MODEL))
         log_warning("--prefetch has no effect with --offload %s: no block is waited for",
                     o->offload);
-    if (o->offload && way == PLACEMENT_MODEL)
+    if (o->offload && way == PLACEMENT_MODEL && !job->model.has_vae)
         log_warning("--offload model has no effect: this model has one component");
     if (o->attention_slicing)
         log_info("--attention-slicing has no effect: attention is always computed in slices");
     if (o->vae_slicing)
         log_info("--vae-slicing has no effect: images pass through a VAE one by one");
-    if (o->vae_tiling) {
-        static const char *const tilings[] = {"auto", "off", "bands", "blend"};
-        int tiling;
-        TRY(parse_choice("--vae-tiling", o->vae_tiling, tilings, 4, &tiling));
+    return OK;
+}
+
+static int resolve_tiling(struct generate_job *job, const struct generate_options *o)
+{
+    static const char *const tilings[] = {"auto", "off", "bands", "blend"};
+    const struct pipeline_request *r = &job->request;
+    const struct kl_folder *vae = &job->model.vae;
+    int tiling = KL_TILING_AUTO;
+    if (!o->vae_tiling) return OK;
+    TRY(parse_choice("--vae-tiling", o->vae_tiling, tilings, 4, &tiling));
+    job->request.tiling = (enum kl_tiling)tiling;
+    if (!job->model.has_vae)
         log_warning("--vae-tiling has no effect: this model makes pixels, it has no VAE");
-    }
+    else if (tiling == KL_TILING_BLEND && vae->sample_size == 0)
+        log_warning("--vae-tiling blend has no effect: the VAE does not say how large a tile is "
+                    "(sample_size)");
+    else if (tiling == KL_TILING_BLEND &&
+             !placed_kl_has_tiles(&vae->config, vae->sample_size, r->height, r->width))
+        log_warning("--vae-tiling blend has no effect: one tile (%d pixels)", vae->sample_size);
+    else if (tiling == KL_TILING_BANDS && !placed_kl_has_bands(r->height))
+        log_warning("--vae-tiling bands has no effect: the image is one band");
     return OK;
 }
 
@@ -299,26 +317,29 @@ static int preset_side(const char *preset, int *side)
     return OK;
 }
 
+static int check_positions(const struct generate_job *job, int width, int height)
+{
+    int scale = model_scale(&job->model);
+    return s3dit_check_size(&job->model.dit.config, height / scale, width / scale, 1);
+}
+
 /* --preset auto: the largest of the three that the network takes. */
 static int largest_side(const struct generate_job *job)
 {
     for (int side = 1024; side >= 512; side -= 256)
-        if (s3dit_check_size(&job->model.dit.config, side, side, 1) == OK) return side;
+        if (check_positions(job, side, side) == OK) return side;
     return 512;
 }
 
 /* Names the sizes that would do. */
 static int check_size(const struct generate_job *job, int width, int height, const char *of)
 {
-    const struct s3dit_config *dit = &job->model.dit.config;
-    int p = dit->patch;
-    bool drawn = (int64_t)width * height * dit->channels % NOISE_BLOCK == 0;
-    if (width % p == 0 && height % p == 0 && drawn)
-        return s3dit_check_size(&job->model.dit.config, height, width, 1);
-    bool near_drawn = (int64_t)((width + p - 1) / p * p) * ((height + p - 1) / p * p) *
-                          dit->channels % NOISE_BLOCK ==
-                      0;
-    if (!near_drawn) p = pipeline_size_step(dit);
+    const struct model_folder *model = &job->model;
+    int p = pipeline_patch_side(model);
+    if (width % p == 0 && height % p == 0 && pipeline_draws_whole(model, width, height))
+        return check_positions(job, width, height);
+    if (!pipeline_draws_whole(model, (width + p - 1) / p * p, (height + p - 1) / p * p))
+        p = pipeline_size_step(model);
     int low_w = width / p * p, low_h = height / p * p;
     return fail(ERR_USAGE, "%s%dx%d is no multiple of %d: %dx%d or %dx%d", of, width, height, p,
                 low_w > 0 ? low_w : p, low_h > 0 ? low_h : p, (width + p - 1) / p * p,
@@ -359,7 +380,8 @@ static int resolve_images(struct generate_job *job, const struct generate_option
         return OK;
     }
     if (resize) TRY(check_size(job, width, height, "--size "));
-    TRY(generate_load_init(o->init, job->model.dit.config.channels, &width, &height, &job->init));
+    TRY(generate_load_init(o->init, model_image_channels(&job->model), &width, &height,
+                           &job->init));
     if (!resize) TRY(check_size(job, width, height, "--init-image: "));
     r->width = width;
     r->height = height;
@@ -376,6 +398,7 @@ static int resolve_images(struct generate_job *job, const struct generate_option
     if (!o->mask) return OK;
     TRY(generate_load_mask(o->mask, invert, width, height, resize, &job->mask));
     r->mask = job->mask;
+    job->composite = job->model.has_vae && !o->no_composite && !o->composite;
     return OK;
 }
 
@@ -390,10 +413,10 @@ static bool environment_is_testing(void)
     return true;
 }
 
-static void say_what_has_no_effect(const struct generate_options *o)
+static void say_what_has_no_effect(const struct generate_job *job, const struct generate_options *o)
 {
     if (!o->mask) options_without_effect("invert-mask no-composite", "without --mask");
-    if (o->mask && o->no_composite)
+    if (o->mask && o->no_composite && !job->model.has_vae)
         log_warning("--no-composite has no effect: this model makes pixels, those that are kept "
                     "stay as they are");
 }
@@ -410,17 +433,19 @@ int generate_resolve(struct generate_job *job, struct generate_options *o)
     free(path);
     TRY(code);
     compare_model(job, o);
-    if (job->model.dit.config.channels != 1 && job->model.dit.config.channels != 3)
+    int channels = model_image_channels(&job->model);
+    if (channels != 1 && channels != 3)
         return fail(ERR_DATA, "%s: images of %d channels: 1 or 3 can be written", job->model.path,
-                    job->model.dit.config.channels);
+                    channels);
     TRY(resolve_choices(job, o));
     TRY(resolve_condition(job, o));
     TRY(resolve_guidance(job, o));
     TRY(resolve_steps(job, o));
     TRY(resolve_size(job, o));
     TRY(resolve_images(job, o));
+    TRY(resolve_tiling(job, o));
     TRY(resolve_seeds(job, o));
-    say_what_has_no_effect(o);
+    say_what_has_no_effect(job, o);
     return OK;
 }
 
@@ -462,10 +487,13 @@ int generate_describe(const struct generate_job *job, const struct generate_opti
     TRY(png_texts_add(texts, "size", text));
     TRY(png_texts_add(texts, "rng", job->noise));
     TRY(png_texts_add(texts, "dtype", job->dtype));
+    /* The one of them that makes other pixels. */
+    if (r->tiling == KL_TILING_BLEND) TRY(png_texts_add(texts, "vae_tiling", "blend"));
     if (!r->init) return OK;
     TRY(png_texts_add(texts, "init_image", o->init));
     TRY(add_number(texts, "strength", r->strength));
     if (!r->mask) return OK;
     TRY(png_texts_add(texts, "mask", o->mask));
+    if (job->model.has_vae && !job->composite) TRY(png_texts_add(texts, "composite", "false"));
     return o->invert_mask || o->invert ? png_texts_add(texts, "invert_mask", "true") : OK;
 }

@@ -4,7 +4,7 @@
 #define IMGTRAIN_CMD_GENERATE_GENERATE_REQUEST_H
 
 #include "cmd/seed_list.h"
-#include "diffusion/pipeline.h"
+#include "diffusion/pipeline/pipeline.h"
 #include "image/image.h"
 #include "image/png_text.h"
 
@@ -13,6 +13,7 @@ struct generate_options {
     const char *model, *prompt, *negative, *label, *init, *strength, *mask, *invert, *steps;
     const char *guidance, *seed, *size, *preset, *rng, *dtype, *like, *output, *dump;
     const char *offload, *prefetch, *vae_tiling, *device;
+    const char *composite; /* of --like: "false" */
     int64_t count, at_once;
     uint64_t memory_limit;
     bool prompt_is_text, negative_is_text; /* also where they begin with @ */
@@ -30,6 +31,7 @@ struct generate_job {
     const char *label;         /* name of the class; NULL: none */
     float *init, *mask;        /* owned; request points to them */
     const char *dtype, *noise; /* as PNGs have them */
+    bool composite;            /* kept pixels are those of the init image */
 };
 
 /* What the command line says; as options_parse answers: OPTIONS_HELP, ERR_USAGE. */
@@ -55,5 +57,7 @@ int generate_load_mask(const char *path, bool invert, int width, int height, boo
 /* [channels][height][width] as 8-bit RGB or grey. */
 int generate_to_picture(const float *image, int channels, int width, int height,
                         struct image *picture);
+/* Outside of the mask the init image's pixels become those of `image`. */
+void generate_composite(const struct generate_job *job, float *image);
 
 #endif

@@ -54,11 +54,12 @@ static int check_component(const cJSON *index, const char *path, const char *com
                 wanted[0]);
 }
 
-static int check_index(const cJSON *index, const char *path)
+static int check_index(const cJSON *index, const char *path, bool *has_vae)
 {
     static const char *const transformer[] = {"ZImageTransformer2DModel", NULL};
     static const char *const scheduler[] = {"FlowMatchEulerDiscreteScheduler", NULL};
     static const char *const encoder[] = {"Qwen3Model", "Qwen3ForCausalLM", NULL};
+    static const char *const autoencoder[] = {"AutoencoderKL", NULL};
     const char *class = "none", *vae;
     TRY(json_file_string(index, path, "_class_name", &class));
     if (strncmp(class, "ZImage", 6) != 0)
@@ -67,8 +68,8 @@ static int check_index(const cJSON *index, const char *path)
     TRY(check_component(index, path, "scheduler", scheduler));
     TRY(check_component(index, path, "text_encoder", encoder));
     TRY(index_class(index, path, "vae", &vae));
-    if (vae) return fail(ERR_DATA, "%s: models with a vae are not run yet", path);
-    return OK;
+    *has_vae = vae != NULL;
+    return vae ? check_component(index, path, "vae", autoencoder) : OK;
 }
 
 /* Adds the bytes of a config to the checksum, and reads it. */
@@ -128,7 +129,7 @@ static int read_index(struct model_folder *model)
     if (!path) return ERR_SYSTEM;
     if (!file_is_dir(model->path) || !file_exists(path)) TRY_CLEANUP(refuse_path(model->path));
     TRY_CLEANUP(read_config(model, path, &index));
-    TRY_CLEANUP(check_index(index, path));
+    TRY_CLEANUP(check_index(index, path, &model->has_vae));
 cleanup:
     cJSON_Delete(index);
     free(path);
@@ -251,6 +252,18 @@ cleanup:
     return code;
 }
 
+static int read_vae(struct model_folder *model)
+{
+    char *path = path_join(model->path, "vae");
+    int code = path ? kl_folder_open(&model->vae, path) : ERR_SYSTEM;
+    free(path);
+    TRY(code);
+    model->checksum = hash_bytes(model->checksum, &model->vae.checksum, sizeof model->vae.checksum);
+    if (model->vae.config.latent_channels == model->dit.config.channels) return OK;
+    return fail(ERR_DATA, "%s: latent_channels is %d, the transformer's in_channels %d",
+                model->vae.path, model->vae.config.latent_channels, model->dit.config.channels);
+}
+
 /* It may be missing: other programs do not write it. */
 static int read_defaults(struct model_folder *model)
 {
@@ -279,6 +292,7 @@ int model_folder_open(struct model_folder *model, const char *path)
     TRY(read_defaults(model));
     TRY(read_scheduler(model));
     TRY(read_denoiser(model));
+    if (model->has_vae) TRY(read_vae(model));
     return read_text(model);
 }
 
@@ -286,11 +300,22 @@ void model_folder_close(struct model_folder *model)
 {
     store_shards_close(model->denoiser);
     store_shards_close(model->text_encoder);
+    kl_folder_close(&model->vae);
     s3dit_model_free(&model->dit);
     text_table_free(&model->text);
     free(model->weights);
     free(model->path);
     *model = (struct model_folder){0};
+}
+
+int model_scale(const struct model_folder *model)
+{
+    return model->has_vae ? kl_factor(&model->vae.config) : 1;
+}
+
+int model_image_channels(const struct model_folder *model)
+{
+    return model->has_vae ? KL_IMAGE_CHANNELS : model->dit.config.channels;
 }
 
 bool model_is_turbo(const struct model_folder *model)

@@ -5,13 +5,14 @@
  *   text_encoder/  a table of one row a token: the first of a one-layer Qwen3's hidden states
  *   tokenizer/     tokenizer.json: names of classes, or bytes
  *   transformer/   S3-DiT (diffusion/dit)
- *   vae/           absent: images themselves are made */
+ *   vae/           AutoencoderKL (diffusion/vae); absent: images themselves are made */
 #ifndef IMGTRAIN_DIFFUSION_MODEL_MODEL_FOLDER_H
 #define IMGTRAIN_DIFFUSION_MODEL_MODEL_FOLDER_H
 
 #include "diffusion/dit/s3dit_model.h"
 #include "diffusion/model/text_table.h"
 #include "diffusion/sigmas.h"
+#include "diffusion/vae/kl_folder.h"
 #include "store/shards.h"
 
 /* What imgtrain.json says, beside model_index.json: how images are made where nobody says
@@ -29,6 +30,8 @@ struct model_folder {
     const struct store_tensor **weights; /* [dit.tensor_count]: of its list */
     const struct store_tensor *table;    /* [text.rows][dit.config.text_dim] */
     struct text_table text;
+    struct kl_folder vae; /* with has_vae */
+    bool has_vae;
     struct model_defaults defaults;
     uint64_t checksum; /* of configs, headers, and some bytes of each tensor */
 };
@@ -49,10 +52,15 @@ bool model_is_turbo(const struct model_folder *model);
 /* Steps of an image where nobody says otherwise. */
 int model_usual_steps(const struct model_folder *model);
 
+/* Pixels of an image along a side for one of the network's, and its channels. */
+int model_scale(const struct model_folder *model);
+int model_image_channels(const struct model_folder *model);
+
 /* Row `row` of the table as floats: [text_dim]. */
 void model_text_row(const struct model_folder *model, int row, float *features);
 
-/* The bytes of one of its weights, out of the file: for placed_dit.h; context: the model. */
+/* The bytes of one of its weights, out of the file: for pipeline/placed_dit.h; context: the model.
+ */
 int model_read_weight(const void *context, const struct store_tensor *weight, void *to);
 
 /* ---- configs; each takes the object that the file `path` holds ---- */

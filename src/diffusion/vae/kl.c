@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int kl_check(const struct kl_config *c)
 {
@@ -226,6 +227,36 @@ int kl_build_decoder(struct net *net, const struct kl_config *config, int h, int
     TRY(nn_add_input(net, h, w, config->latent_channels));
     TRY(kl_add_decoder(net, config, 0));
     return net_finish(net);
+}
+
+/* "up_blocks.0" of "decoder.up_blocks.0.resnets.1.conv1.weight"; the ends' norm is of their
+ * convolution's. */
+static void kl_block_name(const char *parameter, char *name, size_t room)
+{
+    const char *from = strchr(parameter, '.') + 1, *end = strchr(from, '.');
+    if (strncmp(from, "conv_norm_out", 13) == 0) {
+        snprintf(name, room, "conv_out");
+        return;
+    }
+    if (end[1] >= '0' && end[1] <= '9') end = strchr(end + 1, '.');
+    snprintf(name, room, "%.*s", (int)(end - from), from);
+}
+
+int kl_list_blocks(const struct net *net, struct kl_block blocks[KL_BLOCKS_MOST])
+{
+    int count = 0;
+    for (int i = 0; i < net->layer_count; i++) {
+        const struct net_layer *l = &net->layers[i];
+        struct kl_block block = {.parameter = l->weight, .layer = i};
+        if (l->weight >= 0)
+            kl_block_name(net->parameters[l->weight].name, block.name, sizeof block.name);
+        if (l->weight >= 0 && (count == 0 || strcmp(block.name, blocks[count - 1].name) != 0))
+            blocks[count++] = block;
+        if (count == 0) continue; /* the input */
+        blocks[count - 1].layers = i + 1 - blocks[count - 1].layer;
+        if (l->weight >= 0) blocks[count - 1].parameters += 1 + (l->bias >= 0);
+    }
+    return count;
 }
 
 int kl_build_training(struct net *net, const struct kl_config *config, int h, int w, int *moments)

@@ -34,6 +34,16 @@ int kl_add_decoder(struct net *net, const struct kl_config *config, int input);
 int kl_build_encoder(struct net *net, const struct kl_config *config, int h, int w);
 int kl_build_decoder(struct net *net, const struct kl_config *config, int h, int w);
 
+/* The blocks of an encoder or a decoder that stands alone, in the order that they work in: weights
+ * may pass through a device by them. */
+enum { KL_BLOCKS_MOST = KL_LEVELS_MOST + 3 };
+struct kl_block {
+    char name[24];          /* "mid_block", "up_blocks.0" */
+    int parameter, layer;   /* the first of each, */
+    int parameters, layers; /* how many */
+};
+int kl_list_blocks(const struct net *net, struct kl_block blocks[KL_BLOCKS_MOST]);
+
 /* In training: image, noise, encoder, a sample of the latents, decoder, finished. `moments` is the
  * encoder's last layer; layer KL_NOISE the noise [h/f][w/f][latent_channels]. */
 enum { KL_IMAGE, KL_NOISE };

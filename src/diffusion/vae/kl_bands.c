@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "diffusion/vae/kl.h"
 #include "memory/plan.h"
 #include "nn/layers.h"
 
@@ -154,7 +155,8 @@ int kl_bands_declare(struct kl_bands *b, const struct net *net, int rows, struct
     b->value = calloc((size_t)layers, sizeof *b->value);
     b->sums = calloc((size_t)layers, sizeof *b->sums);
     b->whole = calloc((size_t)layers, sizeof *b->whole);
-    if (!b->value || !b->sums || !b->whole) return fail(ERR_SYSTEM, "out of memory");
+    b->at = calloc((size_t)net->parameter_count + 1, sizeof *b->at);
+    if (!b->value || !b->sums || !b->whole || !b->at) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < layers; i++) {
         const struct net_layer *l = band_layer(b, i);
         band_room_add(b, i, &room);
@@ -185,6 +187,8 @@ void kl_bands_close(struct kl_bands *b)
     free(b->value);
     free(b->sums);
     free(b->whole);
+    free(b->at);
+    b->at = NULL;
     b->value = NULL;
     b->sums = NULL;
     b->whole = NULL;
@@ -194,7 +198,7 @@ void kl_bands_close(struct kl_bands *b)
 
 static const float *band_weights(const struct kl_bands *b, int parameter)
 {
-    return parameter < 0 ? NULL : b->parameters + b->net->parameters[parameter].offset;
+    return parameter < 0 ? NULL : b->at[parameter];
 }
 
 static struct nn_group_norm band_norm(const struct kl_bands *b, int i, int first, int rows)
@@ -306,7 +310,7 @@ static int band_make_whole(struct kl_bands *b, int i)
     struct network_pass pass = {.n = 1};
     TRY(pass_open(&pass, b->net));
     pass.device = b->device;
-    pass.parameters = b->parameters;
+    pass.weights = b->at;
     pass.workspace = b->whole[i];
     for (int k = 0; k < b->net->layer_count; k++)
         pass.value[k] = b->value[k];
@@ -315,22 +319,42 @@ static int band_make_whole(struct kl_bands *b, int i)
     return code;
 }
 
+/* All rows of value i. */
+static int band_make_layer(struct kl_bands *b, int i)
+{
+    const struct net_layer *l = band_layer(b, i);
+    int rows = band_rows_of(b, i), place = band_replaces(b, i);
+    bool whole = band_is_whole(l) || l->kind == &layer_input;
+    if (b->stop_requested && b->stop_requested())
+        return fail(ERR_STOPPED, "stopped in an autoencoder");
+    if (place >= 0) b->value[i] = b->value[place];
+    if (band_is_whole(l)) TRY(band_make_whole(b, i));
+    for (int begin = 0; begin < l->h; begin += rows) {
+        int end = begin + rows < l->h ? begin + rows : l->h;
+        if (!whole) TRY(band_make(b, i, begin, end));
+        TRY(band_add_sums(b, i, begin, end));
+    }
+    return OK;
+}
+
+static int bands_run_block(struct kl_bands *b, const struct kl_block *block)
+{
+    for (int i = block->layer; i < block->layer + block->layers; i++)
+        if (band_is_kept(b, i)) TRY(band_make_layer(b, i));
+    return OK;
+}
+
 int kl_bands_run(struct kl_bands *b)
 {
-    for (int i = 0; i < b->net->layer_count; i++) {
-        const struct net_layer *l = band_layer(b, i);
-        int rows = band_rows_of(b, i), place = band_replaces(b, i);
-        bool whole = band_is_whole(l) || l->kind == &layer_input;
-        if (!band_is_kept(b, i)) continue;
-        if (b->stop_requested && b->stop_requested())
-            return fail(ERR_STOPPED, "stopped in an autoencoder");
-        if (place >= 0) b->value[i] = b->value[place];
-        if (band_is_whole(l)) TRY(band_make_whole(b, i));
-        for (int begin = 0; begin < l->h; begin += rows) {
-            int end = begin + rows < l->h ? begin + rows : l->h;
-            if (!whole) TRY(band_make(b, i, begin, end));
-            TRY(band_add_sums(b, i, begin, end));
-        }
+    struct kl_block blocks[KL_BLOCKS_MOST];
+    int count = kl_list_blocks(b->net, blocks);
+    for (int p = 0; !b->source && p < b->net->parameter_count; p++)
+        b->at[p] = b->parameters + b->net->parameters[p].offset;
+    TRY(band_make_layer(b, 0)); /* the input */
+    for (int k = 0; k < count; k++) {
+        if (b->source) TRY(b->source->acquire(b->source->context, k, b->at));
+        TRY(bands_run_block(b, &blocks[k]));
+        if (b->source) TRY(b->source->release(b->source->context, k));
     }
     return OK;
 }

@@ -13,10 +13,21 @@
 struct device;
 struct plan;
 
+/* Where weights come from, block by block (kl_list_blocks): each is acquired when its first layer
+ * begins, alone, and released when the operations of its last one have been asked for. */
+struct kl_source {
+    /* at [parameter_count]: those of the block are set. */
+    int (*acquire)(void *context, int block, const float **at);
+    int (*release)(void *context, int block);
+    void *context;
+};
+
 struct kl_bands {
     const struct net *net; /* of kl_build_encoder or kl_build_decoder */
     struct device *device;
-    const float *parameters;  /* of the device: set before running */
+    const float *parameters; /* of the device: set before running; or */
+    const struct kl_source *source;
+    const float **at;         /* [parameter_count] */
     int rows;                 /* of a band, of the output of each layer */
     float **value;            /* [layer_count]: what is kept whole; NULL: never there as a whole */
     double **sums;            /* [layer_count]: of what a normalisation reads */

@@ -156,10 +156,13 @@ static void kl_checksum_config(struct kl_folder *vae)
 
 static int kl_expect_tensors(struct kl_folder *vae, const struct net *net)
 {
+    vae->weights = calloc((size_t)net->parameter_count, sizeof *vae->weights);
+    if (!vae->weights) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        const struct store_tensor *tensor;
-        TRY(store_shards_expect(vae->shards, p->name, p->dims, p->shape, &tensor));
+        TRY(store_shards_expect(vae->shards, p->name, p->dims, p->shape, &vae->weights[i]));
+        const struct store_tensor *tensor = vae->weights[i];
+        vae->encoder_tensors += strncmp(p->name, "encoder.", 8) == 0;
         kl_add_checksum(vae, p->name, strlen(p->name));
         kl_add_checksum(vae, &tensor->type, sizeof tensor->type);
         kl_add_checksum(vae, tensor->data,
@@ -199,6 +202,7 @@ cleanup:
 void kl_folder_close(struct kl_folder *vae)
 {
     store_shards_close(vae->shards);
+    free(vae->weights);
     free(vae->path);
     *vae = (struct kl_folder){.path = NULL};
 }
@@ -214,4 +218,10 @@ int kl_folder_load(const struct kl_folder *vae, const struct net *net, float *ra
                                 range + p->offset));
     }
     return OK;
+}
+
+int kl_folder_read(const void *context, const struct store_tensor *weight, void *to)
+{
+    const struct kl_folder *vae = context;
+    return store_shards_read(vae->shards, weight, to);
 }

@@ -12,7 +12,9 @@ struct kl_folder {
     struct kl_config config;
     int sample_size; /* side of the images that it was trained on; 0: it does not say */
     struct store_shards *shards;
-    int tensor_count; /* of both networks: shards may have others */
+    /* Those of both networks, in the order of their parameters: an encoder's, then a decoder's. */
+    const struct store_tensor **weights; /* [tensor_count] */
+    int tensor_count, encoder_tensors;
     /* Of config, headers, and the beginning of each tensor: the same for a run's file and its vae/,
      * wherever they lie. */
     uint64_t checksum;
@@ -28,5 +30,8 @@ void kl_folder_close(struct kl_folder *vae);
 /* The parameters of `net` (an encoder, a decoder, or both), widened, into its flat range. ERR_DATA
  * for a number that is not finite. */
 int kl_folder_load(const struct kl_folder *vae, const struct net *net, float *range);
+
+/* The bytes of one of its weights as they are stored; context: the kl_folder. */
+int kl_folder_read(const void *context, const struct store_tensor *weight, void *to);
 
 #endif

@@ -1,11 +1,14 @@
 /* From noise to images with a model folder: text or class to image, image to image, inpainting. The
  * three differ in what they begin with and in what is put back after a step; weights pass through
- * the device as placement/ says. An image depends on its own seed alone, not on those beside it. */
-#ifndef IMGTRAIN_DIFFUSION_PIPELINE_H
-#define IMGTRAIN_DIFFUSION_PIPELINE_H
+ * the device as placement/ says. Of a model with a VAE the steps are those of latents: an init
+ * image is encoded before, what is made is decoded behind. An image depends on its own seed alone,
+ * not on those beside it. */
+#ifndef IMGTRAIN_DIFFUSION_PIPELINE_PIPELINE_H
+#define IMGTRAIN_DIFFUSION_PIPELINE_PIPELINE_H
 
 #include "diffusion/model/model_folder.h"
 #include "diffusion/noise.h"
+#include "diffusion/pipeline/placed_kl.h"
 #include "placement/placement.h"
 
 struct device;
@@ -16,7 +19,8 @@ enum pipeline_weights {
     PIPELINE_BF16       /* matrices are rounded to it */
 };
 
-/* What all images of a call share. Images are [channels][height][width] in -1..1. */
+/* What all images of a call share. Images are [channels][height][width] in -1..1, their sizes in
+ * pixels, also where the network works on latents. */
 struct pipeline_request {
     int width, height, steps;
     int rows[TEXT_MOST_ROWS], row_count;        /* of the prompt */
@@ -25,13 +29,17 @@ struct pipeline_request {
     enum noise_kind noise;
     const float *init; /* NULL: noise alone */
     double strength;   /* with init, 0 < strength <= 1 */
-    const float *mask; /* [height][width], with init: below .5 the image is kept; NULL: nowhere */
-    int at_once;       /* images */
+    const float
+        *mask; /* [height][width], with init: below .5 the image is kept; NULL: nowhere. Of
+                  latents it is those that are kept: pixels pass through the VAE all the same */
+    enum kl_tiling tiling; /* of a VAE */
+    int at_once;           /* images */
 };
 
 struct pipeline_watch {
     void (*step)(void *context, int done, int total); /* NULL: not told */
-    /* Named tensors between stages: "noise", "step-001", ...; of image `index`. NULL: not told. */
+    /* Named tensors between stages: "noise", "step-001", ..., of a VAE "picture"; of image `index`.
+     * NULL: not told. */
     int (*tensor)(void *context, int index, const char *name, int dims, const int64_t *shape,
                   const float *data);
     bool (*stop_requested)(void); /* polled before each block of a step: ERR_STOPPED; NULL: never */
@@ -44,8 +52,11 @@ int pipeline_open(struct pipeline **pipeline, const struct model_folder *model,
                   enum pipeline_weights weights);
 void pipeline_close(struct pipeline *pipeline); /* accepts NULL */
 
-/* Sides that are multiples of it have patches, and noise in whole blocks. */
-int pipeline_size_step(const struct s3dit_config *dit);
+/* Sides that are multiples of it have patches; and likewise noise in whole blocks too. */
+int pipeline_patch_side(const struct model_folder *model);
+int pipeline_size_step(const struct model_folder *model);
+/* Whether sides that are multiples of pipeline_patch_side have noise in whole blocks. */
+bool pipeline_draws_whole(const struct model_folder *model, int width, int height);
 
 /* Checks a request and chooses how weights are placed for it; nothing is loaded. sigmas [steps + 1]
  * and *first: the levels of noise, and the one that it begins at. ERR_USAGE for what this network

@@ -1,7 +1,7 @@
 /* The denoiser of a model folder as a component of a placement: a block of the network is a block
  * there, and the passes' source acquires and releases it. */
-#ifndef IMGTRAIN_DIFFUSION_PLACED_DIT_H
-#define IMGTRAIN_DIFFUSION_PLACED_DIT_H
+#ifndef IMGTRAIN_DIFFUSION_PIPELINE_PLACED_DIT_H
+#define IMGTRAIN_DIFFUSION_PIPELINE_PLACED_DIT_H
 
 #include "diffusion/dit/s3dit.h"
 #include "placement/placement.h"

@@ -1,8 +1,6 @@
-#include "diffusion/pipeline.h"
-
 #include "base/error.h"
 #include "device/device.h"
-#include "diffusion/placed_dit.h"
+#include "diffusion/pipeline/pipeline_internal.h"
 #include "memory/plan.h"
 #include "store/tensor_range.h"
 
@@ -11,30 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Samples of a forward pass: with guidance each image stands in it twice, so that weights pass
- * through the device once a step. */
-struct pipeline {
-    const struct model_folder *model;
-    struct device *device;
-    struct placement *placement;
-    struct placed_dit denoiser;
-    struct pipeline_request request;
-    float sigmas[SIGMAS_MOST_STEPS + 1];
-    int first;
-
-    /* the stage `denoise` */
-    struct placement_stage stage;
-    struct s3dit_size size;
-    float *image, *out, *time, *text; /* of the device */
-
-    /* of the host, for `at_once` images */
-    float *pixels; /* as the network has them: [samples][height][width][channels] */
-    float *features, *rows;
-    float *velocity, *without; /* of one image; without: guided ones alone */
-    float **noise;             /* [at_once] images */
-    int *lengths;
-};
-
 /* ---- the stage ---- */
 
 static bool is_guided(const struct pipeline_request *request)
@@ -42,16 +16,15 @@ static bool is_guided(const struct pipeline_request *request)
     return request->guidance > 0.0;
 }
 
-static size_t image_floats(const struct pipeline *p)
+size_t pipeline_state_floats(const struct pipeline *p)
 {
-    return (size_t)p->model->dit.config.channels * (size_t)p->request.height *
-           (size_t)p->request.width;
+    return (size_t)p->model->dit.config.channels * (size_t)p->size.height * (size_t)p->size.width;
 }
 
 static int pipeline_declare_inputs(void *context, struct plan *plan)
 {
     struct pipeline *p = context;
-    size_t n = (size_t)p->size.samples, image = n * image_floats(p) * sizeof(float);
+    size_t n = (size_t)p->size.samples, image = n * pipeline_state_floats(p) * sizeof(float);
     size_t time = n * S3DIT_TIME_FEATURES * sizeof(float);
     size_t text = n * (size_t)p->size.text_rows * (size_t)p->model->dit.config.text_dim;
     TRY(plan_declare(plan, "x", PLAN_DATA, image, PLAN_ALWAYS, (void **)&p->image));
@@ -66,20 +39,23 @@ static int larger_count(int a, int b)
     return a > b ? a : b;
 }
 
-static void set_stage(struct pipeline *p)
+static int set_stages(struct pipeline *p)
 {
     const struct pipeline_request *r = &p->request;
     bool guided = is_guided(r);
     int rows = guided ? larger_count(r->row_count, r->without_count) : r->row_count;
     p->size = (struct s3dit_size){.samples = guided ? 2 * r->at_once : r->at_once,
-                                  .height = r->height,
-                                  .width = r->width,
+                                  .height = p->size.height,
+                                  .width = p->size.width,
                                   .text_rows = rows,
                                   .mixed_text = guided && s3dit_padded(r->row_count) !=
                                                               s3dit_padded(r->without_count),
                                   .chunk = 1};
-    p->stage =
+    p->denoise = 0;
+    p->stage_count = 1;
+    p->stages[0] =
         placed_dit_stage(&p->denoiser, &p->size, r->steps - p->first, pipeline_declare_inputs, p);
+    return p->model->has_vae ? pipeline_add_vae_stages(p) : OK;
 }
 
 /* ---- set-up ---- */
@@ -102,6 +78,7 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
                                                .read_context = model};
         code = placed_dit_open(&p->denoiser, p->placement, device, &setup);
     }
+    if (code == OK && model->has_vae) code = pipeline_open_vae(p);
     if (code < 0) {
         pipeline_close(p);
         return code;
@@ -112,6 +89,7 @@ int pipeline_open(struct pipeline **out, const struct model_folder *model, struc
 
 static void free_host(struct pipeline *p)
 {
+    pipeline_free_vae(p);
     for (int i = 0; p->noise && i < p->request.at_once; i++)
         free(p->noise[i]);
     free(p->noise);
@@ -131,13 +109,48 @@ void pipeline_close(struct pipeline *p)
     if (!p) return;
     placement_close(p->placement);
     placed_dit_close(&p->denoiser);
+    placed_kl_close(&p->encoder);
+    placed_kl_close(&p->decoder);
     free_host(p);
+    free(p->mask);
     free(p);
 }
 
-int pipeline_size_step(const struct s3dit_config *dit)
+int pipeline_patch_side(const struct model_folder *model)
 {
-    return noise_side_step(dit->patch, dit->channels);
+    return model->dit.config.patch * model_scale(model);
+}
+
+int pipeline_size_step(const struct model_folder *model)
+{
+    const struct s3dit_config *dit = &model->dit.config;
+    return noise_side_step(dit->patch, dit->channels) * model_scale(model);
+}
+
+bool pipeline_draws_whole(const struct model_folder *model, int width, int height)
+{
+    int scale = model_scale(model);
+    return (int64_t)(width / scale) * (height / scale) * model->dit.config.channels % NOISE_BLOCK ==
+           0;
+}
+
+/* The size of states. */
+static int set_size(struct pipeline *p)
+{
+    const struct pipeline_request *r = &p->request;
+    const struct s3dit_config *dit = &p->model->dit.config;
+    int scale = model_scale(p->model), patch = pipeline_patch_side(p->model);
+    if (scale > 1 && (r->width % patch != 0 || r->height % patch != 0))
+        return fail(ERR_USAGE, "%dx%d: sides of a multiple of %d are taken", r->width, r->height,
+                    patch);
+    p->size = (struct s3dit_size){.height = r->height / scale, .width = r->width / scale};
+    TRY(s3dit_check_size(dit, p->size.height, p->size.width, r->row_count));
+    if (is_guided(r)) TRY(s3dit_check_size(dit, p->size.height, p->size.width, r->without_count));
+    if (pipeline_draws_whole(p->model, r->width, r->height)) return OK;
+    return fail(ERR_USAGE,
+                "%dx%d: noise is drawn in blocks of %d numbers; sides of a multiple "
+                "of %d always do",
+                r->width, r->height, NOISE_BLOCK, pipeline_size_step(p->model));
 }
 
 int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request, float *sigmas,
@@ -146,23 +159,19 @@ int pipeline_prepare(struct pipeline *p, const struct pipeline_request *request,
     const struct s3dit_config *dit = &p->model->dit.config;
     enum placement_way way;
     free_host(p);
+    free(p->mask);
+    p->mask = NULL;
     p->request = *request;
     p->first = 0;
-    TRY(s3dit_check_size(dit, request->height, request->width, request->row_count));
-    if (is_guided(request))
-        TRY(s3dit_check_size(dit, request->height, request->width, request->without_count));
-    if (image_floats(p) % NOISE_BLOCK != 0)
-        return fail(ERR_USAGE,
-                    "%dx%d: noise is drawn in blocks of %d numbers; sides of a multiple "
-                    "of %d always do",
-                    request->width, request->height, NOISE_BLOCK, pipeline_size_step(dit));
-    int64_t tokens = (int64_t)(request->height / dit->patch) * (request->width / dit->patch);
+    TRY(set_size(p));
+    int64_t tokens = (int64_t)(p->size.height / dit->patch) * (p->size.width / dit->patch);
     TRY(sigmas_make(p->sigmas, &p->model->schedule, request->steps, tokens));
     if (request->init) TRY(sigmas_first_step(&p->first, request->steps, request->strength));
     memcpy(sigmas, p->sigmas, ((size_t)request->steps + 1) * sizeof *sigmas);
     *first = p->first;
-    set_stage(p);
-    return placement_choose(p->placement, &p->stage, 1, &way);
+    if (request->mask && p->model->has_vae) TRY(pipeline_shrink_mask(p));
+    TRY(set_stages(p));
+    return placement_choose(p->placement, p->stages, p->stage_count, &way);
 }
 
 const struct placement *pipeline_placement(const struct pipeline *p)
@@ -172,15 +181,15 @@ const struct placement *pipeline_placement(const struct pipeline *p)
 
 const struct placement_stage *pipeline_stages(const struct pipeline *p, int *count)
 {
-    *count = 1;
-    return &p->stage;
+    *count = p->stage_count;
+    return p->stages;
 }
 
 static int allocate_host(struct pipeline *p)
 {
-    size_t samples = (size_t)p->size.samples, floats = image_floats(p);
+    size_t samples = (size_t)p->size.samples, floats = pipeline_state_floats(p);
     size_t text = (size_t)p->size.text_rows * (size_t)p->model->dit.config.text_dim;
-    if (p->pixels) return OK;
+    if (p->pixels) return OK; /* for this request */
     p->pixels = malloc(samples * floats * sizeof(float));
     p->features = malloc(samples * S3DIT_TIME_FEATURES * sizeof(float));
     p->rows = calloc(samples * text, sizeof(float));
@@ -192,9 +201,10 @@ static int allocate_host(struct pipeline *p)
                  (p->without || !is_guided(&p->request));
     for (int i = 0; whole && i < p->request.at_once; i++)
         whole = (p->noise[i] = malloc(floats * sizeof(float))) != NULL;
-    if (whole) return OK;
-    free_host(p);
-    return fail(ERR_SYSTEM, "out of memory");
+    int code = whole ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK && p->model->has_vae) code = pipeline_allocate_vae(p);
+    if (code < 0) free_host(p);
+    return code;
 }
 
 /* ---- a step ---- */
@@ -202,7 +212,8 @@ static int allocate_host(struct pipeline *p)
 /* [channels][pixels] to [pixels][channels]. */
 static void pipeline_interleave(const struct pipeline *p, const float *image, float *pixels)
 {
-    size_t channels = (size_t)p->model->dit.config.channels, count = image_floats(p) / channels;
+    size_t channels = (size_t)p->model->dit.config.channels,
+           count = pipeline_state_floats(p) / channels;
     for (size_t c = 0; c < channels; c++)
         for (size_t i = 0; i < count; i++)
             pixels[i * channels + c] = image[c * count + i];
@@ -211,7 +222,8 @@ static void pipeline_interleave(const struct pipeline *p, const float *image, fl
 /* Back, negated: what the network says is image minus noise. */
 static void velocity_of(const struct pipeline *p, const float *pixels, float *velocity)
 {
-    size_t channels = (size_t)p->model->dit.config.channels, count = image_floats(p) / channels;
+    size_t channels = (size_t)p->model->dit.config.channels,
+           count = pipeline_state_floats(p) / channels;
     for (size_t c = 0; c < channels; c++)
         for (size_t i = 0; i < count; i++)
             velocity[c * count + i] = -pixels[i * channels + c];
@@ -244,7 +256,7 @@ static int pipeline_predict(struct pipeline *p, float *const *images, int n, flo
 {
     const struct s3dit_source source = placed_dit_source(&p->denoiser);
     int samples = is_guided(&p->request) ? 2 * n : n;
-    size_t floats = image_floats(p), bytes = (size_t)samples * floats * sizeof(float);
+    size_t floats = pipeline_state_floats(p), bytes = (size_t)samples * floats * sizeof(float);
     float s = sigmas_model_time(sigma);
     for (int i = 0; i < samples; i++) {
         pipeline_interleave(p, images[i % n], p->pixels + (size_t)i * floats);
@@ -267,7 +279,7 @@ static int pipeline_predict(struct pipeline *p, float *const *images, int n, flo
 static void pipeline_advance(struct pipeline *p, int n, int i, float *image, int step)
 {
     const struct pipeline_request *r = &p->request;
-    size_t floats = image_floats(p), channels = (size_t)p->model->dit.config.channels;
+    size_t floats = pipeline_state_floats(p), channels = (size_t)p->model->dit.config.channels;
     float sigma = p->sigmas[step], next = p->sigmas[step + 1];
     velocity_of(p, p->pixels + (size_t)i * floats, p->velocity);
     if (is_guided(r)) {
@@ -276,17 +288,17 @@ static void pipeline_advance(struct pipeline *p, int n, int i, float *image, int
     }
     sigmas_step(image, p->velocity, floats, sigma, next);
     if (r->mask)
-        sigmas_keep_image(image, r->init, p->noise[i], r->mask, (int)channels, floats / channels,
-                          next);
+        sigmas_keep_image(image, p->begun ? p->begun[i] : r->init, p->noise[i],
+                          p->mask ? p->mask : r->mask, (int)channels, floats / channels, next);
 }
 
 /* ---- all steps ---- */
 
-static int tell_image(const struct pipeline *p, const struct pipeline_watch *watch, int index,
-                      const char *name, const float *image)
+int pipeline_tell(const struct pipeline *p, const struct pipeline_watch *watch, int index,
+                  const char *name, const float *state)
 {
-    const int64_t shape[3] = {p->model->dit.config.channels, p->request.height, p->request.width};
-    return watch->tensor ? watch->tensor(watch->context, index, name, 3, shape, image) : OK;
+    const int64_t shape[3] = {p->model->dit.config.channels, p->size.height, p->size.width};
+    return watch->tensor ? watch->tensor(watch->context, index, name, 3, shape, state) : OK;
 }
 
 /* Which weights are to blame for an image that is not finite. */
@@ -311,29 +323,29 @@ static int fail_nonfinite(const struct pipeline *p, int step)
 
 static int check_finite(const struct pipeline *p, const float *image, int step)
 {
-    size_t floats = image_floats(p);
+    size_t floats = pipeline_state_floats(p);
     for (size_t i = 0; i < floats; i++)
         if (!isfinite(image[i])) return fail_nonfinite(p, step);
     return OK;
 }
 
-static int begin_images(struct pipeline *p, const uint64_t *seeds, int n, float *const *images,
-                        const struct pipeline_watch *watch)
+static int begin_image(struct pipeline *p, uint64_t seed, int i, float *state,
+                       const struct pipeline_watch *watch)
 {
     const struct pipeline_request *r = &p->request;
-    size_t floats = image_floats(p);
-    for (int i = 0; i < n; i++) {
-        struct noise_stream stream;
-        noise_open(&stream, r->noise, seeds[i]);
-        TRY(noise_draw(&stream, p->noise[i], floats));
-        TRY(tell_image(p, watch, i, "noise", p->noise[i]));
-        if (r->init) {
-            TRY(tell_image(p, watch, i, "z0", r->init));
-            sigmas_add_noise(images[i], r->init, p->noise[i], floats, p->sigmas[p->first]);
-        } else {
-            memcpy(images[i], p->noise[i], floats * sizeof(float));
-        }
+    size_t floats = pipeline_state_floats(p);
+    struct noise_stream stream;
+    noise_open(&stream, r->noise, seed);
+    if (p->begun) TRY(pipeline_draw_state(p, &stream, p->begun[i]));
+    TRY(noise_draw(&stream, p->noise[i], floats));
+    TRY(pipeline_tell(p, watch, i, "noise", p->noise[i]));
+    if (!r->init) {
+        memcpy(state, p->noise[i], floats * sizeof *state);
+        return OK;
     }
+    const float *begun = p->begun ? p->begun[i] : r->init;
+    TRY(pipeline_tell(p, watch, i, "z0", begun));
+    sigmas_add_noise(state, begun, p->noise[i], floats, p->sigmas[p->first]);
     return OK;
 }
 
@@ -348,25 +360,40 @@ static int pipeline_run_steps(struct pipeline *p, int n, float *const *images,
         for (int i = 0; i < n; i++) {
             pipeline_advance(p, n, i, images[i], step);
             TRY(check_finite(p, images[i], step));
-            TRY(tell_image(p, watch, i, name, images[i]));
+            TRY(pipeline_tell(p, watch, i, name, images[i]));
         }
         if (watch->step) watch->step(watch->context, step - p->first + 1, total);
     }
     return OK;
 }
 
-int pipeline_run(struct pipeline *p, const uint64_t *seeds, int n, float *const *images,
-                 const struct pipeline_watch *watch)
+int pipeline_end_stage(struct pipeline *p, int code)
 {
-    TRY(allocate_host(p));
-    TRY(begin_images(p, seeds, n, images, watch));
-    TRY(placed_dit_begin(&p->denoiser, &p->stage));
-    int code = send_text(p, n);
-    if (code == OK) code = pipeline_run_steps(p, n, images, watch);
-    if (code == OK) return placement_end(p->placement);
-    /* The first fault is what counts: ending the stage may leave another message. */
     char said[512];
+    if (code == OK) return placement_end(p->placement);
     snprintf(said, sizeof said, "%s", error_message());
     placement_end(p->placement);
     return fail(code, "%s", said);
+}
+
+static int pipeline_denoise(struct pipeline *p, int n, float *const *states,
+                            const struct pipeline_watch *watch)
+{
+    TRY(placed_dit_begin(&p->denoiser, &p->stages[p->denoise]));
+    int code = send_text(p, n);
+    if (code == OK) code = pipeline_run_steps(p, n, states, watch);
+    return pipeline_end_stage(p, code);
+}
+
+int pipeline_run(struct pipeline *p, const uint64_t *seeds, int n, float *const *images,
+                 const struct pipeline_watch *watch)
+{
+    bool has_vae = p->model->has_vae;
+    TRY(allocate_host(p));
+    if (has_vae && p->request.init) TRY(pipeline_encode(p, watch));
+    float *const *states = has_vae ? p->states : images;
+    for (int i = 0; i < n; i++)
+        TRY(begin_image(p, seeds[i], i, states[i], watch));
+    TRY(pipeline_denoise(p, n, states, watch));
+    return has_vae ? pipeline_decode(p, n, images, watch) : OK;
 }

@@ -1,4 +1,4 @@
-#include "diffusion/placed_dit.h"
+#include "diffusion/pipeline/placed_dit.h"
 
 #include "base/error.h"
 #include "device/device.h"
