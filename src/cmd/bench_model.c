@@ -86,12 +86,44 @@ static int row_open(const struct model_bench *bench, const struct named_model *m
     return pipeline_prepare(*pipeline, request, sigmas, &first);
 }
 
-static int foresee(const struct pipeline *pipeline, enum placement_way way,
-                   struct placement_forecast *forecast)
+/* Stages come one after the other: the most that one of them takes, and all that they move. */
+static void forecast_add(struct placement_forecast *all, const struct placement_forecast *stage)
 {
+    if (stage->device_bytes > all->device_bytes) all->device_bytes = stage->device_bytes;
+    if (stage->host_bytes > all->host_bytes) all->host_bytes = stage->host_bytes;
+    all->residents += stage->residents;
+    all->copies += stage->copies;
+    all->copied_bytes += stage->copied_bytes;
+}
+
+static int bench_foresee(const struct pipeline *pipeline, enum placement_way way,
+                         struct placement_forecast *all, int64_t *half)
+{
+    struct placement_forecast stage[PIPELINE_STAGES_MOST];
     int count;
     const struct placement_stage *stages = pipeline_stages(pipeline, &count);
-    return placement_forecast(pipeline_placement(pipeline), stages, count, way, forecast);
+    *all = (struct placement_forecast){.way = way};
+    *half = 0;
+    TRY(placement_forecast(pipeline_placement(pipeline), stages, count, way, stage));
+    for (int i = 0; i < count; i++) {
+        int64_t bytes = (int64_t)(stage[i].working_bytes + stage[i].weight_bytes / 2);
+        forecast_add(all, &stage[i]);
+        if (bytes > *half) *half = bytes;
+    }
+    return OK;
+}
+
+static void bench_collect(const struct placement *placement, struct placement_report *all)
+{
+    *all = (struct placement_report){.stage = "all"};
+    for (int i = 0; i < placement_report_count(placement); i++) {
+        const struct placement_report *r = placement_report_at(placement, i);
+        forecast_add(&all->predicted, &r->predicted);
+        if (r->device_bytes > all->device_bytes) all->device_bytes = r->device_bytes;
+        if (r->host_bytes > all->host_bytes) all->host_bytes = r->host_bytes;
+        all->copies += r->copies;
+        all->copied_bytes += r->copied_bytes;
+    }
 }
 
 /* The budget of a row that has none of its own: half of the weights, or the least that will do. */
@@ -101,16 +133,16 @@ static int row_budget(const struct model_bench *bench, const struct named_model 
     struct placement_forecast whole, least;
     struct pipeline_request request;
     struct pipeline *pipeline = NULL;
+    int64_t half, unused;
     *budget = (int64_t)bench->limit;
     if (row->kind < ROW_SEQUENTIAL || (row->kind == ROW_SEQUENTIAL && bench->limit)) return OK;
     int code = row_open(bench, model, device, row, PLACEMENT_SEQUENTIAL, 1, &pipeline, &request);
     if (code == OK || code == ERR_DEVICE_MEMORY) /* it is too little, which is what is asked */
-        code = foresee(pipeline, PLACEMENT_SEQUENTIAL, &least);
-    if (code == OK) code = foresee(pipeline, PLACEMENT_MODEL, &whole);
+        code = bench_foresee(pipeline, PLACEMENT_SEQUENTIAL, &least, &unused);
+    if (code == OK) code = bench_foresee(pipeline, PLACEMENT_MODEL, &whole, &half);
     pipeline_close(pipeline);
     TRY(code);
     *budget = (int64_t)least.device_bytes;
-    int64_t half = (int64_t)(whole.working_bytes + whole.weight_bytes / 2);
     if (row->kind == ROW_SEQUENTIAL && half > *budget) *budget = half;
     return OK;
 }
@@ -123,15 +155,16 @@ static int bench_row_measure(const struct model_bench *bench, const struct named
     struct device *device = NULL;
     struct pipeline *pipeline = NULL;
     struct pipeline_request request;
-    int64_t budget;
+    int64_t budget, half;
     int code = OK;
     TRY(device_open(&device, bench->device, (int)bench->threads));
     TRY_CLEANUP(row_budget(bench, model, device, row, &budget));
     code = row_open(bench, model, device, row, ways[row->kind], budget, &pipeline, &request);
-    if (code == ERR_DEVICE_MEMORY) foresee(pipeline, ways[row->kind], &row->report.predicted);
+    if (code == ERR_DEVICE_MEMORY)
+        bench_foresee(pipeline, ways[row->kind], &row->report.predicted, &half);
     if (code < 0) goto cleanup;
     TRY_CLEANUP(image_make(pipeline, &request, model_image_channels(model->folder), row));
-    row->report = *placement_report_at(pipeline_placement(pipeline), 0);
+    bench_collect(pipeline_placement(pipeline), &row->report);
 cleanup:
     pipeline_close(pipeline);
     device_close(device);
@@ -295,11 +328,13 @@ static int bench_all(const struct model_bench *bench, const struct named_model *
         printf(", \"steps\": %" PRId64 ", \"budget_bytes\": %" PRIu64 ", \"rows\": [", bench->steps,
                bench->limit);
     } else
-        printf("%s, %zu parameters, %" PRId64 " steps, budget %s\n%-18s %-10s %10s %10s %10s %10s "
+        printf("%s, %zu parameters%s, %" PRId64
+               " steps, budget %s\n%-18s %-10s %10s %10s %10s %10s "
                "%9s %9s  %-16s  %s\n",
-               model->name, model->folder->dit.parameter_total, bench->steps,
-               bench->limit ? format_bytes((int64_t)bench->limit).text : "none", "way", "size",
-               "predicted", "measured", "host", "moved", "s a step", "s in all", "image", "fits");
+               model->name, model->folder->dit.parameter_total, named_model_vae(model).text,
+               bench->steps, bench->limit ? format_bytes((int64_t)bench->limit).text : "none",
+               "way", "size", "predicted", "measured", "host", "moved", "s a step", "s in all",
+               "image", "fits");
     for (int i = 0; i < count && code == OK; i++)
         code = bench_size(bench, model, sizes[i][0], sizes[i][1], i == 0);
     if (bench->json) printf("\n]}\n");

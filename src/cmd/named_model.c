@@ -63,6 +63,17 @@ void named_model_close(struct named_model *model)
     memset(model, 0, sizeof *model);
 }
 
+struct named_model_text named_model_vae(const struct named_model *model)
+{
+    struct named_model_text text = {""};
+    const struct kl_folder *vae = &model->folder->vae;
+    size_t count = 0;
+    for (int t = 0; t < vae->tensor_count; t++)
+        count += vae->weights[t]->bytes / tensor_type_bytes(vae->weights[t]->type);
+    if (count > 0) snprintf(text.text, sizeof text.text, ", %zu of its VAE", count);
+    return text;
+}
+
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height)
 {
     int multiple = pipeline_patch_side(model->folder);

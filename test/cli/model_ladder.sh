@@ -4,7 +4,7 @@
 
 # ---- plan: nothing is loaded, so a model of 12 GB is no matter ----
 run 0 imgtrain plan --arch z-image-turbo --size 1024x1024 --memory-limit 12GB
-out_has "6154908736 parameters"
+out_has "6154908736 parameters, 83819683 of its VAE"
 out_has "runs with --offload sequential"
 run 0 imgtrain plan --arch z-image-turbo --memory-limit 500MB
 out_has "nothing fits: denoise in way sequential"
@@ -27,7 +27,7 @@ assert plan["ways"][2]["device_bytes"] <= limit < plan["ways"][1]["device_bytes"
 assert [way["chosen"] for way in plan["ways"]] == [False, False, True]
 PY
 run 64 imgtrain plan --arch flux9
-err_has "--arch flux9 is none of s3dit-1m, s3dit-42m, z-image-turbo"
+err_has "--arch flux9 is none of s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-turbo"
 run 64 imgtrain plan --arch s3dit-1m --size 15x16
 err_has "16x16 is the nearest"
 run 64 imgtrain plan --arch s3dit-1m --size 1024
@@ -72,6 +72,19 @@ run 0 timeout 300 python3 -c 'import os, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.execv(sys.argv[1], sys.argv[1:])' "$program" bench --arch s3dit-1m --steps 1 --sizes 16
 out_has "sequential, least"
+# with a VAE: a stage more, whose bands change no bit
+run 0 imgtrain bench --arch s3dit-1m-latent --steps 2 --sizes 64,32x40 --json
+cp "$out" latent.json
+run 0 python3 check.py latent.json
+out_is "2 8"
+run 0 imgtrain plan --arch s3dit-1m-latent --size 64 --json
+run 0 python3 - "$out" <<'PY'
+import json, sys
+ways = json.load(open(sys.argv[1]))["ways"]
+assert [(way["way"], way["stage"]) for way in ways] == [(w, s) for w in ("none", "model", "sequential") for s in ("denoise", "decode")]
+PY
+run 64 imgtrain plan --arch s3dit-1m-latent --size 66
+err_has "64x64 is the nearest"
 run 64 imgtrain bench --arch s3dit-1m --sizes 16,17
 run 64 imgtrain bench --arch s3dit-1m s3dit-1m
 

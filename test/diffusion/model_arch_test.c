@@ -13,11 +13,17 @@ START_TEST(z_image_has_its_size)
     struct model_arch arch;
     MUST(model_arch_open(&arch, "z-image-turbo", false));
     ck_assert_uint_eq(arch.folder.dit.parameter_total, 6154908736);
-    size_t bytes = 0;
+    size_t bytes = 0, encoder = 0, decoder = 0;
     for (int t = 0; t < arch.folder.dit.tensor_count; t++)
         bytes += arch.tensors[t].bytes;
     ck_assert_uint_eq(bytes, 12309817472);
     ck_assert_int_eq(model_arch_side(&arch), 1024);
+    const struct kl_folder *vae = &arch.folder.vae;
+    for (int t = 0; t < vae->tensor_count; t++)
+        *(t < vae->encoder_tensors ? &encoder : &decoder) += vae->weights[t]->bytes / 2;
+    ck_assert_uint_eq(encoder + decoder, 83819683);
+    ck_assert_uint_eq(decoder, 49545475);
+    ck_assert_int_eq(model_scale(&arch.folder), 8);
     model_arch_close(&arch);
 }
 END_TEST

@@ -11,17 +11,19 @@ Suite *pipeline_memory_test_suite(void);
 
 enum { SIDE = 16, FLOATS = 3 * SIDE * SIDE };
 
-static struct model_arch arch;
+static struct model_arch arch, latent_arch;
 
 static void arch_set_up(void)
 {
     be_quiet();
     MUST(model_arch_open(&arch, "s3dit-1m", true));
+    MUST(model_arch_open(&latent_arch, "s3dit-1m-latent", true));
 }
 
 static void arch_tear_down(void)
 {
     model_arch_close(&arch);
+    model_arch_close(&latent_arch);
 }
 
 static struct pipeline_request request_of(const float *init)
@@ -58,20 +60,22 @@ static int failing_alloc(struct device *device, size_t bytes, void **memory)
     return alloc_before(device, bytes, memory);
 }
 
-/* Two images one after the other, while allocations `from` to `to` fail; how each ended. */
-static void run_while_failing(enum placement_way way, int from, int to, int codes[2],
-                              float images[2][FLOATS])
+/* Two images one after the other, while allocations `from` to `to` fail; how each ended. Of a model
+ * with a VAE they are begun with an image, so that all three components are there. */
+static void run_while_failing(const struct model_folder *model, enum placement_way way, int from,
+                              int to, int codes[2], float images[2][FLOATS])
 {
+    static float init[FLOATS];
     const struct placement_options options = {
         .way = way, .place = true, .budget = way == PLACEMENT_AUTO ? 0 : 1 << 30};
-    const struct pipeline_request request = request_of(NULL);
+    const struct pipeline_request request = request_of(model->has_vae ? init : NULL);
     struct pipeline *pipeline;
     struct device *device;
     MUST(device_open(&device, "cpu", 1));
     alloc_before = device->alloc;
     device->alloc = failing_alloc;
     allocations = 0, fails_from = from, fails_to = to;
-    MUST(pipeline_open(&pipeline, &arch.folder, device, &options, PIPELINE_AS_STORED));
+    MUST(pipeline_open(&pipeline, model, device, &options, PIPELINE_AS_STORED));
     for (int i = 0; i < 2; i++)
         codes[i] = run_once(pipeline, &request, images[i]);
     pipeline_close(pipeline);
@@ -83,18 +87,19 @@ static void run_while_failing(enum placement_way way, int from, int to, int code
 START_TEST(no_failed_allocation_makes_another_image)
 {
     static float expected[2][FLOATS], images[2][FLOATS];
-    enum placement_way way = (enum placement_way)_i;
+    const struct model_folder *model = _i % 2 ? &latent_arch.folder : &arch.folder;
+    enum placement_way way = (enum placement_way)(_i / 2);
     int codes[2];
-    run_while_failing(way, 0, 0, codes, expected);
+    run_while_failing(model, way, 0, 0, codes, expected);
     ck_assert(codes[0] == OK && codes[1] == OK);
     ck_assert_mem_eq(expected[0], expected[1], sizeof expected[0]);
     int count = allocations;
     ck_assert_int_ge(count, 2);
     for (int k = 1; k <= count; k++) {
-        run_while_failing(way, k, k, codes, images);
+        run_while_failing(model, way, k, k, codes, images);
         ck_assert(codes[0] == OK && codes[1] == OK);
         ck_assert_mem_eq(images, expected, sizeof images);
-        run_while_failing(way, k, 1 << 30, codes, images);
+        run_while_failing(model, way, k, 1 << 30, codes, images);
         for (int i = 0; i < 2; i++) {
             ck_assert(codes[i] == OK || codes[i] == ERR_DEVICE_MEMORY);
             if (codes[i] == OK) ck_assert_mem_eq(images[i], expected[0], sizeof images[i]);
@@ -132,7 +137,8 @@ Suite *pipeline_memory_test_suite(void)
     Suite *suite = suite_create("pipeline_memory_test");
     TCase *tests = tcase_create("pipeline_memory");
     tcase_add_checked_fixture(tests, arch_set_up, arch_tear_down);
-    tcase_add_loop_test(tests, no_failed_allocation_makes_another_image, 0, PLACEMENT_AUTO + 1);
+    tcase_add_loop_test(tests, no_failed_allocation_makes_another_image, 0,
+                        2 * (PLACEMENT_AUTO + 1));
     tcase_add_test(tests, a_second_mode_brings_no_weights);
     suite_add_tcase(suite, tests);
     return suite;

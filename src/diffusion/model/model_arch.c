@@ -19,7 +19,8 @@ static const struct arch {
     struct s3dit_config config;
     enum tensor_type type;
     double shift;
-    int side, scale, text_rows;
+    int side, text_rows;
+    struct kl_config vae; /* levels 0: none */
 } archs[] = {
     {"s3dit-1m",
      {.channels = 3,
@@ -38,7 +39,32 @@ static const struct arch {
      1,
      16,
      1,
-     1},
+     {.levels = 0}},
+    {"s3dit-1m-latent",
+     {.channels = 4,
+      .patch = 2,
+      .dim = 96,
+      .layers = 3,
+      .refiner_layers = 1,
+      .heads = 3,
+      .text_dim = 64,
+      .axes = {16, 8, 8},
+      .axes_lens = {512, 128, 128},
+      .rope_theta = 256,
+      .t_scale = 1000,
+      .norm_eps = 1e-5},
+     TENSOR_F32,
+     1,
+     64,
+     1,
+     {.levels = 3,
+      .widths = {16, 32, 32},
+      .resnets = 1,
+      .latent_channels = 4,
+      .groups = 8,
+      .attention = true,
+      .scaling = 1,
+      .shift = 0}},
     {"s3dit-42m",
      {.channels = 3,
       .patch = 2,
@@ -56,7 +82,32 @@ static const struct arch {
      1,
      32,
      1,
-     1},
+     {.levels = 0}},
+    {"s3dit-42m-latent",
+     {.channels = 16,
+      .patch = 2,
+      .dim = 384,
+      .layers = 16,
+      .refiner_layers = 2,
+      .heads = 6,
+      .text_dim = 256,
+      .axes = {32, 16, 16},
+      .axes_lens = {512, 128, 128},
+      .rope_theta = 256,
+      .t_scale = 1000,
+      .norm_eps = 1e-5},
+     TENSOR_F32,
+     1,
+     256,
+     1,
+     {.levels = 4,
+      .widths = {64, 128, 256, 256},
+      .resnets = 2,
+      .latent_channels = 16,
+      .groups = 32,
+      .attention = true,
+      .scaling = 1,
+      .shift = 0}},
     {"z-image-turbo",
      {.channels = 16,
       .patch = 2,
@@ -73,8 +124,15 @@ static const struct arch {
      TENSOR_BF16,
      3,
      1024,
-     8,
-     TEXT_MOST_ROWS},
+     TEXT_MOST_ROWS,
+     {.levels = 4,
+      .widths = {128, 256, 512, 512},
+      .resnets = 2,
+      .latent_channels = 16,
+      .groups = 32,
+      .attention = true,
+      .scaling = .3611,
+      .shift = .1159}},
 };
 
 enum { ARCHS = sizeof archs / sizeof *archs };
@@ -91,35 +149,33 @@ int model_arch_side(const struct model_arch *arch)
     return arch_find(arch->folder.path)->side;
 }
 
-int model_arch_scale(const struct model_arch *arch)
-{
-    return arch_find(arch->folder.path)->scale;
-}
-
 int model_arch_text_rows(const struct model_arch *arch)
 {
     return arch_find(arch->folder.path)->text_rows;
 }
 
-/* Uniform, as wide as a linear layer's first weights are, or around one; the same on every machine.
- */
+/* Uniform, as wide as the first weights of a matrix or a convolution are, or around one; the same
+ * on every machine. */
 static int arch_draw(struct model_arch *arch, int index)
 {
-    const struct s3dit_tensor *tensor = &arch->folder.dit.tensors[index];
-    enum tensor_type type = arch->tensors[index].type;
-    float scale = tensor->dims == 2 ? sqrtf(3.0F / (float)tensor->shape[1]) : .1F;
-    float middle = tensor->dims == 1 && strstr(tensor->name, "norm") ? 1 : 0;
-    size_t each = tensor_type_bytes(type);
+    const struct store_tensor *tensor = &arch->tensors[index];
+    size_t each = tensor_type_bytes(tensor->type), count = tensor->bytes / each, inputs = 1;
+    for (int d = 1; d < tensor->dims; d++)
+        inputs *= (size_t)tensor->shape[d];
+    bool is_norm = strstr(tensor->name, "norm") && !strstr(tensor->name, "bias");
+    float scale = tensor->dims > 1 ? sqrtf(3.0F / (float)inputs) : .1F;
+    float middle = tensor->dims == 1 && is_norm ? 1 : 0;
     static _Thread_local char buffer[DRAWN];
-    for (size_t from = 0; from < tensor->count; from += DRAWN / each) {
-        size_t n = tensor->count - from < DRAWN / each ? tensor->count - from : DRAWN / each;
+    for (size_t from = 0; from < count; from += DRAWN / each) {
+        size_t n = count - from < DRAWN / each ? count - from : DRAWN / each;
         struct philox4 draw = {{0}};
         for (size_t i = 0; i < n; i++) {
             if (i % 4 == 0)
                 draw = philox_draw(0, STREAM_DIFFUSION_WEIGHTS, (uint64_t)index, (from + i) / 4);
             float x = middle + scale * (float)(2 * philox_uniform(draw.v[i % 4]) - 1);
             uint16_t half = bf16_round(x);
-            memcpy(buffer + each * i, type == TENSOR_F32 ? (void *)&x : (void *)&half, each);
+            memcpy(buffer + each * i, tensor->type == TENSOR_F32 ? (void *)&x : (void *)&half,
+                   each);
         }
         TRY(spill_write(&arch->weights, buffer, each * n));
     }
@@ -135,32 +191,62 @@ static int arch_draw_all(struct model_arch *arch, size_t bytes)
     if (!spill_is_file(&arch->weights))
         return fail(ERR_IO, "no file of %s can be had in the folder for temporary files",
                     format_bytes((int64_t)bytes).text);
-    for (int t = 0; t < arch->folder.dit.tensor_count; t++)
+    for (int t = 0; t < arch->tensor_count; t++)
         TRY(arch_draw(arch, t));
     TRY(spill_end(&arch->weights));
-    for (int t = 0; t < arch->folder.dit.tensor_count; t++) {
+    for (int t = 0; t < arch->tensor_count; t++) {
         arch->tensors[t].data = (const char *)arch->weights.data + at;
         at += arch->tensors[t].bytes;
     }
     return OK;
 }
 
+static void arch_list_tensor(struct model_arch *arch, const char *name, enum tensor_type type,
+                             int dims, const int64_t *shape, size_t count)
+{
+    struct store_tensor *tensor = &arch->tensors[arch->tensor_count++];
+    *tensor = (struct store_tensor){
+        .name = name, .type = type, .dims = dims, .bytes = count * tensor_type_bytes(type)};
+    memcpy(tensor->shape, shape, (size_t)dims * sizeof *shape);
+}
+
 static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *bytes)
 {
     const struct s3dit_model *dit = &arch->folder.dit;
-    arch->tensors = calloc((size_t)dit->tensor_count, sizeof *arch->tensors);
-    arch->folder.weights = calloc((size_t)dit->tensor_count, sizeof *arch->folder.weights);
-    if (!arch->tensors || !arch->folder.weights) return fail(ERR_SYSTEM, "out of memory");
+    struct kl_folder *vae = &arch->folder.vae;
+    int own = dit->tensor_count, all = own + arch->vae.parameter_count;
+    arch->tensors = calloc((size_t)all, sizeof *arch->tensors);
+    arch->folder.weights = calloc((size_t)own, sizeof *arch->folder.weights);
+    vae->weights = calloc((size_t)(all - own) + 1, sizeof *vae->weights);
+    if (!arch->tensors || !arch->folder.weights || !vae->weights)
+        return fail(ERR_SYSTEM, "out of memory");
+    for (int t = 0; t < own; t++)
+        arch_list_tensor(arch, dit->tensors[t].name, type, dit->tensors[t].dims,
+                         dit->tensors[t].shape, dit->tensors[t].count);
+    for (int t = 0; t < all - own; t++) {
+        const struct net_parameter *p = &arch->vae.parameters[t];
+        vae->encoder_tensors += strncmp(p->name, "encoder.", 8) == 0;
+        arch_list_tensor(arch, p->name, type, p->dims, p->shape, p->count);
+    }
+    vae->tensor_count = all - own;
     *bytes = 0;
-    for (int t = 0; t < dit->tensor_count; t++) {
-        arch->tensors[t] =
-            (struct store_tensor){.name = dit->tensors[t].name,
-                                  .type = type,
-                                  .bytes = dit->tensors[t].count * tensor_type_bytes(type)};
-        arch->folder.weights[t] = &arch->tensors[t];
+    for (int t = 0; t < all; t++) {
+        *(t < own ? &arch->folder.weights[t] : &vae->weights[t - own]) = &arch->tensors[t];
         *bytes += arch->tensors[t].bytes;
     }
     return OK;
+}
+
+static int arch_build_vae(struct model_arch *arch, const struct arch *known)
+{
+    struct kl_folder *vae = &arch->folder.vae;
+    int side = kl_factor(&known->vae), moments;
+    vae->config = known->vae;
+    vae->sample_size = known->side;
+    vae->path = strdup(known->name);
+    arch->folder.has_vae = true;
+    if (!vae->path) return fail(ERR_SYSTEM, "out of memory");
+    return kl_build_training(&arch->vae, &vae->config, side, side, &moments);
 }
 
 /* One class. */
@@ -195,6 +281,7 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
     arch->folder.schedule = sigma_schedule_of_shift(known->shift);
     arch->folder.defaults.steps = STEPS;
     TRY(s3dit_model_create(&arch->folder.dit, &known->config));
+    if (known->vae.levels > 0) TRY(arch_build_vae(arch, known));
     TRY(arch_list(arch, known->type, &bytes));
     TRY(arch_make_table(arch));
     return with_weights ? arch_draw_all(arch, bytes) : OK;
@@ -203,6 +290,7 @@ int model_arch_open(struct model_arch *arch, const char *name, bool with_weights
 void model_arch_close(struct model_arch *arch)
 {
     model_folder_close(&arch->folder);
+    net_free(&arch->vae);
     free(arch->tensors);
     free(arch->rows);
     spill_free(&arch->weights);

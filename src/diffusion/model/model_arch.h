@@ -8,11 +8,13 @@
 #include "store/tensor.h"
 
 /* All of them. */
-#define MODEL_ARCH_NAMES "s3dit-1m, s3dit-42m, z-image-turbo"
+#define MODEL_ARCH_NAMES "s3dit-1m, s3dit-1m-latent, s3dit-42m, s3dit-42m-latent, z-image-turbo"
 
 struct model_arch {
-    struct model_folder folder; /* as if it had been read */
-    struct store_tensor *tensors, table;
+    struct model_folder folder;          /* as if it had been read */
+    struct store_tensor *tensors, table; /* tensors: the denoiser's, then the VAE's */
+    int tensor_count;
+    struct net vae; /* encoder and decoder: its tensors' names and shapes */
     struct spill weights;
     float *rows; /* of the table */
 };
@@ -24,10 +26,8 @@ struct model_arch {
 int model_arch_open(struct model_arch *arch, const char *name, bool with_weights);
 void model_arch_close(struct model_arch *arch);
 
-/* Sides of the images that it is meant for, in pixels; pixels to one of the network's; rows of a
- * prompt. */
+/* Sides of the images that it is meant for, in pixels; rows of a prompt. */
 int model_arch_side(const struct model_arch *arch);
-int model_arch_scale(const struct model_arch *arch);
 int model_arch_text_rows(const struct model_arch *arch);
 
 #endif

@@ -63,6 +63,7 @@ bool pipeline_draws_whole(const struct model_folder *model, int width, int heigh
  * or schedule does not take; ERR_DEVICE_MEMORY where it does not fit. */
 int pipeline_prepare(struct pipeline *pipeline, const struct pipeline_request *request,
                      float *sigmas, int *first);
+enum { PIPELINE_STAGES_MOST = 3 };
 /* What pipeline_prepare held against the budget, for placement_print.h: stages, borrowed. */
 const struct placement *pipeline_placement(const struct pipeline *pipeline);
 const struct placement_stage *pipeline_stages(const struct pipeline *pipeline, int *count);

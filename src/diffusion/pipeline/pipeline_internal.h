@@ -7,8 +7,6 @@
 #include "diffusion/pipeline/placed_dit.h"
 #include "diffusion/pipeline/placed_kl.h"
 
-enum { PIPELINE_STAGES = 3 };
-
 /* Samples of a forward pass: with guidance each image stands in it twice, so that weights pass
  * through the device once a step. */
 struct pipeline {
@@ -22,7 +20,7 @@ struct pipeline {
     int first;
 
     /* [encode,] denoise[, decode] */
-    struct placement_stage stages[PIPELINE_STAGES];
+    struct placement_stage stages[PIPELINE_STAGES_MOST];
     int stage_count, denoise;
     struct s3dit_size size;
     float *image, *out, *time, *text; /* of the device */
