@@ -169,7 +169,8 @@ int dataset_open(struct dataset **out, const struct dataset_options *options)
         return fail(ERR_CONFIG, "images of %dx%d: sides are 1..%d", options->width, options->height,
                     SIDE_MOST);
     struct scan scan;
-    int code = scan_folder(&scan, options->folder, options->labels, options->stop_requested);
+    int code = scan_folder_labelled(&scan, options->folder, options->labels, options->label_file,
+                                    options->stop_requested);
     struct dataset *set = code == OK ? calloc(1, sizeof *set) : NULL;
     if (code == OK && !set) code = fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = open_set(set, options, &scan);

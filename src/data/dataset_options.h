@@ -11,6 +11,7 @@ struct dataset_options {
     const char *folder;           /* read recursively, in the order of the names' bytes */
     int width, height;            /* pixels of every image of the cache */
     enum scan_labels labels;      /* whether each sub-folder directly below `folder` is a class */
+    const char *label_file;       /* of SCAN_LABELS_FILE */
     bool grey;                    /* their brightness alone, three times */
     bool flip;                    /* mirror half of the images of each epoch left to right */
     uint64_t seed;                /* which images are held out, and every draw */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "data/captions.h"
+#include "data/label_file.h"
 #include "image/image.h"
 
 #include <dirent.h>
@@ -272,8 +273,46 @@ static int scan_read_captions(struct scan *scan, const char *folder)
     return code;
 }
 
+/* Classes out of a file. */
+static int scan_read_label_file(struct scan *scan, const char *label_file)
+{
+    struct captions labels;
+    int code = label_file_read(&labels, label_file, scan->count, scan_name, scan);
+    for (int i = 0; i < scan->count && code == OK; i++)
+        scan->files[i].label = labels.labels[i];
+    if (code == OK) {
+        scan->has_label_file = true;
+        scan->classes = labels.texts;
+        scan->class_count = labels.text_count;
+        labels.texts = NULL;
+        labels.text_count = 0;
+    }
+    captions_free(&labels);
+    return code;
+}
+
+enum scan_labels scan_labels_of(const char *text)
+{
+    if (!*text || strcmp(text, "auto") == 0) return SCAN_LABELS_AUTO;
+    if (strcmp(text, "true") == 0) return SCAN_LABELS_FOLDERS;
+    if (strcmp(text, "false") == 0) return SCAN_LABELS_NONE;
+    return SCAN_LABELS_FILE;
+}
+
+enum scan_labels scan_labels_known(const char *text)
+{
+    enum scan_labels labels = scan_labels_of(text);
+    return labels == SCAN_LABELS_FILE ? labels : SCAN_LABELS_FOLDERS;
+}
+
 int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
                 bool (*stop_requested)(void))
+{
+    return scan_folder_labelled(scan, folder, labels, NULL, stop_requested);
+}
+
+int scan_folder_labelled(struct scan *scan, const char *folder, enum scan_labels labels,
+                         const char *label_file, bool (*stop_requested)(void))
 {
     *scan = (struct scan){.stop_requested = stop_requested};
     if (file_exists(folder) && !file_is_dir(folder))
@@ -292,6 +331,7 @@ int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
     if (labels == SCAN_LABELS_AUTO) classes = folders_look_like_classes(scan);
     if (classes) TRY(number_classes(scan, folder));
     if (labels == SCAN_LABELS_CAPTIONS) TRY(scan_read_captions(scan, folder));
+    if (labels == SCAN_LABELS_FILE) TRY(scan_read_label_file(scan, label_file));
     return drop_aliases(scan);
 }
 
@@ -315,7 +355,8 @@ uint64_t scan_hash(const struct scan *scan)
         hash = hash_bytes(hash, file->name, strlen(file->name));
         hash = hash_bytes(hash, numbers, sizeof numbers);
     }
-    for (int i = 0; scan->has_captions && i < scan->class_count; i++)
+    bool are_told = scan->has_captions || scan->has_label_file; /* by no name of a file */
+    for (int i = 0; are_told && i < scan->class_count; i++)
         hash = hash_bytes(hash, scan->classes[i], strlen(scan->classes[i]) + 1);
     return hash;
 }

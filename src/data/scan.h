@@ -7,8 +7,14 @@
 
 /* Whether first-level folders are classes. AUTO: when every image lies in one, there are at least
  * two, and each holds enough images to learn a class from. CAPTIONS: the text beside an image is
- * its class (data/captions.h). */
-enum scan_labels { SCAN_LABELS_NONE, SCAN_LABELS_FOLDERS, SCAN_LABELS_AUTO, SCAN_LABELS_CAPTIONS };
+ * its class (data/captions.h). FILE: a file names each image's class (data/label_file.h). */
+enum scan_labels {
+    SCAN_LABELS_NONE,
+    SCAN_LABELS_FOLDERS,
+    SCAN_LABELS_AUTO,
+    SCAN_LABELS_CAPTIONS,
+    SCAN_LABELS_FILE
+};
 enum { SCAN_CLASS_LEAST = 50, SCAN_CLASSES_MOST = 1000 }; /* of AUTO */
 
 struct scan_file {
@@ -24,7 +30,7 @@ struct scan {
     char **classes; /* names of the first-level folders with images, or captions, sorted; none
                        without */
     int class_count;
-    bool has_captions;
+    bool has_captions, has_label_file;
     int aliases;      /* further names (links) of the same file, left out */
     int foreign;      /* files of image formats that image_load does not know */
     char formats[64]; /* "webp, svg": some of these */
@@ -38,7 +44,15 @@ struct scan {
  * *scan is to be freed in any case. */
 int scan_folder(struct scan *scan, const char *folder, enum scan_labels labels,
                 bool (*stop_requested)(void));
+/* Likewise; label_file: that of SCAN_LABELS_FILE. */
+int scan_folder_labelled(struct scan *scan, const char *folder, enum scan_labels labels,
+                         const char *label_file, bool (*stop_requested)(void));
 void scan_free(struct scan *scan);
+
+/* What a user's "auto", "true" or "false" says; any other text is the name of a file. */
+enum scan_labels scan_labels_of(const char *text);
+/* The same where there are classes: of folders, unless a file says. */
+enum scan_labels scan_labels_known(const char *text);
 
 /* A checksum of names, sizes, times, labels and captions. */
 uint64_t scan_hash(const struct scan *scan);

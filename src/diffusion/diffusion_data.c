@@ -27,11 +27,8 @@ void diffusion_free_input(struct task_input *input)
 
 static enum scan_labels diffusion_labels(const struct config *config)
 {
-    static const enum scan_labels labels[] = {[CONFIG_DIFFUSION_LABELS_AUTO] = SCAN_LABELS_AUTO,
-                                              [CONFIG_DIFFUSION_LABELS_TRUE] = SCAN_LABELS_FOLDERS,
-                                              [CONFIG_DIFFUSION_LABELS_FALSE] = SCAN_LABELS_NONE};
     if (config->diffusion.captions) return SCAN_LABELS_CAPTIONS;
-    return labels[config->diffusion.labels];
+    return scan_labels_of(config->diffusion.labels);
 }
 
 static void diffusion_note_length(struct diffusion_data *data, const char *text)
@@ -58,8 +55,9 @@ static int diffusion_count_classes(struct diffusion_data *data, const struct tas
 {
     struct scan scan;
     if (!setup->config->diffusion.data[0]) return OK;
-    int code = scan_folder(&scan, setup->config->diffusion.data, diffusion_labels(setup->config),
-                           setup->stop_requested);
+    int code =
+        scan_folder_labelled(&scan, setup->config->diffusion.data, diffusion_labels(setup->config),
+                             setup->config->diffusion.labels, setup->stop_requested);
     data->classes = scan.class_count;
     for (int i = 0; i < scan.class_count; i++)
         diffusion_note_length(data, scan.classes[i]);
@@ -76,6 +74,7 @@ static int diffusion_read_images(struct task_input **input, const struct task_se
         .width = diffusion_width(config),
         .height = diffusion_height(config),
         .labels = diffusion_labels(config),
+        .label_file = config->diffusion.labels,
         .grey = config->diffusion.channels == 1,
         .flip = config->diffusion.flip,
         .seed = (uint64_t)config->seed,
@@ -103,6 +102,10 @@ int diffusion_data_open(struct diffusion_data *data, struct task_input **own,
     for (int i = 0; data->captions && i < data->classes; i++)
         diffusion_note_length(data, dataset_class_name(data->set, i));
     if (data->captions && is_first) diffusion_warn_of_long_texts(data);
+    if (data->captions && is_first &&
+        scan_labels_of(setup->config->diffusion.labels) == SCAN_LABELS_FILE)
+        log_warning(
+            "diffusion.labels has no effect with captions: texts stand in place of classes");
     return OK;
 }
 

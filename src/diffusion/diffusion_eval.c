@@ -45,8 +45,9 @@ static int eval_open_images(struct diffusion_eval *e)
         .width = design->width,
         .height = design->height,
         .labels = captions  ? SCAN_LABELS_CAPTIONS
-                  : classes ? SCAN_LABELS_FOLDERS
+                  : classes ? scan_labels_known(e->config->diffusion.labels)
                             : SCAN_LABELS_NONE,
+        .label_file = e->config->diffusion.labels,
         .seed = (uint64_t)e->config->seed,
         .grey = design->dit.channels == 1,
         .cache_dir = cache,

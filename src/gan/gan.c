@@ -73,21 +73,14 @@ static int gan_fill_batch(void *context, enum gan_which which, struct gan_inputs
 
 /* ---- open and close ---- */
 
-static enum scan_labels labels_of(const struct config *config)
-{
-    static const enum scan_labels labels[] = {[CONFIG_GAN_LABELS_AUTO] = SCAN_LABELS_AUTO,
-                                              [CONFIG_GAN_LABELS_TRUE] = SCAN_LABELS_FOLDERS,
-                                              [CONFIG_GAN_LABELS_FALSE] = SCAN_LABELS_NONE};
-    return labels[config->gan.labels];
-}
-
 /* For a forecast: the list of files tells the classes, no image is opened. */
 static int count_classes(struct task_state *s, const struct task_setup *setup)
 {
     struct scan scan;
     if (!setup->config->gan.data[0]) return OK;
-    int code = scan_folder(&scan, setup->config->gan.data, labels_of(setup->config),
-                           setup->stop_requested);
+    int code = scan_folder_labelled(&scan, setup->config->gan.data,
+                                    scan_labels_of(setup->config->gan.labels),
+                                    setup->config->gan.labels, setup->stop_requested);
     s->classes = scan.class_count;
     scan_free(&scan);
     return code;
@@ -112,7 +105,8 @@ static int gan_open_data(struct task_state *s, const struct task_setup *setup)
         .folder = config->gan.data,
         .width = gan_picture_width(config),
         .height = gan_picture_height(config),
-        .labels = labels_of(config),
+        .labels = scan_labels_of(config->gan.labels),
+        .label_file = config->gan.labels,
         .flip = config->gan.flip,
         .seed = (uint64_t)config->seed,
         .spill_dir = setup->spill_dir,

@@ -36,7 +36,9 @@ static int gan_eval_open_data(struct dataset **set, const struct task_evaluation
         .folder = folder,
         .width = sampler_width(sampler),
         .height = sampler_height(sampler),
-        .labels = sampler_classes(sampler) ? SCAN_LABELS_FOLDERS : SCAN_LABELS_NONE,
+        .labels =
+            sampler_classes(sampler) ? scan_labels_known(config->gan.labels) : SCAN_LABELS_NONE,
+        .label_file = config->gan.labels,
         .seed = (uint64_t)config->seed,
         .cache_dir = cache,
         .stop_requested = wanted->stop_requested,

@@ -153,6 +153,30 @@ print(json.load(open('grey/model/transformer/config.json'))['in_channels'],
       json.load(open('kind/model/transformer/config.json'))['all_patch_size'])"
 out_has "1 [4]"
 
+# ---- classes out of a file, and the same images in folders ----
+mkdir flat
+for shape in circle cross square triangle; do
+    for number in 0 1 2 3 4 5 6 7 8 9; do
+        cp shapes/$shape/000$number.ppm flat/$shape-000$number.ppm
+        echo "$shape-000$number,$shape"
+    done
+done >labels.csv
+run 0 imgtrain train tiny.yaml -o listed -q data=flat labels=labels.csv threads=1
+run 0 imgtrain train tiny.yaml -o sorted -q threads=1
+same listed/final.png sorted/final.png
+run 0 imgtrain eval listed flat --samples 8
+run 0 imgtrain generate listed --label triangle --testing -o listed.png
+mv labels.csv moved.csv
+rm listed/final.png
+run 0 imgtrain train tiny.yaml -o listed -q data=flat labels=moved.csv --resume
+run 66 imgtrain train tiny.yaml -o bad data=flat labels=labels.csv
+err_has "labels.csv"
+sed -i 's/^cross-0003,.*/cross-0003/' moved.csv
+run 65 imgtrain train tiny.yaml -o bad data=flat labels=moved.csv
+err_has "moved.csv:14:11: NAME,CLASS is expected"
+err_lines 1
+has_not bad
+
 # ---- bad input: one line, the right status, no folder ----
 mkdir empty one broken
 cp shapes/circle/0001.ppm one
