@@ -458,3 +458,84 @@ int config_batch(const struct config *config, int index, struct config **out)
         *out = made;
     return code;
 }
+
+bool config_batch_value(const struct config *config, int index, int which,
+                        struct config_batch_value *value)
+{
+    int rest = index, left = -which - 1;
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++)
+        left += is_swept(config, i);
+    for (int i = CONFIG_KEY_COUNT - 1; i >= 0 && left >= 0; i--) { /* as fill_batch goes */
+        const struct config_item *item = &config->state->items[i];
+        if (!is_swept(config, i)) continue;
+        if (left-- == 0) {
+            char name[CONFIG_FULL_NAME_BYTES];
+            snprintf(value->key, sizeof value->key, "%s", config_row_name(config_row(i), name));
+            value->text = item->texts[rest % item->count];
+            return true;
+        }
+        rest /= item->count;
+    }
+    return false;
+}
+
+/* ---- inputs ---- */
+
+struct expansion {
+    char **texts;
+    int count;
+};
+
+static int config_append_texts(struct expansion *all, char **texts, int count)
+{
+    char **more = realloc(all->texts, (size_t)(all->count + count) * sizeof *more);
+    if (!more) return fail(ERR_SYSTEM, "out of memory");
+    all->texts = more;
+    for (int i = 0; i < count; i++) {
+        more[all->count] = string_format("%s", texts[i]);
+        if (!more[all->count]) return ERR_SYSTEM;
+        all->count++;
+    }
+    return OK;
+}
+
+static int config_expand_item(struct config *config, int index, config_expander *expand,
+                              void *context)
+{
+    const struct config_item *item = &config->state->items[index];
+    char name[CONFIG_FULL_NAME_BYTES];
+    struct expansion all = {0};
+    bool any = false;
+    int code = OK;
+    config_row_name(config_row(index), name);
+    for (int i = 0; i < item->count && code == OK; i++) {
+        char **texts = NULL;
+        int count = 0;
+        if (item->texts[i][0]) code = expand(context, name, item->texts[i], &texts, &count);
+        any = any || count > 0;
+        if (code == OK)
+            code = config_append_texts(&all, count ? texts : &item->texts[i], count ? count : 1);
+        for (int k = 0; k < count; k++)
+            free(texts[k]);
+        free(texts);
+    }
+    char *origin = item->origin ? string_format("%s", item->origin) : NULL;
+    if (code == OK && any) code = set_item(config, index, all.texts, all.count, origin);
+    for (int i = 0; i < all.count; i++)
+        free(all.texts[i]);
+    free(all.texts);
+    free(origin);
+    return code;
+}
+
+int config_expand_inputs(struct config *config, config_expander *expand, void *context)
+{
+    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_row *row = config_row(i);
+        if (row->type == CONFIG_TYPE_PATH && row->resume == CONFIG_RESUME_INPUT)
+            TRY(config_expand_item(config, i, expand, context));
+    }
+    return config_batch_count(config) <= MAX_BATCH
+               ? OK
+               : fail(ERR_CONFIG, "batch: more than %d combinations", MAX_BATCH);
+}

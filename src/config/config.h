@@ -70,6 +70,21 @@ int config_batch_count(const struct config *config);
  * fixed exp_name gets "-001" ... behind it, so that every run has its own folder. */
 int config_batch(const struct config *config, int index, struct config **out);
 
+/* The `which`-th of the keys whose lists make the batch, and its value in combination `index`.
+ * False behind the last one. */
+struct config_batch_value {
+    char key[128];    /* "splat.num_gaussians" */
+    const char *text; /* borrowed */
+};
+bool config_batch_value(const struct config *config, int index, int which,
+                        struct config_batch_value *value);
+
+/* Puts in place of each value of a path that says where an input lies (`; input`) those that
+ * `expand` lists for it, owned texts in an owned list; *count 0: the value stays. */
+typedef int config_expander(void *context, const char *key, const char *value, char ***texts,
+                            int *count);
+int config_expand_inputs(struct config *config, config_expander *expand, void *context);
+
 /* Writes every key with its value as YAML that loads to the same values again. */
 int config_print(const struct config *config, FILE *to);
 /* The same as a string (malloc, owned by the caller). */

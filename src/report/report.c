@@ -8,20 +8,13 @@
 #include "report/chart.h"
 #include "report/frame_show.h"
 #include "report/html.h"
-#include "report/run_story.h"
+#include "report/report_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct report {
-    FILE *out;
-    struct run_story *stories; /* [count] */
-    int count;
-};
-
-/* Columns that say when and where a line was written, not how good the run is. */
-static bool report_is_measure(const char *column)
+bool report_is_measure(const char *column)
 {
     static const char *const others[] = {"step", "seconds", "bytes", "level", "size", "batch"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -31,9 +24,7 @@ static bool report_is_measure(const char *column)
 
 /* ---- columns of all runs ---- */
 
-/* The names of all columns, each once, in the order of the first run that has it: [*count],
- * borrowed names in a list that is owned. */
-static int report_list_columns(const struct report *report, const char ***names, int *count)
+int report_list_columns(const struct report *report, const char ***names, int *count)
 {
     size_t room = 1;
     for (int r = 0; r < report->count; r++)
@@ -393,7 +384,7 @@ static void report_write_card(FILE *out, const char *label, const char *text)
     fputs("</b></div>\n", out);
 }
 
-static double report_peak(const struct run_story *story)
+double report_peak(const struct run_story *story)
 {
     const double *bytes = run_story_column(story, "bytes");
     double most = (double)NAN;
@@ -528,10 +519,8 @@ static int report_write_table(const struct report *report)
     return OK;
 }
 
-static int report_write_several(const struct report *report)
+int report_write_beside(const struct report *report)
 {
-    fprintf(report->out, "<h1>%d runs</h1>\n", report->count);
-    TRY(report_write_table(report));
     TRY(report_write_curves(report));
     TRY(report_write_memory(report));
     report_write_differences(report);
@@ -543,6 +532,13 @@ static int report_write_several(const struct report *report)
         TRY(frame_show_write(report->out, &report->stories[r], r, true));
     }
     return OK;
+}
+
+static int report_write_several(const struct report *report)
+{
+    fprintf(report->out, "<h1>%d runs</h1>\n", report->count);
+    TRY(report_write_table(report));
+    return report_write_beside(report);
 }
 
 static int report_write_page(struct report *report, const char *output)

@@ -406,6 +406,8 @@ static int run_or_look(const struct train_request *request, bool look)
     if (session.entered) train_leave_report(&session, code);
     signals_set_unsaved(false); /* what could be saved is, or the error says why not */
     if (request->task->free_input) request->task->free_input(session.input);
+    if (request->folder && session.folder.path)
+        *request->folder = string_format("%s", session.folder.path);
     folder_close(&session.folder);
     free(session.spill_dir);
     free(session.config_text);

@@ -19,6 +19,7 @@ struct train_request {
     bool dry_run;             /* print the forecast, make nothing */
     bool quiet, json;         /* how progress is shown */
     bool every_step;          /* show each step: a sign of life */
+    char **folder;            /* where it was: owned by the caller; NULL: not wanted */
 };
 
 #endif

@@ -58,4 +58,131 @@ run 0 imgtrain train tiny.yaml input_path='[a.ppm, c.ppm]' --dry-run -o seven
 not_there seven-001
 run 66 imgtrain train tiny.yaml input_path='[missing.ppm, c.ppm]' --dry-run -o seven
 out_has "seven-002"
+# ---- several inputs by a pattern, a folder, a list; times another list; names in their order ----
+mkdir photos
+for name in c b a d; do cp a.ppm "photos/$name.ppm"; done
+echo no image >photos/notes.txt
+run 0 imgtrain train tiny.yaml input_path='photos/[ab].ppm' -o eight
+there eight-001 eight-002
+has_not eight-003 eight
+run 0 grep -q 'input_path: "photos/a.ppm"' eight-001/config.yaml
+run 0 imgtrain train tiny.yaml data_root=photos input_path='[d.ppm, "[ab].ppm"]' -o nine --dry-run
+run 0 imgtrain train tiny.yaml input_path=photos --each num_gaussians='[20, 5]' -o ten
+there ten-001 ten-008
+has_not ten-009
+run 0 grep -q 'input_path: "photos/d.ppm"' ten-008/config.yaml
+run 0 grep -q 'num_gaussians: 5' ten-008/config.yaml
+run 0 imgtrain train tiny.yaml input_path='photos/a*' -o alone # one match is a batch of one
+there alone-001
+run 66 imgtrain train tiny.yaml input_path='photos/*.png' -o none
+err_is "imgtrain: photos/*.png matches nothing"
+mkdir bare
+run 66 imgtrain train tiny.yaml input_path=bare --each -o none
+err_is "imgtrain: bare holds no image"
+run 0 imgtrain train tiny.yaml input_path=a.ppm --each -o none
+err_has "--each has no effect"
+
+# ---- twelve with two bad ones, three at a time: ten are done, the summary says what became of each ----
+mkdir many
+for name in 0 1 2 3 4 5 6 7 8 9; do cp a.ppm many/$name.ppm; done
+inputs='[missing.ppm, "many/*.ppm", short.ppm]'
+run 66 imgtrain train tiny.yaml input_path="$inputs" -o dozen # in this process
+cp dozen-summary.json in-process.json
+for name in dozen-*; do mv "$name" "in-$name"; done
+run 66 imgtrain train tiny.yaml input_path="$inputs" -o dozen --jobs 3
+there dozen-002 dozen-003 dozen-004 dozen-005 dozen-006 dozen-007 dozen-008 dozen-009 dozen-010 dozen-011
+not_there dozen-001 dozen-012
+err_has "error: run 1 of 12: open missing.ppm"
+err_has "error: run 12 of 12: short.ppm"
+err_has "imgtrain: 2 of 12 runs failed, the first of them run 1: open missing.ppm"
+err_has "run 10 of 12: done: dozen-010"
+for name in 002 011; do same "dozen-$name/model.safetensors" "in-dozen-$name/model.safetensors"; done
+cat >summary.py <<'PYTHON'
+import csv, json, sys
+prefix, done, failed, left = sys.argv[1], *map(int, sys.argv[2:5])
+summary = json.load(open(prefix + ".json"))
+assert (summary["done"], summary["failed"], summary["stopped"] + summary["waiting"]) == (done, failed, left), summary
+rows = list(csv.DictReader(open(prefix + ".csv", newline="")))
+assert len(rows) == len(summary["runs"]) == done + failed + left
+page = open(prefix + ".html").read()
+assert page.endswith("</html>\n") and "%d done, %d failed" % (done, failed) in page
+for row, run in zip(rows, summary["runs"]):
+    assert int(row["run"]) == run["run"] and row["state"] == run["state"]
+    assert row["splat.input_path"] == run["settings"]["splat.input_path"]
+    assert row["status"] == ("" if run["status"] is None else str(run["status"]))
+    if run["state"] == "done":
+        last = json.loads(open(run["folder"] + "/metrics.jsonl").read().splitlines()[-1])
+        assert run["metrics"]["psnr"] == last["psnr"] and float(row["psnr"]) == last["psnr"] and run["status"] == 0
+    if run["state"] == "failed": assert run["message"] and row["message"] == run["message"] and run["status"] in (65, 66, 74)
+PYTHON
+run 0 python3 summary.py dozen-summary 10 2 0
+run 0 python3 -c 'import json
+a, b = (json.load(open(n)) for n in ("in-process.json", "dozen-summary.json"))
+for r, s in zip(a["runs"], b["runs"]):
+    for run in r, s:
+        run["peak_bytes"] = None # by the number of threads
+        for key in "seconds", "steps_per_second", "bytes": run["metrics"].pop(key, None)
+    assert r == s, (r, s)'
+run 0 imgtrain report dozen-002 dozen-003 -o dozen.html
+# killed, at a time when some have begun, and resumed: what was done stays, the two bad ones fail again
+"$program" train tiny.yaml input_path="$inputs" max_steps=100000000 disable_lr_schedule=true \
+    -o killed --jobs 2 2>"$err" &
+pid=$!
+wait_for killed-002/checkpoints
+kill -9 $pid
+wait $pid 2>/dev/null
+last="runs end where their batch is killed"
+tries=0 # each ends by itself, as nobody watches it any more
+until ! "$program" info killed-002 2>/dev/null | grep -q running || [ $tries -gt 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+if [ $tries -le 600 ]; then pass; else flunk "killed-002 goes on"; fi
+tries=0
+until ! "$program" info killed-003 2>/dev/null | grep -q running || [ $tries -gt 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+step=0
+for name in killed-002 killed-003; do
+    here=$("$program" info $name | sed -n 's/^  checkpoint *step \([0-9]*\),.*/\1/p')
+    if [ "${here:-0}" -gt $step ]; then step=$here; fi
+done
+run 66 imgtrain train tiny.yaml input_path="$inputs" max_steps=$((step + 4)) disable_lr_schedule=true \
+    -o killed --jobs 2 --resume
+there killed-002 killed-003 killed-011
+run 0 python3 summary.py killed-summary 10 2 0
+# a stop reaches each of them
+run 75 imgtrain train tiny.yaml input_path='[a.ppm, c.ppm, a.ppm]' num_gaussians='[20]' max_steps=100000000 disable_lr_schedule=true \
+    -o halted --jobs 2 --time-limit 1
+err_has "stopped (time limit)"
+run 0 grep -q '"status": 75' halted-001/processes.jsonl
+run 0 grep -q '"stopped": 2' halted-summary.json
+
+# ---- shares of memory: each fits its own, and one that does not runs alone ----
+run 0 imgtrain plan tiny.yaml input_path=a.ppm num_gaussians=2000 --json
+large=$(least_bytes "$out")
+run 0 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[2000, 20, 30]' -o shared --jobs 2 --memory-limit $((large * 3 / 2))
+there shared-001 shared-002 shared-003
+run 31 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[2000, 20, 30]' -o little --jobs 2 --memory-limit $((large * 2 / 3))
+there little-002 little-003
+
+# ---- parts of a batch for several machines ----
+run 0 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21, 22, 23, 24]' -o part --shard 1/2
+there part-002 part-004
+not_there part-001 part-003 part-005
+has part-summary-1-of-2.csv
+run 0 env SLURM_ARRAY_TASK_ID=14 SLURM_ARRAY_TASK_MIN=10 SLURM_ARRAY_TASK_STEP=4 SLURM_ARRAY_TASK_COUNT=3 \
+    "$program" train tiny.yaml input_path=a.ppm num_gaussians='[20, 21, 22, 23, 24]' -o slurm --shard auto
+there slurm-002 slurm-005
+not_there slurm-001 slurm-003 slurm-004
+run 0 env JOB_COMPLETION_INDEX=4 "$program" train tiny.yaml input_path=a.ppm num_gaussians='[20, 21, 22, 23, 24]' -o pod --shard 5
+there pod-005
+not_there pod-001 pod-004
+run 0 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21, 22]' -o pick --only 3
+there pick-003
+not_there pick-001 pick-002
+for bad in 2/2 a/2 1/0 0/ x -1/2 auto 3; do
+    run 64 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' -o bad --shard=$bad
+done
+run 64 env SLURM_ARRAY_TASK_ID=x "$program" train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' -o bad --shard 2
+run 64 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' --jobs 2
+err_has "give -o or exp_name"
+run 64 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' -o bad --only 3
+run 0 imgtrain train tiny.yaml input_path=a.ppm -o single --jobs 2 --shard 0/1
+err_has "--jobs has no effect without a batch"
 finish

@@ -5,6 +5,8 @@
 #include "cmd/cmd.h"
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
+#include "cmd/train/train_batch.h"
+#include "cmd/train/train_inputs.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "registry/devices.h"
@@ -17,14 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct train_options {
-    const char *output;
-    struct load_options load;
-    double time_limit;
-    bool resume, allow_changed_input, dry_run, quiet, json;
-};
-
-static void set_log_level(const struct config *config, bool quiet)
+void train_set_log_level(const struct config *config, bool quiet)
 {
     enum log_level level = LOG_INFO;
     if (config->log_level == CONFIG_LOG_LEVEL_ERROR) level = LOG_ERROR;
@@ -62,11 +57,11 @@ static char *run_name(const char *config_path, const struct config *config)
     return string_format("%s", task->name);
 }
 
-static int train_one(const struct config *config, const struct train_options *options,
-                     const char *config_path, const char *run_dir, bool look)
+int train_one(const struct config *config, const struct train_options *options, const char *run_dir,
+              enum train_pass pass, char **folder)
 {
     struct device *device = NULL;
-    char *name = run_name(config_path, config);
+    char *name = run_name(options->config_path, config);
     if (!name) return ERR_SYSTEM;
     const struct task *task = task_of_config(config);
     const struct device_use use = {.task = task,
@@ -87,89 +82,21 @@ static int train_one(const struct config *config, const struct train_options *op
         .quiet = options->quiet,
         .json = options->json,
         .every_step = load_is_testing(),
+        .folder = folder,
     };
-    if (code == OK) code = look ? train_look(&request) : train_run(&request);
+    if (code == OK) code = pass == TRAIN_LOOK ? train_look(&request) : train_run(&request);
     device_close(device);
     free(name);
     return code;
 }
 
-/* ---- batches: lists in the config, one run after the other for every combination ---- */
-
-struct batch {
-    const struct config *config;
-    const struct train_options *options;
-    const char *config_path;
-    int count;
-    int *codes;   /* of every run */
-    int failed;   /* how many */
-    int first;    /* of the failed ones; count: none yet */
-    char *reason; /* of that */
-};
-
-static int run_of_batch(const struct batch *batch, int index, bool look)
+static void cmd_train_remark(const struct config *config, bool expanded, int64_t jobs)
 {
-    struct config *one = NULL;
-    char *run_dir = NULL;
-    int code = config_batch(batch->config, index, &one);
-    if (code == OK && batch->options->output) {
-        run_dir = string_format("%s-%03d", batch->options->output, index + 1);
-        if (!run_dir) code = ERR_SYSTEM;
-    }
-    if (code == OK) code = train_one(one, batch->options, batch->config_path, run_dir, look);
-    free(run_dir);
-    config_free(one);
-    return code;
-}
-
-static void train_note_failure(struct batch *batch, int index, int code)
-{
-    log_error("run %d of %d: %s", index + 1, batch->count, error_message());
-    batch->codes[index] = code;
-    batch->failed++;
-    if (index > batch->first) return;
-    batch->first = index;
-    free(batch->reason);
-    batch->reason = string_format("%s", error_message());
-}
-
-/* All runs are looked at before the first begins, so that a mistake in the last one shows at once;
- * what is wrong with one is no reason to leave the others. Only a stop ends the batch. */
-static int pass_batch(struct batch *batch, bool look)
-{
-    for (int i = 0; i < batch->count; i++) {
-        if (signals_stop_requested())
-            return fail(ERR_STOPPED, "stopped (%s) before run %d of %d: run again with --resume",
-                        signals_stop_reason(), i + 1, batch->count);
-        if (batch->codes[i] < 0) continue;
-        if (!look) log_info("run %d of %d", i + 1, batch->count);
-        int code = run_of_batch(batch, i, look);
-        if (code == ERR_STOPPED) return code;
-        if (code < 0) train_note_failure(batch, i, code);
-    }
-    return OK;
-}
-
-static int train_batch(const struct config *config, const struct train_options *options,
-                       const char *config_path)
-{
-    int count = config_batch_count(config);
-    if (count == 1) return train_one(config, options, config_path, options->output, false);
-    if (options->resume && !options->output && !config->exp_name[0])
-        return fail(ERR_USAGE, "a batch can only be resumed by name: give -o or exp_name");
-    struct batch batch = {config, options, config_path, count, NULL, 0, count, NULL};
-    batch.codes = calloc((size_t)count, sizeof *batch.codes);
-    if (!batch.codes) return fail(ERR_SYSTEM, "out of memory");
-    log_set_level(LOG_ERROR); /* a run's warnings come when it begins */
-    int code = options->dry_run ? OK : pass_batch(&batch, true);
-    set_log_level(config, options->quiet);
-    if (code == OK) code = pass_batch(&batch, false);
-    if (code == OK && batch.failed > 0)
-        code = fail(batch.codes[batch.first], "%d of %d runs failed, the first of them run %d: %s",
-                    batch.failed, count, batch.first + 1, batch.reason ? batch.reason : "");
-    free(batch.reason);
-    free(batch.codes);
-    return code;
+    if (!expanded) options_without_effect("each", "where the input is no folder of images");
+    if (!expanded && config_batch_count(config) == 1)
+        options_without_effect("jobs shard only", "without a batch");
+    else if (jobs > 1)
+        options_without_effect("json", "with --jobs");
 }
 
 void cmd_train_listen(void)
@@ -195,6 +122,26 @@ int cmd_train(int argc, char **argv)
         OPTION_DEVICE(&options.load.device),
         OPTION_MEMORY_LIMIT(&options.load.memory_limit,
                             "most device memory to use: 512MB, 8GB; as memory.limit"),
+        {.name = "each",
+         .flag = &options.each,
+         .help = "a folder as the input means a run for each image in it, and no texture stack"},
+        {.name = "jobs",
+         .argument = "N",
+         .integer = &options.jobs,
+         .low = 1,
+         .high = 1024,
+         .help = "of a batch: runs at a time, which share threads and memory.limit"},
+        {.name = "shard",
+         .argument = "I/N",
+         .text = &options.shard,
+         .help = "of a batch: every N-th run from I on (I from 0). N alone takes I from "
+                 "SLURM_ARRAY_TASK_ID\nor JOB_COMPLETION_INDEX; auto takes N from SLURM too"},
+        {.name = "only",
+         .argument = "K",
+         .integer = &options.only,
+         .low = 1,
+         .high = 1000000,
+         .help = "of a batch: run K alone (from 1)"},
         {.name = "dry-run",
          .flag = &options.dry_run,
          .help = "print what the run will need of memory and disk, and make nothing"},
@@ -215,28 +162,37 @@ int cmd_train(int argc, char **argv)
         .about = "Trains what CONFIG, a file or the name of a preset, describes and leaves\n"
                  "model.safetensors, final.png and video.mp4 in the run folder. SIGTERM, SIGINT, "
                  "SIGUSR1, "
-                 "SIGHUP\nand SIGXCPU save and stop with exit status 75; SIGUSR2 saves.",
+                 "SIGHUP\nand SIGXCPU save and stop with exit status 75; SIGUSR2 saves. A list "
+                 "where one value belongs, or a\npattern as the input, makes a batch: a run for "
+                 "every combination, each in a folder of its own,\nand RUN-summary.html, .csv and "
+                 ".json.",
         .options = rows,
         .min_operands = 1,
         .max_operands = -1,
         .keys = true,
         .examples = "imgtrain train cfgs/demo.yaml input_path=photo.jpg num_gaussians=5000 -o run\n"
-                    "imgtrain train cfgs/demo.yaml input_path=photo.jpg -o run --resume\n",
+                    "imgtrain train cfgs/demo.yaml input_path=photo.jpg -o run --resume\n"
+                    "imgtrain train cfgs/demo.yaml input_path='photos/*.png' "
+                    "num_gaussians='[2000, 8000]' -o many --jobs 2\n",
     };
     int operand_count;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operand_count));
     if (options.allow_changed_input && !options.resume)
         return fail(ERR_USAGE, "--allow-changed-input has no effect without --resume");
     if (options.dry_run) options_without_effect("json", "with --dry-run");
-    const char *path;
     struct config *config = NULL;
+    bool expanded;
+    options.operand_count = operand_count;
+    options.operands = argv + 1;
     if (options.time_limit > 0) signals_set_time_limit(options.time_limit);
-    TRY(load_config(&config, &path, operand_count, argv, &options.load));
-    set_log_level(config, options.quiet);
+    TRY(load_config(&config, &options.config_path, operand_count, argv, &options.load));
+    train_set_log_level(config, options.quiet);
     if (load_is_testing())
         log_info("IMGTRAIN_TESTING is set: a short run, with a line for each step");
     if (options.time_limit < 0) signals_set_time_limit(config->time_limit);
-    int code = train_batch(config, &options, path);
+    int code = train_expand_inputs(config, options.each, &expanded);
+    if (code == OK) cmd_train_remark(config, expanded, options.jobs);
+    if (code == OK) code = train_batch(config, &options, expanded);
     config_free(config);
     return code;
 }
