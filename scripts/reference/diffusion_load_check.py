@@ -4,8 +4,9 @@
     pip install torch==2.15.0 diffusers==0.42.1 transformers==5.24.0 safetensors numpy pillow
     scripts/reference/diffusion_load_check.py IMGTRAIN MODEL [CLASS or TEXT ...]
 
-MODEL is RUN/model. Prints the largest difference of the float images (of their largest number) and of the pixels
-in levels of 8 bits, for seeds 0 and 1, with and without guidance, and begun with an image; status 1 above 1 level.
+MODEL is RUN/model, with a VAE or without. Prints the largest difference of the float images (of a VAE's latents; of
+their largest number) and of the pixels in levels of 8 bits, for seeds 0 and 1, with and without guidance, and begun
+with an image; status 1 above 1 level.
 """
 import os
 import subprocess
@@ -29,10 +30,11 @@ def main():
     program, model, words = sys.argv[1], sys.argv[2].rstrip("/"), sys.argv[3:]
     labels = json.load(open(model + "/tokenizer/tokenizer.json"))["model"]["type"] == "WordLevel"
     none = "<none>" if labels else "<|endoftext|>"
-    pipe = ZImagePipeline.from_pretrained(model, vae=None)
-    pipe.vae_scale_factor = 1  # it makes pixels
+    has_vae = os.path.isdir(model + "/vae")
+    pipe = ZImagePipeline.from_pretrained(model, **({} if has_vae else {"vae": None}))
     image = ZImageImg2ImgPipeline(**pipe.components)
-    image.vae_scale_factor = 1
+    if not has_vae:
+        pipe.vae_scale_factor = image.vae_scale_factor = 1  # it makes pixels
     worst, folder = 0, tempfile.mkdtemp()
     for p in (pipe, image):
         p.set_progress_bar_config(disable=True)
@@ -50,12 +52,16 @@ def main():
             subprocess.run(command, check=True, capture_output=True)
             ours, picture = load_file(dump)["step-008"], np.asarray(PIL.Image.open(out)).astype(int)
             if not strength:
-                more = {"height": ours.shape[1], "width": ours.shape[2]}
+                more = {"height": picture.shape[0], "width": picture.shape[1]}
             with torch.no_grad():
                 theirs = (image if strength else pipe)(
                     word, negative_prompt=none, num_inference_steps=8, guidance_scale=guidance, output_type="latent",
                     generator=torch.Generator().manual_seed(seed), **more).images[0].float()
-            pixels = ((theirs / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).numpy() * 255).round().astype(int)
+                shown = theirs
+                if has_vae:
+                    vae = pipe.vae
+                    shown = vae.decode(theirs[None] / vae.config.scaling_factor + vae.config.shift_factor).sample[0]
+            pixels = ((shown / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).numpy() * 255).round().astype(int)
             off, levels = np.abs(ours - theirs.numpy()).max(), np.abs(pixels - picture).max()
             worst = max(worst, levels)
             print(f"{word}: seed {seed}, guidance {guidance}, strength {strength}: {off:.2g} of "

@@ -125,6 +125,71 @@ START_TEST(every_way_makes_one_image_on_cuda)
 }
 END_TEST
 
+/* ---- with a VAE: convolutions between copies, in bands too ---- */
+
+enum { LATENT_SIDE = 32, LATENT_FLOATS = 3 * LATENT_SIDE * LATENT_SIDE };
+
+/* An image begun with another one: encoder, denoiser and decoder. */
+static void make_latent_image(struct device *device, const struct model_arch *arch,
+                              const struct placement_options *options, enum kl_tiling tiling,
+                              float *image)
+{
+    static float init[LATENT_FLOATS];
+    const struct pipeline_request request = {.width = LATENT_SIDE,
+                                             .height = LATENT_SIDE,
+                                             .steps = 1,
+                                             .row_count = 1,
+                                             .init = init,
+                                             .strength = 1,
+                                             .tiling = tiling,
+                                             .noise = NOISE_PHILOX,
+                                             .at_once = 1};
+    const struct pipeline_watch watch = {0};
+    const uint64_t seed = 5;
+    struct pipeline *pipeline;
+    float sigmas[SIGMAS_MOST_STEPS + 1];
+    int first;
+    for (int i = 0; i < LATENT_FLOATS; i++)
+        init[i] = (float)(i * 37 % 256) / 128 - 1;
+    MUST(pipeline_open(&pipeline, &arch->folder, device, options, PIPELINE_AS_STORED));
+    MUST(pipeline_prepare(pipeline, &request, sigmas, &first));
+    MUST(pipeline_run(pipeline, &seed, 1, &image, &watch));
+    ck_assert_int_eq(placement_report_count(pipeline_placement(pipeline)), 3);
+    expect_as_predicted(pipeline_placement(pipeline));
+    pipeline_close(pipeline);
+    ck_assert_uint_eq(device->used_bytes, 0);
+    ck_assert_uint_eq(device->host_bytes, 0);
+}
+
+START_TEST(a_vae_makes_one_image_in_every_way_on_cuda)
+{
+    static float expected[LATENT_FLOATS], first[LATENT_FLOATS], image[LATENT_FLOATS];
+    static const enum placement_way ways[] = {PLACEMENT_MODEL, PLACEMENT_SEQUENTIAL};
+    struct model_arch arch;
+    struct device *cpu, *device;
+    struct placement_options options = {.way = PLACEMENT_NONE, .prefetch = true};
+    be_quiet();
+    MUST(model_arch_open(&arch, "s3dit-1m-latent", true));
+    MUST(device_open_cpu(&cpu, 1));
+    make_latent_image(cpu, &arch, &options, KL_TILING_OFF, expected);
+    device_close(cpu);
+    MUST(cuda_open(&device));
+    make_latent_image(device, &arch, &options, KL_TILING_OFF, first);
+    for (int i = 0; i < LATENT_FLOATS; i++)
+        ck_assert_msg(!(fabsf(first[i] - expected[i]) > 1e-3F), "%g, on the CPU %g",
+                      (double)first[i], (double)expected[i]);
+    for (int i = 0; i < 2; i++) {
+        options = (struct placement_options){.way = ways[i], .prefetch = i == 0};
+        emu_stream_order((unsigned)i % (unsigned)stream_orders);
+        make_latent_image(device, &arch, &options, KL_TILING_BANDS, image);
+        ck_assert_mem_eq(image, first, sizeof image);
+    }
+    emu_stream_order(0);
+    device_close(device);
+    model_arch_close(&arch);
+}
+END_TEST
+
 Suite *cuda_placement_suite(void)
 {
     Suite *suite = suite_create("cuda_placement");
@@ -135,8 +200,10 @@ Suite *cuda_placement_suite(void)
 #ifdef CUDA_EMU
     tcase_add_test(tests, each_allocation_may_fail_on_cuda);
 #endif
-    if (cuda_can("cuda_placement", has_token_operations))
+    if (cuda_can("cuda_placement", has_token_operations)) {
         tcase_add_test(tests, every_way_makes_one_image_on_cuda);
+        tcase_add_test(tests, a_vae_makes_one_image_in_every_way_on_cuda);
+    }
     suite_add_tcase(suite, tests);
     return suite;
 }
