@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/parse_number.h"
 #include "cmd/preset.h"
+#include "diffusion/model/model_trained.h"
 #include "image/image.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ static int read_folder(struct named_model *model, const char *operand)
 {
     char *path;
     TRY(model_folder_find(&path, operand));
-    int code = model_folder_open(&model->read, path);
+    int code = model_open_any(&model->read, path);
     free(path);
     model->folder = &model->read;
     model->name = operand;

@@ -33,6 +33,19 @@ static void diffusion_list_numbers(struct task_state *s, struct pending_number l
 
 /* ---- writing ---- */
 
+/* What using the network needs to know: its shape, and what its classes are called. */
+static int diffusion_store_shape(const struct task_state *s, struct store_writer *writer)
+{
+    char key[40];
+    TRY(diffusion_design_store(&s->design, writer));
+    TRY(store_set_double(writer, "diffusion.shift", s->config->diffusion.shift));
+    for (int i = 0; !s->data.captions && i < s->data.classes; i++) {
+        snprintf(key, sizeof key, "diffusion.class.%d", i);
+        TRY(store_set(writer, key, dataset_class_name(s->data.set, i)));
+    }
+    return OK;
+}
+
 int diffusion_save(struct task_state *s, struct store_writer *writer)
 {
     const struct trained_net *net = &s->core->net;
@@ -42,6 +55,7 @@ int diffusion_save(struct task_state *s, struct store_writer *writer)
     TRY(trained_file_store(&s->core->net, s->device, "", "diffusion", writer));
     snprintf(text, sizeof text, "%016" PRIx64, s->data.fingerprint);
     TRY(store_set(writer, "diffusion.fingerprint", text));
+    TRY(diffusion_store_shape(s, writer));
     TRY(images_seen_store(&s->seen, "diffusion", s->config->diffusion.batch, writer));
     diffusion_list_numbers(s, numbers);
     if (s->held.pending)
@@ -55,13 +69,7 @@ int diffusion_save(struct task_state *s, struct store_writer *writer)
 static int diffusion_store_model(const struct task_state *s, const float *parameters,
                                  struct store_writer *writer)
 {
-    char key[40];
-    TRY(diffusion_design_store(&s->design, writer));
-    TRY(store_set_double(writer, "diffusion.shift", s->config->diffusion.shift));
-    for (int i = 0; !s->data.captions && i < s->data.classes; i++) {
-        snprintf(key, sizeof key, "diffusion.class.%d", i);
-        TRY(store_set(writer, key, dataset_class_name(s->data.set, i)));
-    }
+    TRY(diffusion_store_shape(s, writer));
     return weights_store(writer, "", &s->core->net.net, parameters);
 }
 

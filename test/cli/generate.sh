@@ -198,8 +198,26 @@ refused 64 "--prompt: oval: no class" run --prompt oval
 run 0 imgtrain $m --label circle --preset fast --testing -o b.png
 err_has "--preset has no effect with --testing"
 err_has "16x16, 4 steps"
+# ---- of what a run has saved, before it has a model/ ----
+run 0 imgtrain $m --label circle -o b.ppm
 mv run/model gone
-refused 66 "whose folder model/ is gone" run --label circle
+run 0 imgtrain $m --label circle -o file.ppm
+same file.ppm b.ppm
+run 0 imgtrain plan run
+mv run/model.safetensors model.safetensors
+run 0 imgtrain $m --label circle -o file.ppm
+same file.ppm b.ppm
+err_has "run: the averaged network of a checkpoint, after"
+run 0 imgtrain info run
+out_has "4 classes"
+for file in model.safetensors run/checkpoints/*.safetensors run/best.safetensors; do
+    run 0 imgtrain generate $file --device cpu --label circle -o file.ppm
+    [ $file = run/best.safetensors ] || same file.ppm b.ppm
+done
+mkdir empty-run && cp -R run/checkpoints empty-run
+for file in empty-run/checkpoints/*; do head -c 3000 run/best.safetensors >"$file"; done
+refused 66 "a run without a checkpoint that can be read" empty-run --label circle
+mv model.safetensors run
 mv gone run/model
 picture fit.ppm 16 16
 run 0 imgtrain train input_path=fit.ppm num_gaussians=20 max_steps=2 video.enabled=false device=cpu -q -o fit
@@ -225,7 +243,7 @@ refused 64 "16x16" run --label circle --init-image a.png --mask odd.ppm
 refused 66 "none.png" run --label circle --init-image none.png
 refused 65 "tiny.yaml" run --label circle --init-image a.png --mask tiny.yaml
 refused 66 "nowhere" nowhere --label circle
-refused 65 "a single file" run/model.safetensors --label circle
+refused 65 "a single file" run/model/text_encoder/model.safetensors --label circle
 refused 66 "model_index.json" shapes --label circle
 refused 64 "no model"
 rm other/transformer/diffusion_pytorch_model.safetensors

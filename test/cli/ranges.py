@@ -154,7 +154,8 @@ KINDS = {
     'gan-checkpoint-sampled': (GAN, {r'ema\.g\..*': GAN_TENSORS[r'(ema\.|best\.)?[gd]\..*'],
                                      r'(v\.|best\.)?[gd]\..*': (F, ())}, {*GAN_STATE, *RUN}),
     'diffusion-model': (DIFFUSION, DIFFUSION_TENSORS, {'step'}),
-    'diffusion-checkpoint': (DIFFUSION_STATE, DIFFUSION_TENSORS, set(RUN)),
+    # resumed with the config's design; generate reads the file's by the function that reads a model's
+    'diffusion-checkpoint': (DIFFUSION_STATE, DIFFUSION_TENSORS, {*RUN, *DIFFUSION}),
     'vae-model': (VAE, VAE_TENSORS, {'step'}),
     'vae-checkpoint': (VAE_STATE, VAE_TENSORS, set(RUN)),
     'sr-model': ({}, SR_TENSORS, {'step'}),

@@ -184,7 +184,7 @@ START_TEST(folders_of_another_kind)
     MUST(file_make_dirs(in_folder("empty")));
     assert_refused(in_folder("empty"), ERR_INPUT, "model_index.json");
     MUST(file_make_dirs(in_folder("run/checkpoints")));
-    assert_refused(in_folder("run"), ERR_INPUT, "when the run ends");
+    assert_refused(in_folder("run"), ERR_INPUT, "without a checkpoint");
     assert_refused(in_folder("m/transformer"), ERR_INPUT, "the folder above");
     assert_refused(in_folder("m/text_encoder/model.safetensors"), ERR_DATA, "a single file");
     put("model.gguf", "GGUF\3\0\0\0 and more");

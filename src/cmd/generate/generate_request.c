@@ -8,6 +8,7 @@
 #include "base/version.h"
 #include "cmd/cmd_load.h"
 #include "cmd/options.h"
+#include "diffusion/model/model_trained.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -429,7 +430,7 @@ int generate_resolve(struct generate_job *job, struct generate_options *o)
     if (!o->model) return fail(ERR_USAGE, "no model: name a folder, a run, or --like FILE.png");
     if (!o->testing && environment_is_testing()) o->testing = true;
     TRY(model_folder_find(&path, o->model));
-    int code = model_folder_open(&job->model, path);
+    int code = model_open_any(&job->model, path);
     free(path);
     TRY(code);
     compare_model(job, o);

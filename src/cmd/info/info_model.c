@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/json.h"
-#include "diffusion/model/model_folder.h"
+#include "diffusion/model/model_trained.h"
 #include "store/json_file.h"
 #include "store/shards.h"
 
@@ -130,7 +130,7 @@ static const char *find_licence(const char *path)
 static void describe_use(const char *path, char *text, size_t room)
 {
     struct model_folder model;
-    if (model_folder_open(&model, path) < 0) {
+    if (model_open_any(&model, path) < 0) {
         snprintf(text, room, "no: %s", error_message());
     } else if (model.text.kind == TEXT_BYTES) {
         snprintf(text, room, "yes, by --prompt");

@@ -112,7 +112,7 @@ static int refuse_path(const char *path)
     TRY(refuse_other_task(path));
     static const char *const known[][2] = {
         {"model.safetensors", "a run whose folder model/ is gone"},
-        {"checkpoints", "a run that has not made its model yet: it comes when the run ends"},
+        {"checkpoints", "a run without a checkpoint that can be read"},
         {"config.json", "one component; the folder above it, with model_index.json, is the model"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
