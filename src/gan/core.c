@@ -2,6 +2,7 @@
 #include "gan/core.h"
 
 #include "base/error.h"
+#include "base/random.h"
 #include "device/device.h"
 #include "memory/plan.h"
 #include "nn/net_init.h"
@@ -286,8 +287,8 @@ int gan_core_push(struct gan_core *core, enum gan_range range)
 int gan_core_initialise(struct gan_core *core, uint64_t seed)
 {
     float *g = gan_core_view(core, GAN_RANGE_G), *ema = gan_core_view(core, GAN_RANGE_EMA);
-    net_initialise(&core->g.net, g, seed, GAN_G);
-    net_initialise(&core->d.net, gan_core_view(core, GAN_RANGE_D), seed, GAN_D);
+    net_initialise(&core->g.net, g, seed, STREAM_GAN_WEIGHTS, GAN_G);
+    net_initialise(&core->d.net, gan_core_view(core, GAN_RANGE_D), seed, STREAM_GAN_WEIGHTS, GAN_D);
     memcpy(ema, g, core->g.net.floats * sizeof(float));
     TRY(gan_core_push(core, GAN_RANGE_G));
     TRY(gan_core_push(core, GAN_RANGE_D));

@@ -26,7 +26,8 @@ void net_normal(float *out, size_t count, uint64_t seed, uint32_t stream, uint64
     }
 }
 
-void net_initialise(const struct net *net, float *parameters, uint64_t seed, int which)
+void net_initialise(const struct net *net, float *parameters, uint64_t seed, uint32_t stream,
+                    int which)
 {
     memset(parameters, 0, net->floats * sizeof *parameters);
     for (int i = 0; i < net->parameter_count; i++) {
@@ -35,7 +36,7 @@ void net_initialise(const struct net *net, float *parameters, uint64_t seed, int
         for (size_t j = 0; !(p->std > 0) && j < p->count; j++)
             to[j] = p->start;
         if (!(p->std > 0)) continue;
-        net_normal(to, p->count, seed, STREAM_GAN_WEIGHTS, (uint64_t)which, p->offset);
+        net_normal(to, p->count, seed, stream, (uint64_t)which, p->offset);
         for (size_t j = 0; j < p->count; j++)
             to[j] *= p->std;
     }

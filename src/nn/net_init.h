@@ -4,9 +4,10 @@
 
 #include "nn/graph.h"
 
-/* Each parameter of the flat range: normal numbers of its std, by (seed, STREAM_GAN_WEIGHTS, which,
- * its offset). which: the network's number within its task. */
-void net_initialise(const struct net *net, float *parameters, uint64_t seed, int which);
+/* Each parameter of the flat range: normal numbers of its std, by (seed, stream, which, its
+ * offset). which: the network's number within its task. */
+void net_initialise(const struct net *net, float *parameters, uint64_t seed, uint32_t stream,
+                    int which);
 
 /* Normal numbers; four of them are one draw: index first, first + 1, ... */
 void net_normal(float *out, size_t count, uint64_t seed, uint32_t stream, uint64_t step,

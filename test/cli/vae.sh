@@ -56,6 +56,22 @@ for step in 3 6; do
     run 0 imgtrain train tiny.yaml -o half -q --resume memory.level=$((step % 2 * 4)) threads=$((step / 3))
     same_run half whole $results
 done
+# ---- what is learnt ----
+# The loss counts squares as told; colours are there after few steps, not outlines alone.
+first_loss() { # first_loss MSE
+    rm -rf weighed
+    run 0 imgtrain train tiny.yaml -o weighed -q threads=1 max_steps=1 eval_steps=1 mse="$1"
+    loss=$(sed -n '2s/^[^,]*,\([^,]*\),.*/\1/p' weighed/metrics.csv)
+}
+first_loss 0
+plain=$loss
+first_loss 1
+if awk -v a="$plain" -v b="$loss" 'BEGIN { exit !(b > a + 0.01 && b < a + 0.5) }'; then pass; else flunk "a loss of $plain, with squares $loss"; fi
+"$root/scripts/draw_shapes.sh" many 100 16
+run 0 imgtrain train "$root/cfgs/vae-64.yaml" data=many device=cpu -o learns -q threads=1 vae.size=16 vae.levels=2 max_steps=160 video.enabled=false frames.count=0
+psnr=$(sed -n 's/.*"held_psnr": \([0-9.]*\).*/\1/p' learns/metrics.jsonl | tail -n 1)
+if awk -v psnr="$psnr" 'BEGIN { exit !(psnr > 19) }'; then pass; else flunk "held-out images of 16 pixels at $psnr dB after 160 steps"; fi
+
 run 78 imgtrain train tiny.yaml -o killed --resume kl=0.5
 err_has "vae.kl"
 run 78 imgtrain train tiny.yaml -o killed --resume images=400

@@ -1,10 +1,12 @@
 /* The KL autoencoder against diffusers (scripts/reference/kl_goldens.py): moments, images, how far
  * latents are from normal ones, gradients of all tensors and of the image; and that memory, parts
  * of a batch and threads change no bit. */
+#include "base/random.h"
 #include "base/threads.h"
 #include "device/device.h"
 #include "diffusion/vae/kl.h"
 #include "memory/plan.h"
+#include "nn/net_init.h"
 #include "nn/pass_memory.h"
 #include "s3dit_fixture.h"
 #include "store/safetensors.h"
@@ -247,6 +249,40 @@ START_TEST(memory_and_threads_change_no_bit)
 }
 END_TEST
 
+/* So that a block hands its input on as it is, and all that is in front of it gets a gradient. */
+START_TEST(blocks_start_as_nothing)
+{
+    const struct kl_config config = {.levels = 2,
+                                     .widths = {8, 16},
+                                     .resnets = 1,
+                                     .latent_channels = 2,
+                                     .groups = 2,
+                                     .attention = true};
+    struct net net = {.layer_count = 0};
+    int moments, ends = 0;
+    MUST(kl_build_training(&net, &config, 8, 8, &moments));
+    float *parameters = calloc(net.floats, sizeof *parameters);
+    ck_assert_ptr_nonnull(parameters);
+    net_initialise(&net, parameters, 3, STREAM_VAE_WEIGHTS, 0);
+    for (int i = 0; i < net.parameter_count; i++) {
+        const struct net_parameter *p = &net.parameters[i];
+        bool ends_block = strstr(p->name, "conv2.weight") || strstr(p->name, "to_out.0.weight");
+        double squares = 0, fan_in = p->dims > 1 ? (double)p->count / (double)p->shape[0] : 1;
+        for (size_t k = 0; k < p->count; k++)
+            squares += pow((double)parameters[p->offset + k], 2) / (double)p->count;
+        if (ends_block || p->dims == 1)
+            ck_assert_msg(squares == 0 || squares == 1, "%s: %g", p->name, squares);
+        else
+            ck_assert_msg(fabs(squares * fan_in - 1) < 0.5, "%s: %g", p->name, squares * fan_in);
+        ends += ends_block;
+        ck_assert_msg(!ends_block || squares == 0, "%s: %g", p->name, squares);
+    }
+    ck_assert_int_eq(ends, 12);
+    free(parameters);
+    net_free(&net);
+}
+END_TEST
+
 START_TEST(what_cannot_be_built_is_refused)
 {
     static const struct {
@@ -285,6 +321,7 @@ Suite *kl_test_suite(void)
     TCase *tests = tcase_create("kl");
     tcase_add_loop_test(tests, as_diffusers_does, 0, KL_CASES);
     tcase_add_loop_test(tests, memory_and_threads_change_no_bit, 1, 4);
+    tcase_add_test(tests, blocks_start_as_nothing);
     tcase_add_loop_test(tests, what_cannot_be_built_is_refused, 0, 5);
     suite_add_tcase(suite, tests);
     return suite;

@@ -113,7 +113,7 @@ static void toy_open(struct toy *t, enum net_graph graph, enum memory memory, bo
                       pass_workspace(&t->net, t->device, BATCH, SLICE), PLAN_ALWAYS,
                       &t->workspace));
     MUST(plan_commit(t->plan, t->device));
-    net_initialise(&t->net, t->parameters, 7, 0);
+    net_initialise(&t->net, t->parameters, 7, STREAM_GAN_WEIGHTS, 0);
     for (int i = 0; i < t->net.parameter_count; i++) /* biases too */
         if (!(t->net.parameters[i].std > 0))
             net_normal(t->parameters + t->net.parameters[i].offset, t->net.parameters[i].count, 7,

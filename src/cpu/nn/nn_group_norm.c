@@ -46,24 +46,52 @@ static void silu_gradient(const struct group_norm_work *w, float *y, const float
 
 /* ---- sums over an image: channels of whole groups, a row after the other ---- */
 
-enum { NORM_STRIP = 64, NORM_SUMS = 2 };
+enum { NORM_STRIP = 64, NORM_ROOM = 512, NORM_SUMS = 2, NORM_LANES = 8 };
+
+/* Pixels of a row that are read at a time: several where nothing lies between their channels. */
+static size_t pixels_at_a_time(const struct nn_group_norm *g, size_t count)
+{
+    return count == (size_t)g->c ? NORM_ROOM / count : 1;
+}
+
+static inline void add_lanes(const float *a, const float *b, size_t pixels, size_t count,
+                             size_t lanes, double *to)
+{
+    double sum[NORM_LANES], product[NORM_LANES];
+    for (size_t k = 0; k < lanes; k++) {
+        sum[k] = to[2 * k];
+        product[k] = to[2 * k + 1];
+    }
+    for (size_t i = 0; i < pixels; i++, a += count, b += count)
+        for (size_t k = 0; k < lanes; k++) {
+            sum[k] += (double)a[k];
+            product[k] += (double)a[k] * (double)b[k];
+        }
+    for (size_t k = 0; k < lanes; k++) {
+        to[2 * k] = sum[k];
+        to[2 * k + 1] = product[k];
+    }
+}
+
+/* Adds a and a b [pixels][count] to to[count][2], a pixel after the other. */
+static void add_pixels(const float *a, const float *b, size_t pixels, size_t count, double *to)
+{
+    size_t k = 0;
+    for (; k + NORM_LANES <= count; k += NORM_LANES)
+        add_lanes(a + k, b + k, pixels, count, NORM_LANES, to + 2 * k);
+    if (k < count) add_lanes(a + k, b + k, pixels, count, count - k, to + 2 * k);
+}
 
 /* Of channels first .. first + count - 1 of a row at element `at`: to[count][2]. */
 static void row_sums(const struct nn_group_norm *g, size_t at, size_t count, double *to)
 {
-    float room[NORM_STRIP];
-    double sum[NORM_STRIP] = {0}, squares[NORM_STRIP] = {0};
-    for (int i = 0; i < g->width; i++, at += (size_t)g->c) {
-        const float *x = nn_floats(g->x, g->x_type, at, count, room);
-        for (size_t j = 0; j < count; j++) {
-            double value = (double)x[j];
-            sum[j] += value;
-            squares[j] += value * value;
-        }
-    }
-    for (size_t j = 0; j < count; j++) {
-        to[2 * j] = sum[j];
-        to[2 * j + 1] = squares[j];
+    float room[NORM_ROOM];
+    size_t width = (size_t)g->width, step = pixels_at_a_time(g, count);
+    memset(to, 0, count * NORM_SUMS * sizeof *to);
+    for (size_t i = 0; i < width; i += step) {
+        size_t pixels = width - i < step ? width - i : step;
+        const float *x = nn_floats(g->x, g->x_type, at + i * (size_t)g->c, pixels * count, room);
+        add_pixels(x, x, pixels, count, to);
     }
 }
 
@@ -79,30 +107,28 @@ static void row_slopes(const struct group_norm_work *w, size_t image, size_t fir
                        size_t count, double *to)
 {
     const struct nn_group_norm *g = &w->norm;
-    float x_room[NORM_STRIP], dy_room[NORM_STRIP], normal[NORM_STRIP], y[NORM_STRIP];
+    const float *weight = g->weight + first, *bias = g->bias + first;
+    float x_room[NORM_ROOM], dy_room[NORM_ROOM], normal[NORM_ROOM], y[NORM_ROOM];
     struct group_norm_moments m[NORM_STRIP];
-    double sum[NORM_STRIP] = {0}, product[NORM_STRIP] = {0};
+    size_t width = (size_t)g->width, step = pixels_at_a_time(g, count);
+    memset(to, 0, count * NORM_SUMS * sizeof *to);
     for (size_t j = 0; j < count; j++)
         m[j] = moments_of(g, image, (int)(first + j) / (g->c / g->groups));
-    for (int i = 0; i < g->width; i++, at += (size_t)g->c) {
-        const float *x = nn_floats(g->x, g->x_type, at, count, x_room);
-        const float *dy = nn_floats(w->dy, g->y_type, at, count, dy_room);
-        for (size_t j = 0; j < count; j++)
-            normal[j] = group_norm_value(x[j], m[j]);
-        if (g->silu) {
+    for (size_t i = 0; i < width; i += step) {
+        size_t pixels = width - i < step ? width - i : step, from = at + i * (size_t)g->c;
+        const float *x = nn_floats(g->x, g->x_type, from, pixels * count, x_room);
+        const float *dy = nn_floats(w->dy, g->y_type, from, pixels * count, dy_room);
+        for (size_t k = 0; k < pixels * count; k += count)
             for (size_t j = 0; j < count; j++)
-                y[j] = normal[j] * g->weight[first + j] + g->bias[first + j];
-            silu_gradient(w, y, dy, count);
+                normal[k + j] = group_norm_value(x[k + j], m[j]);
+        if (g->silu) {
+            for (size_t k = 0; k < pixels * count; k += count)
+                for (size_t j = 0; j < count; j++)
+                    y[k + j] = normal[k + j] * weight[j] + bias[j];
+            silu_gradient(w, y, dy, pixels * count);
             dy = y;
         }
-        for (size_t j = 0; j < count; j++) {
-            sum[j] += (double)dy[j];
-            product[j] += (double)dy[j] * (double)normal[j];
-        }
-    }
-    for (size_t j = 0; j < count; j++) {
-        to[2 * j] = sum[j];
-        to[2 * j + 1] = product[j];
+        add_pixels(dy, normal, pixels, count, to);
     }
 }
 
@@ -155,16 +181,31 @@ static int over_groups(struct group_norm_work *work, int64_t each)
 
 /* ---- each number: blocks of whole pixels ---- */
 
-/* What a channel of one image is normalised by. */
+/* What a number of one image is normalised by: those of a pixel's channels, repeated for as many
+ * pixels as NORM_STRIP holds. */
 struct norm_channels {
+    size_t count; /* of numbers: of one pixel or several */
     float mean[NN_GROUP_NORM_CHANNELS], scale[NN_GROUP_NORM_CHANNELS];
+    float weight[NN_GROUP_NORM_CHANNELS], bias[NN_GROUP_NORM_CHANNELS];
     float mean_dy[NN_GROUP_NORM_CHANNELS], mean_product[NN_GROUP_NORM_CHANNELS];
 };
+
+static void channels_repeat(struct norm_channels *to, size_t c)
+{
+    float *const each[] = {to->mean, to->scale,   to->weight,
+                           to->bias, to->mean_dy, to->mean_product};
+    to->count = c < NORM_STRIP ? NORM_STRIP / c * c : c;
+    for (size_t k = 0; k < sizeof each / sizeof *each; k++)
+        for (size_t j = c; j < to->count; j++)
+            each[k][j] = each[k][j - c];
+}
 
 static void channels_of(const struct group_norm_work *w, size_t image, struct norm_channels *to)
 {
     const struct nn_group_norm *g = &w->norm;
     int width = g->c / g->groups;
+    memcpy(to->weight, g->weight, (size_t)g->c * sizeof(float));
+    memcpy(to->bias, g->bias, (size_t)g->c * sizeof(float));
     for (int group = 0; group < g->groups; group++) {
         struct group_norm_moments m = moments_of(g, image, group);
         double dy = 0, product = 0;
@@ -180,56 +221,57 @@ static void channels_of(const struct group_norm_work *w, size_t image, struct no
             to->mean_product[c] = (float)(product / (g->pixels * width));
         }
     }
+    channels_repeat(to, (size_t)g->c);
 }
 
-/* What the normalisation of `pixels` makes of x, in front of the SiLU. */
-static void norm_pixels_affine(const struct nn_group_norm *g, const struct norm_channels *by,
-                               const float *x, float *y, size_t pixels)
+/* What the normalisation makes of `count` numbers of x, whole pixels, in front of the SiLU. */
+static void norm_affine(const struct norm_channels *by, const float *x, float *y, size_t count)
 {
-    size_t c = (size_t)g->c;
-    for (size_t i = 0; i < pixels; i++, x += c, y += c)
-        for (size_t j = 0; j < c; j++) {
+    for (size_t k = 0; k < count; k += by->count) {
+        size_t n = count - k < by->count ? count - k : by->count;
+        for (size_t j = 0; j < n; j++) {
             struct group_norm_moments m = {by->mean[j], by->scale[j]};
-            y[j] = group_norm_value(x[j], m) * g->weight[j] + g->bias[j];
+            y[k + j] = group_norm_value(x[k + j], m) * by->weight[j] + by->bias[j];
         }
+    }
 }
 
 static void norm_block_forward(const struct group_norm_work *w, const struct norm_channels *by,
-                               size_t at, size_t pixels)
+                               size_t at, size_t count)
 {
     float x_room[NN_GROUP_NORM_CHANNELS], y_room[NN_GROUP_NORM_CHANNELS];
     const struct nn_group_norm *g = &w->norm;
-    size_t count = pixels * (size_t)g->c;
     const float *x = nn_floats(g->x, g->x_type, at, count, x_room);
     float *y = nn_target(w->to, g->y_type, at, y_room);
-    norm_pixels_affine(g, by, x, y, pixels);
+    norm_affine(by, x, y, count);
     if (g->silu) silu_of_numbers(w, y, count);
     nn_rounded(w->to, g->y_type, at, count, y);
 }
 
 static void norm_block_dgrad(const struct group_norm_work *w, const struct norm_channels *by,
-                             size_t at, size_t pixels)
+                             size_t at, size_t count)
 {
     float x_room[NN_GROUP_NORM_CHANNELS], dy_room[NN_GROUP_NORM_CHANNELS];
     float y[NN_GROUP_NORM_CHANNELS], dx_room[NN_GROUP_NORM_CHANNELS];
     const struct nn_group_norm *g = &w->norm;
-    size_t c = (size_t)g->c, count = pixels * c;
     const float *x = nn_floats(g->x, g->x_type, at, count, x_room);
     const float *dy = nn_floats(w->dy, g->y_type, at, count, dy_room);
     const float *before = w->add ? nn_floats(w->to, g->x_type, at, count, dx_room) : NULL;
     float *dx = nn_target(w->to, g->x_type, at, dx_room);
     if (g->silu) {
-        norm_pixels_affine(g, by, x, y, pixels);
+        norm_affine(by, x, y, count);
         silu_gradient(w, y, dy, count);
         dy = y;
     }
-    for (size_t i = 0; i < pixels; i++)
-        for (size_t j = 0, k = i * c; j < c; j++, k++) {
+    for (size_t k = 0; k < count; k += by->count) {
+        size_t n = count - k < by->count ? count - k : by->count;
+        for (size_t j = 0; j < n; j++) {
             struct group_norm_moments m = {by->mean[j], by->scale[j]};
-            float slope =
-                group_norm_slope(x[k], g->weight[j], dy[k], m, by->mean_dy[j], by->mean_product[j]);
-            dx[k] = before ? before[k] + slope : slope;
+            float slope = group_norm_slope(x[k + j], by->weight[j], dy[k + j], m, by->mean_dy[j],
+                                           by->mean_product[j]);
+            dx[k + j] = before ? before[k + j] + slope : slope;
         }
+    }
     nn_rounded(w->to, g->x_type, at, count, dx);
 }
 
@@ -246,9 +288,9 @@ static void norm_pixels(void *context, int64_t begin, int64_t end)
         if (next > (size_t)end) next = (size_t)end;
         if (known != image) channels_of(&w, known = image, &by);
         if (w.dy)
-            norm_block_dgrad(&w, &by, at * c, next - at);
+            norm_block_dgrad(&w, &by, at * c, (next - at) * c);
         else
-            norm_block_forward(&w, &by, at * c, next - at);
+            norm_block_forward(&w, &by, at * c, (next - at) * c);
     }
 }
 

@@ -60,6 +60,16 @@ static int kl_add_named(const struct kl_place *place, const char *what, struct n
     return net_add_named_layer(place->net, named.name, layer);
 }
 
+/* The last layer of a block whose input is added behind it. It starts at 0, so that an image goes
+ * through the network unchanged by blocks at first: colours are learnt from the first steps on. */
+static int kl_add_branch_end(const struct kl_place *place, const char *what, struct net_layer layer)
+{
+    int number = kl_add_named(place, what, layer);
+    TRY(number);
+    place->net->parameters[place->net->layers[number].weight].std = 0;
+    return number;
+}
+
 static int kl_add_norm(const struct kl_place *place, const char *what, bool silu)
 {
     struct net_layer norm = net_next_layer(place->net, &layer_group_norm);
@@ -82,8 +92,9 @@ static int kl_add_conv_of(const struct kl_place *place, const char *what, int ch
     conv.c = channels;
     conv.kernel = kernel;
     conv.input[0] = from;
-    if (residual >= 0) conv.input[conv.input_count++] = residual;
-    return kl_add_named(place, what, conv);
+    if (residual < 0) return kl_add_named(place, what, conv);
+    conv.input[conv.input_count++] = residual;
+    return kl_add_branch_end(place, what, conv);
 }
 
 static int kl_last(const struct kl_place *place)
@@ -129,7 +140,7 @@ static int kl_add_attention(const struct kl_place *place)
     TRY(matrix.input[0]);
     matrix.input[1] = input;
     matrix.input_count = 2;
-    TRY(kl_add_named(place, "to_out.0", matrix));
+    TRY(kl_add_branch_end(place, "to_out.0", matrix));
     net_mark_segment(place->net, begin, kl_last(place));
     return kl_last(place);
 }

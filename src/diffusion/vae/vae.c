@@ -58,8 +58,10 @@ static struct vae_mode vae_mode_of(const struct task_state *s, const struct memo
 int vae_declare(struct task_state *s, const struct memory_mode *mode)
 {
     const struct vae_mode choices = vae_mode_of(s, mode);
-    const struct vae_losses losses = {
-        .ssim = s->config->vae.ssim, .kl = s->config->vae.kl, .clip = s->config->vae.clip};
+    const struct vae_losses losses = {.mse = s->config->vae.mse,
+                                      .ssim = s->config->vae.ssim,
+                                      .kl = s->config->vae.kl,
+                                      .clip = s->config->vae.clip};
     s->core = calloc(1, sizeof *s->core);
     if (!s->core) return fail(ERR_SYSTEM, "out of memory");
     TRY(vae_core_declare(s->core, &s->design, (int)s->config->vae.size, &choices, &losses,

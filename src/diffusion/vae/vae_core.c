@@ -201,25 +201,14 @@ void vae_core_listen(struct vae_core *core, bool (*stop_requested)(void))
  * for as long as means grow. */
 static const float FIRST_LOG_VARIANCE = -6;
 
-/* As PyTorch does: weights and biases uniform in +-1 / sqrt(fan-in), norms 1 and 0. */
 static void vae_draw_weights(const struct net *net, float *parameters, uint64_t seed)
 {
-    double bound = 0;
-    memset(parameters, 0, net->floats * sizeof *parameters);
+    net_initialise(net, parameters, seed, STREAM_VAE_WEIGHTS, 0);
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        float *to = parameters + p->offset;
-        bool is_norm = strstr(p->name, "norm") != NULL;
-        bool is_weight = p->dims > 1;
-        if (is_weight) bound = 1 / sqrt((double)(p->count / (size_t)p->shape[0]));
-        for (size_t k = 0; k < p->count; k++) {
-            double u =
-                (double)philox_uniform(philox_draw(seed, STREAM_VAE_WEIGHTS, p->offset, k).v[0]);
-            to[k] = is_norm ? p->start : (float)(bound * (2 * u - 1));
-        }
-        if (strcmp(p->name, "encoder.conv_out.bias") == 0)
-            for (size_t k = p->count / 2; k < p->count; k++)
-                to[k] = FIRST_LOG_VARIANCE;
+        if (strcmp(p->name, "encoder.conv_out.bias") != 0) continue;
+        for (size_t k = p->count / 2; k < p->count; k++)
+            parameters[p->offset + k] = FIRST_LOG_VARIANCE;
     }
 }
 
@@ -251,12 +240,12 @@ static int vae_queue_losses(struct vae_core *core, int first, int n)
     int last = core->net.net.layer_count - 1, batch = core->mode.batch;
     size_t count = vae_image_floats(core);
     struct nn_conv shape = shown_conv(core, n);
-    struct nn_image_loss l1 = {.sums = core->sums + (ptrdiff_t)first * NN_LOSS_TERMS,
-                               .grad = core->shown_grad,
-                               .out = core->shown,
-                               .target = core->target,
-                               .n = n,
-                               .count = count};
+    struct nn_image_loss colours = {.sums = core->sums + (ptrdiff_t)first * NN_LOSS_TERMS,
+                                    .grad = core->shown_grad,
+                                    .out = core->shown,
+                                    .target = core->target,
+                                    .n = n,
+                                    .count = count};
     const struct nn_ssim_loss ssim = {.sums = core->sums + (ptrdiff_t)batch * NN_LOSS_TERMS + first,
                                       .grad = core->shown_grad,
                                       .out = core->shown,
@@ -265,10 +254,11 @@ static int vae_queue_losses(struct vae_core *core, int first, int n)
                                       .side = core->side,
                                       .weight = (float)(core->losses.ssim / batch),
                                       .workspace = core->workspace};
-    l1.weight[NN_LOSS_L1] = (float)(1 / ((double)count * batch));
+    colours.weight[NN_LOSS_L1] = (float)(1 / ((double)count * batch));
+    colours.weight[NN_LOSS_MSE] = (float)(core->losses.mse / ((double)count * batch));
     TRY(vae_show(core, n, core->shown, core->learn.value[last]));
     TRY(vae_show(core, n, core->target, core->learn.value[KL_IMAGE]));
-    TRY(nn->image_loss(core->device, &l1));
+    TRY(nn->image_loss(core->device, &colours));
     TRY(nn->ssim_loss(core->device, &ssim));
     return nn->conv_dgrad(core->device, &shape, core->back.grad[last], core->shown_grad,
                           core->constants, &plain, core->workspace);
@@ -360,12 +350,15 @@ int vae_core_report(struct vae_core *core, int back, struct vae_report *r)
     int batch = core->mode.batch;
     TRY(stepper_sums(&core->stepper, back, &sums));
     *r = (struct vae_report){.ssim = 1};
+    double colours = (double)vae_image_floats(core) * batch;
     for (int i = 0; i < batch; i++) {
-        r->l1 += sums[i * NN_LOSS_TERMS + NN_LOSS_L1] / ((double)vae_image_floats(core) * batch);
+        r->l1 += sums[i * NN_LOSS_TERMS + NN_LOSS_L1] / colours;
+        r->mse += sums[i * NN_LOSS_TERMS + NN_LOSS_MSE] / colours;
         r->ssim -= sums[batch * NN_LOSS_TERMS + i] / batch;
         r->kl += sums[batch * (NN_LOSS_TERMS + 1) + i] / batch;
     }
-    r->loss = r->l1 + core->losses.ssim * (1 - r->ssim) + core->losses.kl * r->kl;
+    r->loss = r->l1 + core->losses.mse * r->mse + core->losses.ssim * (1 - r->ssim) +
+              core->losses.kl * r->kl;
     r->grad_norm = core->losses.clip > 0 ? sqrt(sums[vae_sum_count(core) - 1]) : 0;
     return OK;
 }

@@ -21,8 +21,8 @@ struct vae_mode {
 
 /* What a step is told. */
 struct vae_losses {
-    double ssim, kl; /* weights beside that of mean |d|, which is 1 */
-    double clip;     /* largest norm of the gradient; 0: none */
+    double mse, ssim, kl; /* weights beside that of mean |d|, which is 1 */
+    double clip;          /* largest norm of the gradient; 0: none */
 };
 struct vae_rates {
     struct adam_rates adam;
@@ -49,8 +49,8 @@ enum { VAE_OFFLOAD_MOMENTS, VAE_OFFLOAD_EMA, VAE_OFFLOAD_RANGES };
 
 /* The report of a step; colours count as 0..1. */
 struct vae_report {
-    double loss, l1, ssim, kl; /* kl: of an image's latents */
-    double grad_norm;          /* before it is clipped; 0 where nothing is */
+    double loss, l1, mse, ssim, kl; /* kl: of an image's latents */
+    double grad_norm;               /* before it is clipped; 0 where nothing is */
 };
 
 struct vae_core {
