@@ -73,7 +73,7 @@ static int image_make(struct pipeline *pipeline, const struct pipeline_request *
     return code;
 }
 
-static int row_open(const struct model_bench *bench, const struct named_model *model,
+static int row_open(const struct model_bench *bench, struct named_model *model,
                     struct device *device, const struct row *row, enum placement_way way,
                     int64_t budget, struct pipeline **pipeline, struct pipeline_request *request)
 {
@@ -82,7 +82,8 @@ static int row_open(const struct model_bench *bench, const struct named_model *m
     float sigmas[SIGMAS_MOST_STEPS + 1];
     int first;
     TRY(pipeline_open(pipeline, model->folder, device, &options, PIPELINE_AS_STORED));
-    named_model_request(model, row->width, row->height, (int)bench->steps, request);
+    TRY(named_model_request(model, row->width, row->height, (int)bench->steps, bench->from_image,
+                            request));
     return pipeline_prepare(*pipeline, request, sigmas, &first);
 }
 
@@ -127,7 +128,7 @@ static void bench_collect(const struct placement *placement, struct placement_re
 }
 
 /* The budget of a row that has none of its own: half of the weights, or the least that will do. */
-static int row_budget(const struct model_bench *bench, const struct named_model *model,
+static int row_budget(const struct model_bench *bench, struct named_model *model,
                       struct device *device, const struct row *row, int64_t *budget)
 {
     struct placement_forecast whole, least;
@@ -147,7 +148,7 @@ static int row_budget(const struct model_bench *bench, const struct named_model 
     return OK;
 }
 
-static int bench_row_measure(const struct model_bench *bench, const struct named_model *model,
+static int bench_row_measure(const struct model_bench *bench, struct named_model *model,
                              struct row *row)
 {
     static const enum placement_way ways[] = {PLACEMENT_NONE, PLACEMENT_MODEL, PLACEMENT_SEQUENTIAL,
@@ -171,8 +172,7 @@ cleanup:
     return code;
 }
 
-static void row_run(const struct model_bench *bench, const struct named_model *model,
-                    struct row *row)
+static void row_run(const struct model_bench *bench, struct named_model *model, struct row *row)
 {
     struct rusage usage;
     row->code = bench_row_measure(bench, model, row);
@@ -180,8 +180,7 @@ static void row_run(const struct model_bench *bench, const struct named_model *m
     if (getrusage(RUSAGE_SELF, &usage) == 0) row->peak_rss = (int64_t)usage.ru_maxrss * 1024;
 }
 
-static int row_in_child(const struct model_bench *bench, const struct named_model *model,
-                        struct row *row)
+static int row_in_child(const struct model_bench *bench, struct named_model *model, struct row *row)
 {
     int ends[2], status = 0;
     struct row told = *row;
@@ -266,7 +265,7 @@ static int row_check(const struct row *row, const uint64_t *image)
     return OK;
 }
 
-static int bench_size(const struct model_bench *bench, const struct named_model *model, int width,
+static int bench_size(const struct model_bench *bench, struct named_model *model, int width,
                       int height, bool first)
 {
     uint64_t image = 0;
@@ -288,7 +287,7 @@ static int bench_size(const struct model_bench *bench, const struct named_model 
 
 /* ---- sizes ---- */
 
-static int bench_read_sizes(const struct model_bench *bench, const struct named_model *model,
+static int bench_read_sizes(const struct model_bench *bench, struct named_model *model,
                             int sizes[MOST_SIZES][2], int *count)
 {
     char text[256];
@@ -303,7 +302,7 @@ static int bench_read_sizes(const struct model_bench *bench, const struct named_
     return *count > 0 ? OK : fail(ERR_USAGE, "--sizes is empty");
 }
 
-static int bench_list_sizes(const struct model_bench *bench, const struct named_model *model,
+static int bench_list_sizes(const struct model_bench *bench, struct named_model *model,
                             int sizes[MOST_SIZES][2], int *count)
 {
     int multiple = pipeline_size_step(model->folder);
@@ -318,7 +317,7 @@ static int bench_list_sizes(const struct model_bench *bench, const struct named_
 
 /* ---- the command ---- */
 
-static int bench_all(const struct model_bench *bench, const struct named_model *model)
+static int bench_all(const struct model_bench *bench, struct named_model *model)
 {
     int sizes[MOST_SIZES][2], count = 0, code = OK;
     TRY(bench_list_sizes(bench, model, sizes, &count));
@@ -345,6 +344,7 @@ int bench_model(const struct model_bench *bench)
 {
     struct named_model model;
     int code = named_model_open(&model, bench->operand, bench->arch, true);
+    if (code == OK) named_model_check_image(&model, bench->from_image);
     if (code == OK) code = bench_all(bench, &model);
     named_model_close(&model);
     return code;

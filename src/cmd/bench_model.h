@@ -11,6 +11,7 @@ struct model_bench {
     const char *device;
     int64_t steps, threads;
     uint64_t limit;
+    bool from_image; /* begun with an image */
     bool json;
 };
 

@@ -284,6 +284,9 @@ int cmd_plan(int argc, char **argv)
          .low = 1,
          .high = SIGMAS_MOST_STEPS,
          .help = "of a MODEL: so many steps (as many as generate takes)"},
+        {.name = "from-image",
+         .flag = &model.from_image,
+         .help = "of a MODEL with a VAE: of an image that is begun with another one"},
         OPTION_DEVICE(&request.load.device),
         {.name = "json", .flag = &request.json, .help = "print JSON"},
         {0},
@@ -312,7 +315,7 @@ int cmd_plan(int argc, char **argv)
     if (model.arch || (operand_count > 0 && named_model_is(argv[1])))
         return cmd_plan_model(&model, &request, operand_count, argv);
     if (operand_count == 0) return fail(ERR_USAGE, "plan: a CONFIG or a MODEL is needed");
-    options_without_effect("offload steps", "without a MODEL");
+    options_without_effect("offload steps from-image", "without a MODEL");
     TRY(load_config(&config, &path, operand_count, argv, &request.load));
     if (config_batch_count(config) > 1)
         log_warning("a batch of %d runs: this is the plan of the first",

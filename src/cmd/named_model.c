@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/parse_number.h"
 #include "cmd/preset.h"
 #include "diffusion/model/model_trained.h"
@@ -61,6 +62,7 @@ void named_model_close(struct named_model *model)
 {
     if (model->folder == &model->read) model_folder_close(&model->read);
     if (model->arch.folder.path) model_arch_close(&model->arch);
+    free(model->init);
     memset(model, 0, sizeof *model);
 }
 
@@ -92,10 +94,23 @@ int named_model_size(const struct named_model *model, const char *size, int *wid
                 multiple, w ? w : multiple, h ? h : multiple);
 }
 
-void named_model_request(const struct named_model *model, int width, int height, int steps,
-                         struct pipeline_request *request)
+void named_model_check_image(const struct named_model *model, bool from_image)
+{
+    if (from_image && !model->folder->has_vae)
+        log_warning("--from-image has no effect: this model has no VAE to read an image by");
+}
+
+int named_model_request(struct named_model *model, int width, int height, int steps,
+                        bool from_image, struct pipeline_request *request)
 {
     const struct model_defaults *own = &model->folder->defaults;
+    free(model->init);
+    model->init = NULL;
+    if (from_image) {
+        model->init = calloc((size_t)model_image_channels(model->folder) * (size_t)width,
+                             (size_t)height * sizeof *model->init);
+        if (!model->init) return fail(ERR_SYSTEM, "out of memory");
+    }
     if (steps == 0) steps = model_usual_steps(model->folder);
     *request = (struct pipeline_request){.width = width,
                                          .height = height,
@@ -105,5 +120,8 @@ void named_model_request(const struct named_model *model, int width, int height,
                                          .without_count = 1,
                                          .guidance = own->guidance > 0 ? own->guidance : 0,
                                          .noise = NOISE_PHILOX,
+                                         .init = model->init,
+                                         .strength = 1,
                                          .at_once = 1};
+    return OK;
 }

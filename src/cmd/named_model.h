@@ -12,6 +12,7 @@ struct named_model {
     const char *name; /* as it was given */
     int side;         /* of images that it is meant for, in pixels */
     int text_rows;    /* of a prompt */
+    float *init;      /* of requests that begin with an image: any */
     struct model_folder read;
     struct model_arch arch;
 };
@@ -34,9 +35,12 @@ struct named_model_text named_model_vae(const struct named_model *model);
  * model's own. */
 int named_model_size(const struct named_model *model, const char *size, int *width, int *height);
 
-/* One image of this size (in pixels) from noise alone, with the model's own guidance. steps 0: as
- * many as generate takes; of an architecture 8. */
-void named_model_request(const struct named_model *model, int width, int height, int steps,
-                         struct pipeline_request *request);
+/* One image of this size (in pixels) from noise alone, or (from_image) from another one at full
+ * strength, with the model's own guidance. steps 0: as many as generate takes; of an architecture
+ * 8. */
+int named_model_request(struct named_model *model, int width, int height, int steps,
+                        bool from_image, struct pipeline_request *request);
+/* Says so where that is no other work. */
+void named_model_check_image(const struct named_model *model, bool from_image);
 
 #endif

@@ -124,10 +124,12 @@ int plan_model(const struct model_plan *plan)
                     plan->offload);
     TRY_CLEANUP(named_model_open(&model, plan->operand, plan->arch, false));
     TRY_CLEANUP(named_model_size(&model, plan->size, &width, &height));
+    named_model_check_image(&model, plan->from_image);
     TRY_CLEANUP(device_open(&device, plan->device ? plan->device : "auto", 0));
     if (token_check_device(device) == OK) measure_rates(device, &options);
     TRY_CLEANUP(pipeline_open(&pipeline, model.folder, device, &options, PIPELINE_AS_STORED));
-    named_model_request(&model, width, height, (int)plan->steps, &request);
+    TRY_CLEANUP(
+        named_model_request(&model, width, height, (int)plan->steps, plan->from_image, &request));
     code = pipeline_prepare(pipeline, &request, sigmas, &first);
     if (code == OK || code == ERR_DEVICE_MEMORY)
         code = print_plan(plan, &model, pipeline, &request, code == OK);

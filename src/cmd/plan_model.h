@@ -10,6 +10,7 @@ struct model_plan {
     const char *size, *device, *offload;
     int64_t steps;
     uint64_t limit;
+    bool from_image; /* begun with an image */
     bool json;
 };
 

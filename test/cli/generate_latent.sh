@@ -92,6 +92,10 @@ out_is "False False"
 run 0 imgtrain $m --init-image a.png --mask mask.pgm --no-composite -o p.png
 run 0 imgtrain generate --like p.png --device cpu -o again.png
 same p.png again.png
+run 0 imgtrain generate --like p.png --device cpu --composite -o again.png
+differ p.png again.png
+run 64 imgtrain $m --init-image a.png --mask mask.pgm --composite --no-composite -o no.png
+err_has "exclude each other"
 sed -i 's/"sample_size": 16/"sample_size": 8/' model/vae/config.json
 run 0 imgtrain $m -o whole.png
 run 0 imgtrain $m -o tiles.png --vae-tiling blend
@@ -127,6 +131,7 @@ refused() {
     has_not no.png
 }
 refused 64 "none of auto, off, bands and blend" model --label circle --vae-tiling tiles
+refused 64 "4096x16 pixels, 2 to one of the network's: 2048x8 is too large" model --label circle --size 4096x16
 refused 64 "is no multiple of 4: 16x16 or 20x16" model --label circle --size 18x16
 picture odd.ppm 18 16
 refused 64 "16x16 or 20x16" model --label circle --init-image odd.ppm

@@ -77,6 +77,14 @@ run 0 imgtrain bench --arch s3dit-1m-latent --steps 2 --sizes 64,32x40 --json
 cp "$out" latent.json
 run 0 python3 check.py latent.json
 out_is "2 8"
+run 0 imgtrain bench --arch s3dit-1m-latent --from-image --steps 1 --sizes 64 --json
+cp "$out" latent.json
+run 0 python3 check.py latent.json
+out_is "1 4"
+run 0 imgtrain plan --arch s3dit-1m-latent --from-image
+out_has " encode "
+run 0 imgtrain plan --arch s3dit-1m --from-image
+err_has "--from-image has no effect"
 run 0 imgtrain plan --arch s3dit-1m-latent --size 64 --json
 run 0 python3 - "$out" <<'PY'
 import json, sys

@@ -144,6 +144,32 @@ START_TEST(bands_take_less_memory)
 }
 END_TEST
 
+/* All layers and parameters, one after the other, by the names of their parameters. */
+START_TEST(blocks_are_all_of_a_network)
+{
+    static const char *const names[2][6] = {
+        {"conv_in", "down_blocks.0", "down_blocks.1", "down_blocks.2", "mid_block", "conv_out"},
+        {"conv_in", "mid_block", "up_blocks.0", "up_blocks.1", "up_blocks.2", "conv_out"}};
+    for (int decoder = 0; decoder < 2; decoder++) {
+        struct bands_fixture f;
+        struct kl_block blocks[KL_BLOCKS_MOST];
+        int layer = 1, parameter = 0; /* behind the input */
+        bands_open(&f, 0, decoder, 2, 2, 1);
+        ck_assert_int_eq(kl_list_blocks(&f.net, blocks), 6);
+        for (int i = 0; i < 6; i++) {
+            ck_assert_str_eq(blocks[i].name, names[decoder][i]);
+            ck_assert_int_eq(blocks[i].layer, layer);
+            ck_assert_int_eq(blocks[i].parameter, parameter);
+            layer += blocks[i].layers;
+            parameter += blocks[i].parameters;
+        }
+        ck_assert_int_eq(layer, f.net.layer_count);
+        ck_assert_int_eq(parameter, f.net.parameter_count);
+        bands_close(&f);
+    }
+}
+END_TEST
+
 static bool bands_stop(void)
 {
     return true;
@@ -170,6 +196,7 @@ Suite *kl_bands_test_suite(void)
     TCase *tests = tcase_create("bands");
     tcase_add_loop_test(tests, bands_change_no_bit, 0, 2 * BANDS_CONFIGS);
     tcase_add_loop_test(tests, bands_take_less_memory, 0, 2);
+    tcase_add_test(tests, blocks_are_all_of_a_network);
     tcase_add_test(tests, bands_stop_and_refuse);
     suite_add_tcase(suite, tests);
     return suite;

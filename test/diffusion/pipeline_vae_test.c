@@ -1,6 +1,7 @@
 /* Pipelines with a VAE: whole loops against diffusers' (diffusion_latent_goldens.py), and the same
  * bits whatever the threads, the images beside, the way weights are placed and the bands. */
 #include "diffusion/pipeline/pipeline.h"
+#include "math/bf16.h"
 #include "test/diffusion/tiny_model.h"
 #include "test/support.h"
 
@@ -209,6 +210,57 @@ START_TEST(latents_have_the_same_bits_in_every_way)
 }
 END_TEST
 
+/* Weights of half precision are widened, wherever: the picture is that of the numbers they stand
+ * for. */
+START_TEST(a_vae_of_half_precision)
+{
+    static float widened[FLOATS], image[FLOATS];
+    int count = model.vae.tensor_count;
+    struct store_tensor *halves = calloc((size_t)count, sizeof *halves);
+    struct store_tensor *floats = calloc((size_t)count, sizeof *floats);
+    const struct store_tensor **stored = model.vae.weights, *list[256];
+    struct pipeline_request request = latent_request(1);
+    request.init = picture;
+    request.steps = 1;
+    ck_assert_int_le(count, 256);
+    for (int t = 0; t < count; t++) {
+        size_t numbers = stored[t]->bytes / sizeof(float);
+        uint16_t *half = malloc(numbers * sizeof *half);
+        float *wide = malloc(numbers * sizeof *wide);
+        for (size_t i = 0; i < numbers; i++) {
+            half[i] = bf16_round(((const float *)stored[t]->data)[i]);
+            wide[i] = bf16_value(half[i]);
+        }
+        halves[t] = floats[t] = *stored[t];
+        halves[t].type = TENSOR_BF16;
+        halves[t].data = half;
+        halves[t].bytes = numbers * sizeof *half;
+        floats[t].data = wide;
+        halves[t].is_copy = floats[t].is_copy = true;
+        list[t] = &floats[t];
+    }
+    model.vae.weights = list;
+    static struct latent_run how = {.threads = 1};
+    MUST(latent_images(&request, &how, 3, 1, widened));
+    for (int t = 0; t < count; t++)
+        list[t] = &halves[t];
+    for (int place = 0; place < 2; place++) {
+        how.options.place = place;
+        MUST(latent_images(&request, &how, 3, 1, image));
+        ck_assert_mem_eq(image, widened, sizeof image);
+    }
+    model.vae.weights = stored;
+    MUST(latent_images(&request, &how, 3, 1, image));
+    ck_assert(memcmp(image, widened, sizeof image) != 0);
+    for (int t = 0; t < count; t++) {
+        free((void *)(uintptr_t)halves[t].data);
+        free((void *)(uintptr_t)floats[t].data);
+    }
+    free(halves);
+    free(floats);
+}
+END_TEST
+
 START_TEST(masks_that_are_too_fine)
 {
     static struct latent_run one = {.threads = 1};
@@ -262,6 +314,7 @@ Suite *pipeline_vae_test_suite(void)
     tcase_add_test(tests, latent_loops_of_diffusers);
     tcase_add_test(tests, only_what_is_used_is_opened);
     tcase_add_test(tests, latents_have_the_same_bits_in_every_way);
+    tcase_add_test(tests, a_vae_of_half_precision);
     tcase_add_test(tests, masks_that_are_too_fine);
     tcase_add_test(tests, weights_of_a_vae_that_are_no_numbers);
     suite_add_tcase(suite, tests);

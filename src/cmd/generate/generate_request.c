@@ -321,7 +321,10 @@ static int preset_side(const char *preset, int *side)
 static int check_positions(const struct generate_job *job, int width, int height)
 {
     int scale = model_scale(&job->model);
-    return s3dit_check_size(&job->model.dit.config, height / scale, width / scale, 1);
+    int code = s3dit_check_size(&job->model.dit.config, height / scale, width / scale, 1);
+    return code < 0 && scale > 1
+               ? fail_within(code, "%dx%d pixels, %d to one of the network's", width, height, scale)
+               : code;
 }
 
 /* --preset auto: the largest of the three that the network takes. */
@@ -375,6 +378,8 @@ static int resolve_images(struct generate_job *job, const struct generate_option
     struct pipeline_request *r = &job->request;
     bool resize = o->size || o->preset, invert = o->invert_mask || o->invert;
     int width = resize ? r->width : 0, height = resize ? r->height : 0;
+    if (o->wants_composite && o->no_composite)
+        return fail(ERR_USAGE, "--composite and --no-composite exclude each other");
     if (!o->init) {
         if (o->strength) return fail(ERR_USAGE, "--strength needs an --init-image");
         if (o->mask) return fail(ERR_USAGE, "--mask needs an --init-image");
@@ -399,7 +404,8 @@ static int resolve_images(struct generate_job *job, const struct generate_option
     if (!o->mask) return OK;
     TRY(generate_load_mask(o->mask, invert, width, height, resize, &job->mask));
     r->mask = job->mask;
-    job->composite = job->model.has_vae && !o->no_composite && !o->composite;
+    bool pasted = o->wants_composite || !o->composite;
+    job->composite = job->model.has_vae && pasted && !o->no_composite;
     return OK;
 }
 
@@ -416,10 +422,11 @@ static bool environment_is_testing(void)
 
 static void say_what_has_no_effect(const struct generate_job *job, const struct generate_options *o)
 {
-    if (!o->mask) options_without_effect("invert-mask no-composite", "without --mask");
-    if (o->mask && o->no_composite && !job->model.has_vae)
-        log_warning("--no-composite has no effect: this model makes pixels, those that are kept "
-                    "stay as they are");
+    if (!o->mask) options_without_effect("invert-mask composite no-composite", "without --mask");
+    if (o->mask && (o->no_composite || o->wants_composite) && !job->model.has_vae)
+        log_warning(
+            "%s has no effect: this model makes pixels, those that are kept stay as they are",
+            o->no_composite ? "--no-composite" : "--composite");
 }
 
 int generate_resolve(struct generate_job *job, struct generate_options *o)

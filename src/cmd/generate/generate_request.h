@@ -17,7 +17,8 @@ struct generate_options {
     int64_t count, at_once;
     uint64_t memory_limit;
     bool prompt_is_text, negative_is_text; /* also where they begin with @ */
-    bool invert_mask, no_composite, testing, json, read, attention_slicing, vae_slicing;
+    bool invert_mask, wants_composite, no_composite, testing, json, read, attention_slicing,
+        vae_slicing;
 };
 
 struct generate_job {
