@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "device/device.h"
+#include "diffusion/diffusion_begin.h"
 #include "diffusion/diffusion_bench.h"
 #include "diffusion/diffusion_eval.h"
 #include "diffusion/diffusion_task.h"
@@ -116,6 +117,8 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
     TRY(token_check_device(s->device));
     struct diffusion_conditions conditions = diffusion_conditions_of(&s->data);
     TRY(diffusion_design_configure(&s->design, config, &conditions)); /* before long loading */
+    if (config->diffusion.init_from[0] && !setup->resume)
+        TRY(diffusion_begin_check(&s->design, config->diffusion.init_from));
     TRY(diffusion_data_open(&s->data, &s->own_input, setup));
     conditions = diffusion_conditions_of(&s->data);
     TRY(diffusion_design_configure(&s->design, config, &conditions));
@@ -146,7 +149,9 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
     TRY(diffusion_core_connect(s->core));
     diffusion_say_what_is_trained(s);
     if (setup->resume) return diffusion_load(s, setup->resume);
-    return diffusion_core_initialise(s->core, (uint64_t)config->seed);
+    TRY(diffusion_core_initialise(s->core, (uint64_t)config->seed));
+    return config->diffusion.init_from[0] ? diffusion_begin_with(s, config->diffusion.init_from)
+                                          : OK;
 }
 
 static const struct plan *diffusion_plan(const struct task_state *s)

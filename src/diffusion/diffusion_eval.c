@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "diffusion/diffusion_sampler.h"
+#include "diffusion/eval_baselines.h"
 #include "diffusion/nearest_class.h"
 #include "metrics/sample_metrics.h"
 #include "metrics/sample_metrics_internal.h"
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METRICS_SEED = 1, FIGURES_MOST = 10 };
+enum { METRICS_SEED = 1, FIGURES_MOST = 13 };
 
 struct diffusion_eval {
     const struct task_evaluation *wanted;
@@ -146,10 +147,17 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
                                design->width, design->height, METRICS_SEED,
                                e->wanted->stop_requested));
     TRY(eval_measure_right(e, &right, &right_images));
+    struct eval_baselines than;
+    TRY(eval_baselines_measure(&than, e->set, (struct image_list){e->pixels, e->count},
+                               (struct image_list){e->pixels + e->count, e->held}, design->width,
+                               design->height, e->wanted->stop_requested));
     const struct diffusion_figure list[FIGURES_MOST] = {
         {"right", "samples that are nearest to the mean image of their class or text", right},
         {"right_held", "images held out that are", right_images},
         {"rkid", "distance of random features (lower is better; 0 = the same)", m.rkid},
+        {"rkid_held", "the same of images held out", than.held},
+        {"rkid_mean", "of the mean image", than.mean},
+        {"rkid_noise", "of noise", than.noise},
         {"swd", "sliced Wasserstein distance x 1000 (lower is better)", m.swd},
         {"precision", "samples that look like some image", m.precision},
         {"recall", "images that look like some sample", m.recall},

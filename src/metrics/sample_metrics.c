@@ -152,6 +152,27 @@ cleanup:
     return code;
 }
 
+int sample_metrics_rkid(double *rkid, struct image_list real, const struct image_list *sets,
+                        int count, int width, int height, bool (*stop_requested)(void))
+{
+    struct features f = {0};
+    struct metrics_sets found;
+    int code;
+    TRY_CLEANUP(metrics_features(&f.real, &f.blocks, real, width, height, stop_requested));
+    TRY_CLEANUP(metrics_scaling_of(&f.scaling, &f.real, &f.blocks));
+    metrics_scale(&f.real, &f.scaling, &f.blocks);
+    for (int i = 0; i < count; i++) {
+        metrics_rows_free(&f.fake);
+        TRY_CLEANUP(metrics_features(&f.fake, &f.blocks, sets[i], width, height, stop_requested));
+        metrics_scale(&f.fake, &f.scaling, &f.blocks);
+        TRY_CLEANUP(metrics_compare(&found, &f.real, &f.fake, NEIGHBOUR, stop_requested));
+        rkid[i] = found.kid;
+    }
+cleanup:
+    free_features(&f);
+    return code;
+}
+
 int sample_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,
                                   int width, int height, int k)
 {

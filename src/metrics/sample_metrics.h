@@ -29,6 +29,11 @@ int sample_metrics_measure(struct sample_metrics *metrics, struct image_list rea
                            struct image_list held, struct image_list fake, int width, int height,
                            uint64_t seed, bool (*stop_requested)(void));
 
+/* rkid of each of `count` sets against the same real images: what its size means is told by those
+ * of other sets. NaN for a set of fewer than 2. */
+int sample_metrics_rkid(double *rkid, struct image_list real, const struct image_list *sets,
+                        int count, int width, int height, bool (*stop_requested)(void));
+
 /* Share of the real images that have a fake nearer than their k-th nearest real one, by plain
  * distance of pixels (Naeem et al. 2020): for the test that training learns. k <= 64. */
 int sample_metrics_pixel_coverage(double *coverage, struct image_list real, struct image_list fake,

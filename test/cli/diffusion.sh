@@ -177,6 +177,35 @@ err_has "moved.csv:14:11: NAME,CLASS is expected"
 err_lines 1
 has_not bad
 
+# ---- begun with a model: its weights, of classes those of the same names ----
+run 0 imgtrain train tiny.yaml -o deep -q images=20 layers=2
+for from in deep deep/model deep/best.safetensors deep/checkpoints/step-000000001.safetensors; do
+    rm -rf begun
+    run 0 imgtrain train tiny.yaml -o begun layers=2 max_steps=0 init_from=$from
+    err_has "diffusion.init_from: the weights of $from"
+    same begun/final.png deep/final.png
+done
+rm -rf begun
+run 0 imgtrain train tiny.yaml -o begun -q layers=2 max_steps=2 checkpoint.every=1 init_from=deep
+mv deep deeper
+back_to begun 1
+run 0 imgtrain train tiny.yaml -o begun -q layers=2 max_steps=2 checkpoint.every=1 init_from=deep --resume
+mkdir new && cp -R shapes/circle new && cp -R shapes/cross new/hexagon
+run 0 imgtrain train tiny.yaml -o begun2 layers=2 max_steps=0 data=new init_from=deeper
+err_has "diffusion.init_from: 1 of 2 classes are not in deeper and are learnt anew"
+sed -i 's/"n_layers": 2/"n_layers": 1/' deeper/model/transformer/config.json
+run 65 imgtrain generate deeper --label circle
+err_has "tensor layers.1."
+err_has "n_layers is 1 in config.json"
+
+# ---- what its rKID is worth ----
+run 0 imgtrain eval whole shapes --samples 24 --json
+cp "$out" figures.json
+run 0 python3 -c "
+import json
+f = json.load(open('figures.json'))
+assert f['rkid_noise'] > 1 and f['rkid_mean'] > 0.1 and f['rkid_held'] is None, f"
+
 # ---- bad input: one line, the right status, no folder ----
 mkdir empty one broken
 cp shapes/circle/0001.ppm one
@@ -196,6 +225,8 @@ refused 65 "labels=true" data=one
 refused 78 "sides are multiples of 4: 12 x 12 is" diffusion.size=10
 refused 78 "sides are multiples of 12: 12 x 12 is" patch=3
 refused 78 "diffusion.channels: 2: images have 1 (grey) or 3 (colours)" channels=2
+refused 78 "diffusion.init_from: deeper/model.safetensors has 2 for diffusion.layers, this config 1" init_from=deeper/model.safetensors
+refused 66 "diffusion.init_from: nowhere" init_from=nowhere
 refused 78 "diffusion.axes: 2 values" 'axes=[8, 8]'
 refused 78 "diffusion.dim, heads, axes" 'axes=[8, 4, 2]'
 refused 78 "diffusion.dim, heads, axes" heads=3

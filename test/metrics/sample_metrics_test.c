@@ -244,6 +244,20 @@ static bool stop(void)
     return true;
 }
 
+START_TEST(rkid_of_several_sets)
+{
+    const struct image_list sets[2] = {of(&held), of(&fake)};
+    struct sample_metrics one, other;
+    double rkid[2];
+    measure(&one, &real, &held, &held, SIDE, SIDE, 1);
+    measure(&other, &real, &held, &fake, SIDE, SIDE, 1);
+    ck_assert_int_eq(sample_metrics_rkid(rkid, of(&real), sets, 2, SIDE, SIDE, NULL), OK);
+    ck_assert_double_eq(rkid[0], one.rkid);
+    ck_assert_double_eq(rkid[1], other.rkid);
+    ck_assert_int_eq(sample_metrics_rkid(rkid, of(&real), sets, 2, SIDE, SIDE, stop), ERR_STOPPED);
+}
+END_TEST
+
 START_TEST(stops_when_asked)
 {
     struct sample_metrics m;
@@ -286,6 +300,7 @@ Suite *sample_metrics_test_suite(void)
     tcase_add_test(uses, copies_are_noticed);
     tcase_add_test(uses, too_few_are_nan);
     tcase_add_test(uses, stops_when_asked);
+    tcase_add_test(uses, rkid_of_several_sets);
     suite_add_tcase(suite, uses);
     return suite;
 }

@@ -165,6 +165,32 @@ static bool list_has(const void *context, const char *name)
     return false;
 }
 
+/* Blocks that the config does not count would be left out, and what is made be another network's.
+ */
+static int check_no_more_blocks(const struct model_folder *model)
+{
+    const struct s3dit_config *config = &model->dit.config;
+    const struct {
+        const char *prefix, *key;
+        int count;
+    } rows[] = {{"layers.", "n_layers", config->layers},
+                {"noise_refiner.", "n_refiner_layers", config->refiner_layers},
+                {"context_refiner.", "n_refiner_layers", config->refiner_layers}};
+    for (int f = 0; f < store_shards_count(model->denoiser); f++) {
+        const struct store_file *file = store_shards_at(model->denoiser, f);
+        for (int i = 0; i < store_count(file); i++)
+            for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+                const char *name = store_at(file, i)->name;
+                size_t length = strlen(rows[r].prefix);
+                if (strncmp(name, rows[r].prefix, length) != 0) continue;
+                if (atol(name + length) < rows[r].count) continue;
+                return fail(ERR_DATA, "%s: tensor %s is there, but %s is %d in config.json",
+                            store_path(file), name, rows[r].key, rows[r].count);
+            }
+    }
+    return OK;
+}
+
 static int find_weights(struct model_folder *model)
 {
     const struct s3dit_model *dit = &model->dit;
@@ -176,6 +202,7 @@ static int find_weights(struct model_folder *model)
         checksum_tensor(model, model->weights[i]);
     }
     TRY(store_shards_check_small(model->denoiser));
+    TRY(check_no_more_blocks(model));
     store_shards_warn_unused(model->denoiser, model->dit.tensor_count, list_has, &model->dit);
     return OK;
 }
