@@ -68,8 +68,8 @@ static struct pair pair_of_entry(const struct pairs *set, const struct pairs_ent
                          .h = (int)e->h,
                          .lq_is_16 = e->lq_bytes == 2,
                          .gt_is_16 = e->gt_bytes == 2,
-                         .lq = e->lq_bytes ? set->cache.map + e->lq : NULL,
-                         .gt = set->cache.map + e->gt};
+                         .lq = e->lq_bytes ? set->cache.file.map + e->lq : NULL,
+                         .gt = set->cache.file.map + e->gt};
 }
 
 static void list_one(struct pairs *set, int match, const struct pair *pair)
@@ -175,8 +175,9 @@ static void say_what_is_there(const struct pairs *set, const struct pairs_option
                  format_bytes(pairs_largest_view(set)).text);
     else
         log_info("%s data: %s: %d images%s%s, %dx, %s%s%s", options->role, options->gt, set->count,
-                 lq, folder, set->scale, format_bytes((int64_t)set->cache.bytes).text,
-                 set->cache.path ? ", cached in " : "", set->cache.path ? set->cache.path : "");
+                 lq, folder, set->scale, format_bytes((int64_t)set->cache.file.bytes).text,
+                 set->cache.file.path ? ", cached in " : "",
+                 set->cache.file.path ? set->cache.file.path : "");
 }
 
 static int open_uncached(struct pairs *set, const struct pairs_options *options)
@@ -215,7 +216,7 @@ int pairs_open(struct pairs **out, const struct pairs_options *options)
     struct pairs *set = calloc(1, sizeof *set);
     *out = NULL;
     if (!set) return fail(ERR_SYSTEM, "out of memory");
-    set->cache.fd = -1;
+    set->cache.file.fd = -1;
     set->scale = options->scale;
     int code = open_pairs(set, options);
     if (code < 0) pairs_close(set);
@@ -257,7 +258,7 @@ int pairs_scale(const struct pairs *set)
 
 size_t pairs_bytes(const struct pairs *set)
 {
-    return set->cache.bytes;
+    return set->cache.file.bytes;
 }
 
 uint64_t pairs_fingerprint(const struct pairs *set)

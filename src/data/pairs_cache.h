@@ -2,16 +2,14 @@
 #ifndef IMGTRAIN_DATA_PAIRS_CACHE_H
 #define IMGTRAIN_DATA_PAIRS_CACHE_H
 
+#include "data/cache_file.h"
 #include "data/pairs_format.h"
 #include "data/pairs_match.h"
 
 struct pairs_cache {
-    const uint8_t *map;
-    size_t bytes;
+    struct cache_file file;
     struct pairs_header header;
     const struct pairs_entry *index; /* [header.count] */
-    char *path;                      /* NULL: a file that has no name (yet), open as */
-    int fd;
 };
 
 /* Maps the cache of the listed files, after checking them (pairs_check) and making it where it is
