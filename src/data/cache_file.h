@@ -17,7 +17,8 @@ struct cache_file {
 struct cache_content {
     const char *name; /* of the file, in whatever folder */
     const char *what; /* is in it, for messages: "the images" */
-    /* Writes the bytes to `fd` from its start on; `name`: of the file, for messages. */
+    /* Writes the bytes to `fd` from its start on, and leaves its position at their end. `name`: of
+     * the file, for messages. */
     int (*make)(void *context, int fd, const char *name);
     bool (*is_sound)(void *context, const uint8_t *map, size_t bytes);
     void *context;

@@ -240,23 +240,29 @@ uint64_t dataset_fingerprint(const struct dataset *set)
     return set->cache.header.contents;
 }
 
-static struct dataset_item dataset_item_at(const struct dataset *set, int index)
+int dataset_count(const struct dataset *set)
+{
+    return (int)set->cache.header.count;
+}
+
+struct dataset_item dataset_at(const struct dataset *set, int index)
 {
     const struct dataset_header *header = &set->cache.header;
     return (struct dataset_item){
         .pixels = set->cache.pixels + (size_t)index * header->width * header->height * 3,
         .label = set->cache.labels[index],
+        .index = index,
     };
 }
 
 struct dataset_item dataset_train(const struct dataset *set, int index)
 {
-    return dataset_item_at(set, set->train[index]);
+    return dataset_at(set, set->train[index]);
 }
 
 struct dataset_item dataset_held(const struct dataset *set, int index)
 {
-    return dataset_item_at(set, set->held[index]);
+    return dataset_at(set, set->held[index]);
 }
 
 int dataset_measured_count(const struct dataset *set)

@@ -19,6 +19,7 @@ enum { DATASET_HELD_FROM = 20 };
 struct dataset_item {
     const uint8_t *pixels; /* [height][width][3], borrowed (mapped) */
     int label;             /* class or caption; 0 without */
+    int index;             /* among all images of the set, held-out ones too */
     bool flip;             /* to be mirrored left to right */
 };
 
@@ -50,6 +51,9 @@ const char *dataset_class_name(const struct dataset *set, int label);
  * a resumed run notices another data set. */
 uint64_t dataset_fingerprint(const struct dataset *set);
 
+/* All images of the set, training and held-out ones, in one order; never mirrored. */
+int dataset_count(const struct dataset *set);
+struct dataset_item dataset_at(const struct dataset *set, int index);
 /* Training or held-out image `index`, never mirrored. */
 struct dataset_item dataset_train(const struct dataset *set, int index);
 struct dataset_item dataset_held(const struct dataset *set, int index);

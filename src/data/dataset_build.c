@@ -1,10 +1,10 @@
 #include "data/dataset_build.h"
 
 #include "base/checksum.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/seldom.h"
 #include "base/threads.h"
 #include "data/cache_format.h"
 #include "data/flatten.h"
@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 enum { CHUNK = 64, LISTED = 5 };
-static const double FIRST_LINE_SECONDS = 2, LINE_SECONDS = 10;
 
 struct builder {
     const struct dataset_options *options;
@@ -30,7 +29,7 @@ struct builder {
     uint64_t *sums;   /* [count] */
     int32_t *labels;  /* [count] */
     int count, skipped, enlarged;
-    double started, last_line;
+    struct seldom lines;
 };
 
 /* ---- one image ---- */
@@ -129,11 +128,9 @@ static int keep_chunk(struct builder *builder, int first, int count)
 
 static void show_progress(struct builder *builder, int done)
 {
-    double now = clock_seconds(), spent = now - builder->started;
     int total = builder->scan->count;
-    double wait = builder->last_line > builder->started ? LINE_SECONDS : FIRST_LINE_SECONDS;
-    if (done == total || now - builder->last_line < wait) return;
-    builder->last_line = now;
+    double spent;
+    if (done == total || !seldom_is_due(&builder->lines, &spent)) return;
     log_info("images %d/%d %d%% eta %.0fs", done, total, (int)((int64_t)done * 100 / total),
              spent * (total - done) / done);
 }
@@ -250,7 +247,7 @@ int dataset_build(int fd, const char *name, uint64_t key, const struct dataset_o
     builder.faults = calloc(CHUNK, sizeof *builder.faults);
     builder.sums = malloc(count * sizeof *builder.sums);
     builder.labels = malloc(count * sizeof *builder.labels);
-    builder.started = builder.last_line = clock_seconds();
+    builder.lines = seldom_begin();
     int code = builder.chunk && builder.faults && builder.sums && builder.labels
                    ? run_builder(&builder, key)
                    : fail(ERR_SYSTEM, "out of memory for the images");

@@ -1,11 +1,11 @@
 #include "data/pairs_build.h"
 
 #include "base/checksum.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/seldom.h"
 #include "base/threads.h"
 #include "data/pair_decode.h"
 #include "data/pairs_format.h"
@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 enum { PAIRS_HEADER_BYTES = 4096, CHUNK_MOST = 64, LISTED = 5 };
-static const double FIRST_LINE_SECONDS = 2, LINE_SECONDS = 10;
 
 /* One pair as it goes into the file: RGB of 8 or 16 bits. */
 struct decoded {
@@ -37,7 +36,7 @@ struct pairs_builder {
     struct pairs_entry *index;
     uint32_t count;
     int skipped;
-    double started, last_line;
+    struct seldom lines;
 };
 
 /* ---- one pair ---- */
@@ -109,10 +108,8 @@ static int keep_pair(struct pairs_builder *b, const struct decoded *d, const str
 
 static void pairs_build_progress(struct pairs_builder *b, int done)
 {
-    double now = clock_seconds();
-    double wait = b->last_line > b->started ? LINE_SECONDS : FIRST_LINE_SECONDS;
-    if (done == b->list->count || now - b->last_line < wait) return;
-    b->last_line = now;
+    double spent;
+    if (done == b->list->count || !seldom_is_due(&b->lines, &spent)) return;
     log_info("%s data: images %d/%d, %s", b->options->role, done, b->list->count,
              format_bytes((int64_t)b->at).text);
 }
@@ -167,7 +164,7 @@ int pairs_build(int fd, const char *name, uint64_t key, const struct pairs_list 
     struct pairs_builder *b = calloc(1, sizeof *b);
     if (!b) return fail(ERR_SYSTEM, "out of memory");
     *b = (struct pairs_builder){.list = list, .options = options, .name = name, .fd = fd};
-    b->started = b->last_line = clock_seconds();
+    b->lines = seldom_begin();
     b->index = calloc((size_t)list->count, sizeof *b->index);
     int code = b->index ? write_cache(b, key) : fail(ERR_SYSTEM, "out of memory");
     free(b->index);

@@ -51,12 +51,14 @@ int diffusion_declare(struct task_state *s, const struct memory_mode *mode)
     } host[] = {
         {"best", s->core->net.net.floats, &s->held.ema},
         {"show", diffusion_show_floats(s), &s->show},
+        {"drawn", s->design.factor ? (size_t)s->config->diffusion.samples * image : 0, &s->drawn},
         {"predicted", (size_t)choices.micro * image, &s->predicted},
         {"guiding", (size_t)choices.micro * image, &s->guiding},
     };
     for (size_t i = 0; i < sizeof host / sizeof *host; i++)
         TRY(plan_declare(s->plan, host[i].name, PLAN_HOST, host[i].floats * sizeof(float),
                          PLAN_ALWAYS, (void **)host[i].slot));
+    TRY(diffusion_declare_codec(s));
     return plan_layout(s->plan);
 }
 
@@ -73,6 +75,8 @@ static void diffusion_close(struct task_state *s)
     if (s->core) stepper_rest(&s->core->stepper); /* an error here came too late to matter */
     plan_free(s->plan);
     diffusion_free_core(s->core);
+    diffusion_free_codec(s->codec);
+    kl_folder_close(&s->vae);
     diffusion_free_input(s->own_input);
     free(s);
 }
@@ -80,11 +84,11 @@ static void diffusion_close(struct task_state *s)
 static void diffusion_say_what_is_trained(const struct task_state *s)
 {
     const struct diffusion_core *core = s->core;
-    log_info("diffusion: %d x %d, %zu parameters, %.3g MFLOP an image; %d images (%d held out), "
+    log_info("diffusion: %d x %d%s, %zu parameters, %.3g MFLOP an image; %d images (%d held out), "
              "%d %s; batch %d (%d at a time%s)",
-             s->design.width, s->design.height, core->net.net.parameter_total,
-             2e-6 * diffusion_network_macs(&core->network), dataset_train_count(s->data.set),
-             dataset_held_count(s->data.set), s->data.classes,
+             s->design.width, s->design.height, s->design.factor ? " latents" : "",
+             core->net.net.parameter_total, 2e-6 * diffusion_network_macs(&core->network),
+             dataset_train_count(s->data.set), dataset_held_count(s->data.set), s->data.classes,
              s->data.captions ? "texts" : "classes", core->mode.batch, core->mode.micro,
              core->mode.checkpointing ? ", activation checkpointing"
              : core->mode.halves      ? ", mixed precision"
@@ -116,12 +120,14 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
     diffusion_held_forget(&s->held);
     TRY(token_check_device(s->device));
     struct diffusion_conditions conditions = diffusion_conditions_of(&s->data);
-    TRY(diffusion_design_configure(&s->design, config, &conditions)); /* before long loading */
+    TRY(diffusion_open_vae(s));
+    const struct kl_folder *vae = s->vae.path ? &s->vae : NULL;
+    TRY(diffusion_design_configure(&s->design, config, &conditions, vae)); /* before long loading */
     if (config->diffusion.init_from[0] && !setup->resume)
         TRY(diffusion_begin_check(&s->design, config->diffusion.init_from));
     TRY(diffusion_data_open(&s->data, &s->own_input, setup));
     conditions = diffusion_conditions_of(&s->data);
-    TRY(diffusion_design_configure(&s->design, config, &conditions));
+    TRY(diffusion_design_configure(&s->design, config, &conditions, vae));
     s->feed = (struct diffusion_feed){.data = &s->data,
                                       .seed = (uint64_t)config->seed,
                                       .times = diffusion_times_of(config),
@@ -142,11 +148,13 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(diffusion_declare(s, &s->mode));
+    if (setup->resume) TRY(diffusion_check_vae(s, setup->resume));
     if (setup->resume) TRY(diffusion_expect_checkpoint(s, setup->resume));
     if (setup->resume && !setup->without_input) TRY(diffusion_check_data(s, setup));
-    if (setup->forecast_only) return OK;
+    if (setup->forecast_only) return setup->without_input ? OK : diffusion_expect_vae(s);
     TRY(plan_commit(s->plan, setup->device));
     TRY(diffusion_core_connect(s->core));
+    TRY(diffusion_make_latents(s, setup));
     diffusion_say_what_is_trained(s);
     if (setup->resume) return diffusion_load(s, setup->resume);
     TRY(diffusion_core_initialise(s->core, (uint64_t)config->seed));
@@ -273,7 +281,8 @@ static int diffusion_describe(const struct store_file *file, struct task_fact *f
     else
         snprintf(facts[0].text, sizeof facts[0].text, "%d classes", design.conditions.count - 1);
     facts[1] = (struct task_fact){.key = "size", .label = "their size"};
-    snprintf(facts[1].text, sizeof facts[1].text, "%dx%d", design.width, design.height);
+    snprintf(facts[1].text, sizeof facts[1].text, "%dx%d", diffusion_shown_width(&design),
+             diffusion_shown_height(&design));
     return 2;
 }
 

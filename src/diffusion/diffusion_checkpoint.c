@@ -109,6 +109,7 @@ int diffusion_write_folder(struct task_state *s, const char *run_dir)
         .parameters = ema,
         .table = ema + network->table,
         .text = &text,
+        .vae = s->design.factor ? &s->vae : NULL,
         .shift = s->config->diffusion.shift,
         .defaults = {.width = diffusion_width(s->config),
                      .height = diffusion_height(s->config),

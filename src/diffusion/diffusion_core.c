@@ -75,7 +75,6 @@ int diffusion_core_declare(struct diffusion_core *core, const struct diffusion_d
     core->stepper.device = device;
     /* Which tables of angles a step reads depends on its captions' lengths. */
     core->stepper.no_graph = design->conditions.captions;
-    int phases;
     size_t images = (size_t)mode->micro * diffusion_image_floats(&core->design) * sizeof(float);
     TRY(diffusion_network_open(&core->network, design));
     TRY(diffusion_network_list(&core->network, &core->net.net));
@@ -83,14 +82,14 @@ int diffusion_core_declare(struct diffusion_core *core, const struct diffusion_d
                                   mode->checkpointing ? S3DIT_CHECKPOINTED
                                   : mode->halves      ? S3DIT_HALVES
                                                       : S3DIT_TRAINING,
-                                  device, plan, &phases));
+                                  device, plan, &core->phases));
     TRY(trained_net_declare(&core->net, "net",
                             &(struct trained_memory){.offload = mode->offload,
                                                      .views = core->ahead,
                                                      .means = true,
                                                      .ema = "ema",
                                                      .first = 0,
-                                                     .last = phases},
+                                                     .last = core->phases},
                             plan));
     TRY(core_declare_offload(core, plan));
     TRY(plan_declare(plan, "inputs", PLAN_DATA, core_inputs_layout(core, NULL, NULL), PLAN_ALWAYS,

@@ -53,6 +53,7 @@ struct diffusion_core {
     struct diffusion_network network; /* its passes */
     struct stepper stepper;
     bool ahead;                     /* the device has memory of its own */
+    int phases;                     /* of a step */
     int span;                       /* samples whose inputs are there at a time */
     struct diffusion_inputs inputs; /* the device's */
     struct diffusion_inputs host[2];

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "data/dataset.h"
+#include "diffusion/latent/latent_set.h"
 #include "nn/net_init.h"
 #include "task/task.h"
 
@@ -16,13 +17,20 @@
 
 struct task_input {
     struct dataset *set;
+    struct latent_set *latents;
 };
 
 void diffusion_free_input(struct task_input *input)
 {
     if (!input) return;
+    latent_set_close(input->latents);
     dataset_close(input->set);
     free(input);
+}
+
+struct latent_set **diffusion_input_latents(struct task_input *input)
+{
+    return &input->latents;
 }
 
 static enum scan_labels diffusion_labels(const struct config *config)
@@ -75,7 +83,7 @@ static int diffusion_read_images(struct task_input **input, const struct task_se
         .height = diffusion_height(config),
         .labels = diffusion_labels(config),
         .label_file = config->diffusion.labels,
-        .grey = config->diffusion.channels == 1,
+        .grey = config->diffusion.channels == 1 && !diffusion_is_latent(config),
         .flip = config->diffusion.flip,
         .seed = (uint64_t)config->seed,
         .spill_dir = setup->spill_dir,
@@ -149,13 +157,30 @@ static size_t feed_numbers(const struct diffusion_feed *feed)
     return (size_t)feed->width * (size_t)feed->height * (size_t)feed->channels;
 }
 
-/* noise lies at out->noisy. */
-static void feed_mix(const struct diffusion_feed *feed, const struct dataset_item *item, double t,
+static uint64_t feed_draws(const struct diffusion_feed *feed)
+{
+    return (feed_numbers(feed) + 3) / 4;
+}
+
+/* An image as the network sees it; of latents one sample of those that it may have. */
+static void feed_image(const struct diffusion_feed *feed, const struct dataset_item *item,
+                       uint32_t stream, uint64_t step, uint64_t place, float *to)
+{
+    const struct diffusion_data *data = feed->data;
+    if (!data->latents) {
+        dataset_item_channels(data->set, item, feed->channels, to);
+        return;
+    }
+    net_normal(to, feed_numbers(feed), feed->seed, stream, step, place * feed_draws(feed));
+    latent_set_sample(data->latents, item->index, item->flip, to);
+}
+
+/* The image lies at out->target, noise at out->noisy. */
+static void feed_mix(const struct diffusion_feed *feed, double t,
                      const struct diffusion_samples *out)
 {
     size_t count = feed_numbers(feed);
     float noise_share = (float)t, image_share = (float)(1 - t);
-    dataset_item_channels(feed->data->set, item, feed->channels, out->target);
     for (size_t i = 0; i < count; i++) {
         float image = out->target[i], noise = out->noisy[i];
         out->target[i] = image - noise;
@@ -179,7 +204,6 @@ static struct diffusion_samples feed_sample(const struct diffusion_feed *feed,
 void diffusion_feed_fill(const struct diffusion_feed *feed, uint64_t step, uint64_t shown,
                          int first, int n, const struct diffusion_samples *out)
 {
-    uint64_t draws = (feed_numbers(feed) + 3) / 4;
     for (int i = 0; i < n; i++) {
         uint64_t place = (uint64_t)(first + i);
         struct dataset_item item;
@@ -187,8 +211,9 @@ void diffusion_feed_fill(const struct diffusion_feed *feed, uint64_t step, uint6
         struct philox4 draw = philox_draw(feed->seed, STREAM_DIFFUSION_TIME, step, place);
         dataset_batch(feed->data->set, shown + place, 1, &item);
         net_normal(one.noisy, feed_numbers(feed), feed->seed, STREAM_DIFFUSION_TRAIN, step,
-                   place * draws);
-        feed_mix(feed, &item, diffusion_time_draw(&feed->times, draw.v), &one);
+                   place * feed_draws(feed));
+        feed_image(feed, &item, STREAM_DIFFUSION_LATENT, step, place, one.target);
+        feed_mix(feed, diffusion_time_draw(&feed->times, draw.v), &one);
         bool drops = (double)philox_uniform(draw.v[2]) < feed->dropout;
         diffusion_condition_of(feed->data, drops ? -1 : item.label, one.condition, one.length);
     }
@@ -198,9 +223,9 @@ void diffusion_feed_held(const struct diffusion_feed *feed, int index, double t,
                          const struct diffusion_samples *out)
 {
     struct dataset_item item = dataset_measured(feed->data->set, index);
-    uint64_t draws = (feed_numbers(feed) + 3) / 4;
     net_normal(out->noisy, feed_numbers(feed), feed->seed, STREAM_DIFFUSION_HELD, 0,
-               (uint64_t)index * draws);
-    feed_mix(feed, &item, t, out);
+               (uint64_t)index * feed_draws(feed));
+    feed_image(feed, &item, STREAM_DIFFUSION_HELD_LATENT, 0, (uint64_t)index, out->target);
+    feed_mix(feed, t, out);
     diffusion_condition_of(feed->data, item.label, out->condition, out->length);
 }

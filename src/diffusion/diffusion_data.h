@@ -11,14 +11,16 @@
 
 struct dataset;
 struct dataset_item;
+struct latent_set;
 struct task_input;
 struct task_setup;
 
 struct diffusion_data {
-    struct dataset *set; /* the input's, borrowed; NULL: not read */
-    bool captions;       /* texts in place of classes */
-    int classes;         /* of the set, or different texts, also when it is not read */
-    int longest;         /* bytes of the longest text */
+    struct dataset *set;              /* the input's, borrowed; NULL: not read */
+    const struct latent_set *latents; /* likewise, what an autoencoder made of it; NULL: pixels */
+    bool captions;                    /* texts in place of classes */
+    int classes;                      /* of the set, or different texts, also when it is not read */
+    int longest;                      /* bytes of the longest text */
     uint64_t fingerprint;
 };
 
@@ -27,6 +29,9 @@ struct diffusion_data {
 int diffusion_data_open(struct diffusion_data *data, struct task_input **own,
                         const struct task_setup *setup);
 void diffusion_free_input(struct task_input *input);
+
+/* Where the latents of the input's images go, which are made once: for who makes them. */
+struct latent_set **diffusion_input_latents(struct task_input *input);
 
 /* What the network is told of an image: rows of a table. A class is one of them, a text one for
  * each of its bytes; one more says nothing. */
@@ -53,7 +58,7 @@ struct diffusion_feed {
     int width, height, channels; /* of what the network sees */
 };
 
-/* Where it goes. Images are [height][width][channels] in -1..1. */
+/* Where it goes. Images are [height][width][channels], in -1..1 where they are no latents. */
 struct diffusion_samples {
     float *noisy;   /* [n] images: (1 - t) image + t noise */
     float *target;  /* [n] images: image - noise, what the network is to say */

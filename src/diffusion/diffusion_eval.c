@@ -43,14 +43,14 @@ static int eval_open_images(struct diffusion_eval *e)
     char *cache = dataset_cache_folder(file_is_dir(e->wanted->path) ? e->wanted->path : NULL);
     const struct dataset_options options = {
         .folder = e->wanted->input,
-        .width = design->width,
-        .height = design->height,
+        .width = diffusion_shown_width(design),
+        .height = diffusion_shown_height(design),
         .labels = captions  ? SCAN_LABELS_CAPTIONS
                   : classes ? scan_labels_known(e->config->diffusion.labels)
                             : SCAN_LABELS_NONE,
         .label_file = e->config->diffusion.labels,
         .seed = (uint64_t)e->config->seed,
-        .grey = design->dit.channels == 1,
+        .grey = diffusion_is_grey(design),
         .cache_dir = cache,
         .stop_requested = e->wanted->stop_requested,
     };
@@ -118,8 +118,9 @@ static int eval_measure_right(const struct diffusion_eval *e, double *samples, d
     int right = 0, right_images = 0;
     *samples = *images = (double)NAN;
     if (e->classes == 0) return OK;
-    TRY(nearest_class_find(e->set, design->width, design->height, e->pixels + e->count,
-                           e->held + e->count, e->wanted->stop_requested, e->nearest));
+    TRY(nearest_class_find(e->set, diffusion_shown_width(design), diffusion_shown_height(design),
+                           e->pixels + e->count, e->held + e->count, e->wanted->stop_requested,
+                           e->nearest));
     for (int i = 0; i < e->held; i++)
         right_images += e->nearest[i] == dataset_held(e->set, i).label;
     for (int i = 0; i < e->count; i++)
@@ -144,8 +145,8 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
     TRY(sample_metrics_measure(&m, (struct image_list){e->pixels, e->count},
                                (struct image_list){e->pixels + e->count, e->held},
                                (struct image_list){e->pixels + e->count + e->held, e->count},
-                               design->width, design->height, METRICS_SEED,
-                               e->wanted->stop_requested));
+                               diffusion_shown_width(design), diffusion_shown_height(design),
+                               METRICS_SEED, e->wanted->stop_requested));
     TRY(eval_measure_right(e, &right, &right_images));
     struct eval_baselines than;
     TRY(eval_baselines_measure(&than, e->set, (struct image_list){e->pixels, e->count},
@@ -214,10 +215,11 @@ int diffusion_eval(const struct task_evaluation *wanted)
     int code;
     TRY_CLEANUP(checkpoint_expect(file, "diffusion", "model"));
     TRY_CLEANUP(eval_open_config(&e.config, file));
-    TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, file, wanted->at_once));
+    TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, file, e.config->diffusion.vae,
+                                       wanted->at_once));
     diffusion_sampler_listen(e.sampler, wanted->stop_requested);
     const struct diffusion_design *design = diffusion_sampler_design(e.sampler);
-    e.image = (size_t)design->width * (size_t)design->height * 3;
+    e.image = (size_t)diffusion_shown_width(design) * (size_t)diffusion_shown_height(design) * 3;
     TRY_CLEANUP(eval_open_images(&e));
     TRY_CLEANUP(eval_allocate(&e));
     TRY_CLEANUP(eval_make_samples(&e));

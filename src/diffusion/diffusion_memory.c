@@ -74,6 +74,7 @@ int diffusion_need(const struct task_state *s, const struct memory_mode *mode,
     if (!trial) return fail(ERR_SYSTEM, "out of memory");
     *trial = *s;
     trial->core = NULL;
+    trial->codec = NULL;
     trial->config = &trial->sized;
     if (work->batch) trial->sized.diffusion.batch = work->batch;
     trial->plan = plan_create();
@@ -90,6 +91,7 @@ int diffusion_need(const struct task_state *s, const struct memory_mode *mode,
 cleanup:
     plan_free(trial->plan);
     diffusion_free_core(trial->core);
+    diffusion_free_codec(trial->codec);
     free(trial);
     return code;
 }
@@ -135,6 +137,7 @@ int diffusion_replan(struct task_state *s, const struct memory_mode *mode)
         *batch = mode->work.batch;
     }
     s->core = NULL;
+    s->codec = NULL;
     s->plan = next;
     code = diffusion_declare(s, mode);
     s->plan = before.plan;
@@ -143,6 +146,7 @@ int diffusion_replan(struct task_state *s, const struct memory_mode *mode)
     if (code < 0) {
         struct plan *plan = s->plan;
         diffusion_free_core(s->core);
+        diffusion_free_codec(s->codec);
         *s = before;
         s->plan = plan;
         plan_connect(s->plan);
@@ -151,6 +155,7 @@ int diffusion_replan(struct task_state *s, const struct memory_mode *mode)
     s->core->net.v_missing = before.core->net.v_missing;
     s->core->net.m_missing = before.core->net.m_missing;
     diffusion_free_core(before.core);
+    diffusion_free_codec(before.codec);
     s->mode = *mode;
     s->mode.work.batch = (int)*batch;
     return diffusion_core_connect(s->core);

@@ -6,11 +6,15 @@
 #include "device/device.h"
 #include "diffusion/model/text_table.h"
 #include "diffusion/noise.h"
+#include "diffusion/vae/kl_folder.h"
 #include "memory/plan.h"
 #include "nn/net_init.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the design ---- */
@@ -34,26 +38,29 @@ void diffusion_design_complete(struct diffusion_design *design)
 }
 
 int diffusion_design_configure(struct diffusion_design *design, const struct config *config,
-                               const struct diffusion_conditions *conditions)
+                               const struct diffusion_conditions *conditions,
+                               const struct kl_folder *vae)
 {
-    int w = (int)(config->diffusion.width > 0 ? config->diffusion.width : config->diffusion.size);
-    int h = (int)(config->diffusion.height > 0 ? config->diffusion.height : config->diffusion.size);
+    int w = diffusion_width(config), h = diffusion_height(config);
+    int factor = vae ? kl_factor(&vae->config) : 0, pixels = vae ? factor : 1;
     const struct config_list *axes = &config->diffusion.axes;
     *design = (struct diffusion_design){
-        .dit = {.channels = (int)config->diffusion.channels,
+        .dit = {.channels = vae ? vae->config.latent_channels : (int)config->diffusion.channels,
                 .patch = (int)config->diffusion.patch,
                 .dim = (int)config->diffusion.dim,
                 .layers = (int)config->diffusion.layers,
                 .refiner_layers = (int)config->diffusion.refiner_layers,
                 .heads = (int)config->diffusion.heads,
                 .text_dim = (int)config->diffusion.text_dim},
-        .width = w,
-        .height = h,
+        .width = w / pixels,
+        .height = h / pixels,
+        .factor = factor,
+        .vae = vae ? vae->checksum : 0,
         .conditions = *conditions,
     };
     diffusion_design_complete(design);
-    int step = noise_side_step(design->dit.patch, design->dit.channels);
-    if (design->dit.channels != 1 && design->dit.channels != 3)
+    int step = noise_side_step(design->dit.patch, design->dit.channels) * pixels;
+    if (!vae && design->dit.channels != 1 && design->dit.channels != 3)
         return fail(ERR_CONFIG, "diffusion.channels: %d: images have 1 (grey) or 3 (colours)",
                     design->dit.channels);
     if (w % step || h % step)
@@ -66,7 +73,7 @@ int diffusion_design_configure(struct diffusion_design *design, const struct con
         design->dit.axes[i] = (int)axes->values[i];
     if (s3dit_check_config(&design->dit) < 0) /* no fault of a file's */
         return fail_within(ERR_CONFIG, "diffusion.dim, heads, axes");
-    if (s3dit_check_size(&design->dit, h, w, conditions->rows_most) < 0)
+    if (s3dit_check_size(&design->dit, design->height, design->width, conditions->rows_most) < 0)
         return fail_within(ERR_CONFIG, "diffusion.size");
     return OK;
 }
@@ -125,7 +132,23 @@ int diffusion_design_store(const struct diffusion_design *design, struct store_w
     int count = design_numbers(&copy, names, numbers, most);
     for (int i = 0; i < count; i++)
         TRY(store_set_int(writer, names[i], *numbers[i]));
-    return store_set_int(writer, "diffusion.captions", design->conditions.captions);
+    TRY(store_set_int(writer, "diffusion.captions", design->conditions.captions));
+    if (design->factor == 0) return OK;
+    TRY(store_set_int(writer, "diffusion.factor", design->factor));
+    return diffusion_store_vae(design->vae, writer);
+}
+
+int diffusion_store_vae(uint64_t vae, struct store_writer *writer)
+{
+    char text[20];
+    snprintf(text, sizeof text, "%016" PRIx64, vae);
+    return store_set(writer, "diffusion.vae", text);
+}
+
+uint64_t diffusion_load_vae(const struct store_file *file)
+{
+    const char *text = store_get(file, "diffusion.vae");
+    return text ? strtoull(text, NULL, 16) : 0;
 }
 
 int diffusion_design_load(struct diffusion_design *design, const struct store_file *file)
@@ -143,6 +166,11 @@ int diffusion_design_load(struct diffusion_design *design, const struct store_fi
             TRY(store_get_int32_in(file, names[i], 1, most[i], numbers[i]));
     }
     TRY(store_get_bool(file, "diffusion.captions", &design->conditions.captions));
+    if (store_get(file, "diffusion.factor")) {
+        TRY(store_get_int32_in(file, "diffusion.factor", 1, 1 << (KL_LEVELS_MOST - 1),
+                               &design->factor));
+        design->vae = diffusion_load_vae(file);
+    }
     if (s3dit_check_config(dit) < 0) return fail_within(ERR_DATA, "%s", store_path(file));
     if (design->conditions.captions && design->conditions.count != TEXT_BYTE_ROWS)
         return fail(ERR_DATA, "%s: diffusion.conditions is %d; bytes of texts have %d rows",

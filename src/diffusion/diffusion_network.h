@@ -13,6 +13,7 @@
 
 struct config;
 struct device;
+struct kl_folder;
 struct plan;
 struct store_file;
 struct store_writer;
@@ -20,6 +21,8 @@ struct store_writer;
 struct diffusion_design {
     struct s3dit_config dit;
     int width, height; /* in the network's pixels, of dit.channels numbers */
+    int factor;   /* pixels of the image along a side of one of those: latents; 0: they are it */
+    uint64_t vae; /* checksum of the autoencoder that makes latents */
     struct diffusion_conditions conditions;
 };
 
@@ -29,13 +32,33 @@ static inline size_t diffusion_image_floats(const struct diffusion_design *desig
     return (size_t)design->width * (size_t)design->height * (size_t)design->dit.channels;
 }
 
+/* Of the images that are shown, in pixels. */
+static inline int diffusion_shown_width(const struct diffusion_design *design)
+{
+    return design->factor ? design->width * design->factor : design->width;
+}
+
+static inline int diffusion_shown_height(const struct diffusion_design *design)
+{
+    return design->factor ? design->height * design->factor : design->height;
+}
+
+static inline bool diffusion_is_grey(const struct diffusion_design *design)
+{
+    return design->factor == 0 && design->dit.channels == 1;
+}
+
 /* Sets what all networks of the task have in common; colours and patches of 2 x 2 where it does not
  * say. */
 void diffusion_design_complete(struct diffusion_design *design);
-/* ERR_CONFIG, naming the key. */
+/* vae: that it works on the latents of; NULL: on pixels. ERR_CONFIG, naming the key. */
 int diffusion_design_configure(struct diffusion_design *design, const struct config *config,
-                               const struct diffusion_conditions *conditions);
+                               const struct diffusion_conditions *conditions,
+                               const struct kl_folder *vae);
 int diffusion_design_store(const struct diffusion_design *design, struct store_writer *writer);
+/* The autoencoder that a checkpoint or a model is of, by its checksum; 0: it names none. */
+int diffusion_store_vae(uint64_t vae, struct store_writer *writer);
+uint64_t diffusion_load_vae(const struct store_file *file);
 /* ERR_DATA. */
 int diffusion_design_load(struct diffusion_design *design, const struct store_file *file);
 

@@ -15,7 +15,8 @@
 /* Images are shown as RGB, whatever channels the network has. */
 static size_t preview_image_floats(const struct task_state *s)
 {
-    return (size_t)s->design.width * (size_t)s->design.height * 3;
+    return (size_t)diffusion_shown_width(&s->design) * (size_t)diffusion_shown_height(&s->design) *
+           3;
 }
 
 size_t diffusion_show_floats(const struct task_state *s)
@@ -33,9 +34,10 @@ static int preview_predict(void *context, int n, float *out)
 
 /* Grey pixels, which lie close together, three times; from the last one on, as they lie in the way.
  */
-static void preview_as_rgb(float *images, size_t pixels, int channels)
+static void preview_as_rgb(const struct task_state *s, float *images, size_t pixels)
 {
-    for (size_t i = pixels; i-- > 0 && channels == 1;)
+    bool grey = diffusion_is_grey(&s->design);
+    for (size_t i = pixels; i-- > 0 && grey;)
         images[i * 3] = images[i * 3 + 1] = images[i * 3 + 2] = images[i];
 }
 
@@ -69,13 +71,14 @@ static int preview_draw(struct task_state *s)
                                                             : NULL};
     }
     for (int first = 0; first < total && code == OK; first += micro) {
-        float *show = s->show + (size_t)first * preview_image_floats(s);
+        float *to = s->codec ? s->drawn + (size_t)first * diffusion_image_floats(&s->design)
+                             : s->show + (size_t)first * preview_image_floats(s);
         int some = total - first < micro ? total - first : micro;
-        code = diffusion_draw(&drawing, wishes + first, some, show);
-        preview_as_rgb(show, (size_t)some * preview_image_floats(s) / 3, s->design.dit.channels);
+        code = diffusion_draw(&drawing, wishes + first, some, to);
+        preview_as_rgb(s, to, (size_t)some * preview_image_floats(s) / 3);
     }
     free(wishes);
-    return code;
+    return code == OK && s->codec ? diffusion_decode_drawn(s) : code;
 }
 
 /* ---- images ---- */
@@ -91,8 +94,9 @@ static void preview_as_sheet(float *images, size_t count)
 static int preview_sheet(const struct task_state *s, int max_side, struct image *image)
 {
     preview_as_sheet(s->show, diffusion_show_floats(s));
-    return contact_sheet_draw(image, s->show, (int)s->config->diffusion.samples, s->design.width,
-                              s->design.height, max_side);
+    return contact_sheet_draw(image, s->show, (int)s->config->diffusion.samples,
+                              diffusion_shown_width(&s->design), diffusion_shown_height(&s->design),
+                              max_side);
 }
 
 int diffusion_frame(struct task_state *s, int max_side, struct image *image)
@@ -132,7 +136,7 @@ int diffusion_write_final(struct task_state *s, const char *path)
 
 int diffusion_image_size(const struct task_state *s, int max_side, int *width, int *height)
 {
-    contact_sheet_size((int)s->config->diffusion.samples, s->design.width, s->design.height,
-                       max_side, width, height);
+    contact_sheet_size((int)s->config->diffusion.samples, diffusion_shown_width(&s->design),
+                       diffusion_shown_height(&s->design), max_side, width, height);
     return OK;
 }

@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "device/device.h"
+#include "diffusion/latent/latent_codec.h"
+#include "diffusion/latent/latent_find.h"
 #include "memory/plan.h"
 #include "nn/weights_file.h"
 #include "store/safetensors.h"
@@ -22,6 +24,9 @@ struct diffusion_sampler {
     char *inputs, *host_inputs;          /* of the device, and of the host where that is another */
     float *out;                          /* [micro] images, of the device */
     float *predicted, *without, *images; /* likewise, of the host */
+    struct kl_folder vae;                /* of a model in latent space, */
+    struct latent_codec codec;
+    float *decoded; /* and one image in pixels; NULL: images are that */
     float *host_parameters;
     char *path; /* of the file, for messages */
     bool (*stop_requested)(void);
@@ -61,7 +66,8 @@ static int sampler_declare_all(struct diffusion_sampler *s)
     size_t image = diffusion_image_floats(design);
     size_t images = (size_t)s->micro * image * sizeof(float), in = sampler_layout(s, NULL).bytes;
     size_t weights = s->net.floats * sizeof(float), host = s->device->is_host ? 0 : 1;
-    int phases;
+    size_t pixels = (size_t)diffusion_shown_width(design) * (size_t)diffusion_shown_height(design);
+    int phases, rows;
     const struct {
         const char *name;
         enum plan_kind kind;
@@ -74,14 +80,22 @@ static int sampler_declare_all(struct diffusion_sampler *s)
         {"predicted", PLAN_HOST, images, (void **)&s->predicted},
         {"guiding", PLAN_HOST, images, (void **)&s->without},
         {"images", PLAN_HOST, images, (void **)&s->images},
+        {"decoded", PLAN_HOST, design->factor ? pixels * 3 * sizeof(float) : 0,
+         (void **)&s->decoded},
         {"inputs.host", PLAN_HOST, host * in, (void **)&s->host_inputs},
         {"net.parameters.host", PLAN_HOST, host * weights, (void **)&s->host_parameters},
     };
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         TRY(plan_declare(s->plan, buffers[i].name, buffers[i].kind, buffers[i].bytes, PLAN_ALWAYS,
                          buffers[i].slot));
-    return diffusion_network_declare(&s->network, s->micro, S3DIT_FORWARD_ONLY, s->device, s->plan,
-                                     &phases);
+    TRY(diffusion_network_declare(&s->network, s->micro, S3DIT_FORWARD_ONLY, s->device, s->plan,
+                                  &phases));
+    if (design->factor == 0) return OK;
+    int width = diffusion_shown_width(design), height = diffusion_shown_height(design);
+    TRY(plan_layout(s->plan));
+    TRY(latent_codec_choose_rows(&s->vae, height, width, false, s->device, s->plan, &rows));
+    return latent_codec_declare(&s->codec, &s->vae, height, width, false, rows, s->device,
+                                phases + 1, s->plan);
 }
 
 static int sampler_load_weights(struct diffusion_sampler *s, const struct store_file *file)
@@ -91,8 +105,20 @@ static int sampler_load_weights(struct diffusion_sampler *s, const struct store_
     return device_send(s->device, s->parameters, to, s->net.floats * sizeof(float));
 }
 
+/* A file's shape may claim what its autoencoder is not. */
+static int sampler_check_vae(const struct diffusion_sampler *s,
+                             const struct diffusion_design *design)
+{
+    const struct kl_config *vae = &s->vae.config;
+    if (kl_factor(vae) == design->factor && vae->latent_channels == design->dit.channels) return OK;
+    return fail(ERR_DATA,
+                "%s: latents of %d channels for %d pixels of a side, but %s makes %d for %d",
+                s->path, design->dit.channels, design->factor, s->vae.path, vae->latent_channels,
+                kl_factor(vae));
+}
+
 int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device,
-                           const struct store_file *file, int micro)
+                           const struct store_file *file, const char *vae, int micro)
 {
     const struct store_range shifts = {0.001, 1000};
     struct diffusion_sampler *s = calloc(1, sizeof *s);
@@ -107,6 +133,8 @@ int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device
     if (!s->plan || !s->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(token_check_device(device));
     TRY_CLEANUP(diffusion_design_load(&design, file));
+    if (design.factor) TRY_CLEANUP(latent_find_vae(&s->vae, file, design.vae, vae));
+    if (design.factor) TRY_CLEANUP(sampler_check_vae(s, &design));
     TRY_CLEANUP(store_get_double_in(file, "diffusion.shift", shifts, &s->shift));
     TRY_CLEANUP(diffusion_network_open(&s->network, &design));
     TRY_CLEANUP(diffusion_network_list(&s->network, &s->net));
@@ -126,6 +154,8 @@ void diffusion_sampler_close(struct diffusion_sampler *s)
 {
     if (!s) return;
     plan_free(s->plan);
+    latent_codec_close(&s->codec);
+    kl_folder_close(&s->vae);
     diffusion_network_close(&s->network);
     net_free(&s->net);
     free(s->path);
@@ -134,7 +164,7 @@ void diffusion_sampler_close(struct diffusion_sampler *s)
 
 void diffusion_sampler_listen(struct diffusion_sampler *s, bool (*stop_requested)(void))
 {
-    s->stop_requested = stop_requested;
+    s->stop_requested = s->codec.stop_requested = stop_requested;
 }
 
 const struct diffusion_design *diffusion_sampler_design(const struct diffusion_sampler *s)
@@ -162,20 +192,35 @@ static int sampler_predict(void *context, int n, float *out)
     return device_fetch(s->device, out, s->out, (size_t)n * image * sizeof(float));
 }
 
-/* n images of the network's channels as RGB. Weights that are finite may be so large that what they
- * make is not. */
-static int sampler_as_bytes(const struct diffusion_sampler *s, int n, uint8_t *out)
+/* Pixels of `channels` numbers as RGB. Weights that are finite may be so large that what they make
+ * is not. */
+static int sampler_as_bytes(const struct diffusion_sampler *s, const float *images, size_t pixels,
+                            size_t channels, uint8_t *out)
 {
-    const struct diffusion_design *design = &s->network.design;
-    size_t channels = (size_t)design->dit.channels,
-           count = (size_t)n * diffusion_image_floats(design);
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(s->images[i]))
+    for (size_t i = 0; i < pixels * channels; i++)
+        if (!isfinite(images[i]))
             return fail(ERR_DATA, "%s: its weights make images that are no finite numbers",
                         s->path);
-    for (size_t i = 0; i < count / channels; i++)
+    for (size_t i = 0; i < pixels; i++)
         for (size_t c = 0; c < 3; c++)
-            out[i * 3 + c] = diffusion_byte(s->images[i * channels + (channels == 3 ? c : 0)]);
+            out[i * 3 + c] = diffusion_byte(images[i * channels + (channels == 3 ? c : 0)]);
+    return OK;
+}
+
+/* n images that were drawn. */
+static int sampler_show(struct diffusion_sampler *s, int n, uint8_t *out)
+{
+    const struct diffusion_design *design = &s->network.design;
+    size_t pixels = (size_t)diffusion_shown_width(design) * (size_t)diffusion_shown_height(design);
+    if (design->factor == 0)
+        return sampler_as_bytes(s, s->images, (size_t)n * pixels, (size_t)design->dit.channels,
+                                out);
+    TRY(latent_codec_begin(&s->codec, true));
+    for (int i = 0; i < n; i++) {
+        const float *latents = s->images + (size_t)i * diffusion_image_floats(design);
+        TRY(latent_codec_decode(&s->codec, latents, s->decoded));
+        TRY(sampler_as_bytes(s, s->decoded, pixels, 3, out + (size_t)i * pixels * 3));
+    }
     return OK;
 }
 
@@ -183,7 +228,8 @@ int diffusion_sampler_make(struct diffusion_sampler *s, int steps, double guidan
                            const struct diffusion_wish *wishes, int n, uint8_t *out)
 {
     const struct diffusion_design *design = &s->network.design;
-    size_t bytes = (size_t)design->width * (size_t)design->height * 3;
+    size_t bytes =
+        (size_t)diffusion_shown_width(design) * (size_t)diffusion_shown_height(design) * 3;
     const struct diffusion_drawing drawing = {
         .width = design->width,
         .height = design->height,
@@ -201,7 +247,7 @@ int diffusion_sampler_make(struct diffusion_sampler *s, int steps, double guidan
     for (int first = 0; first < n; first += s->micro) {
         int some = n - first < s->micro ? n - first : s->micro;
         TRY(diffusion_draw(&drawing, wishes + first, some, s->images));
-        TRY(sampler_as_bytes(s, some, out + (size_t)first * bytes));
+        TRY(sampler_show(s, some, out + (size_t)first * bytes));
     }
     return OK;
 }

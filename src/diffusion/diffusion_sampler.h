@@ -10,11 +10,12 @@ struct store_file;
 
 struct diffusion_sampler;
 
-/* `file`: a model of task diffusion, which may be closed afterwards. micro: images at a time. The
- * device must outlive the sampler. ERR_DATA, naming the file, before any memory is taken;
- * ERR_DEVICE_MEMORY. */
+/* `file`: a model of task diffusion, which may be closed afterwards. vae: where the training had
+ * its autoencoder from, of which another may lie beside the file (latent/latent_find.h). micro:
+ * images at a time. The device must outlive the sampler. ERR_DATA, naming the file, before any
+ * memory is taken; ERR_INPUT, ERR_DEVICE_MEMORY. */
 int diffusion_sampler_open(struct diffusion_sampler **sampler, struct device *device,
-                           const struct store_file *file, int micro);
+                           const struct store_file *file, const char *vae, int micro);
 void diffusion_sampler_close(struct diffusion_sampler *sampler); /* accepts NULL */
 /* Polled within: then ERR_STOPPED. */
 void diffusion_sampler_listen(struct diffusion_sampler *sampler, bool (*stop_requested)(void));

@@ -7,6 +7,11 @@
 
 enum { MEASUREMENTS = 20 };
 
+bool diffusion_is_latent(const struct config *config)
+{
+    return config->diffusion.space == CONFIG_DIFFUSION_SPACE_LATENT;
+}
+
 int diffusion_width(const struct config *config)
 {
     return (int)(config->diffusion.width > 0 ? config->diffusion.width : config->diffusion.size);

@@ -15,6 +15,8 @@ struct diffusion_rates {
     double ema;             /* the average's share of itself */
 };
 
+/* Whether the network works on what an autoencoder makes of images. */
+bool diffusion_is_latent(const struct config *config);
 int diffusion_width(const struct config *config);
 int diffusion_height(const struct config *config);
 

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "diffusion/diffusion_core.h"
 #include "diffusion/diffusion_data.h"
+#include "diffusion/latent/latent_codec.h"
 #include "memory/mode.h"
 #include "nn/images_seen.h"
 
@@ -40,10 +41,13 @@ struct task_state {
     struct memory_mode mode;
     struct plan *plan;
     struct diffusion_core *core;
+    struct kl_folder vae;       /* open where the design has a factor */
+    struct latent_codec *codec; /* in `plan` likewise; NULL: on pixels */
     struct diffusion_held held;
     struct diffusion_report report; /* of the last step */
     struct diffusion_rates now;
-    float *show;      /* [samples] images of the frame, host */
+    float *show;      /* [samples] images of the frame, host: RGB */
+    float *drawn;     /* [samples] latents of those; NULL: on pixels */
     float *predicted; /* [micro] images: what the network says, host */
     float *guiding;   /* likewise, without a class */
     bool (*stop_requested)(void);
@@ -60,6 +64,22 @@ int64_t diffusion_steps(const struct task_state *s);
 /* Waits for the reports of the first `steps` steps. */
 int diffusion_collect(struct task_state *s, int64_t steps);
 void diffusion_fill_report(const struct task_state *s, int64_t step, struct task_report *report);
+
+/* ---- diffusion_latents.c: the autoencoder of latent space ---- */
+
+/* Opens s->vae where the config names one that is wanted. ERR_CONFIG, ERR_INPUT, ERR_DATA. */
+int diffusion_open_vae(struct task_state *s);
+/* Whether all its weights are numbers. ERR_DATA. */
+int diffusion_expect_vae(const struct task_state *s);
+/* A new s->codec in s->plan, behind all that a step takes; none where the network sees pixels. */
+int diffusion_declare_codec(struct task_state *s);
+void diffusion_free_codec(struct latent_codec *codec);
+/* Latents of all images, made once for the input: after plan_commit, before the first step. */
+int diffusion_make_latents(struct task_state *s, const struct task_setup *setup);
+/* s->drawn to s->show. */
+int diffusion_decode_drawn(struct task_state *s);
+/* Whether the checkpoint is of this autoencoder. */
+int diffusion_check_vae(const struct task_state *s, const struct store_file *file);
 
 /* ---- diffusion_memory.c: as in struct task ---- */
 

@@ -83,7 +83,7 @@ DIFFUSION = {
     'diffusion.text_rows': whole(0, -1, 4097), 'diffusion.dim': whole(0, -1), 'diffusion.layers': whole(0, -1),
     'diffusion.refiner_layers': whole(0, -1), 'diffusion.heads': whole(0, -1), 'diffusion.text_dim': whole(0, -1),
     **{'diffusion.axis_%d' % i: whole(0, -1) for i in range(3)}, 'diffusion.captions': ('', 'x', '2'),
-    'diffusion.channels': whole(0, -1), 'diffusion.patch': whole(0, -1),
+    'diffusion.channels': whole(0, -1), 'diffusion.patch': whole(0, -1), 'diffusion.factor': whole(0, -1, 64),
     'diffusion.shift': real(0, -1, 1e9),
 }
 # A checkpoint has 5 MB, so few values are tried; those of the run itself are read as in all others.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "diffusion/diffusion_network.h"
+#include "diffusion/latent/latent_find.h"
 #include "store/checkpoint.h"
 #include "store/store_bounds.h"
 
@@ -62,12 +63,16 @@ static int trained_read_config(struct model_folder *model, const struct store_fi
     TRY(config_load_text(&config, store_path(file), text ? text : "", text ? strlen(text) : 0, 0,
                          NULL));
     model->defaults = (struct model_defaults){
-        .width = design->width,
-        .height = design->height,
+        .width = diffusion_shown_width(design),
+        .height = diffusion_shown_height(design),
         .steps = (int)config->diffusion.sample_steps,
         .guidance = design->conditions.count > 1 ? config->diffusion.guidance : 0};
+    int code = OK;
+    model->has_vae = design->factor != 0;
+    if (model->has_vae)
+        code = latent_find_vae(&model->vae, file, design->vae, config->diffusion.vae);
     config_free(config);
-    return OK;
+    return code;
 }
 
 static int trained_read_shape(struct model_folder *model, const struct store_file *file)

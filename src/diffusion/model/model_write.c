@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/file_atomic.h"
 #include "base/version.h"
+#include "diffusion/vae/kl_folder_write.h"
 #include "store/safetensors.h"
 
 #include <stdarg.h>
@@ -171,6 +172,14 @@ static int write_tokenizer_folder(const char *folder, const struct text_table *t
     return code;
 }
 
+static int write_vae(const char *folder, const struct model_writing *writing)
+{
+    char *path = path_join(folder, "vae");
+    int code = path ? kl_folder_write(writing->vae, writing->defaults.width, path) : ERR_SYSTEM;
+    free(path);
+    return code;
+}
+
 int model_folder_write(const char *folder, const struct model_writing *writing)
 {
     TRY(file_make_dirs(folder));
@@ -178,6 +187,7 @@ int model_folder_write(const char *folder, const struct model_writing *writing)
     TRY(write_tokenizer_folder(folder, writing->text));
     TRY(write_table(folder, writing));
     TRY(write_denoiser(folder, writing));
+    if (writing->vae) TRY(write_vae(folder, writing));
     TRY(model_write_text(folder, "imgtrain.json",
                          "{\"version\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d, "
                          "\"guidance\": %.9g}\n",
@@ -190,6 +200,6 @@ int model_folder_write(const char *folder, const struct model_writing *writing)
         "\"text_encoder\": [\"transformers\", \"Qwen3Model\"],\n"
         "\"tokenizer\": [\"transformers\", \"PreTrainedTokenizerFast\"],\n"
         "\"transformer\": [\"diffusers\", \"ZImageTransformer2DModel\"],\n"
-        "\"vae\": [null, null]}\n",
-        DIFFUSERS);
+        "\"vae\": [%s]}\n",
+        DIFFUSERS, writing->vae ? "\"diffusers\", \"AutoencoderKL\"" : "null, null");
 }

@@ -11,6 +11,7 @@ struct model_writing {
     const struct text_table *text;
     double shift; /* of the schedule that images are made by */
     struct model_defaults defaults;
+    const struct kl_folder *vae; /* that makes its latents; NULL: it works on images */
 };
 
 /* Into `folder`, which is made where it is missing; model_index.json comes last, so a folder that

@@ -110,16 +110,14 @@ static int kl_write_config(const char *folder, const struct kl_config *c, int si
     return code;
 }
 
-int kl_write_folder(const char *folder, const struct kl_config *config, int side,
-                    const struct net *net, const float *parameters)
+int kl_write_component(const char *folder, const struct kl_config *config, int side,
+                       struct store_writer *writer)
 {
     char *path = path_join(folder, "diffusion_pytorch_model.safetensors");
-    struct store_writer *writer = store_writer_create();
     const char *broken;
-    int code = path && writer ? OK : fail(ERR_SYSTEM, "out of memory");
+    int code = path ? OK : fail(ERR_SYSTEM, "out of memory");
     TRY_CLEANUP(code);
     TRY_CLEANUP(file_make_dirs(folder));
-    TRY_CLEANUP(weights_store(writer, "", net, parameters));
     broken = store_find_nonfinite(writer);
     if (broken)
         TRY_CLEANUP(fail(ERR_DIVERGED, "%s: tensor %s holds a NaN or an infinity", path, broken));
@@ -127,7 +125,17 @@ int kl_write_folder(const char *folder, const struct kl_config *config, int side
     TRY_CLEANUP(store_write(writer, path, false));
     code = kl_write_config(folder, config, side);
 cleanup:
-    store_writer_free(writer);
     free(path);
+    return code;
+}
+
+int kl_write_folder(const char *folder, const struct kl_config *config, int side,
+                    const struct net *net, const float *parameters)
+{
+    struct store_writer *writer = store_writer_create();
+    int code =
+        writer ? weights_store(writer, "", net, parameters) : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = kl_write_component(folder, config, side, writer);
+    store_writer_free(writer);
     return code;
 }

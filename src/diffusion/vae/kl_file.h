@@ -18,4 +18,8 @@ int kl_load_config(const struct store_file *file, struct kl_config *config);
 int kl_write_folder(const char *folder, const struct kl_config *config, int side,
                     const struct net *net, const float *parameters);
 
+/* The same with the tensors that `writer` holds. */
+int kl_write_component(const char *folder, const struct kl_config *config, int side,
+                       struct store_writer *writer);
+
 #endif
