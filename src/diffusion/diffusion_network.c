@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "diffusion/latent/latent_find.h"
 #include "diffusion/model/text_table.h"
 #include "diffusion/noise.h"
 #include "diffusion/vae/kl_folder.h"
@@ -149,6 +150,14 @@ uint64_t diffusion_load_vae(const struct store_file *file)
 {
     const char *text = store_get(file, "diffusion.vae");
     return text ? strtoull(text, NULL, 16) : 0;
+}
+
+int diffusion_find_vae(struct kl_folder *vae, const struct diffusion_design *design,
+                       const struct store_file *file, const char *other)
+{
+    const struct latent_wanted wanted = {
+        .checksum = design->vae, .channels = design->dit.channels, .factor = design->factor};
+    return latent_find_vae(vae, file, &wanted, other);
 }
 
 int diffusion_design_load(struct diffusion_design *design, const struct store_file *file)

@@ -59,6 +59,9 @@ int diffusion_design_store(const struct diffusion_design *design, struct store_w
 /* The autoencoder that a checkpoint or a model is of, by its checksum; 0: it names none. */
 int diffusion_store_vae(uint64_t vae, struct store_writer *writer);
 uint64_t diffusion_load_vae(const struct store_file *file);
+/* latent/latent_find.h, of a file of this design. */
+int diffusion_find_vae(struct kl_folder *vae, const struct diffusion_design *design,
+                       const struct store_file *file, const char *other);
 /* ERR_DATA. */
 int diffusion_design_load(struct diffusion_design *design, const struct store_file *file);
 

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "device/device.h"
 #include "diffusion/latent/latent_codec.h"
-#include "diffusion/latent/latent_find.h"
 #include "memory/plan.h"
 #include "nn/weights_file.h"
 #include "store/safetensors.h"
@@ -105,18 +104,6 @@ static int sampler_load_weights(struct diffusion_sampler *s, const struct store_
     return device_send(s->device, s->parameters, to, s->net.floats * sizeof(float));
 }
 
-/* A file's shape may claim what its autoencoder is not. */
-static int sampler_check_vae(const struct diffusion_sampler *s,
-                             const struct diffusion_design *design)
-{
-    const struct kl_config *vae = &s->vae.config;
-    if (kl_factor(vae) == design->factor && vae->latent_channels == design->dit.channels) return OK;
-    return fail(ERR_DATA,
-                "%s: latents of %d channels for %d pixels of a side, but %s makes %d for %d",
-                s->path, design->dit.channels, design->factor, s->vae.path, vae->latent_channels,
-                kl_factor(vae));
-}
-
 int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device,
                            const struct store_file *file, const char *vae, int micro)
 {
@@ -133,8 +120,7 @@ int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device
     if (!s->plan || !s->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(token_check_device(device));
     TRY_CLEANUP(diffusion_design_load(&design, file));
-    if (design.factor) TRY_CLEANUP(latent_find_vae(&s->vae, file, design.vae, vae));
-    if (design.factor) TRY_CLEANUP(sampler_check_vae(s, &design));
+    if (design.factor) TRY_CLEANUP(diffusion_find_vae(&s->vae, &design, file, vae));
     TRY_CLEANUP(store_get_double_in(file, "diffusion.shift", shifts, &s->shift));
     TRY_CLEANUP(diffusion_network_open(&s->network, &design));
     TRY_CLEANUP(diffusion_network_list(&s->network, &s->net));

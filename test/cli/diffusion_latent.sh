@@ -99,6 +99,16 @@ cp whole/model.safetensors alone.safetensors
 run 66 imgtrain eval alone.safetensors shapes
 err_has "its autoencoder is neither in model/vae nor at vae"
 
+# ---- images of the folder, of the result and of a checkpoint are the same ----
+newest=$(echo whole/checkpoints/step-000000010*)
+for model in whole whole/model.safetensors "$newest"; do
+    run 0 imgtrain generate "$model" --label cross --seed 3 --device cpu -o made.ppm
+    if [ "$model" = whole ]; then mv made.ppm first.ppm; else same made.ppm first.ppm; fi
+done
+run 0 imgtrain train tiny.yaml -o begun -q init_from=whole diffusion.vae=moved images=40
+run 78 imgtrain train tiny.yaml -o bad init_from=whole space=pixel
+err_has "whole is of latents, this config of pixels"
+
 # ---- which autoencoder ----
 back_to half 3
 cp -R half half3

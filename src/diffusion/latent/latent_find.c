@@ -24,8 +24,24 @@ static char *latent_beside(const char *path)
     return beside;
 }
 
-int latent_find_vae(struct kl_folder *vae, const struct store_file *model, uint64_t checksum,
-                    const char *other)
+/* A file's shape may claim what its autoencoder is not. */
+static int latent_compare(const struct kl_folder *vae, const char *path,
+                          const struct latent_wanted *wanted)
+{
+    int channels = vae->config.latent_channels, factor = kl_factor(&vae->config);
+    if (vae->checksum != wanted->checksum)
+        return fail(ERR_DATA,
+                    "%s: not the autoencoder that %s was trained with (%016" PRIx64
+                    ", not %016" PRIx64 ")",
+                    vae->path, path, vae->checksum, wanted->checksum);
+    if (channels == wanted->channels && factor == wanted->factor) return OK;
+    return fail(ERR_DATA,
+                "%s: latents of %d channels for %d pixels of a side, but %s makes %d for %d", path,
+                wanted->channels, wanted->factor, vae->path, channels, factor);
+}
+
+int latent_find_vae(struct kl_folder *vae, const struct store_file *model,
+                    const struct latent_wanted *wanted, const char *other)
 {
     const char *path = store_path(model);
     char *beside = latent_beside(path);
@@ -37,11 +53,7 @@ int latent_find_vae(struct kl_folder *vae, const struct store_file *model, uint6
         code = fail(ERR_INPUT, "%s: its autoencoder is neither in %s nor at %s", path, beside,
                     other[0] ? other : "the place that its config names");
     if (code == OK) code = kl_folder_open(vae, is_beside ? beside : other);
-    if (code == OK && vae->checksum != checksum)
-        code = fail(ERR_DATA,
-                    "%s: not the autoencoder that %s was trained with (%016" PRIx64
-                    ", not %016" PRIx64 ")",
-                    vae->path, path, vae->checksum, checksum);
+    if (code == OK) code = latent_compare(vae, path, wanted);
     free(beside);
     return code;
 }

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "diffusion/diffusion_network.h"
-#include "diffusion/latent/latent_find.h"
 #include "store/checkpoint.h"
 #include "store/store_bounds.h"
 
@@ -69,9 +68,11 @@ static int trained_read_config(struct model_folder *model, const struct store_fi
         .guidance = design->conditions.count > 1 ? config->diffusion.guidance : 0};
     int code = OK;
     model->has_vae = design->factor != 0;
-    if (model->has_vae)
-        code = latent_find_vae(&model->vae, file, design->vae, config->diffusion.vae);
+    if (model->has_vae) code = diffusion_find_vae(&model->vae, design, file, config->diffusion.vae);
     config_free(config);
+    if (model->has_vae)
+        model->checksum =
+            hash_bytes(model->checksum, &model->vae.checksum, sizeof model->vae.checksum);
     return code;
 }
 
