@@ -135,13 +135,18 @@ sanitized_by_clang() {
     tests "short runs under clang's sanitizers" env UBSAN_OPTIONS=print_stacktrace=1 test/run.sh "$folder" short
 }
 
-# Whole runs while memory fails: FOLDER CASES. CASES=1000 test/torture/memory.py does it at length.
+# Whole runs while memory fails: FOLDER CASES. make torture does it at length, and what torture_all does.
 torture() {
     if ! has python3; then
         skip "runs without memory" "no python3"
         return
     fi
-    tests "runs without memory ($(basename "$1"))" env IMGTRAIN="$1/imgtrain" CASES="$2" test/torture/memory.py
+    tests "runs without memory ($(basename "$1"))" env IMGTRAIN="$1/imgtrain" CASES="$2" JOBS="$(nproc)" test/torture/memory.py
+}
+
+# Killed, cut, out of memory, at a few of all places.
+torture_all() {
+    ! has python3 || tests "runs to which something happens" env IMGTRAIN="$1/imgtrain" test/torture/torture.py
 }
 
 part "what setup.sh installs is there" check_setup
@@ -170,12 +175,13 @@ elif [ -x "$main/imgtrain-test" ]; then
 fi
 [ ! -x "$main/imgtrain-test" ] || tests "long tests" env TEST_SLOW=1 test/run.sh "$main" gan_learns gan_schemes
 torture "$main" 40
+torture_all "$main"
 
 if [ "$quick" = yes ]; then
     skip "clang" "--quick"
     skip "sanitizers" "--quick"
 else
-    if has clang; then part "build with clang -Werror" build CC=clang WERROR=1 CUDA=$cuda OPT_LEVEL=-O1; else skip "clang" "not installed"; fi
+    if has clang; then part "build with clang -Werror" build CC=clang WERROR=1 CUDA=$cuda OPT_LEVEL=-O0; else skip "clang" "not installed"; fi
     if has clang; then
         part "emulated CUDA kernels under MemorySanitizer" make WERROR=0 emu-msan
         sanitized_by_clang

@@ -15,9 +15,11 @@ trap 'rm -rf "$logs"' EXIT
 trap 'exit 130' INT TERM
 
 # CUDA's errors of exp2f, sinf, powf and the like, once and four times; multiprocessors of an H100 and
-# of a large Blackwell; the other order of blocks and threads, and one that is drawn.
+# of a large Blackwell; the other order of blocks and threads, and one that is drawn. The short form asks for
+# errors and an order at once; which of the two it was, each alone tells.
 axes='ulp=1 ulp=4 multiprocessors=132 multiprocessors=188 order=1 order=2'
 form=${1:-long}
+[ "$form" != short ] || axes='ulp=4 multiprocessors=188 ulp=4+order=2'
 case $form in
 long | short) suites=$(basename -s .c test/cuda/cuda_*.c | grep -v -e cuda_faults -e 'cuda_emu$' | tr '\n' ' ') ;;
 *) suites=$* form=long ;;
@@ -25,9 +27,9 @@ esac
 
 wanted() { # SUITE AXIS: does the short form run it?
     case $form:$2:$1 in
-    long:* | short:ulp=4:cuda_splat | short:ulp=4:cuda_splat_golden | short:ulp=4:cuda_splat_train | short:ulp=4:cuda_nn | \
-        short:ulp=4:cuda_gan | short:multiprocessors=188:cuda_device | short:order=2:cuda_splat | short:order=2:cuda_nn | \
-        short:ulp=4:cuda_sr | short:order=2:cuda_sr) return 0 ;;
+    long:* | short:ulp=4:cuda_splat_golden | short:ulp=4:cuda_splat_train | short:ulp=4:cuda_gan | \
+        short:multiprocessors=188:cuda_device | short:ulp=4+order=2:cuda_splat | short:ulp=4+order=2:cuda_nn | \
+        short:ulp=4+order=2:cuda_sr) return 0 ;;
     esac
     return 1
 }
@@ -37,7 +39,7 @@ for axis in $axes; do
         wanted "$suite" "$axis" && echo "$axis $suite"
     done
 done | xargs -r -P "${JOBS:-$(nproc 2>/dev/null || echo 2)}" -L 1 sh -c \
-    'IMGTRAIN_EMU=$3 "$1/imgtrain-test" "$4" >"$2/$3.$4" 2>&1; echo $? >"$2/$3.$4.status"' sh "$build" "$logs"
+    'IMGTRAIN_EMU=$(echo "$3" | tr + " ") "$1/imgtrain-test" "$4" >"$2/$3.$4" 2>&1; echo $? >"$2/$3.$4.status"' sh "$build" "$logs"
 
 passed=0 failed=0 skipped=0
 printf '%-18s' suite

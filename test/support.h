@@ -36,6 +36,15 @@ static inline bool test_asks_for(const char *variable, const char *name)
     return !asked || strstr(list, one);
 }
 
+/* Whether this turn of a loop is for this process: TEST_SHARE=1/4 takes 1, 5, 9, ... (all without
+ * it). */
+static inline bool test_share_has(int turn)
+{
+    int first, step;
+    const char *share = getenv("TEST_SHARE");
+    return !share || sscanf(share, "%d/%d", &first, &step) != 2 || step < 1 || turn % step == first;
+}
+
 /* The folder of this test: folder_make() and folder_remove() are its fixture. */
 __attribute__((unused)) static char folder[] = "/tmp/imgtrain-test-XXXXXX";
 

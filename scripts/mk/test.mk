@@ -1,5 +1,5 @@
 # The unit tests, one program: every test/FOLDER/NAME.c provides `Suite *NAME_suite(void)`. Needs build.mk.
-.PHONY: test-slow fuzz fuzz-run
+.PHONY: test-slow torture coverage coverage-run fuzz fuzz-run
 
 TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/%,$(wildcard test/*/*.c)))
 TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
@@ -21,6 +21,18 @@ $(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B
 
 test-slow: imgtrain $(B)/imgtrain-test # the long forms of some tests: many minutes
 	@TEST_SLOW=1 test/run.sh $(B) gan_learns gan_schemes
+
+coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill": these tests
+	@$(MAKE) --no-print-directory CC=gcc CUDA=0 SAN= WERROR=0 GCOV=1 OPT_LEVEL=-O1 coverage-run
+coverage-run: $(B)/imgtrain $(B)/imgtrain-test
+	@find $(B) -name '*.gcda' -delete
+	@test/run.sh $(B) $(SUITES) || echo "tests failed: what they would have run is missing below"
+	@scripts/coverage.py $(B)
+
+# CASES=1000: of each row and task, evenly among all.
+torture: imgtrain # runs of every task, killed, cut, without memory or disk at every place: hours; CASES=50: minutes
+	@LONG=1 TABLE=test/README.md test/torture/torture.py
+	@CASES=$(or $(CASES),1000) JOBS=$$(nproc) test/torture/memory.py
 
 # Every test/fuzz/fuzz_NAME.c for FUZZ_SECONDS each, with clang's libFuzzer.
 FUZZ_SECONDS ?= 20

@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_RUN_NUMBER = 999999, HOLDER_BYTES = 320 };
+/* MODEL_DEPTH: of RUN/model/transformer */
+enum { MAX_RUN_NUMBER = 999999, HOLDER_BYTES = 320, MODEL_DEPTH = 2 };
 
 /* The number of "NAME-NNN" or -1. */
 static int run_number(const char *entry, const char *name)
@@ -241,6 +242,25 @@ int folder_check(const struct folder_request *request, const char *path)
     return check_existing(path, request, &empty);
 }
 
+/* Files that a killed process was writing, in the folder and in those of models below it. Whoever
+ * writes checkpoints, frames and data removes them there. */
+static void clean_what_was_left(const char *path, int depth)
+{
+    temporary_clean(path, NULL);
+    DIR *stream = depth > 0 ? file_open_folder(path, false) : NULL;
+    for (struct dirent *entry; stream && (entry = readdir(stream));) {
+        const char *name = entry->d_name;
+        if (name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) ||
+            strcmp(name, "checkpoints") == 0 || strcmp(name, "frames") == 0 ||
+            strcmp(name, "cache") == 0)
+            continue;
+        char *below = path_join(path, name);
+        if (below) clean_what_was_left(below, depth - 1);
+        free(below);
+    }
+    if (stream) closedir(stream);
+}
+
 static int folder_enter(struct folder *folder, const struct folder_request *request, int number)
 {
     if (is_numbered(request))
@@ -257,7 +277,7 @@ static int folder_enter(struct folder *folder, const struct folder_request *requ
     TRY(lock_folder(folder));
     if (empty && !request->resume) TRY(check_still_empty(folder->path));
     folder->resumed = folder->resumed && !empty;
-    temporary_clean(folder->path, NULL);
+    clean_what_was_left(folder->path, MODEL_DEPTH);
     TRY(open_log(folder));
     TRY(file_make_dirs(folder->checkpoints));
     TRY(file_check_own_folder(folder->checkpoints));

@@ -97,12 +97,12 @@ run 0 imgtrain train tiny.yaml -o grown2 -q --resume $grows
 same grown2/model.safetensors grown/model.safetensors
 
 # ---- a stop does not wait for the final image, which the next run makes ----
-long="frames.every=0 frames.count=0 images=40 samples=64 sample_steps=200"
+long="frames.every=0 frames.count=0 images=40 samples=64 sample_steps=400"
 # shellcheck disable=SC2086
 "$program" train tiny.yaml -o long -q $long >"$out" 2>"$err" &
 pid=$!
 wait_for long/checkpoints/step-000000002.safetensors
-sleep 0.3
+sleep 0.1
 kill -TERM "$pid"
 wait "$pid"
 if [ $? = 75 ]; then pass; else flunk "a stop while the final image is drawn"; fi

@@ -200,7 +200,9 @@ Suite *op_cases_suite(void)
     Suite *suite = suite_create("op_cases");
     TCase *tests = tcase_create("op_cases");
     tcase_add_loop_test(tests, results_are_right, 0, kind_count());
-    tcase_add_loop_test(tests, adjoints_are_those_of_their_forward_operations, 0, kind_count());
+    /* Under a sanitizer no kernel is new here, and the other builds compare the numbers. */
+    if (!getenv("SKIP_SLOW"))
+        tcase_add_loop_test(tests, adjoints_are_those_of_their_forward_operations, 0, kind_count());
     tcase_add_test(tests, every_operation_has_a_case);
     suite_add_tcase(suite, tests);
     return suite;
