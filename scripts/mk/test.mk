@@ -1,7 +1,7 @@
 # The unit tests, one program: every test/FOLDER/NAME.c provides `Suite *NAME_suite(void)`. Needs build.mk.
 .PHONY: test-slow torture coverage coverage-run fuzz fuzz-run
 
-TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/%,$(wildcard test/*/*.c)))
+TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/% test/torture/%,$(wildcard test/*/*.c)))
 TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
 CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
