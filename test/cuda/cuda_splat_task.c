@@ -182,7 +182,7 @@ END_TEST
  * most. */
 START_TEST(steps_ask_for_little)
 {
-    enum { WARM = 4, END = 34 };
+    enum { WARM = 4, END = 20 };
     struct device *device;
     struct task_state *state = NULL;
     struct task_report report = {0};

@@ -43,6 +43,7 @@ const struct emu_machine *emu_settings(void)
         {"spill=", &machine.spill},
         {"ulp=", &machine.ulp},
         {"order=", &machine.order},
+        {"high=", &machine.high},
     };
     for (const auto &key : keys) {
         const char *at = strstr(text, key.key);
@@ -334,7 +335,7 @@ bool emu_launch_accepted(const struct emu_grid *g, cudaStream_t stream)
     const dim3 *b = &g->block, *n = &g->grid;
     unsigned long long threads = 1ull * b->x * b->y * b->z;
     if (threads == 0 || threads > 1024 || b->z > 64 || n->x == 0 || n->y == 0 || n->z == 0 ||
-        n->x > 2147483647u || n->y > 65535 || n->z > 65535)
+        n->x > 2147483647u || n->y > emu_settings()->high || n->z > emu_settings()->high)
         error = cudaErrorInvalidConfiguration;
     if (g->shared_bytes > shared_allowed(g->kernel)) error = cudaErrorInvalidValue;
     if (launches == emu_settings()->fail_launch) error = cudaErrorLaunchOutOfResources;

@@ -33,6 +33,7 @@ struct emu_machine {
     long long memory = 1LL << 30, shared = 64 << 10, multiprocessors = 4;
     long long fail_alloc = 0, fail_launch = 0, fail_graph = 0, lose = 0;
     long long oom_call = 0, fail_call = 0, lose_call = 0;
+    long long high = 65535; /* blocks in a grid's second and third dimension, at most */
     long long counts = 0, ulp = 0, order = 0, busy = 0, mismatch = 0, mig = 0, spill = 0;
 };
 const struct emu_machine *emu_settings(void);
