@@ -11,8 +11,7 @@ $(CUDA_B)/cuda/%.o: cuda/%.cu
 
 # The emulator: g++ for gcc, clang++ for clang. Shared arrays get red zones from gcc alone.
 EMU_CXX   := $(patsubst cc%,g++%,$(patsubst clang%,clang++%,$(patsubst gcc%,g++%,$(notdir $(CC)))))
-EMU_OPT   := -O2
-EMU_FLAGS := -std=c++20 $(EMU_OPT) -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off \
+EMU_FLAGS := -std=c++20 -O2 -g -fno-exceptions -fno-rtti -fno-threadsafe-statics -ffp-contract=off \
     -fno-strict-aliasing -Wall -Wextra -Wshadow -Wdouble-promotion -Wno-unknown-pragmas \
     -Wno-deprecated-enum-float-conversion -Wno-deprecated-enum-enum-conversion $(if $(filter 1,$(WERROR)),-Werror) $(SANFLAGS) \
     $(if $(findstring address,$(SAN)),$(if $(findstring g++,$(filter-out clang++%,$(EMU_CXX))),-fsanitize-sections=emu_shared))
@@ -50,7 +49,7 @@ emu-matrix-run: $(B)/imgtrain $(B)/imgtrain-test $(B)/fake_cudnn.so
 # Operations in the emulator under MemorySanitizer (clang): what is read before it was written, with
 # its kernel and line. Without other libraries, which it would have to know too.
 emu-msan: # operations in the emulator under MemorySanitizer (clang)
-	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 OPT_LEVEL=-O1 EMU_OPT=-O1 emu-msan-run
+	@$(MAKE) --no-print-directory CC=clang CUDA=emu SAN=memory VIDEO=0 emu-msan-run
 MSAN_SUITES := $(filter cuda_nn cuda_splat,$(CUDA_SUITES))
 MSAN_OBJ := $(filter $(B)/src/base/% $(B)/src/device/% $(B)/src/check/% $(B)/src/cpu/% $(B)/isa/% $(B)/cuda/% $(B)/test/cuda_emu/%,$(LIB_OBJ)) \
     $(B)/src/splat/least_important.o $(MSAN_SUITES:%=$(B)/test/cuda/%.o) $(B)/msan/main.o
