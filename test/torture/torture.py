@@ -137,16 +137,20 @@ def calls_of(work, names, resumed):
         raise Skip('strace cannot trace here')
     work.must_end(done, FINISHED)
     shutil.rmtree(run)
-    counts, found, begun = {}, [], False
+    counts, found, loading, first = {}, [], None, None
     with open(log, errors='replace') as file:
         for line in file:
             call = re.match(r'(\d+) +(\w+)\(', line)
             if not call:
                 continue
             thread, name = call.groups()
+            first = first or thread
             counts[thread, name] = k = counts.get((thread, name), 0) + 1
-            begun = begun or os.path.basename(run) in line
-            if begun and (name, k) not in found:
+            if loading is None and os.path.basename(run) in line:
+                loading = {name: k for (_, name), k in counts.items()}
+                loading[name] -= 1
+            # The k-th call of any thread fails: not one of those that load libraries.
+            if loading is not None and k > loading.get(name, 0) and (name, k) not in found:
                 found.append((name, k))
     os.remove(log)
     return found
@@ -185,7 +189,7 @@ def case_errors(work, case):
     done = injected(work, run, resumed, name, 'error=' + error, k)
     work.must_end(done, FINISHED, NO_MEMORY, *ORDERLY)
     nothing_is_lost(run, before)
-    work.ends_the_same(run, frames=False)
+    work.ends_the_same(run, said=done.stderr)
 
 
 def nothing_is_lost(run, before):
@@ -226,7 +230,7 @@ def case_malloc(work, k):
     work.must_end(done, FINISHED, OUT_OF_MEMORY, NO_MEMORY)
     if done.returncode != FINISHED and 'imgtrain: ' not in done.stderr:
         raise Wrong('says: %s' % done.stderr[-500:])
-    work.ends_the_same(run)
+    work.ends_the_same(run, said=done.stderr)
 
 
 # ---- damaged checkpoints ----
