@@ -290,7 +290,7 @@ int batch_report_write(const char *prefix, const struct config *config,
     struct batch_report b = {.config = config, .jobs = jobs, .count = count};
     int code = batch_read(&b);
     for (int format = 0; format < BATCH_FORMATS && code == OK; format++)
-        code = batch_write_file(&b, prefix, format);
+        code = batch_write_file(&b, prefix, (enum batch_format)format);
     batch_free(&b);
     return code;
 }

@@ -202,6 +202,23 @@ static int renew_input(struct session *session)
     return code;
 }
 
+/* Once a process; again where it goes back to the last checkpoint. */
+static int enter_begin_events(struct session *session)
+{
+    bool trains = session->process_lines.fd >= 0;
+    if (!session->config->tensorboard || !trains) return OK;
+    if (session->events.fd < 0) TRY(event_file_open(&session->events, session->folder.path));
+    event_file_restart(&session->events, session->step - session->report.pending);
+    return OK;
+}
+
+static void enter_add_event(void *context, const struct frame_bytes *frame)
+{
+    struct session *session = context;
+    event_file_add_frame(&session->events, frame->step, frame->jpeg, frame->bytes, frame->width,
+                         frame->height);
+}
+
 int session_enter(struct session *session)
 {
     session->report = (struct task_report){.loss = (double)NAN};
@@ -219,12 +236,14 @@ int session_enter(struct session *session)
     memory_log_change(session, session->saved_step >= 0 ? "resumed" : "start");
     if (!session->finished || session->saved_step != session->step) TRY(process_log_begin(session));
     session->entered = true;
+    TRY(enter_begin_events(session));
     govern_begin(session);
     TRY(frames_drop_after(session->folder.frames, reported));
     TRY(session_write_reference(session));
     session->frames_every = schedule_frames_every(session->config, session->total);
     TRY(frames_open(&session->frames, session->folder.frames, (int)session->config->frames.queue,
                     (int)session->config->frames.quality));
+    frames_also(session->frames, enter_add_event, session);
     struct progress_options options = {
         .total = session->total,
         .quiet = session->request->quiet,

@@ -34,6 +34,8 @@ struct frames {
     int64_t written, missing, reserve;
     int64_t *unsynced; /* steps of frames that a power cut may still take */
     size_t unsynced_count, unsynced_room;
+    void (*show)(void *context, const struct frame_bytes *frame);
+    void *show_context;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -70,6 +72,9 @@ static int frame_write(const struct frames *frames, const struct frame *frame, i
         code = file_atomic_write_whole(json, frame->json, strlen(frame->json), false);
         if (code < 0) unlink(image);
     }
+    const struct frame_bytes written = {frame->step, jpeg, bytes, frame->image.width,
+                                        frame->image.height};
+    if (code == OK && frames->show) frames->show(frames->show_context, &written);
     free(jpeg);
     free(image);
     free(json);
@@ -170,6 +175,15 @@ int frames_open(struct frames **out, const char *dir, int queue, int quality)
                     strerror(error));
     *out = frames;
     return OK;
+}
+
+void frames_also(struct frames *frames,
+                 void (*show)(void *context, const struct frame_bytes *frame), void *context)
+{
+    pthread_mutex_lock(&frames->lock);
+    frames->show = show;
+    frames->show_context = context;
+    pthread_mutex_unlock(&frames->lock);
 }
 
 int frames_add(struct frames *frames, int64_t step, struct image *image, const char *json)

@@ -13,6 +13,19 @@ struct frames;
 /* Starts the writer for the folder `dir`. queue: frames that may wait. ERR_SYSTEM. */
 int frames_open(struct frames **frames, const char *dir, int queue, int quality);
 
+/* A frame that was written. */
+struct frame_bytes {
+    int64_t step;
+    const uint8_t *jpeg;
+    size_t bytes;
+    int width, height;
+};
+
+/* Who is shown each frame when it has been written, by the thread that wrote it; before the first
+ * frame. */
+void frames_also(struct frames *frames,
+                 void (*show)(void *context, const struct frame_bytes *frame), void *context);
+
 /* Hands over an image (moved: *image is zeroed) and the text of its JSON (copied). Blocks while
  * the queue is full. A frame that cannot be written (disk full) is left out, with one warning;
  * later ones are tried again. frames_close says how many are missing. */

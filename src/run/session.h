@@ -3,6 +3,7 @@
 #define IMGTRAIN_RUN_SESSION_H
 
 #include "memory/ladder.h"
+#include "run/event_file.h"
 #include "run/folder.h"
 #include "run/identity.h"
 #include "run/metrics_file.h"
@@ -31,6 +32,8 @@ struct session {
     int failed_mode;                /* the mode in which memory failed within a step; -1: none */
     struct line_file memory_lines;  /* memory.jsonl */
     struct line_file process_lines; /* processes.jsonl */
+    struct event_file events;       /* for TensorBoard */
+    bool page_failed;               /* that for Prometheus cannot be written */
     bool entered;                   /* the state was opened: the folder is this run's */
     int64_t work_step;              /* steps done when the work of a step last changed; -1: never */
 

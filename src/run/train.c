@@ -13,6 +13,7 @@
 #include "run/forecast.h"
 #include "run/frames.h"
 #include "run/govern.h"
+#include "run/metrics_page.h"
 #include "run/process_log.h"
 #include "run/progress.h"
 #include "run/run_memory.h"
@@ -142,6 +143,13 @@ static bool line_is_due(const struct session *session, int64_t step)
     return step % session->config->eval_steps == 0 || step == session->total;
 }
 
+static void train_add_line(struct session *session, const struct record *record)
+{
+    metrics_add(&session->metrics, record);
+    event_file_add_scalars(&session->events, record);
+    metrics_page_write(session);
+}
+
 /* Reports the last step: its line of metrics, its frame. */
 static int report_step(struct session *session)
 {
@@ -149,7 +157,7 @@ static int report_step(struct session *session)
     bool evaluate = line_is_due(session, session->step);
     bool sound = isfinite(session->report.loss);
     struct record record = session_record(session);
-    if (evaluate || session->finished || !sound) metrics_add(&session->metrics, &record);
+    if (evaluate || session->finished || !sound) train_add_line(session, &record);
     if (!sound)
         return fail(ERR_DIVERGED, "step %lld: the loss is not finite", (long long)session->step);
     if (frame || session->finished) {
@@ -374,6 +382,8 @@ static void train_leave_report(struct session *session, int code)
     char reason[REASON_BYTES];
     snprintf(reason, sizeof reason, "%s", error_message());
     process_log_end(session, code);
+    if (trained) metrics_page_end(session, code);
+    event_file_close(&session->events);
     bool wanted = session->config->report && (trained || !file_exists_in(path, "report.html"));
     if (wanted && report_write(&path, 1, NULL) < 0)
         log_warning("report: %s; `imgtrain report %s` tries again", error_message(), path);
@@ -395,6 +405,7 @@ static int run_or_look(const struct train_request *request, bool look)
         .work_step = -1,
         .memory_lines = {.fd = -1},
         .process_lines = {.fd = -1},
+        .events = {.fd = -1},
     };
     int code = config_print_text(request->config, &session.config_text);
     session.device->limit_bytes = (size_t)request->config->memory.limit;

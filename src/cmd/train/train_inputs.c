@@ -78,7 +78,8 @@ static int train_expand_one(void *context, const char *key, const char *value, c
     size_t from = rooted && path ? strlen(path) - strlen(value) : 0;
     inputs->texts = NULL;
     inputs->count = 0;
-    if (code == OK && strpbrk(value, "*?[") && !file_exists(path))
+    bool several = strchr(value, ';'); /* folders of one run */
+    if (code == OK && strpbrk(value, "*?[") && !several && !file_exists(path))
         code = train_add_matches(inputs, path, from);
     else if (code == OK && is_image && inputs->each && file_is_dir(path))
         code = train_add_images(inputs, path, from);

@@ -1,0 +1,129 @@
+#include "run/metrics_page.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/file_atomic.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "config/config.h"
+#include "device/device.h"
+#include "run/session.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* The folder's last part. */
+static const char *page_run_name(const struct session *session)
+{
+    const char *slash = strrchr(session->folder.path, '/');
+    return slash && slash[1] ? slash + 1 : session->folder.path;
+}
+
+/* The value of a label: a backslash before what would end it; no byte that is no UTF-8. */
+static void page_write_label(FILE *out, const char *text)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t length = utf8_length(text, left);
+        if (length == 0) {
+            fputs("\xEF\xBF\xBD", out);
+            length = 1;
+        } else if (*text == '\\' || *text == '"') {
+            fprintf(out, "\\%c", *text);
+        } else if (*text == '\n') {
+            fputs("\\n", out);
+        } else {
+            fwrite(text, 1, length, out);
+        }
+        text += length;
+        left -= length;
+    }
+}
+
+/* Names may hold letters, digits and _ only. */
+static void page_write(FILE *out, const struct session *session, const char *name, double value,
+                       const char *help)
+{
+    char clean[80];
+    size_t used = 0;
+    if (isnan(value)) return;
+    for (; name[used] && used + 1 < sizeof clean; used++) {
+        char c = name[used];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        clean[used] = '_';
+        if (fine) clean[used] = c;
+    }
+    clean[used] = '\0';
+    fprintf(out, "# HELP imgtrain_%s %s\n# TYPE imgtrain_%s gauge\nimgtrain_%s{run=\"", clean, help,
+            clean, clean);
+    page_write_label(out, page_run_name(session));
+    fprintf(out, "\",task=\"%s\"} ", session->task->name);
+    if (isinf(value))
+        fprintf(out, "%sInf\n", value > 0 ? "+" : "-");
+    else
+        fprintf(out, "%.17g\n", value);
+}
+
+static void page_write_all(FILE *out, const struct session *session, int status)
+{
+    const struct task_report *report = &session->report;
+    const struct device *device = session->device;
+    page_write(out, session, "running", status < 0, "whether the run goes on");
+    if (status >= 0) page_write(out, session, "exit_status", status, "how its process ended");
+    page_write(out, session, "updated_timestamp_seconds", (double)time(NULL), "when this was said");
+    page_write(out, session, "step", (double)session->step, "steps done");
+    page_write(out, session, "steps_wanted", (double)session->total, "steps of the whole run");
+    page_write(out, session, "train_seconds", session_seconds(session), "time in training");
+    page_write(out, session, "steps_per_second", session->rate, "speed");
+    page_write(out, session, "device_memory_bytes", (double)device->used_bytes, "in use");
+    page_write(out, session, "device_memory_peak_bytes", (double)device->peak_bytes, "most so far");
+    page_write(out, session, "host_memory_bytes", (double)device->host_bytes,
+               "of the plan, outside the device");
+    if (session->mode >= 0)
+        page_write(out, session, "memory_level", session->ladder.modes[session->mode].mode.level,
+                   "of the ladder");
+    page_write(out, session, "loss", report->loss, "as in metrics.csv");
+    for (int i = 0; i < report->metric_count; i++)
+        page_write(out, session, report->metrics[i].name, report->metrics[i].value,
+                   "as in metrics.csv");
+}
+
+static char *page_path(const struct session *session)
+{
+    const char *wanted = session->config->prometheus;
+    if (!file_is_dir(wanted)) return string_format("%s", wanted);
+    char *name = string_format("imgtrain-%s.prom", page_run_name(session));
+    char *path = name ? path_join(wanted, name) : NULL;
+    free(name);
+    return path;
+}
+
+static void page_replace(struct session *session, int status)
+{
+    char *text = NULL, *path;
+    size_t bytes = 0;
+    if (!*session->config->prometheus || session->page_failed) return;
+    path = page_path(session);
+    FILE *out = path ? open_memstream(&text, &bytes) : NULL;
+    if (out) page_write_all(out, session, status);
+    int code = out && fclose(out) == 0 ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
+    if (code < 0) log_warning("prometheus: %s; not tried again, training goes on", error_message());
+    session->page_failed = code < 0;
+    free(text);
+    free(path);
+}
+
+void metrics_page_write(struct session *session)
+{
+    page_replace(session, -1);
+}
+
+void metrics_page_end(struct session *session, int code)
+{
+    page_replace(session, error_exit_status(code));
+}
