@@ -120,6 +120,16 @@ static void show_write_pick(FILE *out, const struct frame_list *frames, int chos
     fputs("</select>\n", out);
 }
 
+/* The column that a slider begins with: of the first name, or the second. */
+static int show_find_column(const struct frame_list *frames, const char *name, const char *or_name,
+                            int otherwise)
+{
+    for (int i = 0; i < frames->column_count; i++)
+        if (strcmp(frames->columns[i], name) == 0 || strcmp(frames->columns[i], or_name) == 0)
+            return i;
+    return otherwise;
+}
+
 /* The slider; the script puts the images in. width, height: of what one side shows. */
 static void show_write_slider(FILE *out, const struct show *show, int number, int width, int height)
 {
@@ -131,8 +141,8 @@ static void show_write_slider(FILE *out, const struct show *show, int number, in
     else
         fprintf(out, " data-target=\"target-%d-0\">\n", show->id);
     if (columns > 1) {
-        show_write_pick(out, frames, columns - 1);
-        show_write_pick(out, frames, columns - 2);
+        show_write_pick(out, frames, show_find_column(frames, "target", "GT", columns - 1));
+        show_write_pick(out, frames, show_find_column(frames, "render", "result", columns - 2));
     } else {
         html_write_text(out, frames->labels[0]);
         fputs(" | ", out);
