@@ -64,6 +64,7 @@ function check_range(text, low, high) {
 function check_default(    n) {
     n = value
     if (type == "bool" && value != "true" && value != "false") die(key ": default '" value "' is not true or false")
+    if (value == "auto" && or_auto) return
     if (type == "int" && value !~ /^-?[0-9]+$/) die(key ": default '" value "' is not a whole number")
     if (type == "float" && !is_number(value)) die(key ": default '" value "' is not a number")
     if ((type == "int" || type == "float") && (n + 0 < low + 0 || n + 0 > high + 0))
@@ -141,7 +142,7 @@ function add_row(    int_low, int_high, offset) {
         quote(range) ", " int_low ", " int_high ", " as_double(low) ", " as_double(high) ", " quote(unit) ", " \
         (type == "enum" || type == "words" ? "names_" enum_name : "NULL") ", " quote(target) ", " quote(meaning) ", " \
         quote(tasks) ", " quote(total) ", " quote(each) ", CONFIG_RESUME_" toupper(resume) ", " \
-        (section_bare ? "true" : "false") ", " FNR "},\n"
+        (section_bare ? "true" : "false") ", " (or_auto ? "true" : "false") ", " FNR "},\n"
     count++
 }
 
@@ -225,6 +226,7 @@ function read_comment(    colon, head, n, word, paren) {
 
 function read_range(    at) {
     low = high = "0"
+    or_auto = 0
     if (type == "enum" || type == "words") {
         if (range == "") die(key ": " type " without values")
         make_enum(range)
@@ -249,7 +251,9 @@ function read_range(    at) {
     if (!at) die("range '" range "' is not LOW..HIGH")
     low = substr(range, 1, at - 1)
     high = substr(range, at + 2)
+    or_auto = type == "int" && sub(/\|auto$/, "", high)
     check_range(range, low, high)
+    if (or_auto && low + 0 <= 0) die(key ": 0 stands for auto: the range must begin above it")
     if ((type == "int" || type == "list") && (low high) !~ /^[-0-9]+$/) die("range '" range "' is not of whole numbers")
     unsigned = type == "int" && beyond_int64(high)
     if (unsigned && low + 0 < 0) die("range '" range "' fits no 64-bit type")

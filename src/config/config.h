@@ -90,6 +90,10 @@ int config_print(const struct config *config, FILE *to);
 /* The same as a string (malloc, owned by the caller). */
 int config_print_text(const struct config *config, char **text);
 
+/* Of that text what a result is a function of: without device, threads, folders, frames, video ...,
+ * so that equal models are equal files. Owned by the caller; NULL with the message set. */
+char *config_result_text(const char *text);
+
 /* Where the value of `key` ("seed", "splat.max_steps") came from: "default", "FILE:LINE",
  * "IMGTRAIN_...", "command line"; NULL for an unknown key. Borrowed. */
 const char *config_origin(const struct config *config, const char *key);

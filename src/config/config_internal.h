@@ -46,8 +46,9 @@ struct config_row {
     const char *total; /* "": none; else the key of the section that this one times `each` is */
     const char *each;
     enum config_resume resume;
-    bool bare; /* may be named without its section */
-    int line;  /* in default.yaml */
+    bool bare;    /* may be named without its section */
+    bool or_auto; /* int: the word auto is a value, which the field holds as 0 */
+    int line;     /* in default.yaml */
 };
 
 enum { CONFIG_MAX_ITEMS = 4096, CONFIG_FULL_NAME_BYTES = 128, CONFIG_SHOWN_BYTES = 64 };

@@ -290,3 +290,33 @@ int config_diff(const char *stored, const struct config *current,
     config_free(before);
     return code < 0 ? code : OK;
 }
+
+/* Whether a line of printed config belongs to the environment: a section's head ("video:"), a
+ * common key, or an indented one of `section`, which a head sets. */
+static bool print_is_environment(const char *line, char *section, size_t room)
+{
+    char key[128];
+    int indent = (int)strspn(line, " "), name = (int)strcspn(line + indent, ":\n");
+    bool head = indent == 0 && line[name] == ':' && line[name + 1] == '\n';
+    if (indent == 0) snprintf(section, room, "%.*s", head ? name : 0, line);
+    snprintf(key, sizeof key, "%s%s%.*s", section, *section ? "." : "", head ? 0 : name,
+             line + indent);
+    return config_resume_of(key) == CONFIG_RESUME_ENVIRONMENT;
+}
+
+char *config_result_text(const char *text)
+{
+    char *result = calloc(1, strlen(text) + 1), section[64] = "";
+    if (!result) fail(ERR_SYSTEM, "out of memory");
+    size_t used = 0;
+    for (const char *line = text; result && *line;) {
+        size_t bytes = strcspn(line, "\n");
+        if (line[bytes] == '\n') bytes++;
+        if (!print_is_environment(line, section, sizeof section)) {
+            memcpy(result + used, line, bytes);
+            used += bytes;
+        }
+        line += bytes;
+    }
+    return result;
+}

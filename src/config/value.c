@@ -50,8 +50,9 @@ static int wrong_type(const struct config_row *row, const char *text)
 {
     char shown[CONFIG_SHOWN_BYTES];
     bool is_enum = row->type == CONFIG_TYPE_ENUM || row->type == CONFIG_TYPE_WORDS;
-    return fail(ERR_CONFIG, "%s: expected %s%s%s, got '%s'", row->key, type_name(row),
-                is_enum ? " " : "", is_enum ? row->range : "", config_value_shown(text, shown));
+    return fail(ERR_CONFIG, "%s: expected %s%s%s%s, got '%s'", row->key, type_name(row),
+                is_enum ? " " : "", is_enum ? row->range : "", row->or_auto ? " or auto" : "",
+                config_value_shown(text, shown));
 }
 
 static int out_of_range(const struct config_row *row, const char *text)
@@ -87,6 +88,10 @@ static int no_integer(const struct config_row *row, const char *text)
 static int parse_int(const struct config_row *row, const char *text, int64_t *value)
 {
     int64_t v;
+    if (row->or_auto && strcmp(text, "auto") == 0) {
+        *value = 0;
+        return OK;
+    }
     if (!number_parse_int(text, &v)) return no_integer(row, text);
     if (v < row->int_low || (v > 0 && (uint64_t)v > row->int_high)) return out_of_range(row, text);
     *value = v;
@@ -293,8 +298,9 @@ static char *config_value_quote_text(const char *text, bool json)
 char *config_value_quote(const struct config_row *row, const char *text, bool json)
 {
     bool is_text = row->type == CONFIG_TYPE_STRING || row->type == CONFIG_TYPE_PATH;
-    return is_text || (json && row->type == CONFIG_TYPE_ENUM) ? config_value_quote_text(text, json)
-                                                              : string_format("%s", text);
+    bool is_word = row->type == CONFIG_TYPE_ENUM || (row->or_auto && strcmp(text, "auto") == 0);
+    return is_text || (json && is_word) ? config_value_quote_text(text, json)
+                                        : string_format("%s", text);
 }
 
 static const char *enum_text(const struct config_row *row, int value)
@@ -352,7 +358,10 @@ char *config_value_text(const struct config *config, const struct config_row *ro
     char number[NUMBER_TEXT_BYTES];
     switch (row->type) {
     case CONFIG_TYPE_BOOL: return string_format(*(const bool *)field ? "true" : "false");
-    case CONFIG_TYPE_INT: return string_format("%" PRId64, *(const int64_t *)field);
+    case CONFIG_TYPE_INT:
+        if (row->or_auto && *(const int64_t *)field == 0)
+            return string_format(json ? "\"auto\"" : "auto");
+        return string_format("%" PRId64, *(const int64_t *)field);
     case CONFIG_TYPE_UINT:
     case CONFIG_TYPE_BYTES: return uint_text(*(const uint64_t *)field, json);
     case CONFIG_TYPE_FLOAT:

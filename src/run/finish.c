@@ -78,7 +78,7 @@ static int write_model(const struct session *session, const char *path, bool bes
 {
     struct store_writer *writer = store_writer_create();
     if (!writer) return ERR_SYSTEM;
-    char *config = session_result_config(session->config_text);
+    char *config = config_result_text(session->config_text);
     int64_t step = session->step;
     int code = !config ? ERR_SYSTEM
                : best  ? session->task->save_best(session->state, writer, &step)

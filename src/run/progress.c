@@ -219,6 +219,11 @@ size_t progress_rows_line(char *out, size_t room, int64_t done, int64_t total, d
     return used;
 }
 
+void progress_set_total(struct progress *progress, int64_t total)
+{
+    if (progress) progress->options.total = total;
+}
+
 void progress_rows(struct progress *progress, int64_t done)
 {
     if (!progress || progress->options.quiet) return;

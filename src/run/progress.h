@@ -21,6 +21,9 @@ struct progress_options {
 /* NULL without memory: every function accepts that and shows nothing. */
 struct progress *progress_open(const struct progress_options *options);
 
+/* There are another number of steps than was said. */
+void progress_set_total(struct progress *progress, int64_t total);
+
 /* Shows the state after a step when it is time to. evaluated: its metrics are exact; the last known
  * ones are shown otherwise. free_bytes: device memory still free, -1 = unknown. */
 void progress_update(struct progress *progress, const struct record *record, bool evaluated,

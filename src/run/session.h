@@ -89,8 +89,4 @@ int session_check_checkpoint(struct session *session, const struct store_file *f
  * frames and metrics by beginning again. */
 int session_check_beginning(const struct session *session);
 
-/* The config that a result is a function of: without device, threads, folders, frames, video ...,
- * so that equal models are equal files. Owned by the caller; NULL with the message set. */
-char *session_result_config(const char *text);
-
 #endif

@@ -170,6 +170,15 @@ static int report_step(struct session *session)
     return OK;
 }
 
+/* A task may find out on the way how many steps it takes. */
+static void session_renew_total(struct session *session)
+{
+    int64_t total = session->task->steps(session->state);
+    if (total == session->total) return;
+    session->total = total;
+    progress_set_total(session->progress, total);
+}
+
 /* Makes a step, then its line and frame; nothing is written while its measurement is pending. */
 static int train_train_step(struct session *session)
 {
@@ -177,6 +186,7 @@ static int train_train_step(struct session *session)
     TRY(train_run_step(session, line_is_due(session, next) || frame_is_due(session, next)));
     session->step = next;
     signals_set_unsaved(true);
+    session_renew_total(session);
     session->finished = session->report.finished || next >= session->total;
     update_rate(session);
     if (session->report.pending && isfinite(session->report.loss)) return OK;
@@ -195,6 +205,7 @@ static int complete_step(struct session *session)
 {
     TRY(memory_attempt(session, train_attempt_completion, session));
     if (session->report.pending) return OK;
+    session_renew_total(session);
     session->finished = session->report.finished || session->step >= session->total;
     TRY(report_step(session));
     return session_save(session);

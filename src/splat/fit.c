@@ -22,6 +22,7 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
     fit->target = source->fit;
     fit->full = source->full;
     fit->image = source->fit;
+    fit->goal = (struct splat_goal){.steps = c->max_steps, .planned = capacity, .brake = 1};
     fit->model = (struct splat_model){.width = fit->target.width,
                                       .height = fit->target.height,
                                       .channels = fit->target.channels,

@@ -17,6 +17,29 @@ struct splat_host {
     int32_t *born;
 };
 
+/* What a goal decides on the way (splat_goal.h); part of a checkpoint where there is a goal. */
+struct splat_goal {
+    int64_t steps;   /* that schedules end with: the config's, until a goal says otherwise */
+    int64_t done;    /* steps, by what was decided last */
+    int64_t planned; /* Gaussians that the fit is made for at the moment; its capacity, unless it
+                        finds out how many it takes */
+    bool finds;      /* it does: num_gaussians is auto, and there is a target_psnr */
+    bool settled;    /* it has */
+    int64_t tail; /* step at which the last round began that added Gaussians at the end; 0: none */
+    int64_t rounds; /* how many there were */
+    int64_t look;   /* steps after which the PSNR is measured next; 0: not for a goal */
+    int64_t seen;   /* steps after which it was last measured */
+    double seen_psnr;
+    double rise;     /* how fast it rises at most just now, dB a step */
+    double brake;    /* what learning rates are lowered by just before the end; 1: nothing */
+    double seconds;  /* that earlier processes took */
+    double opened;   /* the clock when this one began */
+    double rate;     /* seconds of a step; 0: not known yet */
+    int64_t looks;   /* how often this process looked at the clock, */
+    int64_t timed;   /* at which step the last time, */
+    double timed_at; /* and when */
+};
+
 struct splat_fit {
     const struct config *config;
     struct device *device;
@@ -39,6 +62,7 @@ struct splat_fit {
     void *target_data, *full_data; /* copies; NULL where the mapped ones are used */
     bool target_there;             /* they are filled */
     struct splat_schedule schedule;
+    struct splat_goal goal;
     int64_t grow_every, grow_times,
         grow_first;       /* resolved from the config, see splat_growth_plan */
     int64_t grown_at;     /* step at which the last Gaussians were added; -1: not yet */

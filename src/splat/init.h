@@ -9,6 +9,9 @@
  * is made once, whatever max_steps the run is resumed with. */
 void splat_growth_plan(struct splat_fit *fit, int64_t max_steps);
 
+/* Growth goes on at the pace of a fit of `steps` steps. */
+void splat_growth_pace(struct splat_fit *fit, int64_t steps);
+
 /* Sigma in pixels with which the final number of Gaussians covers the image. */
 double splat_covering_sigma(const struct splat_fit *fit);
 

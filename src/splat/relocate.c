@@ -18,7 +18,7 @@ static bool is_due(const struct splat_fit *fit, int64_t step)
     if (c->relocate_every == 0 || fit->grown_at < 0 || step <= fit->grown_at) return false;
     if (step == fit->relocated_at) return false; /* run again after its memory failed */
     return step % c->relocate_every == 0 &&
-           (double)step <= c->relocate_until * (double)c->max_steps;
+           (double)step <= c->relocate_until * (double)fit->goal.steps;
 }
 
 /* Lists all rows, the `wanted` least important ones first, sorted. The device tells what each is

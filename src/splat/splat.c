@@ -11,6 +11,7 @@
 #include "splat/render.h"
 #include "splat/size.h"
 #include "splat/splat_checkpoint.h"
+#include "splat/splat_goal.h"
 #include "splat/splat_memory_modes.h"
 #include "splat/splat_panes.h"
 #include "splat/splat_preview.h"
@@ -30,6 +31,7 @@ enum { WAIT_STEPS = 16 };
 /* The input: the decoded image. */
 struct task_input {
     struct splat_source source;
+    double opened; /* the clock at the beginning */
 };
 
 struct task_state {
@@ -37,6 +39,7 @@ struct task_state {
     struct task_input *own_input; /* where nobody else keeps it */
     int64_t pending; /* steps done when a measurement was stopped; 0: none is pending */
     double loss;     /* of the last step */
+    double opened;   /* the clock when this process began */
 };
 
 /* ---- starting from another model ---- */
@@ -72,6 +75,7 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
     splat_sigma_bounds(fit, &least, &most);
     splat_size_carry(&without_moments, &fit->model, from, least, most);
     fit->grow_first = from->count;
+    if (fit->goal.planned < from->count) fit->goal.planned = from->count;
     if (from->count == fit->model.capacity) fit->grown_at = 0;
     return splat_host_push(fit, 0, from->count);
 }
@@ -100,6 +104,7 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
         struct task_input *made = calloc(1, sizeof *made);
         int code = OK;
         if (!made) return fail(ERR_SYSTEM, "out of memory");
+        made->opened = splat_goal_clock();
         if (setup->without_input)
             splat_source_assume(&made->source, setup->config, setup->width, setup->height,
                                 setup->channels);
@@ -114,6 +119,7 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
         }
         *input = made;
     }
+    state->opened = (*input)->opened;
     state->fit.source = &(*input)->source;
     return OK;
 }
@@ -132,10 +138,12 @@ static int splat_prepare(struct task_state *state, const struct task_setup *setu
     struct splat_fit *fit = &state->fit;
     struct splat_model from = {0}, stored = {0};
     const char *start = start_path(&setup->config->splat);
-    int64_t capacity = setup->config->splat.num_gaussians;
+    int64_t capacity;
     bool changed = false;
     int code;
     TRY(read_input(state, setup));
+    splat_fit_describe(fit, fit->source, 1);
+    TRY(splat_goal_capacity(fit, &capacity));
     if (setup->resume) TRY(splat_fingerprint_check(fit->source, setup, &changed));
     if (*start && !setup->resume) TRY_CLEANUP(splat_model_open(&from, start));
     if (setup->resume) TRY_CLEANUP(splat_model_describe(&stored, setup->resume));
@@ -150,7 +158,7 @@ static int splat_prepare(struct task_state *state, const struct task_setup *setu
     if (fit->mode.work.size) splat_size_describe(fit, fit->mode.work.size);
     TRY_CLEANUP(splat_fit_declare(fit, fit->plan, &fit->mode));
     if (!setup->resume) TRY_CLEANUP(check_start(fit, &from));
-    splat_growth_plan(fit, fit->config->splat.max_steps);
+    splat_goal_begin(fit, state->opened);
     splat_schedule_init(&fit->schedule);
     fit->psnr = fit->ssim = (double)NAN;
     if (setup->forecast_only) {
@@ -203,7 +211,7 @@ static const struct plan *plan_of(const struct task_state *state)
 
 static int64_t splat_steps(const struct task_state *state)
 {
-    return state->fit.config->splat.max_steps;
+    return state->fit.goal.steps;
 }
 
 /* Measures step `number` where that is due or wanted, and reports it. */
@@ -214,18 +222,20 @@ static int measure_step(struct task_state *state, int64_t number, bool wanted,
     /* The schedule must see the same steps, whatever the loop wants to show. */
     bool due = (number + 1) % fit->config->eval_steps == 0;
     int code = OK;
-    if ((due || wanted) && isfinite(state->loss)) code = splat_fit_measure(fit, number + 1, due);
+    bool measured = (due || wanted || splat_goal_wants(fit, number + 1)) && isfinite(state->loss);
+    if (measured) code = splat_fit_measure(fit, number + 1, due);
     report->pending = code == ERR_STOPPED;
     state->pending = report->pending ? number + 1 : 0;
     if (!report->pending) TRY(code);
+    if (!report->pending) splat_goal_decide(fit, number + 1, measured);
     report->loss = state->loss;
     report->metric_count = 0;
     report->metrics[report->metric_count++] = (struct task_metric){"psnr", "%.2f", fit->psnr};
     report->metrics[report->metric_count++] = (struct task_metric){"ssim", "%.4f", fit->ssim};
     report->metrics[report->metric_count++] =
         (struct task_metric){"gaussians", "%.0f", (double)fit->model.count};
-    report->metrics[report->metric_count++] = (struct task_metric){
-        "lr_factor", NULL, splat_schedule_factor(&fit->schedule, &fit->config->splat, number)};
+    report->metrics[report->metric_count++] =
+        (struct task_metric){"lr_factor", NULL, splat_goal_rate(fit, number)};
     report->finished = fit->schedule.finished;
     snprintf(report->caption, sizeof report->caption,
              "step %lld   PSNR %.2f   SSIM %.4f   %lld Gaussians", (long long)number + 1, fit->psnr,
@@ -238,7 +248,7 @@ static int splat_step(struct task_state *state, int64_t number, bool evaluate,
 {
     struct splat_fit *fit = &state->fit;
     bool due = (number + 1) % fit->config->eval_steps == 0;
-    bool wait = due || evaluate || number % WAIT_STEPS == 0;
+    bool wait = due || evaluate || splat_goal_wants(fit, number + 1) || number % WAIT_STEPS == 0;
     TRY(splat_fit_step(fit, number, wait, &state->loss));
     return measure_step(state, number, evaluate, report);
 }

@@ -7,6 +7,7 @@
 #include "splat/host_mirror.h"
 #include "splat/init.h"
 #include "splat/size.h"
+#include "splat/splat_goal.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
@@ -41,6 +42,7 @@ int splat_state_save(struct splat_fit *fit, struct store_writer *writer)
     TRY(splat_fingerprint_store(fit->source, writer));
     TRY(store_set_double(writer, "psnr", fit->psnr));
     TRY(store_set_double(writer, "ssim", fit->ssim));
+    TRY(splat_goal_save(fit, writer));
     return splat_schedule_save(&fit->schedule, writer);
 }
 
@@ -114,7 +116,8 @@ static int load_numbers(struct splat_fit *fit, const struct store_file *file)
         TRY(store_get_int_in(file, "relocated_at", 0, steps, &fit->relocated_at));
     if (store_get(file, "psnr")) TRY(store_get_double_or_nan(file, "psnr", psnr, &fit->psnr));
     if (store_get(file, "ssim")) TRY(store_get_double_or_nan(file, "ssim", ssim, &fit->ssim));
-    return splat_schedule_load(&fit->schedule, file, steps);
+    TRY(splat_schedule_load(&fit->schedule, file, steps));
+    return splat_goal_load(fit, file, steps);
 }
 
 int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool changed)

@@ -17,11 +17,11 @@ static bool follows_cosine(const struct config_splat *config)
 }
 
 double splat_schedule_factor(const struct splat_schedule *schedule,
-                             const struct config_splat *config, int64_t step)
+                             const struct config_splat *config, int64_t steps, int64_t step)
 {
     if (!follows_cosine(config)) return schedule->factor;
-    double begin = config->lr_hold * (double)config->max_steps;
-    double fallen = ((double)step - begin) / ((double)config->max_steps - begin);
+    double begin = config->lr_hold * (double)steps;
+    double fallen = ((double)step - begin) / ((double)steps - begin);
     if (!(fallen > 0)) return 1; /* also where it is 0 / 0 */
     return cosine_between(1, config->lr_end, fallen < 1 ? fallen : 1);
 }

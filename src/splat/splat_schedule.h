@@ -20,9 +20,9 @@ struct splat_schedule {
 
 void splat_schedule_init(struct splat_schedule *schedule);
 
-/* The factor of all learning rates in training step `step`. */
+/* The factor of all learning rates in training step `step` of `steps`. */
 double splat_schedule_factor(const struct splat_schedule *schedule,
-                             const struct config_splat *config, int64_t step);
+                             const struct config_splat *config, int64_t steps, int64_t step);
 
 /* After `step` was measured: no gain of `decay_threshold` SSIM (or 100 times as many dB) for
  * check_decay_steps divides the rates by decay_ratio; once max_decay_times have been used up, it

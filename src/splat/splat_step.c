@@ -6,6 +6,7 @@
 #include "device/device.h"
 #include "splat/init.h"
 #include "splat/relocate.h"
+#include "splat/splat_goal.h"
 
 #include <math.h>
 
@@ -18,8 +19,8 @@ static void group_rates(const struct splat_fit *fit, int64_t step, double *rates
     double size = (double)fit->model.width / fit->source->fit.width;
     double scale_lr = fit->model.sigma_scale ? c->scale_lr * size : c->scale_lr / size;
     double sigma = splat_covering_sigma(fit);
-    double factor = splat_schedule_factor(&fit->schedule, c, step);
-    rates[SPLAT_XY] = c->pos_lr >= 0 ? c->pos_lr : 0.05 / sqrt((double)fit->model.capacity);
+    double factor = splat_goal_rate(fit, step);
+    rates[SPLAT_XY] = c->pos_lr >= 0 ? c->pos_lr : 0.05 / sqrt((double)fit->goal.planned);
     rates[SPLAT_SCALE] =
         c->scale_lr >= 0 ? scale_lr : 0.03 * (fit->model.sigma_scale ? sigma : 1 / sigma);
     rates[SPLAT_ROT] = c->rot_lr;
@@ -76,6 +77,7 @@ int splat_fit_step(struct splat_fit *fit, int64_t step, bool wait, double *loss)
 {
     struct splat_sums sums;
     int64_t skipped;
+    splat_goal_plan_time(fit, step);
     TRY(splat_grow(fit, step));
     TRY(splat_relocate(fit, step));
     struct splat_training training = describe_training(fit, step);

@@ -33,6 +33,9 @@ int store_set_double(struct store_writer *writer, const char *key, double value)
  * Borrowed. */
 const char *store_find_nonfinite(const struct store_writer *writer);
 
+/* How large the file will be. */
+int store_writer_bytes(const struct store_writer *writer, size_t *bytes);
+
 /* Writes tensors in the order of their names (by falling alignment first), atomically. The metadata
  * gets a CRC-32 of each tensor (`crc32.NAME`) and, as its first key, one of the header itself
  * (`crc32`, taken with its own eight digits as zeros), so that no flipped bit goes unseen. Bytes

@@ -226,6 +226,16 @@ static int make_header(const struct store_writer *writer, char **header, size_t 
     return OK;
 }
 
+int store_writer_bytes(const struct store_writer *writer, size_t *bytes)
+{
+    char *header = NULL;
+    int code = make_header(writer, &header, bytes);
+    free(header);
+    for (size_t i = 0; code == OK && i < writer->tensor_count; i++)
+        *bytes += writer->tensors[i].bytes;
+    return code;
+}
+
 /* Wide elements first: then each tensor is aligned to its own without a hole between them. */
 static int compare_written(const void *a, const void *b)
 {

@@ -105,7 +105,7 @@ struct task {
     /* The plan of an open state: borrowed. */
     const struct plan *(*plan)(const struct task_state *state);
 
-    /* How many steps the config asks for. */
+    /* How many steps the config asks for; what a task finds out in a step may change it. */
     int64_t (*steps)(const struct task_state *state);
 
     /* Runs training step `step` (0-based). After ERR_DEVICE_MEMORY the same step may be run again

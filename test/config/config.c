@@ -143,8 +143,9 @@ START_TEST(a_batch_is_every_combination)
     struct config *none;
     ck_assert_int_eq(config_batch(config, 6, &none), ERR_INTERNAL);
     config_free(config);
-    load_bad("gaussians: [10, 0]\n", "test:1:12: num_gaussians: 0 is out of range 1..100000000 "
-                                     "(Gaussians)");
+    load_bad("gaussians: [10, 0]\n",
+             "test:1:12: num_gaussians: 0 is out of range 1..100000000|auto "
+             "(Gaussians)");
 }
 END_TEST
 

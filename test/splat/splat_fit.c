@@ -246,7 +246,8 @@ START_TEST(rates_fall_along_a_cosine)
     } expected[] = {{0, 1},     {200, 1},    {400, 0.6 + 0.4 * sqrt(0.5)},
                     {600, 0.6}, {1000, 0.2}, {2000, 0.2}};
     for (size_t k = 0; k < sizeof expected / sizeof *expected; k++) {
-        double factor = splat_schedule_factor(&schedule, &config->splat, expected[k].step);
+        double factor = splat_schedule_factor(&schedule, &config->splat, config->splat.max_steps,
+                                              expected[k].step);
         ck_assert_msg(fabs(factor - expected[k].factor) <= 1e-9, "%g at step %lld", factor,
                       (long long)expected[k].step);
     }

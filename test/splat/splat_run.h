@@ -47,7 +47,8 @@ static inline struct config *configure(const char *more)
 {
     char text[1024];
     struct config *config;
-    snprintf(text, sizeof text, "input_path: \"%s\"\nnum_gaussians: 250\n%s%s", path,
+    snprintf(text, sizeof text, "input_path: \"%s\"\n%s%s%s", path,
+             strstr(more, "num_gaussians") ? "" : "num_gaussians: 250\n",
              strstr(more, "max_steps") ? "" : "max_steps: 250\neval_steps: 50\n", more);
     ck_assert_msg(config_load_text(&config, "test", text, strlen(text), 0, NULL) == 0, "%s",
                   error_message());

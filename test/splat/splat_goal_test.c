@@ -1,0 +1,267 @@
+/* Goals: how many Gaussians and steps a PSNR, a size or a time takes, by runs of a small image and
+ * a clock of our own. */
+#include "image/image.h"
+#include "metrics/image_metrics.h"
+#include "splat/splat_goal.h"
+#include "store/checkpoint.h"
+#include "test/splat/splat_run.h"
+
+/* Steps until the fit says that it is done, from step `from`; at most `most`. */
+static int goal_run(struct task_state *state, int from, int most, struct task_report *report)
+{
+    int step = from;
+    for (; step < task_splat.steps(state); step++) {
+        ck_assert_int_lt(step, most);
+        ck_assert_msg(task_splat.step(state, step, false, report) == 0, "%s", error_message());
+    }
+    return step;
+}
+
+/* As the image on the disk has it. */
+static double goal_shown(const struct task_report *report)
+{
+    double mse = pow(10, -metric(report, "psnr") / 10);
+    return -10 * log10(mse + 1 / (12 * 255.0 * 255.0));
+}
+
+static const struct goal_case {
+    double psnr;
+    const char *config;
+    bool finds; /* how many Gaussians */
+} psnrs[] = {
+    {38, "num_gaussians: auto\nmax_steps: 300\n", true},
+    {42, "num_gaussians: auto\nmax_steps: 300\n", true},
+    {38, "num_gaussians: 250\nmax_steps: 300\n", false},
+    {40, "num_gaussians: 250\nmax_steps: 300\nlr_end: 1\n", false},
+};
+
+START_TEST(a_psnr_is_met)
+{
+    const struct goal_case *wanted = &psnrs[_i];
+    draw("a.png", 3, SAMPLE_U8);
+    char text[256];
+    snprintf(text, sizeof text, "%starget_psnr: %g\neval_steps: 50\n", wanted->config,
+             wanted->psnr);
+    struct config *config = configure(text);
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report = {0};
+    int steps = goal_run(state, 0, 3000, &report);
+    /* so small an image gains .15 dB a step here; photographs come within .01 */
+    double over = goal_shown(&report) - wanted->psnr;
+    ck_assert_msg(!!(over >= 0 && over <= 0.1), "%d steps, %.0f Gaussians: %+.3f dB", steps,
+                  metric(&report, "gaussians"), over);
+    double count = metric(&report, "gaussians");
+    ck_assert(wanted->finds ? count < WIDTH * HEIGHT / 8 : count <= 250);
+    /* the image itself */
+    double measured;
+    struct image target, final;
+    ck_assert_int_eq(image_load(&target, path), 0);
+    ck_assert_int_eq(task_splat.write_final(state, in_folder("final.png")), 0);
+    ck_assert_int_eq(image_load(&final, in_folder("final.png")), 0);
+    ck_assert_int_eq(metric_psnr(&target, &final, &measured), 0);
+    ck_assert_msg(!!(measured >= wanted->psnr && measured <= wanted->psnr + 0.1),
+                  "the file has %.3f dB", measured);
+    image_free(&target);
+    image_free(&final);
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
+/* Stopped anywhere, also in the search, it ends with the same bits at the same step. */
+START_TEST(a_search_resumes)
+{
+    static const int stops[] = {1, 7, 8, 31, 90, 150, 210};
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("num_gaussians: auto\ntarget_psnr: 41\nmax_steps: 100\n"
+                                      "eval_steps: 50\nrelocate_every: 10\n");
+    struct task_report report;
+    struct task_state *whole = open_state(config, NULL);
+    int end = goal_run(whole, 0, 2000, &report);
+    struct store_file *expected = checkpoint(whole, "expected");
+    for (size_t i = 0; i < sizeof stops / sizeof *stops && stops[i] < end; i++) {
+        struct task_state *first = open_state(config, NULL);
+        for (int step = 0; step < stops[i]; step++)
+            ck_assert_int_eq(task_splat.step(first, step, false, &report), 0);
+        struct store_file *middle = checkpoint(first, "middle");
+        struct task_state *second = open_state(config, middle);
+        ck_assert_int_eq(goal_run(second, stops[i], 2000, &report), end);
+        struct store_file *got = checkpoint(second, "got");
+        expect_equal(expected, got, stops[i]);
+        store_close(middle);
+        store_close(got);
+        task_splat.close(first);
+        task_splat.close(second);
+    }
+    store_close(expected);
+    task_splat.close(whole);
+    config_free(config);
+}
+END_TEST
+
+/* What is out of reach ends at max_steps, or when there is no room for more; a resume with less to
+ * reach is done, one with more goes on. */
+START_TEST(a_psnr_out_of_reach)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("target_psnr: 90\nmax_steps: 40\n");
+    struct config *lower = configure("target_psnr: 20\nmax_steps: 40\n");
+    struct config *longer = configure("target_psnr: 90\nmax_steps: 60\n");
+    struct task_report report;
+    struct task_state *state = open_state(config, NULL);
+    ck_assert_int_eq(goal_run(state, 0, 100, &report), 40);
+    struct store_file *end = checkpoint(state, "end");
+    struct task_state *again = open_state(lower, end);
+    ck_assert_int_eq((int)task_splat.steps(again), 40);
+    task_splat.close(again);
+    again = open_state(longer, end);
+    ck_assert_int_eq(goal_run(again, 40, 100, &report), 60);
+    task_splat.close(again);
+    store_close(end);
+    task_splat.close(state);
+    config_free(config);
+    config_free(lower);
+    config_free(longer);
+}
+END_TEST
+
+/* Of the file that is written. */
+START_TEST(bytes_are_met)
+{
+    static const int sizes[] = {20000, 47000, 200000};
+    draw("a.png", 3, SAMPLE_U8);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "target_bytes: %d\nmax_steps: 2\n", sizes[i]);
+        struct config *config = configure(text);
+        struct task_state *state = open_state(config, NULL);
+        struct task_report report;
+        goal_run(state, 0, 10, &report);
+        struct store_writer *writer = store_writer_create();
+        char *all, *result;
+        ck_assert_int_eq(task_splat.save_model(state, writer), 0);
+        ck_assert_int_eq(config_print_text(config, &all), 0);
+        ck_assert_ptr_nonnull(result = config_result_text(all));
+        ck_assert_int_eq(checkpoint_describe(writer, "model", "splat", 2, result), 0);
+        ck_assert_int_eq(store_write(writer, in_folder("m.safetensors"), false), 0);
+        struct store_file *file;
+        ck_assert_int_eq(store_open(&file, in_folder("m.safetensors")), 0);
+        double share = (double)store_bytes(file) / sizes[i];
+        ck_assert_msg(!!(share <= 1 && share >= 0.99), "%zu bytes, not %d", store_bytes(file),
+                      sizes[i]);
+        size_t announced;
+        ck_assert_int_eq(store_writer_bytes(writer, &announced), 0);
+        ck_assert_uint_eq(announced, store_bytes(file));
+        store_close(file);
+        store_writer_free(writer);
+        free(all);
+        free(result);
+        task_splat.close(state);
+        config_free(config);
+    }
+    struct config *config = configure("target_bytes: 2000\n");
+    struct task_state *state = NULL;
+    struct task_setup setup = {.config = config, .device = device};
+    ck_assert_int_eq(task_splat.open(&state, &setup), ERR_CONFIG);
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
+/* ---- time: each question after it makes a step's time go by ---- */
+
+static double now, step_time;
+
+static double goal_test_clock(void)
+{
+    return now;
+}
+
+static int goal_run_in_time(struct task_state *state, int from, struct task_report *report)
+{
+    int step = from;
+    for (; step < task_splat.steps(state); step++) {
+        ck_assert_int_lt(step, 5000);
+        now += step_time * (step < 60 ? 0.5 : 1); /* it gets slower, as more Gaussians come in */
+        ck_assert_msg(task_splat.step(state, step, false, report) == 0, "%s", error_message());
+    }
+    return step;
+}
+
+static const double step_times[] = {0.1, 0.4, 7};
+
+START_TEST(a_time_is_met)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    splat_goal_clock = goal_test_clock;
+    now = 1000;
+    step_time = step_times[_i];
+    struct config *config = configure("num_gaussians: 30\ntime_budget: 100\nmax_steps: 7\n");
+    struct config *more = configure("num_gaussians: 30\ntime_budget: 150\nmax_steps: 7\n");
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report;
+    int half = (int)(40 / step_time);
+    for (int step = 0; step < half; step++) {
+        now += step_time * (step < 60 ? 0.5 : 1);
+        ck_assert_int_eq(task_splat.step(state, step, false, &report), 0);
+    }
+    double used = now - 1000;
+    struct store_file *middle = checkpoint(state, "middle");
+    task_splat.close(state);
+    now += 50000; /* between two processes nothing counts */
+    double before = now;
+    state = open_state(config, middle);
+    int steps = goal_run_in_time(state, half, &report);
+    used += now - before;
+    ck_assert_msg(!!(used >= 95 - step_time && used <= 105), "%d steps, %.2f s of 100", steps,
+                  used);
+    ck_assert((int)metric(&report, "gaussians") == 30);
+    /* rates have fallen to their end */
+    if (step_time < 1) ck_assert(!!(metric(&report, "lr_factor") <= 0.05));
+    struct store_file *end = checkpoint(state, "end");
+    task_splat.close(state);
+    state = open_state(config, end);
+    ck_assert_int_eq((int)task_splat.steps(state), steps); /* it has ended */
+    task_splat.close(state);
+    before = now;
+    state = open_state(more, end);
+    goal_run_in_time(state, steps, &report);
+    used += now - before;
+    ck_assert_msg(!!(used >= 142 - step_time && used <= 158), "%.2f s of 150", used);
+    task_splat.close(state);
+    store_close(end);
+    store_close(middle);
+    config_free(config);
+    config_free(more);
+}
+END_TEST
+
+START_TEST(auto_is_a_share_of_the_pixels)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("num_gaussians: auto\nmax_steps: 40\n");
+    ck_assert_int_eq((int)config->splat.num_gaussians, 0);
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report;
+    goal_run(state, 0, 100, &report);
+    ck_assert_int_eq((int)metric(&report, "gaussians"), WIDTH * HEIGHT / 40);
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
+Suite *splat_goal_test_suite(void);
+Suite *splat_goal_test_suite(void)
+{
+    Suite *suite = suite_create("splat_goal_test");
+    TCase *tests = tcase_create("goal");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_loop_test(tests, a_psnr_is_met, 0, (int)(sizeof psnrs / sizeof *psnrs));
+    tcase_add_test(tests, a_search_resumes);
+    tcase_add_test(tests, a_psnr_out_of_reach);
+    tcase_add_test(tests, bytes_are_met);
+    tcase_add_loop_test(tests, a_time_is_met, 0, (int)(sizeof step_times / sizeof *step_times));
+    tcase_add_test(tests, auto_is_a_share_of_the_pixels);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
