@@ -7,9 +7,9 @@
 #include "cmd/options.h"
 #include "image/image.h"
 #include "run/progress.h"
-#include "splat/ellipses.h"
-#include "splat/output.h"
 #include "splat/render.h"
+#include "splat/shown/ellipses.h"
+#include "splat/shown/output.h"
 #include "splat/splat.h"
 
 #include <math.h>

@@ -8,8 +8,8 @@
 #include "splat/host_mirror.h"
 #include "splat/init.h"
 #include "splat/relocate.h"
+#include "splat/shown/splat_preview.h"
 #include "splat/splat.h"
-#include "splat/splat_preview.h"
 #include "splat/splat_step.h"
 
 #include <math.h>

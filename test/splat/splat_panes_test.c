@@ -1,7 +1,7 @@
 /* Frames with panes: each is what it says, at any size, and the fit does not notice. */
 #include "image/image.h"
-#include "splat/splat_panes.h"
-#include "splat/splat_preview.h"
+#include "splat/shown/splat_panes.h"
+#include "splat/shown/splat_preview.h"
 #include "test/splat/splat_run.h"
 
 static const struct {

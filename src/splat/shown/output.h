@@ -1,6 +1,6 @@
 /* A rendered image on its way into files, row by row. */
-#ifndef IMGTRAIN_SPLAT_OUTPUT_H
-#define IMGTRAIN_SPLAT_OUTPUT_H
+#ifndef IMGTRAIN_SPLAT_SHOWN_OUTPUT_H
+#define IMGTRAIN_SPLAT_SHOWN_OUTPUT_H
 
 #include "image/rows.h"
 

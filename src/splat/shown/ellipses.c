@@ -1,4 +1,4 @@
-#include "splat/ellipses.h"
+#include "splat/shown/ellipses.h"
 
 #include "base/error.h"
 #include "math/gaussian_form.h"

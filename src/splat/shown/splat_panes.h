@@ -1,6 +1,6 @@
 /* Panes of a frame: target, render and what splat.panes asks for side by side, each as large. */
-#ifndef IMGTRAIN_SPLAT_SPLAT_PANES_H
-#define IMGTRAIN_SPLAT_SPLAT_PANES_H
+#ifndef IMGTRAIN_SPLAT_SHOWN_SPLAT_PANES_H
+#define IMGTRAIN_SPLAT_SHOWN_SPLAT_PANES_H
 
 #include "splat/fit.h"
 

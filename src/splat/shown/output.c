@@ -1,4 +1,4 @@
-#include "splat/output.h"
+#include "splat/shown/output.h"
 
 #include "base/error.h"
 #include "base/file.h"

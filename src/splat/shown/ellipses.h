@@ -1,6 +1,6 @@
 /* The Gaussians themselves as an image: ellipses of one sigma in their colours. */
-#ifndef IMGTRAIN_SPLAT_ELLIPSES_H
-#define IMGTRAIN_SPLAT_ELLIPSES_H
+#ifndef IMGTRAIN_SPLAT_SHOWN_ELLIPSES_H
+#define IMGTRAIN_SPLAT_SHOWN_ELLIPSES_H
 
 #include "splat/render.h"
 

@@ -1,7 +1,7 @@
 /* The images of a fit: frames, the target beside them, the result. None is ever held whole, but
  * for what is asked to be one. */
-#ifndef IMGTRAIN_SPLAT_SPLAT_PREVIEW_H
-#define IMGTRAIN_SPLAT_SPLAT_PREVIEW_H
+#ifndef IMGTRAIN_SPLAT_SHOWN_SPLAT_PREVIEW_H
+#define IMGTRAIN_SPLAT_SHOWN_SPLAT_PREVIEW_H
 
 #include "image/rows.h"
 #include "splat/fit.h"

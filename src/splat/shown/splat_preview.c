@@ -1,11 +1,11 @@
-#include "splat/splat_preview.h"
+#include "splat/shown/splat_preview.h"
 
 #include "base/error.h"
 #include "base/file.h"
-#include "splat/ellipses.h"
 #include "splat/host_mirror.h"
-#include "splat/output.h"
 #include "splat/render.h"
+#include "splat/shown/ellipses.h"
+#include "splat/shown/output.h"
 
 #include <stdlib.h>
 

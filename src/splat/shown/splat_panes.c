@@ -1,10 +1,10 @@
-#include "splat/splat_panes.h"
+#include "splat/shown/splat_panes.h"
 
 #include "base/error.h"
 #include "config/config.h"
 #include "image/rows.h"
 #include "splat/render.h"
-#include "splat/splat_preview.h"
+#include "splat/shown/splat_preview.h"
 
 #include <string.h>
 
