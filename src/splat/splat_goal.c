@@ -221,9 +221,9 @@ static void goal_plan_look(struct splat_fit *fit, int64_t done, double psnr)
     double rise = (psnr - goal->seen_psnr) / (double)(done - goal->seen) / goal->brake;
     double usual = USUAL_RISE / (double)done; /* after Gaussians moved it falls, then rises fast */
     goal->rise = goal->seen == 0 ? 0 : fmax(rise, 0.7 * goal->rise);
-    double steps = goal->seen == 0 ? 1 : floor(lack / (5 * fmax(goal->rise, usual)));
+    double steps = goal->seen == 0 ? 1 : floor(lack / (6 * fmax(goal->rise, usual)));
     bool brakes = steps < 1 && goal->rise > 0;
-    goal->brake = brakes ? fmax(fmin((lack + 0.02) / (4 * goal->rise), 1), LEAST_BRAKE) : 1;
+    goal->brake = brakes ? fmax(fmin((lack + 0.02) / (5 * goal->rise), 1), LEAST_BRAKE) : 1;
     goal->look = done + (int64_t)fmax(fmin(steps, most), 1);
 }
 
