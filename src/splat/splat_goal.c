@@ -29,9 +29,7 @@ static const double MOST_GROWTH = 1.3;  /* at a time */
 static const double LEAST_ROUND = 1.03; /* growth of a round at the end */
 static const double ROUND_STEPS = 0.2;  /* its length, of max_steps */
 static const double ROUND_RATE = 0.5;   /* where its learning rates begin */
-static const double MARGIN_DB =
-    0.003;                          /* the image's samples are rounded, which is only estimated */
-static const double USUAL_RISE = 5; /* dB in e times as many steps */
+static const double USUAL_RISE = 5;     /* dB in e times as many steps */
 static const double LEAST_BRAKE = 0.02; /* of learning rates just before the end */
 static const double TIME_LOOK = 0.02;   /* share of the time between two looks at the clock */
 
@@ -136,12 +134,13 @@ double splat_goal_rate(const struct splat_fit *fit, int64_t step)
     return goal->brake * cosine_between(begin, c->lr_end, gone < 1 ? gone : 1);
 }
 
-/* The PSNR of the image that is written: its samples are rounded to the bits of the file's. */
+/* The PSNR of the image that is written, whose samples are rounded to the bits of the file's: at
+ * least, but for one image in 40, as what rounding adds to the error is known on average only. */
 static double goal_shown_psnr(const struct splat_fit *fit)
 {
     double levels = fit->model.sample_bits == 8 ? 255 : fit->model.sample_bits == 16 ? 65535 : 0;
-    double mse = pow(10, -fit->psnr / 10);
-    if (levels > 0) mse += 1 / (12 * levels * levels);
+    double mse = pow(10, -fit->psnr / 10), samples = (double)goal_pixels(fit) * fit->full.channels;
+    if (levels > 0) mse += 1 / (12 * levels * levels) + 4 * sqrt(mse / (12 * samples)) / levels;
     return -10 * log10(mse);
 }
 
@@ -239,7 +238,7 @@ static void goal_decide_psnr(struct splat_fit *fit, int64_t done)
 {
     const struct config_splat *c = &fit->config->splat;
     struct splat_goal *goal = &fit->goal;
-    double psnr = goal_shown_psnr(fit) - MARGIN_DB;
+    double psnr = goal_shown_psnr(fit);
     if (!(psnr < c->target_psnr)) {
         if (goal->steps == done && goal->seen == done) return; /* said before a resume */
         goal->steps = goal->seen = done;
