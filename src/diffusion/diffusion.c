@@ -16,6 +16,7 @@
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,7 +284,11 @@ static int diffusion_describe(const struct store_file *file, struct task_fact *f
     facts[1] = (struct task_fact){.key = "size", .label = "their size"};
     snprintf(facts[1].text, sizeof facts[1].text, "%dx%d", diffusion_shown_width(&design),
              diffusion_shown_height(&design));
-    return 2;
+    if (design.factor == 0) return 2;
+    facts[2] = (struct task_fact){.key = "latents", .label = "out of latents"};
+    snprintf(facts[2].text, sizeof facts[2].text, "%dx%dx%d, of autoencoder %016" PRIx64,
+             design.width, design.height, design.dit.channels, design.vae);
+    return 3;
 }
 
 const struct task task_diffusion = {

@@ -36,6 +36,7 @@ same whole/model/vae/diffusion_pytorch_model.safetensors vae/vae/diffusion_pytor
 run 0 grep -q '"vae": \["diffusers", "AutoencoderKL"\]' whole/model/model_index.json
 run 0 imgtrain info whole/model.safetensors
 out_has "16x16"
+out_has "8x8x4, of autoencoder "
 
 # ---- no choice of how it is computed changes a bit ----
 results="final.png model.safetensors best.safetensors"
