@@ -49,6 +49,7 @@ static int cache_file_find(struct cache_file *file, const char *path,
     int fd;
     TRY(file_open_own(path, O_RDONLY, ERR_INPUT, &fd));
     int code = cache_file_map(file, fd, path, content);
+    futimens(fd, NULL); /* keeps it from being removed as unused */
     retry_close(fd);
     if (code == ERR_DATA) log_warning("%s: damaged, made again", path);
     TRY(code);

@@ -260,6 +260,12 @@ static void dataset_cache_unlock(int fd, const char *path)
     retry_close(fd);
 }
 
+/* Of images, or of what an autoencoder made of them. */
+static bool dataset_cache_is_name(const char *name)
+{
+    return strncmp(name, "pictures-", 9) == 0 || strncmp(name, "latents-", 8) == 0;
+}
+
 /* Removes what a killed process left of this cache (we hold its lock), and caches that were not
  * used for a month. */
 static void dataset_cache_tidy(const char *dir, const char *path)
@@ -271,7 +277,7 @@ static void dataset_cache_tidy(const char *dir, const char *path)
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         const char *name = entry->d_name;
         struct stat info;
-        if (strncmp(name, "pictures-", 9) != 0) continue;
+        if (!dataset_cache_is_name(name)) continue;
         bool old = fstatat(dirfd(folder), name, &info, 0) == 0 &&
                    difftime(time(NULL), info.st_mtim.tv_sec) > UNUSED_SECONDS;
         if (old) unlinkat(dirfd(folder), name, 0);

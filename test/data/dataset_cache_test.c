@@ -112,6 +112,33 @@ START_TEST(changed_data_is_noticed)
 }
 END_TEST
 
+/* A folder that runs share does not grow for ever. */
+START_TEST(caches_unused_for_a_month_are_removed)
+{
+    static const char *const names[] = {"pictures-1x1-0.bin", "latents-1x1-0.bin", "other.bin"};
+    const struct dataset_options options = options_for(6, 4);
+    draw_many("x", 30);
+    ck_assert_int_eq(file_make_dirs(cache), OK);
+    for (int old = 0; old < 2; old++)
+        for (int i = 0; i < 3; i++) {
+            char path[160];
+            const struct timespec times[] = {{1000, 0}, {1000, 0}};
+            snprintf(path, sizeof path, "%s/%s%s", cache, names[i], old ? ".old" : "");
+            int fd = open(path, O_WRONLY | O_CREAT, 0600);
+            ck_assert_int_ge(fd, 0);
+            if (old) ck_assert_int_eq(futimens(fd, times), 0);
+            close(fd);
+        }
+    dataset_close(open_with(&options));
+    for (int i = 0; i < 3; i++) {
+        char path[160];
+        ck_assert(file_exists_in(cache, names[i]));
+        snprintf(path, sizeof path, "%s.old", names[i]);
+        ck_assert_int_eq(file_exists_in(cache, path), i == 2);
+    }
+}
+END_TEST
+
 START_TEST(a_damaged_cache_is_made_again)
 {
     char path[512];
@@ -249,6 +276,7 @@ Suite *dataset_cache_test_suite(void)
     tcase_add_test(tests, the_cache_is_made_once);
     tcase_add_loop_test(tests, a_cache_is_kept_later, 0, 2);
     tcase_add_test(tests, changed_data_is_noticed);
+    tcase_add_test(tests, caches_unused_for_a_month_are_removed);
     tcase_add_test(tests, a_damaged_cache_is_made_again);
     tcase_add_test(tests, sizes_are_checked);
     tcase_add_test(tests, two_processes_and_kills);
