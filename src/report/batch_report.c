@@ -209,6 +209,7 @@ static void batch_write_row(FILE *out, const struct batch_report *b, int i)
     fprintf(out, "<tr><td class=\"n\">%d</td>", job->number);
     batch_write_cell(out, job->folder ? job->folder : "");
     fprintf(out, "<td><span class=\"state %s\">%s</span></td>", colour, job->state);
+    batch_write_cell(out, job->message ? job->message : "");
     for (int k = 0; batch_setting(b, i, k, &value); k++)
         batch_write_cell(out, value.text);
     fprintf(out, "<td class=\"n\">%s</td><td class=\"n\">%s</td>",
@@ -218,7 +219,6 @@ static void batch_write_row(FILE *out, const struct batch_report *b, int i)
         if (report_is_measure(b->columns[c]))
             fprintf(out, "<td class=\"n\">%s</td>",
                     html_number(story ? run_story_last(story, b->columns[c]) : (double)NAN).text);
-    batch_write_cell(out, job->message ? job->message : "");
     fputs("</tr>\n", out);
 }
 
@@ -232,7 +232,8 @@ static int batch_write_html(FILE *out, struct batch_report *b, const char *title
     fprintf(out, "</h1>\n<p>%d runs: %d done, %d failed, %d stopped, %d not begun</p>\n", b->count,
             batch_count_state(b, "done"), batch_count_state(b, "failed"),
             batch_count_state(b, "stopped"), batch_count_state(b, "waiting"));
-    fputs("<div class=\"wide\"><table>\n<tr><th class=\"n\">#</th><th>folder</th><th>state</th>",
+    fputs("<div class=\"wide\"><table>\n<tr><th "
+          "class=\"n\">#</th><th>folder</th><th>state</th><th></th>",
           out);
     for (int k = 0; b->count > 0 && batch_setting(b, 0, k, &value); k++) {
         fputs("<th>", out);
@@ -246,7 +247,7 @@ static int batch_write_html(FILE *out, struct batch_report *b, const char *title
             html_write_text(out, b->columns[c]);
             fputs("</th>", out);
         }
-    fputs("<th>message</th></tr>\n", out);
+    fputs("</tr>\n", out);
     for (int i = 0; i < b->count; i++)
         batch_write_row(out, b, i);
     fputs("</table></div>\n", out);

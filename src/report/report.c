@@ -103,17 +103,21 @@ static int report_write_charts(const struct report *report, const struct report_
     return code;
 }
 
+/* Which curve has which colour. */
+static void report_write_key(FILE *out, int index, const char *name)
+{
+    fprintf(out, "<span class=\"key\" style=\"background:%s\"></span>", chart_colour(index).text);
+    html_write_text(out, name);
+}
+
 static int report_write_curves(const struct report *report)
 {
     const struct report_axis steps = {"step", "steps"}, seconds = {"seconds", "seconds"};
     fputs("<h2>Curves</h2>\n", report->out);
     if (report->count > 1) {
         fputs("<p>", report->out);
-        for (int r = 0; r < report->count; r++) {
-            fprintf(report->out, "<span class=\"key\" style=\"background:%s\"></span>",
-                    chart_colour(r).text);
-            html_write_text(report->out, report->stories[r].name);
-        }
+        for (int r = 0; r < report->count; r++)
+            report_write_key(report->out, r, report->stories[r].name);
         fputs("</p>\n", report->out);
     }
     TRY(report_write_charts(report, &steps));
@@ -213,6 +217,8 @@ static int report_write_memory_of(FILE *out, const struct run_story *story)
                                 .mark_count = (int)at,
                                 .bytes = true};
     if (code == OK) {
+        report_write_key(out, 0, "in use");
+        report_write_key(out, 1, "planned, with the moves that the table names");
         fputs("<div class=\"charts\">\n", out);
         chart_write(out, &chart);
         fputs("</div>\n", out);

@@ -86,6 +86,12 @@ run 74 sh -c 'ulimit -f 24; exec "$0" train tiny.yaml num_gaussians=300 -o faile
 run 0 imgtrain report failed
 page failed/report.html failed "status 74"
 
+# ---- the moves of the ladder ----
+# shellcheck disable=SC2317  # called by run
+squeezed() { IMGTRAIN_FAULTS=step=3:fail "$program" train tiny.yaml -o squeezed -q; }
+run 0 squeezed
+page squeezed/report.html "3 step 3 fails for a test" "warning: step 3: step 3 fails for a test"
+
 # ---- several ----
 run 0 imgtrain train tiny.yaml num_gaussians=20 max_steps=6 -o second
 run 0 imgtrain report "$hostile" second none
