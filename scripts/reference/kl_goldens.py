@@ -22,11 +22,12 @@ import tensorfile
 
 formula.SAMPLED, formula.SIGNED = 4, 2
 WEIGHT = 0.05
-# widths, blocks of a level, latent channels, groups, attention, images, height, width
+# widths, blocks of a level, latent channels, groups, attention, images, height, width; "quant": with quant convs
 CASES = {
     "four": ([32, 32, 64, 64], 1, 16, 16, True, 1, 24, 32),
     "two": ([16, 24], 2, 4, 4, True, 2, 6, 10),
     "plain": ([8], 1, 3, 2, False, 2, 3, 5),
+    "quant": ([8, 8], 1, 3, 2, True, 1, 4, 6),
 }
 
 
@@ -41,8 +42,8 @@ def run(case):
     net = AutoencoderKL(block_out_channels=widths, layers_per_block=blocks, latent_channels=latents,
                         norm_num_groups=groups, mid_block_add_attention=attention,
                         down_block_types=["DownEncoderBlock2D"] * len(widths),
-                        up_block_types=["UpDecoderBlock2D"] * len(widths), use_quant_conv=False,
-                        use_post_quant_conv=False)
+                        up_block_types=["UpDecoderBlock2D"] * len(widths), use_quant_conv=case == "quant",
+                        use_post_quant_conv=case == "quant")
     with torch.no_grad():
         for name, p in net.named_parameters():
             p.copy_(weights(name, tuple(p.shape)))
@@ -61,6 +62,8 @@ def run(case):
     about = {"widths": ",".join(map(str, widths)), "blocks": blocks, "latents": latents, "groups": groups,
              "attention": attention, "images": n, "height": height, "width": width,
              "parameters": sum(p.numel() for p in net.parameters())}
+    if case == "quant":
+        about["quant"] = True
     return tensors, about
 
 

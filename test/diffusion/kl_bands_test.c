@@ -18,6 +18,14 @@ static const struct kl_config bands_configs[] = {
      .attention = true,
      .scaling = 1},
     {.levels = 2, .widths = {8, 16}, .resnets = 2, .latent_channels = 3, .groups = 2, .scaling = 1},
+    {.levels = 2,
+     .widths = {8, 8},
+     .resnets = 1,
+     .latent_channels = 3,
+     .groups = 2,
+     .quant_conv = true,
+     .post_quant_conv = true,
+     .scaling = 1},
     {.levels = 2, .widths = {24, 8}, .resnets = 1, .latent_channels = 3, .groups = 4, .scaling = 1},
 };
 enum { BANDS_CONFIGS = sizeof bands_configs / sizeof *bands_configs };

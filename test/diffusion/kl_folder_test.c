@@ -109,6 +109,46 @@ START_TEST(vae_of_half_precision_is_widened)
 }
 END_TEST
 
+/* As older releases wrote them: convolutions around the latents, and other names in attention. */
+START_TEST(vae_of_older_releases)
+{
+    static const char *const names[][2] = {{"to_q.weight", "query.weight"},
+                                           {"to_k.weight", "key.weight"},
+                                           {"to_v.bias", "value.bias"},
+                                           {"to_out.0.weight", "proj_attn.weight"}};
+    struct kl_config config = tiny_vae_config(4);
+    struct net net = {.layer_count = 0};
+    struct kl_folder vae;
+    char name[96];
+    config.quant_conv = config.post_quant_conv = true;
+    float *flat = tiny_vae_weights(&net, &config), *read = formula_floats(net.floats);
+    struct store_writer *writer = store_writer_create();
+    tiny_vae_write(in_folder("m/vae"), &config);
+    for (int i = 0; i < net.parameter_count; i++) {
+        const struct net_parameter *p = &net.parameters[i];
+        snprintf(name, sizeof name, "%s", p->name);
+        for (int k = 0; k < 4; k++) {
+            char *at = strstr(name, names[k][0]);
+            if (at) snprintf(at, sizeof name - (size_t)(at - name), "%s", names[k][1]);
+        }
+        MUST(store_add(writer, name, TENSOR_F32, p->dims, p->shape, flat + p->offset));
+    }
+    MUST(store_write(writer, in_folder("m/vae/diffusion_pytorch_model.safetensors"), false));
+    store_writer_free(writer);
+    MUST(kl_folder_open(&vae, in_folder("m")));
+    ck_assert(vae.config.quant_conv && vae.config.post_quant_conv);
+    ck_assert_int_eq(vae.tensor_count, net.parameter_count);
+    ck_assert_str_eq(vae.weights[vae.encoder_tensors - 1]->name, "quant_conv.bias");
+    ck_assert_str_eq(vae.weights[vae.encoder_tensors]->name, "post_quant_conv.weight");
+    MUST(kl_folder_load(&vae, &net, read));
+    ck_assert_mem_eq(read, flat, net.floats * sizeof *read);
+    kl_folder_close(&vae);
+    free(read);
+    free(flat);
+    net_free(&net);
+}
+END_TEST
+
 START_TEST(vae_configs_that_are_refused)
 {
     static const struct {
@@ -123,8 +163,9 @@ START_TEST(vae_configs_that_are_refused)
         {"\"UpDecoderBlock2D\"", "\"AttnUpDecoderBlock2D\"", "AttnUpDecoderBlock2D; UpDecoder"},
         {"\"silu\"", "\"mish\"", "act_fn is mish"},
         {"\"in_channels\": 3", "\"in_channels\": 4", "in_channels"},
-        {"\"use_quant_conv\": false, ", "", "use_quant_conv true (as it is where absent)"},
-        {"\"use_post_quant_conv\": false", "\"use_post_quant_conv\": true", "use_post_quant_conv"},
+        {"\"use_quant_conv\": false, ", "", "tensor quant_conv.weight is missing"},
+        {"\"use_post_quant_conv\": false", "\"use_post_quant_conv\": true",
+         "tensor post_quant_conv.weight is missing"},
         {"\"sample_size\"", "\"latents_mean\": [0], \"sample_size\"", "latents_mean"},
         {"\"scaling_factor\": 1.5", "\"scaling_factor\": 0", "scaling_factor"},
         {"\"latent_channels\": 4", "\"latent_channels\": 5", "encoder.conv_out"},
@@ -173,6 +214,7 @@ Suite *kl_folder_test_suite(void)
     tcase_add_checked_fixture(tests, set_up_vae, folder_remove);
     tcase_add_test(tests, vae_is_read_wherever_it_lies);
     tcase_add_test(tests, vae_of_half_precision_is_widened);
+    tcase_add_test(tests, vae_of_older_releases);
     tcase_add_test(tests, vae_configs_that_are_refused);
     tcase_add_test(tests, vae_weights_that_are_no_numbers);
     suite_add_tcase(suite, tests);

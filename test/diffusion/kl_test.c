@@ -15,7 +15,7 @@ Suite *kl_test_suite(void);
 
 enum { KL_SIGNED = 2, KL_SAMPLED = 4, KL_SUMMARY = 1 + KL_SIGNED + KL_SAMPLED };
 static const float kl_weight = 0.05f;
-static const char *const kl_cases[] = {"four", "two", "plain"};
+static const char *const kl_cases[] = {"four", "two", "plain", "quant"};
 enum { KL_CASES = sizeof kl_cases / sizeof *kl_cases };
 
 struct kl_fixture {
@@ -47,6 +47,8 @@ static void kl_fixture_config(struct kl_fixture *f)
                            .groups = kl_golden_int(f->file, "groups"),
                            .attention = strcmp(store_get(f->file, "attention"), "true") == 0,
                            .scaling = 1};
+    const char *quant = store_get(f->file, "quant");
+    f->config.quant_conv = f->config.post_quant_conv = quant && strcmp(quant, "true") == 0;
     for (char *end; *widths; widths = *end ? end + 1 : end)
         f->config.widths[f->config.levels++] = (int)strtol(widths, &end, 10);
     f->n = kl_golden_int(f->file, "images");

@@ -225,7 +225,7 @@ static int arch_list(struct model_arch *arch, enum tensor_type type, size_t *byt
                          dit->tensors[t].shape, dit->tensors[t].count);
     for (int t = 0; t < all - own; t++) {
         const struct net_parameter *p = &arch->vae.parameters[t];
-        vae->encoder_tensors += strncmp(p->name, "encoder.", 8) == 0;
+        vae->encoder_tensors += kl_is_of_encoder(p->name);
         arch_list_tensor(arch, p->name, type, p->dims, p->shape, p->count);
     }
     vae->tensor_count = all - own;

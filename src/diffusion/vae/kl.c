@@ -187,13 +187,22 @@ int kl_add_encoder(struct net *net, const struct kl_config *c, int input)
         TRY(kl_add_named(&block, "downsamplers.0.conv", halve));
     }
     TRY(kl_add_middle(&place));
-    return kl_add_end(&place, 2 * c->latent_channels);
+    int last = kl_add_end(&place, 2 * c->latent_channels);
+    const struct kl_place outside = {.net = net, .config = c};
+    return last < 0 || !c->quant_conv
+               ? last
+               : kl_add_conv(&outside, "quant_conv", 2 * c->latent_channels, 1);
 }
 
 int kl_add_decoder(struct net *net, const struct kl_config *c, int input)
 {
     const struct kl_place place = {.net = net, .config = c, .name = "decoder."};
+    const struct kl_place outside = {.net = net, .config = c};
     TRY(kl_check(c));
+    if (c->post_quant_conv) {
+        input = kl_add_conv_of(&outside, "post_quant_conv", c->latent_channels, 1, input, -1);
+        TRY(input);
+    }
     TRY(kl_add_conv_of(&place, "conv_in", c->widths[c->levels - 1], 3, input, -1));
     TRY(kl_add_middle(&place));
     for (int level = 0; level < c->levels; level++) {
@@ -240,11 +249,17 @@ int kl_build_decoder(struct net *net, const struct kl_config *config, int h, int
     return net_finish(net);
 }
 
+bool kl_is_of_encoder(const char *parameter)
+{
+    return strncmp(parameter, "encoder.", 8) == 0 || strncmp(parameter, "quant_conv.", 11) == 0;
+}
+
 /* "up_blocks.0" of "decoder.up_blocks.0.resnets.1.conv1.weight"; the ends' norm is of their
- * convolution's. */
+ * convolution's; "quant_conv" stands outside. */
 static void kl_block_name(const char *parameter, char *name, size_t room)
 {
-    const char *from = strchr(parameter, '.') + 1, *end = strchr(from, '.');
+    bool outside = strstr(parameter, "quant_conv") != NULL;
+    const char *from = outside ? parameter : strchr(parameter, '.') + 1, *end = strchr(from, '.');
     if (strncmp(from, "conv_norm_out", 13) == 0) {
         snprintf(name, room, "conv_out");
         return;

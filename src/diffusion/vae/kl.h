@@ -18,6 +18,8 @@ struct kl_config {
     int resnets;                        /* of a level of the encoder; the decoder has one more */
     int latent_channels, groups;
     bool attention;        /* between the two blocks in the middle */
+    bool quant_conv;       /* a 1x1 convolution behind the encoder, as older ones have it, */
+    bool post_quant_conv;  /* and in front of the decoder */
     double scaling, shift; /* a latent is handed on as (z - shift) scaling */
 };
 
@@ -36,12 +38,14 @@ int kl_build_decoder(struct net *net, const struct kl_config *config, int h, int
 
 /* The blocks of an encoder or a decoder that stands alone, in the order that they work in: weights
  * may pass through a device by them. */
-enum { KL_BLOCKS_MOST = KL_LEVELS_MOST + 3 };
+enum { KL_BLOCKS_MOST = KL_LEVELS_MOST + 4 };
 struct kl_block {
     char name[24];          /* "mid_block", "up_blocks.0" */
     int parameter, layer;   /* the first of each, */
     int parameters, layers; /* how many */
 };
+/* Whether a parameter of that name is the encoder's. */
+bool kl_is_of_encoder(const char *parameter);
 int kl_list_blocks(const struct net *net, struct kl_block blocks[KL_BLOCKS_MOST]);
 
 /* In training: image, noise, encoder, a sample of the latents, decoder, finished. `moments` is the

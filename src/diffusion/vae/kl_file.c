@@ -102,9 +102,10 @@ static int kl_write_config(const char *folder, const struct kl_config *c, int si
         "\"act_fn\": \"silu\", \"in_channels\": %d, \"out_channels\": %d,\n"
         "\"latent_channels\": %d, \"layers_per_block\": %d, \"norm_num_groups\": %d,\n"
         "\"mid_block_add_attention\": %s, \"sample_size\": %d,\n\"scaling_factor\": %.9g, "
-        "\"shift_factor\": %.9g,\n\"use_quant_conv\": false, \"use_post_quant_conv\": false}\n",
+        "\"shift_factor\": %.9g,\n\"use_quant_conv\": %s, \"use_post_quant_conv\": %s}\n",
         KL_IMAGE_CHANNELS, KL_IMAGE_CHANNELS, c->latent_channels, c->resnets, c->groups,
-        c->attention ? "true" : "false", side, c->scaling, c->shift);
+        c->attention ? "true" : "false", side, c->scaling, c->shift,
+        c->quant_conv ? "true" : "false", c->post_quant_conv ? "true" : "false");
     int code = file_atomic_write_whole(path, text, used, false);
     free(path);
     return code;

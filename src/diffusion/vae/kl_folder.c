@@ -7,6 +7,7 @@
 #include "store/json_file.h"
 #include "store/store_bounds.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,20 +17,14 @@ static const char *const kl_stems[] = {"diffusion_pytorch_model", "model", NULL}
 
 /* ---- config.json ---- */
 
-/* What would make another network of it. Absent, a key has diffusers' default. */
+/* What would make another network of it. */
 static int kl_refuse(const cJSON *config, const char *path)
 {
-    static const char *const convolutions[] = {"use_quant_conv", "use_post_quant_conv"};
     static const char *const statistics[] = {"latents_mean", "latents_std"};
     const char *act = "silu";
     int channels = KL_IMAGE_CHANNELS;
     for (int i = 0; i < 2; i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(config, statistics[i]);
-        bool set = true;
-        TRY(json_file_bool(config, path, convolutions[i], &set));
-        if (set)
-            return fail(ERR_DATA, "%s: %s true (as it is where absent) is not computed here", path,
-                        convolutions[i]);
         if (item && !cJSON_IsNull(item))
             return fail(ERR_DATA, "%s: %s is not computed here", path, statistics[i]);
     }
@@ -64,8 +59,14 @@ static int kl_read_config(struct kl_folder *vae, const cJSON *config, const char
     struct kl_config *c = &vae->config;
     const char *class = "none";
     const cJSON *widths = cJSON_GetObjectItemCaseSensitive(config, "block_out_channels");
-    *c = (struct kl_config){
-        .resnets = 1, .latent_channels = 4, .groups = 32, .attention = true, .scaling = 0.18215};
+    /* Absent, a key has diffusers' default. */
+    *c = (struct kl_config){.resnets = 1,
+                            .latent_channels = 4,
+                            .groups = 32,
+                            .attention = true,
+                            .quant_conv = true,
+                            .post_quant_conv = true,
+                            .scaling = 0.18215};
     TRY(json_file_string(config, path, "_class_name", &class));
     if (strcmp(class, "AutoencoderKL") != 0)
         return fail(ERR_DATA, "%s: _class_name is %.60s; AutoencoderKL is computed here", path,
@@ -82,6 +83,8 @@ static int kl_read_config(struct kl_folder *vae, const cJSON *config, const char
     TRY(json_file_int(config, path, "latent_channels", 1, KL_LATENTS_MOST, &c->latent_channels));
     TRY(json_file_int(config, path, "norm_num_groups", 1, KL_WIDTH_MOST, &c->groups));
     TRY(json_file_bool(config, path, "mid_block_add_attention", &c->attention));
+    TRY(json_file_bool(config, path, "use_quant_conv", &c->quant_conv));
+    TRY(json_file_bool(config, path, "use_post_quant_conv", &c->post_quant_conv));
     TRY(json_file_double(config, path, "scaling_factor", 1e-30, 1e30, &c->scaling));
     TRY(json_file_double(config, path, "shift_factor", -1e30, 1e30, &c->shift));
     TRY(json_file_int(config, path, "sample_size", 0, KL_SAMPLE_MOST, &vae->sample_size));
@@ -147,11 +150,35 @@ static void kl_add_checksum(struct kl_folder *vae, const void *data, size_t byte
 static void kl_checksum_config(struct kl_folder *vae)
 {
     const struct kl_config *c = &vae->config;
-    const int numbers[] = {c->levels, c->resnets, c->latent_channels, c->groups, c->attention};
+    const int numbers[] = {c->levels, c->resnets, c->latent_channels, c->groups,
+                           c->attention + 2 * c->quant_conv + 4 * c->post_quant_conv};
     const float scales[] = {(float)c->scaling, (float)c->shift}; /* as many digits as config.json */
     kl_add_checksum(vae, numbers, sizeof numbers);
     kl_add_checksum(vae, c->widths, sizeof c->widths);
     kl_add_checksum(vae, scales, sizeof scales);
+}
+
+/* As the file calls it: older ones have other names for the parts of attention. */
+struct kl_name {
+    char text[sizeof((struct net_parameter *)0)->name + 8];
+};
+
+static struct kl_name kl_stored_name(const struct kl_folder *vae, const char *name)
+{
+    static const char *const names[][2] = {
+        {"to_q.", "query."}, {"to_k.", "key."}, {"to_v.", "value."}, {"to_out.0.", "proj_attn."}};
+    struct kl_name stored;
+    snprintf(stored.text, sizeof stored.text, "%s", name);
+    if (store_shards_find(vae->shards, name, NULL)) return stored;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *at = strstr(name, names[i][0]);
+        if (!at) continue;
+        struct kl_name old;
+        snprintf(old.text, sizeof old.text, "%.*s%s%s", (int)(at - name), name, names[i][1],
+                 at + strlen(names[i][0]));
+        if (store_shards_find(vae->shards, old.text, NULL)) return old;
+    }
+    return stored;
 }
 
 static int kl_expect_tensors(struct kl_folder *vae, const struct net *net)
@@ -160,9 +187,10 @@ static int kl_expect_tensors(struct kl_folder *vae, const struct net *net)
     if (!vae->weights) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
-        TRY(store_shards_expect(vae->shards, p->name, p->dims, p->shape, &vae->weights[i]));
+        struct kl_name name = kl_stored_name(vae, p->name);
+        TRY(store_shards_expect(vae->shards, name.text, p->dims, p->shape, &vae->weights[i]));
         const struct store_tensor *tensor = vae->weights[i];
-        vae->encoder_tensors += strncmp(p->name, "encoder.", 8) == 0;
+        vae->encoder_tensors += kl_is_of_encoder(p->name);
         kl_add_checksum(vae, p->name, strlen(p->name));
         kl_add_checksum(vae, &tensor->type, sizeof tensor->type);
         kl_add_checksum(vae, tensor->data,
@@ -174,9 +202,9 @@ static int kl_expect_tensors(struct kl_folder *vae, const struct net *net)
 
 static bool kl_has_tensor(const void *context, const char *name)
 {
-    const struct net *net = context;
-    for (int i = 0; i < net->parameter_count; i++)
-        if (strcmp(net->parameters[i].name, name) == 0) return true;
+    const struct kl_folder *vae = context;
+    for (int i = 0; i < vae->tensor_count; i++)
+        if (strcmp(vae->weights[i]->name, name) == 0) return true;
     return false;
 }
 
@@ -193,7 +221,7 @@ int kl_folder_open(struct kl_folder *vae, const char *path)
     TRY_CLEANUP(kl_build_training(&net, &vae->config, side, side, &moments));
     kl_checksum_config(vae);
     TRY_CLEANUP(kl_expect_tensors(vae, &net));
-    store_shards_warn_unused(vae->shards, net.parameter_count, kl_has_tensor, &net);
+    store_shards_warn_unused(vae->shards, vae->tensor_count, kl_has_tensor, vae);
 cleanup:
     net_free(&net);
     return code;
@@ -212,9 +240,10 @@ int kl_folder_load(const struct kl_folder *vae, const struct net *net, float *ra
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
         const struct store_file *file;
-        if (!store_shards_find(vae->shards, p->name, &file))
+        struct kl_name name = kl_stored_name(vae, p->name);
+        if (!store_shards_find(vae->shards, name.text, &file))
             return fail(ERR_INTERNAL, "%s: tensor %s is gone", vae->path, p->name);
-        TRY(store_read_float_in(file, p->name, p->dims, p->shape, store_finite(),
+        TRY(store_read_float_in(file, name.text, p->dims, p->shape, store_finite(),
                                 range + p->offset));
     }
     return OK;
