@@ -1,5 +1,6 @@
 /* Autoencoders read from folders and files, and everything that can be wrong with one. */
 #include "diffusion/vae/kl_folder.h"
+#include "diffusion/vae/kl_folder_write.h"
 #include "math/bf16.h"
 #include "test/diffusion/tiny_vae.h"
 
@@ -142,6 +143,11 @@ START_TEST(vae_of_older_releases)
     ck_assert_str_eq(vae.weights[vae.encoder_tensors]->name, "post_quant_conv.weight");
     MUST(kl_folder_load(&vae, &net, read));
     ck_assert_mem_eq(read, flat, net.floats * sizeof *read);
+    MUST(kl_folder_write(&vae, 16, in_folder("copy/vae")));
+    struct kl_folder copy;
+    MUST(kl_folder_open(&copy, in_folder("copy")));
+    ck_assert_uint_eq(copy.checksum, vae.checksum);
+    kl_folder_close(&copy);
     kl_folder_close(&vae);
     free(read);
     free(flat);
