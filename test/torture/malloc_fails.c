@@ -1,9 +1,12 @@
-/* For LD_PRELOAD: the K-th allocation of the process fails, whoever asks for it.
+/* For LD_PRELOAD: the K-th allocation of the process fails, whoever asks for
+ * it.
  *
- *   MALLOC_FAILS=K    that one (from 1, after the program has been loaded); K+: and all behind it
- *   MALLOC_COUNT=FILE how many there were, when the process ends
+ *   MALLOC_FAILS=K    that one (from 1, after the program has been loaded); K+:
+ * and all behind it MALLOC_COUNT=FILE how many there were, when the process
+ * ends
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -21,12 +24,29 @@ static atomic_long allocations;
 static long fails_at;
 static int fails_on;
 
-__attribute__((constructor)) static void malloc_fails_begin(void)
+/* Libraries' constructors are over when main begins: those of CUDA check
+ * nothing. */
+static int (*program_main)(int, char **, char **);
+
+static int main_that_counts(int count, char **words, char **environment)
 {
     const char *text = getenv("MALLOC_FAILS");
     fails_on = text && strchr(text, '+');
     allocations = 0;
     fails_at = text ? atol(text) : 0;
+    return program_main(count, words, environment);
+}
+
+int __libc_start_main(int (*main)(int, char **, char **), int count, char **words,
+                      void (*init)(void), void (*fini)(void), void (*loader_fini)(void),
+                      void *stack)
+{
+    int (*real)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void),
+                void (*)(void), void *) =
+        (int (*)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void),
+                 void (*)(void), void *))dlsym(RTLD_NEXT, "__libc_start_main");
+    program_main = main;
+    return real(main_that_counts, count, words, init, fini, loader_fini, stack);
 }
 
 __attribute__((destructor)) static void malloc_fails_end(void)

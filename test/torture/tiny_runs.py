@@ -56,7 +56,7 @@ def read_records(path):
         raise Wrong('%s ends within a line' % path)
     records = [json.loads(line) for line in text.splitlines()]
     steps = [r['step'] for r in records]
-    if steps != sorted(steps):
+    if steps != sorted(steps) and not path.endswith('processes.jsonl'): # which a resume continues
         raise Wrong('%s: steps out of order: %s' % (path, steps))
     return records
 
@@ -108,7 +108,9 @@ def check_files(run, ended=True):
     for folder, _, names in os.walk(run):
         for name in names:
             path = os.path.join(folder, name)
-            if name.endswith('.safetensors'):
+            if '.tmp' in name: # what a killed process was writing
+                pass
+            elif name.endswith('.safetensors'):
                 models.append(path)
             elif name.endswith('.png'):
                 check_png(path)
@@ -119,7 +121,7 @@ def check_files(run, ended=True):
             elif name.endswith('.json'):
                 with open(path) as file:
                     json.load(file)
-            elif ended and name not in ('config.yaml', 'metrics.csv', 'log.txt', 'lock', 'run-id') and 'cache' not in folder:
+            if ended and ('.tmp' in name or name.endswith('.bad')):
                 raise Wrong('%s was left behind' % path)
     for path in models:
         must_open(['info', path], path)
