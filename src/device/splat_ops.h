@@ -57,7 +57,18 @@ struct splat_target {
     const void *data;  /* device memory, or host memory with `host_resident` */
     int host_resident; /* a flag: it comes in bands, see splat_storage.streamed_bits */
     int first_row;     /* that data begins with */
+    /* [height][width], host memory; NULL: all count alike. A pixel's part of means is weight x
+     * unit, whose mean is 1; in means over windows that lie inside the image weight x inner_unit.
+     * Devices with splat_ops.weighs only. */
+    const uint8_t *weights;
+    float unit, inner_unit;
 };
+
+/* A pixel's weight, 0..1. */
+HOST_DEVICE static inline float splat_target_weight(const struct splat_target *t, int y, int x)
+{
+    return t->weights ? (float)t->weights[(int64_t)y * t->width + x] * (1.0f / 255.0f) : 1;
+}
 
 /* Row y of channel c. */
 HOST_DEVICE static inline const void *splat_target_row(const struct splat_target *t, int y, int c)
@@ -226,6 +237,8 @@ struct splat_receiver {
 };
 
 struct splat_ops {
+    bool weighs; /* it heeds a target's weights */
+
     /* Bytes of workspace for images up to this size, this many Gaussians and `threads`. */
     size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
                               int64_t capacity, const struct splat_storage *storage);

@@ -72,11 +72,25 @@ static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
         splat_start_gaussian(fit, i);
 }
 
+/* Whether a place that was drawn is taken: as often as its pixel counts. */
+static bool init_counts(const struct splat_fit *fit, const struct philox4 *r)
+{
+    const struct splat_target *t = &fit->target;
+    if (!t->weights) return true;
+    int x = (int)(philox_uniform(r->v[0]) * (float)t->width);
+    int y = (int)(philox_uniform(r->v[1]) * (float)t->height);
+    x = x < t->width ? x : t->width - 1;
+    y = y < t->height ? y : t->height - 1;
+    return philox_uniform(r->v[2]) < splat_target_weight(t, y, x);
+}
+
 /* Places Gaussians anywhere, not only at pixel centres, in the colour of the pixel there. */
 static void place_uniformly(struct splat_fit *fit, int64_t from, int64_t to)
 {
     for (int64_t i = from; i < to; i++) {
         struct philox4 r = philox_draw(fit->config->seed, STREAM_SPLAT_INIT, 1, (uint64_t)i);
+        for (uint64_t again = 1; again < 64 && !init_counts(fit, &r); again++)
+            r = philox_draw(fit->config->seed, STREAM_SPLAT_INIT, 1, (uint64_t)i + (again << 40));
         for (int k = 0; k < 2; k++)
             fit->host.group[SPLAT_XY][2 * i + k] = philox_uniform(r.v[k]);
     }

@@ -16,6 +16,7 @@
 #include "splat/splat_goal.h"
 #include "splat/splat_memory_modes.h"
 #include "splat/splat_step.h"
+#include "splat/splat_weights.h"
 #include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
@@ -113,8 +114,12 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
         else
             code = splat_source_load(&made->source, setup->config, setup->spill_dir,
                                      whole_limit(setup->device));
+        if (code == OK && !setup->without_input)
+            code = splat_weights_check(&made->source, setup->config, setup->device);
+        if (code == OK && made->source.fit.data)
+            code = splat_weights_load(&made->source, setup->config, setup->spill_dir);
         if (code < 0) {
-            free(made);
+            splat_free_input(made);
             return code;
         }
         *input = made;

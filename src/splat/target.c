@@ -342,6 +342,7 @@ void splat_source_free(struct splat_source *source)
 {
     spill_free(&source->fit_bytes);
     spill_free(&source->full_bytes);
+    spill_free(&source->weight_bytes);
     free(source->maps);
     source->maps = NULL;
 }

@@ -14,10 +14,11 @@ struct splat_source {
                                  alpha; data: mapped host memory */
     struct splat_target full; /* at full size for measuring; the same unless `reduced` */
     bool reduced;
-    int sample_bits;  /* of the file: 8, 16 or 32 */
-    bool alpha;       /* the last channel is alpha */
-    uint64_t samples; /* checksum of the file's samples, however they were packed */
-    char *maps;       /* names of a stack's images, with / between them; NULL: a single image */
+    int sample_bits;           /* of the file: 8, 16 or 32 */
+    bool alpha;                /* the last channel is alpha */
+    uint64_t samples;          /* checksum of the file's samples, however they were packed */
+    struct spill weight_bytes; /* of a mask */
+    char *maps; /* names of a stack's images, with / between them; NULL: a single image */
     struct spill fit_bytes, full_bytes;
 };
 

@@ -45,7 +45,7 @@ static inline void draw(const char *name, int channels, enum sample_type type)
 
 static inline struct config *configure(const char *more)
 {
-    char text[1024];
+    char text[2048];
     struct config *config;
     snprintf(text, sizeof text, "input_path: \"%s\"\n%s%s%s", path,
              strstr(more, "num_gaussians") ? "" : "num_gaussians: 250\n",

@@ -104,6 +104,7 @@ static void importance_leave_out(const struct survey *s, struct row *row, int32_
         double now = sum / with - wanted, then = (sum - own) / without - wanted;
         share += then * then - now * now;
     }
+    share *= (double)splat_target_weight(s->target, y, x);
     share =
         fmin(fmax(share, -(double)SPLAT_SHARE_MOST), (double)SPLAT_SHARE_MOST); /* NaN: the least */
     int64_t units = (int64_t)(share / SPLAT_SHARE_UNIT);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "cpu/splat/splat_mask.h"
 #include "cpu/splat/splat_ssim.h"
 #include "math/ssim_window.h"
 
@@ -166,8 +167,14 @@ static void compare_row(const struct splat_pass *pass, struct splat_thread *thre
         if (ssim)
             from_ssim =
                 thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + r % SSIM_BLOCK) * scene->pitch;
-        scene->kernels->loss_row(x, t, from_ssim, scene->width, factor, g, blended,
-                                 scene->row_sums[y].pixel);
+        const uint8_t *weights = pass->target->weights;
+        if (weights)
+            splat_mask_loss_row(x, t, from_ssim, weights + (int64_t)y * scene->width,
+                                pass->target->unit, scene->width, factor, g, blended,
+                                scene->row_sums[y].pixel);
+        else
+            scene->kernels->loss_row(x, t, from_ssim, scene->width, factor, g, blended,
+                                     scene->row_sums[y].pixel);
     }
     if (pass->row) pass->row(pass->argument, y, color, target);
 }
@@ -249,7 +256,8 @@ static int splat_pass_map_rows(const struct splat_pass *pass, struct splat_threa
 {
     while (row < end) {
         int rows = end - row < SSIM_BLOCK ? end - row : SSIM_BLOCK;
-        splat_ssim_maps(pass->scene, thread, row, rows, from * TILE, to * TILE, pass->inner_ssim);
+        splat_ssim_maps(pass->scene, pass->target, thread, row, rows, from * TILE, to * TILE,
+                        pass->inner_ssim);
         row += rows;
     }
     return row;

@@ -53,8 +53,11 @@ static const double *row_weights(const struct sampler *s, int y, const float *co
             for (int x = 0; x < width; x++)
                 weights[x] += splat_blurred_error(p[0] + x, p[1] + x, p[2] + x, color[c][x]);
     }
-    for (int x = 0; x < width; x++)
-        weights[x] = splat_draw_weight(s->weight, weights[x], channels);
+    for (int x = 0; x < width; x++) {
+        double weight = splat_draw_weight(s->weight, weights[x], channels);
+        weights[x] =
+            s->target->weights ? weight * (double)splat_target_weight(s->target, y, x) : weight;
+    }
     return weights;
 }
 

@@ -1,5 +1,6 @@
 #include "cpu/splat/splat_ssim.h"
 
+#include "cpu/splat/splat_mask.h"
 #include "math/ssim_window.h"
 
 /* The rows that the windows of y.. y + SSIM_BLOCK - 1 reach, of one channel's ring; zeros outside
@@ -26,8 +27,9 @@ static double inner_sum(const struct splat_scene *scene, const float *s, int y)
     return sum;
 }
 
-void splat_ssim_maps(struct splat_scene *scene, struct splat_thread *thread, int y, int rows,
-                     int own_from, int own_to, bool inner)
+void splat_ssim_maps(struct splat_scene *scene, const struct splat_target *target,
+                     struct splat_thread *thread, int y, int rows, int own_from, int own_to,
+                     bool inner)
 {
     int last = y + rows - 1;
     for (int c = 0; c < scene->channels; c++) {
@@ -42,10 +44,17 @@ void splat_ssim_maps(struct splat_scene *scene, struct splat_thread *thread, int
         }
         scene->kernels->ssim_rows(x, t, scene->width, rows, thread->ssim_workspace, maps[0],
                                   maps[1], maps[2], s, sums);
+        for (int o = 0; o < rows && target->weights; o++) {
+            float *row_maps[3] = {maps[0][o], maps[1][o], maps[2][o]};
+            sums[o] = (float)splat_mask_ssim_row(s[o], row_maps,
+                                                 target->weights + (int64_t)(y + o) * scene->width,
+                                                 target->unit, scene->width);
+        }
         for (int o = 0; o < rows; o++) {
             if (y + o < own_from || y + o >= own_to) continue;
             scene->row_sums[y + o].ssim += (double)sums[o];
-            if (inner) scene->row_sums[y + o].ssim_inner += inner_sum(scene, s[o], y + o);
+            double unit = target->weights ? (double)(target->inner_unit / target->unit) : 1;
+            if (inner) scene->row_sums[y + o].ssim_inner += unit * inner_sum(scene, s[o], y + o);
         }
     }
 }
