@@ -3,6 +3,7 @@
 #include "diffusion/diffusion.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "data/dataset.h"
@@ -106,6 +107,13 @@ static void diffusion_take_batch(struct task_state *s, bool resumes)
     *batch = s->mode.work.batch;
 }
 
+/* Also in the forecast of a run that is there already: what it began with may be gone by now. */
+static bool diffusion_goes_on(const struct task_setup *setup)
+{
+    return setup->resume ||
+           (setup->planned_dir && file_exists_in(setup->planned_dir, "checkpoints"));
+}
+
 static int diffusion_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
@@ -124,7 +132,7 @@ static int diffusion_open(struct task_state **out, const struct task_setup *setu
     TRY(diffusion_open_vae(s));
     const struct kl_folder *vae = s->vae.path ? &s->vae : NULL;
     TRY(diffusion_design_configure(&s->design, config, &conditions, vae)); /* before long loading */
-    if (config->diffusion.init_from[0] && !setup->resume)
+    if (config->diffusion.init_from[0] && !diffusion_goes_on(setup))
         TRY(diffusion_begin_check(&s->design, config->diffusion.init_from));
     TRY(diffusion_data_open(&s->data, &s->own_input, setup));
     conditions = diffusion_conditions_of(&s->data);
