@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/fallback.h"
 #include "cmd/options.h"
+#include "diffusion/diffusion.h"
 #include "image/image.h"
 #include "image/rows.h"
 #include "metrics/image_metrics.h"
@@ -527,6 +528,10 @@ static int cmd_eval_open_model(const char *path, struct store_file **file, const
 {
     *file = NULL;
     *task = NULL;
+    if (file_is_dir(path) && file_exists_in(path, "model_index.json")) {
+        *task = &task_diffusion;
+        return OK;
+    }
     int code = file_exists(path) ? checkpoint_open(path, file) : ERR_INPUT;
     const char *name = code == OK ? store_get(*file, "task") : NULL;
     for (int i = 0; name && task_at(i); i++)
@@ -615,7 +620,8 @@ int cmd_eval(int argc, char **argv)
             "Grey meets RGB as R = G = B. Samples outside 0..1 (PFM, float TIFF) are cut and "
             "counted, unless\n--range says what is black and white; log-psnr has them all.\n"
             "--y and --crop-border measure as papers on super-resolution and BasicSR do.\n\n"
-            "A generator (a model, checkpoint or run of task gan) is measured against a folder "
+            "A generator (a model, checkpoint or run of task gan or diffusion, or a model folder) "
+            "is measured against a folder "
             "of images:\nrKID, sliced Wasserstein distance, precision, recall, density, "
             "coverage, MS-SSIM of pairs,\nnearest-neighbour ratio. These compare models of "
             "one data set and size, nothing else.",

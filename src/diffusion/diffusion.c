@@ -206,6 +206,18 @@ static void diffusion_add(struct task_report *report, const char *name, const ch
     report->metrics[report->metric_count++] = (struct task_metric){name, format, value};
 }
 
+static void diffusion_add_samples(struct task_report *report, const struct sample_metrics *m)
+{
+    diffusion_add(report, "rkid", "%.4f", m->rkid);
+    diffusion_add(report, "swd", NULL, m->swd);
+    diffusion_add(report, "precision", NULL, m->precision);
+    diffusion_add(report, "recall", NULL, m->recall);
+    diffusion_add(report, "density", NULL, m->density);
+    diffusion_add(report, "coverage", NULL, m->coverage);
+    diffusion_add(report, "ms_ssim", NULL, m->ms_ssim);
+    diffusion_add(report, "nn_ratio", NULL, m->nn_ratio);
+}
+
 void diffusion_fill_report(const struct task_state *s, int64_t step, struct task_report *r)
 {
     static const char *const levels[DIFFUSION_LEVELS] = {"loss_1", "loss_3", "loss_5", "loss_7",
@@ -218,6 +230,7 @@ void diffusion_fill_report(const struct task_state *s, int64_t step, struct task
     for (int i = 0; i < DIFFUSION_LEVELS; i++)
         diffusion_add(r, levels[i], NULL, s->held.loss[i]);
     diffusion_add(r, "best_held_loss", NULL, s->held.step > 0 ? s->held.best : (double)NAN);
+    if (s->config->diffusion.eval_samples > 0) diffusion_add_samples(r, &s->held.samples);
     diffusion_add(r, "lr", NULL, s->now.adam.lr);
     diffusion_add(r, "ema", NULL, s->now.ema);
     int used = snprintf(r->caption, sizeof r->caption, "images %lld  loss %.4f",

@@ -16,6 +16,7 @@
 #include "task/task.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +115,8 @@ int diffusion_write_folder(struct task_state *s, const char *run_dir)
         .defaults = {.width = diffusion_width(s->config),
                      .height = diffusion_height(s->config),
                      .steps = (int)s->config->diffusion.sample_steps,
-                     .guidance = s->data.classes ? s->config->diffusion.guidance : 0}};
+                     .guidance = s->data.classes ? s->config->diffusion.guidance : 0,
+                     .seed = fmin((double)(uint64_t)s->config->seed, 0x1p53)}};
     code = model_folder_write(folder, &writing);
 cleanup:
     text_table_free(&text);

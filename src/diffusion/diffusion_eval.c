@@ -7,10 +7,10 @@
 #include "data/dataset.h"
 #include "diffusion/diffusion_sampler.h"
 #include "diffusion/eval_baselines.h"
+#include "diffusion/model/model_trained.h"
 #include "diffusion/nearest_class.h"
 #include "metrics/sample_metrics.h"
 #include "metrics/sample_metrics_internal.h"
-#include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 
@@ -23,7 +23,8 @@ enum { METRICS_SEED = 1, FIGURES_MOST = 13 };
 
 struct diffusion_eval {
     const struct task_evaluation *wanted;
-    struct config *config; /* of the model */
+    struct model_folder model;
+    struct config *config; /* of the model's file; a folder's has the defaults */
     struct diffusion_sampler *sampler;
     struct dataset *set;
     int classes, count, held; /* texts count as classes; samples; images held out */
@@ -36,11 +37,20 @@ struct diffusion_eval {
 
 /* ---- what is compared ---- */
 
+/* Which says what images were held out. */
+static uint64_t eval_seed(const struct diffusion_eval *e)
+{
+    if (e->wanted->model || e->model.defaults.seed < 0) return (uint64_t)e->config->seed;
+    return (uint64_t)e->model.defaults.seed;
+}
+
 static int eval_open_images(struct diffusion_eval *e)
 {
     const struct diffusion_design *design = diffusion_sampler_design(e->sampler);
     bool captions = design->conditions.captions, classes = design->conditions.count > 1;
-    char *cache = dataset_cache_folder(file_is_dir(e->wanted->path) ? e->wanted->path : NULL);
+    /* A model folder is no place for it. */
+    char *cache = dataset_cache_folder(
+        e->wanted->model && file_is_dir(e->wanted->path) ? e->wanted->path : NULL);
     const struct dataset_options options = {
         .folder = e->wanted->input,
         .width = diffusion_shown_width(design),
@@ -49,7 +59,7 @@ static int eval_open_images(struct diffusion_eval *e)
                   : classes ? scan_labels_known(e->config->diffusion.labels)
                             : SCAN_LABELS_NONE,
         .label_file = e->config->diffusion.labels,
-        .seed = (uint64_t)e->config->seed,
+        .seed = eval_seed(e),
         .grey = diffusion_is_grey(design),
         .cache_dir = cache,
         .stop_requested = e->wanted->stop_requested,
@@ -81,9 +91,9 @@ static int eval_allocate(struct diffusion_eval *e)
  * ... */
 static int eval_make_samples(struct diffusion_eval *e)
 {
-    const struct config *config = e->config;
     bool captions = diffusion_sampler_design(e->sampler)->conditions.captions;
-    double guidance = e->classes ? config->diffusion.guidance : 0;
+    const struct model_defaults *usual = &e->model.defaults;
+    double guidance = e->classes && usual->guidance > 0 ? usual->guidance : 0;
     for (int i = 0; i < e->held; i++)
         e->pixels[e->count + i] = dataset_held(e->set, i).pixels;
     for (int i = 0; i < e->count; i++) {
@@ -103,7 +113,7 @@ static int eval_make_samples(struct diffusion_eval *e)
             .text = captions ? dataset_class_name(e->set, e->labels[i]) : NULL};
     for (int first = 0; first < e->count && code == OK; first += most) {
         int n = e->count - first < most ? e->count - first : most;
-        code = diffusion_sampler_make(e->sampler, (int)config->diffusion.sample_steps, guidance,
+        code = diffusion_sampler_make(e->sampler, model_usual_steps(&e->model), guidance,
                                       wishes + first, n, e->samples + (size_t)first * e->image);
     }
     free(wishes);
@@ -200,23 +210,21 @@ static void eval_print_json(const struct diffusion_eval *e, const struct diffusi
 
 /* ---- all of it ---- */
 
-static int eval_open_config(struct config **config, const struct store_file *file)
+static int eval_open_config(struct config **config, const struct task_evaluation *wanted)
 {
-    const char *text = store_get(file, "config");
-    return config_load_text(config, store_path(file), text ? text : "", text ? strlen(text) : 0, 0,
+    const char *text = wanted->model ? store_get(wanted->model, "config") : NULL;
+    return config_load_text(config, wanted->path, text ? text : "", text ? strlen(text) : 0, 0,
                             NULL);
 }
 
 int diffusion_eval(const struct task_evaluation *wanted)
 {
-    const struct store_file *file = wanted->model;
     struct diffusion_eval e = {.wanted = wanted};
     struct diffusion_figure figures[FIGURES_MOST];
     int code;
-    TRY_CLEANUP(checkpoint_expect(file, "diffusion", "model"));
-    TRY_CLEANUP(eval_open_config(&e.config, file));
-    TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, file, e.config->diffusion.vae,
-                                       wanted->at_once));
+    TRY_CLEANUP(model_open_any(&e.model, wanted->path));
+    TRY_CLEANUP(eval_open_config(&e.config, wanted));
+    TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, &e.model, wanted->at_once));
     diffusion_sampler_listen(e.sampler, wanted->stop_requested);
     const struct diffusion_design *design = diffusion_sampler_design(e.sampler);
     e.image = (size_t)diffusion_shown_width(design) * (size_t)diffusion_shown_height(design) * 3;
@@ -235,6 +243,7 @@ cleanup:
     free(e.nearest);
     dataset_close(e.set);
     diffusion_sampler_close(e.sampler);
+    model_folder_close(&e.model);
     config_free(e.config);
     return code;
 }

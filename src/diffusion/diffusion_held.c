@@ -19,6 +19,7 @@ void diffusion_held_forget(struct diffusion_held *held)
     for (int i = 0; i < DIFFUSION_LEVELS; i++)
         held->loss[i] = (double)NAN;
     held->mean = (double)NAN;
+    diffusion_measure_forget(&held->samples);
 }
 
 bool diffusion_held_is_due(const struct task_state *s, int64_t steps_done)
@@ -71,6 +72,8 @@ int diffusion_held_measure(struct task_state *s, int64_t steps_done)
         code = held_measure_level(s, diffusion_level(i), &held->loss[i]);
         mean += held->loss[i] / DIFFUSION_LEVELS;
     }
+    if (code == OK && s->config->diffusion.eval_samples > 0)
+        code = diffusion_measure_samples(s, &held->samples);
     s->core->stop_requested = NULL;
     held->pending = code == ERR_STOPPED ? steps_done : 0;
     if (code < 0) diffusion_held_forget(held);

@@ -126,14 +126,13 @@ int diffusion_make_latents(struct task_state *s, const struct task_setup *setup)
 
 /* ---- latents to images ---- */
 
-int diffusion_decode_drawn(struct task_state *s)
+int diffusion_decode_drawn(struct task_state *s, int n)
 {
-    size_t latents = diffusion_image_floats(&s->design),
-           count = (size_t)s->config->diffusion.samples;
-    size_t image = diffusion_show_floats(s) / count;
+    size_t latents = diffusion_image_floats(&s->design);
+    size_t image = diffusion_show_floats(s) / (size_t)s->config->diffusion.samples;
     TRY(latent_codec_begin(s->codec, true));
     s->codec->stop_requested = s->core->stop_requested;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < (size_t)n; i++)
         TRY(latent_codec_decode(s->codec, s->drawn + i * latents, s->show + i * image));
     return OK;
 }

@@ -41,18 +41,16 @@ static void preview_as_rgb(const struct task_state *s, float *images, size_t pix
         images[i * 3] = images[i * 3 + 1] = images[i * 3 + 2] = images[i];
 }
 
-/* Of seeds 0, 1, ...; classes or texts take turns. */
-static int preview_draw(struct task_state *s)
+int diffusion_draw_wishes(struct task_state *s, const struct diffusion_wish *wishes, int n)
 {
-    int total = (int)s->config->diffusion.samples, micro = s->core->mode.micro;
-    int classes = s->data.classes, code = s->device->synchronize(s->device);
+    int micro = s->core->mode.micro, code = s->device->synchronize(s->device);
     const struct diffusion_drawing drawing = {
         .width = s->design.width,
         .height = s->design.height,
         .channels = s->design.dit.channels,
         .conditions = s->design.conditions,
         .steps = (int)s->config->diffusion.sample_steps,
-        .guidance = classes ? s->config->diffusion.guidance : 0,
+        .guidance = s->data.classes ? s->config->diffusion.guidance : 0,
         .shift = s->config->diffusion.shift,
         .in = diffusion_core_samples(s->core),
         .out = s->predicted,
@@ -60,6 +58,20 @@ static int preview_draw(struct task_state *s)
         .predict = preview_predict,
         .context = s,
     };
+    for (int first = 0; first < n && code == OK; first += micro) {
+        float *to = s->codec ? s->drawn + (size_t)first * diffusion_image_floats(&s->design)
+                             : s->show + (size_t)first * preview_image_floats(s);
+        int some = n - first < micro ? n - first : micro;
+        code = diffusion_draw(&drawing, wishes + first, some, to);
+        preview_as_rgb(s, to, (size_t)some * preview_image_floats(s) / 3);
+    }
+    return code == OK && s->codec ? diffusion_decode_drawn(s, n) : code;
+}
+
+/* Of seeds 0, 1, ...; classes or texts take turns. */
+static int preview_draw(struct task_state *s)
+{
+    int total = (int)s->config->diffusion.samples, classes = s->data.classes;
     struct diffusion_wish *wishes = calloc((size_t)total, sizeof *wishes);
     if (!wishes) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < total; i++) {
@@ -70,15 +82,9 @@ static int preview_draw(struct task_state *s)
                                             .text = is_text ? dataset_class_name(s->data.set, label)
                                                             : NULL};
     }
-    for (int first = 0; first < total && code == OK; first += micro) {
-        float *to = s->codec ? s->drawn + (size_t)first * diffusion_image_floats(&s->design)
-                             : s->show + (size_t)first * preview_image_floats(s);
-        int some = total - first < micro ? total - first : micro;
-        code = diffusion_draw(&drawing, wishes + first, some, to);
-        preview_as_rgb(s, to, (size_t)some * preview_image_floats(s) / 3);
-    }
+    int code = diffusion_draw_wishes(s, wishes, total);
     free(wishes);
-    return code == OK && s->codec ? diffusion_decode_drawn(s) : code;
+    return code;
 }
 
 /* ---- images ---- */

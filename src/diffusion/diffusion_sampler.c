@@ -4,10 +4,9 @@
 #include "base/file.h"
 #include "device/device.h"
 #include "diffusion/latent/latent_codec.h"
+#include "diffusion/model/model_folder.h"
 #include "memory/plan.h"
-#include "nn/weights_file.h"
-#include "store/safetensors.h"
-#include "store/store_bounds.h"
+#include "store/tensor_range.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,7 +22,7 @@ struct diffusion_sampler {
     char *inputs, *host_inputs;          /* of the device, and of the host where that is another */
     float *out;                          /* [micro] images, of the device */
     float *predicted, *without, *images; /* likewise, of the host */
-    struct kl_folder vae;                /* of a model in latent space, */
+    const struct kl_folder *vae;         /* of a model in latent space, */
     struct latent_codec codec;
     float *decoded; /* and one image in pixels; NULL: images are that */
     float *host_parameters;
@@ -92,22 +91,71 @@ static int sampler_declare_all(struct diffusion_sampler *s)
     if (design->factor == 0) return OK;
     int width = diffusion_shown_width(design), height = diffusion_shown_height(design);
     TRY(plan_layout(s->plan));
-    TRY(latent_codec_choose_rows(&s->vae, height, width, false, s->device, s->plan, &rows));
-    return latent_codec_declare(&s->codec, &s->vae, height, width, false, rows, s->device,
+    TRY(latent_codec_choose_rows(s->vae, height, width, false, s->device, s->plan, &rows));
+    return latent_codec_declare(&s->codec, s->vae, height, width, false, rows, s->device,
                                 phases + 1, s->plan);
 }
 
-static int sampler_load_weights(struct diffusion_sampler *s, const struct store_file *file)
+/* Widened, into the flat range. */
+static int sampler_widen(const struct diffusion_sampler *s, const struct store_tensor *tensor,
+                         size_t count, float *to)
 {
+    for (size_t i = 0; i < count; i++) {
+        to[i] = (float)tensor_number(tensor, i);
+        if (!isfinite(to[i]))
+            return fail(ERR_DATA, "%s: tensor %s holds a NaN or an infinity", s->path,
+                        tensor->name);
+    }
+    return OK;
+}
+
+static int sampler_load_weights(struct diffusion_sampler *s, const struct model_folder *model)
+{
+    const struct s3dit_model *dit = &s->network.model;
     float *to = s->host_parameters ? s->host_parameters : s->parameters;
-    TRY(weights_load(file, "", &s->net, store_finite(), to));
+    size_t table = (size_t)model->text.rows * (size_t)dit->config.text_dim;
+    for (int i = 0; i < dit->tensor_count; i++)
+        TRY(sampler_widen(s, model->weights[i], dit->tensors[i].count,
+                          to + dit->tensors[i].offset));
+    TRY(sampler_widen(s, model->table, table, to + s->network.table));
     return device_send(s->device, s->parameters, to, s->net.floats * sizeof(float));
 }
 
-int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device,
-                           const struct store_file *file, const char *vae, int micro)
+/* What the training had as its design. ERR_DATA for a model that is none of ours. */
+static int sampler_design_of(struct diffusion_design *design, const struct model_folder *model)
 {
-    const struct store_range shifts = {0.001, 1000};
+    const struct text_table *text = &model->text;
+    int scale = model_scale(model), most = s3dit_text_most(&model->dit.config);
+    *design = (struct diffusion_design){
+        .dit = model->dit.config,
+        .width = model->defaults.width / scale,
+        .height = model->defaults.height / scale,
+        .factor = model->has_vae ? scale : 0,
+        .conditions = {.captions = text->kind == TEXT_BYTES, .count = text->rows, .rows_most = 1}};
+    if (text->kind == TEXT_BYTES)
+        design->conditions.rows_most = most < DIFFUSION_TEXT_MOST ? most : DIFFUSION_TEXT_MOST;
+    if (design->width == 0 || design->height == 0)
+        return fail(ERR_DATA, "%s: it does not say what size it was trained at", model->path);
+    if (model->schedule.kind != SIGMA_SHIFT_STATIC)
+        return fail(ERR_DATA,
+                    "%s: its levels of noise depend on the image's size, which no "
+                    "training has",
+                    model->path);
+    for (int byte = 0; text->kind == TEXT_BYTES && byte < 256; byte++)
+        if (text->row_of_byte[byte] != byte)
+            return fail(ERR_DATA, "%s: its tokens are in another order than a training's",
+                        model->path);
+    if (text->none != text->rows - 1)
+        return fail(ERR_DATA, "%s: the row that says nothing is not its table's last", model->path);
+    if (s3dit_check_size(&design->dit, design->height, design->width,
+                         design->conditions.rows_most) < 0)
+        return fail_within(ERR_DATA, "%s", model->path);
+    return OK;
+}
+
+int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device,
+                           const struct model_folder *model, int micro)
+{
     struct diffusion_sampler *s = calloc(1, sizeof *s);
     struct diffusion_design design;
     int code = OK;
@@ -116,18 +164,17 @@ int diffusion_sampler_open(struct diffusion_sampler **out, struct device *device
     s->device = device;
     s->micro = micro > 0 ? micro : 1;
     s->plan = plan_create();
-    s->path = string_format("%s", store_path(file));
+    s->path = string_format("%s", model->path);
+    s->vae = model->has_vae ? &model->vae : NULL;
+    s->shift = model->schedule.shift;
     if (!s->plan || !s->path) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory"));
     TRY_CLEANUP(token_check_device(device));
-    TRY_CLEANUP(diffusion_design_load(&design, file));
-    if (design.factor) TRY_CLEANUP(diffusion_find_vae(&s->vae, &design, file, vae));
-    TRY_CLEANUP(store_get_double_in(file, "diffusion.shift", shifts, &s->shift));
+    TRY_CLEANUP(sampler_design_of(&design, model));
     TRY_CLEANUP(diffusion_network_open(&s->network, &design));
     TRY_CLEANUP(diffusion_network_list(&s->network, &s->net));
-    TRY_CLEANUP(weights_expect(file, "", &s->net));
     TRY_CLEANUP(sampler_declare_all(s));
     TRY_CLEANUP(plan_commit(s->plan, device));
-    TRY_CLEANUP(sampler_load_weights(s, file));
+    TRY_CLEANUP(sampler_load_weights(s, model));
     TRY_CLEANUP(diffusion_network_connect(&s->network));
     *out = s;
     return OK;
@@ -141,7 +188,6 @@ void diffusion_sampler_close(struct diffusion_sampler *s)
     if (!s) return;
     plan_free(s->plan);
     latent_codec_close(&s->codec);
-    kl_folder_close(&s->vae);
     diffusion_network_close(&s->network);
     net_free(&s->net);
     free(s->path);

@@ -6,16 +6,14 @@
 #include "diffusion/diffusion_network.h"
 
 struct device;
-struct store_file;
+struct model_folder;
 
 struct diffusion_sampler;
 
-/* `file`: a model of task diffusion, which may be closed afterwards. vae: where the training had
- * its autoencoder from, of which another may lie beside the file (latent/latent_find.h). micro:
- * images at a time. The device must outlive the sampler. ERR_DATA, naming the file, before any
- * memory is taken; ERR_INPUT, ERR_DEVICE_MEMORY. */
+/* model: whatever model_open_any opens; it must outlive the sampler, and so must the device. micro:
+ * images at a time. ERR_DATA, naming the model, before any memory is taken; ERR_DEVICE_MEMORY. */
 int diffusion_sampler_open(struct diffusion_sampler **sampler, struct device *device,
-                           const struct store_file *file, const char *vae, int micro);
+                           const struct model_folder *model, int micro);
 void diffusion_sampler_close(struct diffusion_sampler *sampler); /* accepts NULL */
 /* Polled within: then ERR_STOPPED. */
 void diffusion_sampler_listen(struct diffusion_sampler *sampler, bool (*stop_requested)(void));

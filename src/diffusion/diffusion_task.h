@@ -7,8 +7,10 @@
 #include "diffusion/diffusion_data.h"
 #include "diffusion/latent/latent_codec.h"
 #include "memory/mode.h"
+#include "metrics/sample_metrics.h"
 #include "nn/images_seen.h"
 
+struct diffusion_wish;
 struct image;
 struct store_file;
 struct store_writer;
@@ -22,6 +24,7 @@ double diffusion_level(int index);
 /* What measurements have found. */
 struct diffusion_held {
     double loss[DIFFUSION_LEVELS], mean; /* of the last step; NaN unless it was measured */
+    struct sample_metrics samples;       /* of the last step, likewise (diffusion.eval_samples) */
     double best;                         /* mean of the best step; NaN before the first */
     int64_t step;                        /* steps done when it was measured; 0: never */
     int64_t pending;                     /* steps done when a measurement was stopped; 0: none */
@@ -76,8 +79,8 @@ int diffusion_declare_codec(struct task_state *s);
 void diffusion_free_codec(struct latent_codec *codec);
 /* Latents of all images, made once for the input: after plan_commit, before the first step. */
 int diffusion_make_latents(struct task_state *s, const struct task_setup *setup);
-/* s->drawn to s->show. */
-int diffusion_decode_drawn(struct task_state *s);
+/* n of s->drawn to s->show. */
+int diffusion_decode_drawn(struct task_state *s, int n);
 /* Whether the checkpoint is of this autoencoder. */
 int diffusion_check_vae(const struct task_state *s, const struct store_file *file);
 
@@ -98,7 +101,16 @@ bool diffusion_held_is_due(const struct task_state *s, int64_t steps_done);
 int diffusion_held_measure(struct task_state *s, int64_t steps_done);
 int diffusion_complete(struct task_state *s, struct task_report *report);
 
+/* ---- diffusion_measure.c ---- */
+
+void diffusion_measure_forget(struct sample_metrics *metrics);
+/* ERR_STOPPED: nothing is known. */
+int diffusion_measure_samples(struct task_state *s, struct sample_metrics *metrics);
+
 /* ---- diffusion_preview.c ---- */
+
+/* At most `samples` of them, into s->show. */
+int diffusion_draw_wishes(struct task_state *s, const struct diffusion_wish *wishes, int n);
 
 size_t diffusion_show_floats(const struct task_state *s);
 int diffusion_frame(struct task_state *s, int max_side, struct image *image);

@@ -74,8 +74,8 @@ struct task_setup {
 
 /* The request of `imgtrain eval` to a task: a model against its input. */
 struct task_evaluation {
-    const struct store_file *model;
-    const char *path; /* of the model, as it was given: a file or a run folder */
+    const struct store_file *model; /* NULL: `path` is a model folder as diffusers lays it out */
+    const char *path; /* of the model, as it was given: a file, a run folder, or that */
     const char *input;
     struct device *device;
     int samples;     /* at most */

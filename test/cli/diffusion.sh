@@ -206,6 +206,22 @@ import json
 f = json.load(open('figures.json'))
 assert f['rkid_noise'] > 1 and f['rkid_mean'] > 0.1 and f['rkid_held'] is None, f"
 
+# ---- whatever a model lies in, its figures are the same ----
+sed 's/^.*"samples"/"samples"/' figures.json >figures
+for model in whole/model whole/model.safetensors whole/checkpoints/step-000000010.safetensors; do
+    run 0 imgtrain eval $model shapes --samples 24 --json
+    sed 's/^.*"samples"/"samples"/' "$out" >others
+    same figures others
+done
+has_not whole/model/cache
+
+# ---- samples measured while it trains: no bit of the network depends on that ----
+run 0 imgtrain train tiny.yaml -o measured -q eval_samples=12 threads=1 data=shapes
+run 0 imgtrain train tiny.yaml -o measured2 -q eval_samples=12 threads=2 memory.level=2
+same_run measured2 measured $results
+same measured/final.png sorted/final.png
+run 0 grep -q '"rkid": [0-9-].*"precision": [0-9].*"nn_ratio": [0-9]' measured/metrics.jsonl
+
 # ---- bad input: one line, the right status, no folder ----
 mkdir empty one broken
 cp shapes/circle/0001.ppm one

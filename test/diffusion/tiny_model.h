@@ -50,7 +50,8 @@ static inline void tiny_model_write_changed(const char *path, enum text_kind kin
     formula_fill(table, (size_t)text.rows * 16, "table", 1, 0);
     flat[0] += weight;
     table[0] += row;
-    const struct model_writing writing = {&dit, flat, table, &text, 3.0, {16, 16, 8, 0.0}, NULL};
+    const struct model_writing writing = {
+        &dit, flat, table, &text, 3.0, {.width = 16, .height = 16, .steps = 8}, NULL};
     MUST(model_folder_write(path, &writing));
     free(flat);
     free(table);

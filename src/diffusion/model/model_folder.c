@@ -298,13 +298,14 @@ static int read_defaults(struct model_folder *model)
     cJSON *root = NULL;
     char *path = model_path(model, NULL, "imgtrain.json");
     int code = path ? OK : ERR_SYSTEM;
-    d->guidance = -1.0;
+    d->guidance = d->seed = -1.0;
     if (code == OK && file_exists(path)) {
         code = json_file_read(&root, path, CONFIG_MAX);
         if (code == OK) code = json_file_int(root, path, "width", 0, 1 << 17, &d->width);
         if (code == OK) code = json_file_int(root, path, "height", 0, 1 << 17, &d->height);
         if (code == OK) code = json_file_int(root, path, "steps", 0, SIGMAS_MOST_STEPS, &d->steps);
         if (code == OK) code = json_file_double(root, path, "guidance", 0, 100, &d->guidance);
+        if (code == OK) code = json_file_double(root, path, "seed", 0, 0x1p53, &d->seed);
     }
     cJSON_Delete(root);
     free(path);

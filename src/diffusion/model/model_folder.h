@@ -20,6 +20,7 @@
 struct model_defaults {
     int width, height, steps; /* steps: model_usual_steps */
     double guidance; /* beyond what is predicted with the condition; below 0: it does not say */
+    double seed; /* of the training, which says what images it held out; below 0: it does not say */
 };
 
 struct model_folder {

@@ -65,7 +65,8 @@ static int trained_read_config(struct model_folder *model, const struct store_fi
         .width = diffusion_shown_width(design),
         .height = diffusion_shown_height(design),
         .steps = (int)config->diffusion.sample_steps,
-        .guidance = design->conditions.count > 1 ? config->diffusion.guidance : 0};
+        .guidance = design->conditions.count > 1 ? config->diffusion.guidance : 0,
+        .seed = (double)(uint64_t)config->seed};
     int code = OK;
     model->has_vae = design->factor != 0;
     if (model->has_vae) code = diffusion_find_vae(&model->vae, design, file, config->diffusion.vae);

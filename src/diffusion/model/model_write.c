@@ -190,9 +190,10 @@ int model_folder_write(const char *folder, const struct model_writing *writing)
     if (writing->vae) TRY(write_vae(folder, writing));
     TRY(model_write_text(folder, "imgtrain.json",
                          "{\"version\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d, "
-                         "\"guidance\": %.9g}\n",
+                         "\"guidance\": %.9g, \"seed\": %.17g}\n",
                          IMGTRAIN_VERSION, writing->defaults.width, writing->defaults.height,
-                         writing->defaults.steps, writing->defaults.guidance));
+                         writing->defaults.steps, writing->defaults.guidance,
+                         writing->defaults.seed));
     return model_write_text(
         folder, "model_index.json",
         "{\"_class_name\": \"ZImagePipeline\",\n\"_diffusers_version\": \"%s\",\n"

@@ -1,0 +1,134 @@
+/* libFuzzer: a model folder of which one file holds any bytes: the first says which, the others are
+ * written there. What is accepted must be usable: its weights, its table, a prompt as rows. */
+#include "diffusion/model/model_write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+enum { CLASSES = 2, TEXT_DIM = 8 };
+
+static char folder[] = "/tmp/imgtrain-fuzz-XXXXXX";
+
+/* The last is none of a whole folder: an index of shards, in place of one file. */
+static const char *const files[] = {"model_index.json",
+                                    "scheduler/scheduler_config.json",
+                                    "transformer/config.json",
+                                    "text_encoder/config.json",
+                                    "tokenizer/tokenizer.json",
+                                    "imgtrain.json",
+                                    "transformer/diffusion_pytorch_model.safetensors.index.json"};
+enum { FILES = sizeof files / sizeof *files, SHARDS = FILES - 1, KEPT_MOST = 1 << 16 };
+static char kept[FILES][KEPT_MOST]; /* what they hold in a sound folder */
+static size_t kept_bytes[FILES];
+
+static void require(int truth)
+{
+    if (!truth) abort();
+}
+
+static void fuzz_remove_folder(void)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (system(command) != 0) perror(folder);
+}
+
+static void fuzz_put(int file, const void *data, size_t bytes)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", folder, files[file]);
+    FILE *out = fopen(path, "wb");
+    require(out && fwrite(data, 1, bytes, out) == bytes && fclose(out) == 0);
+}
+
+static void fuzz_make_folder(void)
+{
+    static const char *const names[CLASSES] = {"circle", "red square"};
+    const struct s3dit_config config = {.channels = 3,
+                                        .patch = 2,
+                                        .dim = 48,
+                                        .layers = 1,
+                                        .refiner_layers = 1,
+                                        .heads = 2,
+                                        .text_dim = TEXT_DIM,
+                                        .axes = {8, 8, 8},
+                                        .axes_lens = {128, 32, 32},
+                                        .rope_theta = 256.0,
+                                        .t_scale = 1000.0,
+                                        .norm_eps = 1e-5};
+    struct s3dit_model dit;
+    struct text_table text;
+    require(mkdtemp(folder) != NULL);
+    atexit(fuzz_remove_folder);
+    require(s3dit_model_create(&dit, &config) == 0);
+    require(text_table_of_labels(&text, CLASSES, names) == 0);
+    float *weights = calloc(dit.floats, sizeof *weights);
+    float *table = calloc((CLASSES + 1) * TEXT_DIM, sizeof *table);
+    require(weights && table);
+    const struct model_writing writing = {.dit = &dit,
+                                          .parameters = weights,
+                                          .table = table,
+                                          .text = &text,
+                                          .shift = 3.0,
+                                          .defaults = {.width = 16, .height = 16, .steps = 8}};
+    require(model_folder_write(folder, &writing) == 0);
+    free(weights);
+    free(table);
+    text_table_free(&text);
+    s3dit_model_free(&dit);
+    for (int i = 0; i < SHARDS; i++) {
+        char path[160];
+        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        FILE *in = fopen(path, "rb");
+        require(in != NULL);
+        kept_bytes[i] = fread(kept[i], 1, KEPT_MOST, in);
+        require(kept_bytes[i] > 0 && kept_bytes[i] < KEPT_MOST);
+        fclose(in);
+    }
+}
+
+static void fuzz_use(const struct model_folder *model)
+{
+    static const char prompt[] = "red square \xF0\x9F\x90\x88\xFF circle";
+    int rows[TEXT_MOST_ROWS], count = 0, width = model->dit.config.text_dim;
+    size_t lost;
+    float *features = malloc((size_t)width * sizeof *features);
+    require(features != NULL);
+    if (text_table_encode(&model->text, prompt, sizeof prompt - 1, rows, &count, &lost) == 0) {
+        require(count > 0 && count <= TEXT_MOST_ROWS);
+        for (int i = 0; i < count; i++) {
+            require(rows[i] >= 0 && rows[i] < model->text.rows);
+            model_text_row(model, rows[i], features);
+        }
+    }
+    require(model->text.none >= 0 && model->text.none < model->text.rows);
+    for (int i = 0; i < model->dit.tensor_count; i++)
+        require(model->weights[i] && model->weights[i]->bytes > 0);
+    require(model_usual_steps(model) > 0 && model_scale(model) > 0);
+    free(features);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static int made;
+    struct model_folder model;
+    if (!made++) fuzz_make_folder();
+    if (bytes == 0) return 0;
+    int file = data[0] % FILES;
+    fuzz_put(file, data + 1, bytes - 1);
+    if (model_folder_open(&model, folder) == 0) fuzz_use(&model);
+    model_folder_close(&model);
+    if (file < SHARDS) {
+        fuzz_put(file, kept[file], kept_bytes[file]);
+    } else {
+        char path[160];
+        snprintf(path, sizeof path, "%s/%s", folder, files[file]);
+        require(unlink(path) == 0);
+    }
+    return 0;
+}
