@@ -91,6 +91,12 @@ static bool chart_measure(const struct chart *chart, struct axis *x, struct axis
     return true;
 }
 
+/* The file may say any number. */
+static struct format_text chart_bytes(double bytes)
+{
+    return format_bytes(bytes >= 0 && bytes < 9e18 ? (int64_t)bytes : -1);
+}
+
 /* ---- ticks ---- */
 
 static void chart_write_tick(FILE *out, const struct axis *axis, double value, bool vertical)
@@ -98,7 +104,7 @@ static void chart_write_tick(FILE *out, const struct axis *axis, double value, b
     double at = axis_place(axis, value);
     struct html_number number = html_number(value);
     const char *text = axis->bytes ? "" : number.text;
-    struct format_text bytes = format_bytes(axis->bytes ? (int64_t)value : 0);
+    struct format_text bytes = chart_bytes(axis->bytes ? value : 0);
     if (axis->bytes) text = bytes.text;
     if (vertical)
         fprintf(out,
@@ -192,7 +198,7 @@ static void chart_write_curve(FILE *out, const struct chart *chart, int index, c
                 html_number(curve->x[i]).text);
         /* a blank would end the point */
         if (chart->bytes)
-            for (const char *c = format_bytes((int64_t)curve->y[i]).text; *c; c++)
+            for (const char *c = chart_bytes(curve->y[i]).text; *c; c++)
                 fputs(*c == ' ' ? "\xC2\xA0" : (char[2]){*c, '\0'}, out);
         else
             fputs(html_number(curve->y[i]).text, out);

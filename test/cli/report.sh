@@ -108,6 +108,13 @@ echo '{"step": 7, "loss"' >>broken/metrics.jsonl
 : >broken/reference.png
 run 0 imgtrain report broken
 page broken/report.html "images=0" finished
+cat >>broken/metrics.jsonl <<'LINES'
+
+{"step": 1e308, "loss": -1e308, "psnr": 1e-308, "bytes": 1e300}
+{"step": -1e308, "loss": 1e308, "psnr": 1e308, "bytes": -1e300, "<i>": 1}
+LINES
+run 0 imgtrain report broken
+page broken/report.html "images=0"
 rm broken/metrics.jsonl broken/config.yaml
 run 66 imgtrain report second broken -o three.html
 err_has "broken: no run folder"
