@@ -10,17 +10,27 @@ struct splat_rates {
     int t;
     double b2;
     float rate[SPLAT_GROUPS];
-    float low[SPLAT_GROUPS][2], high[SPLAT_GROUPS][2];
+    float low[SPLAT_GROUPS][2], high[SPLAT_GROUPS][2], unit[SPLAT_GROUPS];
 };
 
 /* Adam for some groups; the rates and bounds of `rates` (device memory) stand above the groups'. */
 struct splat_update {
     struct splat_adam group[SPLAT_GROUPS];
     int groups;
-    const int32_t *born;
+    struct splat_rows rows;
+    int columns; /* in axes; 0: there are none */
     const struct splat_rates *rates;
     int64_t first; /* row that the arrays of Adam's state begin with */
 };
+
+/* The part of an update that only the step's operations know: rows, and what is in axes. */
+static inline void splat_update_rows(struct splat_update *update, const struct splat_rows *rows)
+{
+    update->rows = *rows;
+    update->columns = 0;
+    for (int k = 0; k < update->groups && rows->axes; k++)
+        if (update->group[k].in_axes) update->columns += update->group[k].columns;
+}
 
 /* Sums each Gaussian's pixels of the band into its records. */
 void splat_gradient_band(const struct splat_scene *scene, const struct splat_band *band);

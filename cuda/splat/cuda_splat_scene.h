@@ -48,6 +48,7 @@ struct splat_scene {
     float cut_power;
     struct splat_blend blend;
     const float *feat;               /* [count][channels] */
+    const float *weights;            /* [count] of Gaussians; NULL: 0 */
     struct gaussian_form *form;      /* [count] */
     struct splat_reach *reach;       /* [count] */
     struct splat_chunks *row_chunks; /* [count] */
@@ -133,12 +134,17 @@ static __device__ __forceinline__ void image_store(uint16_t *p, float v)
 /* Alpha where the pixel lies within the cut, else 0. The forward and the backward pass must agree
  * on every bit of it, so nothing here is left to the compiler to contract. */
 static __device__ __forceinline__ float splat_alpha(float dx, float dy, float A, float B, float C,
-                                                    float cut_power)
+                                                    float weight, float cut_power)
 {
     float power = gaussian_power_f32(__fmul_rn(__fmul_rn(A, dx), dx), __fmul_rn(B, dx), dy,
                                      __fmul_rn(__fmul_rn(C, dy), dy));
     power = fmaxf(power, 0.0f); /* rounding of a form that is never negative */
-    return power <= cut_power ? exp2f(-power) : 0.0f;
+    return power <= cut_power ? exp2f(-(power + weight)) : 0.0f;
+}
+
+static __device__ __forceinline__ float weight_load(const struct splat_scene &s, int i)
+{
+    return s.weights ? s.weights[i] : 0.0f;
 }
 
 /* In two loads: a form's floats are as many as two of them hold. */

@@ -29,6 +29,7 @@ static __device__ void finish_row(const struct splat_scene &s, const struct spla
         else
             out.feat[i * s.channels + f - GAUSSIAN_SUMS] = sum;
     }
+    if (out.weight) out.weight[i] = gaussian_weight_adjoint(sums);
     gaussian_form_adjoint(sums, v.scale + 2 * i, v.rot[i], v.sigma_scale, s.width, s.height,
                           out.xy + 2 * i, out.scale + 2 * i, out.rot + i);
 }
@@ -41,6 +42,48 @@ static __device__ bool cuda_splat_adam_row_is_finite(const struct splat_update &
     return true;
 }
 
+static __device__ void cuda_splat_adam_set(const struct splat_update &u, int k, int c, float *to,
+                                           float p)
+{
+    float low = u.rates->low[k][c & 1], high = u.rates->high[k][c & 1];
+    *to = p < low ? low : p > high ? high : p;
+}
+
+/* The groups in axes: gathered into one list of columns and scattered again. */
+static __device__ void cuda_splat_adam_update_axes(const struct splat_update &u, int64_t row,
+                                                   const struct adam_f32 *rate, int updates)
+{
+    float gradient[AXES_MOST], mean[AXES_MOST], square[AXES_MOST], change[AXES_MOST];
+    const int n = u.columns;
+    int at = 0;
+    float *moments = u.rows.moments + (row - u.first) * axes_moments(n);
+    float *axes = u.rows.axes + (row - u.first) * n * n;
+    for (int k = 0; k < u.groups; k++) {
+        const struct splat_adam &g = u.group[k];
+        for (int c = 0; g.in_axes && c < g.columns; c++, at++) {
+            int64_t from = row * g.columns + c, state = from - u.first * g.columns;
+            gradient[at] = g.gradient[from] * u.rates->unit[k];
+            mean[at] = g.first[state];
+            square[at] = g.second[state];
+        }
+    }
+    if (updates == 1) axes_begin_f32(n, moments, axes, mean, square);
+    axes_update_f32(rate, n, updates, gradient, moments, axes, mean, square, change);
+    at = 0;
+    for (int k = 0; k < u.groups; k++) {
+        const struct splat_adam &g = u.group[k];
+        for (int c = 0; g.in_axes && c < g.columns; c++, at++) {
+            int64_t to = row * g.columns + c, state = to - u.first * g.columns;
+            g.first[state] = mean[at];
+            g.second[state] = square[at];
+            cuda_splat_adam_set(u, k, c, &g.parameter[to],
+                                g.parameter[to] - u.rates->rate[k] * change[at]);
+        }
+    }
+}
+
+/* IN_AXES: there are groups in axes. */
+template <bool IN_AXES>
 static __device__ void cuda_splat_adam_update_row(const struct splat_update &u, int64_t row,
                                                   int64_t *skipped)
 {
@@ -49,17 +92,19 @@ static __device__ void cuda_splat_adam_update_row(const struct splat_update &u, 
         atomicAdd((unsigned long long *)skipped, 1ull);
         return;
     }
-    struct adam_f32 rate = adam_after(rates->t - u.born[row - u.first], rates->b2);
+    int updates = rates->t - u.rows.born[row - u.first];
+    struct adam_f32 rate = adam_after(updates, rates->b2);
+    if (IN_AXES) cuda_splat_adam_update_axes(u, row, &rate, updates);
     for (int k = 0; k < u.groups; k++) {
         const struct splat_adam &g = u.group[k];
+        if (IN_AXES && g.in_axes) continue;
         struct adam_f32 scaled = rate;
         scaled.step *= rates->rate[k];
         for (int c = 0; c < g.columns; c++) {
             int64_t at = row * g.columns + c, state = at - u.first * g.columns;
             float p = adam_update_f32(&scaled, ADAM_SQUARE_LAST, g.parameter[at], g.gradient[at],
                                       &g.first[state], &g.second[state]);
-            float low = rates->low[k][c & 1], high = rates->high[k][c & 1];
-            g.parameter[at] = p < low ? low : p > high ? high : p;
+            cuda_splat_adam_set(u, k, c, &g.parameter[at], p);
         }
     }
 }
@@ -71,14 +116,19 @@ static __global__ void finish_kernel(struct splat_scene s, struct splat_view v,
     int64_t i = first + (int64_t)blockIdx.x * BLOCK + threadIdx.x;
     if (i >= end) return;
     finish_row(s, v, out, i, scale);
-    if (u.groups > 0 && !s.status->stopped) cuda_splat_adam_update_row(u, i, &s.status->skipped);
+    if (u.groups > 0 && u.columns == 0 && !s.status->stopped)
+        cuda_splat_adam_update_row<false>(u, i, &s.status->skipped);
 }
 
-static __global__ void cuda_splat_adam_adam_kernel(struct splat_update u, int64_t count,
+/* Rows [first, end); stopped: NULL, or whether nothing is to change. */
+template <bool IN_AXES>
+static __global__ void cuda_splat_adam_adam_kernel(struct splat_update u, int64_t first,
+                                                   int64_t end, const int *stopped,
                                                    int64_t *skipped)
 {
-    int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x;
-    if (i < count) cuda_splat_adam_update_row(u, i, skipped);
+    int64_t i = first + (int64_t)blockIdx.x * BLOCK + threadIdx.x;
+    if (i >= end || (stopped && *stopped)) return;
+    cuda_splat_adam_update_row<IN_AXES>(u, i, skipped);
 }
 
 void splat_gradient_finish(const struct splat_scene *s, const struct splat_view *view,
@@ -91,14 +141,23 @@ void splat_gradient_finish(const struct splat_scene *s, const struct splat_view 
     if (count == 0) return;
     LAUNCH(finish_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0, s->device->stream, *s, *view,
            *gradients, update ? *update : none, scale, first, first + count);
+    if (update &&
+        update->columns > 0) /* a kernel of its own: it takes a stack, where this has none */
+        LAUNCH(cuda_splat_adam_adam_kernel<true>, cuda_blocks((size_t)count, BLOCK), BLOCK, 0,
+               s->device->stream, *update, first, first + count, &s->status->stopped,
+               &s->status->skipped);
 }
 
 void splat_adam_rows(struct cuda_device *device, const struct splat_update *update, int64_t count,
                      int64_t *skipped)
 {
-    if (count > 0)
-        LAUNCH(cuda_splat_adam_adam_kernel, cuda_blocks((size_t)count, BLOCK), BLOCK, 0,
-               device->stream, *update, count, skipped);
+    if (count == 0) return;
+    if (update->columns > 0)
+        LAUNCH(cuda_splat_adam_adam_kernel<true>, cuda_blocks((size_t)count, BLOCK), BLOCK, 0,
+               device->stream, *update, 0, count, (const int *)NULL, skipped);
+    else
+        LAUNCH(cuda_splat_adam_adam_kernel<false>, cuda_blocks((size_t)count, BLOCK), BLOCK, 0,
+               device->stream, *update, 0, count, (const int *)NULL, skipped);
 }
 
 /* ---- quantisation ---- */

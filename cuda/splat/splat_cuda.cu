@@ -126,6 +126,7 @@ struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_cou
     r.b2 = b2;
     for (int k = 0; k < group_count; k++) {
         r.rate[k] = groups[k].rate;
+        r.unit[k] = groups[k].unit;
         for (int c = 0; c < 2; c++) {
             r.low[k][c] = groups[k].low[c];
             r.high[k][c] = groups[k].high[c];
@@ -135,7 +136,7 @@ struct splat_rates splat_rates_of(const struct splat_adam *groups, int group_cou
 }
 
 static int splat_cuda_adam(struct device *device, const struct splat_adam *groups, int group_count,
-                           int64_t count, const int32_t *born, int32_t t, double b2,
+                           int64_t count, const struct splat_rows *rows, int32_t t, double b2,
                            int64_t *skipped)
 {
     struct cuda_device *d = cuda_of(device);
@@ -148,7 +149,7 @@ static int splat_cuda_adam(struct device *device, const struct splat_adam *group
     for (int k = 0; k < group_count; k++)
         update.group[k] = groups[k];
     update.groups = group_count;
-    update.born = born;
+    splat_update_rows(&update, rows);
     update.rates = on_device;
     cuda_check(cudaMemsetAsync(bad, 0, sizeof *bad, d->stream));
     TRY(device->upload(device, on_device, &rates, sizeof rates));

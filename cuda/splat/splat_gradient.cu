@@ -12,10 +12,10 @@ enum {
 /* Adds the band's pixels of rows [from, to] to sums: those of geometry (with channel == 0), then
  * those of channels channel .. channel + N - 1. */
 template <typename T, int N>
-static __device__ void cuda_splat_gradient_gather(const struct splat_scene &s,
-                                                  const struct splat_band &b,
-                                                  const struct gaussian_form &g, const float *feat,
-                                                  int channel, int from, int to, float *sums)
+static __device__ void
+cuda_splat_gradient_gather(const struct splat_scene &s, const struct splat_band &b,
+                           const struct gaussian_form &g, const float *feat, float weight,
+                           int channel, int from, int to, float *sums)
 {
     bool additive = s.blend.additive;
     const int channels = N < GROUP ? N : s.channels;
@@ -51,20 +51,21 @@ static __device__ void cuda_splat_gradient_gather(const struct splat_scene &s,
             sums[2] = fmaf(vx, dx, sums[2]);
             sums[3] = fmaf(vx, dy, sums[3]);
             sums[4] = fmaf(vy, dy, sums[4]);
+            sums[GAUSSIAN_SUM_WEIGHT] += v;
         }
         UNROLL
         for (int k = 0; k < N; k++)
             sums[GAUSSIAN_SUMS + k] = fmaf(each[k], w, sums[GAUSSIAN_SUMS + k]);
     };
-    splat_pixels_visit<T>(s, b, g, from, to, add);
+    splat_pixels_visit<T>(s, b, g, weight, from, to, add);
 }
 
 /* Adds the band's pixels of rows [from, to] to the record; begins: sets it. N: channels at once;
  * fewer than GROUP: all that there are. */
 template <typename T, int N>
 static __device__ void gather_rows(const struct splat_scene &s, const struct splat_band &b,
-                                   const struct gaussian_form &g, const float *feat, int from,
-                                   int to, bool begins, float *record)
+                                   const struct gaussian_form &g, float weight, const float *feat,
+                                   int from, int to, bool begins, float *record)
 {
     const int channels = N < GROUP ? N : s.channels;
     for (int channel = 0; channel < channels; channel += N) {
@@ -72,7 +73,7 @@ static __device__ void gather_rows(const struct splat_scene &s, const struct spl
         UNROLL
         for (int f = 0; f < GAUSSIAN_SUMS + N; f++)
             sums[f] = 0;
-        cuda_splat_gradient_gather<T, N>(s, b, g, feat, channel, from, to, sums);
+        cuda_splat_gradient_gather<T, N>(s, b, g, feat, weight, channel, from, to, sums);
         UNROLL
         for (int f = 0; f < GAUSSIAN_SUMS + N; f++) {
             float sum = warp_sum(sums[f]);
@@ -99,7 +100,8 @@ static __device__ void gather_chunk(const struct splat_scene &s, const struct sp
     to = min(to, b.last - 1);
     for (int top = from, bottom; top <= to; top = bottom + 1) {
         bottom = min(to, top | (BAND_ROWS - 1));
-        gather_rows<T, N>(s, b, g, feat, top, bottom, begins && top == from, record);
+        gather_rows<T, N>(s, b, g, weight_load(s, i), feat, top, bottom, begins && top == from,
+                          record);
     }
 }
 

@@ -47,7 +47,7 @@ static __global__ void __launch_bounds__(BLOCK)
         auto add = [&](int row, int column, float, float, float alpha) {
             units += importance_share(s, b, target, feat, row, column, alpha);
         };
-        splat_pixels_visit<float>(s, b, g, from, to, add);
+        splat_pixels_visit<float>(s, b, g, weight_load(s, i), from, to, add);
         for (int step = 16; step > 0; step /= 2)
             units += __shfl_xor_sync(0xffffffffu, units, step);
         if (threadIdx.x % 32 == 0) atomicAdd(&sums[i], (unsigned long long)units);

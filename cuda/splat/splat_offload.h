@@ -15,7 +15,8 @@ struct splat_offload {
 
 /* Bytes of the staging slot on the device for up to `capacity` Gaussians: a quarter of their state.
  */
-size_t splat_offload_staging_bytes(const struct device *device, int channels, int64_t capacity);
+size_t splat_offload_staging_bytes(const struct device *device, int channels, int64_t capacity,
+                                   const struct splat_storage *storage);
 
 /* The state comes from here on. Without an update, or with the state on the device, nothing does.
  */

@@ -12,7 +12,8 @@ enum { PATCH_X = 8, PATCH_Y = 32 / PATCH_X };
 template <typename T, typename Visit>
 static __device__ __forceinline__ void
 splat_pixels_visit(const struct splat_scene &s, const struct splat_band &b,
-                   const struct gaussian_form &g, int from, int to, const Visit &visit)
+                   const struct gaussian_form &g, float weight, int from, int to,
+                   const Visit &visit)
 {
     int lane = (int)threadIdx.x % 32, dx0 = lane % PATCH_X, dy0 = lane / PATCH_X;
     bool limited = !s.blend.additive && s.blend.topk > 0;
@@ -32,7 +33,7 @@ splat_pixels_visit(const struct splat_scene &s, const struct splat_band &b,
             int column = x0 + dx0;
             if (row > to || column >= s.width) continue;
             float dx = (float)column + 0.5f - g.mx;
-            float alpha = splat_alpha(dx, dy, g.A, g.B, g.C, s.cut_power);
+            float alpha = splat_alpha(dx, dy, g.A, g.B, g.C, weight, s.cut_power);
             if (!(alpha > 0)) continue;
             if (limited && alpha < cuda_splat_scene_image_load(threshold + column)) continue;
             visit(row, column, dx, dy, alpha);

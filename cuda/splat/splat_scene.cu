@@ -94,7 +94,7 @@ size_t splat_scene_layout(struct splat_scene *s, const struct device *device, vo
     if (storage->streamed_bits) s->stream_bytes = target_stream_bytes(s, storage->streamed_bits);
     s->stream = (char *)arena_take(&arena, 2 * s->stream_bytes);
     if (storage->offload)
-        s->offload_staging_bytes = splat_offload_staging_bytes(device, channels, capacity);
+        s->offload_staging_bytes = splat_offload_staging_bytes(device, channels, capacity, storage);
     s->offload = arena_take(&arena, s->offload_staging_bytes);
     return arena.used;
 }
@@ -112,6 +112,7 @@ int splat_scene_open(struct splat_scene *s, struct device *device,
     s->cut_power = gaussian_cut_power(splat_cut(blend));
     s->count = (int)view->count;
     s->feat = view->feat;
+    s->weights = view->weight;
     s->staging = workspace->staging;
     s->blend = *blend;
     return OK;

@@ -8,7 +8,7 @@ enum { CHUNK = 2 * (int)TILE_THREADS, GROUP = 4, DEFAULT_TOPK = 10 };
 
 struct tile_chunk {
     float4 form[CHUNK]; /* mx, my, A, B */
-    float C[CHUNK];
+    float C[CHUNK], weight[CHUNK];
     int id[CHUNK];
     int count, next; /* of Gaussians; first candidate that has not been looked at */
     int counts[TILE_THREADS / 32];
@@ -76,6 +76,7 @@ static __device__ void fill_chunk(struct tile_chunk *chunk, const struct splat_s
         if (keep) {
             chunk->form[place] = make_float4(g.mx, g.my, g.A, g.B);
             chunk->C[place] = g.C;
+            chunk->weight[place] = weight_load(s, id);
             chunk->id[place] = id;
         }
         kept += total;
@@ -93,7 +94,7 @@ static __device__ __forceinline__ float chunk_alpha(const struct tile_chunk *chu
                                                     float y, float cut_power)
 {
     float4 f = chunk->form[k];
-    return splat_alpha(x - f.x, y - f.y, f.z, f.w, chunk->C[k], cut_power);
+    return splat_alpha(x - f.x, y - f.y, f.z, f.w, chunk->C[k], chunk->weight[k], cut_power);
 }
 
 /* The K-th largest alpha of a pixel, 0 when there are no more than K; begins with what the chunk

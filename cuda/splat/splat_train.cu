@@ -56,7 +56,7 @@ static int queue_step(const struct splat_scene *scene, const struct splat_traini
         q.bits[q.lists++] = t->bits[g];
     }
     update.groups = SPLAT_GROUPS;
-    update.born = t->born;
+    splat_update_rows(&update, &t->rows);
     update.rates = trainer.rates;
     splat_quantize(scene->device, &q);
     struct splat_comparison comparison = {&t->view, &t->target, &t->loss, &t->gradients,

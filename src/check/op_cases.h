@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OP_OPERANDS = 20 };
+enum { OP_OPERANDS = 24 };
 
 enum op_role {
     OP_IN,

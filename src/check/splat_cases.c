@@ -1,4 +1,4 @@
-/* Splats: a step, what a viewer sees, renders, importance, Adam, rounding. The right results come
+/* Splats: a step, what a viewer sees, renders, importance, rounding. The right results come
  * from a plain render in double, gradients of a step from differences of its loss. */
 #include "base/error.h"
 #include "check/op_kinds.h"
@@ -43,6 +43,7 @@ void splat_case_add_scene(struct op_case *c)
     splat_case_add_range(c, "scale", 2 * COUNT, 0.2, 0.6); /* 1 / sigma */
     splat_case_add_range(c, "rot", COUNT, 0, 6);
     splat_case_add_range(c, "feat", COUNT * CHANNELS, 0, 1);
+    splat_case_add_range(c, "weight", COUNT, 0, 2);
     op_add(c, "workspace", OP_WORKSPACE, OP_RAW, 0);
 }
 
@@ -62,6 +63,7 @@ struct splat_view splat_case_view(const struct op_call *call)
                                .scale = op_memory(call, "scale"),
                                .rot = op_memory(call, "rot"),
                                .feat = op_memory(call, "feat"),
+                               .weight = op_memory(call, "weight"),
                                .count = COUNT,
                                .channels = CHANNELS,
                                .width = WIDTH,
@@ -106,12 +108,13 @@ bool splat_case_truth_pixel(const struct op_data *d, double x, double y, int wit
     const struct splat_blend *blend = splat_case_blend(d->c);
     const double *xy = op_values(d, "xy"), *scale = op_values(d, "scale");
     const double *rot = op_values(d, "rot"), *feat = op_values(d, "feat");
+    const double *weight = op_values(d, "weight");
     double alpha[COUNT], sum = 0, cut = (double)splat_cut(blend);
     for (int i = 0; i < COUNT; i++) {
         double dx = x - xy[2 * i] * WIDTH, dy = y - xy[2 * i + 1] * HEIGHT;
         double u = (cos(rot[i]) * dx + sin(rot[i]) * dy) * scale[2 * i];
         double v = (cos(rot[i]) * dy - sin(rot[i]) * dx) * scale[2 * i + 1];
-        alpha[i] = u * u + v * v <= cut * cut ? exp(-(u * u + v * v) / 2) : 0;
+        alpha[i] = u * u + v * v <= cut * cut ? exp(-(u * u + v * v) / 2) * exp2(-weight[i]) : 0;
     }
     bool among = false;
     memset(out, 0, CHANNELS * sizeof *out);
@@ -224,8 +227,8 @@ static void take_sums(const struct op_call *call, const struct splat_sums *sums,
 
 /* ---- a step ---- */
 
-static const char *const step_slopes[] = {"xy",   "dxy",  "scale", "dscale", "rot",
-                                          "drot", "feat", "dfeat", NULL};
+static const char *const step_slopes[] = {"xy",   "dxy",   "scale",  "dscale",  "rot", "drot",
+                                          "feat", "dfeat", "weight", "dweight", NULL};
 
 static void describe_step(struct op_case *c)
 {
@@ -248,7 +251,8 @@ static int run_step(const struct op_call *call)
     struct splat_view view = splat_case_view(call);
     struct splat_target target = splat_case_target(call);
     struct splat_gradients gradients = {op_memory(call, "dxy"), op_memory(call, "dscale"),
-                                        op_memory(call, "drot"), op_memory(call, "dfeat")};
+                                        op_memory(call, "drot"), op_memory(call, "dfeat"),
+                                        op_memory(call, "dweight")};
     struct splat_sums sums = {{0}, 0, 0};
     TRY(call->device->splat->step(call->device, &workspace, &view, splat_case_blend(call->c),
                                   &target, &losses[call->c->variant], &gradients, &sums));
@@ -545,106 +549,6 @@ static void truth_importance(struct op_data *d)
 
 const struct op_kind op_splat_importance = {SPLAT_KIND(importance), .cases = BLENDS,
                                             .workspace = splat_case_workspace};
-
-/* ---- Adam: rows of all ages, and two whose gradient is not finite ---- */
-
-enum { ROWS = 300, LARGE_ROWS = 1 << 18, UPDATES = 31 };
-static const int columns[SPLAT_GROUPS] = {2, 2, 1, 3};
-static const char *const adam_names[SPLAT_GROUPS][4] = {{"p0", "m0", "v0", "g0"},
-                                                        {"p1", "m1", "v1", "g1"},
-                                                        {"p2", "m2", "v2", "g2"},
-                                                        {"p3", "m3", "v3", "g3"}};
-static const double decay_of_squares = 0.97;
-
-static void describe_adam(struct op_case *c)
-{
-    c->large = c->index == 2;
-    c->n = c->large ? LARGE_ROWS : ROWS;
-    for (int g = 0; g < SPLAT_GROUPS; g++) {
-        size_t count = (size_t)(c->n * columns[g]);
-        c->bytes += 28.0 * (double)count;
-        op_add_sum(c, adam_names[g][0], count, 1e-6)->low = 0;
-        op_add_sum(c, adam_names[g][1], count, 1e-6);
-        op_add_sum(c, adam_names[g][2], count, 1e-6)->low = 0;
-        op_add(c, adam_names[g][3], OP_IN, OP_F32, count)->fill = OP_OWN;
-    }
-    op_add(c, "born", OP_IN, OP_I32, (size_t)c->n)->fill = OP_OWN;
-    op_add(c, "skipped", OP_OUT, OP_I64, 1)->host = true;
-    snprintf(c->text, sizeof c->text, "%d rows%s", c->n, c->index == 1 ? ", two not finite" : "");
-}
-
-static void fill_adam(const struct op_case *c, const struct op_operand *operand, void *bytes)
-{
-    if (operand->type == OP_I32)
-        for (int i = 0; i < c->n; i++)
-            ((int32_t *)bytes)[i] = i % 7 * 4;
-    else
-        for (size_t i = 0; i < operand->count; i++)
-            ((float *)bytes)[i] = (float)op_uniform(operand->name, i) - 0.5f;
-    if (c->index == 1 && operand->name == adam_names[2][3]) ((float *)bytes)[5] = NAN;
-    if (c->index == 1 && operand->name == adam_names[3][3])
-        ((float *)bytes)[(c->n - 1) * 3 + 2] = INFINITY;
-}
-
-static struct splat_adam adam_group(int g)
-{
-    return (struct splat_adam){.columns = columns[g],
-                               .rate = 0.01f * (float)(g + 1),
-                               .low = {0.1f, 0.2f},
-                               .high = {0.7f, 0.9f}};
-}
-
-static int run_adam(const struct op_call *call)
-{
-    struct splat_adam groups[SPLAT_GROUPS];
-    for (int g = 0; g < SPLAT_GROUPS; g++) {
-        groups[g] = adam_group(g);
-        groups[g].parameter = op_memory(call, adam_names[g][0]);
-        groups[g].first = op_memory(call, adam_names[g][1]);
-        groups[g].second = op_memory(call, adam_names[g][2]);
-        groups[g].gradient = op_memory(call, adam_names[g][3]);
-    }
-    return call->device->splat->adam(call->device, groups, SPLAT_GROUPS, call->c->n,
-                                     op_memory(call, "born"), UPDATES, decay_of_squares,
-                                     op_memory(call, "skipped"));
-}
-
-static bool adam_row_is_finite(struct op_data *d, int row)
-{
-    for (int g = 0; g < SPLAT_GROUPS; g++)
-        for (int k = 0; k < columns[g]; k++)
-            if (!isfinite(op_values(d, adam_names[g][3])[row * columns[g] + k])) return false;
-    return true;
-}
-
-static void truth_adam(struct op_data *d)
-{
-    double *skipped = op_values(d, "skipped");
-    *skipped = 0;
-    for (int row = 0; row < d->c->n; row++) {
-        double age = UPDATES - op_values(d, "born")[row];
-        if (!adam_row_is_finite(d, row)) {
-            *skipped += 1;
-            continue;
-        }
-        for (int g = 0; g < SPLAT_GROUPS; g++)
-            for (int k = 0; k < columns[g]; k++) {
-                struct splat_adam group = adam_group(g);
-                int at = row * columns[g] + k;
-                double *p = op_values(d, adam_names[g][0]) + at;
-                double *m = op_values(d, adam_names[g][1]) + at;
-                double *v = op_values(d, adam_names[g][2]) + at;
-                double slope = op_values(d, adam_names[g][3])[at], b2 = decay_of_squares;
-                *m = 0.9 * *m + 0.1 * slope;
-                *v = b2 * *v + (1 - b2) * slope * slope;
-                *p -= (double)group.rate * *m / (1 - pow(0.9, age)) /
-                      (sqrt(*v / (1 - pow(b2, age))) + 1e-8);
-                *p = fmin(fmax(*p, (double)group.low[k & 1]), (double)group.high[k & 1]);
-            }
-    }
-}
-
-const struct op_kind op_splat_adam = {SPLAT_KIND(adam), .cases = 3, .fill = fill_adam};
 
 /* ---- rounding ---- */
 

@@ -20,9 +20,10 @@ enum {
     SCRATCH = (2 * SPLAT_GROUPS * 5 + 1) * ARRAY * (int)sizeof(float),
 };
 
-static const char *const start_names[SPLAT_GROUPS] = {"xy", "scale", "rot", "feat"};
-static const char *const end_names[SPLAT_GROUPS] = {"xy_end", "scale_end", "rot_end", "feat_end"};
-static const int group_columns[SPLAT_GROUPS] = {2, 2, 1, CHANNELS};
+static const char *const start_names[SPLAT_GROUPS] = {"xy", "scale", "rot", "feat", "weight"};
+static const char *const end_names[SPLAT_GROUPS] = {"xy_end", "scale_end", "rot_end", "feat_end",
+                                                    "weight_end"};
+static const int group_columns[SPLAT_GROUPS] = {2, 2, 1, CHANNELS, 1};
 static const struct splat_loss train_loss = {{0.5, 0.5}, 0.7};
 static const double train_decay = 0.97;
 
@@ -97,11 +98,12 @@ static struct splat_training training_of(const struct op_call *call, const struc
     t.view.scale = shown[1];
     t.view.rot = shown[2];
     t.view.feat = shown[3];
+    t.view.weight = shown[4];
     t.blend = *splat_case_blend(call->c);
     t.target = splat_case_target(call);
     t.loss = train_loss;
-    t.gradients =
-        (struct splat_gradients){a->gradient[0], a->gradient[1], a->gradient[2], a->gradient[3]};
+    t.gradients = (struct splat_gradients){a->gradient[0], a->gradient[1], a->gradient[2],
+                                           a->gradient[3], a->gradient[4]};
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         t.groups[g].parameter = a->parameter[g];
         t.groups[g].first = a->first[g];
@@ -116,7 +118,7 @@ static struct splat_training training_of(const struct op_call *call, const struc
         t.quantized[g] = a->quantized[g];
         t.bits[g] = train_bits(call->c);
     }
-    t.born = born;
+    t.rows.born = born;
     t.b2 = train_decay;
     t.t = step + 1;
     return t;
@@ -135,7 +137,7 @@ static int train_apart(struct device *device, const struct splat_workspace *work
                                              t->quantized[g]));
     TRY(device->splat->step(device, workspace, &t->view, &t->blend, &t->target, &t->loss,
                             &t->gradients, &sums));
-    return device->splat->adam(device, t->groups, SPLAT_GROUPS, t->view.count, t->born,
+    return device->splat->adam(device, t->groups, SPLAT_GROUPS, t->view.count, &t->rows,
                                (int32_t)t->t, t->b2, &skipped);
 }
 

@@ -12,7 +12,7 @@
 
 struct device;
 
-enum { OFFLOAD_STREAM_SLOTS = 4, OFFLOAD_STREAM_ARRAYS = 9, OFFLOAD_STREAM_RANGES = 3 };
+enum { OFFLOAD_STREAM_SLOTS = 4, OFFLOAD_STREAM_ARRAYS = 13, OFFLOAD_STREAM_RANGES = 3 };
 
 /* One array of host memory with `row` bytes for each of its range's rows. */
 struct offload_array {

@@ -25,18 +25,20 @@ struct splat_view {
     const float *feat;  /* [count][channels] colour */
     int64_t count;
     int channels;
-    int sigma_scale;   /* a flag */
-    int width, height; /* the image that sigma's pixels belong to */
+    int sigma_scale;     /* a flag */
+    int width, height;   /* the image that sigma's pixels belong to */
+    const float *weight; /* [count] 0..SPLAT_MOST_WEIGHT: alpha is 2^-weight as large; NULL: 0 */
 };
 
-/* How Gaussians make a pixel: additive: sum of alpha c. Otherwise (sum alpha c) / (sum alpha +
- * 1e-4) over the topk largest alphas, or over all when topk is 0. */
+/* How Gaussians make a pixel, with alpha = 2^-weight exp(-q / 2): additive: sum of alpha c.
+ * Otherwise (sum alpha c) / (sum alpha + 1e-4) over the topk largest alphas, or over all when topk
+ * is 0. */
 struct splat_blend {
     int topk;     /* 0..SPLAT_MAX_TOPK */
     int additive; /* a flag */
 };
 
-enum { SPLAT_MAX_TOPK = 32, SPLAT_MAX_CHANNELS = 64, SPLAT_MAX_SHRINK = 8 };
+enum { SPLAT_MAX_TOPK = 32, SPLAT_MAX_CHANNELS = 64, SPLAT_MAX_SHRINK = 8, SPLAT_MOST_WEIGHT = 12 };
 
 /* A Gaussian ends at this many sigmas. Normalised: alpha is then equal to the 1e-4 below the
  * fraction bar, so that a lone Gaussian fades to half there; a cut at 3 leaves holes.
@@ -115,20 +117,41 @@ HOST_DEVICE static inline float splat_loss_factor(double weight, double samples)
 
 /* A gradient for every parameter, same shapes as the view's arrays; overwritten. */
 struct splat_gradients {
-    float *xy, *scale, *rot, *feat;
+    float *xy, *scale, *rot, *feat, *weight; /* weight: NULL where the view's is */
 };
 
-/* The four groups of parameters, in the order of a model file. */
-enum splat_group { SPLAT_XY, SPLAT_SCALE, SPLAT_ROT, SPLAT_FEAT, SPLAT_GROUPS };
+/* The groups of parameters, in the order of a model file. A group that a model does not have has no
+ * columns. */
+enum splat_group { SPLAT_XY, SPLAT_SCALE, SPLAT_ROT, SPLAT_FEAT, SPLAT_WEIGHT, SPLAT_GROUPS };
 
 /* One group of parameters for Adam. */
 struct splat_adam {
     float *parameter, *first, *second; /* [count][columns] */
     const float *gradient;
     int columns;
+    int in_axes; /* a flag: with splat_rows.axes this group is updated in them */
     float rate;
     float low[2], high[2]; /* clamp after the update; column c uses [c & 1] */
+    float unit;            /* in axes: what gradients are multiplied by, so that all are alike */
 };
+
+/* What Adam keeps of rows besides the moments of each number. With axes (math/axes.h) `first` and
+ * `second` of the groups in them hold moments along the axes. */
+struct splat_rows {
+    const int32_t *born;   /* [count]: number of updates after which a row was added */
+    float *axes, *moments; /* [count][n][n], [count][n (n + 1) / 2] of n = splat_axes_columns; NULL:
+                              numbers by themselves. Set at a row's first update */
+};
+
+/* Columns that are updated in axes: all, or without the colours, where that were too many. */
+static inline bool splat_axes_have_colours(int channels)
+{
+    return channels <= 4;
+}
+static inline int splat_axes_columns(int channels, int weighted)
+{
+    return 5 + weighted + (splat_axes_have_colours(channels) ? channels : 0);
+}
 
 /* The weight by which splat_ops.sample draws pixels. */
 enum splat_sampling {
@@ -146,8 +169,9 @@ struct splat_storage {
                     take */
     int rows;    /* for render alone, at most so many rows at a time: a device may leave out what
                     comparing takes, and threads that would have no rows; 0: for all */
-    int streamed_bits; /* of samples of host-resident targets; 0: none */
-    int offload;       /* a flag: Adam's state is host-resident */
+    int streamed_bits;  /* of samples of host-resident targets; 0: none */
+    int offload;        /* a flag: Adam's state is host-resident */
+    int weighted, axes; /* flags: such state is of Gaussians with weights, updated in axes */
 };
 
 /* Used by one call at a time. */
@@ -171,7 +195,8 @@ struct splat_training {
     struct splat_adam groups[SPLAT_GROUPS];
     float *quantized[SPLAT_GROUPS]; /* written where bits[g] > 0 */
     int bits[SPLAT_GROUPS];         /* 0: not quantised */
-    const int32_t *born;
+    int unused;                     /* so that there is no padding */
+    struct splat_rows rows;
     double b2; /* of Adam */
     int64_t t; /* updates including this one */
 };
@@ -184,7 +209,7 @@ static inline struct splat_training splat_training_key(const struct splat_traini
 {
     struct splat_training key = *training;
     for (int g = 0; g < SPLAT_GROUPS; g++) {
-        key.groups[g].rate = 0;
+        key.groups[g].rate = key.groups[g].unit = 0;
         for (int k = 0; k < 2; k++)
             key.groups[g].low[k] = key.groups[g].high[k] = 0;
     }
@@ -275,11 +300,12 @@ struct splat_ops {
                 const struct splat_window *window, const struct splat_display *display,
                 const struct splat_receiver *to);
 
-    /* Adam for `count` rows; born[i]: number of updates after which row i was added, `t`: number of
-     * updates including this one, b2: decay of the second moments. Rows with a non-finite gradient
-     * are left alone; their number is returned through *skipped. */
+    /* Adam for `count` rows; `t`: number of updates including this one, b2: decay of the second
+     * moments. Rows with a non-finite gradient are left alone; their number is returned through
+     * *skipped. */
     int (*adam)(struct device *device, const struct splat_adam *groups, int group_count,
-                int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped);
+                int64_t count, const struct splat_rows *rows, int32_t t, double b2,
+                int64_t *skipped);
 
     /* fake_quantize, step and adam in one, without adam when the loss is not finite. With `wait`,
      * *sums and *skipped are this step's. Without it a device may work ahead: then they are those

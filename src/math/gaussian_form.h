@@ -88,8 +88,13 @@ HOST_DEVICE static inline float gaussian_row_half(const struct gaussian_form *g,
 }
 
 /* Sums over the pixels of a Gaussian with v = dL/dp for the power p = ln alpha = -q / 2:
- * v dx, v dy, v dx^2, v dx dy, v dy^2. */
-enum { GAUSSIAN_SUMS = 5 };
+ * v dx, v dy, v dx^2, v dx dy, v dy^2, v. The last one is the weight's: alpha = 2^-weight e^p. */
+enum { GAUSSIAN_SUMS = 6, GAUSSIAN_SUM_WEIGHT = 5 };
+
+HOST_DEVICE static inline float gaussian_weight_adjoint(const float *sums)
+{
+    return -0.69314718055994530942f * sums[GAUSSIAN_SUM_WEIGHT];
+}
 
 /* From these sums to the gradient by the parameters:
  *   dL/da = -sum v dx^2 / 2, dL/db = -sum v dx dy, dL/dd = -sum v dy^2 / 2,

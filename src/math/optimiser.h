@@ -16,6 +16,16 @@
 #define REAL_SQRT(x) sqrtf(x)
 #include "math/adam.h"
 
+#define REAL float
+#define FORMULA(name) name##_f32
+#ifdef __CUDACC__
+#define REAL_FMA(a, b, c) fmaf(a, b, c)
+#else
+#define REAL_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+#define REAL_SQRT(x) sqrtf(x)
+#include "math/axes.h"
+
 /* What a schedule says of a network's step. */
 struct adam_rates {
     double lr, b1, b2; /* b1 0: without a first moment */

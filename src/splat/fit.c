@@ -5,6 +5,7 @@
 #include "device/device.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static size_t fit_workspace_bytes(const struct splat_fit *fit,
@@ -15,6 +16,25 @@ static size_t fit_workspace_bytes(const struct splat_fit *fit,
                                                workspace->capacity, &workspace->storage);
 }
 
+/* Files for Image-GS give these rates; others leave them to the program. */
+static bool fit_has_own_rates(const struct config_splat *c)
+{
+    return c->pos_lr >= 0 && c->scale_lr >= 0;
+}
+
+double splat_fit_weight_rate(const struct splat_fit *fit)
+{
+    const struct config_splat *c = &fit->config->splat;
+    if (c->weight_lr >= 0) return c->weight_lr;
+    return fit_has_own_rates(c) ? 0 : 0.05;
+}
+
+static bool fit_wants_axes(const struct config_splat *c)
+{
+    if (c->axes == CONFIG_SPLAT_AXES_AUTO) return !fit_has_own_rates(c);
+    return c->axes == CONFIG_SPLAT_AXES_TRUE;
+}
+
 void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity)
 {
     const struct config_splat *c = &fit->config->splat;
@@ -23,11 +43,13 @@ void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source
     fit->full = source->full;
     fit->image = source->fit;
     fit->goal = (struct splat_goal){.steps = c->max_steps, .planned = capacity, .brake = 1};
+    fit->in_axes = fit_wants_axes(c);
     fit->model = (struct splat_model){.width = fit->target.width,
                                       .height = fit->target.height,
                                       .channels = fit->target.channels,
                                       .capacity = capacity,
                                       .sigma_scale = c->disable_inverse_scale,
+                                      .weighted = splat_fit_weight_rate(fit) > 0,
                                       .blend = {(int)c->topk, c->disable_topk_norm},
                                       .gamma = c->gamma,
                                       .sample_bits = source->sample_bits,
@@ -77,6 +99,34 @@ static int declare_staging(struct splat_fit *fit, struct plan *plan)
                                     &fit->workspace.staging);
 }
 
+int splat_fit_axes(const struct splat_fit *fit)
+{
+    int n = splat_axes_columns(fit->model.channels, fit->model.weighted);
+    return fit->in_axes ? n * n : 0;
+}
+
+int splat_fit_moments(const struct splat_fit *fit)
+{
+    int n = splat_axes_columns(fit->model.channels, fit->model.weighted);
+    return fit->in_axes ? n * (n + 1) / 2 : 0;
+}
+
+/* The arrays of the optimiser's axes, where it has any. */
+static int fit_declare_axes(const struct splat_fit *fit, struct plan *plan, const char *prefix,
+                            enum plan_kind kind, float **axes, float **moments)
+{
+    char name[64];
+    size_t floats = (size_t)fit->model.capacity * sizeof(float);
+    *axes = *moments = NULL;
+    if (!fit->in_axes) return OK;
+    snprintf(name, sizeof name, "%s.axes", prefix);
+    TRY(plan_declare(plan, name, kind, floats * (size_t)splat_fit_axes(fit), PLAN_ALWAYS,
+                     (void **)axes));
+    snprintf(name, sizeof name, "%s.moments", prefix);
+    return plan_declare(plan, name, kind, floats * (size_t)splat_fit_moments(fit), PLAN_ALWAYS,
+                        (void **)moments);
+}
+
 /* Declares copies for the host, where it may not use the device's memory. */
 static int fit_declare_host(struct splat_host *host, const struct splat_fit *fit, struct plan *plan)
 {
@@ -85,6 +135,7 @@ static int fit_declare_host(struct splat_host *host, const struct splat_fit *fit
     TRY(splat_model_declare(model, plan, "host.model", PLAN_HOST, host->group));
     TRY(splat_model_declare(model, plan, "host.adam.first", PLAN_HOST, host->first));
     TRY(splat_model_declare(model, plan, "host.adam.second", PLAN_HOST, host->second));
+    TRY(fit_declare_axes(fit, plan, "host.adam", PLAN_HOST, &host->axes, &host->moments));
     return plan_declare(plan, "host.born", PLAN_HOST, (size_t)model->capacity * sizeof *host->born,
                         PLAN_ALWAYS, (void **)&host->born);
 }
@@ -99,6 +150,8 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
         .bands = mode->checkpointing,
         .streamed_bits = is_streamed(fit, mode) ? fit->target.sample_bits : 0,
         .offload = mode->offload,
+        .weighted = model->weighted,
+        .axes = fit->in_axes,
     };
     fit->workspace.bytes = fit_workspace_bytes(fit, &fit->workspace, &fit->target);
     const struct splat_workspace measuring = splat_fit_measuring(fit);
@@ -110,6 +163,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     TRY(splat_model_declare(model, plan, "gradient", PLAN_GRADIENTS, fit->gradient));
     TRY(splat_model_declare(model, plan, "adam.first", optimiser, fit->first));
     TRY(splat_model_declare(model, plan, "adam.second", optimiser, fit->second));
+    TRY(fit_declare_axes(fit, plan, "adam", optimiser, &fit->axes, &fit->moments));
     TRY(plan_declare(plan, "born", optimiser, (size_t)model->capacity * sizeof *fit->born,
                      PLAN_ALWAYS, (void **)&fit->born));
     TRY(fit_declare_host(&fit->host, fit, plan));
@@ -154,9 +208,10 @@ int splat_fit_load_target(struct splat_fit *fit)
 void splat_fit_bits(const struct splat_fit *fit, int *bits)
 {
     const struct config_splat *c = &fit->config->splat;
-    const int64_t asked[SPLAT_GROUPS] = {c->pos_bits, c->scale_bits, c->rot_bits, c->feat_bits};
+    const int64_t asked[SPLAT_GROUPS] = {c->pos_bits, c->scale_bits, c->rot_bits, c->feat_bits,
+                                         c->scale_bits};
     for (int g = 0; g < SPLAT_GROUPS; g++)
-        bits[g] = c->quantize ? (int)asked[g] : 0;
+        bits[g] = c->quantize && splat_group_columns(&fit->model, g) > 0 ? (int)asked[g] : 0;
 }
 
 int splat_fit_groups(struct splat_fit *fit, float *const **groups)
@@ -166,9 +221,11 @@ int splat_fit_groups(struct splat_fit *fit, float *const **groups)
     if (!fit->config->splat.quantize) return OK;
     splat_fit_bits(fit, bits);
     for (int g = 0; g < SPLAT_GROUPS; g++)
-        TRY(fit->device->splat->fake_quantize(
-            fit->device, fit->model.group[g],
-            fit->model.count * splat_group_columns(&fit->model, g), bits[g], fit->quantized[g]));
+        if (bits[g] > 0)
+            TRY(fit->device->splat->fake_quantize(fit->device, fit->model.group[g],
+                                                  fit->model.count *
+                                                      splat_group_columns(&fit->model, g),
+                                                  bits[g], fit->quantized[g]));
     *groups = fit->quantized;
     return OK;
 }

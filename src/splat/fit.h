@@ -15,6 +15,7 @@ struct device;
 struct splat_host {
     float *group[SPLAT_GROUPS], *first[SPLAT_GROUPS], *second[SPLAT_GROUPS];
     int32_t *born;
+    float *axes, *moments;
 };
 
 /* What a goal decides on the way (splat_goal.h); part of a checkpoint where there is a goal. */
@@ -54,6 +55,8 @@ struct splat_fit {
     float *quantized[SPLAT_GROUPS]; /* NULL unless quantisation-aware */
     struct splat_host host;         /* what the host sees of the above */
     int32_t *born;                  /* [capacity]: updates before the Gaussian was added */
+    bool in_axes;                   /* the optimiser has axes: splat_rows */
+    float *axes, *moments;          /* NULL without */
     int32_t updates;
     struct splat_workspace workspace;
     struct splat_target target; /* the target of the fit */
@@ -71,8 +74,16 @@ struct splat_fit {
     float *whole;         /* owned: shapes of a model saved at another size than it is trained at */
 };
 
-/* Takes over the sizes of the target, for up to `capacity` Gaussians. */
+/* Takes over the sizes of the target, for up to `capacity` Gaussians that are as the config says.
+ */
 void splat_fit_describe(struct splat_fit *fit, const struct splat_source *source, int64_t capacity);
+
+/* Learning rate of weights; 0: there are none, or they stay as they are. */
+double splat_fit_weight_rate(const struct splat_fit *fit);
+
+/* Floats a Gaussian of the optimiser's axes and of its moments; 0 without. */
+int splat_fit_axes(const struct splat_fit *fit);
+int splat_fit_moments(const struct splat_fit *fit);
 
 /* Declares in `plan` every buffer that a described fit takes in the memory mode `mode`. */
 int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct memory_mode *mode);

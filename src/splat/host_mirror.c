@@ -6,7 +6,7 @@
 /* The fit's own arrays. */
 static struct splat_host own_arrays(struct splat_fit *fit, float *const *groups)
 {
-    struct splat_host own = {.born = fit->born};
+    struct splat_host own = {.born = fit->born, .axes = fit->axes, .moments = fit->moments};
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         own.group[g] = groups[g];
         own.first[g] = fit->first[g];
@@ -24,6 +24,7 @@ static int host_mirror_copy(struct splat_fit *fit, const struct splat_host *to_a
     if (to <= from) return OK;
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         int columns = splat_group_columns(&fit->model, g);
+        if (columns == 0) continue;
         int64_t at = from * columns;
         size_t bytes = (size_t)((to - from) * columns) * sizeof(float);
         TRY(transfer(device, to_arrays->group[g] + at, from_arrays->group[g] + at, bytes));
@@ -32,6 +33,13 @@ static int host_mirror_copy(struct splat_fit *fit, const struct splat_host *to_a
     }
     TRY(transfer(device, to_arrays->born + from, from_arrays->born + from,
                  (size_t)(to - from) * sizeof(int32_t)));
+    if (fit->in_axes) {
+        int64_t n = splat_fit_axes(fit), m = splat_fit_moments(fit);
+        TRY(transfer(device, to_arrays->axes + from * n, from_arrays->axes + from * n,
+                     (size_t)((to - from) * n) * sizeof(float)));
+        TRY(transfer(device, to_arrays->moments + from * m, from_arrays->moments + from * m,
+                     (size_t)((to - from) * m) * sizeof(float)));
+    }
     return device->synchronize(device);
 }
 

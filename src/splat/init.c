@@ -63,6 +63,7 @@ void splat_start_gaussian(struct splat_fit *fit, int64_t i)
     float scale = (float)(fit->model.sigma_scale ? sigma : 1 / sigma);
     host->group[SPLAT_SCALE][2 * i] = host->group[SPLAT_SCALE][2 * i + 1] = scale;
     host->group[SPLAT_ROT][i] = 0;
+    if (fit->model.weighted) host->group[SPLAT_WEIGHT][i] = 1; /* to be learnt both ways */
     host->born[i] = fit->updates;
 }
 

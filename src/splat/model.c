@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[SPLAT_GROUPS] = {"xy", "scale", "rot", "feat"};
+static const char *const names[SPLAT_GROUPS] = {"xy", "scale", "rot", "feat", "weight"};
 
 const char *splat_group_name(int group)
 {
@@ -21,7 +21,19 @@ const char *splat_group_name(int group)
 
 int splat_group_columns(const struct splat_model *model, int group)
 {
-    return group == SPLAT_FEAT ? model->channels : group == SPLAT_ROT ? 1 : 2;
+    switch (group) {
+    case SPLAT_FEAT: return model->channels;
+    case SPLAT_WEIGHT: return model->weighted;
+    default: return group == SPLAT_ROT ? 1 : 2;
+    }
+}
+
+int splat_model_columns(const struct splat_model *model)
+{
+    int columns = 0;
+    for (int g = 0; g < SPLAT_GROUPS; g++)
+        columns += splat_group_columns(model, g);
+    return columns;
 }
 
 int splat_model_declare(const struct splat_model *model, struct plan *plan, const char *prefix,
@@ -31,6 +43,8 @@ int splat_model_declare(const struct splat_model *model, struct plan *plan, cons
         char name[64];
         snprintf(name, sizeof name, "%s.%s", prefix, names[g]);
         size_t floats = (size_t)model->capacity * (size_t)splat_group_columns(model, g);
+        groups[g] = NULL;
+        if (floats == 0) continue;
         TRY(plan_declare(plan, name, kind, floats * sizeof(float), PLAN_ALWAYS,
                          (void **)&groups[g]));
     }
@@ -48,15 +62,17 @@ struct splat_view splat_model_view(const struct splat_model *model, float *const
                                .channels = model->channels,
                                .sigma_scale = model->sigma_scale,
                                .width = model->width,
-                               .height = model->height};
+                               .height = model->height,
+                               .weight = model->weighted ? g[SPLAT_WEIGHT] : NULL};
 }
 
 int splat_model_save(const struct splat_model *model, float *const *groups,
                      struct store_writer *writer)
 {
     for (int g = 0; g < SPLAT_GROUPS; g++)
-        TRY(store_add_f32(writer, names[g], model->count, splat_group_columns(model, g),
-                          groups ? groups[g] : model->group[g]));
+        if (splat_group_columns(model, g) > 0)
+            TRY(store_add_f32(writer, names[g], model->count, splat_group_columns(model, g),
+                              groups ? groups[g] : model->group[g]));
     TRY(store_set_int(writer, "width", model->width));
     TRY(store_set_int(writer, "height", model->height));
     TRY(store_set_int(writer, "channels", model->channels));
@@ -78,6 +94,7 @@ static const struct store_range group_ranges[SPLAT_GROUPS] = {
     [SPLAT_SCALE] = {-SCALE_MOST, SCALE_MOST}, /* see check_scales */
     [SPLAT_ROT] = {-1e10, 1e10},
     [SPLAT_FEAT] = {-(double)FLT_MAX, (double)FLT_MAX},
+    [SPLAT_WEIGHT] = {0, SPLAT_MOST_WEIGHT},
 };
 
 /* Metadata that is one of two words, the first of them where there is none. */
@@ -114,6 +131,7 @@ int splat_model_describe(struct splat_model *model, const struct store_file *fil
     if (!xy || xy->dims != 2 || xy->shape[0] > INT32_MAX)
         return fail(ERR_DATA, "%s: no tensor xy of shape [N, 2]", store_path(file));
     int64_t count = model->count = model->capacity = xy->shape[0];
+    model->weighted = store_find(file, "weight") != NULL;
     if (!store_get(file, "gaussians")) return OK;
     return store_get_int_in(file, "gaussians", count, count, &model->count);
 }
@@ -137,7 +155,8 @@ int splat_model_read(const struct splat_model *model, const struct store_file *f
 {
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         int64_t shape[2] = {model->count, splat_group_columns(model, g)};
-        TRY(store_read_f32_in(file, names[g], 2, shape, group_ranges[g], groups[g]));
+        if (shape[1] > 0)
+            TRY(store_read_f32_in(file, names[g], 2, shape, group_ranges[g], groups[g]));
     }
     return check_scales(model, file, groups[SPLAT_SCALE], trained);
 }
@@ -150,7 +169,7 @@ int splat_model_open(struct splat_model *model, const char *path)
     int code = checkpoint_expect(file, "splat", NULL);
     if (code == OK) code = splat_model_describe(model, file);
     if (code < 0) goto cleanup;
-    size_t floats = (size_t)model->count * (size_t)(5 + model->channels);
+    size_t floats = (size_t)model->count * (size_t)splat_model_columns(model);
     float *p = model->owned = malloc((floats + 1) * sizeof *p);
     if (!p) TRY_CLEANUP(fail(ERR_SYSTEM, "%s: out of memory for %zu parameters", path, floats));
     for (int g = 0; g < SPLAT_GROUPS; g++) {
@@ -167,7 +186,7 @@ cleanup:
 int splat_model_upload(const struct splat_model *model, struct device *device, float **groups,
                        void **memory, size_t *bytes)
 {
-    size_t floats = (size_t)model->count * (size_t)(5 + model->channels);
+    size_t floats = (size_t)model->count * (size_t)splat_model_columns(model);
     *memory = NULL;
     *bytes = floats * sizeof(float);
     for (int g = 0; g < SPLAT_GROUPS; g++)

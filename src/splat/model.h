@@ -1,7 +1,9 @@
 /* An image as 2D Gaussians, and its file.
  *
  * The safetensors file holds Image-GS's tensors under their names: xy [N,2] (0..1), scale [N,2]
- * (1 / sigma in pixels, or sigma where metadata `scale` says so), rot [N,1] (radians), feat [N,C].
+ * (1 / sigma in pixels, or sigma where metadata `scale` says so), rot [N,1] (radians), feat [N,C];
+ * and weight [N,1] where Gaussians have weights (alpha = 2^-weight exp(-q / 2)), which that program
+ * does not know.
  * Metadata: width, height (the pixels that sigma counts), channels, topk, blend (normalised |
  * additive), scale (inverse | sigma), gamma, sample_bits (8, 16 or 32: of the image fitted),
  * alpha (none | premultiplied: the last channel), cut (in sigmas). */
@@ -23,6 +25,7 @@ struct splat_model {
     int64_t count, capacity;
     float *group[SPLAT_GROUPS]; /* [capacity][columns] */
     bool sigma_scale;           /* scale holds sigma instead of 1 / sigma */
+    bool weighted;              /* there are weights; else group[SPLAT_WEIGHT] is NULL */
     struct splat_blend blend;
     double gamma;    /* rendered values are shown ^(1/gamma) */
     int sample_bits; /* of the image it was fitted to */
@@ -32,6 +35,9 @@ struct splat_model {
 
 const char *splat_group_name(int group);
 int splat_group_columns(const struct splat_model *model, int group);
+
+/* Numbers of a Gaussian in all groups. */
+int splat_model_columns(const struct splat_model *model);
 
 /* Declares arrays for `capacity` Gaussians, named PREFIX.xy ..., to be put into groups[]. */
 int splat_model_declare(const struct splat_model *model, struct plan *plan, const char *prefix,

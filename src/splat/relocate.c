@@ -75,6 +75,7 @@ static void relocate_replace(struct splat_fit *fit, int64_t i, const float *xy, 
     int channels = fit->model.channels;
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         int columns = splat_group_columns(&fit->model, g);
+        if (columns == 0) continue;
         memset(host->first[g] + i * columns, 0, (size_t)columns * sizeof(float));
         memset(host->second[g] + i * columns, 0, (size_t)columns * sizeof(float));
     }

@@ -272,7 +272,7 @@ static int select_part(struct splat_model *part, const struct splat_model *model
     *part = *model;
     part->count = part->capacity = count;
     float *p = part->owned =
-        malloc((size_t)(count + 1) * (size_t)(5 + model->channels) * sizeof *p);
+        malloc((size_t)(count + 1) * (size_t)splat_model_columns(model) * sizeof *p);
     if (!p) return fail(ERR_SYSTEM, "out of memory for %lld Gaussians", (long long)count);
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         size_t columns = (size_t)splat_group_columns(model, g);

@@ -67,9 +67,13 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
 {
     fit->model.count = from->count;
     TRY(splat_host_pull(fit, NULL));
-    for (int g = 0; g < SPLAT_GROUPS; g++)
-        memcpy(fit->host.group[g], from->group[g],
-               sizeof(float) * (size_t)(from->count * splat_group_columns(from, g)));
+    for (int g = 0; g < SPLAT_GROUPS; g++) {
+        size_t bytes = sizeof(float) * (size_t)(from->count * splat_group_columns(&fit->model, g));
+        if (bytes > 0 && splat_group_columns(from, g) > 0)
+            memcpy(fit->host.group[g], from->group[g], bytes);
+        else if (bytes > 0) /* of weights: none */
+            memset(fit->host.group[g], 0, bytes);
+    }
     float least, most;
     struct splat_host without_moments = fit->host;
     without_moments.first[SPLAT_SCALE] = NULL;
@@ -155,6 +159,11 @@ static int splat_prepare(struct task_state *state, const struct task_setup *setu
     if (stored.count > capacity) capacity = stored.count;
     if (from.count > capacity) capacity = from.count;
     splat_fit_describe(fit, fit->source, capacity);
+    if (from.weighted) fit->model.weighted = true;
+    if (setup->resume) { /* it goes on as it began, whatever the defaults are by now */
+        fit->model.weighted = stored.weighted;
+        fit->in_axes = splat_state_has_axes(setup->resume);
+    }
     bool resized = setup->resume && !changed && splat_state_fits(&stored, fit->source);
     splat_size_describe(fit, resized ? splat_state_size(&stored) : splat_size_first(fit));
     fit->mode = splat_first_mode(fit->config);

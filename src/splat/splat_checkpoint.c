@@ -27,10 +27,17 @@ int splat_state_save(struct splat_fit *fit, struct store_writer *writer)
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         char name[64];
         int columns = splat_group_columns(&fit->model, g);
+        if (columns == 0) continue;
         snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
         TRY(store_add_f32(writer, name, fit->model.count, columns, fit->host.first[g]));
         snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
         TRY(store_add_f32(writer, name, fit->model.count, columns, fit->host.second[g]));
+    }
+    if (fit->in_axes) {
+        TRY(store_add_f32(writer, "adam.axes", fit->model.count, splat_fit_axes(fit),
+                          fit->host.axes));
+        TRY(store_add_f32(writer, "adam.moments", fit->model.count, splat_fit_moments(fit),
+                          fit->host.moments));
     }
     TRY(store_add(writer, "born", TENSOR_I32, 1, &fit->model.count, fit->host.born));
     TRY(store_set_int(writer, "updates", fit->updates));
@@ -44,6 +51,11 @@ int splat_state_save(struct splat_fit *fit, struct store_writer *writer)
     TRY(store_set_double(writer, "ssim", fit->ssim));
     TRY(splat_goal_save(fit, writer));
     return splat_schedule_save(&fit->schedule, writer);
+}
+
+bool splat_state_has_axes(const struct store_file *file)
+{
+    return store_find(file, "adam.axes") != NULL;
 }
 
 int splat_state_size(const struct splat_model *stored)
@@ -87,10 +99,18 @@ static int load_optimiser(struct splat_fit *fit, const struct store_file *file)
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         char name[64];
         int64_t shape[2] = {fit->model.count, splat_group_columns(&fit->model, g)};
+        if (shape[1] == 0) continue;
         snprintf(name, sizeof name, "adam.first.%s", splat_group_name(g));
         TRY(store_read_f32_in(file, name, 2, shape, store_finite(), fit->host.first[g]));
         snprintf(name, sizeof name, "adam.second.%s", splat_group_name(g));
         TRY(store_read_f32_in(file, name, 2, shape, store_not_negative(), fit->host.second[g]));
+    }
+    if (fit->in_axes) {
+        int64_t axes[2] = {fit->model.count, splat_fit_axes(fit)};
+        int64_t moments[2] = {fit->model.count, splat_fit_moments(fit)};
+        const struct store_range unit = {-1.01, 1.01};
+        TRY(store_read_f32_in(file, "adam.axes", 2, axes, unit, fit->host.axes));
+        TRY(store_read_f32_in(file, "adam.moments", 2, moments, store_finite(), fit->host.moments));
     }
     return store_read_i32_in(file, "born", fit->model.count, 0, fit->updates, fit->host.born);
 }
@@ -139,7 +159,9 @@ int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool 
     TRY(load_optimiser(fit, file));
     bool smaller = stored.width != fit->model.width || stored.height != fit->model.height;
     splat_sigma_bounds(fit, &least, &most);
-    if (smaller) splat_size_carry(&fit->host, &fit->model, &stored, least, most);
+    struct splat_host host = fit->host;
+    if (fit->in_axes) host.first[SPLAT_SCALE] = NULL; /* gradients there do not depend on it */
+    if (smaller) splat_size_carry(&host, &fit->model, &stored, least, most);
     TRY(splat_host_push(fit, 0, fit->model.count));
     if (smaller) splat_schedule_resize(&fit->schedule, false);
     return OK;
@@ -156,7 +178,8 @@ static int copy_shapes(struct splat_fit *fit, struct splat_host *copy)
     *copy = (struct splat_host){.group = {[SPLAT_XY] = from[SPLAT_XY],
                                           [SPLAT_SCALE] = fit->whole,
                                           [SPLAT_ROT] = fit->whole + 2 * fit->model.count,
-                                          [SPLAT_FEAT] = from[SPLAT_FEAT]}};
+                                          [SPLAT_FEAT] = from[SPLAT_FEAT],
+                                          [SPLAT_WEIGHT] = from[SPLAT_WEIGHT]}};
     memcpy(copy->group[SPLAT_SCALE], from[SPLAT_SCALE], 2 * bytes);
     memcpy(copy->group[SPLAT_ROT], from[SPLAT_ROT], bytes);
     return OK;

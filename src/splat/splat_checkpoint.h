@@ -18,6 +18,7 @@ int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool 
 /* The size that a stored model was trained at, and whether that is the image's or a smaller one
  * of it. */
 int splat_state_size(const struct splat_model *stored);
+bool splat_state_has_axes(const struct store_file *file); /* its optimiser has */
 bool splat_state_fits(const struct splat_model *stored, const struct splat_source *source);
 
 /* Adds the model, of the whole image whatever size it is trained at. */

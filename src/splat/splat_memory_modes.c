@@ -151,7 +151,9 @@ static int splat_memory_modes_resize(struct splat_fit *fit, const struct memory_
     }
     TRY(splat_host_pull(fit, NULL));
     splat_sigma_bounds(fit, &least, &most);
-    splat_size_carry(&fit->host, &fit->model, &from, least, most);
+    struct splat_host host = fit->host;
+    if (fit->in_axes) host.first[SPLAT_SCALE] = NULL; /* gradients there do not depend on it */
+    splat_size_carry(&host, &fit->model, &from, least, most);
     splat_schedule_resize(&fit->schedule, fit->model.width > from.width);
     TRY(splat_host_push(fit, 0, fit->model.count));
     return splat_size_scale(fit); /* last: without room on the disk the state is saved as it is */

@@ -10,30 +10,37 @@
 
 #include <math.h>
 
-/* Learning rates of training step `step`. Rates that the config leaves open follow from the model:
+/* Learning rates at the start. Rates that the config leaves open follow from the model:
  * a share of the distance between neighbours, and of the sigma with which all cover the image. */
-static void group_rates(const struct splat_fit *fit, int64_t step, double *rates)
+static void group_rates(const struct splat_fit *fit, double *rates)
 {
     const struct config_splat *c = &fit->config->splat;
     /* Rates in the config count the image's pixels: at half the size sigmas are half as large. */
     double size = (double)fit->model.width / fit->source->fit.width;
     double scale_lr = fit->model.sigma_scale ? c->scale_lr * size : c->scale_lr / size;
     double sigma = splat_covering_sigma(fit);
-    double factor = splat_goal_rate(fit, step);
     rates[SPLAT_XY] = c->pos_lr >= 0 ? c->pos_lr : 0.05 / sqrt((double)fit->goal.planned);
     rates[SPLAT_SCALE] =
         c->scale_lr >= 0 ? scale_lr : 0.03 * (fit->model.sigma_scale ? sigma : 1 / sigma);
     rates[SPLAT_ROT] = c->rot_lr;
     rates[SPLAT_FEAT] = c->feat_lr;
-    for (int g = 0; g < SPLAT_GROUPS; g++)
-        rates[g] *= factor;
+    rates[SPLAT_WEIGHT] = splat_fit_weight_rate(fit);
+}
+
+static int splat_is_in_axes(const struct splat_fit *fit, int group)
+{
+    if (!fit->in_axes || splat_group_columns(&fit->model, group) == 0) return 0;
+    return group != SPLAT_FEAT || splat_axes_have_colours(fit->model.channels);
 }
 
 static void describe_groups(const struct splat_fit *fit, int64_t step, struct splat_adam *groups)
 {
     double rates[SPLAT_GROUPS];
     float least, most;
-    group_rates(fit, step, rates);
+    group_rates(fit, rates);
+    double factor = splat_goal_rate(fit, step);
+    const struct splat_target *whole = &fit->source->fit; /* gradients are of a mean over it */
+    double samples = (double)whole->width * whole->height * whole->channels;
     splat_sigma_bounds(fit, &least, &most);
     for (int g = 0; g < SPLAT_GROUPS; g++)
         groups[g] = (struct splat_adam){.parameter = fit->model.group[g],
@@ -41,7 +48,9 @@ static void describe_groups(const struct splat_fit *fit, int64_t step, struct sp
                                         .second = fit->second[g],
                                         .gradient = fit->gradient[g],
                                         .columns = splat_group_columns(&fit->model, g),
-                                        .rate = (float)rates[g],
+                                        .rate = (float)(rates[g] * factor),
+                                        .unit = (float)(rates[g] * samples),
+                                        .in_axes = splat_is_in_axes(fit, g),
                                         .low = {-INFINITY, -INFINITY},
                                         .high = {INFINITY, INFINITY}};
     for (int k = 0; k < 2; k++) {
@@ -49,6 +58,8 @@ static void describe_groups(const struct splat_fit *fit, int64_t step, struct sp
         groups[SPLAT_XY].high[k] = 1;
         groups[SPLAT_SCALE].low[k] = fit->model.sigma_scale ? least : 1 / most;
         groups[SPLAT_SCALE].high[k] = fit->model.sigma_scale ? most : 1 / least;
+        groups[SPLAT_WEIGHT].low[k] = 0;
+        groups[SPLAT_WEIGHT].high[k] = SPLAT_MOST_WEIGHT;
     }
 }
 
@@ -62,8 +73,8 @@ static struct splat_training describe_training(const struct splat_fit *fit, int6
         .target = fit->target,
         .loss = {.pixel = {[PIXEL_L1] = c->l1_loss_ratio, [PIXEL_L2] = c->l2_loss_ratio},
                  .ssim = c->ssim_loss_ratio},
-        .gradients = {g[SPLAT_XY], g[SPLAT_SCALE], g[SPLAT_ROT], g[SPLAT_FEAT]},
-        .born = fit->born,
+        .gradients = {g[SPLAT_XY], g[SPLAT_SCALE], g[SPLAT_ROT], g[SPLAT_FEAT], g[SPLAT_WEIGHT]},
+        .rows = {fit->born, fit->axes, fit->moments},
         .t = fit->updates + 1,
         .b2 = c->b2};
     describe_groups(fit, step, training.groups);

@@ -127,11 +127,12 @@ F = 'f'
 # Tensors by their names: what no element may be.
 SPLAT_TENSORS = {
     r'xy': (F, ('nan', 'inf', -2, 3)), r'rot': (F, ('nan', 'inf', 1e20)), r'feat': (F, ('nan', '-inf')),
-    r'scale': (F, ('nan', 'inf', 1e20)),
+    r'scale': (F, ('nan', 'inf', 1e20)), r'weight': (F, ('nan', -0.5, 12.5)),
 }
 STATE_TENSORS = {
     r'scale': (F, ('nan', 'inf', 0, 1e20)), r'adam\.first\..*': (F, ('nan', 'inf')),
     r'adam\.second\..*': (F, ('nan', 'inf', -1)), r'born': ('i', (-2147483648, -1, 2147483647)),
+    r'adam\.axes': (F, ('nan', 'inf', -1.5, 1.5)), r'adam\.moments': (F, ('nan', 'inf')),
 }
 GAN_TENSORS = {r'(ema\.|best\.)?[gd]\..*': (F, ('nan', 'inf', '-inf'))}
 GAN_STATE_TENSORS = {r'v\.[gd]\..*': (F, ('nan', 'inf', -1))}

@@ -17,7 +17,7 @@ close_to() {
 }
 
 # ---- every kind of model, whole and an enlarged part ----
-for kind in plain sigma additive all gamma negative; do
+for kind in plain sigma additive all gamma negative weighted; do
     tool model $kind
     run 0 render $kind.safetensors -o $kind.pfm
     err_is ""

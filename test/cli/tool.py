@@ -209,6 +209,7 @@ def models(name):
         'topk': {'metadata': {'topk': '33'}},
         'bad_gamma': {'metadata': {'gamma': '0'}},
         'huge': {'metadata': {'width': '131072', 'height': '131072'}},  # says five Gaussians
+        'weighted': {'tensors': {'weight': ([5, 1], [0.0, 1.0, 2.5, 0.3, 12.0])}},
         'square': {'width': 1024, 'height': 1024, 'gaussians': [g[:2] + (20 * g[2], 20 * g[3]) + g[4:] for g in GAUSSIANS]},
         'gan': {'metadata': {'task': 'gan'}},
         'foreign': {'metadata': {'format': None}},
@@ -268,20 +269,22 @@ def draw(path, size, window, out):
     topk, cut, additive = int(meta['topk']), float(meta['cut']), meta['blend'] == 'additive'
     power = 1 / float(meta['gamma'])
     splats = []
-    for (x, y), (sx, sy), (angle,), colour in zip(*(tensors[k] for k in ('xy', 'scale', 'rot', 'feat'))):
+    weights = tensors.get('weight') or [[0.0]] * len(tensors['xy'])
+    for (x, y), (sx, sy), (angle,), colour, (weight,) in zip(*(tensors[k] for k in ('xy', 'scale', 'rot', 'feat')),
+                                                             weights):
         if meta['scale'] == 'sigma':
             sx, sy = 1 / sx, 1 / sy
-        splats.append((x * width, y * height, sx, sy, math.cos(angle), math.sin(angle), colour))
+        splats.append((x * width, y * height, sx, sy, math.cos(angle), math.sin(angle), colour, weight))
     pixels = []
     for i in range(y0, y0 + h):
         for j in range(x0, x0 + w):
             px, py = (j + 0.5) * width / full_w, (i + 0.5) * height / full_h
             found = []
-            for x, y, sx, sy, c, s, colour in splats:
+            for x, y, sx, sy, c, s, colour, weight in splats:
                 u, v = ((px - x) * c + (py - y) * s) * sx, ((py - y) * c - (px - x) * s) * sy
                 q = u * u + v * v
                 if q <= cut * cut:
-                    found.append((math.exp(-q / 2), colour))
+                    found.append((math.exp(-q / 2) * 2 ** -weight, colour))
             found.sort(reverse=True)
             if topk and not additive:
                 found = found[:topk]

@@ -119,7 +119,7 @@ static void quantize(struct side *s, int shape)
 static void adam(struct side *s, int shape)
 {
     enum { ROWS = 300 };
-    static const int columns[SPLAT_GROUPS] = {2, 2, 1, 3};
+    static const int columns[SPLAT_GROUPS] = {2, 2, 1, 3, 1};
     struct splat_adam groups[SPLAT_GROUPS];
     int32_t born[ROWS];
     int64_t skipped = -1;
@@ -142,9 +142,9 @@ static void adam(struct side *s, int shape)
                                         .high = {0.7f, 0.9f}};
         free(gradient);
     }
-    expect_ok(s->device->splat->adam(s->device, groups, SPLAT_GROUPS, ROWS,
-                                     side_buffer(s, "born", born, sizeof born), 31, 0.97,
-                                     &skipped));
+    const struct splat_rows rows = {.born = side_buffer(s, "born", born, sizeof born)};
+    expect_ok(
+        s->device->splat->adam(s->device, groups, SPLAT_GROUPS, ROWS, &rows, 31, 0.97, &skipped));
     ck_assert_int_eq(skipped, shape == 1 ? 2 : 0);
 }
 

@@ -41,7 +41,7 @@ static struct scene_case open_golden(const struct store_file *f, struct side *s,
                 interleaved[i * channels + k];
     d->target.data = side_buffer(s, "target", planar, pixels * channels);
     free(planar);
-    for (int g = 0; g < SPLAT_GROUPS; g++) {
+    for (int g = 0; g < SPLAT_WEIGHT; g++) {
         char key[32];
         int64_t shape[2] = {c.count, d->columns[g]};
         size_t n = (size_t)(shape[0] * shape[1]);
@@ -72,7 +72,7 @@ START_TEST(step_agrees_with_pytorch)
     double ours = splat_loss_of(&c.loss, &sums);
     ck_assert_msg(fabs(ours - loss) <= 2e-6 * fabs(loss), "%s: loss %.9g, not %.9g", golden[_i],
                   ours, loss);
-    for (int g = 0; g < SPLAT_GROUPS; g++) {
+    for (int g = 0; g < SPLAT_WEIGHT; g++) {
         char key[32];
         size_t n = (size_t)(c.count * d.columns[g]);
         float *x = malloc(n * sizeof *x);

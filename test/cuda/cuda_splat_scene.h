@@ -4,7 +4,8 @@
 
 #include "test/cuda/cuda_ops.h"
 
-/* What is drawn: `large` of the Gaussians are larger than the picture. */
+/* What is drawn: `large` of the Gaussians are larger than the picture. Those of a scene without a
+ * name have no weights. */
 struct scene_case {
     const char *name;
     int width, height, channels, bits, count, large;
@@ -59,7 +60,7 @@ struct drawn {
     int columns[SPLAT_GROUPS];
 };
 
-static const char *const group_names[SPLAT_GROUPS] = {"xy", "scale", "rot", "feat"};
+static const char *const group_names[SPLAT_GROUPS] = {"xy", "scale", "rot", "feat", "weight"};
 
 static inline float unit(uint64_t list, uint64_t i)
 {
@@ -77,7 +78,7 @@ static inline void make_parameters(struct side *s, const struct scene_case *c, s
                                    double tol)
 {
     float *x[SPLAT_GROUPS];
-    const int columns[SPLAT_GROUPS] = {2, 2, 1, c->channels};
+    const int columns[SPLAT_GROUPS] = {2, 2, 1, c->channels, c->name != NULL};
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         d->columns[g] = columns[g];
         x[g] = malloc(sizeof(float) * (size_t)(c->count * columns[g] + 1));
@@ -91,6 +92,7 @@ static inline void make_parameters(struct side *s, const struct scene_case *c, s
             x[SPLAT_XY][2 * i + a] = unit(3, 2 * k + (uint64_t)a);
         }
         x[SPLAT_ROT][i] = 7 * unit(4, k) - 3;
+        if (c->name) x[SPLAT_WEIGHT][i] = 2 * unit(7, k);
         for (int a = 0; a < c->channels; a++)
             x[SPLAT_FEAT][i * c->channels + a] = unit(5, k * 64 + (uint64_t)a);
     }
@@ -132,15 +134,19 @@ static inline struct drawn draw(struct side *s, const struct scene_case *c, bool
     make_parameters(s, c, &d, tol);
     make_target(s, c, &d);
     float *const *p = d.parameter;
-    d.view = (struct splat_view){p[SPLAT_XY], p[SPLAT_SCALE], p[SPLAT_ROT], p[SPLAT_FEAT], c->count,
-                                 c->channels, c->sigma_scale, c->width,     c->height};
+    d.view = (struct splat_view){p[SPLAT_XY],    p[SPLAT_SCALE],
+                                 p[SPLAT_ROT],   p[SPLAT_FEAT],
+                                 c->count,       c->channels,
+                                 c->sigma_scale, c->width,
+                                 c->height,      !c->name ? NULL : p[SPLAT_WEIGHT]};
     d.workspace.bytes = s->device->splat->workspace_bytes(
         s->device, c->width, c->height, c->channels, d.workspace.capacity, &d.workspace.storage);
     d.workspace.memory = side_workspace(s, d.workspace.bytes);
     for (int g = 0; gradients && g < SPLAT_GROUPS; g++)
         d.gradient[g] = side_result(s, group_names[g], (size_t)(c->count * d.columns[g]), tol);
     d.gradients = (struct splat_gradients){d.gradient[SPLAT_XY], d.gradient[SPLAT_SCALE],
-                                           d.gradient[SPLAT_ROT], d.gradient[SPLAT_FEAT]};
+                                           d.gradient[SPLAT_ROT], d.gradient[SPLAT_FEAT],
+                                           !c->name ? NULL : d.gradient[SPLAT_WEIGHT]};
     return d;
 }
 

@@ -60,8 +60,10 @@ START_TEST(fits_every_kind)
     /* the file has samples rounded to 8 bits: an error that comes on top */
     double rounding = kind->type == SAMPLE_U8 ? 1 / (12 * 255.0 * 255.0) : 0;
     psnr = -10 * log10(pow(10, -psnr / 10) + rounding);
-    ck_assert_msg(alpha || !!(fabs(measured - psnr) <= 0.1), "%.3f dB reported, %.3f in the file",
-                  psnr, measured);
+    /* beyond 50 dB most errors are below half of its steps, which it takes away */
+    double tolerance = psnr > 50 ? 0.7 : 0.1;
+    ck_assert_msg(alpha || !!(fabs(measured - psnr) <= tolerance),
+                  "%.3f dB reported, %.3f in the file", psnr, measured);
     image_free(&target);
     image_free(&final);
     task_splat.close(state);

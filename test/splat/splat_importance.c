@@ -14,7 +14,7 @@
 enum { COUNT = 14, WIDTH = 45, HEIGHT = 37, CHANNELS = 3 };
 
 struct scene {
-    float xy[2 * COUNT], scale[2 * COUNT], rot[COUNT], feat[CHANNELS * COUNT];
+    float xy[2 * COUNT], scale[2 * COUNT], rot[COUNT], feat[CHANNELS * COUNT], weight[COUNT];
     uint8_t target[HEIGHT * CHANNELS * WIDTH];
     struct splat_view view;
     struct splat_target picture;
@@ -29,13 +29,14 @@ static void draw(struct scene *s, bool sigma_scale)
         for (int k = 0; k < 2; k++)
             s->scale[2 * i + k] = sigma_scale ? sigma[k] : 1 / sigma[k];
         s->rot[i] = (float)i;
+        s->weight[i] = (float)(i % 4) / 2;
         for (int c = 0; c < CHANNELS; c++)
             s->feat[CHANNELS * i + c] = 1.2f * (float)((i * 29 + c * 17) % 23) / 23 - 0.1f;
     }
     for (int p = 0; p < HEIGHT * CHANNELS * WIDTH; p++)
         s->target[p] = (uint8_t)(p * 7 % 251);
     s->view = (struct splat_view){s->xy,    s->scale,    s->rot, s->feat, COUNT,
-                                  CHANNELS, sigma_scale, WIDTH,  HEIGHT};
+                                  CHANNELS, sigma_scale, WIDTH,  HEIGHT,  s->weight};
     s->picture = (struct splat_target){.width = WIDTH,
                                        .height = HEIGHT,
                                        .channels = CHANNELS,
@@ -49,9 +50,9 @@ static double squared_error(struct device *device, const struct scene *s,
 {
     struct splat_workspace workspace = {.capacity = COUNT};
     const struct splat_loss loss = {{0, 1}, 0};
-    float gradient[8 * COUNT];
+    float gradient[9 * COUNT];
     struct splat_gradients gradients = {gradient, gradient + 2 * COUNT, gradient + 4 * COUNT,
-                                        gradient + 5 * COUNT};
+                                        gradient + 5 * COUNT, gradient + 8 * COUNT};
     struct splat_sums sums;
     workspace.bytes =
         device->splat->workspace_bytes(device, WIDTH, HEIGHT, CHANNELS, COUNT, &workspace.storage);
@@ -66,15 +67,15 @@ static double squared_error(struct device *device, const struct scene *s,
 /* The same scene without Gaussian i. */
 static void leave_out(struct scene *to, const struct scene *from, int i)
 {
-    const int columns[4] = {2, 2, 1, CHANNELS};
+    const int columns[SPLAT_GROUPS] = {2, 2, 1, CHANNELS, 1};
     *to = *from;
-    float *arrays[4] = {to->xy, to->scale, to->rot, to->feat};
-    for (int g = 0; g < 4; g++)
+    float *arrays[SPLAT_GROUPS] = {to->xy, to->scale, to->rot, to->feat, to->weight};
+    for (int g = 0; g < SPLAT_GROUPS; g++)
         memmove(arrays[g] + i * columns[g], arrays[g] + (i + 1) * columns[g],
                 sizeof(float) * (size_t)((COUNT - 1 - i) * columns[g]));
     to->view = (struct splat_view){
-        to->xy, to->scale, to->rot, to->feat, COUNT - 1, CHANNELS, from->view.sigma_scale,
-        WIDTH,  HEIGHT};
+        to->xy, to->scale, to->rot,   to->feat, COUNT - 1, CHANNELS, from->view.sigma_scale,
+        WIDTH,  HEIGHT,    to->weight};
     to->picture.data = to->target;
 }
 
@@ -118,6 +119,7 @@ START_TEST(beyond_the_largest_it_is_worth_nothing)
     double importance[COUNT];
     ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
     draw(&scene, false);
+    scene.view.weight = NULL; /* the third one's alphas are larger */
     for (int k = 0; k < 2; k++) {
         memcpy(scene.xy + 2 * k, scene.xy + 2 * 3, sizeof(float[2]));
         scene.scale[2 * k] = scene.scale[2 * k + 1] = 1 / (1.0f - 0.1f * (float)k);

@@ -103,9 +103,9 @@ END_TEST
 
 /* ---- a whole step against a plain reference ---- */
 
-enum { WIDTH = 21, HEIGHT = 18, CHANNELS = 3, COUNT = 14, COLUMNS = 5 + CHANNELS };
+enum { WIDTH = 21, HEIGHT = 18, CHANNELS = 3, COUNT = 14, WEIGHT = 5 + CHANNELS, COLUMNS };
 
-/* One Gaussian a row: x, y, scale x, scale y, angle, colours. */
+/* One Gaussian a row: x, y, scale x, scale y, angle, colours, weight. */
 struct scene {
     double p[COUNT][COLUMNS];
     double target[HEIGHT][WIDTH][CHANNELS];
@@ -125,7 +125,7 @@ static void render_pixel(const struct scene *s, int y, int x)
         double u = (cos(p[4]) * dx + sin(p[4]) * dy) * p[2];
         double v = (-sin(p[4]) * dx + cos(p[4]) * dy) * p[3];
         double q = u * u + v * v;
-        alpha[i] = sorted[i] = q <= cut * cut ? exp(-q / 2) : 0;
+        alpha[i] = sorted[i] = q <= cut * cut ? exp(-q / 2) * exp2(-p[WEIGHT]) : 0;
     }
     for (int i = 0; i < COUNT; i++) /* largest first */
         for (int j = i + 1; j < COUNT; j++)
@@ -201,7 +201,10 @@ static void make_scene(struct scene *s, int variant)
     for (int i = 0; i < COUNT; i++)
         for (int k = 0; k < COLUMNS; k++) {
             double r = (double)(float)uniform((uint64_t)i, (uint32_t)(30 + k));
-            s->p[i][k] = k == 2 || k == 3 ? 1 / (1.5 + 3.5 * r) : k == 4 ? 6 * r : r;
+            s->p[i][k] = k == 2 || k == 3 ? 1 / (1.5 + 3.5 * r)
+                         : k == 4         ? 6 * r
+                         : k == WEIGHT    ? 3 * r
+                                          : r;
             s->p[i][k] = (double)(float)s->p[i][k];
         }
     for (int y = 0; y < HEIGHT; y++)
@@ -211,12 +214,13 @@ static void make_scene(struct scene *s, int variant)
                     (int)(255 * (0.5 + 0.4 * sin(0.5 * x + c) * cos(0.4 * y))) / 255.0;
 }
 
-/* Our gradient by parameter k of Gaussian i, out of the four arrays. */
+/* Our gradient by parameter k of Gaussian i, out of the arrays. */
 static double ours(const float *const *groups, int i, int k)
 {
     if (k < 2) return (double)groups[0][2 * i + k];
     if (k < 4) return (double)groups[1][2 * i + k - 2];
-    return k == 4 ? (double)groups[2][i] : (double)groups[3][CHANNELS * i + k - 5];
+    if (k == 4 || k == WEIGHT) return (double)groups[k == 4 ? 2 : 4][i];
+    return (double)groups[3][CHANNELS * i + k - 5];
 }
 
 START_TEST(gradients_agree_with_finite_differences)
@@ -226,8 +230,8 @@ START_TEST(gradients_agree_with_finite_differences)
     struct device *device;
     ck_assert_int_eq(device_open(&device, "cpu", 2), 0);
 
-    float xy[COUNT][2], scale[COUNT][2], rot[COUNT], feat[COUNT][CHANNELS];
-    float gxy[COUNT][2], gscale[COUNT][2], grot[COUNT], gfeat[COUNT][CHANNELS];
+    float xy[COUNT][2], scale[COUNT][2], rot[COUNT], feat[COUNT][CHANNELS], weight[COUNT];
+    float gweight[COUNT], gxy[COUNT][2], gscale[COUNT][2], grot[COUNT], gfeat[COUNT][CHANNELS];
     float target[HEIGHT][CHANNELS][WIDTH];
     for (int i = 0; i < COUNT; i++) {
         for (int k = 0; k < 2; k++) {
@@ -235,6 +239,7 @@ START_TEST(gradients_agree_with_finite_differences)
             scale[i][k] = (float)s.p[i][2 + k];
         }
         rot[i] = (float)s.p[i][4];
+        weight[i] = (float)s.p[i][WEIGHT];
         for (int c = 0; c < CHANNELS; c++)
             feat[i][c] = (float)s.p[i][5 + c];
     }
@@ -243,10 +248,10 @@ START_TEST(gradients_agree_with_finite_differences)
             for (int c = 0; c < CHANNELS; c++)
                 target[y][c][x] = (float)s.target[y][x][c];
     struct splat_view view = {&xy[0][0], &scale[0][0], rot,   &feat[0][0], COUNT,
-                              CHANNELS,  false,        WIDTH, HEIGHT};
+                              CHANNELS,  false,        WIDTH, HEIGHT,      weight};
     struct splat_target t = {
         .width = WIDTH, .height = HEIGHT, .channels = CHANNELS, .sample_bits = 32, .data = target};
-    struct splat_gradients gradients = {&gxy[0][0], &gscale[0][0], grot, &gfeat[0][0]};
+    struct splat_gradients gradients = {&gxy[0][0], &gscale[0][0], grot, &gfeat[0][0], gweight};
     struct splat_workspace workspace = {.capacity = COUNT};
     workspace.bytes =
         device->splat->workspace_bytes(device, WIDTH, HEIGHT, CHANNELS, COUNT, &workspace.storage);
@@ -256,7 +261,7 @@ START_TEST(gradients_agree_with_finite_differences)
         device->splat->step(device, &workspace, &view, &s.blend, &t, &s.loss, &gradients, &sums),
         0);
 
-    const float *const groups[] = {&gxy[0][0], &gscale[0][0], grot, &gfeat[0][0]};
+    const float *const groups[] = {&gxy[0][0], &gscale[0][0], grot, &gfeat[0][0], gweight};
     double most[COLUMNS] = {0};
     for (int i = 0; i < COUNT; i++)
         for (int k = 0; k < COLUMNS; k++)

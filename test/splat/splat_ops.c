@@ -88,7 +88,7 @@ static void open_fixture(struct fixture *f, const char *name, const char *isa, i
     float **p = f->quantize ? f->quantized : f->parameter;
     f->view = (struct splat_view){
         p[XY], p[SCALE], p[ROT], p[FEAT], count, channels, flag(f, "disable_inverse_scale"),
-        width, height};
+        width, height,   NULL};
     f->blend = (struct splat_blend){(int)number(f, "topk"), flag(f, "additive")};
     f->loss = (struct splat_loss){{number(f, "l1"), number(f, "l2")}, number(f, "ssim")};
     const uint8_t *interleaved = store_find(f->file, "target")->data;
@@ -134,7 +134,7 @@ static void run_step(struct fixture *f, struct splat_sums *sums)
                                             f->quantized[g]),
                          OK);
     struct splat_gradients gradients = {f->gradient[XY], f->gradient[SCALE], f->gradient[ROT],
-                                        f->gradient[FEAT]};
+                                        f->gradient[FEAT], NULL};
     ck_assert_msg(ops->step(f->device, &f->workspace, &f->view, &f->blend, &f->target, &f->loss,
                             &gradients, sums) == OK,
                   "%s", error_message());
@@ -192,15 +192,20 @@ START_TEST(trajectory_agrees_with_pytorch)
     open_fixture(&f, name, isa, 2);
     const double *reference = store_find(f.file, "traj.loss")->data;
     int32_t *born = calloc((size_t)f.view.count, sizeof *born);
+    const struct splat_rows rows = {.born = born};
     float least = 0.3f, most = (float)(f.view.width > f.view.height ? f.view.width : f.view.height);
     struct splat_adam groups[GROUPS];
     for (int g = 0; g < GROUPS; g++) {
         char key[32];
         snprintf(key, sizeof key, "%s_lr", g == XY ? "pos" : group_names[g]);
-        groups[g] =
-            (struct splat_adam){f.parameter[g],         f.first[g],          f.second[g],
-                                f.gradient[g],          f.columns[g],        (float)number(&f, key),
-                                {-INFINITY, -INFINITY}, {INFINITY, INFINITY}};
+        groups[g] = (struct splat_adam){.parameter = f.parameter[g],
+                                        .first = f.first[g],
+                                        .second = f.second[g],
+                                        .gradient = f.gradient[g],
+                                        .columns = f.columns[g],
+                                        .rate = (float)number(&f, key),
+                                        .low = {-INFINITY, -INFINITY},
+                                        .high = {INFINITY, INFINITY}};
     }
     for (int c = 0; c < 2; c++) {
         groups[XY].low[c] = 0;
@@ -214,7 +219,7 @@ START_TEST(trajectory_agrees_with_pytorch)
         double loss = splat_loss_of(&f.loss, &sums);
         ck_assert_msg(fabs(loss - reference[step]) <= 1e-5 * reference[step],
                       "%s step %d: loss %.9g, not %.9g", name, step, loss, reference[step]);
-        ck_assert_int_eq(f.device->splat->adam(f.device, groups, GROUPS, f.view.count, born,
+        ck_assert_int_eq(f.device->splat->adam(f.device, groups, GROUPS, f.view.count, &rows,
                                                step + 1, 0.999, &skipped),
                          OK);
         ck_assert_int_eq(skipped, 0);

@@ -176,7 +176,7 @@ START_TEST(learns_at_any_size)
         from = until[i];
         before = psnr_of_picture(state);
         double told = metric(&report, "psnr"); /* before the file's 8 bits */
-        ck_assert_msg(!!(fabs(before - told) <= 0.4), "%.2f dB told, %.2f dB seen", told, before);
+        ck_assert_msg(!!(fabs(before - told) <= 0.7), "%.2f dB told, %.2f dB seen", told, before);
     }
     ck_assert_msg(!!(before >= ways[_i].psnr), "%.2f dB", before);
     task_splat.close(state);
@@ -268,7 +268,7 @@ START_TEST(models_are_of_the_whole_picture)
     ck_assert_int_eq(splat_model_describe(&model, stored), 0);
     ck_assert_int_eq(model.width, WIDTH);
     ck_assert_int_eq(model.height, HEIGHT);
-    float memory[250 * 8], *at = memory;
+    float memory[250 * 9], *at = memory;
     for (int g = 0; g < SPLAT_GROUPS; g++) {
         model.group[g] = at;
         at += model.count * splat_group_columns(&model, g);

@@ -99,13 +99,13 @@ ALWAYS_INLINE bool rows_reached(const struct ellipse_rows *ellipse, float x0, in
 
 /* Alpha where the pixel lies within the cut, else 0. The backward pass calls the same function with
  * the same numbers, so that both agree on every bit of alpha. */
-ALWAYS_INLINE vf alpha_within(vf column_square, vf column_linear, vf dy, vf row_square,
+ALWAYS_INLINE vf alpha_within(vf column_square, vf column_linear, vf dy, vf row_square, vf weight,
                               vf cut_power)
 {
     vf power = gaussian_power_vf(column_square, column_linear, dy, row_square);
     power = vf_max(power, vf_set(0)); /* rounding of a form that is never negative */
     vm within = vf_le(power, cut_power);
-    return vf_keep(within, vf_exp2_negative(vf_min(power, vf_set(100.0f))));
+    return vf_keep(within, vf_exp2_negative(vf_min(power + weight, vf_set(100.0f))));
 }
 
 /* Distance of the 16 or fewer pixels from column x to the Gaussian's centre. */
@@ -129,6 +129,7 @@ static void splat_tile_collect(struct tile_rows *rows, const struct splat_projec
         find_rows(g, cut_power, y0, &ellipse);
         if (!rows_reached(&ellipse, (float)x0, &first, &last)) continue;
         vf square[TILE / LANES], linear[TILE / LANES], cut = vf_set(cut_power);
+        vf weight = vf_set(projected[item->id].weight);
         for (int v = 0; v < TILE / LANES; v++) {
             vf dx = column_distance(g, x0 + v * LANES);
             square[v] = vf_set(g->A) * dx * dx;
@@ -141,7 +142,7 @@ static void splat_tile_collect(struct tile_rows *rows, const struct splat_projec
             rows->id[r][n] = item->id;
             for (int v = 0; v < TILE / LANES; v++)
                 vf_store(&rows->alpha[r][n][v * LANES],
-                         alpha_within(square[v], linear[v], vf_set(dy), row_square, cut));
+                         alpha_within(square[v], linear[v], vf_set(dy), row_square, weight, cut));
         }
     }
 }
@@ -308,15 +309,17 @@ void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
 
 /* The loops of backward_item for a fixed number of channels and blend, so that sums stay in
  * registers: down the rows of one column of vectors after the other. */
-ALWAYS_INLINE void backward_columns(const struct gaussian_form *g, const struct splat_item *item,
+ALWAYS_INLINE void backward_columns(const struct splat_projected *p, const struct splat_item *item,
                                     const float *feat, int channels, bool additive,
                                     bool has_threshold, float cut_power, int y0,
                                     const float *const *gradient, const float *const *blended,
                                     const float *const *threshold, const float *const *inverse,
                                     float *record)
 {
+    const struct gaussian_form *g = &p->form;
     vf zero = vf_set(0), A = vf_set(g->A), B = vf_set(g->B), cut = vf_set(cut_power);
-    vf sum_x = zero, sum_y = zero, sum_xx = zero, sum_xy = zero, sum_yy = zero;
+    vf sum = zero, sum_x = zero, sum_y = zero, sum_xx = zero, sum_xy = zero, sum_yy = zero;
+    vf weight = vf_set(p->weight);
     vf sum_c[SPLAT_MAX_CHANNELS];
     for (int c = 0; c < channels; c++)
         sum_c[c] = zero;
@@ -331,7 +334,7 @@ ALWAYS_INLINE void backward_columns(const struct gaussian_form *g, const struct 
         for (int r = first; r <= last; r++) {
             float dy = (float)(y0 + r) + 0.5f - g->my;
             vf y = vf_set(dy);
-            vf w = alpha_within(square, linear, y, vf_set(g->C * dy * dy), cut);
+            vf w = alpha_within(square, linear, y, vf_set(g->C * dy * dy), weight, cut);
             if (has_threshold) w = vf_keep(vf_le(vf_load(threshold[r] + x), w), w);
             vf dot = zero;
             if (!additive) {
@@ -352,6 +355,7 @@ ALWAYS_INLINE void backward_columns(const struct gaussian_form *g, const struct 
         }
         sum_y = sum_y + column_y;
         sum_xy = vf_fma(column_y, dx, sum_xy);
+        sum = sum + column;
         column = column * dx;
         sum_x = sum_x + column;
         sum_xx = vf_fma(column, dx, sum_xx);
@@ -361,6 +365,7 @@ ALWAYS_INLINE void backward_columns(const struct gaussian_form *g, const struct 
     record[2] += vf_sum(sum_xx);
     record[3] += vf_sum(sum_xy);
     record[4] += vf_sum(sum_yy);
+    record[5] += vf_sum(sum);
     for (int c = 0; c < channels; c++)
         record[SPLAT_GEOMETRY + c] += vf_sum(sum_c[c]);
 }
@@ -372,10 +377,10 @@ void ISA_NAME(splat_backward_item)(const struct splat_projected *projected,
                                    const float *const *threshold, const float *const *inverse,
                                    float *record)
 {
-    const struct gaussian_form *g = &projected[item->id].form;
+    const struct splat_projected *p = &projected[item->id];
     const float *c = feat + (int64_t)item->id * channels;
 #define BACKWARD(n, sum, limit)                                                                    \
-    backward_columns(g, item, c, n, sum, limit, cut_power, y0, gradient, blended, threshold,       \
+    backward_columns(p, item, c, n, sum, limit, cut_power, y0, gradient, blended, threshold,       \
                      inverse, record)
     if (channels == 3 && additive)
         BACKWARD(3, true, false);

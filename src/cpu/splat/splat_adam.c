@@ -32,12 +32,53 @@ static void splat_adam_update_row(const struct splat_adam *group, const struct a
 
 struct adam_work {
     const struct splat_adam *groups;
-    int group_count;
-    const int32_t *born;
+    int group_count, columns; /* in axes */
+    const struct splat_rows *rows;
     int32_t t;
     double b2;
     int64_t bad;
 };
+
+static float splat_adam_clamped(const struct splat_adam *group, int c, float p)
+{
+    float low = group->low[c & 1], high = group->high[c & 1];
+    return p < low ? low : p > high ? high : p;
+}
+
+/* Of the groups in axes: gathered into one list of columns and scattered again. */
+static void splat_adam_update_axes(const struct adam_work *work, const struct adam_f32 *rate,
+                                   int updates, int64_t row)
+{
+    float gradient[AXES_MOST], mean[AXES_MOST], square[AXES_MOST], change[AXES_MOST];
+    int n = work->columns, at = 0;
+    float *moments = work->rows->moments + row * axes_moments(n);
+    float *axes = work->rows->axes + row * n * n;
+    for (int k = 0; k < work->group_count; k++) {
+        const struct splat_adam *group = &work->groups[k];
+        for (int c = 0; group->in_axes && c < group->columns; c++, at++) {
+            int64_t from = row * group->columns + c;
+            gradient[at] = group->gradient[from] * group->unit;
+            mean[at] = group->first[from];
+            square[at] = group->second[from];
+        }
+    }
+    if (updates == 1) axes_begin_f32(n, moments, axes, mean, square);
+    if (n == 9)
+        axes_update_f32(rate, 9, updates, gradient, moments, axes, mean, square, change);
+    else
+        axes_update_f32(rate, n, updates, gradient, moments, axes, mean, square, change);
+    at = 0;
+    for (int k = 0; k < work->group_count; k++) {
+        const struct splat_adam *group = &work->groups[k];
+        for (int c = 0; group->in_axes && c < group->columns; c++, at++) {
+            int64_t to = row * group->columns + c;
+            group->first[to] = mean[at];
+            group->second[to] = square[at];
+            group->parameter[to] =
+                splat_adam_clamped(group, c, group->parameter[to] - group->rate * change[at]);
+        }
+    }
+}
 
 static void update_rows(void *context, int64_t from, int64_t to)
 {
@@ -45,24 +86,29 @@ static void update_rows(void *context, int64_t from, int64_t to)
     int64_t bad = 0;
     int32_t updates = 0, t = work->t;
     struct adam_f32 rate = {0};
-    const int32_t *born = work->born;
+    const int32_t *born = work->rows->born;
     for (int64_t row = from; row < to; row++) {
         if (t - born[row] != updates) rate = adam_after(updates = t - born[row], work->b2);
         if (!splat_adam_row_is_finite(work->groups, work->group_count, row)) {
             bad++;
             continue;
         }
+        if (work->columns) splat_adam_update_axes(work, &rate, updates, row);
         for (int k = 0; k < work->group_count; k++)
-            splat_adam_update_row(&work->groups[k], &rate, row);
+            if (!work->columns || !work->groups[k].in_axes)
+                splat_adam_update_row(&work->groups[k], &rate, row);
     }
     __atomic_fetch_add(&work->bad, bad, __ATOMIC_RELAXED);
 }
 
 int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int group_count,
-                   int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped)
+                   int64_t count, const struct splat_rows *rows, int32_t t, double b2,
+                   int64_t *skipped)
 {
     (void)device;
-    struct adam_work work = {groups, group_count, born, t, b2, 0};
+    struct adam_work work = {groups, group_count, 0, rows, t, b2, 0};
+    for (int k = 0; k < group_count && rows->axes; k++)
+        if (groups[k].in_axes) work.columns += groups[k].columns;
     threads_for(count, threads_grain(128), update_rows, &work);
     *skipped = work.bad;
     return OK;

@@ -76,7 +76,7 @@ static int splat_cpu_train(struct device *device, const struct splat_workspace *
                        loss, &training->gradients, sums));
     if (!isfinite(splat_loss_of(loss, sums))) return OK;
     return splat_cpu_adam(device, training->groups, SPLAT_GROUPS, training->view.count,
-                          training->born, (int32_t)training->t, training->b2, skipped);
+                          &training->rows, (int32_t)training->t, training->b2, skipped);
 }
 
 /* A window of a rendered image, interleaved. */

@@ -7,7 +7,8 @@
 extern const struct splat_ops splat_cpu_ops;
 
 int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int group_count,
-                   int64_t count, const int32_t *born, int32_t t, double b2, int64_t *skipped);
+                   int64_t count, const struct splat_rows *rows, int32_t t, double b2,
+                   int64_t *skipped);
 int splat_cpu_fake_quantize(struct device *device, const float *values, int64_t count, int bits,
                             float *out);
 /* Workspace for `count` draws, behind that of a scene. */

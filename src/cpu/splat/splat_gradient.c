@@ -21,6 +21,7 @@ static void chain_rule(const struct splat_scene *scene, const struct splat_view 
     const float *r = scene->record + i * splat_record_floats(scene);
     gaussian_form_adjoint(r, view->scale + 2 * i, view->rot[i], view->sigma_scale, scene->width,
                           scene->height, out->xy + 2 * i, out->scale + 2 * i, &out->rot[i]);
+    if (out->weight) out->weight[i] = gaussian_weight_adjoint(r);
     for (int c = 0; c < scene->channels; c++)
         out->feat[i * scene->channels + c] = r[SPLAT_GEOMETRY + c];
 }

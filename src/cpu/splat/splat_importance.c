@@ -42,6 +42,7 @@ typedef void (*visitor)(const struct survey *s, struct row *row, int32_t i, int 
 static void visit_pixels(const struct survey *s, struct row *row, int32_t i, int y, visitor visit)
 {
     const struct gaussian_form *g = &s->form[i];
+    float weight = s->view->weight ? s->view->weight[i] : 0;
     float dy = (float)y + 0.5f - g->my, middle = g->mx + g->slope * dy;
     float half = gaussian_row_half(g, s->cut_power, dy);
     float first = ceilf(middle - half - 0.5f), last = floorf(middle + half - 0.5f);
@@ -51,7 +52,7 @@ static void visit_pixels(const struct survey *s, struct row *row, int32_t i, int
     for (int x = x0; x <= x1; x++) {
         float dx = (float)x + 0.5f - g->mx;
         float power = gaussian_power_f32(g->A * dx * dx, g->B * dx, dy, g->C * dy * dy);
-        if (power <= s->cut_power) visit(s, row, i, x, y, exp2f(-power));
+        if (power <= s->cut_power) visit(s, row, i, x, y, exp2f(-(power + weight)));
     }
 }
 

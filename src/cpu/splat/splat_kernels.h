@@ -19,6 +19,7 @@ enum {
 /* A Gaussian in the image at hand. */
 struct splat_projected {
     struct gaussian_form form;
+    float weight;
     int32_t band0, band1; /* bands it reaches; band0 > band1: none */
 };
 
@@ -45,9 +46,9 @@ struct splat_kernels {
                         float *workspace, float *const *color, float *const *threshold,
                         float *const *inverse);
 
-    /* Adds to `record` the sums over the band's pixels of v dx, v dy, v dx^2, v dx dy, v dy^2 with
-     * v = dL/dalpha alpha, and of w g_c (the colour's gradient).
-     * gradient[r][c], blended[r] = sum_c g_c C_c. */
+    /* Adds to `record` the sums over the band's pixels of v dx, v dy, v dx^2, v dx dy, v dy^2, v
+     * with v = dL/dalpha alpha, and of w g_c (the colour's gradient). gradient[r][c], blended[r] =
+     * sum_c g_c C_c. */
     void (*backward_item)(const struct splat_projected *projected, const struct splat_item *item,
                           const float *feat, int channels, bool additive, float cut_power, int y0,
                           const float *const *gradient, const float *const *blended,

@@ -109,6 +109,7 @@ static struct splat_projected splat_scene_project_one(const struct splat_view *v
 {
     struct splat_projected g = {.band0 = 1, .band1 = 0};
     float top, bottom;
+    if (view->weight) g.weight = view->weight[i];
     g.form = gaussian_form_of(view->xy + 2 * i, view->scale + 2 * i, view->rot[i],
                               view->sigma_scale, scene->width, scene->height, fx, fy);
     if (!gaussian_rows(&g.form, scene->cut_power, scene->height, &top, &bottom)) return g;
