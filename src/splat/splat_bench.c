@@ -98,6 +98,7 @@ static int place_gaussians(struct splat_fit *fit)
             fit->host.group[SPLAT_SCALE][2 * i + k] = (float)(1 / sigma);
         }
         fit->host.group[SPLAT_ROT][i] = 0;
+        if (fit->model.weighted) fit->host.group[SPLAT_WEIGHT][i] = 0;
         for (int c = 0; c < 3; c++)
             fit->host.group[SPLAT_FEAT][3 * i + c] = philox_uniform(s.v[c]);
     }

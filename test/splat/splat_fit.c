@@ -160,6 +160,64 @@ static bool stop_step(const struct config *config, int step, int from, int *pend
 /* Of growth (every 4 steps), relocation (every 5 after it) and the plateau rule (every 7). */
 static const int stopped_steps[] = {0, 4, 6, 16, 20, 25, 27};
 
+/* A checkpoint says whether there are weights and axes: those of versions without them go on so,
+ * under a config that has them. */
+START_TEST(old_checkpoints_go_on_as_they_began)
+{
+    enum { MIDDLE = 25, END = 40 };
+    const char *common = "max_steps: 40\nrelocate_every: 5\nadd_steps: 4\n";
+    char text[256];
+    draw("a.png", 3, SAMPLE_U8);
+    snprintf(text, sizeof text, "%s%s", common, _i ? "" : "weight_lr: 0\naxes: false\n");
+    struct config *first = configure(text);
+    snprintf(text, sizeof text, "%s%s", common, _i ? "weight_lr: 0\naxes: false\n" : "");
+    struct config *second = configure(text);
+    struct task_report report = {0};
+    struct task_state *whole = open_state(first, NULL);
+    train(whole, 0, MIDDLE, &report);
+    struct store_file *middle = checkpoint(whole, "middle");
+    ck_assert((store_find(middle, "adam.axes") != NULL) == (_i > 0));
+    ck_assert((store_find(middle, "weight") != NULL) == (_i > 0));
+    struct task_state *resumed = open_state(second, middle);
+    if (!_i) { /* the rate of weights is the config's */
+        train(whole, MIDDLE, END, &report);
+        train(resumed, MIDDLE, END, &report);
+    }
+    struct store_file *expected = checkpoint(whole, "expected");
+    struct store_file *got = checkpoint(resumed, "got");
+    expect_equal(expected, got, MIDDLE);
+    store_close(middle);
+    store_close(expected);
+    store_close(got);
+    task_splat.close(whole);
+    task_splat.close(resumed);
+    config_free(first);
+    config_free(second);
+}
+END_TEST
+
+/* Files written for Image-GS give both of these rates; its models have no weights. */
+START_TEST(files_for_image_gs_have_neither_weights_nor_axes)
+{
+    static const struct {
+        const char *keys;
+        bool both;
+    } files[] = {{"", true},
+                 {"pos_lr: 5.0e-4\nscale_lr: 2.0e-3\n", false},
+                 {"pos_lr: 5.0e-4\n", true},
+                 {"pos_lr: 5.0e-4\nscale_lr: 2.0e-3\nweight_lr: 0.1\naxes: true\n", true}};
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure(files[_i].keys);
+    struct task_state *state = open_state(config, NULL);
+    struct store_file *file = checkpoint(state, "first");
+    ck_assert((store_find(file, "weight") != NULL) == files[_i].both);
+    ck_assert((store_find(file, "adam.axes") != NULL) == files[_i].both);
+    store_close(file);
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
 START_TEST(a_stop_within_a_step_changes_no_bit)
 {
     int stops = 0, pending = 0;
@@ -323,6 +381,8 @@ Suite *splat_fit_suite(void)
     tcase_add_loop_test(fit, resumes_bit_by_bit, 0, 20);
     tcase_add_loop_test(fit, a_stop_within_a_step_changes_no_bit, 0,
                         (int)(sizeof stopped_steps / sizeof stopped_steps[0]));
+    tcase_add_loop_test(fit, old_checkpoints_go_on_as_they_began, 0, 2);
+    tcase_add_loop_test(fit, files_for_image_gs_have_neither_weights_nor_axes, 0, 4);
     tcase_add_test(fit, wild_rates_stay_within_bounds);
     tcase_add_test(fit, plateau_decays_then_stops);
     tcase_add_test(fit, rates_fall_along_a_cosine);
