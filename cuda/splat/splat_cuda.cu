@@ -195,4 +195,5 @@ const struct splat_ops splat_cuda_ops = {
     .importance = splat_cuda_importance,
     .fake_quantize = fake_quantize,
     .count_pairs = splat_cuda_count_pairs,
+    .weighs = false,
 };
