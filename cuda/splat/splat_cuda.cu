@@ -183,6 +183,7 @@ static int splat_cuda_count_pairs(struct device *device, const struct splat_view
 }
 
 const struct splat_ops splat_cuda_ops = {
+    .weighs = false,
     .workspace_bytes = splat_cuda_workspace_bytes,
     .staging_bytes = staging_bytes,
     .step = splat_cuda_step,
@@ -195,5 +196,4 @@ const struct splat_ops splat_cuda_ops = {
     .importance = splat_cuda_importance,
     .fake_quantize = fake_quantize,
     .count_pairs = splat_cuda_count_pairs,
-    .weighs = false,
 };
