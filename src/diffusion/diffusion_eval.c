@@ -160,8 +160,9 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
     TRY(eval_measure_right(e, &right, &right_images));
     struct eval_baselines than;
     TRY(eval_baselines_measure(&than, e->set, (struct image_list){e->pixels, e->count},
-                               (struct image_list){e->pixels + e->count, e->held}, design->width,
-                               design->height, e->wanted->stop_requested));
+                               (struct image_list){e->pixels + e->count, e->held},
+                               diffusion_shown_width(design), diffusion_shown_height(design),
+                               e->wanted->stop_requested));
     const struct diffusion_figure list[FIGURES_MOST] = {
         {"right", "samples that are nearest to the mean image of their class or text", right},
         {"right_held", "images held out that are", right_images},

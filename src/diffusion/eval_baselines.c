@@ -13,12 +13,13 @@ enum { BASELINES_LEAST = 10 }; /* images that rkid takes: of fewer it is no figu
 /* [n] images of normal numbers, as those that drawing begins with. */
 static int baselines_noise(uint8_t *images, int n, size_t numbers)
 {
-    float *values = malloc(numbers * sizeof *values);
+    size_t drawn = (numbers + NOISE_BLOCK - 1) / NOISE_BLOCK * NOISE_BLOCK;
+    float *values = malloc(drawn * sizeof *values);
     int code = values ? OK : fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < n && code == OK; i++) {
         struct noise_stream stream;
         noise_open(&stream, NOISE_PHILOX, (uint64_t)i);
-        code = noise_draw(&stream, values, numbers);
+        code = noise_draw(&stream, values, drawn);
         for (size_t k = 0; k < numbers && code == OK; k++)
             images[(size_t)i * numbers + k] = diffusion_byte(values[k]);
     }

@@ -13,7 +13,7 @@ struct eval_baselines {
 };
 
 /* real: training images of `set`, as many as there are samples; held: those held out. width,
- * height: of all, a multiple of 16 pixels in all. */
+ * height: of all. */
 int eval_baselines_measure(struct eval_baselines *baselines, const struct dataset *set,
                            struct image_list real, struct image_list held, int width, int height,
                            bool (*stop_requested)(void));

@@ -96,6 +96,15 @@ run 0 imgtrain eval whole shapes --samples 8
 out_has "rkid "
 run 0 imgtrain eval whole/best.safetensors shapes --samples 8 --json
 out_has '"right": '
+# what it is compared with is of images, whatever the network works on
+run 0 imgtrain train tiny.yaml -o pixels -q space=pixel diffusion.vae= images=20
+for model in whole pixels; do
+    run 0 imgtrain eval $model shapes --samples 12 --json
+    cp "$out" $model.json
+    run 0 grep -o '"rkid_mean": [0-9.e+]*, "rkid_noise": [0-9.e+]*' $model.json
+    cp "$out" $model.than
+done
+same whole.than pixels.than
 cp whole/model.safetensors alone.safetensors
 run 66 imgtrain eval alone.safetensors shapes
 err_has "its autoencoder is neither in model/vae nor at vae"
