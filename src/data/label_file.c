@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parse_number.h"
+#include "base/utf8.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ enum { LABEL_FILE_MOST = 256 << 20, LABEL_KEYS = 4 };
 struct label_key {
     char *text;
     int image;
+    bool is_path; /* the whole of it, which no other image has */
 };
 
 /* The class of a line. */
@@ -42,14 +44,16 @@ static int label_compare_keys(const void *a, const void *b)
 {
     const struct label_key *p = a, *q = b;
     int order = strcmp(p->text, q->text);
+    if (order == 0) order = q->is_path - p->is_path;
     return order ? order : (p->image > q->image) - (p->image < q->image);
 }
 
-static int label_add_key(struct label_reader *r, int image, const char *text, size_t length)
+static int label_add_key(struct label_reader *r, int image, const char *text, size_t length,
+                         bool is_path)
 {
     char *copy = string_format("%.*s", (int)length, text);
     if (!copy) return ERR_SYSTEM;
-    r->keys[r->key_count++] = (struct label_key){copy, image};
+    r->keys[r->key_count++] = (struct label_key){copy, image, is_path};
     return OK;
 }
 
@@ -61,10 +65,10 @@ static int label_list_keys(struct label_reader *r, const char *(*name)(const voi
     for (int i = 0; i < r->count; i++) {
         const char *whole = name(context, i), *slash = strrchr(whole, '/');
         const char *base = slash ? slash + 1 : whole, *dot = strrchr(base, '.');
-        TRY(label_add_key(r, i, whole, strlen(whole)));
-        if (slash) TRY(label_add_key(r, i, base, strlen(base)));
-        if (dot) TRY(label_add_key(r, i, whole, (size_t)(dot - whole)));
-        if (dot && slash) TRY(label_add_key(r, i, base, (size_t)(dot - base)));
+        TRY(label_add_key(r, i, whole, strlen(whole), true));
+        if (slash) TRY(label_add_key(r, i, base, strlen(base), false));
+        if (dot) TRY(label_add_key(r, i, whole, (size_t)(dot - whole), false));
+        if (dot && slash) TRY(label_add_key(r, i, base, (size_t)(dot - base), false));
     }
     qsort(r->keys, (size_t)r->key_count, sizeof *r->keys, label_compare_keys);
     return OK;
@@ -82,6 +86,7 @@ static int label_find(const struct label_reader *r, const char *name)
             high = middle;
     }
     if (low == r->key_count || strcmp(r->keys[low].text, name) != 0) return -1;
+    if (r->keys[low].is_path) return r->keys[low].image;
     for (int i = low + 1; i < r->key_count && strcmp(r->keys[i].text, name) == 0; i++)
         if (r->keys[i].image != r->keys[low].image) return -2;
     return r->keys[low].image;
@@ -125,7 +130,7 @@ static char *label_take_field(char **at, char separator)
         }
         if (*from != '"') return NULL;
         from++;
-        from += strspn(from, " ");
+        if (separator != ' ') from += strspn(from, " ");
         if (*from && *from != separator) return NULL;
     } else {
         from += strcspn(from, (char[]){separator, '\0'});
@@ -137,14 +142,28 @@ static char *label_take_field(char **at, char separator)
     return quoted ? field : label_trim(field);
 }
 
-/* Of fields between blanks the last is the class: names may have blanks. */
+/* Of fields between blanks the last is the class: names may have blanks, and so may a class in
+ * quotes. */
 static char *label_take_name(char **at, char separator)
 {
-    char *name = *at, *last = strrchr(name, ' ');
+    char *name = *at, *last = NULL;
+    bool quoted = false;
+    for (char *c = name; *c; c++) {
+        if (*c == '"') quoted = !quoted;
+        if (*c == ' ' && !quoted) last = c;
+    }
     if (separator != ' ' || *name == '"' || !last) return label_take_field(at, separator);
     *last = '\0';
     *at = last + 1;
     return label_trim(name);
+}
+
+static bool label_is_utf8(const char *text)
+{
+    size_t left = strlen(text), length = 1;
+    for (; left > 0 && length > 0; text += length, left -= length)
+        length = utf8_length(text, left);
+    return length > 0;
 }
 
 /* `at`: its first character that is no blank. */
@@ -175,6 +194,9 @@ static int label_take_line(struct label_reader *r, int number, const char *line,
     if (r->classes[image] && strcmp(r->classes[image], class) != 0)
         return fail(ERR_DATA, "%s:%d:%d: %.100s has class %.60s already", r->path, number, column,
                     name, r->classes[image]);
+    if (!label_is_utf8(class)) /* models hold names as JSON, where two of them might be one */
+        return fail(ERR_DATA, "%s:%d:%d: the class is no UTF-8: save the file as that", r->path,
+                    number, column);
     r->classes[image] = class;
     return OK;
 }

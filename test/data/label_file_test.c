@@ -71,6 +71,37 @@ START_TEST(numbers_are_in_their_order)
 }
 END_TEST
 
+/* A class with a blank, between blanks. */
+START_TEST(quotes_between_blanks)
+{
+    check_classes("a.png \"a cat\"\n\"b c.png\" \"a bird\"\nb c.png \"a bird\"\nd \"a cat\"\n"
+                  "sub/e \"a bird\"\ntop/e cat\nf \"a \"\"cat\"\"\"",
+                  "2a cat 1a bird 2a cat 1a bird 3cat 0a \"cat\"");
+}
+END_TEST
+
+/* The path of one image is the last part of another's. */
+static const char *nested_at(const void *context, int i)
+{
+    static const char *const nested[] = {"e.png", "sub/e.png", "sub/top/e.png"};
+    (void)context;
+    return nested[i];
+}
+
+START_TEST(a_path_is_one_image)
+{
+    struct captions labels;
+    char path[128];
+    const char *text = "sub/e.png,cat\ne.png,dog\nsub/top/e.png,cat\n";
+    snprintf(path, sizeof path, "%s/labels.csv", folder);
+    MUST(file_atomic_write_whole(path, text, strlen(text), false));
+    MUST(label_file_read(&labels, path, 3, nested_at, NULL));
+    ck_assert_str_eq(labels.texts[labels.labels[0]], "dog");
+    ck_assert_str_eq(labels.texts[labels.labels[1]], "cat");
+    captions_free(&labels);
+}
+END_TEST
+
 START_TEST(what_is_refused)
 {
     check_refused("a.png\n", ":1:6: NAME,CLASS is expected: no comma, tab or blank is here");
@@ -81,6 +112,7 @@ START_TEST(what_is_refused)
     check_refused("a,cat\na.png,dog\n", ":2:7: a.png has class cat already");
     check_refused("a,cat\n", "5 of 6 images have no class in it (b c.png, ...)");
     check_refused("a,x\nb c,x\nd,x\nsub/e,x\ntop/e,x\nf,x", "all images are of one class, x");
+    check_refused("a,caf\xE9\nb c,caf\xE8\n", ":1:3: the class is no UTF-8");
     check_refused("", "6 of 6 images have no class");
 }
 END_TEST
@@ -101,6 +133,8 @@ Suite *label_file_test_suite(void)
     tcase_add_checked_fixture(tests, folder_make, folder_remove);
     tcase_add_test(tests, every_separator);
     tcase_add_test(tests, numbers_are_in_their_order);
+    tcase_add_test(tests, quotes_between_blanks);
+    tcase_add_test(tests, a_path_is_one_image);
     tcase_add_test(tests, what_is_refused);
     tcase_add_test(tests, a_missing_file);
     suite_add_tcase(suite, tests);
