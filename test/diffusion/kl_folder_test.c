@@ -75,6 +75,24 @@ START_TEST(vae_is_read_wherever_it_lies)
 }
 END_TEST
 
+/* A run's file has more digits than nine, which would be another float. */
+START_TEST(vae_in_a_folder_keeps_its_numbers)
+{
+    struct kl_config config = tiny_vae_config(4);
+    struct kl_folder file, copy;
+    config.scaling = 1.0000001788129342;
+    config.shift = -1.0000001788129342;
+    tiny_vae_write_file(in_folder("file.safetensors"), &config);
+    MUST(kl_folder_open(&file, in_folder("file.safetensors")));
+    MUST(kl_folder_write(&file, 16, in_folder("copy/vae")));
+    MUST(kl_folder_open(&copy, in_folder("copy")));
+    ck_assert(copy.config.scaling == config.scaling && copy.config.shift == config.shift);
+    ck_assert_uint_eq(copy.checksum, file.checksum);
+    kl_folder_close(&copy);
+    kl_folder_close(&file);
+}
+END_TEST
+
 /* Types of its tensors in any mix; one more tensor than is wanted. */
 START_TEST(vae_of_half_precision_is_widened)
 {
@@ -219,6 +237,7 @@ Suite *kl_folder_test_suite(void)
     TCase *tests = tcase_create("folder");
     tcase_add_checked_fixture(tests, set_up_vae, folder_remove);
     tcase_add_test(tests, vae_is_read_wherever_it_lies);
+    tcase_add_test(tests, vae_in_a_folder_keeps_its_numbers);
     tcase_add_test(tests, vae_of_half_precision_is_widened);
     tcase_add_test(tests, vae_of_older_releases);
     tcase_add_test(tests, vae_configs_that_are_refused);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"
+#include "base/parse_number.h"
 #include "base/version.h"
 #include "diffusion/vae/kl_folder_write.h"
 #include "store/safetensors.h"
@@ -55,14 +56,14 @@ static int write_weights(struct store_writer *writer, const char *folder, const 
 
 static int write_scheduler(const char *folder, double shift)
 {
-    char *path;
+    char *path, text[NUMBER_TEXT_BYTES];
     int code = make_component(&path, folder, "scheduler");
     if (code == OK)
         code = model_write_text(path, "scheduler_config.json",
                                 "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\",\n"
                                 "\"_diffusers_version\": \"%s\",\n\"num_train_timesteps\": 1000, "
-                                "\"shift\": %.9g, \"use_dynamic_shifting\": false}\n",
-                                DIFFUSERS, shift);
+                                "\"shift\": %s, \"use_dynamic_shifting\": false}\n",
+                                DIFFUSERS, number_format(text, shift));
     free(path);
     return code;
 }
@@ -182,6 +183,7 @@ static int write_vae(const char *folder, const struct model_writing *writing)
 
 int model_folder_write(const char *folder, const struct model_writing *writing)
 {
+    char guidance[NUMBER_TEXT_BYTES];
     TRY(file_make_dirs(folder));
     TRY(write_scheduler(folder, writing->shift));
     TRY(write_tokenizer_folder(folder, writing->text));
@@ -190,9 +192,10 @@ int model_folder_write(const char *folder, const struct model_writing *writing)
     if (writing->vae) TRY(write_vae(folder, writing));
     TRY(model_write_text(folder, "imgtrain.json",
                          "{\"version\": \"%s\", \"width\": %d, \"height\": %d, \"steps\": %d, "
-                         "\"guidance\": %.9g, \"seed\": %.17g}\n",
+                         "\"guidance\": %s, \"seed\": %.17g}\n",
                          IMGTRAIN_VERSION, writing->defaults.width, writing->defaults.height,
-                         writing->defaults.steps, writing->defaults.guidance,
+                         writing->defaults.steps,
+                         number_format(guidance, writing->defaults.guidance),
                          writing->defaults.seed));
     return model_write_text(
         folder, "model_index.json",

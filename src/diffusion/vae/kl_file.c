@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_atomic.h"
+#include "base/parse_number.h"
 #include "nn/weights_file.h"
 #include "store/safetensors.h"
 #include "store/store_bounds.h"
@@ -96,16 +97,19 @@ static int kl_write_config(const char *folder, const struct kl_config *c, int si
     kl_add_list(text, "block_out_channels", c->levels, NULL, c->widths);
     kl_add_list(text, "down_block_types", c->levels, "DownEncoderBlock2D", NULL);
     kl_add_list(text, "up_block_types", c->levels, "UpDecoderBlock2D", NULL);
+    /* All digits: these are the numbers that the file of the run has. */
+    char scaling[NUMBER_TEXT_BYTES], shift[NUMBER_TEXT_BYTES];
     size_t used = strlen(text);
     used += (size_t)snprintf(
         text + used, sizeof text - used,
         "\"act_fn\": \"silu\", \"in_channels\": %d, \"out_channels\": %d,\n"
         "\"latent_channels\": %d, \"layers_per_block\": %d, \"norm_num_groups\": %d,\n"
-        "\"mid_block_add_attention\": %s, \"sample_size\": %d,\n\"scaling_factor\": %.9g, "
-        "\"shift_factor\": %.9g,\n\"use_quant_conv\": %s, \"use_post_quant_conv\": %s}\n",
+        "\"mid_block_add_attention\": %s, \"sample_size\": %d,\n\"scaling_factor\": %s, "
+        "\"shift_factor\": %s,\n\"use_quant_conv\": %s, \"use_post_quant_conv\": %s}\n",
         KL_IMAGE_CHANNELS, KL_IMAGE_CHANNELS, c->latent_channels, c->resnets, c->groups,
-        c->attention ? "true" : "false", side, c->scaling, c->shift,
-        c->quant_conv ? "true" : "false", c->post_quant_conv ? "true" : "false");
+        c->attention ? "true" : "false", side, number_format(scaling, c->scaling),
+        number_format(shift, c->shift), c->quant_conv ? "true" : "false",
+        c->post_quant_conv ? "true" : "false");
     int code = file_atomic_write_whole(path, text, used, false);
     free(path);
     return code;
