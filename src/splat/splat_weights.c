@@ -9,6 +9,14 @@
 
 #include <stdlib.h>
 
+static int weights_expect_size(const struct splat_source *source, const char *path, int width,
+                               int height)
+{
+    if (width == source->full.width && height == source->full.height) return OK;
+    return fail(ERR_DATA, "%s is %dx%d, but the image %dx%d", path, width, height,
+                source->full.width, source->full.height);
+}
+
 int splat_weights_check(const struct splat_source *source, const struct config *config,
                         const struct device *device)
 {
@@ -21,10 +29,7 @@ int splat_weights_check(const struct splat_source *source, const struct config *
     if (config->splat.downsample || config->memory.grow)
         return fail(ERR_CONFIG, "mask: not together with downsample or memory.grow");
     TRY(image_probe(path, &width, &height, &channels, &type));
-    if (width != source->full.width || height != source->full.height)
-        return fail(ERR_DATA, "%s is %dx%d, but the image %dx%d", path, width, height,
-                    source->full.width, source->full.height);
-    return OK;
+    return weights_expect_size(source, path, width, height);
 }
 
 /* The mean of a pixel's colours, without alpha. */
@@ -78,6 +83,7 @@ int splat_weights_load(struct splat_source *source, const struct config *config,
     if (!*path) return OK;
     TRY(image_load(&image, path));
     size_t width = (size_t)image.width, pixels = width * (size_t)image.height;
+    TRY_CLEANUP(weights_expect_size(source, path, image.width, image.height)); /* by now */
     TRY_CLEANUP(image_convert(&bytes, &image, SAMPLE_U8));
     uint8_t *levels = bytes.data; /* in place: a pixel's level is never behind its colours */
     for (size_t i = 0; i < pixels; i++)

@@ -268,6 +268,14 @@ START_TEST(masks_that_do_not_fit)
         task_splat.close(state);
         config_free(config);
     }
+    /* another file since it was looked at */
+    struct splat_source source;
+    mask_save(WIDTH + 1, 255, 255);
+    struct config *config = mask_configure("");
+    ck_assert_int_eq(splat_source_load(&source, config, NULL, 0), 0);
+    ck_assert_int_eq(splat_weights_load(&source, config, NULL), ERR_DATA);
+    splat_source_free(&source);
+    config_free(config);
 }
 END_TEST
 
