@@ -150,14 +150,14 @@ int splat_grow(struct splat_fit *fit, int64_t step)
 {
     struct splat_model *model = &fit->model;
     if (fit->grown_at >= 0 || step == 0) return OK;
-    if (!fit->goal.finds && step % fit->grow_every) return OK;
-    int64_t turn = step / fit->grow_every, times = fit->grow_times;
-    bool last = turn >= times; /* later only where the plan is not the one of the steps so far */
-    int64_t from = model->count, room = model->capacity - fit->grow_first;
-    int64_t to = last ? model->capacity : fit->grow_first + room * turn / times;
-    if (fit->goal.finds) {
-        last = fit->goal.settled;
-        to = fit->goal.planned;
+    bool last = fit->goal.settled;
+    int64_t from = model->count, to = fit->goal.planned;
+    if (!fit->goal.finds) {
+        if (step % fit->grow_every) return OK;
+        int64_t turn = step / fit->grow_every, times = fit->grow_times;
+        int64_t room = model->capacity - fit->grow_first;
+        last = turn >= times; /* later only where the plan is not the one of the steps so far */
+        to = last ? model->capacity : fit->grow_first + room * turn / times;
     }
     if (to <= from) { /* a step that is run again after its memory failed comes here */
         if (last) fit->grown_at = step;

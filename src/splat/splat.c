@@ -32,7 +32,9 @@ enum { WAIT_STEPS = 16 };
 /* The input: the decoded image. */
 struct task_input {
     struct splat_source source;
-    double opened; /* the clock at the beginning */
+    double opened;  /* the clock at the beginning */
+    bool trained;   /* a fit of it began: seconds are known */
+    double seconds; /* that earlier processes took */
 };
 
 struct task_state {
@@ -142,6 +144,25 @@ static int load_pending(struct task_state *state, const struct store_file *file)
     return store_get_double_in(file, "splat.loss", store_finite(), &state->loss);
 }
 
+/* With the parameters of the model that it begins with. One that is resumed goes on as it began,
+ * whatever the defaults are by now. */
+static void describe_fit(struct splat_fit *fit, const struct store_file *resume,
+                         const struct splat_model *begin, int64_t capacity)
+{
+    splat_fit_describe(fit, fit->source, capacity);
+    if (begin->weighted || resume) fit->model.weighted = begin->weighted;
+    if (resume) fit->in_axes = splat_state_has_axes(resume);
+}
+
+/* A run that goes back to its last checkpoint has taken all the time since it was opened, not that
+ * up to the checkpoint a second time. */
+static void count_time_once(struct splat_fit *fit, struct task_input *input)
+{
+    if (input->trained) fit->goal.seconds = input->seconds;
+    input->trained = true;
+    input->seconds = fit->goal.seconds;
+}
+
 static int splat_prepare(struct task_state *state, const struct task_setup *setup)
 {
     struct splat_fit *fit = &state->fit;
@@ -151,19 +172,13 @@ static int splat_prepare(struct task_state *state, const struct task_setup *setu
     bool changed = false;
     int code;
     TRY(read_input(state, setup));
-    splat_fit_describe(fit, fit->source, 1);
-    TRY(splat_goal_capacity(fit, &capacity));
     if (setup->resume) TRY(splat_fingerprint_check(fit->source, setup, &changed));
     if (*start && !setup->resume) TRY_CLEANUP(splat_model_open(&from, start));
     if (setup->resume) TRY_CLEANUP(splat_model_describe(&stored, setup->resume));
-    if (stored.count > capacity) capacity = stored.count;
-    if (from.count > capacity) capacity = from.count;
-    splat_fit_describe(fit, fit->source, capacity);
-    if (from.weighted) fit->model.weighted = true;
-    if (setup->resume) { /* it goes on as it began, whatever the defaults are by now */
-        fit->model.weighted = stored.weighted;
-        fit->in_axes = splat_state_has_axes(setup->resume);
-    }
+    const struct splat_model *begin = setup->resume ? &stored : &from;
+    describe_fit(fit, setup->resume, begin, 1);
+    TRY_CLEANUP(splat_goal_capacity(fit, &capacity));
+    describe_fit(fit, setup->resume, begin, begin->count > capacity ? begin->count : capacity);
     bool resized = setup->resume && !changed && splat_state_fits(&stored, fit->source);
     splat_size_describe(fit, resized ? splat_state_size(&stored) : splat_size_first(fit));
     fit->mode = splat_first_mode(fit->config);
@@ -190,6 +205,7 @@ static int splat_prepare(struct task_state *state, const struct task_setup *setu
     } else {
         code = splat_init(fit);
     }
+    if (code == OK) count_time_once(fit, setup->input ? *setup->input : state->own_input);
 cleanup:
     splat_model_close(&from);
     return code;

@@ -123,7 +123,7 @@ bool splat_state_fits(const struct splat_model *stored, const struct splat_sourc
            stored->height == height;
 }
 
-static int load_numbers(struct splat_fit *fit, const struct store_file *file)
+static int load_numbers(struct splat_fit *fit, const struct store_file *file, bool changed)
 {
     const struct store_range psnr = {-HUGE_VAL, 1000}, ssim = {-2, 2};
     int64_t steps = SPLAT_MOST_STEPS; /* that are done: no other number may be of a later one */
@@ -136,6 +136,7 @@ static int load_numbers(struct splat_fit *fit, const struct store_file *file)
         TRY(store_get_int_in(file, "relocated_at", 0, steps, &fit->relocated_at));
     if (store_get(file, "psnr")) TRY(store_get_double_or_nan(file, "psnr", psnr, &fit->psnr));
     if (store_get(file, "ssim")) TRY(store_get_double_or_nan(file, "ssim", ssim, &fit->ssim));
+    if (changed) fit->psnr = fit->ssim = (double)NAN; /* of the image that it was */
     TRY(splat_schedule_load(&fit->schedule, file, steps));
     return splat_goal_load(fit, file, steps);
 }
@@ -153,7 +154,7 @@ int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool 
                     store_path(file), stored.width, stored.height, stored.channels,
                     fit->source->fit.width, fit->source->fit.height, fit->model.channels);
     fit->model.count = stored.count;
-    TRY(load_numbers(fit, file));
+    TRY(load_numbers(fit, file, changed));
     TRY(splat_host_pull(fit, NULL));
     TRY(splat_model_read(&fit->model, file, true, fit->host.group));
     TRY(load_optimiser(fit, file));

@@ -125,6 +125,124 @@ START_TEST(a_psnr_out_of_reach)
 }
 END_TEST
 
+/* What a run decided is not the last word: max_steps may be another, and a run that has reached its
+ * goal is done. */
+START_TEST(a_resume_sees_what_was_reached)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("target_psnr: 38\nmax_steps: 300\n");
+    struct config *lower = configure("target_psnr: 30\nmax_steps: 300\n");
+    struct config *longer = configure("target_psnr: 90\nmax_steps: 400\n");
+    struct config *in_time = configure("target_psnr: 38\nmax_steps: 300\ntime_budget: 1000\n");
+    const struct config *ended[] = {config, lower, in_time};
+    struct task_report report;
+    struct task_state *state = open_state(config, NULL);
+    task_splat.step(state, 0, false, &report);
+    struct store_file *begun = checkpoint(state, "begun");
+    int end = goal_run(state, 1, 300, &report);
+    struct store_file *reached = checkpoint(state, "reached");
+    task_splat.close(state);
+    for (size_t i = 0; i < sizeof ended / sizeof *ended; i++) {
+        state = open_state(ended[i], reached);
+        ck_assert_int_eq((int)task_splat.steps(state), end);
+        task_splat.close(state);
+    }
+    state = open_state(longer, begun);
+    ck_assert_int_eq((int)task_splat.steps(state), 400);
+    task_splat.close(state);
+    draw("b.png", 3, SAMPLE_U16); /* another image, of which nothing is known */
+    struct config *other = configure("target_psnr: 38\nmax_steps: 300\n");
+    struct task_setup setup = {
+        .config = other, .device = device, .resume = reached, .allow_changed_input = true};
+    ck_assert_msg(task_splat.open(&state, &setup) == 0, "%s", error_message());
+    ck_assert_int_eq((int)task_splat.steps(state), 300);
+    task_splat.close(state);
+    store_close(begun);
+    store_close(reached);
+    config_free(config);
+    config_free(lower);
+    config_free(longer);
+    config_free(in_time);
+    config_free(other);
+}
+END_TEST
+
+/* As a run writes it, with the number of steps. */
+static struct store_file *goal_checkpoint(struct task_state *state, const char *name, int step)
+{
+    struct store_file *opened;
+    struct store_writer *writer = store_writer_create();
+    ck_assert_int_eq(task_splat.save(state, writer), 0);
+    ck_assert_int_eq(store_set_int(writer, "step", step), 0);
+    ck_assert_int_eq(store_write(writer, in_folder(name), false), 0);
+    ck_assert_int_eq(store_open(&opened, in_folder(name)), 0);
+    store_writer_free(writer);
+    return opened;
+}
+
+/* A goal that comes on a resume finds a fit that was planned without. */
+START_TEST(a_goal_may_come_late)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    struct config *config = configure("num_gaussians: auto\nmax_steps: 5\n"); /* none is added */
+    struct config *goal = configure("num_gaussians: auto\nmax_steps: 6\ntarget_psnr: 90\n");
+    struct task_report report;
+    struct task_state *state = open_state(config, NULL);
+    goal_run(state, 0, 100, &report);
+    struct store_file *end = goal_checkpoint(state, "end", 5);
+    task_splat.close(state);
+    state = open_state(goal, end);
+    goal_run(state, 5, 100, &report);
+    ck_assert_int_gt((int)metric(&report, "gaussians"), WIDTH * HEIGHT / 40);
+    task_splat.close(state);
+    store_close(end);
+    config_free(config);
+    config_free(goal);
+    /* before all are there: their number is known, so no rate is another */
+    config = configure("max_steps: 200\n");
+    goal = configure("max_steps: 200\ntarget_psnr: 90\n");
+    state = open_state(config, NULL);
+    train(state, 0, 10, &report);
+    end = goal_checkpoint(state, "end", 10);
+    train(state, 10, 12, &report);
+    struct store_file *without = checkpoint(state, "without");
+    task_splat.close(state);
+    state = open_state(goal, end);
+    train(state, 10, 12, &report);
+    struct store_file *with = checkpoint(state, "with");
+    expect_equal(without, with, 10);
+    task_splat.close(state);
+    store_close(end);
+    store_close(without);
+    store_close(with);
+    config_free(config);
+    config_free(goal);
+}
+END_TEST
+
+/* Saves the model as a run does. Its bytes. */
+static size_t goal_model_bytes(struct task_state *state, const struct config *config)
+{
+    struct store_writer *writer = store_writer_create();
+    struct store_file *file;
+    size_t announced, bytes;
+    char *all, *result;
+    ck_assert_int_eq(task_splat.save_model(state, writer), 0);
+    ck_assert_int_eq(config_print_text(config, &all), 0);
+    ck_assert_ptr_nonnull(result = config_result_text(all));
+    ck_assert_int_eq(checkpoint_describe(writer, "model", "splat", 2, result), 0);
+    ck_assert_int_eq(store_write(writer, in_folder("m.safetensors"), false), 0);
+    ck_assert_int_eq(store_open(&file, in_folder("m.safetensors")), 0);
+    bytes = store_bytes(file);
+    ck_assert_int_eq(store_writer_bytes(writer, &announced), 0);
+    ck_assert_uint_eq(announced, bytes);
+    store_close(file);
+    store_writer_free(writer);
+    free(all);
+    free(result);
+    return bytes;
+}
+
 /* Of the file that is written. */
 START_TEST(bytes_are_met)
 {
@@ -137,34 +255,74 @@ START_TEST(bytes_are_met)
         struct task_state *state = open_state(config, NULL);
         struct task_report report;
         goal_run(state, 0, 10, &report);
-        struct store_writer *writer = store_writer_create();
-        char *all, *result;
-        ck_assert_int_eq(task_splat.save_model(state, writer), 0);
-        ck_assert_int_eq(config_print_text(config, &all), 0);
-        ck_assert_ptr_nonnull(result = config_result_text(all));
-        ck_assert_int_eq(checkpoint_describe(writer, "model", "splat", 2, result), 0);
-        ck_assert_int_eq(store_write(writer, in_folder("m.safetensors"), false), 0);
-        struct store_file *file;
-        ck_assert_int_eq(store_open(&file, in_folder("m.safetensors")), 0);
-        double share = (double)store_bytes(file) / sizes[i];
-        ck_assert_msg(!!(share <= 1 && share >= 0.99), "%zu bytes, not %d", store_bytes(file),
-                      sizes[i]);
-        size_t announced;
-        ck_assert_int_eq(store_writer_bytes(writer, &announced), 0);
-        ck_assert_uint_eq(announced, store_bytes(file));
-        store_close(file);
-        store_writer_free(writer);
-        free(all);
-        free(result);
+        size_t bytes = goal_model_bytes(state, config);
+        double share = (double)bytes / sizes[i];
+        ck_assert_msg(!!(share <= 1 && share >= 0.99), "%zu bytes, not %d", bytes, sizes[i]);
         task_splat.close(state);
         config_free(config);
     }
-    struct config *config = configure("target_bytes: 2000\n");
-    struct task_state *state = NULL;
+    /* the last one's Gaussians have weights: so do those of a fit that begins with them */
+    char text[640];
+    ck_assert_int_eq(rename(in_folder("m.safetensors"), in_folder("start.safetensors")), 0);
+    snprintf(text, sizeof text,
+             "target_bytes: 220000\nmax_steps: 20\nweight_lr: 0\ninit_from_checkpoint: \"%s\"\n",
+             in_folder("start.safetensors"));
+    struct config *config = configure(text);
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report;
+    goal_run(state, 0, 100, &report);
+    size_t bytes = goal_model_bytes(state, config);
+    ck_assert_msg(bytes <= 220000 && bytes >= 218000, "%zu bytes", bytes);
+    task_splat.close(state);
+    config_free(config);
+    config = configure("target_bytes: 2000\n");
+    state = NULL;
     struct task_setup setup = {.config = config, .device = device};
     ck_assert_int_eq(task_splat.open(&state, &setup), ERR_CONFIG);
     task_splat.close(state);
     config_free(config);
+}
+END_TEST
+
+/* Numbers in the header of a large file are longer, and it ends at a multiple of eight bytes. */
+START_TEST(bytes_of_a_large_model_are_met)
+{
+    struct splat_source source = {.fit = {.width = 7680, .height = 4320, .channels = 3}};
+    char text[128], name[] = "12345678";
+    source.full = source.fit;
+    float *zeros = NULL;
+    for (int i = 0; i < 8; i++) {
+        name[8 - i] = '\0';
+        snprintf(text, sizeof text, "target_bytes: 40000000\nckpt_file: \"%s\"\n", name);
+        struct config *config = configure(text);
+        struct splat_fit fit = {.config = config};
+        int64_t before, count;
+        splat_fit_describe(&fit, &source, 1);
+        ck_assert_int_eq(splat_goal_capacity(&fit, &before), 0);
+        do { /* to where there is just room for one more */
+            config->splat.target_bytes++;
+            ck_assert_int_eq(splat_goal_capacity(&fit, &count), 0);
+        } while (count == before);
+        if (!zeros) zeros = calloc((size_t)count + 1, 3 * sizeof *zeros);
+        ck_assert_ptr_nonnull(zeros);
+        float *groups[SPLAT_GROUPS] = {zeros, zeros, zeros, zeros, zeros};
+        struct store_writer *writer = store_writer_create();
+        char *all, *result;
+        size_t bytes;
+        fit.model.count = count;
+        ck_assert_int_eq(splat_model_save(&fit.model, groups, writer), 0);
+        ck_assert_int_eq(config_print_text(config, &all), 0);
+        ck_assert_ptr_nonnull(result = config_result_text(all));
+        ck_assert_int_eq(checkpoint_describe(writer, "model", "splat", 10000, result), 0);
+        ck_assert_int_eq(store_writer_bytes(writer, &bytes), 0);
+        ck_assert_msg(bytes <= config->splat.target_bytes, "%zu bytes, not %llu", bytes,
+                      (unsigned long long)config->splat.target_bytes);
+        store_writer_free(writer);
+        free(all);
+        free(result);
+        config_free(config);
+    }
+    free(zeros);
 }
 END_TEST
 
@@ -236,6 +394,55 @@ START_TEST(a_time_is_met)
 }
 END_TEST
 
+/* A process that goes back to its last checkpoint goes on with the time that is left. */
+START_TEST(time_counts_once)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    splat_goal_clock = goal_test_clock;
+    now = 1000;
+    step_time = 0.4;
+    struct config *config = configure("num_gaussians: 30\ntime_budget: 100\n");
+    struct task_input *input = NULL;
+    struct task_setup setup = {.config = config, .device = device, .input = &input};
+    struct task_state *state;
+    struct task_report report;
+    struct store_file *middle = NULL;
+    ck_assert_int_eq(task_splat.open(&state, &setup), 0);
+    for (int step = 0; step < 150; step++) {
+        if (step == 100) middle = checkpoint(state, "middle");
+        now += step_time;
+        ck_assert_int_eq(task_splat.step(state, step, false, &report), 0);
+    }
+    task_splat.close(state);
+    setup.resume = middle;
+    ck_assert_int_eq(task_splat.open(&state, &setup), 0);
+    goal_run_in_time(state, 100, &report);
+    ck_assert_msg(!!(now >= 1095 && now <= 1105), "%.2f s of 100", now - 1000);
+    task_splat.close(state);
+    task_splat.free_input(input);
+    store_close(middle);
+    config_free(config);
+}
+END_TEST
+
+/* Time alone counts: no step is planned, and a share of none is nothing to search by. */
+START_TEST(time_needs_no_steps)
+{
+    draw("a.png", 3, SAMPLE_U8);
+    splat_goal_clock = goal_test_clock;
+    now = 1000;
+    step_time = 2;
+    struct config *config =
+        configure("num_gaussians: auto\ntarget_psnr: 90\ntime_budget: 50\nmax_steps: 0\n");
+    struct task_state *state = open_state(config, NULL);
+    struct task_report report;
+    goal_run_in_time(state, 0, &report);
+    ck_assert(!!(now >= 1045 && now <= 1055));
+    task_splat.close(state);
+    config_free(config);
+}
+END_TEST
+
 START_TEST(auto_is_a_share_of_the_pixels)
 {
     draw("a.png", 3, SAMPLE_U8);
@@ -259,8 +466,13 @@ Suite *splat_goal_test_suite(void)
     tcase_add_loop_test(tests, a_psnr_is_met, 0, (int)(sizeof psnrs / sizeof *psnrs));
     tcase_add_test(tests, a_search_resumes);
     tcase_add_test(tests, a_psnr_out_of_reach);
+    tcase_add_test(tests, a_resume_sees_what_was_reached);
+    tcase_add_test(tests, a_goal_may_come_late);
     tcase_add_test(tests, bytes_are_met);
+    tcase_add_test(tests, bytes_of_a_large_model_are_met);
     tcase_add_loop_test(tests, a_time_is_met, 0, (int)(sizeof step_times / sizeof *step_times));
+    tcase_add_test(tests, time_counts_once);
+    tcase_add_test(tests, time_needs_no_steps);
     tcase_add_test(tests, auto_is_a_share_of_the_pixels);
     suite_add_tcase(suite, tests);
     return suite;
