@@ -130,7 +130,12 @@ void signals_install(void)
     set_handler(SIGUSR2, on_save);
     set_handler(SIGPIPE, SIG_IGN);
     set_handler(SIGXFSZ, SIG_IGN);
-    if (getpid() == 1) set_handler(SIGCHLD, SIG_IGN);  /* the kernel reaps for us */
+    if (getpid() == 1) set_handler(SIGCHLD, SIG_IGN); /* the kernel reaps for us */
+    sigset_t early; /* a batch blocks them until here: what came meanwhile is heard now */
+    sigemptyset(&early);
+    sigaddset(&early, SIGTERM);
+    sigaddset(&early, SIGUSR2);
+    pthread_sigmask(SIG_UNBLOCK, &early, NULL);
     threads_start(&thread, true, signals_watch, NULL); /* without it: all else is as well */
 }
 

@@ -80,13 +80,23 @@ static int job_words(const struct job_pool *pool, int index, char **words, int r
     return job_add(words, &count, room, string_format("--quiet"));
 }
 
+/* What a process hears from us. Blocked from before the fork until signals_install(): the handlers
+ * that it has from us would swallow a stop, and without any it would be killed. */
+static void job_signals(sigset_t *ours)
+{
+    sigemptyset(ours);
+    sigaddset(ours, SIGTERM);
+    sigaddset(ours, SIGUSR2);
+}
+
 /* In the child, between fork and exec: only what is safe there. A process group of its own, so that
  * a Ctrl-C comes from us alone; where we are killed it saves and stops. */
 static void job_become(char *const *words, int messages, pid_t parent)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigset_t ours;
+    job_signals(&ours);
+    sigprocmask(SIG_SETMASK, &ours, NULL);
+    signal(SIGTERM, SIG_DFL); /* from us alone: nobody else's wish to ignore it counts */
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(75);
@@ -104,8 +114,12 @@ static int job_start(struct job_pool *pool, struct job_process *process, int ind
     if (code == OK && pipe2(ends, O_CLOEXEC) != 0) code = fail_errno(ERR_SYSTEM, "pipe");
     if (code == OK) {
         *process = (struct job_process){.index = index, .messages = ends[0]};
+        sigset_t ours, before;
+        job_signals(&ours);
+        pthread_sigmask(SIG_BLOCK, &ours, &before);
         pid_t pid = fork();
         if (pid == 0) job_become(words, ends[1], parent);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
         close(ends[1]);
         if (pid < 0) {
             close(ends[0]);
