@@ -1,10 +1,6 @@
-/* For LD_PRELOAD: the K-th allocation of the process fails, whoever asks for
- * it.
- *
- *   MALLOC_FAILS=K    that one (from 1, after the program has been loaded); K+:
- * and all behind it MALLOC_COUNT=FILE how many there were, when the process
- * ends
- */
+/* For LD_PRELOAD: the K-th allocation of the process fails, whoever asks for it. MALLOC_FAILS=K:
+ * that one (from 1, when main begins); K+: and all behind it. MALLOC_COUNT=FILE: how many there
+ * were, when the process ends. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

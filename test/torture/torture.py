@@ -6,6 +6,7 @@ nothing that was saved, and end, resumed, with the bits of a run that nothing be
     LONG=1 test/torture/torture.py          all of it: hours; make torture
     test/torture/torture.py damage kill     these rows; TASKS=vae,gan: of these tasks
     CASES=50 test/torture/torture.py calls  so many cases of each row and task, evenly among all
+    SOAK=600 test/torture/torture.py soak   seconds of the long run
     JOBS=2 IMGTRAIN=./imgtrain              as many at a time; the program
     TABLE=FILE                              writes the results between two marks of a file
 
@@ -30,6 +31,7 @@ from tiny_tasks import TASKS, steps, write_inputs
 LONG = os.environ.get('LONG', '') not in ('', '0')
 JOBS = int(os.environ.get('JOBS', os.cpu_count() or 1))
 CASES = int(os.environ.get('CASES', 0))
+SOAK = float(os.environ.get('SOAK', 0 if not LONG else 60 if CASES else 1200)) # seconds of the long run
 STEPS, INTERVAL = 6, 2 # of a short run, and between its checkpoints
 OUT_OF_MEMORY = 71
 # data, input, system, output, read or write, permission: one line each, and nothing lost
@@ -308,7 +310,7 @@ def case_steps(work, case):
 # ---- a long run ----
 
 def row_soak(work):
-    return [float(os.environ.get('SOAK', 1200 if LONG else 0))] if LONG or 'SOAK' in os.environ else []
+    return [SOAK] if SOAK else []
 
 
 def process_use(pid):
@@ -386,7 +388,8 @@ def write_table(path, results):
     old, after = rest.split(end)
     lines = {row: line for row in ROWS for line in old.splitlines() if line.startswith('| %s |' % ROWS[row][0])}
     for row, (cases, places, failed, skip) in results.items():
-        figures = ('-', skip) if skip else ('%d of %d' % (cases, places) if cases < places else '%d' % cases, '%d' % failed)
+        many = '%d of %g s' % (cases, SOAK) if row == 'soak' else '%d of %d' % (cases, places) if cases < places else '%d' % cases
+        figures = ('-', skip) if skip else (many, '%d' % failed)
         lines[row] = '| %s | %s | %s | %s | %s |' % (ROWS[row] + figures + (datetime.date.today().isoformat(),))
     with open(path, 'w') as file:
         file.write(before + begin + '| what happens | what must hold | cases | failures | on |\n|---|---|---|---|---|\n' +
