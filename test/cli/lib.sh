@@ -27,6 +27,9 @@ export IMGTRAIN_SELF_CHECK=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/imgtrain-cli-XXXXXX") || exit 1
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
+# Of one process: what never ends is ended. (dash and bash have -t.)
+# shellcheck disable=SC3045
+ulimit -t 2000 2>/dev/null
 mkdir "$work/cwd" && cd "$work/cwd" || exit 1
 out=$work/out
 err=$work/err
