@@ -159,7 +159,7 @@ START_TEST(every_operation_has_a_case)
         {"nn", offsetof(struct nn_ops, conv_workspace), sizeof(struct nn_ops)},
         {"gan", 0, sizeof(struct gan_ops)},
         {"token", offsetof(struct token_ops, linear_workspace), sizeof(struct token_ops)},
-        {"splat", 0, sizeof(struct splat_ops)},
+        {"splat", offsetof(struct splat_ops, workspace_bytes), sizeof(struct splat_ops)},
     };
     for (int t = 0; t < 4; t++)
         for (size_t at = tables[t].first; at < tables[t].end; at += sizeof(void (*)(void)))
