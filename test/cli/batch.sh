@@ -36,7 +36,7 @@ run 0 ls four-001
 out_is "file"
 
 # ---- one that fails while it runs: the others are done; again with --resume ----
-run 74 sh -c 'ulimit -f 24; exec "$0" train tiny.yaml input_path=a.ppm num_gaussians="[300, 5]" -o five' "$program"
+run 74 sh -c 'ulimit -f 48; exec "$0" train tiny.yaml input_path=a.ppm num_gaussians="[300, 5]" -o five' "$program"
 there five-002
 before "run 1 of 2" "error: run 1 of 2: "
 run 0 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[300, 5]' -o five --resume

@@ -134,7 +134,8 @@ same_events again
 run 0 "$python" -c 'import subprocess, resource, sys
 limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (26000, 26000))
 end = subprocess.run(sys.argv[1:], preexec_fn=limit, stderr=subprocess.PIPE, text=True)
-print(end.stderr[-1500:])' "$program" train tiny.yaml max_steps=200 eval_steps=1 frames.count=0 report=false -o full
+print(end.stderr[-1500:])
+sys.exit(end.returncode)' "$program" train tiny.yaml num_gaussians=4 max_steps=200 eval_steps=1 frames.count=0 report=false -o full
 out_has "events are left out, training goes on"
 run 0 "$python" -c 'import glob, struct
 data, at, count = open(glob.glob("full/events.*")[0], "rb").read(), 0, 0
