@@ -62,7 +62,7 @@ tests() { # NAME COMMAND...: a run of tests that ends with its own totals
         return
     fi
     echo "$name: $totals $took"
-    grep -iE '^skipped|^FAILED|:[FE]:|^child [0-9]+: ' "$log" | sed 's/^/    /'
+    grep -iE '^skipped|^FAILED|:[FES]:|^child [0-9]+: ' "$log" | sed 's/^/    /'
     # shellcheck disable=SC2086  # "1 passed, 2 failed, 3 skipped" as words
     set -- $totals
     passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))

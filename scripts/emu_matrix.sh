@@ -60,6 +60,6 @@ for suite in $suites; do
     done
     echo
 done
-grep -E '^skipped|:[FE]:|^cuda_emu: ' "$logs"/*.cuda_* | sed "s|^$logs/||"
+grep -E '^skipped|:[FES]:|^cuda_emu: ' "$logs"/*.cuda_* | sed "s|^$logs/||"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
