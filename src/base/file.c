@@ -33,6 +33,15 @@ char *path_join(const char *dir, const char *name)
     return string_format(n && dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
 }
 
+char *file_folder_name(const char *path)
+{
+    char *whole = realpath(path, NULL);
+    const char *from = whole ? whole : path, *slash = strrchr(from, '/');
+    char *name = string_format("%s", slash && slash[1] ? slash + 1 : from);
+    free(whole);
+    return name;
+}
+
 bool file_exists(const char *path)
 {
     struct stat info;

@@ -13,6 +13,10 @@ char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* DIR/NAME in a new string (malloc); NULL with the message set when memory runs out. */
 char *path_join(const char *dir, const char *name);
 
+/* The name of the folder (malloc): of ".", "RUN/" and links that of the folder that they lead to.
+ */
+char *file_folder_name(const char *path);
+
 /* A path that cannot be looked at (a disk that fails, a folder without permission) counts as there:
  * opening it tells why. */
 bool file_exists(const char *path);

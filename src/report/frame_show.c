@@ -76,9 +76,10 @@ static int show_load(const char *path, uint8_t **data, size_t *bytes, int *width
     return code;
 }
 
-/* How wide a small image is shown. */
+/* How wide a small image is shown. A column of a narrow frame may have no pixel of its own. */
 static int show_width(int width)
 {
+    if (width < 1) width = 1;
     int factor = width < SHOW_SMALL ? (SHOW_SMALL + width - 1) / width : 1;
     return width * factor;
 }

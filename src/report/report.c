@@ -141,10 +141,16 @@ static const char *report_word(const cJSON *object, const char *key)
     return text ? text : "";
 }
 
+/* The file may say any number. */
+static struct format_text report_bytes(double bytes)
+{
+    if (bytes >= 0 && bytes < 1e18) return format_bytes((int64_t)bytes);
+    return (struct format_text){""};
+}
+
 static void report_write_bytes_cell(FILE *out, double bytes)
 {
-    fprintf(out, "<td class=\"n\">%s</td>",
-            bytes >= 0 && bytes < 1e18 ? format_bytes((int64_t)bytes).text : "");
+    fprintf(out, "<td class=\"n\">%s</td>", report_bytes(bytes).text);
 }
 
 /* What a mode does that costs time: the words of "choices" that say something. */
@@ -207,7 +213,10 @@ static int report_write_memory_of(FILE *out, const struct run_story *story)
             at++;
         }
     const struct chart_curve curves[] = {
-        {.name = "in use", .x = story->steps, .y = bytes, .count = bytes ? story->rows : 0},
+        {.name = "in use",
+         .x = story->steps,
+         .y = bytes,
+         .count = story->steps && bytes ? story->rows : 0},
         {.name = "planned", .x = steps, .y = planned, .count = count, .stairs = true}};
     const struct chart chart = {.title = "device memory",
                                 .x_name = "steps",
@@ -248,8 +257,29 @@ static bool report_settings_differ(const struct report *report, const char *key)
     const char *first = run_story_setting(&report->stories[0], key);
     for (int r = 1; r < report->count; r++) {
         const char *other = run_story_setting(&report->stories[r], key);
-        if (!first || !other || strcmp(first, other) != 0) return first || other;
+        if (!first != !other || (first && strcmp(first, other) != 0)) return true;
     }
+    return false;
+}
+
+static void report_write_difference(const struct report *report, const char *key)
+{
+    FILE *out = report->out;
+    fputs("<tr><td>", out);
+    html_write_text(out, key);
+    for (int r = 0; r < report->count; r++) {
+        const char *value = run_story_setting(&report->stories[r], key);
+        fputs("</td><td>", out);
+        html_write_text(out, value ? value : "");
+    }
+    fputs("</td></tr>\n", out);
+}
+
+/* Whether a run before `r` has the key. A version may have keys that another has not. */
+static bool report_has_setting(const struct report *report, int r, const char *key)
+{
+    while (r-- > 0)
+        if (run_story_setting(&report->stories[r], key)) return true;
     return false;
 }
 
@@ -266,19 +296,14 @@ static void report_write_differences(const struct report *report)
         fputs("</th>", out);
     }
     fputs("</tr>\n", out);
-    for (size_t i = 0; i < report->stories[0].setting_count; i++) {
-        const char *key = report->stories[0].settings[i].key;
-        if (!report_settings_differ(report, key)) continue;
-        any = true;
-        fputs("<tr><td>", out);
-        html_write_text(out, key);
-        for (int r = 0; r < report->count; r++) {
-            const char *value = run_story_setting(&report->stories[r], key);
-            fputs("</td><td>", out);
-            html_write_text(out, value ? value : "");
+    for (int r = 0; r < report->count; r++)
+        for (size_t i = 0; i < report->stories[r].setting_count; i++) {
+            const char *key = report->stories[r].settings[i].key;
+            if (report_has_setting(report, r, key) || !report_settings_differ(report, key))
+                continue;
+            any = true;
+            report_write_difference(report, key);
         }
-        fputs("</td></tr>\n", out);
-    }
     fputs("</table></div>\n", out);
     if (!any) fputs("<p class=\"dim\">none</p>\n", out);
 }
@@ -338,7 +363,6 @@ static int report_write_settings(FILE *out, const struct run_story *story)
 static void report_write_machine(FILE *out, const struct run_story *story)
 {
     const cJSON *start = run_story_event(story, "start"), *event;
-    double memory = report_number(start, "memory");
     if (!start) return;
     fputs("<h2>Machine</h2>\n", out);
     html_begin_facts(out);
@@ -346,7 +370,7 @@ static void report_write_machine(FILE *out, const struct run_story *story)
     html_add_fact(out, "host", report_word(start, "host"));
     html_add_fact(out, "system", report_word(start, "system"));
     html_add_fact(out, "processors", html_number(report_number(start, "processors")).text);
-    if (memory > 0) html_add_fact(out, "memory", format_bytes((int64_t)memory).text);
+    html_add_fact(out, "memory", report_bytes(report_number(start, "memory")).text);
     html_add_fact(out, "imgtrain", report_word(start, "version"));
     html_end_facts(out);
     fputs("<details><summary>its processes</summary><div class=\"wide\"><table>\n"
@@ -399,12 +423,6 @@ double report_peak(const struct run_story *story)
         if (!(bytes[i] <= most)) most = bytes[i];
     cJSON_ArrayForEach(move, story->moves) most = fmax(most, report_number(move, "peak"));
     return most;
-}
-
-static struct format_text report_bytes(double bytes)
-{
-    if (bytes >= 0 && bytes < 1e18) return format_bytes((int64_t)bytes);
-    return (struct format_text){""};
 }
 
 static void report_write_state(FILE *out, const struct run_story *story)

@@ -4,7 +4,7 @@
 #define IMGTRAIN_REPORT_REPORT_H
 
 /* Writes the report of the run folders `paths` to `output` (NULL: RUN/report.html of the first),
- * atomically. ERR_INPUT where one is no run folder or has nothing to show yet; ERR_OUTPUT, ... */
+ * atomically. ERR_INPUT where one is no run folder; ERR_OUTPUT, ... */
 int report_write(const char *const *paths, int count, const char *output);
 
 #endif

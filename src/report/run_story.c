@@ -210,19 +210,9 @@ static bool story_is_locked(const char *run_dir)
     return locked;
 }
 
-/* The folder's last part: of "." and ".." that of the folder that they lead to. */
-static char *story_name(const char *path)
-{
-    char *whole = realpath(path, NULL);
-    const char *from = whole ? whole : path, *slash = strrchr(from, '/');
-    char *name = string_format("%s", slash && slash[1] ? slash + 1 : from);
-    free(whole);
-    return name;
-}
-
 int run_story_read(struct run_story *story, const char *path)
 {
-    *story = (struct run_story){.path = string_format("%s", path), .name = story_name(path)};
+    *story = (struct run_story){.path = string_format("%s", path), .name = file_folder_name(path)};
     if (!story->path || !story->name) return ERR_SYSTEM;
     if (!file_exists(path)) return fail(ERR_INPUT, "%s: no such folder", path);
     if (!file_is_dir(path)) return fail(ERR_INPUT, "%s is no run folder", path);

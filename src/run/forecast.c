@@ -49,7 +49,8 @@ void forecast_make(struct forecast *forecast, const struct config *config, const
     int64_t every = schedule_frames_every(config, forecast->steps);
     forecast->frame_count = frames_expected(forecast->steps, every, config->frames.count);
     double pixels = frame_pixels(task, state, (int)config->frames.max_size);
-    forecast->frame_bytes = (int64_t)((double)forecast->frame_count * pixels * JPEG_BYTES);
+    double copies = config->tensorboard ? 2 : 1; /* event files have them, too */
+    forecast->frame_bytes = (int64_t)((double)forecast->frame_count * pixels * JPEG_BYTES * copies);
     if (schedule_wants_video(config))
         forecast->video_bytes = (int64_t)((double)forecast->frame_count * pixels * VIDEO_BYTES);
     forecast->checkpoint_count = config->checkpoint.keep;

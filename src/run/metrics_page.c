@@ -16,12 +16,11 @@
 #include <string.h>
 #include <time.h>
 
-/* The folder's last part. */
-static const char *page_run_name(const struct session *session)
-{
-    const char *slash = strrchr(session->folder.path, '/');
-    return slash && slash[1] ? slash + 1 : session->folder.path;
-}
+struct metrics_page {
+    FILE *out;
+    const struct session *session;
+    const char *run; /* its name */
+};
 
 /* The value of a label: a backslash before what would end it; no byte that is no UTF-8. */
 static void page_write_label(FILE *out, const char *text)
@@ -45,9 +44,10 @@ static void page_write_label(FILE *out, const char *text)
 }
 
 /* Names may hold letters, digits and _ only. */
-static void page_write(FILE *out, const struct session *session, const char *name, double value,
+static void page_write(const struct metrics_page *page, const char *name, double value,
                        const char *help)
 {
+    FILE *out = page->out;
     char clean[80];
     size_t used = 0;
     if (isnan(value)) return;
@@ -60,43 +60,42 @@ static void page_write(FILE *out, const struct session *session, const char *nam
     clean[used] = '\0';
     fprintf(out, "# HELP imgtrain_%s %s\n# TYPE imgtrain_%s gauge\nimgtrain_%s{run=\"", clean, help,
             clean, clean);
-    page_write_label(out, page_run_name(session));
-    fprintf(out, "\",task=\"%s\"} ", session->task->name);
+    page_write_label(out, page->run);
+    fprintf(out, "\",task=\"%s\"} ", page->session->task->name);
     if (isinf(value))
         fprintf(out, "%sInf\n", value > 0 ? "+" : "-");
     else
         fprintf(out, "%.17g\n", value);
 }
 
-static void page_write_all(FILE *out, const struct session *session, int status)
+static void page_write_all(const struct metrics_page *page, int status)
 {
+    const struct session *session = page->session;
     const struct task_report *report = &session->report;
     const struct device *device = session->device;
-    page_write(out, session, "running", status < 0, "whether the run goes on");
-    if (status >= 0) page_write(out, session, "exit_status", status, "how its process ended");
-    page_write(out, session, "updated_timestamp_seconds", (double)time(NULL), "when this was said");
-    page_write(out, session, "step", (double)session->step, "steps done");
-    page_write(out, session, "steps_wanted", (double)session->total, "steps of the whole run");
-    page_write(out, session, "train_seconds", session_seconds(session), "time in training");
-    page_write(out, session, "steps_per_second", session->rate, "speed");
-    page_write(out, session, "device_memory_bytes", (double)device->used_bytes, "in use");
-    page_write(out, session, "device_memory_peak_bytes", (double)device->peak_bytes, "most so far");
-    page_write(out, session, "host_memory_bytes", (double)device->host_bytes,
+    page_write(page, "running", status < 0, "whether the run goes on");
+    if (status >= 0) page_write(page, "exit_status", status, "how its process ended");
+    page_write(page, "updated_timestamp_seconds", (double)time(NULL), "when this was said");
+    page_write(page, "step", (double)session->step, "steps done");
+    page_write(page, "steps_wanted", (double)session->total, "steps of the whole run");
+    page_write(page, "train_seconds", session_seconds(session), "time in training");
+    page_write(page, "steps_per_second", session->rate, "speed");
+    page_write(page, "device_memory_bytes", (double)device->used_bytes, "in use");
+    page_write(page, "device_memory_peak_bytes", (double)device->peak_bytes, "most so far");
+    page_write(page, "host_memory_bytes", (double)device->host_bytes,
                "of the plan, outside the device");
     if (session->mode >= 0)
-        page_write(out, session, "memory_level", session->ladder.modes[session->mode].mode.level,
+        page_write(page, "memory_level", session->ladder.modes[session->mode].mode.level,
                    "of the ladder");
-    page_write(out, session, "loss", report->loss, "as in metrics.csv");
+    page_write(page, "loss", report->loss, "as in metrics.csv");
     for (int i = 0; i < report->metric_count; i++)
-        page_write(out, session, report->metrics[i].name, report->metrics[i].value,
-                   "as in metrics.csv");
+        page_write(page, report->metrics[i].name, report->metrics[i].value, "as in metrics.csv");
 }
 
-static char *page_path(const struct session *session)
+static char *page_path(const char *wanted, const char *run)
 {
-    const char *wanted = session->config->prometheus;
     if (!file_is_dir(wanted)) return string_format("%s", wanted);
-    char *name = string_format("imgtrain-%s.prom", page_run_name(session));
+    char *name = string_format("imgtrain-%s.prom", run);
     char *path = name ? path_join(wanted, name) : NULL;
     free(name);
     return path;
@@ -104,18 +103,21 @@ static char *page_path(const struct session *session)
 
 static void page_replace(struct session *session, int status)
 {
-    char *text = NULL, *path;
+    const char *wanted = session->config->prometheus;
+    char *text = NULL;
     size_t bytes = 0;
-    if (!*session->config->prometheus || session->page_failed) return;
-    path = page_path(session);
+    if (!*wanted || session->page_failed) return;
+    char *run = file_folder_name(session->folder.path);
+    char *path = run ? page_path(wanted, run) : NULL;
     FILE *out = path ? open_memstream(&text, &bytes) : NULL;
-    if (out) page_write_all(out, session, status);
+    if (out) page_write_all(&(struct metrics_page){out, session, run}, status);
     int code = out && fclose(out) == 0 ? OK : fail(ERR_SYSTEM, "out of memory");
     if (code == OK) code = file_atomic_write_whole(path, text, bytes, false);
     if (code < 0) log_warning("prometheus: %s; not tried again, training goes on", error_message());
     session->page_failed = code < 0;
     free(text);
     free(path);
+    free(run);
 }
 
 void metrics_page_write(struct session *session)

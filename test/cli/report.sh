@@ -101,6 +101,16 @@ run 0 imgtrain report second none -o two.html
 out_is two.html
 page two.html "2 runs" "images=4"
 
+# a key that the first run's version did not have
+cp -R second older
+sed -i '/^tensorboard:/d' older/config.yaml
+run 0 imgtrain report older second -o versions.html
+page versions.html "tensorboard false"
+# four columns of a picture that is one pixel wide
+picture narrow.ppm 1 2400
+run 0 imgtrain train tiny.yaml input_path=narrow.ppm panes='[error, gaussians]' -o narrow
+page narrow/report.html finished images=3
+
 # ---- what is damaged or missing is left out; what is no run is named ----
 cp -R second broken
 rm broken/frames/*.json broken/memory.jsonl broken/log.txt broken/processes.jsonl
@@ -113,6 +123,10 @@ cat >>broken/metrics.jsonl <<'LINES'
 {"step": 1e308, "loss": -1e308, "psnr": 1e-308, "bytes": 1e300}
 {"step": -1e308, "loss": 1e308, "psnr": 1e308, "bytes": -1e300, "<i>": 1}
 LINES
+run 0 imgtrain report broken
+page broken/report.html "images=0"
+echo '{"bytes": 5, "loss": 1}' >broken/metrics.jsonl # no line says a step
+echo '{"event": "start", "memory": 1e300}' >broken/processes.jsonl
 run 0 imgtrain report broken
 page broken/report.html "images=0"
 rm broken/metrics.jsonl broken/config.yaml

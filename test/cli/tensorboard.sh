@@ -122,6 +122,14 @@ run 0 imgtrain train tiny.yaml -o plain tensorboard=false
 has_not plain/events.*
 for file in final.png model.safetensors; do same "a run/$file" plain/$file; done
 
+# the frames are there twice, which the forecast of the disk says
+for twice in true false; do
+    run 0 imgtrain train tiny.yaml tensorboard=$twice frames.count=8 max_steps=1000 --dry-run -o forecast
+    sed -n 's/^frames *//p' "$out" >frames.$twice
+done
+run 0 awk '{ bytes[FILENAME] = $1 * ($2 == "MiB" ? 1024 : $2 == "KiB" ? 1 : 0) }
+    END { ratio = bytes["frames.true"] / bytes["frames.false"]; exit !(1.9 < ratio && ratio < 2.1) }' frames.true frames.false
+
 # ---- killed after step 8 or later, and on from an earlier checkpoint ----
 cp -R "a run" again
 back_to again 4
@@ -167,6 +175,12 @@ for key, name in ("step", "step"), ("psnr", "psnr"), ("loss", "loss"):
 assert values["imgtrain_running"] == 0 and values["imgtrain_exit_status"] == 0 and values["imgtrain_steps_wanted"] == 12
 PYTHON
 run 0 "$python" page.py
+run 0 imgtrain train tiny.yaml tensorboard=false prometheus=collected -o slash/
+has collected/imgtrain-slash.prom
+mkdir here
+run 0 sh -c 'cd here && "$0" train ../tiny.yaml input_path=../picture.ppm tensorboard=false prometheus=../collected -o .' "$program"
+has collected/imgtrain-here.prom
+run 0 grep -q 'run="here"' collected/imgtrain-here.prom
 run 75 imgtrain train tiny.yaml max_steps=100000000 disable_lr_schedule=true prometheus=one.prom -o stopped --time-limit 0.3
 run 0 grep -q '^imgtrain_exit_status{.*} 75$' one.prom
 run 0 imgtrain train tiny.yaml prometheus=missing/one.prom -o warned
