@@ -295,12 +295,7 @@ static int settle_total(struct loader *loader, int index)
 
 static int check_batch(struct loader *loader)
 {
-    double count = 1;
-    for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
-        int values = loader->config->state->items[i].count;
-        if (!config_row_is_list(config_row(i)) && values > 1) count *= values;
-    }
-    if (count > MAX_BATCH)
+    if (config_batch_count(loader->config) > MAX_BATCH)
         return config_fault(&loader->faults, "batch", "more than %d combinations", MAX_BATCH);
     return OK;
 }
@@ -415,10 +410,10 @@ static bool is_swept(const struct config *config, int index)
 
 int config_batch_count(const struct config *config)
 {
-    int count = 1;
-    for (int i = 0; i < CONFIG_KEY_COUNT; i++)
+    int64_t count = 1;
+    for (int i = 0; i < CONFIG_KEY_COUNT && count <= MAX_BATCH; i++)
         if (is_swept(config, i)) count *= config->state->items[i].count;
-    return count;
+    return count <= MAX_BATCH ? (int)count : MAX_BATCH + 1;
 }
 
 static int fill_batch(const struct config *config, int index, struct config *made)

@@ -85,6 +85,9 @@ typedef int config_expander(void *context, const char *key, const char *value, c
                             int *count);
 int config_expand_inputs(struct config *config, config_expander *expand, void *context);
 
+/* Whether an entry of the environment, "IMGTRAIN_SEED=1", says what a key's value is. */
+bool config_is_variable(const char *entry);
+
 /* Writes every key with its value as YAML that loads to the same values again. */
 int config_print(const struct config *config, FILE *to);
 /* The same as a string (malloc, owned by the caller). */

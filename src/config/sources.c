@@ -65,25 +65,32 @@ static void key_of_variable(const char *name, size_t length, char key[CONFIG_FUL
     key[used] = '\0';
 }
 
-/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/cmd_train.c,
+/* Variables that are read elsewhere: cpu/isa.c, device/faults.c, cmd/cmd_load.c, model_find.c,
  * cuda/cudnn/cudnn_api.c, the emulator of the tests. */
 static bool is_no_key(const char *name)
 {
     return strncmp(name, "ISA=", 4) == 0 || strncmp(name, "FAULTS=", 7) == 0 ||
            strncmp(name, "TESTING=", 8) == 0 || strncmp(name, "CUDNN=", 6) == 0 ||
            strncmp(name, "EMU=", 4) == 0 || strncmp(name, "EMU_LOG=", 8) == 0 ||
-           strncmp(name, "KERNELS=", 8) == 0 || strncmp(name, "SELF_CHECK=", 11) == 0;
+           strncmp(name, "KERNELS=", 8) == 0 || strncmp(name, "MODELS=", 7) == 0 ||
+           strncmp(name, "SELF_CHECK=", 11) == 0;
+}
+
+static const char variable_prefix[] = "IMGTRAIN_";
+
+bool config_is_variable(const char *entry)
+{
+    size_t length = sizeof variable_prefix - 1;
+    return strncmp(entry, variable_prefix, length) == 0 && strchr(entry + length, '=') &&
+           !is_no_key(entry + length);
 }
 
 int config_read_environment(struct config_entries *entries, struct config_faults *faults)
 {
-    static const char prefix[] = "IMGTRAIN_";
     for (char **variable = environ; variable && *variable; variable++) {
-        const char *name = *variable + sizeof prefix - 1;
-        if (strncmp(*variable, prefix, sizeof prefix - 1) != 0) continue;
+        if (!config_is_variable(*variable)) continue;
+        const char *name = *variable + sizeof variable_prefix - 1;
         size_t length = strcspn(name, "=");
-        if (name[length] == '\0') continue;
-        if (is_no_key(name)) continue;
         char key[CONFIG_FULL_NAME_BYTES], where[CONFIG_FULL_NAME_BYTES];
         snprintf(where, sizeof where, "%.*s", (int)(name - *variable + (ptrdiff_t)length),
                  *variable);

@@ -177,8 +177,8 @@ __attribute__((constructor)) static void wait_for_signals(void)
     if (file) fclose(file);
     words[bytes] = 0;
     for (char *word = words; word < words + bytes; word += strlen(word) + 1)
-        if (strncmp(word, "--only=", 7) == 0) {
-            close(open(word + 2, O_CREAT | O_WRONLY, 0600));
+        if (strncmp(word, "-oearly-", 8) == 0) {
+            close(open(word + 8, O_CREAT | O_WRONLY, 0600));
             while (sigpending(&came) == 0 && !(sigismember(&came, SIGTERM) && sigismember(&came, SIGUSR2)))
                 usleep(10000);
         }
@@ -190,8 +190,8 @@ elif cc -shared -fPIC early.c -o early.so 2>/dev/null; then
     # shellcheck disable=SC2086  # words
     LD_PRELOAD=$PWD/early.so "$program" train tiny.yaml $three -o early --jobs 2 >"$out" 2>"$err" &
     pid=$!
-    wait_for only=1
-    wait_for only=2
+    wait_for 001
+    wait_for 002
     kill -USR2 $pid
     kill -TERM $pid
     wait $pid
@@ -210,6 +210,24 @@ there shared-001 shared-002 shared-003
 run 31 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[2000, 20, 30]' -o little --jobs 2 --memory-limit $((large * 2 / 3))
 there little-002 little-003
 
+# ---- a process says why it fails as the run itself does; its config is what this process has read ----
+run 74 sh -c 'ulimit -f 48; exec "$0" train tiny.yaml input_path=a.ppm num_gaussians="[300, 5]" -o said --jobs 2' "$program"
+there said-002
+err_has "imgtrain: 1 of 2 runs failed, the first of them run 1: "
+err_lacks "1 of 1"
+run 0 sh -c 'cat tiny.yaml | IMGTRAIN_SEED=7 "$0" train /dev/stdin input_path="photos/[ab].ppm" seed=5 max_steps=3 \
+    -o piped --jobs 2' "$program"
+there piped-001 piped-002
+run 0 grep -q 'num_gaussians: 20$' piped-002/config.yaml
+run 0 grep -q '^seed: 5$' piped-002/config.yaml
+
+# ---- more combinations than there may be, by what a pattern matches ----
+mkdir crowd
+(cd crowd && seq 2200 | xargs touch)
+thousand="[$(seq -s ', ' 1000)]"
+run 78 imgtrain train tiny.yaml input_path='crowd/*' seed="$thousand" num_gaussians="$thousand" -o crowd/run
+err_has "more than 1000000 combinations"
+
 # ---- parts of a batch for several machines ----
 run 0 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21, 22, 23, 24]' -o part --shard 1/2
 there part-002 part-004
@@ -225,10 +243,17 @@ not_there pod-001 pod-004
 run 0 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21, 22]' -o pick --only 3
 there pick-003
 not_there pick-001 pick-002
+run 66 imgtrain train tiny.yaml input_path='[missing.ppm, a.ppm]' -o pick --only 1
+err_has "imgtrain: run 1 of 2: open missing.ppm"
+err_lacks "error:"
 for bad in 2/2 a/2 1/0 0/ x -1/2 auto 3; do
     run 64 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' -o bad --shard=$bad
 done
 run 64 env SLURM_ARRAY_TASK_ID=x "$program" train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' -o bad --shard 2
+# a part of an array that is submitted again: which part a task is cannot be known
+run 64 env SLURM_ARRAY_TASK_ID=5 SLURM_ARRAY_TASK_MIN=5 SLURM_ARRAY_TASK_COUNT=1 \
+    "$program" train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' -o bad --shard 2
+err_has "say --shard I/2"
 run 64 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' --jobs 2
 err_has "give -o or exp_name"
 run 64 imgtrain train tiny.yaml input_path=a.ppm num_gaussians='[20, 21]' -o bad --only 3

@@ -140,6 +140,13 @@ run 0 sh -c 'tries=0
     until ls asked/checkpoints/*.safetensors || [ $tries -ge 600 ]; do sleep 0.1; tries=$((tries + 1)); done
     ls asked/checkpoints/*.safetensors'
 
+# ---- one that was held back before the program began, as by a parent that blocks it ----
+run 75 python3 -c 'import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+os.kill(os.getpid(), signal.SIGTERM)
+os.execv(sys.argv[1], sys.argv[1:])' "$program" train tiny.yaml max_steps=3 -o held
+err_has "SIGTERM"
+
 # ---- a lost terminal, a limit of processor time ----
 for number in 1 24; do
     signal=$(kill -l $number)

@@ -182,8 +182,6 @@ int cmd_train(int argc, char **argv)
     if (options.dry_run) options_without_effect("json", "with --dry-run");
     struct config *config = NULL;
     bool expanded;
-    options.operand_count = operand_count;
-    options.operands = argv + 1;
     if (options.time_limit > 0) signals_set_time_limit(options.time_limit);
     TRY(load_config(&config, &options.config_path, operand_count, argv, &options.load));
     train_set_log_level(config, options.quiet);

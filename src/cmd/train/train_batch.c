@@ -49,7 +49,8 @@ static int train_batch_one(struct train_batch *batch, int index, enum train_pass
 void train_batch_fail(struct train_batch *batch, int index, int code)
 {
     struct train_job *job = &batch->jobs[index];
-    log_error("run %d of %d: %s", index + 1, batch->count, error_message());
+    if (!batch->options->only)
+        log_error("run %d of %d: %s", index + 1, batch->count, error_message());
     *job = (struct train_job){.state = TRAIN_JOB_ENDED, .code = code, .folder = job->folder};
     job->message = string_format("%s", error_message());
     batch->failed++;
@@ -89,7 +90,10 @@ static int train_batch_conclude(const struct train_batch *batch)
     for (int i = 0; i < batch->count; i++)
         wanted += train_batch_has(batch, i);
     for (int i = 0; i < batch->count; i++)
-        if (batch->jobs[i].code < 0)
+        if (batch->jobs[i].code < 0 && batch->options->only)
+            return fail(batch->jobs[i].code, "run %d of %d: %s", i + 1, batch->count,
+                        batch->jobs[i].message ? batch->jobs[i].message : "");
+        else if (batch->jobs[i].code < 0)
             return fail(batch->jobs[i].code, "%d of %d runs failed, the first of them run %d: %s",
                         batch->failed, wanted, i + 1,
                         batch->jobs[i].message ? batch->jobs[i].message : "");

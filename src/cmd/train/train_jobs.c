@@ -1,4 +1,6 @@
-/* The runs of a batch as processes: each is this program again with --only. */
+/* The runs of a batch as processes: each is this program again, with the config of its run as it
+ * was resolved when the batch began. A config that is edited meanwhile, or new files that a pattern
+ * matches, do not change what a run is. */
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -9,12 +11,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,86 +54,114 @@ static int job_add(char **words, int *count, int room, char *word)
     return OK;
 }
 
-/* The command line of a run: what this process was asked for, and which run. Owned words. */
-static int job_words(const struct job_pool *pool, int index, char **words, int room)
+/* The config of a run, in a file without a name. */
+static int job_write_config(const struct job_pool *pool, int index, int *file)
+{
+    int threads = threads_default() / pool->room;
+    struct config *one = NULL;
+    char *text = NULL;
+    int code = config_batch(pool->batch->config, index, &one);
+    if (code == OK) {
+        if (one->threads == 0) one->threads = threads > 1 ? threads : 1;
+        if (pool->share > 0 && !pool->batch->jobs[index].alone) one->memory.limit = pool->share;
+        code = config_print_text(one, &text);
+    }
+    if (code == OK && (*file = memfd_create("config", 0)) < 0)
+        code = fail_errno(ERR_SYSTEM, "pass on the config of run %d", index + 1);
+    if (code == OK) code = file_write_all(*file, text, strlen(text), "the config of a run");
+    free(text);
+    config_free(one);
+    return code;
+}
+
+/* The command line of a run. Owned words. */
+static int job_words(const struct job_pool *pool, int index, int config, char **words)
 {
     const struct train_options *options = pool->batch->options;
-    int count = 0, threads = threads_default() / pool->room;
+    const char *folder = pool->batch->jobs[index].folder;
+    int count = 0, room = JOB_WORDS;
+    if (!folder) return fail(ERR_SYSTEM, "out of memory");
     TRY(job_add(words, &count, room, string_format("imgtrain")));
     TRY(job_add(words, &count, room, string_format("train")));
-    for (int i = 0; i < options->operand_count; i++)
-        TRY(job_add(words, &count, room, string_format("%s", options->operands[i])));
-    if (pool->batch->config->threads == 0)
-        TRY(job_add(words, &count, room, string_format("threads=%d", threads > 1 ? threads : 1)));
-    if (options->output) TRY(job_add(words, &count, room, string_format("-o%s", options->output)));
-    if (options->load.device)
-        TRY(job_add(words, &count, room, string_format("--device=%s", options->load.device)));
-    if (pool->share > 0 && !pool->batch->jobs[index].alone)
-        TRY(job_add(words, &count, room, string_format("--memory-limit=%" PRIu64, pool->share)));
-    else if (options->load.memory_limit)
-        TRY(job_add(words, &count, room,
-                    string_format("--memory-limit=%" PRIu64, options->load.memory_limit)));
+    TRY(job_add(words, &count, room, string_format("/proc/self/fd/%d", config)));
+    TRY(job_add(words, &count, room, string_format("-o%s", folder)));
     if (options->resume) TRY(job_add(words, &count, room, string_format("--resume")));
     if (options->allow_changed_input)
         TRY(job_add(words, &count, room, string_format("--allow-changed-input")));
-    if (options->each) TRY(job_add(words, &count, room, string_format("--each")));
-    TRY(job_add(words, &count, room, string_format("--only=%d", index + 1)));
     TRY(job_add(words, &count, room, string_format("--time-limit=0"))); /* is ours to watch */
     return job_add(words, &count, room, string_format("--quiet"));
 }
 
-/* What a process hears from us. Blocked from before the fork until signals_install(): the handlers
- * that it has from us would swallow a stop, and without any it would be killed. */
-static void job_signals(sigset_t *ours)
+/* The environment but for what the config has already. Borrowed words in an owned list. */
+static char **job_environment(void)
 {
-    sigemptyset(ours);
-    sigaddset(ours, SIGTERM);
-    sigaddset(ours, SIGUSR2);
+    size_t count = 0, used = 0;
+    while (environ && environ[count])
+        count++;
+    char **kept = calloc(count + 1, sizeof *kept);
+    for (size_t i = 0; kept && i < count; i++)
+        if (!config_is_variable(environ[i]) && strncmp(environ[i], "IMGTRAIN_TESTING=", 17) != 0)
+            kept[used++] = environ[i];
+    return kept;
 }
 
 /* In the child, between fork and exec: only what is safe there. A process group of its own, so that
- * a Ctrl-C comes from us alone; where we are killed it saves and stops. */
-static void job_become(char *const *words, int messages, pid_t parent)
+ * a Ctrl-C comes from us alone; where we are killed it saves and stops. `held`: signals that wait
+ * until the program listens to them. */
+static void job_become(char *const *words, char *const *environment, int messages, pid_t parent,
+                       const sigset_t *held)
 {
-    sigset_t ours;
-    job_signals(&ours);
-    sigprocmask(SIG_SETMASK, &ours, NULL);
+    sigprocmask(SIG_SETMASK, held, NULL);
     signal(SIGTERM, SIG_DFL); /* from us alone: nobody else's wish to ignore it counts */
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(75);
     if (dup2(messages, STDERR_FILENO) < 0) _exit(71);
-    execv("/proc/self/exe", words);
+    execve("/proc/self/exe", words, environment);
     _exit(71);
+}
+
+/* What is asked of a process that has just begun must neither end it nor be lost. */
+static pid_t job_fork(char *const *words, char *const *environment, int messages)
+{
+    sigset_t held, before;
+    pid_t parent = getpid();
+    sigemptyset(&held);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &held, &before);
+    pid_t pid = fork();
+    if (pid == 0) job_become(words, environment, messages, parent, &held);
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return pid;
 }
 
 static int job_start(struct job_pool *pool, struct job_process *process, int index)
 {
-    int room = pool->batch->options->operand_count + JOB_WORDS, ends[2];
-    char **words = calloc((size_t)room, sizeof *words);
-    int code = words ? job_words(pool, index, words, room) : fail(ERR_SYSTEM, "out of memory");
-    pid_t parent = getpid();
+    char *words[JOB_WORDS] = {NULL}, **environment = job_environment();
+    int ends[2] = {-1, -1}, config = -1;
+    int code = environment ? OK : fail(ERR_SYSTEM, "out of memory");
+    if (code == OK) code = job_write_config(pool, index, &config);
+    if (code == OK) code = job_words(pool, index, config, words);
     if (code == OK && pipe2(ends, O_CLOEXEC) != 0) code = fail_errno(ERR_SYSTEM, "pipe");
     if (code == OK) {
         *process = (struct job_process){.index = index, .messages = ends[0]};
-        sigset_t ours, before;
-        job_signals(&ours);
-        pthread_sigmask(SIG_BLOCK, &ours, &before);
-        pid_t pid = fork();
-        if (pid == 0) job_become(words, ends[1], parent);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        close(ends[1]);
+        pid_t pid = job_fork(words, environment, ends[1]);
         if (pid < 0) {
-            close(ends[0]);
             code = fail_errno(ERR_SYSTEM, "start a process");
+            close(ends[0]);
         } else {
             process->pid = pid;
             pool->running++;
         }
+        close(ends[1]);
     }
-    for (int i = 0; words && words[i]; i++)
+    if (config >= 0) close(config);
+    for (int i = 0; words[i]; i++)
         free(words[i]);
-    free(words);
+    free(environment);
     return code;
 }
 
@@ -254,8 +284,8 @@ static int job_begin_some(struct job_pool *pool)
 {
     struct train_batch *batch = pool->batch;
     int index;
-    while (!pool->stopping && (index = job_next(batch, TRAIN_JOB_WAITS)) >= 0 &&
-           job_has_room(pool, index)) {
+    while (!signals_stop_requested() && !pool->stopping &&
+           (index = job_next(batch, TRAIN_JOB_WAITS)) >= 0 && job_has_room(pool, index)) {
         struct job_process *process = pool->processes;
         while (process->pid > 0)
             process++;

@@ -16,8 +16,6 @@ struct train_options {
     int64_t jobs, only;
     const char *shard;
     bool each, resume, allow_changed_input, dry_run, quiet, json;
-    int operand_count;
-    char **operands;         /* config and keys, as they were given */
     const char *config_path; /* NULL: keys alone */
 };
 

@@ -26,19 +26,27 @@ static int train_shard_variable(const char *name, int *value)
     return fail(ERR_USAGE, "%s: '%s' is no whole number", name, text);
 }
 
-/* SLURM counts from SLURM_ARRAY_TASK_MIN on, by SLURM_ARRAY_TASK_STEP. */
+/* SLURM counts from SLURM_ARRAY_TASK_MIN on, by SLURM_ARRAY_TASK_STEP. Of an array of which a part
+ * is submitted again, the first may be any part. */
 static int train_shard_of_environment(struct train_shard *shard, bool count_too)
 {
-    int id = 0, first = 0, step = 1, code = train_shard_variable("SLURM_ARRAY_TASK_ID", &id);
+    int id = 0, first = 0, step = 1, tasks = 0,
+        code = train_shard_variable("SLURM_ARRAY_TASK_ID", &id);
     if (code == ERR_USAGE) return code;
     if (code == OK) {
         if (train_shard_variable("SLURM_ARRAY_TASK_MIN", &first) == ERR_USAGE) return ERR_USAGE;
         if (train_shard_variable("SLURM_ARRAY_TASK_STEP", &step) == ERR_USAGE) return ERR_USAGE;
-        if (count_too) code = train_shard_variable("SLURM_ARRAY_TASK_COUNT", &shard->count);
+        code = train_shard_variable("SLURM_ARRAY_TASK_COUNT", &tasks);
         if (code == ERR_USAGE) return code;
-        if (code < 0)
+        if (code < 0 && count_too)
             return fail(ERR_USAGE,
                         "--shard auto: SLURM_ARRAY_TASK_COUNT is not set: say --shard N");
+        if (code == OK && !count_too && first > 0 && tasks != shard->count)
+            return fail(ERR_USAGE,
+                        "--shard %d: the array has %d tasks from %d on, so task %d may be any "
+                        "part: say --shard I/%d, I from 0",
+                        shard->count, tasks, first, id, shard->count);
+        if (count_too) shard->count = tasks;
         shard->index = step > 0 && id >= first ? (id - first) / step : id;
         return OK;
     }
