@@ -49,6 +49,15 @@ static __device__ void cuda_splat_adam_set(const struct splat_update &u, int k, 
     *to = p < low ? low : p > high ? high : p;
 }
 
+/* Axes of a row's first update. */
+static __device__ void cuda_splat_adam_begin_axes(const struct splat_update &u, int64_t row)
+{
+    float mean[AXES_MOST], square[AXES_MOST]; /* they are 0 */
+    const int n = u.columns;
+    axes_begin_f32(n, u.rows.moments + (row - u.first) * axes_moments(n),
+                   u.rows.axes + (row - u.first) * n * n, mean, square);
+}
+
 /* The groups in axes: gathered into one list of columns and scattered again. */
 static __device__ void cuda_splat_adam_update_axes(const struct splat_update &u, int64_t row,
                                                    const struct adam_f32 *rate, int updates)
@@ -88,11 +97,12 @@ static __device__ void cuda_splat_adam_update_row(const struct splat_update &u, 
                                                   int64_t *skipped)
 {
     const struct splat_rates *rates = u.rates;
+    int updates = rates->t - u.rows.born[row - u.first];
     if (!cuda_splat_adam_row_is_finite(u, row)) {
+        if (IN_AXES && updates == 1) cuda_splat_adam_begin_axes(u, row);
         atomicAdd((unsigned long long *)skipped, 1ull);
         return;
     }
-    int updates = rates->t - u.rows.born[row - u.first];
     struct adam_f32 rate = adam_after(updates, rates->b2);
     if (IN_AXES) cuda_splat_adam_update_axes(u, row, &rate, updates);
     for (int k = 0; k < u.groups; k++) {

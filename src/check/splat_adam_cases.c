@@ -166,6 +166,14 @@ static void truth_renew(const double *moments, double (*axes)[AXES], double *m, 
     }
 }
 
+/* Of a row's first update, whether its gradient is finite or not. */
+static void truth_begin_axes(double *axes, double *moments)
+{
+    for (int i = 0; i < AXES * AXES; i++)
+        axes[i] = i % (AXES + 1) == 0;
+    memset(moments, 0, (size_t)axes_moments(AXES) * sizeof *moments);
+}
+
 /* A row in axes. p, m, v, g: of its columns, in the order of the groups. */
 static void truth_axes_row(double age, double (*axes)[AXES], double *moments, double *const *p,
                            double *const *m, double *const *v, const double *g, const double *rate)
@@ -174,11 +182,8 @@ static void truth_axes_row(double age, double (*axes)[AXES], double *moments, do
     for (int k = 0; k < AXES; k++) {
         mean[k] = age > 1 ? *m[k] : 0;
         square[k] = age > 1 ? *v[k] : 0;
-        for (int j = 0; age <= 1 && j < AXES; j++)
-            axes[k][j] = j == k;
     }
-    for (int i = 0; age <= 1 && i < axes_moments(AXES); i++)
-        moments[i] = 0;
+    if (age <= 1) truth_begin_axes(axes[0], moments);
     if (age >= AXES_FIRST && fmod(age, AXES_EVERY) == 0) truth_renew(moments, axes, mean, square);
     for (int i = 0, at = 0; i < AXES; i++)
         for (int k = 0; k <= i; k++, at++)
@@ -228,6 +233,9 @@ static void truth_adam(struct op_data *d)
     for (int row = 0; row < d->c->n; row++) {
         double age = UPDATES - op_values(d, "born")[row];
         if (!adam_row_is_finite(d, row)) {
+            if (d->c->index == ADAM_IN_AXES && age <= 1)
+                truth_begin_axes(op_values(d, "axes") + row * AXES * AXES,
+                                 op_values(d, "moments") + row * axes_moments(AXES));
             *skipped += 1;
             continue;
         }

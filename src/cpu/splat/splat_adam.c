@@ -45,6 +45,15 @@ static float splat_adam_clamped(const struct splat_adam *group, int c, float p)
     return p < low ? low : p > high ? high : p;
 }
 
+/* Axes of a row's first update. */
+static void splat_adam_begin_axes(const struct adam_work *work, int64_t row)
+{
+    float mean[AXES_MOST], square[AXES_MOST]; /* they are 0 */
+    int n = work->columns;
+    axes_begin_f32(n, work->rows->moments + row * axes_moments(n), work->rows->axes + row * n * n,
+                   mean, square);
+}
+
 /* Of the groups in axes: gathered into one list of columns and scattered again. */
 static void splat_adam_update_axes(const struct adam_work *work, const struct adam_f32 *rate,
                                    int updates, int64_t row)
@@ -90,6 +99,7 @@ static void update_rows(void *context, int64_t from, int64_t to)
     for (int64_t row = from; row < to; row++) {
         if (t - born[row] != updates) rate = adam_after(updates = t - born[row], work->b2);
         if (!splat_adam_row_is_finite(work->groups, work->group_count, row)) {
+            if (work->columns && updates == 1) splat_adam_begin_axes(work, row);
             bad++;
             continue;
         }
