@@ -95,7 +95,10 @@ def check_saved(run):
 
 def check_replay(run, base):
     """What grew grows again by memory.schedule, to the same bits."""
-    schedule = imgtrain(['info', run, '--schedule']).stdout.strip().replace(': ', '=', 1)
+    told = imgtrain(['info', run, '--schedule'])
+    if told.returncode != FINISHED:
+        raise Wrong('info --schedule ended with %d: %s' % (told.returncode, told.stderr))
+    schedule = told.stdout.strip().replace(': ', '=', 1)
     if not schedule: # nothing grew
         return check_same(run, base.run)
     again = run + '-again'

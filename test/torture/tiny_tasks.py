@@ -90,6 +90,6 @@ TASKS = {
     'splat': Task(any_splat, False),
     'sr': Task(any_sr, True),
     'gan': Task(any_gan, False),
-    'diffusion': Task(any_diffusion, True),
+    'diffusion': Task(any_diffusion, False),
     'vae': Task(any_vae, False),
 }
