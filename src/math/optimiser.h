@@ -6,23 +6,21 @@
 #include "base/host_device.h"
 
 /* Fused on GPUs, where nvcc would fuse products of its own choice, and nowhere else. */
+#ifdef __CUDACC__
+#define OPTIMISER_FMA(a, b, c) fmaf(a, b, c)
+#else
+#define OPTIMISER_FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
 #define REAL float
 #define FORMULA(name) name##_f32
-#ifdef __CUDACC__
-#define REAL_FMA(a, b, c) fmaf(a, b, c)
-#else
-#define REAL_FMA(a, b, c) ((a) * (b) + (c))
-#endif
+#define REAL_FMA(a, b, c) OPTIMISER_FMA(a, b, c)
 #define REAL_SQRT(x) sqrtf(x)
 #include "math/adam.h"
 
 #define REAL float
 #define FORMULA(name) name##_f32
-#ifdef __CUDACC__
-#define REAL_FMA(a, b, c) fmaf(a, b, c)
-#else
-#define REAL_FMA(a, b, c) ((a) * (b) + (c))
-#endif
+#define REAL_FMA(a, b, c) OPTIMISER_FMA(a, b, c)
 #define REAL_SQRT(x) sqrtf(x)
 #include "math/axes.h"
 
