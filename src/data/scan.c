@@ -255,33 +255,18 @@ static const char *scan_name(const void *context, int i)
     return scan->files[i].name;
 }
 
-/* Captions in place of classes. */
-static int scan_read_captions(struct scan *scan, const char *folder)
-{
-    struct captions captions;
-    int code = captions_read(&captions, folder, scan->count, scan_name, scan, scan->stop_requested);
-    for (int i = 0; i < scan->count && code == OK; i++)
-        scan->files[i].label = captions.labels[i];
-    if (code == OK) {
-        scan->has_captions = true;
-        scan->classes = captions.texts;
-        scan->class_count = captions.text_count;
-        captions.texts = NULL;
-        captions.text_count = 0;
-    }
-    captions_free(&captions);
-    return code;
-}
-
-/* Classes out of a file. */
-static int scan_read_label_file(struct scan *scan, const char *label_file)
+/* Labels in place of sub-folders' names: classes out of label_file, or, where it is NULL, captions
+ * beside the images. */
+static int scan_read_labels(struct scan *scan, const char *folder, const char *label_file)
 {
     struct captions labels;
-    int code = label_file_read(&labels, label_file, scan->count, scan_name, scan);
+    int code = label_file ? label_file_read(&labels, label_file, scan->count, scan_name, scan)
+                          : captions_read(&labels, folder, scan->count, scan_name, scan,
+                                          scan->stop_requested);
     for (int i = 0; i < scan->count && code == OK; i++)
         scan->files[i].label = labels.labels[i];
     if (code == OK) {
-        scan->has_label_file = true;
+        *(label_file ? &scan->has_label_file : &scan->has_captions) = true;
         scan->classes = labels.texts;
         scan->class_count = labels.text_count;
         labels.texts = NULL;
@@ -330,8 +315,8 @@ int scan_folder_labelled(struct scan *scan, const char *folder, enum scan_labels
     bool classes = labels == SCAN_LABELS_FOLDERS;
     if (labels == SCAN_LABELS_AUTO) classes = folders_look_like_classes(scan);
     if (classes) TRY(number_classes(scan, folder));
-    if (labels == SCAN_LABELS_CAPTIONS) TRY(scan_read_captions(scan, folder));
-    if (labels == SCAN_LABELS_FILE) TRY(scan_read_label_file(scan, label_file));
+    if (labels == SCAN_LABELS_CAPTIONS) TRY(scan_read_labels(scan, folder, NULL));
+    if (labels == SCAN_LABELS_FILE) TRY(scan_read_labels(scan, folder, label_file));
     return drop_aliases(scan);
 }
 
