@@ -14,6 +14,20 @@ enum { DRAWN = 1 << 16 };
 
 enum { STEPS = 8 };
 
+/* The denoisers of those that are meant for pixels and for latents, which differ in channels. */
+#define S3DIT_1M(of)                                                                               \
+    {                                                                                              \
+        .channels = (of), .patch = 2, .dim = 96, .layers = 3, .refiner_layers = 1, .heads = 3,     \
+        .text_dim = 64, .axes = {16, 8, 8}, .axes_lens = {512, 128, 128}, .rope_theta = 256,       \
+        .t_scale = 1000, .norm_eps = 1e-5                                                          \
+    }
+#define S3DIT_42M(of)                                                                              \
+    {                                                                                              \
+        .channels = (of), .patch = 2, .dim = 384, .layers = 16, .refiner_layers = 2, .heads = 6,   \
+        .text_dim = 256, .axes = {32, 16, 16}, .axes_lens = {512, 128, 128}, .rope_theta = 256,    \
+        .t_scale = 1000, .norm_eps = 1e-5                                                          \
+    }
+
 static const struct arch {
     const char *name;
     struct s3dit_config config;
@@ -22,37 +36,9 @@ static const struct arch {
     int side, text_rows;
     struct kl_config vae; /* levels 0: none */
 } archs[] = {
-    {"s3dit-1m",
-     {.channels = 3,
-      .patch = 2,
-      .dim = 96,
-      .layers = 3,
-      .refiner_layers = 1,
-      .heads = 3,
-      .text_dim = 64,
-      .axes = {16, 8, 8},
-      .axes_lens = {512, 128, 128},
-      .rope_theta = 256,
-      .t_scale = 1000,
-      .norm_eps = 1e-5},
-     TENSOR_F32,
-     1,
-     16,
-     1,
-     {.levels = 0}},
+    {"s3dit-1m", S3DIT_1M(3), TENSOR_F32, 1, 16, 1, {.levels = 0}},
     {"s3dit-1m-latent",
-     {.channels = 4,
-      .patch = 2,
-      .dim = 96,
-      .layers = 3,
-      .refiner_layers = 1,
-      .heads = 3,
-      .text_dim = 64,
-      .axes = {16, 8, 8},
-      .axes_lens = {512, 128, 128},
-      .rope_theta = 256,
-      .t_scale = 1000,
-      .norm_eps = 1e-5},
+     S3DIT_1M(4),
      TENSOR_F32,
      1,
      64,
@@ -65,37 +51,9 @@ static const struct arch {
       .attention = true,
       .scaling = 1,
       .shift = 0}},
-    {"s3dit-42m",
-     {.channels = 3,
-      .patch = 2,
-      .dim = 384,
-      .layers = 16,
-      .refiner_layers = 2,
-      .heads = 6,
-      .text_dim = 256,
-      .axes = {32, 16, 16},
-      .axes_lens = {512, 128, 128},
-      .rope_theta = 256,
-      .t_scale = 1000,
-      .norm_eps = 1e-5},
-     TENSOR_F32,
-     1,
-     32,
-     1,
-     {.levels = 0}},
+    {"s3dit-42m", S3DIT_42M(3), TENSOR_F32, 1, 32, 1, {.levels = 0}},
     {"s3dit-42m-latent",
-     {.channels = 16,
-      .patch = 2,
-      .dim = 384,
-      .layers = 16,
-      .refiner_layers = 2,
-      .heads = 6,
-      .text_dim = 256,
-      .axes = {32, 16, 16},
-      .axes_lens = {512, 128, 128},
-      .rope_theta = 256,
-      .t_scale = 1000,
-      .norm_eps = 1e-5},
+     S3DIT_42M(16),
      TENSOR_F32,
      1,
      256,
