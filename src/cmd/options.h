@@ -58,6 +58,16 @@ void options_describe_with(void (*describe)(const struct option_usage *usage, vo
 void options_without_effect(const char *names, const char *why);
 void options_all_without_effect(const struct option_row *rows, const char *why);
 
+/* Rows of a table: a word that is kept as it is; something asked for. */
+#define OPTION_TEXT(name_, argument_, to, help_)                                                   \
+    {                                                                                              \
+        .name = (name_), .argument = (argument_), .text = (to), .help = (help_)                    \
+    }
+#define OPTION_FLAG(name_, to, help_)                                                              \
+    {                                                                                              \
+        .name = (name_), .flag = (to), .help = (help_)                                             \
+    }
+
 /* The options that several commands have, each in the same words everywhere. */
 #define OPTION_DEVICE(to)                                                                          \
     {                                                                                              \
