@@ -230,6 +230,29 @@ START_TEST(vae_weights_that_are_no_numbers)
 }
 END_TEST
 
+START_TEST(vae_files_that_are_none)
+{
+    static const struct {
+        const char *key, *value, *says;
+    } bad[] = {{"vae.levels", "9", "vae.levels"},
+               {"vae.levels", "1", "expected F32"},
+               {"vae.width.1", "15", "15 channels in 2 groups"},
+               {"vae.width.1", "24", "conv"},
+               {"vae.scaling_factor", "nan", "vae.scaling_factor"},
+               {"vae.attention", "0", NULL}};
+    const struct kl_config config = tiny_vae_config(3);
+    const char *path = in_folder("file.safetensors");
+    tiny_vae_write_file_with(path, &config, bad[_i].key, bad[_i].value);
+    if (bad[_i].says) {
+        assert_vae_refused(path, ERR_DATA, bad[_i].says);
+        return;
+    }
+    struct kl_folder vae; /* tensors that it does not ask for */
+    MUST(kl_folder_open(&vae, path));
+    kl_folder_close(&vae);
+}
+END_TEST
+
 Suite *kl_folder_test_suite(void);
 Suite *kl_folder_test_suite(void)
 {
@@ -241,6 +264,7 @@ Suite *kl_folder_test_suite(void)
     tcase_add_test(tests, vae_of_half_precision_is_widened);
     tcase_add_test(tests, vae_of_older_releases);
     tcase_add_test(tests, vae_configs_that_are_refused);
+    tcase_add_loop_test(tests, vae_files_that_are_none, 0, 6);
     tcase_add_test(tests, vae_weights_that_are_no_numbers);
     suite_add_tcase(suite, tests);
     return suite;

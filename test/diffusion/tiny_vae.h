@@ -47,18 +47,25 @@ static inline void tiny_vae_write(const char *path, const struct kl_config *conf
     net_free(&net);
 }
 
-/* As a run's model.safetensors. */
-static inline void tiny_vae_write_file(const char *path, const struct kl_config *config)
+/* As a run's model.safetensors; key, if not NULL, gets another value. */
+static inline void tiny_vae_write_file_with(const char *path, const struct kl_config *config,
+                                            const char *key, const char *value)
 {
     struct net net = {.layer_count = 0};
     float *flat = tiny_vae_weights(&net, config);
     struct store_writer *writer = store_writer_create();
     MUST(kl_store_config(writer, config));
+    if (key) MUST(store_set(writer, key, value));
     MUST(weights_store(writer, "", &net, flat));
     MUST(store_write(writer, path, false));
     store_writer_free(writer);
     free(flat);
     net_free(&net);
+}
+
+static inline void tiny_vae_write_file(const char *path, const struct kl_config *config)
+{
+    tiny_vae_write_file_with(path, config, NULL, NULL);
 }
 
 #endif

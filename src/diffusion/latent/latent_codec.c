@@ -120,7 +120,7 @@ int latent_codec_encode(struct latent_codec *c, const float *image, float *means
         size_t pixel = i / (size_t)channels;
         const float *mean = moments + pixel * (size_t)channels + i;
         means[i] = *mean;
-        deviations[i] = expf(0.5f * latent_log(mean[channels]));
+        if (deviations) deviations[i] = expf(0.5f * latent_log(mean[channels]));
     }
     free(moments);
     return code;

@@ -38,7 +38,7 @@ int latent_codec_choose_rows(const struct kl_folder *vae, int height, int width,
 /* The weights of what is used next; whatever stood in the same bytes is gone. ERR_DATA. */
 int latent_codec_begin(struct latent_codec *codec, bool decoder);
 /* image [height][width][3] in -1..1 to means and deviations [height / f][width / f][channels], as
- * the encoder has them; all of the host. */
+ * the encoder has them; all of the host. deviations may be NULL. */
 int latent_codec_encode(struct latent_codec *codec, const float *image, float *means,
                         float *deviations);
 /* latents, as a denoiser has them, to an image. */
