@@ -10,8 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Images that figures of features take, as those of a GAN do: of fewer they are left out. */
-enum { MEASURE_LEAST = 10, MEASURE_SEED = 1 };
+enum { MEASURE_SEED = 1 };
 
 struct measured_images {
     uint8_t *samples;       /* [count] */
@@ -85,9 +84,7 @@ int diffusion_measure_samples(struct task_state *s, struct sample_metrics *metri
                                        (struct image_list){m.pixels + m.count, m.held},
                                        (struct image_list){m.pixels + m.count + m.held, m.count},
                                        width, height, MEASURE_SEED, s->stop_requested));
-    if (m.count < MEASURE_LEAST)
-        metrics->rkid = metrics->precision = metrics->recall = metrics->density =
-            metrics->coverage = (double)NAN;
+    sample_metrics_leave_out(metrics, m.count);
 cleanup:
     if (code < 0) diffusion_measure_forget(metrics);
     free(m.samples);

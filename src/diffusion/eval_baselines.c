@@ -8,8 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { BASELINES_LEAST = 10 }; /* images that rkid takes: of fewer it is no figure */
-
 /* [n] images of normal numbers, as those that drawing begins with. */
 static int baselines_noise(uint8_t *images, int n, size_t numbers)
 {
@@ -52,7 +50,7 @@ int eval_baselines_measure(struct eval_baselines *baselines, const struct datase
     const uint8_t **pixels = NULL;
     double rkid[3] = {(double)NAN, (double)NAN, (double)NAN};
     int code = OK;
-    if (real.n < BASELINES_LEAST) goto cleanup;
+    if (real.n < SAMPLE_METRICS_LEAST) goto cleanup;
     images = malloc((n + 1) * numbers);
     pixels = calloc(2 * n, sizeof *pixels);
     if (!images || !pixels) TRY_CLEANUP(fail(ERR_SYSTEM, "out of memory for %d images", real.n));
@@ -64,7 +62,7 @@ int eval_baselines_measure(struct eval_baselines *baselines, const struct datase
     TRY_CLEANUP(baselines_mean(images + n * numbers, set, numbers));
     const struct image_list sets[3] = {
         {pixels, real.n}, {pixels + n, real.n}, {held.pixels, held.n}};
-    TRY_CLEANUP(sample_metrics_rkid(rkid, real, sets, held.n < BASELINES_LEAST ? 2 : 3, width,
+    TRY_CLEANUP(sample_metrics_rkid(rkid, real, sets, held.n < SAMPLE_METRICS_LEAST ? 2 : 3, width,
                                     height, stop_requested));
 cleanup:
     *baselines = (struct eval_baselines){.noise = rkid[0], .mean = rkid[1], .held = rkid[2]};

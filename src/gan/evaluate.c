@@ -4,7 +4,6 @@
 #include "data/dataset.h"
 #include "metrics/sample_metrics_internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { SEED = 1 };
@@ -41,13 +40,6 @@ static void evaluate_gather(struct pictures *p, const struct dataset *set, int c
         p->pointers[count + i] = dataset_held(set, i).pixels;
 }
 
-static void evaluate_leave_out(struct sample_metrics *m, int count)
-{
-    const double unknown = (double)NAN;
-    if (count >= EVALUATE_LEAST) return;
-    m->rkid = m->precision = m->recall = m->density = m->coverage = unknown;
-}
-
 int gan_evaluate(struct sample_metrics *metrics, int *count, const struct dataset *set,
                  const struct evaluate_options *options, gan_draw *draw, void *context)
 {
@@ -68,7 +60,7 @@ int gan_evaluate(struct sample_metrics *metrics, int *count, const struct datase
                                   (struct image_list){p.pointers + n, held},
                                   (struct image_list){p.pointers + n + held, n}, options->width,
                                   options->height, SEED, options->stop_requested);
-    evaluate_leave_out(metrics, n);
+    sample_metrics_leave_out(metrics, n);
 cleanup:
     free(p.pointers);
     free(p.samples);

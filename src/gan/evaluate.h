@@ -6,9 +6,8 @@
 
 struct dataset;
 
-/* Images that it takes. rkid of two images has been 71330: from ten on it keeps to its order of
- * magnitude, and a ball of five neighbours is not the whole set. ms_ssim compares pairs. */
-enum { EVALUATE_LEAST = 10, EVALUATE_LEAST_PAIR = 2 };
+/* Images that it takes; ms_ssim compares pairs. */
+enum { EVALUATE_LEAST = SAMPLE_METRICS_LEAST, EVALUATE_LEAST_PAIR = 2 };
 
 /* Draws the samples of n seeds and classes as bytes [n][height][width][3]. */
 typedef int gan_draw(void *context, const uint64_t *seeds, const int *classes, int n, uint8_t *out);

@@ -152,6 +152,13 @@ cleanup:
     return code;
 }
 
+void sample_metrics_leave_out(struct sample_metrics *metrics, int count)
+{
+    if (count >= SAMPLE_METRICS_LEAST) return;
+    metrics->rkid = metrics->precision = metrics->recall = metrics->density = metrics->coverage =
+        (double)NAN;
+}
+
 int sample_metrics_rkid(double *rkid, struct image_list real, const struct image_list *sets,
                         int count, int width, int height, bool (*stop_requested)(void))
 {

@@ -29,6 +29,13 @@ int sample_metrics_measure(struct sample_metrics *metrics, struct image_list rea
                            struct image_list held, struct image_list fake, int width, int height,
                            uint64_t seed, bool (*stop_requested)(void));
 
+/* Images of either kind that figures of features (rkid, precision, recall, density, coverage) take.
+ * rkid of two images has been 71330: from ten on it keeps to its order of magnitude, and a ball of
+ * five neighbours is not the whole set. */
+enum { SAMPLE_METRICS_LEAST = 10 };
+/* Those figures are NaN where there are fewer. */
+void sample_metrics_leave_out(struct sample_metrics *metrics, int count);
+
 /* rkid of each of `count` sets against the same real images: what its size means is told by those
  * of other sets. NaN for a set of fewer than 2. */
 int sample_metrics_rkid(double *rkid, struct image_list real, const struct image_list *sets,
