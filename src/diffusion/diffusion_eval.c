@@ -5,12 +5,11 @@
 #include "base/json.h"
 #include "config/config.h"
 #include "data/dataset.h"
+#include "diffusion/compared_images.h"
 #include "diffusion/diffusion_sampler.h"
 #include "diffusion/eval_baselines.h"
 #include "diffusion/model/model_trained.h"
 #include "diffusion/nearest_class.h"
-#include "metrics/sample_metrics.h"
-#include "metrics/sample_metrics_internal.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 
@@ -19,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METRICS_SEED = 1, FIGURES_MOST = 13 };
+enum { FIGURES_MOST = 13 };
 
 struct diffusion_eval {
     const struct task_evaluation *wanted;
@@ -27,12 +26,9 @@ struct diffusion_eval {
     struct config *config; /* of the model's file; a folder's has the defaults */
     struct diffusion_sampler *sampler;
     struct dataset *set;
-    int classes, count, held; /* texts count as classes; samples; images held out */
-    size_t image;             /* bytes */
-    uint8_t *samples;         /* [count] */
-    int *labels;              /* [count] */
-    const uint8_t **pixels;   /* training images, held-out ones, samples */
-    int *nearest;             /* [held + count]: classes that those look like */
+    int classes; /* texts count as classes */
+    struct compared_images images;
+    int *nearest; /* [images.held + images.count]: classes that those look like */
 };
 
 /* ---- what is compared ---- */
@@ -73,70 +69,47 @@ static int eval_open_images(struct diffusion_eval *e)
                 design->conditions.count - 1);
 }
 
-static int eval_allocate(struct diffusion_eval *e)
+static int eval_list_images(struct diffusion_eval *e)
 {
-    int n = dataset_train_count(e->set);
-    e->count = n < e->wanted->samples ? n : e->wanted->samples;
-    e->held = dataset_held_count(e->set);
-    size_t count = (size_t)e->count;
-    e->samples = malloc(count * e->image + 1);
-    e->labels = calloc(count + 1, sizeof *e->labels);
-    e->pixels = calloc(2 * count + (size_t)e->held + 1, sizeof *e->pixels);
-    e->nearest = calloc(count + (size_t)e->held + 1, sizeof *e->nearest);
-    bool is_there = e->samples && e->labels && e->pixels && e->nearest;
-    return is_there ? OK : fail(ERR_SYSTEM, "out of memory for %d samples", e->count);
+    const struct diffusion_design *design = diffusion_sampler_design(e->sampler);
+    struct compared_images *c = &e->images;
+    TRY(compared_images_open(c, e->set, e->wanted->samples, diffusion_shown_width(design),
+                             diffusion_shown_height(design), e->classes > 0,
+                             design->conditions.captions));
+    e->nearest = calloc((size_t)c->count + (size_t)c->held + 1, sizeof *e->nearest);
+    return e->nearest ? OK : fail(ERR_SYSTEM, "out of memory for %d samples", c->count);
 }
 
-/* As many training images as samples, spread over all; samples are of their classes, of seeds 0, 1,
- * ... */
 static int eval_make_samples(struct diffusion_eval *e)
 {
-    bool captions = diffusion_sampler_design(e->sampler)->conditions.captions;
     const struct model_defaults *usual = &e->model.defaults;
+    const struct compared_images *c = &e->images;
     double guidance = e->classes && usual->guidance > 0 ? usual->guidance : 0;
-    for (int i = 0; i < e->held; i++)
-        e->pixels[e->count + i] = dataset_held(e->set, i).pixels;
-    for (int i = 0; i < e->count; i++) {
-        int index = metrics_spread(i, e->count, dataset_train_count(e->set));
-        struct dataset_item item = dataset_train(e->set, index);
-        uint8_t *sample = e->samples + (size_t)i * e->image;
-        e->labels[i] = item.label;
-        e->pixels[i] = item.pixels;
-        e->pixels[e->count + e->held + i] = sample;
+    int most = e->wanted->at_once;
+    for (int first = 0; first < c->count; first += most) {
+        int n = c->count - first < most ? c->count - first : most;
+        TRY(diffusion_sampler_make(e->sampler, model_usual_steps(&e->model), guidance,
+                                   c->wishes + first, n, c->samples + (size_t)first * c->image));
     }
-    struct diffusion_wish *wishes = calloc((size_t)e->count + 1, sizeof *wishes);
-    int code = wishes ? OK : fail(ERR_SYSTEM, "out of memory"), most = e->wanted->at_once;
-    for (int i = 0; wishes && i < e->count; i++)
-        wishes[i] = (struct diffusion_wish){
-            .seed = (uint64_t)i,
-            .label = e->classes ? e->labels[i] : -1,
-            .text = captions ? dataset_class_name(e->set, e->labels[i]) : NULL};
-    for (int first = 0; first < e->count && code == OK; first += most) {
-        int n = e->count - first < most ? e->count - first : most;
-        code = diffusion_sampler_make(e->sampler, model_usual_steps(&e->model), guidance,
-                                      wishes + first, n, e->samples + (size_t)first * e->image);
-    }
-    free(wishes);
-    return code;
+    return OK;
 }
 
 /* Shares of samples, and of held-out images, that look like their class; NaN where there are none.
  */
 static int eval_measure_right(const struct diffusion_eval *e, double *samples, double *images)
 {
-    const struct diffusion_design *design = diffusion_sampler_design(e->sampler);
+    const struct compared_images *c = &e->images;
     int right = 0, right_images = 0;
     *samples = *images = (double)NAN;
     if (e->classes == 0) return OK;
-    TRY(nearest_class_find(e->set, diffusion_shown_width(design), diffusion_shown_height(design),
-                           e->pixels + e->count, e->held + e->count, e->wanted->stop_requested,
-                           e->nearest));
-    for (int i = 0; i < e->held; i++)
+    TRY(nearest_class_find(e->set, c->width, c->height, c->kept.pixels, c->held + c->count,
+                           e->wanted->stop_requested, e->nearest));
+    for (int i = 0; i < c->held; i++)
         right_images += e->nearest[i] == dataset_held(e->set, i).label;
-    for (int i = 0; i < e->count; i++)
-        right += e->nearest[e->held + i] == e->labels[i];
-    *samples = (double)right / e->count;
-    if (e->held) *images = (double)right_images / e->held;
+    for (int i = 0; i < c->count; i++)
+        right += e->nearest[c->held + i] == c->wishes[i].label;
+    *samples = (double)right / c->count;
+    if (c->held) *images = (double)right_images / c->held;
     return OK;
 }
 
@@ -149,19 +122,13 @@ struct diffusion_figure {
 
 static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure *figures)
 {
-    const struct diffusion_design *design = diffusion_sampler_design(e->sampler);
+    const struct compared_images *c = &e->images;
     struct sample_metrics m;
     double right, right_images;
-    TRY(sample_metrics_measure(&m, (struct image_list){e->pixels, e->count},
-                               (struct image_list){e->pixels + e->count, e->held},
-                               (struct image_list){e->pixels + e->count + e->held, e->count},
-                               diffusion_shown_width(design), diffusion_shown_height(design),
-                               METRICS_SEED, e->wanted->stop_requested));
+    TRY(compared_images_measure(c, &m, e->wanted->stop_requested));
     TRY(eval_measure_right(e, &right, &right_images));
     struct eval_baselines than;
-    TRY(eval_baselines_measure(&than, e->set, (struct image_list){e->pixels, e->count},
-                               (struct image_list){e->pixels + e->count, e->held},
-                               diffusion_shown_width(design), diffusion_shown_height(design),
+    TRY(eval_baselines_measure(&than, e->set, c->real, c->kept, c->width, c->height,
                                e->wanted->stop_requested));
     const struct diffusion_figure list[FIGURES_MOST] = {
         {"right", "samples that are nearest to the mean image of their class or text", right},
@@ -184,8 +151,8 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
 
 static void eval_print(const struct diffusion_eval *e, const struct diffusion_figure *figures)
 {
-    printf("samples    %d against %d of %d training images, %d held out\n", e->count, e->count,
-           dataset_train_count(e->set), e->held);
+    printf("samples    %d against %d of %d training images, %d held out\n", e->images.count,
+           e->images.count, dataset_train_count(e->set), e->images.held);
     for (int i = 0; i < FIGURES_MOST; i++) {
         if (isnan(figures[i].value))
             printf("%-10s -: too few images, or no classes\n", figures[i].key);
@@ -200,8 +167,8 @@ static void eval_print_json(const struct diffusion_eval *e, const struct diffusi
     json_write_string(stdout, e->wanted->path);
     printf(", \"data\": ");
     json_write_string(stdout, e->wanted->input);
-    printf(", \"samples\": %d, \"training\": %d, \"held_out\": %d", e->count,
-           dataset_train_count(e->set), e->held);
+    printf(", \"samples\": %d, \"training\": %d, \"held_out\": %d", e->images.count,
+           dataset_train_count(e->set), e->images.held);
     for (int i = 0; i < FIGURES_MOST; i++) {
         printf(", \"%s\": ", figures[i].key);
         json_write_number(stdout, figures[i].value);
@@ -227,10 +194,8 @@ int diffusion_eval(const struct task_evaluation *wanted)
     TRY_CLEANUP(eval_open_config(&e.config, wanted));
     TRY_CLEANUP(diffusion_sampler_open(&e.sampler, wanted->device, &e.model, wanted->at_once));
     diffusion_sampler_listen(e.sampler, wanted->stop_requested);
-    const struct diffusion_design *design = diffusion_sampler_design(e.sampler);
-    e.image = (size_t)diffusion_shown_width(design) * (size_t)diffusion_shown_height(design) * 3;
     TRY_CLEANUP(eval_open_images(&e));
-    TRY_CLEANUP(eval_allocate(&e));
+    TRY_CLEANUP(eval_list_images(&e));
     TRY_CLEANUP(eval_make_samples(&e));
     TRY_CLEANUP(eval_measure(&e, figures));
     if (wanted->json)
@@ -238,9 +203,7 @@ int diffusion_eval(const struct task_evaluation *wanted)
     else
         eval_print(&e, figures);
 cleanup:
-    free(e.samples);
-    free(e.labels);
-    free(e.pixels);
+    compared_images_close(&e.images);
     free(e.nearest);
     dataset_close(e.set);
     diffusion_sampler_close(e.sampler);
