@@ -125,3 +125,13 @@ void splat_size_carry(struct splat_host *host, const struct splat_model *to,
         rot[i] = (float)angle;
     }
 }
+
+void splat_size_carry_fit(struct splat_fit *fit, const struct splat_model *from, bool moments)
+{
+    struct splat_host host = fit->host;
+    float least, most;
+    /* in axes gradients do not depend on the size */
+    if (!moments || fit->in_axes) host.first[SPLAT_SCALE] = NULL;
+    splat_sigma_bounds(fit, &least, &most);
+    splat_size_carry(&host, &fit->model, from, least, most);
+}

@@ -25,5 +25,7 @@ int splat_size_scale(struct splat_fit *fit);
  * cover the same parts of the image as before. */
 void splat_size_carry(struct splat_host *host, const struct splat_model *to,
                       const struct splat_model *from, float least, float most);
+/* The same of the fit's own arrays on the host. moments: Adam's have seen steps, and go along. */
+void splat_size_carry_fit(struct splat_fit *fit, const struct splat_model *from, bool moments);
 
 #endif

@@ -76,11 +76,7 @@ static int start_from(struct splat_fit *fit, const struct splat_model *from)
         else if (bytes > 0) /* of weights: none */
             memset(fit->host.group[g], 0, bytes);
     }
-    float least, most;
-    struct splat_host without_moments = fit->host;
-    without_moments.first[SPLAT_SCALE] = NULL;
-    splat_sigma_bounds(fit, &least, &most);
-    splat_size_carry(&without_moments, &fit->model, from, least, most);
+    splat_size_carry_fit(fit, from, false);
     fit->grow_first = from->count;
     if (fit->goal.planned < from->count) fit->goal.planned = from->count;
     if (from->count == fit->model.capacity) fit->grown_at = 0;

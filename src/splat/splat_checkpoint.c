@@ -144,7 +144,6 @@ static int load_numbers(struct splat_fit *fit, const struct store_file *file, bo
 int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool changed)
 {
     struct splat_model stored;
-    float least, most;
     TRY(splat_model_describe(&stored, file));
     if (!(changed || splat_state_fits(&stored, fit->source)) ||
         stored.channels != fit->model.channels || stored.count > fit->model.capacity)
@@ -159,10 +158,7 @@ int splat_state_load(struct splat_fit *fit, const struct store_file *file, bool 
     TRY(splat_model_read(&fit->model, file, true, fit->host.group));
     TRY(load_optimiser(fit, file));
     bool smaller = stored.width != fit->model.width || stored.height != fit->model.height;
-    splat_sigma_bounds(fit, &least, &most);
-    struct splat_host host = fit->host;
-    if (fit->in_axes) host.first[SPLAT_SCALE] = NULL; /* gradients there do not depend on it */
-    if (smaller) splat_size_carry(&host, &fit->model, &stored, least, most);
+    if (smaller) splat_size_carry_fit(fit, &stored, true);
     TRY(splat_host_push(fit, 0, fit->model.count));
     if (smaller) splat_schedule_resize(&fit->schedule, false);
     return OK;

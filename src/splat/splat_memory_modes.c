@@ -5,7 +5,6 @@
 #include "device/device.h"
 #include "memory/restriction.h"
 #include "splat/host_mirror.h"
-#include "splat/init.h"
 #include "splat/size.h"
 #include "task/task.h"
 
@@ -139,7 +138,6 @@ static int splat_memory_modes_resize(struct splat_fit *fit, const struct memory_
     TRY(splat_host_pull(fit, NULL));
     const struct splat_model from = fit->model;
     const struct splat_target target = fit->target;
-    float least, most;
     splat_size_describe(fit, mode->work.size);
     fit->target_there = false;
     int code = splat_memory_modes_move(fit, mode);
@@ -150,10 +148,7 @@ static int splat_memory_modes_resize(struct splat_fit *fit, const struct memory_
         return code;
     }
     TRY(splat_host_pull(fit, NULL));
-    splat_sigma_bounds(fit, &least, &most);
-    struct splat_host host = fit->host;
-    if (fit->in_axes) host.first[SPLAT_SCALE] = NULL; /* gradients there do not depend on it */
-    splat_size_carry(&host, &fit->model, &from, least, most);
+    splat_size_carry_fit(fit, &from, true);
     splat_schedule_resize(&fit->schedule, fit->model.width > from.width);
     TRY(splat_host_push(fit, 0, fit->model.count));
     return splat_size_scale(fit); /* last: without room on the disk the state is saved as it is */
