@@ -27,9 +27,7 @@ struct splat_update {
 static inline void splat_update_rows(struct splat_update *update, const struct splat_rows *rows)
 {
     update->rows = *rows;
-    update->columns = 0;
-    for (int k = 0; k < update->groups && rows->axes; k++)
-        if (update->group[k].in_axes) update->columns += update->group[k].columns;
+    update->columns = splat_axes_used(update->group, update->groups, rows);
 }
 
 /* Sums each Gaussian's pixels of the band into its records. */

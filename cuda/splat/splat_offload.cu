@@ -1,5 +1,6 @@
 /* The chunks are rows of all groups: first and second moments, and when a Gaussian was added. */
 #include "cuda/splat/splat_offload.h"
+#include "math/optimiser.h"
 
 enum { BORN = 2 * SPLAT_GROUPS, AXES, MOMENTS };
 
@@ -19,11 +20,11 @@ static struct offload_range splat_offload_range_of(const struct splat_update *up
     r.arrays[BORN].row = sizeof *update->rows.born;
     r.arrays[BORN].kept = true;
     if (update->columns == 0) return r;
-    size_t n = (size_t)update->columns;
+    int n = update->columns;
     r.arrays[AXES].host = update->rows.axes;
-    r.arrays[AXES].row = n * n * sizeof(float);
+    r.arrays[AXES].row = (size_t)(n * n) * sizeof(float);
     r.arrays[MOMENTS].host = update->rows.moments;
-    r.arrays[MOMENTS].row = n * (n + 1) / 2 * sizeof(float);
+    r.arrays[MOMENTS].row = (size_t)axes_moments(n) * sizeof(float);
     return r;
 }
 

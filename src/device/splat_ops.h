@@ -153,6 +153,16 @@ static inline int splat_axes_columns(int channels, int weighted)
     return 5 + weighted + (splat_axes_have_colours(channels) ? channels : 0);
 }
 
+/* Columns of an update that is in axes; 0: none of it is. */
+static inline int splat_axes_used(const struct splat_adam *groups, int group_count,
+                                  const struct splat_rows *rows)
+{
+    int columns = 0;
+    for (int k = 0; k < group_count && rows->axes; k++)
+        if (groups[k].in_axes) columns += groups[k].columns;
+    return columns;
+}
+
 /* The weight by which splat_ops.sample draws pixels. */
 enum splat_sampling {
     SPLAT_SAMPLE_GRADIENT, /* squared Sobel gradient of the target */

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "math/optimiser.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -108,7 +109,7 @@ int splat_fit_axes(const struct splat_fit *fit)
 int splat_fit_moments(const struct splat_fit *fit)
 {
     int n = splat_axes_columns(fit->model.channels, fit->model.weighted);
-    return fit->in_axes ? n * (n + 1) / 2 : 0;
+    return fit->in_axes ? axes_moments(n) : 0;
 }
 
 /* The arrays of the optimiser's axes, where it has any. */

@@ -16,6 +16,12 @@ static bool splat_adam_row_is_finite(const struct splat_adam *groups, int group_
     return true;
 }
 
+static float splat_adam_clamped(const struct splat_adam *group, int c, float p)
+{
+    float low = group->low[c & 1], high = group->high[c & 1];
+    return p < low ? low : p > high ? high : p;
+}
+
 static void splat_adam_update_row(const struct splat_adam *group, const struct adam_f32 *rate,
                                   int64_t row)
 {
@@ -25,8 +31,7 @@ static void splat_adam_update_row(const struct splat_adam *group, const struct a
         int64_t at = row * group->columns + c;
         float p = adam_update_f32(&scaled, ADAM_SQUARE_LAST, group->parameter[at],
                                   group->gradient[at], &group->first[at], &group->second[at]);
-        float low = group->low[c & 1], high = group->high[c & 1];
-        group->parameter[at] = p < low ? low : p > high ? high : p;
+        group->parameter[at] = splat_adam_clamped(group, c, p);
     }
 }
 
@@ -38,12 +43,6 @@ struct adam_work {
     double b2;
     int64_t bad;
 };
-
-static float splat_adam_clamped(const struct splat_adam *group, int c, float p)
-{
-    float low = group->low[c & 1], high = group->high[c & 1];
-    return p < low ? low : p > high ? high : p;
-}
 
 /* Axes of a row's first update. */
 static void splat_adam_begin_axes(const struct adam_work *work, int64_t row)
@@ -116,9 +115,8 @@ int splat_cpu_adam(struct device *device, const struct splat_adam *groups, int g
                    int64_t *skipped)
 {
     (void)device;
-    struct adam_work work = {groups, group_count, 0, rows, t, b2, 0};
-    for (int k = 0; k < group_count && rows->axes; k++)
-        if (groups[k].in_axes) work.columns += groups[k].columns;
+    int columns = splat_axes_used(groups, group_count, rows);
+    struct adam_work work = {groups, group_count, columns, rows, t, b2, 0};
     threads_for(count, threads_grain(128), update_rows, &work);
     *skipped = work.bad;
     return OK;
