@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -168,6 +169,17 @@ int file_open_own(const char *path, int flags, int code, int *fd)
     retry_close(*fd);
     *fd = -1;
     return code;
+}
+
+bool file_is_locked_in(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    int fd = -1;
+    if (path && file_exists(path)) file_open_own(path, O_RDONLY, ERR_INPUT, &fd);
+    bool locked = fd >= 0 && retry_flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0) retry_close(fd);
+    free(path);
+    return locked;
 }
 
 int file_read(const char *path, size_t limit, uint8_t **data, size_t *bytes)

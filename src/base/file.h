@@ -44,6 +44,8 @@ int file_next_name(DIR *folder, const char *path, const char **name);
  * when it cannot be opened for a reason of its own; ERR_ACCESS when it is a link; ERR_DATA instead
  * of ERR_INPUT when it is no file. */
 int file_open_own(const char *path, int flags, int code, int *fd);
+/* Whether a process holds a lock on a run folder's file: "lock" while it trains there. */
+bool file_is_locked_in(const char *dir, const char *name);
 /* ERR_ACCESS when the folder within a run folder is a link. */
 int file_check_own_folder(const char *path);
 

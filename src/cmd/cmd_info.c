@@ -17,13 +17,11 @@
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,18 +178,6 @@ struct run_facts {
     bool running, finished;
 };
 
-/* Whether a process trains in the folder: it holds the lock. */
-static bool is_locked(const char *run_dir)
-{
-    char *path = path_join(run_dir, "lock");
-    int fd = -1;
-    if (path) file_open_own(path, O_RDONLY, ERR_INPUT, &fd);
-    bool locked = fd >= 0 && retry_flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (fd >= 0) retry_close(fd);
-    free(path);
-    return locked;
-}
-
 static int count_frames(const char *run_dir)
 {
     int count = 0;
@@ -267,7 +253,7 @@ static int cmd_info_gather(const char *run_dir, struct run_facts *facts)
         if (code < 0 && code != ERR_DATA && code != ERR_INPUT) return code;
     }
     facts->rejected_count = checkpoint_rejected(run_dir);
-    facts->running = is_locked(run_dir);
+    facts->running = file_is_locked_in(run_dir, "lock");
     facts->frames = count_frames(run_dir);
     facts->metrics = last_metrics(run_dir);
     if (facts->checkpoint && store_get(facts->checkpoint, "finished"))

@@ -2,14 +2,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/retry.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 
 enum { STORY_FILE_LIMIT = 1 << 28 };
 
@@ -198,18 +194,6 @@ static int story_read_warnings(struct run_story *story)
 
 /* ---- all of it ---- */
 
-/* Whether a process trains in the folder: it holds the lock. */
-static bool story_is_locked(const char *run_dir)
-{
-    char *path = path_join(run_dir, "lock");
-    int fd = -1;
-    if (path && file_exists(path)) file_open_own(path, O_RDONLY, ERR_INPUT, &fd);
-    bool locked = fd >= 0 && retry_flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (fd >= 0) retry_close(fd);
-    free(path);
-    return locked;
-}
-
 int run_story_read(struct run_story *story, const char *path)
 {
     *story = (struct run_story){.path = string_format("%s", path), .name = file_folder_name(path)};
@@ -223,7 +207,7 @@ int run_story_read(struct run_story *story, const char *path)
     TRY(story_read_warnings(story));
     story->moves = story_objects(path, "memory.jsonl");
     story->events = story_objects(path, "processes.jsonl");
-    story->running = story_is_locked(path);
+    story->running = file_is_locked_in(path, "lock");
     story->finished = file_exists_in(path, "model.safetensors");
     int code = file_exists_in(path, "frames") ? frame_list_load(&story->frames, path, NULL) : OK;
     return code == ERR_SYSTEM ? code : OK;
