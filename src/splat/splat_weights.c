@@ -41,10 +41,11 @@ static uint8_t weights_level(const uint8_t *pixel, int channels)
     return (uint8_t)((sum + colours / 2) / colours);
 }
 
-/* Sums of the weights of all pixels and of those whose windows lie inside the image. */
-static void weights_sum(const uint8_t *weights, int width, int height, double *all, double *inner)
+/* Sums of the weights of all pixels and of those whose windows lie inside the image: by the margin
+ * away from its sides. */
+static void weights_sum(const uint8_t *weights, int width, int height, int margin, double *all,
+                        double *inner)
 {
-    int margin = width < SSIM_TAPS || height < SSIM_TAPS ? 0 : SSIM_RADIUS;
     *all = *inner = 0;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
@@ -61,7 +62,7 @@ static int weights_describe(struct splat_source *source, const char *path)
     int margin = t->width < SSIM_TAPS || t->height < SSIM_TAPS ? 0 : SSIM_RADIUS;
     double pixels = (double)t->width * t->height, all, inner;
     double windows = (double)(t->width - 2 * margin) * (t->height - 2 * margin);
-    weights_sum(source->weight_bytes.data, t->width, t->height, &all, &inner);
+    weights_sum(source->weight_bytes.data, t->width, t->height, margin, &all, &inner);
     if (!(all > 0)) return fail(ERR_DATA, "%s is black: no pixel counts", path);
     t->weights = source->weight_bytes.data;
     t->unit = (float)(pixels / all);
