@@ -68,30 +68,47 @@ START_TEST(a_psnr_is_met)
 }
 END_TEST
 
+enum { GOAL_STOPS = 6 };
+
+static const struct {
+    const char *config;
+    int stops[GOAL_STOPS]; /* all before the end */
+} searches[] = {
+    {"target_psnr: 48\nmax_steps: 100\nrelocate_every: 10\n", {1, 7, 8, 31, 50, 70}},
+    /* settled early and on few, so that more come after max_steps */
+    {"target_psnr: 40\nmax_steps: 60\nrelocate_every: 0\nlr_hold: 0.1\n", {2, 5, 33, 60, 61, 70}},
+};
+
 /* Stopped anywhere, also in the search, it ends with the same bits at the same step. */
 START_TEST(a_search_resumes)
 {
-    static const int stops[] = {1, 7, 8, 31, 90, 150, 210};
+    const int *stops = searches[_i].stops;
     draw("a.png", 3, SAMPLE_U8);
-    struct config *config = configure("num_gaussians: auto\ntarget_psnr: 41\nmax_steps: 100\n"
-                                      "eval_steps: 50\nrelocate_every: 10\n");
+    char text[256];
+    snprintf(text, sizeof text, "num_gaussians: auto\neval_steps: 50\n%s", searches[_i].config);
+    struct config *config = configure(text);
     struct task_report report;
     struct task_state *whole = open_state(config, NULL);
-    int end = goal_run(whole, 0, 2000, &report);
+    struct store_file *middles[GOAL_STOPS];
+    int reached = 0;
+    for (int i = 0; i < GOAL_STOPS; i++) {
+        for (; reached < stops[i]; reached++)
+            ck_assert_int_eq(task_splat.step(whole, reached, false, &report), 0);
+        char name[32];
+        snprintf(name, sizeof name, "middle-%d", i);
+        middles[i] = checkpoint(whole, name);
+    }
+    int end = goal_run(whole, reached, 2000, &report);
+    ck_assert_int_gt(end, stops[GOAL_STOPS - 1]);
     struct store_file *expected = checkpoint(whole, "expected");
-    for (size_t i = 0; i < sizeof stops / sizeof *stops && stops[i] < end; i++) {
-        struct task_state *first = open_state(config, NULL);
-        for (int step = 0; step < stops[i]; step++)
-            ck_assert_int_eq(task_splat.step(first, step, false, &report), 0);
-        struct store_file *middle = checkpoint(first, "middle");
-        struct task_state *second = open_state(config, middle);
-        ck_assert_int_eq(goal_run(second, stops[i], 2000, &report), end);
-        struct store_file *got = checkpoint(second, "got");
+    for (int i = 0; i < GOAL_STOPS; i++) {
+        struct task_state *resumed = open_state(config, middles[i]);
+        ck_assert_int_eq(goal_run(resumed, stops[i], 2000, &report), end);
+        struct store_file *got = checkpoint(resumed, "got");
         expect_equal(expected, got, stops[i]);
-        store_close(middle);
+        store_close(middles[i]);
         store_close(got);
-        task_splat.close(first);
-        task_splat.close(second);
+        task_splat.close(resumed);
     }
     store_close(expected);
     task_splat.close(whole);
@@ -464,7 +481,7 @@ Suite *splat_goal_test_suite(void)
     TCase *tests = tcase_create("goal");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, a_psnr_is_met, 0, (int)(sizeof psnrs / sizeof *psnrs));
-    tcase_add_test(tests, a_search_resumes);
+    tcase_add_loop_test(tests, a_search_resumes, 0, (int)(sizeof searches / sizeof *searches));
     tcase_add_test(tests, a_psnr_out_of_reach);
     tcase_add_test(tests, a_resume_sees_what_was_reached);
     tcase_add_test(tests, a_goal_may_come_late);
