@@ -73,12 +73,6 @@ END_TEST
 
 /* ---- resume ---- */
 
-static void train_on(struct task_state *state, int from, int to)
-{
-    struct task_report report;
-    train(state, from, to, &report);
-}
-
 START_TEST(resumes_bit_by_bit)
 {
     draw("a.png", 3, SAMPLE_U8);

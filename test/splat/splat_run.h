@@ -117,6 +117,12 @@ static inline void expect_equal(const struct store_file *a, const struct store_f
     }
 }
 
+static inline void train_on(struct task_state *state, int from, int to)
+{
+    struct task_report report;
+    train(state, from, to, &report);
+}
+
 /* 60 steps of `run` in one go, and stopped and resumed at step `at`, end with the same bits. */
 static inline void expect_resumes(const struct config *config, int at,
                                   void (*run)(struct task_state *, int from, int to))
