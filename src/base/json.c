@@ -3,27 +3,21 @@
 #include "base/utf8.h"
 
 #include <math.h>
-#include <string.h>
+
+static bool json_escape(FILE *out, unsigned char byte)
+{
+    if (byte == '"' || byte == '\\')
+        fprintf(out, "\\%c", byte);
+    else if (byte < 0x20 || byte == 0x7F)
+        fprintf(out, "\\u%04x", byte);
+    else
+        return false;
+    return true;
+}
 
 void json_write_escaped(FILE *out, const char *text)
 {
-    size_t left = strlen(text);
-    while (left > 0) {
-        size_t length = utf8_length(text, left);
-        unsigned char c = (unsigned char)*text;
-        if (length == 0) {
-            fputs("\xEF\xBF\xBD", out);
-            length = 1;
-        } else if (c == '"' || c == '\\') {
-            fprintf(out, "\\%c", c);
-        } else if (c < 0x20 || c == 0x7F) {
-            fprintf(out, "\\u%04x", c);
-        } else {
-            fwrite(text, 1, length, out);
-        }
-        text += length;
-        left -= length;
-    }
+    utf8_write(out, text, json_escape);
 }
 
 void json_write_string(FILE *out, const char *text)

@@ -2,7 +2,10 @@
 #ifndef IMGTRAIN_BASE_UTF8_H
 #define IMGTRAIN_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 /* Bytes of the character at `text`, of which `left` bytes are there; 0 if it is not sound. */
 static inline size_t utf8_length(const char *text, size_t left)
@@ -19,6 +22,27 @@ static inline size_t utf8_length(const char *text, size_t left)
     if (p[0] == 0xF0 && p[1] < 0x90) return 0;
     if (p[0] == 0xF4 && p[1] > 0x8F) return 0;
     return length;
+}
+
+/* Writes a byte in the way of a format, or leaves it out; false: it may stand as it is. */
+typedef bool utf8_escape(FILE *out, unsigned char byte);
+
+/* Text for a format that is UTF-8: a byte that is none becomes U+FFFD. escape: of characters of one
+ * byte. */
+static inline void utf8_write(FILE *out, const char *text, utf8_escape *escape)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t length = utf8_length(text, left);
+        if (length == 0) {
+            fputs("\xEF\xBF\xBD", out);
+            length = 1;
+        } else if (length > 1 || !escape(out, (unsigned char)*text)) {
+            fwrite(text, 1, length, out);
+        }
+        text += length;
+        left -= length;
+    }
 }
 
 #endif

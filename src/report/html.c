@@ -4,25 +4,20 @@
 #include "base/version.h"
 
 #include <math.h>
-#include <string.h>
+
+/* Control characters, which HTML does not know, are left out. */
+static bool html_escape(FILE *out, unsigned char byte)
+{
+    if (byte == '<' || byte == '>' || byte == '&' || byte == '"' || byte == '\'')
+        fprintf(out, "&#%d;", byte);
+    else
+        return (byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7F;
+    return true;
+}
 
 void html_write_text(FILE *out, const char *text)
 {
-    size_t left = strlen(text);
-    while (left > 0) {
-        size_t length = utf8_length(text, left);
-        unsigned char c = (unsigned char)*text;
-        if (length == 0) {
-            fputs("\xEF\xBF\xBD", out);
-            length = 1;
-        } else if (c == '<' || c == '>' || c == '&' || c == '"' || c == '\'') {
-            fprintf(out, "&#%d;", c);
-        } else if (c >= ' ' || c == '\n' || c == '\t') {
-            if (c != 0x7F) fwrite(text, 1, length, out);
-        }
-        text += length;
-        left -= length;
-    }
+    utf8_write(out, text, html_escape);
 }
 
 static const char style[] =

@@ -13,7 +13,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 struct metrics_page {
@@ -22,25 +21,16 @@ struct metrics_page {
     const char *run; /* its name */
 };
 
-/* The value of a label: a backslash before what would end it; no byte that is no UTF-8. */
-static void page_write_label(FILE *out, const char *text)
+/* In the value of a label. */
+static bool page_escape(FILE *out, unsigned char byte)
 {
-    size_t left = strlen(text);
-    while (left > 0) {
-        size_t length = utf8_length(text, left);
-        if (length == 0) {
-            fputs("\xEF\xBF\xBD", out);
-            length = 1;
-        } else if (*text == '\\' || *text == '"') {
-            fprintf(out, "\\%c", *text);
-        } else if (*text == '\n') {
-            fputs("\\n", out);
-        } else {
-            fwrite(text, 1, length, out);
-        }
-        text += length;
-        left -= length;
-    }
+    if (byte == '\\' || byte == '"')
+        fprintf(out, "\\%c", byte);
+    else if (byte == '\n')
+        fputs("\\n", out);
+    else
+        return false;
+    return true;
 }
 
 /* Names may hold letters, digits and _ only. */
@@ -60,7 +50,7 @@ static void page_write(const struct metrics_page *page, const char *name, double
     clean[used] = '\0';
     fprintf(out, "# HELP imgtrain_%s %s\n# TYPE imgtrain_%s gauge\nimgtrain_%s{run=\"", clean, help,
             clean, clean);
-    page_write_label(out, page->run);
+    utf8_write(out, page->run, page_escape);
     fprintf(out, "\",task=\"%s\"} ", page->session->task->name);
     if (isinf(value))
         fprintf(out, "%sInf\n", value > 0 ? "+" : "-");
