@@ -308,43 +308,30 @@ static void report_write_differences(const struct report *report)
     if (!any) fputs("<p class=\"dim\">none</p>\n", out);
 }
 
-static int report_default_text(char **text)
+/* The settings of a run of which nothing was said. */
+static int report_read_defaults(struct run_story *defaults)
 {
     struct config *config;
+    char *text = NULL;
     TRY(config_load_text(&config, "defaults", "", 0, 0, NULL));
-    int code = config_print_text(config, text);
+    int code = config_print_text(config, &text);
+    if (code == OK) code = run_story_add_settings(defaults, text);
+    free(text);
     config_free(config);
     return code;
 }
 
-/* Whether a line of the settings is as it is where nothing was said: it stands in the same section
- * of the defaults. */
-static bool report_is_default(const char *defaults, const struct story_setting *setting)
+static void report_write_settings_of(FILE *out, const struct run_story *story,
+                                     const struct run_story *defaults)
 {
-    const char *dot = strchr(setting->key, '.'), *from = defaults;
-    const char *key = dot ? dot + 1 : setting->key;
-    char line[512];
-    if (dot) {
-        snprintf(line, sizeof line, "\n%.*s:\n", (int)(dot - setting->key), setting->key);
-        from = strstr(defaults, line);
-        if (!from) return false;
-        from += strlen(line) - 1;
-    }
-    int length = snprintf(line, sizeof line, "\n%s%s: %s\n", dot ? "  " : "", key, setting->value);
-    if (length < 0 || (size_t)length >= sizeof line) return false;
-    const char *found = strstr(from, line), *end = dot ? strstr(from, "\n\n") : NULL;
-    return found && (!end || found < end);
-}
-
-static int report_write_settings(FILE *out, const struct run_story *story)
-{
-    char *defaults = NULL;
-    TRY(report_default_text(&defaults));
     fputs("<h2>Settings</h2>\n", out);
     html_begin_facts(out);
-    for (size_t i = 0; i < story->setting_count; i++)
-        if (!report_is_default(defaults, &story->settings[i]))
-            html_add_fact(out, story->settings[i].key, story->settings[i].value);
+    for (size_t i = 0; i < story->setting_count; i++) {
+        const struct story_setting *setting = &story->settings[i];
+        const char *usual = run_story_setting(defaults, setting->key);
+        if (!usual || strcmp(usual, setting->value) != 0)
+            html_add_fact(out, setting->key, setting->value);
+    }
     html_end_facts(out);
     fputs("<details><summary>all of them (config.yaml)</summary><pre>", out);
     for (size_t i = 0; i < story->setting_count; i++) {
@@ -354,8 +341,15 @@ static int report_write_settings(FILE *out, const struct run_story *story)
         fputc('\n', out);
     }
     fputs("</pre></details>\n", out);
-    free(defaults);
-    return OK;
+}
+
+static int report_write_settings(FILE *out, const struct run_story *story)
+{
+    struct run_story defaults = {0};
+    int code = report_read_defaults(&defaults);
+    if (code == OK) report_write_settings_of(out, story, &defaults);
+    run_story_free(&defaults);
+    return code;
 }
 
 /* ---- processes and machine ---- */

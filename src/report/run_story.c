@@ -139,11 +139,9 @@ static int story_add_setting(struct run_story *story, const char *section, const
     return added->key && added->value ? OK : ERR_SYSTEM;
 }
 
-/* As config_print writes it: "KEY: VALUE" at the left, or "SECTION:" and two blanks before its
- * keys. */
-static int story_read_settings(struct run_story *story)
+int run_story_add_settings(struct run_story *story, char *text)
 {
-    char *text = story_text(story->path, "config.yaml"), *rest = text, *line;
+    char *rest = text, *line;
     const char *section = "";
     int code = OK;
     while (code == OK && (line = story_next_line(&rest))) {
@@ -156,6 +154,13 @@ static int story_read_settings(struct run_story *story)
         }
         code = story_add_setting(story, indent ? section : "", line + indent);
     }
+    return code;
+}
+
+static int story_read_settings(struct run_story *story)
+{
+    char *text = story_text(story->path, "config.yaml");
+    int code = run_story_add_settings(story, text);
     free(text);
     return code;
 }

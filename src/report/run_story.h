@@ -43,6 +43,10 @@ struct run_story {
 int run_story_read(struct run_story *story, const char *path);
 void run_story_free(struct run_story *story); /* accepts a zeroed struct */
 
+/* Settings out of a text as config_print writes it: "KEY: VALUE" at the left, or "SECTION:" and two
+ * blanks before its keys. The text (NULL: none) is cut up on the way. */
+int run_story_add_settings(struct run_story *story, char *text);
+
 /* NULL: it has no such column, or key. */
 const double *run_story_column(const struct run_story *story, const char *name);
 const char *run_story_setting(const struct run_story *story, const char *key);
