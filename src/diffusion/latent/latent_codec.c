@@ -112,10 +112,7 @@ int latent_codec_encode(struct latent_codec *c, const float *image, float *means
     float *moments = malloc(net_bytes(net, last));
     int code = moments ? OK : fail(ERR_SYSTEM, "out of memory");
     bands->stop_requested = c->stop_requested;
-    if (code == OK) code = device_send(c->device, bands->value[0], image, net_bytes(net, 0));
-    if (code == OK) code = kl_bands_run(bands);
-    if (code == OK)
-        code = device_fetch(c->device, moments, bands->value[last], net_bytes(net, last));
+    if (code == OK) code = kl_bands_run_host(bands, image, moments);
     for (size_t i = 0; code == OK && i < pixels * (size_t)channels; i++) {
         size_t pixel = i / (size_t)channels;
         const float *mean = moments + pixel * (size_t)channels + i;
@@ -131,16 +128,13 @@ int latent_codec_decode(struct latent_codec *c, const float *latents, float *ima
     struct kl_bands *bands = &c->decoder.bands;
     const struct net *net = &c->decoder.net;
     const struct kl_config *config = &c->vae->config;
-    int last = net->layer_count - 1;
     size_t numbers = net_elements(net, 0);
     float *z = malloc(net_bytes(net, 0));
     int code = z ? OK : fail(ERR_SYSTEM, "out of memory");
     bands->stop_requested = c->stop_requested;
     for (size_t i = 0; z && i < numbers; i++)
         z[i] = latents[i] / (float)config->scaling + (float)config->shift;
-    if (code == OK) code = device_send(c->device, bands->value[0], z, net_bytes(net, 0));
-    if (code == OK) code = kl_bands_run(bands);
-    if (code == OK) code = device_fetch(c->device, image, bands->value[last], net_bytes(net, last));
+    if (code == OK) code = kl_bands_run_host(bands, z, image);
     free(z);
     return code;
 }

@@ -1,7 +1,7 @@
 #include "diffusion/pipeline/placed_kl.h"
 
 #include "base/error.h"
-#include "device/device.h"
+#include "base/file.h"
 #include "store/tensor.h"
 
 #include <stdlib.h>
@@ -61,10 +61,8 @@ int placed_kl_open(struct placed_kl *p, struct placement *placement, struct devi
                             .read_context = setup->read_context};
     TRY(placed_kl_build(p, side, side, &p->names));
     p->tensors = calloc((size_t)p->names.parameter_count, sizeof *p->tensors);
-    size_t room = strlen(setup->key) + sizeof "#decoder";
-    p->key = malloc(room);
+    p->key = string_format("%s#%s", setup->key, name);
     if (!p->tensors || !p->key) return fail(ERR_SYSTEM, "out of memory");
-    snprintf(p->key, room, "%s#%s", setup->key, name);
     placed_kl_list(p, setup);
     const struct placement_source source = {.name = name,
                                             .key = p->key,
@@ -224,12 +222,9 @@ static int run_tile(struct placed_kl *p, struct placed_tile *tile, const float *
                     float *output, bool (*stop_requested)(void))
 {
     const struct kl_source source = {placed_kl_acquire, placed_kl_release, p};
-    int last = tile->net.layer_count - 1;
     tile->bands.source = &source;
     tile->bands.stop_requested = stop_requested;
-    TRY(device_send(p->device, tile->bands.value[0], input, net_bytes(&tile->net, 0)));
-    TRY(kl_bands_run(&tile->bands));
-    return device_fetch(p->device, output, tile->bands.value[last], net_bytes(&tile->net, last));
+    return kl_bands_run_host(&tile->bands, input, output);
 }
 
 /* A grid of [h][w][c] numbers. */

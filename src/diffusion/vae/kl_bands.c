@@ -358,3 +358,11 @@ int kl_bands_run(struct kl_bands *b)
     }
     return OK;
 }
+
+int kl_bands_run_host(struct kl_bands *b, const float *input, float *output)
+{
+    int last = b->net->layer_count - 1;
+    TRY(device_send(b->device, b->value[0], input, net_bytes(b->net, 0)));
+    TRY(kl_bands_run(b));
+    return device_fetch(b->device, output, b->value[last], net_bytes(b->net, last));
+}

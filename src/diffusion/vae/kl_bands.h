@@ -45,5 +45,7 @@ void kl_bands_close(struct kl_bands *bands);
 
 /* From value[0] to the value of the last layer. ERR_STOPPED. */
 int kl_bands_run(struct kl_bands *bands);
+/* The same from and to the host; input, output: image and latents, or the other way round. */
+int kl_bands_run_host(struct kl_bands *bands, const float *input, float *output);
 
 #endif
