@@ -139,14 +139,13 @@ def calls_of(work, names, resumed):
         raise Skip('strace cannot trace here')
     work.must_end(done, FINISHED)
     shutil.rmtree(run)
-    counts, found, loading, first = {}, [], None, None
+    counts, found, loading = {}, [], None
     with open(log, errors='replace') as file:
         for line in file:
             call = re.match(r'(\d+) +(\w+)\(', line)
             if not call:
                 continue
             thread, name = call.groups()
-            first = first or thread
             counts[thread, name] = k = counts.get((thread, name), 0) + 1
             if loading is None and os.path.basename(run) in line:
                 loading = {name: k for (_, name), k in counts.items()}
