@@ -22,6 +22,9 @@ START_TEST(baselines_of_any_size)
                                 (struct image_list){pixels, 0}, SIDE, SIDE, NULL));
     ck_assert(isfinite(than.noise) && isfinite(than.mean) && than.noise > than.mean);
     ck_assert(isnan(than.held));
+    MUST(eval_baselines_measure(&than, set, (struct image_list){pixels, COUNT},
+                                (struct image_list){pixels, COUNT}, SIDE, SIDE, NULL));
+    ck_assert(than.held < than.mean); /* of the very same images */
     MUST(eval_baselines_measure(&than, set, (struct image_list){pixels, COUNT - 3},
                                 (struct image_list){pixels, COUNT}, SIDE, SIDE, NULL));
     ck_assert(isnan(than.noise) && isnan(than.mean) && isnan(than.held));
