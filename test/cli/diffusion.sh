@@ -47,17 +47,11 @@ err_has "two has 2 classes, but the model 4"
 
 # ---- no choice of how it is computed changes a bit ----
 results="final.png model.safetensors best.safetensors"
-# shellcheck disable=SC2086
-trains_the_same() {
-    rm -rf other
-    run 0 imgtrain train tiny.yaml -o other -q "$@"
-    same_run other whole $results
-}
-trains_the_same threads=2
-trains_the_same threads=3 memory.level=1
-trains_the_same threads=2 memory.level=2
-trains_the_same threads=1 memory.level=4
-trains_the_same max_steps=10
+trains_as_whole threads=2
+trains_as_whole threads=3 memory.level=1
+trains_as_whole threads=2 memory.level=2
+trains_as_whole threads=1 memory.level=4
+trains_as_whole max_steps=10
 # mixed precision is another result, and about the same loss
 run 0 imgtrain train tiny.yaml -o mixed -q memory.level=3
 differ mixed/model.safetensors whole/model.safetensors

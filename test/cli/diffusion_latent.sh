@@ -40,15 +40,9 @@ out_has "8x8x4, of autoencoder "
 
 # ---- no choice of how it is computed changes a bit ----
 results="final.png model.safetensors best.safetensors"
-# shellcheck disable=SC2086
-trains_the_same() {
-    rm -rf other
-    run 0 imgtrain train tiny.yaml -o other -q "$@"
-    same_run other whole $results
-}
-trains_the_same threads=2 memory.level=1
-trains_the_same threads=3 memory.level=2
-trains_the_same threads=1 memory.level=4
+trains_as_whole threads=2 memory.level=1
+trains_as_whole threads=3 memory.level=2
+trains_as_whole threads=1 memory.level=4
 # frames pass the decoder where a step works, and leave nothing there that it would read
 run 0 imgtrain train tiny.yaml -o other2 -q frames.every=1
 same other2/model.safetensors whole/model.safetensors

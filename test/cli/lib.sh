@@ -12,6 +12,7 @@
 #   back_to RUN 4                        # its later checkpoints and its results go, for --resume
 #   killed_at 5 a.yaml -o RUN            # imgtrain train, ended as by kill -9 before that step (from 0)
 #   same_run RUN OTHER final.png         # the same metrics but for times, and the same files
+#   trains_as_whole threads=2            # tiny.yaml once more, in another way: the same run as in whole, for $results
 #   look_for_cuda                        # runs doctor: why there is none, and whether it is emulated
 #   finish                               # last line: N passed, N failed, N skipped
 #
@@ -106,6 +107,15 @@ same_run() {
     for file in "$@"; do same "$one/$file" "$other/$file"; done
     for folder in "$one" "$other"; do sed 's/"seconds.*//' "$folder/metrics.jsonl" >"$folder.metrics"; done
     same "$one.metrics" "$other.metrics"
+}
+
+# trains_as_whole SETTING=VALUE ...: tiny.yaml with these is the same run as the one in folder whole, and the same
+# $results
+# shellcheck disable=SC2086
+trains_as_whole() {
+    rm -rf other
+    run 0 imgtrain train tiny.yaml -o other -q "$@"
+    same_run other whole $results
 }
 
 # splat_yaml LINE ...; gan_yaml "what gan has besides" LINE ...: small ones that learn from photos

@@ -33,15 +33,9 @@ out_has '"latent_deviation": '
 run 66 imgtrain eval whole missing
 
 results="final.png model.safetensors"
-# shellcheck disable=SC2086
-trains_the_same() {
-    rm -rf other
-    run 0 imgtrain train tiny.yaml -o other -q "$@"
-    same_run other whole $results
-}
-trains_the_same threads=3 memory.level=1
-trains_the_same threads=2 memory.level=2
-trains_the_same threads=1 memory.level=4
+trains_as_whole threads=3 memory.level=1
+trains_as_whole threads=2 memory.level=2
+trains_as_whole threads=1 memory.level=4
 
 for step in 2 7; do
     rm -rf killed
