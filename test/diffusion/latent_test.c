@@ -40,21 +40,26 @@ struct latent_fixture {
     char dir[96];
 };
 
+/* Left and right differ. */
+static void latent_draw_image(int number, int level)
+{
+    char name[120];
+    struct image image;
+    snprintf(name, sizeof name, "%s/%03d.png", folder, number);
+    MUST(image_create(&image, SIDE, SIDE, 3, SAMPLE_U8));
+    for (int k = 0; k < SIDE * SIDE * 3; k++)
+        ((uint8_t *)image.data)[k] = (uint8_t)(k / 3 % SIDE * 60 + level);
+    MUST(image_save(&image, name));
+    image_free(&image);
+}
+
 static void latent_open_images(struct latent_fixture *f)
 {
     struct dataset_options options = options_for(SIDE, SIDE);
     *f = (struct latent_fixture){.toy = {.factor = 1, .deviation = 0.25f}};
     snprintf(f->dir, sizeof f->dir, "%s/latents", folder);
-    for (int i = 0; i < COUNT; i++) { /* left and right differ */
-        char name[120];
-        struct image image;
-        snprintf(name, sizeof name, "%s/%03d.png", folder, i);
-        MUST(image_create(&image, SIDE, SIDE, 3, SAMPLE_U8));
-        for (int k = 0; k < SIDE * SIDE * 3; k++)
-            ((uint8_t *)image.data)[k] = (uint8_t)(k / 3 % SIDE * 60 + i);
-        MUST(image_save(&image, name));
-        image_free(&image);
-    }
+    for (int i = 0; i < COUNT; i++)
+        latent_draw_image(i, i);
     f->images = open_with(&options);
     f->options = (struct latent_options){.images = f->images,
                                          .vae = 7,
@@ -115,12 +120,19 @@ END_TEST
 
 START_TEST(a_file_is_made_once)
 {
+    struct dataset_options options = options_for(SIDE, SIDE);
     struct latent_fixture f;
     latent_open_images(&f);
     ck_assert_int_eq(latent_calls(&f), COUNT);
     ck_assert_int_eq(latent_calls(&f), 0);
     f.options.vae = 8;
     ck_assert_int_eq(latent_calls(&f), COUNT);
+    dataset_close(f.images);
+    latent_draw_image(COUNT - 1, 70); /* another image among as many */
+    f.images = open_with(&options);
+    f.options.images = f.images;
+    ck_assert_int_eq(latent_calls(&f), COUNT);
+    ck_assert_int_eq(latent_calls(&f), 0);
     f.options.halves = true;
     ck_assert_int_eq(latent_calls(&f), COUNT);
     f.options.mirrors = true;
