@@ -68,6 +68,11 @@ START_TEST(vae_is_read_wherever_it_lies)
     struct kl_folder other;
     MUST(kl_folder_open(&other, in_folder("m")));
     ck_assert(other.checksum != checksum && other.config.scaling == 1.25);
+    checksum = other.checksum;
+    kl_folder_close(&other);
+    edit_vae_config("\"norm_num_groups\": 2", "\"norm_num_groups\": 4"); /* in no tensor either */
+    MUST(kl_folder_open(&other, in_folder("m")));
+    ck_assert(other.checksum != checksum && other.config.groups == 4);
     kl_folder_close(&other);
     free(read);
     free(flat);
