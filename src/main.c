@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"degrade", cmd_degrade, "write the patches that a training would make worse by itself"},
     {"eval", cmd_eval, "compare two images: PSNR, SSIM, MS-SSIM, FLIP"},
     {"report", cmd_report, "one page about a run, or several runs beside one another"},
+    {"watch", cmd_watch, "the progress of a run from another terminal"},
     {"video", cmd_video, "put a run's video together from its frames"},
     {"bench", cmd_bench, "time training steps on this machine"},
     {"doctor", cmd_doctor, "devices, memory, features and versions"},

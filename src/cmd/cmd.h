@@ -19,6 +19,7 @@ int cmd_doctor(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_upscale(int argc, char **argv);

@@ -83,6 +83,8 @@ static int story_read_metrics(struct run_story *story)
         cJSON_ArrayForEach(item, line)
         {
             if (!cJSON_IsNumber(item) && !cJSON_IsNull(item)) continue;
+            if (story->column_count == STORY_MOST_COLUMNS && !run_story_column(story, item->string))
+                continue; /* no run of ours has as many */
             struct story_column *column = story_add_column(story, item->string);
             if (!column) code = fail(ERR_SYSTEM, "out of memory");
             if (column && cJSON_IsNumber(item)) column->values[row] = item->valuedouble;
@@ -199,7 +201,8 @@ static int story_read_warnings(struct run_story *story)
 
 /* ---- all of it ---- */
 
-int run_story_read(struct run_story *story, const char *path)
+/* All but the frames. */
+static int story_read_lines(struct run_story *story, const char *path)
 {
     *story = (struct run_story){.path = string_format("%s", path), .name = file_folder_name(path)};
     if (!story->path || !story->name) return ERR_SYSTEM;
@@ -214,7 +217,20 @@ int run_story_read(struct run_story *story, const char *path)
     story->events = story_objects(path, "processes.jsonl");
     story->running = file_is_locked_in(path, "lock");
     story->finished = file_exists_in(path, "model.safetensors");
+    return OK;
+}
+
+int run_story_read(struct run_story *story, const char *path)
+{
+    TRY(story_read_lines(story, path));
     int code = file_exists_in(path, "frames") ? frame_list_load(&story->frames, path, NULL) : OK;
+    return code == ERR_SYSTEM ? code : OK;
+}
+
+int run_story_read_last(struct run_story *story, const char *path)
+{
+    TRY(story_read_lines(story, path));
+    int code = file_exists_in(path, "frames") ? frame_list_load_last(&story->frames, path) : OK;
     return code == ERR_SYSTEM ? code : OK;
 }
 

@@ -21,7 +21,7 @@ struct story_setting {
     char *key, *value; /* "splat.max_steps", "300" */
 };
 
-enum { STORY_WARNINGS = 40 };
+enum { STORY_WARNINGS = 40, STORY_MOST_COLUMNS = 256 };
 
 struct run_story {
     char *path, *name; /* the folder, and its last part */
@@ -41,6 +41,8 @@ struct run_story {
 /* ERR_INPUT when the folder is none of a run. What is missing or damaged in it is left out; *story
  * is to be freed in any case. */
 int run_story_read(struct run_story *story, const char *path);
+/* The same with the last frame alone, and without a word about frames that cannot be read. */
+int run_story_read_last(struct run_story *story, const char *path);
 void run_story_free(struct run_story *story); /* accepts a zeroed struct */
 
 /* Settings out of a text as config_print writes it: "KEY: VALUE" at the left, or "SECTION:" and two

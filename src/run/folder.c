@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* MODEL_DEPTH: of RUN/model/transformer */
@@ -196,6 +197,19 @@ static int check_still_empty(const char *path)
     return contents.empty ? OK : fail_exists(path);
 }
 
+/* Whoever looks whether a run trains (file_is_locked_in) holds the lock for some microseconds. */
+static int folder_take_lock(int fd)
+{
+    enum { TRIES = 5 };
+    const struct timespec wait = {.tv_nsec = 20000000};
+    int code = retry_flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 1; i < TRIES && code != 0 && errno == EWOULDBLOCK; i++) {
+        nanosleep(&wait, NULL);
+        code = retry_flock(fd, LOCK_EX | LOCK_NB);
+    }
+    return code;
+}
+
 static int lock_folder(struct folder *folder)
 {
     char *name = path_join(folder->path, "lock");
@@ -204,7 +218,7 @@ static int lock_folder(struct folder *folder)
     free(name);
     if (code < 0) return fail_within(code, "lock run folder");
     char holder[HOLDER_BYTES];
-    if (retry_flock(folder->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (folder_take_lock(folder->lock_fd) != 0) {
         if (errno != EWOULDBLOCK) {
             log_warning("%s: this file system has no locks (%s): make sure that only one process "
                         "trains here",

@@ -241,6 +241,36 @@ static int inspect_all(struct frame_list *list, bool (*stop_requested)(void))
     return code;
 }
 
+/* The newest one may be half written, or just being removed: then it is the one before. */
+static int frame_list_keep_last(struct frame_list *list)
+{
+    enum { TRIES = 8 };
+    struct frame_entry last = {0};
+    for (int i = 0; i < TRIES && list->count > 0 && !last.path; i++) {
+        struct frame_entry *entry = &list->entries[--list->count];
+        if (frame_list_inspect(list, entry) == OK)
+            last = *entry;
+        else
+            entry_free(entry);
+    }
+    while (list->count > 0)
+        entry_free(&list->entries[--list->count]);
+    if (!last.path) return ERR_DATA;
+    list->entries[list->count++] = last;
+    return OK;
+}
+
+int frame_list_load_last(struct frame_list *list, const char *run_dir)
+{
+    *list = (struct frame_list){.labels = {"target", "render"}};
+    char *dir = path_join(run_dir, "frames");
+    int code = dir ? frame_list_scan(list, dir) : ERR_SYSTEM;
+    if (code == OK) code = frame_list_keep_last(list);
+    if (code < 0) frame_list_free(list);
+    free(dir);
+    return code;
+}
+
 int frame_list_load(struct frame_list *list, const char *run_dir, bool (*stop_requested)(void))
 {
     *list = (struct frame_list){.labels = {"target", "render"}};

@@ -29,6 +29,9 @@ struct frame_list {
  * JPEG header cannot be read are skipped. stop_requested may be NULL. ERR_INPUT when there is no
  * frame, ERR_DATA when none can be read, ERR_STOPPED. */
 int frame_list_load(struct frame_list *list, const char *run_dir, bool (*stop_requested)(void));
+/* The same of the newest frame that can be read, alone and without a word: for who looks while a
+ * run writes. */
+int frame_list_load_last(struct frame_list *list, const char *run_dir);
 void frame_list_free(struct frame_list *list); /* accepts a zeroed struct */
 
 /* Counts a frame that cannot be read, and warns with the current message of the first few. */
