@@ -1,11 +1,15 @@
 /* The importance of every Gaussian: the pixels that it reaches are visited as for its gradient, a
- * warp for a chunk of its rows. What the pixel's squared error would grow by without it follows
- * from the colour C, the denominator D, its alpha a and its colour f alone: without it the colour
- * is (C D - a f) / (D - a) = C + d with d = a (C - f) / (D - a), so the share is d (d + 2 (C - t)).
- * Mirrors cpu/splat/splat_importance.c. */
+ * warp for a chunk of its rows. Mirrors cpu/splat/splat_importance.c. */
 #include "cuda/splat/splat_cuda.h"
 #include "cuda/splat/splat_pixels.h"
 #include "cuda/splat/target_stream.h"
+
+#define REAL float
+#define FORMULA(name) name##_f32
+#define REAL_FMA(a, b, c) FMA_F32(a, b, c)
+#define REAL_SET(x) (x)
+#define REAL_MAX(a, b) fmaxf(a, b)
+#include "math/importance.h"
 
 enum { BLOCK = 256 };
 
@@ -19,14 +23,13 @@ static __device__ int64_t importance_share(const struct splat_scene &s, const st
     float part = -alpha, share = 0; /* additive: d = -a f */
     if (!s.blend.additive) {
         float inverse = ((const float *)s.weight)[(int64_t)(row - b.first) * b.pitch + x];
-        float own = alpha * inverse;
-        part = own / fmaxf(1.0f - own, SPLAT_DENOMINATOR * inverse);
+        part = importance_part_f32(alpha, inverse, SPLAT_DENOMINATOR);
     }
     for (int c = 0; c < s.channels; c++) {
         float shown = color[(int64_t)c * b.pitch];
         float change = part * (s.blend.additive ? feat[c] : shown - feat[c]);
         float off = shown - splat_target_sample(&target, row, column, c);
-        share = fmaf(change, fmaf(2.0f, off, change), share);
+        share = importance_add_f32(change, off, share);
     }
     share = fminf(fmaxf(share, -SPLAT_SHARE_MOST), SPLAT_SHARE_MOST); /* NaN: the least */
     return (int64_t)(share * (float)(1 / SPLAT_SHARE_UNIT));

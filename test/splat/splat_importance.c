@@ -44,19 +44,26 @@ static void draw(struct scene *s, bool sigma_scale)
                                        .data = s->target};
 }
 
+static struct splat_workspace take_workspace(struct device *device)
+{
+    struct splat_workspace workspace = {.capacity = COUNT};
+    workspace.bytes =
+        device->splat->workspace_bytes(device, WIDTH, HEIGHT, CHANNELS, COUNT, &workspace.storage);
+    workspace.memory = calloc(1, workspace.bytes);
+    ck_assert(workspace.memory != NULL);
+    return workspace;
+}
+
 /* Squared error of the image, as the device's step tells it. */
 static double squared_error(struct device *device, const struct scene *s,
                             const struct splat_blend *blend)
 {
-    struct splat_workspace workspace = {.capacity = COUNT};
+    struct splat_workspace workspace = take_workspace(device);
     const struct splat_loss loss = {{0, 1}, 0};
     float gradient[9 * COUNT];
     struct splat_gradients gradients = {gradient, gradient + 2 * COUNT, gradient + 4 * COUNT,
                                         gradient + 5 * COUNT, gradient + 8 * COUNT};
     struct splat_sums sums;
-    workspace.bytes =
-        device->splat->workspace_bytes(device, WIDTH, HEIGHT, CHANNELS, COUNT, &workspace.storage);
-    workspace.memory = calloc(1, workspace.bytes);
     ck_assert_msg(device->splat->step(device, &workspace, &s->view, blend, &s->picture, &loss,
                                       &gradients, &sums) == 0,
                   "%s", error_message());
@@ -82,10 +89,11 @@ static void leave_out(struct scene *to, const struct scene *from, int i)
 static void importances(struct device *device, const struct scene *s,
                         const struct splat_blend *blend, double *importance)
 {
-    struct splat_workspace none = {.capacity = COUNT}; /* the CPU takes its own memory */
-    ck_assert_msg(
-        device->splat->importance(device, &none, &s->view, blend, &s->picture, importance) == OK,
-        "%s", error_message());
+    struct splat_workspace workspace = take_workspace(device);
+    ck_assert_msg(device->splat->importance(device, &workspace, &s->view, blend, &s->picture,
+                                            importance) == OK,
+                  "%s", error_message());
+    free(workspace.memory);
 }
 
 static const struct splat_blend blends[] = {{0, false}, {COUNT, false}, {0, true}};

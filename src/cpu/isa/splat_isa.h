@@ -16,7 +16,10 @@
     void splat_backward_item_##isa(const struct splat_projected *, const struct splat_item *,      \
                                    const float *, int, bool, float, int, const float *const *,     \
                                    const float *const *, const float *const *,                     \
-                                   const float *const *, float *);
+                                   const float *const *, float *);                                 \
+    float splat_share_item_##isa(const struct splat_projected *, const struct splat_item *,        \
+                                 const float *, int, bool, float, int,                             \
+                                 const struct splat_shown *);
 
 SPLAT_ISA(base)
 SPLAT_ISA(avx2)

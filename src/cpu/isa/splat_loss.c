@@ -221,6 +221,7 @@ const struct splat_kernels ISA_NAME(splat_kernels) = {
     .spans = ISA_NAME(splat_spans),
     .render_tile = ISA_NAME(splat_render_tile),
     .backward_item = ISA_NAME(splat_backward_item),
+    .share_item = ISA_NAME(splat_share_item),
     .ssim_rows = ssim_rows,
     .ssim_adjoint_rows = ssim_adjoint_rows,
     .load_row = splat_loss_load_row,

@@ -30,6 +30,14 @@ struct splat_item {
     int32_t record;      /* index of its gradient record; < 0: carry record ~record */
 };
 
+/* A band that has been rendered: where column 0 of its 16 rows lies. */
+struct splat_shown {
+    const float *const *color, *const *target; /* [row][channel] */
+    const float *const *threshold;             /* NULL: none */
+    const float *const *inverse;
+    const float *const *counts; /* by how much a pixel counts: 0 outside the image */
+};
+
 struct splat_kernels {
     const char *isa;
 
@@ -54,6 +62,11 @@ struct splat_kernels {
                           const float *const *gradient, const float *const *blended,
                           const float *const *threshold, const float *const *inverse,
                           float *record);
+
+    /* By how much the band's squared error grows without the item (device/splat_ops.h). */
+    float (*share_item)(const struct splat_projected *projected, const struct splat_item *item,
+                        const float *feat, int channels, bool additive, float cut_power, int y0,
+                        const struct splat_shown *shown);
 
     /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
      * there are none. Overwrites for each row the partial derivatives of S by E[x],

@@ -215,6 +215,47 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
     }
 }
 
+/* By how much each pixel of row r counts, 0 behind the width. */
+static const float *counts_row(const struct splat_pass *pass, struct splat_thread *thread, int y,
+                               int r)
+{
+    float *row = thread->blended + r * pass->scene->pitch;
+    for (int x = 0; x < pass->scene->width; x++)
+        row[x] = splat_target_weight(pass->target, y, x);
+    return row;
+}
+
+/* Adds what each Gaussian is worth in a band. */
+static void share_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
+{
+    struct splat_scene *scene = pass->scene;
+    int y0 = band * TILE, slot = band & 1, channels = scene->channels;
+    const float *color[TILE * SPLAT_MAX_CHANNELS], *target[TILE * SPLAT_MAX_CHANNELS];
+    const float *threshold[TILE], *inverse[TILE], *counts[TILE];
+    struct splat_shown shown = {color, target, threshold, inverse, counts};
+    if (pass->blend.additive || pass->blend.topk == 0) shown.threshold = NULL;
+    for (int r = 0; r < TILE; r++) {
+        int y = y0 + r;
+        bool inside = y < scene->height;
+        threshold[r] = splat_ring_row(scene, thread->threshold, 0, y);
+        inverse[r] = splat_ring_row(scene, thread->inverse, 0, y);
+        counts[r] = inside ? counts_row(pass, thread, y, r) : thread->zero_row;
+        for (int c = 0; c < channels; c++) {
+            color[r * channels + c] = splat_ring_row(scene, thread->color, c, y);
+            target[r * channels + c] =
+                inside ? splat_ring_row(scene, thread->target, c, y) : thread->zero_row;
+        }
+    }
+    for (int k = 0; k < thread->item_count[slot]; k++) {
+        const struct splat_item *item = &thread->items[slot][k];
+        float share =
+            scene->kernels->share_item(scene->projected, item, scene->feat, channels,
+                                       pass->blend.additive, scene->cut_power, y0, &shown);
+        __atomic_fetch_add(&pass->shares[item->id], (int64_t)((double)share / SPLAT_SHARE_UNIT),
+                           __ATOMIC_RELAXED);
+    }
+}
+
 static void emit_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
 {
     struct splat_scene *scene = pass->scene;
@@ -281,6 +322,10 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
         render_band(pass, thread, band);
         load_target_band(pass, thread, band);
         if (pass->power > 0) show_band(pass, thread, band);
+        if (pass->shares) {
+            share_band(pass, thread, band);
+            continue;
+        }
         if (!ssim) {
             finish_band(pass, thread, band, strip);
             continue;
@@ -307,6 +352,7 @@ static void clear_padding(const struct splat_scene *scene, struct splat_thread *
         int count;
     } const buffers[] = {{thread->threshold, RING_ROWS},
                          {thread->inverse, RING_ROWS},
+                         {thread->target, RING_ROWS * scene->channels},
                          {thread->gradient, TILE * scene->channels},
                          {thread->blended, TILE}};
     int from = scene->width;

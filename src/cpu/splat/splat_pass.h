@@ -10,6 +10,8 @@ struct splat_pass {
     const struct splat_target *target; /* NULL: render only */
     const struct splat_loss *loss;     /* with gradients: the weights */
     bool gradients;                    /* fill scene->record */
+    int64_t *shares;                   /* [count]: instead, add each one's share to these; whole
+                                          SPLAT_SHARE_UNITs, so that the order is free */
     bool inner_ssim;                   /* also sum SSIM over windows inside the image */
     float power;                       /* > 0: compare as seen: clamped to 0..1, raised to this */
 
