@@ -33,7 +33,7 @@ help: # this list
 	@echo
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]* # \(.*\)/  \1|\2/p' Makefile scripts/mk/*.mk | awk -F'|' '{ printf "%-12s  %s\n", $$1, $$2 }'
 	@echo
-	@echo '  CUDA=auto|0|1|emu  VIDEO=auto|0|1  WEBP=auto|0|1  TIFF=auto|0|1   with it or without (emu: kernels on the CPU)'
+	@echo '  CUDA=auto|0|1|emu  VIDEO=auto|0|1  WEBP=auto|0|1  TIFF=auto|0|1  HTTP=auto|0|1   with it or without (emu: kernels on the CPU)'
 	@echo '  CUDA_ARCHS="75 90"  NVCC=/path/nvcc                               the GPUs to build for, and by what'
 	@echo '  PREFIX=/usr/local  DESTDIR=                                       where to install'
 	@echo '  CC=clang  WERROR=1  SAN=address|undefined|thread                  compiler, warnings are errors, sanitizers'
@@ -42,6 +42,7 @@ info: # what this build has, and its folder
 	@echo "compiler  $(CC) $$($(CC) -dumpfullversion -dumpversion)"
 	@echo "video     $(if $(filter 1,$(HAVE_VIDEO)),libavcodec $$(pkg-config --modversion libavcodec),no (VIDEO=$(VIDEO)))"
 	@echo "pictures  $(if $(filter 1,$(HAVE_WEBP)),WebP (libwebp),no WebP (WEBP=$(WEBP))), $(if $(filter 1,$(HAVE_TIFF)),TIFF (libtiff),no TIFF (TIFF=$(TIFF)))"
+	@echo "server    $(if $(filter 1,$(HAVE_HTTP)),HTTP (libmicrohttpd),no HTTP (HTTP=$(HTTP)))"
 	@echo "cuda      $(if $(filter 0,$(CUDA_KIND)),no (CUDA=$(CUDA)),$(if $(filter emu,$(CUDA_KIND)),emulated,by nvcc $(NVCC_VERSION)$(comma) for $(CUDA_ARCHS)))"
 	@echo "cpu       $(ISAS)"
 	@echo "jobs      $(if $(filter -j,$(MAKEFLAGS)),no limit,$(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),1))"

@@ -30,7 +30,8 @@ sr: task nn data metrics config store memory device image math base
 diffusion: task nn placement data metrics config store memory device image math base
 report: video config store image base
 run: task report config store memory device image video base
-cmd: run report registry check task splat gan sr diffusion placement nn data metrics config store memory device image video cpu math base
+serve: image base
+cmd: serve run report registry check task splat gan sr diffusion placement nn data metrics config store memory device image video cpu math base
 .: cmd base
 '
 

@@ -11,8 +11,9 @@ cd "$(dirname "$0")/.."
 
 required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zlib1g-dev check
           libsubunit-dev python3"
-# A build does without these: VIDEO=0 WEBP=0 TIFF=0.
-optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libwebp-dev libtiff-dev"
+# A build does without these: VIDEO=0 WEBP=0 TIFF=0 HTTP=0.
+optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libwebp-dev libtiff-dev
+          libmicrohttpd-dev"
 dev="python3-pil g++ clang clang-format shellcheck libclang-rt-dev strace universal-ctags man-db groff-base mandoc zsh"
 [ "${1:-}" = --dev ] || dev=""
 

@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"sample", cmd_sample, "make images with a trained generator"},
     {"generate", cmd_generate, "make images with a diffusion model"},
     {"upscale", cmd_upscale, "enlarge images with a trained network"},
+    {"serve", cmd_serve, "answer over HTTP with models"},
     {"degrade", cmd_degrade, "write the patches that a training would make worse by itself"},
     {"eval", cmd_eval, "compare two images: PSNR, SSIM, MS-SSIM, FLIP"},
     {"report", cmd_report, "one page about a run, or several runs beside one another"},

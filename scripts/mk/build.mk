@@ -4,6 +4,7 @@ SRC := $(filter-out src/cpu/isa/%,$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.
 SRC := $(filter-out $(if $(filter 1,$(HAVE_VIDEO)),src/video/encode_none.c,src/video/encode.c src/video/decode.c src/video/libav.c),$(SRC))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_WEBP)),src/image/webp_none.c,src/image/webp.c),$(SRC))
 SRC := $(filter-out $(if $(filter 1,$(HAVE_TIFF)),src/image/tiff_none.c,src/image/tiff.c src/image/tiff_open.c),$(SRC))
+SRC := $(filter-out $(if $(filter 1,$(HAVE_HTTP)),src/serve/http_none.c,src/serve/http_library.c src/serve/http_request.c src/serve/http_server.c),$(SRC))
 # src/cpu/isa/*.c are compiled once for each instruction set and chosen at run time.
 ISA_SRC := $(sort $(wildcard src/cpu/isa/*.c))
 ISAS    := base $(if $(filter x86_64,$(ARCH)),avx2 avx512)
@@ -13,7 +14,7 @@ ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf1
 # One more build of the convolutions: tensors in bf16.
 ISA_FLAGS_bf16   := $(ISA_FLAGS_avx512) -mavx512bf16 -DISA_avx512=1 -DCONV_BF16=1
 BF16_SRC := $(if $(filter x86_64,$(ARCH)),$(filter src/cpu/isa/conv_%,$(ISA_SRC)))
-OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(B)/isa/%_bf16.o) $(B)/gen/default_yaml.o
+OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(B)/isa/%_bf16.o) $(B)/gen/default_yaml.o $(if $(filter 1,$(HAVE_HTTP)),$(B)/gen/serve_page.o)
 
 # cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator. cuda/*.c: as all C.
 CUDA_SRC := $(sort $(wildcard cuda/*.cu cuda/*/*.cu))
@@ -41,13 +42,17 @@ $(B)/gen/cmd/cuda_archs.h: FORCE
 	@echo '#define CUDA_ARCHS "$(if $(filter 1,$(CUDA_KIND)),$(strip $(CUDA_ARCHS)),$(CUDA_KIND:0=))"' > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
 $(B)/src/cmd/cmd_doctor.o: $(B)/gen/cmd/cuda_archs.h
 
-# The text of default.yaml as a C array.
-$(B)/gen/default_yaml.c: default.yaml
-	@mkdir -p $(@D)
-	@{ echo 'extern const char default_yaml[]; const char default_yaml[] = {'; od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '0};'; } > $@
+# The texts of files as C arrays: text_rule NAME FILE.
+define text_rule
+$(B)/gen/$(1).c: $(2)
+	@mkdir -p $$(@D)
+	@{ echo 'extern const char $(1)[]; const char $(1)[] = {'; od -An -v -tx1 $$< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '0};'; } > $$@
 
-$(B)/gen/default_yaml.o: $(B)/gen/default_yaml.c
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(B)/gen/$(1).o: $(B)/gen/$(1).c
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $$< -o $$@
+endef
+$(eval $(call text_rule,default_yaml,default.yaml))
+$(eval $(call text_rule,serve_page,src/serve/serve_page.html))
 
 $(B)/src/%.o: src/%.c | $(GEN)
 	@mkdir -p $(@D)

@@ -1,4 +1,4 @@
-# What is there, and the flags that follow: CC VIDEO WEBP TIFF CUDA SAN WERROR ARCH -> HAVE_* CUDA_KIND
+# What is there, and the flags that follow: CC VIDEO WEBP TIFF HTTP CUDA SAN WERROR ARCH -> HAVE_* CUDA_KIND
 # B CPPFLAGS CFLAGS LDFLAGS LDLIBS.
 CC      ?= cc
 ifeq ($(origin CC),default)
@@ -7,6 +7,7 @@ endif
 VIDEO   ?= auto
 WEBP    ?= auto
 TIFF    ?= auto
+HTTP    ?= auto
 CUDA    ?= auto
 SAN     ?=
 WERROR  ?= 0
@@ -26,6 +27,9 @@ HAVE_VIDEO  := $(call wanted,$(VIDEO),$(call probe,$(H)include <libavcodec/avcod
 # Headers alone, too: these decoders are opened at the first picture of theirs (src/image/library.h).
 HAVE_WEBP := $(call wanted,$(WEBP),$(call probe,$(H)include <webp/decode.h>\n int main(void){return MODE_RGBA==0;}),WEBP=1 but libwebp's headers were not found: run scripts/setup.sh)
 HAVE_TIFF := $(call wanted,$(TIFF),$(call probe,$(H)include <tiffio.h>\n int main(void){return (int)sizeof(__typeof__(TIFFOpenOptionsSetMaxSingleMemAlloc)*)==0;}),TIFF=1 but the headers of libtiff 4.5 were not found: run scripts/setup.sh)
+
+# And these: libmicrohttpd is opened by `imgtrain serve` (src/serve/http_library.h).
+HAVE_HTTP := $(call wanted,$(HTTP),$(call probe,$(H)include <microhttpd.h>\n int main(void){return MHD_USE_EPOLL_INTERNAL_THREAD==0;}),HTTP=1 but libmicrohttpd's headers were not found: run scripts/setup.sh)
 
 # CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler: its
 # version (12.2 to 13), the GPUs that it knows, the flag that keeps its code small. A build with a
@@ -54,7 +58,7 @@ NVCC_SMALL   := $(filter -%,$(NVCC_IS))
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),$(filter $(patsubst gpu=%,%,$(filter gpu=%,$(NVCC_IS))),75 80 86 89 90 100 120),$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-FLAGSET := $(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(GCOV),-gcov)$(if $(filter 1,$(WERROR)),-werror)
+FLAGSET := $(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)$(if $(filter 0,$(HAVE_HTTP)),-h0)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(GCOV),-gcov)$(if $(filter 1,$(WERROR)),-werror)
 B       := build/$(FLAGSET)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)

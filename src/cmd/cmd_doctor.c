@@ -17,6 +17,7 @@
 #include "image/image.h"
 #include "registry/device_check.h"
 #include "registry/devices.h"
+#include "serve/serve.h"
 #include "video/video.h"
 
 #include <cjson/cJSON.h>
@@ -203,6 +204,7 @@ int cmd_doctor(int argc, char **argv)
     cmd_doctor_row("JPEG", image_jpeg_version());
     cmd_doctor_row("WebP", image_webp_version().text);
     cmd_doctor_row("TIFF", image_tiff_version().text);
+    cmd_doctor_row("HTTP", serve_http_version().text);
     cmd_doctor_row("CUDA", doctor_cuda_code(CUDA_ARCHS).text);
     print_libraries();
     printf("%-12s %s free here\n", "disk", format_bytes(file_disk_free(".")).text);

@@ -17,14 +17,23 @@ static int fallback_open_cpu(struct fallback *fallback)
     return device_open(&fallback->device, "cpu", 0);
 }
 
-static int fallback_open(struct fallback *fallback, const char *device, uint64_t limit)
+void fallback_close(struct fallback *fallback)
 {
+    if (fallback->device != fallback->lent) device_close(fallback->device);
+    fallback->device = NULL;
+}
+
+int fallback_open(struct fallback *fallback, const char *device, uint64_t limit)
+{
+    fallback->at_once = fallback->whole;
+    if (fallback->lent) {
+        fallback->device = fallback->lent;
+        return OK;
+    }
     const struct device_use use = {.task = fallback->task, .spec = device, .limit = limit};
     int code = device_open_for(&fallback->device, &use);
     if (code == ERR_DEVICE_MEMORY) return fallback_open_cpu(fallback); /* no room to open it */
-    TRY(code);
-    fallback->at_once = fallback->whole;
-    return OK;
+    return code;
 }
 
 static bool is_cpu(const struct device *device)
@@ -42,6 +51,7 @@ static int fallback_attempt(void *context)
 static int fallback_descend(void *context)
 {
     struct fallback *f = context;
+    if (f->relieve && f->relieve(f->context)) return OK;
     if (f->at_once > f->least) {
         f->at_once = (f->at_once / 2 + f->least - 1) / f->least * f->least;
         if (f->at_once < f->least) f->at_once = f->least;
@@ -49,16 +59,19 @@ static int fallback_descend(void *context)
         return OK;
     }
     if (is_cpu(f->device)) return ERR_DEVICE_MEMORY;
-    device_close(f->device);
-    f->device = NULL;
+    fallback_close(f);
     return fallback_open_cpu(f);
+}
+
+int fallback_call(struct fallback *fallback)
+{
+    return memory_retry(fallback_attempt, fallback, fallback_descend, fallback);
 }
 
 int fallback_run(struct fallback *fallback, const char *device, uint64_t limit)
 {
     int code = fallback_open(fallback, device, limit);
-    if (code == OK) code = memory_retry(fallback_attempt, fallback, fallback_descend, fallback);
-    device_close(fallback->device);
-    fallback->device = NULL;
+    if (code == OK) code = fallback_call(fallback);
+    fallback_close(fallback);
     return code;
 }

@@ -37,9 +37,7 @@ bool sample_is_picture(const char *path)
            ends_with(path, ".ppm") || ends_with(path, ".pnm");
 }
 
-/* Copies an image to (x, y) of a larger one, each pixel `scale` times wide and high. */
-static void sample_make_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h,
-                              int scale)
+void sample_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h, int scale)
 {
     for (int row = 0; row < h * scale; row++) {
         uint8_t *out =
@@ -92,7 +90,7 @@ static int save_picture(const struct maker *m, const uint8_t *pixels, const char
     int code =
         path ? image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8) : ERR_SYSTEM;
     if (code == OK) {
-        sample_make_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
+        sample_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
         code = image_save(&image, path);
         image_free(&image);
     }
@@ -122,10 +120,10 @@ static int fill_grid(struct maker *m, const struct seed_list *list, int columns,
     for (int first = 0, count; first < list->count; first += count) {
         TRY(make_batch(m, list, first, &count));
         for (int i = 0; i < count; i++)
-            sample_make_paste(grid, (first + i) % columns * m->w * m->scale,
-                              (first + i) / columns * m->h * m->scale,
-                              m->pixels + (size_t)i * sample_make_picture_bytes(m), m->w, m->h,
-                              m->scale);
+            sample_paste(grid, (first + i) % columns * m->w * m->scale,
+                         (first + i) / columns * m->h * m->scale,
+                         m->pixels + (size_t)i * sample_make_picture_bytes(m), m->w, m->h,
+                         m->scale);
     }
     return OK;
 }
@@ -171,7 +169,7 @@ static int write_frame(const struct maker *m, struct walk *walk, int frame, cons
         return save_picture(m, pixels, name);
     }
     TRY(image_create(&image, m->w * m->scale, m->h * m->scale, 3, SAMPLE_U8));
-    sample_make_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
+    sample_paste(&image, 0, 0, pixels, m->w, m->h, m->scale);
     int code = video_encoder_add(walk->encoder, &image, 1);
     image_free(&image);
     return code;
@@ -236,20 +234,26 @@ static int write_walk(struct maker *m, const struct seed_list *list)
 
 /* ---- all of it ---- */
 
+int sample_check_class(const struct sampler *sampler, int64_t label)
+{
+    int classes = sampler_classes(sampler);
+    if (label >= 0 && classes == 0)
+        return fail(ERR_USAGE, "--class %" PRId64 ": this model has no classes", label);
+    if (label >= classes && classes > 0)
+        return fail(ERR_USAGE, "--class %" PRId64 ": this model has %d classes, 0 to %d", label,
+                    classes, classes - 1);
+    return OK;
+}
+
 static int sample_make_prepare(struct maker *m, const struct sample_options *options)
 {
-    int classes = sampler_classes(m->sampler);
     m->options = options;
     m->w = sampler_width(m->sampler);
     m->h = sampler_height(m->sampler);
     m->batch = (int)options->batch;
     m->label = (int)options->label;
     m->scale = (int)options->scale;
-    if (m->label >= 0 && classes == 0)
-        return fail(ERR_USAGE, "--class %d: this model has no classes", m->label);
-    if (m->label >= classes && classes > 0)
-        return fail(ERR_USAGE, "--class %d: this model has %d classes, 0 to %d", m->label, classes,
-                    classes - 1);
+    TRY(sample_check_class(m->sampler, options->label));
     int side = m->w > m->h ? m->w : m->h;
     if (m->scale == 0) /* a video of 16 pixels is hard to look at */
         m->scale = options->walk && sample_is_video(options->output) && side < WALK_SIDE

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct image;
 struct sampler;
 struct seed_list;
 
@@ -17,6 +18,12 @@ struct sample_options {
 /* By the ending of the name. */
 bool sample_is_picture(const char *path);
 bool sample_is_video(const char *path);
+
+/* Copies w x h pixels (RGB) to (x, y) of a larger image, each `scale` times wide and high. */
+void sample_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h, int scale);
+
+/* ERR_USAGE where the model has no class `label`; below 0: none is asked for. */
+int sample_check_class(const struct sampler *sampler, int64_t label);
 
 /* The images of the list into options->output; columns x rows: a grid, where not 0. Files that
  * are there are written again. ERR_USAGE for what the model does not have; ERR_STOPPED. */

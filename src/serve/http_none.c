@@ -1,0 +1,15 @@
+/* The place of the other http_*.c in a build without libmicrohttpd. */
+#include "base/error.h"
+#include "serve/serve.h"
+
+int serve_run(const struct serve_options *options)
+{
+    (void)options;
+    return fail(ERR_DEVICE, "this build has no HTTP server: install libmicrohttpd-dev and make "
+                            "again, without HTTP=0");
+}
+
+struct serve_version serve_http_version(void)
+{
+    return (struct serve_version){"not built in"};
+}
