@@ -59,17 +59,29 @@ static int splat_pass_activate(struct splat_scene *scene, struct splat_thread *t
 
 /* ---- render ---- */
 
+/* Sorts a band's items by their first tile, so that both ways over them stay in the cache; items of
+ * a tile keep their order. Tile t's are then tile_start[t].. tile_start[t + 1] - 1. */
 static void sort_by_tile(const struct splat_scene *scene, struct splat_thread *thread,
-                         const struct splat_item *items, int count)
+                         struct splat_item *items, int count)
 {
-    int32_t *start = thread->tile_start;
+    int32_t *start = thread->tile_start, *from = thread->tile_order;
     memset(start, 0, ((size_t)scene->tiles + 2) * sizeof *start);
     for (int k = 0; k < count; k++)
         start[items[k].left / TILE + 2]++;
     for (int t = 2; t < scene->tiles + 2; t++)
         start[t] += start[t - 1];
     for (int k = 0; k < count; k++)
-        thread->tile_order[start[items[k].left / TILE + 1]++] = k;
+        from[start[items[k].left / TILE + 1]++] = k;
+    for (int k = 0; k < count; k++) { /* in place: along each cycle, whose places are then -1 */
+        struct splat_item first = items[k];
+        int to = k, next = from[k];
+        for (; next >= 0 && next != k; to = next, next = from[to]) {
+            items[to] = items[next];
+            from[to] = -1;
+        }
+        if (next == k) items[to] = first;
+        from[to] = -1;
+    }
 }
 
 static void render_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
@@ -101,7 +113,7 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
                 thread->tile_items[kept++] = thread->tile_items[k];
         reaching = kept;
         for (int k = thread->tile_start[tile]; k < thread->tile_start[tile + 1]; k++)
-            thread->tile_items[reaching++] = thread->tile_order[k];
+            thread->tile_items[reaching++] = k;
         scene->kernels->render_tile(scene->projected, items, thread->tile_items, reaching,
                                     scene->feat, scene->channels, &pass->blend, scene->cut_power,
                                     y0, tile, thread->tile_workspace, color, threshold, inverse);

@@ -19,7 +19,7 @@ struct splat_thread {
     struct splat_item *items[2]; /* [count]: those of an even and an odd band */
     int item_count[2];
     int32_t *tile_start;               /* [tiles + 2] counting sort of items by first tile */
-    int32_t *tile_order;               /* [count] */
+    int32_t *tile_order;               /* [count]: where each sorted item comes from */
     int32_t *tile_items;               /* [count]: items that reach the current tile */
     float *color, *target;             /* [channels][RING_ROWS][pitch] */
     float *maps[3];                    /* likewise: derivatives of SSIM by the moments */
