@@ -68,14 +68,11 @@ static inline vf vf_keep(vm m, vf a)
 {
     return _mm512_maskz_mov_ps(m, a);
 } /* 0 where m is not set */
-static inline vf vf_round(vf a)
+static inline vf vf_scale2_bits(vf a, vf n)
 {
-    return _mm512_roundscale_ps(a, 8);
-}
-static inline vf vf_scale2(vf a, vf n)
-{
-    return _mm512_scalef_ps(a, n);
-}
+    __m512i shift = _mm512_slli_epi32(_mm512_castps_si512(n), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), shift));
+} /* a with the last bits of n added to its exponent */
 static inline float vf_sum(vf a)
 {
     return _mm512_reduce_add_ps(a);
@@ -156,13 +153,9 @@ static inline vf vf_keep(vm m, vf a)
 {
     return _mm256_and_ps(m, a);
 }
-static inline vf vf_round(vf a)
+static inline vf vf_scale2_bits(vf a, vf n)
 {
-    return _mm256_round_ps(a, 8);
-}
-static inline vf vf_scale2(vf a, vf n)
-{
-    __m256i shift = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    __m256i shift = _mm256_slli_epi32(_mm256_castps_si256(n), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), shift));
 }
 static inline float vf_sum(vf a)
@@ -188,6 +181,7 @@ static inline vf vf_iota(void)
 
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vm __attribute__((vector_size(16)));
+typedef uint32_t vu __attribute__((vector_size(16)));
 enum { LANES = 4 };
 
 static inline vf vf_set(float a)
@@ -244,15 +238,9 @@ static inline vf vf_keep(vm m, vf a)
 {
     return (vf)(m & (vm)a);
 }
-static inline vf vf_round(vf a) /* |a| < 2^22 */
+static inline vf vf_scale2_bits(vf a, vf n)
 {
-    vf magic = vf_set(0x1.8p23f);
-    return (a + magic) - magic;
-}
-static inline vf vf_scale2(vf a, vf n)
-{
-    vm i = __builtin_convertvector(n, vm);
-    return (vf)((vm)a + (i << 23));
+    return (vf)((vu)a + ((vu)n << 23));
 }
 static inline float vf_sum(vf a)
 {
@@ -287,21 +275,20 @@ static inline float vf_most(vf a)
 }
 #endif
 
-/* 2^-power for power in [0, 120]: relative error below 2e-7.
- * Coefficients: minimax on [-1/2, 1/2], Cephes' exp2f (S. Moshier). */
+/* 2^-power for power in [0, 120]: relative error below 2.2e-7. What is larger gives anything.
+ * Coefficients: minimax on [-1/2, 1/2]. The sum with `magic` holds the rounded -power in its last
+ * bits, which become the exponent. */
 static inline vf vf_exp2_negative(vf power)
 {
-    vf x = vf_set(0) - power;
-    vf n = vf_round(x);
-    vf f = x - n;
-    vf p = vf_set(1.535336188319500e-4f);
-    p = vf_fma(p, f, vf_set(1.339887440266574e-3f));
-    p = vf_fma(p, f, vf_set(9.618437357674640e-3f));
-    p = vf_fma(p, f, vf_set(5.550332471162809e-2f));
-    p = vf_fma(p, f, vf_set(2.402264791363012e-1f));
-    p = vf_fma(p, f, vf_set(6.931472028550421e-1f));
-    p = vf_fma(p, f, vf_set(1.0f));
-    return vf_scale2(p, n);
+    vf magic = vf_set(0x1.8p23f), shifted = magic - power;
+    vf f = power + (shifted - magic); /* -f is left of -power */
+    vf p = vf_set(-1.327647245e-3f);
+    p = vf_fma(p, f, vf_set(9.675540961e-3f));
+    p = vf_fma(p, f, vf_set(-5.550713092e-2f));
+    p = vf_fma(p, f, vf_set(2.402212024e-1f));
+    p = vf_fma(p, f, vf_set(-6.931469440e-1f));
+    p = vf_fma(p, f, vf_set(1.000000119f));
+    return vf_scale2_bits(p, shifted);
 }
 
 #endif

@@ -18,6 +18,7 @@
  * again for every tile than to keep for every Gaussian of a band. */
 struct ellipse_rows {
     vf lo[TILE / LANES], hi[TILE / LANES];
+    float dy[TILE], dy_square[TILE], power[TILE]; /* of each row: gaussian_power's row_square */
 };
 
 ALWAYS_INLINE void find_rows(const struct gaussian_form *g, float cut_power, int y0,
@@ -26,6 +27,9 @@ ALWAYS_INLINE void find_rows(const struct gaussian_form *g, float cut_power, int
     for (int r = 0; r < TILE; r += LANES) {
         vf dy = (vf_set((float)(y0 + r) + 0.5f) + vf_iota()) - vf_set(g->my);
         vf room = vf_set(cut_power) - vf_set(g->row_power) * dy * dy;
+        vf_store(rows->dy + r, dy);
+        vf_store(rows->dy_square + r, dy * dy);
+        vf_store(rows->power + r, vf_set(g->C) * dy * dy);
         vm reached = vf_lt(vf_set(0), room);
         vf half = vf_sqrt(vf_max(room * vf_set(g->inverse_A), vf_set(0)));
         /* A thousandth wider than the ellipse: rounding must not lose a pixel of it. */
@@ -54,15 +58,16 @@ ALWAYS_INLINE bool rows_reached(const struct ellipse_rows *ellipse, float x0, in
     return true;
 }
 
-/* Alpha where the pixel lies within the cut, else 0. The backward pass calls the same function with
- * the same numbers, so that both agree on every bit of alpha. */
-ALWAYS_INLINE vf alpha_within(vf column_square, vf column_linear, vf dy, vf row_square, vf weight,
-                              vf cut_power)
+/* Alpha in row r where the pixel lies within the cut, else 0. All passes call the same function
+ * with the same numbers, so that they agree on every bit of alpha. */
+ALWAYS_INLINE vf alpha_within(vf column_square, vf column_linear, const struct ellipse_rows *rows,
+                              int r, vf weight, vf cut_power)
 {
-    vf power = gaussian_power_vf(column_square, column_linear, dy, row_square);
+    vf power = gaussian_power_vf(column_square, column_linear, vf_set(rows->dy[r]),
+                                 vf_set(rows->power[r]));
     power = vf_max(power, vf_set(0)); /* rounding of a form that is never negative */
     vm within = vf_le(power, cut_power);
-    return vf_keep(within, vf_exp2_negative(vf_min(power + weight, vf_set(100.0f))));
+    return vf_keep(within, vf_exp2_negative(power + weight));
 }
 
 /* Distance of the 16 or fewer pixels from column x to the Gaussian's centre. */

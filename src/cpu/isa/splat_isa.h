@@ -14,9 +14,9 @@
                                  const struct splat_blend *, float, int, int, float *,             \
                                  float *const *, float *const *, float *const *);                  \
     void splat_backward_item_##isa(const struct splat_projected *, const struct splat_item *,      \
-                                   const float *, int, bool, float, int, const float *const *,     \
-                                   const float *const *, const float *const *,                     \
-                                   const float *const *, float *);                                 \
+                                   const float *, int, bool, float, int,                           \
+                                   const struct splat_slopes *, float *);                          \
+                                                                                                   \
     float splat_share_item_##isa(const struct splat_projected *, const struct splat_item *,        \
                                  const float *, int, bool, float, int,                             \
                                  const struct splat_shown *);

@@ -187,8 +187,8 @@ static void splat_loss_load_row(const void *samples, int bits, int width, float 
         memcpy(row, samples, sizeof(float) * (size_t)width);
 }
 
-static void loss_row(const float *x, const float *t, const float *ssim, int width,
-                     const float *factor, float *g, float *blended, double *sums)
+static void loss_row(const float *x, const float *t, const float *ssim, const float *inverse,
+                     int width, const float *factor, float *g, float *blended, double *sums)
 {
     vf zero = vf_set(0), one = vf_set(1), sum[PIXEL_SUMS];
     for (int k = 0; k < PIXEL_SUMS; k++)
@@ -203,8 +203,9 @@ static void loss_row(const float *x, const float *t, const float *ssim, int widt
         if (!g) continue;
         vf gi = pixel_loss_slope_vf(d, factor);
         if (ssim) gi = vf_keep(keep, gi + vf_load(ssim + i));
+        if (inverse) gi = gi * vf_load(inverse + i);
         vf_store(g + i, gi);
-        if (blended) vf_store(blended + i, vf_fma(gi, vf_keep(keep, xi), vf_load(blended + i)));
+        if (blended) vf_store(blended + i, vf_load(blended + i) - gi * vf_keep(keep, xi));
     }
     for (int k = 0; k < PIXEL_SUMS; k++)
         sums[k] += (double)vf_sum(sum[k]);

@@ -42,9 +42,7 @@ float ISA_NAME(splat_share_item)(const struct splat_projected *projected,
         if (!rows_reached(&ellipse, (float)x, &first, &last)) continue;
         vf dx = column_distance(g, x), square = vf_set(g->A) * dx * dx;
         for (int r = first; r <= last; r++) {
-            float dy = (float)(y0 + r) + 0.5f - g->my;
-            vf alpha = alpha_within(square, vf_set(g->B) * dx, vf_set(dy), vf_set(g->C * dy * dy),
-                                    weight, cut);
+            vf alpha = alpha_within(square, vf_set(g->B) * dx, &ellipse, r, weight, cut);
             if (shown->threshold)
                 alpha = vf_keep(vf_le(vf_load(shown->threshold[r] + x), alpha), alpha);
             sum = sum + splat_share_of(shown, feat, channels, additive, alpha, r, x);

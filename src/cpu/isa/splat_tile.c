@@ -7,6 +7,7 @@ enum {
     CHUNK = 128,     /* Gaussians whose alphas a tile keeps at a time */
     ROW = CHUNK + 1, /* not a power of two, so that rows do not share cache sets */
     MAX_GROUP = 4,   /* channels blended in registers at once */
+    AT_ONCE = LANES < 8 ? 2 : TILE / LANES, /* vectors likewise */
 };
 
 /* Alphas of up to CHUNK Gaussians in each row of a tile, compacted row by row. */
@@ -68,13 +69,11 @@ static void splat_tile_collect(struct tile_rows *rows, const struct splat_projec
             linear[v] = vf_set(g->B) * dx;
         }
         for (int r = first; r <= last; r++) {
-            float dy = (float)(y0 + r) + 0.5f - g->my;
-            vf row_square = vf_set(g->C * dy * dy);
             int n = rows->count[r]++;
             rows->id[r][n] = item->id;
             for (int v = 0; v < TILE / LANES; v++)
                 vf_store(&rows->alpha[r][n][v * LANES],
-                         alpha_within(square[v], linear[v], vf_set(dy), row_square, weight, cut));
+                         alpha_within(square[v], linear[v], &ellipse, r, weight, cut));
         }
     }
 }
@@ -110,38 +109,78 @@ static vf threshold_row(const float (*alpha)[TILE], int n, int v, int K)
     return K == 10 ? threshold_of(alpha, n, v, 10) : threshold_of(alpha, n, v, K);
 }
 
-/* Adds alpha and alpha c of n Gaussians to the sums of `group` channels. */
-ALWAYS_INLINE void splat_tile_blend_group(const float (*alpha)[TILE], const int32_t *id, int n,
-                                          int v, vf threshold, const float *feat, int channels,
-                                          int group, vf *weight, vf *sum)
+/* Adds alpha and alpha c of a row's Gaussians to the sums of `group` channels. limited: only those
+ * that reach the limit. */
+ALWAYS_INLINE void blend_row(const struct tile_rows *rows, int r, int v, const vf *limit,
+                             bool limited, const float *feat, int channels, int group, vf *weight,
+                             vf sum[][AT_ONCE])
 {
-    for (int j = 0; j < n; j++) {
-        vf a = vf_load(&alpha[j][v]);
-        a = vf_keep(vf_le(threshold, a), a);
-        *weight = *weight + a;
-        const float *c = feat + (int64_t)id[j] * channels;
-        for (int k = 0; k < group; k++)
-            sum[k] = vf_fma(a, vf_set(c[k]), sum[k]);
+    for (int j = 0; j < rows->count[r]; j++) {
+        const float *c = feat + (int64_t)rows->id[r][j] * channels;
+        for (int u = 0; u < AT_ONCE; u++) {
+            vf a = vf_load(&rows->alpha[r][j][v + u * LANES]);
+            if (limited) a = vf_keep(vf_le(limit[u], a), a);
+            weight[u] = weight[u] + a;
+            for (int k = 0; k < group; k++)
+                sum[k][u] = vf_fma(a, vf_set(c[k]), sum[k][u]);
+        }
     }
 }
 
-static void blend_any(const float (*alpha)[TILE], const int32_t *id, int n, int v, vf threshold,
-                      const float *feat, int channels, int group, vf *weight, vf *sum)
+/* Where a tile's sums are: those of a chunk of its Gaussians are added to those before. */
+struct tile_out {
+    float *const *color, *const *threshold, *const *inverse; /* NULL: none */
+    int x0, K;
+    bool first, last; /* chunk: sums begin with zero; they are divided by the weights */
+};
+
+/* Adds the chunk in `rows` to `group` channels from `c` on. Until the last chunk the sum of weights
+ * is kept in `inverse`; every group finds the same: the last one stores it. */
+ALWAYS_INLINE void blend_group(const struct tile_rows *rows, const struct tile_out *out,
+                               const float *feat, int channels, int c, int group)
 {
-    switch (group) {
-    case 1:
-        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 1, weight, sum);
-        break;
-    case 2:
-        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 2, weight, sum);
-        break;
-    case 3:
-        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 3, weight, sum);
-        break;
-    default:
-        splat_tile_blend_group(alpha, id, n, v, threshold, feat, channels, 4, weight, sum);
-        break;
-    }
+    for (int r = 0; r < TILE; r++)
+        for (int v = 0; v < TILE; v += AT_ONCE * LANES) {
+            int x = out->x0 + v;
+            vf limit[AT_ONCE], weight[AT_ONCE], sum[MAX_GROUP][AT_ONCE];
+            bool limited = out->threshold && !(out->first && out->last && rows->count[r] <= out->K);
+            for (int u = 0; u < AT_ONCE; u++) {
+                limit[u] = limited ? vf_load(out->threshold[r] + x + u * LANES) : vf_set(0);
+                weight[u] = !out->first && out->inverse ? vf_load(out->inverse[r] + x + u * LANES)
+                                                        : vf_set(0);
+                for (int k = 0; k < group; k++)
+                    sum[k][u] = out->first
+                                    ? vf_set(0)
+                                    : vf_load(out->color[(c + k) * TILE + r] + x + u * LANES);
+            }
+            if (limited)
+                blend_row(rows, r, v, limit, true, feat + c, channels, group, weight, sum);
+            else
+                blend_row(rows, r, v, limit, false, feat + c, channels, group, weight, sum);
+            for (int u = 0; u < AT_ONCE; u++) {
+                if (out->last && out->inverse) {
+                    weight[u] = vf_set(1.0f) / (weight[u] + vf_set(SPLAT_DENOMINATOR));
+                    for (int k = 0; k < group; k++)
+                        sum[k][u] = sum[k][u] * weight[u];
+                }
+                for (int k = 0; k < group; k++)
+                    vf_store(out->color[(c + k) * TILE + r] + x + u * LANES, sum[k][u]);
+                if (out->inverse && c + group == channels)
+                    vf_store(out->inverse[r] + x + u * LANES, weight[u]);
+            }
+        }
+}
+
+static void blend_chunk(const struct tile_rows *rows, const struct tile_out *out, const float *feat,
+                        int channels)
+{
+    for (int c = 0; c < channels; c += MAX_GROUP)
+        switch (channels - c) {
+        case 1: blend_group(rows, out, feat, channels, c, 1); break;
+        case 2: blend_group(rows, out, feat, channels, c, 2); break;
+        case 3: blend_group(rows, out, feat, channels, c, 3); break;
+        default: blend_group(rows, out, feat, channels, c, MAX_GROUP); break;
+        }
 }
 
 /* A tile that has more Gaussians than fit into `rows` at once: the thresholds first. */
@@ -167,44 +206,13 @@ static void large_thresholds(struct tile_rows *rows, const struct splat_projecte
         memcpy(threshold[r] + x0, rows->best[r][K - 1], sizeof(float) * TILE);
 }
 
-/* Adds the chunk in `rows` to the unnormalised image; `first`: starts from zero. The sum of the
- * weights is kept in `inverse` until finish_tile. */
-static void blend_chunk(const struct tile_rows *rows, const float *feat, int channels, bool first,
-                        int x0, float *const *color, float *const *threshold, float *const *inverse)
-{
-    for (int r = 0; r < TILE; r++) {
-        const float(*alpha)[TILE] = (const float(*)[TILE])rows->alpha[r];
-        for (int v = 0; v < TILE; v += LANES) {
-            vf limit = threshold ? vf_load(threshold[r] + x0 + v) : vf_set(0);
-            for (int c = 0; c < channels; c += MAX_GROUP) {
-                int group = channels - c < MAX_GROUP ? channels - c : MAX_GROUP;
-                vf weight = vf_set(0), sum[MAX_GROUP] = {vf_set(0)};
-                if (!first && inverse) weight = vf_load(inverse[r] + x0 + v);
-                for (int k = 0; k < group; k++)
-                    sum[k] = first ? vf_set(0) : vf_load(color[(c + k) * TILE + r] + x0 + v);
-                blend_any(alpha, rows->id[r], rows->count[r], v, limit, feat + c, channels, group,
-                          &weight, sum);
-                for (int k = 0; k < group; k++)
-                    vf_store(color[(c + k) * TILE + r] + x0 + v, sum[k]);
-                /* every group finds the same sum of weights: the last one stores it */
-                if (inverse && c + group == channels) vf_store(inverse[r] + x0 + v, weight);
-            }
-        }
-    }
-}
-
-static void finish_tile(int channels, int x0, float *const *color, float *const *inverse)
+/* Of a tile whose Gaussians are all in `rows`. */
+static void tile_thresholds(const struct tile_rows *rows, int K, int x0, float *const *threshold)
 {
     for (int r = 0; r < TILE; r++)
-        for (int v = 0; v < TILE; v += LANES) {
-            vf weight = vf_load(inverse[r] + x0 + v);
-            vf scale = vf_set(1.0f) / (weight + vf_set(SPLAT_DENOMINATOR));
-            vf_store(inverse[r] + x0 + v, scale);
-            for (int c = 0; c < channels; c++) {
-                float *p = color[c * TILE + r] + x0 + v;
-                vf_store(p, vf_load(p) * scale);
-            }
-        }
+        for (int v = 0; v < TILE; v += LANES)
+            vf_store(threshold[r] + x0 + v,
+                     threshold_row((const float(*)[TILE])rows->alpha[r], rows->count[r], v, K));
 }
 
 void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
@@ -215,28 +223,22 @@ void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
                                  float *const *inverse)
 {
     struct tile_rows *rows = (struct tile_rows *)(void *)workspace;
-    int x0 = tile * TILE, K = blend->additive ? 0 : blend->topk;
-    if (blend->additive) inverse = NULL;
-    if (!K) threshold = NULL;
-
-    int size = count < CHUNK ? count : CHUNK;
-    if (K && count > CHUNK) {
+    int K = blend->additive ? 0 : blend->topk, x0 = tile * TILE;
+    struct tile_out out = {.color = color,
+                           .threshold = K ? threshold : NULL,
+                           .inverse = blend->additive ? NULL : inverse,
+                           .x0 = x0,
+                           .K = K};
+    if (K && count > CHUNK)
         large_thresholds(rows, projected, items, list, count, K, cut_power, y0, x0, threshold);
-    }
-    int k = 0;
-    do {
+    for (int k = 0; k == 0 || k < count; k += CHUNK) {
+        int size = count - k < CHUNK ? count - k : CHUNK;
         splat_tile_collect(rows, projected, items, list + k, size, cut_power, y0, x0);
-        if (K && count <= CHUNK)
-            for (int r = 0; r < TILE; r++)
-                for (int v = 0; v < TILE; v += LANES)
-                    vf_store(
-                        threshold[r] + x0 + v,
-                        threshold_row((const float(*)[TILE])rows->alpha[r], rows->count[r], v, K));
-        blend_chunk(rows, feat, channels, k == 0, x0, color, threshold, inverse);
-        k += size;
-        size = count - k < CHUNK ? count - k : CHUNK;
-    } while (k < count);
-    if (inverse) finish_tile(channels, x0, color, inverse);
+        if (K && count <= CHUNK) tile_thresholds(rows, K, x0, threshold);
+        out.first = k == 0;
+        out.last = count - k <= CHUNK;
+        blend_chunk(rows, &out, feat, channels);
+    }
 }
 
 /* The loops of backward_item for a fixed number of channels and blend, so that sums stay in
@@ -244,11 +246,10 @@ void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
 ALWAYS_INLINE void backward_columns(const struct splat_projected *p, const struct splat_item *item,
                                     const float *feat, int channels, bool additive,
                                     bool has_threshold, float cut_power, int y0,
-                                    const float *const *gradient, const float *const *blended,
-                                    const float *const *threshold, const float *const *inverse,
-                                    float *record)
+                                    const struct splat_slopes *slopes, float *record)
 {
     const struct gaussian_form *g = &p->form;
+    const int64_t pitch = slopes->pitch;
     vf zero = vf_set(0), A = vf_set(g->A), B = vf_set(g->B), cut = vf_set(cut_power);
     vf sum = zero, sum_x = zero, sum_y = zero, sum_xx = zero, sum_xy = zero, sum_yy = zero;
     vf weight = vf_set(p->weight);
@@ -257,33 +258,30 @@ ALWAYS_INLINE void backward_columns(const struct splat_projected *p, const struc
         sum_c[c] = zero;
     struct ellipse_rows ellipse;
     find_rows(g, cut_power, y0, &ellipse);
-    int x = item->left, end = item->right;
-    for (; x <= end; x += LANES) {
+    for (int x = item->left; x <= item->right; x += LANES) {
         int first, last;
         if (!rows_reached(&ellipse, (float)x, &first, &last)) continue;
         vf dx = column_distance(g, x), square = A * dx * dx, linear = B * dx;
         vf column = zero, column_y = zero;
-        for (int r = first; r <= last; r++) {
-            float dy = (float)(y0 + r) + 0.5f - g->my;
-            vf y = vf_set(dy);
-            vf w = alpha_within(square, linear, y, vf_set(g->C * dy * dy), weight, cut);
-            if (has_threshold) w = vf_keep(vf_le(vf_load(threshold[r] + x), w), w);
-            vf dot = zero;
-            if (!additive) {
-                w = w * vf_load(inverse[r] + x);
-                dot = zero - vf_load(blended[r] + x);
-            }
-            const float *const *gr = gradient + r * channels;
+        const float *gradient = slopes->gradient + first * channels * pitch + x;
+        const float *blended = slopes->blended + first * pitch + x;
+        const float *threshold =
+            (has_threshold ? slopes->threshold : slopes->blended) + first * pitch + x;
+        for (int r = first; r <= last;
+             r++, gradient += channels * pitch, blended += pitch, threshold += pitch) {
+            vf w = alpha_within(square, linear, &ellipse, r, weight, cut);
+            if (has_threshold) w = vf_keep(vf_le(vf_load(threshold), w), w);
+            vf dot = additive ? zero : vf_load(blended);
 #pragma GCC unroll 4
             for (int c = 0; c < channels; c++) {
-                vf gc = vf_load(gr[c] + x);
+                vf gc = vf_load(gradient + c * pitch);
                 dot = vf_fma(gc, vf_set(feat[c]), dot);
                 sum_c[c] = vf_fma(gc, w, sum_c[c]);
             }
-            vf v = dot * w, vy = v * y;
+            vf v = dot * w;
             column = column + v;
-            column_y = column_y + vy;
-            sum_yy = vf_fma(vy, y, sum_yy);
+            column_y = vf_fma(v, vf_set(ellipse.dy[r]), column_y);
+            sum_yy = vf_fma(v, vf_set(ellipse.dy_square[r]), sum_yy);
         }
         sum_y = sum_y + column_y;
         sum_xy = vf_fma(column_y, dx, sum_xy);
@@ -305,26 +303,24 @@ ALWAYS_INLINE void backward_columns(const struct splat_projected *p, const struc
 void ISA_NAME(splat_backward_item)(const struct splat_projected *projected,
                                    const struct splat_item *item, const float *feat, int channels,
                                    bool additive, float cut_power, int y0,
-                                   const float *const *gradient, const float *const *blended,
-                                   const float *const *threshold, const float *const *inverse,
-                                   float *record)
+                                   const struct splat_slopes *slopes, float *record)
 {
     const struct splat_projected *p = &projected[item->id];
     const float *c = feat + (int64_t)item->id * channels;
+    bool limited = slopes->threshold != NULL;
 #define BACKWARD(n, sum, limit)                                                                    \
-    backward_columns(p, item, c, n, sum, limit, cut_power, y0, gradient, blended, threshold,       \
-                     inverse, record)
+    backward_columns(p, item, c, n, sum, limit, cut_power, y0, slopes, record)
     if (channels == 3 && additive)
         BACKWARD(3, true, false);
-    else if (channels == 3 && threshold)
+    else if (channels == 3 && limited)
         BACKWARD(3, false, true);
     else if (channels == 3)
         BACKWARD(3, false, false);
     else if (channels == 1)
-        BACKWARD(1, additive, threshold != NULL);
+        BACKWARD(1, additive, limited);
     else if (channels == 4)
-        BACKWARD(4, additive, threshold != NULL);
+        BACKWARD(4, additive, limited);
     else
-        BACKWARD(channels, additive, threshold != NULL);
+        BACKWARD(channels, additive, limited);
 #undef BACKWARD
 }

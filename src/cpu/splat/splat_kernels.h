@@ -38,6 +38,16 @@ struct splat_shown {
     const float *const *counts; /* by how much a pixel counts: 0 outside the image */
 };
 
+/* What the backward pass reads of a band: rows of `pitch` numbers, one behind the other. With the
+ * colour C = sum alpha c inverse and g = dL/dC inverse: dL/dalpha = sum_c g_c (c_c - C_c), where
+ * inverse is 1 and C_c missing for additive ones. */
+struct splat_slopes {
+    const float *gradient;  /* [row][channel]: g */
+    const float *blended;   /* [row]: -sum_c g_c C_c; not read for additive ones */
+    const float *threshold; /* [row]; NULL: none */
+    int64_t pitch;
+};
+
 struct splat_kernels {
     const char *isa;
 
@@ -55,13 +65,10 @@ struct splat_kernels {
                         float *const *inverse);
 
     /* Adds to `record` the sums over the band's pixels of v dx, v dy, v dx^2, v dx dy, v dy^2, v
-     * with v = dL/dalpha alpha, and of w g_c (the colour's gradient). gradient[r][c], blended[r] =
-     * sum_c g_c C_c. */
+     * with v = dL/dalpha alpha, and of w g_c (the colour's gradient). */
     void (*backward_item)(const struct splat_projected *projected, const struct splat_item *item,
                           const float *feat, int channels, bool additive, float cut_power, int y0,
-                          const float *const *gradient, const float *const *blended,
-                          const float *const *threshold, const float *const *inverse,
-                          float *record);
+                          const struct splat_slopes *slopes, float *record);
 
     /* By how much the band's squared error grows without the item (device/splat_ops.h). */
     float (*share_item)(const struct splat_projected *projected, const struct splat_item *item,
@@ -85,11 +92,11 @@ struct splat_kernels {
     /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
     void (*load_row)(const void *samples, int bits, int width, float *row);
 
-    /* g = (ssim or 0) + slope of the pixel terms, each times its factor (math/pixel_loss.h);
-     * blended
-     * += g x. g is zero behind `width`. Adds to sums[PIXEL_SUMS]. ssim, g, blended may be NULL. */
-    void (*loss_row)(const float *x, const float *t, const float *ssim, int width,
-                     const float *factor, float *g, float *blended, double *sums);
+    /* g = ((ssim or 0) + slope of the pixel terms, each times its factor: math/pixel_loss.h) times
+     * inverse; blended -= g x. g is zero behind `width`. Adds to sums[PIXEL_SUMS]. ssim, inverse, g
+     * and blended may be NULL. */
+    void (*loss_row)(const float *x, const float *t, const float *ssim, const float *inverse,
+                     int width, const float *factor, float *g, float *blended, double *sums);
 };
 
 /* Floats of workspace for render_tile. */

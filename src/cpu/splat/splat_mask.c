@@ -12,9 +12,9 @@
 #define REAL_SQRT(x) sqrtf(x)
 #define REAL_SIGN(x) ((float)(((x) > 0) - ((x) < 0)))
 #include "math/pixel_loss.h"
-void splat_mask_loss_row(const float *x, const float *t, const float *ssim, const uint8_t *weights,
-                         float unit, int width, const float *factor, float *g, float *blended,
-                         double *sums)
+void splat_mask_loss_row(const float *x, const float *t, const float *ssim, const float *inverse,
+                         const uint8_t *weights, float unit, int width, const float *factor,
+                         float *g, float *blended, double *sums)
 {
     for (int i = 0; i < width; i++) {
         float w = (float)weights[i] * unit, d = x[i] - t[i], terms[PIXEL_LOSSES] = {0};
@@ -26,7 +26,8 @@ void splat_mask_loss_row(const float *x, const float *t, const float *ssim, cons
         if (!g) continue;
         g[i] = w * pixel_loss_slope_f32(d, factor);
         if (ssim) g[i] += ssim[i];
-        if (blended) blended[i] += g[i] * x[i];
+        if (inverse) g[i] *= inverse[i];
+        if (blended) blended[i] -= g[i] * x[i];
     }
 }
 

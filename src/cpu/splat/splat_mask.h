@@ -6,9 +6,9 @@
 
 /* As the kernels' loss_row, with pixel losses, their slopes and `sums` weighted: weights[x] x unit.
  * What comes from SSIM has been weighted. */
-void splat_mask_loss_row(const float *x, const float *t, const float *ssim, const uint8_t *weights,
-                         float unit, int width, const float *factor, float *g, float *blended,
-                         double *sums);
+void splat_mask_loss_row(const float *x, const float *t, const float *ssim, const float *inverse,
+                         const uint8_t *weights, float unit, int width, const float *factor,
+                         float *g, float *blended, double *sums);
 
 /* Multiplies a row of SSIM and its three maps by the weights; returns the sum of that SSIM. */
 double splat_mask_ssim_row(float *s, float *const *maps, const uint8_t *weights, float unit,

@@ -153,78 +153,94 @@ static void show_band(const struct splat_pass *pass, struct splat_thread *thread
 
 /* ---- comparison and gradients ---- */
 
-static void compare_row(const struct splat_pass *pass, struct splat_thread *thread, int y, int r,
-                        const float **gradient)
+static float *splat_gradient_row(const struct splat_scene *scene, struct splat_thread *thread,
+                                 int r, int c)
+{
+    return thread->gradient + ((int64_t)r * scene->channels + c) * scene->pitch;
+}
+
+static void compare_row(const struct splat_pass *pass, struct splat_thread *thread, int y, int r)
 {
     struct splat_scene *scene = pass->scene;
     double n = splat_scene_samples(scene);
-    const float *color[SPLAT_MAX_CHANNELS], *target[SPLAT_MAX_CHANNELS];
-    float factor[PIXEL_LOSSES] = {0};
+    const float *color[SPLAT_MAX_CHANNELS], *target[SPLAT_MAX_CHANNELS], *inverse = NULL;
+    float factor[PIXEL_LOSSES] = {0}, *blended = NULL;
     bool ssim = pass->gradients && pass->loss->ssim > 0;
-    if (pass->gradients) {
+    if (pass->gradients)
         for (int k = 0; k < PIXEL_LOSSES; k++)
             factor[k] = splat_loss_factor(pass->loss->pixel[k], n);
-        memset(thread->blended + r * scene->pitch, 0, sizeof(float) * (size_t)scene->pitch);
+    if (pass->gradients && !pass->blend.additive) {
+        inverse = splat_ring_row(scene, thread->inverse, 0, y);
+        blended = thread->blended + r * scene->pitch;
+        memset(blended, 0, sizeof(float) * (size_t)scene->pitch);
     }
     for (int c = 0; c < scene->channels; c++) {
         const float *x = color[c] = splat_ring_row(scene, thread->color, c, y);
         const float *t = target[c] = splat_ring_row(scene, thread->target, c, y);
-        float *g = NULL, *blended = NULL;
+        float *g = pass->gradients ? splat_gradient_row(scene, thread, r, c) : NULL;
         const float *from_ssim = NULL;
-        if (pass->gradients) {
-            g = thread->gradient + ((int64_t)r * scene->channels + c) * scene->pitch;
-            gradient[c] = g;
-            blended = thread->blended + r * scene->pitch;
-        }
         if (ssim)
             from_ssim =
                 thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + r % SSIM_BLOCK) * scene->pitch;
         const uint8_t *weights = pass->target->weights;
         if (weights)
-            splat_mask_loss_row(x, t, from_ssim, weights + (int64_t)y * scene->width,
+            splat_mask_loss_row(x, t, from_ssim, inverse, weights + (int64_t)y * scene->width,
                                 pass->target->unit, scene->width, factor, g, blended,
                                 scene->row_sums[y].pixel);
         else
-            scene->kernels->loss_row(x, t, from_ssim, scene->width, factor, g, blended,
+            scene->kernels->loss_row(x, t, from_ssim, inverse, scene->width, factor, g, blended,
                                      scene->row_sums[y].pixel);
     }
     if (pass->row) pass->row(pass->argument, y, color, target);
 }
 
-/* Compares a band's rows with the target and adds up the gradient of every Gaussian in it. */
-static void finish_band(const struct splat_pass *pass, struct splat_thread *thread, int band,
-                        int strip)
+/* Rows below the image pull at no Gaussian. */
+static void clear_slopes(const struct splat_scene *scene, struct splat_thread *thread, int r)
+{
+    size_t row = sizeof(float) * (size_t)scene->pitch;
+    memset(splat_gradient_row(scene, thread, r, 0), 0, row * (size_t)scene->channels);
+    memset(thread->blended + r * scene->pitch, 0, row);
+}
+
+/* Adds up the gradient of every Gaussian in a band. */
+static void backward_band(const struct splat_pass *pass, struct splat_thread *thread, int band,
+                          int strip)
 {
     struct splat_scene *scene = pass->scene;
-    int y0 = band * TILE, slot = band & 1;
-    const float *gradient[TILE * SPLAT_MAX_CHANNELS], *blended[TILE], *threshold[TILE],
-        *inverse[TILE];
-    for (int r = 0; r < TILE; r++) {
-        int y = y0 + r;
-        bool stored = y < scene->height && thread->blended; /* only where there are gradients */
-        blended[r] = stored ? thread->blended + r * scene->pitch : thread->zero_row;
-        threshold[r] = splat_ring_row(scene, thread->threshold, 0, y);
-        inverse[r] = splat_ring_row(scene, thread->inverse, 0, y);
-        for (int c = 0; c < scene->channels; c++)
-            gradient[r * scene->channels + c] = thread->zero_row;
-        if (y >= scene->height) continue;
-        int left = scene->height - y;
-        if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
-            splat_ssim_gradient(scene, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK,
-                                -splat_loss_factor(pass->loss->ssim, splat_scene_samples(scene)));
-        compare_row(pass, thread, y, r, gradient + r * scene->channels);
-    }
-    if (!pass->gradients) return;
-    int floats = splat_record_floats(scene);
-    bool additive = pass->blend.additive, limited = !additive && pass->blend.topk > 0;
+    int slot = band & 1, floats = splat_record_floats(scene);
+    bool limited = !pass->blend.additive && pass->blend.topk > 0;
+    const struct splat_slopes slopes = {
+        .gradient = thread->gradient,
+        .blended = thread->blended,
+        .threshold = limited ? splat_ring_row(scene, thread->threshold, 0, band * TILE) : NULL,
+        .pitch = scene->pitch};
     for (int k = 0; k < thread->item_count[slot]; k++) {
         const struct splat_item *item = &thread->items[slot][k];
         float *record = item->record >= 0 ? scene->record + (int64_t)item->record * floats
                                           : scene->carry[strip] + (int64_t)~item->record * floats;
         scene->kernels->backward_item(scene->projected, item, scene->feat, scene->channels,
-                                      additive, scene->cut_power, y0, gradient, blended,
-                                      limited ? threshold : NULL, inverse, record);
+                                      pass->blend.additive, scene->cut_power, band * TILE, &slopes,
+                                      record);
     }
+}
+
+/* Compares a band's rows with the target and differentiates. */
+static void finish_band(const struct splat_pass *pass, struct splat_thread *thread, int band,
+                        int strip)
+{
+    struct splat_scene *scene = pass->scene;
+    for (int r = 0; r < TILE; r++) {
+        int y = band * TILE + r, left = scene->height - y;
+        if (left <= 0) {
+            if (pass->gradients) clear_slopes(scene, thread, r);
+            continue;
+        }
+        if (r % SSIM_BLOCK == 0 && pass->gradients && pass->loss->ssim > 0)
+            splat_ssim_gradient(scene, thread, y, left < SSIM_BLOCK ? left : SSIM_BLOCK,
+                                -splat_loss_factor(pass->loss->ssim, splat_scene_samples(scene)));
+        compare_row(pass, thread, y, r);
+    }
+    if (pass->gradients) backward_band(pass, thread, band, strip);
 }
 
 /* By how much each pixel of row r counts, 0 behind the width. */
