@@ -29,7 +29,8 @@ gan: task nn data metrics config store memory device image math base
 sr: task nn data metrics config store memory device image math base
 diffusion: task nn placement data metrics config store memory device image math base
 report: video config store image base
-run: task report config store memory device image video base
+versioning: base
+run: task report versioning config store memory device image video base
 serve: image base
 cmd: serve run report registry check task splat gan sr diffusion placement nn data metrics config store memory device image video cpu math base
 .: cmd base

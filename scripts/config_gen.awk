@@ -71,6 +71,7 @@ function check_default(    n) {
         die(key ": default " value " is outside " range)
     if (is_list(type) && value !~ /^\[.*\]$/) die(key ": default '" value "' is not a list [A, B]")
     if (type == "alias" && value != "[]") die(key ": another name has no default of its own: write []")
+    if (type == "period" && value !~ /^[0-9]+(ep)?$/) die(key ": default '" value "' is no number of steps or epochs")
     if ((type == "duration" || type == "bytes") && value !~ /^[0-9]/) die(key ": default '" value "' is not a number")
     if (type != "ignored" && value == "") die(key ": no default (write \"\" for an empty text)")
 }
@@ -111,6 +112,7 @@ function make_enum(names,    n, i, at, part, C, prefix, found, same) {
 function c_type() {
     if (type == "bool") return "bool "
     if (type == "int") return unsigned ? "uint64_t " : "int64_t "
+    if (type == "period") return "int64_t "
     if (type == "float" || type == "duration") return "double "
     if (type == "bytes") return "uint64_t "
     if (type == "string" || type == "path") return "char *"
@@ -260,7 +262,7 @@ function read_range(    at) {
 }
 
 BEGIN {
-    n = split("bool int float string path list reals words duration bytes enum ignored alias", word, " ")
+    n = split("bool int float string path list reals words duration period bytes enum ignored alias", word, " ")
     for (i = 1; i <= n; i++) known_type[word[i]] = 1
     C_WORDS = "auto break case char const continue default do double else enum extern float for goto if " \
         "inline int long register restrict return short signed sizeof static struct switch typedef union " \

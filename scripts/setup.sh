@@ -3,7 +3,7 @@
 # photograph for `make demo`. Does nothing, and needs no network, when all is there already.
 #
 #   ./scripts/setup.sh          what building, running and testing need
-#   ./scripts/setup.sh --dev    also what `make check` needs: Pillow, g++, clang, clang-format, shellcheck, strace, ctags
+#   ./scripts/setup.sh --dev    also what `make check` needs: Pillow, g++, clang, clang-format, shellcheck, strace, ctags, git-lfs
 #   ./scripts/setup.sh --cuda   also nvcc, from the packages of this system or, where it is set up, of NVIDIA's
 #                               repository; where there is none, what to install by hand
 set -eu
@@ -14,7 +14,7 @@ required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zl
 # A build does without these: VIDEO=0 WEBP=0 TIFF=0 HTTP=0.
 optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libwebp-dev libtiff-dev
           libmicrohttpd-dev"
-dev="python3-pil g++ clang clang-format shellcheck libclang-rt-dev strace universal-ctags man-db groff-base mandoc zsh"
+dev="python3-pil g++ clang clang-format shellcheck libclang-rt-dev strace universal-ctags git git-lfs man-db groff-base mandoc zsh"
 [ "${1:-}" = --dev ] || dev=""
 
 say() { echo "setup: $*"; }

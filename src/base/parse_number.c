@@ -187,6 +187,19 @@ bool number_parse_duration(const char *text, double *seconds)
     return true;
 }
 
+bool number_parse_period(const char *text, int64_t *period)
+{
+    char digits[NUMBER_TEXT_BYTES] = "";
+    size_t bytes = strlen(text);
+    bool epochs = bytes > 2 && strcmp(text + bytes - 2, "ep") == 0;
+    int64_t v;
+    if (bytes >= sizeof digits) return false;
+    memcpy(digits, text, epochs ? bytes - 2 : bytes);
+    if (!number_parse_int(digits, &v) || v < 1 || v > INT64_C(1000000000000)) return false;
+    *period = epochs ? -v : v;
+    return true;
+}
+
 bool number_parse_bytes(const char *text, uint64_t *bytes)
 {
     if (number_parse_uint(text, bytes)) return true;

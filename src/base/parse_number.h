@@ -20,6 +20,9 @@ bool number_parse_uint(const char *text, uint64_t *value);
  * 1-12, 1-12:30, 1-12:30:00 (days-hours), but a number alone is of seconds, not minutes. */
 bool number_parse_duration(const char *text, double *seconds);
 
+/* A number of steps, above 0: 1000; or of epochs, below 0 in *value: 20ep. At most 1e12. */
+bool number_parse_period(const char *text, int64_t *value);
+
 /* Width and height as 16x24; number_parse_sides takes 16 for 16x16 too. Digits alone, at most nine
  * on a side. */
 bool number_parse_size(const char *text, int *width, int *height);

@@ -2,9 +2,10 @@
  *
  * struct config is made from default.yaml by the build: config->seed, config->splat.max_steps,
  * config->task == CONFIG_TASK_SPLAT. int is int64_t (uint64_t where its range needs that), float is
- * double, duration is double seconds, bytes is uint64_t, string and path are char * (never NULL,
- * "" = not set), enum is a C enum CONFIG_[SECTION_]KEY_VALUE, list is a struct config_list, reals
- * and words (values of such an enum) the structs below.
+ * double, duration is double seconds, period is int64_t steps or, below 0, epochs, bytes is
+ * uint64_t, string and path are char * (never NULL, "" = not set), enum is a C enum
+ * CONFIG_[SECTION_]KEY_VALUE, list is a struct config_list, reals and words (values of such an
+ * enum) the structs below.
  *
  * A file is YAML: sections with KEY: VALUE lines, or a key of a task's section (and of those
  * that default.yaml marks `bare`) at the top level where its name is unique (if several sections

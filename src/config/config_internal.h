@@ -15,6 +15,7 @@ enum config_type {
     CONFIG_TYPE_REALS,
     CONFIG_TYPE_WORDS,
     CONFIG_TYPE_DURATION,
+    CONFIG_TYPE_PERIOD,
     CONFIG_TYPE_BYTES,
     CONFIG_TYPE_ENUM,
     CONFIG_TYPE_IGNORED, /* accepted, without effect and without a field */

@@ -169,6 +169,7 @@ static const char *type_word(const struct config_row *row)
         [CONFIG_TYPE_REALS] = "list of numbers",
         [CONFIG_TYPE_WORDS] = "list of words",
         [CONFIG_TYPE_DURATION] = "time: seconds, or 90s, 5m, 3h50m, 1d, 3:50:00, 1-12:00:00",
+        [CONFIG_TYPE_PERIOD] = "steps, or epochs: 1000, 20ep",
         [CONFIG_TYPE_BYTES] = "size: 1500, 512MB, 8GB (powers of 1000), 8GiB, 8G (of 1024)",
         [CONFIG_TYPE_ENUM] = "one of",
         [CONFIG_TYPE_IGNORED] = "accepted for other programs' files, without effect here",

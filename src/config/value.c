@@ -24,6 +24,7 @@ static const char *type_name(const struct config_row *row)
         [CONFIG_TYPE_REALS] = "a list of numbers",
         [CONFIG_TYPE_WORDS] = "words of",
         [CONFIG_TYPE_DURATION] = "a time (90, 90s, 5m, 3h50m)",
+        [CONFIG_TYPE_PERIOD] = "a number of steps (1000), or of epochs (20ep), above 0",
         [CONFIG_TYPE_BYTES] = "a size (1500, 512MB, 8GB, 8GiB)",
         [CONFIG_TYPE_ENUM] = "one of",
         [CONFIG_TYPE_IGNORED] = "",
@@ -119,6 +120,14 @@ static int parse_real(const struct config_row *row, const char *text, double *va
     return OK;
 }
 
+static int parse_period(const struct config_row *row, const char *text, int64_t *value)
+{
+    int64_t v;
+    if (!number_parse_period(text, &v)) return wrong_type(row, text);
+    *value = v;
+    return OK;
+}
+
 static int parse_bytes(const struct config_row *row, const char *text, uint64_t *value)
 {
     uint64_t v;
@@ -200,6 +209,7 @@ int config_value_set(struct config *config, const struct config_row *row, char *
     case CONFIG_TYPE_UINT: return parse_uint(row, text, field);
     case CONFIG_TYPE_FLOAT:
     case CONFIG_TYPE_DURATION: return parse_real(row, text, field);
+    case CONFIG_TYPE_PERIOD: return parse_period(row, text, field);
     case CONFIG_TYPE_BYTES: return parse_bytes(row, text, field);
     case CONFIG_TYPE_ENUM: return parse_enum(row, text, field);
     case CONFIG_TYPE_STRING:
@@ -352,6 +362,12 @@ static char *uint_text(uint64_t value, bool json)
     return string_format(json && value > UINT64_C(1) << 53 ? "\"%" PRIu64 "\"" : "%" PRIu64, value);
 }
 
+static char *period_text(int64_t value, bool json)
+{
+    if (value >= 0) return string_format("%" PRId64, value);
+    return string_format(json ? "\"%" PRId64 "ep\"" : "%" PRId64 "ep", -value);
+}
+
 char *config_value_text(const struct config *config, const struct config_row *row, bool json)
 {
     const void *field = (const char *)config + row->offset;
@@ -362,6 +378,7 @@ char *config_value_text(const struct config *config, const struct config_row *ro
         if (row->or_auto && *(const int64_t *)field == 0)
             return string_format(json ? "\"auto\"" : "auto");
         return string_format("%" PRId64, *(const int64_t *)field);
+    case CONFIG_TYPE_PERIOD: return period_text(*(const int64_t *)field, json);
     case CONFIG_TYPE_UINT:
     case CONFIG_TYPE_BYTES: return uint_text(*(const uint64_t *)field, json);
     case CONFIG_TYPE_FLOAT:

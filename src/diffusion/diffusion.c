@@ -181,6 +181,13 @@ int64_t diffusion_steps(const struct task_state *s)
     return images_seen_steps(&s->seen, s->config->diffusion.images, s->config->diffusion.batch);
 }
 
+static void diffusion_images_shown(const struct task_state *s, int64_t steps, int64_t *shown,
+                                   int64_t *images)
+{
+    *shown = images_seen_at(&s->seen, steps, s->core->mode.batch);
+    *images = dataset_train_count(s->data.set);
+}
+
 /* ---- one step ---- */
 
 static int diffusion_fill_batch(void *context, int first, int n,
@@ -316,6 +323,7 @@ const struct task task_diffusion = {
     .name = "diffusion",
     .open = diffusion_open,
     .plan = diffusion_plan,
+    .images_shown = diffusion_images_shown,
     .steps = diffusion_steps,
     .step = diffusion_step,
     .complete = diffusion_complete,

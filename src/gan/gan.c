@@ -278,6 +278,13 @@ int64_t gan_steps(const struct task_state *s)
     return images_seen_steps(&s->seen, s->config->gan.images, s->config->gan.batch);
 }
 
+static void gan_images_shown(const struct task_state *s, int64_t steps, int64_t *shown,
+                             int64_t *images)
+{
+    *shown = images_seen_at(&s->seen, steps, s->config->gan.batch);
+    *images = dataset_train_count(s->set);
+}
+
 /* ---- one step ---- */
 
 /* Raises the augmentation while D tells reals from fakes too surely (Karras et al. 2020: full range
@@ -432,6 +439,7 @@ const struct task task_gan = {
     .name = "gan",
     .open = gan_open,
     .plan = gan_plan,
+    .images_shown = gan_images_shown,
     .steps = gan_steps,
     .step = gan_step,
     .complete = gan_complete,

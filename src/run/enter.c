@@ -11,6 +11,7 @@
 #include "memory/plan.h"
 #include "run/frames.h"
 #include "run/govern.h"
+#include "run/model_versions.h"
 #include "run/process_log.h"
 #include "run/progress.h"
 #include "run/run_memory.h"
@@ -251,6 +252,7 @@ int session_enter(struct session *session)
         .every_step = session->request->every_step,
     };
     session->progress = progress_open(&options);
+    model_versions_begin(session);
     return OK;
 }
 

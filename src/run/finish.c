@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "image/image.h"
 #include "run/frames.h"
+#include "run/model_versions.h"
 #include "run/progress.h"
 #include "run/run_memory.h"
 #include "run/run_schedule.h"
@@ -93,6 +94,11 @@ static int write_model(const struct session *session, const char *path, bool bes
     return code;
 }
 
+int session_write_model(const struct session *session, const char *path)
+{
+    return write_model(session, path, false, false);
+}
+
 struct final_attempt {
     struct session *session;
     const char *path;
@@ -178,8 +184,9 @@ static int write_outputs(struct session *session, const struct outputs *out)
     }
     /* The model last: it says for which step the files are. */
     if (session->task->save_best) TRY(write_model(session, out->best, true, current));
-    if (!current) TRY(write_model(session, out->model, false, false));
-    return finish_video(session, out);
+    if (!current) TRY(session_write_model(session, out->model));
+    TRY(finish_video(session, out));
+    return model_versions_finish(session, out->model);
 }
 
 static void print_outputs(const struct session *session, const struct outputs *out)

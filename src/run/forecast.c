@@ -60,6 +60,9 @@ void forecast_make(struct forecast *forecast, const struct config *config, const
         (int64_t)(plan_kind_bytes(plan, PLAN_PARAMETERS) + plan_kind_bytes(plan, PLAN_OPTIMISER) +
                   plan_kind_bytes(plan, PLAN_EMA) + plan_kind_bytes(plan, PLAN_OFFLOAD)) +
         METADATA_BYTES;
+    forecast->version_bytes = (int64_t)plan_kind_bytes(plan, PLAN_PARAMETERS) + METADATA_BYTES;
+    if (config->git.mode != CONFIG_GIT_MODE_NONE) /* the file, what waits, what was pushed */
+        forecast->version_count = config->git.keep + 2;
     forecast->disk_free_bytes = disk_free_at(run_dir);
 }
 
@@ -73,7 +76,8 @@ int forecast_check(const struct forecast *f)
                     format_bytes(f->device_bytes).text, format_bytes(f->free_bytes).text);
     if (f->disk_free_bytes < 0) return OK;
     /* One checkpoint more than is kept: the new one is whole before an old one goes. */
-    int64_t state = f->checkpoint_bytes * (f->checkpoint_count + 1 + MODEL_COPIES);
+    int64_t state = f->checkpoint_bytes * (f->checkpoint_count + 1 + MODEL_COPIES) +
+                    f->version_bytes * f->version_count;
     if (state > f->disk_free_bytes)
         return fail(ERR_IO, "checkpoints and model need %s of disk, %s are free",
                     format_bytes(state).text, format_bytes(f->disk_free_bytes).text);
@@ -109,6 +113,10 @@ void forecast_print(const struct forecast *f, const struct task *task,
     snprintf(note, sizeof note, "about, %lld of %s", (long long)f->checkpoint_count,
              format_bytes(f->checkpoint_bytes).text);
     forecast_print_row(out, "checkpoints", f->checkpoint_bytes * f->checkpoint_count, note);
+    snprintf(note, sizeof note, "about, %lld of %s at most, for Git", (long long)f->version_count,
+             format_bytes(f->version_bytes).text);
+    if (f->version_count > 0)
+        forecast_print_row(out, "versions", f->version_bytes * f->version_count, note);
     forecast_print_row(out, "video", f->video_bytes, "about");
     forecast_print_row(out, "free", f->disk_free_bytes, "disk");
 }

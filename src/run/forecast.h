@@ -19,8 +19,9 @@ struct forecast {
     int64_t frame_count, frame_bytes; /* all frames; an estimate */
     int64_t checkpoint_bytes;         /* one checkpoint; an estimate */
     int64_t checkpoint_count;
-    int64_t video_bytes;     /* an estimate */
-    int64_t disk_free_bytes; /* where the run folder is; -1 = unknown */
+    int64_t version_bytes, version_count; /* models on their way to Git; an estimate */
+    int64_t video_bytes;                  /* an estimate */
+    int64_t disk_free_bytes;              /* where the run folder is; -1 = unknown */
 };
 
 /* From a state opened with forecast_only (or fully). run_dir need not exist. */

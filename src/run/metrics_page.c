@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "config/config.h"
 #include "device/device.h"
+#include "run/model_versions.h"
 #include "run/session.h"
 
 #include <inttypes.h>
@@ -77,6 +78,10 @@ static void page_write_all(const struct metrics_page *page, int status)
     if (session->mode >= 0)
         page_write(page, "memory_level", session->ladder.modes[session->mode].mode.level,
                    "of the ladder");
+    int64_t pushed, failed;
+    model_versions_count(session, &pushed, &failed);
+    if (session->git) page_write(page, "git_pushed", (double)pushed, "versions, by this process");
+    if (session->git) page_write(page, "git_failed", (double)failed, "versions not pushed");
     page_write(page, "loss", report->loss, "as in metrics.csv");
     for (int i = 0; i < report->metric_count; i++)
         page_write(page, report->metrics[i].name, report->metrics[i].value, "as in metrics.csv");

@@ -14,6 +14,7 @@ struct device;
 struct frames;
 struct progress;
 struct image;
+struct model_versions;
 
 struct session {
     const struct train_request *request;
@@ -34,6 +35,7 @@ struct session {
     struct line_file process_lines; /* processes.jsonl */
     struct event_file events;       /* for TensorBoard */
     bool page_failed;               /* that for Prometheus cannot be written */
+    struct model_versions *git;     /* versions that are pushed; NULL: none */
     bool entered;                   /* the state was opened: the folder is this run's */
     int64_t work_step;              /* steps done when the work of a step last changed; -1: never */
 
@@ -72,6 +74,8 @@ int session_save(struct session *session);
 /* finish.c: model.safetensors, final.png, video.mp4 and their paths on stdout; what a finished run
  * already has is left as it is, if it is whole. */
 int session_finish(struct session *session);
+/* model.safetensors of the present step, or another file of these bytes. */
+int session_write_model(const struct session *session, const char *path);
 /* Whether a file is there and, by `check`, whole; a damaged one is named. A file that cannot be
  * read for another reason counts as damaged: the state of the run can make it again. */
 bool session_output_is_whole(int (*check)(const char *path), const char *path);

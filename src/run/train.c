@@ -14,6 +14,7 @@
 #include "run/frames.h"
 #include "run/govern.h"
 #include "run/metrics_page.h"
+#include "run/model_versions.h"
 #include "run/process_log.h"
 #include "run/progress.h"
 #include "run/run_memory.h"
@@ -246,6 +247,7 @@ static int train_loop(struct session *session)
         if (session->report.pending) return train_stop(session);
         bool asked = signals_take_save();
         if (session->finished || asked || save_is_due(session)) TRY(session_save(session));
+        model_versions_step(session);
         if (asked) log_info("state of step %lld saved on request", (long long)session->step);
     }
     if (session->saved_step != session->step) TRY(session_save(session));
@@ -375,6 +377,7 @@ static int train_prepare(struct session *session, bool look)
     if (code == OK && exists && look) code = folder_check(&wanted, planned);
     if (code == OK && exists && !dry) code = folder_open(&session->folder, &wanted);
     if (code == OK && exists && (look || !dry)) code = session_check_config(session, planned);
+    if (code == OK) code = model_versions_check(session);
     if (code == OK) code = train_forecast(session, planned);
     if (code == OK && !exists && !dry) {
         if (session->request->resume) log_info("nothing to resume: beginning a new run");
@@ -426,6 +429,7 @@ static int run_or_look(const struct train_request *request, bool look)
     if (code < 0 && session.folder.path) /* main tells the user; this is for log.txt */
         log_debug("exit status %d: %s", error_exit_status(code), error_message());
     if (session.entered) train_leave_report(&session, code);
+    model_versions_end(&session);
     signals_set_unsaved(false); /* what could be saved is, or the error says why not */
     if (request->task->free_input) request->task->free_input(session.input);
     if (request->folder && session.folder.path)

@@ -190,6 +190,14 @@ static int64_t sr_steps(const struct task_state *s)
     return s->config->sr.max_steps;
 }
 
+/* A patch for an image; where memory.grow makes a batch larger, as many as the config has. */
+static void sr_images_shown(const struct task_state *s, int64_t steps, int64_t *shown,
+                            int64_t *images)
+{
+    *shown = steps * s->config->sr.batch;
+    *images = s->data.train_count;
+}
+
 /* ---- one step ---- */
 
 static int sr_fill_patches(void *context, int first, int n, float *lq, float *gt)
@@ -319,6 +327,7 @@ const struct task task_sr = {
     .name = "sr",
     .open = sr_open,
     .plan = sr_plan,
+    .images_shown = sr_images_shown,
     .steps = sr_steps,
     .step = sr_step,
     .complete = sr_complete,

@@ -105,6 +105,11 @@ struct task {
     /* The plan of an open state: borrowed. */
     const struct plan *(*plan)(const struct task_state *state);
 
+    /* How many images the first `steps` steps, all that are done, have shown, and how many there
+     * are to show, which is an epoch. NULL: one image, once a step. */
+    void (*images_shown)(const struct task_state *state, int64_t steps, int64_t *shown,
+                         int64_t *images);
+
     /* How many steps the config asks for; what a task finds out in a step may change it. */
     int64_t (*steps)(const struct task_state *state);
 

@@ -235,6 +235,23 @@ START_TEST(times_and_sizes_have_units)
     static const char *const bad_times[] = {"", "5x", "5m3h", "m", "5m5", "-5m", "5 m", "1e2m"};
     for (int i = 0; i < COUNT(bad_times); i++)
         ck_assert_msg(!number_parse_duration(bad_times[i], &s), "%s", bad_times[i]);
+    int64_t p = 77;
+    ck_assert(number_parse_period("1e3", &p) && p == 1000);
+    ck_assert(number_parse_period("20ep", &p) && p == -20);
+    static const char *const bad_periods[] = {"",
+                                              "0",
+                                              "ep",
+                                              "0ep",
+                                              "-5",
+                                              "-5ep",
+                                              "1.5",
+                                              "5e",
+                                              "5 ep",
+                                              "5epochs",
+                                              "1000000000001",
+                                              "000000000000000000000000000000000000000000000001ep"};
+    for (int i = 0; i < COUNT(bad_periods); i++)
+        ck_assert_msg(!number_parse_period(bad_periods[i], &p) && p == -20, "%s", bad_periods[i]);
     ck_assert(number_parse_bytes("8GB", &b) && b == UINT64_C(8000000000));
     ck_assert(number_parse_bytes("8G", &b) && b == UINT64_C(8589934592));
     ck_assert(number_parse_bytes("0.5KiB", &b) && b == 512);

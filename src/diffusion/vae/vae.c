@@ -160,6 +160,13 @@ int64_t vae_steps(const struct task_state *s)
     return (s->config->vae.images + batch - 1) / batch;
 }
 
+static void vae_images_shown(const struct task_state *s, int64_t steps, int64_t *shown,
+                             int64_t *images)
+{
+    *shown = steps * s->config->vae.batch;
+    *images = dataset_train_count(s->set);
+}
+
 /* ---- one step ---- */
 
 /* The average's memory grows along with the run: at first it follows what is learned quickly. */
@@ -258,6 +265,7 @@ const struct task task_vae = {
     .name = "vae",
     .open = vae_open,
     .plan = vae_plan,
+    .images_shown = vae_images_shown,
     .steps = vae_steps,
     .step = vae_step,
     .complete = vae_complete,

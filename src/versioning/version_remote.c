@@ -1,0 +1,77 @@
+#include "versioning/version_remote.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "versioning/git_command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOOK_SECONDS = 60 }; /* for what hangs */
+
+static int remote_ask(const char *const *arguments, char **output)
+{
+    const struct git_command command = {.seconds = LOOK_SECONDS};
+    return git_run(&command, arguments, output);
+}
+
+/* The settings of the user's repository, as it may hold what its servers want to know (credentials,
+ * proxies, names of URLs). Nothing where there is no repository. */
+static int remote_find_settings(struct version_remote *remote)
+{
+    static const char *const where[] = {"rev-parse", "--git-common-dir", NULL};
+    char *folder = NULL;
+    int code = remote_ask(where, &folder);
+    if (code == ERR_IO) return OK;
+    TRY(code);
+    char *path = path_join(folder, "config");
+    remote->include = path ? realpath(path, NULL) : NULL;
+    free(path);
+    free(folder);
+    return OK;
+}
+
+/* A path relative to the current folder is made one from the root: pushes do not depend on where
+ * git looks from. */
+static int remote_settle_path(struct version_remote *remote)
+{
+    char *whole = file_exists(remote->url) ? realpath(remote->url, NULL) : NULL;
+    if (!whole) return OK; /* not there yet, or of another machine */
+    free(remote->url);
+    remote->url = whole;
+    return OK;
+}
+
+int version_remote_find(struct version_remote *remote, const char *name, bool lfs)
+{
+    static const char *const version[] = {"lfs", "version", NULL};
+    const char *const url[] = {"remote", "get-url", "--push", "--", *name ? name : "origin", NULL};
+    *remote = (struct version_remote){0};
+    TRY(remote_find_settings(remote));
+    int code = lfs ? remote_ask(version, NULL) : OK;
+    if (code == ERR_IO)
+        return fail(ERR_CONFIG, "git.mode lfs: the program git-lfs is not installed");
+    TRY(code);
+    if (strpbrk(name, "/:")) {
+        remote->url = string_format("%s", name);
+    } else {
+        code = remote_ask(url, &remote->url);
+        if (code == ERR_IO && *name)
+            return fail(ERR_CONFIG,
+                        "git.remote %s: the current folder's repository has no such remote (a path "
+                        "is written with a /)",
+                        name);
+        if (code == ERR_IO)
+            return fail(ERR_CONFIG, "git.remote is not set, and the current folder's repository "
+                                    "has no remote `origin`");
+        TRY(code);
+    }
+    return remote->url ? remote_settle_path(remote) : ERR_SYSTEM;
+}
+
+void version_remote_free(struct version_remote *remote)
+{
+    free(remote->url);
+    free(remote->include);
+    *remote = (struct version_remote){0};
+}
