@@ -20,8 +20,6 @@
     (vf_keep(vf_lt(vf_set(0), x), vf_set(1)) - vf_keep(vf_lt(x, vf_set(0)), vf_set(1)))
 #include "math/pixel_loss.h"
 
-enum { MARGIN = TILE }; /* zeros before a workspace row, at least SSIM_RADIUS */
-
 /* Lanes of the columns x.. that lie before `width`. */
 static inline vm splat_loss_inside(int x, int width)
 {
@@ -38,65 +36,56 @@ static inline vf splat_loss_window_across(const float *p)
     return sum;
 }
 
-static void clear_margins(float *row, int from, int pitch)
-{
-    memset(row, 0, sizeof(float) * MARGIN);
-    memset(row + MARGIN + from, 0, sizeof(float) * (size_t)(pitch - MARGIN - from));
-}
-
-static int splat_loss_rounded(int width)
-{
-    return (width + LANES - 1) / LANES * LANES;
-}
-
-/* The window downwards works on several output rows at once: every input row is loaded once and
- * added to all outputs that it reaches. */
+/* The window downwards makes several output rows of the input rows that they share. Sums first:
+ * half of the products, and additions have units of their own. */
 #define OUTPUTS SSIM_BLOCK
 #define INPUTS (OUTPUTS + SSIM_TAPS - 1)
 
-static inline float splat_loss_weight_at(int distance)
+static inline __attribute__((always_inline)) void splat_loss_window_down(const vf *in, vf *out)
 {
-    return ssim_window[distance < 0 ? -distance : distance];
+#pragma GCC unroll 4
+    for (int o = 0; o < OUTPUTS; o++) {
+        const vf *middle = in + o + SSIM_RADIUS;
+        out[o] = middle[0] * vf_set(ssim_window[0]);
+#pragma GCC unroll 5
+        for (int k = 1; k <= SSIM_RADIUS; k++)
+            out[o] = vf_fma(vf_set(ssim_window[k]), middle[-k] + middle[k], out[o]);
+    }
+}
+
+/* The four moments of x and t; the first two are x and t themselves. */
+static inline __attribute__((always_inline)) vf splat_loss_moment(int moment, vf x, vf t)
+{
+    if (moment == 0) return x;
+    if (moment == 1) return t;
+    if (moment == 2) return vf_fma(x, x, t * t);
+    return x * t;
 }
 
 /* Moments of x and t, window applied downwards, for output rows 0..OUTPUTS-1 whose windows begin at
- * input row 0..: workspace[output][moment]: mean of x, of t, of x^2 + t^2, of x t. */
-static void moments_down(const float *const *x, const float *const *t, int width, int pitch,
-                         float *workspace)
+ * input row 0..: mean of x, of t, of x^2 + t^2, of x t; zeros around them. */
+static void moments_down(const float *const *x, const float *const *t, int width, float *workspace)
 {
-    for (int i = 0; i < width; i += LANES) {
-        vf sum[OUTPUTS][4];
+    for (int i = 0; i < width; i += LANES)
 #pragma GCC unroll 4
-        for (int o = 0; o < OUTPUTS; o++)
-            for (int m = 0; m < 4; m++)
-                sum[o][m] = vf_set(0);
+        for (int m = 0; m < 4; m++) {
+            vf in[INPUTS], out[OUTPUTS];
 #pragma GCC unroll 14
-        for (int k = 0; k < INPUTS; k++) {
-            vf xk = vf_load(x[k] + i), tk = vf_load(t[k] + i);
-            vf squares = vf_fma(xk, xk, tk * tk), product = xk * tk;
-#pragma GCC unroll 4
-            for (int o = 0; o < OUTPUTS; o++) {
-                if (k < o || k > o + SSIM_TAPS - 1) continue;
-                vf w = vf_set(splat_loss_weight_at(k - o - SSIM_RADIUS));
-                sum[o][0] = vf_fma(w, xk, sum[o][0]);
-                sum[o][1] = vf_fma(w, tk, sum[o][1]);
-                sum[o][2] = vf_fma(w, squares, sum[o][2]);
-                sum[o][3] = vf_fma(w, product, sum[o][3]);
-            }
+            for (int k = 0; k < INPUTS; k++)
+                in[k] = splat_loss_moment(m, vf_load(x[k] + i), vf_load(t[k] + i));
+            splat_loss_window_down(in, out);
+            for (int o = 0; o < OUTPUTS; o++)
+                vf_store(ssim_moment_row(workspace, width, o, m) + i, out[o]);
         }
-        vm keep = splat_loss_inside(i, width);
-        for (int o = 0; o < OUTPUTS; o++)
-            for (int m = 0; m < 4; m++)
-                vf_store(workspace + (o * 4 + m) * pitch + MARGIN + i, vf_keep(keep, sum[o][m]));
-    }
-    for (int m = 0; m < 4 * OUTPUTS; m++)
-        clear_margins(workspace + m * pitch, splat_loss_rounded(width), pitch);
+    for (int row = 0; row < SSIM_WORKSPACE_ROWS; row++)
+        ssim_clear_margins(workspace, width, row);
 }
 
-static float ssim_across(const float *mean_x, int pitch, int width, float *d_mean, float *d_square,
-                         float *d_product, float *s)
+/* A row's S, and its derivatives by the moments, which replace those of the row before. */
+static float ssim_across(const float *mean_x, ptrdiff_t pitch, int width, float *d_mean, float *s)
 {
     const float *mean_t = mean_x + pitch, *square = mean_t + pitch, *product = square + pitch;
+    float *d_square = d_mean + pitch, *d_product = d_square + pitch;
     vf total = vf_set(0);
     for (int i = 0; i < width; i += LANES) {
         vm keep = splat_loss_inside(i, width);
@@ -116,60 +105,45 @@ static float ssim_across(const float *mean_x, int pitch, int width, float *d_mea
 }
 
 static void ssim_rows(const float *const *x, const float *const *t, int width, int rows,
-                      float *workspace, float *const *d_mean, float *const *d_square,
-                      float *const *d_product, float *const *s, float *sums)
+                      float *workspace, float *const *s, float *sums)
 {
-    int pitch = ssim_workspace_pitch(splat_loss_rounded(width) + PITCH_PAD);
-    moments_down(x, t, width, pitch, workspace);
+    moments_down(x, t, width, workspace);
     for (int o = 0; o < rows; o++)
-        sums[o] = ssim_across(workspace + o * 4 * pitch + MARGIN, pitch, width, d_mean[o],
-                              d_square[o], d_product[o], s[o]);
+        sums[o] = ssim_across(ssim_moment_row(workspace, width, o, 0), ssim_row_pitch(width), width,
+                              ssim_slope_row(workspace, width, o, 0), s[o]);
+}
+
+static void ssim_slopes_across(const float *slopes, int width, float *out)
+{
+    for (int i = 0; i < width; i += LANES)
+        vf_store(out + i, splat_loss_window_across(slopes + i));
 }
 
 /* d sum S / dx(p) = sum_q w(p - q) (S_mean(q) + 2 x(p) S_square(q) + t(p) S_product(q)): the window
  * is symmetric, so the adjoint of the window is the window. */
 static void ssim_adjoint_rows(const float *const *maps, const float *const *x,
                               const float *const *t, int width, int rows, float weight,
-                              float *workspace, float *const *out)
+                              float *const *out)
 {
-    int pitch = ssim_workspace_pitch(splat_loss_rounded(width) + PITCH_PAD);
-    for (int i = 0; i < width; i += LANES) { /* the maps are zero behind the width already */
-        vf sum[OUTPUTS][3];
-#pragma GCC unroll 4
-        for (int o = 0; o < OUTPUTS; o++)
-            for (int m = 0; m < 3; m++)
-                sum[o][m] = vf_set(0);
+    vf w = vf_set(weight);
+    for (int i = 0; i < width; i += LANES)
+#pragma GCC unroll 3
+        for (int m = 0; m < 3; m++) {
+            vf in[INPUTS], sum[OUTPUTS];
 #pragma GCC unroll 14
-        for (int k = 0; k < INPUTS; k++) {
-            vf a = vf_load(maps[k] + i), b = vf_load(maps[INPUTS + k] + i);
-            vf c = vf_load(maps[2 * INPUTS + k] + i);
+            for (int k = 0; k < INPUTS; k++)
+                in[k] = vf_load(maps[m * INPUTS + k] + i);
+            splat_loss_window_down(in, sum);
 #pragma GCC unroll 4
             for (int o = 0; o < OUTPUTS; o++) {
-                if (k < o || k > o + SSIM_TAPS - 1) continue;
-                vf w = vf_set(splat_loss_weight_at(k - o - SSIM_RADIUS));
-                sum[o][0] = vf_fma(w, a, sum[o][0]);
-                sum[o][1] = vf_fma(w, b, sum[o][1]);
-                sum[o][2] = vf_fma(w, c, sum[o][2]);
+                if (o >= rows) break;
+                vf g = w * sum[o];
+                if (m == 1) g = g * (vf_load(x[o] + i) + vf_load(x[o] + i));
+                if (m == 2) g = g * vf_load(t[o] + i);
+                if (m > 0) g = g + vf_load(out[o] + i);
+                vf_store(out[o] + i, g);
             }
         }
-        for (int o = 0; o < OUTPUTS; o++)
-            for (int m = 0; m < 3; m++)
-                vf_store(workspace + (o * 4 + m) * pitch + MARGIN + i, sum[o][m]);
-    }
-    for (int m = 0; m < 4 * OUTPUTS; m++)
-        clear_margins(workspace + m * pitch, splat_loss_rounded(width), pitch);
-    vf w = vf_set(weight);
-    for (int o = 0; o < rows; o++) {
-        const float *mean = workspace + o * 4 * pitch + MARGIN, *square = mean + pitch;
-        const float *product = square + pitch;
-        for (int i = 0; i < width; i += LANES) {
-            vf xi = vf_load(x[o] + i);
-            vf g = vf_fma(xi + xi, splat_loss_window_across(square + i),
-                          splat_loss_window_across(mean + i));
-            vf_store(out[o] + i,
-                     w * vf_fma(vf_load(t[o] + i), splat_loss_window_across(product + i), g));
-        }
-    }
 }
 
 /* Samples of one channel's row as floats 0..1. */
@@ -224,6 +198,7 @@ const struct splat_kernels ISA_NAME(splat_kernels) = {
     .backward_item = ISA_NAME(splat_backward_item),
     .share_item = ISA_NAME(splat_share_item),
     .ssim_rows = ssim_rows,
+    .ssim_slopes_across = ssim_slopes_across,
     .ssim_adjoint_rows = ssim_adjoint_rows,
     .load_row = splat_loss_load_row,
     .loss_row = loss_row,

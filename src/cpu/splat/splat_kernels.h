@@ -6,13 +6,16 @@
 #include "device/splat_ops.h"
 #include "math/gaussian_form.h"
 
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     TILE = 16,      /* pixels: one AVX-512 vector */
     PITCH_PAD = 16, /* columns behind a row that vectors may touch */
     SSIM_BLOCK = 4, /* rows of SSIM worked on at once; divides TILE */
-    SSIM_WORKSPACE_ROWS = 4 * SSIM_BLOCK,
+    SSIM_MOMENTS = 4,
+    SSIM_WORKSPACE_ROWS = SSIM_MOMENTS * (SSIM_BLOCK + 1),
     SPLAT_GEOMETRY = GAUSSIAN_SUMS, /* sums a gradient record holds before its channels */
 };
 
@@ -76,18 +79,20 @@ struct splat_kernels {
                         const struct splat_shown *shown);
 
     /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
-     * there are none. Overwrites for each row the partial derivatives of S by E[x],
-     * E[x^2]+E[t^2], E[x t] (zero behind `width`), S itself, and its sum over the row.
-     * workspace: SSIM_WORKSPACE_ROWS of ssim_workspace_pitch(pitch). */
+     * there are none. Overwrites for each row S and its sum over the row, and in the workspace the
+     * ssim_slope_row's: the partial derivatives of S by E[x], E[x^2]+E[t^2], E[x t], zero behind
+     * `width`. workspace: SSIM_WORKSPACE_ROWS of ssim_row_pitch(width). */
     void (*ssim_rows)(const float *const *x, const float *const *t, int width, int rows,
-                      float *workspace, float *const *d_mean, float *const *d_square,
-                      float *const *d_product, float *const *s, float *sums);
+                      float *workspace, float *const *s, float *sums);
 
-    /* The adjoint: from SSIM_BLOCK + 10 rows of the first, second and third partial (one list) to
-     * the derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. */
+    /* The adjoint, first: the window across an ssim_slope_row. */
+    void (*ssim_slopes_across)(const float *slopes, int width, float *out);
+
+    /* Second: from SSIM_BLOCK + 10 rows of the first, second and third of them (one list) to the
+     * derivative of the sum of S by x, multiplied by `weight`, into `rows` rows of out. */
     void (*ssim_adjoint_rows)(const float *const *maps, const float *const *x,
                               const float *const *t, int width, int rows, float weight,
-                              float *workspace, float *const *out);
+                              float *const *out);
 
     /* Samples of 8, 16 (0..1 as unsigned) or 32 bits (float) as floats. */
     void (*load_row)(const void *samples, int bits, int width, float *row);
@@ -102,10 +107,34 @@ struct splat_kernels {
 /* Floats of workspace for render_tile. */
 size_t splat_tile_workspace(void);
 
-/* Workspace rows of SSIM have zeros before and behind. */
-static inline int ssim_workspace_pitch(int pitch)
+/* Workspace rows of SSIM have zeros before and behind: TILE of them, where windows reach
+ * SSIM_RADIUS. */
+static inline ptrdiff_t ssim_row_pitch(int width)
 {
-    return pitch + 2 * TILE;
+    return (width + TILE - 1) / TILE * TILE + PITCH_PAD + 2 * TILE;
+}
+
+static inline float *ssim_workspace_row(float *workspace, int width, int row)
+{
+    return workspace + row * ssim_row_pitch(width) + TILE;
+}
+
+/* Rows of a block's slopes lie where the moments of the row above it were. */
+static inline float *ssim_slope_row(float *workspace, int width, int row, int slope)
+{
+    return ssim_workspace_row(workspace, width, row * SSIM_MOMENTS + slope);
+}
+
+static inline float *ssim_moment_row(float *workspace, int width, int row, int moment)
+{
+    return ssim_workspace_row(workspace, width, (row + 1) * SSIM_MOMENTS + moment);
+}
+
+static inline void ssim_clear_margins(float *workspace, int width, int row)
+{
+    float *p = ssim_workspace_row(workspace, width, row);
+    memset(p - TILE, 0, sizeof(float) * TILE);
+    memset(p + width, 0, sizeof(float) * (size_t)(ssim_row_pitch(width) - TILE - width));
 }
 
 /* The best table for this CPU; IMGTRAIN_ISA=base|avx2|avx512 picks a lesser one. */

@@ -323,10 +323,10 @@ static void render_range(const struct splat_pass *pass, struct splat_thread *thr
 static int splat_pass_map_rows(const struct splat_pass *pass, struct splat_thread *thread, int row,
                                int end, int from, int to)
 {
+    const struct ssim_wanted wanted = {from * TILE, to * TILE, pass->inner_ssim, pass->gradients};
     while (row < end) {
         int rows = end - row < SSIM_BLOCK ? end - row : SSIM_BLOCK;
-        splat_ssim_maps(pass->scene, pass->target, thread, row, rows, from * TILE, to * TILE,
-                        pass->inner_ssim);
+        splat_ssim_maps(pass->scene, pass->target, thread, row, rows, &wanted);
         row += rows;
     }
     return row;

@@ -50,7 +50,7 @@ static void layout_thread(struct splat_thread *thread, struct arena *arena,
         thread->maps[m] = arena_take_floats(arena, channels * RING_ROWS * pitch);
     thread->ssim_value = arena_take_floats(arena, SSIM_BLOCK * pitch);
     thread->ssim_workspace =
-        arena_take_floats(arena, SSIM_WORKSPACE_ROWS * (size_t)ssim_workspace_pitch(scene->pitch));
+        arena_take_floats(arena, SSIM_WORKSPACE_ROWS * (size_t)ssim_row_pitch(scene->width));
     if (storage->forward) return;
     thread->gradient = arena_take_floats(arena, TILE * channels * pitch);
     thread->blended = arena_take_floats(arena, TILE * pitch);

@@ -22,7 +22,7 @@ struct splat_thread {
     int32_t *tile_order;               /* [count]: where each sorted item comes from */
     int32_t *tile_items;               /* [count]: items that reach the current tile */
     float *color, *target;             /* [channels][RING_ROWS][pitch] */
-    float *maps[3];                    /* likewise: derivatives of SSIM by the moments */
+    float *maps[3];                    /* likewise: derivatives of SSIM, see splat_ssim.h */
     float *threshold;                  /* [RING_ROWS][pitch] */
     float *inverse;                    /* [RING_ROWS][pitch] */
     float *gradient;                   /* [TILE][channels][pitch] */

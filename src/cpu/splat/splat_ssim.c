@@ -28,33 +28,34 @@ static double inner_sum(const struct splat_scene *scene, const float *s, int y)
 }
 
 void splat_ssim_maps(struct splat_scene *scene, const struct splat_target *target,
-                     struct splat_thread *thread, int y, int rows, int own_from, int own_to,
-                     bool inner)
+                     struct splat_thread *thread, int y, int rows, const struct ssim_wanted *wanted)
 {
     int last = y + rows - 1;
+    float *workspace = thread->ssim_workspace;
     for (int c = 0; c < scene->channels; c++) {
         const float *x[SSIM_BLOCK + 2 * SSIM_RADIUS], *t[SSIM_BLOCK + 2 * SSIM_RADIUS];
-        float *maps[3][SSIM_BLOCK], *s[SSIM_BLOCK], sums[SSIM_BLOCK];
+        float *s[SSIM_BLOCK], sums[SSIM_BLOCK];
         window_rows(scene, thread, thread->color, c, y, last + SSIM_RADIUS, x);
         window_rows(scene, thread, thread->target, c, y, last + SSIM_RADIUS, t);
-        for (int o = 0; o < rows; o++) {
-            for (int m = 0; m < 3; m++)
-                maps[m][o] = splat_ring_row(scene, thread->maps[m], c, y + o);
+        for (int o = 0; o < SSIM_BLOCK; o++)
             s[o] = thread->ssim_value + o * scene->pitch;
-        }
-        scene->kernels->ssim_rows(x, t, scene->width, rows, thread->ssim_workspace, maps[0],
-                                  maps[1], maps[2], s, sums);
-        for (int o = 0; o < rows && target->weights; o++) {
-            float *row_maps[3] = {maps[0][o], maps[1][o], maps[2][o]};
-            sums[o] = (float)splat_mask_ssim_row(s[o], row_maps,
-                                                 target->weights + (int64_t)(y + o) * scene->width,
-                                                 target->unit, scene->width);
-        }
+        scene->kernels->ssim_rows(x, t, scene->width, rows, workspace, s, sums);
         for (int o = 0; o < rows; o++) {
-            if (y + o < own_from || y + o >= own_to) continue;
+            float *slopes[3];
+            for (int m = 0; m < 3; m++)
+                slopes[m] = ssim_slope_row(workspace, scene->width, o, m);
+            if (target->weights)
+                sums[o] = (float)splat_mask_ssim_row(
+                    s[o], slopes, target->weights + (int64_t)(y + o) * scene->width, target->unit,
+                    scene->width);
+            for (int m = 0; m < 3 && wanted->slopes; m++)
+                scene->kernels->ssim_slopes_across(
+                    slopes[m], scene->width, splat_ring_row(scene, thread->maps[m], c, y + o));
+            if (y + o < wanted->from || y + o >= wanted->to) continue;
             scene->row_sums[y + o].ssim += (double)sums[o];
             double unit = target->weights ? (double)(target->inner_unit / target->unit) : 1;
-            if (inner) scene->row_sums[y + o].ssim_inner += unit * inner_sum(scene, s[o], y + o);
+            if (wanted->inner)
+                scene->row_sums[y + o].ssim_inner += unit * inner_sum(scene, s[o], y + o);
         }
     }
 }
@@ -74,7 +75,6 @@ void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *t
             t[o] = splat_ring_row(scene, thread->target, c, y + o);
             out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
         }
-        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, factor,
-                                          thread->ssim_workspace, out);
+        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, factor, out);
     }
 }

@@ -4,12 +4,16 @@
 
 #include "cpu/splat/splat_scene.h"
 
-/* Derivatives of SSIM by the moments for `rows` (1..SSIM_BLOCK) rows from y, into the thread's
- * maps; the sums of those rows that belong to this thread: own_from.. own_to - 1. inner: also the
- * sum over windows inside the image. */
+struct ssim_wanted {
+    int from, to; /* rows whose sums belong to this thread: from.. to - 1 */
+    bool inner;   /* also the sum over windows inside the image */
+    bool slopes;  /* derivatives of SSIM by the moments, windowed across, into the thread's maps */
+};
+
+/* SSIM of `rows` (1..SSIM_BLOCK) rows from y. */
 void splat_ssim_maps(struct splat_scene *scene, const struct splat_target *target,
-                     struct splat_thread *thread, int y, int rows, int own_from, int own_to,
-                     bool inner);
+                     struct splat_thread *thread, int y, int rows,
+                     const struct ssim_wanted *wanted);
 
 /* `factor` x the derivative of the sum of SSIM for `rows` rows from y, into the thread's
  * ssim_gradient. */
