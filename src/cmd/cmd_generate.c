@@ -116,15 +116,12 @@ static int name_outputs(struct generation *g)
 
 static int write_png(const struct generation *g, int index, const struct image *picture)
 {
-    struct png_texts texts = {0};
-    uint8_t *data = NULL;
-    size_t bytes = 0;
-    int code = generate_describe(&g->job, g->options, g->job.seeds.seeds[index], &texts);
-    if (code == OK) code = image_encode_png(picture, &data, &bytes);
-    if (code == OK) code = png_texts_insert(&texts, &data, &bytes);
-    if (code == OK) code = file_atomic_write_whole(g->paths[index], data, bytes, false);
+    uint8_t *data;
+    size_t bytes;
+    TRY(generate_encode_png(&g->job, g->options, g->job.seeds.seeds[index], picture, &data,
+                            &bytes));
+    int code = file_atomic_write_whole(g->paths[index], data, bytes, false);
     free(data);
-    png_texts_free(&texts);
     return code;
 }
 

@@ -5,6 +5,7 @@
 #include "cmd/cmd_load.h"
 #include "cmd/fallback.h"
 #include "cmd/options.h"
+#include "cmd/render_window.h"
 #include "image/image.h"
 #include "run/progress.h"
 #include "splat/render.h"
@@ -24,45 +25,6 @@ struct render_options {
     uint64_t memory_limit;
     bool gaussians;
 };
-
-/* The size and part of the image that was asked for. */
-static int choose_window(const struct render_options *options, const struct splat_model *model,
-                         struct splat_window *w)
-{
-    char end;
-    *w = splat_window_whole(model);
-    if (options->size && !isnan(options->scale))
-        return fail(ERR_USAGE, "--size and --scale exclude each other");
-    if (options->size && (!number_parse_size(options->size, &w->full_width, &w->full_height) ||
-                          w->full_width < 1 || w->full_height < 1))
-        return fail(ERR_USAGE, "--size %s: WIDTHxHEIGHT in pixels is needed", options->size);
-    if (!isnan(options->scale)) {
-        double width = round(model->width * options->scale);
-        double height = round(model->height * options->scale);
-        if (!(width <= IMAGE_MAX_SIDE) || !(height <= IMAGE_MAX_SIDE))
-            return fail(ERR_USAGE, "--scale %g makes a side longer than %d pixels", options->scale,
-                        IMAGE_MAX_SIDE);
-        w->full_width = width < 1 ? 1 : (int)width;
-        w->full_height = height < 1 ? 1 : (int)height;
-    }
-    if (w->full_width > IMAGE_MAX_SIDE || w->full_height > IMAGE_MAX_SIDE)
-        return fail(ERR_USAGE, "a side is longer than %d pixels", IMAGE_MAX_SIDE);
-    w->width = w->full_width;
-    w->height = w->full_height;
-    if (options->crop &&
-        sscanf(options->crop, "%d,%d,%d,%d%c", &w->x, &w->y, &w->width, &w->height, &end) != 4)
-        return fail(ERR_USAGE, "--crop %s: X,Y,WIDTH,HEIGHT in pixels are needed", options->crop);
-    return OK;
-}
-
-/* Formats that hold less get less: .jpg takes 8-bit RGB, .pfm floats. */
-static enum sample_type cmd_render_choose_type(const char *output, const struct splat_model *model)
-{
-    const char *dot = strrchr(output, '.');
-    if (dot && strcasecmp(dot, ".pfm") == 0) return SAMPLE_F32;
-    if (dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0)) return SAMPLE_U8;
-    return model->sample_bits == 8 ? SAMPLE_U8 : SAMPLE_U16;
-}
 
 struct attempt {
     const struct splat_model *model;
@@ -115,9 +77,9 @@ static int render_model(const struct render_options *options, const struct splat
     struct splat_output output = {.path = options->output};
     struct watched_sink watched = {.to = splat_output_sink(&output)};
     struct attempt a = {.model = model,
-                        .type = cmd_render_choose_type(options->output, model),
+                        .type = render_window_type(options->output, model),
                         .sink = {begin_watched, put_watched, &watched}};
-    TRY(choose_window(options, model, &a.window));
+    TRY(render_window_read(&a.window, model, options->size, options->scale, options->crop));
     const struct progress_options shown = {
         .total = a.window.height, .rows = true, .every_step = load_is_testing()};
     watched.progress = progress_open(&shown);

@@ -1,4 +1,6 @@
 /* imgtrain upscale: images and folders of them, enlarged by a trained network. */
+#include "cmd/cmd_upscale.h"
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -329,7 +331,7 @@ static int parse_pixels(const char *option, const char *word, const char *text, 
     return OK;
 }
 
-static int parse_scale(const char *text, double *scale)
+int upscale_read_scale(const char *text, double *scale)
 {
     if (!text) return OK;
     if (number_parse_double(text, scale) && *scale >= LEAST_SCALE && *scale <= MOST_SCALE)
@@ -337,7 +339,7 @@ static int parse_scale(const char *text, double *scale)
     return fail(ERR_USAGE, "--scale %s: a number from %g to %g", text, LEAST_SCALE, MOST_SCALE);
 }
 
-static int parse_alpha(const char *text, enum sr_alpha *alpha)
+int upscale_read_alpha(const char *text, enum sr_alpha *alpha)
 {
     static const char *const names[] = {"model", "bicubic", "none"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -358,8 +360,8 @@ static int parse_request(const struct upscale_request *request, struct upscale_b
     batch->options.overlap = request->overlap ? SR_OVERLAP_EXACT : SR_OVERLAP_AUTO;
     if (request->overlap)
         TRY(parse_pixels("--overlap", "exact", request->overlap, 0, &batch->options.overlap));
-    TRY(parse_scale(request->scale, &batch->options.scale));
-    TRY(parse_alpha(request->alpha, &batch->options.alpha));
+    TRY(upscale_read_scale(request->scale, &batch->options.scale));
+    TRY(upscale_read_alpha(request->alpha, &batch->options.alpha));
     batch->options.turns = request->turns;
     batch->options.mixed = request->amp;
     batch->options.check_seams = request->check_seams;

@@ -25,6 +25,13 @@ void serve_job_add_image(struct serve_job *job, uint8_t *png, size_t bytes, uint
     job->images[job->image_count++] = (struct serve_image){png, bytes, seed};
 }
 
+void serve_job_clear_images(struct serve_job *job)
+{
+    for (int i = 0; i < job->image_count; i++)
+        free(job->images[i].png);
+    job->image_count = 0;
+}
+
 /* ---- the answer ---- */
 
 /* As OpenAI's API says what went wrong. */
@@ -109,8 +116,7 @@ void serve_job_answer(struct serve_job *job)
 void serve_job_free(struct serve_job *job)
 {
     if (!job) return;
-    for (int i = 0; i < job->image_count; i++)
-        free(job->images[i].png);
+    serve_job_clear_images(job);
     serve_ask_free(&job->ask);
     free(job->body);
     free(job->answer);

@@ -41,6 +41,7 @@ void serve_job_fail(struct serve_job *job, int status, const char *code, const c
     __attribute__((format(printf, 4, 5)));
 /* Takes `png` over. */
 void serve_job_add_image(struct serve_job *job, uint8_t *png, size_t bytes, uint64_t seed);
+void serve_job_clear_images(struct serve_job *job);
 /* Makes `answer` of the images, or of the error: status is set afterwards. */
 void serve_job_answer(struct serve_job *job);
 void serve_job_free(struct serve_job *job);

@@ -135,6 +135,80 @@ out_has 'imgtrain_images_total 7'
 out_has 'imgtrain_models_loaded 2'
 stops TERM
 
+# ---- the other tasks ----
+splat_yaml "max_steps: 2" "report: false"
+pictures photos 3 24 16
+run 0 imgtrain train splat.yaml -o fit -q
+tool compact net.safetensors 16 3 3
+"$root/scripts/draw_shapes.sh" shapes 2 8
+cat >tiny.yaml <<'YAML'
+task: diffusion
+data: shapes
+labels: true
+device: cpu
+report: false
+diffusion: {size: 8, dim: 16, layers: 1, heads: 1, axes: [8, 4, 4], text_dim: 8, images: 8, batch: 4, samples: 2, sample_steps: 2}
+video: {enabled: false}
+YAML
+run 0 imgtrain train tiny.yaml -o d -q
+mkdir uploads
+mkdir texts
+for shape in circle cross; do
+    cp shapes/$shape/0000.ppm texts/$shape.ppm
+    echo "a $shape" >texts/$shape.txt
+done
+run 0 imgtrain train tiny.yaml -o told data=texts labels=false captions=true images=4 batch=2 -q
+serve TMPDIR="$PWD/uploads" fit net.safetensors d told --max-pixels 4000
+run 0 imgtrain render fit -o r.png --size 48x32 --crop 5,6,20,10
+ask 200 GET '/render?size=48x32&crop=5,6,20,10' -o got.png
+same got.png r.png
+run 0 imgtrain render fit -o r.png
+ask 200 GET '/render' -o got.png
+same got.png r.png
+picture small.ppm 21 16
+run 0 imgtrain upscale net.safetensors small.ppm -o u.png
+ask 200 POST /upscale @small.ppm -o got.png
+same got.png u.png
+run 0 imgtrain upscale net.safetensors small.ppm -o u2.png --scale 2.5 --alpha none
+ask 200 POST '/upscale?scale=2.5&alpha=none&model=net' @small.ppm -o got.png
+same got.png u2.png
+run 0 imgtrain generate d --label circle --seed 5,6 -o g
+ask 200 POST /v1/images/generations '{"prompt": "circle", "seed": 5, "n": 2}' -o got.png
+same got.png g/seed-00005.png
+same got.png.1 g/seed-00006.png
+run 0 imgtrain generate d --label none --seed 5 --steps 3 --size 16x8 -o g.png
+ask 200 POST /sample '{"seed": 5, "steps": 3, "size": "16x8"}' -o got.png
+same got.png g.png
+# a text is never the name of a file
+echo circle >label
+run 0 imgtrain generate told --prompt circle -o g.png
+ask 200 POST /sample '{"model": "told", "prompt": "circle", "seed": 0}' -o got.png
+same got.png g.png
+ask 200 POST /sample '{"model": "told", "prompt": "@label", "seed": 0}' -o got.png
+run 0 grep -q '@label' got.png # as a PNG says what it is of
+ask_lines 17 <<'LINES'
+400 POST /sample {"prompt": "@label"}
+400 POST /sample {"class": "@label"}
+400 POST /sample {"size": "7x8"}
+400 POST /sample {"size": "4000x8"}
+400 POST /sample {"steps": 0}
+400 POST /sample {"steps": "x"}
+400 POST /sample {"grid": "2x2"}
+400 POST /sample {"model": "fit"}
+400 GET /render?size=100x100
+400 GET /render?size=1000x1000&crop=990,990,20,20
+400 GET /render?size=0x5
+400 GET /render?scale=2
+400 GET /render?crop=1,2,3
+400 POST /upscale
+400 POST /upscale P6 9999 9999 255
+400 POST /upscale /etc/passwd
+400 POST /upscale?scale=x P5 1 1 255 x
+LINES
+out_is "17 asked"
+stops TERM
+run 0 rmdir uploads # nothing is left of them
+
 # ---- a key ----
 serve IMGTRAIN_API_KEY=secret gan
 unset IMGTRAIN_API_KEY

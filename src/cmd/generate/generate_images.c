@@ -127,6 +127,21 @@ int generate_to_picture(const float *image, int channels, int width, int height,
     return OK;
 }
 
+int generate_encode_png(const struct generate_job *job, const struct generate_options *options,
+                        uint64_t seed, const struct image *picture, uint8_t **png, size_t *bytes)
+{
+    struct png_texts texts = {0};
+    *png = NULL;
+    int code = generate_describe(job, options, seed, &texts);
+    if (code == OK) code = image_encode_png(picture, png, bytes);
+    if (code == OK) code = png_texts_insert(&texts, png, bytes);
+    png_texts_free(&texts);
+    if (code == OK) return OK;
+    free(*png);
+    *png = NULL;
+    return code;
+}
+
 void generate_composite(const struct generate_job *job, float *image)
 {
     const struct pipeline_request *r = &job->request;

@@ -429,22 +429,21 @@ static void say_what_has_no_effect(const struct generate_job *job, const struct 
             o->no_composite ? "--no-composite" : "--composite");
 }
 
-int generate_resolve(struct generate_job *job, struct generate_options *o)
+int generate_open_model(struct generate_job *job, const char *operand)
 {
     char *path = NULL;
-    *job = (struct generate_job){0};
-    if (o->like) TRY(apply_like(job, o));
-    if (!o->model) return fail(ERR_USAGE, "no model: name a folder, a run, or --like FILE.png");
-    if (!o->testing && environment_is_testing()) o->testing = true;
-    TRY(model_folder_find(&path, o->model));
+    TRY(model_folder_find(&path, operand));
     int code = model_open_any(&job->model, path);
     free(path);
     TRY(code);
-    compare_model(job, o);
     int channels = model_image_channels(&job->model);
-    if (channels != 1 && channels != 3)
-        return fail(ERR_DATA, "%s: images of %d channels: 1 or 3 can be written", job->model.path,
-                    channels);
+    if (channels == 1 || channels == 3) return OK;
+    return fail(ERR_DATA, "%s: images of %d channels: 1 or 3 can be written", job->model.path,
+                channels);
+}
+
+int generate_resolve_request(struct generate_job *job, const struct generate_options *o)
+{
     TRY(resolve_choices(job, o));
     TRY(resolve_condition(job, o));
     TRY(resolve_guidance(job, o));
@@ -453,11 +452,23 @@ int generate_resolve(struct generate_job *job, struct generate_options *o)
     TRY(resolve_images(job, o));
     TRY(resolve_tiling(job, o));
     TRY(resolve_seeds(job, o));
+    return OK;
+}
+
+int generate_resolve(struct generate_job *job, struct generate_options *o)
+{
+    *job = (struct generate_job){0};
+    if (o->like) TRY(apply_like(job, o));
+    if (!o->model) return fail(ERR_USAGE, "no model: name a folder, a run, or --like FILE.png");
+    if (!o->testing && environment_is_testing()) o->testing = true;
+    TRY(generate_open_model(job, o->model));
+    compare_model(job, o);
+    TRY(generate_resolve_request(job, o));
     say_what_has_no_effect(job, o);
     return OK;
 }
 
-void generate_job_free(struct generate_job *job)
+void generate_job_reset(struct generate_job *job)
 {
     seed_list_free(&job->seeds);
     png_texts_free(&job->like);
@@ -465,6 +476,13 @@ void generate_job_free(struct generate_job *job)
     free(job->negative);
     free(job->init);
     free(job->mask);
+    const struct generate_job kept = {.model = job->model};
+    *job = kept;
+}
+
+void generate_job_free(struct generate_job *job)
+{
+    generate_job_reset(job);
     model_folder_close(&job->model);
     *job = (struct generate_job){0};
 }

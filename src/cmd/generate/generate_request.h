@@ -43,6 +43,12 @@ int generate_read_options(struct generate_options *options, int argc, char **arg
 int generate_resolve(struct generate_job *job, struct generate_options *options);
 void generate_job_free(struct generate_job *job);
 
+/* The same in parts, for several requests to one model: opens the model of a zeroed job; resolves
+ * and checks what is asked of it; forgets that, but not the model. */
+int generate_open_model(struct generate_job *job, const char *operand);
+int generate_resolve_request(struct generate_job *job, const struct generate_options *options);
+void generate_job_reset(struct generate_job *job);
+
 /* The words of an image's PNG; seed: its own. */
 int generate_describe(const struct generate_job *job, const struct generate_options *options,
                       uint64_t seed, struct png_texts *texts);
@@ -58,6 +64,9 @@ int generate_load_mask(const char *path, bool invert, int width, int height, boo
 /* [channels][height][width] as 8-bit RGB or grey. */
 int generate_to_picture(const float *image, int channels, int width, int height,
                         struct image *picture);
+/* As a PNG (malloc) with the words of generate_describe. */
+int generate_encode_png(const struct generate_job *job, const struct generate_options *options,
+                        uint64_t seed, const struct image *picture, uint8_t **png, size_t *bytes);
 /* Outside of the mask the init image's pixels become those of `image`. */
 void generate_composite(const struct generate_job *job, float *image);
 

@@ -131,7 +131,8 @@ int cmd_serve(int argc, char **argv)
     const struct option_usage usage = {
         .usage = "imgtrain serve [NAME=]MODEL... [--port N] [--host ADDRESS]",
         .about = "Answers over HTTP with models, each loaded when it is first asked: POST\n"
-                 "/v1/images/generations (as OpenAI's clients ask) and /sample, and a page at /.\n"
+                 "/v1/images/generations (as OpenAI's clients ask) and /sample (GANs, diffusion),\n"
+                 "GET /render (fits), POST /upscale (super-resolution), and a page at /.\n"
                  "Clients show the key in IMGTRAIN_API_KEY; without one only this machine may\n"
                  "ask. SIGTERM finishes what was asked for.",
         .options = rows,

@@ -4,10 +4,14 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cmd/info/info_model.h"
 #include "device/device.h"
+#include "diffusion/model/model_folder.h"
 #include "image/image.h"
 #include "registry/device_check.h"
 #include "registry/devices.h"
+#include "sr/enlarger.h"
+#include "sr/pretrained.h"
 #include "store/checkpoint.h"
 #include "task/task.h"
 
@@ -105,6 +109,8 @@ static int models_attempt(void *context, struct device *device, int at_once)
     struct serve_model *model = context;
     const struct serve_call *call = model->all->call;
     device->stop_requested = model->all->late;
+    for (int i = 0; i < call->count; i++)
+        serve_job_clear_images(call->jobs[i]); /* of an attempt that failed */
     int code = model->kind->run(model, device, at_once, call->jobs, call->count);
     device->stop_requested = NULL;
     return code;
@@ -160,21 +166,35 @@ static int models_open_fallback(struct serve_models *models, struct serve_model 
     return code < 0 ? code : fallback_open(f, device, models->memory_limit);
 }
 
+static bool models_has_fallen(const struct serve_model *model)
+{
+    return model->fallback.device != model->fallback.lent;
+}
+
+static int models_call(struct serve_model *model, struct serve_job *const *jobs, int count)
+{
+    const struct serve_kind *kind = model->kind;
+    struct serve_call call = {model, jobs, count};
+    model->all->call = &call;
+    TRY(models_open_fallback(model->all, model));
+    if (kind->prepare) {
+        TRY(kind->prepare(model, jobs[0], &model->fallback.whole));
+        model->fallback.at_once = model->fallback.whole;
+    }
+    return jobs[0]->status ? OK : fallback_call(&model->fallback);
+}
+
 static void models_run(void *context, struct serve_job *const *jobs, int count, bool (*late)(void))
 {
     struct serve_models *models = context;
     struct serve_model *model = &models->list[jobs[0]->model];
-    struct serve_call call = {model, jobs, count};
-    bool was_loaded = model->state != NULL;
+    bool was_loaded = model->state != NULL, had_fallen = models_has_fallen(model);
     models->late = late;
-    models->call = &call;
-    int code = models_open_fallback(models, model);
-    bool was_lent = model->fallback.device == models->opened;
-    if (code == OK) code = fallback_call(&model->fallback);
+    int code = models_call(model, jobs, count);
     for (int i = 0; code < 0 && i < count; i++)
-        if (!jobs[i]->image_count) serve_model_fail(model, jobs[i], code);
-    if (was_lent && model->fallback.device && model->fallback.device != models->opened)
-        atomic_fetch_add(&models->fallen, 1);
+        serve_model_fail(model, jobs[i], code);
+    if (model->kind->finish) model->kind->finish(model);
+    if (!had_fallen && models_has_fallen(model)) atomic_fetch_add(&models->fallen, 1);
     if (!was_loaded && model->state) log_info("%s: loaded", model->name);
     models_count(models);
 }
@@ -244,13 +264,34 @@ struct serve_backend serve_models_backend(struct serve_models *models)
 
 /* ---- the list ---- */
 
-static const struct serve_kind *const models_kinds[] = {&serve_kind_gan};
+static const struct serve_kind *const models_kinds[] = {&serve_kind_gan, &serve_kind_diffusion,
+                                                        &serve_kind_splat, &serve_kind_sr};
+
+/* A folder as diffusers lays it out, or a network that another program trained. */
+static bool models_is_foreign(struct serve_model *model)
+{
+    struct store_file *file = NULL;
+    struct sr_design design;
+    char *folder = NULL;
+    if (model_folder_find(&folder, model->path) == OK && info_is_model(folder))
+        model->kind = &serve_kind_diffusion;
+    free(folder);
+    if (model->kind) return true;
+    if (!file_is_dir(model->path) && sr_pretrained_open(&file, model->path) == OK &&
+        sr_enlarger_design(&design, file) == OK)
+        model->kind = &serve_kind_sr;
+    store_close(file);
+    return model->kind != NULL;
+}
 
 /* By what the file says of itself. */
 static int models_find_kind(struct serve_model *model)
 {
     struct store_file *file;
-    TRY(checkpoint_open(model->path, &file));
+    char why[320];
+    int opened = checkpoint_open(model->path, &file);
+    snprintf(why, sizeof why, "%s", error_message());
+    if (opened < 0) return models_is_foreign(model) ? OK : fail(opened, "%s", why);
     const char *task = store_get(file, "task");
     for (size_t i = 0; task && i < sizeof models_kinds / sizeof *models_kinds; i++)
         if (strcmp(models_kinds[i]->task->name, task) == 0) model->kind = models_kinds[i];

@@ -16,18 +16,24 @@ struct serve_kind {
     const struct task *task;
     unsigned endpoints; /* 1 << SERVE_..., of those that they answer */
     const char *unit;   /* of `at_once`: "images" */
-    int whole;          /* at a time, 0: a request says */
+    int whole;          /* at a time; 0: `prepare` says */
     int least;
+    /* Loads what of the model is not on a device and reads what the job asks for; fails the job, or
+     * an error is its own. *whole: of its units. NULL: nothing to do. One job at a time then. */
+    int (*prepare)(struct serve_model *model, struct serve_job *job, int *whole);
     /* Adds images to the jobs, or fails some of them; loads model->state where it is NULL. An error
      * is that of all that have no answer yet, and after it nothing of the device is held.
      * ERR_DEVICE_MEMORY: again with less at a time, or on the CPU. */
     int (*run)(struct serve_model *model, struct device *device, int at_once,
                struct serve_job *const *jobs, int count);
+    /* Drops what `prepare` has made, also after its error. NULL: nothing. */
+    void (*finish)(struct serve_model *model);
     void (*unload)(struct serve_model *model); /* accepts one that is not loaded */
     bool joins;                                /* small jobs of one model are done together */
 };
 
-extern const struct serve_kind serve_kind_gan;
+extern const struct serve_kind serve_kind_gan, serve_kind_diffusion, serve_kind_splat,
+    serve_kind_sr;
 
 struct serve_model {
     char *name;       /* that clients use */
