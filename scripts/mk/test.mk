@@ -1,7 +1,7 @@
 # The unit tests, one program: every test/FOLDER/NAME.c provides `Suite *NAME_suite(void)`. Needs build.mk.
-.PHONY: test-slow torture coverage coverage-run fuzz fuzz-run
+.PHONY: test-slow gemm-speed torture coverage coverage-run fuzz fuzz-run
 
-TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/% test/torture/%,$(wildcard test/*/*.c)))
+TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/% test/cpu_bench/% test/torture/%,$(wildcard test/*/*.c)))
 TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
 CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
@@ -21,6 +21,12 @@ $(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B
 
 test-slow: imgtrain $(B)/imgtrain-test # the long forms of some tests: many minutes
 	@TEST_SLOW=1 test/run.sh $(B) gan_learns gan_schemes
+
+gemm-speed: $(B)/gemm_speed # matrix products beside OpenBLAS, one thread: minutes; ROUNDS=9, SHAPES=544,3840,3840
+	@$< $(or $(ROUNDS),5) $(SHAPES)
+$(B)/gemm_speed: test/cpu_bench/gemm_speed.c $(LIB_OBJ)
+	@echo "link $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill": these tests
 	@$(MAKE) --no-print-directory CC=gcc CUDA=0 SAN= WERROR=0 GCOV=1 OPT_LEVEL=-O1 coverage-run

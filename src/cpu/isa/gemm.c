@@ -149,14 +149,14 @@ void gemm_tile_sum(size_t rows, size_t columns, size_t count, const struct tile_
         gemm_tile_any(rows, columns / VF, count, s, b, t);
 }
 
-/* How A is read: packed in strips where rows are its columns; copied where its rows lie so far
- * apart that they share few sets of the caches; as it lies. */
+/* How A is read: packed in strips where rows are its columns, and B wide enough to pay for it;
+ * copied where its rows lie so far apart that they share few sets of the caches; as it lies. */
 enum gemm_rows { GEMM_STRIPS, GEMM_COPIES, GEMM_IN_PLACE };
 enum { FAR_APART = 1024 };
 
 static enum gemm_rows gemm_rows_of(const struct gemm *g)
 {
-    if (g->a_depth != 1) return GEMM_STRIPS;
+    if (g->a_depth != 1) return g->n > 2 * PANEL ? GEMM_STRIPS : GEMM_IN_PLACE;
     return g->a_row >= FAR_APART && g->n >= 2 * PANEL ? GEMM_COPIES : GEMM_IN_PLACE;
 }
 
@@ -175,7 +175,8 @@ static struct tile_source gemm_source(const struct gemm *g, const struct gemm_bl
     if (block->kind == GEMM_STRIPS)
         return (struct tile_source){block->packed + tile * STRIP, 1, rows};
     if (block->kind == GEMM_COPIES) return (struct tile_source){block->packed + r * COPY, COPY, 1};
-    return (struct tile_source){g->a + (block->row + r) * g->a_row + block->depth, g->a_row, 1};
+    return (struct tile_source){g->a + (block->row + r) * g->a_row + block->depth * g->a_depth,
+                                g->a_row, g->a_depth};
 }
 
 static void gemm_panel(const struct gemm *g, const struct gemm_block *block, const float *b,
