@@ -14,7 +14,7 @@ required="gcc make pkg-config libyaml-dev libcjson-dev libpng-dev libjpeg-dev zl
 # A build does without these: VIDEO=0 WEBP=0 TIFF=0 HTTP=0.
 optional="libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libwebp-dev libtiff-dev
           libmicrohttpd-dev"
-dev="python3-pil g++ clang clang-format shellcheck libclang-rt-dev strace universal-ctags git git-lfs man-db groff-base mandoc zsh"
+dev="python3-pil python3-yaml g++ clang clang-format shellcheck libclang-rt-dev strace universal-ctags git git-lfs man-db groff-base mandoc zsh"
 [ "${1:-}" = --dev ] || dev=""
 
 say() { echo "setup: $*"; }
