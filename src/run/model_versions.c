@@ -28,16 +28,12 @@ struct model_versions {
     int64_t shown;             /* pushed versions that an event was made of */
 };
 
-static bool git_is_wanted(const struct session *session)
-{
-    return session->config->git.mode != CONFIG_GIT_MODE_NONE;
-}
-
 /* ---- before the run ---- */
 
-static void git_remark(const struct config *config)
+void model_versions_remark(const struct config *config)
 {
     static const char *const keys[] = {"every", "keep", "remote", "branch", "timeout"};
+    if (config->git.mode != CONFIG_GIT_MODE_NONE) return;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char key[32];
         snprintf(key, sizeof key, "git.%s", keys[i]);
@@ -50,10 +46,7 @@ int model_versions_check(struct session *session)
 {
     const struct config *config = session->config;
     bool lfs = config->git.mode == CONFIG_GIT_MODE_LFS;
-    if (!git_is_wanted(session)) {
-        git_remark(config);
-        return OK;
-    }
+    if (config->git.mode == CONFIG_GIT_MODE_NONE) return OK;
     struct model_versions *git = calloc(1, sizeof *git);
     if (!git) return fail(ERR_SYSTEM, "out of memory");
     session->git = git;

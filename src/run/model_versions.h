@@ -5,8 +5,11 @@
 
 #include <stdint.h>
 
+struct config;
 struct session;
 
+/* Warns of keys of the section that have no effect. */
+void model_versions_remark(const struct config *config);
 /* Before the run folder is made: what git.mode asks for is there. Nothing is connected to.
  * ERR_CONFIG; ERR_SYSTEM, ... */
 int model_versions_check(struct session *session);

@@ -442,6 +442,7 @@ static int run_or_look(const struct train_request *request, bool look)
 
 int train_run(const struct train_request *request)
 {
+    model_versions_remark(request->config);
     return run_or_look(request, false);
 }
 

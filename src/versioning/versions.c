@@ -56,7 +56,7 @@ static int versions_bring(struct versions *v, bool *any)
     int code = v->begun ? OK : version_store_begin(&v->store);
     v->begun = v->begun || code == OK;
     if (code == OK && v->path) code = version_store_add(&v->store, v->path, v->message, &added);
-    if (v->path && strcmp(v->path, v->next) == 0) unlink(v->path);
+    unlink(v->next); /* of this version, or of a process that was killed */
     if (code == OK) code = version_store_push(&v->store, any);
     if (v->begun && version_store_prune(&v->store) < 0 && code == OK)
         log_debug("versions: %s", error_message());
