@@ -45,42 +45,32 @@ known_circles='
 faults=$(mktemp)
 trap 'rm -f "$faults" "$faults".*' EXIT
 
-for file in $(find src cuda -name '*.[ch]' -o -name '*.cu' | sort); do
-    folder=${file#src/}
-    case $folder in
-    */*) folder=${folder%%/*} ;;
-    *) folder=. ;;
-    esac
-    if ! allowed=$(printf '%s' "$rules" | grep "^$folder:"); then
-        echo "$file: folder $folder has no rule in scripts/check_includes.sh" >>"$faults"
-        continue
-    fi
-    allowed=" ${allowed#*:} $folder "
-    grep -n '^[[:space:]]*#[[:space:]]*include "' "$file" | while IFS= read -r line; do
-        number=${line%%:*}
-        path=$(printf '%s\n' "$line" | sed 's/.*"\(.*\)".*/\1/')
-        case $path in
-        config_gen.h) continue ;;
-        */*) from=${path%%/*} ;;
-        *)
-            echo "$file:$number: \"$path\" needs its folder: \"FOLDER/NAME.h\"" >>"$faults"
-            continue
-            ;;
-        esac
-        case $allowed in
-        *" $from "*) ;;
-        *) echo "$file:$number: $folder may not include $path" >>"$faults" ;;
-        esac
-    done
-    case $folder in
-    registry | cpu | cuda) ;;
-    *)
-        grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif).*(HAVE_CUDA|HAVE_VIDEO)' \
-            "$file" | sed "s|^|$file:|; s|\$| : a feature test belongs where a device is opened|" \
-            >>"$faults" || true
-        ;;
-    esac
-done
+find src cuda -name '*.[ch]' -o -name '*.cu' | sort | RULES=$rules xargs awk '
+BEGIN {
+    count = split(ENVIRON["RULES"], lines, "\n")
+    for (i = 1; i <= count; i++) {
+        at = index(lines[i], ":")
+        if (at) allowed[substr(lines[i], 1, at - 1)] = substr(lines[i], at + 1) " " substr(lines[i], 1, at - 1) " "
+    }
+}
+FNR == 1 {
+    folder = FILENAME
+    sub(/^src\//, "", folder)
+    if (!sub(/\/.*/, "", folder)) folder = "."
+    if (!(folder in allowed)) print FILENAME ": folder " folder " has no rule in scripts/check_includes.sh"
+}
+folder in allowed && /^[[:space:]]*#[[:space:]]*include "/ {
+    split($0, quoted, "\"")
+    from = quoted[2]
+    if (from == "config_gen.h") next
+    if (!sub(/\/.*/, "", from)) print FILENAME ":" FNR ": \"" from "\" needs its folder: \"FOLDER/NAME.h\""
+    else if (!index(allowed[folder], " " from " ")) print FILENAME ":" FNR ": " folder " may not include " quoted[2]
+}' >>"$faults"
+
+# ---- what libraries there are is known to few: all other objects are shared by builds (B_SRC in scripts/mk/build.mk) ----
+grep -srnE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif).*(HAVE_CUDA|HAVE_VIDEO|CUDA_EMU)' --include='*.[ch]' src test |
+    grep -vE '^(src/registry/devices\.c|src/video/[^:]*|test/(cuda|cuda_emu|video)/[^:]*):' |
+    sed 's|$| : a feature test belongs where a device is opened|' >>"$faults" || true
 
 # ---- names: a stem has one folder in src and one in cuda; a .c and a .cu of one stem mirror each other ----
 find src cuda -type f ! -name README.md | sort | awk -F/ '

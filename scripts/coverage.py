@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What tests have run of src: lines and branches of each folder and, with --files, of each file.
 
-    scripts/coverage.py BUILD_FOLDER [--files] [--missed FILE]
+    scripts/coverage.py BUILD_FOLDER... [--files] [--missed FILE]
 
 The build has counters (make coverage). A source that is compiled for several instruction sets counts once:
 what any of them ran."""
@@ -12,10 +12,11 @@ import subprocess
 import sys
 
 
-def read_counts(build):
+def read_counts(builds):
     """{file: ({line: count}, {(line, n): count})} of all objects that have run."""
     lines, branches = collections.defaultdict(dict), collections.defaultdict(dict)
-    found = [os.path.join(folder, name) for folder, _, names in os.walk(build) for name in names if name.endswith('.gcno')]
+    found = [os.path.join(folder, name) for build in builds
+             for folder, _, names in os.walk(build) for name in names if name.endswith('.gcno')]
     for first in range(0, len(found), 40):
         said = subprocess.run(['gcov', '--json-format', '--stdout', '--branch-probabilities'] + found[first:first + 40],
                               capture_output=True, text=True).stdout
@@ -41,7 +42,7 @@ def share(counts):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    lines, branches = read_counts(sys.argv[1])
+    lines, branches = read_counts([word for word in sys.argv[1:] if os.path.isdir(word)])
     if '--missed' in sys.argv:
         name = sys.argv[sys.argv.index('--missed') + 1]
         print('lines', ' '.join(str(n) for n, c in sorted(lines[name].items()) if not c))

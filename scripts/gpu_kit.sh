@@ -11,7 +11,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 build=$1 archive=$2 small=${SMALL:-}
-cc='' compile='' link_flags='' libraries='' test_libraries='' check_library='' device_objects='' host_objects='' test_objects=''
+cc='' compile='' link_flags='' libraries='' test_libraries='' check_library='' device_objects='' host_objects='' test_objects='' main_object='' test_main_object=''
 # shellcheck disable=SC1090  # the file is made by make
 . "./$build/kit.settings"
 kit=$(mktemp -d)
@@ -87,8 +87,8 @@ ar qcs "$to/objects/host.a" $host_objects
 # shellcheck disable=SC2086
 ar qcs "$to/objects/test.a" $test_objects
 cp "$check_library" "$to/lib/"
-cp "$build/src/main.o" "$to/objects/main/imgtrain.o"
-cp "$build/test/main.o" "$to/objects/main/imgtrain-test.o"
+cp "$main_object" "$to/objects/main/imgtrain.o"
+cp "$test_main_object" "$to/objects/main/imgtrain-test.o"
 cp "$build/test/cuda_bench/bench.o" "$to/objects/main/gpu-bench.o"
 find "$to/objects" -name '*.[oa]' -exec strip --strip-debug {} +
 

@@ -14,7 +14,10 @@ ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf1
 # One more build of the convolutions: tensors in bf16.
 ISA_FLAGS_bf16   := $(ISA_FLAGS_avx512) -mavx512bf16 -DISA_avx512=1 -DCONV_BF16=1
 BF16_SRC := $(if $(filter x86_64,$(ARCH)),$(filter src/cpu/isa/conv_%,$(ISA_SRC)))
-OBJ     := $(SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(B)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(B)/isa/%_bf16.o) $(B)/gen/default_yaml.o $(if $(filter 1,$(HAVE_HTTP)),$(B)/gen/serve_page.o)
+# Sources that depend on which libraries there are; only they are told.
+B_SRC   := src/registry/devices.c src/cmd/cmd_doctor.c src/video/% cuda/% test/cuda/% test/video/%
+object_of = $(patsubst %.c,$(B)/%.o,$(filter $(B_SRC),$(1))) $(patsubst %.c,$(COMMON)/%.o,$(filter-out $(B_SRC),$(1)))
+OBJ     := $(call object_of,$(SRC)) $(foreach i,$(ISAS),$(ISA_SRC:src/cpu/isa/%.c=$(COMMON)/isa/%_$(i).o)) $(BF16_SRC:src/cpu/isa/%.c=$(COMMON)/isa/%_bf16.o) $(COMMON)/gen/default_yaml.o $(if $(filter 1,$(HAVE_HTTP)),$(COMMON)/gen/serve_page.o)
 
 # cuda/*.cu: by nvcc, into one folder for all builds; or as C++ for the emulator. cuda/*.c: as all C.
 CUDA_SRC := $(sort $(wildcard cuda/*.cu cuda/*/*.cu))
@@ -25,14 +28,15 @@ CUDA_B   := build/cuda$(NVCC_VERSION)-$(subst $() ,-,$(strip $(CUDA_ARCHS)))$(if
 CUDA_OBJ_1   := $(CUDA_SRC:%.cu=$(CUDA_B)/%.o)
 CUDA_OBJ_emu := $(CUDA_SRC:%.cu=$(B)/%.o) $(EMU_SRC:%.cc=$(B)/%.o)
 OBJ     += $(CUDA_OBJ_$(CUDA_KIND)) $(if $(filter 0,$(CUDA_KIND)),,$(CUDA_C:%.c=$(B)/%.o))
-LIB_OBJ := $(filter-out $(B)/src/main.o,$(OBJ))
-GEN     := $(B)/gen/config_gen.h
+MAIN_OBJ := $(COMMON)/src/main.o
+LIB_OBJ := $(filter-out $(MAIN_OBJ),$(OBJ))
+GEN     := $(COMMON)/gen/config_gen.h
 
 $(B)/imgtrain: $(OBJ)
 	@echo "link $@"
 	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
-$(B)/gen/config_gen.h: default.yaml scripts/config_gen.awk
+$(COMMON)/gen/config_gen.h: default.yaml scripts/config_gen.awk
 	@mkdir -p $(@D)
 	@LC_ALL=C awk -f scripts/config_gen.awk default.yaml > $@.tmp && mv $@.tmp $@
 
@@ -44,20 +48,24 @@ $(B)/src/cmd/cmd_doctor.o: $(B)/gen/cmd/cuda_archs.h
 
 # The texts of files as C arrays: text_rule NAME FILE.
 define text_rule
-$(B)/gen/$(1).c: $(2)
+$(COMMON)/gen/$(1).c: $(2)
 	@mkdir -p $$(@D)
 	@{ echo 'extern const char $(1)[]; const char $(1)[] = {'; od -An -v -tx1 $$< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '0};'; } > $$@
 
-$(B)/gen/$(1).o: $(B)/gen/$(1).c
+$(COMMON)/gen/$(1).o: $(COMMON)/gen/$(1).c
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $$< -o $$@
 endef
 $(eval $(call text_rule,default_yaml,default.yaml))
 $(eval $(call text_rule,serve_page,src/serve/serve_page.html))
 
-$(B)/src/%.o: src/%.c | $(GEN)
-	@mkdir -p $(@D)
-	@echo "cc $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/%.o: CPPFLAGS += $(B_FLAGS)
+define source_rule
+$(1)/src/%.o: src/%.c | $(GEN)
+	@mkdir -p $$(@D)
+	@echo "cc $$<"
+	@$(CC) $$(CPPFLAGS) $(CFLAGS) -MMD -MP -c $$< -o $$@
+endef
+$(foreach folder,$(COMMON) $(B),$(eval $(call source_rule,$(folder))))
 
 $(B)/cuda/%.o: cuda/%.c | $(GEN)
 	@mkdir -p $(@D)
@@ -68,7 +76,7 @@ $(B)/cuda/%.o: cuda/%.c | $(GEN)
 $(B)/src/registry/%.o: CPPFLAGS += -I.
 
 define isa_rule
-$(B)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
+$(COMMON)/isa/%_$(1).o: src/cpu/isa/%.c | $(GEN)
 	@mkdir -p $$(@D)
 	@echo "cc $$< ($(1))"
 	@$(CC) $(CPPFLAGS) -DISA=$(1) -DISA_$(1)=1 $(CFLAGS) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@

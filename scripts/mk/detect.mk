@@ -1,5 +1,5 @@
 # What is there, and the flags that follow: CC VIDEO WEBP TIFF HTTP CUDA SAN WERROR ARCH -> HAVE_* CUDA_KIND
-# B CPPFLAGS CFLAGS LDFLAGS LDLIBS.
+# B COMMON CPPFLAGS B_FLAGS CFLAGS LDFLAGS LDLIBS.
 CC      ?= cc
 ifeq ($(origin CC),default)
 CC      := gcc
@@ -58,15 +58,19 @@ NVCC_SMALL   := $(filter -%,$(NVCC_IS))
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),$(filter $(patsubst gpu=%,%,$(filter gpu=%,$(NVCC_IS))),75 80 86 89 90 100 120),$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-FLAGSET := $(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)$(if $(filter 0,$(HAVE_HTTP)),-h0)-c$(CUDA_KIND)$(if $(SAN),-$(SAN))$(if $(GCOV),-gcov)$(if $(filter 1,$(WERROR)),-werror)
-B       := build/$(FLAGSET)
+KIND    := $(if $(SAN),-$(SAN))$(if $(GCOV),-gcov)$(if $(filter 1,$(WERROR)),-werror)
+B       := build/$(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)$(if $(filter 0,$(HAVE_HTTP)),-h0)-c$(CUDA_KIND)$(KIND)
+# What is the same whatever libraries there are: nearly all objects, for all such builds.
+COMMON  := build/$(CC)$(KIND)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wmissing-prototypes \
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
 OPT_LEVEL := -O3
 OPT     := $(OPT_LEVEL) -g -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
-CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(if $(filter 1,$(HAVE_VIDEO)),$(AV_FLAGS)) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
+CPPFLAGS += -Isrc -I$(COMMON)/gen -D_GNU_SOURCE
+# Of the objects in B alone.
+B_FLAGS := -I$(B)/gen -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(AV_FLAGS) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS) $(if $(GCOV),--coverage -fprofile-update=atomic)
 # The library that stands in for cuDNN (test/cuda_emu/fake_cudnn.c) finds the emulator in the program.
 LDFLAGS += -Wl,--build-id=sha1 $(if $(filter emu,$(CUDA_KIND)),-rdynamic)

@@ -2,18 +2,23 @@
 .PHONY: test-slow gemm-speed torture coverage coverage-run fuzz fuzz-run
 
 TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/% test/cpu_bench/% test/torture/%,$(wildcard test/*/*.c)))
-TEST_OBJ := $(TEST_SRC:%.c=$(B)/%.o) $(B)/test/main.o $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
+TEST_MAIN := $(COMMON)/test/main.o
+TEST_OBJ := $(call object_of,$(TEST_SRC)) $(TEST_MAIN) $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
 CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
-$(B)/gen/suites.h: FORCE
+$(COMMON)/gen/suites.h: FORCE
 	@mkdir -p $(@D)
 	@printf 'SUITE(%s)\n' $(notdir $(TEST_SRC:.c=)) > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
 
-$(B)/test/%.o: test/%.c | $(GEN) $(B)/gen/suites.h
-	@mkdir -p $(@D)
-	@echo "cc $<"
-	@$(CC) $(CPPFLAGS) $(if $(filter emu,$(CUDA_KIND)),-DFAKE_CUDNN='"$(B)/fake_cudnn.so"') -Itest -I. $(CFLAGS) -MMD -MP -c $< -o $@
-$(B)/test/main.o: $(B)/gen/suites.h
+define test_rule
+$(1)/test/%.o: test/%.c | $(GEN) $(COMMON)/gen/suites.h
+	@mkdir -p $$(@D)
+	@echo "cc $$<"
+	@$(CC) $$(CPPFLAGS) -Itest -I. $(CFLAGS) -MMD -MP -c $$< -o $$@
+endef
+$(foreach folder,$(COMMON) $(B),$(eval $(call test_rule,$(folder))))
+$(B)/test/cuda/%.o: CPPFLAGS += $(if $(filter emu,$(CUDA_KIND)),-DFAKE_CUDNN='"$(B)/fake_cudnn.so"')
+$(TEST_MAIN): $(COMMON)/gen/suites.h
 
 $(B)/imgtrain-test: $(LIB_OBJ) $(TEST_OBJ) $(if $(filter emu,$(CUDA_KIND)),| $(B)/fake_cudnn.so)
 	@echo "link $@"
@@ -31,9 +36,9 @@ $(B)/gemm_speed: test/cpu_bench/gemm_speed.c $(LIB_OBJ)
 coverage: # which lines and branches of src the tests run, by folder: an hour; SUITES="store kill": these tests
 	@$(MAKE) --no-print-directory CC=gcc CUDA=0 SAN= WERROR=0 GCOV=1 OPT_LEVEL=-O1 coverage-run
 coverage-run: $(B)/imgtrain $(B)/imgtrain-test
-	@find $(B) -name '*.gcda' -delete
+	@find $(B) $(COMMON) -name '*.gcda' -delete
 	@test/run.sh $(B) $(SUITES) || echo "tests failed: what they would have run is missing below"
-	@scripts/coverage.py $(B)
+	@scripts/coverage.py $(B) $(COMMON)
 
 # CASES=1000: of each row and task, evenly among all.
 torture: imgtrain # runs of every task, killed, cut, without memory or disk at every place: hours; CASES=50: minutes

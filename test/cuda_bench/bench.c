@@ -78,7 +78,7 @@ static struct work run_fir_up(struct bench *t)
 {
     const int n = sizes.images, side = sizes.side, c = 128;
     if (!t->nn->fir_up) return (struct work){.bytes = -1};
-    struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 4};
+    struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 4, false};
     bench_check(t->nn->fir_up(t->device, &fir));
     return (struct work){.bytes = 2.0 * 5 * n * side * side * c};
 }
@@ -87,7 +87,7 @@ static struct work run_fir_down(struct bench *t)
 {
     const int n = sizes.images, side = sizes.side, c = 128;
     if (!t->nn->fir_down) return (struct work){.bytes = -1};
-    struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 1};
+    struct nn_fir fir = {t->a, t->b, NN_BF16, NN_BF16, n, side, side, c, 1, false};
     bench_check(t->nn->fir_down(t->device, &fir));
     return (struct work){.bytes = 2.0 * 5 * n * side * side * c};
 }
