@@ -91,7 +91,8 @@ static int http_listen(const struct serve_options *o, int *fd, char url[96])
 
 /* ---- libmicrohttpd ---- */
 
-static void http_log(void *context, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void http_log(void *context, const char *format,
+                                                           va_list arguments)
 {
     char line[256];
     (void)context;
