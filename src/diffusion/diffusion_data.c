@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "diffusion/latent/latent_set.h"
+#include "diffusion/model/text_table.h"
 #include "nn/net_init.h"
 #include "task/task.h"
 
@@ -39,11 +40,14 @@ static enum scan_labels diffusion_labels(const struct config *config)
     return scan_labels_of(config->diffusion.labels);
 }
 
-static void diffusion_note_length(struct diffusion_data *data, const char *text)
+/* A class or a text, while it is still time to refuse it. */
+static int diffusion_note_class(struct diffusion_data *data, int row, const char *text)
 {
+    if (!data->captions) return text_table_check_label(row, text);
     size_t length = strlen(text);
     if (length > DIFFUSION_TEXT_MOST) length = DIFFUSION_TEXT_MOST;
     if ((int)length > data->longest) data->longest = (int)length;
+    return OK;
 }
 
 /* Said once: what stands behind is not learnt. */
@@ -67,8 +71,8 @@ static int diffusion_count_classes(struct diffusion_data *data, const struct tas
         scan_folder_labelled(&scan, setup->config->diffusion.data, diffusion_labels(setup->config),
                              setup->config->diffusion.labels, setup->stop_requested);
     data->classes = scan.class_count;
-    for (int i = 0; i < scan.class_count; i++)
-        diffusion_note_length(data, scan.classes[i]);
+    for (int i = 0; i < scan.class_count && code == OK; i++)
+        code = diffusion_note_class(data, i, scan.classes[i]);
     scan_free(&scan);
     return code;
 }
@@ -107,8 +111,8 @@ int diffusion_data_open(struct diffusion_data *data, struct task_input **own,
     data->set = (*input)->set;
     data->classes = dataset_classes(data->set);
     data->fingerprint = dataset_fingerprint(data->set);
-    for (int i = 0; data->captions && i < data->classes; i++)
-        diffusion_note_length(data, dataset_class_name(data->set, i));
+    for (int i = 0; i < data->classes; i++)
+        TRY(diffusion_note_class(data, i, dataset_class_name(data->set, i)));
     if (data->captions && is_first) diffusion_warn_of_long_texts(data);
     if (data->captions && is_first &&
         scan_labels_of(setup->config->diffusion.labels) == SCAN_LABELS_FILE)
@@ -119,13 +123,11 @@ int diffusion_data_open(struct diffusion_data *data, struct task_input **own,
 
 /* ---- conditions ---- */
 
-enum { TEXT_BYTES = 256 };
-
 struct diffusion_conditions diffusion_conditions_of(const struct diffusion_data *data)
 {
     if (!data->captions) return (struct diffusion_conditions){false, data->classes + 1, 1};
     int most = data->longest > 0 ? data->longest : 1;
-    return (struct diffusion_conditions){true, TEXT_BYTES + 1, most};
+    return (struct diffusion_conditions){true, TEXT_BYTE_ROWS, most};
 }
 
 void diffusion_condition_set(const struct diffusion_conditions *conditions, int label,

@@ -128,8 +128,9 @@ static int eval_measure(const struct diffusion_eval *e, struct diffusion_figure 
     TRY(compared_images_measure(c, &m, e->wanted->stop_requested));
     TRY(eval_measure_right(e, &right, &right_images));
     struct eval_baselines than;
-    TRY(eval_baselines_measure(&than, e->set, c->real, c->kept, c->width, c->height,
-                               e->wanted->stop_requested));
+    TRY(eval_baselines_measure(&than, e->set,
+                               diffusion_is_grey(diffusion_sampler_design(e->sampler)) ? 1 : 3,
+                               c->real, c->kept, c->width, c->height, e->wanted->stop_requested));
     const struct diffusion_figure list[FIGURES_MOST] = {
         {"right", "samples that are nearest to the mean image of their class or text", right},
         {"right_held", "images held out that are", right_images},

@@ -8,10 +8,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* [n] images of normal numbers, as those that drawing begins with. */
-static int baselines_noise(uint8_t *images, int n, size_t numbers)
+/* [n] images of normal numbers, as those that drawing begins with: `channels` of them a pixel, one
+ * for all three colours or three. */
+static int baselines_noise(uint8_t *images, int n, size_t numbers, int channels)
 {
-    size_t drawn = (numbers + NOISE_BLOCK - 1) / NOISE_BLOCK * NOISE_BLOCK;
+    size_t same = channels == 1 ? 3 : 1; /* bytes of one number */
+    size_t drawn = (numbers / same + NOISE_BLOCK - 1) / NOISE_BLOCK * NOISE_BLOCK;
     float *values = malloc(drawn * sizeof *values);
     int code = values ? OK : fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < n && code == OK; i++) {
@@ -19,7 +21,7 @@ static int baselines_noise(uint8_t *images, int n, size_t numbers)
         noise_open(&stream, NOISE_PHILOX, (uint64_t)i);
         code = noise_draw(&stream, values, drawn);
         for (size_t k = 0; k < numbers && code == OK; k++)
-            images[(size_t)i * numbers + k] = diffusion_byte(values[k]);
+            images[(size_t)i * numbers + k] = diffusion_byte(values[k / same]);
     }
     free(values);
     return code;
@@ -42,8 +44,8 @@ static int baselines_mean(uint8_t *image, const struct dataset *set, size_t numb
 }
 
 int eval_baselines_measure(struct eval_baselines *baselines, const struct dataset *set,
-                           struct image_list real, struct image_list held, int width, int height,
-                           bool (*stop_requested)(void))
+                           int channels, struct image_list real, struct image_list held, int width,
+                           int height, bool (*stop_requested)(void))
 {
     size_t numbers = (size_t)width * (size_t)height * 3, n = (size_t)real.n;
     uint8_t *images = NULL;
@@ -58,7 +60,7 @@ int eval_baselines_measure(struct eval_baselines *baselines, const struct datase
         pixels[i] = images + i * numbers;
         pixels[n + i] = images + n * numbers;
     }
-    TRY_CLEANUP(baselines_noise(images, real.n, numbers));
+    TRY_CLEANUP(baselines_noise(images, real.n, numbers, channels));
     TRY_CLEANUP(baselines_mean(images + n * numbers, set, numbers));
     const struct image_list sets[3] = {
         {pixels, real.n}, {pixels + n, real.n}, {held.pixels, held.n}};

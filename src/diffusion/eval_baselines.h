@@ -12,10 +12,10 @@ struct eval_baselines {
     double held, noise, mean;
 };
 
-/* real: training images of `set`, as many as there are samples; held: those held out. width,
- * height: of all. */
+/* channels: of the images, 1 (grey, so is the noise) or 3. real: training images of `set`, as many
+ * as there are samples; held: those held out. width, height: of all. */
 int eval_baselines_measure(struct eval_baselines *baselines, const struct dataset *set,
-                           struct image_list real, struct image_list held, int width, int height,
-                           bool (*stop_requested)(void));
+                           int channels, struct image_list real, struct image_list held, int width,
+                           int height, bool (*stop_requested)(void));
 
 #endif

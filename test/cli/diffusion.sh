@@ -113,8 +113,9 @@ for shape in circle cross; do
         printf 'a %s\n' $shape >texts/$shape-$number.txt
     done
 done
-run 0 imgtrain train tiny.yaml -o told data=texts captions=true threads=1 batch=8 images=32
+run 0 imgtrain train tiny.yaml -o told data=texts captions=true labels=labels.csv threads=1 batch=8 images=32
 err_has "12 images with 2 texts"
+err_has "diffusion.labels has no effect with captions"
 run 0 imgtrain train tiny.yaml -o told2 data=texts captions=true threads=2 batch=8 images=32 memory.level=2
 same told/final.png told2/final.png
 rm texts/cross-5.txt
@@ -232,6 +233,10 @@ refused 66 "missing" data=missing
 refused 65 "no image" data=empty labels=auto
 refused 65 "only one image" data=one labels=auto
 refused 65 "labels=true" data=one
+mkdir nameless && cp -R shapes/circle nameless && cp -R shapes/cross 'nameless/<none>'
+run 65 imgtrain train tiny.yaml -o bad data=nameless
+err_has "class <none>: this name is that of no class"
+has_not bad
 refused 78 "sides are multiples of 4: 12 x 12 is" diffusion.size=10
 refused 78 "sides are multiples of 12: 12 x 12 is" patch=3
 refused 78 "diffusion.channels: 2: images have 1 (grey) or 3 (colours)" channels=2

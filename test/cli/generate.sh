@@ -110,6 +110,17 @@ err_has "resized from 16x16 to 24x32"
 run 0 imgtrain $m --label cross --init-image shapes/circle/0001.ppm -o r.png
 run 0 imgtrain $m --label cross --init-image mask.pgm -o r.png
 err_has "grey, taken as colour"
+python3 - <<'PY'
+import struct, zlib
+def part(kind, data): return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+rows = b"".join(b"\0" + bytes((9, 99, 199, 16 * y)) * 16 for y in range(16))
+open("clear.png", "wb").write(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 6, 0, 0, 0))
+                              + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+open("deep.ppm", "wb").write(b"P6 16 16 65535\n" + bytes(range(256)) * 6)
+PY
+run 0 imgtrain $m --label cross --init-image clear.png --mask deep.ppm --steps 1 -o r.png
+err_has "its alpha is laid over white"
+err_has "colour, its brightness is the mask"
 
 # ---- again ----
 run 0 imgtrain $m --label cross --init-image a.png --mask mask.pgm --invert-mask --strength 0.7 --steps 5 --guidance 2.5 \
@@ -135,7 +146,7 @@ differ out/seed-00002.png again.png
 
 # ---- what is between the stages ----
 run 0 imgtrain $m --label circle --init-image a.png -n 2 -o dumped --dump dump.safetensors
-for name in sigmas ids text noise z0 step-003 image-1.step-003; do
+for name in sigmas ids text noise z0 step-003 picture image-1.step-003 image-1.picture; do
     run 0 grep -qF "\"$name\"" dump.safetensors
 done
 
@@ -163,6 +174,8 @@ has_no_effect "--attention-slicing has no effect" --attention-slicing
 has_no_effect "--vae-slicing has no effect" --vae-slicing
 has_no_effect "computed as bf16" --dtype f16
 has_no_effect "low 32 bits" --seed 4294967296
+run 0 imgtrain $m --label none --guidance 2 -o b.png
+err_has "--guidance has no effect"
 sed 's/"steps": 3/"steps": 0/' run/model/imgtrain.json >other/imgtrain.json
 sed -i 's/"shift": 2/"shift": 3/' other/scheduler/scheduler_config.json
 run 0 imgtrain generate other --device cpu --label circle --steps 9 -o b.png
@@ -246,6 +259,10 @@ refused 66 "nowhere" nowhere --label circle
 refused 65 "a single file" run/model/text_encoder/model.safetensors --label circle
 refused 66 "model_index.json" shapes --label circle
 refused 64 "no model"
+mv other/tokenizer/tokenizer.json tokenizer.json
+truncate -s 200M other/tokenizer/tokenizer.json
+refused 65 "tokenizer.json" other --label circle
+mv tokenizer.json other/tokenizer
 rm other/transformer/diffusion_pytorch_model.safetensors
 refused 66 "diffusion_pytorch_model" other --label circle
 
@@ -289,6 +306,7 @@ run 0 imgtrain $t --prompt @prompt.txt -o b.png
 same t.png b.png
 run 0 imgtrain $t --prompt "" -o b.png
 err_has "told nothing"
+run 0 imgtrain $t --prompt "<|im_end|>" -o b.png
 run 0 imgtrain $t --prompt "   " --negative "a" --guidance 1 -o b.png
 run 0 imgtrain $t --prompt "$(printf 'e\314\201\360\237\221\250\342\200\215\360\237\221\251')" -o b.png
 run 0 imgtrain generate --like b.png -o again.png

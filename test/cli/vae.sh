@@ -50,6 +50,15 @@ for step in 3 6; do
     run 0 imgtrain train tiny.yaml -o half -q --resume memory.level=$((step % 2 * 4)) threads=$((step / 3))
     same_run half whole $results
 done
+# ---- of what a run has saved, before it ends; no latents to learn from yet ----
+killed_at 7 tiny.yaml -o early -q threads=1
+run 0 imgtrain eval early shapes --samples 2
+out_has "psnr "
+err_has "the averaged network of a checkpoint, after 6 steps"
+newest=$(echo early/checkpoints/step-000000006*)
+run 65 imgtrain train tiny.yaml -o bad task=diffusion diffusion.space=latent diffusion.data=shapes diffusion.size=16 diffusion.vae="$newest"
+err_has "a checkpoint of a run that has not ended"
+
 # ---- what is learnt ----
 # The loss counts squares as told; colours are there after few steps, not outlines alone.
 first_loss() { # first_loss MSE

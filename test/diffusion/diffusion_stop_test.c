@@ -123,6 +123,36 @@ START_TEST(a_drawing_is_stopped_between_blocks)
 }
 END_TEST
 
+static int allocated;
+
+static int count_alloc(struct device *device, size_t bytes, void **memory)
+{
+    (void)device;
+    (void)bytes;
+    *memory = NULL;
+    allocated++;
+    return (fail)(ERR_DEVICE_MEMORY, "after the plan");
+}
+
+/* All is in the plan: no step asks for memory, nor does a drawing. */
+START_TEST(steps_allocate_nothing)
+{
+    struct stop_fixture f;
+    float out[BATCH * NUMBERS];
+    stop_open(&f);
+    struct device usual = *f.device;
+    f.device->alloc = f.device->alloc_host = f.device->alloc_offload = count_alloc;
+    allocated = 0;
+    for (int step = 0; step < 2; step++)
+        MUST(diffusion_train_step(&f.core, &stop_rates, fill_drawn, NULL));
+    MUST(diffusion_core_predict(&f.core, BATCH, out));
+    ck_assert_int_eq(allocated, 0);
+    ck_assert_uint_eq(f.device->used_bytes, usual.used_bytes);
+    *f.device = usual;
+    stop_close(&f);
+}
+END_TEST
+
 Suite *diffusion_stop_test_suite(void);
 Suite *diffusion_stop_test_suite(void)
 {
@@ -130,6 +160,7 @@ Suite *diffusion_stop_test_suite(void)
     TCase *tests = tcase_create("stops");
     tcase_add_test(tests, a_stopped_step_has_changed_nothing);
     tcase_add_test(tests, a_drawing_is_stopped_between_blocks);
+    tcase_add_test(tests, steps_allocate_nothing);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -37,6 +37,15 @@ static int text_table_find(const struct text_table *table, const char *name)
     return -1;
 }
 
+int text_table_check_label(int row, const char *name)
+{
+    if (strcmp(name, none_word) == 0)
+        return fail(ERR_DATA, "class %s: this name is that of no class; call it otherwise", name);
+    if (row < TEXT_MOST_LABELS - 1) return OK;
+    return fail(ERR_DATA, "class %.60s is one too many: there may be %d", name,
+                TEXT_MOST_LABELS - 1);
+}
+
 int text_table_of_labels(struct text_table *table, int count, const char *const *names)
 {
     char number[16];
@@ -44,8 +53,8 @@ int text_table_of_labels(struct text_table *table, int count, const char *const 
     for (int row = 0; row < count; row++) {
         snprintf(number, sizeof number, "%d", row);
         const char *name = names ? names[row] : number;
-        if (text_table_find(table, name) >= 0 || strcmp(name, none_word) == 0)
-            return fail(ERR_DATA, "class %s stands twice", name);
+        TRY(text_table_check_label(row, name));
+        if (text_table_find(table, name) >= 0) return fail(ERR_DATA, "class %s stands twice", name);
         TRY(text_table_set_label(table, row, name));
     }
     return OK;

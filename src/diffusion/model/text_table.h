@@ -19,8 +19,11 @@ struct text_table {
     int row_of_byte[256];
 };
 
+/* Whether class `row` can have this name: ERR_DATA for that of the row that says nothing, and for
+ * more classes than a tokenizer's file may have. */
+int text_table_check_label(int row, const char *name);
 /* Row k is class k, the last one says nothing. names: NULL for "0", "1", ... ERR_DATA for a name
- * that stands twice. */
+ * that stands twice, and as above. */
 int text_table_of_labels(struct text_table *table, int count, const char *const *names);
 /* Row b is byte b, row 256 says nothing. */
 void text_table_of_bytes(struct text_table *table);

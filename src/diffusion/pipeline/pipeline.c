@@ -395,5 +395,8 @@ int pipeline_run(struct pipeline *p, const uint64_t *seeds, int n, float *const 
     for (int i = 0; i < n; i++)
         TRY(begin_image(p, seeds[i], i, states[i], watch));
     TRY(pipeline_denoise(p, n, states, watch));
-    return has_vae ? pipeline_decode(p, n, images, watch) : OK;
+    if (has_vae) return pipeline_decode(p, n, images, watch);
+    for (int i = 0; i < n; i++)
+        TRY(pipeline_tell(p, watch, i, "picture", images[i]));
+    return OK;
 }

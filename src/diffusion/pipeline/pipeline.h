@@ -38,8 +38,8 @@ struct pipeline_request {
 
 struct pipeline_watch {
     void (*step)(void *context, int done, int total); /* NULL: not told */
-    /* Named tensors between stages: "noise", "step-001", ..., of a VAE "picture"; of image `index`.
-     * NULL: not told. */
+    /* Named tensors between stages: "noise", "step-001", ..., "picture"; of image `index`. NULL:
+     * not told. */
     int (*tensor)(void *context, int index, const char *name, int dims, const int64_t *shape,
                   const float *data);
     bool (*stop_requested)(void); /* polled before each block of a step: ERR_STOPPED; NULL: never */

@@ -111,6 +111,9 @@ static int kl_open_file(struct kl_folder *vae)
     int64_t side = 0;
     TRY(store_shards_open_file(&vae->shards, vae->path));
     const struct store_file *file = store_shards_at(vae->shards, 0);
+    const char *kind = store_get(file, "kind");
+    if (kind && strcmp(kind, "checkpoint") == 0 && store_get(file, "vae.levels"))
+        TRY(store_get_int(file, "step", &vae->step));
     TRY(kl_load_config(file, &vae->config));
     if (store_get(file, "vae.size"))
         TRY(store_get_int_in(file, "vae.size", 0, KL_SAMPLE_MOST, &side));
@@ -168,8 +171,8 @@ static struct kl_name kl_stored_name(const struct kl_folder *vae, const char *na
     static const char *const names[][2] = {
         {"to_q.", "query."}, {"to_k.", "key."}, {"to_v.", "value."}, {"to_out.0.", "proj_attn."}};
     struct kl_name stored;
-    snprintf(stored.text, sizeof stored.text, "%s", name);
-    if (store_shards_find(vae->shards, name, NULL)) return stored;
+    snprintf(stored.text, sizeof stored.text, "%s%s", vae->step < 0 ? "" : "ema.", name);
+    if (vae->step >= 0 || store_shards_find(vae->shards, name, NULL)) return stored;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *at = strstr(name, names[i][0]);
         if (!at) continue;
@@ -208,12 +211,12 @@ static bool kl_has_tensor(const void *context, const char *name)
     return false;
 }
 
-int kl_folder_open(struct kl_folder *vae, const char *path)
+int kl_folder_open_any(struct kl_folder *vae, const char *path)
 {
     struct net net = {.layer_count = 0};
     bool is_file;
     int code = OK, moments;
-    *vae = (struct kl_folder){.path = string_format("%s", path)};
+    *vae = (struct kl_folder){.path = string_format("%s", path), .step = -1};
     if (!vae->path) return ERR_SYSTEM;
     TRY_CLEANUP(kl_locate(vae, &is_file));
     TRY_CLEANUP(is_file ? kl_open_file(vae) : kl_open_component(vae));
@@ -221,10 +224,19 @@ int kl_folder_open(struct kl_folder *vae, const char *path)
     TRY_CLEANUP(kl_build_training(&net, &vae->config, side, side, &moments));
     kl_checksum_config(vae);
     TRY_CLEANUP(kl_expect_tensors(vae, &net));
-    store_shards_warn_unused(vae->shards, vae->tensor_count, kl_has_tensor, vae);
+    if (vae->step < 0) store_shards_warn_unused(vae->shards, vae->tensor_count, kl_has_tensor, vae);
 cleanup:
     net_free(&net);
     return code;
+}
+
+int kl_folder_open(struct kl_folder *vae, const char *path)
+{
+    TRY(kl_folder_open_any(vae, path));
+    if (vae->step < 0) return OK;
+    return fail(ERR_DATA,
+                "%s: a checkpoint of a run that has not ended: finish it (train --resume)",
+                vae->path);
 }
 
 void kl_folder_close(struct kl_folder *vae)

@@ -15,6 +15,7 @@ struct kl_folder {
     /* Those of both networks, in the order of their parameters: an encoder's, then a decoder's. */
     const struct store_tensor **weights; /* [tensor_count] */
     int tensor_count, encoder_tensors;
+    int64_t step; /* of a checkpoint of task vae, whose latents are as they come; -1: none */
     /* Of config, headers, and the beginning of each tensor: the same for a run's file and its vae/,
      * wherever they lie. */
     uint64_t checksum;
@@ -25,6 +26,9 @@ struct kl_folder {
  * tensor, for another class, a config that is not computed here, tensors that are missing or of
  * another shape or type. kl_folder_close takes it in any case. */
 int kl_folder_open(struct kl_folder *vae, const char *path);
+/* Also the averaged network of a checkpoint, which kl_folder_open refuses: nobody knows yet by what
+ * its latents are to be normalised. */
+int kl_folder_open_any(struct kl_folder *vae, const char *path);
 void kl_folder_close(struct kl_folder *vae);
 
 /* The parameters of `net` (an encoder, a decoder, or both), widened, into its flat range. ERR_DATA

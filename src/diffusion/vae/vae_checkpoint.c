@@ -35,12 +35,20 @@ static void vae_list_numbers(struct task_state *s, struct pending_number list[RE
 
 /* ---- writing ---- */
 
+static int vae_store_shape(const struct task_state *s, const struct kl_config *config,
+                           struct store_writer *writer)
+{
+    TRY(kl_store_config(writer, config));
+    return store_set_int(writer, "vae.size", s->config->vae.size);
+}
+
 int vae_save(struct task_state *s, struct store_writer *writer)
 {
     char text[32];
     struct pending_number numbers[REPORT_NUMBERS];
     TRY(vae_collect(s, s->steps_done));
     TRY(trained_file_store(&s->core->net, s->device, "", "vae", writer));
+    TRY(vae_store_shape(s, &s->design, writer));
     snprintf(text, sizeof text, "%016" PRIx64, dataset_fingerprint(s->set));
     TRY(store_set(writer, "vae.fingerprint", text));
     vae_list_numbers(s, numbers);
@@ -53,8 +61,7 @@ int vae_save_model(struct task_state *s, struct store_writer *writer)
     float *ema;
     struct kl_config config = s->design;
     TRY(vae_measure_latents(s, &config.shift, &config.scaling));
-    TRY(kl_store_config(writer, &config));
-    TRY(store_set_int(writer, "vae.size", s->config->vae.size));
+    TRY(vae_store_shape(s, &config, writer));
     TRY(trained_net_pull(&s->core->net, s->device, TRAINED_EMA, &ema));
     return weights_store(writer, "", &s->core->net.net, ema);
 }

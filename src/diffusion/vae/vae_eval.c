@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "data/dataset.h"
 #include "diffusion/latent/latent_codec.h"
 #include "memory/plan.h"
@@ -9,6 +10,7 @@
 #include "store/store_bounds.h"
 #include "task/task.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +112,11 @@ static int eval_open(struct vae_eval *e)
     int64_t side;
     TRY(store_get_int_in(e->wanted->model, "vae.size", 1, EVAL_SIDE_MOST, &side));
     e->side = (int)side;
-    TRY(kl_folder_open(&e->vae, store_path(e->wanted->model)));
+    TRY(kl_folder_open_any(&e->vae, store_path(e->wanted->model)));
+    if (e->vae.step >= 0)
+        log_info("%s: the averaged network of a checkpoint, after %" PRId64
+                 " steps; its latents are not normalised yet",
+                 e->vae.path, e->vae.step);
     const struct dataset_options options = {.folder = e->wanted->input,
                                             .width = e->side,
                                             .height = e->side,
