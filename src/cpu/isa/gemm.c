@@ -6,24 +6,36 @@
 /* 3 rows by one pointer and the stride, so that few registers hold addresses. */
 #define TILE_ROW(r) (base[(r) / 3] + (size_t)((r) % 3) * stride)
 
+/* Steps of the depth from one row of sums that is fetched to the next: all at once would fill the
+ * buffers that loads of A wait for. */
+enum { FETCH_STEPS = 8 };
+
+INLINE void gemm_fetch(const float *row, int cols)
+{
+#pragma GCC unroll 4
+    for (int j = 0; j < cols * VF; j += LINE)
+        __builtin_prefetch(row + j);
+    __builtin_prefetch(row + cols * VF - 1);
+}
+
 INLINE void gemm_tile(int rows, int cols, size_t count, const struct tile_source *s, const float *b,
                       const struct tile_target *t)
 {
     const size_t stride = s->stride, step = s->step;
     vf sum[TILE_ROWS][TILE_COLS];
-    const float *base[(TILE_ROWS + 2) / 3];
+    const float *base[(TILE_ROWS + 2) / 3], *fetched = t->to;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
         if (r % 3 == 0) base[r / 3] = s->a + (size_t)r * stride;
-#pragma GCC unroll 4
-        for (int j = 0; j < cols * VF; j += LINE)
-            __builtin_prefetch(t->to + (size_t)r * t->stride + j);
-        __builtin_prefetch(t->to + (size_t)r * t->stride + cols * VF - 1);
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
             sum[r][j] = vf_set(0);
     }
     for (size_t p = 0; p < count; p++, b += PANEL) {
+        if (p % FETCH_STEPS == 0 && p < FETCH_STEPS * (size_t)rows) {
+            gemm_fetch(fetched, cols);
+            fetched += t->stride;
+        }
         vf line[TILE_COLS];
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++)
@@ -152,11 +164,11 @@ void gemm_tile_sum(size_t rows, size_t columns, size_t count, const struct tile_
 /* How A is read: packed in strips where rows are its columns, and B wide enough to pay for it;
  * copied where its rows lie so far apart that they share few sets of the caches; as it lies. */
 enum gemm_rows { GEMM_STRIPS, GEMM_COPIES, GEMM_IN_PLACE };
-enum { FAR_APART = 1024 };
+enum { FAR_APART = 1024, NARROW = 64 };
 
 static enum gemm_rows gemm_rows_of(const struct gemm *g)
 {
-    if (g->a_depth != 1) return g->n > 2 * PANEL ? GEMM_STRIPS : GEMM_IN_PLACE;
+    if (g->a_depth != 1) return g->n > NARROW ? GEMM_STRIPS : GEMM_IN_PLACE;
     return g->a_row >= FAR_APART && g->n >= 2 * PANEL ? GEMM_COPIES : GEMM_IN_PLACE;
 }
 
@@ -202,12 +214,15 @@ static void gemm_panel(const struct gemm *g, const struct gemm_block *block, con
 }
 
 /* How much of the depth is summed at once from `depth` on: as many whole chunks as there is room
- * for, or a part of one. */
+ * for, or a part of one. Parts are about equal, as a short one reads and writes all sums for
+ * little. */
 static size_t gemm_depth(const struct gemm *g, size_t depth)
 {
     size_t chunk = g->chunk ? g->chunk : g->k;
+    size_t parts = (chunk + GEMM_DEPTH - 1) / GEMM_DEPTH;
+    size_t part = ((chunk + parts - 1) / parts + LINE - 1) / LINE * LINE;
     size_t most = chunk < GEMM_DEPTH ? GEMM_DEPTH / chunk * chunk : chunk - depth % chunk;
-    if (most > GEMM_DEPTH) most = GEMM_DEPTH;
+    if (chunk >= GEMM_DEPTH && most > part) most = part;
     return most < g->k - depth ? most : g->k - depth;
 }
 

@@ -1,5 +1,5 @@
 /* Matrix products of any shape: C [m][n] = A [m][k] B [k][n], by the vector code of one instruction
- * set. Each output is a sum over blocks of GEMM_DEPTH of k (fewer at the end of a chunk), each from
+ * set. Each output is a sum over blocks of GEMM_DEPTH of k at most, as equal as can be, each from
  * zero and in order, added one after the other: its bits depend on k and its chunks alone, not on
  * m, n, threads or where the work is cut. */
 #ifndef IMGTRAIN_CPU_TOKEN_GEMM_KERNELS_H
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { GEMM_DEPTH = 256 };
+enum { GEMM_DEPTH = 288 };
 enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16 }; /* of B; widened while it is packed */
 enum gemm_activation { GEMM_PLAIN, GEMM_SILU, GEMM_GELU_TANH };
 
