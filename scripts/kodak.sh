@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fits every picture of a folder and prints a table of PSNR, SSIM and time.
+# Fits every picture of a folder and prints a table: PSNR, SSIM, MS-SSIM and FLIP of final.png, steps,
+# processor seconds of the fit (user and system, with decoding and the final picture).
 #
 #   scripts/kodak.sh FOLDER OUT [key=value ...]
 #
@@ -8,7 +9,7 @@
 # interrupted table goes on where it stopped.
 set -eu
 if [ $# -lt 2 ]; then
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 64
 fi
 folder=$1
@@ -21,14 +22,21 @@ for picture in "$folder"/*.png; do
     run=$out/$(basename "$picture" .png)
     [ -f "$run/model.safetensors" ] && continue
     rm -rf "$run"
-    "$imgtrain" train ${CONFIG:+"$CONFIG"} input_path="$picture" frames.count=0 \
-        video.enabled=false "$@" -q -o "$run"
+    # `times` of a subshell counts what that one waited for: this fit alone
+    (
+        "$imgtrain" train ${CONFIG:+"$CONFIG"} input_path="$picture" frames.count=0 \
+            video.enabled=false "$@" -q -o "$run" >&2
+        times
+    ) | awk 'NR == 2 { split($1 "m" $2, t, "m"); print t[1] * 60 + t[2] + t[3] * 60 + t[4] }' >"$run.cpu"
+    [ -f "$run/model.safetensors" ] || exit 1
 done
 
 for run in "$out"/*/; do
     name=$(basename "$run")
+    printf '%s ' "$name"
     # final.png against the picture: what a viewer gets, rounded to 8 bits
     "$imgtrain" eval "$run/final.png" "$folder/$name.png" --json | tr -d '\n'
+    printf ' "cpu": %s ' "$(cat "$out/$name.cpu" 2>/dev/null || echo 0)"
     tail -n 1 "$run/metrics.jsonl"
 done | awk '
     function value(key,    text) {
@@ -37,18 +45,14 @@ done | awk '
         sub(/.*: */, "", text)
         return text + 0
     }
-    { n++; psnr[n] = value("psnr"); ssim[n] = value("ssim"); steps[n] = value("step"); seconds[n] = value("seconds") }
-    END {
-        for (i = 1; i <= n; i++) {
-            printf "%d %.2f %.4f %d %.0f\n", i, psnr[i], ssim[i], steps[i], seconds[i]
-            p += psnr[i]; s += ssim[i]; t += seconds[i]
-        }
-        if (n) printf "mean %.2f %.4f - %.0f\n", p / n, s / n, t / n
-    }' >"$out/rows.txt"
-
-{
-    echo '| picture | PSNR dB | SSIM | steps | seconds |'
-    echo '|---|---|---|---|---|'
-    for run in "$out"/*/; do basename "$run"; done | { cat; echo mean; } |
-        paste -d ' ' - "$out/rows.txt" | awk '{ printf "| %s | %s | %s | %s | %s |\n", $1, $3, $4, $5, $6 }'
-} | tee "$out/table.md"
+    BEGIN {
+        print "| picture | PSNR dB | SSIM | MS-SSIM | FLIP | steps | processor seconds |"
+        print "|---|---|---|---|---|---|---|"
+    }
+    {
+        psnr = value("psnr"); ssim = value("ssim"); ms = value("ms_ssim"); flip = value("flip"); cpu = value("cpu")
+        printf "| %s | %.2f | %.4f | %.4f | %.4f | %d | %.0f |\n", $1, psnr, ssim, ms, flip, value("step"), cpu
+        n++; p += psnr; s += ssim; m += ms; f += flip; t += cpu
+    }
+    END { if (n) printf "| **mean** | %.2f | %.4f | %.4f | %.4f | | %.0f |\n", p / n, s / n, m / n, f / n, t / n }
+' | tee "$out/table.md"
