@@ -11,6 +11,7 @@
 #include "image/image.h"
 #include "image/rows.h"
 #include "metrics/image_metrics.h"
+#include "metrics/mask.h"
 #include "registry/devices.h"
 #include "registry/tasks.h"
 #include "run/signals.h"
@@ -232,6 +233,8 @@ struct measurement {
     struct operand *operands[2];
     struct sample_range range;
     struct paper_options paper;
+    const char *mask_path; /* NULL: all pixels count alike */
+    struct image mask;
     int width, height, row; /* of the images as they are; the next that comes */
     bool alpha[2];
     struct matching matching;
@@ -373,6 +376,10 @@ static int cmd_eval_begin(void *argument, const struct image *a, const struct im
     m->shape = shape[0];
     TRY(metric_scorer_open(&m->scorer, &shape[0], &shape[1],
                            alpha[0] && alpha[1] && image_has_alpha(&shape[0])));
+    if (m->mask_path) {
+        TRY(mask_load(&m->mask, m->mask_path, m->shape.width, m->shape.height));
+        metric_scorer_weigh(m->scorer, m->mask.data);
+    }
     return m->paper.luma ? metric_scorer_add_luma(m->scorer) : OK;
 }
 
@@ -394,7 +401,7 @@ static int cmd_eval_put(void *argument, const struct image *a, const struct imag
         sample_extent_add(&m->operands[i]->extent, rows[i], (float)m->range.low,
                           (float)m->range.high);
     if ((a->type == SAMPLE_F32 || b->type == SAMPLE_F32) && a->channels == b->channels &&
-        !m->alpha[0] && !m->alpha[1])
+        !m->alpha[0] && !m->alpha[1] && !m->mask_path)
         add_logs(&m->logs, a, b);
     for (int i = 0; i < 2; i++) {
         if (m->range.given) {
@@ -444,9 +451,10 @@ static void say_cut(const struct measurement *m)
     }
 }
 
-static void cmd_eval_print_text(const struct image *a, const struct metric_scores *scores,
-                                double logs)
+static void cmd_eval_print_text(const struct measurement *m, const struct metric_scores *scores)
 {
+    const struct image *a = &m->shape;
+    double logs = log_psnr(m);
     printf("size     %dx%d, %d channel%s\n", a->width, a->height, a->channels,
            a->channels == 1 ? "" : "s");
     if (isinf(scores->psnr))
@@ -457,13 +465,18 @@ static void cmd_eval_print_text(const struct image *a, const struct metric_score
         printf("log-psnr inf: no difference\n");
     else if (!isnan(logs))
         printf("log-psnr %.4f dB, of the samples' logarithms (0.0001 at least)\n", logs);
-    printf("ssim     %.6f\n", scores->ssim);
+    if (isnan(scores->ssim))
+        printf("ssim     -: no window has its middle where the mask counts\n");
+    else
+        printf("ssim     %.6f\n", scores->ssim);
     if (isinf(scores->psnr_y))
         printf("psnr-y   inf: no difference\n");
     else if (!isnan(scores->psnr_y))
         printf("psnr-y   %.4f dB\n", scores->psnr_y);
     if (!isnan(scores->ssim_y)) printf("ssim-y   %.6f\n", scores->ssim_y);
-    if (isnan(scores->ms_ssim))
+    if (m->mask_path)
+        printf("ms-ssim  -: not with a mask\n");
+    else if (isnan(scores->ms_ssim))
         printf("ms-ssim  -: a side is below %d pixels\n", METRIC_MS_SSIM_SIDE);
     else
         printf("ms-ssim  %.6f\n", scores->ms_ssim);
@@ -497,14 +510,19 @@ static void cmd_eval_print_json(const struct measurement *m, const struct metric
            (long long)m->operands[0]->extent.outside, (long long)m->operands[1]->extent.outside);
 }
 
-static int cmd_eval_evaluate(char *const *names, const char *device, uint64_t memory_limit,
-                             const struct sample_range *range, const struct paper_options *paper,
-                             bool json)
+/* how: its names, range, paper and mask. */
+static int cmd_eval_evaluate(const struct measurement *how, const char *device,
+                             uint64_t memory_limit, bool json)
 {
     struct operand a, b = {0};
-    struct measurement m = {.names = names, .operands = {&a, &b}, .range = *range, .paper = *paper};
+    struct measurement m = *how;
+    char *const *names = m.names;
     struct metric_scores scores;
     int code;
+    m.operands[0] = &a;
+    m.operands[1] = &b;
+    if (m.mask_path && m.paper.border > 0)
+        return fail(ERR_USAGE, "--mask and --crop-border: blacken the border in the mask instead");
     TRY(open_operand(&a, names[0], device, memory_limit));
     TRY(open_operand(&b, names[1], device, memory_limit));
     TRY_CLEANUP(cmd_eval_measure(&m, &a, &b));
@@ -513,8 +531,9 @@ static int cmd_eval_evaluate(char *const *names, const char *device, uint64_t me
     if (json)
         cmd_eval_print_json(&m, &scores);
     else
-        cmd_eval_print_text(&m.shape, &scores, log_psnr(&m));
+        cmd_eval_print_text(&m, &scores);
 cleanup:
+    image_free(&m.mask);
     metric_scorer_close(m.scorer);
     image_free(&b.whole);
     return code;
@@ -576,7 +595,7 @@ int cmd_eval(int argc, char **argv)
     bool json = false;
     int64_t samples = 2000;
     uint64_t memory_limit = 0;
-    const char *device_name = "auto", *range_text = NULL;
+    const char *device_name = "auto", *range_text = NULL, *mask = NULL;
     struct sample_range range;
     struct paper_options paper = {.border = -1};
     const struct option_row rows[] = {
@@ -596,6 +615,10 @@ int cmd_eval(int argc, char **argv)
          .low = 0,
          .high = IMAGE_MAX_SIDE,
          .help = "leave out N pixels of each side (0; of a network of task sr its scale)"},
+        {.name = "mask",
+         .argument = "FILE",
+         .text = &mask,
+         .help = "an image of the same size: how much each pixel counts, white to black"},
         {.name = "samples",
          .argument = "N",
          .integer = &samples,
@@ -608,8 +631,9 @@ int cmd_eval(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain eval A B [--range LO:HI] [--y] [--crop-border N] [--json]\n"
-                 "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
+        .usage =
+            "imgtrain eval A B [--range LO:HI] [--y] [--crop-border N] [--mask FILE] [--json]\n"
+            "       imgtrain eval GENERATOR FOLDER [--samples N] [--json]",
         .about =
             "Compares two images of equal size: PSNR (over all samples, 16 bits as 16), "
             "SSIM, MS-SSIM\nand mean LDR-FLIP (67 pixels per degree). Each is an image, a "
@@ -642,7 +666,9 @@ int cmd_eval(int argc, char **argv)
     if (!task) {
         options_without_effect("samples", "on images: it is for a generator and a folder");
         if (paper.border < 0) paper.border = 0;
-        return cmd_eval_evaluate(argv + 1, device_name, memory_limit, &range, &paper, json);
+        const struct measurement how = {
+            .names = argv + 1, .range = range, .paper = paper, .mask_path = mask};
+        return cmd_eval_evaluate(&how, device_name, memory_limit, json);
     }
     struct task_evaluation wanted = {.model = model,
                                      .path = argv[1],
@@ -653,8 +679,9 @@ int cmd_eval(int argc, char **argv)
                                      .stop_requested = signals_stop_requested};
     if (!task->evaluate_crops)
         options_without_effect("y crop-border", "on a model that its task measures");
-    int code = range.given ? fail(ERR_USAGE, "--range is for two images")
-                           : cmd_eval_by_task(task, &wanted, device_name, memory_limit);
+    int code = range.given || mask
+                   ? fail(ERR_USAGE, "--%s is for two images", range.given ? "range" : "mask")
+                   : cmd_eval_by_task(task, &wanted, device_name, memory_limit);
     store_close(model);
     return code;
 }

@@ -56,7 +56,7 @@ void compare_row_samples(double *to, const struct compare_rows *rows, const stru
 
 struct compare_rows compare_whole(const struct image *a, const struct image *b)
 {
-    return (struct compare_rows){*a, *b, 0, a->height, false};
+    return (struct compare_rows){.a = *a, .b = *b, .height = a->height};
 }
 
 /* ---- a window that slides down ---- */

@@ -25,6 +25,7 @@ struct compare_rows {
     struct image a, b;
     int first, height;
     bool luma;
+    const uint8_t *weights; /* [height][width] of the whole image; NULL: all pixels count alike */
 };
 int compare_channels(const struct compare_rows *rows);
 /* As compare_samples, of rows->a or rows->b; with luma a sample is a pixel's Y. */
@@ -48,17 +49,17 @@ int compare_window_open(struct compare_window *window, const struct image *a, co
 int compare_window_put(struct compare_window *window, const struct image *a, const struct image *b);
 void compare_window_close(struct compare_window *window); /* accepts a zeroed one */
 
-/* Adds the squared differences of rows [from, to). */
+/* Adds the squared differences of rows [from, to), times the weights. */
 int psnr_add(double *squares, const struct compare_rows *rows, int from, int to);
 double psnr_of(double squares, const struct image *shape);
 
-/* Sums over windows of SSIM, a channel at a time. add: those that begin in rows [from, to). means:
- * divides by their number. */
+/* Sums over windows of SSIM, a channel at a time. add: those that begin in rows [from, to), each
+ * times the weight of its middle. means: divides by the sum of these. */
 struct ssim_sums {
-    double ssim[IMAGE_MAX_CHANNELS], contrast[IMAGE_MAX_CHANNELS];
+    double ssim[IMAGE_MAX_CHANNELS], contrast[IMAGE_MAX_CHANNELS], windows[IMAGE_MAX_CHANNELS];
 };
 int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, int to);
-void ssim_means(struct ssim_sums *sums, const struct image *shape);
+void ssim_means(struct ssim_sums *sums, int channels);
 double ssim_of(const struct ssim_sums *means, int channels);
 
 /* SSIM at `scales` scales, 1 for SSIM alone. end: means; ms_ssim may be NULL. */
@@ -70,7 +71,8 @@ int ssim_pyramid_add(struct ssim_pyramid *pyramid, const struct compare_rows *ro
 void ssim_pyramid_end(struct ssim_pyramid *pyramid, double *ssim, double *ms_ssim);
 void ssim_pyramid_close(struct ssim_pyramid *pyramid); /* accepts NULL */
 
-/* The sum of FLIP's errors over rows [from, to). map: NULL, or the whole image's. */
+/* The sum of FLIP's errors over rows [from, to), times the weights. map: NULL, or the whole
+ * image's, not weighted. */
 struct flip;
 int flip_open(struct flip **flip);
 int flip_add(struct flip *flip, double *sum, const struct compare_rows *rows, int from, int to,

@@ -310,6 +310,7 @@ static double flip_sum_tile(const struct flip *flip, struct workspace *workspace
     int n = width - x0 < TILE_WIDTH ? width - x0 : TILE_WIDTH;
     int y1 = height - y0 < TILE_ROWS ? height : y0 + TILE_ROWS;
     double sum = 0.0;
+    const uint8_t *weights = flip->rows.weights;
     for (int y = y0 - RADIUS; y < y0 + RADIUS; y++)
         fill_ring(flip, workspace, y, x0, n);
     for (int y = y0; y < y1; y++) {
@@ -319,7 +320,8 @@ static double flip_sum_tile(const struct flip *flip, struct workspace *workspace
         for (int i = 0; i < n; i++) {
             float error =
                 powf(colour_error(flip, workspace, i), 1.0f - feature_error(workspace, i));
-            sum += (double)error;
+            double weight = weights ? weights[(size_t)y * (size_t)width + (size_t)(x0 + i)] : 1.0;
+            sum += weight * (double)error;
             if (flip->map) flip->map[(size_t)y * (size_t)width + (size_t)(x0 + i)] = error;
         }
     }

@@ -56,6 +56,9 @@ int metric_scorer_open(struct metric_scorer **scorer, const struct image *a, con
 /* Before the first rows: psnr_y and ssim_y are wanted too, as metric_restoration has them.
  * ERR_USAGE unless both images are of RGB bytes. */
 int metric_scorer_add_luma(struct metric_scorer *scorer);
+/* Before the first rows: means go by the weights of the pixels, [height][width] bytes, not all 0,
+ * which stay borrowed; SSIM's by those in the middle of windows. MS-SSIM is NAN then. */
+void metric_scorer_weigh(struct metric_scorer *scorer, const uint8_t *weights);
 /* The next rows of both, as many. */
 int metric_scorer_put(struct metric_scorer *scorer, const struct image *a, const struct image *b);
 /* Behind the last row. */

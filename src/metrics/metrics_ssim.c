@@ -186,6 +186,15 @@ static void compute_ssim(struct workspace *workspace, size_t n)
     }
 }
 
+/* The weight of the middle of a window, which begins in row y at sample x. */
+static double ssim_window_weight(const struct comparison *c, int y, size_t x)
+{
+    const struct compare_rows *pair = c->pair;
+    if (!pair->weights) return 1.0;
+    size_t row = (size_t)(y + c->down.taps / 2), width = (size_t)pair->a.width;
+    return pair->weights[row * width + x / (size_t)c->channels + (size_t)(c->across.taps / 2)];
+}
+
 static void ssim_sum_tile(const struct comparison *c, struct workspace *workspace, int y0,
                           size_t x0, struct ssim_sums *sums)
 {
@@ -202,8 +211,10 @@ static void ssim_sum_tile(const struct comparison *c, struct workspace *workspac
         compute_ssim(workspace, n);
         int channel = (int)(x0 % (size_t)channels);
         for (size_t i = 0; i < n; i++) {
-            sums->ssim[channel] += workspace->filtered[0][i];
-            sums->contrast[channel] += workspace->filtered[1][i];
+            double weight = ssim_window_weight(c, y, x0 + i);
+            sums->ssim[channel] += weight * workspace->filtered[0][i];
+            sums->contrast[channel] += weight * workspace->filtered[1][i];
+            sums->windows[channel] += weight;
             channel = channel + 1 == channels ? 0 : channel + 1;
         }
     }
@@ -255,18 +266,18 @@ int ssim_add(struct ssim_sums *sums, const struct compare_rows *rows, int from, 
         for (int channel = 0; channel < c.channels; channel++) {
             sums->ssim[channel] += each[t].ssim[channel];
             sums->contrast[channel] += each[t].contrast[channel];
+            sums->windows[channel] += each[t].windows[channel];
         }
     free(each);
     free_workspaces(workspace, threads);
     return enough ? OK : fail(ERR_SYSTEM, "out of memory for SSIM");
 }
 
-void ssim_means(struct ssim_sums *sums, const struct image *shape)
+void ssim_means(struct ssim_sums *sums, int channels)
 {
-    double windows = (double)ssim_map_width(shape->width) * ssim_map_rows(shape->height);
-    for (int channel = 0; channel < shape->channels; channel++) {
-        sums->ssim[channel] /= windows;
-        sums->contrast[channel] /= windows;
+    for (int channel = 0; channel < channels; channel++) {
+        sums->ssim[channel] /= sums->windows[channel];
+        sums->contrast[channel] /= sums->windows[channel];
     }
 }
 
@@ -282,9 +293,9 @@ int metric_ssim(const struct image *a, const struct image *b, double *ssim)
 {
     TRY(compare_check(a, b));
     struct compare_rows rows = compare_whole(a, b);
-    struct ssim_sums sums = {{0}, {0}};
+    struct ssim_sums sums = {0};
     TRY(ssim_add(&sums, &rows, 0, a->height));
-    ssim_means(&sums, a);
+    ssim_means(&sums, a->channels);
     *ssim = ssim_of(&sums, a->channels);
     return OK;
 }

@@ -135,7 +135,7 @@ void ssim_pyramid_end(struct ssim_pyramid *pyramid, double *ssim, double *ms_ssi
     int scales = pyramid->scales, channels = pyramid->scale[0].shape.channels;
     double sum = scales == SCALES ? 1.0 : 0.0; /* Wang et al.'s own make 1.0001 */
     for (int i = 0; i < scales; i++) {
-        ssim_means(&pyramid->scale[i].sums, &pyramid->scale[i].shape);
+        ssim_means(&pyramid->scale[i].sums, channels);
         if (scales < SCALES) sum += exponents[i];
     }
     *ssim = ssim_of(&pyramid->scale[0].sums, channels);

@@ -7,17 +7,22 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Sums in blocks, which stay in cache and keep the buffers small for any width. */
-static double row_squares(const struct compare_rows *rows, size_t first, size_t count)
+/* Sums in blocks, which stay in cache and keep the buffers small for any width. weights: of the
+ * row's pixels, or NULL. */
+static double row_squares(const struct compare_rows *rows, size_t first, size_t count,
+                          const uint8_t *weights)
 {
     enum { BLOCK = 1024 };
     double x[BLOCK], y[BLOCK], sum = 0.0;
+    size_t channels = (size_t)compare_channels(rows);
     for (size_t done = 0; done < count; done += BLOCK) {
         size_t n = count - done < BLOCK ? count - done : BLOCK;
         compare_row_samples(x, rows, &rows->a, first + done, n);
         compare_row_samples(y, rows, &rows->b, first + done, n);
-        for (size_t i = 0; i < n; i++)
-            sum += (x[i] - y[i]) * (x[i] - y[i]);
+        for (size_t i = 0; i < n; i++) {
+            double square = (x[i] - y[i]) * (x[i] - y[i]);
+            sum += weights ? square * weights[(done + i) / channels] : square;
+        }
     }
     return sum;
 }
@@ -33,8 +38,11 @@ static void psnr_sum_rows(void *context, int64_t from, int64_t to)
     const struct psnr_work *work = context;
     const struct compare_rows *rows = work->rows;
     size_t row = (size_t)rows->a.width * (size_t)compare_channels(rows);
-    for (int64_t i = from; i < to; i++)
-        work->sums[i] = row_squares(rows, (size_t)(work->from + i - rows->first) * row, row);
+    for (int64_t i = from; i < to; i++) {
+        int64_t y = work->from + i;
+        const uint8_t *weights = rows->weights ? rows->weights + y * rows->a.width : NULL;
+        work->sums[i] = row_squares(rows, (size_t)(y - rows->first) * row, row, weights);
+    }
 }
 
 /* Summed row by row, and the rows in order. */

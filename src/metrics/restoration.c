@@ -34,7 +34,7 @@ static int restoration_measure(struct compare_rows *rows, double *psnr, double *
     memset(&sums, 0, sizeof sums);
     TRY(psnr_add(&squares, rows, 0, shape.height));
     TRY(ssim_add(&sums, rows, 0, shape.height));
-    ssim_means(&sums, &shape);
+    ssim_means(&sums, shape.channels);
     *psnr = psnr_of(squares, &shape);
     *ssim = ssim_of(&sums, shape.channels);
     return OK;

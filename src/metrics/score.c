@@ -17,6 +17,7 @@ struct metric_scorer {
     double squares, errors;
     struct ssim_pyramid *luma_pyramid; /* NULL: not wanted */
     double luma_squares;
+    double weight; /* mean of the pixels' weights; 1 without */
 };
 
 /* Y of the same rows. */
@@ -68,6 +69,7 @@ int metric_scorer_open(struct metric_scorer **out, const struct image *a, const 
     if (!s) return fail(ERR_SYSTEM, "out of memory");
     s->shape = *a;
     s->alpha = alpha;
+    s->weight = 1.0;
     s->all_scales = a->width >= METRIC_MS_SSIM_SIDE && a->height >= METRIC_MS_SSIM_SIDE;
     int code = open_parts(s, a, b);
     if (code < 0)
@@ -85,6 +87,17 @@ int metric_scorer_add_luma(struct metric_scorer *s)
     struct image luma = s->shape;
     luma.channels = 1;
     return ssim_pyramid_open(&s->luma_pyramid, &luma, &luma, 1);
+}
+
+void metric_scorer_weigh(struct metric_scorer *s, const uint8_t *weights)
+{
+    size_t pixels = (size_t)s->shape.width * (size_t)s->shape.height;
+    double sum = 0.0;
+    for (size_t i = 0; i < pixels; i++)
+        sum += weights[i];
+    s->weight = sum / (double)pixels;
+    s->window.rows.weights = s->flat.rows.weights = weights;
+    s->all_scales = false;
 }
 
 /* The same image without its last channel, in its own place. */
@@ -126,13 +139,13 @@ void metric_scorer_end(struct metric_scorer *s, struct metric_scores *scores)
     double unknown = (double)NAN;
     *scores = (struct metric_scores){
         .ms_ssim = unknown, .flip = unknown, .psnr_y = unknown, .ssim_y = unknown};
-    scores->psnr = psnr_of(s->squares, &s->shape);
+    scores->psnr = psnr_of(s->squares / s->weight, &s->shape);
     ssim_pyramid_end(s->pyramid, &scores->ssim, s->all_scales ? &scores->ms_ssim : NULL);
-    if (s->flip) scores->flip = s->errors / ((double)s->shape.width * s->shape.height);
+    if (s->flip) scores->flip = s->errors / s->weight / ((double)s->shape.width * s->shape.height);
     if (!s->luma_pyramid) return;
     struct image luma = s->shape;
     luma.channels = 1;
-    scores->psnr_y = psnr_of(s->luma_squares, &luma);
+    scores->psnr_y = psnr_of(s->luma_squares / s->weight, &luma);
     ssim_pyramid_end(s->luma_pyramid, &scores->ssim_y, NULL);
 }
 

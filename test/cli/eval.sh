@@ -8,6 +8,7 @@ rgb() { printf 'P3 2 2 255 %s %s %s %s\n' "$2" "$2" "$2" "$2" >"$1"; }
 
 grey "a b.pgm" 0
 grey b.pgm 255
+grey small.pgm 0
 run 0 imgtrain eval "a b.pgm" b.pgm
 out_has "size     2x2, 1 channel"
 out_has "psnr     0.0000 dB"
@@ -120,6 +121,23 @@ err_has "sun.pfm: 2 of 4 samples lie outside 0..1 (0.25 to 64): they are fitted 
 run 0 imgtrain train input_path=moon.pfm num_gaussians=2 max_steps=2 device=cpu video.enabled=false -o moon
 err_lacks outside
 
+# A mask: means by how light it is there; half of the squares at a third of the weight
+printf 'P2 2 2 255 0 0 255 255\n' >half.pgm
+printf 'P2 2 2 255 0 0 9 9\n' >below.pgm
+printf 'P2 2 2 255 85 85 255 255\n' >dim.pgm
+run 0 imgtrain eval half.pgm b.pgm --mask below.pgm
+out_has "psnr     inf: no difference"
+out_has "ms-ssim  -: not with a mask"
+run 0 imgtrain eval half.pgm b.pgm --mask dim.pgm
+out_has "psnr     6.0206 dB"
+run 65 imgtrain eval half.pgm b.pgm --mask small.pgm
+err_has "small.pgm is black: no pixel counts"
+printf 'P2 1 2 255 0 9\n' >narrow.pgm
+run 65 imgtrain eval half.pgm b.pgm --mask narrow.pgm
+err_has "narrow.pgm is 1x2, but the image 2x2"
+run 64 imgtrain eval half.pgm b.pgm --mask dim.pgm --crop-border 1
+err_has "--mask and --crop-border"
+
 # As papers on super-resolution measure: without a border, of 8 bits, of Y. Noise at the border, 255
 # against 0 within: Y 235 against 16, 20 log10(255 / 219). Grey is R = G = B.
 python3 - <<'END'
@@ -159,7 +177,6 @@ err_has "--y is of grey and RGB; veiled.pam and dimmer.pam have 2 channels"
 err_lines 1
 
 # refused
-grey small.pgm 0
 printf 'P2 1 2 255 0 0\n' >other.pgm
 run 65 imgtrain eval b.pgm other.pgm
 err_has "sizes differ: b.pgm is 2x2, other.pgm is 1x2"

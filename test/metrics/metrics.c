@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "metrics/image_metrics.h"
+#include "test/support.h"
 
 #include <check.h>
 #include <math.h>
@@ -321,6 +322,53 @@ START_TEST(shapes_that_do_not_fit)
 }
 END_TEST
 
+static void cut(struct image *part, const struct image *whole, int x, int y, int width, int height)
+{
+    size_t pixel = sample_bytes(whole->type) * (size_t)whole->channels;
+    MUST(image_create(part, width, height, whole->channels, whole->type));
+    for (int i = 0; i < height; i++)
+        memcpy((char *)part->data + (size_t)(i * width) * pixel,
+               (const char *)whole->data + (size_t)((y + i) * whole->width + x) * pixel,
+               (size_t)width * pixel);
+}
+
+/* A mask that is grey in a rectangle measures that part: of SSIM the windows with their middles
+ * there. */
+START_TEST(weights_choose_pixels)
+{
+    enum { WIDTH = 70, HEIGHT = 300, X = 11, Y = 14, WIDE = 40, HIGH = 250, BAND = 37, REACH = 5 };
+    static uint8_t weights[WIDTH * HEIGHT];
+    const struct golden shape = {.width = WIDTH, .height = HEIGHT, .channels = 3};
+    struct image a, b, part_a, part_b;
+    struct metric_scorer *scorer;
+    struct metric_scores scores;
+    double psnr, ssim;
+    draw_pair(&shape, &a, &b);
+    for (int i = 0; i < WIDE * HIGH; i++)
+        weights[(Y + i / WIDE) * WIDTH + X + i % WIDE] = 77;
+    MUST(metric_scorer_open(&scorer, &a, &b, false));
+    metric_scorer_weigh(scorer, weights);
+    for (int y = 0; y < HEIGHT; y += BAND) {
+        struct image rows_a = band_of(&a, y, BAND), rows_b = band_of(&b, y, BAND);
+        MUST(metric_scorer_put(scorer, &rows_a, &rows_b));
+    }
+    metric_scorer_end(scorer, &scores);
+    metric_scorer_close(scorer);
+    cut(&part_a, &a, X, Y, WIDE, HIGH);
+    cut(&part_b, &b, X, Y, WIDE, HIGH);
+    MUST(metric_psnr(&part_a, &part_b, &psnr));
+    free_pair(&part_a, &part_b);
+    cut(&part_a, &a, X - REACH, Y - REACH, WIDE + 2 * REACH, HIGH + 2 * REACH);
+    cut(&part_b, &b, X - REACH, Y - REACH, WIDE + 2 * REACH, HIGH + 2 * REACH);
+    MUST(metric_ssim(&part_a, &part_b, &ssim));
+    ASSERT_NEAR(scores.psnr, psnr, 1e-9);
+    ASSERT_NEAR(scores.ssim, ssim, 1e-9);
+    ck_assert(isnan(scores.ms_ssim));
+    free_pair(&part_a, &part_b);
+    free_pair(&a, &b);
+}
+END_TEST
+
 Suite *metrics_suite(void);
 Suite *metrics_suite(void)
 {
@@ -329,6 +377,7 @@ Suite *metrics_suite(void)
     tcase_add_loop_test(tests, figures_of_other_programs, 0, GOLDENS);
     tcase_add_test(tests, same_bits_with_any_number_of_threads);
     tcase_add_loop_test(tests, same_bits_in_bands, 0, sizeof banded / sizeof banded[0]);
+    tcase_add_test(tests, weights_choose_pixels);
     tcase_add_test(tests, what_alpha_hides);
     tcase_add_test(tests, equal_pictures);
     tcase_add_test(tests, psnr_of_16_bits_is_exact);
