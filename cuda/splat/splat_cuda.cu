@@ -183,7 +183,6 @@ static int splat_cuda_count_pairs(struct device *device, const struct splat_view
 }
 
 const struct splat_ops splat_cuda_ops = {
-    .weighs = false,
     .workspace_bytes = splat_cuda_workspace_bytes,
     .staging_bytes = staging_bytes,
     .step = splat_cuda_step,

@@ -31,6 +31,7 @@ static __device__ int64_t importance_share(const struct splat_scene &s, const st
         float off = shown - splat_target_sample(&target, row, column, c);
         share = importance_add_f32(change, off, share);
     }
+    share *= splat_target_weight(&target, row, column);
     share = fminf(fmaxf(share, -SPLAT_SHARE_MOST), SPLAT_SHARE_MOST); /* NaN: the least */
     return (int64_t)(share * (float)(1 / SPLAT_SHARE_UNIT));
 }

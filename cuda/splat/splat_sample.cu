@@ -74,7 +74,8 @@ static __device__ double cuda_splat_sample_weight_at(const struct sampler &s,
                          &p[0][1], &p[1][1], &p[2][1],
                          cuda_splat_scene_image_load(color + (int64_t)c * b.pitch + x));
     }
-    return splat_draw_weight(s.weight, sum, s.target.channels);
+    return splat_draw_weight(s.weight, sum, s.target.channels) *
+           (double)splat_target_weight(&s.target, y, x);
 }
 
 /* Pixel (y, x) goes to draw `index`; color NULL: nothing was rendered here. */

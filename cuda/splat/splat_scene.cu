@@ -91,7 +91,7 @@ size_t splat_scene_layout(struct splat_scene *s, const struct device *device, vo
     if (s->record_bytes < sample) s->record_bytes = sample;
     s->record = (float *)arena_take(&arena, s->record_bytes);
     layout_images(s, &arena, storage->half);
-    if (storage->streamed_bits) s->stream_bytes = target_stream_bytes(s, storage->streamed_bits);
+    s->stream_bytes = target_stream_bytes(s, storage->streamed_pixel);
     s->stream = (char *)arena_take(&arena, 2 * s->stream_bytes);
     if (storage->offload)
         s->offload_staging_bytes = splat_offload_staging_bytes(device, channels, capacity, storage);

@@ -91,14 +91,14 @@ static __device__ __forceinline__ float cuda_splat_ssim_rendered(const struct sp
         (const T *)s.color + ((int64_t)(row - b.y0) * s.channels + p.channel) * b.pitch + p.column);
 }
 
-/* S of a row of windows and its partial derivatives, zero outside the image. */
-static __device__ __forceinline__ float4 partials_of(float4 m, bool inside, float *value)
+/* S of a window times `part` and its partial derivatives; part 0: outside the image. */
+static __device__ __forceinline__ float4 partials_of(float4 m, float part, float *value)
 {
     float4 d;
-    *value = ssim_pixel_f32(m.x, m.y, m.z, m.w, &d.x, &d.y, &d.z);
-    d.w = 0;
-    if (!inside) *value = 0;
-    return inside ? d : make_float4(0, 0, 0, 0);
+    *value = part * ssim_pixel_f32(m.x, m.y, m.z, m.w, &d.x, &d.y, &d.z);
+    d = make_float4(part * d.x, part * d.y, part * d.z, 0);
+    if (part == 0) *value = 0;
+    return part == 0 ? make_float4(0, 0, 0, 0) : d;
 }
 
 template <typename T>
@@ -137,9 +137,11 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
         *row_moments = m;
         __syncthreads();
         int middle = row - SSIM_RADIUS, done = row - MARGIN;
-        float value;
+        float value, part = 0;
         float4 window = window_down(moments, cuda_splat_ssim_window_across(row_moments));
-        *row_partials = partials_of(window, p.inside && middle >= 0 && middle < s.height, &value);
+        if (p.inside && middle >= 0 && middle < s.height)
+            part = splat_target_part(&target, middle, p.column);
+        *row_partials = partials_of(window, part, &value);
         if (p.own && middle >= p.first && middle < p.last) {
             sum += (double)value;
             if (inner && middle >= border && middle < s.height - border) inner_sum += (double)value;
@@ -160,7 +162,8 @@ static __global__ void ssim_kernel(struct splat_scene s, struct splat_band b,
            total_inner = cuda_splat_scene_block_sum(inner_sum, shared->partial);
     if (lane == 0) {
         sums[0] = total;
-        sums[1] = total_inner;
+        sums[1] =
+            target.weights ? total_inner * (double)(target.inner_unit / target.unit) : total_inner;
     }
 }
 

@@ -259,7 +259,7 @@ static __device__ void compare_pixel(const struct splat_scene &s, const struct s
     T *g = (T *)s.gradient + (int64_t)(row - b.first) * s.channels * b.pitch + x;
     T *weight = (T *)s.weight + (int64_t)(row - b.first) * b.pitch + x;
     float scale = gradient && !s.blend.additive ? cuda_splat_scene_image_load(weight) : 1.0f,
-          blended = 0;
+          blended = 0, part = splat_target_part(&target, row, column);
     for (int c = 0; c < s.channels; c++) {
         float v = splat_shown(cuda_splat_scene_image_load(color + (int64_t)c * b.pitch), power);
         float t = splat_shown(splat_target_sample(&target, row, column, c), power), d = v - t;
@@ -268,11 +268,13 @@ static __device__ void compare_pixel(const struct splat_scene &s, const struct s
         sums[PIXEL_MSE] = fmaf(clamped, clamped, sums[PIXEL_MSE]);
         if (!gradient) continue;
         T *gc = g + (int64_t)c * b.pitch;
-        float gv = pixel_loss_slope_f32(d, loss.pixel);
+        float gv = part * pixel_loss_slope_f32(d, loss.pixel);
         if (loss.ssim) gv += cuda_splat_scene_image_load(gc);
         image_store(gc, gv * scale);
         blended = fmaf(gv, v, blended);
     }
+    for (int k = 0; k < PIXEL_SUMS; k++)
+        sums[k] *= part;
     if (gradient && !s.blend.additive) image_store(weight, blended * scale);
 }
 

@@ -10,23 +10,23 @@ extern "C" {
 enum { BUFFERS = 2, MARK_IN = DEVICE_OWN_MARKS, MARK_DONE = MARK_IN + BUFFERS };
 enum { MARK_BEFORE = MARK_DONE + BUFFERS };
 
-static size_t target_stream_row_bytes(const struct splat_scene *s, int bits)
+static size_t target_stream_row_bytes(const struct splat_target *t)
 {
-    return (size_t)s->width * (size_t)s->channels * (size_t)(bits / 8);
+    return (size_t)t->width * (size_t)t->channels * (size_t)(t->sample_bits / 8);
 }
 
-size_t target_stream_bytes(const struct splat_scene *s, int bits)
+size_t target_stream_bytes(const struct splat_scene *s, int pixel)
 {
     int rows = s->band_rows + 2 * TILE;
-    return (size_t)(rows < s->height ? rows : s->height) * target_stream_row_bytes(s, bits);
+    return (size_t)(rows < s->height ? rows : s->height) * (size_t)s->width * (size_t)pixel;
 }
 
-/* Rows of the next band to be fetched. */
-static int target_stream_rows_of(const struct target_stream *stream, int *first)
+/* Rows that come for the band that begins with row `band`. */
+static int target_stream_rows_of(const struct target_stream *stream, int band, int *first)
 {
     const struct splat_scene *s = stream->scene;
-    int last = stream->next_row + s->band_rows + TILE;
-    *first = stream->next_row < TILE ? 0 : stream->next_row - TILE;
+    int last = band + s->band_rows + TILE;
+    *first = band < TILE ? 0 : band - TILE;
     return (last < s->height ? last : s->height) - *first;
 }
 
@@ -36,13 +36,20 @@ static int target_stream_fetch(struct target_stream *stream)
     const struct splat_scene *s = stream->scene;
     struct device *device = &s->device->base;
     if (!stream->target->host_resident || stream->next_row >= s->height) return OK;
-    int buffer = stream->fetched++ % BUFFERS, first, rows = target_stream_rows_of(stream, &first);
-    size_t bytes = (size_t)rows * target_stream_row_bytes(s, stream->target->sample_bits);
+    int buffer = stream->fetched++ % BUFFERS, first;
+    size_t rows = (size_t)target_stream_rows_of(stream, stream->next_row, &first);
+    size_t bytes = rows * target_stream_row_bytes(stream->target), weights = 0;
     char *host = (char *)s->staging + (size_t)buffer * s->stream_bytes;
     TRY(device->await_host(device, MARK_IN + buffer)); /* it has been copied on */
     threads_copy(host, splat_target_row(stream->target, first, 0), bytes);
+    if (stream->target->weights) {
+        weights = rows * (size_t)s->width;
+        threads_copy(host + bytes, stream->target->weights + (size_t)first * (size_t)s->width,
+                     weights);
+    }
     TRY(device->await(device, QUEUE_IN, MARK_DONE + buffer));
-    TRY(device->copy(device, QUEUE_IN, s->stream + (size_t)buffer * s->stream_bytes, host, bytes));
+    TRY(device->copy(device, QUEUE_IN, s->stream + (size_t)buffer * s->stream_bytes, host,
+                     bytes + weights));
     TRY(device->mark(device, QUEUE_IN, MARK_IN + buffer));
     stream->next_row += s->band_rows;
     return OK;
@@ -56,7 +63,8 @@ int target_stream_open(struct target_stream *stream, const struct splat_scene *s
     stream->scene = scene;
     stream->target = target;
     if (!target->host_resident) return OK;
-    if (!scene->staging || scene->stream_bytes < target_stream_bytes(scene, target->sample_bits))
+    int pixel = target->channels * target->sample_bits / 8 + (target->weights != NULL);
+    if (!scene->staging || scene->stream_bytes < target_stream_bytes(scene, pixel))
         return fail(ERR_INTERNAL, "the workspace is not for a target that comes in bands");
     TRY(device->mark(device, QUEUE_WORK, MARK_BEFORE));
     TRY(device->await(device, QUEUE_IN, MARK_BEFORE));
@@ -70,8 +78,10 @@ int target_stream_acquire(struct target_stream *stream, struct splat_target *row
     if (!stream->target->host_resident) return OK;
     int buffer = stream->taken % BUFFERS, band = stream->taken * stream->scene->band_rows;
     TRY(device->await(device, QUEUE_WORK, MARK_IN + buffer));
-    rows->data = stream->scene->stream + (size_t)buffer * stream->scene->stream_bytes;
-    rows->first_row = band < TILE ? 0 : band - TILE;
+    size_t count = (size_t)target_stream_rows_of(stream, band, &rows->first_row);
+    char *data = stream->scene->stream + (size_t)buffer * stream->scene->stream_bytes;
+    rows->data = data;
+    if (rows->weights) rows->weights = (uint8_t *)data + count * target_stream_row_bytes(rows);
     rows->host_resident = false;
     return OK;
 }

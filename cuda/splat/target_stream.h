@@ -13,8 +13,9 @@ struct target_stream {
     int next_row;       /* that the next band to be fetched begins with */
 };
 
-/* Bytes of one buffer: a band's rows and what filters need around them. */
-size_t target_stream_bytes(const struct splat_scene *scene, int bits);
+/* Bytes of one buffer: a band's rows and what filters need around them, of `pixel` bytes each
+ * (splat_storage.streamed_pixel). */
+size_t target_stream_bytes(const struct splat_scene *scene, int pixel);
 
 /* Fetches the first band. All bands of splat_scene_band must then be taken, from the first on. */
 int target_stream_open(struct target_stream *stream, const struct splat_scene *scene,

@@ -57,11 +57,10 @@ struct splat_target {
     int width, height, channels;
     int sample_bits;   /* 8, 16 (0..1 as unsigned) or 32 (float) */
     const void *data;  /* device memory, or host memory with `host_resident` */
-    int host_resident; /* a flag: it comes in bands, see splat_storage.streamed_bits */
-    int first_row;     /* that data begins with */
-    /* [height][width], host memory; NULL: all count alike. A pixel's part of means is weight x
-     * unit, whose mean is 1; in means over windows that lie inside the image weight x inner_unit.
-     * Devices with splat_ops.weighs only. */
+    int host_resident; /* a flag: it comes in bands, see splat_storage.streamed_pixel */
+    int first_row;     /* that data and weights begin with */
+    /* [height][width], where data is; NULL: all count alike. A pixel's part of a mean is weight x
+     * unit, whose mean is 1; of one over windows that lie inside the image weight x inner_unit. */
     const uint8_t *weights;
     float unit, inner_unit;
 };
@@ -69,7 +68,15 @@ struct splat_target {
 /* A pixel's weight, 0..1. */
 HOST_DEVICE static inline float splat_target_weight(const struct splat_target *t, int y, int x)
 {
-    return t->weights ? (float)t->weights[(int64_t)y * t->width + x] * (1.0f / 255.0f) : 1;
+    return t->weights
+               ? (float)t->weights[(int64_t)(y - t->first_row) * t->width + x] * (1.0f / 255.0f)
+               : 1;
+}
+
+/* A pixel's part of means over all of them. */
+HOST_DEVICE static inline float splat_target_part(const struct splat_target *t, int y, int x)
+{
+    return t->weights ? (float)t->weights[(int64_t)(y - t->first_row) * t->width + x] * t->unit : 1;
 }
 
 /* Row y of channel c. */
@@ -179,7 +186,7 @@ struct splat_storage {
                     take */
     int rows;    /* for render alone, at most so many rows at a time: a device may leave out what
                     comparing takes, and threads that would have no rows; 0: for all */
-    int streamed_bits;  /* of samples of host-resident targets; 0: none */
+    int streamed_pixel; /* bytes of a pixel of host-resident targets, with its weight; 0: none */
     int offload;        /* a flag: Adam's state is host-resident */
     int weighted, axes; /* flags: such state is of Gaussians with weights, updated in axes */
 };
@@ -272,8 +279,6 @@ struct splat_receiver {
 };
 
 struct splat_ops {
-    bool weighs; /* it heeds a target's weights */
-
     /* Bytes of workspace for images up to this size, this many Gaussians and `threads`. */
     size_t (*workspace_bytes)(const struct device *device, int width, int height, int channels,
                               int64_t capacity, const struct splat_storage *storage);

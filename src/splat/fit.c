@@ -63,6 +63,23 @@ static bool is_reduced(const struct splat_fit *fit)
     return fit->target.width != fit->full.width || fit->target.height != fit->full.height;
 }
 
+/* Whether pixels are weighed; known before the mask is read. */
+static bool fit_is_masked(const struct splat_fit *fit)
+{
+    return *fit->config->splat.mask != '\0';
+}
+
+static size_t fit_mask_bytes(const struct splat_fit *fit)
+{
+    return (size_t)fit->target.width * (size_t)fit->target.height;
+}
+
+/* Then a device has a copy of the mask; others read the mapped file. */
+static bool fit_copies_mask(const struct splat_fit *fit, const struct memory_mode *mode)
+{
+    return fit_is_masked(fit) && !mode->bands && !fit->device->is_host;
+}
+
 /* Then a device has a copy of the full image, too, where it cannot read the mapped one. */
 static bool copies_full(const struct splat_fit *fit, const struct memory_mode *mode)
 {
@@ -81,6 +98,13 @@ struct splat_workspace splat_fit_measuring(const struct splat_fit *fit)
 static bool is_streamed(const struct splat_fit *fit, const struct memory_mode *mode)
 {
     return mode->bands && !fit->device->is_host;
+}
+
+/* Bytes of a pixel that comes in bands, with its weight. */
+static int fit_streamed_pixel(const struct splat_fit *fit, const struct memory_mode *mode)
+{
+    int samples = fit->target.channels * fit->target.sample_bits / 8;
+    return is_streamed(fit, mode) ? samples + fit_is_masked(fit) : 0;
 }
 
 /* For a device that does not work in the host's memory: what comes and goes in bands. */
@@ -149,7 +173,7 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     fit->workspace.storage = (struct splat_storage){
         .half = mode->amp,
         .bands = mode->checkpointing,
-        .streamed_bits = is_streamed(fit, mode) ? fit->target.sample_bits : 0,
+        .streamed_pixel = fit_streamed_pixel(fit, mode),
         .offload = mode->offload,
         .weighted = model->weighted,
         .axes = fit->in_axes,
@@ -172,6 +196,9 @@ int splat_fit_declare(struct splat_fit *fit, struct plan *plan, const struct mem
     if (!mode->bands)
         TRY(plan_declare(plan, "target", PLAN_DATA, splat_target_bytes(&fit->target), PLAN_ALWAYS,
                          &fit->target_data));
+    if (fit_copies_mask(fit, mode))
+        TRY(plan_declare(plan, "mask", PLAN_DATA, fit_mask_bytes(fit), PLAN_ALWAYS,
+                         &fit->mask_data));
     if (copies_full(fit, mode))
         TRY(plan_declare(plan, "target.full", PLAN_DATA, splat_target_bytes(&fit->full),
                          PLAN_ALWAYS, &fit->full_data));
@@ -186,6 +213,8 @@ void splat_fit_connect(struct splat_fit *fit)
     fit->full.data = copies_full(fit, &fit->mode) ? fit->full_data
                      : is_reduced(fit)            ? fit->source->full.data
                                                   : fit->target.data;
+    fit->target.weights = fit->full.weights =
+        fit_copies_mask(fit, &fit->mode) ? fit->mask_data : fit->image.weights;
 }
 
 static int copy_target(struct device *device, void *to, const struct splat_target *from)
@@ -200,6 +229,9 @@ int splat_fit_load_target(struct splat_fit *fit)
     splat_fit_connect(fit);
     if (fit->mode.bands) return OK;
     TRY(copy_target(fit->device, fit->target_data, &fit->image));
+    if (fit_copies_mask(fit, &fit->mode))
+        TRY(fit->device->upload(fit->device, fit->mask_data, fit->image.weights,
+                                fit_mask_bytes(fit)));
     if (copies_full(fit, &fit->mode))
         TRY(copy_target(fit->device, fit->full_data, &fit->source->full));
     fit->target_there = true;

@@ -63,6 +63,7 @@ struct splat_fit {
     struct splat_target
         full; /* the target of measurements: that of the fit, or the image at full size */
     void *target_data, *full_data; /* copies; NULL where the mapped ones are used */
+    void *mask_data;               /* likewise, of the mask */
     bool target_there;             /* they are filled */
     struct splat_schedule schedule;
     struct splat_goal goal;

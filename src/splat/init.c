@@ -76,7 +76,7 @@ static void start_gaussians(struct splat_fit *fit, int64_t from, int64_t to)
 /* Whether a place that was drawn is taken: as often as its pixel counts. */
 static bool init_counts(const struct splat_fit *fit, const struct philox4 *r)
 {
-    const struct splat_target *t = &fit->target;
+    const struct splat_target *t = &fit->image;
     if (!t->weights) return true;
     int x = (int)(philox_uniform(r->v[0]) * (float)t->width);
     int y = (int)(philox_uniform(r->v[1]) * (float)t->height);

@@ -117,7 +117,7 @@ static int read_input(struct task_state *state, const struct task_setup *setup)
             code = splat_source_load(&made->source, setup->config, setup->spill_dir,
                                      whole_limit(setup->device));
         if (code == OK && !setup->without_input)
-            code = splat_weights_check(&made->source, setup->config, setup->device);
+            code = splat_weights_check(&made->source, setup->config);
         if (code == OK && made->source.fit.data)
             code = splat_weights_load(&made->source, setup->config, setup->spill_dir);
         if (code < 0) {

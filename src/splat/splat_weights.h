@@ -4,12 +4,9 @@
 
 #include "splat/target.h"
 
-struct device;
-
-/* Refuses splat.mask where it cannot be: another size than the source's, another device, together
- * with keys that change the size. Reads no more than its header. */
-int splat_weights_check(const struct splat_source *source, const struct config *config,
-                        const struct device *device);
+/* Refuses splat.mask where it cannot be: another size than the source's, together with keys that
+ * change the size. Reads no more than its header. */
+int splat_weights_check(const struct splat_source *source, const struct config *config);
 
 /* Reads it into source->fit and source->full. */
 int splat_weights_load(struct splat_source *source, const struct config *config,

@@ -34,7 +34,7 @@ static void step(struct side *s, int shape)
     add_sums(s, &sums, c->half ? 2e-3 : 2e-6);
 }
 
-static const int evaluated[] = {TOP10_SSIM, 5, ADDITIVE, 8, 9, 10, BANDS, 16};
+static const int evaluated[] = {TOP10_SSIM, 5, ADDITIVE, 8, 9, 10, BANDS, 16, MASK, MASK + 1};
 enum { EVALUATED = sizeof evaluated / sizeof *evaluated };
 
 static void evaluate(struct side *s, int shape)
@@ -148,10 +148,10 @@ static void adam(struct side *s, int shape)
     ck_assert_int_eq(skipped, shape == 1 ? 2 : 0);
 }
 
-/* The same pixels as on the CPU; the last shape has fewer with weight than are drawn. */
+/* The same pixels as on the CPU; shape 8 has fewer with weight than are drawn, 9 a mask. */
 static void sample(struct side *s, int shape)
 {
-    struct scene_case c = scenes[shape % 4 == 3 ? BANDS : shape % 4];
+    struct scene_case c = scenes[shape == 9 ? MASK : shape % 4 == 3 ? BANDS : shape % 4];
     int64_t count = 40;
     bool flat = shape == 8;
     c.half = false;
@@ -187,7 +187,7 @@ static const struct {
     {"render", render, SHOWN},
     {"fake_quantize", quantize, 3},
     {"adam", adam, 2},
-    {"sample", sample, 9},
+    {"sample", sample, 10},
     {"importance", importance, SCENES},
 };
 enum { CASES = sizeof cases / sizeof *cases };

@@ -7,7 +7,7 @@ Suite *cuda_splat_host_suite(void);
 enum { STEPS = 2 };
 
 static const struct scene_case cases[] = {
-    {"three bands", 11, 521, 3, 8, 30, 3, {10, false}, {{1, 0}, 0.1}, 0, 1, 0, 0},
+    {"mask, three bands", 11, 521, 3, 8, 30, 3, {10, false}, {{1, 0}, 0.1}, 0, 1, 0, 0},
     {"halves, 16 bits", 7, 260, 2, 16, 30, 2, {0, false}, {{0.2, 1}, 1}, 1, 1, 1, 70},
     {"one band", 21, 30, 3, 32, 50, 3, {0, true}, {{0, 1}, 1}, 0, 1, 0, 0},
 };
@@ -39,7 +39,14 @@ static void move_target(struct fit *f, struct host_resident *b, const struct sce
     free(junk);
     t->data = data;
     t->host_resident = true;
-    f->d.workspace.storage.streamed_bits = c->bits;
+    if (t->weights) {
+        size_t pixels = (size_t)c->width * (size_t)c->height;
+        uint8_t *weights = host_memory(b, device, pixels);
+        expect_ok(device->download(device, weights, t->weights, pixels));
+        expect_ok(device->synchronize(device));
+        t->weights = weights;
+    }
+    f->d.workspace.storage.streamed_pixel = c->channels * c->bits / 8 + (t->weights != NULL);
     size_t staging = device->splat->staging_bytes(device, c->width, c->height, c->channels,
                                                   &f->d.workspace.storage);
     f->d.workspace.staging = host_memory(b, device, staging);

@@ -5,7 +5,7 @@
 #include "test/cuda/cuda_ops.h"
 
 /* What is drawn: `large` of the Gaussians are larger than the picture. Those of a scene without a
- * name have no weights. */
+ * name have no weights. The target has a mask where the name begins so. */
 struct scene_case {
     const char *name;
     int width, height, channels, bits, count, large;
@@ -47,8 +47,16 @@ static const struct scene_case scenes[] = {
     {"halves, additive", 47, 31, 3, 16, 60, 4, {0, true}, {{0, 1}, 1}, 0, 0, 1, 0},
     {"halves, bands, all", 5, 280, 4, 8, 40, 9, {0, false}, {{1, 0}, 0.1}, 0, 1, 1, 0},
     {"more in a region than are sorted", 9, 7, 1, 8, 2300, 5, {10, false}, {{1, 0}, 0}, 0, 0, 0, 0},
+    {"mask", 37, 45, 3, 8, 70, 3, {10, false}, {{1, 0.5}, 0.1}, 0, 0, 0, 0},
+    {"mask, halves, bands", 19, 290, 3, 16, 60, 9, {0, false}, {{0, 1}, 0.1}, 0, 1, 1, 0},
 };
-enum { SCENES = sizeof scenes / sizeof *scenes, TOP10_SSIM = 1, ADDITIVE = 7, BANDS = 12 };
+enum { SCENES = sizeof scenes / sizeof *scenes };
+enum { TOP10_SSIM = 1, ADDITIVE = 7, BANDS = 12, MASK = 19 };
+
+static inline bool scene_is_masked(const struct scene_case *c)
+{
+    return c->name && strncmp(c->name, "mask", 4) == 0;
+}
 
 /* A scene in a device's memory. */
 struct drawn {
@@ -103,6 +111,24 @@ static inline void make_parameters(struct side *s, const struct scene_case *c, s
     }
 }
 
+/* Some of it black, units as splat/splat_weights.c sets them. */
+static inline void make_mask(struct side *s, const struct scene_case *c, struct splat_target *t)
+{
+    int n = c->width * c->height;
+    double sum = 0, inner = 0;
+    uint8_t *weights = malloc((size_t)n);
+    for (int i = 0; i < n; i++) {
+        int x = i % c->width, y = i / c->width;
+        weights[i] = (uint8_t)(x < 4 ? 0 : i * 37 % 256);
+        sum += weights[i];
+        if (x >= 5 && x < c->width - 5 && y >= 5 && y < c->height - 5) inner += weights[i];
+    }
+    t->weights = side_buffer(s, "mask", weights, (size_t)n);
+    t->unit = (float)(n / sum);
+    t->inner_unit = (float)((c->width - 10) * (c->height - 10) / inner);
+    free(weights);
+}
+
 /* Waves and noise in 0..1: [height][channels][width]. */
 static inline void make_target(struct side *s, const struct scene_case *c, struct drawn *d)
 {
@@ -124,6 +150,7 @@ static inline void make_target(struct side *s, const struct scene_case *c, struc
                                       .sample_bits = c->bits,
                                       .data = side_buffer(s, "target", samples, n * bytes)};
     free(samples);
+    if (scene_is_masked(c)) make_mask(s, c, &d->target);
 }
 
 static inline struct drawn draw(struct side *s, const struct scene_case *c, bool gradients,

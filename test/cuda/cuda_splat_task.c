@@ -39,20 +39,20 @@ static void run_task(struct task_state *state, int from, int to)
     }
 }
 
-/* A short fit with growth: every tensor of its checkpoint is near the CPU's, a resumed one is the
- * same to the bit, and its picture is near the CPU's. */
+/* A short fit with growth, quantised and with a mask or neither: every tensor of its checkpoint is
+ * near the CPU's, a resumed one is the same to the bit, and its picture is near the CPU's. */
 START_TEST(task_runs_on_cuda)
 {
     enum { SIDE = 24, END = 12, MIDDLE = 7 };
-    char keys[256];
+    char keys[1024];
     struct device *devices[2];
     struct image pictures[2];
     struct store_file *ends[2];
     set_up();
     snprintf(keys, sizeof keys,
              "num_gaussians: 40\nmax_steps: %d\neval_steps: 5\n"
-             "use_amp: false\nquantize: %s\nrelocate_every: 1\n",
-             END, _i ? "true" : "false");
+             "use_amp: false\nquantize: %s\nrelocate_every: 1\n%s",
+             END, _i ? "true" : "false", _i ? mask_key(SIDE, SIDE) : "");
     struct config *config = waves_config(SIDE, SIDE, keys);
     expect_ok(device_open_cpu(&devices[0], 1));
     expect_ok(cuda_open(&devices[1]));
@@ -146,17 +146,17 @@ static struct store_file *run_modes(const struct config *config, int first, int 
     return file;
 }
 
-/* Level 4 from the start or from the middle on: target and Adam's state beside the device, the same
- * bits, and the bytes that were predicted. */
+/* Level 4 from the start, or with a mask from the middle on: target and Adam's state beside the
+ * device, the same bits, and the bytes that were predicted. */
 START_TEST(no_way_changes_a_bit)
 {
-    char keys[256];
+    char keys[1024];
     struct memory_mode ways[2];
     set_up();
     snprintf(keys, sizeof keys,
              "num_gaussians: 120\nmax_steps: %d\neval_steps: 3\n"
-             "use_amp: false\ndeterministic: true\n",
-             LAST);
+             "use_amp: false\ndeterministic: true\n%s",
+             LAST, _i ? mask_key(WIDE, HIGH) : "");
     struct config *config = waves_config(WIDE, HIGH, keys);
     struct store_file *a = run_modes(config, 0, 0, "a", &ways[0]);
     struct store_file *b = run_modes(config, _i ? 0 : -1, -1, "b", &ways[1]);

@@ -140,7 +140,6 @@ static int splat_cpu_count_pairs(struct device *device, const struct splat_view 
 }
 
 const struct splat_ops splat_cpu_ops = {
-    .weighs = true,
     .workspace_bytes = splat_cpu_workspace_bytes,
     .step = splat_cpu_step,
     .evaluate = splat_cpu_evaluate,
