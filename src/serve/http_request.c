@@ -27,6 +27,7 @@ struct http_request {
     int parameters;
     bool waiting; /* in the queue, or done there */
     bool counted; /* in the metrics */
+    bool read;    /* its body is there */
 };
 
 /* ---- answers ---- */
@@ -202,6 +203,7 @@ static struct http_request *request_begin(struct http_server *server,
     job->owner = r;
     *r = (struct http_request){.server = server, .connection = connection, .job = job};
     atomic_fetch_add(&server->active, 1);
+    atomic_fetch_add(&server->unread, 1);
     return r;
 }
 
@@ -255,6 +257,12 @@ static enum MHD_Result request_take_parameter(void *context, enum MHD_ValueKind 
     return MHD_YES;
 }
 
+static void request_set_read(struct http_request *r)
+{
+    if (!r->read) atomic_fetch_sub(&r->server->unread, 1);
+    r->read = true;
+}
+
 /* All of it is there: what it asks for. */
 static void request_read(struct http_request *r)
 {
@@ -304,6 +312,7 @@ enum MHD_Result http_request_handle(void *context, struct MHD_Connection *connec
         *bytes = 0;
         return taken;
     }
+    request_set_read(r);
     if (r->waiting) return request_send(r);
     if (r->job->status == 0 && r->job->ask.endpoint >= SERVE_WORKING)
         return request_print_answer(r);
@@ -327,6 +336,7 @@ void http_request_end(void *context, struct MHD_Connection *connection, void **s
     if (!r) return;
     if (!r->counted)
         serve_metrics_add(&server->metrics, r->job->ask.endpoint, 408, 0, 0); /* it hung up */
+    request_set_read(r);
     server->body_bytes -= r->room;
     serve_job_free(r->job);
     free(r);

@@ -16,6 +16,7 @@ struct http_server {
     struct serve_metrics metrics;
     size_t body_bytes; /* of all bodies that are in memory */
     atomic_int active; /* requests that are not over */
+    atomic_int unread; /* those of them whose body is not there yet */
     atomic_bool stopping;
 };
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum { CONNECTIONS = 512, IDLE_SECONDS = 30, HEADER_BYTES = 16384, BACKLOG = 512 };
-enum { DRAIN_SECONDS = 10 };
+enum { UPLOAD_SECONDS = 3, DRAIN_SECONDS = 10 };
 
 /* ---- the address ---- */
 
@@ -125,16 +125,26 @@ static void http_sleep(double seconds)
     nanosleep(&time, NULL); /* a signal ends it */
 }
 
+/* Whether somebody is still waited for: those who have not said all of what they want not for long.
+ */
+static bool http_is_busy(struct http_server *server, double since)
+{
+    int active = atomic_load(&server->active), unread = atomic_load(&server->unread);
+    double seconds = clock_seconds() - since;
+    return active > (seconds < UPLOAD_SECONDS ? 0 : unread) &&
+           seconds < server->options->seconds + DRAIN_SECONDS;
+}
+
 /* No new connection, and what has been asked for is answered. */
 static void http_drain(struct http_server *server, struct MHD_Daemon *daemon)
 {
-    double end = clock_seconds() + server->options->seconds + DRAIN_SECONDS;
+    double since = clock_seconds();
     atomic_store(&server->stopping, true);
     int fd = http.quiesce_daemon(daemon);
     if (fd >= 0) close(fd);
     if (atomic_load(&server->active))
         log_info("finishing %d requests", atomic_load(&server->active));
-    while (atomic_load(&server->active) && clock_seconds() < end)
+    while (http_is_busy(server, since))
         http_sleep(0.01);
 }
 

@@ -133,6 +133,7 @@ ask 200 GET /metrics
 out_has 'imgtrain_requests_total{endpoint="/sample",status="200"} 2'
 out_has 'imgtrain_images_total 7'
 out_has 'imgtrain_models_loaded 2'
+less_than_both=$(awk '/^imgtrain_device_memory_bytes/ { print int($2 * 3 / 4) }' "$out")
 stops TERM
 
 # ---- the other tasks ----
@@ -152,6 +153,7 @@ video: {enabled: false}
 YAML
 run 0 imgtrain train tiny.yaml -o d -q
 mkdir uploads
+temporary=${TMPDIR:-/tmp}
 mkdir texts
 for shape in circle cross; do
     cp shapes/$shape/0000.ppm texts/$shape.ppm
@@ -208,6 +210,67 @@ LINES
 out_is "17 asked"
 stops TERM
 run 0 rmdir uploads # nothing is left of them
+export TMPDIR="$temporary"
+
+# ---- more than may wait, and a stop: what was asked for is finished ----
+cat >crowd.py <<'PYTHON'
+import os, signal, sys, threading, time
+sys.path.insert(0, sys.argv[1] + '/test/cli')
+from http_client import ask
+url, server, answers = sys.argv[2], int(sys.argv[3]), []
+def post(steps): answers.append(ask(url, 'POST', '/sample', '{"seed": 1, "steps": %d}' % steps))
+crowd = [threading.Thread(target=post, args=(300,)) for _ in range(8)]
+for one in crowd: one.start()
+for one in crowd: one.join()
+got = [status for status, _, _ in answers]
+assert set(got) == {200, 503} and got.count(200) >= 2, got
+assert all(int(head['Retry-After']) >= 1 and b'queue_full' in body for status, head, body in answers if status == 503), answers
+assert len({body for status, _, body in answers if status == 200}) == 1
+answers.clear()
+last = threading.Thread(target=post, args=(600,))
+last.start()
+while b'imgtrain_requests_active 2' not in ask(url, 'GET', '/metrics')[2]: time.sleep(.01)
+os.kill(server, signal.SIGTERM)
+last.join()
+assert answers[0][0] == 200, answers
+PYTHON
+serve d --queue 1
+run 0 python3 crowd.py "$root" "$url" $server
+last="serve, stopped while it works"
+if wait $server; then pass; else flunk "exit status $?"; fi
+serve d --timeout 1
+ask 504 POST /v1/images/generations '{"seed": 1, "steps": 1000, "size": "64x64", "n": 10}'
+stops TERM
+
+# ---- memory: the other model goes, and what does not fit is said ----
+serve gan classes --memory-limit "$less_than_both"
+for model in gan classes gan; do ask 200 POST /sample "{\"model\": \"$model\", \"seed\": 4}" -o got.png; done
+same got.png out/seed-00004.png
+stops TERM
+if grep -q "gan: unloaded for classes" said; then pass; else flunk "nothing was unloaded: $(cat said)"; fi
+serve gan --memory-limit 1KB
+ask 503 POST /sample '{"seed": 4}'
+out_has '"code": "out_of_memory"'
+ask 200 GET /healthz
+stops TERM
+
+# ---- hostile requests: a short form of test/torture/serve_hostile.py ----
+run 0 env COUNT=56 python3 "$root/test/torture/serve_hostile.py" "$program" gan fit net.safetensors told
+out_has "56 requests"
+
+# ---- a browser shows the page, and an image on it ----
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
+if [ -n "$browser" ]; then
+    serve gan fit
+    run 0 timeout 300 "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr --user-data-dir="$PWD/profile" \
+        --virtual-time-budget=20000 --dump-dom "$url/#make"
+    err_lacks CONSOLE
+    out_has 'seed 0 8x8</figcaption>'
+    out_has '<option value="fit">fit (splat)</option>'
+    stops TERM
+else
+    skip "no Chromium here to load the page"
+fi
 
 # ---- a key ----
 serve IMGTRAIN_API_KEY=secret gan
