@@ -7,16 +7,15 @@
 #define SPLAT_ISA(isa)                                                                             \
     extern const struct splat_kernels splat_kernels_##isa;                                         \
     size_t splat_tile_workspace_##isa(void);                                                       \
-    int splat_spans_##isa(const struct splat_projected *, float, int, int, struct splat_item *,    \
-                          int);                                                                    \
+    int splat_spans_##isa(const struct splat_projected *, float, int, int, int,                    \
+                          struct splat_item *, int);                                               \
     void splat_render_tile_##isa(const struct splat_projected *, const struct splat_item *,        \
                                  const int32_t *, int, const float *, int,                         \
-                                 const struct splat_blend *, float, int, int, float *,             \
+                                 const struct splat_blend *, float, int, int, int, float *,        \
                                  float *const *, float *const *, float *const *);                  \
     void splat_backward_item_##isa(const struct splat_projected *, const struct splat_item *,      \
                                    const float *, int, bool, float, int,                           \
                                    const struct splat_slopes *, float *);                          \
-                                                                                                   \
     float splat_share_item_##isa(const struct splat_projected *, const struct splat_item *,        \
                                  const float *, int, bool, float, int,                             \
                                  const struct splat_shown *);

@@ -82,7 +82,8 @@ static void moments_down(const float *const *x, const float *const *t, int width
 }
 
 /* A row's S, and its derivatives by the moments, which replace those of the row before. */
-static float ssim_across(const float *mean_x, ptrdiff_t pitch, int width, float *d_mean, float *s)
+static float ssim_across(const float *mean_x, ptrdiff_t pitch, int width, int from, int to,
+                         float *d_mean, float *s)
 {
     const float *mean_t = mean_x + pitch, *square = mean_t + pitch, *product = square + pitch;
     float *d_square = d_mean + pitch, *d_product = d_square + pitch;
@@ -95,7 +96,7 @@ static float ssim_across(const float *mean_x, ptrdiff_t pitch, int width, float 
                                  splat_loss_window_across(square + i),
                                  splat_loss_window_across(product + i), &dm, &ds, &dp);
         value = vf_keep(keep, value);
-        total = total + value;
+        if (i >= from && i < to) total = total + value; /* they are whole tiles, or the end */
         vf_store(s + i, value);
         vf_store(d_mean + i, vf_keep(keep, dm));
         vf_store(d_square + i, vf_keep(keep, ds));
@@ -104,13 +105,13 @@ static float ssim_across(const float *mean_x, ptrdiff_t pitch, int width, float 
     return vf_sum(total);
 }
 
-static void ssim_rows(const float *const *x, const float *const *t, int width, int rows,
-                      float *workspace, float *const *s, float *sums)
+static void ssim_rows(const float *const *x, const float *const *t, int width, int from, int to,
+                      int rows, float *workspace, float *const *s, float *sums)
 {
     moments_down(x, t, width, workspace);
     for (int o = 0; o < rows; o++)
         sums[o] = ssim_across(ssim_moment_row(workspace, width, o, 0), ssim_row_pitch(width), width,
-                              ssim_slope_row(workspace, width, o, 0), s[o]);
+                              from, to, ssim_slope_row(workspace, width, o, 0), s[o]);
 }
 
 static void ssim_slopes_across(const float *slopes, int width, float *out)

@@ -38,14 +38,15 @@ float ISA_NAME(splat_share_item)(const struct splat_projected *projected,
     struct ellipse_rows ellipse;
     find_rows(g, cut_power, y0, &ellipse);
     for (int x = item->left; x <= item->right; x += LANES) {
+        int at = x - shown->left;
         int first, last;
         if (!rows_reached(&ellipse, (float)x, &first, &last)) continue;
         vf dx = column_distance(g, x), square = vf_set(g->A) * dx * dx;
         for (int r = first; r <= last; r++) {
             vf alpha = alpha_within(square, vf_set(g->B) * dx, &ellipse, r, weight, cut);
             if (shown->threshold)
-                alpha = vf_keep(vf_le(vf_load(shown->threshold[r] + x), alpha), alpha);
-            sum = sum + splat_share_of(shown, feat, channels, additive, alpha, r, x);
+                alpha = vf_keep(vf_le(vf_load(shown->threshold[r] + at), alpha), alpha);
+            sum = sum + splat_share_of(shown, feat, channels, additive, alpha, r, at);
         }
     }
     return vf_sum(sum);

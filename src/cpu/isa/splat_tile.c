@@ -24,7 +24,7 @@ size_t ISA_NAME(splat_tile_workspace)(void)
 }
 
 int ISA_NAME(splat_spans)(const struct splat_projected *projected, float cut_power, int y0,
-                          int width, struct splat_item *items, int count)
+                          int from, int to, struct splat_item *items, int count)
 {
     int kept = 0;
     for (int k = 0; k < count; k++) {
@@ -39,13 +39,20 @@ int ISA_NAME(splat_spans)(const struct splat_projected *projected, float cut_pow
             hi = vf_max(hi, rows.hi[v]);
         }
         float least = vf_least(lo), most = vf_most(hi);
-        if (!(most > 0) || !(least < (float)width)) continue;
-        item->left = least > 0.5f ? (int)(least - 0.5f) : 0;
-        item->right = most < (float)width ? (int)most : width - 1;
+        if (!(most > (float)from) || !(least < (float)to)) continue;
+        item->left = least > (float)from + 0.5f ? (int)(least - 0.5f) : from;
+        item->right = most < (float)to ? (int)most : to - 1;
         kept++;
     }
     return kept;
 }
+
+/* Where a tile's sums are: those of a chunk of its Gaussians are added to those before. */
+struct tile_out {
+    float *const *color, *const *threshold, *const *inverse; /* NULL: none */
+    int x0, K;
+    bool first, last; /* chunk: sums begin with zero; they are divided by the weights */
+};
 
 /* Pass 1: alphas of `count` Gaussians into the rows they reach. */
 static void splat_tile_collect(struct tile_rows *rows, const struct splat_projected *projected,
@@ -127,13 +134,6 @@ ALWAYS_INLINE void blend_row(const struct tile_rows *rows, int r, int v, const v
     }
 }
 
-/* Where a tile's sums are: those of a chunk of its Gaussians are added to those before. */
-struct tile_out {
-    float *const *color, *const *threshold, *const *inverse; /* NULL: none */
-    int x0, K;
-    bool first, last; /* chunk: sums begin with zero; they are divided by the weights */
-};
-
 /* Adds the chunk in `rows` to `group` channels from `c` on. Until the last chunk the sum of weights
  * is kept in `inverse`; every group finds the same: the last one stores it. */
 ALWAYS_INLINE void blend_group(const struct tile_rows *rows, const struct tile_out *out,
@@ -186,7 +186,7 @@ static void blend_chunk(const struct tile_rows *rows, const struct tile_out *out
 /* A tile that has more Gaussians than fit into `rows` at once: the thresholds first. */
 static void large_thresholds(struct tile_rows *rows, const struct splat_projected *projected,
                              const struct splat_item *items, const int32_t *list, int count, int K,
-                             float cut_power, int y0, int x0, float *const *threshold)
+                             float cut_power, int y0, int x0, const struct tile_out *out)
 {
     memset(rows->best, 0, sizeof rows->best);
     for (int k = 0; k < count; k += CHUNK) {
@@ -203,22 +203,23 @@ static void large_thresholds(struct tile_rows *rows, const struct splat_projecte
             }
     }
     for (int r = 0; r < TILE; r++)
-        memcpy(threshold[r] + x0, rows->best[r][K - 1], sizeof(float) * TILE);
+        memcpy(out->threshold[r] + out->x0, rows->best[r][K - 1], sizeof(float) * TILE);
 }
 
 /* Of a tile whose Gaussians are all in `rows`. */
-static void tile_thresholds(const struct tile_rows *rows, int K, int x0, float *const *threshold)
+static void tile_thresholds(const struct tile_rows *rows, const struct tile_out *out)
 {
     for (int r = 0; r < TILE; r++)
         for (int v = 0; v < TILE; v += LANES)
-            vf_store(threshold[r] + x0 + v,
-                     threshold_row((const float(*)[TILE])rows->alpha[r], rows->count[r], v, K));
+            vf_store(
+                out->threshold[r] + out->x0 + v,
+                threshold_row((const float(*)[TILE])rows->alpha[r], rows->count[r], v, out->K));
 }
 
 void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
                                  const struct splat_item *items, const int32_t *list, int count,
                                  const float *feat, int channels, const struct splat_blend *blend,
-                                 float cut_power, int y0, int tile, float *workspace,
+                                 float cut_power, int y0, int tile, int left, float *workspace,
                                  float *const *color, float *const *threshold,
                                  float *const *inverse)
 {
@@ -227,14 +228,14 @@ void ISA_NAME(splat_render_tile)(const struct splat_projected *projected,
     struct tile_out out = {.color = color,
                            .threshold = K ? threshold : NULL,
                            .inverse = blend->additive ? NULL : inverse,
-                           .x0 = x0,
+                           .x0 = x0 - left,
                            .K = K};
     if (K && count > CHUNK)
-        large_thresholds(rows, projected, items, list, count, K, cut_power, y0, x0, threshold);
+        large_thresholds(rows, projected, items, list, count, K, cut_power, y0, x0, &out);
     for (int k = 0; k == 0 || k < count; k += CHUNK) {
         int size = count - k < CHUNK ? count - k : CHUNK;
         splat_tile_collect(rows, projected, items, list + k, size, cut_power, y0, x0);
-        if (K && count <= CHUNK) tile_thresholds(rows, K, x0, threshold);
+        if (K && count <= CHUNK) tile_thresholds(rows, &out);
         out.first = k == 0;
         out.last = count - k <= CHUNK;
         blend_chunk(rows, &out, feat, channels);
@@ -249,7 +250,7 @@ ALWAYS_INLINE void backward_columns(const struct splat_projected *p, const struc
                                     const struct splat_slopes *slopes, float *record)
 {
     const struct gaussian_form *g = &p->form;
-    const int64_t pitch = slopes->pitch;
+    const int64_t pitch = slopes->pitch, left = slopes->left;
     vf zero = vf_set(0), A = vf_set(g->A), B = vf_set(g->B), cut = vf_set(cut_power);
     vf sum = zero, sum_x = zero, sum_y = zero, sum_xx = zero, sum_xy = zero, sum_yy = zero;
     vf weight = vf_set(p->weight);
@@ -263,10 +264,10 @@ ALWAYS_INLINE void backward_columns(const struct splat_projected *p, const struc
         if (!rows_reached(&ellipse, (float)x, &first, &last)) continue;
         vf dx = column_distance(g, x), square = A * dx * dx, linear = B * dx;
         vf column = zero, column_y = zero;
-        const float *gradient = slopes->gradient + first * channels * pitch + x;
-        const float *blended = slopes->blended + first * pitch + x;
+        const float *gradient = slopes->gradient + first * channels * pitch + x - left;
+        const float *blended = slopes->blended + first * pitch + x - left;
         const float *threshold =
-            (has_threshold ? slopes->threshold : slopes->blended) + first * pitch + x;
+            (has_threshold ? slopes->threshold : slopes->blended) + first * pitch + x - left;
         for (int r = first; r <= last;
              r++, gradient += channels * pitch, blended += pitch, threshold += pitch) {
             vf w = alpha_within(square, linear, &ellipse, r, weight, cut);

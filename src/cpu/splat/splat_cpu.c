@@ -85,9 +85,8 @@ struct window {
     float *out;
 };
 
-static void store_row(void *argument, int y, const float *const *color, const float *const *target)
+static void store_row(void *argument, int y, const float *const *color)
 {
-    (void)target;
     const struct window *w = argument;
     float *row = w->out + (int64_t)(y - w->y) * w->width * w->channels;
     for (int x = 0; x < w->width; x++)

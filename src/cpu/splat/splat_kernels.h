@@ -23,6 +23,7 @@ enum {
 struct splat_projected {
     struct gaussian_form form;
     float weight;
+    float left, right;    /* columns it reaches, a little wider than the cut */
     int32_t band0, band1; /* bands it reaches; band0 > band1: none */
 };
 
@@ -33,12 +34,13 @@ struct splat_item {
     int32_t record;      /* index of its gradient record; < 0: carry record ~record */
 };
 
-/* A band that has been rendered: where column 0 of its 16 rows lies. */
+/* A band that has been rendered: where column `left` of its 16 rows lies. */
 struct splat_shown {
     const float *const *color, *const *target; /* [row][channel] */
     const float *const *threshold;             /* NULL: none */
     const float *const *inverse;
-    const float *const *counts; /* by how much a pixel counts: 0 outside the image */
+    const float *const *counts; /* by how much a pixel counts: 0 behind the columns */
+    int left;
 };
 
 /* What the backward pass reads of a band: rows of `pitch` numbers, one behind the other. With the
@@ -49,22 +51,23 @@ struct splat_slopes {
     const float *blended;   /* [row]: -sum_c g_c C_c; not read for additive ones */
     const float *threshold; /* [row]; NULL: none */
     int64_t pitch;
+    int left; /* the column that rows begin with */
 };
 
 struct splat_kernels {
     const char *isa;
 
-    /* Fills the items' left and right for the band whose first row is y0; keeps those that touch
-     * it, in order; returns how many. */
-    int (*spans)(const struct splat_projected *projected, float cut_power, int y0, int width,
+    /* Fills the items' left and right for columns from.. to - 1 of the band whose first row is y0;
+     * keeps those that touch them, in order; returns how many. */
+    int (*spans)(const struct splat_projected *projected, float cut_power, int y0, int from, int to,
                  struct splat_item *items, int count);
 
     /* Renders one tile: columns [16 tile, +16) of the rows y0.. y0 + 15. list: indices of items.
-     * color[c][r], threshold[r], inverse[r]: where column 0 of each row lies. */
+     * color[c][r], threshold[r], inverse[r]: where column `left` of each row lies. */
     void (*render_tile)(const struct splat_projected *projected, const struct splat_item *items,
                         const int32_t *list, int count, const float *feat, int channels,
                         const struct splat_blend *blend, float cut_power, int y0, int tile,
-                        float *workspace, float *const *color, float *const *threshold,
+                        int left, float *workspace, float *const *color, float *const *threshold,
                         float *const *inverse);
 
     /* Adds to `record` the sums over the band's pixels of v dx, v dy, v dx^2, v dx dy, v dy^2, v
@@ -79,11 +82,11 @@ struct splat_kernels {
                         const struct splat_shown *shown);
 
     /* `rows` (1..SSIM_BLOCK) rows of SSIM: x, t: the SSIM_BLOCK + 10 rows around them, zeros where
-     * there are none. Overwrites for each row S and its sum over the row, and in the workspace the
-     * ssim_slope_row's: the partial derivatives of S by E[x], E[x^2]+E[t^2], E[x t], zero behind
-     * `width`. workspace: SSIM_WORKSPACE_ROWS of ssim_row_pitch(width). */
-    void (*ssim_rows)(const float *const *x, const float *const *t, int width, int rows,
-                      float *workspace, float *const *s, float *sums);
+     * there are none. Overwrites for each row S and its sum over columns from.. to - 1, and in the
+     * workspace the ssim_slope_row's: the partial derivatives of S by E[x], E[x^2]+E[t^2], E[x t],
+     * zero behind `width`. workspace: SSIM_WORKSPACE_ROWS of ssim_row_pitch(width). */
+    void (*ssim_rows)(const float *const *x, const float *const *t, int width, int from, int to,
+                      int rows, float *workspace, float *const *s, float *sums);
 
     /* The adjoint, first: the window across an ssim_slope_row. */
     void (*ssim_slopes_across)(const float *slopes, int width, float *out);

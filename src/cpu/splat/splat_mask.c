@@ -32,7 +32,7 @@ void splat_mask_loss_row(const float *x, const float *t, const float *ssim, cons
 }
 
 double splat_mask_ssim_row(float *s, float *const *maps, const uint8_t *weights, float unit,
-                           int width)
+                           int width, int from, int to)
 {
     double sum = 0;
     for (int i = 0; i < width; i++) {
@@ -40,7 +40,7 @@ double splat_mask_ssim_row(float *s, float *const *maps, const uint8_t *weights,
         s[i] *= w;
         for (int m = 0; m < 3; m++)
             maps[m][i] *= w;
-        sum += (double)s[i];
+        if (i >= from && i < to) sum += (double)s[i];
     }
     return sum;
 }

@@ -10,8 +10,9 @@ void splat_mask_loss_row(const float *x, const float *t, const float *ssim, cons
                          const uint8_t *weights, float unit, int width, const float *factor,
                          float *g, float *blended, double *sums);
 
-/* Multiplies a row of SSIM and its three maps by the weights; returns the sum of that SSIM. */
+/* Multiplies a row of SSIM and its three maps by the weights; returns the sum of that SSIM over
+ * columns from.. to - 1. */
 double splat_mask_ssim_row(float *s, float *const *maps, const uint8_t *weights, float unit,
-                           int width);
+                           int width, int from, int to);
 
 #endif

@@ -20,6 +20,7 @@ static void begin_strip(struct splat_scene *scene, struct splat_thread *thread, 
         thread->active_record[k] = ~k;
         scene->carry_id[strip][k] = thread->active_id[k];
     }
+    if (thread->columns.first > 0) return; /* the block before has begun it: the same Gaussians */
     scene->carry_count[strip] = thread->active_count;
     memset(scene->carry[strip], 0, floats * sizeof(float) * (size_t)thread->active_count);
 }
@@ -61,14 +62,14 @@ static int splat_pass_activate(struct splat_scene *scene, struct splat_thread *t
 
 /* Sorts a band's items by their first tile, so that both ways over them stay in the cache; items of
  * a tile keep their order. Tile t's are then tile_start[t].. tile_start[t + 1] - 1. */
-static void sort_by_tile(const struct splat_scene *scene, struct splat_thread *thread,
-                         struct splat_item *items, int count)
+static void sort_by_tile(struct splat_thread *thread, struct splat_item *items, int count)
 {
     int32_t *start = thread->tile_start, *from = thread->tile_order;
-    memset(start, 0, ((size_t)scene->tiles + 2) * sizeof *start);
+    int tile = thread->columns.left / TILE, end = (thread->columns.right - 1) / TILE + 1;
+    memset(start + tile, 0, ((size_t)(end - tile) + 2) * sizeof *start);
     for (int k = 0; k < count; k++)
         start[items[k].left / TILE + 2]++;
-    for (int t = 2; t < scene->tiles + 2; t++)
+    for (int t = tile + 2; t < end + 2; t++)
         start[t] += start[t - 1];
     for (int k = 0; k < count; k++)
         from[start[items[k].left / TILE + 1]++] = k;
@@ -87,16 +88,20 @@ static void sort_by_tile(const struct splat_scene *scene, struct splat_thread *t
 static void render_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
 {
     struct splat_scene *scene = pass->scene;
-    int y0 = band * TILE, slot = band & 1;
+    const struct splat_columns *columns = &thread->columns;
+    int y0 = band * TILE, slot = band & 1, left = columns->left;
     struct splat_item *items = thread->items[slot];
+    int count = 0;
     for (int k = 0; k < thread->active_count; k++) {
-        items[k].id = thread->active_id[k];
-        items[k].record = thread->active_record[k];
+        const struct splat_projected *g = &scene->projected[thread->active_id[k]];
+        if (g->right < (float)left || g->left > (float)columns->right) continue;
+        items[count].id = thread->active_id[k];
+        items[count++].record = thread->active_record[k];
     }
-    int count = scene->kernels->spans(scene->projected, scene->cut_power, y0, scene->width, items,
-                                      thread->active_count);
+    count = scene->kernels->spans(scene->projected, scene->cut_power, y0, left, columns->right,
+                                  items, count);
     thread->item_count[slot] = count;
-    sort_by_tile(scene, thread, items, count);
+    sort_by_tile(thread, items, count);
 
     float *color[SPLAT_MAX_CHANNELS * TILE], *threshold[TILE], *inverse[TILE];
     for (int r = 0; r < TILE; r++) {
@@ -105,18 +110,20 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
         for (int c = 0; c < scene->channels; c++)
             color[c * TILE + r] = splat_ring_row(scene, thread->color, c, y0 + r);
     }
+    const int32_t *start = thread->tile_start; /* of the block's tiles */
     int reaching = 0;
-    for (int tile = 0; tile < scene->tiles; tile++) {
+    for (int tile = left / TILE; tile * TILE < columns->right; tile++) {
         int kept = 0;
         for (int k = 0; k < reaching; k++)
             if (items[thread->tile_items[k]].right / TILE >= tile)
                 thread->tile_items[kept++] = thread->tile_items[k];
         reaching = kept;
-        for (int k = thread->tile_start[tile]; k < thread->tile_start[tile + 1]; k++)
+        for (int k = start[tile]; k < start[tile + 1]; k++)
             thread->tile_items[reaching++] = k;
         scene->kernels->render_tile(scene->projected, items, thread->tile_items, reaching,
                                     scene->feat, scene->channels, &pass->blend, scene->cut_power,
-                                    y0, tile, thread->tile_workspace, color, threshold, inverse);
+                                    y0, tile, left, thread->tile_workspace, color, threshold,
+                                    inverse);
     }
 }
 
@@ -125,10 +132,12 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
 static void load_target_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
 {
     struct splat_scene *scene = pass->scene;
+    const struct splat_columns *columns = &thread->columns;
+    int64_t skipped = (int64_t)columns->left * (pass->target->sample_bits / 8);
     for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
         for (int c = 0; c < scene->channels; c++)
-            scene->kernels->load_row(splat_target_row(pass->target, y, c),
-                                     pass->target->sample_bits, scene->width,
+            scene->kernels->load_row((const char *)splat_target_row(pass->target, y, c) + skipped,
+                                     pass->target->sample_bits, columns->right - columns->left,
                                      splat_ring_row(scene, thread->target, c, y));
 }
 
@@ -144,10 +153,11 @@ static void show_row(float *row, int width, float power)
 static void show_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
 {
     struct splat_scene *scene = pass->scene;
+    int width = thread->columns.right - thread->columns.left;
     for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
         for (int c = 0; c < scene->channels; c++) {
-            show_row(splat_ring_row(scene, thread->color, c, y), scene->width, pass->power);
-            show_row(splat_ring_row(scene, thread->target, c, y), scene->width, pass->power);
+            show_row(splat_ring_row(scene, thread->color, c, y), width, pass->power);
+            show_row(splat_ring_row(scene, thread->target, c, y), width, pass->power);
         }
 }
 
@@ -162,36 +172,37 @@ static float *splat_gradient_row(const struct splat_scene *scene, struct splat_t
 static void compare_row(const struct splat_pass *pass, struct splat_thread *thread, int y, int r)
 {
     struct splat_scene *scene = pass->scene;
+    const struct splat_columns *columns = &thread->columns;
+    int skipped = columns->first - columns->left, width = columns->end - columns->first;
     double n = splat_scene_samples(scene);
-    const float *color[SPLAT_MAX_CHANNELS], *target[SPLAT_MAX_CHANNELS], *inverse = NULL;
+    const float *inverse = NULL;
     float factor[PIXEL_LOSSES] = {0}, *blended = NULL;
     bool ssim = pass->gradients && pass->loss->ssim > 0;
     if (pass->gradients)
         for (int k = 0; k < PIXEL_LOSSES; k++)
             factor[k] = splat_loss_factor(pass->loss->pixel[k], n);
     if (pass->gradients && !pass->blend.additive) {
-        inverse = splat_ring_row(scene, thread->inverse, 0, y);
-        blended = thread->blended + r * scene->pitch;
-        memset(blended, 0, sizeof(float) * (size_t)scene->pitch);
+        inverse = splat_ring_row(scene, thread->inverse, 0, y) + skipped;
+        blended = thread->blended + r * scene->pitch + skipped;
+        memset(blended, 0, sizeof(float) * (size_t)width);
     }
     for (int c = 0; c < scene->channels; c++) {
-        const float *x = color[c] = splat_ring_row(scene, thread->color, c, y);
-        const float *t = target[c] = splat_ring_row(scene, thread->target, c, y);
-        float *g = pass->gradients ? splat_gradient_row(scene, thread, r, c) : NULL;
+        const float *x = splat_ring_row(scene, thread->color, c, y) + skipped;
+        const float *t = splat_ring_row(scene, thread->target, c, y) + skipped;
+        float *g = pass->gradients ? splat_gradient_row(scene, thread, r, c) + skipped : NULL;
         const float *from_ssim = NULL;
         if (ssim)
-            from_ssim =
-                thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + r % SSIM_BLOCK) * scene->pitch;
+            from_ssim = thread->ssim_gradient +
+                        ((int64_t)c * SSIM_BLOCK + r % SSIM_BLOCK) * scene->pitch + skipped;
         const uint8_t *weights = pass->target->weights;
         if (weights)
-            splat_mask_loss_row(x, t, from_ssim, inverse, weights + (int64_t)y * scene->width,
-                                pass->target->unit, scene->width, factor, g, blended,
-                                scene->row_sums[y].pixel);
+            splat_mask_loss_row(
+                x, t, from_ssim, inverse, weights + (int64_t)y * scene->width + columns->first,
+                pass->target->unit, width, factor, g, blended, scene->row_sums[y].pixel);
         else
-            scene->kernels->loss_row(x, t, from_ssim, inverse, scene->width, factor, g, blended,
+            scene->kernels->loss_row(x, t, from_ssim, inverse, width, factor, g, blended,
                                      scene->row_sums[y].pixel);
     }
-    if (pass->row) pass->row(pass->argument, y, color, target);
 }
 
 /* Rows below the image pull at no Gaussian. */
@@ -200,6 +211,16 @@ static void clear_slopes(const struct splat_scene *scene, struct splat_thread *t
     size_t row = sizeof(float) * (size_t)scene->pitch;
     memset(splat_gradient_row(scene, thread, r, 0), 0, row * (size_t)scene->channels);
     memset(thread->blended + r * scene->pitch, 0, row);
+}
+
+/* The item's part in the columns that are compared; false: none. */
+static bool splat_pass_own(const struct splat_columns *columns, const struct splat_item *item,
+                           struct splat_item *own)
+{
+    *own = *item;
+    if (own->left < columns->first) own->left = columns->first;
+    if (own->right >= columns->end) own->right = columns->end - 1;
+    return own->left <= own->right;
 }
 
 /* Adds up the gradient of every Gaussian in a band. */
@@ -213,12 +234,14 @@ static void backward_band(const struct splat_pass *pass, struct splat_thread *th
         .gradient = thread->gradient,
         .blended = thread->blended,
         .threshold = limited ? splat_ring_row(scene, thread->threshold, 0, band * TILE) : NULL,
-        .pitch = scene->pitch};
+        .pitch = scene->pitch,
+        .left = thread->columns.left};
     for (int k = 0; k < thread->item_count[slot]; k++) {
-        const struct splat_item *item = &thread->items[slot][k];
-        float *record = item->record >= 0 ? scene->record + (int64_t)item->record * floats
-                                          : scene->carry[strip] + (int64_t)~item->record * floats;
-        scene->kernels->backward_item(scene->projected, item, scene->feat, scene->channels,
+        struct splat_item item;
+        if (!splat_pass_own(&thread->columns, &thread->items[slot][k], &item)) continue;
+        float *record = item.record >= 0 ? scene->record + (int64_t)item.record * floats
+                                         : scene->carry[strip] + (int64_t)~item.record * floats;
+        scene->kernels->backward_item(scene->projected, &item, scene->feat, scene->channels,
                                       pass->blend.additive, scene->cut_power, band * TILE, &slopes,
                                       record);
     }
@@ -243,13 +266,14 @@ static void finish_band(const struct splat_pass *pass, struct splat_thread *thre
     if (pass->gradients) backward_band(pass, thread, band, strip);
 }
 
-/* By how much each pixel of row r counts, 0 behind the width. */
+/* By how much each pixel of row r counts, 0 behind the columns. */
 static const float *counts_row(const struct splat_pass *pass, struct splat_thread *thread, int y,
                                int r)
 {
+    const struct splat_columns *columns = &thread->columns;
     float *row = thread->blended + r * pass->scene->pitch;
-    for (int x = 0; x < pass->scene->width; x++)
-        row[x] = splat_target_weight(pass->target, y, x);
+    for (int x = columns->first; x < columns->end; x++)
+        row[x - columns->left] = splat_target_weight(pass->target, y, x);
     return row;
 }
 
@@ -260,7 +284,7 @@ static void share_band(const struct splat_pass *pass, struct splat_thread *threa
     int y0 = band * TILE, slot = band & 1, channels = scene->channels;
     const float *color[TILE * SPLAT_MAX_CHANNELS], *target[TILE * SPLAT_MAX_CHANNELS];
     const float *threshold[TILE], *inverse[TILE], *counts[TILE];
-    struct splat_shown shown = {color, target, threshold, inverse, counts};
+    struct splat_shown shown = {color, target, threshold, inverse, counts, thread->columns.left};
     if (pass->blend.additive || pass->blend.topk == 0) shown.threshold = NULL;
     for (int r = 0; r < TILE; r++) {
         int y = y0 + r;
@@ -292,7 +316,7 @@ static void emit_band(const struct splat_pass *pass, struct splat_thread *thread
         const float *color[SPLAT_MAX_CHANNELS];
         for (int c = 0; c < scene->channels; c++)
             color[c] = splat_ring_row(scene, thread->color, c, y);
-        pass->row(pass->argument, y, color, NULL);
+        pass->row(pass->argument, y, color);
     }
 }
 
@@ -311,6 +335,7 @@ static bool splat_pass_is_stopped(const struct splat_pass *pass)
 static void render_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
                          int to)
 {
+    thread->columns = (struct splat_columns){0, pass->scene->width, 0, pass->scene->width};
     for (int band = from; band < to && !splat_pass_is_stopped(pass); band++) {
         splat_pass_activate(pass->scene, thread, band, band == from, false);
         render_band(pass, thread, band);
@@ -332,13 +357,18 @@ static int splat_pass_map_rows(const struct splat_pass *pass, struct splat_threa
     return row;
 }
 
-/* Bands from..to-1 with a target. With SSIM, one band more is rendered on either side, and each
- * band is finished once the band below it is there. */
-static void compare_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
+static bool splat_pass_has_windows(const struct splat_pass *pass)
+{
+    return pass->inner_ssim || (pass->gradients && pass->loss->ssim > 0);
+}
+
+/* A block's bands from..to-1 with a target. With SSIM, one band more is rendered on either side,
+ * and each band is finished once the band below it is there. */
+static void compare_block(const struct splat_pass *pass, struct splat_thread *thread, int from,
                           int to)
 {
     struct splat_scene *scene = pass->scene;
-    bool ssim = pass->inner_ssim || (pass->gradients && pass->loss->ssim > 0);
+    bool ssim = splat_pass_has_windows(pass);
     int lag = ssim ? 1 : 0, strip = 0, previous_strip = 0;
     int first = from - lag > 0 ? from - lag : 0;
     int last = to - 1 + lag < scene->bands ? to - 1 + lag : scene->bands - 1;
@@ -372,23 +402,37 @@ static void compare_range(const struct splat_pass *pass, struct splat_thread *th
     }
 }
 
-/* Vectors read up to PITCH_PAD columns behind a row: finite numbers must lie there. */
+/* Vectors read up to PITCH_PAD columns behind a row: finite numbers must lie there, and slopes that
+ * are 0. */
 static void clear_padding(const struct splat_scene *scene, struct splat_thread *thread)
 {
+    const struct splat_columns *columns = &thread->columns;
+    int rendered = columns->right - columns->left, compared = columns->end - columns->left;
     struct {
         float *rows;
         int count;
-    } const buffers[] = {{thread->threshold, RING_ROWS},
-                         {thread->inverse, RING_ROWS},
-                         {thread->target, RING_ROWS * scene->channels},
-                         {thread->gradient, TILE * scene->channels},
-                         {thread->blended, TILE}};
-    int from = scene->width;
+        int from;
+    } const buffers[] = {{thread->threshold, scene->ring_rows, rendered},
+                         {thread->inverse, scene->ring_rows, rendered},
+                         {thread->target, scene->ring_rows * scene->channels, rendered},
+                         {thread->gradient, TILE * scene->channels, compared},
+                         {thread->blended, TILE, compared}};
     for (size_t b = 0; b < sizeof buffers / sizeof buffers[0]; b++)
         for (int r = 0; buffers[b].rows && r < buffers[b].count; r++)
-            memset(buffers[b].rows + (int64_t)r * scene->pitch + from, 0,
-                   sizeof(float) * (size_t)(scene->pitch - from));
+            memset(buffers[b].rows + (int64_t)r * scene->pitch + buffers[b].from, 0,
+                   sizeof(float) * (size_t)(scene->pitch - buffers[b].from));
     memset(thread->zero_row, 0, sizeof(float) * (size_t)scene->pitch);
+}
+
+/* Bands from..to-1 with a target, block by block. */
+static void compare_range(const struct splat_pass *pass, struct splat_thread *thread, int from,
+                          int to)
+{
+    for (int b = 0; b < splat_block_count(pass->scene); b++) {
+        thread->columns = splat_block_columns(pass->scene, b, splat_pass_has_windows(pass));
+        clear_padding(pass->scene, thread);
+        compare_block(pass, thread, from, to);
+    }
 }
 
 /* Parts of the strips (or bands), one for each thread's buffers; whoever is free does them. */
@@ -405,7 +449,6 @@ static void run_parts(void *context, int64_t from, int64_t to)
     int first = pass->first_row / TILE, count = pass->last_row / TILE + 1 - first, n = work->parts;
     for (int t = (int)from; t < (int)to; t++) {
         struct splat_thread *thread = &scene->threads[t];
-        clear_padding(scene, thread);
         if (pass->target) {
             int begin = splat_strip_start(scene, scene->strips * t / n);
             int end = splat_strip_start(scene, scene->strips * (t + 1) / n);
@@ -424,6 +467,7 @@ int splat_pass_run(const struct splat_pass *asked)
     const struct splat_pass *pass = &own;
     struct splat_scene *scene = pass->scene;
     own.stopped = &stopped;
+    splat_scene_set_rows(scene, pass->target != NULL);
     if (pass->gradients)
         memset(scene->record, 0,
                sizeof(float) * (size_t)splat_record_floats(scene) * (size_t)scene->count);

@@ -15,9 +15,9 @@ struct splat_pass {
     bool inner_ssim;                   /* also sum SSIM over windows inside the image */
     float power;                       /* > 0: compare as seen: clamped to 0..1, raised to this */
 
-    /* Called for each finished row, by any thread, rows of a thread in order: channels pointers to
-     * `width` rendered and target samples (target NULL without one). May be NULL. */
-    void (*row)(void *argument, int y, const float *const *color, const float *const *target);
+    /* When only rendering: called for each finished row, by any thread, rows of a thread in order:
+     * channels pointers to `width` samples. */
+    void (*row)(void *argument, int y, const float *const *color);
     void *argument;
     int first_row, last_row;      /* rows wanted (inclusive) when only rendering */
     bool (*stop_requested)(void); /* device.h; looked at in every band */

@@ -77,9 +77,8 @@ static void splat_sample_take(struct sampler *s, int64_t index, int y, int x,
 }
 
 /* Called for every row: sums its weights, or hands its pixels to the draws that fall on them. */
-static void visit_row(void *argument, int y, const float *const *color, const float *const *target)
+static void visit_row(void *argument, int y, const float *const *color)
 {
-    (void)target;
     struct sampler *s = argument;
     const struct splat_draws *d = s->draws;
     int width = s->target->width;
@@ -107,7 +106,7 @@ static void visit_row(void *argument, int y, const float *const *color, const fl
 static void visit_range(void *context, int64_t from, int64_t to)
 {
     for (int y = (int)from; y < (int)to; y++)
-        visit_row(context, y, NULL, NULL);
+        visit_row(context, y, NULL);
 }
 
 static int splat_sample_visit_rows(struct sampler *s)

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Partial gradients of Gaussians that cross strips may take this much at most. */
@@ -22,13 +23,40 @@ static int strip_count(int bands, size_t record_bytes, int64_t capacity)
     return strips;
 }
 
+/* Of a row of a block's columns with a tile on either side, or of a whole one. */
+static int pitch_of(const struct splat_scene *scene, bool block)
+{
+    int tiles = block && scene->tiles > BLOCK_TILES + 2 ? BLOCK_TILES + 2 : scene->tiles;
+    return tiles * TILE + PITCH_PAD;
+}
+
+void splat_scene_set_rows(struct splat_scene *scene, bool compares)
+{
+    scene->pitch = pitch_of(scene, compares);
+    scene->ring_rows = compares ? RING_ROWS : TILE;
+}
+
+struct splat_columns splat_block_columns(const struct splat_scene *scene, int b, bool windows)
+{
+    int64_t tiles = scene->tiles, blocks = splat_block_count(scene);
+    int first = (int)(tiles * b / blocks), end = (int)(tiles * (b + 1) / blocks);
+    int left = windows && first > 0 ? first - 1 : first;
+    int right = windows && end < scene->tiles ? end + 1 : end;
+    struct splat_columns columns = {first * TILE, end * TILE, left * TILE, right * TILE};
+    if (columns.end > scene->width) columns.end = scene->width;
+    if (columns.right > scene->width) columns.right = scene->width;
+    return columns;
+}
+
 static void layout_thread(struct splat_thread *thread, struct arena *arena,
                           const struct splat_scene *scene, size_t count,
                           const struct splat_storage *storage)
 {
     struct splat_thread unused;
     if (!thread) thread = &unused;
-    size_t pitch = (size_t)scene->pitch, channels = (size_t)scene->channels;
+    size_t channels = (size_t)scene->channels, pitch = (size_t)pitch_of(scene, true);
+    size_t wide = (size_t)pitch_of(scene, false), ring = RING_ROWS * pitch;
+    if (storage->rows || ring < TILE * wide) ring = TILE * wide;
     thread->active_id = arena_take(arena, count * sizeof(int32_t));
     thread->active_record = arena_take(arena, count * sizeof(int32_t));
     thread->items[0] = arena_take(arena, count * sizeof(struct splat_item));
@@ -36,10 +64,10 @@ static void layout_thread(struct splat_thread *thread, struct arena *arena,
     thread->tile_start = arena_take(arena, ((size_t)scene->tiles + 2) * sizeof(int32_t));
     thread->tile_order = arena_take(arena, count * sizeof(int32_t));
     thread->tile_items = arena_take(arena, count * sizeof(int32_t));
-    thread->color = arena_take_floats(arena, channels * RING_ROWS * pitch);
-    thread->threshold = arena_take_floats(arena, RING_ROWS * pitch);
-    thread->inverse = arena_take_floats(arena, RING_ROWS * pitch);
-    thread->zero_row = arena_take_floats(arena, pitch);
+    thread->color = arena_take_floats(arena, channels * ring);
+    thread->threshold = arena_take_floats(arena, ring);
+    thread->inverse = arena_take_floats(arena, ring);
+    thread->zero_row = arena_take_floats(arena, wide);
     thread->tile_workspace = arena_take_floats(arena, splat_tile_workspace());
     thread->target = thread->maps[0] = thread->maps[1] = thread->maps[2] = NULL;
     thread->ssim_value = thread->ssim_workspace = NULL;
@@ -49,8 +77,8 @@ static void layout_thread(struct splat_thread *thread, struct arena *arena,
     for (int m = 0; m < 3; m++)
         thread->maps[m] = arena_take_floats(arena, channels * RING_ROWS * pitch);
     thread->ssim_value = arena_take_floats(arena, SSIM_BLOCK * pitch);
-    thread->ssim_workspace =
-        arena_take_floats(arena, SSIM_WORKSPACE_ROWS * (size_t)ssim_row_pitch(scene->width));
+    thread->ssim_workspace = arena_take_floats(
+        arena, SSIM_WORKSPACE_ROWS * (size_t)ssim_row_pitch((int)pitch - PITCH_PAD));
     if (storage->forward) return;
     thread->gradient = arena_take_floats(arena, TILE * channels * pitch);
     thread->blended = arena_take_floats(arena, TILE * pitch);
@@ -83,7 +111,6 @@ size_t splat_scene_layout(struct splat_scene *scene, void *memory, int width, in
     *scene = (struct splat_scene){.width = width, .height = height, .channels = channels};
     scene->tiles = (width + TILE - 1) / TILE;
     scene->bands = (height + TILE - 1) / TILE;
-    scene->pitch = scene->tiles * TILE + PITCH_PAD;
     scene->thread_count = laid_out_threads(storage);
     scene->kernels = splat_kernels_get();
     size_t record = (size_t)splat_record_floats(scene) * sizeof(float);
@@ -113,6 +140,9 @@ static struct splat_projected splat_scene_project_one(const struct splat_view *v
     g.form = gaussian_form_of(view->xy + 2 * i, view->scale + 2 * i, view->rot[i],
                               view->sigma_scale, scene->width, scene->height, fx, fy);
     if (!gaussian_rows(&g.form, scene->cut_power, scene->height, &top, &bottom)) return g;
+    float reach = sqrtf(scene->cut_power * g.form.C * g.form.inverse_A / g.form.row_power);
+    g.left = g.form.mx - (reach * 1.0001f + 0.001f);
+    g.right = g.form.mx + (reach * 1.0001f + 0.001f);
     top /= TILE;
     bottom /= TILE;
     g.band0 = top > 0 ? (int32_t)top : 0;

@@ -12,8 +12,19 @@
 /* Two bands: SSIM's window and its adjoint's window reach 10 rows, less than one band. */
 enum { RING_ROWS = 2 * TILE, MAX_STRIPS = 32 };
 
-/* Buffers of one thread. Rings hold row y at y % RING_ROWS. */
+/* A comparison goes down the image in blocks of so many tiles' columns at most: what a thread works
+ * on then stays in its second-level cache. */
+enum { BLOCK_TILES = 32 };
+
+/* The columns that a thread works on: rows of buffers begin with `left`. */
+struct splat_columns {
+    int first, end;  /* that are compared: first.. end - 1 */
+    int left, right; /* that are rendered: with SSIM a tile more on either side */
+};
+
+/* Buffers of one thread. Rings hold row y at y % ring_rows. */
 struct splat_thread {
+    struct splat_columns columns;
     int32_t *active_id, *active_record; /* [count]: Gaussians that reach the current band */
     int active_count;
     struct splat_item *items[2]; /* [count]: those of an even and an odd band */
@@ -21,10 +32,10 @@ struct splat_thread {
     int32_t *tile_start;               /* [tiles + 2] counting sort of items by first tile */
     int32_t *tile_order;               /* [count]: where each sorted item comes from */
     int32_t *tile_items;               /* [count]: items that reach the current tile */
-    float *color, *target;             /* [channels][RING_ROWS][pitch] */
+    float *color, *target;             /* [channels][ring_rows][pitch] */
     float *maps[3];                    /* likewise: derivatives of SSIM, see splat_ssim.h */
-    float *threshold;                  /* [RING_ROWS][pitch] */
-    float *inverse;                    /* [RING_ROWS][pitch] */
+    float *threshold;                  /* [ring_rows][pitch] */
+    float *inverse;                    /* [ring_rows][pitch] */
     float *gradient;                   /* [TILE][channels][pitch] */
     float *blended;                    /* [TILE][pitch] */
     float *zero_row;                   /* [pitch] */
@@ -39,7 +50,8 @@ struct splat_row_sums {
 };
 
 struct splat_scene {
-    int width, height, channels, pitch;
+    int width, height, channels;
+    int pitch, ring_rows; /* of a thread's buffers: a block's, or without a target whole rows' */
     int bands, tiles, strips, thread_count;
     float cut_power;
     int64_t count;
@@ -74,11 +86,22 @@ static inline int splat_strip_start(const struct splat_scene *scene, int s)
     return (int)((int64_t)scene->bands * s / scene->strips);
 }
 
+/* Sets the rows of buffers: for comparing, in blocks of columns; else for rendering whole rows. */
+void splat_scene_set_rows(struct splat_scene *scene, bool compares);
+
+static inline int splat_block_count(const struct splat_scene *scene)
+{
+    return (scene->tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+}
+
+/* Columns of block b, with those that `windows` on it reach. */
+struct splat_columns splat_block_columns(const struct splat_scene *scene, int b, bool windows);
+
 /* Row y of one channel of a ring. */
 static inline float *splat_ring_row(const struct splat_scene *scene, float *ring, int channel,
                                     int y)
 {
-    return ring + ((int64_t)channel * RING_ROWS + y % RING_ROWS) * scene->pitch;
+    return ring + ((int64_t)channel * scene->ring_rows + y % scene->ring_rows) * scene->pitch;
 }
 
 /* Samples that a loss is the mean over. */

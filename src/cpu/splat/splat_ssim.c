@@ -15,22 +15,27 @@ static void window_rows(const struct splat_scene *scene, const struct splat_thre
     }
 }
 
-/* Sum of S over the windows that lie inside the image. */
-static double inner_sum(const struct splat_scene *scene, const float *s, int y)
+/* Sum of S over the windows of a block's columns that lie inside the image. */
+static double inner_sum(const struct splat_scene *scene, const struct splat_columns *columns,
+                        const float *s, int y)
 {
     bool small = scene->width < SSIM_TAPS || scene->height < SSIM_TAPS;
     int margin = small ? 0 : SSIM_RADIUS;
     double sum = 0;
     if (y < margin || y >= scene->height - margin) return 0;
-    for (int x = margin; x < scene->width - margin; x++)
-        sum += (double)s[x];
+    int from = columns->first > margin ? columns->first : margin;
+    int to = columns->end < scene->width - margin ? columns->end : scene->width - margin;
+    for (int x = from; x < to; x++)
+        sum += (double)s[x - columns->left];
     return sum;
 }
 
 void splat_ssim_maps(struct splat_scene *scene, const struct splat_target *target,
                      struct splat_thread *thread, int y, int rows, const struct ssim_wanted *wanted)
 {
-    int last = y + rows - 1;
+    const struct splat_columns *columns = &thread->columns;
+    int last = y + rows - 1, width = columns->right - columns->left;
+    int from = columns->first - columns->left, to = columns->end - columns->left;
     float *workspace = thread->ssim_workspace;
     for (int c = 0; c < scene->channels; c++) {
         const float *x[SSIM_BLOCK + 2 * SSIM_RADIUS], *t[SSIM_BLOCK + 2 * SSIM_RADIUS];
@@ -39,23 +44,23 @@ void splat_ssim_maps(struct splat_scene *scene, const struct splat_target *targe
         window_rows(scene, thread, thread->target, c, y, last + SSIM_RADIUS, t);
         for (int o = 0; o < SSIM_BLOCK; o++)
             s[o] = thread->ssim_value + o * scene->pitch;
-        scene->kernels->ssim_rows(x, t, scene->width, rows, workspace, s, sums);
+        scene->kernels->ssim_rows(x, t, width, from, to, rows, workspace, s, sums);
         for (int o = 0; o < rows; o++) {
             float *slopes[3];
             for (int m = 0; m < 3; m++)
-                slopes[m] = ssim_slope_row(workspace, scene->width, o, m);
+                slopes[m] = ssim_slope_row(workspace, width, o, m);
             if (target->weights)
                 sums[o] = (float)splat_mask_ssim_row(
-                    s[o], slopes, target->weights + (int64_t)(y + o) * scene->width, target->unit,
-                    scene->width);
+                    s[o], slopes, target->weights + (int64_t)(y + o) * scene->width + columns->left,
+                    target->unit, width, from, to);
             for (int m = 0; m < 3 && wanted->slopes; m++)
                 scene->kernels->ssim_slopes_across(
-                    slopes[m], scene->width, splat_ring_row(scene, thread->maps[m], c, y + o));
+                    slopes[m], width, splat_ring_row(scene, thread->maps[m], c, y + o));
             if (y + o < wanted->from || y + o >= wanted->to) continue;
             scene->row_sums[y + o].ssim += (double)sums[o];
             double unit = target->weights ? (double)(target->inner_unit / target->unit) : 1;
             if (wanted->inner)
-                scene->row_sums[y + o].ssim_inner += unit * inner_sum(scene, s[o], y + o);
+                scene->row_sums[y + o].ssim_inner += unit * inner_sum(scene, columns, s[o], y + o);
         }
     }
 }
@@ -64,6 +69,7 @@ void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *t
                          int rows, float factor)
 {
     enum { INPUTS = SSIM_BLOCK + 2 * SSIM_RADIUS };
+    int width = thread->columns.right - thread->columns.left;
     for (int c = 0; c < scene->channels; c++) {
         const float *maps[3 * INPUTS], *x[SSIM_BLOCK], *t[SSIM_BLOCK];
         float *out[SSIM_BLOCK];
@@ -75,6 +81,6 @@ void splat_ssim_gradient(const struct splat_scene *scene, struct splat_thread *t
             t[o] = splat_ring_row(scene, thread->target, c, y + o);
             out[o] = thread->ssim_gradient + ((int64_t)c * SSIM_BLOCK + o) * scene->pitch;
         }
-        scene->kernels->ssim_adjoint_rows(maps, x, t, scene->width, rows, factor, out);
+        scene->kernels->ssim_adjoint_rows(maps, x, t, width, rows, factor, out);
     }
 }
