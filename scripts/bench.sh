@@ -6,7 +6,8 @@
 #   scripts/bench.sh --long    minutes: three turns, also with an allocator that keeps PyTorch's
 #                              memory (scripts/reference/allocator.py), and batches of 64
 #
-# PYTHON=... picks the interpreter, THREADS=... the threads (all), ROUNDS=... the turns.
+# PYTHON=... picks the interpreter, THREADS=... the threads (all), ROUNDS=... the turns, PHOTO=... a
+# photograph on which a step of splats is timed, too (the demo's, where it is).
 set -eu
 cd "$(dirname "$0")/.."
 long=no
@@ -15,6 +16,12 @@ python=${PYTHON:-python3} threads=${THREADS:-$(nproc)}
 rounds=${ROUNDS:-$([ $long = yes ] && echo 3 || echo 1)}
 
 ours() { ./imgtrain bench --device cpu --threads "$threads" "$@"; }
+photo=${PHOTO:-build/demo/photo.jpg}
+if [ -r "$photo" ]; then
+    ours --task splat --photograph "$photo" # sigmas as in a fit, for both
+else
+    echo "no photograph: PHOTO=FILE, or make demo first"
+fi
 ours --sigma 5 # as in scripts/reference and in the figures of scripts/README.md
 if ! "$python" -c 'import torch' 2>/dev/null; then
     echo "no comparison: $python has no torch (PYTHON=... picks another)"

@@ -14,10 +14,13 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct {
     int64_t gaussians, width, height;
     double sigma;
+    const char *photograph;
 } asked = {.gaussians = 10000};
 
 const struct option_row splat_bench_options[] = {
@@ -45,6 +48,10 @@ const struct option_row splat_bench_options[] = {
      .low = 1,
      .high = IMAGE_MAX_SIDE,
      .help = "splats: likewise; as wide as high without it"},
+    {.name = "photograph",
+     .argument = "FILE",
+     .text = &asked.photograph,
+     .help = "splats: also a step on this image, scaled to the size"},
     {0},
 };
 
@@ -192,13 +199,80 @@ static int splat_bench_between(struct splat_fit *fit, struct config *config, str
     return OK;
 }
 
+static int splat_bench_height(const struct bench *bench)
+{
+    int64_t side = bench->size ? bench->size : 2048;
+    return (int)(asked.height ? asked.height : asked.width ? asked.width : side);
+}
+
+static int splat_bench_width(const struct bench *bench)
+{
+    return (int)(asked.width ? asked.width : splat_bench_height(bench));
+}
+
+/* The photograph, scaled to the workloads' size. */
+static int read_photograph(struct splat_source *source, struct config *config,
+                           const struct bench *bench)
+{
+    struct splat_source file = {0};
+    char *path = strdup(asked.photograph);
+    if (!path) return fail(ERR_SYSTEM, "out of memory");
+    char *before = config->splat.input_path;
+    config->splat.input_path = path;
+    int code = splat_source_load(&file, config, NULL, 0);
+    config->splat.input_path = before;
+    free(path);
+    if (code < 0) return code;
+    *source = (struct splat_source){.sample_bits = file.sample_bits, .alpha = file.alpha};
+    code = splat_target_scale(&source->fit, &source->fit_bytes, &file.fit, splat_bench_width(bench),
+                              splat_bench_height(bench), NULL);
+    source->full = source->fit;
+    splat_source_free(&file);
+    return code;
+}
+
+/* A step where Gaussians cluster as in a fit of a photograph: placed as there, and fitted for some
+ * steps. */
+static int run_photograph(struct device *device, struct config *config, struct bench *bench)
+{
+    enum { FITTED = 50 };
+    const struct workload work = {"photograph: topk 10, L1 + SSIM", workloads[0].blend,
+                                  workloads[0].loss};
+    struct splat_source source = {0};
+    struct splat_fit fit = {.device = device, .config = config, .mode = {.amp = bench->amp}};
+    struct bench_times times;
+    double loss;
+    int64_t pairs;
+    int code = read_photograph(&source, config, bench);
+    if (code < 0) return code;
+    fit.plan = plan_create();
+    if (!fit.plan) TRY_CLEANUP(ERR_SYSTEM);
+    config->splat.disable_prog_optim = true;
+    splat_fit_describe(&fit, &source, asked.gaussians);
+    TRY_CLEANUP(splat_fit_declare(&fit, fit.plan, &fit.mode));
+    TRY_CLEANUP(plan_commit(fit.plan, device));
+    TRY_CLEANUP(splat_fit_load_target(&fit));
+    splat_schedule_init(&fit.schedule);
+    splat_growth_plan(&fit, config->splat.max_steps);
+    TRY_CLEANUP(splat_init(&fit));
+    fit.model.blend = work.blend;
+    for (int k = 1; k <= FITTED; k++)
+        TRY_CLEANUP(splat_fit_step(&fit, k, true, &loss));
+    TRY_CLEANUP(splat_bench_measure(&fit, config, &work, bench, &times));
+    struct splat_view view = splat_model_view(&fit.model, NULL);
+    TRY_CLEANUP(device->splat->count_pairs(device, &view, &work.blend, &pairs));
+    splat_bench_report(&work, bench, &times, (double)pairs);
+cleanup:
+    plan_free(fit.plan);
+    splat_source_free(&source);
+    return code;
+}
+
 static int run_workloads(struct splat_fit *fit, struct config *config, struct bench *bench)
 {
     struct splat_source source = {0};
     struct bench_times times;
-    int side = bench->size ? (int)bench->size : 2048, code = OK;
-    int height = (int)(asked.height ? asked.height : asked.width ? asked.width : side);
-    int width = (int)(asked.width ? asked.width : height);
+    int height = splat_bench_height(bench), width = splat_bench_width(bench), code = OK;
     TRY_CLEANUP(draw_image(&source, width, height));
     fit->mode.amp = bench->amp;
     splat_fit_describe(fit, &source, asked.gaussians);
@@ -238,6 +312,7 @@ int splat_bench(struct bench *bench)
     fit.plan = plan_create();
     if (!fit.plan) TRY_CLEANUP(ERR_SYSTEM);
     code = run_workloads(&fit, config, bench);
+    if (code == OK && asked.photograph) code = run_photograph(fit.device, config, bench);
 cleanup:
     plan_free(fit.plan);
     device_close(fit.device);

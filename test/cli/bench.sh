@@ -20,6 +20,13 @@ for line in "topk 10, L1 . SSIM" "topk 10, L1 " additive relocation frame; do
     run 0 grep -E "^$line.* median .* mean .* best " lines
 done
 
+# a photograph as well
+awk 'BEGIN { print "P2 30 20 255"; for (i = 0; i < 600; i++) print i * 7 % 256 }' >photo.pgm
+run 0 imgtrain bench --device cpu --task splat --size 40 --gaussians 20 --steps 1 --photograph photo.pgm
+out_has "photograph: topk 10, L1 + SSIM"
+run 66 imgtrain bench --device cpu --task splat --size 40 --gaussians 20 --steps 1 --photograph missing.png
+err_has missing.png
+
 run 0 imgtrain bench --device cpu --task diffusion --size 8 --images 2 --dim 16 --heads 1 --layers 1 --steps 1
 out_has "diffusion, "
 out_has " 2 images of 8: median "
