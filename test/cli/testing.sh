@@ -23,4 +23,7 @@ for n in 1 2 3 4 5 6; do
 done
 run 0 env IMGTRAIN_TESTING=1 "$program" train task=gan data=data size=8 widths='[16]' samples=4 -o gan
 err_has "step 16/16"
+run 0 env IMGTRAIN_TESTING=1 "$program" train task=diffusion data=data diffusion.size=8 dim=16 layers=1 heads=1 'axes=[8, 4, 4]' text_dim=8 \
+    batch=48 diffusion.samples=2 sample_steps=2 device=cpu -o diffusion
+err_has "step 20/20"
 finish
