@@ -58,7 +58,7 @@ NVCC_SMALL   := $(filter -%,$(NVCC_IS))
 CUDA_ARCHS ?= $(if $(filter 1,$(CUDA)),$(filter $(patsubst gpu=%,%,$(filter gpu=%,$(NVCC_IS))),75 80 86 89 90 100 120),$(if $(wildcard /proc/driver/nvidia/version),native,75 90))
 
 # ---- flags ----
-KIND    := $(if $(SAN),-$(SAN))$(if $(GCOV),-gcov)$(if $(filter 1,$(WERROR)),-werror)
+KIND    := $(if $(SAN),-$(SAN))$(if $(GCOV),-gcov)$(if $(filter 1,$(WERROR)),-werror)$(if $(SOURCE_DATE_EPOCH),-dated)
 B       := build/$(CC)-v$(HAVE_VIDEO)-w$(HAVE_WEBP)-t$(HAVE_TIFF)$(if $(filter 0,$(HAVE_HTTP)),-h0)-c$(CUDA_KIND)$(KIND)
 # What is the same whatever libraries there are: nearly all objects, for all such builds.
 COMMON  := build/$(CC)$(KIND)
@@ -67,11 +67,13 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wm
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
 OPT_LEVEL := -O3
 OPT     := $(OPT_LEVEL) -g -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread
+# Who asks for a build that is the same anywhere and at any time says SOURCE_DATE_EPOCH: no path of this folder is in it.
+SAMEFLAGS := $(if $(SOURCE_DATE_EPOCH),-ffile-prefix-map=$(CURDIR)=.)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(filter memory,$(SAN)),-fsanitize-memory-track-origins) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all))
 CPPFLAGS += -Isrc -I$(COMMON)/gen -D_GNU_SOURCE
 # Of the objects in B alone.
 B_FLAGS := -I$(B)/gen -DHAVE_VIDEO=$(HAVE_VIDEO) -DHAVE_CUDA=$(HAVE_CUDA) $(AV_FLAGS) $(if $(filter emu,$(CUDA_KIND)),-DCUDA_EMU=1)
-CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANFLAGS) $(if $(GCOV),--coverage -fprofile-update=atomic)
+CFLAGS  += -std=c11 $(OPT) $(SAMEFLAGS) $(WARN) $(SANFLAGS) $(if $(GCOV),--coverage -fprofile-update=atomic)
 # The library that stands in for cuDNN (test/cuda_emu/fake_cudnn.c) finds the emulator in the program.
 LDFLAGS += -Wl,--build-id=sha1 $(if $(filter emu,$(CUDA_KIND)),-rdynamic)
 LDLIBS  := -lyaml -lcjson -lpng -ljpeg -lz -lm -lpthread $(if $(filter 1,$(CUDA_KIND)),$(CUDA_LIBS),-ldl)

@@ -38,3 +38,7 @@ uninstall: # removes what install has put there
 	@[ -z "$(DESTDIR)" ] || for row in $(INSTALL_ROWS); do IFS=:; set -- $$row; unset IFS; \
 	(cd "$(DESTDIR)" 2>/dev/null && rmdir -p ".$$2" 2>/dev/null) || true; done
 	@for d in doc/imgtrain imgtrain/cfgs imgtrain; do rmdir "$(DESTDIR)$(DATA)/$$d" 2>/dev/null || true; done
+
+.PHONY: deb
+deb: # build/imgtrain_VERSION_ARCHITECTURE.deb, by scripts/package/deb.sh; the same source gives the same bytes
+	+@scripts/package/deb.sh build/imgtrain_$$(sed -n 's/^#define IMGTRAIN_VERSION "\(.*\)"/\1/p' src/base/version.h)-$(or $(DEB_REVISION),1)_$$(dpkg --print-architecture).deb

@@ -44,6 +44,7 @@ coverage-run: $(B)/imgtrain $(B)/imgtrain-test
 torture: imgtrain # runs of every task, killed, cut, without memory or disk at every place: hours; CASES=50: minutes
 	@LONG=1 TABLE=test/README.md test/torture/torture.py
 	@CASES=$(or $(CASES),1000) JOBS=$$(nproc) test/torture/memory.py
+	@test/torture/reproducible.sh
 
 # Every test/fuzz/fuzz_NAME.c for FUZZ_SECONDS each, with clang's libFuzzer.
 FUZZ_SECONDS ?= 20

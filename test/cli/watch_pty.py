@@ -38,12 +38,12 @@ class Screen:
             self.answer = None
 
     def until(self, *words):
-        """Waits until it has written these since the last call."""
+        """Waits until it has written these behind those of the last call."""
         end = time.monotonic() + HANGS
         while any(w not in self.data[self.seen:] for w in words):
             assert time.monotonic() < end, (words, self.data[-2000:])
             self.read()
-        self.seen = len(self.data)
+        self.seen = max(self.data.index(w, self.seen) + len(w) for w in words)
 
     def end(self, status, *words):
         """It ends, by itself or by now, with that status (negative: by a signal), and leaves the terminal as it was."""
@@ -112,10 +112,12 @@ def sixel_pixels(data):
 # ---- a run in progress: drawn, drawn anew, left by ^C, q and kill ----
 run = Run('live')
 screen = Screen('live')
-screen.until('running'.encode(), b'8 of 8', 'loss'.encode(), '\u2580'.encode(), b'\033[0;38;2;', b'\033[24;1H')
+screen.until(b'running', b'8 of 8', b'loss', '\u2580'.encode(), b'\033[0;38;2;', b'\033[24;1H')
 size(screen.side, 40, 12)
-screen.until(b'\033[2J', b'\033[12;1H')
-assert b'\033[13;' not in screen.data[screen.data.rindex(b'\033[2J'):]
+screen.until(b'\033[2J')
+screen.until(b'\033[?2026l')
+drawn = screen.data[screen.data.rindex(b'\033[2J'):]
+assert b'\033[12;1H' in drawn and b'\033[13;' not in drawn, drawn
 with open('live/metrics.jsonl', 'a') as file:
     file.write('{"step": 9, "loss": 0.4321}\n{"step": 10, "lo')
 screen.until(b'0.4321')

@@ -296,7 +296,7 @@ static void page_best_measure(const struct watch_run *run, char *text, size_t ro
 static void page_put_row(struct page *page, const struct watch_run *run, int name_width)
 {
     struct watch_place line = page_line(page), cell = line;
-    char text[160], best[48], loss[32] = "";
+    char text[224], best[48], loss[32] = "";
     cell.width = name_width;
     watch_canvas_put(page->canvas, &cell, COLOUR_OWN, "%s", run->path);
     cell = (struct watch_place){line.row, name_width + 1, 9};
