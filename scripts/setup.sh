@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what imgtrain needs on Debian 12 or Ubuntu 24.04 (with sudo, or as root), and brings a
+# Installs what imgtrain needs on Debian 12 or 13 or Ubuntu 24.04 (with sudo, or as root), and brings a
 # photograph for `make demo`. Does nothing, and needs no network, when all is there already.
 #
 #   ./scripts/setup.sh          what building, running and testing need
