@@ -30,6 +30,11 @@ int http_library_open(void)
     return fail_within(ERR_DEVICE, "no HTTP server (Debian: libmicrohttpd12)");
 }
 
+int serve_check_library(void)
+{
+    return http_library_open();
+}
+
 struct serve_version serve_http_version(void)
 {
     struct serve_version version;

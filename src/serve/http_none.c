@@ -2,11 +2,16 @@
 #include "base/error.h"
 #include "serve/serve.h"
 
+int serve_check_library(void)
+{
+    return fail(ERR_DEVICE, "this build has no HTTP server: install libmicrohttpd-dev and make "
+                            "again, without HTTP=0");
+}
+
 int serve_run(const struct serve_options *options)
 {
     (void)options;
-    return fail(ERR_DEVICE, "this build has no HTTP server: install libmicrohttpd-dev and make "
-                            "again, without HTTP=0");
+    return serve_check_library();
 }
 
 struct serve_version serve_http_version(void)

@@ -18,8 +18,11 @@ struct serve_options {
     bool (*stop_requested)(void);       /* then what is asked for is finished, and it returns */
 };
 
-/* ERR_DEVICE when this build or machine has no libmicrohttpd; ERR_USAGE for an address that cannot
- * be; ERR_SYSTEM, ERR_ACCESS: the address is taken, or not allowed. */
+/* ERR_DEVICE when this build or machine has no libmicrohttpd. */
+int serve_check_library(void);
+
+/* The same error; ERR_USAGE for an address that cannot be; ERR_SYSTEM, ERR_ACCESS: the address is
+ * taken, or not allowed. */
 int serve_run(const struct serve_options *options);
 
 /* For `doctor`: "libmicrohttpd 0.9.75", "no: " with the reason, or "not built in". */

@@ -67,6 +67,7 @@ static int serve_models_of(struct serve_command *c, char **operands, int count)
 {
     struct serve_models models = {
         .device = c->device, .memory_limit = c->memory_limit, .pixels = c->pixels};
+    TRY(serve_check_library());
     TRY(serve_choose_port(c));
     if (c->body == 0 || c->body > MOST_BODY)
         return fail(ERR_USAGE, "--max-body: from 1 byte to 2GiB");
