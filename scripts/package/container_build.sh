@@ -27,6 +27,8 @@ mkdir -p "$own"
     ldd "$out/usr/local/bin/imgtrain" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p'
     for library in $optional; do ls /usr/lib/*/"lib$library.so"; done
 } | while read -r file; do
-    dpkg-query -S "*/$(basename "$(readlink -f "$file")")"
-done | sed 's/:.*//' | sort -u >"$own/packages"
+    file=$(readlink -f "$file")
+    folder=${file%/*} # packages say /lib where /usr/lib is meant
+    echo "*/${folder##*/}/${file##*/}"
+done | xargs dpkg-query -S | sed 's/:.*//' | sort -u >"$own/packages"
 cp scripts/package/container_install.sh scripts/package/container_start.sh "$own"
