@@ -53,8 +53,7 @@ static void request_add_headers(const struct http_request *r, struct MHD_Respons
         snprintf(text, sizeof text, "%" PRIu64, job->images[0].seed);
         http.add_header(response, "X-Seed", text);
     }
-    if (job->status >= 400 && *job->ask.ignored == 0 && atomic_load(&r->server->stopping))
-        http.add_header(response, "Connection", "close");
+    if (atomic_load(&r->server->stopping)) http.add_header(response, "Connection", "close");
 }
 
 /* Sends job->answer. */

@@ -19,7 +19,6 @@ struct serve_job {
     size_t body_bytes;
     int model;      /* chosen by the backend */
     double arrived; /* of the clock, in seconds */
-    int at_once;    /* jobs that were done together with it */
 
     int status; /* of HTTP; 0: not answered yet */
     char message[320];

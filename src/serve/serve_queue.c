@@ -95,7 +95,6 @@ static void queue_work(struct serve_queue *queue, struct serve_job **jobs, int c
     backend->run(backend->context, jobs, count, queue_is_late);
     queue_measure(queue, clock_seconds() - began, count);
     for (int i = 0; i < count; i++) {
-        jobs[i]->at_once = count;
         serve_job_answer(jobs[i]);
         queue->options.done(jobs[i]);
     }

@@ -46,7 +46,7 @@ struct serve_model {
 
 struct serve_models {
     struct serve_model *list; /* [count] */
-    int count, at_once;
+    int count;
     const char *device;
     uint64_t memory_limit;
     int64_t pixels;            /* of the images of a request at most */
