@@ -83,11 +83,11 @@ check_setup() {
 }
 
 check_format() {
-    git ls-files '*.c' '*.h' '*.cu' '*.cc' ':!test/golden' | xargs clang-format --dry-run -Werror
+    git ls-files '*.c' '*.h' '*.cu' '*.cc' ':!test/golden' | xargs -n 50 -P "$(nproc)" clang-format --dry-run -Werror
 }
 
 check_shell() {
-    git ls-files '*.sh' .ci/run | xargs shellcheck --severity=warning -e SC1091,SC2034,SC2154
+    git ls-files '*.sh' .ci/run | xargs -n 5 -P "$(nproc)" shellcheck --severity=warning -e SC1091,SC2034,SC2154
 }
 
 # What a library costs at every start, or keeps the program from starting, is opened when it is used.
@@ -178,7 +178,10 @@ if [ "${TESTED:-0}" = 1 ]; then
 elif [ -x "$main/imgtrain-test" ]; then
     tests "tests" test/run.sh "$main"
 fi
-[ ! -x "$main/imgtrain-test" ] || tests "long tests" env TEST_SLOW=1 test/run.sh "$main" gan_learns gan_schemes
+if [ -x "$main/imgtrain-test" ]; then
+    tests "the long lesson" env TEST_SLOW=1 CK_RUN_CASE=slow test/run.sh "$main" gan_learns
+    tests "long tests" env TEST_SLOW=1 test/run.sh "$main" gan_schemes
+fi
 torture "$main" 40
 torture_all "$main"
 

@@ -17,19 +17,20 @@ comma   := ,
 
 # ---- what is there: each probe compiles and links one line ----
 probe    = $(shell d=$$(mktemp -d) && printf '%b' '$(1)' > $$d/p.c && $(CC) $$d/p.c -o $$d/p $(2) 2>/dev/null && echo 1; rm -rf $$d)
+found    = $(if $(filter 0,$(1)),0,$(call wanted,$(1),$(call probe,$(2),$(3)),$(4)))
 wanted   = $(if $(filter 0,$(1)),0,$(if $(filter 1,$(2)),1,$(if $(filter 1,$(1)),$(error $(3)),0)))
 
 # Headers alone: libav is opened at run time (src/video/libav.h). Tests link it, to read videos back.
 AV_FLAGS := $(shell pkg-config --cflags libavformat libavcodec libavutil 2>/dev/null)
 AV_TEST_LIBS := $(shell pkg-config --libs libavformat libavcodec libswscale libavutil 2>/dev/null)
-HAVE_VIDEO  := $(call wanted,$(VIDEO),$(call probe,$(H)include <libavcodec/avcodec.h>\n$(H)include <libavformat/avformat.h>\n int main(void){return LIBAVCODEC_VERSION_MAJOR+LIBAVFORMAT_VERSION_MAJOR==0;},$(AV_FLAGS)),VIDEO=1 but libavcodec's and libavformat's headers were not found: run scripts/setup.sh)
+HAVE_VIDEO  := $(call found,$(VIDEO),$(H)include <libavcodec/avcodec.h>\n$(H)include <libavformat/avformat.h>\n int main(void){return LIBAVCODEC_VERSION_MAJOR+LIBAVFORMAT_VERSION_MAJOR==0;},$(AV_FLAGS),VIDEO=1 but libavcodec's and libavformat's headers were not found: run scripts/setup.sh)
 
 # Headers alone, too: these decoders are opened at the first picture of theirs (src/image/library.h).
-HAVE_WEBP := $(call wanted,$(WEBP),$(call probe,$(H)include <webp/decode.h>\n int main(void){return MODE_RGBA==0;}),WEBP=1 but libwebp's headers were not found: run scripts/setup.sh)
-HAVE_TIFF := $(call wanted,$(TIFF),$(call probe,$(H)include <tiffio.h>\n int main(void){return (int)sizeof(__typeof__(TIFFOpenOptionsSetMaxSingleMemAlloc)*)==0;}),TIFF=1 but the headers of libtiff 4.5 were not found: run scripts/setup.sh)
+HAVE_WEBP := $(call found,$(WEBP),$(H)include <webp/decode.h>\n int main(void){return MODE_RGBA==0;},,WEBP=1 but libwebp's headers were not found: run scripts/setup.sh)
+HAVE_TIFF := $(call found,$(TIFF),$(H)include <tiffio.h>\n int main(void){return (int)sizeof(__typeof__(TIFFOpenOptionsSetMaxSingleMemAlloc)*)==0;},,TIFF=1 but the headers of libtiff 4.5 were not found: run scripts/setup.sh)
 
 # And these: libmicrohttpd is opened by `imgtrain serve` (src/serve/http_library.h).
-HAVE_HTTP := $(call wanted,$(HTTP),$(call probe,$(H)include <microhttpd.h>\n int main(void){return MHD_USE_EPOLL_INTERNAL_THREAD==0;}),HTTP=1 but libmicrohttpd's headers were not found: run scripts/setup.sh)
+HAVE_HTTP := $(call found,$(HTTP),$(H)include <microhttpd.h>\n int main(void){return MHD_USE_EPOLL_INTERNAL_THREAD==0;},,HTTP=1 but libmicrohttpd's headers were not found: run scripts/setup.sh)
 
 # CUDA: nvcc's part of the probe takes seconds, so its answer is kept for this nvcc and compiler: its
 # version (12.2 to 13), the GPUs that it knows, the flag that keeps its code small. A build with a

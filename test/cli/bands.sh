@@ -53,8 +53,8 @@ run 0 test "$(find . -name '.imgtrain*' | wc -l)" = 0
 
 # ---- an image larger than the memory: 3000 x 2000 pixels are 18 MB ----
 draw large.ppm 3000 2000
-run 0 imgtrain train fit.yaml input_path=large.ppm memory.level=0 -o large-whole -q
-run 0 imgtrain train fit.yaml input_path=large.ppm memory.limit=15MB -o large -q
+run 0 imgtrain train fit.yaml input_path=large.ppm max_steps=3 memory.level=0 -o large-whole -q
+run 0 imgtrain train fit.yaml input_path=large.ppm max_steps=3 memory.limit=15MB -o large -q
 same large-whole/model.safetensors large/model.safetensors
 same large-whole/final.png large/final.png
 run 0 grep -q '"level": 4.*"bands": [1-9]' large/memory.jsonl

@@ -7,6 +7,7 @@ with 65 and one line with FILE's name and the number's. KIND names the table of 
 Prints a line for each that fails, then "N cases, M failed"; a number that stands in no table fails.
 Standard library only.
 """
+import collections
 import json
 import re
 import struct
@@ -207,14 +208,20 @@ def cases(kind, meta, tensors):
         for key in more:
             for value in numbers[key]:
                 yield key, value, {**meta, **more, key: value}, tensors
+    turn = collections.Counter()
     for name, (dtype, shape, values) in tensors.items():
-        found = [v for pattern, v in ranges.items() if re.fullmatch(pattern, name)]
+        found = [pattern for pattern in ranges if re.fullmatch(pattern, name)]
         if not found or not values:
             yield name, None, None, None
             continue
-        form, bad = found[-1]
+        form, bad = ranges[found[-1]]
         count = len(values) // 4
+        # Of those that one line of the table is about, the first gets every value, the others one each in turn.
+        n = turn[found[-1]]
+        turn[found[-1]] += 1
         for k, value in enumerate(bad):
+            if n and k != n % len(bad):
+                continue
             at = 4 * (0, count - 1, count // 2)[k % 3]
             packed = struct.pack('<' + form, float(value) if form == F else value)
             changed = {**tensors, name: (dtype, shape, values[:at] + packed + values[at + 4:])}
