@@ -114,6 +114,8 @@ int device_fetch(struct device *device, void *host, const void *from, size_t byt
 /* To be called before each training step, from 0: where faults.h takes memory away or lets the step
  * fail (ERR_DEVICE_MEMORY). */
 int device_begin_step(struct device *device, int64_t step);
+/* To be called with each step's loss: that one, or NaN where faults.h wants it. */
+double device_loss_of_step(struct device *device, int64_t step, double loss);
 
 /* For devices: does an allocation of `bytes` keep within limit_bytes (ERR_DEVICE_MEMORY), and what
  * remains of the limit (INT64_MAX without one). */

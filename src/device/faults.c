@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "device/device.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@ enum fault_kind {
     FAULT_ALLOC_ON,
     FAULT_STEP,
     FAULT_KILL,
+    FAULT_NAN,
+    FAULT_NAN_ON,
     FAULT_TAKE,
     FAULT_GIVE,
     FAULT_COTENANT
@@ -56,6 +59,8 @@ static bool read_step(struct fault *fault, char *value)
     if (fault->kind == FAULT_GIVE || strcmp(what, "fail") == 0) return true;
     fault->kind = FAULT_KILL;
     if (strcmp(what, "kill") == 0) return true;
+    fault->kind = strcmp(what, "nan") == 0 ? FAULT_NAN : FAULT_NAN_ON;
+    if (fault->kind == FAULT_NAN || strcmp(what, "nan+") == 0) return true;
     fault->kind = FAULT_TAKE;
     return strncmp(what, "take=", 5) == 0 && number_parse_bytes(what + 5, &fault->bytes);
 }
@@ -164,6 +169,19 @@ int device_begin_step(struct device *device, int64_t step)
         return fail(ERR_DEVICE_MEMORY, "step %lld fails for a test", (long long)step);
     }
     return OK;
+}
+
+double device_loss_of_step(struct device *device, int64_t step, double loss)
+{
+    struct faults *faults = device->faults;
+    for (int i = 0; faults && i < faults->count; i++) {
+        struct fault *fault = &faults->list[i];
+        if (fault->at != step || fault->done) continue;
+        if (fault->kind != FAULT_NAN && fault->kind != FAULT_NAN_ON) continue;
+        fault->done = fault->kind == FAULT_NAN;
+        loss = NAN;
+    }
+    return loss;
 }
 
 static void faulty_close(struct device *device)

@@ -61,6 +61,8 @@ static int train_attempt_step(void *context)
     int code = session->task->step(session->state, session->step, a->evaluate, &session->report);
     if (code == ERR_DEVICE_MEMORY && !session->device->is_host && session->mode >= 0)
         session->failed_mode = session->mode;
+    double *loss = &session->report.loss;
+    if (code == OK) *loss = device_loss_of_step(session->device, session->step, *loss);
     return code;
 }
 

@@ -7,6 +7,7 @@
 #include "registry/devices.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,19 @@ START_TEST(a_cotenant_goes_by_seed_and_step)
 }
 END_TEST
 
+START_TEST(a_loss_is_no_number_once_or_ever_after)
+{
+    struct device *device = open_with("step=2:nan,step=4:nan+");
+    ck_assert(device_loss_of_step(device, 1, 0.5) == 0.5);
+    ck_assert(isnan(device_loss_of_step(device, 2, 0.5)));
+    ck_assert(device_loss_of_step(device, 2, 0.5) == 0.5);
+    for (int i = 0; i < 2; i++)
+        ck_assert(isnan(device_loss_of_step(device, 4, 0.5)));
+    ck_assert(device_loss_of_step(device, 5, 0.5) == 0.5);
+    device_close(device);
+}
+END_TEST
+
 START_TEST(a_step_fails_once)
 {
     struct device *device = open_with("step=1:fail");
@@ -140,6 +154,7 @@ Suite *faults_suite(void)
     tcase_add_test(tests, another_process_takes_what_is_free);
     tcase_add_test(tests, a_cotenant_goes_by_seed_and_step);
     tcase_add_test(tests, a_step_fails_once);
+    tcase_add_test(tests, a_loss_is_no_number_once_or_ever_after);
     tcase_add_test(tests, what_is_no_fault_is_refused);
     suite_add_tcase(suite, tests);
     return suite;

@@ -33,7 +33,7 @@ JOBS = int(os.environ.get('JOBS', os.cpu_count() or 1))
 CASES = int(os.environ.get('CASES', 0))
 SOAK = float(os.environ.get('SOAK', 0 if not LONG else 60 if CASES else 1200)) # seconds of the long run
 STEPS, INTERVAL = 6, 2 # of a short run, and between its checkpoints
-OUT_OF_MEMORY = 71
+OUT_OF_MEMORY, DIVERGED = 71, 30
 # data, input, system, output, read or write, permission: one line each, and nothing lost
 ORDERLY = (65, 66, OUT_OF_MEMORY, 73, 74, 77)
 
@@ -48,7 +48,7 @@ class Work:
     """A task's unbroken run, and the same one as kill -9 left it before its last checkpoint."""
 
     def __init__(self, folder, task):
-        self.folder, self.task = folder, task
+        self.folder, self.task, self.traces = folder, task, {}
         self.words = steps(task, folder, STEPS) + ['threads=1', 'checkpoint.every=%d' % INTERVAL]
         self.run, self.half = os.path.join(folder, task), os.path.join(folder, task + '-half')
         began = time.monotonic()
@@ -126,11 +126,13 @@ READS = {'read': 'EIO', 'pread64': 'EIO', 'newfstatat': 'EIO', 'lseek': 'EIO', '
          'mmap': 'ENOMEM', 'close': 'EIO'}
 
 
-def calls_of(work, names, resumed):
-    """(name, k) of the calls that a run makes, from where it turns to its folder on."""
+def traced(work, resumed):
+    """[(name, k, whether the run has turned to its folder by then)] of the calls that a run makes."""
+    if resumed in work.traces:
+        return work.traces[resumed]
     log = work.new() + '.calls'
     run = work.new(work.half if resumed else None)
-    strace = ['strace', '-f', '--seccomp-bpf', '-o', log, '-e', 'trace=' + ','.join(sorted(names))]
+    strace = ['strace', '-f', '--seccomp-bpf', '-o', log, '-e', 'trace=' + ','.join(sorted({**CHANGES, **READS}))]
     try:
         done = train(run, work.words, resume=resumed, around=strace)
     except FileNotFoundError:
@@ -139,7 +141,7 @@ def calls_of(work, names, resumed):
         raise Skip('strace cannot trace here')
     work.must_end(done, FINISHED)
     shutil.rmtree(run)
-    counts, found, loading = {}, [], None
+    counts, found, begun = {}, {}, False
     with open(log, errors='replace') as file:
         for line in file:
             call = re.match(r'(\d+) +(\w+)\(', line)
@@ -147,14 +149,17 @@ def calls_of(work, names, resumed):
                 continue
             thread, name = call.groups()
             counts[thread, name] = k = counts.get((thread, name), 0) + 1
-            if loading is None and os.path.basename(run) in line:
-                loading = {name: k for (_, name), k in counts.items()}
-                loading[name] -= 1
+            begun = begun or os.path.basename(run) in line
             # The k-th call of any thread fails: not one of those that load libraries.
-            if loading is not None and k > loading.get(name, 0) and (name, k) not in found:
-                found.append((name, k))
+            found.setdefault((name, k), begun)
     os.remove(log)
-    return found
+    work.traces[resumed] = [(name, k, late) for (name, k), late in found.items()]
+    return work.traces[resumed]
+
+
+def calls_of(work, names, resumed):
+    """(name, k) of the calls that a run makes, from where it turns to its folder on."""
+    return [(name, k) for name, k, late in traced(work, resumed) if late and name in names]
 
 
 def injected(work, run, resumed, name, what, k):
@@ -196,6 +201,51 @@ def case_errors(work, case):
 def nothing_is_lost(run, before):
     if before is not None and (newest_checkpoint(run) or 0) < before:
         raise Wrong('the checkpoint of step %d is gone' % before)
+
+
+# ---- signals ----
+
+SIGNALS = ('TERM', 'INT', 'USR1', 'HUP')
+
+
+def row_signals(work):
+    """From the program's first call on, which comes long before its handlers."""
+    found = [(resumed, name, k) for resumed in (False, True) for name, k, _ in traced(work, resumed)]
+    return spread(work, [(SIGNALS[n % len(SIGNALS)],) + call for n, call in enumerate(found)], 2)
+
+
+def case_signals(work, case):
+    number, resumed, name, k = case
+    run = work.new(work.half if resumed else None)
+    done = injected(work, run, resumed, name, 'signal=' + number, k)
+    ended_by = -getattr(signal, 'SIG' + number)
+    # strace counts the calls of each thread: a second SIGINT ends it at once
+    work.must_end(done, FINISHED, STOPPED, ended_by, *((130,) if number == 'INT' else ()))
+    if done.returncode == ended_by and not resumed and os.path.exists(run):
+        raise Wrong('there is a run, and no handler yet')
+    loses_little(run)
+    if done.returncode == STOPPED and os.path.isdir(run) and max(steps_done(run), default=0) > (newest_checkpoint(run) or 0):
+        raise Wrong('the last step is not saved')
+    work.ends_the_same(run)
+
+
+# ---- a loss that is no number ----
+
+def row_nan(work):
+    return spread(work, [(step, ever) for step in range(STEPS) for ever in ('', '+')], 2)
+
+
+def case_nan(work, case):
+    step, ever = case
+    run = work.new()
+    done = train(run, work.words, faults='step=%d:nan%s' % (step, ever))
+    work.must_end(done, DIVERGED if ever else FINISHED)
+    for text in ['going back to the last good state'] + (['training diverged'] if ever else []):
+        if text not in done.stderr:
+            raise Wrong('says: %s' % done.stderr[-500:])
+    if ever and (newest_checkpoint(run) or 0) > step:
+        raise Wrong('a state after the step that failed is saved')
+    work.ends_the_same(run)
 
 
 # ---- memory ----
@@ -350,6 +400,9 @@ ROWS = {
     'calls': ('kill -9 at every call that changes files, of a run and of a resume', 'the same'),
     'errors': ('an error at every call that may fail: full disk, EIO, no memory', 'an orderly end, no checkpoint deleted'),
     'damage': ('a checkpoint cut anywhere, a bit flipped anywhere', 'refused; the older one is resumed'),
+    'signals': ('SIGTERM, SIGINT, SIGUSR1 or SIGHUP at every call of a run and of a resume, from the first on',
+                'state saved and status 75, or its end while no run has begun'),
+    'nan': ('a loss that is no number, once and ever after', 'back to the last good state once, then status 30; no later state saved'),
     'malloc': ('the k-th allocation of anybody fails, once and ever after', 'status 0, 31 or 71, nothing lost'),
     'steps': ('resumed at each of 20 steps, in other threads and levels', 'the same bits'),
     'soak': ('a long run', 'memory and open files stay as they are'),
