@@ -1,5 +1,5 @@
 # The unit tests, one program: every test/FOLDER/NAME.c provides `Suite *NAME_suite(void)`. Needs build.mk.
-.PHONY: test-slow gemm-speed torture coverage coverage-run fuzz fuzz-run
+.PHONY: test-slow gemm-speed torture checked checked-run coverage coverage-run fuzz fuzz-run
 
 TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/% test/cpu_bench/% test/torture/%,$(wildcard test/*/*.c)))
 TEST_MAIN := $(COMMON)/test/main.o
@@ -45,6 +45,14 @@ torture: imgtrain # runs of every task, killed, cut, without memory or disk at e
 	@LONG=1 TABLE=test/README.md test/torture/torture.py
 	@CASES=$(or $(CASES),1000) JOBS=$$(nproc) test/torture/memory.py
 	@test/torture/reproducible.sh
+
+checked: # tiny runs of every task under valgrind and the sanitizers of gcc and clang: many minutes
+	@$(MAKE) --no-print-directory SAN= CUDA=0 WERROR=0 CHECKER=valgrind checked-run
+	@$(MAKE) --no-print-directory SAN=thread CUDA=0 WERROR=0 OPT_LEVEL=-O1 checked-run
+	@for c in gcc clang; do \
+	$(MAKE) --no-print-directory CC=$$c SAN=address,undefined CUDA=0 WERROR=0 OPT_LEVEL=-O1 checked-run || exit 1; done
+checked-run: $(B)/imgtrain
+	@echo "checked: $(B) $(CHECKER)" && IMGTRAIN=$< test/torture/checked.py $(CHECKER)
 
 # Every test/fuzz/fuzz_NAME.c for FUZZ_SECONDS each, with clang's libFuzzer.
 FUZZ_SECONDS ?= 20

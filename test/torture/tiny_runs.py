@@ -26,6 +26,7 @@ def clean_environment():
     env.update(OMP_NUM_THREADS='1', IMGTRAIN_SELF_CHECK='0')
     env['ASAN_OPTIONS'] = 'detect_leaks=1:exitcode=99'
     env['LSAN_OPTIONS'] = 'exitcode=99'
+    env['TSAN_OPTIONS'] = 'exitcode=99'
     env['UBSAN_OPTIONS'] = 'print_stacktrace=1:halt_on_error=1:exitcode=99'
     return env
 
