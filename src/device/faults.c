@@ -179,7 +179,7 @@ double device_loss_of_step(struct device *device, int64_t step, double loss)
         if (fault->at != step || fault->done) continue;
         if (fault->kind != FAULT_NAN && fault->kind != FAULT_NAN_ON) continue;
         fault->done = fault->kind == FAULT_NAN;
-        loss = NAN;
+        loss = (double)NAN;
     }
     return loss;
 }

@@ -6,7 +6,7 @@
  *   alloc=K+           that one and all behind it fail
  *   step=N:fail        step N (from 0) fails for want of memory before it changes anything, once
  *   step=N:kill        the process ends before step N as by kill -9
- *   step=N:nan         the loss of step N is not a number, once; step=N:nan+: as often as it is made
+ *   step=N:nan         the loss of step N is not a number, once (nan+: each time that step is made)
  *   step=N:take=200MB  before step N another process takes that much of what is free
  *   step=N:give        ... and gives all back
  *   cotenant=S:200MB   before each step it holds 0 to 200MB instead, by the seed S and the step
