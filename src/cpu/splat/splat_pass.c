@@ -129,6 +129,22 @@ static void render_band(const struct splat_pass *pass, struct splat_thread *thre
 
 /* ---- the target ---- */
 
+/* Begins to load the band below: in a wide image each of its rows lies on pages of its own. */
+static void prefetch_target_band(const struct splat_pass *pass, const struct splat_thread *thread,
+                                 int band)
+{
+    enum { LINE = 64 };
+    const struct splat_scene *scene = pass->scene;
+    int bytes = pass->target->sample_bits / 8;
+    int from = thread->columns.left * bytes, to = thread->columns.right * bytes;
+    for (int y = band * TILE; y < (band + 1) * TILE && y < scene->height; y++)
+        for (int c = 0; c < scene->channels; c++) {
+            const char *row = splat_target_row(pass->target, y, c);
+            for (int at = from; at < to; at += LINE)
+                __builtin_prefetch(row + at);
+        }
+}
+
 static void load_target_band(const struct splat_pass *pass, struct splat_thread *thread, int band)
 {
     struct splat_scene *scene = pass->scene;
@@ -379,6 +395,7 @@ static void compare_block(const struct splat_pass *pass, struct splat_thread *th
                                     pass->gradients && band >= from && band < to);
         render_band(pass, thread, band);
         load_target_band(pass, thread, band);
+        prefetch_target_band(pass, thread, band + 1);
         if (pass->power > 0) show_band(pass, thread, band);
         if (pass->shares) {
             share_band(pass, thread, band);
