@@ -20,10 +20,10 @@ HOST_DEVICE static inline float shown_clamped(float v)
     return v > 0 ? (v < 1 ? v : 1.0f) : 0.0f;
 }
 
-/* A value as a whole number of 0 .. most. */
+/* A value as a whole number of 0 .. most. By way of an int, which vectors can be turned into. */
 HOST_DEVICE static inline unsigned shown_level(float v, float most)
 {
-    return (unsigned)(shown_clamped(v) * most + 0.5f);
+    return (unsigned)(int)(shown_clamped(v) * most + 0.5f);
 }
 
 #endif

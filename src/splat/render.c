@@ -54,11 +54,23 @@ struct storing {
     struct image *out;
 };
 
+/* What most images are: bytes of colours as they are. */
+static void store_bytes(const float *values, int64_t count, uint8_t *out)
+{
+    for (int64_t i = 0; i < count; i++)
+        out[i] = (uint8_t)shown_level(values[i], 255.0f);
+}
+
 static void store_pixels(void *context, int64_t from, int64_t to)
 {
     const struct storing *s = context;
     const struct splat_model *model = s->model;
     struct image *out = s->out;
+    if (out->type == SAMPLE_U8 && !model->alpha && show_power(model) < 0) {
+        int64_t at = from * model->channels;
+        store_bytes(s->rows + at, to * model->channels - at, (uint8_t *)out->data + at);
+        return;
+    }
     for (int64_t i = from; i < to; i++) {
         float *p = s->rows + i * model->channels;
         show_pixel(model, p);
