@@ -74,7 +74,7 @@ wanted() { # NAME LIST...: in the list, or there is none
 suites='' scripts=''
 for file in test/*/*.c test/cli/*.sh; do
     name=$(basename "$file")
-    case $file in */lib.sh | test/fuzz/* | test/cuda_emu/* | test/cuda_bench/* | test/torture/*) continue ;; esac
+    case $file in */lib.sh | test/fuzz/* | test/cuda_emu/* | test/cuda_bench/* | test/cpu_bench/* | test/torture/*) continue ;; esac
     wanted "${name%.*}" "$@" || continue
     case $file in
     *.c) suites="$suites ${name%.c}" ;;

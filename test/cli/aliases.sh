@@ -44,7 +44,7 @@ for name in memory-limit max-vram budget; do
     same gan/model.safetensors gan-$name/model.safetensors
     run 31 imgtrain train gan.yaml memory.limit=1GB --$name 1kB -q -o none
 
-    run 0 imgtrain render fit --device cpu --$name 235kB -o $name.ppm
+    run 0 imgtrain render fit --device cpu --$name 215kB -o $name.ppm
     err_has "rows at a time"
     run 0 imgtrain render fit --device cpu -o all.ppm
     err_lacks "rows at a time"
@@ -52,7 +52,7 @@ for name in memory-limit max-vram budget; do
 
     run 0 imgtrain eval fit picture.ppm --device cpu
     cp "$out" scores
-    run 0 imgtrain eval fit picture.ppm --device cpu --$name 235kB
+    run 0 imgtrain eval fit picture.ppm --device cpu --$name 215kB
     err_has "rows at a time"
     gives scores
     run 0 imgtrain eval gan photos --device cpu

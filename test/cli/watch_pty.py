@@ -23,6 +23,8 @@ class Screen:
         self.pid = os.fork()
         if self.pid == 0:
             os.setsid()
+            for number in signal.SIGINT, signal.SIGQUIT:  # a shell's job in the background ignores them
+                signal.signal(number, signal.SIG_DFL)
             fcntl.ioctl(side, termios.TIOCSCTTY, 0)
             for fd in 0, 1, 2:
                 os.dup2(side, fd)
