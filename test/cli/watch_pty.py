@@ -47,13 +47,18 @@ class Screen:
             self.read()
         self.seen = max(self.data.index(w, self.seen) + len(w) for w in words)
 
-    def end(self, status, *words):
-        """It ends, by itself or by now, with that status (negative: by a signal), and leaves the terminal as it was."""
+    def wait(self, options=0):
+        """How it ended, or stopped. It is read meanwhile: whoever gives a terminal back waits until all is out."""
         limit, got = time.monotonic() + HANGS, 0
         while not got:
             assert time.monotonic() < limit, self.data[-2000:]
             self.read()
-            got, how = os.waitpid(self.pid, os.WNOHANG)
+            got, how = os.waitpid(self.pid, os.WNOHANG | options)
+        return how
+
+    def end(self, status, *words):
+        """It ends, by itself or by now, with that status (negative: by a signal), and leaves the terminal as it was."""
+        how = self.wait()
         while select.select([self.fd], [], [], 0)[0]:
             self.read()
         assert os.waitstatus_to_exitcode(how) == status, (how, status, self.data[-600:])
@@ -139,9 +144,8 @@ screen.end(-signal.SIGTERM)
 screen = Screen('live')
 screen.until(b'running')
 os.kill(screen.pid, signal.SIGTSTP)  # ^Z: the shell has its terminal back
-os.waitpid(screen.pid, os.WUNTRACED)
-while LEAVE not in screen.data:
-    screen.read()
+assert os.WIFSTOPPED(screen.wait(os.WUNTRACED))
+screen.until(LEAVE)
 assert termios.tcgetattr(screen.side) == screen.before
 os.kill(screen.pid, signal.SIGCONT)
 screen.until(ENTER, b'running')
