@@ -163,6 +163,7 @@ int model_versions_finish(struct session *session, const char *path)
     char message[MESSAGE_BYTES];
     if (!git || !git->versions) return OK;
     bool done = versions_wait(git->versions, signals_stop_requested);
+    git_tell(session); /* of the push that the run was ahead of */
     versions_look(git->versions, &before);
     git_message(session, message);
     if (done) {
