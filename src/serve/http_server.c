@@ -101,14 +101,15 @@ __attribute__((format(printf, 2, 0))) static void http_log(void *context, const 
     log_debug("http: %s", line);
 }
 
-/* Signals are for the main thread. */
+/* Signals are for the main thread. poll and not epoll: there the thread and MHD_quiesce_daemon both
+ * take the listening socket out of its set, and the second to do so may end the process. */
 static struct MHD_Daemon *http_start(struct http_server *server, int fd)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     struct MHD_Daemon *daemon = http.start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         http_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, http_log, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, http_request_end, server, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -135,13 +136,13 @@ static bool http_is_busy(struct http_server *server, double since)
            seconds < server->options->seconds + DRAIN_SECONDS;
 }
 
-/* No new connection, and what has been asked for is answered. */
+/* No new connection, and what has been asked for is answered. The daemon's thread may still look at
+ * the socket, so that it is only shut: the caller's to close once the daemon is stopped. */
 static void http_drain(struct http_server *server, struct MHD_Daemon *daemon)
 {
     double since = clock_seconds();
     atomic_store(&server->stopping, true);
-    int fd = http.quiesce_daemon(daemon);
-    if (fd >= 0) close(fd);
+    shutdown(http.quiesce_daemon(daemon), SHUT_RDWR);
     if (atomic_load(&server->active))
         log_info("finishing %d requests", atomic_load(&server->active));
     while (http_is_busy(server, since))
@@ -162,6 +163,7 @@ static int http_serve(struct http_server *server, int fd, const char *url)
     http_drain(server, daemon);
     serve_queue_finish(server->queue); /* no connection sleeps from here on */
     http.stop_daemon(daemon);
+    close(fd);
     return OK;
 }
 

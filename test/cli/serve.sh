@@ -214,10 +214,14 @@ export TMPDIR="$temporary"
 
 # ---- more than may wait, and a stop: what was asked for is finished ----
 cat >crowd.py <<'PYTHON'
-import os, signal, sys, threading, time
+import os, signal, socket, sys, threading, time
 sys.path.insert(0, sys.argv[1] + '/test/cli')
 from http_client import ask
 url, server, answers = sys.argv[2], int(sys.argv[3]), []
+def listens():
+    try: socket.create_connection(('127.0.0.1', int(url.rsplit(':', 1)[1]))).close()
+    except ConnectionError: return False
+    return True
 def post(steps): answers.append(ask(url, 'POST', '/sample', '{"seed": 1, "steps": %d}' % steps))
 crowd = [threading.Thread(target=post, args=(300,)) for _ in range(8)]
 for one in crowd: one.start()
@@ -231,6 +235,8 @@ last = threading.Thread(target=post, args=(600,))
 last.start()
 while b'imgtrain_requests_active 2' not in ask(url, 'GET', '/metrics')[2]: time.sleep(.01)
 os.kill(server, signal.SIGTERM)
+while listens(): time.sleep(.01)
+assert not answers, 'it listens until it ends'
 last.join()
 assert answers[0][0] == 200, answers
 PYTHON
