@@ -4,6 +4,7 @@
 #include "cuda/splat/target_stream.h"
 
 extern "C" {
+#include "base/arena.h"
 #include "base/threads.h"
 }
 
@@ -18,7 +19,10 @@ static size_t target_stream_row_bytes(const struct splat_target *t)
 size_t target_stream_bytes(const struct splat_scene *s, int pixel)
 {
     int rows = s->band_rows + 2 * TILE;
-    return (size_t)(rows < s->height ? rows : s->height) * (size_t)s->width * (size_t)pixel;
+    size_t pixels = (size_t)(rows < s->height ? rows : s->height) * (size_t)s->width;
+    struct arena arena = {NULL, 0}; /* the second buffer is aligned as the first */
+    arena_take(&arena, pixels * (size_t)pixel);
+    return arena.used;
 }
 
 /* Rows that come for the band that begins with row `band`. */
