@@ -12,10 +12,26 @@ def size(fd, columns, rows):
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, columns * 8, rows * 16))
 
 
+def as_job():
+    """Goes on in a job of a shell that lets it go on a while after each ^Z; its status: 10 for each, and that of the job."""
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    job, stops = os.fork(), 0
+    if job == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        return
+    while os.WIFSTOPPED(how := os.waitpid(job, os.WUNTRACED)[1]):
+        stops += 10
+        time.sleep(1.3)
+        os.kill(job, signal.SIGCONT)
+    os._exit(stops + os.waitstatus_to_exitcode(how))
+
+
 class Screen:
     """The command on a terminal of its own; `data` is all that it wrote."""
 
-    def __init__(self, *words, columns=80, rows=24, answer=PLAIN, **env):
+    def __init__(self, *words, columns=80, rows=24, answer=PLAIN, job=False, **env):
         self.data, self.answer, self.seen = b'', answer, 0
         main, side = pty.openpty()
         size(side, columns, rows)
@@ -28,6 +44,8 @@ class Screen:
             fcntl.ioctl(side, termios.TIOCSCTTY, 0)
             for fd in 0, 1, 2:
                 os.dup2(side, fd)
+            if job:
+                as_job()
             os.execve(PROGRAM, ['imgtrain', 'watch', *words], {**os.environ, **COLOUR, **env})
         self.fd, self.side = main, side
 
@@ -160,6 +178,14 @@ for event, status, words in (({'status': 75}, 75, [b'stopped', b'--resume goes o
     screen.until(b'running')
     run.end(**event)
     screen.end(status, *words)
+# an end while it is stopped by ^Z: it does not stop once more
+run = Run('ends')
+screen = Screen('ends', job=True)
+screen.until(b'running')
+os.write(screen.fd, b'\032')
+screen.until(LEAVE)
+run.end(status=0)
+screen.end(10, b'done')
 # an end that was said by the process before, and the next one has begun
 run = Run('ends', end={'event': 'end', 'status': 75})
 screen = Screen('ends')

@@ -232,11 +232,11 @@ enum watch_event watch_terminal_wait(double seconds, int *signal)
     sigset_t none;
     sigemptyset(&none);
     int ready = ppoll(&input, 1, &wait, &none);
-    *signal = asked_end;
     if (asked_end == SIGTSTP) {
         terminal_suspend();
         return EVENT_CONTINUED;
     }
+    *signal = asked_end;
     if (asked_end) return EVENT_SIGNAL;
     bool was_resized = resized, was_continued = continued;
     resized = continued = 0;
