@@ -201,6 +201,15 @@ static int story_read_warnings(struct run_story *story)
 
 /* ---- all of it ---- */
 
+/* Comes first: what is read behind the last event of a run is what that left. The lock is looked at
+ * on both sides: a process that begins or ends meanwhile trains. */
+static void story_read_processes(struct run_story *story)
+{
+    bool before = file_is_locked_in(story->path, "lock");
+    story->events = story_objects(story->path, "processes.jsonl");
+    story->running = before || file_is_locked_in(story->path, "lock");
+}
+
 /* All but the frames. */
 static int story_read_lines(struct run_story *story, const char *path)
 {
@@ -210,12 +219,11 @@ static int story_read_lines(struct run_story *story, const char *path)
     if (!file_is_dir(path)) return fail(ERR_INPUT, "%s is no run folder", path);
     if (!file_exists_in(path, "config.yaml") && !file_exists_in(path, "metrics.jsonl"))
         return fail(ERR_INPUT, "%s: no run folder (no config.yaml, no metrics.jsonl)", path);
+    story_read_processes(story);
     TRY(story_read_metrics(story));
     TRY(story_read_settings(story));
     TRY(story_read_warnings(story));
     story->moves = story_objects(path, "memory.jsonl");
-    story->events = story_objects(path, "processes.jsonl");
-    story->running = file_is_locked_in(path, "lock");
     story->finished = file_exists_in(path, "model.safetensors");
     return OK;
 }

@@ -84,6 +84,44 @@ printf '%s warning: \033[2J\n' now >>odd/log.txt
 run 0 imgtrain watch odd
 if LC_ALL=C grep -q '[^ -~]' "$out"; then flunk "a file's bytes reach the terminal"; else pass; fi
 
+# ---- a process that ends, or begins, while its files are read ----
+cat >meanwhile.py <<'PYTHON'
+# meanwhile.py PROGRAM ends|begins: at the first look at the lock, which strace makes long
+import fcntl, glob, os, subprocess, sys, time
+program, what = sys.argv[1:]
+first, *rest = open('run/processes.jsonl').readlines()
+lock = open('meanwhile/lock', 'r+')
+with open('meanwhile/processes.jsonl', 'w') as file:
+    file.write(first if what == 'ends' else '')
+if what == 'ends': fcntl.flock(lock, fcntl.LOCK_EX)
+hold = 'inject=flock:delay_%s=1000000:when=1' % ('enter' if what == 'ends' else 'exit')
+strace = subprocess.Popen(['strace', '-o', '/dev/null', '-e', 'trace=flock', '-e', hold, program, 'watch', 'meanwhile'])
+def looks():
+    for fd in glob.glob('/proc/[0-9]*/fd/*'):
+        try:
+            if os.readlink(fd) == os.path.abspath('meanwhile/lock') and int(fd.split('/')[2]) != os.getpid(): return True
+        except OSError: pass
+while strace.poll() is None and not looks(): pass
+if what == 'begins':
+    time.sleep(.2)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+with open('meanwhile/processes.jsonl', 'a') as file:
+    file.writelines(rest if what == 'ends' else [first])
+if what == 'ends': fcntl.flock(lock, fcntl.LOCK_UN)
+sys.exit(strace.wait())
+PYTHON
+if strace -o /dev/null -e inject=flock:delay_enter=1 true 2>/dev/null; then
+    for what in ends begins; do
+        rm -rf meanwhile
+        cp -R run meanwhile
+        run 0 python3 -B meanwhile.py "$program" $what
+        out_has "meanwhile  splat"
+        out_lacks killed
+    done
+else
+    skip "a process that ends or begins while its files are read: no strace"
+fi
+
 # ---- on a terminal ----
 if python3 -c 'import pty; pty.openpty()' 2>/dev/null; then
     run 0 python3 "$root/test/cli/watch_pty.py" "$program" run
