@@ -159,7 +159,10 @@ KINDS = {
     # resumed with the config's design; generate reads the file's by the function that reads a model's
     'diffusion-checkpoint': (DIFFUSION_STATE, DIFFUSION_TENSORS, {*RUN, *DIFFUSION}),
     'vae-model': (VAE, VAE_TENSORS, {'step'}),
-    'vae-checkpoint': (VAE_STATE, VAE_TENSORS, {*RUN, *VAE}), # likewise, by eval
+    # resumed with the config's design; evaluated with the file's, and its averaged network alone
+    'vae-checkpoint': (VAE_STATE, VAE_TENSORS, {*RUN, *VAE}),
+    'vae-checkpoint-evaluated': ({**VAE, 'step': RUN['step']}, {r'.*': (F, ()), r'ema\.' + VAE_SOME: (F, ('nan',))},
+                                 {*VAE_STATE, *RUN}),
     'sr-model': ({}, SR_TENSORS, {'step'}),
     'sr-checkpoint': ({**SR_STATE, **RUN}, SR_TENSORS, set()),
     'sr-gan-checkpoint': ({**SR_GAN_STATE, **RUN}, {**SR_TENSORS, **SR_GAN_TENSORS}, set()),

@@ -62,4 +62,6 @@ begun vae 2 'task: vae' 'data: shapes' \
     'vae: {size: 16, base: 4, levels: 2, latent_channels: 1, attention: false, images: 16, batch: 4, samples: 1, eval_every: 2}'
 corrupt vae.safetensors vae-model eval vae.safetensors shapes --samples 1 --device cpu
 corrupt vae/checkpoints/step-000000002.safetensors vae-checkpoint train vae.yaml -o vae -q --resume
+corrupt vae/checkpoints/step-000000002.safetensors vae-checkpoint-evaluated \
+    eval vae/checkpoints/step-000000002.safetensors shapes --samples 1 --device cpu
 finish

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "diffusion/vae/kl_file.h"
+#include "store/checkpoint.h"
 #include "store/json_file.h"
 #include "store/store_bounds.h"
 
@@ -113,7 +114,7 @@ static int kl_open_file(struct kl_folder *vae)
     const struct store_file *file = store_shards_at(vae->shards, 0);
     const char *kind = store_get(file, "kind");
     if (kind && strcmp(kind, "checkpoint") == 0 && store_get(file, "vae.levels"))
-        TRY(store_get_int(file, "step", &vae->step));
+        TRY(store_get_int_in(file, "step", 0, CHECKPOINT_MOST_STEPS, &vae->step));
     TRY(kl_load_config(file, &vae->config));
     if (store_get(file, "vae.size"))
         TRY(store_get_int_in(file, "vae.size", 0, KL_SAMPLE_MOST, &side));
