@@ -1,5 +1,6 @@
 /* Wide images are compared in blocks of columns: the same image turned on its side, which is one
- * block, has the same loss, gradients and importances. */
+ * block, has the same loss, gradients and importances; any number of threads gives the same bits.
+ */
 #include "base/error.h"
 #include "device/device.h"
 #include "device/splat_ops.h"
@@ -53,7 +54,7 @@ static void draw(struct scene *s, bool turned)
         }
 }
 
-static void run(struct scene *s, bool turned, bool weighted, int which)
+static void run(struct scene *s, bool turned, bool weighted, int which, int threads)
 {
     static const struct splat_blend blends[] = {{3, false}, {0, true}};
     const struct splat_loss loss = {{0.5, 1}, which == 2 ? 0 : 0.5};
@@ -75,7 +76,7 @@ static void run(struct scene *s, bool turned, bool weighted, int which)
                                         s->gradient + 4 * COUNT, s->gradient + 5 * COUNT, NULL};
     struct splat_sums seen;
     draw(s, turned);
-    ck_assert_int_eq(device_open(&device, "cpu", 2), OK);
+    ck_assert_int_eq(device_open(&device, "cpu", threads), OK);
     workspace.bytes =
         device->splat->workspace_bytes(device, width, height, CHANNELS, COUNT, &workspace.storage);
     workspace.memory = malloc(workspace.bytes);
@@ -112,8 +113,8 @@ START_TEST(blocks_change_nothing)
 {
     static struct scene wide, tall;
     bool weighted = _i >= 3;
-    run(&wide, false, weighted, _i % 3);
-    run(&tall, true, weighted, _i % 3);
+    run(&wide, false, weighted, _i % 3, 2);
+    run(&tall, true, weighted, _i % 3, 2);
     for (int k = 0; k < PIXEL_SUMS; k++)
         ck_assert_double_eq_tol(wide.sums.pixel[k], tall.sums.pixel[k], 1e-6);
     if (_i % 3 != 2) ck_assert_double_eq_tol(wide.sums.ssim, tall.sums.ssim, 1e-6);
@@ -129,12 +130,25 @@ START_TEST(blocks_change_nothing)
 }
 END_TEST
 
+START_TEST(threads_change_no_bit)
+{
+    static const int threads[] = {2, 7};
+    static struct scene one, many;
+    run(&one, false, _i >= 3, _i % 3, 1);
+    for (int k = 0; k < 2; k++) {
+        run(&many, false, _i >= 3, _i % 3, threads[k]);
+        ck_assert_msg(memcmp(&one, &many, sizeof one) == 0, "%d threads", threads[k]);
+    }
+}
+END_TEST
+
 Suite *splat_blocks_suite(void);
 Suite *splat_blocks_suite(void)
 {
     Suite *suite = suite_create("splat_blocks");
     TCase *tests = tcase_create("blocks");
     tcase_add_loop_test(tests, blocks_change_nothing, 0, 6);
+    tcase_add_loop_test(tests, threads_change_no_bit, 0, 6);
     suite_add_tcase(suite, tests);
     return suite;
 }
