@@ -87,11 +87,21 @@ static void queue_measure(struct serve_queue *queue, double seconds, int count)
     pthread_mutex_unlock(&queue->lock);
 }
 
+/* Work ends when none of them has time left: an older one takes none from those it is done with. */
+static void queue_set_deadline(const struct serve_queue *queue, struct serve_job *const *jobs,
+                               int count)
+{
+    double arrived = jobs[0]->arrived;
+    for (int i = 1; i < count; i++)
+        if (jobs[i]->arrived > arrived) arrived = jobs[i]->arrived;
+    atomic_store(&queue_deadline, arrived + queue->options.seconds);
+}
+
 static void queue_work(struct serve_queue *queue, struct serve_job **jobs, int count)
 {
     const struct serve_backend *backend = queue->options.backend;
-    double began = clock_seconds(), arrived = jobs[0]->arrived;
-    atomic_store(&queue_deadline, arrived + queue->options.seconds);
+    double began = clock_seconds();
+    queue_set_deadline(queue, jobs, count);
     backend->run(backend->context, jobs, count, queue_is_late);
     queue_measure(queue, clock_seconds() - began, count);
     for (int i = 0; i < count; i++) {

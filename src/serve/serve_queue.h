@@ -9,7 +9,8 @@ struct serve_queue;
 struct serve_queue_options {
     int limit;      /* requests that wait at most */
     int at_once;    /* that are done together at most */
-    double seconds; /* from a request's arrival on: then it is answered with 503 or 504 */
+    double seconds; /* from a request's arrival on: then it is answered with 503, or 504 (with
+                       others: from that of the last) */
     const struct serve_backend *backend;
     void (*done)(struct serve_job *job); /* the job has its answer; by the queue's thread */
 };
