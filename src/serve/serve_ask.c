@@ -151,10 +151,10 @@ static int ask_read_seed(struct serve_ask *ask, const char *text)
     return ask->has_seed ? OK : fail(ERR_USAGE, "seed %.40s: a whole number from 0 on", text);
 }
 
-static void ask_ignore(struct serve_ask *ask, const char *name)
+void serve_ask_ignore(struct serve_ask *ask, const char *key)
 {
     size_t used = strlen(ask->ignored);
-    snprintf(ask->ignored + used, sizeof ask->ignored - used, "%s%s", used ? ", " : "", name);
+    snprintf(ask->ignored + used, sizeof ask->ignored - used, "%s%s", used ? ", " : "", key);
 }
 
 static int ask_read_text(struct serve_ask *ask, const struct ask_key *key, const char *text)
@@ -168,7 +168,7 @@ static int ask_read_text(struct serve_ask *ask, const struct ask_key *key, const
     case ASK_FORMAT: return ask_read_format(ask, text);
     case ASK_IGNORED: break;
     }
-    ask_ignore(ask, key->name);
+    serve_ask_ignore(ask, key->name);
     return OK;
 }
 

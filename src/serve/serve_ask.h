@@ -41,7 +41,7 @@ struct serve_ask {
     int n;             /* images, from 1 on; 0: not given */
     int columns, rows; /* of a grid; 0: none */
     bool as_json;      /* base64 within JSON; else a PNG */
-    char ignored[64];  /* keys that were given and have no effect: "quality, user" */
+    char ignored[128]; /* keys that were given and have no effect: "quality, user" */
     const char *wrong; /* the key that an error is about; NULL: none */
 };
 
@@ -52,6 +52,8 @@ void serve_ask_begin(struct serve_ask *ask, enum serve_endpoint endpoint);
 int serve_ask_read_body(struct serve_ask *ask, const char *body, size_t bytes);
 /* One parameter behind the path. The same errors. */
 int serve_ask_read_parameter(struct serve_ask *ask, const char *key, const char *value);
+/* Adds a key to `ignored`, which has room for each once. */
+void serve_ask_ignore(struct serve_ask *ask, const char *key);
 /* What excludes itself once all is read, and the number of images. ERR_USAGE. */
 int serve_ask_check(struct serve_ask *ask);
 void serve_ask_free(struct serve_ask *ask);

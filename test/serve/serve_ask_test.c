@@ -30,6 +30,13 @@ START_TEST(a_body_is_read)
     ck_assert_str_eq(ask.steps, "8");
     ck_assert_ptr_null(ask.size);
     ck_assert_str_eq(ask.ignored, "style");
+    MUST(read_body(SERVE_GENERATIONS, "{\"quality\": 1, \"style\": 1, \"background\": 1, "
+                                      "\"moderation\": 1, \"user\": 1}"));
+    static const char *const others[] = {"negative_prompt", "steps", "guidance", "prompt"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        serve_ask_ignore(&ask, others[i]);
+    ck_assert_str_eq(ask.ignored, "quality, style, background, moderation, user, "
+                                  "negative_prompt, steps, guidance, prompt");
     MUST(read_body(SERVE_SAMPLE, "{\"seed\": \"18446744073709551615\", \"grid\": \"4x2\"}"));
     ck_assert(ask.seed == UINT64_MAX && ask.n == 8 && ask.columns == 4 && !ask.as_json);
     MUST(read_body(SERVE_SAMPLE, "{}"));

@@ -51,7 +51,7 @@ static int gan_label(const struct sampler *sampler, struct serve_job *job, int *
         bool names = number_parse_int(job->ask.prompt, &number) && number >= 0 &&
                      number < sampler_classes(sampler);
         if (!names) number = -1;
-        if (!names) serve_model_ignore(job, "prompt");
+        if (!names) serve_ask_ignore(&job->ask, "prompt");
     }
     TRY(sample_check_class(sampler, number));
     *label = (int)number;
@@ -64,9 +64,9 @@ static int gan_check(const struct serve_model *model, const struct sampler *samp
     const struct serve_ask *ask = &job->ask;
     TRY(gan_check_size(sampler, ask->size));
     TRY(serve_model_check_pixels(model, sampler_width(sampler), sampler_height(sampler), ask->n));
-    if (ask->negative) serve_model_ignore(job, "negative_prompt");
-    if (ask->steps) serve_model_ignore(job, "steps");
-    if (ask->guidance) serve_model_ignore(job, "guidance");
+    if (ask->negative) serve_ask_ignore(&job->ask, "negative_prompt");
+    if (ask->steps) serve_ask_ignore(&job->ask, "steps");
+    if (ask->guidance) serve_ask_ignore(&job->ask, "guidance");
     TRY(gan_label(sampler, job, label));
     return serve_model_seed(job);
 }

@@ -47,13 +47,6 @@ int serve_model_check_time(const struct serve_model *model)
     return model->all->late() ? fail(ERR_STOPPED, "the request takes too long") : OK;
 }
 
-void serve_model_ignore(struct serve_job *job, const char *key)
-{
-    size_t used = strlen(job->ask.ignored);
-    snprintf(job->ask.ignored + used, sizeof job->ask.ignored - used, "%s%s", used ? ", " : "",
-             key);
-}
-
 int serve_model_seed(struct serve_job *job)
 {
     if (job->ask.has_seed) return OK;

@@ -74,8 +74,6 @@ int serve_model_add(struct serve_job *job, const struct image *image, uint64_t s
 int serve_model_check_pixels(const struct serve_model *model, int64_t w, int64_t h, int n);
 /* ERR_STOPPED once the request's time is up. */
 int serve_model_check_time(const struct serve_model *model);
-/* The key of an answer's `ignored`. */
-void serve_model_ignore(struct serve_job *job, const char *key);
 /* The job's seed, drawn where the client gave none. */
 int serve_model_seed(struct serve_job *job);
 /* Fails a job with this thread's message, in a client's words. */
