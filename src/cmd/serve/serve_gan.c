@@ -24,7 +24,7 @@ struct gan_work {
     uint64_t *seeds; /* [images] */
     int *labels;
     uint8_t *pixels; /* [images][h][w][3] */
-    int *made;       /* [images]: error codes of encoding */
+    int *made;       /* [images]: error codes of encoding; 1: part of a grid, so not encoded */
     struct serve_image *encoded;
 };
 
@@ -89,6 +89,7 @@ static int gan_gather(struct gan_work *w, struct serve_model *model)
         if (code < 0) serve_model_fail(model, job, code);
         for (int i = 0; code == OK && i < job->ask.n; i++) {
             uint64_t seed = job->ask.seed + (uint64_t)i;
+            w->made[w->images] = job->ask.columns > 0;
             w->seeds[w->images] = seed;
             w->labels[w->images++] = label >= 0 ? label : seeds_class(w->sampler, seed);
         }
@@ -120,6 +121,7 @@ static void gan_encode(void *context, int64_t from, int64_t to)
 {
     struct gan_work *w = context;
     for (int64_t i = from; i < to; i++) {
+        if (w->made[i]) continue;
         struct image image = {sampler_width(w->sampler), sampler_height(w->sampler), 3, SAMPLE_U8,
                               w->pixels + (size_t)i * gan_image_bytes(w)};
         struct serve_image *to_image = &w->encoded[i];
