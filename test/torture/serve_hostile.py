@@ -131,18 +131,19 @@ def run(port, server, r, count):
 
 def main(program, models):
     count = int(os.environ.get('COUNT', 1000))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         models = [os.path.abspath(m) for m in models]
         with open(os.path.join(folder, 'canary.txt'), 'wb') as canary: canary.write(CANARY)
         environment = dict(os.environ, IMGTRAIN_API_KEY=KEY, IMGTRAIN_SELF_CHECK='0')
         server = subprocess.Popen([os.path.abspath(program), 'serve', *models, '--port', '0', '--host', '127.0.0.1', '--timeout', '60',
-            '--max-pixels', '1000000'], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE if count < 1000 else None)
+            '--max-pixels', '1000000'], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log)
         port = int(server.stdout.readline().decode().rsplit(':', 1)[1])
         seen, faults = run(port, server, random.Random(7), count)
         well = server.poll() is None and statuses(send(port, request('GET', '/v1/models'))) == [200]
         server.terminate()
-        said = server.stderr.read().decode(errors='replace') if server.stderr else ''
-        if server.wait(120) != 0: faults.append('it ends with %d: %s' % (server.returncode, said[-500:]))
+        status = server.wait(120)
+        log.seek(0)
+        if status != 0: faults.append('it ends with %d: %s' % (status, log.read()[-500:].decode(errors='replace')))
         if not well: faults.append('it is not well afterwards')
         print('%d requests; answers: %s' % (count, ', '.join('%s: %d' % pair for pair in sorted(seen.items(), key=str))))
         for fault in faults[:20]: print('FAULT', fault)
