@@ -34,6 +34,12 @@ char *path_join(const char *dir, const char *name)
     return string_format(n && dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
 }
 
+const char *file_temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+    return folder && *folder ? folder : "/tmp";
+}
+
 char *file_folder_name(const char *path)
 {
     char *whole = realpath(path, NULL);

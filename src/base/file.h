@@ -13,6 +13,9 @@ char *string_format(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* DIR/NAME in a new string (malloc); NULL with the message set when memory runs out. */
 char *path_join(const char *dir, const char *name);
 
+/* Where temporary files go: TMPDIR, or /tmp where that is not set or empty. */
+const char *file_temporary_folder(void);
+
 /* The name of the folder (malloc): of ".", "RUN/" and links that of the folder that they lead to.
  */
 char *file_folder_name(const char *path);

@@ -1,6 +1,7 @@
 #include "cpu/offload.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/format.h"
 #include "base/retry.h"
 #include "device/device.h"
@@ -26,9 +27,7 @@ static int open_nameless(const char *dir)
 
 static const char *folder_of(const struct device *device)
 {
-    const char *temporary = getenv("TMPDIR");
-    if (device->offload_dir) return device->offload_dir;
-    return temporary && *temporary ? temporary : "/tmp";
+    return device->offload_dir ? device->offload_dir : file_temporary_folder();
 }
 
 int cpu_alloc_offload(struct device *device, size_t bytes, void **memory)

@@ -257,6 +257,10 @@ START_TEST(folders)
     char *joined = path_join("/x/", "y");
     ck_assert_str_eq(joined, "/x/y");
     free(joined);
+    setenv("TMPDIR", "/x", 1);
+    ck_assert_str_eq(file_temporary_folder(), "/x");
+    setenv("TMPDIR", "", 1);
+    ck_assert_str_eq(file_temporary_folder(), "/tmp");
     ck_assert_int_gt(file_disk_free(folder), 0);
     ck_assert_int_eq(file_disk_free("/nonexistent"), -1);
 }

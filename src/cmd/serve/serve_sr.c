@@ -28,8 +28,7 @@ struct served_sr {
 
 static int serve_sr_make_folder(struct served_sr *s)
 {
-    const char *temporary = getenv("TMPDIR");
-    s->folder = string_format("%s/imgtrain-serve-XXXXXX", temporary ? temporary : "/tmp");
+    s->folder = string_format("%s/imgtrain-serve-XXXXXX", file_temporary_folder());
     if (!s->folder) return ERR_SYSTEM;
     if (!mkdtemp(s->folder)) {
         int code = fail_errno(ERR_IO, "%s", s->folder);

@@ -1,6 +1,7 @@
 #include "diffusion/model/model_arch.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/format.h"
 #include "base/random.h"
 #include "math/bf16.h"
@@ -142,9 +143,8 @@ static int arch_draw(struct model_arch *arch, int index)
 
 static int arch_draw_all(struct model_arch *arch, size_t bytes)
 {
-    const char *temporary = getenv("TMPDIR");
     size_t at = 0;
-    int code = spill_open(&arch->weights, temporary && *temporary ? temporary : "/tmp", bytes);
+    int code = spill_open(&arch->weights, file_temporary_folder(), bytes);
     if (code < 0) return fail_within(code, "random weights");
     if (!spill_is_file(&arch->weights))
         return fail(ERR_IO, "no file of %s can be had in the folder for temporary files",
