@@ -25,6 +25,7 @@ static const char *const left_out[] = {
     "GIT_DIR=",
     "GIT_WORK_TREE=",
     "GIT_INDEX_FILE=",
+    "GIT_CONFIG=",
     "GIT_OBJECT_DIRECTORY=",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES=",
     "GIT_COMMON_DIR=",
@@ -223,9 +224,9 @@ static int git_run_open(const struct git_command *command, const char *const *ar
                         const int fds[3], char **output)
 {
     pid_t pid;
-    if (getpid() == 1) signal(SIGCHLD, SIG_DFL); /* its end is waited for, as process 1 too */
+    signal(SIGCHLD, SIG_DFL); /* its end is waited for, whoever ignored it before */
     int status = 0, failed = git_spawn(&pid, command, arguments, fds);
-    if (failed == ENOENT || failed == EACCES)
+    if (failed == ENOENT || failed == ENOTDIR || failed == EACCES)
         return fail(ERR_INPUT, "the program git is not installed, or not in PATH");
     if (failed) return fail(ERR_SYSTEM, "start git: %s", strerror(failed));
     int code = git_wait(pid, command, &status);

@@ -64,7 +64,7 @@ bare bare.git
     chmod +x .git/hooks/pre-push && echo changed >>picture.ppm)
 listing() { (cd user && find .git -type f -exec cksum {} + | sort); }
 listing >before
-run 0 sh -c 'cd user && GIT_DIR=/nowhere "$0" train ../tiny.yaml input_path=../picture.ppm git.remote= -o "../a run"' "$program"
+run 0 sh -c 'cd user && GIT_DIR=/nowhere GIT_CONFIG=../unasked "$0" train ../tiny.yaml input_path=../picture.ppm git.remote= -o "../a run"' "$program"
 listing >after
 same before after
 same_run "a run" plain final.png
@@ -74,6 +74,7 @@ run 0 "$real" -C bare.git log --format='%an %s%n%b' imgtrain/a-run
 out_has "imgtrain a run: step 40"
 out_has "psnr "
 has_not "a run/git/next.safetensors"
+has_not unasked
 run 0 imgtrain verify "a run"
 
 # Several stay, of steps that follow one another; a run that is there already brings nothing new.
@@ -192,7 +193,15 @@ for every in 4 40; do
     pushed bare.git imgtrain/killed killed
     rm -rf killed
 done
-# As process 1, whose children the kernel reaps unseen.
+# As process 1, whose children the kernel reaps unseen, and where whoever started it ignores ends of children.
+cat >ignores.py <<'PYTHON'
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+PYTHON
+run 0 python3 ignores.py "$program" train tiny.yaml git.every=40 -o ignores
+err_lacks "warning"
+pushed bare.git imgtrain/ignores ignores
 if unshare --pid --fork true 2>/dev/null; then
     run 0 unshare --pid --fork "$program" train tiny.yaml -o first
     err_lacks "warning"
