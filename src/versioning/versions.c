@@ -58,8 +58,6 @@ static int versions_bring(struct versions *v, bool *any)
     if (code == OK && v->path) code = version_store_add(&v->store, v->path, v->message, &added);
     unlink(v->next); /* of this version, or of a process that was killed */
     if (code == OK) code = version_store_push(&v->store, any);
-    if (v->begun && version_store_prune(&v->store) < 0 && code == OK)
-        log_debug("versions: %s", error_message());
     return code;
 }
 
@@ -79,6 +77,13 @@ static void versions_note(struct versions *v, int code, bool any)
     v->in_a_row = code < 0;
 }
 
+/* After the message of what failed before has been said. */
+static void versions_prune(const struct versions *v)
+{
+    if (!v->begun || atomic_load(&v->stop)) return;
+    if (version_store_prune(&v->store) < 0) log_debug("versions: %s", error_message());
+}
+
 static void *versions_main(void *argument)
 {
     struct versions *v = argument;
@@ -92,6 +97,9 @@ static void *versions_main(void *argument)
         int code = versions_bring(v, &any);
         pthread_mutex_lock(&v->lock);
         versions_note(v, code, any);
+        pthread_mutex_unlock(&v->lock);
+        versions_prune(v);
+        pthread_mutex_lock(&v->lock);
         v->busy = false;
         pthread_cond_broadcast(&v->changed);
     }

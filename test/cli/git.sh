@@ -225,6 +225,11 @@ else
     "$real" -C 'large files.git' show imgtrain/lfs:model.safetensors >pointer
     id=$(sed -n 's/^oid sha256://p' pointer)
     same "large files.git/lfs/objects/$(echo "$id" | cut -c1-2)/$(echo "$id" | cut -c3-4)/$id" lfs/model.safetensors
+    mkdir full
+    printf '#!/bin/sh\ncase " $* " in *" lfs clean "*) echo "fatal: no room" >&2; exit 1 ;; esac\nexec "%s" "$@"\n' "$real" >full/git
+    chmod +x full/git
+    run 0 env PATH="$PWD/full:$PATH" "$program" train tiny.yaml git.mode=lfs -o full-lfs
+    err_has "git lfs: fatal: no room"
     last="one object in the run's own store"
     if [ "$(find lfs/git/lfs/objects -type f | wc -l)" = 1 ]; then pass; else flunk "not one"; fi
 fi
