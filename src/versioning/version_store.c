@@ -2,13 +2,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "versioning/version_lfs.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char NEWEST[] = "refs/imgtrain/newest", PUSHED[] = "refs/imgtrain/pushed";
 static const char ATTRIBUTES[] = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
@@ -37,14 +38,42 @@ static int store_run_on(const struct version_store *store, const char *input,
 
 /* ---- the repository ---- */
 
-/* Of a process that was killed while it moved the ref: nobody else is in this run's folder. */
-static int store_unlock(const struct version_store *store, const char *ref)
+static int store_remove_entry(const char *path, const struct stat *info, int kind, struct FTW *at)
 {
-    char *path = string_format("%s/%s.lock", store->git_dir, ref);
-    if (!path) return ERR_SYSTEM;
-    int code = unlink(path) == 0 || errno == ENOENT ? OK : fail_errno(ERR_IO, "remove %s", path);
-    free(path);
+    (void)info, (void)kind, (void)at;
+    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+/* Files or folders of the repository, where they are there: nobody else is in this run's folder. */
+static int store_remove(const struct version_store *store, const char *const *names)
+{
+    enum { OPEN_FOLDERS = 16 };
+    int code = OK;
+    for (; *names && code == OK; names++) {
+        char *path = path_join(store->git_dir, *names);
+        if (!path) return ERR_SYSTEM;
+        if (nftw(path, store_remove_entry, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS) != 0 &&
+            errno != ENOENT)
+            code = fail_errno(ERR_IO, "remove %s", path);
+        free(path);
+    }
     return code;
+}
+
+/* Git leaves it to the system when objects reach the disk: after a power cut they may be empty, and
+ * what an empty one is the name of is not written again. Versions to come make it anew. */
+static int store_repair(const struct version_store *store)
+{
+    static const char *const check[] = {"fsck", "--no-dangling", "--no-progress", NULL};
+    static const char *const broken[] = {"HEAD", "packed-refs", "refs", "objects", NULL};
+    struct git_command command = store_command(store);
+    if (!file_exists_in(store->git_dir, "HEAD") && !file_exists_in(store->git_dir, "objects"))
+        return OK;
+    command.seconds = 1e9; /* the disk's own time, not that of a push */
+    int code = git_run(&command, check, NULL);
+    if (code != ERR_IO) return code;
+    log_info("%s is made anew: %s", store->git_dir, error_message());
+    return store_remove(store, broken);
 }
 
 /* Who makes the commits, where the user's settings do not say: a container has no name for anybody.
@@ -62,9 +91,12 @@ static int store_name_author(const struct version_store *store, const char *key,
 int version_store_begin(const struct version_store *store)
 {
     static const char *const init[] = {"init", "--quiet", "--bare", "--template=", NULL};
-    TRY(store_unlock(store, NEWEST));
-    TRY(store_unlock(store, PUSHED));
-    TRY(store_unlock(store, "config"));
+    /* Locks of a process that was killed; settings that `init` did not make name programs that git
+     * starts, and the run may have come from somebody else. */
+    static const char *const stale[] = {"refs/imgtrain/newest.lock", "refs/imgtrain/pushed.lock",
+                                        "config.lock", "config", NULL};
+    TRY(store_remove(store, stale));
+    TRY(store_repair(store));
     TRY(store_run(store, init, NULL));
     TRY(store_name_author(store, "user.name", "imgtrain"));
     return store_name_author(store, "user.email", "imgtrain@localhost");

@@ -21,7 +21,8 @@ struct version_store {
     const atomic_bool *stop;
 };
 
-/* Makes the repository, unless it is there, and takes away what a killed process left in it. */
+/* Makes the repository, unless it is there and whole, and takes away what a killed process left in
+ * it. */
 int version_store_begin(const struct version_store *store);
 /* A commit of the file as model.safetensors, before which `keep` - 1 older ones stay. *added: false
  * where the newest version holds these bytes already. */

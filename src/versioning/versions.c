@@ -147,7 +147,8 @@ int versions_open(struct versions **versions, const struct versions_options *opt
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&v->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    int code = versions_fill(v, options) ? file_make_dirs(v->git_dir) : ERR_SYSTEM;
+    int code = versions_fill(v, options) ? file_check_own_folder(v->git_dir) : ERR_SYSTEM;
+    if (code == OK) code = file_make_dirs(v->git_dir);
     if (code == OK) {
         int failed = threads_start(&v->thread, false, versions_main, v);
         if (failed) code = fail(ERR_SYSTEM, "start a thread: %s", strerror(failed));

@@ -90,6 +90,23 @@ run 0 imgtrain train tiny.yaml git.keep=3 git.branch=kept max_steps=48 -o kept -
 "$real" -C bare.git rev-parse kept >after
 same before after
 
+# After a power cut files may be empty; and settings that somebody else put there are not heeded.
+for damage in objects refs; do
+    chmod -R u+w kept/git/objects
+    find kept/git/$damage -type f -exec sh -c 'for file; do : >"$file"; done' - {} +
+    [ $damage = objects ] || : >kept/git/HEAD
+    printf '[url "/nowhere"]\n\tpushInsteadOf = .\n' >>kept/git/config
+    steps=$((steps + 4))
+    run 0 imgtrain train tiny.yaml git.keep=3 git.branch=kept max_steps=$steps -o kept --resume
+    err_lacks "warning"
+    pushed bare.git kept kept
+    run 0 "$real" -C kept/git fsck
+done
+mv kept/git elsewhere
+ln -s ../elsewhere kept/git
+run 0 imgtrain train tiny.yaml git.keep=3 git.branch=kept max_steps=60 -o kept --resume
+err_has "kept/git is a link"
+
 # ---- 20 pushes: what a run keeps, and bare repositories: one that collects what is left over, one that is told to ----
 bare small.git
 for line in "receive.unpackLimit 1" "gc.autoPackLimit 1" "gc.pruneExpire now" "gc.autoDetach false"; do
