@@ -51,6 +51,7 @@ int model_versions_check(struct session *session)
     if (!git) return fail(ERR_SYSTEM, "out of memory");
     session->git = git;
     int code = version_remote_find(&git->remote, config->git.remote, lfs);
+    if (code == OK && *config->git.branch) code = version_branch_check(config->git.branch);
     if (code == ERR_INPUT) return fail(ERR_CONFIG, "git.mode: %s", error_message());
     return code;
 }

@@ -69,6 +69,15 @@ int version_remote_find(struct version_remote *remote, const char *name, bool lf
     return remote->url ? remote_settle_path(remote) : ERR_SYSTEM;
 }
 
+int version_branch_check(const char *name)
+{
+    char *ref = string_format("refs/heads/%s", name);
+    const char *const check[] = {"check-ref-format", ref, NULL};
+    int code = ref ? remote_ask(check, NULL) : ERR_SYSTEM;
+    free(ref);
+    return code == ERR_IO ? fail(ERR_CONFIG, "git.branch %s: Git takes no such name", name) : code;
+}
+
 void version_remote_free(struct version_remote *remote)
 {
     free(remote->url);

@@ -15,4 +15,7 @@ struct version_remote {
 int version_remote_find(struct version_remote *remote, const char *name, bool lfs);
 void version_remote_free(struct version_remote *remote);
 
+/* ERR_CONFIG: no branch can have that name. */
+int version_branch_check(const char *name);
+
 #endif

@@ -254,6 +254,8 @@ fi
 # ---- what is refused before there is a run ----
 run 78 imgtrain train tiny.yaml git.remote=nowhere -o refused
 err_is "imgtrain: git.remote nowhere: the current folder's repository has no such remote (a path is written with a /)"
+run 78 imgtrain train tiny.yaml git.branch=a..b -o refused
+err_is "imgtrain: git.branch a..b: Git takes no such name"
 run 78 imgtrain train tiny.yaml git.remote= -o refused
 err_has "git.remote is not set"
 run 78 env PATH=/nowhere "$program" train tiny.yaml -o refused
