@@ -127,7 +127,8 @@ READS = {'read': 'EIO', 'pread64': 'EIO', 'newfstatat': 'EIO', 'lseek': 'EIO', '
 
 
 def traced(work, resumed):
-    """[(name, k, whether the run has turned to its folder by then)] of the calls that a run makes."""
+    """[(name, k, whether the run has turned to its folder by then, whether it tells of a step that is not saved yet)]
+    of the calls that a run makes."""
     if resumed in work.traces:
         return work.traces[resumed]
     log = work.new() + '.calls'
@@ -151,15 +152,16 @@ def traced(work, resumed):
             counts[thread, name] = k = counts.get((thread, name), 0) + 1
             begun = begun or os.path.basename(run) in line
             # The k-th call of any thread fails: not one of those that load libraries.
-            found.setdefault((name, k), begun)
+            row = re.search(r'"\{\\"step\\": (\d+), \\"loss', line)
+            found.setdefault((name, k), (begun, bool(row) and int(row[1]) % INTERVAL > 0))
     os.remove(log)
-    work.traces[resumed] = [(name, k, late) for (name, k), late in found.items()]
+    work.traces[resumed] = [call + when for call, when in found.items()]
     return work.traces[resumed]
 
 
 def calls_of(work, names, resumed):
     """(name, k) of the calls that a run makes, from where it turns to its folder on."""
-    return [(name, k) for name, k, late in traced(work, resumed) if late and name in names]
+    return [(name, k) for name, k, late, _ in traced(work, resumed) if late and name in names]
 
 
 def injected(work, run, resumed, name, what, k):
@@ -209,9 +211,12 @@ SIGNALS = ('TERM', 'INT', 'USR1', 'HUP')
 
 
 def row_signals(work):
-    """From the program's first call on, which comes long before its handlers."""
-    found = [(resumed, name, k) for resumed in (False, True) for name, k, _ in traced(work, resumed)]
-    return spread(work, [(SIGNALS[n % len(SIGNALS)],) + call for n, call in enumerate(found)], 2)
+    """From the program's first call on, which comes long before its handlers. The short form's two: while a step is not
+    saved, for which places evenly among all come too early."""
+    found = [(resumed, name, k) for resumed in (False, True) for name, k, _, unsaved in traced(work, resumed)
+             if LONG or CASES or unsaved]
+    first = list(TASKS).index(work.task) # so that few cases have all signals among them, too
+    return spread(work, [(SIGNALS[(first + n + call[0]) % len(SIGNALS)],) + call for n, call in enumerate(found)], 2)
 
 
 def case_signals(work, case):
