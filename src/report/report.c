@@ -129,12 +129,6 @@ static int report_write_curves(const struct report *report)
 
 /* ---- memory ---- */
 
-static double report_number(const cJSON *object, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
-}
-
 static const char *report_word(const cJSON *object, const char *key)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
@@ -181,16 +175,16 @@ static void report_write_moves(FILE *out, const struct run_story *story)
     cJSON_ArrayForEach(move, story->moves)
     {
         fprintf(out, "<tr><td>%d</td><td class=\"n\">%s</td><td>", ++number,
-                html_number(report_number(move, "step")).text);
+                html_number(run_story_number(move, "step")).text);
         html_write_text(out, report_word(move, "reason"));
         fprintf(out, "</td><td class=\"n\">%s</td><td>",
-                html_number(report_number(move, "level")).text);
+                html_number(run_story_number(move, "level")).text);
         report_write_choices(out, cJSON_GetObjectItemCaseSensitive(move, "choices"));
         fputs("</td>", out);
-        report_write_bytes_cell(out, report_number(move, "predicted"));
-        report_write_bytes_cell(out, report_number(move, "peak"));
-        report_write_bytes_cell(out, report_number(move, "free"));
-        report_write_bytes_cell(out, report_number(move, "host"));
+        report_write_bytes_cell(out, run_story_number(move, "predicted"));
+        report_write_bytes_cell(out, run_story_number(move, "peak"));
+        report_write_bytes_cell(out, run_story_number(move, "free"));
+        report_write_bytes_cell(out, run_story_number(move, "host"));
         fputs("</tr>\n", out);
     }
     fputs("</table></div>\n", out);
@@ -207,8 +201,8 @@ static int report_write_memory_of(FILE *out, const struct run_story *story)
     const cJSON *move;
     if (code == OK) cJSON_ArrayForEach(move, story->moves)
         {
-            steps[at] = report_number(move, "step");
-            planned[at] = report_number(move, "predicted");
+            steps[at] = run_story_number(move, "step");
+            planned[at] = run_story_number(move, "predicted");
             marks[at] = (struct chart_mark){steps[at], (int)at + 1};
             at++;
         }
@@ -363,8 +357,8 @@ static void report_write_machine(FILE *out, const struct run_story *story)
     html_add_fact(out, "device", report_word(start, "device"));
     html_add_fact(out, "host", report_word(start, "host"));
     html_add_fact(out, "system", report_word(start, "system"));
-    html_add_fact(out, "processors", html_number(report_number(start, "processors")).text);
-    html_add_fact(out, "memory", report_bytes(report_number(start, "memory")).text);
+    html_add_fact(out, "processors", html_number(run_story_number(start, "processors")).text);
+    html_add_fact(out, "memory", report_bytes(run_story_number(start, "memory")).text);
     html_add_fact(out, "imgtrain", report_word(start, "version"));
     html_end_facts(out);
     fputs("<details><summary>its processes</summary><div class=\"wide\"><table>\n"
@@ -372,11 +366,11 @@ static void report_write_machine(FILE *out, const struct run_story *story)
           out);
     cJSON_ArrayForEach(event, story->events)
     {
-        double status = report_number(event, "status");
+        double status = run_story_number(event, "status");
         fputs("<tr><td>", out);
         html_write_text(out, report_word(event, "time"));
         fprintf(out, "</td><td class=\"n\">%s</td><td>",
-                html_number(report_number(event, "step")).text);
+                html_number(run_story_number(event, "step")).text);
         html_write_text(out, report_word(event, "event"));
         if (!isnan(status)) fprintf(out, ", status %s ", html_number(status).text);
         html_write_text(out, report_word(event, "message"));
@@ -415,7 +409,7 @@ double report_peak(const struct run_story *story)
     const cJSON *move;
     for (size_t i = 0; bytes && i < story->rows; i++)
         if (!(bytes[i] <= most)) most = bytes[i];
-    cJSON_ArrayForEach(move, story->moves) most = fmax(most, report_number(move, "peak"));
+    cJSON_ArrayForEach(move, story->moves) most = fmax(most, run_story_number(move, "peak"));
     return most;
 }
 
@@ -429,7 +423,7 @@ static void report_write_top(FILE *out, const struct run_story *story)
 {
     char step[80];
     const char *task = run_story_setting(story, "task");
-    double total = report_number(run_story_event(story, "start"), "total");
+    double total = run_story_number(run_story_event(story, "start"), "total");
     struct html_number done = html_number(run_story_last(story, "step"));
     fputs("<h1>", out);
     html_write_text(out, story->name);

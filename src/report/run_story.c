@@ -275,6 +275,12 @@ const cJSON *run_story_event(const struct run_story *story, const char *kind)
     return last;
 }
 
+double run_story_number(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
+}
+
 const char *run_story_state(const struct run_story *story)
 {
     const cJSON *last = run_story_event(story, NULL);

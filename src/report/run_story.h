@@ -60,6 +60,8 @@ double run_story_last(const struct run_story *story, const char *column);
 const char *run_story_state(const struct run_story *story);
 /* The last event of a kind ("start", "end"); NULL: none. */
 const cJSON *run_story_event(const struct run_story *story, const char *kind);
+/* A number of an event or a move; NaN: it has none of that name. */
+double run_story_number(const cJSON *object, const char *key);
 
 /* Whether more (1) or less (-1) of a metric is better; 0: not known. */
 int run_story_direction(const char *column);

@@ -148,12 +148,6 @@ static void page_put_measures(struct page *page, const struct watch_run *run)
     }
 }
 
-static double page_number(const cJSON *object, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
-}
-
 static struct format_text page_bytes(double bytes)
 {
     if (bytes >= 0 && bytes < 1e18) return format_bytes((int64_t)bytes);
@@ -170,18 +164,19 @@ static void page_put_memory(struct page *page, const struct watch_run *run)
     char level[16] = "", free_at[48];
     if (strcmp(limit, "0") == 0) limit = page_setting(run, "memory.budget");
     if (strcmp(limit, "0") == 0) limit = "";
-    if (isnan(used)) used = page_number(move, "allocated");
-    if (page_number(move, "level") >= 0 && page_number(move, "level") < 100)
-        snprintf(level, sizeof level, "%.0f", page_number(move, "level"));
+    if (isnan(used)) used = run_story_number(move, "allocated");
+    if (run_story_number(move, "level") >= 0 && run_story_number(move, "level") < 100)
+        snprintf(level, sizeof level, "%.0f", run_story_number(move, "level"));
     page_append(page, &line, "memory ", page_bytes(used).text);
     page_append(page, &line, "limit ", limit);
     page_append(page, &line, "level ", level);
-    page_append(page, &line, "most ", page_bytes(page_number(move, "peak")).text);
+    page_append(page, &line, "most ", page_bytes(run_story_number(move, "peak")).text);
     snprintf(free_at, sizeof free_at, "free at step %s ",
-             html_number(page_number(move, "step")).text);
-    page_append(page, &line, free_at, page_bytes(page_number(move, "free")).text);
+             html_number(run_story_number(move, "step")).text);
+    page_append(page, &line, free_at, page_bytes(run_story_number(move, "free")).text);
     page_append(page, &line, "on the host ",
-                page_number(move, "host") > 0 ? page_bytes(page_number(move, "host")).text : "");
+                run_story_number(move, "host") > 0 ? page_bytes(run_story_number(move, "host")).text
+                                                   : "");
 }
 
 /* The ladder's last moves: the first line of memory.jsonl is the start. */
@@ -193,9 +188,9 @@ static void page_put_moves(struct page *page, const struct watch_run *run, int m
         const char *why = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(move, "reason"));
         const struct watch_place line = page_line(page);
         watch_canvas_put(page->canvas, &line, COLOUR_YELLOW, "step %s: level %s, %s: %s",
-                         html_number(page_number(move, "step")).text,
-                         html_number(page_number(move, "level")).text,
-                         page_bytes(page_number(move, "predicted")).text, why ? why : "");
+                         html_number(run_story_number(move, "step")).text,
+                         html_number(run_story_number(move, "level")).text,
+                         page_bytes(run_story_number(move, "predicted")).text, why ? why : "");
     }
 }
 

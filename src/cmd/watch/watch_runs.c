@@ -11,12 +11,6 @@
 
 /* ---- one run ---- */
 
-static double watch_number(const cJSON *object, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
-}
-
 double watch_age(const char *run_dir, const char *name)
 {
     struct stat info;
@@ -49,7 +43,7 @@ static void watch_measure(struct watch_run *run)
     run->age = story->rows > 0 ? watch_age(run->path, "metrics.jsonl") : (double)NAN;
     if (story->frames.count > 0 && !(run->step >= (double)story->frames.entries[0].number))
         run->step = (double)story->frames.entries[0].number;
-    run->total = watch_number(run_story_event(story, "start"), "total");
+    run->total = run_story_number(run_story_event(story, "start"), "total");
     if (!(run->total >= 1 && run->total < 1e15)) run->total = (double)NAN;
     if (!(run->step >= 0 && run->step < 1e15)) run->step = (double)NAN;
     if (run->step > run->total || (run->state == WATCH_DONE && run->step >= 0))
@@ -62,7 +56,7 @@ static void watch_measure(struct watch_run *run)
 int watch_run_note(struct watch_run *run, const cJSON *end)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(end, "message"));
-    double status = watch_number(end, "status");
+    double status = run_story_number(end, "status");
     run->status = status >= 0 && status < 256 ? (int)status : 0;
     if (text && !run->message) run->message = string_format("%s", text);
     if (text && !run->message) return ERR_SYSTEM;
@@ -79,7 +73,7 @@ static int watch_look_at_events(struct watch_run *run)
         const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(event, "event"));
         run->begun += kind && strcmp(kind, "start") == 0;
     }
-    run->ending = run->story.running && !isnan(watch_number(last, "status"));
+    run->ending = run->story.running && !isnan(run_story_number(last, "status"));
     return watch_run_note(run, last);
 }
 
