@@ -198,6 +198,9 @@ screen.end(0)
 # ---- one that comes later ----
 screen = Screen('later')
 screen.until(b'not begun')
+os.mkdir('later')  # what its process does before it holds the lock
+for _ in range(2):
+    screen.until(b'not begun')
 run = Run('later.part', locked=True)
 os.rename('later.part', 'later')
 run.name = 'later'

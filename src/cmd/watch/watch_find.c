@@ -142,7 +142,9 @@ int watch_find(struct watch_runs *all, const char *operand)
     if (watch_is_run(operand)) return watch_add(all, string_format("%s", operand));
     if (file_is_dir(operand)) {
         TRY(watch_add_folder(all, operand, ""));
-        return all->count > first ? OK : fail(ERR_INPUT, "%s holds no run", operand);
+        if (all->count > first) return OK;
+        if (!all->looked) return fail(ERR_INPUT, "%s holds no run", operand);
+        return watch_add(all, string_format("%s", operand));
     }
     const char *slash = strrchr(operand, '/'), *stem = slash ? slash + 1 : operand;
     if (file_exists(operand)) return fail(ERR_INPUT, "%s is no run folder", operand);

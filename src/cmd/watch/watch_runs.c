@@ -83,10 +83,11 @@ static bool watch_may_begin(const char *path)
     return !file_exists(path) || file_exists_in(path, "lock");
 }
 
-static int watch_run_read(struct watch_run *run)
+/* looked: its folder may be on its way, or on its way out. */
+static int watch_run_read(struct watch_run *run, bool looked)
 {
     int code = run_story_read_last(&run->story, run->path);
-    if (code == ERR_INPUT && watch_may_begin(run->path)) return OK; /* it waits */
+    if (code == ERR_INPUT && (looked || watch_may_begin(run->path))) return OK; /* it waits */
     TRY(code);
     TRY(watch_look_at_events(run));
     run->state = watch_judge(run);
@@ -121,7 +122,8 @@ int watch_runs_read(struct watch_runs *all)
     for (int i = 0; i < all->operand_count; i++)
         TRY(watch_find(all, all->operands[i]));
     for (int i = 0; i < all->count; i++)
-        if (!all->runs[i].message) TRY(watch_run_read(&all->runs[i]));
+        if (!all->runs[i].message) TRY(watch_run_read(&all->runs[i], all->looked));
+    all->looked = true;
     return OK;
 }
 

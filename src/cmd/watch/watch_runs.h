@@ -36,6 +36,7 @@ struct watch_runs {
     struct watch_run *runs; /* [count] */
     int count;
     bool more_to_come; /* a batch is not at its end, as it has not summed up */
+    bool looked;       /* all have been read once: a folder that holds no run is one to come */
 };
 
 /* Reads all anew. An operand is a run (which may not be there yet), a folder of runs, or what a
