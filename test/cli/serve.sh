@@ -64,6 +64,8 @@ err_has "two models are named gan: NAME="
 run 64 imgtrain serve gan --host 0.0.0.0
 err_has "without a key in IMGTRAIN_API_KEY the server listens on loopback only"
 run 64 imgtrain serve gan --host here
+run 78 timeout 300 "$program" serve gan --device gpu
+err_has "device: gpu is none of auto, cpu, cuda"
 run 64 env PORT=x "$program" serve gan
 run 65 imgtrain serve data/a/1.ppm
 

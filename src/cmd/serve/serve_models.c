@@ -336,8 +336,20 @@ static int models_add(struct serve_models *models, const char *operand)
     return models_find_kind(model);
 }
 
+/* That a device of this name is there. The thread that works opens its own, as CUDA is chosen for
+ * each thread. */
+static int models_check_device(const char *spec)
+{
+    struct device *device;
+    if (strcmp(spec, "auto") == 0) return OK;
+    int code = device_open(&device, spec, 0);
+    device_close(device);
+    return code == ERR_DEVICE_MEMORY ? OK : code; /* there may be some when it is asked */
+}
+
 int serve_models_open(struct serve_models *models, char *const *operands, int count)
 {
+    TRY(models_check_device(models->device));
     models->list = calloc((size_t)count, sizeof *models->list);
     if (!models->list) return fail(ERR_SYSTEM, "out of memory");
     for (int i = 0; i < count; i++)

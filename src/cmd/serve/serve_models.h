@@ -58,7 +58,7 @@ struct serve_models {
 };
 
 /* operands: [count] MODEL or NAME=MODEL. Looks what each is, and loads none. ERR_USAGE for two of
- * one name; the errors of opening. */
+ * one name; ERR_CONFIG, ERR_DEVICE for a device that is not there; the errors of opening. */
 int serve_models_open(struct serve_models *models, char *const *operands, int count);
 void serve_models_close(struct serve_models *models);
 
