@@ -76,11 +76,7 @@ PORT=0 MODEL="faces=$from/a.safetensors here=run/model.safetensors" MODEL_SHA256
     sh "$package/container_start.sh" >served 2>served.err </dev/null &
 pid=$!
 last="the server says where it is"
-tries=0
-until [ -s served ] || [ $tries -ge 1200 ] || ! kill -0 $pid 2>/dev/null; do
-    sleep 0.05
-    tries=$((tries + 1))
-done
+wait_for_words served $pid
 cp served.err "$err"
 if [ ! -s served ] && grep -q HTTP=0 served.err; then
     skip "this build serves nothing"

@@ -53,6 +53,15 @@ wait_for() {
     has "$1"
 }
 
+# wait_for_words FILE PID: until the process has written some, or is gone; the limit is for hangs
+wait_for_words() {
+    tries=0
+    until [ -s "$1" ] || [ $tries -ge 6000 ] || ! kill -0 "$2" 2>/dev/null; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+}
+
 # tool.py: models and pictures made and compared by another program than the one under test
 tool() { python3 "$root/test/cli/tool.py" "$@"; }
 

@@ -18,11 +18,7 @@ serve() {
     done
     "$program" serve "$@" --port 0 >url 2>said &
     server=$!
-    tries=0
-    until [ -s url ] || [ $tries -ge 1200 ] || ! kill -0 $server 2>/dev/null; do
-        sleep 0.05
-        tries=$((tries + 1))
-    done
+    wait_for_words url $server
     url=$(cat url)
 }
 # stops SIGNAL: the server's exit status is 0
