@@ -336,18 +336,25 @@ static void cut(struct image *part, const struct image *whole, int x, int y, int
  * there. */
 START_TEST(weights_choose_pixels)
 {
-    enum { WIDTH = 70, HEIGHT = 300, X = 11, Y = 14, WIDE = 40, HIGH = 250, BAND = 37, REACH = 5 };
+    enum { WIDTH = 170, HEIGHT = 300, X = 11, Y = 14, WIDE = 40, HIGH = 250, BAND = 37, REACH = 5 };
     static uint8_t weights[WIDTH * HEIGHT];
+    static float map[WIDTH * HEIGHT];
     const struct golden shape = {.width = WIDTH, .height = HEIGHT, .channels = 3};
     struct image a, b, part_a, part_b;
     struct metric_scorer *scorer;
     struct metric_scores scores;
-    double psnr, ssim;
+    struct metric_restoration pixels, windows;
+    double mean, flip = 0;
     draw_pair(&shape, &a, &b);
-    for (int i = 0; i < WIDE * HIGH; i++)
-        weights[(Y + i / WIDE) * WIDTH + X + i % WIDE] = 77;
+    MUST(metric_flip(&a, &b, &mean, map));
+    for (int i = 0; i < WIDE * HIGH; i++) {
+        int at = (Y + i / WIDE) * WIDTH + X + i % WIDE;
+        weights[at] = 77;
+        flip += (double)map[at] / (WIDE * HIGH);
+    }
     MUST(metric_scorer_open(&scorer, &a, &b, false));
     metric_scorer_weigh(scorer, weights);
+    MUST(metric_scorer_add_luma(scorer));
     for (int y = 0; y < HEIGHT; y += BAND) {
         struct image rows_a = band_of(&a, y, BAND), rows_b = band_of(&b, y, BAND);
         MUST(metric_scorer_put(scorer, &rows_a, &rows_b));
@@ -356,14 +363,17 @@ START_TEST(weights_choose_pixels)
     metric_scorer_close(scorer);
     cut(&part_a, &a, X, Y, WIDE, HIGH);
     cut(&part_b, &b, X, Y, WIDE, HIGH);
-    MUST(metric_psnr(&part_a, &part_b, &psnr));
+    MUST(metric_restoration(&part_a, &part_b, 0, &pixels));
     free_pair(&part_a, &part_b);
     cut(&part_a, &a, X - REACH, Y - REACH, WIDE + 2 * REACH, HIGH + 2 * REACH);
     cut(&part_b, &b, X - REACH, Y - REACH, WIDE + 2 * REACH, HIGH + 2 * REACH);
-    MUST(metric_ssim(&part_a, &part_b, &ssim));
-    ASSERT_NEAR(scores.psnr, psnr, 1e-9);
-    ASSERT_NEAR(scores.ssim, ssim, 1e-9);
-    ck_assert(isnan(scores.ms_ssim));
+    MUST(metric_restoration(&part_a, &part_b, 0, &windows));
+    ASSERT_NEAR(scores.psnr, pixels.psnr, 1e-9);
+    ASSERT_NEAR(scores.ssim, windows.ssim, 1e-9);
+    ASSERT_NEAR(scores.psnr_y, pixels.psnr_y, 1e-9);
+    ASSERT_NEAR(scores.ssim_y, windows.ssim_y, 1e-9);
+    ASSERT_NEAR(scores.flip, flip, 1e-9);
+    ck_assert(isnan(scores.ms_ssim)); /* which such a size has without weights */
     free_pair(&part_a, &part_b);
     free_pair(&a, &b);
 }
