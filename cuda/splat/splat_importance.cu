@@ -8,6 +8,7 @@
 #define FORMULA(name) name##_f32
 #define REAL_FMA(a, b, c) FMA_F32(a, b, c)
 #define REAL_SET(x) (x)
+#define REAL_MIN(a, b) fminf(a, b)
 #define REAL_MAX(a, b) fmaxf(a, b)
 #include "math/importance.h"
 
@@ -31,8 +32,8 @@ static __device__ int64_t importance_share(const struct splat_scene &s, const st
         float off = shown - splat_target_sample(&target, row, column, c);
         share = importance_add_f32(change, off, share);
     }
-    share *= splat_target_weight(&target, row, column);
-    share = fminf(fmaxf(share, -SPLAT_SHARE_MOST), SPLAT_SHARE_MOST); /* NaN: the least */
+    share =
+        importance_counted_f32(share, SPLAT_SHARE_MOST, splat_target_weight(&target, row, column));
     return (int64_t)(share * (float)(1 / SPLAT_SHARE_UNIT));
 }
 

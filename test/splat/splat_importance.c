@@ -15,7 +15,7 @@ enum { COUNT = 14, WIDTH = 45, HEIGHT = 37, CHANNELS = 3 };
 
 struct scene {
     float xy[2 * COUNT], scale[2 * COUNT], rot[COUNT], feat[CHANNELS * COUNT], weight[COUNT];
-    uint8_t target[HEIGHT * CHANNELS * WIDTH];
+    uint8_t target[HEIGHT * CHANNELS * WIDTH], mask[HEIGHT * WIDTH];
     struct splat_view view;
     struct splat_target picture;
 };
@@ -35,13 +35,16 @@ static void draw(struct scene *s, bool sigma_scale)
     }
     for (int p = 0; p < HEIGHT * CHANNELS * WIDTH; p++)
         s->target[p] = (uint8_t)(p * 7 % 251);
+    for (int p = 0; p < HEIGHT * WIDTH; p++)
+        s->mask[p] = (uint8_t)(p % WIDTH < 9 ? 0 : p * 11 % 256);
     s->view = (struct splat_view){s->xy,    s->scale,    s->rot, s->feat, COUNT,
                                   CHANNELS, sigma_scale, WIDTH,  HEIGHT,  s->weight};
     s->picture = (struct splat_target){.width = WIDTH,
                                        .height = HEIGHT,
                                        .channels = CHANNELS,
                                        .sample_bits = 8,
-                                       .data = s->target};
+                                       .data = s->target,
+                                       .unit = 1 / 255.0f};
 }
 
 static struct splat_workspace take_workspace(struct device *device)
@@ -54,7 +57,7 @@ static struct splat_workspace take_workspace(struct device *device)
     return workspace;
 }
 
-/* Squared error of the image, as the device's step tells it. */
+/* Squared error of the image, of each pixel by its weight, as the device's step tells it. */
 static double squared_error(struct device *device, const struct scene *s,
                             const struct splat_blend *blend)
 {
@@ -106,6 +109,7 @@ START_TEST(is_the_error_without_it)
     double importance[COUNT];
     ck_assert_int_eq(device_open(&device, "cpu", 1), 0);
     draw(&scene, _i >= 3);
+    if (_i >= 6) scene.picture.weights = scene.mask;
     importances(device, &scene, blend, importance);
     double all = squared_error(device, &scene, blend);
     for (int i = 0; i < COUNT; i++) {
@@ -203,7 +207,7 @@ Suite *splat_importance_suite(void)
 {
     Suite *suite = suite_create("splat_importance");
     TCase *importance = tcase_create("importance");
-    tcase_add_loop_test(importance, is_the_error_without_it, 0, 6);
+    tcase_add_loop_test(importance, is_the_error_without_it, 0, 9);
     tcase_add_test(importance, beyond_the_largest_it_is_worth_nothing);
     tcase_add_loop_test(importance, threads_change_no_bit, 0, 3);
     tcase_add_loop_test(importance, the_least_are_those_of_a_sort, 0, 6);

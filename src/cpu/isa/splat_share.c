@@ -6,14 +6,15 @@
 #define FORMULA(name) name##_vf
 #define REAL_FMA(a, b, c) vf_fma(a, b, c)
 #define REAL_SET(x) vf_set((float)(x))
+#define REAL_MIN(a, b) vf_min(a, b)
 #define REAL_MAX(a, b) vf_max(a, b)
 #include "math/importance.h"
 
-/* The share of the pixels at x in row r, of their alphas; NaN: the least. */
+/* The share of the pixels at x in row r, of their alphas. */
 ALWAYS_INLINE vf splat_share_of(const struct splat_shown *shown, const float *feat, int channels,
                                 bool additive, vf alpha, int r, int x)
 {
-    vf share = vf_set(0), part = vf_set(0) - alpha, most = vf_set(SPLAT_SHARE_MOST);
+    vf share = vf_set(0), part = vf_set(0) - alpha;
     if (!additive)
         part = importance_part_vf(alpha, vf_load(shown->inverse[r] + x), vf_set(SPLAT_DENOMINATOR));
     for (int c = 0; c < channels; c++) {
@@ -23,8 +24,7 @@ ALWAYS_INLINE vf splat_share_of(const struct splat_shown *shown, const float *fe
         vf off = color - vf_load(shown->target[r * channels + c] + x);
         share = importance_add_vf(change, off, share);
     }
-    share = vf_min(vf_max(share, vf_set(0) - most), most);
-    return share * vf_load(shown->counts[r] + x);
+    return importance_counted_vf(share, vf_set(SPLAT_SHARE_MOST), vf_load(shown->counts[r] + x));
 }
 
 float ISA_NAME(splat_share_item)(const struct splat_projected *projected,
