@@ -44,6 +44,13 @@ int seeds_make(struct sampler *sampler, const uint64_t *seeds, const int *classe
     return code;
 }
 
+void seeds_truncate(float *latent, int z, double truncation)
+{
+    if (truncation == 1) return;
+    for (int i = 0; i < z; i++)
+        latent[i] = (float)(truncation * (double)latent[i]);
+}
+
 void seeds_between(float *latent, const float *a, const float *b, int z, double t)
 {
     double aa = 0, bb = 0, ab = 0;

@@ -21,6 +21,7 @@ struct sampler {
     float *parameters;
     float *host_parameters, *host_z; /* where the device has memory of its own */
     int *labels;
+    float *mixture; /* [embedding] in place of a class's vector; NULL: by the labels */
     int micro;
     char *path; /* of the file, for messages */
 };
@@ -94,6 +95,7 @@ void sampler_close(struct sampler *s)
     plan_free(s->plan);
     pass_close(&s->pass);
     net_free(&s->net);
+    free(s->mixture);
     free(s->path);
     free(s);
 }
@@ -123,19 +125,55 @@ void sampler_latent(const struct sampler *s, uint64_t seed, float *latent)
     gan_latent(latent, s->design.z, seed);
 }
 
+/* The vectors of all classes: [embedding][classes]. */
+static int sampler_fetch_classes(const struct sampler *s, float **table)
+{
+    const struct net_parameter *p = &s->net.parameters[s->net.layers[0].weight];
+    *table = malloc(p->count * sizeof **table);
+    if (!*table) return fail(ERR_SYSTEM, "out of memory");
+    int code = device_fetch(s->device, *table, s->parameters + p->offset, p->count * sizeof(float));
+    if (code < 0) free(*table);
+    return code;
+}
+
+int sampler_mix(struct sampler *s, const double *weights)
+{
+    int classes = s->design.classes, embedding = s->design.embedding;
+    float *table, *mixture;
+    double all = 0;
+    free(s->mixture);
+    s->mixture = NULL;
+    if (!weights) return OK;
+    TRY(sampler_fetch_classes(s, &table));
+    mixture = malloc((size_t)embedding * sizeof *mixture);
+    for (int k = 0; k < classes; k++)
+        all += weights[k];
+    for (int i = 0; mixture && i < embedding; i++) {
+        double sum = 0;
+        for (int k = 0; k < classes; k++)
+            sum += weights[k] / all * (double)table[(ptrdiff_t)i * classes + k];
+        mixture[i] = (float)sum;
+    }
+    free(table);
+    s->mixture = mixture;
+    return mixture ? OK : fail(ERR_SYSTEM, "out of memory");
+}
+
 /* Latents and labels of the images from `first` on, to where the pass reads them. */
 static int sampler_upload(struct sampler *s, const float *latents, const int *labels, int first)
 {
     struct network_pass *pass = &s->pass;
     int z = s->design.z, stride = z + s->design.embedding, n = pass->n;
     float *rows = s->host_z ? s->host_z : pass->value[0];
-    for (int i = 0; i < n; i++)
-        memcpy(rows + (ptrdiff_t)i * stride, latents + (ptrdiff_t)(first + i) * z,
-               (size_t)z * sizeof(float));
+    for (int i = 0; i < n; i++) {
+        float *row = rows + (ptrdiff_t)i * stride;
+        memcpy(row, latents + (ptrdiff_t)(first + i) * z, (size_t)z * sizeof(float));
+        if (s->mixture) memcpy(row + z, s->mixture, (size_t)(stride - z) * sizeof(float));
+    }
     if (rows != pass->value[0])
         TRY(s->device->upload(s->device, pass->value[0], rows,
                               (size_t)(n * stride) * sizeof(float)));
-    if (!labels) return OK;
+    if (!labels || s->mixture) return OK;
     return s->device->upload(s->device, s->labels, labels + first, (size_t)n * sizeof *labels);
 }
 
@@ -156,7 +194,8 @@ int sampler_make(struct sampler *s, const float *latents, const int *labels, int
     for (int first = 0; first < n; first += s->micro) {
         pass->n = n - first < s->micro ? n - first : s->micro;
         TRY(sampler_upload(s, latents, labels, first));
-        TRY(pass_forward(pass, PASS_NO_MASKS, false));
+        /* the first layer puts the vectors of classes behind the latents */
+        TRY(pass_forward_through(pass, s->mixture ? 1 : 0, last, PASS_NO_MASKS, false));
         TRY(s->device->download(s->device, out + (size_t)first * one, pass->value[last],
                                 (size_t)pass->n * one * sizeof(float)));
         TRY(s->device->synchronize(s->device));

@@ -25,7 +25,12 @@ int sampler_z(const struct sampler *sampler);       /* length of a latent */
 /* The latent of `seed`, into sampler_z() floats. */
 void sampler_latent(const struct sampler *sampler, uint64_t seed, float *latent);
 
-/* n images of n latents (one after the other) and labels (NULL without classes): out [n][h][w][3]
+/* From now on images are of a mixture of classes: the mean of their vectors, by weights [classes]
+ * that are not negative, of a sum above 0. NULL: of the labels again. */
+int sampler_mix(struct sampler *sampler, const double *weights);
+
+/* n images of n latents (one after the other) and labels (NULL without classes, and of
+ * a mixture): out [n][h][w][3]
  * in -1..1, host memory. ERR_DATA when one is not finite. Each image depends on its own latent
  * and label alone. */
 int sampler_make(struct sampler *sampler, const float *latents, const int *labels, int n,

@@ -54,6 +54,99 @@ run 64 imgtrain sample classes --class 2 -o x
 err_has "--class 2: this model has 2 classes, 0 to 1"
 run 64 imgtrain sample run --class 0 -o x
 err_has "this model has no classes"
+run 0 imgtrain sample classes --seeds 0-3 --class 0:0,1:2 -o mixed
+run 0 cmp mixed/seed-00002.png ones/seed-00002.png
+run 0 imgtrain sample classes --seeds 1,2 --class 0:1,1:1 -o half
+run 0 imgtrain sample classes --seeds 1,2 --class 0:3,1:3 --batch 1 -o half1
+run 0 cmp half/seed-00002.png half1/seed-00002.png
+run 1 cmp -s half/seed-00002.png ones/seed-00002.png
+run 1 cmp -s half/seed-00002.png turns/seed-00002.png
+run 64 imgtrain sample classes --class 0:1,2:1 -o x
+err_has "--class 2: this model has 2 classes, 0 to 1"
+for wrong in a 0: 0:-1,1:1 0:0,1:0 0,,1 -1; do
+    run 64 imgtrain sample classes --class=$wrong -o x
+    err_has "--class $wrong"
+done
+
+# latents of a file: those of seeds give the images of seeds
+python3 - <<'PY'
+import random, struct
+random.seed(1)
+rows = [[random.gauss(0, 1) for _ in range(64)] for _ in range(3)]
+rows = [[struct.unpack("<f", struct.pack("<f", v))[0] for v in row] for row in rows]
+with open("rows.csv", "w") as f:
+    f.write("# three\n\n")
+    for i, row in enumerate(rows):
+        f.write((",", ";", "\t ")[i].join("%.9g" % v for v in row) + "\n")
+with open("half.csv", "w") as f:
+    for row in rows:
+        f.write(" ".join("%.9g" % (v / 2) for v in row) + "\n")
+def npy(name, code, shape, data, order="False", version=b"\1\0"):
+    head = "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }\n" % (code, order, shape)
+    size = struct.pack("<H" if version[0] == 1 else "<I", len(head))
+    open(name, "wb").write(b"\x93NUMPY" + version + size + head.encode() + data)
+flat = [v for row in rows for v in row]
+npy("rows.npy", "<f4", "(3, 64)", struct.pack("<192f", *flat))
+npy("wide.npy", "<f8", "(3, 64)", struct.pack("<192d", *flat), version=b"\2\0")
+npy("one.npy", "<f4", "(64,)", struct.pack("<64f", *flat[:64]))
+npy("short.npy", "<f4", "(3, 64)", struct.pack("<191f", *flat[:191]))
+npy("turned.npy", "<f4", "(3, 64)", struct.pack("<192f", *flat), "True")
+npy("whole.npy", "<i8", "(3, 64)", bytes(1536))
+npy("cube.npy", "<f4", "(3, 8, 8)", struct.pack("<192f", *flat))
+npy("nan.npy", "<f4", "(3, 64)", struct.pack("<192f", *flat[:130], float("nan"), *flat[131:]))
+open("cut.npy", "wb").write(open("rows.npy", "rb").read()[:40])
+open("word.csv", "w").write("1 2 3\n4 x 6\n")
+open("ragged.csv", "w").write("1,2,3\n4,5\n")
+open("few.csv", "w").write("1 2 3\n")
+open("none.csv", "w").write("# nothing\n")
+PY
+for file in rows.csv rows.npy wide.npy; do
+    run 0 imgtrain sample run --latents $file -o latents-$file
+    err_has "latents-$file: 3 images of 8x8"
+    for name in 00000 00001 00002; do same latents-$file/latent-$name.png latents-rows.csv/latent-$name.png; done
+done
+differ latents-rows.csv/latent-00000.png latents-rows.csv/latent-00001.png
+run 0 imgtrain sample run --latents one.npy -o one
+same one/latent-00000.png latents-rows.csv/latent-00000.png
+run 0 imgtrain sample run --latents rows.npy --grid 2x2 -o latents.png
+run 0 imgtrain sample run --latents rows.npy --video --frames 2 -o through
+same through/frame-00002.png latents-rows.csv/latent-00001.png
+has through/frame-00004.png
+has_not through/frame-00005.png
+run 0 imgtrain sample run --seeds 3,1 --video --frames 4 -o walk2
+for n in 0 1 2 3 4; do same walk2/frame-0000$n.png walk/frame-0000$n.png; done
+refused() {
+    run 65 imgtrain sample run --latents "$1" -o x
+    err_has "$1$2"
+    err_lines 1
+}
+refused word.csv ":2:3: 'x' is no number"
+refused ragged.csv ":2:1: 2 numbers, but 3 in the first row"
+refused few.csv ": rows of 3 numbers, but this model's latents have 64"
+refused none.csv ": no latents in it"
+refused short.npy ": it does not hold 3 x 64 numbers"
+refused turned.npy ": an array in Fortran's order"
+refused whole.npy ": its numbers are '<i8'"
+refused cube.npy ": its shape is not"
+refused nan.npy ": number 2 of row 2 is not finite"
+refused cut.npy ": its header is cut"
+run 66 imgtrain sample run --latents absent.npy -o x
+run 64 imgtrain sample run --latents rows.npy --seeds 0 -o x
+run 64 imgtrain sample run --latents rows.npy --interpolate 0,1 -o x
+run 64 imgtrain sample run --latents one.npy --video -o x
+err_has "--video: two samples at least"
+run 64 imgtrain sample run --seeds 0,1 --video --grid 2x2 -o x.png
+
+# truncation scales latents, and leaves classes as they are
+run 0 imgtrain sample run --latents rows.csv --truncation 0.5 -o truncated
+run 0 imgtrain sample run --latents half.csv -o halved
+for name in 00000 00001 00002; do same truncated/latent-$name.png halved/latent-$name.png; done
+differ truncated/latent-00000.png latents-rows.csv/latent-00000.png
+run 0 imgtrain sample run --seeds 4,5 --truncation 0 -o mean
+same mean/seed-00004.png mean/seed-00005.png
+run 0 imgtrain sample classes --seeds 0,1 --truncation 0 -o means
+differ means/seed-00000.png means/seed-00001.png
+run 64 imgtrain sample run --truncation -1 -o x
 
 # a generator against images: the same figures every time
 run 0 imgtrain eval run data
@@ -102,6 +195,7 @@ run 64 imgtrain sample run --grid 2x2 -o x
 run 64 imgtrain sample run -o x.png
 run 64 imgtrain sample run -o x.mp4
 run 64 imgtrain sample run --interpolate 1 -o x.mp4
+err_has "two seeds at least"
 run 64 imgtrain sample run --interpolate 1,2 --grid 2x2 -o x.png
 run 64 imgtrain sample run --frames 0 -o x
 run 66 imgtrain sample absent -o x

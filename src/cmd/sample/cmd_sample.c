@@ -6,6 +6,7 @@
 #include "cmd/fallback.h"
 #include "cmd/info/info_model.h"
 #include "cmd/options.h"
+#include "cmd/sample/latent_file.h"
 #include "cmd/sample/sample_make.h"
 #include "cmd/seed_list.h"
 #include "gan/gan.h"
@@ -23,8 +24,7 @@ enum { BATCH = 16, BATCH_MOST = 4096 };
 struct attempt {
     const struct store_file *file;
     const struct sample_options *options;
-    const struct seed_list *list;
-    int columns, rows;
+    const struct sample_list *list;
 };
 
 static int cmd_sample_attempt(void *context, struct device *device, int at_once)
@@ -34,20 +34,20 @@ static int cmd_sample_attempt(void *context, struct device *device, int at_once)
     int code = sampler_open(&sampler, device, a->file, at_once);
     if (code == ERR_DATA) return code; /* names the file */
     if (code < 0) return fail_within(code, "%s", store_path(a->file));
-    code = sample_make(sampler, a->options, a->list, a->columns, a->rows);
+    code = sample_make(sampler, a->options, a->list);
     sampler_close(sampler);
     return code;
 }
 
 static int sample_model(const char *model, const struct sample_options *options,
-                        const struct seed_list *list, int columns, int rows)
+                        const struct sample_list *list)
 {
     struct store_file *file = NULL;
     int code;
     TRY_CLEANUP(checkpoint_open(model, &file));
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
     signals_install();
-    struct attempt what = {file, options, list, columns, rows};
+    struct attempt what = {file, options, list};
     struct fallback fallback = {.task = &task_gan,
                                 .whole = (int)options->batch,
                                 .least = 1,
@@ -64,36 +64,51 @@ static int cmd_sample_check_options(const struct sample_options *options)
 {
     const char *output = options->output;
     if (!output) return fail(ERR_USAGE, "no output: add -o FOLDER or -o FILE");
-    if (options->grid && options->walk)
-        return fail(ERR_USAGE, "--grid and --interpolate exclude each other");
-    if (options->seeds && options->walk)
-        return fail(ERR_USAGE, "--interpolate names the seeds itself: leave --seeds out");
+    bool walk = options->interpolate || options->video;
+    if (options->grid && walk)
+        return fail(ERR_USAGE, "--grid and %s exclude each other",
+                    options->video ? "--video" : "--interpolate");
+    if ((options->seeds || options->latents) && options->interpolate)
+        return fail(ERR_USAGE,
+                    "--interpolate names the seeds itself: leave --%s out, or say --video",
+                    options->seeds ? "seeds" : "latents");
+    if (options->seeds && options->latents)
+        return fail(ERR_USAGE, "--seeds and --latents exclude each other");
     if (options->grid && !sample_is_picture(output))
         return fail(ERR_USAGE, "-o %s: a grid is one image, .png, .jpg or .ppm", output);
     if (!options->grid && sample_is_picture(output))
         return fail(ERR_USAGE, "-o %s: a folder is needed (or --grid 8x8 for one image)", output);
-    if (!options->walk && sample_is_video(output))
-        return fail(ERR_USAGE, "-o %s: a video needs --interpolate SEEDS", output);
+    if (!walk && sample_is_video(output))
+        return fail(ERR_USAGE, "-o %s: a video needs --interpolate SEEDS or --video", output);
     return OK;
 }
 
-/* The seeds to make, and the grid's shape (0: none). */
-static int choose_seeds(const struct sample_options *options, struct seed_list *list, int *columns,
-                        int *rows)
+/* The latents or seeds to make, and the grid's shape. */
+static int choose_samples(const struct sample_options *options, struct sample_list *list,
+                          struct seed_list *seeds, struct latent_file *latents)
 {
+    int *columns = &list->columns, *rows = &list->rows;
+    *list = (struct sample_list){.seeds = seeds, .walk = options->interpolate || options->video};
+    if (options->class) TRY(class_mix_parse(&list->classes, "--class", options->class));
     if (options->grid && (!number_parse_size(options->grid, columns, rows) || *columns < 1 ||
                           *rows < 1 || *columns > 10000 || *rows > 10000))
         return fail(ERR_USAGE, "--grid %s: COLUMNSxROWS is needed", options->grid);
-    if (options->walk) TRY(seed_list_parse(list, "--interpolate", options->walk));
-    if (options->seeds) TRY(seed_list_parse(list, "--seeds", options->seeds));
-    if (options->walk && list->count < 2)
-        return fail(ERR_USAGE, "--interpolate %s: two seeds at least", options->walk);
+    if (options->interpolate) TRY(seed_list_parse(seeds, "--interpolate", options->interpolate));
+    if (options->seeds) TRY(seed_list_parse(seeds, "--seeds", options->seeds));
+    if (options->latents) {
+        TRY(latent_file_read(latents, options->latents));
+        list->latents = latents;
+    }
     int wanted = options->grid ? *columns * *rows : 64;
-    for (int i = 0; !options->seeds && !options->walk && i < wanted; i++)
-        TRY(seed_list_add(list, (uint64_t)i));
-    if (options->grid && list->count > wanted)
-        return fail(ERR_USAGE, "--grid %s holds %d images, not %d", options->grid, wanted,
-                    list->count);
+    for (int i = 0; !options->seeds && !options->interpolate && !options->latents && i < wanted;
+         i++)
+        TRY(seed_list_add(seeds, (uint64_t)i));
+    int count = sample_list_count(list);
+    if (options->interpolate && count < 2)
+        return fail(ERR_USAGE, "--interpolate %s: two seeds at least", options->interpolate);
+    if (list->walk && count < 2) return fail(ERR_USAGE, "--video: two samples at least");
+    if (options->grid && count > wanted)
+        return fail(ERR_USAGE, "--grid %s holds %d images, not %d", options->grid, wanted, count);
     return OK;
 }
 
@@ -110,15 +125,22 @@ static bool is_diffusion(const char *model)
 static int sample_diffusion(char *model, const struct sample_options *options)
 {
     char class[24];
-    if (options->grid || options->walk)
-        return fail(ERR_USAGE, "--grid and --interpolate are of GANs, and %s is a diffusion model",
+    struct class_mix mix = {0};
+    if (options->grid || options->interpolate || options->video || options->latents)
+        return fail(ERR_USAGE,
+                    "--grid, --interpolate, --video and --latents are of GANs, and %s is a "
+                    "diffusion model",
                     model);
-    options_without_effect("scale", "with a diffusion model");
-    snprintf(class, sizeof class, "%" PRId64, options->label);
+    if (options->class) TRY(class_mix_parse(&mix, "--class", options->class));
+    if (mix.count > 1)
+        return fail(ERR_USAGE, "--class %s: a mixture is of GANs, and %s is a diffusion model",
+                    options->class, model);
+    options_without_effect("scale truncation", "with a diffusion model");
+    snprintf(class, sizeof class, "%" PRId64, mix.class[0]);
     char *words[] = {(char[]){"generate"},
                      model,
                      (char[]){"--label"},
-                     options->label < 0 ? (char[]){"none"} : class,
+                     mix.count == 0 ? (char[]){"none"} : class,
                      (char[]){"--seed"},
                      (char *)(options->seeds ? options->seeds : "0-63"),
                      (char[]){"--output"},
@@ -132,7 +154,7 @@ static int sample_diffusion(char *model, const struct sample_options *options)
 int cmd_sample(int argc, char **argv)
 {
     struct sample_options options = {
-        .device = "auto", .label = -1, .frames = 60, .fps = 30, .batch = BATCH};
+        .device = "auto", .frames = 60, .fps = 30, .batch = BATCH, .truncation = 1};
     const struct option_row rows[] = {
         {.letter = 'o',
          .name = "output",
@@ -150,14 +172,26 @@ int cmd_sample(int argc, char **argv)
          .help = "one image of W columns and H rows"},
         {.name = "interpolate",
          .argument = "LIST",
-         .text = &options.walk,
+         .text = &options.interpolate,
          .help = "a walk from seed to seed"},
+        {.name = "latents",
+         .argument = "FILE",
+         .text = &options.latents,
+         .help = "samples of these latents: .npy, or lines of numbers"},
+        {.name = "video",
+         .flag = &options.video,
+         .help = "a walk through the samples of --seeds or --latents"},
+        {.name = "truncation",
+         .argument = "T",
+         .number = &options.truncation,
+         .low = 0,
+         .high = 2,
+         .help = "latents towards the mean: 1 as they are, 0 the mean"},
         {.name = "class",
-         .argument = "K",
-         .integer = &options.label,
-         .low = -1,
-         .high = 1 << 20,
-         .help = "samples of class K, from 0; without it seeds take turns"},
+         .argument = "K[:W,K:W]",
+         .text = &options.class,
+         .help = "samples of class K, from 0, or of a mixture of classes with weights; without it\n"
+                 "classes take turns"},
         {.name = "frames",
          .argument = "N",
          .integer = &options.frames,
@@ -189,27 +223,34 @@ int cmd_sample(int argc, char **argv)
         {0},
     };
     const struct option_usage usage = {
-        .usage = "imgtrain sample MODEL -o PATH [--seeds LIST] [--grid WxH | --interpolate LIST]",
+        .usage = "imgtrain sample MODEL -o PATH [--seeds LIST | --latents FILE] [--grid WxH | "
+                 "--interpolate LIST | --video]",
         .about = "Makes images with a trained generator (a model, a checkpoint or a run): files "
                  "seed-00000.png\nand so on, one grid, or the walk between samples. A sample "
                  "depends on its seed (and class) alone.",
         .options = rows,
         .min_operands = 1,
         .max_operands = 1,
-        .examples = "imgtrain sample runs/photos-001 --seeds 0-63 -o out/\n"
-                    "imgtrain sample model.safetensors --grid 8x8 -o grid.png\n"
-                    "imgtrain sample model.safetensors --interpolate 0,1,2,3 -o walk.mp4\n",
+        .examples =
+            "imgtrain sample runs/photos-001 --seeds 0-63 -o out/\n"
+            "imgtrain sample model.safetensors --grid 8x8 -o grid.png\n"
+            "imgtrain sample model.safetensors --interpolate 0,1,2,3 -o walk.mp4\n"
+            "imgtrain sample model.safetensors --latents mine.npy --truncation 0.8 -o out/\n",
+
     };
-    struct seed_list list = {0};
-    int operands, columns = 0, grid_rows = 0;
+    struct seed_list seeds = {0};
+    struct latent_file latents = {0};
+    struct sample_list list;
+    int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(cmd_sample_check_options(&options));
     if (is_diffusion(argv[1])) return sample_diffusion(argv[1], &options);
-    if (!options.walk) options_without_effect("frames fps", "without --interpolate");
-    if (options.walk && !sample_is_video(options.output))
+    int code = choose_samples(&options, &list, &seeds, &latents);
+    if (!list.walk) options_without_effect("frames fps", "without --interpolate or --video");
+    if (list.walk && !sample_is_video(options.output))
         options_without_effect("fps", "where images are made, not a video");
-    int code = choose_seeds(&options, &list, &columns, &grid_rows);
-    if (code == OK) code = sample_model(argv[1], &options, &list, columns, grid_rows);
-    seed_list_free(&list);
+    if (code == OK) code = sample_model(argv[1], &options, &list);
+    seed_list_free(&seeds);
+    latent_file_free(&latents);
     return code;
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/temporary.h"
+#include "cmd/sample/latent_file.h"
 #include "cmd/seed_list.h"
 #include "gan/sample_seeds.h"
 #include "gan/sampler.h"
@@ -58,13 +59,19 @@ static int sample_check_size(const struct sampler *sampler, int columns, int row
     return OK;
 }
 
+int sample_list_count(const struct sample_list *list)
+{
+    return list->latents ? list->latents->count : list->seeds->count;
+}
+
 /* Everything that one run of the command has open. */
 struct maker {
     const struct sample_options *options;
+    const struct sample_list *list;
     struct sampler *sampler;
     int w, h, scale, batch;
-    int label;       /* -1: by the seed */
     int *labels;     /* [batch] */
+    float *latents;  /* [batch] */
     uint8_t *pixels; /* [batch] images */
 };
 
@@ -73,14 +80,36 @@ static size_t sample_make_picture_bytes(const struct maker *m)
     return (size_t)m->w * (size_t)m->h * 3;
 }
 
-/* The next images of the list, at most a batch of them, into m->pixels. */
-static int make_batch(struct maker *m, const struct seed_list *list, int first, int *count)
+/* What number `index` of the list is made from. */
+static void list_latent(const struct maker *m, int index, float *latent)
 {
-    *count = list->count - first < m->batch ? list->count - first : m->batch;
+    int z = sampler_z(m->sampler);
+    if (m->list->latents)
+        memcpy(latent, m->list->latents->values + (ptrdiff_t)index * z, (size_t)z * sizeof *latent);
+    else
+        sampler_latent(m->sampler, m->list->seeds->seeds[index], latent);
+    seeds_truncate(latent, z, m->options->truncation);
+}
+
+/* Its class: the one that is asked for, or classes take turns. */
+static int list_class(const struct maker *m, int index)
+{
+    const struct sample_list *list = m->list;
+    if (list->classes.count) return (int)list->classes.class[0];
+    return seeds_class(m->sampler, list->latents ? (uint64_t)index : list->seeds->seeds[index]);
+}
+
+/* The next images of the list, at most a batch of them, into m->pixels. */
+static int make_batch(struct maker *m, int first, int *count)
+{
+    int left = sample_list_count(m->list) - first, z = sampler_z(m->sampler);
+    *count = left < m->batch ? left : m->batch;
     if (signals_stop_requested()) return fail(ERR_STOPPED, "stopped by %s", signals_stop_reason());
-    for (int i = 0; i < *count; i++)
-        m->labels[i] = m->label >= 0 ? m->label : seeds_class(m->sampler, list->seeds[first + i]);
-    return seeds_make(m->sampler, list->seeds + first, m->labels, *count, m->pixels);
+    for (int i = 0; i < *count; i++) {
+        m->labels[i] = list_class(m, first + i);
+        list_latent(m, first + i, m->latents + (ptrdiff_t)i * z);
+    }
+    return seeds_draw(m->sampler, m->latents, m->labels, *count, m->pixels);
 }
 
 static int save_picture(const struct maker *m, const uint8_t *pixels, const char *name)
@@ -98,27 +127,33 @@ static int save_picture(const struct maker *m, const uint8_t *pixels, const char
     return code;
 }
 
-static int write_files(struct maker *m, const struct seed_list *list)
+static int write_files(struct maker *m)
 {
+    int total = sample_list_count(m->list);
     TRY(file_make_dirs(m->options->output));
     temporary_clean(m->options->output, NULL);
-    for (int first = 0, count; first < list->count; first += count) {
-        TRY(make_batch(m, list, first, &count));
+    for (int first = 0, count; first < total; first += count) {
+        TRY(make_batch(m, first, &count));
         for (int i = 0; i < count; i++) {
             char name[48];
-            snprintf(name, sizeof name, "seed-%05" PRIu64 ".png", list->seeds[first + i]);
+            if (m->list->latents)
+                snprintf(name, sizeof name, "latent-%05d.png", first + i);
+            else
+                snprintf(name, sizeof name, "seed-%05" PRIu64 ".png",
+                         m->list->seeds->seeds[first + i]);
             TRY(save_picture(m, m->pixels + (size_t)i * sample_make_picture_bytes(m), name));
         }
     }
-    log_info("%s: %d image%s of %dx%d", m->options->output, list->count,
-             list->count == 1 ? "" : "s", m->w * m->scale, m->h * m->scale);
+    log_info("%s: %d image%s of %dx%d", m->options->output, total, total == 1 ? "" : "s",
+             m->w * m->scale, m->h * m->scale);
     return OK;
 }
 
-static int fill_grid(struct maker *m, const struct seed_list *list, int columns, struct image *grid)
+static int fill_grid(struct maker *m, struct image *grid)
 {
-    for (int first = 0, count; first < list->count; first += count) {
-        TRY(make_batch(m, list, first, &count));
+    int columns = m->list->columns;
+    for (int first = 0, count; first < sample_list_count(m->list); first += count) {
+        TRY(make_batch(m, first, &count));
         for (int i = 0; i < count; i++)
             sample_paste(grid, (first + i) % columns * m->w * m->scale,
                          (first + i) / columns * m->h * m->scale,
@@ -128,15 +163,16 @@ static int fill_grid(struct maker *m, const struct seed_list *list, int columns,
     return OK;
 }
 
-static int write_grid(struct maker *m, const struct seed_list *list, int columns, int rows)
+static int write_grid(struct maker *m)
 {
     struct image grid;
-    TRY(image_create(&grid, columns * m->w * m->scale, rows * m->h * m->scale, 3, SAMPLE_U8));
-    int code = fill_grid(m, list, columns, &grid);
+    TRY(image_create(&grid, m->list->columns * m->w * m->scale, m->list->rows * m->h * m->scale, 3,
+                     SAMPLE_U8));
+    int code = fill_grid(m, &grid);
     if (code == OK) temporary_clean_beside(m->options->output);
     if (code == OK) code = image_save(&grid, m->options->output);
     image_free(&grid);
-    if (code == OK) log_info("%s: %d images", m->options->output, list->count);
+    if (code == OK) log_info("%s: %d images", m->options->output, sample_list_count(m->list));
     return code;
 }
 
@@ -144,8 +180,7 @@ static int write_grid(struct maker *m, const struct seed_list *list, int columns
 
 struct walk {
     struct video_encoder *encoder; /* NULL: images into a folder */
-    float *ends;                   /* [list->count] latents of the seeds */
-    float *latents;                /* [batch] */
+    float *ends;                   /* latents of the list */
     int frames;                    /* in all */
 };
 
@@ -183,8 +218,8 @@ static int write_frames(struct maker *m, struct walk *walk)
         if (signals_stop_requested())
             return fail(ERR_STOPPED, "stopped by %s", signals_stop_reason());
         for (int i = 0; i < count; i++)
-            walk_latent(m, walk, first + i, walk->latents + (size_t)i * z);
-        TRY(seeds_draw(m->sampler, walk->latents, m->labels, count, m->pixels));
+            walk_latent(m, walk, first + i, m->latents + (size_t)i * z);
+        TRY(seeds_draw(m->sampler, m->latents, m->labels, count, m->pixels));
         for (int i = 0; i < count; i++)
             TRY(write_frame(m, walk, first + i,
                             m->pixels + (size_t)i * sample_make_picture_bytes(m)));
@@ -192,20 +227,20 @@ static int write_frames(struct maker *m, struct walk *walk)
     return OK;
 }
 
-static int open_walk(struct maker *m, struct walk *walk, const struct seed_list *list)
+static int open_walk(struct maker *m, struct walk *walk)
 {
     size_t z = (size_t)sampler_z(m->sampler);
+    int count = sample_list_count(m->list);
     const char *output = m->options->output;
-    int64_t frames = (int64_t)(list->count - 1) * m->options->frames + 1;
+    int64_t frames = (int64_t)(count - 1) * m->options->frames + 1;
     if (frames > SEED_LIST_MOST) return fail(ERR_USAGE, "a walk of %" PRId64 " images", frames);
     walk->frames = (int)frames;
-    walk->ends = malloc((size_t)list->count * z * sizeof *walk->ends);
-    walk->latents = malloc((size_t)m->batch * z * sizeof *walk->latents);
-    if (!walk->ends || !walk->latents) return fail(ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < list->count; i++)
-        sampler_latent(m->sampler, list->seeds[i], walk->ends + (size_t)i * z);
+    walk->ends = malloc((size_t)count * z * sizeof *walk->ends);
+    if (!walk->ends) return fail(ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count; i++)
+        list_latent(m, i, walk->ends + (size_t)i * z);
     for (int i = 0; i < m->batch; i++) /* a walk stays within one class */
-        m->labels[i] = m->label >= 0 ? m->label : seeds_class(m->sampler, list->seeds[0]);
+        m->labels[i] = list_class(m, 0);
     if (!sample_is_video(output)) {
         TRY(file_make_dirs(output));
         temporary_clean(output, NULL);
@@ -215,17 +250,16 @@ static int open_walk(struct maker *m, struct walk *walk, const struct seed_list 
                               (int)m->options->fps, QUALITY);
 }
 
-static int write_walk(struct maker *m, const struct seed_list *list)
+static int write_walk(struct maker *m)
 {
     struct walk walk = {0};
-    int code = open_walk(m, &walk, list);
+    int code = open_walk(m, &walk);
     if (code == OK) code = write_frames(m, &walk);
     if (walk.encoder) {
         int closed = video_encoder_close(walk.encoder, code == OK);
         if (code == OK) code = closed;
     }
     free(walk.ends);
-    free(walk.latents);
     if (code == OK)
         log_info("%s: %d images of %dx%d", m->options->output, walk.frames, m->w * m->scale,
                  m->h * m->scale);
@@ -234,15 +268,12 @@ static int write_walk(struct maker *m, const struct seed_list *list)
 
 /* ---- all of it ---- */
 
-int sample_check_class(const struct sampler *sampler, int64_t label)
+static int sample_check_latents(const struct sampler *sampler, const char *path,
+                                const struct latent_file *latents)
 {
-    int classes = sampler_classes(sampler);
-    if (label >= 0 && classes == 0)
-        return fail(ERR_USAGE, "--class %" PRId64 ": this model has no classes", label);
-    if (label >= classes && classes > 0)
-        return fail(ERR_USAGE, "--class %" PRId64 ": this model has %d classes, 0 to %d", label,
-                    classes, classes - 1);
-    return OK;
+    if (!latents || latents->z == sampler_z(sampler)) return OK;
+    return fail(ERR_DATA, "%s: rows of %d numbers, but this model's latents have %d", path,
+                latents->z, sampler_z(sampler));
 }
 
 static int sample_make_prepare(struct maker *m, const struct sample_options *options)
@@ -251,34 +282,36 @@ static int sample_make_prepare(struct maker *m, const struct sample_options *opt
     m->w = sampler_width(m->sampler);
     m->h = sampler_height(m->sampler);
     m->batch = (int)options->batch;
-    m->label = (int)options->label;
     m->scale = (int)options->scale;
-    TRY(sample_check_class(m->sampler, options->label));
+    TRY(sample_check_latents(m->sampler, options->latents, m->list->latents));
+    TRY(class_mix_apply(&m->list->classes, m->sampler));
     int side = m->w > m->h ? m->w : m->h;
     if (m->scale == 0) /* a video of 16 pixels is hard to look at */
-        m->scale = options->walk && sample_is_video(options->output) && side < WALK_SIDE
+        m->scale = m->list->walk && sample_is_video(options->output) && side < WALK_SIDE
                        ? (WALK_SIDE + side - 1) / side
                        : 1;
     m->labels = calloc((size_t)m->batch, sizeof *m->labels);
+    m->latents = malloc((size_t)m->batch * (size_t)sampler_z(m->sampler) * sizeof *m->latents);
     m->pixels = malloc((size_t)m->batch * sample_make_picture_bytes(m));
-    return m->labels && m->pixels ? OK : fail(ERR_SYSTEM, "out of memory");
+    return m->labels && m->latents && m->pixels ? OK : fail(ERR_SYSTEM, "out of memory");
 }
 
-static int make_all(struct maker *m, const struct seed_list *list, int columns, int rows)
+static int make_all(struct maker *m)
 {
-    const struct sample_options *options = m->options;
+    int columns = m->list->columns, rows = m->list->rows;
     TRY(sample_check_size(m->sampler, columns ? columns : 1, rows ? rows : 1, m->scale));
-    if (options->walk) return write_walk(m, list);
-    return columns ? write_grid(m, list, columns, rows) : write_files(m, list);
+    if (m->list->walk) return write_walk(m);
+    return columns ? write_grid(m) : write_files(m);
 }
 
 int sample_make(struct sampler *sampler, const struct sample_options *options,
-                const struct seed_list *list, int columns, int rows)
+                const struct sample_list *list)
 {
-    struct maker m = {.sampler = sampler};
+    struct maker m = {.sampler = sampler, .list = list};
     int code = sample_make_prepare(&m, options);
-    if (code == OK) code = make_all(&m, list, columns, rows);
+    if (code == OK) code = make_all(&m);
     free(m.labels);
+    free(m.latents);
     free(m.pixels);
     return code;
 }

@@ -2,18 +2,34 @@
 #ifndef IMGTRAIN_CMD_SAMPLE_MAKE_H
 #define IMGTRAIN_CMD_SAMPLE_MAKE_H
 
+#include "cmd/sample/class_mix.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 struct image;
+struct latent_file;
 struct sampler;
 struct seed_list;
 
 struct sample_options {
-    const char *seeds, *output, *grid, *walk, *device;
-    int64_t label, frames, fps, scale, batch;
+    const char *seeds, *output, *grid, *interpolate, *latents, *class, *device;
+    bool video;
+    int64_t frames, fps, scale, batch;
+    double truncation;
     uint64_t memory_limit;
 };
+
+/* Which images are wanted: of seeds, or of latents where there are some. */
+struct sample_list {
+    const struct seed_list *seeds;
+    const struct latent_file *latents;
+    struct class_mix classes; /* none: they take turns */
+    bool walk;                /* from each to the next */
+    int columns, rows;        /* of a grid; 0: none */
+};
+
+int sample_list_count(const struct sample_list *list);
 
 /* By the ending of the name. */
 bool sample_is_picture(const char *path);
@@ -22,12 +38,10 @@ bool sample_is_video(const char *path);
 /* Copies w x h pixels (RGB) to (x, y) of a larger image, each `scale` times wide and high. */
 void sample_paste(struct image *to, int x, int y, const uint8_t *pixels, int w, int h, int scale);
 
-/* ERR_USAGE where the model has no class `label`; below 0: none is asked for. */
-int sample_check_class(const struct sampler *sampler, int64_t label);
-
-/* The images of the list into options->output; columns x rows: a grid, where not 0. Files that
- * are there are written again. ERR_USAGE for what the model does not have; ERR_STOPPED. */
+/* The images of the list into options->output. Files that are there are written again. ERR_USAGE
+ * for what the model does not have; ERR_DATA for latents of another length than its own;
+ * ERR_STOPPED. */
 int sample_make(struct sampler *sampler, const struct sample_options *options,
-                const struct seed_list *list, int columns, int rows);
+                const struct sample_list *list);
 
 #endif
