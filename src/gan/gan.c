@@ -3,6 +3,7 @@
 #include "gan/gan.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "config/config.h"
@@ -11,6 +12,7 @@
 #include "device/conv_library.h"
 #include "device/device.h"
 #include "gan/best_model.h"
+#include "gan/gan_begin.h"
 #include "gan/gan_bench.h"
 #include "gan/gan_checkpoint.h"
 #include "gan/gan_eval.h"
@@ -211,6 +213,16 @@ static int open_conv_library(struct task_state *s)
                              "conv: cudnn", &s->conv_library);
 }
 
+/* The model to begin with; NULL: none, or the run is there already (also in a forecast), and what
+ * it began with may be gone by now. */
+static const char *gan_begins_with(const struct task_setup *setup)
+{
+    bool goes_on =
+        setup->resume || (setup->planned_dir && file_exists_in(setup->planned_dir, "checkpoints"));
+    const char *path = setup->config->gan.init_from;
+    return path[0] && !goes_on ? path : NULL;
+}
+
 static int gan_open(struct task_state **out, const struct task_setup *setup)
 {
     struct task_state *s = calloc(1, sizeof *s);
@@ -244,6 +256,8 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
     s->plan = plan_create();
     if (!s->plan) return ERR_SYSTEM;
     TRY(gan_declare(s, s->config, &s->mode));
+    const char *begin = gan_begins_with(setup);
+    if (begin) TRY(gan_begin_check(s->core, begin));
     if (setup->forecast_only) return OK;
     if (setup->resume) TRY(gan_expect_state(s->core, setup->resume));
     warn_of_few_pictures(s);
@@ -260,6 +274,7 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
              s->mode.amp ? ", mixed precision" : "");
     if (!setup->resume) {
         TRY(gan_core_initialise(s->core, seed_of(s)));
+        if (begin) TRY(gan_begin_with(s->core, begin));
         return gan_core_autotune(s->core, NULL, s->stop_requested);
     }
     TRY(gan_load(s->core, &s->progress, setup->resume));

@@ -51,19 +51,35 @@ int weights_count_fitting(const struct store_file *file, const char *prefix, con
     return count;
 }
 
-int weights_load_fitting(const struct store_file *file, const char *prefix, const struct net *net,
-                         struct store_range allowed, float *range)
+int weights_take_fitting(const struct store_file *file, const char *prefix, const struct net *net,
+                         struct store_range allowed, float *range,
+                         void (*left)(void *context, const char *name), void *context)
 {
-    int left = 0;
     for (int i = 0; i < net->parameter_count; i++) {
         const struct net_parameter *p = &net->parameters[i];
         struct tensor_name name = name_of(prefix, p);
         if (store_expect_float(file, name.text, p->dims, p->shape) < 0) {
-            if (left++ < LISTED) log_info("%s: not taken", error_message());
+            left(context, p->name);
             continue;
         }
         TRY(store_read_float_in(file, name.text, p->dims, p->shape, allowed, range + p->offset));
     }
+    return OK;
+}
+
+/* The message is why. */
+static void weights_say_left(void *context, const char *name)
+{
+    int *count = context;
+    (void)name;
+    if ((*count)++ < LISTED) log_info("%s: not taken", error_message());
+}
+
+int weights_load_fitting(const struct store_file *file, const char *prefix, const struct net *net,
+                         struct store_range allowed, float *range)
+{
+    int left = 0;
+    TRY(weights_take_fitting(file, prefix, net, allowed, range, weights_say_left, &left));
     log_info("%s: %d of %d tensors are taken", store_path(file), net->parameter_count - left,
              net->parameter_count);
     return OK;

@@ -18,8 +18,12 @@ int weights_load(const struct store_file *file, const char *prefix, const struct
                  struct store_range allowed, float *range);
 /* How many tensors the file has in the net's shape. */
 int weights_count_fitting(const struct store_file *file, const char *prefix, const struct net *net);
-/* Those; the others, named in the log, stay as they are in `range`. ERR_DATA for numbers outside
- * `allowed`. */
+/* Those; the others stay as they are in `range`, and `left` is told their names. ERR_DATA for
+ * numbers outside `allowed`. */
+int weights_take_fitting(const struct store_file *file, const char *prefix, const struct net *net,
+                         struct store_range allowed, float *range,
+                         void (*left)(void *context, const char *name), void *context);
+/* The same; the others, named in the log, and both counted there. */
 int weights_load_fitting(const struct store_file *file, const char *prefix, const struct net *net,
                          struct store_range allowed, float *range);
 /* ERR_DATA unless the file has all of its tensors, with their shapes: to be asked before memory is
