@@ -159,12 +159,14 @@ static int next_item(struct parser *in, char close, bool *first, bool *more)
     return OK;
 }
 
-static int parse_type(struct parser *in, enum tensor_type *type)
+static int parse_type(struct parser *in, struct store_tensor *tensor)
 {
     const char *name;
     TRY(store_header_parse_name(in, &name));
-    if (tensor_type_find(name, type)) return OK;
-    return fail(ERR_DATA, "%s: tensors of dtype %s are not supported", in->path, name);
+    if (tensor_type_find(name, &tensor->type)) return OK;
+    if (strncmp(name, "F8_", 3) == 0)
+        return fail(ERR_DATA, "%s: tensor %s: fp8 is not read yet", in->path, tensor->name);
+    return fail(ERR_DATA, "%s: tensor %s: dtype %s is not known", in->path, tensor->name, name);
 }
 
 static int parse_shape(struct parser *in, struct store_tensor *tensor)
@@ -202,7 +204,7 @@ static int parse_field(struct parser *in, struct store_entry *entry, unsigned *s
     if (field == 3) return store_header_bad(in, "an unknown key of a tensor");
     if (*seen & 1u << field) return store_header_bad(in, "a key that stands twice");
     *seen |= 1u << field;
-    if (field == 0) return parse_type(in, &entry->tensor.type);
+    if (field == 0) return parse_type(in, &entry->tensor);
     if (field == 1) return parse_shape(in, &entry->tensor);
     return parse_offsets(in, entry);
 }

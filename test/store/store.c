@@ -290,6 +290,18 @@ START_TEST(refuses_unsound_headers)
 }
 END_TEST
 
+/* A type that is not read is named with its tensor. */
+START_TEST(types_that_are_not_read)
+{
+    ck_assert_int_eq(open_header("{" TENSOR("a.b", "F8_E4M3", "[4]", "[0,4]") "}", "abcd", 4),
+                     ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "tensor a.b: fp8 is not read yet"));
+    ck_assert_int_eq(open_header("{" TENSOR("a.b", "C64", "[4]", "[0,4]") "}", "abcd", 4),
+                     ERR_DATA);
+    ck_assert_ptr_nonnull(strstr(error_message(), "tensor a.b: dtype C64 is not known"));
+}
+END_TEST
+
 START_TEST(aligns_foreign_tensors)
 {
     ck_assert_int_eq(open_header("{" TENSOR("b", "U8", "[1]", "[0,1]") "," TENSOR("a", "F32", "[1]",
@@ -404,6 +416,7 @@ Suite *store_suite(void)
     tcase_add_test(tests, random_damage_is_seen);
     tcase_add_test(tests, accepts_sound_headers);
     tcase_add_test(tests, refuses_unsound_headers);
+    tcase_add_test(tests, types_that_are_not_read);
     tcase_add_test(tests, aligns_foreign_tensors);
     tcase_add_test(tests, reads_bytes_of_the_file_that_it_opened);
     tcase_add_test(tests, refuses_what_is_no_file);
