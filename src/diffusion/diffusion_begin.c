@@ -50,7 +50,7 @@ static int begin_open(struct model_folder *model, const struct diffusion_design 
     if (code == OK) code = model_open_any(model, path);
     free(path);
     if (code < 0) return fail_within(code, "diffusion.init_from");
-    if ((model->has_vae ? model->vae.checksum : 0) != design->vae)
+    if ((model->has_vae ? kl_folder_identity(&model->vae) : 0) != design->vae)
         return fail(ERR_CONFIG,
                     "diffusion.init_from: %s is of %s, this config of %s: what it learnt is of no "
                     "use",

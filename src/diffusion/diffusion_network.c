@@ -56,7 +56,7 @@ int diffusion_design_configure(struct diffusion_design *design, const struct con
         .width = w / pixels,
         .height = h / pixels,
         .factor = factor,
-        .vae = vae ? vae->checksum : 0,
+        .vae = vae ? kl_folder_identity(vae) : 0,
         .conditions = *conditions,
     };
     diffusion_design_complete(design);
@@ -156,7 +156,7 @@ int diffusion_find_vae(struct kl_folder *vae, const struct diffusion_design *des
                        const struct store_file *file, const char *other)
 {
     const struct latent_wanted wanted = {
-        .checksum = design->vae, .channels = design->dit.channels, .factor = design->factor};
+        .identity = design->vae, .channels = design->dit.channels, .factor = design->factor};
     return latent_find_vae(vae, file, &wanted, other);
 }
 

@@ -22,7 +22,7 @@ struct diffusion_design {
     struct s3dit_config dit;
     int width, height; /* in the network's pixels, of dit.channels numbers */
     int factor;   /* pixels of the image along a side of one of those: latents; 0: they are it */
-    uint64_t vae; /* checksum of the autoencoder that makes latents */
+    uint64_t vae; /* which autoencoder makes latents: kl_folder_identity */
     struct diffusion_conditions conditions;
 };
 

@@ -45,7 +45,7 @@ START_TEST(vae_is_read_wherever_it_lies)
     const struct kl_config config = tiny_vae_config(4);
     struct net net = {.layer_count = 0};
     float *flat = tiny_vae_weights(&net, &config), *read = formula_floats(net.floats);
-    uint64_t checksum = 0;
+    uint64_t checksum = 0, identity = 0;
     MUST(file_make_dirs(in_folder("run")));
     tiny_vae_write_file(in_folder("file.safetensors"), &config);
     tiny_vae_write_file(in_folder("run/model.safetensors"), &config);
@@ -59,6 +59,8 @@ START_TEST(vae_is_read_wherever_it_lies)
         ck_assert(vae.config.scaling == 1.5 && vae.config.shift == -0.25);
         if (i == 0) checksum = vae.checksum;
         ck_assert_uint_eq(vae.checksum, checksum);
+        if (i == 0) identity = kl_folder_identity(&vae);
+        ck_assert_uint_eq(kl_folder_identity(&vae), identity);
         memset(read, 0, net.floats * sizeof *read);
         MUST(kl_folder_load(&vae, &net, read));
         ck_assert_mem_eq(read, flat, net.floats * sizeof *read);
@@ -75,6 +77,29 @@ START_TEST(vae_is_read_wherever_it_lies)
     ck_assert(other.checksum != checksum && other.config.groups == 4);
     kl_folder_close(&other);
     free(read);
+    free(flat);
+    net_free(&net);
+}
+END_TEST
+
+/* Opening looks at the beginnings of its tensors alone. */
+START_TEST(another_last_weight_is_another_vae)
+{
+    const struct kl_config config = tiny_vae_config(4);
+    struct net net = {.layer_count = 0};
+    float *flat = tiny_vae_weights(&net, &config);
+    const struct net_parameter *largest = net.parameters;
+    struct kl_folder vae, other;
+    for (int i = 1; i < net.parameter_count; i++)
+        if (net.parameters[i].count > largest->count) largest = &net.parameters[i];
+    flat[largest->offset + largest->count - 1] += 1;
+    MUST(kl_write_folder(in_folder("other/vae"), &config, TINY_VAE_TILE, &net, flat));
+    MUST(kl_folder_open(&vae, in_folder("m")));
+    MUST(kl_folder_open(&other, in_folder("other")));
+    ck_assert_uint_eq(vae.checksum, other.checksum);
+    ck_assert_uint_ne(kl_folder_identity(&vae), kl_folder_identity(&other));
+    kl_folder_close(&other);
+    kl_folder_close(&vae);
     free(flat);
     net_free(&net);
 }
@@ -265,6 +290,7 @@ Suite *kl_folder_test_suite(void)
     TCase *tests = tcase_create("folder");
     tcase_add_checked_fixture(tests, set_up_vae, folder_remove);
     tcase_add_test(tests, vae_is_read_wherever_it_lies);
+    tcase_add_test(tests, another_last_weight_is_another_vae);
     tcase_add_test(tests, vae_in_a_folder_keeps_its_numbers);
     tcase_add_test(tests, vae_of_half_precision_is_widened);
     tcase_add_test(tests, vae_of_older_releases);

@@ -29,11 +29,12 @@ static int latent_compare(const struct kl_folder *vae, const char *path,
                           const struct latent_wanted *wanted)
 {
     int channels = vae->config.latent_channels, factor = kl_factor(&vae->config);
-    if (vae->checksum != wanted->checksum)
+    uint64_t identity = kl_folder_identity(vae);
+    if (identity != wanted->identity)
         return fail(ERR_DATA,
                     "%s: not the autoencoder that %s was trained with (%016" PRIx64
                     ", not %016" PRIx64 ")",
-                    vae->path, path, vae->checksum, wanted->checksum);
+                    vae->path, path, identity, wanted->identity);
     if (channels == wanted->channels && factor == wanted->factor) return OK;
     return fail(ERR_DATA,
                 "%s: latents of %d channels for %d pixels of a side, but %s makes %d for %d", path,

@@ -7,7 +7,7 @@
 struct store_file;
 
 struct latent_wanted {
-    uint64_t checksum;
+    uint64_t identity;
     int channels, factor; /* of latents; pixels of a side for one of them */
 };
 

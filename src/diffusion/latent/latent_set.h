@@ -18,7 +18,7 @@ struct latent_set;
 
 struct latent_options {
     const struct dataset *images;
-    uint64_t vae;                /* which autoencoder: its checksum */
+    uint64_t vae;                /* which autoencoder: kl_folder_identity */
     int height, width, channels; /* of an image's latents */
     bool mirrors;                /* mirrored images are shown too */
     bool halves;                 /* F16 */

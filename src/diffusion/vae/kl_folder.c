@@ -231,6 +231,14 @@ cleanup:
     return code;
 }
 
+uint64_t kl_folder_identity(const struct kl_folder *vae)
+{
+    uint64_t checksum = vae->checksum;
+    for (int i = 0; i < vae->tensor_count; i++)
+        checksum = hash_bytes(checksum, vae->weights[i]->data, vae->weights[i]->bytes);
+    return checksum;
+}
+
 int kl_folder_open(struct kl_folder *vae, const char *path)
 {
     TRY(kl_folder_open_any(vae, path));

@@ -31,6 +31,10 @@ int kl_folder_open(struct kl_folder *vae, const char *path);
 int kl_folder_open_any(struct kl_folder *vae, const char *path);
 void kl_folder_close(struct kl_folder *vae);
 
+/* A checksum of all that it computes with, every weight to its end: whose latents a training works
+ * on. Reads the weights, which opening does not. */
+uint64_t kl_folder_identity(const struct kl_folder *vae);
+
 /* The parameters of `net` (an encoder, a decoder, or both), widened, into its flat range. ERR_DATA
  * for a number that is not finite. */
 int kl_folder_load(const struct kl_folder *vae, const struct net *net, float *range);
