@@ -291,6 +291,16 @@ run 65 imgtrain info other/LICENSE
 run 73 imgtrain $m --label circle -o shapes/circle/0001.ppm/a.png
 touch file
 run 73 imgtrain $m --label circle -n 2 -o file
+# a full disk: nothing is left in part
+for kind in "-o full -n 2" "-o full/a.png" "-o full/a.png --dump full/dump.safetensors"; do
+    rm -rf full
+    mkdir full
+    # shellcheck disable=SC2016,SC2086
+    run 74 sh -c 'ulimit -f 1; trap "" XFSZ; exec "$0" "$@"' "$program" $m --label circle --size 64x64 --steps 1 $kind
+    err_has "full/"
+    last="what $kind leaves on a full disk"
+    if [ -z "$(ls -A full)" ]; then pass; else flunk "$(ls -A full)"; fi
+done
 
 # ---- texts ----
 mkdir texts
