@@ -243,6 +243,8 @@ static int gan_open(struct task_state **out, const struct task_setup *setup)
         TRY(store_get_int_in(setup->resume, "step", 0, CHECKPOINT_MOST_STEPS, &s->steps_done));
         s->reported = s->steps_done;
         TRY(images_seen_load(&s->seen, "gan", &s->sized.gan.batch, setup->resume));
+        TRY(gan_load_stretch(&s->progress.stretch, setup->resume, &s->seen, s->sized.gan.batch,
+                             s->sized.gan.images));
     }
     s->amp = use_amp(setup);
     gan_list(s, modes);
@@ -389,8 +391,8 @@ static int gan_task_step(struct task_state *s, const struct gan_rates *rates)
 static int gan_step(struct task_state *s, int64_t step, bool evaluate, struct task_report *report)
 {
     int64_t batch = s->config->gan.batch;
-    double t = (double)images_seen_at(&s->seen, step, batch) /
-               (double)images_seen_at(&s->seen, gan_steps(s), batch);
+    double t = images_seen_progress(&s->progress.stretch, images_seen_at(&s->seen, step, batch),
+                                    images_seen_at(&s->seen, gan_steps(s), batch));
     s->step = step;
     s->now = gan_schedule_at(s->config, dataset_train_count(s->set), t);
     s->now.lr *= images_seen_rate(s->config, s->asked_batch, batch);
@@ -425,17 +427,6 @@ static int gan_save_best(struct task_state *s, struct store_writer *writer, int6
 {
     *step = s->best.best_step;
     return *step > 0 ? gan_store_model(s->core, s->best.best, writer) : OK;
-}
-
-/* What a user wants who changes how long a GAN is trained cannot be had yet: said as such. */
-static int gan_fail_changed(const char *key, const char *stored, const char *current)
-{
-    if (strcmp(key, "gan.images") != 0) return OK;
-    return fail(ERR_CONFIG,
-                "this GAN's run is of %s images and cannot be made longer or shorter (%s are "
-                "asked): its rates, penalty and averages follow a plan over all images. Resume it "
-                "with images=%s, or begin a new run",
-                stored, current, stored);
 }
 
 /* ---- for commands ---- */
@@ -474,7 +465,6 @@ const struct task task_gan = {
     .replan = gan_replan,
     .growth = gan_growth,
     .restrictions = gan_restrictions,
-    .fail_changed = gan_fail_changed,
     .testing = gan_testing,
     .prepare_plan = gan_prepare_plan,
     .evaluate = gan_eval,

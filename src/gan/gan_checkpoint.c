@@ -6,8 +6,10 @@
 #include "config/config.h"
 #include "device/conv_library.h"
 #include "device/device.h"
+#include "nn/images_seen.h"
 #include "nn/net_init.h"
 #include "nn/weights_file.h"
+#include "store/checkpoint.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 
@@ -143,6 +145,53 @@ static int load_half(struct gan_half *half, const struct store_file *file)
     return store_get_double_in(file, half_macs, store_not_negative(), &half->macs);
 }
 
+static const char stretch_images[] = "gan.stretch_images", stretch_t[] = "gan.stretch_t";
+
+static int store_stretch(const struct images_stretch *stretch, struct store_writer *writer)
+{
+    if (stretch->images == 0) return OK;
+    TRY(store_set_int(writer, stretch_images, stretch->images));
+    return store_set_double(writer, stretch_t, stretch->t);
+}
+
+/* As the checkpoint left it. */
+static int load_stretch(struct images_stretch *stretch, const struct store_file *file)
+{
+    const struct store_range share = {0, 1};
+    *stretch = (struct images_stretch){0};
+    if (!store_get(file, stretch_images)) return OK;
+    TRY(store_get_int_in(file, stretch_images, 1, CHECKPOINT_MOST_STEPS, &stretch->images));
+    return store_get_double_in(file, stretch_t, share, &stretch->t);
+}
+
+int gan_load_config(struct config **config, const struct store_file *file)
+{
+    const char *text = store_get(file, "config");
+    return config_load_text(config, store_path(file), text ? text : "", text ? strlen(text) : 0, 0,
+                            NULL);
+}
+
+int gan_load_stretch(struct images_stretch *stretch, const struct store_file *file,
+                     const struct images_seen *seen, int64_t batch, int64_t images)
+{
+    struct config *config;
+    int64_t step;
+    TRY(load_stretch(stretch, file));
+    if (!store_get(file, "config")) return OK;
+    TRY(store_get_int_in(file, "step", 0, CHECKPOINT_MOST_STEPS, &step));
+    TRY(gan_load_config(&config, file));
+    int64_t then = config->gan.images, shown = images_seen_at(seen, step, batch);
+    config_free(config);
+    if (then == images) return OK;
+    images_seen_restretch(stretch, shown,
+                          images_seen_at(seen, images_seen_steps(seen, then, batch), batch));
+    log_info("gan.images: %" PRId64 " in place of %" PRId64
+             ": schedules go on from %.0f %% of their "
+             "way%s",
+             images, then, 100 * stretch->t, stretch->t >= 1 ? ", which is their end" : "");
+    return OK;
+}
+
 int gan_store(struct gan_core *core, const struct gan_progress *progress,
               struct store_writer *writer)
 {
@@ -163,6 +212,7 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     TRY(store_set_int(writer, "gan.pictures", progress->pictures));
     TRY(store_set(writer, "gan.amp", core->mode.amp ? "1" : "0"));
     if (core->mode.conv_library) TRY(store_engines(core, writer));
+    TRY(store_stretch(&progress->stretch, writer));
     if (progress->half.done) TRY(store_half(&progress->half, writer));
     return store_design(&core->design, writer);
 }

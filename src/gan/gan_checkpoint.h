@@ -3,7 +3,9 @@
 #define IMGTRAIN_GAN_GAN_CHECKPOINT_H
 
 #include "gan/core.h"
+#include "nn/images_seen.h"
 
+struct config;
 struct task_setup;
 struct store_file;
 struct store_writer;
@@ -13,7 +15,8 @@ struct gan_progress {
     double augment[2];    /* probability by feedback, [step % 2] after that step: of the last two */
     double sign;          /* running mean of E[sign(D(real) - D(fake))] */
     struct gan_half half; /* of the next step */
-    uint64_t fingerprint; /* of the data set ... */
+    struct images_stretch stretch;
+    uint64_t fingerprint;  /* of the data set ... */
     int pictures, classes; /* ... and how many it has */
 };
 
@@ -35,6 +38,13 @@ int gan_store_model(const struct gan_core *core, const float *parameters,
 /* The design that a model or checkpoint was trained with, of images that can be trained. It is
  * the metadata's word alone until weights_expect was asked. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);
+/* The config that a model or checkpoint was trained with; the defaults where it names none. The
+ * caller frees it. */
+int gan_load_config(struct config **config, const struct store_file *file);
+/* Of a checkpoint with its config: how schedules go on when `images` are asked for now, of which
+ * `seen` were shown with batches of `batch`; says so where that is another number than then. */
+int gan_load_stretch(struct images_stretch *stretch, const struct store_file *file,
+                     const struct images_seen *seen, int64_t batch, int64_t images);
 /* Whether a checkpoint's steps were made in mixed precision. */
 bool gan_load_amp(const struct store_file *file);
 /* ERR_DATA unless the whole state of a connected or only declared core is there. */

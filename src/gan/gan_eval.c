@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "data/dataset.h"
 #include "gan/evaluate.h"
+#include "gan/gan_checkpoint.h"
 #include "gan/sample_seeds.h"
 #include "gan/sampler.h"
 #include "store/checkpoint.h"
@@ -49,14 +50,6 @@ static int gan_eval_open_data(struct dataset **set, const struct task_evaluation
     if (dataset_classes(*set) == sampler_classes(sampler)) return OK;
     return fail(ERR_DATA, "%s has %d classes, but the model %d", folder, dataset_classes(*set),
                 sampler_classes(sampler));
-}
-
-/* The configuration that the model was trained with; the defaults when it names none. */
-static int open_config(struct config **config, const struct store_file *file)
-{
-    const char *text = store_get(file, "config");
-    return config_load_text(config, store_path(file), text ? text : "", text ? strlen(text) : 0, 0,
-                            NULL);
 }
 
 /* ---- printing ---- */
@@ -132,7 +125,7 @@ int gan_eval(const struct task_evaluation *wanted)
     struct sample_metrics metrics;
     int code, count;
     TRY_CLEANUP(checkpoint_expect(file, "gan", NULL));
-    TRY_CLEANUP(open_config(&config, file));
+    TRY_CLEANUP(gan_load_config(&config, file));
     code = sampler_open(&sampler, wanted->device, file, wanted->at_once);
     if (code < 0 && code != ERR_DATA) code = fail_within(code, "%s", store_path(file));
     TRY_CLEANUP(code);

@@ -28,6 +28,19 @@ void images_seen_change(struct images_seen *seen, int64_t step, int64_t batch)
     *seen = (struct images_seen){.step = step, .images = images_seen_at(seen, step, batch)};
 }
 
+double images_seen_progress(const struct images_stretch *stretch, int64_t seen, int64_t total)
+{
+    if (stretch->t >= 1 || total <= stretch->images) return 1;
+    double way = (double)(seen - stretch->images) / (double)(total - stretch->images);
+    return fmin(1, stretch->t + (1 - stretch->t) * way);
+}
+
+void images_seen_restretch(struct images_stretch *stretch, int64_t seen, int64_t total)
+{
+    double t = images_seen_progress(stretch, seen, total);
+    *stretch = (struct images_stretch){.images = seen, .t = t};
+}
+
 double images_seen_rate(const struct config *config, int64_t asked, int64_t batch)
 {
     double ratio = (double)batch / (double)asked;

@@ -71,6 +71,48 @@ run 0 imgtrain train $common -o killed size=16 'widths=[16,8,8]' images=32 init_
 same killed/model.safetensors whole/model.safetensors
 same killed/final.png whole/final.png
 
+# ---- more images than the run began with: schedules go on from where they are ----
+# rates RUN: the learning rate of each step
+rates() { awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "lr") k = i; next } { print $k }' "$1/metrics.csv"; }
+short="size=8 widths=[8] eval_steps=1 checkpoint.every=1 eval_samples=0"
+# shellcheck disable=SC2086  # lists of keys
+begin 0 short $short images=32
+rates short >before
+run 0 cp -R short grown
+# shellcheck disable=SC2086
+run 0 imgtrain train $common -o grown $short images=64 --resume
+err_has "gan.images: 64 in place of 32: schedules go on from 100 % of their way, which is their end"
+rates grown >now
+run 0 test "$(wc -l <now)" = 8 -a "$(head -n 4 now)" = "$(cat before)" -a "$(tail -n 4 now | sort -u)" = 0.00025
+rm -rf grown
+# shellcheck disable=SC2086
+killed_at 2 $common -o grown $short images=32
+# shellcheck disable=SC2086
+run 0 imgtrain train $common -o grown $short max_steps=12 --resume
+err_has "gan.images: 96 in place of 32: schedules go on from 50 % of their way"
+rates grown >now
+run 0 test "$(wc -l <now)" = 12 -a "$(head -n 3 now)" = "$(head -n 3 before)" -a "$(sort -gr now)" = "$(cat now)"
+run 0 test "$(sort -u now | wc -l)" = 12
+# killed within the longer run, and before its first step: the same bits
+for step in 2 5; do
+    rm -rf again
+    # shellcheck disable=SC2086
+    killed_at 2 $common -o again $short images=32
+    # shellcheck disable=SC2086
+    killed_at $step $common -o again $short images=96 --resume
+    # shellcheck disable=SC2086
+    run 0 imgtrain train $common -o again $short images=96 --resume threads=2 micro_batch=4
+    same again/model.safetensors grown/model.safetensors
+done
+# fewer: it ends earlier
+rm -rf again
+# shellcheck disable=SC2086
+killed_at 2 $common -o again $short images=64
+# shellcheck disable=SC2086
+run 0 imgtrain train $common -o again $short images=32 --resume
+rates again >now
+run 0 test "$(wc -l <now)" = 4
+
 begin 66 bad size=16 init_from=one
 err_has "gan.init_from: open one"
 begin 65 bad size=16 init_from=photos/a/1.ppm
