@@ -29,6 +29,7 @@ static const struct command commands[] = {
     {"bench", cmd_bench, "time training steps on this machine"},
     {"doctor", cmd_doctor, "devices, memory, features and versions"},
     {"convert", cmd_convert, "make a safetensors file of a PyTorch file (.pth)"},
+    {"export", cmd_export, "write a generator as ONNX, for other programs"},
     {"config", cmd_config, "print the resolved configuration, or explain keys"},
     {"info", cmd_info, "say what a checkpoint, a model or a run folder holds"},
     {"verify", cmd_verify, "look whether files of runs are as they were written"},

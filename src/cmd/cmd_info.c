@@ -7,11 +7,13 @@
 #include "base/retry.h"
 #include "cmd/cmd.h"
 #include "cmd/info/info_model.h"
+#include "cmd/info/info_onnx.h"
 #include "cmd/info/info_schedule.h"
 #include "cmd/info/info_tensors.h"
 #include "cmd/options.h"
 #include "registry/tasks.h"
 #include "store/checkpoint.h"
+#include "store/onnx.h"
 #include "store/safetensors.h"
 #include "task/task.h"
 
@@ -361,7 +363,8 @@ int cmd_info(int argc, char **argv)
         .about = "Says what a checkpoint, a model (any safetensors file) or a run folder holds: "
                  "task, step,\nsize, metadata, and each tensor with its shape and range, of a "
                  "network each part with\nits range. Every CRC is checked. Of a model folder: its "
-                 "components, and whether\n`generate` takes it.",
+                 "components, and whether\n`generate` takes it. Of an ONNX file: inputs, outputs, "
+                 "metadata, the text that goes with it.",
         .options = options,
         .min_operands = 1,
         .max_operands = 1,
@@ -375,5 +378,6 @@ int cmd_info(int argc, char **argv)
         return fail(ERR_USAGE, "--schedule is of a run folder, and %s is none", argv[1]);
     if (schedule) return info_print_schedule(argv[1], json);
     if (info_is_model(argv[1])) return info_print_model(argv[1], json);
-    return file_is_dir(argv[1]) ? info_run(argv[1], json, each) : info_file(argv[1], json, each);
+    if (file_is_dir(argv[1])) return info_run(argv[1], json, each);
+    return onnx_is_named(argv[1]) ? info_print_onnx(argv[1], json) : info_file(argv[1], json, each);
 }

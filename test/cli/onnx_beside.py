@@ -1,0 +1,29 @@
+"""An exported generator in other programs: onnx's checker, and onnxruntime's images beside ours.
+
+  onnx_beside.py FILE.onnx LATENTS.npy ROW.ppm [LABEL]
+
+ROW.ppm: our images of these latents side by side. Prints how many agree to 1 of 255.
+"""
+import sys
+
+import numpy
+import onnx
+import onnxruntime
+
+model, latents, row = sys.argv[1:4]
+onnx.checker.check_model(onnx.load(model), full_check=True)
+z = numpy.load(latents).astype(numpy.float32)
+inputs = {'z': z}
+if len(sys.argv) > 4:
+    inputs['label'] = numpy.full(len(z), int(sys.argv[4]), numpy.int64)
+session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+image, = session.run(['image'], inputs)
+its = numpy.clip(numpy.floor(image * 128 + 128.5), 0, 255).astype(int)
+with open(row, 'rb') as f:
+    data = f.read()
+head = data.split(maxsplit=4)[:4]
+width, height = int(head[1]), int(head[2])
+ours = numpy.frombuffer(data[-width * height * 3:], numpy.uint8).reshape(height, len(z), -1, 3)
+ours = ours.transpose(1, 3, 0, 2).astype(int)
+good = sum(abs(a - b).max() <= 1 for a, b in zip(its, ours))
+print(f'{good} of {len(z)} images agree, spread {ours.std():.1f}')
