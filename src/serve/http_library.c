@@ -21,6 +21,7 @@ int http_library_open(void)
         {"MHD_destroy_response", &http.destroy_response},
         {"MHD_lookup_connection_value", &http.lookup_value},
         {"MHD_get_connection_values", &http.each_value},
+        {"MHD_get_connection_info", &http.info},
         {"MHD_suspend_connection", &http.suspend},
         {"MHD_resume_connection", &http.resume},
         {"MHD_get_version", &http.version},

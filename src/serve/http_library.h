@@ -14,6 +14,7 @@ struct http_library {
     __typeof__(MHD_destroy_response) *destroy_response;
     __typeof__(MHD_lookup_connection_value) *lookup_value;
     __typeof__(MHD_get_connection_values) *each_value;
+    __typeof__(MHD_get_connection_info) *info;
     __typeof__(MHD_suspend_connection) *suspend;
     __typeof__(MHD_resume_connection) *resume;
     __typeof__(MHD_get_version) *version;

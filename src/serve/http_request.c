@@ -30,6 +30,28 @@ struct http_request {
     bool read;    /* its body is there */
 };
 
+/* ---- the connection ---- */
+
+void http_request_connect(void *context, struct MHD_Connection *connection, void **seat,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http_server *server = context;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        http_seats_leave(&server->seats, *seat);
+        return;
+    }
+    const union MHD_ConnectionInfo *fd = http.info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *seat = fd ? http_seats_take(&server->seats, fd->connect_fd, clock_seconds()) : NULL;
+}
+
+static void request_set_seat(struct http_server *server, struct MHD_Connection *connection,
+                             enum http_seat_state state)
+{
+    const union MHD_ConnectionInfo *seat =
+        http.info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    http_seats_set(&server->seats, seat ? seat->socket_context : NULL, state, clock_seconds());
+}
+
 /* ---- answers ---- */
 
 static void request_add_headers(const struct http_request *r, struct MHD_Response *response)
@@ -72,6 +94,7 @@ static enum MHD_Result request_send(struct http_request *r)
     serve_metrics_add(&r->server->metrics, job->ask.endpoint, job->status,
                       clock_seconds() - job->arrived, job->status == 200 ? job->image_count : 0);
     r->counted = true;
+    request_set_seat(r->server, r->connection, HTTP_SEAT_TAKES);
     return sent;
 }
 
@@ -284,6 +307,7 @@ static enum MHD_Result request_queue(struct http_request *r)
 {
     http.suspend(r->connection);
     r->waiting = true;
+    request_set_seat(r->server, r->connection, HTTP_SEAT_WAITS);
     if (serve_queue_add(r->server->queue, r->job)) return MHD_YES;
     serve_job_fail(r->job, 503, "queue_full", "%d requests are waiting already",
                    r->server->options->queue);
@@ -330,9 +354,9 @@ void http_request_end(void *context, struct MHD_Connection *connection, void **s
 {
     struct http_server *server = context;
     struct http_request *r = *state;
-    (void)connection;
     (void)why;
     if (!r) return;
+    request_set_seat(server, connection, HTTP_SEAT_ASKS);
     if (!r->counted)
         serve_metrics_add(&server->metrics, r->job->ask.endpoint, 408, 0, 0); /* it hung up */
     request_set_read(r);

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 512, IDLE_SECONDS = 30, HEADER_BYTES = 16384, BACKLOG = 512 };
+enum { IDLE_SECONDS = 30, HEADER_BYTES = 16384, BACKLOG = 512 };
 enum { UPLOAD_SECONDS = 3, DRAIN_SECONDS = 10 };
 
 /* ---- the address ---- */
@@ -111,10 +111,10 @@ static struct MHD_Daemon *http_start(struct http_server *server, int fd)
     struct MHD_Daemon *daemon = http.start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         http_request_handle, server, MHD_OPTION_EXTERNAL_LOGGER, http_log, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, http_request_end, server, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned int)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)2 * HEADER_BYTES,
-        MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, http_request_end, server, MHD_OPTION_NOTIFY_CONNECTION,
+        http_request_connect, server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned int)HTTP_SEATS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)2 * HEADER_BYTES, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }
@@ -158,8 +158,11 @@ static int http_serve(struct http_server *server, int fd, const char *url)
         return fail(ERR_SYSTEM, "libmicrohttpd does not start");
     }
     o->listening(url);
-    while (!o->stop_requested())
+    while (!o->stop_requested()) {
+        int cleared = http_seats_clear(&server->seats, clock_seconds());
+        if (cleared) log_debug("http: %d slow connections are closed", cleared);
         http_sleep(0.25);
+    }
     http_drain(server, daemon);
     serve_queue_finish(server->queue); /* no connection sleeps from here on */
     http.stop_daemon(daemon);
@@ -184,7 +187,9 @@ int serve_run(const struct serve_options *options)
         close(fd);
         return code;
     }
+    http_seats_open(&server.seats);
     code = http_serve(&server, fd, url);
+    http_seats_close(&server.seats);
     serve_queue_close(server.queue);
     return code;
 }

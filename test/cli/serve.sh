@@ -258,6 +258,49 @@ out_has '"code": "out_of_memory"'
 ask 200 GET /healthz
 stops TERM
 
+# what there was too little of for a while is tried again; a network stays open from one picture to the next
+serve IMGTRAIN_TESTING=1 IMGTRAIN_FAULTS=alloc=1 gan
+for seed in 4 5; do ask 200 POST /sample "{\"seed\": $seed}" -o got.png; done
+same got.png out/seed-00005.png
+stops TERM
+if grep -q "going on with 8 images at a time" said && grep -q "gan: the device again, with 16 images" said; then pass; else flunk "$(cat said)"; fi
+first=0 # of the allocations that one picture does without
+until IMGTRAIN_FAULTS=alloc=$((first += 1))+ "$program" upscale net.safetensors small.ppm -o one.png 2>"$err" || [ $first = 50 ]; do :; done
+serve IMGTRAIN_FAULTS=alloc=$first+ net.safetensors
+for path in /upscale '/upscale?scale=2.5&alpha=none'; do ask 200 POST "$path" @small.ppm -o got.png; done
+same got.png u2.png
+stops TERM
+unset IMGTRAIN_TESTING IMGTRAIN_FAULTS
+
+# ---- clients that send a byte now and then do not keep others out ----
+cat >slow.py <<'PYTHON'
+import resource, socket, sys, threading, time
+sys.path.insert(0, sys.argv[1] + '/test/cli')
+from http_client import ask
+port, slow = int(sys.argv[2].rsplit(':', 1)[1]), []
+for _ in range(400):
+    s = socket.create_connection(('127.0.0.1', port))
+    s.sendall(b'GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ')
+    s.setblocking(False)
+    slow.append(s)
+def is_open(s):
+    try: s.send(b'a')
+    except OSError: return False
+    try: return s.recv(100) != b''
+    except BlockingIOError: return True
+    except OSError: return False
+assert ask(sys.argv[2], 'GET', '/healthz')[0] == 200
+end = time.monotonic() + 100
+while slow and time.monotonic() < end:
+    slow = [s for s in slow if is_open(s)]
+    time.sleep(.5)
+assert len(slow) < 384, '%d are still there' % len(slow)
+assert ask(sys.argv[2], 'GET', '/healthz')[0] == 200
+PYTHON
+serve gan
+run 0 python3 slow.py "$root" "$url"
+stops TERM
+
 # ---- hostile requests: a short form of test/torture/serve_hostile.py ----
 run 0 env COUNT=56 python3 "$root/test/torture/serve_hostile.py" "$program" gan fit net.safetensors told
 out_has "56 requests"
