@@ -230,13 +230,8 @@ static void upscale_say(const struct upscale_batch *batch, const struct upscale_
              job->out, r->tile_width, r->tile_height, r->overlap, r->seam, r->seam_x, r->seam_y);
 }
 
-/* Goes on where an attempt with more memory has ended. */
-static int upscale_attempt(void *context, struct device *device, int at_once)
+static int upscale_rest(struct upscale_batch *batch, struct device *device)
 {
-    struct upscale_batch *batch = context;
-    (void)at_once;
-    if (batch->options.mixed && !device->nn->bf16)
-        log_info("--amp: fp32, as %s has no bf16", device->name);
     for (; batch->at < batch->count; batch->at++) {
         if (signals_stop_requested()) return fail(ERR_STOPPED, "stopped");
         struct upscale_job *job = &batch->jobs[batch->at];
@@ -251,6 +246,20 @@ static int upscale_attempt(void *context, struct device *device, int at_once)
         batch->failed++;
     }
     return OK;
+}
+
+/* Goes on where an attempt with more memory has ended. */
+static int upscale_attempt(void *context, struct device *device, int at_once)
+{
+    struct upscale_batch *batch = context;
+    struct sr_enlarger *network = NULL;
+    (void)at_once;
+    if (batch->options.mixed && !device->nn->bf16)
+        log_info("--amp: fp32, as %s has no bf16", device->name);
+    batch->options.kept = &network;
+    int code = upscale_rest(batch, device);
+    sr_enlarger_close(network);
+    return code;
 }
 
 static int upscale_all(struct upscale_batch *batch)

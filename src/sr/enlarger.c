@@ -112,6 +112,14 @@ void sr_enlarger_close(struct sr_enlarger *e)
     free(e);
 }
 
+bool sr_enlarger_fits(const struct sr_enlarger *e, const struct device *device,
+                      const struct sr_tile_ways *ways, int h, int w)
+{
+    const struct sr_tile_ways *own = &e->tiles.ways;
+    return e->device == device && own->overlap == ways->overlap && own->mixed == ways->mixed &&
+           own->turns == ways->turns && e->tiles.most_h >= h && e->tiles.most_w >= w;
+}
+
 const struct sr_design *sr_enlarger_network(const struct sr_enlarger *e)
 {
     return &e->design;

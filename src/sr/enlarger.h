@@ -19,6 +19,9 @@ int sr_enlarger_bytes(const struct sr_design *design, const struct sr_tile_ways 
 int sr_enlarger_open(struct sr_enlarger **enlarger, struct device *device,
                      const struct store_file *file, const struct sr_tile_ways *ways, int h, int w);
 void sr_enlarger_close(struct sr_enlarger *enlarger); /* accepts NULL */
+/* Whether it is of this device and takes tiles that read h x w pixels of LQ, in these ways. */
+bool sr_enlarger_fits(const struct sr_enlarger *enlarger, const struct device *device,
+                      const struct sr_tile_ways *ways, int h, int w);
 const struct sr_design *sr_enlarger_network(const struct sr_enlarger *enlarger);
 
 /* As sr_tiles_enlarge. ERR_DATA when the result is no finite number. */

@@ -1,9 +1,11 @@
 #include "cmd/serve/serve_models.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cmd/cmd_load.h"
 #include "cmd/info/info_model.h"
 #include "device/device.h"
 #include "diffusion/model/model_folder.h"
@@ -16,10 +18,12 @@
 #include "task/task.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+enum { CLIMB_SECONDS = 60, CLIMB_MOST_SECONDS = 3600 };
 enum { SMALL_JOB = 4 }; /* images; larger ones are not done together */
 
 /* ---- for the kinds ---- */
@@ -154,6 +158,7 @@ static int models_open_fallback(struct serve_models *models, struct serve_model 
         strcmp(device, "auto") == 0) { /* its check failed, or there is no room for it */
         log_warning("%s: going on with the CPU", error_message());
         device = "cpu";
+        model->is_barred = code != ERR_DEVICE_MEMORY;
         code = OK;
     }
     return code < 0 ? code : fallback_open(f, device, models->memory_limit);
@@ -162,6 +167,38 @@ static int models_open_fallback(struct serve_models *models, struct serve_model 
 static bool models_has_fallen(const struct serve_model *model)
 {
     return model->fallback.device != model->fallback.lent;
+}
+
+/* Down to less at a time counts where it would stay so. */
+static bool models_is_low(const struct serve_model *model)
+{
+    const struct fallback *f = &model->fallback;
+    if (!f->device || model->is_barred) return false;
+    return models_has_fallen(model) || (!model->kind->prepare && f->at_once < f->whole);
+}
+
+/* Sets when the device is tried again: ever later, until all is as it was. */
+static void models_plan_climb(struct serve_model *model)
+{
+    double now = clock_seconds();
+    if (!models_is_low(model)) {
+        model->climb_at = model->pause = 0;
+    } else if (model->climb_at <= now) {
+        model->pause = model->pause > 0    ? fmin(2 * model->pause, CLIMB_MOST_SECONDS)
+                       : load_is_testing() ? 1e-3
+                                           : CLIMB_SECONDS;
+        model->climb_at = now + model->pause;
+    }
+}
+
+/* Whoever took the device's memory may have given it back. */
+static void models_climb(struct serve_model *model)
+{
+    if (model->climb_at == 0 || clock_seconds() < model->climb_at) return;
+    log_info("%s: the device again, with %d %s at a time", model->name, model->fallback.whole,
+             model->kind->unit);
+    model->kind->unload(model);
+    fallback_close(&model->fallback);
 }
 
 static int models_call(struct serve_model *model, struct serve_job *const *jobs, int count)
@@ -181,6 +218,7 @@ static void models_run(void *context, struct serve_job *const *jobs, int count, 
 {
     struct serve_models *models = context;
     struct serve_model *model = &models->list[jobs[0]->model];
+    models_climb(model);
     bool was_loaded = model->state != NULL, had_fallen = models_has_fallen(model);
     models->late = late;
     int code = models_call(model, jobs, count);
@@ -189,6 +227,7 @@ static void models_run(void *context, struct serve_job *const *jobs, int count, 
     if (model->kind->finish) model->kind->finish(model);
     if (!had_fallen && models_has_fallen(model)) atomic_fetch_add(&models->fallen, 1);
     if (!was_loaded && model->state) log_info("%s: loaded", model->name);
+    models_plan_climb(model);
     models_count(models);
 }
 

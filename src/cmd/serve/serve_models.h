@@ -41,6 +41,9 @@ struct serve_model {
     const struct serve_kind *kind;
     void *state; /* the kind's own; NULL: not loaded */
     struct fallback fallback;
+    double climb_at, pause; /* of the clock, in seconds: when the device is tried again after it
+                               had too little memory, 0: it had not; what it waited last */
+    bool is_barred;         /* from the device: its check failed */
     struct serve_models *all;
 };
 

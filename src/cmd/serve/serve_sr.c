@@ -19,7 +19,8 @@
 
 struct served_sr {
     struct store_file *file;
-    int scale; /* the network's */
+    int scale;                   /* the network's */
+    struct sr_enlarger *network; /* open since the request before, or NULL */
     struct sr_upscale_options options;
     char *folder, *in, *out; /* of the present request */
 };
@@ -109,7 +110,8 @@ static int serve_sr_prepare(struct serve_model *model, struct serve_job *job, in
     *whole = 1;
     s->options = (struct sr_upscale_options){.overlap = SR_OVERLAP_AUTO,
                                              .limit = (size_t)model->all->memory_limit,
-                                             .stop_requested = model->all->late};
+                                             .stop_requested = model->all->late,
+                                             .kept = &s->network};
     TRY(upscale_read_scale(job->ask.scale, &s->options.scale));
     TRY(upscale_read_alpha(job->ask.alpha ? job->ask.alpha : "model", &s->options.alpha));
     TRY(serve_sr_make_folder(s));
@@ -147,6 +149,7 @@ static void serve_sr_unload(struct serve_model *model)
     struct served_sr *s = model->state;
     if (!s) return;
     serve_sr_drop_folder(s);
+    sr_enlarger_close(s->network);
     store_close(s->file);
     free(s);
     model->state = NULL;

@@ -52,6 +52,18 @@ static size_t upscale_budget(const struct upscale *u)
     return budget;
 }
 
+/* The network that the image before has left, where it will do; else its memory is given back. */
+static struct sr_enlarger *upscale_take_kept(struct upscale *u, const struct upscale_cut *cut,
+                                             int h, int w)
+{
+    struct sr_enlarger **kept = u->options->kept, *taken = kept ? *kept : NULL;
+    if (!taken) return NULL;
+    *kept = NULL;
+    if (sr_enlarger_fits(taken, u->device, &cut->ways, h, w)) return taken;
+    sr_enlarger_close(taken);
+    return NULL;
+}
+
 /* Opens the enlarger for tiles of w x h and what is around them. ERR_DEVICE_MEMORY. */
 static int upscale_try(struct upscale *u, struct upscale_cut *cut, int w, int h)
 {
@@ -63,10 +75,12 @@ static int upscale_try(struct upscale *u, struct upscale_cut *cut, int w, int h)
                     "%s: a tile of %dx%d has more than 2^31 pixels of the result", u->in, read_w,
                     read_h); /* operations count an image's pixels in an int */
     TRY(sr_enlarger_bytes(&u->design, &cut->ways, u->device, read_h, read_w, &cut->bytes));
-    if (!u->options->tile && cut->bytes > upscale_budget(u))
+    cut->enlarger = upscale_take_kept(u, cut, read_h, read_w);
+    if (!cut->enlarger && !u->options->tile && cut->bytes > upscale_budget(u))
         return fail(ERR_DEVICE_MEMORY, "%s: a tile of %dx%d takes %zu bytes, there are %zu", u->in,
                     read_w, read_h, cut->bytes, upscale_budget(u));
-    TRY(sr_enlarger_open(&cut->enlarger, u->device, u->model, &cut->ways, read_h, read_w));
+    if (!cut->enlarger)
+        TRY(sr_enlarger_open(&cut->enlarger, u->device, u->model, &cut->ways, read_h, read_w));
     cut->w = w < u->shape.width ? w : u->shape.width;
     cut->h = h < u->shape.height ? h : u->shape.height;
     return OK;
@@ -313,6 +327,10 @@ int sr_upscale_file(struct device *device, const struct store_file *model, const
     int code = upscale_stream(&u);
     if (code == OK) code = enlarged_out_commit(u.result_file);
     enlarged_out_close(u.result_file);
+    if (code == OK && options->kept) {
+        *options->kept = u.cut.enlarger;
+        u.cut.enlarger = NULL;
+    }
     sr_enlarger_close(u.cut.enlarger);
     sr_enlarger_close(u.exact.enlarger);
     image_free(&u.alpha_rows);

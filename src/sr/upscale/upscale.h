@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 struct device;
+struct sr_enlarger;
 struct store_file;
 
 enum sr_alpha {
@@ -31,6 +32,9 @@ struct sr_upscale_options {
     void (*rows_done)(void *context, int done, int total); /* of the input; may be NULL */
     void *context;
     bool (*stop_requested)(void);
+    /* The network, open for the next image of the same model: the caller closes it before the
+     * device. *kept is NULL at first, and after ERR_DEVICE_MEMORY. NULL: each opens its own. */
+    struct sr_enlarger **kept;
 };
 
 /* What became of an image. */
