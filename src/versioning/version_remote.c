@@ -31,6 +31,32 @@ static int remote_find_settings(struct version_remote *remote)
     return OK;
 }
 
+/* As git has it: no "host:path", and no "https://". */
+static bool remote_is_path(const char *url)
+{
+    size_t plain = strcspn(url, ":/");
+    return url[plain] != ':';
+}
+
+/* A path that a remote is given by begins at the top of the user's repository, whichever of its
+ * folders is the current one. */
+static int remote_settle_top(struct version_remote *remote)
+{
+    static const char *const tree[] = {"rev-parse", "--show-toplevel", NULL};
+    static const char *const bare[] = {"rev-parse", "--absolute-git-dir", NULL};
+    char *top = NULL;
+    if (strchr("/~", *remote->url) || !remote_is_path(remote->url)) return OK;
+    int code = remote_ask(tree, &top);
+    if (code == ERR_IO) code = remote_ask(bare, &top);
+    TRY(code);
+    char *whole = path_join(top, remote->url);
+    free(top);
+    if (!whole) return ERR_SYSTEM;
+    free(remote->url);
+    remote->url = whole;
+    return OK;
+}
+
 /* A path relative to the current folder is made one from the root: pushes do not depend on where
  * git looks from. */
 static int remote_settle_path(struct version_remote *remote)
@@ -65,6 +91,7 @@ int version_remote_find(struct version_remote *remote, const char *name, bool lf
             return fail(ERR_CONFIG, "git.remote is not set, and the current folder's repository "
                                     "has no remote `origin`");
         TRY(code);
+        TRY(remote_settle_top(remote));
     }
     return remote->url ? remote_settle_path(remote) : ERR_SYSTEM;
 }
