@@ -8,6 +8,7 @@
 #include "run/signals.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 bool train_batch_has(const struct train_batch *batch, int index)
 {
@@ -127,6 +128,48 @@ static int train_batch_sum_up(const struct train_batch *batch, int code)
     return code == OK ? train_batch_conclude(batch) : code;
 }
 
+static int train_compare_branches(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Adds the branches that runs are told to push to. */
+static int train_batch_name_branches(const struct train_batch *batch, char **names, int *count)
+{
+    for (int i = 0; i < batch->count; i++) {
+        struct config *one = NULL;
+        TRY(config_batch(batch->config, i, &one));
+        bool pushes = one->git.mode != CONFIG_GIT_MODE_NONE && *one->git.branch;
+        if (pushes) names[*count] = string_format("%s", one->git.branch);
+        bool failed = pushes && !names[*count];
+        *count += pushes && !failed;
+        config_free(one);
+        if (failed) return ERR_SYSTEM;
+    }
+    return OK;
+}
+
+/* Each would overwrite what the one before has pushed. */
+static int train_batch_check_branches(const struct train_batch *batch)
+{
+    int count = 0;
+    if (batch->options->only || !config_is_set(batch->config, "git.branch")) return OK;
+    char **names = calloc((size_t)batch->count, sizeof *names);
+    if (!names) return fail(ERR_SYSTEM, "out of memory");
+    int code = train_batch_name_branches(batch, names, &count);
+    qsort(names, (size_t)count, sizeof *names, train_compare_branches);
+    for (int i = 1; code == OK && i < count; i++)
+        if (strcmp(names[i], names[i - 1]) == 0)
+            code = fail(ERR_CONFIG,
+                        "git.branch %s (%s): more than one run of the batch would overwrite it; "
+                        "empty, it is imgtrain/ and each run's name",
+                        names[i], config_origin(batch->config, "git.branch"));
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    return code;
+}
+
 static int train_batch_check(const struct train_batch *batch)
 {
     const struct train_options *options = batch->options;
@@ -139,7 +182,7 @@ static int train_batch_check(const struct train_batch *batch)
     if ((options->jobs > 1 || options->shard || options->only) && !named)
         return fail(ERR_USAGE,
                     "runs that know nothing of one another need names: give -o or exp_name");
-    return OK;
+    return train_batch_check_branches(batch);
 }
 
 int train_batch(const struct config *config, const struct train_options *options, bool expanded)
