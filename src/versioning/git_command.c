@@ -51,11 +51,11 @@ static const char *const put_in[] = {
 };
 
 /* No hook of the user's is run, nothing is collected behind our back, a connection that has gone
- * quiet ends, and zlib takes little from the training. */
+ * quiet ends, zlib takes little from the training, and what is stored is on the disk. */
 static const char *const settings[] = {
     "core.hooksPath=/dev/null", "core.askPass=",  "gc.auto=0",
     "core.compression=1",       "pack.threads=1", "http.lowSpeedLimit=100",
-    "http.lowSpeedTime=60",
+    "http.lowSpeedTime=60",     "core.fsync=all",
 };
 
 enum {

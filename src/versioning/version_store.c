@@ -60,20 +60,48 @@ static int store_remove(const struct version_store *store, const char *const *na
     return code;
 }
 
-/* Git leaves it to the system when objects reach the disk: after a power cut they may be empty, and
- * what an empty one is the name of is not written again. Versions to come make it anew. */
+/* Versions to come make it anew; the error message says why. */
+static int store_drop(const struct version_store *store)
+{
+    static const char *const broken[] = {"HEAD", "packed-refs", "refs", "objects", NULL};
+    log_info("%s is made anew: %s", store->git_dir, error_message());
+    return store_remove(store, broken);
+}
+
+/* Whether every object that a version needs is there and begins as it should: of a large model's
+ * only the first bytes are read. ERR_IO: not. */
+static int store_check_heads(const struct git_command *command)
+{
+    static const char *const heads[] = {"cat-file", "--batch-all-objects", "--batch-check", NULL};
+    static const char *const links[] = {"fsck", "--connectivity-only", "--no-dangling",
+                                        "--no-progress", NULL};
+    char *list = NULL;
+    TRY(git_run(command, links, NULL));
+    TRY(git_run(command, heads, &list));
+    int code = strstr(list, " missing") ? fail(ERR_IO, "an object is damaged") : OK;
+    free(list);
+    return code;
+}
+
+/* Before Git 2.36 it was left to the system when objects reach the disk: after a power cut they may
+ * be empty, and what an empty one is the name of is not written again. */
 static int store_repair(const struct version_store *store)
 {
-    static const char *const check[] = {"fsck", "--no-dangling", "--no-progress", NULL};
-    static const char *const broken[] = {"HEAD", "packed-refs", "refs", "objects", NULL};
     struct git_command command = store_command(store);
     if (!file_exists_in(store->git_dir, "HEAD") && !file_exists_in(store->git_dir, "objects"))
         return OK;
     command.seconds = 1e9; /* the disk's own time, not that of a push */
-    int code = git_run(&command, check, NULL);
-    if (code != ERR_IO) return code;
-    log_info("%s is made anew: %s", store->git_dir, error_message());
-    return store_remove(store, broken);
+    int code = store_check_heads(&command);
+    return code == ERR_IO ? store_drop(store) : code;
+}
+
+int version_store_examine(const struct version_store *store)
+{
+    static const char *const all[] = {"fsck", "--no-dangling", "--no-progress", NULL};
+    struct git_command command = store_command(store);
+    command.seconds = 1e9;
+    int code = git_run(&command, all, NULL);
+    return code == ERR_IO ? store_drop(store) : code;
 }
 
 /* Who makes the commits, where the user's settings do not say: a container has no name for anybody.

@@ -24,6 +24,9 @@ struct version_store {
 /* Makes the repository, unless it is there and whole, and takes away what a killed process left in
  * it. */
 int version_store_begin(const struct version_store *store);
+/* Reads every byte of it, and removes it where any is wrong: for when a push has failed, whose
+ * reason may be here. It is to be begun again. */
+int version_store_examine(const struct version_store *store);
 /* A commit of the file as model.safetensors, before which `keep` - 1 older ones stay. *added: false
  * where the newest version holds these bytes already. */
 int version_store_add(const struct version_store *store, const char *path, const char *message,

@@ -21,6 +21,7 @@ struct versions {
     char *path, *message; /* of the version on its way; NULL: what is stored is pushed */
     int64_t step;
     bool begun;             /* the repository is there */
+    bool examined;          /* all of it was read by this process */
     bool busy;              /* a version is on its way */
     bool closing, in_a_row; /* the last push failed */
     atomic_bool stop;
@@ -77,6 +78,15 @@ static void versions_note(struct versions *v, int code, bool any)
     v->in_a_row = code < 0;
 }
 
+/* A first push that fails may do so for what lies here: only reading all of it tells. */
+static void versions_examine(struct versions *v, int failure)
+{
+    if (failure != ERR_IO || !v->begun || v->examined || atomic_load(&v->stop)) return;
+    v->examined = true;
+    v->begun = false;
+    if (version_store_examine(&v->store) < 0) log_debug("versions: %s", error_message());
+}
+
 /* After the message of what failed before has been said. */
 static void versions_prune(const struct versions *v)
 {
@@ -98,6 +108,7 @@ static void *versions_main(void *argument)
         pthread_mutex_lock(&v->lock);
         versions_note(v, code, any);
         pthread_mutex_unlock(&v->lock);
+        versions_examine(v, code);
         versions_prune(v);
         pthread_mutex_lock(&v->lock);
         v->busy = false;

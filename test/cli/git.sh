@@ -74,6 +74,12 @@ run 0 "$real" -C bare.git log --format='%an %s%n%b' imgtrain/a-run
 out_has "imgtrain a run: step 40"
 out_has "psnr "
 has_not "a run/git/next.safetensors"
+# ... and from a folder of it: the remote's path begins at the top
+mkdir user/below
+run 0 sh -c 'cd user/below && "$0" train ../../tiny.yaml input_path=../../picture.ppm git.remote= git.every=40 -o ../../below' "$program"
+rmdir user/below
+err_lacks "not pushed"
+pushed bare.git imgtrain/below below
 has_not unasked
 run 0 imgtrain verify "a run"
 
@@ -102,6 +108,17 @@ for damage in objects refs; do
     pushed bare.git kept kept
     run 0 "$real" -C kept/git fsck
 done
+# What is wrong behind an object's first bytes is found when a push of it fails; the version after that one arrives.
+file=kept/git/objects/$("$real" -C kept/git rev-parse refs/imgtrain/newest:model.safetensors | sed 's/../&\//')
+head -c $(($(wc -c <"$file") / 2)) "$file" >half
+chmod u+w "$file"
+cp half "$file"
+for remote in other.git bare.git; do
+    [ $remote = bare.git ] || bare $remote
+    run 0 imgtrain train tiny.yaml git.remote=./$remote git.branch=kept max_steps=$steps -o kept --resume
+done
+err_lacks "warning"
+pushed bare.git kept kept
 mv kept/git elsewhere
 ln -s ../elsewhere kept/git
 run 0 imgtrain train tiny.yaml git.keep=3 git.branch=kept max_steps=60 -o kept --resume
@@ -194,7 +211,8 @@ err_lacks secret@
 kill $server
 
 # ---- stops ----
-run 75 with_front "$program" train tiny.yaml git.every=40 -o stopped --time-limit 1.5
+echo 'kill -TERM $PPID; sleep 1000.25' >at_push
+run 75 with_front "$program" train tiny.yaml git.every=40 -o stopped
 err_has "while the model was pushed: run again with --resume"
 run 0 imgtrain train tiny.yaml git.every=40 -o stopped --resume
 as_plain stopped
@@ -254,6 +272,9 @@ fi
 # ---- what is refused before there is a run ----
 run 78 imgtrain train tiny.yaml git.remote=nowhere -o refused
 err_is "imgtrain: git.remote nowhere: the current folder's repository has no such remote (a path is written with a /)"
+run 78 imgtrain train tiny.yaml git.branch=one num_gaussians='[40, 41]' -o refused
+err_has "git.branch one (command line): more than one run of the batch would overwrite it"
+run 0 imgtrain train tiny.yaml git.branch='[one, two]' --dry-run -o refused
 run 78 imgtrain train tiny.yaml git.branch=a..b -o refused
 err_is "imgtrain: git.branch a..b: Git takes no such name"
 run 78 imgtrain train tiny.yaml git.remote= -o refused
