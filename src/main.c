@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"plan", cmd_plan, "what training takes of memory, in every way it can run"},
     {"render", cmd_render, "make the image of a model at any size"},
     {"sample", cmd_sample, "make images with a trained generator"},
+    {"project", cmd_project, "find the latents that draw given images"},
     {"generate", cmd_generate, "make images with a diffusion model"},
     {"upscale", cmd_upscale, "enlarge images with a trained network"},
     {"serve", cmd_serve, "answer over HTTP with models"},

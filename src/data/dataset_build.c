@@ -54,9 +54,8 @@ static int crop_centre(struct image *out, const struct image *in, int width, int
     return OK;
 }
 
-/* Decodes one file into [height][width][3]. *enlarged: it was smaller than that. */
-static int dataset_build_decode(uint8_t *out, const char *path,
-                                const struct dataset_options *options, bool *enlarged)
+int dataset_build_decode(uint8_t *out, const char *path, const struct dataset_options *options,
+                         bool *enlarged)
 {
     int width = options->width, height = options->height;
     struct image whole = {0}, cropped = {0}, resized = {0};

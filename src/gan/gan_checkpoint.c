@@ -52,7 +52,7 @@ static int load_list(const struct store_file *file, const char *key, int most, i
     return OK;
 }
 
-static int store_design(const struct net_design *design, struct store_writer *writer)
+int gan_store_design(const struct net_design *design, struct store_writer *writer)
 {
     TRY(store_set_int(writer, "gan.stages", design->stages));
     TRY(store_set_int(writer, "gan.base_width", design->base_w));
@@ -214,7 +214,7 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
     if (core->mode.conv_library) TRY(store_engines(core, writer));
     TRY(store_stretch(&progress->stretch, writer));
     if (progress->half.done) TRY(store_half(&progress->half, writer));
-    return store_design(&core->design, writer);
+    return gan_store_design(&core->design, writer);
 }
 
 int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file)
@@ -288,7 +288,7 @@ int gan_store_model(const struct gan_core *core, const float *parameters,
                     struct store_writer *writer)
 {
     TRY(weights_store(writer, "", &core->g.net, parameters));
-    return store_design(&core->design, writer);
+    return gan_store_design(&core->design, writer);
 }
 
 static const char *generator_prefix(const struct store_file *file)

@@ -31,10 +31,12 @@ int gan_store(struct gan_core *core, const struct gan_progress *progress,
 /* Into a connected core. ERR_DATA. */
 int gan_load(struct gan_core *core, struct gan_progress *progress, const struct store_file *file);
 
-/* The model: weights of a generator as g.*, and the design in the metadata ("gan.width" ... ). */
+/* The model: weights of a generator as g.*, and the design in the metadata. */
 int gan_store_model(const struct gan_core *core, const float *parameters,
                     struct store_writer *writer);
 
+/* The metadata "gan.width" ... */
+int gan_store_design(const struct net_design *design, struct store_writer *writer);
 /* The design that a model or checkpoint was trained with, of images that can be trained. It is
  * the metadata's word alone until weights_expect was asked. ERR_DATA. */
 int gan_load_design(struct net_design *design, const struct store_file *file);

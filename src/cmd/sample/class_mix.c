@@ -47,9 +47,8 @@ int class_mix_parse(struct class_mix *mix, const char *option, const char *text)
     return sum > 0 ? OK : fail(ERR_USAGE, "%s %s: all weights are 0", option, text);
 }
 
-int class_mix_check(const struct sampler *sampler, int64_t label)
+int class_mix_check(int classes, int64_t label)
 {
-    int classes = sampler_classes(sampler);
     if (label >= 0 && classes == 0)
         return fail(ERR_USAGE, "--class %" PRId64 ": this model has no classes", label);
     if (label >= classes && classes > 0)
@@ -61,7 +60,7 @@ int class_mix_check(const struct sampler *sampler, int64_t label)
 int class_mix_apply(const struct class_mix *mix, struct sampler *sampler)
 {
     for (int i = 0; i < mix->count; i++)
-        TRY(class_mix_check(sampler, mix->class[i]));
+        TRY(class_mix_check(sampler_classes(sampler), mix->class[i]));
     if (mix->count < 2) return OK;
     double *weights = calloc((size_t)sampler_classes(sampler), sizeof *weights);
     if (!weights) return fail(ERR_SYSTEM, "out of memory");

@@ -17,8 +17,8 @@ struct class_mix {
 
 /* "3", or "0:0.7,3:0.3". ERR_USAGE. */
 int class_mix_parse(struct class_mix *mix, const char *option, const char *text);
-/* ERR_USAGE where the model has no class `label`; below 0: none is asked for. */
-int class_mix_check(const struct sampler *sampler, int64_t label);
+/* ERR_USAGE where a model of so many classes has no class `label`; below 0: none is asked for. */
+int class_mix_check(int classes, int64_t label);
 /* Has a generator make images of several classes. ERR_USAGE for one that it does not have. */
 int class_mix_apply(const struct class_mix *mix, struct sampler *sampler);
 

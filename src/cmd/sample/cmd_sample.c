@@ -85,7 +85,8 @@ static int cmd_sample_check_options(const struct sample_options *options)
 
 /* The latents or seeds to make, and the grid's shape. */
 static int choose_samples(const struct sample_options *options, struct sample_list *list,
-                          struct seed_list *seeds, struct latent_file *latents)
+                          struct seed_list *seeds, struct latent_file *latents,
+                          struct latent_file *edit)
 {
     int *columns = &list->columns, *rows = &list->rows;
     *list = (struct sample_list){.seeds = seeds, .walk = options->interpolate || options->video};
@@ -98,6 +99,13 @@ static int choose_samples(const struct sample_options *options, struct sample_li
     if (options->latents) {
         TRY(latent_file_read(latents, options->latents));
         list->latents = latents;
+    }
+    if (options->edit) {
+        TRY(latent_file_read(edit, options->edit));
+        if (edit->count != 1)
+            return fail(ERR_DATA, "%s: %d rows, but a direction is one", options->edit,
+                        edit->count);
+        list->edit = edit;
     }
     int wanted = options->grid ? *columns * *rows : 64;
     for (int i = 0; !options->seeds && !options->interpolate && !options->latents && i < wanted;
@@ -135,7 +143,7 @@ static int sample_diffusion(char *model, const struct sample_options *options)
     if (mix.count > 1)
         return fail(ERR_USAGE, "--class %s: a mixture is of GANs, and %s is a diffusion model",
                     options->class, model);
-    options_without_effect("scale truncation", "with a diffusion model");
+    options_without_effect("scale truncation edit strength", "with a diffusion model");
     snprintf(class, sizeof class, "%" PRId64, mix.class[0]);
     char *words[] = {(char[]){"generate"},
                      model,
@@ -154,7 +162,7 @@ static int sample_diffusion(char *model, const struct sample_options *options)
 int cmd_sample(int argc, char **argv)
 {
     struct sample_options options = {
-        .device = "auto", .frames = 60, .fps = 30, .batch = BATCH, .truncation = 1};
+        .device = "auto", .frames = 60, .fps = 30, .batch = BATCH, .truncation = 1, .strength = 1};
     const struct option_row rows[] = {
         {.letter = 'o',
          .name = "output",
@@ -187,6 +195,16 @@ int cmd_sample(int argc, char **argv)
          .low = 0,
          .high = 2,
          .help = "latents towards the mean: 1 as they are, 0 the mean"},
+        {.name = "edit",
+         .argument = "FILE",
+         .text = &options.edit,
+         .help = "a direction that is added to the latents (imgtrain project --towards)"},
+        {.name = "strength",
+         .argument = "S",
+         .number = &options.strength,
+         .low = -100,
+         .high = 100,
+         .help = "how many times (1)"},
         {.name = "class",
          .argument = "K[:W,K:W]",
          .text = &options.class,
@@ -239,18 +257,20 @@ int cmd_sample(int argc, char **argv)
 
     };
     struct seed_list seeds = {0};
-    struct latent_file latents = {0};
+    struct latent_file latents = {0}, edit = {0};
     struct sample_list list;
     int operands;
     OPTIONS_TRY(options_parse(&usage, argc, argv, &operands));
     TRY(cmd_sample_check_options(&options));
     if (is_diffusion(argv[1])) return sample_diffusion(argv[1], &options);
-    int code = choose_samples(&options, &list, &seeds, &latents);
+    if (!options.edit) options_without_effect("strength", "without --edit");
+    int code = choose_samples(&options, &list, &seeds, &latents, &edit);
     if (!list.walk) options_without_effect("frames fps", "without --interpolate or --video");
     if (list.walk && !sample_is_video(options.output))
         options_without_effect("fps", "where images are made, not a video");
     if (code == OK) code = sample_model(argv[1], &options, &list);
     seed_list_free(&seeds);
     latent_file_free(&latents);
+    latent_file_free(&edit);
     return code;
 }

@@ -89,6 +89,8 @@ static void list_latent(const struct maker *m, int index, float *latent)
     else
         sampler_latent(m->sampler, m->list->seeds->seeds[index], latent);
     seeds_truncate(latent, z, m->options->truncation);
+    for (int i = 0; m->list->edit && i < z; i++)
+        latent[i] += (float)m->options->strength * m->list->edit->values[i];
 }
 
 /* Its class: the one that is asked for, or classes take turns. */
@@ -284,6 +286,7 @@ static int sample_make_prepare(struct maker *m, const struct sample_options *opt
     m->batch = (int)options->batch;
     m->scale = (int)options->scale;
     TRY(sample_check_latents(m->sampler, options->latents, m->list->latents));
+    TRY(sample_check_latents(m->sampler, options->edit, m->list->edit));
     TRY(class_mix_apply(&m->list->classes, m->sampler));
     int side = m->w > m->h ? m->w : m->h;
     if (m->scale == 0) /* a video of 16 pixels is hard to look at */

@@ -13,10 +13,10 @@ struct sampler;
 struct seed_list;
 
 struct sample_options {
-    const char *seeds, *output, *grid, *interpolate, *latents, *class, *device;
+    const char *seeds, *output, *grid, *interpolate, *latents, *edit, *class, *device;
     bool video;
     int64_t frames, fps, scale, batch;
-    double truncation;
+    double truncation, strength;
     uint64_t memory_limit;
 };
 
@@ -24,9 +24,10 @@ struct sample_options {
 struct sample_list {
     const struct seed_list *seeds;
     const struct latent_file *latents;
-    struct class_mix classes; /* none: they take turns */
-    bool walk;                /* from each to the next */
-    int columns, rows;        /* of a grid; 0: none */
+    const struct latent_file *edit; /* added to each, options->strength times; NULL: none */
+    struct class_mix classes;       /* none: they take turns */
+    bool walk;                      /* from each to the next */
+    int columns, rows;              /* of a grid; 0: none */
 };
 
 int sample_list_count(const struct sample_list *list);

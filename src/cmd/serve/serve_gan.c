@@ -53,7 +53,7 @@ static int gan_label(const struct sampler *sampler, struct serve_job *job, int *
         if (!names) number = -1;
         if (!names) serve_ask_ignore(&job->ask, "prompt");
     }
-    TRY(class_mix_check(sampler, number));
+    TRY(class_mix_check(sampler_classes(sampler), number));
     *label = (int)number;
     return OK;
 }

@@ -1,0 +1,75 @@
+/* What `imgtrain project` works on: images, and the latents that draw them. */
+#ifndef IMGTRAIN_CMD_PROJECT_H
+#define IMGTRAIN_CMD_PROJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store_file;
+
+struct project_options {
+    const char *output, *towards, *device;
+    int64_t steps, tune, candidates, label;
+    double lr, tune_lr;
+    uint64_t memory_limit;
+};
+
+struct project_image {
+    char *path;      /* owned */
+    bool towards;    /* of the second set */
+    uint64_t seed;   /* of the sample that was nearest */
+    double nearest;  /* its PSNR */
+    double *psnr;    /* [steps + tune + 1]: before each step, and of the result */
+    uint8_t *target; /* [h][w][3] */
+    uint8_t *projected;
+};
+
+struct project {
+    const struct project_options *options;
+    const struct store_file *file; /* the generator's */
+    int w, h, z, classes;
+    struct project_image *images;
+    int count, second; /* images, and how many of them are of the second set */
+    float *latents;    /* [count][z] */
+    int *labels;       /* [count] */
+};
+
+static inline int project_steps(const struct project *p)
+{
+    return (int)(p->options->steps + p->options->tune);
+}
+
+static inline int project_image_bytes(const struct project *p)
+{
+    return p->w * p->h * 3;
+}
+
+/* ---- project_images.c ---- */
+
+/* An image, or those of a folder. */
+int project_add(struct project *project, const char *path, bool towards);
+/* Decodes them all, for a generator of project->w x project->h. */
+int project_load(struct project *project);
+void project_free(struct project *project);
+
+/* ---- project_descend.c ---- */
+
+struct device;
+
+/* Fills in latents, labels, PSNRs and projected images, with at_once images at a time; writes the
+ * video, and the generator where it is tuned. */
+int project_descend(struct project *project, struct device *device, int at_once);
+
+/* ---- project_files.c ---- */
+
+/* ERR_OUTPUT where the folder has a result already. */
+int project_check_output(const char *folder);
+/* latents.npy, projected.csv, metrics.csv, images, direction.npy. */
+int project_write(const struct project *project);
+/* The images first .. first + n - 1 above what draws them now ([n] images), in `columns` columns.
+ */
+struct image;
+int project_sheet(const struct project *project, int first, int n, int columns,
+                  const uint8_t *drawn, struct image *sheet);
+
+#endif
