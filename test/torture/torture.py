@@ -13,6 +13,7 @@ nothing that was saved, and end, resumed, with the bits of a run that nothing be
 Last line: N passed, N failed, N skipped."""
 import concurrent.futures
 import datetime
+import filecmp
 import os
 import random
 import re
@@ -70,8 +71,11 @@ class Work:
             shutil.copytree(copy_of, path)
         return path
 
-    def ends_the_same(self, run, aside=None, **how):
-        """Nothing befalls it from here on. aside: a file that the resumed run must put aside."""
+    def ends_the_same(self, run, after=None, aside=None, **how):
+        """Nothing befalls it from here on. after: the process that something befell; if it did not come to begin a run,
+        this one would be the unbroken run again. aside: a file that the resumed run must put aside."""
+        if after and after.returncode != FINISHED and not os.path.exists(run):
+            return
         self.must_end(train(run, self.words, resume=True), FINISHED)
         if aside:
             os.remove(aside)
@@ -177,9 +181,10 @@ def row_calls(work):
 def case_calls(work, case):
     resumed, name, k = case
     run = work.new(work.half if resumed else None)
-    work.must_end(injected(work, run, resumed, name, 'signal=KILL', k), KILLED)
+    done = injected(work, run, resumed, name, 'signal=KILL', k)
+    work.must_end(done, KILLED)
     loses_little(run)
-    work.ends_the_same(run)
+    work.ends_the_same(run, done)
 
 
 def row_errors(work):
@@ -197,7 +202,7 @@ def case_errors(work, case):
     done = injected(work, run, resumed, name, 'error=' + error, k)
     work.must_end(done, FINISHED, NO_MEMORY, *ORDERLY)
     nothing_is_lost(run, before)
-    work.ends_the_same(run, said=done.stderr)
+    work.ends_the_same(run, done, said=done.stderr)
 
 
 def nothing_is_lost(run, before):
@@ -219,6 +224,12 @@ def row_signals(work):
     return spread(work, [(SIGNALS[(first + n + call[0]) % len(SIGNALS)],) + call for n, call in enumerate(found)], 2)
 
 
+def made_steps(work, run):
+    """Whether it has lines but those that were there before: with other times, if of the same steps."""
+    path, before = (os.path.join(folder, 'metrics.jsonl') for folder in (run, work.half))
+    return steps_done(run) and not filecmp.cmp(path, before, shallow=False)
+
+
 def case_signals(work, case):
     number, resumed, name, k = case
     run = work.new(work.half if resumed else None)
@@ -229,9 +240,9 @@ def case_signals(work, case):
     if done.returncode == ended_by and not resumed and os.path.exists(run):
         raise Wrong('there is a run, and no handler yet')
     loses_little(run)
-    if done.returncode == STOPPED and os.path.isdir(run) and max(steps_done(run), default=0) > (newest_checkpoint(run) or 0):
+    if done.returncode == STOPPED and made_steps(work, run) and max(steps_done(run)) > (newest_checkpoint(run) or 0):
         raise Wrong('the last step is not saved')
-    work.ends_the_same(run)
+    work.ends_the_same(run, done)
 
 
 # ---- a loss that is no number ----
@@ -269,24 +280,40 @@ def built_preload(folder):
     return library
 
 
-def row_malloc(work):
-    counted = work.new()
-    done = train(counted, work.words, more_env={
-        'LD_PRELOAD': built_preload(work.folder), 'MALLOC_COUNT': counted + '.count'})
+VIDEO = ['video.enabled=true', 'video.max_size=64', 'video.hold=0.1']
+
+
+def allocations(work, resumed, more):
+    run = work.new(work.half if resumed else None)
+    done = train(run, work.words + more, resume=resumed, more_env={
+        'LD_PRELOAD': built_preload(work.folder), 'MALLOC_COUNT': run + '.count'})
     work.must_end(done, FINISHED)
-    with open(counted + '.count') as file:
+    with open(run + '.count') as file:
         count = int(file.read())
-    shutil.rmtree(counted)
-    return spread(work, ['%d' % k for k in range(1, count + 1)] + ['%d+' % k for k in range(1, count + 1, 10)], 10)
+    shutil.rmtree(run)
+    return range(1, count + 1)
 
 
-def case_malloc(work, k):
-    run = work.new()
-    done = train(run, work.words, more_env={'LD_PRELOAD': built_preload(work.folder), 'MALLOC_FAILS': k})
+def row_malloc(work):
+    """Of a run and of a resume, and every tenth of a run that makes a video."""
+    found = [(resumed, [], form % k) for resumed in (False, True)
+             for form, every in (('%d', 1), ('%d+', 10)) for k in allocations(work, resumed, [])[::every]]
+    if LONG or CASES:
+        found += [(False, VIDEO, '%d' % k) for k in allocations(work, False, VIDEO)[::10]]
+    return spread(work, found, 10)
+
+
+def case_malloc(work, case):
+    resumed, more, k = case
+    run = work.new(work.half if resumed else None)
+    before = newest_checkpoint(run) if resumed else None
+    done = train(run, work.words + more, resume=resumed, more_env={
+        'LD_PRELOAD': built_preload(work.folder), 'MALLOC_FAILS': k})
     work.must_end(done, FINISHED, OUT_OF_MEMORY, NO_MEMORY)
     if done.returncode != FINISHED and 'imgtrain: ' not in done.stderr:
         raise Wrong('says: %s' % done.stderr[-500:])
-    work.ends_the_same(run, said=done.stderr)
+    nothing_is_lost(run, before)
+    work.ends_the_same(run, done, said=done.stderr)
 
 
 # ---- damaged checkpoints ----
