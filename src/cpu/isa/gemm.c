@@ -226,45 +226,35 @@ static size_t gemm_depth(const struct gemm *g, size_t depth)
     return most < g->k - depth ? most : g->k - depth;
 }
 
-/* One block of rows of a part, all blocks of the depth that are packed. */
-static void gemm_rows(const struct gemm *g, const struct gemm_part *part, struct gemm_block *block,
-                      size_t end, const float *panels, float *packed)
+/* One block of rows and of the depth of a part, whose share of B is packed. */
+static void gemm_rows(const struct gemm *g, const struct gemm_part *part,
+                      const struct gemm_block *block, const float *panels, float *packed)
 {
-    for (; block->depth < end; block->depth += block->count) {
-        block->count = gemm_depth(g, block->depth);
-        if (block->kind == GEMM_STRIPS)
-            gemm_pack_strips(packed, g, block->depth, block->count, block->row, block->rows);
-        else if (block->kind == GEMM_COPIES)
-            gemm_pack_copies(packed, g, block->depth, block->count, block->row, block->rows);
-        for (size_t c = 0; c < part->columns; c += PANEL)
-            gemm_panel(g, block, panels + c * GEMM_DEPTH, part->column + c,
-                       part->columns - c < PANEL ? part->columns - c : PANEL);
-        panels += (size_t)GEMM_DEPTH * GEMM_COLUMNS;
-    }
+    if (block->kind == GEMM_STRIPS)
+        gemm_pack_strips(packed, g, block->depth, block->count, block->row, block->rows);
+    else if (block->kind == GEMM_COPIES)
+        gemm_pack_copies(packed, g, block->depth, block->count, block->row, block->rows);
+    for (size_t c = 0; c < part->columns; c += PANEL)
+        gemm_panel(g, block, panels + c * GEMM_DEPTH, part->column + c,
+                   part->columns - c < PANEL ? part->columns - c : PANEL);
 }
 
 static void ISA_NAME(gemm_part)(const struct gemm *g, const struct gemm_part *part,
                                 float *workspace)
 {
     enum { BLOCK_ROWS = GEMM_ROWS / TILE_ROWS * TILE_ROWS };
-    float *packed = workspace + (size_t)GEMM_DEPTH * GEMM_COLUMNS * GEMM_BLOCKS;
+    float *panels = workspace, *packed = workspace + (size_t)GEMM_DEPTH * GEMM_COLUMNS;
     struct gemm_block block = {.piece = g->chunk && g->chunk < GEMM_DEPTH ? g->chunk : GEMM_DEPTH,
                                .kind = gemm_rows_of(g),
                                .packed = packed};
-    for (size_t depth = 0, end; depth < g->k; depth = end) {
-        float *panels = workspace;
-        end = depth;
-        for (int i = 0; i < GEMM_BLOCKS && end < g->k; i++) {
-            size_t count = gemm_depth(g, end);
-            gemm_pack_panels(panels, GEMM_DEPTH, g, end, count, part->column, part->columns);
-            panels += (size_t)GEMM_DEPTH * GEMM_COLUMNS;
-            end += count;
-        }
+    for (; block.depth < g->k; block.depth += block.count) {
+        block.count = gemm_depth(g, block.depth);
+        gemm_pack_panels(panels, GEMM_DEPTH, g, block.depth, block.count, part->column,
+                         part->columns);
         for (size_t r = 0; r < part->rows; r += block.rows) {
             block.row = part->row + r;
             block.rows = part->rows - r < BLOCK_ROWS ? part->rows - r : BLOCK_ROWS;
-            block.depth = depth;
-            gemm_rows(g, part, &block, end, workspace, packed);
+            gemm_rows(g, part, &block, panels, packed);
         }
     }
 }

@@ -35,16 +35,17 @@ struct gemm_part {
 struct gemm_kernels {
     size_t rows, columns; /* of a tile of sums in registers: cuts are multiples of these */
     /* One part of C with a workspace of GEMM_WORKSPACE floats, aligned to 64 bytes. columns <=
-     * GEMM_COLUMNS */
+     * GEMM_COLUMNS; rows are best at most GEMM_PART_ROWS */
     void (*part)(const struct gemm *gemm, const struct gemm_part *part, float *workspace);
     /* to[j] += the sum of from[i * stride + j] over i < rows, for j < count <= 64 */
     void (*add_rows)(float *to, const float *from, size_t rows, size_t stride, size_t count);
 };
 
-/* Of a part: columns, blocks of the depth that are packed at once, rows whose share of A and C
- * stays in the second-level cache. */
-enum { GEMM_COLUMNS = 512, GEMM_BLOCKS = 3, GEMM_ROWS = 224 };
-enum { GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS * GEMM_BLOCKS + GEMM_ROWS) + 16 * GEMM_ROWS };
+/* Of a part: columns and rows, at most, so that a block of the depth of B and the part's C stay in
+ * the second-level cache (1.5 MiB) until the depth is through; rows whose share of A is packed at
+ * once. */
+enum { GEMM_COLUMNS = 384, GEMM_PART_ROWS = 672, GEMM_ROWS = 112 };
+enum { GEMM_WORKSPACE = GEMM_DEPTH * (GEMM_COLUMNS + GEMM_ROWS) + 16 * GEMM_ROWS };
 
 extern const struct gemm_kernels gemm_kernels_base, gemm_kernels_avx2, gemm_kernels_avx512;
 

@@ -72,9 +72,10 @@ static void gemm_compute(const struct gemm *g, void *workspace)
     /* simple operations of a whole part; less is not worth a thread */
     size_t work = g->m * g->n / 8 * g->k / (1 << 14) + 1;
     if (wanted > work) wanted = work;
-    size_t across = ceil_divide(g->n, GEMM_COLUMNS);
+    size_t across = ceil_divide(g->n, GEMM_COLUMNS), least = ceil_divide(g->m, GEMM_PART_ROWS);
     size_t down = ceil_divide(wanted, across), most = ceil_divide(g->m, FEWEST_TILES * height);
     if (down > most) down = most;
+    if (down < least) down = least;
     if (across * down < wanted) across = ceil_divide(wanted, down);
     job.columns = gemm_share(g->n, across, unit);
     job.rows = gemm_share(g->m, down, height);
