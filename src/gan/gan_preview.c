@@ -1,6 +1,7 @@
 /* What is seen of a GAN in training: samples of the averaged generator, their metrics, the gap
  * between learned and held-out images, and the images of frames. */
 #include "base/error.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "data/dataset.h"
 #include "device/device.h"
@@ -13,7 +14,9 @@
 
 #include <math.h>
 
-enum { GAP_PICTURES = 64, SOME = 16 };
+enum { GAP_PICTURES = 64, SOME = 16, OVERFIT_MEAN = 5 };
+
+static const double OVERFIT_SHARE = 0.6, OVERFIT_GAP = 0.1;
 
 /* ---- samples of the averaged generator ---- */
 
@@ -109,17 +112,20 @@ void gan_listen(struct task_state *s, bool listens)
     gan_core_listen(s->core, stops ? s->stop_requested : NULL);
 }
 
-/* Mean score of up to GAP_PICTURES training or held-out images, not augmented. */
+/* Mean score of up to GAP_PICTURES training or held-out images, not augmented, spread evenly: the
+ * first ones may all be of one folder. */
 static int mean_score(struct task_state *s, bool held, double *mean)
 {
     const uint8_t *pixels[GAP_PICTURES];
     int labels[GAP_PICTURES],
-        count = held ? dataset_held_count(s->set) : dataset_train_count(s->set);
+        total = held ? dataset_held_count(s->set) : dataset_train_count(s->set);
     float scores[GAP_PICTURES];
     double sum = 0;
-    if (count > GAP_PICTURES) count = GAP_PICTURES;
+    int count = total < GAP_PICTURES ? total : GAP_PICTURES;
     for (int i = 0; i < count; i++) {
-        struct dataset_item item = held ? dataset_held(s->set, i) : dataset_train(s->set, i);
+        int index = (int)((int64_t)i * total / count);
+        struct dataset_item item =
+            held ? dataset_held(s->set, index) : dataset_train(s->set, index);
         pixels[i] = item.pixels;
         labels[i] = item.label;
     }
@@ -130,6 +136,29 @@ static int mean_score(struct task_state *s, bool held, double *mean)
     return OK;
 }
 
+/* gap / span is r_v of Karras et al. 2020: at 0 D knows nothing by heart, at 1 nothing else. */
+bool gan_overfit_shows(struct gan_overfit *o, double gap, double span)
+{
+    int of = ++o->count < OVERFIT_MEAN ? o->count : OVERFIT_MEAN;
+    o->gap += (gap - o->gap) / of;
+    o->span += (span - o->span) / of;
+    bool shows =
+        o->count >= OVERFIT_MEAN && o->gap > OVERFIT_GAP && o->gap > OVERFIT_SHARE * o->span;
+    if (o->said || !shows) return false;
+    o->said = true;
+    return true;
+}
+
+static void note_overfitting(struct task_state *s, double train)
+{
+    if (!gan_overfit_shows(&s->overfit, s->gap, train - s->d.score_fake)) return;
+    log_warning("D begins to know its images by heart: it scores learnt ones %.2f above held-out "
+                "ones and %.2f above samples. More images,%s a larger gan.augment (%.2f now) or "
+                "fewer gan.images help; the generator with the best rKID is kept",
+                s->overfit.gap, s->overfit.span, s->config->gan.flip ? "" : " gan.flip,",
+                s->now.augment);
+}
+
 int gan_measure_gap(struct task_state *s)
 {
     double train, held;
@@ -138,8 +167,10 @@ int gan_measure_gap(struct task_state *s)
     int code = mean_score(s, false, &train);
     if (code == OK) code = mean_score(s, true, &held);
     gan_listen(s, false);
-    if (code == OK) s->gap = train - held;
-    return code;
+    TRY(code);
+    s->gap = train - held;
+    note_overfitting(s, train);
+    return OK;
 }
 
 /* ---- images ---- */

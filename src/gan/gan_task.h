@@ -15,6 +15,13 @@ struct dataset_item;
 struct image;
 struct task_report;
 
+/* Running means of what this process has measured: they decide what is said, and no more. */
+struct gan_overfit {
+    double gap, span; /* D's score of learnt images less that of held-out ones; of samples */
+    int count;
+    bool said;
+};
+
 struct task_state {
     const struct config *config; /* `sized` */
     struct config sized;         /* the config with the present batch; borrows its strings */
@@ -39,6 +46,7 @@ struct task_state {
     double gap;
     bool gap_pending; /* a stop came before it was known; best.pending tells of which step */
     bool identity_warned;
+    struct gan_overfit overfit;
     bool (*stop_requested)(void);
     int64_t step;       /* the one that fill() is asked about */
     int64_t steps_done; /* by this process; the checkpoint's at first */
@@ -83,6 +91,10 @@ int gan_measure_step(struct task_state *s, int64_t steps_done, bool gap);
 void gan_listen(struct task_state *s, bool listens);
 /* Mean score of training less held-out images, into s->gap. */
 int gan_measure_gap(struct task_state *s);
+
+/* One more measurement. True once: when, over some of them, D tells learnt images from held-out
+ * ones by most of what it tells them from samples by. */
+bool gan_overfit_shows(struct gan_overfit *overfit, double gap, double span);
 
 /* As in struct task. */
 int gan_complete(struct task_state *s, struct task_report *report);

@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "gan/best_model.h"
 #include "gan/gan.h"
+#include "gan/gan_task.h"
 #include "image/image.h"
 #include "registry/devices.h"
 #include "run/signals.h"
@@ -382,12 +383,38 @@ START_TEST(a_stop_anywhere_in_a_measurement_loses_nothing)
 }
 END_TEST
 
+/* Said once, and not of a single measurement, nor of a small or negative gap, nor where samples are
+ * as far away. */
+START_TEST(overfitting_is_told_by_gap_and_span)
+{
+    const struct {
+        double gap, span;
+        bool shows;
+    } cases[] = {{0.8, 1, true},   {0.5, 1, false},   {0.05, 0.05, false},
+                 {-0.8, 1, false}, {0.8, -0.2, true}, {2, 5, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gan_overfit overfit = {0};
+        int said = 0;
+        for (int k = 0; k < 12; k++) {
+            bool shows = gan_overfit_shows(&overfit, cases[i].gap, cases[i].span);
+            ck_assert(!shows || k >= 4);
+            said += shows;
+        }
+        ck_assert_int_eq(said, cases[i].shows);
+    }
+    struct gan_overfit once = {0};
+    for (int k = 0; k < 12; k++)
+        ck_assert(!gan_overfit_shows(&once, k == 6 ? 1.5 : 0, 1));
+}
+END_TEST
+
 Suite *best_model_test_suite(void)
 {
     Suite *suite = suite_create("gan_tracking");
     TCase *cases = tcase_create("gan_tracking");
     tcase_add_checked_fixture(cases, enter, leave);
     tcase_add_test(cases, measures_when_it_is_time);
+    tcase_add_test(cases, overfitting_is_told_by_gap_and_span);
     tcase_add_test(cases, keeps_the_best);
     tcase_add_test(cases, a_stopped_measurement_is_in_the_checkpoint);
     tcase_add_loop_test(cases, a_stop_within_a_step_changes_no_bit, 0, 2);
