@@ -2,16 +2,24 @@
 .PHONY: test-slow gemm-speed torture checked checked-run coverage coverage-run fuzz fuzz-run
 
 TEST_SRC := $(sort $(filter-out test/fuzz/% test/cuda_emu/% test/cuda_bench/% test/cpu_bench/% test/torture/%,$(wildcard test/*/*.c)))
+FUZZ_SRC := $(sort $(wildcard test/fuzz/fuzz_*.c))
 TEST_MAIN := $(COMMON)/test/main.o
-TEST_OBJ := $(call object_of,$(TEST_SRC)) $(TEST_MAIN) $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
+TEST_OBJ := $(call object_of,$(TEST_SRC)) $(TEST_MAIN) $(call object_of,$(FUZZ_SRC)) $(if $(filter emu,$(CUDA_KIND)),$(B)/test/cuda_emu/test_kernels.o)
 CHECK_FLAGS := $(shell pkg-config --cflags --libs check 2>/dev/null)
 
 $(COMMON)/gen/suites.h: FORCE
 	@mkdir -p $(@D)
 	@printf 'SUITE(%s)\n' $(notdir $(TEST_SRC:.c=)) > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
 
+# The fuzz targets, which have one name for libFuzzer, side by side for the suite fuzz_seeds.
+$(COMMON)/gen/fuzz_targets.h: FORCE
+	@mkdir -p $(@D)
+	@printf 'FUZZ(%s)\n' $(FUZZ_SRC:test/fuzz/fuzz_%.c=%) > $@.tmp; cmp -s $@.tmp $@ && rm $@.tmp || mv $@.tmp $@
+$(foreach folder,$(COMMON) $(B),$(eval $(folder)/test/fuzz/fuzz_%.o: \
+    CPPFLAGS += -DLLVMFuzzerTestOneInput=$$(notdir $$*)_take -DLLVMFuzzerCustomMutator=$$(notdir $$*)_mutate))
+
 define test_rule
-$(1)/test/%.o: test/%.c | $(GEN) $(COMMON)/gen/suites.h
+$(1)/test/%.o: test/%.c | $(GEN) $(COMMON)/gen/suites.h $(COMMON)/gen/fuzz_targets.h
 	@mkdir -p $$(@D)
 	@echo "cc $$<"
 	@$(CC) $$(CPPFLAGS) -Itest -I. $(CFLAGS) -MMD -MP -c $$< -o $$@
@@ -56,7 +64,7 @@ checked-run: $(B)/imgtrain
 
 # Every test/fuzz/fuzz_NAME.c for FUZZ_SECONDS each, with clang's libFuzzer.
 FUZZ_SECONDS ?= 20
-FUZZERS := $(patsubst test/fuzz/%.c,$(B)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+FUZZERS := $(FUZZ_SRC:test/fuzz/%.c=$(B)/%)
 
 fuzz: # parsers against random files; FUZZ_SECONDS=20 for each
 	@$(MAKE) --no-print-directory CC=clang SAN=address,undefined,fuzzer-no-link fuzz-run

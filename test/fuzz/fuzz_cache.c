@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -26,18 +27,13 @@ static void require(int truth)
     if (!truth) abort();
 }
 
-static void fuzz_run_command(const char *format)
-{
-    char command[2 * FUZZ_PATH];
-    snprintf(command, sizeof command, format, folder, folder);
-    require(system(command) == 0);
-}
-
 static void fuzz_remove_folder(void)
 {
+    char command[FUZZ_PATH];
     scan_free(&scan);
     free(path);
-    fuzz_run_command("rm -rf %s");
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (system(command) != 0) perror(folder);
 }
 
 static void fuzz_check_set(const struct dataset_cache *cache)
@@ -61,7 +57,12 @@ static void fuzz_make_set(void)
     struct dataset_cache cache;
     require(mkdtemp(folder) != NULL);
     atexit(fuzz_remove_folder);
-    fuzz_run_command("mkdir -p %s/images/dark %s/images/light");
+    for (int i = 0; i < 3; i++) {
+        static const char *const below[] = {"images", "images/dark", "images/light"};
+        char name[FUZZ_PATH];
+        snprintf(name, sizeof name, "%s/%s", folder, below[i]);
+        require(mkdir(name, 0777) == 0);
+    }
     for (int i = 0; i < IMAGES; i++) {
         char name[2 * FUZZ_PATH];
         snprintf(name, sizeof name, "%s/images/%s/%d.pgm", folder, i % 2 ? "dark" : "light", i);

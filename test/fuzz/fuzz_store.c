@@ -25,7 +25,7 @@ static void read_all(const struct store_file *file)
         const struct store_tensor *tensor = store_at(file, i);
         const uint8_t *p = tensor->data;
         for (size_t k = 0; k < tensor->bytes; k++)
-            sink = p[k];
+            sink = (uint8_t)(sink + p[k]);
         require((uintptr_t)p % tensor_type_bytes(tensor->type) == 0);
         require(store_find(file, tensor->name) == tensor);
         total += tensor->bytes;

@@ -23,7 +23,7 @@ static void read_all(const struct torch_file *file)
         const uint8_t *p = tensor->data;
         size_t numbers = 1;
         for (size_t k = 0; k < tensor->bytes; k++)
-            sink = p[k];
+            sink = (uint8_t)(sink + p[k]);
         for (int d = 0; d < tensor->dims; d++)
             numbers *= (size_t)tensor->shape[d];
         require(numbers * tensor_type_bytes(tensor->type) == tensor->bytes);
