@@ -5,6 +5,7 @@
 #
 #   test/run.sh BUILD_FOLDER [NAME ...]     NAME: a unit suite or a CLI test; none = all
 #   UNIT_ONLY=1 test/run.sh BUILD_FOLDER    without the CLI tests
+#   WITHOUT="conv memory" test/run.sh BUILD_FOLDER   without these
 #   JOBS=1 test/run.sh BUILD_FOLDER         one after the other
 #   LONGEST=20 test/run.sh BUILD_FOLDER     then names the 20 tests that took most processor time
 #
@@ -76,6 +77,8 @@ for file in test/*/*.c test/cli/*.sh; do
     name=$(basename "$file")
     case $file in */lib.sh | test/fuzz/* | test/cuda_emu/* | test/cuda_bench/* | test/cpu_bench/* | test/torture/*) continue ;; esac
     wanted "${name%.*}" "$@" || continue
+    # shellcheck disable=SC2086  # a list of words
+    [ -z "${WITHOUT:-}" ] || ! wanted "${name%.*}" $WITHOUT || continue
     case $file in
     *.c) suites="$suites ${name%.c}" ;;
     *) [ "${UNIT_ONLY:-0}" = 1 ] || scripts="$scripts cli/${name%.sh}" ;;

@@ -67,6 +67,8 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wm
            -Wstrict-prototypes -Wvla -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
 # IEEE arithmetic stays: no -ffast-math (a NaN check must not be compiled away), no contraction.
 OPT_LEVEL := -O3
+# Of src/cpu/isa: many times as slow where its parts are not inlined.
+HOT_LEVEL := $(OPT_LEVEL)
 OPT     := $(OPT_LEVEL) -g -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread
 # Who asks for a build that is the same anywhere and at any time says SOURCE_DATE_EPOCH: no path of this folder is in it.
 SAMEFLAGS := $(if $(SOURCE_DATE_EPOCH),-ffile-prefix-map=$(CURDIR)=.)
