@@ -132,7 +132,7 @@ sanitized() { # KINDS NAME
     [ -x "$folder/imgtrain-test" ] || return
     without=
     if [ "${TESTED:-0}" = 1 ] && [ "$emulated" != 0 ]; then
-        without='cuda_sr cuda_gan cuda_gan_graph cuda_cudnn cuda_splat_task'
+        without='cuda_sr cuda_gan cuda_gan_graph cuda_splat_task'
         skip "$without under $2" "make check without TESTED=1, or make emu-test; they ran as on other GPUs"
     fi
     tests "unit tests under $2" env UNIT_ONLY=1 WITHOUT="$without" SKIP_SLOW=1 CK_TIMEOUT_MULTIPLIER=10 \

@@ -29,7 +29,7 @@ wanted() { # SUITE AXIS: does the short form run it?
     case $form:$2:$1 in
     long:* | short:ulp=4:cuda_splat_golden | short:ulp=4:cuda_splat_train | short:ulp=4:cuda_gan | \
         short:ulp=4:cuda_self_check | short:multiprocessors=188:cuda_device | short:ulp=4+order=2:cuda_splat | short:ulp=4+order=2:cuda_nn | \
-        short:ulp=4+order=2:cuda_sr | short:ulp=4+order=2:cuda_gan_graph | short:ulp=4+order=2:cuda_cudnn | \
+        short:ulp=4+order=2:cuda_sr | short:ulp=4+order=2:cuda_gan_graph | \
         short:ulp=4+order=2:cuda_splat_task) return 0 ;;
     esac
     return 1
