@@ -39,9 +39,17 @@ cp "$out" help
 for target in all test check test-slow emu-test gpu-test fuzz clean; do
     out_has "  $target "
 done
+has_nvcc=no
+if make -s -C "$root" info CUDA=1 >/dev/null 2>&1; then has_nvcc=yes; fi
 for target in $(sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p' help); do
-    # A dry run of check would run it, as it hands its jobs on.
-    [ "$target" = check ] || run 0 make -n --no-print-directory -C "$root" "$target" CUDA=0
+    case $target-$has_nvcc in
+    check-*) continue ;; # a dry run would run it, as it hands its jobs on
+    gpu-*-no)
+        run 2 make -n --no-print-directory -C "$root" "$target" CUDA=0
+        err_has "nvcc of CUDA 12.2 or newer was not found: scripts/setup.sh --cuda"
+        ;;
+    *) run 0 make -n --no-print-directory -C "$root" "$target" CUDA=0 ;;
+    esac
 done
 
 # nvcc: of CUDA 12.2 or newer, for the GPUs that it knows; what an older one says is no build with CUDA.
