@@ -7,7 +7,7 @@ if [ ! -e "$root/Makefile" ] || ! command -v make >/dev/null; then
     finish
 fi
 # A `make test` has its own word for this in the environment.
-unset MAKEFLAGS MFLAGS MAKELEVEL
+unset MAKEFLAGS MFLAGS MAKELEVEL CUDA_ARCHS
 # What is probed for takes most of the time, and matters to nothing here.
 export VIDEO=0 WEBP=0 TIFF=0 HTTP=0
 cores=$(nproc)
