@@ -73,8 +73,8 @@ tested() { # STATUS: counts what $log says of the tests called $name
     status=$1
     stopwatch
     # The last line of what ran: make says after it what failed and which folder it leaves.
-    totals=$(grep -vE '^make(\[[0-9]+\])?: ' "$log" | tail -n 1 |
-        grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
+    totals=$(grep -avE '^make(\[[0-9]+\])?: ' "$log" | tail -n 1 |
+        grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
     if [ -z "$totals" ]; then
         echo "FAILED: $name ended with status $status and without totals"
         tail -n 60 "$log" | sed 's/^/    /'
@@ -82,7 +82,7 @@ tested() { # STATUS: counts what $log says of the tests called $name
         return
     fi
     echo "$name: $totals $took"
-    grep -iE '^skipped|^FAILED|:[FES]:|^child [0-9]+: ' "$log" | sed 's/^/    /'
+    grep -aiE '^skipped|^FAILED|:[FES]:|^child [0-9]+: ' "$log" | sed 's/^/    /'
     # shellcheck disable=SC2086  # "1 passed, 2 failed, 3 skipped" as words
     set -- $totals
     passed=$((passed + $1)) failed=$((failed + $3)) skipped=$((skipped + $5))
