@@ -68,6 +68,12 @@ static int store_drop(const struct version_store *store)
     return store_remove(store, broken);
 }
 
+static int store_init(const struct version_store *store)
+{
+    static const char *const init[] = {"init", "--quiet", "--bare", "--template=", NULL};
+    return store_run(store, init, NULL);
+}
+
 /* Whether every object that a version needs is there and begins as it should: of a large model's
  * only the first bytes are read. ERR_IO: not. */
 static int store_check_heads(const struct git_command *command)
@@ -88,11 +94,11 @@ static int store_check_heads(const struct git_command *command)
 static int store_repair(const struct version_store *store)
 {
     struct git_command command = store_command(store);
-    if (!file_exists_in(store->git_dir, "HEAD") && !file_exists_in(store->git_dir, "objects"))
-        return OK;
     command.seconds = 1e9; /* the disk's own time, not that of a push */
     int code = store_check_heads(&command);
-    return code == ERR_IO ? store_drop(store) : code;
+    if (code != ERR_IO) return code;
+    TRY(store_drop(store));
+    return store_init(store);
 }
 
 int version_store_examine(const struct version_store *store)
@@ -118,14 +124,13 @@ static int store_name_author(const struct version_store *store, const char *key,
 
 int version_store_begin(const struct version_store *store)
 {
-    static const char *const init[] = {"init", "--quiet", "--bare", "--template=", NULL};
     /* Locks of a process that was killed; settings that `init` did not make name programs that git
      * starts, and the run may have come from somebody else. */
     static const char *const stale[] = {"refs/imgtrain/newest.lock", "refs/imgtrain/pushed.lock",
                                         "config.lock", "config", NULL};
     TRY(store_remove(store, stale));
+    TRY(store_init(store)); /* first: its settings say by which hash objects are named */
     TRY(store_repair(store));
-    TRY(store_run(store, init, NULL));
     TRY(store_name_author(store, "user.name", "imgtrain"));
     return store_name_author(store, "user.email", "imgtrain@localhost");
 }
