@@ -36,6 +36,7 @@ static const char *const left_out[] = {
     "GIT_GRAFT_FILE=",
     "GIT_REPLACE_REF_BASE=",
     "GIT_DEFAULT_HASH=",
+    "GIT_DEFAULT_REF_FORMAT=",
     "GIT_TERMINAL_PROMPT=",
     "GIT_ASKPASS=",
     "SSH_ASKPASS=",
@@ -45,9 +46,11 @@ static const char *const left_out[] = {
     "WAYLAND_DISPLAY=",
     "LC_ALL=",
 };
+/* Refs as files, whatever the user's settings say: version_store.c takes locks and broken ones away
+ * by their names. */
 static const char *const put_in[] = {
     "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS_REQUIRE=never",
-    "GCM_INTERACTIVE=never", "LC_ALL=C",
+    "GCM_INTERACTIVE=never", "LC_ALL=C",     "GIT_DEFAULT_REF_FORMAT=files",
 };
 
 /* No hook of the user's is run, nothing is collected behind our back, a connection that has gone
