@@ -62,6 +62,13 @@ wait_for_words() {
     done
 }
 
+# Whether a test can give a program a terminal; where it cannot, that is skipped.
+has_terminals() {
+    python3 -c 'import pty; pty.openpty()' 2>/dev/null && return
+    skip "no pseudo terminals here"
+    false
+}
+
 # tool.py: models and pictures made and compared by another program than the one under test
 tool() { python3 "$root/test/cli/tool.py" "$@"; }
 
