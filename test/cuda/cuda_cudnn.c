@@ -483,10 +483,8 @@ Suite *cuda_cudnn_suite(void)
     test_skip("cuda_cudnn", "only the emulator has the library that stands in for cuDNN");
 #endif
     fake("");
-    if (cuda_can("cuda_cudnn", cudnn_opens)) {
-        tcase_set_timeout(tests, 120);
+    if (cuda_can("cuda_cudnn", cudnn_opens))
         tcase_add_loop_test(tests, library_is_right, 0, 2 * KINDS);
-    }
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -166,7 +166,6 @@ Suite *cuda_dit_suite(void)
     if (!cuda_here("cuda_dit")) return suite;
     TCase *tests = tcase_create("dit");
     tcase_add_checked_fixture(tests, NULL, cuda_close_left);
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, passes_are_those_of_the_cpu, 0, 2);
     tcase_add_test(tests, modes_change_no_bit_on_cuda);
     tcase_add_loop_test(tests, steps_are_those_of_the_cpu, 0, 2);

@@ -286,7 +286,6 @@ Suite *sr_losses_test_suite(void)
     tcase_add_test(cases, bicubic_taps_are_those_of_matlab);
     TCase *files = tcase_create("files");
     tcase_add_checked_fixture(files, set_up, folder_remove);
-    tcase_set_timeout(files, 300);
     tcase_add_test(files, perceptual_loss_is_its_definition);
     suite_add_tcase(suite, cases);
     suite_add_tcase(suite, files);

@@ -118,7 +118,6 @@ Suite *fuzz_seeds_suite(void)
 {
     Suite *suite = suite_create("fuzz_seeds");
     TCase *tests = tcase_create("store");
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, seeds_and_what_comes_of_them, 0, TARGETS);
     suite_add_tcase(suite, tests);
     return suite;
