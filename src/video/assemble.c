@@ -200,12 +200,14 @@ static int make_film(struct film *film, const char *run_dir, const char *path)
     frame_list_sum_up(&film->list);
     char encoder[32];
     snprintf(encoder, sizeof encoder, "%s", video_encoder_name(film->encoder));
+    int width, height;
+    video_encoder_size(film->encoder, &width, &height);
     int closed = video_encoder_close(film->encoder, code == OK);
     film->encoder = NULL;
     TRY(code);
     TRY(closed);
-    log_info("video: %d frames, %dx%d, %.1f s, %s", film->shown, film->layout.width,
-             film->layout.height, (double)film->length / film->options->fps, encoder);
+    log_info("video: %d frames, %dx%d, %.1f s, %s", film->shown, width, height,
+             (double)film->length / film->options->fps, encoder);
     return OK;
 }
 

@@ -358,6 +358,12 @@ const char *video_encoder_name(const struct video_encoder *encoder)
     return encoder->name;
 }
 
+void video_encoder_size(const struct video_encoder *encoder, int *width, int *height)
+{
+    *width = encoder->stream->codecpar->width;
+    *height = encoder->stream->codecpar->height;
+}
+
 const char *video_encoders_offered(void)
 {
     static _Thread_local char list[128];

@@ -36,6 +36,12 @@ int video_encoder_close(struct video_encoder *encoder, bool commit)
     return OK;
 }
 
+void video_encoder_size(const struct video_encoder *encoder, int *width, int *height)
+{
+    (void)encoder;
+    *width = *height = 0;
+}
+
 const char *video_encoder_name(const struct video_encoder *encoder)
 {
     (void)encoder;

@@ -24,6 +24,9 @@ int video_encoder_open_named(struct video_encoder **encoder, const char *name, c
                              int width, int height, int fps, int quality);
 /* The encoder in use: "libx264", ... Static. */
 const char *video_encoder_name(const struct video_encoder *encoder);
+/* Pixels of the file's frames: of the images given, rounded up to even numbers where the codec asks
+ * for them. */
+void video_encoder_size(const struct video_encoder *encoder, int *width, int *height);
 /* Those that libavcodec offers here, in the order in which they are tried: "libx264, mpeg4". Of the
  * calling thread, until its next call. */
 const char *video_encoders_offered(void);

@@ -116,8 +116,13 @@ static void encode(const char *name, const char *path, const struct image *image
     ck_assert_msg(code == OK, "%s", error_message());
     for (int i = 0; i < frames; i++)
         ck_assert_msg(video_encoder_add(encoder, image, 1) == OK, "%s", error_message());
+    int width, height, w, h;
+    int64_t count;
+    video_encoder_size(encoder, &width, &height);
     code = video_encoder_close(encoder, true);
     ck_assert_msg(code == OK, "%s", error_message());
+    MUST(video_verify(path, &count, &w, &h));
+    ck_assert_msg(w == width && h == height, "%s: %dx%d, not %dx%d", name, w, h, width, height);
 }
 
 START_TEST(colours_come_back)
