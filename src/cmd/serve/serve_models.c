@@ -164,9 +164,10 @@ static int models_open_fallback(struct serve_models *models, struct serve_model 
     return code < 0 ? code : fallback_open(f, device, models->memory_limit);
 }
 
+/* Without a device, as before its first work and once it goes back, it has not. */
 static bool models_has_fallen(const struct serve_model *model)
 {
-    return model->fallback.device != model->fallback.lent;
+    return model->fallback.device && model->fallback.device != model->fallback.lent;
 }
 
 /* Down to less at a time counts where it would stay so. */
