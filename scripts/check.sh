@@ -13,7 +13,8 @@ cd "$(dirname "$0")/.." || exit 1
 quick=no
 [ "${1:-}" = --quick ] && quick=yes
 log=$(mktemp "${TMPDIR:-/tmp}/imgtrain-check-XXXXXX") || exit 1
-trap 'rm -f "$log" "$log.times" "$log.beside"' EXIT
+beside_pid=
+trap '[ -z "$beside_pid" ] || kill "$beside_pid"; rm -f "$log" "$log.times" "$log.beside"' EXIT
 trap 'exit 130' INT TERM
 passed=0 failed=0 skipped=0
 
@@ -63,8 +64,8 @@ beside() { # NAME COMMAND...: as tests
     beside_pid=$!
 }
 joined() {
-    wait $beside_pid
-    status=$? name=$beside
+    wait "$beside_pid"
+    status=$? name=$beside beside_pid=
     mv "$log.beside" "$log"
     tested $status
 }
