@@ -31,6 +31,11 @@ run 0 imgtrain info found/model.safetensors
 out_has "model of task gan"
 if imgtrain doctor 2>/dev/null | grep -q '^video *libavcodec'; then has found/video.mp4; else skip "no video in this build"; fi
 
+# more images than a video has room for side by side
+run 0 imgtrain project run photos photos photos photos photos photos photos photos photos photos photos -o many \
+    --steps 1 --candidates 1
+err_has "many: 132 images, PSNR "
+
 # without tuning: an image's latent does not depend on the others, nor on threads
 run 0 imgtrain project run first -o pair --steps 10 --candidates 20
 run 0 imgtrain project run photos/2.ppm -o single --steps 10 --candidates 20

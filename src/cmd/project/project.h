@@ -66,6 +66,8 @@ int project_descend(struct project *project, struct device *device, int at_once)
 int project_check_output(const char *folder);
 /* latents.npy, projected.csv, metrics.csv, images, direction.npy. */
 int project_write(const struct project *project);
+/* How many of `images` a sheet has side by side: no more than encoders of videos take. */
+int project_columns(const struct project *project, int images);
 /* The images first .. first + n - 1 above what draws them now ([n] images), in `columns` columns.
  */
 struct image;

@@ -87,9 +87,9 @@ static int project_search(struct project *p, struct device *device)
 struct group {
     struct project *project;
     struct projection *projection;
-    struct video_encoder *video; /* NULL: none */
-    int first, n, at_once;
-    float *images; /* [at_once] */
+    struct video_encoder *video;    /* NULL: none */
+    int first, n, at_once, columns; /* columns: how many of them the video has */
+    float *images;                  /* [at_once] */
     uint8_t *bytes;
     double *errors;
 };
@@ -99,13 +99,14 @@ static int group_show(struct group *g, int step)
     struct project *p = g->project;
     int total = project_steps(p), every = total / VIDEO_FRAMES + 1, one = project_image_bytes(p);
     struct image sheet;
-    for (int i = 0; i < g->n * one; i++)
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)g->n * one; i++)
         g->bytes[i] = contact_sheet_byte(g->images[i]);
     for (int i = 0; i < g->n; i++)
         p->images[g->first + i].psnr[step] =
             project_psnr(p, p->images[g->first + i].target, g->bytes + (ptrdiff_t)i * one);
     if (!g->video || (step % every && step < total)) return OK;
-    TRY(project_sheet(p, g->first, g->n, g->at_once, g->bytes, &sheet));
+    int shown = g->n < g->columns ? g->n : g->columns;
+    TRY(project_sheet(p, g->first, shown, g->columns, g->bytes, &sheet));
     int code = video_encoder_add(g->video, &sheet, step == total ? VIDEO_FPS : 1);
     image_free(&sheet);
     return code;
@@ -174,7 +175,7 @@ static int project_save_generator(const struct project *p, struct projection *pr
 static int project_open_video(struct group *g)
 {
     struct image sheet;
-    TRY(project_sheet(g->project, 0, 0, g->at_once, NULL, &sheet));
+    TRY(project_sheet(g->project, 0, 0, g->columns, NULL, &sheet));
     char *path = path_join(g->project->options->output, "video.mp4");
     int code = path ? OK : ERR_SYSTEM;
     if (code == OK)
@@ -199,7 +200,7 @@ static int project_groups(struct group *g)
 
 int project_descend(struct project *p, struct device *device, int at_once)
 {
-    struct group g = {.project = p, .at_once = at_once};
+    struct group g = {.project = p, .at_once = at_once, .columns = project_columns(p, at_once)};
     size_t floats = (size_t)at_once * (size_t)project_image_bytes(p);
     int code;
     TRY(project_search(p, device));

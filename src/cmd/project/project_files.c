@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHEET_SIDE = 128 }; /* an image of it at least, by a whole factor */
+enum {
+    SHEET_SIDE = 128, /* an image of it at least, by a whole factor */
+    SHEET_MOST = 4096 /* pixels side by side, but for a single image */
+};
 
 static const char latents_name[] = "latents.npy";
 
@@ -23,11 +26,23 @@ int project_check_output(const char *folder)
     return fail(ERR_OUTPUT, "%s: has %s already: take another folder", folder, latents_name);
 }
 
+static int sheet_scale(const struct project *p)
+{
+    int side = p->w > p->h ? p->w : p->h;
+    return side < SHEET_SIDE ? (SHEET_SIDE + side - 1) / side : 1;
+}
+
+int project_columns(const struct project *p, int images)
+{
+    int most = SHEET_MOST / (p->w * sheet_scale(p));
+    if (most < 1) most = 1;
+    return images < most ? images : most;
+}
+
 int project_sheet(const struct project *p, int first, int n, int columns, const uint8_t *drawn,
                   struct image *sheet)
 {
-    int side = p->w > p->h ? p->w : p->h;
-    int scale = side < SHEET_SIDE ? (SHEET_SIDE + side - 1) / side : 1;
+    int scale = sheet_scale(p);
     TRY(image_create(sheet, columns * p->w * scale, 2 * p->h * scale, 3, SAMPLE_U8));
     for (int i = 0; i < n; i++) {
         sample_paste(sheet, i * p->w * scale, 0, p->images[first + i].target, p->w, p->h, scale);
