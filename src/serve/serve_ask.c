@@ -151,8 +151,21 @@ static int ask_read_seed(struct serve_ask *ask, const char *text)
     return ask->has_seed ? OK : fail(ERR_USAGE, "seed %.40s: a whole number from 0 on", text);
 }
 
+static bool ask_is_ignored(const struct serve_ask *ask, const char *key)
+{
+    size_t bytes = strlen(key);
+    for (const char *at = ask->ignored; *at;) {
+        size_t length = strcspn(at, ",");
+        if (length == bytes && memcmp(at, key, bytes) == 0) return true;
+        at += length;
+        at += strspn(at, ", ");
+    }
+    return false;
+}
+
 void serve_ask_ignore(struct serve_ask *ask, const char *key)
 {
+    if (ask_is_ignored(ask, key)) return; /* as when a device failed and the CPU tries again */
     size_t used = strlen(ask->ignored);
     snprintf(ask->ignored + used, sizeof ask->ignored - used, "%s%s", used ? ", " : "", key);
 }

@@ -52,7 +52,7 @@ void serve_ask_begin(struct serve_ask *ask, enum serve_endpoint endpoint);
 int serve_ask_read_body(struct serve_ask *ask, const char *body, size_t bytes);
 /* One parameter behind the path. The same errors. */
 int serve_ask_read_parameter(struct serve_ask *ask, const char *key, const char *value);
-/* Adds a key to `ignored`, which has room for each once. */
+/* Adds a key to `ignored`, unless it is there already: it has room for each once. */
 void serve_ask_ignore(struct serve_ask *ask, const char *key);
 /* What excludes itself once all is read, and the number of images. ERR_USAGE. */
 int serve_ask_check(struct serve_ask *ask);
