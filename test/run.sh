@@ -7,6 +7,7 @@
 #   UNIT_ONLY=1 test/run.sh BUILD_FOLDER    without the CLI tests
 #   WITHOUT="conv memory" test/run.sh BUILD_FOLDER   without these
 #   JOBS=1 test/run.sh BUILD_FOLDER         one after the other
+#   SCRIPT_SECONDS=7200 test/run.sh BUILD_FOLDER   how long a CLI test may take before it counts as hanging: 3600
 #   LONGEST=20 test/run.sh BUILD_FOLDER     then names the 20 tests that took most processor time
 #
 # Tests that take more than 20 s of processor time are named, and fail nothing; TEST_SLOW=1 (make
@@ -25,7 +26,8 @@ seconds() { date +%s; }
 if [ "$1" = --one ]; then
     build=$2 job=$3 log=$TEST_LOGS/$(basename "$3").${3%%/*} begin=$(seconds)
     case $job in
-    cli/*) IMGTRAIN=$build/imgtrain sh "test/$job.sh" ;;
+    # Suites have limits of their own; a script that hangs would hold all the others up.
+    cli/*) IMGTRAIN=$build/imgtrain timeout --foreground "${SCRIPT_SECONDS:-3600}" sh "test/$job.sh" ;;
     *) TEST_TIMES=$log.times "$build/imgtrain-test" "$job" ;;
     esac >"$log" 2>&1
     echo "$?" >"$log.status"

@@ -115,7 +115,8 @@ static int fingerprint_describe_change(const struct splat_source *source,
         snprintf(what, WHAT_BYTES, "it had %" PRId64 " bits a sample, now %d", bits,
                  source->sample_bits);
     else if (code == OK && !what[0] && strcmp(samples, now) != 0)
-        snprintf(what, WHAT_BYTES, "its pixels are others");
+        snprintf(what, WHAT_BYTES, "its pixels%s are others",
+                 source->full.weights ? ", or its mask's," : "");
     free(maps);
     return code;
 }

@@ -61,6 +61,8 @@ begin
 cp other.ppm p.ppm
 refused "its pixels are others" input_path=p.ppm
 refused "its pixels are others" input_path=./p.ppm
+cp other.ppm mask.ppm
+refused "its pixels, or its mask's, are others" input_path=p.ppm mask=mask.ppm
 draw 64 32 0 >p.ppm
 refused "it was 48x32 pixels, now 64x32" input_path=p.ppm
 draw 96 64 0 >p.ppm # one that a fit of half its size would go on with

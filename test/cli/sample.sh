@@ -122,6 +122,8 @@ refused() {
 }
 refused word.csv ":2:3: 'x' is no number"
 refused ragged.csv ":2:1: 2 numbers, but 3 in the first row"
+printf '1 2\0 3\n' >zero.csv
+refused zero.csv ": neither .npy nor text"
 refused few.csv ": rows of 3 numbers, but this model's latents have 64"
 refused none.csv ": no latents in it"
 refused short.npy ": it does not hold 3 x 64 numbers"

@@ -81,6 +81,8 @@ int latent_file_read(struct latent_file *latents, const char *path)
     int code;
     if (npy_is(data, bytes)) {
         code = npy_parse(data, bytes, path, &latents->values, &latents->count, &latents->z);
+    } else if (memchr(data, 0, bytes)) {
+        code = fail(ERR_DATA, "%s: neither .npy nor text: it holds a zero byte", path);
     } else {
         code = latent_lines(&text, (char *)data, latents);
         latents->values = text.values;
