@@ -43,16 +43,26 @@ char *config_row_name(const struct config_row *row, char name[CONFIG_FULL_NAME_B
     return name;
 }
 
+/* Whether `name` is "section.key", or "key" of a common one. */
+static bool row_is_named(const struct config_row *row, const char *name)
+{
+    size_t length = strlen(row->section);
+    if (length > 0 && (strncmp(name, row->section, length) != 0 || name[length++] != '.'))
+        return false;
+    return strcmp(name + length, row->key) == 0;
+}
+
 enum config_resume config_resume_of(const char *key)
 {
-    char name[CONFIG_FULL_NAME_BYTES];
     size_t length = strlen(key);
     bool is_section = length > 0 && key[length - 1] == '.';
     int found = -1;
     for (int i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_row *row = &config_rows[i];
-        config_row_name(row, name);
-        if (is_section ? strncmp(key, name, length) != 0 : strcmp(key, name) != 0) continue;
+        bool matches = is_section ? strlen(row->section) == length - 1 &&
+                                        strncmp(key, row->section, length - 1) == 0
+                                  : row_is_named(row, key);
+        if (!matches) continue;
         if (found >= 0 && config_rows[found].resume != row->resume) return CONFIG_RESUME_SAME;
         found = i;
     }

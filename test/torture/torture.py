@@ -13,7 +13,9 @@ nothing that was saved, and end, resumed, with the bits of a run that nothing be
 Last line: N passed, N failed, N skipped."""
 import concurrent.futures
 import datetime
+import errno
 import filecmp
+import functools
 import os
 import random
 import re
@@ -168,10 +170,21 @@ def calls_of(work, names, resumed):
     return [(name, k) for name, k, late, _ in traced(work, resumed) if late and name in names]
 
 
-def injected(work, run, resumed, name, what, k):
-    """strace counts the calls of each thread. With --seccomp-bpf, which is faster, its version 6.1 injects nothing."""
-    return train(run, work.words, resume=resumed, around=[
-        'strace', '-f', '-o', '/dev/null', '-e', 'trace=' + name, '-e', 'inject=%s:%s:when=%s' % (name, what, k)])
+def injected(work, run, resumed, name, what, number, k):
+    """Not by strace, which stops at every call, or, with --seccomp-bpf, injects nothing (version 6.1)."""
+    return train(run, work.words, resume=resumed,
+                 around=[built(work.folder, 'inject'), name, what, '%d' % number, str(k)])
+
+
+def built(folder, name, *options):
+    """A program or library of C beside this file."""
+    path = os.path.join(folder, name)
+    with number_lock:
+        if not os.path.exists(path):
+            source = os.path.join(ROOT, 'test', 'torture', name + '.c')
+            if subprocess.run([os.environ.get('CC', 'cc'), *options, '-O2', source, '-o', path]).returncode != 0:
+                raise Skip('no compiler')
+    return path
 
 
 def row_calls(work):
@@ -181,7 +194,7 @@ def row_calls(work):
 def case_calls(work, case):
     resumed, name, k = case
     run = work.new(work.half if resumed else None)
-    done = injected(work, run, resumed, name, 'signal=KILL', k)
+    done = injected(work, run, resumed, name, 'signal', signal.SIGKILL, k)
     work.must_end(done, KILLED)
     loses_little(run)
     work.ends_the_same(run, done)
@@ -199,7 +212,7 @@ def case_errors(work, case):
     resumed, name, k, error = case
     run = work.new(work.half if resumed else None)
     before = newest_checkpoint(run) if resumed else None
-    done = injected(work, run, resumed, name, 'error=' + error, k)
+    done = injected(work, run, resumed, name, 'error', getattr(errno, error), k)
     work.must_end(done, FINISHED, NO_MEMORY, *ORDERLY)
     nothing_is_lost(run, before)
     work.ends_the_same(run, done, said=done.stderr)
@@ -233,9 +246,9 @@ def made_steps(work, run):
 def case_signals(work, case):
     number, resumed, name, k = case
     run = work.new(work.half if resumed else None)
-    done = injected(work, run, resumed, name, 'signal=' + number, k)
     ended_by = -getattr(signal, 'SIG' + number)
-    # strace counts the calls of each thread: a second SIGINT ends it at once
+    done = injected(work, run, resumed, name, 'signal', -ended_by, k)
+    # the calls of each thread are counted: a second SIGINT ends it at once
     work.must_end(done, FINISHED, STOPPED, ended_by, *((130,) if number == 'INT' else ()))
     if done.returncode == ended_by and not resumed and os.path.exists(run):
         raise Wrong('there is a run, and no handler yet')
@@ -266,18 +279,17 @@ def case_nan(work, case):
 
 # ---- memory ----
 
-def built_preload(folder):
-    library = os.path.join(folder, 'malloc_fails.so')
-    with number_lock:
-        if not os.path.exists(library):
-            linked = subprocess.run(['ldd', PROGRAM], capture_output=True, text=True).stdout
-            if re.search('lib([alt]|ub)san', linked) or 'Sanitizer' in linked:
-                raise Skip('a sanitizer has its own malloc')
-            source = os.path.join(ROOT, 'test', 'torture', 'malloc_fails.c')
-            built = subprocess.run([os.environ.get('CC', 'cc'), '-shared', '-fPIC', '-O2', source, '-o', library])
-            if built.returncode != 0:
-                raise Skip('no compiler')
-    return library
+@functools.cache
+def is_sanitized():
+    linked = subprocess.run(['ldd', PROGRAM], capture_output=True, text=True).stdout
+    return bool(re.search('lib([alt]|ub)san', linked)) or 'Sanitizer' in linked
+
+
+def malloc_fails(work, how):
+    """The environment that counts allocations or lets one fail."""
+    if is_sanitized():
+        raise Skip('a sanitizer has its own malloc')
+    return dict(how, LD_PRELOAD=built(work.folder, 'malloc_fails', '-shared', '-fPIC'))
 
 
 VIDEO = ['video.enabled=true', 'video.max_size=64', 'video.hold=0.1']
@@ -285,8 +297,7 @@ VIDEO = ['video.enabled=true', 'video.max_size=64', 'video.hold=0.1']
 
 def allocations(work, resumed, more):
     run = work.new(work.half if resumed else None)
-    done = train(run, work.words + more, resume=resumed, more_env={
-        'LD_PRELOAD': built_preload(work.folder), 'MALLOC_COUNT': run + '.count'})
+    done = train(run, work.words + more, resume=resumed, more_env=malloc_fails(work, {'MALLOC_COUNT': run + '.count'}))
     work.must_end(done, FINISHED)
     with open(run + '.count') as file:
         count = int(file.read())
@@ -307,8 +318,7 @@ def case_malloc(work, case):
     resumed, more, k = case
     run = work.new(work.half if resumed else None)
     before = newest_checkpoint(run) if resumed else None
-    done = train(run, work.words + more, resume=resumed, more_env={
-        'LD_PRELOAD': built_preload(work.folder), 'MALLOC_FAILS': k})
+    done = train(run, work.words + more, resume=resumed, more_env=malloc_fails(work, {'MALLOC_FAILS': k}))
     work.must_end(done, FINISHED, OUT_OF_MEMORY, NO_MEMORY)
     if done.returncode != FINISHED and 'imgtrain: ' not in done.stderr:
         raise Wrong('says: %s' % done.stderr[-500:])
@@ -344,15 +354,15 @@ def damage(path, kind, at, bit):
 def case_damage(work, case):
     """Refused by itself; a run with an older one goes on from that (every sixteenth: it takes longer)."""
     kind, at, bit = case
-    run = work.new(work.half)
-    path = checkpoint_of(run)
+    run = work.new(work.half if not LONG or (at + bit) % 16 == 0 else None)
+    path = checkpoint_of(run) if os.path.exists(run) else shutil.copy(checkpoint_of(work.half), run)
     damage(path, kind, at, bit)
     done = imgtrain(['verify', path])
     work.must_end(done, 65)
-    if not LONG or (at + bit) % 16 == 0:
-        work.ends_the_same(run, aside=path + '.bad')
+    if path == run:
+        os.remove(path)
     else:
-        shutil.rmtree(run)
+        work.ends_the_same(run, aside=path + '.bad')
 
 
 # ---- resumed at any step, computed in any way ----
