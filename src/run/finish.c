@@ -6,6 +6,7 @@
 #include "image/image.h"
 #include "run/frames.h"
 #include "run/model_versions.h"
+#include "run/own_process.h"
 #include "run/progress.h"
 #include "run/run_memory.h"
 #include "run/run_schedule.h"
@@ -14,6 +15,8 @@
 #include "store/checkpoint.h"
 #include "video/video.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -118,31 +121,51 @@ static int write_images(struct session *session, const char *path)
     return session->task->extra_files(session->state, session->folder.path);
 }
 
-/* Frames go only after the video was written and decodes again. */
-static void clean_up_frames(const struct session *session, const char *video)
+static void video_say(void *context, bool is_warning, const char *line)
 {
-    int64_t count = 0;
-    int width, height;
-    if (video_verify(video, &count, &width, &height) < 0 || count < 1) {
-        log_warning("%s: %s; the frames stay", video, error_message());
-        return;
-    }
-    if (frames_drop_after(session->folder.frames, -1) < 0) log_warning("%s", error_message());
+    (void)context;
+    if (is_warning)
+        log_warning("%s", line);
+    else
+        log_info("%s", line);
 }
 
-/* A video that fails never fails the run. */
-static int write_video(const struct session *session, const char *path)
+/* Waits for the process that makes the video, and passes a stop on to it. */
+static int wait_for_video(struct own_process *process)
 {
-    struct video_options options = schedule_video_options(session->config);
-    options.stop_requested = signals_stop_requested;
-    int code = video_assemble(session->folder.path, &options);
-    if (code == ERR_STOPPED) return code;
+    enum { WAIT_MS = 200 };
+    bool stopping = false;
+    while (process->messages >= 0) {
+        struct pollfd end = {process->messages, POLLIN, 0};
+        if (poll(&end, 1, WAIT_MS) > 0) own_process_listen(process, video_say, NULL);
+        if (stopping || !signals_stop_requested()) continue;
+        stopping = true;
+        kill(process->pid, SIGTERM);
+    }
+    int code = own_process_end(process);
+    return code == OK || !stopping ? code : ERR_STOPPED;
+}
+
+/* `imgtrain video` as a process of its own: codecs, and the libraries that they bring along, end
+ * theirs when they get no memory. A video that fails never fails the run. */
+static int write_video(const struct session *session)
+{
+    char name[] = "imgtrain", command[] = "video", end[] = "--";
+    char *words[] = {name, command, end, session->folder.path, NULL};
+    struct own_process process;
+    int code = own_process_start(
+        &process,
+        &(struct own_process_request){.words = words, .when_orphaned = SIGKILL, .silent = true});
+    if (code == OK) code = wait_for_video(&process);
+    if (code == ERR_STOPPED && signals_stop_requested()) return code;
     if (code < 0) {
         log_warning("video: %s; `imgtrain video %s` tries again", error_message(),
                     session->folder.path);
         return OK;
     }
-    if (session->config->video.cleanup) clean_up_frames(session, path);
+    /* It was decoded again. */
+    if (session->config->video.cleanup && frames_drop_after(session->folder.frames, -1) < 0)
+        log_warning("%s", error_message());
     return OK;
 }
 
@@ -169,7 +192,7 @@ static int finish_video(struct session *session, const struct outputs *out)
     if (!frames) return OK;
     TRY(stop_if_requested());
     TRY(session_write_reference(session));
-    return write_video(session, out->video) == ERR_STOPPED ? stop_if_requested() : OK;
+    return write_video(session) == ERR_STOPPED ? stop_if_requested() : OK;
 }
 
 static int write_outputs(struct session *session, const struct outputs *out)

@@ -86,4 +86,48 @@ if [ $status = 75 ]; then pass; else flunk "exit status $status, not 75"; fi
 err_has "stopped"
 if ls long.mp4* >/dev/null 2>&1; then flunk "something is left behind"; else pass; fi
 
+# ---- a run's video is made by a process of its own: what ends that does not end the run, and it ends with the run ----
+# making_video RUN: begins one whose video takes minutes; $pid is the run, $maker makes the video
+making_video() {
+    last="$1 makes its video"
+    "$program" train input_path=picture.ppm device=cpu num_gaussians=40 max_steps=30 frames.count=6 video.max_size=800 \
+        video.hold=60 video.fps=240 -o "$1" >"$out" 2>"$err" &
+    pid=$!
+    tries=0
+    until ls "$1"/video.mp4.tmp* >/dev/null 2>&1 || [ $tries -ge 10000 ]; do
+        sleep 0.02
+        tries=$((tries + 1))
+    done
+    maker=$(awk -v parent=$pid '$4 == parent { print $1 }' /proc/[0-9]*/stat 2>/dev/null)
+}
+ended() {
+    wait $pid
+    status=$?
+    if [ $status = "$1" ]; then pass; else flunk "exit status $status, not $1"; fi
+    tries=0
+    while kill -0 "$maker" 2>/dev/null && [ $tries -lt 10000 ]; do # not a second after the run; the limit is for hangs
+        sleep 0.02
+        tries=$((tries + 1))
+    done
+    if kill -0 "$maker" 2>/dev/null; then flunk "its video is still being made"; else pass; fi
+    has_not "$2"/video.mp4*
+}
+making_video aborts # as a library does that gets no memory
+kill -ABRT "$maker"
+ended 0 aborts
+err_has "warning: video: the process was ended by signal 6; \`imgtrain video aborts\` tries again"
+out_is "aborts/final.png
+aborts/model.safetensors"
+making_video stops
+kill -TERM $pid
+ended 75 stops
+has stops/model.safetensors
+making_video killed
+kill -KILL $pid
+ended 137 no-file # a temporary one stays, until the next video
+run 0 imgtrain train input_path=picture.ppm video.hold=0.1 video.max_size=64 device=cpu num_gaussians=40 max_steps=30 \
+    frames.count=6 -o killed --resume
+out_has killed/video.mp4
+if ls killed/*.tmp* >/dev/null 2>&1; then flunk "something is left behind"; else pass; fi
+
 finish

@@ -7,30 +7,23 @@
 #include "base/threads.h"
 #include "cmd/train/train_batch_internal.h"
 #include "config/config.h"
+#include "run/own_process.h"
 #include "run/signals.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { JOB_LINE_BYTES = 4096, JOB_WORDS = 16, JOB_WAIT_MS = 200 };
+enum { JOB_WORDS = 16, JOB_WAIT_MS = 200 };
 
 /* A process that runs. */
 struct job_process {
-    pid_t pid;                 /* 0: none */
-    int index;                 /* of its run */
-    int messages;              /* where its stderr comes from; -1: it is closed */
-    char line[JOB_LINE_BYTES]; /* what of a line is there */
-    size_t used;
-    char last[JOB_LINE_BYTES]; /* the last line of the program itself: why it failed */
+    struct own_process process;
+    int index; /* of its run */
 };
 
 struct job_pool {
@@ -92,134 +85,41 @@ static int job_words(const struct job_pool *pool, int index, int config, char **
     return job_add(words, &count, room, string_format("--quiet"));
 }
 
-/* The environment but for what the config has already. Borrowed words in an owned list. */
-static char **job_environment(void)
-{
-    size_t count = 0, used = 0;
-    while (environ && environ[count])
-        count++;
-    char **kept = calloc(count + 1, sizeof *kept);
-    for (size_t i = 0; kept && i < count; i++)
-        if (!config_is_variable(environ[i]) && strncmp(environ[i], "IMGTRAIN_TESTING=", 17) != 0)
-            kept[used++] = environ[i];
-    return kept;
-}
-
-/* In the child, between fork and exec: only what is safe there. A process group of its own, so that
- * a Ctrl-C comes from us alone; where we are killed it saves and stops. `held`: signals that wait
- * until the program listens to them. */
-static void job_become(char *const *words, char *const *environment, int messages, pid_t parent,
-                       const sigset_t *held)
-{
-    sigprocmask(SIG_SETMASK, held, NULL);
-    signal(SIGTERM, SIG_DFL); /* from us alone: nobody else's wish to ignore it counts */
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent) _exit(75);
-    if (dup2(messages, STDERR_FILENO) < 0) _exit(71);
-    execve("/proc/self/exe", words, environment);
-    _exit(71);
-}
-
-/* What is asked of a process that has just begun must neither end it nor be lost. */
-static pid_t job_fork(char *const *words, char *const *environment, int messages)
-{
-    sigset_t held, before;
-    pid_t parent = getpid();
-    sigemptyset(&held);
-    sigaddset(&held, SIGTERM);
-    sigaddset(&held, SIGUSR2);
-    pthread_sigmask(SIG_BLOCK, &held, &before);
-    pid_t pid = fork();
-    if (pid == 0) job_become(words, environment, messages, parent, &held);
-    int error = errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return pid;
-}
-
 static int job_start(struct job_pool *pool, struct job_process *process, int index)
 {
-    char *words[JOB_WORDS] = {NULL}, **environment = job_environment();
-    int ends[2] = {-1, -1}, config = -1;
-    int code = environment ? OK : fail(ERR_SYSTEM, "out of memory");
-    if (code == OK) code = job_write_config(pool, index, &config);
+    char *words[JOB_WORDS] = {NULL};
+    int config = -1, code = job_write_config(pool, index, &config);
     if (code == OK) code = job_words(pool, index, config, words);
-    if (code == OK && pipe2(ends, O_CLOEXEC) != 0) code = fail_errno(ERR_SYSTEM, "pipe");
     if (code == OK) {
-        *process = (struct job_process){.index = index, .messages = ends[0]};
-        pid_t pid = job_fork(words, environment, ends[1]);
-        if (pid < 0) {
-            code = fail_errno(ERR_SYSTEM, "start a process");
-            close(ends[0]);
-        } else {
-            process->pid = pid;
-            pool->running++;
-        }
-        close(ends[1]);
+        process->index = index;
+        code = own_process_start(&process->process, &(struct own_process_request){
+                                                        .words = words, .when_orphaned = SIGTERM});
+        if (code == OK) pool->running++;
     }
     if (config >= 0) close(config);
     for (int i = 0; words[i]; i++)
         free(words[i]);
-    free(environment);
     return code;
 }
 
-/* ---- what it says ---- */
-
-/* "imgtrain: WHY" is how it ends; anything else is passed on with its number. */
-static void job_say(struct job_process *process, const char *line)
+/* What it says is passed on with its number. */
+static void job_say(void *context, bool is_warning, const char *line)
 {
-    static const char own[] = "imgtrain: ";
-    if (strncmp(line, own, sizeof own - 1) == 0)
-        snprintf(process->last, sizeof process->last, "%s", line + sizeof own - 1);
-    else
-        log_warning("run %d: %s", process->index + 1,
-                    strncmp(line, "warning: ", 9) == 0 ? line + 9 : line);
-}
-
-static void job_listen(struct job_process *process)
-{
-    char *line = process->line, *end;
-    ssize_t got =
-        read(process->messages, line + process->used, sizeof process->line - 1 - process->used);
-    if (got < 0 && errno == EINTR) return;
-    if (got > 0) process->used += (size_t)got;
-    line[process->used] = '\0';
-    while ((end = strchr(line, '\n'))) {
-        *end = '\0';
-        job_say(process, line);
-        process->used -= (size_t)(end + 1 - line);
-        memmove(line, end + 1, process->used + 1);
-    }
-    if (process->used == sizeof process->line - 1) process->used = 0; /* longer than any line */
-    if (got > 0) return;
-    close(process->messages);
-    process->messages = -1;
+    const struct job_process *process = context;
+    (void)is_warning; /* all that a run says with --quiet */
+    log_warning("run %d: %s", process->index + 1, line);
 }
 
 /* ---- its end ---- */
 
-static int job_code_of(int status)
-{
-    for (int code = OK; code >= ERR_DEVICE_MEMORY; code--)
-        if (error_exit_status(code) == status) return code;
-    return ERR_INTERNAL;
-}
-
-static void job_end(struct job_pool *pool, struct job_process *process, int status)
+static void job_end(struct job_pool *pool, struct job_process *process)
 {
     struct train_batch *batch = pool->batch;
     struct train_job *job = &batch->jobs[process->index];
-    int number = WIFEXITED(status) ? WEXITSTATUS(status) : -1, code = OK;
-    if (number < 0)
-        code = fail(ERR_INTERNAL, "the process was ended by signal %d", WTERMSIG(status));
-    else if (number > 0)
-        code = fail(job_code_of(number), "%s", process->last);
-    process->pid = 0;
+    int code = own_process_end(&process->process);
     pool->running--;
     job->state = TRAIN_JOB_ENDED;
-    if (number == 75)
+    if (code == ERR_STOPPED)
         job->state = TRAIN_JOB_STOPPED;
     else if (code < 0)
         train_batch_fail(batch, process->index, code);
@@ -233,8 +133,8 @@ static void job_wait(struct job_pool *pool)
 {
     struct pollfd *ends = calloc((size_t)pool->room, sizeof *ends);
     for (int i = 0; ends && i < pool->room; i++) {
-        bool open = pool->processes[i].pid > 0;
-        ends[i] = (struct pollfd){open ? pool->processes[i].messages : -1, POLLIN, 0};
+        const struct own_process *process = &pool->processes[i].process;
+        ends[i] = (struct pollfd){process->pid > 0 ? process->messages : -1, POLLIN, 0};
     }
     if (ends)
         poll(ends, (nfds_t)pool->room, JOB_WAIT_MS);
@@ -242,14 +142,9 @@ static void job_wait(struct job_pool *pool)
         usleep(JOB_WAIT_MS * 1000);
     for (int i = 0; i < pool->room; i++) {
         struct job_process *process = &pool->processes[i];
-        int status;
-        if (process->pid == 0) continue;
-        if (ends && ends[i].revents) job_listen(process);
-        if (process->messages >= 0) continue;
-        pid_t ended;
-        while ((ended = waitpid(process->pid, &status, 0)) < 0 && errno == EINTR) {
-        }
-        job_end(pool, process, ended > 0 ? status : SIGKILL);
+        if (process->process.pid == 0) continue;
+        if (ends && ends[i].revents) own_process_listen(&process->process, job_say, process);
+        if (process->process.messages < 0) job_end(pool, process);
     }
     free(ends);
 }
@@ -257,7 +152,7 @@ static void job_wait(struct job_pool *pool)
 static void job_signal_all(const struct job_pool *pool, int number)
 {
     for (int i = 0; i < pool->room; i++)
-        if (pool->processes[i].pid > 0) kill(pool->processes[i].pid, number);
+        if (pool->processes[i].process.pid > 0) kill(pool->processes[i].process.pid, number);
 }
 
 /* ---- all of them ---- */
@@ -276,7 +171,8 @@ static bool job_has_room(const struct job_pool *pool, int index)
     if (pool->running == 0) return true;
     if (pool->running == pool->room || jobs[index].alone) return false;
     for (int i = 0; i < pool->room; i++)
-        if (pool->processes[i].pid > 0 && jobs[pool->processes[i].index].alone) return false;
+        if (pool->processes[i].process.pid > 0 && jobs[pool->processes[i].index].alone)
+            return false;
     return true;
 }
 
@@ -287,7 +183,7 @@ static int job_begin_some(struct job_pool *pool)
     while (!signals_stop_requested() && !pool->stopping &&
            (index = job_next(batch, TRAIN_JOB_WAITS)) >= 0 && job_has_room(pool, index)) {
         struct job_process *process = pool->processes;
-        while (process->pid > 0)
+        while (process->process.pid > 0)
             process++;
         log_info("run %d of %d begins: %s", index + 1, batch->count,
                  batch->jobs[index].folder ? batch->jobs[index].folder : "");
@@ -335,7 +231,6 @@ int train_jobs_run(struct train_batch *batch)
     if (pool.room > batch->count) pool.room = batch->count;
     pool.processes = calloc((size_t)pool.room, sizeof *pool.processes);
     if (!pool.processes) return fail(ERR_SYSTEM, "out of memory");
-    signal(SIGCHLD, SIG_DFL);  /* their ends are waited for, as process 1 too */
     signals_set_unsaved(true); /* while they save, this process waits */
     job_share_memory(&pool);
     for (int i = 0; i < batch->count; i++)
