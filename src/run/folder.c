@@ -257,7 +257,7 @@ int folder_check(const struct folder_request *request, const char *path)
 }
 
 /* Files that a killed process was writing, in the folder and in those of models below it. Whoever
- * writes checkpoints, frames and data removes them there. */
+ * writes checkpoints and frames removes them there. */
 static void clean_what_was_left(const char *path, int depth)
 {
     temporary_clean(path, NULL);
@@ -265,8 +265,7 @@ static void clean_what_was_left(const char *path, int depth)
     for (struct dirent *entry; stream && (entry = readdir(stream));) {
         const char *name = entry->d_name;
         if (name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) ||
-            strcmp(name, "checkpoints") == 0 || strcmp(name, "frames") == 0 ||
-            strcmp(name, "cache") == 0)
+            strcmp(name, "checkpoints") == 0 || strcmp(name, "frames") == 0)
             continue;
         char *below = path_join(path, name);
         if (below) clean_what_was_left(below, depth - 1);

@@ -38,6 +38,12 @@ resumes() {
     run 0 cmp "$1/best.safetensors" whole/best.safetensors
 }
 
+# ---- what kill -9 leaves in the cache of a run that had just begun ----
+half left
+touch left/cache/pictures-8x8-0.bin.tmp-vm-1-0123456789ab
+resumes left
+has_not left/cache/*.tmp-*
+
 # ---- metadata that no tensor bears ----
 change huge.safetensors new format=imgtrain kind=model task=gan step=1 gan.stages=1 gan.base_width=2048 \
     gan.base_height=2048 gan.z=64 gan.classes=0 gan.embedding=0 gan.widths=8 gan.blocks=1
