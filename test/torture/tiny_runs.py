@@ -103,6 +103,18 @@ def newest_checkpoint(run):
     return max(steps, default=None)
 
 
+def digest_of(run):
+    """Of all that a run's folder holds."""
+    digest = hashlib.sha1()
+    for folder, folders, names in os.walk(run):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            with open(path, 'rb') as file:
+                digest.update(repr((os.path.relpath(path, run), os.path.getsize(path))).encode() + file.read())
+    return digest.digest()
+
+
 SOUND = set() # digests of files that opened: most runs leave the same
 
 
