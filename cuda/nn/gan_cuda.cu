@@ -30,7 +30,7 @@ static __device__ inline bool cuda_shown(const struct nn_augment *t, int y, int 
 static __device__ float cuda_picture_mean(const float *in, const struct nn_augment *t, int h, int w,
                                           int c, bool adjoint)
 {
-    if (t->contrast == 1) return 0; /* all threads of the block alike */
+    if (t->contrast == 1 || c == 4) return 0; /* all threads of the block alike */
     double sum = 0;
     for (int p = threadIdx.x; p < h * w; p += PICTURE) {
         if (adjoint && !cuda_shown(t, p / w, p % w, h, w)) continue;
@@ -54,10 +54,16 @@ static __global__ void augment_kernel(float *out, ptrdiff_t out_stride, const fl
         float *to = out + (size_t)p * c;
         if (!cuda_shown(&t, y, x, h, w)) {
             for (int i = 0; i < c; i++)
-                to[i] = 0;
+                to[i] = augment_outside(c, linear);
             continue;
         }
         const float *pixel = in + (size_t)((y - t.dy) * w + x - t.dx) * c;
+        if (c == 4) {
+            for (int i = 0; i < 4; i++)
+                to[i] = pixel[i];
+            augment_covered(&t, to, linear);
+            continue;
+        }
         float grey = cuda_pixel_mean(pixel, c);
         for (int i = 0; i < c; i++)
             to[i] = augment_colour(&t, b, pixel[i], grey, mean);
@@ -84,6 +90,12 @@ static __global__ void adjoint_kernel(float *out, ptrdiff_t out_stride, const fl
         int yy = p / w + t.dy, xx = p % w + t.dx;
         bool kept = yy >= 0 && yy < h && xx >= 0 && xx < w && !augment_cuts(&t, yy, xx);
         const float *pixel = kept ? in + (size_t)(yy * w + xx) * c : NULL;
+        if (c == 4) {
+            for (int i = 0; i < 4; i++)
+                out[(size_t)p * 4 + i] = kept ? pixel[i] : 0;
+            augment_covered_adjoint(&t, out + (size_t)p * 4);
+            continue;
+        }
         float grey = kept ? cuda_pixel_mean(pixel, c) : 0;
         for (int i = 0; i < c; i++)
             out[(size_t)p * c + i] = augment_colour_adjoint(&t, kept ? pixel[i] : 0, grey, mean);

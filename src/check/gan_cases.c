@@ -8,7 +8,8 @@
 
 /* ---- augmentation: linear or not, strides ---- */
 
-static const int sizes[][4] = {{12, 9, 14, 3}, {40, 9, 12, 3}, {3, 5, 4, 1}, {64, 64, 64, 3}};
+static const int sizes[][4] = {
+    {12, 9, 14, 3}, {40, 9, 12, 3}, {3, 5, 4, 1}, {14, 9, 11, 4}, {64, 64, 64, 3}};
 enum { SIZES = sizeof sizes / sizeof *sizes }; /* n h w c; the last one is large */
 
 static void describe_augmentation(struct op_case *c, int size)
@@ -108,6 +109,30 @@ static void truth_colours(const struct op_case *c, const struct nn_augment *t, d
     }
 }
 
+/* Straight colours of what is covered, about mid grey; back: from their gradient to that of colours
+ * times alpha, and of alpha. Values are 2 p - 1: at alpha 0, where there is no colour, the limit.
+ */
+static void truth_covered(const struct nn_augment *t, double x[4], bool linear, bool back)
+{
+    double s = (double)t->saturation, k = (double)t->contrast, b = (double)t->brightness / 2;
+    double matrix[3][3], result[4] = {0, 0, 0, x[3]};
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++)
+            matrix[i][j] = k * ((i == j ? s : 0) + (1 - s) / 3);
+    double d = 0.5 - k * 0.5 + b; /* colour c of 0..1 becomes matrix c + d */
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 3; j++)
+            result[i] +=
+                (back ? matrix[j][i] : matrix[i][j]) * (x[j] + (back || linear ? 0 : 1)) / 2;
+        if (back)
+            result[3] += d * x[i];
+        else
+            result[i] += d * (x[3] + (linear ? 0 : 1)) / 2;
+        result[i] = 2 * result[i] - (back || linear ? 0 : 1);
+    }
+    memcpy(x, result, sizeof result);
+}
+
 static double *truth_room(size_t count)
 {
     static double room[64 * 64 * 3];
@@ -124,7 +149,11 @@ static void truth_augmentation(struct op_data *d, const double *in, double *out,
         struct nn_augment t = augment_of(c, n);
         for (size_t i = 0; i < one; i++)
             x[i] = adjoint ? 0 : in[i];
-        if (!adjoint) truth_colours(c, &t, x);
+        bool covers = c->c == 4, linear = (c->variant & 1) != 0;
+        for (size_t p = 0; covers && !adjoint && p < one; p += 4)
+            truth_covered(&t, x + p, linear, false);
+        if (!covers && !adjoint) truth_colours(c, &t, x);
+        double offset = covers || linear ? 0 : (double)t.brightness;
         for (size_t i = 0; i < one; i++) {
             int xx = (int)(i / (size_t)c->c) % c->w, yy = (int)(i / (size_t)(c->c * c->w));
             int y = yy - t.dy, from = xx - t.dx;
@@ -132,10 +161,12 @@ static void truth_augmentation(struct op_data *d, const double *in, double *out,
                         !(yy >= t.y0 && yy < t.y1 && xx >= t.x0 && xx < t.x1);
             size_t at = kept ? (size_t)((y * c->w + from) * c->c) + i % (size_t)c->c : 0;
             if (adjoint && kept) x[at] = in[i];
-            if (!adjoint) out[i] = kept ? x[at] + (c->variant & 1 ? 0 : (double)t.brightness) : 0;
+            if (!adjoint) out[i] = kept ? x[at] + offset : covers && !linear ? -1 : 0;
         }
         if (!adjoint) continue;
-        truth_colours(c, &t, x);
+        for (size_t p = 0; covers && p < one; p += 4)
+            truth_covered(&t, x + p, true, true);
+        if (!covers) truth_colours(c, &t, x);
         memcpy(out, x, one * sizeof *out);
     }
 }

@@ -21,8 +21,8 @@ enum gan_sum {
     GAN_SUMS
 };
 
-/* n images of h x w pixels and c channels, fp32. Picture i of `in` lies at in + i * in_stride
- * floats; so for out. in and out do not overlap. */
+/* n images of h x w pixels and c channels (4: RGB times alpha and alpha), fp32. Picture i of `in`
+ * lies at in + i * in_stride floats; so for out. in and out do not overlap. */
 struct gan_augmentation {
     float *out;
     ptrdiff_t out_stride;
@@ -30,7 +30,7 @@ struct gan_augmentation {
     ptrdiff_t in_stride;
     const struct nn_augment *draws; /* [n] */
     int n, h, w, c;
-    bool linear; /* of augment: leaves the offset (brightness) out */
+    bool linear; /* of augment: leaves the offset out */
 };
 
 /* n images, real and fake alternating, of a batch of `batch` pairs. */

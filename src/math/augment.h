@@ -1,6 +1,7 @@
 /* DiffAugment (Zhao et al., NeurIPS 2020) for one number: T is affine in the image for fixed
  * draws. Order: brightness, saturation, contrast, translation, cutout. Means: `grey` over the
- * channels of the pixel, `mean` over the whole image, both of the input. */
+ * channels of the pixel, `mean` over the whole image, both of the input. Four channels are RGB
+ * times alpha and alpha. */
 #ifndef IMGTRAIN_MATH_AUGMENT_H
 #define IMGTRAIN_MATH_AUGMENT_H
 
@@ -38,6 +39,34 @@ HOST_DEVICE static inline float augment_colour_adjoint(const struct nn_augment *
 {
     float offset = (1 - t->contrast) * mean, k = t->contrast, s = t->saturation;
     return s * (k * g + offset) + (1 - s) * (k * grey + offset);
+}
+
+/* Of RGB times alpha and alpha, in place: the same formulas on the colours that are covered, but
+ * the contrast turns about mid grey, as their mean over the image is a quotient and T would not be
+ * affine. With colours p and alpha A in 0..1 a straight colour becomes T(p / A) = k (p / A) + d, so
+ * p' = k p + d A: no division, and what is transparent stays so. Values are 2 p - 1 and 2 A - 1;
+ * the linear part leaves out what does not depend on them. */
+HOST_DEVICE static inline void augment_covered(const struct nn_augment *t, float x[4], int linear)
+{
+    float k = t->contrast, s = t->saturation, d = (1 - k + t->brightness) / 2;
+    float grey = (x[0] + x[1] + x[2]) / 3, offset = linear ? 0 : k - 1 + d;
+    for (int i = 0; i < 3; i++)
+        x[i] = k * ((x[i] - grey) * s + grey) + d * x[3] + offset;
+}
+
+/* The adjoint of its linear part, likewise. */
+HOST_DEVICE static inline void augment_covered_adjoint(const struct nn_augment *t, float g[4])
+{
+    float k = t->contrast, s = t->saturation, sum = g[0] + g[1] + g[2];
+    for (int i = 0; i < 3; i++)
+        g[i] = k * (s * g[i] + (1 - s) * (sum / 3));
+    g[3] += (1 - k + t->brightness) / 2 * sum;
+}
+
+/* What shows where the image was moved away or cut out: mid grey, or of four channels nothing. */
+HOST_DEVICE static inline float augment_outside(int c, int linear)
+{
+    return c == 4 && !linear ? -1.0f : 0.0f;
 }
 
 HOST_DEVICE static inline int augment_cuts(const struct nn_augment *t, int y, int x)

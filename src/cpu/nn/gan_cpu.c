@@ -6,6 +6,7 @@
 #include "math/augment.h"
 #include "math/gan_loss.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -30,16 +31,23 @@ static float cpu_picture_mean(const float *x, size_t count)
 static void augment_picture(float *out, const float *in, const struct nn_augment *t, int h, int w,
                             int c, int linear)
 {
-    float mean = t->contrast == 1 ? 0 : cpu_picture_mean(in, (size_t)h * (size_t)w * (size_t)c);
-    float b = linear ? 0 : t->brightness;
+    bool means = t->contrast != 1 && c != 4;
+    float mean = means ? cpu_picture_mean(in, (size_t)h * (size_t)w * (size_t)c) : 0;
+    float b = linear ? 0 : t->brightness, outside = augment_outside(c, linear);
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++, out += c) {
             int yy = y - t->dy, xx = x - t->dx;
             if (yy < 0 || yy >= h || xx < 0 || xx >= w || augment_cuts(t, y, x)) {
-                memset(out, 0, (size_t)c * sizeof *out);
+                for (int i = 0; i < c; i++)
+                    out[i] = outside;
                 continue;
             }
             const float *pixel = in + (size_t)(yy * w + xx) * (size_t)c;
+            if (c == 4) {
+                memcpy(out, pixel, 4 * sizeof *out);
+                augment_covered(t, out, linear);
+                continue;
+            }
             float grey = cpu_pixel_mean(pixel, c);
             for (int i = 0; i < c; i++)
                 out[i] = augment_colour(t, b, pixel[i], grey, mean);
@@ -80,12 +88,18 @@ static float adjoint_mean(const float *in, const struct nn_augment *t, int h, in
 static void adjoint_picture(float *out, const float *in, const struct nn_augment *t, int h, int w,
                             int c)
 {
-    float mean = t->contrast == 1 ? 0 : adjoint_mean(in, t, h, w, c);
+    float mean = t->contrast == 1 || c == 4 ? 0 : adjoint_mean(in, t, h, w, c);
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++, out += c) {
             int yy = y + t->dy, xx = x + t->dx;
             int kept = yy >= 0 && yy < h && xx >= 0 && xx < w && !augment_cuts(t, yy, xx);
             const float *pixel = kept ? in + (size_t)(yy * w + xx) * (size_t)c : NULL;
+            if (c == 4) {
+                for (int i = 0; i < 4; i++)
+                    out[i] = kept ? pixel[i] : 0;
+                augment_covered_adjoint(t, out);
+                continue;
+            }
             float grey = kept ? cpu_pixel_mean(pixel, c) : 0;
             for (int i = 0; i < c; i++)
                 out[i] = augment_colour_adjoint(t, kept ? pixel[i] : 0, grey, mean);
