@@ -93,7 +93,8 @@ char *config_value_quote(const struct config_row *row, const char *text, bool js
 bool config_value_is_utf8(const char *text);
 /* true, yes, on ...: false when it is none of YAML's words. */
 bool config_value_parse_bool(const char *text, bool *value);
-/* `text` for a message: cut short, without control characters. Returns `shown`. */
+/* `text` for a message: cut short, with ? for control characters and for what is no UTF-8. Returns
+ * `shown`. */
 char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES]);
 
 /* entries.c; yaml.c and sources.c fill them: what a source says, before it is known which keys

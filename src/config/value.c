@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parse_number.h"
+#include "base/utf8.h"
 #include "config/config_internal.h"
 
 #include <inttypes.h>
@@ -40,8 +41,16 @@ char *config_value_shown(const char *text, char shown[CONFIG_SHOWN_BYTES])
     if (cut) n = CONFIG_SHOWN_BYTES - 4;
     while (cut && n && ((unsigned char)text[n] & 0xC0) == 0x80)
         n--; /* not through the middle of a UTF-8 character */
-    for (size_t i = 0; i < n; i++)
-        shown[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7F ? '?' : text[i];
+    for (size_t i = 0, length; i < n; i += length) {
+        const unsigned char *at = (const unsigned char *)text + i;
+        bool sound = (length = utf8_length(text + i, n - i)) > 0;
+        bool control = *at < 0x20 || *at == 0x7F || (*at == 0xC2 && at[1] < 0xA0);
+        if (!sound) length = 1;
+        if (sound && !control)
+            memcpy(shown + i, at, length);
+        else
+            memset(shown + i, '?', length);
+    }
     memcpy(shown + n, "...", cut ? 4 : 0);
     if (!cut) shown[n] = '\0';
     return shown;

@@ -327,6 +327,8 @@ for override in foo =1 topk topq=1 splat.=1 .topk=1 nosection.topk=1 'topk=[1' '
     err_lines 1
     err_has "command line: '$override': "
 done
+run 78 imgtrain config "$(printf 'k\377\033\302\233\303\274=3')" # no byte of these for a terminal
+err_has "command line: 'k????ü=3': unknown key 'k????ü'"
 run 78 imgtrain config "exp_name=$(printf '\377')"
 err_has "not UTF-8"
 run 78 imgtrain config splat.seed=6
